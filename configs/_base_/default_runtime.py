@@ -1,0 +1,47 @@
+# What every run shares. Randomness: samplers and SeedHook derive it from the seed that
+# the protocol writes, so that it depends on neither workers nor resuming.
+default_scope = 'mmma'
+task = 'rec'
+label_space = 'mma82'
+
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)
+randomness = dict(seed=0)
+
+default_hooks = dict(
+    runtime_info=dict(type='RuntimeInfoHook'),
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=20, ignore_last=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(
+        type='CheckpointHook',
+        interval=1,
+        max_keep_ckpts=1,
+        save_best='action/top1',
+        rule='greater',
+    ),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+)
+custom_hooks = [
+    dict(type='SeedHook'),
+    dict(type='PlainCheckpointHook'),
+    dict(type='BrokenClipHook'),
+]
+
+log_processor = dict(type='LogProcessor', window_size=20, by_epoch=True)
+visualizer = dict(
+    type='Visualizer', vis_backends=[dict(type='LocalVisBackend')], save_dir=None
+)
+log_level = 'INFO'
+load_from = None
+resume = False
+
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+
+# Adaptation of few-shot runs: the classifier is refitted to the supports, held near
+# the source's by `proximity`; see mmma/engine/fewshot.py. Fixed on the source domain.
+fewshot = dict(adapt='linear', proximity=0.1)

@@ -1,0 +1,2 @@
+_base_ = '../_base_/recipes/videomae-s.py'
+protocol = dict(name='fewshot')

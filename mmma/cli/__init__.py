@@ -1,0 +1,79 @@
+"""Command line: one module per command, imported only when it is called.
+
+A command module has ``HELP``, ``add_arguments(parser)`` and ``run(args) -> int``.
+Exit status: 0 done, 1 a check failed, 2 bad usage or bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+COMMANDS = (
+    'train',
+    'test',
+    'evaluate',
+    'print_config',
+    'table',
+    'benchmark',
+    'doctor',
+    'data/simulate',
+    'data/convert',
+    'data/check',
+    'data/preview',
+)
+
+
+def main(command: str, argv: Sequence[str] | None = None) -> int:
+    """Run one command; what a user can get wrong is told without a traceback.
+
+    Args:
+        command: One of ``COMMANDS``.
+        argv: Its arguments; by default those of the process.
+
+    Returns:
+        The exit status.
+    """
+    module = importlib.import_module(f'mmma.cli.{command.replace("/", "_")}')
+    parser = argparse.ArgumentParser(
+        prog=command,
+        description=module.HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    args = parser.parse_args(argv)
+    try:
+        return module.run(args) or 0
+    except (ValueError, FileNotFoundError) as error:
+        if os.environ.get('MMMA_TRACEBACK'):
+            raise
+        print(f'error: {plain_message(error)}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
+
+
+def plain_message(error: Exception) -> str:
+    """The text of an error without what data loaders and registries wrap around it."""
+    text = str(error)
+    if 'Original Traceback' in text:  # raised in a data loader's worker
+        text = re.split(r'\n(?:ValueError|FileNotFoundError): ', text)[-1]
+    return re.sub(r'^(class `\w+` in [\w./]+: )+', '', text).strip()
+
+
+def entry(argv: Sequence[str] | None = None) -> int:
+    """``python -m mmma NAME ...``: find the command, then run it."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    known = '\n'.join(f'  {name}' for name in COMMANDS)
+    if not argv or argv[0] in ('-h', '--help'):
+        print(f'usage: python -m mmma COMMAND ...\n\ncommands:\n{known}')
+        return 0 if argv else 2
+    if argv[0] not in COMMANDS:
+        print(f'error: no command {argv[0]!r}; commands:\n{known}', file=sys.stderr)
+        return 2
+    return main(argv[0], argv[1:])

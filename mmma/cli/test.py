@@ -1,0 +1,114 @@
+"""``test.py CONFIG CKPT``: score a checkpoint under a protocol."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from mmma.cli.arguments import add_config_arguments, add_run_arguments, read_config
+
+HELP = """Score a checkpoint under a protocol and write results.json.
+
+Zero-shot means that no clip of the target domain was trained on; its classes are not
+unseen. Few-shot refits the classifier to K clips per class of the target."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_config_arguments(parser)
+    parser.add_argument('checkpoint', help='path or URL of the weights')
+    add_run_arguments(parser)
+    parser.add_argument('--subset', choices=('test', 'val'), default='test')
+    parser.add_argument('--runs', type=int, metavar='N', help='fewshot: support draws')
+    parser.add_argument(
+        '--strict-shots',
+        action='store_true',
+        default=None,
+        help='fewshot: a class with fewer clips than shots is an error',
+    )
+    parser.add_argument(
+        '--skip-broken',
+        action='store_true',
+        help='leave out clips that cannot be read; the results name them',
+    )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load the checkpoint even if it is a pickle that can run code',
+    )
+    parser.add_argument(
+        '--allow-simulated',
+        action='store_true',
+        help='test weights that were trained on simulated data on real data',
+    )
+    parser.add_argument('--out', metavar='FILE', help='default: results.json in the work dir')
+    parser.add_argument('--dump', metavar='FILE', help='also write scores.npz')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Test, write the results and print their table."""
+    cfg = read_config(args)
+    from mmma.layout.root import DataRoot
+
+    DataRoot(cfg.data_root)  # says what is missing before anything slow is imported
+    from mmma.engine.testing import TestOptions
+
+    options = TestOptions(
+        subset=args.subset,
+        skip_broken=args.skip_broken,
+        trust=args.trust_checkpoint,
+        allow_simulated=args.allow_simulated,
+        work_dir=args.work_dir,
+        launcher=args.launcher,
+    )
+    report(cfg, args.checkpoint, options, args.out, args.dump)
+    return 0
+
+
+def report(
+    cfg: Any,
+    checkpoint: str,
+    options: Any,
+    out: str | None = None,
+    dump: str | None = None,
+) -> None:
+    """Test a checkpoint; the first rank writes the results and prints their table.
+
+    Args:
+        cfg: From :func:`mmma.apis.load_config`.
+        checkpoint: Path or URL of the weights.
+        options: ``mmma.engine.testing.TestOptions``.
+        out: Results file; None writes ``results.json`` in the work dir.
+        dump: Score file to write as well; few-shot and zero-shot write several.
+    """
+    from mmengine.dist import is_main_process
+
+    from mmma.apis import score_checkpoint, summarize
+    from mmma.evaluation.scores import write_scores
+    from mmma.layout.root import DataRoot
+    from mmma.reporting.results import write_results
+    from mmma.reporting.tables import results_table
+
+    scored = score_checkpoint(cfg, checkpoint, options)
+    if not is_main_process():
+        return
+    results = summarize(cfg, scored, options)
+    path = Path(out or Path(cfg.work_dir, 'results.json'))
+    write_results(results, path)
+    if dump:
+        space = DataRoot(cfg.data_root).label_space()
+        for one in scored.groups:
+            write_scores(_dump_path(dump, one.labels), one.table, space)
+    print(results_table([results]))
+    print(f'written to {path}')
+
+
+def _dump_path(dump: str, labels: dict[str, Any]) -> Path:
+    """``scores.npz``, or ``scores_street_5shot_run0.npz`` where there are several."""
+    path = Path(dump)
+    parts = [labels['target']] if 'target' in labels else []
+    parts += [f'{labels["shots"]}shot'] if 'shots' in labels else []
+    parts += [labels['control']] if 'control' in labels else []
+    parts += [f'run{labels["run"]}'] if 'run' in labels else []
+    return path.with_name('_'.join([path.stem, *parts]) + path.suffix)

@@ -1,0 +1,66 @@
+"""``train.py CONFIG``: train a model under a protocol."""
+
+from __future__ import annotations
+
+import argparse
+
+from mmma.cli.arguments import add_config_arguments, add_run_arguments, read_config
+
+HELP = """Train a model under a protocol.
+
+indomain trains on --domain (default all); zeroshot and fewshot train on lab alone,
+few-shot adaptation to a target happens in test.py."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_config_arguments(parser)
+    add_run_arguments(parser)
+    parser.add_argument('--load-from', metavar='CKPT', help='start from these weights')
+    parser.add_argument(
+        '--resume', action='store_true', help='go on from the latest in the work dir'
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision (bf16 where the GPU has it)'
+    )
+    parser.add_argument(
+        '--no-pretrained', action='store_true', help='train from scratch'
+    )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load --load-from even if it is a pickle that can run code',
+    )
+    parser.add_argument(
+        '--fast-dev-run',
+        action='store_true',
+        help='two iterations each of train, validate and test, to a results.json',
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; with ``--fast-dev-run`` also test and write the results."""
+    cfg = read_config(args)
+    from mmma.layout.root import DataRoot
+
+    DataRoot(cfg.data_root)  # says what is missing before anything slow is imported
+    from mmma.engine import training
+
+    options = training.TrainOptions(
+        work_dir=args.work_dir,
+        load_from=args.load_from,
+        resume=args.resume,
+        amp=args.amp,
+        pretrained=not args.no_pretrained,
+        trust=args.trust_checkpoint,
+        fast_dev_run=args.fast_dev_run,
+        launcher=args.launcher,
+    )
+    work_dir = training.train(cfg, options)
+    if args.fast_dev_run:
+        from mmma.cli.test import report
+        from mmma.engine.testing import TestOptions
+
+        checkpoint = training.latest_checkpoint(work_dir)
+        report(cfg, checkpoint, TestOptions(work_dir=str(work_dir)))
+    return 0

@@ -1,0 +1,282 @@
+"""Repairs that let MMAction2 1.2 and MMEngine 0.10 run on today's Python stack.
+
+Each repair stands behind a probe, so that it touches nothing where upstream works;
+``REPAIRS`` lists all of them and :func:`install` applies what is needed, once.
+:mod:`mmma.registry` calls it before MMAction2 is imported; ``import mmma`` does not.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+import types
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+_DRN = 'mmaction.models.localizers.drn'
+
+_NOISE = (
+    ('`torch.jit.(script|interface)` is deprecated', DeprecationWarning),
+    ('Fail to import ``MultiScaleDeformableAttention``', UserWarning),
+    ('torch.meshgrid: in an upcoming release', UserWarning),
+    ('"(FileClient|HardDiskBackend)" ', DeprecationWarning),
+)
+
+
+@dataclass
+class Repair:
+    """One repair of an upstream package.
+
+    Attributes:
+        name: Short name, shown by ``doctor``.
+        reason: What fails without it, and where that was reported.
+        needed: Probe; true while the repair is missing.
+        apply: Makes the change; afterwards ``needed()`` is false.
+        active: Whether this process runs with the repair.
+    """
+
+    name: str
+    reason: str
+    needed: Callable[[], bool]
+    apply: Callable[[], None]
+    active: bool = False
+
+
+def install() -> None:
+    """Apply every repair that is needed; calling it again changes nothing."""
+    _silence()
+    for repair in REPAIRS:
+        if repair.needed():
+            repair.apply()
+            repair.active = True
+
+
+def _silence() -> None:
+    for message, category in _NOISE:
+        warnings.filterwarnings('ignore', message=message, category=category)
+
+
+def _lacks(module: str) -> bool:
+    return module not in sys.modules and importlib.util.find_spec(module) is None
+
+
+def _lacks_drn() -> bool:
+    # find_spec of a submodule would import mmaction.models, which is what fails.
+    spec = importlib.util.find_spec('mmaction')
+    if _DRN in sys.modules or spec is None or spec.origin is None:
+        return False
+    folder = Path(spec.origin).parent.joinpath(*_DRN.split('.')[1:])
+    return not (folder / 'drn.py').is_file()
+
+
+def _stub_drn() -> None:
+    for name in (_DRN, f'{_DRN}.drn'):
+        module = types.ModuleType(name, 'Stands in for a file the wheel lacks.')
+        module.__path__ = []
+        module.DRN = type('DRN', (), {'__module__': name})  # type: ignore[attr-defined]
+        sys.modules[name] = module
+
+
+def _alias_importlib_metadata() -> None:
+    sys.modules['importlib_metadata'] = importlib.metadata
+
+
+def _uses_pkg_resources() -> bool:
+    from mmengine.utils import package_utils
+
+    if package_utils.is_installed is is_installed:
+        return False
+    source = package_utils.is_installed.__code__
+    return 'pkg_resources' in source.co_names and _lacks('pkg_resources')
+
+
+def _replace_package_lookup() -> None:
+    # config.config and hub.hub hold the functions by name.
+    importlib.import_module('mmengine.config.config')
+    from mmengine.utils import package_utils
+
+    ours = (is_installed, get_installed_path, package2module)
+    replaced = {getattr(package_utils, f.__name__): f for f in ours}
+    for name, module in list(sys.modules.items()):
+        if name.split('.')[0] != 'mmengine':
+            continue
+        for old, new in replaced.items():
+            if vars(module).get(old.__name__) is old:
+                setattr(module, old.__name__, new)
+
+
+def is_installed(package: str) -> bool:
+    """Whether a distribution or an importable module of this name exists."""
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        spec = importlib.util.find_spec(package)
+        return spec is not None and spec.origin is not None
+    return True
+
+
+def get_installed_path(package: str) -> str:
+    """Folder of the module that a distribution installs.
+
+    Args:
+        package: Name of a distribution (``mmcv-lite``) or of a module (``mmcv``).
+
+    Raises:
+        ValueError: There is no such package, or it has no folder of its own.
+    """
+    for name in (package, package2module(package) if is_installed(package) else ''):
+        spec = importlib.util.find_spec(name) if name else None
+        if spec is not None and spec.origin is not None:
+            return str(Path(spec.origin).parent)
+    raise ValueError(f'package {package!r} is not installed: pip install {package}')
+
+
+def package2module(package: str) -> str:
+    """Name of the first module of a distribution, or the name itself.
+
+    Args:
+        package: Name of a distribution, for example ``mmcv-lite``.
+    """
+    try:
+        found = importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return package
+    modules = (found.read_text('top_level.txt') or package).split()
+    return modules[0]
+
+
+def _loads_code() -> bool:
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    return CheckpointLoader._schemes[''] is not load_local_weights
+
+
+def _load_weights_only() -> None:
+    from mmengine.runner import checkpoint
+
+    checkpoint.CheckpointLoader.register_scheme('', load_local_weights, force=True)
+    checkpoint.load_url = partial(checkpoint.load_url, weights_only=True)
+
+
+def load_local_weights(filename: str, map_location: Any = None) -> Any:
+    """MMEngine's loader of local checkpoints, never running code from the file.
+
+    Args:
+        filename: A checkpoint of ``torch.save``.
+        map_location: As in ``torch.load``.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file holds more than tensors and plain types.
+    """
+    import pickle
+
+    import torch
+
+    path = Path(filename).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'checkpoint {filename} does not exist')
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f'{filename} is no checkpoint of tensors and plain types, so it is not '
+            'loaded (weights_only=True). mmma writes plain checkpoints only; for one '
+            'of another program use a command with --trust-checkpoint.'
+        ) from error
+
+
+def _needs_cuda_for_gloo() -> bool:
+    import torch
+    from mmengine.dist import utils
+
+    patched = utils._init_dist_pytorch is _init_dist_cpu
+    return not patched and not torch.cuda.is_available()
+
+
+def _init_dist_without_cuda() -> None:
+    from mmengine.dist import utils
+
+    utils._init_dist_pytorch = _init_dist_cpu
+
+
+def _init_dist_cpu(backend: str, init_backend: str = 'torch', **kwargs: Any) -> None:
+    from torch import distributed
+
+    # NCCL is MMEngine's default and cannot work here.
+    backend = 'gloo' if backend == 'nccl' else backend
+    distributed.init_process_group(backend=backend, **kwargs)
+
+
+def _lacks_alias(name: str) -> bool:
+    import numpy
+
+    return not hasattr(numpy, name)
+
+
+def _alias(name: str, current: str) -> None:
+    import numpy
+
+    setattr(numpy, name, getattr(numpy, current))
+
+
+def _numpy_repair(name: str, current: str, reason: str) -> Repair:
+    return Repair(
+        f'numpy.{name}',
+        reason,
+        partial(_lacks_alias, name),
+        partial(_alias, name, current),
+    )
+
+
+REPAIRS: tuple[Repair, ...] = (
+    Repair(
+        'mmaction.drn',
+        'the mmaction2 1.2.0 wheel lacks models/localizers/drn, so mmaction.models '
+        'does not import (open-mmlab/mmaction2#2714)',
+        _lacks_drn,
+        _stub_drn,
+    ),
+    Repair(
+        'importlib_metadata',
+        'mmaction/utils/dependency.py imports importlib_metadata, which mmaction2 '
+        'does not declare',
+        partial(_lacks, 'importlib_metadata'),
+        _alias_importlib_metadata,
+    ),
+    Repair(
+        'pkg_resources',
+        'mmengine/utils/package_utils.py needs pkg_resources, gone in setuptools 82 '
+        '(open-mmlab/mmcv#3325)',
+        _uses_pkg_resources,
+        _replace_package_lookup,
+    ),
+    Repair(
+        'weights_only',
+        'mmengine loads checkpoints without saying weights_only: torch before 2.6 and '
+        'every download would run code from the file (open-mmlab/mmengine#1655)',
+        _loads_code,
+        _load_weights_only,
+    ),
+    _numpy_repair(
+        'Inf', 'inf', 'PoseCompact and MMCompact use np.Inf, gone in numpy 2.0'
+    ),
+    _numpy_repair(
+        'trapz',
+        'trapezoid',
+        'average_recall_at_avg_proposals uses np.trapz, gone in numpy 2.4',
+    ),
+    _numpy_repair('in1d', 'isin', 'RetrievalRecall uses np.in1d, gone in numpy 2.4'),
+    Repair(
+        'dist.cpu',
+        'mmengine selects a CUDA device even for gloo on a machine without one',
+        _needs_cuda_for_gloo,
+        _init_dist_without_cuda,
+    ),
+)

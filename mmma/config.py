@@ -1,0 +1,180 @@
+"""Config files: finding them, changing values safely, telling where a value is set."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import mmma
+from mmma.taxonomy import suggest
+
+_PACKAGE = Path(mmma.__file__).parent
+
+
+def config_folders() -> list[Path]:
+    """Where configs lie: those of the checkout first, then those of the wheel."""
+    folders = (_PACKAGE.parent / 'configs', _PACKAGE / '.mim' / 'configs')
+    return [f for f in folders if (f / '_base_').is_dir()]
+
+
+def find_config(name: str) -> Path:
+    """Find a config file.
+
+    Args:
+        name: A path, or a name relative to ``configs/`` with or without ``configs/``
+            and ``.py``, as ``recog/videomae_mma82_indomain``.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    wanted = name if name.endswith('.py') else f'{name}.py'
+    if Path(wanted).is_file():
+        return Path(wanted)
+    inside = wanted.removeprefix('configs/')
+    for folder in config_folders():
+        if (folder / inside).is_file():
+            return folder / inside
+    known = sorted(
+        str(p.relative_to(f)) for f in config_folders() for p in f.glob('[!_]*/*.py')
+    )
+    raise FileNotFoundError(
+        f'no config {name!r}: give a path or one of the configs that come with mmma '
+        f'({", ".join(known) or "none found"}).{suggest(inside, known)}'
+    )
+
+
+def apply_options(cfg: Any, options: Iterable[str]) -> dict[str, Any]:
+    """Apply ``--cfg-options K=V ...`` to a config, in place.
+
+    Args:
+        cfg: A ``mmengine.Config``.
+        options: ``a.b.c=value`` changes a key that exists (list items by number),
+            ``+a.b=value`` adds one. Values read like Python, ``[1,2]`` is a list.
+
+    Returns:
+        The new value of each dotted key.
+
+    Raises:
+        ValueError: Not of that form, or the config lacks the key.
+    """
+    from mmengine.config import DictAction
+
+    applied = {}
+    for option in options:
+        key, equals, text = option.partition('=')
+        if not equals or not key.strip('+'):
+            raise ValueError(
+                f'--cfg-options {option!r}: write KEY=VALUE, or +KEY=VALUE to add one.'
+            )
+        value = DictAction._parse_iterable(text)
+        tree = getattr(cfg, '_cfg_dict', cfg)
+        _set(tree, key.lstrip('+').split('.'), value, add=key.startswith('+'))
+        applied[key.lstrip('+')] = value
+    return applied
+
+
+def get_key(cfg: Any, key: str) -> Any:
+    """Value of a dotted key; list items by number."""
+    for part in key.split('.'):
+        cfg = cfg[int(part)] if isinstance(cfg, (list, tuple)) else cfg[part]
+    return cfg
+
+
+def flatten(cfg: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of a nested config; lists stay whole."""
+    for key, value in cfg.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f'{prefix}{key}.')
+        else:
+            yield f'{prefix}{key}', value
+
+
+def origins(path: Path) -> dict[str, Path]:
+    """Which file of a config's chain of bases sets each key.
+
+    Args:
+        path: A config file.
+
+    Returns:
+        The file for each dotted key as written there; the leaf wins over its bases,
+        as it does when the config is loaded.
+    """
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    found: dict[str, Path] = {}
+    own: dict[str, Path] = {}
+    for node in tree.body:
+        if not isinstance(node, ast.Assign):
+            continue
+        for target in node.targets:
+            name = getattr(target, 'id', '')
+            if name == '_base_':
+                bases = ast.literal_eval(node.value)
+                for base in [bases] if isinstance(bases, str) else bases:
+                    found.update(origins((path.parent / base).resolve()))
+            elif name:
+                own.update(dict.fromkeys(_written_keys(node.value, name), path))
+    return {**found, **own}
+
+
+def origin_of(key: str, known: Mapping[str, Path]) -> Path | None:
+    """The file that sets a key, or the nearest key above it."""
+    while key not in known and '.' in key:
+        key = key.rpartition('.')[0]
+    return known.get(key)
+
+
+def _written_keys(node: ast.expr, name: str) -> list[str]:
+    if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'dict':
+        items = [(k.arg, k.value) for k in node.keywords if k.arg]
+    elif isinstance(node, ast.Dict):
+        items = [
+            (str(k.value), v)
+            for k, v in zip(node.keys, node.values, strict=True)
+            if isinstance(k, ast.Constant)
+        ]
+    else:
+        return [name]
+    inner = [k for key, value in items for k in _written_keys(value, f'{name}.{key}')]
+    return [name, *inner]
+
+
+def _set(cfg: Any, parts: list[str], value: Any, add: bool) -> None:
+    where = cfg
+    for depth, part in enumerate(parts):
+        last = depth == len(parts) - 1
+        path = '.'.join(parts[: depth + 1])
+        if isinstance(where, (list, tuple)):
+            if not part.isdigit() or int(part) >= len(where):
+                raise ValueError(
+                    f'--cfg-options {path}: a list of {len(where)} items; '
+                    f'use a number from 0 to {len(where) - 1}.'
+                )
+            key: Any = int(part)
+        elif not isinstance(where, Mapping):
+            raise ValueError(
+                f'--cfg-options {path}: {".".join(parts[:depth])} is '
+                f'{where!r} and has no keys.'
+            )
+        else:
+            key = part
+            if key not in where:
+                if not add:
+                    raise ValueError(_unknown_key(cfg, parts, path, where))
+                where[key] = value if last else {}
+        if last:
+            where[key] = value
+        else:
+            where = where[key]
+
+
+def _unknown_key(cfg: Any, parts: list[str], path: str, where: Mapping) -> str:
+    full = '.'.join(parts)
+    hint = suggest(path.rpartition('.')[2], list(where))
+    if not hint:
+        hint = suggest(full, [key for key, _ in flatten(cfg)])
+    return (
+        f'--cfg-options {full}: the config has no key {path!r}.{hint} '
+        f'To add a new key write +{full}=VALUE.'
+    )

@@ -1,0 +1,359 @@
+"""Random augmentation of whole clips: the same change for every frame.
+
+Randomness comes from numpy's global generator alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmma.registry import TRANSFORMS
+
+_MAX_MAGNITUDE = 10
+_FILL = 128  # grey, where a moved frame leaves a gap
+_GREY = np.array([0.299, 0.587, 0.114])  # ITU-R 601 luma of R, G, B
+_LEVELS = np.arange(256)
+_SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
+_ERASING_ATTEMPTS = 100
+
+
+@TRANSFORMS.register_module()
+class ClipRandAugment(BaseTransform):
+    """RandAugment with one draw of operations and strengths for the whole clip.
+
+    The defaults are timm's ``rand-m7-n4-mstd0.5-inc1``: four times, one of 15
+    operations is drawn and applied with probability 0.5. Where PIL looks at a single
+    image (auto-contrast, equalize, contrast), the whole clip is looked at here:
+    statistics of single frames would make still clips flicker.
+
+    Changes ``imgs``: a list of T arrays (H, W, 3) or an array (T, H, W, 3), uint8 RGB;
+    what comes out has the same form. Use it after a resize, for speed.
+
+    Args:
+        magnitude: Mean strength, 0 to 10.
+        num_ops: Operations drawn per clip, with replacement.
+        magnitude_std: Standard deviation of the strength of each operation.
+        prob: Probability that a drawn operation is applied.
+
+    Raises:
+        ValueError: A number out of its range; frames that are not uint8 RGB.
+
+    Source: Cubuk et al., 'RandAugment', CVPRW 2020; operations and strengths as in
+    timm, auto_augment.py, and MCG-NJU/VideoMAE, rand_augment.py, 14ef8d85.
+    """
+
+    def __init__(
+        self,
+        magnitude: float = 7,
+        num_ops: int = 4,
+        magnitude_std: float = 0.5,
+        prob: float = 0.5,
+    ) -> None:
+        _check_range('magnitude', magnitude, _MAX_MAGNITUDE)
+        _check_range('magnitude_std', magnitude_std, _MAX_MAGNITUDE)
+        _check_range('num_ops', num_ops, math.inf)
+        _check_range('prob', prob, 1)
+        self.magnitude = magnitude
+        self.num_ops = num_ops
+        self.magnitude_std = magnitude_std
+        self.prob = prob
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Augment ``results['imgs']``."""
+        clip = _as_clip(results['imgs'])
+        for number in np.random.randint(len(OPERATIONS), size=self.num_ops):
+            if np.random.random() >= self.prob:
+                continue
+            strength = np.random.normal(self.magnitude, self.magnitude_std)
+            level = np.clip(strength / _MAX_MAGNITUDE, 0, 1)
+            clip = list(OPERATIONS.values())[number](clip, level)
+        results['imgs'] = _like(clip, results['imgs'])
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(magnitude={self.magnitude}, '
+            f'num_ops={self.num_ops}, magnitude_std={self.magnitude_std}, '
+            f'prob={self.prob})'
+        )
+
+
+@TRANSFORMS.register_module()
+class ClipErasing(BaseTransform):
+    """Fill one random box, the same in every frame, with noise.
+
+    VideoMAE erases normalised frames with N(0, 1). Frames are normalised later here
+    (in the data preprocessor), so the noise is N(mean, std) per channel: the same
+    once normalised, save that pixels end at 0 and 255, about 2 std off.
+
+    Args:
+        prob: Probability that a clip is erased.
+        area: Smallest and largest area of the box, as fractions of the frame.
+        aspect: Smallest and largest height / width of the box.
+        mean: Of the noise, per channel; as in the data preprocessor.
+        std: Of the noise, per channel; as in the data preprocessor.
+
+    Raises:
+        ValueError: A number out of its range; frames that are not uint8 RGB.
+
+    Source: Zhong et al., 'Random Erasing Data Augmentation', AAAI 2020;
+    MCG-NJU/VideoMAE, random_erasing.py (mode ``pixel``, cube), 14ef8d85.
+    """
+
+    def __init__(
+        self,
+        prob: float = 0.25,
+        area: Sequence[float] = (0.02, 1 / 3),
+        aspect: Sequence[float] = (0.3, 1 / 0.3),
+        mean: Sequence[float] = (123.675, 116.28, 103.53),
+        std: Sequence[float] = (58.395, 57.12, 57.375),
+    ) -> None:
+        _check_range('prob', prob, 1)
+        for name, (low, high), most in (('area', area, 1), ('aspect', aspect, math.inf)):
+            if not 0 < low <= high <= most:
+                raise ValueError(
+                    f'{name} ({low}, {high}): give the smallest, above 0, and the '
+                    f'largest, up to {most}.'
+                )
+        self.prob = prob
+        self.area = tuple(area)
+        self.aspect = tuple(aspect)
+        self.mean = np.asarray(mean)
+        self.std = np.asarray(std)
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Erase a box of ``results['imgs']``, or leave the clip as it is."""
+        if np.random.random() >= self.prob:
+            return results
+        clip = _as_clip(results['imgs'])
+        box = self._draw_box(*clip.shape[1:3])
+        if box is not None:
+            part = clip[(slice(None), *box)]
+            noise = np.random.standard_normal(part.shape) * self.std + self.mean
+            part[...] = noise.round().clip(0, 255)
+        results['imgs'] = _like(clip, results['imgs'])
+        return results
+
+    def _draw_box(self, height: int, width: int) -> tuple[slice, slice] | None:
+        """Rows and columns of a box smaller than the frame; None if none is found."""
+        log_aspect = np.log(self.aspect)
+        for _ in range(_ERASING_ATTEMPTS):
+            pixels = np.random.uniform(*self.area) * height * width
+            aspect = math.exp(np.random.uniform(*log_aspect))
+            rows = round(math.sqrt(pixels * aspect))
+            columns = round(math.sqrt(pixels / aspect))
+            if rows < height and columns < width:
+                top = np.random.randint(height - rows + 1)
+                left = np.random.randint(width - columns + 1)
+                return slice(top, top + rows), slice(left, left + columns)
+        return None
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(prob={self.prob}, area={self.area}, '
+            f'aspect={self.aspect})'
+        )
+
+
+def auto_contrast(clip: np.ndarray, level: float) -> np.ndarray:
+    """Stretch each channel of the clip to 0..255; has no strength."""
+    table = np.empty((256, 3))
+    for c, counts in enumerate(_histograms(clip)):
+        low, high = np.flatnonzero(counts)[[0, -1]]
+        table[:, c] = _LEVELS if low == high else (_LEVELS - low) * 255 / (high - low)
+    return _look_up(clip, np.floor(table))
+
+
+def equalize(clip: np.ndarray, level: float) -> np.ndarray:
+    """Flatten the histogram of each channel of the clip; has no strength."""
+    table = np.empty((256, 3))
+    for c, counts in enumerate(_histograms(clip)):
+        last = counts[np.flatnonzero(counts)[-1]]
+        step = (counts.sum() - last) // 255
+        below = counts.cumsum() - counts
+        table[:, c] = (step // 2 + below) // step if step else _LEVELS
+    return _look_up(clip, table)
+
+
+def invert(clip: np.ndarray, level: float) -> np.ndarray:
+    """Negative of the clip; has no strength."""
+    return 255 - clip
+
+
+def posterize(clip: np.ndarray, level: float) -> np.ndarray:
+    """Keep 4 bits per channel, down to 0 at level 1."""
+    bits = 4 - int(level * 4)
+    return clip & np.uint8(256 - 2 ** (8 - bits))
+
+
+def solarize(clip: np.ndarray, level: float) -> np.ndarray:
+    """Invert what is at least as bright as a threshold, 256 down to 0 at level 1."""
+    threshold = 256 - int(level * 256)
+    return _look_up(clip, np.where(_LEVELS < threshold, _LEVELS, 255 - _LEVELS))
+
+
+def solarize_add(clip: np.ndarray, level: float) -> np.ndarray:
+    """Brighten what is darker than 128, by 110 at level 1."""
+    brighter = _LEVELS + int(level * 110)
+    return _look_up(clip, np.where(_LEVELS < 128, brighter, _LEVELS))
+
+
+def adjust_color(clip: np.ndarray, level: float) -> np.ndarray:
+    """Less or more saturation."""
+    factor = _draw_factor(level)
+    mix = factor * np.eye(3) + (1 - factor) * _GREY
+    return cv2.transform(_tall(clip), mix).reshape(clip.shape)
+
+
+def adjust_contrast(clip: np.ndarray, level: float) -> np.ndarray:
+    """Less or more distance from the clip's mean grey."""
+    factor = _draw_factor(level)
+    means = [counts @ _LEVELS / counts.sum() for counts in _histograms(clip)]
+    grey = round(float(_GREY @ means))
+    return _look_up(clip, grey + factor * (_LEVELS - grey))
+
+
+def adjust_brightness(clip: np.ndarray, level: float) -> np.ndarray:
+    """Less or more distance from black."""
+    return _look_up(clip, _draw_factor(level) * _LEVELS)
+
+
+def adjust_sharpness(clip: np.ndarray, level: float) -> np.ndarray:
+    """Less or more distance from the smoothed frames; border pixels stay."""
+    factor = _draw_factor(level)
+    kernel = (1 - factor) * _SMOOTH
+    kernel[1, 1] += factor
+    out = clip.copy()
+    for frame, new in zip(clip, out, strict=True):
+        new[1:-1, 1:-1] = cv2.filter2D(frame, -1, kernel)[1:-1, 1:-1]
+    return out
+
+
+def rotate(clip: np.ndarray, level: float) -> np.ndarray:
+    """Turn about the centre, by 30 degrees at level 1."""
+    angle = math.radians(_signed(level * 30))
+    cos, sin = math.cos(angle), math.sin(angle)
+    linear = np.array([[cos, -sin], [sin, cos]])
+    centre = np.array([clip.shape[2], clip.shape[1]]) / 2
+    return _warp(clip, linear, centre - linear @ centre)
+
+
+def shear_x(clip: np.ndarray, level: float) -> np.ndarray:
+    """Slant columns about the upper left corner, by 0.3 at level 1."""
+    return _warp(clip, np.array([[1, _signed(level * 0.3)], [0, 1]]), np.zeros(2))
+
+
+def shear_y(clip: np.ndarray, level: float) -> np.ndarray:
+    """Slant rows about the upper left corner, by 0.3 at level 1."""
+    return _warp(clip, np.array([[1, 0], [_signed(level * 0.3), 1]]), np.zeros(2))
+
+
+def translate_x(clip: np.ndarray, level: float) -> np.ndarray:
+    """Move sideways, by 0.45 of the width at level 1."""
+    shift = _signed(level * 0.45) * clip.shape[2]
+    return _warp(clip, np.eye(2), np.array([shift, 0]))
+
+
+def translate_y(clip: np.ndarray, level: float) -> np.ndarray:
+    """Move up or down, by 0.45 of the height at level 1."""
+    shift = _signed(level * 0.45) * clip.shape[1]
+    return _warp(clip, np.eye(2), np.array([0, shift]))
+
+
+OPERATIONS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+    'AutoContrast': auto_contrast,
+    'Equalize': equalize,
+    'Invert': invert,
+    'Rotate': rotate,
+    'Posterize': posterize,
+    'Solarize': solarize,
+    'SolarizeAdd': solarize_add,
+    'Color': adjust_color,
+    'Contrast': adjust_contrast,
+    'Brightness': adjust_brightness,
+    'Sharpness': adjust_sharpness,
+    'ShearX': shear_x,
+    'ShearY': shear_y,
+    'TranslateX': translate_x,
+    'TranslateY': translate_y,
+}
+
+
+def _signed(value: float) -> float:
+    return -value if np.random.random() < 0.5 else value
+
+
+def _draw_factor(level: float) -> float:
+    """Factor of an enhancement: 1 keeps the clip, 0.1 or 1.9 at level 1."""
+    return 1 + _signed(0.9 * level)
+
+
+def _tall(clip: np.ndarray) -> np.ndarray:
+    """(T, H, W, 3) -> (T*H, W, 3): one image for OpenCV."""
+    return clip.reshape(-1, *clip.shape[2:])
+
+
+def _histograms(clip: np.ndarray) -> list[np.ndarray]:
+    """Counts (256,) of the levels of each channel, over all frames."""
+    image = _tall(clip)
+    return [
+        cv2.calcHist([image], [c], None, [256], [0, 256])[:, 0].astype(np.int64)
+        for c in range(3)
+    ]
+
+
+def _look_up(clip: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Replace levels; ``table`` is (256,) or, for each channel, (256, 3)."""
+    table = np.rint(table).clip(0, 255).astype(np.uint8)
+    table = np.broadcast_to(table.reshape(1, 256, -1), (1, 256, 3))
+    return cv2.LUT(_tall(clip), np.ascontiguousarray(table)).reshape(clip.shape)
+
+
+def _warp(clip: np.ndarray, linear: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Take each output point (x, y) from ``linear @ (x, y) + shift`` of the input.
+
+    Points are continuous as in PIL: pixel centres lie at 0.5, while OpenCV's lie at
+    whole numbers.
+    """
+    centre = np.full(2, 0.5)
+    matrix = np.column_stack([linear, linear @ centre + shift - centre])
+    size = clip.shape[2], clip.shape[1]
+    return np.stack(
+        [
+            cv2.warpAffine(
+                frame,
+                matrix,
+                size,
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_CONSTANT,
+                borderValue=(_FILL, _FILL, _FILL),
+            )
+            for frame in clip
+        ]
+    )
+
+
+def _as_clip(imgs: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """Copy frames into one array (T, H, W, 3)."""
+    clip = np.array(imgs)
+    if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[3] != 3:
+        raise ValueError(
+            f'imgs are {clip.dtype} of shape {clip.shape}: clip augmentation takes '
+            'uint8 RGB frames (T, H, W, 3); put it before FormatShape.'
+        )
+    return clip
+
+
+def _like(clip: np.ndarray, imgs: Sequence[np.ndarray] | np.ndarray) -> Any:
+    return clip if isinstance(imgs, np.ndarray) else list(clip)
+
+
+def _check_range(name: str, value: float, most: float) -> None:
+    if not 0 <= value <= most:
+        raise ValueError(f'{name} {value}: use a number from 0 to {most}.')

@@ -1,0 +1,185 @@
+"""Scoring a checkpoint under a protocol."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from mmma import registry  # noqa: F401  (fills the registries)
+from mmma.engine.fewshot import (
+    Features,
+    adapt_linear,
+    extract_features,
+    source_classifier,
+)
+from mmma.evaluation.functional.controls import mask_to_classes, reweight_by_prior
+from mmma.evaluation.scores import ScoreTable
+from mmma.layout.rec import Clip
+from mmma.protocols import SOURCE, Protocol, draw_supports, make_protocol
+
+
+@dataclass(frozen=True)
+class TestOptions:
+    """How to test.
+
+    Attributes:
+        subset: ``test`` or ``val``.
+        skip_broken: Leave out clips that cannot be read, and name them.
+        trust: Allow the checkpoint to be a pickle that can run code.
+        allow_simulated: Allow weights trained on simulated data on real data.
+        work_dir: Folder of the logs; None names one after the config.
+        launcher: ``none``, ``pytorch`` or ``slurm``.
+    """
+
+    __test__ = False  # not a pytest class
+
+    subset: str = 'test'
+    skip_broken: bool = False
+    trust: bool = False
+    allow_simulated: bool = False
+    work_dir: str | None = None
+    launcher: str = 'none'
+
+
+@dataclass
+class Scored:
+    """Scores of one row group of a protocol.
+
+    Attributes:
+        table: Scores of the tested clips.
+        labels: What the row is: ``target``, ``shots``, ``run``, ``control``, ...
+        broken: Clips that were left out because they could not be read.
+    """
+
+    table: ScoreTable
+    labels: dict[str, Any] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+
+
+def score_protocol(runner: Runner, clips: list[Clip], subset: str) -> list[Scored]:
+    """Score the tested clips of a protocol.
+
+    Args:
+        runner: Built from a resolved config; its model holds the checkpoint.
+        clips: All clips of the data root.
+        subset: ``test`` or ``val``.
+
+    Returns:
+        For ``indomain`` one table over all tested domains; for ``zeroshot`` one per
+        target; for ``fewshot`` per target: zero-shot, its two controls, and one table
+        per number of shots and run.
+    """
+    protocol = make_protocol(runner.cfg.protocol)
+    if protocol.name == 'fewshot':
+        scored = []
+        for target in protocol.target:
+            scored += _score_fewshot(runner, protocol, target, clips, subset)
+        return scored
+    table, broken = _score(runner)
+    if protocol.name == 'indomain':
+        return [Scored(table, {'domain': protocol.domain}, broken)]
+    domain_of = {c.clip: c.domain for c in clips}
+    return [
+        Scored(
+            table.select([n for n in table.names if domain_of[n] == target]),
+            {'target': target},
+            [n for n in broken if domain_of[n] == target],
+        )
+        for target in protocol.target
+    ]
+
+
+def _score(runner: Runner) -> tuple[ScoreTable, list[str]]:
+    runner.test()
+    metric = runner.test_loop.evaluator.metrics[0]
+    return metric.score_table, metric.broken
+
+
+def _score_fewshot(
+    runner: Runner, protocol: Protocol, target: str, clips: list[Clip], subset: str
+) -> list[Scored]:
+    """Zero-shot, its controls and every support draw of one target."""
+    pool = _actions(clips, 'train', target)
+    draws = [draw_supports(pool, target, protocol, r) for r in range(protocol.runs)]
+    wanted = sorted({n for draw in draws for names in draw.values() for n in names})
+    print_log(f'few-shot on {target}: features of {len(wanted)} supports', 'current')
+    supports = _features(runner, 'train', target, wanted)
+    tested = _features(runner, subset, target)
+    rows = _zero_shot_rows(tested, target, pool, _actions(clips, 'train', SOURCE))
+    for run, draw in enumerate(draws):
+        for shots, names in draw.items():
+            table = _adapt(runner, supports.take(names), pool, tested)
+            labels = {
+                'target': target,
+                'shots': shots,
+                'run': run,
+                'effective_shots': len(names) / len(set(pool.values())),
+                'supports': names,
+            }
+            rows.append(Scored(table, labels, tested.broken))
+    return rows
+
+
+def _adapt(
+    runner: Runner, support: Features, pool: dict[str, int], tested: Features
+) -> ScoreTable:
+    adapted = adapt_linear(
+        source_classifier(runner.model),
+        support.features,
+        np.array([pool[name] for name in support.names]),
+        runner.cfg.fewshot.proximity,
+    )
+    return ScoreTable(tuple(tested.names), adapted.predict(tested.features))
+
+
+def _zero_shot_rows(
+    tested: Features, target: str, pool: dict[str, int], source: dict[str, int]
+) -> list[Scored]:
+    """The source model as it is, masked to the target's classes, and with its prior.
+
+    Supports tell more than how classes look: which exist, and how often. These rows
+    tell how much of a few-shot gain that alone explains.
+    """
+    num_classes = tested.scores.shape[1]
+    masked = mask_to_classes(tested.scores, sorted(set(pool.values())))
+    reweighted = reweight_by_prior(
+        tested.scores, _prior(source, num_classes), _prior(pool, num_classes)
+    )
+    variants = {None: tested.scores, 'classes': masked, 'prior': reweighted}
+    rows = []
+    for control, scores in variants.items():
+        labels = {'target': target, 'shots': 0}
+        if control:
+            labels['control'] = control
+        rows.append(Scored(ScoreTable(tuple(tested.names), scores), labels, tested.broken))
+    return rows
+
+
+def _actions(clips: list[Clip], subset: str, domain: str) -> dict[str, int]:
+    return {
+        c.clip: c.action
+        for c in clips
+        if c.subset == subset and c.domain == domain and c.action is not None
+    }
+
+
+def _prior(actions: dict[str, int], num_classes: int) -> np.ndarray:
+    """Clips per class, (K,)."""
+    return np.bincount(list(actions.values()), minlength=num_classes).astype(float)
+
+
+def _features(
+    runner: Runner, subset: str, domain: str, names: list[str] | None = None
+) -> Features:
+    """Features of a subset of one domain, or of some of its clips."""
+    loader = copy.deepcopy(runner.cfg.test_dataloader)
+    loader.dataset.update(subset=subset, domains=[domain])
+    if names is not None:
+        loader.dataset.clips = names
+    dataloader = Runner.build_dataloader(loader, seed=runner.seed)
+    return extract_features(runner.model, dataloader)

@@ -1,0 +1,143 @@
+"""Training a model from a resolved config."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.logging import print_log
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from mmma import registry  # noqa: F401  (fills the registries)
+from mmma.checkpoints import fetch_pretrained, load_pretrained
+from mmma.layout.root import DataRoot
+
+FAST_DEV_ITERATIONS = 2
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What the command line adds to a config.
+
+    Attributes:
+        work_dir: Folder of logs and checkpoints; None names one after the config.
+        load_from: Path of weights to start from instead of the recipe's.
+        resume: Go on from the latest checkpoint of the work dir, if there is one.
+        amp: Mixed precision.
+        pretrained: Start from the recipe's pretrained weights.
+        trust: Allow ``load_from`` to be a pickle that can run code.
+        fast_dev_run: Two iterations of training and validation.
+        launcher: ``none``, ``pytorch`` or ``slurm``.
+    """
+
+    work_dir: str | None = None
+    load_from: str | None = None
+    resume: bool = False
+    amp: bool = False
+    pretrained: bool = True
+    trust: bool = False
+    fast_dev_run: bool = False
+    launcher: str = 'none'
+
+
+def train(cfg: Any, options: TrainOptions) -> Path:
+    """Train a model.
+
+    Args:
+        cfg: From :func:`mmma.apis.load_config`; changed in place.
+        options: What the command line adds.
+
+    Returns:
+        The work dir.
+
+    Raises:
+        ValueError: Mixed precision without a GPU; weights that do not fit.
+        FileNotFoundError: Data or weights are missing.
+    """
+    work_dir = prepare(cfg, options)
+    if options.amp:
+        _use_amp(cfg)
+    if options.fast_dev_run:
+        shorten(cfg)
+    start = _starting_weights(cfg, options)
+    cfg.pretrain_data = start.data if start else 'none'
+    runner = Runner.from_cfg(cfg)
+    resuming = options.resume and find_latest_checkpoint(str(work_dir))
+    if options.resume and not resuming:
+        print_log(f'nothing to resume in {work_dir}: training starts', 'current')
+    if start and not resuming:
+        # Weights go in after the runner has initialised the model.
+        runner.register_hook(_LoadWeights(start), priority='VERY_LOW')
+    runner.train()
+    return work_dir
+
+
+def prepare(cfg: Any, options: TrainOptions) -> Path:
+    """Set the work dir and launcher, and check the data, before anything is built."""
+    DataRoot(cfg.data_root)
+    cfg.work_dir = str(options.work_dir or cfg.get('work_dir') or default_folder(cfg))
+    cfg.resume = options.resume
+    cfg.launcher = options.launcher
+    if not torch.cuda.is_available():
+        cfg.env_cfg.dist_cfg.backend = 'gloo'
+    return Path(cfg.work_dir)
+
+
+def default_folder(cfg: Any) -> Path:
+    """``work_dirs/<model>_<data>/<protocol>`` for a resolved config."""
+    protocol = make_protocol(cfg.protocol)
+    stem = Path(cfg.filename).stem
+    for name in PROTOCOLS:
+        stem = stem.removesuffix(f'_{name}')
+    return Path('work_dirs', stem, protocol.tag())
+
+
+def shorten(cfg: Any) -> None:
+    """Change a config to two iterations each of training, validation and testing."""
+    root = DataRoot(cfg.data_root)
+    clips = root.read_rec()
+    for subset in SUBSETS:
+        loader = cfg[f'{subset}_dataloader']
+        loader.batch_size = min(loader.batch_size, 2)
+        loader.num_workers = 0
+        loader.persistent_workers = False
+        loader.pop('prefetch_factor', None)
+        if subset != 'train':
+            wanted = loader.batch_size * FAST_DEV_ITERATIONS
+            domains = loader.dataset.domains
+            names = [c.clip for c in clips if c.subset == subset and c.domain in domains]
+            loader.dataset.clips = names[:wanted]
+    cfg.train_cfg = ConfigDict(
+        type='IterBasedTrainLoop',
+        max_iters=FAST_DEV_ITERATIONS,
+        val_interval=FAST_DEV_ITERATIONS,
+    )
+    cfg.param_scheduler = []
+    cfg.log_processor.by_epoch = False
+    cfg.default_hooks.logger.interval = 1
+    cfg.default_hooks.checkpoint.update(by_epoch=False, interval=FAST_DEV_ITERATIONS)
+    cfg.fast_dev_run = True
+
+
+def latest_checkpoint(work_dir: Path) -> str:
+    """The last checkpoint that a run wrote.
+
+    Raises:
+        FileNotFoundError: It wrote none.
+    """
+    found = find_latest_checkpoint(str(work_dir))
+    if not found:
+        raise FileNotFoundError(f'{work_dir} holds no checkpoint.')
+    return found
+
+
+def _use_amp(cfg: Any) -> None:
+    if not torch.cuda.is_available():
+        raise ValueError('--amp needs a GPU, and torch sees none: leave it out.')
+    bf16 = torch.cuda.is_bf16_supported()
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.dtype = 'bfloat16' if bf16 else 'float16'

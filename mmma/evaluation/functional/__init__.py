@@ -1,0 +1,1 @@
+"""Metrics as pure functions: numpy in, fractions out; no torch, no MMEngine."""

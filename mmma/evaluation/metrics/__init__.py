@@ -1,0 +1,5 @@
+"""MMEngine wrappers of the metrics; importing them fills the registry."""
+
+from mmma.evaluation.metrics.recognition import RecognitionMetric
+
+__all__ = ['RecognitionMetric']

@@ -1,0 +1,326 @@
+"""Score files: ``scores.npz`` and ``scores.csv``, matched by name.
+
+``scores.npz`` holds ``clips`` (N names), ``scores`` (N, K) and optional ``classes``
+(K names in column order; without them columns are in index order). A model with its own
+body scores adds ``body_scores`` (N, B) and optional ``bodies``. Nothing is pickled.
+``scores.csv`` has a column ``clip`` and one per action, in any order.
+
+Scores are used as given: they are neither renormalised nor clipped.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmma.layout.paths import atomic_write, read_text
+from mmma.taxonomy import LabelSpace, suggest
+
+SUFFIXES = ('.npz', '.csv')
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores of N clips, columns in the order of the label space.
+
+    Attributes:
+        names: (N,) clip names, each once.
+        scores: (N, K) action scores, finite, higher is more likely.
+        body_scores: (N, B) the model's own body scores, if it has any.
+
+    Raises:
+        ValueError: Arrays that do not fit the names, a clip that is there twice, or a
+            score that is NaN or infinite.
+    """
+
+    names: tuple[str, ...]
+    scores: np.ndarray
+    body_scores: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if len(set(self.names)) < len(self.names):
+            seen: set[str] = set()
+            twice = [n for n in self.names if n in seen or seen.add(n)]
+            raise ValueError(
+                f'{_count(twice, "row")} repeat a clip: {_first(twice)}; give each '
+                'clip once'
+            )
+        for kind in ('scores', 'body_scores'):
+            array = getattr(self, kind)
+            if array is not None:
+                self._check(kind, np.asarray(array))
+
+    def _check(self, kind: str, array: np.ndarray) -> None:
+        if array.ndim != 2 or len(array) != len(self.names):
+            raise ValueError(
+                f'{kind} of shape {array.shape} do not fit {len(self.names)} clips: '
+                'give one row per clip and one column per class'
+            )
+        bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+        if len(bad):
+            clips = [self.names[i] for i in bad]
+            raise ValueError(
+                f'NaN or infinite {kind} of {_count(clips, "clip")}: {_first(clips)}'
+            )
+
+    def select(self, names: Sequence[str]) -> ScoreTable:
+        """The rows of ``names``, in that order.
+
+        Raises:
+            ValueError: A clip has no scores.
+        """
+        row_of = {name: row for row, name in enumerate(self.names)}
+        missing = [name for name in names if name not in row_of]
+        if missing:
+            raise ValueError(_missing(missing, len(names)))
+        rows = [row_of[name] for name in names]
+        bodies = None if self.body_scores is None else self.body_scores[rows]
+        return ScoreTable(tuple(names), self.scores[rows], bodies)
+
+
+def match_scores(
+    table: ScoreTable, wanted: Sequence[str], known: Collection[str]
+) -> tuple[ScoreTable, int]:
+    """The scores of the clips to evaluate, once nothing is missing or unknown.
+
+    Args:
+        table: Scores as read.
+        wanted: Clips to evaluate.
+        known: All clips of the truth file; scores of those not wanted are left out.
+
+    Returns:
+        The rows of ``wanted`` in that order, and how many were left out.
+
+    Raises:
+        ValueError: A wanted clip has no scores, or scores are of an unknown clip.
+    """
+    known = set(known) | set(wanted)
+    unknown = [name for name in table.names if name not in known]
+    scored = set(table.names)
+    missing = [name for name in wanted if name not in scored]
+    errors = [_missing(missing, len(wanted))] if missing else []
+    if unknown:
+        errors.append(
+            f'scores of {_count(unknown, "unknown clip")}, not in the truth file: '
+            f'{_first(unknown)}; use its names, letter by letter'
+        )
+    if errors:
+        raise ValueError('; '.join(errors))
+    return table.select(wanted), len(table.names) - len(wanted)
+
+
+def read_scores(path: str | Path, space: LabelSpace) -> ScoreTable:
+    """Read a score file and bring its columns into the order of the label space.
+
+    Args:
+        path: ``*.npz`` or ``*.csv``.
+        space: Label space of the columns.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Another suffix, or a file that is not as the head of this module
+            says; the message names the file.
+    """
+    path = Path(path)
+    _check_suffix(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'no score file {path}')
+    try:
+        return (
+            _read_csv(path, space) if path.suffix == '.csv' else _read_npz(path, space)
+        )
+    except (ValueError, csv.Error) as error:
+        text = str(error)
+        raise ValueError(
+            text if text.startswith(str(path)) else f'{path}: {text}'
+        ) from None
+
+
+def write_scores(path: str | Path, table: ScoreTable, space: LabelSpace) -> None:
+    """Write a score file with its class names.
+
+    Args:
+        path: ``*.npz``, or ``*.csv``, which holds no body scores.
+        table: Columns in the order of ``space``.
+        space: Label space of the columns.
+
+    Raises:
+        ValueError: Another suffix, or a table of another width.
+    """
+    path = Path(path)
+    _check_suffix(path)
+    _check_width('scores', table.scores, space.actions, space)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == '.csv':
+        with atomic_write(path) as file:
+            writer = csv.writer(file, lineterminator='\n')
+            writer.writerow(['clip', *space.actions])
+            rows = table.scores.astype(np.float64).tolist()
+            writer.writerows(
+                [n, *row] for n, row in zip(table.names, rows, strict=True)
+            )
+        return
+    arrays = {
+        'clips': np.array(table.names, dtype=np.str_),
+        'scores': table.scores,
+        'classes': np.array(space.actions, dtype=np.str_),
+    }
+    if table.body_scores is not None:
+        _check_width('body_scores', table.body_scores, space.bodies, space)
+        arrays['body_scores'] = table.body_scores
+        arrays['bodies'] = np.array(space.bodies, dtype=np.str_)
+    np.savez_compressed(path, **arrays)
+
+
+def _read_npz(path: Path, space: LabelSpace) -> ScoreTable:
+    arrays = _load_arrays(path)
+    for key in ('clips', 'scores'):
+        if key not in arrays:
+            raise ValueError(
+                f'no array {key!r} (there are {sorted(arrays)}); it must hold clips '
+                '(N names) and scores (N, K)'
+            )
+    bodies = None
+    if 'body_scores' in arrays:
+        bodies = _in_order(arrays, ('body_scores', 'bodies'), space.bodies, space)
+    return ScoreTable(
+        names=_names(arrays['clips']),
+        scores=_in_order(arrays, ('scores', 'classes'), space.actions, space),
+        body_scores=bodies,
+    )
+
+
+def _load_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise ValueError('a single array')
+            return {key: file[key] for key in file.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        advice = (
+            'names must be an array of strings, np.array(names, dtype=str)'
+            if 'Object arrays' in str(error)
+            else 'write it with np.savez(path, clips=names, scores=scores)'
+        )
+        raise ValueError(f'not a readable score file ({error}); {advice}') from None
+
+
+def _names(array: np.ndarray) -> tuple[str, ...]:
+    return tuple(
+        n.decode() if isinstance(n, bytes) else str(n)
+        for n in array.reshape(-1).tolist()
+    )
+
+
+def _in_order(
+    arrays: dict[str, np.ndarray],
+    keys: tuple[str, str],
+    names: Sequence[str],
+    space: LabelSpace,
+) -> np.ndarray:
+    """An array of the file with its columns in the order of ``names``."""
+    scores = arrays[keys[0]]
+    if scores.dtype.kind not in 'fiu':
+        raise ValueError(f'{keys[0]} are {scores.dtype}, not numbers')
+    if keys[1] not in arrays:
+        _check_width(keys[0], scores, names, space)
+        return scores
+    columns = _names(arrays[keys[1]])
+    if scores.ndim != 2 or scores.shape[1] != len(columns):
+        raise ValueError(
+            f'{keys[0]} of shape {scores.shape} do not fit {len(columns)} {keys[1]}'
+        )
+    return scores[:, _column_order(columns, names, space)]
+
+
+def _check_width(
+    kind: str, scores: np.ndarray, names: Sequence[str], space: LabelSpace
+) -> None:
+    if scores.ndim != 2 or scores.shape[1] != len(names):
+        raise ValueError(
+            f'{kind} of shape {scores.shape}: label space {space.name!r} needs '
+            f'(N, {len(names)}); are they of another label space?'
+        )
+
+
+def _column_order(
+    columns: Sequence[str], names: Sequence[str], space: LabelSpace
+) -> list[int]:
+    """Position in ``columns`` of each of ``names``."""
+    position = {column: i for i, column in enumerate(columns)}
+    twice = sorted({c for c in columns if columns.count(c) > 1})
+    unknown = [c for c in columns if c not in set(names)]
+    missing = [n for n in names if n not in position]
+    errors = []
+    if twice:
+        errors.append(f'{_count(twice, "class column")} repeated: {_first(twice)}')
+    if unknown:
+        hint = suggest(unknown[0], names)
+        errors.append(f'{_count(unknown, "unknown class column")}: {_first(unknown)}')
+        errors[-1] += f'.{hint}' if hint else ''
+    if missing:
+        errors.append(f'{_count(missing, "class column")} missing: {_first(missing)}')
+    if errors:
+        raise ValueError(
+            f'{"; ".join(errors)} (label space {space.name!r}, {len(names)} names)'
+        )
+    return [position[name] for name in names]
+
+
+def _read_csv(path: Path, space: LabelSpace) -> ScoreTable:
+    lines = csv.reader(io.StringIO(read_text(path), newline=''))
+    header = next(lines, [])
+    if 'clip' not in header:
+        raise ValueError(
+            f'no column clip in line 1 ({_first(header)}); the file needs clip and one '
+            'column per action'
+        )
+    at = header.index('clip')
+    order = _column_order(header[:at] + header[at + 1 :], space.actions, space)
+    names, rows, bad = [], [], []
+    for line, row in ((lines.line_num, row) for row in lines if row):
+        values = _numbers(row[:at] + row[at + 1 :])
+        if values is None or len(row) != len(header):
+            bad.append(f'line {line}')
+            continue
+        names.append(row[at])
+        rows.append(values)
+    if bad:
+        raise ValueError(
+            f'{_count(bad, "row")} not of {len(header) - 1} numbers: {_first(bad)}'
+        )
+    scores = np.array(rows, dtype=np.float64).reshape(len(rows), len(order))
+    return ScoreTable(tuple(names), scores[:, order])
+
+
+def _numbers(texts: Sequence[str]) -> list[float] | None:
+    try:
+        return [float(text) for text in texts]
+    except ValueError:
+        return None
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f'score file {path}: use a name that ends in .npz or .csv')
+
+
+def _missing(missing: Sequence[str], total: int) -> str:
+    return f'{len(missing)} of {total} clips have no scores: {_first(missing)}'
+
+
+def _count(items: Sequence[Any], noun: str) -> str:
+    return f'{len(items)} {noun}{"" if len(items) == 1 else "s"}'
+
+
+def _first(items: Sequence[str]) -> str:
+    more = ', ...' if len(items) > _SHOWN else ''
+    return ', '.join(repr(item) for item in items[:_SHOWN]) + more

@@ -1,0 +1,194 @@
+"""Which joints a model takes, and how they hang together; everything by name."""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmma.layout.joints import WHOLEBODY65, JointLayout
+from mmma.taxonomy import suggest
+
+LAYOUTS = {'wholebody65': WHOLEBODY65}
+
+# The neck. COCO hangs the shoulders on the ears, which are the joints most often
+# occluded; MMAction2's graph `coco` hangs them on the nose.
+_NECK = (('nose', 'left_shoulder'), ('nose', 'right_shoulder'))
+_ROOT = 'nose'
+
+
+def _joint_sets() -> dict[str, tuple[str, ...]]:
+    body, feet, hands = (
+        WHOLEBODY65.names[part] for part in (slice(17), slice(17, 23), slice(23, 65))
+    )
+    legs = ('knee', 'ankle')
+    ends = ('big_toe', 'heel', 'thumb4', 'finger4')
+    return {
+        'body17': body,
+        'upper': (*(j for j in body if not j.endswith(legs)), *hands),
+        'ends31': (*body, *(j for j in (*feet, *hands) if j.endswith(ends))),
+    }
+
+
+JOINT_SETS = _joint_sets()
+"""Named sets: ``body17`` is COCO's body; ``upper`` has neither legs nor feet;
+``ends31`` is the body with big toes, heels and fingertips."""
+
+
+@dataclass(frozen=True)
+class JointTree:
+    """Chosen joints, each hung on its nearest chosen ancestor.
+
+    Attributes:
+        names: (V,) joints in the order that a model takes them.
+        parents: (V,) index of the joint nearer to the root; a root is its own parent.
+        flip_order: (V,) index of each joint's mirror image, or its own.
+    """
+
+    names: tuple[str, ...]
+    parents: tuple[int, ...]
+    flip_order: tuple[int, ...]
+
+    @property
+    def root(self) -> int:
+        """Index of the first joint that is its own parent."""
+        return next(v for v, parent in enumerate(self.parents) if v == parent)
+
+    @property
+    def bones(self) -> list[tuple[int, int]]:
+        """Pairs (joint, parent), roots left out."""
+        return [(v, parent) for v, parent in enumerate(self.parents) if v != parent]
+
+
+def get_layout(layout: str | JointLayout | Mapping[str, Any]) -> JointLayout:
+    """A joint layout by name, by its fields, or as it is.
+
+    Args:
+        layout: A name in ``LAYOUTS``, the fields of a :class:`JointLayout`, or one.
+
+    Raises:
+        ValueError: An unknown name, or fields that do not fit.
+    """
+    if isinstance(layout, JointLayout):
+        return layout
+    if isinstance(layout, Mapping):
+        return _from_fields(layout)
+    if layout not in LAYOUTS:
+        raise ValueError(
+            f'unknown joint layout {layout!r}: use one of {", ".join(LAYOUTS)}, or a '
+            f'dict of names, flip_pairs and limbs.{suggest(layout, LAYOUTS)}'
+        )
+    return LAYOUTS[layout]
+
+
+def select_joints(joints: str | Sequence[str], layout: JointLayout) -> tuple[str, ...]:
+    """Names of the joints that a model takes.
+
+    Args:
+        joints: ``all`` of the layout, a name in ``JOINT_SETS``, or (V,) names. A joint
+            of COCO-WholeBody that the layout lacks is allowed; it has score 0.
+        layout: The joints that there are.
+
+    Raises:
+        ValueError: An unknown set or joint, a joint twice, or none.
+    """
+    if isinstance(joints, str):
+        return _named_set(joints, layout)
+    known = (*layout.names, *WHOLEBODY65.names)
+    for joint in joints:
+        if joint not in known:
+            raise ValueError(f'unknown joint {joint!r}.{suggest(joint, known)}')
+    if not joints or len(set(joints)) < len(joints):
+        raise ValueError(f'joints {list(joints)}: name at least one, each once.')
+    return tuple(joints)
+
+
+@functools.lru_cache(maxsize=32)
+def _tree(layout: JointLayout, names: tuple[str, ...]) -> JointTree:
+    place = {name: v for v, name in enumerate(names)}
+    ancestors = _ancestors(layout)
+    mirror = {a: b for pair in layout.flip_pairs for a, b in (pair, pair[::-1])}
+
+    def nearest(name: str) -> str:
+        above = ancestors.get(name, name)
+        while above not in place and ancestors[above] != above:
+            above = ancestors[above]
+        return above if above in place else name
+
+    return JointTree(
+        names=names,
+        parents=tuple(place[nearest(name)] for name in names),
+        flip_order=tuple(place.get(mirror.get(n, n), place[n]) for n in names),
+    )
+
+
+def joint_tree(
+    layout: str | JointLayout | Mapping[str, Any], joints: str | Sequence[str] = 'all'
+) -> JointTree:
+    """Choose joints and hang each on its nearest chosen ancestor.
+
+    The tree is the breadth-first tree of the layout's limbs from the nose, or from the
+    layout's first joint; with the 17 joints of COCO it is MMAction2's graph ``coco``.
+
+    Args:
+        layout: As in :func:`get_layout`.
+        joints: As in :func:`select_joints`.
+
+    Raises:
+        ValueError: As those two.
+    """
+    found = get_layout(layout)
+    return _tree(found, select_joints(joints, found))
+
+
+def _ancestors(layout: JointLayout) -> dict[str, str]:
+    """Parent of every joint of a layout; a root of each part is its own parent."""
+    linked: dict[str, list[str]] = {name: [] for name in layout.names}
+    neck = [pair for pair in _NECK if set(pair) <= set(layout.names)]
+    for a, b in (*layout.limbs, *neck):
+        linked[a].append(b)
+        linked[b].append(a)
+    parents: dict[str, str] = {}
+    first = [_ROOT] if _ROOT in linked else []
+    for start in (*first, *layout.names):
+        if start in parents:
+            continue
+        parents[start] = start
+        queue = deque([start])
+        while queue:
+            above = queue.popleft()
+            new = [name for name in linked[above] if name not in parents]
+            parents.update(dict.fromkeys(new, above))
+            queue.extend(new)
+    return parents
+
+
+def _named_set(name: str, layout: JointLayout) -> tuple[str, ...]:
+    if name == 'all':
+        return layout.names
+    if name not in JOINT_SETS:
+        allowed = ('all', *JOINT_SETS)
+        raise ValueError(
+            f'unknown joint set {name!r}: use one of {", ".join(allowed)} or a list of '
+            f'joints.{suggest(name, allowed)}'
+        )
+    return JOINT_SETS[name]
+
+
+def _from_fields(fields: Mapping[str, Any]) -> JointLayout:
+    allowed = tuple(JointLayout.__dataclass_fields__)
+    for key in fields:
+        if key not in allowed:
+            raise ValueError(
+                f'joint layout: unknown field {key!r}; it has {", ".join(allowed)}.'
+                f'{suggest(key, allowed)}'
+            )
+    if 'names' not in fields:
+        raise ValueError(f'joint layout: no names in {sorted(fields)}.')
+    pairs = {
+        key: tuple(tuple(pair) for pair in fields.get(key, ()))
+        for key in ('flip_pairs', 'limbs')
+    }
+    return JointLayout(**{**fields, **pairs, 'names': tuple(fields['names'])})

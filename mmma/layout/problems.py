@@ -1,0 +1,55 @@
+"""What is wrong with a file of a data root: collected first, then reported together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        file: The file it is in.
+        line: Line in that file, counted from 1; 0 where no line can be named.
+        item: Clip or video, as written there; may be empty.
+        text: What is wrong, what is allowed.
+    """
+
+    file: str
+    line: int
+    item: str
+    text: str
+
+    def __str__(self) -> str:
+        where = f'{self.file}:{self.line}' if self.line else self.file
+        return (
+            f'{where}: {self.item}: {self.text}'
+            if self.item
+            else f'{where}: {self.text}'
+        )
+
+
+def refuse(problems: Sequence[Problem], path: Path) -> None:
+    """Raise if there is any problem, showing the first five.
+
+    Args:
+        problems: What was found, in the order of the file.
+        path: The file that was read.
+
+    Raises:
+        ValueError: ``problems`` is not empty.
+    """
+    if not problems:
+        return
+    lines = [f'  {problem}' for problem in problems[:SHOWN]]
+    if len(problems) > SHOWN:
+        lines.append(
+            f'  ... and {len(problems) - SHOWN} more (data/check.py lists all)'
+        )
+    count = '1 problem' if len(problems) == 1 else f'{len(problems)} problems'
+    raise ValueError('\n'.join([f'{path}: {count}', *lines]))

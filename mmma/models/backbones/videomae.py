@@ -1,0 +1,362 @@
+"""VideoMAE's vision transformer as a backbone for clips.
+
+Weights of MMAction2's ``VisionTransformer`` load as they are; attention runs through
+PyTorch's fused kernels, so that no token-by-token matrix is stored.
+
+Source: Tong et al., 'VideoMAE: Masked Autoencoders are Data-Efficient Learners for
+Self-Supervised Video Pre-Training', NeurIPS 2022.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn.bricks import DropPath
+from mmcv.cnn.bricks.transformer import FFN
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmma.registry import MODELS
+from mmma.taxonomy import suggest
+
+# Slices, rows and columns of tokens of a 16x224x224 clip: the grid that every
+# published VideoMAE file was trained on.
+PUBLISHED_GRID = (8, 14, 14)
+
+
+@dataclass(frozen=True)
+class ViTArch:
+    """What fixes the shapes of a vision transformer's weights.
+
+    Attributes:
+        embed_dims: Channels D of a token.
+        depth: Number of blocks.
+        num_heads: Attention heads per block.
+        img_size: Height and width, in pixels, that the position table is made for.
+        num_frames: Frames of a clip.
+        patch_size: Height and width of a token, in pixels.
+        tubelet_size: Frames of a token.
+        mlp_ratio: Hidden channels of a block's MLP, in multiples of D.
+
+    Raises:
+        ValueError: The sizes do not divide each other.
+    """
+
+    embed_dims: int
+    depth: int
+    num_heads: int
+    img_size: int = 224
+    num_frames: int = 16
+    patch_size: int = 16
+    tubelet_size: int = 2
+    mlp_ratio: int = 4
+
+    def __post_init__(self) -> None:
+        for whole, part in (
+            ('embed_dims', 'num_heads'),
+            ('img_size', 'patch_size'),
+            ('num_frames', 'tubelet_size'),
+        ):
+            if getattr(self, whole) % getattr(self, part):
+                raise ValueError(
+                    f'arch: {whole}={getattr(self, whole)} is not a multiple of '
+                    f'{part}={getattr(self, part)}.'
+                )
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Tokens over time, rows and columns."""
+        side = self.img_size // self.patch_size
+        return self.num_frames // self.tubelet_size, side, side
+
+
+ARCHS = {
+    'tiny': ViTArch(embed_dims=128, depth=4, num_heads=4, img_size=112),
+    'small': ViTArch(embed_dims=384, depth=12, num_heads=6),
+    'base': ViTArch(embed_dims=768, depth=12, num_heads=12),
+    'large': ViTArch(embed_dims=1024, depth=24, num_heads=16),
+    'huge': ViTArch(embed_dims=1280, depth=32, num_heads=16),
+}
+
+
+def find_arch(arch: str | Mapping[str, int]) -> ViTArch:
+    """An architecture by its name or its numbers.
+
+    Args:
+        arch: A key of ``ARCHS`` or the fields of :class:`ViTArch`.
+
+    Raises:
+        ValueError: An unknown name or field, or numbers missing.
+    """
+    if isinstance(arch, str):
+        if arch not in ARCHS:
+            raise ValueError(
+                f'unknown arch {arch!r}: use one of {", ".join(ARCHS)} or a dict of '
+                f'sizes.{suggest(arch, ARCHS)}'
+            )
+        return ARCHS[arch]
+    known = [field.name for field in fields(ViTArch)]
+    for name in arch:
+        if name not in known:
+            raise ValueError(
+                f'unknown field {name!r} in arch: use {", ".join(known)}.'
+                f'{suggest(name, known)}'
+            )
+    missing = [name for name in known[:3] if name not in arch]
+    if missing:
+        raise ValueError(f'arch lacks {", ".join(missing)}.')
+    return ViTArch(**arch)
+
+
+class TubeletEmbed(nn.Module):
+    """Linear projection of non-overlapping tubelets to tokens."""
+
+    def __init__(self, arch: ViTArch) -> None:
+        super().__init__()
+        size = (arch.tubelet_size, arch.patch_size, arch.patch_size)
+        self.projection = nn.Conv3d(3, arch.embed_dims, size, stride=size)
+
+    def forward(self, imgs: Tensor) -> Tensor:
+        """Tokens (N, L, D) of clips (N, 3, T, H, W), in order of time, row, column."""
+        return self.projection(imgs).flatten(2).transpose(1, 2)
+
+
+class FusedAttention(nn.Module):
+    """Multi-head self-attention with learnable biases of queries and values only."""
+
+    def __init__(self, embed_dims: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.q_bias = nn.Parameter(torch.zeros(embed_dims))
+        self.v_bias = nn.Parameter(torch.zeros(embed_dims))
+        self.qkv = nn.Linear(embed_dims, 3 * embed_dims, bias=False)
+        self.proj = nn.Linear(embed_dims, embed_dims)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Attend over the tokens (N, L, D) of each clip; same shape."""
+        k_bias = torch.zeros_like(self.v_bias)
+        bias = torch.cat([self.q_bias, k_bias, self.v_bias])
+        qkv = F.linear(tokens, self.qkv.weight, bias)
+        # (N, L, 3D) -> (N, L, 3, heads, d) -> three of (N, heads, L, d)
+        qkv = qkv.unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = qkv.unbind(0)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        return self.proj(mixed.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block with stochastic depth on both branches."""
+
+    def __init__(self, arch: ViTArch, drop_path: float) -> None:
+        super().__init__()
+        dims = arch.embed_dims
+        self.norm1 = nn.LayerNorm(dims, eps=1e-6)
+        self.attn = FusedAttention(dims, arch.num_heads)
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.norm2 = nn.LayerNorm(dims, eps=1e-6)
+        self.mlp = FFN(
+            dims, arch.mlp_ratio * dims, act_cfg=dict(type='GELU'), add_identity=False
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Transform tokens (N, L, D); same shape."""
+        tokens = tokens + self.drop_path(self.attn(self.norm1(tokens)))
+        return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+
+
+@MODELS.register_module()
+class VideoMAEViT(BaseModule):
+    """VideoMAE's encoder: one feature per clip, or a map of token features.
+
+    The position table is fixed and made for ``arch.img_size``. Clips of another size
+    get it resized bicubically within each temporal slice, so keep ``img_size`` at the
+    size that the weights were trained on. Clips of another length than ``num_frames``
+    are refused: set ``num_frames``, and the sinusoid is rebuilt for that length.
+    A loaded table of another grid is fitted in the same way; weights without a table
+    (the original files) keep the model's own.
+
+    Args:
+        arch: ``tiny``, ``small``, ``base``, ``large``, ``huge`` or the fields of
+            :class:`ViTArch`.
+        num_frames: Frames of a clip, if other than the architecture's.
+        drop_path_rate: Stochastic depth of the last block; grows linearly from 0.
+        with_cp: Recompute each block in the backward pass to save memory.
+        return_feat_map: Return token features (N, D, t, h, w) without pooling or
+            norm; ``fc_norm`` then stays in the state dict, frozen.
+        init_cfg: As in mmengine; by default truncated normal with std 0.02.
+
+    Raises:
+        ValueError: An unknown architecture or sizes that do not fit.
+    """
+
+    def __init__(
+        self,
+        arch: str | Mapping[str, int] = 'base',
+        num_frames: int | None = None,
+        drop_path_rate: float = 0.0,
+        with_cp: bool = False,
+        return_feat_map: bool = False,
+        init_cfg: Any = None,
+    ) -> None:
+        # Bounds at 5 std: mmengine's sampler yields the bound itself about once in
+        # 16 million draws, and its default bound of 2 would be a weight of 100 std.
+        super().__init__(
+            init_cfg
+            or [
+                dict(type='TruncNormal', layer='Linear', std=0.02, a=-0.1, b=0.1),
+                dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
+            ]
+        )
+        arch = find_arch(arch)
+        if num_frames is not None:
+            arch = replace(arch, num_frames=num_frames)
+        self.arch = arch
+        self.with_cp = with_cp
+        self.return_feat_map = return_feat_map
+        self.patch_embed = TubeletEmbed(arch)
+        table = sinusoid_table(math.prod(arch.grid), arch.embed_dims)
+        self.register_buffer('pos_embed', table)
+        rates = torch.linspace(0, drop_path_rate, arch.depth, device='cpu').tolist()
+        self.blocks = nn.ModuleList(Block(arch, rate) for rate in rates)
+        self.fc_norm = nn.LayerNorm(arch.embed_dims, eps=1e-6)
+        if return_feat_map:
+            self.fc_norm.requires_grad_(False)
+
+    @property
+    def num_layers(self) -> int:
+        """Number of blocks; :meth:`layer_of` gives 0 to ``num_layers + 1``."""
+        return self.arch.depth
+
+    def layer_of(self, name: str) -> int:
+        """Depth of a parameter, for rates that decay with it.
+
+        Args:
+            name: Name within the backbone.
+
+        Returns:
+            0 for the embedding, k + 1 for block k, ``num_layers + 1`` for the norm.
+
+        Source: MCG-NJU/VideoMAE, optim_factory.py, 14ef8d85.
+        """
+        if name.startswith(('patch_embed.', 'pos_embed')):
+            return 0
+        if name.startswith('blocks.'):
+            return int(name.split('.')[1]) + 1
+        return self.num_layers + 1
+
+    def forward(self, imgs: Tensor) -> Tensor:
+        """Features of clips.
+
+        Args:
+            imgs: (N, 3, T, H, W), normalised.
+
+        Returns:
+            (N, D), or (N, D, t, h, w) with ``return_feat_map``.
+
+        Raises:
+            ValueError: T is not ``num_frames``, or H or W no multiple of the patch.
+        """
+        grid = self._grid_of(imgs)
+        tokens = self.patch_embed(imgs)
+        tokens = tokens + resize_table(self.pos_embed, self.arch.grid, grid[1:])
+        for block in self.blocks:
+            if self.with_cp and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, use_reentrant=False)
+            else:
+                tokens = block(tokens)
+        if self.return_feat_map:
+            return tokens.transpose(1, 2).unflatten(2, grid)  # (N, D, t, h, w)
+        return self.fc_norm(tokens.mean(dim=1))
+
+    def _grid_of(self, imgs: Tensor) -> tuple[int, int, int]:
+        frames, height, width = imgs.shape[2:]
+        patch = self.arch.patch_size
+        if frames != self.arch.num_frames:
+            raise ValueError(
+                f'clips of {frames} frames: this backbone takes '
+                f'{self.arch.num_frames}. Sample so many, or set num_frames={frames}.'
+            )
+        if height % patch or width % patch:
+            raise ValueError(
+                f'frames of {height}x{width} pixels: height and width must be '
+                f'multiples of the patch, {patch}. Resize or crop them.'
+            )
+        return self.arch.grid[0], height // patch, width // patch
+
+    def _load_from_state_dict(self, state_dict, prefix, *args: Any) -> None:
+        fitted = dict(state_dict)  # the caller's stays as it is
+        key = f'{prefix}pos_embed'
+        fitted[key] = self._fit_table(state_dict.get(key))
+        super()._load_from_state_dict(fitted, prefix, *args)
+
+    def _fit_table(self, stored: Tensor | None) -> Tensor:
+        """A loaded position table, fitted to this model's grid."""
+        if stored is None:
+            return self.pos_embed
+        if stored.shape == self.pos_embed.shape or stored.dim() != 3:
+            return stored
+        slices, height, width = self.arch.grid
+        length = stored.shape[1]
+        side = math.isqrt(length // slices)
+        if length == math.prod(PUBLISHED_GRID):
+            grid = PUBLISHED_GRID
+        elif slices * side * side == length:
+            grid = (slices, side, side)
+        else:
+            raise ValueError(
+                f'the weights have a position table of {length} tokens: neither '
+                f'{PUBLISHED_GRID} nor {slices} slices of a square. Build the backbone '
+                'with the img_size and num_frames of the weights.'
+            )
+        if grid[0] != slices:
+            grid = (slices, *grid[1:])
+            stored = sinusoid_table(math.prod(grid), stored.shape[2])
+        return resize_table(stored, grid, (height, width))
+
+
+def sinusoid_table(length: int, dims: int) -> Tensor:
+    """Fixed position table, sines in even and cosines in odd channels.
+
+    Args:
+        length: Number of positions L.
+        dims: Number of channels D.
+
+    Returns:
+        (1, L, D), float32; angle of channel j is ``pos / 10000**(2 * (j // 2) / D)``.
+
+    Source: Vaswani et al., 'Attention Is All You Need', NeurIPS 2017, section 3.5.
+    """
+    channel = torch.arange(dims, dtype=torch.float64)
+    exponent = (channel - channel % 2) / dims
+    position = torch.arange(length, dtype=torch.float64)
+    angle = position[:, None] / 10000**exponent
+    table = torch.where(channel % 2 == 0, angle.sin(), angle.cos())
+    return table[None].float()
+
+
+def resize_table(
+    table: Tensor, grid: tuple[int, int, int], size: tuple[int, int]
+) -> Tensor:
+    """Resize a position table within each temporal slice, bicubically.
+
+    Args:
+        table: (1, t*h*w, D).
+        grid: Its t, h, w.
+        size: New h, w.
+
+    Returns:
+        (1, t*h'*w', D); the table itself where the size stays.
+
+    Source: open-mmlab/mmaction2, vit_mae.py, 4d6c9347.
+    """
+    if grid[1:] == tuple(size):
+        return table
+    maps = table[0].unflatten(0, grid).permute(0, 3, 1, 2)  # (t, D, h, w)
+    maps = F.interpolate(maps, size=size, mode='bicubic', align_corners=False)
+    return maps.permute(0, 2, 3, 1).flatten(0, 2)[None]  # (1, t*h'*w', D)

@@ -1,0 +1,264 @@
+"""Protocols: whose clips train, adapt, validate and test a model.
+
+============  =======================  ==================  =====================
+name          trains and validates on  adapts on           tests on
+============  =======================  ==================  =====================
+``indomain``  one domain or all        nothing             the same domains
+``zeroshot``  ``lab``                  nothing             each target
+``fewshot``   ``lab``                  K clips per class   each target
+              of the target's train subset
+============  =======================  ==================  =====================
+
+Zero-shot means that no clip of the target domain is trained on; its classes are not
+unseen. :func:`write_protocol` is the only place that writes a protocol into a config.
+
+Source: arXiv 2606.14096, section on protocols; what the paper leaves open is an
+option here and is recorded in every result.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mmma.taxonomy import DOMAINS, SUBSETS, check_choice, load_label_space
+
+PROTOCOLS = ('indomain', 'zeroshot', 'fewshot')
+SOURCE = 'lab'
+TARGETS = tuple(d for d in DOMAINS if d != SOURCE)
+
+_OPTIONS = {
+    'indomain': ('domain',),
+    'zeroshot': ('target',),
+    'fewshot': ('target', 'shots', 'runs', 'strict_shots'),
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One protocol with every option filled in.
+
+    Attributes:
+        name: ``indomain``, ``zeroshot`` or ``fewshot``.
+        domain: ``all`` or the one domain of ``indomain``.
+        target: Domains that ``zeroshot`` and ``fewshot`` test on.
+        shots: Support clips per class of ``fewshot``, one experiment for each.
+        runs: Support draws per number of shots.
+        strict_shots: A class with too few clips is an error, not a smaller support.
+        seed: Of training and of the support draws.
+    """
+
+    name: str
+    domain: str = 'all'
+    target: tuple[str, ...] = TARGETS
+    shots: tuple[int, ...] = (1, 5, 10)
+    runs: int = 5
+    strict_shots: bool = False
+    seed: int = 0
+
+    @property
+    def train_domains(self) -> tuple[str, ...]:
+        """Domains whose train and val subsets are used before any adaptation."""
+        if self.name != 'indomain':
+            return (SOURCE,)
+        return DOMAINS if self.domain == 'all' else (self.domain,)
+
+    @property
+    def test_domains(self) -> tuple[str, ...]:
+        """Domains whose test subset is scored."""
+        return self.train_domains if self.name == 'indomain' else self.target
+
+    def as_dict(self) -> dict[str, Any]:
+        """Name, seed and the options that this protocol has, as plain types."""
+        values = asdict(self)
+        kept = ('name', *_OPTIONS[self.name], 'seed')
+        return {
+            k: list(values[k]) if isinstance(values[k], tuple) else values[k]
+            for k in kept
+        }
+
+    def tag(self) -> str:
+        """Short name for folders: ``indomain``, ``indomain-street``, ``zeroshot``."""
+        one = self.name == 'indomain' and self.domain != 'all'
+        seed = f'-seed{self.seed}' if self.seed else ''
+        return f'{self.name}-{self.domain}{seed}' if one else f'{self.name}{seed}'
+
+
+def make_protocol(
+    configured: Mapping[str, Any], flags: Mapping[str, Any] | None = None
+) -> Protocol:
+    """Join what a config says with what the command line says.
+
+    Args:
+        configured: The config's ``protocol``; its options count only while the
+            flags do not choose another protocol.
+        flags: Options given by a user: ``protocol``, ``domain``, ``target``,
+            ``shots``, ``runs``, ``strict_shots``, ``seed``; None is 'not given'.
+
+    Raises:
+        ValueError: An unknown name or value, or an option of another protocol.
+    """
+    given = {k: v for k, v in (flags or {}).items() if v is not None}
+    configured = dict(configured)
+    own_name = configured.pop('name', None)
+    name = given.pop('protocol', own_name)
+    if name is None:
+        raise ValueError(
+            'the config names no protocol: add `protocol = dict(name=...)` or '
+            f'--protocol, one of {", ".join(PROTOCOLS)}.'
+        )
+    check_choice('protocol', name, PROTOCOLS)
+    if name != own_name:
+        configured = {k: v for k, v in configured.items() if k == 'seed'}
+    options = {**configured, **given}
+    allowed = (*_OPTIONS[name], 'seed')
+    for key in options:
+        if key not in allowed:
+            raise ValueError(
+                f'--{key.replace("_", "-")} is no option of protocol {name!r}, which '
+                f'has {", ".join("--" + a.replace("_", "-") for a in allowed)}.'
+            )
+    for key in ('target', 'shots'):
+        if key in options:
+            options[key] = _as_tuple(options[key])
+    protocol = Protocol(name=name, **options)
+    _check(protocol)
+    return protocol
+
+
+def write_protocol(
+    cfg: MutableMapping[str, Any], protocol: Protocol, data_root: str | None = None
+) -> None:
+    """Write a protocol into a config, in place; writing it twice changes nothing.
+
+    Sets ``protocol``, the subset and domains of every dataset, the seed, the data
+    root and the number of classes, after merging the recipe's
+    ``protocol_overrides[name]``.
+
+    Args:
+        cfg: A recipe's config (a ``mmengine.Config`` or a plain dict).
+        protocol: From :func:`make_protocol`.
+        data_root: Folder of the data; None keeps the config's.
+
+    Raises:
+        ValueError: Few-shot is asked of a detection config.
+    """
+    task = cfg.get('task', 'rec')
+    if task == 'det' and protocol.name == 'fewshot':
+        raise ValueError(
+            'few-shot is for recognition; detection takes indomain and zeroshot.'
+        )
+    _merge(cfg, (cfg.get('protocol_overrides') or {}).get(protocol.name) or {})
+    cfg['protocol'] = protocol.as_dict()
+    if data_root is not None:
+        cfg['data_root'] = str(data_root)
+    for subset in SUBSETS:
+        loader = cfg.get(f'{subset}_dataloader')
+        if loader:
+            dataset = loader['dataset']
+            tested = subset == 'test'
+            domains = protocol.test_domains if tested else protocol.train_domains
+            dataset['subset'] = subset
+            dataset['domains'] = list(domains)
+            dataset['data_root'] = cfg['data_root']
+    cfg['randomness'] = dict(cfg.get('randomness') or {}, seed=protocol.seed)
+    head = (cfg.get('model') or {}).get('cls_head')
+    if head and 'label_space' in cfg:
+        head['num_classes'] = load_label_space(cfg['label_space']).num_actions
+
+
+def draw_supports(
+    labels: Mapping[str, int], target: str, protocol: Protocol, run: int
+) -> dict[int, list[str]]:
+    """Draw the support clips of one few-shot run, for every number of shots.
+
+    Supports are nested: those of fewer shots are part of those of more. A class with
+    fewer than K clips gives all it has; every K has the same classes.
+
+    Args:
+        labels: Action index of each labelled clip of the target's train subset.
+        target: The target domain.
+        protocol: A ``fewshot`` protocol.
+        run: Number of the draw, from 0.
+
+    Returns:
+        Clip names for each number of shots, sorted.
+
+    Raises:
+        ValueError: The target has no clips, or a class is short under
+            ``strict_shots``.
+    """
+    if not labels:
+        raise ValueError(
+            f'target {target!r} has no labelled clip in its train subset: there is '
+            'nothing to draw supports from. Choose another --target.'
+        )
+    by_class: dict[int, list[str]] = {}
+    for name in sorted(labels):
+        by_class.setdefault(labels[name], []).append(name)
+    most = max(protocol.shots)
+    short = {c: len(n) for c, n in sorted(by_class.items()) if len(n) < most}
+    if protocol.strict_shots and short:
+        first = ', '.join(f'class {c}: {n}' for c, n in list(short.items())[:5])
+        raise ValueError(
+            f'{len(short)} classes of target {target!r} have fewer than {most} clips '
+            f'({first}): lower --shots or drop --strict-shots.'
+        )
+    domain_key = zlib.crc32(target.encode())
+    orders = {
+        c: np.random.default_rng([protocol.seed, run, domain_key, c]).permutation(
+            len(names)
+        )
+        for c, names in by_class.items()
+    }
+    return {
+        k: sorted(by_class[c][i] for c, order in orders.items() for i in order[:k])
+        for k in protocol.shots
+    }
+
+
+def with_targets(protocol: Protocol, target: Sequence[str]) -> Protocol:
+    """The same protocol on other targets."""
+    return replace(protocol, target=tuple(target))
+
+
+def _check(protocol: Protocol) -> None:
+    if protocol.domain != 'all':
+        check_choice('domain', protocol.domain, ('all', *DOMAINS))
+    for target in protocol.target:
+        check_choice('target', target, DOMAINS)
+        if target == SOURCE:
+            raise ValueError(
+                f'target {target!r} is the source: {protocol.name} trains on '
+                f'{SOURCE!r} and tests on {", ".join(TARGETS)}. For {SOURCE!r} itself '
+                f'use --protocol indomain --domain {SOURCE}.'
+            )
+    if not protocol.target or len(set(protocol.target)) < len(protocol.target):
+        raise ValueError(f'--target {list(protocol.target)}: name each target once.')
+    if not protocol.shots or any(int(k) != k or k < 1 for k in protocol.shots):
+        raise ValueError(
+            f'--shots {" ".join(map(str, protocol.shots))}: use whole numbers from 1; '
+            'for no shots use --protocol zeroshot.'
+        )
+    if len(set(protocol.shots)) < len(protocol.shots):
+        raise ValueError(f'--shots {list(protocol.shots)}: name each number once.')
+    if protocol.runs < 1:
+        raise ValueError(f'--runs {protocol.runs}: use a whole number from 1.')
+    if protocol.seed < 0:
+        raise ValueError(f'--seed {protocol.seed}: use a whole number from 0.')
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+def _merge(base: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> None:
+    for key, value in overrides.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), MutableMapping):
+            _merge(base[key], value)
+        else:
+            base[key] = value

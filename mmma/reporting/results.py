@@ -1,0 +1,95 @@
+"""``results.json``: the one record that tables, reports and the model zoo read."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+_PACKAGES = ('mmma', 'torch', 'mmengine', 'mmcv-lite', 'mmaction2', 'numpy')
+
+
+def write_results(results: dict[str, Any], path: Path) -> None:
+    """Write results as JSON; a run that is stopped leaves the old file whole.
+
+    Args:
+        results: Plain types only; NaN is refused.
+        path: File to write; its folder is made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
+    draft = path.with_name(f'{path.name}.{os.getpid()}.tmp')
+    draft.write_text(text + '\n', encoding='utf-8')
+    draft.replace(path)
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Read a results file.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: It is no results file, or of a schema this version cannot read.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'no results file {str(path)!r}.')
+    try:
+        results = json.loads(Path(path).read_text(encoding='utf-8'))
+        schema, _ = results['schema'], results['runs']
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f'{path} is no results file of tools/test.py ({error!r}).'
+        ) from None
+    if schema != SCHEMA:
+        raise ValueError(
+            f'{path} has schema {schema}, this version reads {SCHEMA}: test again.'
+        )
+    return results
+
+
+def check_comparable(results: Sequence[dict[str, Any]]) -> None:
+    """Refuse to put results side by side that were not measured alike.
+
+    Raises:
+        ValueError: They differ in task, in an option, or in their data.
+    """
+    first = results[0]
+    for other in results[1:]:
+        pairs = [('task', first['task'], other['task'])]
+        pairs += [
+            (f'data.{key}', first['data'].get(key), other['data'].get(key))
+            for key in ('name', 'fingerprint', 'simulated', 'packed')
+        ]
+        keys = sorted({*first['options'], *other['options']})
+        pairs += [
+            (f'options.{key}', first['options'].get(key), other['options'].get(key))
+            for key in keys
+        ]
+        for name, left, right in pairs:
+            if left != right:
+                raise ValueError(
+                    f'{name} differs: {left!r} in {_named(first)}, {right!r} in '
+                    f'{_named(other)}. Rows of one table must be measured alike: '
+                    'test again with the same options, or make two tables.'
+                )
+
+
+def environment(device: str) -> dict[str, str]:
+    """Versions and device of a run; nothing that names a person or a machine."""
+    versions = {name: _version(name) for name in _PACKAGES}
+    return {'python': platform.python_version(), **versions, 'device': device}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return 'absent'
+
+
+def _named(results: dict[str, Any]) -> str:
+    return f'{results["name"]} ({results["protocol"]["name"]})'

@@ -1,0 +1,72 @@
+import pytest
+from mmengine.config import Config
+
+from mmma.config import apply_options, find_config, flatten, origin_of, origins
+
+
+def config():
+    return Config(
+        dict(model=dict(head=dict(classes=82)), hooks=[dict(type='A'), dict(type='B')])
+    )
+
+
+@pytest.mark.parametrize(
+    ('option', 'key', 'value'),
+    [
+        ('model.head.classes=3', 'model.head.classes', 3),
+        ('hooks.1.type=C', 'hooks.1.type', 'C'),
+        ('+model.neck.depth=2', 'model.neck.depth', 2),
+        ('model.head.classes=[1,2]', 'model.head.classes', [1, 2]),
+        ('+a.b=None', 'a.b', None),
+    ],
+)
+def test_options_change_and_add(option, key, value):
+    cfg = config()
+    assert apply_options(cfg, [option]) == {key: value}
+    where = cfg
+    for part in key.split('.'):
+        where = where[int(part)] if isinstance(where, list) else where[part]
+    assert where == value
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        ('model.haed.classes=3', "no key 'model.haed'. Did you mean 'head'"),
+        ('classes=3', r'no key .classes.*To add a new key write \+classes'),
+        ('hooks.2.type=C', 'a list of 2 items; use a number from 0 to 1'),
+        ('model.head.classes.x=1', 'model.head.classes is 82 and has no keys'),
+        ('model', 'write KEY=VALUE'),
+    ],
+)
+def test_bad_options(option, message):
+    with pytest.raises(ValueError, match=message):
+        apply_options(config(), [option])
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'configs/recog/videomae_mma82_indomain.py',
+        'recog/videomae_mma82_indomain.py',
+        'recog/videomae_mma82_indomain',
+    ],
+)
+def test_configs_are_found_by_path_and_by_name(name):
+    assert find_config(name).name == 'videomae_mma82_indomain.py'
+
+
+def test_a_misspelt_config_gets_a_suggestion():
+    with pytest.raises(FileNotFoundError, match='Did you mean .recog/videomae_mma82'):
+        find_config('recog/videomea_mma82_indomain.py')
+
+
+def test_origin_is_the_nearest_file_that_writes_a_key(tmp_path):
+    (tmp_path / 'base.py').write_text('a = dict(x=1, y=dict(z=2))\nb = 3\n')
+    leaf = tmp_path / 'leaf.py'
+    leaf.write_text("_base_ = 'base.py'\na = dict(y={'z': 5})\n")
+    known = origins(leaf)
+    cfg = Config.fromfile(leaf)
+    files = {key: origin_of(key, known).name for key, _ in flatten(cfg)}
+    assert files == {'a.x': 'base.py', 'a.y.z': 'leaf.py', 'b': 'base.py'}
+    assert origin_of('nowhere', known) is None

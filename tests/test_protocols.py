@@ -1,0 +1,164 @@
+import copy
+
+import pytest
+
+from mmma.protocols import (
+    Protocol,
+    draw_supports,
+    make_protocol,
+    write_protocol,
+)
+from mmma.taxonomy import DOMAINS
+
+INDOMAIN = {'name': 'indomain'}
+
+
+def recipe():
+    def loader():
+        return {'dataset': {'type': 'ClipDataset', 'pipeline': []}}
+
+    return {
+        'label_space': 'mma82',
+        'data_root': 'data/mma82',
+        'model': {'cls_head': {'num_classes': 400}},
+        'optimizer': {'lr': 1.0, 'decay': 0.1},
+        'train_dataloader': loader(),
+        'val_dataloader': loader(),
+        'test_dataloader': loader(),
+        'protocol': dict(INDOMAIN),
+        'protocol_overrides': {'fewshot': {'optimizer': {'lr': 0.5}}},
+    }
+
+
+@pytest.mark.parametrize(
+    ('flags', 'train', 'test'),
+    [
+        ({}, DOMAINS, DOMAINS),
+        ({'domain': 'street'}, ('street',), ('street',)),
+        ({'protocol': 'zeroshot'}, ('lab',), ('psychiatric', 'street', 'emotion')),
+        ({'protocol': 'zeroshot', 'target': ['street']}, ('lab',), ('street',)),
+        ({'protocol': 'fewshot', 'target': 'emotion'}, ('lab',), ('emotion',)),
+    ],
+)
+def test_whose_clips_train_and_test(flags, train, test):
+    protocol = make_protocol(INDOMAIN, flags)
+    assert (protocol.train_domains, protocol.test_domains) == (train, test)
+
+
+def test_flags_win_over_the_config_of_the_same_protocol():
+    configured = {'name': 'fewshot', 'shots': [5], 'runs': 3}
+    assert make_protocol(configured, {'runs': 7}).shots == (5,)
+    assert make_protocol(configured, {'runs': 7}).runs == 7
+    assert make_protocol(configured, {'protocol': 'zeroshot'}).name == 'zeroshot'
+
+
+@pytest.mark.parametrize(
+    ('flags', 'message'),
+    [
+        ({'protocol': 'fewshots'}, "unknown protocol 'fewshots'.*Did you mean"),
+        ({'domain': 'stret'}, "unknown domain 'stret'.*Did you mean 'street'"),
+        ({'target': ['street']}, "--target is no option of protocol 'indomain'"),
+        ({'protocol': 'zeroshot', 'domain': 'lab'}, '--domain is no option'),
+        ({'protocol': 'zeroshot', 'shots': [1]}, '--shots is no option'),
+        ({'protocol': 'zeroshot', 'target': ['lab']}, "'lab' is the source"),
+        ({'protocol': 'zeroshot', 'target': ['mars']}, "unknown target 'mars'"),
+        ({'protocol': 'zeroshot', 'target': []}, 'name each target once'),
+        ({'protocol': 'fewshot', 'target': ['street'] * 2}, 'name each target once'),
+        ({'protocol': 'fewshot', 'shots': [0]}, '--shots 0: use whole numbers from 1'),
+        ({'protocol': 'fewshot', 'shots': [5, 5]}, 'name each number once'),
+        ({'protocol': 'fewshot', 'runs': 0}, '--runs 0'),
+        ({'seed': -1}, '--seed -1'),
+    ],
+)
+def test_bad_flags(flags, message):
+    with pytest.raises(ValueError, match=message):
+        make_protocol(INDOMAIN, flags)
+
+
+def test_a_config_without_protocol():
+    with pytest.raises(ValueError, match='the config names no protocol'):
+        make_protocol({})
+
+
+def test_writing_sets_every_dataset_seed_root_and_classes():
+    cfg = recipe()
+    flags = {'protocol': 'zeroshot', 'target': ['street'], 'seed': 3}
+    write_protocol(cfg, make_protocol(INDOMAIN, flags), data_root='elsewhere')
+    picked = {
+        s: (cfg[f'{s}_dataloader']['dataset']['subset'],
+            cfg[f'{s}_dataloader']['dataset']['domains'],
+            cfg[f'{s}_dataloader']['dataset']['data_root'])
+        for s in ('train', 'val', 'test')
+    }  # fmt: skip
+    assert picked == {
+        'train': ('train', ['lab'], 'elsewhere'),
+        'val': ('val', ['lab'], 'elsewhere'),
+        'test': ('test', ['street'], 'elsewhere'),
+    }
+    assert cfg['randomness'] == {'seed': 3}
+    assert cfg['model']['cls_head']['num_classes'] == 82
+    assert cfg['protocol'] == {'name': 'zeroshot', 'target': ['street'], 'seed': 3}
+
+
+def test_writing_twice_changes_nothing():
+    cfg = recipe()
+    write_protocol(cfg, make_protocol(INDOMAIN, {'protocol': 'fewshot'}))
+    once = copy.deepcopy(cfg)
+    write_protocol(cfg, make_protocol(cfg['protocol']))
+    assert cfg == once
+
+
+def test_overrides_apply_to_their_protocol_alone():
+    few, many = recipe(), recipe()
+    write_protocol(few, make_protocol(INDOMAIN, {'protocol': 'fewshot'}))
+    write_protocol(many, make_protocol(INDOMAIN))
+    assert few['optimizer'] == {'lr': 0.5, 'decay': 0.1}
+    assert many['optimizer'] == {'lr': 1.0, 'decay': 0.1}
+
+
+def test_detection_refuses_fewshot():
+    with pytest.raises(ValueError, match='few-shot is for recognition'):
+        write_protocol({'task': 'det'}, Protocol('fewshot'))
+
+
+def test_supports_are_nested_and_bounded_by_what_exists():
+    labels = {f'{c}-{i}': c for c, n in [(3, 1), (7, 4), (9, 20)] for i in range(n)}
+    protocol = Protocol('fewshot', shots=(1, 5, 10))
+    draw = draw_supports(labels, 'street', protocol, run=0)
+    assert {k: len(v) for k, v in draw.items()} == {1: 3, 5: 1 + 4 + 5, 10: 1 + 4 + 10}
+    assert set(draw[1]) < set(draw[5]) < set(draw[10])
+    assert {labels[n] for n in draw[1]} == {labels[n] for n in draw[10]} == {3, 7, 9}
+
+
+def test_support_draws_depend_on_run_seed_and_target_but_not_on_order_or_shots():
+    labels = {f'{i:03d}': 0 for i in range(100)}
+    protocol = Protocol('fewshot', shots=(5,))
+    first = draw_supports(labels, 'street', protocol, 0)[5]
+    shuffled = dict(reversed(labels.items()))
+    wider = Protocol('fewshot', shots=(5, 50))
+    assert draw_supports(shuffled, 'street', protocol, 0)[5] == first
+    assert draw_supports(labels, 'street', wider, 0)[5] == first
+    assert draw_supports(labels, 'street', protocol, 1)[5] != first
+    assert draw_supports(labels, 'emotion', protocol, 0)[5] != first
+    seeded = Protocol('fewshot', shots=(5,), seed=1)
+    assert draw_supports(labels, 'street', seeded, 0)[5] != first
+
+
+def test_strict_shots_and_empty_targets_are_errors():
+    strict = Protocol('fewshot', shots=(2,), strict_shots=True)
+    with pytest.raises(ValueError, match=r'1 classes of target .* \(class 4: 1\)'):
+        draw_supports({'a': 4, 'b': 5, 'c': 5}, 'street', strict, 0)
+    with pytest.raises(ValueError, match="target 'street' has no labelled clip"):
+        draw_supports({}, 'street', strict, 0)
+
+
+@pytest.mark.parametrize(
+    ('protocol', 'tag'),
+    [
+        (Protocol('indomain'), 'indomain'),
+        (Protocol('indomain', domain='street', seed=2), 'indomain-street-seed2'),
+        (Protocol('zeroshot'), 'zeroshot'),
+    ],
+)
+def test_tags_name_folders(protocol, tag):
+    assert protocol.tag() == tag
