@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mmma.config import apply_options, find_config, get_key
-from mmma.protocols import make_protocol, write_protocol
+from mmma.config import apply_options, find_config, get_key, model_name
+from mmma.evaluation.recognition import (
+    EvaluationOptions,
+    Truth,
+    evaluate_row,
+    evaluate_rows,
+)
+from mmma.layout.joints import read_layout
+from mmma.layout.rec import Clip
+from mmma.layout.root import DataRoot
+from mmma.protocols import Protocol, make_protocol, write_protocol
+from mmma.taxonomy import LabelSpace
 
 
 def load_config(
@@ -45,3 +56,94 @@ def load_config(
                 '--shots, --seed or --data-root.'
             )
     return cfg
+
+
+def summarize(cfg: Any, outcome: Any, options: Any) -> dict[str, Any]:
+    """Turn the scores of a tested checkpoint into the contents of ``results.json``.
+
+    Args:
+        cfg: The resolved config that was tested.
+        outcome: ``mmma.engine.testing.Outcome``.
+        options: ``mmma.engine.testing.TestOptions``.
+
+    Returns:
+        Plain types, as :func:`mmma.reporting.results.write_results` takes them.
+    """
+    from mmma.reporting.results import SCHEMA, environment
+
+    root = DataRoot(cfg.data_root)
+    body_groups = cfg.test_dataloader.dataset.get('body_groups', 'taxonomy')
+    space = root.label_space(body_groups)
+    clips = root.read_rec(body_groups)
+    protocol = make_protocol(cfg.protocol)
+    evaluation = EvaluationOptions(
+        class_set=cfg.test_evaluator.get('class_set', 'present'),
+        body_scores=cfg.test_evaluator.get('body_scores', 'sum'),
+        train_counts=_train_counts(clips, protocol, space),
+    )
+    by_name = {c.clip: c for c in clips}
+    runs = []
+    for group in outcome.groups:
+        truth = Truth.from_clips(by_name[name] for name in group.table.names)
+        if 'target' in group.labels:
+            rows = [evaluate_row(group.table, truth, space, evaluation)]
+        else:
+            rows = evaluate_rows(group.table, truth, space, evaluation)
+        labels = {**group.labels, 'seed': protocol.seed, 'subset': options.subset}
+        runs += [{**labels, **row} for row in rows]
+    broken = sorted({name for group in outcome.groups for name in group.broken})
+    seen = sorted(set(outcome.trained_on) & set(protocol.test_domains))
+    return {
+        'schema': SCHEMA,
+        'task': cfg.task,
+        'name': model_name(cfg),
+        'protocol': protocol.as_dict(),
+        'classes': list(space.actions),
+        'checkpoint': outcome.checkpoint,
+        'selected_on': outcome.selected_on,
+        'target_seen': seen if protocol.name != 'indomain' else [],
+        'data': describe_data(cfg, root),
+        'options': {
+            'subset': options.subset,
+            'class_set': evaluation.class_set,
+            'body_scores': evaluation.body_scores,
+            'body_groups': body_groups,
+            'fast_dev_run': bool(cfg.get('fast_dev_run')),
+            'skip_broken': options.skip_broken,
+        },
+        'adaptation': dict(cfg.fewshot) if protocol.name == 'fewshot' else None,
+        'broken': broken,
+        'environment': environment(outcome.device),
+        'config': cfg.to_dict(),
+        'runs': runs,
+    }
+
+
+def describe_data(cfg: Any, root: DataRoot) -> dict[str, Any]:
+    """Name, fingerprint and kind of the data behind a result."""
+    info = root.info
+    data = {
+        'name': info.name,
+        'fingerprint': root.fingerprint(),
+        'simulated': info.simulated,
+        'packed': info.packed,
+    }
+    if cfg.test_dataloader.dataset.get('modality') == 'Pose':
+        layout = read_layout(root.path / 'skeletons')
+        data['skeleton_layout'] = {
+            'extractor': layout.extractor,
+            'joints': len(layout.names),
+        }
+    return data
+
+
+def _train_counts(
+    clips: list[Clip], protocol: Protocol, space: LabelSpace
+) -> list[int]:
+    """Training clips of each action under a protocol, (K,)."""
+    counts = Counter(
+        c.action
+        for c in clips
+        if c.subset == 'train' and c.domain in protocol.train_domains
+    )
+    return [counts[action] for action in range(space.num_actions)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import mmma
+from mmma.protocols import PROTOCOLS
 from mmma.taxonomy import suggest
 
 _PACKAGE = Path(mmma.__file__).parent
@@ -43,6 +44,14 @@ def find_config(name: str) -> Path:
         f'no config {name!r}: give a path or one of the configs that come with mmma '
         f'({", ".join(known) or "none found"}).{suggest(inside, known)}'
     )
+
+
+def model_name(cfg: Any) -> str:
+    """Name of a config without its protocol: ``videomae_mma82``."""
+    stem = Path(cfg.filename or 'config').stem
+    for protocol in PROTOCOLS:
+        stem = stem.removesuffix(f'_{protocol}')
+    return stem
 
 
 def apply_options(cfg: Any, options: Iterable[str]) -> dict[str, Any]:

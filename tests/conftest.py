@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from video_files import make_video_root
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -11,9 +12,13 @@ REPO = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope='session')
 def shared_data() -> Path:
     """Folder with real annotation lists and clips; tests that need it skip without."""
-    folder = Path(
-        os.environ.get('MMMA_SHARED_DATA', REPO.parent / 'shared' / 'data')
-    )
+    folder = Path(os.environ.get('MMMA_SHARED_DATA', REPO.parent / 'shared' / 'data'))
     if not folder.is_dir():
         pytest.skip('no real reference data (set MMMA_SHARED_DATA)')
     return folder
+
+
+@pytest.fixture(scope='session')
+def video_root(tmp_path_factory) -> Path:
+    """A data root of four domains with real videos; read it, change a copy."""
+    return make_video_root(tmp_path_factory.mktemp('video_root'))

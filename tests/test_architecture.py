@@ -26,6 +26,7 @@ ALLOWED_BESIDE = {
     ('layout', 'taxonomy'),
     ('protocols', 'taxonomy'),
     ('config', 'taxonomy'),
+    ('config', 'protocols'),
     ('checkpoints', 'taxonomy'),
 }
 MODULES = sorted(p for p in PACKAGE.rglob('*.py') if p.name != '__main__.py')

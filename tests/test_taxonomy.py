@@ -40,9 +40,7 @@ def test_disputed_group_is_an_option():
     assert names == {'taxonomy': 'head-hand', 'statistics': 'body-hand'}
     differing = [
         a
-        for a, b in zip(
-            by['taxonomy'].body_of, by['statistics'].body_of, strict=True
-        )
+        for a, b in zip(by['taxonomy'].body_of, by['statistics'].body_of, strict=True)
         if a != b
     ]
     assert len(differing) == 1

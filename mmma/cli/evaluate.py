@@ -1,4 +1,4 @@
-"""``evaluate.py rec``: metrics of a score file against a truth file, and nothing else."""
+"""``evaluate.py``: metrics of anybody's predictions against a truth file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +105,8 @@ def _evaluate_rec(args: argparse.Namespace) -> int:
         return 0
     print(_summary(report))
     print(_rows_table(report['rows']))
-    if 'intervals' in report['rows'][0]:
-        print(_intervals_line(report['rows'][0]['intervals']))
     if args.per_class:
+        print(_groups_table(report['rows'][0]['groups']))
         print(_per_class_table(report['rows'][0]['per_class']['action']))
     return 0
 
@@ -131,9 +129,9 @@ def _rec_report(args: argparse.Namespace) -> dict[str, Any]:
     space = body_map(clips, space)
     subset, chosen = _choose_subset(clips, args)
     truth = Truth.from_clips(chosen)
-    table, ignored = match_scores(
-        read_scores(args.pred, space), truth.names, {c.clip for c in clips}
-    )
+    scores = read_scores(args.pred, space)
+    _check_overlap(scores.names, {c.clip: c.subset for c in clips}, subset)
+    table, ignored = match_scores(scores, truth.names, {c.clip for c in clips})
     if ignored:
         print(f'scores of {ignored} clips outside {subset!r} left out', file=sys.stderr)
     options = EvaluationOptions(
@@ -158,3 +156,114 @@ def _rec_report(args: argparse.Namespace) -> dict[str, Any]:
         'aliases': ALIASES,
         'rows': rows,
     }
+
+
+def _choose_subset(clips: Sequence[Any], args: argparse.Namespace) -> tuple[str, list]:
+    counts = Counter(clip.subset for clip in clips)
+    subset = args.subset or (next(iter(counts)) if len(counts) == 1 else 'test')
+    chosen = [clip for clip in clips if subset in ('all', clip.subset)]
+    if not chosen:
+        there = ', '.join(f'{name} ({n} clips)' for name, n in counts.items())
+        raise ValueError(
+            f'{args.gt}: no clips of subset {subset!r}; it has {there}: choose one '
+            'with --subset'
+        )
+    return subset, chosen
+
+
+def _check_overlap(
+    names: Sequence[str], subset_of: dict[str, str], subset: str
+) -> None:
+    """Refuse scores of another subset in words of their own."""
+    scored = Counter(subset_of[name] for name in names if name in subset_of)
+    if scored and subset != 'all' and subset not in scored:
+        raise ValueError(
+            f'no score is of a clip of subset {subset!r}, they are of '
+            f'{", ".join(sorted(scored))}: choose with --subset'
+        )
+
+
+def _train_counts(clips: Sequence[Any], num_actions: int) -> list[int] | None:
+    """Training clips per action, where the truth file lists any."""
+    counts = Counter(c.action for c in clips if c.subset == 'train')
+    counts.pop(None, None)
+    return [counts[action] for action in range(num_actions)] if counts else None
+
+
+def _simulated(gt: Path) -> bool | None:
+    """What the data root says of itself; None for a truth file on its own."""
+    from mmma.layout.root import read_info
+
+    try:
+        return read_info(gt.parent).simulated
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _summary(report: dict[str, Any]) -> str:
+    from mmma.reporting.tables import SIMULATED
+
+    options = report['options']
+    lines = [SIMULATED] if report['simulated'] else []
+    lines.append(
+        f'subset {report["subset"]}, percent; MCA and macro F1 over class set '
+        f'{options["class_set"]!r}, body scores {options["body_scores"]!r}'
+    )
+    lines.append('Top-1 = micro F1 = WAR, MCA = UAR')
+    intervals = report['rows'][0].get('intervals')
+    if intervals:
+        lines.append(
+            f'intervals: 95 %, {intervals["resamples"]} resamples of '
+            f'{intervals["units"]} {intervals["unit"]}s, seed {intervals["seed"]}'
+        )
+    return '\n'.join(lines)
+
+
+def _rows_table(rows: Sequence[dict[str, Any]]) -> str:
+    from prettytable import PrettyTable
+
+    table = PrettyTable(['domain', 'clips', 'classes', *_COLUMNS.values()])
+    table.align = 'r'
+    table.align['domain'] = 'l'
+    for row in rows:
+        counts = row['counts']
+        sizes = [counts['clips'], counts['classes_present']]
+        table.add_row([row['domain'], *sizes, *_cells(row['metrics'])])
+        if row is rows[0] and 'intervals' in row:
+            bounds = row['intervals']['bounds']
+            spans = ['{:.2f}..{:.2f}'.format(*bounds[key]) for key in _COLUMNS]
+            table.add_row(['  interval', '', '', *spans])
+    for name, title in (('mean', 'mean of domains'), ('worst', 'worst domain')):
+        if 'across_domains' in rows[0]:
+            table.add_row([title, '', '', *_cells(rows[0]['across_domains'][name])])
+    return table.get_string()
+
+
+def _cells(metrics: dict[str, float]) -> list[str]:
+    return [f'{metrics[key]:.2f}' for key in _COLUMNS]
+
+
+def _groups_table(groups: dict[str, Any]) -> str:
+    from prettytable import PrettyTable
+
+    from mmma.evaluation.functional.longtail import GROUPS
+
+    keys = ('classes', 'clips', 'action/top1', 'action/mca', 'action/macro_f1')
+    table = PrettyTable([f'by {groups["basis"]} counts', *keys])
+    table.align = 'r'
+    table.float_format = '.2'
+    for group in GROUPS:
+        table.add_row([group, *(groups[group].get(key, '–') for key in keys)])
+    return table.get_string()
+
+
+def _per_class_table(per_class: dict[str, list[Any]]) -> str:
+    from prettytable import PrettyTable
+
+    columns = ('name', 'group', 'support', 'predicted', 'recall', 'precision', 'f1')
+    table = PrettyTable(list(columns))
+    table.align = 'r'
+    table.align['name'] = 'l'
+    table.float_format = '.2'
+    table.add_rows(list(zip(*(per_class[c] for c in columns), strict=True)))
+    return table.get_string()

@@ -28,6 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='fewshot: a class with fewer clips than shots is an error',
     )
     parser.add_argument(
+        '--class-set',
+        choices=('present', 'union', 'all'),
+        help='classes of MCA and macro F1: with truth (default), with truth or '
+        'prediction, all',
+    )
+    parser.add_argument(
+        '--body-scores',
+        choices=('sum', 'top1', 'head'),
+        help="body scores: sum of a group's actions (default), group of the top "
+        "action, or the model's own",
+    )
+    parser.add_argument(
         '--skip-broken',
         action='store_true',
         help='leave out clips that cannot be read; the results name them',
@@ -42,13 +54,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='test weights that were trained on simulated data on real data',
     )
-    parser.add_argument('--out', metavar='FILE', help='default: results.json in the work dir')
+    parser.add_argument(
+        '--out', metavar='FILE', help='default: results.json in the work dir'
+    )
     parser.add_argument('--dump', metavar='FILE', help='also write scores.npz')
 
 
 def run(args: argparse.Namespace) -> int:
     """Test, write the results and print their table."""
     cfg = read_config(args)
+    for key in ('class_set', 'body_scores'):
+        if getattr(args, key):
+            cfg.test_evaluator[key] = getattr(args, key)
     from mmma.layout.root import DataRoot
 
     DataRoot(cfg.data_root)  # says what is missing before anything slow is imported
@@ -84,21 +101,22 @@ def report(
     """
     from mmengine.dist import is_main_process
 
-    from mmma.apis import score_checkpoint, summarize
+    from mmma.apis import summarize
+    from mmma.engine.testing import score_checkpoint
     from mmma.evaluation.scores import write_scores
     from mmma.layout.root import DataRoot
     from mmma.reporting.results import write_results
     from mmma.reporting.tables import results_table
 
-    scored = score_checkpoint(cfg, checkpoint, options)
+    outcome = score_checkpoint(cfg, checkpoint, options)
     if not is_main_process():
         return
-    results = summarize(cfg, scored, options)
+    results = summarize(cfg, outcome, options)
     path = Path(out or Path(cfg.work_dir, 'results.json'))
     write_results(results, path)
     if dump:
         space = DataRoot(cfg.data_root).label_space()
-        for one in scored.groups:
+        for one in outcome.groups:
             write_scores(_dump_path(dump, one.labels), one.table, space)
     print(results_table([results]))
     print(f'written to {path}')

@@ -166,9 +166,7 @@ def adapt_linear(
 
     with torch.enable_grad():
         optimizer.step(objective)
-    return Classifier(
-        (weight / scale).detach().float(), bias.detach().float()
-    )
+    return Classifier((weight / scale).detach().float(), bias.detach().float())
 
 
 def source_classifier(model: nn.Module) -> Classifier:

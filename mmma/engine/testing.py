@@ -7,19 +7,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmma import registry  # noqa: F401  (fills the registries)
+from mmma.checkpoints import check_simulated, load_trained
 from mmma.engine.fewshot import (
     Features,
     adapt_linear,
     extract_features,
     source_classifier,
 )
-from mmma.evaluation.functional.controls import mask_to_classes, reweight_by_prior
+from mmma.engine.training import default_folder, set_environment
+from mmma.engine.weights import read_checkpoint
+from mmma.evaluation.functional.controls import (
+    class_prior,
+    mask_to_classes,
+    reweight_by_prior,
+)
 from mmma.evaluation.scores import ScoreTable
 from mmma.layout.rec import Clip
+from mmma.layout.root import DataRoot
 from mmma.protocols import SOURCE, Protocol, draw_supports, make_protocol
 
 
@@ -46,9 +56,9 @@ class TestOptions:
     launcher: str = 'none'
 
 
-@dataclass
+@dataclass(frozen=True)
 class Scored:
-    """Scores of one row group of a protocol.
+    """Scores of one group of rows.
 
     Attributes:
         table: Scores of the tested clips.
@@ -59,6 +69,86 @@ class Scored:
     table: ScoreTable
     labels: dict[str, Any] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What testing a checkpoint gave.
+
+    Attributes:
+        groups: Scores, in the order of the results' rows.
+        checkpoint: Path, SHA-256 and ``pretrain_data`` of the weights.
+        trained_on: Domains the weights were trained on, as far as they say.
+        selected_on: How the checkpoint was chosen; None for the last of a run.
+        device: What it ran on.
+    """
+
+    groups: list[Scored]
+    checkpoint: dict[str, Any]
+    trained_on: list[str]
+    selected_on: dict[str, Any] | None
+    device: str
+
+
+def load_runner(cfg: Any, checkpoint: str, options: TestOptions) -> tuple[Runner, Any]:
+    """Build what tests a checkpoint.
+
+    Args:
+        cfg: From :func:`mmma.apis.load_config`; changed in place.
+        checkpoint: Path or URL of the weights.
+        options: How to test.
+
+    Returns:
+        A runner whose model holds the weights, and what the checkpoint says of them.
+
+    Raises:
+        FileNotFoundError: No such checkpoint.
+        ValueError: The weights do not fit, or are not allowed on these data.
+    """
+    cfg.work_dir = options.work_dir or str(default_folder(cfg))
+    set_environment(cfg, options.launcher)
+    loader = cfg.test_dataloader
+    loader.dataset.subset = options.subset
+    loader.dataset.on_broken = 'skip' if options.skip_broken else 'raise'
+    weights = read_checkpoint(checkpoint, trust=options.trust)
+    root = DataRoot(cfg.data_root)
+    check_simulated(weights.meta, root.info, options.allow_simulated)
+    cfg.load_from, cfg.resume = None, False
+    runner = Runner.from_cfg(cfg)
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    space = root.label_space()
+    load_trained(model, weights.content, space.name, space.actions, checkpoint)
+    return runner, weights
+
+
+def score_checkpoint(cfg: Any, checkpoint: str, options: TestOptions) -> Outcome:
+    """Score a checkpoint under the protocol of a config, on every rank.
+
+    Args:
+        cfg: From :func:`mmma.apis.load_config`; changed in place.
+        checkpoint: Path or URL of the weights.
+        options: How to test.
+
+    Raises:
+        FileNotFoundError: Data or checkpoint are missing.
+        ValueError: As :func:`load_runner`; or a clip that cannot be read.
+    """
+    runner, weights = load_runner(cfg, checkpoint, options)
+    clips = DataRoot(cfg.data_root).read_rec()
+    trained = weights.meta.get('protocol') or {}
+    return Outcome(
+        groups=score_protocol(runner, clips, options.subset),
+        checkpoint=weights.record(),
+        trained_on=list(trained.get('train_domains', [])),
+        selected_on=weights.meta.get('selected_on'),
+        device=device_name(),
+    )
+
+
+def device_name() -> str:
+    """Name of the GPU, or ``cpu``."""
+    gpu = torch.cuda.is_available()
+    return torch.cuda.get_device_name() if gpu else 'cpu'
 
 
 def score_protocol(runner: Runner, clips: list[Clip], subset: str) -> list[Scored]:
@@ -148,7 +238,9 @@ def _zero_shot_rows(
     num_classes = tested.scores.shape[1]
     masked = mask_to_classes(tested.scores, sorted(set(pool.values())))
     reweighted = reweight_by_prior(
-        tested.scores, _prior(source, num_classes), _prior(pool, num_classes)
+        tested.scores,
+        class_prior(list(source.values()), num_classes),
+        class_prior(list(pool.values()), num_classes),
     )
     variants = {None: tested.scores, 'classes': masked, 'prior': reweighted}
     rows = []
@@ -156,7 +248,9 @@ def _zero_shot_rows(
         labels = {'target': target, 'shots': 0}
         if control:
             labels['control'] = control
-        rows.append(Scored(ScoreTable(tuple(tested.names), scores), labels, tested.broken))
+        rows.append(
+            Scored(ScoreTable(tuple(tested.names), scores), labels, tested.broken)
+        )
     return rows
 
 
@@ -166,11 +260,6 @@ def _actions(clips: list[Clip], subset: str, domain: str) -> dict[str, int]:
         for c in clips
         if c.subset == subset and c.domain == domain and c.action is not None
     }
-
-
-def _prior(actions: dict[str, int], num_classes: int) -> np.ndarray:
-    """Clips per class, (K,)."""
-    return np.bincount(list(actions.values()), minlength=num_classes).astype(float)
 
 
 def _features(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,11 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmma import registry  # noqa: F401  (fills the registries)
-from mmma.checkpoints import fetch_pretrained, load_pretrained
+from mmma.config import model_name
+from mmma.engine.weights import FROM_SCRATCH, StartFrom, starting_weights
 from mmma.layout.root import DataRoot
+from mmma.protocols import make_protocol
+from mmma.taxonomy import SUBSETS
 
 FAST_DEV_ITERATIONS = 2
 
@@ -63,15 +65,18 @@ def train(cfg: Any, options: TrainOptions) -> Path:
         _use_amp(cfg)
     if options.fast_dev_run:
         shorten(cfg)
-    start = _starting_weights(cfg, options)
-    cfg.pretrain_data = start.data if start else 'none'
-    runner = Runner.from_cfg(cfg)
     resuming = options.resume and find_latest_checkpoint(str(work_dir))
+    start = None
+    if not resuming:
+        start = starting_weights(
+            cfg, options.load_from, options.pretrained, options.trust
+        )
+        cfg.pretrain_data = start.pretrain_data if start else FROM_SCRATCH
+    runner = Runner.from_cfg(cfg)
     if options.resume and not resuming:
         print_log(f'nothing to resume in {work_dir}: training starts', 'current')
-    if start and not resuming:
-        # Weights go in after the runner has initialised the model.
-        runner.register_hook(_LoadWeights(start), priority='VERY_LOW')
+    if start:
+        runner.register_hook(StartFrom(start))
     runner.train()
     return work_dir
 
@@ -81,19 +86,20 @@ def prepare(cfg: Any, options: TrainOptions) -> Path:
     DataRoot(cfg.data_root)
     cfg.work_dir = str(options.work_dir or cfg.get('work_dir') or default_folder(cfg))
     cfg.resume = options.resume
-    cfg.launcher = options.launcher
+    set_environment(cfg, options.launcher)
+    return Path(cfg.work_dir)
+
+
+def set_environment(cfg: Any, launcher: str) -> None:
+    """Set the launcher, and a backend that this machine has."""
+    cfg.launcher = launcher
     if not torch.cuda.is_available():
         cfg.env_cfg.dist_cfg.backend = 'gloo'
-    return Path(cfg.work_dir)
 
 
 def default_folder(cfg: Any) -> Path:
     """``work_dirs/<model>_<data>/<protocol>`` for a resolved config."""
-    protocol = make_protocol(cfg.protocol)
-    stem = Path(cfg.filename).stem
-    for name in PROTOCOLS:
-        stem = stem.removesuffix(f'_{name}')
-    return Path('work_dirs', stem, protocol.tag())
+    return Path('work_dirs', model_name(cfg), make_protocol(cfg.protocol).tag())
 
 
 def shorten(cfg: Any) -> None:
@@ -109,7 +115,9 @@ def shorten(cfg: Any) -> None:
         if subset != 'train':
             wanted = loader.batch_size * FAST_DEV_ITERATIONS
             domains = loader.dataset.domains
-            names = [c.clip for c in clips if c.subset == subset and c.domain in domains]
+            names = [
+                c.clip for c in clips if c.subset == subset and c.domain in domains
+            ]
             loader.dataset.clips = names[:wanted]
     cfg.train_cfg = ConfigDict(
         type='IterBasedTrainLoop',

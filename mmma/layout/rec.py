@@ -212,7 +212,7 @@ class _Scan:
                 f'path {row["path"]!r} leaves the data root; write it relative to the '
                 'root, without ..'
             )
-        start_sec, end_sec = _times(row, errors)
+        start_sec, end_sec = times(row, errors)
         clip = Clip(
             clip=row['clip'],
             path=row['path'],
@@ -262,7 +262,7 @@ def _remember(lookup: Callable[[str], Any]) -> Callable[[str], Any]:
     return remembered
 
 
-def _times(row: dict[str, str], errors: list[str]) -> tuple[float | None, float | None]:
+def times(row: dict[str, str], errors: list[str]) -> tuple[float | None, float | None]:
     """``start_sec`` and ``end_sec`` of a row, both or neither."""
     texts = row.get('start_sec', ''), row.get('end_sec', '')
     if texts == ('', ''):

@@ -14,7 +14,9 @@ _WHOLE = 1e-6
 _Cells = tuple[list[int], list[int]]
 
 
-def apportion(total: int, weights: np.ndarray, least: int | np.ndarray = 0) -> np.ndarray:
+def apportion(
+    total: int, weights: np.ndarray, least: int | np.ndarray = 0
+) -> np.ndarray:
     """Share ``total`` whole units in proportion to weights, by largest remainder.
 
     Args:

@@ -35,5 +35,6 @@ pretrained = dict(
         '_16x4x1_kinetics-400_20221013-860a3cd3.pth'
     ),
     sha8='860a3cd3',
+    data='kinetics-400',
     note='VideoMAE ViT-B, pre-trained and tuned on K400: 81.3 top-1',
 )

@@ -36,5 +36,6 @@ pretrained = dict(
         '_16x4x1_kinetics-400_20221013-229dbb03.pth'
     ),
     sha8='229dbb03',
+    data='kinetics-400',
     note='VideoMAE ViT-L, pre-trained and tuned on K400: 85.3 top-1',
 )

@@ -38,5 +38,6 @@ pretrained = dict(
         '_16x4x1_kinetics-400_20230510-25c748fd.pth'
     ),
     sha8='25c748fd',
+    data='kinetics-710, kinetics-400',
     note='VideoMAE V2 ViT-S, distilled from ViT-g on K710, tuned on K400: 83.6 top-1',
 )

@@ -303,7 +303,7 @@ def _histograms(clip: np.ndarray) -> list[np.ndarray]:
     """Counts (256,) of the levels of each channel, over all frames."""
     image = _tall(clip)
     return [
-        cv2.calcHist([image], [c], None, [256], [0, 256])[:, 0].astype(np.int64)
+        cv2.calcHist([image], [c], None, [256], [0, 256]).ravel().astype(np.int64)
         for c in range(3)
     ]
 

@@ -42,9 +42,7 @@ def mask_to_classes(scores: ArrayLike, classes: Sequence[int]) -> FloatArray:
     return _normalised(table * allowed, fallback=allowed / allowed.sum())
 
 
-def class_prior(
-    counts: ArrayLike, smoothing: float = LAPLACE_SMOOTHING
-) -> FloatArray:
+def class_prior(counts: ArrayLike, smoothing: float = LAPLACE_SMOOTHING) -> FloatArray:
     """Smoothed class frequencies: ``(count + smoothing) / (N + K * smoothing)``.
 
     Args:

@@ -80,7 +80,7 @@ class RecognitionMetric(BaseMetric):
             ValueError: Clips are missing. Every process sees all samples, so all of
                 them raise and none is left waiting.
         """
-        shares = all_gather_object(self.results)
+        shares = all_gather_object(list(self.results))
         self.results.clear()
         first_of = {s.index: s for share in reversed(shares) for s in reversed(share)}
         missing = [i for i in range(size) if i not in first_of]
@@ -107,7 +107,7 @@ class RecognitionMetric(BaseMetric):
         if wrong:
             raise ValueError(
                 f'sample {wrong[0].index} is clip {wrong[0].clip!r}, but dataset_meta '
-                f'names {names[wrong[0].index]!r}: indices must be those of the data set'
+                f'names {names[wrong[0].index]!r}: use the indices of the data set'
             )
         self.broken = [s.clip for s in results if s.broken]
         kept = [s for s in results if not s.broken]

@@ -1,0 +1,243 @@
+"""Putting the weights of a checkpoint into a model, and refusing what does not fit."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MIN_MATCHED = 0.95
+HEADS = ('cls_head.',)
+_CLASSIFIER = re.compile(r'cls_head\.(fc_cls|fc)\.(weight|bias)')
+_MISMATCH = re.compile(r'(?:size mismatch for |parameter named ")([\w.]+)')
+_CONTAINERS = ('state_dict', 'model', 'module', 'model_state')
+_AVERAGES = ('state_dict_ema', 'model_ema')
+
+
+def weights_of(checkpoint: Any, averaged: bool = True) -> dict[str, Any]:
+    """The weights in a checkpoint, by name, without ``module.`` in front.
+
+    Args:
+        checkpoint: From :func:`load_weights_file`.
+        averaged: Prefer averaged (EMA) weights. MMEngine's EMA hook keeps them in
+            ``state_dict`` and the last ones in ``ema_state_dict``; others the reverse,
+            in ``state_dict_ema`` or ``model_ema``.
+
+    Raises:
+        ValueError: It holds no weights.
+    """
+    import torch
+
+    found = checkpoint
+    if isinstance(checkpoint, Mapping):
+        names = (*_AVERAGES, *_CONTAINERS) if averaged else _CONTAINERS
+        held = (checkpoint[n] for n in names if isinstance(checkpoint.get(n), Mapping))
+        found = next(held, checkpoint)
+        if not averaged and 'ema_state_dict' in checkpoint:
+            last = checkpoint['ema_state_dict'].items()
+            found = {name: value for name, value in last if name[:7] == 'module.'}
+    weights = {
+        str(name).removeprefix('module.'): value
+        for name, value in (found.items() if isinstance(found, Mapping) else ())
+        if isinstance(value, torch.Tensor)
+    }
+    if not weights:
+        raise ValueError(
+            f'the checkpoint holds no weights: a {type(checkpoint).__name__} '
+            f'with {_listed(checkpoint)}.'
+        )
+    return weights
+
+
+def _listed(names: Any, most: int = 5) -> str:
+    if isinstance(names, (str, bytes)) or not hasattr(names, '__iter__'):
+        return 'nothing'
+    names = [str(name) for name in names]
+    return ', '.join(names[:most]) + (', ...' if len(names) > most else '') or 'nothing'
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """Which weights of a model came from a file.
+
+    Attributes:
+        matched: Names in the model that were filled.
+        missing: Names in the model that the file lacks.
+        unexpected: Names in the file that the model lacks.
+        mismatched: Names in both, of different shapes.
+        ratio: Share of the model's parameters outside its head that were filled,
+            counted by name.
+    """
+
+    matched: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    mismatched: tuple[str, ...]
+    ratio: float
+
+    def __str__(self) -> str:
+        lines = [f'{len(self.matched)} weights matched']
+        for kind in ('missing', 'unexpected', 'mismatched'):
+            names = getattr(self, kind)
+            if names:
+                lines.append(f'{len(names)} {kind}: {_listed(names)}')
+        return '; '.join(lines)
+
+
+def load_state(
+    model: Any,
+    weights: Mapping[str, Any],
+    source: str = 'the checkpoint',
+    heads: Sequence[str] = HEADS,
+    min_matched: float = MIN_MATCHED,
+) -> LoadReport:
+    """Start a model from pretrained weights, and print what matched.
+
+    A head of another shape stays as it was. Weights of a bare backbone are taken as
+    the model's ``backbone.`` where that matches more names.
+
+    Args:
+        model: A recognizer or detector, not wrapped.
+        weights: From :func:`weights_of`.
+        source: Name of the file, for messages.
+        heads: How names of the head start; they do not count.
+        min_matched: Smallest accepted share of the other parameters.
+
+    Raises:
+        ValueError: Too few parameters matched.
+    """
+    report = _fill(model, _with_prefix(model, weights), tuple(heads))
+    print(f'{source}: {report}', file=sys.stderr)
+    if report.ratio < min_matched:
+        raise ValueError(
+            f'{source} fits only {report.ratio:.1%} of the parameters outside the head '
+            f'(at least {min_matched:.0%} needed): {report}. It belongs to another '
+            'model; choose other weights, or train from scratch with --no-pretrained.'
+        )
+    return report
+
+
+def _with_prefix(model: Any, weights: Mapping[str, Any]) -> Mapping[str, Any]:
+    own = set(model.state_dict())
+    prefixed = {f'backbone.{name}': value for name, value in weights.items()}
+    return prefixed if len(own & set(prefixed)) > len(own & set(weights)) else weights
+
+
+def _fill(model: Any, weights: Mapping[str, Any], heads: tuple[str, ...]) -> LoadReport:
+    """Module by module, so that a module may adapt what is stored for it."""
+    state = OrderedDict(weights)
+    own = list(model.state_dict())
+    missing: list[str] = []
+    unexpected: list[str] = []
+    errors: list[str] = []
+
+    def visit(module: Any, prefix: str) -> None:
+        module._load_from_state_dict(
+            state, prefix, {}, True, missing, unexpected, errors
+        )
+        for name, child in module._modules.items():
+            if child is not None:
+                visit(child, f'{prefix}{name}.')
+
+    visit(model, '')
+    mismatched = [_MISMATCH.search(error).group(1) for error in errors]
+    absent = {*missing, *mismatched}
+    counted = [n for n, _ in model.named_parameters() if not n.startswith(heads)]
+    hits = sum(name not in absent for name in counted)
+    return LoadReport(
+        tuple(name for name in own if name not in absent),
+        tuple(missing),
+        tuple(unexpected),
+        tuple(mismatched),
+        hits / len(counted) if counted else 1.0,
+    )
+
+
+def load_trained(
+    model: Any,
+    checkpoint: Mapping[str, Any],
+    label_space: str,
+    classes: Sequence[str],
+    source: str = 'the checkpoint',
+) -> LoadReport:
+    """Put a trained checkpoint into the model it was trained as.
+
+    Classes are matched by name: where the checkpoint has the same ones in another
+    order, the rows of its classifier are reordered.
+
+    Args:
+        model: Built from the config to test.
+        checkpoint: From :func:`load_weights_file`.
+        label_space: Of the data to test on.
+        classes: (K,) action names, in the order of the data's labels.
+        source: Name of the file, for messages.
+
+    Raises:
+        ValueError: The checkpoint is of another label space or of another model.
+    """
+    meta = meta_of(checkpoint)
+    weights = weights_of(checkpoint)
+    order = _class_order(meta, label_space, classes, source)
+    if order != list(range(len(classes))):
+        rows = [name for name in weights if _CLASSIFIER.fullmatch(name)]
+        if not rows:
+            raise ValueError(
+                f'{source} has its classes in another order than the data, and no '
+                'classifier `cls_head.fc_cls` or `cls_head.fc` to reorder.'
+            )
+        print(f'{source}: classes reordered by name', file=sys.stderr)
+        weights.update({name: weights[name][order] for name in rows})
+    report = _fill(model, weights, ())
+    if report.missing or report.unexpected or report.mismatched:
+        made = meta.get('config_name')
+        hint = f' It was trained with {made}.' if made else ''
+        raise ValueError(f'{source} is of another model: {report}.{hint}')
+    return report
+
+
+def meta_of(checkpoint: Any) -> dict[str, Any]:
+    """What a checkpoint tells of itself; empty where it tells nothing."""
+    meta = checkpoint.get('meta') if isinstance(checkpoint, Mapping) else None
+    return dict(meta) if isinstance(meta, Mapping) else {}
+
+
+def _class_order(
+    meta: Mapping[str, Any], label_space: str, classes: Sequence[str], source: str
+) -> list[int]:
+    """Where each class stands in the checkpoint."""
+    stored = list(meta.get('classes') or classes)
+    theirs = meta.get('label_space', label_space)
+    if theirs != label_space or set(stored) != set(classes):
+        odd = sorted(set(stored) ^ set(classes))
+        differ = f'; they differ in {_listed(odd, 3)}' if odd else ''
+        raise ValueError(
+            f'{source} was trained for label space {theirs!r} ({len(stored)} classes), '
+            f'the data has {label_space!r} ({len(classes)}){differ}. Test it on data '
+            'of its own label space.'
+        )
+    return [stored.index(name) for name in classes]
+
+
+def check_simulated(
+    meta: Mapping[str, Any], data_info: Any, allow: bool = False
+) -> None:
+    """Keep weights that were trained on simulated data away from real video.
+
+    Args:
+        meta: From :func:`meta_of`.
+        data_info: The ``DatasetInfo`` of the data to use.
+        allow: The user's ``--allow-simulated``.
+
+    Raises:
+        ValueError: They would meet.
+    """
+    data = meta.get('data') or {}
+    if data.get('simulated') and not data_info.simulated and not allow:
+        raise ValueError(
+            f'these weights were trained on simulated data ({data.get("name")}) and '
+            'say nothing about real video. To run them all the same: '
+            '--allow-simulated.'
+        )

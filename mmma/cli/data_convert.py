@@ -1,0 +1,53 @@
+"""``data/convert.py``: what others publish, in the layout of a data root."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = """Convert a published data set into a data root.
+
+  ma52   lists of MA-52 (train_list_videos.txt ...)
+  mma52  tables of MMA-52 (train.csv ...), both generations
+  mma82  the download of lpynow/MMA-82
+
+Videos found in SRC are linked or copied; tables are written with label names."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    from mmma.layout.converters import CONVERTERS
+    from mmma.layout.converters.target import VIDEO_MODES
+
+    parser.add_argument('format', choices=list(CONVERTERS), help='what SRC holds')
+    parser.add_argument('source', metavar='SRC', type=Path, help='downloaded folder')
+    parser.add_argument('out', metavar='OUT', type=Path, help='data root to write')
+    parser.add_argument(
+        '--videos',
+        choices=VIDEO_MODES,
+        default='link',
+        help='hard links (copies where there are none), copies, or leave them to me '
+        '(default: link)',
+    )
+    parser.add_argument(
+        '--fps', type=float, help='frames per second, where tables have no fps column'
+    )
+    parser.add_argument(
+        '--mapping',
+        type=Path,
+        help='for mma82: JSON file that says which files of the release mean what',
+    )
+    parser.add_argument(
+        '--force', action='store_true', help='write into a folder that is not empty'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert, and print what was written."""
+    from mmma.layout.converters import Options, convert
+
+    options = Options(args.videos, args.force, args.fps, args.mapping)
+    conversion = convert(args.format, args.source, args.out, options)
+    print('\n'.join(conversion.lines(args.out)))
+    print(f'next: python tools/data/check.py {args.out} --decode')
+    return 0

@@ -1,0 +1,136 @@
+"""``data/simulate``: write the simulated stand-in for MMA-82."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+HELP = """Write a simulated MMA-82: 82 actions, four domains, both tasks.
+
+It stands in for the gated corpus: it exercises and teaches, and is never a benchmark.
+The same options and seed give the same bytes for any number of workers; an interrupted
+run goes on when the same command is given again.
+
+scales: tiny (about 400 clips, 60 videos), small (about 5,000 and 700; the default),
+full (the published 39,816 and 11,180)"""
+
+
+_GO_ON = 'give the same command again to go on'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument('out', metavar='OUT', help='folder to write, as data/mma82')
+    parser.add_argument('--scale', default='small', metavar='tiny|small|full')
+    parser.add_argument(
+        '--modality',
+        default='skeleton',
+        metavar='skeleton|video|both',
+        help='what is written for each clip and video (default: skeleton)',
+    )
+    parser.add_argument(
+        '--tasks',
+        nargs='+',
+        default=['rec', 'det'],
+        metavar='T',
+        help='rec: trimmed clips, det: untrimmed videos (default: both)',
+    )
+    parser.add_argument(
+        '--videos',
+        type=int,
+        metavar='N',
+        help='draw at most N videos per task, from all domains and subsets in turn; '
+        'with modality both the others have skeletons only, with video there are no '
+        'others',
+    )
+    parser.add_argument(
+        '--tables-only', action='store_true', help='neither skeletons nor videos'
+    )
+    parser.add_argument(
+        '--balanced', action='store_true', help='all classes alike, no long tail'
+    )
+    parser.add_argument('--seed', type=int, default=0, metavar='S')
+    parser.add_argument(
+        '--workers', type=int, metavar='N', help='processes (default: one per core)'
+    )
+    parser.add_argument(
+        '--force', action='store_true', help='delete another simulated corpus in OUT'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan, write, and say what was written."""
+    # Before numpy is there: each worker uses one core, and results do not depend on it.
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+    from mmma.simulation.folder import needed_bytes
+    from mmma.simulation.plan import SimulationOptions
+    from mmma.simulation.planner import make_plan
+    from mmma.simulation.summary import summarize
+    from mmma.simulation.writer import write_corpus
+
+    started = time.monotonic()
+    options = SimulationOptions(
+        scale=args.scale,
+        modality=args.modality,
+        tasks=tuple(args.tasks),
+        tables_only=args.tables_only,
+        balanced=args.balanced,
+        seed=args.seed,
+        videos=args.videos,
+    )
+    plan = make_plan(options)
+    root = Path(args.out)
+    workers = _cores() if args.workers is None else args.workers
+    print(
+        f'{root}: {options.describe()}; up to {needed_bytes(plan) / 1e6:,.0f} MB',
+        file=sys.stderr,
+    )
+    try:
+        with _progress() as report:
+            fresh = write_corpus(plan, root, workers, args.force, report)
+    except KeyboardInterrupt:
+        print(f'what is done in {root} is kept: {_GO_ON}', file=sys.stderr)
+        raise
+    except OSError as error:
+        print(f'error: {error}\nwhat is done is kept: {_GO_ON}', file=sys.stderr)
+        return 2
+    print(summarize(plan))
+    took = f'written in {time.monotonic() - started:.1f} s with {workers} workers'
+    print(f'{root}: {took if fresh else "complete already, nothing to do"}')
+    return 0
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error; it draws no line where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    # No thread may run while worker processes are forked, so nothing refreshes itself.
+    bar = Progress(
+        TextColumn('{task.completed:,.0f} of {task.total:,.0f} frames'),
+        BarColumn(),
+        TextColumn('{task.percentage:.0f} %, left'),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        auto_refresh=False,
+    )
+    task = bar.add_task('', total=1, visible=False)
+
+    def report(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total, visible=True, refresh=True)
+
+    with bar:
+        yield report

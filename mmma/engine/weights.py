@@ -1,0 +1,109 @@
+"""Weights that a run starts from or tests."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from mmma.checkpoints import (
+    fetch_pretrained,
+    file_sha256,
+    load_state,
+    load_weights_file,
+    meta_of,
+    weights_of,
+)
+
+FROM_SCRATCH = 'none'
+_HASH_IN_NAME = re.compile(r'[-_]([0-9a-f]{8})\.(pth|safetensors)$')
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A checkpoint that was read.
+
+    Attributes:
+        path: Where it lies.
+        content: What it holds.
+        pretrain_data: What its weights saw before the training it tells of.
+    """
+
+    path: Path
+    content: Any
+    pretrain_data: str
+
+    @cached_property
+    def meta(self) -> dict[str, Any]:
+        """What the checkpoint tells of itself."""
+        return meta_of(self.content)
+
+    def record(self) -> dict[str, Any]:
+        """Path, hash and pretraining, as ``results.json`` has them."""
+        return {
+            'path': str(self.path),
+            'sha256': file_sha256(self.path),
+            'pretrain_data': self.pretrain_data,
+        }
+
+
+def read_checkpoint(name: str, trust: bool = False) -> Weights:
+    """Read a checkpoint by path or URL.
+
+    Args:
+        name: A path, or a URL; eight hex digits at the end of its file name are
+            checked against the SHA-256.
+        trust: Allow a pickle that can run code.
+
+    Raises:
+        FileNotFoundError: It is not there or cannot be downloaded.
+        ValueError: It is no checkpoint, is damaged, or can run code.
+    """
+    path = Path(name)
+    if '://' in name:
+        found = _HASH_IN_NAME.search(name)
+        path = fetch_pretrained(name, found.group(1) if found else '')
+    content = load_weights_file(path, trust)
+    return Weights(path, content, meta_of(content).get('pretrain_data', 'unknown'))
+
+
+def starting_weights(
+    cfg: Any, load_from: str | None, pretrained: bool, trust: bool = False
+) -> Weights | None:
+    """What a training run starts from; None is from scratch.
+
+    Args:
+        cfg: A config; its ``pretrained`` names the recipe's weights.
+        load_from: Path or URL that the user gave instead.
+        pretrained: Whether to use the recipe's.
+        trust: Allow ``load_from`` to be a pickle that can run code.
+    """
+    if load_from:
+        weights = read_checkpoint(load_from, trust)
+        own = (weights.meta.get('data') or {}).get('name')
+        seen = [weights.pretrain_data, *([own] if own else [])]
+        return Weights(weights.path, weights.content, ' + '.join(seen))
+    source = cfg.get('pretrained')
+    if not pretrained or not source:
+        return None
+    path = fetch_pretrained(source.url, source.sha8)
+    return Weights(path, load_weights_file(path), source.data)
+
+
+class StartFrom(Hook):
+    """Put weights into the model once the runner has initialised it."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+
+    def before_train(self, runner) -> None:
+        """Load, print what matched, and refuse what does not fit."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        load_state(model, weights_of(self.weights.content), str(self.weights.path))

@@ -1,0 +1,194 @@
+"""Motion programs: the data files, checked and looked up.
+
+A program is a list of variants for seated people and, where they differ, one for people
+who stand. A variant is a list of tracks. A track moves one effector::
+
+    {"head": {"pitch": WAVE, ...}}           angles in degrees; also "torso", "shoulders"
+    {"hand": "main", "at": PLACE, ...}       one or both hands
+    {"foot": "both", "to": [x, y, z], ...}   one or both feet
+
+Vectors are outward, up, forward. Files of ``programs/`` hold actions by body group,
+``rest`` postures, ``shapes`` of hands, ``places`` to touch, ``presets`` that a track takes
+over with ``use``, ``habits`` that nobody labels.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmma.simulation.hand import CONTACTS
+from mmma.taxonomy import suggest
+
+Track = dict[str, Any]
+Variants = list[list[Track]]
+
+FOLDER = Path(__file__).parent / 'programs'
+GROUPS = (
+    'body',
+    'head',
+    'upper_limb',
+    'lower_limb',
+    'body_hand',
+    'head_hand',
+    'leg_hand',
+)
+WHO = ('main', 'other', 'both')
+TIMING = {'attack', 'release', 'stay'}
+ANGLES = {
+    'torso': {'turn', 'lean', 'side', 'twist', 'curl', 'rise', 'slide', 'shift'},
+    'head': {'yaw', 'pitch', 'roll', 'thrust'},
+    'shoulders': {'lift', 'forward'},
+}
+HAND_KEYS = {
+    *('hand', 'at', 'touch', 'offset', 'fingers', 'palm', 'elbow', 'shape', 'frame'),
+    *('moves', 'twist', 'shape_moves', 'arc', 'object', 'use'),
+}
+FOOT_KEYS = {'foot', 'to', 'by', 'knee_to', 'knee', 'heel', 'toe', 'turn'}
+
+
+@functools.cache
+def load_table(name: str) -> dict[str, Any]:
+    """One file of the folder, as it is."""
+    return json.loads((FOLDER / f'{name}.json').read_text(encoding='utf-8'))
+
+
+@functools.cache
+def load_shapes() -> dict[str, np.ndarray]:
+    """Hand shapes, (9,) each."""
+    return {name: np.array(row, float) for name, row in load_table('shapes').items()}
+
+
+@functools.cache
+def load_programs() -> dict[str, dict[str, Variants]]:
+    """All actions: posture ``seated`` or ``standing`` to variants.
+
+    Raises:
+        ValueError: A file has an unknown name in a track.
+    """
+    programs = {}
+    for group in GROUPS:
+        for action, entry in load_table(group).items():
+            programs[action] = _by_posture(entry, f'{group}.json: {action}')
+    return programs
+
+
+@functools.cache
+def load_habits() -> dict[str, Variants]:
+    """Small motions that nobody labels, by posture."""
+    return _by_posture(load_table('habits'), 'habits.json')
+
+
+@functools.cache
+def load_rest() -> dict[str, dict[str, Variants]]:
+    """Resting postures: posture to ``trunk``, ``hands`` and ``legs``, as variants."""
+    return {
+        posture: {
+            part: _expand(variants, f'rest.json: {posture}: {part}')
+            for part, variants in parts.items()
+        }
+        for posture, parts in load_table('rest').items()
+    }
+
+
+def find_program(action: str, posture: str) -> Variants:
+    """Variants of an action for people in a posture.
+
+    Args:
+        action: Name of an action.
+        posture: ``seated``, ``armchair`` or ``standing``.
+
+    Raises:
+        ValueError: No program has that name.
+    """
+    programs = load_programs()
+    if action not in programs:
+        raise ValueError(
+            f'no motion program for action {action!r}.{suggest(action, programs)}'
+        )
+    return programs[action]['standing' if posture == 'standing' else 'seated']
+
+
+@functools.cache
+def action_effectors(action: str) -> frozenset[str]:
+    """What an action moves.
+
+    Args:
+        action: Name of an action.
+
+    Returns:
+        Some of ``torso``, ``head``, ``shoulders``, ``hands``, ``legs``; actions that
+        share none can overlap in time.
+
+    Raises:
+        ValueError: No program has that name.
+    """
+    find_program(action, 'seated')
+    moved = set()
+    for variants in load_programs()[action].values():
+        for track in (track for variant in variants for track in variant):
+            moved |= {key for key in ANGLES if key in track}
+            moved |= {'hands'} if 'hand' in track else set()
+            moved |= {'legs'} if 'foot' in track else set()
+    return frozenset(moved)
+
+
+def _by_posture(entry: Any, where: str) -> dict[str, Variants]:
+    if isinstance(entry, list):
+        entry = {'tracks': entry}
+    seated = _expand(entry['tracks'], where)
+    if 'standing' not in entry:
+        return {'seated': seated, 'standing': seated}
+    return {'seated': seated, 'standing': _expand(entry['standing'], where)}
+
+
+def _expand(variants: Variants, where: str) -> Variants:
+    """Fill in presets, then check names."""
+    presets = load_table('presets')
+    out = []
+    for variant in variants:
+        tracks = [{**presets[t['use']], **t} if 'use' in t else t for t in variant]
+        for track in tracks:
+            check_track(track, where)
+        out.append(tracks)
+    return out
+
+
+def check_track(track: Track, where: str) -> None:
+    """Refuse a track with a name that nothing answers to.
+
+    Args:
+        track: Presets filled in.
+        where: File and program, for the message.
+
+    Raises:
+        ValueError: An unknown key, channel, place, shape, contact or limb.
+    """
+    if 'hand' in track:
+        keys = HAND_KEYS
+        _check(where, 'place', track['at'].split('.')[0], load_table('places'))
+        _check(where, 'hand shape', track['shape'], load_shapes())
+        _check(where, 'contact', track['touch'], CONTACTS)
+    else:
+        keys = FOOT_KEYS if 'foot' in track else set(ANGLES)
+    for key in track:
+        _check(where, 'key', key, keys | TIMING)
+    if 'hand' in track or 'foot' in track:
+        _check(where, 'limb', track.get('hand', track.get('foot')), WHO)
+    for effector in ANGLES.keys() & track.keys():
+        for channel in track[effector]:
+            _check(where, f'channel of {effector}', channel, ANGLES[effector])
+
+
+def _check(where: str, kind: str, name: str, allowed: Any) -> None:
+    if name not in allowed:
+        raise ValueError(
+            f'{where}: unknown {kind} {name!r}; known: {", ".join(sorted(allowed))}.'
+            f'{suggest(name, allowed)}'
+        )
+
+

@@ -1,0 +1,189 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from mmma.checkpoints import (
+    check_simulated,
+    load_state,
+    load_trained,
+    meta_of,
+    weights_of,
+)
+
+CLASSES = ['nod', 'shrug', 'wave']
+
+
+def make_model(num_classes=3, depth=20, width=4):
+    model = nn.Module()
+    model.backbone = nn.Sequential(*(nn.Linear(width, width) for _ in range(depth)))
+    model.cls_head = nn.Module()
+    model.cls_head.fc_cls = nn.Linear(width, num_classes)
+    return model
+
+
+def checkpoint_of(model, **meta):
+    meta = {'label_space': 'toy', 'classes': CLASSES, **meta}
+    return {'state_dict': model.state_dict(), 'meta': meta}
+
+
+def test_head_of_another_size_stays(capsys):
+    source, model = make_model(num_classes=5), make_model()
+    head = model.cls_head.fc_cls.weight.clone()
+    report = load_state(model, source.state_dict(), 'k400.pth')
+    assert report.ratio == 1
+    assert report.mismatched == ('cls_head.fc_cls.weight', 'cls_head.fc_cls.bias')
+    assert model.backbone[7].weight.equal(source.backbone[7].weight)
+    assert model.cls_head.fc_cls.weight.equal(head)
+    assert 'k400.pth: 40 weights matched; 2 mismatched: cls_head' in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize('lost', [2, 3])
+def test_accepted_from_95_percent(lost):
+    # 40 parameters outside the head: 38 matched are 95 %.
+    weights = dict(list(make_model().state_dict().items())[lost:])
+    if lost == 2:
+        report = load_state(make_model(), weights)
+        assert report.ratio == 38 / 40
+        assert report.missing == ('backbone.0.weight', 'backbone.0.bias')
+    else:
+        with pytest.raises(ValueError, match=r'only 92\.5% .* 95% .*--no-pretrained'):
+            load_state(make_model(), weights)
+
+
+def test_bare_backbone_and_wrapped_names():
+    source, model = make_model(), make_model()
+    bare = {f'module.{k}': v for k, v in source.backbone.state_dict().items()}
+    report = load_state(model, weights_of({'model': bare, 'epoch': 3}))
+    assert report.ratio == 1
+    assert report.missing == ('cls_head.fc_cls.weight', 'cls_head.fc_cls.bias')
+    assert model.backbone[0].weight.equal(source.backbone[0].weight)
+
+
+def test_unexpected_names_are_told():
+    weights = {**make_model().state_dict(), 'decoder.weight': torch.ones(1)}
+    report = load_state(make_model(), weights)
+    assert report.unexpected == ('decoder.weight',)
+    assert '1 unexpected: decoder.weight' in str(report)
+
+
+def test_modules_may_adapt_what_is_stored():
+    class Table(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Parameter(torch.zeros(2))
+
+        def _load_from_state_dict(self, state_dict, prefix, *args):
+            state_dict[f'{prefix}table'] = state_dict[f'{prefix}table'][:2]
+            super()._load_from_state_dict(state_dict, prefix, *args)
+
+    weights = {'table': torch.arange(1.0, 4.0)}
+    model = Table()
+    assert load_state(model, weights).matched == ('table',)
+    assert model.table.tolist() == [1, 2]
+    assert len(weights['table']) == 3
+
+
+@pytest.mark.parametrize(
+    ('averaged', 'held', 'expected'),
+    [
+        # MMEngine's EMA hook swaps the two before it saves.
+        (True, {'state_dict': 1, 'ema_state_dict': 2}, 1),
+        (False, {'state_dict': 1, 'ema_state_dict': 2}, 2),
+        (True, {'state_dict': 1, 'state_dict_ema': 2}, 2),
+        (False, {'model': 1, 'model_ema': 2}, 1),
+    ],
+)
+def test_averaged_weights(averaged, held, expected):
+    checkpoint = {
+        name: {'module.w': torch.tensor(value), 'steps': torch.tensor(9)}
+        for name, value in held.items()
+    }
+    assert weights_of(checkpoint, averaged)['w'] == expected
+
+
+@pytest.mark.parametrize(
+    ('checkpoint', 'message'),
+    [
+        ({'epoch': 3}, 'no weights: a dict with epoch'),
+        ([1, 2], 'no weights: a list with 1, 2'),
+        ('text', 'no weights: a str with nothing'),
+        ({'state_dict': {}}, 'no weights'),
+    ],
+)
+def test_no_weights(checkpoint, message):
+    with pytest.raises(ValueError, match=message):
+        weights_of(checkpoint)
+
+
+def test_trained():
+    source, model = make_model(), make_model()
+    load_trained(model, checkpoint_of(source), 'toy', CLASSES)
+    assert model.cls_head.fc_cls.weight.equal(source.cls_head.fc_cls.weight)
+
+
+def test_classes_are_matched_by_name(capsys):
+    source, model = make_model(), make_model()
+    x = torch.ones(1, 4)
+    load_trained(model, checkpoint_of(source), 'toy', ['wave', 'nod', 'shrug'], 'a.pth')
+    by_name = dict(zip(CLASSES, source.cls_head.fc_cls(x)[0].tolist(), strict=True))
+    assert model.cls_head.fc_cls(x)[0].tolist() == pytest.approx(
+        [by_name['wave'], by_name['nod'], by_name['shrug']]
+    )
+    assert 'a.pth: classes reordered by name' in capsys.readouterr().err
+
+
+def test_classes_that_cannot_be_reordered():
+    model = nn.Linear(4, 3)
+    with pytest.raises(ValueError, match=r'in another order .* no classifier'):
+        load_trained(model, checkpoint_of(model), 'toy', CLASSES[::-1])
+
+
+def test_another_label_space():
+    model = make_model()
+    with pytest.raises(
+        ValueError, match=r"label space 'toy' \(3 classes\), the data has 'ma52' \(2\)"
+    ):
+        load_trained(model, checkpoint_of(model), 'ma52', ['nod', 'jump'])
+    with pytest.raises(ValueError, match='they differ in jump, wave'):
+        load_trained(model, checkpoint_of(model), 'toy', ['nod', 'shrug', 'jump'])
+
+
+def test_another_model():
+    checkpoint = checkpoint_of(make_model(depth=2), config_name='small.py')
+    with pytest.raises(
+        ValueError, match=r'a\.pth is of another model: .*2 missing: .*with small\.py'
+    ):
+        load_trained(make_model(depth=3), checkpoint, 'toy', CLASSES, 'a.pth')
+    with pytest.raises(ValueError, match='5 mismatched'):
+        load_trained(make_model(depth=2, width=8), checkpoint, 'toy', CLASSES)
+
+
+def test_a_checkpoint_that_tells_nothing_of_itself():
+    source, model = make_model(), make_model()
+    assert meta_of(source.state_dict()) == {}
+    report = load_trained(model, source.state_dict(), 'toy', CLASSES)
+    assert len(report.matched) == 42
+
+
+@pytest.mark.parametrize(
+    ('trained', 'tested', 'allow', 'refused'),
+    [
+        (True, False, False, True),
+        (True, False, True, False),
+        (True, True, False, False),
+        (False, False, False, False),
+        (None, False, False, False),
+    ],
+)
+def test_simulated_weights_keep_away_from_real_video(trained, tested, allow, refused):
+    meta = {} if trained is None else {'data': {'name': 's', 'simulated': trained}}
+    data_info = SimpleNamespace(simulated=tested)
+    if not refused:
+        check_simulated(meta, data_info, allow)
+        return
+    with pytest.raises(ValueError, match=r'simulated data \(s\).*--allow-simulated'):
+        check_simulated(meta, data_info, allow)

@@ -1,0 +1,80 @@
+"""Distortions and streams."""
+
+import numpy as np
+import pytest
+
+from mmma.datasets.transforms.skeleton_features import SkeletonFeatures, SkeletonJitter
+from mmma.layout.joint_sets import joint_tree
+
+TREE = joint_tree('wholebody65', ['nose', 'left_shoulder', 'left_elbow'])
+
+
+def sample(frames=4, **extra):
+    rng = np.random.default_rng(0)
+    keypoint = rng.normal(size=(1, frames, 3, 2)).astype(np.float32)
+    score = np.ones(keypoint.shape[:3], np.float32)
+    return dict(keypoint=keypoint, keypoint_score=score, joint_tree=TREE, **extra)
+
+
+def test_streams_side_by_side():
+    joint = sample()['keypoint']
+    streams = ['joint', 'bone', 'joint_motion', 'bone_motion']
+    out = SkeletonFeatures(streams)(sample())['keypoint']
+    bone = joint - joint[:, :, [0, 0, 1]]
+    np.testing.assert_array_equal(out[..., 0:2], joint)
+    np.testing.assert_array_equal(out[..., 2:4], bone)
+    np.testing.assert_array_equal(out[:, :-1, :, 4:6], np.diff(joint, axis=1))
+    np.testing.assert_array_equal(out[:, :-1, :, 6:8], np.diff(bone, axis=1))
+    assert not out[:, -1, :, 4:].any()
+    assert not out[:, :, 0, 2:4].any()  # a root has no bone
+
+
+def test_motion_stops_at_the_end_of_each_view():
+    out = SkeletonFeatures(['joint_motion'])(sample(num_clips=2))['keypoint']
+    assert not out[:, [1, 3]].any()
+    assert out[:, [0, 2]].all()
+
+
+def test_motion_per_sec_does_not_depend_on_the_frame_rate():
+    slow = SkeletonFeatures(['joint_motion'], per_sec=1)(sample(step_sec=0.1))
+    fast = SkeletonFeatures(['joint_motion'], per_sec=1)(sample(step_sec=0.05))
+    np.testing.assert_allclose(fast['keypoint'], 2 * slow['keypoint'], rtol=1e-6)
+
+
+@pytest.mark.parametrize('score', [True, False])
+def test_score_stays_for_formatting_or_goes(score):
+    assert ('keypoint_score' in SkeletonFeatures(score=score)(sample())) is score
+
+
+@pytest.mark.parametrize(
+    ('streams', 'message'),
+    [
+        (['joints'], "unknown stream 'joints'.*Did you mean 'joint'"),
+        ([], 'give a list'),
+        ('joint', 'give a list'),
+    ],
+)
+def test_streams_refused(streams, message):
+    with pytest.raises(ValueError, match=message):
+        SkeletonFeatures(streams)
+
+
+def test_jitter_is_one_map_for_the_clip():
+    np.random.seed(0)
+    before = sample(frames=8)['keypoint'].reshape(-1, 2)
+    after = SkeletonJitter()(sample(frames=8))['keypoint'].reshape(-1, 2)
+    matrix, residual, *_ = np.linalg.lstsq(before, after, rcond=None)
+    assert residual.max() < 1e-8
+    assert 0.01 < np.abs(matrix - np.eye(2)).max() < 0.5
+
+
+def test_jitter_of_nothing_is_identity():
+    out = SkeletonJitter(degrees=0, scale=0, shear=0)(sample())['keypoint']
+    np.testing.assert_allclose(out, sample()['keypoint'], rtol=1e-6)
+
+
+def test_jitter_noise_differs_by_frame():
+    np.random.seed(0)
+    jitter = SkeletonJitter(degrees=0, scale=0, shear=0, noise=0.1)
+    change = jitter(sample(frames=50))['keypoint'] - sample(frames=50)['keypoint']
+    assert change.std() == pytest.approx(0.1, rel=0.2)

@@ -1,0 +1,244 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmma.models.backbones.videomae import (
+    ARCHS,
+    VideoMAEViT,
+    find_arch,
+    resize_table,
+    sinusoid_table,
+)
+from mmma.registry import MODELS
+
+SMALL = dict(embed_dims=24, depth=3, num_heads=3, img_size=32, num_frames=4)
+
+
+def build_small(**kwargs):
+    """A small backbone whose parameters are all random and not tiny."""
+    model = VideoMAEViT(SMALL, **kwargs)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return model
+
+
+def build_upstream(arch, **kwargs):
+    sizes = dict(vars(find_arch(arch)))
+    return MODELS.get('VisionTransformer')(**sizes, **kwargs)
+
+
+def count(model):
+    return sum(p.numel() for p in model.parameters()) / 1e6
+
+
+@pytest.mark.parametrize(
+    ('arch', 'millions'),
+    [('tiny', 1), ('small', 22), ('base', 86), ('large', 304), ('huge', 632)],
+)
+def test_sizes_have_the_published_number_of_parameters(arch, millions):
+    with torch.device('meta'):
+        model = VideoMAEViT(arch)
+    assert round(count(model)) == millions
+
+
+@pytest.mark.parametrize('arch', ['small', 'base'])
+def test_state_dict_is_that_of_upstream(arch):
+    with torch.device('meta'):
+        ours = VideoMAEViT(arch).state_dict()
+    theirs = build_upstream(arch).state_dict()
+    assert {k: v.shape for k, v in ours.items()} == {
+        k: v.shape for k, v in theirs.items()
+    }
+
+
+@pytest.mark.parametrize('return_feat_map', [False, True])
+@pytest.mark.parametrize('size', [(32, 32), (48, 64)])
+def test_outputs_and_gradients_are_those_of_upstream(return_feat_map, size):
+    ours = build_small(return_feat_map=return_feat_map)
+    theirs = build_upstream(SMALL, return_feat_map=return_feat_map)
+    theirs.load_state_dict(ours.state_dict())
+    imgs = torch.randn(2, 3, 4, *size)
+    output, expected = ours(imgs), theirs(imgs)
+    torch.testing.assert_close(output, expected, atol=1e-5, rtol=1e-5)
+    weight = torch.randn_like(output)
+    (output * weight).sum().backward()
+    (expected * weight).sum().backward()
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        if mine.requires_grad:
+            torch.testing.assert_close(mine.grad, other.grad, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize('return_feat_map', [False, True])
+def test_every_trained_parameter_gets_a_gradient(return_feat_map):
+    model = build_small(return_feat_map=return_feat_map)
+    output = model(torch.randn(2, 3, 4, 32, 32))
+    assert output.shape == ((2, 24, 2, 2, 2) if return_feat_map else (2, 24))
+    output.square().sum().backward()
+    without = [n for n, p in model.named_parameters() if p.grad is None]
+    assert without == (
+        ['fc_norm.weight', 'fc_norm.bias'] if return_feat_map else []
+    )
+    assert all(not dict(model.named_parameters())[n].requires_grad for n in without)
+
+
+def test_feature_is_the_normed_mean_of_the_map():
+    model, mapped = build_small(), build_small(return_feat_map=True)
+    mapped.load_state_dict(model.state_dict())
+    imgs = torch.randn(2, 3, 4, 32, 32)
+    pooled = model.fc_norm(mapped(imgs).flatten(2).mean(dim=2))
+    torch.testing.assert_close(model(imgs), pooled)
+
+
+def test_checkpointing_gives_the_same_gradients():
+    imgs = torch.randn(4, 3, 4, 32, 32)
+    model = build_small(drop_path_rate=0.5)
+    gradients = []
+    for with_cp in (False, True):
+        model.with_cp = with_cp
+        model.zero_grad()
+        torch.manual_seed(1)
+        model(imgs).square().sum().backward()
+        gradients.append([p.grad.clone() for p in model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_checkpointing_recomputes_every_block():
+    model = build_small(with_cp=True)
+    calls = []
+    model.blocks[0].register_forward_pre_hook(lambda *_: calls.append(1))
+    output = model(torch.randn(1, 3, 4, 32, 32)).sum()
+    assert len(calls) == 1
+    output.backward()
+    assert len(calls) == 2
+
+
+def test_drop_path_grows_linearly_and_drops_at_its_rate():
+    model = build_small(drop_path_rate=0.6)
+    rates = [getattr(b.drop_path, 'drop_prob', 0) for b in model.blocks]
+    assert rates == pytest.approx([0, 0.3, 0.6])
+    tokens = torch.randn(4000, 1, 24)
+    dropped = (model.blocks[2].drop_path(tokens) == 0).all(dim=2).float().mean()
+    assert dropped.item() == pytest.approx(0.6, abs=0.03)
+    kept = model.blocks[2].drop_path(torch.ones(4000, 1, 1))
+    assert kept.mean().item() == pytest.approx(1, abs=0.1)
+    model.eval()
+    assert torch.equal(model.blocks[2].drop_path(tokens), tokens)
+
+
+def test_bfloat16_autocast_is_close():
+    model = build_small().eval()
+    imgs = torch.randn(2, 3, 4, 32, 32)
+    with torch.autocast('cpu', torch.bfloat16):
+        output = model(imgs)
+        output.float().sum().backward()
+    expected = model(imgs)
+    cosine = F.cosine_similarity(output.float(), expected)
+    assert cosine.min() > 0.99
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_initial_weights_have_no_outlier():
+    model = VideoMAEViT('tiny')
+    model.init_weights()
+    weight = model.blocks[0].mlp.layers[0][0].weight
+    assert weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert weight.abs().max() <= 0.1
+    assert model.blocks[0].mlp.layers[1].bias.eq(0).all()
+
+
+def test_sinusoid_table():
+    table = sinusoid_table(3, 4)[0]
+    assert table[0].tolist() == [0, 1, 0, 1]
+    angles = [math.sin(2), math.cos(2), math.sin(0.02), math.cos(0.02)]
+    assert table[2].tolist() == pytest.approx(angles)
+
+
+def test_a_resized_table_keeps_a_constant_slice_constant():
+    table = torch.tensor([1.0, 5.0]).repeat_interleave(4).reshape(1, 8, 1)
+    resized = resize_table(table, (2, 2, 2), (3, 4))
+    assert resized.shape == (1, 24, 1)
+    torch.testing.assert_close(resized[0, :12, 0], torch.full((12,), 1.0))
+    torch.testing.assert_close(resized[0, 12:, 0], torch.full((12,), 5.0))
+
+
+@pytest.mark.parametrize('num_frames', [4, 8, 16, 32])
+def test_a_published_table_loads_at_any_length_and_size(num_frames):
+    arch = dict(embed_dims=8, depth=1, num_heads=1, img_size=112)
+    model = VideoMAEViT(arch, num_frames=num_frames)
+    published = sinusoid_table(1568, 8)
+    weights = {**model.state_dict(), 'pos_embed': published}
+    model.load_state_dict(weights)
+    slices = num_frames // 2
+    full = sinusoid_table(196 * slices, 8)
+    expected = resize_table(full, (slices, 14, 14), (7, 7))
+    torch.testing.assert_close(model.pos_embed, expected)
+    assert weights['pos_embed'] is published
+
+
+def test_a_table_of_another_square_loads():
+    model = VideoMAEViT(SMALL)
+    stored = torch.randn(1, 2 * 9, 24)
+    model.load_state_dict({**model.state_dict(), 'pos_embed': stored})
+    expected = resize_table(stored, (2, 3, 3), (2, 2))
+    torch.testing.assert_close(model.pos_embed, expected)
+
+
+def test_weights_without_a_table_load_strictly():
+    model = VideoMAEViT(SMALL)
+    weights = model.state_dict()
+    table = weights.pop('pos_embed')
+    model.load_state_dict(weights, strict=True)
+    assert torch.equal(model.pos_embed, table)
+
+
+def test_a_table_of_unknown_grid_is_refused():
+    model = VideoMAEViT(SMALL)
+    weights = {**model.state_dict(), 'pos_embed': torch.zeros(1, 7, 24)}
+    with pytest.raises(ValueError, match='position table of 7 tokens'):
+        model.load_state_dict(weights)
+
+
+def test_a_table_of_another_width_is_reported_by_the_loader():
+    weights = {**VideoMAEViT(SMALL).state_dict(), 'pos_embed': torch.zeros(1, 8, 6)}
+    with pytest.raises(RuntimeError, match='size mismatch for pos_embed'):
+        VideoMAEViT(SMALL).load_state_dict(weights)
+
+
+def test_layers_run_from_the_embedding_to_the_norm():
+    model = VideoMAEViT(SMALL)
+    names = ('patch_embed.projection.weight', 'blocks.0.norm1.bias', 'blocks.2.attn.q_bias')
+    assert [model.layer_of(n) for n in (*names, 'fc_norm.bias')] == [0, 1, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ('shape', 'message'),
+    [
+        ((1, 3, 8, 32, 32), r'clips of 8 frames: .* takes 4\..* num_frames=8'),
+        ((1, 3, 4, 32, 40), r'frames of 32x40 pixels: .* multiples of the patch, 16'),
+    ],
+)
+def test_clips_that_do_not_fit_are_refused(shape, message):
+    with pytest.raises(ValueError, match=message):
+        VideoMAEViT(SMALL)(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ('arch', 'message'),
+    [
+        ('smal', r"unknown arch 'smal'.* Did you mean 'small'\?"),
+        ({**SMALL, 'dept': 3}, r"unknown field 'dept'.* Did you mean 'depth'\?"),
+        ({'embed_dims': 8}, 'arch lacks depth, num_heads'),
+        ({**SMALL, 'num_heads': 5}, 'embed_dims=24 is not a multiple of num_heads=5'),
+        ({**SMALL, 'img_size': 40}, 'img_size=40 is not a multiple of patch_size=16'),
+        ({**SMALL, 'num_frames': 3}, 'num_frames=3 is not a multiple of tubelet_size'),
+    ],
+)
+def test_bad_architectures_are_refused(arch, message):
+    with pytest.raises(ValueError, match=message):
+        VideoMAEViT(arch)
+
+
+def test_architectures_are_found_by_name():
+    assert find_arch('huge') is ARCHS['huge']

@@ -1,0 +1,71 @@
+import pytest
+
+from mmma.reporting.tables import SIMULATED, results_table
+
+METRICS = {
+    key: 50.0
+    for key in (
+        'action/top1', 'action/top5', 'action/mca', 'action/macro_f1', 'body/top1',
+        'body/mca', 'body/macro_f1', 'F1_mean',
+    )
+}  # fmt: skip
+
+
+def row(top1, **labels):
+    metrics = {**METRICS, 'action/top1': top1}
+    return {**labels, 'counts': {'clips': 10}, 'metrics': metrics}
+
+
+def result(protocol, runs, simulated=True, **more):
+    return {
+        'task': 'rec',
+        'name': 'a_mma82',
+        'protocol': {'name': protocol},
+        'data': {'name': 'x', 'simulated': simulated},
+        'options': {},
+        'runs': runs,
+        **more,
+    }
+
+
+FEWSHOT = result(
+    'fewshot',
+    [
+        row(20.0, target='street', shots=0),
+        row(25.0, target='street', shots=0, control='classes'),
+        row(30.0, target='street', shots=5, run=0),
+        row(40.0, target='street', shots=5, run=1),
+    ],
+)
+
+
+def test_fewshot_rows_are_means_over_runs_beside_their_controls():
+    text = results_table([FEWSHOT])
+    assert '35.00 ± 7.07' in text
+    assert '5-shot (2 runs)' in text
+    assert "target's classes only" in text
+
+
+def test_simulated_numbers_are_marked_in_the_head_and_in_every_row():
+    text = results_table([FEWSHOT])
+    assert text.startswith(SIMULATED)
+    rows = [line for line in text.splitlines() if '| a_mma82' in line]
+    assert len(rows) == 3
+    assert all('(simulated)' in line for line in rows)
+    assert 'imulated' not in results_table([result('indomain', [], simulated=False)])
+
+
+def test_zero_shot_is_explained_and_a_target_seen_in_training_is_named():
+    runs = [row(10.0, target='street')]
+    assert 'not unseen' in results_table([result('zeroshot', runs)])
+    seen = results_table([result('zeroshot', runs, target_seen=['street'])])
+    assert 'was trained on street' in seen
+
+
+def test_several_results_share_one_table_if_measured_alike():
+    indomain = result('indomain', [row(60.0, domain='all'), row(61.0, domain='lab')])
+    text = results_table([indomain, FEWSHOT])
+    assert '60.00' in text
+    assert '35.00' in text
+    with pytest.raises(ValueError, match='simulated differs'):
+        results_table([indomain, result('indomain', [], simulated=False)])

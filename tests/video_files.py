@@ -1,0 +1,151 @@
+"""Small videos and data roots for tests: made on the spot, the same bytes each time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+# A low quantizer keeps frames apart; one key frame and B-frames, as published clips.
+X264 = {'qp': '8', 'g': '1000', 'bf': '3', 'threads': '1', 'preset': 'veryfast'}
+
+
+def moving_frames(
+    num_frames: int, height: int = 48, width: int = 64, seed: int = 0
+) -> np.ndarray:
+    """Frames that all differ: a bright square on a moving pattern.
+
+    Args:
+        num_frames: T.
+        height: H in pixels.
+        width: W in pixels.
+        seed: Direction of the square and colour of the pattern.
+
+    Returns:
+        (T, H, W, 3) uint8 RGB.
+    """
+    y, x = np.mgrid[:height, :width]
+    angle = 2.4 * seed
+    tint = 40 + 30 * np.array([np.sin(angle), np.cos(angle), np.sin(2 * angle)])
+    frames = np.empty((num_frames, height, width, 3), np.uint8)
+    for t in range(num_frames):
+        wave = 40 * np.sin((x + 2 * y) / 9 + 0.4 * t)
+        frames[t] = (wave[..., None] + 60 + tint).astype(np.uint8)
+        top = int(height * (0.4 + 0.3 * np.sin(angle + 0.35 * t)))
+        left = int(width * (0.4 + 0.3 * np.cos(angle - 0.35 * t)))
+        square = slice(top, top + height // 5), slice(left, left + width // 5)
+        frames[t][square] = 255 - (tint * 2).astype(np.uint8)
+    return frames
+
+
+def make_video(
+    path: Path,
+    frames: np.ndarray,
+    fps: float = 30,
+    *,
+    times_ms: Sequence[int] | None = None,
+    codec: str = 'libx264',
+    pix_fmt: str = 'yuv420p',
+    options: Mapping[str, str] | None = None,
+    muxer: Mapping[str, str] | None = None,
+    rotation: int | None = None,
+) -> Path:
+    """Encode a video with one thread.
+
+    Args:
+        path: File to write; its suffix chooses the container.
+        frames: (T, H, W, 3) uint8 RGB.
+        fps: Frames per second, where ``times_ms`` is not given.
+        times_ms: (T,) presentation time of each frame in milliseconds.
+        codec: Name of an FFmpeg encoder.
+        pix_fmt: Pixel format of the file.
+        options: Options of the encoder; for libx264 they are added to ``X264``.
+        muxer: Options of the container.
+        rotation: Degrees counter-clockwise that a player turns the picture by.
+    """
+    import av
+
+    rate = Fraction(fps).limit_denominator(1001)
+    time_base = 1 / rate if times_ms is None else Fraction(1, 1000)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), 'w', options=dict(muxer or {})) as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = pix_fmt
+        stream.codec_context.time_base = time_base
+        stream.thread_count = 1
+        stream.options = {**(X264 if codec == 'libx264' else {}), **(options or {})}
+        if rotation is not None:
+            stream.set_display_rotation(rotation)
+        for i, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(image, format='rgb24')
+            frame.pts = i if times_ms is None else times_ms[i]
+            frame.time_base = time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def make_audio(path: Path) -> Path:
+    """A file with sound and no picture.
+
+    Args:
+        path: File to write.
+    """
+    import av
+
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('aac', rate=16000, layout='mono')
+        sound = av.AudioFrame.from_ndarray(
+            np.zeros((1, 16000), np.float32), format='fltp', layout='mono'
+        )
+        sound.sample_rate = 16000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode())
+    return path
+
+
+def make_video_root(
+    root: Path, actions: Sequence[int] = (0, 7, 20, 41, 63), clips: int = 3
+) -> Path:
+    """A data root with all four domains and real, short videos.
+
+    Every domain has ``clips`` clips of as many classes in each subset, each of its own
+    subject; the classes of a domain are the same in each subset. What is shown depends
+    on the class, so that a model can learn it.
+
+    Args:
+        root: Folder to make.
+        actions: Indices of the MMA-82 actions that appear.
+        clips: Clips per domain and subset.
+    """
+    from mmma.layout.rec import Clip, write_rec
+    from mmma.layout.root import DatasetInfo, write_info
+    from mmma.taxonomy import DOMAINS, SUBSETS, load_label_space
+
+    space = load_label_space('mma82')
+    rows = []
+    for d, domain in enumerate(DOMAINS):
+        for s, subset in enumerate(SUBSETS):
+            for i in range(clips):
+                action = actions[(d + i) % len(actions)]
+                name = f'{domain}_{subset}_{i}'
+                path = f'videos/{domain}/{name}.mp4'
+                frames = moving_frames(10 + 2 * i + s, 40 + 8 * (d % 2), 56, action)
+                make_video(root / path, frames)
+                rows.append(
+                    Clip(
+                        clip=name,
+                        path=path,
+                        subset=subset,
+                        domain=domain,
+                        subject=f'{domain[0]}{s}{i}',
+                        action=action,
+                        body=space.body_of[action],
+                    )
+                )
+    write_rec(root / 'rec.csv', rows, space)
+    write_info(root, DatasetInfo('mma82-fixture', 'mma82', simulated=True))
+    return root
