@@ -17,7 +17,7 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=20, ignore_last=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook',
+        type='PlainCheckpointHook',
         interval=1,
         max_keep_ckpts=1,
         save_best='action/top1',
@@ -25,11 +25,7 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
-custom_hooks = [
-    dict(type='SeedHook'),
-    dict(type='PlainCheckpointHook'),
-    dict(type='BrokenClipHook'),
-]
+custom_hooks = [dict(type='SeedHook'), dict(type='BrokenClipHook')]
 
 log_processor = dict(type='LogProcessor', window_size=20, by_epoch=True)
 visualizer = dict(

@@ -37,9 +37,7 @@ def run(args: argparse.Namespace) -> int:
     return _module(args.part).run(args)
 
 
-def report(
-    found: Mapping[str, Any], columns: Mapping[str, str], as_json: bool
-) -> None:
+def report(found: Mapping[str, Any], columns: Mapping[str, str], as_json: bool) -> None:
     """Print what was measured.
 
     Args:

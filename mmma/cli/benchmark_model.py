@@ -140,19 +140,15 @@ def build_step(name: str, case: Case) -> Callable[[], tuple[Any, dict[str, Any]]
     from mmma.registry import MODELS
 
     arch = find_arch(case.arch)
-    torch.manual_seed(0)
-    model = VideoMAEViT(case.arch, with_cp=name == CHECKPOINTED)
-    for parameter in model.parameters():
-        if parameter.ndim > 1 or parameter.eq(0).all():
-            torch.nn.init.normal_(parameter, std=0.02)
+    if name == UPSTREAM:
+        model = MODELS.get('VisionTransformer')(**vars(arch))
+    else:
+        model = VideoMAEViT(case.arch, with_cp=name == CHECKPOINTED)
+    _fill(model)
     clips = torch.randn(
         case.batch_size, 3, arch.num_frames, arch.img_size, arch.img_size
     )
     weight = torch.randn(case.batch_size, arch.embed_dims)
-    if name == UPSTREAM:
-        weights = model.state_dict()
-        model = MODELS.get('VisionTransformer')(**vars(arch))
-        model.load_state_dict(weights)
     model, clips, weight = (x.to(case.device) for x in (model, clips, weight))
 
     def step() -> tuple[Any, dict[str, Any]]:
@@ -165,6 +161,18 @@ def build_step(name: str, case: Case) -> Callable[[], tuple[Any, dict[str, Any]]
         return output.detach(), gradients
 
     return step
+
+
+def _fill(model: Any) -> None:
+    """Give every parameter a value that depends on its name's rank alone."""
+    import torch
+
+    torch.manual_seed(0)
+    for name, parameter in sorted(model.named_parameters()):
+        if 'norm' in name and name.endswith('weight'):
+            torch.nn.init.ones_(parameter)
+        else:
+            torch.nn.init.normal_(parameter, std=0.02)
 
 
 def _memory_of_a_fresh_process(name: str, case: Case) -> dict[str, float]:

@@ -8,9 +8,12 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmma.taxonomy import BODY_GROUPS, LABEL_SPACES, SUBSETS
+
+if TYPE_CHECKING:
+    from mmma.layout.rec import Clip
 
 HELP = 'Evaluate scores or detections of any model; needs no data root and no torch.'
 
@@ -52,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the sub-command of the task."""
-    return args.evaluate(args)
+    return int(args.evaluate(args))
 
 
 def _add_rec_arguments(parser: argparse.ArgumentParser) -> None:
@@ -158,7 +161,9 @@ def _rec_report(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _choose_subset(clips: Sequence[Any], args: argparse.Namespace) -> tuple[str, list]:
+def _choose_subset(
+    clips: Sequence[Clip], args: argparse.Namespace
+) -> tuple[str, list[Clip]]:
     counts = Counter(clip.subset for clip in clips)
     subset = args.subset or (next(iter(counts)) if len(counts) == 1 else 'test')
     chosen = [clip for clip in clips if subset in ('all', clip.subset)]
@@ -183,7 +188,7 @@ def _check_overlap(
         )
 
 
-def _train_counts(clips: Sequence[Any], num_actions: int) -> list[int] | None:
+def _train_counts(clips: Sequence[Clip], num_actions: int) -> list[int] | None:
     """Training clips per action, where the truth file lists any."""
     counts = Counter(c.action for c in clips if c.subset == 'train')
     counts.pop(None, None)
@@ -265,5 +270,6 @@ def _per_class_table(per_class: dict[str, list[Any]]) -> str:
     table.align = 'r'
     table.align['name'] = 'l'
     table.float_format = '.2'
-    table.add_rows(list(zip(*(per_class[c] for c in columns), strict=True)))
+    rows = zip(*(per_class[column] for column in columns), strict=True)
+    table.add_rows([list(row) for row in rows])
     return table.get_string()

@@ -1,3 +1,6 @@
 """Datasets, samplers and transforms; importing this package registers them."""
 
-from mmma.datasets.transforms import augment  # noqa: F401
+from mmma import registry  # repairs MMAction2 before a module below imports it
+from mmma.datasets import clip_dataset, samplers, transforms, video
+
+__all__ = ['clip_dataset', 'registry', 'samplers', 'transforms', 'video']

@@ -9,7 +9,8 @@ on the target: with features x scaled to unit root mean square norm, minimise
 where W0, b0 are the source model's classifier.
 
 Source: logistic regression with a Gaussian prior centred on the source model, as in
-Chelba & Acero, 'Adaptation of Maximum Entropy Capitalizer: Little Data Can Help a Lot', EMNLP 2004.
+Chelba & Acero, 'Adaptation of Maximum Entropy Capitalizer: Little Data Can Help a
+Lot', EMNLP 2004.
 """
 
 from __future__ import annotations

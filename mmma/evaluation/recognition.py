@@ -237,7 +237,10 @@ def across_domains(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Any]
         of equal domains the first).
     """
     keys = next(iter(metrics.values())).keys()
-    worst = {k: min(metrics, key=lambda domain, k=k: metrics[domain][k]) for k in keys}
+    worst = {}
+    for key in keys:
+        column = {domain: values[key] for domain, values in metrics.items()}
+        worst[key] = min(column, key=column.__getitem__)
     return {
         'mean': {k: float(np.mean([m[k] for m in metrics.values()])) for k in keys},
         'worst': {k: metrics[domain][k] for k, domain in worst.items()},
@@ -324,10 +327,10 @@ def _by_variant(
 
 def _per_class(names: Sequence[str], counts: ClassCounts) -> dict[str, list[Any]]:
     def integers(values: np.ndarray) -> list[int]:
-        return values.astype(int).tolist()
+        return [int(value) for value in values]
 
     def rates(values: np.ndarray) -> list[float]:
-        return np.round(100.0 * values, 4).tolist()
+        return [round(100.0 * float(value), 4) for value in values]
 
     return {
         'name': list(names),

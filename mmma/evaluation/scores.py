@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,12 +47,10 @@ class ScoreTable:
     body_scores: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if len(set(self.names)) < len(self.names):
-            seen: set[str] = set()
-            twice = [n for n in self.names if n in seen or seen.add(n)]
+        twice = [name for name, n in Counter(self.names).items() if n > 1]
+        if twice:
             raise ValueError(
-                f'{_count(twice, "row")} repeat a clip: {_first(twice)}; give each '
-                'clip once'
+                f'{_count(twice, "clip")} repeated: {_first(twice)}; give each once'
             )
         for kind in ('scores', 'body_scores'):
             array = getattr(self, kind)
@@ -290,13 +289,14 @@ def _read_csv(path: Path, space: LabelSpace) -> ScoreTable:
     for line, row in ((lines.line_num, row) for row in lines if row):
         values = _numbers(row[:at] + row[at + 1 :])
         if values is None or len(row) != len(header):
-            bad.append(f'line {line}')
+            bad.append(str(line))
             continue
         names.append(row[at])
         rows.append(values)
     if bad:
         raise ValueError(
-            f'{_count(bad, "row")} not of {len(header) - 1} numbers: {_first(bad)}'
+            f'{_count(bad, "row")} not of {len(header) - 1} numbers: '
+            f'line {", ".join(bad[:_SHOWN])}'
         )
     scores = np.array(rows, dtype=np.float64).reshape(len(rows), len(order))
     return ScoreTable(tuple(names), scores[:, order])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class Video:
         instances: What happens in it, in the order of the file.
         withheld: True where the file has no ``annotations``: the truth is unknown,
             which differs from a video in which nothing happens.
+        line: Line of the file, for messages; 0 if it was not read from one.
     """
 
     video: str
@@ -61,6 +62,7 @@ class Video:
     duration: float
     instances: tuple[Instance, ...] = ()
     withheld: bool = False
+    line: int = field(default=0, compare=False)
 
 
 def read_det(path: Path, space: LabelSpace) -> list[Video]:
@@ -109,14 +111,15 @@ def scan_det(path: Path, space: LabelSpace) -> tuple[list[Video], list[Problem]]
             Problem(str(path), 0, '', f'{what}: need {{"database": {{video: ...}}}}')
         ]
     videos, wrong = [], [(name, 'is there twice') for name in repeated]
+    lines = _lines(text, database)
     for name, entry in database.items():
         errors: list[str] = []
-        video = _video(name, entry, space, errors)
+        video = _video((name, lines[name]), entry, space, errors)
         if video is not None and not errors:
             videos.append(video)
         wrong += [(name, error) for error in errors]
     return videos, [
-        Problem(str(path), _line(text, name), name, error) for name, error in wrong
+        Problem(str(path), lines.get(name, 0), name, error) for name, error in wrong
     ]
 
 
@@ -157,16 +160,23 @@ def _object(pairs: list[tuple[str, Any]], repeated: list[str]) -> dict[str, Any]
     return result
 
 
-def _line(text: str, name: str) -> int:
-    """Line on which a video's entry starts; only looked for when something is wrong."""
-    for key in (json.dumps(name), json.dumps(name, ensure_ascii=False)):
-        at = text.find(key)
-        if at >= 0:
-            return text.count('\n', 0, at) + 1
-    return 0
+def _lines(text: str, names: Iterable[str]) -> dict[str, int]:
+    """Line on which each video's entry starts; 0 where the key is spelt oddly."""
+    lines, line, at = {}, 1, 0
+    for name in names:
+        spellings = (json.dumps(name), json.dumps(name, ensure_ascii=False))
+        found = max(text.find(f'{spelling}:', at) for spelling in spellings)
+        if found >= 0:
+            line += text.count('\n', at, found)
+            at = found
+        lines[name] = line if found >= 0 else 0
+    return lines
 
 
-def _video(name: str, entry: Any, space: LabelSpace, errors: list[str]) -> Video | None:
+def _video(
+    key: tuple[str, int], entry: Any, space: LabelSpace, errors: list[str]
+) -> Video | None:
+    name, line = key
     if not isinstance(entry, dict):
         errors.append(f'must be an object with subset, domain, ..., not {entry!r}')
         return None
@@ -202,6 +212,7 @@ def _video(name: str, entry: Any, space: LabelSpace, errors: list[str]) -> Video
         duration=duration,
         instances=tuple(instances),
         withheld=withheld,
+        line=line,
     )
 
 

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class Clip:
     source_video: str = ''
     start_sec: float | None = None
     end_sec: float | None = None
-    line: int = 0
+    line: int = field(default=0, compare=False)
 
 
 def read_rec(path: Path, space: LabelSpace) -> list[Clip]:
@@ -93,8 +93,8 @@ def scan_rec(path: Path, space: LabelSpace) -> tuple[list[Clip], list[Problem]]:
                 scan.row(row, reader.line_num)
     except csv.Error as error:
         scan.problem(reader.line_num, '', f'not readable as CSV: {error}')
-    scan.finish()
-    return scan.clips, sorted(scan.problems, key=lambda problem: problem.line)
+    clips = scan.finish()
+    return clips, sorted(scan.problems, key=lambda problem: problem.line)
 
 
 def write_rec(path: Path, clips: Iterable[Clip], space: LabelSpace) -> None:
@@ -142,8 +142,8 @@ class _Scan:
     def __init__(self, file: str, space: LabelSpace) -> None:
         self.file = file
         self.space = space
-        self.clips: list[Clip] = []
         self.problems: list[Problem] = []
+        self._rows: list[dict[str, Any]] = []  # good ones, as arguments of Clip
         self._columns: list[str] = []
         self._lines: dict[str, int] = {}  # clip -> line of its first row
         self._bodies: dict[int, tuple[int, int]] = {}  # action -> (body, line)
@@ -186,18 +186,20 @@ class _Scan:
             self.problem(line, name, counts)
             return
         errors: list[str] = []
-        clip = self._clip(row, line, errors)
+        fields = self._fields(row, line, errors)
         first = self._lines.setdefault(name, line)
         if first != line and name:
             errors.append(f'duplicate clip (first in line {first})')
-        if clip is not None and not errors:
-            self._agree(clip, errors)
+        if not errors:
+            self._agree(fields, errors)
         for text in errors:
             self.problem(line, name, text)
-        if clip is not None and not errors:
-            self.clips.append(clip)
+        if not errors:
+            self._rows.append(fields)
 
-    def _clip(self, row: dict[str, str], line: int, errors: list[str]) -> Clip | None:
+    def _fields(
+        self, row: dict[str, str], line: int, errors: list[str]
+    ) -> dict[str, Any]:
         def look(lookup: Callable[[str], Any], column: str) -> Any:
             try:
                 return lookup(row[column])
@@ -213,7 +215,7 @@ class _Scan:
                 'root, without ..'
             )
         start_sec, end_sec = times(row, errors)
-        clip = Clip(
+        return dict(
             clip=row['clip'],
             path=row['path'],
             subset=look(self._subset, 'subset'),
@@ -227,28 +229,29 @@ class _Scan:
             end_sec=end_sec,
             line=line,
         )
-        return None if errors else clip
 
-    def _agree(self, clip: Clip, errors: list[str]) -> None:
-        if clip.action is None or clip.body is None:
+    def _agree(self, fields: dict[str, Any], errors: list[str]) -> None:
+        action, own = fields['action'], fields['body']
+        if action is None or own is None:
             return
-        body, line = self._bodies.setdefault(clip.action, (clip.body, clip.line))
-        if body != clip.body:
+        body, line = self._bodies.setdefault(action, (own, fields['line']))
+        if body != own:
             errors.append(
-                f'body {self.space.bodies[clip.body]!r} for action '
-                f'{self.space.actions[clip.action]!r}, but line {line} says '
+                f'body {self.space.bodies[own]!r} for action '
+                f'{self.space.actions[action]!r}, but line {line} says '
                 f'{self.space.bodies[body]!r}: one action has one body group'
             )
 
-    def finish(self) -> None:
-        """Fill empty body groups; a table without a row is a problem."""
+    def finish(self) -> list[Clip]:
+        """The good rows, empty body groups filled; having no row is a problem."""
         if not self._lines and not self.problems:
             self.problem(0, '', 'empty table: a header and no clip')
         body_of = dict(enumerate(self.space.body_of))
         body_of |= {action: body for action, (body, _) in self._bodies.items()}
-        for i, clip in enumerate(self.clips):
-            if clip.body is None and clip.action is not None:
-                self.clips[i] = replace(clip, body=body_of[clip.action])
+        for fields in self._rows:
+            if fields['body'] is None:
+                fields['body'] = body_of.get(fields['action'])
+        return [Clip(**fields) for fields in self._rows]
 
 
 def _remember(lookup: Callable[[str], Any]) -> Callable[[str], Any]:

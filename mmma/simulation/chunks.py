@@ -21,8 +21,8 @@ from mmma.simulation.subjects import Subject, make_subject
 from mmma.simulation.video_file import write_video
 
 PARTIAL = '.partial'
-# Items per chunk: about two seconds of work. Trimmed clips, untrimmed videos.
-_SKELETONS = {'rec': 64, 'det': 12}
+# Items per chunk, about a second of work: trimmed clips, untrimmed videos.
+_SKELETONS = {'rec': 128, 'det': 24}
 _DRAWINGS = {'rec': 6, 'det': 1}
 
 

@@ -108,7 +108,7 @@ def _video_events(
 ) -> tuple[np.ndarray, np.ndarray, list[tuple[Event, ...]]]:
     """Frame rates, numbers of frames and events of all videos, laid out together."""
     published = load_statistics()['det']
-    conflicts = conflict_table(space.actions)
+    conflicts = conflict_table(space)
     counts, actions, rates = [], [], []
     for (domain, _), videos, row in zip(ROWS, size.items, size.actions, strict=True):
         counts.append(deal_counts(int(videos), int(row.sum()), rng))

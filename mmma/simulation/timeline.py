@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mmma.simulation.durations import lognormal_lengths, spread_normal
 from mmma.simulation.motion import action_effectors
+from mmma.taxonomy import LabelSpace
 
 # The shortest instance, and the longest share of a video that one instance fills.
 # Source of the former: annotations of MMA-52, where instances last 0.27 s to 15 s.
@@ -19,9 +19,11 @@ _LONGEST_SHARE = 0.9
 _BUSY_SHARE = 0.8
 # How often an instance is put where it overlaps another. Chosen so that 87 % do: in
 # MMA-52, 86 to 88 % of the instances overlap another one of their video.
-_COMPANY = 0.55
+_COMPANY = 0.85
 _TRIES = 24
 _SHRINK = 0.7
+# Body groups and the limb that they move; all others move the hands.
+_LIMBS = {'body': 'torso', 'head': 'head', 'lower limb': 'legs'}
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,25 @@ class Timeline:
     end_sec: np.ndarray
 
 
-def conflict_table(actions: Sequence[str]) -> np.ndarray:
-    """Which actions cannot happen at the same time, because they move one limb.
+def conflict_table(space: LabelSpace) -> np.ndarray:
+    """Which actions cannot happen at the same time, because they claim one limb.
+
+    An action claims the limb of its body group, and hands or legs wherever it moves
+    them: those are led to a place. Turns of trunk and head that go with it add to
+    those of others and claim nothing, so people nod while they touch their nose.
 
     Args:
-        actions: (K,) names.
+        space: The label space.
 
     Returns:
         (K, K) bool; every action conflicts with itself.
     """
-    limbs = [action_effectors(action) for action in actions]
-    shared = np.array([[bool(a & b) for b in limbs] for a in limbs])
-    return shared | np.eye(len(actions), dtype=bool)
+    limbs = [
+        {_LIMBS.get(space.bodies[body], 'hands')}
+        | (action_effectors(action) & {'hands', 'legs'})
+        for action, body in zip(space.actions, space.body_of, strict=True)
+    ]
+    return np.array([[bool(a & b) for b in limbs] for a in limbs])
 
 
 def deal_counts(videos: int, total: int, rng: np.random.Generator) -> np.ndarray:

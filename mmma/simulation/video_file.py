@@ -31,27 +31,25 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.name}.part')
     try:
-        count = _encode(part, frames, fps)
+        count = _encode(part, path.name, frames, fps)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
     return count
 
 
-def _encode(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
+def _encode(part: Path, name: str, frames: Iterable[np.ndarray], fps: float) -> int:
     import av
 
     frames = iter(frames)
     first = next(frames, None)
     if first is None:
-        raise ValueError(f'{path.name}: no frame to write')
+        raise ValueError(f'{name}: no frame to write')
     height, width = first.shape[:2]
     if height % 2 or width % 2:
-        raise ValueError(
-            f'{path.name}: {width}x{height}: width and height must be even'
-        )
+        raise ValueError(f'{name}: {width}x{height}: width and height must be even')
     options = {'fflags': '+bitexact', 'movflags': '+faststart'}
-    with av.open(str(path), 'w', format='mp4', options=options) as container:
+    with av.open(str(part), 'w', format='mp4', options=options) as container:
         rate = Fraction(fps).limit_denominator(1001)
         stream = container.add_stream('libx264', rate=rate, options=dict(_X264))
         stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
@@ -59,7 +57,7 @@ def _encode(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
         for frame in _chain(first, frames):
             if frame.shape != first.shape:
                 raise ValueError(
-                    f'{path.name}: frame {count} is {frame.shape}, not {first.shape}'
+                    f'{name}: frame {count} is {frame.shape}, not {first.shape}'
                 )
             picture = av.VideoFrame.from_ndarray(frame, format='rgb24')
             picture.pts = count

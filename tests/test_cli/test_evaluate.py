@@ -6,8 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from mmma.cli import main
-from mmma.evaluation.functional.recognition import METRIC_KEYS
+from mmma.cli import evaluate, main
+from mmma.evaluation.functional.bodies import BODY_SCORES
+from mmma.evaluation.functional.recognition import CLASS_SETS, METRIC_KEYS
 from mmma.evaluation.scores import ScoreTable, write_scores
 from mmma.layout.rec import Clip, write_rec
 from mmma.layout.root import DatasetInfo, write_info
@@ -83,6 +84,11 @@ def test_class_set_and_body_scores(files, capsys):
     row = report['rows'][0]
     assert report['body/top1'] == row['body_scores']['top1']['body/top1']
     assert 'intervals' not in row
+
+
+def test_choices_are_those_of_the_metrics():
+    assert evaluate._SET_CHOICES == CLASS_SETS
+    assert evaluate._BODY_CHOICES == BODY_SCORES
 
 
 def test_tables(files, capsys):

@@ -103,7 +103,10 @@ def test_optimizer_state_survives_saving(model):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(decay_rat=0.5), r"unknown option 'decay_rat'.* Did you mean 'decay_rate'\?"),
+        (
+            dict(decay_rat=0.5),
+            r"unknown option 'decay_rat'.* Did you mean 'decay_rate'\?",
+        ),
         (dict(decay_rate=0), r'decay_rate is 0: use a number above 0'),
         (dict(decay_rate=1.5), r'decay_rate is 1\.5: use a number above 0'),
         (dict(), r'decay_rate is None'),

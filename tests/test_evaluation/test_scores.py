@@ -77,7 +77,7 @@ def test_scores_are_used_as_given(tmp_path, space):
         ({'clips': NAMES, 'scores': SCORES[:, :3]}, r"'toy' needs \(N, 4\)"),
         ({'clips': NAMES, 'scores': SCORES[:1]}, r'shape \(1, 4\) do not fit 2 clips'),
         ({'clips': NAMES, 'scores': SCORES.astype(str)}, 'not numbers'),
-        ({'clips': np.array(['x', 'x']), 'scores': SCORES}, "1 row repeat a clip: 'x'"),
+        ({'clips': np.array(['x', 'x']), 'scores': SCORES}, "1 clip repeated: 'x'"),
         (
             {'clips': NAMES, 'scores': SCORES * np.nan},
             "NaN or infinite scores of 2 .*'x'",
@@ -147,10 +147,10 @@ HEADER = 'clip,nod,"shake, slow",wave,clap\n'
         ('clip,nod,wave,clap\nx,1,2,3\n', "1 class column missing: 'shake, slow'"),
         (
             HEADER + 'x,1,2,3\ny,1,2,3,z\n',
-            "2 rows not of 4 numbers: 'line 2', 'line 3'",
+            '2 rows not of 4 numbers: line 2, 3',
         ),
         (HEADER + 'x,1,2,3,nan\n', "NaN or infinite scores of 1 clip: 'x'"),
-        (HEADER + 'x,1,2,3,4\nx,1,2,3,4\n', "1 row repeat a clip: 'x'"),
+        (HEADER + 'x,1,2,3,4\nx,1,2,3,4\n', "1 clip repeated: 'x'"),
         (HEADER + 'x,' + '1' * 200_000, 'field larger than field limit'),
     ],
 )

@@ -42,7 +42,9 @@ def test_pretrained_files_carry_their_hash(size):
     pretrained = load_model(size).pretrained
     if pretrained is not None:
         assert pretrained.url.endswith(f'-{pretrained.sha8}.pth')
-        assert pretrained.url.startswith('https://download.openmmlab.com/mmaction/v1.0/')
+        assert pretrained.url.startswith(
+            'https://download.openmmlab.com/mmaction/v1.0/'
+        )
 
 
 @pytest.mark.parametrize('schedule', SCHEDULES)

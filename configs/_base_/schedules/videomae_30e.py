@@ -1,8 +1,8 @@
 # 30 epochs of VideoMAE fine-tuning, for ViT-L and ViT-H.
-# Numbers: MCG-NJU/VideoMAE, Kinetics-400 scripts of commit 14ef8d85: AdamW, weight decay
-# 0.05 (none on biases and norms), layer decay 0.75, warm-up of 5 epochs from 1e-6 and a
-# cosine to 1e-6. Both ends are fractions of the learning rate here, since they scale
-# with batch and layer there too.
+# Numbers: MCG-NJU/VideoMAE, Kinetics-400 scripts of commit 14ef8d85: AdamW, weight
+# decay 0.05 (none on biases and norms), layer decay 0.75, warm-up of 5 epochs from 1e-6
+# and a cosine to 1e-6. Both ends are fractions of the learning rate here, since they
+# scale with batch and layer there too.
 # The learning rate 5e-4 * batch / 256 and the number of epochs are our choice (there
 # 1e-3 to 2e-3 and 35 to 50): runs start from weights that were tuned on Kinetics-400.
 optim_wrapper = dict(

@@ -115,7 +115,10 @@ class ClipErasing(BaseTransform):
         std: Sequence[float] = (58.395, 57.12, 57.375),
     ) -> None:
         _check_range('prob', prob, 1)
-        for name, (low, high), most in (('area', area, 1), ('aspect', aspect, math.inf)):
+        for name, (low, high), most in (
+            ('area', area, 1),
+            ('aspect', aspect, math.inf),
+        ):
             if not 0 < low <= high <= most:
                 raise ValueError(
                     f'{name} ({low}, {high}): give the smallest, above 0, and the '
@@ -195,7 +198,7 @@ def posterize(clip: np.ndarray, level: float) -> np.ndarray:
 def solarize(clip: np.ndarray, level: float) -> np.ndarray:
     """Invert what is at least as bright as a threshold, 256 down to 0 at level 1."""
     threshold = 256 - int(level * 256)
-    return _look_up(clip, np.where(_LEVELS < threshold, _LEVELS, 255 - _LEVELS))
+    return _look_up(clip, np.where(_LEVELS >= threshold, 255 - _LEVELS, _LEVELS))
 
 
 def solarize_add(clip: np.ndarray, level: float) -> np.ndarray:

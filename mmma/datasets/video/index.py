@@ -1,4 +1,4 @@
-"""Which frames a video file shows, and when: read from its packets, without decoding."""
+"""Which frames a video file shows, and when: read from its packets, undecoded."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ def open_container(path: str | os.PathLike[str]) -> Any:
     try:
         return av.open(str(file), metadata_errors='ignore')
     except av.error.FFmpegError as error:
-        raise BrokenVideoError(path, f'not readable as video: {error.strerror}') from None
+        raise BrokenVideoError(
+            path, f'not readable as video: {error.strerror}'
+        ) from None
 
 
 def video_stream(container: Any) -> Any:
@@ -121,9 +123,7 @@ def read_index(container: Any) -> VideoIndex:
         context = stream.codec_context
         pixels = context.pix_fmt if context else None
     except av.error.FFmpegError as error:
-        raise BrokenVideoError(
-            container.name, f'damaged: {error.strerror}'
-        ) from None
+        raise BrokenVideoError(container.name, f'damaged: {error.strerror}') from None
     _check_complete(container, stream, packets, end_sec)
     shown = _shown(packets)
     pts = np.sort(np.array([p.pts for p in shown], np.int64))

@@ -19,7 +19,7 @@ _MODULES = {'decord': 'decord', 'pyav': 'av', 'opencv': 'cv2'}
 
 @functools.cache
 def available_backends() -> tuple[str, ...]:
-    """Backends whose library is installed, in the order in which ``auto`` tries them."""
+    """Backends whose library is installed; ``auto`` takes the first."""
     return tuple(b for b in BACKENDS if importlib.util.find_spec(_MODULES[b]))
 
 

@@ -42,75 +42,72 @@ def mask_to_classes(scores: ArrayLike, classes: Sequence[int]) -> FloatArray:
     return _normalised(table * allowed, fallback=allowed / allowed.sum())
 
 
-def class_prior(counts: ArrayLike, smoothing: float = LAPLACE_SMOOTHING) -> FloatArray:
+def class_prior(
+    labels: ArrayLike, num_classes: int, smoothing: float = LAPLACE_SMOOTHING
+) -> FloatArray:
     """Smoothed class frequencies: ``(count + smoothing) / (N + K * smoothing)``.
 
     Args:
-        counts: (K,) clips per class; any weights if ``smoothing`` is 0.
+        labels: (N,) class index of each clip; not counts.
+        num_classes: K.
         smoothing: Clips added to every class (Laplace); 0 gives plain frequencies.
 
     Returns:
         (K,), sums to 1.
 
     Raises:
-        ValueError: Counts that are no counts, or negative smoothing.
+        ValueError: A label outside 0..K-1, negative smoothing, or neither labels nor
+            smoothing.
     """
-    table = np.asarray(counts, dtype=np.float64)
-    whole = smoothing == 0 or bool((table == np.round(table)).all())
-    if table.ndim != 1 or not (table >= 0).all() or not whole:
+    classes = np.asarray(labels, dtype=np.int64)
+    if classes.size and (classes.min() < 0 or classes.max() >= num_classes):
         raise ValueError(
-            'class counts to smooth must be whole numbers of at least 0, one per '
-            'class; for frequencies set smoothing to 0'
+            f'labels {classes.min()}..{classes.max()} lie outside 0..{num_classes - 1}'
         )
-    if smoothing < 0 or table.sum() + smoothing <= 0:
+    if smoothing < 0 or classes.size + smoothing <= 0:
         raise ValueError(
-            f'smoothing {smoothing} of {table.sum():g} clips: give smoothing of at '
-            'least 0, and above 0 where there are no clips'
+            f'smoothing {smoothing} of {classes.size} labels: give smoothing of at '
+            'least 0, and above 0 where there are no labels'
         )
-    smooth = table + smoothing
+    smooth = np.bincount(classes, minlength=num_classes) + float(smoothing)
     return np.asarray(smooth / smooth.sum())
 
 
 def reweight_by_prior(
-    scores: ArrayLike,
-    source_counts: ArrayLike,
-    target_counts: ArrayLike,
-    smoothing: float = LAPLACE_SMOOTHING,
+    scores: ArrayLike, source_prior: ArrayLike, target_prior: ArrayLike
 ) -> FloatArray:
     """Move probabilities from one class prior to another (label shift).
 
-    ``p_t(y | x)`` is proportional to ``p_s(y | x) * p_t(y) / p_s(y)``, with the priors
-    of :func:`class_prior`.
+    ``p_t(y | x)`` is proportional to ``p_s(y | x) * p_t(y) / p_s(y)``.
 
     Args:
-        scores: (N, K) probabilities of a model trained on the source.
-        source_counts: (K,) clips per class it was trained on.
-        target_counts: (K,) clips per class of the target.
-        smoothing: Clips added to every class of both.
+        scores: (N, K) probabilities of a model trained under ``source_prior``.
+        source_prior: (K,) above 0, as of :func:`class_prior`.
+        target_prior: (K,) at least 0; a class of prior 0 gets score 0.
 
     Returns:
         (N, K), rows sum to 1. A row that loses all its mass becomes the target prior.
 
     Raises:
-        ValueError: A negative score, counts of another length, or a class without
-            source clips where ``smoothing`` is 0.
+        ValueError: A negative score, priors of another length, a source prior that is
+            not above 0, a target prior that is negative or 0 everywhere.
 
     Source: Saerens, Latinne and Decaestecker, Neural Computation 14 (2002), eq. 2.4.
     """
     table = _probabilities(scores)
-    source = class_prior(source_counts, smoothing)
-    target = class_prior(target_counts, smoothing)
+    source = np.asarray(source_prior, dtype=np.float64)
+    target = np.asarray(target_prior, dtype=np.float64)
     if source.shape != table.shape[1:] or target.shape != table.shape[1:]:
         raise ValueError(
-            f'counts of {len(source)} and {len(target)} classes do not fit scores of '
-            f'{table.shape[1]}'
+            f'priors of shape {source.shape} and {target.shape} do not fit scores of '
+            f'{table.shape[1]} classes'
         )
-    if not (source > 0).all():
+    if not (source > 0).all() or not (target >= 0).all() or target.sum() <= 0:
         raise ValueError(
-            f'no source clip of class {int(np.argmin(source))}: its prior would be 0; '
-            'use smoothing above 0'
+            'the source prior must be above 0, the target prior at least 0 and not 0 '
+            'everywhere: smooth them with class_prior'
         )
-    return _normalised(table * (target / source), fallback=target)
+    return _normalised(table * (target / source), fallback=target / target.sum())
 
 
 def _probabilities(scores: ArrayLike) -> FloatArray:

@@ -62,8 +62,8 @@ class FrameRow:
             raise ValueError('video_id is empty')
         if not 0 <= start < end <= total or any(n != int(n) for n in numbers):
             raise ValueError(
-                f'frames {start:g} to {end:g} of {total:g}, class {label:g}: need whole '
-                'numbers, 0 <= start < end <= total'
+                f'frames {start:g} to {end:g} of {total:g}, class {label:g}: need '
+                'whole numbers, 0 <= start < end <= total'
             )
         if label not in range(space.num_actions):
             raise ValueError(f'class {label:g}: must be 0..{space.num_actions - 1}')
@@ -157,7 +157,7 @@ def rate_source(
 def _fps_of_file(where: str, file: Path | None) -> float:
     if file is None:
         raise ValueError(
-            f'{where}: no fps in the table, and the video is not there to read it from. '
+            f'{where}: no fps in the table, and no video to read it from. '
             'Rates differ between videos (MMA-52 mixes 30 and 29), so none is assumed: '
             'use a release with fps, put the videos beside the tables, or give --fps N'
         )

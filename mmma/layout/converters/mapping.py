@@ -28,7 +28,7 @@ NEEDED = {
     'det': ('video', 'start_frame', 'end_frame', 'action', 'frames'),
 }
 _IGNORED = '-'
-_KEYS = {
+_KEYS: dict[str, type | tuple[type, ...]] = {
     'about': list,
     'label_names': dict,
     'domains': dict,
@@ -42,7 +42,7 @@ _KEYS = {
     'det': dict,
     'skip': dict,
 }
-_TABLE_KEYS = {
+_TABLE_KEYS: dict[str, type | tuple[type, ...]] = {
     'files': list,
     'delimiter': str,
     'header': bool,
@@ -60,6 +60,7 @@ class TableForm:
         delimiter: Between columns.
         columns: Our name -> name in the header, or place where there is no header.
         width: Number of columns where there is no header, else None.
+        mapping: The file that says so.
     """
 
     task: str
@@ -67,6 +68,7 @@ class TableForm:
     delimiter: str
     columns: Mapping[str, str | int]
     width: int | None
+    mapping: Path
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def load_mapping(path: Path) -> ReleaseMapping:
             body_names=content['body_names'],
             subject=re.compile(content['subject']),
             fps=content['fps'],
-            tables={task: _table_form(task, content[task]) for task in COLUMNS},
+            tables={task: _table_form(task, content[task], path) for task in COLUMNS},
             skip=content['skip'],
         )
     except (ValueError, re.error) as error:
@@ -199,8 +201,11 @@ def read_rows(path: Path, form: TableForm) -> list[tuple[int, dict[str, str]]]:
         if len(row) == width:
             rows.append((line, {name: row[place] for name, place in places.items()}))
         elif any(row):
-            expected = f'{width} columns parted by {form.delimiter!r}'
-            text = f'{len(row)} in {form.delimiter.join(row)!r}; expected {expected}'
+            text = (
+                f'{len(row)} columns in {form.delimiter.join(row)!r}, expected {width} '
+                f'({", ".join(form.columns)}) parted by {form.delimiter!r}; '
+                f'{form.mapping} says so'
+            )
             problems.append(Problem(str(path), line, '', text))
     if not rows and not problems:
         problems.append(Problem(str(path), 0, '', 'empty table'))
@@ -218,12 +223,13 @@ def _header_places(
         elif name != 'fps':  # an older generation has none
             raise ValueError(
                 f'{path}:1: no column {column!r} for {name}; the header is {header}, '
-                f'expected {sorted(map(str, form.columns.values()))}'
+                f'expected {sorted(map(str, form.columns.values()))} as '
+                f'{form.mapping} says'
             )
     return places, len(header)
 
 
-def _table_form(task: str, content: Mapping[str, Any]) -> TableForm:
+def _table_form(task: str, content: Mapping[str, Any], mapping: Path) -> TableForm:
     _check_keys(content, _TABLE_KEYS, task)
     columns, header = content['columns'], content['header']
     if header != isinstance(columns, dict):
@@ -241,7 +247,12 @@ def _table_form(task: str, content: Mapping[str, Any]) -> TableForm:
         if column not in columns:
             raise ValueError(f'{task}: columns lack {column!r}')
     return TableForm(
-        task, tuple(content['files']), content['delimiter'], columns, width
+        task=task,
+        files=tuple(content['files']),
+        delimiter=content['delimiter'],
+        columns=columns,
+        width=width,
+        mapping=mapping,
     )
 
 

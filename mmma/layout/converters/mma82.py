@@ -197,7 +197,8 @@ class _Release:
         domain = domain or self.mapping.default_domain
         if domain is None:
             raise ValueError(
-                f'nothing tells the domain of {name!r}: no folder of its path is one of '
+                f'nothing tells the domain of {name!r}: no folder of its path is '
+                'one of '
                 f'{", ".join(self.mapping.domains)}; add the word under domains, or a '
                 f'default_domain, to a copy of {self.mapping.file}'
             )

@@ -32,7 +32,7 @@ def from_original(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: A name that VideoMAE does not have, or no weights of an encoder.
 
-    Source: MCG-NJU/VideoMAE, modeling_finetune.py and run_class_finetuning.py, 14ef8d85.
+    Source: MCG-NJU/VideoMAE, run_class_finetuning.py, 14ef8d85.
     """
     weights = checkpoint
     for container in ('module', 'model'):

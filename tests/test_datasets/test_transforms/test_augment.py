@@ -226,7 +226,11 @@ def test_a_frame_without_room_for_a_box_stays():
 @pytest.mark.parametrize(
     ('kind', 'options', 'message'),
     [
-        (ClipRandAugment, dict(magnitude=11), 'magnitude 11: use a number from 0 to 10'),
+        (
+            ClipRandAugment,
+            dict(magnitude=11),
+            'magnitude 11: use a number from 0 to 10',
+        ),
         (ClipRandAugment, dict(prob=-0.1), r'prob -0\.1: use a number from 0 to 1'),
         (ClipErasing, dict(prob=2), 'prob 2: use a number from 0 to 1'),
         (ClipErasing, dict(area=(0.5, 0.1)), r'area \(0\.5, 0\.1\): give the smallest'),

@@ -31,48 +31,65 @@ def test_controls_need_probabilities(scores):
 
 
 def test_prior_with_laplace_smoothing():
-    assert class_prior([3, 0]).tolist() == [4 / 5, 1 / 5]
-    assert class_prior([3, 1], smoothing=0).tolist() == [0.75, 0.25]
-    assert class_prior([0, 0]).tolist() == [0.5, 0.5]
+    assert class_prior([0, 0, 0], 2).tolist() == [4 / 5, 1 / 5]
+    assert class_prior([0, 1, 0, 0], 2, smoothing=0).tolist() == [0.75, 0.25]
+    assert class_prior([], 2).tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ('labels', 'smoothing', 'text'),
+    [
+        ([0, 2], 1.0, r'labels 0\.\.2 lie outside 0\.\.1'),
+        ([-1], 1.0, 'lie outside'),
+        ([0], -1.0, 'give smoothing of at least 0'),
+        ([], 0.0, 'above 0 where there are no labels'),
+    ],
+)
+def test_bad_labels_and_smoothing(labels, smoothing, text):
+    with pytest.raises(ValueError, match=text):
+        class_prior(labels, 2, smoothing)
 
 
 def test_reweighting_follows_saerens():
-    # (0.5 / 0.75) : (0.5 / 0.25) = 1 : 3
-    scores = reweight_by_prior([[0.5, 0.5]], [3, 1], [1, 1], smoothing=0)
+    # (0.5 * 0.5 / 0.75) : (0.5 * 0.5 / 0.25) = 1 : 3
+    scores = reweight_by_prior([[0.5, 0.5]], [0.75, 0.25], [0.5, 0.5])
     assert scores[0] == pytest.approx([0.25, 0.75])
 
 
-def test_reweighting_restores_the_posterior_of_the_target():
+def test_reweighting_gives_the_posterior_of_the_target():
     rng = np.random.default_rng(0)
     likelihood = rng.random((20, 4))
-    source, target = np.array([9, 4, 1, 6]), np.array([2, 5, 5, 0])
+    source = class_prior([0] * 9 + [1] * 4 + [2], 4)
+    target = class_prior([1] * 5 + [2] * 2, 4)
 
     def posterior(prior):
         joint = likelihood * prior
         return joint / joint.sum(axis=1, keepdims=True)
 
-    moved = reweight_by_prior(posterior(source + 1), source, target)
-    np.testing.assert_allclose(moved, posterior((target + 1) / 16))
+    moved = reweight_by_prior(posterior(source), source, target)
+    np.testing.assert_allclose(moved, posterior(target))
 
 
 def test_same_prior_changes_nothing_and_lost_mass_gives_the_target_prior():
     scores = [[0.2, 0.8], [0, 1]]
-    np.testing.assert_allclose(reweight_by_prior(scores, [5, 2], [5, 2]), scores)
-    lost = reweight_by_prior([[0, 1.0]], [1, 1], [4, 0], smoothing=0)
-    assert lost.tolist() == [[1, 0]]
+    prior = [0.7, 0.3]
+    np.testing.assert_allclose(reweight_by_prior(scores, prior, prior), scores)
+    assert reweight_by_prior([[0, 1.0]], [0.5, 0.5], [1, 0]).tolist() == [[1, 0]]
 
 
 @pytest.mark.parametrize(
-    ('source', 'target', 'smoothing', 'text'),
+    ('source', 'target', 'text'),
     [
-        ([1, 2, 3], [1, 2], 1.0, 'counts of 3 and 2 classes do not fit scores of 2'),
-        ([0.3, 0.7], [1, 2], 1.0, 'must be whole numbers'),
-        ([-1, 2], [1, 2], 1.0, 'must be whole numbers of at least 0'),
-        ([1, 2], [1, 2], -1.0, 'give smoothing of at least 0'),
-        ([1, 2], [0, 0], 0.0, 'above 0 where there are no clips'),
-        ([4, 0], [1, 2], 0.0, 'no source clip of class 1'),
+        (
+            [0.2, 0.3, 0.5],
+            [0.5, 0.5],
+            r'shape \(3,\) and \(2,\) do not fit .* 2 classes',
+        ),
+        ([1, 0], [0.5, 0.5], 'source prior must be above 0'),
+        ([0.5, 0.5], [1.5, -0.5], 'target prior at least 0'),
+        ([0.5, 0.5], [0, 0], 'not 0 everywhere'),
     ],
 )
-def test_bad_counts(source, target, smoothing, text):
+def test_bad_priors(source, target, text):
     with pytest.raises(ValueError, match=text):
-        reweight_by_prior([[0.5, 0.5]], source, target, smoothing)
+        reweight_by_prior([[0.5, 0.5]], source, target)

@@ -77,9 +77,7 @@ def test_every_trained_parameter_gets_a_gradient(return_feat_map):
     assert output.shape == ((2, 24, 2, 2, 2) if return_feat_map else (2, 24))
     output.square().sum().backward()
     without = [n for n, p in model.named_parameters() if p.grad is None]
-    assert without == (
-        ['fc_norm.weight', 'fc_norm.bias'] if return_feat_map else []
-    )
+    assert without == (['fc_norm.weight', 'fc_norm.bias'] if return_feat_map else [])
     assert all(not dict(model.named_parameters())[n].requires_grad for n in without)
 
 
@@ -208,7 +206,11 @@ def test_a_table_of_another_width_is_reported_by_the_loader():
 
 def test_layers_run_from_the_embedding_to_the_norm():
     model = VideoMAEViT(SMALL)
-    names = ('patch_embed.projection.weight', 'blocks.0.norm1.bias', 'blocks.2.attn.q_bias')
+    names = (
+        'patch_embed.projection.weight',
+        'blocks.0.norm1.bias',
+        'blocks.2.attn.q_bias',
+    )
     assert [model.layer_of(n) for n in (*names, 'fc_norm.bias')] == [0, 1, 3, 4]
 
 

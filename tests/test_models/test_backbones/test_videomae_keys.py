@@ -64,9 +64,7 @@ def test_every_weight_arrives_in_the_backbone():
 
 def test_pretraining_files_give_the_encoder_alone():
     renamed = from_original({'model': numbered(PRETRAINED), 'epoch': 800})
-    assert set(renamed) == {
-        k for k in from_original(numbered(TUNED)) if 'fc_' not in k
-    }
+    assert set(renamed) == {k for k in from_original(numbered(TUNED)) if 'fc_' not in k}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,94 @@
+"""Order of an epoch, and each process's share of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sized
+
+import numpy as np
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+
+from mmma.datasets.samplers.keys import SampleKey
+from mmma.registry import DATA_SAMPLERS
+
+
+@DATA_SAMPLERS.register_module()
+class EpochSampler(Sampler[SampleKey]):
+    """Every sample once per epoch, in an order that depends on seed and epoch alone.
+
+    Each process computes the order of the whole epoch and takes every ``world size``-th
+    sample, so that the samples of a step are the same for any world size with the same
+    total batch. A subclass that draws samples otherwise overrides
+    :meth:`epoch_order`, and :meth:`epoch_size` if an epoch has another length.
+
+    Args:
+        dataset: The data set.
+        shuffle: Shuffle anew in each epoch; else the order is that of the data set.
+        seed: Same in all processes; None lets them agree on a random one.
+        round_up: Repeat the first samples until all processes have equally many. In
+            evaluation the metric drops the copies.
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        shuffle: bool = True,
+        seed: int | None = None,
+        round_up: bool = True,
+    ) -> None:
+        self.rank, self.world_size = get_dist_info()
+        self.dataset = dataset
+        self.shuffle = shuffle
+        self.seed = sync_random_seed() if seed is None else seed
+        self.round_up = round_up
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration gives, from 0."""
+        self.epoch = epoch
+
+    def epoch_size(self) -> int:
+        """Samples of one epoch over all processes, copies not counted."""
+        return len(self.dataset)
+
+    def epoch_order(self) -> np.ndarray:
+        """Indices of the whole epoch, (n,), the same in every process."""
+        if not self.shuffle:
+            return np.arange(len(self.dataset))
+        rng = np.random.default_rng([self.seed, self.epoch])
+        return rng.permutation(len(self.dataset))
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        order = self.epoch_order()
+        repeats = earlier_draws(order)
+        for place in range(self.rank, self._padded(), self.world_size):
+            place %= len(order)
+            yield SampleKey(
+                self.seed, self.epoch, int(order[place]), int(repeats[place])
+            )
+
+    def __len__(self) -> int:
+        return len(range(self.rank, self._padded(), self.world_size))
+
+    def _padded(self) -> int:
+        """Samples over all processes, copies counted."""
+        size = self.epoch_size()
+        return size + (-size % self.world_size if self.round_up else 0)
+
+
+def earlier_draws(order: np.ndarray) -> np.ndarray:
+    """How often each index came before its place.
+
+    Args:
+        order: (n,) indices.
+
+    Returns:
+        (n,) int64: 0 for a first draw, 1 for a second.
+    """
+    by_index = np.argsort(order, kind='stable')
+    ordered = order[by_index]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    first_place = np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+    draws = np.empty(len(order), np.int64)
+    draws[by_index] = np.arange(len(order)) - first_place
+    return draws

@@ -1,0 +1,346 @@
+"""Layers: how the tracks of events move trunk, feet and hands, one over another.
+
+Angles add up. Feet and hands go from where the layers below put them towards the target
+of the track, by the weight of its ramp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmma.simulation.body import OUTWARD, Build, Figure, hand_frames
+from mmma.simulation.generators import Draw, Ramp, Wave, draw_wave
+from mmma.simulation.hand import SHAPE_SIZE, contact_point
+from mmma.simulation.kinematics import axis_rotation, rotate, smoothstep, unit
+from mmma.simulation.places import ON_ARMS, Place, find_place, locate, part_frame
+from mmma.simulation.programs import Track, load_shapes
+
+TRUNK = ('turn', 'lean', 'side', 'twist', 'curl', 'rise', 'slide', 'shift')
+HEAD = ('yaw', 'pitch', 'roll', 'thrust')
+SHOULDERS = ('lift', 'forward')
+CHANNELS = {
+    name: i
+    for i, name in enumerate(
+        [f'torso.{c}' for c in TRUNK]
+        + [f'head.{c}' for c in HEAD]
+        + [f'shoulders.{c}' for c in SHOULDERS]
+    )
+}
+METRES = ('rise', 'slide', 'shift')
+# Positive turns and leans go towards the main side: about y that is positive for the
+# left side, about z negative.
+_TOWARDS_MAIN = {'turn': 1, 'twist': 1, 'yaw': 1, 'side': -1, 'roll': -1, 'shift': 1}
+_BALL = np.array([0.068, -0.135])  # up and forward from the ball of the foot to the ankle
+_TWIST_AXES = {'fingers': 0, 'palm': 1, 'thumb': 2}
+_JITTER = 0.005  # metres by which a touch misses its place
+_RAMPS = {'hand': (0.32, 0.52), 'foot': (0.3, 0.5)}
+_ANGLE_RAMP = (0.2, 0.4)
+
+
+@dataclass
+class Layer:
+    """A track of an event, its common numbers drawn.
+
+    Attributes:
+        track: The data.
+        sides: Limbs that it moves, main first; for angles the main side.
+        ramp: When it is on.
+        start_sec: When the event begins; courses count from here.
+        frames: Frames in which it has weight.
+        time_sec: (n,) time of these frames since the start.
+        weight: (n,) ramp at these frames.
+        draw: Dice.
+        posture: Posture of the person.
+    """
+
+    track: Track
+    sides: tuple[int, ...]
+    ramp: Ramp
+    start_sec: float
+    frames: slice
+    time_sec: np.ndarray
+    weight: np.ndarray
+    draw: Draw
+    posture: str
+
+    def waves(self, specs: list[dict[str, Any]]) -> list[tuple[Any, Wave]]:
+        """Each spec with its course drawn."""
+        return [(spec, draw_wave(spec, self.draw)) for spec in specs]
+
+
+def make_ramp(track: Track, span: tuple[float, float], draw: Draw) -> Ramp:
+    """When a track of an event rises and falls.
+
+    Args:
+        track: May have ``attack`` and ``release`` in seconds, and ``stay``: the chance
+            that the fall comes after the end.
+        span: Start and end of the event, seconds.
+        draw: Dice of the event.
+    """
+    kind = next((k for k in _RAMPS if k in track), None)
+    usual = _RAMPS.get(kind, _ANGLE_RAMP)
+    attack = draw.number(track.get('attack', usual), draw.ramp_share) / draw.tempo
+    release = draw.number(track.get('release', usual), draw.ramp_share) / draw.tempo
+    start_sec, end_sec = span
+    fit = min(1.0, 0.75 * (end_sec - start_sec) / (attack + release))
+    attack, release = max(attack * fit, 1e-3), max(release * fit, 1e-3)
+    start_sec -= 0.3 * draw.ramp_share * attack
+    stays = draw.rng.random() < track.get('stay', 0.0)
+    end_sec += release if stays else 0.3 * draw.ramp_share * release
+    return Ramp(start_sec, attack, end_sec, release)
+
+
+def add_angles(channels: np.ndarray, layer: Layer) -> None:
+    """Add trunk, head and shoulder angles of a layer.
+
+    Args:
+        channels: (T, 14) courses in the order of ``CHANNELS``, radians or metres;
+            changed.
+        layer: What to add.
+    """
+    sign = OUTWARD[layer.sides[0]]
+    for effector in ('torso', 'head', 'shoulders'):
+        for channel, spec in layer.track.get(effector, {}).items():
+            values = draw_wave(spec, layer.draw).values(layer.time_sec) * layer.weight
+            if channel in _TOWARDS_MAIN:
+                values *= sign * _TOWARDS_MAIN[channel]
+            if channel not in METRES:
+                values = np.radians(values)
+            channels[layer.frames, CHANNELS[f'{effector}.{channel}']] += values
+
+
+@dataclass
+class Feet:
+    """Targets of the feet in the frame of the floor under the pelvis.
+
+    Attributes:
+        at: (T, 2, 3) ankles; outward, up, forward, metres for 1.70 m.
+        poles: (T, 2, 3) where the knees point, the same axes.
+        angles: (T, 2, 3) yaw outward, pitch down, roll; radians.
+    """
+
+    at: np.ndarray
+    poles: np.ndarray
+    angles: np.ndarray
+
+    @classmethod
+    def empty(cls, frames: int) -> Feet:
+        """All at zero."""
+        return cls(*np.zeros((3, frames, 2, 3)))
+
+
+def move_feet(feet: Feet, layer: Layer) -> None:
+    """Blend a layer into the targets of the feet."""
+    track, draw, weight = layer.track, layer.draw, layer.weight[:, None]
+    to = draw.vector(track['to']) if 'to' in track else None
+    knee_to = draw.vector(track['knee_to']) if 'knee_to' in track else None
+    moves = layer.waves(track.get('by', []))
+    knees = layer.waves(track.get('knee', []))
+    turns = {k: draw_wave(track[k], draw) for k in ('heel', 'toe', 'turn') if k in track}
+    for i, side in enumerate(layer.sides):
+        at = feet.at[layer.frames, side]
+        poles = feet.poles[layer.frames, side]
+        if to is not None:
+            at += weight * (to - at)
+        if knee_to is not None:
+            poles += weight * (knee_to - poles)
+        at += weight * sum_waves(moves, layer.time_sec, i > 0)
+        poles += weight * sum_waves(knees, layer.time_sec, i > 0)
+        angles = {
+            k: np.radians(w.values(layer.time_sec, i > 0)) * layer.weight
+            for k, w in turns.items()
+        }
+        _turn_foot(at, feet.angles[layer.frames, side], angles)
+
+
+def _turn_foot(
+    at: np.ndarray, angles: np.ndarray, turns: dict[str, np.ndarray]
+) -> None:
+    """Lift the heel about the ball of the foot, or the toes about the heel."""
+    if 'turn' in turns:
+        angles[:, 0] += turns['turn']
+    if 'toe' in turns:
+        angles[:, 1] -= turns['toe']
+    if 'heel' in turns:
+        lift = turns['heel']
+        up, back = _BALL
+        at[:, 1] += up * np.cos(lift) - back * np.sin(lift) - up
+        at[:, 2] += up * np.sin(lift) + back * np.cos(lift) - back
+        angles[:, 1] += lift
+
+
+def sum_waves(
+    waves: list[tuple[Any, Wave]], time_sec: np.ndarray, second: bool
+) -> np.ndarray | float:
+    """(T, 3) sum of courses along their axes."""
+    total: np.ndarray | float = 0.0
+    for spec, wave in waves:
+        course = wave.values(time_sec, second)
+        total = total + course[:, None] * unit(np.array(spec['axis'], float))
+    return total
+
+
+@dataclass
+class Hands:
+    """Targets of the hands.
+
+    Attributes:
+        wrists: (T, 2, 3) metres.
+        fingers: (T, 2, 3) where the fingers point.
+        palms: (T, 2, 3) where the palms face.
+        poles: (T, 2, 3) where the elbows point.
+        shapes: (T, 2, 9).
+    """
+
+    wrists: np.ndarray
+    fingers: np.ndarray
+    palms: np.ndarray
+    poles: np.ndarray
+    shapes: np.ndarray
+
+    @classmethod
+    def empty(cls, frames: int) -> Hands:
+        """All at zero."""
+        return cls(*np.zeros((4, frames, 2, 3)), np.zeros((frames, 2, SHAPE_SIZE)))
+
+
+def needs_arms(layer: Layer) -> bool:
+    """Whether the track's place lies on an arm, so that arms must be placed first."""
+    side = layer.sides[0]
+    return find_place(layer.track['at'], side, layer.posture).part in ON_ARMS
+
+
+def move_hands(hands: Hands, figure: Figure, layer: Layer) -> None:
+    """Blend a layer into the targets of the hands.
+
+    Args:
+        hands: Changed.
+        figure: Posed as far as the place needs.
+        layer: Has a hand track.
+    """
+    reach = _Reach.draw(layer)
+    for i, side in enumerate(layer.sides):
+        place = find_place(layer.track['at'], side, layer.posture)
+        reach.blend(hands, figure, layer, (place, side, i > 0))
+
+
+@dataclass
+class _Reach:
+    """What both hands of a hand track share."""
+
+    offset: np.ndarray
+    jitter: np.ndarray
+    tilt: np.ndarray
+    moves: list[tuple[Any, Wave]]
+    twists: list[tuple[Any, Wave]]
+    shape_moves: list[tuple[Any, Wave]]
+
+    @classmethod
+    def draw(cls, layer: Layer) -> _Reach:
+        track, rng = layer.track, layer.draw.rng
+        return cls(
+            offset=layer.draw.vector(track.get('offset', (0, 0, 0))),
+            jitter=rng.normal(0.0, _JITTER, 3),
+            tilt=rng.normal(0.0, 0.09, (2, 3)),
+            moves=layer.waves(track.get('moves', [])),
+            twists=layer.waves(track.get('twist', [])),
+            shape_moves=layer.waves(track.get('shape_moves', [])),
+        )
+
+    def blend(
+        self,
+        hands: Hands,
+        figure: Figure,
+        layer: Layer,
+        target: tuple[Place, int, bool],
+    ) -> None:
+        """Move one hand towards its target."""
+        place, side, second = target
+        track, build, frames = layer.track, figure.build, layer.frames
+        origin, axes = locate(figure, place, side, frames)
+        if 'frame' in track:
+            axes = part_frame(figure, track['frame'], side, side, frames)[1]
+        # A touch needs to have come near before it can rub.
+        gate = smoothstep(2.0 * layer.weight - 0.8)
+        offset = self.offset + gate[:, None] * sum_waves(
+            self.moves, layer.time_sec, second
+        )
+        point = origin + rotate(axes, offset * build.scale)
+        point += self.jitter * build.scale
+        fingers = rotate(axes, unit(np.array(track['fingers'], float)) + self.tilt[0])
+        palms = rotate(axes, unit(np.array(track['palm'], float)) + self.tilt[1])
+        frame = hand_frames(_pair(fingers), _pair(palms))[:, side]
+        frame = self._twisted(frame, layer, gate, (side, second))
+        shape = load_shapes()[track['shape']]
+        contact = contact_point(track['touch'], shape) * build.hand
+        wrist = point - rotate(frame, contact)
+        self._mix(hands, layer, side, (wrist, frame))
+        moved = self._moved_shape(shape, layer, second, gate)
+        _lerp(hands.shapes[frames, side], moved, layer.weight)
+        if 'elbow' in track:
+            chest = part_frame(figure, 'chest', side, side, frames)[1]
+            pole = rotate(chest, np.array(track['elbow'], float))
+            _lerp(hands.poles[frames, side], pole, layer.weight)
+
+    def _twisted(
+        self,
+        frame: np.ndarray,
+        layer: Layer,
+        gate: np.ndarray,
+        limb: tuple[int, bool],
+    ) -> np.ndarray:
+        side, second = limb
+        for spec, wave in self.twists:
+            axis = _TWIST_AXES[spec['about']]
+            angle = np.radians(wave.values(layer.time_sec, second)) * gate
+            turn = axis_rotation(frame[..., axis], OUTWARD[side] * angle)
+            frame = turn @ frame
+        return frame
+
+    def _mix(
+        self,
+        hands: Hands,
+        layer: Layer,
+        side: int,
+        goal: tuple[np.ndarray, np.ndarray],
+    ) -> None:
+        """Wrist and axes go to the goal, the wrist in an arc about the body."""
+        wrist, frame = goal
+        frames, weight = layer.frames, layer.weight
+        here = hands.wrists[frames, side]
+        arc = np.array(layer.track.get('arc', (0.03, 0.0, 0.06)))
+        bulge = (4.0 * weight * (1.0 - weight))[:, None] * arc
+        _lerp(here, wrist, weight)
+        here += bulge * (OUTWARD[side], 1.0, 1.0)
+        _lerp(hands.fingers[frames, side], frame[..., 0], weight)
+        _lerp(hands.palms[frames, side], frame[..., 1], weight)
+
+    def _moved_shape(
+        self, shape: np.ndarray, layer: Layer, second: bool, gate: np.ndarray
+    ) -> np.ndarray:
+        if not self.shape_moves:
+            return shape
+        moved = np.repeat(shape[None], len(layer.weight), axis=0)
+        for spec, wave in self.shape_moves:
+            course = wave.values(layer.time_sec, second) * gate
+            moved[:, spec['slots']] += course[:, None]
+        moved[:, 2:7] = np.clip(moved[:, 2:7], 0.0, 1.1)
+        return moved
+
+
+def _pair(vectors: np.ndarray) -> np.ndarray:
+    """The same directions for both sides, so that one can be chosen."""
+    return np.repeat(vectors[:, None], 2, axis=1)
+
+
+def _lerp(here: np.ndarray, goal: np.ndarray, weight: np.ndarray) -> None:
+    here += weight[:, None] * (goal - here)
+
+
+def initial_poles(build: Build, figure: Figure) -> np.ndarray:
+    """(T, 2, 3) elbows down, out and back."""
+    local = np.array([[0.5, -1.0, -0.4], [-0.5, -1.0, -0.4]])
+    return rotate(figure.chest[:, None], local)
