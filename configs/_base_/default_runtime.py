@@ -28,9 +28,7 @@ default_hooks = dict(
 custom_hooks = [dict(type='SeedHook'), dict(type='BrokenClipHook')]
 
 log_processor = dict(type='LogProcessor', window_size=20, by_epoch=True)
-visualizer = dict(
-    type='Visualizer', vis_backends=[dict(type='LocalVisBackend')], save_dir=None
-)
+visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
 log_level = 'INFO'
 load_from = None
 resume = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def report(
         checkpoint: Path or URL of the weights.
         options: ``mmma.engine.testing.TestOptions``.
         out: Results file; None writes ``results.json`` in the work dir.
-        dump: Score file to write as well; few-shot and zero-shot write several.
+        dump: Score file to write as well; few-shot writes several, see score_files.
     """
     from mmengine.dist import is_main_process
 
@@ -116,17 +117,30 @@ def report(
     write_results(results, path)
     if dump:
         space = DataRoot(cfg.data_root).label_space()
-        for one in outcome.groups:
-            write_scores(_dump_path(dump, one.labels), one.table, space)
+        for file, table in score_files(Path(dump), outcome.groups):
+            write_scores(file, table, space)
     print(results_table([results]))
     print(f'written to {path}')
 
 
-def _dump_path(dump: str, labels: dict[str, Any]) -> Path:
-    """``scores.npz``, or ``scores_street_5shot_run0.npz`` where there are several."""
-    path = Path(dump)
-    parts = [labels['target']] if 'target' in labels else []
-    parts += [f'{labels["shots"]}shot'] if 'shots' in labels else []
-    parts += [labels['control']] if 'control' in labels else []
-    parts += [f'run{labels["run"]}'] if 'run' in labels else []
-    return path.with_name('_'.join([path.stem, *parts]) + path.suffix)
+def score_files(dump: Path, groups: list[Any]) -> Iterator[tuple[Path, Any]]:
+    """What ``--dump`` writes: one file, or for few-shot one per target, shots and run.
+
+    Args:
+        dump: The file that the user named.
+        groups: ``mmma.engine.testing.Scored``, one or more.
+
+    Yields:
+        ``scores.npz``, or ``scores_street_5shot_run0.npz``, and its table.
+    """
+    from mmma.evaluation.scores import join_tables
+
+    if 'shots' not in groups[0].labels:
+        yield dump, join_tables([group.table for group in groups])
+        return
+    for group in groups:
+        labels = group.labels
+        parts = [labels['target'], f'{labels["shots"]}shot']
+        parts += [labels['control']] if 'control' in labels else []
+        parts += [f'run{labels["run"]}'] if 'run' in labels else []
+        yield dump.with_name('_'.join([dump.stem, *parts]) + dump.suffix), group.table

@@ -123,6 +123,8 @@ class PlainCheckpointHook(CheckpointHook):
         meta.update({key: metainfo[key] for key in _CLASS_KEYS if key in metainfo})
         meta['validated'] = not self._unvalidated
         meta['random_state'] = get_random_state()
+        for part in ('runtime_info', 'resumed_keys'):
+            checkpoint['message_hub'][part].pop('dataset_meta', None)
         plain = to_plain(checkpoint)
         checkpoint.clear()
         checkpoint.update(plain)

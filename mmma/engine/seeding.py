@@ -39,7 +39,8 @@ class SeedHook(Hook):
 
 def seed_everything(*keys: int) -> None:
     """Seed python, numpy and torch (every device) from whole numbers from 0."""
-    words = np.random.SeedSequence(keys).generate_state(4)
+    # The length tells (0,) from (0, 0), which are one to SeedSequence.
+    words = np.random.SeedSequence((len(keys), *keys)).generate_state(4)
     random.seed(int(words[0]))
     np.random.seed(int(words[1]))
     torch.manual_seed(int(words[2]) << 31 ^ int(words[3]))

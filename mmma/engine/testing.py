@@ -105,7 +105,7 @@ def load_runner(cfg: Any, checkpoint: str, options: TestOptions) -> tuple[Runner
         FileNotFoundError: No such checkpoint.
         ValueError: The weights do not fit, or are not allowed on these data.
     """
-    cfg.work_dir = options.work_dir or str(default_folder(cfg))
+    cfg.work_dir = options.work_dir or str(default_folder(cfg) / 'test')
     set_environment(cfg, options.launcher)
     loader = cfg.test_dataloader
     loader.dataset.subset = options.subset

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from mmma import registry  # noqa: F401  (fills the registries)
 from mmma.config import model_name
 from mmma.engine.weights import FROM_SCRATCH, StartFrom, starting_weights
+from mmma.layout.rec import Clip
 from mmma.layout.root import DataRoot
 from mmma.protocols import make_protocol
 from mmma.taxonomy import SUBSETS
@@ -104,21 +106,17 @@ def default_folder(cfg: Any) -> Path:
 
 def shorten(cfg: Any) -> None:
     """Change a config to two iterations each of training, validation and testing."""
-    root = DataRoot(cfg.data_root)
-    clips = root.read_rec()
+    clips = DataRoot(cfg.data_root).read_rec()
     for subset in SUBSETS:
         loader = cfg[f'{subset}_dataloader']
-        loader.batch_size = min(loader.batch_size, 2)
+        loader.batch_size = 2
         loader.num_workers = 0
         loader.persistent_workers = False
         loader.pop('prefetch_factor', None)
         if subset != 'train':
             wanted = loader.batch_size * FAST_DEV_ITERATIONS
-            domains = loader.dataset.domains
-            names = [
-                c.clip for c in clips if c.subset == subset and c.domain in domains
-            ]
-            loader.dataset.clips = names[:wanted]
+            pool = [c for c in clips if c.subset == subset]
+            loader.dataset.clips = _spread(pool, loader.dataset.domains, wanted)
     cfg.train_cfg = ConfigDict(
         type='IterBasedTrainLoop',
         max_iters=FAST_DEV_ITERATIONS,
@@ -129,6 +127,13 @@ def shorten(cfg: Any) -> None:
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.checkpoint.update(by_epoch=False, interval=FAST_DEV_ITERATIONS)
     cfg.fast_dev_run = True
+
+
+def _spread(clips: list[Clip], domains: list[str], wanted: int) -> list[str]:
+    """Names of a few clips, from each domain in turn."""
+    rows = [[c.clip for c in clips if c.domain == d] for d in domains]
+    turns = zip_longest(*rows)
+    return [name for turn in turns for name in turn if name is not None][:wanted]
 
 
 def latest_checkpoint(work_dir: Path) -> str:

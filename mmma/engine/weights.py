@@ -44,11 +44,14 @@ class Weights:
         return meta_of(self.content)
 
     def record(self) -> dict[str, Any]:
-        """Path, hash and pretraining, as ``results.json`` has them."""
+        """What ``results.json`` says of the weights."""
+        data = self.meta.get('data') or {}
         return {
             'path': str(self.path),
             'sha256': file_sha256(self.path),
             'pretrain_data': self.pretrain_data,
+            'trained_on': data.get('name', 'unknown'),
+            'simulated': bool(data.get('simulated')),
         }
 
 

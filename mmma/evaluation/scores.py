@@ -85,6 +85,22 @@ class ScoreTable:
         return ScoreTable(tuple(names), self.scores[rows], bodies)
 
 
+def join_tables(tables: Sequence[ScoreTable]) -> ScoreTable:
+    """One table of the clips of several, which share none.
+
+    Body scores are kept if all tables have them.
+
+    Raises:
+        ValueError: A clip is in two tables.
+    """
+    bodies = [t.body_scores for t in tables if t.body_scores is not None]
+    return ScoreTable(
+        names=tuple(name for table in tables for name in table.names),
+        scores=np.concatenate([table.scores for table in tables]),
+        body_scores=np.concatenate(bodies) if len(bodies) == len(tables) else None,
+    )
+
+
 def match_scores(
     table: ScoreTable, wanted: Sequence[str], known: Collection[str]
 ) -> tuple[ScoreTable, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -66,6 +67,7 @@ class RootContent:
             self.problems[name] = [Problem(name, 0, '', str(error))]
             return []
 
+    @functools.cached_property
     def uses(self) -> list[Use]:
         """Rows with a path, and what tables and skeletons say of the video."""
         rec = str(self.root.path / REC_FILE)
@@ -294,8 +296,8 @@ CHECKS = (
     ),
     Check(
         'videos',
-        lambda c: bool(c.uses()),
-        lambda c: missing_videos(c.root, c.uses()),
+        lambda c: bool(c.uses),
+        lambda c: missing_videos(c.root, c.uses),
         shown=20,
         skipped='no row has a path',
     ),
@@ -310,8 +312,8 @@ CHECKS = (
     ),
     Check(
         'decoding',
-        lambda c: c.decode and bool(c.uses()),
-        lambda c: broken_videos(c.root, c.uses(), c.workers),
+        lambda c: c.decode and bool(c.uses),
+        lambda c: broken_videos(c.root, c.uses, c.workers),
         skipped='not asked for (--decode), or no row has a path',
     ),
 )

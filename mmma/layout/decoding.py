@@ -51,19 +51,27 @@ def decode_video(path: Path) -> VideoFacts:
         ValueError: Zero bytes, no video in it, not readable, damaged, or fewer frames
             than its header announces.
     """
+    import av
+
     with _opened(path) as (container, stream):
         stream.codec_context.thread_count = 1  # files are checked side by side
-        decoded = hidden = damaged = 0
+        stream.codec_context.options = {'err_detect': 'explode'}  # conceal nothing
+        decoded = damaged = hidden = 0
         for packet in container.demux(stream):
             hidden += bool(packet.is_discard)  # cut away by an edit list
-            for frame in packet.decode():
-                decoded += 1
-                damaged += bool(frame.is_corrupt)
-        announced = stream.frames - hidden
-        if decoded < announced or not decoded:
-            raise ValueError(f'truncated: {decoded} of {announced} frames')
-        if damaged:
-            raise ValueError(f'damaged: {damaged} of {decoded} frames')
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                damaged += 1
+                continue
+            decoded += len(frames)
+            damaged += sum(bool(frame.is_corrupt) for frame in frames)
+        announced = stream.frames - hidden  # not every container says
+        if damaged or not decoded or decoded < announced:
+            raise ValueError(
+                f'truncated or damaged: {decoded} frames of {announced or "?"} decode, '
+                f'{damaged} errors'
+            )
         return _facts(stream, decoded)
 
 

@@ -199,8 +199,9 @@ def _video(
     if errors:
         return None
     duration = float(entry['duration'])
-    withheld = entry.get('annotations') is None
-    instances = _instances(entry.get('annotations') or [], duration, space, errors)
+    annotations = entry.get('annotations')
+    withheld = annotations is None
+    instances = _instances([] if withheld else annotations, duration, space, errors)
     return Video(
         video=name,
         path=path,

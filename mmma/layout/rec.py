@@ -266,7 +266,15 @@ def _remember(lookup: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def times(row: dict[str, str], errors: list[str]) -> tuple[float | None, float | None]:
-    """``start_sec`` and ``end_sec`` of a row, both or neither."""
+    """Start and end of a row, both or neither.
+
+    Args:
+        row: Text by column.
+        errors: Gets what is wrong with them.
+
+    Returns:
+        ``start_sec`` and ``end_sec``.
+    """
     texts = row.get('start_sec', ''), row.get('end_sec', '')
     if texts == ('', ''):
         return None, None

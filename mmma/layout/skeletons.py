@@ -31,8 +31,8 @@ __all__ = ['WHOLEBODY65', 'JointLayout', 'SkeletonStore', 'SkeletonWriter']
 class SkeletonStore:
     """Skeletons of one task, read by clip.
 
-    Opened on first use and again after pickling, so that workers share the pages
-    instead of copying them.
+    The array is mapped again after pickling, so that workers share its pages instead
+    of copying them.
 
     Args:
         root: The data root.

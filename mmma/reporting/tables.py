@@ -52,6 +52,11 @@ def results_table(results: Sequence[dict[str, Any]]) -> str:
     notes = []
     if results[0]['data']['simulated']:
         notes.append(SIMULATED)
+    notes += [
+        f'{r["name"]} was trained on simulated data.'
+        for r in results
+        if r['checkpoint']['simulated'] and not r['data']['simulated']
+    ]
     if any(r['options'].get('fast_dev_run') for r in results):
         notes.append('FAST DEV RUN: a few clips only, no result.')
     if any(r['protocol']['name'] != 'indomain' for r in results):

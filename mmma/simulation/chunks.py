@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,6 @@ from mmma.layout.skeletons import encode_joints
 from mmma.simulation.domains import DOMAIN_STYLES
 from mmma.simulation.motion import simulate_motion
 from mmma.simulation.plan import TASKS, Item, Plan
-from mmma.simulation.render import render_frames
 from mmma.simulation.skeleton import observe_skeleton
 from mmma.simulation.subjects import Subject, make_subject
 from mmma.simulation.video_file import write_video
@@ -158,6 +158,12 @@ class Scene:
 
     def frames(self) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 RGB: what the camera sees."""
+        import cv2
+
+        from mmma.simulation.render import render_frames
+
+        if multiprocessing.parent_process() is not None:
+            cv2.setNumThreads(1)  # every core has a worker of its own
         count = 0
         for frame in render_frames(
             self._motion, self._subject, self._style, self._picture_rng

@@ -19,7 +19,7 @@ _OUTLINE = 0.62  # brightness of an outline against its fill
 # Radii in metres of a person of average girth, and depths added for sorting: a hand on
 # a thigh lies nearer than the thigh's middle may be.
 _UPPER_ARM, _FOREARM, _THIGH, _SHANK, _SHOE, _NECK = 0.046, 0.036, 0.068, 0.05, 0.04, 0.05
-_BIAS = {'trunk': 0.1, 'thigh': 0.06, 'arm': 0.0, 'forearm': -0.03, 'hand': -0.06}
+_BIAS = {'trunk': 0.13, 'thigh': 0.1, 'arm': 0.0, 'forearm': 0.0, 'hand': -0.02}
 
 
 class Part(Protocol):

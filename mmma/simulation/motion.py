@@ -345,7 +345,7 @@ def _look_at(figure: Figure, target: str) -> np.ndarray:
     joints = figure.joints.mean(axis=0)
     head, neck = joints[JOINT['head']], joints[JOINT['neck']]
     if target == 'figure':
-        return np.array([joints[JOINT['pelvis'], 0], 0.5 * (head[1] + 0.08), 0.1])
+        return np.array([joints[JOINT['pelvis'], 0], 0.5 * head[1], 0.1])
     if target == 'chest':
         return neck - (0.0, 0.16, 0.0)
     return 0.55 * head + 0.45 * neck

@@ -90,6 +90,7 @@ def make_subject(seed: int, domain: str) -> Subject:
     check_choice('domain', domain, tuple(DOMAIN_STYLES))
     rng = np.random.default_rng([seed, zlib.crc32(domain.encode())])
     postures = DOMAIN_STYLES[domain].postures
+    tone = int(rng.integers(len(SKINS)))
 
     def factor(spread: float) -> float:
         return float(np.clip(rng.normal(1.0, spread), 1 - 2 * spread, 1 + 2 * spread))
@@ -104,8 +105,8 @@ def make_subject(seed: int, domain: str) -> Subject:
         hips=factor(0.07),
         head=factor(0.04),
         girth=factor(0.1),
-        skin=_pick(rng, SKINS),
-        hair=_pick(rng, HAIRS),
+        skin=_pick(rng, SKINS[tone : tone + 1]),
+        hair=_pick(rng, HAIRS if tone < 2 else HAIRS[:2]),
         top=_cloth(rng, 60, 235),
         bottom=_cloth(rng, 30, 140),
         shoes=_cloth(rng, 20, 210),

@@ -128,7 +128,7 @@ def test_the_tiny_model_learns_one_batch():
     model = MODELS.build(cfg.model)
     model.init_weights()
     optim_wrapper = build_optim_wrapper(model, schedule.optim_wrapper)
-    batch = make_batch(clips=4)
+    batch = make_batch(clips=4, side=64)
     losses = [model.train_step(batch, optim_wrapper)['loss'].item() for _ in range(15)]
     assert losses[0] > 3.5
     assert losses[-1] < 0.2 * losses[0]

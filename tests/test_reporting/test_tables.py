@@ -23,6 +23,7 @@ def result(protocol, runs, simulated=True, **more):
         'protocol': {'name': protocol},
         'data': {'name': 'x', 'simulated': simulated},
         'options': {},
+        'checkpoint': {'simulated': True},
         'runs': runs,
         **more,
     }
@@ -52,7 +53,9 @@ def test_simulated_numbers_are_marked_in_the_head_and_in_every_row():
     rows = [line for line in text.splitlines() if '| a_mma82' in line]
     assert len(rows) == 3
     assert all('(simulated)' in line for line in rows)
-    assert 'imulated' not in results_table([result('indomain', [], simulated=False)])
+    real = results_table([result('indomain', [], simulated=False)])
+    assert SIMULATED not in real
+    assert 'was trained on simulated data' in real
 
 
 def test_zero_shot_is_explained_and_a_target_seen_in_training_is_named():

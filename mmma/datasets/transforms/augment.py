@@ -197,8 +197,8 @@ def posterize(clip: np.ndarray, level: float) -> np.ndarray:
 
 def solarize(clip: np.ndarray, level: float) -> np.ndarray:
     """Invert what is at least as bright as a threshold, 256 down to 0 at level 1."""
-    threshold = 256 - int(level * 256)
-    return _look_up(clip, np.where(_LEVELS >= threshold, 255 - _LEVELS, _LEVELS))
+    inverted = 255 - _LEVELS
+    return _look_up(clip, np.where(inverted < int(level * 256), inverted, _LEVELS))
 
 
 def solarize_add(clip: np.ndarray, level: float) -> np.ndarray:

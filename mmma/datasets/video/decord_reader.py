@@ -40,7 +40,7 @@ class DecordReader(VideoReader):
 
     def _broken(self, error: Exception) -> BrokenVideoError:
         first = str(error).strip().split('\n')[0]
-        reason = re.sub(r'^\[[\d:]+\] \S+: ', '', first)  # time and line of its source
+        reason = re.sub(r'\[[\d:]+\] \S+:\d+: ', '', first)  # lines of its own code
         return BrokenVideoError(self.path, f'decord: {reason}')
 
     def _size(self) -> tuple[int, int]:

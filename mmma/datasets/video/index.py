@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ class VideoIndex:
         time_base: Seconds per unit of a stamp.
         last_sec: How long the last frame is shown.
         stamped: Each frame is known by its stamp; else only by its place.
-        common: All backends give the same frames; else only PyAV's are right.
+        common: All backends give the same frames, if there is no rotation; else only
+            PyAV's are right.
     """
 
     pts: np.ndarray
@@ -66,7 +68,7 @@ class VideoIndex:
 
 
 def open_container(path: str | os.PathLike[str]) -> Any:
-    """Open a file with PyAV.
+    """Open a file with PyAV, to be decoded by one thread.
 
     Args:
         path: The file.
@@ -83,11 +85,15 @@ def open_container(path: str | os.PathLike[str]) -> Any:
     if not file.stat().st_size:
         raise BrokenVideoError(path, 'zero bytes')
     try:
-        return av.open(str(file), metadata_errors='ignore')
+        container = av.open(str(file), metadata_errors='ignore')
     except av.error.FFmpegError as error:
-        raise BrokenVideoError(
-            path, f'not readable as video: {error.strerror}'
-        ) from None
+        reason = f'not readable as video: {error.strerror}'
+        raise BrokenVideoError(path, reason) from None
+    for stream in container.streams.video:
+        if stream.codec_context is not None:
+            stream.thread_type = 'NONE'
+            stream.codec_context.thread_count = 1
+    return container
 
 
 def video_stream(container: Any) -> Any:
@@ -97,13 +103,19 @@ def video_stream(container: Any) -> Any:
         container: From :func:`open_container`.
 
     Raises:
-        BrokenVideoError: There is no such stream.
+        BrokenVideoError: There is no such stream, or nothing decodes it.
     """
-    for stream in container.streams.video:
-        if not int(getattr(stream, 'disposition', 0)) & _ATTACHED_PICTURE:
-            return stream
-    what = 'audio only' if container.streams.audio else 'no video stream'
-    raise BrokenVideoError(container.name, what)
+    moving = [
+        stream
+        for stream in container.streams.video
+        if not int(stream.disposition) & _ATTACHED_PICTURE
+    ]
+    if not moving:
+        what = 'audio only' if container.streams.audio else 'no video stream'
+        raise BrokenVideoError(container.name, what)
+    if moving[0].codec_context is None:
+        raise BrokenVideoError(container.name, 'unknown codec')
+    return moving[0]
 
 
 def read_index(container: Any) -> VideoIndex:
@@ -120,8 +132,6 @@ def read_index(container: Any) -> VideoIndex:
     stream = video_stream(container)
     try:
         packets, end_sec = _demux(container, stream)
-        context = stream.codec_context
-        pixels = context.pix_fmt if context else None
     except av.error.FFmpegError as error:
         raise BrokenVideoError(container.name, f'damaged: {error.strerror}') from None
     _check_complete(container, stream, packets, end_sec)
@@ -136,8 +146,27 @@ def read_index(container: Any) -> VideoIndex:
         time_base=float(stream.time_base),
         last_sec=_last_sec(shown, stream),
         stamped=known and bool((np.diff(pts) > 0).all()),
-        common=len(shown) == len(packets) and _is_common(container, context, pixels),
+        common=len(shown) == len(packets) and _is_common(container, stream),
     )
+
+
+def is_rotated(container: Any) -> bool:
+    """Whether players turn the picture; decodes the first frame, where that is said.
+
+    Args:
+        container: From :func:`open_container`, anywhere.
+
+    Raises:
+        BrokenVideoError: The first frame does not decode.
+    """
+    import av
+
+    stream = video_stream(container)
+    try:
+        container.seek(0)
+        return any(frame.rotation for frame in islice(container.decode(stream), 1))
+    except av.error.FFmpegError as error:
+        raise BrokenVideoError(container.name, f'damaged: {error.strerror}') from None
 
 
 @dataclass
@@ -186,14 +215,13 @@ def _check_complete(
     indexed = sum(entry.size > 0 for entry in stream.index_entries)
     whole = sum(not p.corrupt for p in packets)
     if whole < max(indexed, len(packets)):
-        raise BrokenVideoError(
-            container.name,
-            f'truncated: {whole} of {max(indexed, len(packets))} frames are whole',
-        )
+        total = max(indexed, len(packets))
+        reason = f'truncated or damaged: {whole} of {total} frames are whole'
+        raise BrokenVideoError(container.name, reason)
     if not packets:
         raise BrokenVideoError(container.name, 'no frames')
     announced = (container.duration or 0) / 1e6  # Matroska lists no number of frames
-    lost = announced - end_sec + (container.start_time or 0) / 1e6
+    lost = announced - end_sec
     if 'matroska' in container.format.name and lost > max(0.5, 0.05 * announced):
         raise BrokenVideoError(
             container.name, f'truncated: ends {lost:.2f} s before its announced end'
@@ -214,9 +242,10 @@ def _last_sec(shown: Iterable[_Packet], stream: Any) -> float:
     return 1 / float(stream.average_rate or 25)
 
 
-def _is_common(container: Any, context: Any, pixels: str | None) -> bool:
-    """Whether every backend converts this kind of file alike."""
+def _is_common(container: Any, stream: Any) -> bool:
+    """Whether every backend decodes and converts this kind of file alike."""
+    context = stream.codec_context
+    kind = context.name in _CODECS and context.pix_fmt in _PIXEL_FORMATS
+    even = context.height % 2 == 0 and context.width % 2 == 0
     known = any(name in container.format.name for name in _CONTAINERS)
-    if not known or pixels not in _PIXEL_FORMATS or context.name not in _CODECS:
-        return False
-    return '420' not in pixels or (context.height % 2 == 0 and context.width % 2 == 0)
+    return known and kind and (even or '420' not in context.pix_fmt)

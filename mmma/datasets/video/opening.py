@@ -7,7 +7,7 @@ import importlib.util
 import os
 
 from mmma.datasets.video.decord_reader import DecordReader
-from mmma.datasets.video.index import open_container, read_index
+from mmma.datasets.video.index import is_rotated, open_container, read_index
 from mmma.datasets.video.opencv_reader import OpenCVReader
 from mmma.datasets.video.pyav_reader import PyAVReader
 from mmma.datasets.video.reader import VideoReader
@@ -48,9 +48,9 @@ def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoRead
     """Open a video; frames and times are the same for every backend.
 
     PyAV reads the time stamps for all of them. It also decodes, whatever was asked
-    for, where another library is known to give other frames: odd sizes with halved
-    chroma, more than 8 bits, frames that an edit list hides, containers other than
-    MP4 and Matroska.
+    for, where another library is known to give other frames or none: odd sizes with
+    halved chroma, more than 8 bits, AV1, rotation, frames that an edit list hides,
+    containers other than MP4 and Matroska.
 
     Args:
         path: The file.
@@ -66,10 +66,11 @@ def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoRead
     container = open_container(path)
     try:
         index = read_index(container)
+        common = backend != 'pyav' and index.common and not is_rotated(container)
     except ValueError:
         container.close()
         raise
-    if backend == 'pyav' or not index.common:
+    if not common:
         return PyAVReader(path, index, container)
     container.close()
     return {'decord': DecordReader, 'opencv': OpenCVReader}[backend](path, index)

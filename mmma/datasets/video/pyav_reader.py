@@ -32,21 +32,17 @@ class PyAVReader(VideoReader):
         super().__init__(path, index)
         self._converter = VideoReformatter()
         self._shape: tuple[int, int] | None = None
-        self._take(container)
+        self._container = container
+        self._stream = video_stream(container)
 
     def close(self) -> None:
         """Close the file."""
         self._container.close()
 
-    def _take(self, container: Any) -> None:
-        self._container = container
-        self._stream = video_stream(container)
-        self._stream.thread_type = 'NONE'
-        self._stream.codec_context.thread_count = 1
-
     def _restart(self) -> None:
         self._container.close()
-        self._take(open_container(self.path))
+        self._container = open_container(self.path)
+        self._stream = video_stream(self._container)
 
     def _size(self) -> tuple[int, int]:
         if self._shape is None:

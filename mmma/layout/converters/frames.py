@@ -60,7 +60,7 @@ class FrameRow:
         start, end, label, total = numbers
         if not values['video_id']:
             raise ValueError('video_id is empty')
-        if not 0 <= start < end <= total or any(n != int(n) for n in numbers):
+        if not 0 <= start < end <= total or any(n % 1 for n in numbers):
             raise ValueError(
                 f'frames {start:g} to {end:g} of {total:g}, class {label:g}: need '
                 'whole numbers, 0 <= start < end <= total'
@@ -93,17 +93,19 @@ def disagreements(path: Path, rows: Sequence[FrameRow]) -> list[Problem]:
     return problems
 
 
-def is_placeholder(rows: Sequence[FrameRow]) -> bool:
+def is_placeholder(rows: Sequence[FrameRow], classes: Sequence[str]) -> bool:
     """Whether a table only lists videos, with made-up instances.
 
     Args:
         rows: All of it.
+        classes: The class of each row as written.
     """
     one_each = len({row.video for row in rows}) == len(rows) >= PLACEHOLDER_ROWS
     same_frames = len({(row.start_frame, row.end_frame) for row in rows}) == 1
-    steps = [b.label - a.label for a, b in itertools.pairwise(rows)]
-    counting = sum(step == 1 for step in steps) >= 0.9 * len(steps)
-    return one_each and same_frames and counting
+    if not one_each or not same_frames or not all(map(str.isdecimal, classes)):
+        return False
+    steps = [int(b) - int(a) for a, b in itertools.pairwise(classes)]
+    return sum(step == 1 for step in steps) >= 0.9 * len(steps)
 
 
 def to_video(rows: Sequence[FrameRow], fps: float, place: Mapping[str, str]) -> Video:

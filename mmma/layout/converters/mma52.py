@@ -68,7 +68,7 @@ def convert_mma52(source: Path, out: Path, options: Options) -> Conversion:
             conversion.notices.append(f'no {TABLES[subset]}: no {subset} videos')
             continue
         rows = read_frames(path, space)
-        if is_placeholder(rows):
+        if is_placeholder(rows, [str(row.label) for row in rows]):
             conversion.notices.append(
                 f'{path.name} skipped: a placeholder, frames {rows[0].start_frame} to '
                 f'{rows[0].end_frame} in each video and classes counting up'

@@ -151,7 +151,7 @@ class _Release:
             first.setdefault(row.video, text)
         problems += disagreements(file, rows)
         refuse(sorted(problems, key=lambda problem: problem.line), file)
-        if is_placeholder(rows):
+        if is_placeholder(rows, [text['action'] for _, text in texts]):
             self.conversion.notices.append(
                 f'{path} skipped: a placeholder, the same frames in each video'
             )

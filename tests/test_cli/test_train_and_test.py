@@ -1,0 +1,183 @@
+"""Training and testing through the commands, on a small root with videos."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from mmma.cli import main
+from mmma.protocols import TARGETS
+
+TINY = 'configs/recog/videomae-tiny_mma82_indomain.py'
+SMALL = [
+    'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False',
+    'val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False',
+    'test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False',
+]  # fmt: skip
+
+
+def train(root, work_dir, *more):
+    return main(
+        'train',
+        [TINY, '--data-root', str(root), '--work-dir', str(work_dir), *more],
+    )
+
+
+@pytest.fixture(scope='module')
+def work_dir(video_root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('work')
+    assert train(video_root, folder, '--protocol', 'zeroshot', '--fast-dev-run') == 0
+    return folder
+
+
+def run_test(root, work_dir, *more, checkpoint='iter_2.pth'):
+    out = work_dir / 'out.json'
+    out.unlink(missing_ok=True)
+    status = main(
+        'test',
+        [TINY, str(work_dir / checkpoint), '--data-root', str(root),
+         '--work-dir', str(work_dir / 'test'), '--out', str(out),
+         *more, '--cfg-options', *SMALL],
+    )  # fmt: skip
+    return status, json.loads(out.read_text()) if out.is_file() else None
+
+
+def test_fast_dev_run_trains_validates_tests_and_says_so(work_dir):
+    results = json.loads((work_dir / 'results.json').read_text())
+    assert results['options']['fast_dev_run'] is True
+    assert results['data']['simulated'] is True
+    assert results['checkpoint']['pretrain_data'] == 'none'
+    assert results['config']['train_cfg']['max_iters'] == 2
+    assert [r['target'] for r in results['runs']] == list(TARGETS)
+
+
+def test_what_we_write_loads_with_weights_only(work_dir):
+    content = torch.load(work_dir / 'iter_2.pth', weights_only=True)
+    assert content['meta']['protocol']['train_domains'] == ['lab']
+    assert len(content['meta']['classes']) == 82
+
+
+def test_indomain_reports_the_pooled_row_and_each_domain(video_root, work_dir):
+    dump = work_dir / 'scores.npz'
+    status, results = run_test(video_root, work_dir, '--dump', str(dump))
+    assert status == 0
+    domains = [r['domain'] for r in results['runs']]
+    assert domains == ['all', 'lab', 'psychiatric', 'street', 'emotion']
+    pooled, *rest = [r['counts']['clips'] for r in results['runs']]
+    assert pooled == sum(rest) == len(np.load(dump)['clips'])
+    assert set(results['runs'][0]['across_domains']) >= {'mean', 'worst'}
+    assert results['target_seen'] == []
+
+
+def test_zeroshot_rows_and_honesty_about_targets_seen(video_root, work_dir):
+    flags = ['--protocol', 'zeroshot', '--target', 'street']
+    status, results = run_test(video_root, work_dir, *flags)
+    assert status == 0
+    assert [r['target'] for r in results['runs']] == ['street']
+    assert results['target_seen'] == []
+    assert train(video_root, work_dir / 'all', '--fast-dev-run') == 0
+    _, results = run_test(video_root, work_dir, *flags, checkpoint='all/iter_2.pth')
+    assert results['target_seen'] == ['street']
+
+
+def test_fewshot_has_controls_runs_and_saved_supports(video_root, work_dir):
+    flags = ['--protocol', 'fewshot', '--target', 'street', '--shots', '1', '2']
+    status, results = run_test(video_root, work_dir, *flags, '--runs', '2')
+    assert status == 0
+    kinds = [(r['shots'], r.get('control'), r.get('run')) for r in results['runs']]
+    assert kinds == [
+        (0, None, None), (0, 'classes', None), (0, 'prior', None),
+        (1, None, 0), (2, None, 0), (1, None, 1), (2, None, 1),
+    ]  # fmt: skip
+    supports = [set(r['supports']) for r in results['runs'][3:5]]
+    assert supports[0] <= supports[1]
+    assert all(name.startswith('street_train') for name in supports[1])
+
+
+def test_weights_trained_on_simulated_data_refuse_real_data(
+    video_root, work_dir, tmp_path, capsys
+):
+    real = tmp_path / 'real'
+    shutil.copytree(video_root, real)
+    info = json.loads((real / 'dataset.json').read_text())
+    (real / 'dataset.json').write_text(json.dumps({**info, 'simulated': False}))
+    assert run_test(real, work_dir)[0] == 2
+    assert 'trained on simulated data' in capsys.readouterr().err
+    status, results = run_test(real, work_dir, '--allow-simulated')
+    assert status == 0
+    assert results['data']['simulated'] is False
+    assert results['checkpoint']['simulated'] is True
+
+
+def broken_copy(video_root, folder):
+    shutil.copytree(video_root, folder)
+    clip = sorted((folder / 'videos' / 'street').glob('street_test*'))[0]
+    clip.write_bytes(b'')
+    return clip.stem
+
+
+def test_a_broken_clip_stops_a_test_unless_it_may_be_skipped(
+    video_root, work_dir, tmp_path, capsys
+):
+    root = tmp_path / 'broken'
+    name = broken_copy(video_root, root)
+    flags = ['--protocol', 'zeroshot', '--target', 'street']
+    assert run_test(root, work_dir, *flags)[0] == 2
+    message = capsys.readouterr().err
+    assert name in message
+    assert '--skip-broken' in message
+    status, results = run_test(root, work_dir, *flags, '--skip-broken')
+    assert status == 0
+    assert results['broken'] == [name]
+
+
+@pytest.mark.parametrize(
+    ('more', 'message'),
+    [
+        (['--shots', '0', '--protocol', 'fewshot'], '--shots 0'),
+        (['--protocol', 'zeroshot', '--target', 'lab'], 'is the source'),
+        (['--cfg-options', 'modle.backbone.depth=3'], "Did you mean 'model'"),
+        (['--domain', 'labs'], "unknown domain 'labs'"),
+    ],
+)
+def test_bad_usage_is_one_sentence_and_status_2(
+    video_root, tmp_path, capsys, more, message
+):
+    assert train(video_root, tmp_path, *more) == 2
+    text = capsys.readouterr().err
+    assert message in text
+    assert 'Traceback' not in text
+
+
+def test_no_data_says_what_is_missing_and_the_two_ways_to_get_it(tmp_path, capsys):
+    assert train(tmp_path / 'nowhere', tmp_path) == 2
+    text = capsys.readouterr().err.strip()
+    assert '\n' not in text
+    assert 'simulate.py' in text
+    assert 'lpynow/MMA-82' in text
+
+
+def test_an_empty_target_is_an_error(video_root, work_dir, tmp_path, capsys):
+    root = tmp_path / 'without_street'
+    shutil.copytree(video_root, root)
+    rows = (root / 'rec.csv').read_text().splitlines()
+    (root / 'rec.csv').write_text('\n'.join(r for r in rows if 'street' not in r))
+    for protocol in ('zeroshot', 'fewshot'):
+        flags = ['--protocol', protocol, '--target', 'street']
+        assert run_test(root, work_dir, *flags)[0] == 2
+        assert 'street' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [(b'hello', 'is no checkpoint'), (None, 'no such file')],
+)
+def test_not_a_checkpoint(video_root, work_dir, capsys, content, message):
+    path = work_dir / 'odd.pth'
+    path.unlink(missing_ok=True)
+    if content:
+        path.write_bytes(content)
+    assert run_test(video_root, work_dir, checkpoint='odd.pth')[0] == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,176 @@
+import importlib
+import importlib.metadata
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmma import compat, registry  # noqa: F401
+
+NAMES = [repair.name for repair in compat.REPAIRS]
+
+
+def undo_drn(monkeypatch):
+    for name in [m for m in sys.modules if m.startswith(compat._DRN)]:
+        monkeypatch.delitem(sys.modules, name)
+
+
+def undo_importlib_metadata(monkeypatch):
+    monkeypatch.delitem(sys.modules, 'importlib_metadata', raising=False)
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda _: None)
+
+
+def undo_package_lookup(monkeypatch):
+    from mmengine.utils import package_utils
+
+    for name in ('is_installed', 'get_installed_path', 'package2module'):
+        monkeypatch.setattr(package_utils, name, getattr(package_utils, name))
+    importlib.reload(package_utils)
+    monkeypatch.setattr(compat, '_lacks', lambda _: True)
+
+
+def undo_weights_only(monkeypatch):
+    from mmengine.runner import checkpoint
+
+    schemes = dict(checkpoint.CheckpointLoader._schemes)
+    schemes[''] = checkpoint.load_from_local
+    monkeypatch.setattr(checkpoint.CheckpointLoader, '_schemes', schemes)
+    monkeypatch.setattr(checkpoint, 'load_url', torch.hub.load_state_dict_from_url)
+
+
+def undo_dist(monkeypatch):
+    from mmengine.dist import utils
+
+    monkeypatch.setattr(utils, '_init_dist_pytorch', lambda *_: None)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+
+
+UNDO = {
+    'mmaction.drn': undo_drn,
+    'importlib_metadata': undo_importlib_metadata,
+    'pkg_resources': undo_package_lookup,
+    'weights_only': undo_weights_only,
+    'numpy.Inf': lambda m: m.delattr(np, 'Inf', raising=False),
+    'numpy.trapz': lambda m: m.delattr(np, 'trapz', raising=False),
+    'numpy.in1d': lambda m: m.delattr(np, 'in1d', raising=False),
+    'dist.cpu': undo_dist,
+}
+
+
+def uses_drn():
+    return importlib.import_module('mmaction.models.localizers.drn.drn').DRN
+
+
+def uses_importlib_metadata():
+    module = importlib.reload(importlib.import_module('mmaction.utils.dependency'))
+    return module.satisfy_requirement('mmengine>=0.10')
+
+
+def uses_package_lookup():
+    from mmengine.utils import package_utils
+
+    installed = map(package_utils.is_installed, ['mmcv-lite', 'mmcv', 'no_such_thing'])
+    path = package_utils.get_installed_path('mmcv-lite')
+    return list(installed) == [True, True, False] and path.endswith('mmcv')
+
+
+def uses_weights_only():
+    from mmengine.runner import checkpoint
+
+    loader = checkpoint.CheckpointLoader._get_checkpoint_loader('a.pth')
+    return loader is compat.load_local_weights and (
+        checkpoint.load_url.keywords == {'weights_only': True}
+    )
+
+
+def uses_trapz():
+    from mmaction.evaluation.functional import accuracy
+
+    segments = {'v': np.array([[0.0, 1.0]])}
+    proposals = {'v': np.array([[0.0, 1.0, 0.9]])}
+    area = accuracy.average_recall_at_avg_proposals(segments, proposals, 1)[3]
+    return 90 < area <= 100
+
+
+def uses_dist():
+    from mmengine.dist import utils
+
+    utils._init_dist_pytorch(
+        'nccl', init_method='tcp://127.0.0.1:0', rank=0, world_size=1
+    )
+    backend = torch.distributed.get_backend()
+    torch.distributed.destroy_process_group()
+    return backend == 'gloo'
+
+
+USE = {
+    'mmaction.drn': uses_drn,
+    'importlib_metadata': uses_importlib_metadata,
+    'pkg_resources': uses_package_lookup,
+    'weights_only': uses_weights_only,
+    'numpy.Inf': lambda: np.Inf == float('inf'),
+    'numpy.trapz': uses_trapz,
+    'numpy.in1d': lambda: np.in1d([1, 2], [2]).tolist() == [False, True],
+    'dist.cpu': uses_dist,
+}
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_repair(name, monkeypatch):
+    repair = next(r for r in compat.REPAIRS if r.name == name)
+    assert not repair.needed()
+    with monkeypatch.context() as patch:
+        UNDO[name](patch)
+        assert repair.needed()
+        repair.apply()
+        assert not repair.needed()
+        assert USE[name]()
+    compat.install()
+    assert not repair.needed()
+
+
+def test_install_twice_changes_nothing():
+    before = [repair.active for repair in compat.REPAIRS]
+    compat.install()
+    assert [repair.active for repair in compat.REPAIRS] == before
+
+
+def test_upstream_imports_quietly():
+    code = (
+        'from mmma import registry\n'
+        'import mmaction.models, mmaction.datasets, mmaction.evaluation\n'
+        'import mmaction.apis, mmengine.hub\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-W', 'default', '-c', code], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
+
+
+def test_configs_of_other_packages_are_found(tmp_path):
+    from mmengine.config import Config
+
+    path = tmp_path / 'a.py'
+    path.write_text("_base_ = ['mmaction::_base_/default_runtime.py']\n")
+    assert 'default_hooks' in Config.fromfile(path)
+
+
+def test_package_without_a_folder():
+    with pytest.raises(ValueError, match=r'no_such_thing.* is not installed: pip inst'):
+        compat.get_installed_path('no_such_thing')
+    assert compat.package2module('no_such_thing') == 'no_such_thing'
+
+
+def test_local_weights(tmp_path):
+    path = tmp_path / 'a.pth'
+    with pytest.raises(FileNotFoundError, match=r'a\.pth does not exist'):
+        compat.load_local_weights(str(path))
+    torch.save({'w': torch.ones(1)}, path)
+    assert compat.load_local_weights(str(path), 'cpu')['w'] == 1
+    torch.save({'w': Path('a')}, path)
+    with pytest.raises(ValueError, match=r'plain checkpoints only.*--trust-checkpoint'):
+        compat.load_local_weights(str(path))

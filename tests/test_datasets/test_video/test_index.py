@@ -1,0 +1,147 @@
+"""Which frames a file shows, and when."""
+
+import numpy as np
+import pytest
+from video_files import make_audio, make_video, moving_frames
+
+from mmma.datasets.video.errors import BrokenVideoError
+from mmma.datasets.video.index import open_container, read_index
+
+UNEVEN_MS = [0, 20, 100, 133, 166, 266, 271, 300, 420, 425, 500, 540]
+FAST_START = {'movflags': 'faststart'}
+
+
+def index_of(path):
+    with open_container(path) as container:
+        return read_index(container)
+
+
+@pytest.fixture(scope='module')
+def frames():
+    return moving_frames(12)
+
+
+@pytest.mark.parametrize('suffix', ['mp4', 'mkv', 'ts'])
+def test_times_are_those_of_the_stamps(tmp_path, frames, suffix):
+    path = make_video(tmp_path / f'v.{suffix}', frames, times_ms=UNEVEN_MS)
+    times_sec = index_of(path).times_sec
+    assert times_sec.dtype == np.float64
+    np.testing.assert_allclose(times_sec, np.array(UNEVEN_MS) / 1000, atol=1e-4)
+
+
+@pytest.mark.parametrize('suffix', ['mp4', 'mkv'])
+def test_times_count_from_the_first_frame(tmp_path, frames, suffix):
+    late = [t + 700 for t in UNEVEN_MS]
+    path = make_video(tmp_path / f'v.{suffix}', frames, times_ms=late)
+    np.testing.assert_allclose(
+        index_of(path).times_sec, np.array(UNEVEN_MS) / 1000, atol=1e-4
+    )
+
+
+def test_constant_rate(tmp_path, frames):
+    index = index_of(make_video(tmp_path / 'v.mp4', frames, fps=29.97))
+    np.testing.assert_allclose(index.times_sec, np.arange(12) / 29.97, atol=1e-6)
+    assert index.duration_sec == pytest.approx(12 / 29.97, abs=1e-6)
+    assert len(index.key_pts) == 1
+
+
+def test_frames_that_an_edit_list_hides_are_not_there(tmp_path, frames):
+    times_ms = [40 * i - 200 for i in range(12)]  # the first five come before zero
+    path = make_video(
+        tmp_path / 'v.mp4',
+        frames,
+        times_ms=times_ms,
+        muxer={'avoid_negative_ts': 'disabled'},
+    )
+    index = index_of(path)
+    np.testing.assert_allclose(index.times_sec, 0.04 * np.arange(7), atol=1e-4)
+    assert not index.common  # decord counts the hidden ones
+
+
+def test_an_edit_list_that_ends_early_is_no_damage(tmp_path):
+    path = make_video(
+        tmp_path / 'v.mp4', moving_frames(60), options={'g': '6'}, muxer=FAST_START
+    )
+    content = bytearray(path.read_bytes())
+    at = content.index(b'elst') + 12  # behind version, flags and number of entries
+    length = int.from_bytes(content[at : at + 4], 'big')
+    content[at : at + 4] = (length // 2).to_bytes(4, 'big')
+    path.write_bytes(content)
+    assert len(index_of(path).pts) == 30
+
+
+def test_raw_streams_follow_their_rate(tmp_path, frames):
+    path = make_video(tmp_path / 'v.h264', frames, options={'bf': '0'})
+    steps = np.diff(index_of(path).times_sec)
+    assert len(steps) == 11
+    np.testing.assert_allclose(steps, steps[0], rtol=1e-3)
+
+
+def cut(path, part):
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    return path
+
+
+def zero_bytes(path, frames):
+    path.write_bytes(b'')
+
+
+def text(path, frames):
+    path.write_text('no video ' * 500)
+
+
+def sound(path, frames):
+    make_audio(path)
+
+
+def cut_behind_the_header(path, frames):
+    cut(make_video(path, frames, muxer=FAST_START), 0.7)
+
+
+def cut_before_the_header(path, frames):
+    cut(make_video(path, frames), 0.7)
+
+
+def unknown_codec(path, frames):
+    make_video(path, frames)
+    path.write_bytes(path.read_bytes().replace(b'avc1', b'zzzz'))
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'reason'),
+    [
+        (zero_bytes, 'zero bytes'),
+        (text, 'not readable as video: Invalid data'),
+        (sound, 'audio only'),
+        (cut_behind_the_header, r'truncated or damaged: \d+ of 12 frames are whole'),
+        (cut_before_the_header, 'not readable as video: Invalid data'),
+        (unknown_codec, 'unknown codec'),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path, frames, spoil, reason):
+    path = tmp_path / 'spoiled.mp4'
+    spoil(path, frames)
+    with pytest.raises(BrokenVideoError, match=reason) as error:
+        index_of(path)
+    assert error.value.path == str(path)
+    assert str(error.value).startswith(str(path))
+
+
+def test_a_truncated_matroska_file(tmp_path):
+    path = cut(make_video(tmp_path / 'v.mkv', moving_frames(90)), 0.6)
+    with pytest.raises(BrokenVideoError, match=r'ends 1\.\d+ s before its announced'):
+        index_of(path)
+
+
+def test_a_header_without_frames(tmp_path, frames):
+    path = make_video(tmp_path / 'v.mkv', frames)
+    content = path.read_bytes()
+    first_cluster = content.index(b'\x1f\x43\xb6\x75')
+    path.write_bytes(content[: first_cluster + 100])
+    with pytest.raises(BrokenVideoError, match='no frames'):
+        index_of(path)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'absent\.mp4: no such video file'):
+        open_container(tmp_path / 'absent.mp4')

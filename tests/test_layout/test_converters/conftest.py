@@ -1,0 +1,25 @@
+"""Small trees as others publish them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[[Mapping[str, str | bytes]], Path]:
+    """Makes a folder of files from their contents."""
+
+    def make(files: Mapping[str, str | bytes]) -> Path:
+        folder = tmp_path / 'download'
+        folder.mkdir(exist_ok=True)
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = content.encode() if isinstance(content, str) else content
+            path.write_bytes(content)
+        return folder
+
+    return make
