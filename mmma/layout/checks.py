@@ -217,7 +217,7 @@ def _summary(content: RootContent) -> dict[str, Any]:
         'videos': len(videos),
         'videos_unlabelled': sum(video.withheld for video in videos),
         'instances': sum(len(video.instances) for video in videos),
-        'skeletons': {task: len(store) for task, store in content.stores.items()},
+        **{f'skeletons_{task}': len(store) for task, store in content.stores.items()},
     }
     return {
         'name': info.name,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmma.layout.paths import atomic_write, leaves_root, read_text
-from mmma.layout.problems import Problem, refuse
+from mmma.layout.problems import CHECK_HINT, Problem, refuse
 from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice
 
 END_TOLERANCE_SEC = 0.5
@@ -77,7 +77,7 @@ def read_det(path: Path, space: LabelSpace) -> list[Video]:
         ValueError: No videos, or bad ones; the first five are shown.
     """
     videos, problems = scan_det(path, space)
-    refuse(problems, path)
+    refuse(problems, path, CHECK_HINT)
     return videos
 
 

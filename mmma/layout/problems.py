@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SHOWN = 5
+CHECK_HINT = 'tools/data/check.py lists all'
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,13 @@ class Problem:
         )
 
 
-def refuse(problems: Sequence[Problem], path: Path) -> None:
+def refuse(problems: Sequence[Problem], path: Path, hint: str = '') -> None:
     """Raise if there is any problem, showing the first five.
 
     Args:
         problems: What was found, in the order of the file.
         path: The file that was read.
+        hint: Where all of them can be seen.
 
     Raises:
         ValueError: ``problems`` is not empty.
@@ -48,8 +50,6 @@ def refuse(problems: Sequence[Problem], path: Path) -> None:
         return
     lines = [f'  {problem}' for problem in problems[:SHOWN]]
     if len(problems) > SHOWN:
-        lines.append(
-            f'  ... and {len(problems) - SHOWN} more (data/check.py lists all)'
-        )
+        lines.append(f'  ... and {len(problems) - SHOWN} more{hint and f" ({hint})"}')
     count = '1 problem' if len(problems) == 1 else f'{len(problems)} problems'
     raise ValueError('\n'.join([f'{path}: {count}', *lines]))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmma.layout.paths import atomic_write, leaves_root, read_text
-from mmma.layout.problems import Problem, refuse
+from mmma.layout.problems import CHECK_HINT, Problem, refuse
 from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice, suggest
 
 REQUIRED = ('clip', 'path', 'subset', 'domain', 'subject', 'action', 'body')
@@ -66,7 +66,7 @@ def read_rec(path: Path, space: LabelSpace) -> list[Clip]:
         ValueError: No rows, or bad ones; the first five are shown.
     """
     clips, problems = scan_rec(path, space)
-    refuse(problems, path)
+    refuse(problems, path, CHECK_HINT)
     return clips
 
 

@@ -39,7 +39,8 @@ def test_a_whole_root(whole):
         'videos': 1,
         'videos_unlabelled': 0,
         'instances': 2,
-        'skeletons': {'rec': 2, 'det': 1},
+        'skeletons_rec': 2,
+        'skeletons_det': 1,
     }
 
 

@@ -20,11 +20,11 @@ def test_a_problem_as_text(problem, text):
 def test_first_five_are_shown_and_the_rest_counted():
     problems = [Problem('f', line, f'c{line}', 'bad') for line in range(1, 8)]
     with pytest.raises(ValueError, match='7 problems') as error:
-        refuse(problems, Path('f'))
+        refuse(problems, Path('f'), 'look there')
     text = str(error.value)
     assert 'f:5: c5: bad' in text
     assert 'c6' not in text
-    assert text.endswith('... and 2 more (data/check.py lists all)')
+    assert text.endswith('... and 2 more (look there)')
 
 
 def test_one_problem_is_one():

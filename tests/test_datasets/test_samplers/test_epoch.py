@@ -54,7 +54,12 @@ def test_a_step_is_the_same_for_any_world_size(shares, shuffle, world_size):
 
 def test_rounding_up_repeats_the_first(shares):
     samplers = shares(4, size=10, shuffle=False, seed=0)
-    assert [indices(s) for s in samplers] == [[0, 4, 8], [1, 5, 9], [2, 6, 0], [3, 7, 1]]
+    assert [indices(s) for s in samplers] == [
+        [0, 4, 8],
+        [1, 5, 9],
+        [2, 6, 0],
+        [3, 7, 1],
+    ]
     assert [len(s) for s in samplers] == [3, 3, 3, 3]
     assert {key.repeat for s in samplers for key in s} == {0}  # the same sample again
 

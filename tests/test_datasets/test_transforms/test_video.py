@@ -77,7 +77,9 @@ def test_numpy_seed_decides():
 
 @pytest.mark.parametrize('wrong', [{'clip_len': 0}, {'views': 0}])
 def test_bad_numbers(wrong):
-    with pytest.raises(ValueError, match=r'clip_len \d+, views \d.*whole numbers from 1'):
+    with pytest.raises(
+        ValueError, match=r'clip_len \d+, views \d.*whole numbers from 1'
+    ):
         UniformFrames(**wrong)
 
 
@@ -118,7 +120,7 @@ def test_slow_parts_are_not_sampled_more_than_they_last(path):
 
 
 def test_an_unknown_backend():
-    with pytest.raises(ValueError, match="unknown video backend 'pyva'.*'pyav'"):
+    with pytest.raises(ValueError, match=r"unknown video backend 'pyva'.*'pyav'"):
         OpenVideo('pyva')
 
 
@@ -144,5 +146,7 @@ def test_upstream_transforms_work_behind_ours(path, sampler):
         {'type': 'PackActionInputs'},
     ]
     pipeline = Compose([TRANSFORMS.build(step) for step in steps])
-    data = pipeline({'filename': str(path), 'label': 3, 'start_index': 0})
+    data = pipeline(
+        {'filename': str(path), 'label': 3, 'modality': 'RGB', 'start_index': 0}
+    )
     assert data['inputs'].shape == (6, 3, 4, 32, 32)  # 2 views x 3 crops

@@ -7,9 +7,9 @@ from mmma.datasets.video import BrokenVideoError, open_video
 from mmma.datasets.video.index import open_container, read_index
 
 pytest.importorskip('decord')
-from mmma.datasets.video.decord_reader import DecordReader  # noqa: E402
+from mmma.datasets.video.decord_reader import DecordReader
 
-from .test_pyav_reader import spoil_packet  # noqa: E402
+from .test_pyav_reader import spoil_packet
 
 
 def test_damage(tmp_path):
@@ -17,7 +17,7 @@ def test_damage(tmp_path):
     spoil_packet(path, 10)
     with (
         open_video(path, 'decord') as video,
-        pytest.raises(BrokenVideoError, match='decord: .*rror sending packet'),
+        pytest.raises(BrokenVideoError, match=r'decord: .*rror sending packet'),
     ):
         video.get_frames(range(20))
 

@@ -86,7 +86,7 @@ def test_auto_takes_the_first_that_is_installed(tmp_path, monkeypatch):
 
 
 def test_a_misspelt_backend(tmp_path):
-    with pytest.raises(ValueError, match="'decrod'.* Did you mean 'decord'"):
+    with pytest.raises(ValueError, match=r"'decrod'.* Did you mean 'decord'"):
         open_video(tmp_path / 'v.mp4', 'decrod')
 
 

@@ -84,12 +84,9 @@ def test_nothing_tells_the_domain(tree, tmp_path):
 
 
 def test_a_mapping_of_ones_own(tree, tmp_path):
-    header = 'file,split,scene,person,name,group,from,to'
-    files = {
-        'all.tsv': f'{header}\nx/c1.avi,Training,clinic,p9,Nodding,Head,0.5,2\n'.replace(
-            ',', '\t'
-        )
-    }
+    header = 'file\tsplit\tscene\tperson\tname\tgroup\tfrom\tto'
+    row = 'x/c1.avi\tTraining\tclinic\tp9\tNodding\tHead\t0.5\t2'
+    files = {'all.tsv': f'{header}\n{row}\n'}
     columns = {
         'path': 'file',
         'subset': 'split',
