@@ -25,7 +25,7 @@ _NOISE = (
     ('`torch.jit.(script|interface)` is deprecated', DeprecationWarning),
     ('Fail to import ``MultiScaleDeformableAttention``', UserWarning),
     ('torch.meshgrid: in an upcoming release', UserWarning),
-    ('"(FileClient|HardDiskBackend)" ', DeprecationWarning),
+    ("'pkgutil.find_loader' is deprecated", DeprecationWarning),
 )
 
 

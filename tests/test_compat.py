@@ -90,10 +90,10 @@ def uses_weights_only():
 def uses_trapz():
     from mmaction.evaluation.functional import accuracy
 
-    segments = {'v': np.array([[0.0, 1.0]])}
-    proposals = {'v': np.array([[0.0, 1.0, 0.9]])}
-    area = accuracy.average_recall_at_avg_proposals(segments, proposals, 1)[3]
-    return 90 < area <= 100
+    truth = {'v': np.array([[0.0, 1.0], [2.0, 3.0]])}
+    proposals = {'v': np.array([[0.0, 1.0, 0.9], [2.0, 3.0, 0.8], [5.0, 6.0, 0.1]])}
+    area = accuracy.average_recall_at_avg_proposals(truth, proposals, 6)[3]
+    return area == pytest.approx(75)
 
 
 def uses_dist():

@@ -88,6 +88,24 @@ def make_video(
     return path
 
 
+def spoil_packet(path: Path, number: int, kept: int = 0) -> None:
+    """Overwrite a frame's bytes, so that decoding it fails.
+
+    Args:
+        path: An MP4 file.
+        number: Place of the frame in the order of storage.
+        kept: Bytes to leave at the frame's start.
+    """
+    import av
+
+    with av.open(str(path)) as container:
+        entry = list(container.streams.video[0].index_entries)[number]
+        start, end = entry.pos + kept, entry.pos + entry.size
+    content = bytearray(path.read_bytes())
+    content[start:end] = b'\xff' * (end - start)
+    path.write_bytes(content)
+
+
 def make_audio(path: Path) -> Path:
     """A file with sound and no picture.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -60,10 +59,10 @@ def report(found: Mapping[str, Any], columns: Mapping[str, str], as_json: bool) 
     print(table)
 
 
-def median_seconds(
+def seconds_in_turns(
     steps: Mapping[str, Callable[[], Any]], rounds: int
-) -> dict[str, float]:
-    """Median time of each of several steps.
+) -> dict[str, list[float]]:
+    """Times of each of several steps.
 
     The steps take turns, so that what else the machine does hits them alike; one
     round before the clock starts warms up.
@@ -79,7 +78,7 @@ def median_seconds(
             step()
             if number:
                 taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(times) for name, times in taken.items()}
+    return taken
 
 
 def resident_mib() -> tuple[float, float]:

@@ -84,7 +84,7 @@ def draw_passers(
         y = np.full(frames, rng.uniform(0.45, 0.6) * height)
         low = np.stack([x - 0.5 * width, y], axis=1)
         corners = np.stack([low, low + size], axis=1).astype(int).tolist()
-        passers.append((corners, _grey(rng, 50, 190, 40)))
+        passers.append((corners, _grey(rng, 50, 190, 28)))
     return passers
 
 
@@ -132,7 +132,7 @@ def _paint_street(canvas: np.ndarray, floor: int, rng: np.random.Generator) -> N
     while x < width:
         wide = int(rng.uniform(0.08, 0.22) * width) + 4
         top = int(rng.uniform(0.02, 0.4) * ground)
-        cv2.rectangle(canvas, (x, top), (x + wide, ground), _grey(rng, 90, 190, 25), -1)
+        cv2.rectangle(canvas, (x, top), (x + wide, ground), _grey(rng, 90, 190, 14), -1)
         glass = _grey(rng, 60, 120, 12)
         step = max(wide // 4, 6)
         for wx in range(x + step // 2, x + wide - step // 2, step):
@@ -144,12 +144,12 @@ def _paint_street(canvas: np.ndarray, floor: int, rng: np.random.Generator) -> N
 
 def _paint_set(canvas: np.ndarray, floor: int, rng: np.random.Generator) -> None:
     """Blurred colours, as behind a face filmed with a long lens."""
-    canvas[:] = _grey(rng, 40, 130, 30)
+    canvas[:] = _grey(rng, 40, 130, 14)
     height, width = canvas.shape[:2]
     for _ in range(14):
         centre = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))
         radius = int(rng.uniform(0.05, 0.25) * width)
-        cv2.circle(canvas, centre, radius, _grey(rng, 30, 190, 45), -1)
+        cv2.circle(canvas, centre, radius, _grey(rng, 30, 170, 22), -1)
     blur = max(3, width // 16) | 1
     cv2.blur(canvas, (blur, blur), dst=canvas)
 

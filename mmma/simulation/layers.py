@@ -35,7 +35,8 @@ METRES = ('rise', 'slide', 'shift')
 _TOWARDS_MAIN = {'turn': 1, 'twist': 1, 'yaw': 1, 'side': -1, 'roll': -1, 'shift': 1}
 _BALL = np.array([0.068, -0.135])  # up and forward from the ball of the foot to the ankle
 _TWIST_AXES = {'fingers': 0, 'palm': 1, 'thumb': 2}
-_JITTER = 0.005  # metres by which a touch misses its place
+_JITTER = 0.007  # metres by which a touch misses its place
+_TILT = 0.13  # by how much the direction of a hand varies
 _RAMPS = {'hand': (0.32, 0.52), 'foot': (0.3, 0.5)}
 _ANGLE_RAMP = (0.2, 0.4)
 
@@ -209,6 +210,8 @@ class Hands:
 
 def needs_arms(layer: Layer) -> bool:
     """Whether the track's place lies on an arm, so that arms must be placed first."""
+    if 'at' not in layer.track:
+        return False
     side = layer.sides[0]
     return find_place(layer.track['at'], side, layer.posture).part in ON_ARMS
 
@@ -221,10 +224,22 @@ def move_hands(hands: Hands, figure: Figure, layer: Layer) -> None:
         figure: Posed as far as the place needs.
         layer: Has a hand track.
     """
+    if 'shift_hand' in layer.track:
+        _shift_hands(hands, figure, layer)
+        return
     reach = _Reach.draw(layer)
     for i, side in enumerate(layer.sides):
         place = find_place(layer.track['at'], side, layer.posture)
         reach.blend(hands, figure, layer, (place, side, i > 0))
+
+
+def _shift_hands(hands: Hands, figure: Figure, layer: Layer) -> None:
+    """Move hands from where the layers below put them."""
+    moves = layer.waves(layer.track['by'])
+    for i, side in enumerate(layer.sides):
+        axes = part_frame(figure, 'pelvis', side, side, layer.frames)[1]
+        shift = rotate(axes, sum_waves(moves, layer.time_sec, i > 0))
+        hands.wrists[layer.frames, side] += layer.weight[:, None] * shift
 
 
 @dataclass
@@ -244,7 +259,7 @@ class _Reach:
         return cls(
             offset=layer.draw.vector(track.get('offset', (0, 0, 0))),
             jitter=rng.normal(0.0, _JITTER, 3),
-            tilt=rng.normal(0.0, 0.09, (2, 3)),
+            tilt=rng.normal(0.0, _TILT, (2, 3)),
             moves=layer.waves(track.get('moves', [])),
             twists=layer.waves(track.get('twist', [])),
             shape_moves=layer.waves(track.get('shape_moves', [])),

@@ -38,6 +38,7 @@ from mmma.simulation.layers import (
 )
 from mmma.simulation.programs import (
     ANGLES,
+    LIMBS,
     Track,
     Variants,
     action_effectors,
@@ -51,6 +52,7 @@ __all__ = ['Event', 'Held', 'Motion', 'action_effectors', 'simulate_motion']
 
 _DOMINANT = 0.8  # chance that the leading hand acts
 _HABITUAL = 0.7  # chance of the person's own resting posture
+_VIGOR_SPREAD, _TEMPO_SPREAD = 0.22, 0.15  # of instances, in logarithms
 _ALWAYS = Ramp(-1e6, 1.0, 1e6, 1.0)
 _SEAT_SINK = 0.005
 # Idle motion: radians or metres by channel; what is not here rests.
@@ -229,8 +231,8 @@ class _Scene:
         main = int(leads == subject.right_handed)
         draw = Draw(
             rng,
-            vigor=subject.vigor * style.vigor * float(np.exp(rng.normal(0, 0.15))),
-            tempo=subject.tempo * style.tempo * float(np.exp(rng.normal(0, 0.1))),
+            vigor=subject.vigor * style.vigor * float(np.exp(rng.normal(0, _VIGOR_SPREAD))),
+            tempo=subject.tempo * style.tempo * float(np.exp(rng.normal(0, _TEMPO_SPREAD))),
         )
         layers = []
         for track in tracks:
@@ -241,7 +243,7 @@ class _Scene:
     def _layer(
         self, track: Track, main: int, ramp: Ramp, start_sec: float, draw: Draw
     ) -> Layer:
-        who = track.get('hand', track.get('foot', 'main'))
+        who = next((track[k] for k in LIMBS if k in track), 'main')
         sides = {'main': (main,), 'other': (1 - main,), 'both': (main, 1 - main)}
         first, last = np.searchsorted(self.time_sec, [ramp.start_sec, ramp.end_sec])
         time_sec = self.time_sec[first:last]
@@ -277,7 +279,7 @@ def _pose(scene: _Scene, layers: list[Layer]) -> Figure:
         if 'foot' in layer.track:
             move_feet(feet, layer)
     _place_legs(scene, figure, feet, channels[:, CHANNELS['torso.turn']])
-    _place_arms(scene, figure, [x for x in layers if 'hand' in x.track])
+    _place_arms(scene, figure, [x for x in layers if {'hand', 'shift_hand'} & x.track.keys()])
     return figure
 
 
@@ -347,8 +349,8 @@ def _look_at(figure: Figure, target: str) -> np.ndarray:
     if target == 'figure':
         return np.array([joints[JOINT['pelvis'], 0], 0.5 * head[1], 0.1])
     if target == 'chest':
-        return neck - (0.0, 0.16, 0.0)
-    return 0.55 * head + 0.45 * neck
+        return neck - (0.0, 0.2, 0.0)
+    return neck - (0.0, 0.1, 0.0)
 
 
 def _held(layers: list[Layer], frames: int) -> list[Held]:

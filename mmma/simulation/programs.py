@@ -6,6 +6,7 @@ who stand. A variant is a list of tracks. A track moves one effector::
     {"head": {"pitch": WAVE, ...}}           angles in degrees; also "torso", "shoulders"
     {"hand": "main", "at": PLACE, ...}       one or both hands
     {"foot": "both", "to": [x, y, z], ...}   one or both feet
+    {"shift_hand": "main", "by": [WAVE]}     hands, from where they are
 
 Vectors are outward, up, forward. Files of ``programs/`` hold actions by body group,
 ``rest`` postures, ``shapes`` of hands, ``places`` to touch, ``presets`` that a track takes
@@ -49,6 +50,8 @@ HAND_KEYS = {
     *('moves', 'twist', 'shape_moves', 'arc', 'object', 'use'),
 }
 FOOT_KEYS = {'foot', 'to', 'by', 'knee_to', 'knee', 'heel', 'toe', 'turn'}
+SHIFT_KEYS = {'shift_hand', 'by'}
+LIMBS = ('hand', 'foot', 'shift_hand')
 
 
 @functools.cache
@@ -132,7 +135,7 @@ def action_effectors(action: str) -> frozenset[str]:
     for variants in load_programs()[action].values():
         for track in (track for variant in variants for track in variant):
             moved |= {key for key in ANGLES if key in track}
-            moved |= {'hands'} if 'hand' in track else set()
+            moved |= {'hands'} if {'hand', 'shift_hand'} & track.keys() else set()
             moved |= {'legs'} if 'foot' in track else set()
     return frozenset(moved)
 
@@ -173,12 +176,15 @@ def check_track(track: Track, where: str) -> None:
         _check(where, 'place', track['at'].split('.')[0], load_table('places'))
         _check(where, 'hand shape', track['shape'], load_shapes())
         _check(where, 'contact', track['touch'], CONTACTS)
+    elif 'shift_hand' in track:
+        keys = SHIFT_KEYS
     else:
         keys = FOOT_KEYS if 'foot' in track else set(ANGLES)
     for key in track:
         _check(where, 'key', key, keys | TIMING)
-    if 'hand' in track or 'foot' in track:
-        _check(where, 'limb', track.get('hand', track.get('foot')), WHO)
+    for limb in LIMBS:
+        if limb in track:
+            _check(where, 'limb', track[limb], WHO)
     for effector in ANGLES.keys() & track.keys():
         for channel in track[effector]:
             _check(where, f'channel of {effector}', channel, ANGLES[effector])

@@ -127,13 +127,11 @@ def read_index(container: Any) -> VideoIndex:
     Raises:
         BrokenVideoError: No video in it, no frames, or fewer than announced.
     """
-    import av
-
     stream = video_stream(container)
     try:
         packets, end_sec = _demux(container, stream)
-    except av.error.FFmpegError as error:
-        raise BrokenVideoError(container.name, f'damaged: {error.strerror}') from None
+    except damage_errors() as error:
+        raise BrokenVideoError(container.name, f'damaged: {error}') from None
     _check_complete(container, stream, packets, end_sec)
     shown = _shown(packets)
     pts = np.sort(np.array([p.pts for p in shown], np.int64))
@@ -159,14 +157,22 @@ def is_rotated(container: Any) -> bool:
     Raises:
         BrokenVideoError: The first frame does not decode.
     """
-    import av
-
     stream = video_stream(container)
     try:
         container.seek(0)
         return any(frame.rotation for frame in islice(container.decode(stream), 1))
-    except av.error.FFmpegError as error:
-        raise BrokenVideoError(container.name, f'damaged: {error.strerror}') from None
+    except damage_errors() as error:
+        raise BrokenVideoError(container.name, f'damaged: {error}') from None
+
+
+def damage_errors() -> tuple[type[Exception], ...]:
+    """What PyAV raises for damaged files.
+
+    An IndexError among them: PyAV looks up streams that appear in the middle of a file.
+    """
+    import av
+
+    return av.error.FFmpegError, IndexError
 
 
 @dataclass

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 
 from mmma.datasets.video.errors import BrokenVideoError
-from mmma.datasets.video.index import VideoIndex, open_container, video_stream
+from mmma.datasets.video.index import (
+    VideoIndex,
+    damage_errors,
+    open_container,
+    video_stream,
+)
 from mmma.datasets.video.reader import VideoReader
 
 
@@ -50,16 +55,14 @@ class PyAVReader(VideoReader):
         return self._shape
 
     def _decode(self, wanted: np.ndarray) -> np.ndarray:
-        import av
-
         found = _Frames(self.path, wanted)
         try:
             if self._index.stamped:
                 self._decode_by_stamp(wanted, found)
             else:
                 self._decode_by_place(wanted, found)
-        except av.error.FFmpegError as error:
-            raise BrokenVideoError(self.path, f'damaged: {error.strerror}') from None
+        except damage_errors() as error:
+            raise BrokenVideoError(self.path, f'damaged: {error}') from None
         if found.missing:
             lost = min(found.missing)
             raise BrokenVideoError(

@@ -1,15 +1,13 @@
 """decord's failures."""
 
 import pytest
-from video_files import make_video, moving_frames
+from video_files import make_video, moving_frames, spoil_packet
 
 from mmma.datasets.video import BrokenVideoError, open_video
 from mmma.datasets.video.index import open_container, read_index
 
 pytest.importorskip('decord')
 from mmma.datasets.video.decord_reader import DecordReader
-
-from .test_pyav_reader import spoil_packet
 
 
 def test_damage(tmp_path):

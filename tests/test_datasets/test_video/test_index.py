@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from video_files import make_audio, make_video, moving_frames
+from video_files import make_audio, make_video, moving_frames, spoil_packet
 
 from mmma.datasets.video.errors import BrokenVideoError
-from mmma.datasets.video.index import open_container, read_index
+from mmma.datasets.video.index import is_rotated, open_container, read_index
 
 UNEVEN_MS = [0, 20, 100, 133, 166, 266, 271, 300, 420, 425, 500, 540]
 FAST_START = {'movflags': 'faststart'}
@@ -140,6 +140,32 @@ def test_a_header_without_frames(tmp_path, frames):
     path.write_bytes(content[: first_cluster + 100])
     with pytest.raises(BrokenVideoError, match='no frames'):
         index_of(path)
+
+
+def test_a_stream_that_appears_in_the_middle(tmp_path, frames):
+    path = make_video(tmp_path / 'v.ts', frames)
+    more = make_audio(tmp_path / 'a.ts').read_bytes()
+    path.write_bytes(path.read_bytes() + more)
+    with pytest.raises(BrokenVideoError, match='damaged: '):
+        index_of(path)
+
+
+@pytest.mark.parametrize(('rotation', 'expected'), [(None, False), (90, True)])
+def test_rotation_is_noticed(tmp_path, frames, rotation, expected):
+    path = make_video(tmp_path / 'v.mp4', frames, rotation=rotation)
+    with open_container(path) as container:
+        read_index(container)
+        assert is_rotated(container) is expected
+
+
+def test_a_damaged_first_frame(tmp_path, frames):
+    path = make_video(tmp_path / 'v.mp4', frames)
+    spoil_packet(path, 0)
+    with (
+        open_container(path) as container,
+        pytest.raises(BrokenVideoError, match=r'damaged: .*Invalid data'),
+    ):
+        is_rotated(container)
 
 
 def test_a_missing_file(tmp_path):

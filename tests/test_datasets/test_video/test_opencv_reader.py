@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-from video_files import make_video, moving_frames
+from video_files import make_video, moving_frames, spoil_packet
 
 from mmma.datasets.video import BrokenVideoError, open_video
-
-from .test_pyav_reader import spoil_packet
 
 
 def test_going_back(tmp_path):

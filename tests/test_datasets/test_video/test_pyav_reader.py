@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from video_files import make_video, moving_frames
+from video_files import make_video, moving_frames, spoil_packet
 
 from mmma.datasets.video import BrokenVideoError, open_video
 from mmma.datasets.video.index import open_container, read_index
@@ -85,18 +85,9 @@ def test_damage(tmp_path):
     spoil_packet(path, 10)
     with (
         open_video(path, 'pyav') as video,
-        pytest.raises(BrokenVideoError, match='damaged: Invalid data'),
+        pytest.raises(BrokenVideoError, match=r'damaged: .*Invalid data'),
     ):
         video.get_frames(range(20))
-
-
-def spoil_packet(path, number, kept=0):
-    with open_container(path) as container:
-        entry = list(container.streams.video[0].index_entries)[number]
-        at, size = entry.pos + kept, entry.size - kept
-    content = bytearray(path.read_bytes())
-    content[at : at + size] = b'\xff' * size
-    path.write_bytes(content)
 
 
 def test_a_picture_that_changes_its_size(tmp_path):

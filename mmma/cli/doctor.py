@@ -1,0 +1,241 @@
+"""``doctor.py``: what is installed, what was repaired, what is missing."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+HELP = """Check this installation.
+
+Prints versions, devices, video decoders, shared memory and the repairs of upstream
+packages that are live. Exit status 1 if something that every run needs is broken."""
+
+PYTHONS = ((3, 10), (3, 14))
+SHARED_MEMORY_GIB = 1.0
+DISK_GIB = 5.0
+# Module of each distribution; what every run needs, then what may be absent.
+REQUIRED = {
+    'torch': 'torch',
+    'mmengine': 'mmengine',
+    'mmcv-lite': 'mmcv',
+    'mmaction2': 'mmaction',
+    'numpy': 'numpy',
+    'scipy': 'scipy',
+    'opencv-python': 'cv2',
+    'av': 'av',
+}
+OPTIONAL = ('mmma', 'decord', 'safetensors', 'scikit-learn')
+_OPENCV = (
+    'opencv-python',
+    'opencv-contrib-python',
+    'opencv-python-headless',
+    'opencv-contrib-python-headless',
+)
+_SAME_FOLDER = (('mmengine', 'onedl-mmengine'), ('decord', 'decord2'))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        '--json', action='store_true', help='print one JSON object and nothing else'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Examine, print, and fail if something required is broken."""
+    report = examine()
+    if args.json:
+        print(json.dumps(report, indent=1))
+    else:
+        print(describe(report))
+    return 1 if report['problems'] else 0
+
+
+def examine() -> dict[str, Any]:
+    """Look at the installation and the machine.
+
+    Returns:
+        ``versions``, ``devices``, ``decoders``, ``shared_memory_gib``,
+        ``free_disk_gib``, ``repairs``, ``warnings`` and ``problems``; plain types.
+    """
+    problems: list[str] = []
+    warnings: list[str] = []
+    versions = _versions(problems)
+    _check_python(problems)
+    repairs = _guarded('repairs', _repairs, problems) or []
+    devices = _guarded('devices', _devices, problems) or []
+    decoders = _guarded('decoders', _decoders, problems) or {}
+    if decoders and 'works' not in decoders.values():
+        problems.append('no video decoder works: pip install av')
+    shared = _gib(Path('/dev/shm'))
+    disk = _gib(Path.cwd(), free=True)
+    _check_machine(shared, disk, warnings)
+    _check_duplicates(warnings)
+    return {
+        'versions': versions,
+        'devices': devices,
+        'decoders': decoders,
+        'shared_memory_gib': shared,
+        'free_disk_gib': disk,
+        'repairs': repairs,
+        'warnings': warnings,
+        'problems': problems,
+    }
+
+
+def describe(report: dict[str, Any]) -> str:
+    """A report of :func:`examine` as text."""
+    lines = [f'{name:22}{version}' for name, version in report['versions'].items()]
+    lines += ['', *(report['devices'] or ['no GPU: training is slow, tests are not'])]
+    states = ', '.join(f'{k} {v}' for k, v in report['decoders'].items())
+    lines += [f'decoders: {states}']
+    if report['shared_memory_gib'] is not None:
+        lines.append(f'shared memory: {report["shared_memory_gib"]} GiB')
+    lines += [f'free disk here: {report["free_disk_gib"]} GiB', '', 'repairs:']
+    for repair in report['repairs']:
+        state = 'live' if repair['active'] else 'not needed'
+        lines.append(f'  {repair["name"]:20}{state:12}{repair["reason"]}')
+    for kind in ('warnings', 'problems'):
+        lines += ['', f'{kind}:', *(f'  {text}' for text in report[kind] or ['none'])]
+    return '\n'.join(lines)
+
+
+def _versions(problems: list[str]) -> dict[str, str]:
+    versions = {'python': sys.version.split()[0]}
+    for name in (*REQUIRED, *OPTIONAL):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = 'absent'
+    for name, module in REQUIRED.items():
+        if name == 'mmaction2' and versions[name] == 'absent':
+            problems.append(
+                'mmaction2 is absent: pip install --no-deps mmaction2==1.2.0'
+            )
+        elif name != 'mmaction2':  # it needs the repairs, which are checked below
+            _guarded(name, lambda m=module: importlib.import_module(m), problems)
+    return versions
+
+
+def _guarded(what: str, look: Callable[[], Any], problems: list[str]) -> Any:
+    """What a look finds; what it raises becomes a problem."""
+    try:
+        return look()
+    except Exception as error:  # a doctor does not fall ill
+        hint = ' (apt-get install libgl1)' if 'libGL' in str(error) else ''
+        problems.append(f'{what}: {type(error).__name__}: {error}{hint}')
+        return None
+
+
+def _check_python(problems: list[str]) -> None:
+    low, high = PYTHONS
+    if not low <= sys.version_info[:2] < high:
+        problems.append(
+            f'Python {sys.version.split()[0]}: use {low[0]}.{low[1]} to '
+            f'{high[0]}.{high[1] - 1}'
+        )
+
+
+def _repairs() -> list[dict[str, Any]]:
+    from mmma import compat
+    from mmma.registry import MODELS
+
+    MODELS.import_from_location()
+    importlib.import_module('mmaction.models')
+    return [
+        {'name': r.name, 'active': r.active, 'reason': r.reason} for r in compat.REPAIRS
+    ]
+
+
+def _devices() -> list[str]:
+    import torch
+
+    found = []
+    for index in range(torch.cuda.device_count()):
+        one = torch.cuda.get_device_properties(index)
+        memory = one.total_memory / 2**30
+        found.append(
+            f'GPU {index}: {one.name}, {memory:.0f} GiB, CUDA {torch.version.cuda}'
+        )
+    return found
+
+
+def _decoders() -> dict[str, str]:
+    """Each backend decodes a video that is made here."""
+    from mmma.datasets.video.opening import BACKENDS, available_backends, open_video
+
+    states = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'a.mp4')
+        _write_video(path, frames=4)
+        for backend in BACKENDS:
+            if backend not in available_backends():
+                states[backend] = 'absent'
+                continue
+            try:
+                with open_video(path, backend) as video:
+                    shape = video.get_frames([3]).shape
+                states[backend] = 'works' if shape == (1, 32, 32, 3) else 'fails'
+            except (ImportError, OSError, RuntimeError, ValueError) as error:
+                states[backend] = f'fails ({error})'
+    return states
+
+
+def _write_video(path: Path, frames: int) -> None:
+    import av
+    import numpy as np
+
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('mpeg4', rate=25)
+        stream.width = stream.height = 32
+        stream.pix_fmt = 'yuv420p'
+        for level in range(frames):
+            image = np.full((32, 32, 3), 40 * level, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
+        container.mux(stream.encode())
+
+
+def _gib(folder: Path, free: bool = False) -> float | None:
+    if not folder.is_dir():
+        return None
+    usage = shutil.disk_usage(folder)
+    return round((usage.free if free else usage.total) / 2**30, 1)
+
+
+def _check_machine(
+    shared: float | None, disk: float | None, warnings: list[str]
+) -> None:
+    if shared is not None and shared < SHARED_MEMORY_GIB:
+        warnings.append(
+            f'/dev/shm has {shared} GiB: data loaders with workers need more and stop '
+            'with a bus error. In Docker use --shm-size=8g; or num_workers=0.'
+        )
+    if disk is not None and disk < DISK_GIB:
+        warnings.append(
+            f'{disk} GiB of free disk in {os.getcwd()}: checkpoints need more'
+        )
+
+
+def _check_duplicates(warnings: list[str]) -> None:
+    """Distributions that write into one and the same folder."""
+    installed = {d.metadata['Name']: d.version for d in metadata.distributions()}
+    opencv = {name: installed[name] for name in _OPENCV if name in installed}
+    headless = [name.endswith('headless') for name in opencv]
+    if len(set(opencv.values())) > 1 or (any(headless) and not all(headless)):
+        listed = ', '.join(f'{k} {v}' for k, v in opencv.items())
+        warnings.append(
+            f'{listed} share the folder cv2, and the last one installed wins: install '
+            'the same version of each'
+        )
+    for pair in _SAME_FOLDER:
+        if all(name in installed for name in pair):
+            warnings.append(f'{pair[0]} and {pair[1]} share a folder: keep one')
