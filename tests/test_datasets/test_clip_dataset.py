@@ -226,9 +226,7 @@ def test_the_error_crosses_workers(own_root):
         dataset[1]
     except ValueError:
         wrapped = ExceptionWrapper(where='in a worker')  # as DataLoader does
-    with pytest.raises(
-        ValueError, match=r'lab_test_1.*--skip-broken'
-    ):
+    with pytest.raises(ValueError, match=r'lab_test_1.*--skip-broken'):
         wrapped.reraise()
 
 

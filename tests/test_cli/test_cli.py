@@ -1,0 +1,58 @@
+import importlib
+from pathlib import Path
+
+import pytest
+
+from mmma.cli import COMMANDS, entry, main, plain_message
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_every_command_has_a_module_and_a_tool(command):
+    module = importlib.import_module(f'mmma.cli.{command.replace("/", "_")}')
+    assert module.HELP
+    tool = REPO / 'tools' / f'{command}.py'
+    assert f"main('{command}')" in tool.read_text()
+
+
+def test_every_tool_is_a_command():
+    tools = {
+        str(p.relative_to(REPO / 'tools').with_suffix(''))
+        for p in (REPO / 'tools').rglob('*.py')
+    }
+    assert tools == set(COMMANDS)
+
+
+def test_the_package_runs_commands_by_name(capsys):
+    assert entry(['--help']) == 0
+    assert 'data/check' in capsys.readouterr().out
+    assert entry(['trian']) == 2
+    assert "no command 'trian'" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match='0'):
+        entry(['train', '--help'])
+
+
+def test_a_users_error_has_no_traceback_unless_asked_for(capsys, monkeypatch):
+    argv = ['recog/nothing']
+    assert main('print_config', argv) == 2
+    assert capsys.readouterr().err.startswith('error: no config')
+    monkeypatch.setenv('MMMA_TRACEBACK', '1')
+    with pytest.raises(FileNotFoundError):
+        main('print_config', argv)
+
+
+@pytest.mark.parametrize(
+    ('wrapped', 'plain'),
+    [
+        ('clip x is broken', 'clip x is broken'),
+        (
+            'Caught ValueError in DataLoader worker process 0.\nOriginal Traceback '
+            '(most recent call last):\n  File "a.py"\nValueError: clip x is broken\n',
+            'clip x is broken',
+        ),
+        ('class `ClipDataset` in mmma/datasets/clip_dataset.py: no data', 'no data'),
+    ],
+)
+def test_what_others_wrap_around_a_message_is_taken_off(wrapped, plain):
+    assert plain_message(ValueError(wrapped)) == plain
