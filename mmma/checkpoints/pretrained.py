@@ -30,7 +30,7 @@ def fetch_pretrained(url: str, sha256: str, folder: str | Path | None = None) ->
 
     Args:
         url: Where they are.
-        sha256: How their SHA-256 starts, at least 8 hex digits.
+        sha256: How their SHA-256 starts; empty where it is not known.
         folder: Where to keep them; by default :func:`cache_folder`.
 
     Returns:
@@ -66,10 +66,11 @@ def _download(url: str, sha256: str, target: Path) -> None:
             shutil.copyfileobj(remote, local, 1 << 20)
         draft.replace(target)
     except OSError as error:
+        known = f' (its SHA-256 starts with {sha256})' if sha256 else ''
         raise FileNotFoundError(
             f'pretrained weights cannot be downloaded ({error}). Download {url} on '
-            f'another machine (its SHA-256 starts with {sha256}) and put it here as '
-            f'{target}, or train from scratch with --no-pretrained.'
+            f'another machine{known} and put it here as {target}, or train from '
+            'scratch with --no-pretrained.'
         ) from None
     finally:
         draft.unlink(missing_ok=True)

@@ -118,19 +118,17 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    # No thread may run while worker processes are forked, so nothing refreshes itself.
     bar = Progress(
         TextColumn('{task.completed:,.0f} of {task.total:,.0f} frames'),
         BarColumn(),
         TextColumn('{task.percentage:.0f} %, left'),
         TimeRemainingColumn(),
         console=Console(stderr=True),
-        auto_refresh=False,
     )
     task = bar.add_task('', total=1, visible=False)
 
     def report(done: int, total: int) -> None:
-        bar.update(task, completed=done, total=total, visible=True, refresh=True)
+        bar.update(task, completed=done, total=total, visible=True)
 
     with bar:
         yield report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 from pathlib import Path
@@ -57,7 +58,8 @@ class PlainCheckpointHook(CheckpointHook):
     as ``cfg``), ``meta`` has ``mmma_version``, ``config_name``, ``label_space``,
     ``classes``, ``bodies``, ``body_of``, ``protocol`` with its ``train_domains``,
     ``data`` (``name``, ``fingerprint``, ``simulated``), ``pretrain_data``,
-    ``selected_on``, ``validated`` and ``random_state``.
+    ``selected_on`` (``subset``, ``domains``, ``metric``; None for the last of a run),
+    ``validated`` and ``random_state``.
 
     Args:
         kwargs: As for ``CheckpointHook``.
@@ -75,6 +77,7 @@ class PlainCheckpointHook(CheckpointHook):
 
     def before_train(self, runner: Any) -> None:
         """Restore random states, and validate what the stopped run could not."""
+        runner.logger.addFilter(_is_news)
         super().before_train(runner)
         if self._random_state is not None and is_main_process():
             set_random_state(self._random_state)
@@ -147,13 +150,18 @@ class PlainCheckpointHook(CheckpointHook):
             'mmma_version': __version__,
             'config_name': Path(cfg.filename).name if cfg.filename else None,
             'pretrain_data': cfg.get('pretrain_data'),
-            'selected_on': 'none: the last of the run',
+            'selected_on': None,
         }
         if 'protocol' in cfg:
             domains = list(make_protocol(cfg.protocol).train_domains)
             origin['protocol'] = {**cfg.protocol, 'train_domains': domains}
             if self._selecting:
-                origin['selected_on'] = f'val of {", ".join(domains)}'
+                metric = ', '.join(self.key_indicators)
+                origin['selected_on'] = {
+                    'subset': 'val',
+                    'domains': domains,
+                    'metric': metric,
+                }
         if 'data_root' in cfg:
             self._data = self._data or _data_of(cfg.data_root)
             origin['data'] = self._data
@@ -172,7 +180,7 @@ class PlainCheckpointHook(CheckpointHook):
                 f'resuming on other data: the run began with {meta["data"]}, '
                 f'now it is {now}',
                 logger='current',
-                level=30,
+                level=logging.WARNING,
             )
 
 
@@ -198,6 +206,12 @@ def set_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state['torch'].cpu())
     if state['cuda'] and len(state['cuda']) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all([s.cpu() for s in state['cuda']])
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what MMEngine's own use of its own old functions makes it say."""
+    text = str(record.msg)
+    return not text.startswith(('"FileClient" will be', '"HardDiskBackend" is'))
 
 
 def _validation_follows(runner: Any, by_epoch: bool) -> bool:

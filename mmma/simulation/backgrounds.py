@@ -78,7 +78,9 @@ def draw_passers(
     width, height = camera.size
     passers = []
     for _ in range(_PASSERS):
-        size = np.array([rng.uniform(0.06, 0.4) * width, rng.uniform(0.18, 0.4) * height])
+        size = np.array(
+            [rng.uniform(0.06, 0.4) * width, rng.uniform(0.18, 0.4) * height]
+        )
         speed = rng.choice([-1, 1]) * rng.uniform(0.4, 2.4) * width / 90
         x = np.mod(rng.uniform(0, 2 * width) + speed * np.arange(frames), 2 * width)
         y = np.full(frames, rng.uniform(0.45, 0.6) * height)
@@ -118,7 +120,12 @@ def _paint_room(canvas: np.ndarray, floor: int, rng: np.random.Generator) -> Non
     canvas[floor:] = _grey(rng, 60, 100, 12)
     for _ in range(3):
         x, y = int(rng.uniform(0, width)), int(rng.uniform(0.1, 0.5) * height)
-        box = (x, y, int(rng.uniform(0.08, 0.2) * width), int(rng.uniform(0.15, 0.4) * height))
+        box = (
+            x,
+            y,
+            int(rng.uniform(0.08, 0.2) * width),
+            int(rng.uniform(0.15, 0.4) * height),
+        )
         cv2.rectangle(canvas, box, _grey(rng, 70, 170, 25), -1)
         cv2.rectangle(canvas, box, (60, 50, 45), 2)
 

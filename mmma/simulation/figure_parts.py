@@ -18,7 +18,14 @@ _OUTLINE = 0.62  # brightness of an outline against its fill
 
 # Radii in metres of a person of average girth, and depths added for sorting: a hand on
 # a thigh lies nearer than the thigh's middle may be.
-_UPPER_ARM, _FOREARM, _THIGH, _SHANK, _SHOE, _NECK = 0.046, 0.036, 0.068, 0.05, 0.04, 0.05
+_UPPER_ARM, _FOREARM, _THIGH, _SHANK, _SHOE, _NECK = (
+    0.046,
+    0.036,
+    0.068,
+    0.05,
+    0.04,
+    0.05,
+)
 _BIAS = {'trunk': 0.13, 'thigh': 0.1, 'arm': 0.0, 'forearm': 0.0, 'hand': -0.02}
 
 
@@ -223,7 +230,9 @@ def _leg_parts(view: View, subject: Subject, side: int) -> list[Part]:
 
 def _arm_parts(view: View, subject: Subject, side: int) -> list[Part]:
     girth = view.motion.figure.build.girth
-    shoulder, elbow, wrist = (joint_pair(n)[side] for n in ('shoulder', 'elbow', 'wrist'))
+    shoulder, elbow, wrist = (
+        joint_pair(n)[side] for n in ('shoulder', 'elbow', 'wrist')
+    )
     lower = subject.top if subject.sleeve >= 1.0 else subject.skin
     return [
         Strokes(
@@ -232,5 +241,3 @@ def _arm_parts(view: View, subject: Subject, side: int) -> list[Part]:
         Strokes(view, [[elbow, wrist]], [_FOREARM * girth], [lower], _BIAS['forearm']),
         Hand(view, side, subject.skin),
     ]
-
-

@@ -109,11 +109,13 @@ def check_space(root: Path, plan: Plan) -> None:
     home = next(p for p in (root, *root.absolute().parents) if p.exists())
     there = sum(f.stat().st_size for f in root.rglob('*') if f.is_file())
     free = shutil.disk_usage(home).free
-    missing = needed_bytes(plan) - there - free
-    if missing > 0:
+    needed = needed_bytes(plan)
+    if needed > there + free:
+        need, have, more = (
+            f'{size / 1e6:,.0f} MB' for size in (needed, free, needed - there - free)
+        )
         raise ValueError(
-            f'{root} needs about {needed_bytes(plan) / 1e9:.1f} GB, '
-            f'{free / 1e9:.1f} GB are free there: free {missing / 1e9:.1f} GB, choose '
+            f'{root} needs about {need}, {have} are free there: free {more}, choose '
             'another disk, or a smaller --scale or --tasks'
         )
 

@@ -18,7 +18,9 @@ from mmma.simulation.motion import Held
 from mmma.simulation.subjects import Colour, Subject
 
 # Corners of flat things in hand axes: towards fingers, palm, thumb; metres.
-_PHONE = np.array([[0.03, 0.03, -0.03], [0.17, 0.03, -0.03], [0.17, 0.03, 0.05], [0.03, 0.03, 0.05]])
+_PHONE = np.array(
+    [[0.03, 0.03, -0.03], [0.17, 0.03, -0.03], [0.17, 0.03, 0.05], [0.03, 0.03, 0.05]]
+)
 _PEN = np.array([[0.09, 0.03, -0.03], [0.13, 0.05, 0.13]])
 _CUP = np.array([[0.09, 0.04, -0.05], [0.09, 0.04, 0.07]])
 
@@ -71,8 +73,14 @@ def seat_parts(view: View, subject: Subject) -> list[Part]:
     posture = view.motion.posture
     if posture == 'standing':
         return []
-    top = view.motion.seat - np.array([0.0, 0.085 * view.motion.figure.build.scale, 0.0])
-    return _armchair(view, subject, top) if posture == 'armchair' else _stool(view, subject, top)
+    top = view.motion.seat - np.array(
+        [0.0, 0.085 * view.motion.figure.build.scale, 0.0]
+    )
+    return (
+        _armchair(view, subject, top)
+        if posture == 'armchair'
+        else _stool(view, subject, top)
+    )
 
 
 def _stool(view: View, subject: Subject, top: np.ndarray) -> list[Part]:
@@ -124,7 +132,9 @@ def object_parts(view: View, objects: list[Held]) -> list[Part]:
         local, width = known[held.kind]
         figure = view.motion.figure
         wrist = figure.joints[:, None, HAND_START[held.side]]
-        turned = local * figure.build.hand @ np.swapaxes(figure.hands[:, held.side], 1, 2)
+        turned = (
+            local * figure.build.hand @ np.swapaxes(figure.hands[:, held.side], 1, 2)
+        )
         parts.append(
             Slab(view, wrist + turned, colours[held.kind], width, -0.05, held.weight)
         )

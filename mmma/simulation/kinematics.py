@@ -25,9 +25,7 @@ def rotate(rotation: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     return np.matmul(rotation, vectors[..., None])[..., 0]
 
 
-def euler_rotation(
-    yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray
-) -> np.ndarray:
+def euler_rotation(yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> np.ndarray:
     """Rotation by roll, then pitch, then yaw.
 
     Args:

@@ -231,8 +231,12 @@ class _Scene:
         main = int(leads == subject.right_handed)
         draw = Draw(
             rng,
-            vigor=subject.vigor * style.vigor * float(np.exp(rng.normal(0, _VIGOR_SPREAD))),
-            tempo=subject.tempo * style.tempo * float(np.exp(rng.normal(0, _TEMPO_SPREAD))),
+            vigor=subject.vigor
+            * style.vigor
+            * float(np.exp(rng.normal(0, _VIGOR_SPREAD))),
+            tempo=subject.tempo
+            * style.tempo
+            * float(np.exp(rng.normal(0, _TEMPO_SPREAD))),
         )
         layers = []
         for track in tracks:
@@ -279,7 +283,9 @@ def _pose(scene: _Scene, layers: list[Layer]) -> Figure:
         if 'foot' in layer.track:
             move_feet(feet, layer)
     _place_legs(scene, figure, feet, channels[:, CHANNELS['torso.turn']])
-    _place_arms(scene, figure, [x for x in layers if {'hand', 'shift_hand'} & x.track.keys()])
+    _place_arms(
+        scene, figure, [x for x in layers if {'hand', 'shift_hand'} & x.track.keys()]
+    )
     return figure
 
 
@@ -306,9 +312,7 @@ def _trunk_angles(scene: _Scene, channels: np.ndarray) -> TrunkAngles:
     )
 
 
-def _place_legs(
-    scene: _Scene, figure: Figure, feet: Feet, turn: np.ndarray
-) -> None:
+def _place_legs(scene: _Scene, figure: Figure, feet: Feet, turn: np.ndarray) -> None:
     """Feet stand on the floor below the resting pelvis and turn with the body."""
     zero = np.zeros_like(turn)
     floor = euler_rotation(turn, zero, zero)[:, None]

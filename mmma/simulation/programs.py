@@ -196,5 +196,3 @@ def _check(where: str, kind: str, name: str, allowed: Any) -> None:
             f'{where}: unknown {kind} {name!r}; known: {", ".join(sorted(allowed))}.'
             f'{suggest(name, allowed)}'
         )
-
-

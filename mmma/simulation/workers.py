@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 _TICK_SEC = 0.5
+_THREADS = 'OMP_NUM_THREADS'
 
 
 def run_all(
@@ -38,27 +42,46 @@ def run_all(
             work(piece)
             report([piece])
         return
-    # Forking is quick, and the tools' scripts need not guard against being imported.
-    context: Any = multiprocessing.get_context(
-        'fork' if sys.platform == 'linux' else 'spawn'
-    )
+    context = multiprocessing.get_context('spawn')
     cursor = context.Value('l', 0)
     crew = []
     try:
-        for _ in range(workers):
-            here, there = context.Pipe(duplex=False)
-            process = context.Process(
-                target=_serve, args=(work, pieces, cursor, there), daemon=True
-            )
-            process.start()
-            there.close()
-            crew.append((process, here))
+        with _fresh_processes():
+            for _ in range(workers):
+                here, there = context.Pipe(duplex=False)
+                process = context.Process(
+                    target=_serve, args=(work, pieces, cursor, there), daemon=True
+                )
+                process.start()
+                there.close()
+                crew.append((process, here))
         _follow({here: process for process, here in crew}, pieces, report)
     finally:
         for process, _ in crew:
             process.terminate()
         for process, _ in crew:
             process.join()
+
+
+@contextlib.contextmanager
+def _fresh_processes() -> Iterator[None]:
+    """Start processes that import neither the running script nor use several threads.
+
+    A spawned process imports the script that runs, which would run it once more where
+    it has no guard; what is called here lies in modules. Forked processes would need no
+    such care, but hang where OpenCV or OpenMP has used its threads before.
+    """
+    main, threads = sys.modules['__main__'], os.environ.get(_THREADS)
+    sys.modules['__main__'] = types.ModuleType('__main__')
+    os.environ[_THREADS] = '1'
+    try:
+        yield
+    finally:
+        sys.modules['__main__'] = main
+        if threads is None:
+            del os.environ[_THREADS]
+        else:
+            os.environ[_THREADS] = threads
 
 
 def _serve(

@@ -251,8 +251,12 @@ def test_selection_is_noted(tmp_path, video_root):
     }
     last = train(tmp_path, cfg=cfg)['meta']
     best = load_weights_file(next(tmp_path.glob('best_*')))['meta']
-    assert last['selected_on'] == 'none: the last of the run'
-    assert best['selected_on'] == 'val of lab'
+    assert last['selected_on'] is None
+    assert best['selected_on'] == {
+        'subset': 'val',
+        'domains': ['lab'],
+        'metric': 'score',
+    }
     for meta in (last, best):
         assert meta['protocol']['train_domains'] == ['lab']
         assert meta['data']['name'] == DataRoot(video_root).info.name
@@ -282,6 +286,7 @@ def test_resuming_on_other_data_is_told(tmp_path, video_root, caplog):
         runner.logger.addHandler(caplog.handler)
         runner.train()
     assert 'resuming on other data: the run began with' in caplog.text
+    assert 'FileClient' not in caplog.text
 
 
 def test_checkpoints_start_another_run(tmp_path, uninterrupted):

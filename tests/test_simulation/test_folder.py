@@ -76,9 +76,11 @@ def test_videos_need_space():
 
 
 def test_small_disk(tmp_path, monkeypatch):
-    usage = shutil.disk_usage(tmp_path)._replace(free=10_000_000)
+    usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
     monkeypatch.setattr(folder.shutil, 'disk_usage', lambda path: usage)
-    plan = make_plan(SimulationOptions('full'))
-    with pytest.raises(ValueError, match=r'needs about \d\.\d GB, 0\.0 GB are free'):
+    plan = make_plan(SimulationOptions('tiny'))
+    with pytest.raises(
+        ValueError, match=r'needs about 34 MB, 1 MB are free there: free 33 MB'
+    ):
         prepare(tmp_path / 'a', plan, 'f', force=False)
     assert not (tmp_path / 'a').exists()

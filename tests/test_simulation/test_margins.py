@@ -79,8 +79,8 @@ def test_rounding_is_exact(trial):
 
 def test_rounding_is_unbiased(rng):
     table = np.array([[0.3, 0.7, 1.0], [0.9, 0.6, 0.5], [0.8, 0.7, 0.5]])
-    mean = np.mean([round_margins(table, rng) for _ in range(2000)], axis=0)
-    assert mean == pytest.approx(table, abs=0.05)  # four standard errors
+    mean = np.mean([round_margins(table, rng) for _ in range(1000)], axis=0)
+    assert mean == pytest.approx(table, abs=0.06)  # four standard errors
 
 
 def test_rounding_refuses_broken_sums(rng):

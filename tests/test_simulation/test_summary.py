@@ -5,13 +5,13 @@ from mmma.simulation.planner import make_plan
 from mmma.simulation.summary import NEVER_A_BENCHMARK, summarize
 
 
-def test_summary_of_full():
-    lines = summarize(make_plan(SimulationOptions('full'))).splitlines()
+def test_summary_of_small():
+    lines = summarize(make_plan(SimulationOptions('small'))).splitlines()
     rows = [line.split() for line in lines]
-    lab = ['lab', '15,820', '5,636', '6,053', '27,509', '2.68', '229', '82', '0']
-    assert rows[2] == lab
-    assert rows[6][:7] == ['all', '23,176', '8,073', '8,567', '39,816', '2.62', '454']
-    assert lines[7].startswith('11,180 untrimmed videos with 39,758 instances, 3.56')
+    assert lines[0] == '4,977 trimmed clips'
+    assert rows[2] == ['lab', '1,978', '704', '757', '3,439', '2.68', '229', '82', '0']
+    assert rows[6][:6] == ['all', '2,897', '1,002', '1,078', '4,977', '2.62']
+    assert lines[7].startswith('699 untrimmed videos with 2,486 instances, 3.56 each')
     assert lines[-1] == NEVER_A_BENCHMARK
 
 

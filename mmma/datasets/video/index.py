@@ -131,7 +131,7 @@ def read_index(container: Any) -> VideoIndex:
     try:
         packets, end_sec = _demux(container, stream)
     except damage_errors() as error:
-        raise BrokenVideoError(container.name, f'damaged: {error}') from None
+        raise damaged(container.name, error) from None
     _check_complete(container, stream, packets, end_sec)
     shown = _shown(packets)
     pts = np.sort(np.array([p.pts for p in shown], np.int64))
@@ -162,7 +162,7 @@ def is_rotated(container: Any) -> bool:
         container.seek(0)
         return any(frame.rotation for frame in islice(container.decode(stream), 1))
     except damage_errors() as error:
-        raise BrokenVideoError(container.name, f'damaged: {error}') from None
+        raise damaged(container.name, error) from None
 
 
 def damage_errors() -> tuple[type[Exception], ...]:
@@ -173,6 +173,17 @@ def damage_errors() -> tuple[type[Exception], ...]:
     import av
 
     return av.error.FFmpegError, IndexError
+
+
+def damaged(path: str, error: Exception) -> BrokenVideoError:
+    """One of :func:`damage_errors` as the error to raise.
+
+    Args:
+        path: The file.
+        error: What PyAV raised.
+    """
+    reason = getattr(error, 'strerror', None) or error
+    return BrokenVideoError(path, f'damaged: {reason}')
 
 
 @dataclass

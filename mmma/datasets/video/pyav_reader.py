@@ -11,6 +11,7 @@ from mmma.datasets.video.errors import BrokenVideoError
 from mmma.datasets.video.index import (
     VideoIndex,
     damage_errors,
+    damaged,
     open_container,
     video_stream,
 )
@@ -62,7 +63,7 @@ class PyAVReader(VideoReader):
             else:
                 self._decode_by_place(wanted, found)
         except damage_errors() as error:
-            raise BrokenVideoError(self.path, f'damaged: {error}') from None
+            raise damaged(self.path, error) from None
         if found.missing:
             lost = min(found.missing)
             raise BrokenVideoError(

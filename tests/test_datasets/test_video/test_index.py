@@ -1,5 +1,7 @@
 """Which frames a file shows, and when."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from video_files import make_audio, make_video, moving_frames, spoil_packet
@@ -142,12 +144,16 @@ def test_a_header_without_frames(tmp_path, frames):
         index_of(path)
 
 
-def test_a_stream_that_appears_in_the_middle(tmp_path, frames):
-    path = make_video(tmp_path / 'v.ts', frames)
-    more = make_audio(tmp_path / 'a.ts').read_bytes()
-    path.write_bytes(path.read_bytes() + more)
-    with pytest.raises(BrokenVideoError, match='damaged: '):
-        index_of(path)
+def test_pyav_failing_to_look_up_a_stream_is_damage():
+    """Seen with transport streams; no small file was found that always shows it."""
+    stream = SimpleNamespace(disposition=0, codec_context=object())
+    container = SimpleNamespace(
+        name='v.ts',
+        streams=SimpleNamespace(video=[stream]),
+        demux=lambda: [][0],
+    )
+    with pytest.raises(BrokenVideoError, match=r'v\.ts: damaged: list index'):
+        read_index(container)
 
 
 @pytest.mark.parametrize(('rotation', 'expected'), [(None, False), (90, True)])
@@ -163,7 +169,7 @@ def test_a_damaged_first_frame(tmp_path, frames):
     spoil_packet(path, 0)
     with (
         open_container(path) as container,
-        pytest.raises(BrokenVideoError, match=r'damaged: .*Invalid data'),
+        pytest.raises(BrokenVideoError, match='damaged: Invalid data'),
     ):
         is_rotated(container)
 

@@ -85,7 +85,7 @@ def test_damage(tmp_path):
     spoil_packet(path, 10)
     with (
         open_video(path, 'pyav') as video,
-        pytest.raises(BrokenVideoError, match=r'damaged: .*Invalid data'),
+        pytest.raises(BrokenVideoError, match='damaged: Invalid data'),
     ):
         video.get_frames(range(20))
 

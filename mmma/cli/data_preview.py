@@ -1,0 +1,150 @@
+"""``data/preview``: a contact sheet of a data root."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmma.taxonomy import DOMAINS, check_choice
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mmma.layout.rec import Clip
+    from mmma.layout.root import DataRoot
+    from mmma.simulation.preview import Strip
+
+HELP = """Draw a contact sheet of a data root: actions by domains, frames in time order.
+
+One clip is shown for each action and domain: its video, or its skeleton where it has
+none. With one domain, actions run on over several columns."""
+
+SUFFIXES = ('.png', '.jpg')
+_COLUMNS = 3  # of actions, when there is one domain
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument('root', metavar='ROOT', help='data root')
+    parser.add_argument('--out', required=True, metavar='sheet.png', help='PNG or JPG')
+    parser.add_argument('--domain', metavar='D', help='only this domain')
+    parser.add_argument(
+        '--actions', nargs='+', metavar='A', help='names or indices; by default all'
+    )
+    parser.add_argument('--frames', type=int, default=4, metavar='N', help='per clip')
+    parser.add_argument(
+        '--height', type=int, default=96, metavar='PX', help='of a frame in the sheet'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Choose clips, read frames, write the sheet."""
+    from mmma.layout.root import DataRoot
+
+    out = Path(args.out)
+    check_choice('suffix of --out', out.suffix.lower(), SUFFIXES)
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f'--out: there is no folder {out.parent}')
+    if args.domain is not None:
+        check_choice('domain', args.domain, DOMAINS)
+    if args.frames < 1 or args.height < 16:
+        raise ValueError('--frames must be at least 1 and --height at least 16')
+    root = DataRoot(args.root)
+    space = root.label_space()
+    names = args.actions or space.actions
+    actions = [space.action_id(name) for name in names]
+    shown = choose_clips(root, actions, args.domain)
+    read = clip_reader(root, args.frames)
+    strips = [_strip(label, clip, read) for label, clip in shown]
+    domains = len(strips) // len(actions)
+    columns = domains if domains > 1 else min(_COLUMNS, len(strips))
+    _write(out, strips, (columns, args.height), _title(root))
+    print(f'{out}: {sum(clip is not None for _, clip in shown)} clips')
+    return 0
+
+
+def choose_clips(
+    root: DataRoot, actions: Sequence[int], domain: str | None
+) -> list[tuple[str, Clip | None]]:
+    """For each action and domain a label and the first clip, those with video first.
+
+    Args:
+        root: Data root.
+        actions: Indices of actions.
+        domain: Only this one; by default all that have a clip.
+
+    Raises:
+        ValueError: There is no such clip at all.
+    """
+    found: dict[tuple[int, str], Clip] = {}
+    for clip in sorted(root.read_rec(), key=lambda clip: not clip.path):
+        if clip.action is not None and domain in (None, clip.domain):
+            found.setdefault((clip.action, clip.domain), clip)
+    found = {key: clip for key, clip in found.items() if key[0] in set(actions)}
+    if not found:
+        raise ValueError(
+            f'{root.path}: no labelled clip of these actions in '
+            f'{domain or "any domain"}; choose others'
+        )
+    domains = [d for d in DOMAINS if any(key[1] == d for key in found)]
+    names = root.label_space().actions
+    return [(f'{d}: {names[a]}', found.get((a, d))) for a in actions for d in domains]
+
+
+def clip_reader(root: DataRoot, frames: int) -> Callable[[Clip], list[np.ndarray]]:
+    """What reads some frames of a clip: video, or drawn skeletons where it has none.
+
+    Args:
+        root: Data root.
+        frames: How many frames to pick.
+    """
+    from mmma.datasets.video.opening import open_video
+    from mmma.layout.skeletons import SkeletonStore
+    from mmma.simulation.preview import draw_skeleton, pick_frames
+
+    store = SkeletonStore(root.path, 'rec') if root.has_skeletons('rec') else None
+
+    def read(clip: Clip) -> list[np.ndarray]:
+        if clip.path:
+            with open_video(root.video_path(clip.path)) as video:
+                return list(video.get_frames(pick_frames(video.num_frames, frames)))
+        if store is None or clip.clip not in store.index:
+            raise ValueError(f'clip {clip.clip!r} has neither video nor skeleton')
+        keypoints, scores = store.get(clip.clip)
+        size = store.size(clip.clip)
+        return [
+            draw_skeleton(keypoints[0, i], scores[0, i], store.layout, size)
+            for i in pick_frames(scores.shape[1], frames)
+        ]
+
+    return read
+
+
+def _strip(
+    label: str, clip: Clip | None, read: Callable[[Clip], list[np.ndarray]]
+) -> Strip:
+    from mmma.simulation.preview import Strip
+
+    return Strip(label, [] if clip is None else read(clip))
+
+
+def _title(root: DataRoot) -> str:
+    mark = ' (simulated: no real person, never a benchmark)'
+    return root.info.name + (mark if root.info.simulated else '')
+
+
+def _write(
+    out: Path, strips: Sequence[Strip], grid: tuple[int, int], title: str
+) -> None:
+    import cv2
+
+    from mmma.simulation.preview import contact_sheet
+
+    columns, height = grid
+    sheet = contact_sheet(strips, columns, height, title)
+    good, data = cv2.imencode(out.suffix.lower(), sheet[:, :, ::-1])
+    if not good:
+        raise ValueError(f'{out}: the sheet could not be encoded; show fewer actions')
+    out.write_bytes(data.tobytes())

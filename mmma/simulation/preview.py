@@ -1,0 +1,170 @@
+"""Contact sheets: clips side by side, frames in time order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mmma.layout.joints import JointLayout
+from mmma.simulation.domains import DOMAIN_STYLES
+from mmma.simulation.motion import Event, simulate_motion
+from mmma.simulation.render import render_frames
+from mmma.simulation.subjects import make_subject
+from mmma.taxonomy import check_choice
+
+_PAPER = 250
+_EMPTY = 232
+_LABEL_PX = 14
+_GAP_PX = 4
+_INK = (40, 40, 40)
+_LEFT, _RIGHT, _MIDDLE = (214, 90, 40), (40, 96, 196), (70, 70, 70)
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Frames of one clip with a line of text above.
+
+    Attributes:
+        label: The text.
+        frames: (H, W, 3) uint8 RGB each, in time order; none for a place left empty.
+    """
+
+    label: str
+    frames: Sequence[np.ndarray]
+
+
+def pick_frames(total: int, count: int) -> np.ndarray:
+    """(count,) numbers of frames in the middles of equal parts of a clip.
+
+    Args:
+        total: Frames of the clip.
+        count: How many to pick.
+    """
+    return ((np.arange(count) + 0.5) * total / count).astype(int)
+
+
+def contact_sheet(
+    strips: Sequence[Strip], columns: int, height: int = 96, title: str = ''
+) -> np.ndarray:
+    """Put strips side by side, row after row.
+
+    Args:
+        strips: What to show; those of a column get the width of the widest.
+        columns: Strips in a row.
+        height: Height of a frame in the sheet, pixels.
+        title: Line of text above all.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    pictures = [_join(strip, height) for strip in strips]
+    rest = -len(strips) % columns
+    labels = [strip.label for strip in strips] + [''] * rest
+    pictures += [_join(Strip('', ()), height)] * rest
+    wide = [max(p.shape[1] for p in pictures[i::columns]) for i in range(columns)]
+    cells = [
+        _cell(label, picture, max(wide[i % columns], height), height)
+        for i, (label, picture) in enumerate(zip(labels, pictures, strict=True))
+    ]
+    rows = [
+        np.hstack(cells[start : start + columns])
+        for start in range(0, len(cells), columns)
+    ]
+    header = np.full((_LABEL_PX + _GAP_PX, rows[0].shape[1], 3), _PAPER, np.uint8)
+    _write(header, title)
+    return np.vstack([header, *rows] if title else rows)
+
+
+def _join(strip: Strip, height: int) -> np.ndarray:
+    tiles = [
+        cv2.resize(
+            frame,
+            (max(1, round(frame.shape[1] * height / frame.shape[0])), height),
+            interpolation=cv2.INTER_AREA,
+        )
+        for frame in strip.frames
+    ]
+    return np.hstack(tiles) if tiles else np.zeros((height, 0, 3), np.uint8)
+
+
+def _cell(label: str, picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    shape = (height + _LABEL_PX + _GAP_PX, width + _GAP_PX, 3)
+    cell = np.full(shape, _PAPER, np.uint8)
+    cell[_LABEL_PX : _LABEL_PX + height, :width] = _EMPTY
+    cell[_LABEL_PX : _LABEL_PX + height, : picture.shape[1]] = picture
+    _write(cell, label)
+    return cell
+
+
+def _write(canvas: np.ndarray, text: str) -> None:
+    where = (2, _LABEL_PX - 4)
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    cv2.putText(canvas, text, where, font, 0.36, _INK, 1, cv2.LINE_AA)
+
+
+def draw_skeleton(
+    keypoints: np.ndarray,
+    scores: np.ndarray,
+    layout: JointLayout,
+    size: tuple[int, int],
+) -> np.ndarray:
+    """A skeleton as lines; left limbs orange, right ones blue, doubtful ones pale.
+
+    Args:
+        keypoints: (V, 2) pixels.
+        scores: (V,) in [0, 1]; joints with score 0 are left out.
+        layout: Names and limbs.
+        size: Width and height of the picture.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    width, height = size
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    points = np.round(keypoints * 16).astype(int)
+    thickness = max(1, height // 160)
+    for a, b in layout.limb_indices():
+        sure = float(min(scores[a], scores[b]))
+        if sure <= 0:
+            continue
+        ink = np.array(_side_colour(layout.names[a], layout.names[b]))
+        colour = (255 - sure * (255 - ink)).tolist()
+        line = points[a].tolist(), points[b].tolist()
+        cv2.line(canvas, *line, colour, thickness, cv2.LINE_AA, 4)
+    return canvas
+
+
+def _side_colour(*names: str) -> tuple[int, int, int]:
+    if all(name.startswith('left') for name in names):
+        return _LEFT
+    if all(name.startswith('right') for name in names):
+        return _RIGHT
+    return _MIDDLE
+
+
+def simulated_strip(
+    action: str, domain: str, frames: int = 4, seed: int = 0, seconds: float = 2.7
+) -> Strip:
+    """Draw an action without writing anything.
+
+    Args:
+        action: Name of an action.
+        domain: Where it is filmed.
+        frames: How many frames to show.
+        seed: Decides person and instance.
+        seconds: Length of the clip.
+
+    Raises:
+        ValueError: An unknown domain or action.
+    """
+    check_choice('domain', domain, tuple(DOMAIN_STYLES))
+    style, subject = DOMAIN_STYLES[domain], make_subject(seed, domain)
+    rng = np.random.default_rng(seed)
+    event = Event(action, 0.0, seconds)
+    motion = simulate_motion(subject, style, [event], seconds, style.fps[0], rng)
+    pictures = list(render_frames(motion, subject, style, rng))
+    picked = pick_frames(len(pictures), frames)
+    return Strip(f'{domain}: {action}', [pictures[i] for i in picked])
