@@ -59,7 +59,7 @@ setup(
         'mmcv-lite==2.1.0',
         f'mmaction2==1.2.0; {HAS_DECORD}',
         f'decord>=0.6; {HAS_DECORD}',
-        'av>=12',
+        'av>=17',
         'einops',
         'importlib_metadata',
         'numpy>=1.26,<2.5',

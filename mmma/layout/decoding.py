@@ -66,7 +66,9 @@ def decode_video(path: Path) -> VideoFacts:
                 continue
             decoded += len(frames)
             damaged += sum(bool(frame.is_corrupt) for frame in frames)
-        announced = stream.frames - hidden  # not every container says
+        # Packets in the file: an edit list can leave out some that the header counts.
+        packets = sum(entry.size > 0 for entry in stream.index_entries)
+        announced = (packets or stream.frames) - hidden  # 0 if the container is silent
         if damaged or not decoded or decoded < announced:
             raise ValueError(
                 f'truncated or damaged: {decoded} frames of {announced or "?"} decode, '
@@ -90,8 +92,9 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
                 has_audio = bool(container.streams.audio)
                 raise ValueError('audio only' if has_audio else 'no video stream')
             yield container, container.streams.video[0]
-    except av.error.FFmpegError as error:
-        reason = error.strerror or type(error).__name__
+    except (av.error.FFmpegError, AttributeError, IndexError) as error:
+        # PyAV raises the last two for an unknown codec and damaged transport streams.
+        reason = getattr(error, 'strerror', None) or type(error).__name__
         raise ValueError(f'not readable as video: {reason}') from None
 
 

@@ -262,18 +262,22 @@ def pose_arms(figure: Figure, wrists: np.ndarray, poles: np.ndarray) -> None:
     joints[:, joint_pair('wrist')] = wrists
 
 
-def hand_frames(fingers: np.ndarray, palms: np.ndarray) -> np.ndarray:
+def hand_frames(
+    fingers: np.ndarray, palms: np.ndarray, outward: np.ndarray | float
+) -> np.ndarray:
     """Axes of hands.
 
     Args:
-        fingers: (..., 2, 3) where the fingers of the left and right hand point.
-        palms: (..., 2, 3) where the palms face.
+        fingers: (..., 3) where the fingers point.
+        palms: (..., 3) where the palms face.
+        outward: (...,) or one number, 1 for left and -1 for right hands.
 
     Returns:
-        (..., 2, 3, 3), columns towards fingers, out of the palm, towards the thumb.
+        (..., 3, 3), columns towards fingers, out of the palm, towards the thumb.
     """
     out = direction_frame(fingers, palms)
-    out[..., 0, :, 2] *= -1.0  # the left hand is the right one mirrored
+    # The left hand is the right one mirrored.
+    out[..., 2] *= -np.asarray(outward)[..., None]
     return out
 
 

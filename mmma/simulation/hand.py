@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 SHAPE_SIZE = 9
-CURLS = slice(3, 7)
+CURLED = slice(2, 7)  # curls of thumb and fingers
+_FINGER_CURLS = slice(3, 7)
 
 # Metres for a person of 1.70 m; index, middle, ring, little finger.
 _KNUCKLES = np.array(
@@ -78,7 +79,7 @@ def contact_point(touch: str, shape: np.ndarray) -> np.ndarray:
 def _place_fingers(shape: np.ndarray, out: np.ndarray) -> None:
     """Index to little finger: each bends in its own plane towards the palm."""
     aside = shape[..., 8:9] * _SPREAD  # (..., 4)
-    bends = shape[..., CURLS, None] * _FLEX  # (..., 4, 3)
+    bends = shape[..., _FINGER_CURLS, None] * _FLEX  # (..., 4, 3)
     bends[..., 0] += np.radians(shape[..., 7:8])
     angle = np.cumsum(bends, axis=-1)
     along = np.cos(angle) * _PHALANGES

@@ -11,34 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from mmma.simulation.body import OUTWARD, Build, Figure, hand_frames
+from mmma.simulation.body import OUTWARD
 from mmma.simulation.generators import Draw, Ramp, Wave, draw_wave
-from mmma.simulation.hand import SHAPE_SIZE, contact_point
-from mmma.simulation.kinematics import axis_rotation, rotate, smoothstep, unit
-from mmma.simulation.places import ON_ARMS, Place, find_place, locate, part_frame
-from mmma.simulation.programs import Track, load_shapes
+from mmma.simulation.kinematics import unit
+from mmma.simulation.programs import ANGLES, Track
 
-TRUNK = ('turn', 'lean', 'side', 'twist', 'curl', 'rise', 'slide', 'shift')
-HEAD = ('yaw', 'pitch', 'roll', 'thrust')
-SHOULDERS = ('lift', 'forward')
-CHANNELS = {
-    name: i
-    for i, name in enumerate(
-        [f'torso.{c}' for c in TRUNK]
-        + [f'head.{c}' for c in HEAD]
-        + [f'shoulders.{c}' for c in SHOULDERS]
-    )
-}
+_NAMES = [f'{effector}.{c}' for effector, names in ANGLES.items() for c in names]
+CHANNELS = {name: i for i, name in enumerate(_NAMES)}
 METRES = ('rise', 'slide', 'shift')
 # Positive turns and leans go towards the main side: about y that is positive for the
 # left side, about z negative.
 _TOWARDS_MAIN = {'turn': 1, 'twist': 1, 'yaw': 1, 'side': -1, 'roll': -1, 'shift': 1}
-_BALL = np.array(
-    [0.068, -0.135]
-)  # up and forward from the ball of the foot to the ankle
-_TWIST_AXES = {'fingers': 0, 'palm': 1, 'thumb': 2}
-_JITTER = 0.007  # metres by which a touch misses its place
-_TILT = 0.13  # by how much the direction of a hand varies
+_BALL = (0.068, -0.135)  # metres up and forward, from the ball of the foot to the ankle
+# Usual lengths of attack and release, seconds.
 _RAMPS = {'hand': (0.32, 0.52), 'foot': (0.3, 0.5)}
 _ANGLE_RAMP = (0.2, 0.4)
 
@@ -50,19 +35,15 @@ class Layer:
     Attributes:
         track: The data.
         sides: Limbs that it moves, main first; for angles the main side.
-        ramp: When it is on.
-        start_sec: When the event begins; courses count from here.
-        frames: Frames in which it has weight.
-        time_sec: (n,) time of these frames since the start.
-        weight: (n,) ramp at these frames.
+        frames: Frames in which it has weight, T of them.
+        time_sec: (T,) time of these frames since the start of the event.
+        weight: (T,) how far it is on, 0 to 1.
         draw: Dice.
         posture: Posture of the person.
     """
 
     track: Track
     sides: tuple[int, ...]
-    ramp: Ramp
-    start_sec: float
     frames: slice
     time_sec: np.ndarray
     weight: np.ndarray
@@ -105,7 +86,7 @@ def add_angles(channels: np.ndarray, layer: Layer) -> None:
         layer: What to add.
     """
     sign = OUTWARD[layer.sides[0]]
-    for effector in ('torso', 'head', 'shoulders'):
+    for effector in ANGLES:
         for channel, spec in layer.track.get(effector, {}).items():
             values = draw_wave(spec, layer.draw).values(layer.time_sec) * layer.weight
             if channel in _TOWARDS_MAIN:
@@ -137,7 +118,7 @@ class Feet:
 
 def move_feet(feet: Feet, layer: Layer) -> None:
     """Blend a layer into the targets of the feet."""
-    track, draw, weight = layer.track, layer.draw, layer.weight[:, None]
+    track, draw, weight = layer.track, layer.draw, layer.weight
     to = draw.vector(track['to']) if 'to' in track else None
     knee_to = draw.vector(track['knee_to']) if 'knee_to' in track else None
     moves = layer.waves(track.get('by', []))
@@ -149,13 +130,13 @@ def move_feet(feet: Feet, layer: Layer) -> None:
         at = feet.at[layer.frames, side]
         poles = feet.poles[layer.frames, side]
         if to is not None:
-            at += weight * (to - at)
+            blend(at, to, weight)
         if knee_to is not None:
-            poles += weight * (knee_to - poles)
-        at += weight * sum_waves(moves, layer.time_sec, i > 0)
-        poles += weight * sum_waves(knees, layer.time_sec, i > 0)
+            blend(poles, knee_to, weight)
+        at += weight[:, None] * sum_waves(moves, layer.time_sec, i > 0)
+        poles += weight[:, None] * sum_waves(knees, layer.time_sec, i > 0)
         angles = {
-            k: np.radians(w.values(layer.time_sec, i > 0)) * layer.weight
+            k: np.radians(w.values(layer.time_sec, i > 0)) * weight
             for k, w in turns.items()
         }
         _turn_foot(at, feet.angles[layer.frames, side], angles)
@@ -188,3 +169,6 @@ def sum_waves(
     return total
 
 
+def blend(here: np.ndarray, goal: np.ndarray, weight: np.ndarray) -> None:
+    """Move (T, C) values by (T,) weights towards (T, C) or (C,) others, in place."""
+    here += weight[:, None] * (goal - here)

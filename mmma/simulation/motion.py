@@ -27,14 +27,10 @@ from mmma.simulation.kinematics import euler_rotation, rotate
 from mmma.simulation.layers import (
     CHANNELS,
     Feet,
-    Hands,
     Layer,
     add_angles,
-    initial_poles,
     make_ramp,
     move_feet,
-    move_hands,
-    needs_arms,
 )
 from mmma.simulation.programs import (
     ANGLES,
@@ -46,6 +42,7 @@ from mmma.simulation.programs import (
     load_habits,
     load_rest,
 )
+from mmma.simulation.reaching import Hands, move_hands, needs_arms
 from mmma.simulation.subjects import Subject
 
 __all__ = ['Event', 'Held', 'Motion', 'action_effectors', 'simulate_motion']
@@ -211,8 +208,8 @@ class _Scene:
         """Layers of one event, its instance drawn."""
         if not event.end_sec > event.start_sec:
             raise ValueError(
-                f'event {event.action!r} ends at {event.end_sec} s, not after its start '
-                f'at {event.start_sec} s'
+                f'event {event.action!r} ends at {event.end_sec} s, which is not after '
+                f'its start at {event.start_sec} s'
             )
         variants = find_program(event.action, self.subject.posture)
         manual = 'hands' in action_effectors(event.action)
@@ -254,8 +251,6 @@ class _Scene:
         return Layer(
             track=track,
             sides=sides[who],
-            ramp=ramp,
-            start_sec=start_sec,
             frames=slice(int(first), int(last)),
             time_sec=time_sec - start_sec,
             weight=ramp.values(time_sec),
@@ -329,7 +324,6 @@ def _place_arms(scene: _Scene, figure: Figure, layers: list[Layer]) -> None:
     """First the hands that go to trunk, head and legs, then those that go to arms."""
     frames = len(scene.time_sec)
     hands = Hands.empty(frames)
-    hands.poles[:] = initial_poles(scene.build, figure)
     late = [needs_arms(layer) for layer in layers]
     for layer, waits in zip(layers, late, strict=True):
         if not waits:
@@ -337,13 +331,13 @@ def _place_arms(scene: _Scene, figure: Figure, layers: list[Layer]) -> None:
     hands.wrists += 0.004 * scene.idle(6, 0.5).reshape(frames, 2, 3)
     if any(late):
         pose_arms(figure, hands.wrists, hands.poles)
-        figure.hands = hand_frames(hands.fingers, hands.palms)
+        figure.hands = hand_frames(hands.fingers, hands.palms, OUTWARD)
         for layer, waits in zip(layers, late, strict=True):
             if waits:
                 move_hands(hands, figure, layer)
     pose_arms(figure, hands.wrists, hands.poles)
     hands.shapes[..., 2:7] += 0.03 * scene.idle(10, 0.5).reshape(frames, 2, 5)
-    pose_hands(figure, hand_frames(hands.fingers, hands.palms), hands.shapes)
+    pose_hands(figure, hand_frames(hands.fingers, hands.palms, OUTWARD), hands.shapes)
 
 
 def _look_at(figure: Figure, target: str) -> np.ndarray:

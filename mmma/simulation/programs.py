@@ -3,14 +3,14 @@
 A program is a list of variants for seated people and, where they differ, one for people
 who stand. A variant is a list of tracks. A track moves one effector::
 
-    {"head": {"pitch": WAVE, ...}}           angles in degrees; also "torso", "shoulders"
+    {"head": {"pitch": WAVE, ...}}           degrees; also "torso", "shoulders"
     {"hand": "main", "at": PLACE, ...}       one or both hands
     {"foot": "both", "to": [x, y, z], ...}   one or both feet
     {"shift_hand": "main", "by": [WAVE]}     hands, from where they are
 
 Vectors are outward, up, forward. Files of ``programs/`` hold actions by body group,
-``rest`` postures, ``shapes`` of hands, ``places`` to touch, ``presets`` that a track takes
-over with ``use``, ``habits`` that nobody labels.
+``rest`` postures, ``shapes`` of hands, ``places`` to touch, ``presets`` that a track
+takes over with ``use``, ``habits`` that nobody labels.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ GROUPS = (
 WHO = ('main', 'other', 'both')
 TIMING = {'attack', 'release', 'stay'}
 ANGLES = {
-    'torso': {'turn', 'lean', 'side', 'twist', 'curl', 'rise', 'slide', 'shift'},
-    'head': {'yaw', 'pitch', 'roll', 'thrust'},
-    'shoulders': {'lift', 'forward'},
+    'torso': ('turn', 'lean', 'side', 'twist', 'curl', 'rise', 'slide', 'shift'),
+    'head': ('yaw', 'pitch', 'roll', 'thrust'),
+    'shoulders': ('lift', 'forward'),
 }
+_HAND_NEEDS = ('hand', 'at', 'touch', 'fingers', 'palm', 'elbow', 'shape')
 HAND_KEYS = {
     *('hand', 'at', 'touch', 'offset', 'fingers', 'palm', 'elbow', 'shape', 'frame'),
     *('moves', 'twist', 'shape_moves', 'arc', 'object', 'use'),
@@ -169,10 +170,14 @@ def check_track(track: Track, where: str) -> None:
         where: File and program, for the message.
 
     Raises:
-        ValueError: An unknown key, channel, place, shape, contact or limb.
+        ValueError: A missing key; an unknown key, channel, place, shape, contact or
+            limb.
     """
     if 'hand' in track:
         keys = HAND_KEYS
+        for key in _HAND_NEEDS:
+            if key not in track:
+                raise ValueError(f'{where}: a hand track needs {key!r}: {track}')
         _check(where, 'place', track['at'].split('.')[0], load_table('places'))
         _check(where, 'hand shape', track['shape'], load_shapes())
         _check(where, 'contact', track['touch'], CONTACTS)

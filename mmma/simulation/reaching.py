@@ -9,10 +9,10 @@ import numpy as np
 
 from mmma.simulation.body import OUTWARD, Figure, hand_frames
 from mmma.simulation.generators import Wave
-from mmma.simulation.hand import SHAPE_SIZE, contact_point
+from mmma.simulation.hand import CURLED, SHAPE_SIZE, contact_point
 from mmma.simulation.kinematics import axis_rotation, rotate, smoothstep, unit
 from mmma.simulation.layers import Layer, blend, sum_waves
-from mmma.simulation.places import ON_ARMS, Place, find_place, locate, part_frame
+from mmma.simulation.places import ON_ARMS, find_place, locate, part_frame
 from mmma.simulation.programs import load_shapes
 
 _TWIST_AXES = {'fingers': 0, 'palm': 1, 'thumb': 2}
@@ -41,7 +41,7 @@ class Hands:
 
     @classmethod
     def empty(cls, frames: int) -> Hands:
-        """All at zero."""
+        """All at zero: the first layer of each hand must have full weight."""
         return cls(*np.zeros((4, frames, 2, 3)), np.zeros((frames, 2, SHAPE_SIZE)))
 
 
@@ -66,8 +66,7 @@ def move_hands(hands: Hands, figure: Figure, layer: Layer) -> None:
         return
     reach = _Reach.draw(layer)
     for i, side in enumerate(layer.sides):
-        place = find_place(layer.track['at'], side, layer.posture)
-        reach.blend(hands, figure, layer, (place, side, i > 0))
+        reach.blend(hands, figure, layer, side, i > 0)
 
 
 def _shift_hands(hands: Hands, figure: Figure, layer: Layer) -> None:
@@ -81,7 +80,16 @@ def _shift_hands(hands: Hands, figure: Figure, layer: Layer) -> None:
 
 @dataclass
 class _Reach:
-    """What both hands of a hand track share."""
+    """What both hands of a hand track share.
+
+    Attributes:
+        offset: (3,) from the place.
+        jitter: (3,) by which the touch misses, metres in space.
+        tilt: (2, 3) added to the directions of fingers and palm.
+        moves: Courses along axes.
+        twists: Turns of the hand.
+        shape_moves: Courses of numbers of the shape.
+    """
 
     offset: np.ndarray
     jitter: np.ndarray
@@ -103,96 +111,65 @@ class _Reach:
         )
 
     def blend(
-        self,
-        hands: Hands,
-        figure: Figure,
-        layer: Layer,
-        target: tuple[Place, int, bool],
+        self, hands: Hands, figure: Figure, layer: Layer, side: int, second: bool
     ) -> None:
-        """Move one hand towards its target."""
-        place, side, second = target
-        track, build, frames = layer.track, figure.build, layer.frames
-        origin, axes = locate(figure, place, side, frames)
-        if 'frame' in track:
-            axes = part_frame(figure, track['frame'], side, side, frames)[1]
-        # A touch needs to have come near before it can rub.
-        gate = smoothstep(2.0 * layer.weight - 0.8)
-        offset = self.offset + gate[:, None] * sum_waves(
-            self.moves, layer.time_sec, second
+        """Move one hand from where it is towards its target."""
+        track, frames, weight = layer.track, layer.frames, layer.weight
+        point, axes = self._target(figure, layer, side, second)
+        frame = hand_frames(
+            rotate(axes, unit(np.array(track['fingers'], float)) + self.tilt[0]),
+            rotate(axes, unit(np.array(track['palm'], float)) + self.tilt[1]),
+            OUTWARD[side],
         )
-        point = origin + rotate(axes, offset * build.scale)
-        point += self.jitter * build.scale
-        fingers = rotate(axes, unit(np.array(track['fingers'], float)) + self.tilt[0])
-        palms = rotate(axes, unit(np.array(track['palm'], float)) + self.tilt[1])
-        frame = hand_frames(_pair(fingers), _pair(palms))[:, side]
-        frame = self._twisted(frame, layer, gate, (side, second))
+        frame = self._twist(frame, layer, side, second)
         shape = load_shapes()[track['shape']]
-        contact = contact_point(track['touch'], shape) * build.hand
-        wrist = point - rotate(frame, contact)
-        self._mix(hands, layer, side, (wrist, frame))
-        moved = self._moved_shape(shape, layer, second, gate)
-        _lerp(hands.shapes[frames, side], moved, layer.weight)
-        if 'elbow' in track:
-            chest = part_frame(figure, 'chest', side, side, frames)[1]
-            pole = rotate(chest, np.array(track['elbow'], float))
-            _lerp(hands.poles[frames, side], pole, layer.weight)
+        contact = contact_point(track['touch'], shape) * figure.build.hand
+        wrist = hands.wrists[frames, side]
+        blend(wrist, point - rotate(frame, contact), weight)
+        arc = np.array(track.get('arc', _ARC)) * (OUTWARD[side], 1.0, 1.0)
+        wrist += (4.0 * weight * (1.0 - weight))[:, None] * arc
+        blend(hands.fingers[frames, side], frame[..., 0], weight)
+        blend(hands.palms[frames, side], frame[..., 1], weight)
+        shapes = self._shapes(shape, layer, second)
+        blend(hands.shapes[frames, side], shapes, weight)
+        chest = part_frame(figure, 'chest', side, side, frames)[1]
+        pole = rotate(chest, np.array(track['elbow'], float))
+        blend(hands.poles[frames, side], pole, weight)
 
-    def _twisted(
-        self,
-        frame: np.ndarray,
-        layer: Layer,
-        gate: np.ndarray,
-        limb: tuple[int, bool],
+    def _target(
+        self, figure: Figure, layer: Layer, side: int, second: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(T, 3) where the hand touches, and (T, 3, 3) axes for its directions."""
+        track, scale = layer.track, figure.build.scale
+        place = find_place(track['at'], side, layer.posture)
+        origin, axes = locate(figure, place, side, layer.frames)
+        if 'frame' in track:
+            axes = part_frame(figure, track['frame'], side, side, layer.frames)[1]
+        moved = sum_waves(self.moves, layer.time_sec, second)
+        offset = self.offset + _nearness(layer)[:, None] * moved
+        return origin + rotate(axes, offset * scale) + self.jitter * scale, axes
+
+    def _twist(
+        self, frame: np.ndarray, layer: Layer, side: int, second: bool
     ) -> np.ndarray:
-        side, second = limb
         for spec, wave in self.twists:
-            axis = _TWIST_AXES[spec['about']]
-            angle = np.radians(wave.values(layer.time_sec, second)) * gate
-            turn = axis_rotation(frame[..., axis], OUTWARD[side] * angle)
-            frame = turn @ frame
+            axis = frame[..., _TWIST_AXES[spec['about']]]
+            angle = np.radians(wave.values(layer.time_sec, second)) * _nearness(layer)
+            frame = axis_rotation(axis, OUTWARD[side] * angle) @ frame
         return frame
 
-    def _mix(
-        self,
-        hands: Hands,
-        layer: Layer,
-        side: int,
-        goal: tuple[np.ndarray, np.ndarray],
-    ) -> None:
-        """Wrist and axes go to the goal, the wrist in an arc about the body."""
-        wrist, frame = goal
-        frames, weight = layer.frames, layer.weight
-        here = hands.wrists[frames, side]
-        arc = np.array(layer.track.get('arc', (0.03, 0.0, 0.06)))
-        bulge = (4.0 * weight * (1.0 - weight))[:, None] * arc
-        _lerp(here, wrist, weight)
-        here += bulge * (OUTWARD[side], 1.0, 1.0)
-        _lerp(hands.fingers[frames, side], frame[..., 0], weight)
-        _lerp(hands.palms[frames, side], frame[..., 1], weight)
-
-    def _moved_shape(
-        self, shape: np.ndarray, layer: Layer, second: bool, gate: np.ndarray
-    ) -> np.ndarray:
+    def _shapes(self, shape: np.ndarray, layer: Layer, second: bool) -> np.ndarray:
+        """(T, 9) or (9,) shapes over time."""
         if not self.shape_moves:
             return shape
         moved = np.repeat(shape[None], len(layer.weight), axis=0)
         for spec, wave in self.shape_moves:
-            course = wave.values(layer.time_sec, second) * gate
+            course = wave.values(layer.time_sec, second) * _nearness(layer)
             moved[:, spec['slots']] += course[:, None]
-        moved[:, 2:7] = np.clip(moved[:, 2:7], 0.0, 1.1)
+        moved[:, CURLED] = np.clip(moved[:, CURLED], 0.0, 1.1)
         return moved
 
 
-def _pair(vectors: np.ndarray) -> np.ndarray:
-    """The same directions for both sides, so that one can be chosen."""
-    return np.repeat(vectors[:, None], 2, axis=1)
-
-
-def _lerp(here: np.ndarray, goal: np.ndarray, weight: np.ndarray) -> None:
-    here += weight[:, None] * (goal - here)
-
-
-def initial_poles(build: Build, figure: Figure) -> np.ndarray:
-    """(T, 2, 3) elbows down, out and back."""
-    local = np.array([[0.5, -1.0, -0.4], [-0.5, -1.0, -0.4]])
-    return rotate(figure.chest[:, None], local)
+def _nearness(layer: Layer) -> np.ndarray:
+    """(T,) 0 to 1: a hand must have come near before it can rub or turn."""
+    return smoothstep(2.0 * layer.weight - 0.8)

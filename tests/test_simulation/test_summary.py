@@ -10,7 +10,7 @@ def test_summary_of_small():
     rows = [line.split() for line in lines]
     assert lines[0] == '4,977 trimmed clips'
     assert rows[2] == ['lab', '1,978', '704', '757', '3,439', '2.68', '229', '82', '0']
-    assert rows[6][:6] == ['all', '2,897', '1,002', '1,078', '4,977', '2.62']
+    assert rows[6][:6] == ['all', '2,897', '1,009', '1,071', '4,977', '2.62']
     assert lines[7].startswith('699 untrimmed videos with 2,486 instances, 3.56 each')
     assert lines[-1] == NEVER_A_BENCHMARK
 

@@ -1,0 +1,106 @@
+"""The figure: joints, bones, places of the face."""
+
+import numpy as np
+import pytest
+
+from mmma.layout.joints import WHOLEBODY65
+from mmma.simulation.body import (
+    JOINT,
+    JOINTS,
+    TrunkAngles,
+    hand_frames,
+    joint_pair,
+    make_build,
+    pose_arms,
+    pose_hands,
+    pose_legs,
+    pose_trunk,
+)
+from mmma.simulation.kinematics import norm
+from mmma.simulation.programs import load_shapes
+from mmma.simulation.subjects import make_subject
+
+T = 12
+
+
+@pytest.fixture(scope='module')
+def figure():
+    """Random angles, limbs that go to random places."""
+    rng = np.random.default_rng(0)
+    angles = TrunkAngles(
+        base=rng.normal(size=(T, 3)),
+        pelvis=0.3 * rng.normal(size=(T, 3)),
+        chest=0.3 * rng.normal(size=(T, 3)),
+        head=0.4 * rng.normal(size=(T, 3)),
+        thrust=0.2 * rng.normal(size=T),
+        shoulders=0.2 * rng.normal(size=(T, 2, 2)),
+    )
+    figure = pose_trunk(make_build(make_subject(0, 'lab')), angles)
+    near = figure.joints[:, None, JOINT['pelvis']]
+    pose_legs(figure, near + rng.normal(size=(T, 2, 3)), *rng.normal(size=(2, T, 2, 3)))
+    pose_arms(figure, near + rng.normal(size=(T, 2, 3)), rng.normal(size=(T, 2, 3)))
+    frames = hand_frames(*rng.normal(size=(2, T, 2, 3)), np.array([1.0, -1.0]))
+    shapes = np.broadcast_to(load_shapes()['claw'], (T, 2, 9))
+    pose_hands(figure, frames, shapes)
+    return figure
+
+
+def test_order_of_joints():
+    assert JOINTS[:65] == WHOLEBODY65.names
+    assert joint_pair('wrist') == [
+        WHOLEBODY65.names.index('left_wrist'),
+        WHOLEBODY65.names.index('right_wrist'),
+    ]
+
+
+RIGID = [
+    limb
+    for limb in WHOLEBODY65.limbs
+    if limb[0] != 'left_shoulder' or limb[1] != 'right_shoulder'
+]
+LOOSE = {('ear', 'shoulder'), ('shoulder', 'hip')}  # no bones
+
+
+@pytest.mark.parametrize('limb', RIGID, ids='-'.join)
+def test_bones_keep_their_length(figure, limb):
+    if tuple(name.split('_')[1] for name in limb) in LOOSE:
+        return
+    a, b = (figure.joints[:, JOINT[name]] for name in limb)
+    assert np.ptp(norm(a - b)) < 1e-9
+
+
+@pytest.mark.parametrize('bone', [('neck', 'left_shoulder'), ('waist', 'neck')])
+def test_bones_of_the_trunk_keep_their_length(figure, bone):
+    a, b = (figure.joints[:, JOINT[name]] for name in bone)
+    assert np.ptp(norm(a - b)) < 1e-9
+
+
+def test_hand_root_is_the_wrist(figure):
+    np.testing.assert_array_equal(
+        figure.joints[:, joint_pair('hand_root')], figure.joints[:, joint_pair('wrist')]
+    )
+
+
+def test_head_turns_and_nods():
+    angles = TrunkAngles(*np.zeros((4, 3, 3)), np.zeros(3), np.zeros((3, 2, 2)))
+    angles.head[1] = [0.5, 0, 0]
+    angles.head[2] = [0, 0.5, 0]
+    joints = pose_trunk(make_build(make_subject(0, 'lab')), angles).joints
+    straight, turned, nodding = joints[:, JOINT['nose']]
+    assert turned[0] > straight[0] + 0.03
+    assert nodding[1] < straight[1] - 0.03
+
+
+def test_thumbs_lie_inside_when_palms_face_down():
+    fingers = np.tile([0.0, 0, 1], (2, 1))
+    palms = np.tile([0.0, -1, 0], (2, 1))
+    thumb = hand_frames(fingers, palms, np.array([1.0, -1.0]))[..., 2]
+    np.testing.assert_allclose(thumb, [[-1, 0, 0], [1, 0, 0]], atol=1e-12)
+
+
+def test_tall_people_have_longer_bones():
+    builds = sorted(
+        (make_build(make_subject(s, 'lab')) for s in range(20)), key=lambda b: b.scale
+    )
+    assert builds[-1].thigh > builds[0].thigh
+    assert builds[-1].hand > builds[0].hand

@@ -1,0 +1,65 @@
+"""Contact sheets."""
+
+import numpy as np
+import pytest
+
+from mmma.layout.joints import JointLayout
+from mmma.simulation.preview import (
+    Strip,
+    contact_sheet,
+    draw_skeleton,
+    pick_frames,
+    simulated_strip,
+)
+
+
+def tile(value, width=20, height=10):
+    return np.full((height, width, 3), value, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ('total', 'count', 'expected'),
+    [(8, 4, [1, 3, 5, 7]), (1, 3, [0, 0, 0]), (9, 1, [4])],
+)
+def test_frames_are_spread(total, count, expected):
+    assert pick_frames(total, count).tolist() == expected
+
+
+def test_sheet_keeps_time_order_and_columns():
+    strips = [Strip('a', [tile(10), tile(60)]), Strip('b', []), Strip('c', [tile(90)])]
+    sheet = contact_sheet(strips, columns=2, height=20)
+    cell_height, wide, narrow = 20 + 18, 2 * 40 + 4, 20 + 4
+    assert sheet.shape == (2 * cell_height, wide + narrow, 3)
+    row = sheet[24]
+    assert (row[5, 0], row[45, 0]) == (10, 60)
+    assert sheet[24 + cell_height, 5, 0] == 90
+
+
+def test_title_adds_a_line():
+    strips = [Strip('a', [tile(10)])]
+    with_title = contact_sheet(strips, 1, 20, title='simulated')
+    assert len(with_title) == len(contact_sheet(strips, 1, 20)) + 18
+    assert with_title[:18].min() < 200
+
+
+def test_skeleton_draws_what_has_a_score():
+    layout = JointLayout(
+        names=('left_a', 'left_b', 'right_a', 'right_b'),
+        limbs=(('left_a', 'left_b'), ('right_a', 'right_b')),
+    )
+    points = np.array([[2, 5], [18, 5], [2, 15], [18, 15]], float)
+    picture = draw_skeleton(points, np.array([1, 1, 0.5, 0]), layout, (20, 20))
+    assert picture.shape == (20, 20, 3)
+    assert picture[5, 10].min() < 100
+    assert (picture[15] == 255).all()
+
+
+def test_simulated_strip():
+    strip = simulated_strip('nodding', 'psychiatric', frames=3, seconds=0.5)
+    assert strip.label == 'psychiatric: nodding'
+    assert [f.shape for f in strip.frames] == [(192, 256, 3)] * 3
+
+
+def test_unknown_domain():
+    with pytest.raises(ValueError, match=r"Did you mean 'lab'"):
+        simulated_strip('nodding', 'lap')
