@@ -166,9 +166,21 @@ def write_protocol(
             dataset['domains'] = list(domains)
             dataset['data_root'] = cfg['data_root']
     cfg['randomness'] = dict(cfg.get('randomness') or {}, seed=protocol.seed)
-    head = (cfg.get('model') or {}).get('cls_head')
-    if head and 'label_space' in cfg:
-        head['num_classes'] = load_label_space(cfg['label_space']).num_actions
+    if 'label_space' in cfg:
+        num_classes = load_label_space(cfg['label_space']).num_actions
+        for part in _parts_with_classes(cfg.get('model') or {}):
+            part['num_classes'] = num_classes
+
+
+def _parts_with_classes(
+    model: MutableMapping[str, Any],
+) -> list[MutableMapping[str, Any]]:
+    """The classifier, and the augmentations that blend labels."""
+    blending = (model.get('data_preprocessor') or {}).get('blending') or {}
+    return [
+        *([model['cls_head']] if model.get('cls_head') else []),
+        *blending.get('augments', []),
+    ]
 
 
 def draw_supports(

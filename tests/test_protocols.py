@@ -20,7 +20,12 @@ def recipe():
     return {
         'label_space': 'mma82',
         'data_root': 'data/mma82',
-        'model': {'cls_head': {'num_classes': 400}},
+        'model': {
+            'cls_head': {'num_classes': 400},
+            'data_preprocessor': {
+                'blending': {'augments': [{'alpha': 1.0}, {'num_classes': 400}]}
+            },
+        },
         'optimizer': {'lr': 1.0, 'decay': 0.1},
         'train_dataloader': loader(),
         'val_dataloader': loader(),
@@ -96,7 +101,9 @@ def test_writing_sets_every_dataset_seed_root_and_classes():
         'test': ('test', ['street'], 'elsewhere'),
     }
     assert cfg['randomness'] == {'seed': 3}
-    assert cfg['model']['cls_head']['num_classes'] == 82
+    blending = cfg['model']['data_preprocessor']['blending']
+    parts = [cfg['model']['cls_head'], *blending['augments']]
+    assert [part['num_classes'] for part in parts] == [82, 82, 82]
     assert cfg['protocol'] == {'name': 'zeroshot', 'target': ['street'], 'seed': 3}
 
 

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-_PLAIN_GLOBALS = re.compile(r'torch\b|_codecs encode|collections OrderedDict')
+_PLAIN_GLOBALS = re.compile(r'torch\b|collections OrderedDict')
 _UNREADABLE = (
     *(pickle.UnpicklingError, RuntimeError, EOFError, OSError),
     *(LookupError, ValueError, TypeError, AttributeError),

@@ -23,7 +23,7 @@ def to_plain(value: Any, where: str = 'checkpoint') -> Any:
     import numpy as np
     import torch
 
-    if value is None or type(value) in (bool, int, float, str, bytes):
+    if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, torch.Tensor):
         return value.detach()

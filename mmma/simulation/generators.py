@@ -100,11 +100,17 @@ def draw_wave(spec: Any, draw: Draw) -> Wave:
         ValueError: An unknown generator.
     """
     if not isinstance(spec, Mapping):
-        return Wave('hold', draw.number(spec) * draw.vigor, 0, 0, np.inf, False, None)
+        return Wave('hold', _held_size(spec, draw), 0, 0, np.inf, False, None)
     how = spec['how']
     if how not in GENERATORS and how != 'wander':
         known = ', '.join([*GENERATORS, 'wander'])
         raise ValueError(f'unknown generator {how!r}: use one of {known}')
+    held = how in ('hold', 'settle')
+    size = (
+        _held_size(spec['size'], draw)
+        if held
+        else draw.number(spec['size']) * draw.vigor
+    )
     rate = draw.number(spec.get('rate', 1.0), draw.rate_share) * draw.tempo
     wobble = None
     if how == 'wander':
@@ -118,13 +124,18 @@ def draw_wave(spec: Any, draw: Draw) -> Wave:
         phase = spec.get('phase', 0.0) + draw.phase * (how == 'oscillate')
     return Wave(
         how=how,
-        size=draw.number(spec['size']) * draw.vigor,
+        size=size,
         rate=rate,
         phase=phase,
         count=count,
         anti=bool(spec.get('anti', False)),
         wobble=wobble,
     )
+
+
+def _held_size(size: Any, draw: Draw) -> float:
+    """Held postures vary less: hands have to reach their places."""
+    return draw.number(size) * draw.vigor**0.5
 
 
 def _wander(time_sec: np.ndarray, wobble: np.ndarray) -> np.ndarray:

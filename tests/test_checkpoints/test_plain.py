@@ -32,7 +32,7 @@ class Colour(Enum):
         ({2, 1}, [1, 2]),
         (deque([1], 3), [1]),
         (torch.Size([2, 3]), (2, 3)),
-        ({1: b'x', 2: 'y'}, {1: b'x', 2: 'y'}),
+        ({1: 'x', None: 0.5}, {1: 'x', None: 0.5}),
     ],
 )
 def test_plain_form(value, plain, tmp_path):

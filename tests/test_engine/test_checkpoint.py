@@ -72,17 +72,19 @@ class Net(BaseModel):
         if mode == 'loss':
             noise = random.random() + np.random.rand()
             return {'loss': scores.square().mean() * (1 + noise)}
-        return list(scores)
+        # Lowest at the second epoch, so that forgetting the best would show.
+        distance = (self.layers[1].num_batches_tracked - 4).abs()
+        return list(scores.sum(dim=1) / 1000 + distance)
 
 
 class Score(BaseMetric):
-    """Best at the second epoch, so that forgetting it would show."""
+    """Mean of what the model gives, in numpy's type."""
 
     def process(self, data_batch, data_samples):
-        self.results += [float(score.sum()) for score in data_samples]
+        self.results += [float(score) for score in data_samples]
 
     def compute_metrics(self, results):
-        return {'score': np.abs(np.mean(results) - 0.34)}
+        return {'score': np.mean(results)}
 
 
 def make_runner(

@@ -1,6 +1,6 @@
 # VideoMAE ViT-S/16 on MMA-82, 16 frames spread over the clip, 224 x 224.
 # The paper has no such row; the recipe is VideoMAE's Kinetics-400 fine-tuning, from
-# OpenMMLab's VideoMAE V2 ViT-S weights (see ../models and ../schedules for each number).
+# OpenMMLab's VideoMAE V2 ViT-S weights (../models and ../schedules have the numbers).
 # Expected: – (real data not seen). Hardware: –. Hours: –
 _base_ = [
     '../models/videomae-s.py',
