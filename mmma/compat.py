@@ -25,7 +25,6 @@ _NOISE = (
     ('`torch.jit.(script|interface)` is deprecated', DeprecationWarning),
     ('Fail to import ``MultiScaleDeformableAttention``', UserWarning),
     ('torch.meshgrid: in an upcoming release', UserWarning),
-    ('`TorchScript` support for functional optimizers', DeprecationWarning),
     ("'maxsplit' is passed as positional argument", DeprecationWarning),
     ("'pkgutil.find_loader' is deprecated", DeprecationWarning),
 )

@@ -63,8 +63,11 @@ def test_imports_run_one_way(path):
 
 
 def loaded_by(statement):
-    code = f'import sys, time; t = time.perf_counter(); {statement}; ' \
-        "print(time.perf_counter() - t, *sorted({m.split('.')[0] for m in sys.modules}))"  # fmt: skip
+    code = (
+        f'import sys, time; t = time.perf_counter(); {statement}; '
+        'print(time.perf_counter() - t, '
+        "*sorted({m.split('.')[0] for m in sys.modules}))"
+    )
     out = subprocess.run(
         [sys.executable, '-c', code], capture_output=True, text=True, check=True
     ).stdout.split()

@@ -151,7 +151,12 @@ def test_upstream_imports_quietly():
     done = subprocess.run(
         [sys.executable, *shown, '-c', code], capture_output=True, text=True
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
+    assert (done.returncode, done.stdout) == (0, '')
+    # torch 2.4 says this one whatever the filters are.
+    said = [s for s in done.stderr.splitlines() if 'functional optimizers' not in s]
+    assert [
+        s for s in said if s.strip() != 'from torch.distributed.optim import \\'
+    ] == []
 
 
 def test_configs_of_other_packages_are_found(tmp_path):

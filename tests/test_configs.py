@@ -83,5 +83,5 @@ def test_a_resolved_config_reruns_without_flags(tmp_path):
 def test_options_that_the_protocol_writes_are_refused():
     with pytest.raises(ValueError, match='this key is written by the protocol'):
         load_config(
-            str(LEAVES[0]), cfg_options=['train_dataloader.dataset.domains=[lab]']
+            str(LEAVES[0]), cfg_options=['train_dataloader.dataset.subset=test']
         )

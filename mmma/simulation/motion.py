@@ -50,6 +50,7 @@ __all__ = ['Event', 'Held', 'Motion', 'action_effectors', 'simulate_motion']
 _DOMINANT = 0.8  # chance that the leading hand acts
 _HABITUAL = 0.7  # chance of the person's own resting posture
 _VIGOR_SPREAD, _TEMPO_SPREAD = 0.22, 0.15  # of instances, in logarithms
+_VIGOR = 0.6, 1.6  # limits, so that actions stay what they are
 _ALWAYS = Ramp(-1e6, 1.0, 1e6, 1.0)
 _SEAT_SINK = 0.005
 # Idle motion: radians or metres by channel; what is not here rests.
@@ -226,15 +227,9 @@ class _Scene:
         tracks = variants[rng.integers(len(variants))]
         leads = rng.random() < (_DOMINANT if manual else 0.5)
         main = int(leads == subject.right_handed)
-        draw = Draw(
-            rng,
-            vigor=subject.vigor
-            * style.vigor
-            * float(np.exp(rng.normal(0, _VIGOR_SPREAD))),
-            tempo=subject.tempo
-            * style.tempo
-            * float(np.exp(rng.normal(0, _TEMPO_SPREAD))),
-        )
+        vigor = subject.vigor * style.vigor * np.exp(rng.normal(0, _VIGOR_SPREAD))
+        tempo = subject.tempo * style.tempo * np.exp(rng.normal(0, _TEMPO_SPREAD))
+        draw = Draw(rng, vigor=float(np.clip(vigor, *_VIGOR)), tempo=float(tempo))
         layers = []
         for track in tracks:
             ramp = make_ramp(track, span, draw)

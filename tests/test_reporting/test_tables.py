@@ -2,13 +2,10 @@ import pytest
 
 from mmma.reporting.tables import SIMULATED, results_table
 
-METRICS = {
-    key: 50.0
-    for key in (
-        'action/top1', 'action/top5', 'action/mca', 'action/macro_f1', 'body/top1',
-        'body/mca', 'body/macro_f1', 'F1_mean',
-    )
-}  # fmt: skip
+METRICS = dict.fromkeys(
+    ['action/top1', 'action/top5', 'action/mca', 'action/macro_f1', 'body/top1',
+     'body/mca', 'body/macro_f1', 'F1_mean'], 50.0,
+)  # fmt: skip
 
 
 def row(top1, **labels):

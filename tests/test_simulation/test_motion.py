@@ -23,7 +23,7 @@ LAB = dataclasses.replace(DOMAIN_STYLES['lab'], distraction=0.0)
 # Joints, against the chest, that an action of each body group must move, and how far.
 EVIDENCE = {
     'body': (['neck', 'left_shoulder', 'right_shoulder'], 'room', 0.01),
-    'head': (['nose', 'left_ear', 'right_ear'], 'chest', 0.02),
+    'head': (['nose', 'left_ear', 'right_ear'], 'chest', 0.015),
     'lower limb': (
         [f'{s}_{p}' for s in ('left', 'right') for p in ('knee', 'heel', 'big_toe')],
         'room',

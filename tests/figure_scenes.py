@@ -1,0 +1,28 @@
+"""A figure in front of a camera, and what drawn parts look like, for tests."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from mmma.simulation.domains import DOMAIN_STYLES
+from mmma.simulation.figure_parts import View
+from mmma.simulation.motion import Event, simulate_motion
+from mmma.simulation.subjects import make_subject
+
+
+def scene(domain='lab', action='nodding', seed=0, **changes):
+    subject = dataclasses.replace(make_subject(seed, domain), **changes)
+    rng = np.random.default_rng(seed)
+    style, event = DOMAIN_STYLES[domain], Event(action, 0.0, 0.5)
+    motion = simulate_motion(subject, style, [event], 0.5, 30, rng)
+    return subject, View.of(motion)
+
+
+def painted(parts, view, frame=0):
+    width, height = view.motion.camera.size
+    canvas = np.zeros((height, width, 3), np.uint8)
+    for part in parts:
+        part.paint(canvas, frame)
+    return canvas
