@@ -103,13 +103,11 @@ def _replace_package_lookup() -> None:
     from mmengine.utils import package_utils
 
     ours = (is_installed, get_installed_path, package2module)
-    replaced = {getattr(package_utils, f.__name__): f for f in ours}
+    old = {f.__name__: getattr(package_utils, f.__name__) for f in ours}
     for name, module in list(sys.modules.items()):
-        if name.split('.')[0] != 'mmengine':
-            continue
-        for old, new in replaced.items():
-            if vars(module).get(old.__name__) is old:
-                setattr(module, old.__name__, new)
+        for new in ours if name.split('.')[0] == 'mmengine' else ():
+            if vars(module).get(new.__name__) is old[new.__name__]:
+                setattr(module, new.__name__, new)
 
 
 def is_installed(package: str) -> bool:

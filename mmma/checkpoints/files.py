@@ -113,7 +113,7 @@ def _foreign_globals(path: Path) -> list[str]:
             strings: list[str] = []
             for opcode, argument, _ in pickletools.genops(stream):
                 if opcode.name == 'GLOBAL':
-                    found[argument] = None
+                    found[str(argument)] = None
                 elif opcode.name == 'STACK_GLOBAL':
                     found[' '.join(strings[-2:])] = None
                 elif isinstance(argument, str):

@@ -143,7 +143,8 @@ def _fill(model: Any, weights: Mapping[str, Any], heads: tuple[str, ...]) -> Loa
                 visit(child, f'{prefix}{name}.')
 
     visit(model, '')
-    mismatched = [_MISMATCH.search(error).group(1) for error in errors]
+    matches = ((_MISMATCH.search(error), error) for error in errors)
+    mismatched = [match.group(1) if match else error for match, error in matches]
     absent = {*missing, *mismatched}
     counted = [n for n, _ in model.named_parameters() if not n.startswith(heads)]
     hits = sum(name not in absent for name in counted)

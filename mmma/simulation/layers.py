@@ -160,12 +160,21 @@ def _turn_foot(
 
 def sum_waves(
     waves: list[tuple[Any, Wave]], time_sec: np.ndarray, second: bool
-) -> np.ndarray | float:
-    """(T, 3) sum of courses along their axes."""
-    total: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """Sum of courses along their axes.
+
+    Args:
+        waves: Specs with an ``axis`` and their courses.
+        time_sec: (T,) seconds since the event began.
+        second: Whether this is the second limb of a pair.
+
+    Returns:
+        (T, 3).
+    """
+    total = np.zeros((len(time_sec), 3))
     for spec, wave in waves:
         course = wave.values(time_sec, second)
-        total = total + course[:, None] * unit(np.array(spec['axis'], float))
+        total += course[:, None] * unit(np.array(spec['axis'], float))
     return total
 
 

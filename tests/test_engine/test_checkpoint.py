@@ -1,3 +1,4 @@
+import functools
 import logging
 import os
 import random
@@ -12,6 +13,7 @@ from mmengine.config import Config
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
+from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
@@ -96,6 +98,7 @@ def make_runner(
     cfg=None,
     by_epoch=True,
     custom_hooks=(),
+    wrapper='OptimWrapper',
 ):
     torch.manual_seed(0)
     loader = {
@@ -125,7 +128,7 @@ def make_runner(
         },
         val_evaluator=Evaluator(Score()),
         val_cfg={},
-        optim_wrapper={'optimizer': {'type': 'AdamW', 'lr': 0.05}},
+        optim_wrapper={'type': wrapper, 'optimizer': {'type': 'AdamW', 'lr': 0.05}},
         param_scheduler=[
             {'type': 'LinearLR', 'start_factor': 0.1, 'by_epoch': False, 'end': 3},
             {'type': 'CosineAnnealingLR', 'T_max': EPOCHS, 'eta_min': 1e-3},
@@ -226,6 +229,17 @@ def test_averaged_weights_are_resumed(tmp_path):
     resumed = train(tmp_path / 'parts', resume=True, **hooks)
     average = whole['state_dict']['cls_head.weight']
     assert not average.equal(whole['ema_state_dict']['module.cls_head.weight'])
+    assert_equal(comparable(resumed), comparable(whole))
+
+
+def test_loss_scale_is_resumed(tmp_path, monkeypatch):
+    monkeypatch.setattr(amp_optimizer_wrapper, 'is_cuda_available', lambda: True)
+    scaler = functools.partial(torch.amp.GradScaler, 'cpu', growth_interval=3)
+    monkeypatch.setattr(amp_optimizer_wrapper, 'GradScaler', scaler)
+    whole = train(tmp_path / 'whole', wrapper='AmpOptimWrapper')
+    train(tmp_path / 'parts', wrapper='AmpOptimWrapper', stop={'train_iter': 5})
+    resumed = train(tmp_path / 'parts', wrapper='AmpOptimWrapper', resume=True)
+    assert whole['optimizer']['loss_scaler']['scale'] == 2**18  # grew twice in 8 steps
     assert_equal(comparable(resumed), comparable(whole))
 
 
