@@ -12,7 +12,7 @@ endif
 # The quickstart: simulated skeletons, one small model trained on lab, three protocols.
 DATA ?= data/mma82
 RUN ?= work_dirs/quickstart
-MODEL := configs/recog/stgcnpp-tiny_mma82
+MODEL := configs/recog/skeletontcn-tiny_mma82
 TEST := tools/test.py $(MODEL)_indomain.py $(RUN)/best.pth --data-root $(DATA)
 
 .PHONY: venv quickstart test lint

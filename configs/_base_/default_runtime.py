@@ -25,7 +25,13 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
-custom_hooks = [dict(type='SeedHook'), dict(type='BrokenClipHook')]
+# SyncBuffersHook: ranks keep their own batch statistics, which a checkpoint of one rank
+# would lose.
+custom_hooks = [
+    dict(type='SeedHook'),
+    dict(type='SyncBuffersHook'),
+    dict(type='BrokenClipHook'),
+]
 
 log_processor = dict(type='LogProcessor', window_size=20, by_epoch=True)
 visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='load --load-from even if it is a pickle that can run code',
+        help='load weights even if they are a pickle that can run code',
     )
     parser.add_argument(
         '--fast-dev-run',

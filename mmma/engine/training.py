@@ -97,6 +97,9 @@ def set_environment(cfg: Any, launcher: str) -> None:
     cfg.launcher = launcher
     if not torch.cuda.is_available():
         cfg.env_cfg.dist_cfg.backend = 'gloo'
+        cfg.model_wrapper_cfg = ConfigDict(
+            type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False
+        )
 
 
 def default_folder(cfg: Any) -> Path:

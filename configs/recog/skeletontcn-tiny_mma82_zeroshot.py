@@ -1,0 +1,2 @@
+_base_ = '../_base_/recipes/skeletontcn-tiny.py'
+protocol = dict(name='zeroshot')

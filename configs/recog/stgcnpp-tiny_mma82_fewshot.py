@@ -1,0 +1,2 @@
+_base_ = '../_base_/recipes/stgcnpp-tiny.py'
+protocol = dict(name='fewshot')

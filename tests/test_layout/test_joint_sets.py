@@ -1,0 +1,82 @@
+"""Joints chosen by name."""
+
+import pytest
+
+from mmma.layout.joint_sets import JOINT_SETS, get_layout, joint_tree, select_joints
+from mmma.layout.joints import WHOLEBODY65, JointLayout
+
+
+@pytest.mark.parametrize(
+    ('name', 'size'), [('body17', 17), ('upper', 55), ('ends31', 31)]
+)
+def test_named_sets_are_joints_of_wholebody(name, size):
+    assert len(set(JOINT_SETS[name])) == size
+    assert set(JOINT_SETS[name]) <= set(WHOLEBODY65.names)
+
+
+@pytest.mark.parametrize('name', ['all', *JOINT_SETS])
+def test_mirror_images_swap_left_and_right(name):
+    tree = joint_tree('wholebody65', name)
+    swap = {'left': 'right', 'right': 'left'}
+    for joint, mirror in zip(tree.names, tree.flip_order, strict=True):
+        side, _, part = joint.partition('_')
+        assert tree.names[mirror] == (f'{swap[side]}_{part}' if part else joint)
+
+
+@pytest.mark.parametrize('name', ['all', *JOINT_SETS])
+def test_one_root_and_no_circles(name):
+    tree = joint_tree('wholebody65', name)
+    assert tree.names[tree.root] == 'nose'
+    assert len(tree.bones) == len(tree.names) - 1
+    at = list(range(len(tree.names)))
+    for _ in tree.names:
+        at = [tree.parents[v] for v in at]
+    assert set(at) == {tree.root}
+
+
+def test_joints_left_out_are_skipped():
+    tree = joint_tree('wholebody65', ['left_pinky_finger4', 'left_shoulder', 'nose'])
+    assert tree.parents == (1, 2, 2)
+
+
+def test_a_mirror_image_left_out_is_the_joint_itself():
+    assert joint_tree('wholebody65', ['left_wrist', 'nose']).flip_order == (0, 1)
+
+
+def test_a_joint_that_the_layout_lacks_hangs_on_nothing():
+    layout = JointLayout(names=('nose', 'neck'), limbs=(('nose', 'neck'),))
+    tree = joint_tree(layout, ['neck', 'nose', 'left_ear'])
+    assert tree.parents == (1, 1, 2)
+
+
+def test_layout_by_name_by_fields_and_itself():
+    assert get_layout('wholebody65') is get_layout(WHOLEBODY65) is WHOLEBODY65
+    fields = dict(names=['a', 'b'], limbs=[['a', 'b']])
+    assert get_layout(fields) == JointLayout(names=('a', 'b'), limbs=(('a', 'b'),))
+
+
+@pytest.mark.parametrize(
+    ('joints', 'message'),
+    [
+        ('uper', "unknown joint set 'uper'.*Did you mean 'upper'"),
+        (['left_elbo'], "unknown joint 'left_elbo'.*Did you mean 'left_elbow'"),
+        ([], 'name at least one, each once'),
+        (['nose', 'nose'], 'name at least one, each once'),
+    ],
+)
+def test_choices_refused(joints, message):
+    with pytest.raises(ValueError, match=message):
+        select_joints(joints, WHOLEBODY65)
+
+
+@pytest.mark.parametrize(
+    ('layout', 'message'),
+    [
+        ('wholebody', "unknown joint layout 'wholebody'.*'wholebody65'"),
+        (dict(name=['a']), "unknown field 'name'.*Did you mean 'names'"),
+        (dict(limbs=[]), 'no names'),
+    ],
+)
+def test_layouts_refused(layout, message):
+    with pytest.raises(ValueError, match=message):
+        get_layout(layout)

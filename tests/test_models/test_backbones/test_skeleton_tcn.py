@@ -1,0 +1,23 @@
+"""Temporal convolutions over skeletons."""
+
+import pytest
+import torch
+
+from mmma.models.backbones.skeleton_tcn import SkeletonTCN
+
+
+def test_shape_keeps_persons_and_leaves_one_joint():
+    model = SkeletonTCN(joints='body17', in_channels=4, channels=(8, 12, 16))
+    assert model(torch.randn(2, 3, 20, 17, 4)).shape == (2, 3, 16, 5, 1)
+
+
+def test_persons_do_not_mix():
+    model = SkeletonTCN(joints='body17', channels=(8, 8)).eval()
+    x = torch.randn(1, 2, 8, 17, 3)
+    torch.testing.assert_close(model(x)[:, 1:], model(x[:, 1:]))
+
+
+@pytest.mark.parametrize('kwargs', [dict(kernel_size=2), dict(channels=(8,))])
+def test_sizes_refused(kwargs):
+    with pytest.raises(ValueError, match='use an odd kernel, a stem and at least one'):
+        SkeletonTCN(**kwargs)
