@@ -7,12 +7,21 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmma.taxonomy import BODY_GROUPS, LABEL_SPACES, SUBSETS
+from mmma.taxonomy import (
+    BODY_GROUPS,
+    LABEL_SPACES,
+    SUBSETS,
+    LabelSpace,
+    load_label_space,
+)
 
 if TYPE_CHECKING:
+    from mmma.evaluation.recognition import Truth
+    from mmma.evaluation.scores import ScoreTable
     from mmma.layout.rec import Clip
 
 HELP = 'Evaluate scores or detections of any model; needs no data root and no torch.'
@@ -28,16 +37,6 @@ left out and counted; clips that the truth file lacks are an error."""
 
 _SET_CHOICES = ('present', 'union', 'all')
 _BODY_CHOICES = ('sum', 'top1', 'head')
-_COLUMNS = {
-    'action/top1': 'Top-1',
-    'action/top5': 'Top-5',
-    'action/mca': 'MCA',
-    'action/macro_f1': 'macro F1',
-    'body/top1': 'body Top-1',
-    'body/mca': 'body MCA',
-    'body/macro_f1': 'body macro F1',
-    'F1_mean': 'F1_mean',
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,11 +97,20 @@ def _add_rec_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add('--seed', type=int, default=0, metavar='S', help='seed of the bootstrap')
     add('--per-class', action='store_true', help='also print one row per action')
+    add(
+        '--confusions',
+        type=Path,
+        metavar='FILE.png',
+        help='also draw the confusion matrix, and print the most frequent mistakes',
+    )
     add('--json', action='store_true', help='print one JSON object, percent unrounded')
 
 
 def _evaluate_rec(args: argparse.Namespace) -> int:
-    report = _rec_report(args)
+    found = _read_rec(args)
+    report = _rec_report(args, found)
+    if args.confusions:
+        _report_confusions(args, found)
     if args.json:
         print(json.dumps(report, ensure_ascii=False, allow_nan=False))
         return 0
@@ -114,18 +122,31 @@ def _evaluate_rec(args: argparse.Namespace) -> int:
     return 0
 
 
-def _rec_report(args: argparse.Namespace) -> dict[str, Any]:
-    """What ``--json`` prints: metrics of all clips on top, then all rows."""
-    from mmma.evaluation.functional.intervals import BootstrapOptions
-    from mmma.evaluation.recognition import (
-        ALIASES,
-        EvaluationOptions,
-        Truth,
-        evaluate_rows,
-    )
+@dataclass(frozen=True)
+class _RecInput:
+    """What the files named hold, checked against each other.
+
+    Attributes:
+        table: Scores of the clips to evaluate.
+        truth: Those clips.
+        space: Their label space, with the file's body groups.
+        subset: Their subset.
+        ignored: Scores of other clips of the truth file.
+        train_counts: Training clips per action, where the file lists any.
+    """
+
+    table: ScoreTable
+    truth: Truth
+    space: LabelSpace
+    subset: str
+    ignored: int
+    train_counts: list[int] | None
+
+
+def _read_rec(args: argparse.Namespace) -> _RecInput:
+    from mmma.evaluation.recognition import Truth
     from mmma.evaluation.scores import match_scores, read_scores
     from mmma.layout.rec import body_map, read_rec
-    from mmma.taxonomy import load_label_space
 
     space = load_label_space(args.label_space, args.body_groups)
     clips = read_rec(args.gt, space)
@@ -137,19 +158,42 @@ def _rec_report(args: argparse.Namespace) -> dict[str, Any]:
     table, ignored = match_scores(scores, truth.names, {c.clip for c in clips})
     if ignored:
         print(f'scores of {ignored} clips outside {subset!r} left out', file=sys.stderr)
+    counts = _train_counts(clips, space.num_actions)
+    return _RecInput(table, truth, space, subset, ignored, counts)
+
+
+def _report_confusions(args: argparse.Namespace, found: _RecInput) -> None:
+    """Draw the matrix; the mistakes go to standard error, beside ``--json``."""
+    from mmma.reporting import confusions
+
+    counts = confusions.count_confusions(found.table, found.truth, found.space)
+    kind = ' (simulated data)' if _simulated(args.gt) else ''
+    title = f'{args.pred.name}: {len(found.truth.names)} {found.subset} clips{kind}'
+    confusions.draw_confusions(counts, found.space, args.confusions, title)
+    share = confusions.same_body_share(counts, found.space)
+    print(f'{share:.0%} of the mistakes stay in the true body group', file=sys.stderr)
+    for true, predicted, clips in confusions.confused_pairs(counts, found.space):
+        print(f'{clips:5d}  {true} taken for {predicted}', file=sys.stderr)
+
+
+def _rec_report(args: argparse.Namespace, found: _RecInput) -> dict[str, Any]:
+    """What ``--json`` prints: metrics of all clips on top, then all rows."""
+    from mmma.evaluation.functional.intervals import BootstrapOptions
+    from mmma.evaluation.recognition import ALIASES, EvaluationOptions, evaluate_rows
+
     options = EvaluationOptions(
         class_set=args.class_set,
         body_scores=args.body_scores,
         bootstrap=BootstrapOptions(resamples=args.resamples, seed=args.seed),
-        train_counts=_train_counts(clips, space.num_actions),
+        train_counts=found.train_counts,
     )
-    rows = evaluate_rows(table, truth, space, options)
+    rows = evaluate_rows(found.table, found.truth, found.space, options)
     return {
         **rows[0]['metrics'],
         'task': 'rec',
-        'subset': subset,
+        'subset': found.subset,
         'simulated': _simulated(args.gt),
-        'counts': {**rows[0]['counts'], 'ignored': ignored},
+        'counts': {**rows[0]['counts'], 'ignored': found.ignored},
         'options': {
             'label_space': args.label_space,
             'body_groups': args.body_groups,
@@ -227,7 +271,9 @@ def _summary(report: dict[str, Any]) -> str:
 def _rows_table(rows: Sequence[dict[str, Any]]) -> str:
     from prettytable import PrettyTable
 
-    table = PrettyTable(['domain', 'clips', 'classes', *_COLUMNS.values()])
+    from mmma.reporting.tables import COLUMNS
+
+    table = PrettyTable(['domain', 'clips', 'classes', *COLUMNS])
     table.align = 'r'
     table.align['domain'] = 'l'
     for row in rows:
@@ -236,7 +282,7 @@ def _rows_table(rows: Sequence[dict[str, Any]]) -> str:
         table.add_row([row['domain'], *sizes, *_cells(row['metrics'])])
         if row is rows[0] and 'intervals' in row:
             bounds = row['intervals']['bounds']
-            spans = ['{:.2f}..{:.2f}'.format(*bounds[key]) for key in _COLUMNS]
+            spans = ['{:.2f}..{:.2f}'.format(*bounds[key]) for key in COLUMNS.values()]
             table.add_row(['  interval', '', '', *spans])
     for name, title in (('mean', 'mean of domains'), ('worst', 'worst domain')):
         if 'across_domains' in rows[0]:
@@ -245,7 +291,9 @@ def _rows_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _cells(metrics: dict[str, float]) -> list[str]:
-    return [f'{metrics[key]:.2f}' for key in _COLUMNS]
+    from mmma.reporting.tables import COLUMNS
+
+    return [f'{metrics[key]:.2f}' for key in COLUMNS.values()]
 
 
 def _groups_table(groups: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from prettytable import PrettyTable
 from mmma.reporting.results import check_comparable
 
 SIMULATED = 'SIMULATED DATA: these numbers exercise the toolbox, they are no benchmark.'
-_COLUMNS = {
+COLUMNS = {
     'Top-1': 'action/top1',
     'Top-5': 'action/top5',
     'MCA': 'action/mca',
@@ -43,7 +43,7 @@ def results_table(results: Sequence[dict[str, Any]]) -> str:
         ValueError: The results were not measured alike.
     """
     check_comparable(results)
-    table = PrettyTable(['model', 'protocol', 'domain', 'clips', *_COLUMNS])
+    table = PrettyTable(['model', 'protocol', 'domain', 'clips', *COLUMNS])
     table.align = 'r'
     table.align['model'] = table.align['protocol'] = table.align['domain'] = 'l'
     for result in results:
@@ -91,7 +91,7 @@ def _rows(result: dict[str, Any]) -> Iterator[list[str]]:
             label = _CONTROLS[control]
         values = [
             [r['metrics'][key] for r in runs if key in r['metrics']]
-            for key in _COLUMNS.values()
+            for key in COLUMNS.values()
         ]
         cells = [f'{statistics.fmean(v):.2f}' if v else '–' for v in values]
         if len(runs) > 1:

@@ -156,7 +156,7 @@ def test_two_processes_give_the_metrics_of_one(tmp_path, meta, samples):
         _worker, (tmp_path, meta, samples), nprocs=2, start_method='fork'
     )
     for rank in range(2):
-        flat, names, error = torch.load(tmp_path / f'{rank}.pt')
+        flat, names, error = torch.load(tmp_path / f'{rank}.pt', weights_only=True)
         assert flat == expected
         assert names == ['a', 'b', 'c', 'd', 'e', 'f']
         assert error.startswith('4 of 6 clips were not scored')
