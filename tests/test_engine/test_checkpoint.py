@@ -288,7 +288,7 @@ def test_lists_of_clips_stay_out(uninterrupted):
     assert set(hub['resumed_keys']) <= set(hub['runtime_info']) | set(
         hub['log_scalars']
     )
-    assert 'c0' not in str(uninterrupted)
+    assert "'c0'" not in str(uninterrupted)
 
 
 def test_resuming_on_other_data_is_told(tmp_path, video_root, caplog):
