@@ -42,6 +42,6 @@ resume = False
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
-# Adaptation of few-shot runs: the classifier is refitted to the supports, held near
-# the source's by `proximity`; see mmma/engine/fewshot.py. Fixed on the source domain.
+# Few-shot: the classifier is refitted to the supports, held near the source's by
+# `proximity`; see mmma/engine/fewshot.py. Never tuned, on no domain.
 fewshot = dict(adapt='linear', proximity=0.1)

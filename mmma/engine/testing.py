@@ -31,6 +31,9 @@ from mmma.evaluation.scores import ScoreTable
 from mmma.layout.rec import Clip
 from mmma.layout.root import DataRoot
 from mmma.protocols import SOURCE, Protocol, draw_supports, make_protocol
+from mmma.taxonomy import check_choice
+
+ADAPTATIONS = ('linear',)
 
 
 @dataclass(frozen=True)
@@ -218,11 +221,13 @@ def _score_fewshot(
 def _adapt(
     runner: Runner, support: Features, pool: dict[str, int], tested: Features
 ) -> ScoreTable:
+    settings = runner.cfg.fewshot
+    check_choice('fewshot.adapt', settings.adapt, ADAPTATIONS)
     adapted = adapt_linear(
         source_classifier(runner.model),
         support.features,
         np.array([pool[name] for name in support.names]),
-        runner.cfg.fewshot.proximity,
+        settings.proximity,
     )
     return ScoreTable(tuple(tested.names), adapted.predict(tested.features))
 

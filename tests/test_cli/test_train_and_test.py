@@ -96,6 +96,15 @@ def test_fewshot_has_controls_runs_and_saved_supports(video_root, work_dir):
     assert all(name.startswith('street_train') for name in supports[1])
 
 
+def test_an_unknown_adaptation(video_root, work_dir, capsys):
+    flags = ['--protocol', 'fewshot', '--target', 'street', '--shots', '1']
+    out = ['--out', str(work_dir / 'none.json'), '--work-dir', str(work_dir / 'test')]
+    argv = [TINY, str(work_dir / 'iter_2.pth'), '--data-root', str(video_root)]
+    options = ['--cfg-options', 'fewshot.adapt=liner', *SMALL]
+    assert main('test', [*argv, *flags, *out, *options]) == 2
+    assert "unknown fewshot.adapt 'liner'" in capsys.readouterr().err
+
+
 def test_weights_trained_on_simulated_data_refuse_real_data(
     video_root, work_dir, tmp_path, capsys
 ):
