@@ -54,17 +54,7 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = dict(
-    batch_size=8,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=False),
-    dataset=dict(
-        type='ClipDataset',
-        data_root=data_root,
-        subset='test',
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
+    val_dataloader, dataset=dict(val_dataloader['dataset'], subset='test')
 )
 
 val_evaluator = dict(type='RecognitionMetric')

@@ -52,17 +52,6 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = dict(
-    batch_size=128,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=False),
-    dataset=dict(
-        type='ClipDataset',
-        modality='Pose',
-        data_root=data_root,
-        subset='test',
-        pipeline=val_pipeline,
-        test_mode=True,
-    ),
+    val_dataloader, dataset=dict(val_dataloader['dataset'], subset='test')
 )
 val_evaluator = test_evaluator = dict(type='RecognitionMetric')
