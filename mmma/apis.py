@@ -14,10 +14,10 @@ from mmma.evaluation.recognition import (
     evaluate_rows,
 )
 from mmma.layout.joints import read_layout
-from mmma.layout.rec import Clip
+from mmma.layout.rec import Clip, body_map
 from mmma.layout.root import DataRoot
 from mmma.protocols import Protocol, make_protocol, write_protocol
-from mmma.taxonomy import LabelSpace
+from mmma.taxonomy import LabelSpace, load_label_space
 
 
 def load_config(
@@ -73,8 +73,8 @@ def summarize(cfg: Any, outcome: Any, options: Any) -> dict[str, Any]:
 
     root = DataRoot(cfg.data_root)
     body_groups = cfg.test_dataloader.dataset.get('body_groups', 'taxonomy')
-    space = root.label_space(body_groups)
     clips = root.read_rec(body_groups)
+    space = body_map(clips, load_label_space(root.info.label_space, body_groups))
     protocol = make_protocol(cfg.protocol)
     evaluation = EvaluationOptions(
         class_set=cfg.test_evaluator.get('class_set', 'present'),
@@ -92,7 +92,6 @@ def summarize(cfg: Any, outcome: Any, options: Any) -> dict[str, Any]:
         labels = {**group.labels, 'seed': protocol.seed, 'subset': options.subset}
         runs += [{**labels, **row} for row in rows]
     broken = sorted({name for group in outcome.groups for name in group.broken})
-    seen = sorted(set(outcome.trained_on) & set(protocol.test_domains))
     return {
         'schema': SCHEMA,
         'task': cfg.task,
@@ -101,7 +100,7 @@ def summarize(cfg: Any, outcome: Any, options: Any) -> dict[str, Any]:
         'classes': list(space.actions),
         'checkpoint': outcome.checkpoint,
         'selected_on': outcome.selected_on,
-        'target_seen': seen if protocol.name != 'indomain' else [],
+        'target_seen': _targets_seen(outcome.seen_domains, protocol),
         'data': describe_data(cfg, root),
         'options': {
             'subset': options.subset,
@@ -135,6 +134,17 @@ def describe_data(cfg: Any, root: DataRoot) -> dict[str, Any]:
             'joints': len(layout.names),
         }
     return data
+
+
+def _targets_seen(
+    seen_domains: list[str] | None, protocol: Protocol
+) -> list[str] | None:
+    """Targets that were trained on, which the results must own up to; None: unknown."""
+    if protocol.name == 'indomain':
+        return []
+    if seen_domains is None:
+        return None
+    return sorted(set(seen_domains) & set(protocol.target))
 
 
 def _train_counts(

@@ -19,8 +19,8 @@ option here and is recorded in every result.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, MutableMapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -231,11 +231,6 @@ def draw_supports(
         k: sorted(by_class[c][i] for c, order in orders.items() for i in order[:k])
         for k in protocol.shots
     }
-
-
-def with_targets(protocol: Protocol, target: Sequence[str]) -> Protocol:
-    """The same protocol on other targets."""
-    return replace(protocol, target=tuple(target))
 
 
 def _check(protocol: Protocol) -> None:

@@ -32,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='load weights even if they are a pickle that can run code',
     )
     parser.add_argument(
+        '--allow-simulated',
+        action='store_true',
+        help='start from weights trained on simulated data on real data',
+    )
+    parser.add_argument(
         '--fast-dev-run',
         action='store_true',
         help='two iterations each of train, validate and test, to a results.json',
@@ -53,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         amp=args.amp,
         pretrained=not args.no_pretrained,
         trust=args.trust_checkpoint,
+        allow_simulated=args.allow_simulated,
         fast_dev_run=args.fast_dev_run,
         launcher=args.launcher,
     )

@@ -57,9 +57,10 @@ class PlainCheckpointHook(CheckpointHook):
     Beside what MMEngine writes (``epoch``, ``iter``, ``seed``, and the resolved config
     as ``cfg``), ``meta`` has ``mmma_version``, ``config_name``, ``label_space``,
     ``classes``, ``bodies``, ``body_of``, ``protocol`` with its ``train_domains``,
-    ``data`` (``name``, ``fingerprint``, ``simulated``), ``pretrain_data``,
-    ``selected_on`` (``subset``, ``domains``, ``metric``; None for the last of a run),
-    ``validated`` and ``random_state``.
+    ``seen_domains`` (those, and what the weights it started from had seen), ``data``
+    (``name``, ``fingerprint``, ``simulated``), ``pretrain_data``, ``selected_on``
+    (``subset``, ``domains``, ``metric``; None for the last of a run), ``validated`` and
+    ``random_state``.
 
     Args:
         kwargs: As for ``CheckpointHook``.
@@ -155,6 +156,7 @@ class PlainCheckpointHook(CheckpointHook):
         if 'protocol' in cfg:
             domains = list(make_protocol(cfg.protocol).train_domains)
             origin['protocol'] = {**cfg.protocol, 'train_domains': domains}
+            origin['seen_domains'] = sorted({*domains, *cfg.get('seen_before', [])})
             if self._selecting:
                 metric = ', '.join(self.key_indicators)
                 origin['selected_on'] = {

@@ -118,6 +118,8 @@ def _gather(
     parts = all_gather_object((found, broken))
     merged = {name: values for part, _ in parts for name, values in part.items()}
     names = sorted(merged)
+    if not names:
+        raise ValueError(f'none of the {len(broken)} clips could be read')
     return Features(
         names,
         np.stack([merged[n][0] for n in names]),

@@ -31,7 +31,7 @@ from mmma.evaluation.scores import ScoreTable
 from mmma.layout.rec import Clip
 from mmma.layout.root import DataRoot
 from mmma.protocols import SOURCE, Protocol, draw_supports, make_protocol
-from mmma.taxonomy import check_choice
+from mmma.taxonomy import check_choice, load_label_space
 
 ADAPTATIONS = ('linear',)
 
@@ -81,14 +81,14 @@ class Outcome:
     Attributes:
         groups: Scores, in the order of the results' rows.
         checkpoint: Path, SHA-256 and ``pretrain_data`` of the weights.
-        trained_on: Domains the weights were trained on, as far as they say.
+        seen_domains: Domains the weights were trained on; None where they do not say.
         selected_on: How the checkpoint was chosen; None for the last of a run.
         device: What it ran on.
     """
 
     groups: list[Scored]
     checkpoint: dict[str, Any]
-    trained_on: list[str]
+    seen_domains: list[str] | None
     selected_on: dict[str, Any] | None
     device: str
 
@@ -119,7 +119,7 @@ def load_runner(cfg: Any, checkpoint: str, options: TestOptions) -> tuple[Runner
     cfg.load_from, cfg.resume = None, False
     runner = Runner.from_cfg(cfg)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    space = root.label_space()
+    space = load_label_space(root.info.label_space)
     load_trained(model, weights.content, space.name, space.actions, checkpoint)
     return runner, weights
 
@@ -138,11 +138,10 @@ def score_checkpoint(cfg: Any, checkpoint: str, options: TestOptions) -> Outcome
     """
     runner, weights = load_runner(cfg, checkpoint, options)
     clips = DataRoot(cfg.data_root).read_rec()
-    trained = weights.meta.get('protocol') or {}
     return Outcome(
         groups=score_protocol(runner, clips, options.subset),
         checkpoint=weights.record(),
-        trained_on=list(trained.get('train_domains', [])),
+        seen_domains=weights.seen_domains,
         selected_on=weights.meta.get('selected_on'),
         device=device_name(),
     )
@@ -205,7 +204,8 @@ def _score_fewshot(
     tested = _features(runner, subset, target)
     rows = _zero_shot_rows(tested, target, pool, _actions(clips, 'train', SOURCE))
     for run, draw in enumerate(draws):
-        for shots, names in draw.items():
+        for shots, drawn in draw.items():
+            names = [name for name in drawn if name not in supports.broken]
             table = _adapt(runner, supports.take(names), pool, tested)
             labels = {
                 'target': target,
@@ -214,7 +214,7 @@ def _score_fewshot(
                 'effective_shots': len(names) / len(set(pool.values())),
                 'supports': names,
             }
-            rows.append(Scored(table, labels, tested.broken))
+            rows.append(Scored(table, labels, tested.broken + supports.broken))
     return rows
 
 

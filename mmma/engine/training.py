@@ -13,8 +13,14 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmma import registry  # noqa: F401  (fills the registries)
+from mmma.checkpoints import check_simulated
 from mmma.config import model_name
-from mmma.engine.weights import FROM_SCRATCH, StartFrom, starting_weights
+from mmma.engine.weights import (
+    FROM_SCRATCH,
+    StartFrom,
+    read_checkpoint,
+    starting_weights,
+)
 from mmma.layout.rec import Clip
 from mmma.layout.root import DataRoot
 from mmma.protocols import make_protocol
@@ -34,6 +40,7 @@ class TrainOptions:
         amp: Mixed precision.
         pretrained: Start from the recipe's pretrained weights.
         trust: Allow ``load_from`` to be a pickle that can run code.
+        allow_simulated: Allow weights trained on simulated data on real data.
         fast_dev_run: Two iterations of training and validation.
         launcher: ``none``, ``pytorch`` or ``slurm``.
     """
@@ -44,6 +51,7 @@ class TrainOptions:
     amp: bool = False
     pretrained: bool = True
     trust: bool = False
+    allow_simulated: bool = False
     fast_dev_run: bool = False
     launcher: str = 'none'
 
@@ -68,16 +76,21 @@ def train(cfg: Any, options: TrainOptions) -> Path:
     if options.fast_dev_run:
         shorten(cfg)
     resuming = options.resume and find_latest_checkpoint(str(work_dir))
-    start = None
-    if not resuming:
+    if resuming:
+        start = read_checkpoint(resuming)
+    else:
         start = starting_weights(
             cfg, options.load_from, options.pretrained, options.trust
         )
-        cfg.pretrain_data = start.pretrain_data if start else FROM_SCRATCH
+    if start:
+        info = DataRoot(cfg.data_root).info
+        check_simulated(start.meta, info, options.allow_simulated)
+    cfg.pretrain_data = start.pretrain_data if start else FROM_SCRATCH
+    cfg.seen_before = (start.seen_domains or []) if start else []
     runner = Runner.from_cfg(cfg)
     if options.resume and not resuming:
         print_log(f'nothing to resume in {work_dir}: training starts', 'current')
-    if start:
+    if start and not resuming:
         runner.register_hook(StartFrom(start))
     runner.train()
     return work_dir

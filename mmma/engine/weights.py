@@ -43,6 +43,11 @@ class Weights:
         """What the checkpoint tells of itself."""
         return meta_of(self.content)
 
+    @property
+    def seen_domains(self) -> list[str] | None:
+        """Domains that any training of these weights used; None where untold."""
+        return self.meta.get('seen_domains')
+
     def record(self) -> dict[str, Any]:
         """What ``results.json`` says of the weights."""
         data = self.meta.get('data') or {}
@@ -72,7 +77,7 @@ def read_checkpoint(name: str, trust: bool = False) -> Weights:
         found = _HASH_IN_NAME.search(name)
         path = fetch_pretrained(name, found.group(1) if found else '')
     content = load_weights_file(path, trust)
-    return Weights(path, content, meta_of(content).get('pretrain_data', 'unknown'))
+    return Weights(path, content, meta_of(content).get('pretrain_data') or 'unknown')
 
 
 def starting_weights(

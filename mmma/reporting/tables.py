@@ -70,6 +70,12 @@ def results_table(results: Sequence[dict[str, Any]]) -> str:
         for r in results
         if r.get('target_seen')
     ]
+    notes += [
+        f'{r["name"]} does not say which domains it was trained on: whether its rows '
+        'are zero-shot is unknown.'
+        for r in results
+        if r.get('target_seen', []) is None
+    ]
     return '\n'.join([*notes, table.get_string()])
 
 

@@ -114,6 +114,9 @@ def test_weights_trained_on_simulated_data_refuse_real_data(
     (real / 'dataset.json').write_text(json.dumps({**info, 'simulated': False}))
     assert run_test(real, work_dir)[0] == 2
     assert 'trained on simulated data' in capsys.readouterr().err
+    start = ['--load-from', str(work_dir / 'iter_2.pth'), '--fast-dev-run']
+    assert train(real, tmp_path / 'tuned', *start) == 2
+    assert 'trained on simulated data' in capsys.readouterr().err
     status, results = run_test(real, work_dir, '--allow-simulated')
     assert status == 0
     assert results['data']['simulated'] is False
@@ -140,6 +143,18 @@ def test_a_broken_clip_stops_a_test_unless_it_may_be_skipped(
     status, results = run_test(root, work_dir, *flags, '--skip-broken')
     assert status == 0
     assert results['broken'] == [name]
+
+
+def test_broken_supports_are_left_out_and_named(video_root, work_dir, tmp_path):
+    root = tmp_path / 'supports'
+    shutil.copytree(video_root, root)
+    clip = sorted((root / 'videos' / 'street').glob('street_train*'))[0]
+    clip.write_bytes(b'')
+    flags = ['--protocol', 'fewshot', '--target', 'street', '--shots', '5']
+    status, results = run_test(root, work_dir, *flags, '--runs', '1', '--skip-broken')
+    assert status == 0
+    assert results['broken'] == [clip.stem]
+    assert clip.stem not in results['runs'][-1]['supports']
 
 
 @pytest.mark.parametrize(

@@ -58,12 +58,28 @@ def test_resumed_equals_uninterrupted_bit_for_bit(video_root, tmp_path):
         train(stopped, TrainOptions(work_dir=work_dir))
     parts = train(config(video_root), TrainOptions(work_dir=work_dir, resume=True))
     expected, found = final_state(whole), final_state(parts)
+    for key in ('pretrain_data', 'seen_domains', 'protocol', 'data'):
+        assert found['meta'][key] == expected['meta'][key]
+    assert found['meta']['pretrain_data'] == 'none'
     for name, weight in expected['state_dict'].items():
         assert torch.equal(weight, found['state_dict'][name]), name
     for key, state in expected['optimizer']['state'].items():
         for name, value in state.items():
             assert torch.equal(value, found['optimizer']['state'][key][name])
     assert expected['param_schedulers'] == found['param_schedulers']
+
+
+def test_what_the_starting_weights_saw_is_not_forgotten(video_root, tmp_path):
+    first = load_config(TINY, {'domain': 'street'}, data_root=str(video_root))
+    options = dict(work_dir=str(tmp_path / 'street'), fast_dev_run=True)
+    start = latest_checkpoint(train(first, TrainOptions(**options)))
+    second = load_config(TINY, {'protocol': 'zeroshot'}, data_root=str(video_root))
+    options = dict(work_dir=str(tmp_path / 'lab'), fast_dev_run=True)
+    work_dir = train(second, TrainOptions(load_from=start, **options))
+    meta = torch.load(latest_checkpoint(work_dir), weights_only=True)['meta']
+    assert meta['protocol']['train_domains'] == ['lab']
+    assert meta['seen_domains'] == ['lab', 'street']
+    assert meta['pretrain_data'] == 'none + mma82-fixture'
 
 
 def test_short_runs_take_clips_of_every_domain(video_root):

@@ -60,6 +60,8 @@ def test_zero_shot_is_explained_and_a_target_seen_in_training_is_named():
     assert 'not unseen' in results_table([result('zeroshot', runs)])
     seen = results_table([result('zeroshot', runs, target_seen=['street'])])
     assert 'was trained on street' in seen
+    unknown = results_table([result('zeroshot', runs, target_seen=None)])
+    assert 'does not say which domains' in unknown
 
 
 def test_several_results_share_one_table_if_measured_alike():
