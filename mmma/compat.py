@@ -88,6 +88,27 @@ def _alias_importlib_metadata() -> None:
     sys.modules['importlib_metadata'] = importlib.metadata
 
 
+def _transformers_major() -> int | None:
+    if _lacks('transformers'):
+        return None
+    return int(importlib.metadata.version('transformers').split('.')[0])
+
+
+def _offers_multimodal() -> bool:
+    major = _transformers_major()
+    if major is None or (major < 5 and not _lacks('timm')):
+        return False
+    from mmaction.utils import dependency
+
+    return bool(dependency.WITH_MULTIMODAL)
+
+
+def _leave_multimodal_out() -> None:
+    from mmaction.utils import dependency
+
+    dependency.WITH_MULTIMODAL = False
+
+
 def _uses_pkg_resources() -> bool:
     from mmengine.utils import package_utils
 
@@ -248,6 +269,13 @@ REPAIRS: tuple[Repair, ...] = (
         'does not declare',
         partial(_lacks, 'importlib_metadata'),
         _alias_importlib_metadata,
+    ),
+    Repair(
+        'multimodal',
+        'with transformers installed mmaction.models imports VindLU, which also needs '
+        'timm and modules that transformers 5 lacks',
+        _offers_multimodal,
+        _leave_multimodal_out,
     ),
     Repair(
         'pkg_resources',

@@ -25,6 +25,13 @@ def undo_importlib_metadata(monkeypatch):
     monkeypatch.setattr(importlib.util, 'find_spec', lambda _: None)
 
 
+def undo_multimodal(monkeypatch):
+    from mmaction.utils import dependency
+
+    monkeypatch.setattr(compat, '_transformers_major', lambda: 5)
+    monkeypatch.setattr(dependency, 'WITH_MULTIMODAL', True)
+
+
 def undo_package_lookup(monkeypatch):
     from mmengine.utils import package_utils
 
@@ -53,6 +60,7 @@ def undo_dist(monkeypatch):
 UNDO = {
     'mmaction.drn': undo_drn,
     'importlib_metadata': undo_importlib_metadata,
+    'multimodal': undo_multimodal,
     'pkg_resources': undo_package_lookup,
     'weights_only': undo_weights_only,
     'numpy.Inf': lambda m: m.delattr(np, 'Inf', raising=False),
@@ -69,6 +77,12 @@ def uses_drn():
 def uses_importlib_metadata():
     module = importlib.reload(importlib.import_module('mmaction.utils.dependency'))
     return module.satisfy_requirement('mmengine>=0.10')
+
+
+def uses_multimodal():
+    from mmaction.utils import dependency
+
+    return not dependency.WITH_MULTIMODAL
 
 
 def uses_package_lookup():
@@ -111,6 +125,7 @@ def uses_dist():
 USE = {
     'mmaction.drn': uses_drn,
     'importlib_metadata': uses_importlib_metadata,
+    'multimodal': uses_multimodal,
     'pkg_resources': uses_package_lookup,
     'weights_only': uses_weights_only,
     'numpy.Inf': lambda: np.Inf == float('inf'),
