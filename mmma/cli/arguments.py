@@ -54,6 +54,23 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_view_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--views`` and ``--crops``."""
+    parser.add_argument(
+        '--views',
+        type=int,
+        metavar='V',
+        help='sets of times per clip, whose scores are averaged; memory grows with '
+        'them: --cfg-options test_dataloader.batch_size=1',
+    )
+    parser.add_argument(
+        '--crops',
+        type=int,
+        choices=(1, 3),
+        help='of RGB: the middle of the picture, or three crops that cover it',
+    )
+
+
 def protocol_flags(args: argparse.Namespace) -> dict[str, Any]:
     """The protocol flags that the user gave; None where not given."""
     return {flag: getattr(args, flag, None) for flag in _FLAGS}

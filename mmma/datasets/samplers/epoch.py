@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
+from mmma.datasets.samplers.draws import GroupedDraws
 from mmma.datasets.samplers.keys import SampleKey
 from mmma.registry import DATA_SAMPLERS
 
@@ -18,7 +19,7 @@ class EpochSampler(Sampler[SampleKey]):
 
     Each process computes the order of the whole epoch and takes every ``world size``-th
     sample, so that the samples of a step are the same for any world size with the same
-    total batch. A subclass that draws samples otherwise overrides
+    total batch. A subclass that draws samples otherwise sets ``draws``; or it overrides
     :meth:`epoch_order`, and :meth:`epoch_size` if an epoch has another length.
 
     Args:
@@ -27,7 +28,12 @@ class EpochSampler(Sampler[SampleKey]):
         seed: Same in all processes; None lets them agree on a random one.
         round_up: Repeat the first samples until all processes have equally many. In
             evaluation the metric drops the copies.
+
+    Attributes:
+        draws: How often an epoch has each sample; None for once.
     """
+
+    draws: GroupedDraws | None = None
 
     def __init__(
         self,
@@ -49,14 +55,18 @@ class EpochSampler(Sampler[SampleKey]):
 
     def epoch_size(self) -> int:
         """Samples of one epoch over all processes, copies not counted."""
-        return len(self.dataset)
+        return len(self.dataset) if self.draws is None else self.draws.length
 
     def epoch_order(self) -> np.ndarray:
         """Indices of the whole epoch, (n,), the same in every process."""
+        if self.draws is None:
+            drawn = np.arange(len(self.dataset))
+        else:
+            drawn = self.draws.indices(self.seed, self.epoch)
         if not self.shuffle:
-            return np.arange(len(self.dataset))
+            return drawn
         rng = np.random.default_rng([self.seed, self.epoch])
-        return rng.permutation(len(self.dataset))
+        return drawn[rng.permutation(len(drawn))]
 
     def __iter__(self) -> Iterator[SampleKey]:
         order = self.epoch_order()
