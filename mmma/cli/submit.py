@@ -1,0 +1,171 @@
+"""``submit.py mac2024|mac2025|mmad SCORES OUT.zip``: a file for the MAC servers."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmma.taxonomy import load_label_space
+
+if TYPE_CHECKING:
+    from mmma.evaluation.scores import ScoreTable
+
+HELP = """Write a submission to the Micro-Action Challenge; needs no torch.
+
+mac2024 and mac2025 take a score file of the 52 actions of MA-52, mmad detections of
+them in ActivityNet style. OUT.zip holds prediction.csv and is read again and checked.
+--expect LIST, the official list of the clips or videos, has every name checked."""
+
+_CLIP_HELP = {
+    'mac2024': 'recognition, id,pred_label_1 (body),pred_label_2 (action)',
+    'mac2025': 'recognition, vid,action_pred_1..5,body_pred_1..5',
+}
+_BODY_CHOICES = ('sum', 'top1', 'head')
+_HEADER_CHOICES = ('2025', '2026')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add one sub-command per server."""
+    servers = parser.add_subparsers(dest='server', metavar='SERVER', required=True)
+    for name, text in _CLIP_HELP.items():
+        clips = servers.add_parser(name, help=text, description=text)
+        _add_files(clips, 'scores.npz or .csv, (N, 52)', 'test_list_videos.txt')
+        clips.add_argument(
+            '--body-from',
+            choices=_BODY_CHOICES,
+            default='sum',
+            help='body classes from sums of action scores (default), the best action '
+            'of each group, or body_scores of the file',
+        )
+        clips.set_defaults(submit=_submit_clips)
+    text = 'detection, video_id,t_start,t_end,class,score'
+    mmad = servers.add_parser('mmad', help=text, description=text)
+    _add_files(mmad, 'detections, ActivityNet JSON', 'test.csv')
+    mmad.add_argument(
+        '--header', choices=_HEADER_CHOICES, default='2025', help='names of the columns'
+    )
+    mmad.add_argument('--top', type=int, metavar='K', help='per video (default: all)')
+    mmad.set_defaults(submit=_submit_segments)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the sub-command of the server."""
+    from mmma.reporting.submission.archive import check_suffix
+
+    check_suffix(args.out)
+    return int(args.submit(args))
+
+
+def _add_files(parser: argparse.ArgumentParser, scores: str, listed: str) -> None:
+    parser.add_argument('scores', type=Path, metavar='SCORES', help=scores)
+    parser.add_argument('out', type=Path, metavar='OUT.zip')
+    parser.add_argument(
+        '--expect',
+        type=Path,
+        metavar='LIST',
+        help=f'official names, text or CSV, as {listed}',
+    )
+
+
+def _submit_clips(args: argparse.Namespace) -> int:
+    from mmma.reporting.submission import recognition as track
+    from mmma.reporting.submission.archive import check_archive, write_archive
+
+    space = load_label_space('ma52')
+    table = _named_table(args, track.read_ma52_scores(args.scores))
+    if len(table.names) not in track.CLIP_COUNTS:
+        _warn(
+            f'{len(table.names)} clips; the servers expect {track.CLIP_COUNTS[0]} '
+            f'(MA-52 test) or {track.CLIP_COUNTS[1]} (challenge)'
+        )
+    layout = track.clip_layout(args.server, space)
+    rows = list(track.clip_rows(table, args.server, args.body_from, space))
+    write_archive(args.out, layout.header, rows)
+    count = check_archive(args.out, layout, table.names)
+    _report(args, layout.header, rows, f'{count} clips, body from {args.body_from}')
+    return 0
+
+
+def _named_table(args: argparse.Namespace, table: ScoreTable) -> ScoreTable:
+    """The scores under official names, in official order where a list gives it."""
+    from dataclasses import replace
+
+    from mmma.reporting.submission.names import unique_stems
+    from mmma.reporting.submission.recognition import file_name
+
+    found = _official(args, table.names)
+    if found is not None:
+        return replace(table.select(list(found.values())), names=tuple(found))
+    unique_stems(table.names)
+    return replace(table, names=tuple(map(file_name, table.names)))
+
+
+def _submit_segments(args: argparse.Namespace) -> int:
+    from mmma.reporting.submission import detection as track
+    from mmma.reporting.submission.archive import check_archive, write_archive
+    from mmma.reporting.submission.names import shown, unique_stems
+
+    space = load_label_space('ma52')
+    videos = track.read_detections(args.scores, space)
+    found = _official(args, list(videos)) or {
+        track.video_id(name): name for name in unique_stems(videos).values()
+    }
+    videos = {track.video_id(new): videos[old] for new, old in found.items()}
+    if len(videos) != track.VIDEO_COUNT:
+        _warn(f'{len(videos)} videos; the MMA-52 test subset has {track.VIDEO_COUNT}')
+    empty = [name for name, detections in videos.items() if not detections]
+    if empty:
+        _warn(f'{len(empty)} videos without a detection, and so a row: {shown(empty)}')
+    layout = track.segment_layout(args.header, space)
+    rows = list(track.segment_rows(videos, args.top))
+    write_archive(args.out, layout.header, rows)
+    filled = [name for name, detections in videos.items() if detections]
+    count = check_archive(args.out, layout, filled)
+    top = f', at most {args.top} per video' if args.top else ''
+    _report(args, layout.header, rows, f'{count} segments of {len(filled)} videos{top}')
+    return 0
+
+
+def _official(args: argparse.Namespace, names: Sequence[str]) -> dict[str, str] | None:
+    """Official name to the file's name, in official order; None without a list."""
+    from mmma.reporting.submission.names import (
+        first_disorder,
+        match_names,
+        read_expected,
+    )
+
+    if args.expect is None:
+        _warn(
+            'no --expect LIST: not checked that every official name is there, that no '
+            'other is, and their order; names and order are those of the file'
+        )
+        return None
+    found = match_names(names, read_expected(args.expect))
+    place = first_disorder(names, list(found.values()))
+    if place is not None:
+        _warn(
+            f'rows put into the order of {args.expect}: the file differs from row '
+            f'{place + 1} on'
+        )
+    return found
+
+
+def _report(
+    args: argparse.Namespace,
+    header: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    what: str,
+) -> None:
+    checked = f'names as in {args.expect}' if args.expect else 'names not checked'
+    print(f'{args.out}: prediction.csv, {what}; {checked}; read again, no fault found')
+    for row in (header, *rows[:3]):
+        print('  ' + ','.join(map(str, row)))
+    print(f'sha256 {hashlib.sha256(args.out.read_bytes()).hexdigest()}')
+
+
+def _warn(text: str) -> None:
+    print(f'warning: {text}', file=sys.stderr)

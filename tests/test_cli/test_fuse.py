@@ -1,0 +1,251 @@
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mmma.cli import fuse, main
+from mmma.evaluation.functional.bodies import BODY_SCORES
+from mmma.evaluation.fusion import SPACES
+from mmma.evaluation.scores import ScoreTable, read_scores, write_scores
+from mmma.layout.rec import Clip, write_rec
+from mmma.layout.root import DatasetInfo, write_info
+from mmma.taxonomy import load_label_space
+
+SPACE = load_label_space('mma82')
+COUNTS = {'val': 40, 'test': 30, 'train': 2}
+
+
+def clips(subset):
+    return [
+        Clip(
+            f'{subset}{i}', '', subset, 'lab', f's{i % 6}', i % 5, SPACE.body_of[i % 5]
+        )
+        for i in range(COUNTS[subset])
+    ]
+
+
+def table(subset, seed, quality, heads=True):
+    rows = clips(subset)
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(len(rows), 82))
+    logits[range(len(rows)), [r.action for r in rows]] += quality * rng.random(
+        len(rows)
+    )
+    powers = np.exp(logits)
+    scores = powers / powers.sum(axis=1, keepdims=True)
+    bodies = np.tile(np.arange(7.0), (len(rows), 1)) / 21 if heads else None
+    return ScoreTable(tuple(r.clip for r in rows), scores, bodies)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Scores of two models on val and test, and their truth; the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for subset in ('val', 'test'):
+        for seed, (name, quality) in enumerate((('good', 9), ('weak', 3))):
+            write_scores(f'{name}_{subset}.npz', table(subset, seed, quality), SPACE)
+    write_rec(tmp_path / 'rec.csv', [c for s in COUNTS for c in clips(s)], SPACE)
+    return tmp_path
+
+
+TEST = ['good_test.npz', 'weak_test.npz', '--out', 'fused.npz', '--resamples', '20']
+LEARN = ['--learn', '--gt', 'rec.csv', '--val-scores', 'good_val.npz', 'weak_val.npz']
+
+
+def record_of(folder):
+    return json.loads((folder / 'fused.json').read_text())
+
+
+def test_choices_are_those_of_the_library():
+    assert fuse._SPACES == SPACES
+    assert fuse._BODY_CHOICES == BODY_SCORES
+
+
+def test_equal_weights_need_no_truth(folder, capsys):
+    assert main('fuse', TEST) == 0
+    fused = read_scores(folder / 'fused.npz', SPACE)
+    inputs = [read_scores(folder / name, SPACE) for name in TEST[:2]]
+    assert fused.scores == pytest.approx(sum(t.scores for t in inputs) / 2)
+    assert fused.body_scores == pytest.approx(inputs[0].body_scores)
+    text = capsys.readouterr().out
+    assert '30 clips, mean of 2 score files, equal weights' in text
+    assert 'Top-1' not in text
+    record = record_of(folder)
+    assert (record['weights'], record['learnt']) == ([0.5, 0.5], None)
+    digest = hashlib.sha256((folder / TEST[0]).read_bytes()).hexdigest()
+    assert record['inputs'][0] == {'file': 'good_test.npz', 'sha256': digest}
+
+
+def test_given_weights_and_order_of_clips(folder):
+    shuffled = table('test', 1, 3).select([c.clip for c in clips('test')][::-1])
+    write_scores('weak_test.npz', shuffled, SPACE)
+    assert main('fuse', [*TEST, '--weights', '3', '1', '--space', 'logit']) == 0
+    record = record_of(folder)
+    assert (record['weights'], record['weights_from']) == ([0.75, 0.25], 'given')
+    fused = read_scores(folder / 'fused.npz', SPACE)
+    logs = 0.75 * np.log(table('test', 0, 9).scores)
+    logs += 0.25 * np.log(table('test', 1, 3).scores)
+    powers = np.exp(logs)
+    assert fused.scores == pytest.approx(powers / powers.sum(axis=1, keepdims=True))
+
+
+def test_learnt_weights_are_recorded_and_metrics_shown(folder, capsys):
+    assert main('fuse', [*TEST, *LEARN]) == 0
+    text = capsys.readouterr().out
+    assert 'learnt on 40 val clips (40 lab)' in text
+    assert '30 clips (30 test), percent' in text
+    assert '20 resamples of 6 subjects' in text
+    assert 'flatters' not in text
+    assert re.search(r'\| fused +\| +\| +\d+\.\d\d \[', text)
+    record = record_of(folder)
+    learnt = record['learnt']
+    assert (learnt['subset'], learnt['clips']) == ('val', 40)
+    assert learnt['nll'] <= learnt['equal_nll']
+    assert [f['file'] for f in learnt['val_scores']] == LEARN[-2:]
+    assert record['weights'][0] > 0.6
+    assert record['metrics']['weights_fitted_on_them'] == 0
+    assert len(record['metrics']['inputs']) == 2
+
+
+def test_learning_twice_gives_the_same_files(folder):
+    assert main('fuse', [*TEST, *LEARN]) == 0
+    first = [(folder / f'fused.{s}').read_bytes() for s in ('npz', 'json')]
+    assert main('fuse', [*TEST, *LEARN]) == 0
+    assert first == [(folder / f'fused.{s}').read_bytes() for s in ('npz', 'json')]
+
+
+def test_metrics_on_the_clips_of_the_fit_are_marked(folder, capsys):
+    assert main('fuse', [*LEARN[-2:], *TEST[2:], *LEARN]) == 0
+    assert 'fitted on 40 of these clips: the fused row flatters' in (
+        capsys.readouterr().out
+    )
+
+
+def test_body_fusion_follows_the_mean(folder, capsys):
+    assert main('fuse', [*TEST, '--body-fusion', '0.5']) == 0
+    assert 'then fused with body scores, weight 0.5' in capsys.readouterr().out
+    mean = (table('test', 0, 9).scores + table('test', 1, 3).scores) / 2
+    bodies = np.arange(7.0)[list(SPACE.body_of)] / 21
+    expected = mean * np.sqrt(np.maximum(bodies, 1e-30))
+    expected /= expected.sum(axis=1, keepdims=True)
+    fused = read_scores(folder / 'fused.npz', SPACE)
+    assert fused.scores == pytest.approx(expected, abs=1e-12)
+    assert record_of(folder)['body_fusion'] == 0.5
+
+
+def test_body_fusion_needs_body_scores(folder, capsys):
+    write_scores('weak_test.npz', table('test', 1, 3, heads=False), SPACE)
+    assert main('fuse', [*TEST, '--body-fusion', '1']) == 2
+    assert '--body-fusion needs body_scores in every' in capsys.readouterr().err
+
+
+def test_a_data_root_is_truth_and_says_if_simulated(folder, capsys):
+    write_info(folder, DatasetInfo('toy', 'mma82', simulated=True))
+    assert main('fuse', [*TEST, '--gt', '.', '--resamples', '0']) == 0
+    text = capsys.readouterr().out
+    assert 'SIMULATED DATA' in text
+    assert 'intervals' not in text
+    assert record_of(folder)['simulated'] is True
+
+
+def test_unknown_truth_is_no_error_without_learning(folder, capsys):
+    write_rec(folder / 'rec.csv', clips('val'), SPACE)
+    assert main('fuse', [*TEST, *LEARN]) == 0
+    assert 'truth of 0 of 30 clips: no metrics' in capsys.readouterr().err
+    write_rec(folder / 'rec.csv', [*clips('val'), *clips('test')[:9]], SPACE)
+    assert main('fuse', [*TEST, *LEARN]) == 0
+    assert 'truth of 9 of 30 clips: metrics are of these alone' in (
+        capsys.readouterr().err
+    )
+    assert record_of(folder)['metrics']['clips'] == 9
+
+
+def test_val_clips_without_scores_are_counted(folder, capsys):
+    for name in LEARN[-2:]:
+        some = read_scores(folder / name, SPACE).select(['val0', 'val1'])
+        write_scores(name, some, SPACE)
+    assert main('fuse', [*TEST, *LEARN]) == 0
+    assert '38 of 40 val clips of rec.csv have no scores' in capsys.readouterr().err
+    assert record_of(folder)['learnt']['clips'] == 2
+
+
+def test_scores_that_are_no_probabilities_are_told(folder, capsys):
+    loud = table('test', 1, 3, heads=False)
+    write_scores('weak_test.npz', replace(loud, scores=loud.scores * 9), SPACE)
+    assert main('fuse', TEST) == 0
+    told = capsys.readouterr().err
+    assert 'weak_test.npz: rows do not add up to 1' in told
+    assert 'good_test.npz: rows' not in told
+    assert '1 of 2 files have body_scores: none are written' in told
+    assert read_scores(folder / 'fused.npz', SPACE).body_scores is None
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'text'),
+    [
+        ([*TEST, '--weights', '1'], '1 weights for 2 score files'),
+        ([*TEST, *LEARN, '--weights', '1', '1'], '--learn and --weights: choose one'),
+        (
+            [*TEST, *LEARN, '--subset', 'test'],
+            '--subset test: weights are learnt on val',
+        ),
+        ([*TEST, '--learn'], '--learn needs --gt'),
+        ([*TEST, '--learn', '--gt', 'rec.csv'], 'and --val-scores: score files'),
+        ([*TEST, *LEARN[:-1]], '1 --val-scores for 2 score files'),
+        ([*TEST, '--val-scores', 'good_val.npz'], '--val-scores without --learn'),
+        (
+            [*TEST, *LEARN[:-2], *TEST[:2]],
+            r"30 of 30 clips are not of subset val \(30 of test\): 'test0'",
+        ),
+        (['good_test.npz', '--out', 'good_test.npz'], 'is one of the inputs'),
+        ([*TEST, *LEARN, '--out', 'weak_val.npz'], 'is one of the inputs'),
+        (['good_test.npz', 'weak_val.npz', '--out', 'f.npz'], 'lacks 40 of 70 clips'),
+        ([*TEST, '--gt', 'nowhere.csv'], 'nowhere.csv: no such file'),
+        ([*TEST, '--gt', '.'], 'No data in .*no dataset.json'),
+        ([*TEST, '--label-space', 'ma52'], 'unknown class column'),
+        (['none.npz', '--out', 'f.npz'], 'no score file none.npz'),
+    ],
+)
+def test_bad_input_is_told_in_a_sentence(folder, capsys, arguments, text):
+    assert main('fuse', arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ''
+    assert re.search(f'error: .*{text}', captured.err, re.DOTALL)
+    assert not (folder / 'fused.npz').exists()
+
+
+def test_one_clip_of_another_subset_refuses_the_fit(folder, capsys):
+    write_rec(
+        folder / 'rec.csv',
+        [*clips('val')[1:], replace(clips('val')[0], subset='train')],
+        SPACE,
+    )
+    assert main('fuse', [*TEST, *LEARN]) == 2
+    assert "1 of 40 clips are not of subset val (1 of train): 'val0'" in (
+        capsys.readouterr().err
+    )
+    write_rec(folder / 'rec.csv', clips('val')[1:], SPACE)
+    assert main('fuse', [*TEST, *LEARN]) == 2
+    assert "1 of 40 clips are not in rec.csv: 'val0'" in capsys.readouterr().err
+
+
+def test_a_root_of_another_label_space_is_refused(folder, capsys):
+    write_info(folder, DatasetInfo('toy', 'ma52', simulated=False))
+    assert main('fuse', [*TEST, '--gt', 'rec.csv']) == 2
+    assert "of label space 'ma52', not 'mma82'" in capsys.readouterr().err
+
+
+def test_needs_no_torch(folder):
+    code = (
+        'import sys; from mmma.cli import main; '
+        f'assert main("fuse", {[*TEST, *LEARN]!r}) == 0; '
+        'heavy = {"torch", "mmengine", "mmaction", "mmcv", "cv2", "scipy", "sklearn"}; '
+        'print(sorted(heavy & set(sys.modules)))'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == '[]', done.stderr
