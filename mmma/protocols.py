@@ -136,7 +136,7 @@ def write_protocol(
     """Write a protocol into a config, in place; writing it twice changes nothing.
 
     Sets ``protocol``, the subset and domains of every dataset, the seed, the data
-    root and the number of classes, after merging the recipe's
+    root, the head's label space and number of classes, after merging the recipe's
     ``protocol_overrides[name]``.
 
     Args:
@@ -167,9 +167,14 @@ def write_protocol(
             dataset['data_root'] = cfg['data_root']
     cfg['randomness'] = dict(cfg.get('randomness') or {}, seed=protocol.seed)
     if 'label_space' in cfg:
+        model = cfg.get('model') or {}
         num_classes = load_label_space(cfg['label_space']).num_actions
-        for part in _parts_with_classes(cfg.get('model') or {}):
+        for part in _parts_with_classes(model):
             part['num_classes'] = num_classes
+        head = model.get('cls_head') or {}
+        # MMAction2's heads know no label space.
+        if head.get('type') == 'ActionHead' or 'label_space' in head:
+            head['label_space'] = cfg['label_space']
 
 
 def _parts_with_classes(

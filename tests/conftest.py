@@ -9,6 +9,12 @@ from video_files import make_video_root
 REPO = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope='session', autouse=True)
+def own_cache(tmp_path_factory):
+    """Downloads and cached features of tests stay out of the user's home."""
+    os.environ['MMMA_HOME'] = str(tmp_path_factory.mktemp('home'))
+
+
 @pytest.fixture(scope='session')
 def shared_data() -> Path:
     """Folder with real annotation lists and clips; tests that need it skip without."""

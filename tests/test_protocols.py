@@ -169,3 +169,18 @@ def test_strict_shots_and_empty_targets_are_errors():
 )
 def test_tags_name_folders(protocol, tag):
     assert protocol.tag() == tag
+
+
+@pytest.mark.parametrize(
+    ('head', 'space'),
+    [
+        ({'type': 'ActionHead'}, 'ma52'),
+        ({'type': 'OtherHead', 'label_space': 'mma82'}, 'ma52'),
+        ({'type': 'TSMHead'}, None),
+    ],
+)
+def test_heads_that_know_a_label_space_get_that_of_the_config(head, space):
+    cfg = recipe() | {'label_space': 'ma52', 'model': {'cls_head': head}}
+    write_protocol(cfg, make_protocol(INDOMAIN))
+    assert head['num_classes'] == 52
+    assert head.get('label_space') == space

@@ -30,6 +30,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='SeedHook'),
     dict(type='SyncBuffersHook'),
+    dict(type='ClassInfoHook'),
     dict(type='BrokenClipHook'),
 ]
 
@@ -42,6 +43,18 @@ resume = False
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
-# Few-shot: the classifier is refitted to the supports, held near the source's by
-# `proximity`; see mmma/engine/fewshot.py. Never tuned, on no domain.
-fewshot = dict(adapt='linear', proximity=0.1)
+# Few-shot, one of three (mmma/engine/fewshot.py, finetune.py); none was ever tuned on
+# any domain.
+# linear: the classifier is refitted to the supports, held near the source's by
+# `proximity`.
+# prototype: the cosine with the mean features of each class, over `temperature`.
+# finetune: `iters` steps of `train` (all, head, or last: head and last block), from the
+# learning rate `lr`, None for a tenth of the recipe's.
+fewshot = dict(
+    adapt='linear',
+    proximity=0.1,
+    temperature=0.1,
+    train='all',
+    iters=200,
+    lr=None,
+)

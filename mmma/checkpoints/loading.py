@@ -12,6 +12,7 @@ from typing import Any
 MIN_MATCHED = 0.95
 HEADS = ('cls_head.',)
 _CLASSIFIER = re.compile(r'cls_head\.(fc_cls|fc)\.(weight|bias)')
+_BODY_CLASSIFIER = re.compile(r'cls_head\.fc_body\.(weight|bias)')
 _MISMATCH = re.compile(r'(?:size mismatch for |parameter named ")([\w.]+)')
 _CONTAINERS = ('state_dict', 'model', 'module', 'model_state')
 _AVERAGES = ('state_dict_ema', 'model_ema')
@@ -97,7 +98,8 @@ def load_state(
     """Start a model from pretrained weights, and print what matched.
 
     A head of another shape stays as it was. Weights of a bare backbone are taken as
-    the model's ``backbone.`` where that matches more names.
+    the model's ``backbone.`` where that matches more names. A part of the model with
+    ``starts_fresh`` may be absent as a whole, and does not count then.
 
     Args:
         model: A recognizer or detector, not wrapped.
@@ -146,7 +148,8 @@ def _fill(model: Any, weights: Mapping[str, Any], heads: tuple[str, ...]) -> Loa
     matches = ((_MISMATCH.search(error), error) for error in errors)
     mismatched = [match.group(1) if match else error for match, error in matches]
     absent = {*missing, *mismatched}
-    counted = [n for n, _ in model.named_parameters() if not n.startswith(heads)]
+    apart = (*heads, *_fresh_parts(model, absent))
+    counted = [n for n, _ in model.named_parameters() if not n.startswith(apart)]
     hits = sum(name not in absent for name in counted)
     return LoadReport(
         tuple(name for name in own if name not in absent),
@@ -157,17 +160,29 @@ def _fill(model: Any, weights: Mapping[str, Any], heads: tuple[str, ...]) -> Loa
     )
 
 
+def _fresh_parts(model: Any, absent: set[str]) -> list[str]:
+    """How names start of parts that a run may start afresh and the file lacks."""
+    return [
+        f'{part}.'
+        for part, module in model.named_modules()
+        if getattr(module, 'starts_fresh', False)
+        and all(f'{part}.{name}' in absent for name, _ in module.named_parameters())
+    ]
+
+
 def load_trained(
     model: Any,
     checkpoint: Mapping[str, Any],
     label_space: str,
     classes: Sequence[str],
     source: str = 'the checkpoint',
+    bodies: Sequence[str] = (),
 ) -> LoadReport:
     """Put a trained checkpoint into the model it was trained as.
 
     Classes are matched by name: where the checkpoint has the same ones in another
-    order, the rows of its classifier are reordered.
+    order, the rows of its classifier are reordered. So are body groups, where the
+    model scores them.
 
     Args:
         model: Built from the config to test.
@@ -175,6 +190,7 @@ def load_trained(
         label_space: Of the data to test on.
         classes: (K,) action names, in the order of the data's labels.
         source: Name of the file, for messages.
+        bodies: (B,) names of body groups, likewise; empty leaves them as stored.
 
     Raises:
         ValueError: The checkpoint is of another label space or of another model.
@@ -191,12 +207,32 @@ def load_trained(
             )
         print(f'{source}: classes reordered by name', file=sys.stderr)
         weights.update({name: weights[name][order] for name in rows})
+    weights.update(_reordered_bodies(weights, meta.get('bodies'), bodies, source))
     report = _fill(model, weights, ())
     if report.missing or report.unexpected or report.mismatched:
         made = meta.get('config_name')
         hint = f' It was trained with {made}.' if made else ''
         raise ValueError(f'{source} is of another model: {report}.{hint}')
     return report
+
+
+def _reordered_bodies(
+    weights: Mapping[str, Any],
+    stored: Sequence[str] | None,
+    bodies: Sequence[str],
+    source: str,
+) -> dict[str, Any]:
+    """The rows of the body classifier that stand elsewhere in the data."""
+    rows = [name for name in weights if _BODY_CLASSIFIER.fullmatch(name)]
+    if not rows or not stored or not bodies or list(stored) == list(bodies):
+        return {}
+    if sorted(stored) != sorted(bodies):
+        raise ValueError(
+            f'{source} scores the body groups {_listed(stored, 9)}, the data has '
+            f'{_listed(bodies, 9)}. Test it on data of its own label space.'
+        )
+    order = [list(stored).index(name) for name in bodies]
+    return {name: weights[name][order] for name in rows}
 
 
 def meta_of(checkpoint: Any) -> dict[str, Any]:

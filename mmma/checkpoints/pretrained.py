@@ -40,7 +40,7 @@ def fetch_pretrained(url: str, sha256: str, folder: str | Path | None = None) ->
         FileNotFoundError: They are not there and cannot be downloaded.
         ValueError: The file has another hash.
     """
-    target = Path(folder or cache_folder()) / url.rsplit('/', 1)[-1]
+    target = Path(folder or cache_folder()) / _file_name(url)
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(target):
@@ -53,6 +53,13 @@ def fetch_pretrained(url: str, sha256: str, folder: str | Path | None = None) ->
             f'another file. Delete it, and it is downloaded again from {url}.'
         )
     return target
+
+
+def _file_name(url: str) -> str:
+    """Files of the Hugging Face Hub are all called alike: add their repository."""
+    place, resolve, path = url.partition('/resolve/')
+    name = (path if resolve else url).rsplit('/', 1)[-1]
+    return '-'.join([*place.split('/')[-2:], name]) if resolve else name
 
 
 def _download(url: str, sha256: str, target: Path) -> None:

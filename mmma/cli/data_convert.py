@@ -10,6 +10,7 @@ HELP = """Convert a published data set into a data root.
   ma52   lists of MA-52 (train_list_videos.txt ...)
   mma52  tables of MMA-52 (train.csv ...), both generations
   mma82  the download of lpynow/MMA-82
+  pyskl  a pickle of 2D skeletons, as PySKL and MMAction2 read them
 
 Videos found in SRC are linked or copied; tables are written with label names."""
 
@@ -20,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from mmma.layout.converters.target import VIDEO_MODES
 
     parser.add_argument('format', choices=list(CONVERTERS), help='what SRC holds')
-    parser.add_argument('source', metavar='SRC', type=Path, help='downloaded folder')
+    parser.add_argument(
+        'source', metavar='SRC', type=Path, help='downloaded folder or pickle'
+    )
     parser.add_argument('out', metavar='OUT', type=Path, help='data root to write')
     parser.add_argument(
         '--videos',
@@ -35,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--mapping',
         type=Path,
-        help='for mma82: JSON file that says which files of the release mean what',
+        help='for mma82: JSON file that says which files of the release mean what; for '
+        'pyskl: label_space, splits, domain, domains, layout',
     )
     parser.add_argument(
         '--force', action='store_true', help='write into a folder that is not empty'

@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mmma.cli.arguments import add_config_arguments, add_run_arguments, read_config
+from mmma.cli.arguments import (
+    add_config_arguments,
+    add_run_arguments,
+    add_view_arguments,
+    read_config,
+)
 
 HELP = """Score a checkpoint under a protocol and write results.json.
 
 Zero-shot means that no clip of the target domain was trained on; its classes are not
-unseen. Few-shot refits the classifier to K clips per class of the target."""
+unseen. Few-shot adapts the model to K clips per class of the target."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +33,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help='fewshot: a class with fewer clips than shots is an error',
     )
+    parser.add_argument(
+        '--adapt',
+        metavar='linear|prototype|finetune',
+        help='fewshot: refit the classifier (default), compare with class means, or '
+        'train the model',
+    )
+    parser.add_argument(
+        '--no-cache',
+        action='store_true',
+        help='fewshot: neither use nor keep features on disk',
+    )
+    add_view_arguments(parser)
     parser.add_argument(
         '--class-set',
         choices=('present', 'union', 'all'),
@@ -67,11 +84,18 @@ def run(args: argparse.Namespace) -> int:
     for key in ('class_set', 'body_scores'):
         if getattr(args, key):
             cfg.test_evaluator[key] = getattr(args, key)
+    if args.adapt:
+        if cfg.protocol.name != 'fewshot':
+            raise ValueError(f'--adapt is no option of protocol {cfg.protocol.name!r}.')
+        cfg.fewshot.adapt = args.adapt
     from mmma.layout.root import DataRoot
 
     DataRoot(cfg.data_root)  # says what is missing before anything slow is imported
+    from mmma.datasets.views import with_views
     from mmma.engine.testing import TestOptions
 
+    dataset = cfg.test_dataloader.dataset
+    dataset.pipeline = with_views(dataset.pipeline, args.views, args.crops)
     options = TestOptions(
         subset=args.subset,
         skip_broken=args.skip_broken,
@@ -79,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
         allow_simulated=args.allow_simulated,
         work_dir=args.work_dir,
         launcher=args.launcher,
+        cache=not args.no_cache,
     )
     report(cfg, args.checkpoint, options, args.out, args.dump)
     return 0

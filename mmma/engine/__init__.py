@@ -1,3 +1,10 @@
 """Hooks, loops and optimizer constructors; importing this package registers them."""
 
-from mmma.engine import broken_clips, checkpoint, layer_decay, seeding  # noqa: F401
+from mmma.engine import (  # noqa: F401
+    broken_clips,
+    checkpoint,
+    classes,
+    layer_decay,
+    seeding,
+    tsm_groups,
+)

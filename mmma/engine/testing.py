@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,14 +14,18 @@ from mmengine.runner import Runner
 
 from mmma import registry  # noqa: F401  (fills the registries)
 from mmma.checkpoints import check_simulated, load_trained
+from mmma.engine.classes import tell_classes
+from mmma.engine.features import Features, FeatureSource
 from mmma.engine.fewshot import (
-    Features,
     adapt_linear,
-    extract_features,
+    adapt_prototype,
+    fewshot_settings,
     source_classifier,
 )
+from mmma.engine.finetune import finetuned
 from mmma.engine.training import default_folder, set_environment
 from mmma.engine.weights import read_checkpoint
+from mmma.evaluation.functional.bodies import fuse_body_scores
 from mmma.evaluation.functional.controls import (
     class_prior,
     mask_to_classes,
@@ -31,9 +35,7 @@ from mmma.evaluation.scores import ScoreTable
 from mmma.layout.rec import Clip
 from mmma.layout.root import DataRoot
 from mmma.protocols import SOURCE, Protocol, draw_supports, make_protocol
-from mmma.taxonomy import check_choice, load_label_space
-
-ADAPTATIONS = ('linear',)
+from mmma.taxonomy import load_label_space
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class TestOptions:
         allow_simulated: Allow weights trained on simulated data on real data.
         work_dir: Folder of the logs; None names one after the config.
         launcher: ``none``, ``pytorch`` or ``slurm``.
+        cache: Few-shot: keep features on disk, and use those that are there.
     """
 
     __test__ = False  # not a pytest class
@@ -57,6 +60,7 @@ class TestOptions:
     allow_simulated: bool = False
     work_dir: str | None = None
     launcher: str = 'none'
+    cache: bool = True
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,9 @@ def load_runner(cfg: Any, checkpoint: str, options: TestOptions) -> tuple[Runner
     runner = Runner.from_cfg(cfg)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     space = load_label_space(root.info.label_space)
-    load_trained(model, weights.content, space.name, space.actions, checkpoint)
+    names = (space.name, space.actions, checkpoint, space.bodies)
+    load_trained(model, weights.content, *names)
+    tell_classes(model, runner.test_dataloader.dataset.metainfo)
     return runner, weights
 
 
@@ -138,9 +144,11 @@ def score_checkpoint(cfg: Any, checkpoint: str, options: TestOptions) -> Outcome
     """
     runner, weights = load_runner(cfg, checkpoint, options)
     clips = DataRoot(cfg.data_root).read_rec()
+    record = weights.record()
+    cached = record['sha256'] if options.cache else None
     return Outcome(
-        groups=score_protocol(runner, clips, options.subset),
-        checkpoint=weights.record(),
+        groups=score_protocol(runner, clips, options.subset, cached),
+        checkpoint=record,
         seen_domains=weights.seen_domains,
         selected_on=weights.meta.get('selected_on'),
         device=device_name(),
@@ -153,13 +161,16 @@ def device_name() -> str:
     return torch.cuda.get_device_name() if gpu else 'cpu'
 
 
-def score_protocol(runner: Runner, clips: list[Clip], subset: str) -> list[Scored]:
+def score_protocol(
+    runner: Runner, clips: list[Clip], subset: str, cached: str | None = None
+) -> list[Scored]:
     """Score the tested clips of a protocol.
 
     Args:
         runner: Built from a resolved config; its model holds the checkpoint.
         clips: All clips of the data root.
         subset: ``test`` or ``val``.
+        cached: SHA-256 of the checkpoint, to keep features under; None keeps none.
 
     Returns:
         For ``indomain`` one table over all tested domains; for ``zeroshot`` one per
@@ -168,10 +179,8 @@ def score_protocol(runner: Runner, clips: list[Clip], subset: str) -> list[Score
     """
     protocol = make_protocol(runner.cfg.protocol)
     if protocol.name == 'fewshot':
-        scored = []
-        for target in protocol.target:
-            scored += _score_fewshot(runner, protocol, target, clips, subset)
-        return scored
+        fewshot = _FewShot(runner, protocol, subset, cached)
+        return [row for t in protocol.target for row in fewshot.score(t, clips)]
     table, broken = _score(runner)
     if protocol.name == 'indomain':
         return [Scored(table, {'domain': protocol.domain}, broken)]
@@ -192,44 +201,70 @@ def _score(runner: Runner) -> tuple[ScoreTable, list[str]]:
     return metric.score_table, metric.broken
 
 
-def _score_fewshot(
-    runner: Runner, protocol: Protocol, target: str, clips: list[Clip], subset: str
-) -> list[Scored]:
-    """Zero-shot, its controls and every support draw of one target."""
-    pool = _actions(clips, 'train', target)
-    draws = [draw_supports(pool, target, protocol, r) for r in range(protocol.runs)]
-    wanted = sorted({n for draw in draws for names in draw.values() for n in names})
-    print_log(f'few-shot on {target}: features of {len(wanted)} supports', 'current')
-    supports = _features(runner, 'train', target, wanted)
-    tested = _features(runner, subset, target)
-    rows = _zero_shot_rows(tested, target, pool, _actions(clips, 'train', SOURCE))
-    for run, draw in enumerate(draws):
-        for shots, drawn in draw.items():
-            names = [name for name in drawn if name not in supports.broken]
-            table = _adapt(runner, supports.take(names), pool, tested)
-            labels = {
-                'target': target,
-                'shots': shots,
-                'run': run,
-                'effective_shots': len(names) / len(set(pool.values())),
-                'supports': names,
-            }
-            rows.append(Scored(table, labels, tested.broken + supports.broken))
-    return rows
+class _FewShot:
+    """Adapts a runner's model to targets; afterwards it is as it was."""
 
+    def __init__(
+        self, runner: Runner, protocol: Protocol, subset: str, cached: str | None
+    ) -> None:
+        self.runner = runner
+        self.protocol = protocol
+        self.subset = subset
+        self.settings = fewshot_settings(runner.cfg.fewshot)
+        self.trains = self.settings['adapt'] == 'finetune'
+        self.source = FeatureSource(runner, cached, linear=not self.trains)
 
-def _adapt(
-    runner: Runner, support: Features, pool: dict[str, int], tested: Features
-) -> ScoreTable:
-    settings = runner.cfg.fewshot
-    check_choice('fewshot.adapt', settings.adapt, ADAPTATIONS)
-    adapted = adapt_linear(
-        source_classifier(runner.model),
-        support.features,
-        np.array([pool[name] for name in support.names]),
-        settings.proximity,
-    )
-    return ScoreTable(tuple(tested.names), adapted.predict(tested.features))
+    def score(self, target: str, clips: list[Clip]) -> list[Scored]:
+        """Zero-shot, its controls and every support draw of one target."""
+        pool = _actions(clips, 'train', target)
+        runs = range(self.protocol.runs)
+        draws = [draw_supports(pool, target, self.protocol, run) for run in runs]
+        wanted = {name for draw in draws for names in draw.values() for name in names}
+        supports = self.source.features('train', target, wanted)
+        tested = self.source.features(self.subset, target)
+        rows = _zero_shot_rows(tested, target, pool, _actions(clips, 'train', SOURCE))
+        for run, draw in enumerate(draws):
+            for shots, drawn in draw.items():
+                labels = {'target': target, 'shots': shots, 'run': run}
+                names = [name for name in drawn if name not in supports.broken]
+                print_log(f'{self.settings["adapt"]}: {labels}', 'current')
+                if self.trains:
+                    table = self._finetune(target, run, names)
+                else:
+                    table = self._adapt(supports.take(names), pool, tested)
+                labels['effective_shots'] = len(names) / len(set(pool.values()))
+                labels['supports'] = names
+                rows.append(Scored(table, labels, tested.broken + supports.broken))
+        return rows
+
+    def _adapt(
+        self, support: Features, pool: dict[str, int], tested: Features
+    ) -> ScoreTable:
+        source = source_classifier(self.runner.model)
+        actions = np.array([pool[name] for name in support.names])
+        if self.settings['adapt'] == 'prototype':
+            options = (len(source.bias), self.settings['temperature'])
+            adapted = adapt_prototype(support.features, actions, *options)
+        else:
+            proximity = self.settings['proximity']
+            adapted = adapt_linear(source, support.features, actions, proximity)
+        scores = self._fuse(adapted.predict(tested.features), tested.body_scores)
+        return ScoreTable(tuple(tested.names), scores, tested.body_scores)
+
+    def _fuse(self, scores: np.ndarray, bodies: np.ndarray | None) -> np.ndarray:
+        """As the head does it: the body classifier stays the source's."""
+        head = getattr(self.runner.model, 'module', self.runner.model).cls_head
+        weight = getattr(head, 'fusion_weight', 0)
+        if bodies is None or not weight:
+            return scores
+        return fuse_body_scores(scores, bodies, head.body_of.tolist(), weight)
+
+    def _finetune(self, target: str, run: int, names: list[str]) -> ScoreTable:
+        seeds = (self.protocol.seed, run, zlib.crc32(target.encode()))
+        with finetuned(self.runner, target, names, self.settings, seeds):
+            scorer = FeatureSource(self.runner, linear=False)
+            tested = scorer.features(self.subset, target)
+        return ScoreTable(tuple(tested.names), tested.scores, tested.body_scores)
 
 
 def _zero_shot_rows(
@@ -254,7 +289,11 @@ def _zero_shot_rows(
         if control:
             labels['control'] = control
         rows.append(
-            Scored(ScoreTable(tuple(tested.names), scores), labels, tested.broken)
+            Scored(
+                ScoreTable(tuple(tested.names), scores, tested.body_scores),
+                labels,
+                tested.broken,
+            )
         )
     return rows
 
@@ -265,15 +304,3 @@ def _actions(clips: list[Clip], subset: str, domain: str) -> dict[str, int]:
         for c in clips
         if c.subset == subset and c.domain == domain and c.action is not None
     }
-
-
-def _features(
-    runner: Runner, subset: str, domain: str, names: list[str] | None = None
-) -> Features:
-    """Features of a subset of one domain, or of some of its clips."""
-    loader = copy.deepcopy(runner.cfg.test_dataloader)
-    loader.dataset.update(subset=subset, domains=[domain])
-    if names is not None:
-        loader.dataset.clips = names
-    dataloader = Runner.build_dataloader(loader, seed=runner.seed)
-    return extract_features(runner.model, dataloader)

@@ -36,6 +36,22 @@ JOINT_SETS = _joint_sets()
 """Named sets: ``body17`` is COCO's body; ``upper`` has neither legs nor feet;
 ``ends31`` is the body with big toes, heels and fingertips."""
 
+_COCO_LIMBS = (
+    'nose left_shoulder, nose right_shoulder, left_shoulder left_elbow, '
+    'left_elbow left_wrist, right_shoulder right_elbow, right_elbow right_wrist, '
+    'left_shoulder left_hip, left_hip left_knee, left_knee left_ankle, '
+    'right_shoulder right_hip, right_hip right_knee, right_knee right_ankle, '
+    'nose left_eye, nose right_eye, left_eye left_ear, right_eye right_ear, '
+    'left_hip right_hip'
+)
+LIMB_SETS: dict[str, tuple[tuple[str, str], ...]] = {
+    'body17': tuple(
+        (a, b) for a, b in (limb.split() for limb in _COCO_LIMBS.split(', '))
+    )
+}
+"""Named limbs: ``body17`` has those of PoseC3D's published limb weights, in their order
+(MMAction2, configs/skeleton/posec3d, limb configs)."""
+
 
 @dataclass(frozen=True)
 class JointTree:
@@ -141,6 +157,50 @@ def joint_tree(
     """
     found = get_layout(layout)
     return _tree(found, select_joints(joints, found))
+
+
+def select_limbs(
+    limbs: str | Sequence[Sequence[str]],
+    layout: str | JointLayout | Mapping[str, Any],
+    joints: str | Sequence[str] = 'all',
+) -> tuple[tuple[int, int], ...]:
+    """Limbs that a model takes, as places of their ends among its joints.
+
+    Args:
+        limbs: A name in ``LIMB_SETS``; ``tree``, each chosen joint with its parent in
+            :func:`joint_tree`; or (L, 2) names of joints.
+        layout: As in :func:`get_layout`.
+        joints: As in :func:`select_joints`.
+
+    Raises:
+        ValueError: An unknown set, or a limb that is not of two chosen joints.
+    """
+    tree = joint_tree(layout, joints)
+    if limbs == 'tree':
+        return tuple(tree.bones)
+    if isinstance(limbs, str):
+        if limbs not in LIMB_SETS:
+            allowed = ('tree', *LIMB_SETS)
+            raise ValueError(
+                f'unknown limb set {limbs!r}: use one of {", ".join(allowed)} or a '
+                f'list of pairs of joints.{suggest(limbs, allowed)}'
+            )
+        limbs = LIMB_SETS[limbs]
+    place = {name: v for v, name in enumerate(tree.names)}
+    pairs = []
+    for limb in limbs:
+        if len(limb) != 2 or len(set(limb)) != 2:
+            raise ValueError(f'limb {limb!r}: name two joints.')
+        for joint in limb:
+            if joint not in place:
+                raise ValueError(
+                    f'limb {" - ".join(limb)}: {joint!r} is not among the chosen '
+                    f'joints.{suggest(joint, place)}'
+                )
+        pairs.append((place[limb[0]], place[limb[1]]))
+    if not pairs:
+        raise ValueError('limbs: name at least one.')
+    return tuple(pairs)
 
 
 def _ancestors(layout: JointLayout) -> dict[str, str]:

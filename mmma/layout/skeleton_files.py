@@ -127,16 +127,17 @@ def write_index(path: Path, rows: Iterable[IndexRow]) -> None:
         writer.writerows(rows)
 
 
-def array_header(shape: tuple[int, ...]) -> bytes:
+def array_header(shape: tuple[int, ...], dtype: str = '<i2') -> bytes:
     """Header of a version 1.0 ``.npy`` file, padded to a fixed length.
 
     Args:
-        shape: Of the int16 array.
+        shape: Of the array.
+        dtype: Type of its numbers, as numpy writes it.
 
     Its length is known before the number of frames is, so that the array can be written
     as it comes. Source: numpy.lib.format, format version 1.0.
     """
-    text = f"{{'descr': '<i2', 'fortran_order': False, 'shape': {shape}, }}"
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}"
     length = HEADER_BYTES - 10
     start = b'\x93NUMPY\x01\x00' + length.to_bytes(2, 'little')
     return start + text.ljust(length - 1).encode() + b'\n'

@@ -81,7 +81,10 @@ class SkeletonStore:
         return row.width, row.height
 
     def get(
-        self, name: str, joints: Sequence[str] | None = None
+        self,
+        name: str,
+        joints: Sequence[str] | None = None,
+        frames: slice | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Joints of a clip.
 
@@ -89,6 +92,7 @@ class SkeletonStore:
             name: The clip.
             joints: V names in the order wanted; by default those of the layout. Joints
                 that this store lacks get score 0.
+            frames: Which of them, in steps of 1; nothing else is read. None is all.
 
         Returns:
             Keypoints (M, T, V, 2) in pixels and scores (M, T, V) in [0, 1], float32; M
@@ -98,7 +102,8 @@ class SkeletonStore:
             ValueError: An unknown clip, or a joint of no known layout.
         """
         row = self._row(name)
-        rows = slice(row.start, row.start + row.frames)
+        first, stop, _ = (frames or slice(None)).indices(row.frames)
+        rows = slice(row.start + first, row.start + stop)
         raw = np.asarray(self._open()[rows, : row.persons], np.float32)
         raw = raw.transpose(1, 0, 2, 3)  # (T, M, V, 3) -> (M, T, V, 3)
         if joints is not None:

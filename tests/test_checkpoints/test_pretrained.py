@@ -68,3 +68,16 @@ def test_processes_do_not_disturb_each_other(remote, tmp_path):
     told = [process.communicate()[1].count(b'downloading') for process in running]
     assert [process.returncode for process in running] == [0] * 4
     assert sum(told) == 1
+
+
+def test_files_of_the_hub_are_told_apart(tmp_path):
+    hub = 'https://huggingface.co/'
+    for repo, content in (('a/small', b'1'), ('a/large', b'22')):
+        (tmp_path / f'{repo.replace("/", "-")}-model.safetensors').write_bytes(content)
+    sizes = [
+        fetch_pretrained(f'{hub}a/{n}/resolve/main/model.safetensors', '', tmp_path)
+        .stat()
+        .st_size
+        for n in ('small', 'large')
+    ]
+    assert sizes == [1, 2]

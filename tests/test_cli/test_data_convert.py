@@ -48,6 +48,6 @@ def test_force(source, tmp_path, capsys):
 
 def test_only_what_exists_is_listed(capsys):
     with pytest.raises(SystemExit) as stop:
-        main('data/convert', ['pyskl', 'a', 'b'])
+        main('data/convert', ['opentad', 'a', 'b'])
     assert stop.value.code == 2
-    assert "invalid choice: 'pyskl'" in capsys.readouterr().err
+    assert "invalid choice: 'opentad'" in capsys.readouterr().err

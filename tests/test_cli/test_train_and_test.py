@@ -71,6 +71,38 @@ def test_indomain_reports_the_pooled_row_and_each_domain(video_root, work_dir):
     assert results['target_seen'] == []
 
 
+def test_views_and_crops_change_the_scores_and_are_recorded(video_root, work_dir):
+    flags = ['--protocol', 'zeroshot', '--target', 'street', '--dump']
+    found = []
+    for more in ([], ['--views', '2', '--crops', '3']):
+        dump = work_dir / f'views{len(more)}.npz'
+        status, results = run_test(video_root, work_dir, *flags, str(dump), *more)
+        assert status == 0
+        found.append(np.load(dump)['scores'])
+    assert not np.allclose(*found, atol=1e-9)
+    steps = results['config']['test_dataloader']['dataset']['pipeline']
+    assert [s['views'] for s in steps if s['type'] == 'UniformFrames'] == [2]
+    assert 'ThreeCrop' in [s['type'] for s in steps]
+
+
+def test_crops_of_skeletons_are_refused(video_root, work_dir, capsys):
+    config = 'configs/recog/stgcnpp-tiny_mma82_indomain.py'
+    argv = [config, 'none.pth', '--data-root', str(video_root), '--crops', '3']
+    assert main('test', argv) == 2
+    assert 'skeletons have no picture to crop' in capsys.readouterr().err
+
+
+def test_another_sampler_by_option(video_root, tmp_path):
+    key = 'train_dataloader.sampler'
+    options = [f'{key}.type=ClassBalancedSampler', f'+{key}.power=0.5']
+    flags = ['--fast-dev-run', '--cfg-options', *options, f'+{key}.length=2.0']
+    assert train(video_root, tmp_path, *flags) == 0
+    results = json.loads((tmp_path / 'results.json').read_text())
+    assert results['config']['train_dataloader']['sampler'] == {
+        'type': 'ClassBalancedSampler', 'shuffle': True, 'power': 0.5, 'length': 2.0
+    }  # fmt: skip
+
+
 def test_zeroshot_rows_and_honesty_about_targets_seen(video_root, work_dir):
     flags = ['--protocol', 'zeroshot', '--target', 'street']
     status, results = run_test(video_root, work_dir, *flags)

@@ -145,7 +145,7 @@ def test_withheld_labels_are_counted(own_root, monkeypatch):
     rewrite(own_root, lambda c: replace(c, action=None) if '_0' in c.clip else c)
     said = []
     monkeypatch.setattr(
-        'mmma.datasets.clip_dataset.print_log', lambda text, *_: said.append(text)
+        'mmma.datasets.root_dataset.print_log', lambda text, *_: said.append(text)
     )
     build(own_root)
     assert 'left out 4 train clips whose action is withheld' in said[0]

@@ -1,16 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from mmengine.structures import BaseDataElement
 from scipy.optimize import minimize
-from torch import nn
 
 from mmma.engine.fewshot import (
     Classifier,
     adapt_linear,
-    extract_features,
-    find_classifier,
-    source_classifier,
+    adapt_prototype,
+    fewshot_settings,
 )
 
 K, D = 4, 6
@@ -61,47 +60,71 @@ def test_probabilities_are_averaged_over_views():
     np.testing.assert_allclose(source.predict(two), mean, rtol=1e-6)
 
 
-def test_proximity_must_be_positive():
-    with pytest.raises(ValueError, match=r'fewshot.proximity 0: use a number above 0'):
-        adapt_linear(*problem(), proximity=0)
+def test_logits_are_averaged_over_views_where_the_head_does_so():
+    source, features, _ = problem()
+    two = np.concatenate([features[:10], features[10:]], axis=1)
+    expected = source.predict(two.mean(axis=1, keepdims=True))
+    found = replace(source, average='score').predict(two)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-class Recognizer(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.cls_head = nn.Module()
-        self.cls_head.fc_cls = nn.Linear(D, K)
-
-    def test_step(self, batch):
-        scores = self.cls_head.fc_cls(batch['inputs']).softmax(dim=1)
-        return [
-            BaseDataElement(metainfo=sample, pred_score=score)
-            for sample, score in zip(batch['data_samples'], scores, strict=True)
-        ]
+def test_the_span_of_few_supports_holds_the_minimum(monkeypatch):
+    source, features, labels = problem(clips=3)
+    short = adapt_linear(source, features, labels, proximity=0.01)
+    monkeypatch.setattr(torch.linalg, 'qr', None)
+    padded = np.concatenate([features, features], axis=1)  # 6 rows: not few
+    whole = adapt_linear(source, padded, labels, proximity=0.01)
+    torch.testing.assert_close(short.weight, whole.weight, atol=1e-5, rtol=0)
+    torch.testing.assert_close(short.bias, whole.bias, atol=1e-5, rtol=0)
 
 
-def test_features_are_what_the_classifier_sees_sorted_and_without_broken_clips():
-    model = Recognizer()
-    inputs = torch.randn(4, D)
-    batches = [
-        {'inputs': inputs[:2], 'data_samples': [{'clip': 'c'}, {'clip': 'a'}]},
-        {
-            'inputs': inputs[2:],
-            'data_samples': [{'clip': 'b'}, {'clip': 'x', 'broken': 'x'}],
-        },
-    ]
-    found = extract_features(model, batches)
-    assert found.names == ['a', 'b', 'c']
-    assert found.broken == ['x']
-    np.testing.assert_array_equal(found.features[:, 0], inputs[[1, 2, 0]])
-    again = source_classifier(model).predict(found.features)
-    np.testing.assert_allclose(again, found.scores, atol=1e-6)
-    assert found.take(['c', 'a']).names == ['c', 'a']
-    np.testing.assert_array_equal(found.take(['c']).features[0, 0], inputs[0])
+def test_prototypes_are_means_of_directions():
+    features = np.array([[[2.0, 0]], [[0, 5.0]], [[-3.0, 0]]], 'float32')
+    found = adapt_prototype(features, np.array([1, 1, 3]), 4, temperature=0.5)
+    np.testing.assert_array_equal(found.classes, [1, 3])
+    root = np.sqrt(0.5)
+    np.testing.assert_allclose(found.prototypes, [[root, root], [-1, 0]], atol=1e-6)
+    clip = np.array([[[1.0, 0], [0, 7.0]]], 'float32')  # two views
+    first = np.exp([2 * root, -2.0])
+    second = np.exp([2 * root, 0.0])
+    known = (first / first.sum() + second / second.sum()) / 2
+    np.testing.assert_allclose(found.predict(clip), [[0, known[0], 0, known[1]]], 1e-5)
 
 
-def test_a_head_without_linear_classifier():
-    model = nn.Module()
-    model.cls_head = nn.Identity()
-    with pytest.raises(ValueError, match='Identity has no linear layer'):
-        find_classifier(model)
+CONFIGURED = dict(
+    adapt='linear', proximity=0.1, temperature=0.1, train='all', iters=9, lr=None
+)
+
+
+@pytest.mark.parametrize(
+    ('adapt', 'settings'),
+    [
+        ('linear', {'proximity': 0.1}),
+        ('prototype', {'temperature': 0.1}),
+        ('finetune', {'train': 'all', 'iters': 9, 'lr': None}),
+    ],
+)
+def test_settings_are_those_of_the_adaptation(adapt, settings):
+    found = fewshot_settings({**CONFIGURED, 'adapt': adapt})
+    assert found == {'adapt': adapt, **settings}
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'adapt': 'liner'}, r"unknown fewshot.adapt 'liner'.*Did you mean 'linear'"),
+        ({'proximity': 0}, r'fewshot.proximity 0: use a number above 0'),
+        ({'proximty': 1}, r"unknown fewshot.proximty: .*Did you mean 'proximity'"),
+        ({'adapt': 'finetune', 'train': 'neck'}, r"unknown fewshot.train 'neck'"),
+        ({'adapt': 'finetune', 'iters': 0}, r'fewshot.iters 0: use a number above 0'),
+        ({'adapt': 'finetune', 'lr': -1}, r'fewshot.lr -1: use a number above 0'),
+    ],
+)
+def test_bad_settings(change, message):
+    with pytest.raises(ValueError, match=message):
+        fewshot_settings({**CONFIGURED, **change})
+
+
+def test_a_setting_that_is_missing():
+    with pytest.raises(ValueError, match=r"fewshot.proximity is missing; 'linear'"):
+        fewshot_settings({'adapt': 'linear'})

@@ -2,7 +2,13 @@
 
 import pytest
 
-from mmma.layout.joint_sets import JOINT_SETS, get_layout, joint_tree, select_joints
+from mmma.layout.joint_sets import (
+    JOINT_SETS,
+    get_layout,
+    joint_tree,
+    select_joints,
+    select_limbs,
+)
 from mmma.layout.joints import WHOLEBODY65, JointLayout
 
 
@@ -80,3 +86,30 @@ def test_choices_refused(joints, message):
 def test_layouts_refused(layout, message):
     with pytest.raises(ValueError, match=message):
         get_layout(layout)
+
+
+def test_the_published_limbs():
+    """MMAction2 gives them as indices of COCO's joints, with those on either side."""
+    limbs = select_limbs('body17', 'wholebody65', 'body17')
+    text = '0-5 0-6 5-7 7-9 6-8 8-10 5-11 11-13 13-15 6-12 12-14 14-16 0-1 0-2 1-3 2-4'
+    assert [f'{a}-{b}' for a, b in limbs] == [*text.split(), '11-12']
+
+
+def test_limbs_by_name_and_of_the_tree():
+    assert select_limbs([['nose', 'left_ear']], 'wholebody65', 'body17') == ((0, 3),)
+    tree = joint_tree('wholebody65', 'ends31')
+    assert select_limbs('tree', 'wholebody65', 'ends31') == tuple(tree.bones)
+
+
+@pytest.mark.parametrize(
+    ('limbs', 'message'),
+    [
+        ('body', "unknown limb set 'body'.*Did you mean 'body17'"),
+        ([['nose', 'nose']], 'name two joints'),
+        ([['nose', 'left_heel']], "left_heel: 'left_heel' is not among the chosen"),
+        ([], 'name at least one'),
+    ],
+)
+def test_limbs_refused(limbs, message):
+    with pytest.raises(ValueError, match=message):
+        select_limbs(limbs, 'wholebody65', 'body17')

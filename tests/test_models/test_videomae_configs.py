@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -37,14 +38,17 @@ def test_model_configs_build(size):
     assert model.cls_head.average_clips == 'prob'
 
 
-@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('size', ['s', 'b', 'l'])
 def test_pretrained_files_carry_their_hash(size):
     pretrained = load_model(size).pretrained
-    if pretrained is not None:
-        assert pretrained.url.endswith(f'-{pretrained.sha8}.pth')
-        assert pretrained.url.startswith(
-            'https://download.openmmlab.com/mmaction/v1.0/'
-        )
+    assert pretrained.url.endswith(f'-{pretrained.sha8}.pth')
+    assert pretrained.url.startswith('https://download.openmmlab.com/mmaction/v1.0/')
+
+
+def test_a_pretrained_file_of_unknown_hash_is_pinned_and_says_so():
+    pretrained = load_model('h').pretrained
+    assert re.search('/resolve/[0-9a-f]{40}/', pretrained.url)
+    assert (pretrained.sha8, 'unverified' in pretrained.note) == ('', True)
 
 
 @pytest.mark.parametrize('schedule', SCHEDULES)

@@ -6,10 +6,11 @@ model = dict(
         type='SkeletonTCN', layout='wholebody65', joints='ends31', in_channels=4
     ),
     cls_head=dict(
-        type='GCNHead',
+        type='ActionHead',
+        pooling='graph',
         num_classes=82,
         in_channels=256,
-        dropout=0.3,
+        dropout_ratio=0.3,
         label_smooth_eps=0.1,
     ),
 )

@@ -18,6 +18,13 @@ model = dict(
         gcn_with_res=True,
         tcn_type='mstcn',
     ),
-    cls_head=dict(type='GCNHead', num_classes=82, in_channels=64, label_smooth_eps=0.1),
+    cls_head=dict(
+        type='ActionHead',
+        pooling='graph',
+        num_classes=82,
+        in_channels=64,
+        dropout_ratio=0.0,
+        label_smooth_eps=0.1,
+    ),
 )
 pretrained = None

@@ -10,6 +10,12 @@ model = dict(
         gcn_with_res=True,
         tcn_type='mstcn',
     ),
-    cls_head=dict(type='GCNHead', num_classes=82, in_channels=256),
+    cls_head=dict(
+        type='ActionHead',
+        pooling='graph',
+        num_classes=82,
+        in_channels=256,
+        dropout_ratio=0.0,
+    ),
 )
 pretrained = None

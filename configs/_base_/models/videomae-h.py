@@ -8,7 +8,8 @@ model = dict(
     type='Recognizer3D',
     backbone=dict(type='VideoMAEViT', arch='huge', drop_path_rate=0.2, with_cp=True),
     cls_head=dict(
-        type='LinearHead',
+        type='ActionHead',
+        pooling='none',
         num_classes=82,
         in_channels=1280,
         dropout_ratio=0.5,
@@ -31,6 +32,16 @@ model = dict(
     ),
 )
 
-# OpenMMLab publishes no VideoMAE ViT-H. Rename the original file's weights with
-# mmma.models.backbones.videomae_keys.from_original and give it to --load-from.
-pretrained = None
+# OpenMMLab publishes no VideoMAE ViT-H; this one is on the Hugging Face Hub, named as
+# in the transformers library, which VideoMAEViT understands. It was never downloaded
+# here: names and shapes were checked against that library's own model, the hash is
+# unknown. CC BY-NC 4.0; the commit is of 2023-04-22, the file has 2.53 GB.
+pretrained = dict(
+    url=(
+        'https://huggingface.co/MCG-NJU/videomae-huge-finetuned-kinetics/resolve/'
+        'fb1e058bba7d50fb2be1a6823721ec35d6740834/pytorch_model.bin'
+    ),
+    sha8='',
+    data='kinetics-400',
+    note='VideoMAE ViT-H, pre-trained and tuned on K400; hash unknown: unverified',
+)

@@ -7,9 +7,11 @@ model = dict(
     type='Recognizer3D',
     backbone=dict(type='VideoMAEViT', arch='large', drop_path_rate=0.1, with_cp=True),
     cls_head=dict(
-        type='LinearHead',
+        type='ActionHead',
+        pooling='none',
         num_classes=82,
         in_channels=1024,
+        dropout_ratio=0.0,
         init_std=2e-5,
         label_smooth_eps=0.1,
         average_clips='prob',

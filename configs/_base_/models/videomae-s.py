@@ -3,14 +3,17 @@
 # commit 14ef8d85): label smoothing 0.1, mixup 0.8 or cutmix 1.0 on every batch, drop
 # path 0.1, classifier started at 0.02 * 0.001. ImageNet mean and std, RGB.
 # OpenMMLab publishes no VideoMAE ViT-S; the start is VideoMAE V2's, which has the same
-# weights by name and shape.
+# weights by name and shape. VideoMAE's own ViT-S loads too, from the Hugging Face Hub:
+# --load-from the file of MCG-NJU/videomae-small-finetuned-kinetics.
 model = dict(
     type='Recognizer3D',
     backbone=dict(type='VideoMAEViT', arch='small', drop_path_rate=0.1),
     cls_head=dict(
-        type='LinearHead',
+        type='ActionHead',
+        pooling='none',
         num_classes=82,
         in_channels=384,
+        dropout_ratio=0.0,
         init_std=2e-5,
         label_smooth_eps=0.1,
         average_clips='prob',

@@ -7,9 +7,11 @@ model = dict(
     type='Recognizer3D',
     backbone=dict(type='VideoMAEViT', arch='tiny'),
     cls_head=dict(
-        type='LinearHead',
+        type='ActionHead',
+        pooling='none',
         num_classes=82,
         in_channels=128,
+        dropout_ratio=0.0,
         init_std=0.02,
         average_clips='prob',
     ),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmma.datasets.windows import Window
 from mmma.layout.joint_sets import get_layout, joint_tree
 from mmma.layout.joints import JointLayout
 from mmma.layout.skeletons import SkeletonStore
@@ -29,9 +30,10 @@ def _open_store(data_root: str, task: str) -> SkeletonStore:
 class LoadSkeleton(BaseTransform):
     """Read a clip's joints, chosen by name, from the data root's skeleton store.
 
-    Takes ``clip`` and ``data_root``. Adds ``keypoint`` (M, T, V, 2),
-    ``keypoint_score`` (M, T, V), ``joint_tree``, ``total_frames``, ``fps``,
-    ``img_shape`` (height, width).
+    Takes ``data_root`` and ``clip``; for detection ``video`` and its ``window``, whose
+    frames alone are read. Adds ``keypoint`` (M, T, V, 2), ``keypoint_score``
+    (M, T, V), ``joint_tree``, ``total_frames`` of the store, ``first_frame`` that was
+    read, ``fps``, ``img_shape`` (height, width).
 
     Args:
         joints: ``all``, a named set (``body17``, ``upper``, ``ends31``), or names.
@@ -66,20 +68,33 @@ class LoadSkeleton(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Add the joints of ``results['clip']``."""
         store = _open_store(str(results['data_root']), self.task)
-        clip = results['clip']
+        clip = results['clip' if self.task == 'rec' else 'video']
+        total, fps = store.frames(clip), store.fps(clip)
+        frames = _frames_of(results.get('window'), total, fps)
         tree = joint_tree(self.layout or store.layout, self.joints)
-        keypoint, score = pick_joints(*store.get(clip), store.layout, tree.names)
+        keypoint, score = pick_joints(
+            *store.get(clip, frames=frames), store.layout, tree.names
+        )
         keypoint, score = _pick_persons(keypoint, score, self.num_person)
         width, height = store.size(clip)
         results.update(
             keypoint=keypoint,
             keypoint_score=score,
             joint_tree=tree,
-            total_frames=keypoint.shape[1],
-            fps=store.fps(clip),
+            total_frames=total,
+            first_frame=frames.start,
+            fps=fps,
             img_shape=(height, width),
         )
         return results
+
+
+def _frames_of(window: Window | None, total: int, fps: float) -> slice:
+    """Frames that a window shows, and one more on both sides; without one, all."""
+    if window is None:
+        return slice(0, total)
+    first = min(max(int(window.start_sec * fps) - 1, 0), total - 1)
+    return slice(first, max(min(int(window.end_sec * fps) + 2, total), first + 1))
 
 
 def pick_joints(

@@ -16,7 +16,7 @@ _ROUNDING_SEC = 1e-6  # far below any frame, far above the rounding of a time
 class OpenVideo(BaseTransform):
     """Open ``filename``; nothing is decoded yet.
 
-    Adds ``video``, ``total_frames``, ``avg_fps``, ``times_sec`` (T,) and
+    Adds ``video_reader``, ``total_frames``, ``avg_fps``, ``times_sec`` (T,) and
     ``duration_sec``. MMAction2's frame samplers can follow instead of
     :class:`UniformFrames`; ``DecodeFrames`` decodes and closes.
 
@@ -34,7 +34,7 @@ class OpenVideo(BaseTransform):
         """Open the video of ``results``."""
         video = open_video(results['filename'], self.backend)
         results.update(
-            video=video,
+            video_reader=video,
             total_frames=video.num_frames,
             avg_fps=video.fps,
             times_sec=video.times_sec,
@@ -106,7 +106,7 @@ class UniformFrames(BaseTransform):
 
 @TRANSFORMS.register_module()
 class DecodeFrames(BaseTransform):
-    """Decode ``frame_inds`` of the open ``video``, and close it.
+    """Decode ``frame_inds`` of the open ``video_reader``, and close it.
 
     Adds ``imgs``, a list of (H, W, 3) uint8 RGB arrays, ``original_shape`` and
     ``img_shape`` (H, W).
@@ -114,7 +114,7 @@ class DecodeFrames(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Replace the open video by frames."""
-        with results.pop('video') as video:
+        with results.pop('video_reader') as video:
             frames = video.get_frames(results['frame_inds'])
         results.update(
             imgs=list(frames),

@@ -8,6 +8,7 @@ from pathlib import Path
 from mmma.layout.converters.ma52 import convert_ma52
 from mmma.layout.converters.mma52 import convert_mma52
 from mmma.layout.converters.mma82 import convert_mma82
+from mmma.layout.converters.pyskl import convert_pyskl
 from mmma.layout.converters.target import Conversion, Options
 from mmma.taxonomy import check_choice
 
@@ -17,6 +18,7 @@ CONVERTERS: dict[str, Callable[[Path, Path, Options], Conversion]] = {
     'ma52': convert_ma52,
     'mma52': convert_mma52,
     'mma82': convert_mma82,
+    'pyskl': convert_pyskl,
 }
 
 
@@ -27,7 +29,7 @@ def convert(
 
     Args:
         kind: One of ``CONVERTERS``.
-        source: The folder that was downloaded.
+        source: The folder, or for ``pyskl`` the file, that was downloaded.
         out: The data root to write.
         options: What the user chose.
 

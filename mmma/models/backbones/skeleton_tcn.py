@@ -54,7 +54,7 @@ class SkeletonTCN(BaseModule):
     """Residual temporal convolutions; every joint of a frame is a group of channels.
 
     Takes and gives what MMAction2's graph networks do, with one joint left, so that
-    ``RecognizerGCN`` and ``GCNHead`` go with it. All work is dense matrix products,
+    ``RecognizerGCN`` and ``ActionHead`` go with it. All work is dense matrix products,
     which is why it is several times faster on a CPU than a graph network of its
     accuracy.
 

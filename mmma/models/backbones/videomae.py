@@ -1,7 +1,8 @@
 """VideoMAE's vision transformer as a backbone for clips.
 
-Weights of MMAction2's ``VisionTransformer`` load as they are; attention runs through
-PyTorch's fused kernels, so that no token-by-token matrix is stored.
+Weights of MMAction2's ``VisionTransformer`` and of the transformers library's VideoMAE
+load as they are; attention runs through PyTorch's fused kernels, so that no
+token-by-token matrix is stored.
 
 Source: Tong et al., 'VideoMAE: Masked Autoencoders are Data-Efficient Learners for
 Self-Supervised Video Pre-Training', NeurIPS 2022.
@@ -22,6 +23,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmma.models.backbones.videomae_keys import adopt_hub_names
 from mmma.registry import MODELS
 from mmma.taxonomy import suggest
 
@@ -290,6 +292,7 @@ class VideoMAEViT(BaseModule):
         return self.arch.grid[0], height // patch, width // patch
 
     def _load_from_state_dict(self, state_dict, prefix, *args: Any) -> None:
+        adopt_hub_names(state_dict, prefix, unexpected=args[3])
         fitted = dict(state_dict)  # the caller's stays as it is
         key = f'{prefix}pos_embed'
         fitted[key] = self._fit_table(state_dict.get(key))

@@ -1,5 +1,8 @@
 """Heads: features to scores and losses."""
 
-from mmma.models.heads.linear_head import LinearHead
+from mmma.models.heads.action_head import ActionHead
+from mmma.models.heads.actionformer_head import ActionFormerHead
+from mmma.models.heads.manet_head import MANetHead
+from mmma.models.heads.tridet_head import TriDetHead
 
-__all__ = ['LinearHead']
+__all__ = ['ActionFormerHead', 'ActionHead', 'MANetHead', 'TriDetHead']

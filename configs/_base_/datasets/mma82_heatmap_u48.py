@@ -1,0 +1,70 @@
+# 48 frames of 17 joints in a square around the person, for joint or limb heatmaps that
+# the model's preprocessor draws: 56 x 56 in training, 64 x 64 in testing. One view in
+# validation; in testing ten views and their mirror images.
+# Numbers: PoseC3D (MMAction2, configs/skeleton/posec3d). Ours: clips shorter than 48
+# frames repeat neighbours, where PoseC3D starts again from the first frame; a missing
+# joint has score 0, there x or y of 0.
+data_root = 'data/mma82'
+
+train_pipeline = [
+    dict(type='LoadSkeleton', layout='wholebody65', joints='body17'),
+    dict(type='UniformSkeletonFrames', clip_len=48),
+    dict(type='SkeletonCompact', padding=0.25, threshold=10, hw_ratio=1.0),
+    dict(type='Resize', scale=(64, 64), keep_ratio=False),
+    dict(type='RandomResizedCrop', area_range=(0.56, 1.0)),
+    dict(type='Resize', scale=(56, 56), keep_ratio=False),
+    dict(type='SkeletonFlip'),
+    dict(type='FormatKeypoints'),
+    dict(type='PackClip'),
+]
+val_pipeline = [
+    dict(type='LoadSkeleton', layout='wholebody65', joints='body17'),
+    dict(type='UniformSkeletonFrames', clip_len=48, test_mode=True),
+    dict(type='SkeletonCompact', padding=0.25, threshold=10, hw_ratio=1.0),
+    dict(type='Resize', scale=(64, 64), keep_ratio=False),
+    dict(type='FormatKeypoints'),
+    dict(type='PackClip'),
+]
+test_pipeline = [
+    dict(type='LoadSkeleton', layout='wholebody65', joints='body17'),
+    dict(type='UniformSkeletonFrames', clip_len=48, views=10, test_mode=True),
+    dict(type='SkeletonCompact', padding=0.25, threshold=10, hw_ratio=1.0),
+    dict(type='Resize', scale=(64, 64), keep_ratio=False),
+    dict(type='MirrorViews'),
+    dict(type='FormatKeypoints'),
+    dict(type='PackClip'),
+]
+
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=8,
+    persistent_workers=True,
+    sampler=dict(type='EpochSampler', shuffle=True),
+    dataset=dict(
+        type='ClipDataset',
+        modality='Pose',
+        data_root=data_root,
+        subset='train',
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=32,
+    num_workers=8,
+    persistent_workers=True,
+    sampler=dict(type='EpochSampler', shuffle=False),
+    dataset=dict(
+        type='ClipDataset',
+        modality='Pose',
+        data_root=data_root,
+        subset='val',
+        pipeline=val_pipeline,
+        test_mode=True,
+    ),
+)
+test_dataloader = dict(
+    val_dataloader,
+    batch_size=2,  # clips of 20 views
+    dataset=dict(val_dataloader['dataset'], subset='test', pipeline=test_pipeline),
+)
+val_evaluator = test_evaluator = dict(type='RecognitionMetric')

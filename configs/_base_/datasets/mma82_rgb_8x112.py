@@ -1,0 +1,64 @@
+# MMA-82 clips as RGB for 2D networks, small, for two CPU cores: 8 frames spread over
+# the clip, 112 x 112; 8 clips per step.
+# As mma82_rgb_8x224, at half its size.
+data_root = 'data/mma82'
+
+train_pipeline = [
+    dict(type='OpenVideo'),
+    dict(type='UniformFrames', clip_len=8),
+    dict(type='DecodeFrames'),
+    dict(type='Resize', scale=(-1, 128)),
+    dict(
+        type='MultiScaleCrop',
+        input_size=112,
+        scales=(1, 0.875, 0.75, 0.66),
+        random_crop=False,
+        max_wh_scale_gap=1,
+        num_fixed_crops=13,
+    ),
+    dict(type='Resize', scale=(112, 112), keep_ratio=False),
+    dict(type='Flip', flip_ratio=0.5),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackClip'),
+]
+test_pipeline = [
+    dict(type='OpenVideo'),
+    dict(type='UniformFrames', clip_len=8, test_mode=True),
+    dict(type='DecodeFrames'),
+    dict(type='Resize', scale=(-1, 128)),
+    dict(type='CenterCrop', crop_size=112),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackClip'),
+]
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='EpochSampler', shuffle=True),
+    dataset=dict(
+        type='ClipDataset',
+        data_root=data_root,
+        subset='train',
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='EpochSampler', shuffle=False),
+    dataset=dict(
+        type='ClipDataset',
+        data_root=data_root,
+        subset='val',
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = dict(
+    val_dataloader, dataset=dict(val_dataloader['dataset'], subset='test')
+)
+
+val_evaluator = dict(type='RecognitionMetric')
+test_evaluator = dict(type='RecognitionMetric')

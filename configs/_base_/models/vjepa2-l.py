@@ -1,0 +1,54 @@
+# V-JEPA 2 ViT-L/16 of the transformers library (pip install 'mmma[hub]'), 16x256x256,
+# 304 M parameters; all of them frozen, a linear classifier on the mean of the tokens.
+# To adapt the last 12 blocks: --cfg-options model.backbone.freeze=12.
+# The sizes are those of facebook/vjepa2-vitl-fpc64-256; positions are rotary, so that
+# 16 frames need no other weights than 64. ImageNet mean and std, RGB, as its processor.
+# V-JEPA 2 itself puts an attentive probe of four blocks on the frozen encoder
+# (facebookresearch/vjepa2, configs/eval/vitl); a linear classifier on the mean is
+# weaker, but its features are extracted once. No blending of clips, as in its probes.
+# The file was never downloaded here: its names were checked against a model of the
+# library, its hash is unknown. It holds a predictor too (326 M in all), left out.
+model = dict(
+    type='Recognizer3D',
+    backbone=dict(
+        type='HubVideoEncoder',
+        config=dict(
+            model_type='vjepa2',
+            hidden_size=1024,
+            num_hidden_layers=24,
+            num_attention_heads=16,
+            mlp_ratio=4,
+            patch_size=16,
+            tubelet_size=2,
+            crop_size=256,
+            drop_path_rate=0.0,
+        ),
+        freeze='all',
+        with_cp=True,
+    ),
+    cls_head=dict(
+        type='ActionHead',
+        pooling='none',
+        num_classes=82,
+        in_channels=1024,
+        dropout_ratio=0.0,
+        init_std=0.01,
+        average_clips='prob',
+    ),
+    data_preprocessor=dict(
+        type='ActionDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        format_shape='NCTHW',
+    ),
+)
+
+pretrained = dict(
+    url=(
+        'https://huggingface.co/facebook/vjepa2-vitl-fpc64-256/resolve/main/'
+        'model.safetensors'
+    ),
+    sha8='',
+    data='VideoMix22M',
+    note='V-JEPA 2 ViT-L, self-supervised, 64 frames of 256; hash unknown: unverified',
+)

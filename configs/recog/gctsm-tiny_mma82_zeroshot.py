@@ -1,0 +1,2 @@
+_base_ = '../_base_/recipes/gctsm-tiny.py'
+protocol = dict(name='zeroshot')

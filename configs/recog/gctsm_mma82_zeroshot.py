@@ -1,0 +1,2 @@
+_base_ = '../_base_/recipes/gctsm.py'
+protocol = dict(name='zeroshot')

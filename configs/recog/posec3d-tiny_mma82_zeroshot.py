@@ -1,0 +1,2 @@
+_base_ = '../_base_/recipes/posec3d-tiny.py'
+protocol = dict(name='zeroshot')

@@ -1,0 +1,2 @@
+_base_ = '../_base_/recipes/videomae-l.py'
+protocol = dict(name='indomain')

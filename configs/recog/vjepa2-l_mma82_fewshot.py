@@ -1,0 +1,2 @@
+_base_ = '../_base_/recipes/vjepa2-l.py'
+protocol = dict(name='fewshot')

@@ -1,0 +1,1 @@
+"""The model zoo: what its models are, and what they cost."""

@@ -1,0 +1,318 @@
+"""Video encoders of the transformers library as backbones for clips.
+
+V-JEPA 2 first; any other encoder that AutoModel builds from a config fits, if it is
+one stack of blocks over tokens of a clip. ``pip install 'mmma[hub]'`` brings it along.
+
+Source: Assran et al., 'V-JEPA 2: Self-Supervised Video Models Enable Understanding,
+Prediction and Planning', 2025, arXiv 2506.09985.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmma.registry import MODELS
+from mmma.taxonomy import check_choice, suggest
+
+# Where the encoder lies in what AutoModel builds: V-JEPA 2 has a predictor beside it.
+_CORES = {'vjepa2': 'encoder'}
+# Axes along which the tokens of a clip run, slowest first; told for known models alone.
+_TOKEN_ORDERS = {
+    'vjepa2': 'thw',
+    'videomae': 'thw',
+    'vivit': 'thw',
+    'timesformer': 'hwt',
+}
+# Published files predate the names that transformers 5 gives to the same weights.
+_ALIASES = (('.q_bias', '.query.bias'), ('.v_bias', '.value.bias'))
+_LEFT_OUT = ('predictor.', 'pooler.', 'classifier.')
+_OUTPUTS = ('mean', 'map')
+
+
+@MODELS.register_module()
+class HubVideoEncoder(BaseModule):
+    """A video encoder of the transformers library: one feature per clip, or a map.
+
+    It is built from its config and never needs the network. Weights come as for every
+    backbone, from the recipe's ``pretrained`` or from ``--load-from``, as safetensors
+    or torch file with the names they are published under; what lies beside the encoder
+    there, as a predictor or a classifier, is left out. Where transformers has renamed
+    weights since (ViViT), write them anew:
+    ``torch.save(AutoModel.from_pretrained(folder).state_dict(), 'weights.pth')``.
+
+    Frozen parts get no gradient and stay in evaluation mode. Attention runs through
+    PyTorch's fused kernels where the model has them (TimeSformer does not).
+
+    Args:
+        config: The fields of its transformers config, ``model_type`` among them, or a
+            local folder or file with its ``config.json``.
+        output: ``mean`` of the clip's tokens, class tokens left out, or ``map``.
+        freeze: ``all``, ``none``, or the number of first blocks to freeze, the
+            embedding always with them.
+        with_cp: Recompute each trained block in the backward pass to save memory.
+        init_cfg: Unused; transformers draws the first weights.
+
+    Raises:
+        ImportError: transformers is not installed.
+        FileNotFoundError: There is no such local config.
+        ValueError: An unknown model, field, output or number of blocks, or a model that
+            is no stack of blocks over the tokens of a video.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | str,
+        output: str = 'mean',
+        freeze: str | int = 'all',
+        with_cp: bool = False,
+        init_cfg: Any = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.output = check_choice('output', output, _OUTPUTS)
+        self.config = read_config(config)
+        kind = self.config.model_type
+        if output == 'map' and kind not in _TOKEN_ORDERS:
+            raise ValueError(
+                f"output 'map': the order of {kind}'s tokens is unknown (known: "
+                f"{', '.join(_TOKEN_ORDERS)}). Use output='mean'."
+            )
+        self._build(kind, with_cp)
+        self._blocks = self._find_blocks()
+        self._freeze(freeze)
+
+    def _build(self, kind: str, with_cp: bool) -> None:
+        from transformers import AutoModel
+
+        model = AutoModel.from_config(self.config, dtype=torch.float32)
+        if with_cp:
+            old = 'gradient_checkpointing_enable'  # the name before transformers 5.21
+            enable = getattr(model, 'activation_checkpointing_enable', None)
+            (enable or getattr(model, old))(dict(use_reentrant=False))
+        self._input = model.main_input_name
+        self._base = f'{model.base_model_prefix}.'
+        core = _CORES.get(kind, '')
+        self._core = f'{core}.' if core else ''
+        if getattr(model, 'pooler', None) is not None:
+            model.pooler = None  # of the class token, unused here
+        self.model = model.get_submodule(core)
+
+    def _find_blocks(self) -> str:
+        """Name of the list of blocks."""
+        depth = getattr(self.config, 'num_hidden_layers', None)
+        for name, module in self.named_modules():
+            if isinstance(module, nn.ModuleList) and len(module) == depth:
+                return name
+        raise ValueError(
+            f'{self.config.model_type}: no list of {depth} blocks in it. Only encoders '
+            'that are one stack of num_hidden_layers blocks can be used.'
+        )
+
+    def _freeze(self, freeze: str | int) -> None:
+        depth = self.num_layers
+        if isinstance(freeze, int) and not isinstance(freeze, bool):
+            last = freeze if 0 <= freeze <= depth else None
+        else:
+            last = {'all': depth + 1, 'none': -1}.get(freeze)
+        if last is None:
+            raise ValueError(
+                f"freeze={freeze!r}: use 'all', 'none' or a number of blocks from 0 to "
+                f'{depth}.'
+            )
+        self.freeze = freeze
+        for name, parameter in self.named_parameters():
+            if self.layer_of(name) <= last:
+                parameter.requires_grad_(False)
+        self._frozen = [
+            name
+            for name, module in self.model.named_modules()
+            if {p.requires_grad for p in module.parameters()} == {False}
+        ]
+        self.train(self.training)
+
+    @property
+    def num_layers(self) -> int:
+        """Number of blocks; :meth:`layer_of` gives 0 to ``num_layers + 1``."""
+        return self.config.num_hidden_layers
+
+    @property
+    def num_features(self) -> int:
+        """Channels D of a feature."""
+        return self.config.hidden_size
+
+    def layer_of(self, name: str) -> int:
+        """Depth of a parameter, for rates that decay with it.
+
+        Args:
+            name: Name within the backbone.
+
+        Returns:
+            0 for the embedding, k + 1 for block k, ``num_layers + 1`` for the norm.
+        """
+        if name.startswith(f'{self._blocks}.'):
+            return int(name.removeprefix(f'{self._blocks}.').split('.')[0]) + 1
+        return 0 if 'embeddings.' in name else self.num_layers + 1
+
+    def train(self, mode: bool = True) -> HubVideoEncoder:
+        """Switch the mode of what is trained; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        for name in self._frozen:
+            self.model.get_submodule(name).eval()
+        return self
+
+    def init_weights(self) -> None:
+        """Leave the weights that transformers drew when it built the model."""
+
+    def forward(self, imgs: Tensor) -> Tensor:
+        """Features of clips.
+
+        Args:
+            imgs: (N, 3, T, H, W), normalised.
+
+        Returns:
+            (N, D), or (N, D, t, h, w) for ``map``.
+
+        Raises:
+            ValueError: T, H or W is not what the model takes.
+        """
+        grid = self._grid_of(imgs)
+        learns = torch.is_grad_enabled() and self.freeze != 'all'
+        with torch.set_grad_enabled(learns):
+            clips = imgs.transpose(1, 2)  # (N, T, 3, H, W)
+            tokens = self.model(**{self._input: clips}).last_hidden_state
+            tokens = self._drop_class_token(tokens, math.prod(grid.values()))
+            if self.output == 'mean':
+                return tokens.mean(dim=1)
+            order = _TOKEN_ORDERS[self.config.model_type]
+            maps = tokens.transpose(1, 2).unflatten(2, [grid[axis] for axis in order])
+            # (N, D, *order) -> (N, D, t, h, w)
+            return maps.permute(0, 1, *(2 + order.index(axis) for axis in 'thw'))
+
+    def _grid_of(self, imgs: Tensor) -> dict[str, int]:
+        """Tokens along each axis; a clip that the model would misread is refused."""
+        sizes = dict(zip('thw', imgs.shape[2:], strict=True))
+        side = _pair(_first_of(self.config, 'crop_size', 'image_size'))
+        if (sizes['h'], sizes['w']) != side:
+            raise ValueError(
+                f'frames of {sizes["h"]}x{sizes["w"]} pixels: this encoder takes '
+                f'{side[0]}x{side[1]}. Resize and crop them to it.'
+            )
+        token = _token_size(self.config)
+        frames = getattr(self.config, 'num_frames', None)  # V-JEPA 2 takes any number
+        if sizes['t'] % token['t'] or (frames and sizes['t'] != frames):
+            takes = frames or f'a multiple of {token["t"]}'
+            raise ValueError(
+                f'clips of {sizes["t"]} frames: this encoder takes {takes}. '
+                'Sample so many, or build it for this number.'
+            )
+        return {axis: sizes[axis] // token[axis] for axis in 'thw'}
+
+    def _drop_class_token(self, tokens: Tensor, count: int) -> Tensor:
+        extra = tokens.shape[1] - count
+        if extra not in (0, 1):
+            raise ValueError(
+                f'{self.config.model_type} gives {tokens.shape[1]} tokens where its '
+                f'config tells {count}: its output is not understood.'
+            )
+        return tokens[:, extra:]
+
+    def _load_from_state_dict(self, state_dict, prefix, *args: Any) -> None:
+        unexpected = args[3]
+        adopted = self._adopt_names(state_dict, prefix)
+        unexpected[:] = [name for name in unexpected if name not in adopted]
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _adopt_names(self, state_dict: dict[str, Any], prefix: str) -> set[str]:
+        """Rename published weights in place; gives the names that went."""
+        own = set(self.state_dict())
+        if any(f'{prefix}{name}' in state_dict for name in own):
+            return set()
+        gone = set()
+        for name in list(state_dict):
+            short = name.removeprefix(prefix).removeprefix(self._base)
+            target = f'model.{short.removeprefix(self._core)}'
+            for old, new in _ALIASES:
+                if target not in own and target.endswith(old):
+                    target = target.removesuffix(old) + new
+            if short.startswith(self._core) and target in own:
+                state_dict[f'{prefix}{target}'] = state_dict.pop(name)
+            elif short.startswith(_LEFT_OUT):
+                state_dict.pop(name)
+            else:
+                continue
+            gone.add(name)
+        return gone
+
+
+def read_config(config: Mapping[str, Any] | str) -> Any:
+    """A transformers config, from its fields or a local file.
+
+    Args:
+        config: As of :class:`HubVideoEncoder`.
+
+    Raises:
+        ImportError: transformers is not installed.
+        FileNotFoundError: There is no such folder or file.
+        ValueError: ``model_type`` or a field is unknown, or the model is not of video.
+    """
+    try:
+        from transformers import CONFIG_MAPPING, AutoConfig
+    except ImportError as error:
+        raise ImportError(
+            f"HubVideoEncoder needs transformers ({error}): pip install 'mmma[hub]'."
+        ) from None
+    if isinstance(config, (str, Path)):
+        path = Path(config).expanduser()
+        if not (path / 'config.json').is_file() and not path.is_file():
+            raise FileNotFoundError(
+                f'config {str(config)!r}: no such file, and no folder with a '
+                'config.json. Nothing is downloaded for it; give a local one.'
+            )
+        return _check_video(AutoConfig.from_pretrained(path, local_files_only=True))
+    fields = dict(config)
+    kind = fields.pop('model_type', None)
+    if kind not in CONFIG_MAPPING:
+        raise ValueError(
+            f'model_type {kind!r} in config: transformers has no such model.'
+            f'{suggest(str(kind), list(CONFIG_MAPPING))} Known to fit: '
+            f'{", ".join(_TOKEN_ORDERS)}.'
+        )
+    known = list(AutoConfig.for_model(kind).to_dict())
+    for name in fields:
+        if name not in known:
+            raise ValueError(
+                f'unknown field {name!r} in the config of {kind}.{suggest(name, known)}'
+            )
+    return _check_video(AutoConfig.for_model(kind, **fields))
+
+
+def _check_video(config: Any) -> Any:
+    if not hasattr(config, 'num_frames') and not hasattr(config, 'frames_per_clip'):
+        raise ValueError(
+            f'{config.model_type} is no encoder of video: its config tells no number '
+            f'of frames. Known to fit: {", ".join(_TOKEN_ORDERS)}.'
+        )
+    return config
+
+
+def _token_size(config: Any) -> dict[str, int]:
+    """Frames, rows and columns of pixels of one token."""
+    tubelet = getattr(config, 'tubelet_size', 1)
+    if not isinstance(tubelet, int):
+        return dict(zip('thw', tubelet, strict=True))
+    height, width = _pair(config.patch_size)
+    return dict(t=tubelet, h=height, w=width)
+
+
+def _first_of(config: Any, *names: str) -> Any:
+    return next(getattr(config, name) for name in names if hasattr(config, name))
+
+
+def _pair(size: Any) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else tuple(size)

@@ -1,0 +1,5 @@
+"""From a batch of samples to what a network takes, on its device."""
+
+from mmma.models.data_preprocessors.heatmap import HeatmapPreprocessor
+
+__all__ = ['HeatmapPreprocessor']

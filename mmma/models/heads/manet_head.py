@@ -1,0 +1,92 @@
+"""MANet's head: a classifier, and vectors that are drawn to those of the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmma.models.heads.action_head import ActionHead
+from mmma.models.heads.label_vectors import DIMS, label_vectors
+from mmma.registry import MODELS
+from mmma.taxonomy import load_label_space
+
+
+@MODELS.register_module()
+class MANetHead(ActionHead):
+    """``ActionHead`` of segments with a second target: the vector of the label.
+
+    ``CE(fc_cls(x), y) + 50 * MSE(fc_emb_t(tanh(fc_emb(x))), E[y])``, both branches
+    averaged over the frames of a clip; soft labels mix the rows of E. Testing uses the
+    classifier only. E is made from the class names by :func:`label_vectors`, anew in
+    every run, and is not in checkpoints. Each branch draws its own dropout.
+
+    Args:
+        num_classes: K.
+        in_channels: D.
+        label_space: Whose names E is made of until :meth:`set_classes` is called.
+        embedding_weight: Of the mean squared error.
+        **kwargs: As in ``ActionHead``; ``pooling`` is ``segments``.
+
+    Raises:
+        ValueError: A label space of another size, or another pooling.
+
+    Source: Guo et al., 'Benchmarking Micro-action Recognition', TCSVT 2024;
+    VUT-HFUT/Micro-Action, e38d2417.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        label_space: str = 'mma82',
+        embedding_weight: float = 50.0,
+        **kwargs: Any,
+    ) -> None:
+        if kwargs.setdefault('pooling', 'segments') != 'segments':
+            raise ValueError(
+                f"pooling {kwargs['pooling']!r}: MANetHead takes 'segments' only."
+            )
+        super().__init__(num_classes, in_channels, label_space=label_space, **kwargs)
+        names = load_label_space(label_space).actions
+        self._check_size('num_classes', num_classes, len(names))
+        self.embedding_weight = embedding_weight
+        self.fc_emb = nn.Linear(in_channels, DIMS)
+        self.fc_emb_t = nn.Linear(DIMS, DIMS)
+        vectors = torch.from_numpy(label_vectors(names))
+        self.register_buffer('label_vectors', vectors, persistent=False)
+
+    def init_weights(self) -> None:
+        """Draw all linear layers with ``init_std``; biases start at 0."""
+        super().init_weights()
+        for layer in (self.fc_emb, self.fc_emb_t):
+            nn.init.normal_(layer.weight, std=self.init_std)
+            nn.init.zeros_(layer.bias)
+
+    def set_classes(self, dataset_meta: Mapping[str, Any]) -> None:
+        """As in ``ActionHead``; ``classes`` (K,) are the names that E is made of."""
+        super().set_classes(dataset_meta)
+        if 'classes' in dataset_meta:
+            vectors = torch.from_numpy(label_vectors(dataset_meta['classes']))
+            self.label_vectors.copy_(vectors)
+
+    def embed(self, feats: Tensor) -> Tensor:
+        """Vectors (N * views, 300) of backbone features (N*S, D, h, w)."""
+        frames = self.dropout(feats.mean(dim=(2, 3)))  # (N*S, D)
+        vectors = self.fc_emb_t(self.fc_emb(frames).tanh())
+        return vectors.unflatten(0, (-1, self.num_segments)).mean(dim=1)
+
+    def loss(self, feats: Tensor, data_samples: list, **kwargs: Any) -> dict:
+        """Losses of ``ActionHead``, and ``loss_embedding``."""
+        losses = super().loss(feats, data_samples, **kwargs)
+        labels = torch.stack([s.gt_label for s in data_samples]).to(feats.device)
+        if labels.shape[1] == 1:
+            target = self.label_vectors[labels[:, 0]]  # (N, 300)
+        else:
+            target = labels.float() @ self.label_vectors
+        error = F.mse_loss(self.embed(feats).float(), target)
+        losses['loss_embedding'] = self.embedding_weight * error
+        return losses

@@ -1,0 +1,1 @@
+"""What data sets, models and metrics have in common."""

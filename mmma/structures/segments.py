@@ -1,0 +1,307 @@
+"""Segments in time: their overlap, and class-wise (soft-)NMS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mmma.taxonomy import suggest
+
+FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.int64]
+NMS_METHODS = ('soft', 'hard', 'none')
+LENGTH_MARGIN_SEC = 1e-6
+"""Added to every length in NMS, as in ActionFormer's ``nms_1d_cpu``."""
+_MIN_UNION_SEC = 1e-8
+
+
+@dataclass(frozen=True)
+class NmsOptions:
+    """How detections of one video are thinned out, class by class.
+
+    Attributes:
+        sigma: ``soft`` multiplies the score of every other segment by
+            ``exp(-tIoU^2 / sigma)``; lower suppresses more.
+        min_score: Only scores above it are kept, before and after the decay.
+        max_per_video: The best of all classes together.
+        method: ``soft``, ``hard`` (removes what overlaps by ``tiou`` or more) or
+            ``none`` (sorts and cuts only).
+        tiou: Used by ``hard``.
+
+    Raises:
+        ValueError: An unknown method or a number outside its range.
+    """
+
+    sigma: float = 0.5
+    min_score: float = 1e-3
+    max_per_video: int = 200
+    method: str = 'soft'
+    tiou: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.method not in NMS_METHODS:
+            raise ValueError(
+                f'NMS method {self.method!r}: use one of {NMS_METHODS}.'
+                f'{suggest(self.method, NMS_METHODS)}'
+            )
+        if not 0 < self.sigma < np.inf:
+            raise ValueError(f'NMS sigma {self.sigma}: use a number above 0.')
+        if not 0 <= self.min_score < np.inf:
+            raise ValueError(f'NMS min_score {self.min_score}: use a number from 0.')
+        if not 0 < self.tiou <= 1:
+            raise ValueError(f'NMS tiou {self.tiou}: use a number above 0, up to 1.')
+        if self.max_per_video < 1:
+            raise ValueError(f'NMS max_per_video {self.max_per_video}: use at least 1.')
+
+
+def segment_tiou(pred: ArrayLike, gt: ArrayLike) -> FloatArray:
+    """Temporal IoU of each predicted segment with each true one.
+
+    Args:
+        pred: (P, 2), columns start_sec, end_sec; seconds from frame 0.
+        gt: (G, 2), same columns.
+
+    Returns:
+        (P, G), in [0, 1]; a zero-length pair gives 0, never NaN.
+
+    Raises:
+        ValueError: A segment ends before it starts, or is not a pair of finite numbers.
+
+    Source: ActivityNet evaluation, segment_iou.
+    """
+    first, second = check_segments(pred, 'pred'), check_segments(gt, 'gt')
+    return _tiou(first.T[:, :, None], second.T[:, None], 0.0)
+
+
+def tiou_pairs(a: ArrayLike, b: ArrayLike) -> FloatArray:
+    """Temporal IoU of segments with the same index: the diagonal of ``segment_tiou``.
+
+    Args:
+        a: (n, 2), columns start_sec, end_sec.
+        b: (n, 2).
+
+    Returns:
+        (n,), in [0, 1].
+
+    Raises:
+        ValueError: As in ``segment_tiou``, or another number of segments.
+    """
+    first, second = check_segments(a, 'a'), check_segments(b, 'b')
+    if len(first) != len(second):
+        raise ValueError(
+            f'tiou_pairs of {len(first)} and {len(second)} segments: give as many.'
+        )
+    return _tiou(first.T, second.T, 0.0)
+
+
+def check_segments(segments: ArrayLike, name: str = 'segments') -> FloatArray:
+    """Segments as an array of float64.
+
+    Args:
+        segments: (n, 2); any empty array counts as (0, 2).
+        name: For the message.
+
+    Raises:
+        ValueError: Another shape, a number that is not finite, or a segment that ends
+            before it starts.
+    """
+    table = np.asarray(segments, dtype=np.float64)
+    if table.size == 0:
+        return np.zeros((0, 2))
+    if table.ndim != 2 or table.shape[1] != 2:
+        raise ValueError(
+            f'{name} of shape {table.shape}: give (n, 2), columns start and end.'
+        )
+    if not np.isfinite(table).all():
+        row = int(np.flatnonzero(~np.isfinite(table).all(axis=1))[0])
+        raise ValueError(f'{name}[{row}] = {table[row].tolist()}: not finite.')
+    reversed_rows = table[:, 1] < table[:, 0]
+    if reversed_rows.any():
+        row = int(np.flatnonzero(reversed_rows)[0])
+        raise ValueError(
+            f'{name}[{row}] = {table[row].tolist()} ends before it starts: swap start '
+            'and end, or drop it.'
+        )
+    return table
+
+
+def rank_order(
+    segments: FloatArray, scores: NDArray[Any], labels: IntArray
+) -> IntArray:
+    """Order of detections: score from high to low, then start, end and label.
+
+    What ties in all of them keeps its order.
+
+    Args:
+        segments: (n, 2).
+        scores: (n,).
+        labels: (n,).
+
+    Returns:
+        (n,) indices.
+    """
+    keys = (labels, segments[:, 1], segments[:, 0], -scores)
+    return np.lexsort(keys).astype(np.int64, copy=False)
+
+
+def class_nms(
+    segments: ArrayLike,
+    scores: ArrayLike,
+    labels: ArrayLike,
+    options: NmsOptions | None = None,
+) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Thin out the detections of one video, each class by itself.
+
+    The best segment of a class is kept and lowers the scores of the rest by their
+    overlap with it, again and again. Of equal scores the earlier start, then the
+    earlier end goes first.
+
+    Args:
+        segments: (n, 2) seconds.
+        scores: (n,) from 0.
+        labels: (n,) class indices.
+        options: Default: ``NmsOptions()``.
+
+    Returns:
+        Segments (k, 2), scores (k,) after the decay and labels (k,), in the order of
+        ``rank_order``.
+
+    Raises:
+        ValueError: Bad segments, arrays of different lengths, or scores below 0 or not
+            finite.
+
+    Source: Bodla et al., Soft-NMS (Gaussian), as in ActionFormer ``nms_1d_cpu``, which
+        keeps scores equal to ``min_score``, too.
+    """
+    options = options or NmsOptions()
+    table, values, classes = check_candidates(segments, scores, labels)
+    keep = values > options.min_score
+    order = np.flatnonzero(keep)
+    order = order[np.lexsort((table[order, 1], table[order, 0], classes[order]))]
+    table, values, classes = table[order], values[order], classes[order]
+    if options.method != 'none' and len(values):
+        values = _decayed_scores(table, values, classes, options)
+        kept = values > 0
+        table, values, classes = table[kept], values[kept], classes[kept]
+    order = rank_order(table, values, classes)[: options.max_per_video]
+    return table[order], values[order], classes[order]
+
+
+def check_candidates(
+    segments: ArrayLike, scores: ArrayLike, labels: ArrayLike
+) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Arrays of what NMS can take.
+
+    Raises:
+        ValueError: As in ``class_nms``.
+    """
+    table = check_segments(segments)
+    values = np.asarray(scores, dtype=np.float64).reshape(-1)
+    classes = np.asarray(labels).reshape(-1)
+    if not len(table) == len(values) == len(classes):
+        raise ValueError(
+            f'{len(table)} segments, {len(values)} scores and {len(classes)} labels: '
+            'give one of each per detection.'
+        )
+    bad = ~(np.isfinite(values) & (values >= 0))
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f'scores[{row}] = {values[row]}: NMS needs finite scores from 0, such as '
+            'the sigmoid of logits.'
+        )
+    return table, values, classes.astype(np.int64)
+
+
+def _decayed_scores(
+    table: FloatArray, scores: FloatArray, classes: IntArray, options: NmsOptions
+) -> FloatArray:
+    """Scores of sorted candidates at the moment they are picked; 0: they never are."""
+    found = np.zeros(len(scores))
+    ends = np.ascontiguousarray(table.T)  # (2, n)
+    floor = options.min_score
+    for members, exists in _blocks(table, classes):
+        block = np.where(exists, scores[members], 0)  # (B, m)
+        picked = _pick(ends[:, members], block, floor, options)
+        found[members[exists]] = picked[exists]
+        # What is worse than the best so far cannot be among them at the end.
+        rivals = found[found > 0]
+        if len(rivals) >= options.max_per_video:
+            last = len(rivals) - options.max_per_video
+            floor = max(floor, np.nextafter(np.partition(rivals, last)[last], 0))
+    return found
+
+
+def _blocks(
+    table: FloatArray, classes: IntArray
+) -> Iterator[tuple[IntArray, NDArray[np.bool_]]]:
+    """Groups of one class that touch each other, padded to blocks of like sizes.
+
+    Groups do not influence each other, so those of a block are treated at once.
+
+    Yields:
+        (B, m) indices of candidates and which of them exist; small groups first.
+    """
+    begins = np.flatnonzero(_starts_group(table, classes))
+    sizes = np.diff(begins, append=len(table))
+    steps = np.ceil(np.log2(sizes)).astype(np.int64)  # a block pads to twice, at most
+    for step in np.unique(steps):
+        chosen = steps == step
+        places = np.arange(sizes[chosen].max())
+        exists = places < sizes[chosen, None]
+        yield begins[chosen, None] + np.where(exists, places, 0), exists
+
+
+def _starts_group(table: FloatArray, classes: IntArray) -> NDArray[np.bool_]:
+    """Whether nothing before a candidate has its class and reaches into it."""
+    _, moments = np.unique(table, return_inverse=True)
+    moments = moments.reshape(-1, 2)  # as ranks, so that shifting them is exact
+    _, places = np.unique(classes, return_inverse=True)
+    moments = moments + places[:, None] * (2 * len(table))
+    reach = np.maximum.accumulate(moments[:, 1])
+    return np.concatenate([[True], moments[1:, 0] >= reach[:-1]])
+
+
+def _pick(
+    members: FloatArray, scores: FloatArray, floor: float, options: NmsOptions
+) -> FloatArray:
+    """Soft or hard NMS of several groups, one pick of each at a time.
+
+    Args:
+        members: (2, B, m) starts and ends, by start.
+        scores: (B, m); 0 where there is none.
+        floor: Scores up to it are dropped.
+        options: Sigma, method, maximum.
+
+    Returns:
+        (B, m) score of each member when it was picked, or 0.
+    """
+    rows = np.arange(len(scores))
+    found = np.zeros_like(scores)
+    for _ in range(min(scores.shape[1], options.max_per_video)):
+        best = scores.argmax(axis=1)
+        top = scores[rows, best]
+        if top.max() <= floor:
+            break
+        found[rows, best] += np.where(top > floor, top, 0)
+        scores *= _decay(members[:, rows, best, None], members, options)
+        scores[rows, best] = 0  # a pick is used up
+    return found
+
+
+def _decay(picks: FloatArray, others: FloatArray, options: NmsOptions) -> FloatArray:
+    """What the scores of others are multiplied by, (2, ...) each, broadcast."""
+    tiou = _tiou(picks, others, LENGTH_MARGIN_SEC)
+    if options.method == 'hard':
+        return (tiou < options.tiou).astype(np.float64)
+    return np.asarray(np.exp(tiou * tiou / -options.sigma))
+
+
+def _tiou(a: FloatArray, b: FloatArray, margin: float) -> FloatArray:
+    shared = np.maximum(np.minimum(a[1], b[1]) - np.maximum(a[0], b[0]), 0)
+    union = (a[1] - a[0] + margin) + (b[1] - b[0] + margin) - shared
+    return np.asarray(shared / np.maximum(union, _MIN_UNION_SEC))

@@ -1,0 +1,98 @@
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmma.checkpoints import load_state
+from mmma.models.backbones.skeleton_slowonly import SkeletonSlowOnly
+from mmma.registry import MODELS
+
+ResNet3dSlowOnly = MODELS.get('ResNet3dSlowOnly')
+
+UPSTREAM = dict(
+    depth=50,
+    pretrained=None,
+    in_channels=17,
+    base_channels=32,
+    num_stages=3,
+    out_indices=(2,),
+    stage_blocks=(4, 6, 3),
+    conv1_stride_s=1,
+    pool1_stride_s=1,
+    inflate=(0, 1, 1),
+    spatial_strides=(2, 2, 2),
+    temporal_strides=(1, 1, 2),
+    dilations=(1, 1, 1),
+)
+SMALL = dict(base_channels=4, stage_blocks=(1, 1, 1))
+
+
+@pytest.mark.parametrize('limbs', [None, 'body17'])
+def test_equal_to_upstream_with_the_same_weights(limbs):
+    theirs, ours = ResNet3dSlowOnly(**UPSTREAM), SkeletonSlowOnly(limbs=limbs)
+    theirs.eval()
+    ours.eval()
+    ours.load_state_dict(theirs.state_dict())
+    volume = torch.rand(1, 17, 6, 20, 20)
+    with torch.no_grad():
+        found = ours(volume)
+        torch.testing.assert_close(found, theirs(volume), rtol=0, atol=0)
+    assert found.shape == (1, 512, 3, 3, 3)
+
+
+def test_names_and_number_of_published_weights():
+    """2.0 M parameters, as PoseC3D reports (arXiv 2104.13586)."""
+    with torch.device('meta'):
+        model = SkeletonSlowOnly()
+    names = set(model.state_dict())
+    assert {'conv1.conv.weight', 'layer1.0.downsample.bn.bias'} <= names
+    assert {'layer2.5.conv3.conv.weight', 'layer3.2.conv1.bn.running_mean'} <= names
+    classifier = 512 * 60 + 60
+    count = sum(p.numel() for p in model.parameters()) + classifier
+    assert round(count / 1e6, 1) == 2.0
+
+
+def test_published_operations():
+    """20.6 G at 48 x 64 x 64 (MMAction2, PoseC3D metafile), norms counted as well."""
+    with torch.device('meta'), FlopCounterMode(display=False) as counter:
+        SkeletonSlowOnly()(torch.empty(1, 17, 48, 64, 64))
+    assert counter.get_total_flops() / 2e9 == pytest.approx(20.4, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ('joints', 'limbs', 'channels'),
+    [('upper', None, 55), ('ends31', None, 31), ('ends31', 'tree', 30)],
+)
+def test_a_channel_for_each_joint_or_limb(joints, limbs, channels):
+    model = SkeletonSlowOnly(joints=joints, limbs=limbs, **SMALL)
+    assert model(torch.rand(1, channels, 4, 16, 16)).shape == (1, 64, 2, 2, 2)
+
+
+def stored(blocks):
+    """Weights as a published file names them, made here."""
+    options = dict(UPSTREAM, base_channels=4, stage_blocks=blocks)
+    weights = ResNet3dSlowOnly(**options).state_dict()
+    return {f'backbone.{name}': value for name, value in weights.items()}
+
+
+class Model(torch.nn.Module):
+    def __init__(self, **kwargs):
+        super().__init__()
+        self.backbone = SkeletonSlowOnly(base_channels=4, **kwargs)
+
+
+def test_other_joints_start_the_first_convolution_afresh():
+    model, weights = Model(joints='upper'), stored((4, 6, 3))
+    first = model.backbone.conv1.conv.weight.clone()
+    report = load_state(model, weights)
+    assert report.mismatched == ('backbone.conv1.conv.weight',)
+    assert not report.missing
+    torch.testing.assert_close(model.backbone.conv1.conv.weight, first)
+    name = 'layer3.2.conv3.conv.weight'
+    torch.testing.assert_close(
+        model.backbone.state_dict()[name], weights[f'backbone.{name}']
+    )
+
+
+def test_a_file_with_other_blocks_is_refused():
+    with pytest.raises(ValueError, match=r'fits only 79\.\d% .* 45 missing'):
+        load_state(Model(), stored((3, 4, 6)))

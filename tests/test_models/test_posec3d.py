@@ -1,0 +1,102 @@
+"""PoseC3D recipes: pipeline and model fit, and the model learns."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.optim import build_optim_wrapper
+
+import mmma.datasets  # noqa: F401
+from mmma.apis import load_config
+from mmma.layout.joints import WHOLEBODY65
+from mmma.layout.skeletons import SkeletonWriter
+from mmma.registry import MODELS
+
+RECIPES = ('posec3d', 'posec3d-limb', 'posec3d-tiny')
+SUBSETS = ('train', 'val', 'test')
+CLIPS = 4
+
+
+@pytest.fixture(scope='module')
+def skeletons(tmp_path_factory):
+    """A store of four clips, each with joints missing now and then."""
+    root = tmp_path_factory.mktemp('skeletons')
+    rng = np.random.default_rng(0)
+    with SkeletonWriter(root, 'rec', WHOLEBODY65) as writer:
+        for clip in range(CLIPS):
+            place = rng.uniform(20, 200, (1, 1, 65, 2))
+            keypoint = place + rng.normal(0, 3, (1, 30, 65, 2))
+            score = (rng.random((1, 30, 65)) > 0.1).astype(float)
+            writer.append(f'c{clip}', keypoint, score, 30, 320, 240)
+    return root
+
+
+def make_batch(pipeline, root, clips=CLIPS):
+    np.random.seed(0)
+    steps = Compose([dict(step) for step in pipeline])
+    rows = [
+        dict(clip=f'c{i}', data_root=str(root), label=i, modality='Pose')
+        for i in range(clips)
+    ]
+    return pseudo_collate([steps(row) for row in rows])
+
+
+def build(recipe):
+    cfg = load_config(f'recog/{recipe}_mma82_indomain')
+    return cfg, MODELS.build(cfg.model)
+
+
+def test_one_batch_is_learnt(skeletons):
+    cfg, model = build('posec3d-tiny')
+    model.cls_head.dropout.p = 0
+    batch = make_batch(cfg.val_pipeline, skeletons)
+    optim = build_optim_wrapper(model, dict(optimizer=dict(type='AdamW', lr=3e-3)))
+    for _ in range(20):
+        losses = model.train_step(batch, optim)
+    assert losses['top1_acc'] == 1
+
+
+def test_every_weight_of_the_compact_model_learns(skeletons):
+    cfg, model = build('posec3d-tiny')
+    batch = make_batch(cfg.train_pipeline, skeletons, clips=2)
+    data = model.data_preprocessor(batch, True)
+    assert data['inputs'].shape == (2, 1, 31, 16, 32, 32)
+    losses = model(**data, mode='loss')
+    losses['loss_cls'].backward()
+    assert torch.isfinite(losses['loss_cls'])
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_the_compact_model_gives_one_score_per_clip(skeletons):
+    cfg, model = build('posec3d-tiny')
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    samples = model.eval().test_step(make_batch(pipeline, skeletons, clips=2))
+    scores = torch.stack([s.pred_score for s in samples])
+    assert scores.shape == (2, 82)
+    torch.testing.assert_close(scores.sum(1), torch.ones(2))
+    assert [s.clip for s in samples] == ['c0', 'c1']
+
+
+@pytest.mark.parametrize(
+    ('subset', 'shape'),
+    [('train', (1, 17, 48, 56, 56)), ('test', (20, 17, 48, 64, 64))],
+)
+@pytest.mark.parametrize('recipe', RECIPES[:2])
+def test_volumes_are_of_published_size(recipe, subset, shape, skeletons):
+    cfg, model = build(recipe)
+    pipeline = cfg[f'{subset}_dataloader'].dataset.pipeline
+    batch = make_batch(pipeline, skeletons, clips=1)
+    volume = model.data_preprocessor(batch, False)['inputs']
+    assert volume.shape == (1, *shape)
+    assert 0.5 < volume.max() <= 1
+
+
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_pipelines_preprocessor_and_backbone_take_the_same_channels(recipe):
+    cfg, _ = build(recipe)
+    wanted = cfg.model.backbone
+    drawn = cfg.model.data_preprocessor
+    assert wanted.get('limbs') == drawn.get('limbs')
+    loads = [cfg[f'{s}_dataloader'].dataset.pipeline[0] for s in SUBSETS]
+    for part in (drawn, *loads):
+        assert (part.joints, part.layout) == (wanted.joints, wanted.layout)

@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+import torch
+from mmaction.structures import ActionDataSample
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+
+import mmma.engine  # noqa: F401
+from mmma.models.backbones.hub_encoder import read_config
+from mmma.registry import MODELS
+
+BASE = Path(__file__).parents[2] / 'configs' / '_base_'
+
+
+def load_model(size):
+    return Config.fromfile(BASE / 'models' / f'vjepa2-{size}.py')
+
+
+@pytest.fixture
+def tiny():
+    pytest.importorskip('transformers')
+    torch.manual_seed(0)
+    model = MODELS.build(load_model('tiny').model)
+    model.init_weights()
+    return model
+
+
+def test_the_large_model_is_the_published_one_and_frozen():
+    pytest.importorskip('transformers')
+    with torch.device('meta'):
+        model = MODELS.build(load_model('l').model)
+    assert model.cls_head.fc_cls.in_features == model.backbone.num_features
+    learning = [n for n, p in model.named_parameters() if p.requires_grad]
+    assert learning == ['cls_head.fc_cls.weight', 'cls_head.fc_cls.bias']
+    # The library's defaults are the sizes of facebook/vjepa2-vitl-fpc64-256.
+    standard = read_config(dict(model_type='vjepa2')).to_dict()
+    ours = model.backbone.config.to_dict()
+    assert {name for name in ours if ours[name] != standard[name]} == {'dtype'}
+
+
+def test_sizes_differ_in_numbers_alone():
+    large, tiny = (load_model(size).model for size in ('l', 'tiny'))
+    assert set(large.backbone.config) == set(tiny.backbone.config)
+    assert large.data_preprocessor == tiny.data_preprocessor
+
+
+def test_pretrained_weights_of_unknown_hash_say_so():
+    pretrained = load_model('l').pretrained
+    assert pretrained.url.endswith(
+        'facebook/vjepa2-vitl-fpc64-256/resolve/main/model.safetensors'
+    )
+    assert (pretrained.sha8, 'unverified' in pretrained.note) == ('', True)
+    assert load_model('tiny').pretrained is None
+
+
+def test_the_pictures_are_those_that_the_model_takes():
+    cfg = Config.fromfile(BASE / 'recipes' / 'vjepa2-l.py')
+    side = cfg.model.backbone.config.crop_size
+    steps = {s.type: s for s in cfg.train_pipeline if s.type == 'Resize'}
+    assert steps['Resize'].scale == (side, side)
+    crop = next(s for s in cfg.test_pipeline if s.type == 'CenterCrop')
+    assert crop.crop_size == side
+    assert cfg.param_scheduler[0].T_max == cfg.train_cfg.max_epochs
+
+
+def test_a_batch_trains_the_tiny_model(tiny):
+    tiny.train()
+    imgs = torch.randint(0, 256, (2, 1, 3, 16, 112, 112), dtype=torch.uint8)
+    samples = [ActionDataSample().set_gt_label(i) for i in range(2)]
+    wrapper = build_optim_wrapper(
+        tiny, Config.fromfile(BASE / 'schedules' / 'vjepa2_20e.py').optim_wrapper
+    )
+    batch = dict(inputs=list(imgs), data_samples=samples)
+    losses = [tiny.train_step(batch, wrapper)['loss_cls'].item() for _ in range(4)]
+    assert losses[-1] < losses[0]
+    assert len({group['lr'] for group in wrapper.param_groups}) == 6
+
+
+def test_the_tiny_model_scores_clips(tiny):
+    tiny.eval()
+    imgs = torch.randint(0, 256, (2, 2, 3, 16, 112, 112), dtype=torch.uint8)
+    samples = [ActionDataSample().set_gt_label(i) for i in range(2)]
+    with torch.no_grad():
+        scored = tiny.test_step(dict(inputs=list(imgs), data_samples=samples))
+    assert [s.pred_score.shape for s in scored] == [(82,), (82,)]
+    assert scored[0].pred_score.sum().item() == pytest.approx(1, abs=1e-5)

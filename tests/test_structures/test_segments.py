@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+
+from mmma.structures.segments import (
+    NmsOptions,
+    class_nms,
+    rank_order,
+    segment_tiou,
+    tiou_pairs,
+)
+
+
+def pick_by_pick(segments, scores, labels, options):
+    """Soft-NMS of one class after the other, in plain Python."""
+    picks = []
+    for label in sorted(set(labels)):
+        left = [
+            [score, *map(float, segment)]
+            for segment, score, own in zip(segments, scores, labels, strict=True)
+            if own == label and score > options.min_score
+        ]
+        while left:
+            best = min(left, key=lambda c: (-c[0], c[1], c[2]))
+            left.remove(best)
+            picks.append((-best[0], best[1], best[2], label))
+            for other in left:
+                shared = max(0, min(best[2], other[2]) - max(best[1], other[1]))
+                union = best[2] - best[1] + other[2] - other[1] + 2e-6 - shared
+                tiou = shared / union
+                if options.method == 'soft':
+                    other[0] *= np.exp(-(tiou**2) / options.sigma)
+                elif tiou >= options.tiou:
+                    other[0] = 0
+            left = [c for c in left if c[0] > options.min_score]
+    return np.array(sorted(picks)[: options.max_per_video]).reshape(-1, 4)
+
+
+def candidates(seed, n=150, num_classes=4, ties=False):
+    rng = np.random.default_rng(seed)
+    segments = np.sort(rng.uniform(0, 12, (n, 2)), axis=1)
+    segments[:, 1] = segments[:, 0] + (segments[:, 1] - segments[:, 0]) * 0.3
+    scores = rng.beta(0.5, 2, n)
+    if ties:
+        segments, scores = np.round(segments), np.round(scores, 1)
+    return segments, scores, rng.integers(0, num_classes, n)
+
+
+def test_tiou_of_worked_segments():
+    pred = [[0, 2], [1, 3], [5, 6], [4, 4]]
+    found = segment_tiou(pred, [[0, 2], [2, 6], [4, 4]])
+    assert found == pytest.approx(
+        np.array([[1, 0, 0], [1 / 3, 1 / 5, 0], [0, 1 / 4, 0], [0, 0, 0]])
+    )
+
+
+def test_tiou_of_pairs_is_the_diagonal():
+    a, b = candidates(0)[0], candidates(1)[0]
+    assert np.array_equal(tiou_pairs(a, b), segment_tiou(a, b).diagonal())
+
+
+def test_nothing_overlaps_nothing():
+    assert segment_tiou([], [[0, 1]]).shape == (0, 1)
+    assert segment_tiou([[0, 1]], np.zeros((0, 2))).shape == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ('pred', 'message'),
+    [
+        ([[0, 1], [3, 2]], r'pred\[1\] = \[3.0, 2.0\] ends before it starts: swap'),
+        ([[0, np.nan]], r'pred\[0\] = \[0.0, nan\]: not finite'),
+        ([[-np.inf, 1]], r'pred\[0\] = \[-inf, 1.0\]: not finite'),
+        ([[0, 1, 2]], r'pred of shape \(1, 3\): give \(n, 2\)'),
+        ([0, 1], r'pred of shape \(2,\): give \(n, 2\)'),
+    ],
+)
+def test_bad_segments_are_refused(pred, message):
+    with pytest.raises(ValueError, match=message):
+        segment_tiou(pred, [[0, 1]])
+
+
+def test_pairs_of_different_numbers_are_refused():
+    with pytest.raises(ValueError, match='tiou_pairs of 1 and 2 segments'):
+        tiou_pairs([[0, 1]], [[0, 1], [1, 2]])
+
+
+def test_soft_nms_of_worked_segments():
+    segments = [[0, 2], [1, 3], [1, 3], [8, 9]]
+    found = class_nms(segments, [0.9, 0.8, 0.7, 0.1], [3, 3, 5, 3])
+    assert found[0].tolist() == [[0, 2], [1, 3], [1, 3], [8, 9]]
+    decayed = 0.8 * np.exp(-(1 / 9) / 0.5)
+    assert found[1] == pytest.approx([0.9, 0.7, decayed, 0.1])
+    assert found[2].tolist() == [3, 5, 3, 3]
+
+
+def test_min_score_removes_what_decays_to_it():
+    segments = [[0, 2], [0, 2], [0, 2]]
+    options = NmsOptions(sigma=0.5, min_score=0.1)
+    found = class_nms(segments, [0.9, 0.8, 0.1], [0, 0, 0], options)
+    assert found[1] == pytest.approx([0.9, 0.8 * np.exp(-2)], rel=1e-5)
+
+
+def test_hard_nms_of_worked_segments():
+    segments = [[0, 2], [0, 2], [1, 3], [0, 2]]
+    scores, labels = [0.9, 0.8, 0.7, 0.6], [0, 0, 0, 1]
+    options = NmsOptions(method='hard', tiou=0.5)
+    found = class_nms(segments, scores, labels, options)
+    assert found[1].tolist() == [0.9, 0.7, 0.6]
+    assert found[2].tolist() == [0, 0, 1]
+    assert len(class_nms(segments, scores, labels, NmsOptions(method='none'))[0]) == 4
+
+
+@pytest.mark.parametrize('seed', range(4))
+@pytest.mark.parametrize('ties', [False, True])
+@pytest.mark.parametrize(
+    'options',
+    [
+        NmsOptions(),
+        NmsOptions(sigma=0.1, min_score=0, max_per_video=10**6),
+        NmsOptions(max_per_video=20),
+        NmsOptions(method='hard', tiou=0.3, max_per_video=50),
+    ],
+    ids=['default', 'all', 'few', 'hard'],
+)
+def test_all_classes_at_once_are_one_after_the_other(seed, ties, options):
+    detections = candidates(seed, ties=ties)
+    segments, scores, labels = class_nms(*detections, options)
+    found = np.column_stack([-scores, segments, labels])
+    expected = pick_by_pick(*detections, options)
+    assert -scores == pytest.approx(expected[:, 0], abs=1e-12)
+    # Scores that decay to the same but for rounding may come in either order.
+    assert sorted(found.round(9).tolist()) == sorted(expected.round(9).tolist())
+
+
+def test_order_of_the_input_does_not_matter():
+    segments, scores, labels = candidates(5, ties=True)
+    order = np.random.default_rng(0).permutation(len(scores))
+    first = class_nms(segments, scores, labels)
+    second = class_nms(segments[order], scores[order], labels[order])
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_ties_go_by_start_end_and_label():
+    segments = np.array([[1.0, 2], [0, 3], [0, 2], [0, 2], [9, 9.5], [0, 2]])
+    scores = np.array([0.5, 0.5, 0.5, 0.5, 0.9, 0.5])
+    labels = np.array([0, 0, 2, 1, 0, 1])
+    assert rank_order(segments, scores, labels).tolist() == [4, 3, 5, 2, 1, 0]
+
+
+def test_moments_do_not_suppress():
+    found = class_nms([[1, 1], [1, 1], [0, 2]], [0.5, 0.5, 0.4], [0, 0, 0])
+    assert found[1].tolist() == [0.5, 0.5, 0.4]
+
+
+@pytest.mark.parametrize('method', ['soft', 'hard', 'none'])
+def test_nothing_stays_nothing(method):
+    options = NmsOptions(method=method)
+    segments, scores, labels = class_nms([], [], [], options)
+    assert (segments.shape, scores.shape, labels.shape) == ((0, 2), (0,), (0,))
+    assert len(class_nms([[0, 1]], [1e-4], [0], options)[0]) == 0
+
+
+@pytest.mark.parametrize(
+    ('scores', 'labels', 'message'),
+    [
+        ([0.5], [0, 1], '2 segments, 1 scores and 2 labels'),
+        ([0.5, -1], [0, 1], r'scores\[1\] = -1.0: NMS needs finite scores from 0'),
+        ([np.nan, 1], [0, 1], r'scores\[0\] = nan: NMS needs finite'),
+    ],
+)
+def test_bad_candidates_are_refused(scores, labels, message):
+    with pytest.raises(ValueError, match=message):
+        class_nms([[0, 1], [1, 2]], scores, labels)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(method='sofd'), "NMS method 'sofd': .* Did you mean 'soft'"),
+        (dict(sigma=0), 'NMS sigma 0: use a number above 0'),
+        (dict(min_score=-1), 'NMS min_score -1: use a number from 0'),
+        (dict(tiou=1.5), 'NMS tiou 1.5: use a number above 0, up to 1'),
+        (dict(max_per_video=0), 'NMS max_per_video 0: use at least 1'),
+    ],
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        NmsOptions(**options)
