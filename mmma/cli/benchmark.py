@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 HELP = 'Measure parts of the toolbox on this machine.'
-PARTS = ('model', 'heatmap', 'nms', 'fewshot')
+PARTS = ('data', 'model', 'eval', 'heatmap', 'nms', 'fewshot')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -25,7 +25,8 @@ HELP = """Evaluate detections.
 other keys are ignored.
 
 A file is scored as it is: actions are relabelled to body groups without another NMS.
-Truths of one label whose ends differ by at most a millisecond are one, at each level.
+Truths of one label whose ends differ by at most a millisecond are one, at each level;
+predictions are never merged, so two actions of one group at once count one false body.
 Classes are those with truth in the subset. Predictions for videos of other subsets are
 left out and counted; videos that the truth file lacks are an error."""
 

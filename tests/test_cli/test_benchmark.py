@@ -26,6 +26,21 @@ def test_attention_is_that_of_upstream(capsys, monkeypatch):
     assert found['clip'] == '16x112x112'
 
 
+def test_recomputing_blocks_with_adapters_changes_nothing(capsys, monkeypatch):
+    memory = dict(peak_mib=2.0, start_mib=1.0)
+    monkeypatch.setattr(
+        benchmark_model, '_memory_of_a_fresh_process', lambda *_: memory
+    )
+    options = ['--what', 'tia', '--frames', '32', '--size', '32', '--device', 'cpu']
+    assert run_model(*options, '--json') == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    plain, checkpointed, half = found['rows']
+    assert plain['output_difference'] is None
+    assert checkpointed['gradient_difference'] < 1e-4
+    assert 0 < half['output_difference'] < 0.1
+    assert found['clip'] == '32x32x32'
+
+
 def test_memory_is_measured_in_a_process_of_its_own():
     case = benchmark_model.Case('tiny', 1, 'cpu', 1)
     found = benchmark_model._memory_of_a_fresh_process('mmma VideoMAEViT', case)
@@ -51,6 +66,8 @@ def test_a_failed_measurement_says_why(monkeypatch):
         (['--arch', 'smal'], "unknown arch 'smal'"),
         (['--batch-size', '0'], '--batch-size 0: use at least 1'),
         (['--steps', '0'], '--steps 0: use at least 1'),
+        (['--what', 'tia', '--frames', '0'], '--frames 0: use at least 1'),
+        (['--size', '64'], '--size is of --what tia'),
     ],
 )
 def test_bad_options_exit_with_two(capsys, options, message):

@@ -48,6 +48,24 @@ def test_force(source, tmp_path, capsys):
 
 def test_only_what_exists_is_listed(capsys):
     with pytest.raises(SystemExit) as stop:
-        main('data/convert', ['opentad', 'a', 'b'])
+        main('data/convert', ['thumos', 'a', 'b'])
     assert stop.value.code == 2
-    assert "invalid choice: 'opentad'" in capsys.readouterr().err
+    assert "invalid choice: 'thumos'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('kind', ['opentad', 'pointtad'])
+def test_export_and_back(det_root, tmp_path, capsys, kind):
+    theirs, back = str(tmp_path / 'theirs'), str(tmp_path / 'back')
+    assert main('data/convert', [kind, str(det_root), theirs, '--export']) == 0
+    printed = capsys.readouterr().out
+    assert f'{kind}.json: train 4, val 1, test 3 videos, 8 instances' in printed
+    assert main('data/convert', [kind, str(det_root), theirs, '--export']) == 2
+    assert 'is not empty: give --force' in capsys.readouterr().err
+    assert main('data/convert', [kind, theirs, back]) == 0
+    assert 'det.json: 4 train + 1 val + 3 test videos' in capsys.readouterr().out
+
+
+def test_what_cannot_be_exported(det_root, tmp_path, capsys):
+    argv = ['ma52', str(det_root), str(tmp_path / 'out'), '--export']
+    assert main('data/convert', argv) == 2
+    assert "unknown format to export 'ma52'" in capsys.readouterr().err

@@ -1,7 +1,14 @@
+import csv
+import io
 import json
+import shutil
+
+import pytest
+from result_files import make_rec_root, write_fewshot, write_model
 
 from mmma.cli import main
 from mmma.reporting.results import SCHEMA
+from mmma.taxonomy import DOMAINS
 
 
 def results_file(folder, name, class_set='present'):
@@ -24,6 +31,22 @@ def results_file(folder, name, class_set='present'):
     return str(path)
 
 
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+    return make_rec_root(tmp_path_factory.mktemp('root'))
+
+
+@pytest.fixture(scope='module')
+def models(root, tmp_path_factory):
+    """Results files of two models, val and test, with scores beside them."""
+    folder = tmp_path_factory.mktemp('models')
+    return [
+        str(write_model(folder / f'{name}{subset}', root, name, right, subset=subset))
+        for name, right in (('base', 0.2), ('good', 0.9))
+        for subset in ('val', 'test')
+    ]
+
+
 def test_results_side_by_side_printed_and_saved(tmp_path, capsys):
     files = [results_file(tmp_path, name) for name in ('one', 'two')]
     out = tmp_path / 'table.txt'
@@ -37,3 +60,89 @@ def test_results_that_differ_in_an_option_are_refused(tmp_path, capsys):
     files = [results_file(tmp_path, 'one'), results_file(tmp_path, 'two', 'all')]
     assert main('table', files) == 2
     assert 'options.class_set differs' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('form', 'start', 'bold'),
+    [
+        ('--paper', 'Recognition, in-domain, action level', '*'),
+        ('--md', '**Recognition, in-domain, action level**', '**'),
+        ('--latex', r'% \usepackage{booktabs}', r'\textbf{'),
+    ],
+)
+def test_the_layout_of_the_paper(root, models, tmp_path, capsys, form, start, bold):
+    out = tmp_path / 'table'
+    test = ['--baseline', 'base', '--gt', str(root.path), '--resamples', '1000']
+    assert main('table', [*models, form, *test, '--out', str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert printed == out.read_text()
+    assert printed.startswith(start)
+    assert 'GC-TSM [paper]' in printed
+    (line, *_) = (line for line in printed.splitlines() if 'good (simulated)' in line)
+    assert f' {bold}' in line
+    assert main('table', [*models, form, *test]) == 0
+    assert capsys.readouterr().out == printed
+
+
+def test_csv_holds_val_and_test_of_both_models(models, capsys):
+    assert main('table', [*models, '--csv', '--no-published', '--level', 'body']) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(rows) == 2 * 2 * 5 * 5  # models, subsets, domains with all, metrics
+    assert {row['source'] for row in rows} == {'ours'}
+
+
+def test_separate_models_are_pooled(root, tmp_path, capsys):
+    files = [
+        str(write_model(tmp_path / d, root, 'sep', 0.5, domain=d)) for d in DOMAINS
+    ]
+    assert main('table', [*files, '--pool']) == 0
+    text = capsys.readouterr().out
+    assert 'indomain, one model per domain' in text
+    assert main('table', [*files, '--pool', '--md']) == 0
+    assert '| all | sep, one model per domain (simulated) |' in capsys.readouterr().out
+
+
+def test_scores_may_lie_elsewhere(root, models, tmp_path, capsys):
+    bare = tmp_path / 'bare.json'
+    shutil.copy(models[3], bare)
+    scores = models[3].replace('results.json', 'scores.npz')
+    rec = str(root.path / 'rec.csv')
+    command = [models[1], str(bare), '--baseline', 'base', '--gt', rec, '--csv']
+    assert main('table', [*command, '--scores', f'{bare}={scores}']) == 0
+    rows = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert all(row['test'] for row in rows if row['model'] == 'good')
+
+
+def test_another_name_makes_rows_of_their_own(models, capsys):
+    assert main('table', [models[1], f'mine={models[3]}', '--paper']) == 0
+    assert '| mine (simulated) ' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--baseline', 'base'], '--baseline needs --gt'),
+        (['--gt', 'x'], '--gt and --scores are for --baseline NAME'),
+        (['--resamples', '0'], '--resamples 0: use 1 or more'),
+        (['--pool'], 'nothing to pool'),
+        (['--baseline', 'best', '--gt', '{root}'], "'best': no such row; there are"),
+        (
+            ['--baseline', 'base', '--gt', '{root}', '--scores', 'x'],
+            'write RESULTS=FILE',
+        ),
+        (['--baseline', 'base', '--gt', '{other}'], 'has fingerprint'),
+        (['--baseline', 'base', '--gt', 'nowhere.csv'], 'nowhere.csv: no such file'),
+    ],
+)
+def test_bad_usage_is_told(root, models, tmp_path, capsys, arguments, message):
+    other = make_rec_root(tmp_path / 'other', clips=6)
+    given = [a.format(root=root.path, other=other.path) for a in arguments]
+    assert main('table', [models[1], models[3], *given]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_classes_of_no_label_space_have_no_scores(root, tmp_path, capsys):
+    file = write_fewshot(tmp_path / 'f', root, 'a', 0.5, classes=['flying'])
+    command = [str(file), '--baseline', 'a', '--gt', str(root.path)]
+    assert main('table', command) == 2
+    assert 'its 1 classes are of no label space' in capsys.readouterr().err

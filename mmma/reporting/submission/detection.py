@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from mmma.evaluation import detections_file
 from mmma.layout.converters.source import split_name
-from mmma.layout.paths import read_text
 from mmma.layout.problems import Problem, refuse
 from mmma.reporting.submission.archive import Layout
-from mmma.taxonomy import LabelSpace, load_label_space
+from mmma.taxonomy import LabelSpace
 
 HEADERS = {
     '2025': ('', 'video_id', 't_start', 't_end', 'class', 'score'),
@@ -52,11 +48,10 @@ def segment_layout(header: str, space: LabelSpace) -> Layout:
 
 
 def read_detections(path: Path, space: LabelSpace) -> dict[str, list[Detection]]:
-    """Detections in ActivityNet style, labels by name or index.
+    """Detections in ActivityNet style, as a server takes them.
 
     Args:
-        path: ``{"results": {video: [{"segment": [start_sec, end_sec], "label",
-            "score"}]}}``; other keys are ignored.
+        path: A file as :mod:`mmma.evaluation.detections_file` describes.
         space: Label space of the labels.
 
     Returns:
@@ -64,36 +59,26 @@ def read_detections(path: Path, space: LabelSpace) -> dict[str, list[Detection]]
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: Not of that form, or bad entries, of which the first five are shown.
+        ValueError: Not of that form, or entries that the server would refuse, of which
+            the first five are shown.
     """
-    path = Path(path)
-    repeated: list[str] = []
-    try:
-        content = json.loads(
-            read_text(path), object_pairs_hook=lambda pairs: _object(pairs, repeated)
-        )
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f'{path}:{error.lineno}: not readable as JSON: {error.msg}'
-        ) from None
-    results = content.get('results') if isinstance(content, dict) else None
-    if not isinstance(results, dict) or not results:
-        raise ValueError(
-            f'{path}: no detections: need {{"results": {{video: [{{"segment", "label", '
-            '"score"}]}}'
-        )
-    videos: dict[str, list[Detection]] = {}
-    problems = [Problem(str(path), 0, key, 'is there twice') for key in repeated]
-    for video, entries in results.items():
-        videos[video] = []
-        if not isinstance(entries, list):
-            problems.append(Problem(str(path), 0, video, f'{entries!r} is no list'))
-            continue
-        for i, entry in enumerate(entries):
-            try:
-                videos[video].append(_detection(entry, space))
-            except ValueError as error:
-                problems.append(Problem(str(path), 0, f'{video} [{i}]', str(error)))
+    table = detections_file.read_detections(path, space)
+    found = table.predictions
+    videos: dict[str, list[Detection]] = {name: [] for name in table.names}
+    problems = []
+    columns = (found.videos, found.labels, *found.segments.T, found.scores)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    for video, label, start, end, score in rows:
+        name = table.names[video]
+        own = videos[name]
+        place = f'{name} [{len(own)}]'
+        own.append(Detection(start, end, label, score))
+        if not 0 <= start < end:
+            text = f'segment {[start, end]}: must be seconds, 0 <= start < end'
+            problems.append(Problem(str(path), 0, place, text))
+        if not 0 <= score <= 1:
+            text = f'score {score!r}: must be a number 0..1'
+            problems.append(Problem(str(path), 0, place, text))
     refuse(problems, path)
     return videos
 
@@ -122,54 +107,3 @@ def segment_rows(
 def video_id(name: str) -> str:
     """Name of a video as the annotations write it, ``test0000``."""
     return split_name(name)[0]
-
-
-def _object(pairs: list[tuple[str, Any]], repeated: list[str]) -> dict[str, Any]:
-    """A JSON object; notes the keys that plain JSON reading would drop in silence."""
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        keys = Counter(key for key, _ in pairs)
-        repeated += [key for key, n in keys.items() if n > 1]
-    return content
-
-
-def _detection(entry: Any, space: LabelSpace) -> Detection:
-    if not isinstance(entry, dict) or not {'segment', 'label', 'score'} <= set(entry):
-        raise ValueError(f'must be {{"segment", "label", "score"}}, not {entry!r}')
-    segment, score, label = entry['segment'], entry['score'], entry['label']
-    pair = isinstance(segment, list) and len(segment) == 2
-    if not (pair and all(map(_is_number, segment)) and 0 <= segment[0] < segment[1]):
-        raise ValueError(f'segment {segment!r}: must be seconds, 0 <= start < end')
-    if not _is_number(score) or not 0 <= score <= 1:
-        raise ValueError(f'score {score!r}: must be a number 0..1')
-    if isinstance(label, bool) or not isinstance(label, (str, int)):
-        raise ValueError(f'label {label!r}: must be the name or index of an action')
-    return Detection(
-        float(segment[0]), float(segment[1]), _action(label, space), float(score)
-    )
-
-
-def _action(label: str | int, space: LabelSpace) -> int:
-    try:
-        return space.action_id(label)
-    except ValueError as error:
-        other = load_label_space('mma82')
-        if space.name != other.name and _belongs(label, other):
-            raise ValueError(
-                f'label {label!r} is of MMA-82, but the challenge is of the 52 actions '
-                'of MA-52; detect with a model trained on MMA-52'
-            ) from None
-        raise error
-
-
-def _belongs(label: str | int, space: LabelSpace) -> bool:
-    try:
-        space.action_id(label)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_number(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value)

@@ -1,0 +1,77 @@
+"""Training and testing a detector through the commands, on a small root."""
+
+import json
+
+import pytest
+
+from mmma.cli import main
+
+TINY = 'configs/det/skeletondet-tiny_mma82.py'
+STREET = ['--protocol', 'zeroshot', '--target', 'street']
+SMALL = ['test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False']
+
+
+@pytest.fixture(scope='module')
+def work_dir(det_root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('work')
+    argv = [TINY, '--data-root', str(det_root), '--work-dir', str(folder), *STREET]
+    assert main('train', [*argv, '--fast-dev-run']) == 0
+    return folder
+
+
+def run_test(root, work_dir, *more, options=()):
+    argv = [TINY, str(work_dir / 'iter_2.pth'), '--data-root', str(root)]
+    argv += ['--work-dir', str(work_dir / 'test'), *STREET, *more]
+    return main('test', [*argv, '--cfg-options', *SMALL, *options])
+
+
+def test_fast_dev_run_trains_validates_tests_and_says_so(work_dir):
+    results = json.loads((work_dir / 'results.json').read_text())
+    assert results['task'] == 'det'
+    assert results['options']['fast_dev_run'] is True
+    assert results['options']['nms']['method'] == 'soft'
+    assert 'before NMS' in results['options']['body_detections']
+    assert results['data']['simulated'] is True
+    assert results['data']['skeleton_layout']['joints'] == 3
+    assert results['target_seen'] == []
+    (row,) = results['runs']
+    assert (row['target'], row['subset'], row['seed']) == ('street', 'test', 0)
+    assert row['counts']['videos'] == 1
+    assert 'AVG' in row['metrics']
+    assert 'intervals' in row
+
+
+def test_what_is_dumped_scores_the_same(det_root, work_dir, capsys):
+    dump, out = work_dir / 'pred.json', work_dir / 'out.json'
+    flags = ['--dump', str(dump), '--out', str(out)]
+    assert run_test(det_root, work_dir, *flags) == 0
+    assert '| action mAP |' in capsys.readouterr().out
+    results = json.loads(out.read_text())
+    truth = work_dir / 'street.json'
+    table = json.loads((det_root / 'det.json').read_text())['database']
+    truth.write_text(json.dumps({'database': {k: table[k] for k in ['street_test_0']}}))
+    argv = ['det', '--gt', str(truth), '--pred', str(dump), '--level', 'action']
+    assert main('evaluate', [*argv, '--json']) == 0
+    report = json.loads(capsys.readouterr().out)
+    metrics = results['runs'][0]['metrics']
+    actions = {k: v for k, v in metrics.items() if k.startswith('action/')}
+    assert len(actions) == 10
+    assert {k: report[k] for k in actions} == actions
+
+
+@pytest.mark.parametrize(
+    ('more', 'options', 'text'),
+    [
+        (['--views', '2'], [], '--views is no option of detection'),
+        (['--body-scores', 'sum'], [], '--body-scores is no option of detection'),
+        ([], ['+test_evaluator.bodies=head'], 'the model has no body head'),
+        (['--protocol', 'fewshot'], [], 'few-shot is for recognition'),
+        (['--protocol', 'indomain'], [], "annotations of 1 videos are withheld"),
+    ],
+)
+def test_what_is_refused(det_root, work_dir, more, options, text, capsys):
+    flags = [] if '--protocol' not in more else []
+    argv = [TINY, str(work_dir / 'iter_2.pth'), '--data-root', str(det_root)]
+    argv += ['--work-dir', str(work_dir / 'test'), *flags, *more]
+    assert main('test', [*argv, '--cfg-options', *SMALL, *options]) == 2
+    assert text in capsys.readouterr().err

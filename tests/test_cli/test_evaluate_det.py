@@ -1,0 +1,179 @@
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from mmma.cli import evaluate_det, main
+from mmma.evaluation.detection import LEVEL_CHOICES
+from mmma.evaluation.functional.detection_ap import PRESETS, metric_keys
+from mmma.layout.root import DatasetInfo, write_info
+from mmma.taxonomy import load_label_space
+
+SPACE = load_label_space('mma82')
+
+
+def video(*marks, subset='test', **more):
+    annotations = [{'segment': list(m[1:]), 'label': m[0]} for m in marks]
+    return {'subset': subset, 'duration': 10, 'annotations': annotations, **more}
+
+
+def found(*rows):
+    return [{'segment': list(r[1:3]), 'label': r[0], 'score': r[3]} for r in rows]
+
+
+TRUTH = {
+    'a': video((3, 0, 2), ('shaking body', 4, 8), domain='lab'),
+    'b': video((3, 1, 2), (SPACE.actions[5], 1, 2), domain='street'),
+    'c': video((7, 0, 1), subset='val'),
+}
+PREDICTION = {
+    'a': found((3, 0, 2, 0.9), ('shaking body', 4, 8, 0.8), (80, 0, 1, 0.5)),
+    'b': found((5, 1, 2, 0.3)),
+    'c': found((3, 0, 1, 0.9)),
+}
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Write truth and detections; return the arguments of the command."""
+
+    def write(truth=TRUTH, prediction=PREDICTION) -> list[str]:
+        (tmp_path / 'det.json').write_text(json.dumps({'database': truth}))
+        (tmp_path / 'pred.json').write_text(json.dumps({'results': prediction}))
+        gt, pred = (str(tmp_path / name) for name in ('det.json', 'pred.json'))
+        return ['det', '--gt', gt, '--pred', pred]
+
+    return write
+
+
+def report_of(arguments, capsys):
+    assert main('evaluate', [*arguments, '--json']) == 0
+    captured = capsys.readouterr()
+    return json.loads(captured.out), captured.err
+
+
+def test_json_is_one_object_with_flat_metrics(files, capsys):
+    report, err = report_of(files(), capsys)
+    assert {k: report[k] for k in metric_keys()} == report['rows'][0]['metrics']
+    # Of class 3 one of two truths is found, the two others are perfect.
+    assert report['action/mAP'] == pytest.approx(100 * 2.5 / 3)
+    assert report['subset'] == 'test'
+    assert report['counts']['ignored'] == 1
+    assert report['counts']['without_truth'] == {'action': 1, 'body': 1}
+    assert [r['domain'] for r in report['rows']] == ['all', 'lab', 'street']
+    assert 'without another NMS' in evaluate_det.HELP
+    assert 'without NMS' in report['options']['body_detections']
+    assert report['simulated'] is None
+    assert "1 predictions for videos outside 'test' left out" in err
+
+
+def test_choices_are_those_of_the_metrics():
+    assert evaluate_det._LEVEL_CHOICES == LEVEL_CHOICES
+    assert tuple(PRESETS) == evaluate_det._PRESET_CHOICES
+
+
+def test_level_preset_and_subset(files, capsys):
+    arguments = [*files(), '--level', 'action', '--preset', 'mac', '--subset', 'all']
+    report, _ = report_of(arguments, capsys)
+    assert 'body/mAP' not in report
+    assert 'AVG' not in report
+    assert report['options']['thresholds'] == [0.2, 0.5, 0.7]
+    assert report['counts']['videos'] == 3
+    at = [report[f'action/mAP@{t}'] for t in ('0.20', '0.50', '0.70')]
+    assert report['action/mAP'] == pytest.approx(sum(at) / 3)
+
+
+def test_empty_results_are_0_and_warned(files, capsys):
+    report, err = report_of(files(prediction={'a': [], 'b': []}), capsys)
+    assert {report[key] for key in metric_keys()} == {0}
+    assert "warning: no prediction for 'test': every AP is 0" in err
+    assert '2 videos without any prediction' in err
+
+
+def test_extras(files, capsys, tmp_path):
+    plot = tmp_path / 'profile.png'
+    extras = ['--seg-map', '--profile', '--plot', str(plot), '--resamples', '20']
+    report, _ = report_of([*files(), *extras, '--legacy'], capsys)
+    assert 0 < report['action/segment_mAP'] < 100
+    assert report['profile']['action']['rule'] == 'nearest truth'
+    assert report['options']['ties'] == 'late first'
+    assert report['rows'][0]['intervals']['resamples'] == 20
+    assert plot.read_bytes()[:4] == b'\x89PNG'
+
+
+def test_tables(files, capsys):
+    extras = ['--seg-map', '--profile', '--per-class', '--resamples', '20']
+    assert main('evaluate', [*files(), *extras]) == 0
+    text = capsys.readouterr().out
+    for part in (
+        'mean over 9 tIoU thresholds, 0.1 to 0.9',
+        'body: actions relabelled to body groups, scored as they are, without NMS',
+        'predictions of classes without truth ignored: 1 (action), 1 (body)',
+        'action segment mAP: ',
+        'action recall of the best N per video: 50.00 of 1, 75.00 of 5',
+        '20 resamples of 2 videos',
+        'of 10+ truths',
+        'mAP_N without it',
+        'body: coverage',
+        'shaking body',
+    ):
+        assert part in text
+    assert 'SIMULATED' not in text
+
+
+def test_simulated_data_are_marked(files, capsys, tmp_path):
+    write_info(tmp_path, DatasetInfo('toy', 'mma82', simulated=True))
+    assert report_of(files(), capsys)[0]['simulated'] is True
+    main('evaluate', files())
+    assert 'SIMULATED DATA' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('truth', 'prediction', 'more', 'text'),
+    [
+        (TRUTH, {'x': []}, (), r"pred.json: predictions for 1 unknown videos.*'x'"),
+        (TRUTH, PREDICTION, ('--subset', 'tset'), "det.json: no videos of subset 'ts"),
+        ({'a': video()}, PREDICTION, (), 'det.json: no instance in the 1 videos of'),
+        ({'a': video((3, 2, 1))}, PREDICTION, (), 'annotation 0: segment .2, 1.'),
+        (TRUTH, {'a': found((3, 2, 1, 1))}, (), r'a \[0\]: segment \[2, 1\]'),
+        (TRUTH, {'a': found((3, 11, 12, 1))}, (), 'start after the end of their video'),
+        (TRUTH, {'a': found(('x', 1, 2, 1))}, (), "unknown action 'x'"),
+        (TRUTH, {'a': [{'label': 3}]}, (), r'a \[0\]: must be'),
+        (TRUTH, PREDICTION, ('--resamples', '-1'), '--resamples -1: use 0 or more'),
+        (
+            {'a': video((3, 0, 1), duration=None)},
+            {'a': []},
+            ('--seg-map',),
+            'length of',
+        ),
+    ],
+)
+def test_bad_input_is_told_in_a_sentence(files, capsys, truth, prediction, more, text):
+    assert main('evaluate', [*files(truth, prediction), *more]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ''
+    assert 'error: ' in captured.err
+    assert re.search(text, captured.err, re.DOTALL)
+
+
+def test_missing_files(files, capsys, tmp_path):
+    arguments = files()
+    (tmp_path / 'pred.json').unlink()
+    assert main('evaluate', arguments) == 2
+    assert 'pred.json: no such file' in capsys.readouterr().err
+
+
+def test_needs_numpy_alone(files, tmp_path):
+    arguments = [*files(), '--profile', '--seg-map', '--resamples', '10']
+    code = (
+        'import sys; from mmma.cli import main; '
+        f'assert main("evaluate", {arguments!r}) == 0; '
+        'heavy = {"torch", "mmengine", "mmaction", "mmcv", "cv2", "scipy", "sklearn"}; '
+        'print(sorted((heavy | {"matplotlib"}) & set(sys.modules)))'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == '[]', done.stderr

@@ -1,0 +1,196 @@
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mmma.cli import evaluate_rec, main
+from mmma.evaluation.functional.bodies import BODY_SCORES
+from mmma.evaluation.functional.recognition import CLASS_SETS, METRIC_KEYS
+from mmma.evaluation.scores import ScoreTable, write_scores
+from mmma.layout.rec import Clip, write_rec
+from mmma.layout.root import DatasetInfo, write_info
+from mmma.taxonomy import load_label_space
+
+SPACE = load_label_space('mma82')
+
+
+def clips(subset: str = 'test', number: int = 12) -> list[Clip]:
+    domains = ('lab', 'street')
+    return [
+        Clip(
+            f'{subset}{i}',
+            '',
+            subset,
+            domains[i % 2],
+            f's{i % 3}',
+            i % 4,
+            SPACE.body_of[i % 4],
+        )
+        for i in range(number)
+    ]
+
+
+def scores_of(rows: list[Clip]) -> ScoreTable:
+    """Probabilities; every fourth clip is wrong, and its truth is second."""
+    scores = np.full((len(rows), 82), 0.001)
+    for i, row in enumerate(rows):
+        scores[i, row.action] = 0.5
+        scores[i, 6] = 0.6 if i % 4 == 3 else 0.001
+    return ScoreTable(tuple(r.clip for r in rows), scores)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Write truth and scores; return the arguments of the command."""
+
+    def write(truth, scored=None, suffix='.npz') -> list[str]:
+        write_rec(tmp_path / 'rec.csv', truth, SPACE)
+        pred = tmp_path / f'scores{suffix}'
+        write_scores(pred, scores_of(scored or truth), SPACE)
+        return ['rec', '--gt', str(tmp_path / 'rec.csv'), '--pred', str(pred)]
+
+    return write
+
+
+def report_of(arguments: list[str], capsys) -> dict:
+    assert main('evaluate', [*arguments, '--json']) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize('suffix', ['.npz', '.csv'])
+def test_json_is_one_object_with_flat_metrics(files, capsys, suffix):
+    report = report_of(files(clips(), suffix=suffix), capsys)
+    assert {k: report[k] for k in METRIC_KEYS} == report['rows'][0]['metrics']
+    assert report['action/top1'] == 75
+    assert report['action/top5'] == 100
+    assert report['counts']['clips'] == 12
+    assert [r['domain'] for r in report['rows']] == ['all', 'lab', 'street']
+    assert report['subset'] == 'test'
+    assert report['simulated'] is None
+    assert report['options']['class_set'] == 'present'
+
+
+def test_class_set_and_body_scores(files, capsys):
+    arguments = files(clips())
+    report = report_of(
+        [*arguments, '--class-set', 'all', '--body-scores', 'top1', '--resamples', '0'],
+        capsys,
+    )
+    # three of four classes right, 82 classes
+    assert report['action/mca'] == pytest.approx(100 * 3 / 82)
+    row = report['rows'][0]
+    assert report['body/top1'] == row['body_scores']['top1']['body/top1']
+    assert 'intervals' not in row
+
+
+def test_choices_are_those_of_the_metrics():
+    assert evaluate_rec._SET_CHOICES == CLASS_SETS
+    assert evaluate_rec._BODY_CHOICES == BODY_SCORES
+
+
+def test_tables(files, capsys):
+    assert main('evaluate', [*files(clips()), '--per-class', '--resamples', '50']) == 0
+    text = capsys.readouterr().out
+    for part in (
+        '75.00',
+        'mean of domains',
+        'worst domain',
+        '50 resamples of 6 subjects',
+    ):
+        assert part in text
+    assert 'by published counts' in text
+    assert 'swing body' in text
+    assert 'SIMULATED' not in text
+
+
+def test_training_clips_of_the_truth_file_decide_head_and_tail(files, capsys):
+    report = report_of(files([*clips('train'), *clips()], clips()), capsys)
+    assert report['rows'][0]['groups']['basis'] == 'train'
+
+
+def test_simulated_data_are_marked(files, capsys, tmp_path):
+    write_info(tmp_path, DatasetInfo('toy', 'mma82', simulated=True))
+    arguments = files(clips())
+    assert report_of(arguments, capsys)['simulated'] is True
+    main('evaluate', arguments)
+    assert 'SIMULATED DATA' in capsys.readouterr().out
+
+
+def test_default_is_test_of_several_subsets(files, capsys):
+    both = [*clips('val', 4), *clips('test')]
+    arguments = files(both)
+    assert main('evaluate', [*arguments, '--json']) == 0
+    captured = capsys.readouterr()
+    report = json.loads(captured.out)
+    assert (report['subset'], report['counts']['ignored']) == ('test', 4)
+    assert "scores of 4 clips outside 'test' left out" in captured.err
+    assert report_of([*arguments, '--subset', 'all'], capsys)['counts']['clips'] == 16
+
+
+def test_default_is_the_only_subset(files, capsys):
+    assert report_of(files(clips('val')), capsys)['subset'] == 'val'
+
+
+def test_body_groups_of_the_truth_file_win(files, capsys):
+    moved = [Clip(f'c{i}', '', 'test', 'lab', 's', action=0, body=3) for i in range(4)]
+    report = report_of(files(moved), capsys)
+    body = report['rows'][0]['per_class']['body']
+    assert body['support'][3] == 4
+    assert body['hits'][3] == 3
+
+
+def withheld() -> list[Clip]:
+    return [*clips(), Clip('x', '', 'test', 'lab', 's', None, None)]
+
+
+@pytest.mark.parametrize(
+    ('truth', 'scored', 'more', 'text'),
+    [
+        (clips(), clips()[1:], (), "1 of 12 clips have no scores: 'test0'"),
+        (clips(), clips(number=13), (), "scores of 1 unknown clip, .*'test12'"),
+        (withheld(), clips(), (), "1 of 13 clips have no action, .*'x'.*withheld"),
+        (clips(), clips(), ('--subset', 'val'), r"no clips of subset 'val'.*test \(12"),
+        (
+            [*clips('val'), *clips()],
+            clips('val'),
+            (),
+            "no score is of a clip of subset 'test', they are of val",
+        ),
+        (clips(), clips(), ('--label-space', 'ma52'), 'unknown action'),
+        (clips(), clips(), ('--body-scores', 'head'), 'without any of a body head'),
+        (clips(), clips(), ('--resamples', '-1'), 'use at least one resample'),
+    ],
+)
+def test_bad_input_is_told_in_a_sentence(files, capsys, truth, scored, more, text):
+    assert main('evaluate', [*files(truth, scored), *more]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ''
+    assert captured.err.startswith('error: ')
+    assert re.search(text, captured.err, re.DOTALL)
+
+
+def test_missing_files(files, capsys, tmp_path):
+    arguments = files(clips())
+    (tmp_path / 'scores.npz').unlink()
+    assert main('evaluate', arguments) == 2
+    assert 'no score file' in capsys.readouterr().err
+    (tmp_path / 'rec.csv').unlink()
+    assert main('evaluate', arguments) == 2
+    assert 'rec.csv: no such file' in capsys.readouterr().err
+
+
+def test_needs_numpy_alone(files, tmp_path):
+    arguments = files(clips())
+    code = (
+        'import sys; from mmma.cli import main; '
+        f'assert main("evaluate", {arguments!r}) == 0; '
+        'heavy = {"torch", "mmengine", "mmaction", "mmcv", "cv2", "scipy", "sklearn"}; '
+        'print(sorted(heavy & set(sys.modules)))'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == '[]', done.stderr
