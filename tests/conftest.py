@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from det_roots import make_det_root
 from video_files import make_video_root
 
 REPO = Path(__file__).resolve().parents[1]
@@ -28,3 +29,9 @@ def shared_data() -> Path:
 def video_root(tmp_path_factory) -> Path:
     """A data root of four domains with real videos; read it, change a copy."""
     return make_video_root(tmp_path_factory.mktemp('video_root'))
+
+
+@pytest.fixture(scope='session')
+def det_root(tmp_path_factory) -> Path:
+    """A data root of untrimmed videos and skeletons; read it, change a copy."""
+    return make_det_root(tmp_path_factory.mktemp('det_root'))

@@ -36,7 +36,7 @@ def probe_video(path: Path) -> VideoFacts:
         FileNotFoundError: There is no such file.
         ValueError: Zero bytes, no video in it, or not readable.
     """
-    with _opened(path) as (_, stream):
+    with opened_video(path) as (_, stream):
         return _facts(stream, stream.frames)
 
 
@@ -53,7 +53,7 @@ def decode_video(path: Path) -> VideoFacts:
     """
     import av
 
-    with _opened(path) as (container, stream):
+    with opened_video(path) as (container, stream):
         stream.codec_context.thread_count = 1  # files are checked side by side
         stream.codec_context.options = {'err_detect': 'explode'}  # conceal nothing
         decoded = damaged = hidden = 0
@@ -78,8 +78,16 @@ def decode_video(path: Path) -> VideoFacts:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """Container and first video stream; FFmpeg's errors as ValueError."""
+def opened_video(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Container and first video stream; FFmpeg's errors as ValueError.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Zero bytes, no video in it, or not readable.
+    """
     import av
 
     if not path.is_file():

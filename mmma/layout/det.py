@@ -96,6 +96,39 @@ def scan_det(path: Path, space: LabelSpace) -> tuple[list[Video], list[Problem]]
         ValueError: The file is not UTF-8 text, or not JSON.
     """
     path = Path(path)
+    content, repeated, text = read_table(path)
+    database = content.get('database') if isinstance(content, dict) else None
+    if not isinstance(database, dict) or not database:
+        what = 'empty table' if database == {} else 'no table'
+        return [], [
+            Problem(str(path), 0, '', f'{what}: need {{"database": {{video: ...}}}}')
+        ]
+    videos, wrong = [], [(name, 'is there twice') for name in repeated]
+    lines = entry_lines(text, database)
+    for name, entry in database.items():
+        video, errors = parse_video(name, entry, space, lines[name])
+        if video is not None:
+            videos.append(video)
+        wrong += [(name, error) for error in errors]
+    return videos, [
+        Problem(str(path), lines.get(name, 0), name, error) for name, error in wrong
+    ]
+
+
+def read_table(path: Path) -> tuple[Any, list[str], str]:
+    """Read a JSON file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What it holds; the keys that an object has twice, of which plain reading keeps
+        one in silence; and the text.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not UTF-8 text, or not JSON.
+    """
     text = read_text(path)
     repeated: list[str] = []
     try:
@@ -104,23 +137,26 @@ def scan_det(path: Path, space: LabelSpace) -> tuple[list[Video], list[Problem]]
         raise ValueError(
             f'{path}:{error.lineno}: not readable as JSON: {error.msg}'
         ) from None
-    database = content.get('database') if isinstance(content, dict) else None
-    if not isinstance(database, dict) or not database:
-        what = 'empty table' if database == {} else 'no table'
-        return [], [
-            Problem(str(path), 0, '', f'{what}: need {{"database": {{video: ...}}}}')
-        ]
-    videos, wrong = [], [(name, 'is there twice') for name in repeated]
-    lines = _lines(text, database)
-    for name, entry in database.items():
-        errors: list[str] = []
-        video = _video((name, lines[name]), entry, space, errors)
-        if video is not None and not errors:
-            videos.append(video)
-        wrong += [(name, error) for error in errors]
-    return videos, [
-        Problem(str(path), lines.get(name, 0), name, error) for name, error in wrong
-    ]
+    return content, repeated, text
+
+
+def parse_video(
+    name: str, entry: Any, space: LabelSpace, line: int = 0
+) -> tuple[Video | None, list[str]]:
+    """One entry of a detection table.
+
+    Args:
+        name: Of the video.
+        entry: What the table says of it.
+        space: Label space of its labels.
+        line: Where it is in the file.
+
+    Returns:
+        The video, or None and all that is wrong with it.
+    """
+    errors: list[str] = []
+    video = _video((name, line), entry, space, errors)
+    return (None if errors else video), errors
 
 
 def write_det(path: Path, videos: Iterable[Video], space: LabelSpace) -> None:
@@ -160,8 +196,13 @@ def _object(pairs: list[tuple[str, Any]], repeated: list[str]) -> dict[str, Any]
     return result
 
 
-def _lines(text: str, names: Iterable[str]) -> dict[str, int]:
-    """Line on which each video's entry starts; 0 where the key is spelt oddly."""
+def entry_lines(text: str, names: Iterable[str]) -> dict[str, int]:
+    """Line on which each video's entry starts; 0 where the key is spelt oddly.
+
+    Args:
+        text: Of a JSON file.
+        names: Its keys, in order.
+    """
     lines, line, at = {}, 1, 0
     for name in names:
         spellings = (json.dumps(name), json.dumps(name, ensure_ascii=False))

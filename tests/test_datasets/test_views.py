@@ -18,7 +18,8 @@ from mmma.layout.skeletons import SkeletonWriter
 from mmma.registry import MODELS
 
 BASES = find_config('recog/videomae_mma82_indomain').parents[1] / '_base_'
-DATA = sorted(p.stem for p in (BASES / 'datasets').glob('*.py'))
+STEMS = (p.stem for p in (BASES / 'datasets').glob('*.py'))
+DATA = sorted(stem for stem in STEMS if '_det_' not in stem)  # windows have one view
 RGB = [name for name in DATA if '_rgb_' in name]
 
 

@@ -48,6 +48,14 @@ def test_joints_are_taken_by_name_and_lacking_ones_score_0(store):
     assert not picked_scores[:, :, 1].any()
 
 
+@pytest.mark.parametrize('frames', [slice(1, 2), slice(1, 9), slice(0, 2)])
+def test_some_frames_of_a_clip(store, frames):
+    for some, whole in zip(
+        store.get('two', frames=frames), store.get('two'), strict=True
+    ):
+        np.testing.assert_array_equal(some, whole[:, frames])
+
+
 def test_unknown_joint(store):
     with pytest.raises(ValueError, match=r"joint 'left_eyes'.*Did you mean 'left_eye'"):
         store.get('one', ['left_eyes'])

@@ -76,7 +76,8 @@ class LoadFeatures(BaseTransform):
         what = f'what the features {self.name!r} show of {video!r}'
         window.check_length(seen_sec, what, 2 * stride_sec)
         ends_sec = np.array([window.start_sec, window.end_sec]) - info.offset_sec
-        first, last = np.floor(ends_sec / stride_sec).astype(int).clip(0, steps - 1)
+        at = np.floor(np.round(ends_sec / stride_sec, 6)).astype(int)
+        first, last = at.clip(0, steps - 1)
         results['feature'] = store.get(video, first, last + 2)
         inds = np.arange(first, first + len(results['feature']))
         results['feature_times_sec'] = info.offset_sec + inds * stride_sec

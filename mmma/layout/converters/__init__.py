@@ -8,17 +8,33 @@ from pathlib import Path
 from mmma.layout.converters.ma52 import convert_ma52
 from mmma.layout.converters.mma52 import convert_mma52
 from mmma.layout.converters.mma82 import convert_mma82
+from mmma.layout.converters.opentad import convert_opentad, export_opentad
+from mmma.layout.converters.pointtad import convert_pointtad, export_pointtad
 from mmma.layout.converters.pyskl import convert_pyskl
 from mmma.layout.converters.target import Conversion, Options
+from mmma.layout.root import DataRoot
 from mmma.taxonomy import check_choice
 
-__all__ = ['CONVERTERS', 'Conversion', 'Options', 'convert']
+__all__ = [
+    'CONVERTERS',
+    'EXPORTERS',
+    'Conversion',
+    'Options',
+    'convert',
+    'export',
+]
 
 CONVERTERS: dict[str, Callable[[Path, Path, Options], Conversion]] = {
     'ma52': convert_ma52,
     'mma52': convert_mma52,
     'mma82': convert_mma82,
+    'opentad': convert_opentad,
+    'pointtad': convert_pointtad,
     'pyskl': convert_pyskl,
+}
+EXPORTERS: dict[str, Callable[[DataRoot, Path], list[str]]] = {
+    'opentad': export_opentad,
+    'pointtad': export_pointtad,
 }
 
 
@@ -42,3 +58,27 @@ def convert(
     """
     check_choice('format', kind, tuple(CONVERTERS))
     return CONVERTERS[kind](Path(source), Path(out), options or Options())
+
+
+def export(kind: str, root: Path, out: Path, force: bool = False) -> list[str]:
+    """Write a data root's detection table in the format of others.
+
+    Args:
+        kind: One of ``EXPORTERS``.
+        root: The data root.
+        out: Folder to write into.
+        force: Write into a folder that is not empty.
+
+    Returns:
+        What was written, for the user.
+
+    Raises:
+        FileNotFoundError: No such root, or it has no detection table.
+        ValueError: A kind that nothing is written in, a bad table, or a folder that is
+            not empty.
+    """
+    check_choice('format to export', kind, tuple(EXPORTERS))
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not force:
+        raise ValueError(f'{out} is not empty: give --force to write into it')
+    return EXPORTERS[kind](DataRoot(root), out)

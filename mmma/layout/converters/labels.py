@@ -31,9 +31,9 @@ class ReleaseLabels:
         self._space, self._mapping = space, mapping
         found = (tree.find(name) for name in mapping.label_files)
         self.file = next((file for file in found if file is not None), None)
-        self._by_index = _read_names(self.file) if self.file else {}
-        self._actions = {_plain(name): i for i, name in enumerate(space.actions)}
-        self._bodies = {_plain(name): i for i, name in enumerate(space.bodies)}
+        self._by_index = read_label_names(self.file) if self.file else {}
+        self._actions = {plain_name(name): i for i, name in enumerate(space.actions)}
+        self._bodies = {plain_name(name): i for i, name in enumerate(space.bodies)}
         for index, name in self._by_index.items():
             try:
                 self.action(name)
@@ -82,22 +82,33 @@ class ReleaseLabels:
         return self._mapping.action_names.get(name, name)
 
     def _look(self, kind: str, name: str, known: dict[str, int], key: str) -> int:
-        if _plain(name) not in known:
+        if plain_name(name) not in known:
             allowed = self._space.actions if kind == 'action' else self._space.bodies
             raise ValueError(
                 f'unknown {kind} {name!r}.{suggest(name, allowed)} Rename it under '
                 f'{key} in a copy of {self._mapping.file}'
             )
-        return known[_plain(name)]
+        return known[plain_name(name)]
 
 
-def _plain(name: str) -> str:
-    """A name without what spelling it in a file changes: case, ``_``, spaces."""
+def plain_name(name: str) -> str:
+    """A name without what spelling it in a file changes: case, ``_``, spaces.
+
+    Args:
+        name: As a file has it.
+    """
     return ' '.join(name.replace('_', ' ').lower().split())
 
 
-def _read_names(path: Path) -> dict[int, str]:
-    """Names by index; where no line starts with an index, the order counts."""
+def read_label_names(path: Path) -> dict[int, str]:
+    """Names by index; where no line starts with an index, the order counts.
+
+    Args:
+        path: A list of names, one per line.
+
+    Raises:
+        ValueError: A line without an index among others, or an index twice.
+    """
     lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     matches = [re.fullmatch(r'(\d+)[\s,]+(.+)', line) for line in lines]
     if not any(matches):

@@ -87,6 +87,17 @@ class SourceTree:
         return best[0] if best else None
 
 
+class SourceFile(SourceTree):
+    """A source that is one table, without videos.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.files, self._videos = path, [], defaultdict(list)
+
+
 def split_name(name: str) -> tuple[str, str]:
     """Name of a clip or video without folders, and its suffix; ``.mp4`` if it has none.
 

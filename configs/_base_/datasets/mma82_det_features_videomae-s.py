@@ -1,0 +1,49 @@
+# Untrimmed MMA-82 as features of VideoMAE-S: windows of 256 positions, 15 per second
+# (17 s), interpolated from one feature of 384 numbers per two frames at 15 per second;
+# 16 windows per step. `tools/data/features.py` extracts them; features of another
+# stride, rate or size are refused.
+# Training draws one window of each video per epoch; testing covers each video with
+# windows that overlap by half.
+data_root = 'data/mma82'
+window = dict(positions=256, rate=15.0, overlap=0.5, min_visible=0.75, crop=(0.9, 1.0))
+
+train_pipeline = test_pipeline = [
+    dict(type='LoadFeatures', name='videomae-s', stride_sec=2 / 15, dim=384, fps=15.0),
+    dict(type='WindowFeatures'),
+    dict(type='PackWindow', padding='zero'),
+]
+
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='EpochSampler', shuffle=True),
+    dataset=dict(
+        type='UntrimmedDataset',
+        modality='Feature',
+        data_root=data_root,
+        subset='train',
+        window=window,
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=16,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='EpochSampler', shuffle=False),
+    dataset=dict(
+        type='UntrimmedDataset',
+        modality='Feature',
+        data_root=data_root,
+        subset='val',
+        window=window,
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = dict(
+    val_dataloader, dataset=dict(val_dataloader['dataset'], subset='test')
+)
+
+val_evaluator = test_evaluator = dict(type='DetectionMetric')

@@ -1,0 +1,66 @@
+# Untrimmed MMA-82 as RGB for AdaTAD: windows of 256 positions, 15 per second (17 s, so
+# that most videos fit one), 160 x 160; 2 windows per GPU.
+# Times, not frame numbers, make the grid. Training draws one window of each video per
+# epoch, in which an instance shows at least three quarters of itself; testing covers
+# each video with windows that overlap by half.
+# Crops of at least half the picture: hands and feet leave smaller ones. Flips are safe:
+# no action of MMA-82 names a side. RandAugment, one draw for the whole window, stands
+# where OpenTAD has ImgAug and ColorJitter. Pack large videos first
+# (tools/data/pack.py): a window of full HD is 1.6 GB.
+data_root = 'data/mma82'
+window = dict(positions=256, rate=15.0, overlap=0.5, min_visible=0.75, crop=(0.9, 1.0))
+
+train_pipeline = [
+    dict(type='OpenVideo'),
+    dict(type='WindowFrames'),
+    dict(type='DecodeFrames'),
+    dict(type='Resize', scale=(-1, 182)),
+    dict(type='RandomResizedCrop', area_range=(0.5, 1.0)),
+    dict(type='Resize', scale=(160, 160), keep_ratio=False),
+    dict(type='ClipRandAugment', num_ops=2),
+    dict(type='Flip', flip_ratio=0.5),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackWindow'),
+]
+test_pipeline = [
+    dict(type='OpenVideo'),
+    dict(type='WindowFrames'),
+    dict(type='DecodeFrames'),
+    dict(type='Resize', scale=(-1, 160)),
+    dict(type='CenterCrop', crop_size=160),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackWindow'),
+]
+
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='EpochSampler', shuffle=True),
+    dataset=dict(
+        type='UntrimmedDataset',
+        data_root=data_root,
+        subset='train',
+        window=window,
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=2,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='EpochSampler', shuffle=False),
+    dataset=dict(
+        type='UntrimmedDataset',
+        data_root=data_root,
+        subset='val',
+        window=window,
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = dict(
+    val_dataloader, dataset=dict(val_dataloader['dataset'], subset='test')
+)
+
+val_evaluator = test_evaluator = dict(type='DetectionMetric')
