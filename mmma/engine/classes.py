@@ -11,6 +11,8 @@ from torch import nn
 
 from mmma.registry import HOOKS
 
+_TRUTH = ('labels', 'truth')
+
 
 def tell_classes(
     model: nn.Module, dataset_meta: Mapping[str, Any], training: bool = False
@@ -20,13 +22,13 @@ def tell_classes(
     Args:
         model: Wrapped or not.
         dataset_meta: ``metainfo`` of the data set.
-        training: Pass on ``labels``, from which losses count the clips of a class.
-            In testing they are the truth, and stay away from the model.
+        training: Pass on ``labels``, from which losses count the clips of a class. In
+            testing they, and ``truth`` of untrimmed videos, stay away from the model.
 
     Raises:
         ValueError: The model is built for other classes.
     """
-    meta = {k: v for k, v in dataset_meta.items() if training or k != 'labels'}
+    meta = {k: v for k, v in dataset_meta.items() if training or k not in _TRUTH}
     for module in model.modules():
         if hasattr(module, 'set_classes'):
             module.set_classes(meta)

@@ -17,6 +17,7 @@ NMS_METHODS = ('soft', 'hard', 'none')
 LENGTH_MARGIN_SEC = 1e-6
 """Added to every length in NMS, as in ActionFormer's ``nms_1d_cpu``."""
 _MIN_UNION_SEC = 1e-8
+_RAISE_EVERY = 16  # picks between looks at what can still be among the best
 
 
 @dataclass(frozen=True)
@@ -223,16 +224,10 @@ def _decayed_scores(
     """Scores of sorted candidates at the moment they are picked; 0: they never are."""
     found = np.zeros(len(scores))
     ends = np.ascontiguousarray(table.T)  # (2, n)
-    floor = options.min_score
     for members, exists in _blocks(table, classes):
         block = np.where(exists, scores[members], 0)  # (B, m)
-        picked = _pick(ends[:, members], block, floor, options)
+        picked = _pick(ends[:, members], block, found[found > 0], options)
         found[members[exists]] = picked[exists]
-        # What is worse than the best so far cannot be among them at the end.
-        rivals = found[found > 0]
-        if len(rivals) >= options.max_per_video:
-            last = len(rivals) - options.max_per_video
-            floor = max(floor, np.nextafter(np.partition(rivals, last)[last], 0))
     return found
 
 
@@ -267,22 +262,25 @@ def _starts_group(table: FloatArray, classes: IntArray) -> NDArray[np.bool_]:
 
 
 def _pick(
-    members: FloatArray, scores: FloatArray, floor: float, options: NmsOptions
+    members: FloatArray, scores: FloatArray, earlier: FloatArray, options: NmsOptions
 ) -> FloatArray:
     """Soft or hard NMS of several groups, one pick of each at a time.
 
     Args:
         members: (2, B, m) starts and ends, by start.
         scores: (B, m); 0 where there is none.
-        floor: Scores up to it are dropped.
-        options: Sigma, method, maximum.
+        earlier: Scores that were picked in other blocks.
+        options: Sigma, method, lowest score, maximum.
 
     Returns:
         (B, m) score of each member when it was picked, or 0.
     """
     rows = np.arange(len(scores))
     found = np.zeros_like(scores)
-    for _ in range(min(scores.shape[1], options.max_per_video)):
+    floor = _floor(earlier, options)
+    for step in range(min(scores.shape[1], options.max_per_video)):
+        if step % _RAISE_EVERY == _RAISE_EVERY - 1:
+            floor = _floor(np.append(earlier, found[found > 0]), options)
         best = scores.argmax(axis=1)
         top = scores[rows, best]
         if top.max() <= floor:
@@ -291,6 +289,15 @@ def _pick(
         scores *= _decay(members[:, rows, best, None], members, options)
         scores[rows, best] = 0  # a pick is used up
     return found
+
+
+def _floor(picks: FloatArray, options: NmsOptions) -> float:
+    """What a score must exceed to be among the best at the end, given some of them."""
+    surplus = len(picks) - options.max_per_video
+    if surplus < 0:
+        return options.min_score
+    last = np.partition(picks, surplus)[surplus]
+    return max(options.min_score, float(np.nextafter(last, 0)))
 
 
 def _decay(picks: FloatArray, others: FloatArray, options: NmsOptions) -> FloatArray:

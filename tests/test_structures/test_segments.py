@@ -146,6 +146,12 @@ def test_ties_go_by_start_end_and_label():
     assert rank_order(segments, scores, labels).tolist() == [4, 3, 5, 2, 1, 0]
 
 
+def test_a_full_list_still_takes_an_earlier_tie():
+    segments, scores = [[5, 6], [0, 1], [0, 1]], [0.5, 0.5, 0.4]
+    found = class_nms(segments, scores, [0, 0, 0], NmsOptions(max_per_video=1))
+    assert found[0].tolist() == [[0, 1]]
+
+
 def test_moments_do_not_suppress():
     found = class_nms([[1, 1], [1, 1], [0, 2]], [0.5, 0.5, 0.4], [0, 0, 0])
     assert found[1].tolist() == [0.5, 0.5, 0.4]

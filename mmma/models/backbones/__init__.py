@@ -6,6 +6,7 @@ from mmma.models.backbones.skeleton_slowonly import SkeletonSlowOnly
 from mmma.models.backbones.skeleton_tcn import SkeletonTCN
 from mmma.models.backbones.stgcn import SkeletonSTGCN
 from mmma.models.backbones.videomae import VideoMAEViT
+from mmma.models.backbones.videomae_tia import VideoMAETIA
 
 __all__ = [
     'HubVideoEncoder',
@@ -13,5 +14,6 @@ __all__ = [
     'SkeletonSTGCN',
     'SkeletonSlowOnly',
     'SkeletonTCN',
+    'VideoMAETIA',
     'VideoMAEViT',
 ]

@@ -62,11 +62,13 @@ class SkeletonTCN(BaseModule):
         layout: A joint layout: its name or its fields.
         joints: The joints of the input, as given to ``LoadSkeleton``.
         in_channels: C of the input.
-        channels: Width of the stem and of each block; a block halves T.
+        channels: Width of the stem and of each block.
         kernel_size: Frames that a convolution sees.
+        strides: Of each block, what it divides T by; None halves it each time.
 
     Raises:
-        ValueError: An unknown layout, set or joint; an even kernel; no block.
+        ValueError: An unknown layout, set or joint; an even kernel; no block, or
+            strides for another number of blocks.
 
     Source: Res-TCN (arXiv 1704.04516) is of this kind; sizes are ours.
     """
@@ -78,6 +80,7 @@ class SkeletonTCN(BaseModule):
         in_channels: int = 3,
         channels: Sequence[int] = (128, 128, 192, 256),
         kernel_size: int = 3,
+        strides: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if kernel_size % 2 == 0 or len(channels) < 2:
@@ -87,6 +90,11 @@ class SkeletonTCN(BaseModule):
             )
         inputs = len(joint_tree(layout, joints).names) * in_channels
         stem, *blocks = channels
+        strides = [2] * len(blocks) if strides is None else list(strides)
+        if len(strides) != len(blocks):
+            raise ValueError(
+                f'{len(strides)} strides for {len(blocks)} blocks: give one per block.'
+            )
         self.stem = nn.Sequential(
             nn.Conv1d(inputs, stem, kernel_size, padding=kernel_size // 2, bias=False),
             nn.BatchNorm1d(stem),
@@ -94,8 +102,8 @@ class SkeletonTCN(BaseModule):
         )
         self.blocks = nn.Sequential(
             *(
-                TemporalBlock(width, out, 2, kernel_size)
-                for width, out in zip(channels, blocks, strict=False)
+                TemporalBlock(width, out, stride, kernel_size)
+                for width, out, stride in zip(channels, blocks, strides, strict=False)
             )
         )
 

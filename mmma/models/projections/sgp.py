@@ -21,6 +21,20 @@ from mmma.registry import MODELS
 _GROUPS = 16
 
 
+class _Depthwise(nn.Conv1d):
+    """A depthwise convolution; of one position it is a product.
+
+    PyTorch runs the latter channel by channel on a CPU: 19 ms instead of 0.5 ms of
+    (2, 512, 256), there and back.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, P) to the same shape."""
+        if self.kernel_size == (1,):
+            return x * self.weight[:, 0] + self.bias[:, None]
+        return super().forward(x)
+
+
 class SGPBlock(nn.Module):
     """Instant and window-level gates instead of attention, then a perceptron.
 
@@ -59,7 +73,7 @@ class SGPBlock(nn.Module):
         wide = round((kernel_size + 1) * k) // 2 * 2 + 1
         sizes = dict(psi=kernel_size, fc=1, convw=kernel_size, convkw=wide, global_fc=1)
         for name, size in sizes.items():
-            conv = nn.Conv1d(
+            conv = _Depthwise(
                 channels, channels, size, padding=size // 2, groups=channels
             )
             nn.init.normal_(conv.weight, std=init_std)

@@ -1,0 +1,216 @@
+"""VideoMAE with temporal-informative adapters over a whole window.
+
+The transformer sees 16 frames at a time and may stay frozen; an adapter behind each of
+its blocks sees all frames of the window, and is what learns.
+
+Source: Liu et al., 'End-to-End Temporal Action Detection with 1B Parameters Across 1000
+Frames' (AdaTAD), CVPR 2024; names of weights as in OpenTAD, vit_adapter.py, 01c58b9f.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmma.models.backbones.videomae import VideoMAEViT, resize_table
+from mmma.registry import MODELS
+from mmma.taxonomy import check_choice
+
+FROZEN_DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16}
+_REDUCTION = 4  # channels of a token per channel of the adapter
+_KERNEL = 3  # slices that the adapter's depthwise convolution sees
+
+
+class TIAdapter(nn.Module):
+    """Mixes the tokens of one place over time, in a quarter of the channels.
+
+    ``x + gamma * up(h + conv(dwconv(h)))`` with ``h = gelu(down(x))``, the convolutions
+    over the slices of a whole window. It changes nothing at the start: ``up`` is zero.
+
+    Args:
+        embed_dims: D, channels of a token.
+
+    Source: AdaTAD, section 3.3.
+    """
+
+    starts_fresh = True  # a file of the transformer alone has none of its weights
+
+    def __init__(self, embed_dims: int) -> None:
+        super().__init__()
+        hidden = embed_dims // _REDUCTION
+        self.down_proj = nn.Linear(embed_dims, hidden)
+        self.dwconv = nn.Conv1d(
+            hidden, hidden, _KERNEL, padding=_KERNEL // 2, groups=hidden
+        )
+        self.conv = nn.Conv1d(hidden, hidden, 1)
+        self.up_proj = nn.Linear(hidden, embed_dims)
+        self.gamma = nn.Parameter(torch.ones(1))
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Start as the identity."""
+        hidden = self.down_proj.out_features
+        nn.init.trunc_normal_(self.down_proj.weight, std=0.02, a=-0.1, b=0.1)
+        nn.init.normal_(self.dwconv.weight, std=math.sqrt(2 / _KERNEL))
+        nn.init.normal_(self.conv.weight, std=math.sqrt(2 / hidden))
+        nn.init.zeros_(self.up_proj.weight)
+        for layer in (self.down_proj, self.dwconv, self.conv, self.up_proj):
+            nn.init.zeros_(layer.bias)
+        nn.init.ones_(self.gamma)
+
+    def forward(self, tokens: Tensor, windows: int, slices: int) -> Tensor:
+        """Adapt the tokens of all chunks of all windows.
+
+        Args:
+            tokens: (N*C, t*S, D): C chunks of t slices of S places, chunks of a window
+                one after another.
+            windows: N.
+            slices: t.
+
+        Returns:
+            The same shape.
+        """
+        hidden = F.gelu(self.down_proj(tokens))
+        # (N*C, t*S, r) -> (N, C*t, S, r) -> (N, r, C*t, S), channels last in memory
+        steps = hidden.unflatten(1, (slices, -1)).unflatten(0, (windows, -1))
+        steps = steps.flatten(1, 2).permute(0, 3, 1, 2)
+        mixed = F.conv2d(
+            steps,
+            self.dwconv.weight[..., None],
+            self.dwconv.bias,
+            padding=(_KERNEL // 2, 0),
+            groups=steps.shape[1],
+        )
+        mixed = mixed.permute(0, 2, 3, 1)  # (N, C*t, S, r)
+        mixed = F.linear(mixed, self.conv.weight[..., 0], self.conv.bias)
+        hidden = hidden + mixed.reshape(hidden.shape)
+        return tokens + self.gamma * self.up_proj(hidden)
+
+
+@MODELS.register_module()
+class VideoMAETIA(VideoMAEViT):
+    """VideoMAE over a whole window of any number of 16-frame chunks, with adapters.
+
+    Frozen weights have no gradient, are in evaluation mode but for stochastic depth,
+    and are told by :meth:`frozen_names`. The last norm of VideoMAE is not used.
+
+    Args:
+        arch: As of ``VideoMAEViT``; its ``num_frames`` are those of a chunk.
+        drop_path_rate: Stochastic depth of the last block.
+        with_cp: Recompute blocks in the backward pass to save memory.
+        frozen: Train the adapters only; False trains everything.
+        frozen_dtype: ``float32``, or ``bfloat16``: frozen matrices are kept so, in half
+            the memory, and the backbone runs under autocast.
+        init_cfg: As of ``VideoMAEViT``.
+
+    Raises:
+        ValueError: An unknown architecture or type, or ``bfloat16`` without
+            ``frozen``.
+    """
+
+    def __init__(
+        self,
+        arch: str | Mapping[str, int] = 'base',
+        drop_path_rate: float = 0.0,
+        with_cp: bool = False,
+        frozen: bool = True,
+        frozen_dtype: str = 'float32',
+        init_cfg: Any = None,
+    ) -> None:
+        super().__init__(
+            arch, drop_path_rate=drop_path_rate, with_cp=with_cp, init_cfg=init_cfg
+        )
+        del self.fc_norm
+        check_choice('frozen_dtype', frozen_dtype, tuple(FROZEN_DTYPES))
+        self.frozen = frozen
+        self.reduced = frozen_dtype != 'float32'
+        if self.reduced and not frozen:
+            raise ValueError(
+                f'frozen_dtype={frozen_dtype!r} with frozen=False: weights that learn '
+                'stay in float32; use --amp to compute in less.'
+            )
+        if frozen:
+            for parameter in self.parameters():
+                parameter.requires_grad_(False)
+                if parameter.ndim > 1:  # norms need float32, and are small
+                    parameter.data = parameter.data.to(FROZEN_DTYPES[frozen_dtype])
+        for block in self.blocks:
+            block.adapter = TIAdapter(self.arch.embed_dims)
+
+    def init_weights(self) -> None:
+        """As ``VideoMAEViT``, with adapters that change nothing."""
+        super().init_weights()
+        for block in self.blocks:
+            block.adapter.init_weights()
+
+    def frozen_names(self) -> list[str]:
+        """Names in the state dict that training does not change."""
+        if not self.frozen:
+            return []
+        return [name for name in self.state_dict() if '.adapter.' not in name]
+
+    def train(self, mode: bool = True) -> VideoMAETIA:
+        """Set the mode of what learns, and of stochastic depth."""
+        super().train(mode)
+        if self.frozen:
+            self.patch_embed.eval()
+            for block in self.blocks:
+                for part in (block.norm1, block.attn, block.norm2, block.mlp):
+                    part.eval()
+        return self
+
+    def forward(self, imgs: Tensor) -> Tensor:
+        """Features in time.
+
+        Args:
+            imgs: (N, 3, T, H, W), normalised; T is a multiple of the chunk's frames.
+
+        Returns:
+            (N, D, T / 2): the mean over the places of each slice of two frames.
+
+        Raises:
+            ValueError: T is no multiple of the chunk's frames, or H or W none of the
+                patch.
+        """
+        windows, frames = len(imgs), self.arch.num_frames
+        if imgs.shape[2] % frames or not imgs.shape[2]:
+            raise ValueError(
+                f'windows of {imgs.shape[2]} frames: this backbone takes multiples of '
+                f'{frames}. Let the window of the data set have so many positions.'
+            )
+        # (N, 3, C*16, H, W) -> (N*C, 3, 16, H, W)
+        chunks = imgs.unflatten(2, (-1, frames)).transpose(1, 2).flatten(0, 1)
+        grid = self._grid_of(chunks)
+        with self._precision(imgs.device.type):
+            tokens = self.patch_embed(chunks)
+            tokens = tokens + resize_table(self.pos_embed, self.arch.grid, grid[1:])
+            for block in self.blocks:
+                tokens = self._run(block, tokens, windows, grid[0])
+        slices = tokens.unflatten(1, (grid[0], -1)).mean(dim=2)  # (N*C, t, D)
+        return slices.unflatten(0, (windows, -1)).flatten(1, 2).transpose(1, 2)
+
+    def _precision(self, device: str) -> contextlib.AbstractContextManager[Any]:
+        if not self.reduced:
+            return contextlib.nullcontext()
+        return torch.autocast(device, dtype=torch.bfloat16)
+
+    def _run(self, block: nn.Module, tokens: Tensor, *sizes: int) -> Tensor:
+        """A block and its adapter."""
+        if not (self.with_cp and torch.is_grad_enabled()):
+            return block.adapter(block(tokens), *sizes)
+        if not tokens.requires_grad and self.frozen:
+            # No gradient reaches the first block: only its adapter is run again.
+            tokens = block(tokens)
+            return checkpoint(block.adapter, tokens, *sizes, use_reentrant=False)
+
+        def layer(tokens: Tensor) -> Tensor:
+            return block.adapter(block(tokens), *sizes)
+
+        return checkpoint(layer, tokens, use_reentrant=False)

@@ -1,0 +1,129 @@
+import re
+
+import pytest
+import torch
+from detection_windows import window
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+
+import mmma.engine  # noqa: F401
+from mmma.apis import load_config
+from mmma.config import config_folders
+from mmma.registry import MODELS
+
+CONFIGS = config_folders()[0]
+SIZES = ('s', 'b', 'l', 'h')
+ADATAD = [f'adatad_videomae-{size}' for size in SIZES]
+FEATURES = ['actionformer_videomae-s-features', 'tridet_videomae-s-features']
+MODELS_AT_HAND = [*ADATAD, 'adatad_videomae-tiny', *FEATURES]
+
+
+def load(name, protocol=None, **options):
+    return load_config(str(CONFIGS / f'det/{name}_mma82.py'), protocol, **options)
+
+
+@pytest.mark.parametrize('name', MODELS_AT_HAND)
+def test_a_leaf_is_a_recipe_and_a_protocol(name):
+    text = (CONFIGS / f'det/{name}_mma82.py').read_text()
+    assert len(text.splitlines()) <= 5
+    assert 'pipeline' not in text
+
+
+@pytest.mark.parametrize('protocol', ['indomain', 'zeroshot'])
+@pytest.mark.parametrize('name', MODELS_AT_HAND)
+def test_configs_resolve_under_both_protocols(name, protocol):
+    cfg = load(name, {'protocol': protocol}, data_root='somewhere')
+    assert (cfg.task, cfg.model.head.num_classes) == ('det', 82)
+    assert cfg.model.head.label_space == 'mma82'
+    sets = [cfg[f'{s}_dataloader'].dataset for s in ('train', 'val', 'test')]
+    assert {s.data_root for s in sets} == {'somewhere'}
+    shared = set(sets[0].domains) & set(sets[2].domains)
+    assert bool(shared) == (protocol == 'indomain')
+
+
+def test_few_shot_is_refused():
+    with pytest.raises(ValueError, match='few-shot is for recognition'):
+        load(ADATAD[0], {'protocol': 'fewshot'})
+
+
+@pytest.mark.parametrize('name', MODELS_AT_HAND)
+def test_levels_fit_the_window(name):
+    cfg = load(name)
+    assert cfg.model.neck.num_levels == cfg.model.head.num_levels
+    assert cfg.model.projection.arch[2] + 1 == cfg.model.head.num_levels
+    positions = cfg.train_dataloader.dataset.window.positions
+    assert positions % 2 ** (cfg.model.head.num_levels - 1) == 0
+    assert positions % 16 == 0  # frames of a chunk
+
+
+@pytest.mark.parametrize(
+    ('size', 'rate', 'millions'),
+    [('s', 4e-4, 1.01), ('b', 4e-4, 4.00), ('l', 2e-4, 14.2), ('h', 1e-4, 29.6)],
+)
+def test_adapters_learn_at_the_rate_of_their_size(size, rate, millions):
+    cfg = load(f'adatad_videomae-{size}')
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+    found = {g['group_name']: (g['lr'], g['weight_decay']) for g in groups}
+    assert found == {
+        'adapters': pytest.approx((rate, 0.05)),
+        'weights': (1e-4, 0.05),
+        'plain': (1e-4, 0.0),
+    }
+    adapters = sum(
+        p.numel() for g in groups if g['group_name'] == 'adapters' for p in g['params']
+    )
+    assert adapters / 1e6 == pytest.approx(millions, rel=5e-3)
+    assert model.backbone.arch.embed_dims == cfg.model.projection.in_channels
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_adatad_starts_from_the_weights_of_recognition(size):
+    ours = Config.fromfile(CONFIGS / f'_base_/models/adatad_videomae-{size}.py')
+    theirs = Config.fromfile(CONFIGS / f'_base_/models/videomae-{size}.py')
+    assert ours.pretrained == theirs.pretrained
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_recipes_say_what_the_paper_reached(size):
+    text = (CONFIGS / f'_base_/recipes/adatad_videomae-{size}.py').read_text()
+    text = re.sub(r'\n# ', ' ', text)
+    published = {'s': '18.77', 'b': '21.36', 'l': '23.41', 'h': '23.07'}
+    assert f'Expected: AVG {published[size]} ' in text
+    assert 'not its hyper-parameters' in text
+
+
+@pytest.mark.parametrize(
+    'schedule', ['adatad_40e', 'adatad_tiny_40e', 'actionformer_35e']
+)
+def test_schedules_cover_their_epochs(schedule):
+    cfg = Config.fromfile(CONFIGS / f'_base_/schedules/{schedule}.py')
+    warmup, cosine = cfg.param_scheduler
+    assert (warmup.begin, warmup.end) == (0, cosine.begin)
+    assert cosine.end == cfg.train_cfg.max_epochs == cosine.begin + cosine.T_max
+    assert f'{cfg.train_cfg.max_epochs}e' in schedule
+
+
+@pytest.mark.parametrize('name', ['adatad_videomae-tiny', *FEATURES])
+def test_a_model_learns_and_detects(name):
+    cfg = load(name)
+    if name in FEATURES:  # as deep, but narrower
+        cfg.model.projection.update(out_channels=32, num_heads=2)
+        cfg.model.projection.pop('num_heads' if 'tridet' in name else 'hidden', None)
+        cfg.model.neck.in_channels = 32
+        cfg.model.head.update(in_channels=32, feat_channels=32)
+    model = MODELS.build(cfg.model)
+    rgb = 'adatad' in name
+    positions = 128 if rgb else 256
+    shape = (3, positions, 64, 64) if rgb else (384, positions)
+    inputs = (
+        torch.randint(0, 256, shape, dtype=torch.uint8) if rgb else torch.randn(shape)
+    )
+    sample = window([[1.0, 4.0], [2.0, 9.0]], [3, 81], positions, positions=positions)
+    batch = model.data_preprocessor(dict(inputs=[inputs], data_samples=[sample]), True)
+    losses = model.train()(**batch, mode='loss')
+    sum(losses.values()).backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+    found = model.eval()(**batch, mode='predict')[0].pred
+    assert found.labels.max() <= 81

@@ -1,0 +1,199 @@
+import pytest
+import torch
+from detection_windows import (
+    CHANNELS,
+    CLASSES,
+    POSITIONS,
+    fit,
+    hits,
+    overlapping_windows,
+    tiny_detector,
+    window,
+)
+from mmengine.model import BaseModule
+
+from mmma.registry import MODELS
+
+HEADS = ['ActionFormerHead', 'TriDetHead']
+
+
+@pytest.mark.parametrize('targets', ['shortest', 'union'])
+@pytest.mark.parametrize('head', HEADS)
+def test_overfits_overlapping_instances(head, targets, capsys):
+    torch.set_num_threads(1)
+    features, samples = overlapping_windows()
+    model = tiny_detector(head, targets=targets)
+    losses = fit(model, features, samples, steps=50, lr=8e-3)
+    assert losses['loss_reg'] < 0.1
+    # Apart, partly overlapping and nested: all found, and nothing else.
+    assert hits(model, features[:2], samples[:2], tiou=0.8) == (6, 6, 6, 6)
+    # Same centre, lengths 4.0 and 5.2 s: they share all points.
+    found = [hits(model, features[2:], samples[2:], tiou)[0] for tiou in (0.5, 0.9)]
+    with capsys.disabled():
+        print(f'\n{head} {targets}: found at tIoU 0.5, 0.9 of two pairs: {found}')
+    wanted = {
+        ('ActionFormerHead', 'shortest'): [2, 2],
+        ('TriDetHead', 'shortest'): [2, 2],
+        ('ActionFormerHead', 'union'): [4, 2],  # the longer has the shorter's segment
+        ('TriDetHead', 'union'): [4, 4],
+    }
+    assert found == wanted[head, targets]
+
+
+def outputs_of(model, x, sample):
+    """Loss, and scores and offsets of the positions that exist."""
+    loss = sum(model(x, [sample], mode='loss').values())
+    levels, masks = model.extract_feat(x, [sample])
+    parts = [
+        model.head.forward_level(level, x, mask)[name][..., mask[0]]
+        for level, (x, mask) in enumerate(zip(levels, masks, strict=True))
+        for name in ('cls', 'reg')
+    ]
+    return [loss, *parts]
+
+
+@pytest.mark.parametrize('valid', [41, 48])
+@pytest.mark.parametrize('head', HEADS)
+def test_padding_changes_no_output_and_no_loss(head, valid):
+    model = tiny_detector(head).eval()
+    for name, parameter in model.named_parameters():
+        if 'norm' in name or 'head.weight' in name:
+            torch.nn.init.normal_(parameter)
+    features = torch.randn(1, CHANNELS, POSITIONS)
+    features[..., valid:] = 1e4
+    truth = [[1.0, 4.0], [8.0, valid / 4 - 0.1]], [2, 3]
+    found = [
+        outputs_of(
+            model,
+            features[..., :positions],
+            window(*truth, valid=valid, positions=positions),
+        )
+        for positions in (valid, POSITIONS)
+    ]
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize('head', HEADS)
+def test_a_step_under_bf16_autocast(head):
+    features, samples = overlapping_windows()
+    model = tiny_detector(head, targets='union', num_classes=82, body={})
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        losses = model(features, samples, mode='loss')
+        sum(losses.values()).backward()
+        model.eval()(features, samples, mode='predict')
+    assert all(loss.dtype == torch.float32 for loss in losses.values())
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+    assert samples[0].pred_body.labels.max() < 7
+
+
+def test_mode_tensor_needs_no_samples():
+    model = tiny_detector()
+    out = model([torch.randn(CHANNELS, 30)] * 2)
+    assert out['cls'].shape == (2, CLASSES, 32 + 16 + 8 + 4)
+    assert out['reg'].shape == (2, 2, 60)
+
+
+def test_train_step_of_a_list_of_windows():
+    features, samples = overlapping_windows()
+    model = tiny_detector()
+    batch = model.data_preprocessor(
+        dict(inputs=list(features), data_samples=samples), training=True
+    )
+    losses = model(**batch, mode='loss')
+    total, _ = model.parse_losses(losses)
+    assert total.item() == pytest.approx(sum(losses.values()).item())
+
+
+class EveryOther(BaseModule):
+    """Features of half the rate, of the shape that a pooling takes."""
+
+    def forward(self, x):
+        x = x[..., ::2]
+        if x.shape[0] == 1:  # graph: (N, M, D, T, V)
+            return x[:, None, :, :, None].expand(-1, 2, -1, -1, 3)
+        return x[..., None, None].expand(-1, -1, -1, 2, 2)  # (N, D, T, H, W)
+
+
+@pytest.mark.parametrize(('pooling', 'batch'), [('graph', 1), ('clip', 2)])
+def test_a_backbone_is_pooled_and_resampled(pooling, batch):
+    model = tiny_detector()
+    model.backbone, model.pooling = EveryOther(), pooling
+    x = torch.arange(POSITIONS).float().expand(batch, CHANNELS, -1)
+    seen = []
+    model.projection.register_forward_pre_hook(lambda _, args: seen.append(args))
+    model.extract_feat(x, [window(valid=50)] * batch)
+    features, mask = seen[0]
+    assert features.shape == (batch, CHANNELS, POSITIONS)
+    assert features[0, 0, 1:4].tolist() == [0.5, 1.5, 2.5]
+    assert mask.sum(1).tolist() == [50] * batch
+
+
+def test_shapes_that_do_not_fit():
+    model = tiny_detector()
+    with pytest.raises(ValueError, match=r"do not fit pooling 'none'.*3 dimensions"):
+        model(torch.randn(1, CHANNELS, 8, 2))
+    with pytest.raises(ValueError, match=r'windows of \[32, 64\] positions'):
+        model(torch.randn(2, CHANNELS, 32), [window(), window(valid=32, positions=32)])
+    with pytest.raises(ValueError, match="mode 'train'"):
+        model(torch.randn(1, CHANNELS, 8), mode='train')
+    with pytest.raises(ValueError, match="pooling 'max'"):
+        MODELS.build(
+            dict(type='SegmentDetector', projection={}, head={}, pooling='max')
+        )
+    wrong = tiny_detector()
+    wrong.rpn_head.strides = [1, 2]
+    with pytest.raises(ValueError, match='4 levels of features, 2 strides'):
+        wrong(torch.randn(1, CHANNELS, 64), [window()], mode='loss')
+
+
+@pytest.mark.parametrize(
+    ('projection', 'head', 'channels', 'classes', 'millions'),
+    [
+        # What the papers say of I3D features (2048) on THUMOS14.
+        ('Conv1DTransformerProj', 'ActionFormerHead', 2048, 20, 29.25),
+        ('TriDetProj', 'TriDetHead', 2048, 20, 15.99),
+        # Detectors behind VideoMAE-S and -H, for 82 classes.
+        ('Conv1DTransformerProj', 'ActionFormerHead', 384, 82, 26.79),
+        ('Conv1DTransformerProj', 'ActionFormerHead', 1280, 82, 28.17),
+    ],
+)
+def test_published_sizes(projection, head, channels, classes, millions):
+    with torch.device('meta'):
+        model = MODELS.build(
+            dict(
+                type='SegmentDetector',
+                projection=dict(type=projection, in_channels=channels),
+                neck=dict(type='FPNIdentity'),
+                head=dict(type=head, num_classes=classes),
+            )
+        )
+    count = sum(p.numel() for p in model.parameters()) / 1e6
+    assert count == pytest.approx(millions, abs=0.005)
+
+
+def test_weights_have_the_names_of_opentad():
+    model = tiny_detector('TriDetHead', arch=(1, 1, 1))
+    names = set(model.state_dict())
+    block = {'ln1', 'ln2', 'mlp.0', 'mlp.3'}
+    block |= {f'attn.{p}' for p in ('query', 'key', 'value', 'proj')}
+    block |= {f'attn.{p}_norm' for p in ('query', 'key', 'value')}
+    wanted = {
+        f'projection.{part}.0.{layer}.{kind}'
+        for part in ('stem', 'branch')
+        for layer in block
+        for kind in ('weight', 'bias')
+    }
+    wanted |= {
+        f'projection.{part}.0.attn.{p}_conv.conv.weight'
+        for part in ('stem', 'branch')
+        for p in ('query', 'key', 'value')
+    }
+    towers = {f'rpn_head.{p}_convs.0' for p in ('cls', 'reg', 'cls_start', 'cls_end')}
+    normed = {'projection.embed.0', *towers}
+    wanted |= {f'{p}.conv.weight' for p in normed}
+    wanted |= {f'{p}.norm.{kind}' for p in normed for kind in ('weight', 'bias')}
+    layers = {f'rpn_head.{p}_head' for p in ('cls', 'reg', 'cls_start', 'cls_end')}
+    layers |= {f'neck.fpn_norms.{level}' for level in (0, 1)}
+    wanted |= {f'{p}.{kind}' for p in layers for kind in ('weight', 'bias')}
+    wanted |= {f'rpn_head.scale.{level}.scale' for level in (0, 1)}
+    assert names == wanted | {'rpn_head.loss_normalizer'}
