@@ -21,7 +21,6 @@ from mmma.engine.weights import (
     read_checkpoint,
     starting_weights,
 )
-from mmma.layout.rec import Clip
 from mmma.layout.root import DataRoot
 from mmma.protocols import make_protocol
 from mmma.taxonomy import SUBSETS
@@ -122,7 +121,7 @@ def default_folder(cfg: Any) -> Path:
 
 def shorten(cfg: Any) -> None:
     """Change a config to two iterations each of training, validation and testing."""
-    clips = DataRoot(cfg.data_root).read_rec()
+    names = _names_by_subset(DataRoot(cfg.data_root), cfg.task)
     for subset in SUBSETS:
         loader = cfg[f'{subset}_dataloader']
         loader.batch_size = 2
@@ -131,8 +130,9 @@ def shorten(cfg: Any) -> None:
         loader.pop('prefetch_factor', None)
         if subset != 'train':
             wanted = loader.batch_size * FAST_DEV_ITERATIONS
-            pool = [c for c in clips if c.subset == subset]
-            loader.dataset.clips = _spread(pool, loader.dataset.domains, wanted)
+            domains = loader.dataset.domains
+            chosen = _spread([names.get((subset, d), []) for d in domains], wanted)
+            loader.dataset['videos' if cfg.task == 'det' else 'clips'] = chosen
     cfg.train_cfg = ConfigDict(
         type='IterBasedTrainLoop',
         max_iters=FAST_DEV_ITERATIONS,
@@ -145,10 +145,21 @@ def shorten(cfg: Any) -> None:
     cfg.fast_dev_run = True
 
 
-def _spread(clips: list[Clip], domains: list[str], wanted: int) -> list[str]:
-    """Names of a few clips, from each domain in turn."""
-    rows = [[c.clip for c in clips if c.domain == d] for d in domains]
-    turns = zip_longest(*rows)
+def _names_by_subset(root: DataRoot, task: str) -> dict[tuple[str, str], list[str]]:
+    """Clips of each subset and domain, or videos in which something happens."""
+    if task == 'det':
+        rows = [(v, v.video) for v in root.read_det() if v.instances]
+    else:
+        rows = [(c, c.clip) for c in root.read_rec()]
+    names: dict[tuple[str, str], list[str]] = {}
+    for row, name in rows:
+        names.setdefault((row.subset, row.domain), []).append(name)
+    return names
+
+
+def _spread(names: list[list[str]], wanted: int) -> list[str]:
+    """A few names, from each list in turn."""
+    turns = zip_longest(*names)
     return [name for turn in turns for name in turn if name is not None][:wanted]
 
 

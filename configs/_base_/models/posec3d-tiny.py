@@ -1,6 +1,6 @@
 # PoseC3D from 16 channels with one block per stage, for two CPU cores; sizes are ours.
 # The first convolution is small and has stride 2: at full size it is most of the work.
-# One step of 32 clips takes about 0.35 s of one core.
+# One step of 32 clips takes about 0.4 s of one core.
 model = dict(
     type='Recognizer3D',
     data_preprocessor=dict(
