@@ -3,24 +3,159 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-HELP = 'Print results files as one table; results measured differently are refused.'
+from mmma.taxonomy import LABEL_SPACES, LabelSpace, load_label_space
+
+if TYPE_CHECKING:
+    from mmma.layout.rec import Clip
+    from mmma.reporting.paper_table import Table
+    from mmma.reporting.results import Entry
+
+HELP = """Print results files as one table; results measured differently are refused.
+
+--paper, --latex, --md and --csv take the layout of the paper: val and test columns,
+its published cells beside ours, one row for the seeds of a recipe. NAME=RESULTS gives
+the rows of a file another name.
+
+--baseline tests every row against the rows of that name, on the same clips, and prints
+what is significantly better in bold. It needs the truth (--gt) and the scores that
+test.py --dump wrote: scores.npz beside results.json, or --scores RESULTS=FILE."""
+
+_FORMATS = ('paper', 'latex', 'csv', 'md')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument('results', nargs='+', metavar='RESULTS', help='results.json')
-    parser.add_argument('--out', metavar='FILE', help='also write the table here')
+    add = parser.add_argument
+    add('results', nargs='+', metavar='RESULTS', help='[NAME=]results.json')
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        '--paper', action='store_true', help="the paper's layout, as text"
+    )
+    form.add_argument('--latex', action='store_true', help='needs booktabs alone')
+    form.add_argument('--csv', action='store_true', help='one line per cell')
+    form.add_argument('--md', action='store_true', help='Markdown')
+    add(
+        '--pool',
+        action='store_true',
+        help='pool in-domain results of single domains, exactly, by their counts',
+    )
+    add('--level', choices=('action', 'body', 'both'), default='both')
+    add('--no-published', action='store_true', help="leave the paper's rows out")
+    add('--baseline', metavar='NAME', help='test the other rows against this one')
+    add('--gt', type=Path, metavar='rec.csv|DATAROOT', help='truth, for --baseline')
+    add(
+        '--scores',
+        nargs='+',
+        default=[],
+        metavar='RESULTS=FILE',
+        help='score file of a results file, for --baseline',
+    )
+    add(
+        '--resamples',
+        type=int,
+        default=10000,
+        metavar='N',
+        help='of the paired bootstrap (default 10000)',
+    )
+    add('--out', metavar='FILE', help='also write the table here')
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
-    from mmma.reporting.results import read_results
+    from mmma.reporting.pooling import pool_entries
+    from mmma.reporting.results import read_entries
     from mmma.reporting.tables import results_table
 
-    table = results_table([read_results(Path(path)) for path in args.results])
-    print(table)
+    _check_arguments(args)
+    entries = read_entries(args.results)
+    if args.pool:
+        entries = pool_entries(entries)
+    if args.baseline or any(getattr(args, name) for name in _FORMATS):
+        text = _in_paper_layout(args, entries)
+    else:
+        text = results_table([entry.results for entry in entries])
+    print(text)
     if args.out:
-        Path(args.out).write_text(table + '\n', encoding='utf-8')
+        Path(args.out).write_text(text + '\n', encoding='utf-8')
     return 0
+
+
+def _check_arguments(args: argparse.Namespace) -> None:
+    if args.baseline and not args.gt:
+        raise ValueError('--baseline needs --gt rec.csv, or a data root.')
+    if not args.baseline and (args.gt or args.scores):
+        raise ValueError('--gt and --scores are for --baseline NAME.')
+    if args.resamples < 1:
+        raise ValueError(f'--resamples {args.resamples}: use 1 or more.')
+
+
+def _in_paper_layout(args: argparse.Namespace, entries: Sequence[Entry]) -> str:
+    from mmma.reporting import latex, paper_text
+    from mmma.reporting.paper_table import paper_tables
+
+    tables = paper_tables(entries, published=not args.no_published, level=args.level)
+    if args.baseline:
+        _test(args, entries, tables)
+    if args.latex:
+        return latex.latex(tables)
+    if args.csv:
+        return paper_text.csv_text(tables)
+    return paper_text.markdown(tables) if args.md else paper_text.plain_text(tables)
+
+
+def _test(
+    args: argparse.Namespace, entries: Sequence[Entry], tables: list[Table]
+) -> None:
+    from mmma.evaluation.functional.intervals import BootstrapOptions
+    from mmma.reporting.paired import ScoreFiles, add_tests
+
+    if entries[0].results['task'] == 'det':
+        clips: list[Clip] = []  # refused by add_tests
+        space = load_label_space('mma82')
+    else:
+        clips, space = _read_truth(args.gt, entries[0].results)
+    files = ScoreFiles(clips, space, _score_files(args.scores, entries))
+    add_tests(tables, args.baseline, files, BootstrapOptions(args.resamples))
+
+
+def _read_truth(gt: Path, results: dict[str, Any]) -> tuple[list[Clip], LabelSpace]:
+    from mmma.layout.rec import body_map, read_rec
+    from mmma.layout.root import DataRoot
+
+    groups = results['options']['body_groups']
+    classes = tuple(results['classes'])
+    spaces = [load_label_space(name, groups) for name in LABEL_SPACES]
+    found = [space for space in spaces if space.actions == classes]
+    if not found:
+        raise ValueError(
+            f'{results["name"]}: its {len(classes)} classes are of no label space '
+            f'({", ".join(LABEL_SPACES)}), so its scores cannot be read.'
+        )
+    if gt.is_dir():
+        root, fingerprint = DataRoot(gt), results['data'].get('fingerprint')
+        if root.fingerprint() != fingerprint:
+            raise ValueError(
+                f'--gt {gt} has fingerprint {root.fingerprint()[:12]}, the results are '
+                f'of data {str(fingerprint)[:12]}: give the root that was tested.'
+            )
+        gt = gt / 'rec.csv'
+    clips = read_rec(gt, found[0])
+    return clips, body_map(clips, found[0])
+
+
+def _score_files(given: Sequence[str], entries: Sequence[Entry]) -> dict[Path, Path]:
+    known = {path.resolve() for entry in entries for path in entry.files}
+    files = {}
+    for argument in given:
+        results, _, scores = argument.partition('=')
+        if not scores or Path(results).resolve() not in known:
+            raise ValueError(
+                f'--scores {argument}: write RESULTS=FILE, with a results file of '
+                'this table.'
+            )
+        files[Path(results)] = Path(scores)
+    return files

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 SCHEMA = 1
 _PACKAGES = ('mmma', 'torch', 'mmengine', 'mmcv-lite', 'mmaction2', 'numpy')
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Results, and the files that they were read from.
+
+    Attributes:
+        results: Contents of a results file; ``name`` is what its rows are called.
+        files: One file, or those that were pooled.
+    """
+
+    results: dict[str, Any]
+    files: tuple[Path, ...]
 
 
 def write_results(results: dict[str, Any], path: Path) -> None:
@@ -51,8 +66,41 @@ def read_results(path: Path) -> dict[str, Any]:
     return results
 
 
-def check_comparable(results: Sequence[dict[str, Any]]) -> None:
+def read_entries(arguments: Sequence[str]) -> list[Entry]:
+    """Read results files as a command line names them.
+
+    Args:
+        arguments: ``results.json``, or ``NAME=results.json`` for rows of another name.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no results file, or the same results are named twice.
+    """
+    entries: list[Entry] = []
+    seen: dict[str, Path] = {}
+    for argument in arguments:
+        label, _, rest = argument.partition('=')
+        named = bool(rest) and not Path(argument).is_file()
+        path = Path(rest if named else argument)
+        results = read_results(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest in seen:
+            raise ValueError(
+                f'{seen[digest]} and {path} are the same results: name each once.'
+            )
+        seen[digest] = path
+        entries.append(Entry({**results, 'name': label} if named else results, (path,)))
+    return entries
+
+
+def check_comparable(
+    results: Sequence[dict[str, Any]], besides: Sequence[str] = ()
+) -> None:
     """Refuse to put results side by side that were not measured alike.
+
+    Args:
+        results: Contents of results files.
+        besides: Options that may differ, since the table shows them.
 
     Raises:
         ValueError: They differ in task, in an option, or in their data.
@@ -64,18 +112,35 @@ def check_comparable(results: Sequence[dict[str, Any]]) -> None:
             (f'data.{key}', first['data'].get(key), other['data'].get(key))
             for key in ('name', 'fingerprint', 'simulated', 'packed')
         ]
-        keys = sorted({*first['options'], *other['options']})
+        keys = sorted({*first['options'], *other['options']} - {*besides})
         pairs += [
             (f'options.{key}', first['options'].get(key), other['options'].get(key))
             for key in keys
         ]
         for name, left, right in pairs:
             if left != right:
-                raise ValueError(
-                    f'{name} differs: {left!r} in {_named(first)}, {right!r} in '
-                    f'{_named(other)}. Rows of one table must be measured alike: '
-                    'test again with the same options, or make two tables.'
-                )
+                raise _differing(name, (left, first), (right, other))
+    _check_layouts(results)
+
+
+def _check_layouts(results: Sequence[dict[str, Any]]) -> None:
+    """Results from skeletons share their extractor; those from videos have none."""
+    key = 'skeleton_layout'
+    posed = [r for r in results if key in r['data']]
+    for other in posed[1:]:
+        left, right = posed[0]['data'][key], other['data'][key]
+        if left != right:
+            raise _differing(f'data.{key}', (left, posed[0]), (right, other))
+
+
+def _differing(
+    name: str, left: tuple[Any, dict[str, Any]], right: tuple[Any, dict[str, Any]]
+) -> ValueError:
+    return ValueError(
+        f'{name} differs: {left[0]!r} in {_named(left[1])}, {right[0]!r} in '
+        f'{_named(right[1])}. Rows of one table must be measured alike: test again '
+        'with the same options, or make two tables.'
+    )
 
 
 def environment(device: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prettytable import PrettyTable
@@ -21,7 +21,20 @@ COLUMNS = {
     'body macro F1': 'body/macro_f1',
     'F1_mean': 'F1_mean',
 }
-_CONTROLS = {
+DETECTION_COLUMNS = {
+    'action .2': 'action/mAP@0.20',
+    'action .5': 'action/mAP@0.50',
+    'action .7': 'action/mAP@0.70',
+    'action mAP': 'action/mAP',
+    'body .2': 'body/mAP@0.20',
+    'body .5': 'body/mAP@0.50',
+    'body .7': 'body/mAP@0.70',
+    'body mAP': 'body/mAP',
+    'AVG': 'AVG',
+}
+_COLUMNS_OF = {'rec': COLUMNS, 'det': DETECTION_COLUMNS}
+_COUNTED = {'rec': 'clips', 'det': 'videos'}
+CONTROLS = {
     None: 'zero-shot',
     'classes': "zero-shot, target's classes only",
     'prior': "zero-shot, target's class prior",
@@ -29,9 +42,11 @@ _CONTROLS = {
 
 
 def results_table(results: Sequence[dict[str, Any]]) -> str:
-    """One table over several results, in percent.
+    """One table over several results of one task, in percent.
 
-    Few-shot rows are means over runs, with the standard deviation of Top-1.
+    Few-shot rows are means over runs, with the standard deviation of Top-1. For
+    detection: mAP at three thresholds and averaged, at both levels, and the mean of
+    the two averages.
 
     Args:
         results: Contents of results files.
@@ -43,12 +58,26 @@ def results_table(results: Sequence[dict[str, Any]]) -> str:
         ValueError: The results were not measured alike.
     """
     check_comparable(results)
-    table = PrettyTable(['model', 'protocol', 'domain', 'clips', *COLUMNS])
+    task = results[0]['task']
+    counted = _COUNTED[task]
+    headings = ['model', 'protocol', 'domain', counted, *_COLUMNS_OF[task]]
+    table = PrettyTable(headings)
     table.align = 'r'
     table.align['model'] = table.align['protocol'] = table.align['domain'] = 'l'
     for result in results:
         for row in _rows(result):
             table.add_row(row)
+    return '\n'.join([*result_notes(results), table.get_string()])
+
+
+def result_notes(results: Sequence[dict[str, Any]]) -> list[str]:
+    """What a reader of a table over these results must know.
+
+    Args:
+        results: Contents of results files of one task, measured alike.
+    """
+    task = results[0]['task']
+    counted = _COUNTED[task]
     notes = []
     if results[0]['data']['simulated']:
         notes.append(SIMULATED)
@@ -57,12 +86,18 @@ def results_table(results: Sequence[dict[str, Any]]) -> str:
         for r in results
         if r['checkpoint']['simulated'] and not r['data']['simulated']
     ]
+    if task == 'det':
+        thresholds = results[0]['options']['thresholds']
+        notes.append(
+            f'mAP: mean over {len(thresholds)} tIoU thresholds, {thresholds[0]:g} to '
+            f'{thresholds[-1]:g}; body: {results[0]["options"]["body_detections"]}'
+        )
     if any(r['options'].get('fast_dev_run') for r in results):
-        notes.append('FAST DEV RUN: a few clips only, no result.')
+        notes.append(f'FAST DEV RUN: a few {counted} only, no result.')
     if any(r['protocol']['name'] != 'indomain' for r in results):
         notes.append(
-            'zero-shot: no clip of the target domain was trained on; its classes are '
-            'not unseen.'
+            f'zero-shot: no {counted[:-1]} of the target domain was trained on; its '
+            'classes are not unseen.'
         )
     notes += [
         f'{r["name"]} was trained on {", ".join(r["target_seen"])}: its rows for '
@@ -76,11 +111,27 @@ def results_table(results: Sequence[dict[str, Any]]) -> str:
         for r in results
         if r.get('target_seen', []) is None
     ]
-    return '\n'.join([*notes, table.get_string()])
+    return list(dict.fromkeys(notes))
+
+
+def adaptation_text(result: Mapping[str, Any]) -> str:
+    """How few-shot rows were adapted: ``linear (proximity 0.1)``, or empty.
+
+    Args:
+        result: Contents of a results file.
+    """
+    settings = dict(result.get('adaptation') or {})
+    name = settings.pop('adapt', '')
+    options = ', '.join(f'{key} {value}' for key, value in settings.items())
+    return f'{name} ({options})' if options else name
 
 
 def _rows(result: dict[str, Any]) -> Iterator[list[str]]:
     protocol = result['protocol']['name']
+    if 'pooled' in result['protocol']:
+        protocol += ', one model per domain'
+    adapt = adaptation_text(result)
+    adapt = adapt and f', {adapt}'
     groups: dict[tuple, list[dict[str, Any]]] = {}
     for run in result['runs']:
         key = (
@@ -92,16 +143,16 @@ def _rows(result: dict[str, Any]) -> Iterator[list[str]]:
     for (domain, shots, control), runs in groups.items():
         label = protocol
         if shots:
-            label = f'{shots}-shot ({len(runs)} runs)'
+            label = f'{shots}-shot ({len(runs)} runs){adapt}'
         elif shots == 0:
-            label = _CONTROLS[control]
+            label = CONTROLS[control]
         values = [
             [r['metrics'][key] for r in runs if key in r['metrics']]
-            for key in COLUMNS.values()
+            for key in _COLUMNS_OF[result['task']].values()
         ]
         cells = [f'{statistics.fmean(v):.2f}' if v else '–' for v in values]
         if len(runs) > 1:
             cells[0] += f' ± {statistics.stdev(values[0]):.2f}'
         simulated = ' (simulated)' if result['data']['simulated'] else ''
-        count = str(runs[0]['counts']['clips'])
+        count = str(runs[0]['counts'][_COUNTED[result['task']]])
         yield [result['name'] + simulated, label, domain, count, *cells]

@@ -6,6 +6,7 @@ from mmma.reporting.results import (
     SCHEMA,
     check_comparable,
     environment,
+    read_entries,
     read_results,
     write_results,
 )
@@ -79,6 +80,34 @@ def test_missing_file(tmp_path):
 def test_rows_that_were_measured_differently_are_refused(key, value):
     with pytest.raises(ValueError, match=f'{key} differs: .* in a_mma82'):
         check_comparable([RESULTS, changed(key, value)])
+
+
+def test_what_a_table_shows_may_differ():
+    other = changed('options.class_set', 'all')
+    check_comparable([RESULTS, other], besides=('class_set',))
+
+
+def test_skeletons_of_two_extractors_are_refused_beside_videos_they_are_not():
+    one = changed('data.skeleton_layout', {'extractor': 'a 1'})
+    other = changed('data.skeleton_layout', {'extractor': 'a 2'})
+    check_comparable([RESULTS, one])
+    with pytest.raises(ValueError, match=r'data\.skeleton_layout differs'):
+        check_comparable([one, RESULTS, other])
+
+
+def test_files_are_read_under_their_own_or_another_name(tmp_path):
+    write_results(RESULTS, tmp_path / 'a=b.json')
+    write_results(changed('name', 'b_mma82'), tmp_path / 'b.json')
+    entries = read_entries([f'{tmp_path}/a=b.json', f'mine={tmp_path}/b.json'])
+    assert [entry.results['name'] for entry in entries] == ['a_mma82', 'mine']
+    assert entries[1].files == (tmp_path / 'b.json',)
+
+
+def test_the_same_results_twice_are_refused(tmp_path):
+    write_results(RESULTS, tmp_path / 'a.json')
+    write_results(RESULTS, tmp_path / 'copy.json')
+    with pytest.raises(ValueError, match=r'copy\.json are the same results'):
+        read_entries([f'{tmp_path}/a.json', f'mine={tmp_path}/copy.json'])
 
 
 def test_protocol_and_model_may_differ():

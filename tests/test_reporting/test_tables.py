@@ -7,6 +7,8 @@ METRICS = dict.fromkeys(
      'body/mca', 'body/macro_f1', 'F1_mean'], 50.0,
 )  # fmt: skip
 
+AT = ('@0.20', '@0.50', '@0.70', '')
+
 
 def row(top1, **labels):
     metrics = {**METRICS, 'action/top1': top1}
@@ -71,3 +73,26 @@ def test_several_results_share_one_table_if_measured_alike():
     assert '35.00' in text
     with pytest.raises(ValueError, match='simulated differs'):
         results_table([indomain, result('indomain', [], simulated=False)])
+
+
+def detection(runs, **more):
+    options = {'thresholds': [0.2, 0.5, 0.7], 'body_detections': 'of the body head'}
+    return result('zeroshot', runs, task='det', options=options, **more)
+
+
+def test_detection_has_both_levels_and_says_where_bodies_come_from():
+    keys = [f'{a}/mAP{at}' for a in ('action', 'body') for at in AT] + ['AVG']
+    metrics = {key: float(i) for i, key in enumerate(keys)}
+    run = {'target': 'street', 'counts': {'videos': 7}, 'metrics': metrics}
+    text = results_table([detection([run])])
+    *_, heading, _, cells, _ = text.splitlines()
+    assert heading.split()[7:10] == ['videos', '|', 'action']
+    values = ['7', *(f'{value:.2f}' for value in metrics.values())]
+    assert [cell.strip() for cell in cells.split('|')][4:-1] == values
+    assert 'mean over 3 tIoU thresholds, 0.2 to 0.7; body: of the body head' in text
+    assert 'no video of the target domain' in text
+
+
+def test_tasks_do_not_share_a_table():
+    with pytest.raises(ValueError, match='task differs'):
+        results_table([detection([]), FEWSHOT])

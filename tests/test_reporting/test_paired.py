@@ -1,0 +1,192 @@
+import shutil
+
+import numpy as np
+import pytest
+from result_files import ACTIONS, write_fewshot, write_model
+
+from mmma.evaluation.functional.intervals import BootstrapOptions
+from mmma.evaluation.functional.paired import holm, mcnemar_exact
+from mmma.evaluation.scores import read_scores
+from mmma.reporting.paired import ScoreFiles, add_tests
+from mmma.reporting.paper_table import paper_tables
+from mmma.reporting.pooling import pool_entries
+from mmma.reporting.results import read_entries
+from mmma.taxonomy import DOMAINS
+
+KEY = ('action/top1', 'test')
+FEW = BootstrapOptions(resamples=1000)
+
+
+@pytest.fixture(scope='module')
+def models(rec_root, tmp_path_factory):
+    """Results of a baseline, one that is better, one that is as good."""
+    folder = tmp_path_factory.mktemp('models')
+    chances = {'base': 0.2, 'good': 0.9, 'same': 0.2}
+    return {
+        name: write_model(folder / name, rec_root, name, chance)
+        for name, chance in chances.items()
+    }
+
+
+def compare(root, files, baseline, pool=False, given=None, options=FEW):
+    entries = read_entries([str(file) for file in files])
+    tables = paper_tables(pool_entries(entries) if pool else entries)
+    scores = ScoreFiles(root.read_rec(), root.label_space(), given)
+    add_tests(tables, baseline, scores, options)
+    return tables
+
+
+def own(table, **wanted):
+    rows = [row for row in table.rows if not row.paper]
+    return [r for r in rows if all(getattr(r, k) == v for k, v in wanted.items())]
+
+
+def test_bold_is_what_is_significantly_better(rec_root, models):
+    table, body = compare(rec_root, models.values(), 'base')
+    cells = {row.name: row.cells for row in own(table, place='all')}
+    for key in ('action/top1', 'action/mca', 'action/macro_f1'):
+        assert cells['good'][key, 'test'].is_bold()
+        assert not cells['same'][key, 'test'].is_bold()
+        assert cells['base'][key, 'test'].test is None
+    assert own(body, place='all', name='good')[0].cells['body/mca', 'test'].is_bold()
+    papers = [row for row in table.rows if row.paper]
+    assert not any(cell.test for row in papers for cell in row.cells.values())
+    assert any('Tested against base on the same clips' in n for n in table.notes)
+
+
+def test_top1_is_tested_by_mcnemar_over_clips_and_corrected_over_rows(rec_root, models):
+    table, _ = compare(rec_root, models.values(), 'base')
+    cell = own(table, place='lab', name='same')[0].cells[KEY]
+    space = rec_root.label_space()
+    clips = [c for c in rec_root.read_rec() if (c.domain, c.subset) == ('lab', 'test')]
+    hits = []
+    for name in ('same', 'base'):
+        scores = read_scores(models[name].parent / 'scores.npz', space)
+        scores = scores.select([c.clip for c in clips]).scores
+        hits.append(scores.argmax(axis=1) == [c.action for c in clips])
+    assert cell.test.method == 'McNemar exact'
+    assert cell.test.p == mcnemar_exact(*hits).p
+    assert cell.test.difference == pytest.approx(
+        100 * (np.mean(hits[0]) - np.mean(hits[1]))
+    )
+    tests = [row.cells[KEY].test for row in own(table) if row.name != 'base']
+    assert [t.p_holm for t in tests] == holm([t.p for t in tests])
+
+
+def test_seeds_are_compared_by_their_mean(rec_root, models, tmp_path):
+    more = write_model(tmp_path / 'm', rec_root, 'good', 0.9, seed=1)
+    table, _ = compare(rec_root, [*models.values(), more], 'base')
+    row = own(table, place='all', name='good')[0]
+    base = own(table, place='all', name='base')[0]
+    cell = row.cells[KEY]
+    assert row.seeds == '2'
+    assert cell.test.method == 'paired bootstrap by subject'
+    difference = cell.value - base.cells[KEY].value
+    assert cell.test.difference == pytest.approx(difference)
+
+
+def test_fewshot_and_pooled_rows_find_their_files(rec_root, tmp_path):
+    few = [
+        write_fewshot(tmp_path / n, rec_root, n, c) for n, c in (('a', 0.1), ('b', 0.9))
+    ]
+    table, _ = compare(rec_root, few, 'a')
+    row = own(table, setting='5-shot', name='b')[0]
+    assert row.cells['action/mca', 'test'].is_bold()
+    separate = [
+        write_model(tmp_path / f'{n}{d}', rec_root, n, c, domain=d)
+        for n, c in (('a', 0.1), ('b', 0.9))
+        for d in DOMAINS
+    ]
+    table, _ = compare(rec_root, separate, 'a', pool=True)
+    assert own(table, place='all', name='b')[0].cells[KEY].is_bold()
+    assert own(table, place='lab', name='b')[0].cells[KEY].test
+
+
+def test_without_scores_nothing_is_tested_and_the_table_says_so(
+    rec_root, models, tmp_path
+):
+    bare = tmp_path / 'bare.json'
+    shutil.copy(models['good'], bare)
+    files = [models['base'], bare]
+    table, _ = compare(rec_root, files, 'base')
+    assert not any(c.test for row in table.rows for c in row.cells.values())
+    (note,) = (n for n in table.notes if 'not tested, so nothing in them is bold' in n)
+    assert 'bare.npz: write them with test.py --dump' in note
+    given = {bare: models['good'].parent / 'scores.npz'}
+    table, _ = compare(rec_root, files, 'base', given=given)
+    assert own(table, place='all', name='good')[0].cells[KEY].test
+
+
+def test_scores_of_another_model_are_refused(rec_root, models):
+    given = {models['good']: models['same'].parent / 'scores.npz'}
+    with pytest.raises(ValueError, match='They are not the scores of these results'):
+        compare(rec_root, [models['base'], models['good']], 'base', given=given)
+
+
+def test_scores_that_lack_a_clip_are_refused(rec_root, models, tmp_path):
+    few = write_fewshot(tmp_path / 'f', rec_root, 'few', 0.5)
+    given = {models['good']: few.parent / 'scores_street_5shot_run0.npz'}
+    with pytest.raises(ValueError, match=r'run0\.npz: 72 of 96 clips have no scores'):
+        compare(rec_root, [models['base'], models['good']], 'base', given=given)
+
+
+def test_truth_without_the_clips_is_refused(rec_root, models):
+    tables = paper_tables(read_entries([str(models['base']), str(models['good'])]))
+    clips = [c for c in rec_root.read_rec() if c.subset == 'val']
+    scores = ScoreFiles(clips, rec_root.label_space())
+    with pytest.raises(ValueError, match="no clip of all, subset 'test': give --gt"):
+        add_tests(tables, 'base', scores, FEW)
+
+
+def test_clips_left_out_of_one_model_are_refused(rec_root, models):
+    entries = read_entries([str(models['base']), str(models['good'])])
+    tables = paper_tables(entries, level='action')
+    clips = [c for c in rec_root.read_rec() if c.subset == 'test']
+    scores = ScoreFiles(clips, rec_root.label_space())
+    sample = own(tables[0], place='all', name='good')[0].samples['test'][0]
+    scored = scores.scored(sample)
+    shorter = type(scored)(scored.truth.select(range(95)), scored.outcomes)
+    scores._found[id(sample.run)] = shorter
+    with pytest.raises(
+        ValueError, match='good and base were tested on different clips'
+    ):
+        add_tests(tables, 'base', scores, FEW)
+
+
+def test_an_unknown_baseline_is_refused_with_a_suggestion(rec_root, models):
+    with pytest.raises(
+        ValueError, match="no such row; there are 'base', 'good', 'same'"
+    ):
+        compare(rec_root, models.values(), 'bas')
+
+
+def test_a_baseline_of_several_rows_is_refused(rec_root, tmp_path):
+    prototype = {'adapt': 'prototype', 'temperature': 0.1}
+    files = [
+        write_fewshot(tmp_path / 'l', rec_root, 'base', 0.5),
+        write_fewshot(tmp_path / 'p', rec_root, 'base', 0.5, adaptation=prototype),
+        write_fewshot(tmp_path / 'o', rec_root, 'other', 0.5),
+    ]
+    with pytest.raises(
+        ValueError, match="'base' is several rows of 5-shot: 'base, lin"
+    ):
+        compare(rec_root, files, 'base')
+    table, _ = compare(rec_root, files, 'base, linear (proximity 0.1)')
+    assert own(table, name='other', setting='5-shot')[0].cells[KEY].test
+
+
+def test_too_few_resamples_are_owned_up_to(rec_root, models):
+    table, _ = compare(rec_root, models.values(), 'base', options=BootstrapOptions(99))
+    assert any('99 resamples can show no p below' in note for note in table.notes)
+
+
+def test_detection_has_no_paired_test(rec_root, models):
+    (table, _) = paper_tables(read_entries([str(models['base'])]))
+    table.name = 'indomain-detection'
+    scores = ScoreFiles(rec_root.read_rec(), rec_root.label_space())
+    with pytest.raises(ValueError, match='AP is no mean over clips'):
+        add_tests([table], 'base', scores, FEW)
+
+
+def test_the_made_up_root_is_what_the_tests_think(rec_root):
+    assert {clip.action for clip in rec_root.read_rec()} == set(ACTIONS)
