@@ -6,11 +6,20 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 HELP = """Validate a data root: tables, videos, skeletons, published margins.
 
-Every bad row is listed with its file and line. Exit status: 0 fine, 1 something is
-wrong, 2 there is no such root."""
+Every bad row is listed with its file and line.
+
+--leakage tells which subjects, source videos and clips the subsets share, also across
+the two tasks and with other data sets. Clips are compared by what they show, which
+finds copies of another size, rate or quality: the picture must agree, and change in the
+same places at the same times, as one person before a still camera always gives the same
+picture.
+
+Exit status: 0 fine, 1 something is wrong, or clips or source videos of val or test are
+in train, 2 there is no such root."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +29,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--decode', action='store_true', help='decode every video to its last frame'
     )
     parser.add_argument(
+        '--leakage', action='store_true', help='compare the subsets with each other'
+    )
+    parser.add_argument(
+        '--against',
+        nargs='+',
+        default=[],
+        type=Path,
+        metavar='ROOT|LIST',
+        help='other roots, or lists of names, to compare the subsets with (--leakage)',
+    )
+    parser.add_argument(
+        '--names-only', action='store_true', help='--leakage without looking at videos'
+    )
+    parser.add_argument(
         '--json',
         metavar='FILE',
         help='also write the report as JSON; - prints it and nothing else',
@@ -27,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--workers',
         type=int,
-        help='processes that decode (default: one per CPU; 0: in this one)',
+        help='processes that decode (default: one per core; 0: in this one)',
     )
 
 
@@ -38,15 +61,55 @@ def run(args: argparse.Namespace) -> int:
 
     if args.workers is not None and args.workers < 0:
         raise ValueError(f'--workers {args.workers}: must be 0 or more')
+    if args.against and not args.leakage:
+        raise ValueError('--against compares with other data: give --leakage as well')
     report = check_root(args.root, args.decode, args.workers)
-    text = json.dumps(report.as_dict(), indent=1, ensure_ascii=False)
+    content, lines, ok = report.as_dict(), report.lines(), report.ok
+    if args.leakage:
+        leakage = look_for_leakage(args)
+        content['leakage'] = leakage.as_dict()
+        lines += leakage_lines(leakage, args.names_only)
+        content['ok'] = ok = ok and leakage.ok
+    text = json.dumps(content, indent=1, ensure_ascii=False)
     if args.json == '-':
         print(text)
     elif args.json:
         with atomic_write(Path(args.json)) as file:
             file.write(text + '\n')
-    print(
-        '\n'.join(report.lines()), file=sys.stderr if args.json == '-' else sys.stdout
-    )
-    print('fine' if report.ok else 'something is wrong', file=sys.stderr)
-    return 0 if report.ok else 1
+    print('\n'.join(lines), file=sys.stderr if args.json == '-' else sys.stdout)
+    print('fine' if ok else 'something is wrong', file=sys.stderr)
+    return 0 if ok else 1
+
+
+def look_for_leakage(args: argparse.Namespace) -> Any:
+    """The leakage report that the arguments ask for."""
+    from mmma.layout.leakage import find_leakage
+    from mmma.layout.root import DataRoot
+
+    root = DataRoot(args.root)
+    return find_leakage(root, args.against, args.workers, not args.names_only)
+
+
+def leakage_lines(leakage: Any, names_only: bool) -> list[str]:
+    """What is shared, as a table.
+
+    Args:
+        leakage: A ``LeakageReport``.
+        names_only: Whether videos were left alone.
+    """
+    from prettytable import PrettyTable
+
+    from mmma.layout.leakage import WHAT
+
+    looked = 'names only' if names_only else f'{leakage.videos:,} videos looked at'
+    lines = [f'leakage: {looked}']
+    lines += [f'  not readable: {file}: {why}' for file, why in leakage.unreadable]
+    if not leakage.rows:
+        return [*lines, '  nothing is shared']
+    table = PrettyTable(['level', 'between', 'and', 'shared', 'number', 'first'])
+    table.align = 'l'
+    table.align['number'] = 'r'
+    for row in leakage.rows:
+        between = row.left, row.right, WHAT[row.what], f'{row.count:,}'
+        table.add_row([row.level, *between, row.examples[0]])
+    return [*lines, table.get_string()]

@@ -58,15 +58,16 @@ def read_marks(path: Path) -> np.ndarray:
         stream.thread_type = 'NONE'
         stream.codec_context.thread_count = 1
         step = 1 / (stream.average_rate or 25) / stream.time_base
-        start, held = None, None
+        start = held = None
+        time_sec = 0.0
         for number, frame in enumerate(container.decode(stream)):
             stamp = number * step if frame.pts is None else frame.pts
             start = stamp if start is None else start
-            ahead_sec = float((stamp - start) * stream.time_base)
-            while held is not None and len(marks) / RATE < ahead_sec - 1e-6:
+            time_sec = float((stamp - start) * stream.time_base)
+            while held is not None and len(marks) / RATE < time_sec - 1e-6:
                 marks.append(_cells(held, shrink))
             held = frame
-        if held is not None:
+        if held is not None and len(marks) / RATE <= time_sec + 1e-6:
             marks.append(_cells(held, shrink))
     if not marks:
         raise ValueError('no frames')

@@ -16,12 +16,12 @@ from mmma.layout.frame_marks import RATE
 
 HASH_TOLERANCE = 4
 """Bits of 64 in which difference hashes of one moment may disagree."""
-MIN_AGREEMENT = 0.7
+MIN_AGREEMENT = 0.8
 """Correlation of changes from which two videos show the same. Three published clips
 agree with their copies of 256 pixels, crf 28, to 0.97 and more."""
 MOVING_CELLS = 64
 """Cells that are compared, those that change most: elsewhere is noise of encoders."""
-MIN_MARKS = 4
+MIN_MARKS = 6
 MIN_MOTION = 0.25
 """Root mean square of changes, of 255, below which nothing can be said."""
 _DEAD_ZONE = 1.0  # brightness; smaller differences do not survive a new encoding
@@ -53,7 +53,7 @@ def same_moments(
     """Pairs of videos that show the same, or of which one is cut from the other.
 
     Found across other sizes, codecs and frame rates. Not found: mirrored, cropped or
-    sped up copies, and parts of less than half a second.
+    sped up copies, and parts shorter than three quarters of a second.
 
     Args:
         left: Name -> (T, 16, 16) marks.

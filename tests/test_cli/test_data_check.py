@@ -60,8 +60,36 @@ def test_json_in_a_file(root, tmp_path, capsys):
     [
         (['gone'], 'No data in gone'),
         (['.', '--workers', '-1'], '--workers -1: must be'),
+        (['.', '--against', 'x'], '--against compares with other data'),
     ],
 )
 def test_bad_usage(capsys, arguments, message):
     assert main('data/check', arguments) == 2
     assert f'error: {message}' in capsys.readouterr().err
+
+
+def test_leakage_is_a_table_and_decides(root, tmp_path, capsys):
+    rows = 'b,,test,lab,s,0,,talk\nc,,train,lab,t,0,,talk\n'
+    text = (root / 'rec.csv').read_text().replace('body\n', 'body,source_video\n')
+    (root / 'rec.csv').write_text(text.rstrip('\n') + ',\n' + rows)
+    (tmp_path / 'test.txt').write_text('A.mp4\n')
+    options = ['--leakage', '--against', str(tmp_path / 'test.txt'), '--json', '-']
+    assert main('data/check', [str(root), *options, '--names-only']) == 1
+    captured = capsys.readouterr()
+    report = json.loads(captured.out)
+    found = {(row['what'], row['level']) for row in report['leakage']['shared']}
+    assert found == {('subjects', 'warning'), ('sources', 'error'), ('names', 'error')}
+    assert not report['ok']
+    assert not report['leakage']['ok']
+    assert 'leakage: names only' in captured.err
+    assert '| error   | rec train | rec test' in captured.err
+
+
+def test_no_leakage_and_unreadable_videos(root, capsys):
+    (root / 'bad.mp4').write_bytes(b'')
+    with (root / 'rec.csv').open('a') as file:
+        file.write('b,bad.mp4,test,lab,t,0,\n')
+    assert main('data/check', [str(root), '--leakage', '--workers', '0']) == 0
+    out = capsys.readouterr().out
+    assert f'not readable: {root}/bad.mp4: zero bytes' in out
+    assert 'nothing is shared' in out
