@@ -63,8 +63,8 @@ def summarize(cfg: Any, outcome: Any, options: Any) -> dict[str, Any]:
 
     Args:
         cfg: The resolved config that was tested.
-        outcome: ``mmma.engine.testing.Outcome``.
-        options: ``mmma.engine.testing.TestOptions``.
+        outcome: ``mmma.engine.outcome.Outcome``.
+        options: ``mmma.engine.outcome.TestOptions``.
 
     Returns:
         Plain types, as :func:`mmma.reporting.results.write_results` takes them.
@@ -73,25 +73,10 @@ def summarize(cfg: Any, outcome: Any, options: Any) -> dict[str, Any]:
     from mmma.reporting.results import SCHEMA, environment
 
     root = DataRoot(cfg.data_root)
-    body_groups = cfg.test_dataloader.dataset.get('body_groups', 'taxonomy')
-    clips = root.read_rec(body_groups)
-    space = body_map(clips, load_label_space(root.info.label_space, body_groups))
     protocol = make_protocol(cfg.protocol)
-    evaluation = EvaluationOptions(
-        class_set=cfg.test_evaluator.get('class_set', 'present'),
-        body_scores=cfg.test_evaluator.get('body_scores', 'sum'),
-        train_counts=_train_counts(clips, protocol, space),
-    )
-    by_name = {c.clip: c for c in clips}
-    runs = []
-    for group in outcome.groups:
-        truth = Truth.from_clips(by_name[name] for name in group.table.names)
-        if 'target' in group.labels:
-            rows = [evaluate_row(group.table, truth, space, evaluation)]
-        else:
-            rows = evaluate_rows(group.table, truth, space, evaluation)
-        labels = {**group.labels, 'seed': protocol.seed, 'subset': options.subset}
-        runs += [{**labels, **row} for row in rows]
+    measure = _measure_detection if cfg.task == 'det' else _measure_recognition
+    measured = measure(cfg, outcome, root)
+    given = {'seed': protocol.seed, 'subset': options.subset}
     broken = sorted({name for group in outcome.groups for name in group.broken})
     fewshot = protocol.name == 'fewshot'
     adaptation = fewshot_settings(cfg.fewshot) if fewshot else None
@@ -100,16 +85,15 @@ def summarize(cfg: Any, outcome: Any, options: Any) -> dict[str, Any]:
         'task': cfg.task,
         'name': model_name(cfg),
         'protocol': protocol.as_dict(),
-        'classes': list(space.actions),
+        'classes': measured['classes'],
         'checkpoint': outcome.checkpoint,
         'selected_on': outcome.selected_on,
         'target_seen': _targets_seen(outcome.seen_domains, protocol),
         'data': describe_data(cfg, root),
         'options': {
             'subset': options.subset,
-            'class_set': evaluation.class_set,
-            'body_scores': evaluation.body_scores,
-            'body_groups': body_groups,
+            **measured['options'],
+            'body_groups': _body_groups(cfg),
             'fast_dev_run': bool(cfg.get('fast_dev_run')),
             'skip_broken': options.skip_broken,
         },
@@ -117,8 +101,53 @@ def summarize(cfg: Any, outcome: Any, options: Any) -> dict[str, Any]:
         'broken': broken,
         'environment': environment(outcome.device),
         'config': cfg.to_dict(),
-        'runs': runs,
+        'runs': [{**labels, **given, **row} for labels, row in measured['rows']],
     }
+
+
+def _measure_recognition(cfg: Any, outcome: Any, root: DataRoot) -> dict[str, Any]:
+    """``rows`` of scores with their labels, ``classes``, and ``options``."""
+    clips = root.read_rec(_body_groups(cfg))
+    space = body_map(clips, load_label_space(root.info.label_space, _body_groups(cfg)))
+    evaluation = EvaluationOptions(
+        class_set=cfg.test_evaluator.get('class_set', 'present'),
+        body_scores=cfg.test_evaluator.get('body_scores', 'sum'),
+        train_counts=_train_counts(clips, make_protocol(cfg.protocol), space),
+    )
+    by_name = {c.clip: c for c in clips}
+    rows: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    for group in outcome.groups:
+        truth = Truth.from_clips(by_name[name] for name in group.table.names)
+        if 'target' in group.labels:
+            found = [evaluate_row(group.table, truth, space, evaluation)]
+        else:
+            found = evaluate_rows(group.table, truth, space, evaluation)
+        rows += [(group.labels, row) for row in found]
+    return {
+        'rows': rows,
+        'classes': list(space.actions),
+        'options': {
+            'class_set': evaluation.class_set,
+            'body_scores': evaluation.body_scores,
+        },
+    }
+
+
+def _measure_detection(cfg: Any, outcome: Any, root: DataRoot) -> dict[str, Any]:
+    """``rows`` of detections with their labels, ``classes``, and ``options``."""
+    from mmma.engine.detection import detection_rows, evaluation_options
+
+    space = root.label_space(_body_groups(cfg))
+    options, record = evaluation_options(cfg.test_evaluator)
+    return {
+        'rows': detection_rows(outcome.groups, root.read_det(), space, options),
+        'classes': list(space.actions),
+        'options': record,
+    }
+
+
+def _body_groups(cfg: Any) -> str:
+    return cfg.test_dataloader.dataset.get('body_groups', 'taxonomy')
 
 
 def describe_data(cfg: Any, root: DataRoot) -> dict[str, Any]:

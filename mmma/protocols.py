@@ -31,6 +31,8 @@ PROTOCOLS = ('indomain', 'zeroshot', 'fewshot')
 SOURCE = 'lab'
 TARGETS = tuple(d for d in DOMAINS if d != SOURCE)
 
+_HEADS = {'rec': 'cls_head', 'det': 'head'}
+_OWN_HEADS = ('ActionHead', 'ActionFormerHead', 'TriDetHead')
 _OPTIONS = {
     'indomain': ('domain',),
     'zeroshot': ('target',),
@@ -137,7 +139,8 @@ def write_protocol(
 
     Sets ``protocol``, the subset and domains of every dataset, the seed, the data
     root, the head's label space and number of classes, after merging the recipe's
-    ``protocol_overrides[name]``.
+    ``protocol_overrides[name]``. The head is ``model.cls_head``, in detection
+    ``model.head``.
 
     Args:
         cfg: A recipe's config (a ``mmengine.Config`` or a plain dict).
@@ -169,21 +172,21 @@ def write_protocol(
     if 'label_space' in cfg:
         model = cfg.get('model') or {}
         num_classes = load_label_space(cfg['label_space']).num_actions
-        for part in _parts_with_classes(model):
+        for part in _parts_with_classes(model, _HEADS[task]):
             part['num_classes'] = num_classes
-        head = model.get('cls_head') or {}
+        head = model.get(_HEADS[task]) or {}
         # MMAction2's heads know no label space.
-        if head.get('type') == 'ActionHead' or 'label_space' in head:
+        if head.get('type') in _OWN_HEADS or 'label_space' in head:
             head['label_space'] = cfg['label_space']
 
 
 def _parts_with_classes(
-    model: MutableMapping[str, Any],
+    model: MutableMapping[str, Any], head: str
 ) -> list[MutableMapping[str, Any]]:
     """The classifier, and the augmentations that blend labels."""
     blending = (model.get('data_preprocessor') or {}).get('blending') or {}
     return [
-        *([model['cls_head']] if model.get('cls_head') else []),
+        *([model[head]] if model.get(head) else []),
         *blending.get('augments', []),
     ]
 

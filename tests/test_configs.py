@@ -12,6 +12,7 @@ from mmma.taxonomy import load_label_space
 
 CONFIGS = config_folders()[0]
 LEAVES = sorted(CONFIGS.glob('recog/*.py'))
+DETECTORS = sorted(CONFIGS.glob('det/*.py'))
 MODELS = sorted({p.stem.rpartition('_')[0] for p in LEAVES})
 
 
@@ -27,13 +28,14 @@ def _bases(path):
     return [(path.parent / b).resolve() for b in bases]
 
 
-@pytest.mark.parametrize('path', LEAVES, ids=lambda p: p.stem)
+@pytest.mark.parametrize('path', LEAVES + DETECTORS, ids=lambda p: p.stem)
 def test_a_leaf_is_a_recipe_and_a_protocol(path):
     text = path.read_text()
     assert len([line for line in text.splitlines() if line.strip()]) <= 5
     assert 'pipeline' not in text
     assert depth(path) <= 3
-    assert Config.fromfile(path).protocol.name == path.stem.rpartition('_')[2]
+    named = 'indomain' if path in DETECTORS else path.stem.rpartition('_')[2]
+    assert Config.fromfile(path).protocol.name == named
 
 
 @pytest.mark.parametrize(
@@ -43,14 +45,37 @@ def test_a_leaf_is_a_recipe_and_a_protocol(path):
 )
 def test_every_config_resolves_under_every_protocol(path, protocol):
     cfg = load_config(str(path), {'protocol': protocol}, data_root='somewhere')
+    check_resolved(cfg, protocol)
+    assert cfg.task == 'rec'
+    assert cfg.model.cls_head.num_classes == load_label_space().num_actions
+
+
+def check_resolved(cfg, protocol):
     sets = {s: cfg[f'{s}_dataloader'].dataset for s in ('train', 'val', 'test')}
     assert [sets[s].subset for s in sets] == ['train', 'val', 'test']
     assert sets['train'].domains == sets['val'].domains
     if protocol != 'indomain':
         assert not set(sets['train'].domains) & set(sets['test'].domains)
-    assert cfg.model.cls_head.num_classes == load_label_space().num_actions
     assert cfg.default_scope == 'mmma'
     assert {s.data_root for s in sets.values()} == {'somewhere'}
+
+
+@pytest.mark.parametrize('path', DETECTORS, ids=lambda p: p.stem)
+@pytest.mark.parametrize('protocol', ['indomain', 'zeroshot'])
+def test_every_detector_resolves_indomain_and_zeroshot(path, protocol):
+    cfg = load_config(str(path), {'protocol': protocol}, data_root='somewhere')
+    check_resolved(cfg, protocol)
+    assert cfg.task == 'det'
+    assert cfg.model.head.num_classes == load_label_space().num_actions
+    assert cfg.default_hooks.checkpoint.save_best == 'action/mAP'
+    val, test = (cfg[f'{s}_dataloader'].dataset for s in ('val', 'test'))
+    assert val.window == test.window
+
+
+@pytest.mark.parametrize('path', DETECTORS, ids=lambda p: p.stem)
+def test_every_detector_refuses_fewshot(path):
+    with pytest.raises(ValueError, match='few-shot is for recognition'):
+        load_config(str(path), {'protocol': 'fewshot'})
 
 
 @pytest.mark.parametrize('model', MODELS)

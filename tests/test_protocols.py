@@ -123,6 +123,14 @@ def test_overrides_apply_to_their_protocol_alone():
     assert many['optimizer'] == {'lr': 1.0, 'decay': 0.1}
 
 
+@pytest.mark.parametrize('head', [{'type': 'TriDetHead'}, {'label_space': 'mma82'}])
+def test_the_head_of_a_detector_gets_classes_and_label_space(head):
+    model = {'type': 'SegmentDetector', 'head': dict(head)}
+    cfg = {'task': 'det', 'label_space': 'ma52', 'model': model}
+    write_protocol(cfg, make_protocol(INDOMAIN))
+    assert cfg['model']['head'] == {**head, 'num_classes': 52, 'label_space': 'ma52'}
+
+
 def test_detection_refuses_fewshot():
     with pytest.raises(ValueError, match='few-shot is for recognition'):
         write_protocol({'task': 'det'}, Protocol('fewshot'))

@@ -11,6 +11,7 @@ from typing import Any
 
 MIN_MATCHED = 0.95
 HEADS = ('cls_head.',)
+DETECTOR = ('projection', 'neck', 'rpn_head')  # what recognizers lack
 _CLASSIFIER = re.compile(r'cls_head\.(fc_cls|fc)\.(weight|bias)')
 _BODY_CLASSIFIER = re.compile(r'cls_head\.fc_body\.(weight|bias)')
 _MISMATCH = re.compile(r'(?:size mismatch for |parameter named ")([\w.]+)')
@@ -39,7 +40,8 @@ def weights_of(checkpoint: Any, averaged: bool = True) -> dict[str, Any]:
         found = next(held, checkpoint)
         if not averaged and 'ema_state_dict' in checkpoint:
             last = checkpoint['ema_state_dict'].items()
-            found = {name: value for name, value in last if name[:7] == 'module.'}
+            last = {name[7:]: value for name, value in last if name[:7] == 'module.'}
+            found = {**found, **last}  # all of a model, or what was trained of it
     weights = {
         str(name).removeprefix('module.'): value
         for name, value in (found.items() if isinstance(found, Mapping) else ())
@@ -99,7 +101,8 @@ def load_state(
 
     A head of another shape stays as it was. Weights of a bare backbone are taken as
     the model's ``backbone.`` where that matches more names. A part of the model with
-    ``starts_fresh`` may be absent as a whole, and does not count then.
+    ``starts_fresh``, and what a detector has behind its backbone, may be absent as a
+    whole, and does not count then.
 
     Args:
         model: A recognizer or detector, not wrapped.
@@ -156,7 +159,7 @@ def _fill(model: Any, weights: Mapping[str, Any], heads: tuple[str, ...]) -> Loa
         tuple(missing),
         tuple(unexpected),
         tuple(mismatched),
-        hits / len(counted) if counted else 1.0,
+        hits / len(counted) if counted else float(len(absent) < len(own)),
     )
 
 
@@ -165,7 +168,7 @@ def _fresh_parts(model: Any, absent: set[str]) -> list[str]:
     return [
         f'{part}.'
         for part, module in model.named_modules()
-        if getattr(module, 'starts_fresh', False)
+        if (part in DETECTOR or getattr(module, 'starts_fresh', False))
         and all(f'{part}.{name}' in absent for name, _ in module.named_parameters())
     ]
 

@@ -16,18 +16,23 @@ from collections.abc import Sequence
 COMMANDS = (
     'train',
     'test',
+    'probe',
     'evaluate',
     'fuse',
     'submit',
     'print_config',
     'table',
     'benchmark',
+    'convert_weights',
     'doctor',
     'build_model_zoo',
     'data/simulate',
     'data/convert',
     'data/check',
     'data/preview',
+    'data/pack',
+    'data/features',
+    'data/pose',
 )
 
 

@@ -17,7 +17,11 @@ from mmma.cli.arguments import (
 HELP = """Score a checkpoint under a protocol and write results.json.
 
 Zero-shot means that no clip of the target domain was trained on; its classes are not
-unseen. Few-shot adapts the model to K clips per class of the target."""
+unseen. Few-shot adapts the model to K clips per class of the target. In detection
+bodies are scored apart: actions are relabelled to body groups before NMS, or come from
+the body head (--cfg-options +test_evaluator.bodies=head)."""
+
+_RECOGNITION_ONLY = ('views', 'crops', 'class_set', 'body_scores')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--skip-broken',
         action='store_true',
-        help='leave out clips that cannot be read; the results name them',
+        help='leave out clips or videos that cannot be read; the results name them',
     )
     parser.add_argument(
         '--trust-checkpoint',
@@ -73,14 +77,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='test weights that were trained on simulated data on real data',
     )
     parser.add_argument(
+        '--allow-extractor',
+        action='store_true',
+        help='test on skeletons of another extractor than the weights were trained on',
+    )
+    parser.add_argument(
         '--out', metavar='FILE', help='default: results.json in the work dir'
     )
-    parser.add_argument('--dump', metavar='FILE', help='also write scores.npz')
+    parser.add_argument(
+        '--dump',
+        metavar='FILE',
+        help='also write scores.npz; detections of actions as ActivityNet-style JSON',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Test, write the results and print their table."""
     cfg = read_config(args)
+    for key in _RECOGNITION_ONLY if cfg.task == 'det' else ():
+        if getattr(args, key) is not None:
+            raise ValueError(f'--{key.replace("_", "-")} is no option of detection.')
     for key in ('class_set', 'body_scores'):
         if getattr(args, key):
             cfg.test_evaluator[key] = getattr(args, key)
@@ -101,6 +117,7 @@ def run(args: argparse.Namespace) -> int:
         skip_broken=args.skip_broken,
         trust=args.trust_checkpoint,
         allow_simulated=args.allow_simulated,
+        allow_extractor=args.allow_extractor,
         work_dir=args.work_dir,
         launcher=args.launcher,
         cache=not args.no_cache,
@@ -121,16 +138,15 @@ def report(
     Args:
         cfg: From :func:`mmma.apis.load_config`.
         checkpoint: Path or URL of the weights.
-        options: ``mmma.engine.testing.TestOptions``.
+        options: ``mmma.engine.outcome.TestOptions``.
         out: Results file; None writes ``results.json`` in the work dir.
-        dump: Score file to write as well; few-shot writes several, see score_files.
+        dump: Score file or detections to write as well; few-shot writes several score
+            files, see score_files.
     """
     from mmengine.dist import is_main_process
 
     from mmma.apis import summarize
     from mmma.engine.testing import score_checkpoint
-    from mmma.evaluation.scores import write_scores
-    from mmma.layout.root import DataRoot
     from mmma.reporting.results import write_results
     from mmma.reporting.tables import results_table
 
@@ -141,11 +157,32 @@ def report(
     path = Path(out or Path(cfg.work_dir, 'results.json'))
     write_results(results, path)
     if dump:
-        space = DataRoot(cfg.data_root).label_space()
-        for file, table in score_files(Path(dump), outcome.groups):
-            write_scores(file, table, space)
+        write_dump(cfg, outcome.groups, Path(dump))
     print(results_table([results]))
     print(f'written to {path}')
+
+
+def write_dump(cfg: Any, groups: list[Any], dump: Path) -> None:
+    """Write what ``--dump`` asks for.
+
+    Args:
+        cfg: The tested config.
+        groups: ``mmma.engine.outcome.Scored``, one or more.
+        dump: The file that the user named.
+    """
+    from mmma.layout.root import DataRoot
+
+    space = DataRoot(cfg.data_root).label_space()
+    if cfg.task == 'det':
+        from mmma.engine.detection import detection_table
+        from mmma.evaluation.detections_file import write_detections
+
+        write_detections(dump, detection_table(groups), space)
+        return
+    from mmma.evaluation.scores import write_scores
+
+    for file, table in score_files(dump, groups):
+        write_scores(file, table, space)
 
 
 def score_files(dump: Path, groups: list[Any]) -> Iterator[tuple[Path, Any]]:
@@ -153,7 +190,7 @@ def score_files(dump: Path, groups: list[Any]) -> Iterator[tuple[Path, Any]]:
 
     Args:
         dump: The file that the user named.
-        groups: ``mmma.engine.testing.Scored``, one or more.
+        groups: ``mmma.engine.outcome.Scored``, one or more.
 
     Yields:
         ``scores.npz``, or ``scores_street_5shot_run0.npz``, and its table.

@@ -18,6 +18,7 @@ from mmengine.runner import EpochBasedTrainLoop
 
 from mmma import __version__
 from mmma.checkpoints import to_plain
+from mmma.engine.skeleton_origin import extractor_of
 from mmma.layout.root import DataRoot
 from mmma.protocols import make_protocol
 from mmma.registry import HOOKS
@@ -58,9 +59,9 @@ class PlainCheckpointHook(CheckpointHook):
     as ``cfg``), ``meta`` has ``mmma_version``, ``config_name``, ``label_space``,
     ``classes``, ``bodies``, ``body_of``, ``protocol`` with its ``train_domains``,
     ``seen_domains`` (those, and what the weights it started from had seen), ``data``
-    (``name``, ``fingerprint``, ``simulated``), ``pretrain_data``, ``selected_on``
-    (``subset``, ``domains``, ``metric``; None for the last of a run), ``validated`` and
-    ``random_state``.
+    (``name``, ``fingerprint``, ``simulated``, and ``extractor`` of skeletons),
+    ``pretrain_data``, ``selected_on`` (``subset``, ``domains``, ``metric``; None for
+    the last of a run), ``validated`` and ``random_state``.
 
     Args:
         kwargs: As for ``CheckpointHook``.
@@ -165,7 +166,7 @@ class PlainCheckpointHook(CheckpointHook):
                     'metric': metric,
                 }
         if 'data_root' in cfg:
-            self._data = self._data or _data_of(cfg.data_root)
+            self._data = self._data or _data_of(cfg)
             origin['data'] = self._data
         return origin
 
@@ -176,7 +177,7 @@ class PlainCheckpointHook(CheckpointHook):
         meta['dataset_meta'] = metainfo
         if 'data_root' not in runner.cfg or 'data' not in meta:
             return
-        now = _data_of(runner.cfg.data_root)
+        now = _data_of(runner.cfg)
         if now != meta['data']:
             print_log(
                 f'resuming on other data: the run began with {meta["data"]}, '
@@ -233,10 +234,12 @@ def _history(value: Any) -> Any:
     return HistoryBuffer(log, count, value['max_length'])
 
 
-def _data_of(data_root: str) -> dict[str, Any]:
-    root = DataRoot(data_root)
-    return {
+def _data_of(cfg: Any) -> dict[str, Any]:
+    root = DataRoot(cfg.data_root)
+    data = {
         'name': root.info.name,
         'fingerprint': root.fingerprint(),
         'simulated': root.info.simulated,
     }
+    extractor = extractor_of(cfg)
+    return data if extractor is None else {**data, 'extractor': extractor}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from mmengine.runner import Runner
 from mmma import registry  # noqa: F401  (fills the registries)
 from mmma.checkpoints import check_simulated, load_trained
 from mmma.engine.classes import tell_classes
+from mmma.engine.detection import score_detector
 from mmma.engine.features import Features, FeatureSource
 from mmma.engine.fewshot import (
     adapt_linear,
@@ -23,8 +23,10 @@ from mmma.engine.fewshot import (
     source_classifier,
 )
 from mmma.engine.finetune import finetuned
+from mmma.engine.outcome import Outcome, Scored, TestOptions
+from mmma.engine.skeleton_origin import check_extractor
 from mmma.engine.training import default_folder, set_environment
-from mmma.engine.weights import read_checkpoint
+from mmma.engine.weights import read_checkpoint, with_frozen
 from mmma.evaluation.functional.bodies import fuse_body_scores
 from mmma.evaluation.functional.controls import (
     class_prior,
@@ -36,65 +38,6 @@ from mmma.layout.rec import Clip
 from mmma.layout.root import DataRoot
 from mmma.protocols import SOURCE, Protocol, draw_supports, make_protocol
 from mmma.taxonomy import load_label_space
-
-
-@dataclass(frozen=True)
-class TestOptions:
-    """How to test.
-
-    Attributes:
-        subset: ``test`` or ``val``.
-        skip_broken: Leave out clips that cannot be read, and name them.
-        trust: Allow the checkpoint to be a pickle that can run code.
-        allow_simulated: Allow weights trained on simulated data on real data.
-        work_dir: Folder of the logs; None names one after the config.
-        launcher: ``none``, ``pytorch`` or ``slurm``.
-        cache: Few-shot: keep features on disk, and use those that are there.
-    """
-
-    __test__ = False  # not a pytest class
-
-    subset: str = 'test'
-    skip_broken: bool = False
-    trust: bool = False
-    allow_simulated: bool = False
-    work_dir: str | None = None
-    launcher: str = 'none'
-    cache: bool = True
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Scores of one group of rows.
-
-    Attributes:
-        table: Scores of the tested clips.
-        labels: What the row is: ``target``, ``shots``, ``run``, ``control``, ...
-        broken: Clips that were left out because they could not be read.
-    """
-
-    table: ScoreTable
-    labels: dict[str, Any] = field(default_factory=dict)
-    broken: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What testing a checkpoint gave.
-
-    Attributes:
-        groups: Scores, in the order of the results' rows.
-        checkpoint: Path, SHA-256 and ``pretrain_data`` of the weights.
-        seen_domains: Domains the weights were trained on; None where they do not say.
-        selected_on: How the checkpoint was chosen; None for the last of a run.
-        device: What it ran on.
-    """
-
-    groups: list[Scored]
-    checkpoint: dict[str, Any]
-    seen_domains: list[str] | None
-    selected_on: dict[str, Any] | None
-    device: str
 
 
 def load_runner(cfg: Any, checkpoint: str, options: TestOptions) -> tuple[Runner, Any]:
@@ -120,11 +63,13 @@ def load_runner(cfg: Any, checkpoint: str, options: TestOptions) -> tuple[Runner
     weights = read_checkpoint(checkpoint, trust=options.trust)
     root = DataRoot(cfg.data_root)
     check_simulated(weights.meta, root.info, options.allow_simulated)
+    check_extractor(weights.meta, cfg, options)
     cfg.load_from, cfg.resume = None, False
     runner = Runner.from_cfg(cfg)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     space = load_label_space(root.info.label_space)
     names = (space.name, space.actions, checkpoint, space.bodies)
+    weights = with_frozen(model, weights, cfg)
     load_trained(model, weights.content, *names)
     tell_classes(model, runner.test_dataloader.dataset.metainfo)
     return runner, weights
@@ -140,14 +85,18 @@ def score_checkpoint(cfg: Any, checkpoint: str, options: TestOptions) -> Outcome
 
     Raises:
         FileNotFoundError: Data or checkpoint are missing.
-        ValueError: As :func:`load_runner`; or a clip that cannot be read.
+        ValueError: As :func:`load_runner`; or a clip or video that cannot be read.
     """
     runner, weights = load_runner(cfg, checkpoint, options)
-    clips = DataRoot(cfg.data_root).read_rec()
     record = weights.record()
-    cached = record['sha256'] if options.cache else None
+    if cfg.task == 'det':
+        groups = score_detector(runner)
+    else:
+        clips = DataRoot(cfg.data_root).read_rec()
+        cached = record['sha256'] if options.cache else None
+        groups = score_protocol(runner, clips, options.subset, cached)
     return Outcome(
-        groups=score_protocol(runner, clips, options.subset, cached),
+        groups=groups,
         checkpoint=record,
         seen_domains=weights.seen_domains,
         selected_on=weights.meta.get('selected_on'),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from mmma.checkpoints import (
     meta_of,
     weights_of,
 )
+from mmma.checkpoints.frozen import frozen_state
 
 FROM_SCRATCH = 'none'
 _HASH_IN_NAME = re.compile(r'[-_]([0-9a-f]{8})\.(pth|safetensors)$')
@@ -32,11 +33,13 @@ class Weights:
         path: Where it lies.
         content: What it holds.
         pretrain_data: What its weights saw before the training it tells of.
+        of_recipe: They are the recipe's ``pretrained``.
     """
 
     path: Path
     content: Any
     pretrain_data: str
+    of_recipe: bool = False
 
     @cached_property
     def meta(self) -> dict[str, Any]:
@@ -100,7 +103,40 @@ def starting_weights(
     if not pretrained or not source:
         return None
     path = fetch_pretrained(source.url, source.sha8)
-    return Weights(path, load_weights_file(path, trust), source.data)
+    return Weights(path, load_weights_file(path, trust), source.data, of_recipe=True)
+
+
+def with_frozen(model: Any, weights: Weights, cfg: Any) -> Weights:
+    """A checkpoint with the frozen weights that it leaves out.
+
+    Args:
+        model: To load it into; not wrapped. Where the checkpoint leaves something out,
+            the recipe's pretrained weights are in it afterwards.
+        weights: As read; nothing changes where it is whole.
+        cfg: Whose ``pretrained`` names where frozen weights come from.
+
+    Raises:
+        ValueError: The recipe has no pretrained weights, or others than those that the
+            checkpoint was trained on.
+        FileNotFoundError: They cannot be downloaded.
+    """
+    frozen = weights.meta.get('frozen')
+    if not frozen:
+        return weights
+    start = starting_weights(cfg, None, pretrained=True)
+    if start is None:
+        raise ValueError(
+            f'{weights.path} leaves out its {frozen["count"]} frozen weights, of '
+            f'{frozen["source"]}, and the config names no pretrained weights. Test it '
+            'with the config that it was trained with.'
+        )
+    load_state(model, weights_of(start.content), str(start.path))
+    state = frozen_state(model, frozen['sha256'], str(weights.path))
+    content = {
+        **weights.content,
+        'state_dict': {**weights.content['state_dict'], **state},
+    }
+    return replace(weights, content=content)
 
 
 class StartFrom(Hook):
@@ -114,4 +150,5 @@ class StartFrom(Hook):
     def before_train(self, runner) -> None:
         """Load, print what matched, and refuse what does not fit."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        load_state(model, weights_of(self.weights.content), str(self.weights.path))
+        whole = with_frozen(model, self.weights, runner.cfg)
+        load_state(model, weights_of(whole.content), str(whole.path))

@@ -87,6 +87,33 @@ def test_modules_may_adapt_what_is_stored():
     assert len(weights['table']) == 3
 
 
+def test_a_detector_starts_from_a_backbone_but_not_from_a_part_of_itself():
+    model = make_model()
+    model.projection = nn.Sequential(*(nn.Linear(4, 4) for _ in range(3)))
+    model.rpn_head = nn.Linear(4, 2)
+    backbone = {f'backbone.{k}': v for k, v in model.backbone.state_dict().items()}
+    assert load_state(model, backbone).ratio == 1
+    one = {**backbone, 'projection.0.bias': torch.zeros(4)}
+    with pytest.raises(ValueError, match=r'only 89\.1%'):  # 41 of 46 parameters
+        load_state(model, one)
+
+
+def test_weights_of_which_nothing_fits_are_refused():
+    model = nn.Module()
+    model.projection = nn.Linear(4, 4)
+    with pytest.raises(ValueError, match=r'only 0\.0%'):
+        load_state(model, make_model().state_dict())
+
+
+def test_last_weights_of_which_only_some_were_averaged():
+    checkpoint = {
+        'state_dict': {'a': torch.tensor(1), 'b': torch.tensor(2)},
+        'ema_state_dict': {'module.a': torch.tensor(3)},
+    }
+    assert weights_of(checkpoint) == {'a': 1, 'b': 2}
+    assert weights_of(checkpoint, averaged=False) == {'a': 3, 'b': 2}
+
+
 @pytest.mark.parametrize(
     ('averaged', 'held', 'expected'),
     [

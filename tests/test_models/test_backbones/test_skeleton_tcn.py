@@ -21,3 +21,10 @@ def test_persons_do_not_mix():
 def test_sizes_refused(kwargs):
     with pytest.raises(ValueError, match='use an odd kernel, a stem and at least one'):
         SkeletonTCN(**kwargs)
+
+
+def test_strides_keep_time_for_detection():
+    model = SkeletonTCN(channels=(8, 8, 8, 8), strides=(1, 2, 1)).eval()
+    assert model(torch.rand(2, 1, 16, 65, 3)).shape == (2, 1, 8, 8, 1)
+    with pytest.raises(ValueError, match='2 strides for 3 blocks'):
+        SkeletonTCN(channels=(8, 8, 8, 8), strides=(1, 2))

@@ -1,0 +1,20 @@
+# ActionFormer on features of VideoMAE-S (384 numbers), six levels.
+# Numbers: ActionFormer for THUMOS14 (Zhang et al., ECCV 2022): 2 convolutions and 2
+# transformer blocks at full rate, 512 channels, 4 heads, windows of 19 positions, drop
+# path 0.1.
+model = dict(
+    type='SegmentDetector',
+    projection=dict(
+        type='Conv1DTransformerProj',
+        in_channels=384,
+        arch=(2, 2, 5),
+        window=19,
+        path_drop=0.1,
+    ),
+    neck=dict(type='FPNIdentity', num_levels=6),
+    head=dict(
+        type='ActionFormerHead', num_classes=82, num_levels=6, targets='shortest'
+    ),
+)
+
+pretrained = None

@@ -1,0 +1,40 @@
+# AdaTAD: VideoMAE ViT-H/16, frozen, with TIA adapters behind every block (29.6 M
+# parameters that learn), over windows of 256 frames in chunks of 16; convolutions and
+# transformer to six levels, ActionFormer's head.
+# Numbers: OpenTAD's AdaTAD for MultiTHUMOS, its multi-label data set (cd0ca96f): 3
+# convolutions and no transformer at full rate, 512 channels, full attention, drop path
+# 0.1; the 2000 best pairs above 0.001. Blocks are recomputed in the backward pass.
+# ImageNet mean and std, RGB.
+# The file is on the Hugging Face Hub, under CC BY-NC 4.0, and was never downloaded
+# here: its hash is unknown.
+model = dict(
+    type='SegmentDetector',
+    backbone=dict(type='VideoMAETIA', arch='huge', drop_path_rate=0.1, with_cp=True),
+    projection=dict(
+        type='Conv1DTransformerProj', in_channels=1280, arch=(3, 0, 5), path_drop=0.1
+    ),
+    neck=dict(type='FPNIdentity', num_levels=6),
+    head=dict(
+        type='ActionFormerHead',
+        num_classes=82,
+        num_levels=6,
+        targets='shortest',
+        test_cfg=dict(score_thr=0.001, top_k=2000),
+    ),
+    data_preprocessor=dict(
+        type='ActionDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        format_shape='NCTHW',
+    ),
+)
+
+pretrained = dict(
+    url=(
+        'https://huggingface.co/MCG-NJU/videomae-huge-finetuned-kinetics/resolve/'
+        'fb1e058bba7d50fb2be1a6823721ec35d6740834/pytorch_model.bin'
+    ),
+    sha8='',
+    data='kinetics-400',
+    note='VideoMAE ViT-H, pre-trained and tuned on K400; hash unknown: unverified',
+)

@@ -1,0 +1,2 @@
+_base_ = '../_base_/recipes/adatad_videomae-tiny.py'
+protocol = dict(name='indomain')

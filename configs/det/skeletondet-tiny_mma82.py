@@ -1,0 +1,2 @@
+_base_ = '../_base_/recipes/skeletondet-tiny.py'
+protocol = dict(name='indomain')

@@ -1,0 +1,2 @@
+_base_ = '../_base_/recipes/tridet_videomae-s-features.py'
+protocol = dict(name='indomain')

@@ -1,0 +1,71 @@
+"""How a checkpoint is tested, and what that gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmma.engine.detection import DetectedVideos
+    from mmma.evaluation.scores import ScoreTable
+
+
+@dataclass(frozen=True)
+class TestOptions:
+    """How to test.
+
+    Attributes:
+        subset: ``test`` or ``val``.
+        skip_broken: Leave out clips or videos that cannot be read, and name them.
+        trust: Allow the checkpoint to be a pickle that can run code.
+        allow_simulated: Allow weights trained on simulated data on real data.
+        allow_extractor: Allow skeletons of another extractor than in training.
+        work_dir: Folder of the logs; None names one after the config.
+        launcher: ``none``, ``pytorch`` or ``slurm``.
+        cache: Few-shot: keep features on disk, and use those that are there.
+    """
+
+    __test__ = False  # not a pytest class
+
+    subset: str = 'test'
+    skip_broken: bool = False
+    trust: bool = False
+    allow_simulated: bool = False
+    allow_extractor: bool = False
+    work_dir: str | None = None
+    launcher: str = 'none'
+    cache: bool = True
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a model says of one group of rows.
+
+    Attributes:
+        table: Of the tested clips or videos.
+        labels: What the row is: ``target``, ``shots``, ``run``, ``control``, ...
+        broken: Clips or videos that were left out because they could not be read.
+    """
+
+    table: ScoreTable | DetectedVideos
+    labels: dict[str, Any] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What testing a checkpoint gave.
+
+    Attributes:
+        groups: Scores, in the order of the results' rows.
+        checkpoint: Path, SHA-256 and ``pretrain_data`` of the weights.
+        seen_domains: Domains the weights were trained on; None where they do not say.
+        selected_on: How the checkpoint was chosen; None for the last of a run.
+        device: What it ran on.
+    """
+
+    groups: list[Scored]
+    checkpoint: dict[str, Any]
+    seen_domains: list[str] | None
+    selected_on: dict[str, Any] | None
+    device: str
