@@ -1,0 +1,200 @@
+"""``data/pose``: skeletons of a root's videos."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmma.taxonomy import check_choice
+
+HELP = """Find body, feet and hands in the videos of a data root: its skeleton store.
+
+mediapipe follows one person and brings its models along (pip install 'mmma[pose]', up
+to Python 3.12). rtmlib follows several and takes local files: --models DIR with
+det.onnx (YOLOX) and pose.onnx (RTMW or DWPose, 133 joints).
+
+Extractor, version and options are recorded in skeletons/layout.json; models refuse to
+be tested on skeletons of another extractor than they were trained on. An interrupted
+run goes on when the same command is given again; clips that a store of the same
+extractor has are kept (--force looks at all of them again).
+
+Clips that fail are listed. The store is written when there are none, or with
+--skip-broken: then skeletons/TASK_missing.csv names them, and using one of them in a
+skeleton model is an error until its row leaves the table.
+
+Exit status: 0 done, 1 clips failed and were not skipped, 2 bad usage."""
+
+_GO_ON = 'what is done is kept: give the same command again to go on'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument('root', metavar='ROOT', type=Path, help='data root')
+    parser.add_argument('--backend', required=True, metavar='mediapipe|rtmlib')
+    parser.add_argument(
+        '--tasks', nargs='+', choices=('rec', 'det'), help='default: those of the root'
+    )
+    parser.add_argument(
+        '--workers', type=int, metavar='N', help='processes (default: one per core)'
+    )
+    parser.add_argument(
+        '--persons', type=int, default=1, metavar='M', help='rtmlib: most per clip'
+    )
+    parser.add_argument(
+        '--smooth',
+        action='store_true',
+        help='mediapipe: smooth the body over time; damps small motion',
+    )
+    parser.add_argument(
+        '--models', type=Path, metavar='DIR', help='rtmlib: det.onnx and pose.onnx'
+    )
+    parser.add_argument(
+        '--device', default='cpu', metavar='D', help='rtmlib: cpu, cuda, cuda:N'
+    )
+    parser.add_argument(
+        '--skip-broken',
+        action='store_true',
+        help='write the store without clips that failed, and name them in a file',
+    )
+    parser.add_argument(
+        '--force', action='store_true', help='replace the skeletons that are there'
+    )
+    parser.add_argument(
+        '--sheet', type=Path, metavar='FILE', help='PNG or JPG: skeletons over frames'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Extract, and say what came of it."""
+    os.environ.setdefault('OMP_NUM_THREADS', '1')  # before numpy is there
+    from mmma.layout.root import DataRoot
+
+    if args.workers is not None and args.workers < 0:
+        raise ValueError(f'--workers {args.workers}: must be 0 or more')
+    if args.sheet is not None:
+        check_sheet(args.sheet)
+    root = DataRoot(args.root)
+    from mmma.pose.extraction import RunOptions, extract_root
+    from mmma.pose.extractors import PoseOptions
+
+    options = PoseOptions(
+        args.backend, args.persons, args.smooth, args.models, args.device
+    )
+    how = RunOptions(
+        tasks=args.tasks,
+        workers=args.workers,
+        skip_broken=args.skip_broken,
+        force=args.force,
+        on_progress=progress_printer(),
+    )
+    try:
+        report = extract_root(root, options, how)
+    except KeyboardInterrupt:
+        print(f'\n{_GO_ON}', file=sys.stderr)
+        raise
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        print(f'error: {error}\n{_GO_ON}', file=sys.stderr)
+        return 2
+    show_report(args.root, report)
+    if args.sheet is not None and report.complete:
+        draw_sheets(root, list(report.rates), args.sheet)
+    return 0 if report.complete else 1
+
+
+def check_sheet(path: Path) -> None:
+    """Refuse a sheet that could not be written in the end.
+
+    Args:
+        path: The user's ``--sheet``.
+
+    Raises:
+        ValueError: Neither PNG nor JPG.
+        FileNotFoundError: Its folder does not exist.
+    """
+    check_choice('suffix of --sheet', path.suffix.lower(), ('.png', '.jpg'))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f'--sheet: there is no folder {path.parent}')
+
+
+def draw_sheets(root: Any, tasks: list[str], out: Path) -> None:
+    """Draw one sheet per task; the second one has the task in its name.
+
+    Args:
+        root: The data root.
+        tasks: Those that have skeletons.
+        out: The first one's file.
+    """
+    from mmma.pose.sheet import write_sheet
+
+    for number, task in enumerate(tasks):
+        file = out.with_name(f'{out.stem}_{task}{out.suffix}') if number else out
+        print(f'{file}: {", ".join(write_sheet(root, task, file))}')
+
+
+def progress_printer(every_sec: float = 10) -> Callable[[int, int, int], None]:
+    """A function that shows progress and the time left on standard error.
+
+    Args:
+        every_sec: Least time between two lines of a log; a terminal has one line.
+    """
+    from mmma.cli.data_pack import duration
+
+    started = shown = time.monotonic()
+    is_terminal = sys.stderr.isatty()
+
+    def show(done: int, total: int, frames: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if done < total and now - shown < (0.2 if is_terminal else every_sec):
+            return
+        shown = now
+        spent = max(now - started, 1e-9)
+        left = spent / max(done, 1) * (total - done)
+        text = (
+            f'{done / max(total, 1):.0%} of {total / 1e6:,.0f} MB, '
+            f'{frames / spent:.1f} frames/s, {duration(left)} left'
+        )
+        end = '\n' if not is_terminal or done == total else ''
+        sys.stderr.write(f'\r{text:<60}{end}' if is_terminal else f'{text}\n')
+        sys.stderr.flush()
+
+    return show
+
+
+def show_report(root: Path, report: Any) -> None:
+    """Print what came of it; failures last, on standard error.
+
+    Args:
+        root: The data root.
+        report: ``mmma.pose.extraction.PoseReport``.
+    """
+    speed = report.frames / max(report.seconds, 1e-9)
+    print(
+        f'{root}: {report.extractor}: {report.clips:,} clips, {report.extracted:,} '
+        f'looked at now: {report.frames:,} frames, {speed:.1f} per second'
+    )
+    for task, rates in report.rates.items():
+        shares = rates.shares().items()
+        text = ', '.join(f'{part} {share:.1%}' for part, share in shares)
+        print(f'{task}: found in {rates.frames:,} frames: {text}')
+        if rates.without_body:
+            print(f'{task}: no body at all in {rates.without_body:,} clips')
+    for task, name, reason in report.failures:
+        print(f'FAILED {task} {name}: {reason}', file=sys.stderr)
+    if report.failures:
+        state = (
+            'left out of the store' if report.complete else 'so no store was written'
+        )
+        print(
+            f'{len(report.failures):,} of {report.clips:,} clips failed, {state}. '
+            'Repair the files and run it again'
+            + ('.' if report.complete else '; or --skip-broken.'),
+            file=sys.stderr,
+        )
