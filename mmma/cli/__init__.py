@@ -17,6 +17,7 @@ COMMANDS = (
     'train',
     'test',
     'probe',
+    'real',
     'evaluate',
     'fuse',
     'submit',

@@ -1,0 +1,127 @@
+"""``data/features``: what a frozen backbone makes of a data root's clips or videos."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HELP = """Extract features of a frozen backbone into ROOT/features/NAME.
+
+--task det: along untrimmed videos, at --rate frames per second, in windows of as many
+frames as the recipe's clips have. Windows lie end to end, and each token of time is a
+feature, averaged over space: 7.5 per second for VideoMAE at 15 frames per second. With
+--stride-sec a window starts every so many seconds and gives one feature.
+--task rec: of clips, by the recipe's test pipeline: one feature per view, or with
+--tokens one per view and token of time.
+
+Beside them is noted which weights, rate and data made them. A run that was stopped goes
+on when the same command is given again. Exit status: 0 done, 1 clips or videos could
+not be read and were left out (listed), 2 bad usage or bad input."""
+
+_EVERY_SEC = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument('root', metavar='ROOT', type=Path, help='data root')
+    parser.add_argument(
+        'config', metavar='CONFIG|NAME', help='of recognition, as videomae-s'
+    )
+    parser.add_argument(
+        'checkpoint', nargs='?', metavar='CKPT', help='default: weights of the recipe'
+    )
+    parser.add_argument(
+        '--no-pretrained', action='store_true', help='random weights, marked as such'
+    )
+    parser.add_argument('--name', help='of the features (default: that of the recipe)')
+    parser.add_argument('--task', choices=('rec', 'det'), default='det')
+    parser.add_argument('--dtype', choices=('float16', 'float32'), default='float16')
+    parser.add_argument(
+        '--rate', type=float, default=15.0, metavar='FPS', help='det: default 15'
+    )
+    parser.add_argument('--stride-sec', type=float, metavar='S', help='det: see above')
+    parser.add_argument('--tokens', action='store_true', help='rec: see above')
+    parser.add_argument('--views', type=int, metavar='V', help='rec: views per clip')
+    parser.add_argument(
+        '--skip-broken',
+        action='store_true',
+        help='leave out what cannot be read, and list it',
+    )
+    parser.add_argument('--trust-checkpoint', action='store_true')
+    parser.add_argument('--allow-simulated', action='store_true')
+    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='K=V')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Extract, and say what came of it."""
+    for key in ('tokens', 'views') if args.task == 'det' else ('stride_sec',):
+        if getattr(args, key):
+            raise ValueError(
+                f'--{key.replace("_", "-")} is no option of --task {args.task}.'
+            )
+    from mmma.apis import load_config
+    from mmma.cli.probe import find_recipe
+    from mmma.config import model_name
+    from mmma.datasets.views import with_views
+    from mmma.engine.extract import ExtractOptions, extract
+    from mmma.engine.frozen_backbone import BackboneOptions, load_backbone
+
+    cfg = load_config(
+        find_recipe(args.config),
+        {'protocol': 'indomain'},
+        data_root=str(args.root),
+        cfg_options=args.cfg_options,
+    )
+    dataset = cfg.test_dataloader.dataset
+    dataset.pipeline = with_views(dataset.pipeline, args.views)
+    name = args.name or model_name(cfg).removesuffix('_mma82')
+    options = ExtractOptions(name, args.task, args.dtype, args.rate, args.stride_sec)
+    dense = args.task == 'det' and args.stride_sec is None
+    backbone = load_backbone(
+        cfg,
+        BackboneOptions(
+            checkpoint=args.checkpoint,
+            pretrained=not args.no_pretrained,
+            tokens=dense or args.tokens,
+            trust=args.trust_checkpoint,
+            allow_simulated=args.allow_simulated,
+            skip_broken=args.skip_broken,
+        ),
+    )
+    found = extract(backbone, options, progress_printer())
+    print(
+        f'{args.root}/features/{name}: {found.rows:,} rows of {args.task}, '
+        f'{found.added:,} of them now; D {found.info.dim}, {found.info.dtype}, one per '
+        f'{found.info.stride_sec:.4g} s, by {found.info.backbone}'
+    )
+    for broken in found.broken:
+        print(f'LEFT OUT {broken}: cannot be read', file=sys.stderr)
+    return 1 if found.broken else 0
+
+
+def progress_printer(every_sec: float = _EVERY_SEC) -> Callable[[int, int], None]:
+    """A function that shows progress and the time left on standard error.
+
+    Args:
+        every_sec: Least time between two lines.
+    """
+    started = shown = time.monotonic()
+    first: int | None = None
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown, first
+        now = time.monotonic()
+        first = done - 1 if first is None else first  # an earlier run did these
+        if done < total and now - shown < every_sec:
+            return
+        shown = now
+        left = (now - started) / (done - first) * (total - done)
+        print(
+            f'{done:,} of {total:,} ({done / total:.0%}), {left / 60:.0f} min left',
+            file=sys.stderr,
+        )
+
+    return show

@@ -1,0 +1,253 @@
+"""Features of a data root, by a frozen backbone, into the root's feature store.
+
+Memory does not grow with the data: clips go through in blocks, videos one by one. What
+a run that was stopped has written is kept, and the next goes on with the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader
+
+from mmma.config import model_name
+from mmma.datasets.samplers.keys import SampleKey
+from mmma.engine.dense import (
+    DenseWindows,
+    clip_length,
+    dense_dataset,
+    video_features,
+    window_shape,
+    windows_of,
+)
+from mmma.engine.frozen_backbone import FrozenBackbone
+from mmma.layout.features import FeaturesInfo, FeatureStore, FeatureWriter
+from mmma.layout.root import DataRoot
+from mmma.taxonomy import DOMAINS, SUBSETS
+
+CLIPS_AT_ONCE = 512
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """What to extract.
+
+    Attributes:
+        name: Of the features.
+        task: ``rec`` or ``det``.
+        dtype: ``float16`` or ``float32``.
+        rate: Of ``det``: frames per second that the backbone sees.
+        stride_sec: Of ``det``: seconds from one window to the next, one pooled feature
+            each; None: windows end to end, one feature per token of time.
+
+    Raises:
+        ValueError: A rate or stride that is not above 0.
+    """
+
+    name: str
+    task: str = 'det'
+    dtype: str = 'float16'
+    rate: float = 15.0
+    stride_sec: float | None = None
+
+    def __post_init__(self) -> None:
+        for key in ('rate', 'stride_sec'):
+            value = getattr(self, key)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f'{key} {value}: use a number above 0.')
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What came of it.
+
+    Attributes:
+        info: As written beside the features.
+        rows: Clips or videos in the store.
+        added: Of those, how many this run extracted.
+        broken: Clips or videos that cannot be read and were left out.
+    """
+
+    info: FeaturesInfo
+    rows: int
+    added: int
+    broken: list[str]
+
+
+def extract(
+    backbone: FrozenBackbone,
+    options: ExtractOptions,
+    on_progress: Progress = lambda done, total: None,
+) -> Extracted:
+    """Extract the features of all clips or videos of a data root.
+
+    Args:
+        backbone: With tokens where several features of a clip or window are wanted.
+        options: What to extract.
+        on_progress: Called with how many are done, and how many there are.
+
+    Raises:
+        FileNotFoundError: The root has no such table.
+        ValueError: The recipe or the options do not fit, a clip or video cannot be read
+            and is not to be skipped, or other features have this name.
+    """
+    root = DataRoot(backbone.runner.cfg.data_root)
+    task = _Clips if options.task == 'rec' else _Videos
+    work = task(backbone, options, root)
+    info = work.info()
+    done = _finished(root, options, info, set(work.names))
+    if done is not None:
+        return Extracted(info, done, 0, [])
+    with FeatureWriter(root.path, options.name, info, options.task) as writer:
+        before = len(writer.names)
+        missing = [name for name in work.names if name not in writer]
+        broken: list[str] = []
+        for name, features in work.run(missing):
+            if features is None:
+                broken.append(name)
+            else:
+                writer.append(name, features)
+            on_progress(len(writer.names) + len(broken), len(work.names))
+        rows = len(writer.names)
+    return Extracted(info, rows, rows - before, broken)
+
+
+def _finished(
+    root: DataRoot, options: ExtractOptions, info: FeaturesInfo, names: set[str]
+) -> int | None:
+    """Rows of a store that is what is asked for already."""
+    try:
+        store = FeatureStore(root.path, options.name, options.task)
+    except (FileNotFoundError, ValueError):
+        return None
+    same = store.info == info and set(store.names) == names
+    return len(store) if same else None
+
+
+class _Clips:
+    """Trimmed clips; a clip's rows are its views, or the tokens of its views."""
+
+    def __init__(
+        self, backbone: FrozenBackbone, options: ExtractOptions, root: DataRoot
+    ) -> None:
+        self.backbone, self.options, self.root = backbone, options, root
+        self.source = backbone.source(cache=False)
+        self._parts: dict[tuple[str, str], list[str]] = {
+            (subset, domain): [] for domain in DOMAINS for subset in SUBSETS
+        }
+        for clip in root.read_rec():
+            self._parts[clip.subset, clip.domain].append(clip.clip)
+        self.names = [name for part in self._parts.values() for name in part]
+
+    def info(self) -> FeaturesInfo:
+        # Clips of any length have as many rows: the stride is a stand-in.
+        dim = self.backbone.model.cls_head.in_channels
+        return _info(self.backbone, self.options, self.root, dim, stride_sec=1.0)
+
+    def run(self, missing: list[str]) -> Iterator[tuple[str, np.ndarray | None]]:
+        wanted = set(missing)
+        size = self.backbone.runner.cfg.test_dataloader.batch_size
+        step = max(1, CLIPS_AT_ONCE // size) * size  # whole batches: none runs twice
+        for (subset, domain), names in self._parts.items():
+            for start in range(0, len(names), step):
+                block = [n for n in names[start : start + step] if n in wanted]
+                if block:
+                    found = self.source.features(subset, domain, block)
+                    rows = dict(zip(found.names, found.features, strict=True))
+                    yield from ((name, rows.get(name)) for name in block)
+
+
+class _Videos:
+    """Untrimmed videos, as windows of as many frames as the recipe's clips have."""
+
+    def __init__(
+        self, backbone: FrozenBackbone, options: ExtractOptions, root: DataRoot
+    ) -> None:
+        self.backbone, self.options, self.root = backbone, options, root
+        dataset = backbone.runner.cfg.test_dataloader.dataset
+        frames = clip_length(dataset.pipeline)
+        stride = None
+        if options.stride_sec is not None:
+            stride = round(options.stride_sec * options.rate)
+            if (
+                not math.isclose(stride / options.rate, options.stride_sec)
+                or not stride
+            ):
+                raise ValueError(
+                    f'stride_sec {options.stride_sec} is no whole number of frames at '
+                    f'{options.rate:g} per second.'
+                )
+        self.windows = DenseWindows(frames, options.rate, stride=stride)
+        subsets = {video.subset for video in root.read_det()}
+        self.datasets = [
+            dense_dataset({**dataset.to_dict(), 'subset': subset}, self.windows)
+            for subset in SUBSETS
+            if subset in subsets
+        ]
+        self._windows = [windows_of(each) for each in self.datasets]
+        self.names = [name for each in self._windows for name in each]
+
+    def info(self) -> FeaturesInfo:
+        # How many features a window gives is known only by asking.
+        count, dim = window_shape(self.backbone.model, self.datasets[0][0])
+        window_sec = self.windows.positions / self.options.rate
+        if self.options.stride_sec is None:
+            stride_sec = window_sec / count
+            offset_sec = stride_sec / 2
+        else:
+            stride_sec, offset_sec = self.options.stride_sec, window_sec / 2
+        return _info(
+            self.backbone,
+            self.options,
+            self.root,
+            dim,
+            stride_sec=stride_sec,
+            offset_sec=offset_sec,
+            fps=self.options.rate,
+        )
+
+    def run(self, missing: list[str]) -> Iterator[tuple[str, np.ndarray | None]]:
+        wanted = set(missing)
+        for place, windows in enumerate(self._windows):
+            for name, numbers in windows.items():
+                if name in wanted:
+                    yield name, self._features(place, numbers)
+
+    def _features(self, place: int, numbers: list[int]) -> np.ndarray | None:
+        loader = self.backbone.runner.cfg.test_dataloader
+        few = len(numbers) <= loader.batch_size
+        samples = DataLoader(
+            self.datasets[place],
+            batch_size=None,
+            sampler=[SampleKey(0, 0, number) for number in numbers],  # type: ignore[arg-type]
+            num_workers=0 if few else loader.num_workers,
+            collate_fn=_same,
+        )
+        return video_features(self.backbone.model, samples, loader.batch_size)
+
+
+def _same(sample: Any) -> Any:
+    return sample
+
+
+def _info(
+    backbone: FrozenBackbone,
+    options: ExtractOptions,
+    root: DataRoot,
+    dim: int,
+    **times: Any,
+) -> FeaturesInfo:
+    random = ', random weights' if backbone.is_random else ''
+    return FeaturesInfo(
+        dim=dim,
+        dtype=options.dtype,
+        backbone=model_name(backbone.runner.cfg) + random,
+        weights_sha256=backbone.record['sha256'],
+        data_fingerprint=root.fingerprint(),
+        **times,
+    )
