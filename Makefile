@@ -2,20 +2,29 @@
 PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
-TYPED := mmma/taxonomy.py mmma/protocols.py mmma/evaluation/functional
+TYPED := mmma/taxonomy.py mmma/protocols.py mmma/structures mmma/evaluation/functional
 
 ifeq ($(origin PY), undefined)
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 endif
 
-# The quickstart: simulated skeletons, one small model trained on lab, three protocols.
+# The quickstart: simulated skeletons; one small recognizer and one small detector,
+# trained on lab and tested under every protocol of theirs.
 DATA ?= data/mma82
 RUN ?= work_dirs/quickstart
 MODEL := configs/recog/skeletontcn-tiny_mma82
 TEST := tools/test.py $(MODEL)_indomain.py $(RUN)/best.pth --data-root $(DATA)
+DET := configs/det/skeletondet-tiny_mma82.py
+TESTDET := tools/test.py $(DET) $(RUN)/det/best.pth --data-root $(DATA)
 
-.PHONY: venv quickstart test lint
+# The first evening: from a converted data root to the table (docs/first_evening.md).
+PRESET ?= 1gpu
+OUT ?= work_dirs/real
+SKIP ?=
+REAL_ARGS ?=
+
+.PHONY: venv quickstart real test lint
 
 venv: $(INSTALLED)
 
@@ -25,7 +34,7 @@ $(VENV)/.installed: setup.py constraints.txt
 	touch $@
 
 quickstart: $(INSTALLED)
-	$(PY) tools/data/simulate.py $(DATA) --scale small --tasks rec
+	$(PY) tools/data/simulate.py $(DATA) --scale small
 	$(PY) tools/data/simulate.py $(DATA)-video --scale tiny --modality video --tasks rec \
 		--videos 24
 	$(PY) tools/train.py $(MODEL)_zeroshot.py --data-root $(DATA) --work-dir $(RUN)
@@ -33,8 +42,18 @@ quickstart: $(INSTALLED)
 	$(PY) $(TEST) --protocol indomain --domain lab --work-dir $(RUN)/indomain
 	$(PY) $(TEST) --protocol zeroshot --work-dir $(RUN)/zeroshot
 	$(PY) $(TEST) --protocol fewshot --shots 5 --work-dir $(RUN)/fewshot
+	$(PY) tools/train.py $(DET) --protocol zeroshot --data-root $(DATA) --work-dir $(RUN)/det
+	cp $(RUN)/det/best_*.pth $(RUN)/det/best.pth
+	$(PY) $(TESTDET) --protocol indomain --domain lab --work-dir $(RUN)/det/indomain
+	$(PY) $(TESTDET) --protocol zeroshot --work-dir $(RUN)/det/zeroshot
 	$(PY) tools/table.py $(RUN)/indomain/results.json $(RUN)/zeroshot/results.json \
 		$(RUN)/fewshot/results.json --out $(RUN)/table.txt
+	$(PY) tools/table.py $(RUN)/det/indomain/results.json $(RUN)/det/zeroshot/results.json \
+		--out $(RUN)/det/table.txt
+
+real: $(INSTALLED)
+	$(PY) tools/real.py $(DATA) --out $(OUT) --preset $(PRESET) \
+		$(if $(SKIP),--skip $(SKIP)) $(REAL_ARGS)
 
 # One thread each: the workers share the cores.
 test: $(INSTALLED)

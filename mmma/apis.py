@@ -96,6 +96,7 @@ def summarize(cfg: Any, outcome: Any, options: Any) -> dict[str, Any]:
             'body_groups': _body_groups(cfg),
             'fast_dev_run': bool(cfg.get('fast_dev_run')),
             'skip_broken': options.skip_broken,
+            'allow_extractor': options.allow_extractor,
         },
         'adaptation': adaptation,
         'broken': broken,

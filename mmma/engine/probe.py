@@ -28,7 +28,7 @@ from mmma.engine.probe_attentive import (
     fit_attentive,
 )
 from mmma.engine.probe_linear import L2_GRID, Labelled, fit_path
-from mmma.engine.testing import _FewShot, device_name
+from mmma.engine.testing import FewShot, device_name
 from mmma.evaluation.scores import ScoreTable
 from mmma.layout.rec import Clip
 from mmma.layout.root import DatasetInfo
@@ -307,7 +307,10 @@ class Prober:
     def _fewshot(
         self, cfg: Any, protocol: Protocol, probe: Probe, subset: str
     ) -> list[Scored]:
-        fewshot = _ProbedFewShot(self, cfg, protocol, probe, subset)
+        model = SimpleNamespace(cls_head=_Head(probe.classifier))
+        runner = SimpleNamespace(model=model, cfg=cfg)
+        source = _ProbedSource(self, probe)
+        fewshot = FewShot(runner, protocol, subset, source)  # type: ignore[arg-type]
         return [
             row
             for target in protocol.target
@@ -326,21 +329,6 @@ class Prober:
             'trained_on': info.name,
             'simulated': record['simulated'] or info.simulated,
         }
-
-
-class _ProbedFewShot(_FewShot):
-    """Few-shot on what a probe makes of a backbone's features."""
-
-    def __init__(
-        self, prober: Prober, cfg: Any, protocol: Protocol, probe: Probe, subset: str
-    ) -> None:
-        model = SimpleNamespace(cls_head=_Head(probe.classifier))
-        self.runner = SimpleNamespace(model=model, cfg=cfg)  # type: ignore[assignment]
-        self.protocol = protocol
-        self.subset = subset
-        self.settings = fewshot_settings(cfg.fewshot)
-        self.trains = False
-        self.source = _ProbedSource(prober, probe)  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,10 @@ def score_protocol(
     """
     protocol = make_protocol(runner.cfg.protocol)
     if protocol.name == 'fewshot':
-        fewshot = _FewShot(runner, protocol, subset, cached)
+        settings = fewshot_settings(runner.cfg.fewshot)
+        linear = settings['adapt'] != 'finetune'
+        source = FeatureSource(runner, cached, linear)
+        fewshot = FewShot(runner, protocol, subset, source)
         return [row for t in protocol.target for row in fewshot.score(t, clips)]
     table, broken = _score(runner)
     if protocol.name == 'indomain':
@@ -150,18 +153,25 @@ def _score(runner: Runner) -> tuple[ScoreTable, list[str]]:
     return metric.score_table, metric.broken
 
 
-class _FewShot:
-    """Adapts a runner's model to targets; afterwards it is as it was."""
+class FewShot:
+    """Adapts a model to targets; afterwards it is as it was.
+
+    Args:
+        runner: Holds the model, and the config with its ``fewshot`` settings.
+        protocol: A ``fewshot`` protocol.
+        subset: ``test`` or ``val``.
+        source: Where features come from.
+    """
 
     def __init__(
-        self, runner: Runner, protocol: Protocol, subset: str, cached: str | None
+        self, runner: Runner, protocol: Protocol, subset: str, source: FeatureSource
     ) -> None:
         self.runner = runner
         self.protocol = protocol
         self.subset = subset
+        self.source = source
         self.settings = fewshot_settings(runner.cfg.fewshot)
         self.trains = self.settings['adapt'] == 'finetune'
-        self.source = FeatureSource(runner, cached, linear=not self.trains)
 
     def score(self, target: str, clips: list[Clip]) -> list[Scored]:
         """Zero-shot, its controls and every support draw of one target."""

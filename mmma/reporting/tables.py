@@ -8,6 +8,7 @@ from typing import Any
 
 from prettytable import PrettyTable
 
+from mmma.layout.leakage import note_on_subjects
 from mmma.reporting.results import check_comparable
 
 SIMULATED = 'SIMULATED DATA: these numbers exercise the toolbox, they are no benchmark.'
@@ -111,7 +112,11 @@ def result_notes(results: Sequence[dict[str, Any]]) -> list[str]:
         for r in results
         if r.get('target_seen', []) is None
     ]
-    return list(dict.fromkeys(notes))
+    notes += [
+        note_on_subjects(r['data']['name'], r['options'].get('subset', ''))
+        for r in results
+    ]
+    return [note for note in dict.fromkeys(notes) if note]
 
 
 def adaptation_text(result: Mapping[str, Any]) -> str:
