@@ -1,6 +1,6 @@
-# Residual temporal convolutions over bones at half the rate of the window, a pyramid of
-# five levels and the head of ActionFormer with 128 channels, 1.8 M parameters; sizes are
-# ours.
+# Residual temporal convolutions over bones at half the rate of the window, a pyramid
+# of five levels and the head of ActionFormer with 128 channels, 1.8 M parameters; sizes
+# are ours.
 model = dict(
     type='SegmentDetector',
     pooling='graph',
