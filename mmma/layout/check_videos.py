@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmma.layout.decoding import VideoFacts, decode_video
 from mmma.layout.det import END_TOLERANCE_SEC
 from mmma.layout.problems import Problem
+from mmma.layout.processes import map_in_processes
 from mmma.layout.progress import progress
 from mmma.layout.root import DataRoot
 
@@ -100,37 +97,10 @@ def decode_all(
     Yields:
         Name and what the video holds, or why it cannot be decoded; in order.
     """
-    workers = (os.cpu_count() or 1) if workers is None else workers
-    can_fork = 'fork' in multiprocessing.get_all_start_methods()
-    todo = list(files.values())
-    outcomes = _in_processes(todo, workers) if workers and can_fork else map(_try, todo)
-    yield from zip(files, progress(outcomes, len(todo), 'decode'), strict=True)
-
-
-def _in_processes(files: list[Path], workers: int) -> Iterator[VideoFacts | str]:
-    """Outcomes in order; a file on which a decoder crashes costs only itself."""
-    done = 0
-    try:
-        with _pool(workers) as pool:
-            for outcome in pool.map(_try, files, chunksize=4):
-                yield outcome
-                done += 1
-    except BrokenProcessPool:
-        yield from map(_alone, files[done:])
-
-
-def _alone(file: Path) -> VideoFacts | str:
-    try:
-        with _pool(1) as pool:
-            return pool.submit(_try, file).result()
-    except BrokenProcessPool:
-        return 'the decoder crashes on it'
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # Forked, so that a script without a main guard is not run again in each process.
-    context = multiprocessing.get_context('fork')
-    return ProcessPoolExecutor(workers, mp_context=context)
+    todo = list(dict.fromkeys(files.values()))
+    found = map_in_processes(_try, todo, workers)
+    outcomes = dict(progress(found, len(todo), 'decode'))
+    yield from ((name, outcomes[file]) for name, file in files.items())
 
 
 def _try(file: Path) -> VideoFacts | str:
