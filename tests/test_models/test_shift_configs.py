@@ -81,7 +81,7 @@ def test_views_are_averaged_as_probabilities():
     torch.testing.assert_close(sample.pred_score, scores)
 
 
-@pytest.mark.parametrize('data', ['mma82_rgb_8x224', 'mma82_rgb_8x112'])
+@pytest.mark.parametrize('data', ['mma82_rgb_8x224', 'mma82_rgb_8x64'])
 @pytest.mark.parametrize('pipeline', ['train_pipeline', 'test_pipeline'])
 def test_pipelines_give_frames_first(data, pipeline):
     cfg = Config.fromfile(BASE / 'datasets' / f'{data}.py')

@@ -1,7 +1,8 @@
-# A GC-TSM of 0.7 M parameters for two CPU cores, 8 x 112 x 112: GC-TSM-R50 with a
-# quarter of its width and 6 bottlenecks. It reproduces no published model: it shows
-# that a run works, and learns from scratch.
-# A training step of 8 clips takes about 0.5 s on one core. ImageNet mean and std, RGB.
+# A GC-TSM of 0.7 M parameters for two CPU cores, 8 x 64 x 64: GC-TSM-R50 with a quarter
+# of its width and 6 bottlenecks. It reproduces no published model, and takes the
+# differences of frames: from scratch and on few clips it learns nothing from the frames
+# themselves. A training step of 16 clips takes about 0.4 s on one core.
+# std: a third of ImageNet's, as differences are small.
 model = dict(
     type='Recognizer2D',
     backbone=dict(
@@ -23,9 +24,10 @@ model = dict(
         average_clips='prob',
     ),
     data_preprocessor=dict(
-        type='ActionDataPreprocessor',
+        type='FrameDifferencePreprocessor',
+        num_frames=8,
         mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
+        std=[19.465, 19.04, 19.125],
         format_shape='NCHW',
     ),
 )

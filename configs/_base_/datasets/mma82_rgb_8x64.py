@@ -1,22 +1,22 @@
 # MMA-82 clips as RGB for 2D networks, small, for two CPU cores: 8 frames spread over
-# the clip, 112 x 112; 8 clips per step.
-# As mma82_rgb_8x224, at half its size.
+# the clip, 64 x 64; 16 clips per step.
+# As mma82_rgb_8x224, smaller.
 data_root = 'data/mma82'
 
 train_pipeline = [
     dict(type='OpenVideo'),
     dict(type='UniformFrames', clip_len=8),
     dict(type='DecodeFrames'),
-    dict(type='Resize', scale=(-1, 128)),
+    dict(type='Resize', scale=(-1, 72)),
     dict(
         type='MultiScaleCrop',
-        input_size=112,
+        input_size=64,
         scales=(1, 0.875, 0.75, 0.66),
         random_crop=False,
         max_wh_scale_gap=1,
         num_fixed_crops=13,
     ),
-    dict(type='Resize', scale=(112, 112), keep_ratio=False),
+    dict(type='Resize', scale=(64, 64), keep_ratio=False),
     dict(type='Flip', flip_ratio=0.5),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackClip'),
@@ -25,14 +25,14 @@ test_pipeline = [
     dict(type='OpenVideo'),
     dict(type='UniformFrames', clip_len=8, test_mode=True),
     dict(type='DecodeFrames'),
-    dict(type='Resize', scale=(-1, 128)),
-    dict(type='CenterCrop', crop_size=112),
+    dict(type='Resize', scale=(-1, 72)),
+    dict(type='CenterCrop', crop_size=64),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackClip'),
 ]
 
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=16,
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type='EpochSampler', shuffle=True),
@@ -44,7 +44,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=8,
+    batch_size=16,
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type='EpochSampler', shuffle=False),
