@@ -74,6 +74,8 @@ class LoadFeatures(BaseTransform):
         steps, stride_sec = store.steps(video), info.stride_sec
         seen_sec = (steps - 1) * stride_sec + 2 * info.offset_sec
         what = f'what the features {self.name!r} show of {video!r}'
+        if steps == 1:  # the last frame of a shorter video is repeated to fill it
+            seen_sec = min(seen_sec, window.video_sec)
         window.check_length(seen_sec, what, 2 * stride_sec)
         ends_sec = np.array([window.start_sec, window.end_sec]) - info.offset_sec
         at = np.floor(np.round(ends_sec / stride_sec, 6)).astype(int)

@@ -76,8 +76,19 @@ def test_features_of_a_longer_video(root):
         load(root, Window(0.0, 16, 10, 10.0, 7.0))
 
 
+def test_a_video_shorter_than_one_feature(root):
+    info = FeaturesInfo(**{**vars(INFO), 'stride_sec': 0.1, 'offset_sec': 1.0})
+    with FeatureWriter(root, 'dense', info) as writer:
+        writer.append('lab_test_0', np.ones((1, 2)))
+    window = Window(0.0, 16, 8, 10.0, 0.8)  # a feature spans 2 s, the video 0.8 s
+    found = WindowFeatures()(load(root, window, name='dense'))['feature']
+    np.testing.assert_array_equal(found, np.ones((2, 8)))
+    with pytest.raises(ValueError, match=r'2\.00 s long, but det\.json says 10\.00 s'):
+        load(root, Window(0.0, 16, 10, 10.0, 10.0), name='dense')
+
+
 def test_no_such_features(root):
-    with pytest.raises(FileNotFoundError, match=r"use one of: tiny\. Did you .*'tiny'"):
+    with pytest.raises(FileNotFoundError, match=r"use one of: .*tiny\. Did you .*'tiny'"):
         load(root, Window(0.0, 16, 10, 10.0, 10.0), name='tinny')
 
 
