@@ -27,6 +27,8 @@ _PIXEL_FORMATS = (
     'yuvj444p',
     'gray',
 )
+# decord 0.6.0 stumbles over rows of these lengths; tried: all even widths below 420.
+_UNREAD_WIDTHS = (2, 8, 16, 24, 48, 72)
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC, FFmpeg, avformat.h
 
 
@@ -264,5 +266,6 @@ def _is_common(container: Any, stream: Any) -> bool:
     context = stream.codec_context
     kind = context.name in _CODECS and context.pix_fmt in _PIXEL_FORMATS
     even = context.height % 2 == 0 and context.width % 2 == 0
+    whole = even or '420' not in context.pix_fmt
     known = any(name in container.format.name for name in _CONTAINERS)
-    return known and kind and (even or '420' not in context.pix_fmt)
+    return known and kind and whole and context.width not in _UNREAD_WIDTHS

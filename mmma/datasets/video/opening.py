@@ -49,8 +49,8 @@ def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoRead
 
     PyAV reads the time stamps for all of them. It also decodes, whatever was asked
     for, where another library is known to give other frames or none: odd sizes with
-    halved chroma, more than 8 bits, AV1, rotation, frames that an edit list hides,
-    containers other than MP4 and Matroska.
+    halved chroma, a few small widths, more than 8 bits, AV1, rotation, frames that an
+    edit list hides, containers other than MP4 and Matroska.
 
     Args:
         path: The file.

@@ -36,6 +36,7 @@ KINDS = {
     'on its side': ({'rotation': 90}, 'mp4', False),
     'upside down': ({'rotation': 180}, 'mkv', False),
     'odd lines': ({'codec': 'mpeg4', 'size': (51, 67)}, 'mp4', False),
+    '72 pixels wide': ({'size': (50, 72)}, 'mp4', False),
     'ten bits': ({'pix_fmt': 'yuv420p10le'}, 'mp4', False),
     'transport stream': ({}, 'ts', False),
     'no presentation stamps': ({}, 'avi', False),
