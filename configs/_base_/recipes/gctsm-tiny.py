@@ -4,7 +4,7 @@
 _base_ = [
     '../models/gctsm-tiny.py',
     '../datasets/mma82_rgb_8x64.py',
-    '../schedules/gctsm_tiny_20e.py',
+    '../schedules/gctsm_tiny_30e.py',
     '../default_runtime.py',
 ]
 protocol_overrides = dict(fewshot=dict())
