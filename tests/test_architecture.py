@@ -12,6 +12,7 @@ PACKAGE = REPO / 'mmma'
 
 # A module may import from its own layer's folder and from layers above its own.
 LAYERS = (
+    ('cache',),
     ('taxonomy', 'config', 'protocols', 'layout', 'compat', 'checkpoints'),
     ('registry',),
     ('structures',),

@@ -5,7 +5,14 @@ it loads with ``weights_only=True``; a pickle of another program needs the user'
 Importing this package loads neither torch nor MMEngine.
 """
 
+from mmma.checkpoints.fetching import (
+    cache_folder,
+    fetch_file,
+    fetch_pretrained,
+    fetch_url,
+)
 from mmma.checkpoints.files import load_weights_file
+from mmma.checkpoints.hashing import file_sha256
 from mmma.checkpoints.loading import (
     LoadReport,
     check_simulated,
@@ -15,13 +22,16 @@ from mmma.checkpoints.loading import (
     weights_of,
 )
 from mmma.checkpoints.plain import to_plain
-from mmma.checkpoints.pretrained import cache_folder, fetch_pretrained, file_sha256
+from mmma.checkpoints.remote import RemoteFile
 
 __all__ = [
     'LoadReport',
+    'RemoteFile',
     'cache_folder',
     'check_simulated',
+    'fetch_file',
     'fetch_pretrained',
+    'fetch_url',
     'file_sha256',
     'load_state',
     'load_trained',

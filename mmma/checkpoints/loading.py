@@ -12,8 +12,11 @@ from typing import Any
 MIN_MATCHED = 0.95
 HEADS = ('cls_head.',)
 DETECTOR = ('projection', 'neck', 'rpn_head')  # what recognizers lack
-_CLASSIFIER = re.compile(r'cls_head\.(fc_cls|fc)\.(weight|bias)')
-_BODY_CLASSIFIER = re.compile(r'cls_head\.fc_body\.(weight|bias)')
+# Whose rows are classes: of recognizers; of detectors, TriDet's two ends among them.
+_CLASSIFIER = re.compile(
+    r'(cls_head\.(fc_cls|fc)|rpn_head\.cls(_start|_end)?_head)\.(weight|bias)'
+)
+_BODY_CLASSIFIER = re.compile(r'(cls_head\.fc_body|rpn_head\.body_head)\.(weight|bias)')
 _MISMATCH = re.compile(r'(?:size mismatch for |parameter named ")([\w.]+)')
 _CONTAINERS = ('state_dict', 'model', 'module', 'model_state')
 _AVERAGES = ('state_dict_ema', 'model_ema')
@@ -184,8 +187,8 @@ def load_trained(
     """Put a trained checkpoint into the model it was trained as.
 
     Classes are matched by name: where the checkpoint has the same ones in another
-    order, the rows of its classifier are reordered. So are body groups, where the
-    model scores them.
+    order, the rows of its classifiers are reordered. So are body groups, where the
+    model scores them. Weights in half precision take the types of the model.
 
     Args:
         model: Built from the config to test.
@@ -206,7 +209,7 @@ def load_trained(
         if not rows:
             raise ValueError(
                 f'{source} has its classes in another order than the data, and no '
-                'classifier `cls_head.fc_cls` or `cls_head.fc` to reorder.'
+                'classifier `cls_head.fc_cls` or `rpn_head.cls_head` to reorder.'
             )
         print(f'{source}: classes reordered by name', file=sys.stderr)
         weights.update({name: weights[name][order] for name in rows})

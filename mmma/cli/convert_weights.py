@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmma.cli.download import CKPT_HELP
+
 HELP = """Rename the weights of a published file into those of this toolbox.
 
   opentad-adatad          AdaTAD of OpenTAD, for configs/det/adatad_*
@@ -24,7 +26,7 @@ SUFFIXES = ('.pth', '.safetensors')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument('source', metavar='SRC', type=Path, help='published file')
+    parser.add_argument('source', metavar='SRC', help=f'published file: {CKPT_HELP}')
     parser.add_argument(
         'out', metavar='OUT', type=Path, help='file to write, .pth or .safetensors'
     )
@@ -51,15 +53,17 @@ def run(args: argparse.Namespace) -> int:
         FileNotFoundError: No SRC, or no folder for OUT.
     """
     from mmma.checkpoints import load_weights_file, weights_of
+    from mmma.hub.files import checkpoint_path
     from mmma.taxonomy import check_choice
 
     check_choice('format', args.format, tuple(FORMATS))
     _check_out(args.out, args.force)
-    checkpoint = load_weights_file(args.source, args.trust_checkpoint)
+    source = checkpoint_path(args.source)
+    checkpoint = load_weights_file(source, args.trust_checkpoint)
     converted = FORMATS[args.format](checkpoint)
     count = len(weights_of(checkpoint))
-    _save(converted, args.out, args.format, args.source)
-    print(f'{args.source}: {count} weights of {args.format}')
+    _save(converted, args.out, args.format, source)
+    print(f'{source}: {count} weights of {args.format}')
     print(f'wrote {args.out}: {len(converted)} weights')
     if args.config:
         print(f'{args.config}: {_matches(converted, args.config)}')

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from mmma.cli.download import CKPT_HELP
+
 HELP = """Extract features of a frozen backbone into ROOT/features/NAME.
 
 --task det: along untrimmed videos, at --rate frames per second, in windows of as many
@@ -31,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'config', metavar='CONFIG|NAME', help='of recognition, as videomae-s'
     )
     parser.add_argument(
-        'checkpoint', nargs='?', metavar='CKPT', help='default: weights of the recipe'
+        'checkpoint',
+        nargs='?',
+        metavar='CKPT',
+        help=f'default: weights of the recipe; {CKPT_HELP}',
     )
     parser.add_argument(
         '--no-pretrained', action='store_true', help='random weights, marked as such'
@@ -62,6 +67,9 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(
                 f'--{key.replace("_", "-")} is no option of --task {args.task}.'
             )
+    from mmma.hub.files import checkpoint_path
+
+    checkpoint = args.checkpoint and str(checkpoint_path(args.checkpoint))
     from mmma.apis import load_config
     from mmma.cli.probe import find_recipe
     from mmma.config import model_name
@@ -83,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     backbone = load_backbone(
         cfg,
         BackboneOptions(
-            checkpoint=args.checkpoint,
+            checkpoint=checkpoint,
             pretrained=not args.no_pretrained,
             tokens=dense or args.tokens,
             trust=args.trust_checkpoint,

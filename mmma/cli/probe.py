@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmma.cli.arguments import add_view_arguments
+from mmma.cli.download import CKPT_HELP
 from mmma.protocols import PROTOCOLS
 
 HELP = """Fill every recognition row with probes of frozen backbones.
@@ -40,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=[],
         metavar='CKPT',
-        help='weights, one for each config (default: those that the recipes name)',
+        help='weights, one for each config (default: those that the recipes name): '
+        f'{CKPT_HELP}',
     )
     parser.add_argument(
         '--no-pretrained',
@@ -102,7 +104,10 @@ def run(args: argparse.Namespace) -> int:
     if args.save_checkpoint and args.probe == 'attentive':
         raise ValueError('--save-checkpoint: only linear probes are checkpoints.')
     kinds = ('linear', 'attentive') if args.probe == 'both' else (args.probe,)
-    checkpoints: Sequence[str | None] = args.ckpt or [None] * len(args.configs)
+    from mmma.hub.files import checkpoint_path
+
+    given = [str(checkpoint_path(ckpt)) for ckpt in args.ckpt]
+    checkpoints: Sequence[str | None] = given or [None] * len(args.configs)
     found: list[dict[str, Any]] = []
     for name, checkpoint in zip(args.configs, checkpoints, strict=True):
         for kind in kinds:

@@ -13,6 +13,7 @@ from mmma.cli.arguments import (
     add_view_arguments,
     read_config,
 )
+from mmma.cli.download import CKPT_HELP
 
 HELP = """Score a checkpoint under a protocol and write results.json.
 
@@ -27,7 +28,7 @@ _RECOGNITION_ONLY = ('views', 'crops', 'class_set', 'body_scores')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_config_arguments(parser)
-    parser.add_argument('checkpoint', help='path or URL of the weights')
+    parser.add_argument('checkpoint', metavar='CKPT', help=f'weights: {CKPT_HELP}')
     add_run_arguments(parser)
     parser.add_argument('--subset', choices=('test', 'val'), default='test')
     parser.add_argument('--runs', type=int, metavar='N', help='fewshot: support draws')
@@ -109,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
     DataRoot(cfg.data_root)  # says what is missing before anything slow is imported
     from mmma.datasets.views import with_views
     from mmma.engine.testing import TestOptions
+    from mmma.hub.files import checkpoint_path
 
     dataset = cfg.test_dataloader.dataset
     dataset.pipeline = with_views(dataset.pipeline, args.views, args.crops)
@@ -122,7 +124,8 @@ def run(args: argparse.Namespace) -> int:
         launcher=args.launcher,
         cache=not args.no_cache,
     )
-    report(cfg, args.checkpoint, options, args.out, args.dump)
+    checkpoint = str(checkpoint_path(args.checkpoint))
+    report(cfg, checkpoint, options, args.out, args.dump)
     return 0
 
 

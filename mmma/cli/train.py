@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mmma.cli.arguments import add_config_arguments, add_run_arguments, read_config
+from mmma.cli.download import CKPT_HELP
 
 HELP = """Train a model under a protocol.
 
@@ -16,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_config_arguments(parser)
     add_run_arguments(parser)
-    parser.add_argument('--load-from', metavar='CKPT', help='start from these weights')
+    parser.add_argument(
+        '--load-from', metavar='CKPT', help=f'start from these weights: {CKPT_HELP}'
+    )
     parser.add_argument(
         '--resume', action='store_true', help='go on from the latest in the work dir'
     )
@@ -49,11 +52,14 @@ def run(args: argparse.Namespace) -> int:
     from mmma.layout.root import DataRoot
 
     DataRoot(cfg.data_root)  # says what is missing before anything slow is imported
+    from mmma.hub.files import checkpoint_path
+
+    load_from = args.load_from and str(checkpoint_path(args.load_from))
     from mmma.engine import training
 
     options = training.TrainOptions(
         work_dir=args.work_dir,
-        load_from=args.load_from,
+        load_from=load_from,
         resume=args.resume,
         amp=args.amp,
         pretrained=not args.no_pretrained,

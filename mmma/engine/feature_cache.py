@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmengine.logging import print_log
 
-from mmma.checkpoints.pretrained import cache_folder
+from mmma.cache import cache_home
 from mmma.engine.checkpoint import AtomicLocalBackend
 
 _FORMAT = 1  # of the files; a change makes all of them unknown
@@ -47,7 +47,7 @@ def features_folder(origin: Mapping[str, Any], part: str) -> Path:
     """
     text = json.dumps({**origin, 'format': _FORMAT}, sort_keys=True, default=str)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:32]
-    return cache_folder().parent / 'features' / fingerprint / part
+    return cache_home() / 'features' / fingerprint / part
 
 
 class FeatureCache:

@@ -26,7 +26,7 @@ from mmma.engine.finetune import finetuned
 from mmma.engine.outcome import Outcome, Scored, TestOptions
 from mmma.engine.skeleton_origin import check_extractor
 from mmma.engine.training import default_folder, set_environment
-from mmma.engine.weights import read_checkpoint, with_frozen
+from mmma.engine.weights import Weights, read_checkpoint, with_frozen
 from mmma.evaluation.functional.bodies import fuse_body_scores
 from mmma.evaluation.functional.controls import (
     class_prior,
@@ -40,12 +40,14 @@ from mmma.protocols import SOURCE, Protocol, draw_supports, make_protocol
 from mmma.taxonomy import load_label_space
 
 
-def load_runner(cfg: Any, checkpoint: str, options: TestOptions) -> tuple[Runner, Any]:
+def load_runner(
+    cfg: Any, checkpoint: str | Weights, options: TestOptions
+) -> tuple[Runner, Weights]:
     """Build what tests a checkpoint.
 
     Args:
         cfg: From :func:`mmma.apis.load_config`; changed in place.
-        checkpoint: Path or URL of the weights.
+        checkpoint: Path or URL of the weights, or the weights as read.
         options: How to test.
 
     Returns:
@@ -60,7 +62,10 @@ def load_runner(cfg: Any, checkpoint: str, options: TestOptions) -> tuple[Runner
     loader = cfg.test_dataloader
     loader.dataset.subset = options.subset
     loader.dataset.on_broken = 'skip' if options.skip_broken else 'raise'
-    weights = read_checkpoint(checkpoint, trust=options.trust)
+    if isinstance(checkpoint, Weights):
+        weights = checkpoint
+    else:
+        weights = read_checkpoint(checkpoint, trust=options.trust)
     root = DataRoot(cfg.data_root)
     check_simulated(weights.meta, root.info, options.allow_simulated)
     check_extractor(weights.meta, cfg, options)
@@ -68,7 +73,7 @@ def load_runner(cfg: Any, checkpoint: str, options: TestOptions) -> tuple[Runner
     runner = Runner.from_cfg(cfg)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     space = load_label_space(root.info.label_space)
-    names = (space.name, space.actions, checkpoint, space.bodies)
+    names = (space.name, space.actions, str(weights.path), space.bodies)
     weights = with_frozen(model, weights, cfg)
     load_trained(model, weights.content, *names)
     tell_classes(model, runner.test_dataloader.dataset.metainfo)

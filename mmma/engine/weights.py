@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ from mmengine.model import is_model_wrapper
 
 from mmma.checkpoints import (
     fetch_pretrained,
+    fetch_url,
     file_sha256,
     load_state,
     load_weights_file,
@@ -22,7 +22,6 @@ from mmma.checkpoints import (
 from mmma.checkpoints.frozen import frozen_state
 
 FROM_SCRATCH = 'none'
-_HASH_IN_NAME = re.compile(r'[-_]([0-9a-f]{8})\.(pth|safetensors)$')
 
 
 @dataclass(frozen=True)
@@ -75,10 +74,7 @@ def read_checkpoint(name: str, trust: bool = False) -> Weights:
         FileNotFoundError: It is not there or cannot be downloaded.
         ValueError: It is no checkpoint, is damaged, or can run code.
     """
-    path = Path(name)
-    if '://' in name:
-        found = _HASH_IN_NAME.search(name)
-        path = fetch_pretrained(name, found.group(1) if found else '')
+    path = fetch_url(name) if '://' in name else Path(name)
     content = load_weights_file(path, trust)
     return Weights(path, content, meta_of(content).get('pretrain_data') or 'unknown')
 
@@ -102,7 +98,7 @@ def starting_weights(
     source = cfg.get('pretrained')
     if not pretrained or not source:
         return None
-    path = fetch_pretrained(source.url, source.sha8)
+    path = fetch_pretrained(source.url, source.sha8, size=source.get('size'))
     return Weights(path, load_weights_file(path, trust), source.data, of_recipe=True)
 
 

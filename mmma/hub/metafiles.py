@@ -1,8 +1,9 @@
 """Metafiles: what the zoo says of each recipe, in OpenMMLab's format.
 
-``configs/metafiles/{method}.yml`` has one collection and one model per recipe. People
-write the facts of a method (paper, licences, architecture, measured results); what a
-config tells (files, input, parameters, multiply-adds, starting weights) is computed.
+``configs/metafiles/{method}.yml`` has one collection, one model per recipe and one per
+file of our own weights. People write the facts of a method (paper, licences,
+architecture); what a config tells (files, input, parameters, multiply-adds, starting
+weights) and what was measured is computed.
 ``model-index.yml`` beside ``configs/`` lists the files, so that MMEngine, MIM and
 ``model-index`` read them too.
 """
@@ -22,10 +23,12 @@ from mmma.taxonomy import suggest
 INDEX = 'model-index.yml'
 _FOLDER = 'configs/metafiles'
 _LEAVES = 'configs/recog'
+_DETECTORS = 'configs/det'
 _HEAD = """\
-# By hand: the collection, Architecture, Training Resources, License, Results, Weights.
-# The rest is computed by tools/build_model_zoo.py. FLOPs are fused multiply-adds of one
-# view of one clip; Input is what the network takes for it.
+# By hand: the collection, Architecture, Training Resources, License. Entries with
+# Weights come from tools/publish_model.py. The rest is computed by
+# tools/build_model_zoo.py. FLOPs are fused multiply-adds of one view of one clip, of a
+# detector of one window; Input is what the network takes for it.
 """
 _ENTRY_KEYS = (
     'Name',
@@ -38,16 +41,25 @@ _ENTRY_KEYS = (
     'License',
     'Results',
     'Weights',
+    'Weights SHA256',
+    'Weights Size',
 )
 _METADATA_KEYS = (
     'Architecture',
     'Input',
+    'Window Seconds',
     'Parameters',
     'Trainable Parameters',
     'FLOPs',
     'Pretrained',
     'Pretrained Weights',
+    'Pretrained Weights SHA256',
+    'Pretrained Weights Size',
     'Training Data',
+    'Simulated',
+    'Protocol',
+    'Epochs',
+    'Precision',
     'Training Resources',
 )
 
@@ -58,7 +70,8 @@ class Recipe:
 
     Attributes:
         name: As of its leaves, without the protocol: ``videomae-s_mma82``.
-        leaves: Config files, relative to the root, in the order of the protocols.
+        leaves: Config files, relative to the root, in the order of the protocols; of a
+            detector the one file.
     """
 
     name: str
@@ -86,7 +99,7 @@ class Facts:
 
 
 def find_recipes(root: Path) -> list[Recipe]:
-    """Recipes that have leaves, sorted by name.
+    """Recipes of recognition and detection that have leaves, sorted by name.
 
     Args:
         root: Folder of ``configs/``.
@@ -95,11 +108,16 @@ def find_recipes(root: Path) -> list[Recipe]:
     for path in sorted((root / _LEAVES).glob('*.py')):
         name, _, protocol = path.stem.rpartition('_')
         leaves.setdefault(name, {})[protocol] = path.relative_to(root).as_posix()
-    return [
+    recipes = [
         Recipe(name, tuple(found[p] for p in PROTOCOLS if p in found))
-        for name, found in sorted(leaves.items())
+        for name, found in leaves.items()
         if set(found) & set(PROTOCOLS)
     ]
+    recipes += [
+        Recipe(path.stem, (path.relative_to(root).as_posix(),))
+        for path in (root / _DETECTORS).glob('*.py')
+    ]
+    return sorted(recipes, key=lambda recipe: recipe.name)
 
 
 def metafile_path(root: Path, method: str) -> Path:
@@ -128,6 +146,51 @@ def read_metafiles(root: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def is_checkpoint(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry is trained weights of ours; the others are recipes."""
+    return bool(entry.get('Weights'))
+
+
+def checkpoint_entries(
+    metafiles: Mapping[str, Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Entries of our own weights, in the order of methods and names.
+
+    Args:
+        metafiles: From :func:`read_metafiles`.
+    """
+    return [
+        entry
+        for data in metafiles.values()
+        for entry in data.get('Models') or []
+        if is_checkpoint(entry)
+    ]
+
+
+def with_entry(data: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A metafile with an entry added, or put in the place of the one of its name.
+
+    Args:
+        data: Contents of a metafile.
+        entry: A whole entry; its collection is set.
+
+    Returns:
+        New contents, models sorted by name.
+
+    Raises:
+        ValueError: The name is a recipe's and the entry is weights, or vice versa.
+    """
+    models = {known['Name']: known for known in data.get('Models') or []}
+    name = entry['Name']
+    if name in models and is_checkpoint(models[name]) != is_checkpoint(entry):
+        raise ValueError(
+            f'{name} is there already, and one of the two is a recipe, the other '
+            'weights. Give the weights another name.'
+        )
+    models[name] = {**entry, 'In Collection': data['Collections'][0]['Name']}
+    return {**data, 'Models': [models[name] for name in sorted(models)]}
+
+
 def unlisted(
     recipes: Iterable[Recipe], metafiles: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
@@ -148,14 +211,29 @@ def unlisted(
         if recipe.method not in metafiles
     ]
     for method, data in metafiles.items():
-        for name in (entry['Name'] for entry in data.get('Models') or []):
-            if name not in by_name or by_name[name].method != method:
+        for entry in data.get('Models') or []:
+            name = entry['Name']
+            if is_checkpoint(entry):
+                problems += _without_config(method, entry, by_name.values())
+            elif name not in by_name or by_name[name].method != method:
                 problems.append(
                     f'{_FOLDER}/{method}.yml: {name} has no config '
                     f'{_LEAVES}/{name}_*.py of this method. Remove or rename it.'
                     f'{suggest(name, list(by_name))}'
                 )
     return problems
+
+
+def _without_config(
+    method: str, entry: Mapping[str, Any], recipes: Iterable[Recipe]
+) -> Iterator[str]:
+    leaves = [leaf for r in recipes if r.method == method for leaf in r.leaves]
+    config = str(entry.get('Config'))
+    if config not in leaves:
+        yield (
+            f'{_FOLDER}/{method}.yml: {entry["Name"]} has Config {config}, which is '
+            f'no config of this method. Correct or remove it.{suggest(config, leaves)}'
+        )
 
 
 def config_facts(recipe: Recipe, cfg: Mapping[str, Any]) -> Facts:
@@ -165,19 +243,22 @@ def config_facts(recipe: Recipe, cfg: Mapping[str, Any]) -> Facts:
         recipe: The recipe.
         cfg: Its resolved config.
     """
-    pose = cfg['test_dataloader']['dataset'].get('modality') == 'Pose'
     pretrained = cfg.get('pretrained') or {}
     space = cfg['label_space']
+    model = cfg['model']
+    part = model.get('backbone') or model['projection']
     return Facts(
-        architecture=cfg['model']['backbone']['type'],
+        architecture=part['type'],
         entry={
             'Config': recipe.leaves[0],
             'Configs': list(recipe.leaves),
-            'Modality': 'Pose' if pose else 'RGB',
+            'Modality': cfg['test_dataloader']['dataset'].get('modality', 'RGB'),
         },
         metadata={
             'Pretrained': pretrained.get('data'),
             'Pretrained Weights': pretrained.get('url'),
+            'Pretrained Weights SHA256': pretrained.get('sha8') or None,
+            'Pretrained Weights Size': pretrained.get('size'),
             'Training Data': f'{space[:-2].upper()}-{space[-2:]}',
         },
     )
@@ -191,6 +272,7 @@ def cost_facts(cost: Any) -> dict[str, Any]:
         'Parameters': cost.params,
         'Trainable Parameters': cost.trainable_params if frozen else None,
         'FLOPs': cost.flops,
+        'Window Seconds': cost.window_sec and round(cost.window_sec, 2),
     }
 
 
@@ -241,7 +323,8 @@ def differences(old: Any, new: Any, where: str = '') -> Iterator[str]:
         where: Key that leads there.
 
     Yields:
-        ``Models.videomae_mma82.Metadata.FLOPs is 1, should be 2``; models go by name.
+        ``Models.videomae_mma82.Metadata.FLOPs is 1, should be 2``; models go by name,
+        results by data set.
     """
     old, new = _by_name(old), _by_name(new)
     if isinstance(old, Mapping) and isinstance(new, Mapping):
@@ -255,12 +338,16 @@ def differences(old: Any, new: Any, where: str = '') -> Iterator[str]:
 
 
 def _by_name(value: Any) -> Any:
-    return {v['Name']: v for v in value} if _all_named(value) else value
+    for key in ('Name', 'Dataset'):
+        if value and _all_named(value, key):
+            named = {v[key]: v for v in value}
+            return named if len(named) == len(value) else value
+    return value
 
 
-def _all_named(value: Any) -> bool:
+def _all_named(value: Any, key: str = 'Name') -> bool:
     return isinstance(value, list) and all(
-        isinstance(v, Mapping) and 'Name' in v for v in value
+        isinstance(v, Mapping) and key in v for v in value
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmma.cache import cache_home
 from mmma.layout.decoding import opened_video
 from mmma.layout.processes import map_in_processes
 from mmma.layout.progress import progress
@@ -100,8 +101,7 @@ def all_marks(files: Iterable[Path], root: Path, workers: int | None) -> Marks:
 
 def cache_folder() -> Path:
     """Where marks are kept: ``frame_marks`` in ``$MMMA_HOME``, or in ~/.cache/mmma."""
-    home = os.environ.get('MMMA_HOME') or Path('~/.cache/mmma').expanduser()
-    return Path(home) / 'frame_marks'
+    return cache_home() / 'frame_marks'
 
 
 class _Cache:

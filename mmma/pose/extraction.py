@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmma.datasets.video.index import open_container, read_index
 from mmma.layout.joints import WHOLEBODY65, JointLayout, read_layout
 from mmma.layout.paths import atomic_write
 from mmma.layout.processes import CRASHED, map_in_processes
@@ -157,7 +158,7 @@ def extract_one(job: Job, root: DataRoot, options: PoseOptions) -> int | str:
     """
     try:
         source = root.video_path(job.path)
-        partial = extract_clip(_extractor(options), VideoFrames(source))
+        partial = extract_video(source, options)
         write_partial(job.partial, partial, source)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -166,6 +167,24 @@ def extract_one(job: Job, root: DataRoot, options: PoseOptions) -> int | str:
     except (ValueError, RuntimeError) as error:
         return str(error)
     return len(partial.joints)
+
+
+def extract_video(path: Path, options: PoseOptions) -> Partial:
+    """Skeletons of a video file; the extractor is loaded once per process.
+
+    Rows of a store are evenly spaced: at a variable frame rate each one is what is
+    shown in the middle of its time, at a constant rate all frames stay.
+
+    Args:
+        path: The file.
+        options: What finds the joints.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It cannot be read as video.
+    """
+    clip = extract_clip(_extractor(options), VideoFrames(path))
+    return replace(clip, joints=clip.joints[_even_rows(path)])
 
 
 def extract_clip(extractor: Extractor, video: VideoFrames) -> Partial:
@@ -186,6 +205,15 @@ def extract_clip(extractor: Extractor, video: VideoFrames) -> Partial:
     )
     width, height = (round(side * scale) for side in video.size)
     return Partial(joints, video.fps, width, height)
+
+
+def _even_rows(path: Path) -> np.ndarray:
+    """(T,) frames shown at the middles of T equal parts."""
+    with open_container(path) as container:
+        index = read_index(container)
+    parts = len(index.pts)
+    middles_sec = (np.arange(parts) + 0.5) * (index.duration_sec / parts)
+    return np.searchsorted(index.times_sec, middles_sec, side='right') - 1
 
 
 @functools.cache

@@ -24,6 +24,7 @@ class PublishedRow:
         method: As the paper calls it.
         values: Subset to metrics in percent.
         suspect: Metrics that are probably misprinted.
+        recipe: The recipe here that is the paper's model.
     """
 
     place: str
@@ -31,6 +32,7 @@ class PublishedRow:
     method: str
     values: dict[str, dict[str, float]]
     suspect: tuple[str, ...] = ()
+    recipe: str = ''
 
 
 @functools.cache
@@ -64,6 +66,7 @@ def published_rows(task: str, protocol: str) -> list[PublishedRow]:
                 None,
                 f'{names[row["method"]]} {_backbone(row["backbone"])}',
                 {'test': row['test']},
+                recipe=f'{row["method"]}_{row["backbone"]}_mma82',
             )
             for row in rows
         ]
@@ -75,12 +78,17 @@ def published_rows(task: str, protocol: str) -> list[PublishedRow]:
                 names[r['method']],
                 {'test': r['test']},
                 tuple(r.get('suspect', ())),
+                recipe=f'{r["method"]}_mma82',
             )
             for r in content['cross_domain']
         ]
     return [
         PublishedRow(
-            r['domain'], None, names[r['method']], {s: r[s] for s in ('val', 'test')}
+            r['domain'],
+            None,
+            names[r['method']],
+            {s: r[s] for s in ('val', 'test')},
+            recipe=f'{r["method"]}_mma82',
         )
         for r in content['indomain']
     ]

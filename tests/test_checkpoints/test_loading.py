@@ -2,15 +2,19 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from detection_windows import CHANNELS, tiny_detector, window
 from torch import nn
 
 from mmma.checkpoints import (
     check_simulated,
     load_state,
     load_trained,
+    load_weights_file,
     meta_of,
     weights_of,
 )
+from mmma.checkpoints.safetensors_files import write_safetensors
+from mmma.taxonomy import load_label_space
 
 CLASSES = ['nod', 'shrug', 'wave']
 
@@ -214,3 +218,78 @@ def test_simulated_weights_keep_away_from_real_video(trained, tested, allow, ref
         return
     with pytest.raises(ValueError, match=r'simulated data \(s\).*--allow-simulated'):
         check_simulated(meta, data_info, allow)
+
+
+def permuted_checkpoint(model, space):
+    """A checkpoint of a model, with its classes and body groups in another order.
+
+    Every tensor with as many rows as there are classes or groups is permuted: nothing
+    else in the model has so many.
+    """
+    orders = {
+        len(names): torch.randperm(len(names), generator=torch.manual_seed(3))
+        for names in (space.actions, space.bodies)
+    }
+    state = {
+        name: value[orders[len(value)]]
+        if value.dim() and len(value) in orders
+        else value
+        for name, value in model.state_dict().items()
+    }
+    names = [
+        [known[i] for i in orders[len(known)]]
+        for known in (space.actions, space.bodies)
+    ]
+    meta = dict(label_space=space.name, classes=names[0], bodies=names[1])
+    return {'state_dict': state, 'meta': meta}
+
+
+@pytest.mark.parametrize('head', ['ActionFormerHead', 'TriDetHead'])
+def test_detections_are_matched_by_name(head):
+    space = load_label_space('mma82')
+    options = dict(num_classes=82, body={}, label_space='mma82')
+    source, other = (tiny_detector(head, **options).eval() for _ in range(2))
+    torch.manual_seed(1)
+    for parameter in source.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    checkpoint = permuted_checkpoint(source, space)
+    changed = [
+        name
+        for name, value in checkpoint['state_dict'].items()
+        if not value.equal(source.state_dict()[name])
+    ]
+    assert len(changed) == (8 if head == 'TriDetHead' else 4)  # weights and biases
+    names = (space.name, space.actions, 'a.pth', space.bodies)
+    load_trained(other, checkpoint, *names)
+    features, samples = torch.randn(1, CHANNELS, 64), [window()]
+    found = []
+    for model in (source, other):
+        model(features, samples, mode='predict')
+        found.append((samples[0].pred, samples[0].pred_body))
+    for expected, detections in zip(*found, strict=True):
+        assert len(expected) > 50
+        assert detections.labels.tolist() == expected.labels.tolist()
+        assert detections.scores == pytest.approx(expected.scores)
+        assert detections.segments_sec == pytest.approx(expected.segments_sec, abs=1e-4)
+
+
+def test_half_precision_fills_a_model_in_full(tmp_path):
+    def build():
+        model = make_model()
+        model.backbone.append(nn.BatchNorm1d(4))
+        return model
+
+    source, model = build(), build()
+    source.backbone(torch.randn(9, 4))
+    state = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in source.state_dict().items()
+    }
+    write_safetensors(tmp_path / 'a.safetensors', state, checkpoint_of(source)['meta'])
+    load_trained(model, load_weights_file(tmp_path / 'a.safetensors'), 'toy', CLASSES)
+    own = model.state_dict()
+    assert {v.dtype for k, v in own.items() if 'tracked' not in k} == {torch.float32}
+    assert own['backbone.20.num_batches_tracked'].item() == 1
+    assert own['backbone.20.num_batches_tracked'].dtype == torch.int64
+    for name, value in source.state_dict().items():
+        torch.testing.assert_close(own[name], value, rtol=1e-3, atol=1e-6)

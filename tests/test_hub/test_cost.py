@@ -93,6 +93,38 @@ def test_frozen_parameters_are_not_trainable():
     assert cost.params - cost.trainable_params == 2 * 128
 
 
+def detector_cost(config):
+    return model_cost(load_config(f'det/{config}_mma82'))
+
+
+@pytest.mark.parametrize(
+    ('config', 'shape'),
+    [
+        ('adatad_videomae-tiny', (1, 3, 128, 64, 64)),
+        ('skeletondet-tiny', (1, 1, 256, 31, 4)),
+        ('actionformer_videomae-s-features', (1, 384, 256)),
+    ],
+)
+def test_the_input_of_a_detector_is_one_window(config, shape):
+    cost = detector_cost(config)
+    assert cost.input_shape == shape
+    assert cost.window_sec == pytest.approx(256 / 15)
+    assert (cost.backbone_params == 0) is ('features' in config)
+
+
+def test_adatad_freezes_its_vit_and_runs_it_on_every_chunk():
+    cost = detector_cost('adatad_videomae-s')
+    recognizer = model_cost(load_config('recog/videomae-s_mma82_indomain'))
+    # The recognizer's last norm, 384 weights and as many biases, is not there.
+    assert cost.params - cost.trainable_params == recognizer.backbone_params - 2 * 384
+    tokens, chunks, dim, blocks = 8 * 10 * 10, 16, 384, 12
+    block = 12 * tokens * dim**2 + 2 * tokens**2 * dim  # linear layers, attention
+    patches = tokens * dim * 3 * 2 * 16 * 16
+    adapters = (cost.backbone_params - recognizer.backbone_params) * tokens
+    by_hand = chunks * (blocks * block + patches + adapters)
+    assert cost.flops == pytest.approx(by_hand, rel=0.02)  # and the detector
+
+
 def frames_config(num_frames):
     """A 2D network that takes 4 frames, and a pipeline of so many."""
     pipeline = [

@@ -7,6 +7,7 @@ from mmma.hub.cost import ModelCost
 from mmma.hub.metafiles import (
     Facts,
     Recipe,
+    checkpoint_entries,
     config_facts,
     cost_facts,
     differences,
@@ -17,6 +18,7 @@ from mmma.hub.metafiles import (
     read_metafiles,
     refresh,
     unlisted,
+    with_entry,
 )
 
 COLLECTIONS = [{'Name': 'VideoMAE', 'Paper': {'URL': 'https://arxiv.org/abs/1'}}]
@@ -48,6 +50,15 @@ def test_recipes_are_found_with_leaves_in_order(tmp_path):
     ]
 
 
+def test_a_detector_is_one_leaf(tmp_path):
+    leaf = 'configs/det/adatad_vit-s_mma82.py'
+    (tmp_path / 'configs/det').mkdir(parents=True)
+    (tmp_path / leaf).touch()
+    (found,) = find_recipes(tmp_path)
+    assert (found.name, found.method) == ('adatad_vit-s_mma82', 'adatad')
+    assert found.leaves == (leaf,)
+
+
 @pytest.mark.parametrize('name', ['videomae_mma82', 'videomae-s_mma82'])
 def test_the_method_is_the_first_word(name):
     assert Recipe(name, ()).method == 'videomae'
@@ -58,7 +69,9 @@ def test_config_facts_come_from_the_config():
         label_space='ma52',
         model=dict(backbone=dict(type='ViT')),
         test_dataloader=dict(dataset=dict(modality='Pose')),
-        pretrained=dict(url='https://x/y-00000000.pth', data='kinetics-400'),
+        pretrained=dict(
+            url='https://x/y-00000000.pth', sha8='00000000', size=5, data='kinetics-400'
+        ),
     )
     found = config_facts(Recipe('a_mma82', leaves('a_mma82')), cfg)
     assert found.architecture == 'ViT'
@@ -70,8 +83,27 @@ def test_config_facts_come_from_the_config():
     assert found.metadata == {
         'Pretrained': 'kinetics-400',
         'Pretrained Weights': 'https://x/y-00000000.pth',
+        'Pretrained Weights SHA256': '00000000',
+        'Pretrained Weights Size': 5,
         'Training Data': 'MA-52',
     }
+
+
+def test_a_detector_without_backbone_is_called_by_its_projection():
+    cfg = dict(
+        label_space='mma82',
+        model=dict(projection=dict(type='TriDetProj')),
+        test_dataloader=dict(dataset=dict(modality='Feature')),
+        pretrained=dict(url='https://x/y.bin', sha8='', data='kinetics-400'),
+    )
+    found = config_facts(Recipe('a_mma82', ('configs/det/a_mma82.py',)), cfg)
+    assert (found.architecture, found.entry['Modality']) == ('TriDetProj', 'Feature')
+    assert found.metadata['Pretrained Weights SHA256'] is None  # unknown
+
+
+def test_the_window_of_a_detector_is_told():
+    cost = ModelCost(5, 5, 4, 6, (1, 3, 8), window_sec=256 / 15)
+    assert cost_facts(cost)['Window Seconds'] == 17.07
 
 
 @pytest.mark.parametrize(('trainable', 'shown'), [(5, None), (3, 3)])
@@ -82,6 +114,7 @@ def test_trainable_parameters_are_told_where_they_differ(trainable, shown):
         'Parameters': 5,
         'Trainable Parameters': shown,
         'FLOPs': 6,
+        'Window Seconds': None,
     }
 
 
@@ -162,3 +195,50 @@ def test_differences_name_the_key():
         'Models.b is missing',
     ]
     assert not list(differences(new, new))
+
+
+def test_differences_of_results_name_the_data_set():
+    def results(value):
+        return {'Results': [{'Dataset': 'street', 'Metrics': {'action/top1': value}}]}
+
+    (found,) = differences(results(1.0), results(2.0))
+    assert found == 'Results.street.Metrics.action/top1 is 1.0, should be 2.0'
+
+
+def weights(name='a_mma82_zeroshot', **keys):
+    config = leaves('a_mma82')[1]
+    return {'Name': name, 'Config': config, 'Weights': f'zoo/{name}/w', **keys}
+
+
+def test_weights_are_added_and_replaced_by_name():
+    recipe = {'Name': 'b_mma82', 'In Collection': 'VideoMAE'}
+    data = {'Collections': COLLECTIONS, 'Models': [recipe]}
+    added = with_entry(data, weights(Size=1))
+    assert [e['Name'] for e in added['Models']] == ['a_mma82_zeroshot', 'b_mma82']
+    assert added['Models'][0]['In Collection'] == 'VideoMAE'
+    replaced = with_entry(added, weights(Other=2))
+    (found,) = checkpoint_entries({'videomae': replaced, 'tsm': {'Models': None}})
+    assert found == {**weights(Other=2), 'In Collection': 'VideoMAE'}
+    assert data['Models'] == [recipe]  # the old contents stay
+
+
+@pytest.mark.parametrize('entry', [weights('b_mma82'), {'Name': 'w'}])
+def test_weights_and_recipes_do_not_replace_each_other(entry):
+    models = [{'Name': 'b_mma82'}, weights('w')]
+    with pytest.raises(ValueError, match='one of the two is a recipe'):
+        with_entry({'Collections': COLLECTIONS, 'Models': models}, entry)
+
+
+def test_refresh_leaves_weights_alone():
+    data = with_entry({'Collections': COLLECTIONS}, weights(Results=[1]))
+    new = refresh(data, {'a_mma82': facts()})
+    assert new['Models'][1] == data['Models'][0]
+
+
+def test_weights_need_a_config_of_their_method():
+    recipes = [Recipe('a_mma82', leaves('a_mma82')), Recipe('tsm_mma82', ('t.py',))]
+    models = [weights(), weights('w2', Config='t.py'), weights('w3', Config='a.py')]
+    metafiles = {'a': {'Models': models}, 'tsm': {}}
+    problems = unlisted(recipes, metafiles)
+    assert [p.split()[1] for p in problems] == ['w2', 'w3']
+    assert 'has Config t.py, which is no config of this method' in problems[0]

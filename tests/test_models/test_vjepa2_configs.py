@@ -45,12 +45,10 @@ def test_sizes_differ_in_numbers_alone():
     assert large.data_preprocessor == tiny.data_preprocessor
 
 
-def test_pretrained_weights_of_unknown_hash_say_so():
+def test_pretrained_weights_are_pinned():
     pretrained = load_model('l').pretrained
-    assert pretrained.url.endswith(
-        'facebook/vjepa2-vitl-fpc64-256/resolve/main/model.safetensors'
-    )
-    assert (pretrained.sha8, 'unverified' in pretrained.note) == ('', True)
+    revision = pretrained.url.split('/resolve/')[1].split('/')[0]
+    assert (len(revision), pretrained.sha8) == (40, '25466aef')
     assert load_model('tiny').pretrained is None
 
 

@@ -19,6 +19,8 @@ def test_rows_of_the_paper_by_hand():
     assert list(street[0].values) == ['test']
     large = published_rows('det', 'indomain')[3]
     assert large.method == 'AdaTAD VideoMAE-H'
+    assert large.recipe == 'adatad_videomae-h_mma82'
+    assert {row.recipe for row in street} == {'posec3d_mma82'}
     assert large.values['test']['body/mAP@0.50'] == 33.64
     assert published_rows('det', 'crossdomain') == []
 

@@ -30,6 +30,7 @@ model = dict(
 pretrained = dict(
     url='https://download.pytorch.org/models/resnet50-0676ba61.pth',
     sha8='0676ba61',
+    size=102530333,
     data='imagenet-1k',
     note='ResNet-50 of torchvision, IMAGENET1K_V1: 76.13 top-1',
 )

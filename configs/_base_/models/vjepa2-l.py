@@ -45,10 +45,11 @@ model = dict(
 
 pretrained = dict(
     url=(
-        'https://huggingface.co/facebook/vjepa2-vitl-fpc64-256/resolve/main/'
-        'model.safetensors'
+        'https://huggingface.co/facebook/vjepa2-vitl-fpc64-256/resolve/'
+        'b3c1679b7c34d3255ef3547f27c7b226aefab26f/model.safetensors'
     ),
-    sha8='',
+    sha8='25466aef',  # as public copies of the repository's pointers say
+    size=1303947864,
     data='VideoMix22M',
-    note='V-JEPA 2 ViT-L, self-supervised, 64 frames of 256; hash unknown: unverified',
+    note='V-JEPA 2 ViT-L, self-supervised, 64 frames of 256',
 )

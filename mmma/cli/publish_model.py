@@ -1,0 +1,200 @@
+"""``publish_model.py WORK_DIR``: a trained model into the zoo, or for the Hub."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmma.hub.zoo_folder import ZooFolder
+
+HELP = """Publish a trained model: weights, config and log into zoo/NAME.
+
+1. publish_model.py WORK_DIR               half-precision weights, named by their hash
+2. test.py CONFIG zoo/NAME/NAME-HASH...    the number of the file that others get
+3. publish_model.py NAME --results FILE    that number beside it, in the metafile too
+
+Each step prints the next. Results of any other file are refused. The best checkpoint of
+the run is taken, or else the last. Nothing that is written names the machine."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        'source',
+        metavar='WORK_DIR|NAME',
+        help='work dir of train.py; or a published model, to add to it',
+    )
+    parser.add_argument(
+        '--checkpoint',
+        type=Path,
+        metavar='FILE',
+        help='of the run, instead of the best',
+    )
+    parser.add_argument(
+        '--name',
+        help="default: the config's, with -simulated where the data are",
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='DIR',
+        help='the zoo, beside the metafiles; default: zoo in the checkout',
+    )
+    parser.add_argument(
+        '--precision',
+        default='float16',
+        metavar='float16|float32',
+        help='default: float16, which tests round up again',
+    )
+    parser.add_argument(
+        '--results',
+        nargs='+',
+        type=Path,
+        default=[],
+        metavar='FILE',
+        help='results.json of the published file, one per protocol',
+    )
+    parser.add_argument(
+        '--resources',
+        metavar='TEXT',
+        help='what it was trained on; default: what the log says',
+    )
+    parser.add_argument(
+        '--hub',
+        type=Path,
+        metavar='DIR',
+        help='also write a folder for the Hugging Face Hub',
+    )
+    parser.add_argument(
+        '--check',
+        action='store_true',
+        help='write nothing; say what is wrong with a published model',
+    )
+    parser.add_argument(
+        '--force', action='store_true', help='replace published weights by others'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Publish, or add to what is published; print the next command.
+
+    Raises:
+        FileNotFoundError: No such run, model or results.
+        ValueError: It cannot be published, or the results are of other weights.
+    """
+    from mmma.hub.publishing import add_results, update_metafile
+    from mmma.hub.zoo_folder import large_files
+
+    zoo = args.out or _checkout_zoo()
+    if zoo is None:
+        raise ValueError('mmma is no checkout here: say where the zoo is with --out.')
+    if args.check:
+        return check(args.source, zoo)
+    model, data_root = _published(args, zoo)
+    for path in add_results(model, args.results):
+        print(f'wrote {path}')
+    metafile = update_metafile(model, args.resources)
+    print(f'wrote {metafile}' if metafile else 'no metafile: mmma has no such method')
+    for file in large_files(model.path):
+        print(f'warning: {model.path.name}/{file} is large for a repository (8 MB).')
+    if args.hub:
+        _write_hub(model, args.hub, args.force)
+    for line in next_steps(model, Path(args.source), data_root, args.hub):
+        print(line)
+    return 0
+
+
+def check(source: str, zoo: Path) -> int:
+    """Print what is wrong with a published model; 1 if anything is."""
+    from mmma.hub.publishing import metafile_differences
+    from mmma.hub.zoo_folder import problems_of, read_published
+
+    model = read_published(source, zoo)
+    problems = [*problems_of(model), *metafile_differences(model)]
+    for problem in problems:
+        print(problem)
+    if not problems:
+        print(f'{model.name}: weights, results and metafile belong together.')
+    return 1 if problems else 0
+
+
+def next_steps(
+    model: ZooFolder, source: Path, data_root: str | None, hub: Path | None
+) -> list[str]:
+    """The commands that come next, as lines to print.
+
+    Args:
+        model: The published model.
+        source: What the user named: its work dir, or the model.
+        data_root: Of the run, where that was read.
+        hub: Where the Hub's folder was written.
+    """
+    from mmma.hub.publishing import leaf_of
+
+    if hub:
+        return [f'upload: hf upload USER/{model.name} {shlex.quote(str(hub))}']
+    zoo = model.path.parent
+    out = [] if zoo == _checkout_zoo() else ['--out', str(zoo)]
+    tool = ['tools/publish_model.py', model.name, *out]
+    if model.results():
+        return [
+            'next: tools/build_model_zoo.py (the pages)',
+            f'or:   {shlex.join([*tool, "--hub", "DIR"])} (a folder for the Hub)',
+        ]
+    leaf = leaf_of(model)
+    work_dir = source if data_root else Path('work_dirs', model.name)
+    test = ['tools/test.py', leaf.path if leaf else str(model.path / 'config.py')]
+    test += [_short(model.weights), *(leaf.flags if leaf else ())]
+    test += ['--data-root', data_root or 'DATA', '--work-dir', f'{work_dir}/published']
+    tool += ['--results', f'{work_dir}/published/results.json']
+    return [f'next: {shlex.join(test)}', f'then: {shlex.join(tool)}']
+
+
+def _checkout_zoo() -> Path | None:
+    import mmma
+
+    checkout = Path(mmma.__file__).resolve().parents[1]
+    return checkout / 'zoo' if (checkout / 'configs').is_dir() else None
+
+
+def _published(args: argparse.Namespace, zoo: Path) -> tuple[ZooFolder, str | None]:
+    """The model that is meant, published first where a run is, and the run's data."""
+    from mmma.hub.publishing import PublishOptions, publish
+    from mmma.hub.training_run import read_run
+    from mmma.hub.zoo_folder import find_published, read_published
+
+    source = Path(args.source)
+    if not source.is_dir() or find_published(source.resolve()):
+        for flag in ('checkpoint', 'name'):
+            if getattr(args, flag):
+                raise ValueError(f'--{flag} goes with a work dir, not with a model.')
+        return read_published(args.source, zoo), None
+    training = read_run(source, args.checkpoint)
+    options = PublishOptions(args.name, args.precision, args.force)
+    model = publish(training, zoo, options)
+    size = model.weights.stat().st_size
+    print(f'took {training.checkpoint}')
+    print(f'wrote {model.weights}: {size / 1e6:.2f} MB, SHA-256 {model.sha256}')
+    return model, training.cfg.get('data_root')
+
+
+def _write_hub(model: ZooFolder, out: Path, force: bool) -> None:
+    from mmma.hub.entries import license_of
+    from mmma.hub.model_card import write_hub_folder
+    from mmma.hub.publishing import leaf_of, read_metafile_of
+
+    leaf = leaf_of(model)
+    metafile = read_metafile_of(model) or {}
+    terms = license_of(metafile, model.meta)
+    config = leaf.path if leaf else 'config.py'
+    for path in write_hub_folder(model, out, config, terms, force):
+        print(f'wrote {path}')
+
+
+def _short(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith('..') else relative

@@ -1,0 +1,184 @@
+"""Files that would run code when read: refused, and nothing of them is run.
+
+Needs torch and safetensors alone, so that it can be run on any torch there is.
+"""
+
+import io
+import os
+import pickle
+import tarfile
+import zipfile
+
+import pytest
+import torch
+
+from mmma.checkpoints import fetch_url, load_weights_file
+
+WEIGHTS = {'w': torch.arange(4.0)}
+REFUSED = r'run code from it .*It was not loaded\. .*--trust-checkpoint'
+
+
+class Call:
+    """Pickled as the call of a function that is named; can be called itself."""
+
+    def __init__(self, function, *args):
+        self.call = (function, args)
+
+    def __reduce__(self):
+        return self.call
+
+    def __call__(self):
+        raise AssertionError
+
+
+class Getattr(Call):
+    """``getattr(__import__('os'), 'system')``, with no ``os`` among the names."""
+
+    def __init__(self):
+        super().__init__(getattr, Call(__import__, 'os'), 'system')
+
+
+class Built(dict):
+    """An OrderedDict whose state, set after it is made, is the call."""
+
+    def __init__(self, call):
+        self.call = call
+
+    def __reduce__(self):
+        return torch.storage._load_from_bytes, (b'',), {'x': self.call}
+
+
+def nested(command):
+    """A checkpoint in a checkpoint, which torch would read without its safeguard."""
+    buffer = io.BytesIO()
+    torch.save(Call(os.system, command), buffer)
+    return Call(torch.storage._load_from_bytes, buffer.getvalue())
+
+
+HIDDEN = {
+    'system': lambda command: Call(os.system, command),
+    'eval': lambda command: Call(eval, f'__import__("os").system({command!r})'),
+    'getattr': lambda command: Call(Getattr(), command),
+    'rebuild': lambda command: Call(
+        torch._tensor._rebuild_from_type_v2, os.system, torch.Tensor, (command,), {}
+    ),
+    'parameter': lambda command: Call(
+        torch._utils._rebuild_parameter, Call(os.system, command), True, {}
+    ),
+    'nested': nested,
+    'built': lambda command: Built(Call(os.system, command)),
+}
+
+
+def zipped(content, path):
+    torch.save(content, path)
+
+
+def legacy(content, path):
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+
+
+def bare(content, path):
+    path.write_bytes(pickle.dumps(content, protocol=2))
+
+
+def text(content, path):
+    path.write_bytes(pickle.dumps(content, protocol=0))
+
+
+WRITERS = {'zip': zipped, 'legacy': legacy, 'pickle': bare, 'protocol 0': text}
+
+
+@pytest.fixture
+def mark(tmp_path):
+    """A file that only code in a checkpoint makes."""
+    path = tmp_path / 'this_ran'
+    yield path
+    assert not path.exists()
+
+
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize('writer', WRITERS)
+@pytest.mark.parametrize('hidden', HIDDEN)
+def test_code_is_refused(tmp_path, mark, hidden, writer):
+    path = tmp_path / 'a.pth'
+    evil = HIDDEN[hidden](f'touch {mark}')
+    WRITERS[writer]({'state_dict': WEIGHTS, 'meta': evil}, path)
+    with pytest.raises(ValueError, match=REFUSED):
+        load_weights_file(path)
+
+
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize('writer', WRITERS)
+def test_these_files_do_run_code_elsewhere(tmp_path, writer):
+    path, ran = tmp_path / 'a.pth', tmp_path / 'ran'
+    WRITERS[writer](HIDDEN['getattr'](f'touch {ran}'), path)
+    if writer in ('zip', 'legacy'):
+        torch.load(path, weights_only=False)
+    else:
+        pickle.loads(path.read_bytes())
+    assert ran.is_file()
+
+
+@pytest.mark.parametrize('writer', ['zip', 'legacy', 'pickle'])
+def test_another_name_does_not_help(tmp_path, mark, writer):
+    path = tmp_path / 'a.safetensors'
+    WRITERS[writer](HIDDEN['system'](f'touch {mark}'), path)
+    with pytest.raises(ValueError, match=r'is a pickle, .*was not loaded.*to \.pth'):
+        load_weights_file(path)
+
+
+@pytest.mark.parametrize('writer', ['zip', 'legacy'])
+def test_by_url(tmp_path, mark, monkeypatch, writer):
+    monkeypatch.setenv('MMMA_HOME', str(tmp_path / 'home'))
+    path = tmp_path / 'a.pth'
+    WRITERS[writer](HIDDEN['system'](f'touch {mark}'), path)
+    with pytest.raises(ValueError, match=REFUSED):
+        load_weights_file(fetch_url(path.as_uri()))
+
+
+def test_by_the_door_of_the_commands(tmp_path, mark, monkeypatch):
+    pytest.importorskip('mmaction')
+    from mmma.engine.weights import read_checkpoint
+
+    monkeypatch.setenv('MMMA_HOME', str(tmp_path / 'home'))
+    path = tmp_path / 'a.pth'
+    zipped(HIDDEN['system'](f'touch {mark}'), path)
+    for name in (str(path), path.as_uri()):
+        with pytest.raises(ValueError, match=REFUSED):
+            read_checkpoint(name)
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_programs_of_torchscript(tmp_path):
+    """Before torch 2.6 ``weights_only=True`` loaded them, as programs."""
+    path = tmp_path / 'a.pth'
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), path)
+    for trust in (False, True):
+        with pytest.raises(ValueError, match='it is a TorchScript program'):
+            load_weights_file(path, trust)
+
+
+def test_a_program_that_hides_from_other_readers(tmp_path):
+    """A second archive before the first, seen by readers that search differently."""
+    path = tmp_path / 'a.pth'
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr('a/data.pkl', pickle.dumps(1, protocol=2))
+        archive.writestr('a/constants.pkl', pickle.dumps((), protocol=2))
+        archive.writestr('a/version', '3')
+    with pytest.raises(ValueError, match='it is a TorchScript program'):
+        load_weights_file(path)
+
+
+def test_tar_archives_are_not_unpacked(tmp_path):
+    """Before torch 2.6 they were, by whatever name, links and all."""
+    path, outside = tmp_path / 'a.pth', tmp_path / 'outside'
+    options = dict(format=tarfile.USTAR_FORMAT, encoding='latin-1')
+    with tarfile.open(path, 'w', **options) as archive:
+        archive.addfile(tarfile.TarInfo('\x80\x02'))  # looks like a pickle
+        link = tarfile.TarInfo('storages')
+        link.type, link.linkname = tarfile.SYMTYPE, str(outside)
+        archive.addfile(link)
+    with pytest.raises(ValueError, match='it is a tar archive'):
+        load_weights_file(path)
+    assert not outside.exists()

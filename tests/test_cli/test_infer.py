@@ -1,0 +1,279 @@
+"""The command: outputs, resuming, broken videos, and privacy."""
+
+import csv
+import json
+import os
+import signal
+import socket
+import tempfile
+from pathlib import Path
+
+import pytest
+from inference_models import RECIPES, make_checkpoint
+from pose_backends import use_fake
+from video_files import make_video, moving_frames, spoil_packet
+
+from mmma import apis
+from mmma.cli import main
+
+SECRET = 'anna-4711'
+
+
+@pytest.fixture(scope='module')
+def checkpoints(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('models')
+    data = {'name': 'mma82-simulated', 'simulated': True, 'extractor': 'other 1'}
+    return {
+        task: make_checkpoint(folder / f'{task}.pth', RECIPES[task, 'Pose'], data=data)
+        for task in ('rec', 'det')
+    }
+
+
+@pytest.fixture(scope='module')
+def opened():
+    """Models by what they were asked for: building one takes a second."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch, opened):
+    use_fake(monkeypatch)
+    open_model = apis.open_model
+
+    def once(name, **options):
+        key = repr((name, sorted(options.items(), key=str)))
+        if key not in opened:
+            opened[key] = open_model(name, **options)
+        return opened[key]
+
+    monkeypatch.setattr(apis, 'open_model', once)
+
+
+@pytest.fixture
+def videos(tmp_path):
+    folder = tmp_path / f'of {SECRET}'
+    for i, name in enumerate(('one', 'two')):
+        path = folder / f'{name} {SECRET}.mp4'
+        make_video(path, moving_frames(9 + i, 32, 40, i), 30)
+    (folder / 'notes.txt').write_text('no video')
+    return folder
+
+
+def infer(checkpoints, videos, out, *more, recog=True):
+    argv = [*map(str, videos), '--det', checkpoints['det'], '--out', str(out)]
+    argv += ['--recog', checkpoints['rec']] if recog else []
+    return main('infer', [*argv, '--allow-simulated', *more])
+
+
+def read(out, stem):
+    content = json.loads((out / f'{stem}.json').read_text())
+    with (out / f'{stem}.csv').open(newline='') as file:
+        return content, list(csv.DictReader(file))
+
+
+def test_a_folder_of_videos(checkpoints, videos, tmp_path, capsys):
+    out = tmp_path / 'new' / 'out'
+    status = infer(checkpoints, [videos], out, '--threshold', '0', '--top-k', '3')
+    assert status == 0
+    assert sorted(p.suffix for p in out.iterdir()) == ['.csv', '.csv', '.json', '.json']
+    content, rows = read(out, f'one {SECRET}')
+    assert content['video']['path'] == str(videos / f'one {SECRET}.mp4')
+    assert content['video']['duration_sec'] == pytest.approx(0.3)
+    first, *others = rows
+    assert first['task'] == 'rec'
+    assert (first['start_sec'], first['end_sec']) == ('0.000', '0.300')
+    assert {row['task'] for row in others} == {'det'}
+    assert {row['simulated'] for row in rows} == {'true'}
+    assert {row['model'] for row in others} == {'det'}
+    recognition = content['recognition']
+    assert len(recognition['actions']) == 3
+    assert (
+        recognition['action'] == first['action'] == recognition['actions'][0]['action']
+    )
+    assert len(content['detection']['segments']) == len(others)
+    assert len(recognition['notes']) == 2
+    caught = capsys.readouterr()
+    assert '[simulated]' in caught.out
+    assert caught.err.count('looking') == 2
+
+
+def test_below_the_threshold(checkpoints, videos, tmp_path):
+    assert infer(checkpoints, [videos], tmp_path / 'out', '--threshold', '1') == 0
+    content, (row,) = read(tmp_path / 'out', f'two {SECRET}')
+    assert (row['action'], row['body'], row['abstained']) == ('', '', 'true')
+    assert len(content['recognition']['actions']) == 5
+    assert content['detection']['below_threshold'] > 0
+
+
+def test_it_goes_on_with_what_is_not_done(checkpoints, videos, tmp_path, capsys):
+    out = tmp_path / 'out'
+
+    def looked(*more):
+        assert infer(checkpoints, [videos], out, *more) == 0
+        return capsys.readouterr().err.count('looking')
+
+    assert looked() == 2
+    assert looked() == 0
+    (out / f'one {SECRET}.json').unlink()
+    assert looked() == 1
+    make_video(videos / f'two {SECRET}.mp4', moving_frames(12, 32, 40), 30)
+    assert looked() == 1
+    assert looked('--top-k', '2') == 2
+
+
+def test_a_broken_video_does_not_lose_the_others(checkpoints, videos, tmp_path, capsys):
+    damaged = videos / 'damaged.mp4'
+    make_video(damaged, moving_frames(30), 30)
+    spoil_packet(damaged, 12)
+    (videos / 'text.mp4').write_text('no video')
+    assert infer(checkpoints, [videos], tmp_path / 'out') == 2
+    err = capsys.readouterr().err
+    assert f'FAILED {damaged}: damaged' in err
+    assert f'not done: {videos / "text.mp4"}: not readable as video' in err
+    assert len(list((tmp_path / 'out').glob('*.json'))) == 2
+
+
+def test_files_of_others_are_left_alone(checkpoints, videos, tmp_path, capsys):
+    other = tmp_path / f'one {SECRET}.json'
+    other.write_text('{}')
+    assert infer(checkpoints, [videos], tmp_path) == 2
+    assert 'that another program wrote' in capsys.readouterr().err
+    assert other.read_text() == '{}'
+    assert (tmp_path / f'two {SECRET}.json').is_file()
+
+
+def same_stem(videos):
+    make_video(videos / 'sub' / f'one {SECRET}.avi', moving_frames(3))
+    return [videos, videos / 'sub'], 'have the same stem'
+
+
+def nothing_there(videos):
+    return [videos / 'gone.mp4'], 'no such video file or folder'
+
+
+def empty_folder(videos):
+    (videos / 'empty').mkdir()
+    return [videos / 'empty'], 'no video in this folder'
+
+
+BAD_INPUTS = [same_stem, nothing_there, empty_folder]
+
+
+@pytest.mark.parametrize('make', BAD_INPUTS)
+def test_bad_inputs(make, checkpoints, videos, tmp_path, capsys):
+    given, text = make(videos)
+    assert infer(checkpoints, given, tmp_path / 'out') == 2
+    err = capsys.readouterr().err
+    assert text in err
+    assert SECRET in err
+    if make is same_stem:
+        assert f'one {SECRET}.mp4 and ' in err
+        assert f'one {SECRET}.avi have' in err
+    assert infer(checkpoints, given, tmp_path / 'out', '--private') == 2
+    err = capsys.readouterr().err
+    assert text in err
+    assert SECRET not in err
+
+
+def test_a_file_given_twice_is_one(checkpoints, videos, tmp_path, capsys):
+    given = [videos, videos / f'one {SECRET}.mp4']
+    assert infer(checkpoints, given, tmp_path / 'out') == 0
+    assert capsys.readouterr().err.count('looking') == 2
+
+
+@pytest.mark.parametrize(
+    ('argv', 'text'),
+    [
+        ([], 'give --recog, --det or both'),
+        (['--recog', 'x', '--top-k', '0'], '--top-k 0: use at least 1'),
+        (['--recog', 'DET', '--allow-simulated'], 'is a detector'),
+        (['--det', 'DET'], 'trained on simulated data'),
+        (['--det', 'DET', '--threshold', '2'], 'threshold 2.0: use a score'),
+        (['--recog', 'none.pth'], r'none.pth'),
+    ],
+)
+def test_what_is_refused(argv, text, checkpoints, videos, tmp_path, capsys):
+    argv = [checkpoints['det'] if a == 'DET' else a for a in argv]
+    assert main('infer', [str(videos), '--out', str(tmp_path / 'out'), *argv]) == 2
+    assert text in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+def everything_in(folder):
+    for path in folder.rglob('*'):
+        yield str(path.relative_to(folder)).encode()
+        if path.is_file():
+            yield path.read_bytes()
+
+
+def test_private_tells_no_name_and_uses_no_network(
+    checkpoints, videos, tmp_path, monkeypatch, capfd
+):
+    def refuse(*_, **__):
+        raise AssertionError('network')
+
+    home, temporary, out = tmp_path / 'home', tmp_path / 'temporary', tmp_path / 'out'
+    temporary.mkdir()
+    monkeypatch.setenv('MMMA_HOME', str(home))
+    monkeypatch.setattr(tempfile, 'tempdir', str(temporary))
+    for name in ('connect', 'connect_ex'):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, 'getaddrinfo', refuse)
+    (videos / f'broken {SECRET}.mp4').write_text('no video')
+    damaged = videos / f'damaged {SECRET}.mp4'
+    make_video(damaged, moving_frames(30), 30)
+    spoil_packet(damaged, 12)
+    assert infer(checkpoints, [videos], out, '--private') == 2
+    caught = capfd.readouterr()
+    for text in (caught.out, caught.err):
+        assert SECRET not in text
+        assert str(videos) not in text
+    assert 'video 3 of 4: ' in caught.out
+    assert 'FAILED video 1 of 4: not readable as video' in caught.err
+    assert 'FAILED video 2 of 4: damaged' in caught.err
+    assert not any(SECRET.encode() in part for part in everything_in(home))
+    assert list(temporary.iterdir()) == []
+    content, _ = read(out, f'one {SECRET}')
+    assert SECRET not in json.dumps(content)
+    assert 'path' not in content['video']
+
+
+@pytest.mark.parametrize('error', [PermissionError, OSError, KeyError])
+def test_private_errors_tell_no_name(
+    error, checkpoints, videos, tmp_path, monkeypatch, capfd
+):
+    def fail(*_, **__):
+        raise error(28 if error is OSError else 13, 'no way', SECRET)
+
+    monkeypatch.setattr('mmma.engine.inference_files.Outputs.write', fail)
+    assert infer(checkpoints, [videos], tmp_path / 'out', '--private') == 2
+    caught = capfd.readouterr()
+    assert SECRET not in caught.err + caught.out
+    assert ('KeyError' if error is KeyError else 'no way') in caught.err
+    if error is KeyError:
+        with pytest.raises(KeyError):
+            infer(checkpoints, [videos], tmp_path / 'out')
+    if error is OSError:  # a full disk ends it
+        assert caught.err.count('looking') == 1
+        assert infer(checkpoints, [videos], tmp_path / 'out') == 2
+        assert SECRET in capfd.readouterr().err
+
+
+def test_work_files_go_when_it_is_stopped(
+    checkpoints, videos, tmp_path, monkeypatch, capsys
+):
+    temporary = tmp_path / 'temporary'
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, 'tempdir', str(temporary))
+    before = signal.getsignal(signal.SIGTERM)
+
+    def stop(self, file, folder, skeletons):
+        assert [p.parent for p in temporary.rglob('video.mp4')]
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr('mmma.engine.inference.VideoModel.look', stop)
+    assert infer(checkpoints, [videos], tmp_path / 'out') == 130
+    assert list(temporary.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert not Path(tmp_path / 'out').exists()
+    assert 'interrupted' in capsys.readouterr().err
