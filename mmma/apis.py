@@ -361,6 +361,7 @@ def describe_data(cfg: Any, root: DataRoot) -> dict[str, Any]:
         'name': info.name,
         'fingerprint': root.fingerprint(),
         'simulated': info.simulated,
+        'source': info.source,
         'packed': info.packed,
     }
     if cfg.test_dataloader.dataset.get('modality') == 'Pose':

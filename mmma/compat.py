@@ -180,7 +180,9 @@ def _loads_code() -> bool:
 def _load_weights_only() -> None:
     from mmengine.runner import checkpoint
 
-    checkpoint.CheckpointLoader.register_scheme('', load_local_weights, force=True)
+    register = checkpoint.CheckpointLoader.register_scheme
+    register('', load_local_weights, force=True)
+    register(('pavi://', 's3://', 'petrel://'), refuse_remote_weights, force=True)
     checkpoint.load_url = partial(checkpoint.load_url, weights_only=True)
 
 
@@ -188,28 +190,28 @@ def load_local_weights(filename: str, map_location: Any = None) -> Any:
     """MMEngine's loader of local checkpoints, never running code from the file.
 
     Args:
-        filename: A checkpoint of ``torch.save``.
-        map_location: As in ``torch.load``.
+        filename: A checkpoint of ``torch.save``, or safetensors.
+        map_location: Ignored: tensors come on the CPU and go where the model is.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file holds more than tensors and plain types.
     """
-    import pickle
+    from mmma.checkpoints import load_weights_file
 
-    import torch
+    return load_weights_file(filename)
 
-    path = Path(filename).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f'checkpoint {filename} does not exist')
-    try:
-        return torch.load(path, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f'{filename} is no checkpoint of tensors and plain types, so it is not '
-            'loaded (weights_only=True). mmma writes plain checkpoints only; for one '
-            'of another program use a command with --trust-checkpoint.'
-        ) from error
+
+def refuse_remote_weights(filename: str, map_location: Any = None) -> Any:
+    """In place of MMEngine's loaders of object stores, which run what they load.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(
+        f'{filename}: weights of an object store are not read from there, as that '
+        'would run code from them. Copy the file here and name its path.'
+    )
 
 
 def _needs_cuda_for_gloo() -> bool:

@@ -96,9 +96,12 @@ def uses_package_lookup():
 def uses_weights_only():
     from mmengine.runner import checkpoint
 
-    loader = checkpoint.CheckpointLoader._get_checkpoint_loader('a.pth')
-    return loader is compat.load_local_weights and (
-        checkpoint.load_url.keywords == {'weights_only': True}
+    loader_of = checkpoint.CheckpointLoader._get_checkpoint_loader
+    stores = {loader_of(f'{store}://a.pth') for store in ('pavi', 's3', 'petrel')}
+    return (
+        loader_of('a.pth') is compat.load_local_weights
+        and stores == {compat.refuse_remote_weights}
+        and checkpoint.load_url.keywords == {'weights_only': True}
     )
 
 
@@ -190,10 +193,12 @@ def test_package_without_a_folder():
 
 def test_local_weights(tmp_path):
     path = tmp_path / 'a.pth'
-    with pytest.raises(FileNotFoundError, match=r'a\.pth does not exist'):
+    with pytest.raises(FileNotFoundError, match=r'a\.pth: no such file'):
         compat.load_local_weights(str(path))
     torch.save({'w': torch.ones(1)}, path)
     assert compat.load_local_weights(str(path), 'cpu')['w'] == 1
     torch.save({'w': Path('a')}, path)
-    with pytest.raises(ValueError, match=r'plain checkpoints only.*--trust-checkpoint'):
+    with pytest.raises(ValueError, match=r'not plain weights.*--trust-checkpoint'):
         compat.load_local_weights(str(path))
+    with pytest.raises(ValueError, match=r's3://b/a\.pth: .* Copy the file here'):
+        compat.refuse_remote_weights('s3://b/a.pth')

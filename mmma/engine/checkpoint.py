@@ -59,7 +59,8 @@ class PlainCheckpointHook(CheckpointHook):
     as ``cfg``), ``meta`` has ``mmma_version``, ``config_name``, ``label_space``,
     ``classes``, ``bodies``, ``body_of``, ``protocol`` with its ``train_domains``,
     ``seen_domains`` (those, and what the weights it started from had seen), ``data``
-    (``name``, ``fingerprint``, ``simulated``, and ``extractor`` of skeletons),
+    (``name``, ``fingerprint``, ``simulated``, ``source``, and ``extractor`` of
+    skeletons),
     ``pretrain_data``, ``selected_on`` (``subset``, ``domains``, ``metric``; None for
     the last of a run), ``validated`` and ``random_state``.
 
@@ -240,6 +241,7 @@ def _data_of(cfg: Any) -> dict[str, Any]:
         'name': root.info.name,
         'fingerprint': root.fingerprint(),
         'simulated': root.info.simulated,
+        'source': root.info.source,
     }
     extractor = extractor_of(cfg)
     return data if extractor is None else {**data, 'extractor': extractor}

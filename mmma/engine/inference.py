@@ -174,6 +174,8 @@ class VideoModel:
             tempfile.TemporaryDirectory(prefix='mmma-') as folder,
             _network(not self.options.private),
         ):
+            # MMEngine keeps what it built under this name, and writes to its folder.
+            cfg.experiment_name = Path(folder).name
             root = Path(folder, 'root')
             write_placeholder(root, card.task, card.label_space, card.extractor)
             cfg.data_root = loader.dataset.data_root = str(root)
