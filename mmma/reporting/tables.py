@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prettytable import PrettyTable
 
+from mmma.evaluation.functional.seeds import spread
 from mmma.layout.leakage import note_on_subjects
 from mmma.reporting.results import check_comparable
 
@@ -45,7 +45,7 @@ CONTROLS = {
 def results_table(results: Sequence[dict[str, Any]]) -> str:
     """One table over several results of one task, in percent.
 
-    Few-shot rows are means over runs, with the standard deviation of Top-1. For
+    Few-shot rows are means over runs, Top-1 with half its 95 % t-interval. For
     detection: mAP at three thresholds and averaged, at both levels, and the mean of
     the two averages.
 
@@ -100,6 +100,8 @@ def result_notes(results: Sequence[dict[str, Any]]) -> list[str]:
             f'zero-shot: no {counted[:-1]} of the target domain was trained on; its '
             'classes are not unseen.'
         )
+    if any((run.get('run') or 0) > 0 for r in results for run in r['runs']):
+        notes.append('±: half-width of the 95 % t-interval over support draws.')
     notes += [
         f'{r["name"]} was trained on {", ".join(r["target_seen"])}: its rows for '
         'these domains are not zero-shot.'
@@ -155,9 +157,10 @@ def _rows(result: dict[str, Any]) -> Iterator[list[str]]:
             [r['metrics'][key] for r in runs if key in r['metrics']]
             for key in _COLUMNS_OF[result['task']].values()
         ]
-        cells = [f'{statistics.fmean(v):.2f}' if v else '–' for v in values]
-        if len(runs) > 1:
-            cells[0] += f' ± {statistics.stdev(values[0]):.2f}'
+        found = [spread(v) if v else None for v in values]
+        cells = [f'{s.mean:.2f}' if s else '–' for s in found]
+        if found[0] and found[0].half_width is not None:
+            cells[0] += f' ± {found[0].half_width:.2f}'
         simulated = ' (simulated)' if result['data']['simulated'] else ''
         count = str(runs[0]['counts'][_COUNTED[result['task']]])
         yield [result['name'] + simulated, label, domain, count, *cells]

@@ -69,7 +69,8 @@ python tools/test.py CONFIG NAME --data-root ROOT
 """
 _INTERVALS = (
     'In brackets the 95 % bootstrap interval (by subject where there are at least five '
-    'known ones, else by clip or video). ˢ: measured on simulated data.'
+    'known ones, else by clip or video); ±: half the 95 % t-interval over support '
+    'draws. ˢ: measured on simulated data.'
 )
 _COSTS = (
     'GFLOPs are billions of fused multiply-adds of one view of one clip; of a '

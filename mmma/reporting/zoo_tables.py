@@ -208,14 +208,14 @@ def data_groups(
 ) -> list[tuple[str, list[Checkpoint]]]:
     """Weights of ours by what they were tested on, which a sentence names."""
 
-    def tested(checkpoint: Checkpoint) -> tuple[str, str]:
+    def tested(checkpoint: Checkpoint) -> tuple[str, str, str]:
         data = checkpoint.measured[0].results['data']
-        return data['name'], data['fingerprint']
+        return data['name'], data.get('source') or '', data['fingerprint']
 
     ordered = sorted(checkpoints, key=lambda c: (tested(c), c.name))
     return [
-        (f'{name}, fingerprint `{print_[:8]}`', list(group))
-        for (name, print_), group in groupby(ordered, key=tested)
+        (f'{name}{source and f" ({source})"}, fingerprint `{print_[:8]}`', list(group))
+        for (name, source, print_), group in groupby(ordered, key=tested)
     ]
 
 

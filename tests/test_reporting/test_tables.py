@@ -41,7 +41,8 @@ FEWSHOT = result(
 
 def test_fewshot_rows_are_means_over_runs_beside_their_controls():
     text = results_table([FEWSHOT])
-    assert '35.00 ± 7.07' in text
+    assert '35.00 ± 63.53' in text  # 12.706 * 7.071 / sqrt(2)
+    assert '±: half-width of the 95 % t-interval over support draws.' in text
     assert '5-shot (2 runs)' in text
     assert "target's classes only" in text
 

@@ -162,6 +162,8 @@ def test_weights_are_grouped_by_what_they_were_tested_on(methods):
     (text, own), (_, other) = data_groups(every)
     assert text == 'tiny_set, fingerprint `12345678`'
     assert (own[0].task, other[0].task) == ('det', 'rec')
+    own[0].measured[0].results['data']['source'] = 'simulation, seed 3'
+    assert data_groups(own)[0][0].startswith('tiny_set (simulation, seed 3), finger')
 
 
 def test_files_of_our_weights(methods):
