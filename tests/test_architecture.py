@@ -112,7 +112,9 @@ def test_these_need_no_torch(module):
     assert not modules & HEAVY
 
 
-@pytest.mark.parametrize('tool', ['train', 'test', 'evaluate', 'print_config', 'download', 'infer'])
+@pytest.mark.parametrize(
+    'tool', ['train', 'test', 'evaluate', 'print_config', 'download', 'infer']
+)
 def test_help_is_fast(tool):
     code = (
         'import sys, time; t = time.process_time(); from mmma.cli import main\n'

@@ -59,7 +59,12 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
     module.add_arguments(parser)
     args = parser.parse_args(argv)
     try:
-        return module.run(args) or 0
+        status = module.run(args) or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # as `| head` does, having read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (ValueError, FileNotFoundError) as error:
         if os.environ.get('MMMA_TRACEBACK'):
             raise

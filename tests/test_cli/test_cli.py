@@ -1,4 +1,6 @@
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,17 @@ def test_a_users_error_has_no_traceback_unless_asked_for(capsys, monkeypatch):
 )
 def test_what_others_wrap_around_a_message_is_taken_off(wrapped, plain):
     assert plain_message(ValueError(wrapped)) == plain
+
+
+def test_a_reader_that_stops_reading_is_no_error():
+    command = [
+        sys.executable,
+        str(REPO / 'tools/print_config.py'),
+        'tsm_mma82_indomain',
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.close()
+        told = process.stderr.read()
+    assert (process.returncode, told) == (141, '')

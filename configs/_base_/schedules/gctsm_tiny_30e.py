@@ -1,6 +1,6 @@
 # 30 epochs from scratch for the tiny GC-TSM, on two CPU cores. Our own numbers: AdamW
-# at 2e-3 for a batch of 16, the same for every layer, three epochs of warm-up, cosine to
-# a hundredth.
+# at 2e-3 for a batch of 16, the same for every layer, three epochs of warm-up, cosine
+# to a hundredth.
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05)
 )

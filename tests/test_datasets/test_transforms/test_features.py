@@ -88,7 +88,9 @@ def test_a_video_shorter_than_one_feature(root):
 
 
 def test_no_such_features(root):
-    with pytest.raises(FileNotFoundError, match=r"use one of: .*tiny\. Did you .*'tiny'"):
+    with pytest.raises(
+        FileNotFoundError, match=r"use one of: .*tiny\. Did you .*'tiny'"
+    ):
         load(root, Window(0.0, 16, 10, 10.0, 10.0), name='tinny')
 
 
