@@ -61,11 +61,8 @@ def test_what_others_wrap_around_a_message_is_taken_off(wrapped, plain):
 
 
 def test_a_reader_that_stops_reading_is_no_error():
-    command = [
-        sys.executable,
-        str(REPO / 'tools/print_config.py'),
-        'tsm_mma82_indomain',
-    ]
+    tool, config = REPO / 'tools/print_config.py', 'recog/tsm_mma82_indomain.py'
+    command = [sys.executable, str(tool), config]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
