@@ -18,7 +18,9 @@ def test_a_packed_clip_decodes_faster(capsys, monkeypatch):
     found = measured(capsys, '--readers', 'pyav')
     drawn, packed = found['rows']
     assert (drawn['times_faster'], found['clips']) == (1, 1)
-    assert packed['times_faster'] > 3
+    # Medians wait for whatever else the machine does; the fastest passes do not.
+    assert drawn['fastest_milliseconds'] > 3 * packed['fastest_milliseconds']
+    assert packed['times_faster'] > 1
     assert packed['milliseconds'] >= packed['fastest_milliseconds'] > 0
 
 

@@ -70,7 +70,9 @@ def test_offline(zoo):
 @pytest.mark.parametrize(
     'ckpt', ['a/best.pth', '../x', 'best.pth', 'best.safetensors', '..\\x', '/etc/x']
 )
-def test_paths_to_nothing(zoo, ckpt):
+def test_paths_to_nothing(zoo, ckpt, tmp_path, monkeypatch):
+    (tmp_path / 'empty').mkdir()
+    monkeypatch.chdir(tmp_path / 'empty')
     with pytest.raises(FileNotFoundError, match=r'checkpoint .*: no such file'):
         checkpoint_path(ckpt)
 
