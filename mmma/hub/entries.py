@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mmma.hub.metafiles import modality
 from mmma.hub.training_run import training_resources
 from mmma.hub.zoo_folder import ZooFolder
 
@@ -82,12 +83,6 @@ def _facts(meta: Mapping[str, Any]) -> dict[str, Any]:
 def _started_from(meta: Mapping[str, Any]) -> str | None:
     data = meta.get('pretrain_data')
     return None if data in (None, 'none') else str(data)
-
-
-def modality(cfg: Mapping[str, Any]) -> str:
-    """``Pose`` or ``RGB``: what a config's model sees."""
-    dataset = cfg['test_dataloader']['dataset']
-    return 'Pose' if dataset.get('modality') == 'Pose' else 'RGB'
 
 
 def license_of(metafile: Mapping[str, Any], meta: Mapping[str, Any]) -> str:

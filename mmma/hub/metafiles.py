@@ -252,7 +252,7 @@ def config_facts(recipe: Recipe, cfg: Mapping[str, Any]) -> Facts:
         entry={
             'Config': recipe.leaves[0],
             'Configs': list(recipe.leaves),
-            'Modality': cfg['test_dataloader']['dataset'].get('modality', 'RGB'),
+            'Modality': modality(cfg),
         },
         metadata={
             'Pretrained': pretrained.get('data'),
@@ -262,6 +262,11 @@ def config_facts(recipe: Recipe, cfg: Mapping[str, Any]) -> Facts:
             'Training Data': f'{space[:-2].upper()}-{space[-2:]}',
         },
     )
+
+
+def modality(cfg: Mapping[str, Any]) -> str:
+    """``RGB``, ``Pose`` or ``Feature``: what a config's model sees."""
+    return str(cfg['test_dataloader']['dataset'].get('modality', 'RGB'))
 
 
 def cost_facts(cost: Any) -> dict[str, Any]:

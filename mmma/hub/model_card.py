@@ -16,7 +16,8 @@ from typing import Any
 import yaml
 
 from mmma.checkpoints import file_sha256
-from mmma.hub.entries import METRICS, TASKS, display_name, modality, result_rows
+from mmma.hub.entries import METRICS, TASKS, display_name, result_rows
+from mmma.hub.metafiles import modality
 from mmma.hub.zoo_folder import ZooFolder
 
 WEIGHTS = 'model.safetensors'

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from mmma.layout.paths import atomic_write
 
 SCHEMA = 1
 _PACKAGES = ('mmma', 'torch', 'mmengine', 'mmcv-lite', 'mmaction2', 'numpy')
@@ -36,11 +37,9 @@ def write_results(results: dict[str, Any], path: Path) -> None:
         results: Plain types only; NaN is refused.
         path: File to write; its folder is made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
-    draft = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    draft.write_text(text + '\n', encoding='utf-8')
-    draft.replace(path)
+    with atomic_write(path) as file:
+        file.write(text + '\n')
 
 
 def read_results(path: Path) -> dict[str, Any]:
