@@ -153,7 +153,7 @@ def measure_recipe(
     import torch
 
     from mmma.apis import load_config
-    from mmma.engine.training import set_environment
+    from mmma.engine.outcome import set_environment
 
     cfg = load_config(
         config, {'protocol': 'indomain'}, data_root=root, cfg_options=options

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from mmma import __version__
 from mmma.checkpoints import to_plain
 from mmma.engine.skeleton_origin import extractor_of
+from mmma.layout.paths import atomic_write
 from mmma.layout.root import DataRoot
 from mmma.protocols import make_protocol
 from mmma.registry import HOOKS
@@ -31,17 +31,8 @@ class AtomicLocalBackend(LocalBackend):
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes beside the file, then put them in its place."""
-        target = Path(filepath)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f'{target.name}.{os.getpid()}.tmp')
-        try:
-            with draft.open('wb') as file:
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(target)
-        finally:
-            draft.unlink(missing_ok=True)
+        with atomic_write(Path(filepath), 'wb') as file:
+            file.write(obj)
 
 
 register_backend('AtomicLocal', AtomicLocalBackend, force=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import logging
 import zipfile
@@ -24,7 +23,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmma.cache import cache_home
-from mmma.engine.checkpoint import AtomicLocalBackend
+from mmma.layout.paths import atomic_write
 
 _FORMAT = 1  # of the files; a change makes all of them unknown
 _DAMAGE = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error)
@@ -105,13 +104,12 @@ class FeatureCache:
         }
         if all(body is not None for body in bodies):
             arrays['body_scores'] = np.stack(bodies)
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
         # Not of the content: an archive holds the time at which it was written.
         identity = arrays['names'].tobytes() + arrays['stamps'].tobytes()
         file = self.folder / f'{hashlib.sha256(identity).hexdigest()[:32]}.npz'
         try:
-            AtomicLocalBackend().put(buffer.getvalue(), file)
+            with atomic_write(file, 'wb') as draft:
+                np.savez(draft, **arrays)
         except OSError as error:
             print_log(f'features are not kept: {error}', 'current', logging.WARNING)
 

@@ -14,8 +14,8 @@ from torch import nn
 from mmma import registry  # noqa: F401  (fills the registries)
 from mmma.checkpoints import check_simulated, load_state, weights_of
 from mmma.engine.features import FeatureSource
+from mmma.engine.outcome import default_folder, set_environment
 from mmma.engine.tokens import show_tokens
-from mmma.engine.training import default_folder, set_environment
 from mmma.engine.weights import (
     FROM_SCRATCH,
     starting_weights,

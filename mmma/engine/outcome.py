@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mmma.config import model_name
+from mmma.protocols import make_protocol
 
 if TYPE_CHECKING:
     from mmma.engine.detection import DetectedVideos
@@ -69,3 +73,21 @@ class Outcome:
     seen_domains: list[str] | None
     selected_on: dict[str, Any] | None
     device: str
+
+
+def set_environment(cfg: Any, launcher: str) -> None:
+    """Set the launcher, and a backend that this machine has."""
+    import torch
+    from mmengine.config import ConfigDict
+
+    cfg.launcher = launcher
+    if not torch.cuda.is_available():
+        cfg.env_cfg.dist_cfg.backend = 'gloo'
+        cfg.model_wrapper_cfg = ConfigDict(
+            type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False
+        )
+
+
+def default_folder(cfg: Any) -> Path:
+    """``work_dirs/<model>_<data>/<protocol>`` for a resolved config."""
+    return Path('work_dirs', model_name(cfg), make_protocol(cfg.protocol).tag())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,10 @@ import torch
 
 from mmma import __version__
 from mmma.checkpoints import to_plain
-from mmma.engine.checkpoint import AtomicLocalBackend
 from mmma.engine.frozen_backbone import FrozenBackbone
 from mmma.engine.outcome import Outcome
 from mmma.engine.probe import Probe
+from mmma.layout.paths import atomic_write
 from mmma.layout.root import DataRoot
 from mmma.protocols import make_protocol
 
@@ -66,6 +65,5 @@ def save_probe(
         'probe': probe.record(),
         'cfg': cfg.to_dict(),
     }
-    buffer = io.BytesIO()
-    torch.save(to_plain({'state_dict': state, 'meta': meta}), buffer)
-    AtomicLocalBackend().put(buffer.getvalue(), path)
+    with atomic_write(Path(path), 'wb') as file:
+        torch.save(to_plain({'state_dict': state, 'meta': meta}), file)

@@ -23,9 +23,14 @@ from mmma.engine.fewshot import (
     source_classifier,
 )
 from mmma.engine.finetune import finetuned
-from mmma.engine.outcome import Outcome, Scored, TestOptions
+from mmma.engine.outcome import (
+    Outcome,
+    Scored,
+    TestOptions,
+    default_folder,
+    set_environment,
+)
 from mmma.engine.skeleton_origin import check_extractor
-from mmma.engine.training import default_folder, set_environment
 from mmma.engine.weights import Weights, read_checkpoint, with_frozen
 from mmma.evaluation.functional.bodies import fuse_body_scores
 from mmma.evaluation.functional.controls import (

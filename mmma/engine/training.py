@@ -14,7 +14,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmma import registry  # noqa: F401  (fills the registries)
 from mmma.checkpoints import check_simulated
-from mmma.config import model_name
+from mmma.engine.outcome import default_folder, set_environment
 from mmma.engine.weights import (
     FROM_SCRATCH,
     StartFrom,
@@ -22,7 +22,6 @@ from mmma.engine.weights import (
     starting_weights,
 )
 from mmma.layout.root import DataRoot
-from mmma.protocols import make_protocol
 from mmma.taxonomy import SUBSETS
 
 FAST_DEV_ITERATIONS = 2
@@ -102,21 +101,6 @@ def prepare(cfg: Any, options: TrainOptions) -> Path:
     cfg.resume = options.resume
     set_environment(cfg, options.launcher)
     return Path(cfg.work_dir)
-
-
-def set_environment(cfg: Any, launcher: str) -> None:
-    """Set the launcher, and a backend that this machine has."""
-    cfg.launcher = launcher
-    if not torch.cuda.is_available():
-        cfg.env_cfg.dist_cfg.backend = 'gloo'
-        cfg.model_wrapper_cfg = ConfigDict(
-            type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False
-        )
-
-
-def default_folder(cfg: Any) -> Path:
-    """``work_dirs/<model>_<data>/<protocol>`` for a resolved config."""
-    return Path('work_dirs', model_name(cfg), make_protocol(cfg.protocol).tag())
 
 
 def shorten(cfg: Any) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 def leaves_root(relative: str) -> bool:
@@ -26,17 +26,21 @@ def leaves_root(relative: str) -> bool:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[IO[str]]:
-    """Open a text file that appears under its name only when it is complete.
+def atomic_write(path: Path, mode: str = 'w') -> Iterator[IO[Any]]:
+    """Open a file that appears under its name only when it is complete.
 
     Args:
         path: The file; its folder is made if it does not exist.
+        mode: ``w`` for UTF-8 text, ``wb`` for bytes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.part')
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    text = {} if 'b' in mode else {'encoding': 'utf-8', 'newline': ''}
     try:
-        with part.open('w', encoding='utf-8', newline='') as file:
+        with part.open(mode, **text) as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -5,9 +5,9 @@ import torch
 from mmengine.hooks import Hook
 
 from mmma.apis import load_config
+from mmma.engine.outcome import default_folder
 from mmma.engine.training import (
     TrainOptions,
-    default_folder,
     latest_checkpoint,
     shorten,
     train,
