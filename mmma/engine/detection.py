@@ -7,7 +7,7 @@ by one NMS per level (``mmma.structures.merging``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -16,7 +16,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 from torch import nn
 
-from mmma.engine.outcome import Scored
+from mmma.engine.outcome import DetectedVideos, Scored
 from mmma.evaluation.detection import DetectionOptions, evaluate_row, evaluate_rows
 from mmma.evaluation.detection_truth import DetectionTruth
 from mmma.evaluation.detections_file import DetectionTable
@@ -27,32 +27,6 @@ from mmma.registry import METRICS
 from mmma.structures.detections import Detections
 from mmma.structures.merging import MergeOptions, WindowMerger
 from mmma.taxonomy import LabelSpace
-
-
-@dataclass(frozen=True)
-class DetectedVideos:
-    """What was found in each video, after NMS.
-
-    Attributes:
-        actions: By video.
-        bodies: Of body groups, for the same videos in the same order.
-    """
-
-    actions: Mapping[str, Detections]
-    bodies: Mapping[str, Detections]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The videos."""
-        return tuple(self.actions)
-
-    def select(self, names: Iterable[str]) -> DetectedVideos:
-        """Some of the videos, in that order."""
-        chosen = list(names)
-        return DetectedVideos(
-            {name: self.actions[name] for name in chosen},
-            {name: self.bodies[name] for name in chosen},
-        )
 
 
 def score_detector(runner: Runner) -> list[Scored]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,8 @@ from mmma.config import model_name
 from mmma.protocols import make_protocol
 
 if TYPE_CHECKING:
-    from mmma.engine.detection import DetectedVideos
     from mmma.evaluation.scores import ScoreTable
+    from mmma.structures.detections import Detections
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,32 @@ class TestOptions:
     work_dir: str | None = None
     launcher: str = 'none'
     cache: bool = True
+
+
+@dataclass(frozen=True)
+class DetectedVideos:
+    """What was found in each video, after NMS.
+
+    Attributes:
+        actions: By video.
+        bodies: Of body groups, for the same videos in the same order.
+    """
+
+    actions: Mapping[str, Detections]
+    bodies: Mapping[str, Detections]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The videos."""
+        return tuple(self.actions)
+
+    def select(self, names: Iterable[str]) -> DetectedVideos:
+        """Some of the videos, in that order."""
+        chosen = list(names)
+        return DetectedVideos(
+            {name: self.actions[name] for name in chosen},
+            {name: self.bodies[name] for name in chosen},
+        )
 
 
 @dataclass(frozen=True)
