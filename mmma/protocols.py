@@ -138,9 +138,8 @@ def write_protocol(
     """Write a protocol into a config, in place; writing it twice changes nothing.
 
     Sets ``protocol``, the subset and domains of every dataset, the seed, the data
-    root, the head's label space and number of classes, after merging the recipe's
-    ``protocol_overrides[name]``. The head is ``model.cls_head``, in detection
-    ``model.head``.
+    root, the head's label space and number of classes. The head is
+    ``model.cls_head``, in detection ``model.head``.
 
     Args:
         cfg: A recipe's config (a ``mmengine.Config`` or a plain dict).
@@ -155,7 +154,6 @@ def write_protocol(
         raise ValueError(
             'few-shot is for recognition; detection takes indomain and zeroshot.'
         )
-    _merge(cfg, (cfg.get('protocol_overrides') or {}).get(protocol.name) or {})
     cfg['protocol'] = protocol.as_dict()
     if data_root is not None:
         cfg['data_root'] = str(data_root)
@@ -269,11 +267,3 @@ def _check(protocol: Protocol) -> None:
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
-
-
-def _merge(base: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> None:
-    for key, value in overrides.items():
-        if isinstance(value, Mapping) and isinstance(base.get(key), MutableMapping):
-            _merge(base[key], value)
-        else:
-            base[key] = value

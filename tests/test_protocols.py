@@ -31,7 +31,6 @@ def recipe():
         'val_dataloader': loader(),
         'test_dataloader': loader(),
         'protocol': dict(INDOMAIN),
-        'protocol_overrides': {'fewshot': {'optimizer': {'lr': 0.5}}},
     }
 
 
@@ -113,14 +112,6 @@ def test_writing_twice_changes_nothing():
     once = copy.deepcopy(cfg)
     write_protocol(cfg, make_protocol(cfg['protocol']))
     assert cfg == once
-
-
-def test_overrides_apply_to_their_protocol_alone():
-    few, many = recipe(), recipe()
-    write_protocol(few, make_protocol(INDOMAIN, {'protocol': 'fewshot'}))
-    write_protocol(many, make_protocol(INDOMAIN))
-    assert few['optimizer'] == {'lr': 0.5, 'decay': 0.1}
-    assert many['optimizer'] == {'lr': 1.0, 'decay': 0.1}
 
 
 @pytest.mark.parametrize('head', [{'type': 'TriDetHead'}, {'label_space': 'mma82'}])

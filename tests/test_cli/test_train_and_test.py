@@ -95,11 +95,11 @@ def test_crops_of_skeletons_are_refused(video_root, work_dir, capsys):
 def test_another_sampler_by_option(video_root, tmp_path):
     key = 'train_dataloader.sampler'
     options = [f'{key}.type=ClassBalancedSampler', f'+{key}.power=0.5']
-    flags = ['--fast-dev-run', '--cfg-options', *options, f'+{key}.length=2.0']
+    flags = ['--fast-dev-run', '--cfg-options', *options]
     assert train(video_root, tmp_path, *flags) == 0
     results = json.loads((tmp_path / 'results.json').read_text())
     assert results['config']['train_dataloader']['sampler'] == {
-        'type': 'ClassBalancedSampler', 'shuffle': True, 'power': 0.5, 'length': 2.0
+        'type': 'ClassBalancedSampler', 'shuffle': True, 'power': 0.5
     }  # fmt: skip
 
 

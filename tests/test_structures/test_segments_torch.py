@@ -2,82 +2,18 @@ import numpy as np
 import pytest
 import torch
 
-from mmma.structures.segments import NmsOptions, class_nms, tiou_pairs
-from mmma.structures.segments_torch import (
-    class_nms_batch,
-    segment_diou_pairs,
-    segment_iou_pairs,
-)
+from mmma.structures.segments import tiou_pairs
+from mmma.structures.segments_torch import segment_diou_pairs, segment_iou_pairs
 
 
-def videos(sizes, seed=0, ties=False, dtype=torch.float64):
+def segments(n, seed=0):
     rng = np.random.default_rng(seed)
-    parts = []
-    for n in sizes:
-        starts = rng.uniform(0, 10, n)
-        segments = np.stack([starts, starts + rng.gamma(2, 0.5, n)], 1)
-        scores = rng.beta(0.5, 2, n)
-        if ties:
-            segments, scores = np.round(segments), np.round(scores, 1)
-        parts.append((segments, scores, rng.integers(0, 5, n)))
-    tensors = [[torch.from_numpy(x) for x in part] for part in parts]
-    return [
-        ([s.to(dtype) for s, _, _ in tensors]),
-        ([s.to(dtype) for _, s, _ in tensors]),
-        ([s for _, _, s in tensors]),
-    ]
-
-
-@pytest.mark.parametrize('ties', [False, True])
-@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
-@pytest.mark.parametrize(
-    'options',
-    [
-        None,
-        NmsOptions(sigma=0.2, min_score=0, max_per_video=10**6),
-        NmsOptions(max_per_video=15),
-        NmsOptions(method='hard', tiou=0.3),
-        NmsOptions(method='none'),
-    ],
-    ids=['default', 'all', 'few', 'hard', 'none'],
-)
-def test_a_batch_of_videos_is_each_by_itself(ties, dtype, options):
-    batch = videos([120, 0, 1, 250], ties=ties, dtype=dtype)
-    found = class_nms_batch(*batch, options)
-    assert len(found) == 4
-    for (segments, scores, labels), *video in zip(found, *batch, strict=True):
-        expected = class_nms(*video, options)
-        assert segments.dtype == scores.dtype == dtype
-        assert np.array_equal(segments, expected[0])
-        assert scores.numpy() == pytest.approx(expected[1], abs=1e-6)
-        assert np.array_equal(labels, expected[2])
-
-
-def test_no_videos_and_no_detections():
-    assert class_nms_batch([], [], []) == []
-    [found] = class_nms_batch(*videos([0]))
-    assert [tuple(x.shape) for x in found] == [(0, 2), (0,), (0,)]
-
-
-@pytest.mark.parametrize(
-    ('segment', 'score'),
-    [([2, 1], 0.5), ([0, 1], -0.5), ([0, float('nan')], 0.5), ([0, 1], float('inf'))],
-)
-def test_bad_candidates_are_refused(segment, score):
-    segments, scores, labels = videos([3])
-    segments[0][1], scores[0][1] = torch.tensor(segment), score
-    with pytest.raises(ValueError, match=r'detection 1 of all videos, .*finite'):
-        class_nms_batch(segments, scores, labels)
-
-
-def test_different_numbers_are_refused():
-    segments, scores, labels = videos([3])
-    with pytest.raises(ValueError, match=r'videos of \[3\], \[2\] and \[3\] detec'):
-        class_nms_batch(segments, [scores[0][:2]], labels)
+    starts = rng.uniform(0, 10, n)
+    return torch.from_numpy(np.stack([starts, starts + rng.gamma(2, 0.5, n)], 1))
 
 
 def test_iou_of_pairs_is_that_of_numpy():
-    a, b = videos([80, 80], ties=True)[0]
+    a, b = segments(80).round(), segments(80, seed=1).round()
     assert segment_iou_pairs(a, b).numpy() == pytest.approx(tiou_pairs(a, b), abs=1e-9)
 
 
@@ -105,8 +41,7 @@ def test_gradients_are_finite_and_right():
     assert pred.grad.isfinite().all()
     assert pred.grad.abs().max() < 10
     assert pred.grad[3].tolist() != [0, 0]
-    a, b = (x[:10] for x in videos([10, 10])[0])
-    a.requires_grad_()
+    a, b = segments(10).requires_grad_(), segments(10, seed=1)
     assert torch.autograd.gradcheck(segment_diou_pairs, (a, b))
 
 

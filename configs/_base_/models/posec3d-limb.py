@@ -1,6 +1,5 @@
 # PoseC3D (arXiv 2104.13586): SlowOnly-R50 of 3 stages over heatmaps of 17 limbs, drawn
-# on the device. 2.0 M parameters, as published. To draw in the loaders: PoseHeatmap
-# instead of FormatKeypoints, ActionDataPreprocessor here.
+# on the device. 2.0 M parameters, as published.
 # Start: NTU60 rather than PYSKL's Kinetics-400, for its file comes over https and names
 # its hash, and its clips are daily actions before a fixed camera, as the lab's are.
 model = dict(

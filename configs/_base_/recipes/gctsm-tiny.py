@@ -7,4 +7,3 @@ _base_ = [
     '../schedules/gctsm_tiny_30e.py',
     '../default_runtime.py',
 ]
-protocol_overrides = dict(fewshot=dict())

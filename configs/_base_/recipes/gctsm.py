@@ -10,4 +10,3 @@ _base_ = [
     '../schedules/gctsm_50e.py',
     '../default_runtime.py',
 ]
-protocol_overrides = dict(fewshot=dict())

@@ -10,4 +10,3 @@ _base_ = [
     '../schedules/manet_80e.py',
     '../default_runtime.py',
 ]
-protocol_overrides = dict(fewshot=dict())

@@ -9,4 +9,3 @@ _base_ = [
     '../schedules/posec3d_240e.py',
     '../default_runtime.py',
 ]
-protocol_overrides = dict(fewshot=dict())

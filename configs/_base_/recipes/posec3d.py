@@ -8,4 +8,3 @@ _base_ = [
     '../schedules/posec3d_240e.py',
     '../default_runtime.py',
 ]
-protocol_overrides = dict(fewshot=dict())

@@ -11,4 +11,3 @@ _base_ = [
     '../schedules/skeletontcn_40e.py',
     '../default_runtime.py',
 ]
-protocol_overrides = dict(fewshot=dict())

@@ -7,4 +7,3 @@ _base_ = [
     '../schedules/stgcnpp_tiny_20e.py',
     '../default_runtime.py',
 ]
-protocol_overrides = dict(fewshot=dict())

@@ -9,4 +9,3 @@ _base_ = [
     '../schedules/tsm_50e.py',
     '../default_runtime.py',
 ]
-protocol_overrides = dict(fewshot=dict())

@@ -8,4 +8,3 @@ _base_ = [
     '../schedules/vjepa2_20e.py',
     '../default_runtime.py',
 ]
-protocol_overrides = dict(fewshot=dict())

@@ -4,9 +4,9 @@ All draw by :class:`GroupedDraws`: shares hold in every epoch up to rounding, an
 samples of a group are drawn equally often. Labels are one per clip, or several per
 video (detection), where the rarest class of a video counts (:func:`class_weights`).
 
-Each takes ``length``, the draws per epoch (a whole number; or a float, times the size
-of the data set; None is its size), and the arguments of :class:`EpochSampler`. Without
-``shuffle`` the draws of each epoch come in the order of the data set.
+An epoch has as many draws as the data set has samples. Each takes the arguments of
+:class:`EpochSampler`; without ``shuffle`` the draws of each epoch come in the order of
+the data set.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mmma.datasets.samplers.columns import (
     read_domains,
     read_labels,
 )
-from mmma.datasets.samplers.draws import check_power, epoch_length, grouped_draws
+from mmma.datasets.samplers.draws import check_power, grouped_draws
 from mmma.datasets.samplers.epoch import EpochSampler
 from mmma.registry import DATA_SAMPLERS
 
@@ -38,12 +38,11 @@ class DomainBalancedSampler(EpochSampler):
             0 is plain, 0.5 the square root, 1 (default) the same for all.
         shares: Share of each domain instead, as ``dict(lab=.4, street=.6)``, in any
             unit; 0 leaves a domain out.
-        length: Draws per epoch.
         **kwargs: As in :class:`EpochSampler`.
 
     Raises:
-        ValueError: The data set does not list domains; or ``power``, ``shares`` or
-            ``length`` do not fit.
+        ValueError: The data set does not list domains; or ``power`` or ``shares``
+            do not fit.
     """
 
     def __init__(
@@ -51,7 +50,6 @@ class DomainBalancedSampler(EpochSampler):
         dataset: Sized,
         power: float | None = None,
         shares: Mapping[str, float] | None = None,
-        length: int | float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(dataset, **kwargs)
@@ -62,8 +60,7 @@ class DomainBalancedSampler(EpochSampler):
         share = domain_shares(domains, power, shares)
         sizes = Counter(domains)
         weights = np.array([share[d] / sizes[d] for d in domains])
-        length = epoch_length(length, len(dataset))
-        self.draws = grouped_draws([(d,) for d in domains], weights, length)
+        self.draws = grouped_draws([(d,) for d in domains], weights, len(dataset))
 
 
 @DATA_SAMPLERS.register_module()
@@ -77,26 +74,23 @@ class ClassBalancedSampler(EpochSampler):
     Args:
         dataset: Lists ``labels`` in its ``metainfo``.
         power: 0 is plain, 0.5 the square root, 1 (default) all classes equally often.
-        length: Draws per epoch.
         **kwargs: As in :class:`EpochSampler`.
 
     Raises:
         ValueError: The data set does not list labels, or some are withheld; or
-            ``power`` or ``length`` do not fit.
+            ``power`` does not fit.
     """
 
     def __init__(
         self,
         dataset: Sized,
         power: float = 1.0,
-        length: int | float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(dataset, **kwargs)
         power = check_power('power', power)
         classes, weights = class_weights(read_labels(dataset), power)
-        length = epoch_length(length, len(dataset))
-        self.draws = grouped_draws([(c,) for c in classes], weights, length)
+        self.draws = grouped_draws([(c,) for c in classes], weights, len(dataset))
 
 
 @DATA_SAMPLERS.register_module()
@@ -109,12 +103,11 @@ class ClassBalancedWithinDomainSampler(EpochSampler):
         domain_power: Of domains, as ``power`` of :class:`DomainBalancedSampler`, but
             0 by default.
         shares: Share of each domain instead of a ``domain_power``.
-        length: Draws per epoch.
         **kwargs: As in :class:`EpochSampler`.
 
     Raises:
         ValueError: The data set does not list domains and labels, or some are withheld;
-            or ``power``, ``domain_power``, ``shares`` or ``length`` do not fit.
+            or ``power``, ``domain_power`` or ``shares`` do not fit.
     """
 
     def __init__(
@@ -123,7 +116,6 @@ class ClassBalancedWithinDomainSampler(EpochSampler):
         power: float = 1.0,
         domain_power: float | None = None,
         shares: Mapping[str, float] | None = None,
-        length: int | float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(dataset, **kwargs)
@@ -142,38 +134,4 @@ class ClassBalancedWithinDomainSampler(EpochSampler):
             weights[inside] = share * weight / weight.sum()
             for i, label in zip(inside, classes, strict=True):
                 groups[i] = (domain, label)
-        self.draws = grouped_draws(groups, weights, epoch_length(length, len(dataset)))
-
-
-@DATA_SAMPLERS.register_module()
-class SupportSampler(EpochSampler):
-    """Few-shot supports: each class equally often, however many clips it has.
-
-    Args:
-        dataset: Lists ``labels`` in its ``metainfo``, one per clip.
-        length: Draws per epoch; by default as many of each class as the largest has
-            clips, so that each clip is drawn at least once.
-        **kwargs: As in :class:`EpochSampler`.
-
-    Raises:
-        ValueError: The data set does not list labels, some are withheld, or a sample
-            has not exactly one; or ``length`` does not fit.
-    """
-
-    def __init__(
-        self, dataset: Sized, length: int | float | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(dataset, **kwargs)
-        labels = read_labels(dataset)
-        several = [i for i, classes in enumerate(labels) if len(classes) != 1]
-        if several:
-            raise ValueError(
-                f'sample {several[0]} has {len(labels[several[0]])} classes: supports '
-                'are clips of one class each; for videos use ClassBalancedSampler'
-            )
-        classes, weights = class_weights(labels, power=1.0)
-        sizes = Counter(classes)
-        if length is None:
-            length = len(sizes) * max(sizes.values())
-        length = epoch_length(length, len(dataset))
-        self.draws = grouped_draws([(c,) for c in classes], weights, length)
+        self.draws = grouped_draws(groups, weights, len(dataset))

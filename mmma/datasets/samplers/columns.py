@@ -61,7 +61,7 @@ def _column(dataset: Sized, key: str) -> Sequence[Any]:
             f'{name} has {len(dataset)} samples, but its metainfo[{key!r}] has '
             f'{len(meta[key])}: around a data set that is repeated or joined, samplers '
             'cannot tell what a sample is. Give the sampler the inner data set; '
-            '`length` of the sampler replaces RepeatDataset, and the domains of one '
+            '`train_cfg.max_epochs` replaces RepeatDataset, and the domains of one '
             'data set replace ConcatDataset'
         )
     return meta[key]

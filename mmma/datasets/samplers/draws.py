@@ -93,28 +93,6 @@ def grouped_draws(
     return GroupedDraws(group_of, np.bincount(group_of, weights=weights), length)
 
 
-def epoch_length(length: int | float | None, size: int) -> int:
-    """Draws per epoch.
-
-    Args:
-        length: A whole number of draws; or a float, times the size; None is the size.
-        size: Samples of the data set.
-
-    Raises:
-        ValueError: Not a number, or less than one draw.
-    """
-    if length is None:
-        return size
-    if isinstance(length, Real) and not isinstance(length, bool):
-        draws = length if isinstance(length, int) else length * size
-        if 1 <= draws < float('inf'):
-            return round(draws)
-    raise ValueError(
-        f'length {length!r}: use a whole number of draws per epoch from 1, or a float '
-        f'as 0.5 or 2.0, times the size of the data set (here {size})'
-    )
-
-
 def check_power(name: str, power: float) -> float:
     """Refuse a power that is no number from 0 to 1.
 

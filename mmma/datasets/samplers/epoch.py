@@ -19,15 +19,15 @@ class EpochSampler(Sampler[SampleKey]):
 
     Each process computes the order of the whole epoch and takes every ``world size``-th
     sample, so that the samples of a step are the same for any world size with the same
-    total batch. A subclass that draws samples otherwise sets ``draws``; or it overrides
-    :meth:`epoch_order`, and :meth:`epoch_size` if an epoch has another length.
+    total batch. The first samples are repeated until all processes have equally many;
+    in evaluation the metric drops the copies. A subclass that draws samples otherwise
+    sets ``draws``; or it overrides :meth:`epoch_order`, and :meth:`epoch_size` if an
+    epoch has another length.
 
     Args:
         dataset: The data set.
         shuffle: Shuffle anew in each epoch; else the order is that of the data set.
         seed: Same in all processes; None lets them agree on a random one.
-        round_up: Repeat the first samples until all processes have equally many. In
-            evaluation the metric drops the copies.
 
     Attributes:
         draws: How often an epoch has each sample; None for once.
@@ -40,13 +40,11 @@ class EpochSampler(Sampler[SampleKey]):
         dataset: Sized,
         shuffle: bool = True,
         seed: int | None = None,
-        round_up: bool = True,
     ) -> None:
         self.rank, self.world_size = get_dist_info()
         self.dataset = dataset
         self.shuffle = shuffle
         self.seed = sync_random_seed() if seed is None else seed
-        self.round_up = round_up
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -83,7 +81,7 @@ class EpochSampler(Sampler[SampleKey]):
     def _padded(self) -> int:
         """Samples over all processes, copies counted."""
         size = self.epoch_size()
-        return size + (-size % self.world_size if self.round_up else 0)
+        return size + -size % self.world_size
 
 
 def earlier_draws(order: np.ndarray) -> np.ndarray:

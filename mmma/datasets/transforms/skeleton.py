@@ -149,7 +149,7 @@ class UniformSkeletonFrames(BaseTransform):
     its start nor stops. Draws from numpy's global state and never seeds it.
 
     Takes and shortens ``keypoint`` and ``keypoint_score``. Adds ``frame_inds``,
-    ``clip_len``, ``num_clips``, and ``step_sec``, the mean time between frames.
+    ``clip_len`` and ``num_clips``.
 
     Args:
         clip_len: Frames to keep, T.
@@ -179,7 +179,6 @@ class UniformSkeletonFrames(BaseTransform):
         results['frame_inds'] = inds
         results['clip_len'] = self.clip_len
         results['num_clips'] = self.views
-        results['step_sec'] = frames / self.clip_len / results.get('fps', 1.0)
         return results
 
     def _places(self) -> np.ndarray:

@@ -124,8 +124,6 @@ class SkeletonFeatures(BaseTransform):
     Args:
         streams: Some of ``STREAMS``, in the order of the channels.
         score: Whether the score is a channel.
-        per_sec: Seconds that a motion is scaled to, whatever the time between
-            frames; None leaves the change per frame.
 
     Raises:
         ValueError: No stream, or an unknown one.
@@ -133,12 +131,7 @@ class SkeletonFeatures(BaseTransform):
     Source: the four streams are those of MS-AAGCN (arXiv 1912.06971).
     """
 
-    def __init__(
-        self,
-        streams: Sequence[str] = ('joint',),
-        score: bool = True,
-        per_sec: float | None = None,
-    ) -> None:
+    def __init__(self, streams: Sequence[str] = ('joint',), score: bool = True) -> None:
         if isinstance(streams, str) or not streams:
             raise ValueError(
                 f'streams {streams!r}: give a list of {", ".join(STREAMS)}.'
@@ -151,21 +144,17 @@ class SkeletonFeatures(BaseTransform):
                 )
         self.streams = tuple(streams)
         self.score = score
-        self.per_sec = per_sec
 
     def transform(self, results: dict) -> dict:
         """Replace ``keypoint`` by the streams."""
         joint = results['keypoint']
         bone = joint - joint[:, :, list(results['joint_tree'].parents)]
         views = results.get('num_clips', 1)
-        pace = 1.0
-        if self.per_sec is not None:
-            pace = self.per_sec / results['step_sec']
         found = []
         for stream in self.streams:
             values = bone if stream.startswith('bone') else joint
             if stream.endswith('motion'):
-                values = _motion(values, views) * np.float32(pace)
+                values = _motion(values, views)
             found.append(values)
         results['keypoint'] = np.concatenate(found, axis=-1)
         if not self.score:

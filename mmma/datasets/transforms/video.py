@@ -21,7 +21,7 @@ class OpenVideo(BaseTransform):
     :class:`UniformFrames`; ``DecodeFrames`` decodes and closes.
 
     Args:
-        backend: ``auto``, ``decord``, ``pyav`` or ``opencv``; all give the same frames.
+        backend: ``auto``, ``decord`` or ``pyav``; both give the same frames.
 
     Raises:
         ValueError: An unknown backend, or one that is not installed.

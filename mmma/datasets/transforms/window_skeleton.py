@@ -21,8 +21,7 @@ class WindowSkeleton(BaseTransform):
     ``NormalizeSkeleton``, sees each moment once.
 
     Comes after ``LoadSkeleton(task='det')``; changes ``keypoint`` (M, T, V, 2) and
-    ``keypoint_score`` (M, T, V). Adds ``clip_len`` T, ``num_clips`` (1) and
-    ``step_sec``.
+    ``keypoint_score`` (M, T, V). Adds ``clip_len`` T and ``num_clips`` (1).
 
     Args:
         mode: ``linear`` in time between two frames, or the ``nearest`` frame.
@@ -60,7 +59,6 @@ class WindowSkeleton(BaseTransform):
             keypoint_score=found_score,
             clip_len=window.valid,
             num_clips=1,
-            step_sec=1 / window.rate,
         )
         return results
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from mmma.datasets.video.errors import BrokenVideoError
 
-# Files for which decord, PyAV and OpenCV were found to give the same frames to the last
-# bit; halved chroma asks for even sizes as well.
+# Files for which decord and PyAV were found to give the same frames to the last bit;
+# halved chroma asks for even sizes as well.
 _CONTAINERS = ('mp4', 'matroska')
 _CODECS = ('h264', 'hevc', 'mpeg4', 'vp9')
 _STAMPED = (*_CONTAINERS, 'mpegts')  # containers with true presentation stamps

@@ -8,13 +8,12 @@ import os
 
 from mmma.datasets.video.decord_reader import DecordReader
 from mmma.datasets.video.index import is_rotated, open_container, read_index
-from mmma.datasets.video.opencv_reader import OpenCVReader
 from mmma.datasets.video.pyav_reader import PyAVReader
 from mmma.datasets.video.reader import VideoReader
 from mmma.taxonomy import check_choice
 
-BACKENDS = ('decord', 'pyav', 'opencv')
-_MODULES = {'decord': 'decord', 'pyav': 'av', 'opencv': 'cv2'}
+BACKENDS = ('decord', 'pyav')
+_MODULES = {'decord': 'decord', 'pyav': 'av'}
 
 
 @functools.cache
@@ -45,17 +44,17 @@ def check_backend(backend: str) -> str:
 
 
 def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoReader:
-    """Open a video; frames and times are the same for every backend.
+    """Open a video; frames and times are the same for both backends.
 
-    PyAV reads the time stamps for all of them. It also decodes, whatever was asked
-    for, where another library is known to give other frames or none: odd sizes with
+    PyAV reads the time stamps for both of them. It also decodes, whatever was asked
+    for, where decord is known to give other frames or none: odd sizes with
     halved chroma, a few small widths, more than 8 bits, AV1, rotation, frames that an
     edit list hides, containers other than MP4 and Matroska.
 
     Args:
         path: The file.
-        backend: ``auto`` (decord where it is installed, else PyAV), ``decord``,
-            ``pyav`` or ``opencv``.
+        backend: ``auto`` (decord where it is installed, else PyAV), ``decord``
+            or ``pyav``.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -73,4 +72,4 @@ def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoRead
     if not common:
         return PyAVReader(path, index, container)
     container.close()
-    return {'decord': DecordReader, 'opencv': OpenCVReader}[backend](path, index)
+    return DecordReader(path, index)

@@ -20,21 +20,13 @@ class TemporalBlock(BaseModule):
         in_channels: Channels of the input.
         out_channels: Channels of the output.
         stride: Step along T of the first convolution.
-        kernel_size: Frames that a convolution sees; odd.
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int, stride: int, kernel_size: int
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
-        padding = kernel_size // 2
-        self.conv1 = nn.Conv1d(
-            in_channels, out_channels, kernel_size, stride, padding, bias=False
-        )
+        self.conv1 = _conv(in_channels, out_channels, stride)
         self.bn1 = nn.BatchNorm1d(out_channels)
-        self.conv2 = nn.Conv1d(
-            out_channels, out_channels, kernel_size, 1, padding, bias=False
-        )
+        self.conv2 = _conv(out_channels, out_channels)
         self.bn2 = nn.BatchNorm1d(out_channels)
         self.shortcut: nn.Module = nn.Identity()
         if in_channels != out_channels or stride != 1:
@@ -63,11 +55,10 @@ class SkeletonTCN(BaseModule):
         joints: The joints of the input, as given to ``LoadSkeleton``.
         in_channels: C of the input.
         channels: Width of the stem and of each block.
-        kernel_size: Frames that a convolution sees.
         strides: Of each block, what it divides T by; None halves it each time.
 
     Raises:
-        ValueError: An unknown layout, set or joint; an even kernel; no block, or
+        ValueError: An unknown layout, set or joint; no block, or
             strides for another number of blocks.
 
     Source: Res-TCN (arXiv 1704.04516) is of this kind; sizes are ours.
@@ -79,14 +70,12 @@ class SkeletonTCN(BaseModule):
         joints: str | Sequence[str] = 'all',
         in_channels: int = 3,
         channels: Sequence[int] = (128, 128, 192, 256),
-        kernel_size: int = 3,
         strides: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        if kernel_size % 2 == 0 or len(channels) < 2:
+        if len(channels) < 2:
             raise ValueError(
-                f'kernel_size {kernel_size}, channels {list(channels)}: use an odd '
-                'kernel, a stem and at least one block.'
+                f'channels {list(channels)}: use a stem and at least one block.'
             )
         inputs = len(joint_tree(layout, joints).names) * in_channels
         stem, *blocks = channels
@@ -96,13 +85,13 @@ class SkeletonTCN(BaseModule):
                 f'{len(strides)} strides for {len(blocks)} blocks: give one per block.'
             )
         self.stem = nn.Sequential(
-            nn.Conv1d(inputs, stem, kernel_size, padding=kernel_size // 2, bias=False),
+            _conv(inputs, stem),
             nn.BatchNorm1d(stem),
             nn.ReLU(),
         )
         self.blocks = nn.Sequential(
             *(
-                TemporalBlock(width, out, stride, kernel_size)
+                TemporalBlock(width, out, stride)
                 for width, out, stride in zip(channels, blocks, strides, strict=False)
             )
         )
@@ -123,3 +112,8 @@ class SkeletonTCN(BaseModule):
         return x.unflatten(0, persons).unsqueeze(
             -1
         )  # (NM, C', T') -> (N, M, C', T', 1)
+
+
+def _conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv1d:
+    """Over three frames; the batch norm behind it has the bias."""
+    return nn.Conv1d(in_channels, out_channels, 3, stride, padding=1, bias=False)

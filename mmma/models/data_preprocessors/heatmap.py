@@ -17,7 +17,8 @@ class HeatmapPreprocessor(BaseDataPreprocessor):
     """Draw the heatmap volumes of a batch from its joints, on the model's device.
 
     Samples come from ``FormatKeypoints`` and carry ``img_shape``, H and W of the volume
-    in pixels. The numbers are those of the transform ``PoseHeatmap``.
+    in pixels. The numbers are those of MMAction2's ``GeneratePoseTarget`` and
+    ``FormatShape``; a clip comes to the device in a thousandth of their bytes.
 
     Args:
         layout: A joint layout: its name or its fields.

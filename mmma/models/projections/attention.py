@@ -24,7 +24,6 @@ class MaskedAttention(nn.Module):
         stride: Of the convolutions; the output has P / stride positions.
         window: Positions (of the output) that one sees, itself in the middle; odd. -1
             for all.
-        dropout: Share of the output dropped.
 
     Raises:
         ValueError: Heads that do not share C evenly, or an even window.
@@ -38,7 +37,6 @@ class MaskedAttention(nn.Module):
         num_heads: int = 4,
         stride: int = 1,
         window: int = -1,
-        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if channels % num_heads:
@@ -58,7 +56,6 @@ class MaskedAttention(nn.Module):
             self.add_module(f'{name}_norm', ChannelNorm(channels))
             self.add_module(name, _pointwise(channels, channels))
         self.proj = _pointwise(channels, channels)
-        self.proj_drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(N, C, P) to (N, C, P / stride)."""
@@ -70,7 +67,7 @@ class MaskedAttention(nn.Module):
             query, key, value, attn_mask=self._visible(out_mask)
         )
         out = out.transpose(2, 3).flatten(1, 2)  # (N, h, P, d) -> (N, C, P)
-        return blank(self.proj_drop(self.proj(out)), out_mask)
+        return blank(self.proj(out), out_mask)
 
     def _heads(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
         """(N, C, P) to (N, heads, P / stride, C / heads)."""
@@ -103,7 +100,6 @@ class TransformerBlock(nn.Module):
         window: Positions that one sees, -1 for all.
         path_drop: Share of samples that lose a branch in training; above 0 branches
             are also scaled per channel.
-        dropout: Share dropped in the perceptron and behind attention.
 
     Source: ActionFormer ``TransformerBlock``; names of weights as in OpenTAD.
     """
@@ -115,19 +111,17 @@ class TransformerBlock(nn.Module):
         stride: int = 1,
         window: int = -1,
         path_drop: float = 0.0,
-        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.stride = stride
         self.ln1 = ChannelNorm(channels)
         self.ln2 = ChannelNorm(channels)
-        self.attn = MaskedAttention(channels, num_heads, stride, window, dropout)
+        self.attn = MaskedAttention(channels, num_heads, stride, window)
         self.mlp = nn.Sequential(
             _pointwise(channels, 4 * channels),
             nn.GELU(),
-            nn.Dropout(dropout),
+            nn.Identity(),  # dropout upstream, 0 by default: keeps the name mlp.3
             _pointwise(4 * channels, channels),
-            nn.Dropout(dropout),
         )
         self.drop_path_attn = drop_path(channels, path_drop)
         self.drop_path_mlp = drop_path(channels, path_drop)

@@ -24,7 +24,6 @@ class Conv1DTransformerProj(PyramidProjection):
             -1 for all.
         path_drop: Share of branches dropped in training; above 0 they are also scaled
             per channel, from 1e-4.
-        proj_drop: Dropout of the blocks.
         input_drop: Share of input channels dropped in training.
         max_seq_len: Longest window of the absolute position encoding; 0 leaves it out.
 
@@ -44,7 +43,6 @@ class Conv1DTransformerProj(PyramidProjection):
         num_heads: int = 4,
         window: int | Sequence[int] = -1,
         path_drop: float = 0.1,
-        proj_drop: float = 0.0,
         **kwargs: Any,
     ) -> None:
         convs, stem, branch = arch
@@ -57,9 +55,7 @@ class Conv1DTransformerProj(PyramidProjection):
 
         def block(stride: int, level: int) -> TransformerBlock:
             sees = windows[level]
-            return TransformerBlock(
-                out_channels, num_heads, stride, sees, path_drop, proj_drop
-            )
+            return TransformerBlock(out_channels, num_heads, stride, sees, path_drop)
 
         super().__init__(
             in_channels,

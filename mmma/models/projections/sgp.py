@@ -107,14 +107,9 @@ class TriDetProj(PyramidProjection):
         out_channels: C; a multiple of 16, or at most 16.
         arch: Convolutions, blocks at full rate, blocks that halve the positions.
         hidden: Channels inside the perceptrons.
-        kernel_size: w of the blocks that halve, or one number per block; odd. At full
-            rate w is 1.
         k: How much wider the wide convolution is.
         path_drop: Of the blocks that halve.
         init_std: First deviation of the depthwise weights.
-
-    Raises:
-        ValueError: Kernels for another number of blocks.
 
     Source: Shi et al., 'TriDet', CVPR 2023; OpenTAD ``TriDetProj`` and its
         configuration (hidden 768, k 5, kernels 1).
@@ -126,20 +121,12 @@ class TriDetProj(PyramidProjection):
         out_channels: int = 512,
         arch: Sequence[int] = (2, 2, 5),
         hidden: int = 768,
-        kernel_size: int | Sequence[int] = 1,
         k: float = 5.0,
         path_drop: float = 0.1,
         init_std: float = 1.0,
         **kwargs: Any,
     ) -> None:
         convs, stem, branch = arch
-        single = isinstance(kernel_size, int)
-        sizes = [kernel_size] * branch if single else list(kernel_size)
-        if len(sizes) != branch:
-            raise ValueError(
-                f'{len(sizes)} kernels for {branch} halving blocks of arch '
-                f'{tuple(arch)}: give one per block, or one number.'
-            )
         options = dict(k=k, hidden=hidden, init_std=init_std)
         super().__init__(
             in_channels,
@@ -147,8 +134,8 @@ class TriDetProj(PyramidProjection):
             convs,
             stem=[SGPBlock(out_channels, **options) for _ in range(stem)],
             branch=[
-                SGPBlock(out_channels, size, 2, path_drop=path_drop, **options)
-                for size in sizes
+                SGPBlock(out_channels, stride=2, path_drop=path_drop, **options)
+                for _ in range(branch)
             ],
             **kwargs,
         )

@@ -54,7 +54,7 @@ def test_wrappers_are_refused(video_root, wrap):
         return clip_dataset.ClipDataset(video_root, 'train', [])
 
     dataset = wrap([inner(), inner()] if wrap is ConcatDataset else inner())
-    message = rf'{type(dataset).__name__} has \d+ samples.*`length` of the sampler'
+    message = rf'{type(dataset).__name__} has \d+ samples.*`train_cfg.max_epochs`'
     with pytest.raises(ValueError, match=message):
         read_labels(dataset)
 

@@ -6,7 +6,6 @@ import pytest
 from mmma.datasets.samplers.draws import (
     GroupedDraws,
     check_power,
-    epoch_length,
     grouped_draws,
 )
 
@@ -75,19 +74,6 @@ def test_groups_that_begin_alike_stay_together():
     assert draws.expected == pytest.approx([5, 7 / 3, 1, 5 / 3])
     lab = draws.counts(0, np.arange(30))[:, :2].sum(axis=1)
     assert set(lab) == {7, 8}  # 22 / 3
-
-
-@pytest.mark.parametrize(
-    ('length', 'draws'), [(None, 40), (7, 7), (0.5, 20), (2.0, 80), (1, 1), (1.0, 40)]
-)
-def test_epoch_length(length, draws):
-    assert epoch_length(length, 40) == draws
-
-
-@pytest.mark.parametrize('length', [0, -3, 0.001, True, '10', float('nan')])
-def test_bad_length(length):
-    with pytest.raises(ValueError, match=r'length .*: use a whole number of draws'):
-        epoch_length(length, 40)
 
 
 @pytest.mark.parametrize('power', [-0.1, 1.5, '0.5', None, True, float('nan')])

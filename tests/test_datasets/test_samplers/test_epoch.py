@@ -74,12 +74,6 @@ def test_fewer_samples_than_processes(shares):
     ]
 
 
-def test_without_rounding_up(shares):
-    samplers = shares(4, size=10, shuffle=False, round_up=False)
-    assert [indices(s) for s in samplers] == [[0, 4, 8], [1, 5, 9], [2, 6], [3, 7]]
-    assert [len(s) for s in samplers] == [3, 3, 2, 2]
-
-
 def test_processes_agree_on_a_seed(shares, monkeypatch):
     monkeypatch.setattr(epoch, 'sync_random_seed', lambda: 77)
     assert {s.seed for s in shares(2, seed=None)} == {77}

@@ -16,10 +16,9 @@ from mmma.evaluation.metrics import RecognitionMetric
 
 SAMPLERS = {
     'EpochSampler': {},
-    'DomainBalancedSampler': {'shares': {'lab': 0.3, 'street': 0.7}, 'length': 24},
-    'ClassBalancedSampler': {'power': 0.5, 'length': 2.0},
-    'ClassBalancedWithinDomainSampler': {'domain_power': 1, 'length': 30},
-    'SupportSampler': {'length': 26},
+    'DomainBalancedSampler': {'shares': {'lab': 0.3, 'street': 0.7}},
+    'ClassBalancedSampler': {'power': 0.5},
+    'ClassBalancedWithinDomainSampler': {'domain_power': 1},
 }
 LABELS = [0] * 12 + [1] * 3 + [0] * 2 + [1] * 3 + [2] * 2
 

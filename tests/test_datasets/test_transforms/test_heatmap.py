@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
+import torch
 
-from mmma.datasets.transforms.heatmap import FormatKeypoints, MirrorViews, PoseHeatmap
+from mmma.datasets.transforms.heatmap import FormatKeypoints, MirrorViews
 from mmma.layout.joint_sets import joint_tree
 from mmma.registry import TRANSFORMS
+from mmma.structures.heatmaps import HeatmapChannels, draw_heatmaps
 
-FormatShape, GeneratePoseTarget = map(
-    TRANSFORMS.get, ('FormatShape', 'GeneratePoseTarget')
-)
+GeneratePoseTarget = TRANSFORMS.get('GeneratePoseTarget')
 
 TREE = joint_tree('wholebody65', 'body17')
 
@@ -24,25 +24,6 @@ def make(persons=2, views=3, frames=4, joints=17):
         img_shape=(32, 32),
         joint_tree=TREE,
     )
-
-
-@pytest.mark.parametrize('limbs', [None, 'body17'])
-def test_the_volumes_of_two_upstream_steps(limbs):
-    step = PoseHeatmap(limbs=limbs)
-    stock = GeneratePoseTarget(
-        with_kp=limbs is None,
-        with_limb=limbs is not None,
-        skeletons=step.channels.limbs or (),
-    )
-    expected = FormatShape('NCTHW_Heatmap').transform(stock.transform(make()))
-    found = step.transform(make())['imgs']
-    assert found.shape == expected['imgs'].shape == (3, 17, 4, 32, 32)
-    np.testing.assert_allclose(found, expected['imgs'], rtol=0, atol=1e-5)
-
-
-def test_the_joints_are_left_as_they_are():
-    results = PoseHeatmap().transform(make())
-    np.testing.assert_array_equal(results['keypoint'], make()['keypoint'])
 
 
 def test_views_are_taken_apart():
@@ -86,18 +67,20 @@ def test_left_and_right_change_places():
 @pytest.mark.parametrize('limbs', [None, 'body17'])
 def test_a_mirrored_view_is_upstreams_double(limbs):
     """But for the far side of windows, which are rounded: exp(-4.5) = 0.0112."""
-    pairs = PoseHeatmap(limbs=limbs).channels.limbs or ()
+    channels = HeatmapChannels.of(limbs=limbs)
     left_limb, right_limb = [0, 2, 3, 6, 7, 8, 12, 14], [1, 4, 5, 9, 10, 11, 13, 15]
     stock = GeneratePoseTarget(
         with_kp=limbs is None,
         with_limb=limbs is not None,
-        skeletons=pairs,
+        skeletons=channels.limbs or (),
         double=True,
         left_limb=left_limb,
         right_limb=right_limb,
     )
     expected = stock.transform(make(views=1))['imgs'].reshape(2, 4, 17, 32, 32)
-    results = PoseHeatmap(limbs=limbs).transform(MirrorViews().transform(make(views=1)))
-    found = results['imgs'].swapaxes(1, 2)
+    results = FormatKeypoints().transform(MirrorViews().transform(make(views=1)))
+    joints = torch.from_numpy(results['keypoint'])
+    found = draw_heatmaps(joints[..., :2], joints[..., 2], (32, 32), channels)
+    found = found.swapaxes(1, 2).numpy()
     np.testing.assert_allclose(found[0], expected[0], rtol=0, atol=1e-5)
     np.testing.assert_allclose(found[1], expected[1], rtol=0, atol=0.0112)

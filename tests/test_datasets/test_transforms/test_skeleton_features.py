@@ -39,12 +39,6 @@ def test_motion_stops_at_the_end_of_each_view():
     assert out[:, [0, 2]].all()
 
 
-def test_motion_per_sec_does_not_depend_on_the_frame_rate():
-    slow = SkeletonFeatures(['joint_motion'], per_sec=1)(sample(step_sec=0.1))
-    fast = SkeletonFeatures(['joint_motion'], per_sec=1)(sample(step_sec=0.05))
-    np.testing.assert_allclose(fast['keypoint'], 2 * slow['keypoint'], rtol=1e-6)
-
-
 @pytest.mark.parametrize('score', [True, False])
 def test_score_stays_for_formatting_or_goes(score):
     assert ('keypoint_score' in SkeletonFeatures(score=score)(sample())) is score

@@ -12,9 +12,10 @@ def path(tmp_path_factory):
     return make_video(tmp_path_factory.mktemp('v') / 'v.mp4', moving_frames(12), fps=25)
 
 
-@pytest.fixture(params=['decord', 'pyav', 'opencv'])
+@pytest.fixture(params=['decord', 'pyav'])
 def video(request, path):
-    pytest.importorskip({'pyav': 'av', 'opencv': 'cv2'}.get(request.param, 'decord'))
+    if request.param == 'decord':
+        pytest.importorskip('decord')
     with open_video(path, request.param) as reader:
         yield reader
 

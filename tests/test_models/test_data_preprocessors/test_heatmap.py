@@ -3,8 +3,13 @@ import pytest
 import torch
 from mmaction.structures import ActionDataSample
 
-from mmma.datasets.transforms.heatmap import FormatKeypoints, PoseHeatmap
+from mmma.datasets.transforms.heatmap import FormatKeypoints
 from mmma.models.data_preprocessors import HeatmapPreprocessor
+from mmma.registry import TRANSFORMS
+
+FormatShape, GeneratePoseTarget = map(
+    TRANSFORMS.get, ('FormatShape', 'GeneratePoseTarget')
+)
 
 DEVICES = ['cpu', pytest.param('cuda', marks=pytest.mark.skipif(
     not torch.cuda.is_available(), reason='no GPU'))]  # fmt: skip
@@ -18,6 +23,7 @@ def make_clip(seed, size=(32, 32), joints=17):
         keypoint=keypoint.astype(np.float32),
         keypoint_score=score.astype(np.float32),
         num_clips=2,
+        clip_len=4,
         img_shape=size,
     )
 
@@ -30,14 +36,19 @@ def batch_of(clips):
 
 @pytest.mark.parametrize('device', DEVICES)
 @pytest.mark.parametrize('limbs', [None, 'body17'])
-def test_the_numbers_of_the_transform(limbs, device):
+def test_the_volumes_of_two_upstream_steps(limbs, device):
     clips = [make_clip(seed) for seed in range(3)]
     model = HeatmapPreprocessor(limbs=limbs).to(device)
     data = model(batch_of(clips), training=True)
     assert data['inputs'].shape == (3, 2, 17, 4, 32, 32)
-    step = PoseHeatmap(limbs=limbs)
-    expected = np.stack([step.transform(dict(clip))['imgs'] for clip in clips])
-    np.testing.assert_allclose(data['inputs'].cpu(), expected, rtol=0, atol=1e-6)
+    draw = GeneratePoseTarget(
+        with_kp=limbs is None,
+        with_limb=limbs is not None,
+        skeletons=model.channels.limbs or (),
+    )
+    shape = FormatShape('NCTHW_Heatmap')
+    expected = [shape.transform(draw.transform(dict(clip)))['imgs'] for clip in clips]
+    np.testing.assert_allclose(data['inputs'].cpu(), expected, rtol=0, atol=1e-5)
     assert len(data['data_samples']) == 3
 
 

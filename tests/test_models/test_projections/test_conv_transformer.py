@@ -7,7 +7,7 @@ KINDS = {
     'full': dict(type='Conv1DTransformerProj', num_heads=2),
     'local': dict(type='Conv1DTransformerProj', num_heads=2, window=[5, 3, 3]),
     'places': dict(type='Conv1DTransformerProj', num_heads=2, max_seq_len=64),
-    'sgp': dict(type='TriDetProj', hidden=16, kernel_size=[1, 3]),
+    'sgp': dict(type='TriDetProj', hidden=16),
 }
 
 

@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from mmma.models.projections.sgp import SGPBlock
-from mmma.registry import MODELS
 
 
 def conv(layer, x):
@@ -25,10 +24,3 @@ def test_a_block_by_its_formula(kernel_size, wide):
     out = out + block.mlp(torch.nn.functional.group_norm(out, 4))
     torch.testing.assert_close(block(x, torch.ones(2, 7).bool()), out)
     assert block.convkw.kernel_size == (wide,)  # 1.5 * (w + 1), made odd
-
-
-def test_kernels_are_of_blocks():
-    with pytest.raises(ValueError, match='1 kernels for 2 halving blocks'):
-        MODELS.build(
-            dict(type='TriDetProj', in_channels=4, arch=(1, 0, 2), kernel_size=[3])
-        )
