@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
-TYPED := mmma/taxonomy.py mmma/protocols.py mmma/structures mmma/evaluation/functional
+TYPED := mmma/taxonomy.py mmma/protocols.py mmma/structures mmma/evaluation/recognition.py mmma/evaluation/detection.py mmma/evaluation/errors.py mmma/evaluation/bootstrap.py
 
 ifeq ($(origin PY), undefined)
 PY := $(VENV)/bin/python

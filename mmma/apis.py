@@ -9,27 +9,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmma.config import apply_options, find_config, get_key, model_name
-from mmma.evaluation.recognition import (
+from mmma.data.clips import Clip, body_map
+from mmma.data.joints import read_layout
+from mmma.data.root import DataRoot
+from mmma.evaluation.rows import (
     EvaluationOptions,
     Truth,
-    evaluate_row,
-    evaluate_rows,
+    recognition_row,
+    recognition_rows,
 )
-from mmma.layout.joints import read_layout
-from mmma.layout.rec import Clip, body_map
-from mmma.layout.root import DataRoot
 from mmma.protocols import Protocol, make_protocol, write_protocol
 from mmma.taxonomy import LabelSpace, check_choice, load_label_space
 
 if TYPE_CHECKING:
-    from mmma.engine.inference import VideoModel
-    from mmma.engine.inference_files import VideoFindings
-    from mmma.engine.inference_results import (
+    from mmma.engine.infer import (
         Detection,
         InferenceOptions,
         Recognition,
+        Skeletons,
+        VideoFile,
+        VideoFindings,
+        VideoModel,
     )
-    from mmma.engine.inference_video import Skeletons, VideoFile
 
 
 def load_config(
@@ -84,7 +85,7 @@ def recognize(
         model: Model-zoo name, path or URL of a recognizer; or from :func:`open_model`,
             which saves loading it for each clip.
         config: Its config; by default what the zoo or the checkpoint names.
-        **options: Fields of ``mmma.engine.inference_results.InferenceOptions``.
+        **options: Fields of ``mmma.engine.infer.InferenceOptions``.
 
     Raises:
         FileNotFoundError: There is no such video, model or config.
@@ -129,10 +130,9 @@ def open_model(model: str, *, config: str | None = None, **options: Any) -> Vide
         FileNotFoundError: There is no such model or config.
         ValueError: As :func:`recognize`, but for the video.
     """
-    from mmma.engine.inference import VideoModel, config_of
-    from mmma.engine.inference_results import InferenceOptions
+    from mmma.engine.infer import InferenceOptions, VideoModel, config_of
     from mmma.engine.weights import read_checkpoint
-    from mmma.hub.files import checkpoint_path
+    from mmma.hub.zoo import checkpoint_path
 
     known = tuple(InferenceOptions.__dataclass_fields__)
     for key in options:
@@ -144,7 +144,7 @@ def open_model(model: str, *, config: str | None = None, **options: Any) -> Vide
     cfg = load_config(config or own_config or config_of(weights, name))
     extractor = None
     if cfg.test_dataloader.dataset.get('modality') == 'Pose':
-        from mmma.pose.extractors import describe_extractor
+        from mmma.media.extractors import describe_extractor
 
         extractor = describe_extractor(_pose_options(chosen))
     return VideoModel(name, weights, cfg, chosen, extractor)
@@ -167,8 +167,7 @@ def look_at(
         FileNotFoundError: There is no such video.
         ValueError: It cannot be read; or weights do not fit their config.
     """
-    from mmma.engine.inference_files import VideoFindings
-    from mmma.engine.inference_video import called, link_video
+    from mmma.engine.infer import VideoFindings, called, link_video
 
     for model in models:
         model.build()  # what is wrong with it is no fault of the video
@@ -193,7 +192,7 @@ def _look(
     config: str | None,
     options: Mapping[str, Any],
 ) -> Recognition | Detection:
-    from mmma.engine.inference import VideoModel
+    from mmma.engine.infer import VideoModel
 
     if not isinstance(model, VideoModel):
         model = open_model(model, config=config, **options)
@@ -223,7 +222,7 @@ def require_task(model: VideoModel, task: str) -> None:
 
 def _zoo_entry(model: str) -> tuple[str, str | None]:
     """Name of a model, and its config where the zoo has it."""
-    from mmma.hub.index import list_models
+    from mmma.hub.zoo import list_models
 
     path = Path(model).expanduser()
     entry = {known.name: known for known in list_models()}.get(model)
@@ -238,7 +237,7 @@ def _zoo_entry(model: str) -> tuple[str, str | None]:
 
 
 def _pose_options(options: InferenceOptions) -> Any:
-    from mmma.pose.extractors import PoseOptions
+    from mmma.media.extractors import PoseOptions
 
     return PoseOptions(
         backend=options.pose_backend,
@@ -251,9 +250,9 @@ def _pose_options(options: InferenceOptions) -> Any:
 
 def _find_skeletons(file: VideoFile, options: InferenceOptions) -> Skeletons:
     """As ``data/pose.py`` finds them."""
-    from mmma.engine.inference_video import Skeletons
-    from mmma.pose.extraction import extract_video
-    from mmma.pose.extractors import describe_extractor
+    from mmma.engine.infer import Skeletons
+    from mmma.media.extractors import describe_extractor
+    from mmma.media.pose import extract_video
 
     pose = _pose_options(options)
     found = extract_video(file.path, pose)
@@ -266,8 +265,8 @@ def summarize(cfg: Any, outcome: Any, options: Any) -> dict[str, Any]:
 
     Args:
         cfg: The resolved config that was tested.
-        outcome: ``mmma.engine.outcome.Outcome``.
-        options: ``mmma.engine.outcome.TestOptions``.
+        outcome: ``mmma.engine.run.Outcome``.
+        options: ``mmma.engine.run.TestOptions``.
 
     Returns:
         Plain types, as :func:`mmma.reporting.results.write_results` takes them.
@@ -323,9 +322,9 @@ def _measure_recognition(cfg: Any, outcome: Any, root: DataRoot) -> dict[str, An
     for group in outcome.groups:
         truth = Truth.from_clips(by_name[name] for name in group.table.names)
         if 'target' in group.labels:
-            found = [evaluate_row(group.table, truth, space, evaluation)]
+            found = [recognition_row(group.table, truth, space, evaluation)]
         else:
-            found = evaluate_rows(group.table, truth, space, evaluation)
+            found = recognition_rows(group.table, truth, space, evaluation)
         rows += [(group.labels, row) for row in found]
     return {
         'rows': rows,
@@ -339,12 +338,12 @@ def _measure_recognition(cfg: Any, outcome: Any, root: DataRoot) -> dict[str, An
 
 def _measure_detection(cfg: Any, outcome: Any, root: DataRoot) -> dict[str, Any]:
     """``rows`` of detections with their labels, ``classes``, and ``options``."""
-    from mmma.engine.detection import detection_rows, evaluation_options
+    from mmma.engine.test import detected_rows, evaluation_options
 
     space = root.label_space(_body_groups(cfg))
     options, record = evaluation_options(cfg.test_evaluator)
     return {
-        'rows': detection_rows(outcome.groups, root.read_det(), space, options),
+        'rows': detected_rows(outcome.groups, root.read_det(), space, options),
         'classes': list(space.actions),
         'options': record,
     }

@@ -30,9 +30,9 @@ def make_det_root(root: Path) -> Path:
     Args:
         root: Folder to make.
     """
-    from mmma.layout.det import Instance, Video, write_det
-    from mmma.layout.root import DatasetInfo, write_info
-    from mmma.layout.skeletons import JointLayout, SkeletonWriter
+    from mmma.data.arrays import JointLayout, SkeletonWriter
+    from mmma.data.root import DatasetInfo, write_info
+    from mmma.data.videos import Instance, Video, write_det
     from mmma.taxonomy import load_label_space
 
     layout = JointLayout(

@@ -5,7 +5,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from mmma.evaluation.functional.detection_instances import Instances, Predictions
+from mmma.evaluation.detection import Instances, Predictions
 
 
 def instances(*rows):

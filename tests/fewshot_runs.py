@@ -9,7 +9,7 @@ import torch
 from mmengine.registry import init_default_scope
 
 from mmma.apis import load_config
-from mmma.engine.testing import TestOptions, load_runner
+from mmma.engine.test import TestOptions, load_runner
 from mmma.registry import MODELS
 
 TINY = 'configs/recog/videomae-tiny_mma82_fewshot.py'

@@ -6,10 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from mmma.simulation.domains import DOMAIN_STYLES
-from mmma.simulation.figure_parts import View
+from mmma.simulation.domains import DOMAIN_STYLES, make_subject
+from mmma.simulation.drawing import View
 from mmma.simulation.motion import Event, simulate_motion
-from mmma.simulation.subjects import make_subject
 
 
 def scene(domain='lab', action='nodding', seed=0, **changes):

@@ -21,9 +21,9 @@ def make_pack_root(root: Path, clips: int = 4, two_persons: bool = True) -> Path
         clips: How many.
         two_persons: Whether there is a second one.
     """
-    from mmma.layout.rec import Clip, write_rec
-    from mmma.layout.root import DatasetInfo, write_info
-    from mmma.layout.skeletons import JointLayout, SkeletonWriter
+    from mmma.data.arrays import JointLayout, SkeletonWriter
+    from mmma.data.clips import Clip, write_rec
+    from mmma.data.root import DatasetInfo, write_info
     from mmma.taxonomy import SUBSETS, load_label_space
 
     layout = JointLayout(('left_eye', 'right_eye'), (('left_eye', 'right_eye'),))

@@ -8,8 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from mmma.pose import extraction, extractors
-from mmma.pose.extractors import NUM_JOINTS, Extractor
+from mmma.media import extractors
+from mmma.media import pose as extraction
+from mmma.media.extractors import NUM_JOINTS, Extractor
 
 VERSION = 'fake 1'
 

@@ -9,7 +9,7 @@ import pytest
 
 from mmma.cli import real_run
 from mmma.cli.real_plan import PlanOptions
-from mmma.layout.root import DatasetInfo, write_info
+from mmma.data.root import DatasetInfo, write_info
 
 # Called as `FAKE -m mmma COMMAND ...`: notes the command, and makes what it would make.
 _FAKE = """#!/bin/sh

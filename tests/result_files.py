@@ -4,16 +4,16 @@ import hashlib
 
 import numpy as np
 
-from mmma.evaluation.functional.intervals import BootstrapOptions
-from mmma.evaluation.recognition import (
+from mmma.data.clips import Clip, write_rec
+from mmma.data.root import DataRoot, DatasetInfo, write_info
+from mmma.evaluation.bootstrap import BootstrapOptions
+from mmma.evaluation.rows import (
     EvaluationOptions,
     Truth,
-    evaluate_row,
-    evaluate_rows,
+    recognition_row,
+    recognition_rows,
 )
 from mmma.evaluation.scores import ScoreTable, write_scores
-from mmma.layout.rec import Clip, write_rec
-from mmma.layout.root import DataRoot, DatasetInfo, write_info
 from mmma.reporting.results import SCHEMA, write_results
 from mmma.taxonomy import DOMAINS
 
@@ -50,7 +50,7 @@ def write_model(
     table = scores_of(root, clips, right, f'{name} {seed} {domain} {subset}')
     truth, space = Truth.from_clips(clips), root.label_space()
     options = EvaluationOptions(bootstrap=BootstrapOptions(resamples=20))
-    rows = evaluate_rows(table, truth, space, options)
+    rows = recognition_rows(table, truth, space, options)
     runs = [{**row, 'seed': seed, 'subset': subset} for row in rows]
     protocol = {'name': 'indomain', 'domain': domain, 'seed': seed}
     content = results_of(root, name, protocol, runs, subset)
@@ -75,7 +75,7 @@ def write_fewshot(folder, root, name, right, *, seed=0, runs=3, shots=(5,), **ch
         parts += [f'run{label["run"]}' if 'run' in label else '']
         tag = '_'.join(filter(None, parts))
         write_scores(folder / f'scores_street_{tag}.npz', table, space)
-        row = evaluate_row(table, truth, space, options)
+        row = recognition_row(table, truth, space, options)
         rows.append({'target': 'street', **label, 'subset': 'test', **row})
     protocol = {'name': 'fewshot', 'target': ['street'], 'seed': seed}
     content = results_of(root, name, protocol, rows, 'test')

@@ -12,8 +12,9 @@ from pose_backends import FakeExtractor, use_fake
 from video_files import make_video, moving_frames
 
 from mmma import apis
-from mmma.hub import files, index
-from mmma.hub.index import ZooModel
+from mmma.hub import zoo as files
+from mmma.hub import zoo as index
+from mmma.hub.zoo import ZooModel
 
 
 @pytest.fixture(scope='module')
@@ -127,9 +128,9 @@ def test_work_files_are_private_and_go(
 
 
 def test_a_missing_backend_says_how_to_install_it(recognizer, monkeypatch):
-    from mmma.pose import extractors
+    from mmma.media import extractors
 
-    monkeypatch.setitem(extractors.BACKENDS, 'mediapipe', 'mmma.pose.mediapipe_backend')
+    monkeypatch.setitem(extractors.BACKENDS, 'mediapipe', 'mmma.media.mediapipe')
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     with pytest.raises(ValueError, match=r"pip install 'mmma\[pose\]'"):
         apis.open_model(recognizer)

@@ -2,12 +2,7 @@ import copy
 
 import pytest
 
-from mmma.protocols import (
-    Protocol,
-    draw_supports,
-    make_protocol,
-    write_protocol,
-)
+from mmma.protocols import Protocol, draw_supports, make_protocol, write_protocol
 from mmma.taxonomy import DOMAINS
 
 INDOMAIN = {'name': 'indomain'}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmma.hub.index import list_models
+from mmma.hub.zoo import list_models
 
 REPO = Path(__file__).resolve().parents[1]
 OURS = [model for model in list_models() if model.kind == 'ours']

@@ -139,8 +139,8 @@ def make_video_root(
         actions: Indices of the MMA-82 actions that appear.
         clips: Clips per domain and subset.
     """
-    from mmma.layout.rec import Clip, write_rec
-    from mmma.layout.root import DatasetInfo, write_info
+    from mmma.data.clips import Clip, write_rec
+    from mmma.data.root import DatasetInfo, write_info
     from mmma.taxonomy import DOMAINS, SUBSETS, load_label_space
 
     space = load_label_space('mma82')

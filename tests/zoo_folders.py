@@ -11,11 +11,10 @@ import yaml
 from result_files import make_rec_root, write_model
 
 from mmma.checkpoints import file_sha256
-from mmma.checkpoints.safetensors_files import write_safetensors
-from mmma.evaluation.functional.detection_ap import LEVELS, THRESHOLDS
-from mmma.hub.entries import metafile_entry
-from mmma.hub.metafiles import metafile_path, metafile_text, read_metafiles, with_entry
-from mmma.hub.zoo_folder import ZooFolder
+from mmma.checkpoints.files import write_safetensors
+from mmma.evaluation.detection import LEVELS, THRESHOLDS
+from mmma.hub.published import ZooFolder, metafile_entry
+from mmma.hub.zoo import metafile_path, metafile_text, read_metafiles, with_entry
 from mmma.taxonomy import load_label_space
 
 REPO = Path(__file__).resolve().parents[1]

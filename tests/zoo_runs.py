@@ -7,7 +7,7 @@ from mmengine.registry import DefaultScope
 
 import mmma.models  # noqa: F401  (fills the registry)
 from mmma.apis import load_config
-from mmma.checkpoints.safetensors_files import read_safetensors_meta
+from mmma.checkpoints.files import read_safetensors_meta
 from mmma.registry import MODELS
 from mmma.taxonomy import load_label_space
 

@@ -5,14 +5,14 @@ it loads with ``weights_only=True``; a pickle of another program needs the user'
 Importing this package loads neither torch nor MMEngine.
 """
 
-from mmma.checkpoints.fetching import (
+from mmma.checkpoints.download import (
+    RemoteFile,
     cache_folder,
     fetch_file,
     fetch_pretrained,
     fetch_url,
 )
-from mmma.checkpoints.files import load_weights_file
-from mmma.checkpoints.hashing import file_sha256
+from mmma.checkpoints.files import file_sha256, load_weights_file, to_plain
 from mmma.checkpoints.loading import (
     LoadReport,
     check_simulated,
@@ -21,8 +21,6 @@ from mmma.checkpoints.loading import (
     meta_of,
     weights_of,
 )
-from mmma.checkpoints.plain import to_plain
-from mmma.checkpoints.remote import RemoteFile
 
 __all__ = [
     'LoadReport',

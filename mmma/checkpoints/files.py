@@ -1,18 +1,308 @@
-"""Reading checkpoint files without running code from them."""
+"""Reading weights without running code from them, and writing plain files.
+
+Safetensors files: weights that run no code, and what they tell of themselves.
+
+The header's metadata are ``{"format": "pt", "mmma": ...}``, the latter the checkpoint's
+``meta`` as JSON. Files of other programs lack it, and are tensors alone.
+
+Weights that training leaves as they were, and checkpoints without them.
+
+A module tells them by ``frozen_names()``, names in its own state dict.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
+import json
+import os
 import pickle
 import pickletools
 import re
 import tarfile
 import zipfile
+from collections import OrderedDict, deque
+from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from mmma.checkpoints.safetensors_files import damage, is_safetensors, read_safetensors
+_LOOKS = (
+    (b'<', ': it is a web page'),
+    (b'version https://git-lfs', ': it is a Git LFS pointer'),
+)
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with Path(path).open('rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def mismatch(path: Path, sha256: str = '', size: int | None = None) -> str:
+    """What is wrong with a file's bytes.
+
+    Args:
+        path: The file.
+        sha256: How its SHA-256 should start; empty where that is not known.
+        size: How many bytes it should have; None where that is not known.
+
+    Returns:
+        ``has 3 bytes, expected 5``; empty where all is as it should be.
+    """
+    found_size = path.stat().st_size
+    if size is not None and found_size != size:
+        return f'has {found_size:,} bytes, expected {size:,}{_look(path)}'
+    found = file_sha256(path) if sha256 else ''
+    if not found.startswith(sha256.lower()):
+        return f'has SHA-256 {found[:16]}..., expected {_short(sha256)}{_look(path)}'
+    return ''
+
+
+def _short(sha256: str) -> str:
+    return f'{sha256[:16]}...'
+
+
+def _look(path: Path) -> str:
+    with path.open('rb') as file:
+        start = file.read(64).lstrip()
+    return next((text for mark, text in _LOOKS if start.startswith(mark)), '')
+
+
+def to_plain(value: Any, where: str = 'checkpoint') -> Any:
+    """Turn a value into tensors, dicts, lists, tuples and scalars.
+
+    Args:
+        value: Anything a training run keeps: also arrays and scalars of numpy, paths,
+            enums, config dicts, MMEngine's ``HistoryBuffer``.
+        where: Name of the value, for the error.
+
+    Raises:
+        ValueError: A value has no plain form.
+    """
+    import numpy as np
+    import torch
+
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    if isinstance(value, Mapping):
+        return _plain_mapping(value, where)
+    if isinstance(value, tuple):
+        return tuple(to_plain(v, f'{where}.{i}') for i, v in enumerate(value))
+    if isinstance(value, (list, deque)):
+        return [to_plain(v, f'{where}.{i}') for i, v in enumerate(value)]
+    if isinstance(value, (set, frozenset)):
+        return to_plain(sorted(value), where)
+    if isinstance(value, np.ndarray):
+        return _plain_array(value, where)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Enum):
+        return to_plain(value.value, where)
+    if isinstance(value, (Path, torch.device, torch.dtype, str)):
+        return str(value)
+    if type(value).__name__ == 'HistoryBuffer':
+        log, count = (torch.from_numpy(np.array(data)) for data in value.data)
+        return {'log': log, 'count': count, 'max_length': value.max_length}
+    raise ValueError(
+        f'{where}: a {type(value).__name__} has no form of tensors and plain types.'
+    )
+
+
+def _plain_mapping(value: Mapping[Any, Any], where: str) -> dict[Any, Any]:
+    kind = OrderedDict if isinstance(value, OrderedDict) else dict
+    plain = kind(
+        (to_plain(k, where), to_plain(v, f'{where}.{k}')) for k, v in value.items()
+    )
+    if hasattr(value, '_metadata'):  # of Module.state_dict, read when loading
+        plain._metadata = to_plain(value._metadata, where)  # type: ignore[attr-defined]
+    return plain
+
+
+def _plain_array(value: Any, where: str) -> Any:
+    import torch
+
+    if value.dtype.kind in 'bif' or value.dtype == 'uint8':
+        return torch.from_numpy(value.copy())
+    return to_plain(value.tolist(), where)
+
+
+SUFFIX = '.safetensors'
+META_KEY = 'mmma'
+_ALIGNMENT = 8
+_TYPES = {
+    **{'float64': 'F64', 'float32': 'F32', 'float16': 'F16', 'bfloat16': 'BF16'},
+    **{'int64': 'I64', 'int32': 'I32', 'int16': 'I16', 'int8': 'I8'},
+    **{'uint8': 'U8', 'bool': 'BOOL'},
+}
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file is named so, or begins so: the Hub's cache names no types."""
+    with path.open('rb') as file:
+        start = file.read(10)
+    size = int.from_bytes(start[:8], 'little')
+    return path.suffix == SUFFIX or (
+        start[8:] in (b'{"', b'{}') and size + 8 <= path.stat().st_size
+    )
+
+
+def read_safetensors(path: Path) -> dict[str, Any]:
+    """Read a safetensors file onto the CPU.
+
+    Args:
+        path: An existing file.
+
+    Returns:
+        ``state_dict`` and ``meta`` where the header has our meta, else the tensors.
+
+    Raises:
+        ValueError: The file is damaged or of another kind.
+    """
+    told, state = _read(path, 'pt', tensors=True)
+    if META_KEY not in told:
+        return state
+    return {'state_dict': state, 'meta': _parse_meta(told[META_KEY], path)}
+
+
+def read_safetensors_meta(path: Path) -> dict[str, Any]:
+    """What a file tells of itself, without torch; empty where it tells nothing.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged or of another kind.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'checkpoint {path}: no such file.')
+    told, _ = _read(Path(path), 'numpy', tensors=False)
+    return _parse_meta(told[META_KEY], path) if META_KEY in told else {}
+
+
+def _read(path: Path, framework: str, tensors: bool) -> tuple[Any, dict[str, Any]]:
+    """The header's metadata and, if asked for, the tensors."""
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError:
+        raise ValueError(f'checkpoint {path}: pip install safetensors.') from None
+    try:
+        with safe_open(path, framework=framework) as file:
+            told = file.metadata() or {}
+            names = file.keys() if tensors else ()
+            return told, {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, AttributeError, TypeError) as error:
+        raise ValueError(_what_it_is(path) or damage(path, error)) from None
+
+
+def _what_it_is(path: Path) -> str | None:
+    with path.open('rb') as file:
+        start = file.read(2)
+    if start != b'PK' and start[:1] != b'\x80':
+        return None
+    return (
+        f'checkpoint {path} is named {SUFFIX} but is a pickle, as torch.save writes '
+        'it. It was not loaded. If you expected that: rename it to .pth.'
+    )
+
+
+def damage(path: Path, error: Exception | str) -> str:
+    """What to say of a file that cannot be read."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return f'checkpoint {path} is damaged ({lines[0]}): copy or download it again.'
+
+
+def _parse_meta(text: str, path: Path | str) -> dict[str, Any]:
+    try:
+        meta = json.loads(text)
+    except (ValueError, RecursionError):
+        meta = None
+    if not isinstance(meta, dict):
+        raise ValueError(damage(Path(path), f'{META_KEY!r} in its header is no JSON'))
+    return meta
+
+
+def write_safetensors(
+    path: str | Path, state: Mapping[str, Any], meta: Mapping[str, Any] | None = None
+) -> None:
+    """Write weights and what they are; the same contents, the same bytes.
+
+    The library writes several metadata in an order of its own, each time another.
+
+    Args:
+        path: File to write; it is there whole or not at all.
+        state: Tensors by name.
+        meta: Plain values that JSON has.
+
+    Raises:
+        ValueError: A tensor has a type that the format lacks, or ``meta`` has a value
+            that JSON lacks.
+
+    Source: https://github.com/huggingface/safetensors, section Format.
+    """
+    path = Path(path)
+    # The widest first, which keeps each tensor aligned.
+    names = sorted(state, key=lambda name: (-state[name].element_size(), name))
+    told = {'format': 'pt'}
+    if meta is not None:
+        told[META_KEY] = meta_text(meta)
+    header: dict[str, Any] = {'__metadata__': told}
+    end = 0
+    for name in names:
+        value = state[name]
+        start, end = end, end + value.numel() * value.element_size()
+        header[name] = {
+            'dtype': _type_name(name, value),
+            'shape': list(value.shape),
+            'data_offsets': [start, end],
+        }
+    text = json.dumps(header, ensure_ascii=False, separators=(',', ':')).encode()
+    text += b' ' * (-len(text) % _ALIGNMENT)
+    draft = path.with_name(f'{path.name}.{os.getpid()}.tmp')
+    try:
+        with draft.open('wb') as file:
+            file.write(len(text).to_bytes(8, 'little') + text)
+            for name in names:
+                file.write(_bytes(state[name]))
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def meta_text(meta: Mapping[str, Any]) -> str:
+    """A checkpoint's ``meta`` as JSON; the same contents, the same text.
+
+    Raises:
+        ValueError: It has a value that JSON lacks.
+    """
+    try:
+        return json.dumps(meta, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f'meta of the checkpoint has no form in JSON ({error}): keep numbers, '
+            'strings, lists and dicts in it.'
+        ) from None
+
+
+def _type_name(name: str, value: Any) -> str:
+    kind = str(value.dtype).removeprefix('torch.')
+    if kind not in _TYPES:
+        raise ValueError(
+            f'{name} is of type {kind}: safetensors has {", ".join(_TYPES)}.'
+        )
+    return _TYPES[kind]
+
+
+def _bytes(value: Any) -> bytes:
+    import torch
+
+    flat = value.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().tobytes()
+
 
 _PLAIN_GLOBALS = re.compile(
     r'collections OrderedDict|torch(\.\w+)? \w*Storage|torch (Size|device)'
@@ -143,3 +433,48 @@ def _pickles(path: Path) -> io.BytesIO:
     with zipfile.ZipFile(path) as archive:
         name = next((n for n in archive.namelist() if n.endswith('data.pkl')), '')
         return io.BytesIO(archive.read(name))
+
+
+def frozen_names(model: Any) -> list[str]:
+    """Names in a model's state dict that training does not change."""
+    return [
+        f'{prefix}.{name}' if prefix else name
+        for prefix, module in model.named_modules()
+        if hasattr(module, 'frozen_names')
+        for name in module.frozen_names()
+    ]
+
+
+def frozen_sha256(model: Any) -> str:
+    """SHA-256 of names, types, shapes and bytes of a model's frozen weights."""
+    import torch
+
+    state = model.state_dict()
+    digest = hashlib.sha256()
+    for name in sorted(frozen_names(model)):
+        value = state[name].detach().cpu().contiguous()
+        digest.update(f'{name} {value.dtype} {tuple(value.shape)};'.encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def frozen_state(model: Any, sha256: str, source: str) -> dict[str, Any]:
+    """A model's frozen weights, to go with weights that were trained on them.
+
+    Args:
+        model: With the frozen weights in place.
+        sha256: Of those that the others were trained on.
+        source: Name of the checkpoint, for the error.
+
+    Raises:
+        ValueError: They are others.
+    """
+    found = frozen_sha256(model)
+    if found != sha256:
+        raise ValueError(
+            f'{source} was trained on other frozen weights (SHA-256 {sha256[:8]}...) '
+            f'than the recipe now gives ({found[:8]}...). Test it with the config that '
+            'it was trained with: the same pretrained weights, arch and frozen_dtype.'
+        )
+    state = model.state_dict()
+    return {name: state[name] for name in frozen_names(model)}

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         ValueError: A number below 1, a reader that is not there, or no clip whose
             video all roots have.
     """
-    from mmma.datasets.video.opening import available_backends, check_backend
+    from mmma.video import available_backends, check_backend
 
     for name in ('clips', 'frames', 'rounds'):
         if getattr(args, name) < 1:
@@ -81,7 +81,7 @@ def shared_clips(roots: list[Path], count: int) -> dict[Path, list[Path]]:
     Raises:
         ValueError: There is none.
     """
-    from mmma.layout.root import DataRoot
+    from mmma.data.root import DataRoot
 
     found: dict[Path, dict[str, Path]] = {}
     for path in roots:
@@ -104,10 +104,10 @@ def make_roots(folder: Path) -> list[Path]:
     Args:
         folder: Where to make both.
     """
-    from mmma.layout.rec import Clip, write_rec
-    from mmma.layout.root import DataRoot, DatasetInfo, write_info
-    from mmma.packing.options import PackOptions
-    from mmma.packing.packer import RunOptions, pack_root
+    from mmma.data.clips import Clip, write_rec
+    from mmma.data.root import DataRoot, DatasetInfo, write_info
+    from mmma.media.encode import PackOptions
+    from mmma.media.pack import RunOptions, pack_root
     from mmma.taxonomy import load_label_space
 
     raw, packed = folder / 'drawn', folder / 'packed'
@@ -170,7 +170,7 @@ def _one_core() -> Iterator[None]:
 def _step(files: list[Path], reader: str, frames: int) -> Callable[[], None]:
     import numpy as np
 
-    from mmma.datasets.video.opening import open_video
+    from mmma.video import open_video
 
     def step() -> None:
         for file in files:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mmma.cli.benchmark import python_command, report, resident_mib
 
 if TYPE_CHECKING:
-    from mmma.evaluation.functional.detection_instances import Instances, Predictions
+    from mmma.evaluation.detection import Instances, Predictions
 
 HELP = (
     'Detection evaluation at both levels and nine thresholds: millions of random '
@@ -78,7 +78,7 @@ def random_problem(size: int, videos: int) -> tuple[Instances, Predictions]:
     """
     import numpy as np
 
-    from mmma.evaluation.functional.detection_instances import Instances, Predictions
+    from mmma.evaluation.detection import Instances, Predictions
 
     rng = np.random.default_rng(0)
     total = TRUTHS_PER_VIDEO * videos
@@ -112,8 +112,8 @@ def _fresh_process(what: str, size: int, videos: int) -> dict[str, Any]:
 
 def measure_arrays(size: int, videos: int) -> dict[str, Any]:
     """Evaluate arrays in this process."""
-    from mmma.evaluation.detection import match_levels
-    from mmma.evaluation.functional.detection_ap import detection_metrics
+    from mmma.evaluation.detection import detection_metrics
+    from mmma.evaluation.rows import match_levels
     from mmma.taxonomy import load_label_space
 
     space = load_label_space()
@@ -161,7 +161,7 @@ def measure_files(size: int, videos: int) -> dict[str, Any]:
 
 
 def _write_files(folder: Path, size: int, videos: int) -> None:
-    from mmma.evaluation.detections_file import DetectionTable, write_detections
+    from mmma.evaluation.segment_files import DetectionTable, write_detections
     from mmma.taxonomy import load_label_space
 
     space = load_label_space()

@@ -98,7 +98,7 @@ class _Case:
         import torch
 
         from mmma.engine.fewshot import Classifier
-        from mmma.evaluation.recognition import Truth
+        from mmma.evaluation.rows import Truth
         from mmma.taxonomy import load_label_space, load_statistics
 
         self.space = load_label_space('mma82')
@@ -125,7 +125,7 @@ class _Case:
     def time(self, supports: list[int]) -> dict[str, tuple[float, float]]:
         """Seconds, and those of the processor, of each step for one support set."""
         from mmma.engine.fewshot import adapt_linear, adapt_prototype
-        from mmma.evaluation.recognition import evaluate_row
+        from mmma.evaluation.rows import recognition_row
         from mmma.evaluation.scores import ScoreTable
 
         features, labels = self.train[supports], self.train_labels[supports]
@@ -136,7 +136,7 @@ class _Case:
         clocks.append(_now())
         adapt_prototype(features, labels, num_classes, 0.1).predict(self.test)
         clocks.append(_now())
-        evaluate_row(ScoreTable(self.truth.names, scores), self.truth, self.space)
+        recognition_row(ScoreTable(self.truth.names, scores), self.truth, self.space)
         clocks.append(_now())
         taken = [(b[0] - a[0], b[1] - a[1]) for a, b in itertools.pairwise(clocks)]
         return dict(zip((*METHODS, 'metrics'), taken, strict=True))

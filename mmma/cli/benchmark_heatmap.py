@@ -133,7 +133,7 @@ def build_steps(kind: str, case: Case) -> dict[str, Callable[[], Any]]:
     from mmaction.structures import ActionDataSample
 
     from mmma.datasets.transforms.heatmap import FormatKeypoints, PoseHeatmap
-    from mmma.models.data_preprocessors import HeatmapPreprocessor
+    from mmma.models.preprocessors import HeatmapPreprocessor
     from mmma.registry import TRANSFORMS
 
     clips = make_clips(case)

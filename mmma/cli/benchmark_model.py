@@ -12,12 +12,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mmma.cli.benchmark import (
-    python_command,
-    report,
-    resident_mib,
-    seconds_in_turns,
-)
+from mmma.cli.benchmark import python_command, report, resident_mib, seconds_in_turns
 
 HELP = (
     'Forward and backward pass of VideoMAE. attention: fused kernels against '

@@ -131,8 +131,8 @@ def build_steps(spread: str, case: Case) -> dict[str, Callable[[], list[Any]]]:
     import numpy as np
     import torch
 
+    from mmma.structures.samples import class_nms_batch
     from mmma.structures.segments import NmsOptions, class_nms
-    from mmma.structures.segments_torch import class_nms_batch
 
     options = NmsOptions(max_per_video=case.max_per_video)
     videos = make_videos(spread, case)

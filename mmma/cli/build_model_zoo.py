@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from mmma.config import config_folders
 
 if TYPE_CHECKING:
-    from mmma.hub.metafiles import Facts, Recipe
-    from mmma.reporting.zoo import Checkpoint
+    from mmma.hub.zoo import Facts, Recipe
+    from mmma.reporting.zoo_pages import Checkpoint
 
 HELP = """Compute what the model zoo says. Of each recipe: configs, input, parameters,
 multiply-adds; of our own weights in zoo/: size and results. Writes
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         ValueError: A metafile cannot be read, or real and simulated results would
             stand in one table.
     """
-    from mmma.hub.metafiles import find_recipes, read_metafiles, refresh, unlisted
+    from mmma.hub.zoo import find_recipes, read_metafiles, refresh, unlisted
 
     roots = [folder.parent for folder in config_folders()]
     if not roots or roots[0].name == _WHEEL:
@@ -81,10 +81,9 @@ def read_zoo(
     Returns:
         The metafiles, the weights, and one sentence for each that is refused.
     """
-    from mmma.hub.entries import metafile_entry
-    from mmma.hub.metafiles import checkpoint_entries, with_entry
-    from mmma.hub.zoo_folder import ZooFolder
-    from mmma.reporting.zoo import read_zoo_checkpoint
+    from mmma.hub.published import ZooFolder, metafile_entry
+    from mmma.hub.zoo import checkpoint_entries, with_entry
+    from mmma.reporting.zoo_pages import read_zoo_checkpoint
 
     found, checkpoints, problems = dict(metafiles), [], []
     for method, data in metafiles.items():
@@ -118,7 +117,7 @@ def measure(
     """
     import mmma.models  # noqa: F401  a broken installation fails here, not below
     from mmma.hub.cost import model_cost
-    from mmma.hub.metafiles import config_facts, cost_facts
+    from mmma.hub.zoo import config_facts, cost_facts
 
     facts: dict[str, dict[str, Facts]] = {}
     problems = []
@@ -137,7 +136,7 @@ def measure(
 
 def rows(metafiles: Metafiles) -> Iterator[str]:
     """One line per recipe: name, parameters, multiply-adds, input; unknown is –."""
-    from mmma.hub.metafiles import is_checkpoint
+    from mmma.hub.zoo import is_checkpoint
 
     for data in metafiles.values():
         for entry in data['Models']:
@@ -163,8 +162,8 @@ def outdated(
         new: Metafiles as they should be.
         checkpoints: Our own weights.
     """
-    from mmma.hub.metafiles import differences, metafile_path
-    from mmma.reporting.zoo_markdown import text_differences
+    from mmma.hub.zoo import differences, metafile_path
+    from mmma.reporting.zoo_pages import text_differences
 
     methods = {metafile_path(root, method): method for method in new}
     found = []
@@ -195,7 +194,7 @@ def write(root: Path, metafiles: Metafiles, checkpoints: Sequence[Checkpoint]) -
 
 
 def _stale(root: Path, metafiles: Metafiles) -> list[str]:
-    from mmma.reporting.zoo_page import PAGES
+    from mmma.reporting.zoo_pages import PAGES
 
     pages = sorted((root / PAGES).glob('*.md'))
     return [
@@ -209,15 +208,14 @@ def _files(
     root: Path, metafiles: Metafiles, checkpoints: Sequence[Checkpoint]
 ) -> dict[Path, str]:
     """Text of every file that is generated."""
-    from mmma.hub.metafiles import (
+    from mmma.hub.zoo import (
         INDEX,
         index_text,
         is_checkpoint,
         metafile_path,
         metafile_text,
     )
-    from mmma.reporting.zoo import Method
-    from mmma.reporting.zoo_page import zoo_pages
+    from mmma.reporting.zoo_pages import Method, zoo_pages
 
     own = {checkpoint.name: checkpoint for checkpoint in checkpoints}
     methods = [

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         FileNotFoundError: No SRC, or no folder for OUT.
     """
     from mmma.checkpoints import load_weights_file, weights_of
-    from mmma.hub.files import checkpoint_path
+    from mmma.hub.zoo import checkpoint_path
     from mmma.taxonomy import check_choice
 
     check_choice('format', args.format, tuple(FORMATS))
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 def from_opentad_adatad(checkpoint: Any) -> dict[str, Any]:
     """Weights of a ``SegmentDetector`` with ``VideoMAETIA``."""
     from mmma.checkpoints import weights_of
-    from mmma.models.detectors.opentad_keys import from_opentad
+    from mmma.models.detector import from_opentad
 
     return from_opentad(weights_of(checkpoint))
 
@@ -81,7 +81,7 @@ def from_opentad_adatad(checkpoint: Any) -> dict[str, Any]:
 def from_opentad_features(checkpoint: Any) -> dict[str, Any]:
     """Weights of a ``SegmentDetector`` without backbone."""
     from mmma.checkpoints import weights_of
-    from mmma.models.detectors.opentad_keys import from_opentad
+    from mmma.models.detector import from_opentad
 
     return from_opentad(weights_of(checkpoint), adapters=False)
 
@@ -89,7 +89,7 @@ def from_opentad_features(checkpoint: Any) -> dict[str, Any]:
 def from_videomae(checkpoint: Any) -> dict[str, Any]:
     """Weights of a recognizer with ``VideoMAEViT``."""
     from mmma.checkpoints import weights_of
-    from mmma.models.backbones.videomae_keys import from_hub, from_original
+    from mmma.models.backbones.videomae import from_hub, from_original
 
     weights = weights_of(checkpoint)
     hub = from_hub(weights)
@@ -105,7 +105,7 @@ def from_shift(checkpoint: Any) -> dict[str, Any]:
         ValueError: Other names than those of a ResNet with shifts.
     """
     from mmma.checkpoints import weights_of
-    from mmma.models.backbones.shift_resnet_keys import adapted_names
+    from mmma.models.backbones.shift_resnet import adapted_names
 
     weights = weights_of(checkpoint)
     renamed = adapted_names(weights, 'backbone.')

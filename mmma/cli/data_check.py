@@ -56,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, and print the report."""
-    from mmma.layout.checks import check_root
-    from mmma.layout.paths import atomic_write
+    from mmma.data.check import check_root
+    from mmma.files import atomic_write
 
     if args.workers is not None and args.workers < 0:
         raise ValueError(f'--workers {args.workers}: must be 0 or more')
@@ -83,8 +83,8 @@ def run(args: argparse.Namespace) -> int:
 
 def look_for_leakage(args: argparse.Namespace) -> Any:
     """The leakage report that the arguments ask for."""
-    from mmma.layout.leakage import find_leakage
-    from mmma.layout.root import DataRoot
+    from mmma.data.leakage import find_leakage
+    from mmma.data.root import DataRoot
 
     root = DataRoot(args.root)
     return find_leakage(root, args.against, args.workers, not args.names_only)
@@ -99,7 +99,7 @@ def leakage_lines(leakage: Any, names_only: bool) -> list[str]:
     """
     from prettytable import PrettyTable
 
-    from mmma.layout.leakage import WHAT
+    from mmma.data.leakage import WHAT
 
     looked = 'names only' if names_only else f'{leakage.videos:,} videos looked at'
     lines = [f'leakage: {looked}']

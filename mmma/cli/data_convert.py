@@ -19,8 +19,8 @@ Videos found in SRC are linked or copied; tables are written with label names.""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    from mmma.layout.converters import CONVERTERS
-    from mmma.layout.converters.target import VIDEO_MODES
+    from mmma.data.convert import CONVERTERS
+    from mmma.data.convert.target import VIDEO_MODES
 
     parser.add_argument('format', choices=list(CONVERTERS), help='what SRC holds')
     parser.add_argument(
@@ -60,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, and print what was written."""
-    from mmma.layout.converters import Options, convert, export
+    from mmma.data.convert import convert, export
+    from mmma.data.convert.target import Options
 
     if args.export:
         print('\n'.join(export(args.format, args.source, args.out, args.force)))

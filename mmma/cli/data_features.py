@@ -67,15 +67,15 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(
                 f'--{key.replace("_", "-")} is no option of --task {args.task}.'
             )
-    from mmma.hub.files import checkpoint_path
+    from mmma.hub.zoo import checkpoint_path
 
     checkpoint = args.checkpoint and str(checkpoint_path(args.checkpoint))
     from mmma.apis import load_config
     from mmma.cli.probe import find_recipe
     from mmma.config import model_name
-    from mmma.datasets.views import with_views
+    from mmma.datasets.transforms.rgb import with_views
     from mmma.engine.extract import ExtractOptions, extract
-    from mmma.engine.frozen_backbone import BackboneOptions, load_backbone
+    from mmma.engine.features import BackboneOptions, load_backbone
 
     cfg = load_config(
         find_recipe(args.config),

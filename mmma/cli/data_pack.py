@@ -68,9 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Pack, and say what came of it."""
     os.environ.setdefault('OMP_NUM_THREADS', '1')  # before numpy is there
-    from mmma.layout.root import DataRoot
-    from mmma.packing.options import PackOptions, read_following
-    from mmma.packing.packer import RunOptions, pack_root
+    from mmma.data.root import DataRoot
+    from mmma.media.encode import PackOptions, read_following
+    from mmma.media.pack import RunOptions, pack_root
 
     if args.workers is not None and args.workers < 0:
         raise ValueError(f'--workers {args.workers}: must be 0 or more')

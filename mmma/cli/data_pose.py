@@ -72,15 +72,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Extract, and say what came of it."""
     os.environ.setdefault('OMP_NUM_THREADS', '1')  # before numpy is there
-    from mmma.layout.root import DataRoot
+    from mmma.data.root import DataRoot
 
     if args.workers is not None and args.workers < 0:
         raise ValueError(f'--workers {args.workers}: must be 0 or more')
     if args.sheet is not None:
         check_sheet(args.sheet)
     root = DataRoot(args.root)
-    from mmma.pose.extraction import RunOptions, extract_root
-    from mmma.pose.extractors import PoseOptions
+    from mmma.media.extractors import PoseOptions
+    from mmma.media.pose import RunOptions, extract_root
 
     options = PoseOptions(
         args.backend, args.persons, args.smooth, args.models, args.device
@@ -131,7 +131,7 @@ def draw_sheets(root: Any, tasks: list[str], out: Path) -> None:
         tasks: Those that have skeletons.
         out: The first one's file.
     """
-    from mmma.pose.sheet import write_sheet
+    from mmma.media.sheet import write_sheet
 
     for number, task in enumerate(tasks):
         file = out.with_name(f'{out.stem}_{task}{out.suffix}') if number else out
@@ -173,7 +173,7 @@ def show_report(root: Path, report: Any) -> None:
 
     Args:
         root: The data root.
-        report: ``mmma.pose.extraction.PoseReport``.
+        report: ``mmma.media.pose.PoseReport``.
     """
     speed = report.frames / max(report.seconds, 1e-9)
     print(

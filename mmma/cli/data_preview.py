@@ -12,8 +12,8 @@ from mmma.taxonomy import DOMAINS, check_choice
 if TYPE_CHECKING:
     import numpy as np
 
-    from mmma.layout.rec import Clip
-    from mmma.layout.root import DataRoot
+    from mmma.data.clips import Clip
+    from mmma.data.root import DataRoot
     from mmma.simulation.preview import Strip
 
 HELP = """Draw a contact sheet of a data root: actions by domains, frames in time order.
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Choose clips, read frames, write the sheet."""
-    from mmma.layout.root import DataRoot
+    from mmma.data.root import DataRoot
 
     out = Path(args.out)
     check_choice('suffix of --out', out.suffix.lower(), SUFFIXES)
@@ -100,9 +100,9 @@ def clip_reader(root: DataRoot, frames: int) -> Callable[[Clip], list[np.ndarray
         root: Data root.
         frames: How many frames to pick.
     """
-    from mmma.datasets.video.opening import open_video
-    from mmma.layout.skeletons import SkeletonStore
+    from mmma.data.arrays import SkeletonStore
     from mmma.simulation.preview import draw_skeleton, pick_frames
+    from mmma.video import open_video
 
     store = SkeletonStore(root.path, 'rec') if root.has_skeletons('rec') else None
 

@@ -67,11 +67,9 @@ def run(args: argparse.Namespace) -> int:
     """Plan, write, and say what was written."""
     # Before numpy is there: each worker uses one core, and results do not depend on it.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
-    from mmma.simulation.folder import needed_bytes
-    from mmma.simulation.plan import SimulationOptions
+    from mmma.simulation.corpus import needed_bytes, write_corpus
+    from mmma.simulation.plan import SimulationOptions, summarize
     from mmma.simulation.planner import make_plan
-    from mmma.simulation.summary import summarize
-    from mmma.simulation.writer import write_corpus
 
     started = time.monotonic()
     options = SimulationOptions(

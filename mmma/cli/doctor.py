@@ -171,7 +171,7 @@ def _devices() -> list[str]:
 
 def _decoders() -> dict[str, str]:
     """Each backend decodes a video that is made here."""
-    from mmma.datasets.video.opening import BACKENDS, available_backends, open_video
+    from mmma.video import BACKENDS, available_backends, open_video
 
     states = {}
     with tempfile.TemporaryDirectory() as folder:

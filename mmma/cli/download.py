@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmma.hub.index import ZooModel
+    from mmma.hub.zoo import ZooModel
 
 HELP = """Fetch weights of the model zoo by name, and check their SHA-256 and size.
 
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError('--json goes with --list.')
     if args.dest and not wanted[2]:
         raise ValueError('--dest goes with names or --for CONFIG.')
-    from mmma.hub.index import list_models
+    from mmma.hub.zoo import list_models
 
     models = list_models()
     if args.list:
@@ -110,7 +110,7 @@ def verify(folder: str, models: list[ZooModel]) -> int:
         models: The index.
     """
     from mmma.checkpoints import cache_folder
-    from mmma.hub.files import verify_folder
+    from mmma.hub.zoo import verify_folder
 
     place = Path(folder) if folder else cache_folder()
     if not folder and not place.is_dir():
@@ -150,7 +150,7 @@ def _wanted(
     names: Iterable[str], config: str | None, dest: Path | None
 ) -> Iterator[tuple[str, Callable[[], Path]]]:
     """Name of every file, and what fetches it."""
-    from mmma.hub.files import fetch_model
+    from mmma.hub.zoo import fetch_model
 
     for name in dict.fromkeys(names):
         yield name, functools.partial(_fetch_named, name, dest)
@@ -165,8 +165,7 @@ def _wanted(
 
 
 def _fetch_named(name: str, dest: Path | None) -> Path:
-    from mmma.hub.files import fetch_model
-    from mmma.hub.index import find_model
+    from mmma.hub.zoo import fetch_model, find_model
 
     return fetch_model(find_model(name), dest)
 
@@ -189,8 +188,8 @@ def pretrained_of(config: str) -> Any:
 
 def _start_of(source: Any) -> ZooModel:
     """The model of the index behind a config's ``pretrained``, or one like it."""
-    from mmma.checkpoints.remote import file_name
-    from mmma.hub.index import ZooModel, list_models
+    from mmma.checkpoints.download import file_name
+    from mmma.hub.zoo import ZooModel, list_models
 
     name = file_name(source.url).rpartition('.')[0]
     model = ZooModel(name, 'upstream', 'rec', 'RGB', source.url)

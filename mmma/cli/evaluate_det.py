@@ -12,9 +12,9 @@ from mmma.cli.evaluate_rec import is_simulated
 from mmma.taxonomy import BODY_GROUPS, LABEL_SPACES, load_label_space
 
 if TYPE_CHECKING:
-    from mmma.evaluation.detection import DetectionOptions
-    from mmma.evaluation.detection_truth import DetectionTruth
-    from mmma.evaluation.functional.detection_instances import Predictions
+    from mmma.evaluation.detection import Predictions
+    from mmma.evaluation.rows import DetectionOptions
+    from mmma.evaluation.segment_files import DetectionTruth
     from mmma.taxonomy import LabelSpace
 
 HELP = """Evaluate detections.
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f'--resamples {args.resamples}: use 0 or more')
     report = _report(args)
     if args.plot:
-        from mmma.reporting.error_profiles import draw_profile
+        from mmma.reporting.table import draw_profile
 
         mark = ' (simulated data)' if report['simulated'] else ''
         title = f'{args.pred.name}: {report["subset"]}{mark}'
@@ -93,22 +93,25 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report, ensure_ascii=False, allow_nan=False))
         return 0
-    from mmma.reporting import detections
+    from mmma.reporting import table
 
-    print(detections.summary(report))
-    print(detections.rows_table(report['rows']))
+    print(table.summary(report))
+    print(table.rows_table(report['rows']))
     if 'profile' in report:
-        print(detections.profile_tables(report['profile']))
+        print(table.profile_tables(report['profile']))
     if args.per_class:
-        print(detections.per_class_tables(report['rows'][0]['per_class']))
+        print(table.per_class_tables(report['rows'][0]['per_class']))
     return 0
 
 
 def _report(args: argparse.Namespace) -> dict[str, Any]:
     """What ``--json`` prints: metrics of all videos on top, then all rows."""
-    from mmma.evaluation.detection import evaluate_rows
-    from mmma.evaluation.detection_truth import place_predictions, read_truth
-    from mmma.evaluation.detections_file import read_detections
+    from mmma.evaluation.rows import detection_rows
+    from mmma.evaluation.segment_files import (
+        place_predictions,
+        read_detections,
+        read_truth,
+    )
 
     space = load_label_space(args.label_space, args.body_groups)
     truth = read_truth(args.gt, space)
@@ -123,7 +126,7 @@ def _report(args: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(f'{args.pred}: {error}') from None
     _warn(counts, subset, len(found))
     options = _options(args)
-    rows = evaluate_rows(found, chosen, space, options)
+    rows = detection_rows(found, chosen, space, options)
     return {
         **rows[0]['metrics'],
         'task': 'det',
@@ -141,9 +144,9 @@ def _report(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _options(args: argparse.Namespace) -> DetectionOptions:
-    from mmma.evaluation.detection import DetectionOptions
-    from mmma.evaluation.functional.detection import LEGACY, MatchOptions
-    from mmma.evaluation.functional.intervals import BootstrapOptions
+    from mmma.evaluation.bootstrap import BootstrapOptions
+    from mmma.evaluation.detection import LEGACY, MatchOptions
+    from mmma.evaluation.rows import DetectionOptions
 
     return DetectionOptions(
         preset=args.preset,
@@ -160,17 +163,15 @@ def _extras(
     space: LabelSpace,
 ) -> dict[str, Any]:
     """Error profile and segment mAP, where asked for."""
-    from mmma.evaluation import detection
+    from mmma.evaluation import rows
 
     extras: dict[str, Any] = {}
     if args.profile or args.plot or args.seg_map:
-        found = detection.match_levels(
-            predictions, truth.instances, space, _options(args)
-        )
+        found = rows.match_levels(predictions, truth.instances, space, _options(args))
         if args.seg_map:
-            extras |= detection.segment_maps(found, truth)
+            extras |= rows.segment_maps(found, truth)
         if args.profile or args.plot:
-            extras['profile'] = detection.profile_levels(found, truth, args.legacy)
+            extras['profile'] = rows.profile_levels(found, truth, args.legacy)
     return extras
 
 

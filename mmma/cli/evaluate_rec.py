@@ -20,9 +20,9 @@ from mmma.taxonomy import (
 )
 
 if TYPE_CHECKING:
-    from mmma.evaluation.recognition import Truth
+    from mmma.data.clips import Clip
+    from mmma.evaluation.rows import Truth
     from mmma.evaluation.scores import ScoreTable
-    from mmma.layout.rec import Clip
 
 HELP = """Evaluate recognition scores.
 
@@ -126,9 +126,9 @@ class _RecInput:
 
 
 def _read_rec(args: argparse.Namespace) -> _RecInput:
-    from mmma.evaluation.recognition import Truth
+    from mmma.data.clips import body_map, read_rec
+    from mmma.evaluation.rows import Truth
     from mmma.evaluation.scores import match_scores, read_scores
-    from mmma.layout.rec import body_map, read_rec
 
     space = load_label_space(args.label_space, args.body_groups)
     clips = read_rec(args.gt, space)
@@ -146,22 +146,22 @@ def _read_rec(args: argparse.Namespace) -> _RecInput:
 
 def _report_confusions(args: argparse.Namespace, found: _RecInput) -> None:
     """Draw the matrix; the mistakes go to standard error, beside ``--json``."""
-    from mmma.reporting import confusions
+    from mmma.reporting import plots
 
-    counts = confusions.count_confusions(found.table, found.truth, found.space)
+    counts = plots.count_confusions(found.table, found.truth, found.space)
     kind = ' (simulated data)' if is_simulated(args.gt) else ''
     title = f'{args.pred.name}: {len(found.truth.names)} {found.subset} clips{kind}'
-    confusions.draw_confusions(counts, found.space, args.confusions, title)
-    share = confusions.same_body_share(counts, found.space)
+    plots.draw_confusions(counts, found.space, args.confusions, title)
+    share = plots.same_body_share(counts, found.space)
     print(f'{share:.0%} of the mistakes stay in the true body group', file=sys.stderr)
-    for true, predicted, clips in confusions.confused_pairs(counts, found.space):
+    for true, predicted, clips in plots.confused_pairs(counts, found.space):
         print(f'{clips:5d}  {true} taken for {predicted}', file=sys.stderr)
 
 
 def _rec_report(args: argparse.Namespace, found: _RecInput) -> dict[str, Any]:
     """What ``--json`` prints: metrics of all clips on top, then all rows."""
-    from mmma.evaluation.functional.intervals import BootstrapOptions
-    from mmma.evaluation.recognition import ALIASES, EvaluationOptions, evaluate_rows
+    from mmma.evaluation.bootstrap import BootstrapOptions
+    from mmma.evaluation.rows import ALIASES, EvaluationOptions, recognition_rows
 
     options = EvaluationOptions(
         class_set=args.class_set,
@@ -169,7 +169,7 @@ def _rec_report(args: argparse.Namespace, found: _RecInput) -> dict[str, Any]:
         bootstrap=BootstrapOptions(resamples=args.resamples, seed=args.seed),
         train_counts=found.train_counts,
     )
-    rows = evaluate_rows(found.table, found.truth, found.space, options)
+    rows = recognition_rows(found.table, found.truth, found.space, options)
     return {
         **rows[0]['metrics'],
         'task': 'rec',
@@ -223,7 +223,7 @@ def _train_counts(clips: Sequence[Clip], num_actions: int) -> list[int] | None:
 
 def is_simulated(gt: Path) -> bool | None:
     """What the data root says of itself; None for a truth file on its own."""
-    from mmma.layout.root import read_info
+    from mmma.data.root import read_info
 
     try:
         return read_info(gt.parent).simulated
@@ -232,7 +232,7 @@ def is_simulated(gt: Path) -> bool | None:
 
 
 def _summary(report: dict[str, Any]) -> str:
-    from mmma.reporting.tables import SIMULATED
+    from mmma.reporting.table import SIMULATED
 
     options = report['options']
     lines = [SIMULATED] if report['simulated'] else []
@@ -253,7 +253,7 @@ def _summary(report: dict[str, Any]) -> str:
 def _rows_table(rows: Sequence[dict[str, Any]]) -> str:
     from prettytable import PrettyTable
 
-    from mmma.reporting.tables import COLUMNS
+    from mmma.reporting.table import COLUMNS
 
     table = PrettyTable(['domain', 'clips', 'classes', *COLUMNS])
     table.align = 'r'
@@ -273,7 +273,7 @@ def _rows_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _cells(metrics: dict[str, float]) -> list[str]:
-    from mmma.reporting.tables import COLUMNS
+    from mmma.reporting.table import COLUMNS
 
     return [f'{metrics[key]:.2f}' for key in COLUMNS.values()]
 
@@ -281,7 +281,7 @@ def _cells(metrics: dict[str, float]) -> list[str]:
 def _groups_table(groups: dict[str, Any]) -> str:
     from prettytable import PrettyTable
 
-    from mmma.evaluation.functional.longtail import GROUPS
+    from mmma.evaluation.recognition import GROUPS
 
     keys = ('classes', 'clips', 'action/top1', 'action/mca', 'action/macro_f1')
     table = PrettyTable([f'by {groups["basis"]} counts', *keys])

@@ -17,10 +17,9 @@ from mmma.taxonomy import LABEL_SPACES, LabelSpace, load_label_space
 if TYPE_CHECKING:
     import numpy as np
 
-    from mmma.evaluation.fusion import LearntWeights
-    from mmma.evaluation.recognition import Truth
-    from mmma.evaluation.scores import ScoreTable
-    from mmma.layout.rec import Clip
+    from mmma.data.clips import Clip
+    from mmma.evaluation.rows import Truth
+    from mmma.evaluation.scores import LearntWeights, ScoreTable
 
 HELP = """Average score files of several models; needs no torch.
 
@@ -77,9 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fuse, write scores and record, print weights and metrics."""
-    from mmma.evaluation.fusion import fuse_tables
-    from mmma.evaluation.scores import write_scores
-    from mmma.reporting.fusion import fusion_summary, fusion_table
+    from mmma.evaluation.scores import fuse_tables, write_scores
+    from mmma.reporting.table import fusion_summary, fusion_table
 
     _check_arguments(args)
     gold = _read_gold(args) if args.gt else None
@@ -148,8 +146,8 @@ def _val_scores(args: argparse.Namespace) -> Sequence[Path]:
 
 
 def _read_gold(args: argparse.Namespace) -> _Gold:
-    from mmma.layout.rec import body_map, read_rec
-    from mmma.layout.root import INFO_FILE, REC_FILE, missing_root, read_info
+    from mmma.data.clips import body_map, read_rec
+    from mmma.data.root import INFO_FILE, REC_FILE, missing_root, read_info
 
     path = args.gt
     if path.is_dir():
@@ -169,8 +167,7 @@ def _read_gold(args: argparse.Namespace) -> _Gold:
 
 
 def _read_tables(paths: Sequence[Path], space: LabelSpace) -> list[ScoreTable]:
-    from mmma.evaluation.fusion import align_tables
-    from mmma.evaluation.scores import read_scores
+    from mmma.evaluation.scores import align_tables, read_scores
 
     tables = [read_scores(path, space) for path in paths]
     return align_tables(tables, [str(path) for path in paths])
@@ -180,7 +177,7 @@ def _choose_weights(
     args: argparse.Namespace, gold: _Gold | None, space: LabelSpace
 ) -> tuple[np.ndarray, dict[str, Any] | None, set[str]]:
     """Weights, the record of learning them, and the clips they were learnt on."""
-    from mmma.evaluation.fusion import check_weights, learn_weights
+    from mmma.evaluation.scores import check_weights, learn_weights
 
     number = len(args.scores)
     if not args.learn or gold is None:
@@ -200,7 +197,7 @@ def _choose_weights(
 
 def _val_truth(names: Sequence[str], gold: _Gold) -> Truth:
     """Truth of clips to learn from, every one of which is of subset val."""
-    from mmma.evaluation.recognition import Truth
+    from mmma.evaluation.rows import Truth
 
     unknown = [name for name in names if name not in gold.clips]
     if unknown:
@@ -221,7 +218,7 @@ def _val_truth(names: Sequence[str], gold: _Gold) -> Truth:
 
 def _warn_of_scales(tables: Sequence[ScoreTable], args: argparse.Namespace) -> None:
     """The arithmetic mean follows whoever writes the larger numbers."""
-    from mmma.evaluation.fusion import are_probabilities
+    from mmma.evaluation.scores import are_probabilities
 
     if args.space == 'mean':
         for path, table in zip(args.scores, tables, strict=True):
@@ -240,7 +237,7 @@ def _warn_of_scales(tables: Sequence[ScoreTable], args: argparse.Namespace) -> N
 
 
 def _fuse_bodies(fused: ScoreTable, space: LabelSpace, weight: float) -> ScoreTable:
-    from mmma.evaluation.functional.bodies import fuse_body_scores
+    from mmma.evaluation.recognition import fuse_body_scores
 
     if fused.body_scores is None:
         raise ValueError(
@@ -258,8 +255,8 @@ def _metrics(
     fitted: set[str],
 ) -> dict[str, Any] | None:
     """Metrics of each table, the fused one last; None where no truth is known."""
-    from mmma.evaluation.functional.intervals import BootstrapOptions
-    from mmma.evaluation.recognition import EvaluationOptions, Truth, evaluate_row
+    from mmma.evaluation.bootstrap import BootstrapOptions
+    from mmma.evaluation.rows import EvaluationOptions, Truth, recognition_row
 
     names = tables[0].names
     known = [gold.clips[n] for n in names if n in gold.clips]
@@ -277,7 +274,7 @@ def _metrics(
         bootstrap=BootstrapOptions(resamples=args.resamples),
     )
     truth = Truth.from_clips(known)
-    rows = [evaluate_row(table, truth, gold.space, options) for table in tables]
+    rows = [recognition_row(table, truth, gold.space, options) for table in tables]
     return {
         'clips': len(known),
         'subsets': dict(sorted(Counter(c.subset for c in known).items())),

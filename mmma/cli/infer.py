@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from mmma.engine.inference import VideoModel
-    from mmma.engine.inference_files import Outputs, VideoFindings
+    from mmma.engine.infer import Outputs, VideoFindings, VideoModel
 
 HELP = """Which action clips show (--recog), and when actions happen in videos (--det).
 
@@ -142,7 +141,7 @@ def find_inputs(given: Sequence[Path], private: bool) -> list[Input]:
         FileNotFoundError: Nothing there, or no video in a folder.
         ValueError: Two files of one stem, whose outputs would be one.
     """
-    from mmma.layout.decoding import VIDEO_SUFFIXES
+    from mmma.video import VIDEO_SUFFIXES
 
     files: dict[Path, Path] = {}
     for number, path in enumerate(given, start=1):
@@ -252,7 +251,7 @@ def _open_models(args: argparse.Namespace) -> list[VideoModel]:
 
 
 def _plan(args: argparse.Namespace, video: Input, models: list[VideoModel]) -> _Work:
-    from mmma.engine.inference_files import Outputs, describe_request
+    from mmma.engine.infer import Outputs, describe_request
 
     path = {} if args.private else {'path': str(video.path.absolute())}
     facts = {
@@ -281,7 +280,7 @@ def summary(findings: VideoFindings) -> str:
     Args:
         findings: Of a video.
     """
-    from mmma.engine.inference_results import Recognition
+    from mmma.engine.infer import Recognition
 
     parts = []
     for result in findings.results:

@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     if args.save_checkpoint and args.probe == 'attentive':
         raise ValueError('--save-checkpoint: only linear probes are checkpoints.')
     kinds = ('linear', 'attentive') if args.probe == 'both' else (args.probe,)
-    from mmma.hub.files import checkpoint_path
+    from mmma.hub.zoo import checkpoint_path
 
     given = [str(checkpoint_path(ckpt)) for ckpt in args.ckpt]
     checkpoints: Sequence[str | None] = given or [None] * len(args.configs)
@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     for name, checkpoint in zip(args.configs, checkpoints, strict=True):
         for kind in kinds:
             found += probe_config(name, checkpoint, kind, args)
-    from mmma.reporting.tables import results_table
+    from mmma.reporting.table import results_table
 
     print(results_table(found))
     print(f'written to {args.out}')
@@ -133,13 +133,13 @@ def probe_config(
     Returns:
         The contents of the results files that were written.
     """
-    from mmma.layout.root import DataRoot
+    from mmma.data.root import DataRoot
 
     config = find_recipe(name)
     cfg = _load(config, {'protocol': 'indomain'}, args)
     root = DataRoot(cfg.data_root)
     from mmma.config import model_name
-    from mmma.engine.frozen_backbone import BackboneOptions, load_backbone
+    from mmma.engine.features import BackboneOptions, load_backbone
     from mmma.engine.probe import Prober, check_adaptation
     from mmma.protocols import make_protocol
 
@@ -194,7 +194,7 @@ def find_recipe(name: str) -> str:
 
 def _load(config: str, flags: dict[str, Any], args: argparse.Namespace) -> Any:
     from mmma.apis import load_config
-    from mmma.datasets.views import with_views
+    from mmma.datasets.transforms.rgb import with_views
 
     cfg = load_config(
         config,
@@ -220,8 +220,8 @@ def _score(
 ) -> dict[str, Any]:
     """Train and score the probe of a protocol, and write what it gave."""
     from mmma.apis import summarize
-    from mmma.engine.outcome import TestOptions
-    from mmma.engine.probe_checkpoint import save_probe
+    from mmma.engine.probe import save_probe
+    from mmma.engine.run import TestOptions
     from mmma.protocols import make_protocol
     from mmma.reporting.results import write_results
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mmma.hub.zoo_folder import ZooFolder
+    from mmma.hub.published import ZooFolder
 
 HELP = """Publish a trained model: weights, config and log into zoo/NAME.
 
@@ -86,8 +86,8 @@ def run(args: argparse.Namespace) -> int:
         FileNotFoundError: No such run, model or results.
         ValueError: It cannot be published, or the results are of other weights.
     """
-    from mmma.hub.publishing import add_results, update_metafile
-    from mmma.hub.zoo_folder import large_files
+    from mmma.hub.publish import add_results, update_metafile
+    from mmma.hub.published import large_files
 
     zoo = args.out or _checkout_zoo()
     if zoo is None:
@@ -110,8 +110,8 @@ def run(args: argparse.Namespace) -> int:
 
 def check(source: str, zoo: Path) -> int:
     """Print what is wrong with a published model; 1 if anything is."""
-    from mmma.hub.publishing import metafile_differences
-    from mmma.hub.zoo_folder import problems_of, read_published
+    from mmma.hub.publish import metafile_differences
+    from mmma.hub.published import problems_of, read_published
 
     model = read_published(source, zoo)
     problems = [*problems_of(model), *metafile_differences(model)]
@@ -133,7 +133,7 @@ def next_steps(
         data_root: Of the run, where that was read.
         hub: Where the Hub's folder was written.
     """
-    from mmma.hub.publishing import leaf_of
+    from mmma.hub.publish import leaf_of
 
     if hub:
         return [f'upload: hf upload USER/{model.name} {shlex.quote(str(hub))}']
@@ -163,9 +163,8 @@ def _checkout_zoo() -> Path | None:
 
 def _published(args: argparse.Namespace, zoo: Path) -> tuple[ZooFolder, str | None]:
     """The model that is meant, published first where a run is, and the run's data."""
-    from mmma.hub.publishing import PublishOptions, publish
-    from mmma.hub.training_run import read_run
-    from mmma.hub.zoo_folder import find_published, read_published
+    from mmma.hub.publish import PublishOptions, publish
+    from mmma.hub.published import find_published, read_published, read_run
 
     source = Path(args.source)
     if not source.is_dir() or find_published(source.resolve()):
@@ -183,9 +182,8 @@ def _published(args: argparse.Namespace, zoo: Path) -> tuple[ZooFolder, str | No
 
 
 def _write_hub(model: ZooFolder, out: Path, force: bool) -> None:
-    from mmma.hub.entries import license_of
-    from mmma.hub.model_card import write_hub_folder
-    from mmma.hub.publishing import leaf_of, read_metafile_of
+    from mmma.hub.publish import leaf_of, read_metafile_of, write_hub_folder
+    from mmma.hub.published import license_of
 
     leaf = leaf_of(model)
     metafile = read_metafile_of(model) or {}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmma.cli.real_plan import GROUPS, PRESETS, Plan, PlanOptions, make_plan
 from mmma.cli.real_state import State, only_run, step_keys
-from mmma.layout.root import DataRoot
+from mmma.data.root import DataRoot
 
 HELP = """Go from a converted data root to a table beside the paper's, in one command.
 
@@ -132,7 +132,7 @@ def show_plan(
         Bytes that they need; None if not estimated.
     """
     from mmma.cli.real_estimate import Counts, estimate, measure, plan_table
-    from mmma.layout.processes import usable_cores
+    from mmma.files import usable_cores
 
     left = [step for step in plan.steps if step.name not in done]
     estimates = {}
@@ -159,7 +159,7 @@ def check_machine(plan: Plan, options: PlanOptions, done: list[str]) -> None:
     """
     left = [step for step in plan.steps if step.name not in done]
     if any(step.name == 'pose' for step in left):
-        from mmma.pose.extractors import PoseOptions, describe_extractor
+        from mmma.media.extractors import PoseOptions, describe_extractor
 
         try:
             describe_extractor(PoseOptions(options.backend, models=options.models))

@@ -14,8 +14,8 @@ from typing import Any
 from mmma.cli.data_pack import duration
 from mmma.cli.real_measure import measure_part
 from mmma.cli.real_plan import Plan, PlanOptions, Step
-from mmma.layout.paths import atomic_write
-from mmma.layout.rec import Clip
+from mmma.data.clips import Clip
+from mmma.files import atomic_write
 from mmma.protocols import SOURCE, TARGETS
 
 MEASURED_FILE = 'measured.json'

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmma.layout.root import DataRoot
+from mmma.data.root import DataRoot
 
 SAMPLE = 4
 """Clips that are looked at."""
@@ -61,8 +61,8 @@ def make_sample(data: str, folder: str) -> dict[str, Any]:
     """
     from dataclasses import replace
 
-    from mmma.layout.rec import write_rec
-    from mmma.layout.root import write_info
+    from mmma.data.clips import write_rec
+    from mmma.data.root import write_info
 
     root = DataRoot(data)
     clips = [c for c in root.read_rec() if c.path and root.video_path(c.path).is_file()]
@@ -91,8 +91,8 @@ def measure_data(sample: str, packed: str, pack: bool) -> dict[str, Any]:
     Returns:
         Seconds and bytes per clip, and frames.
     """
-    from mmma.layout.leakage import find_leakage
-    from mmma.pose.frames import VideoFrames
+    from mmma.data.leakage import find_leakage
+    from mmma.media.pose import VideoFrames
 
     root = DataRoot(sample)
     clips = root.read_rec()
@@ -101,8 +101,8 @@ def measure_data(sample: str, packed: str, pack: bool) -> dict[str, Any]:
     found['frames'] = sum(frames) / len(clips)
     found['look'] = seconds(lambda: find_leakage(root, workers=0)) / len(clips)
     if pack:
-        from mmma.packing.options import PackOptions
-        from mmma.packing.packer import RunOptions, pack_root
+        from mmma.media.encode import PackOptions
+        from mmma.media.pack import RunOptions, pack_root
 
         shutil.rmtree(packed, ignore_errors=True)
         options, how = PackOptions(), RunOptions(workers=0)
@@ -123,9 +123,8 @@ def measure_pose(root: str, backend: str, models: str | None) -> dict[str, Any]:
     Returns:
         Seconds per frame, loading of the extractor left out.
     """
-    from mmma.pose.extraction import extract_clip
-    from mmma.pose.extractors import PoseOptions, build_extractor
-    from mmma.pose.frames import VideoFrames
+    from mmma.media.extractors import PoseOptions, build_extractor
+    from mmma.media.pose import VideoFrames, extract_clip
 
     options = PoseOptions(backend, models=Path(models) if models else None)
     data = DataRoot(root)
@@ -153,7 +152,7 @@ def measure_recipe(
     import torch
 
     from mmma.apis import load_config
-    from mmma.engine.outcome import set_environment
+    from mmma.engine.run import set_environment
 
     cfg = load_config(
         config, {'protocol': 'indomain'}, data_root=root, cfg_options=options
@@ -189,8 +188,8 @@ def add_random_joints(root: str) -> None:
     """
     import numpy as np
 
-    from mmma.layout.joints import WHOLEBODY65
-    from mmma.layout.skeletons import SkeletonWriter
+    from mmma.data.arrays import SkeletonWriter
+    from mmma.data.joints import WHOLEBODY65
 
     data = DataRoot(root)
     if data.has_skeletons('rec'):

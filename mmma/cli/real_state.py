@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mmma.cli.real_plan import Plan, Step
-from mmma.layout.paths import atomic_write
+from mmma.files import atomic_write
 
 STATE_FILE, LOCK_FILE = 'real.json', '.real.lock'
 DONE, STARTED, FAILED = 'done', 'started', 'failed'

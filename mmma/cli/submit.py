@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the sub-command of the server."""
-    from mmma.reporting.submission.archive import check_suffix
+    from mmma.reporting.submission import check_suffix
 
     check_suffix(args.out)
     return int(args.submit(args))
@@ -72,18 +72,18 @@ def _add_files(parser: argparse.ArgumentParser, scores: str, listed: str) -> Non
 
 
 def _submit_clips(args: argparse.Namespace) -> int:
-    from mmma.reporting.submission import recognition as track
-    from mmma.reporting.submission.archive import check_archive, write_archive
+    from mmma.reporting import submission
+    from mmma.reporting.submission import check_archive, write_archive
 
     space = load_label_space('ma52')
-    table = _named_table(args, track.read_ma52_scores(args.scores))
-    if len(table.names) not in track.CLIP_COUNTS:
+    table = _named_table(args, submission.read_ma52_scores(args.scores))
+    if len(table.names) not in submission.CLIP_COUNTS:
         _warn(
-            f'{len(table.names)} clips; the servers expect {track.CLIP_COUNTS[0]} '
-            f'(MA-52 test) or {track.CLIP_COUNTS[1]} (challenge)'
+            f'{len(table.names)} clips; the servers expect {submission.CLIP_COUNTS[0]} '
+            f'(MA-52 test) or {submission.CLIP_COUNTS[1]} (challenge)'
         )
-    layout = track.clip_layout(args.server, space)
-    rows = list(track.clip_rows(table, args.server, args.body_from, space))
+    layout = submission.clip_layout(args.server, space)
+    rows = list(submission.clip_rows(table, args.server, args.body_from, space))
     write_archive(args.out, layout.header, rows)
     count = check_archive(args.out, layout, table.names)
     _report(args, layout.header, rows, f'{count} clips, body from {args.body_from}')
@@ -94,8 +94,7 @@ def _named_table(args: argparse.Namespace, table: ScoreTable) -> ScoreTable:
     """The scores under official names, in official order where a list gives it."""
     from dataclasses import replace
 
-    from mmma.reporting.submission.names import unique_stems
-    from mmma.reporting.submission.recognition import file_name
+    from mmma.reporting.submission import file_name, unique_stems
 
     found = _official(args, table.names)
     if found is not None:
@@ -105,23 +104,29 @@ def _named_table(args: argparse.Namespace, table: ScoreTable) -> ScoreTable:
 
 
 def _submit_segments(args: argparse.Namespace) -> int:
-    from mmma.reporting.submission import detection as track
-    from mmma.reporting.submission.archive import check_archive, write_archive
-    from mmma.reporting.submission.names import shown, unique_stems
+    from mmma.reporting import submission
+    from mmma.reporting.submission import (
+        check_archive,
+        shown,
+        unique_stems,
+        write_archive,
+    )
 
     space = load_label_space('ma52')
-    videos = track.read_detections(args.scores, space)
+    videos = submission.read_detections(args.scores, space)
     found = _official(args, list(videos)) or {
-        track.video_id(name): name for name in unique_stems(videos).values()
+        submission.video_id(name): name for name in unique_stems(videos).values()
     }
-    videos = {track.video_id(new): videos[old] for new, old in found.items()}
-    if len(videos) != track.VIDEO_COUNT:
-        _warn(f'{len(videos)} videos; the MMA-52 test subset has {track.VIDEO_COUNT}')
+    videos = {submission.video_id(new): videos[old] for new, old in found.items()}
+    if len(videos) != submission.VIDEO_COUNT:
+        _warn(
+            f'{len(videos)} videos; the MMA-52 test subset has {submission.VIDEO_COUNT}'
+        )
     empty = [name for name, detections in videos.items() if not detections]
     if empty:
         _warn(f'{len(empty)} videos without a detection, and so a row: {shown(empty)}')
-    layout = track.segment_layout(args.header, space)
-    rows = list(track.segment_rows(videos, args.top))
+    layout = submission.segment_layout(args.header, space)
+    rows = list(submission.segment_rows(videos, args.top))
     write_archive(args.out, layout.header, rows)
     filled = [name for name, detections in videos.items() if detections]
     count = check_archive(args.out, layout, filled)
@@ -132,11 +137,7 @@ def _submit_segments(args: argparse.Namespace) -> int:
 
 def _official(args: argparse.Namespace, names: Sequence[str]) -> dict[str, str] | None:
     """Official name to the file's name, in official order; None without a list."""
-    from mmma.reporting.submission.names import (
-        first_disorder,
-        match_names,
-        read_expected,
-    )
+    from mmma.reporting.submission import first_disorder, match_names, read_expected
 
     if args.expect is None:
         _warn(

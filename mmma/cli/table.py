@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mmma.taxonomy import LABEL_SPACES, LabelSpace, load_label_space
 
 if TYPE_CHECKING:
-    from mmma.layout.rec import Clip
-    from mmma.reporting.paper_table import Table
+    from mmma.data.clips import Clip
+    from mmma.reporting.paper import Table
     from mmma.reporting.results import Entry
 
 HELP = """Print results files as one table; results measured differently are refused.
@@ -66,9 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
-    from mmma.reporting.pooling import pool_entries
-    from mmma.reporting.results import read_entries
-    from mmma.reporting.tables import results_table
+    from mmma.reporting.results import pool_entries, read_entries
+    from mmma.reporting.table import results_table
 
     _check_arguments(args)
     entries = read_entries(args.results)
@@ -94,23 +93,23 @@ def _check_arguments(args: argparse.Namespace) -> None:
 
 
 def _in_paper_layout(args: argparse.Namespace, entries: Sequence[Entry]) -> str:
-    from mmma.reporting import latex, paper_text
-    from mmma.reporting.paper_table import paper_tables
+    from mmma.reporting import render
+    from mmma.reporting.paper import paper_tables
 
     tables = paper_tables(entries, published=not args.no_published, level=args.level)
     if args.baseline:
         _test(args, entries, tables)
     if args.latex:
-        return latex.latex(tables)
+        return render.latex(tables)
     if args.csv:
-        return paper_text.csv_text(tables)
-    return paper_text.markdown(tables) if args.md else paper_text.plain_text(tables)
+        return render.csv_text(tables)
+    return render.markdown(tables) if args.md else render.plain_text(tables)
 
 
 def _test(
     args: argparse.Namespace, entries: Sequence[Entry], tables: list[Table]
 ) -> None:
-    from mmma.evaluation.functional.intervals import BootstrapOptions
+    from mmma.evaluation.bootstrap import BootstrapOptions
     from mmma.reporting.paired import ScoreFiles, add_tests
 
     if entries[0].results['task'] == 'det':
@@ -123,8 +122,8 @@ def _test(
 
 
 def _read_truth(gt: Path, results: dict[str, Any]) -> tuple[list[Clip], LabelSpace]:
-    from mmma.layout.rec import body_map, read_rec
-    from mmma.layout.root import DataRoot
+    from mmma.data.clips import body_map, read_rec
+    from mmma.data.root import DataRoot
 
     groups = results['options']['body_groups']
     classes = tuple(results['classes'])

@@ -105,12 +105,12 @@ def run(args: argparse.Namespace) -> int:
         if cfg.protocol.name != 'fewshot':
             raise ValueError(f'--adapt is no option of protocol {cfg.protocol.name!r}.')
         cfg.fewshot.adapt = args.adapt
-    from mmma.layout.root import DataRoot
+    from mmma.data.root import DataRoot
 
     DataRoot(cfg.data_root)  # says what is missing before anything slow is imported
-    from mmma.datasets.views import with_views
-    from mmma.engine.testing import TestOptions
-    from mmma.hub.files import checkpoint_path
+    from mmma.datasets.transforms.rgb import with_views
+    from mmma.engine.test import TestOptions
+    from mmma.hub.zoo import checkpoint_path
 
     dataset = cfg.test_dataloader.dataset
     dataset.pipeline = with_views(dataset.pipeline, args.views, args.crops)
@@ -141,7 +141,7 @@ def report(
     Args:
         cfg: From :func:`mmma.apis.load_config`.
         checkpoint: Path or URL of the weights.
-        options: ``mmma.engine.outcome.TestOptions``.
+        options: ``mmma.engine.run.TestOptions``.
         out: Results file; None writes ``results.json`` in the work dir.
         dump: Score file or detections to write as well; few-shot writes several score
             files, see score_files.
@@ -149,9 +149,9 @@ def report(
     from mmengine.dist import is_main_process
 
     from mmma.apis import summarize
-    from mmma.engine.testing import score_checkpoint
+    from mmma.engine.test import score_checkpoint
     from mmma.reporting.results import write_results
-    from mmma.reporting.tables import results_table
+    from mmma.reporting.table import results_table
 
     outcome = score_checkpoint(cfg, checkpoint, options)
     if not is_main_process():
@@ -170,15 +170,15 @@ def write_dump(cfg: Any, groups: list[Any], dump: Path) -> None:
 
     Args:
         cfg: The tested config.
-        groups: ``mmma.engine.outcome.Scored``, one or more.
+        groups: ``mmma.engine.run.Scored``, one or more.
         dump: The file that the user named.
     """
-    from mmma.layout.root import DataRoot
+    from mmma.data.root import DataRoot
 
     space = DataRoot(cfg.data_root).label_space()
     if cfg.task == 'det':
-        from mmma.engine.detection import detection_table
-        from mmma.evaluation.detections_file import write_detections
+        from mmma.engine.test import detection_table
+        from mmma.evaluation.segment_files import write_detections
 
         write_detections(dump, detection_table(groups), space)
         return
@@ -193,7 +193,7 @@ def score_files(dump: Path, groups: list[Any]) -> Iterator[tuple[Path, Any]]:
 
     Args:
         dump: The file that the user named.
-        groups: ``mmma.engine.outcome.Scored``, one or more.
+        groups: ``mmma.engine.run.Scored``, one or more.
 
     Yields:
         ``scores.npz``, or ``scores_street_5shot_run0.npz``, and its table.

@@ -49,15 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train; with ``--fast-dev-run`` also test and write the results."""
     cfg = read_config(args)
-    from mmma.layout.root import DataRoot
+    from mmma.data.root import DataRoot
 
     DataRoot(cfg.data_root)  # says what is missing before anything slow is imported
-    from mmma.hub.files import checkpoint_path
+    from mmma.hub.zoo import checkpoint_path
 
     load_from = args.load_from and str(checkpoint_path(args.load_from))
-    from mmma.engine import training
+    from mmma.engine import train
 
-    options = training.TrainOptions(
+    options = train.TrainOptions(
         work_dir=args.work_dir,
         load_from=load_from,
         resume=args.resume,
@@ -68,11 +68,11 @@ def run(args: argparse.Namespace) -> int:
         fast_dev_run=args.fast_dev_run,
         launcher=args.launcher,
     )
-    work_dir = training.train(cfg, options)
+    work_dir = train.train(cfg, options)
     if args.fast_dev_run:
         from mmma.cli.test import report
-        from mmma.engine.testing import TestOptions
+        from mmma.engine.test import TestOptions
 
-        checkpoint = training.latest_checkpoint(work_dir)
+        checkpoint = train.latest_checkpoint(work_dir)
         report(cfg, checkpoint, TestOptions(work_dir=str(work_dir)))
     return 0

@@ -1,4 +1,14 @@
-"""What a model sees of clips: extracted once per checkpoint, kept on disk.
+"""Features of clips by a frozen backbone, cached.
+
+Features on disk, so that a checkpoint meets each clip once.
+
+``features/<fingerprint>/<domain>_<subset>/`` in ``$MMMA_HOME`` or ~/.cache/mmma holds
+one ``.npz`` per few hundred clips, never changed once written: what an interrupted run
+wrote is kept, and concurrent runs cannot harm each other. The fingerprint is of all
+that features depend on, but the files of the clips; each clip has a stamp of its own.
+Any of the folders may be deleted.
+
+What a model sees of clips: extracted once per checkpoint, kept on disk.
 
 Clips go through the model in blocks that are the same for any wish: the first batch of
 clips of a domain and subset, the second, and so on. A clip's neighbours can change the
@@ -9,14 +19,21 @@ cache, for any number of runs and shots, and for any number of processes.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
+import logging
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.config import ConfigDict
 from mmengine.dist import (
     all_gather_object,
     broadcast_object_list,
@@ -24,15 +41,215 @@ from mmengine.dist import (
     is_main_process,
 )
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.amp import autocast
 from torch import Tensor, nn
 
 from mmma import __version__
-from mmma.datasets.clip_selection import ClipFilter
-from mmma.datasets.samplers.keys import SampleKey
-from mmma.engine.feature_cache import FeatureCache, Row, features_folder, file_stamps
-from mmma.registry import DATASETS
+from mmma.checkpoints import check_simulated, load_state, weights_of
+from mmma.data.root import DataRoot
+from mmma.datasets.clips import ClipFilter
+from mmma.datasets.samplers import SampleKey
+from mmma.engine.run import default_folder, set_environment
+from mmma.engine.weights import FROM_SCRATCH, starting_weights, with_frozen
+from mmma.files import atomic_write, cache_home
+from mmma.models.heads.action_head import POOLINGS, ActionHead
+from mmma.registry import DATASETS, MODELS
+
+_KEPT = ('num_classes', 'in_channels', 'num_segments', 'average_clips')
+_MAPS = {
+    'VideoMAEViT': dict(return_feat_map=True),
+    'HubVideoEncoder': dict(output='map'),
+}
+"""How backbones that pool their tokens are told not to."""
+
+
+@MODELS.register_module()
+class TokenHead(ActionHead):
+    """``ActionHead`` that averages over space and persons, but not over time.
+
+    A clip's tokens take the place of its views: features are (N * views * T', D), and
+    scores are averaged over tokens. The options are those of ``ActionHead``, but for
+    pooling ``none``, which leaves nothing to average.
+    """
+
+    def pool(self, x: Tensor, num_segs: int | None = None) -> Tensor:
+        """Tokens (N * views * T', D), in order of time within a view.
+
+        Args:
+            x: Features of the backbone, of the shape that ``pooling`` takes.
+            num_segs: Unused, as in ``ActionHead``.
+
+        Raises:
+            ValueError: ``x`` has another shape.
+        """
+        if x.ndim != POOLINGS[self.pooling] or self.pooling == 'none':
+            raise ValueError(
+                f'features of shape {tuple(x.shape)} hold no tokens for pooling '
+                f'{self.pooling!r}: the backbone must give a map of them.'
+            )
+        if self.pooling == 'segments':
+            return x.mean(dim=(2, 3))  # (N*S, D, H, W) -> (N*S, D)
+        if self.pooling == 'clip':
+            x = x.mean(dim=(3, 4))  # (N, D, T, H, W) -> (N, D, T)
+        else:
+            x = x.mean(dim=(1, 4))  # (N, M, D, T, V) -> (N, D, T)
+        return x.transpose(1, 2).flatten(0, 1)  # (N, D, T) -> (N*T, D)
+
+
+def show_tokens(model: ConfigDict) -> None:
+    """Change the config of a recognizer so that its classifier sees tokens, in place.
+
+    Args:
+        model: ``cfg.model`` of a recipe.
+
+    Raises:
+        ValueError: Its head is no ``ActionHead``, or its backbone pools its tokens and
+            is not known to give them.
+    """
+    head, kind = model.cls_head, model.backbone.type
+    if 'pooling' not in head:
+        raise ValueError(
+            f'{head.type}: tokens are taken from recipes whose head is an ActionHead '
+            'with a pooling. Use a linear probe, or pooled features.'
+        )
+    pooling = head.pooling
+    if pooling == 'none':
+        if kind not in _MAPS:
+            raise ValueError(
+                f'{kind} gives one feature per clip, and is not known to give tokens '
+                f'(known: {", ".join(_MAPS)}). Use a linear probe, or pooled features.'
+            )
+        model.backbone.update(_MAPS[kind])
+        pooling = 'clip'
+    kept = {key: head[key] for key in _KEPT if key in head}
+    space = {'label_space': head.label_space} if 'label_space' in head else {}
+    model.cls_head = ConfigDict(type='TokenHead', pooling=pooling, **kept, **space)
+
+
+_FORMAT = 1  # of the files; a change makes all of them unknown
+_DAMAGE = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error)
+
+
+class Row(NamedTuple):
+    """What a model sees of one clip: (views, D), (K,), and (B,) if it has bodies."""
+
+    features: np.ndarray
+    scores: np.ndarray
+    body_scores: np.ndarray | None
+
+
+def features_folder(origin: Mapping[str, Any], part: str) -> Path:
+    """Where features lie.
+
+    Args:
+        origin: What they depend on: plain types and configs.
+        part: Name of the domain and subset.
+    """
+    text = json.dumps({**origin, 'format': _FORMAT}, sort_keys=True, default=str)
+    fingerprint = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return cache_home() / 'features' / fingerprint / part
+
+
+class FeatureCache:
+    """Rows of one domain and subset on disk.
+
+    Args:
+        folder: Where they lie; made when the first are written.
+        stamps: Of :func:`file_stamps`; rows of a file that has changed are not used.
+    """
+
+    def __init__(self, folder: Path, stamps: Mapping[str, int]) -> None:
+        self.folder = folder
+        self.stamps = stamps
+
+    def read(self) -> dict[str, Row]:
+        """All rows that are valid; damaged files are deleted, with a notice."""
+        rows: dict[str, Row] = {}
+        for file in sorted(self.folder.glob('*.npz')):
+            try:
+                rows.update(self._read(file))
+            except _DAMAGE as error:
+                print_log(
+                    f'{file} is damaged ({error}): its features are extracted again',
+                    'current',
+                    logging.WARNING,
+                )
+                with contextlib.suppress(OSError):
+                    file.unlink()
+        return rows
+
+    def _read(self, file: Path) -> list[tuple[str, Row]]:
+        with np.load(file, allow_pickle=False) as arrays:
+            content = {key: arrays[key] for key in arrays.files}
+        columns = [content[key] for key in ('features', 'scores')]
+        names, stamps = content['names'].tolist(), content['stamps'].tolist()
+        bodies = content.get('body_scores', [None] * len(names))
+        rows = zip(names, stamps, *columns, bodies, strict=True)
+        return [
+            (name, Row(*row))
+            for name, stamp, *row in rows
+            if self.stamps.get(name) == stamp
+        ]
+
+    def add(self, rows: Mapping[str, Row]) -> None:
+        """Write rows; where that fails, say so and go on."""
+        if not rows:
+            return
+        names = sorted(rows)
+        features, scores, bodies = zip(*(rows[n] for n in names), strict=True)
+        arrays = {
+            'names': np.array(names, dtype=np.str_),
+            'stamps': np.array([self.stamps[n] for n in names], np.int64),
+            'features': np.stack(features),
+            'scores': np.stack(scores),
+        }
+        if all(body is not None for body in bodies):
+            arrays['body_scores'] = np.stack(bodies)
+        # Not of the content: an archive holds the time at which it was written.
+        identity = arrays['names'].tobytes() + arrays['stamps'].tobytes()
+        file = self.folder / f'{hashlib.sha256(identity).hexdigest()[:32]}.npz'
+        try:
+            with atomic_write(file, 'wb') as draft:
+                np.savez(draft, **arrays)
+        except OSError as error:
+            print_log(f'features are not kept: {error}', 'current', logging.WARNING)
+
+
+def file_stamps(dataset: Any) -> dict[str, int]:
+    """A number for each clip that changes with the file it is read from.
+
+    Args:
+        dataset: A ``ClipDataset``: ``RGB`` reads a video per clip, ``Pose`` all from
+            the skeleton store. Size and time of change are looked at.
+    """
+    clips = dataset.metainfo['clips']
+    tables = hashlib.sha256(dataset.root.fingerprint().encode())
+    if dataset.modality != 'RGB':
+        for file in sorted((dataset.root.path / 'skeletons').iterdir()):
+            tables.update(f'{file.name} {_size_and_time(file)}'.encode())
+        return dict.fromkeys(clips, _number(tables))
+    stamps = {}
+    for index, clip in enumerate(clips):
+        stamp = tables.copy()
+        file = Path(dataset.get_data_info(index)['filename'])
+        stamp.update(_size_and_time(file).encode())
+        stamps[clip] = _number(stamp)
+    return stamps
+
+
+def _size_and_time(file: Path) -> str:
+    try:
+        status = file.stat()
+    except OSError:
+        return 'absent'
+    return f'{status.st_size} {status.st_mtime_ns}'
+
+
+def _number(digest: Any) -> int:
+    return int.from_bytes(digest.digest()[:8], 'big', signed=True)
+
 
 CLIPS_PER_ROUND = 256
 """How many clips are extracted between two writes."""
@@ -330,3 +547,121 @@ class FeatureSource:
             'linear': self.linear,
             'fp16': (cfg.get('test_cfg') or {}).get('fp16', False),
         }
+
+
+RANDOM_SEED = 0
+"""Of random weights, and of parts that a file leaves out: the same in every run."""
+
+
+@dataclass(frozen=True)
+class BackboneOptions:
+    """Where a backbone's weights come from, and how clips are read.
+
+    Attributes:
+        checkpoint: Path or URL of the weights; None takes the recipe's.
+        pretrained: False leaves the weights random, unless there is a checkpoint.
+        tokens: See tokens instead of pooled features.
+        trust: Allow the checkpoint to be a pickle that can run code.
+        allow_simulated: Allow weights trained on simulated data on real data.
+        skip_broken: Leave out clips that cannot be read, and name them.
+        work_dir: Folder of the logs; None names one after the config.
+    """
+
+    checkpoint: str | None = None
+    pretrained: bool = True
+    tokens: bool = False
+    trust: bool = False
+    allow_simulated: bool = False
+    skip_broken: bool = False
+    work_dir: str | None = None
+
+
+@dataclass(frozen=True)
+class FrozenBackbone:
+    """A model whose backbone is used as it is.
+
+    Attributes:
+        runner: Holds the model; its classifier means nothing.
+        record: What ``results.json`` says of the weights.
+        seen_domains: Domains that their training used; None where untold.
+        sha256: Of the backbone's weights, as they are in the model.
+        is_random: No training made them.
+    """
+
+    runner: Runner
+    record: dict[str, Any]
+    seen_domains: list[str] | None
+    sha256: str
+    is_random: bool
+
+    @property
+    def model(self) -> nn.Module:
+        """The model, not wrapped."""
+        model = self.runner.model
+        return model.module if is_model_wrapper(model) else model
+
+    def source(self, cache: bool = True) -> FeatureSource:
+        """Features of clips; apart from those of the same weights with a classifier.
+
+        Args:
+            cache: Keep them on disk, and use those that are there.
+        """
+        return FeatureSource(self.runner, f'backbone-{self.sha256}' if cache else None)
+
+
+def load_backbone(cfg: Any, options: BackboneOptions) -> FrozenBackbone:
+    """Build the model of a recipe and put weights into its backbone.
+
+    Args:
+        cfg: From :func:`mmma.apis.load_config`; changed in place: no body classifier,
+            and with ``tokens`` another head.
+        options: Which weights.
+
+    Raises:
+        FileNotFoundError: Data or weights are missing.
+        ValueError: There are no weights and random ones were not asked for; they do not
+            fit, or are not allowed on these data.
+    """
+    cfg.work_dir = options.work_dir or str(default_folder(cfg) / 'frozen')
+    set_environment(cfg, 'none')
+    cfg.load_from, cfg.resume = None, False
+    root = DataRoot(cfg.data_root)
+    dataset = cfg.test_dataloader.dataset
+    dataset.on_broken = 'skip' if options.skip_broken else 'raise'
+    if cfg.model.cls_head.get('body'):
+        cfg.model.cls_head.body = None
+    if options.tokens:
+        show_tokens(cfg.model)
+    weights = starting_weights(
+        cfg, options.checkpoint, options.pretrained, options.trust
+    )
+    if weights is None and options.pretrained:
+        raise ValueError(
+            'the recipe names no pretrained weights: give a checkpoint, or say '
+            '--no-pretrained for the features of random weights.'
+        )
+    if weights:
+        check_simulated(weights.meta, root.info, options.allow_simulated)
+    runner = Runner.from_cfg(cfg)
+    torch.manual_seed(RANDOM_SEED)
+    runner.model.init_weights()
+    record, seen = dict(pretrain_data=FROM_SCRATCH, simulated=False), []
+    if weights:
+        whole = with_frozen(runner.model, weights, cfg)
+        load_state(runner.model, weights_of(whole.content), str(whole.path))
+        record = weights.record()
+        seen = weights.seen_domains or ([] if weights.of_recipe else None)
+    sha256 = weights_sha256(runner.model.backbone)
+    if not weights:
+        record.update(path='random', sha256=sha256, trained_on=FROM_SCRATCH)
+    return FrozenBackbone(runner, record, seen, sha256, weights is None)
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """SHA-256 of names, types, shapes and bytes of a model's weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        value = value.detach().cpu().contiguous()
+        digest.update(f'{name} {value.dtype} {tuple(value.shape)};'.encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

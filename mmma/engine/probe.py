@@ -1,4 +1,31 @@
-"""Probes: a frozen backbone under every protocol, from one pass over the clips.
+"""Probes of a frozen backbone: linear, attentive.
+
+Linear probes: multinomial logistic regression on features of a frozen backbone.
+
+Features are standardised by the mean and spread of the training clips; with x the
+result, W and b minimise
+
+    mean cross entropy(W x + b) + l2 / 2 * |W|^2
+
+which is convex, so there is no rate and no number of steps. ``l2`` is chosen from a
+grid by Top-1 on validation clips of the training domains. Standardising is folded into
+W and b afterwards: they take features as they are, as a recipe's ``fc_cls``.
+
+Attentive probes: one learned query looks at the tokens of a clip.
+
+    z = query + attention(query, norm(tokens));  z = z + mlp(norm(z));  logits = W z + b
+
+trained by AdamW for a fixed number of epochs, its rate falling from its peak to 0 along
+a cosine after a tenth of warm-up. Peak rate and weight decay are chosen from a grid by
+Top-1 on validation clips of the training domains; the last epoch counts, whatever it
+gives. All that is random follows from the seed.
+
+Source: the attentive probe of Bardes et al., 'Revisiting Feature Prediction for
+Learning Visual Representations from Video' (V-JEPA), TMLR 2024: one query, cross
+attention, residual, MLP, linear. Tokens averaged over space, sizes and schedule are
+ours.
+
+Probes: a frozen backbone under every protocol, from one pass over the clips.
 
 A probe is trained and chosen on the train and val subsets of a protocol's source:
 all domains, one, or ``lab``, from which zero-shot and few-shot start. Nothing is chosen
@@ -8,32 +35,263 @@ on a target. Few-shot refits the last, linear layer of the ``lab`` probe.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from mmma.engine.features import Features
+from mmma import __version__
+from mmma.checkpoints import to_plain
+from mmma.data.clips import Clip
+from mmma.data.root import DataRoot, DatasetInfo
+from mmma.engine.features import Features, FrozenBackbone, weights_sha256
 from mmma.engine.fewshot import Classifier, fewshot_settings
-from mmma.engine.frozen_backbone import FrozenBackbone, weights_sha256
-from mmma.engine.outcome import Outcome, Scored
-from mmma.engine.probe_attentive import (
-    ATTENTIVE_GRID,
-    BATCH_SIZE,
-    EPOCHS,
-    AttentivePooler,
-    fit_attentive,
-)
-from mmma.engine.probe_linear import L2_GRID, Labelled, fit_path
-from mmma.engine.testing import FewShot, device_name
+from mmma.engine.run import Outcome, Scored
+from mmma.engine.test import FewShot, device_name
 from mmma.evaluation.scores import ScoreTable
-from mmma.layout.rec import Clip
-from mmma.layout.root import DatasetInfo
+from mmma.files import atomic_write
 from mmma.protocols import SOURCE, TARGETS, Protocol, make_protocol
 from mmma.taxonomy import DOMAINS, SUBSETS
+
+L2_GRID = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+"""Strengths that are tried, strongest first; each fit starts from the one before."""
+_EXACT = 1 << 16
+"""Up to so many numbers, features are float64; more are float32, for speed."""
+_MAX_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Features with their truth.
+
+    Attributes:
+        features: (N, views, D) float32.
+        labels: (N,) action indices.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """Features on the axes along which they vary, standardised before.
+
+    Attributes:
+        x: (N * views, D) rotated features.
+        y: (N * views,) labels.
+        mean: (D,) of the raw features.
+        spread: (D,) their standard deviation; where nothing varies, infinite.
+        axes: (D, D) orthonormal, from standardised to rotated features.
+        variance: (D,) of the rotated features.
+    """
+
+    x: Tensor
+    y: Tensor
+    mean: Tensor
+    spread: Tensor
+    axes: Tensor
+    variance: Tensor
+
+    @classmethod
+    def of(cls, data: Labelled) -> Standardised:
+        """Standardise and rotate, on a GPU where there is one."""
+        exact = data.features.size <= _EXACT
+        gpu = torch.cuda.is_available()
+        x = torch.from_numpy(data.features).flatten(0, 1)  # (N, V, D) -> (N*V, D)
+        x = x.to('cuda' if gpu else 'cpu', torch.float64 if exact else torch.float32)
+        y = torch.from_numpy(np.asarray(data.labels)).long().to(x.device)
+        mean = x.mean(dim=0)
+        x = x - mean
+        spread = x.square().mean(dim=0).sqrt()
+        noise = 1e-6 * (mean.square() + spread.square()).mean().sqrt()
+        spread = spread.where(spread > noise, torch.inf)
+        x = x / spread
+        variance, axes = torch.linalg.eigh(x.T @ x / len(x))
+        y = y.repeat_interleave(data.features.shape[1])
+        return cls(x @ axes, y, mean, spread, axes, variance.clamp_min(0))
+
+    def unfold(self, weight: Tensor, bias: Tensor, average: str) -> Classifier:
+        """A classifier of raw features from one of rotated ones."""
+        weight = (weight @ self.axes.T).double() / self.spread.double()
+        bias = bias.double() - weight @ self.mean.double()
+        return Classifier(weight.float().cpu(), bias.float().cpu(), average)
+
+
+def fit_path(
+    data: Labelled,
+    num_classes: int,
+    grid: Sequence[float] = L2_GRID,
+    average: str = 'prob',
+) -> Iterator[tuple[float, Classifier]]:
+    """Classifiers for each strength of a grid.
+
+    Args:
+        data: What to fit; views count as clips of their own.
+        num_classes: K.
+        grid: Strengths above 0; quickest where each is below the one before.
+        average: As of ``Classifier``.
+
+    Yields:
+        The strength and its classifier.
+    """
+    space = Standardised.of(data)
+    weight = space.x.new_zeros(num_classes, space.x.shape[1])
+    bias = space.x.new_zeros(num_classes)
+    for l2 in grid:
+        weight, bias = _minimise(space, weight, bias, l2)
+        yield l2, space.unfold(weight, bias, average)
+
+
+def _minimise(
+    space: Standardised, weight: Tensor, bias: Tensor, l2: float
+) -> tuple[Tensor, Tensor]:
+    # A class of probability p bends the loss by p (1 - p) times the variance: scaled by
+    # that, all directions are about equally steep, and few steps are needed.
+    scale = (space.variance / len(bias) + l2).rsqrt()  # (D,)
+    steps = (weight / scale).requires_grad_()
+    shift = bias.clone().requires_grad_()
+    exact = space.x.dtype == torch.float64
+    optimizer = torch.optim.LBFGS(
+        [steps, shift],
+        max_iter=3 * _MAX_STEPS if exact else _MAX_STEPS,
+        tolerance_grad=1e-5,
+        tolerance_change=1e-9 if exact else 1e-7,
+        line_search_fn='strong_wolfe',
+    )
+
+    def objective() -> Tensor:
+        optimizer.zero_grad()
+        weight = steps * scale
+        loss = F.cross_entropy(F.linear(space.x, weight, shift), space.y)
+        loss = loss + l2 / 2 * weight.square().sum()
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        optimizer.step(objective)
+    return (steps * scale).detach(), shift.detach()
+
+
+ATTENTIVE_GRID = tuple(
+    {'lr': lr, 'weight_decay': decay} for lr in (3e-4, 1e-3) for decay in (0.01, 0.1)
+)
+"""Peak rates and weight decays that are tried."""
+EPOCHS = 20
+BATCH_SIZE = 64
+_HEAD_DIM = 64
+_CLIPS_AT_ONCE = 512
+
+
+class AttentivePooler(nn.Module):
+    """One learned query, cross attention over the tokens of a clip, and an MLP.
+
+    Args:
+        dims: D of tokens and of the result; heads have 64 channels where that divides
+            it, else there is one.
+    """
+
+    def __init__(self, dims: int) -> None:
+        super().__init__()
+        heads = dims // _HEAD_DIM if dims % _HEAD_DIM == 0 else 1
+        self.query = nn.Parameter(torch.zeros(1, 1, dims))
+        self.norm1 = nn.LayerNorm(dims)
+        self.attention = nn.MultiheadAttention(dims, heads, batch_first=True)
+        self.norm2 = nn.LayerNorm(dims)
+        self.mlp = nn.Sequential(
+            nn.Linear(dims, 4 * dims), nn.GELU(), nn.Linear(4 * dims, dims)
+        )
+        nn.init.trunc_normal_(self.query, std=0.02)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Features (N, D) of tokens (N, L, D)."""
+        tokens = self.norm1(tokens)
+        query = self.query.expand(len(tokens), -1, -1)
+        found, _ = self.attention(query, tokens, tokens, need_weights=False)
+        found = (query + found).squeeze(1)
+        return found + self.mlp(self.norm2(found))
+
+    @torch.no_grad()
+    def embed(self, tokens: np.ndarray) -> np.ndarray:
+        """Features (N, 1, D) of tokens (N, L, D), as linear classifiers take them."""
+        device = self.query.device
+        parts = torch.from_numpy(tokens).split(_CLIPS_AT_ONCE)
+        return torch.cat([self(p.to(device)).cpu() for p in parts])[:, None].numpy()
+
+
+def fit_attentive(
+    data: Labelled,
+    num_classes: int,
+    grid: Sequence[Mapping[str, float]] = ATTENTIVE_GRID,
+    seed: int = 0,
+) -> Iterator[tuple[Mapping[str, float], AttentivePooler, Classifier]]:
+    """A pooler and its classifier for each setting of a grid.
+
+    Args:
+        data: What to train on; ``features`` are tokens (N, L, D).
+        num_classes: K.
+        grid: ``lr`` and ``weight_decay``.
+        seed: Of the first weights and of the order of clips, the same for all settings.
+
+    Yields:
+        The setting, its pooler, and a classifier of what that gives.
+    """
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    tokens = torch.from_numpy(data.features)
+    labels = torch.from_numpy(np.asarray(data.labels)).long()
+    for setting in grid:
+        with torch.random.fork_rng(), torch.enable_grad():
+            torch.manual_seed(seed)
+            pooler = AttentivePooler(tokens.shape[2]).to(device)
+            layer = nn.Linear(tokens.shape[2], num_classes).to(device)
+            _train(pooler, layer, tokens, labels, setting)
+        pooler.requires_grad_(False).eval()
+        weight, bias = (p.detach().cpu() for p in (layer.weight, layer.bias))
+        yield setting, pooler, Classifier(weight, bias)
+
+
+def _train(
+    pooler: nn.Module,
+    layer: nn.Module,
+    tokens: Tensor,
+    labels: Tensor,
+    setting: Mapping[str, float],
+) -> None:
+    device = layer.weight.device
+    parameters = [*pooler.parameters(), *layer.parameters()]
+    groups = [
+        {'params': [p for p in parameters if p.squeeze().ndim > 1]},
+        {'params': [p for p in parameters if p.squeeze().ndim <= 1], 'weight_decay': 0},
+    ]
+    optimizer = torch.optim.AdamW(groups, **setting)
+    total = EPOCHS * math.ceil(len(tokens) / BATCH_SIZE)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _rate(step, total)
+    )
+    for _ in range(EPOCHS):
+        for rows in torch.randperm(len(tokens)).split(BATCH_SIZE):
+            logits = layer(pooler(tokens[rows].to(device)))
+            loss = F.cross_entropy(logits, labels[rows].to(device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+
+
+def _rate(step: int, total: int) -> float:
+    """Share of the peak rate at a step."""
+    warmup = max(1, total // 10)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+
 
 PROBES = ('linear', 'attentive')
 SELECTED_BY = 'action/top1'
@@ -376,3 +634,55 @@ def selected_on(probe: Probe) -> dict[str, Any]:
 def _table(parts: Sequence[Features]) -> ScoreTable:
     names = tuple(name for part in parts for name in part.names)
     return ScoreTable(names, np.concatenate([part.scores for part in parts]))
+
+
+def save_probe(
+    path: Path, cfg: Any, backbone: FrozenBackbone, probe: Probe, outcome: Outcome
+) -> None:
+    """Write backbone and classifier as ``test.py`` takes them.
+
+    Args:
+        path: File to write.
+        cfg: Config with the protocol that the probe was trained under.
+        backbone: Under the probe.
+        probe: A linear one.
+        outcome: What the probe scored.
+
+    Raises:
+        ValueError: The probe is not linear, or the recipe's classifier is not
+            ``cls_head.fc_cls``.
+    """
+    state = dict(backbone.model.state_dict())
+    names = {part: f'cls_head.fc_cls.{part}' for part in ('weight', 'bias')}
+    if probe.kind != 'linear' or not state.keys() >= {*names.values()}:
+        raise ValueError(
+            f'this {probe.kind} probe is no checkpoint of the recipe: only linear '
+            'probes take the place of a head with `fc_cls`.'
+        )
+    state.update({name: getattr(probe.classifier, p) for p, name in names.items()})
+    root = DataRoot(cfg.data_root)
+    space = root.label_space()
+    meta = {
+        'mmma_version': __version__,
+        'config_name': Path(cfg.filename).name,
+        'label_space': space.name,
+        'classes': list(space.actions),
+        'bodies': list(space.bodies),
+        'body_of': list(space.body_of),
+        'protocol': {
+            **make_protocol(cfg.protocol).as_dict(),
+            'train_domains': list(probe.domains),
+        },
+        'seen_domains': outcome.seen_domains,
+        'pretrain_data': outcome.checkpoint['pretrain_data'],
+        'selected_on': outcome.selected_on,
+        'data': {
+            'name': root.info.name,
+            'fingerprint': root.fingerprint(),
+            'simulated': outcome.checkpoint['simulated'],
+        },
+        'probe': probe.record(),
+        'cfg': cfg.to_dict(),
+    }
+    with atomic_write(Path(path), 'wb') as file:
+        torch.save(to_plain({'state_dict': state, 'meta': meta}), file)

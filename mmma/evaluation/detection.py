@@ -1,347 +1,632 @@
-"""From detections and truth to the rows of ``results.json``.
+"""Detection metrics: instances matched, average precision, mAP of segments.
 
-A row holds plain types only. Rates are percent and unrounded, except in ``per_class``,
-where they are rounded to four digits. AP ranks predictions over all videos, so rows of
-separate runs cannot be pooled: pool their detections.
+Matching of detections with true instances: numpy arrays in, arrays out.
+
+Everything that is measured of detections follows from :class:`Matches`: which
+prediction takes which truth, per threshold. Matching is the greedy walk of the
+ActivityNet evaluation, exactly: predictions of a class by falling score over all
+videos, each taking the truth of largest tIoU among those of its video and class that
+reach the threshold and are not taken yet. Nothing is rounded.
+
+Ties: of equal scores the earlier video comes first, then the earlier start, then the
+earlier end; of equal tIoU the truth that starts (then ends) first is taken. The order
+of the input therefore moves no number.
+
+Source: ActivityNet evaluation, eval_detection.py, compute_average_precision_detection.
+
+Average precision, recall at N and their names, from matched detections.
+
+Fractions throughout. The class set is that of the truth: a class with truth and no
+prediction has AP 0, a class without truth is no class of the mean.
+
+Segment mAP: are the right classes active at each moment?
+
+Time is cut into steps of 0.1 s. A step belongs to a truth that covers its centre, and
+its score for a class is the largest score of the segments of that class that cover it;
+no smoothing. Per class, AP over all steps of all videos is that of scikit-learn
+(precision at each distinct score, weighted by the recall it adds; steps that no
+segment covers come last, together). Classes without a true step are left out.
+
+Source: the frame mAP of MultiTHUMOS (Yeung et al., 2015), on a grid in seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from mmma.evaluation.detection_truth import DetectionTruth
-from mmma.evaluation.functional.detection import (
-    THRESHOLDS,
-    Matches,
-    MatchOptions,
-    match_detections,
-    rank_predictions,
-)
-from mmma.evaluation.functional.detection_ap import (
-    LEVELS,
-    MIN_TRUTHS,
-    PRESETS,
-    average_precisions,
-    detection_metrics,
-    preset_columns,
-    recall_at,
-)
-from mmma.evaluation.functional.detection_instances import Instances, Predictions
-from mmma.evaluation.functional.detection_intervals import (
-    METHOD,
-    Level,
-    detection_intervals,
-)
-from mmma.evaluation.functional.detection_sensitivity import (
-    EDGES,
-    characteristics,
-    sensitivity,
-)
-from mmma.evaluation.functional.error_profile import error_profile
-from mmma.evaluation.functional.intervals import BootstrapOptions
-from mmma.evaluation.functional.segment_map import segment_average_precisions
-from mmma.evaluation.recognition import ALL_DOMAINS, across_domains, to_percent
-from mmma.taxonomy import DOMAINS, LabelSpace, check_choice
+from mmma.structures.segments import tiou_pairs
 
-LEVEL_CHOICES = (*LEVELS, 'both')
-SHOWN = (0.2, 0.5, 0.7)
-BODY_RULES = {
-    'as given': 'actions relabelled to body groups, scored as they are, without NMS',
-    'before nms': 'actions relabelled to body groups before NMS',
-    'head': 'detections of the body head',
-}
-"""Where detections of body groups come from; the results say which."""
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+SAME_SEC = 1e-3
+"""Truths of one label both of whose ends are this close are one truth."""
+_CHUNK = 2_000_000  # pairs that are looked at together
+
+AnyInstances = TypeVar('AnyInstances', bound='Instances')
 
 
 @dataclass(frozen=True)
-class DetectionOptions:
-    """Choices that move a number; they belong into ``options`` of ``results.json``.
+class Instances:
+    """Labelled segments.
 
     Attributes:
-        preset: Thresholds of the average: ``mma82`` (nine) or ``mac`` (three).
-        level: ``action``, ``body`` or ``both``.
-        body_rule: Key of ``BODY_RULES``.
-        matching: Ties and rounding.
-        bootstrap: Options of the intervals; 0 resamples leave them out. A resample
-            costs milliseconds per thousand truths.
+        videos: (n,) index of the video.
+        labels: (n,) index of the class.
+        segments: (n, 2) start_sec, end_sec.
+
+    Raises:
+        ValueError: Columns that do not fit, a negative index, times that are not
+            finite, or a segment that ends before it starts.
     """
 
-    preset: str = 'mma82'
-    level: str = 'both'
-    body_rule: str = 'as given'
-    matching: MatchOptions = field(default_factory=MatchOptions)
-    bootstrap: BootstrapOptions = field(
-        default_factory=lambda: BootstrapOptions(resamples=200)
-    )
+    videos: NDArray[Any]
+    labels: NDArray[Any]
+    segments: FloatArray
 
     def __post_init__(self) -> None:
-        check_choice('preset', self.preset, tuple(PRESETS))
-        check_choice('level', self.level, LEVEL_CHOICES)
-        check_choice('body rule', self.body_rule, tuple(BODY_RULES))
+        size = len(self.videos)
+        if self.labels.shape != (size,) or self.segments.shape != (size, 2):
+            raise ValueError(
+                f'labels {self.labels.shape} and segments {self.segments.shape} do '
+                f'not fit {size} videos: give (n,), (n,) and (n, 2)'
+            )
+        if size and min(self.videos.min(), self.labels.min()) < 0:
+            raise ValueError('a negative video or label: give indices from 0')
+        _check_finite('segment', self.segments.sum(axis=1))
+        reversed_ = np.flatnonzero(self.segments[:, 1] < self.segments[:, 0])
+        if len(reversed_):
+            raise ValueError(
+                f'{len(reversed_)} segments end before they start, the first is row '
+                f'{reversed_[0]}: {self.segments[reversed_[0]].tolist()}'
+            )
 
-    def levels(self) -> tuple[str, ...]:
-        """The levels asked for."""
-        return LEVELS if self.level == 'both' else (self.level,)
+    def __len__(self) -> int:
+        return len(self.videos)
 
-    def record(self) -> dict[str, Any]:
-        """As plain types."""
-        return {
-            'preset': self.preset,
-            'thresholds': list(PRESETS[self.preset]),
-            'level': self.level,
-            'body_detections': BODY_RULES[self.body_rule],
-            'score_decimals': self.matching.score_decimals,
-            'ties': 'late first' if self.matching.late_ties else 'video, start, end',
-        }
+    def select(self: AnyInstances, rows: ArrayLike) -> AnyInstances:
+        """The rows of an index or mask array."""
+        columns = {name: column[rows] for name, column in vars(self).items()}
+        return type(self)(**columns)
+
+    def relabel(self: AnyInstances, new_labels: ArrayLike) -> AnyInstances:
+        """Each label replaced: action to body group, by ``body_of``."""
+        return replace(self, labels=np.asarray(new_labels)[self.labels])
 
 
 @dataclass(frozen=True)
-class LevelResult:
-    """One level, matched.
+class Predictions(Instances):
+    """Scored segments.
 
     Attributes:
-        matches: At ``THRESHOLDS``.
-        predictions: What was matched, labels of this level.
-        ranking: All of them, best first.
-        precisions: (T, C) average precision.
-    """
-
-    matches: Matches
-    predictions: Predictions
-    ranking: np.ndarray
-    precisions: np.ndarray
-
-
-def evaluate_rows(
-    predictions: Predictions | Mapping[str, Predictions],
-    truth: DetectionTruth,
-    space: LabelSpace,
-    options: DetectionOptions | None = None,
-) -> list[dict[str, Any]]:
-    """A row over all videos, then one per domain that has any instance.
-
-    Args:
-        predictions: Of the videos of ``truth``, by its numbers. Detections of actions,
-            relabelled here for the body level; or level to detections, with labels of
-            that level.
-        truth: The videos to evaluate.
-        space: Label space, with the body groups of the run.
-        options: Choices that move a number.
-
-    Returns:
-        Rows as of :func:`evaluate_row`, each with its ``domain`` (``all`` first). The
-        first has ``across_domains`` where there is more than one domain.
+        scores: (n,) higher is more likely; any finite numbers.
 
     Raises:
-        ValueError: No instance at all.
+        ValueError: As for :class:`Instances`, or a score that is not finite.
     """
-    levels = _by_level(predictions, space)
-    rows = [{'domain': ALL_DOMAINS, **evaluate_row(levels, truth, space, options)}]
-    names = [d for d in DOMAINS if d in truth.domains]
-    names += sorted(set(truth.domains) - {*DOMAINS, ''})
-    for domain in names:
-        chosen = [i for i, d in enumerate(truth.domains) if d == domain]
-        part = truth.select(chosen)
-        if not len(part.instances):
-            rows[0]['counts'].setdefault('domains_without_truth', []).append(domain)
-            continue
-        own = {key: _restrict(p, chosen) for key, p in levels.items()}
-        rows.append({'domain': domain, **evaluate_row(own, part, space, options)})
-    if len(rows) > 2:
-        rows[0]['across_domains'] = across_domains(
-            {r['domain']: r['metrics'] for r in rows[1:]}
-        )
-    return rows
+
+    scores: FloatArray
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scores.shape != (len(self),):
+            raise ValueError(
+                f'scores {self.scores.shape} do not fit {len(self)} segments'
+            )
+        _check_finite('score', self.scores)
 
 
-def evaluate_row(
-    predictions: Predictions | Mapping[str, Predictions],
-    truth: DetectionTruth,
-    space: LabelSpace,
-    options: DetectionOptions | None = None,
-) -> dict[str, Any]:
-    """One row: ``counts``, ``metrics`` and what stands behind them.
+def merge_duplicates(truth: Instances) -> Instances:
+    """Truths by label, video, start, end, without repeated ones.
+
+    A truth is dropped if an earlier one that is kept has its label and video and both
+    ends within ``SAME_SEC``.
+
+    Source: OpenTAD, remove_duplicate_annotations.
+    """
+    starts, ends = truth.segments.T
+    truth = truth.select(np.lexsort((ends, starts, truth.videos, truth.labels)))
+    same = (np.diff(truth.labels) == 0) & (np.diff(truth.videos) == 0)
+    near = same & (np.diff(truth.segments[:, 0]) <= SAME_SEC)
+    keep = np.ones(len(truth), dtype=np.bool_)
+    for row in np.flatnonzero(near) + 1:
+        before = row - 1
+        while before >= 0 and _same_group(truth, before, row):
+            gap = np.abs(truth.segments[row] - truth.segments[before])
+            if gap[0] > SAME_SEC:
+                break
+            if keep[before] and gap[1] <= SAME_SEC:
+                keep[row] = False
+                break
+            before -= 1
+    return truth.select(keep)
+
+
+def expand_runs(
+    first: NDArray[Any], sizes: NDArray[Any], chunk: int = _CHUNK
+) -> Iterator[tuple[IntArray, IntArray]]:
+    """Rows paired with every member of their run, chunk by chunk.
 
     Args:
-        predictions: As for :func:`evaluate_rows`.
-        truth: The videos to evaluate.
-        space: Label space, with the body groups of the run.
-        options: Choices that move a number.
+        first: (n,) first member of the run of each row.
+        sizes: (n,) members of it.
+        chunk: About how many pairs to give at once.
 
-    Returns:
-        ``counts``, ``metrics`` (``metric_keys``), ``presets`` (the averages of each),
-        ``frequent`` (metrics over classes with at least ten truths), ``recall`` (at N
-        per video, mean over the thresholds of the preset), ``per_class``, and
-        ``intervals`` unless they are switched off.
-
-    Raises:
-        ValueError: No instance.
+    Yields:
+        Rows 0..n-1, repeated, and the members beside them.
     """
-    options = options or DetectionOptions()
-    found = match_levels(predictions, truth.instances, space, options)
-    precisions = {level: r.precisions for level, r in found.items()}
-    row: dict[str, Any] = {
-        'counts': _counts(found, truth),
-        'metrics': to_percent(detection_metrics(precisions, preset=options.preset)),
-        'presets': {name: _averages(precisions, name) for name in PRESETS},
-        'frequent': _frequent(found, options.preset),
-        'recall': _recall(found, options.preset),
-        'per_class': {
-            level: _per_class(r, _names(space, level), options.preset)
-            for level, r in found.items()
-        },
-    }
-    if options.bootstrap.resamples:
-        levels = {k: Level.of(r.matches, r.predictions) for k, r in found.items()}
-        intervals, by_class = detection_intervals(
-            levels, truth.people(), options.preset, options.bootstrap
+    ends = np.cumsum(sizes)
+    total = int(ends[-1]) if len(ends) else 0
+    cuts = np.searchsorted(ends, np.arange(chunk, total, chunk))
+    for low, high in zip([0, *cuts], [*cuts, len(sizes)], strict=True):
+        size = np.asarray(sizes[low:high])
+        rows = np.repeat(np.arange(low, high), size)
+        offsets = np.repeat(np.cumsum(size) - size, size)
+        yield rows, np.arange(len(rows)) - offsets + first[rows]
+
+
+def _check_finite(what: str, values: FloatArray) -> None:
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        raise ValueError(
+            f'{what} of {len(bad)} rows, the first is row {bad[0]}: NaN or infinite'
         )
-        row['intervals'] = {**intervals.record(scale=100.0), 'method': METHOD}
-        for level, bounds in by_class.items():
-            row['per_class'][level]['AP_bounds'] = np.round(100 * bounds, 4).tolist()
-    return row
 
 
-def match_levels(
-    predictions: Predictions | Mapping[str, Predictions],
+def _same_group(truth: Instances, a: Any, b: Any) -> bool:
+    same_label = truth.labels[a] == truth.labels[b]
+    return bool(same_label and truth.videos[a] == truth.videos[b])
+
+
+Pairs = tuple[NDArray[np.int32], NDArray[np.int32], FloatArray]
+
+THRESHOLDS: tuple[float, ...] = tuple(float(t) for t in np.arange(1, 10) / 10)
+"""tIoU 0.1 to 0.9; ``np.arange(.1, 1, .1)`` would give .30000000000000004."""
+
+
+@dataclass(frozen=True)
+class MatchOptions:
+    """Choices of matching.
+
+    Attributes:
+        thresholds: tIoU thresholds, rising.
+        score_decimals: Round scores first; None does not. OpenTAD writes 4.
+        late_ties: Of equal scores the later row of the input comes first, as the
+            ``argsort()[::-1]`` of the ActivityNet evaluation has it wherever its sort
+            is stable. Needed for parity only: the order of a file then moves numbers.
+    """
+
+    thresholds: tuple[float, ...] = THRESHOLDS
+    score_decimals: int | None = None
+    late_ties: bool = False
+
+    def __post_init__(self) -> None:
+        steps = np.diff((0.0, *self.thresholds, 1.0 + 1e-9))
+        if not self.thresholds or (steps <= 0).any():
+            raise ValueError(
+                f'thresholds {self.thresholds}: use rising numbers above 0, up to 1'
+            )
+
+
+LEGACY = MatchOptions(score_decimals=4, late_ties=True)
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Which prediction takes which truth; C classes, those with truth.
+
+    Attributes:
+        thresholds: (T,) tIoU.
+        classes: (C,) labels with truth, ascending.
+        truth: The truths once duplicates are merged, by class, video, start, end.
+        truths: (C,) how many of each class.
+        order: (P,) rows of the predictions of these classes, by class, best first.
+        starts: (C + 1,) where each class starts in ``order``.
+        hits: Per threshold, positions in ``order`` of the predictions that take a
+            truth, ascending.
+        taken: Per threshold, the row of ``truth`` that each of them takes.
+        merged: Duplicate truths that were dropped.
+        ignored: Predictions of labels without truth.
+    """
+
+    thresholds: FloatArray
+    classes: IntArray
+    truth: Instances
+    truths: IntArray
+    order: IntArray
+    starts: IntArray
+    hits: tuple[IntArray, ...]
+    taken: tuple[IntArray, ...]
+    merged: int
+    ignored: int
+
+    def class_of(self, positions: IntArray) -> IntArray:
+        """(n,) index into ``classes`` of positions in ``order``."""
+        found = np.searchsorted(self.starts, positions, side='right') - 1
+        return found.astype(np.int64)
+
+
+def rank_predictions(
+    predictions: Predictions, options: MatchOptions | None = None
+) -> IntArray:
+    """(n,) rows of all predictions, best first, ties as the head of this module says.
+
+    One ranking serves every relabelling of the predictions.
+    """
+    options = options or MatchOptions()
+    scores = predictions.scores
+    if options.score_decimals is not None:
+        scores = np.round(scores, options.score_decimals)
+    if options.late_ties:
+        return np.argsort(scores, kind='stable')[::-1].astype(np.int64)
+    order = np.argsort(-scores)
+    ranked = scores[order]
+    again = ranked[1:] == ranked[:-1]
+    tied = np.flatnonzero(np.r_[False, again] | np.r_[again, False])
+    if len(tied):  # only these are sorted by all keys: unrounded scores have few
+        rows = order[tied]
+        run = np.cumsum(np.r_[True, ~again])[tied]
+        starts, ends = predictions.segments[rows].T
+        order[tied] = rows[np.lexsort((ends, starts, predictions.videos[rows], run))]
+    return order.astype(np.int64, copy=False)
+
+
+def match_detections(
     truth: Instances,
-    space: LabelSpace,
-    options: DetectionOptions | None = None,
-) -> dict[str, LevelResult]:
-    """Every level asked for, matched at all nine thresholds."""
-    options = options or DetectionOptions()
-    levels = _by_level(predictions, space)
-    found: dict[str, LevelResult] = {}
-    for level in options.levels():
-        own = truth if level == 'action' else truth.relabel(space.body_of)
-        scored = levels[level]
-        same = [r for r in found.values() if r.predictions.scores is scored.scores]
-        ranking = same[0].ranking if same else None
-        if ranking is None:  # relabelling keeps it
-            ranking = rank_predictions(scored, options.matching)
-        matches = match_detections(own, scored, options.matching, ranking)
-        found[level] = LevelResult(
-            matches, scored, ranking, average_precisions(matches)
-        )
-    return found
-
-
-def profile_levels(
-    found: Mapping[str, LevelResult], truth: DetectionTruth, legacy: bool = False
-) -> dict[str, Any]:
-    """Error profile and sensitivity of each level, percent, plain types.
+    predictions: Predictions,
+    options: MatchOptions | None = None,
+    ranking: IntArray | None = None,
+) -> Matches:
+    """Match predictions with truths, for every threshold independently.
 
     Args:
-        found: Of :func:`match_levels`.
-        truth: The videos.
-        legacy: The original's rule, which looks at one truth alone.
-    """
-    profiles = {}
-    for level, result in found.items():
-        values = characteristics(result.matches.truth, truth.durations)
-        profiles[level] = {
-            'rule': 'nearest truth' if legacy else 'own class first',
-            **error_profile(result.matches, result.predictions, legacy).record(),
-            'sensitivity': {
-                name: sensitivity(result.matches, values[name], EDGES[name]).record()
-                for name in EDGES
-                if name in values
-            },
-        }
-    return profiles
-
-
-def segment_maps(
-    found: Mapping[str, LevelResult], truth: DetectionTruth
-) -> dict[str, float]:
-    """``action/segment_mAP``, ``body/segment_mAP``, percent.
+        truth: True instances; duplicates are merged here.
+        predictions: Those of other labels than the truths are ignored, and counted.
+        options: Choices of matching.
+        ranking: Of :func:`rank_predictions`, if it is known already.
 
     Raises:
-        ValueError: A video without a duration.
+        ValueError: No truth, or one that does not end after it starts.
     """
-    maps = {}
-    for level, result in found.items():
-        _, values = segment_average_precisions(
-            result.matches.truth, result.predictions, truth.durations
+    options = options or MatchOptions()
+    if not len(truth):
+        raise ValueError('no true instance: nothing can be measured')
+    empty = np.flatnonzero(truth.segments[:, 1] <= truth.segments[:, 0])
+    if len(empty):
+        raise ValueError(
+            f'{len(empty)} truths do not end after they start, the first is row '
+            f'{empty[0]}: {truth.segments[empty[0]].tolist()}'
         )
-        maps[f'{level}/segment_mAP'] = 100.0 * float(values.mean())
-    return maps
+    if ranking is None:
+        ranking = rank_predictions(predictions, options)
+    merged = merge_duplicates(truth)
+    classes, counts = np.unique(merged.labels, return_counts=True)
+    order, starts = _by_class(predictions, ranking, classes)
+    pairs = _overlapping_pairs(merged, predictions, order, starts, options)
+    found = [_greedy(pairs, t, merged, len(order)) for t in options.thresholds]
+    return Matches(
+        thresholds=np.array(options.thresholds),
+        classes=classes.astype(np.int64),
+        truth=merged,
+        truths=counts.astype(np.int64),
+        order=order,
+        starts=starts,
+        hits=tuple(hits for hits, _ in found),
+        taken=tuple(taken for _, taken in found),
+        merged=len(truth) - len(merged),
+        ignored=len(predictions) - len(order),
+    )
 
 
-def _by_level(
-    predictions: Predictions | Mapping[str, Predictions], space: LabelSpace
-) -> dict[str, Predictions]:
-    if isinstance(predictions, Mapping):
-        return dict(predictions)
-    return {'action': predictions, 'body': predictions.relabel(space.body_of)}
+def _by_class(
+    predictions: Predictions, ranking: IntArray, classes: NDArray[Any]
+) -> tuple[IntArray, IntArray]:
+    """The ranking stably parted by class, and where each class starts in it."""
+    highest = max(int(classes[-1]), int(predictions.labels.max(initial=0)))
+    index_of = np.full(highest + 1, len(classes), dtype=_small(len(classes)))
+    index_of[classes] = np.arange(len(classes))
+    column = index_of[predictions.labels[ranking]]
+    order = ranking[np.argsort(column, kind='stable')]  # radix sort of small integers
+    counts = np.bincount(column, minlength=len(classes) + 1)[:-1]
+    starts = np.r_[0, np.cumsum(counts)].astype(np.int64)
+    return order[: starts[-1]], starts
 
 
-def _restrict(predictions: Predictions, videos: list[int]) -> Predictions:
-    """Predictions of some videos, renumbered."""
-    size = max([*videos, int(predictions.videos.max(initial=0))]) + 1
-    place = np.full(size, -1, dtype=np.int64)
-    place[videos] = np.arange(len(videos))
-    own = predictions.select(place[predictions.videos] >= 0)
-    return Predictions(place[own.videos], own.labels, own.segments, own.scores)
+def _small(size: int) -> Any:
+    return np.int16 if size < 2**15 else np.int64
 
 
-def _names(space: LabelSpace, level: str) -> tuple[str, ...]:
-    return space.actions if level == 'action' else space.bodies
+def _overlapping_pairs(
+    truth: Instances,
+    predictions: Predictions,
+    order: IntArray,
+    starts: IntArray,
+    options: MatchOptions,
+) -> Pairs:
+    """Pairs of the same class and video that reach the lowest threshold.
+
+    Returns:
+        Positions in ``order``, rows of ``truth``, tIoU; by group (class and video),
+        then rank, then falling tIoU, then truth.
+    """
+    first, sizes = _groups(truth)[1:]
+    videos = int(max(truth.videos.max(), predictions.videos.max(initial=0))) + 1
+    heads = truth.labels[first].astype(np.int64)
+    classes = np.unique(heads)
+    cell = np.searchsorted(classes, heads) * videos + truth.videos[first]
+    table = np.full(len(classes) * videos, -1, dtype=np.int32)
+    table[cell] = np.arange(len(first))
+    positions = []
+    for column, (low, high) in enumerate(itertools.pairwise(starts)):
+        own = table[column * videos :][:videos][predictions.videos[order[low:high]]]
+        at = np.flatnonzero(own >= 0)
+        positions.append(low + at[np.argsort(own[at], kind='stable')])
+    position = np.concatenate(positions) if positions else np.empty(0, dtype=np.int64)
+    label = np.searchsorted(starts, position, side='right') - 1
+    group = table[label * videos + predictions.videos[order[position]]]
+    pieces: list[Pairs] = [_no_pairs()]
+    for rows, members in expand_runs(first[group], sizes[group]):
+        own = position[rows]
+        tiou = tiou_pairs(predictions.segments[order[own]], truth.segments[members])
+        near = tiou >= options.thresholds[0]
+        pair = own[near].astype(np.int32), members[near].astype(np.int32), tiou[near]
+        pieces.append(_best_first(*pair))
+    return tuple(np.concatenate(column) for column in zip(*pieces, strict=True))  # type: ignore[return-value]
 
 
-def _counts(found: Mapping[str, LevelResult], truth: DetectionTruth) -> dict[str, Any]:
-    first = next(iter(found.values()))
-    return {
-        'videos': len(truth.names),
-        'instances': len(truth.instances),
-        'predictions': len(first.predictions),
-        'subjects': len(set(truth.people()) - {''}),
-        'classes': {k: len(r.matches.classes) for k, r in found.items()},
-        'merged_truths': {k: r.matches.merged for k, r in found.items()},
-        'without_truth': {k: r.matches.ignored for k, r in found.items()},
-    }
+def _no_pairs() -> Pairs:
+    none = np.empty(0, dtype=np.int32)
+    return none, none, np.empty(0)
 
 
-def _averages(precisions: Mapping[str, np.ndarray], preset: str) -> dict[str, float]:
-    metrics = to_percent(detection_metrics(precisions, preset=preset))
-    return {key: value for key, value in metrics.items() if '@' not in key}
+def _best_first(
+    positions: NDArray[np.int32], members: NDArray[np.int32], tiou: FloatArray
+) -> Pairs:
+    """Sort the pairs of each prediction by falling tIoU; few have more than one."""
+    again = positions[1:] == positions[:-1]
+    several = np.flatnonzero(np.r_[False, again] | np.r_[again, False])
+    if len(several):
+        run = np.cumsum(np.r_[True, ~again])[several]
+        sort = several[np.lexsort((members[several], -tiou[several], run))]
+        members[several], tiou[several] = members[sort], tiou[sort]
+    return positions, members, tiou
 
 
-def _frequent(found: Mapping[str, LevelResult], preset: str) -> dict[str, Any]:
-    members = {k: r.matches.truths >= MIN_TRUTHS for k, r in found.items()}
-    precisions = {level: r.precisions for level, r in found.items()}
-    return {
-        'min_truths': MIN_TRUTHS,
-        'classes': {level: int(own.sum()) for level, own in members.items()},
-        'metrics': to_percent(detection_metrics(precisions, members, preset)),
-    }
+def _groups(truth: Instances) -> tuple[IntArray, IntArray, IntArray]:
+    """Group of each truth, first truth of each group, truths in it."""
+    new = np.r_[True, (np.diff(truth.labels) != 0) | (np.diff(truth.videos) != 0)]
+    first = np.flatnonzero(new)
+    return np.cumsum(new) - 1, first, np.diff(np.r_[first, len(truth)])
 
 
-def _recall(found: Mapping[str, LevelResult], preset: str) -> dict[str, Any]:
-    columns = preset_columns(preset)
-    recalls = {}
-    for level, result in found.items():
-        table = recall_at(result.matches, result.predictions, result.ranking)
-        recalls[level] = {
-            str(n): 100.0 * float(values[columns].mean()) for n, values in table.items()
-        }
-    return recalls
+def _greedy(
+    pairs: Pairs, threshold: float, truth: Instances, size: int
+) -> tuple[IntArray, IntArray]:
+    """The greedy walk at one threshold, in all groups at once.
+
+    The first pair that is left in a group is the next to match: the best-ranked
+    prediction that can still take a truth, with the best truth that it can take. It
+    removes the pairs of both. A round does that in every group, so there are as many
+    rounds as a group has truths at most.
+    """
+    near = pairs[2] >= threshold
+    position, member = pairs[0][near], pairs[1][near]
+    group = _groups(truth)[0][member]
+    locked = np.zeros(len(truth), dtype=np.bool_)
+    used = np.zeros(size, dtype=np.bool_)
+    hits: list[IntArray] = []
+    taken: list[IntArray] = []
+    while len(group):
+        first = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
+        hits.append(position[first].astype(np.int64))
+        taken.append(member[first].astype(np.int64))
+        locked[member[first]] = True
+        used[position[first]] = True
+        left = ~(locked[member] | used[position])
+        position, member, group = position[left], member[left], group[left]
+    if not hits:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    found, owner = np.concatenate(hits), np.concatenate(taken)
+    sort = np.argsort(found)
+    return found[sort], owner[sort]
 
 
-def _per_class(
-    result: LevelResult, names: tuple[str, ...], preset: str
-) -> dict[str, list[Any]]:
-    matches, percent = result.matches, np.round(100 * result.precisions, 4)
-    mean = 100 * result.precisions[preset_columns(preset)].mean(axis=0)
-    shown = {f'AP@{t:.2f}': percent[THRESHOLDS.index(t)].tolist() for t in SHOWN}
-    return {
-        'name': [names[label] for label in matches.classes],
-        'truths': matches.truths.tolist(),
-        'predictions': np.diff(matches.starts).tolist(),
-        **shown,
-        'AP': np.round(mean, 4).tolist(),
-    }
+LEVELS = ('action', 'body')
+PRESETS: dict[str, tuple[float, ...]] = {'mma82': THRESHOLDS, 'mac': (0.2, 0.5, 0.7)}
+"""Thresholds whose mean is ``mAP``: of MMA-82, and of the Micro-Action Challenge."""
+MIN_TRUTHS = 10
+"""From so many truths on a class counts as frequent: below, one hit moves its AP by
+more than ten points."""
+RECALL_AT = (1, 5, 10, 50, 100)
+
+
+def metric_keys(levels: Sequence[str] = LEVELS) -> tuple[str, ...]:
+    """Names of the metrics of some levels; ``AVG`` needs both."""
+    keys = [f'{lv}/mAP{at}' for lv in levels for at in (*_suffixes(THRESHOLDS), '')]
+    return (*keys, 'AVG') if set(levels) == set(LEVELS) else tuple(keys)
+
+
+def average_precisions(matches: Matches) -> FloatArray:
+    """(T, C) average precision, all points under the precision envelope.
+
+    Source: PASCAL VOC 2011 development kit, VOCap.
+    """
+    found = np.zeros((len(matches.thresholds), len(matches.classes)))
+    for row, positions in enumerate(matches.hits):
+        for column, own in enumerate(split_classes(matches, positions)):
+            ranks = own - matches.starts[column] + 1
+            precision = np.arange(1, len(own) + 1) / ranks
+            found[row, column] = envelope(precision).sum()
+    return found / matches.truths
+
+
+def envelope(precision: FloatArray) -> FloatArray:
+    """(..., n) the largest precision at this or any later recall."""
+    falling = np.maximum.accumulate(precision[..., ::-1], axis=-1)
+    return np.asarray(falling[..., ::-1], dtype=np.float64)
+
+
+def split_classes(matches: Matches, positions: IntArray) -> list[IntArray]:
+    """Ascending positions in ``matches.order``, one array per class."""
+    return np.split(positions, np.searchsorted(positions, matches.starts[1:-1]))
+
+
+def detection_metrics(
+    precisions: Mapping[str, FloatArray],
+    members: Mapping[str, NDArray[Any]] | None = None,
+    preset: str = 'mma82',
+) -> dict[str, FloatArray]:
+    """mAP at each threshold and averaged, per level, and the average of both levels.
+
+    Args:
+        precisions: Level to (..., T, C) average precision at ``THRESHOLDS``.
+        members: Level to (..., C) weights 0 or 1 of the classes; by default all count.
+            Where none counts the metric is 0.
+        preset: Key of ``PRESETS``.
+
+    Returns:
+        :func:`metric_keys` to (...,) fractions.
+
+    Raises:
+        ValueError: Another preset.
+    """
+    averaged = preset_columns(preset)
+    metrics: dict[str, FloatArray] = {}
+    for level, table in precisions.items():
+        weight = np.ones(table.shape[-1]) if members is None else members[level]
+        weight = np.asarray(weight, dtype=np.float64)[..., None, :]
+        size = np.maximum(weight.sum(axis=-1), 1)
+        means = (table * weight).sum(axis=-1) / size  # (..., T)
+        for column, suffix in enumerate(_suffixes(THRESHOLDS)):
+            metrics[f'{level}/mAP{suffix}'] = means[..., column]
+        metrics[f'{level}/mAP'] = means[..., averaged].mean(axis=-1)
+    if set(precisions) == set(LEVELS):
+        metrics['AVG'] = (metrics['action/mAP'] + metrics['body/mAP']) / 2
+    return metrics
+
+
+def preset_columns(preset: str) -> list[int]:
+    """Positions in ``THRESHOLDS`` of those a preset averages.
+
+    Raises:
+        ValueError: Another preset.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f'preset {preset!r}: use one of {", ".join(PRESETS)}')
+    return [THRESHOLDS.index(t) for t in PRESETS[preset]]
+
+
+def recall_at(
+    matches: Matches,
+    predictions: Predictions,
+    ranking: IntArray,
+    numbers: Sequence[int] = RECALL_AT,
+) -> dict[int, FloatArray]:
+    """Share of all truths found by the N best predictions of each video.
+
+    A match depends on better-ranked predictions alone, so keeping the first N of each
+    video before matching would find the same truths.
+
+    Args:
+        matches: At any level.
+        predictions: What was matched.
+        ranking: All of them, best first, of :func:`rank_predictions`.
+        numbers: The Ns.
+
+    Returns:
+        N to (T,) recall.
+    """
+    videos = predictions.videos[ranking]
+    by_video = np.argsort(videos, kind='stable')
+    counts = np.bincount(videos)
+    place = np.empty(len(ranking), dtype=np.int64)
+    start = np.repeat(np.cumsum(counts) - counts, counts)
+    place[ranking[by_video]] = np.arange(len(ranking)) - start
+    found = [place[matches.order[positions]] for positions in matches.hits]
+    truths = int(matches.truths.sum())
+    return {n: np.array([(f < n).sum() for f in found]) / truths for n in numbers}
+
+
+def _suffixes(thresholds: Sequence[float]) -> list[str]:
+    return [f'@{threshold:.2f}' for threshold in thresholds]
+
+
+RATE = 10.0
+
+
+def segment_average_precisions(
+    truth: Instances,
+    predictions: Predictions,
+    durations: ArrayLike,
+    rate: float = RATE,
+) -> tuple[IntArray, FloatArray]:
+    """AP over time steps of each class.
+
+    Args:
+        truth: True instances.
+        predictions: Scored segments.
+        durations: (V,) seconds of each video.
+        rate: Steps per second.
+
+    Returns:
+        (C,) labels with a true step, ascending, and their (C,) fractions.
+
+    Raises:
+        ValueError: A duration that is not a number above 0.
+    """
+    seconds = np.asarray(durations, dtype=np.float64)
+    bad = np.flatnonzero(~(np.isfinite(seconds) & (seconds > 0)))
+    if len(bad):
+        raise ValueError(
+            f'{len(bad)} videos without a duration, the first is number {bad[0]}: '
+            'segment mAP needs the length of each video'
+        )
+    steps = np.ceil(seconds * rate - 0.5).astype(np.int64)  # centres before the end
+    ends = np.cumsum(steps)
+    grid = (ends - steps, ends)
+    classes, values = [], []
+    for label in np.unique(truth.labels):
+        own = truth.select(truth.labels == label)
+        true = np.zeros(int(ends[-1]), dtype=np.bool_)
+        for _, covered in _covered(own, grid, rate):
+            true[covered] = True
+        if not true.any():
+            continue
+        scores = np.full(len(true), -np.inf)
+        of_class = predictions.select(predictions.labels == label)
+        for rows, covered in _covered(of_class, grid, rate):
+            np.maximum.at(scores, covered, of_class.scores[rows])
+        classes.append(label)
+        values.append(average_precision(true, scores))
+    return np.array(classes, dtype=np.int64), np.array(values)
+
+
+def average_precision(true: NDArray[np.bool_], scores: FloatArray) -> float:
+    """AP of n scored items with at least one true one; equal scores count together.
+
+    Source: scikit-learn, average_precision_score.
+    """
+    order = np.argsort(-scores)
+    ranked = scores[order]
+    last = np.flatnonzero(np.r_[ranked[1:] != ranked[:-1], True])
+    hits = np.cumsum(true[order])[last]
+    steps = np.diff(np.r_[0, hits]) / hits[-1]
+    return float((steps * hits / (last + 1)).sum())
+
+
+def _covered(
+    segments: Instances, grid: Sequence[IntArray], rate: float
+) -> Iterator[tuple[IntArray, IntArray]]:
+    """Rows of segments beside the steps whose centre lies in them, in chunks."""
+    start, end = grid[0][segments.videos], grid[1][segments.videos]
+    low, high = (np.ceil(segments.segments[:, side] * rate - 0.5) for side in (0, 1))
+    first = start + np.clip(low, 0, end - start).astype(np.int64)
+    stop = start + np.clip(high, 0, end - start).astype(np.int64)
+    return expand_runs(first, stop - first)

@@ -1,381 +1,555 @@
-"""From scores and truth to the rows of ``results.json``.
+"""Recognition metrics, body scores, controls and frequency groups.
 
-A row holds plain types only. Rates are percent and unrounded, except in ``per_class``,
-where they are rounded to four digits beside the counts they follow from. The counts of
-rows add up, so rows of separate runs can be pooled exactly.
+Recognition metrics: numpy arrays in, fractions out.
+
+Every metric is computed from :class:`ClassCounts`, integers that add up over clips.
+A point estimate, a bootstrap resample and a pool of several runs therefore go through
+the same formulas. Arrays may carry leading dimensions (for instance R resamples).
+
+Ties: of equal scores the lower class index ranks first, for top-1, top-5 and the
+confusion matrix alike. The rule looks at no truth, so it cannot favour it: a model
+that scores all classes equally is right on class 0 only.
+
+UAR (unweighted average recall) is :func:`mean_class_accuracy`; WAR and micro F1 are
+top-1, because each clip has one truth and one prediction.
+
+Controls of few-shot runs: what a model gains from knowing the classes alone.
+
+Few labelled clips of a target also reveal which classes occur there, and how often.
+These functions give that knowledge to zero-shot scores, and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from mmma.evaluation.functional.bodies import (
-    BODY_SCORES,
-    summed_body_scores,
-    top_action_body_scores,
-)
-from mmma.evaluation.functional.intervals import BootstrapOptions, bootstrap_intervals
-from mmma.evaluation.functional.longtail import (
-    GROUPS,
-    HEAD_MIN,
-    TAIL_MAX,
-    frequency_groups,
-)
-from mmma.evaluation.functional.recognition import (
-    BODY_KEYS,
-    CLASS_SET_KEYS,
-    CLASS_SETS,
-    ClassCounts,
-    Outcomes,
-    class_f1,
-    class_precision,
-    class_recall,
-    count_classes,
-    macro_f1,
-    mean_class_accuracy,
-    rank_outcomes,
-    recognition_metrics,
-)
-from mmma.evaluation.scores import ScoreTable
-from mmma.layout.rec import Clip
-from mmma.taxonomy import DOMAINS, LabelSpace, check_choice, load_statistics
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
-ALL_DOMAINS = 'all'
-ALIASES = {'UAR': 'action/mca', 'WAR': 'action/top1'}
-"""What the emotion literature calls two of the metrics."""
+CLASS_SETS = ('present', 'union', 'all')
+LEVELS = ('action', 'body')
+LEVEL_METRICS = ('top1', 'top5', 'mca', 'macro_f1', 'micro_f1')
+METRIC_KEYS = (
+    *(f'{level}/{name}' for level in LEVELS for name in LEVEL_METRICS),
+    'F1_mean',
+)
+CLASS_SET_KEYS = (
+    'action/mca',
+    'action/macro_f1',
+    'body/mca',
+    'body/macro_f1',
+    'F1_mean',
+)
+"""The metrics that depend on the class set."""
+BODY_KEYS = (*(f'body/{name}' for name in LEVEL_METRICS), 'F1_mean')
+"""The metrics that depend on the body scores."""
 
 
 @dataclass(frozen=True)
-class Truth:
-    """What is true of N clips.
+class Outcomes:
+    """What a model made of each of N clips, at one level.
 
     Attributes:
-        names: (N,) clip names.
-        labels: (N,) action indices.
-        bodies: (N,) body group indices.
-        domains: (N,) domain names.
-        subjects: (N,) subject names; empty where unknown. A name stands for one
-            person within a domain.
-
-    Raises:
-        ValueError: Columns of different length, or a withheld (negative) label.
+        labels: (N,) true classes.
+        predictions: (N,) first-ranked classes.
+        top5: (N,) whether the truth is among the first five.
+        num_classes: K.
     """
 
-    names: tuple[str, ...]
-    labels: np.ndarray
-    bodies: np.ndarray
-    domains: tuple[str, ...]
-    subjects: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        columns = (self.labels, self.bodies, self.domains, self.subjects)
-        if {len(c) for c in columns} != {len(self.names)}:
-            raise ValueError(
-                f'columns of {[len(c) for c in columns]} rows for {len(self.names)} '
-                'clips: give one label, body, domain and subject per clip'
-            )
-        known = (np.asarray(self.labels) >= 0) & (np.asarray(self.bodies) >= 0)
-        if not known.all():
-            withheld = np.flatnonzero(~known)
-            raise ValueError(
-                f'{len(withheld)} of {len(self.names)} clips have no action, for '
-                f'instance {self.names[withheld[0]]!r}: their truth is withheld, so '
-                'they cannot be scored here; send the scores to whoever holds it'
-            )
-
-    @classmethod
-    def from_clips(cls, clips: Iterable[Clip]) -> Truth:
-        """Truth of rows of ``rec.csv``."""
-        rows = list(clips)
-        return cls(
-            names=tuple(c.clip for c in rows),
-            labels=np.array([_index(c.action) for c in rows], dtype=np.int64),
-            bodies=np.array([_index(c.body) for c in rows], dtype=np.int64),
-            domains=tuple(c.domain for c in rows),
-            subjects=tuple(c.subject for c in rows),
-        )
-
-    def select(self, rows: Sequence[int]) -> Truth:
-        """The clips at ``rows``."""
-        return Truth(
-            names=tuple(self.names[i] for i in rows),
-            labels=np.asarray(self.labels)[rows],
-            bodies=np.asarray(self.bodies)[rows],
-            domains=tuple(self.domains[i] for i in rows),
-            subjects=tuple(self.subjects[i] for i in rows),
-        )
-
-    def people(self) -> list[str]:
-        """(N,) subjects with their domain; empty where unknown."""
-        pairs = zip(self.domains, self.subjects, strict=True)
-        return [f'{domain}/{subject}' if subject else '' for domain, subject in pairs]
+    labels: IntArray
+    predictions: IntArray
+    top5: BoolArray
+    num_classes: int
 
 
 @dataclass(frozen=True)
-class EvaluationOptions:
-    """Choices that move a number; they belong into ``options`` of ``results.json``.
+class ClassCounts:
+    """Counts per class, the sufficient statistics of every metric here.
 
     Attributes:
-        class_set: Classes of MCA and macro F1: ``present``, ``union`` or ``all``.
-        body_scores: ``sum``, ``top1`` or ``head``; the default is ``sum``.
-        bootstrap: Options of the intervals; 0 resamples leave them out.
-        train_counts: (K,) training clips per action, for head, medium and tail.
-            Without them published counts are used, then those of the truth.
+        support: (..., K) clips whose truth is the class.
+        predicted: (..., K) clips predicted as the class.
+        hits: (..., K) clips of the class that are predicted as it.
+        top5_hits: (..., K) clips of the class with it among the first five.
     """
 
-    class_set: str = 'present'
-    body_scores: str = 'sum'
-    bootstrap: BootstrapOptions = field(default_factory=BootstrapOptions)
-    train_counts: Sequence[int] | None = None
-
-    def __post_init__(self) -> None:
-        check_choice('class set', self.class_set, CLASS_SETS)
-        check_choice('body scores', self.body_scores, BODY_SCORES)
+    support: FloatArray
+    predicted: FloatArray
+    hits: FloatArray
+    top5_hits: FloatArray
 
 
-def evaluate_rows(
-    table: ScoreTable,
-    truth: Truth,
-    space: LabelSpace,
-    options: EvaluationOptions | None = None,
-) -> list[dict[str, Any]]:
-    """A row over all clips, then one per domain.
+def check_scores(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], IntArray]:
+    """Scores and labels as arrays, once they are known to fit each other.
 
     Args:
-        table: Scores of at least the clips of ``truth``, columns as in ``space``.
-        truth: The clips to evaluate.
-        space: Label space, with the body groups of the run.
-        options: Choices that move a number.
-
-    Returns:
-        Rows as of :func:`evaluate_row`, each with its ``domain`` (``all`` first). The
-        first has ``across_domains`` where there is more than one domain.
+        scores: (N, K), higher is more likely.
+        labels: (N,) class indices.
 
     Raises:
-        ValueError: A clip has no scores, or body scores that cannot be had.
+        ValueError: No clip, shapes that do not fit, a score that is not finite or a
+            label outside 0..K-1.
     """
-    names = [d for d in DOMAINS if d in set(truth.domains)]
-    row = evaluate_row(table, truth, space, options)
-    rows = [{'domain': ALL_DOMAINS, **row}]
-    for domain in names:
-        part = truth.select([i for i, d in enumerate(truth.domains) if d == domain])
-        rows.append({'domain': domain, **evaluate_row(table, part, space, options)})
-    if len(names) > 1:
-        rows[0]['across_domains'] = across_domains(
-            {r['domain']: r['metrics'] for r in rows[1:]}
-        )
-    return rows
-
-
-def evaluate_row(
-    table: ScoreTable,
-    truth: Truth,
-    space: LabelSpace,
-    options: EvaluationOptions | None = None,
-) -> dict[str, Any]:
-    """One row: ``counts``, ``metrics`` and what stands behind them.
-
-    Args:
-        table: Scores of at least the clips of ``truth``, columns as in ``space``.
-        truth: The clips to evaluate.
-        space: Label space, with the body groups of the run.
-        options: Choices that move a number.
-
-    Returns:
-        ``counts`` (clips, classes and bodies present, subjects), ``metrics`` (the keys
-        of METRIC_KEYS), ``class_sets`` and ``body_scores`` (what those options move,
-        for each of their values), ``per_class``, ``groups``, and ``intervals`` unless
-        they are switched off.
-
-    Raises:
-        ValueError: As for :func:`evaluate_rows`.
-    """
-    options = options or EvaluationOptions()
-    table = table.select(truth.names)
-    actions = rank_outcomes(table.scores, truth.labels)
-    variants = {
-        name: rank_outcomes(scores, truth.bodies)
-        for name, scores in body_variants(table, space, options.body_scores).items()
-    }
-    outcomes = {'action': actions, 'body': variants[options.body_scores]}
-    counts = {level: count_classes(o) for level, o in outcomes.items()}
-    frequency, basis = class_frequency(counts['action'], space, options.train_counts)
-    row = {
-        'counts': _row_counts(truth, counts),
-        'metrics': to_percent(recognition_metrics(counts, options.class_set)),
-        'class_sets': _by_class_set(counts),
-        'body_scores': _by_variant(counts['action'], variants, options.class_set),
-        'per_class': {
-            'action': {
-                **_per_class(space.actions, counts['action']),
-                'group': frequency.tolist(),
-            },
-            'body': _per_class(space.bodies, counts['body']),
-        },
-        'groups': _groups(counts['action'], frequency, basis, options.class_set),
-    }
-    if options.bootstrap.resamples:
-        intervals = bootstrap_intervals(
-            outcomes, truth.people(), options.class_set, options.bootstrap
-        )
-        row['intervals'] = intervals.record(scale=100.0)
-    return row
-
-
-def across_domains(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Mean and worst domain of each metric.
-
-    Args:
-        metrics: Domain to its metrics.
-
-    Returns:
-        ``mean`` and ``worst`` (metric to value) and ``worst_domain`` (metric to name;
-        of equal domains the first).
-    """
-    keys = next(iter(metrics.values())).keys()
-    worst = {}
-    for key in keys:
-        column = {domain: values[key] for domain, values in metrics.items()}
-        worst[key] = min(column, key=column.__getitem__)
-    return {
-        'mean': {k: float(np.mean([m[k] for m in metrics.values()])) for k in keys},
-        'worst': {k: metrics[domain][k] for k, domain in worst.items()},
-        'worst_domain': worst,
-    }
-
-
-def body_variants(
-    table: ScoreTable, space: LabelSpace, chosen: str
-) -> dict[str, np.ndarray]:
-    """(N, B) body scores of every variant that can be had.
-
-    ``sum`` needs scores that are not negative, ``head`` a model with body scores.
-
-    Raises:
-        ValueError: The chosen variant cannot be had.
-    """
-    variants = {}
-    if chosen == 'sum' or table.scores.min(initial=0) >= 0:
-        variants['sum'] = summed_body_scores(
-            table.scores, space.body_of, space.num_bodies
-        )
-    variants['top1'] = top_action_body_scores(
-        table.scores, space.body_of, space.num_bodies
-    )
-    if table.body_scores is not None:
-        variants['head'] = table.body_scores
-    if chosen not in variants:
+    table = np.asarray(scores)
+    truth = np.asarray(labels, dtype=np.int64)
+    if table.ndim != 2 or truth.ndim != 1 or len(table) != len(truth):
         raise ValueError(
-            f'body scores {chosen!r}: the scores come without any of a body head; use '
-            f'one of {", ".join(variants)}'
+            f'scores of shape {table.shape} do not fit labels of shape {truth.shape}: '
+            'give (N, K) and (N,)'
         )
-    return variants
+    if not len(truth):
+        raise ValueError('no clips to evaluate: give at least one')
+    if not np.isfinite(table).all():
+        row = int(np.flatnonzero(~np.isfinite(table).all(axis=1))[0])
+        raise ValueError(f'scores of row {row} are not finite (NaN or infinite)')
+    if truth.min() < 0 or truth.max() >= table.shape[1]:
+        raise ValueError(
+            f'labels {truth.min()}..{truth.max()} lie outside 0..{table.shape[1] - 1}'
+        )
+    return table, truth
 
 
-def class_frequency(
-    counts: ClassCounts, space: LabelSpace, train_counts: Sequence[int] | None
-) -> tuple[np.ndarray, str]:
-    """(K,) head, medium or tail, and which counts decided it.
+def truth_ranks(scores: ArrayLike, labels: ArrayLike) -> IntArray:
+    """Rank of the true class of each clip, 0 for the first.
 
-    Published counts cover all subsets, so the published share of training clips turns
-    them into expected training clips.
+    Args:
+        scores: (N, K); of equal scores the lower index ranks first.
+        labels: (N,) class indices.
+
+    Returns:
+        (N,) ranks 0..K-1.
     """
-    if train_counts is not None:
-        return frequency_groups(train_counts), 'train'
-    if space.rec_instances is not None:
-        clips = load_statistics()['rec']['all']
-        share = clips['train'] / clips['clips']
-        return frequency_groups(np.array(space.rec_instances) * share), 'published'
-    return frequency_groups(counts.support), 'truth'
+    table, truth = check_scores(scores, labels)
+    own = np.take_along_axis(table, truth[:, None], axis=1)
+    earlier = np.arange(table.shape[1]) < truth[:, None]
+    ahead = (table > own) | ((table == own) & earlier)
+    return np.asarray(ahead.sum(axis=1), dtype=np.int64)
 
 
-def to_percent(fractions: Mapping[str, Any]) -> dict[str, float]:
-    """Fractions as plain percent; the one place where that happens to metrics."""
-    return {key: 100.0 * float(value) for key, value in fractions.items()}
+def top_k_accuracy(scores: ArrayLike, labels: ArrayLike, k: int = 1) -> float:
+    """Share of clips whose true class ranks among the first k.
+
+    Args:
+        scores: (N, K).
+        labels: (N,) class indices.
+        k: At least 1; from K on the answer is 1.
+
+    Raises:
+        ValueError: ``k`` below 1.
+    """
+    if k < 1:
+        raise ValueError(f'k = {k}: use 1 or more')
+    return float((truth_ranks(scores, labels) < k).mean())
 
 
-def _row_counts(truth: Truth, counts: Mapping[str, ClassCounts]) -> dict[str, int]:
-    return {
-        'clips': len(truth.names),
-        'classes_present': int((counts['action'].support > 0).sum()),
-        'bodies_present': int((counts['body'].support > 0).sum()),
-        'subjects': len(set(truth.people()) - {''}),
-    }
+def rank_outcomes(scores: ArrayLike, labels: ArrayLike) -> Outcomes:
+    """Prediction and top-5 hit of each clip.
 
-
-def _by_class_set(counts: Mapping[str, ClassCounts]) -> dict[str, dict[str, float]]:
-    values = {
-        name: to_percent(recognition_metrics(counts, name)) for name in CLASS_SETS
-    }
-    return {name: {k: v[k] for k in CLASS_SET_KEYS} for name, v in values.items()}
-
-
-def _by_variant(
-    actions: ClassCounts, variants: Mapping[str, Outcomes], class_set: str
-) -> dict[str, dict[str, float]]:
-    rows = {}
-    for name, outcomes in variants.items():
-        counts = {'action': actions, 'body': count_classes(outcomes)}
-        metrics = to_percent(recognition_metrics(counts, class_set))
-        rows[name] = {key: metrics[key] for key in BODY_KEYS}
-    return rows
-
-
-def _per_class(names: Sequence[str], counts: ClassCounts) -> dict[str, list[Any]]:
-    def integers(values: np.ndarray) -> list[int]:
-        return [int(value) for value in values]
-
-    def rates(values: np.ndarray) -> list[float]:
-        return [round(100.0 * float(value), 4) for value in values]
-
-    return {
-        'name': list(names),
-        'support': integers(counts.support),
-        'predicted': integers(counts.predicted),
-        'hits': integers(counts.hits),
-        'top5_hits': integers(counts.top5_hits),
-        'recall': rates(class_recall(counts)),
-        'precision': rates(class_precision(counts)),
-        'f1': rates(class_f1(counts)),
-    }
-
-
-def _groups(
-    counts: ClassCounts, frequency: np.ndarray, basis: str, class_set: str
-) -> dict[str, Any]:
-    row: dict[str, Any] = {'basis': basis, 'head_min': HEAD_MIN, 'tail_max': TAIL_MAX}
-    for group in GROUPS:
-        part = _restrict(counts, frequency == group)
-        clips = int(part.support.sum())
-        row[group] = {
-            'classes': int((frequency == group).sum()),
-            'classes_present': int((part.support > 0).sum()),
-            'clips': clips,
-        }
-        if clips:
-            row[group] |= to_percent(
-                {
-                    'action/top1': part.hits.sum() / clips,
-                    'action/top5': part.top5_hits.sum() / clips,
-                    'action/mca': mean_class_accuracy(part, class_set),
-                    'action/macro_f1': macro_f1(part, class_set),
-                }
-            )
-    return row
-
-
-def _restrict(counts: ClassCounts, members: np.ndarray) -> ClassCounts:
-    return ClassCounts(
-        support=counts.support[members],
-        predicted=counts.predicted[members],
-        hits=counts.hits[members],
-        top5_hits=counts.top5_hits[members],
+    Args:
+        scores: (N, K).
+        labels: (N,) class indices.
+    """
+    table, truth = check_scores(scores, labels)
+    return Outcomes(
+        labels=truth,
+        predictions=np.argmax(table, axis=1).astype(np.int64),  # first of equals
+        top5=truth_ranks(table, truth) < 5,
+        num_classes=int(table.shape[1]),
     )
 
 
-def _index(value: int | None) -> int:
-    return -1 if value is None else value
+def confusion_matrix(
+    labels: ArrayLike, predictions: ArrayLike, num_classes: int
+) -> IntArray:
+    """Clips per true class (row) and predicted class (column).
+
+    Args:
+        labels: (N,) class indices.
+        predictions: (N,) class indices.
+        num_classes: K.
+
+    Returns:
+        (K, K) counts.
+    """
+    rows = np.asarray(labels, dtype=np.int64)
+    cells = rows * num_classes + np.asarray(predictions, dtype=np.int64)
+    counts = np.bincount(cells, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes).astype(np.int64)
+
+
+def count_classes(outcomes: Outcomes) -> ClassCounts:
+    """Counts per class over all clips, (K,) each."""
+
+    def count(classes: IntArray) -> FloatArray:
+        return np.bincount(classes, minlength=outcomes.num_classes).astype(np.float64)
+
+    labels = outcomes.labels
+    return ClassCounts(
+        support=count(labels),
+        predicted=count(outcomes.predictions),
+        hits=count(labels[labels == outcomes.predictions]),
+        top5_hits=count(labels[outcomes.top5]),
+    )
+
+
+def class_recall(counts: ClassCounts) -> FloatArray:
+    """(..., K) hits per true clip; 0 for a class without truth."""
+    return _ratio(counts.hits, counts.support)
+
+
+def class_precision(counts: ClassCounts) -> FloatArray:
+    """(..., K) hits per prediction; 0 for a class never predicted."""
+    return _ratio(counts.hits, counts.predicted)
+
+
+def class_f1(counts: ClassCounts) -> FloatArray:
+    """(..., K) F1; 0 for a class with neither truth nor prediction."""
+    return _ratio(2 * counts.hits, counts.support + counts.predicted)
+
+
+def class_members(counts: ClassCounts, class_set: str = 'present') -> BoolArray:
+    """Which classes a class set holds.
+
+    Args:
+        counts: Counts of (..., K).
+        class_set: ``present`` (with truth), ``union`` (with truth or prediction, as
+            MMAction2's mean_class_accuracy and scikit-learn's default count) or
+            ``all``.
+
+    Raises:
+        ValueError: Another word.
+    """
+    if class_set == 'present':
+        return counts.support > 0
+    if class_set == 'union':
+        return (counts.support > 0) | (counts.predicted > 0)
+    if class_set == 'all':
+        return np.ones(counts.support.shape, dtype=np.bool_)
+    raise ValueError(f'class set {class_set!r}: use one of {", ".join(CLASS_SETS)}')
+
+
+def mean_over_classes(values: FloatArray, members: BoolArray) -> FloatArray:
+    """(...,) mean of (..., K) values over the member classes; 0 without members."""
+    return _ratio((values * members).sum(axis=-1), members.sum(axis=-1))
+
+
+def accuracy(counts: ClassCounts) -> float:
+    """Top-1 accuracy of (K,) counts; equals micro F1 and WAR."""
+    return float(_ratio(counts.hits.sum(axis=-1), counts.support.sum(axis=-1)))
+
+
+def mean_class_accuracy(counts: ClassCounts, class_set: str = 'present') -> float:
+    """Mean recall over a class set (MCA, UAR, balanced accuracy) of (K,) counts."""
+    members = class_members(counts, class_set)
+    return float(mean_over_classes(class_recall(counts), members))
+
+
+def macro_f1(counts: ClassCounts, class_set: str = 'present') -> float:
+    """Mean F1 over a class set of (K,) counts."""
+    members = class_members(counts, class_set)
+    return float(mean_over_classes(class_f1(counts), members))
+
+
+def recognition_metrics(
+    levels: Mapping[str, ClassCounts], class_set: str = 'present'
+) -> dict[str, FloatArray]:
+    """Every metric of every level.
+
+    Args:
+        levels: ``action`` and ``body`` to their counts, all with the same leading
+            dimensions.
+        class_set: Classes over which MCA and macro F1 are means; the other metrics
+            do not depend on it.
+
+    Returns:
+        The keys of ``METRIC_KEYS`` to (...,) fractions.
+
+    Source: F1_mean as in the Micro-Action Challenge (MAC): the mean of macro and
+        micro F1 of both levels.
+    """
+    metrics: dict[str, FloatArray] = {}
+    for level, counts in levels.items():
+        clips = counts.support.sum(axis=-1)
+        members = class_members(counts, class_set)
+        top1 = _ratio(counts.hits.sum(axis=-1), clips)
+        metrics |= {
+            f'{level}/top1': top1,
+            f'{level}/top5': _ratio(counts.top5_hits.sum(axis=-1), clips),
+            f'{level}/mca': mean_over_classes(class_recall(counts), members),
+            f'{level}/macro_f1': mean_over_classes(class_f1(counts), members),
+            f'{level}/micro_f1': top1,
+        }
+    metrics['F1_mean'] = np.mean(
+        [
+            metrics[f'{level}/{f1}']
+            for level in LEVELS
+            for f1 in ('macro_f1', 'micro_f1')
+        ],
+        axis=0,
+    )
+    return metrics
+
+
+def _ratio(part: ArrayLike, whole: ArrayLike) -> FloatArray:
+    """Quotient of broadcastable arrays, 0 where the denominator is 0."""
+    over = np.asarray(part, dtype=np.float64)
+    under = np.asarray(whole, dtype=np.float64)
+    return np.divide(over, under, out=np.zeros(under.shape), where=under > 0)
+
+
+BODY_SCORES = ('sum', 'top1', 'head')
+"""``sum`` and ``top1`` derive body scores here; ``head`` means the model's own."""
+_FLOOR = 1e-30  # keeps the fusion of contradicting levels finite
+
+
+def summed_body_scores(
+    scores: ArrayLike, body_of: Sequence[int], num_bodies: int
+) -> FloatArray:
+    """Score of a group: the sum of the scores of its actions.
+
+    Args:
+        scores: (N, K) probabilities, or any scores >= 0.
+        body_of: (K,) group of each action.
+        num_bodies: B.
+
+    Returns:
+        (N, B).
+
+    Raises:
+        ValueError: A negative score: sums of logits rank groups by their size.
+    """
+    table = np.asarray(scores, dtype=np.float64)
+    if table.size and table.min() < 0:
+        raise ValueError(
+            f'negative scores (lowest {table.min():.6g}) cannot be added up to body '
+            'scores: give probabilities (softmax of logits), or use body scores top1'
+        )
+    member = np.asarray(body_of)[:, None] == np.arange(num_bodies)  # (K, B)
+    return np.asarray(table @ member.astype(np.float64))
+
+
+def top_action_body_scores(
+    scores: ArrayLike, body_of: Sequence[int], num_bodies: int
+) -> FloatArray:
+    """Rank groups by their best action, so that the first is that of the top action.
+
+    Args:
+        scores: (N, K); of equal actions the lower index ranks first.
+        body_of: (K,) group of each action.
+        num_bodies: B.
+
+    Returns:
+        (N, B) K minus the rank of the group's best action, an order and no
+        probability; 0 for a group without actions.
+
+    Source: the Micro-Action Challenge (MAC) starter kit maps the predicted action to
+        its group.
+    """
+    table = np.asarray(scores, dtype=np.float64)
+    num_actions = table.shape[1]
+    order = np.argsort(-table, axis=1, kind='stable')
+    worth = np.empty(table.shape, dtype=np.float64)
+    places = np.arange(num_actions, 0, -1, dtype=np.float64)
+    np.put_along_axis(worth, order, np.broadcast_to(places, table.shape), axis=1)
+    groups = np.zeros((len(table), num_bodies))
+    for action, body in enumerate(body_of):
+        np.maximum(groups[:, body], worth[:, action], out=groups[:, body])
+    return groups
+
+
+def fuse_body_scores(
+    action_scores: ArrayLike,
+    body_scores: ArrayLike,
+    body_of: Sequence[int],
+    weight: float = 1.0,
+) -> FloatArray:
+    """Action scores that agree with the model's own body scores.
+
+    ``p(a) ~ p_action(a) * p_body(body_of(a)) ** weight``, renormalised: what
+    ``ActionHead`` with ``fusion_weight`` does in testing, for scores of files.
+
+    Args:
+        action_scores: (N, K) probabilities, not fused yet.
+        body_scores: (N, B) probabilities; below 1e-30 they count as 1e-30.
+        body_of: (K,) group of each action.
+        weight: 0 leaves the actions as they are; 1 is the plain product.
+
+    Returns:
+        (N, K), rows of sum 1; an action of score 0 keeps it.
+
+    Raises:
+        ValueError: Scores that are no probabilities, or a negative weight.
+
+    Source: a product of experts, as compared for MA-52 in SoftRerank (Micro-Action
+        Challenge 2026), whose own soft fusion is not published as a formula we know;
+        the exponent is our choice.
+    """
+    actions = _body_probabilities('action scores', action_scores)
+    bodies = _body_probabilities('body scores', body_scores)
+    if not weight >= 0:
+        raise ValueError(f'fusion weight {weight}: use a number from 0')
+    log_bodies = np.log(np.maximum(bodies, _FLOOR))[:, list(body_of)]  # (N, K)
+    log_actions = np.log(actions, out=np.full_like(actions, -np.inf), where=actions > 0)
+    fused = log_actions + weight * log_bodies
+    fused = np.exp(fused - fused.max(axis=1, keepdims=True))
+    return np.asarray(fused / fused.sum(axis=1, keepdims=True))
+
+
+def _body_probabilities(kind: str, scores: ArrayLike) -> FloatArray:
+    table = np.asarray(scores, dtype=np.float64)
+    if table.size and (table.min() < 0 or table.max(axis=1).min() <= 0):
+        raise ValueError(
+            f'{kind} with a value below 0 (lowest {table.min():.6g}) or a row of zeros '
+            'are no probabilities: give the softmax of logits'
+        )
+    return table
+
+
+GROUPS = ('head', 'medium', 'tail')
+HEAD_MIN = 200
+TAIL_MAX = 49
+
+
+def frequency_groups(
+    counts: ArrayLike, head_min: float = HEAD_MIN, tail_max: float = TAIL_MAX
+) -> NDArray[np.str_]:
+    """Sort classes into head, medium and tail by how often they occur.
+
+    The default limits are counts of training clips. On the published MMA-82 counts
+    they give 26 head, 34 medium and 22 tail classes with 80, 17 and 3 % of the clips;
+    the usual 100 and 20 of ImageNet-LT would leave five classes in the tail.
+
+    Args:
+        counts: (K,) clips per class.
+        head_min: Classes with at least as many are ``head``.
+        tail_max: Of the others, those with at most as many are ``tail``.
+
+    Returns:
+        (K,) names of ``GROUPS``.
+
+    Raises:
+        ValueError: Limits that overlap.
+    """
+    if tail_max >= head_min:
+        raise ValueError(f'tail_max {tail_max} must lie below head_min {head_min}')
+    table = np.asarray(counts)
+    return np.select([table >= head_min, table <= tail_max], ['head', 'tail'], 'medium')
+
+
+LAPLACE_SMOOTHING = 1.0
+
+
+def mask_to_classes(scores: ArrayLike, classes: Sequence[int]) -> FloatArray:
+    """Set the scores of all other classes to 0 and renormalise.
+
+    Args:
+        scores: (N, K) probabilities.
+        classes: Indices of the classes to keep.
+
+    Returns:
+        (N, K), rows sum to 1. A row with no mass on the kept classes becomes uniform
+        over them, so the lowest index is predicted.
+
+    Raises:
+        ValueError: No class to keep, an index outside 0..K-1, or a negative score.
+    """
+    table = _control_probabilities(scores)
+    kept = np.unique(np.asarray(classes, dtype=np.int64))
+    if not len(kept) or kept[0] < 0 or kept[-1] >= table.shape[1]:
+        raise ValueError(
+            f'classes to keep {kept[:5].tolist()}: give at least one index of '
+            f'0..{table.shape[1] - 1}'
+        )
+    allowed = np.zeros(table.shape[1])
+    allowed[kept] = 1.0
+    return _normalised(table * allowed, fallback=allowed / allowed.sum())
+
+
+def class_prior(
+    labels: ArrayLike, num_classes: int, smoothing: float = LAPLACE_SMOOTHING
+) -> FloatArray:
+    """Smoothed class frequencies: ``(count + smoothing) / (N + K * smoothing)``.
+
+    Args:
+        labels: (N,) class index of each clip; not counts.
+        num_classes: K.
+        smoothing: Clips added to every class (Laplace); 0 gives plain frequencies.
+
+    Returns:
+        (K,), sums to 1.
+
+    Raises:
+        ValueError: A label outside 0..K-1, negative smoothing, or neither labels nor
+            smoothing.
+    """
+    classes = np.asarray(labels, dtype=np.int64)
+    if classes.size and (classes.min() < 0 or classes.max() >= num_classes):
+        raise ValueError(
+            f'labels {classes.min()}..{classes.max()} lie outside 0..{num_classes - 1}'
+        )
+    if smoothing < 0 or classes.size + smoothing <= 0:
+        raise ValueError(
+            f'smoothing {smoothing} of {classes.size} labels: give smoothing of at '
+            'least 0, and above 0 where there are no labels'
+        )
+    smooth = np.bincount(classes, minlength=num_classes) + float(smoothing)
+    return np.asarray(smooth / smooth.sum())
+
+
+def reweight_by_prior(
+    scores: ArrayLike, source_prior: ArrayLike, target_prior: ArrayLike
+) -> FloatArray:
+    """Move probabilities from one class prior to another (label shift).
+
+    ``p_t(y | x)`` is proportional to ``p_s(y | x) * p_t(y) / p_s(y)``.
+
+    Args:
+        scores: (N, K) probabilities of a model trained under ``source_prior``.
+        source_prior: (K,) above 0, as of :func:`class_prior`.
+        target_prior: (K,) at least 0; a class of prior 0 gets score 0.
+
+    Returns:
+        (N, K), rows sum to 1. A row that loses all its mass becomes the target prior.
+
+    Raises:
+        ValueError: A negative score, priors of another length, a source prior that is
+            not above 0, a target prior that is negative or 0 everywhere.
+
+    Source: Saerens, Latinne and Decaestecker, Neural Computation 14 (2002), eq. 2.4.
+    """
+    table = _control_probabilities(scores)
+    source = np.asarray(source_prior, dtype=np.float64)
+    target = np.asarray(target_prior, dtype=np.float64)
+    if source.shape != table.shape[1:] or target.shape != table.shape[1:]:
+        raise ValueError(
+            f'priors of shape {source.shape} and {target.shape} do not fit scores of '
+            f'{table.shape[1]} classes'
+        )
+    if not (source > 0).all() or not (target >= 0).all() or target.sum() <= 0:
+        raise ValueError(
+            'the source prior must be above 0, the target prior at least 0 and not 0 '
+            'everywhere: smooth them with class_prior'
+        )
+    return _normalised(table * (target / source), fallback=target / target.sum())
+
+
+def _control_probabilities(scores: ArrayLike) -> FloatArray:
+    table = np.asarray(scores, dtype=np.float64)
+    if table.ndim != 2 or not (table >= 0).all():
+        raise ValueError(
+            'scores to mask or reweight must be (N, K) probabilities, at least 0 and '
+            'not NaN: take the softmax of logits first'
+        )
+    return table
+
+
+def _normalised(table: FloatArray, fallback: FloatArray) -> FloatArray:
+    mass = table.sum(axis=1, keepdims=True)
+    filled = np.where(mass > 0, table, fallback)
+    return np.asarray(filled / filled.sum(axis=1, keepdims=True))

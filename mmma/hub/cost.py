@@ -21,12 +21,11 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmma.data.arrays import FeaturesInfo, FeatureWriter, SkeletonWriter
+from mmma.data.joints import WHOLEBODY65
 from mmma.datasets.windows import Window, WindowOptions
-from mmma.layout.features import FeaturesInfo, FeatureWriter
-from mmma.layout.joints import WHOLEBODY65
-from mmma.layout.skeletons import SkeletonWriter
 from mmma.registry import MODELS
-from mmma.simulation.video_file import write_video
+from mmma.simulation.render import write_video
 
 _CLIP = 'blank'
 _FRAMES, _FPS, _WIDTH, _HEIGHT = 32, 30.0, 320, 240

@@ -1,23 +1,14 @@
 """Networks; importing this package registers them."""
 
 from mmma import registry  # repairs MMAction2 before a module below imports it
-from mmma.models import (
-    backbones,
-    data_preprocessors,
-    detectors,
-    heads,
-    losses,
-    necks,
-    projections,
-)
+from mmma.models import backbones, detector, heads, losses, preprocessors, pyramid
 
 __all__ = [
     'backbones',
-    'data_preprocessors',
-    'detectors',
+    'detector',
     'heads',
     'losses',
-    'necks',
-    'projections',
+    'preprocessors',
+    'pyramid',
     'registry',
 ]

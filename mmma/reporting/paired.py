@@ -12,21 +12,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmma.evaluation.functional.intervals import BootstrapOptions
-from mmma.evaluation.functional.paired import holm, mcnemar_exact, paired_bootstrap
-from mmma.evaluation.functional.recognition import (
+from mmma.data.clips import Clip
+from mmma.evaluation.bootstrap import (
+    BootstrapOptions,
+    holm,
+    mcnemar_exact,
+    paired_bootstrap,
+)
+from mmma.evaluation.recognition import (
     Outcomes,
     count_classes,
     rank_outcomes,
     recognition_metrics,
 )
-from mmma.evaluation.recognition import Truth, body_variants, to_percent
+from mmma.evaluation.rows import Truth, body_variants, to_percent
 from mmma.evaluation.scores import ScoreTable, join_tables, read_scores
-from mmma.layout.rec import Clip
-from mmma.reporting.paper_table import LEVEL, CellTest, Row, Table
-from mmma.reporting.pooling import pooled_domains
-from mmma.reporting.results import Entry
-from mmma.reporting.seed_groups import Sample
+from mmma.reporting.paper import LEVEL, CellTest, Row, Table
+from mmma.reporting.results import Entry, Sample, pooled_domains
 from mmma.taxonomy import LabelSpace, suggest
 
 _HITS = {'top1': 'top1', 'micro_f1': 'top1', 'top5': 'top5'}
@@ -149,7 +151,7 @@ def add_tests(
     paired bootstrap. P values are corrected by Holm over the rows of a column.
 
     Args:
-        tables: From :func:`mmma.reporting.paper_table.paper_tables`; their cells and
+        tables: From :func:`mmma.reporting.paper.paper_tables`; their cells and
             notes are changed.
         baseline: Name of its results, or of its rows.
         files: The scores.

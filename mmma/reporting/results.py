@@ -1,17 +1,34 @@
-"""``results.json``: the one record that tables, reports and the model zoo read."""
+"""results.json: reading, writing, grouping by seed, pooling.
+
+One result out of several models, each trained and tested on its own domain.
+
+Counts per class add up over clips, so the pooled metrics are exact. Intervals need the
+clips themselves: pooled rows have none.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from mmma.layout.paths import atomic_write
+import numpy as np
+
+from mmma.evaluation.recognition import (
+    CLASS_SET_KEYS,
+    CLASS_SETS,
+    LEVELS,
+    ClassCounts,
+    recognition_metrics,
+)
+from mmma.evaluation.rows import across_domains, to_percent
+from mmma.files import atomic_write
+from mmma.taxonomy import DOMAINS
 
 SCHEMA = 1
 _PACKAGES = ('mmma', 'torch', 'mmengine', 'mmcv-lite', 'mmaction2', 'numpy')
@@ -157,3 +174,287 @@ def _version(package: str) -> str:
 
 def _named(results: dict[str, Any]) -> str:
     return f'{results["name"]} ({results["protocol"]["name"]})'
+
+
+_RECIPE = (
+    'model',
+    'pretrained',
+    'train_dataloader',
+    'train_cfg',
+    'optim_wrapper',
+    'param_scheduler',
+    'test_dataloader.dataset.pipeline',
+)
+_NO_RECIPE = (
+    'data_root',
+    'domains',
+    'subset',
+    'on_broken',
+    'num_workers',
+    'persistent_workers',
+    'serialize_data',
+    'seed',
+)
+_ABSENT = 'absent'
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of a results file.
+
+    Attributes:
+        entry: The results.
+        run: The row, an item of their ``runs``.
+    """
+
+    entry: Entry
+    run: dict[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """Seed of the training, or of the support draws."""
+        return int(self.entry.results['protocol'].get('seed', 0))
+
+    @property
+    def subset(self) -> str:
+        """``test`` or ``val``."""
+        options = self.entry.results['options']
+        return str(self.run.get('subset') or options.get('subset', 'test'))
+
+    @property
+    def checkpoint(self) -> str | None:
+        """SHA-256 of the weights, if the results say."""
+        found: str | None = self.entry.results['checkpoint'].get('sha256')
+        return found
+
+
+def take_samples(
+    samples: Sequence[Sample], where: str, shared: bool
+) -> dict[int, list[Sample]]:
+    """Sort the rows of one cell by seed.
+
+    Args:
+        samples: Of one model, place, setting and subset.
+        where: What they are, for messages.
+        shared: Whether several results files may hold the same row of the same
+            weights, as zero-shot rows beside few-shot rows; the first is kept.
+
+    Returns:
+        Seed to its rows: one, or one per support draw.
+
+    Raises:
+        ValueError: A seed in two results files, or weights under two seeds.
+    """
+    by_seed: dict[int, list[Sample]] = {}
+    for sample in samples:
+        kept = by_seed.setdefault(sample.seed, [])
+        if not kept or kept[0].entry is sample.entry:
+            kept.append(sample)
+        elif not (shared and kept[0].checkpoint == sample.checkpoint is not None):
+            raise ValueError(
+                f'{where}: seed {sample.seed} is in {kept[0].entry.files[0]} and in '
+                f'{sample.entry.files[0]}. Name one of them, or give their rows names '
+                'of their own: NAME=results.json.'
+            )
+    owners: dict[str, int] = {}
+    for seed, kept in by_seed.items():
+        checkpoint = kept[0].checkpoint
+        if checkpoint and owners.setdefault(checkpoint, seed) != seed:
+            raise ValueError(
+                f'{where}: seeds {owners[checkpoint]} and {seed} tested the same '
+                'weights, so they say nothing of the spread over trainings. Train '
+                'with each seed; for more support draws use --runs.'
+            )
+    return dict(sorted(by_seed.items()))
+
+
+def check_weights(by_subset: Mapping[str, Sequence[Sample]], where: str) -> None:
+    """Val and test of one seed are of the same weights.
+
+    Args:
+        by_subset: Subset to the rows of its cell.
+        where: What they are, for messages.
+
+    Raises:
+        ValueError: They are not.
+    """
+    first: dict[int, Sample] = {}
+    for sample in (s for samples in by_subset.values() for s in samples):
+        other = first.setdefault(sample.seed, sample)
+        left, right = other.checkpoint, sample.checkpoint
+        if left and right and left != right:
+            raise ValueError(
+                f'{where}: seed {sample.seed} is of weights {left[:8]} in '
+                f'{other.entry.files[0]}, of {right[:8]} in {sample.entry.files[0]}. '
+                'Test val and test with one checkpoint.'
+            )
+
+
+def check_recipes(entries: Sequence[Entry]) -> None:
+    """Results of one name and protocol come from one recipe.
+
+    Args:
+        entries: Results; those without a config are taken at their word.
+
+    Raises:
+        ValueError: Two configs of one name differ in what trains or tests a model.
+    """
+    first: dict[tuple[str, str], Entry] = {}
+    for entry in entries:
+        results = entry.results
+        key = (results['name'], results['protocol']['name'])
+        other = first.setdefault(key, entry)
+        left, right = (_recipe(e.results.get('config') or {}) for e in (other, entry))
+        if not left or not right:
+            continue
+        for name in sorted({*left, *right}):
+            values = left.get(name, _ABSENT), right.get(name, _ABSENT)
+            if values[0] != values[1]:
+                raise ValueError(
+                    f'{results["name"]}: config.{name} differs: {values[0]!r} in '
+                    f'{other.files[0]}, {values[1]!r} in {entry.files[0]}. Seeds of '
+                    'one recipe share it; give one of them another name: '
+                    'NAME=results.json.'
+                )
+
+
+def _recipe(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in _leaves(config)
+        if name.startswith(_RECIPE) and not {*name.split('.')} & {*_NO_RECIPE}
+    }
+
+
+def _leaves(value: Any, name: str = '') -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        items: Iterator[tuple[Any, Any]] = iter(value.items())
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    else:
+        yield name, value
+        return
+    for key, item in items:
+        yield from _leaves(item, f'{name}.{key}' if name else str(key))
+
+
+_FIELDS = ('support', 'predicted', 'hits', 'top5_hits')
+
+
+def pool_entries(entries: Sequence[Entry]) -> list[Entry]:
+    """Pool in-domain results of single domains that share name, seed and subset.
+
+    Args:
+        entries: Results; those that are not of a single domain stay as they are.
+
+    Returns:
+        Fewer entries, each pooled one in the place of its first.
+
+    Raises:
+        ValueError: Nothing to pool, a domain twice, results that were not measured
+            alike, or detection, whose AP ranks predictions over all videos.
+    """
+    if any(entry.results['task'] != 'rec' for entry in entries):
+        raise ValueError(
+            'rows of detection cannot be pooled, for AP ranks the predictions of all '
+            'videos: join the detections and evaluate them.'
+        )
+    groups: dict[Any, list[Entry]] = {}
+    for i, entry in enumerate(entries):
+        results = entry.results
+        key = (results['name'], _seed(results), results['options'].get('subset'))
+        groups.setdefault(key if _domain(results) else i, []).append(entry)
+    pooled = [_pool(group) if len(group) > 1 else group[0] for group in groups.values()]
+    if len(pooled) == len(entries):
+        raise ValueError(
+            '--pool: no two results are in-domain results of single domains that share '
+            'name, seed and subset; nothing to pool.'
+        )
+    return pooled
+
+
+def pooled_domains(results: Mapping[str, Any]) -> list[str]:
+    """Domains that a result was pooled of; none if it was not pooled."""
+    return list(results['protocol'].get('pooled', ()))
+
+
+def _domain(results: Mapping[str, Any]) -> str | None:
+    """The one domain of an in-domain result, None for any other."""
+    protocol = results['protocol']
+    domain = protocol.get('domain', 'all')
+    return domain if protocol['name'] == 'indomain' and domain != 'all' else None
+
+
+def _seed(results: Mapping[str, Any]) -> int:
+    return int(results['protocol'].get('seed', 0))
+
+
+def _pool(entries: Sequence[Entry]) -> Entry:
+    results = [entry.results for entry in entries]
+    check_comparable(results)
+    by_domain: dict[str, dict[str, Any]] = {}
+    for r in results:
+        domain = r['protocol']['domain']
+        if domain in by_domain:
+            raise ValueError(
+                f'{r["name"]}: two results of domain {domain!r} with seed {_seed(r)}; '
+                'pool one of each domain.'
+            )
+        by_domain[domain] = next(x for x in r['runs'] if x['domain'] == domain)
+    by_domain = {d: by_domain[d] for d in DOMAINS if d in by_domain}
+    first = results[0]
+    place = 'all' if len(by_domain) == len(DOMAINS) else '+'.join(by_domain)
+    row = _pooled_row(list(by_domain.values()), first)
+    row['across_domains'] = across_domains(
+        {domain: run['metrics'] for domain, run in by_domain.items()}
+    )
+    own = next(iter(by_domain.values()))
+    shared = {key: own[key] for key in ('seed', 'subset') if key in own}
+    pooled = {
+        **first,
+        'protocol': {**first['protocol'], 'domain': place, 'pooled': [*by_domain]},
+        'checkpoint': {'simulated': any(r['checkpoint']['simulated'] for r in results)},
+        'broken': sorted({name for r in results for name in r.get('broken', ())}),
+        'runs': [{'domain': place, **shared, **row}, *by_domain.values()],
+    }
+    return Entry(pooled, tuple(file for entry in entries for file in entry.files))
+
+
+def _pooled_row(
+    rows: Sequence[dict[str, Any]], results: dict[str, Any]
+) -> dict[str, Any]:
+    tables = {level: [row['per_class'][level] for row in rows] for level in LEVELS}
+    for level, parts in tables.items():
+        if any(part['name'] != parts[0]['name'] for part in parts):
+            raise ValueError(
+                f'{results["name"]}: the {level} classes of its results differ; rows '
+                'of one label space can be pooled.'
+            )
+    counts = {
+        level: ClassCounts(
+            *(np.sum([part[f] for part in parts], axis=0, dtype=float) for f in _FIELDS)
+        )
+        for level, parts in tables.items()
+    }
+    by_set = {s: to_percent(recognition_metrics(counts, s)) for s in CLASS_SETS}
+    present = {level: int((c.support > 0).sum()) for level, c in counts.items()}
+    return {
+        'counts': {
+            'clips': sum(row['counts']['clips'] for row in rows),
+            'classes_present': present['action'],
+            'bodies_present': present['body'],
+            'subjects': sum(row['counts']['subjects'] for row in rows),
+        },
+        'metrics': by_set[results['options']['class_set']],
+        'class_sets': {
+            name: {key: metrics[key] for key in CLASS_SET_KEYS}
+            for name, metrics in by_set.items()
+        },
+        'per_class': {
+            level: {
+                'name': parts[0]['name'],
+                **{f: [int(n) for n in getattr(counts[level], f)] for f in _FIELDS},
+            }
+            for level, parts in tables.items()
+        },
+    }

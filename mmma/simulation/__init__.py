@@ -1,6 +1,5 @@
 """A stand-in corpus with MMA-82's shape, drawn from moving figures; never a benchmark.
 
-What there is follows from ``planner`` (``margins``, ``scales``, ``priors``, ``people``,
-``durations``, ``timeline``), how it moves and looks from ``motion``, ``skeleton`` and
-``render``, what is on disk from ``writer``.
+What there is follows from ``planner`` (``margins``, ``plan``), how it moves and looks
+from ``motion``, ``drawing`` and ``render``, what is on disk from ``corpus``.
 """

@@ -1,4 +1,12 @@
-"""Integer tables with given margins.
+"""How many clips of what: scales, priors, margins.
+
+Which actions a domain and an emotion favour; illustrative, not measured.
+
+No published table says how the classes are spread over the domains. The weights
+below follow what people do and what a camera sees in each setting; the margins then
+fix all totals.
+
+Integer tables with given margins.
 
 A real-valued table is fitted to the margins by iterative proportional fitting, then
 rounded cell by cell so that every margin stays exact.
@@ -6,7 +14,175 @@ rounded cell by cell so that every margin stays exact.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+
+from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice, load_statistics
+
+# Weight of a class in a domain against its share in the whole corpus: by body group,
+# overridden by action. A zero is an action the setting rules out.
+DOMAIN_WEIGHTS: dict[str, dict[str, float]] = {
+    'lab': {},
+    # Armchair, framed to the knees: restless hands, rubbing, few feet in the picture.
+    'psychiatric': {
+        'lower limb': 0.35,
+        'leg-hand': 1.8,
+        'body-hand': 1.5,
+        'tiptoe': 0.05,
+        'ankle movements': 0.05,
+        'scratching feet': 0.1,
+        'swing body': 2.5,
+        'shaking body': 2.0,
+        'bowing head': 2.5,
+        'illustrative gestures': 0.7,
+        'pointing': 0.5,
+        'rubbing hands': 4.0,
+        'rubbing hands with clenched': 4.0,
+        'rolling thumbs': 3.0,
+        'other finger interaction movements': 2.5,
+        'holding fingers': 2.5,
+        'scratching arms': 2.5,
+        'folding arms rubbing': 3.0,
+        'rubbing knee': 4.0,
+        'touching legs': 3.0,
+        'shaking legs': 1.5,
+    },
+    # Standing talk to a microphone: gestures; nothing that needs a seat.
+    'street': {
+        'lower limb': 0.25,
+        'leg-hand': 0.05,
+        'illustrative gestures': 3.0,
+        'pointing': 3.5,
+        'spreading hands': 2.5,
+        'waving': 3.0,
+        'thumbs up': 3.0,
+        'v gestures': 3.0,
+        'ok gestures': 3.0,
+        'other symbolic gestures': 3.0,
+        'change body direction': 3.0,
+        'hands behind back': 3.0,
+        'arms akimbo': 2.0,
+        'sitting straightly': 0.0,
+        'curling legs': 0.0,
+        'scratching feet': 0.0,
+        'placing hands on legs with elbows outward': 0.0,
+        'flatting hands on legs': 0.0,
+        'folding hands on legs': 0.0,
+    },
+    # Close shots of television drama: head and face; legs are rarely in the picture.
+    'emotion': {
+        'head': 1.8,
+        'head-hand': 2.5,
+        'lower limb': 0.03,
+        'leg-hand': 0.05,
+        'tiptoe': 0.0,
+        'ankle movements': 0.0,
+        'scratching feet': 0.0,
+        'semantic head movements': 4.0,
+        'shrugging': 3.0,
+        'covering eyes': 4.0,
+        'covering mouth': 5.0,
+        'swing hair': 3.0,
+        'clapping': 2.0,
+    },
+}
+
+# CAER's seven emotions with the clips of each. The emotions of MMA-82 itself are not
+# published (its page also names melancholy).
+# Source: Lee et al., Context-Aware Emotion Recognition Networks, ICCV 2019.
+EMOTION_CLIPS: dict[str, int] = {
+    'anger': 1628,
+    'disgust': 719,
+    'fear': 514,
+    'happy': 2726,
+    'neutral': 4579,
+    'sad': 1473,
+    'surprise': 1562,
+}
+
+# How much likelier than usual an action is under an emotion. Bowing and turning the
+# head go with sadness on the MMA-82 page; the rest is plausible invention.
+EMOTION_WEIGHTS: dict[str, dict[str, float]] = {
+    'anger': {
+        'pointing': 6.0,
+        'clenching fists': 8.0,
+        'shaking head': 3.0,
+        'arms akimbo': 6.0,
+        'tilting forward/backward': 3.0,
+    },
+    'disgust': {
+        'touching nose': 8.0,
+        'scratching or touching philtrum': 8.0,
+        'change body direction': 5.0,
+        'shaking head': 4.0,
+    },
+    'fear': {
+        'shaking body': 8.0,
+        'retracting and stretching arms': 8.0,
+        'holding hands': 6.0,
+        'covering eyes': 8.0,
+        'covering mouth': 5.0,
+    },
+    'happy': {
+        'nodding': 2.5,
+        'clapping': 8.0,
+        'swing body': 5.0,
+        'thumbs up': 6.0,
+        'playing or tidying hair': 3.0,
+    },
+    'neutral': {'illustrative gestures': 1.5, 'tilting head': 1.5},
+    'sad': {
+        'bowing head': 8.0,
+        'turning head': 3.0,
+        'rubbing eyes': 8.0,
+        'cradling chin': 4.0,
+        'scratching or touching forehead': 4.0,
+    },
+    'surprise': {
+        'raising head': 8.0,
+        'spreading hands': 4.0,
+        'shrugging': 4.0,
+        'covering mouth': 6.0,
+    },
+}
+
+
+def domain_prior(space: LabelSpace) -> np.ndarray:
+    """Weight of every action in every domain.
+
+    Returns:
+        (4, K) float64, domains in the order of ``DOMAINS``.
+    """
+    return np.array(
+        [
+            [
+                weights.get(action, weights.get(space.bodies[body], 1.0))
+                for action, body in zip(space.actions, space.body_of, strict=True)
+            ]
+            for weights in (DOMAIN_WEIGHTS[domain] for domain in DOMAINS)
+        ]
+    )
+
+
+def emotion_given_action(space: LabelSpace) -> np.ndarray:
+    """Probability of every emotion for a clip of each action.
+
+    Drawing the emotion of a clip from its action, rather than the reverse, leaves the
+    number of clips per action as it is, while emotions differ in their actions.
+
+    Returns:
+        (K, 7) float64, rows sum to 1, emotions in the order of ``EMOTION_CLIPS``.
+    """
+    weights = np.array(
+        [
+            [share * EMOTION_WEIGHTS[name].get(action, 1.0)]
+            for action in space.actions
+            for name, share in EMOTION_CLIPS.items()
+        ]
+    ).reshape(space.num_actions, len(EMOTION_CLIPS))
+    return weights / weights.sum(axis=1, keepdims=True)
+
 
 # Rounding sees cells within this distance of an integer as done; fitting is closer.
 _WHOLE = 1e-6
@@ -206,3 +382,135 @@ def integer_table(
             f'columns {np.flatnonzero(columns < 0).tolist()}'
         )
     return least + round_margins(fit_margins(prior, rows, columns), rng)
+
+
+# Rows of every table: domains, and within each its subsets.
+ROWS = tuple((domain, subset) for domain in DOMAINS for subset in SUBSETS)
+_LAB = [ROWS.index(('lab', subset)) for subset in SUBSETS]
+_INSTANCES_TO_HOLD_EVERY_CLASS = 1.2
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Size of a corpus against the published one.
+
+    Attributes:
+        clips: Share of the published trimmed clips.
+        videos: Share of the published untrimmed videos.
+        least_clips: Clips that a subset of a domain holds at least.
+        least_videos: Videos that a subset of a domain holds at least.
+        lab_clips: Clips of every class in train, val, test of the lab at least.
+        lab_instances: The same for instances in untrimmed videos.
+    """
+
+    clips: float
+    videos: float
+    least_clips: int
+    least_videos: int
+    lab_clips: tuple[int, int, int]
+    lab_instances: tuple[int, int, int]
+
+
+SCALES: dict[str, Scale] = {
+    'tiny': Scale(0.01, 0.004, 8, 2, (1, 0, 0), (1, 0, 0)),
+    'small': Scale(1 / 8, 1 / 16, 8, 4, (2, 1, 1), (1, 1, 1)),
+    'full': Scale(1.0, 1.0, 0, 0, (2, 1, 1), (1, 1, 1)),
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """Counts that a corpus has exactly.
+
+    Attributes:
+        items: (12,) clips or videos of every row of ``ROWS``.
+        actions: (12, K) clips, or instances in videos, per row and action.
+    """
+
+    items: np.ndarray
+    actions: np.ndarray
+
+
+def published_clips() -> np.ndarray:
+    """(12,) published clips of every domain and subset, in the order of ``ROWS``."""
+    rec = load_statistics()['rec']
+    return np.array([rec[domain][subset] for domain, subset in ROWS])
+
+
+def rec_size(
+    scale: str, balanced: bool, space: LabelSpace, rng: np.random.Generator
+) -> Size:
+    """Clips per domain, subset and action.
+
+    Args:
+        scale: ``tiny``, ``small`` or ``full``, which has the published totals.
+        balanced: All classes alike instead of the published long tail.
+        space: Label space with published counts.
+        rng: Draws the rounding.
+
+    Raises:
+        ValueError: An unknown scale.
+    """
+    size = SCALES[check_choice('scale', scale, tuple(SCALES))]
+    rows = np.rint(published_clips() * size.clips).astype(np.int64)
+    rows = np.maximum(rows, size.least_clips)
+    weights = np.ones(space.num_actions) if balanced else _counts(space.rec_instances)
+    return _fill(rows, rows, weights, size.lab_clips, space, rng)
+
+
+def det_size(
+    scale: str, balanced: bool, space: LabelSpace, rng: np.random.Generator
+) -> Size:
+    """Untrimmed videos per domain and subset, instances per action too.
+
+    How the published videos divide into domains and subsets is unknown; they follow
+    the trimmed clips here.
+
+    Args:
+        scale: ``tiny``, ``small`` or ``full``, which has the published totals.
+        balanced: All classes alike instead of the published long tail.
+        space: Label space with published counts.
+        rng: Draws the rounding.
+
+    Raises:
+        ValueError: An unknown scale.
+    """
+    size = SCALES[check_choice('scale', scale, tuple(SCALES))]
+    published = load_statistics()['det']
+    per_video = published['instances'] / published['videos']
+    videos = apportion(
+        round(published['videos'] * size.videos), published_clips(), size.least_videos
+    )
+    # A tiny lab would otherwise have fewer instances than there are classes.
+    needed = _INSTANCES_TO_HOLD_EVERY_CLASS * space.num_actions / per_video
+    for row, least in zip(_LAB, size.lab_instances, strict=True):
+        videos[row] = max(videos[row], round(needed * least))
+    rows = apportion(round(videos.sum() * per_video), videos, videos)
+    weights = np.ones(space.num_actions) if balanced else _counts(space.det_instances)
+    return _fill(videos, rows, weights, size.lab_instances, space, rng)
+
+
+def _counts(published: tuple[int, ...] | None) -> np.ndarray:
+    if published is None:
+        raise ValueError('the label space has no published counts: use mma82')
+    return np.array(published, dtype=float)
+
+
+def _fill(
+    items: np.ndarray,
+    rows: np.ndarray,
+    weights: np.ndarray,
+    lab_least: tuple[int, int, int],
+    space: LabelSpace,
+    rng: np.random.Generator,
+) -> Size:
+    """Spread ``rows`` over the actions.
+
+    At full scale the weights are the published counts and add up to the rows, so that
+    sharing gives them back unchanged.
+    """
+    least = np.zeros((len(ROWS), space.num_actions), dtype=np.int64)
+    least[_LAB] = np.array(lab_least)[:, None]
+    columns = apportion(int(rows.sum()), weights, sum(lab_least))
+    prior = np.repeat(domain_prior(space), len(SUBSETS), axis=0) * columns
+    return Size(items, integer_table(prior, rows, columns, least, rng))

@@ -1,18 +1,114 @@
-"""What a corpus consists of, item by item, before anything moves."""
+"""The plan of a corpus and who is in it."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mmma.layout.det import Instance, Video
-from mmma.layout.rec import Clip
-from mmma.layout.root import DatasetInfo
+import numpy as np
+
+from mmma.data.clips import Clip
+from mmma.data.root import DatasetInfo
+from mmma.data.videos import Instance, Video
+from mmma.simulation.margins import ROWS, SCALES, apportion, published_clips
 from mmma.simulation.motion import Event
-from mmma.simulation.people import Person
-from mmma.simulation.scales import SCALES
-from mmma.taxonomy import LabelSpace, check_choice
+from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice, load_statistics
+
+_STREAM = 3  # of the seed; 1 and 2 are the tasks
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person of a pool.
+
+    Attributes:
+        name: As written in the tables.
+        seed: What the figure is made from.
+    """
+
+    name: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Persons per row of ``ROWS``; no person is in two rows.
+
+    Attributes:
+        rec: Persons of the trimmed clips.
+        det: Persons of the untrimmed videos, taken from the same row of ``rec``.
+    """
+
+    rec: tuple[tuple[Person, ...], ...]
+    det: tuple[tuple[Person, ...], ...]
+
+
+def make_pools(clips: np.ndarray, videos: np.ndarray, seed: int) -> Pools:
+    """Divide the published pools among the subsets.
+
+    A subset has persons in proportion to its published clips, but never more than one
+    for two of its clips or videos, which at full scale binds nowhere.
+
+    Args:
+        clips: (12,) clips per row.
+        videos: (12,) videos per row.
+        seed: Seed of the corpus.
+    """
+    statistics = load_statistics()
+    people = np.array([statistics['rec'][domain]['subjects'] for domain in DOMAINS])
+    rec = np.minimum(_by_subset(people), np.maximum(clips // 2, 1))
+    filmed = _by_subset(apportion(statistics['det']['subjects'], people))
+    det = np.minimum(np.minimum(filmed, rec), np.maximum(videos // 2, 1))
+    persons = _persons(rec, seed)
+    return Pools(
+        rec=persons,
+        det=tuple(row[:count] for row, count in zip(persons, det, strict=True)),
+    )
+
+
+def cast(
+    persons: tuple[Person, ...], count: int, rng: np.random.Generator
+) -> list[Person]:
+    """Who appears in each of ``count`` clips: everybody, some more often than others.
+
+    Args:
+        persons: The pool, not larger than ``count``.
+        count: Number of clips or videos.
+        rng: Draws how often, and the order.
+    """
+    weights = rng.gamma(4.0, size=len(persons))
+    more = rng.multinomial(count - len(persons), weights / weights.sum())
+    order = np.repeat(np.arange(len(persons)), 1 + more)
+    return [persons[i] for i in rng.permutation(order)]
+
+
+def _by_subset(people: np.ndarray) -> np.ndarray:
+    """(4,) persons per domain -> (12,) per row, at least one in each."""
+    weights = published_clips().reshape(len(DOMAINS), len(SUBSETS))
+    return np.concatenate(
+        [apportion(int(n), w, 1) for n, w in zip(people, weights, strict=True)]
+    )
+
+
+def _persons(counts: np.ndarray, seed: int) -> tuple[tuple[Person, ...], ...]:
+    rows = []
+    number = dict.fromkeys(DOMAINS, 0)
+    for (domain, _), count in zip(ROWS, counts, strict=True):
+        first = number[domain]
+        number[domain] += int(count)
+        rows.append(
+            tuple(_person(domain, i + 1, seed) for i in range(first, number[domain]))
+        )
+    return tuple(rows)
+
+
+def _person(domain: str, number: int, seed: int) -> Person:
+    entropy = [seed, _STREAM, DOMAINS.index(domain), number]
+    state = np.random.SeedSequence(entropy).generate_state(1)
+    return Person(f'{domain}_p{number:03d}', int(state[0]))
+
 
 TASKS = ('rec', 'det')
 MODALITIES = ('skeleton', 'video', 'both')
@@ -210,3 +306,65 @@ def _keep(items: Sequence[Item], count: int) -> tuple[Item, ...]:
         turn[row] = turn.get(row, -1) + 1
         ranked.append((turn[row], position))
     return tuple(items[p] for p in sorted(p for _, p in sorted(ranked)[:count]))
+
+
+NEVER_A_BENCHMARK = (
+    'Simulated: it exercises and teaches; numbers measured on it are no results of '
+    'MMA-82 and are marked so wherever they are shown.'
+)
+_COLUMNS = ('domain', *SUBSETS, 'total', 'seconds', 'subjects', 'actions', 'drawn')
+
+
+def summarize(plan: Plan) -> str:
+    """Items per domain and subset, mean duration, subjects, actions, videos drawn.
+
+    Args:
+        plan: The corpus.
+
+    Returns:
+        A table per task and the sentence that it is simulated.
+    """
+    parts = []
+    if plan.rec:
+        parts.append(f'{len(plan.rec):,} trimmed clips')
+        parts.append(_table(plan.rec))
+    if plan.det:
+        instances = [e for item in plan.det for e in item.events]
+        mean = sum(e.end_sec - e.start_sec for e in instances) / len(instances)
+        parts.append(
+            f'{len(plan.det):,} untrimmed videos with {len(instances):,} instances, '
+            f'{len(instances) / len(plan.det):.2f} each, {mean:.2f} s on average'
+        )
+        parts.append(_table(plan.det))
+    return '\n'.join([*parts, NEVER_A_BENCHMARK])
+
+
+def _table(items: Sequence[Item]) -> str:
+    rows = [_COLUMNS]
+    for domain in DOMAINS:
+        mine = [item for item in items if item.domain == domain]
+        if mine:
+            rows.append(_row(domain, mine))
+    rows.append(_row('all', items))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return '\n'.join(
+        '  '.join(
+            [row[0].ljust(widths[0])]
+            + [v.rjust(w) for v, w in zip(row[1:], widths[1:], strict=True)]
+        )
+        for row in rows
+    )
+
+
+def _row(name: str, items: Sequence[Item]) -> tuple[str, ...]:
+    subsets = Counter(item.subset for item in items)
+    mean_sec = sum(item.seconds for item in items) / len(items)
+    return (
+        name,
+        *(f'{subsets[s]:,}' for s in SUBSETS),
+        f'{len(items):,}',
+        f'{mean_sec:.2f}',
+        str(len({item.person for item in items})),
+        str(len({e.action for item in items for e in item.events})),
+        f'{sum(bool(item.path) for item in items):,}',
+    )

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mmma.layout.joints import JointLayout
-from mmma.simulation.domains import DOMAIN_STYLES
+from mmma.data.joints import JointLayout
+from mmma.simulation.domains import DOMAIN_STYLES, make_subject
 from mmma.simulation.motion import Event, simulate_motion
 from mmma.simulation.render import render_frames
-from mmma.simulation.subjects import make_subject
 from mmma.taxonomy import check_choice
 
 _PAPER = 250

@@ -1,19 +1,178 @@
-"""Frames of a motion, drawn with OpenCV."""
+"""Rendering frames and writing them as video."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
 
-from mmma.simulation.backgrounds import Background
-from mmma.simulation.domains import DomainStyle, PictureStyle
-from mmma.simulation.figure_parts import View, body_parts
-from mmma.simulation.furniture import object_parts, seat_parts
-from mmma.simulation.head_part import Head
+from mmma.simulation.domains import Colour, DomainStyle, PictureStyle, Subject
+from mmma.simulation.drawing import Head, View, body_parts, object_parts, seat_parts
+from mmma.simulation.geometry import Camera
 from mmma.simulation.motion import Motion
-from mmma.simulation.subjects import Subject
+
+_MARGIN = 0.35  # of the picture, on each side, for cameras that move
+_WALL_DEPTH = -1.0  # metres, where the floor meets the wall
+_PASSERS = 4
+
+
+class Background:
+    """A still picture, larger than the frame, that slides when the camera turns.
+
+    Args:
+        kind: ``wall``, ``room``, ``street`` or ``set``.
+        camera: Who films.
+        rng: Dice.
+    """
+
+    def __init__(self, kind: str, camera: Camera, rng: np.random.Generator) -> None:
+        self.size = camera.size
+        self.margin = np.round(np.array(camera.size) * _MARGIN).astype(int)
+        self.shots = camera.shot
+        firsts = np.flatnonzero(np.diff(camera.shot, prepend=-1))
+        self.pictures = [self._picture(kind, camera, int(i), rng) for i in firsts]
+        shift = _slide(camera, firsts[camera.shot])
+        origins = np.round(self.margin - shift).astype(int)
+        self.origins = np.clip(origins, 0, 2 * self.margin).tolist()
+        self.passers = draw_passers(camera, rng) if kind == 'street' else None
+
+    def frame(self, index: int) -> np.ndarray:
+        """(H, W, 3) a fresh copy for one frame."""
+        width, height = self.size
+        x, y = self.origins[index]
+        picture = self.pictures[self.shots[index]]
+        canvas = picture[y : y + height, x : x + width].copy()
+        if self.passers is not None:
+            for corners, colour in self.passers:
+                cv2.rectangle(canvas, *corners[index], colour, -1)
+        return canvas
+
+    def _picture(
+        self, kind: str, camera: Camera, frame: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        width, height = (np.array(self.size) + 2 * self.margin).tolist()
+        floor = _floor_line(camera, frame) + self.margin[1]
+        canvas = np.zeros((height, width, 3), np.uint8)
+        _PAINTERS[kind](canvas, int(np.clip(floor, 0, height)), rng)
+        return canvas
+
+
+def _slide(camera: Camera, since: np.ndarray) -> np.ndarray:
+    """(T, 2) pixels by which far things have moved since a frame of the same shot."""
+    ahead = camera.rotation[since, 2]
+    seen = np.einsum('tij,tj->ti', camera.rotation, ahead)
+    return camera.focal[:, None] * seen[:, :2] / np.maximum(seen[:, 2:], 0.2)
+
+
+def _floor_line(camera: Camera, frame: int) -> float:
+    """Height in the picture at which the floor meets the wall, pixels."""
+    point = np.array([0.0, 0.0, _WALL_DEPTH]) - camera.position[frame]
+    _, down, ahead = camera.rotation[frame] @ point
+    return camera.size[1] / 2 + camera.focal[frame] * down / max(ahead, 0.3)
+
+
+def draw_passers(
+    camera: Camera, rng: np.random.Generator
+) -> list[tuple[list[tuple[list[int], list[int]]], Colour]]:
+    """People and cars that cross a street, as corners of rectangles per frame."""
+    frames = len(camera.shot)
+    width, height = camera.size
+    passers = []
+    for _ in range(_PASSERS):
+        size = np.array(
+            [rng.uniform(0.06, 0.4) * width, rng.uniform(0.18, 0.4) * height]
+        )
+        speed = rng.choice([-1, 1]) * rng.uniform(0.4, 2.4) * width / 90
+        x = np.mod(rng.uniform(0, 2 * width) + speed * np.arange(frames), 2 * width)
+        y = np.full(frames, rng.uniform(0.45, 0.6) * height)
+        low = np.stack([x - 0.5 * width, y], axis=1)
+        corners = np.stack([low, low + size], axis=1).astype(int).tolist()
+        passers.append((corners, _grey(rng, 50, 190, 28)))
+    return passers
+
+
+def _grey(rng: np.random.Generator, low: int, high: int, tint: int) -> Colour:
+    value = rng.integers(low, high) + rng.integers(-tint, tint + 1, 3)
+    r, g, b = (int(v) for v in np.clip(value, 0, 255))
+    return r, g, b
+
+
+def _fade(canvas: np.ndarray, top: Colour, bottom: Colour) -> None:
+    """Fill from one colour at the top to another at the bottom."""
+    share = np.linspace(0.0, 1.0, len(canvas))[:, None]
+    rows = (1 - share) * np.array(top) + share * np.array(bottom)
+    canvas[:] = rows[:, None].astype(np.uint8)
+
+
+def _paint_wall(canvas: np.ndarray, floor: int, rng: np.random.Generator) -> None:
+    """A plain light wall and a grey floor."""
+    light = _grey(rng, 205, 228, 6)
+    _fade(canvas[:floor], light, tuple(c - 14 for c in light))
+    dark = _grey(rng, 128, 150, 5)
+    _fade(canvas[floor:], dark, tuple(c + 22 for c in dark))
+    canvas[max(floor - 4, 0) : floor] = 110
+
+
+def _paint_room(canvas: np.ndarray, floor: int, rng: np.random.Generator) -> None:
+    """A wall with a door or a picture, a shelf, a dark floor."""
+    height, width = canvas.shape[:2]
+    wall = _grey(rng, 120, 175, 18)
+    _fade(canvas[:floor], wall, tuple(max(c - 40, 0) for c in wall))
+    canvas[floor:] = _grey(rng, 60, 100, 12)
+    for _ in range(3):
+        x, y = int(rng.uniform(0, width)), int(rng.uniform(0.1, 0.5) * height)
+        box = (
+            x,
+            y,
+            int(rng.uniform(0.08, 0.2) * width),
+            int(rng.uniform(0.15, 0.4) * height),
+        )
+        cv2.rectangle(canvas, box, _grey(rng, 70, 170, 25), -1)
+        cv2.rectangle(canvas, box, (60, 50, 45), 2)
+
+
+def _paint_street(canvas: np.ndarray, floor: int, rng: np.random.Generator) -> None:
+    """Sky, house fronts with windows, a pavement."""
+    height, width = canvas.shape[:2]
+    ground = min(floor, int(0.72 * height))
+    _fade(canvas[:ground], (186, 208, 232), (222, 228, 232))
+    x = 0
+    while x < width:
+        wide = int(rng.uniform(0.08, 0.22) * width) + 4
+        top = int(rng.uniform(0.02, 0.4) * ground)
+        cv2.rectangle(canvas, (x, top), (x + wide, ground), _grey(rng, 90, 190, 14), -1)
+        glass = _grey(rng, 60, 120, 12)
+        step = max(wide // 4, 6)
+        for wx in range(x + step // 2, x + wide - step // 2, step):
+            for wy in range(top + step // 2, ground - step, step):
+                cv2.rectangle(canvas, (wx, wy, step // 2, step // 2), glass, -1)
+        x += wide
+    _fade(canvas[ground:], (120, 120, 122), (162, 160, 158))
+
+
+def _paint_set(canvas: np.ndarray, floor: int, rng: np.random.Generator) -> None:
+    """Blurred colours, as behind a face filmed with a long lens."""
+    canvas[:] = _grey(rng, 40, 130, 14)
+    height, width = canvas.shape[:2]
+    for _ in range(14):
+        centre = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))
+        radius = int(rng.uniform(0.05, 0.25) * width)
+        cv2.circle(canvas, centre, radius, _grey(rng, 30, 170, 22), -1)
+    blur = max(3, width // 16) | 1
+    cv2.blur(canvas, (blur, blur), dst=canvas)
+
+
+_PAINTERS: dict[str, Callable[[np.ndarray, int, np.random.Generator], None]] = {
+    'wall': _paint_wall,
+    'room': _paint_room,
+    'street': _paint_street,
+    'set': _paint_set,
+}
+
 
 _NOISE_PICTURES = 3
 
@@ -81,3 +240,77 @@ class _Finish:
         i, y, x = self.rng.integers((_NOISE_PICTURES, 32, 32))
         noise = self.noise[i, y : y + height, x : x + width]
         return cv2.add(canvas, noise, dtype=cv2.CV_8U)
+
+
+# What the bytes must not depend on: x264 splits its work by the number of threads, and
+# its macroblock tree (seen in build 165) reads memory that was never written where the
+# picture has an odd number of macroblock rows, as 320x240 has. Short groups of pictures
+# without B-frames decode fast.
+_X264 = {
+    'preset': 'veryfast',
+    'crf': '26',
+    'g': '30',
+    'bf': '0',
+    'mbtree': '0',
+    'threads': '1',
+}
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
+    """Encode H.264 into an MP4 file that appears only when it is complete.
+
+    Args:
+        path: The file; its folder is made if it does not exist.
+        frames: (H, W, 3) uint8 RGB each, all of one size, height and width even.
+        fps: Frames per second.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        ValueError: No frame, an odd height or width, or frames of different sizes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.part')
+    try:
+        count = _encode(part, path.name, frames, fps)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return count
+
+
+def _encode(part: Path, name: str, frames: Iterable[np.ndarray], fps: float) -> int:
+    import av
+    import cv2
+
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError(f'{name}: no frame to write')
+    height, width = first.shape[:2]
+    if height % 2 or width % 2:
+        raise ValueError(f'{name}: {width}x{height}: width and height must be even')
+    options = {'fflags': '+bitexact', 'movflags': '+faststart'}
+    with av.open(str(part), 'w', format='mp4', options=options) as container:
+        rate = Fraction(fps).limit_denominator(1001)
+        stream = container.add_stream('libx264', rate=rate, options=dict(_X264))
+        stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
+        count = 0
+        for frame in _chain(first, frames):
+            if frame.shape != first.shape:
+                raise ValueError(
+                    f'{name}: frame {count} is {frame.shape}, not {first.shape}'
+                )
+            planes = cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)
+            picture = av.VideoFrame.from_ndarray(planes, format='yuv420p')
+            picture.pts = count
+            container.mux(stream.encode(picture))
+            count += 1
+        container.mux(stream.encode(None))
+    return count
+
+
+def _chain(first: np.ndarray, rest: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
+    yield first
+    yield from rest

@@ -1,14 +1,294 @@
+"""Safetensors: what is written, what of others is read, what is refused."""
+
 import argparse
+import json
 import pickle
 import sys
 import zipfile
+from collections import OrderedDict, deque
+from enum import Enum
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
+from torch import nn
 
-from mmma.checkpoints import load_weights_file
+from mmma.checkpoints import (
+    file_sha256,
+    load_weights_file,
+    meta_of,
+    to_plain,
+    weights_of,
+)
+from mmma.checkpoints.files import (
+    frozen_names,
+    frozen_sha256,
+    frozen_state,
+    is_safetensors,
+    mismatch,
+    read_safetensors,
+    read_safetensors_meta,
+    write_safetensors,
+)
+
+ABC = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
+
+
+@pytest.fixture
+def abc(tmp_path):
+    path = tmp_path / 'abc'
+    path.write_bytes(b'abc')
+    return path
+
+
+def test_hash(abc):
+    assert file_sha256(abc) == ABC  # the example of FIPS 180-4
+
+
+@pytest.mark.parametrize(
+    ('sha256', 'size'), [('', None), ('', 3), (ABC, 3), (ABC[:8], None), ('BA78', 3)]
+)
+def test_as_it_should_be(abc, sha256, size):
+    assert mismatch(abc, sha256, size) == ''
+
+
+def test_what_is_wrong(abc):
+    assert mismatch(abc, ABC, 4) == 'has 3 bytes, expected 4'
+    wrong = f'{ABC[:-1]}e'
+    found = mismatch(abc, wrong)
+    assert found == f'has SHA-256 {ABC[:16]}..., expected {ABC[:16]}...'
+
+
+@pytest.mark.parametrize(
+    ('content', 'told'),
+    [
+        (b'\n<!DOCTYPE html>', ': it is a web page'),
+        (b'version https://git-lfs.github.com/spec/v1', ': it is a Git LFS pointer'),
+    ],
+)
+def test_what_it_is_instead(abc, content, told):
+    abc.write_bytes(content)
+    assert mismatch(abc, ABC).endswith(told)
+    assert mismatch(abc, '', 9).endswith(told)
+
+
+class Colour(Enum):
+    RED = 'red'
+
+
+@pytest.mark.parametrize(
+    ('value', 'plain'),
+    [
+        (np.float32(0.5), 0.5),
+        (np.int64(7), 7),
+        (np.bool_(True), True),
+        (np.str_('a'), 'a'),
+        (np.array(['a', 'b']), ['a', 'b']),
+        (np.array([2**63], 'uint64'), [2**63]),
+        (Path('a/b'), 'a/b'),
+        (Colour.RED, 'red'),
+        (torch.float16, 'torch.float16'),
+        (torch.device('cpu'), 'cpu'),
+        (ConfigDict(a=ConfigDict(b=(1, None))), {'a': {'b': (1, None)}}),
+        ({2, 1}, [1, 2]),
+        (deque([1], 3), [1]),
+        (torch.Size([2, 3]), (2, 3)),
+        ({1: 'x', None: 0.5}, {1: 'x', None: 0.5}),
+    ],
+)
+def test_plain_form(value, plain, tmp_path):
+    found = to_plain(value)
+    assert found == plain
+    assert type(found) is type(plain)
+    torch.save(found, tmp_path / 'a.pth')
+    assert load_weights_file(tmp_path / 'a.pth') == plain
+
+
+@pytest.mark.parametrize('dtype', ['float64', 'float16', 'int32', 'uint8', 'bool'])
+def test_arrays_become_tensors(dtype):
+    array = np.array([[0, 1], [1, 0]], dtype)
+    found = to_plain({'a': array})['a']
+    assert found.numpy().dtype == dtype
+    np.testing.assert_array_equal(found.numpy(), array)
+
+
+def test_history():
+    buffer = HistoryBuffer([0.1, 0.2], [1, 2], max_length=9)
+    found = to_plain(buffer)
+    assert found['log'].tolist() == [0.1, 0.2]
+    assert found['count'].tolist() == [1, 2]
+    assert found['max_length'] == 9
+
+
+def test_weights_keep_their_versions(tmp_path):
+    state = torch.nn.BatchNorm1d(2).state_dict()
+    torch.save(to_plain(state), tmp_path / 'a.pth')
+    found = load_weights_file(tmp_path / 'a.pth')
+    assert type(found) is OrderedDict
+    assert found._metadata[''] == {'version': 2}
+
+
+def test_parameters_lose_their_graph():
+    found = to_plain([torch.nn.Parameter(torch.ones(1))])[0]
+    assert not found.requires_grad
+
+
+def test_no_plain_form():
+    with pytest.raises(
+        ValueError, match=r'checkpoint\.meta\.1: a function has no form'
+    ):
+        to_plain({'meta': [0, to_plain]})
+
+
+library = pytest.importorskip('safetensors.torch')
+
+STATE = {
+    'z.weight': torch.arange(6.0).reshape(2, 3).t(),  # not contiguous
+    'half': torch.tensor([1.5, -2.0]).half(),
+    'count': torch.tensor(7),
+    'flag': torch.tensor([True, False, True]),
+    'none': torch.zeros(0, 4),
+}
+META = {'classes': ['nicken', 'ähm'], 'data': {'simulated': True}, 'epoch': 2}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / 'a.safetensors'
+    write_safetensors(path, STATE, META)
+    return path
+
+
+def same(left, right):
+    assert left.keys() == right.keys()
+    assert all(left[k].equal(right[k]) for k in left)
+    assert all(left[k].dtype == right[k].dtype for k in left)
+
+
+def with_header(path, change):
+    """The file with another header before the same tensors."""
+    data = path.read_bytes()
+    size = int.from_bytes(data[:8], 'little')
+    header = change(data[8 : 8 + size])
+    path.write_bytes(len(header).to_bytes(8, 'little') + header + data[8 + size :])
+
+
+def with_meta(path, text):
+    def change(header):
+        told = json.loads(header)
+        told['__metadata__']['mmma'] = text
+        return json.dumps(told).encode()
+
+    with_header(path, change)
+
+
+def test_what_is_written_is_read(path):
+    found = load_weights_file(path)
+    same(weights_of(found), STATE)
+    assert meta_of(found) == META
+    assert read_safetensors_meta(path) == META
+
+
+def test_the_library_reads_it_too(path):
+    same(library.load_file(path), STATE)
+    with library.safe_open(path, framework='pt') as file:
+        told = file.metadata()
+    assert told['format'] == 'pt'
+    assert json.loads(told['mmma']) == META
+
+
+def test_the_same_contents_are_the_same_bytes(path, tmp_path):
+    other = tmp_path / 'b.safetensors'
+    write_safetensors(
+        other, dict(reversed(STATE.items())), dict(reversed(META.items()))
+    )
+    assert other.read_bytes() == path.read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [path.name, other.name]
+
+
+def test_tensors_are_aligned(path):
+    data = path.read_bytes()
+    size = int.from_bytes(data[:8], 'little')
+    header = json.loads(data[8 : 8 + size])
+    starts = {k: v['data_offsets'][0] for k, v in header.items() if k in STATE}
+    assert size % 8 == 0
+    assert all(s % STATE[k].element_size() == 0 for k, s in starts.items())
+
+
+def test_files_of_others_are_tensors_alone(tmp_path):
+    path = tmp_path / 'model.safetensors'
+    library.save_file({'w': torch.ones(2)}, path, {'format': 'pt', 'source': 'us'})
+    same(load_weights_file(path), {'w': torch.ones(2)})
+    assert read_safetensors_meta(path) == {}
+
+
+def test_by_its_contents_under_any_name(path):
+    blob = path.rename(path.with_name('0f3a'))
+    assert is_safetensors(blob)
+    assert meta_of(load_weights_file(blob)) == META
+
+
+@pytest.mark.parametrize('text', ['{"a":', '[1]', '"x"', '', '[' * 100_000])
+def test_a_meta_that_is_no_json(path, text):
+    with_meta(path, text)
+    for read in (read_safetensors, read_safetensors_meta):
+        with pytest.raises(
+            ValueError, match=r"damaged \('mmma' in its header is no JSON"
+        ):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda data: data[:-1],
+        lambda data: data[:40],
+        lambda data: data[:5],
+        lambda data: b'',
+        lambda data: data + b'x',
+        lambda data: b'\xff' * 8 + data[8:],
+        lambda data: data[:8] + b'{"a": [[[' + data[17:],
+        lambda data: data.replace(b'"F16"', b'"X16"'),
+        lambda data: data.replace(b'"shape":[2]', b'"shape":[9]'),
+    ],
+    ids=[
+        'cut',
+        'cut header',
+        'cut size',
+        'empty',
+        'long',
+        'huge',
+        'json',
+        'type',
+        'shape',
+    ],
+)
+def test_damaged_files(path, damage):
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r'a\.safetensors is damaged \(.+\): copy or'):
+        load_weights_file(path)
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'checkpoint .*no such file'):
+        read_safetensors_meta(tmp_path / 'a.safetensors')
+
+
+@pytest.mark.parametrize('value', [torch.ones(1), {1, 2}, float('nan')])
+def test_a_meta_without_form_in_json(tmp_path, value):
+    path = tmp_path / 'a.safetensors'
+    with pytest.raises(ValueError, match=r'meta of the checkpoint has no form in JSON'):
+        write_safetensors(path, STATE, {'a': value})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_type_that_the_format_lacks(tmp_path):
+    with pytest.raises(ValueError, match='w is of type complex64: safetensors has'):
+        write_safetensors(tmp_path / 'a', {'w': torch.ones(1, dtype=torch.complex64)})
+
 
 WEIGHTS = {'state_dict': {'w': torch.arange(6.0).reshape(2, 3)}, 'meta': {'epoch': 3}}
 
@@ -137,3 +417,54 @@ def test_safetensors_load(tmp_path):
     path.write_bytes(b'nothing')
     with pytest.raises(ValueError, match='is damaged'):
         load_weights_file(path)
+
+
+class Half(nn.Module):
+    """Its first layer is frozen."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.register_buffer('table', torch.tensor(1.0))
+
+    def frozen_names(self):
+        return ['first.weight', 'first.bias', 'table']
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return nn.ModuleDict({'a': Half(), 'b': nn.Linear(2, 2)})
+
+
+def test_names_are_those_of_the_whole_model(model):
+    assert frozen_names(model) == ['a.first.weight', 'a.first.bias', 'a.table']
+    assert frozen_names(model['a'])[0] == 'first.weight'
+    assert frozen_names(nn.Linear(2, 2)) == []
+
+
+def test_the_hash_is_of_frozen_weights_alone(model):
+    before = frozen_sha256(model)
+    model['a'].second.weight.data += 1
+    assert frozen_sha256(model) == before
+    model['a'].table += 1
+    assert frozen_sha256(model) != before
+
+
+def test_the_hash_tells_types(model):
+    before = frozen_sha256(model)
+    model['a'].table = model['a'].table.double()
+    assert frozen_sha256(model) != before
+
+
+def test_types_without_numpy_counterpart_are_hashed(model):
+    first = frozen_sha256(model.bfloat16())
+    model['a'].first.bias.data += 1
+    assert frozen_sha256(model) != first
+
+
+def test_frozen_weights_are_those_that_were_trained_on(model):
+    state = frozen_state(model, frozen_sha256(model), 'a.pth')
+    assert list(state) == frozen_names(model)
+    with pytest.raises(ValueError, match=r'a\.pth was trained on other frozen weights'):
+        frozen_state(model, 'f' * 64, 'a.pth')

@@ -13,7 +13,7 @@ from mmma.checkpoints import (
     meta_of,
     weights_of,
 )
-from mmma.checkpoints.safetensors_files import write_safetensors
+from mmma.checkpoints.files import write_safetensors
 from mmma.taxonomy import load_label_space
 
 CLASSES = ['nod', 'shrug', 'wave']

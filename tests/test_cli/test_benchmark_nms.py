@@ -24,7 +24,7 @@ def test_all_versions_keep_the_same(capsys):
 
 def test_other_detections_are_no_small_difference(monkeypatch):
     monkeypatch.setattr(
-        'mmma.structures.segments_torch.class_nms_batch',
+        'mmma.structures.samples.class_nms_batch',
         lambda *parts: list(zip(*parts[:3], strict=True)),
     )
     case = benchmark_nms.Case(80, 5, 1, 3, 10, 1, 'cpu')

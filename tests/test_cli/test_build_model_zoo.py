@@ -13,7 +13,7 @@ from zoo_folders import (
 
 from mmma.cli import build_model_zoo, main
 from mmma.hub import cost
-from mmma.hub.metafiles import read_metafiles
+from mmma.hub.zoo import read_metafiles
 
 METAFILE = 'configs/metafiles/skeletontcn.yml'
 PAGE = 'docs/zoo/skeletontcn.md'

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from mmma.cli import main
-from mmma.layout.rec import Clip, write_rec
-from mmma.layout.root import DatasetInfo, write_info
+from mmma.data.clips import Clip, write_rec
+from mmma.data.root import DatasetInfo, write_info
 from mmma.taxonomy import load_label_space
 
 

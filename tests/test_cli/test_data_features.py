@@ -4,7 +4,7 @@ import pytest
 
 from mmma.cli import main
 from mmma.cli.data_features import progress_printer
-from mmma.layout.features import FeatureStore
+from mmma.data.arrays import FeatureStore
 
 SMALL = [
     'test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False'

@@ -5,7 +5,7 @@ import pytest
 from pack_roots import make_pack_root
 
 from mmma.cli import data_pack, main
-from mmma.packing import packer
+from mmma.media import pack as packer
 
 SMALL = ['--short-side', '32', '--gop', '4', '--workers', '0']
 

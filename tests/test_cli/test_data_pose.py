@@ -49,7 +49,7 @@ def test_bad_usage(root, capsys, flags, message):
 
 
 def test_a_full_disk_is_told_without_traceback(root, monkeypatch, capsys):
-    from mmma.pose import extraction
+    from mmma.media import pose as extraction
 
     def full(*_):
         raise OSError(28, 'No space left on device')
@@ -60,7 +60,7 @@ def test_a_full_disk_is_told_without_traceback(root, monkeypatch, capsys):
 
 
 def test_an_interrupt_says_how_to_go_on(root, monkeypatch, capsys):
-    from mmma.pose import extraction
+    from mmma.media import pose as extraction
 
     def stop(*_):
         raise KeyboardInterrupt

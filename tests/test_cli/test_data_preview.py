@@ -6,9 +6,9 @@ import pytest
 from video_files import make_video, moving_frames
 
 from mmma.cli import main
-from mmma.layout.rec import Clip, write_rec
-from mmma.layout.root import DatasetInfo, write_info
-from mmma.layout.skeletons import WHOLEBODY65, SkeletonWriter
+from mmma.data.arrays import WHOLEBODY65, SkeletonWriter
+from mmma.data.clips import Clip, write_rec
+from mmma.data.root import DatasetInfo, write_info
 from mmma.taxonomy import load_label_space
 
 SPACE = load_label_space()

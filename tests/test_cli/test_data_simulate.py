@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from mmma.cli import main
-from mmma.layout.root import DataRoot
-from mmma.simulation.summary import NEVER_A_BENCHMARK
+from mmma.data.root import DataRoot
+from mmma.simulation.plan import NEVER_A_BENCHMARK
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ def test_interruption_says_how_to_go_on(tmp_path, capsys, monkeypatch, error, st
     def stop(*_):
         raise error
 
-    monkeypatch.setattr('mmma.simulation.writer.write_tables', stop)
+    monkeypatch.setattr('mmma.simulation.corpus.write_tables', stop)
     assert simulate(tmp_path / 'a', '--scale', 'tiny', '--tables-only') == status
     assert 'kept: give the same command again to go on' in capsys.readouterr().err
 

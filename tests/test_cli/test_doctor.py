@@ -93,7 +93,7 @@ def test_packages_that_share_a_folder(monkeypatch, installed, warned):
 
 
 def test_an_absent_decoder_is_said_to_be_absent(monkeypatch):
-    from mmma.datasets.video import opening
+    from mmma import video as opening
 
     monkeypatch.setattr(opening, 'available_backends', lambda: ('pyav',))
     assert doctor._decoders()['decord'] == 'absent'

@@ -8,10 +8,10 @@ from http_files import file_server
 from zoo_metafiles import FILE, NAME, OURS, SHA, URL, ours, recipe, write_metafiles
 from zoo_metafiles import write_weights as put
 
-from mmma.checkpoints import fetching
-from mmma.checkpoints.transfer import Patience
+from mmma.checkpoints import download as fetching
+from mmma.checkpoints.download import Patience
 from mmma.cli import main
-from mmma.hub import index
+from mmma.hub import zoo as index
 
 UPSTREAM = 'net_2022-0123abcd'
 

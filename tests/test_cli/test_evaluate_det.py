@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from mmma.cli import evaluate_det, main
-from mmma.evaluation.detection import LEVEL_CHOICES
-from mmma.evaluation.functional.detection_ap import PRESETS, metric_keys
-from mmma.layout.root import DatasetInfo, write_info
+from mmma.data.root import DatasetInfo, write_info
+from mmma.evaluation.detection import PRESETS, metric_keys
+from mmma.evaluation.rows import LEVEL_CHOICES
 from mmma.taxonomy import load_label_space
 
 SPACE = load_label_space('mma82')

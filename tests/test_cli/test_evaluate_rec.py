@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from mmma.cli import evaluate_rec, main
-from mmma.evaluation.functional.bodies import BODY_SCORES
-from mmma.evaluation.functional.recognition import CLASS_SETS, METRIC_KEYS
+from mmma.data.clips import Clip, write_rec
+from mmma.data.root import DatasetInfo, write_info
+from mmma.evaluation.recognition import BODY_SCORES, CLASS_SETS, METRIC_KEYS
 from mmma.evaluation.scores import ScoreTable, write_scores
-from mmma.layout.rec import Clip, write_rec
-from mmma.layout.root import DatasetInfo, write_info
 from mmma.taxonomy import load_label_space
 
 SPACE = load_label_space('mma82')

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from mmma.cli import fuse, main
-from mmma.evaluation.functional.bodies import BODY_SCORES
-from mmma.evaluation.fusion import SPACES
-from mmma.evaluation.scores import ScoreTable, read_scores, write_scores
-from mmma.layout.rec import Clip, write_rec
-from mmma.layout.root import DatasetInfo, write_info
+from mmma.data.clips import Clip, write_rec
+from mmma.data.root import DatasetInfo, write_info
+from mmma.evaluation.recognition import BODY_SCORES
+from mmma.evaluation.scores import SPACES, ScoreTable, read_scores, write_scores
 from mmma.taxonomy import load_label_space
 
 SPACE = load_label_space('mma82')

@@ -245,7 +245,7 @@ def test_private_errors_tell_no_name(
     def fail(*_, **__):
         raise error(28 if error is OSError else 13, 'no way', SECRET)
 
-    monkeypatch.setattr('mmma.engine.inference_files.Outputs.write', fail)
+    monkeypatch.setattr('mmma.engine.infer.Outputs.write', fail)
     assert infer(checkpoints, [videos], tmp_path / 'out', '--private') == 2
     caught = capfd.readouterr()
     assert SECRET not in caught.err + caught.out
@@ -271,7 +271,7 @@ def test_work_files_go_when_it_is_stopped(
         assert [p.parent for p in temporary.rglob('video.mp4')]
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr('mmma.engine.inference.VideoModel.look', stop)
+    monkeypatch.setattr('mmma.engine.infer.VideoModel.look', stop)
     assert infer(checkpoints, [videos], tmp_path / 'out') == 130
     assert list(temporary.iterdir()) == []
     assert signal.getsignal(signal.SIGTERM) == before

@@ -2,7 +2,7 @@ import pytest
 from real_runs import make_table_root, use_fake
 
 from mmma.cli import main, real_estimate
-from mmma.pose import mediapipe_backend
+from mmma.media import mediapipe as mediapipe_backend
 
 
 @pytest.fixture

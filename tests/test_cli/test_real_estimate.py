@@ -4,7 +4,7 @@ from real_runs import make_table_root, plan_options
 from mmma.cli import real_estimate
 from mmma.cli.real_estimate import Counts, Estimate, check_disk, estimate, plan_table
 from mmma.cli.real_plan import make_plan
-from mmma.layout.root import DataRoot
+from mmma.data.root import DataRoot
 
 RECIPE = {
     'device': 'CPU', 'epochs': 10, 'val_interval': 4, 'loaders': 4, 'batch_size': 8,

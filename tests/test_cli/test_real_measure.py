@@ -3,7 +3,7 @@ import torch
 from pose_backends import use_fake
 
 from mmma.cli import real_measure
-from mmma.layout.root import DataRoot
+from mmma.data.root import DataRoot
 
 
 @pytest.fixture(scope='module')

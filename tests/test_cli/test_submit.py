@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from mmma.cli import main, submit
-from mmma.evaluation.functional.bodies import BODY_SCORES
+from mmma.evaluation.recognition import BODY_SCORES
 from mmma.evaluation.scores import ScoreTable, write_scores
-from mmma.reporting.submission.detection import HEADERS
-from mmma.reporting.submission.recognition import EDITIONS
+from mmma.reporting.submission import EDITIONS, HEADERS
 from mmma.taxonomy import load_label_space
 
 SPACE = load_label_space('ma52')

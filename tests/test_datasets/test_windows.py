@@ -1,9 +1,31 @@
 """Windows of untrimmed videos."""
 
+import pickle
+import random
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
+from det_roots import VIDEOS
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from torch.utils.data import DataLoader
 
+from mmma.data.arrays import FeaturesInfo, FeatureWriter
+from mmma.data.root import DataRoot
+from mmma.data.videos import write_det
+from mmma.datasets.samplers import (
+    ClassBalancedSampler,
+    DomainBalancedSampler,
+    EpochSampler,
+    SampleKey,
+)
 from mmma.datasets.windows import TRIALS, Window, WindowOptions
+from mmma.registry import DATASETS
 
 NONE = np.zeros((0, 2))
 
@@ -114,3 +136,280 @@ def test_another_length_than_the_tables():
         ValueError, match=r'v.mp4 is 8.00 s long, but det.json says 10.00 s: its times'
     ):
         window.check_length(8.0, 'v.mp4')
+
+
+BASES = Path(__file__).resolve().parents[2] / 'configs/_base_/datasets'
+WINDOW = {'positions': 32, 'rate': 5.0}  # 6.4 s
+RGB = [
+    {'type': 'OpenVideo'},
+    {'type': 'WindowFrames'},
+    {'type': 'DecodeFrames'},
+    {'type': 'RandomResizedCrop', 'area_range': (0.5, 1.0)},
+    {'type': 'Resize', 'scale': (16, 16), 'keep_ratio': False},
+    {'type': 'Flip', 'flip_ratio': 0.5},
+    {'type': 'FormatShape', 'input_format': 'NCTHW'},
+    {'type': 'PackWindow'},
+]
+POSE = [
+    {'type': 'LoadSkeleton', 'task': 'det', 'layout': None},
+    {'type': 'WindowSkeleton'},
+    {'type': 'PackWindow'},
+]
+
+
+def build(root, subset='train', **options):
+    cfg = {'data_root': str(root), 'subset': subset, 'pipeline': RGB, **options}
+    cfg = {'type': 'UntrimmedDataset', 'window': WINDOW, '_scope_': 'mmma', **cfg}
+    return DATASETS.build(cfg)
+
+
+@pytest.fixture
+def own_root(det_root, tmp_path):
+    """A copy that a test may spoil."""
+    return shutil.copytree(det_root, tmp_path / 'root')
+
+
+def spoil(root, *names):
+    for name in names:
+        (root / f'videos/{name}.mp4').write_bytes(b'')
+
+
+def test_a_training_sample(det_root):
+    data = build(det_root)[0]
+    sample = data['data_samples']
+    assert data['inputs'].shape == (3, 32, 16, 16)
+    assert data['inputs'].dtype == torch.uint8
+    known = dict(video='lab_train_0', index=0, domain='lab', subject='s0')
+    assert {key: sample.get(key) for key in known} == known
+    assert (sample.positions, sample.rate, sample.duration_sec) == (32, 5.0, 4.0)
+    assert 18 <= sample.valid <= 20  # 90 to 100 % of 4 s
+    shift = torch.tensor(sample.window_start_sec)
+    whole = torch.tensor([s[:2] for s in VIDEOS['lab_train_0'][1]]) - shift
+    end_sec = sample.valid / 5
+    assert torch.allclose(sample.gt_segments[:2], whole[:2].clamp(0, end_sec))
+    assert sample.gt_labels[:2].tolist() == [7, 41]
+
+
+def test_training_sees_a_video_once_an_epoch(det_root):
+    dataset = build(det_root)
+    names = [dataset[i]['data_samples'].video for i in range(len(dataset))]
+    assert names == ['lab_train_0', 'lab_train_1', 'street_train_0']
+    none = dataset[2]['data_samples']
+    assert (none.gt_segments.shape, none.gt_labels.shape) == ((0, 2), (0,))
+
+
+def test_metainfo_in_training(det_root):
+    meta = build(det_root).metainfo
+    assert [len(meta[k]) for k in ('classes', 'bodies', 'body_of')] == [82, 7, 82]
+    assert meta['videos'] == ['lab_train_0', 'lab_train_1', 'street_train_0']
+    assert meta['labels'] == [[7, 41], [20], []]
+    assert meta['domains'] == ['lab', 'lab', 'street']
+    assert meta['subjects'] == ['s0', 's1', 's3']
+    assert meta['durations']['lab_train_1'] == 10.0
+    segments, labels = meta['truth']['lab_train_0']
+    assert segments.tolist() == [[0.5, 2.0], [1.0, 3.5], [3.0, 3.9]]
+    assert labels.tolist() == [7, 41, 7]
+    assert meta['truth']['street_train_0'][0].shape == (0, 2)
+    assert pickle.loads(pickle.dumps(meta))['labels'] == meta['labels']
+
+
+def test_testing_gives_every_window_in_order(det_root):
+    dataset = build(det_root, 'test', test_mode=True)
+    meta = dataset.metainfo
+    samples = [dataset[i]['data_samples'] for i in range(len(dataset))]
+    assert [(s.video, s.window_start_sec) for s in samples] == [
+        ('lab_test_0', 0.0),
+        ('lab_test_0', 3.2),
+        ('lab_test_0', 3.6),
+        ('lab_test_1', 0.0),
+        ('street_test_0', 0.0),
+    ]
+    assert [(s.window_index, s.num_windows) for s in samples[:4]] == [
+        *((0, 3), (1, 3), (2, 3), (0, 1))
+    ]
+    assert [s.valid for s in samples] == [32, 32, 32, 10, 15]
+    assert meta['videos'] == [s.video for s in samples]
+    assert meta['labels'] == [[7, 20]] * 3 + [[-1], [63]]
+    assert set(meta['truth']) == {'lab_test_0', 'street_test_0'}  # one is withheld
+    assert list(meta['durations'].values()) == [10.0, 2.0, 3.0]
+    np.testing.assert_allclose(samples[1].gt_segments, [[1.8, 4.8]], atol=1e-6)
+
+
+def test_windows_show_the_same_moments(det_root):
+    dataset = build(det_root, 'test', test_mode=True, pipeline=POSE)
+    x = [dataset[i]['inputs'][0, :, 0, 0] for i in range(4)]
+    assert x[0].tolist() == list(range(0, 64, 2))  # 10 frames, 5 positions per second
+    assert x[2].tolist() == list(range(36, 100, 2))
+    assert x[3].tolist() == [*range(0, 20, 2), *[18] * 22]  # the last is repeated
+
+
+def test_domains_and_videos_restrict(det_root):
+    assert build(det_root, domains=['street']).metainfo['videos'] == ['street_train_0']
+    chosen = build(det_root, 'test', test_mode=True, videos=['street_test_0'])
+    assert len(chosen) == 1
+
+
+@pytest.mark.parametrize('indices', [2, [0, 2]])
+def test_indices_shorten_metainfo_as_well(det_root, indices):
+    meta = build(det_root, indices=indices).metainfo
+    assert list(meta['truth']) == meta['videos']
+    assert len(meta['videos']) == 2
+
+
+def test_withheld_videos_are_counted_in_training(det_root, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        'mmma.datasets.clips.print_log', lambda text, *_: said.append(text)
+    )
+    build(det_root)
+    assert 'left out 1 train videos whose annotations are withheld' in said[0]
+
+
+@pytest.mark.parametrize(
+    ('pipeline', 'modality'), [(RGB, 'RGB'), (POSE, 'Pose')], ids=['RGB', 'Pose']
+)
+def test_a_sample_is_a_function_of_its_key(det_root, pipeline, modality):
+    dataset = build(det_root, pipeline=pipeline, modality=modality)
+
+    def sample(*key):
+        data = dataset[SampleKey(*key)]
+        return data['data_samples'].window_start_sec, data['inputs']
+
+    first = sample(0, 0, 1)
+    random.seed(3), np.random.seed(3)
+    again = sample(0, 0, 1)
+    assert first[0] == again[0]
+    assert torch.equal(first[1], again[1])
+    starts = {sample(0, epoch, 1)[0] for epoch in range(6)}
+    assert len(starts) > 2
+    assert sample(0, 0, 1, 1)[0] in {s / 5 for s in range(19)}
+
+
+def windows(dataset, workers):
+    sampler = EpochSampler(dataset, seed=0)
+    loader = DataLoader(
+        dataset, 2, sampler=sampler, num_workers=workers, collate_fn=pseudo_collate
+    )
+    return [(b['inputs'], b['data_samples']) for b in loader]
+
+
+def test_batches_are_lists_and_workers_change_nothing(det_root):
+    dataset = build(det_root)
+    for own, other in zip(windows(dataset, 0), windows(dataset, 2), strict=True):
+        assert [s.window_start_sec for s in own[1]] == [
+            s.window_start_sec for s in other[1]
+        ]
+        assert all(torch.equal(*pair) for pair in zip(own[0], other[0], strict=True))
+
+
+def test_samplers_of_classes_and_domains(det_root):
+    dataset = build(det_root)
+    by_domain = DomainBalancedSampler(dataset, seed=0)
+    drawn = Counter(dataset.metainfo['domains'][key.index] for key in by_domain)
+    assert set(drawn) == {'lab', 'street'}
+    assert abs(drawn['lab'] - drawn['street']) <= len(dataset) % 2
+    assert len(list(ClassBalancedSampler(dataset, seed=0))) == len(dataset)
+
+
+def test_in_training_the_next_readable_video_comes(own_root):
+    spoil(own_root, 'lab_train_0')
+    dataset = build(own_root)
+    data = dataset[SampleKey(0, 4, 0)]
+    sample = data['data_samples']
+    assert (sample.video, sample.broken) == ('lab_train_1', 'lab_train_0')
+    assert torch.equal(data['inputs'], dataset[SampleKey(0, 4, 1)]['inputs'])
+
+
+def test_in_testing_it_is_an_error(own_root):
+    spoil(own_root, 'lab_test_0')
+    with pytest.raises(
+        ValueError,
+        match=r"video 'lab_test_0' cannot be read: \S+lab_test_0\.mp4: zero bytes.*"
+        r'leave such videos out',
+    ):
+        build(own_root, 'test', test_mode=True)[1]
+
+
+def test_skipped_windows_keep_their_name(own_root):
+    spoil(own_root, 'lab_test_0')
+    dataset = build(own_root, 'test', test_mode=True, on_broken='skip')
+    sample = dataset[1]['data_samples']
+    assert (sample.index, sample.video, sample.broken) == (1, *['lab_test_0'] * 2)
+    assert (sample.window_start_sec, sample.valid) == (3.2, 32)
+
+
+def test_when_nothing_can_be_read(own_root):
+    spoil(own_root, *VIDEOS)
+    with pytest.raises(ValueError, match='3 videos in a row cannot be read'):
+        build(own_root)[0]
+
+
+def test_a_file_of_another_length(own_root):
+    shutil.copy(
+        own_root / 'videos/lab_train_1.mp4', own_root / 'videos/lab_train_0.mp4'
+    )
+    with pytest.raises(ValueError, match=r'lab_train_0\.mp4 is 10.00 s long.*4.00 s'):
+        build(own_root)[0]
+
+
+def test_videos_without_a_file_need_a_skeleton_pipeline(own_root):
+    root = DataRoot(own_root)
+    bare = [replace(video, path='') for video in root.read_det()]
+    write_det(own_root / 'det.json', bare, root.label_space())
+    with pytest.raises(ValueError, match='3 of 3 selected videos have no video file'):
+        build(own_root)
+    assert len(build(own_root, modality='Pose', pipeline=POSE)[0]['inputs']) == 1
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'window': {'positons': 8}}, "unknown window option 'positons'.*'positions'"),
+        ({'modality': 'pose'}, "unknown modality 'pose'.*Feature"),
+        ({'videos': ['lab_train_9']}, 'no train videos of lab.*the first'),
+        (
+            {'subset': 'val', 'domains': ['street']},
+            r'no val video of street\. It holds',
+        ),
+    ],
+)
+def test_bad_options_of_untrimmed_dataset(det_root, options, message):
+    with pytest.raises(ValueError, match=message):
+        build(det_root, **options)
+
+
+def test_a_subset_whose_truth_is_withheld(det_root):
+    with pytest.raises(ValueError, match=r'of lab with annotations \(of 1\)'):
+        build(det_root, videos=['lab_train_2'], domains=['lab'])
+
+
+@pytest.fixture(scope='module')
+def feature_root(det_root, tmp_path_factory):
+    """The root with features that the config of VideoMAE-S accepts."""
+    root = tmp_path_factory.mktemp('features') / 'root'
+    shutil.copytree(det_root, root)
+    info = FeaturesInfo(2 / 15, 384, offset_sec=1 / 30, fps=15.0)
+    with FeatureWriter(root, 'videomae-s', info) as writer:
+        for name, (seconds, _) in VIDEOS.items():
+            writer.append(name, np.ones((round(seconds * 7.5), 384)))
+    return root
+
+
+@pytest.mark.parametrize('subset', ['train', 'val', 'test'])
+@pytest.mark.parametrize(
+    ('name', 'shape'),
+    [
+        ('rgb_256x160', (3, 256, 160, 160)),
+        ('rgb_128x64', (3, 128, 64, 64)),
+        ('skeleton_p256', (1, 256, 31, 4)),
+        ('features_videomae-s', (384, 256)),
+    ],
+)
+def test_base_configs_give_what_their_names_say(feature_root, name, shape, subset):
+    cfg = Config.fromfile(BASES / f'mma82_det_{name}.py')
+    dataset = cfg[f'{subset}_dataloader'].dataset
+    dataset.update(data_root=str(feature_root), _scope_='mmma')
+    data = DATASETS.build(dataset)[0]
+    assert data['inputs'].shape == shape
+    assert torch.isfinite(data['inputs'].float()).all()
+    assert data['data_samples'].valid < shape[-1 if len(shape) == 2 else 1]

@@ -4,11 +4,23 @@ import numpy as np
 import pytest
 
 from mmma.apis import load_config
+from mmma.data.arrays import FeatureStore
 from mmma.engine import extract as module
-from mmma.engine.extract import ExtractOptions, extract
-from mmma.engine.features import FeatureSource
-from mmma.engine.frozen_backbone import BackboneOptions, load_backbone
-from mmma.layout.features import FeatureStore
+from mmma.engine.extract import DenseWindows, ExtractOptions, clip_length, extract
+from mmma.engine.features import BackboneOptions, FeatureSource, load_backbone
+
+
+def test_windows_cover_a_video_at_constant_steps():
+    windows = DenseWindows(positions=4, rate=2.0).tile(4.6)
+    assert [(w.start_sec, w.valid) for w in windows] == [(0, 4), (2, 4), (4, 2)]
+    windows = DenseWindows(positions=4, rate=2.0, stride=1).tile(2.6)
+    assert [(w.start_sec, w.valid) for w in windows] == [(0, 4), (0.5, 4), (1, 4)]
+    assert [w.valid for w in DenseWindows(positions=4, rate=2.0).tile(0.5)] == [1]
+
+
+def test_a_recipe_for_skeletons():
+    with pytest.raises(ValueError, match='need a recipe for RGB whose test pipeline'):
+        clip_length([dict(type='LoadSkeleton'), dict(type='PackClip')])
 
 
 def backbone_on(root, work_dir, tokens=False, **options):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmma.evaluation.recognition import Truth
+from mmma.evaluation.rows import Truth
 from mmma.evaluation.scores import ScoreTable
 from mmma.taxonomy import LabelSpace
 

@@ -1,159 +1,333 @@
-import json
-
 import numpy as np
 import pytest
-from detection_problems import instances, predictions
+from detection_problems import brute_force, instances, predictions, random_problem
+from sklearn.metrics import average_precision_score
 
+from mmma.data.convert.ma52 import _by_video, read_frames
+from mmma.data.convert.target import to_video
 from mmma.evaluation.detection import (
-    BODY_RULES,
-    DetectionOptions,
-    evaluate_row,
-    evaluate_rows,
-    match_levels,
-    profile_levels,
-    segment_maps,
+    LEGACY,
+    THRESHOLDS,
+    Instances,
+    MatchOptions,
+    Predictions,
+    average_precision,
+    average_precisions,
+    detection_metrics,
+    expand_runs,
+    match_detections,
+    merge_duplicates,
+    metric_keys,
+    preset_columns,
+    rank_predictions,
+    recall_at,
+    segment_average_precisions,
 )
-from mmma.evaluation.detection_truth import DetectionTruth
-from mmma.evaluation.functional.detection_ap import metric_keys
-from mmma.evaluation.functional.intervals import BootstrapOptions
 from mmma.taxonomy import load_label_space
 
-SPACE = load_label_space('mma82')
-PLAIN = DetectionOptions(bootstrap=BootstrapOptions(resamples=0))
+
+@pytest.mark.parametrize('chunk', [1, 2, 5, 100])
+def test_runs(chunk):
+    chunks = list(expand_runs(np.array([5, 0, 7]), np.array([2, 0, 3]), chunk))
+    columns = zip(*chunks, strict=True)
+    rows, members = (np.concatenate(column).tolist() for column in columns)
+    assert rows == [0, 0, 2, 2, 2]
+    assert members == [5, 6, 7, 8, 9]
 
 
-def truth_of(*rows, domains=('lab', 'lab', 'street'), subjects=None):
-    count = len(domains)
-    return DetectionTruth(
-        names=tuple(f'v{i}' for i in range(count)),
-        subsets=('test',) * count,
-        domains=domains,
-        subjects=tuple(subjects or [''] * count),
-        durations=np.full(count, 20.0),
-        withheld=np.zeros(count, dtype=bool),
-        instances=instances(*rows),
-    )
-
-
-TRUTH = truth_of((0, 3, 0, 2), (0, 4, 0, 2), (1, 3, 5, 6), (2, 3, 1, 2))
-FOUND = predictions(
-    (0, 3, 0, 2, 0.9), (0, 4, 0, 2, 0.8), (2, 3, 8, 9, 0.7), (2, 3, 1, 2, 0.6)
-)
-
-
-def test_a_row_by_hand():
-    assert SPACE.body_of[3] == SPACE.body_of[4]
-    row = evaluate_row(FOUND, TRUTH, SPACE, PLAIN)
-    assert tuple(row['metrics']) == metric_keys()
-    # Action 3: hits at ranks 1 and 3 of three truths; action 4: perfect.
-    assert row['metrics']['action/mAP'] == pytest.approx(50 * (5 / 9 + 1))
-    # Body: two truths became one, its second prediction is false; ranks 1 and 4 of 3.
-    assert row['metrics']['body/mAP'] == pytest.approx(100 * (1 + 2 / 4) / 3)
-    assert row['counts'] == {
-        'videos': 3,
-        'instances': 4,
-        'predictions': 4,
-        'subjects': 0,
-        'classes': {'action': 2, 'body': 1},
-        'merged_truths': {'action': 0, 'body': 1},
-        'without_truth': {'action': 0, 'body': 0},
-    }
-    assert row['per_class']['action'] == {
-        'name': [SPACE.actions[3], SPACE.actions[4]],
-        'truths': [3, 1],
-        'predictions': [3, 1],
-        'AP@0.20': [55.5556, 100],
-        'AP@0.50': [55.5556, 100],
-        'AP@0.70': [55.5556, 100],
-        'AP': [55.5556, 100],
-    }
-    assert row['frequent']['classes'] == {'action': 0, 'body': 0}
-    assert row['frequent']['metrics']['AVG'] == 0
-    assert row['recall']['action'] == pytest.approx(
-        {'1': 25, '5': 75, '10': 75, '50': 75, '100': 75}
-    )
-    assert row['presets']['mac']['AVG'] == pytest.approx(row['metrics']['AVG'])
-    json.dumps(row, allow_nan=False)
-
-
-def test_rows_of_domains():
-    rows = evaluate_rows(FOUND, TRUTH, SPACE, PLAIN)
-    assert [r['domain'] for r in rows] == ['all', 'lab', 'street']
-    assert rows[2]['metrics']['action/mAP'] == pytest.approx(50)
-    assert rows[2]['counts']['predictions'] == 2
-    assert rows[0]['across_domains']['worst_domain']['action/mAP'] == 'street'
-
-
-def test_a_domain_without_truth_is_named():
-    truth = truth_of((0, 3, 0, 2))
-    rows = evaluate_rows(FOUND, truth, SPACE, PLAIN)
-    assert [r['domain'] for r in rows] == ['all', 'lab']
-    assert rows[0]['counts']['domains_without_truth'] == ['street']
-
-
-def test_unknown_domains_give_one_row():
-    truth = truth_of((0, 3, 0, 2), domains=('', '', ''))
-    assert len(evaluate_rows(FOUND, truth, SPACE, PLAIN)) == 1
-
-
-def test_one_level():
-    options = DetectionOptions(level='body', bootstrap=PLAIN.bootstrap)
-    row = evaluate_row(FOUND, TRUTH, SPACE, options)
-    assert tuple(row['metrics']) == metric_keys(['body'])
-
-
-def test_body_detections_of_their_own():
-    body = SPACE.body_of[3]
-    own = {'action': FOUND, 'body': predictions((0, body, 0, 2, 0.3))}
-    row = evaluate_row(own, TRUTH, SPACE, PLAIN)
-    expected = evaluate_row(FOUND, TRUTH, SPACE, PLAIN)['metrics']
-    assert row['metrics']['action/mAP'] == expected['action/mAP']
-    assert row['metrics']['body/mAP'] == pytest.approx(100 / 3)
-
-
-def test_intervals():
-    truth = truth_of(
-        *[(v, 3, 0, 2) for v in range(5)],
-        domains=('lab',) * 5,
-        subjects=['a', 'b', 'c', 'd', 'e'],
-    )
-    options = DetectionOptions(bootstrap=BootstrapOptions(resamples=40))
-    row = evaluate_row(FOUND, truth, SPACE, options)
-    assert row['intervals']['unit'] == 'subject'
-    assert 'centred' in row['intervals']['method']
-    for key, (low, high) in row['intervals']['bounds'].items():
-        assert low <= row['metrics'][key] <= high
-    ((low, high),) = row['per_class']['action']['AP_bounds']
-    assert 0 <= low < row['per_class']['action']['AP'][0] < high <= 100
-    json.dumps(row, allow_nan=False)
-
-
-def test_profile_and_segment_map():
-    found = match_levels(FOUND, TRUTH.instances, SPACE)
-    profile = profile_levels(found, TRUTH)
-    assert set(profile['action']['sensitivity']) == {'length', 'coverage', 'instances'}
-    assert profile['body']['rule'] == 'own class first'
-    assert profile_levels(found, TRUTH, legacy=True)['body']['rule'] == 'nearest truth'
-    json.dumps(profile, allow_nan=False)
-    maps = segment_maps(found, TRUTH)
-    assert set(maps) == {'action/segment_mAP', 'body/segment_mAP'}
-    assert all(50 < value < 100 for value in maps.values())
-
-
-def test_options_are_recorded():
-    record = DetectionOptions(preset='mac', body_rule='head').record()
-    assert record['thresholds'] == [0.2, 0.5, 0.7]
-    assert record['body_detections'] == BODY_RULES['head']
+def test_duplicates_are_compared_with_what_is_kept():
+    # The third is close to the second alone, which is dropped: it stays.
+    rows = [(0, 0, 0, 5), (0, 0, 0.0008, 5), (0, 0, 0.0016, 5), (0, 0, 0.0001, 7)]
+    kept = merge_duplicates(instances(*rows[::-1]))
+    assert kept.segments.tolist() == [[0, 5], [0.0001, 7], [0.0016, 5]]
 
 
 @pytest.mark.parametrize(
-    ('option', 'text'),
+    ('make', 'text'),
     [
-        (dict(preset='mma'), "unknown preset 'mma'"),
-        (dict(level='actions'), "unknown level 'actions'.*Did you mean 'action'"),
-        (dict(body_rule='nms'), "unknown body rule 'nms'"),
+        (lambda: instances((0, 0, 2, 1)), r'1 segments end before they start.*row 0'),
+        (lambda: instances((0, 0, np.nan, 1)), 'segment of 1 rows.* NaN or infinite'),
+        (lambda: instances((0, -1, 0, 1)), 'negative video or label'),
+        (lambda: predictions((0, 0, 0, 1, np.inf)), 'score of 1 rows.*row 0: NaN'),
+        (
+            lambda: Instances(np.zeros(2, int), np.zeros(1, int), np.zeros((2, 2))),
+            r'labels \(1,\) and segments \(2, 2\) do not fit 2 videos',
+        ),
+        (
+            lambda: Predictions(
+                np.zeros(1, int), np.zeros(1, int), np.zeros((1, 2)), np.zeros(2)
+            ),
+            r'scores \(2,\) do not fit 1 segments',
+        ),
     ],
 )
-def test_bad_options(option, text):
+def test_bad_columns(make, text):
     with pytest.raises(ValueError, match=text):
-        DetectionOptions(**option)
+        make()
+
+
+NO_PREDICTION = predictions()
+
+
+@pytest.mark.parametrize('seed', range(200))
+def test_equals_a_brute_force_matcher(seed):
+    truth, found = random_problem(seed)
+    table = average_precisions(match := match_detections(truth, found))
+    for row, threshold in enumerate(THRESHOLDS):
+        expected = brute_force(truth, found, threshold)
+        assert sorted(expected) == match.classes.tolist()
+        values = [expected[label] for label in match.classes]
+        assert table[row] == pytest.approx(values, abs=1e-9)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_the_order_of_the_input_moves_nothing(seed):
+    truth, found = random_problem(seed)
+    rng = np.random.default_rng(seed)
+    shuffled = match_detections(
+        truth.select(rng.permutation(len(truth))),
+        found.select(rng.permutation(len(found))),
+    )
+    expected = average_precisions(match_detections(truth, found))
+    assert (average_precisions(shuffled) == expected).all()
+
+
+def test_a_second_best_truth_that_is_free_is_taken():
+    truth = instances((0, 0, 0, 10), (0, 0, 0, 6))
+    # Both predictions fit the first truth best; the second still reaches 0.5 with
+    # the other (6 / 10), so at 0.5 both are right, at 0.7 only one is.
+    found = predictions((0, 0, 0, 10, 0.9), (0, 0, 0, 9.5, 0.8))
+    match = match_detections(truth, found)
+    at = dict(zip(THRESHOLDS, zip(match.hits, match.taken, strict=True), strict=True))
+    assert [a.tolist() for a in at[0.5]] == [[0, 1], [1, 0]]
+    assert [a.tolist() for a in at[0.7]] == [[0], [1]]
+
+
+def test_a_threshold_is_reached_by_equality():
+    match = match_detections(instances((0, 0, 0, 2)), predictions((0, 0, 0, 1, 1)))
+    assert [len(h) for h in match.hits] == [1] * 5 + [0] * 4  # tIoU 0.5
+
+
+def test_ties_go_to_the_earlier_video_start_and_end():
+    found = predictions(
+        (1, 0, 0, 1, 0.5),
+        (0, 0, 2, 4, 0.5),
+        (0, 0, 2, 3, 0.5),
+        (0, 0, 1, 9, 0.5),
+        (1, 0, 0, 1, 0.7),
+    )
+    assert rank_predictions(found).tolist() == [4, 3, 2, 1, 0]
+
+
+def test_legacy_rounds_scores_and_takes_the_later_row():
+    found = predictions((0, 0, 0, 1, 0.12341), (0, 0, 5, 6, 0.12339), (0, 0, 8, 9, 0))
+    assert rank_predictions(found).tolist() == [0, 1, 2]
+    assert rank_predictions(found, LEGACY).tolist() == [1, 0, 2]
+    rounded = MatchOptions(score_decimals=4)
+    assert rank_predictions(found, rounded).tolist() == [0, 1, 2]
+
+
+def test_relabelling_merges_what_becomes_equal():
+    truth = instances((0, 0, 0, 1), (0, 1, 0, 1.0009), (1, 0, 0, 1), (0, 0, 0, 1.002))
+    assert match_detections(truth, NO_PREDICTION).merged == 0
+    match = match_detections(truth.relabel([3, 3]), NO_PREDICTION)
+    assert (match.merged, match.classes.tolist(), match.truths.tolist()) == (
+        1,
+        [3],
+        [3],
+    )
+
+
+def test_predictions_of_classes_without_truth_are_counted():
+    found = predictions((0, 0, 0, 1, 1), (0, 7, 0, 1, 1), (5, 1, 0, 1, 1))
+    match = match_detections(instances((0, 0, 0, 1)), found)
+    assert (match.ignored, match.order.tolist()) == (2, [0])
+
+
+def real_truth(shared_data):
+    """Instances of the real validation table: (video, label, start_sec, end_sec)."""
+    table = shared_data / 'mma52/val.csv'
+    rows = _by_video(read_frames(table, load_label_space('ma52')))
+    place = dict(path='', subset='val', domain='lab', subject='')
+    videos = [to_video(own, own[0].fps, place) for own in rows]
+    return instances(
+        *(
+            (i, x.label, x.start_sec, x.end_sec)
+            for i, video in enumerate(videos)
+            for x in video.instances
+        )
+    )
+
+
+def scored(truth, shift=0.0):
+    rng = np.random.default_rng(0)
+    rows = np.column_stack([truth.videos, truth.labels, truth.segments + shift])
+    return predictions(*np.column_stack([rows, np.round(rng.random(len(truth)), 3)]))
+
+
+def test_real_truth_predicted_perfectly(shared_data):
+    truth = real_truth(shared_data)
+    match = match_detections(truth, scored(truth))
+    assert (match.merged, len(match.classes)) == (0, 52)
+    assert (average_precisions(match) == 1).all()
+
+
+def test_real_bodies_predicted_perfectly(shared_data):
+    body_of = load_label_space('ma52').body_of
+    truth = real_truth(shared_data).relabel(body_of)
+    match = match_detections(truth, scored(truth))
+    # Two actions of one group at once: one truth, and the second prediction is false.
+    assert match.merged == 22
+    assert average_precisions(match).mean() == pytest.approx(0.999, abs=5e-4)
+    perfect = match_detections(match.truth, scored(match.truth))
+    assert (average_precisions(perfect) == 1).all()
+
+
+def test_real_truth_half_a_second_late(shared_data):
+    truth = real_truth(shared_data)
+    found = scored(truth, shift=0.5)
+    match = match_detections(truth, found)
+    table = average_precisions(match)
+    for row, threshold in enumerate(THRESHOLDS):
+        expected = brute_force(truth, found, threshold)
+        values = [expected[label] for label in match.classes]
+        assert table[row] == pytest.approx(values, abs=1e-9)
+    assert table[1].mean() > table[4].mean() > table[6].mean() > 0
+
+
+@pytest.mark.parametrize(
+    ('truth', 'text'),
+    [
+        (instances(), 'no true instance'),
+        (instances((0, 0, 1, 2), (0, 0, 3, 3)), r'1 truths do not end .*row 1: \[3'),
+    ],
+)
+def test_bad_truth(truth, text):
+    with pytest.raises(ValueError, match=text):
+        match_detections(truth, NO_PREDICTION)
+
+
+@pytest.mark.parametrize('thresholds', [(), (0.5, 0.2), (0.0, 0.5), (0.5, 1.2)])
+def test_bad_thresholds(thresholds):
+    with pytest.raises(ValueError, match='use rising numbers above 0'):
+        MatchOptions(thresholds=thresholds)
+
+
+TRUTH = instances((0, 0, 0, 1), (1, 0, 0, 1), (1, 3, 0, 1))
+HITS_1_AND_3 = [(0, 0, 0, 1, 0.9), (0, 0, 5, 6, 0.8), (1, 0, 0, 1, 0.7)]
+
+
+def test_ap_by_hand():
+    match = match_detections(TRUTH, predictions(*HITS_1_AND_3))
+    # Hits at ranks 1 and 3 of two truths; class 3 is never predicted.
+    assert average_precisions(match) == pytest.approx(np.tile([5 / 6, 0], (9, 1)))
+
+
+def test_the_envelope_takes_a_later_higher_precision():
+    found = predictions((0, 0, 5, 6, 0.9), *[(v, 0, 0, 1, 0.5) for v in (0, 1)])
+    match = match_detections(TRUTH, found)
+    # Precision 1/2 then 2/3: both recall steps count 2/3.
+    assert average_precisions(match)[0, 0] == pytest.approx(2 / 3)
+
+
+def test_no_prediction_is_ap_0():
+    assert (average_precisions(match_detections(TRUTH, predictions())) == 0).all()
+
+
+def test_metrics_and_presets():
+    rising = np.arange(1, 10)[:, None] / 10
+    levels = {'action': rising * [1, 0], 'body': rising}
+    metrics = detection_metrics(levels)
+    assert tuple(metrics) == metric_keys()
+    assert metrics['action/mAP@0.30'] == pytest.approx(0.15)
+    assert metrics['action/mAP'] == pytest.approx(0.25)
+    assert metrics['AVG'] == pytest.approx((0.25 + 0.5) / 2)
+    mac = detection_metrics({'body': rising}, preset='mac')
+    assert tuple(mac) == metric_keys(['body'])
+    assert mac['body/mAP'] == pytest.approx((0.2 + 0.5 + 0.7) / 3)
+    only = detection_metrics(levels, {'action': np.array([0, 1]), 'body': np.ones(1)})
+    assert only['action/mAP'] == 0
+    none = detection_metrics({'body': rising}, {'body': np.zeros(1)})
+    assert none['body/mAP'] == 0
+
+
+def test_unknown_preset():
+    with pytest.raises(ValueError, match="preset 'thumos': use one of mma82, mac"):
+        preset_columns('thumos')
+
+
+@pytest.mark.parametrize('seed', range(10))
+def test_recall_is_that_of_the_first_n_of_each_video(seed):
+    truth, found = random_problem(seed)
+    ranking = rank_predictions(found)
+    recalls = recall_at(match_detections(truth, found), found, ranking, (1, 3, 1000))
+    for n, recall in recalls.items():
+        seen, rows = dict.fromkeys(range(9), 0), []
+        for row in ranking:
+            seen[found.videos[row]] += 1
+            if seen[found.videos[row]] <= n:
+                rows.append(row)
+        first = match_detections(truth, found.select(np.array(rows, dtype=int)))
+        hits = [len(own) for own in first.hits]
+        assert recall == pytest.approx(np.array(hits) / first.truths.sum())
+
+
+def test_thresholds_are_the_written_ones():
+    assert THRESHOLDS == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def covered(table, rows, centres):
+    low, high = table.segments[rows].T
+    return (low[:, None] <= centres) & (centres < high[:, None])
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_equals_scikit_learn(seed):
+    truth, found = random_problem(seed)
+    durations = np.random.default_rng(seed).uniform(4, 9, 6).round(2)
+    labels, values = segment_average_precisions(truth, found, durations)
+    for label, value in zip(labels, values, strict=True):
+        true, scores = [], []
+        for video, duration in enumerate(durations):
+            centres = (np.arange(200) + 0.5) / 10
+            centres = centres[centres < duration]
+            own = [
+                np.flatnonzero((t.videos == video) & (t.labels == label))
+                for t in (truth, found)
+            ]
+            true.append(covered(truth, own[0], centres).any(axis=0))
+            shown = covered(found, own[1], centres) * found.scores[own[1]][:, None]
+            scores.append(shown.max(axis=0, initial=0))
+        expected = average_precision_score(np.concatenate(true), np.concatenate(scores))
+        assert value == pytest.approx(expected, abs=1e-12)
+
+
+def test_by_hand():
+    truth = instances((0, 0, 0, 0.3), (0, 4, 0.31, 0.34))
+    found = predictions((0, 0, 0.1, 0.5, 0.9), (0, 0, 0.2, 0.4, 0.1))
+    labels, values = segment_average_precisions(truth, found, [1.0])
+    assert labels.tolist() == [0]  # no centre lies in the instance of class 4
+    # Steps 1 to 4 are shown, 1 and 2 true; then the six others, one of them true.
+    assert values[0] == pytest.approx(2 / 3 * 2 / 4 + 1 / 3 * 3 / 10)
+
+
+def test_perfect_and_nothing():
+    truth = instances((0, 0, 0, 1), (1, 0, 1, 2))
+    rows = [(0, 0, 0, 1, -3), (1, 0, 1, 2, -5)]
+    perfect = segment_average_precisions(truth, predictions(*rows), [2, 2])
+    assert perfect[1].tolist() == [1]
+    nothing = segment_average_precisions(truth, predictions(), [2, 2])
+    assert nothing[1] == pytest.approx([20 / 40])  # the share of true steps
+
+
+def test_average_precision_counts_ties_together():
+    true = np.array([True, False, False, True])
+    scores = np.array([0.5, 0.5, 0.9, 0.1])
+    expected = average_precision_score(true, scores)
+    assert average_precision(true, scores) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('durations', [[np.nan], [0.0]])
+def test_durations_are_needed(durations):
+    with pytest.raises(ValueError, match='1 videos without a duration'):
+        segment_average_precisions(instances((0, 0, 0, 1)), predictions(), durations)

@@ -1,213 +1,367 @@
-import json
-from dataclasses import replace
+from collections import Counter
 
 import numpy as np
 import pytest
+import sklearn
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    f1_score,
+    precision_recall_fscore_support,
+    top_k_accuracy_score,
+)
 
-from mmma.evaluation.functional.intervals import BootstrapOptions
-from mmma.evaluation.functional.recognition import METRIC_KEYS
 from mmma.evaluation.recognition import (
-    EvaluationOptions,
-    Truth,
-    across_domains,
-    evaluate_row,
-    evaluate_rows,
+    CLASS_SETS,
+    METRIC_KEYS,
+    ClassCounts,
+    accuracy,
+    class_f1,
+    class_members,
+    class_precision,
+    class_prior,
+    class_recall,
+    confusion_matrix,
+    count_classes,
+    frequency_groups,
+    fuse_body_scores,
+    macro_f1,
+    mask_to_classes,
+    mean_class_accuracy,
+    rank_outcomes,
+    recognition_metrics,
+    reweight_by_prior,
+    summed_body_scores,
+    top_action_body_scores,
+    top_k_accuracy,
+    truth_ranks,
 )
-from mmma.evaluation.scores import ScoreTable
-from mmma.layout.rec import Clip
-from mmma.taxonomy import load_label_space
+from mmma.taxonomy import load_label_space, load_statistics
 
-FEW = EvaluationOptions(bootstrap=BootstrapOptions(resamples=20))
-NONE = EvaluationOptions(bootstrap=BootstrapOptions(resamples=0))
-
-
-def test_hand_worked_row(table, truth, space):
-    row = evaluate_row(table, truth, space, NONE)
-    metrics = row['metrics']
-    assert metrics.keys() == set(METRIC_KEYS)
-    assert metrics['action/top1'] == metrics['action/micro_f1'] == 50  # a, c, e
-    assert metrics['action/top5'] == 100
-    # recalls 2/2, 0/1, 1/3 of the classes with truth
-    assert metrics['action/mca'] == pytest.approx(100 * (1 + 0 + 1 / 3) / 3)
-    # F1 4/6, 0, 2/4
-    assert metrics['action/macro_f1'] == pytest.approx(100 * (4 / 6 + 0 + 2 / 4) / 3)
-    # sums of groups: all right but c, where 0.6 of head beats 0.4 of hand
-    assert metrics['body/top1'] == pytest.approx(100 * 5 / 6)
-    assert row['counts'] == {
-        'clips': 6,
-        'classes_present': 3,
-        'bodies_present': 2,
-        'subjects': 4,  # subject 1 of the lab is not subject 1 of the street
-    }
-    assert 'intervals' not in row
-
-
-def test_all_class_sets_are_stored_and_one_is_chosen(table, truth, space):
-    rows = {
-        name: evaluate_row(table, truth, space, replace(NONE, class_set=name))
-        for name in ('present', 'union', 'all')
-    }
-    for name, row in rows.items():
-        assert row['class_sets'] == rows['present']['class_sets']
-        for key, value in row['class_sets'][name].items():
-            assert row['metrics'][key] == value
-    sets = rows['present']['class_sets']
-    # clap has no truth but is predicted: four classes instead of three
-    assert sets['union']['action/mca'] == pytest.approx(
-        sets['present']['action/mca'] * 3 / 4
-    )
-    assert sets['all'] == sets['union']
-
-
-def test_all_body_scores_are_stored_and_one_is_chosen(table, truth, space):
-    own = replace(table, body_scores=np.eye(2)[truth.bodies])
-    rows = {
-        name: evaluate_row(own, truth, space, replace(NONE, body_scores=name))
-        for name in ('sum', 'top1', 'head')
-    }
-    for name, row in rows.items():
-        assert row['body_scores'] == rows['sum']['body_scores']
-        for key, value in row['body_scores'][name].items():
-            assert row['metrics'][key] == value
-    # f: 0.4 for nod beats 0.3 for wave, but 0.6 of hand beats 0.4 of head
-    top1 = {k: v['body/top1'] for k, v in rows['sum']['body_scores'].items()}
-    assert top1 == pytest.approx({'sum': 500 / 6, 'top1': 500 / 6, 'head': 100})
-    assert rows['head']['per_class']['body']['hits'] == [3, 3]
-    assert 'head' not in evaluate_row(table, truth, space, NONE)['body_scores']
-
-
-def test_logits_have_no_sum(table, truth, space):
-    logits = replace(table, scores=np.log(table.scores + 1e-9))
-    row = evaluate_row(logits, truth, space, replace(NONE, body_scores='top1'))
-    assert row['body_scores'].keys() == {'top1'}
-    with pytest.raises(ValueError, match='give probabilities'):
-        evaluate_row(logits, truth, space, NONE)
-
-
-def test_rows_by_domain_add_up(table, truth, space):
-    rows = evaluate_rows(table, truth, space, FEW)
-    assert [r['domain'] for r in rows] == ['all', 'lab', 'street']
-    assert [r['counts']['clips'] for r in rows] == [6, 4, 2]
-    for column in ('support', 'predicted', 'hits', 'top5_hits'):
-        pooled, *parts = (np.array(r['per_class']['action'][column]) for r in rows)
-        assert (pooled == sum(parts)).all()
-    across = rows[0]['across_domains']
-    assert across['mean']['action/top1'] == 50
-    assert across['worst']['body/top1'] == 75
-    assert across['worst_domain']['body/top1'] == 'lab'
-    assert 'across_domains' not in rows[1]
-
-
-def test_worst_domain_of_equals_is_the_first():
-    across = across_domains({'lab': {'k': 1.0}, 'street': {'k': 1.0}})
-    assert across['worst_domain'] == {'k': 'lab'}
-
-
-def test_one_domain_has_no_mean_over_domains(table, truth, space):
-    rows = evaluate_rows(table, truth.select([0, 1]), space, NONE)
-    assert [r['domain'] for r in rows] == ['all', 'lab']
-    assert 'across_domains' not in rows[0]
-    assert rows[0]['metrics'] == rows[1]['metrics']
-
-
-def test_rows_are_plain_and_percent(table, truth, space):
-    rows = evaluate_rows(table, truth, space, FEW)
-    assert json.loads(json.dumps(rows, allow_nan=False)) == rows
-    assert rows[0]['intervals']['unit'] == 'clip'
-    low, high = rows[0]['intervals']['bounds']['action/top1']
-    assert 0 <= low < 50 < high <= 100
-
-
-def test_order_of_the_score_table_does_not_matter(table, truth, space):
-    rows = evaluate_rows(table, truth, space, FEW)
-    assert evaluate_rows(table.select(list('fbadce')), truth, space, FEW) == rows
-
-
-@pytest.mark.parametrize(
-    ('counts', 'basis', 'groups'),
-    [
-        ((300, 100, 20, 0), 'train', ['head', 'medium', 'tail', 'tail']),
-        (None, 'truth', ['tail'] * 4),
-    ],
+# Truth 0, 0, 1, 1 of four classes; predictions 0, 2, 1, 0; classes 2, 3 have no truth.
+LABELS = np.array([0, 0, 1, 1])
+SCORES = np.array(
+    [[0.7, 0.1, 0.1, 0.1], [0.2, 0.1, 0.6, 0.1], [0, 1, 0, 0], [0.5, 0.4, 0.1, 0]]
 )
-def test_head_medium_tail(table, truth, space, counts, basis, groups):
-    row = evaluate_row(table, truth, space, replace(NONE, train_counts=counts))
-    assert row['per_class']['action']['group'] == groups
-    assert row['groups']['basis'] == basis
-    tail = row['groups']['tail']
-    assert tail['classes'] == groups.count('tail')
-    if basis == 'train':  # of three clips of wave one is found
-        assert (tail['clips'], tail['classes_present']) == (3, 1)
-        assert tail['action/top1'] == tail['action/mca'] == pytest.approx(100 / 3)
-        assert row['groups']['head']['action/mca'] == 100
 
 
-def test_group_without_clips_has_no_metrics(table, truth, space):
-    row = evaluate_row(table, truth, space, NONE)
-    assert row['groups']['head'] == {'classes': 0, 'classes_present': 0, 'clips': 0}
+@pytest.fixture
+def counts() -> ClassCounts:
+    return count_classes(rank_outcomes(SCORES, LABELS))
 
 
-def test_published_counts_decide_where_training_counts_are_unknown():
-    space = load_label_space('mma82')
-    truth = Truth(('x',), np.array([6]), np.array([1]), ('lab',), ('',))
-    row = evaluate_row(ScoreTable(('x',), np.full((1, 82), 1 / 82)), truth, space, NONE)
-    assert row['groups']['basis'] == 'published'
-    assert [row['groups'][g]['classes'] for g in ('head', 'medium', 'tail')] == [
-        26,
-        34,
-        22,
-    ]
+def random_case(rng):
+    """Scores of a few levels, so that ties and absent classes are common."""
+    num_clips, num_classes = rng.integers(1, 25), rng.integers(2, 12)
+    labels = rng.integers(0, num_classes, num_clips)
+    if rng.random() < 0.5:
+        labels = labels % rng.integers(1, num_classes)  # absent classes
+    return rng.integers(0, 4, (num_clips, num_classes)) / 4, labels
 
 
-def test_results_of_the_full_test_subset_stay_small(space):
-    space = load_label_space('mma82')
+@pytest.mark.parametrize('class_set', CLASS_SETS)
+def test_equals_scikit_learn_on_1000_random_cases(class_set):
     rng = np.random.default_rng(0)
-    labels = rng.integers(0, 82, 400)
-    names = tuple(f'{i}' for i in range(400))
-    domains = ('lab', 'psychiatric', 'street', 'emotion') * 100
-    truth = Truth(names, labels, np.array(space.body_of)[labels], domains, names)
-    rows = evaluate_rows(ScoreTable(names, rng.random((400, 82))), truth, space, FEW)
-    assert len(json.dumps(rows)) < 60_000
+    ours, theirs = [], []
+    with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
+        for _ in range(1000):
+            scores, labels = random_case(rng)
+            counts = count_classes(rank_outcomes(scores, labels))
+            predictions = scores.argmax(axis=1)
+            classes = {
+                'present': np.unique(labels),
+                'union': np.union1d(labels, predictions),
+                'all': np.arange(scores.shape[1]),
+            }[class_set]
+            _, recall, f1, _ = precision_recall_fscore_support(
+                labels, predictions, labels=classes, average='macro', zero_division=0
+            )
+            theirs.append([recall, f1, np.mean(labels == predictions)])
+            ours.append(
+                [
+                    mean_class_accuracy(counts, class_set),
+                    macro_f1(counts, class_set),
+                    accuracy(counts),
+                ]
+            )
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
 
 
-def clip(name: str, action: int | None) -> Clip:
-    body = None if action is None else 0
-    return Clip(name, '', 'test', 'lab', 's1', action, body)
+@pytest.mark.filterwarnings('ignore:y_pred contains classes not in y_true')
+@pytest.mark.parametrize('seed', range(20))
+def test_mca_is_balanced_accuracy_and_top1_is_micro_f1(seed):
+    scores, labels = random_case(np.random.default_rng(seed))
+    counts = count_classes(rank_outcomes(scores, labels))
+    expected = balanced_accuracy_score(labels, scores.argmax(axis=1))
+    assert mean_class_accuracy(counts) == pytest.approx(expected)
+    micro = f1_score(labels, scores.argmax(axis=1), average='micro')
+    assert accuracy(counts) == pytest.approx(micro)
 
 
-def test_truth_of_clips():
-    truth = Truth.from_clips([clip('x', 1), clip('y', 0)])
-    assert truth.names == ('x', 'y')
-    assert truth.labels.tolist() == [1, 0]
-    assert truth.people() == ['lab/s1', 'lab/s1']
+@pytest.mark.parametrize('k', [1, 2, 5])
+def test_top_k_equals_scikit_learn_in_reversed_class_order(k):
+    # Of equal scores scikit-learn takes the higher index, we take the lower.
+    rng = np.random.default_rng(1)
+    scores, labels = rng.integers(0, 4, (300, 8)) / 4, rng.integers(0, 8, 300)
+    expected = top_k_accuracy_score(
+        7 - labels, scores[:, ::-1], k=k, labels=np.arange(8)
+    )
+    assert top_k_accuracy(scores, labels, k) == pytest.approx(expected, abs=1e-12)
 
 
-def test_withheld_truth_is_refused():
-    with pytest.raises(
-        ValueError, match=r"1 of 2 clips .* 'y': their truth is withheld"
-    ):
-        Truth.from_clips([clip('x', 1), clip('y', None)])
+def test_of_equal_scores_the_lower_index_ranks_first():
+    scores = np.ones((3, 6))
+    assert truth_ranks(scores, [0, 2, 5]).tolist() == [0, 2, 5]
+    outcomes = rank_outcomes(scores, [0, 4, 5])
+    assert outcomes.predictions.tolist() == [0, 0, 0]
+    assert outcomes.top5.tolist() == [True, True, False]
 
 
-def test_columns_of_truth_must_fit():
-    with pytest.raises(ValueError, match=r'columns of \[1, 1, 1, 1\] rows for 2 clips'):
-        Truth(('x', 'y'), np.array([0]), np.array([0]), ('lab',), ('',))
+def test_counts(counts):
+    assert counts.support.tolist() == [2, 2, 0, 0]
+    assert counts.predicted.tolist() == [2, 1, 1, 0]
+    assert counts.hits.tolist() == [1, 1, 0, 0]
+    assert counts.top5_hits.tolist() == [2, 2, 0, 0]
+
+
+def test_confusion_matrix_has_truth_in_rows():
+    matrix = confusion_matrix(LABELS, SCORES.argmax(axis=1), 4)
+    assert matrix.tolist() == [[1, 0, 1, 0], [1, 1, 0, 0], [0] * 4, [0] * 4]
+
+
+def test_rates_of_classes(counts):
+    assert class_recall(counts).tolist() == [0.5, 0.5, 0, 0]
+    assert class_precision(counts).tolist() == [0.5, 1, 0, 0]
+    assert class_f1(counts).tolist() == pytest.approx([1 / 2, 2 / 3, 0, 0])
 
 
 @pytest.mark.parametrize(
-    ('change', 'text'),
+    ('class_set', 'size'), [('present', 2), ('union', 3), ('all', 4)]
+)
+def test_class_sets_divide_by_their_size(counts, class_set, size):
+    assert mean_class_accuracy(counts, class_set) == pytest.approx(1 / size)
+    assert macro_f1(counts, class_set) == pytest.approx((1 / 2 + 2 / 3) / size)
+
+
+def test_recognition_metrics_of_both_levels(counts):
+    body = count_classes(rank_outcomes([[1, 0], [0, 1], [0, 1], [0, 1]], [0, 1, 1, 1]))
+    metrics = recognition_metrics({'action': counts, 'body': body})
+    assert set(metrics) == set(METRIC_KEYS)
+    assert metrics['action/top1'] == metrics['action/micro_f1'] == 0.5
+    assert metrics['action/top5'] == metrics['body/top1'] == 1
+    # action macro 7/12, action micro 1/2, body macro and micro 1
+    assert metrics['F1_mean'] == pytest.approx((7 / 12 + 1 / 2 + 1 + 1) / 4)
+
+
+def test_metrics_of_stacked_counts_are_those_of_each(counts):
+    double = ClassCounts(*(np.stack([v, 2 * v]) for v in vars(counts).values()))
+    metrics = recognition_metrics({'action': double, 'body': double}, 'union')
+    single = recognition_metrics({'action': counts, 'body': counts}, 'union')
+    for key, value in metrics.items():
+        assert value.tolist() == [single[key]] * 2
+
+
+def test_k_beyond_the_classes_hits_always():
+    assert top_k_accuracy(SCORES, LABELS, 9) == 1
+
+
+@pytest.mark.parametrize(
+    ('scores', 'labels', 'text'),
     [
-        ({'class_set': 'presnt'}, "unknown class set 'presnt'.*Did you mean 'present'"),
-        ({'body_scores': 'mean'}, "unknown body scores 'mean'"),
+        (np.zeros((2, 3)), [0], 'do not fit labels'),
+        (np.zeros(3), [0, 0, 0], 'do not fit labels'),
+        (np.zeros((0, 3)), [], 'no clips to evaluate'),
+        ([[0.0, 1], [np.nan, 0]], [0, 0], 'row 1 are not finite'),
+        (np.zeros((1, 3)), [3], r'outside 0\.\.2'),
+        (np.zeros((1, 3)), [-1], r'outside 0\.\.2'),
     ],
 )
-def test_unknown_options(change, text):
+def test_bad_scores_and_labels(scores, labels, text):
     with pytest.raises(ValueError, match=text):
-        EvaluationOptions(**change)
+        rank_outcomes(scores, labels)
 
 
-def test_head_scores_must_be_there(table, truth, space):
-    with pytest.raises(
-        ValueError, match=r'without any of a body head; use .*sum, top1'
-    ):
-        evaluate_row(table, truth, space, replace(NONE, body_scores='head'))
+def test_bad_k_and_class_set(counts):
+    with pytest.raises(ValueError, match='k = 0'):
+        top_k_accuracy(SCORES, LABELS, 0)
+    with pytest.raises(ValueError, match="class set 'some': use one of present"):
+        class_members(counts, 'some')
+
+
+BODY_OF = (0, 0, 1, 2)
+
+
+def test_sum_may_differ_from_the_body_of_the_top_action():
+    scores = [[0.3, 0.3, 0.4, 0.0]]
+    assert summed_body_scores(scores, BODY_OF, 3)[0] == pytest.approx([0.6, 0.4, 0])
+    assert top_action_body_scores(scores, BODY_OF, 3)[0].argmax() == 1
+
+
+def test_top_action_ranks_groups_by_their_best_action():
+    scores = [[0.1, 0.2, 0.3, 0.4]]  # groups in order of first appearance: 2, 1, 0
+    assert top_action_body_scores(scores, BODY_OF, 3).tolist() == [[2, 3, 4]]
+
+
+def test_equal_actions_map_to_the_body_of_the_lower_index():
+    # Actions 0 and 1 tie; the body of action 0 has the higher index.
+    scores = top_action_body_scores([[0.5, 0.5]], (1, 0), 2)
+    assert scores.argmax(axis=1).tolist() == [1]
+
+
+def test_group_without_actions_comes_last():
+    scores = [[0.0, 0.0, 0.1, -5.0]]
+    assert top_action_body_scores(scores, BODY_OF, 4)[0, 3] == 0
+
+
+def test_top_action_body_is_the_body_of_argmax():
+    rng = np.random.default_rng(0)
+    scores, body_of = rng.integers(0, 3, (200, 9)), rng.integers(0, 4, 9)
+    bodies = top_action_body_scores(scores, body_of, 4).argmax(axis=1)
+    assert (bodies == body_of[scores.argmax(axis=1)]).all()
+
+
+def test_logits_cannot_be_summed():
+    with pytest.raises(ValueError, match=r'lowest -2\).*give probabilities'):
+        summed_body_scores([[1.0, -2.0, 0, 0]], BODY_OF, 3)
+
+
+def test_fused_scores_are_the_renormalised_product():
+    # 0.5*0.2, 0.3*0.2, 0.2*0.7, 0*0.1 of sum 0.3
+    fused = fuse_body_scores([[0.5, 0.3, 0.2, 0]], [[0.2, 0.7, 0.1]], BODY_OF)
+    assert fused[0] == pytest.approx([1 / 3, 0.2, 7 / 15, 0])
+    # Of weight 0.5 at 0.04 and 0.64: 0.5*0.2, 0.5*0.8.
+    fused = fuse_body_scores([[0.5, 0, 0.5, 0]], [[0.04, 0.64, 0.32]], BODY_OF, 0.5)
+    assert fused[0] == pytest.approx([0.2, 0, 0.8, 0])
+
+
+def test_fusing_with_weight_0_or_even_bodies_changes_nothing():
+    actions = np.random.default_rng(0).dirichlet(np.ones(4), size=5)
+    bodies = np.random.default_rng(1).dirichlet(np.ones(3), size=5)
+    even = np.full((5, 3), 1 / 3)
+    np.testing.assert_allclose(fuse_body_scores(actions, bodies, BODY_OF, 0), actions)
+    np.testing.assert_allclose(fuse_body_scores(actions, even, BODY_OF, 3), actions)
+
+
+def test_levels_that_contradict_each_other_stay_finite():
+    fused = fuse_body_scores([[1.0, 0, 0, 0]], [[0.0, 1, 0]], BODY_OF, 4)
+    assert fused.tolist() == [[1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ('actions', 'bodies', 'weight', 'message'),
+    [
+        ([[1, -2, 0, 0]], [[1, 0, 0]], 1, r'action scores .*lowest -2.*softmax'),
+        ([[1, 0, 0, 0]], [[0, 0, 0]], 1, r'body scores .*row of zeros'),
+        ([[1, 0, 0, 0]], [[1, 0, 0]], -1, 'fusion weight -1: use a number from 0'),
+    ],
+)
+def test_what_cannot_be_fused(actions, bodies, weight, message):
+    with pytest.raises(ValueError, match=message):
+        fuse_body_scores(actions, bodies, BODY_OF, weight)
+
+
+def test_limits_belong_to_head_and_tail():
+    groups = frequency_groups([200, 199, 50, 49, 0])
+    assert groups.tolist() == ['head', 'medium', 'medium', 'tail', 'tail']
+
+
+def test_published_counts_give_the_documented_groups():
+    clips = load_statistics()['rec']['all']
+    share = clips['train'] / clips['clips']
+    counts = [n * share for n in load_label_space().rec_instances]
+    assert Counter(frequency_groups(counts).tolist()) == {
+        'head': 26,
+        'medium': 34,
+        'tail': 22,
+    }
+
+
+def test_limits_must_not_overlap():
+    with pytest.raises(ValueError, match='tail_max 5 must lie below head_min 5'):
+        frequency_groups([1], head_min=5, tail_max=5)
+
+
+def test_mask_renormalises_over_the_kept_classes():
+    masked = mask_to_classes([[0.5, 0.3, 0.2]], [2, 1, 2])
+    assert masked[0] == pytest.approx([0, 0.6, 0.4])
+
+
+def test_mask_that_removes_all_mass_leaves_a_uniform_row():
+    masked = mask_to_classes([[1.0, 0, 0], [0, 1, 0]], [1, 2])
+    assert masked.tolist() == [[0, 0.5, 0.5], [0, 1, 0]]
+
+
+@pytest.mark.parametrize('classes', [[], [3], [-1]])
+def test_mask_needs_classes_of_the_table(classes):
+    with pytest.raises(ValueError, match=r'at least one index of 0\.\.2'):
+        mask_to_classes(np.ones((1, 3)), classes)
+
+
+@pytest.mark.parametrize('scores', [[[0.5, -0.1]], [[np.nan, 1]], [0.5, 0.5]])
+def test_controls_need_probabilities(scores):
+    with pytest.raises(ValueError, match='take the softmax of logits'):
+        mask_to_classes(scores, [0])
+
+
+def test_prior_with_laplace_smoothing():
+    assert class_prior([0, 0, 0], 2).tolist() == [4 / 5, 1 / 5]
+    assert class_prior([0, 1, 0, 0], 2, smoothing=0).tolist() == [0.75, 0.25]
+    assert class_prior([], 2).tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ('labels', 'smoothing', 'text'),
+    [
+        ([0, 2], 1.0, r'labels 0\.\.2 lie outside 0\.\.1'),
+        ([-1], 1.0, 'lie outside'),
+        ([0], -1.0, 'give smoothing of at least 0'),
+        ([], 0.0, 'above 0 where there are no labels'),
+    ],
+)
+def test_bad_labels_and_smoothing(labels, smoothing, text):
+    with pytest.raises(ValueError, match=text):
+        class_prior(labels, 2, smoothing)
+
+
+def test_reweighting_follows_saerens():
+    # (0.5 * 0.5 / 0.75) : (0.5 * 0.5 / 0.25) = 1 : 3
+    scores = reweight_by_prior([[0.5, 0.5]], [0.75, 0.25], [0.5, 0.5])
+    assert scores[0] == pytest.approx([0.25, 0.75])
+
+
+def test_reweighting_gives_the_posterior_of_the_target():
+    rng = np.random.default_rng(0)
+    likelihood = rng.random((20, 4))
+    source = class_prior([0] * 9 + [1] * 4 + [2], 4)
+    target = class_prior([1] * 5 + [2] * 2, 4)
+
+    def posterior(prior):
+        joint = likelihood * prior
+        return joint / joint.sum(axis=1, keepdims=True)
+
+    moved = reweight_by_prior(posterior(source), source, target)
+    np.testing.assert_allclose(moved, posterior(target))
+
+
+def test_same_prior_changes_nothing_and_lost_mass_gives_the_target_prior():
+    scores = [[0.2, 0.8], [0, 1]]
+    prior = [0.7, 0.3]
+    np.testing.assert_allclose(reweight_by_prior(scores, prior, prior), scores)
+    assert reweight_by_prior([[0, 1.0]], [0.5, 0.5], [1, 0]).tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize(
+    ('source', 'target', 'text'),
+    [
+        (
+            [0.2, 0.3, 0.5],
+            [0.5, 0.5],
+            r'shape \(3,\) and \(2,\) do not fit .* 2 classes',
+        ),
+        ([1, 0], [0.5, 0.5], 'source prior must be above 0'),
+        ([0.5, 0.5], [1.5, -0.5], 'target prior at least 0'),
+        ([0.5, 0.5], [0, 0], 'not 0 everywhere'),
+    ],
+)
+def test_bad_priors(source, target, text):
+    with pytest.raises(ValueError, match=text):
+        reweight_by_prior([[0.5, 0.5]], source, target)

@@ -2,9 +2,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
+from mmma.evaluation import scores as fusion
 from mmma.evaluation.scores import (
+    SPACES,
+    TOLERANCE,
     ScoreTable,
+    align_tables,
+    are_probabilities,
+    check_weights,
+    fuse_tables,
+    learn_weights,
     match_scores,
     read_scores,
     write_scores,
@@ -194,3 +203,173 @@ def test_missing_and_unknown_clips_are_told_together(table):
         match=r"1 of 2 clips .*: 'z'; scores of 5 unknown clips.*'b'.*'f'; use",
     ):
         match_scores(table, ['a', 'z'], known=['a', 'z'])
+
+
+A = ScoreTable(('x', 'y'), np.array([[0.8, 0.2], [0.5, 0.5]]))
+B = ScoreTable(('y', 'x'), np.array([[0.9, 0.1], [0.2, 0.8]]))
+
+
+def random_models(qualities, clips=300, classes=6, seed=0):
+    """Probabilities of models that see the truth more or less, and the truth."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, clips)
+    names = tuple(map(str, range(clips)))
+    tables = []
+    for quality in qualities:
+        logits = rng.normal(size=(clips, classes))
+        logits[np.arange(clips), labels] += quality * (rng.random(clips) < 0.8)
+        powers = np.exp(2 * logits)
+        tables.append(ScoreTable(names, powers / powers.sum(axis=1, keepdims=True)))
+    return tables, labels
+
+
+def test_clips_are_matched_by_name():
+    first, second = align_tables([A, B], ['a', 'b'])
+    assert first.names == second.names == ('x', 'y')
+    assert second.scores.tolist() == [[0.2, 0.8], [0.9, 0.1]]
+
+
+def test_missing_clips_are_named_with_their_file():
+    with pytest.raises(ValueError, match=r"b lacks 1 of 3 clips: 'z'; fused files"):
+        align_tables([ScoreTable(('x', 'y', 'z'), np.ones((3, 2)) / 2), B], ['a', 'b'])
+    with pytest.raises(ValueError, match=r'a lacks 1 of 3 .* b lacks 1 of 3 clips'):
+        align_tables([A, ScoreTable(('x', 'w'), A.scores)], ['a', 'b'])
+
+
+def test_arithmetic_mean_by_hand():
+    fused = fuse_tables(align_tables([A, B], 'ab'), [0.75, 0.25])
+    assert fused.scores == pytest.approx(np.array([[0.65, 0.35], [0.6, 0.4]]))
+    assert fused.body_scores is None
+
+
+def test_geometric_mean_by_hand():
+    fused = fuse_tables(align_tables([A, B], 'ab'), [0.5, 0.5], 'logit')
+    # x: sqrt(0.8 * 0.2) twice; y: sqrt(0.45) to sqrt(0.05), 3 to 1
+    assert fused.scores == pytest.approx(np.array([[0.5, 0.5], [0.75, 0.25]]))
+
+
+def test_geometric_mean_ignores_the_scale_and_survives_zeros():
+    table = ScoreTable(('x',), np.array([[10.0, 0.0]]))
+    fused = fuse_tables([table, ScoreTable(('x',), np.array([[0.1, 0.9]]))], [0.5, 0.5])
+    assert fused.scores[0, 0] > 5
+    logit = fuse_tables([table, table], [0.5, 0.5], 'logit')
+    assert logit.scores == pytest.approx(np.array([[1.0, 0.0]]))
+
+
+@pytest.mark.parametrize('space', SPACES)
+def test_weight_one_is_the_model_itself(space):
+    tables, _ = random_models([1, 0])
+    fused = fuse_tables(tables, [1.0, 0.0], space)
+    assert fused.scores == pytest.approx(tables[0].scores)
+
+
+def test_body_scores_are_fused_if_all_have_them():
+    body = ScoreTable(A.names, A.scores, np.array([[1.0], [0.5]]))
+    assert fuse_tables([body, A], [0.5, 0.5]).body_scores is None
+    fused = fuse_tables([body, ScoreTable(A.names, A.scores, np.zeros((2, 1)))], [1, 3])
+    assert fused.body_scores.tolist() == [[1.0], [0.5]]
+
+
+def test_negative_scores_have_no_logarithm():
+    logits = ScoreTable(('x',), np.array([[-1.0, 2.0]]))
+    with pytest.raises(ValueError, match=r'negative scores \(lowest -1\).*probabil'):
+        fuse_tables([logits], [1.0], 'logit')
+
+
+def test_unknown_space():
+    with pytest.raises(ValueError, match=r"unknown fusion space 'men'.* 'mean'"):
+        fuse_tables([A], [1.0], 'men')
+    with pytest.raises(ValueError, match='unknown fusion space'):
+        learn_weights([A], [0, 1], 'log')
+
+
+def test_weights_add_up_to_one():
+    assert check_weights([3, 1], 2).tolist() == [0.75, 0.25]
+
+
+@pytest.mark.parametrize(
+    ('weights', 'text'),
+    [
+        ([1], '1 weights for 2 score files'),
+        ([1, -1], r'weights \[1.0, -1.0\]: use numbers of at least 0'),
+        ([0, 0], 'not all 0'),
+        ([1, float('inf')], 'at least 0'),
+    ],
+)
+def test_bad_weights(weights, text):
+    with pytest.raises(ValueError, match=text):
+        check_weights(weights, 2)
+
+
+@pytest.mark.parametrize(
+    ('scores', 'answer'),
+    [([[0.5, 0.5]], True), ([[0.5, 0.6]], False), ([[-0.5, 1.5]], False)],
+)
+def test_are_probabilities(scores, answer):
+    assert are_probabilities(np.array(scores)) is answer
+
+
+@pytest.mark.parametrize('space', SPACES)
+@pytest.mark.parametrize('qualities', [(1, 0.5), (1, 0.9, 0.1, 0), (1, 1, 1, 0.8, 0.4)])
+def test_learnt_weights_are_those_of_another_solver(space, qualities):
+    tables, labels = random_models(qualities)
+    learnt = learn_weights(tables, labels, space)
+
+    def nll(weights):
+        fused = fuse_tables(tables, weights, space).scores
+        return -np.log(fused[np.arange(len(labels)), labels]).mean()
+
+    size = len(tables)
+    other = minimize(
+        nll,
+        np.full(size, 1 / size),
+        bounds=[(0, 1)] * size,
+        constraints=[{'type': 'eq', 'fun': lambda w: w.sum() - 1}],
+        method='SLSQP',
+        options={'ftol': 1e-12},
+    )
+    assert learnt.nll == pytest.approx(nll(learnt.weights), abs=1e-9)
+    assert learnt.nll <= other.fun + TOLERANCE
+    assert learnt.weights == pytest.approx(other.x, abs=5e-3)
+    assert learnt.gap <= TOLERANCE
+    assert learnt.weights.sum() == pytest.approx(1)
+    assert learnt.nll <= min(learnt.equal_nll, *learnt.single_nll)
+
+
+@pytest.mark.parametrize('space', SPACES)
+def test_learning_is_deterministic_and_follows_the_order_of_models(space):
+    tables, labels = random_models([1, 0.6, 0.3])
+    one, two = (learn_weights(tables, labels, space) for _ in range(2))
+    assert one.weights.tolist() == two.weights.tolist()
+    turned = learn_weights(tables[::-1], labels, space)
+    assert turned.weights == pytest.approx(one.weights[::-1], abs=1e-3)
+
+
+@pytest.mark.parametrize('space', SPACES)
+def test_a_model_that_rules_out_the_truth_gets_nothing(space):
+    tables, labels = random_models([2])
+    wrong = np.zeros_like(tables[0].scores)
+    wrong[np.arange(len(labels)), (labels + 1) % 6] = 1
+    learnt = learn_weights([*tables, ScoreTable(tables[0].names, wrong)], labels, space)
+    assert learnt.weights[1] < 0.01
+    assert learnt.gap <= TOLERANCE
+
+
+def test_one_model_has_all_the_weight():
+    tables, labels = random_models([1])
+    assert learn_weights(tables, labels).weights.tolist() == [1.0]
+
+
+def test_learning_needs_probabilities_and_clips():
+    with pytest.raises(ValueError, match='learnt from probabilities alone'):
+        learn_weights([ScoreTable(('x',), np.array([[3.0, 4.0]]))], [0])
+    with pytest.raises(ValueError, match='no clips to learn weights from'):
+        learn_weights([A], [])
+
+
+@pytest.mark.parametrize(
+    ('point', 'nearest'),
+    [((0.2, 0.8), (0.2, 0.8)), ((1.0, 1.0), (0.5, 0.5)), ((3.0, 0.0), (1.0, 0.0))],
+)
+def test_onto_simplex(point, nearest):
+    assert fusion._onto_simplex(np.array(point)) == pytest.approx(nearest)

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
 import mmma.engine  # noqa: F401
-from mmma.datasets.transforms.video import UniformFrames
+from mmma.datasets.transforms.rgb import UniformFrames
 from mmma.registry import MODELS, TRANSFORMS
 
 BASE = Path(__file__).parents[2] / 'configs' / '_base_'

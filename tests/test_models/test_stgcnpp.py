@@ -8,8 +8,8 @@ from mmengine.optim import build_optim_wrapper
 
 import mmma.datasets  # noqa: F401
 from mmma.apis import load_config
-from mmma.layout.joints import WHOLEBODY65
-from mmma.layout.skeletons import SkeletonWriter
+from mmma.data.arrays import SkeletonWriter
+from mmma.data.joints import WHOLEBODY65
 from mmma.registry import MODELS
 
 RECIPES = ('stgcnpp', 'stgcnpp-tiny', 'skeletontcn-tiny')

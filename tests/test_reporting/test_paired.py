@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 from result_files import ACTIONS, write_fewshot, write_model
 
-from mmma.evaluation.functional.intervals import BootstrapOptions
-from mmma.evaluation.functional.paired import holm, mcnemar_exact
+from mmma.evaluation.bootstrap import BootstrapOptions, holm, mcnemar_exact
 from mmma.evaluation.scores import read_scores
 from mmma.reporting.paired import ScoreFiles, add_tests
-from mmma.reporting.paper_table import paper_tables
-from mmma.reporting.pooling import pool_entries
-from mmma.reporting.results import read_entries
+from mmma.reporting.paper import paper_tables
+from mmma.reporting.results import pool_entries, read_entries
 from mmma.taxonomy import DOMAINS
 
 KEY = ('action/top1', 'test')

@@ -1,15 +1,28 @@
 import copy
+from pathlib import Path
 
 import pytest
+from result_files import make_rec_root, write_fewshot, write_model
 
+from mmma.evaluation.rows import EvaluationOptions, Truth, recognition_row
+from mmma.evaluation.scores import join_tables, read_scores
 from mmma.reporting.results import (
     SCHEMA,
+    Entry,
+    Sample,
     check_comparable,
+    check_recipes,
+    check_weights,
     environment,
+    pool_entries,
+    pooled_domains,
     read_entries,
     read_results,
+    take_samples,
     write_results,
 )
+from mmma.reporting.table import results_table
+from mmma.taxonomy import DOMAINS
 
 RESULTS = {
     'schema': SCHEMA,
@@ -120,3 +133,178 @@ def test_environment_names_versions_and_device():
     found = environment('cpu')
     assert found['device'] == 'cpu'
     assert found['torch'][0].isdigit()
+
+
+def sample(file, seed=0, checkpoint='aaaaaaaa', entry=None, **config):
+    results = {
+        'name': 'a_mma82',
+        'protocol': {'name': 'indomain', 'seed': seed},
+        'options': {'subset': 'test'},
+        'checkpoint': {'sha256': checkpoint},
+        'config': config,
+    }
+    return Sample(entry or Entry(results, (Path(file),)), {'subset': 'test'})
+
+
+def test_rows_are_sorted_by_seed_and_draws_stay_together():
+    first = sample('1.json', seed=1)
+    second = sample('1.json', entry=first.entry)
+    third = sample('0.json', seed=0, checkpoint='b')
+    found = take_samples([first, second, third], 'a', shared=False)
+    assert found == {0: [third], 1: [first, second]}
+    assert list(found) == [0, 1]
+
+
+def test_a_seed_in_two_files_is_refused():
+    samples = [sample('1.json'), sample('2.json')]
+    with pytest.raises(ValueError, match=r'seed 0 is in 1\.json and in 2\.json.*NAME='):
+        take_samples(samples, 'a', shared=False)
+    samples[1] = sample('2.json', checkpoint='bbbbbbbb')
+    with pytest.raises(ValueError, match='seed 0 is in'):
+        take_samples(samples, 'a', shared=True)
+
+
+def test_zero_shot_rows_of_the_same_weights_count_once():
+    first, second = sample('1.json'), sample('2.json')
+    assert take_samples([first, second], 'a', shared=True) == {0: [first]}
+
+
+def test_the_same_weights_are_no_two_seeds():
+    samples = [sample('1.json', seed=0), sample('2.json', seed=1)]
+    with pytest.raises(ValueError, match='seeds 0 and 1 tested the same weights'):
+        take_samples(samples, 'a', shared=False)
+
+
+def test_val_and_test_of_one_seed_share_their_weights():
+    val, test = sample('1.json'), sample('2.json')
+    check_weights({'val': [val], 'test': [test]}, 'a')
+    other = sample('2.json', checkpoint='bbbbbbbb')
+    with pytest.raises(ValueError, match='seed 0 is of weights aaaaaaaa in'):
+        check_weights({'val': [val], 'test': [other]}, 'a')
+
+
+RECIPE = {
+    'model': {'depth': 50},
+    'train_dataloader': {
+        'batch_size': 8, 'dataset': {'domains': ['lab'], 'data_root': 'x'},
+    },
+    'work_dir': 'here',
+    'randomness': {'seed': 0},
+}  # fmt: skip
+ELSEWHERE = {
+    **RECIPE,
+    'train_dataloader': {
+        'batch_size': 8, 'dataset': {'domains': ['lab', 'street'], 'data_root': 'y'},
+    },
+    'work_dir': 'there',
+    'randomness': {'seed': 1},
+}  # fmt: skip
+
+
+def test_a_recipe_is_what_trains_and_tests_wherever_it_ran():
+    check_recipes([sample('1.json', **RECIPE).entry, sample('2', **ELSEWHERE).entry])
+    check_recipes([sample('1.json', **RECIPE).entry, sample('2.json').entry])
+
+
+def test_seeds_of_two_recipes_are_refused():
+    other = {**RECIPE, 'model': {'depth': 18}}
+    entries = [sample('1.json', **RECIPE).entry, sample('2.json', **other).entry]
+    with pytest.raises(
+        ValueError, match=r'config\.model\.depth differs: 50 in 1\.json'
+    ):
+        check_recipes(entries)
+
+
+@pytest.fixture(scope='module')
+def separate(rec_root, tmp_path_factory):
+    """Results of one model per domain."""
+    folder = tmp_path_factory.mktemp('separate')
+    return [
+        write_model(folder / d, rec_root, 'a_mma82', 0.3 + 0.1 * i, domain=d)
+        for i, d in enumerate(DOMAINS)
+    ]
+
+
+def read(files):
+    return read_entries([str(file) for file in files])
+
+
+def test_pooled_metrics_equal_those_of_all_clips_at_once(separate, rec_root):
+    (pooled,) = pool_entries(read(separate))
+    row = pooled.results['runs'][0]
+    space = rec_root.label_space()
+    table = join_tables([read_scores(f.parent / 'scores.npz', space) for f in separate])
+    truth = Truth.from_clips(c for c in rec_root.read_rec() if c.subset == 'test')
+    expected = recognition_row(table, truth, space, EvaluationOptions())
+    assert row['domain'] == 'all'
+    assert row['metrics'] == pytest.approx(expected['metrics'])
+    assert row['counts'] == expected['counts']
+    for name, metrics in row['class_sets'].items():
+        assert metrics == pytest.approx(expected['class_sets'][name])
+    hits = expected['per_class']['action']['hits']
+    assert row['per_class']['action']['hits'] == hits
+    assert 'intervals' not in row
+    assert row['across_domains']['worst_domain']['action/top1'] in DOMAINS
+
+
+def test_a_pooled_result_keeps_the_rows_of_its_domains_and_its_files(separate):
+    (pooled,) = pool_entries(read(separate))
+    assert [run['domain'] for run in pooled.results['runs']] == ['all', *DOMAINS]
+    assert pooled_domains(pooled.results) == list(DOMAINS)
+    assert pooled.files == tuple(separate)
+    assert 'indomain, one model per domain' in results_table([pooled.results])
+
+
+def test_fewer_domains_are_no_all(separate):
+    (pooled,) = pool_entries(read(separate[2:0:-1]))
+    assert pooled.results['runs'][0]['domain'] == 'psychiatric+street'
+
+
+def test_other_results_stay_as_they_are(separate, rec_root, tmp_path):
+    other = write_fewshot(tmp_path / 'f', rec_root, 'a_mma82', 0.5)
+    entries = pool_entries(read([other, *separate]))
+    assert [e.results['protocol']['name'] for e in entries] == ['fewshot', 'indomain']
+
+
+def test_nothing_to_pool_is_an_error(separate, rec_root, tmp_path):
+    joint = write_model(tmp_path / 'j', rec_root, 'a_mma82', 0.5)
+    with pytest.raises(ValueError, match='nothing to pool'):
+        pool_entries(read([joint, separate[0]]))
+
+
+def test_a_domain_twice_is_refused(separate, rec_root, tmp_path):
+    again = write_model(
+        tmp_path / 'again', rec_root, 'a_mma82', 0.9, domain='lab', broken=['x']
+    )
+    with pytest.raises(ValueError, match="two results of domain 'lab' with seed 0"):
+        pool_entries(read([*separate, again]))
+
+
+def test_results_measured_differently_are_not_pooled(separate, rec_root, tmp_path):
+    other = write_model(
+        tmp_path / 'o', rec_root, 'a_mma82', 0.9, domain='lab', options__class_set='all'
+    )
+    with pytest.raises(ValueError, match=r'options\.class_set differs'):
+        pool_entries(read([separate[1], other]))
+
+
+def test_other_classes_are_not_pooled(separate):
+    entries = read(separate[:2])
+    entries[1].results['runs'][1]['per_class']['action']['name'][0] = 'flying'
+    with pytest.raises(ValueError, match='the action classes of its results differ'):
+        pool_entries(entries)
+
+
+def test_detection_is_not_pooled(separate):
+    (entry,) = read(separate[:1])
+    with pytest.raises(ValueError, match='AP ranks the predictions of all videos'):
+        pool_entries([Entry({**entry.results, 'task': 'det'}, entry.files)])
+
+
+def test_the_root_may_be_real(tmp_path):
+    root = make_rec_root(tmp_path / 'real', simulated=False)
+    files = [
+        write_model(tmp_path / d, root, 'a_mma82', 0.5, domain=d) for d in DOMAINS[:2]
+    ]
+    (pooled,) = pool_entries(read(files))
+    assert pooled.results['checkpoint']['simulated'] is False

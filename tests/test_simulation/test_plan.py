@@ -1,11 +1,60 @@
-"""What a plan says and how it is cut."""
+"""Who is filmed."""
 
 import numpy as np
 import pytest
 
-from mmma.simulation.plan import Plan, SimulationOptions
+from mmma.simulation.margins import ROWS, published_clips
+from mmma.simulation.plan import (
+    NEVER_A_BENCHMARK,
+    Person,
+    Plan,
+    SimulationOptions,
+    cast,
+    make_pools,
+    summarize,
+)
 from mmma.simulation.planner import make_plan
-from mmma.taxonomy import load_label_space
+from mmma.taxonomy import DOMAINS, load_label_space
+
+
+@pytest.fixture(scope='module')
+def pools():
+    videos = np.rint(published_clips() * 11180 / 39816).astype(int)
+    return make_pools(published_clips(), videos, seed=0)
+
+
+@pytest.mark.parametrize(
+    ('domain', 'count'), list(zip(DOMAINS, (229, 19, 26, 180), strict=True))
+)
+def test_published_pools(pools, domain, count):
+    rows = [r for r, (d, _) in zip(pools.rec, ROWS, strict=True) if d == domain]
+    assert len({person for row in rows for person in row}) == count
+
+
+def test_nobody_is_in_two_rows(pools):
+    names = [person.name for row in pools.rec for person in row]
+    assert len(names) == len(set(names)) == 454
+    assert len({person.seed for row in pools.rec for person in row}) == 454
+
+
+def test_both_tasks_share_a_subset_per_person(pools):
+    assert sum(map(len, pools.det)) == 434
+    for rec, det in zip(pools.rec, pools.det, strict=True):
+        assert set(det) <= set(rec)
+
+
+def test_small_rows_have_few_persons():
+    pools = make_pools(np.full(12, 8), np.full(12, 1), seed=0)
+    assert max(map(len, pools.rec)) == 4
+    assert {len(row) for row in pools.det} == {1}
+
+
+def test_cast_uses_everybody():
+    persons = tuple(Person(f'lab_p{i:03d}', i) for i in range(20))
+    people = cast(persons, 50, np.random.default_rng(0))
+    assert len(people) == 50
+    assert set(people) == set(persons)
+
 
 SPACE = load_label_space('mma82')
 
@@ -89,3 +138,18 @@ def test_numbers_are_plain(tiny):
     item = tiny.det[0]
     values = [item.fps, item.frames, item.events[0].start_sec, tiny.rec[0].fps]
     assert not any(isinstance(value, np.generic) for value in values)
+
+
+def test_summary_of_small():
+    lines = summarize(make_plan(SimulationOptions('small'))).splitlines()
+    rows = [line.split() for line in lines]
+    assert lines[0] == '4,977 trimmed clips'
+    assert rows[2] == ['lab', '1,978', '704', '757', '3,439', '2.68', '229', '82', '0']
+    assert rows[6][:6] == ['all', '2,897', '1,009', '1,071', '4,977', '2.62']
+    assert lines[7].startswith('699 untrimmed videos with 2,486 instances, 3.56 each')
+    assert lines[-1] == NEVER_A_BENCHMARK
+
+
+def test_summary_of_one_task():
+    text = summarize(make_plan(SimulationOptions('tiny', tasks=('det',))))
+    assert 'trimmed clips' not in text

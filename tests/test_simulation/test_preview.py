@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmma.layout.joints import JointLayout
+from mmma.data.joints import JointLayout
 from mmma.simulation.preview import (
     Strip,
     contact_sheet,

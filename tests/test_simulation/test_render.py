@@ -1,16 +1,67 @@
-"""Drawn frames."""
+"""Backgrounds."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 
-from mmma.simulation.body import JOINT
-from mmma.simulation.domains import DOMAIN_STYLES
+from mmma.simulation.domains import DOMAIN_STYLES, make_subject
+from mmma.simulation.figure import JOINT
+from mmma.simulation.geometry import film
 from mmma.simulation.motion import Event, simulate_motion
-from mmma.simulation.render import render_frames
-from mmma.simulation.subjects import make_subject
+from mmma.simulation.render import Background, draw_passers, render_frames, write_video
+
+TIME = np.arange(60) / 30
+
+
+def camera(domain, **changes):
+    style = dataclasses.replace(DOMAIN_STYLES[domain].camera, **changes)
+    centre = np.array([0.0, 1.0, 0.0])
+    return film(style, (160, 128), centre, TIME, np.random.default_rng(0))
+
+
+def frames(kind, seen):
+    background = Background(kind, seen, np.random.default_rng(0))
+    return np.stack([background.frame(i) for i in range(len(TIME))])
+
+
+@pytest.mark.parametrize('kind', ['wall', 'room', 'street', 'set'])
+def test_pictures(kind):
+    pictures = frames(kind, camera('lab'))
+    assert pictures.shape == (60, 128, 160, 3)
+    assert pictures.std() > 5
+
+
+def test_wall_stands_still_and_frames_are_copies():
+    pictures = frames('wall', camera('lab'))
+    assert (pictures == pictures[0]).all()
+    background = Background('wall', camera('lab'), np.random.default_rng(0))
+    background.frame(0)[:] = 0
+    assert background.frame(1).min() > 0
+
+
+def test_background_slides_with_the_camera():
+    pictures = frames('room', camera('street')).astype(int)
+    assert np.abs(np.diff(pictures, axis=0)).max() > 30
+
+
+def test_cut_changes_the_set():
+    seen = camera('emotion', cuts_per_sec=1.0, shake=0.0, drift=0.0)
+    pictures = frames('set', seen).astype(int)
+    change = np.abs(np.diff(pictures, axis=0)).mean(axis=(1, 2, 3))
+    np.testing.assert_array_equal(change > 1, np.diff(seen.shot) > 0)
+    assert (change > 1).any()
+
+
+def test_passers_move():
+    passers = draw_passers(camera('street'), np.random.default_rng(0))
+    left = np.array([[corner[0][0] for corner in corners] for corners, _ in passers])
+    assert left.shape == (4, 60)
+    assert (np.ptp(left, axis=1) > 5).all()
 
 
 def draw(domain='lab', action='waving', sec=0.5, seed=0, **changes):
@@ -93,3 +144,91 @@ def test_speed():
     started = time.process_time()
     _, frames = draw(sec=1.0)
     assert (time.process_time() - started) / len(frames) < 0.03  # about 0.003 s
+
+
+def frames_of_video_file(count=5, height=32, width=48, seed=0):
+    """A grey picture with a bright square that moves one pixel a frame."""
+    noise = np.random.default_rng(seed).integers(0, 20, (height, width, 3))
+    for i in range(count):
+        picture = noise.astype(np.uint8)
+        picture[8:16, i : i + 8] = (200, 120, 40)
+        yield picture
+
+
+def read(path):
+    import av
+
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        pictures = [f.to_ndarray(format='rgb24') for f in container.decode(stream)]
+        return pictures, float(stream.average_rate), stream.codec_context.name
+
+
+@pytest.mark.parametrize('fps', [24.0, 25.0, 29.0, 30.0])
+def test_frames_come_back(tmp_path, fps):
+    assert write_video(tmp_path / 'a' / 'clip.mp4', frames_of_video_file(), fps) == 5
+    pictures, rate, codec = read(tmp_path / 'a' / 'clip.mp4')
+    assert (len(pictures), rate, codec) == (5, fps, 'h264')
+    assert pictures[4][12, 8].tolist() == pytest.approx([200, 120, 40], abs=20)
+    assert pictures[4][12, 1].max() < 60
+
+
+def test_same_frames_same_bytes(tmp_path):
+    for name in ('a.mp4', 'b.mp4'):
+        write_video(tmp_path / name, frames_of_video_file(), 25.0)
+    assert (tmp_path / 'a.mp4').read_bytes() == (tmp_path / 'b.mp4').read_bytes()
+
+
+ENCODE = """
+import hashlib, sys
+from pathlib import Path
+import numpy as np
+from mmma.simulation.render import write_video
+noise = np.random.default_rng(0).integers(0, 40, (240, 340, 3), dtype=np.uint8)
+path = Path(sys.argv[1])
+write_video(path, (noise[:, i % 20 : i % 20 + 320].copy() for i in range(40)), 25.0)
+print(hashlib.sha256(path.read_bytes()).hexdigest())
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='fills memory by the GNU allocator')
+def test_bytes_do_not_depend_on_what_memory_held(tmp_path):
+    digests = {
+        subprocess.run(
+            [sys.executable, '-c', ENCODE, tmp_path / 'clip.mp4'],
+            env={**os.environ, 'MALLOC_PERTURB_': fill},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for fill in ('0', '1', '170')
+    }
+    assert len(digests) == 1
+
+
+def test_failure_leaves_nothing(tmp_path):
+    def broken():
+        yield from frames_of_video_file(2)
+        raise RuntimeError('no more')
+
+    with pytest.raises(RuntimeError, match='no more'):
+        write_video(tmp_path / 'clip.mp4', broken(), 25.0)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('pictures', 'message'),
+    [
+        ([], 'clip.mp4: no frame to write'),
+        (
+            list(frames_of_video_file(1, height=31)),
+            '48x31: width and height must be even',
+        ),
+        (
+            [*frames_of_video_file(1), *frames_of_video_file(1, width=40)],
+            r'frame 1 is \(32, 40, 3\)',
+        ),
+    ],
+)
+def test_bad_frames(tmp_path, pictures, message):
+    with pytest.raises(ValueError, match=message):
+        write_video(tmp_path / 'clip.mp4', pictures, 25.0)

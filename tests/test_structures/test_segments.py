@@ -1,12 +1,18 @@
+import itertools
+
 import numpy as np
 import pytest
 
 from mmma.structures.segments import (
+    Detections,
     NmsOptions,
     class_nms,
+    grid_length,
     rank_order,
     segment_tiou,
     tiou_pairs,
+    window_starts,
+    window_starts_sec,
 )
 
 
@@ -191,3 +197,161 @@ def test_bad_candidates_are_refused(scores, labels, message):
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         NmsOptions(**options)
+
+
+SOME = Detections([[1, 3], [0, 2], [0, 2]], [0.5, 0.5, 0.9], [4, 2, 1])
+
+
+def test_lists_become_arrays():
+    assert SOME.segments_sec.dtype == SOME.scores.dtype == np.float64
+    assert SOME.labels.dtype == np.int64
+    assert len(SOME) == 3
+    assert len(Detections([], [], [])) == len(Detections.empty()) == 0
+
+
+@pytest.mark.parametrize(
+    ('fields', 'message'),
+    [
+        (([[2, 1]], [1], [0]), r'segments_sec\[0\] = \[2.0, 1.0\] ends before'),
+        (([[0, np.nan]], [1], [0]), r'segments_sec\[0\] = \[0.0, nan\]: not finite'),
+        (([[0, 1]], [np.nan], [0]), r'scores\[0\] = nan: not finite'),
+        (([[0, 1]], [1, 2], [0]), r'1 segments, scores of shape \(2,\), labels'),
+        (([[0, 1]], [1], [[0]]), r'labels of shape \(1, 1\): give one score'),
+        (([[0, 1]], [1], [0.0]), 'labels of type float64, lowest 0.0: use class'),
+        (([[0, 1]], [1], [-1]), 'labels of type int64, lowest -1: use class'),
+    ],
+)
+def test_bad_fields_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Detections(*fields)
+
+
+def test_top_breaks_ties_by_start():
+    assert SOME.top(2).labels.tolist() == [1, 2]
+    assert SOME.top(9).labels.tolist() == [1, 2, 4]
+    assert len(SOME.top(0)) == 0
+    with pytest.raises(ValueError, match='top -1 detections: use a number from 0'):
+        SOME.top(-1)
+
+
+def test_parts_are_put_together():
+    both = Detections.concat([SOME, Detections.empty(), SOME.shift(10)])
+    assert both.segments_sec[:, 0].tolist() == [1, 0, 0, 11, 10, 10]
+    assert both.labels.tolist() == [4, 2, 1, 4, 2, 1]
+    assert len(Detections.concat([])) == 0
+
+
+def test_clip_cuts_at_the_edges():
+    assert SOME.clip(1.5, 2.5).segments_sec.tolist() == [[1.5, 2.5]] + [[1.5, 2]] * 2
+    assert SOME.clip(5, 6).segments_sec.tolist() == [[5, 5]] * 3
+    with pytest.raises(ValueError, match=r'clip to 2 \.\. 1 s: the end comes before'):
+        SOME.clip(2, 1)
+
+
+def test_a_mask_of_none_selects_none():
+    assert len(SOME.select([])) == 0
+    assert SOME.select(SOME.scores > 0.6).labels.tolist() == [1]
+
+
+def test_bodies_keep_the_best_of_a_segment():
+    found = Detections(
+        [[0, 1], [0, 1], [0, 1], [0, 2], [0, 1]], [0.2, 0.6, 0.5, 0.3, 0.6], range(5)
+    ).to_bodies([0, 0, 1, 0, 0])
+    assert found.segments_sec.tolist() == [[0, 1], [0, 1], [0, 2]]
+    assert found.labels.tolist() == [0, 1, 0]
+    assert found.scores.tolist() == [0.6, 0.5, 0.3]
+    assert len(Detections.empty().to_bodies([0])) == 0
+
+
+def test_relabelling_before_nms_leaves_no_doubles():
+    same = Detections([[0, 1], [0, 1]], [0.9, 0.8], [0, 1])
+    assert len(same.nms()) == 2
+    assert same.to_bodies([3, 3]).nms().scores.tolist() == [0.9]
+
+
+def test_nms_takes_options():
+    assert SOME.nms(NmsOptions(max_per_video=1)).labels.tolist() == [1]
+
+
+def test_rows_are_those_of_a_file():
+    rows = SOME.top(1).to_rows(['none', 'nod'])
+    assert rows == [{'segment': [0.0, 2.0], 'label': 'nod', 'score': 0.9}]
+    assert type(rows[0]['score']) is float
+
+
+@pytest.mark.parametrize(
+    ('use', 'message'),
+    [
+        (lambda: SOME.to_rows(['nod']), 'label 4 has no name: there are 1'),
+        (lambda: SOME.to_bodies([0]), 'label 4 has no body group: there are 1 act'),
+    ],
+)
+def test_unknown_labels_are_refused(use, message):
+    with pytest.raises(ValueError, match=message):
+        use()
+
+
+@pytest.mark.parametrize('window', [1, 4, 7])
+@pytest.mark.parametrize('share', [0.25, 0.5, 0.75, 1.0])
+def test_windows_cover_everything_once(window, share):
+    stride = max(1, int(window * share))
+    for length in range(1, 3 * window + 1):
+        starts = window_starts(length, window, stride)
+        assert starts == sorted(set(starts))
+        assert starts[0] == 0
+        assert starts[-1] == max(0, length - window)
+        steps = [b - a for a, b in itertools.pairwise(starts)]
+        assert all(0 < step <= stride for step in steps)
+        covered = {p for start in starts for p in range(start, start + window)}
+        assert covered >= set(range(length))
+
+
+def test_worked_windows():
+    assert window_starts(256, 256, 128) == [0]
+    assert window_starts(257, 256, 128) == [0, 1]
+    assert window_starts(512, 256, 128) == [0, 128, 256]  # the last one only once
+    assert window_starts(500, 256, 128) == [0, 128, 244]
+
+
+@pytest.mark.parametrize(
+    ('numbers', 'message'),
+    [
+        ((0, 4, 2), 'length 0: use at least 1 position'),
+        ((9, 0, 2), 'window 0: use at least 1 position'),
+        ((9, 4, 0), 'stride 0: use at least 1 position'),
+        ((9, 4, 5), 'stride 5 leaves gaps between windows of 4: use at most 4'),
+    ],
+)
+def test_bad_windows_are_refused(numbers, message):
+    with pytest.raises(ValueError, match=message):
+        window_starts(*numbers)
+
+
+@pytest.mark.parametrize(
+    ('duration_sec', 'rate', 'length'),
+    [(10, 15, 150), (10.01, 15, 151), (1.1, 10, 11), (0.01, 15, 1), (0.3, 30, 9)],
+)
+def test_positions_start_before_the_end(duration_sec, rate, length):
+    assert grid_length(duration_sec, rate) == length
+
+
+@pytest.mark.parametrize(
+    ('numbers', 'message'),
+    [
+        ((0, 15), 'duration_sec 0: use a number above 0'),
+        ((float('nan'), 15), 'duration_sec nan: use'),
+        ((3, float('inf')), 'rate inf: use a number above 0'),
+    ],
+)
+def test_bad_grids_are_refused(numbers, message):
+    with pytest.raises(ValueError, match=message):
+        grid_length(*numbers)
+
+
+def test_windows_in_seconds():
+    assert window_starts_sec(12, 256, 15.0) == [0]
+    assert window_starts_sec(30, 256, 15.0) == pytest.approx([0, 128 / 15, 194 / 15])
+    assert window_starts_sec(30, 256, 15.0, overlap=0) == pytest.approx([0, 194 / 15])
+    assert window_starts_sec(3, 10, 10.0, overlap=0.9)[:2] == pytest.approx([0, 0.1])
+    with pytest.raises(ValueError, match=r'overlap 1: use a share from 0, below 1'):
+        window_starts_sec(30, 256, 15.0, overlap=1)

@@ -1,4 +1,6 @@
-"""Skeletons: reading, sampling, mirroring, cropping.
+"""Skeletons of clips: reading, normalizing, input features.
+
+Skeletons: reading, sampling, mirroring, cropping.
 
 Shapes are those of the store: keypoints (M, T, V, 2) in pixels, scores (M, T, V) in
 [0, 1]. A joint with score 0 is missing; its coordinates mean nothing.
@@ -13,11 +15,11 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmma.data.arrays import SkeletonStore
+from mmma.data.joints import JointLayout, JointTree, get_layout, joint_tree
 from mmma.datasets.windows import Window
-from mmma.layout.joint_sets import get_layout, joint_tree
-from mmma.layout.joints import JointLayout
-from mmma.layout.skeletons import SkeletonStore
 from mmma.registry import TRANSFORMS
+from mmma.taxonomy import suggest
 
 
 @functools.lru_cache(maxsize=8)
@@ -245,4 +247,390 @@ class SkeletonCrop(BaseTransform):
         top = y[..., hips][seen[..., hips]].mean()
         bottom = y[seen].max()
         results['keypoint_score'] = np.where(y > top + depth * (bottom - top), 0, score)
+        return results
+
+
+# Length of limbs as a fraction of stature, by the names of their ends.
+# Source: Drillis and Contini, Body Segment Parameters, 1966 (as redrawn in Winter,
+# Biomechanics and Motor Control of Human Movement, figure 4.1).
+_LIMB_LENGTHS = {
+    ('left_shoulder', 'right_shoulder'): 0.259,
+    **{
+        (f'{side}_{a}', f'{side}_{b}'): length
+        for side in ('left', 'right')
+        for a, b, length in (
+            ('shoulder', 'hip', 0.288),
+            ('shoulder', 'elbow', 0.186),
+            ('elbow', 'wrist', 0.146),
+            ('hip', 'knee', 0.245),
+            ('knee', 'ankle', 0.246),
+        )
+    },
+}
+_SHOULDERS = ('left_shoulder', 'right_shoulder')
+_SHOULDER_WIDTH = _LIMB_LENGTHS[_SHOULDERS]
+
+
+@TRANSFORMS.register_module()
+class NormalizeSkeleton(BaseTransform):
+    """Fill missing joints, then put the body in the origin at unit size.
+
+    The origin is the middle of the shoulders, the unit the width of shoulders seen
+    from the front; both are medians over the clip, so sway and camera shake stay.
+    Size comes from limb lengths (see :func:`body_size`), because one shoulder width
+    shrinks when the body turns.
+
+    Changes ``keypoint``; scores stay, so a model can tell filled joints.
+
+    Args:
+        center: ``clip`` keeps one origin per clip, ``frame`` one per frame, which
+            takes out sway and shake.
+
+    Raises:
+        ValueError: Another ``center``.
+    """
+
+    def __init__(self, center: str = 'clip') -> None:
+        if center not in ('clip', 'frame'):
+            raise ValueError(f'center {center!r}: use clip or frame.')
+        self.center = center
+
+    def transform(self, results: dict) -> dict:
+        """Fill and normalise every person."""
+        tree, score = results['joint_tree'], results['keypoint_score']
+        keypoint = fill_missing(results['keypoint'], score, tree)
+        origin = self._origin(keypoint, score, tree)
+        ever = (score > 0).any(axis=1)
+        sizes = [
+            body_size(*person, tree) for person in zip(keypoint, ever, strict=True)
+        ]
+        size = np.array(sizes, np.float32).reshape(-1, 1, 1, 1)
+        results['keypoint'] = (keypoint - origin) / size
+        return results
+
+    def _origin(
+        self, keypoint: np.ndarray, score: np.ndarray, tree: JointTree
+    ) -> np.ndarray:
+        """(M, T or 1, 1, 2) middle of the shoulders, or of what there is."""
+        shoulders = [tree.names.index(n) for n in _SHOULDERS if n in tree.names]
+        if shoulders and (score[..., shoulders] > 0).any():
+            origin = keypoint[:, :, shoulders].mean(axis=2, keepdims=True)
+        else:
+            origin = keypoint.mean(axis=2, keepdims=True)
+        if self.center == 'clip':
+            origin = np.median(origin, axis=1, keepdims=True)
+        return origin
+
+
+def fill_missing(
+    keypoint: np.ndarray, score: np.ndarray, tree: JointTree
+) -> np.ndarray:
+    """Give every joint a place, also where its score is 0.
+
+    Between two frames that show a joint it moves evenly; before the first and after
+    the last it rests. A joint that no frame shows lies on its nearest ancestor that
+    is shown, or in the middle of all joints; a person without joints lies in (0, 0).
+
+    Args:
+        keypoint: (M, T, V, 2).
+        score: (M, T, V).
+        tree: Its V joints.
+
+    Returns:
+        (M, T, V, 2), finite, new.
+    """
+    seen = score > 0
+    keypoint = np.where(seen[..., None], keypoint, np.float32(0))
+    gaps = np.flatnonzero(~seen.all(axis=(0, 1)))  # joints, to spare the others
+    if len(gaps):
+        keypoint[:, :, gaps] = _interpolate(keypoint[:, :, gaps], seen[:, :, gaps])
+    lost = ~seen.any(axis=1)  # (M, V)
+    for person in np.flatnonzero(lost.any(axis=1)):
+        _hang_lost(keypoint[person], lost[person], np.array(tree.parents))
+    return keypoint
+
+
+def _hang_lost(keypoint: np.ndarray, lost: np.ndarray, parents: np.ndarray) -> None:
+    """Put joints that no frame shows on an ancestor, in place; keypoint (T, V, 2)."""
+    anchor = np.arange(len(parents))
+    for _ in parents:
+        anchor = np.where(lost[anchor], parents[anchor], anchor)
+    keypoint[:] = keypoint[:, anchor]
+    adrift = lost[anchor]
+    if adrift.any() and not lost.all():
+        middle = keypoint[:, ~lost].mean(axis=1, keepdims=True)
+        keypoint[:, adrift] = middle
+
+
+def _interpolate(keypoint: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Linear in time between seen frames; (M, T, V, 2) and (M, T, V)."""
+    frames = seen.shape[1]
+    time = np.arange(frames)[None, :, None]
+    before = np.maximum.accumulate(np.where(seen, time, -1), axis=1)
+    after = np.where(seen, time, frames)[:, ::-1]
+    after = np.minimum.accumulate(after, axis=1)[:, ::-1]
+    before, after = (
+        np.where(before < 0, np.minimum(after, frames - 1), before),
+        np.where(after == frames, np.maximum(before, 0), after),
+    )
+    share = (time - before) / np.maximum(after - before, 1)
+    first = np.take_along_axis(keypoint, before[..., None], axis=1)
+    last = np.take_along_axis(keypoint, after[..., None], axis=1)
+    share = np.clip(share, 0, 1)[..., None].astype(keypoint.dtype)
+    return first + share * (last - first)
+
+
+def body_size(keypoint: np.ndarray, ever: np.ndarray, tree: JointTree) -> float:
+    """Width of one person's shoulders as if seen from the front, in pixels.
+
+    Every limb gives an estimate: its median length over time, times what shoulders
+    measure relative to it. Foreshortening only shortens, so the upper quartile of the
+    estimates is taken. Without limbs it is a quarter of the diagonal of the box
+    around all joints; never 0.
+
+    Args:
+        keypoint: (T, V, 2) pixels, gaps filled.
+        ever: (V,) whether any frame shows the joint.
+        tree: The V joints.
+    """
+    first, last, scale = _limbs(tree)
+    shown = ever[first] & ever[last]
+    size = 0.0
+    if shown.any():
+        limbs = keypoint[:, first[shown]] - keypoint[:, last[shown]]
+        lengths = np.sort(np.hypot(limbs[..., 0], limbs[..., 1]), axis=0)
+        estimates = np.sort(lengths[len(lengths) // 2] * scale[shown])
+        size = float(estimates[len(estimates) * 3 // 4])
+    if not size and ever.any():
+        size = float(np.hypot(*np.ptp(keypoint[:, ever], axis=(0, 1)))) / 4
+    return size or 1.0
+
+
+@functools.lru_cache(maxsize=32)
+def _limbs(tree: JointTree) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ends (L,) of the limbs of known length, and (L,) shoulder widths per length."""
+    place = {name: v for v, name in enumerate(tree.names)}
+    known = [
+        (place[a], place[b], _SHOULDER_WIDTH / length)
+        for (a, b), length in _LIMB_LENGTHS.items()
+        if a in place and b in place
+    ]
+    ends = np.array([(a, b) for a, b, _ in known], int).reshape(-1, 2)
+    return ends[:, 0], ends[:, 1], np.array([scale for *_, scale in known])
+
+
+STREAMS = ('joint', 'bone', 'joint_motion', 'bone_motion')
+
+
+@TRANSFORMS.register_module()
+class SkeletonJitter(BaseTransform):
+    """Turn, stretch and disturb a normalised skeleton a little, in training.
+
+    Comes after ``NormalizeSkeleton``, whose origin it turns and stretches about; one
+    draw per clip, so that motion stays smooth, but for ``noise``.
+
+    Args:
+        degrees: Largest turn in the picture, either way.
+        scale: Largest change of each axis, 0.1 for 0.9 to 1.1.
+        shear: Largest slant, tangent of the angle.
+        noise: Standard deviation added to every coordinate, in shoulder widths.
+    """
+
+    def __init__(
+        self,
+        degrees: float = 10.0,
+        scale: float = 0.1,
+        shear: float = 0.1,
+        noise: float = 0.0,
+    ) -> None:
+        self.degrees = degrees
+        self.scale = scale
+        self.shear = shear
+        self.noise = noise
+
+    def transform(self, results: dict) -> dict:
+        """Distort ``keypoint``."""
+        angle = np.deg2rad(np.random.uniform(-self.degrees, self.degrees))
+        cos, sin = np.cos(angle), np.sin(angle)
+        slant = np.random.uniform(-self.shear, self.shear)
+        stretch = np.diag(1 + np.random.uniform(-self.scale, self.scale, 2))
+        matrix = np.array([[cos, -sin], [sin, cos]]) @ [[1, slant], [0, 1]] @ stretch
+        keypoint = results['keypoint'] @ matrix.T.astype(np.float32)
+        if self.noise:
+            keypoint += np.random.normal(0, self.noise, keypoint.shape)
+        results['keypoint'] = keypoint.astype(np.float32)
+        return results
+
+
+@TRANSFORMS.register_module()
+class SkeletonBend(BaseTransform):
+    """Give a normalised skeleton another posture and build, in training.
+
+    Turns and stretches every bone by one draw per clip, and all joints that hang on
+    it go along. Motion keeps its rhythm and its size; how a person sits or stands, the
+    camera and the build change, which a model trained on one domain would otherwise
+    take for part of the action. Arms turn little, so that a hand still touches what it
+    touches.
+
+    Args:
+        degrees: Standard deviation of a bone's turn.
+        leg_degrees: The same below the hips: people sit in one domain and stand in
+            another.
+        scale: Standard deviation of the logarithm of a bone's stretch.
+    """
+
+    def __init__(
+        self, degrees: float = 5.0, leg_degrees: float = 30.0, scale: float = 0.1
+    ) -> None:
+        self.degrees = degrees
+        self.leg_degrees = leg_degrees
+        self.scale = scale
+
+    def transform(self, results: dict) -> dict:
+        """Change ``keypoint``."""
+        tree = results['joint_tree']
+        chain, fixed, below_hip = _chains(tree)
+        spread = np.where(below_hip, self.leg_degrees, self.degrees)
+        turn = np.deg2rad(np.random.normal(0, 1, len(fixed)) * spread)
+        stretch = np.exp(np.random.normal(0, self.scale, len(fixed)))
+        turn[fixed], stretch[fixed] = 0, 1
+        cos = (stretch * np.cos(turn)).astype(np.float32)
+        sin = (stretch * np.sin(turn)).astype(np.float32)
+        keypoint = results['keypoint']
+        bone = keypoint - keypoint[:, :, list(tree.parents)]
+        bone[:, :, fixed] = keypoint[:, :, fixed]
+        x, y = bone[..., 0], bone[..., 1]
+        turned = np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
+        results['keypoint'] = chain @ turned  # (V, V) @ (M, T, V, 2)
+        return results
+
+
+@functools.lru_cache(maxsize=32)
+def _chains(tree: JointTree) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(V, V) which bones lead to a joint; (V,) roots; (V,) joints below a hip."""
+    parents = np.array(tree.parents)
+    joints = np.arange(len(parents))
+    chain = np.zeros((len(parents), len(parents)), np.float32)
+    at = joints
+    for _ in joints:
+        chain[joints, at] = 1
+        at = parents[at]
+    legs = ('_knee', '_ankle', '_toe', '_heel')
+    return chain, parents == joints, np.array([n.endswith(legs) for n in tree.names])
+
+
+@TRANSFORMS.register_module()
+class SkeletonFeatures(BaseTransform):
+    """Streams of a skeleton, side by side as channels.
+
+    ``joint`` is the place, ``bone`` the joint minus its parent in the joint tree; the
+    two motions are the change to the next frame, 0 in the last of each clip. Takes
+    ``keypoint`` (M, T, V, 2), gives (M, T, V, 2S) for S streams. ``keypoint_score`` is
+    kept as one more channel for MMAction2's ``FormatGCNInput``, or taken away.
+
+    Args:
+        streams: Some of ``STREAMS``, in the order of the channels.
+        score: Whether the score is a channel.
+
+    Raises:
+        ValueError: No stream, or an unknown one.
+
+    Source: the four streams are those of MS-AAGCN (arXiv 1912.06971).
+    """
+
+    def __init__(self, streams: Sequence[str] = ('joint',), score: bool = True) -> None:
+        if isinstance(streams, str) or not streams:
+            raise ValueError(
+                f'streams {streams!r}: give a list of {", ".join(STREAMS)}.'
+            )
+        for stream in streams:
+            if stream not in STREAMS:
+                raise ValueError(
+                    f'unknown stream {stream!r}: use some of {", ".join(STREAMS)}.'
+                    f'{suggest(stream, STREAMS)}'
+                )
+        self.streams = tuple(streams)
+        self.score = score
+
+    def transform(self, results: dict) -> dict:
+        """Replace ``keypoint`` by the streams."""
+        joint = results['keypoint']
+        bone = joint - joint[:, :, list(results['joint_tree'].parents)]
+        views = results.get('num_clips', 1)
+        found = []
+        for stream in self.streams:
+            values = bone if stream.startswith('bone') else joint
+            if stream.endswith('motion'):
+                values = _motion(values, views)
+            found.append(values)
+        results['keypoint'] = np.concatenate(found, axis=-1)
+        if not self.score:
+            results.pop('keypoint_score', None)
+        return results
+
+
+def _motion(values: np.ndarray, views: int) -> np.ndarray:
+    """Change to the next frame inside each of ``views`` clips along T."""
+    persons, frames = values.shape[:2]
+    clips = values.reshape(persons, views, frames // views, *values.shape[2:])
+    change = np.zeros_like(clips)
+    change[:, :, :-1] = clips[:, :, 1:] - clips[:, :, :-1]
+    return change.reshape(values.shape)
+
+
+@TRANSFORMS.register_module()
+class SkeletonCompact(BaseTransform):
+    """Cut the picture to a padded box around the joints seen in any frame.
+
+    As MMAction2's ``PoseCompact``, which takes a coordinate of 0 for a missing joint;
+    here a joint is missing where its score is 0, and one at the picture's edge counts.
+    The box may leave the picture. A figure smaller than ``threshold`` is left as it is.
+
+    Takes and changes ``keypoint`` and ``img_shape``.
+
+    Args:
+        padding: How much longer than the figure the box is, as a share.
+        threshold: In pixels.
+        hw_ratio: Height / width of the box, reached by making it larger; None keeps
+            that of the figure.
+
+    Raises:
+        ValueError: A negative padding, or a ratio that is not above 0.
+
+    Source: MMAction2, PoseCompact, 4d6c9347.
+    """
+
+    def __init__(
+        self,
+        padding: float = 0.25,
+        threshold: float = 10,
+        hw_ratio: float | None = 1.0,
+    ) -> None:
+        if padding < 0 or (hw_ratio is not None and hw_ratio <= 0):
+            raise ValueError(
+                f'padding {padding}, hw_ratio {hw_ratio}: use a padding from 0 and a '
+                'ratio above 0.'
+            )
+        self.padding = padding
+        self.threshold = threshold
+        self.hw_ratio = hw_ratio
+
+    def transform(self, results: dict) -> dict:
+        """Move the joints into the box."""
+        seen = results['keypoint'][results['keypoint_score'] > 0]  # (S, 2)
+        if not len(seen):
+            return results
+        low, high = seen.min(0), seen.max(0)
+        if (high - low < self.threshold).any():
+            return results
+        centre = (low + high) / 2
+        half = (high - low) / 2 * (1 + self.padding)
+        if self.hw_ratio is not None:
+            half[1] = max(self.hw_ratio * half[0], half[1])
+            half[0] = max(half[1] / self.hw_ratio, half[0])
+        left, top = np.trunc(centre - half).astype(int)
+        right, bottom = np.trunc(centre + half).astype(int)
+        corner = np.array([left, top], np.float32)
+        results['keypoint'] = results['keypoint'] - corner
+        results['img_shape'] = (int(bottom - top), int(right - left))
         return results

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from mmma.data.joints import joint_tree
 from mmma.datasets.transforms.heatmap import FormatKeypoints, MirrorViews
-from mmma.layout.joint_sets import joint_tree
+from mmma.models.preprocessors import HeatmapChannels, draw_heatmaps
 from mmma.registry import TRANSFORMS
-from mmma.structures.heatmaps import HeatmapChannels, draw_heatmaps
 
 GeneratePoseTarget = TRANSFORMS.get('GeneratePoseTarget')
 

@@ -3,15 +3,22 @@
 import numpy as np
 import pytest
 
+from mmma.data.arrays import SkeletonWriter
+from mmma.data.joints import JOINT_SETS, WHOLEBODY65, JointLayout, joint_tree
 from mmma.datasets.transforms.skeleton import (
     LoadSkeleton,
+    NormalizeSkeleton,
+    SkeletonBend,
+    SkeletonCompact,
     SkeletonCrop,
+    SkeletonFeatures,
     SkeletonFlip,
+    SkeletonJitter,
     UniformSkeletonFrames,
+    body_size,
+    fill_missing,
 )
-from mmma.layout.joint_sets import JOINT_SETS, joint_tree
-from mmma.layout.joints import WHOLEBODY65, JointLayout
-from mmma.layout.skeletons import SkeletonWriter
+from mmma.registry import TRANSFORMS
 
 WIDTH, HEIGHT, FPS = 320, 240, 25.0
 OTHER = JointLayout(
@@ -220,3 +227,255 @@ def test_crop_without_hips_changes_nothing(tmp_path):
     write_store(tmp_path)
     results = load(tmp_path, joints=['nose', 'left_ankle'])
     assert (SkeletonCrop(prob=1)(results)['keypoint_score'] > 0).all()
+
+
+TREE = joint_tree('wholebody65', 'ends31')
+INDEX = {name: v for v, name in enumerate(TREE.names)}
+
+
+def person(frames=6, seed=0):
+    rng = np.random.default_rng(seed)
+    keypoint = rng.uniform(20, 200, (1, frames, len(TREE.names), 2)).astype(np.float32)
+    return keypoint, np.ones(keypoint.shape[:3], np.float32)
+
+
+def normalize(keypoint, score, **kwargs):
+    results = dict(keypoint=keypoint, keypoint_score=score, joint_tree=TREE)
+    return NormalizeSkeleton(**kwargs)(results)['keypoint']
+
+
+def test_fill_moves_evenly_between_seen_frames_and_rests_outside():
+    keypoint, score = person()
+    keypoint[0, :, 0] = 999
+    keypoint[0, [1, 4], 0] = [[10, 0], [40, 30]]
+    score[0, [0, 2, 3, 5], 0] = 0
+    filled = fill_missing(keypoint, score, TREE)
+    assert filled[0, :, 0, 0].tolist() == [10, 10, 20, 30, 40, 40]
+    assert filled[0, :, 0, 1].tolist() == [0, 0, 10, 20, 30, 30]
+    np.testing.assert_array_equal(filled[:, :, 1:], keypoint[:, :, 1:])
+
+
+def test_a_joint_never_seen_lies_on_its_nearest_seen_ancestor():
+    keypoint, score = person()
+    for name in ('left_wrist', 'left_thumb4', 'left_forefinger4'):
+        score[..., INDEX[name]] = 0
+    filled = fill_missing(keypoint, score, TREE)
+    elbow = keypoint[:, :, INDEX['left_elbow']]
+    np.testing.assert_array_equal(filled[:, :, INDEX['left_thumb4']], elbow)
+    np.testing.assert_array_equal(filled[:, :, INDEX['left_wrist']], elbow)
+
+
+def test_a_root_never_seen_lies_in_the_middle():
+    keypoint, score = person()
+    score[..., INDEX['nose']] = 0
+    filled = fill_missing(keypoint, score, TREE)
+    middle = keypoint[:, :, 1:].mean(axis=2)
+    np.testing.assert_allclose(filled[:, :, INDEX['nose']], middle, rtol=1e-5)
+
+
+@pytest.mark.parametrize('share', [0.2, 0.9, 1.0])
+@pytest.mark.parametrize('center', ['clip', 'frame'])
+def test_missing_joints_never_give_nan(share, center):
+    keypoint, score = person(frames=9)
+    score[np.random.default_rng(1).random(score.shape) < share] = 0
+    keypoint[score == 0] = np.nan
+    assert np.isfinite(normalize(keypoint, score, center=center)).all()
+
+
+def test_normalizing_takes_out_place_and_size():
+    keypoint, score = person()
+    near = normalize(3 * keypoint + [40, -7], score)
+    np.testing.assert_allclose(near, normalize(keypoint, score), atol=1e-4)
+
+
+def test_one_origin_per_clip_keeps_sway_and_one_per_frame_does_not():
+    keypoint, score = person(frames=1)
+    sway = np.arange(5.0).reshape(1, 5, 1, 1)
+    keypoint, score = keypoint + sway, np.repeat(score, 5, axis=1)
+    assert np.ptp(normalize(keypoint, score, center='clip')[..., 0], axis=1).min() > 0
+    frame = normalize(keypoint, score, center='frame')
+    np.testing.assert_allclose(np.ptp(frame, axis=1), 0, atol=1e-5)
+
+
+def standing(shoulders):
+    """A person of stature 100 whose shoulders look that wide."""
+    keypoint = np.zeros((1, len(TREE.names), 2))
+    for side, sign in (('left', 1), ('right', -1)):
+        x = sign * shoulders / 2
+        down = dict(shoulder=0, elbow=18.6, wrist=33.2, hip=28.8, knee=53.3, ankle=77.9)
+        for part, y in down.items():
+            keypoint[0, INDEX[f'{side}_{part}']] = x, y
+    return keypoint
+
+
+@pytest.mark.parametrize('shoulders', [25.9, 12.0, 3.0])
+def test_body_size_does_not_shrink_when_the_body_turns(shoulders):
+    ever = np.ones(len(TREE.names), bool)
+    assert body_size(standing(shoulders), ever, TREE) == pytest.approx(25.9, rel=1e-3)
+
+
+def test_body_size_without_limbs_comes_from_the_box():
+    tree = joint_tree('wholebody65', ['nose', 'left_ear'])
+    keypoint = np.array([[[0.0, 0.0], [30.0, 40.0]]])
+    assert body_size(keypoint, np.array([True, True]), tree) == 12.5
+    assert body_size(keypoint, np.array([False, False]), tree) == 1
+
+
+def test_another_center_is_refused():
+    with pytest.raises(ValueError, match="center 'hip': use clip or frame"):
+        NormalizeSkeleton(center='hip')
+
+
+TREE_SKELETON_FEATURES = joint_tree(
+    'wholebody65', ['nose', 'left_shoulder', 'left_elbow']
+)
+
+
+def sample(frames=4, **extra):
+    rng = np.random.default_rng(0)
+    keypoint = rng.normal(size=(1, frames, 3, 2)).astype(np.float32)
+    score = np.ones(keypoint.shape[:3], np.float32)
+    return dict(
+        keypoint=keypoint,
+        keypoint_score=score,
+        joint_tree=TREE_SKELETON_FEATURES,
+        **extra,
+    )
+
+
+def test_streams_side_by_side():
+    joint = sample()['keypoint']
+    streams = ['joint', 'bone', 'joint_motion', 'bone_motion']
+    out = SkeletonFeatures(streams)(sample())['keypoint']
+    bone = joint - joint[:, :, [0, 0, 1]]
+    np.testing.assert_array_equal(out[..., 0:2], joint)
+    np.testing.assert_array_equal(out[..., 2:4], bone)
+    np.testing.assert_array_equal(out[:, :-1, :, 4:6], np.diff(joint, axis=1))
+    np.testing.assert_array_equal(out[:, :-1, :, 6:8], np.diff(bone, axis=1))
+    assert not out[:, -1, :, 4:].any()
+    assert not out[:, :, 0, 2:4].any()  # a root has no bone
+
+
+def test_motion_stops_at_the_end_of_each_view():
+    out = SkeletonFeatures(['joint_motion'])(sample(num_clips=2))['keypoint']
+    assert not out[:, [1, 3]].any()
+    assert out[:, [0, 2]].all()
+
+
+@pytest.mark.parametrize('score', [True, False])
+def test_score_stays_for_formatting_or_goes(score):
+    assert ('keypoint_score' in SkeletonFeatures(score=score)(sample())) is score
+
+
+@pytest.mark.parametrize(
+    ('streams', 'message'),
+    [
+        (['joints'], "unknown stream 'joints'.*Did you mean 'joint'"),
+        ([], 'give a list'),
+        ('joint', 'give a list'),
+    ],
+)
+def test_streams_refused(streams, message):
+    with pytest.raises(ValueError, match=message):
+        SkeletonFeatures(streams)
+
+
+def test_jitter_is_one_map_for_the_clip():
+    np.random.seed(0)
+    before = sample(frames=8)['keypoint'].reshape(-1, 2)
+    after = SkeletonJitter()(sample(frames=8))['keypoint'].reshape(-1, 2)
+    matrix, residual, *_ = np.linalg.lstsq(before, after, rcond=None)
+    assert residual.max() < 1e-8
+    assert 0.01 < np.abs(matrix - np.eye(2)).max() < 0.5
+
+
+def test_jitter_of_nothing_is_identity():
+    out = SkeletonJitter(degrees=0, scale=0, shear=0)(sample())['keypoint']
+    np.testing.assert_allclose(out, sample()['keypoint'], rtol=1e-6)
+
+
+def test_jitter_noise_differs_by_frame():
+    np.random.seed(0)
+    jitter = SkeletonJitter(degrees=0, scale=0, shear=0, noise=0.1)
+    change = jitter(sample(frames=50))['keypoint'] - sample(frames=50)['keypoint']
+    assert change.std() == pytest.approx(0.1, rel=0.2)
+
+
+def bend(**kwargs):
+    np.random.seed(0)
+    return SkeletonBend(**kwargs)(sample(frames=8))['keypoint']
+
+
+def test_bend_of_nothing_is_identity():
+    out = bend(degrees=0, leg_degrees=0, scale=0)
+    np.testing.assert_allclose(out, sample(frames=8)['keypoint'], atol=1e-6)
+
+
+def test_bend_turns_bones_and_keeps_their_lengths_and_the_root():
+    before, after = sample(frames=8)['keypoint'], bend(degrees=20, scale=0)
+    np.testing.assert_array_equal(after[:, :, 0], before[:, :, 0])
+    parents = list(TREE_SKELETON_FEATURES.parents)
+    bones = [k - k[:, :, parents] for k in (before, after)]
+    lengths = [np.linalg.norm(b, axis=-1) for b in bones]
+    np.testing.assert_allclose(*lengths, rtol=1e-4)
+    assert np.abs(bones[0] - bones[1])[:, :, 1:].max() > 0.05
+
+
+def test_bend_turns_legs_alone_where_told_to():
+    tree = joint_tree('wholebody65', ['nose', 'left_shoulder', 'left_hip', 'left_knee'])
+    rng = np.random.default_rng(0)
+    keypoint = rng.normal(size=(1, 5, 4, 2)).astype(np.float32)
+    results = dict(keypoint=keypoint.copy(), joint_tree=tree)
+    np.random.seed(0)
+    out = SkeletonBend(degrees=0, leg_degrees=30, scale=0)(results)['keypoint']
+    np.testing.assert_allclose(out[:, :, :3], keypoint[:, :, :3], atol=1e-5)
+    assert np.abs(out[:, :, 3] - keypoint[:, :, 3]).max() > 0.05
+
+
+PoseCompact = TRANSFORMS.get('PoseCompact')
+
+
+def make(low=(100, 50), high=(180, 200), joints=9):
+    rng = np.random.default_rng(0)
+    keypoint = rng.uniform(low, high, (1, 4, joints, 2)).astype(np.float32)
+    score = np.ones((1, 4, joints), np.float32)
+    return dict(keypoint=keypoint, keypoint_score=score, img_shape=(240, 320))
+
+
+@pytest.mark.parametrize('padding', [0.0, 0.25])
+@pytest.mark.parametrize('hw_ratio', [None, 1.0, 1.5])
+def test_the_box_is_that_of_upstream(padding, hw_ratio):
+    ours = SkeletonCompact(padding, 10, hw_ratio).transform(make())
+    found = make()
+    theirs = PoseCompact(padding, 10, hw_ratio).transform(found)
+    assert ours['img_shape'] == tuple(theirs['img_shape'])
+    np.testing.assert_allclose(ours['keypoint'], theirs['keypoint'], atol=1e-4)
+
+
+def test_a_missing_joint_is_outside_and_a_joint_at_the_edge_counts():
+    results = make()
+    results['keypoint'][0, 0, 0] = 3000
+    results['keypoint_score'][0, 0, 0] = 0
+    results['keypoint'][0, 0, 1] = 0  # seen in the very corner
+    before = results['keypoint'].copy()
+    found = SkeletonCompact(padding=0, hw_ratio=None).transform(results)
+    assert found['img_shape'][0] <= 200
+    np.testing.assert_array_equal(found['keypoint'][0, 0, 1], [0, 0])
+    np.testing.assert_array_equal(found['keypoint'], before)
+
+
+@pytest.mark.parametrize('change', ['small', 'unseen'])
+def test_what_cannot_be_cut_is_left(change):
+    results = make(high=(109, 200)) if change == 'small' else make()
+    if change == 'unseen':
+        results['keypoint_score'][:] = 0
+    before = results['keypoint'].copy()
+    found = SkeletonCompact().transform(results)
+    assert found['img_shape'] == (240, 320)
+    np.testing.assert_array_equal(found['keypoint'], before)
+
+
+@pytest.mark.parametrize('options', [dict(padding=-1), dict(hw_ratio=0)])
+def test_bad_options(options):
+    with pytest.raises(ValueError, match='use a padding from 0 and a ratio above 0'):
+        SkeletonCompact(**options)

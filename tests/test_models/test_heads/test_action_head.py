@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmaction.structures import ActionDataSample
 
 from mmma.checkpoints import load_trained
-from mmma.evaluation.functional.bodies import fuse_body_scores
+from mmma.evaluation.recognition import fuse_body_scores
 from mmma.models.heads.action_head import ActionHead, count_labels, fuse_bodies
 from mmma.registry import MODELS
 from mmma.taxonomy import load_label_space

@@ -1,0 +1,680 @@
+"""Downloads of weights: resumed, checked, one at a time.
+
+Files that lie elsewhere: names, addresses, mirrors, what is known of their bytes.
+
+``MMMA_ZOO_URL`` names a mirror: a server, a ``file://`` URL or a folder that has files
+under their names. It is asked before the places that files come from.
+``MMMA_OFFLINE=1`` keeps everything off the network; folders are asked all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.request import url2pathname
+
+from mmma import __version__
+from mmma.checkpoints.files import mismatch
+from mmma.files import cache_home
+
+MIRROR = 'MMMA_ZOO_URL'
+OFFLINE = 'MMMA_OFFLINE'
+_HASH_IN_NAME = re.compile(r'[-_]([0-9a-f]{8})\.(pth|safetensors)$')
+_ODD = re.compile(r'[/\\:\x00-\x1f\x7f]')
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file to fetch.
+
+    Attributes:
+        name: What it is called here and at a mirror.
+        url: Where it comes from; empty where no such place is known.
+        sha256: Its SHA-256 or how that starts; empty where it is not known.
+        size: Its bytes; None where that is not known.
+        folder: Where a mirror may have it as well, below its root.
+    """
+
+    name: str
+    url: str = ''
+    sha256: str = ''
+    size: int | None = None
+    folder: str = ''
+
+    def __post_init__(self) -> None:
+        for name in (self.name, *([self.folder] if self.folder else [])):
+            check_name(name, shown_url(self.url) or 'the model zoo')
+
+
+def remote_file(url: str, sha256: str = '', size: int | None = None) -> RemoteFile:
+    """The file behind a URL.
+
+    Args:
+        url: ``http``, ``https`` or ``file``.
+        sha256: How its SHA-256 starts; by default what its name says of it.
+        size: Its bytes, where they are known.
+
+    Raises:
+        ValueError: Its name is none that a file here may have.
+    """
+    name = file_name(url)
+    return RemoteFile(name, url, sha256 or hash_in_name(name), size)
+
+
+def file_name(url: str) -> str:
+    """What a downloaded file is called.
+
+    Files of the Hugging Face Hub are all called alike: their repository is added.
+    """
+    place, resolve, inner = urlsplit(url).path.partition('/resolve/')
+    last = (inner if resolve else place).rsplit('/', 1)[-1]
+    parts = [*place.split('/')[-2:], last] if resolve else [last]
+    return '-'.join(unquote(part) for part in parts)
+
+
+def hash_in_name(name: str) -> str:
+    """The eight hex digits at the end of a file name, or nothing."""
+    found = _HASH_IN_NAME.search(name)
+    return found.group(1) if found else ''
+
+
+def check_name(name: str, source: str) -> None:
+    """Refuse a name that is no plain file name.
+
+    Args:
+        name: Of a file or a folder.
+        source: Who gave it, for the error.
+
+    Raises:
+        ValueError: It would lead out of the folder, or hide there.
+    """
+    if not name or name.startswith('.') or _ODD.search(name):
+        raise ValueError(
+            f'{source} names a file {name!r}: a file name has no slash, backslash or '
+            'colon and starts with no dot. It was not fetched.'
+        )
+
+
+def shown_url(url: str) -> str:
+    """A URL as it may be printed: no user, password or token."""
+    if '://' not in url:
+        return url
+    parts = urlsplit(url)
+    plain = (parts.scheme, parts.netloc.rpartition('@')[2], parts.path, '', '')
+    return urlunsplit(plain) + ('?...' if parts.query else '')
+
+
+def local_path(place: str) -> Path | None:
+    """The path that a place is on this machine; None for one on the network.
+
+    Args:
+        place: A URL or a path.
+
+    Raises:
+        ValueError: A URL of another kind.
+    """
+    if '://' not in place:
+        return Path(place).expanduser()
+    parts = urlsplit(place)
+    if parts.scheme.lower() in ('http', 'https'):
+        return None
+    if parts.scheme.lower() == 'file' and parts.netloc in ('', 'localhost'):
+        return Path(url2pathname(parts.path))
+    raise ValueError(
+        f'{shown_url(place)}: use http://, https:// or file:///, or a folder.'
+    )
+
+
+def mirror_places(file: RemoteFile) -> list[str]:
+    """Where the mirror may have a file, the likeliest first; empty without one.
+
+    Raises:
+        FileNotFoundError: The mirror is a folder that is not there.
+    """
+    base = os.environ.get(MIRROR, '').strip()
+    if not base:
+        return []
+    names = [file.name, *([f'{file.folder}/{file.name}'] if file.folder else [])]
+    folder = local_path(base)
+    if folder is None:
+        parts = urlsplit(base)
+        root = parts.path.rstrip('/')
+        paths = [parts._replace(path=f'{root}/{quote(name)}') for name in names]
+        return [urlunsplit(path) for path in paths]
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f'{MIRROR} is {shown_url(base)}: no such folder. Correct it, or unset it.'
+        )
+    found = [str(folder / name) for name in names if (folder / name).is_file()]
+    return found or [str(folder / file.name)]
+
+
+def is_offline() -> bool:
+    """Whether ``MMMA_OFFLINE`` keeps this process off the network."""
+    return os.environ.get(OFFLINE, '').lower() not in ('', '0', 'false', 'no')
+
+
+_BLOCK = 1 << 14  # what is lost of a block when the connection is cut
+_BUSY = (429, 500, 502, 503, 504)
+_NO_SUCH_HOST = (
+    *('getaddrinfo', 'Name or service', 'nodename', 'name resolution'),
+    *('No address associated', 'Failed to resolve'),
+)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a download tries.
+
+    Attributes:
+        retries: How often a server is asked again that does not answer or cuts the
+            connection; bytes that came count the tries anew.
+        backoff_sec: Wait before the second of them; each wait doubles.
+        timeout_sec: Silence of a server that ends a try.
+    """
+
+    retries: int = 4
+    backoff_sec: float = 0.5
+    timeout_sec: float = 30.0
+
+
+class Unavailable(Exception):
+    """A place does not give a file; the text says why."""
+
+
+class WrongBytes(Unavailable):
+    """A place gives another file than was published."""
+
+
+class _Cut(Exception):
+    """A transfer ended early and may go on; the text says how."""
+
+
+def transfer(place: str, part: Path, patience: Patience, size: int | None) -> None:
+    """Fill a file with the bytes of a place.
+
+    Args:
+        place: URL or path.
+        part: File to fill. What an interrupted download from the same URL left there
+            is gone on with, if the server's file is still the same.
+        patience: How long to try.
+        size: Bytes that are expected; None where that is not known.
+
+    Raises:
+        Unavailable: The place does not give them; what came is kept.
+        FileNotFoundError: They cannot be written here.
+    """
+    local = local_path(place)
+    if local is not None:
+        _copy(local, part)
+        return
+    partial = _Partial(part, place)
+    furthest, failures = partial.held, 0
+    with _session(patience) as session, _bar(part.stem, size) as show:
+        while True:
+            try:
+                _receive(_Request(session, place, patience), partial, size, show)
+                return
+            except _Cut as cut:
+                came = partial.held > furthest
+                furthest = max(furthest, partial.held)
+                failures = 1 if came else failures + 1
+                if failures > patience.retries:
+                    raise Unavailable(f'{cut}, again and again') from None
+            time.sleep(patience.backoff_sec * 2 ** (failures - 1))
+
+
+class _Partial:
+    """A file that is not whole, and what its server said of the whole one."""
+
+    def __init__(self, path: Path, url: str) -> None:
+        self.path = path
+        self._notes = notes_path(path)
+        self._url = shown_url(url)
+
+    @property
+    def held(self) -> int:
+        """Bytes that are there."""
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def range_headers(self) -> dict[str, str]:
+        """What asks for the rest; what cannot be gone on with is deleted."""
+        notes = self._read()
+        known = notes.get('url') == self._url and notes.get('validator')
+        if not self.held or not known:
+            self.discard()
+            return {}
+        return {'Range': f'bytes={self.held}-', 'If-Range': notes['validator']}
+
+    def is_whole(self) -> bool:
+        """Whether only the last step of a download was missed."""
+        return bool(self.held) and self.held == self._read().get('size')
+
+    def begin(self, headers: Mapping[str, str], size: int | None) -> None:
+        """Note what tells this file from a later one of the same URL."""
+        tag = headers.get('ETag', '')  # a weak one may stand for other bytes
+        strong = tag if not tag.startswith('W/') else ''
+        validator = strong or headers.get('Last-Modified', '')
+        notes = {'url': self._url, 'validator': validator, 'size': size}
+        _write([json.dumps(notes).encode()], self._notes, 'wb')
+
+    def discard(self) -> None:
+        for path in (self.path, self._notes):
+            path.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, Any]:
+        with contextlib.suppress(OSError, ValueError):
+            notes = json.loads(self._notes.read_text('utf-8'))
+            return notes if isinstance(notes, dict) else {}
+        return {}
+
+
+def notes_path(part: Path) -> Path:
+    """Where it stands which file a part is of."""
+    return part.with_name(f'{part.name}.json')
+
+
+@dataclass(frozen=True)
+class _Request:
+    session: Any
+    url: str
+    patience: Patience
+
+    def send(self, headers: Mapping[str, str]) -> Any:
+        """Ask, and raise where the answer is not one of bytes."""
+        wait = self.patience.timeout_sec
+        try:
+            response = self.session.get(
+                self.url, headers=headers, stream=True, timeout=(wait, wait)
+            )
+        except (OSError, ValueError) as error:  # after all retries
+            raise Unavailable(_reason(error, self.url)) from None
+        if response.status_code not in (200, 206, 416):
+            response.close()
+            raise Unavailable(_status(response))
+        return response
+
+
+def _receive(
+    request: _Request,
+    partial: _Partial,
+    size: int | None,
+    show: Callable[[int, int | None], None],
+) -> None:
+    """One try to get what is missing."""
+    headers = partial.range_headers()
+    if partial.is_whole():
+        return
+    with request.send(headers) as response:
+        start = _start(response, partial)
+        length = response.headers.get('Content-Length', '')
+        encoded = response.headers.get('Content-Encoding', 'identity') != 'identity'
+        total = start + int(length) if length.isdigit() and not encoded else None
+        if None not in (size, total) and size != total:
+            raise WrongBytes(f'has {total:,} bytes there, expected {size:,}')
+        if total is not None:
+            _check_room(partial.path, total - start)
+        if not start:
+            partial.begin({} if encoded else response.headers, total)
+        show(start, total)
+        blocks = _shown(response.iter_content(_BLOCK), start, total, show)
+        _write(blocks, partial.path, 'ab' if start else 'wb')
+    if total is not None and partial.held < total:
+        raise _Cut(f'cut the connection after {partial.held:,} bytes')
+
+
+def _start(response: Any, partial: _Partial) -> int:
+    """Where in the file the answer begins; raises where it does not fit."""
+    if response.status_code == 200:
+        kind = response.headers.get('Content-Type', '')
+        if kind.startswith('text/html'):
+            raise Unavailable('sends a web page, as a login or a proxy does')
+        return 0
+    given = response.headers.get('Content-Range', '')
+    if response.status_code == 206 and given.startswith(f'bytes {partial.held}-'):
+        return partial.held
+    partial.discard()
+    raise _Cut('has another file than before')
+
+
+def _shown(
+    blocks: Iterable[bytes],
+    done: int,
+    total: int | None,
+    show: Callable[[int, int | None], None],
+) -> Iterator[bytes]:
+    import requests
+
+    try:
+        for block in blocks:
+            yield block
+            done += len(block)
+            show(done, total)
+    except requests.RequestException:
+        raise _Cut(f'cut the connection after {done:,} bytes') from None
+
+
+def _copy(source: Path, part: Path) -> None:
+    if not source.is_file():
+        raise Unavailable('there is no such file')
+    try:
+        _check_room(part, source.stat().st_size)
+        with source.open('rb') as file:
+            _write(iter(lambda: file.read(_BLOCK), b''), part, 'wb')
+    except PermissionError as error:
+        raise Unavailable(f'cannot be read ({error.strerror})') from None
+
+
+def _write(blocks: Iterable[bytes], path: Path, mode: str) -> None:
+    """Write blocks to the disk itself; without room, make room again."""
+    try:
+        with path.open(mode) as file:
+            for block in blocks:
+                file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        kept = 'what is there of it is kept'
+        if error.errno in _FULL:
+            path.unlink(missing_ok=True)
+            kept = 'what was there of it is deleted'
+        raise FileNotFoundError(
+            f'{path} cannot be written ({error.strerror}); {kept}. {_ELSEWHERE}'
+        ) from None
+
+
+_ELSEWHERE = 'Make room, or let MMMA_HOME name a folder on another disk.'
+
+
+def _check_room(part: Path, needed: int) -> None:
+    free = shutil.disk_usage(part.parent).free
+    if needed > free:
+        raise FileNotFoundError(
+            f'{part.parent} has no room for {part.stem}: {needed / 1e6:,.1f} MB are '
+            f'to come, {free / 1e6:,.1f} MB are free. {_ELSEWHERE}'
+        )
+
+
+def _session(patience: Patience) -> Any:
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
+
+    retry = Retry(
+        total=patience.retries,
+        backoff_factor=patience.backoff_sec,
+        status_forcelist=_BUSY,
+        raise_on_status=False,
+        respect_retry_after_header=False,  # it may ask for hours
+    )
+    session = requests.Session()
+    for scheme in ('http://', 'https://'):
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
+    # A compressed answer could not be gone on with.
+    session.headers['Accept-Encoding'] = 'identity'
+    session.headers['User-Agent'] = f'mmma/{__version__}'
+    return session
+
+
+def _status(response: Any) -> str:
+    code = response.status_code
+    said = {
+        401: 'asks for a login',
+        403: 'does not allow it',
+        404: 'has no such file',
+        410: 'has no such file any more',
+    }
+    other = 'is busy or broken, try later' if code in _BUSY else 'does not give it'
+    return f'{said.get(code, other)} (HTTP {code})'
+
+
+def _reason(error: Exception, url: str) -> str:
+    """Why a server was not reached, without the URL that most errors' texts hold."""
+    import requests
+
+    host = urlsplit(url).hostname or 'the host'
+    inner = getattr(error.args[0] if error.args else None, 'reason', None)
+    names = {type(error).__name__, type(inner).__name__}
+    if isinstance(error, requests.exceptions.SSLError):
+        return (
+            f'the certificate of {host} is not accepted: behind a proxy that signs '
+            'anew, let REQUESTS_CA_BUNDLE name its certificate; check the clock, too'
+        )
+    if isinstance(error, requests.exceptions.ProxyError):
+        return 'the proxy does not answer: look at HTTPS_PROXY'
+    if any('Timeout' in name for name in names):
+        return f'{host} does not answer in time'
+    if any(mark in str(inner) for mark in _NO_SUCH_HOST):
+        return f'{host} is not found: no network here, or a wrong name'
+    if isinstance(error, requests.ConnectionError):
+        return f'{host} is not reached: no network here, or no such server'
+    if isinstance(error, (requests.RequestException, ValueError)):
+        return f'no usable URL ({type(error).__name__})'
+    return str(error)  # of a certificate that is to be used and is not there
+
+
+@contextlib.contextmanager
+def _bar(name: str, size: int | None) -> Iterator[Callable[[int, int | None], None]]:
+    """A function that shows how much is there, on a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn('{task.description}', markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(name, total=size)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+BAD = '.bad-hash'
+"""What is added to the name of a file that is not what was published."""
+
+
+def cache_folder() -> Path:
+    """Where downloads lie: ``checkpoints`` in ``$MMMA_HOME``, or in ~/.cache/mmma."""
+    return cache_home() / 'checkpoints'
+
+
+def fetch_pretrained(
+    url: str,
+    sha256: str,
+    folder: str | Path | None = None,
+    size: int | None = None,
+) -> Path:
+    """Fetch the weights that a recipe starts from.
+
+    Args:
+        url: Where they are.
+        sha256: How their SHA-256 starts; empty where it is not known.
+        folder: Where to keep them; by default :func:`cache_folder`.
+        size: Their bytes, where known.
+
+    Raises:
+        FileNotFoundError: They are not there and cannot be fetched.
+        ValueError: What was fetched has another hash or size.
+    """
+    file = RemoteFile(file_name(url), url, sha256, size)
+    return fetch_file(file, folder, advice=_NO_PRETRAINED)
+
+
+def fetch_url(url: str, offline: bool = False) -> Path:
+    """Fetch a file; eight hex digits at the end of its name are checked.
+
+    Args:
+        url: ``http``, ``https`` or ``file``.
+        offline: Take it from the cache or a folder, or not at all.
+
+    Raises:
+        FileNotFoundError: It is not there and cannot be fetched.
+        ValueError: What was fetched has another hash.
+    """
+    return fetch_file(remote_file(url), offline=offline)
+
+
+def fetch_file(
+    file: RemoteFile,
+    folder: str | Path | None = None,
+    *,
+    near: Sequence[Path] = (),
+    offline: bool = False,
+    patience: Patience | None = None,
+    advice: str = '',
+) -> Path:
+    """Fetch a file once, and check it each time.
+
+    One process fetches, others wait for it. What is there with another hash or size
+    is put aside as ``NAME.bad-hash``, whether found or fetched.
+
+    Args:
+        file: What to fetch.
+        folder: Where to keep it; by default :func:`cache_folder`.
+        near: Files on this machine that may be it; copied rather than downloaded.
+        offline: Never use the network, as ``MMMA_OFFLINE=1`` does everywhere.
+        patience: How long to try.
+        advice: What else the user can do, for the error.
+
+    Raises:
+        FileNotFoundError: It is not there and cannot be fetched or written.
+        ValueError: What was fetched is not what was published.
+    """
+    target = Path(folder or cache_folder()) / file.name
+    if target.is_file() and not mismatch(target, file.sha256, file.size):
+        return target
+    with _locked(target):
+        if target.is_file():
+            wrong = mismatch(target, file.sha256, file.size)
+            if not wrong:  # another process was quicker
+                return target
+            _tell(f'{target} {wrong}: {_put_aside(target, target)}')
+        places = [*map(str, near), *mirror_places(file), *([file.url] * bool(file.url))]
+        offline = offline or is_offline()
+        failures = _try_each(places, file, target, offline, patience or Patience())
+        if target.is_file():
+            return target
+    told = '\n'.join(f'  {place}: {error}' for place, error in failures)
+    kind = (
+        ValueError
+        if any(isinstance(error, WrongBytes) for _, error in failures)
+        else FileNotFoundError
+    )
+    raise kind(
+        f'{file.name} cannot be fetched.\n{told or _NO_PLACE}\n'
+        f'{_by_hand(file, target)}{advice}.'
+    )
+
+
+_NO_PRETRAINED = ', or train from scratch with --no-pretrained'
+_NO_PLACE = f'  No place is known that has it: let {MIRROR} name a server or folder.'
+
+
+def _by_hand(file: RemoteFile, target: Path) -> str:
+    known = f' (its SHA-256 starts with {file.sha256})' if file.sha256 else ''
+    what = shown_url(file.url) or file.name
+    return f'Download {what} on another machine{known} and put it here as {target}'
+
+
+def _try_each(
+    places: Sequence[str],
+    file: RemoteFile,
+    target: Path,
+    offline: bool,
+    patience: Patience,
+) -> list[tuple[str, Unavailable]]:
+    """Ask one place after the other; what was wrong with those that did not give."""
+    failures: list[tuple[str, Unavailable]] = []
+    for place in places:
+        if failures:
+            where, error = failures[-1]
+            _tell(f'{where}: {error}. Now asked: {shown_url(place)}')
+        try:
+            if offline and local_path(place) is None:
+                raise Unavailable(f'not asked, for this is offline ({OFFLINE})')
+            _obtain(place, file, target, patience)
+            break
+        except Unavailable as error:
+            failures.append((shown_url(place), error))
+    return failures
+
+
+def _obtain(place: str, file: RemoteFile, target: Path, patience: Patience) -> None:
+    """Get a file from one place, and put it in its own once it is right."""
+    local = local_path(place)
+    if local is not None and local.is_file():
+        wrong = mismatch(local, file.sha256, file.size)
+        if wrong:
+            raise WrongBytes(f'{wrong}; not used')
+    part = target.with_name(f'{target.name}.part')
+    _tell(f'{"copying" if local else "downloading"} {shown_url(place)} to {target}')
+    transfer(place, part, patience, file.size)
+    wrong = mismatch(part, file.sha256, file.size)
+    notes_path(part).unlink(missing_ok=True)
+    if wrong:
+        raise WrongBytes(f'{wrong}; {_put_aside(part, target)}')
+    if not file.sha256:
+        _tell(f'{file.name}: its hash is not known, so it was not checked')
+    part.replace(target)
+
+
+def _put_aside(path: Path, target: Path) -> str:
+    aside = target.with_name(f'{target.name}{BAD}')
+    path.replace(aside)
+    return f'kept as {aside}, not used'
+
+
+@contextlib.contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    """One download per file; the lock goes with the process that holds it."""
+    from filelock import FileLock, Timeout
+
+    path = target.with_name(f'{target.name}.lock')
+    lock = FileLock(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            _tell(f'waiting for another process that fetches {target.name}')
+            lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        raise FileNotFoundError(
+            f'{target.parent} cannot be written ({error}): choose another folder, for '
+            'downloads by MMMA_HOME.'
+        ) from None
+    try:
+        yield
+    finally:
+        if target.is_file():  # so that whoever gets the lock next has nothing to do
+            with contextlib.suppress(OSError):
+                path.unlink()
+        lock.release()
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)

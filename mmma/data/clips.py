@@ -1,0 +1,290 @@
+"""``rec.csv``: one row per trimmed clip."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmma.files import CHECK_HINT, Problem, atomic_write, leaves_root, read_text, refuse
+from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice, suggest
+
+REQUIRED = ('clip', 'path', 'subset', 'domain', 'subject', 'action', 'body')
+OPTIONAL = ('emotion', 'source_video', 'start_sec', 'end_sec')
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A trimmed clip: one row of ``rec.csv``.
+
+    Attributes:
+        clip: Its name, unique in the table.
+        path: Video relative to the data root; empty where nothing is rendered.
+        subset: ``train``, ``val`` or ``test``.
+        domain: ``lab``, ``psychiatric``, ``street`` or ``emotion``.
+        subject: Person; empty where unknown.
+        action: Index in the label space; None where the truth is withheld.
+        body: Index of the body group; None where the truth is withheld.
+        emotion: Emotion of the scene, if given.
+        source_video: The video that the clip was cut from, if given.
+        start_sec: Where it starts there.
+        end_sec: Where it ends there.
+        line: Line of the table, for messages; 0 if it was not read from one.
+    """
+
+    clip: str
+    path: str
+    subset: str
+    domain: str
+    subject: str
+    action: int | None
+    body: int | None
+    emotion: str = ''
+    source_video: str = ''
+    start_sec: float | None = None
+    end_sec: float | None = None
+    line: int = field(default=0, compare=False)
+
+
+def read_rec(path: Path, space: LabelSpace) -> list[Clip]:
+    """Read and validate a recognition table.
+
+    A body group left empty is filled from other rows of the same action, then from
+    ``space``.
+
+    Args:
+        path: A ``rec.csv``.
+        space: Its label space.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: No rows, or bad ones; the first five are shown.
+    """
+    clips, problems = scan_rec(path, space)
+    refuse(problems, path, CHECK_HINT)
+    return clips
+
+
+def scan_rec(path: Path, space: LabelSpace) -> tuple[list[Clip], list[Problem]]:
+    """Read a recognition table as far as it can be read.
+
+    Args:
+        path: A ``rec.csv``.
+        space: Its label space.
+
+    Returns:
+        The good rows, and every problem in the order of the file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not UTF-8 text.
+    """
+    path = Path(path)
+    reader = csv.reader(io.StringIO(read_text(path), newline=''))
+    scan = _Scan(str(path), space)
+    try:
+        if scan.header(next(reader, [])):
+            for row in reader:
+                scan.row(row, reader.line_num)
+    except csv.Error as error:
+        scan.problem(reader.line_num, '', f'not readable as CSV: {error}')
+    clips = scan.finish()
+    return clips, sorted(scan.problems, key=lambda problem: problem.line)
+
+
+def write_rec(path: Path, clips: Iterable[Clip], space: LabelSpace) -> None:
+    """Write a recognition table: labels by name, rows in the order given.
+
+    A body group of None stays empty, so that the reader fills it from its label space.
+
+    Args:
+        path: The ``rec.csv`` to write.
+        clips: Its rows.
+        space: Label space of their indices.
+    """
+    clips = list(clips)
+    optional = [
+        c for c in OPTIONAL if any(getattr(k, c) not in ('', None) for k in clips)
+    ]
+    with atomic_write(Path(path)) as file:
+        writer = csv.writer(file, lineterminator='\n')
+        writer.writerow([*REQUIRED, *optional])
+        for clip in clips:
+            action = '' if clip.action is None else space.actions[clip.action]
+            body = '' if clip.body is None else space.bodies[clip.body]
+            fixed = [clip.clip, clip.path, clip.subset, clip.domain, clip.subject]
+            more = [getattr(clip, column) for column in optional]
+            writer.writerow([*fixed, action, body, *more])
+
+
+def body_map(clips: Iterable[Clip], space: LabelSpace) -> LabelSpace:
+    """The label space with the body groups that a table gives to its actions.
+
+    Args:
+        clips: Rows as ``read_rec`` returned them for the same ``space``.
+        space: Label space; actions absent from ``clips`` keep its groups.
+    """
+    body_of = list(space.body_of)
+    for clip in clips:
+        if clip.action is not None and clip.body is not None:
+            body_of[clip.action] = clip.body
+    return space.with_body_of(body_of)
+
+
+class _Scan:
+    """State of one pass over a table; every lookup is remembered, for speed."""
+
+    def __init__(self, file: str, space: LabelSpace) -> None:
+        self.file = file
+        self.space = space
+        self.problems: list[Problem] = []
+        self._rows: list[dict[str, Any]] = []  # good ones, as arguments of Clip
+        self._columns: list[str] = []
+        self._lines: dict[str, int] = {}  # clip -> line of its first row
+        self._bodies: dict[int, tuple[int, int]] = {}  # action -> (body, line)
+        self._subset = _remember(lambda s: check_choice('subset', s, SUBSETS))
+        self._domain = _remember(lambda s: check_choice('domain', s, DOMAINS))
+        self._action = _remember(lambda s: space.action_id(s) if s else None)
+        self._body = _remember(lambda s: space.body_id(s) if s else None)
+
+    def problem(self, line: int, item: str, text: str) -> None:
+        self.problems.append(Problem(self.file, line, item, text))
+
+    def header(self, columns: list[str]) -> bool:
+        """Take the first row; False if the rest cannot be understood."""
+        known = REQUIRED + OPTIONAL
+        found = len(self.problems)
+        self._columns = columns
+        if not columns:
+            self.problem(
+                1, '', f'empty file; the first line must be {",".join(REQUIRED)}'
+            )
+            return False
+        for column in [c for c in REQUIRED if c not in columns]:
+            self.problem(1, '', f'no column {column!r} (columns: {", ".join(columns)})')
+        for column in sorted({c for c in columns if columns.count(c) > 1}):
+            self.problem(1, '', f'column {column!r} is there twice')
+        for column in columns:  # own columns are fine, misspelt ones are not
+            hint = '' if column in known else suggest(column, known)
+            if hint:
+                self.problem(1, '', f'unknown column {column!r}.{hint}')
+        return len(self.problems) == found
+
+    def row(self, values: Sequence[str], line: int) -> None:
+        """Take one row: a clip, or what is wrong with it."""
+        if not values:
+            return
+        row = dict(zip(self._columns, values, strict=False))
+        name = row.get('clip', '')
+        if len(values) != len(self._columns):
+            counts = f'{len(values)} fields, the header has {len(self._columns)}'
+            self.problem(line, name, counts)
+            return
+        errors: list[str] = []
+        fields = self._fields(row, line, errors)
+        first = self._lines.setdefault(name, line)
+        if first != line and name:
+            errors.append(f'duplicate clip (first in line {first})')
+        if not errors:
+            self._agree(fields, errors)
+        for text in errors:
+            self.problem(line, name, text)
+        if not errors:
+            self._rows.append(fields)
+
+    def _fields(
+        self, row: dict[str, str], line: int, errors: list[str]
+    ) -> dict[str, Any]:
+        def look(lookup: Callable[[str], Any], column: str) -> Any:
+            try:
+                return lookup(row[column])
+            except ValueError as error:
+                errors.append(str(error))
+                return None
+
+        if not row['clip']:
+            errors.append('clip has no name')
+        if leaves_root(row['path']):
+            errors.append(
+                f'path {row["path"]!r} leaves the data root; write it relative to the '
+                'root, without ..'
+            )
+        start_sec, end_sec = times(row, errors)
+        return dict(
+            clip=row['clip'],
+            path=row['path'],
+            subset=look(self._subset, 'subset'),
+            domain=look(self._domain, 'domain'),
+            subject=row['subject'],
+            action=look(self._action, 'action'),
+            body=look(self._body, 'body'),
+            emotion=row.get('emotion', ''),
+            source_video=row.get('source_video', ''),
+            start_sec=start_sec,
+            end_sec=end_sec,
+            line=line,
+        )
+
+    def _agree(self, fields: dict[str, Any], errors: list[str]) -> None:
+        action, own = fields['action'], fields['body']
+        if action is None or own is None:
+            return
+        body, line = self._bodies.setdefault(action, (own, fields['line']))
+        if body != own:
+            errors.append(
+                f'body {self.space.bodies[own]!r} for action '
+                f'{self.space.actions[action]!r}, but line {line} says '
+                f'{self.space.bodies[body]!r}: one action has one body group'
+            )
+
+    def finish(self) -> list[Clip]:
+        """The good rows, empty body groups filled; having no row is a problem."""
+        if not self._lines and not self.problems:
+            self.problem(0, '', 'empty table: a header and no clip')
+        body_of = dict(enumerate(self.space.body_of))
+        body_of |= {action: body for action, (body, _) in self._bodies.items()}
+        for fields in self._rows:
+            if fields['body'] is None:
+                fields['body'] = body_of.get(fields['action'])
+        return [Clip(**fields) for fields in self._rows]
+
+
+def _remember(lookup: Callable[[str], Any]) -> Callable[[str], Any]:
+    answers: dict[str, Any] = {}
+
+    def remembered(text: str) -> Any:
+        if text not in answers:
+            answers[text] = lookup(text)
+        return answers[text]
+
+    return remembered
+
+
+def times(row: dict[str, str], errors: list[str]) -> tuple[float | None, float | None]:
+    """Start and end of a row, both or neither.
+
+    Args:
+        row: Text by column.
+        errors: Gets what is wrong with them.
+
+    Returns:
+        ``start_sec`` and ``end_sec``.
+    """
+    texts = row.get('start_sec', ''), row.get('end_sec', '')
+    if texts == ('', ''):
+        return None, None
+    try:
+        start_sec, end_sec = (float(text) for text in texts)
+    except ValueError:
+        start_sec = end_sec = math.nan
+    if not 0 <= start_sec < end_sec < math.inf:
+        errors.append(
+            f'start_sec {texts[0]!r}, end_sec {texts[1]!r}: give both in seconds, '
+            '0 <= start_sec < end_sec, or neither'
+        )
+        return None, None
+    return start_sec, end_sec

@@ -1,0 +1,87 @@
+"""Converters from what others publish to the layout of a data root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mmma.data.convert.detection import (
+    convert_opentad,
+    convert_pointtad,
+    export_opentad,
+    export_pointtad,
+)
+from mmma.data.convert.ma52 import convert_ma52, convert_mma52
+from mmma.data.convert.mma82 import convert_mma82
+from mmma.data.convert.pyskl import convert_pyskl
+from mmma.data.convert.target import Conversion, Options
+from mmma.data.root import DataRoot
+from mmma.taxonomy import check_choice
+
+__all__ = [
+    'CONVERTERS',
+    'EXPORTERS',
+    'Conversion',
+    'Options',
+    'convert',
+    'export',
+]
+
+CONVERTERS: dict[str, Callable[[Path, Path, Options], Conversion]] = {
+    'ma52': convert_ma52,
+    'mma52': convert_mma52,
+    'mma82': convert_mma82,
+    'opentad': convert_opentad,
+    'pointtad': convert_pointtad,
+    'pyskl': convert_pyskl,
+}
+EXPORTERS: dict[str, Callable[[DataRoot, Path], list[str]]] = {
+    'opentad': export_opentad,
+    'pointtad': export_pointtad,
+}
+
+
+def convert(
+    kind: str, source: Path, out: Path, options: Options | None = None
+) -> Conversion:
+    """Convert a published data set.
+
+    Args:
+        kind: One of ``CONVERTERS``.
+        source: The folder, or for ``pyskl`` the file, that was downloaded.
+        out: The data root to write.
+        options: What the user chose.
+
+    Returns:
+        What was written.
+
+    Raises:
+        FileNotFoundError: No such folder, or it lacks the tables.
+        ValueError: An unknown kind, or something in the tables or options is wrong.
+    """
+    check_choice('format', kind, tuple(CONVERTERS))
+    return CONVERTERS[kind](Path(source), Path(out), options or Options())
+
+
+def export(kind: str, root: Path, out: Path, force: bool = False) -> list[str]:
+    """Write a data root's detection table in the format of others.
+
+    Args:
+        kind: One of ``EXPORTERS``.
+        root: The data root.
+        out: Folder to write into.
+        force: Write into a folder that is not empty.
+
+    Returns:
+        What was written, for the user.
+
+    Raises:
+        FileNotFoundError: No such root, or it has no detection table.
+        ValueError: A kind that nothing is written in, a bad table, or a folder that is
+            not empty.
+    """
+    check_choice('format to export', kind, tuple(EXPORTERS))
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not force:
+        raise ValueError(f'{out} is not empty: give --force to write into it')
+    return EXPORTERS[kind](DataRoot(root), out)

@@ -1,0 +1,465 @@
+"""Dataset of trimmed clips, and what every dataset of a root shares."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import sys
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+
+from mmma.data.clips import Clip, body_map
+from mmma.data.root import DataRoot
+from mmma.data.videos import Video
+from mmma.datasets.samplers import SampleKey, as_key
+from mmma.registry import DATASETS
+from mmma.taxonomy import (
+    DOMAINS,
+    SUBSETS,
+    LabelSpace,
+    check_choice,
+    load_label_space,
+    suggest,
+)
+from mmma.video import BrokenVideoError
+
+
+@contextmanager
+def sample_rng(key: SampleKey) -> Iterator[None]:
+    """Seed Python's, numpy's and torch's global CPU generators from a key.
+
+    Transforms of any package use these, so that what they do depends on the key alone:
+    not on workers, world size or resuming. The states found are put back.
+
+    Args:
+        key: The sample.
+    """
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    words = np.random.SeedSequence(list(key)).generate_state(4)
+    try:
+        random.seed(int(words[0]) << 32 | int(words[1]))
+        np.random.seed(words[1:3])
+        # Not torch.manual_seed: it would reseed the GPUs as well.
+        torch.default_generator.manual_seed(int(words[2]) << 32 | int(words[3]))
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+Entry = TypeVar('Entry', Clip, Video)
+
+
+class ClipFilter:
+    """What to take.
+
+    Args:
+        subset: ``train``, ``val`` or ``test``.
+        domains: Domains to take; None takes all.
+        names: Entries to restrict to, or a file with one name per line; None takes
+            all.
+        keep_unlabelled: Take those whose truth is withheld.
+
+    Raises:
+        FileNotFoundError: There is no such file of names.
+        ValueError: An unknown domain.
+    """
+
+    def __init__(
+        self,
+        subset: str,
+        domains: Sequence[str] | None,
+        names: Iterable[str] | str | os.PathLike[str] | None,
+        keep_unlabelled: bool,
+    ) -> None:
+        domains = [domains] if isinstance(domains, str) else domains
+        self.subset = subset
+        self.domains = [
+            check_choice('domain', d, DOMAINS)
+            for d in (DOMAINS if domains is None else domains)
+        ]
+        self.names = None if names is None else _read_names(names)
+        self.keep_unlabelled = keep_unlabelled
+
+
+def select_clips(
+    table: Sequence[Entry], wanted: ClipFilter, root: Path
+) -> tuple[list[Entry], int]:
+    """Clips or videos that a filter lets through, in the order of the table.
+
+    Args:
+        table: All of them.
+        wanted: The filter.
+        root: The data root, for messages.
+
+    Returns:
+        The entries, and how many were left out because their truth is withheld.
+
+    Raises:
+        ValueError: A name that is not in the subset and domains, or nothing is left.
+    """
+    inside = [
+        entry
+        for entry in table
+        if entry.subset == wanted.subset and entry.domain in wanted.domains
+    ]
+    if wanted.names is not None:
+        _check_names(wanted, inside, root, _noun(table))
+        inside = [entry for entry in inside if _name(entry) in wanted.names]
+    chosen = [e for e in inside if wanted.keep_unlabelled or not _is_withheld(e)]
+    if not chosen:
+        truth = 'a known action' if _noun(table) == 'clip' else 'annotations'
+        withheld = f' with {truth} (of {len(inside)})' if inside else ''
+        raise ValueError(
+            f'{root}: no {wanted.subset} {_noun(table)} of '
+            f'{", ".join(wanted.domains)}{withheld}. It holds: {_overview(table)}'
+        )
+    return chosen, len(inside) - len(chosen)
+
+
+def _is_withheld(entry: Clip | Video) -> bool:
+    return entry.withheld if isinstance(entry, Video) else entry.action is None
+
+
+def _name(entry: Clip | Video) -> str:
+    return entry.video if isinstance(entry, Video) else entry.clip
+
+
+def _noun(table: Sequence[Clip | Video]) -> str:
+    return 'video' if table and isinstance(table[0], Video) else 'clip'
+
+
+def _read_names(names: Iterable[str] | str | os.PathLike[str]) -> set[str]:
+    if isinstance(names, (str, os.PathLike)):
+        file = Path(names)
+        if not file.is_file():
+            raise FileNotFoundError(f'{file}: no such list of clips or videos')
+        names = file.read_text(encoding='utf-8').split('\n')
+        return {name.strip() for name in names if name.strip()}
+    return set(names)
+
+
+def _check_names(
+    wanted: ClipFilter, inside: Sequence[Clip | Video], root: Path, noun: str
+) -> None:
+    known = {_name(entry) for entry in inside}
+    absent = sorted((wanted.names or set()) - known)
+    if absent:
+        raise ValueError(
+            f'{root}: {len(absent)} of {len(wanted.names or ())} listed {noun}s are no '
+            f'{wanted.subset} {noun}s of {", ".join(wanted.domains)}; the first: '
+            f'{absent[0]!r}.{suggest(absent[0], known)}'
+        )
+
+
+def _overview(table: Sequence[Clip | Video]) -> str:
+    """``lab: train 12, val 3, test 0; ...``: entries of each domain and subset."""
+    counts = Counter((entry.domain, entry.subset) for entry in table)
+    held = [d for d in DOMAINS if any(counts[d, s] for s in SUBSETS)]
+    return '; '.join(
+        f'{d}: ' + ', '.join(f'{s} {counts[d, s]}' for s in SUBSETS) for d in held
+    )
+
+
+ON_BROKEN = ('replace', 'raise', 'skip')
+
+
+class RootDataset(BaseDataset, ABC):
+    """Samples of one subset and some domains of a data root.
+
+    A row of ``data_list`` has the sample's name under ``noun``, ``path``, ``domain``
+    and ``subject``. Samplers may ask by ``SampleKey`` instead of a plain index; all
+    that is random is a function of it. The options are those of the subclasses.
+
+    Attributes:
+        noun: What a row is, and the key of its name: ``clip`` or ``video``.
+        columns: Key of ``metainfo`` -> key of the rows that it lists.
+        modalities: What ``modality`` may be; only ``RGB`` reads video files.
+
+    Raises:
+        FileNotFoundError: There is no such root.
+        ValueError: A bad option or table, a root of another label space, an empty
+            selection, or a pipeline whose decoder returns key frames only.
+    """
+
+    noun: ClassVar[str]
+    columns: ClassVar[Mapping[str, str]]
+    modalities: ClassVar[tuple[str, ...]] = ('RGB', 'Pose')
+
+    def __init__(
+        self,
+        data_root: str | os.PathLike[str],
+        subset: str,
+        pipeline: Sequence[dict | Callable],
+        domains: Sequence[str] | None = None,
+        label_space: str = 'mma82',
+        body_groups: str = 'taxonomy',
+        test_mode: bool = False,
+        names: Iterable[str] | str | os.PathLike[str] | None = None,
+        modality: str = 'RGB',
+        on_broken: str | None = None,
+        max_refetch: int = 1000,
+        **kwargs: Any,
+    ) -> None:
+        self.subset = check_choice('subset', subset, SUBSETS)
+        self.modality = check_choice('modality', modality, self.modalities)
+        default = 'raise' if test_mode else 'replace'
+        self.on_broken = check_choice('on_broken', on_broken or default, ON_BROKEN)
+        self.body_groups = body_groups
+        self.root = _open_root(data_root, label_space)
+        self._filter = ClipFilter(subset, domains, names, keep_unlabelled=test_mode)
+        super().__init__(
+            data_root=str(data_root),
+            data_prefix={},
+            pipeline=pipeline,
+            test_mode=test_mode,
+            max_refetch=max_refetch,
+            **kwargs,
+        )
+        space = load_label_space(label_space, body_groups)
+        self._metainfo = {**space_meta(space), **self._metainfo}  # lazy: not filled
+        _refuse_key_frames_only(self.pipeline)
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """What is known of classes and samples; the lists are shared, not copied."""
+        return dict(self._metainfo)
+
+    @abstractmethod
+    def load_data_list(self) -> list[dict]:
+        """Rows of the table that are selected."""
+
+    def full_init(self) -> None:
+        """Read the table, once."""
+        if self._fully_initialized:
+            return
+        self.data_list = self.load_data_list()
+        if self._indices is not None:
+            self.data_list = self._get_unserialized_subset(self._indices)
+        self._metainfo.update(self._describe(self.data_list))
+        if self.serialize_data:
+            self.data_bytes, self.data_address = self._serialize_data()
+        self._fully_initialized = True
+
+    def get_data_info(self, idx: int) -> dict:
+        """The sample's dict, before all that is random.
+
+        Args:
+            idx: Place in the data set.
+
+        Raises:
+            ValueError: The video lies outside the root.
+        """
+        info = super().get_data_info(idx)
+        path = info.pop('path')
+        rgb = self.modality == 'RGB'
+        info.update(
+            index=info['sample_idx'],
+            filename=str(self.root.video_path(path)) if rgb else '',
+            data_root=self.data_root,
+            modality=self.modality,
+            start_index=0,
+        )
+        return info
+
+    def __getitem__(self, key: SampleKey | int) -> dict:
+        """One sample after the pipeline.
+
+        Args:
+            key: From a sampler, or a plain index.
+
+        Raises:
+            ValueError: A video cannot be read and ``on_broken`` is ``raise``, or none
+                of ``max_refetch`` others can be read in its place.
+        """
+        self.full_init()
+        key = as_key(key)
+        wanted = self.get_data_info(key.index)
+        failures: list[str] = []
+        for step in range(min(self.max_refetch + 1, len(self))):
+            index = (wanted['index'] + step) % len(self)
+            info = self._stand_in(index, wanted) if step else dict(wanted)
+            try:
+                with sample_rng(key._replace(index=index)):
+                    return self.pipeline(self._draw(info))
+            except self._unreadable as error:
+                name = self._metainfo[f'{self.noun}s'][index]
+                failures.append(f'{self.noun} {name!r} cannot be read: {error}')
+            if self.on_broken == 'raise':
+                raise ValueError(f'{failures[0]}. {_SKIP_HINT.format(self.noun)}')
+        raise ValueError(
+            f'{len(failures)} {self.noun}s in a row cannot be read; the first: '
+            + '; '.join(failures[:5])
+        )
+
+    def _describe(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What ``metainfo`` says of the rows."""
+        return {
+            column: [row[key] for row in rows] for column, key in self.columns.items()
+        }
+
+    def _draw(self, info: dict) -> dict:
+        """What is random of a sample before its pipeline; generators are seeded."""
+        return info
+
+    def _select(self, table: Sequence[Any]) -> list[Any]:
+        """Entries that the options let through; says how many have no truth."""
+        chosen, unlabelled = select_clips(table, self._filter, self.root.path)
+        if unlabelled:
+            print_log(
+                f'{self.root.path}: left out {unlabelled} {self.subset} {self.noun}s '
+                f'whose {_TRUTH[self.noun]} withheld',
+                'current',
+                logging.WARNING,
+            )
+        if self.modality == 'RGB':
+            _refuse_without_video(chosen, self.root, self.noun)
+        return chosen
+
+    @property
+    def _unreadable(self) -> tuple[type[Exception], ...]:
+        rgb = self.modality == 'RGB'
+        return (BrokenVideoError, FileNotFoundError) if rgb else ()
+
+    def _stand_in(self, index: int, wanted: dict) -> dict:
+        """What is read in the place of a broken one; skipped ones keep their name."""
+        info = self.get_data_info(index)
+        kept = wanted if self.on_broken == 'skip' else info
+        return {**kept, 'filename': info['filename'], 'broken': wanted[self.noun]}
+
+
+_SKIP_HINT = (
+    'Repair the file; or leave such {}s out and have the results name them: '
+    "--skip-broken of test.py, on_broken='skip' of this dataset."
+)
+_TRUTH = {'clip': 'action is', 'video': 'annotations are'}
+
+
+def space_meta(space: LabelSpace) -> dict[str, Any]:
+    """What ``metainfo`` says of a label space.
+
+    Args:
+        space: The label space.
+    """
+    return {
+        'label_space': space.name,
+        'classes': list(space.actions),
+        'bodies': list(space.bodies),
+        'body_of': list(space.body_of),
+    }
+
+
+def _open_root(path: str | os.PathLike[str], label_space: str) -> DataRoot:
+    root = DataRoot(path)
+    if root.info.label_space != label_space:
+        raise ValueError(
+            f'{root.path} has label space {root.info.label_space!r}, but the config '
+            f'asks for {label_space!r}: choose a data root or a config that fits'
+        )
+    return root
+
+
+def _refuse_without_video(chosen: Sequence[Clip], root: DataRoot, noun: str) -> None:
+    bare = [getattr(entry, noun) for entry in chosen if not entry.path]
+    if bare:
+        raise ValueError(
+            f'{root.path}: {len(bare)} of {len(chosen)} selected {noun}s have no '
+            f'video file (the first: {bare[0]!r}), only skeletons. Use a skeleton '
+            'config, or make a root with videos: `python tools/data/simulate.py OUT '
+            '--modality video` (or both)'
+        )
+
+
+def _refuse_key_frames_only(transform: Any) -> None:
+    """Look for MMAction2's ``mode='efficient'``, also inside wrappers."""
+    if getattr(transform, 'mode', None) == 'efficient':
+        raise ValueError(
+            f"{type(transform).__name__}(mode='efficient') returns key frames only, "
+            'and these clips have one: every frame would be the first. Use OpenVideo, '
+            "UniformFrames and DecodeFrames, or mode='accurate'"
+        )
+    for inner in getattr(transform, 'transforms', None) or ():
+        _refuse_key_frames_only(inner)
+
+
+@DATASETS.register_module()
+class ClipDataset(RootDataset):
+    """Clips of one subset and some domains of a data root.
+
+    A sample's dict has ``clip``, ``index``, ``filename``, ``data_root``, ``label`` and
+    ``body`` (-1 where withheld), ``domain``, ``subject``, ``modality`` and
+    ``start_index`` (0). Samplers may ask by ``SampleKey`` instead of a plain index; all
+    that is random is a function of it.
+
+    ``metainfo`` has ``label_space``, ``classes`` (K names), ``bodies`` (B names),
+    ``body_of`` (K indices), and in the order of the clips ``clips``, ``labels``,
+    ``domains``, ``subjects``: plain lists, shared and not to be changed.
+
+    Args:
+        data_root: Folder with ``dataset.json`` and ``rec.csv``.
+        subset: ``train``, ``val`` or ``test``.
+        pipeline: Transforms.
+        clips: Names to restrict to, or a file with one per line.
+        **options: ``domains`` to take, None takes all; ``label_space`` that the root
+            must have; ``body_groups``: whose body groups count where the root gives
+            none; ``test_mode``: clips without a label are kept, and broken ones are an
+            error; ``modality``: ``RGB`` reads videos, ``Pose`` the skeleton store;
+            ``on_broken``: what to do with a video that cannot be read: ``replace`` it
+            by the next readable clip (default in training), ``raise`` (default in
+            testing), or ``skip``: replace it, but keep its name and label and set
+            ``broken``, so that the metric leaves it out; ``max_refetch``: clips tried
+            in the place of a broken one; ``indices``, ``lazy_init`` and
+            ``serialize_data`` of ``BaseDataset``.
+
+    Raises:
+        FileNotFoundError: There is no such root.
+        ValueError: A bad option or table, a root of another label space, an empty
+            selection, or a pipeline whose decoder returns key frames only.
+    """
+
+    noun = 'clip'
+    columns = {
+        'clips': 'clip',
+        'labels': 'label',
+        'domains': 'domain',
+        'subjects': 'subject',
+    }
+
+    def __init__(
+        self,
+        data_root: str | os.PathLike[str],
+        subset: str,
+        pipeline: Sequence[dict | Callable],
+        clips: Iterable[str] | str | os.PathLike[str] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(data_root, subset, pipeline, names=clips, **options)
+
+    def load_data_list(self) -> list[dict]:
+        """Rows of the table that are selected."""
+        table = self.root.read_rec(self.body_groups)
+        published = load_label_space(self.root.info.label_space, self.body_groups)
+        self._metainfo.update(space_meta(body_map(table, published)))
+        return [_row(clip) for clip in self._select(table)]
+
+
+def _row(clip: Clip) -> dict[str, Any]:
+    return {
+        'clip': clip.clip,
+        'path': clip.path,
+        'label': -1 if clip.action is None else clip.action,
+        'body': -1 if clip.body is None else clip.body,
+        'domain': sys.intern(clip.domain),
+        'subject': sys.intern(clip.subject),
+    }

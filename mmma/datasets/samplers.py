@@ -1,0 +1,471 @@
+"""Samplers: which samples an epoch gives, and in which order.
+
+Samplers that give domains or classes other shares than the data set does.
+
+All draw by :class:`GroupedDraws`: shares hold in every epoch up to rounding, and the
+samples of a group are drawn equally often. Labels are one per clip, or several per
+video (detection), where the rarest class of a video counts (:func:`class_weights`).
+
+An epoch has as many draws as the data set has samples. Each takes the arguments of
+:class:`EpochSampler`; without ``shuffle`` the draws of each epoch come in the order of
+the data set.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+
+from mmma.registry import DATA_SAMPLERS
+from mmma.taxonomy import suggest
+
+
+class SampleKey(NamedTuple):
+    """One sample of one epoch; everything random about it is a function of this.
+
+    Attributes:
+        seed: Of the run.
+        epoch: Number of the epoch, from 0.
+        index: Place in the data set.
+        repeat: How often the index has come before in the same epoch, for samplers
+            that draw with replacement.
+    """
+
+    seed: int
+    epoch: int
+    index: int
+    repeat: int = 0
+
+
+def as_key(key: SampleKey | int) -> SampleKey:
+    """A plain index stands for seed 0 and epoch 0."""
+    return key if isinstance(key, SampleKey) else SampleKey(0, 0, int(key))
+
+
+_OFFSETS = 2**20  # places of the grid on which the rounding of an epoch starts
+_STEP = 648055  # _OFFSETS by the golden ratio, odd: epochs visit the grid evenly
+
+
+class GroupedDraws:
+    """Draws that give each group its share of every epoch, up to rounding.
+
+    In each epoch a group of expected e draws has floor(e) or ceil(e); so has any run of
+    consecutive groups, which nested groups (the classes of a domain) make use of. Which
+    of the two changes with the epoch, so that over many epochs the mean is e.
+
+    Inside a group, samples take turns in a random cyclic order that goes on over the
+    epochs: none is drawn again before each of the others has been drawn, in every
+    stretch of epochs. All depends on seed and epoch alone.
+
+    Args:
+        group_of: (n,) group of each sample, from 0, each group with a sample.
+        weights: (G,) weight of each group, not negative, at least one above 0.
+        length: Draws per epoch.
+
+    Source: systematic sampling (Madow, 'On the Theory of Systematic Sampling, II',
+    Annals of Mathematical Statistics 1949), over groups.
+    """
+
+    def __init__(self, group_of: np.ndarray, weights: np.ndarray, length: int) -> None:
+        self.group_of = np.asarray(group_of)
+        self.sizes = np.bincount(self.group_of, minlength=len(weights))  # (G,)
+        self.length = length
+        ends = np.cumsum(weights, dtype=np.float64)
+        # Whole numbers stay whole: an even split must not be rounded at random.
+        self._ends = np.round(np.r_[0, ends / ends[-1] * length], 9)  # (G + 1,)
+
+    @property
+    def expected(self) -> np.ndarray:
+        """Mean draws of each group per epoch, (G,)."""
+        return np.diff(self._ends)
+
+    def counts(self, seed: int, epochs: int | np.ndarray) -> np.ndarray:
+        """Draws of each group.
+
+        Args:
+            seed: Of the run.
+            epochs: (E,) numbers of epochs, or one of them.
+
+        Returns:
+            (E, G) int64, or (G,) for one epoch; each row adds up to ``length``.
+        """
+        first = _rng(seed).integers(_OFFSETS)
+        places = (first + np.asarray(epochs, np.int64) * _STEP) % _OFFSETS
+        ends = np.floor(self._ends + places[..., None] / _OFFSETS)
+        return np.diff(ends).astype(np.int64)
+
+    def indices(self, seed: int, epoch: int) -> np.ndarray:
+        """Samples drawn in an epoch, (length,), ascending, with repeats."""
+        now = self.counts(seed, epoch)
+        before = self.counts(seed, np.arange(epoch)).sum(axis=0)
+        shuffled = _rng(seed).permutation(len(self.group_of))
+        turns = shuffled[np.argsort(self.group_of[shuffled], kind='stable')]
+        group = np.repeat(np.arange(len(now)), now)  # (length,)
+        drawn = np.arange(self.length) - np.repeat(np.cumsum(now) - now, now)
+        turn = (before[group] + drawn) % self.sizes[group]
+        starts = np.cumsum(self.sizes) - self.sizes
+        return np.sort(turns[starts[group] + turn])
+
+
+def _rng(seed: int) -> np.random.Generator:
+    """Of the run; its third number keeps it apart from [seed, epoch], the shuffling."""
+    return np.random.default_rng([seed, 0, 1])
+
+
+def grouped_draws(
+    groups: Sequence[tuple], weights: np.ndarray, length: int
+) -> GroupedDraws:
+    """Draws by the weights of samples, which are equal inside a group.
+
+    Args:
+        groups: (n,) what samples have in common, as (domain, class); groups that begin
+            alike stay together and their total is as exact as each.
+        weights: (n,) weight of each sample.
+        length: Draws per epoch.
+    """
+    places = {group: place for place, group in enumerate(sorted(set(groups)))}
+    group_of = np.array([places[group] for group in groups])
+    return GroupedDraws(group_of, np.bincount(group_of, weights=weights), length)
+
+
+def check_power(name: str, power: float) -> float:
+    """Refuse a power that is no number from 0 to 1.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if isinstance(power, Real) and not isinstance(power, bool) and 0 <= power <= 1:
+        return float(power)
+    raise ValueError(
+        f'{name} {power!r}: use a number from 0 (as often as they are) over 0.5 '
+        '(square root) to 1 (all equally often)'
+    )
+
+
+def read_domains(dataset: Sized) -> list[str]:
+    """Domain of each sample, (n,).
+
+    Raises:
+        ValueError: The data set does not list them.
+    """
+    return list(_column(dataset, 'domains'))
+
+
+def read_labels(dataset: Sized) -> list[tuple[int, ...]]:
+    """Classes of each sample, (n,): of a clip one, of a video those of its instances.
+
+    Returns:
+        Ascending class indices, each once.
+
+    Raises:
+        ValueError: The data set does not list them, or some are withheld (-1).
+    """
+    labels = []
+    for label in _column(dataset, 'labels'):
+        several = isinstance(label, Iterable)
+        labels.append(tuple(sorted(map(int, set(label)))) if several else (int(label),))
+    withheld = [i for i, classes in enumerate(labels) if classes and classes[0] < 0]
+    if withheld:
+        raise ValueError(
+            f'{len(withheld)} of {len(labels)} samples have no label (the first is '
+            f'number {withheld[0]}), so they belong to no class: leave them out '
+            '(test_mode=False of ClipDataset does), or use EpochSampler or '
+            'DomainBalancedSampler'
+        )
+    return labels
+
+
+def _column(dataset: Sized, key: str) -> Sequence[Any]:
+    """``dataset.metainfo[key]``, one entry per sample."""
+    if hasattr(dataset, 'full_init'):
+        dataset.full_init()  # a lazy data set lists its samples only then
+    name = type(dataset).__name__
+    meta = getattr(dataset, 'metainfo', None) or {}
+    if key not in meta:
+        raise ValueError(
+            f'{name} has no metainfo[{key!r}], one entry per sample, by which this '
+            'sampler draws: use ClipDataset, add the list, or use EpochSampler'
+        )
+    if len(meta[key]) != len(dataset):
+        raise ValueError(
+            f'{name} has {len(dataset)} samples, but its metainfo[{key!r}] has '
+            f'{len(meta[key])}: around a data set that is repeated or joined, samplers '
+            'cannot tell what a sample is. Give the sampler the inner data set; '
+            '`train_cfg.max_epochs` replaces RepeatDataset, and the domains of one '
+            'data set replace ConcatDataset'
+        )
+    return meta[key]
+
+
+def class_weights(
+    labels: Sequence[tuple[int, ...]], power: float
+) -> tuple[list[int], np.ndarray]:
+    """Weight of each sample: n**-power, n the samples that have its class.
+
+    Of several classes the rarest counts, as in LVIS's repeat factors. A sample without
+    a class weighs as much as one of the most frequent class.
+
+    Args:
+        labels: (n,) classes of each sample.
+        power: From 0 (all samples alike) to 1.
+
+    Returns:
+        The class that counts for each sample, -1 for none, and the weights (n,).
+
+    Source: Gupta et al., 'LVIS', CVPR 2019, section 4.2 (largest factor of an image).
+    """
+    sizes = Counter(label for classes in labels for label in classes)
+    rarest = [min(c, key=lambda k: (sizes[k], k), default=-1) for c in labels]
+    most = max(sizes.values(), default=1)
+    counts = np.array([sizes.get(label, most) for label in rarest], np.float64)
+    return rarest, counts**-power
+
+
+def domain_shares(
+    domains: Sequence[str], power: float, shares: Mapping[str, float] | None
+) -> dict[str, float]:
+    """Share of each domain in the draws; they add up to 1.
+
+    Args:
+        domains: (n,) domain of each sample.
+        power: A domain of n samples gets a share in proportion to n**(1 - power): 0 is
+            as they are, 1 the same for all.
+        shares: The shares themselves, in any unit, instead; 0 leaves a domain out.
+
+    Raises:
+        ValueError: A share of a domain that no sample has, a domain without a share, or
+            something that is no share.
+    """
+    sizes = Counter(domains)
+    if shares is None:
+        shares = {d: n ** (1 - power) for d, n in sizes.items()}
+    _check_shares(shares, sizes)
+    total = sum(shares.values())
+    return {domain: share / total for domain, share in shares.items()}
+
+
+def _check_shares(shares: Mapping[str, float], sizes: Mapping[str, int]) -> None:
+    present = ', '.join(sorted(sizes))
+    if not isinstance(shares, Mapping):
+        raise ValueError(f'shares {shares!r}: write dict(lab=0.4, street=0.6)')
+    for domain, share in shares.items():
+        if domain not in sizes:
+            raise ValueError(
+                f'shares: no sample is of domain {domain!r}; there are samples of '
+                f'{present}.{suggest(domain, sizes)} Take it out of the shares, or '
+                'train on it (--domain all)'
+            )
+        if not isinstance(share, Real) or not 0 <= share < float('inf'):
+            raise ValueError(f'shares: {domain}={share!r}: use a number from 0')
+    lacking = sorted(set(sizes) - set(shares))
+    if lacking:
+        raise ValueError(
+            f'shares: none for {", ".join(lacking)}: give one to each of {present} '
+            '(0 leaves a domain out)'
+        )
+    if not sum(shares.values()):
+        raise ValueError('shares: all are 0; give at least one domain a share')
+
+
+@DATA_SAMPLERS.register_module()
+class EpochSampler(Sampler[SampleKey]):
+    """Every sample once per epoch, in an order that depends on seed and epoch alone.
+
+    Each process computes the order of the whole epoch and takes every ``world size``-th
+    sample, so that the samples of a step are the same for any world size with the same
+    total batch. The first samples are repeated until all processes have equally many;
+    in evaluation the metric drops the copies. A subclass that draws samples otherwise
+    sets ``draws``; or it overrides :meth:`epoch_order`, and :meth:`epoch_size` if an
+    epoch has another length.
+
+    Args:
+        dataset: The data set.
+        shuffle: Shuffle anew in each epoch; else the order is that of the data set.
+        seed: Same in all processes; None lets them agree on a random one.
+
+    Attributes:
+        draws: How often an epoch has each sample; None for once.
+    """
+
+    draws: GroupedDraws | None = None
+
+    def __init__(
+        self,
+        dataset: Sized,
+        shuffle: bool = True,
+        seed: int | None = None,
+    ) -> None:
+        self.rank, self.world_size = get_dist_info()
+        self.dataset = dataset
+        self.shuffle = shuffle
+        self.seed = sync_random_seed() if seed is None else seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration gives, from 0."""
+        self.epoch = epoch
+
+    def epoch_size(self) -> int:
+        """Samples of one epoch over all processes, copies not counted."""
+        return len(self.dataset) if self.draws is None else self.draws.length
+
+    def epoch_order(self) -> np.ndarray:
+        """Indices of the whole epoch, (n,), the same in every process."""
+        if self.draws is None:
+            drawn = np.arange(len(self.dataset))
+        else:
+            drawn = self.draws.indices(self.seed, self.epoch)
+        if not self.shuffle:
+            return drawn
+        rng = np.random.default_rng([self.seed, self.epoch])
+        return drawn[rng.permutation(len(drawn))]
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        order = self.epoch_order()
+        repeats = earlier_draws(order)
+        for place in range(self.rank, self._padded(), self.world_size):
+            place %= len(order)
+            yield SampleKey(
+                self.seed, self.epoch, int(order[place]), int(repeats[place])
+            )
+
+    def __len__(self) -> int:
+        return len(range(self.rank, self._padded(), self.world_size))
+
+    def _padded(self) -> int:
+        """Samples over all processes, copies counted."""
+        size = self.epoch_size()
+        return size + -size % self.world_size
+
+
+def earlier_draws(order: np.ndarray) -> np.ndarray:
+    """How often each index came before its place.
+
+    Args:
+        order: (n,) indices.
+
+    Returns:
+        (n,) int64: 0 for a first draw, 1 for a second.
+    """
+    by_index = np.argsort(order, kind='stable')
+    ordered = order[by_index]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    first_place = np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+    draws = np.empty(len(order), np.int64)
+    draws[by_index] = np.arange(len(order)) - first_place
+    return draws
+
+
+@DATA_SAMPLERS.register_module()
+class DomainBalancedSampler(EpochSampler):
+    """Each domain has the same share of an epoch, or a given one.
+
+    Args:
+        dataset: Lists ``domains`` in its ``metainfo``.
+        power: A domain of n samples has a share in proportion to n**(1 - power):
+            0 is plain, 0.5 the square root, 1 (default) the same for all.
+        shares: Share of each domain instead, as ``dict(lab=.4, street=.6)``, in any
+            unit; 0 leaves a domain out.
+        **kwargs: As in :class:`EpochSampler`.
+
+    Raises:
+        ValueError: The data set does not list domains; or ``power`` or ``shares``
+            do not fit.
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        power: float | None = None,
+        shares: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(dataset, **kwargs)
+        if power is not None and shares is not None:
+            raise ValueError(f'power {power!r} and shares: give one of them, not both')
+        power = check_power('power', 1.0 if power is None else power)
+        domains = read_domains(dataset)
+        share = domain_shares(domains, power, shares)
+        sizes = Counter(domains)
+        weights = np.array([share[d] / sizes[d] for d in domains])
+        self.draws = grouped_draws([(d,) for d in domains], weights, len(dataset))
+
+
+@DATA_SAMPLERS.register_module()
+class ClassBalancedSampler(EpochSampler):
+    """A sample is drawn in proportion to n**-power, n the size of its class.
+
+    So a class of n clips has a share in proportion to n**(1 - power). Of a video of
+    several classes the rarest counts, n being the videos that have it; one without
+    instances is drawn as often as one of the most frequent class.
+
+    Args:
+        dataset: Lists ``labels`` in its ``metainfo``.
+        power: 0 is plain, 0.5 the square root, 1 (default) all classes equally often.
+        **kwargs: As in :class:`EpochSampler`.
+
+    Raises:
+        ValueError: The data set does not list labels, or some are withheld; or
+            ``power`` does not fit.
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        power: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(dataset, **kwargs)
+        power = check_power('power', power)
+        classes, weights = class_weights(read_labels(dataset), power)
+        self.draws = grouped_draws([(c,) for c in classes], weights, len(dataset))
+
+
+@DATA_SAMPLERS.register_module()
+class ClassBalancedWithinDomainSampler(EpochSampler):
+    """As :class:`ClassBalancedSampler` inside each domain; domains keep their share.
+
+    Args:
+        dataset: Lists ``domains`` and ``labels`` in its ``metainfo``.
+        power: Of classes; n counts the samples of the domain.
+        domain_power: Of domains, as ``power`` of :class:`DomainBalancedSampler`, but
+            0 by default.
+        shares: Share of each domain instead of a ``domain_power``.
+        **kwargs: As in :class:`EpochSampler`.
+
+    Raises:
+        ValueError: The data set does not list domains and labels, or some are withheld;
+            or ``power``, ``domain_power`` or ``shares`` do not fit.
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        power: float = 1.0,
+        domain_power: float | None = None,
+        shares: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(dataset, **kwargs)
+        power = check_power('power', power)
+        if domain_power is not None and shares is not None:
+            raise ValueError(
+                f'domain_power {domain_power!r} and shares: give one of them, not both'
+            )
+        domain_power = check_power('domain_power', domain_power or 0.0)
+        domains, labels = read_domains(dataset), read_labels(dataset)
+        groups: list[Any] = [None] * len(domains)
+        weights = np.zeros(len(domains))
+        for domain, share in domain_shares(domains, domain_power, shares).items():
+            inside = [i for i, d in enumerate(domains) if d == domain]
+            classes, weight = class_weights([labels[i] for i in inside], power)
+            weights[inside] = share * weight / weight.sum()
+            for i, label in zip(inside, classes, strict=True):
+                groups[i] = (domain, label)
+        self.draws = grouped_draws(groups, weights, len(dataset))

@@ -1,0 +1,265 @@
+"""Frames of clips: reading, views, packing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mmaction.datasets.transforms import PackActionInputs
+from mmcv.transforms import BaseTransform
+
+from mmma.registry import TRANSFORMS
+from mmma.video import check_backend, open_video
+
+_ROUNDING_SEC = 1e-6  # far below any frame, far above the rounding of a time
+
+
+@TRANSFORMS.register_module()
+class OpenVideo(BaseTransform):
+    """Open ``filename``; nothing is decoded yet.
+
+    Adds ``video_reader``, ``total_frames``, ``avg_fps``, ``times_sec`` (T,) and
+    ``duration_sec``. MMAction2's frame samplers can follow instead of
+    :class:`UniformFrames`; ``DecodeFrames`` decodes and closes.
+
+    Args:
+        backend: ``auto``, ``decord`` or ``pyav``; both give the same frames.
+
+    Raises:
+        ValueError: An unknown backend, or one that is not installed.
+    """
+
+    def __init__(self, backend: str = 'auto') -> None:
+        self.backend = check_backend(backend)
+
+    def transform(self, results: dict) -> dict:
+        """Open the video of ``results``."""
+        video = open_video(results['filename'], self.backend)
+        results.update(
+            video_reader=video,
+            total_frames=video.num_frames,
+            avg_fps=video.fps,
+            times_sec=video.times_sec,
+            duration_sec=video.duration_sec,
+        )
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(backend={self.backend!r})'
+
+
+@TRANSFORMS.register_module()
+class UniformFrames(BaseTransform):
+    """One frame from each of ``clip_len`` equal parts of the clip's duration.
+
+    Chosen are times, and of each time the frame that is shown then, so that variable
+    frame rates are right; a clip with fewer frames shows some of them again. In
+    training the time is random within each part. In testing it is the middle; with V
+    views, view v takes (v + 1/2) / V of each part.
+
+    Adds ``frame_inds`` (views * clip_len,), ``clip_len``, ``num_clips`` (the views)
+    and ``frame_interval`` (None: it is not constant), as MMAction2 names them.
+
+    Args:
+        clip_len: Frames per view.
+        views: Views of the clip.
+        test_mode: Middles instead of random times.
+
+    Raises:
+        ValueError: ``clip_len`` or ``views`` below 1.
+
+    Source: Wang et al., 'Temporal Segment Networks', ECCV 2016 (segments).
+    """
+
+    def __init__(
+        self, clip_len: int = 16, views: int = 1, test_mode: bool = False
+    ) -> None:
+        if clip_len < 1 or views < 1:
+            raise ValueError(
+                f'clip_len {clip_len}, views {views}: use whole numbers from 1'
+            )
+        self.clip_len = clip_len
+        self.views = views
+        self.test_mode = test_mode
+
+    def transform(self, results: dict) -> dict:
+        """Choose frames by ``times_sec`` and ``duration_sec``."""
+        shape = self.views, self.clip_len
+        if self.test_mode:
+            offsets = (np.arange(self.views)[:, None] + 0.5) / self.views
+        else:
+            offsets = np.random.random_sample(shape)
+        parts = np.arange(self.clip_len) + offsets  # (views, clip_len)
+        times_sec = parts * (results['duration_sec'] / self.clip_len)
+        results.update(
+            frame_inds=frames_shown(results['times_sec'], times_sec).reshape(-1),
+            clip_len=self.clip_len,
+            num_clips=self.views,
+            frame_interval=None,
+        )
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(clip_len={self.clip_len}, views={self.views}, '
+            f'test_mode={self.test_mode})'
+        )
+
+
+@TRANSFORMS.register_module()
+class DecodeFrames(BaseTransform):
+    """Decode ``frame_inds`` of the open ``video_reader``, and close it.
+
+    Adds ``imgs``, a list of (H, W, 3) uint8 RGB arrays, ``original_shape`` and
+    ``img_shape`` (H, W).
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Replace the open video by frames."""
+        with results.pop('video_reader') as video:
+            frames = video.get_frames(results['frame_inds'])
+        results.update(
+            imgs=list(frames),
+            original_shape=frames.shape[1:3],
+            img_shape=frames.shape[1:3],
+        )
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}()'
+
+
+def frames_shown(frame_times_sec: np.ndarray, times_sec: np.ndarray) -> np.ndarray:
+    """Numbers of the frames that are shown at given times.
+
+    Args:
+        frame_times_sec: (T,) when each frame appears, ascending, from 0.
+        times_sec: Times from 0, any shape; a time at which a frame appears, up to
+            rounding, shows that frame.
+
+    Returns:
+        int64 of the shape of ``times_sec``, each below T.
+    """
+    shown = np.searchsorted(frame_times_sec, times_sec + _ROUNDING_SEC, side='right')
+    return shown - 1
+
+
+META_KEYS = ('img_shape', 'clip', 'index', 'domain', 'subject', 'body', 'broken')
+
+
+@TRANSFORMS.register_module()
+class PackClip(PackActionInputs):
+    """MMAction2's packing, with what metrics and hooks need of a clip.
+
+    Args:
+        meta_keys: Keys that go into the sample's meta info, where they exist.
+        **kwargs: As in ``PackActionInputs``.
+    """
+
+    def __init__(self, meta_keys: Sequence[str] = META_KEYS, **kwargs: Any) -> None:
+        super().__init__(meta_keys=meta_keys, **kwargs)
+
+
+TIME_SAMPLERS = ('UniformFrames', 'UniformSkeletonFrames')
+"""Transforms that choose the times of views."""
+
+
+def with_views(
+    pipeline: Sequence[Mapping[str, Any]],
+    views: int | None = None,
+    crops: int | None = None,
+) -> list[dict[str, Any]]:
+    """A test pipeline that gives views * crops inputs per clip.
+
+    Heads average the probabilities of all of them. Crops are the middle one, or three
+    side by side that cover the picture: its short side is then resized to the crop's,
+    so that what was cut off at the borders is seen.
+
+    Args:
+        pipeline: Configs of the transforms.
+        views: Evenly spread sets of times; None leaves them.
+        crops: 1 or 3; None leaves them.
+
+    Returns:
+        A new pipeline.
+
+    Raises:
+        ValueError: A number that is not allowed, or a pipeline that lacks what would
+            have to change: crops of skeletons above all.
+    """
+    changed = [dict(step) for step in pipeline]
+    if views is not None:
+        _set_views(changed, views)
+    if crops is not None:
+        _set_crops(changed, crops)
+    return changed
+
+
+def _set_views(pipeline: list[dict[str, Any]], views: int) -> None:
+    if views < 1:
+        raise ValueError(f'views {views}: use a whole number from 1')
+    place = _last(pipeline, *TIME_SAMPLERS)
+    if place is None:
+        raise ValueError(
+            f'views {views}: the test pipeline has none of {", ".join(TIME_SAMPLERS)}, '
+            f'which choose the times of a view; it has {_names(pipeline)}. Use one of '
+            'them, or set the views in the config'
+        )
+    pipeline[place]['views'] = views
+
+
+def _set_crops(pipeline: list[dict[str, Any]], crops: int) -> None:
+    if crops not in (1, 3):
+        raise ValueError(f'crops {crops}: use 1 (the middle) or 3 (side by side)')
+    place = _last(pipeline, 'CenterCrop', 'ThreeCrop')
+    if place is None:
+        if _last(pipeline, 'LoadSkeleton') is not None:
+            raise ValueError(
+                f'crops {crops}: skeletons have no picture to crop. Use --views, which '
+                'takes more times of a clip'
+            )
+        raise ValueError(
+            f'crops {crops}: the test pipeline has no CenterCrop to replace; it has '
+            f'{_names(pipeline)}. Add one, or set the crops in the config'
+        )
+    crop = pipeline[place]
+    wanted = 'ThreeCrop' if crops == 3 else 'CenterCrop'
+    if _type(crop) == wanted:
+        return
+    crop['type'] = wanted
+    if crops == 3:
+        _fit_short_side(pipeline, place, crop['crop_size'])
+
+
+def _fit_short_side(
+    pipeline: list[dict[str, Any]], place: int, crop_size: int | Sequence[int]
+) -> None:
+    """Resize to the crop's size what is cropped at a place of the pipeline."""
+    sizes = {crop_size} if isinstance(crop_size, int) else set(crop_size)
+    if len(sizes) > 1:
+        raise ValueError(
+            f'crops 3: the crop {tuple(crop_size)} is no square, so three do not '
+            'cover a picture side by side. Use a square crop'
+        )
+    resize = {'type': 'Resize', 'scale': (-1, sizes.pop())}
+    before = _last(pipeline[:place], 'Resize')
+    if before is None:
+        pipeline.insert(place, resize)
+    else:
+        kept = {k: v for k, v in pipeline[before].items() if k != 'keep_ratio'}
+        pipeline[before] = {**kept, **resize}
+
+
+def _last(pipeline: Sequence[Mapping[str, Any]], *types: str) -> int | None:
+    """Place of the last transform of some types."""
+    places = [i for i, step in enumerate(pipeline) if _type(step) in types]
+    return places[-1] if places else None
+
+
+def _type(step: Mapping[str, Any]) -> str:
+    return str(step['type']).rpartition('.')[2]
+
+
+def _names(pipeline: Sequence[Mapping[str, Any]]) -> str:
+    return ', '.join(_type(step) for step in pipeline)

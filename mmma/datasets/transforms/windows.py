@@ -1,0 +1,302 @@
+"""Windows of untrimmed videos: frames, skeletons, features, packing."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.logging import print_log
+
+from mmma.data.arrays import FeatureStore
+from mmma.data.root import DataRoot
+from mmma.datasets.transforms.rgb import frames_shown
+from mmma.registry import TRANSFORMS
+from mmma.structures.samples import SegmentSample
+from mmma.taxonomy import check_choice
+
+
+@TRANSFORMS.register_module()
+class WindowFrames(BaseTransform):
+    """Choose the frames that are shown at the positions of ``window``.
+
+    Chosen are times on a constant grid, so variable frame rates are right. Positions
+    past the video's end are not decoded; ``PackWindow`` fills them.
+
+    Takes the window, and what ``OpenVideo`` adds. Adds ``frame_inds`` (T,),
+    ``clip_len`` T, ``num_clips`` (1) and ``frame_interval`` (None), as MMAction2 names
+    them.
+
+    Args:
+        scale: Frames per position: T is ``scale`` times the positions that exist.
+
+    Raises:
+        ValueError: A scale below 1, or a file much longer or shorter than the table
+            says.
+    """
+
+    def __init__(self, scale: int = 1) -> None:
+        if scale < 1:
+            raise ValueError(f'scale {scale}: use a whole number from 1')
+        self.scale = scale
+
+    def transform(self, results: dict) -> dict:
+        """Choose the frames."""
+        window = results['window']
+        if not results.get('broken'):  # a stand-in has another length
+            window.check_length(results['duration_sec'], results['filename'])
+        inds = frames_shown(results['times_sec'], window.times_sec(self.scale))
+        results.update(
+            frame_inds=inds, clip_len=len(inds), num_clips=1, frame_interval=None
+        )
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(scale={self.scale})'
+
+
+MODES = ('linear', 'nearest')
+
+
+@TRANSFORMS.register_module()
+class WindowSkeleton(BaseTransform):
+    """Resample joints from the frames of a video to the positions of ``window``.
+
+    A missing joint stays missing: between a frame that shows a joint and one that does
+    not, the nearer one counts, and nothing is guessed. Positions past the video's end
+    are left out; ``PackWindow`` fills them, so that what comes between, such as
+    ``NormalizeSkeleton``, sees each moment once.
+
+    Comes after ``LoadSkeleton(task='det')``; changes ``keypoint`` (M, T, V, 2) and
+    ``keypoint_score`` (M, T, V). Adds ``clip_len`` T and ``num_clips`` (1).
+
+    Args:
+        mode: ``linear`` in time between two frames, or the ``nearest`` frame.
+
+    Raises:
+        ValueError: Another mode, or a skeleton much longer or shorter than the table
+            says.
+    """
+
+    def __init__(self, mode: str = 'linear') -> None:
+        self.mode = check_choice('mode', mode, MODES)
+
+    def transform(self, results: dict) -> dict:
+        """Resample."""
+        window, fps = results['window'], results['fps']
+        what = f'the skeleton of {results["video"]!r}'
+        window.check_length(results['total_frames'] / fps, what)
+        frames = results['keypoint'].shape[1]
+        at = window.times_sec() * fps - results['first_frame']
+        at = np.clip(np.round(at, 6), 0, frames - 1)  # on a frame: exactly it
+        before = at.astype(np.int64)
+        after = np.minimum(before + 1, frames - 1)
+        share = (at - before).astype(np.float32)[None, :, None]  # (1, T, 1)
+        keypoint, score = results['keypoint'], results['keypoint_score']
+        nearer = np.where(share[0, :, 0] < 0.5, before, after)
+        found, found_score = keypoint[:, nearer], score[:, nearer]
+        if self.mode == 'linear':
+            both = (score[:, before] > 0) & (score[:, after] > 0)
+            mixed = _mix(keypoint[:, before], keypoint[:, after], share[..., None])
+            found = np.where(both[..., None], mixed, found)
+            mixed_score = _mix(score[:, before], score[:, after], share)
+            found_score = np.where(both, mixed_score, found_score)
+        results.update(
+            keypoint=found,
+            keypoint_score=found_score,
+            clip_len=window.valid,
+            num_clips=1,
+        )
+        return results
+
+
+def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
+    return first + share * (second - first)
+
+
+@functools.lru_cache(maxsize=8)
+def _open_store(data_root: str, name: str, stamp: int) -> FeatureStore:
+    """The store, once per process and version of its array."""
+    store = FeatureStore(data_root, name)
+    made_from = store.info.data_fingerprint
+    if made_from and made_from != DataRoot(data_root).fingerprint():
+        print_log(
+            f'{store.path}: extracted with other tables than those of {data_root} now: '
+            'right if only labels changed, else extract the features again',
+            'current',
+            logging.WARNING,
+        )
+    return store
+
+
+@TRANSFORMS.register_module()
+class LoadFeatures(BaseTransform):
+    """Read the features that a window needs from the data root's store.
+
+    Takes ``video``, ``window`` and ``data_root``. Adds ``feature`` (T, D) float32 and
+    ``feature_times_sec`` (T,), the time of each.
+
+    Args:
+        name: Of the features.
+        stride_sec: Seconds between features that the config was made for.
+        dim: D that it was made for.
+        weights_sha256: Of the checkpoint, in full or its start.
+        fps: Frames per second that the backbone must have seen.
+
+    Raises:
+        FileNotFoundError: The root has no such features.
+        ValueError: They are not what is asked for, lack the video, or are much longer
+            or shorter than it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stride_sec: float | None = None,
+        dim: int | None = None,
+        weights_sha256: str | None = None,
+        fps: float | None = None,
+    ) -> None:
+        self.name = name
+        self.wanted = dict(
+            stride_sec=None if stride_sec is None else float(stride_sec),
+            dim=dim,
+            weights_sha256=weights_sha256,
+            fps=None if fps is None else float(fps),
+        )
+
+    def transform(self, results: dict) -> dict:
+        """Add the features of ``results['video']``."""
+        root, video, window = (results[k] for k in ('data_root', 'video', 'window'))
+        store = _open_store(str(root), self.name, _stamp(str(root), self.name))
+        info = store.require(**self.wanted).info
+        steps, stride_sec = store.steps(video), info.stride_sec
+        seen_sec = (steps - 1) * stride_sec + 2 * info.offset_sec
+        what = f'what the features {self.name!r} show of {video!r}'
+        if steps == 1:  # the last frame of a shorter video is repeated to fill it
+            seen_sec = min(seen_sec, window.video_sec)
+        window.check_length(seen_sec, what, 2 * stride_sec)
+        ends_sec = np.array([window.start_sec, window.end_sec]) - info.offset_sec
+        at = np.floor(np.round(ends_sec / stride_sec, 6)).astype(int)
+        first, last = at.clip(0, steps - 1)
+        results['feature'] = store.get(video, first, last + 2)
+        inds = np.arange(first, first + len(results['feature']))
+        results['feature_times_sec'] = info.offset_sec + inds * stride_sec
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({self.name!r}, {self.wanted})'
+
+
+def _stamp(data_root: str, name: str) -> int:
+    """Changes with the array, so that a store written anew is opened anew."""
+    try:
+        return os.stat(os.path.join(data_root, 'features', name, 'det.npy')).st_mtime_ns
+    except OSError:
+        return 0
+
+
+@TRANSFORMS.register_module()
+class WindowFeatures(BaseTransform):
+    """Interpolate features to the positions of ``window``, linearly in time.
+
+    Before the first feature and after the last they stay as they are there. Changes
+    ``feature`` from (T, D) to (D, T'), T' the positions that exist.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Interpolate."""
+        feature, times_sec = results['feature'], results['feature_times_sec']
+        last = len(feature) - 1
+        at = np.interp(results['window'].times_sec(), times_sec, np.arange(last + 1))
+        before = at.astype(int)
+        after = np.minimum(before + 1, last)
+        share = (at - before).astype(np.float32)[:, None]  # (T', 1)
+        found = feature[before] * (1 - share) + feature[after] * share
+        results['feature'] = np.ascontiguousarray(found.T)  # (T', D) -> (D, T')
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}()'
+
+
+PADDINGS = ('repeat', 'zero')
+META_KEYS = (
+    *('video', 'index', 'domain', 'subject', 'broken'),
+    *('window_index', 'num_windows', 'img_shape'),
+)
+
+
+@TRANSFORMS.register_module()
+class PackWindow(BaseTransform):
+    """Inputs of full length, and a ``SegmentSample``.
+
+    Takes the window, its truth, and one of ``imgs`` (1, 3, T, H, W), ``keypoint``
+    (M, T, V, C) and ``feature`` (D, T); a ``keypoint_score`` (M, T, V) that is still
+    there becomes the last channel. Gives ``inputs`` (3, T', H, W) uint8, (M, T', V, C)
+    or (D, T') float32, where T' is T of a window that lies inside its video.
+
+    Args:
+        padding: What fills positions past the video's end: ``repeat`` the last one, or
+            ``zero``.
+
+    Raises:
+        ValueError: Another padding, or an input that does not fit the window.
+    """
+
+    def __init__(self, padding: str = 'repeat') -> None:
+        self.padding = check_choice('padding', padding, PADDINGS)
+
+    def transform(self, results: dict) -> dict:
+        """Pack."""
+        window = results['window']
+        found = _input(results)
+        scale, rest = divmod(found.shape[1], window.valid)
+        if rest or not scale:
+            raise ValueError(
+                f'{results["video"]!r}: an input of {found.shape[1]} steps does not '
+                f'fit a window of {window.valid} positions. Use one of WindowFrames, '
+                'WindowSkeleton and WindowFeatures'
+            )
+        lacking = scale * (window.positions - window.valid)
+        if lacking:
+            last = found[:, -1:] if self.padding == 'repeat' else found[:, -1:] * 0
+            found = np.concatenate([found, np.repeat(last, lacking, axis=1)], axis=1)
+        inputs = torch.from_numpy(np.ascontiguousarray(found))
+        return dict(inputs=inputs, data_samples=_sample(results))
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(padding={self.padding!r})'
+
+
+def _input(results: dict) -> np.ndarray:
+    """What the model sees; time is its second axis."""
+    if 'imgs' in results:
+        return results['imgs'][0]  # (1, 3, T, H, W) -> (3, T, H, W)
+    if 'keypoint' in results:
+        found = results['keypoint']
+        if 'keypoint_score' in results:
+            score = results['keypoint_score'][..., None]
+            found = np.concatenate([found, score], axis=-1)
+        return found.astype(np.float32, copy=False)
+    return results['feature'].astype(np.float32, copy=False)
+
+
+def _sample(results: dict) -> SegmentSample:
+    window = results['window']
+    sample = SegmentSample(
+        metainfo={
+            **{key: results[key] for key in META_KEYS if key in results},
+            'window_start_sec': window.start_sec,
+            'rate': window.rate,
+            'positions': window.positions,
+            'duration_sec': window.video_sec,
+        }
+    )
+    sample.gt_segments = results['gt_segments']
+    sample.gt_labels = results['gt_labels']
+    sample.valid = window.valid
+    return sample

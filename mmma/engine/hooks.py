@@ -1,0 +1,513 @@
+"""Hooks: checkpoints, averages, classes, seeds, unreadable clips."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import all_gather_object, get_rank, is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.logging import HistoryBuffer, print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
+
+from mmma import __version__
+from mmma.checkpoints import to_plain
+from mmma.checkpoints.files import frozen_names, frozen_sha256
+from mmma.data.root import DataRoot
+from mmma.engine.weights import StartFrom, Weights, extractor_of, with_frozen
+from mmma.files import atomic_write
+from mmma.protocols import make_protocol
+from mmma.registry import HOOKS
+
+
+@HOOKS.register_module()
+class BrokenClipHook(Hook):
+    """After each epoch, warns of clips that were replaced because they are broken.
+
+    ``ClipDataset`` puts another clip in the place of one that it cannot read and sets
+    ``broken`` of the sample to the name of the unreadable one.
+    """
+
+    priority = 'LOW'
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Note the batch's replaced clips."""
+        samples: Sequence = (data_batch or {}).get('data_samples', ())
+        broken = (sample.metainfo.get('broken') for sample in samples)
+        self._names.update(name for name in broken if name)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Warn of the distinct clips of all processes."""
+        self._report(runner, f'epoch {runner.epoch + 1}')
+
+    def after_train(self, runner: Runner) -> None:
+        """Warn of what came after the last epoch's end, if anything did."""
+        self._report(runner, 'training')
+
+    def _report(self, runner: Runner, when: str) -> None:
+        names = sorted(set().union(*all_gather_object(self._names)))
+        self._names.clear()
+        if not names:
+            return
+        more = ', ...' if len(names) > 5 else ''
+        runner.logger.warning(
+            f'{len(names)} broken clips were replaced in {when}: '
+            f'{", ".join(names[:5])}{more}; `tools/data/check.py ROOT --decode` says '
+            'what is wrong with them'
+        )
+
+
+_CLASS_KEYS = ('label_space', 'classes', 'bodies', 'body_of')
+
+
+class AtomicLocalBackend(LocalBackend):
+    """Local files that are there whole or not at all."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes beside the file, then put them in its place."""
+        with atomic_write(Path(filepath), 'wb') as file:
+            file.write(obj)
+
+
+register_backend('AtomicLocal', AtomicLocalBackend, force=True)
+
+
+@HOOKS.register_module()
+class PlainCheckpointHook(CheckpointHook):
+    """MMEngine's ``CheckpointHook``, with files that load with ``weights_only=True``.
+
+    A run that is stopped at any time and resumed goes on as if it had not been
+    stopped: files are written whole, an old one goes only after the new one is there,
+    validation that the stop prevented is made up for, and random states are kept.
+
+    Beside what MMEngine writes (``epoch``, ``iter``, ``seed``, and the resolved config
+    as ``cfg``), ``meta`` has ``mmma_version``, ``config_name``, ``label_space``,
+    ``classes``, ``bodies``, ``body_of``, ``protocol`` with its ``train_domains``,
+    ``seen_domains`` (those, and what the weights it started from had seen), ``data``
+    (``name``, ``fingerprint``, ``simulated``, ``source``, and ``extractor`` of
+    skeletons),
+    ``pretrain_data``, ``selected_on`` (``subset``, ``domains``, ``metric``; None for
+    the last of a run), ``validated`` and ``random_state``.
+
+    Args:
+        kwargs: As for ``CheckpointHook``.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault('backend_args', {'backend': 'AtomicLocal'})
+        super().__init__(*args, **kwargs)
+        # Upstream deletes the oldest file before it writes the next.
+        self._keep, self.max_keep_ckpts = self.max_keep_ckpts, -1
+        self._unvalidated = False
+        self._selecting = False
+        self._random_state: dict[str, Any] | None = None
+        self._data: dict[str, Any] | None = None
+
+    def before_train(self, runner: Any) -> None:
+        """Restore random states, and validate what the stopped run could not."""
+        runner.logger.addFilter(_is_news)
+        super().before_train(runner)
+        if self._random_state is not None and is_main_process():
+            set_random_state(self._random_state)
+        self._random_state = None
+        if self._unvalidated and runner.val_loop is not None:
+            runner.val_loop.run()
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float]) -> None:
+        """Save the best, then note in the last file that it has been validated."""
+        pending, self._unvalidated = self._unvalidated, False
+        super().after_val_epoch(runner, metrics)
+        if pending:
+            step = runner.epoch if self.by_epoch else runner.iter
+            meta = {'epoch': runner.epoch, 'iter': runner.iter}
+            self._save_checkpoint_with_step(runner, step, meta)
+
+    def _save_checkpoint(self, runner: Any) -> None:
+        self._unvalidated = _validation_follows(runner, self.by_epoch)
+        super()._save_checkpoint(runner)
+
+    def _save_best_checkpoint(self, runner: Any, metrics: dict[str, float]) -> None:
+        self._selecting = True
+        try:
+            super()._save_best_checkpoint(runner, metrics)
+        finally:
+            self._selecting = False
+
+    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
+        self._selecting = False
+        hub = runner.message_hub
+        known = 'keep_ckpt_ids' in hub.runtime_info
+        steps = list(hub.get_info('keep_ckpt_ids')) if known else []
+        steps = [*(s for s in steps if s != step), step]
+        keep = self._keep if self._keep > 0 else len(steps)
+        hub.update_info('keep_ckpt_ids', steps[-keep:])
+        super()._save_checkpoint_with_step(runner, step, meta)
+        if is_main_process():
+            for old in steps[:-keep]:
+                Path(self.out_dir, self.filename_tmpl.format(old)).unlink(True)
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Say what the checkpoint is, and make all of it plain."""
+        meta = checkpoint['meta']
+        meta.update(self._origin(runner))
+        metainfo = meta.pop('dataset_meta', None) or {}
+        meta.update({key: metainfo[key] for key in _CLASS_KEYS if key in metainfo})
+        meta['validated'] = not self._unvalidated
+        meta['random_state'] = get_random_state()
+        for part in ('runtime_info', 'resumed_keys'):
+            checkpoint['message_hub'][part].pop('dataset_meta', None)
+        plain = to_plain(checkpoint)
+        checkpoint.clear()
+        checkpoint.update(plain)
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Give MMEngine back the types that it works with."""
+        meta = checkpoint.get('meta') or {}
+        meta.pop('config', None)  # MMEngine would run this text as Python
+        hub = checkpoint.get('message_hub') or {}
+        scalars = hub.get('log_scalars', {})
+        scalars.update({name: _history(value) for name, value in scalars.items()})
+        if runner._resume:
+            self._check_data(runner, meta)
+            self._unvalidated = not meta.get('validated', True)
+            self._random_state = meta.get('random_state')
+
+    def _origin(self, runner: Any) -> dict[str, Any]:
+        cfg = runner.cfg
+        origin = {
+            'mmma_version': __version__,
+            'config_name': Path(cfg.filename).name if cfg.filename else None,
+            'pretrain_data': cfg.get('pretrain_data'),
+            'selected_on': None,
+        }
+        if 'protocol' in cfg:
+            domains = list(make_protocol(cfg.protocol).train_domains)
+            origin['protocol'] = {**cfg.protocol, 'train_domains': domains}
+            origin['seen_domains'] = sorted({*domains, *cfg.get('seen_before', [])})
+            if self._selecting:
+                metric = ', '.join(self.key_indicators)
+                origin['selected_on'] = {
+                    'subset': 'val',
+                    'domains': domains,
+                    'metric': metric,
+                }
+        if 'data_root' in cfg:
+            self._data = self._data or _data_of(cfg)
+            origin['data'] = self._data
+        return origin
+
+    def _check_data(self, runner: Any, meta: dict[str, Any]) -> None:
+        """Warn where a run goes on with other data than it began with."""
+        # Compared here: MMEngine would compare every clip's name, pickled.
+        metainfo = getattr(runner.train_dataloader.dataset, 'metainfo', None)
+        meta['dataset_meta'] = metainfo
+        if 'data_root' not in runner.cfg or 'data' not in meta:
+            return
+        now = _data_of(runner.cfg)
+        if now != meta['data']:
+            print_log(
+                f'resuming on other data: the run began with {meta["data"]}, '
+                f'now it is {now}',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+
+def get_random_state() -> dict[str, Any]:
+    """States of the random generators of this process, as plain types."""
+    name, keys, *rest = np.random.get_state()
+    return {
+        'python': random.getstate(),
+        'numpy': [name, torch.from_numpy(keys.astype('int64')), *rest],
+        'torch': torch.get_rng_state(),
+        'cuda': torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Put back what :func:`get_random_state` gave.
+
+    The states of GPUs are put back where there are as many as there were.
+    """
+    random.setstate(state['python'])
+    name, keys, *rest = state['numpy']
+    np.random.set_state((name, keys.cpu().numpy().astype('uint32'), *rest))
+    torch.set_rng_state(state['torch'].cpu())
+    if state['cuda'] and len(state['cuda']) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([s.cpu() for s in state['cuda']])
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what MMEngine's own use of its own old functions makes it say."""
+    text = str(record.msg)
+    return not text.startswith(('"FileClient" will be', '"HardDiskBackend" is'))
+
+
+def _validation_follows(runner: Any, by_epoch: bool) -> bool:
+    """Whether the train loop validates right after the epoch or iteration ends."""
+    loop = runner.train_loop
+    if runner.val_loop is None or isinstance(loop, EpochBasedTrainLoop) != by_epoch:
+        return False
+    step = 1 + (loop.epoch if by_epoch else loop.iter)
+    last = loop.max_epochs if by_epoch else loop.max_iters
+    return step >= loop.val_begin and (step % loop.val_interval == 0 or step == last)
+
+
+def _history(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    log, count = (value[key].cpu().numpy() for key in ('log', 'count'))
+    return HistoryBuffer(log, count, value['max_length'])
+
+
+def _data_of(cfg: Any) -> dict[str, Any]:
+    root = DataRoot(cfg.data_root)
+    data = {
+        'name': root.info.name,
+        'fingerprint': root.fingerprint(),
+        'simulated': root.info.simulated,
+        'source': root.info.source,
+    }
+    extractor = extractor_of(cfg)
+    return data if extractor is None else {**data, 'extractor': extractor}
+
+
+_TRUTH = ('labels', 'truth')
+
+
+def tell_classes(
+    model: nn.Module, dataset_meta: Mapping[str, Any], training: bool = False
+) -> None:
+    """Call ``set_classes`` of every part of a model that has it.
+
+    Args:
+        model: Wrapped or not.
+        dataset_meta: ``metainfo`` of the data set.
+        training: Pass on ``labels``, from which losses count the clips of a class. In
+            testing they, and ``truth`` of untrimmed videos, stay away from the model.
+
+    Raises:
+        ValueError: The model is built for other classes.
+    """
+    meta = {k: v for k, v in dataset_meta.items() if training or k not in _TRUTH}
+    for module in model.modules():
+        if hasattr(module, 'set_classes'):
+            module.set_classes(meta)
+
+
+@HOOKS.register_module()
+class ClassInfoHook(Hook):
+    """Before training, tells the model the classes of the training set.
+
+    Counts are of the clips of the data set that is trained on, its domains and
+    supports, without withheld labels. A sampler that repeats rare classes or domains
+    does not change them.
+    """
+
+    priority = 'NORMAL'
+
+    def before_train(self, runner: Runner) -> None:
+        """Pass on the metainfo of the training set."""
+        dataset = runner.train_dataloader.dataset
+        tell_classes(runner.model, getattr(dataset, 'metainfo', {}), training=True)
+
+
+_PREFIX = 'module.'  # as MMEngine's averaged models have it
+
+
+@HOOKS.register_module()
+class TrainedEMAHook(Hook):
+    """Exponential moving average of the trained parameters alone.
+
+    Validation and tests within a run have the averages. Checkpoints are as MMEngine's
+    ``EMAHook`` writes them: averages in ``state_dict``, the last weights in
+    ``ema_state_dict``. Unlike there, frozen parameters are neither copied nor saved
+    twice. Buffers are not averaged.
+
+    Args:
+        decay: Share of the average that an iteration keeps.
+
+    Raises:
+        ValueError: ``decay`` is not between 0 and 1.
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(self, decay: float = 0.999) -> None:
+        if not 0 < decay < 1:
+            raise ValueError(
+                f'decay of TrainedEMAHook is {decay}: use a number between 0 and 1, '
+                'such as 0.999.'
+            )
+        self.decay = decay
+        self._trained: dict[str, torch.Tensor] = {}
+        self._averages: dict[str, torch.Tensor] = {}
+
+    def before_train(self, runner: Any) -> None:
+        """Start from the weights that training starts from, or go on."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._trained = {
+            name: p.data for name, p in model.named_parameters() if p.requires_grad
+        }
+        self._averages = {
+            name: self._averages.get(name, value).to(value.device).clone()
+            for name, value in self._trained.items()
+        }
+
+    @torch.no_grad()
+    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        """Move the averages towards the weights."""
+        torch._foreach_lerp_(
+            list(self._averages.values()),
+            list(self._trained.values()),
+            1 - self.decay,
+        )
+
+    def before_val_epoch(self, runner: Any) -> None:
+        """Validate the averages."""
+        self._swap()
+
+    def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
+        """Go on with the weights."""
+        self._swap()
+
+    before_test_epoch = before_val_epoch
+    after_test_epoch = after_val_epoch
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Save both."""
+        state = checkpoint['state_dict']
+        checkpoint['ema_state_dict'] = {
+            f'{_PREFIX}{name}': state[name] for name in self._averages
+        }
+        state.update({name: value.cpu() for name, value in self._averages.items()})
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Go on with both when a run is resumed."""
+        if not runner._resume:
+            return
+        if 'ema_state_dict' not in checkpoint:
+            print_log(
+                'the checkpoint to resume has no averages: they start from its weights',
+                logger='current',
+                level=logging.WARNING,
+            )
+        state = checkpoint['state_dict']
+        for key, value in checkpoint.get('ema_state_dict', {}).items():
+            if key.startswith(_PREFIX):
+                name = key.removeprefix(_PREFIX)
+                self._averages[name], state[name] = state[name].clone(), value
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for name, average in self._averages.items():
+            value = self._trained[name]
+            kept = value.clone()
+            value.copy_(average)
+            average.copy_(kept)
+
+
+@HOOKS.register_module()
+class SeedHook(Hook):
+    """Seed python, numpy and torch before every training iteration.
+
+    What is drawn outside the data loader (drop path, mixing of clips) then depends on
+    the seed, the rank and the iteration alone, so that a resumed run draws the same.
+
+    Args:
+        seed: None takes the runner's.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = seed
+
+    def before_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None
+    ) -> None:
+        """Seed from the seed, the rank and the iteration."""
+        seed = runner.seed if self.seed is None else self.seed
+        seed_everything(seed, get_rank(), runner.iter)
+
+
+def seed_everything(*keys: int) -> None:
+    """Seed python, numpy and torch (every device) from whole numbers from 0."""
+    # The length tells (0,) from (0, 0), which are one to SeedSequence.
+    words = np.random.SeedSequence((len(keys), *keys)).generate_state(4)
+    random.seed(int(words[0]))
+    np.random.seed(int(words[1]))
+    torch.manual_seed(int(words[2]) << 31 ^ int(words[3]))
+
+
+@HOOKS.register_module()
+class TrainedOnlyHook(Hook):
+    """Saves what is trained; frozen weights come from the recipe's file again.
+
+    Their hash is noted in ``meta['frozen']`` (``sha256``, ``count``, ``source``), and
+    whoever loads the checkpoint compares it. Where a run did not start from the
+    recipe's ``pretrained`` weights, or nothing is frozen, all is saved.
+    """
+
+    priority = 'LOW'  # behind averages, before all is made plain
+
+    def __init__(self) -> None:
+        self._frozen: dict[str, Any] | None = None
+        self._resumed = False
+
+    def before_train(self, runner: Any) -> None:
+        """Find out whether the frozen weights can be had again."""
+        starts = [h.weights for h in runner.hooks if isinstance(h, StartFrom)]
+        again = any(w.of_recipe or w.meta.get('frozen') for w in starts)
+        model = _unwrapped(runner)
+        names = frozen_names(model)
+        if again and names and not self._resumed:
+            self._frozen = {
+                'sha256': frozen_sha256(model),
+                'count': len(names),
+                'source': runner.cfg.pretrained.url.rsplit('/', 1)[-1],
+            }
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Leave the frozen weights out, and say which they were."""
+        if self._frozen is None:
+            return
+        for name in frozen_names(_unwrapped(runner)):
+            del checkpoint['state_dict'][name]
+        checkpoint['meta']['frozen'] = dict(self._frozen)
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Put them back when a run goes on.
+
+        Raises:
+            ValueError: The recipe has no such weights, or others.
+        """
+        if not runner._resume:
+            return
+        self._resumed = True
+        self._frozen = (checkpoint.get('meta') or {}).get('frozen')
+        weights = Weights(Path('the checkpoint to resume'), checkpoint, '')
+        whole = with_frozen(_unwrapped(runner), weights, runner.cfg)
+        checkpoint['state_dict'] = whole.content['state_dict']
+
+
+def _unwrapped(runner: Any) -> Any:
+    model = runner.model
+    return model.module if is_model_wrapper(model) else model

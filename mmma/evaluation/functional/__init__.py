@@ -1,1 +1,0 @@
-"""Metrics as pure functions: numpy in, fractions out; no torch, no MMEngine."""

@@ -1,0 +1,339 @@
+"""Cache folder, whole-file writes, processes, journals, progress, lists of problems."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+
+def cache_home() -> Path:
+    """``$MMMA_HOME``, or ~/.cache/mmma; any folder in it may be deleted."""
+    home = os.environ.get('MMMA_HOME')
+    return Path(home or '~/.cache/mmma').expanduser()
+
+
+def leaves_root(relative: str) -> bool:
+    """Whether a path of a table is absolute or climbs out by ``..``.
+
+    Looks at the text alone, so that large tables read fast; links are looked at when
+    a file is opened (``DataRoot.video_path``).
+
+    Args:
+        relative: Path as written, relative to the data root; empty is inside.
+    """
+    if not relative:
+        return False
+    if relative[0] in '/\\' or relative[1:2] == ':':
+        return True
+    return '..' in relative and '..' in relative.replace('\\', '/').split('/')
+
+
+@contextmanager
+def atomic_write(path: Path, mode: str = 'w') -> Iterator[IO[Any]]:
+    """Open a file that appears under its name only when it is complete.
+
+    Args:
+        path: The file; its folder is made if it does not exist.
+        mode: ``w`` for UTF-8 text, ``wb`` for bytes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    text = {} if 'b' in mode else {'encoding': 'utf-8', 'newline': ''}
+    try:
+        with part.open(mode, **text) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_text(path: Path) -> str:
+    """Text of a table; a byte order mark is dropped.
+
+    Args:
+        path: A UTF-8 file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not UTF-8 text.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f'{path}: no such file')
+    try:
+        return path.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f'{path}: not UTF-8 text (byte {error.start}); save it as UTF-8'
+        ) from None
+
+
+SHOWN = 5
+CHECK_HINT = 'tools/data/check.py lists all'
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        file: The file it is in.
+        line: Line in that file, counted from 1; 0 where no line can be named.
+        item: Clip or video, as written there; may be empty.
+        text: What is wrong, what is allowed.
+    """
+
+    file: str
+    line: int
+    item: str
+    text: str
+
+    def __str__(self) -> str:
+        where = f'{self.file}:{self.line}' if self.line else self.file
+        return (
+            f'{where}: {self.item}: {self.text}'
+            if self.item
+            else f'{where}: {self.text}'
+        )
+
+
+def refuse(problems: Sequence[Problem], path: Path, hint: str = '') -> None:
+    """Raise if there is any problem, showing the first five.
+
+    Args:
+        problems: What was found, in the order of the file.
+        path: The file that was read.
+        hint: Where all of them can be seen.
+
+    Raises:
+        ValueError: ``problems`` is not empty.
+    """
+    if not problems:
+        return
+    lines = [f'  {problem}' for problem in problems[:SHOWN]]
+    if len(problems) > SHOWN:
+        lines.append(f'  ... and {len(problems) - SHOWN} more{hint and f" ({hint})"}')
+    count = '1 problem' if len(problems) == 1 else f'{len(problems)} problems'
+    raise ValueError('\n'.join([f'{path}: {count}', *lines]))
+
+
+Item = TypeVar('Item')
+_WIDTH = 30
+
+
+def progress(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
+    """Pass items through and show how many have passed.
+
+    A terminal gets a bar; a log file gets at most ten lines.
+
+    Args:
+        items: What to pass through.
+        total: How many there are.
+        label: What is being done.
+    """
+    is_terminal = sys.stderr.isatty()
+    shown = -1
+    for done, item in enumerate(items, start=1):
+        yield item
+        step = done * (100 if is_terminal else 10) // max(total, 1)
+        if step != shown:
+            shown = step
+            _show(done, total, label, is_terminal)
+    if is_terminal and shown >= 0:
+        sys.stderr.write('\n')
+
+
+def _show(done: int, total: int, label: str, is_terminal: bool) -> None:
+    if is_terminal:
+        full = '#' * (done * _WIDTH // max(total, 1))
+        sys.stderr.write(f'\r{label} [{full:<{_WIDTH}}] {done}/{total}')
+    else:
+        sys.stderr.write(f'{label} {done}/{total}\n')
+    sys.stderr.flush()
+
+
+CRASHED = 'the decoder crashes on it'
+
+
+def map_in_processes(
+    work: Callable[[Item], Any], items: Sequence[Item], workers: int | None
+) -> Iterator[tuple[Item, Any]]:
+    """Call ``work`` for every item; an item that kills its process costs only itself.
+
+    Args:
+        work: A module-level function, or a ``partial`` of one; what it raises is
+            raised here.
+        items: Its arguments.
+        workers: Processes; 0 works in this one, None takes one per CPU.
+
+    Yields:
+        Each item with what ``work`` returned, or with the text ``CRASHED``, as they
+        come.
+    """
+    workers = usable_cores() if workers is None else workers
+    workers = min(workers, len(items))
+    if not workers or 'fork' not in multiprocessing.get_all_start_methods():
+        yield from ((item, work(item)) for item in items)
+        return
+    left = dict(enumerate(items))
+    try:
+        for number, outcome in _in_pool(work, left.copy(), workers):
+            yield left.pop(number), outcome
+    except BrokenProcessPool:
+        for number, item in left.items():
+            try:
+                yield item, next(_in_pool(work, {number: item}, 1))[1]
+            except BrokenProcessPool:
+                yield item, CRASHED
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _in_pool(
+    work: Callable[[Item], Any], items: dict[int, Item], workers: int
+) -> Iterator[tuple[int, Any]]:
+    # Forked, so that a script without a main guard is not run again in each process.
+    context = multiprocessing.get_context('fork')
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with)
+    try:
+        futures = {pool.submit(work, item): number for number, item in items.items()}
+        for future in as_completed(futures):
+            yield futures.pop(future), future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _end_with() -> None:
+    """Leave interrupts to the parent, and end when it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True).start()
+
+
+def _watch(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
+JOURNAL_FILE = 'packing.jsonl'
+
+
+class Journal:
+    """Records of packed videos; one that was written counts after a crash as well.
+
+    Args:
+        out: The packed root.
+        header: What all of them have in common.
+        force: Start anew where the header is another one.
+
+    Raises:
+        ValueError: ``out`` was packed from other data or with other options, or holds
+            something else.
+    """
+
+    def __init__(self, out: Path, header: Mapping[str, Any], force: bool) -> None:
+        self.path = out / JOURNAL_FILE
+        self.header = json.loads(json.dumps(header))
+        self.records: dict[str, dict[str, Any]] = {}
+        self._packed_before: set[str] = set()
+        if self.path.is_file():
+            self._read(force)
+        elif out.is_dir() and any(out.iterdir()):
+            raise ValueError(
+                f'{out} is not empty and was not packed: give another folder'
+            )
+        self._write(self.records.values())
+
+    def _read(self, force: bool) -> None:
+        lines = []
+        for line in self.path.read_text('utf-8').splitlines():
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError:  # cut off when the writer was killed
+                continue
+        header, records = (lines[0], lines[1:]) if lines else ({}, [])
+        self._packed_before = {record['packed'] for record in records}
+        if header == self.header:
+            self.records = {record['path']: record for record in records}
+        elif not force:
+            changes = _changes(header, self.header)
+            raise ValueError(
+                f'{self.path.parent} was packed differently: {changes}; give another '
+                'folder, or --force to pack everything anew'
+            )
+
+    def holds(self, path: str, source: Path) -> bool:
+        """Whether a video is packed, and neither it nor its source has changed since.
+
+        Args:
+            path: As in the tables.
+            source: The file.
+        """
+        record = self.records.get(path)
+        if record is None or not source.is_file():
+            return False
+        packed = self.path.parent / record['packed']
+        same = source_identity(source).items() <= record.items()
+        return same and packed.is_file() and packed.stat().st_size == record['bytes']
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Remember a packed video."""
+        self.records[record['path']] = record
+        with self.path.open('a', encoding='utf-8') as file:
+            file.write(_line(record))
+
+    def finish(self, paths: Iterable[str]) -> None:
+        """Sort the records; packed videos that no table names any more are removed.
+
+        Args:
+            paths: Those of the tables.
+        """
+        self.records = {p: self.records[p] for p in sorted(paths) if p in self.records}
+        kept = {record['packed'] for record in self.records.values()}
+        for stale in self._packed_before - kept:
+            (self.path.parent / stale).unlink(missing_ok=True)
+        self._write(self.records.values())
+
+    def _write(self, records: Iterable[Mapping[str, Any]]) -> None:
+        with atomic_write(self.path) as file:
+            file.writelines(map(_line, [self.header, *records]))
+
+
+def source_identity(source: Path) -> dict[str, int]:
+    """What tells whether a source has changed.
+
+    Args:
+        source: An existing file.
+    """
+    found = source.stat()
+    return {'source_bytes': found.st_size, 'source_mtime_ns': found.st_mtime_ns}
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False) + '\n'
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return ', '.join(
+        f'{key} was {old.get(key)!r}, now {new.get(key)!r}' for key in keys
+    )

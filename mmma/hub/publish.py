@@ -1,0 +1,576 @@
+"""Publishing a training run.
+
+Publishing a trained model: ``zoo/NAME`` and its entry in the metafiles.
+
+The order cannot be got wrong: weights are published first, then the published file is
+tested, and only results of that very file are taken beside it.
+
+A published model as a folder for the Hugging Face Hub.
+
+``model.safetensors`` is the published file, byte for byte, so that its hash and its
+results stay its own; ``README.md`` is the model card, with results in the Hub's
+evaluation format.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmma.checkpoints import file_sha256, meta_of, to_plain
+from mmma.checkpoints.files import SUFFIX, frozen_names, write_safetensors
+from mmma.config import config_folders
+from mmma.hub.published import (
+    DATA_ROOT,
+    METRICS,
+    TASKS,
+    Leaf,
+    Scrubber,
+    TrainingRun,
+    ZooFolder,
+    check_results,
+    default_name,
+    display_name,
+    find_leaf,
+    find_published,
+    measured_otherwise,
+    metafile_entry,
+    portable,
+    read_results,
+    resolved,
+    result_rows,
+    results_name,
+)
+from mmma.hub.zoo import (
+    Recipe,
+    differences,
+    is_checkpoint,
+    metafile_path,
+    metafile_text,
+    modality,
+    with_entry,
+)
+from mmma.taxonomy import check_choice
+
+PRECISIONS = ('float16', 'float32')
+SIMULATED = '-simulated'
+_NAME = re.compile(r'[A-Za-z0-9][\w.-]*')
+_META = (
+    *('mmma_version', 'config_name', 'label_space', 'classes', 'bodies', 'body_of'),
+    *('protocol', 'seen_domains', 'data', 'pretrain_data', 'selected_on', 'frozen'),
+    *('probe', 'epoch', 'iter', 'seed'),
+)
+
+
+@dataclass(frozen=True)
+class PublishOptions:
+    """How to publish.
+
+    Attributes:
+        name: In the zoo; None makes one of the config's.
+        precision: ``float16`` or ``float32``, of weights with a fractional part.
+        force: Replace a published model of that name by other weights.
+    """
+
+    name: str | None = None
+    precision: str = 'float16'
+    force: bool = False
+
+
+def publish(
+    run: TrainingRun, zoo: Path, options: PublishOptions | None = None
+) -> ZooFolder:
+    """Write the weights, config and log of a training run into the zoo.
+
+    The same checkpoint gives the same bytes. Results of other weights are removed.
+
+    Args:
+        run: From :func:`mmma.hub.published.read_run`.
+        zoo: Folder of published models; made where it is missing.
+        options: How.
+
+    Raises:
+        ValueError: The run cannot be published, or the name is taken.
+    """
+    options = options or PublishOptions()
+    check_choice('precision', options.precision, PRECISIONS)
+    leaf = find_leaf(run.meta.get('config_name'), run.cfg['protocol'])
+    name = _check_name(options.name or default_name(run, leaf), run.meta)
+    _check_leaf(run, leaf)
+    weights = to_precision(run.weights, options.precision)
+    meta = {
+        **publishable_meta(run.content),
+        'parameters': _check_weights(run.cfg, weights, run.meta),
+        'precision': options.precision,
+    }
+    folder = zoo.resolve() / name
+    folder.mkdir(parents=True, exist_ok=True)
+    model = _place(folder, weights, meta, options.force)
+    scrubber = run_scrubber(run)
+    text = config_text(portable(run.cfg, leaf.cfg if leaf else None, scrubber))
+    (folder / 'config.py').write_text(text, encoding='utf-8')
+    (folder / 'train.log').write_text(scrubber.log(run.log), encoding='utf-8')
+    return model
+
+
+def publishable_meta(checkpoint: Any) -> dict[str, Any]:
+    """What a checkpoint tells of itself that others need: no time, host or path.
+
+    Beside what the checkpoint hook wrote, ``metrics`` holds the score by which it was
+    chosen, on the validation subset and in percent.
+    """
+    meta = meta_of(checkpoint)
+    told = {key: meta[key] for key in _META if key in meta}
+    info = (checkpoint.get('message_hub') or {}).get('runtime_info') or {}
+    chosen = meta.get('selected_on')
+    if chosen and 'best_score' in info:
+        told['metrics'] = {f'{chosen["subset"]}/{chosen["metric"]}': info['best_score']}
+    return Scrubber().value(to_plain(told))
+
+
+def to_precision(weights: Mapping[str, Any], precision: str) -> dict[str, Any]:
+    """Weights with their fractions in one type.
+
+    Counters and other integers keep theirs; so does, in half precision, a tensor with
+    a number that it cannot hold.
+
+    Args:
+        weights: Tensors by name.
+        precision: ``float16`` or ``float32``.
+    """
+    import torch
+
+    found = {}
+    for name, value in weights.items():
+        if value.is_floating_point():
+            single = value.float()
+            value = single.to(getattr(torch, precision))
+            if not value.isfinite().equal(single.isfinite()):
+                value = single
+        found[name] = value.cpu()
+    return found
+
+
+def add_results(model: ZooFolder, files: Iterable[Path]) -> list[Path]:
+    """Put results beside the weights that they are of.
+
+    Args:
+        model: The published model.
+        files: ``results.json`` of ``tools/test.py`` on the published file.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Results of other weights, measured in another way, or two files of
+            one protocol. Nothing is written then.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for file in files:
+        results = read_results(Path(file))
+        leaf = find_leaf(model.meta.get('config_name'), results['protocol'])
+        reference = leaf.cfg if leaf else resolved(model.cfg, results['protocol'])
+        check_results(results, model, reference)
+        name = results_name(results, model.cfg['protocol'])
+        if name in found:
+            raise ValueError(f'{file}: a second file of the protocol of {name}.')
+        found[name] = _portable_results(results, model, reference)
+    for name, results in found.items():
+        text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
+        (model.path / name).write_text(text + '\n', encoding='utf-8')
+    return [model.path / name for name in found]
+
+
+def update_metafile(model: ZooFolder, resources: str | None = None) -> Path | None:
+    """Write the entry of a published model into the metafile of its method.
+
+    Metafiles lie beside the zoo: of a zoo outside the checkout, in a ``configs`` folder
+    of its own.
+
+    Args:
+        model: The published model.
+        resources: What it was trained on; None says what the log says.
+
+    Returns:
+        The metafile; None where mmma has no such method.
+
+    Raises:
+        ValueError: A recipe has that name.
+    """
+    data = read_metafile_of(model)
+    if data is None:
+        return None
+    path = _metafile_path(model)
+    entry = _entry(model, data, resources)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(metafile_text(with_entry(data, entry)), encoding='utf-8')
+    return path
+
+
+def metafile_differences(model: ZooFolder) -> list[str]:
+    """What the metafile says of a published model and its folder does not."""
+    data = read_metafile_of(model)
+    if data is None:
+        return []
+    path = _metafile_path(model)
+    entry = with_entry(data, _entry(model, data))
+    return [f'{path}: {line}' for line in differences(data, entry)]
+
+
+def read_metafile_of(model: ZooFolder) -> dict[str, Any] | None:
+    """The metafile of a model's method; mmma's own without models where it is missing.
+
+    Returns:
+        Its contents; None where mmma has no such method.
+    """
+    path = _metafile_path(model)
+    if path.is_file():
+        return yaml.safe_load(path.read_text(encoding='utf-8'))
+    own = _own_metafile(path.stem)
+    return {**own, 'Models': []} if own else None
+
+
+def _own_metafile(method: str) -> dict[str, Any] | None:
+    """The metafile that comes with mmma."""
+    for folder in config_folders():
+        path = metafile_path(folder.parent, method)
+        if path.is_file():
+            return yaml.safe_load(path.read_text(encoding='utf-8'))
+    return None
+
+
+def _metafile_path(model: ZooFolder) -> Path:
+    leaf = leaf_of(model)
+    method = Recipe(Path(leaf.path).stem if leaf else model.name, ()).method
+    return metafile_path(model.path.parents[1], method)
+
+
+def _entry(
+    model: ZooFolder, data: Mapping[str, Any], resources: str | None = None
+) -> dict[str, Any]:
+    leaf = leaf_of(model)
+    recipes = _own_metafile(_metafile_path(model).stem) or {}
+    found = (e for e in recipes.get('Models', []) if leaf and leaf.path in _configs(e))
+    recipe = next(found, {})
+    noted = {
+        'Architecture': (recipe.get('Metadata') or {}).get('Architecture'),
+        **({'Training Resources': resources} if resources else {}),
+    }
+    return metafile_entry(model, leaf.path if leaf else None, data, noted)
+
+
+def _configs(entry: Mapping[str, Any]) -> list[str]:
+    return [] if is_checkpoint(entry) else list(entry.get('Configs') or [])
+
+
+def leaf_of(model: ZooFolder) -> Leaf | None:
+    """The config file of mmma that a published model is tested with."""
+    return find_leaf(model.meta.get('config_name'), model.cfg['protocol'])
+
+
+def config_text(cfg: Mapping[str, Any]) -> str:
+    """A resolved config as a file that runs as it is."""
+    from mmengine.config import Config
+
+    return Config(dict(cfg)).pretty_text
+
+
+def run_scrubber(run: TrainingRun) -> Scrubber:
+    """A scrubber that knows the folders of a run."""
+    known = {
+        str(run.cfg.get('data_root', DATA_ROOT)): DATA_ROOT,
+        str(run.cfg.get('work_dir') or run.work_dir): 'WORK_DIR',
+        str(run.work_dir): 'WORK_DIR',
+    }
+    return Scrubber({**{str(f.parent): '' for f in config_folders()}, **known})
+
+
+def _portable_results(
+    results: Mapping[str, Any], model: ZooFolder, reference: Mapping[str, Any]
+) -> dict[str, Any]:
+    checkpoint = {**results['checkpoint'], 'path': model.relative}
+    scrubber = Scrubber()
+    return {
+        **scrubber.value({k: v for k, v in results.items() if k != 'config'}),
+        'checkpoint': checkpoint,
+        'config': portable(results['config'], reference, scrubber),
+    }
+
+
+def _place(
+    folder: Path, weights: Mapping[str, Any], meta: Mapping[str, Any], force: bool
+) -> ZooFolder:
+    """Write the weights under the name that their hash gives."""
+    old = find_published(folder)
+    draft = folder / f'.draft{SUFFIX}'
+    write_safetensors(draft, weights, meta)
+    sha256 = file_sha256(draft)
+    if old and old.sha256 != sha256:
+        if not force:
+            draft.unlink()
+            raise ValueError(
+                f'{folder.name} is published with other weights '
+                f'({old.weights.name}): choose another --name, or replace them with '
+                '--force.'
+            )
+        old.weights.unlink()
+    model = ZooFolder(folder, folder / f'{folder.name}-{sha256[:8]}{SUFFIX}')
+    draft.replace(model.weights)
+    for path in folder.glob('results*.json'):
+        if read_results(path)['checkpoint'].get('sha256') != sha256:
+            path.unlink()
+    return model
+
+
+def _check_name(name: str, meta: Mapping[str, Any]) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f'--name {name!r}: use letters, digits, "-", "_" and ".".')
+    if meta['data'].get('simulated') and not name.endswith(SIMULATED):
+        raise ValueError(
+            f'--name {name}: it was trained on simulated data, so its name must end '
+            f'in {SIMULATED}.'
+        )
+    return name
+
+
+def _check_leaf(run: TrainingRun, leaf: Leaf | None) -> None:
+    odd = list(measured_otherwise(run.cfg, leaf.cfg)) if leaf else []
+    if odd:
+        raise ValueError(
+            f'{run.checkpoint} was trained with other options than {leaf.path} has '  # type: ignore[union-attr]
+            f'({", ".join(odd[:4])}), so nobody could test it with that: give it a '
+            'config of its own.'
+        )
+
+
+def _check_weights(
+    cfg: Mapping[str, Any], weights: Mapping[str, Any], meta: Mapping[str, Any]
+) -> int:
+    """Number of the model's parameters; its weights must be all there."""
+    import torch
+    from mmengine.registry import DefaultScope
+
+    import mmma.models  # noqa: F401  (fills the registry)
+    from mmma.registry import MODELS
+
+    without = {k: v for k, v in cfg['model'].items() if k != 'data_preprocessor'}
+    with DefaultScope.overwrite_default_scope('mmma'), torch.device('meta'):
+        model = MODELS.build(without)
+    left_out = set(frozen_names(model)) if meta.get('frozen') else set()
+    own = {k: v.shape for k, v in model.state_dict().items() if k not in left_out}
+    found = {name: value.shape for name, value in weights.items()}
+    odd = sorted({k for k in {*own, *found} if own.get(k) != found.get(k)})
+    if odd:
+        raise ValueError(
+            f'the checkpoint does not fit the model of its own config: '
+            f'{", ".join(odd[:4])}. Train it again with this version.'
+        )
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+WEIGHTS = 'model.safetensors'
+_TASK_TYPES = {'rec': 'video-classification', 'det': 'temporal-action-detection'}
+_METRIC_NAMES = {
+    'top1': ('accuracy', 'Top-1'),
+    'top5': ('top5_accuracy', 'Top-5'),
+    'mca': ('mean_class_accuracy', 'mean class accuracy'),
+    'macro_f1': ('f1', 'macro F1'),
+}
+_LEVELS = {'action': 'action', 'body': 'body group'}
+_SIMULATED = """\
+> **Trained and measured on simulated data.** These weights exercise the toolbox. They
+> say nothing about real people, and mmma refuses to run them on real video unless told
+> `--allow-simulated`.
+"""
+_PROTOCOLS = {
+    'indomain': 'Trained and tested on the same domains, split by subject.',
+    'zeroshot': 'Trained on `lab` alone. Zero-shot means that no clip of the target '
+    'domain was trained on; its classes are not unseen.',
+    'fewshot': 'Adapted to the target domain with a few clips per class.',
+}
+
+
+def write_hub_folder(
+    model: ZooFolder, out: Path, config: str, license_id: str, force: bool = False
+) -> list[Path]:
+    """Write weights, configs and model card.
+
+    Args:
+        model: The published model.
+        out: Folder to write into; made where it is missing.
+        config: Config file that it is tested with.
+        license_id: Licence of the weights, as the metafiles call it.
+        force: Replace other weights that lie there.
+
+    Returns:
+        The files.
+
+    Raises:
+        ValueError: Other weights lie there.
+    """
+    weights = out / WEIGHTS
+    if weights.is_file() and not force and file_sha256(weights) != model.sha256:
+        raise ValueError(f'{weights} is of another model: --force replaces it.')
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(model.weights, weights)
+    shutil.copyfile(model.path / 'config.py', out / 'config.py')
+    told = json.dumps(hub_config(model), indent=2, ensure_ascii=False)
+    (out / 'config.json').write_text(told + '\n', encoding='utf-8')
+    card = model_card(model, config, license_id)
+    (out / 'README.md').write_text(card, encoding='utf-8')
+    return [out / name for name in (WEIGHTS, 'config.json', 'config.py', 'README.md')]
+
+
+def hub_config(model: ZooFolder) -> dict[str, Any]:
+    """Contents of ``config.json``: architecture, labels in order, resolved config."""
+    meta, cfg = model.meta, model.cfg
+    labels = meta['classes']
+    return {
+        'architectures': [cfg['model']['type']],
+        'model_type': 'mmma',
+        'task': _TASK_TYPES[cfg['task']],
+        'label_space': meta['label_space'],
+        'num_labels': len(labels),
+        'id2label': {str(i): name for i, name in enumerate(labels)},
+        'label2id': {name: i for i, name in enumerate(labels)},
+        'bodies': meta.get('bodies'),
+        'body_of': meta.get('body_of'),
+        'torch_dtype': meta.get('precision'),
+        'mmma_version': meta.get('mmma_version'),
+        'mmma_config': cfg,
+    }
+
+
+def model_card(model: ZooFolder, config: str, license_id: str) -> str:
+    """``README.md``: front matter for the Hub, text for people.
+
+    Args:
+        model: The published model.
+        config: Config file that it is tested with.
+        license_id: Licence of the weights, as the metafiles call it.
+    """
+    front = yaml.safe_dump(
+        _front_matter(model, license_id), sort_keys=False, allow_unicode=True
+    )
+    return f'---\n{front}---\n\n' + '\n'.join(_text(model, config))
+
+
+def _front_matter(model: ZooFolder, license_id: str) -> dict[str, Any]:
+    meta, task = model.meta, model.cfg['task']
+    simulated = bool(meta['data'].get('simulated'))
+    tags = ['mmma', 'micro-action', _TASK_TYPES[task], meta['label_space']]
+    tags += ['skeleton'] if modality(model.cfg) == 'Pose' else ['video']
+    tags += ['simulated-data'] if simulated else []
+    front: dict[str, Any] = {
+        'license': license_id.lower(),
+        'library_name': 'mmma',
+        **({'pipeline_tag': 'video-classification'} if task == 'rec' else {}),
+        'tags': tags,
+    }
+    results = list(_evaluations(model))
+    if results:
+        front['model-index'] = [{'name': model.name, 'results': results}]
+    return front
+
+
+def _evaluations(model: ZooFolder) -> Iterator[dict[str, Any]]:
+    """Results in the Hub's evaluation format, one item per place."""
+    for results in model.results().values():
+        data, task = results['data'], results['task']
+        protocol = results['protocol']['name']
+        simulated = bool(data.get('simulated'))
+        mark = 'simulated ' if simulated else ''
+        for place, metrics in result_rows(results).items():
+            kept = [key for key in METRICS[task] if key in metrics]
+            yield {
+                'task': {
+                    'type': _TASK_TYPES[task],
+                    'name': TASKS[task] + (' (simulated data)' if simulated else ''),
+                },
+                'dataset': {
+                    'type': data['name'],
+                    'name': f'{mark}{display_name(model.meta["label_space"])}, {place}',
+                    'config': f'{protocol}-{place.replace(" ", "-")}',
+                    'split': 'test',
+                    'revision': str(data['fingerprint'])[:8],
+                },
+                'metrics': [_evaluation(key, metrics[key]) for key in kept],
+            }
+
+
+def _evaluation(key: str, percent: float) -> dict[str, Any]:
+    kind, name = metric_name(key)
+    return {'type': kind, 'value': round(percent, 2), 'name': f'{name} (%)'}
+
+
+def metric_name(key: str) -> tuple[str, str]:
+    """Type and name of a metric: ``accuracy``, ``action Top-1``."""
+    level, _, what = key.partition('/')
+    if what.startswith('mAP'):
+        threshold = what.partition('@')[2]
+        at = f' at tIoU {threshold}' if threshold else ', mean of tIoU 0.1 to 0.9'
+        return 'mean_average_precision', f'{_LEVELS[level]} mAP{at}'
+    if what in _METRIC_NAMES:
+        kind, name = _METRIC_NAMES[what]
+        return kind, f'{_LEVELS[level]} {name}'
+    means = {'F1_mean': ('f1', 'mean of four F1'), 'AVG': ('mean_average_precision',)}
+    kind, *name = means.get(key, (key.lower(),))
+    return kind, name[0] if name else key
+
+
+def _text(model: ZooFolder, config: str) -> Iterator[str]:
+    meta, data = model.meta, model.meta['data']
+    protocol = meta['protocol']['name']
+    yield f'# {model.name}\n'
+    if data.get('simulated'):
+        yield _SIMULATED
+    size = f'{meta["parameters"]:,} parameters, {meta["precision"]}'
+    yield (
+        f'{TASKS[model.cfg["task"]]} of micro-actions: {len(meta["classes"])} classes '
+        f'of {display_name(meta["label_space"])}, in the order of `id2label`. '
+        f'`{model.cfg["model"]["type"]}`, {size}, from the config `{config}` of mmma.\n'
+    )
+    yield '## Training\n'
+    yield f'- Data: {data.get("name")}, fingerprint `{str(data["fingerprint"])[:8]}`'
+    yield f'- Protocol: {protocol}. {_PROTOCOLS[protocol]}'
+    yield f'- Domains seen: {", ".join(meta.get("seen_domains") or ["unknown"])}'
+    yield f'- Started from: {meta.get("pretrain_data") or "unknown"}'
+    yield f'- Epochs: {meta.get("epoch", "unknown")}\n'
+    yield '## Use\n'
+    yield '```bash'
+    yield f'python tools/test.py {config} {WEIGHTS} --data-root DATA'
+    yield '```\n'
+    yield (
+        'Run it in a checkout of mmma, with the path of the file. The weights are '
+        'safetensors: nothing in them is run.\n'
+    )
+    yield f'SHA-256 of `{WEIGHTS}`: `{model.sha256}`\n'
+    yield from _tables(model)
+
+
+def _tables(model: ZooFolder) -> Iterator[str]:
+    """One table of results per results file."""
+    for results in model.results().values():
+        rows = result_rows(results)
+        listed = METRICS[results['task']]
+        kept = [key for key in listed if any(key in row for row in rows.values())]
+        marked = ', simulated data' if results['data'].get('simulated') else ''
+        yield f'## Results: {results["protocol"]["name"]}, test subset{marked}\n'
+        yield '| tested on | ' + ' | '.join(metric_name(k)[1] for k in kept) + ' |'
+        yield '|:--|' + '--:|' * len(kept)
+        for place, metrics in rows.items():
+            yield _row(place, [metrics.get(key) for key in kept])
+        yield ''
+
+
+def _row(place: str, values: list[float | None]) -> str:
+    cells = ['–' if value is None else f'{value:.2f}' for value in values]
+    return f'| {place} | ' + ' | '.join(cells) + ' |'

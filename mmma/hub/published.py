@@ -1,0 +1,733 @@
+"""A published model on disk: its folder, its training run, its zoo entry."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import itertools
+import json
+import math
+import os
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mmma.checkpoints import file_sha256, load_weights_file, meta_of, weights_of
+from mmma.checkpoints.files import SUFFIX, read_safetensors_meta
+from mmma.config import config_folders
+from mmma.hub.zoo import modality
+from mmma.protocols import PROTOCOLS, Protocol, make_protocol, write_protocol
+from mmma.taxonomy import suggest
+
+PATH, HOST = '<path>', '<host>'
+_ENDS = r'(?![\w-]|\.\w)'  # of a folder's name; a dot may end the sentence
+_LOCAL_URL = re.compile(r'file://[^\s\'"]+')
+# Two folders at least; not in a URL, a word or a number: 1/20, and/or, https://a/b.
+_ABSOLUTE = re.compile(
+    r'(?:(?<=-[IL])|(?<![\w.:/\\<>~-]))(?:~|[A-Za-z]:)?[/\\](?:[\w.+@%=-]+[/\\])+'
+    r'(?P<last>[\w.+@%=-]*)'
+)
+_USER_AT_HOST = re.compile(r'\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*')
+_PRIVATE_ADDRESS = re.compile(
+    r'\b(?:10\.\d{1,3}|192\.168|172\.(?:1[6-9]|2\d|3[01]))(?:\.\d{1,3}){2}(?::\d+)?\b'
+)
+_FILE = re.compile(r'[\w+=-][\w.+=-]*\.[A-Za-z]\w{0,11}')
+
+
+class Scrubber:
+    """Replaces folders that are known by what they stand for, and others by a mark.
+
+    Args:
+        known: Folder to what is written in its place; ``''`` leaves what is below it.
+            Relative folders are replaced where they have several parts.
+    """
+
+    def __init__(self, known: Mapping[str, str] | None = None) -> None:
+        both = {}
+        for folder, mark in (known or {}).items():
+            for form in (
+                str(folder),
+                os.path.abspath(folder),
+                os.path.realpath(folder),
+            ):
+                if len(Path(form).parts) > 1:
+                    both[form.rstrip('/\\')] = mark
+        home = str(Path.home())
+        both.setdefault(home, PATH)
+        self._known = sorted(both.items(), key=lambda item: -len(item[0]))
+
+    def text(self, value: str) -> str:
+        """A text without paths of this machine; URLs and file names stay."""
+        for folder, mark in self._known:
+            end = _ENDS if mark else rf'(?:[/\\]|{_ENDS})'
+            pattern = rf'(?<![\w./\\-]){re.escape(folder)}{end}'
+            value = re.sub(pattern, mark.replace('\\', r'\\'), value)
+        value = _LOCAL_URL.sub(PATH, value)
+        return _ABSOLUTE.sub(_mark, value)
+
+    def log(self, value: str) -> str:
+        """As :meth:`text`, and without names and addresses of hosts and users."""
+        value = _USER_AT_HOST.sub(HOST, self.text(value))
+        for name in _host_names():
+            value = re.sub(rf'(?<![\w-]){re.escape(name)}(?![\w-])', HOST, value)
+        return _PRIVATE_ADDRESS.sub(HOST, value)
+
+    def value(self, value: Any) -> Any:
+        """Nested plain values with every string in them scrubbed; keys stay."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {key: self.value(inner) for key, inner in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(self.value(inner) for inner in value)
+        return value
+
+
+def _mark(match: re.Match[str]) -> str:
+    """A file's name says what was there; a folder's may be a person's."""
+    last = match['last']
+    return f'{PATH}/{last}' if _FILE.fullmatch(last) else PATH
+
+
+def _host_names() -> list[str]:
+    """Names of this machine, as far as they cannot be taken for a word."""
+    names = {platform.node(), platform.node().partition('.')[0]}
+    names.add(os.environ.get('HOSTNAME', ''))
+    plain = {'localhost', ''}
+    return sorted((n for n in names - plain if len(n) > 3), key=len, reverse=True)
+
+
+# What a run sets for its machine and itself; the leaf says what a new run begins with.
+_OF_A_RUN = (
+    *('work_dir', 'load_from', 'resume', 'launcher', 'pretrain_data', 'seen_before'),
+    *('env_cfg', 'model_wrapper_cfg'),
+)
+DATA_ROOT = 'data/mma82'
+_MEASURED_BY = ('model', 'test_dataloader.dataset.pipeline', 'test_evaluator')
+_NAMES = {'inf': math.inf, 'nan': math.nan}
+
+
+def parse_config(text: str, source: str) -> dict[str, Any]:
+    """Read a resolved config without running it.
+
+    Args:
+        text: Assignments of literals and of ``dict(...)``, as ``Config.pretty_text``.
+        source: Whose config it is, for the error.
+
+    Raises:
+        ValueError: It has anything else in it.
+    """
+    found = {}
+    try:
+        for node in ast.parse(text).body:
+            if not isinstance(node, ast.Assign) or len(node.targets) != 1:
+                raise ValueError(ast.unparse(node)[:60])
+            found[node.targets[0].id] = _value(node.value)  # type: ignore[attr-defined]
+    except (
+        SyntaxError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        raise ValueError(
+            f'{source}: its config is not one of plain values ({error}), and is not '
+            'run. Train with a config of mmma.'
+        ) from None
+    return found
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'dict':
+        if node.args or not all(k.arg for k in node.keywords):
+            raise ValueError(ast.unparse(node)[:60])
+        return {str(k.arg): _value(k.value) for k in node.keywords}
+    if isinstance(node, ast.Dict):
+        if None in node.keys:
+            raise ValueError(ast.unparse(node)[:60])
+        pairs = zip(node.keys, node.values, strict=True)
+        return {ast.literal_eval(k): _value(v) for k, v in pairs}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        kind = list if isinstance(node, ast.List) else tuple
+        return kind(_value(item) for item in node.elts)
+    if isinstance(node, ast.Name) and node.id in _NAMES:
+        return _NAMES[node.id]
+    return ast.literal_eval(node)
+
+
+def portable(
+    cfg: Mapping[str, Any], leaf: Mapping[str, Any] | None, scrubber: Scrubber
+) -> dict[str, Any]:
+    """A resolved config without what belongs to one run on one machine.
+
+    Args:
+        cfg: As trained or tested.
+        leaf: The config it came from, resolved; None where that is not known.
+        scrubber: For what is left.
+    """
+    if leaf is None:
+        kept = {key: cfg[key] for key in ('env_cfg',) if key in cfg}
+        leaf = {'data_root': DATA_ROOT, 'launcher': 'none', 'load_from': None, **kept}
+    roots = (str(cfg.get('data_root', DATA_ROOT)), str(leaf['data_root']))
+    kept = {k: _moved(v, *roots) for k, v in cfg.items() if k not in _OF_A_RUN}
+    own = {key: leaf[key] for key in _OF_A_RUN if key in leaf}
+    return scrubber.value({**kept, **own})
+
+
+def _moved(value: Any, old: str, new: str) -> Any:
+    """A value with one folder in place of another."""
+    if isinstance(value, str):
+        inside = value == old or value.startswith(f'{old.rstrip("/")}/')
+        return new + value[len(old.rstrip('/')) :] if inside else value
+    if isinstance(value, Mapping):
+        return {key: _moved(inner, old, new) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_moved(inner, old, new) for inner in value)
+    return value
+
+
+def measured_otherwise(
+    cfg: Mapping[str, Any], other: Mapping[str, Any]
+) -> Iterator[str]:
+    """Keys that make a number, and in which two configs differ.
+
+    Yields:
+        Dotted keys below the model, the test pipeline and the evaluation.
+    """
+    for key in _MEASURED_BY:
+        left, right = (_as_json(_get(c, key)) for c in (cfg, other))
+        yield from _differing(left, right, key)
+
+
+def _differing(left: Any, right: Any, where: str) -> Iterator[str]:
+    if isinstance(left, dict) and isinstance(right, dict):
+        for key in sorted({*left, *right}):
+            yield from _differing(left.get(key), right.get(key), f'{where}.{key}')
+    elif left != right:
+        yield where
+
+
+def _as_json(value: Any) -> Any:
+    """With lists in place of tuples, as results files have them."""
+    return json.loads(json.dumps(value))
+
+
+def _get(cfg: Any, key: str) -> Any:
+    for part in key.split('.'):
+        cfg = (cfg or {}).get(part)
+    return cfg
+
+
+_TIME = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', re.MULTILINE)
+_GPU = re.compile(r'^ *GPU [\d,]+: (.+)$', re.MULTILINE)
+_WORLD = re.compile(r'^ *GPU number: (\d+)$', re.MULTILINE)
+_LATER_RANK = re.compile(r'_rank[1-9]\d*\.log$')
+_TRAINED = re.compile(r' - INFO - (Epoch|Iter)\(train\)')
+_NEEDED = ('label_space', 'classes', 'protocol', 'data', 'cfg')
+_EPOCH = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A trained checkpoint, and how it came about.
+
+    Attributes:
+        work_dir: Of the run.
+        checkpoint: The file that was read.
+        content: What it holds.
+        cfg: The resolved config that was trained.
+        log: Logs of the run and of its continuations, one behind the other.
+    """
+
+    work_dir: Path
+    checkpoint: Path
+    content: Mapping[str, Any]
+    cfg: dict[str, Any]
+    log: str
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What the checkpoint tells of itself."""
+        return meta_of(self.content)
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Its weights, averaged ones where the run kept averages."""
+        return weights_of(self.content)
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """The config file of the zoo that a run was made with.
+
+    Attributes:
+        path: Relative to the folder of ``configs/``.
+        cfg: Resolved for the run's protocol.
+        flags: What the command line must say for that; none where the leaf says it.
+    """
+
+    path: str
+    cfg: dict[str, Any]
+    flags: tuple[str, ...] = ()
+
+
+def read_run(work_dir: Path, checkpoint: Path | None = None) -> TrainingRun:
+    """Read a work dir.
+
+    Args:
+        work_dir: Folder that ``train.py`` wrote.
+        checkpoint: A file of it; None takes the best, or else the last.
+
+    Raises:
+        FileNotFoundError: There is no checkpoint in it.
+        ValueError: Several could be meant, or this one cannot be published.
+    """
+    path = checkpoint or _choose(work_dir)
+    content = load_weights_file(path)
+    meta = meta_of(content)
+    lacking = [key for key in _NEEDED if not meta.get(key)]
+    if lacking:
+        raise ValueError(
+            f'{path} does not say what it is ({", ".join(lacking)} missing): only '
+            'checkpoints of tools/train.py on a data root can be published.'
+        )
+    cfg = meta['cfg']
+    cfg = parse_config(cfg, str(path)) if isinstance(cfg, str) else dict(cfg)
+    if cfg.get('fast_dev_run'):
+        raise ValueError(f'{path} is of --fast-dev-run: train it without.')
+    return TrainingRun(work_dir, path, content, cfg, _read_logs(work_dir))
+
+
+def _choose(work_dir: Path) -> Path:
+    best = sorted(work_dir.glob('best_*.pth'))
+    if len(best) > 1:
+        raise ValueError(
+            f'{work_dir} has several best checkpoints '
+            f'({", ".join(path.name for path in best)}): choose with --checkpoint.'
+        )
+    if best:
+        return best[0]
+    told = work_dir / 'last_checkpoint'  # its path is that of the machine of the run
+    last = Path(told.read_text().strip()).name if told.is_file() else ''
+    if last and (work_dir / last).is_file():
+        return work_dir / last
+    numbered = {m: p for p in work_dir.glob('*.pth') if (m := _EPOCH.fullmatch(p.name))}
+    if not numbered:
+        raise FileNotFoundError(
+            f'{work_dir} holds no checkpoint (best_*.pth, epoch_*.pth or iter_*.pth): '
+            'give the work dir of tools/train.py, or --checkpoint FILE.'
+        )
+    return max(numbered.items(), key=lambda item: int(item[0][1]))[1]
+
+
+def _read_logs(work_dir: Path) -> str:
+    """Logs of rank 0 in the order in which the run was begun and resumed."""
+    logs = [p for p in work_dir.glob('*_*/*_*.log') if not _LATER_RANK.search(p.name)]
+    texts = [p.read_text(encoding='utf-8', errors='replace') for p in sorted(logs)]
+    return '\n'.join(text for text in texts if _TRAINED.search(text))
+
+
+def training_resources(log: str) -> str | None:
+    """What a run ran on, and how long: ``1 x NVIDIA H100, 12 min``.
+
+    Args:
+        log: Of MMEngine; None is returned where it has no times.
+    """
+    times = [datetime.strptime(t, '%Y/%m/%d %H:%M:%S') for t in _TIME.findall(log)]
+    if not times:
+        return None
+    # A run that was continued stood still between its parts.
+    steps = [(b - a).total_seconds() for a, b in itertools.pairwise(times)]
+    seconds = sum(s for s in steps if 0 <= s < 6 * 3600)
+    gpus, world = _GPU.findall(log), _WORLD.findall(log)
+    device = f'{world[-1] if world else 1} x {gpus[-1].strip()}' if gpus else 'CPU'
+    hours = f'{seconds / 3600:.1f} h'
+    minutes = f'{seconds / 60:.0f} min' if seconds >= 90 else f'{seconds:.0f} s'
+    return f'{device}, {hours if seconds >= 5400 else minutes}'
+
+
+def find_leaf(config_name: str | None, protocol: Mapping[str, Any]) -> Leaf | None:
+    """The config file of mmma behind a run; None for a config of the user's own.
+
+    A run of one leaf under the protocol of another is a run of the other.
+
+    Args:
+        config_name: File name, as checkpoints tell it.
+        protocol: Of the resolved config.
+    """
+    wanted = make_protocol(protocol)
+    for folder in config_folders()[:1] if config_name else ():
+        for path in sorted(folder.glob(f'[!_]*/{Path(str(config_name)).name}')):
+            stem = path.stem
+            for name in PROTOCOLS:
+                stem = stem.removesuffix(f'_{name}')
+            other = path.with_name(f'{stem}_{wanted.name}.py')
+            path = other if other.is_file() else path
+            cfg = _read_config(path)
+            flags = _flags(make_protocol(cfg.get('protocol', {})), wanted)
+            relative = path.relative_to(folder.parent).as_posix()
+            return Leaf(relative, resolved(cfg, protocol), flags)
+    return None
+
+
+def resolved(cfg: Mapping[str, Any], protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a config with a protocol written into it."""
+    copy = deepcopy(dict(cfg))
+    write_protocol(copy, make_protocol(protocol))
+    return copy
+
+
+@functools.cache
+def _read_config(path: Path) -> dict[str, Any]:
+    from mmengine.config import Config
+
+    return dict(Config.fromfile(path).to_dict())
+
+
+def _flags(own: Protocol, wanted: Protocol) -> tuple[str, ...]:
+    """The command line that makes one protocol of another."""
+    told, known = wanted.as_dict(), own.as_dict()
+    name = told.pop('name')
+    flags = ['--protocol', name] if name != known.pop('name') else []
+    defaults = make_protocol({'name': name}).as_dict() if flags else known
+    for key in ('domain', 'target', 'shots', 'seed'):
+        if key in told and told[key] != defaults.get(key):
+            values = told[key] if isinstance(told[key], list) else [told[key]]
+            flags += [f'--{key}', *map(str, values)]
+    return tuple(flags)
+
+
+def default_name(run: TrainingRun, leaf: Leaf | None) -> str:
+    """Name in the zoo: the leaf's, what its protocol lacks, and ``-simulated``."""
+    file = leaf.path if leaf else run.meta.get('config_name') or 'model'
+    stem = Path(file).stem
+    protocol = run.cfg['protocol']
+    if leaf is None or '--protocol' in leaf.flags:
+        stem = f'{stem.removesuffix("_" + protocol["name"])}_{protocol["name"]}'
+    domain = protocol.get('domain', 'all')
+    stem += f'-{domain}' if domain != 'all' else ''
+    return stem + ('-simulated' if run.meta['data'].get('simulated') else '')
+
+
+MAX_BYTES = 8 << 20
+_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class ZooFolder:
+    """A published model on disk.
+
+    Attributes:
+        path: ``zoo/NAME``.
+        weights: ``NAME-<sha8>.safetensors`` in it.
+    """
+
+    path: Path
+    weights: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.path.name
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the weights file as it is."""
+        return file_sha256(self.weights)
+
+    @property
+    def relative(self) -> str:
+        """Path of the weights beside ``configs/``: ``zoo/NAME/NAME-<sha8>...``."""
+        return '/'.join((self.path.parent.name, self.name, self.weights.name))
+
+    @cached_property
+    def meta(self) -> dict[str, Any]:
+        """What the weights tell of themselves."""
+        return read_safetensors_meta(self.weights)
+
+    @cached_property
+    def cfg(self) -> dict[str, Any]:
+        """The resolved config, read without running it."""
+        path = self.path / 'config.py'
+        return parse_config(path.read_text(encoding='utf-8'), str(path))
+
+    def results(self) -> dict[str, dict[str, Any]]:
+        """Contents of the results files by name, that of the own protocol first."""
+        return {p.name: read_results(p) for p in _results_files(self.path)}
+
+
+def find_published(folder: Path) -> ZooFolder | None:
+    """The published model in a folder; None where there is none.
+
+    Raises:
+        ValueError: There are several.
+    """
+    found = sorted(folder.glob(f'{folder.name}-*{SUFFIX}'))
+    if len(found) > 1:
+        names = ', '.join(path.name for path in found)
+        raise ValueError(f'{folder} has several weights ({names}): remove the old.')
+    return ZooFolder(folder, found[0]) if found else None
+
+
+def read_published(source: str | Path, zoo: Path) -> ZooFolder:
+    """Find a published model.
+
+    Args:
+        source: Its folder, or its name in the zoo.
+        zoo: The zoo's folder.
+
+    Raises:
+        FileNotFoundError: There is none of that name.
+        ValueError: Its folder has several weights.
+    """
+    for folder in (Path(source), zoo / str(source)):
+        found = find_published(folder.resolve()) if folder.is_dir() else None
+        if found:
+            return found
+    known = sorted(p.name for p in zoo.glob('*') if p.is_dir() and find_published(p))
+    raise FileNotFoundError(
+        f'{source} is neither the work dir of a training run nor a model in {zoo} '
+        f'({", ".join(known) or "none yet"}).{suggest(Path(source).name, known)}'
+    )
+
+
+def results_name(results: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    """File name of results: ``results.json`` for the protocol that was trained for.
+
+    Args:
+        results: Contents of a results file.
+        own: ``protocol`` of the published config.
+    """
+    told = dict(results['protocol'])
+    same = {k: v for k, v in told.items() if k != 'seed'} == {
+        k: v for k, v in own.items() if k != 'seed'
+    }
+    if same:
+        return 'results.json'
+    parts = [told['name']]
+    domain, targets = told.get('domain', 'all'), told.get('target', [])
+    parts += [domain] if domain != 'all' else []
+    parts += targets if len(targets) == 1 else []
+    parts += [f'{k}shot' for k in told.get('shots', [])]
+    return f'results_{"_".join(parts)}.json'
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Read a results file.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: It is no results file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'no results file {str(path)!r}.')
+    try:
+        results: dict[str, Any] = json.loads(Path(path).read_text(encoding='utf-8'))
+        if results['schema'] == _SCHEMA and results['runs'] and results['checkpoint']:
+            return results
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise ValueError(f'{path} is no results file of this version of tools/test.py.')
+
+
+def check_results(
+    results: Mapping[str, Any], model: ZooFolder, reference: Mapping[str, Any]
+) -> None:
+    """Refuse results that are not of the published file, measured as it says.
+
+    Args:
+        results: Contents of a results file.
+        model: Whose results they are said to be.
+        reference: Config to measure with, resolved for the protocol of the results.
+
+    Raises:
+        ValueError: They are of other weights, of another task, of a part of the data,
+            or measured with other options.
+    """
+    found = results['checkpoint'].get('sha256')
+    if found != model.sha256:
+        raise ValueError(
+            f'these results are of {results["checkpoint"].get("path")} (SHA-256 '
+            f'{str(found)[:8]}...), not of the published {model.weights.name}. '
+            f'Half precision can move a number: test {model.weights}.'
+        )
+    options = results['options']
+    odd = [
+        what
+        for what, wrong in (
+            (f'task {results["task"]}', results['task'] != reference.get('task')),
+            (f'subset {options.get("subset")}', options.get('subset') != 'test'),
+            ('--fast-dev-run', options.get('fast_dev_run')),
+            (f'{len(results.get("broken", []))} left out', results.get('broken')),
+        )
+        if wrong
+    ]
+    odd += measured_otherwise(results['config'], reference)
+    if odd:
+        raise ValueError(
+            f'these results of {model.name} are measured in another way than its '
+            f'config says ({", ".join(odd[:4])}): test again, without options.'
+        )
+
+
+def problems_of(model: ZooFolder) -> Iterator[str]:
+    """What is wrong with a published folder, as sentences."""
+    if not model.weights.name.endswith(f'-{model.sha256[:8]}{SUFFIX}'):
+        yield (
+            f'{model.relative} has SHA-256 {model.sha256[:8]}...: damaged or changed.'
+        )
+    for key in ('label_space', 'classes', 'data', 'protocol'):
+        if key not in model.meta:
+            yield f'{model.relative}: its meta lacks {key}. Publish it again.'
+    for name in ('config.py', 'train.log'):
+        if not (model.path / name).is_file():
+            yield f'{model.path / name} is missing. Publish it again.'
+    for name, results in model.results().items():
+        if results['checkpoint'].get('sha256') != model.sha256:
+            yield f'{model.path / name} is of other weights. Test the published ones.'
+
+
+def large_files(folder: Path) -> list[str]:
+    """Files that are too large for a repository, with their sizes."""
+    sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    return [f'{n} ({s / 1e6:.1f} MB)' for n, s in sizes.items() if s > MAX_BYTES]
+
+
+def _results_files(folder: Path) -> list[Path]:
+    """In an order that is the same everywhere: ``results.json`` first."""
+    return sorted(
+        folder.glob('results*.json'), key=lambda p: (len(p.name) > 12, p.name)
+    )
+
+
+_BY_HAND = ('Architecture', 'Training Resources')
+TASKS = {'rec': 'Action Recognition', 'det': 'Temporal Action Detection'}
+METRICS = {
+    'rec': (
+        *('action/top1', 'action/top5', 'action/mca', 'action/macro_f1'),
+        *('body/top1', 'body/mca', 'body/macro_f1', 'F1_mean'),
+    ),
+    'det': (
+        *(f'action/mAP@{t}' for t in ('0.20', '0.50', '0.70')),
+        *('action/mAP', 'body/mAP', 'AVG'),
+    ),
+}
+
+
+def metafile_entry(
+    model: ZooFolder,
+    config: str | None,
+    metafile: Mapping[str, Any],
+    noted: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Entry of a published model.
+
+    Args:
+        model: Its folder.
+        config: Its leaf beside the zoo; None names the config of the folder.
+        metafile: Of its method; what people wrote in an entry of the same weights is
+            kept.
+        noted: ``Metadata`` that neither weights nor log tell: ``Architecture``; or
+            better than the log: ``Training Resources``.
+    """
+    old = _entry_of(metafile, model.name)
+    if old.get('Weights SHA256') != model.sha256:
+        old = {}
+    log = model.path / 'train.log'
+    text = log.read_text(encoding='utf-8') if log.is_file() else ''
+    kept = (old.get('Metadata') or {}).items()
+    metadata = {
+        'Training Resources': training_resources(text),
+        **{key: value for key, value in kept if key in _BY_HAND},
+        **(noted or {}),
+        **_facts(model.meta),
+    }
+    results = list(result_items(model))
+    return {
+        'Name': model.name,
+        'Config': config or f'{model.relative.rpartition("/")[0]}/config.py',
+        'Modality': modality(model.cfg),
+        'Metadata': {k: v for k, v in metadata.items() if v is not None},
+        **({'Paper': old['Paper']} if 'Paper' in old else {}),
+        'License': old.get('License') or license_of(metafile, model.meta),
+        **({'Results': results} if results else {}),
+        'Weights': model.relative,
+        'Weights SHA256': model.sha256,
+        'Weights Size': model.weights.stat().st_size,
+    }
+
+
+def _facts(meta: Mapping[str, Any]) -> dict[str, Any]:
+    data = meta['data']
+    source = f' ({data["source"]})' if data.get('source') else ''
+    return {
+        'Parameters': meta.get('parameters'),
+        'Pretrained': _started_from(meta),
+        'Training Data': f'{data.get("name")}{source}',
+        'Simulated': bool(data.get('simulated')),
+        'Protocol': meta['protocol']['name'],
+        'Epochs': meta.get('epoch'),
+        'Precision': meta.get('precision'),
+    }
+
+
+def _started_from(meta: Mapping[str, Any]) -> str | None:
+    data = meta.get('pretrain_data')
+    return None if data in (None, 'none') else str(data)
+
+
+def license_of(metafile: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
+    """Licence of the weights: that of those they started from, or of the code."""
+    told = ((metafile.get('Collections') or [{}])[0]).get('License') or {}
+    own = told.get('Code', 'Apache-2.0')
+    return str(told.get('Pretrained Weights', own) if _started_from(meta) else own)
+
+
+def result_items(model: ZooFolder) -> Iterator[dict[str, Any]]:
+    """``Results`` of a model in OpenMMLab's format, percent with two digits.
+
+    Runs of a few-shot protocol that differ in their supports alone are averaged;
+    controls are left out.
+    """
+    for file, results in model.results().items():
+        simulated = 'simulated ' if results['data'].get('simulated') else ''
+        space = display_name(model.meta['label_space'])
+        beside = f' ({results["protocol"]["name"]})' if file != 'results.json' else ''
+        for place, metrics in result_rows(results).items():
+            kept = {k: metrics[k] for k in METRICS[results['task']] if k in metrics}
+            yield {
+                'Task': TASKS[results['task']],
+                'Dataset': f'{simulated}{space}, {place}, test{beside}',
+                'Metrics': {key: round(value, 2) for key, value in kept.items()},
+            }
+
+
+def result_rows(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Metrics in percent by place: ``all``, ``street``, ``street 5-shot``."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for run in results['runs']:
+        if 'control' in run:
+            continue
+        place = str(run.get('target') or run.get('domain') or 'all')
+        shots = f' {run["shots"]}-shot' if 'shots' in run else ''
+        found.setdefault(place + shots, []).append(run['metrics'])
+    return {
+        place: {k: sum(r[k] for r in rows) / len(rows) for k in rows[0]}
+        for place, rows in found.items()
+    }
+
+
+def display_name(space: str) -> str:
+    """``MMA-82`` for ``mma82``."""
+    return f'{space[:-2].upper()}-{space[-2:]}'
+
+
+def _entry_of(metafile: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = (e for e in metafile.get('Models') or [] if e['Name'] == name)
+    return next(found, {})

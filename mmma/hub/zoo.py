@@ -1,0 +1,730 @@
+"""The index of the zoo: metafiles, entries, and models found by name.
+
+Metafiles: what the zoo says of each recipe, in OpenMMLab's format.
+
+``configs/metafiles/{method}.yml`` has one collection, one model per recipe and one per
+file of our own weights. People write the facts of a method (paper, licences,
+architecture); what a config tells (files, input, parameters, multiply-adds, starting
+weights) and what was measured is computed.
+``model-index.yml`` beside ``configs/`` lists the files, so that MMEngine, MIM and
+``model-index`` read them too.
+
+The index of the model zoo: every file of weights that can be named.
+
+It is read from ``configs/metafiles/*.yml`` of the checkout or of the installed package:
+an entry with ``Weights`` is ours, trained and measured here; what a recipe's
+``Pretrained Weights`` name is upstream's. Nothing here loads PyTorch.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, metadata
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from mmma import __version__
+from mmma.checkpoints import RemoteFile, cache_folder, fetch_file, fetch_url
+from mmma.checkpoints.download import (
+    BAD,
+    check_name,
+    file_name,
+    hash_in_name,
+    remote_file,
+)
+from mmma.checkpoints.files import mismatch
+from mmma.config import config_folders
+from mmma.protocols import PROTOCOLS
+from mmma.taxonomy import suggest
+
+INDEX = 'model-index.yml'
+_FOLDER = 'configs/metafiles'
+_LEAVES = 'configs/recog'
+_DETECTORS = 'configs/det'
+_HEAD = """\
+# By hand: the collection, Architecture, Training Resources, License. Entries with
+# Weights come from tools/publish_model.py. The rest is computed by
+# tools/build_model_zoo.py. FLOPs are fused multiply-adds of one view of one clip, of a
+# detector of one window; Input is what the network takes for it.
+"""
+_ENTRY_KEYS = (
+    'Name',
+    'In Collection',
+    'Config',
+    'Configs',
+    'Modality',
+    'Metadata',
+    'Paper',
+    'License',
+    'Results',
+    'Weights',
+    'Weights SHA256',
+    'Weights Size',
+)
+_METADATA_KEYS = (
+    'Architecture',
+    'Input',
+    'Window Seconds',
+    'Parameters',
+    'Trainable Parameters',
+    'FLOPs',
+    'Pretrained',
+    'Pretrained Weights',
+    'Pretrained Weights SHA256',
+    'Pretrained Weights Size',
+    'Training Data',
+    'Simulated',
+    'Protocol',
+    'Epochs',
+    'Precision',
+    'Training Resources',
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One recipe and its leaves.
+
+    Attributes:
+        name: As of its leaves, without the protocol: ``videomae-s_mma82``.
+        leaves: Config files, relative to the root, in the order of the protocols; of a
+            detector the one file.
+    """
+
+    name: str
+    leaves: tuple[str, ...]
+
+    @property
+    def method(self) -> str:
+        """Name of its metafile: ``videomae`` for ``videomae-s_mma82``."""
+        return self.name.partition('_')[0].partition('-')[0]
+
+
+@dataclass
+class Facts:
+    """What is computed of a recipe.
+
+    Attributes:
+        architecture: Class of the backbone, for an entry that says no better.
+        entry: Keys of the entry, but for ``Metadata``.
+        metadata: Keys of ``Metadata``; None is for a key that must not be there.
+    """
+
+    architecture: str
+    entry: dict[str, Any]
+    metadata: dict[str, Any]
+
+
+def find_recipes(root: Path) -> list[Recipe]:
+    """Recipes of recognition and detection that have leaves, sorted by name.
+
+    Args:
+        root: Folder of ``configs/``.
+    """
+    leaves: dict[str, dict[str, str]] = {}
+    for path in sorted((root / _LEAVES).glob('*.py')):
+        name, _, protocol = path.stem.rpartition('_')
+        leaves.setdefault(name, {})[protocol] = path.relative_to(root).as_posix()
+    recipes = [
+        Recipe(name, tuple(found[p] for p in PROTOCOLS if p in found))
+        for name, found in leaves.items()
+        if set(found) & set(PROTOCOLS)
+    ]
+    recipes += [
+        Recipe(path.stem, (path.relative_to(root).as_posix(),))
+        for path in (root / _DETECTORS).glob('*.py')
+    ]
+    return sorted(recipes, key=lambda recipe: recipe.name)
+
+
+def metafile_path(root: Path, method: str) -> Path:
+    """Where the metafile of a method lies."""
+    return root / _FOLDER / f'{method}.yml'
+
+
+def read_metafiles(root: Path) -> dict[str, dict[str, Any]]:
+    """Contents of every metafile by method, sorted.
+
+    Args:
+        root: Folder of ``configs/``.
+
+    Raises:
+        ValueError: A file is no YAML, has not exactly one collection, or has a model
+            without a name or twice.
+    """
+    found = {}
+    for path in sorted((root / _FOLDER).glob('*.yml')):
+        try:
+            data = yaml.safe_load(path.read_text(encoding='utf-8'))
+        except yaml.YAMLError as error:
+            raise ValueError(f'{path} is no YAML: {error}') from None
+        _check(path, data)
+        found[path.stem] = data
+    return found
+
+
+def is_checkpoint(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry is trained weights of ours; the others are recipes."""
+    return bool(entry.get('Weights'))
+
+
+def checkpoint_entries(
+    metafiles: Mapping[str, Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Entries of our own weights, in the order of methods and names.
+
+    Args:
+        metafiles: From :func:`read_metafiles`.
+    """
+    return [
+        entry
+        for data in metafiles.values()
+        for entry in data.get('Models') or []
+        if is_checkpoint(entry)
+    ]
+
+
+def with_entry(data: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A metafile with an entry added, or put in the place of the one of its name.
+
+    Args:
+        data: Contents of a metafile.
+        entry: A whole entry; its collection is set.
+
+    Returns:
+        New contents, models sorted by name.
+
+    Raises:
+        ValueError: The name is a recipe's and the entry is weights, or vice versa.
+    """
+    models = {known['Name']: known for known in data.get('Models') or []}
+    name = entry['Name']
+    if name in models and is_checkpoint(models[name]) != is_checkpoint(entry):
+        raise ValueError(
+            f'{name} is there already, and one of the two is a recipe, the other '
+            'weights. Give the weights another name.'
+        )
+    models[name] = {**entry, 'In Collection': data['Collections'][0]['Name']}
+    return {**data, 'Models': [models[name] for name in sorted(models)]}
+
+
+def unlisted(
+    recipes: Iterable[Recipe], metafiles: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Recipes that lack a metafile, and entries that lack their config.
+
+    Args:
+        recipes: From :func:`find_recipes`.
+        metafiles: From :func:`read_metafiles`.
+
+    Returns:
+        One sentence for each.
+    """
+    by_name = {recipe.name: recipe for recipe in recipes}
+    problems = [
+        f'{recipe.leaves[0]}: there is no {_FOLDER}/{recipe.method}.yml. Write one '
+        f'with a collection.{suggest(recipe.method, list(metafiles))}'
+        for recipe in by_name.values()
+        if recipe.method not in metafiles
+    ]
+    for method, data in metafiles.items():
+        for entry in data.get('Models') or []:
+            name = entry['Name']
+            if is_checkpoint(entry):
+                problems += _without_config(method, entry, by_name.values())
+            elif name not in by_name or by_name[name].method != method:
+                problems.append(
+                    f'{_FOLDER}/{method}.yml: {name} has no config '
+                    f'{_LEAVES}/{name}_*.py of this method. Remove or rename it.'
+                    f'{suggest(name, list(by_name))}'
+                )
+    return problems
+
+
+def _without_config(
+    method: str, entry: Mapping[str, Any], recipes: Iterable[Recipe]
+) -> Iterator[str]:
+    leaves = [leaf for r in recipes if r.method == method for leaf in r.leaves]
+    config = str(entry.get('Config'))
+    if config not in leaves:
+        yield (
+            f'{_FOLDER}/{method}.yml: {entry["Name"]} has Config {config}, which is '
+            f'no config of this method. Correct or remove it.{suggest(config, leaves)}'
+        )
+
+
+def config_facts(recipe: Recipe, cfg: Mapping[str, Any]) -> Facts:
+    """What a recipe's config says as it is written.
+
+    Args:
+        recipe: The recipe.
+        cfg: Its resolved config.
+    """
+    pretrained = cfg.get('pretrained') or {}
+    space = cfg['label_space']
+    model = cfg['model']
+    part = model.get('backbone') or model['projection']
+    return Facts(
+        architecture=part['type'],
+        entry={
+            'Config': recipe.leaves[0],
+            'Configs': list(recipe.leaves),
+            'Modality': modality(cfg),
+        },
+        metadata={
+            'Pretrained': pretrained.get('data'),
+            'Pretrained Weights': pretrained.get('url'),
+            'Pretrained Weights SHA256': pretrained.get('sha8') or None,
+            'Pretrained Weights Size': pretrained.get('size'),
+            'Training Data': f'{space[:-2].upper()}-{space[-2:]}',
+        },
+    )
+
+
+def modality(cfg: Mapping[str, Any]) -> str:
+    """``RGB``, ``Pose`` or ``Feature``: what a config's model sees."""
+    return str(cfg['test_dataloader']['dataset'].get('modality', 'RGB'))
+
+
+def cost_facts(cost: Any) -> dict[str, Any]:
+    """What ``Metadata`` takes from a ``mmma.hub.cost.ModelCost``."""
+    frozen = cost.trainable_params < cost.params
+    return {
+        'Input': 'x'.join(map(str, cost.input_shape)),
+        'Parameters': cost.params,
+        'Trainable Parameters': cost.trainable_params if frozen else None,
+        'FLOPs': cost.flops,
+        'Window Seconds': cost.window_sec and round(cost.window_sec, 2),
+    }
+
+
+def refresh(data: Mapping[str, Any], facts: Mapping[str, Facts]) -> dict[str, Any]:
+    """A metafile with its computed fields set, and entries of new recipes added.
+
+    Args:
+        data: Contents of a metafile.
+        facts: Of the method's recipes, by name.
+
+    Returns:
+        New contents; what people wrote stays, models are sorted by name.
+    """
+    collection = data['Collections'][0]['Name']
+    entries = {entry['Name']: dict(entry) for entry in data.get('Models') or []}
+    for name, found in facts.items():
+        entry = entries.setdefault(name, {'Name': name})
+        metadata = {
+            'Architecture': found.architecture,
+            **(entry.get('Metadata') or {}),
+            **found.metadata,
+        }
+        metadata = {k: v for k, v in metadata.items() if v is not None}
+        entry.update({'In Collection': collection, **found.entry, 'Metadata': metadata})
+    return {**data, 'Models': [entries[name] for name in sorted(entries)]}
+
+
+def metafile_text(data: Mapping[str, Any]) -> str:
+    """A metafile as text; the same contents, the same bytes."""
+    models = []
+    for entry in data.get('Models') or []:
+        metadata = _ordered(entry.get('Metadata') or {}, _METADATA_KEYS)
+        models.append(_ordered({**entry, 'Metadata': metadata}, _ENTRY_KEYS))
+    return _HEAD + _dump({**data, 'Models': models})
+
+
+def index_text(methods: Iterable[str]) -> str:
+    """``model-index.yml`` for these methods."""
+    return _dump({'Import': [f'{_FOLDER}/{method}.yml' for method in sorted(methods)]})
+
+
+def differences(old: Any, new: Any, where: str = '') -> Iterator[str]:
+    """Say where two contents differ.
+
+    Args:
+        old: As written.
+        new: As computed.
+        where: Key that leads there.
+
+    Yields:
+        ``Models.videomae_mma82.Metadata.FLOPs is 1, should be 2``; models go by name,
+        results by data set.
+    """
+    old, new = _by_name(old), _by_name(new)
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in [*new, *(k for k in old if k not in new)]:
+            path = f'{where}.{key}' if where else str(key)
+            yield from differences(old.get(key), new.get(key), path)
+    elif old is None and isinstance(new, Mapping):
+        yield f'{where} is missing'
+    elif old != new:
+        yield f'{where} is {old!r}, should be {new!r}'
+
+
+def _by_name(value: Any) -> Any:
+    for key in ('Name', 'Dataset'):
+        if value and _all_named(value, key):
+            named = {v[key]: v for v in value}
+            return named if len(named) == len(value) else value
+    return value
+
+
+def _all_named(value: Any, key: str = 'Name') -> bool:
+    return isinstance(value, list) and all(
+        isinstance(v, Mapping) and key in v for v in value
+    )
+
+
+def _check(path: Path, data: Any) -> None:
+    collections = data.get('Collections') if isinstance(data, Mapping) else None
+    if not _all_named(collections) or len(collections) != 1:
+        raise ValueError(f'{path}: give one item in Collections, with a Name.')
+    models = data.get('Models') or []
+    if not _all_named(models):
+        raise ValueError(f'{path}: Models must be a list of items with a Name.')
+    names = [entry['Name'] for entry in models]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f'{path}: {name} is there {names.count(name)} times.')
+
+
+def _ordered(entry: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {**{key: entry[key] for key in keys if key in entry}, **entry}
+
+
+def _dump(data: Any) -> str:
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=88)
+
+
+KINDS = ('ours', 'upstream')
+_ALIKE = 0.7
+_LISTED = ('name', 'kind', 'task', 'modality', 'size', 'sha256', 'config', 'simulated')
+
+
+@dataclass(frozen=True)
+class ZooModel:
+    """One file of weights.
+
+    Attributes:
+        name: What commands call it.
+        kind: ``ours``, or ``upstream`` for what recipes start from.
+        task: ``rec`` or ``det``, of the recipe.
+        modality: ``RGB`` or ``Pose``.
+        url: Where it comes from; empty where that is not known.
+        sha256: Its SHA-256 in hex, or how that starts; None where it is not known.
+        size: Its bytes; None where they are not known.
+        config: The config that it is tested with, or the first that starts from it.
+        simulated: It was trained on simulated data.
+        configs: All configs that it belongs to, one per recipe.
+        data: What it was trained on.
+        license: Of the weights, where known.
+        local: Where the checkout has it, or would have it; None for upstream.
+    """
+
+    name: str
+    kind: str
+    task: str
+    modality: str
+    url: str = ''
+    sha256: str | None = None
+    size: int | None = None
+    config: str | None = None
+    simulated: bool = False
+    configs: tuple[str, ...] = ()
+    data: str | None = None
+    license: str | None = None
+    local: Path | None = field(default=None, repr=False)
+
+    def remote(self) -> RemoteFile:
+        """The file to fetch."""
+        if self.local is None:
+            return remote_file(self.url, self.sha256 or '', self.size)
+        return RemoteFile(
+            name=self.local.name,
+            url=self.url,
+            sha256=self.sha256 or '',
+            size=self.size,
+            folder=self.name,
+        )
+
+    def listed(self) -> dict[str, Any]:
+        """What ``download.py --list --json`` says of it."""
+        known = asdict(self)
+        return {key: known[key] for key in _LISTED}
+
+
+def list_models(root: Path | None = None) -> list[ZooModel]:
+    """All models, ours first, each kind by name.
+
+    Args:
+        root: Folder of ``configs/``; by default the checkout's or the package's.
+
+    Raises:
+        FileNotFoundError: There are no configs.
+        ValueError: A metafile cannot be read, or names no file that could be fetched;
+            two files have one name.
+    """
+    if root is None:
+        if not config_folders():
+            raise FileNotFoundError('no configs found: install mmma again.')
+        root = config_folders()[0].parent
+    found: dict[str, ZooModel] = {}
+    for collection, entry in _entries(root):
+        for model in _models(root, collection, entry):
+            known = found.get(model.name)
+            found[model.name] = _merged(known, model) if known else model
+    return sorted(found.values(), key=lambda m: (KINDS.index(m.kind), m.name))
+
+
+def find_model(name: str, root: Path | None = None) -> ZooModel:
+    """The model of a name.
+
+    Args:
+        name: As ``list_models`` has it.
+        root: Folder of ``configs/``.
+
+    Raises:
+        ValueError: There is none.
+    """
+    models = {model.name: model for model in list_models(root)}
+    if name in models:
+        return models[name]
+    raise ValueError(no_model(name, list(models.values())))
+
+
+def no_model(name: str, models: Sequence[ZooModel]) -> str:
+    """What to say of a name that no model has, with those that are near it."""
+    near = _near(name, models)
+    hint = f' Near: {", ".join(near)}.' if near else ''
+    return f'no model {name!r} in the zoo.{hint} All names: download.py --list'
+
+
+def repository_url() -> str:
+    """Address of the repository by the package's metadata; empty where it has none."""
+    try:
+        urls = metadata('mmma').get_all('Project-URL') or []
+    except PackageNotFoundError:
+        return ''
+    pairs = (url.partition(',') for url in urls)
+    found = [url.strip() for label, _, url in pairs if label.lower() == 'repository']
+    return found[0].rstrip('/') if found else ''
+
+
+def _entries(root: Path) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Collection and entry of every model in the metafiles."""
+    for data in read_metafiles(root).values():
+        for entry in data.get('Models') or []:
+            yield data['Collections'][0], entry
+
+
+def _models(
+    root: Path, collection: Mapping[str, Any], entry: Mapping[str, Any]
+) -> Iterator[ZooModel]:
+    known = entry.get('Metadata') or {}
+    config = entry.get('Config')
+    shared: dict[str, Any] = dict(
+        task='det' if _is_detector(entry) else 'rec',
+        modality=entry.get('Modality') or 'RGB',
+        config=config,
+        configs=(config,) if config else (),
+    )
+    if is_checkpoint(entry):
+        name, weights = str(entry['Name']), str(entry['Weights'])
+        yield ZooModel(
+            name=name,
+            kind='ours',
+            url=_own_url(name, weights),
+            sha256=str(entry.get('Weights SHA256') or hash_in_name(weights)) or None,
+            size=entry.get('Weights Size'),
+            simulated=bool(known.get('Simulated')),
+            data=known.get('Training Data'),
+            license=_license(collection, entry, 'Weights'),
+            local=root / weights,
+            **shared,
+        )
+    elif url := known.get('Pretrained Weights'):
+        file = file_name(url)
+        check_name(file, f'the metafile entry {entry["Name"]}')
+        sha256 = str(known.get('Pretrained Weights SHA256') or hash_in_name(file))
+        yield ZooModel(
+            name=file.rpartition('.')[0] or file,
+            kind='upstream',
+            url=url,
+            sha256=sha256 or None,
+            size=known.get('Pretrained Weights Size'),
+            data=known.get('Pretrained'),
+            license=_license(collection, entry, 'Pretrained Weights'),
+            **shared,
+        )
+
+
+def _is_detector(entry: Mapping[str, Any]) -> bool:
+    tasks = [item.get('Task') for item in entry.get('Results') or []]
+    of_leaf = str(entry.get('Config')).startswith('configs/det/')
+    return of_leaf or 'Temporal Action Detection' in tasks
+
+
+def _own_url(name: str, weights: str) -> str:
+    """Where the repository has a file of ours, as of this release."""
+    source = f'the metafile entry {name}'
+    parts = PurePosixPath(weights).parts
+    for part in (name, *parts):
+        check_name(part, source)
+    repository = repository_url()
+    return f'{repository}/raw/v{__version__}/{weights}' if repository else ''
+
+
+def _license(
+    collection: Mapping[str, Any], entry: Mapping[str, Any], of: str
+) -> str | None:
+    found = entry.get('License') or collection.get('License') or {}
+    found = found.get(of) if isinstance(found, Mapping) else found
+    return str(found) if found and found != '–' else None
+
+
+def _merged(known: ZooModel, other: ZooModel) -> ZooModel:
+    """One model of two recipes that start from it."""
+    if known.url != other.url or known.kind != other.kind:
+        raise ValueError(
+            f'two files of the zoo are called {known.name}: {known.url or known.kind} '
+            f'and {other.url or other.kind}. Rename one.'
+        )
+    if (known.task, other.task) == ('det', 'rec'):  # detectors start from recognizers
+        known, other = other, known
+    sha256 = max(known.sha256 or '', other.sha256 or '', key=len)
+    return replace(
+        known,
+        sha256=sha256 or None,
+        size=known.size or other.size,
+        configs=(*known.configs, *(c for c in other.configs if c not in known.configs)),
+    )
+
+
+def _near(name: str, models: Sequence[ZooModel], most: int = 3) -> list[str]:
+    """Names like this one, or of models that a recipe of this name starts from."""
+    wanted = name.lower()
+    near = [m.name for m in models if wanted in m.name.lower()]
+    near += [m.name for m in models if any(wanted in str(c) for c in m.configs)]
+    for model in models:  # names are long: how they start is what people remember
+        start = model.name.lower()[: len(wanted)]
+        if difflib.SequenceMatcher(None, wanted, start).ratio() > _ALIKE:
+            near.append(model.name)
+    return list(dict.fromkeys(near))[:most]
+
+
+_SUFFIXES = ('.pth', '.pt', '.ckpt', '.bin', '.safetensors')
+_OF_DOWNLOADS = ('.lock', '.part.json')
+
+
+def checkpoint_path(ckpt: str, offline: bool = False) -> Path:
+    """The file that a CKPT argument means.
+
+    Args:
+        ckpt: A path, a URL, or the name of a model in the zoo. A file of that name
+            comes first.
+        offline: Never use the network, as ``MMMA_OFFLINE=1`` does everywhere.
+
+    Raises:
+        FileNotFoundError: There is no such file, or it cannot be fetched.
+        ValueError: The zoo has no such name; what was fetched has another hash.
+    """
+    path = Path(ckpt).expanduser()
+    if path.is_file():
+        return path
+    if '://' in ckpt:
+        return fetch_url(ckpt, offline)
+    plain = len(path.parts) == 1 and path.suffix not in _SUFFIXES and '\\' not in ckpt
+    models = {model.name: model for model in list_models()} if plain else {}
+    if ckpt in models:
+        return fetch_model(models[ckpt], offline=offline)
+    if path.is_dir():
+        raise FileNotFoundError(f'checkpoint {path} is a folder: name a file in it.')
+    if not plain:
+        raise FileNotFoundError(f'checkpoint {path}: no such file.')
+    unknown = no_model(ckpt, list(models.values()))
+    raise ValueError(f'checkpoint {ckpt}: no such file, and {unknown}')
+
+
+def fetch_model(
+    model: ZooModel, folder: Path | None = None, offline: bool = False
+) -> Path:
+    """The file of a model, checked.
+
+    Args:
+        model: From the index.
+        folder: Where to put it; by default what the checkout or the cache has is used
+            as it lies.
+        offline: Never use the network.
+
+    Raises:
+        FileNotFoundError: It is not here and cannot be fetched.
+        ValueError: What was fetched is not what was published.
+    """
+    file = model.remote()
+    near = [model.local] if model.local and model.local.is_file() else []
+    if folder is None and near:
+        wrong = mismatch(near[0], file.sha256, file.size)
+        if not wrong:
+            return _from_here(near[0])
+    cached = cache_folder() / file.name
+    if folder and cached.is_file() and not _same(folder, cached.parent):
+        near.append(cached)
+    return fetch_file(file, folder, near=near, offline=offline)
+
+
+def _same(folder: Path, other: Path) -> bool:
+    return folder.resolve() == other.resolve()
+
+
+def _from_here(path: Path) -> Path:
+    """A path that results may record: not of this machine, where that can be."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found out of a file.
+
+    Attributes:
+        path: The file.
+        state: ``ok``, ``damaged`` or ``unknown``.
+        why: What is wrong, or why nothing can be said.
+    """
+
+    path: Path
+    state: str
+    why: str = ''
+
+
+def verify_folder(folder: Path, models: Sequence[ZooModel]) -> Iterator[Checked]:
+    """Compare every file of a folder, and of those in it, with the index.
+
+    Args:
+        folder: Of downloads.
+        models: The index.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f'{folder}: no such folder to verify.')
+    known = {file.name: file for file in (model.remote() for model in models)}
+    for path in sorted(p for p in folder.rglob('*') if p.is_file()):
+        file = known.get(path.name)
+        if path.name.endswith(_OF_DOWNLOADS):
+            continue
+        if path.name.endswith(BAD):
+            yield Checked(path, 'damaged', 'put aside, never used: delete it')
+        elif path.suffix == '.part':
+            yield Checked(path, 'unknown', 'a download that was interrupted')
+        elif file is None:
+            yield Checked(path, 'unknown', 'not in the index')
+        elif wrong := mismatch(path, file.sha256, file.size):
+            yield Checked(path, 'damaged', wrong)
+        elif not file.sha256:
+            yield Checked(path, 'unknown', 'the index has no hash of it')
+        else:
+            yield Checked(path, 'ok')

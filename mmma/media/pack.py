@@ -1,0 +1,512 @@
+"""A data root's videos, encoded anew so that they decode fast."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import functools
+import io
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmma.data.arrays import SkeletonStore, SkeletonWriter
+from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, TASKS, DataRoot, write_info
+from mmma.files import (
+    CRASHED,
+    Journal,
+    atomic_write,
+    map_in_processes,
+    read_text,
+    source_identity,
+    usable_cores,
+)
+from mmma.media.encode import (
+    Box,
+    PackOptions,
+    choose_person,
+    join,
+    pack_video,
+    person_box,
+)
+
+_LIMIT_PX = 2047  # what 1/16 pixel in 16 bits can hold
+
+
+def packed_path(path: str) -> str:
+    """Where a packed video lies, relative to the packed root.
+
+    Args:
+        path: As in the tables.
+    """
+    return path if path.lower().endswith('.mp4') else f'{path}.mp4'
+
+
+def copy_table(root: DataRoot, out: Path, task: str) -> None:
+    """Copy a table; only paths of videos that were no MP4 files change.
+
+    Args:
+        root: The source.
+        out: The packed root.
+        task: ``rec`` or ``det``.
+    """
+    source = root.path / (REC_FILE if task == 'rec' else DET_FILE)
+    rows = root.read_rec() if task == 'rec' else root.read_det()
+    if all(packed_path(row.path) == row.path for row in rows if row.path):
+        part = out / f'.{source.name}.part'
+        shutil.copyfile(source, part)
+        part.replace(out / source.name)
+        return
+    text = read_text(source)
+    with atomic_write(out / source.name) as file:
+        file.write(_moved_rec(text) if task == 'rec' else _moved_det(text))
+
+
+def copy_skeletons(
+    root: DataRoot,
+    out: Path,
+    task: str,
+    places: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Copy a skeleton store, its coordinates in the packed pictures.
+
+    Args:
+        root: The source.
+        out: The packed root.
+        task: ``rec`` or ``det``.
+        places: Clip or video -> ``picture``, ``crop`` and ``size`` of its packed video;
+            skeletons of those without stay as they are.
+    """
+    store = SkeletonStore(root, task)
+    persons = max(row.persons for row in store.index.values())
+    with SkeletonWriter(out, task, store.layout, persons) as writer:
+        for name in store.names:
+            keypoints, scores = store.get(name)
+            size = store.size(name)
+            if name in places:
+                place = places[name]
+                keypoints = move_joints(keypoints, size, place)
+                size = place['size']
+            writer.append(name, keypoints, scores, store.fps(name), *size)
+
+
+def move_joints(
+    keypoints: np.ndarray, size: Sequence[int], place: Mapping[str, Any]
+) -> np.ndarray:
+    """Joints in the picture of a packed video.
+
+    Args:
+        keypoints: (..., 2) in pixels.
+        size: Width and height of the picture they refer to.
+        place: ``picture``, ``crop`` and ``size`` of the packed video.
+    """
+    picture, crop = np.array(place['picture']), np.array(place['crop'])
+    in_picture = keypoints * (picture / np.array(size))
+    moved = (in_picture - crop[:2]) * (np.array(place['size']) / crop[2:])
+    return moved.clip(-_LIMIT_PX, _LIMIT_PX)
+
+
+def _moved_rec(text: str) -> str:
+    rows = list(csv.reader(io.StringIO(text, newline='')))
+    column = rows[0].index('path')
+    for row in rows[1:]:
+        if row and row[column]:
+            row[column] = packed_path(row[column])
+    made = io.StringIO()
+    csv.writer(made, lineterminator='\n').writerows(rows)
+    return made.getvalue()
+
+
+def _moved_det(text: str) -> str:
+    content = json.loads(text)
+    for entry in content['database'].values():
+        if entry.get('path'):
+            entry['path'] = packed_path(entry['path'])
+    lines = (
+        f'{json.dumps(name, ensure_ascii=False)}: '
+        f'{json.dumps(entry, ensure_ascii=False)}'
+        for name, entry in content.pop('database').items()
+    )
+    head = json.dumps(content, ensure_ascii=False)[1:-1]
+    head = f'{head}, ' if head else ''
+    return f'{{{head}"database": {{\n' + ',\n'.join(lines) + '\n}}\n'
+
+
+MEASURED = 4
+"""Videos that are packed before disk and time are estimated."""
+_RESERVE = 1.1  # the few that were measured may be smaller than most
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video to pack.
+
+    Attributes:
+        path: As in the tables.
+        source: The file.
+        target: What to write.
+        users: (task, clip or video, rule of whom to follow) of each row that uses it.
+    """
+
+    path: str
+    source: Path
+    target: Path
+    users: tuple[tuple[str, str, str | int], ...]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is left to do, from the first videos.
+
+    Attributes:
+        videos: Their number.
+        bytes: On disk.
+        seconds: With the workers that were asked for.
+    """
+
+    videos: int
+    bytes: float
+    seconds: float
+
+
+@dataclass
+class PackReport:
+    """What came of packing a root.
+
+    Attributes:
+        videos: Of the tables.
+        packed: Packed in this run.
+        changed: Of these, packed before from a source that has changed since.
+        failures: (path, reason) of those that could not be packed.
+        uncropped: Whose whole picture was kept, as nobody to follow was found.
+        source_bytes: Of the videos packed so far, by this run and earlier ones.
+        packed_bytes: The same, packed.
+        complete: Tables and ``dataset.json`` are written.
+    """
+
+    videos: int = 0
+    packed: int = 0
+    changed: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    uncropped: int = 0
+    source_bytes: int = 0
+    packed_bytes: int = 0
+    complete: bool = False
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How the work is done; does not change what is written.
+
+    Attributes:
+        tasks: Tables whose videos are packed; by default those that exist.
+        workers: Processes; 0 works in this one, None takes one per CPU.
+        allow_failures: Finish the root though videos could not be packed.
+        force: Pack anew what was packed with other options.
+        on_estimate: Called once, after the first videos.
+        on_progress: Called with the bytes of sources done and in all.
+    """
+
+    tasks: Sequence[str] | None = None
+    workers: int | None = None
+    allow_failures: bool = False
+    force: bool = False
+    on_estimate: Callable[[Estimate], None] = lambda _: None
+    on_progress: Callable[[int, int], None] = lambda *_: None
+
+
+def pack_root(
+    root: DataRoot, out: Path, options: PackOptions, run: RunOptions
+) -> PackReport:
+    """Pack the videos of a root and copy its tables and skeletons.
+
+    Killed at any time, it goes on when it is called again, and writes the same bytes
+    as if it had not been. ``dataset.json`` is written last.
+
+    Args:
+        root: The source.
+        out: Folder of the packed root.
+        options: What is done to the pictures.
+        run: How the work is done.
+
+    Raises:
+        FileNotFoundError: The root lacks a table or skeletons that are needed.
+        ValueError: The root is packed already, ``out`` holds something else, two
+            videos would get one name, or the disk is too small.
+    """
+    _check(root, out)
+    tasks = _tasks(root, run.tasks)
+    jobs = make_jobs(root, out, options, tasks)
+    journal = Journal(out, _header(root, options, tasks), run.force)
+    todo = [job for job in jobs if not journal.holds(job.path, job.source)]
+    report = PackReport(videos=len(jobs))
+    report.changed = sum(job.path in journal.records for job in todo)
+    if todo:
+        (out / INFO_FILE).unlink(missing_ok=True)
+    _pack_all(todo, journal, report, (root, options, run))
+    for folder in {job.target.parent for job in jobs}:
+        for part in folder.glob('.*.part'):  # of a run that was killed
+            part.unlink(missing_ok=True)
+    journal.finish(job.path for job in jobs)
+    _count(journal, report)
+    if not report.failures or run.allow_failures:
+        _finish(root, out, options, (jobs, tasks, journal, report))
+    return report
+
+
+def make_jobs(
+    root: DataRoot, out: Path, options: PackOptions, tasks: Sequence[str]
+) -> list[Job]:
+    """Every video of the tables, once.
+
+    Args:
+        root: The source.
+        out: Folder of the packed root.
+        options: Whom crops follow.
+        tasks: ``rec``, ``det``.
+
+    Raises:
+        ValueError: Two videos would get one name, or a path leaves the root.
+    """
+    users: dict[str, list[tuple[str, str, str | int]]] = {}
+    for task, name, path in _rows(root, tasks):
+        if path:
+            rule = options.following.of(name)
+            users.setdefault(path, []).append((task, name, rule))
+    taken: dict[str, str] = {}
+    for path in users:
+        other = taken.setdefault(packed_path(path), path)
+        if other != path:
+            raise ValueError(
+                f'{other} and {path} would both become {packed_path(path)}: rename one'
+            )
+    return [
+        Job(path, root.video_path(path), out / packed_path(path), tuple(rows))
+        for path, rows in users.items()
+    ]
+
+
+def _rows(root: DataRoot, tasks: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    if 'rec' in tasks:
+        yield from (('rec', clip.clip, clip.path) for clip in root.read_rec())
+    if 'det' in tasks:
+        yield from (('det', video.video, video.path) for video in root.read_det())
+
+
+def _check(root: DataRoot, out: Path) -> None:
+    if root.info.packed is not None:
+        raise ValueError(
+            f'{root.path} is packed already ({root.info.packed}): packing it again '
+            'loses more; pack the original'
+        )
+    if out.resolve() == root.path.resolve():
+        raise ValueError(f'{out}: the packed root needs a folder of its own')
+
+
+def _tasks(root: DataRoot, asked: Sequence[str] | None) -> tuple[str, ...]:
+    has = {'rec': root.has_rec, 'det': root.has_det}
+    if asked is None:
+        return tuple(task for task in TASKS if has[task])
+    for task in asked:
+        if not has[task]:
+            raise FileNotFoundError(f'{root.path} has no table for task {task!r}')
+    return tuple(task for task in TASKS if task in asked)
+
+
+def _header(
+    root: DataRoot, options: PackOptions, tasks: Sequence[str]
+) -> dict[str, Any]:
+    header = {'source': root.info.name, 'tasks': tasks, **options.as_dict()}
+    if options.crop == 'person':
+        stores = {t: SkeletonStore(root, t).path for t in tasks}
+        header['followed_in'] = {t: source_identity(p) for t, p in stores.items()}
+    return header
+
+
+def _pack_all(
+    todo: list[Job],
+    journal: Journal,
+    report: PackReport,
+    how: tuple[DataRoot, PackOptions, RunOptions],
+) -> None:
+    """Pack a few, estimate, then pack the rest."""
+    root, options, run = how
+    step = -(-len(todo) // MEASURED) or 1
+    first = todo[::step]
+    rest = [job for number, job in enumerate(todo) if number % step]
+    weights = {job.path: _bytes(job.source) for job in todo}
+    total, done = sum(weights.values()), 0
+    for jobs in (first, rest):
+        started = time.perf_counter()
+        for record in _pack_some(jobs, root, options, run.workers):
+            done += weights[record['path']]
+            if 'failure' in record:
+                report.failures.append((record['path'], record['failure']))
+            else:
+                journal.add(record)
+                report.packed += 1
+            run.on_progress(done, total)
+        if jobs is first and rest:
+            taken = time.perf_counter() - started
+            estimate = _estimate(first, rest, journal, (taken, run.workers))
+            run.on_estimate(estimate)
+            _check_disk(root, journal.path.parent, estimate)
+    order = {job.path: number for number, job in enumerate(todo)}
+    report.failures.sort(key=lambda failure: order[failure[0]])
+
+
+def _pack_some(
+    jobs: list[Job], root: DataRoot, options: PackOptions, workers: int | None
+) -> Iterator[dict[str, Any]]:
+    work = functools.partial(pack_one, root=root, options=_without_names(options))
+    for job, outcome in map_in_processes(work, jobs, workers):
+        if outcome == CRASHED:
+            outcome = {'path': job.path, 'failure': CRASHED}
+        yield outcome
+
+
+def pack_one(job: Job, root: DataRoot, options: PackOptions) -> dict[str, Any]:
+    """Pack one video.
+
+    Args:
+        job: The video.
+        root: The source.
+        options: How.
+
+    Returns:
+        Its record, or ``path`` and ``failure``.
+
+    Raises:
+        OSError: The disk is full.
+    """
+    try:
+        found = source_identity(job.source)
+        box = followed_box(job, root) if options.crop == 'person' else None
+        made = pack_video(job.source, job.target, options, box)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OSError(
+                error.errno, f'{job.target}: no space left on the disk'
+            ) from None
+        gone = isinstance(error, FileNotFoundError)
+        reason = 'no such file' if gone else error.strerror or str(error)
+        return {'path': job.path, 'failure': reason}
+    except ValueError as error:
+        return {'path': job.path, 'failure': str(error)}
+    record = {'path': job.path, 'packed': packed_path(job.path), **found}
+    if options.crop == 'person':
+        record['followed'] = box is not None
+    return {**record, **asdict(made)}
+
+
+def followed_box(job: Job, root: DataRoot) -> Box | None:
+    """Box around the followed person of a video in all rows that use it.
+
+    Args:
+        job: The video.
+        root: The source, with skeletons.
+
+    Returns:
+        In shares of the picture; None where nobody is found.
+    """
+    boxes = []
+    for task, name, rule in job.users:
+        store = _store(root, task)
+        if name not in store:
+            continue
+        keypoints, scores = store.get(name)
+        person = choose_person(keypoints, scores, rule)
+        if person is not None:
+            size = store.size(name)
+            boxes.append(person_box(keypoints[person], scores[person], size))
+    return join(boxes) if boxes else None
+
+
+_STORES: dict[tuple[str, str], SkeletonStore] = {}
+
+
+def _store(root: DataRoot, task: str) -> SkeletonStore:
+    key = (str(root.path), task)
+    if key not in _STORES:
+        _STORES[key] = SkeletonStore(root, task)
+    return _STORES[key]
+
+
+def _without_names(options: PackOptions) -> PackOptions:
+    """Options that are small to send: jobs carry the rules of their names."""
+    return replace(options, following=replace(options.following, by_name={}))
+
+
+def _bytes(source: Path) -> int:
+    return source.stat().st_size if source.is_file() else 0
+
+
+def _estimate(
+    first: list[Job],
+    rest: list[Job],
+    journal: Journal,
+    spent: tuple[float, int | None],
+) -> Estimate:
+    seconds, workers = spent
+    workers = usable_cores() if workers is None else max(workers, 1)
+    done = [journal.records[job.path] for job in first if job.path in journal.records]
+    read = sum(record['source_bytes'] for record in done) or 1
+    left = sum(_bytes(job.source) for job in rest)
+    idle = workers / min(workers, len(first))
+    return Estimate(
+        videos=len(rest),
+        bytes=left / read * sum(record['bytes'] for record in done),
+        seconds=left / read * seconds / idle,
+    )
+
+
+def _check_disk(root: DataRoot, out: Path, estimate: Estimate) -> None:
+    skeletons = (root.path / 'skeletons').glob('*.npy')
+    need = _RESERVE * estimate.bytes + sum(map(_bytes, skeletons))
+    free = shutil.disk_usage(out).free
+    if need > free:
+        raise ValueError(
+            f'{out}: {estimate.videos:,} videos need about {need / 1e9:,.1f} GB, the '
+            f'disk has {free / 1e9:,.1f} GB left: make room, or give a larger --crf or '
+            'a smaller --short-side'
+        )
+
+
+def _count(journal: Journal, report: PackReport) -> None:
+    records = journal.records.values()
+    report.uncropped = sum(record.get('followed') is False for record in records)
+    report.source_bytes = sum(record['source_bytes'] for record in records)
+    report.packed_bytes = sum(record['bytes'] for record in records)
+
+
+def _finish(
+    root: DataRoot,
+    out: Path,
+    options: PackOptions,
+    what: tuple[list[Job], Sequence[str], Journal, PackReport],
+) -> None:
+    """Tables, skeletons, and last of all ``dataset.json``."""
+    jobs, tasks, journal, report = what
+    for task in tasks:
+        copy_table(root, out, task)
+        if root.has_skeletons(task):
+            places = {
+                name: journal.records[job.path]
+                for job in jobs
+                for used_by, name, _ in job.users
+                if used_by == task and job.path in journal.records
+            }
+            copy_skeletons(root, out, task, places)
+    packed = options.as_dict()
+    if options.crop == 'person':
+        packed['uncropped'] = report.uncropped
+    if report.failures:
+        packed['failed'] = [path for path, _ in report.failures]
+    write_info(out, replace(root.info, packed=packed))
+    report.complete = True

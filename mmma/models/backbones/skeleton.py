@@ -1,0 +1,246 @@
+"""Skeleton backbones: PoseC3D, ST-GCN++ and a temporal CNN."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmaction.models.backbones import STGCN, ResNet3dSlowOnly
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmma.data.joints import JointLayout, joint_tree
+from mmma.models.preprocessors import HeatmapChannels
+from mmma.registry import MODELS
+
+
+def graph_layout(
+    layout: str | JointLayout | Mapping[str, Any], joints: str | Sequence[str] = 'all'
+) -> dict[str, Any]:
+    """What MMAction2's ``Graph`` takes as ``layout``.
+
+    Args:
+        layout: A joint layout: its name, its fields or itself.
+        joints: A named set or V names, in the order of the model's input.
+
+    Returns:
+        ``num_node``, ``inward`` (pairs joint, parent) and ``center``.
+
+    Raises:
+        ValueError: An unknown layout, set or joint.
+    """
+    tree = joint_tree(layout, joints)
+    return dict(num_node=len(tree.names), inward=tree.bones, center=tree.root)
+
+
+PUBLISHED = dict(
+    depth=50,
+    base_channels=32,
+    num_stages=3,
+    out_indices=(2,),
+    stage_blocks=(4, 6, 3),
+    conv1_stride_s=1,
+    pool1_stride_s=1,
+    inflate=(0, 1, 1),
+    spatial_strides=(2, 2, 2),
+    temporal_strides=(1, 1, 2),
+    dilations=(1, 1, 1),
+)
+"""Source: MMAction2, configs/skeleton/posec3d, NTU60."""
+
+
+@MODELS.register_module()
+class SkeletonSlowOnly(ResNet3dSlowOnly):
+    """MMAction2's ``ResNet3dSlowOnly`` as PoseC3D uses it.
+
+    It has a channel for each joint or limb, by name. Names of weights are upstream's;
+    published weights of other joints fit all but ``conv1``.
+
+    Args:
+        layout: A joint layout: its name or its fields.
+        joints: The joints of the heatmaps.
+        limbs: None where joints are drawn, else the limbs.
+        **kwargs: As upstream's; what is not given is as published.
+
+    Raises:
+        ValueError: An unknown layout, set, joint or limb.
+
+    Source: PoseC3D, arXiv 2104.13586.
+    """
+
+    def __init__(
+        self,
+        layout: str | Mapping[str, Any] = 'wholebody65',
+        joints: str | Sequence[str] = 'body17',
+        limbs: str | Sequence[Sequence[str]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        channels = len(HeatmapChannels.of(layout, joints, limbs))
+        super().__init__(in_channels=channels, **{**PUBLISHED, **kwargs})
+
+
+class TemporalBlock(BaseModule):
+    """Two temporal convolutions with batch norm beside a shortcut.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        stride: Step along T of the first convolution.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = _conv(in_channels, out_channels, stride)
+        self.bn1 = nn.BatchNorm1d(out_channels)
+        self.conv2 = _conv(out_channels, out_channels)
+        self.bn2 = nn.BatchNorm1d(out_channels)
+        self.shortcut: nn.Module = nn.Identity()
+        if in_channels != out_channels or stride != 1:
+            self.shortcut = nn.Sequential(
+                nn.Conv1d(in_channels, out_channels, 1, stride, bias=False),
+                nn.BatchNorm1d(out_channels),
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T) to (N, C', T / stride)."""
+        change = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(change)) + self.shortcut(x))
+
+
+@MODELS.register_module()
+class SkeletonTCN(BaseModule):
+    """Residual temporal convolutions; every joint of a frame is a group of channels.
+
+    Takes and gives what MMAction2's graph networks do, with one joint left, so that
+    ``RecognizerGCN`` and ``ActionHead`` go with it. All work is dense matrix products,
+    which is why it is several times faster on a CPU than a graph network of its
+    accuracy.
+
+    Args:
+        layout: A joint layout: its name or its fields.
+        joints: The joints of the input, as given to ``LoadSkeleton``.
+        in_channels: C of the input.
+        channels: Width of the stem and of each block.
+        strides: Of each block, what it divides T by; None halves it each time.
+
+    Raises:
+        ValueError: An unknown layout, set or joint; no block, or
+            strides for another number of blocks.
+
+    Source: Res-TCN (arXiv 1704.04516) is of this kind; sizes are ours.
+    """
+
+    def __init__(
+        self,
+        layout: str | Mapping[str, Any] = 'wholebody65',
+        joints: str | Sequence[str] = 'all',
+        in_channels: int = 3,
+        channels: Sequence[int] = (128, 128, 192, 256),
+        strides: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        if len(channels) < 2:
+            raise ValueError(
+                f'channels {list(channels)}: use a stem and at least one block.'
+            )
+        inputs = len(joint_tree(layout, joints).names) * in_channels
+        stem, *blocks = channels
+        strides = [2] * len(blocks) if strides is None else list(strides)
+        if len(strides) != len(blocks):
+            raise ValueError(
+                f'{len(strides)} strides for {len(blocks)} blocks: give one per block.'
+            )
+        self.stem = nn.Sequential(
+            _conv(inputs, stem),
+            nn.BatchNorm1d(stem),
+            nn.ReLU(),
+        )
+        self.blocks = nn.Sequential(
+            *(
+                TemporalBlock(width, out, stride)
+                for width, out, stride in zip(channels, blocks, strides, strict=False)
+            )
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features of skeletons.
+
+        Args:
+            x: (N, M, T, V, C).
+
+        Returns:
+            (N, M, C', T', 1).
+        """
+        persons = x.shape[:2]
+        # (N, M, T, V, C) -> (N*M, V*C, T)
+        x = x.flatten(0, 1).flatten(2).transpose(1, 2)
+        x = self.blocks(self.stem(x))
+        return x.unflatten(0, persons).unsqueeze(
+            -1
+        )  # (NM, C', T') -> (N, M, C', T', 1)
+
+
+def _conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv1d:
+    """Over three frames; the batch norm behind it has the bias."""
+    return nn.Conv1d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+
+
+@MODELS.register_module()
+class SkeletonSTGCN(STGCN):
+    """MMAction2's ``STGCN`` with its graph made from a joint layout, by name.
+
+    Names of weights are upstream's. With ``gcn_adaptive='init'``,
+    ``gcn_with_res=True`` and ``tcn_type='mstcn'`` it is ST-GCN++.
+
+    Args:
+        layout: A joint layout: its name or its fields.
+        joints: The joints of the input, as given to ``LoadSkeleton``.
+        in_channels: C of the input.
+        num_person: M of the input.
+        stack_frames: Frames that make one step of the network, side by side as
+            channels: a cheap model sees every frame and works at a fraction of T.
+        **kwargs: As upstream's.
+
+    Raises:
+        ValueError: An unknown layout, set or joint; T is no multiple of
+            ``stack_frames``.
+
+    Source: PYSKL, arXiv 2205.09443.
+    """
+
+    def __init__(
+        self,
+        layout: str | Mapping[str, Any] = 'wholebody65',
+        joints: str | Sequence[str] = 'all',
+        in_channels: int = 3,
+        num_person: int = 1,
+        stack_frames: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            graph_cfg=dict(layout=graph_layout(layout, joints), mode='spatial'),
+            in_channels=in_channels * stack_frames,
+            num_person=num_person,
+            **kwargs,
+        )
+        self.stack_frames = stack_frames
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features of skeletons.
+
+        Args:
+            x: (N, M, T, V, C).
+
+        Returns:
+            (N, M, C', T', V).
+        """
+        if self.stack_frames > 1:
+            if x.shape[2] % self.stack_frames:
+                raise ValueError(
+                    f'{x.shape[2]} frames are no multiple of stack_frames '
+                    f'{self.stack_frames}: choose another clip_len.'
+                )
+            x = x.unflatten(2, (-1, self.stack_frames))
+            x = x.transpose(3, 4).flatten(4)  # (N, M, T', S, V, C) -> (N, M, T', V, SC)
+        return super().forward(x)

@@ -1,0 +1,303 @@
+"""Layers that respect a mask over time.
+
+Layers over positions of a window of which the last may not exist.
+
+Features (N, C, P) come with a mask (N, P), true where a position exists. Every layer
+here takes zeros at the others and gives zeros there, so that padding never reaches what
+exists: a padded window gives what the same window without padding gives. Upstream adds
+biases of layer norms to the padding, which leak into its last existing position.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def blank(x: Tensor, mask: Tensor) -> Tensor:
+    """Features (N, C, P) with zeros where the mask (N, P) is false."""
+    return x.masked_fill(~mask[:, None], 0.0)
+
+
+def pad_positions(x: Tensor, mask: Tensor, multiple: int) -> tuple[Tensor, Tensor]:
+    """Append positions that do not exist, up to a multiple.
+
+    Args:
+        x: (N, C, P).
+        mask: (N, P), bool.
+        multiple: Of the number of positions in the end.
+
+    Returns:
+        Features, zero where nothing exists, and their mask.
+    """
+    missing = -x.shape[-1] % multiple
+    mask = F.pad(mask, (0, missing))
+    return blank(F.pad(x, (0, missing)), mask), mask
+
+
+def pool_positions(x: Tensor, mask: Tensor, stride: int) -> Tensor:
+    """Maximum over ``stride + 1`` existing positions around every ``stride``-th.
+
+    Args:
+        x: (N, C, P); P is a multiple of the stride.
+        mask: (N, P), bool.
+        stride: Even, or 1 for no change.
+
+    Returns:
+        (N, C, P / stride), to go with ``mask[:, ::stride]``.
+    """
+    if stride == 1:
+        return x
+    x = x.masked_fill(~mask[:, None], float('-inf'))
+    x = F.max_pool1d(x, stride + 1, stride, padding=stride // 2)
+    return blank(x, mask[:, ::stride])
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of (N, C, P)."""
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
+        """(N, C, P) to the same shape."""
+        return blank(super().forward(x.transpose(1, 2)).transpose(1, 2), mask)
+
+
+class MaskedGroupNorm(nn.GroupNorm):
+    """Group norm over the channels of a group and the positions that exist."""
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
+        """(N, C, P) to the same shape; other positions are zero in and out."""
+        groups = x.unflatten(1, (self.num_groups, -1)).float()  # (N, G, C / G, P)
+        exists = mask[:, None, None].float()
+        size = exists.sum(dim=(2, 3), keepdim=True).clamp_min(1) * groups.shape[2]
+        mean = groups.sum(dim=(2, 3), keepdim=True) / size
+        groups = (groups - mean) * exists
+        var = groups.square().sum(dim=(2, 3), keepdim=True) / size
+        groups = (groups * torch.rsqrt(var + self.eps)).flatten(1, 2)
+        return blank(groups * self.weight[:, None] + self.bias[:, None], mask).to(x)
+
+
+class MaskedConv(nn.Module):
+    """A convolution over positions, with layer norm and ReLU if asked.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Odd.
+        stride: Step between positions of the output.
+        groups: Groups of channels.
+        norm: Layer norm and ReLU behind the convolution, which then has no bias.
+        bias: Of a convolution without norm.
+
+    Source: OpenTAD ``ConvModule``, whose names of weights these are.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        stride: int = 1,
+        groups: int = 1,
+        norm: bool = True,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        self.stride = stride
+        self.conv = nn.Conv1d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding=kernel_size // 2,
+            groups=groups,
+            bias=bias and not norm,
+        )
+        if self.conv.bias is not None:
+            nn.init.zeros_(self.conv.bias)
+        self.norm = ChannelNorm(out_channels, eps=1e-6) if norm else None
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(N, C, P) to (N, C', P / stride); the mask is that of the input."""
+        mask = mask[:, :: self.stride]
+        x = self.conv(x)
+        if self.norm is None:
+            return blank(x, mask)
+        return F.relu(self.norm(x, mask))
+
+
+def through(layers: nn.ModuleList, x: Tensor, mask: Tensor) -> Tensor:
+    """(N, C, P) after convolutions of stride 1, one by one."""
+    x = blank(x, mask)
+    for layer in layers:
+        x = layer(x, mask)
+    return x
+
+
+class Scale(nn.Module):
+    """A factor that is learned, 1 at the start."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply."""
+        return x * self.scale
+
+
+class ScaledDropPath(nn.Module):
+    """A factor per channel, and in training whole branches dropped per sample.
+
+    Args:
+        channels: C.
+        drop: Share of samples that lose the branch.
+        start: First value of the factors.
+
+    Source: ActionFormer ``AffineDropPath``, after Touvron et al., 'Going deeper with
+        image transformers', ICCV 2021 (LayerScale).
+    """
+
+    def __init__(self, channels: int, drop: float, start: float = 1e-4) -> None:
+        super().__init__()
+        self.drop = drop
+        self.scale = nn.Parameter(torch.full((1, channels, 1), start))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, P) to the same shape."""
+        x = x * self.scale
+        if not (self.training and self.drop > 0):
+            return x
+        keep = torch.rand(len(x), 1, 1, device=x.device) >= self.drop
+        return x * (keep / (1 - self.drop)).to(x.dtype)
+
+
+def drop_path(channels: int, drop: float) -> nn.Module:
+    """``ScaledDropPath``, or without dropping nothing at all, as upstream has it."""
+    return ScaledDropPath(channels, drop) if drop > 0 else nn.Identity()
+
+
+class MaskedAttention(nn.Module):
+    """Multi-head attention; queries, keys and values pass a depthwise convolution.
+
+    Args:
+        channels: C.
+        num_heads: Heads; they share C.
+        stride: Of the convolutions; the output has P / stride positions.
+        window: Positions (of the output) that one sees, itself in the middle; odd. -1
+            for all.
+
+    Raises:
+        ValueError: Heads that do not share C evenly, or an even window.
+
+    Source: ActionFormer ``MaskedMHCA`` and ``LocalMaskedMHCA``.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_heads: int = 4,
+        stride: int = 1,
+        window: int = -1,
+    ) -> None:
+        super().__init__()
+        if channels % num_heads:
+            raise ValueError(
+                f'{num_heads} heads cannot share {channels} channels: use a divisor.'
+            )
+        if window != -1 and (window < 3 or window % 2 == 0):
+            raise ValueError(
+                f'attention window {window}: use an odd number from 3, or -1 for all.'
+            )
+        self.num_heads, self.stride, self.window = num_heads, stride, window
+        for name in ('query', 'key', 'value'):
+            conv = MaskedConv(
+                channels, channels, stride=stride, groups=channels, norm=False
+            )
+            self.add_module(f'{name}_conv', conv)
+            self.add_module(f'{name}_norm', ChannelNorm(channels))
+            self.add_module(name, _pointwise(channels, channels))
+        self.proj = _pointwise(channels, channels)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(N, C, P) to (N, C, P / stride)."""
+        out_mask = mask[:, :: self.stride]
+        query, key, value = (
+            self._heads(name, x, mask) for name in ('query', 'key', 'value')
+        )
+        out = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=self._visible(out_mask)
+        )
+        out = out.transpose(2, 3).flatten(1, 2)  # (N, h, P, d) -> (N, C, P)
+        return blank(self.proj(out), out_mask)
+
+    def _heads(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
+        """(N, C, P) to (N, heads, P / stride, C / heads)."""
+        x = getattr(self, f'{name}_conv')(x, mask)
+        x = getattr(self, f'{name}_norm')(x, mask[:, :: self.stride])
+        x = getattr(self, name)(x)
+        return x.unflatten(1, (self.num_heads, -1)).transpose(2, 3)
+
+    def _visible(self, mask: Tensor) -> Tensor:
+        """Which keys a query sees, (N, 1, P or 1, P).
+
+        A query that sees no key would be NaN; those that do not exist see themselves,
+        and where nothing exists all see all. Either way they are blanked later.
+        """
+        if self.window == -1:
+            return (mask | ~mask.any(dim=1, keepdim=True))[:, None, None]
+        place = torch.arange(mask.shape[1], device=mask.device)
+        apart = (place[:, None] - place).abs()
+        near = (apart <= self.window // 2) & mask[:, None]  # (N, P, P)
+        return (near | (apart == 0))[:, None]
+
+
+class TransformerBlock(nn.Module):
+    """Attention and a two-layer perceptron, each with layer norm and a shortcut.
+
+    Args:
+        channels: C.
+        num_heads: Heads of attention.
+        stride: 2 halves the positions; the shortcut is a maximum then.
+        window: Positions that one sees, -1 for all.
+        path_drop: Share of samples that lose a branch in training; above 0 branches
+            are also scaled per channel.
+
+    Source: ActionFormer ``TransformerBlock``; names of weights as in OpenTAD.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_heads: int = 4,
+        stride: int = 1,
+        window: int = -1,
+        path_drop: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.stride = stride
+        self.ln1 = ChannelNorm(channels)
+        self.ln2 = ChannelNorm(channels)
+        self.attn = MaskedAttention(channels, num_heads, stride, window)
+        self.mlp = nn.Sequential(
+            _pointwise(channels, 4 * channels),
+            nn.GELU(),
+            nn.Identity(),  # dropout upstream, 0 by default: keeps the name mlp.3
+            _pointwise(4 * channels, channels),
+        )
+        self.drop_path_attn = drop_path(channels, path_drop)
+        self.drop_path_mlp = drop_path(channels, path_drop)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(N, C, P) to (N, C, P / stride)."""
+        change = self.attn(self.ln1(x, mask), mask)
+        x = pool_positions(x, mask, self.stride) + self.drop_path_attn(change)
+        mask = mask[:, :: self.stride]
+        change = blank(self.mlp(self.ln2(x, mask)), mask)
+        return x + self.drop_path_mlp(change)
+
+
+def _pointwise(in_channels: int, out_channels: int) -> nn.Conv1d:
+    layer = nn.Conv1d(in_channels, out_channels, 1)
+    nn.init.zeros_(layer.bias)
+    return layer

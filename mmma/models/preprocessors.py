@@ -1,0 +1,344 @@
+"""From a batch of samples to what a network takes, on its device.
+
+Heatmap volumes of skeletons: every joint or limb a channel, drawn frame by frame.
+
+Only pixels near a joint or limb are computed, for all frames and clips at once, on the
+device of the keypoints. The numbers are those of MMAction2's ``GeneratePoseTarget``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from mmaction.models.data_preprocessors import ActionDataPreprocessor
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from mmma.data.joints import JointLayout, joint_tree, select_limbs
+from mmma.registry import MODELS
+from mmma.taxonomy import check_choice
+
+SIGMA = 0.6
+_MIN_SCORE = 1e-4  # below it nothing is drawn, as upstream
+_REACH = 3  # sigmas that are drawn around a joint or limb
+
+
+@dataclass(frozen=True)
+class HeatmapChannels:
+    """What each channel of a volume shows.
+
+    Attributes:
+        num_joints: V of the keypoints.
+        limbs: (C, 2) ends of each limb; None where each joint is a channel.
+    """
+
+    num_joints: int
+    limbs: tuple[tuple[int, int], ...] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        layout: str | JointLayout | Mapping[str, Any] = 'wholebody65',
+        joints: str | Sequence[str] = 'body17',
+        limbs: str | Sequence[Sequence[str]] | None = None,
+    ) -> HeatmapChannels:
+        """Channels by name.
+
+        Args:
+            layout: A joint layout: its name or its fields.
+            joints: The joints of the keypoints, as given to ``LoadSkeleton``.
+            limbs: As in ``select_limbs``; None makes a channel of each joint.
+
+        Raises:
+            ValueError: An unknown layout, set, joint or limb.
+        """
+        names = joint_tree(layout, joints).names
+        pairs = None if limbs is None else select_limbs(limbs, layout, joints)
+        return cls(len(names), pairs)
+
+    def __len__(self) -> int:
+        return self.num_joints if self.limbs is None else len(self.limbs)
+
+
+@torch.no_grad()
+def draw_heatmaps(
+    keypoint: Tensor,
+    score: Tensor,
+    size: tuple[int, int],
+    channels: HeatmapChannels,
+    sigma: float = SIGMA,
+) -> Tensor:
+    """Volumes of joints or limbs; of several persons, the highest value counts.
+
+    A joint is ``score * exp(-d^2 / (2 sigma^2))``, with d the distance from it. A limb
+    has the distance from its line and the lower score of its ends; one shorter than a
+    pixel is drawn as its first joint. Both end three sigmas around, at whole pixels
+    rounded towards 0. A joint with score 0 or with NaN is missing; neither it nor its
+    limbs are drawn.
+
+    Args:
+        keypoint: (N, M, T, V, 2), x and y in pixels of the volume.
+        score: (N, M, T, V).
+        size: H and W.
+        channels: What to draw.
+        sigma: In pixels.
+
+    Returns:
+        (N, C, T, H, W), float32.
+
+    Raises:
+        ValueError: Another number of joints, or a volume smaller than one joint.
+
+    Source: MMAction2, GeneratePoseTarget, 4d6c9347.
+    """
+    if keypoint.shape[3] != channels.num_joints:
+        raise ValueError(
+            f'keypoints have {keypoint.shape[3]} joints, the heatmaps expect '
+            f'{channels.num_joints}: give LoadSkeleton and the heatmaps the same ones.'
+        )
+    canvas = _Canvas(keypoint, size, len(channels), sigma)
+    seen = (score >= _MIN_SCORE) & keypoint.isfinite().all(-1)
+    keypoint = torch.where(seen[..., None], keypoint, 0).float()
+    score = torch.where(seen, score, 0).float()
+    # (N, M, T, V, 2) -> (M, 2, V, N * T), and without the 2
+    keypoint = keypoint.permute(1, 4, 3, 0, 2).flatten(3)
+    score = score.permute(1, 3, 0, 2).flatten(2)
+    for points, values in zip(keypoint, score, strict=True):
+        if channels.limbs is None:
+            canvas.draw_points(points.flatten(1), values.flatten())
+        else:
+            ends = torch.tensor(channels.limbs, device=keypoint.device).unbind(1)
+            starts, stops = (points[:, end].flatten(1) for end in ends)
+            first, last = (values[end].flatten() for end in ends)
+            canvas.draw_limbs(starts, stops, first, last)
+    return canvas.volume
+
+
+class _Canvas:
+    """Flat pixels of N * C * T maps, drawn on by one person after another."""
+
+    def __init__(
+        self, like: Tensor, size: tuple[int, int], num_channels: int, sigma: float
+    ) -> None:
+        clips, _, frames = like.shape[:3]
+        self.height, self.width = size
+        self.factor = -0.5 / sigma**2
+        self.reach = _REACH * sigma
+        self.taps = int(2 * self.reach) + 2  # pixels that a joint can cover, one way
+        if min(size) < self.taps:
+            raise ValueError(
+                f'heatmaps of {self.height} x {self.width} pixels: use at least '
+                f'{self.taps} x {self.taps} for sigma {sigma}.'
+            )
+        shape = (clips, num_channels, frames, *map(int, size))
+        if like.device.type == 'cpu':
+            # numpy leaves empty pages to the system; most of a volume stays empty.
+            self.volume = torch.from_numpy(np.zeros(shape, np.float32))
+        else:
+            self.volume = torch.zeros(shape, device=like.device)
+        self.pixels = self.volume.view(-1)
+        self.size = torch.tensor([[self.width], [self.height]], device=like.device)
+        self.steps = torch.arange(self.taps, device=like.device)
+        self.window = (self.steps[:, None] * self.width + self.steps).flatten()
+        maps = torch.arange(clips * num_channels * frames, device=like.device)
+        # Keypoints come as (C, N * T), maps lie as (N, C, T).
+        self.maps = maps.view(clips, num_channels, frames).permute(1, 0, 2).flatten()
+        self.empty = True
+
+    def draw_points(self, centres: Tensor, values: Tensor) -> None:
+        """One joint on each of B maps: centres (2, B), values (B,)."""
+        first = (centres - self.reach).trunc_().clamp_(min=0)
+        last = (centres + self.reach).trunc_()
+        # The window is moved into the map; what it gains there gets weight 0.
+        start = torch.minimum(first, self.size - self.taps)
+        places = start[..., None] + self.steps  # (2, B, taps)
+        weights = (places - centres[..., None]).square_().mul_(self.factor).exp_()
+        weights.mul_(places >= first[..., None]).mul_(places <= last[..., None])
+        columns, rows = start.long()
+        corners = (self.maps * self.height + rows) * self.width + columns
+        high = (weights[1] * values[:, None])[..., None]
+        values = high * weights[0, :, None]  # (B, taps, taps)
+        self._put((corners[:, None] + self.window).flatten(), values.flatten())
+
+    def draw_limbs(
+        self, starts: Tensor, stops: Tensor, first: Tensor, last: Tensor
+    ) -> None:
+        """One limb on each map: ends (2, B) each, their scores (B,) each."""
+        values = torch.minimum(first, last)
+        squares = (stops - starts).square_().sum(0)
+        short = squares < 1
+        if bool(short.any()):
+            self.draw_points(starts, torch.where(short & (values > 0), first, 0))
+        chosen = (~short & (values > 0)).nonzero()[:, 0]
+        limbs = torch.cat([starts, stops - starts, squares[None], values[None]])
+        limbs = limbs.index_select(1, chosen)
+        starts, stops = (x.index_select(1, chosen) for x in (starts, stops))
+        low = torch.minimum(starts, stops).sub_(self.reach).trunc_().clamp_(min=0)
+        high = torch.maximum(starts, stops).add_(self.reach).trunc_().add_(1)
+        extents = torch.minimum(high, self.size).sub_(low).clamp_(min=0)
+        self._draw_boxes(self.maps[chosen], limbs, low.long(), extents.long())
+
+    def _draw_boxes(
+        self, maps: Tensor, limbs: Tensor, corners: Tensor, extents: Tensor
+    ) -> None:
+        """Every pixel of the box around each of L limbs.
+
+        Args:
+            maps: (L,).
+            limbs: (6, L): x and y of the start, change of both to the end, its square,
+                value.
+            corners: (2, L), first column and row.
+            extents: (2, L), columns and rows.
+        """
+        columns, rows = extents
+        of_row, row = _spread(torch.where(columns > 0, rows, 0))
+        corner = corners.index_select(1, of_row)
+        row += corner[1]
+        begin = (maps[of_row] * self.height + row) * self.width + corner[0]
+        x, y, dx, dy, square, value = limbs.index_select(1, of_row)
+        up = row - y
+        left = corner[0] - x
+        rows = torch.stack([left, up, dx, dy, dx / square, up * dy / square, value])
+        of_pixel, column = _spread(columns[of_row])
+        left, up, dx, dy, slope, offset, value = rows.index_select(1, of_pixel)
+        across = left.add_(column)
+        along = slope.mul_(across).add_(offset).clamp_(0, 1)  # nearest of the limb
+        across.addcmul_(along, dx, value=-1)
+        up.addcmul_(along, dy, value=-1)
+        distance = across.square_().addcmul_(up, up)
+        values = distance.mul_(self.factor).exp_().mul_(value)
+        self._put(begin.index_select(0, of_pixel).add_(column), values)
+
+    def _put(self, places: Tensor, values: Tensor) -> None:
+        """Keep the higher of what is there and what comes; no place comes twice."""
+        if not self.empty:
+            values = torch.maximum(values, self.pixels.index_select(0, places))
+        self.pixels.scatter_(0, places, values)
+        self.empty = False
+
+
+def _spread(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """For (L,) counts: whose each of their sum is, and its number among the owner's."""
+    owners = torch.repeat_interleave(counts)
+    begins = counts.cumsum(0) - counts
+    numbers = torch.arange(len(owners), device=counts.device)
+    return owners, numbers.sub_(begins.index_select(0, owners))
+
+
+@MODELS.register_module()
+class FrameDifferencePreprocessor(ActionDataPreprocessor):
+    """Replace each frame by its difference to the next one.
+
+    Static background, clothes and light cancel, which is what a network without
+    pretrained weights learns first. The last difference of a view stands twice, so
+    that the number of frames stays. ``mean`` cancels as well: ``std`` sets the scale.
+
+    Args:
+        num_frames: Frames of one view; differences do not cross views.
+        format_shape: ``NCHW`` (samples (S, C, H, W) of S frames, all views in a row)
+            or ``NCTHW`` (samples (views, C, T, H, W)).
+        kwargs: As for MMAction2's ``ActionDataPreprocessor``.
+
+    Raises:
+        ValueError: Another format, fewer than two frames, or a sample that is not a
+            whole number of views.
+
+    Source: RGB difference of TSN, arXiv 1608.00859, section 3.2.
+    """
+
+    def __init__(
+        self, num_frames: int, format_shape: str = 'NCHW', **kwargs: Any
+    ) -> None:
+        check_choice('format_shape', format_shape, ('NCHW', 'NCTHW'))
+        if num_frames < 2:
+            raise ValueError(f'num_frames is {num_frames}: a difference takes 2.')
+        super().__init__(format_shape=format_shape, **kwargs)
+        self.num_frames = num_frames
+
+    def preprocess(
+        self, inputs: list[Tensor], data_samples: list, training: bool = False
+    ) -> tuple[Tensor, list]:
+        """Stack, normalise and subtract.
+
+        Args:
+            inputs: N samples of one shape.
+            data_samples: N samples, unchanged.
+            training: Whether to blend, where that is configured.
+
+        Returns:
+            (N, S, C, H, W) or (N, views, C, T, H, W), and the samples.
+        """
+        clips, data_samples = super().preprocess(inputs, data_samples, training)
+        axis = 1 if self.format_shape == 'NCHW' else 3
+        frames = clips.shape[axis]
+        if frames % self.num_frames or (axis == 3 and frames != self.num_frames):
+            raise ValueError(
+                f'samples of {frames} frames are no views of {self.num_frames}: make '
+                'num_frames the clip_len of the pipeline.'
+            )
+        views = clips.unflatten(axis, (-1, self.num_frames))
+        steps = views.diff(dim=axis + 1)
+        last = steps.narrow(axis + 1, self.num_frames - 2, 1)
+        return torch.cat([steps, last], axis + 1).flatten(axis, axis + 1), data_samples
+
+
+@MODELS.register_module()
+class HeatmapPreprocessor(BaseDataPreprocessor):
+    """Draw the heatmap volumes of a batch from its joints, on the model's device.
+
+    Samples come from ``FormatKeypoints`` and carry ``img_shape``, H and W of the volume
+    in pixels. The numbers are those of MMAction2's ``GeneratePoseTarget`` and
+    ``FormatShape``; a clip comes to the device in a thousandth of their bytes.
+
+    Args:
+        layout: A joint layout: its name or its fields.
+        joints: The joints, as given to ``LoadSkeleton``.
+        limbs: None draws joints; else the limbs: ``body17``, ``tree``, or pairs of
+            joints.
+        sigma: In pixels.
+
+    Raises:
+        ValueError: An unknown layout, set, joint or limb.
+    """
+
+    def __init__(
+        self,
+        layout: str | Mapping[str, Any] = 'wholebody65',
+        joints: str | Sequence[str] = 'body17',
+        limbs: str | Sequence[Sequence[str]] | None = None,
+        sigma: float = SIGMA,
+    ) -> None:
+        super().__init__()
+        self.channels = HeatmapChannels.of(layout, joints, limbs)
+        self.sigma = sigma
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Move a batch to the device and draw it.
+
+        Args:
+            data: ``inputs``, N arrays (S, M, T, V, 3) of x, y, score; ``data_samples``.
+            training: Ignored; all that is random happens to the joints before.
+
+        Returns:
+            The same, with ``inputs`` (N, S, C, T, H, W).
+
+        Raises:
+            ValueError: Samples of different sizes, or of another number of joints.
+        """
+        data = self.cast_data(data)
+        sizes = {tuple(sample.img_shape) for sample in data['data_samples']}
+        if len(sizes) > 1:
+            raise ValueError(
+                f'pictures of {sorted(sizes)} in one batch: resize all to one size '
+                '(Resize with keep_ratio=False).'
+            )
+        joints = torch.stack(list(data['inputs']))  # (N, S, M, T, V, 3)
+        views = joints.flatten(0, 1)
+        volumes = draw_heatmaps(
+            views[..., :2], views[..., 2], sizes.pop(), self.channels, self.sigma
+        )
+        return {**data, 'inputs': volumes.unflatten(0, joints.shape[:2])}

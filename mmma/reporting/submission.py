@@ -1,0 +1,493 @@
+"""Files for the servers of the Micro-Action Challenge (MAC), label space MA-52."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmma.data.convert.target import split_name
+from mmma.evaluation import segment_files
+from mmma.evaluation.rows import body_variants
+from mmma.evaluation.scores import ScoreTable, read_scores
+from mmma.files import Problem, read_text, refuse
+from mmma.taxonomy import LabelSpace, load_label_space, suggest
+
+VIDEO_COLUMNS = ('video_id', 'video-id')
+NAME_COLUMNS = (*VIDEO_COLUMNS, 'vid', 'clip', 'id')
+"""Columns of a CSV list that hold names, the first that is there counts."""
+_SHOWN = 5
+
+
+def read_expected(path: Path) -> list[str]:
+    """Official names, each once, in the order of a list.
+
+    Args:
+        path: ``file label`` or ``file`` per line, as MA-52 releases its lists; or CSV
+            with a column of NAME_COLUMNS, as the annotations of MMA-52 or a sample
+            submission. Only in a column of videos may names repeat.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: No names, no column that holds them, or a name that repeats.
+    """
+    path = Path(path)
+    text = read_text(path)
+    first = next(iter(text.splitlines()), '')
+    several = False
+    if ',' in first:
+        names, several = _csv_names(path, text)
+    else:
+        names = [line.split()[0] for line in text.splitlines() if line.strip()]
+    if not names:
+        raise ValueError(f'{path}: no names in it; give one official name per line')
+    twice = [name for name, n in Counter(map(_stem, names)).items() if n > 1]
+    if twice and not several:
+        raise ValueError(
+            f'{path}: {len(twice)} names repeated: {shown(twice)}; list each once'
+        )
+    unique: dict[str, str] = {}
+    for name in names:
+        unique.setdefault(_stem(name), name)
+    return list(unique.values())
+
+
+def match_names(names: Sequence[str], expected: Sequence[str]) -> dict[str, str]:
+    """Which of ``names`` stands for each official name.
+
+    A name matches with or without the suffix of its file.
+
+    Args:
+        names: As the score or detection file has them.
+        expected: Official names, from :func:`read_expected`.
+
+    Returns:
+        Official name to name, in official order.
+
+    Raises:
+        ValueError: Names are missing, there are others, or two stand for one.
+    """
+    own = unique_stems(names)
+    wanted = {_stem(name): name for name in expected}
+    missing = [name for stem, name in wanted.items() if stem not in own]
+    extra = [name for stem, name in own.items() if stem not in wanted]
+    errors = []
+    if missing:
+        errors.append(f'{len(missing)} of {len(expected)} missing: {shown(missing)}')
+    if extra:
+        errors.append(f'{len(extra)} not in the list: {shown(extra)}')
+        hint = suggest(_stem(extra[0]), [_stem(name) for name in missing])
+        errors[-1] += f'.{hint}' if hint else ''
+    if errors:
+        raise ValueError(
+            f'names differ from the official list: {"; ".join(errors)}; give every '
+            'official name once and no other'
+        )
+    return {name: own[stem] for stem, name in wanted.items()}
+
+
+def unique_stems(names: Iterable[str]) -> dict[str, str]:
+    """Names without suffix to the names, in their order.
+
+    Raises:
+        ValueError: Two names differ in their suffix alone.
+    """
+    own: dict[str, str] = {}
+    for name in names:
+        other = own.setdefault(_stem(name), name)
+        if other != name:
+            raise ValueError(
+                f'{other!r} and {name!r} are the same official name: give it once'
+            )
+    return own
+
+
+def first_disorder(names: Sequence[str], ordered: Sequence[str]) -> int | None:
+    """First position where two orders of the same names differ; None where none do."""
+    pairs = zip(names, ordered, strict=True)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), None)
+
+
+def shown(names: Sequence[str]) -> str:
+    """The first five names, quoted."""
+    more = ', ...' if len(names) > _SHOWN else ''
+    return ', '.join(map(repr, names[:_SHOWN])) + more
+
+
+def _stem(name: str) -> str:
+    return split_name(name)[0]
+
+
+def _csv_names(path: Path, text: str) -> tuple[list[str], bool]:
+    """Names, and whether they are of videos, which may have several rows."""
+    rows = [row for row in csv.reader(io.StringIO(text, newline='')) if row]
+    column = next((c for c in NAME_COLUMNS if c in rows[0]), None)
+    if column is None:
+        raise ValueError(
+            f'{path}: line 1 names no column {", ".join(NAME_COLUMNS)} '
+            f'({", ".join(rows[0])}); one of them must hold the official names'
+        )
+    at = rows[0].index(column)
+    short = next((row for row in rows[1:] if len(row) <= at), None)
+    if short is not None:
+        raise ValueError(f'{path}: row {",".join(short)!r} has no column {column}')
+    return [row[at] for row in rows[1:]], column in VIDEO_COLUMNS
+
+
+FILE = 'prediction.csv'
+_MOMENT = (1980, 1, 1, 0, 0, 0)
+_UNIX = 3
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Columns of a ``prediction.csv``.
+
+    Attributes:
+        header: Its first line.
+        name_column: Position of the name of a clip or video.
+        classes: Position of each column of class numbers to the number of classes.
+        numbers: Positions of the other numbers.
+        ranked: Groups of positions that hold different classes in each row.
+    """
+
+    header: tuple[str, ...]
+    name_column: int
+    classes: dict[int, int]
+    numbers: tuple[int, ...] = ()
+    ranked: tuple[tuple[int, ...], ...] = ()
+
+
+def write_archive(
+    path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Write the zip; equal rows give equal bytes, whatever the time or machine.
+
+    Args:
+        path: ``*.zip``.
+        header: First line of the CSV.
+        rows: Its cells.
+
+    Raises:
+        ValueError: Another suffix.
+    """
+    check_suffix(path)
+    text = io.StringIO(newline='')
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(header)
+    writer.writerows(rows)
+    entry = zipfile.ZipInfo(FILE, _MOMENT)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.create_system = _UNIX
+    entry.external_attr = 0o644 << 16
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.part')
+    try:
+        with zipfile.ZipFile(part, 'w') as archive:
+            archive.writestr(entry, text.getvalue().encode())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a name that is no zip.
+
+    Raises:
+        ValueError: Another suffix.
+    """
+    if path.suffix != '.zip':
+        raise ValueError(
+            f'{path}: the servers take a zip; use a name that ends in .zip'
+        )
+
+
+def check_archive(path: Path, layout: Layout, names: Sequence[str]) -> int:
+    """Read a submission as the server will, and check it.
+
+    Args:
+        path: The zip.
+        layout: What its ``prediction.csv`` must look like.
+        names: Names of its rows in order; runs of one name count once.
+
+    Returns:
+        How many rows it has.
+
+    Raises:
+        ValueError: Anything that differs.
+    """
+    rows = _read_rows(path)
+    if tuple(rows[0]) != layout.header:
+        raise ValueError(
+            f'{path}: header {",".join(rows[0])!r}, expected '
+            f'{",".join(layout.header)!r}'
+        )
+    bad = [
+        f'line {line}: {fault}'
+        for line, row in enumerate(rows[1:], start=2)
+        if (fault := _fault(row, layout))
+    ]
+    if bad:
+        raise ValueError(f'{path}: {len(bad)} bad rows: {"; ".join(bad[:5])}')
+    column = [row[layout.name_column] for row in rows[1:]]
+    found = [n for i, n in enumerate(column) if not i or column[i - 1] != n]
+    _check_names(path, found, names, layout)
+    if not layout.numbers and len(column) != len(found):
+        raise ValueError(f'{path}: {len(column)} rows of {len(found)} clips')
+    return len(rows) - 1
+
+
+def _check_names(
+    path: Path, found: Sequence[str], names: Sequence[str], layout: Layout
+) -> None:
+    if len(found) != len(names):
+        lost = [name for name in names if name not in set(found)]
+        raise ValueError(
+            f'{path}: {len(found)} names, expected {len(names)}'
+            + (f'; missing: {shown(lost)}' if lost else '')
+        )
+    place = first_disorder(found, names)
+    if place is not None:
+        raise ValueError(
+            f'{path}: name {place + 1} in column {layout.header[layout.name_column]!r} '
+            f'is {found[place]!r}, expected {names[place]!r}'
+        )
+
+
+def _read_rows(path: Path) -> list[list[str]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            files = archive.namelist()
+            if files != [FILE]:
+                raise ValueError(f'{path}: holds {files}, expected {FILE} alone')
+            text = archive.read(FILE).decode()
+    except zipfile.BadZipFile as error:
+        raise ValueError(f'{path}: not a readable zip ({error})') from None
+    rows = list(csv.reader(io.StringIO(text, newline='')))
+    if not rows:
+        raise ValueError(f'{path}: {FILE} is empty')
+    return rows
+
+
+def _fault(row: Sequence[str], layout: Layout) -> str:
+    """What is wrong with a row; empty where nothing is."""
+    if len(row) != len(layout.header):
+        return f'{len(row)} cells, expected {len(layout.header)}'
+    for at, size in layout.classes.items():
+        cell = row[at]
+        if not (cell.isascii() and cell.isdigit() and int(cell) < size):
+            return f'{layout.header[at]} {cell!r}, expected 0..{size - 1}'
+    for at in layout.numbers:
+        if not _is_finite(row[at]):
+            return f'{layout.header[at]!r} {row[at]!r} is no number'
+    for group in layout.ranked:
+        if len({row[at] for at in group}) != len(group):
+            return f'{layout.header[group[0]]} and following repeat a class'
+    return ''
+
+
+def _is_finite(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+CLIP_COUNTS = (5586, 1138)
+"""Rows of the standing MA-52 test server and of the challenges."""
+_RANKS = 5
+
+_HEADERS = {
+    'mac2024': ('id', 'pred_label_1', 'pred_label_2'),
+    'mac2025': (
+        'vid',
+        *(f'action_pred_{rank}' for rank in range(1, _RANKS + 1)),
+        *(f'body_pred_{rank}' for rank in range(1, _RANKS + 1)),
+    ),
+}
+EDITIONS = tuple(_HEADERS)
+
+
+def clip_layout(edition: str, space: LabelSpace) -> Layout:
+    """Columns of an edition: ``mac2024`` (body, action) or ``mac2025`` (five each).
+
+    Source: submission files of the Micro-Action Challenge 2024 and 2025 (the latter
+        also of Codabench 9066).
+    """
+    header = _HEADERS[edition]
+    actions, bodies = space.num_actions, space.num_bodies
+    if edition == 'mac2024':
+        return Layout(header, 0, {1: bodies, 2: actions})
+    first, second = tuple(range(1, _RANKS + 1)), tuple(range(_RANKS + 1, len(header)))
+    sizes = dict.fromkeys(first, actions) | dict.fromkeys(second, bodies)
+    return Layout(header, 0, sizes, ranked=(first, second))
+
+
+def read_ma52_scores(path: Path) -> ScoreTable:
+    """Scores of the 52 actions of MA-52.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A bad file, or scores of another label space.
+    """
+    try:
+        return read_scores(path, load_label_space('ma52'))
+    except ValueError:
+        if not _is_mma82(path):
+            raise
+        raise ValueError(
+            f'{path}: scores of the 82 actions of MMA-82, but the challenge is of the '
+            '52 of MA-52, some of which MMA-82 lacks; test a model trained on MA-52 '
+            '(a data root of label space ma52)'
+        ) from None
+
+
+def clip_rows(
+    table: ScoreTable, edition: str, body_from: str, space: LabelSpace
+) -> Iterator[list[str | int]]:
+    """Rows of ``prediction.csv``, clips in the order of the table.
+
+    Args:
+        table: Scores (N, 52); its names are written as they are.
+        edition: One of EDITIONS.
+        body_from: Body classes from the ``sum`` of the action scores of a group, its
+            ``top1`` action, or the ``head`` (body scores of the table).
+        space: Label space ``ma52``.
+
+    Raises:
+        ValueError: Body scores that cannot be had.
+    """
+    bodies = body_variants(table, space, body_from)[body_from]
+    ranked = _ranked(table.scores), _ranked(bodies)
+    for name, actions, groups in zip(table.names, *ranked, strict=True):
+        if edition == 'mac2024':
+            yield [name, groups[0], actions[0]]
+        else:
+            yield [name, *actions[:_RANKS], *groups[:_RANKS]]
+
+
+def file_name(name: str) -> str:
+    """Name of a clip as the lists write it, ``test0000.mp4``."""
+    return ''.join(split_name(name))
+
+
+def _ranked(scores: np.ndarray) -> list[list[int]]:
+    """Classes best first; of equal ones the lower number."""
+    order: list[list[int]] = np.argsort(
+        -np.asarray(scores, np.float64), axis=1, kind='stable'
+    ).tolist()
+    return order
+
+
+def _is_mma82(path: Path) -> bool:
+    try:
+        read_scores(path, load_label_space('mma82'))
+    except ValueError:
+        return False
+    return True
+
+
+HEADERS = {
+    '2025': ('', 'video_id', 't_start', 't_end', 'class', 'score'),
+    '2026': ('ID', 'video-id', 't-start', 't-end', 'label', 'score'),
+}
+"""Servers differ in the header alone; the first column numbers the rows from 0.
+
+Source: submission rules of the Micro-Action Challenge 2024 and 2025; files of a
+participant of 2026.
+"""
+VIDEO_COUNT = 519
+"""Videos of the MMA-52 test subset."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A scored segment.
+
+    Attributes:
+        start_sec: Start, seconds from the first frame.
+        end_sec: End.
+        label: Index of the action.
+        score: In [0, 1].
+    """
+
+    start_sec: float
+    end_sec: float
+    label: int
+    score: float
+
+
+def segment_layout(header: str, space: LabelSpace) -> Layout:
+    """Columns of a preset of HEADERS."""
+    return Layout(HEADERS[header], 1, {0: 10**9, 4: space.num_actions}, (2, 3, 5))
+
+
+def read_detections(path: Path, space: LabelSpace) -> dict[str, list[Detection]]:
+    """Detections in ActivityNet style, as a server takes them.
+
+    Args:
+        path: A file as :mod:`mmma.evaluation.segment_files` describes.
+        space: Label space of the labels.
+
+    Returns:
+        Video to its detections, in the order of the file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Not of that form, or entries that the server would refuse, of which
+            the first five are shown.
+    """
+    table = segment_files.read_detections(path, space)
+    found = table.predictions
+    videos: dict[str, list[Detection]] = {name: [] for name in table.names}
+    problems = []
+    columns = (found.videos, found.labels, *found.segments.T, found.scores)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    for video, label, start, end, score in rows:
+        name = table.names[video]
+        own = videos[name]
+        place = f'{name} [{len(own)}]'
+        own.append(Detection(start, end, label, score))
+        if not 0 <= start < end:
+            text = f'segment {[start, end]}: must be seconds, 0 <= start < end'
+            problems.append(Problem(str(path), 0, place, text))
+        if not 0 <= score <= 1:
+            text = f'score {score!r}: must be a number 0..1'
+            problems.append(Problem(str(path), 0, place, text))
+    refuse(problems, path)
+    return videos
+
+
+def segment_rows(
+    videos: Mapping[str, Sequence[Detection]], top: int | None = None
+) -> Iterator[list[str | int | float]]:
+    """Rows of ``prediction.csv``: videos in their order, best detections first.
+
+    Args:
+        videos: Video name to detections; the names are written as they are.
+        top: How many of each video to keep; None keeps all.
+
+    Raises:
+        ValueError: ``top`` below 1.
+    """
+    if top is not None and top < 1:
+        raise ValueError(f'--top {top}: keep at least 1 detection per video')
+    number = 0
+    for video, detections in videos.items():
+        for d in sorted(detections, key=lambda d: -d.score)[:top]:
+            yield [number, video, d.start_sec, d.end_sec, d.label, d.score]
+            number += 1
+
+
+def video_id(name: str) -> str:
+    """Name of a video as the annotations write it, ``test0000``."""
+    return split_name(name)[0]

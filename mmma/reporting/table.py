@@ -1,0 +1,418 @@
+"""Tables of results for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prettytable import PrettyTable
+
+from mmma.data.leakage import note_on_subjects
+from mmma.evaluation.bootstrap import spread
+from mmma.reporting.results import check_comparable
+
+SIMULATED = 'SIMULATED DATA: these numbers exercise the toolbox, they are no benchmark.'
+COLUMNS = {
+    'Top-1': 'action/top1',
+    'Top-5': 'action/top5',
+    'MCA': 'action/mca',
+    'macro F1': 'action/macro_f1',
+    'body Top-1': 'body/top1',
+    'body MCA': 'body/mca',
+    'body macro F1': 'body/macro_f1',
+    'F1_mean': 'F1_mean',
+}
+DETECTION_COLUMNS = {
+    'action .2': 'action/mAP@0.20',
+    'action .5': 'action/mAP@0.50',
+    'action .7': 'action/mAP@0.70',
+    'action mAP': 'action/mAP',
+    'body .2': 'body/mAP@0.20',
+    'body .5': 'body/mAP@0.50',
+    'body .7': 'body/mAP@0.70',
+    'body mAP': 'body/mAP',
+    'AVG': 'AVG',
+}
+_COLUMNS_OF = {'rec': COLUMNS, 'det': DETECTION_COLUMNS}
+_COUNTED = {'rec': 'clips', 'det': 'videos'}
+CONTROLS = {
+    None: 'zero-shot',
+    'classes': "zero-shot, target's classes only",
+    'prior': "zero-shot, target's class prior",
+}
+
+
+def results_table(results: Sequence[dict[str, Any]]) -> str:
+    """One table over several results of one task, in percent.
+
+    Few-shot rows are means over runs, Top-1 with half its 95 % t-interval. For
+    detection: mAP at three thresholds and averaged, at both levels, and the mean of
+    the two averages.
+
+    Args:
+        results: Contents of results files.
+
+    Returns:
+        The table, under a line that says so if the data are simulated.
+
+    Raises:
+        ValueError: The results were not measured alike.
+    """
+    check_comparable(results)
+    task = results[0]['task']
+    counted = _COUNTED[task]
+    headings = ['model', 'protocol', 'domain', counted, *_COLUMNS_OF[task]]
+    table = PrettyTable(headings)
+    table.align = 'r'
+    table.align['model'] = table.align['protocol'] = table.align['domain'] = 'l'
+    for result in results:
+        for row in _rows(result):
+            table.add_row(row)
+    return '\n'.join([*result_notes(results), table.get_string()])
+
+
+def result_notes(results: Sequence[dict[str, Any]]) -> list[str]:
+    """What a reader of a table over these results must know.
+
+    Args:
+        results: Contents of results files of one task, measured alike.
+    """
+    task = results[0]['task']
+    counted = _COUNTED[task]
+    notes = []
+    if results[0]['data']['simulated']:
+        notes.append(SIMULATED)
+    notes += [
+        f'{r["name"]} was trained on simulated data.'
+        for r in results
+        if r['checkpoint']['simulated'] and not r['data']['simulated']
+    ]
+    if task == 'det':
+        thresholds = results[0]['options']['thresholds']
+        notes.append(
+            f'mAP: mean over {len(thresholds)} tIoU thresholds, {thresholds[0]:g} to '
+            f'{thresholds[-1]:g}; body: {results[0]["options"]["body_detections"]}'
+        )
+    if any(r['options'].get('fast_dev_run') for r in results):
+        notes.append(f'FAST DEV RUN: a few {counted} only, no result.')
+    if any(r['protocol']['name'] != 'indomain' for r in results):
+        notes.append(
+            f'zero-shot: no {counted[:-1]} of the target domain was trained on; its '
+            'classes are not unseen.'
+        )
+    if any((run.get('run') or 0) > 0 for r in results for run in r['runs']):
+        notes.append('±: half-width of the 95 % t-interval over support draws.')
+    notes += [
+        f'{r["name"]} was trained on {", ".join(r["target_seen"])}: its rows for '
+        'these domains are not zero-shot.'
+        for r in results
+        if r.get('target_seen')
+    ]
+    notes += [
+        f'{r["name"]} does not say which domains it was trained on: whether its rows '
+        'are zero-shot is unknown.'
+        for r in results
+        if r.get('target_seen', []) is None
+    ]
+    notes += [
+        note_on_subjects(r['data']['name'], r['options'].get('subset', ''))
+        for r in results
+    ]
+    return [note for note in dict.fromkeys(notes) if note]
+
+
+def adaptation_text(result: Mapping[str, Any]) -> str:
+    """How few-shot rows were adapted: ``linear (proximity 0.1)``, or empty.
+
+    Args:
+        result: Contents of a results file.
+    """
+    settings = dict(result.get('adaptation') or {})
+    name = settings.pop('adapt', '')
+    options = ', '.join(f'{key} {value}' for key, value in settings.items())
+    return f'{name} ({options})' if options else name
+
+
+def _rows(result: dict[str, Any]) -> Iterator[list[str]]:
+    protocol = result['protocol']['name']
+    if 'pooled' in result['protocol']:
+        protocol += ', one model per domain'
+    adapt = adaptation_text(result)
+    adapt = adapt and f', {adapt}'
+    groups: dict[tuple, list[dict[str, Any]]] = {}
+    for run in result['runs']:
+        key = (
+            run.get('target') or run.get('domain'),
+            run.get('shots'),
+            run.get('control'),
+        )
+        groups.setdefault(key, []).append(run)
+    for (domain, shots, control), runs in groups.items():
+        label = protocol
+        if shots:
+            label = f'{shots}-shot ({len(runs)} runs){adapt}'
+        elif shots == 0:
+            label = CONTROLS[control]
+        values = [
+            [r['metrics'][key] for r in runs if key in r['metrics']]
+            for key in _COLUMNS_OF[result['task']].values()
+        ]
+        found = [spread(v) if v else None for v in values]
+        cells = [f'{s.mean:.2f}' if s else '–' for s in found]
+        if found[0] and found[0].half_width is not None:
+            cells[0] += f' ± {found[0].half_width:.2f}'
+        simulated = ' (simulated)' if result['data']['simulated'] else ''
+        count = str(runs[0]['counts'][_COUNTED[result['task']]])
+        yield [result['name'] + simulated, label, domain, count, *cells]
+
+
+_AT = {'@0.20': '.2', '@0.50': '.5', '@0.70': '.7', '': 'mAP'}
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """What the numbers below are, in a few lines.
+
+    Args:
+        report: What ``evaluate.py det --json`` prints.
+    """
+    options, counts = report['options'], report['counts']
+    lines = [SIMULATED] if report['simulated'] else []
+    first, *_, last = options['thresholds']
+    lines.append(
+        f'subset {report["subset"]}, percent; mAP is the mean over '
+        f'{len(options["thresholds"])} tIoU thresholds, {first:g} to {last:g}'
+    )
+    if options['level'] != 'action':
+        lines.append(f'body: {options["body_detections"]}')
+    for key, text in (
+        ('merged_truths', 'duplicate truths merged'),
+        ('without_truth', 'predictions of classes without truth ignored'),
+    ):
+        found = ', '.join(f'{n} ({level})' for level, n in counts[key].items() if n)
+        lines += [f'{text}: {found}'] if found else []
+    for level in ('action', 'body'):
+        if f'{level}/segment_mAP' in report:
+            value = report[f'{level}/segment_mAP']
+            lines.append(f'{level} segment mAP: {value:.2f}')
+    for level, recall in report['rows'][0].get('recall', {}).items():
+        values = ', '.join(f'{value:.2f} of {n}' for n, value in recall.items())
+        lines.append(f'{level} recall of the best N per video: {values}')
+    intervals = report['rows'][0].get('intervals')
+    if intervals:
+        lines.append(
+            f'intervals: 95 %, {intervals["resamples"]} resamples of '
+            f'{intervals["units"]} {intervals["unit"]}s, seed {intervals["seed"]}'
+        )
+    return '\n'.join(lines)
+
+
+def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Domains with their mAP at 0.2, 0.5, 0.7 and averaged.
+
+    Args:
+        rows: Of ``evaluate_rows``.
+    """
+    columns = {
+        f'{level}/mAP{at}': f'{level} {title}'
+        for level in ('action', 'body')
+        for at, title in _AT.items()
+    }
+    columns['AVG'] = 'AVG'
+    keys = [key for key in columns if key in rows[0]['metrics']]
+    headings = [columns[key] for key in keys]
+    table = PrettyTable(['domain', 'videos', 'instances', *headings])
+    table.align = 'r'
+    table.align['domain'] = 'l'
+    for row in rows:
+        sizes = [row['counts']['videos'], row['counts']['instances']]
+        cells = [f'{row["metrics"][key]:.2f}' for key in keys]
+        table.add_row([row['domain'], *sizes, *cells])
+        if row is rows[0]:
+            if 'intervals' in row:
+                bounds = row['intervals']['bounds']
+                spans = ['{:.2f}..{:.2f}'.format(*bounds[key]) for key in keys]
+                table.add_row(['  interval', '', '', *spans])
+            often = row['frequent']
+            cells = [f'{often["metrics"][key]:.2f}' for key in keys]
+            name = f'  of {often["min_truths"]}+ truths'
+            table.add_row([name, '', '', *cells])
+    return table.get_string()
+
+
+def per_class_tables(per_class: Mapping[str, Mapping[str, list[Any]]]) -> str:
+    """One table per level, a row per class with truth.
+
+    Args:
+        per_class: Of a row.
+    """
+    texts = []
+    for level, columns in per_class.items():
+        shown = dict(columns)
+        if 'AP_bounds' in shown:
+            shown['AP_bounds'] = [
+                '{:.2f}..{:.2f}'.format(*b) for b in shown['AP_bounds']
+            ]
+        names = list(shown)
+        table = PrettyTable([f'{level} class', *names[1:]])
+        table.align = 'r'
+        table.align[f'{level} class'] = 'l'
+        table.float_format = '.2'
+        rows = zip(*shown.values(), strict=True)
+        table.add_rows([list(row) for row in rows])
+        texts.append(table.get_string())
+    return '\n'.join(texts)
+
+
+def profile_tables(profile: Mapping[str, Mapping[str, Any]]) -> str:
+    """Kinds of errors by rank, what removing them gains, and what is missed.
+
+    Args:
+        profile: Level to what ``profile_levels`` gives.
+    """
+    texts = []
+    for level, found in profile.items():
+        table = PrettyTable([f'{level}: predictions', 'number', *found['kinds']])
+        table.align = 'r'
+        slices = zip(found['slices'], found['predictions'], strict=True)
+        for i, (shares, size) in enumerate(slices):
+            name = f'{i}G to {i + 1}G' if i else 'first G of a class'
+            table.add_row([name, size, *(f'{share:.1f}' for share in shares)])
+        gains = [f'{gain:+.2f}' for gain in found['gain'].values()]
+        table.add_row(['mAP_N without it', f'{found["mAP_N"]:.2f}', '', *gains])
+        texts.append(table.get_string())
+        for name, bins in found['sensitivity'].items():
+            table = PrettyTable([f'{level}: {name}', *list(bins[0])[1:]])
+            table.align = 'r'
+            table.float_format = '.1'
+            table.add_rows([list(row.values()) for row in bins])
+            texts.append(table.get_string())
+    return '\n'.join(texts)
+
+
+_COLORS = ('#4daf4a', '#984ea3', '#e41a1c', '#377eb8', '#ff7f00', '#999999')
+
+
+def draw_profile(
+    profile: Mapping[str, Mapping[str, Any]], path: Path, title: str
+) -> None:
+    """Draw kinds of errors by rank, the gain without each, and misses by length.
+
+    Args:
+        profile: Level to what ``profile_levels`` gives.
+        path: Picture to write, as ``profile.png``.
+        title: What it shows; say there if the data are simulated.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 4 * len(profile)), layout='constrained')
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    axes = figure.subplots(len(profile), 3, squeeze=False)
+    for row, (level, found) in zip(axes, profile.items(), strict=True):
+        _draw_slices(row[0], found, level)
+        gain = found['gain']
+        row[1].bar(list(gain), list(gain.values()), color=_COLORS[1:])
+        row[1].tick_params(axis='x', rotation=30)
+        row[1].set_ylabel('gain of mAP_N without it')
+        bins = found['sensitivity']['length']
+        row[2].bar([b['bin'] for b in bins], [b['missed'] for b in bins])
+        row[2].set_xlabel('length of the instance (s)')
+        row[2].set_ylabel('missed (%)')
+        row[2].set_ylim(0, 100)
+    figure.savefig(path, dpi=110)
+
+
+def _draw_slices(axes: Any, found: Mapping[str, Any], level: str) -> None:
+    ranks = range(1, len(found['slices']) + 1)
+    bottom = [0.0] * len(found['slices'])
+    for kind, color, shares in zip(
+        found['kinds'], _COLORS, zip(*found['slices'], strict=True), strict=True
+    ):
+        axes.bar(ranks, shares, bottom=bottom, color=color, label=kind)
+        bottom = [b + s for b, s in zip(bottom, shares, strict=True)]
+    axes.set_xlabel('predictions of a class, in multiples of its truths')
+    axes.set_ylabel(f'{level} predictions (%)')
+    axes.legend(fontsize=7, ncols=6, loc='lower center', bbox_to_anchor=(0.5, 1))
+
+
+_SHOWN = ('Top-1', 'MCA', 'macro F1', 'body Top-1', 'F1_mean')
+
+
+def fusion_summary(record: dict[str, Any]) -> str:
+    """Weights of the inputs and how they came about.
+
+    Args:
+        record: Content of the ``fused.json`` that ``fuse.py`` writes.
+    """
+    learnt, inputs = record['learnt'], record['inputs']
+    lines = [
+        f'{record["clips"]} clips, {record["space"]} of {len(inputs)} score files, '
+        f'{record["weights_from"]} weights:'
+    ]
+    for i, (entry, weight) in enumerate(zip(inputs, record['weights'], strict=True)):
+        line = f'  {weight:.4f}  {entry["file"]}'
+        if learnt:
+            source = learnt['val_scores'][i]['file']
+            line += f'  (val: {source}, alone {learnt["single_nll"][i]:.4f} nats)'
+        lines.append(line)
+    if learnt:
+        domains = ', '.join(f'{n} {domain}' for domain, n in learnt['domains'].items())
+        lines.append(
+            f'learnt on {learnt["clips"]} val clips ({domains}): {learnt["nll"]:.4f} '
+            f'nats per clip, equal weights {learnt["equal_nll"]:.4f}; at most '
+            f'{learnt["gap"]:.1e} above the best'
+        )
+    if record['body_fusion'] is not None:
+        lines.append(f'then fused with body scores, weight {record["body_fusion"]:g}')
+    return '\n'.join(lines)
+
+
+def fusion_table(record: dict[str, Any]) -> str:
+    """Metrics of each input and of the fused scores, in percent.
+
+    Args:
+        record: As for :func:`fusion_summary`, with ``metrics``.
+    """
+    report = record['metrics']
+    table = PrettyTable(['scores', 'weight', *_SHOWN])
+    table.align = 'r'
+    table.align['scores'] = 'l'
+    rows = zip(record['inputs'], record['weights'], report['inputs'], strict=True)
+    for entry, weight, row in rows:
+        table.add_row([entry['file'], f'{weight:.4f}', *_cells(row)])
+    table.add_row(['fused', '', *_cells(report['fused'])])
+    notes = [SIMULATED] if record['simulated'] else []
+    return '\n'.join([*notes, *_notes(report), table.get_string()])
+
+
+def _notes(report: dict[str, Any]) -> list[str]:
+    subsets = ', '.join(f'{n} {subset}' for subset, n in report['subsets'].items())
+    options, intervals = report['options'], report['fused'].get('intervals')
+    notes = [
+        f'{report["clips"]} clips ({subsets}), percent; class set '
+        f'{options["class_set"]!r}, body scores {options["body_scores"]!r}'
+    ]
+    if intervals:
+        notes.append(
+            f'intervals: 95 %, {intervals["resamples"]} resamples of '
+            f'{intervals["units"]} {intervals["unit"]}s'
+        )
+    if report['weights_fitted_on_them']:
+        notes.append(
+            f'the weights were fitted on {report["weights_fitted_on_them"]} of these '
+            'clips: the fused row flatters'
+        )
+    return notes
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    cells = []
+    for name in _SHOWN:
+        key = COLUMNS[name]
+        cell = f'{row["metrics"][key]:.2f}'
+        if 'intervals' in row:
+            cell += ' [{:.2f}, {:.2f}]'.format(*row['intervals']['bounds'][key])
+        cells.append(cell)
+    return cells

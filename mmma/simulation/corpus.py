@@ -1,0 +1,558 @@
+"""Writing a planned corpus as a data root, resumable."""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import functools
+import hashlib
+import importlib
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import traceback
+import types
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmma.data.arrays import SkeletonWriter, encode_joints
+from mmma.data.clips import write_rec
+from mmma.data.joints import WHOLEBODY65
+from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, read_info, write_info
+from mmma.data.videos import write_det
+from mmma.files import atomic_write
+from mmma.simulation.domains import DOMAIN_STYLES, Subject, make_subject
+from mmma.simulation.motion import observe_skeleton, simulate_motion
+from mmma.simulation.plan import NAME, TASKS, VERSION, Item, Plan
+from mmma.simulation.render import write_video
+from mmma.taxonomy import load_label_space
+
+PARTIAL = '.partial'
+# Items per chunk, about a second of work: trimmed clips, untrimmed videos.
+_SKELETONS = {'rec': 128, 'det': 24}
+_DRAWINGS = {'rec': 6, 'det': 1}
+
+
+class Chunk(NamedTuple):
+    """Some consecutive items of a task.
+
+    Attributes:
+        task: ``rec`` or ``det``.
+        number: Position among the task's chunks.
+        items: The items.
+        seed: Seed of the corpus.
+        observes: Whether skeletons are written.
+    """
+
+    task: str
+    number: int
+    items: tuple[Item, ...]
+    seed: int
+    observes: bool
+
+    def skeleton_file(self, root: Path) -> Path:
+        """Where the chunk's skeletons wait until all are there."""
+        return root / PARTIAL / f'{self.task}_{self.number:05d}.npy'
+
+    def joined_file(self, root: Path) -> Path:
+        """Where all skeletons of the task lie in the end."""
+        return root / 'skeletons' / f'{self.task}.npy'
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return sum(item.frames for item in self.items)
+
+    def lacks_skeletons(self, root: Path) -> bool:
+        """Whether skeletons are wanted and neither waiting nor joined."""
+        files = self.skeleton_file(root), self.joined_file(root)
+        return self.observes and not any(file.is_file() for file in files)
+
+    def is_wanting(self, root: Path) -> bool:
+        """Whether anything is still to do."""
+        videos = (root / item.path for item in self.items if item.path)
+        return self.lacks_skeletons(root) or not all(v.is_file() for v in videos)
+
+
+def make_chunks(plan: Plan) -> list[Chunk]:
+    """Divide a plan; the same plan is always divided alike.
+
+    Args:
+        plan: The whole corpus.
+    """
+    options = plan.options
+    sizes = _DRAWINGS if options.draws else _SKELETONS
+    chunks = []
+    for task, items in zip(TASKS, (plan.rec, plan.det), strict=True):
+        for number, start in enumerate(range(0, len(items), sizes[task])):
+            part = items[start : start + sizes[task]]
+            chunks.append(Chunk(task, number, part, options.seed, options.observes))
+    return chunks
+
+
+def write_chunk(chunk: Chunk, root: Path) -> None:
+    """Make what the chunk still lacks: its skeleton file, its videos.
+
+    Args:
+        chunk: The chunk.
+        root: Folder of the corpus.
+    """
+    skeletons = []
+    observes = chunk.lacks_skeletons(root)
+    for item in chunk.items:
+        video = root / item.path if item.path else None
+        draws = video is not None and not video.is_file()
+        if not (observes or draws):
+            continue
+        scene = Scene(item, chunk.seed)
+        if observes:
+            skeletons.append(scene.skeleton())
+        if video is not None and draws:
+            write_video(video, scene.frames(), item.fps)
+    if observes:
+        _save(chunk.skeleton_file(root), np.concatenate(skeletons))
+
+
+def read_skeletons(chunk: Chunk, root: Path) -> Iterator[tuple[Item, np.ndarray]]:
+    """The skeletons that ``write_chunk`` wrote.
+
+    Args:
+        chunk: The chunk.
+        root: Folder of the corpus.
+
+    Yields:
+        The item, and its (T, 1, V, 3) int16 as ``encode_joints`` makes them.
+    """
+    joints = np.load(chunk.skeleton_file(root))
+    start = 0
+    for item in chunk.items:
+        yield item, joints[start : start + item.frames]
+        start += item.frames
+
+
+class Scene:
+    """One item in motion; its randomness depends on seed, task and index alone.
+
+    Args:
+        item: The clip or video.
+        seed: Seed of the corpus.
+
+    Raises:
+        ValueError: The motion has another number of frames than planned.
+    """
+
+    def __init__(self, item: Item, seed: int) -> None:
+        sequence = np.random.SeedSequence(
+            [seed, 1 + TASKS.index(item.task), item.index]
+        )
+        self._item = item
+        self._style = DOMAIN_STYLES[item.domain]
+        self._subject = _subject(item.person.seed, item.domain)
+        motion_rng, self._pose_rng, self._picture_rng = map(
+            np.random.default_rng, sequence.spawn(3)
+        )
+        self._motion = simulate_motion(
+            self._subject, self._style, item.events, item.seconds, item.fps, motion_rng
+        )
+
+    def skeleton(self) -> np.ndarray:
+        """(T, 1, V, 3) int16: what a pose extractor sees."""
+        keypoints, scores = observe_skeleton(
+            self._motion, self._subject, self._style, self._pose_rng
+        )
+        self._check(len(scores))
+        return encode_joints(keypoints[None], scores[None], WHOLEBODY65.score_scale)
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """(H, W, 3) uint8 RGB: what the camera sees."""
+        import cv2
+
+        from mmma.simulation.render import render_frames
+
+        if multiprocessing.parent_process() is not None:
+            cv2.setNumThreads(1)  # every core has a worker of its own
+        count = 0
+        for frame in render_frames(
+            self._motion, self._subject, self._style, self._picture_rng
+        ):
+            yield frame
+            count += 1
+        self._check(count)
+
+    def _check(self, frames: int) -> None:
+        if frames != self._item.frames:
+            raise ValueError(
+                f'{self._item.name}: {frames} frames instead of {self._item.frames}'
+            )
+
+
+@functools.lru_cache(maxsize=512)
+def _subject(seed: int, domain: str) -> Subject:
+    return make_subject(seed, domain)
+
+
+def _save(file: Path, joints: np.ndarray) -> None:
+    part = file.with_suffix('.part')
+    with part.open('wb') as out:
+        np.save(out, joints)
+    os.replace(part, file)
+
+
+_PLAN_FILE = 'plan.json'
+_OURS = (PARTIAL, INFO_FILE, REC_FILE, DET_FILE, 'skeletons', 'videos')
+_BYTES_PER_FRAME = 2 * 3 * 65  # of skeletons: int16; x, y, score; joints
+# Above what the drawings of every domain took when they were measured.
+_BYTES_PER_PIXEL = 0.014
+
+
+def prepare(root: Path, plan: Plan, fingerprint: str, force: bool) -> bool:
+    """Make sure that the folder is new, or an earlier stage of the same corpus.
+
+    Args:
+        root: Where the corpus goes.
+        plan: The corpus.
+        fingerprint: Of the plan and of the code that carries it out.
+        force: Delete another simulated corpus that is in the way.
+
+    Returns:
+        Whether the complete corpus is there already.
+
+    Raises:
+        ValueError: Something else is in the folder, or the disk is too small.
+    """
+    if root.exists() and not root.is_dir():
+        raise ValueError(f'{root} is a file: name a folder')
+    if _has_tables(root, plan):
+        if all(file.is_file() for file in data_files(root, plan)):
+            finish(root)
+            return True
+    elif root.is_dir() and any(root.iterdir()):
+        _check_content(root, fingerprint, force)
+    check_space(root, plan)
+    (root / PARTIAL).mkdir(parents=True, exist_ok=True)
+    with atomic_write(root / PARTIAL / _PLAN_FILE) as file:
+        content = {'fingerprint': fingerprint, 'options': plan.options.describe()}
+        file.write(json.dumps(content) + '\n')
+    return False
+
+
+def finish(root: Path) -> None:
+    """Remove what only an interrupted run needs."""
+    shutil.rmtree(root / PARTIAL, ignore_errors=True)
+
+
+def write_tables(root: Path, plan: Plan) -> None:
+    """Write ``rec.csv`` and ``det.json``, whichever the plan has.
+
+    Args:
+        root: The folder.
+        plan: The corpus.
+    """
+    space = load_label_space('mma82')
+    if plan.rec:
+        write_rec(root / REC_FILE, plan.clips(space), space)
+    if plan.det:
+        write_det(root / DET_FILE, plan.videos(space), space)
+
+
+def data_files(root: Path, plan: Plan) -> list[Path]:
+    """The skeletons and videos that a complete corpus has."""
+    files = [root / item.path for item in plan.items if item.path]
+    if plan.options.observes:
+        tasks = [t for t, items in (('rec', plan.rec), ('det', plan.det)) if items]
+        names = [f'{t}{end}' for t in tasks for end in ('.npy', '_index.csv')]
+        files += [root / 'skeletons' / name for name in [*names, 'layout.json']]
+    return files
+
+
+def needed_bytes(plan: Plan) -> int:
+    """Disk space for a corpus while it is written; a little less stays in use.
+
+    Skeletons of a task lie there twice while they are put together.
+    """
+    need = 0.0
+    if plan.options.observes:
+        frames = [sum(i.frames for i in items) for items in (plan.rec, plan.det)]
+        need += _BYTES_PER_FRAME * (sum(frames) + max(frames))
+    return round(need + sum(map(_video_bytes, plan.items)))
+
+
+def check_space(root: Path, plan: Plan) -> None:
+    """Refuse to begin what will not fit.
+
+    Args:
+        root: The folder; what lies in it is taken for a part of the corpus.
+        plan: The corpus.
+
+    Raises:
+        ValueError: The disk is too small.
+    """
+    home = next(p for p in (root, *root.absolute().parents) if p.exists())
+    there = sum(f.stat().st_size for f in root.rglob('*') if f.is_file())
+    free = shutil.disk_usage(home).free
+    needed = needed_bytes(plan)
+    if needed > there + free:
+        need, have, more = (
+            f'{size / 1e6:,.0f} MB' for size in (needed, free, needed - there - free)
+        )
+        raise ValueError(
+            f'{root} needs about {need}, {have} are free there: free {more}, choose '
+            'another disk, or a smaller --scale or --tasks'
+        )
+
+
+def _video_bytes(item: Item) -> float:
+    width, height = DOMAIN_STYLES[item.domain].size
+    return _BYTES_PER_PIXEL * width * height * item.frames if item.path else 0.0
+
+
+def _has_tables(root: Path, plan: Plan) -> bool:
+    """Whether ``dataset.json``, written last, and the tables are those of the plan."""
+    if not (root / INFO_FILE).is_file() or read_info(root) != plan.info():
+        return False
+    with tempfile.TemporaryDirectory() as wanted:
+        write_tables(Path(wanted), plan)
+        names = [REC_FILE] * bool(plan.rec) + [DET_FILE] * bool(plan.det)
+        same, _, _ = filecmp.cmpfiles(root, wanted, names, shallow=False)
+    return same == names
+
+
+def _check_content(root: Path, fingerprint: str, force: bool) -> None:
+    """Refuse, or delete, what is no earlier stage of the same corpus."""
+    file = root / PARTIAL / _PLAN_FILE
+    if file.is_file():
+        found = json.loads(file.read_text(encoding='utf-8'))
+        if found['fingerprint'] == fingerprint:
+            return
+        what = (
+            f'an unfinished corpus ({found["options"]}), begun with other options or '
+            'another version of the code'
+        )
+    elif (root / INFO_FILE).is_file() and read_info(root).name == NAME:
+        what = f'another simulated corpus ({read_info(root).source})'
+    else:
+        raise ValueError(
+            f'{root} is not empty and holds no simulated corpus: choose another folder'
+        )
+    if not force:
+        raise ValueError(
+            f'{root} holds {what}: choose another folder, or delete it with --force'
+        )
+    for name in _OURS:
+        target = root / name
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
+        else:
+            target.unlink(missing_ok=True)
+
+
+_TICK_SEC = 0.5
+_THREADS = 'OMP_NUM_THREADS'
+
+
+def run_all(
+    work: Callable[[Any], None],
+    pieces: Sequence[Any],
+    workers: int,
+    report: Callable[[list[Any]], None],
+) -> None:
+    """Call ``work`` once for every piece, in any order.
+
+    Args:
+        work: A module-level function (or a ``partial`` of one).
+        pieces: Its arguments.
+        workers: Number of processes; with 1 everything runs in this one.
+        report: Called here with the pieces done since the last call, at least twice
+            a second.
+
+    Raises:
+        Exception: What ``work`` raised first; the other processes are stopped.
+        ChildProcessError: A process was killed.
+    """
+    workers = min(workers, len(pieces))
+    if workers <= 1:
+        for piece in pieces:
+            work(piece)
+            report([piece])
+        return
+    context = multiprocessing.get_context('spawn')
+    cursor = context.Value('l', 0)
+    crew = []
+    try:
+        with _fresh_processes():
+            for _ in range(workers):
+                here, there = context.Pipe(duplex=False)
+                process = context.Process(
+                    target=_serve, args=(work, pieces, cursor, there), daemon=True
+                )
+                process.start()
+                there.close()
+                crew.append((process, here))
+        _follow({here: process for process, here in crew}, pieces, report)
+    finally:
+        for process, _ in crew:
+            process.terminate()
+        for process, _ in crew:
+            process.join()
+
+
+@contextlib.contextmanager
+def _fresh_processes() -> Iterator[None]:
+    """Start processes that import neither the running script nor use several threads.
+
+    A spawned process imports the script that runs, which would run it once more where
+    it has no guard; what is called here lies in modules. Forked processes would need no
+    such care, but hang where OpenCV or OpenMP has used its threads before.
+    """
+    main, threads = sys.modules['__main__'], os.environ.get(_THREADS)
+    sys.modules['__main__'] = types.ModuleType('__main__')
+    os.environ[_THREADS] = '1'
+    try:
+        yield
+    finally:
+        sys.modules['__main__'] = main
+        if threads is None:
+            del os.environ[_THREADS]
+        else:
+            os.environ[_THREADS] = threads
+
+
+def _serve(
+    work: Callable[[Any], None], pieces: Sequence[Any], cursor: Any, out: Connection
+) -> None:
+    """Take the next piece until there is none, or nobody to report to."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    parent = multiprocessing.parent_process()
+    while parent is not None and parent.is_alive():
+        with cursor.get_lock():
+            position = cursor.value
+            cursor.value += 1
+        if position >= len(pieces):
+            break
+        try:
+            work(pieces[position])
+        except Exception as error:
+            out.send((position, (error, traceback.format_exc())))
+            break
+        out.send((position, None))
+    out.close()
+
+
+def _follow(
+    crew: dict[Connection, Any],
+    pieces: Sequence[Any],
+    report: Callable[[list[Any]], None],
+) -> None:
+    """Pass on what the processes say until all have ended."""
+    while crew:
+        done = []
+        for connection in wait(list(crew), timeout=_TICK_SEC):
+            try:
+                position, failure = connection.recv()
+            except EOFError:
+                process = crew.pop(connection)
+                process.join()
+                if process.exitcode:
+                    raise ChildProcessError(
+                        f'a worker process ended with status {process.exitcode} '
+                        '(-9: killed, often for want of memory); use fewer workers'
+                    ) from None
+                continue
+            if failure is not None:
+                raise failure[0] from RuntimeError(failure[1])
+            done.append(pieces[position])
+        report(done)
+
+
+JOINTS = replace(WHOLEBODY65, extractor=f'{NAME} {VERSION}')
+
+
+def write_corpus(
+    plan: Plan,
+    root: Path,
+    workers: int = 1,
+    force: bool = False,
+    report: Callable[[int, int], None] | None = None,
+) -> bool:
+    """Write a corpus, or go on with one that was interrupted.
+
+    The bytes depend on the plan alone, not on the number of workers nor on
+    interruptions. ``dataset.json`` comes last: a folder without it is unfinished.
+
+    Args:
+        plan: The corpus.
+        root: Its folder.
+        workers: Number of processes.
+        force: Delete another simulated corpus that is in the way.
+        report: Called with frames done and frames in all.
+
+    Returns:
+        False if the corpus was there already, complete.
+
+    Raises:
+        ValueError: Fewer than one worker, the folder holds something else, or the disk
+            is too small.
+    """
+    if workers < 1:
+        raise ValueError(f'workers {workers}: use 1 or more')
+    root = Path(root)
+    if prepare(root, plan, _fingerprint(plan), force):
+        return False
+    if plan.options.observes or plan.options.draws:
+        _write_chunks(make_chunks(plan), root, workers, report or (lambda *_: None))
+    write_tables(root, plan)
+    write_info(root, plan.info())
+    finish(root)
+    return True
+
+
+def _write_chunks(
+    chunks: list[Chunk], root: Path, workers: int, report: Callable[[int, int], None]
+) -> None:
+    todo = [chunk for chunk in chunks if chunk.is_wanting(root)]
+    total = sum(chunk.frames for chunk in chunks)
+    done = total - sum(chunk.frames for chunk in todo)
+    report(done, total)
+
+    def count(finished: Sequence[Chunk]) -> None:
+        nonlocal done
+        done += sum(chunk.frames for chunk in finished)
+        report(done, total)
+
+    run_all(functools.partial(write_chunk, root=root), todo, workers, count)
+    for task in TASKS:
+        mine = [chunk for chunk in chunks if chunk.task == task and chunk.observes]
+        if mine and not mine[0].joined_file(root).is_file():
+            _join(mine, root)
+
+
+def _join(chunks: Sequence[Chunk], root: Path) -> None:
+    """Put the skeletons of a task into one array, in the order of the plan."""
+    with SkeletonWriter(root, chunks[0].task, JOINTS) as writer:
+        for chunk in chunks:
+            for item, joints in read_skeletons(chunk, root):
+                width, height = DOMAIN_STYLES[item.domain].size
+                writer.append_encoded(item.name, joints, item.fps, width, height)
+    for chunk in chunks:
+        chunk.skeleton_file(root).unlink()
+
+
+def _fingerprint(plan: Plan) -> str:
+    """Of the plan, the code that carries it out, and the libraries that shape bytes."""
+    digest = hashlib.sha256(plan.fingerprint().encode())
+    for file in sorted(Path(__file__).parent.rglob('*')):
+        if file.suffix in ('.py', '.json'):
+            digest.update(file.read_bytes())
+    modules = ['numpy', *(['cv2', 'av'] if plan.options.draws else [])]
+    for name in modules:
+        digest.update(importlib.import_module(name).__version__.encode())
+    return digest.hexdigest()

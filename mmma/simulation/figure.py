@@ -1,0 +1,411 @@
+"""The three-dimensional figure: body and hands.
+
+Hands: 21 joints from a shape of nine numbers.
+
+Local axes of a hand: towards the fingers, out of the palm, towards the thumb.
+A shape is thumb azimuth and elevation in degrees, thumb curl, curls of index, middle,
+ring and little finger (0 straight, 1 closed), bend of the knuckles in degrees and
+spread of the fingers.
+
+The figure: bone lengths, joints, forward kinematics, places that hands can touch.
+
+Arrays have T frames first; a pair of sides is (left, right).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmma.data.joints import WHOLEBODY65
+from mmma.simulation.domains import Subject
+from mmma.simulation.geometry import (
+    direction_frame,
+    euler_rotation,
+    rotate,
+    two_bone_ik,
+)
+
+SHAPE_SIZE = 9
+CURLED = slice(2, 7)  # curls of thumb and fingers
+_FINGER_CURLS = slice(3, 7)
+
+# Metres for a person of 1.70 m; index, middle, ring, little finger.
+_KNUCKLES = np.array(
+    [[0.090, 0.0, 0.025], [0.093, 0.0, 0.004], [0.087, 0.0, -0.017], [0.078, 0, -0.036]]
+)
+_PHALANGES = np.array(
+    [
+        [0.045, 0.027, 0.022],
+        [0.050, 0.030, 0.023],
+        [0.046, 0.028, 0.022],
+        [0.036, 0.021, 0.019],
+    ]
+)
+_THUMB_ROOT = np.array([0.025, 0.008, 0.028])
+_THUMB_BONES = np.array([0.045, 0.034, 0.028])
+_SPREAD = np.radians([14.0, 3.0, -9.0, -20.0])
+_FLEX = np.radians([78.0, 98.0, 62.0])
+_THUMB_FLEX = np.radians([0.0, 45.0, 60.0])
+
+_CONTACTS = {
+    'wrist': (0.0, 0.0, 0.0),
+    'palm': (0.080, 0.016, -0.003),
+    'back': (0.080, -0.016, -0.003),
+    'heel': (0.030, 0.018, -0.010),
+    'edge': (0.060, 0.0, -0.042),
+    'knuckles': (0.098, -0.012, 0.0),
+}
+_TIPS = {'thumb': (0,), 'index': (1,), 'middle': (2,), 'pads': (1, 2), 'pinch': (0, 1)}
+
+CONTACTS = (*_CONTACTS, *_TIPS)
+
+
+def finger_joints(shape: np.ndarray) -> np.ndarray:
+    """Finger joints in hand axes.
+
+    Args:
+        shape: (..., 9) shapes.
+
+    Returns:
+        (..., 5, 4, 3): thumb to little finger, root to tip, metres from the wrist for a
+        person of 1.70 m.
+    """
+    out = np.empty((*shape.shape[:-1], 5, 4, 3))
+    _place_fingers(shape, out[..., 1:, :, :])
+    _place_thumb(shape, out[..., 0, :, :])
+    return out
+
+
+def contact_point(touch: str, shape: np.ndarray) -> np.ndarray:
+    """Where a hand of a given shape touches things.
+
+    Args:
+        touch: One of ``CONTACTS``; fingertips follow the shape.
+        shape: (9,) shape.
+
+    Returns:
+        (3,) in hand axes, metres for a person of 1.70 m.
+    """
+    if touch in _CONTACTS:
+        return np.array(_CONTACTS[touch])
+    return finger_joints(shape)[list(_TIPS[touch]), 3].mean(axis=0)
+
+
+def _place_fingers(shape: np.ndarray, out: np.ndarray) -> None:
+    """Index to little finger: each bends in its own plane towards the palm."""
+    aside = shape[..., 8:9] * _SPREAD  # (..., 4)
+    bends = shape[..., _FINGER_CURLS, None] * _FLEX  # (..., 4, 3)
+    bends[..., 0] += np.radians(shape[..., 7:8])
+    angle = np.cumsum(bends, axis=-1)
+    along = np.cos(angle) * _PHALANGES
+    steps = np.empty((*angle.shape, 3))
+    steps[..., 0] = along * np.cos(aside)[..., None]
+    steps[..., 1] = np.sin(angle) * _PHALANGES
+    steps[..., 2] = along * np.sin(aside)[..., None]
+    out[..., 0, :] = _KNUCKLES
+    for i in range(3):
+        out[..., i + 1, :] = out[..., i, :] + steps[..., i, :]
+
+
+def _place_thumb(shape: np.ndarray, out: np.ndarray) -> None:
+    """The thumb turns about its root and curls across the palm."""
+    azimuth, elevation = np.radians(shape[..., 0]), np.radians(shape[..., 1])
+    first = np.empty((*azimuth.shape, 3))
+    first[..., 0] = np.cos(azimuth) * np.cos(elevation)
+    first[..., 1] = np.sin(elevation)
+    first[..., 2] = np.sin(azimuth) * np.cos(elevation)
+    # Perpendicular to the thumb and mostly towards the fingers.
+    across = np.empty_like(first)
+    across[..., 0] = np.sin(azimuth)
+    across[..., 1] = 0.0
+    across[..., 2] = -np.cos(azimuth)
+    angle = shape[..., 2, None] * np.cumsum(_THUMB_FLEX)  # (..., 3)
+    steps = np.cos(angle)[..., None] * first[..., None, :]
+    steps += np.sin(angle)[..., None] * across[..., None, :]
+    steps *= _THUMB_BONES[:, None]
+    out[..., 0, :] = _THUMB_ROOT
+    for i in range(3):
+        out[..., i + 1, :] = out[..., i, :] + steps[..., i, :]
+
+
+REFERENCE_HEIGHT = 1.70
+SIDES = ('left', 'right')
+OUTWARD = np.array([1.0, -1.0])  # x that points away from the body, per side
+
+EXTRA_JOINTS = ('pelvis', 'waist', 'neck', 'skull', 'head')
+JOINTS = (*WHOLEBODY65.names, *EXTRA_JOINTS)
+JOINT = {name: i for i, name in enumerate(JOINTS)}
+
+
+def joint_pair(part: str) -> list[int]:
+    """Indices of the left and the right joint of a name without its side."""
+    return [JOINT[f'{side}_{part}'] for side in SIDES]
+
+
+HAND_START = joint_pair('hand_root')
+
+# Outward, up, forward of the head's centre; metres for a head of average size.
+_FACE = {
+    'eye': (0.032, 0.018, 0.088),
+    'ear': (0.076, 0.0, -0.008),
+}
+_NOSE = np.array([0.0, -0.016, 0.118])
+# Outward, up, forward of the ankle.
+_FOOT = {
+    'big_toe': (-0.022, -0.068, 0.155),
+    'small_toe': (0.045, -0.070, 0.120),
+    'heel': (0.0, -0.068, -0.050),
+}
+
+
+@dataclass(frozen=True)
+class Build:
+    """Bone lengths and sizes of one person, metres.
+
+    Attributes:
+        scale: Size against a person of 1.70 m.
+        thigh: Hip to knee.
+        shank: Knee to ankle.
+        ankle: Height of the ankle above the floor.
+        hip: Half the distance of the hips.
+        waist: Pelvis to waist.
+        back: Waist to the base of the neck.
+        neck: Base of the neck to the skull's joint.
+        skull: Skull's joint to the centre of the head.
+        shoulder: Base of the neck to a shoulder.
+        upper_arm: Shoulder to elbow.
+        forearm: Elbow to wrist.
+        hand: Size of the hands against a person of 1.70 m.
+        head: Size of the head against an average one.
+        girth: Thickness against an average person.
+    """
+
+    scale: float
+    thigh: float
+    shank: float
+    ankle: float
+    hip: float
+    waist: float
+    back: float
+    neck: float
+    skull: float
+    shoulder: float
+    upper_arm: float
+    forearm: float
+    hand: float
+    head: float
+    girth: float
+
+
+def make_build(subject: Subject) -> Build:
+    """Bone lengths of a subject.
+
+    Source: segment lengths as shares of height, Drillis and Contini 1966, rounded.
+    """
+    u = subject.height / REFERENCE_HEIGHT
+    return Build(
+        scale=u,
+        thigh=0.415 * u * subject.legs,
+        shank=0.415 * u * subject.legs,
+        ankle=0.08 * u,
+        hip=0.085 * u * subject.hips,
+        waist=0.11 * u,
+        back=0.36 * u,
+        neck=0.075 * u,
+        skull=0.115 * u * subject.head,
+        shoulder=0.185 * u * subject.shoulders,
+        upper_arm=0.285 * u * subject.arms,
+        forearm=0.255 * u * subject.arms,
+        hand=u * subject.arms,
+        head=u * subject.head,
+        girth=u * subject.girth,
+    )
+
+
+@dataclass
+class TrunkAngles:
+    """What moves trunk and head; angles in radians.
+
+    Attributes:
+        base: (T, 3) where the pelvis is, metres.
+        pelvis: (T, 3) yaw, pitch, roll of the pelvis.
+        chest: (T, 3) of the chest against the pelvis.
+        head: (T, 3) of the head against the chest.
+        thrust: (T,) how far the head is pushed forward, radians at the neck.
+        shoulders: (T, 2, 2) lift and forward turn of each shoulder.
+    """
+
+    base: np.ndarray
+    pelvis: np.ndarray
+    chest: np.ndarray
+    head: np.ndarray
+    thrust: np.ndarray
+    shoulders: np.ndarray
+
+
+@dataclass
+class Figure:
+    """A posed figure.
+
+    Attributes:
+        build: Bone lengths.
+        joints: (T, J, 3) in the order of ``JOINTS``, metres.
+        pelvis: (T, 3, 3) orientation of the pelvis.
+        chest: (T, 3, 3) of the chest.
+        head: (T, 3, 3) of the head.
+        hands: (T, 2, 3, 3), columns towards fingers, out of the palm, towards thumb.
+    """
+
+    build: Build
+    joints: np.ndarray
+    pelvis: np.ndarray
+    chest: np.ndarray
+    head: np.ndarray
+    hands: np.ndarray
+
+
+def pose_trunk(build: Build, angles: TrunkAngles) -> Figure:
+    """Pelvis, spine, head with face, shoulders and hips.
+
+    Args:
+        build: Bone lengths.
+        angles: Posture of the trunk.
+
+    Returns:
+        A figure whose limbs are not placed yet.
+    """
+    frames = len(angles.base)
+    joints = np.zeros((frames, len(JOINTS), 3))
+    pelvis = euler_rotation(*angles.pelvis.T)
+    chest = pelvis @ euler_rotation(*angles.chest.T)
+    bend = angles.head * 0.35
+    bend[:, 1] += angles.thrust
+    neck = chest @ euler_rotation(*bend.T)
+    rest = angles.head * 0.65
+    rest[:, 1] -= angles.thrust
+    head = neck @ euler_rotation(*rest.T)
+    joints[:, JOINT['pelvis']] = angles.base
+    joints[:, JOINT['waist']] = angles.base + build.waist * pelvis[:, :, 1]
+    joints[:, JOINT['neck']] = joints[:, JOINT['waist']] + build.back * chest[:, :, 1]
+    skull = joints[:, JOINT['neck']] + build.neck * neck[:, :, 1]
+    joints[:, JOINT['skull']] = skull
+    joints[:, JOINT['head']] = skull + rotate(
+        head, build.skull * np.array([0.0, 0.985, 0.17])
+    )
+    figure = Figure(build, joints, pelvis, chest, head, np.zeros((frames, 2, 3, 3)))
+    across = build.hip * OUTWARD[:, None] * pelvis[:, None, :, 0]
+    joints[:, joint_pair('hip')] = angles.base[:, None] + across
+    _place_shoulders(figure, angles.shoulders)
+    _place_face(figure)
+    return figure
+
+
+def _place_shoulders(figure: Figure, shoulders: np.ndarray) -> None:
+    """Collar bones turn about the base of the neck, so that they keep their length."""
+    lift = shoulders[..., 0] - 0.1
+    forward = shoulders[..., 1]
+    local = np.stack(
+        [
+            OUTWARD * np.cos(lift) * np.cos(forward),
+            np.sin(lift),
+            np.cos(lift) * np.sin(forward),
+        ],
+        axis=-1,
+    )  # (T, 2, 3)
+    base = figure.joints[:, None, JOINT['neck']]
+    offset = figure.build.shoulder * rotate(figure.chest[:, None], local)
+    figure.joints[:, joint_pair('shoulder')] = base + offset
+
+
+def _place_face(figure: Figure) -> None:
+    size, joints = figure.build.head, figure.joints
+    names, points = ['nose'], [_NOSE]
+    for part, (out, up, forward) in _FACE.items():
+        for side, sign in zip(SIDES, OUTWARD, strict=True):
+            names.append(f'{side}_{part}')
+            points.append(np.array([sign * out, up, forward]))
+    offsets = np.array(points) * size @ np.swapaxes(figure.head, 1, 2)
+    joints[:, [JOINT[n] for n in names]] = joints[:, None, JOINT['head']] + offsets
+
+
+def pose_legs(
+    figure: Figure, ankles: np.ndarray, poles: np.ndarray, feet: np.ndarray
+) -> None:
+    """Place legs and feet.
+
+    Args:
+        figure: Changed.
+        ankles: (T, 2, 3) where the ankles should be.
+        poles: (T, 2, 3) where the knees point.
+        feet: (T, 2, 3) yaw, pitch, roll of the feet, radians.
+    """
+    build, joints = figure.build, figure.joints
+    knees, ankles = two_bone_ik(
+        joints[:, joint_pair('hip')], ankles, (build.thigh, build.shank), poles
+    )
+    joints[:, joint_pair('knee')] = knees
+    joints[:, joint_pair('ankle')] = ankles
+    rotation = euler_rotation(feet[..., 0], feet[..., 1], feet[..., 2])
+    for part, offset in _FOOT.items():
+        local = np.tile(offset, (2, 1)) * build.scale
+        local[:, 0] *= OUTWARD
+        joints[:, joint_pair(part)] = ankles + rotate(rotation, local)
+
+
+def pose_arms(figure: Figure, wrists: np.ndarray, poles: np.ndarray) -> None:
+    """Place elbows and wrists.
+
+    Args:
+        figure: Changed.
+        wrists: (T, 2, 3) where the wrists should be.
+        poles: (T, 2, 3) where the elbows point.
+    """
+    build, joints = figure.build, figure.joints
+    elbows, wrists = two_bone_ik(
+        joints[:, joint_pair('shoulder')],
+        wrists,
+        (build.upper_arm, build.forearm),
+        poles,
+    )
+    joints[:, joint_pair('elbow')] = elbows
+    joints[:, joint_pair('wrist')] = wrists
+
+
+def hand_frames(
+    fingers: np.ndarray, palms: np.ndarray, outward: np.ndarray | float
+) -> np.ndarray:
+    """Axes of hands.
+
+    Args:
+        fingers: (..., 3) where the fingers point.
+        palms: (..., 3) where the palms face.
+        outward: (...,) or one number, 1 for left and -1 for right hands.
+
+    Returns:
+        (..., 3, 3), columns towards fingers, out of the palm, towards the thumb.
+    """
+    out = direction_frame(fingers, palms)
+    # The left hand is the right one mirrored.
+    out[..., 2] *= -np.asarray(outward)[..., None]
+    return out
+
+
+def pose_hands(figure: Figure, frames: np.ndarray, shapes: np.ndarray) -> None:
+    """Place the finger joints.
+
+    Args:
+        figure: Changed.
+        frames: (T, 2, 3, 3) axes of the hands.
+        shapes: (T, 2, 9) shapes.
+    """
+    joints = figure.joints
+    figure.hands = frames
+    local = finger_joints(shapes) * figure.build.hand  # (T, 2, 5, 4, 3)
+    local = local.reshape(*local.shape[:2], 20, 3)
+    turned = local @ np.swapaxes(frames, -1, -2)
+    for side, start in enumerate(HAND_START):
+        wrist = joints[:, joint_pair('wrist')[side]]
+        joints[:, start] = wrist
+        joints[:, start + 1 : start + 21] = wrist[:, None] + turned[:, side]

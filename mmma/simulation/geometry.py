@@ -1,0 +1,456 @@
+"""Rotations, curves in time, cameras.
+
+Rotations, frames and two-bone inverse kinematics over arrays of frames.
+
+Axes everywhere: x to the person's left, y up, z to the front; metres, radians.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mmma.simulation.domains import CameraStyle
+
+TINY = 1e-12
+
+
+def norm(vectors: np.ndarray) -> np.ndarray:
+    """Lengths (...,) of vectors (..., 3)."""
+    return np.sqrt(np.einsum('...i,...i->...', vectors, vectors))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (..., 3) brought to length one; a zero vector stays zero."""
+    return vectors / np.maximum(norm(vectors), TINY)[..., None]
+
+
+def rotate(rotation: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Rotations (..., 3, 3) applied to vectors (..., 3) that broadcast with them."""
+    return np.matmul(rotation, vectors[..., None])[..., 0]
+
+
+def euler_rotation(yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> np.ndarray:
+    """Rotation by roll, then pitch, then yaw.
+
+    Args:
+        yaw: (...,) about y; positive turns to the person's left.
+        pitch: (...,) about x; positive bends forward and down.
+        roll: (...,) about z; positive leans to the person's right.
+
+    Returns:
+        (..., 3, 3), columns are the turned x, y, z axes.
+    """
+    cy, sy = np.cos(yaw), np.sin(yaw)
+    cp, sp = np.cos(pitch), np.sin(pitch)
+    cr, sr = np.cos(roll), np.sin(roll)
+    out = np.empty((*np.broadcast(yaw, pitch, roll).shape, 3, 3))
+    out[..., 0, 0] = cy * cr + sy * sp * sr
+    out[..., 0, 1] = sy * sp * cr - cy * sr
+    out[..., 0, 2] = sy * cp
+    out[..., 1, 0] = cp * sr
+    out[..., 1, 1] = cp * cr
+    out[..., 1, 2] = -sp
+    out[..., 2, 0] = cy * sp * sr - sy * cr
+    out[..., 2, 1] = cy * sp * cr + sy * sr
+    out[..., 2, 2] = cy * cp
+    return out
+
+
+def axis_rotation(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Rotation by an angle about an axis.
+
+    Args:
+        axis: (..., 3), any length but zero.
+        angle: (...,).
+
+    Returns:
+        (..., 3, 3).
+
+    Source: Rodrigues' rotation formula.
+    """
+    x, y, z = np.moveaxis(unit(axis), -1, 0)
+    c, s = np.cos(angle), np.sin(angle)
+    k = 1.0 - c
+    out = np.empty((*np.broadcast(x, angle).shape, 3, 3))
+    out[..., 0, 0], out[..., 1, 1], out[..., 2, 2] = (
+        c + x * x * k,
+        c + y * y * k,
+        c + z * z * k,
+    )
+    out[..., 0, 1], out[..., 1, 0] = x * y * k - z * s, x * y * k + z * s
+    out[..., 0, 2], out[..., 2, 0] = x * z * k + y * s, x * z * k - y * s
+    out[..., 1, 2], out[..., 2, 1] = y * z * k - x * s, y * z * k + x * s
+    return out
+
+
+def direction_frame(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Right-handed frame whose first axis is given and second is nearest to a wish.
+
+    Args:
+        first: (..., 3) direction of the first axis.
+        second: (..., 3) wished direction of the second; made perpendicular.
+
+    Returns:
+        (..., 3, 3), columns are the axes.
+    """
+    out = np.empty((*np.broadcast_shapes(first.shape, second.shape), 3))
+    f = unit(first)
+    dot = np.einsum('...i,...i->...', second, f)
+    s = unit(second - dot[..., None] * f)
+    out[..., 0] = f
+    out[..., 1] = s
+    # np.cross is several times slower on small arrays.
+    out[..., 0, 2] = f[..., 1] * s[..., 2] - f[..., 2] * s[..., 1]
+    out[..., 1, 2] = f[..., 2] * s[..., 0] - f[..., 0] * s[..., 2]
+    out[..., 2, 2] = f[..., 0] * s[..., 1] - f[..., 1] * s[..., 0]
+    return out
+
+
+def two_bone_ik(
+    root: np.ndarray,
+    target: np.ndarray,
+    lengths: tuple[float, float],
+    pole: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Place the middle and the end of a two-bone chain.
+
+    The end is the target where it is in reach, else the nearest point of the reach on
+    the line to it. Bones keep their lengths in any case.
+
+    Args:
+        root: (..., 3) shoulders or hips.
+        target: (..., 3) where wrists or ankles should be.
+        lengths: Upper and lower bone.
+        pole: (..., 3) direction towards which elbow or knee points.
+
+    Returns:
+        Middle and end, both (..., 3).
+    """
+    upper, lower = lengths
+    offset = target - root
+    wished = norm(offset)
+    along = offset / np.maximum(wished, TINY)[..., None]
+    reach = np.clip(wished, abs(upper - lower) + 1e-9, upper + lower - 1e-9)
+    foot = (upper**2 - lower**2 + reach**2) / (2.0 * reach)
+    height = np.sqrt(np.maximum(upper**2 - foot**2, 0.0))
+    aside = pole - np.einsum('...i,...i->...', pole, along)[..., None] * along
+    middle = root + foot[..., None] * along + height[..., None] * unit(aside)
+    return middle, root + reach[..., None] * along
+
+
+def smoothstep(x: np.ndarray) -> np.ndarray:
+    """Rise from 0 at 0 to 1 at 1 with the least jerk; constant outside.
+
+    Source: Flash and Hogan 1985, minimum-jerk profile of a reaching hand.
+    """
+    x = np.clip(x, 0.0, 1.0)
+    return x * x * x * (10.0 + x * (6.0 * x - 15.0))
+
+
+TURN = 2.0 * np.pi
+
+
+@dataclass
+class Draw:
+    """The dice of one event: what its tracks share, so that they keep step.
+
+    Attributes:
+        rng: Source of all that is not shared.
+        vigor: Factor of sizes.
+        tempo: Factor of rates.
+        rate_share: Number in [0, 1) that picks all rates in their ranges.
+        ramp_share: The same for attack and release.
+        phase: Common phase, turns.
+    """
+
+    rng: np.random.Generator
+    vigor: float = 1.0
+    tempo: float = 1.0
+    rate_share: float = field(init=False)
+    ramp_share: float = field(init=False)
+    phase: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rate_share, self.ramp_share, self.phase = self.rng.random(3)
+
+    def number(self, value: Any, share: float | None = None) -> float:
+        """A number as it is; of a range ``[low, high]`` one in between."""
+        if isinstance(value, (int, float)):
+            return float(value)
+        low, high = value
+        return low + (high - low) * (self.rng.random() if share is None else share)
+
+    def vector(self, values: Any) -> np.ndarray:
+        """One number for each entry."""
+        return np.array([self.number(v) for v in values])
+
+
+@dataclass(frozen=True)
+class Wave:
+    """One course with its numbers drawn.
+
+    Attributes:
+        how: One of ``GENERATORS``.
+        size: Degrees or metres.
+        rate: Cycles per second.
+        phase: Turns.
+        count: Cycles after which it ends; endless where infinite.
+        anti: Whether the second limb of a pair moves against the first.
+        wobble: (3, 2) rates and phases of ``wander``.
+    """
+
+    how: str
+    size: float
+    rate: float
+    phase: float
+    count: float
+    anti: bool
+    wobble: np.ndarray | None
+
+    def values(self, time_sec: np.ndarray, second: bool = False) -> np.ndarray:
+        """The course.
+
+        Args:
+            time_sec: (T,) seconds since the event began.
+            second: Whether this is the second limb of a pair.
+        """
+        against = self.anti and second
+        if self.how == 'wander':
+            sign = -1.0 if against else 1.0
+            return sign * self.size * _wander(time_sec, self.wobble)
+        cycles = time_sec * self.rate
+        shape = GENERATORS[self.how](cycles, self.phase + 0.5 * against)
+        if np.isfinite(self.count):
+            shape = shape * ((cycles > 0) & (cycles < self.count))
+        return self.size * shape
+
+
+def draw_wave(spec: Any, draw: Draw) -> Wave:
+    """Draw the numbers of a course.
+
+    Args:
+        spec: A number or a range means to hold that size; else ``how``, ``size`` and
+            optional ``rate``, ``phase``, ``count``, ``anti``.
+        draw: Dice of the event.
+
+    Raises:
+        ValueError: An unknown generator.
+    """
+    if not isinstance(spec, Mapping):
+        return Wave('hold', _held_size(spec, draw), 0, 0, np.inf, False, None)
+    how = spec['how']
+    if how not in GENERATORS and how != 'wander':
+        known = ', '.join([*GENERATORS, 'wander'])
+        raise ValueError(f'unknown generator {how!r}: use one of {known}')
+    held = how in ('hold', 'settle')
+    size = (
+        _held_size(spec['size'], draw)
+        if held
+        else draw.number(spec['size']) * draw.vigor
+    )
+    rate = draw.number(spec.get('rate', 1.0), draw.rate_share) * draw.tempo
+    wobble = None
+    if how == 'wander':
+        wobble = draw.rng.random((3, 2))
+        wobble[:, 0] = rate * (0.45 + 0.75 * wobble[:, 0])
+    count = spec.get('count', np.inf)
+    if how == 'nod' and np.isfinite(np.max(count)):
+        count = round(draw.number(count))
+        phase = 0.0  # whole cycles, so that the course begins and ends at rest
+    else:
+        phase = spec.get('phase', 0.0) + draw.phase * (how == 'oscillate')
+    return Wave(
+        how=how,
+        size=size,
+        rate=rate,
+        phase=phase,
+        count=count,
+        anti=bool(spec.get('anti', False)),
+        wobble=wobble,
+    )
+
+
+def _held_size(size: Any, draw: Draw) -> float:
+    """Held postures vary less: hands have to reach their places."""
+    return draw.number(size) * draw.vigor**0.5
+
+
+def _wander(time_sec: np.ndarray, wobble: np.ndarray) -> np.ndarray:
+    """Smooth and irregular, about within -1 and 1."""
+    angle = TURN * (time_sec[:, None] * wobble[:, 0] + wobble[:, 1])
+    return np.sin(angle) @ np.array([0.6, 0.5, 0.4])
+
+
+def _hold(cycles: np.ndarray, phase: float) -> np.ndarray:
+    return np.ones_like(cycles)
+
+
+def _settle(cycles: np.ndarray, phase: float) -> np.ndarray:
+    """Go beyond, then come to rest."""
+    late = np.maximum(cycles, 0.0)
+    return 1.0 + 0.6 * np.sin(TURN * late) * np.exp(-1.5 * late)
+
+
+def _oscillate(cycles: np.ndarray, phase: float) -> np.ndarray:
+    return np.sin(TURN * (cycles + phase))
+
+
+def _nod(cycles: np.ndarray, phase: float) -> np.ndarray:
+    """There and back, to one side only."""
+    return 0.5 - 0.5 * np.cos(TURN * (cycles + phase))
+
+
+def _flick(cycles: np.ndarray, phase: float) -> np.ndarray:
+    """A small swing to one side, a large one to the other, a pause."""
+    place = np.mod(cycles, 1.7)
+    swing = -np.sin(TURN * place) * (place < 1.0)
+    return np.where(swing < 0, 0.45 * swing, swing)
+
+
+GENERATORS = {
+    'hold': _hold,
+    'settle': _settle,
+    'oscillate': _oscillate,
+    'nod': _nod,
+    'flick': _flick,
+}
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """When an event is on: rise, stay, fall.
+
+    Attributes:
+        start_sec: Where the rise begins.
+        attack: Its length, seconds.
+        end_sec: Where the fall ends.
+        release: Its length.
+    """
+
+    start_sec: float
+    attack: float
+    end_sec: float
+    release: float
+
+    def values(self, time_sec: np.ndarray) -> np.ndarray:
+        """(T,) weights in [0, 1] at (T,) seconds of the clip."""
+        rise = smoothstep((time_sec - self.start_sec) / self.attack)
+        return rise * smoothstep((self.end_sec - time_sec) / self.release)
+
+
+def idle_noise(
+    rng: np.random.Generator, time_sec: np.ndarray, channels: int, rate: float
+) -> np.ndarray:
+    """Smooth noise of about unit size.
+
+    Args:
+        rng: Source of rates and phases.
+        time_sec: (T,) seconds.
+        channels: C, independent courses.
+        rate: Typical cycles per second.
+
+    Returns:
+        (T, C).
+    """
+    rates = rate * rng.uniform(0.3, 1.6, (3, channels))
+    phases = rng.random((3, channels))
+    out = np.zeros((len(time_sec), channels))
+    for r, p, weight in zip(rates, phases, (0.9, 0.7, 0.5), strict=True):
+        out += weight * np.sin(TURN * (time_sec[:, None] * r + p))
+    return out
+
+
+_NEAREST = 0.05  # metres; points behind the camera count as this far
+
+
+@dataclass
+class Camera:
+    """A camera over T frames.
+
+    Attributes:
+        position: (T, 3) metres.
+        rotation: (T, 3, 3), rows are right, down and forward in the picture.
+        focal: (T,) focal length, pixels.
+        size: Width and height of the picture, pixels.
+        shot: (T,) number of the shot; it changes at a cut.
+    """
+
+    position: np.ndarray
+    rotation: np.ndarray
+    focal: np.ndarray
+    size: tuple[int, int]
+    shot: np.ndarray
+
+    def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points in the picture.
+
+        Args:
+            points: (T, J, 3) metres.
+
+        Returns:
+            (T, J, 2) pixels, and (T, J) depths in metres.
+        """
+        seen = (points - self.position[:, None]) @ np.swapaxes(self.rotation, 1, 2)
+        depth = np.maximum(seen[..., 2], _NEAREST)
+        scale = self.focal[:, None] / depth
+        centre = np.array(self.size) / 2.0
+        return seen[..., :2] * scale[..., None] + centre, depth
+
+
+def film(
+    style: CameraStyle,
+    size: tuple[int, int],
+    centre: np.ndarray,
+    time_sec: np.ndarray,
+    rng: np.random.Generator,
+) -> Camera:
+    """A camera that films a place.
+
+    Args:
+        style: How the domain films.
+        size: Width and height, pixels.
+        centre: (3,) what to look at, metres.
+        time_sec: (T,) seconds.
+        rng: Dice.
+    """
+    shots = _cut(style, time_sec, rng)
+    views = np.array([_draw_view(style, rng) for _ in range(shots[-1] + 1)])[shots]
+    distance, height, yaw, pitch, roll, right, up = views.T
+    noise = idle_noise(rng, time_sec, 3, 1.6) * np.radians(style.shake)
+    pan = idle_noise(rng, time_sec, 2, 0.12) * np.radians(style.drift)
+    yaw, pitch = yaw + pan[:, 0], pitch + 0.4 * pan[:, 1]
+    # A frame whose columns are right, up and away from the scene.
+    stand = euler_rotation(yaw, -pitch, np.zeros_like(yaw))
+    look = stand @ euler_rotation(noise[:, 0], noise[:, 1], noise[:, 2] + roll)
+    position = centre + distance[:, None] * stand[:, :, 2]
+    position += (right * height)[:, None] * stand[:, :, 0]
+    position += (up * height)[:, None] * stand[:, :, 1]
+    rotation = np.swapaxes(look, 1, 2) * np.array([[1.0], [-1.0], [-1.0]])
+    return Camera(position, rotation, size[1] * distance / height, size, shots)
+
+
+def _cut(
+    style: CameraStyle, time_sec: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """(T,) number of the shot."""
+    step = time_sec[1] - time_sec[0] if len(time_sec) > 1 else 1.0
+    cuts = rng.random(len(time_sec)) < style.cuts_per_sec * step
+    cuts[0] = False
+    return np.cumsum(cuts)
+
+
+def _draw_view(style: CameraStyle, rng: np.random.Generator) -> list[float]:
+    side = rng.choice([-1.0, 1.0])
+    return [
+        rng.uniform(*style.distance),
+        rng.uniform(*style.view_height),
+        side * np.radians(rng.uniform(*style.yaw)),
+        np.radians(rng.uniform(*style.pitch)),
+        np.radians(rng.uniform(-style.roll, style.roll)),
+        rng.uniform(-0.05, 0.05),
+        rng.uniform(-0.03, 0.03),
+    ]

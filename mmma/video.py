@@ -1,0 +1,710 @@
+"""The one reader of video files: right times, the same frames from every library."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from mmma.taxonomy import check_choice
+
+
+class BrokenVideoError(ValueError):
+    """A file that cannot be read as video: truncated, empty, sound only, not a video.
+
+    Args:
+        path: The file.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], reason: str = '') -> None:
+        super().__init__(str(path), reason)  # both, so that it can be pickled
+        self.path = str(path)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f'{self.path}: {self.reason}' if self.reason else self.path
+
+
+# Files for which decord and PyAV were found to give the same frames to the last bit;
+# halved chroma asks for even sizes as well.
+_CONTAINERS = ('mp4', 'matroska')
+_CODECS = ('h264', 'hevc', 'mpeg4', 'vp9')
+_STAMPED = (*_CONTAINERS, 'mpegts')  # containers with true presentation stamps
+_PIXEL_FORMATS = (
+    'yuv420p',
+    'yuvj420p',
+    'yuv422p',
+    'yuvj422p',
+    'yuv444p',
+    'yuvj444p',
+    'gray',
+)
+# decord 0.6.0 stumbles over rows of these lengths; tried: all even widths below 420.
+_UNREAD_WIDTHS = (2, 8, 16, 24, 48, 72)
+_ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC, FFmpeg, avformat.h
+
+
+@dataclass(frozen=True)
+class VideoIndex:
+    """The frames of a video in the order in which they are shown.
+
+    Frames that an edit list hides, and those before the first key frame, which cannot
+    be decoded, are not there.
+
+    Attributes:
+        pts: (T,) int64 presentation stamps, ascending.
+        key_pts: (G,) int64 stamps of the key frames, ascending.
+        key_dts: (G,) int64 where to seek to for each of them.
+        time_base: Seconds per unit of a stamp.
+        last_sec: How long the last frame is shown.
+        stamped: Each frame is known by its stamp; else only by its place.
+        common: All backends give the same frames, if there is no rotation; else only
+            PyAV's are right.
+    """
+
+    pts: np.ndarray
+    key_pts: np.ndarray
+    key_dts: np.ndarray
+    time_base: float
+    last_sec: float
+    stamped: bool
+    common: bool
+
+    @property
+    def times_sec(self) -> np.ndarray:
+        """(T,) float64, when each frame appears, from the first one."""
+        return (self.pts - self.pts[0]) * self.time_base
+
+    @property
+    def duration_sec(self) -> float:
+        """From the first frame's appearance to the last one's end."""
+        return float(self.times_sec[-1]) + self.last_sec
+
+
+def open_container(path: str | os.PathLike[str]) -> Any:
+    """Open a file with PyAV, to be decoded by one thread.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        BrokenVideoError: It is empty, or FFmpeg does not know what it is.
+    """
+    import av
+
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f'{path}: no such video file')
+    if not file.stat().st_size:
+        raise BrokenVideoError(path, 'zero bytes')
+    try:
+        container = av.open(str(file), metadata_errors='ignore')
+    except av.error.FFmpegError as error:
+        reason = f'not readable as video: {error.strerror}'
+        raise BrokenVideoError(path, reason) from None
+    for stream in container.streams.video:
+        if stream.codec_context is not None:
+            stream.thread_type = 'NONE'
+            stream.codec_context.thread_count = 1
+    return container
+
+
+def video_stream(container: Any) -> Any:
+    """The first stream of moving pictures; cover art of a sound file is none.
+
+    Args:
+        container: From :func:`open_container`.
+
+    Raises:
+        BrokenVideoError: There is no such stream, or nothing decodes it.
+    """
+    moving = [
+        stream
+        for stream in container.streams.video
+        if not int(stream.disposition) & _ATTACHED_PICTURE
+    ]
+    if not moving:
+        what = 'audio only' if container.streams.audio else 'no video stream'
+        raise BrokenVideoError(container.name, what)
+    if moving[0].codec_context is None:
+        raise BrokenVideoError(container.name, 'unknown codec')
+    return moving[0]
+
+
+def read_index(container: Any) -> VideoIndex:
+    """Read every packet's stamp; leaves the container at its end.
+
+    Args:
+        container: From :func:`open_container`, at its start.
+
+    Raises:
+        BrokenVideoError: No video in it, no frames, or fewer than announced.
+    """
+    stream = video_stream(container)
+    try:
+        packets, end_sec = _demux(container, stream)
+    except damage_errors() as error:
+        raise damaged(container.name, error) from None
+    _check_complete(container, stream, packets, end_sec)
+    shown = _shown(packets)
+    pts = np.sort(np.array([p.pts for p in shown], np.int64))
+    keys = sorted((p.pts, p.dts) for p in packets if p.key) or [(pts[0], pts[0])]
+    known = any(name in container.format.name for name in _STAMPED)
+    return VideoIndex(
+        pts=pts,
+        key_pts=np.array([key[0] for key in keys], np.int64),
+        key_dts=np.array([key[1] for key in keys], np.int64),
+        time_base=float(stream.time_base),
+        last_sec=_last_sec(shown, stream),
+        stamped=known and bool((np.diff(pts) > 0).all()),
+        common=len(shown) == len(packets) and _is_common(container, stream),
+    )
+
+
+def is_rotated(container: Any) -> bool:
+    """Whether players turn the picture; decodes the first frame, where that is said.
+
+    Args:
+        container: From :func:`open_container`, anywhere.
+
+    Raises:
+        BrokenVideoError: The first frame does not decode.
+    """
+    stream = video_stream(container)
+    try:
+        container.seek(0)
+        return any(frame.rotation for frame in islice(container.decode(stream), 1))
+    except damage_errors() as error:
+        raise damaged(container.name, error) from None
+
+
+def damage_errors() -> tuple[type[Exception], ...]:
+    """What PyAV raises for damaged files.
+
+    An IndexError among them: PyAV looks up streams that appear in the middle of a file.
+    """
+    import av
+
+    return av.error.FFmpegError, IndexError
+
+
+def damaged(path: str, error: Exception) -> BrokenVideoError:
+    """One of :func:`damage_errors` as the error to raise.
+
+    Args:
+        path: The file.
+        error: What PyAV raised.
+    """
+    reason = getattr(error, 'strerror', None) or error
+    return BrokenVideoError(path, f'damaged: {reason}')
+
+
+@dataclass
+class _Packet:
+    pts: int
+    dts: int
+    key: bool
+    hidden: bool
+    corrupt: bool
+    duration: int
+
+
+def _demux(container: Any, stream: Any) -> tuple[list[_Packet], float]:
+    """Packets of one stream in stored order, and where the last of any stream ends."""
+    packets = []
+    end_sec = 0.0
+    for packet in container.demux():
+        if not packet.size:
+            continue
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is not None:
+            end = (stamp + (packet.duration or 0)) * float(packet.time_base)
+            end_sec = max(end_sec, end)
+        if packet.stream_index != stream.index:
+            continue
+        if stamp is None:  # raw streams carry no stamps: frames follow at their rate
+            step = 1 / (stream.time_base * (stream.average_rate or 25))
+            stamp = round(len(packets) * step)
+        packets.append(
+            _Packet(
+                stamp,
+                stamp if packet.dts is None else packet.dts,
+                packet.is_keyframe,
+                packet.is_discard,
+                packet.is_corrupt,
+                packet.duration or 0,
+            )
+        )
+    return packets, end_sec
+
+
+def _check_complete(
+    container: Any, stream: Any, packets: list[_Packet], end_sec: float
+) -> None:
+    # Not `stream.frames`: it counts what edit lists leave out of the index as well.
+    indexed = sum(entry.size > 0 for entry in stream.index_entries)
+    whole = sum(not p.corrupt for p in packets)
+    if whole < max(indexed, len(packets)):
+        total = max(indexed, len(packets))
+        reason = f'truncated or damaged: {whole} of {total} frames are whole'
+        raise BrokenVideoError(container.name, reason)
+    if not packets:
+        raise BrokenVideoError(container.name, 'no frames')
+    announced = (container.duration or 0) / 1e6  # Matroska lists no number of frames
+    lost = announced - end_sec
+    if 'matroska' in container.format.name and lost > max(0.5, 0.05 * announced):
+        raise BrokenVideoError(
+            container.name, f'truncated: ends {lost:.2f} s before its announced end'
+        )
+
+
+def _shown(packets: list[_Packet]) -> list[_Packet]:
+    """Packets whose frames a player shows, in stored order."""
+    first = next((p.pts for p in packets if p.key), packets[0].pts)
+    shown = [p for p in packets if p.pts >= first and not p.hidden]
+    return shown or packets
+
+
+def _last_sec(shown: Iterable[_Packet], stream: Any) -> float:
+    last = max(shown, key=lambda p: p.pts)
+    if last.duration > 0:
+        return float(last.duration * stream.time_base)
+    return 1 / float(stream.average_rate or 25)
+
+
+def _is_common(container: Any, stream: Any) -> bool:
+    """Whether every backend decodes and converts this kind of file alike."""
+    context = stream.codec_context
+    kind = context.name in _CODECS and context.pix_fmt in _PIXEL_FORMATS
+    even = context.height % 2 == 0 and context.width % 2 == 0
+    whole = even or '420' not in context.pix_fmt
+    known = any(name in container.format.name for name in _CONTAINERS)
+    return known and kind and whole and context.width not in _UNREAD_WIDTHS
+
+
+class VideoReader(ABC):
+    """Frames of one video file, in the order in which a player shows them.
+
+    Frames are upright: rotation that the file asks for is applied. Use it in a
+    ``with`` block, or call :meth:`close`: one reader per sample keeps memory small.
+
+    Args:
+        path: The file.
+        index: Its frames.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], index: VideoIndex) -> None:
+        self.path = str(path)
+        self._index = index
+        self.times_sec = index.times_sec
+        """(T,) float64, when each frame appears, in seconds from the first one."""
+
+    @property
+    def num_frames(self) -> int:
+        """T, the number of frames shown."""
+        return len(self.times_sec)
+
+    @property
+    def duration_sec(self) -> float:
+        """From the first frame's appearance to the last one's end."""
+        return self._index.duration_sec
+
+    @property
+    def fps(self) -> float:
+        """Mean frames per second."""
+        return self.num_frames / self.duration_sec
+
+    @property
+    def width(self) -> int:
+        """W in pixels, of the upright picture."""
+        return self._size()[1]
+
+    @property
+    def height(self) -> int:
+        """H in pixels, of the upright picture."""
+        return self._size()[0]
+
+    def get_frames(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Decode frames.
+
+        Args:
+            indices: (n,) frame numbers in any order; a number may come again.
+
+        Returns:
+            (n, H, W, 3) uint8 RGB.
+
+        Raises:
+            ValueError: There is no frame of that number.
+            BrokenVideoError: A frame cannot be decoded.
+        """
+        wanted = np.asarray(indices, np.int64).reshape(-1)
+        bad = wanted[(wanted < 0) | (wanted >= self.num_frames)]
+        if len(bad):
+            raise ValueError(
+                f'{self.path}: no frame {bad[0]}; it has frames 0 to '
+                f'{self.num_frames - 1}'
+            )
+        unique, places = np.unique(wanted, return_inverse=True)
+        frames = self._decode(unique)
+        in_order = len(unique) == len(wanted) and (places[:-1] < places[1:]).all()
+        return frames if in_order else frames[places.reshape(-1)]
+
+    def close(self) -> None:  # noqa: B027  (a backend may have nothing to free)
+        """Free the decoder; the reader is of no use afterwards."""
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def _size(self) -> tuple[int, int]:
+        """Height and width of the upright picture."""
+
+    @abstractmethod
+    def _decode(self, wanted: np.ndarray) -> np.ndarray:
+        """Frames of ascending, distinct, existing numbers: (n, H, W, 3) uint8 RGB."""
+
+
+class PyAVReader(VideoReader):
+    """Reads any file that FFmpeg knows; decodes with one thread.
+
+    Decoding starts at the last key frame before a wanted frame, and frames that no
+    other frame refers to are left out unless they are wanted.
+
+    Args:
+        path: The file.
+        index: Its frames.
+        container: The open file; closed with the reader.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], index: VideoIndex, container: Any
+    ) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        super().__init__(path, index)
+        self._converter = VideoReformatter()
+        self._shape: tuple[int, int] | None = None
+        self._container = container
+        self._stream = video_stream(container)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def _restart(self) -> None:
+        self._container.close()
+        self._container = open_container(self.path)
+        self._stream = video_stream(self._container)
+
+    def _size(self) -> tuple[int, int]:
+        if self._shape is None:
+            self._shape = self._decode(np.array([0])).shape[1:3]
+        return self._shape
+
+    def _decode(self, wanted: np.ndarray) -> np.ndarray:
+        found = _Frames(self.path, wanted)
+        try:
+            if self._index.stamped:
+                self._decode_by_stamp(wanted, found)
+            else:
+                self._decode_by_place(wanted, found)
+        except damage_errors() as error:
+            raise damaged(self.path, error) from None
+        if found.missing:
+            lost = min(found.missing)
+            raise BrokenVideoError(
+                self.path, f'frame {lost} of {self.num_frames} does not decode'
+            )
+        return found.images
+
+    def _decode_by_stamp(self, wanted: np.ndarray, found: _Frames) -> None:
+        index = self._index
+        stamps = index.pts[wanted]
+        keys = np.searchsorted(index.key_pts, stamps, side='right') - 1
+        for key in np.unique(keys):
+            chosen = keys == key
+            numbers = dict(zip(stamps[chosen].tolist(), wanted[chosen], strict=True))
+            self._container.seek(int(index.key_dts[max(key, 0)]), stream=self._stream)
+            self._collect(numbers, found)
+        if found.missing:  # some containers do not seek exactly
+            self._restart()
+            self._collect({int(index.pts[i]): i for i in found.missing}, found)
+
+    def _collect(self, numbers: dict[int, int], found: _Frames) -> None:
+        """Decode on until the frames of the given stamps are found."""
+        context = self._stream.codec_context
+        for packet in self._container.demux(self._stream):
+            # Exact: what is left out here is referred to by no other frame.
+            context.skip_frame = 'DEFAULT' if packet.pts in numbers else 'NONREF'
+            for frame in packet.decode():
+                number = numbers.pop(frame.pts, None)
+                if number is not None:
+                    found.put(int(number), self._convert(frame))
+            if not numbers:
+                return
+
+    def _decode_by_place(self, wanted: np.ndarray, found: _Frames) -> None:
+        """Decode from the start and count what comes out."""
+        self._restart()
+        for number, frame in enumerate(self._container.decode(self._stream)):
+            if number in found.missing:
+                found.put(number, self._convert(frame))
+            if number >= wanted[-1]:
+                return
+
+    def _convert(self, frame: Any) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, upright."""
+        image = self._converter.reformat(frame, format='rgb24').to_ndarray()
+        turns = round(frame.rotation / 90)  # counter-clockwise
+        return np.rot90(image, turns) if turns else image
+
+
+class _Frames:
+    """Frames as they are found, written in place."""
+
+    def __init__(self, path: str, wanted: np.ndarray) -> None:
+        self.path = path
+        self.places = {int(number): i for i, number in enumerate(wanted)}
+        self.missing = set(self.places)
+        self.images = np.empty((0, 0, 0, 3), np.uint8)
+
+    def put(self, number: int, image: np.ndarray) -> None:
+        """Keep frame ``number``."""
+        if not len(self.images):
+            self.images = np.empty((len(self.places), *image.shape), np.uint8)
+        if image.shape != self.images.shape[1:]:
+            raise BrokenVideoError(self.path, 'the picture changes its size')
+        self.images[self.places[number]] = image
+        self.missing.discard(number)
+
+
+class DecordReader(VideoReader):
+    """Reads the files of ``VideoIndex.common``; decodes with one thread.
+
+    Args:
+        path: The file.
+        index: Its frames.
+
+    Raises:
+        BrokenVideoError: decord cannot open the file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], index: VideoIndex) -> None:
+        import decord
+
+        super().__init__(path, index)
+        decord.logging.set_level(decord.logging.QUIET)
+        self._error = (decord.DECORDError, RuntimeError)
+        try:
+            self._reader = decord.VideoReader(self.path, num_threads=1)
+        except self._error as error:
+            raise self._broken(error) from None
+
+    def close(self) -> None:
+        """Free the decoder and its queue of frames."""
+        self._reader = None
+
+    def _broken(self, error: Exception) -> BrokenVideoError:
+        first = str(error).strip().split('\n')[0]
+        reason = re.sub(r'\[[\d:]+\] \S+:\d+: ', '', first)  # lines of its own code
+        return BrokenVideoError(self.path, f'decord: {reason}')
+
+    def _size(self) -> tuple[int, int]:
+        return self._decode(np.array([0])).shape[1:3]
+
+    def _decode(self, wanted: np.ndarray) -> np.ndarray:
+        try:
+            return self._reader.get_batch(wanted.tolist()).asnumpy()
+        except self._error as error:
+            raise self._broken(error) from None
+
+
+BACKENDS = ('decord', 'pyav')
+_MODULES = {'decord': 'decord', 'pyav': 'av'}
+
+
+@functools.cache
+def available_backends() -> tuple[str, ...]:
+    """Backends whose library is installed; ``auto`` takes the first."""
+    return tuple(b for b in BACKENDS if importlib.util.find_spec(_MODULES[b]))
+
+
+def check_backend(backend: str) -> str:
+    """Return the backend to use.
+
+    Args:
+        backend: ``auto`` or one of ``BACKENDS``.
+
+    Raises:
+        ValueError: An unknown backend, or one that is not installed.
+    """
+    check_choice('video backend', backend, ('auto', *BACKENDS))
+    available = available_backends()
+    if backend == 'auto':
+        return available[0]
+    if backend not in available:
+        raise ValueError(
+            f'video backend {backend!r} is not installed: use one of '
+            f'{", ".join(available)}, or auto.'
+        )
+    return backend
+
+
+def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoReader:
+    """Open a video; frames and times are the same for both backends.
+
+    PyAV reads the time stamps for both of them. It also decodes, whatever was asked
+    for, where decord is known to give other frames or none: odd sizes with
+    halved chroma, a few small widths, more than 8 bits, AV1, rotation, frames that an
+    edit list hides, containers other than MP4 and Matroska.
+
+    Args:
+        path: The file.
+        backend: ``auto`` (decord where it is installed, else PyAV), ``decord``
+            or ``pyav``.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: An unknown backend, or one that is not installed.
+        BrokenVideoError: The file cannot be read as video.
+    """
+    backend = check_backend(backend)
+    container = open_container(path)
+    try:
+        index = read_index(container)
+        common = backend != 'pyav' and index.common and not is_rotated(container)
+    except ValueError:
+        container.close()
+        raise
+    if not common:
+        return PyAVReader(path, index, container)
+    container.close()
+    return DecordReader(path, index)
+
+
+VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.webm')
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """Size of a video.
+
+    Attributes:
+        frames: Number of frames; 0 where only the header was read and it does not say.
+        fps: Mean frames per second.
+        duration: Seconds; 0 where the header does not say.
+    """
+
+    frames: int
+    fps: float
+    duration: float
+
+
+def probe_video(path: Path) -> VideoFacts:
+    """Read a video's header.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Zero bytes, no video in it, or not readable.
+    """
+    with opened_video(path) as (_, stream):
+        return _facts(stream, stream.frames)
+
+
+def decode_video(path: Path) -> VideoFacts:
+    """Decode a video from its first frame to its last.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Zero bytes, no video in it, not readable, damaged, or fewer frames
+            than its header announces.
+    """
+    import av
+
+    with opened_video(path) as (container, stream):
+        stream.codec_context.thread_count = 1  # files are checked side by side
+        stream.codec_context.options = {'err_detect': 'explode'}  # conceal nothing
+        decoded = damaged = hidden = 0
+        for packet in container.demux(stream):
+            hidden += bool(packet.is_discard)  # cut away by an edit list
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                damaged += 1
+                continue
+            decoded += len(frames)
+            damaged += sum(bool(frame.is_corrupt) for frame in frames)
+        # Packets in the file: an edit list can leave out some that the header counts.
+        packets = sum(entry.size > 0 for entry in stream.index_entries)
+        announced = (packets or stream.frames) - hidden  # 0 if the container is silent
+        if damaged or not decoded or decoded < announced:
+            raise ValueError(
+                f'truncated or damaged: {decoded} frames of {announced or "?"} decode, '
+                f'{damaged} errors'
+            )
+        return _facts(stream, decoded)
+
+
+@contextmanager
+def opened_video(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Container and first video stream; FFmpeg's errors as ValueError.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Zero bytes, no video in it, or not readable.
+    """
+    import av
+
+    if not path.is_file():
+        raise FileNotFoundError(f'{path}: no such file')
+    if not path.stat().st_size:
+        raise ValueError('zero bytes')
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                has_audio = bool(container.streams.audio)
+                raise ValueError('audio only' if has_audio else 'no video stream')
+            yield container, container.streams.video[0]
+    except (av.error.FFmpegError, AttributeError, IndexError) as error:
+        # PyAV raises the last two for an unknown codec and damaged transport streams.
+        reason = getattr(error, 'strerror', None) or type(error).__name__
+        raise ValueError(f'not readable as video: {reason}') from None
+
+
+def _facts(stream: Any, frames: int) -> VideoFacts:
+    length = stream.duration or 0
+    return VideoFacts(
+        frames=frames,
+        fps=float(stream.average_rate or 0),
+        duration=float(length * stream.time_base) if length else 0.0,
+    )

@@ -1,0 +1,668 @@
+import errno
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from http_files import file_server
+
+from mmma.checkpoints import (
+    RemoteFile,
+    cache_folder,
+    fetch_file,
+    fetch_pretrained,
+    fetch_url,
+)
+from mmma.checkpoints import download as module
+from mmma.checkpoints.download import (
+    Patience,
+    Unavailable,
+    WrongBytes,
+    file_name,
+    hash_in_name,
+    is_offline,
+    local_path,
+    mirror_places,
+    remote_file,
+    shown_url,
+    transfer,
+)
+
+HUB = 'https://huggingface.co'
+
+
+@pytest.mark.parametrize(
+    ('url', 'name'),
+    [
+        ('https://a.org/b/c-0123abcd.pth', 'c-0123abcd.pth'),
+        ('https://a.org/b/c.pth?token=x#y', 'c.pth'),
+        ('https://a.org/b/two%20words.pth', 'two words.pth'),
+        (f'{HUB}/a/small/resolve/main/model.bin', 'a-small-model.bin'),
+        (f'{HUB}/a/large/resolve/0123/sub/model.bin', 'a-large-model.bin'),
+    ],
+)
+def test_file_names(url, name):
+    assert file_name(url) == name
+    assert remote_file(url).name == name
+
+
+def test_what_a_name_says_of_the_hash():
+    assert remote_file('https://a.org/c-0123abcd.pth').sha256 == '0123abcd'
+    assert remote_file('https://a.org/c-0123abcd.pth', 'ff').sha256 == 'ff'
+    assert hash_in_name('model_0123abcd.safetensors') == '0123abcd'
+    assert hash_in_name('model-20240101x.pth') == ''
+
+
+@pytest.mark.parametrize(
+    'url',
+    [
+        'https://a.org/..',
+        'https://a.org/',
+        'https://a.org/%2e%2e%2Fpasswd',
+        'https://a.org/b%2Fc.pth',
+        'https://a.org/..%5Cc.pth',
+        'https://a.org/b\\c.pth',
+        'https://a.org/c:d.pth',
+        'https://a.org/.bashrc',
+        'https://a.org/a%00.pth',
+        f'{HUB}/a/%2e%2e%2f/resolve/main/model.bin',
+    ],
+)
+def test_names_that_lead_elsewhere(url):
+    with pytest.raises(ValueError, match=r'names a file .* no slash.*not fetched'):
+        remote_file(url)
+
+
+@pytest.mark.parametrize('folder', ['..', 'a/b', '/etc', 'a\\b'])
+def test_folders_that_lead_elsewhere(folder):
+    with pytest.raises(ValueError, match=r'the model zoo names a file'):
+        RemoteFile('a.pth', folder=folder)
+
+
+@pytest.mark.parametrize(
+    ('url', 'shown'),
+    [
+        ('https://me:secret@a.org:8/b.pth', 'https://a.org:8/b.pth'),
+        ('https://a.org/b.pth?sig=secret#c', 'https://a.org/b.pth?...'),
+        ('file:///a/b', 'file:///a/b'),
+        ('/a/b', '/a/b'),
+    ],
+)
+def test_secrets_are_not_shown(url, shown):
+    assert shown_url(url) == shown
+
+
+def test_what_is_on_this_machine():
+    assert local_path('/a/b') == Path('/a/b')
+    assert local_path('~/b') == Path.home() / 'b'
+    assert local_path('file:///a/two%20words') == Path('/a/two words')
+    assert local_path('https://a.org/b') is None
+
+
+@pytest.mark.parametrize('place', ['ftp://me:pw@a.org/b', 'file://other/b', 's3://a/b'])
+def test_other_kinds_of_urls(place):
+    with pytest.raises(ValueError, match=r'(a.org|other|a)/b: use http://.* folder'):
+        local_path(place)
+
+
+def test_places_of_a_mirror(monkeypatch, tmp_path):
+    file = RemoteFile('a b.pth', folder='model')
+    monkeypatch.delenv('MMMA_ZOO_URL', raising=False)
+    assert mirror_places(file) == []
+    monkeypatch.setenv('MMMA_ZOO_URL', 'https://me:pw@a.org/zoo/?sig=1')
+    assert mirror_places(file) == [
+        'https://me:pw@a.org/zoo/a%20b.pth?sig=1',
+        'https://me:pw@a.org/zoo/model/a%20b.pth?sig=1',
+    ]
+    monkeypatch.setenv('MMMA_ZOO_URL', tmp_path.as_uri())
+    assert mirror_places(file) == [str(tmp_path / 'a b.pth')]
+    (tmp_path / 'model').mkdir()
+    (tmp_path / 'model/a b.pth').touch()
+    assert mirror_places(file) == [str(tmp_path / 'model/a b.pth')]
+
+
+def test_a_mirror_that_is_not_there(monkeypatch, tmp_path):
+    monkeypatch.setenv('MMMA_ZOO_URL', str(tmp_path / 'x'))
+    with pytest.raises(FileNotFoundError, match=r'MMMA_ZOO_URL is .*/x: no such folde'):
+        mirror_places(RemoteFile('a.pth'))
+
+
+@pytest.mark.parametrize(
+    ('value', 'offline'),
+    [('1', True), ('true', True), ('', False), ('0', False), ('False', False)],
+)
+def test_offline(monkeypatch, value, offline):
+    monkeypatch.setenv('MMMA_OFFLINE', value)
+    assert is_offline() == offline
+
+
+NAME, CONTENT = 'a.pth', bytes(range(250)) * 400
+BLOCK = module._BLOCK
+FAST = Patience(retries=2, backoff_sec=0.001, timeout_sec=10)
+
+
+@pytest.fixture
+def server():
+    with file_server(files={NAME: CONTENT}) as files:
+        yield files
+
+
+@pytest.fixture
+def part(tmp_path):
+    return tmp_path / f'{NAME}.part'
+
+
+def get(server, part, size=None, patience=FAST):
+    transfer(f'{server.url}/{NAME}', part, patience, size)
+    return part.read_bytes()
+
+
+def leave(part, server, content=CONTENT[:300], **notes):
+    """What an earlier process left of a download."""
+    part.write_bytes(content)
+    notes = {
+        'url': f'{server.url}/{NAME}',
+        'validator': '"1"',
+        'size': len(CONTENT),
+        **notes,
+    }
+    part.with_name(f'{part.name}.json').write_text(json.dumps(notes))
+
+
+def test_whole_at_once(server, part):
+    assert get(server, part, len(CONTENT)) == CONTENT
+    assert server.ranges == [None]
+
+
+def test_a_cut_connection_is_gone_on_with(server, part):
+    server.cuts = [BLOCK, BLOCK]
+    assert get(server, part) == CONTENT
+    assert server.ranges == [None, f'bytes={BLOCK}-', f'bytes={2 * BLOCK}-']
+
+
+def test_bytes_that_come_count_the_tries_anew(server, part):
+    server.cuts = [BLOCK] * 5
+    assert get(server, part) == CONTENT
+    assert len(server.asked) == 6
+
+
+def test_origin_that_always_cuts(server, part):
+    server.cuts = [BLOCK, 0, 0]
+    with pytest.raises(Unavailable, match=r'cut the .* 16,384 bytes, again and again'):
+        get(server, part)
+    assert part.read_bytes() == CONTENT[:BLOCK]
+    assert len(server.asked) == 3
+
+
+def test_a_later_process_goes_on(server, part):
+    leave(part, server)
+    assert get(server, part) == CONTENT
+    assert server.ranges == ['bytes=300-']
+
+
+def test_only_the_last_step_was_missed(server, part):
+    leave(part, server, CONTENT)
+    assert get(server, part) == CONTENT
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    'notes',
+    [{'url': 'https://elsewhere.org/a.pth'}, {'validator': ''}, {'validator': None}],
+)
+def test_a_part_of_who_knows_what_is_not_gone_on_with(server, part, notes):
+    leave(part, server, b'other', **notes)
+    assert get(server, part) == CONTENT
+    assert server.ranges == [None]
+
+
+@pytest.mark.parametrize('notes', ['{', '[]', ''])
+def test_notes_that_cannot_be_read(server, part, notes):
+    leave(part, server, b'other')
+    part.with_name(f'{part.name}.json').write_text(notes)
+    assert get(server, part) == CONTENT
+
+
+def test_a_file_that_has_changed_starts_anew(server, part):
+    leave(part, server, b'x' * 300)
+    server.etag = '"2"'
+    assert get(server, part) == CONTENT
+    assert server.ranges == ['bytes=300-']
+
+
+def test_a_range_that_is_refused(server, part):
+    leave(part, server, b'x' * 200000)
+    server.statuses = [416]
+    assert get(server, part) == CONTENT
+    assert server.ranges == ['bytes=200000-', None]
+
+
+def test_another_range_than_asked_for(server, part):
+    leave(part, server)
+    server.headers = {'Content-Range': 'bytes 1-99999/100000'}
+    assert get(server, part) == CONTENT
+    assert server.ranges == ['bytes=300-', None]
+
+
+@pytest.mark.parametrize(
+    ('etag', 'headers', 'ranges'),
+    [
+        (
+            'W/"1"',
+            {'Last-Modified': 'Mon, 01 Jan 2024 00:00:00 GMT'},
+            f'bytes={BLOCK}-',
+        ),
+        ('W/"1"', {}, None),
+        (None, {}, None),
+    ],
+)
+def test_without_a_strong_mark_of_the_file(server, part, etag, headers, ranges):
+    server.etag, server.headers, server.cuts = etag, headers, [BLOCK]
+    assert get(server, part) == CONTENT
+    assert server.ranges == [None, ranges]
+
+
+def test_a_busy_server_is_asked_again(server, part):
+    server.statuses = [503, 429]
+    assert get(server, part) == CONTENT
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ('status', 'told', 'asked'),
+    [
+        (401, 'asks for a login', 1),
+        (403, 'does not allow it', 1),
+        (404, 'has no such file', 1),
+        (410, 'has no such file any more', 1),
+        (418, 'does not give it', 1),
+        (500, 'is busy or broken, try later', 3),
+    ],
+)
+def test_what_a_status_means(server, part, status, told, asked):
+    server.statuses = [status] * 3
+    with pytest.raises(Unavailable, match=rf'^{told} \(HTTP {status}\)$'):
+        get(server, part)
+    assert len(server.asked) == asked
+    assert not part.exists()
+
+
+def test_a_web_page_instead(server, part):
+    server.headers = {'Content-Type': 'text/html; charset=utf-8'}
+    with pytest.raises(Unavailable, match='sends a web page, as a login or a proxy'):
+        get(server, part)
+
+
+def test_another_size_is_not_downloaded(server, part):
+    with pytest.raises(WrongBytes, match='has 100,000 bytes there, expected 999'):
+        get(server, part, 999)
+    assert not part.exists()
+
+
+def test_a_slow_server(server, part):
+    server.wait_sec = 0.5
+    with pytest.raises(Unavailable, match=r'^127\.0\.0\.1 does not answer in time$'):
+        get(server, part, patience=Patience(0, 0, 0.05))
+
+
+@pytest.mark.parametrize(
+    ('url', 'told'),
+    [
+        ('http://127.0.0.1:9/a', r'127\.0\.0\.1 is not reached: no network here'),
+        (
+            'http://no.such.host.invalid/a',
+            r'no\.such\.host\.invalid is not found: no n',
+        ),
+        ('http:///a', r'no usable URL \(InvalidURL\)'),
+        ('http://[/a', 'Invalid IPv6|no usable URL'),
+    ],
+)
+def test_no_network(part, url, told):
+    with pytest.raises((Unavailable, ValueError), match=told):
+        transfer(url, part, Patience(0, 0, 5), None)
+
+
+def test_errors_hold_no_secrets(part):
+    with pytest.raises(Unavailable) as error:
+        transfer('http://me:secret@127.0.0.1:9/a?token=secret', part, FAST, None)
+    assert 'secret' not in str(error.value)
+    assert error.value.__cause__ is None
+
+
+def test_a_certificate_that_is_not_accepted(server, part):
+    import requests
+
+    error = requests.exceptions.SSLError('secret')
+    told = module._reason(error, 'https://a.org/b')
+    assert told.startswith('the certificate of a.org is not accepted: behind a proxy')
+    assert 'REQUESTS_CA_BUNDLE' in told
+    assert 'HTTPS_PROXY' in module._reason(requests.exceptions.ProxyError(), 'http://a')
+    missing = OSError('no CA bundle: x.pem')
+    assert module._reason(missing, 'http://a') == 'no CA bundle: x.pem'
+
+
+def test_from_a_folder(tmp_path, part):
+    source = tmp_path / 'b.pth'
+    with pytest.raises(Unavailable, match='there is no such file'):
+        transfer(str(source), part, FAST, None)
+    source.write_bytes(CONTENT)
+    transfer(source.as_uri(), part, FAST, None)
+    assert part.read_bytes() == CONTENT
+
+
+class _FullDisk:
+    """A file on a disk with room for 30 000 bytes."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.file.close()
+
+    def write(self, block):
+        if self.file.tell() + len(block) > 30_000:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        return self.file.write(block)
+
+
+def test_a_full_disk(server, part, monkeypatch):
+    real = Path.open
+
+    def full(path, mode='r', **kwargs):
+        file = real(path, mode, **kwargs)
+        return _FullDisk(file) if path == part and mode != 'r' else file
+
+    monkeypatch.setattr(Path, 'open', full)
+    with pytest.raises(
+        FileNotFoundError,
+        match=r'a\.pth\.part cannot be written \(No space left on device\); what was '
+        r'there of it is deleted\. Make room, or let MMMA_HOME',
+    ):
+        get(server, part)
+    assert not part.exists()
+
+
+def test_no_room_is_told_before(server, part, monkeypatch):
+    usage = module.shutil.disk_usage(part.parent)._replace(free=99_699)
+    monkeypatch.setattr(module.shutil, 'disk_usage', lambda folder: usage)
+    with pytest.raises(
+        FileNotFoundError, match=r'has no room for a\.pth: 0\.1 MB are to come'
+    ):
+        get(server, part)
+    leave(part, server)
+    with pytest.raises(FileNotFoundError, match='has no room'):
+        get(server, part)
+    assert part.read_bytes() == CONTENT[:300]
+    leave(part, server, CONTENT[:301])
+    assert get(server, part) == CONTENT
+
+
+@pytest.mark.parametrize('is_terminal', [True, False])
+def test_a_bar_on_terminals_only(server, part, capsys, monkeypatch, is_terminal):
+    monkeypatch.setattr(sys.stderr, 'isatty', lambda: is_terminal)
+    get(server, part, len(CONTENT))
+    printed = capsys.readouterr()
+    assert printed.out == ''
+    assert ('100.0/100.0 kB' in printed.err) == is_terminal
+
+
+NAME_FETCHING, CONTENT_FETCHING = 'a.pth', b'weights' * 10_000
+SHA = hashlib.sha256(CONTENT_FETCHING).hexdigest()
+FAST_FETCHING = Patience(retries=1, backoff_sec=0.001, timeout_sec=10)
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """No mirror, no MMMA_OFFLINE, no waiting."""
+    for name in ('MMMA_ZOO_URL', 'MMMA_OFFLINE'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(module, 'Patience', lambda: FAST_FETCHING)
+
+
+@pytest.fixture
+def origin():
+    with file_server(files={NAME_FETCHING: CONTENT_FETCHING}) as files:
+        yield files
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / 'cache'
+
+
+def of(origin, **kwargs):
+    return RemoteFile(
+        NAME_FETCHING,
+        f'{origin.url}/{NAME_FETCHING}',
+        **{'sha256': SHA, **kwargs},
+    )
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_cache_folder(monkeypatch):
+    monkeypatch.setenv('MMMA_HOME', '/a')
+    assert cache_folder() == Path('/a/checkpoints')
+
+
+def test_fetched_once(origin, folder, capsys):
+    found = fetch_file(of(origin, size=len(CONTENT_FETCHING)), folder)
+    assert found == folder / NAME_FETCHING
+    assert found.read_bytes() == CONTENT_FETCHING
+    assert fetch_file(of(origin), folder) == found
+    assert len(origin.asked) == 1
+    assert names(folder) == [NAME_FETCHING]
+    told = capsys.readouterr()
+    assert told.err == f'downloading {origin.url}/{NAME_FETCHING} to {found}\n'
+    assert told.out == ''
+
+
+def test_by_url(origin, monkeypatch, tmp_path):
+    monkeypatch.setenv('MMMA_HOME', str(tmp_path))
+    name = f'b-{SHA[:8]}.pth'
+    origin.files[name] = CONTENT_FETCHING
+    assert fetch_url(f'{origin.url}/{name}?a=b') == tmp_path / 'checkpoints' / name
+    origin.files['c-01234567.pth'] = CONTENT_FETCHING
+    with pytest.raises(
+        ValueError, match=r'expected 01234567\.\.\.; kept as .*bad-hash'
+    ):
+        fetch_url(f'{origin.url}/c-01234567.pth')
+
+
+def test_without_a_hash_it_says_so(origin, folder, capsys):
+    fetch_file(of(origin, sha256=''), folder)
+    assert 'its hash is not known, so it was not checked' in capsys.readouterr().err
+
+
+def test_a_restart_goes_on(origin, folder):
+    origin.cuts = [16_384, 0]
+    with pytest.raises(
+        FileNotFoundError, match='cut the connection after 16,384 bytes'
+    ):
+        fetch_file(of(origin), folder)
+    assert names(folder) == [
+        f'{NAME_FETCHING}.lock',
+        f'{NAME_FETCHING}.part',
+        f'{NAME_FETCHING}.part.json',
+    ]
+    origin.asked.clear()
+    fetch_file(of(origin), folder)
+    assert origin.ranges == ['bytes=16384-']
+    assert names(folder) == [NAME_FETCHING]
+
+
+@pytest.mark.parametrize('known', [{'sha256': 'f' * 64}, {'sha256': 'f' * 8}])
+def test_another_hash_is_kept_aside(origin, folder, known):
+    aside = folder / f'{NAME_FETCHING}.bad-hash'
+    with pytest.raises(
+        ValueError,
+        match=rf'{origin.url}/{NAME_FETCHING}: has SHA-256 {SHA[:16]}\.\.\., expected '
+        rf'f+\.\.\.; kept as {aside}, not used\nDownload .* starts with f+\)',
+    ):
+        fetch_file(of(origin, **known), folder)
+    assert aside.read_bytes() == CONTENT_FETCHING
+    assert not (folder / NAME_FETCHING).exists()
+
+
+def test_a_damaged_file_is_replaced(origin, folder, capsys):
+    folder.mkdir()
+    (folder / NAME_FETCHING).write_bytes(b'damaged')
+    assert fetch_file(of(origin), folder).read_bytes() == CONTENT_FETCHING
+    assert (folder / f'{NAME_FETCHING}.bad-hash').read_bytes() == b'damaged'
+    assert f'{NAME_FETCHING}.bad-hash, not used' in capsys.readouterr().err
+
+
+def test_a_missing_file_is_explained(origin, folder):
+    with pytest.raises(
+        FileNotFoundError,
+        match=rf'^b\.pth cannot be fetched\.\n  {origin.url}/b\.pth: has no such file '
+        rf'\(HTTP 404\)\nDownload {origin.url}/b\.pth on another machine \(its SHA-256 '
+        rf'starts with {SHA}\) and put it here as {folder}/b\.pth\.$',
+    ):
+        fetch_file(RemoteFile('b.pth', f'{origin.url}/b.pth', SHA), folder)
+
+
+def test_pretrained_weights_are_not_a_must(folder):
+    url = 'http://127.0.0.1:9/weights.pth'
+    with pytest.raises(
+        FileNotFoundError,
+        match=rf'Download {url} .* starts with {SHA[:8]}\).* {folder}/weights\.pth, '
+        'or train from scratch with --no-pretrained',
+    ):
+        fetch_pretrained(url, SHA[:8], folder)
+
+
+def test_size_of_pretrained_weights(origin, folder):
+    with pytest.raises(ValueError, match=r'has 70,000 bytes there, expected 7'):
+        fetch_pretrained(f'{origin.url}/{NAME_FETCHING}', '', folder, size=7)
+
+
+def test_credentials_are_not_printed(origin, folder, capsys):
+    url = origin.url.replace('//', '//me:secret@')
+    with pytest.raises(FileNotFoundError) as error:
+        fetch_file(RemoteFile('b.pth', f'{url}/b.pth?token=secret'), folder)
+    fetch_file(
+        RemoteFile(NAME_FETCHING, f'{url}/{NAME_FETCHING}?token=secret', SHA), folder
+    )
+    origin.cuts = [20_000, 0, 0]
+    with pytest.raises(FileNotFoundError):
+        fetch_file(
+            RemoteFile(NAME_FETCHING, f'{url}/{NAME_FETCHING}?token=secret'),
+            folder / 'c',
+        )
+    written = (folder / f'c/{NAME_FETCHING}.part.json').read_text()
+    assert 'secret' not in str(error.value) + capsys.readouterr().err + written
+
+
+@pytest.mark.parametrize('kind', ['http', 'file', 'folder'])
+def test_a_mirror_is_asked_first(origin, folder, tmp_path, monkeypatch, kind):
+    (tmp_path / NAME_FETCHING).write_bytes(CONTENT_FETCHING)
+    places = {
+        'http': origin.url,
+        'file': tmp_path.as_uri(),
+        'folder': str(tmp_path),
+    }
+    monkeypatch.setenv('MMMA_ZOO_URL', places[kind])
+    file = RemoteFile(NAME_FETCHING, 'http://127.0.0.1:9/a.pth', SHA)
+    assert fetch_file(file, folder).read_bytes() == CONTENT_FETCHING
+    assert len(origin.asked) == (kind == 'http')
+
+
+def test_a_mirror_laid_out_as_the_zoo(origin, folder, monkeypatch):
+    origin.files = {f'model/{NAME_FETCHING}': CONTENT_FETCHING}
+    monkeypatch.setenv('MMMA_ZOO_URL', origin.url)
+    fetch_file(RemoteFile(NAME_FETCHING, '', SHA, folder='model'), folder)
+    assert [path for path, _ in origin.asked] == [
+        f'/{NAME_FETCHING}',
+        f'/model/{NAME_FETCHING}',
+    ]
+
+
+def test_the_origin_is_asked_when_the_mirror_has_it_not(
+    origin, folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv('MMMA_ZOO_URL', str(tmp_path))
+    fetch_file(of(origin), folder)
+    told = capsys.readouterr().err
+    assert (
+        f'{tmp_path}/{NAME_FETCHING}: there is no such file. Now asked: {origin.url}'
+        in told
+    )
+
+
+def test_a_mirror_with_other_bytes_is_named(
+    origin, folder, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / NAME_FETCHING).write_bytes(b'other')
+    monkeypatch.setenv('MMMA_ZOO_URL', str(tmp_path))
+    fetch_file(of(origin), folder)
+    assert f'{tmp_path}/{NAME_FETCHING}: has SHA-256' in capsys.readouterr().err
+    with pytest.raises(
+        ValueError, match=rf'{tmp_path}/{NAME_FETCHING}: has SHA-256 .* not used'
+    ):
+        fetch_file(RemoteFile(NAME_FETCHING, '', SHA), folder / 'b')
+    assert (tmp_path / NAME_FETCHING).read_bytes() == b'other'
+
+
+def test_files_near_by_are_copied(origin, folder, tmp_path):
+    near = tmp_path / 'b.pth'
+    near.write_bytes(CONTENT_FETCHING)
+    fetch_file(of(origin), folder, near=[near])
+    assert origin.asked == []
+
+
+def test_no_place_is_known(folder):
+    with pytest.raises(
+        FileNotFoundError, match=r'No place is known that has it: let MMMA_ZOO_URL name'
+    ):
+        fetch_file(RemoteFile(NAME_FETCHING), folder)
+
+
+@pytest.mark.parametrize('by', ['environment', 'argument'])
+def test_offline_of_fetching(origin, folder, tmp_path, monkeypatch, by):
+    if by == 'environment':
+        monkeypatch.setenv('MMMA_OFFLINE', '1')
+    offline = by == 'argument'
+    with pytest.raises(
+        FileNotFoundError, match=r'not asked, for this is offline \(MMMA'
+    ):
+        fetch_file(of(origin), folder, offline=offline)
+    (tmp_path / NAME_FETCHING).write_bytes(CONTENT_FETCHING)
+    monkeypatch.setenv('MMMA_ZOO_URL', str(tmp_path))
+    fetch_file(of(origin), folder, offline=offline)
+    (tmp_path / NAME_FETCHING).unlink()
+    fetch_file(of(origin), folder, offline=offline)
+    assert origin.asked == []
+
+
+def test_a_folder_that_cannot_be_written(origin, tmp_path):
+    (tmp_path / 'a').touch()
+    with pytest.raises(FileNotFoundError, match=r'/a/b cannot be written .* MMMA_HOME'):
+        fetch_file(of(origin), tmp_path / 'a' / 'b')
+
+
+def test_one_download_for_two_processes(origin, folder):
+    origin.wait_sec = 0.5
+    code = (
+        'import sys; from mmma.checkpoints import fetch_pretrained\n'
+        'print(fetch_pretrained(*sys.argv[1:]).stat().st_size)'
+    )
+    url = f'{origin.url}/{NAME_FETCHING}'
+    command = [sys.executable, '-c', code, url, SHA, str(folder)]
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    running = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    told = [process.communicate() for process in running]
+    assert [out.strip() for out, _ in told] == [b'70000'] * 2
+    assert len(origin.asked) == 1
+    assert sum(err.count(b'waiting for another process') for _, err in told) <= 1
+    assert names(folder) == [NAME_FETCHING]

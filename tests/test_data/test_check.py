@@ -1,0 +1,362 @@
+import json
+import os
+from dataclasses import replace
+
+import pytest
+from video_files import make_video, moving_frames
+
+from mmma.data import check as check_videos
+from mmma.data.check import (
+    CHECKS,
+    Use,
+    broken_videos,
+    check_root,
+    claims_real,
+    decode_all,
+    det_differences,
+    missing_videos,
+    rec_differences,
+)
+from mmma.data.clips import Clip
+from mmma.data.root import DataRoot, DatasetInfo, write_info
+from mmma.data.videos import Instance, Video
+from mmma.taxonomy import DOMAINS, SUBSETS, load_statistics
+
+
+@pytest.fixture(scope='module')
+def clips(space):
+    """A table with the published clips per cell and per action."""
+    published = load_statistics()['rec']
+    actions = [a for a, n in enumerate(space.rec_instances) for _ in range(n)]
+    cells = [
+        (subset, domain)
+        for domain in DOMAINS
+        for subset in SUBSETS
+        for _ in range(published[domain][subset])
+    ]
+    return [
+        Clip(str(i), '', *cell, '', action, None)
+        for i, (cell, action) in enumerate(zip(cells, actions, strict=True))
+    ]
+
+
+@pytest.fixture(scope='module')
+def videos(space):
+    """The published instances per action, dealt to the published number of videos."""
+    labels = [a for a, n in enumerate(space.det_instances) for _ in range(n)]
+    count = load_statistics()['det']['videos']
+    return [
+        Video(
+            *(str(i), '', 'train', 'lab', '', 30.0, 300, 10.0),
+            tuple(Instance(0.0, 1.0, label) for label in labels[i::count]),
+        )
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ('info', 'claims'),
+    [
+        (DatasetInfo('mma82', 'mma82', False), True),
+        (DatasetInfo('MMA-82', 'mma82', False), True),
+        (DatasetInfo('mma82', 'mma82', True), False),
+        (DatasetInfo('mma82-mine', 'mma82', False), False),
+        (DatasetInfo('mma82', 'ma52', False), False),
+    ],
+)
+def test_which_roots_claim_to_be_real(info, claims):
+    assert claims_real(info) == claims
+
+
+def test_the_published_margins_have_no_difference(clips, videos, space):
+    assert list(rec_differences(clips, space)) == []
+    assert list(det_differences(videos, space)) == []
+
+
+def test_a_missing_clip_shows_in_its_cell_and_action(clips, space):
+    assert list(rec_differences(clips[1:], space)) == [
+        'lab train: 15,819 clips, published 15,820',
+        f"'{space.actions[0]}': 339 clips, published 340",
+    ]
+
+
+def test_withheld_truth_excuses_fewer_clips_of_an_action_not_more(clips, space):
+    hidden = [Clip('x', '', 'train', 'lab', '', None, None), *clips[1:]]
+    assert list(rec_differences(hidden, space)) == []
+    more = [hidden[0], replace(clips[1], action=81), *clips[2:]]
+    assert list(rec_differences(more, space)) == [
+        f"'{space.actions[81]}': {space.rec_instances[81] + 1:,} clips, published "
+        f'{space.rec_instances[81]:,}'
+    ]
+
+
+def test_a_missing_video_shows_with_its_instances(videos, space):
+    differences = list(det_differences(videos[1:], space))
+    gone = len(videos[0].instances)
+    assert differences[0] == '11,179 videos, published 11,180'
+    assert differences[1] == f'{39_758 - gone:,} instances, published 39,758'
+    assert len(differences) == 2 + len({i.label for i in videos[0].instances})
+
+
+def test_withheld_videos_excuse_fewer_instances(videos, space):
+    hidden = Video(*('x', '', 'test', 'lab', '', 30.0, 300, 10.0), withheld=True)
+    assert list(det_differences([hidden, *videos[1:]], space)) == []
+
+
+@pytest.fixture
+def files(root):
+    """A whole video and one without content."""
+    make_video(root / 'videos' / 'a.mp4', moving_frames(12), fps=30)
+    (root / 'videos' / 'b.mp4').write_bytes(b'')
+    return root
+
+
+def use(path='videos/a.mp4', **facts):
+    return Use('rec.csv', 7, 'clip', path, **facts)
+
+
+def texts(problems):
+    return [str(problem) for problem in problems]
+
+
+def test_missing_and_outside(files, tmp_path):
+    (files / 'videos' / 'out.mp4').symlink_to(tmp_path)
+    paths = ['videos/a.mp4', 'videos/c.mp4', 'videos/out.mp4']
+    found = texts(missing_videos(DataRoot(files), [use(path) for path in paths]))
+    assert found[0] == 'rec.csv:7: clip: videos/c.mp4: no such file'
+    assert "'videos/out.mp4' leaves the data root" in found[1]
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_broken_files_name_their_row(files, workers):
+    uses = [use(), use('videos/b.mp4'), use('videos/gone.mp4')]
+    found = texts(broken_videos(DataRoot(files), uses, workers))
+    assert found == ['rec.csv:7: clip: videos/b.mp4: zero bytes']
+
+
+@pytest.mark.parametrize(
+    ('facts', 'expected'),
+    [
+        ({'frames': 12, 'fps': 30.0, 'duration': 0.4}, []),
+        ({'frames': 13}, []),
+        ({'frames': 14}, ['12 frames, expected 14']),
+        ({'frames': 10}, ['12 frames, expected 10']),
+        ({'fps': 29.97}, []),
+        ({'fps': 29.0}, ['30.00 frames per second, expected 29.00']),
+        ({'duration': 0.8}, []),
+        ({'duration': 1.0}, ['0.40 s long, expected 1.00 s']),
+    ],
+)
+def test_what_the_tables_say_is_compared(files, facts, expected):
+    found = broken_videos(DataRoot(files), [use(**facts)], 0)
+    assert [p.text.removeprefix('videos/a.mp4: ') for p in found] == expected
+
+
+def test_a_shared_file_is_decoded_once_and_reported_for_each_row(files, capsys):
+    uses = [use('videos/b.mp4'), Use('det.json', 2, 'v', 'videos/b.mp4')]
+    found = list(broken_videos(DataRoot(files), uses, 0))
+    assert [problem.item for problem in found] == ['clip', 'v']
+    assert capsys.readouterr().err == 'decode 1/1\n'
+
+
+def test_a_crash_of_the_decoder_costs_one_file(files, monkeypatch):
+    whole = files / 'videos' / 'a.mp4'
+    names = {str(i): whole for i in range(9)} | {'bad': files / 'videos' / 'b.mp4'}
+    decode = check_videos.decode_video
+    monkeypatch.setattr(
+        check_videos,
+        'decode_video',
+        lambda path: decode(path) if path == whole else os._exit(1),
+    )
+    outcomes = dict(decode_all(names, 2))
+    assert outcomes.pop('bad') == 'the decoder crashes on it'
+    assert {outcome.frames for outcome in outcomes.values()} == {12}
+
+
+def test_order_is_that_of_the_tables(files):
+    names = {str(i): files / 'videos' / f'{"ab"[i % 2]}.mp4' for i in range(20)}
+    outcomes = list(decode_all(names, 2))
+    assert [name for name, _ in outcomes] == list(names)
+    assert [isinstance(outcome, str) for _, outcome in outcomes] == [False, True] * 10
+
+
+@pytest.fixture
+def whole(root, write_skeletons):
+    """The root with its videos and skeletons: nothing is wrong with it."""
+    for name, frames in (('a', 10), ('b', 12), ('v', 300)):
+        make_video(root / 'videos' / f'{name}.mp4', moving_frames(frames))
+    write_skeletons(root, 'rec', {'a': 10, 'b': 12})
+    write_skeletons(root, 'det', {'v': 300})
+    return root
+
+
+def statuses(report):
+    return {result.check.name: result.status for result in report.results}
+
+
+def problems(report, name):
+    result = next(r for r in report.results if r.check.name == name)
+    return [str(problem) for problem in result.problems]
+
+
+def test_a_whole_root(whole):
+    report = check_root(whole, decode=True, workers=2)
+    assert report.ok
+    assert {name for name, status in statuses(report).items() if status != 'ok'} == {
+        'published margins'
+    }
+    assert report.summary['counts'] == {
+        'clips': 2,
+        'clips_unlabelled': 1,
+        'clips_by_cell': {'lab train': 1, 'street test': 1},
+        'videos': 1,
+        'videos_unlabelled': 0,
+        'instances': 2,
+        'skeletons_rec': 2,
+        'skeletons_det': 1,
+    }
+
+
+def test_what_a_root_lacks_is_skipped_with_a_reason(root):
+    (root / 'rec.csv').write_text(
+        'clip,path,subset,domain,subject,action,body\na,,train,lab,s,0,\n'
+    )
+    (root / 'det.json').unlink()
+    report = check_root(root)
+    assert report.ok
+    assert 'skipped  det.json: the root has none' in report.lines()
+    assert 'skipped  videos: no row has a path' in report.lines()
+    assert any(
+        line.startswith('skipped  decoding: not asked') for line in report.lines()
+    )
+
+
+def test_every_bad_row_is_listed_with_its_line(root):
+    bad = ''.join(f'c{i},../c.mp4,train,lab,s,nodding,\n' for i in range(30))
+    with (root / 'rec.csv').open('a') as file:
+        file.write(bad)
+    report = check_root(root)
+    assert not report.ok
+    assert f'{root}/rec.csv:33: c29: path' in '\n'.join(report.lines())
+    assert len(problems(report, 'rec.csv')) == 30
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'message'),
+    [
+        ('det.json', '{', 'not readable as JSON'),
+        ('rec.csv', '', 'empty file'),
+        ('dataset.json', '{}', "'name' is None"),
+    ],
+)
+def test_unreadable_files_fail_their_check(root, name, content, message):
+    (root / name).write_text(content)
+    report = check_root(root)
+    assert not report.ok
+    assert message in problems(report, name)[0]
+
+
+def test_a_root_without_tables(root):
+    (root / 'rec.csv').unlink()
+    (root / 'det.json').unlink()
+    assert 'neither rec.csv nor det.json' in problems(check_root(root), 'tables')[0]
+
+
+def test_no_root(tmp_path):
+    with pytest.raises(FileNotFoundError, match='No data in'):
+        check_root(tmp_path / 'gone')
+
+
+def test_missing_videos(root):
+    assert problems(check_root(root), 'videos') == [
+        f'{root}/rec.csv:2: a: videos/a.mp4: no such file',
+        f'{root}/rec.csv:3: b: videos/b.mp4: no such file',
+        f'{root}/det.json:2: v: videos/v.mp4: no such file',
+    ]
+
+
+def test_skeletons_of_other_clips(root, write_skeletons):
+    write_skeletons(root, 'rec', {'a': 10, 'bb': 12})
+    assert problems(check_root(root), 'skeletons/rec.npy') == [
+        'skeletons/rec.npy: b: no skeleton, but the table has it',
+        'skeletons/rec.npy: bb: a skeleton, but the table has it not.'
+        " Did you mean 'b'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ('frames', 'fps', 'message'),
+    [
+        (290, 30, '290 frames, det.json says 300'),
+        (300, 29, '29.0 frames per second, det.json says 30.0'),
+    ],
+)
+def test_skeletons_of_another_length(root, write_skeletons, frames, fps, message):
+    write_skeletons(root, 'det', {'v': frames}, fps)
+    assert problems(check_root(root), 'skeletons/det.npy') == [
+        f'skeletons/det.npy: v: {message}'
+    ]
+
+
+def test_broken_skeletons(root, write_skeletons):
+    write_skeletons(root, 'rec', {'a': 10})
+    (root / 'skeletons' / 'rec.npy').write_bytes(b'x')
+    (problem,) = problems(check_root(root), 'skeletons/rec.npy')
+    assert 'not a skeleton array, or cut off' in problem
+
+
+def test_skeletons_without_an_index(root, write_skeletons):
+    write_skeletons(root, 'rec', {'a': 10})
+    (root / 'skeletons' / 'rec_index.csv').unlink()
+    (problem,) = problems(check_root(root), 'skeletons/rec.npy')
+    assert 'rec_index.csv: no such file' in problem
+
+
+def test_decoding_finds_what_a_look_does_not(whole, write_skeletons):
+    (whole / 'videos' / 'a.mp4').write_bytes(b'')
+    write_skeletons(whole, 'rec', {'a': 10, 'b': 30})
+    assert check_root(whole).ok
+    report = check_root(whole, decode=True, workers=0)
+    assert problems(report, 'decoding') == [
+        f'{whole}/rec.csv:2: a: videos/a.mp4: zero bytes',
+        f'{whole}/rec.csv:3: b: videos/b.mp4: 12 frames, expected 30',
+    ]
+
+
+def test_clips_that_share_a_file_have_no_frame_count_of_their_own(
+    whole, write_skeletons
+):
+    text = (whole / 'rec.csv').read_text().replace('b.mp4', 'a.mp4')
+    (whole / 'rec.csv').write_text(text)
+    write_skeletons(whole, 'rec', {'a': 4, 'b': 6})
+    assert check_root(whole, decode=True, workers=0).ok
+
+
+def test_a_root_that_claims_to_be_real_is_compared(root):
+    write_info(root, DatasetInfo('mma82', 'mma82', False))
+    found = problems(check_root(root), 'published margins')
+    assert f'{root}/rec.csv: lab train: 1 clips, published 15,820' in found
+    assert f'{root}/det.json: 1 videos, published 11,180' in found
+
+
+def test_a_long_list_is_cut_in_the_text_not_in_the_json(root):
+    rows = ''.join(f'c{i},videos/c{i}.mp4,train,lab,s,nodding,\n' for i in range(40))
+    with (root / 'rec.csv').open('a') as file:
+        file.write(rows)
+    report = check_root(root)
+    assert '  ... and 23 more; --json FILE has all' in report.lines()
+    checks = json.loads(json.dumps(report.as_dict()))['checks']
+    videos = next(check for check in checks if check['name'] == 'videos')
+    assert videos['status'] == 'failed'
+    assert len(videos['problems']) == 43
+    assert videos['problems'][2] == {
+        'file': f'{root}/rec.csv',
+        'line': 4,
+        'item': 'c0',
+        'text': 'videos/c0.mp4: no such file',
+    }
+
+
+def test_names_of_checks_are_unique():
+    assert len({check.name for check in CHECKS}) == len(CHECKS)

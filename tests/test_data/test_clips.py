@@ -1,0 +1,170 @@
+import time
+from dataclasses import replace
+
+import pytest
+
+from mmma.data.clips import Clip, body_map, read_rec, scan_rec, write_rec
+from mmma.taxonomy import load_label_space
+
+FOREHEAD = 'scratching or touching forehead'
+GOOD = 'a,v/a.mp4,train,lab,s1,nodding,'
+
+
+def test_a_row_becomes_a_clip(rec_file, space):
+    path = rec_file('a,v/a.mp4,train,lab,s1,nodding,head')
+    nodding = space.action_id('nodding')
+    expected = Clip(
+        'a', 'v/a.mp4', 'train', 'lab', 's1', nodding, space.body_id('head')
+    )
+    clip = read_rec(path, space)[0]
+    assert clip == expected
+    assert clip.line == 2
+
+
+def test_index_empty_path_empty_body_and_withheld_action(rec_file, space):
+    path = rec_file('a,,train,lab,s1,0,', 'b,,test,lab,,,', 'c,,test,lab,,,head')
+    first, second, third = read_rec(path, space)
+    assert (first.action, first.body, first.path) == (0, space.body_of[0], '')
+    assert (second.action, second.body) == (None, None)
+    assert (third.action, third.body) == (None, space.body_id('head'))
+
+
+def test_body_of_the_file_wins_over_the_space_and_fills_its_rows(rec_file, space):
+    path = rec_file('a,,train,lab,s,nodding,', 'b,,train,lab,s,nodding,body')
+    clips = read_rec(path, space)
+    body = space.body_id('body')
+    assert [clip.body for clip in clips] == [body, body]
+    assert body_map(clips, space).body_of[clips[0].action] == body
+
+
+@pytest.mark.parametrize(
+    ('groups', 'body'), [('taxonomy', 'head-hand'), ('statistics', 'body-hand')]
+)
+def test_disputed_body_follows_the_option_where_the_file_is_silent(
+    rec_file, groups, body
+):
+    space = load_label_space('mma82', groups)
+    clip = read_rec(rec_file(f'a,,train,lab,s,{FOREHEAD},'), space)[0]
+    assert space.bodies[clip.body] == body
+
+
+@pytest.mark.parametrize(
+    ('row', 'message'),
+    [
+        ('x,,validation,lab,s,nodding,', "unknown subset 'validation'"),
+        ('x,,trian,lab,s,nodding,', "Did you mean 'train'"),
+        ('x,,train ,lab,s,nodding,', "unknown subset 'train '"),
+        ('x,,train,streets,s,nodding,', "domain 'streets'.*Did you mean 'street'"),
+        ('x,,train,lab,s,noding,', "unknown action 'noding'.*Did you mean 'nodding'"),
+        ('x,,train,lab,s,82,', "unknown action '82'"),
+        ('x,,train,lab,s,-1,', "unknown action '-1'"),
+        ('x,,train,lab,s,nodding,haed', "body group 'haed'.*Did you mean 'head'"),
+        ('a,,train,lab,s,nodding,', r'duplicate clip \(first in line 2\)'),
+        (',,train,lab,s,nodding,', 'clip has no name'),
+        ('x,../x.mp4,train,lab,s,nodding,', "'../x.mp4' leaves the data root"),
+        ('x,/x.mp4,train,lab,s,nodding,', "'/x.mp4' leaves the data root"),
+        ('x,,train,lab,s,nodding', '6 fields, the header has 7'),
+        ('x,,train,lab,s,nodding,,', '8 fields, the header has 7'),
+    ],
+)
+def test_bad_rows(rec_file, space, row, message):
+    with pytest.raises(ValueError, match=rf'rec\.csv:3: .*{message}'):
+        read_rec(rec_file(GOOD, row), space)
+
+
+@pytest.mark.parametrize(
+    ('start', 'end'), [('2', '1'), ('1', '1'), ('-1', '2'), ('x', '2'), ('1', ''),
+                       ('nan', '1'), ('1', 'inf')]
+)  # fmt: skip
+def test_bad_times(rec_file, space, start, end):
+    header = 'clip,path,subset,domain,subject,action,body,start_sec,end_sec'
+    path = rec_file(f'a,,train,lab,s,nodding,,{start},{end}', header=header)
+    with pytest.raises(ValueError, match=r'rec.csv:2: a: .*0 <= start_sec < end_sec'):
+        read_rec(path, space)
+
+
+def test_bodies_that_disagree_within_one_action(rec_file, space):
+    path = rec_file(
+        'a,,train,lab,s,nodding,head',
+        'b,,train,lab,s,nodding,body',
+        'c,,train,lab,s,turning head,body',
+    )
+    message = "rec.csv:3: b: body 'body' for action 'nodding', but line 2 says 'head'"
+    with pytest.raises(ValueError, match=message) as error:
+        read_rec(path, space)
+    assert '1 problem' in str(error.value)
+
+
+def test_every_bad_row_is_found_and_good_ones_kept(rec_file, space):
+    rows = [f'c{i},,train,lab,s,nod,' for i in range(9)]
+    clips, problems = scan_rec(rec_file(*rows, GOOD), space)
+    assert [problem.line for problem in problems] == list(range(2, 11))
+    assert [clip.clip for clip in clips] == ['a']
+
+
+@pytest.mark.parametrize(
+    ('header', 'message'),
+    [
+        ('', 'empty file; the first line must be clip,path'),
+        ('clip,path,subset,domain,subject,action', "no column 'body'"),
+        ('clip,path,subset,domain,subject,action,body,body', "'body' is there twice"),
+        (
+            'clip,path,subset,domain,subject,action,body,start',
+            "unknown column 'start'. Did you mean 'start_sec'",
+        ),
+    ],
+)
+def test_bad_headers(tmp_path, space, header, message):
+    path = tmp_path / 'rec.csv'
+    path.write_text(header)
+    with pytest.raises(ValueError, match=message):
+        read_rec(path, space)
+
+
+def test_own_columns_are_left_alone(rec_file, space):
+    header = 'clip,path,subset,domain,subject,action,body,camera_angle'
+    path = rec_file(f'{GOOD},12', header=header)
+    assert len(read_rec(path, space)) == 1
+
+
+def test_empty_table(rec_file, space):
+    with pytest.raises(ValueError, match='empty table: a header and no clip'):
+        read_rec(rec_file(), space)
+
+
+def test_not_csv(rec_file, space, monkeypatch):
+    monkeypatch.setattr('csv.field_size_limit', None)
+    path = rec_file(GOOD, 'x' * 200_000 + ',,,,,,')
+    with pytest.raises(ValueError, match=r'rec.csv:\d: not readable as CSV: field'):
+        read_rec(path, space)
+
+
+def test_written_rows_read_back_and_labels_are_names(tmp_path, space):
+    clips = [
+        Clip('a,"b', 'v/a b.mp4', 'train', 'lab', 's1', 3, space.body_of[3]),
+        Clip('b', '', 'test', 'emotion', '', None, None, 'sad', 'film', 0.1, 2.5),
+    ]
+    path = tmp_path / 'rec.csv'
+    write_rec(path, clips, space)
+    assert read_rec(path, space) == clips
+    header, first, second = path.read_text().splitlines()
+    assert header.endswith('body,emotion,source_video,start_sec,end_sec')
+    assert space.actions[3] in first
+    assert second == 'b,,test,emotion,,,,sad,film,0.1,2.5'
+
+
+def test_unused_optional_columns_are_not_written(tmp_path, space):
+    path = tmp_path / 'rec.csv'
+    write_rec(path, [Clip('a', '', 'train', 'lab', '', 0, None)], space)
+    assert path.read_text() == (
+        f'clip,path,subset,domain,subject,action,body\na,,train,lab,,{space.actions[0]},\n'
+    )
+
+
+def test_a_full_table_reads_in_well_under_a_second(tmp_path, space):
+    clip = Clip('', 'videos/lab/x.mp4', 'train', 'lab', 's', 0, None)
+    rows = (replace(clip, clip=f'c{i}', action=i % 82) for i in range(39_816))
+    write_rec(tmp_path / 'rec.csv', rows, space)
+    start = time.process_time()
+    assert len(read_rec(tmp_path / 'rec.csv', space)) == 39_816
+    assert time.process_time() - start < 1

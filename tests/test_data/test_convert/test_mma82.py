@@ -1,0 +1,446 @@
+import json
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import pytest
+from video_files import make_video, moving_frames
+
+from mmma.data.check import check_root
+from mmma.data.convert import convert
+from mmma.data.convert.mma82 import RELEASE, ReleaseLabels, load_mapping, read_rows
+from mmma.data.convert.target import Options, SourceTree
+from mmma.data.root import DataRoot
+from mmma.data.videos import Instance
+from mmma.taxonomy import load_label_space
+
+SHIPPED = json.loads(RELEASE.read_text())
+
+
+@pytest.fixture
+def mapping_file(tmp_path):
+    def write(changes=None, task=None):
+        content = json.loads(json.dumps(SHIPPED))
+        target = content[task] if task else content
+        for key, value in (changes or {}).items():
+            if value is ...:
+                del target[key]
+            else:
+                target[key] = value
+        path = tmp_path / 'mapping.json'
+        path.write_text(json.dumps(content))
+        return path
+
+    return write
+
+
+def test_the_shipped_mapping_is_valid_and_explains_itself():
+    assert load_mapping(RELEASE).tables['rec'].columns == {'path': 0, 'action': 1}
+    explained = ' '.join(SHIPPED['about'])
+    for key in (*SHIPPED, *SHIPPED['rec']):
+        assert key in ('about', 'rec', 'det', 'header', 'delimiter') or key in explained
+
+
+@pytest.mark.parametrize(
+    ('files', 'found'),
+    [
+        (
+            ['ann/lab/train_list_videos.txt', 'ann/Street/VAL_list_videos.txt'],
+            [
+                {'domain': 'lab', 'subset': 'train'},
+                {'domain': 'street', 'subset': 'val'},
+            ],
+        ),
+        (['laboratory_test_list_videos.txt'], [{'domain': 'lab', 'subset': 'test'}]),
+        (['x/validation_list_videos.txt'], [{'subset': 'val'}]),
+        (['train_list.txt', 'garden/list_videos.txt'], []),
+    ],
+)
+def test_tables_are_found_with_what_their_path_tells(files, found):
+    tables = load_mapping(RELEASE).find_tables('rec', map(PurePosixPath, files))
+    assert [told for _, told in tables] == found
+
+
+def test_the_first_pattern_that_fits_counts():
+    files = ['train_list_videos.txt', 'emotion/train_list_videos.txt']
+    tables = load_mapping(RELEASE).find_tables('rec', map(PurePosixPath, files))
+    assert [str(path) for path, _ in tables] == ['emotion/train_list_videos.txt']
+
+
+def test_a_star_stands_for_a_part_of_a_name(mapping_file):
+    path = mapping_file({'files': ['*-{subset}.txt']}, 'rec')
+    files = map(PurePosixPath, ['v1.2-train.txt', 'a/b-val.txt', 'train.txt'])
+    assert len(load_mapping(path).find_tables('rec', files)) == 2
+
+
+@pytest.mark.parametrize(
+    ('changes', 'task', 'message'),
+    [
+        ({'subjects': '^x'}, None, "unknown key 'subjects'.*Did you mean 'subject'"),
+        ({'fps': ...}, None, "the mapping: no key 'fps'"),
+        ({'fps': 'thirty'}, None, "'fps' cannot be 'thirty'"),
+        (
+            {'domains': {'clinic': 'psychiatry'}},
+            None,
+            "domain of 'clinic' 'psychiatry'",
+        ),
+        ({'subsets': {'dev': 'valid'}}, None, "unknown subset of 'dev' 'valid'"),
+        ({'default_domain': 'labs'}, None, "unknown default_domain 'labs'"),
+        ({'subject': '('}, None, 'mapping.json: missing \\)'),
+        ({'columns': ['path', 'label']}, 'rec', "unknown rec column 'label'"),
+        ({'columns': ['path', '-']}, 'rec', "rec: columns lack 'action'"),
+        ({'columns': {'path': 'p', 'action': 'a'}}, 'rec', 'rec: columns must be an'),
+        ({'delimiter': ''}, 'rec', 'rec: delimiter must be one character'),
+        ({'files': ...}, 'det', "det: no key 'files'"),
+        ({'columns': {'video': 'v'}}, 'det', "det: columns lack 'start_frame'"),
+    ],
+)
+def test_bad_mappings(mapping_file, changes, task, message):
+    with pytest.raises(ValueError, match=message):
+        load_mapping(mapping_file(changes, task))
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [('{', 'm.json:1: not readable as JSON'), ('[]', 'the mapping must be an object')],
+)
+def test_not_a_mapping(tmp_path, text, message):
+    (tmp_path / 'm.json').write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_mapping(tmp_path / 'm.json')
+
+
+def test_no_mapping(tmp_path):
+    with pytest.raises(FileNotFoundError, match='no such file'):
+        load_mapping(tmp_path / 'm.json')
+
+
+@pytest.fixture
+def rows(tmp_path):
+    def read(text, mapping=RELEASE, task='rec'):
+        (tmp_path / 'table').write_text(text)
+        return read_rows(tmp_path / 'table', load_mapping(Path(mapping)).tables[task])
+
+    return read
+
+
+def test_rows_without_a_header(rows):
+    assert rows('a.mp4 3\r\n\nb.mp4   4') == [
+        (1, {'path': 'a.mp4', 'action': '3'}),
+        (3, {'path': 'b.mp4', 'action': '4'}),
+    ]
+
+
+def test_a_column_may_be_skipped(rows, mapping_file):
+    mapping = mapping_file(
+        {'columns': ['action', '-', 'path'], 'delimiter': ','}, 'rec'
+    )
+    assert rows('3,120,a b.mp4', mapping) == [(1, {'action': '3', 'path': 'a b.mp4'})]
+
+
+def test_rows_with_a_header(rows):
+    text = 'fps,video_id,total_frames,start_frame,end_frame,class\n30,v,9,0,"3",7\n'
+    assert rows(text, task='det') == [
+        (
+            2,
+            {
+                'video': 'v',
+                'start_frame': '0',
+                'end_frame': '3',
+                'action': '7',
+                'frames': '9',
+                'fps': '30',
+            },
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ('text', 'task', 'message'),
+    [
+        (
+            'a.mp4 120 3',
+            'rec',
+            r"table:1: 3 columns .*expected 2 \(path, action\) parted by ' '",
+        ),
+        ('', 'rec', 'empty table'),
+        ('video_id,start_frame', 'det', r"no column 'end_frame' for end_frame; .*json"),
+        ('', 'det', "no column 'video_id' for video"),
+    ],
+)
+def test_tables_of_another_form(rows, text, task, message):
+    with pytest.raises(ValueError, match=message):
+        rows(text, task=task)
+
+
+@pytest.fixture
+def labels(tree, space):
+    def make(files=None, **changes):
+        mapping = replace(load_mapping(RELEASE), **changes)
+        return ReleaseLabels(SourceTree(tree(files or {})), mapping, space)
+
+    return make
+
+
+def test_names_in_any_spelling(labels, space):
+    nodding = space.action_id('nodding')
+    assert [labels().action(t) for t in ('nodding', 'Nodding', ' nodding')] == [
+        nodding
+    ] * 3
+    assert labels().action('SWING_BODY') == space.action_id('swing body')
+    assert labels().body('Head') == space.body_id('head')
+
+
+@pytest.mark.parametrize('text', ['', '-1'])
+def test_withheld(labels, text):
+    assert labels().action(text) is None
+    assert labels().body(text) is None
+
+
+@pytest.mark.parametrize(
+    'text',
+    ['1 nodding\n0 swing body\n', '1,nodding\n0,swing body', 'swing body\nnodding\n'],
+)
+def test_an_index_follows_the_release_not_our_order(labels, space, text):
+    found = labels({'ann/label_name.txt': text})
+    assert found.action('1') == space.action_id('nodding')
+    assert found.action('0') == space.action_id('swing body')
+
+
+def test_an_index_means_nothing_without_the_list(labels):
+    with pytest.raises(
+        ValueError, match=r"action '3' is an index that nothing explains"
+    ):
+        labels().action('3')
+
+
+def test_an_index_outside_the_list(labels):
+    with pytest.raises(ValueError, match=r"'7' is an index .*label_name\.txt"):
+        labels({'label_name.txt': '0 nodding'}).action('7')
+
+
+def test_renaming(labels, space):
+    found = labels(
+        action_names={'7': 'nodding', 'nod': 'nodding'}, body_names={'1': 'head'}
+    )
+    nodding = space.action_id('nodding')
+    assert (found.action('7'), found.action('nod')) == (nodding, nodding)
+    assert found.body('1') == space.body_id('head')
+
+
+def test_names_of_the_list_are_renamed_too(labels, space):
+    found = labels({'label_name.txt': '4 nod'}, action_names={'nod': 'nodding'})
+    assert found.action('4') == space.action_id('nodding')
+
+
+def test_unknown_names(labels):
+    with pytest.raises(
+        ValueError, match=r"action 'noding'.*'nodding'.*under action_names"
+    ):
+        labels().action('noding')
+    with pytest.raises(ValueError, match=r"body group '1'.*under body_names in a copy"):
+        labels().body('1')
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('0 nodding\nswing body', r"label_name\.txt:2: 'swing body': expected"),
+        ('0 nodding\n0 swing body', 'each index once'),
+        ('3 noding', r"label_name\.txt: index 3: unknown action 'noding'"),
+    ],
+)
+def test_bad_label_files(labels, text, message):
+    with pytest.raises(ValueError, match=message):
+        labels({'label_name.txt': text})
+
+
+SPACE = load_label_space('mma82')
+ORDER = sorted(SPACE.actions)  # a release's own order, unlike ours
+NAMES = ''.join(f'{i}\t{name}\n' for i, name in enumerate(ORDER))
+NODDING, SWING = ORDER.index('nodding'), ORDER.index('swing body')
+CSV = 'id,video_id,start_frame,end_frame,class,total_frames,fps\n'
+PER_DOMAIN = {
+    'README.md': 'hello',
+    'rec/label_name.txt': NAMES,
+    'rec/lab/train_list_videos.txt': f'0003_01_0001.mp4 {NODDING}\n',
+    'rec/lab/test_list_videos.txt': '0001.mp4 0\n',
+    'rec/street/val_list_videos.txt': f'0007_02_0001.mp4 {SWING}\n',
+    'det/lab/train.csv': f'{CSV}0,v_0001,0,29,{NODDING},58,29.0\n',
+    'pose/all.pkl': b'\x80',
+}
+
+
+def mapping(tmp_path, **changes):
+    path = tmp_path / 'mine.json'
+    path.write_text(json.dumps({**json.loads(RELEASE.read_text()), **changes}))
+    return Options(mapping=path)
+
+
+def test_a_tree_like_the_earlier_releases(tree, tmp_path):
+    source = tree(PER_DOMAIN)
+    make_video(source / 'rec/lab/videos/0003_01_0001.mp4', moving_frames(8))
+    make_video(source / 'det/lab/v_0001.mp4', moving_frames(58), fps=29)
+    conversion = convert('mma82', source, tmp_path / 'out')
+    root = DataRoot(tmp_path / 'out')
+    assert (root.info.name, root.info.simulated) == ('mma82', False)
+    clips = {clip.clip: clip for clip in root.read_rec()}
+    nodding = clips['0003_01_0001']
+    assert SPACE.actions[nodding.action] == 'nodding'
+    assert (nodding.domain, nodding.subset, nodding.subject) == ('lab', 'train', '0003')
+    assert nodding.path == 'videos/lab/train/0003_01_0001.mp4'
+    assert root.video_path(nodding.path).is_file()
+    assert clips['0001'].action is None
+    assert clips['0007_02_0001'].domain == 'street'
+    (video,) = root.read_det()
+    assert video.instances == (Instance(0.0, 1.0, SPACE.action_id('nodding')),)
+    notices = '\n'.join(conversion.notices)
+    assert 'pose/all.pkl skipped: skeletons in a pickle' in notices
+    assert 'rec/lab/test_list_videos.txt: every label is 0' in notices
+    assert '2 videos are not in place' in notices
+    report = check_root(root.path, decode=True, workers=0)
+    failed = {r.check.name for r in report.results if r.status == 'failed'}
+    assert failed == {'published margins', 'videos'}
+
+
+@pytest.mark.parametrize(
+    ('row', 'video'),
+    [
+        (f'street/a.mp4 {NODDING}', 'x/a.mp4'),  # a folder of the path
+        (f'a.mp4 {NODDING}', 'street_interviews/train/a.mp4'),  # a folder of the video
+    ],
+)
+def test_the_domain_of_one_list_for_all(tree, tmp_path, row, video):
+    files = {'train_list_videos.txt': row, 'label_name.txt': NAMES, video: b'x'}
+    convert('mma82', tree(files), tmp_path / 'out')
+    (clip,) = DataRoot(tmp_path / 'out').read_rec()
+    assert (clip.domain, clip.path) == ('street', 'videos/street/train/a.mp4')
+    assert (tmp_path / 'out' / clip.path).is_file()
+
+
+def test_nothing_tells_the_domain(tree, tmp_path):
+    files = {'train_list_videos.txt': f'a.mp4 {NODDING}', 'label_name.txt': NAMES}
+    with pytest.raises(ValueError, match=r'txt:1: a\.mp4: nothing tells the domain'):
+        convert('mma82', tree(files), tmp_path / 'out')
+    options = mapping(tmp_path, default_domain='emotion')
+    convert('mma82', tree(files), tmp_path / 'out', options)
+    assert DataRoot(tmp_path / 'out').read_rec()[0].domain == 'emotion'
+
+
+def test_a_mapping_of_ones_own(tree, tmp_path):
+    header = 'file\tsplit\tscene\tperson\tname\tgroup\tfrom\tto'
+    row = 'x/c1.avi\tTraining\tclinic\tp9\tNodding\tHead\t0.5\t2'
+    files = {'all.tsv': f'{header}\n{row}\n'}
+    columns = {
+        'path': 'file',
+        'subset': 'split',
+        'domain': 'scene',
+        'subject': 'person',
+        'action': 'name',
+        'body': 'group',
+        'start_sec': 'from',
+        'end_sec': 'to',
+    }
+    rec = {'files': ['all.tsv'], 'delimiter': '\t', 'header': True, 'columns': columns}
+    options = mapping(tmp_path, rec=rec, domains={'Clinic': 'psychiatric'})
+    convert('mma82', tree(files), tmp_path / 'out', options)
+    (clip,) = DataRoot(tmp_path / 'out').read_rec()
+    assert clip.path == 'videos/psychiatric/train/c1.avi'
+    assert (clip.subset, clip.domain, clip.subject) == ('train', 'psychiatric', 'p9')
+    assert (clip.start_sec, clip.end_sec) == (0.5, 2.0)
+    assert SPACE.bodies[clip.body] == 'head'
+
+
+@pytest.mark.parametrize(
+    ('row', 'message'),
+    [
+        ('a,dev,lab,nodding,,', "unknown subset 'dev'"),
+        ('a,train,labor,nodding,,', "unknown domain 'labor'.*Did you mean 'lab'"),
+        ('a,train,lab,noding,,', "unknown action 'noding'"),
+        ('a,train,lab,nodding,2,1', '0 <= start_sec < end_sec'),
+    ],
+)
+def test_bad_rows_name_the_file_of_the_release(tree, tmp_path, row, message):
+    columns = ['path', 'subset', 'domain', 'action', 'start_sec', 'end_sec']
+    rec = {'files': ['all'], 'delimiter': ',', 'header': False, 'columns': columns}
+    options = mapping(tmp_path, rec=rec)
+    with pytest.raises(ValueError, match=rf'download/all:1: a: .*{message}'):
+        convert('mma82', tree({'all': row}), tmp_path / 'out', options)
+
+
+def test_another_layout_says_what_was_expected_and_how_to_describe_it(tree, tmp_path):
+    source = tree({'annotations/train.jsonl': '{}', 'videos.zip': b'', 'a.mp4': b''})
+    with pytest.raises(FileNotFoundError, match='no table of the release') as error:
+        convert('mma82', source, tmp_path / 'out')
+    text = str(error.value)
+    assert 'recognition: {domain}/{subset}_list_videos.txt' in text
+    assert 'It has annotations/train.jsonl and 1 videos' in text
+    assert 'videos.zip skipped: an archive: unpack it first' in text
+    assert f'copy {RELEASE}' in text
+    assert '--mapping COPY' in text
+
+
+def test_a_table_of_another_form_names_it(tree, tmp_path):
+    source = tree({'lab/train_list_videos.txt': 'a.mp4 120 9\n'})
+    with pytest.raises(ValueError, match=r'lab/train_list_videos\.txt:1: 3 columns'):
+        convert('mma82', source, tmp_path / 'out')
+
+
+def test_names_that_repeat_get_domain_and_subset(tree, tmp_path):
+    files = {
+        'label_name.txt': NAMES,
+        'lab/train_list_videos.txt': f'0001.mp4 {NODDING}',
+        'street/train_list_videos.txt': f'0001.mp4 {SWING}',
+        'lab/0001.mp4': b'lab',
+        'street/0001.mp4': b'street',
+    }
+    conversion = convert('mma82', tree(files), tmp_path / 'out')
+    clips = DataRoot(tmp_path / 'out').read_rec()
+    assert [clip.clip for clip in clips] == ['lab_train_0001', 'street_train_0001']
+    contents = [(tmp_path / 'out' / clip.path).read_bytes() for clip in clips]
+    assert contents == [b'lab', b'street']
+    assert any('clip names repeat' in notice for notice in conversion.notices)
+
+
+def test_detection_alone_and_its_placeholder(tree, tmp_path):
+    rows = ''.join(f'{i},t{i},0,20,{i + 1},99,30\n' for i in range(4))
+    files = {
+        'label_name.txt': NAMES,
+        'lab/val.csv': f'{CSV}0,0012_a,0,60,{NODDING},300,30\n'
+        '1,0012_a,30,90,0,300,30\n',
+        'lab/test.csv': CSV + rows,
+    }
+    conversion = convert('mma82', tree(files), tmp_path / 'out')
+    (video,) = DataRoot(tmp_path / 'out').read_det()
+    assert (video.subset, video.subject, len(video.instances)) == ('val', '0012', 2)
+    notices = '\n'.join(conversion.notices)
+    assert 'lab/test.csv skipped: a placeholder' in notices
+    assert 'no recognition tables: looked for {domain}/' in notices
+
+
+@pytest.mark.parametrize(
+    ('row', 'message'),
+    [
+        (f'0,v,9,3,{NODDING},9,30', r'val\.csv:2: v: frames 9 to 3'),
+        ('0,v,0,3,99,9,30', r"val\.csv:2: v: action '99' is an index that nothing"),
+        ('0,v,0,3,,9,30', 'an instance without an action'),
+    ],
+)
+def test_bad_instances(tree, tmp_path, row, message):
+    files = {'label_name.txt': NAMES, 'lab/val.csv': CSV + row}
+    with pytest.raises(ValueError, match=message):
+        convert('mma82', tree(files), tmp_path / 'out')
+
+
+def test_a_video_without_a_domain(tree, tmp_path):
+    files = {'label_name.txt': NAMES, 'val.csv': f'{CSV}0,v,0,3,{NODDING},9,30'}
+    with pytest.raises(ValueError, match=r'val\.csv:2: v: nothing tells the domain'):
+        convert('mma82', tree(files), tmp_path / 'out')
+
+
+def test_detection_tables_without_fps(tree, tmp_path):
+    old = CSV.replace(',fps', '')
+    files = {'label_name.txt': NAMES, 'lab/val.csv': f'{old}0,v,0,3,{NODDING},9'}
+    with pytest.raises(ValueError, match='no fps in the table'):
+        convert('mma82', tree(files), tmp_path / 'out')
+    convert('mma82', tree(files), tmp_path / 'out', mapping(tmp_path, fps=25))
+    assert DataRoot(tmp_path / 'out').read_det()[0].fps == 25

@@ -1,0 +1,179 @@
+"""Joints chosen by name."""
+
+import json
+
+import pytest
+
+from mmma.data.joints import (
+    JOINT_SETS,
+    WHOLEBODY65,
+    JointLayout,
+    get_layout,
+    joint_tree,
+    read_layout,
+    select_joints,
+    select_limbs,
+    write_layout,
+)
+
+
+def test_wholebody_counts_and_places():
+    names = WHOLEBODY65.names
+    assert len(names) == 65
+    assert names[:3] == ('nose', 'left_eye', 'right_eye')
+    assert names[15:23] == (
+        *('left_ankle', 'right_ankle', 'left_big_toe', 'left_small_toe', 'left_heel'),
+        *('right_big_toe', 'right_small_toe', 'right_heel'),
+    )
+    assert names[23:25] == ('left_hand_root', 'left_thumb1')
+    assert names[44] == 'right_hand_root'
+    assert names[64] == 'right_pinky_finger4'
+
+
+def test_wholebody_flip_is_its_own_inverse_and_moves_all_but_the_nose():
+    order = WHOLEBODY65.flip_order()
+    assert [order[i] for i in order] == list(range(65))
+    assert [i for i, j in enumerate(order) if i == j] == [0]
+
+
+def test_wholebody_limbs_reach_every_joint():
+    reached = {0}
+    for _ in range(65):
+        for a, b in WHOLEBODY65.limb_indices():
+            if a in reached or b in reached:
+                reached |= {a, b}
+    assert reached == set(range(65))
+    assert len(set(WHOLEBODY65.limbs)) == len(WHOLEBODY65.limbs)
+
+
+def test_layout_reads_back(tmp_path, two_joints):
+    write_layout(tmp_path, two_joints)
+    assert read_layout(tmp_path) == two_joints
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'joints': ['left_eye', 'left_eye']}, 'each of them once'),
+        ({'joints': []}, 'joints must be there'),
+        ({'limbs': [['left_eye', 'rigth_eye']]}, "Did you mean 'right_eye'"),
+        ({'score_scale': 40000}, r'score_scale 40000 is not in 1\.\.32767'),
+        ({'limbs': [['left_eye']]}, 'layout.json: needs joints, flip_pairs'),
+        ({'extractor': ...}, r"needs joints.*KeyError: 'extractor'"),
+    ],
+)
+def test_bad_layouts(tmp_path, two_joints, change, message):
+    write_layout(tmp_path, two_joints)
+    path = tmp_path / 'layout.json'
+    content = {**json.loads(path.read_text()), **change}
+    path.write_text(json.dumps({k: v for k, v in content.items() if v is not ...}))
+    with pytest.raises(ValueError, match=message):
+        read_layout(tmp_path)
+
+
+def test_a_layout_made_by_hand_is_checked():
+    with pytest.raises(ValueError, match="a pair names 'nose', which is no joint"):
+        JointLayout(names=('left_eye',), flip_pairs=(('left_eye', 'nose'),))
+
+
+@pytest.mark.parametrize(
+    ('name', 'size'), [('body17', 17), ('upper', 55), ('ends31', 31)]
+)
+def test_named_sets_are_joints_of_wholebody(name, size):
+    assert len(set(JOINT_SETS[name])) == size
+    assert set(JOINT_SETS[name]) <= set(WHOLEBODY65.names)
+
+
+@pytest.mark.parametrize('name', ['all', *JOINT_SETS])
+def test_mirror_images_swap_left_and_right(name):
+    tree = joint_tree('wholebody65', name)
+    swap = {'left': 'right', 'right': 'left'}
+    for joint, mirror in zip(tree.names, tree.flip_order, strict=True):
+        side, _, part = joint.partition('_')
+        assert tree.names[mirror] == (f'{swap[side]}_{part}' if part else joint)
+
+
+@pytest.mark.parametrize('name', ['all', *JOINT_SETS])
+def test_one_root_and_no_circles(name):
+    tree = joint_tree('wholebody65', name)
+    assert tree.names[tree.root] == 'nose'
+    assert len(tree.bones) == len(tree.names) - 1
+    at = list(range(len(tree.names)))
+    for _ in tree.names:
+        at = [tree.parents[v] for v in at]
+    assert set(at) == {tree.root}
+
+
+def test_joints_left_out_are_skipped():
+    tree = joint_tree('wholebody65', ['left_pinky_finger4', 'left_shoulder', 'nose'])
+    assert tree.parents == (1, 2, 2)
+
+
+def test_a_mirror_image_left_out_is_the_joint_itself():
+    assert joint_tree('wholebody65', ['left_wrist', 'nose']).flip_order == (0, 1)
+
+
+def test_a_joint_that_the_layout_lacks_hangs_on_nothing():
+    layout = JointLayout(names=('nose', 'neck'), limbs=(('nose', 'neck'),))
+    tree = joint_tree(layout, ['neck', 'nose', 'left_ear'])
+    assert tree.parents == (1, 1, 2)
+
+
+def test_layout_by_name_by_fields_and_itself():
+    assert get_layout('wholebody65') is get_layout(WHOLEBODY65) is WHOLEBODY65
+    fields = dict(names=['a', 'b'], limbs=[['a', 'b']])
+    assert get_layout(fields) == JointLayout(names=('a', 'b'), limbs=(('a', 'b'),))
+
+
+@pytest.mark.parametrize(
+    ('joints', 'message'),
+    [
+        ('uper', "unknown joint set 'uper'.*Did you mean 'upper'"),
+        (['left_elbo'], "unknown joint 'left_elbo'.*Did you mean 'left_elbow'"),
+        ([], 'name at least one, each once'),
+        (['nose', 'nose'], 'name at least one, each once'),
+    ],
+)
+def test_choices_refused(joints, message):
+    with pytest.raises(ValueError, match=message):
+        select_joints(joints, WHOLEBODY65)
+
+
+@pytest.mark.parametrize(
+    ('layout', 'message'),
+    [
+        ('wholebody', "unknown joint layout 'wholebody'.*'wholebody65'"),
+        (dict(name=['a']), "unknown field 'name'.*Did you mean 'names'"),
+        (dict(limbs=[]), 'no names'),
+    ],
+)
+def test_layouts_refused(layout, message):
+    with pytest.raises(ValueError, match=message):
+        get_layout(layout)
+
+
+def test_the_published_limbs():
+    """MMAction2 gives them as indices of COCO's joints, with those on either side."""
+    limbs = select_limbs('body17', 'wholebody65', 'body17')
+    text = '0-5 0-6 5-7 7-9 6-8 8-10 5-11 11-13 13-15 6-12 12-14 14-16 0-1 0-2 1-3 2-4'
+    assert [f'{a}-{b}' for a, b in limbs] == [*text.split(), '11-12']
+
+
+def test_limbs_by_name_and_of_the_tree():
+    assert select_limbs([['nose', 'left_ear']], 'wholebody65', 'body17') == ((0, 3),)
+    tree = joint_tree('wholebody65', 'ends31')
+    assert select_limbs('tree', 'wholebody65', 'ends31') == tuple(tree.bones)
+
+
+@pytest.mark.parametrize(
+    ('limbs', 'message'),
+    [
+        ('body', "unknown limb set 'body'.*Did you mean 'body17'"),
+        ([['nose', 'nose']], 'name two joints'),
+        ([['nose', 'left_heel']], "left_heel: 'left_heel' is not among the chosen"),
+        ([], 'name at least one'),
+    ],
+)
+def test_limbs_refused(limbs, message):
+    with pytest.raises(ValueError, match=message):
+        select_limbs(limbs, 'wholebody65', 'body17')

@@ -1,0 +1,356 @@
+import dataclasses
+import re
+import shutil
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+from video_files import make_video, moving_frames
+
+from mmma.data import leakage as frame_marks
+from mmma.data.clips import Clip, write_rec
+from mmma.data.leakage import (
+    Item,
+    all_marks,
+    cache_folder,
+    candidates,
+    compare,
+    difference_hash,
+    find_leakage,
+    note_on_subjects,
+    read_marks,
+    read_name_list,
+    root_groups,
+    same_moments,
+)
+from mmma.data.root import DataRoot, DatasetInfo, write_info
+from mmma.data.videos import Video, write_det
+from mmma.media.encode import PackOptions, pack_video
+from mmma.taxonomy import load_label_space
+
+
+@pytest.fixture
+def video(tmp_path):
+    return make_video(tmp_path / 'a.mp4', moving_frames(31), 30)
+
+
+def test_eight_a_second_of_the_frame_shown_then(tmp_path):
+    frames = np.zeros((12, 32, 32, 3), np.uint8)
+    frames += np.arange(12, dtype=np.uint8)[:, None, None, None] * 20
+    times = [0, 50, 120, 126, 240, 260, 300, 390, 500, 510, 520, 640]
+    video = make_video(tmp_path / 'a.mkv', frames, times_ms=[t + 7 for t in times])
+    shown = [0, 2, 4, 6, 8, 10]  # at 0, 125, 250, 375, 500, 625 ms
+    marks = read_marks(video)
+    assert marks.shape == (6, 16, 16)
+    levels = marks.mean((1, 2)).astype(float)
+    assert levels == pytest.approx([20 * i for i in shown], abs=4)
+
+
+def test_size_and_quality_hardly_matter(tmp_path, video):
+    frames = moving_frames(31)
+    large = np.repeat(np.repeat(frames, 3, 1), 3, 2)
+    other = make_video(tmp_path / 'b.mp4', large, 30, options={'qp': '30'})
+    difference = read_marks(video).astype(float) - read_marks(other)
+    assert np.abs(difference).mean() < 2
+
+
+def test_rotation(tmp_path, video):
+    turned = make_video(tmp_path / 'b.mp4', moving_frames(31), 30, rotation=90)
+    expected = np.rot90(read_marks(video), axes=(1, 2)).astype(float)
+    assert np.abs(read_marks(turned) - expected).mean() < 2
+
+
+def test_what_was_seen_is_not_read_again(tmp_path, video, monkeypatch):
+    monkeypatch.setenv('MMMA_HOME', str(tmp_path / 'home'))
+    first = all_marks([video, video], tmp_path, 0)
+    assert list(cache_folder().glob('*/*.npz'))
+    monkeypatch.setattr(frame_marks, 'read_marks', None)
+    again = all_marks([video], tmp_path, 0)
+    assert (again.of[video] == first.of[video]).all()
+    monkeypatch.undo()
+    monkeypatch.setenv('MMMA_HOME', str(tmp_path / 'home'))
+    make_video(video, moving_frames(9), 30)
+    assert len(all_marks([video], tmp_path, 2).of[video]) == 3
+
+
+def test_many_videos_go_into_several_files(tmp_path, monkeypatch):
+    monkeypatch.setenv('MMMA_HOME', str(tmp_path / 'home'))
+    monkeypatch.setattr(frame_marks, '_SHARD', 2)
+    videos = [make_video(tmp_path / f'{i}.mp4', moving_frames(3 + i)) for i in range(3)]
+    first = all_marks(videos, tmp_path, 0)
+    assert len(list(cache_folder().glob('*/*.npz'))) == 2
+    monkeypatch.setattr(frame_marks, 'read_marks', None)
+    again = all_marks(videos, tmp_path, 0)
+    assert all((again.of[v] == first.of[v]).all() for v in videos)
+
+
+def test_broken_videos_are_listed(tmp_path, video):
+    bad = tmp_path / 'bad.mp4'
+    bad.write_bytes(b'')
+    found = all_marks([bad, video], tmp_path, 0)
+    assert found.broken == [(bad, 'zero bytes')]
+    assert list(found.of) == [video]
+
+
+def test_no_frames(tmp_path, monkeypatch):
+    class Empty:
+        def decode(self, _):
+            return iter(())
+
+    stream = type('Stream', (), {'average_rate': 30, 'time_base': 1})()
+    stream.codec_context = type('Context', (), {})()
+    monkeypatch.setattr(
+        frame_marks, 'opened_video', lambda _: nullcontext((Empty(), stream))
+    )
+    with pytest.raises(ValueError, match='no frames'):
+        read_marks(tmp_path)
+
+
+def scene(seed, frames=24, camera=0):
+    """Marks of somebody who moves before a camera that stands still."""
+    room = np.random.default_rng(camera).uniform(60, 200, (16, 16))
+    rng = np.random.default_rng(1000 + seed)
+    path = 7 + np.cumsum(rng.normal(0, 0.5, (frames, 2)), 0)
+    y, x = np.mgrid[:16, :16]
+    marks = [room + 20 * np.exp(-((y - a) ** 2 + (x - b) ** 2) / 4) for a, b in path]
+    return np.array(marks, np.float16)
+
+
+def noisy(marks, sigma, seed=5):
+    return marks + np.random.default_rng(seed).normal(0, sigma, marks.shape)
+
+
+def pairs(left, right):
+    return [(same.left, same.right) for same in same_moments(left, right)]
+
+
+def test_a_copy_is_found_and_another_take_is_not():
+    left = {'a': scene(0), 'b': scene(1), 'c': scene(2, camera=1)}
+    right = {
+        'copy': noisy(left['b'], 0.5),
+        'take': scene(3),
+        'room': scene(2, camera=2),
+    }
+    assert ('a', 'take') in candidates(left, right)  # the same still picture
+    assert pairs(left, right) == [('b', 'copy')]
+
+
+def test_a_part_is_found_with_its_place():
+    whole = scene(0, 40)
+    agreement, shift_sec, decided = compare(noisy(whole[9:20], 0.3), whole)
+    assert agreement > 0.9
+    assert decided
+    assert shift_sec == pytest.approx(9 / 8)
+
+
+def test_a_part_between_two_marks():
+    whole = scene(0, 40).astype(float)
+    between = ((whole[1:] + whole[:-1]) / 2)[5:20]
+    agreement, shift_sec, _ = compare(between, whole)
+    assert agreement > 0.99
+    assert shift_sec == pytest.approx(5.5 / 8)
+
+
+def test_lamps_that_flicker_are_no_motion():
+    flicker = 10 * np.random.default_rng(0).normal(0, 1, (24, 1, 1))
+    a, b = scene(0) + flicker, scene(1) + flicker
+    assert compare(a, b)[0] < 0.5
+
+
+@pytest.mark.parametrize(
+    ('frames', 'brighter', 'found'),
+    [(24, 0, [('a', 'b')]), (25, 0, [('a', 'b')]), (40, 0, []), (24, 5, [])],
+)
+def test_too_still_to_tell_is_said(frames, brighter, found):
+    room = scene(0)[:1]
+    left = {'a': np.repeat(room, 24, 0)}
+    right = {'b': np.repeat(room + brighter, frames, 0)}
+    same = list(same_moments(left, right))
+    assert [(s.left, s.right) for s in same] == found
+    assert not any(s.decided for s in same)
+
+
+def test_short_or_missing_videos_match_nothing():
+    assert compare(scene(0)[:5], scene(0)) is None
+    assert pairs({}, {'a': scene(0)}) == []
+
+
+def test_the_hash_leaves_flat_places_open():
+    assert difference_hash(np.full((16, 16), 90)).tolist() == [0] * 64
+    ramp = np.tile(np.arange(16) * 4.0, (16, 1))
+    assert difference_hash(ramp).tolist() == [1] * 64
+
+
+SPACE = load_label_space('mma82')
+SUBSETS = ('train', 'val', 'test')
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv('MMMA_HOME', str(tmp_path / 'home'))
+
+
+@pytest.fixture(scope='module')
+def videos(tmp_path_factory):
+    """Three videos of a second that differ."""
+    folder = tmp_path_factory.mktemp('videos')
+    for i in range(3):
+        make_video(folder / f'{i}.mp4', moving_frames(32, 60, 80, i), 30)
+    return folder
+
+
+def make_root(folder, clips, videos=None, name='mma82'):
+    write_info(folder, DatasetInfo(name, 'mma82', True))
+    write_rec(folder / 'rec.csv', clips, SPACE)
+    if videos:
+        write_det(folder / 'det.json', videos, SPACE)
+    return DataRoot(folder)
+
+
+@pytest.fixture
+def root(tmp_path, videos):
+    """A clip in each subset, and nothing shared."""
+    shutil.copytree(videos, tmp_path / 'root/videos')
+    clips = [
+        Clip(f'c{i}', f'videos/{i}.mp4', subset, 'lab', f's{i}', i, None)
+        for i, subset in enumerate(SUBSETS)
+    ]
+    return make_root(tmp_path / 'root', clips)
+
+
+def sway(num_frames):
+    """Somebody bright sways slowly in a room that stands still."""
+    frames = np.repeat(moving_frames(1, 60, 80, 7), num_frames, 0)
+    for t, frame in enumerate(frames):
+        top, left = 24 + round(9 * np.sin(t / 8)), 34 + round(12 * np.sin(t / 11))
+        frame[top : top + 14, left : left + 14] = 230
+    return frames
+
+
+def change(root, number, **values):
+    clips = root.read_rec()
+    clips[number] = dataclasses.replace(clips[number], **values)
+    return make_root(root.path, clips)
+
+
+def told(report):
+    return [(r.level, r.what, r.left, r.right, r.count) for r in report.rows]
+
+
+def test_nothing_is_shared(root):
+    report = find_leakage(root, workers=0)
+    assert (told(report), report.ok, report.videos) == ([], True, 3)
+    assert report.as_dict() == {'ok': True, 'videos': 3, 'unreadable': [], 'shared': []}
+
+
+def test_a_planted_subject_is_a_warning(root):
+    report = find_leakage(change(root, 2, subject='s0'), workers=0)
+    assert told(report) == [('warning', 'subjects', 'rec train', 'rec test', 1)]
+    assert report.rows[0].examples == ('lab s0',)
+    assert report.ok
+
+
+def test_one_name_in_two_domains_is_two_people(root):
+    report = find_leakage(change(root, 2, subject='s0', domain='street'), workers=0)
+    assert told(report) == []
+
+
+@pytest.mark.parametrize(('short_side', 'crf'), [(48, 33), (32, 23)])
+def test_a_planted_copy_of_another_size_is_found(root, short_side, crf):
+    options = PackOptions(short_side=short_side, crf=crf, gop=5)
+    pack_video(root.path / 'videos/0.mp4', root.path / 'videos/copy.mp4', options)
+    report = find_leakage(change(root, 2, path='videos/copy.mp4'), workers=0)
+    assert told(report) == [('error', 'frames', 'rec train', 'rec test', 1)]
+    assert re.match(r'c0 = c2 \((0\.9\d|1\.00)\)', report.rows[0].examples[0])
+    assert not report.ok
+    assert find_leakage(change(root, 2, path='videos/copy.mp4'), frames=False).ok
+
+
+def test_one_file_or_source_in_two_subsets(root):
+    root = change(root, 2, path='videos/0.mp4', source_video='Talk.avi')
+    report = find_leakage(change(root, 1, source_video='old/talk'), workers=0)
+    assert told(report) == [
+        ('error', 'files', 'rec train', 'rec test', 1),
+        ('warning', 'sources', 'rec val', 'rec test', 1),
+    ]
+
+
+def test_a_clip_that_was_cut_from_a_video_of_the_other_task(root):
+    frames = sway(90)
+    make_video(root.path / 'videos/long.mp4', frames, 30)
+    make_video(root.path / 'videos/0.mp4', frames[31:65], 30, options={'qp': '25'})
+    long = Video('long', 'videos/long.mp4', 'test', 'lab', 'x', 30.0, 90, 3.0)
+    root = make_root(root.path, root.read_rec(), [long])
+    report = find_leakage(root, workers=0)
+    assert told(report) == [('error', 'frames', 'rec train', 'det test', 1)]
+
+
+def test_another_root_and_lists(root, tmp_path):
+    clip = Clip('C2', 'videos/b.mp4', 'train', 'lab', 's2', 0, None)
+    other = make_root(tmp_path / 'ma52', [clip])
+    (other.path / 'videos').mkdir()
+    shutil.copy(root.path / 'videos/2.mp4', other.path / 'videos/b.mp4')
+    (tmp_path / 'val_list.txt').write_text('c0.mp4 3\nc9.mp4 4\n')
+    report = find_leakage(root, [other.path, tmp_path / 'val_list.txt'], workers=0)
+    assert told(report) == [
+        ('error', 'names', 'rec train', 'val_list.txt val', 1),
+        ('error', 'names', 'rec test', 'ma52 rec train', 1),
+        ('error', 'frames', 'rec test', 'ma52 rec train', 1),
+        ('warning', 'subjects', 'rec test', 'ma52 rec train', 1),
+    ]
+
+
+def test_lists_of_names(tmp_path):
+    table = tmp_path / 'train.csv'
+    table.write_text('id,video_id,class\n0,train0000,9\n1,train0000,3\n')
+    group = read_name_list(table)
+    assert (group.subset, group.items) == ('train', (Item('train0000'),))
+    assert group.name == 'train.csv train'
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'message'),
+    [
+        ('a.csv', 'id,class\n', r'a\.csv:1: no column of names; one of clip, video_id'),
+        ('a.txt', '\n', r'a\.txt: no names in it'),
+    ],
+)
+def test_bad_lists(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_name_list(tmp_path / name)
+
+
+def test_missing_lists_and_broken_videos(root, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'gone\.txt: no such file'):
+        find_leakage(root, [tmp_path / 'gone.txt'])
+    (root.path / 'videos/1.mp4').write_bytes(b'')
+    report = find_leakage(root, workers=0)
+    assert report.unreadable == [(str(root.path / 'videos/1.mp4'), 'zero bytes')]
+    (root.path / 'videos/1.mp4').unlink()
+    assert [len(g.items) for g in root_groups(root, '')] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ('name', 'subset', 'said'),
+    [('MA-52', 'val', True), ('MA-52', 'test', False), ('MMA-52', 'val', False)],
+)
+def test_ma52_shares_its_people(name, subset, said):
+    assert ('share all 186 subjects' in note_on_subjects(name, subset)) == said
+
+
+def test_published_clips_do_not_match_each_other(shared_data, tmp_path):
+    (tmp_path / 'real').mkdir()
+    shutil.copytree(shared_data / 'clips', tmp_path / 'real/videos')
+    clips = [
+        Clip(file.stem, f'videos/{file.name}', subset, 'lab', file.stem[:4], 0, None)
+        for subset, file in zip(
+            SUBSETS, sorted((tmp_path / 'real/videos').iterdir()), strict=True
+        )
+    ]
+    root = make_root(tmp_path / 'real', clips)
+    assert told(find_leakage(root, workers=2)) == []
+    source = root.path / clips[0].path
+    pack_video(source, root.path / clips[2].path, PackOptions(short_side=240, crf=28))
+    report = find_leakage(root, workers=2)
+    assert told(report) == [('error', 'frames', 'rec train', 'rec test', 1)]

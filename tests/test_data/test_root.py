@@ -1,0 +1,151 @@
+import json
+import os
+
+import pytest
+
+from mmma.data.root import DataRoot, DatasetInfo, read_info, write_info
+
+
+def test_what_a_root_has(root):
+    data = DataRoot(root)
+    assert data.info == DatasetInfo('tiny', 'mma82', True)
+    assert (data.has_rec, data.has_det) == (True, True)
+    assert [clip.clip for clip in data.read_rec()] == ['a', 'b']
+    assert [video.video for video in data.read_det()] == ['v']
+    assert os.fspath(data) == str(root)
+    assert repr(data) == f'DataRoot({str(root)!r})'
+
+
+def test_skeletons_are_seen_by_task(root, write_skeletons):
+    write_skeletons(root, 'rec', {'a': 3})
+    assert DataRoot(root).has_skeletons('rec')
+    assert not DataRoot(root).has_skeletons('det')
+    with pytest.raises(ValueError, match="unknown task 'pose'"):
+        DataRoot(root).has_skeletons('pose')
+
+
+@pytest.mark.parametrize('exists', [True, False])
+def test_a_missing_root_says_the_two_ways_to_get_one_in_one_paragraph(tmp_path, exists):
+    path = tmp_path / 'mma82'
+    if exists:
+        path.mkdir()
+    with pytest.raises(FileNotFoundError, match='No data in') as error:
+        DataRoot(path)
+    text = str(error.value)
+    assert '\n' not in text
+    assert ('no dataset.json' in text) == exists
+    assert f'python tools/data/simulate.py {path} --scale small' in text
+    assert 'licence form' in text
+    assert 'hf download lpynow/MMA-82 --repo-type dataset --local-dir' in text
+    assert f'python tools/data/convert.py mma82 downloads/mma82 {path}' in text
+
+
+@pytest.mark.parametrize(
+    ('table', 'read'), [('rec.csv', DataRoot.read_rec), ('det.json', DataRoot.read_det)]
+)
+def test_a_missing_table(root, table, read):
+    (root / table).unlink()
+    with pytest.raises(FileNotFoundError, match=rf'has no {table}'):
+        read(DataRoot(root))
+
+
+def test_label_space_follows_the_file_then_the_option(root, space):
+    rows = 'c,,train,lab,s,nodding,body\n'
+    with (root / 'rec.csv').open('a') as file:
+        file.write(rows)
+    data = DataRoot(root)
+    nodding = space.action_id('nodding')
+    forehead = space.action_id('scratching or touching forehead')
+    by_option = {
+        option: data.label_space(option) for option in ('taxonomy', 'statistics')
+    }
+    assert {s.body_of[nodding] for s in by_option.values()} == {space.body_id('body')}
+    assert [s.bodies[s.body_of[forehead]] for s in by_option.values()] == [
+        'head-hand',
+        'body-hand',
+    ]
+
+
+def test_label_space_without_recognition(root, space):
+    (root / 'rec.csv').unlink()
+    assert DataRoot(root).label_space() == space
+
+
+def test_fingerprint_changes_with_tables_and_nothing_else(root):
+    before = DataRoot(root).fingerprint()
+    (root / 'videos').mkdir()
+    (root / 'videos' / 'a.mp4').write_bytes(b'x')
+    assert DataRoot(root).fingerprint() == before
+    assert len(before) == 64
+    with (root / 'rec.csv').open('a') as file:
+        file.write('c,,train,lab,s,nodding,\n')
+    assert DataRoot(root).fingerprint() != before
+
+
+def test_video_path_stays_in_the_root(root):
+    assert DataRoot(root).video_path('videos/a.mp4') == root / 'videos' / 'a.mp4'
+
+
+@pytest.mark.parametrize('path', ['../a.mp4', '/etc/passwd', 'videos/../../a.mp4'])
+def test_video_path_refuses_to_leave(root, path):
+    with pytest.raises(ValueError, match='leaves the data root'):
+        DataRoot(root).video_path(path)
+
+
+def test_video_path_refuses_to_leave_through_a_link(root, tmp_path):
+    (tmp_path / 'elsewhere').mkdir()
+    (root / 'videos').symlink_to(tmp_path / 'elsewhere')
+    with pytest.raises(ValueError, match=r'leaves the data root .* through a link to'):
+        DataRoot(root).video_path('videos/a.mp4')
+
+
+def test_a_root_that_is_itself_a_link_is_fine(root, tmp_path):
+    (tmp_path / 'link').symlink_to(root)
+    DataRoot(tmp_path / 'link').video_path('videos/a.mp4')
+
+
+def test_a_link_within_the_root_is_fine(root):
+    (root / 'disk').mkdir()
+    (root / 'videos').symlink_to('disk')
+    DataRoot(root).video_path('videos/a.mp4')
+
+
+def test_no_video(root):
+    with pytest.raises(ValueError, match='no video here, path is empty'):
+        DataRoot(root).video_path('')
+
+
+def test_info_is_written_without_what_is_none(tmp_path):
+    info = DatasetInfo('x', 'ma52', False, version='2')
+    write_info(tmp_path, info)
+    content = json.loads((tmp_path / 'dataset.json').read_text())
+    assert list(content) == ['name', 'label_space', 'simulated', 'version']
+    assert read_info(tmp_path) == info
+
+
+GOOD = {'name': 'x', 'label_space': 'mma82', 'simulated': True}
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('{', 'dataset.json:1: not readable as JSON'),
+        ('[]', 'must be an object with name'),
+        (json.dumps({**GOOD, 'name': 3}), "'name' is 3; it must .* be a str"),
+        (json.dumps({**GOOD, 'simulated': 'no'}), "'simulated' is 'no'; .* a bool"),
+        (json.dumps({'name': 'x', 'label_space': 'mma82'}), "'simulated' is None"),
+        (
+            json.dumps({**GOOD, 'label_space': 'mma28'}),
+            "dataset.json: unknown label space 'mma28'.*Did you mean 'mma82'",
+        ),
+    ],
+)
+def test_bad_info(tmp_path, content, message):
+    (tmp_path / 'dataset.json').write_text(content)
+    with pytest.raises(ValueError, match=message):
+        DataRoot(tmp_path)
+
+
+def test_unknown_keys_of_info_are_left_alone(tmp_path):
+    (tmp_path / 'dataset.json').write_text(json.dumps({**GOOD, 'licence': 'CC'}))
+    assert read_info(tmp_path).name == 'x'

@@ -1,0 +1,151 @@
+import json
+
+import pytest
+
+from mmma.data.videos import Instance, Video, read_det, scan_det, write_det
+
+ENTRY = {
+    'path': 'v.mp4',
+    'subset': 'train',
+    'domain': 'lab',
+    'subject': 's',
+    'fps': 30,
+    'frames': 300,
+    'duration': 10,
+    'annotations': [{'segment': [1, 2], 'label': 'nodding'}],
+}
+
+
+@pytest.fixture
+def det_file(tmp_path):
+    def write(entry, name='v'):
+        path = tmp_path / 'det.json'
+        content = {'database': {'good': ENTRY, name: entry}}
+        path.write_text(json.dumps(content, indent=1))
+        return path
+
+    return write
+
+
+def with_segment(segment, label='nodding'):
+    return {**ENTRY, 'annotations': [{'segment': segment, 'label': label}]}
+
+
+def test_an_entry_becomes_a_video(det_file, space):
+    nodding = space.action_id('nodding')
+    expected = Video(
+        'v',
+        'v.mp4',
+        'train',
+        'lab',
+        's',
+        30.0,
+        300,
+        10.0,
+        (Instance(1.0, 2.0, nodding),),
+    )
+    assert read_det(det_file(ENTRY), space)[1] == expected
+
+
+@pytest.mark.parametrize('label', [5, '5'])
+def test_labels_by_index(det_file, space, label):
+    video = read_det(det_file(with_segment([0, 1], label)), space)[1]
+    assert video.instances[0].label == 5
+
+
+def test_no_annotations_withhold_the_truth_and_none_mean_nothing_happens(
+    det_file, space
+):
+    withheld = {k: v for k, v in ENTRY.items() if k != 'annotations'}
+    assert read_det(det_file(withheld), space)[1].withheld
+    empty = read_det(det_file({**ENTRY, 'annotations': []}), space)[1]
+    assert (empty.withheld, empty.instances) == (False, ())
+
+
+def test_a_segment_that_ends_just_after_the_video_is_cut(det_file, space):
+    video = read_det(det_file(with_segment([9, 10.4])), space)[1]
+    assert video.instances[0].end_sec == 10
+
+
+@pytest.mark.parametrize(
+    ('entry', 'message'),
+    [
+        ({**ENTRY, 'subset': 'training'}, "unknown subset 'training'"),
+        ({**ENTRY, 'domain': 'labs'}, "unknown domain 'labs'.*Did you mean 'lab'"),
+        ({**ENTRY, 'path': '../v.mp4'}, "'../v.mp4' leaves the data root"),
+        ({**ENTRY, 'fps': 0}, 'fps 0: must be a number above 0'),
+        ({**ENTRY, 'frames': None}, 'frames None: must be a number'),
+        ({**ENTRY, 'duration': float('nan')}, 'duration nan: must be a number'),
+        ({**ENTRY, 'duration': True}, 'duration True: must be a number'),
+        ({**ENTRY, 'annotations': {}}, r'annotations must be a list, not \{\}'),
+        ({**ENTRY, 'annotations': [7]}, 'annotation 0: must be .*segment.*not 7'),
+        (7, 'must be an object with subset, domain'),
+        (with_segment([2, 1]), r'annotation 0: segment \[2, 1\]: .*0 <= start < end'),
+        (with_segment([-1, 1]), '0 <= start < end'),
+        (with_segment([1, 1]), '0 <= start < end'),
+        (with_segment([1]), '0 <= start < end'),
+        (with_segment(['1', '2']), '0 <= start < end'),
+        (with_segment([1, 10.6]), r'ends after the video \(10.0 s\)'),
+        (with_segment([10.1, 10.4]), 'ends after the video'),
+        (with_segment([1, 2], 'noding'), "unknown action 'noding'.*'nodding'"),
+        (with_segment([1, 2], None), 'label None: must be the name or index'),
+        (with_segment([1, 2], True), 'label True: must be the name or index'),
+    ],
+)
+def test_bad_entries(det_file, space, entry, message):
+    with pytest.raises(ValueError, match=rf'det\.json:21: v: .*{message}'):
+        read_det(det_file(entry), space)
+
+
+def test_a_video_without_a_name(det_file, space):
+    with pytest.raises(ValueError, match='video has no name'):
+        read_det(det_file(ENTRY, ''), space)
+
+
+def test_a_video_that_is_there_twice(tmp_path, space):
+    path = tmp_path / 'det.json'
+    entry = json.dumps(ENTRY)
+    path.write_text(f'{{"database": {{"v": {entry},\n"v": {entry}}}}}')
+    with pytest.raises(ValueError, match='v: is there twice'):
+        read_det(path, space)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('{"database": {}}', 'empty table'),
+        ('{"results": {}}', 'no table: need {"database"'),
+        ('[]', 'no table'),
+        ('{"database":\n {', 'det.json:2: not readable as JSON'),
+    ],
+)
+def test_no_table(tmp_path, space, text, message):
+    path = tmp_path / 'det.json'
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_det(path, space)
+
+
+def test_every_bad_entry_is_found_and_good_ones_kept(tmp_path, space):
+    bad = with_segment([3, 1])
+    entries = {f'v{i}': bad for i in range(7)} | {'good': ENTRY}
+    path = tmp_path / 'det.json'
+    path.write_text(json.dumps({'database': entries}))
+    videos, problems = scan_det(path, space)
+    assert [video.video for video in videos] == ['good']
+    assert len(problems) == 7
+
+
+def test_written_videos_read_back_with_their_lines(tmp_path, space):
+    videos = [
+        Video('v"ä', '', 'test', 'lab', '', 29.97, 300, 10.01, withheld=True),
+        Video(
+            'w', 'w.mp4', 'val', 'street', 's', 30.0, 60, 2.0, (Instance(0.1, 2, 81),)
+        ),
+    ]
+    path = tmp_path / 'det.json'
+    write_det(path, videos, space)
+    back = read_det(path, space)
+    assert back == videos
+    assert [video.line for video in back] == [2, 3]
+    assert space.actions[81] in path.read_text()

@@ -1,0 +1,486 @@
+"""Randomness of a sample."""
+
+import os
+import pickle
+import random
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from torch._utils import ExceptionWrapper
+from torch.utils.data import DataLoader
+
+from mmma.data.clips import Clip, write_rec
+from mmma.data.root import DataRoot, write_info
+from mmma.datasets.clips import (
+    ClipDataset,
+    ClipFilter,
+    RootDataset,
+    sample_rng,
+    select_clips,
+)
+from mmma.datasets.samplers import EpochSampler, SampleKey
+from mmma.datasets.windows import UntrimmedDataset
+from mmma.registry import DATASETS
+
+
+def draw():
+    return random.random(), np.random.rand(), torch.rand(()).item()
+
+
+def drawn_with(*key):
+    with sample_rng(SampleKey(*key)):
+        return draw()
+
+
+def test_a_key_decides_and_each_part_of_it_counts():
+    keys = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0, 1)]
+    draws = [drawn_with(*key) for key in keys]
+    assert draws == [drawn_with(*key) for key in keys]
+    for column in zip(*draws, strict=True):
+        assert len(set(column)) == len(keys)
+
+
+def test_global_generators_go_on_as_if_nothing_had_been():
+    def seed():
+        random.seed(3)
+        np.random.seed(3)
+        torch.manual_seed(3)
+
+    seed()
+    undisturbed = draw()
+    seed()
+    drawn_with(1, 2, 3)
+    assert draw() == undisturbed
+    seed()
+    with pytest.raises(ZeroDivisionError), sample_rng(SampleKey(1, 2, 3)):
+        random.random() / 0
+    assert draw() == undisturbed
+
+
+ROOT = Path('some/root')
+
+
+def row(name, subset='train', domain='lab', action=0):
+    return Clip(name, f'{name}.mp4', subset, domain, 's', action, 0)
+
+
+TABLE = [
+    row('b'),
+    row('a', domain='street'),
+    row('c', subset='val'),
+    row('d', action=None),
+    row('e', subset='test', domain='street', action=None),
+]
+
+
+def names(subset='train', domains=None, clips=None, keep_unlabelled=False):
+    wanted = ClipFilter(subset, domains, clips, keep_unlabelled)
+    chosen, left_out = select_clips(TABLE, wanted, ROOT)
+    return [clip.clip for clip in chosen], left_out
+
+
+def test_subset_and_domains():
+    assert names() == (['b', 'a'], 1)  # in the order of the table
+    assert names(domains=['street']) == (['a'], 0)
+    assert names(domains='street') == (['a'], 0)
+    assert names('val') == (['c'], 0)
+
+
+def test_withheld_labels():
+    assert names(keep_unlabelled=True) == (['b', 'a', 'd'], 0)
+
+
+def test_a_list_of_clips(tmp_path):
+    assert names(clips=['a']) == (['a'], 0)
+    file = tmp_path / 'support.txt'
+    file.write_text('b\n\na\n')
+    assert names(clips=file) == (['b', 'a'], 0)
+    assert names(clips=str(file)) == (['b', 'a'], 0)
+
+
+def test_a_missing_list(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'absent\.txt: no such list of clips'):
+        names(clips=str(tmp_path / 'absent.txt'))
+
+
+def test_a_listed_clip_of_another_subset():
+    with pytest.raises(
+        ValueError, match=r"1 of 2 listed clips are no train clips of lab.*'c'"
+    ):
+        names(domains=['lab'], clips=['b', 'c'])
+
+
+def test_an_unknown_domain():
+    with pytest.raises(
+        ValueError, match=r"unknown domain 'stret'.*Did you mean 'street'"
+    ):
+        names(domains=['stret'])
+
+
+def test_an_empty_selection_tells_what_there_is():
+    with pytest.raises(ValueError, match='no test clip of emotion') as error:
+        names('test', ['emotion'])
+    assert str(error.value).endswith(
+        'It holds: lab: train 2, val 1, test 0; street: train 1, val 0, test 1'
+    )
+
+
+def test_a_selection_without_labels():
+    with pytest.raises(
+        ValueError, match=r'no test clip of street with a known action \(of 1\)'
+    ):
+        names('test', ['street'])
+
+
+@pytest.fixture(params=[(ClipDataset, 'video_root'), (UntrimmedDataset, 'det_root')])
+def dataset(request):
+    kind, root = request.param
+    return kind(request.getfixturevalue(root), 'train', [], lazy_init=True)
+
+
+def test_samples_are_listed_once_the_table_is_read(dataset):
+    columns = set(dataset.columns)
+    assert not columns & set(dataset.metainfo)
+    assert dataset.metainfo['bodies'][0] == 'body'
+    assert {len(dataset.metainfo[c]) for c in columns & set(dataset.metainfo)} == set()
+    dataset.full_init()
+    assert {len(dataset.metainfo[column]) for column in columns} == {len(dataset)}
+
+
+def test_metainfo_is_not_copied(dataset):
+    dataset.full_init()
+    assert dataset.metainfo['labels'] is dataset.metainfo['labels']
+
+
+def test_it_needs_a_table(video_root):
+    with pytest.raises(TypeError, match='abstract'):
+        RootDataset(video_root, 'train', [])
+
+
+BASES = Path(__file__).resolve().parents[2] / 'configs/_base_/datasets'
+PIPELINE = [
+    {'type': 'OpenVideo'},
+    {'type': 'UniformFrames', 'clip_len': 4},
+    {'type': 'DecodeFrames'},
+    {'type': 'RandomResizedCrop', 'area_range': (0.5, 1.0)},
+    {'type': 'Resize', 'scale': (24, 24), 'keep_ratio': False},
+    {'type': 'Flip', 'flip_ratio': 0.5},
+    {'type': 'FormatShape', 'input_format': 'NCTHW'},
+    {'type': 'PackClip'},
+]
+
+
+def build(root, subset='train', **options):
+    cfg = {'data_root': str(root), 'subset': subset, 'pipeline': PIPELINE, **options}
+    return DATASETS.build({'type': 'ClipDataset', '_scope_': 'mmma', **cfg})
+
+
+@pytest.fixture
+def own_root(video_root, tmp_path):
+    """A copy that a test may spoil."""
+    return shutil.copytree(video_root, tmp_path / 'root')
+
+
+def rewrite(root, change):
+    """Rewrite the table with ``change(clip)`` in the place of each clip."""
+    data = DataRoot(root)
+    clips = [change(clip) for clip in data.read_rec()]
+    write_rec(root / 'rec.csv', clips, data.label_space())
+
+
+def spoil(root, *names):
+    for name in names:
+        (root / f'videos/{name.split("_")[0]}/{name}.mp4').write_bytes(b'')
+
+
+def test_what_a_sample_says(video_root):
+    dataset = build(video_root, 'val', domains=['street'])
+    info = dataset.get_data_info(1)
+    assert info.pop('sample_idx') == 1
+    assert info == {
+        'clip': 'street_val_1',
+        'index': 1,
+        'filename': f'{video_root}/videos/street/street_val_1.mp4',
+        'data_root': str(video_root),
+        'label': 41,
+        'body': dataset.metainfo['body_of'][41],
+        'domain': 'street',
+        'subject': 's11',
+        'modality': 'RGB',
+        'start_index': 0,
+    }
+    data = dataset[1]
+    assert data['inputs'].shape == (1, 3, 4, 24, 24)
+    assert data['data_samples'].clip == 'street_val_1'
+    assert data['data_samples'].gt_label.tolist() == [41]
+
+
+def test_metainfo(video_root):
+    meta = build(video_root, domains=['lab', 'emotion']).metainfo
+    assert meta['label_space'] == 'mma82'
+    assert [len(meta[k]) for k in ('classes', 'bodies', 'body_of')] == [82, 7, 82]
+    assert meta['clips'][1:4] == ['lab_train_1', 'lab_train_2', 'emotion_train_0']
+    assert meta['labels'] == [0, 7, 20, 41, 63, 0]
+    assert meta['domains'] == ['lab'] * 3 + ['emotion'] * 3
+    assert meta['subjects'][:2] == ['l00', 'l01']
+    assert pickle.loads(pickle.dumps(meta)) == meta
+
+
+def test_body_groups_of_the_root_win(own_root):
+    def in_the_head_group(clip):
+        return replace(clip, body=1) if clip.action == 0 else clip
+
+    rewrite(own_root, in_the_head_group)
+    dataset = build(own_root)
+    assert dataset.metainfo['body_of'][:2] == [1, 0]
+    assert dataset.get_data_info(0)['body'] == 1
+
+
+def test_body_groups_option(video_root):
+    by_figure = [
+        build(video_root, lazy_init=True, body_groups=g).metainfo['body_of']
+        for g in ('taxonomy', 'statistics')
+    ]
+    assert sum(a != b for a, b in zip(*by_figure, strict=True)) == 1
+
+
+def test_lazy(video_root):
+    dataset = build(video_root, lazy_init=True)
+    assert 'clips' not in dataset.metainfo
+    assert len(dataset) == 12
+    assert len(dataset.metainfo['clips']) == 12
+
+
+@pytest.mark.parametrize('indices', [5, [0, 3, 7]])
+def test_indices_shorten_metainfo_as_well(video_root, indices):
+    dataset = build(video_root, indices=indices)
+    names = [dataset.get_data_info(i)['clip'] for i in range(len(dataset))]
+    assert dataset.metainfo['clips'] == names
+    assert dataset.get_data_info(2)['index'] == 2
+
+
+def test_clips_restrict(video_root):
+    dataset = build(video_root, clips=['street_train_1', 'lab_train_2'])
+    assert dataset.metainfo['clips'] == ['lab_train_2', 'street_train_1']
+
+
+def test_withheld_labels_of_clip_dataset(own_root, caplog):
+    def withhold(clip):
+        hide = clip.clip.endswith('_0')
+        return replace(clip, action=None, body=None) if hide else clip
+
+    rewrite(own_root, withhold)
+    assert len(build(own_root)) == 8
+    tested = build(own_root, 'test', test_mode=True)
+    assert tested.metainfo['labels'][:2] == [-1, 7]
+    assert tested[0]['data_samples'].body == -1
+
+
+def test_withheld_labels_are_counted(own_root, monkeypatch):
+    rewrite(own_root, lambda c: replace(c, action=None) if '_0' in c.clip else c)
+    said = []
+    monkeypatch.setattr(
+        'mmma.datasets.clips.print_log', lambda text, *_: said.append(text)
+    )
+    build(own_root)
+    assert 'left out 4 train clips whose action is withheld' in said[0]
+
+
+def samples(dataset, workers, epoch=0, seed=0):
+    sampler = EpochSampler(dataset, seed=seed)
+    sampler.set_epoch(epoch)
+    loader = DataLoader(
+        dataset, 5, sampler=sampler, num_workers=workers, collate_fn=pseudo_collate
+    )
+    batches = list(loader)
+    return (
+        [s.clip for b in batches for s in b['data_samples']],
+        torch.stack([x for b in batches for x in b['inputs']]),
+    )
+
+
+def test_workers_change_nothing(video_root):
+    dataset = build(video_root)
+    names, inputs = samples(dataset, 0)
+    other_names, other_inputs = samples(dataset, 2)
+    assert names == other_names
+    assert torch.equal(inputs, other_inputs)
+
+
+def test_a_sample_is_a_function_of_its_key(video_root):
+    dataset = build(video_root)
+    keys = [(0, 0, 3), (0, 1, 3), (1, 0, 3), (0, 0, 3, 1)]
+    images = [dataset[SampleKey(*key)]['inputs'] for key in keys]
+    assert torch.equal(dataset[SampleKey(0, 0, 3)]['inputs'], images[0])
+    assert torch.equal(dataset[3]['inputs'], images[0])
+    for other in images[1:]:
+        assert not torch.equal(other, images[0])
+
+
+def test_global_randomness_is_left_alone(video_root):
+    dataset = build(video_root)
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    expected = random.random(), np.random.rand(), torch.rand(()).item()
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    dataset[0]
+    assert (random.random(), np.random.rand(), torch.rand(()).item()) == expected
+
+
+def test_in_training_the_next_readable_clip_comes(own_root):
+    spoil(own_root, 'lab_train_1', 'lab_train_2')
+    (own_root / 'videos/psychiatric/psychiatric_train_0.mp4').unlink()
+    dataset = build(own_root)
+    data = dataset[SampleKey(0, 4, 1)]
+    sample = data['data_samples']
+    assert (sample.clip, sample.broken) == ('psychiatric_train_1', 'lab_train_1')
+    assert (sample.index, sample.gt_label.item()) == (4, 20)
+    assert torch.equal(data['inputs'], dataset[SampleKey(0, 4, 4)]['inputs'])
+    assert 'broken' not in dataset[0]['data_samples']
+
+
+def test_the_last_clip_is_replaced_by_the_first(own_root):
+    spoil(own_root, 'emotion_train_2')
+    assert build(own_root)[-1]['data_samples'].clip == 'lab_train_0'
+
+
+def test_in_testing_it_is_an_error(own_root):
+    spoil(own_root, 'lab_test_1')
+    dataset = build(own_root, 'test', test_mode=True)
+    with pytest.raises(
+        ValueError,
+        match=r"clip 'lab_test_1' cannot be read: \S+/videos/lab/lab_test_1\.mp4: "
+        r'zero bytes.*--skip-broken',
+    ):
+        dataset[1]
+
+
+def test_the_error_crosses_workers(own_root):
+    spoil(own_root, 'lab_test_1')
+    dataset = build(own_root, 'test', test_mode=True)
+    try:
+        dataset[1]
+    except ValueError:
+        wrapped = ExceptionWrapper(where='in a worker')  # as DataLoader does
+    with pytest.raises(ValueError, match=r'lab_test_1.*--skip-broken'):
+        wrapped.reraise()
+
+
+def test_a_skipped_clip_keeps_its_name(own_root):
+    spoil(own_root, 'lab_test_1')
+    dataset = build(own_root, 'test', test_mode=True, on_broken='skip')
+    sample = dataset[1]['data_samples']
+    assert (sample.index, sample.clip, sample.broken) == (1, 'lab_test_1', 'lab_test_1')
+    assert sample.gt_label.item() == 7
+
+
+@pytest.mark.parametrize(
+    'options', [{'clips': ['lab_train_0', 'lab_train_1']}, {'max_refetch': 1}]
+)
+def test_when_nothing_can_be_read(own_root, options):
+    spoil(own_root, 'lab_train_0', 'lab_train_1')
+    with pytest.raises(
+        ValueError, match=r"2 clips in a row cannot be read.*'lab_train_0'.*zero"
+    ):
+        build(own_root, **options)[0]
+
+
+def test_a_missing_root(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'No data in .*simulate\.py'):
+        build(tmp_path / 'absent')
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'subset': 'training'}, "unknown subset 'training'.*'train'"),
+        ({'domains': ['stret']}, "unknown domain 'stret'.*'street'"),
+        ({'modality': 'rgb'}, "unknown modality 'rgb'"),
+        ({'on_broken': 'skp'}, "unknown on_broken 'skp'.*'skip'"),
+        ({'body_groups': 'figure'}, "unknown body_groups 'figure'"),
+        (
+            {'label_space': 'ma52'},
+            "label space 'mma82', but the config asks for 'ma52'",
+        ),
+        ({'clips': ['lab_trian_0']}, "no train clips.*Did you mean 'lab_train_0'"),
+    ],
+)
+def test_bad_options(video_root, options, message):
+    with pytest.raises(ValueError, match=message):
+        build(video_root, **options)
+
+
+def test_an_empty_target(own_root):
+    rewrite(own_root, lambda c: replace(c, domain='lab') if c.domain == 'street' else c)
+    with pytest.raises(
+        ValueError,
+        match=r'no test clip of street. It holds: lab: train 6, val 6, test 6;',
+    ):
+        build(own_root, 'test', domains=['street'], test_mode=True)
+
+
+@pytest.mark.parametrize('decoder', ['DecordDecode', 'PyAVDecode'])
+def test_decoders_of_key_frames_only(video_root, decoder):
+    step = {'type': decoder, 'mode': 'efficient'}
+    with pytest.raises(ValueError, match=f'{decoder}.*key frames only.*DecodeFrames'):
+        build(video_root, pipeline=[step])
+    wrapped = {'type': 'RandomApply', 'transforms': [step], 'prob': 1}
+    with pytest.raises(ValueError, match='key frames only'):
+        build(video_root, pipeline=[wrapped])
+    build(video_root, pipeline=[{**step, 'mode': 'accurate'}])
+
+
+def without_videos(clip):
+    return replace(clip, path='')
+
+
+def test_a_root_without_videos(own_root):
+    rewrite(own_root, without_videos)
+    with pytest.raises(
+        ValueError, match=r'12 of 12 selected clips have no video.*--modal'
+    ):
+        build(own_root)
+    info = build(own_root, modality='Pose').get_data_info(0)
+    assert (info['filename'], info['modality']) == ('', 'Pose')
+
+
+def test_a_link_out_of_the_root(own_root, tmp_path):
+    video = own_root / 'videos/lab/lab_train_0.mp4'
+    outside = tmp_path / 'outside.mp4'
+    os.replace(video, outside)
+    video.symlink_to(outside)
+    with pytest.raises(ValueError, match=r'leaves the data root .* through a link'):
+        build(own_root)[0]
+
+
+def test_another_label_space(own_root):
+    info = DataRoot(own_root).info
+    write_info(own_root, replace(info, label_space='ma52'))
+    with pytest.raises(ValueError, match=r"has label space 'ma52', but .* 'mma82'"):
+        build(own_root)
+
+
+def test_errors_of_transforms_are_not_hidden(video_root):
+    class Fails:
+        def __call__(self, results):
+            raise ZeroDivisionError
+
+    dataset = ClipDataset(video_root, 'train', [Fails()])
+    with pytest.raises(ZeroDivisionError):
+        dataset[0]
+
+
+@pytest.mark.parametrize('size', [112, 224])
+@pytest.mark.parametrize('subset', ['train', 'test'])
+def test_base_configs_give_what_their_names_say(video_root, size, subset):
+    cfg = Config.fromfile(BASES / f'mma82_rgb_16x{size}.py')
+    dataset = cfg[f'{subset}_dataloader'].dataset
+    dataset.update(data_root=str(video_root), _scope_='mmma')
+    data = DATASETS.build(dataset)[0]
+    assert data['inputs'].shape == (1, 3, 16, size, size)
+    assert data['inputs'].dtype == torch.uint8

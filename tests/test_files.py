@@ -1,0 +1,231 @@
+import io
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mmma.files import (
+    CRASHED,
+    JOURNAL_FILE,
+    Journal,
+    Problem,
+    atomic_write,
+    cache_home,
+    leaves_root,
+    map_in_processes,
+    progress,
+    read_text,
+    refuse,
+    source_identity,
+    usable_cores,
+)
+
+
+def test_the_user_may_choose(monkeypatch):
+    monkeypatch.setenv('MMMA_HOME', '/a')
+    assert cache_home() == Path('/a')
+    monkeypatch.setenv('MMMA_HOME', '~/a')
+    assert cache_home() == Path.home() / 'a'
+
+
+def test_default(monkeypatch):
+    monkeypatch.delenv('MMMA_HOME')
+    assert cache_home() == Path.home() / '.cache/mmma'
+
+
+@pytest.mark.parametrize(
+    'path', ['/a', '../a', 'a/../../b', 'a/..', r'\\host\a', r'a\..\b', 'C:/a', '..']
+)
+def test_paths_that_leave(path):
+    assert leaves_root(path)
+
+
+@pytest.mark.parametrize('path', ['', 'a.mp4', 'a/b..c.mp4', 'a/..b/c', '...', './a'])
+def test_paths_that_stay(path):
+    assert not leaves_root(path)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / 'new' / 'file.txt'
+    with atomic_write(path) as file:
+        file.write('old')
+    with pytest.raises(TypeError, match='must be str'), atomic_write(path) as file:
+        file.writelines(['half', 7])
+    assert path.read_text() == 'old'
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_byte_order_mark_is_dropped(tmp_path):
+    (tmp_path / 'f').write_bytes(b'\xef\xbb\xbfclip')
+    assert read_text(tmp_path / 'f') == 'clip'
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match='gone: no such file'):
+        read_text(tmp_path / 'gone')
+
+
+def test_not_text(tmp_path):
+    (tmp_path / 'f').write_bytes(b'abc\xff')
+    with pytest.raises(ValueError, match=r'not UTF-8 text \(byte 3\)'):
+        read_text(tmp_path / 'f')
+
+
+@pytest.mark.parametrize(
+    ('problem', 'text'),
+    [
+        (Problem('rec.csv', 3, 'a', 'bad'), 'rec.csv:3: a: bad'),
+        (Problem('rec.csv', 0, 'a', 'bad'), 'rec.csv: a: bad'),
+        (Problem('rec.csv', 3, '', 'bad'), 'rec.csv:3: bad'),
+    ],
+)
+def test_a_problem_as_text(problem, text):
+    assert str(problem) == text
+
+
+def test_first_five_are_shown_and_the_rest_counted():
+    problems = [Problem('f', line, f'c{line}', 'bad') for line in range(1, 8)]
+    with pytest.raises(ValueError, match='7 problems') as error:
+        refuse(problems, Path('f'), 'look there')
+    text = str(error.value)
+    assert 'f:5: c5: bad' in text
+    assert 'c6' not in text
+    assert text.endswith('... and 2 more (look there)')
+
+
+def test_one_problem_is_one():
+    with pytest.raises(ValueError, match=r'^f: 1 problem\n  f:1: bad$'):
+        refuse([Problem('f', 1, '', 'bad')], Path('f'))
+
+
+def test_nothing_wrong_is_no_error():
+    refuse([], Path('f'))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_items_pass_and_a_log_gets_ten_lines(capsys):
+    assert list(progress(range(1000), 1000, 'decode')) == list(range(1000))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == 'decode 1000/1000'
+    assert len(lines) <= 11
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, 'stderr', terminal)
+    list(progress('ab', 2, 'decode'))
+    halves = terminal.getvalue().split('\r')
+    assert halves[1] == 'decode [###############               ] 1/2'
+    assert halves[2] == f'decode [{"#" * 30}] 2/2\n'
+
+
+@pytest.mark.parametrize('total', [0, 3])
+def test_nothing_to_do(capsys, total):
+    assert list(progress([], total, 'decode')) == []
+    assert capsys.readouterr().err == ''
+
+
+def square(number):
+    if number < 0:
+        raise ValueError(f'{number} is too small')
+    return os._exit(1) if number == 5 else number**2
+
+
+@pytest.mark.parametrize('workers', [0, 2, None])
+def test_every_item_once(workers):
+    found = dict(map_in_processes(square, [1, 2, 3], workers))
+    assert found == {1: 1, 2: 4, 3: 9}
+    assert multiprocessing.active_children() == []
+
+
+def test_a_crash_costs_one_item():
+    found = dict(map_in_processes(square, list(range(9)), 2))
+    assert found.pop(5) == CRASHED
+    assert found == {n: n**2 for n in range(9) if n != 5}
+
+
+def test_errors_come_through():
+    with pytest.raises(ValueError, match='-1 is too small'):
+        list(map_in_processes(square, [-1, 1], 2))
+
+
+def test_nothing_to_do_of_processes():
+    assert list(map_in_processes(square, [], None)) == []
+    assert usable_cores() >= 1
+
+
+def test_processes_end_when_their_parent_is_killed():
+    code = (
+        'import os, time\nfrom mmma.files import map_in_processes\n'
+        'def work(n):\n os.write(1, b"%d\\n" % os.getpid())\n time.sleep(60)\n'
+        'list(map_in_processes(work, [1, 2], 2))'
+    )
+    parent = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE)
+    pids = [int(parent.stdout.readline()) for _ in range(2)]
+    parent.kill()
+    parent.wait()
+    end = time.monotonic() + 5
+    while any(map(_runs, pids)) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not any(map(_runs, pids))
+
+
+def _runs(pid):
+    try:
+        with open(f'/proc/{pid}/stat') as file:
+            return file.read().split()[2] != 'Z'
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def source(tmp_path):
+    file = tmp_path / 'a.avi'
+    file.write_bytes(b'12345')
+    return file
+
+
+def add(journal, out, source, path='a.avi'):
+    (out / 'a.mp4').write_bytes(b'123')
+    record = {'path': path, 'packed': 'a.mp4', 'bytes': 3}
+    journal.add({**record, **source_identity(source)})
+
+
+def test_a_line_that_was_cut_off_does_not_count(tmp_path, source):
+    out = tmp_path / 'out'
+    journal = Journal(out, {'gop': 4}, force=False)
+    add(journal, out, source)
+    with (out / JOURNAL_FILE).open('a') as file:
+        file.write('{"path": "b.avi", "pac')
+    again = Journal(out, {'gop': 4}, force=False)
+    assert again.holds('a.avi', source)
+    assert not again.holds('b.avi', source)
+    assert (out / JOURNAL_FILE).read_text().count('\n') == 2
+
+
+def test_what_makes_a_record_void(tmp_path, source):
+    out = tmp_path / 'out'
+    journal = Journal(out, {}, force=False)
+    add(journal, out, source)
+    assert journal.holds('a.avi', source)
+    (out / 'a.mp4').write_bytes(b'1234')
+    assert not journal.holds('a.avi', source)
+    add(journal, out, source)
+    source.write_bytes(b'123456')
+    assert not journal.holds('a.avi', source)
+    source.unlink()
+    assert not journal.holds('a.avi', source)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / 'mine.txt').touch()
+    with pytest.raises(ValueError, match='not empty and was not packed'):
+        Journal(tmp_path, {}, force=True)

@@ -1,0 +1,324 @@
+import shutil
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from pack_roots import TIMES_MS
+from video_files import make_video, moving_frames
+
+from mmma.media import encode as encoding
+from mmma.media.encode import (
+    Box,
+    Following,
+    FrameTimes,
+    PackOptions,
+    choose_person,
+    even_size,
+    join,
+    pack_video,
+    person_box,
+    read_following,
+    read_times,
+    square_pixels,
+)
+from mmma.video import open_video
+
+
+def test_what_is_recorded():
+    plain = PackOptions().as_dict()
+    assert plain == {
+        'codec': 'h264', 'short_side': 256, 'gop': 16, 'crf': 18,
+        'preset': 'fast fastdecode', 'scaler': 'bicubic', 'crop': 'none',
+    }  # fmt: skip
+    cropped = PackOptions(crop='person', following=Following('left')).as_dict()
+    assert cropped == {**plain, 'crop': 'person', 'margin': 0.15, 'person': 'left'}
+
+
+@pytest.mark.parametrize(('text', 'rule'), [('right', 'right'), ('2', 2)])
+def test_one_rule_for_all(text, rule):
+    assert read_following(text) == Following(rule)
+
+
+def test_rules_of_single_clips(tmp_path):
+    file = tmp_path / 'who.csv'
+    file.write_text('name,person\na,1\nb,left\n')
+    following = read_following(str(file))
+    assert [following.of(name) for name in 'abc'] == [1, 'left', 'largest']
+    options = PackOptions(crop='person', following=following)
+    assert len(options.as_dict()['person_file']) == 16
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'crop': 'persn'}, "unknown crop 'persn'"),
+        ({'short_side': 8}, r'--short-side 8: must be in 16\.\.4096'),
+        ({'gop': 0}, '--gop 0: must be'),
+        ({'crf': 52}, '--crf 52: must be'),
+        ({'margin': -1}, '--margin -1: must be'),
+    ],
+)
+def test_bad_options(change, message):
+    with pytest.raises(ValueError, match=message):
+        PackOptions(**change)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('clip,who\n', 'who.csv:1: the header must be name,person'),
+        ('name,person\na,1\na,2\n', 'who.csv:3: .*once'),
+        ('name,person\na,\n', "who.csv:2: person ''"),
+    ],
+)
+def test_bad_files(tmp_path, content, message):
+    file = tmp_path / 'who.csv'
+    file.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_following(str(file))
+
+
+def test_bad_rule_suggests():
+    wanted = r"person 'rigth': use .* Did you mean 'right'"
+    with pytest.raises(ValueError, match=wanted):
+        read_following('rigth')
+    with pytest.raises(FileNotFoundError, match=r'gone\.csv: no such file'):
+        read_following('gone.csv')
+
+
+# Left and small, right and large, and nobody.
+POINTS = np.zeros((3, 5, 2, 2))
+POINTS[0] = [[10, 10], [20, 20]]
+POINTS[1] = [[60, 20], [90, 80]]
+SCORES = np.stack([np.full((5, 2), 1.0), np.full((5, 2), 0.5), np.zeros((5, 2))])
+
+
+@pytest.mark.parametrize(
+    ('rule', 'expected'),
+    [('largest', 1), ('left', 0), ('right', 1), (0, 0), (1, 1), (2, None), (7, None)],
+)
+def test_whom_to_follow(rule, expected):
+    assert choose_person(POINTS, SCORES, rule) == expected
+
+
+def test_largest_weighs_area_with_score():
+    scores = SCORES.copy()
+    scores[1] = 0.31
+    points = POINTS.copy()
+    points[1] = [[60, 20], [74, 40]]  # 280 x 0.31 against 100 x 1
+    assert choose_person(points, scores, 'largest') == 0
+
+
+def test_nobody():
+    assert choose_person(POINTS, SCORES * 0, 'left') is None
+
+
+def test_the_box_holds_all_frames_but_no_joint_that_jumps_once():
+    points = np.tile(POINTS[1], (60, 1, 1))
+    points[:100, :, 0] += 5  # moves right at a third of the way
+    points[7, 0] = [0, 0]
+    box = person_box(points, np.ones(points.shape[:2]), (100, 100))
+    assert box == pytest.approx((0.60, 0.2, 0.95, 0.8), abs=0.011)
+
+
+def test_several_rows_share_a_box():
+    assert join([Box(0.1, 0.4, 0.3, 0.5), Box(0.2, 0.3, 0.6, 0.4)]) == (
+        0.1,
+        0.3,
+        0.6,
+        0.5,
+    )
+
+
+@pytest.mark.parametrize(
+    ('box', 'margin', 'expected'),
+    [
+        (Box(0.4, 0.4, 0.6, 0.5), 0, (80, 70, 40, 40)),  # 40 x 20 in 200 x 200
+        (Box(0.4, 0.4, 0.6, 0.5), 0.5, (60, 50, 80, 80)),
+        (Box(0.0, 0.9, 0.2, 1.0), 0, (0, 160, 40, 40)),  # moved in at the edge
+        (Box(0.0, 0.0, 1.0, 0.2), 0.1, (0, 0, 200, 200)),
+        (Box(0.5, 0.5, 0.5, 0.5), 0, (84, 84, 32, 32)),
+    ],
+)
+def test_the_square_stays_in_the_picture(box, margin, expected):
+    assert square_pixels(box, (200, 200), margin) == expected
+
+
+SMALL = PackOptions(short_side=32, gop=4)
+
+
+def key_frames(path):
+    with av.open(str(path)) as file:
+        return [p.is_keyframe for p in file.demux(video=0) if p.size]
+
+
+def decoded(path):
+    with av.open(str(path)) as file:
+        return np.stack([f.to_ndarray(format='rgb24') for f in file.decode(video=0)])
+
+
+@pytest.mark.parametrize('name', ['a.mp4', 'a.mkv', 'a.avi', 'a.ts'])
+@pytest.mark.parametrize('uneven', [False, True])
+def test_count_and_times_are_those_of_the_source(tmp_path, name, uneven):
+    if uneven and name == 'a.avi':
+        pytest.skip('the container has one rate')
+    times = [t + 80 for t in TIMES_MS] if uneven else None
+    source = make_video(tmp_path / name, moving_frames(12), 25, times_ms=times)
+    made = pack_video(source, tmp_path / 'out' / 'a.mp4', SMALL)
+    assert (made.frames, made.picture, made.size) == (12, (64, 48), (42, 32))
+    with open_video(source, 'pyav') as old, open_video(tmp_path / 'out/a.mp4') as new:
+        assert new.times_sec == pytest.approx(old.times_sec, abs=1e-9)
+        assert new.duration_sec == pytest.approx(old.duration_sec, abs=1e-9)
+    assert read_times(source).seconds() == read_times(tmp_path / 'out/a.mp4').seconds()
+    if uneven and name == 'a.mkv':
+        stamps = [Fraction(t, 1000) for t in TIMES_MS]
+        assert read_times(tmp_path / 'out/a.mp4').seconds()[:-1] == stamps
+
+
+def test_key_frames_come_every_gop_and_nothing_refers_ahead(tmp_path):
+    source = make_video(tmp_path / 'a.mp4', moving_frames(10))
+    assert sum(key_frames(source)) == 1
+    pack_video(source, tmp_path / 'b.mp4', SMALL)
+    assert [i for i, key in enumerate(key_frames(tmp_path / 'b.mp4')) if key] == [
+        0,
+        4,
+        8,
+    ]
+    with av.open(str(tmp_path / 'b.mp4')) as file:
+        assert all(p.pts == p.dts for p in file.demux(video=0) if p.size)
+
+
+def test_pictures_are_those_of_the_source_in_order(tmp_path):
+    frames = moving_frames(8)
+    source = make_video(tmp_path / 'a.mp4', frames)
+    pack_video(source, tmp_path / 'b.mp4', PackOptions(short_side=48, crf=10))
+    close = np.abs(decoded(tmp_path / 'b.mp4').astype(int) - decoded(source)).mean(
+        (1, 2, 3)
+    )
+    far = np.abs(np.diff(frames.astype(int), axis=0)).mean()
+    assert close.max() < far / 3
+
+
+@pytest.mark.parametrize('pix_fmt', ['yuvj420p', 'yuv444p', 'yuv420p10le', 'gray'])
+def test_colours_stay(tmp_path, pix_fmt):
+    codec = 'libx264' if pix_fmt != 'gray' else 'ffv1'
+    source = make_video(
+        tmp_path / 'a.mkv', moving_frames(4), codec=codec, pix_fmt=pix_fmt
+    )
+    pack_video(source, tmp_path / 'b.mp4', PackOptions(short_side=48, crf=5))
+    old, new = (
+        decoded(source).mean((0, 1, 2)),
+        decoded(tmp_path / 'b.mp4').mean((0, 1, 2)),
+    )
+    assert new == pytest.approx(old, abs=2.5)
+
+
+@pytest.mark.parametrize('rotation', [0, 90, 180, -90])
+def test_rotation_is_applied_and_the_box_is_of_the_upright_picture(tmp_path, rotation):
+    source = make_video(
+        tmp_path / 'a.mp4', moving_frames(3, 96, 128), rotation=rotation
+    )
+    box = Box(0.5, 0, 1, 0.5)
+    options = PackOptions(short_side=32, margin=0, crf=5)
+    made = pack_video(source, tmp_path / 'b.mp4', options, box)
+    with (
+        open_video(source, 'pyav') as old,
+        open_video(tmp_path / 'b.mp4', 'pyav') as new,
+    ):
+        upright, packed = old.get_frames([1])[0], new.get_frames([1])[0]
+    left, top, wide, high = made.crop
+    assert made.picture == upright.shape[1::-1]
+    assert left + wide == upright.shape[1]
+    assert top == 0
+    region = upright[top : top + high, left : left + wide].astype(float)
+    assert packed.shape[1::-1] == made.size
+    assert packed.mean((0, 1)) == pytest.approx(region.mean((0, 1)), abs=3)
+
+
+def test_the_same_bytes_twice(tmp_path):
+    source = make_video(tmp_path / 'a.mp4', moving_frames(9))
+    for name in 'bc':
+        pack_video(source, tmp_path / f'{name}.mp4', SMALL)
+    assert (tmp_path / 'b.mp4').read_bytes() == (tmp_path / 'c.mp4').read_bytes()
+
+
+@pytest.mark.parametrize(
+    ('size', 'short', 'expected'),
+    [
+        ((1080, 1296), 256, (256, 308)),
+        ((1920, 1080), 256, (456, 256)),
+        ((64, 48), 256, (64, 48)),
+        ((57, 41), 256, (56, 40)),
+    ],
+)
+def test_sizes_are_even_and_never_larger(size, short, expected):
+    assert even_size(*size, short) == expected
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'message'),
+    [
+        (lambda p: p.unlink(), 'no such file'),
+        (lambda p: p.write_bytes(b''), 'zero bytes'),
+        (lambda p: p.write_bytes(b'text' * 99), 'source not readable as video'),
+        (cut, 'damaged|not readable'),
+    ],
+)
+def test_bad_sources_leave_nothing(tmp_path, spoil, message):
+    source = make_video(
+        tmp_path / 'a.mp4', moving_frames(12), muxer={'movflags': 'faststart'}
+    )
+    spoil(source)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        pack_video(source, tmp_path / 'out' / 'b.mp4', SMALL)
+    assert list((tmp_path).rglob('*b.mp4*')) == []
+
+
+def test_no_frames_and_no_video(tmp_path):
+    with av.open(str(tmp_path / 'a.mp4'), 'w') as file:
+        stream = file.add_stream('aac', rate=8000)
+        sound = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), np.float32), 'fltp', 'mono'
+        )
+        sound.sample_rate = 8000
+        file.mux(stream.encode(sound))
+        file.mux(stream.encode(None))
+    with pytest.raises(ValueError, match='no video stream'):
+        pack_video(tmp_path / 'a.mp4', tmp_path / 'b.mp4', SMALL)
+
+
+def test_two_frames_at_one_time_are_refused(tmp_path, monkeypatch):
+    source = make_video(tmp_path / 'a.mp4', moving_frames(2))
+    twice = FrameTimes((0, 0), 1, Fraction(1, 30))
+    monkeypatch.setattr(encoding, 'read_times', lambda _: twice)
+    with pytest.raises(ValueError, match='two frames at one time'):
+        pack_video(source, tmp_path / 'b.mp4', SMALL)
+
+
+@pytest.mark.parametrize(
+    ('times', 'size', 'message'),
+    [
+        (FrameTimes((0, 1, 3), 1, Fraction(1, 30)), (64, 48), 'at other times'),
+        (FrameTimes((0, 1, 2), 1, Fraction(1, 30)), (64, 50), '3 packed frames of'),
+    ],
+)
+def test_what_was_written_is_compared(tmp_path, times, size, message):
+    path = make_video(tmp_path / 'a.mp4', moving_frames(3))
+    with pytest.raises(ValueError, match=message):
+        encoding._verify(path, times, size)
+
+
+def test_a_picture_that_changes_its_size_is_refused(tmp_path):
+    parts = [make_video(tmp_path / f'{h}.ts', moving_frames(4, h)) for h in (48, 64)]
+    both = tmp_path / 'both.ts'
+    with both.open('wb') as file:
+        for part in parts:
+            with part.open('rb') as piece:
+                shutil.copyfileobj(piece, file)
+    with pytest.raises(ValueError, match=r'changes from|two frames at one time'):
+        pack_video(both, tmp_path / 'b.mp4', SMALL)

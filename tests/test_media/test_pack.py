@@ -1,0 +1,285 @@
+import errno
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from pack_roots import contents, make_pack_root
+from video_files import make_video, moving_frames
+
+from mmma.data.arrays import SkeletonStore
+from mmma.data.check import check_root
+from mmma.data.root import DataRoot, read_info
+from mmma.media import pack as packer
+from mmma.media.encode import Following, PackOptions
+from mmma.media.pack import RunOptions, copy_table, move_joints, pack_root, packed_path
+
+
+@pytest.mark.parametrize(
+    ('path', 'packed'),
+    [('v/a.mp4', 'v/a.mp4'), ('v/a.MP4', 'v/a.MP4'), ('v/a.avi', 'v/a.avi.mp4')],
+)
+def test_names(path, packed):
+    assert packed_path(path) == packed
+
+
+def test_tables_whose_paths_stay_are_copied(det_root, tmp_path):
+    copy_table(DataRoot(det_root), tmp_path, 'det')
+    assert (tmp_path / 'det.json').read_bytes() == (det_root / 'det.json').read_bytes()
+
+
+def test_only_paths_change(det_root, tmp_path):
+    source = tmp_path / 'root'
+    source.mkdir()
+    (source / 'dataset.json').write_bytes((det_root / 'dataset.json').read_bytes())
+    content = json.loads((det_root / 'det.json').read_text())
+    content['version'] = '1'
+    content['database']['lab_train_0']['path'] = 'videos/x.avi'
+    content['database']['lab_train_0']['own'] = 7
+    (source / 'det.json').write_text(json.dumps(content))
+    (source / 'rec.csv').write_text(
+        'clip,path,subset,domain,subject,action,body,own\n'
+        'a,videos/a.mkv,train,lab,s,0,,"x, y"\nb,,train,lab,s,0,,\n'
+    )
+    for task in ('rec', 'det'):
+        copy_table(DataRoot(source), tmp_path, task)
+    content['database']['lab_train_0']['path'] = 'videos/x.avi.mp4'
+    assert json.loads((tmp_path / 'det.json').read_text()) == content
+    assert (tmp_path / 'rec.csv').read_text().splitlines()[1:] == [
+        'a,videos/a.mkv.mp4,train,lab,s,0,,"x, y"',
+        'b,,train,lab,s,0,,',
+    ]
+
+
+def test_joints_follow_the_crop():
+    place = {'picture': [200, 100], 'crop': [50, 0, 100, 100], 'size': [40, 40]}
+    points = np.array([[25.0, 0.0], [50.0, 25.0]])  # in a picture of 100 x 50
+    assert move_joints(points, (100, 50), place).tolist() == [[0, 0], [20, 20]]
+
+
+SMALL = PackOptions(short_side=32, gop=4)
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+    """Read it, change a copy."""
+    return make_pack_root(tmp_path_factory.mktemp('pack') / 'root')
+
+
+@pytest.fixture
+def own_root(root, tmp_path):
+    return shutil.copytree(root, tmp_path / 'own')
+
+
+def pack(root, out, options=SMALL, workers=0, **how):
+    return pack_root(DataRoot(root), out, options, RunOptions(workers=workers, **how))
+
+
+def test_a_packed_root_is_whole_and_says_so(root, tmp_path):
+    report = pack(root, tmp_path / 'out')
+    assert (report.videos, report.packed, report.failures) == (4, 4, [])
+    assert report.packed_bytes > 0
+    assert report.complete
+    assert check_root(tmp_path / 'out', decode=True, workers=0).ok
+    info = read_info(tmp_path / 'out')
+    assert info.packed == SMALL.as_dict()
+    assert info.name == 'to-pack'
+    paths = [clip.path for clip in DataRoot(tmp_path / 'out').read_rec()]
+    assert paths[:2] == ['videos/0.mp4', 'videos/1.mkv.mp4']
+
+
+def test_any_number_of_workers_writes_the_same_bytes(root, tmp_path):
+    for workers in (0, 2):
+        pack(root, tmp_path / str(workers), workers=workers)
+    assert contents(tmp_path / '0') == contents(tmp_path / '2')
+
+
+def test_skeletons_move_into_the_new_picture(root, tmp_path):
+    pack(root, tmp_path / 'out')
+    old, new = (SkeletonStore(r, 'rec') for r in (root, tmp_path / 'out'))
+    assert new.size('clip0') == (42, 32)  # videos 80 x 60, skeletons of 160 x 120
+    points, scores = new.get('clip0')
+    before, scores_before = old.get('clip0')
+    assert points[..., 0] == pytest.approx(before[..., 0] * 42 / 160, abs=0.05)
+    assert points[..., 1] == pytest.approx(before[..., 1] * 32 / 120, abs=0.05)
+    assert (scores == scores_before).all()
+
+
+@pytest.mark.parametrize(('rule', 'left'), [('largest', True), ('left', False)])
+def test_a_crop_follows_one_person(root, tmp_path, rule, left):
+    options = PackOptions(crop='person', margin=0, following=Following(rule))
+    report = pack(root, tmp_path / 'out', options)
+    assert report.uncropped == 0
+    packed = read_info(tmp_path / 'out').packed
+    assert (packed['crop'], packed['person'], packed['uncropped']) == (
+        'person',
+        rule,
+        0,
+    )
+    store = SkeletonStore(tmp_path / 'out', 'rec')
+    points, _ = store.get('clip0')
+    followed = points[1 if left else 0]
+    width, height = store.size('clip0')
+    assert (followed >= -0.1).all()
+    assert (followed <= [width + 0.1, height + 0.1]).all()
+    span = followed[0, 1] - followed[0, 0]
+    assert span == pytest.approx([20, 30] if left else [5, 5], abs=0.1)
+
+
+def test_nobody_to_follow_keeps_the_picture_and_is_counted(root, tmp_path):
+    following = Following('largest', {'clip2': 7})
+    options = PackOptions(crop='person', following=following)
+    assert pack(root, tmp_path / 'out', options).uncropped == 1
+    assert read_info(tmp_path / 'out').packed['uncropped'] == 1
+    assert SkeletonStore(tmp_path / 'out', 'rec').size('clip2') == (80, 60)
+
+
+def test_a_second_run_has_nothing_to_do(root, tmp_path):
+    pack(root, tmp_path / 'out')
+    before = contents(tmp_path / 'out')
+    assert pack(root, tmp_path / 'out').packed == 0
+    assert contents(tmp_path / 'out') == before
+
+
+def test_a_changed_source_is_packed_anew(own_root, tmp_path):
+    pack(own_root, tmp_path / 'out')
+    make_video(own_root / 'videos/0.mp4', moving_frames(12, 60, 80, 9), 25)
+    report = pack(own_root, tmp_path / 'out')
+    assert (report.packed, report.changed) == (1, 1)
+    pack(own_root, tmp_path / 'fresh')
+    assert contents(tmp_path / 'out') == contents(tmp_path / 'fresh')
+
+
+def test_a_damaged_output_is_packed_anew(root, tmp_path):
+    pack(root, tmp_path / 'out')
+    before = contents(tmp_path / 'out')
+    (tmp_path / 'out/videos/0.mp4').write_bytes(b'half')
+    assert pack(root, tmp_path / 'out').packed == 1
+    assert contents(tmp_path / 'out') == before
+
+
+def test_other_options_are_refused_or_forced(root, tmp_path):
+    pack(root, tmp_path / 'out')
+    other = PackOptions(short_side=32, gop=8)
+    with pytest.raises(ValueError, match='packed differently: gop was 4, now 8; give'):
+        pack(root, tmp_path / 'out', other)
+    assert pack(root, tmp_path / 'out', other, force=True).packed == 4
+    assert read_info(tmp_path / 'out').packed['gop'] == 8
+
+
+def test_failures_are_listed_and_leave_the_root_unfinished(own_root, tmp_path):
+    (own_root / 'videos/2.mp4').write_bytes(b'')
+    (own_root / 'videos/1.mkv').unlink()
+    report = pack(own_root, tmp_path / 'out', workers=2)
+    assert report.failures == [
+        ('videos/1.mkv', 'no such file'),
+        ('videos/2.mp4', 'zero bytes'),
+    ]
+    assert not report.complete
+    assert not (tmp_path / 'out/dataset.json').exists()
+    report = pack(own_root, tmp_path / 'out', allow_failures=True)
+    assert (report.complete, report.packed) == (True, 0)
+    packed = read_info(tmp_path / 'out').packed
+    assert packed['failed'] == ['videos/1.mkv', 'videos/2.mp4']
+
+
+def test_a_crash_is_a_failure_of_one_video(root, tmp_path, monkeypatch):
+    whole = packer.pack_video
+
+    def crash(source, *rest):
+        return os._exit(3) if source.name == '2.mp4' else whole(source, *rest)
+
+    monkeypatch.setattr(packer, 'pack_video', crash)
+    report = pack(root, tmp_path / 'out', workers=2)
+    assert report.failures == [('videos/2.mp4', 'the decoder crashes on it')]
+    assert report.packed == 3
+
+
+def test_a_full_disk_ends_the_run(root, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, 'full')
+
+    monkeypatch.setattr(packer, 'pack_video', full)
+    with pytest.raises(OSError, match=r'0\.mp4: no space left on the disk'):
+        pack(root, tmp_path / 'out')
+
+
+def test_disk_and_time_are_estimated_from_the_first_videos(tmp_path, monkeypatch):
+    root = make_pack_root(tmp_path / 'root', clips=8)
+    seen = []
+    pack(root, tmp_path / 'out', on_estimate=seen.append)
+    (estimate,) = seen
+    real = sum(p.stat().st_size for p in (tmp_path / 'out/videos').iterdir())
+    assert estimate.videos == 4
+    assert estimate.seconds > 0
+    assert estimate.bytes == pytest.approx(real / 2, rel=0.3)
+    monkeypatch.setattr(
+        packer.shutil, 'disk_usage', lambda _: SimpleNamespace(free=100)
+    )
+    with pytest.raises(ValueError, match=r'4 videos need about .* make room'):
+        pack(root, tmp_path / 'small')
+    monkeypatch.undo()
+    assert pack(root, tmp_path / 'small').packed == 4  # the first ones were kept
+
+
+def test_videos_that_no_table_names_any_more_go(own_root, tmp_path):
+    pack(own_root, tmp_path / 'out')
+    table = own_root / 'rec.csv'
+    table.write_text(''.join(table.read_text().splitlines(keepends=True)[:3]))
+    pack(own_root, tmp_path / 'out')
+    left = sorted(p.name for p in (tmp_path / 'out/videos').iterdir())
+    assert left == ['0.mp4', '1.mkv.mp4']
+
+
+def test_refused_roots(own_root, tmp_path):
+    pack(own_root, tmp_path / 'out')
+    with pytest.raises(ValueError, match='is packed already'):
+        pack(tmp_path / 'out', tmp_path / 'again')
+    with pytest.raises(ValueError, match='needs a folder of its own'):
+        pack(own_root, own_root)
+    with pytest.raises(FileNotFoundError, match="no table for task 'det'"):
+        pack(own_root, tmp_path / 'det', tasks=['det'])
+    make_video(own_root / 'videos/1.mkv.mp4', moving_frames(2))
+    rows = (own_root / 'rec.csv').read_text()
+    (own_root / 'rec.csv').write_text(rows.replace('videos/0.mp4', 'videos/1.mkv.mp4'))
+    with pytest.raises(ValueError, match=r'would both become videos/1\.mkv\.mp4'):
+        pack(own_root, tmp_path / 'twice')
+
+
+def test_killed_at_random_it_ends_with_the_same_bytes(tmp_path):
+    root, out = make_pack_root(tmp_path / 'root', clips=12), tmp_path / 'killed'
+    pack(root, tmp_path / 'once')
+    command = [sys.executable, '-m', 'mmma', 'data/pack', str(root), str(out)]
+    command += ['--short-side=32', '--gop=4', '--workers=2']
+    rng = random.Random(0)
+    for _ in range(5):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        kept = journal_lines(out)
+        while journal_lines(out) <= kept and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.03))
+        process.kill()
+        assert process.wait() != 0, 'it was done before it could be killed'
+    assert 6 <= journal_lines(out) < 13
+    subprocess.run(command, check=True, capture_output=True)
+    assert contents(out) == contents(tmp_path / 'once')
+
+
+def journal_lines(out):
+    file = out / 'packing.jsonl'
+    return len(file.read_text().splitlines()) if file.is_file() else 0
+
+
+def test_the_journal_tells_what_was_kept(root, tmp_path):
+    pack(root, tmp_path / 'out')
+    lines = (tmp_path / 'out/packing.jsonl').read_text().splitlines()
+    header, first = json.loads(lines[0]), json.loads(lines[1])
+    assert (header['source'], header['gop'], len(lines)) == ('to-pack', 4, 5)
+    assert first['path'] == 'videos/0.mp4'
+    assert (first['frames'], first['size']) == (12, [42, 32])

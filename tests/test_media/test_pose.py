@@ -1,0 +1,323 @@
+import dataclasses
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pose_backends import FakeExtractor, use_fake
+from video_files import make_audio, make_video, moving_frames, spoil_packet
+
+from mmma.data.arrays import SkeletonStore
+from mmma.data.clips import Clip, write_rec
+from mmma.data.root import DataRoot, DatasetInfo, write_info
+from mmma.data.videos import Video, write_det
+from mmma.media import extractors
+from mmma.media import pose as extraction
+from mmma.media.pose import (
+    Partial,
+    Partials,
+    PoseOptions,
+    RunOptions,
+    VideoFrames,
+    extract_clip,
+    extract_root,
+    read_partial,
+    write_partial,
+)
+from mmma.taxonomy import load_label_space
+from mmma.video import BrokenVideoError, open_video
+
+
+@pytest.fixture
+def source(tmp_path):
+    file = tmp_path / 'a.mp4'
+    file.write_bytes(b'video')
+    return file
+
+
+def test_what_is_written_is_read(tmp_path, source):
+    path = Partials(tmp_path, 'x 1', False).path('rec', 'a/b')
+    joints = np.arange(12, dtype=np.int16).reshape(2, 1, 2, 3)
+    write_partial(path, Partial(joints, 29.97, 64, 48), source)
+    found = read_partial(path, source)
+    assert np.array_equal(found.joints, joints)
+    assert (found.fps, found.width, found.height) == (29.97, 64, 48)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_changed_video_is_not_done(tmp_path, source):
+    path = Partials(tmp_path, 'x 1', False).path('rec', 'a')
+    partial = Partial(np.zeros((1, 1, 1, 3), np.int16), 30, 8, 8)
+    write_partial(path, partial, source)
+    os.utime(source, (1, 1))
+    assert read_partial(path, source) is None
+    assert read_partial(path) is not None
+    source.unlink()
+    assert read_partial(path, source) is None
+
+
+def test_tasks_do_not_share_files(tmp_path):
+    partials = Partials(tmp_path, 'x 1', False)
+    assert partials.path('rec', 'a') != partials.path('det', 'a')
+
+
+def test_runs_of_two_extractors_do_not_mix(tmp_path, source):
+    path = Partials(tmp_path, 'x 1', False).path('rec', 'a')
+    partial = Partial(np.zeros((1, 1, 1, 3), np.int16), 30, 8, 8)
+    write_partial(path, partial, source)
+    with pytest.raises(ValueError, match="run with 'x 1' was not finished"):
+        Partials(tmp_path, 'x 2', False)
+    Partials(tmp_path, 'x 1', True)
+    assert path.is_file()
+    Partials(tmp_path, 'x 2', True)
+    assert not path.is_file()
+
+
+@pytest.mark.parametrize(
+    ('name', 'options'),
+    [
+        ('plain.mp4', {'fps': 25}),
+        ('uneven.mkv', {'times_ms': [0, 40, 100, 120, 200, 210, 260]}),
+        ('turned.mp4', {'rotation': 90}),
+    ],
+)
+def test_frames_are_those_of_the_readers(tmp_path, name, options):
+    path = make_video(tmp_path / name, moving_frames(7), **options)
+    video = VideoFrames(path)
+    frames = list(video)
+    with open_video(path, 'pyav') as reader:
+        assert np.array_equal(frames, reader.get_frames(range(reader.num_frames)))
+        assert video.fps == reader.fps
+        assert len(video) == 7
+        assert video.size == (reader.width, reader.height)
+
+
+def test_a_frame_that_does_not_decode_is_told(tmp_path):
+    path = make_video(tmp_path / 'a.mp4', moving_frames(9))
+    spoil_packet(path, 4)
+    with pytest.raises(BrokenVideoError, match='damaged'):
+        list(VideoFrames(path))
+
+
+def test_what_is_no_video_is_told_at_once(tmp_path):
+    with pytest.raises(BrokenVideoError, match='audio only'):
+        VideoFrames(make_audio(tmp_path / 'a.mp4'))
+
+
+def test_a_picture_that_changes_its_size(tmp_path, monkeypatch):
+    video = VideoFrames(make_video(tmp_path / 'a.mp4', moving_frames(3)))
+    video.size = (8, 8)
+    with pytest.raises(BrokenVideoError, match='changes its size'):
+        list(video)
+
+
+CLIPS = ('b', 'a', 'c', 'e', 'd')
+OPTIONS = PoseOptions('mediapipe', persons=2)
+HERE = RunOptions(workers=0)
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """Five clips in an order of their own, and one untrimmed video of other size."""
+    use_fake(monkeypatch)
+    path, space = tmp_path / 'root', load_label_space('mma82')
+    rows = []
+    for i, name in enumerate(CLIPS):
+        make_video(path / f'videos/{name}.mp4', moving_frames(3 + i, seed=i))
+        row = Clip(name, f'videos/{name}.mp4', 'train', 'lab', 's', 0, space.body_of[0])
+        rows.append(row)
+    make_video(path / 'videos/long.mp4', moving_frames(9, 32, 40), 25)
+    video = Video('long', 'videos/long.mp4', 'test', 'lab', 's', 25.0, 9, 0.36)
+    write_rec(path / 'rec.csv', rows, space)
+    write_det(path / 'det.json', [video], space)
+    write_info(path, DatasetInfo('toy', 'mma82', simulated=True))
+    return DataRoot(path)
+
+
+def contents(root):
+    """Bytes of everything below ``skeletons``."""
+    folder = root.path / 'skeletons'
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob('*'))
+        if file.is_file()
+    }
+
+
+def lose(root, *names):
+    for name in names:
+        (root.path / f'videos/{name}.mp4').write_bytes(b'no video')
+
+
+def test_what_is_stored(root):
+    report = extract_root(root, OPTIONS, HERE)
+    assert (report.clips, report.extracted, report.frames) == (6, 6, 34)
+    assert report.complete
+    store = SkeletonStore(root, 'rec')
+    assert store.names == list(CLIPS)
+    assert store.layout.extractor == 'fake 1 persons=2 smooth=False'
+    keypoints, scores = store.get('c')
+    assert keypoints.shape == (2, 5, 65, 2)
+    assert (store.fps('c'), store.size('c')) == (30, (64, 48))
+    assert keypoints[1, 0, 3, 0] - keypoints[0, 0, 3, 0] == 1
+    assert not scores[:, :, -1].any()  # outside the picture
+    assert scores[0, 0, 5] == 0.5
+    assert SkeletonStore(root, 'det').size('long') == (40, 32)
+    assert report.rates['rec'].shares()['left hand'] == 14 / 25
+    assert not (root.path / 'skeletons/.pose').exists()
+
+
+def test_workers_change_nothing(root):
+    extract_root(root, OPTIONS, HERE)
+    alone = contents(root)
+    report = extract_root(root, OPTIONS, RunOptions(workers=2, force=True))
+    assert report.extracted == 6
+    assert contents(root) == alone
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(root, monkeypatch):
+    extract_root(root, OPTIONS, HERE)
+    whole = contents(root)
+    for file in (root.path / 'skeletons').iterdir():
+        file.unlink()
+    monkeypatch.setattr(FakeExtractor, 'delay_sec', 0.2)
+    context = multiprocessing.get_context('fork')
+    for done in (1, 3, 4):
+        process = context.Process(target=extract_root, args=(root, OPTIONS, HERE))
+        process.start()
+        folder = root.path / 'skeletons/.pose'
+        deadline = time.monotonic() + 20
+        while len(list(folder.rglob('[!.]*.npz'))) < done:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert not (root.path / 'skeletons/rec.npy').exists()
+    assert extract_root(root, OPTIONS, HERE).extracted <= 2
+    assert contents(root) == whole
+
+
+def test_clips_of_a_finished_store_are_kept(root):
+    extract_root(root, OPTIONS, HERE)
+    whole = contents(root)
+    assert extract_root(root, OPTIONS, HERE).extracted == 0
+    rows = root.read_rec()
+    space = root.label_space()
+    write_rec(root.path / 'rec.csv', rows[:2], space)
+    assert extract_root(root, OPTIONS, HERE).extracted == 0
+    assert SkeletonStore(root, 'rec').names == ['b', 'a']
+    write_rec(root.path / 'rec.csv', rows, space)
+    assert extract_root(root, OPTIONS, HERE).extracted == 3
+    assert contents(root) == whole
+
+
+def test_a_store_cut_short_is_made_anew(root):
+    extract_root(root, OPTIONS, HERE)
+    whole = contents(root)
+    index = root.path / 'skeletons/rec_index.csv'
+    index.write_text('\n'.join(index.read_text().splitlines()[:3]) + '\n')
+    assert extract_root(root, OPTIONS, HERE).extracted == 5
+    assert contents(root) == whole
+
+
+def test_failures_are_listed_and_no_store_is_written(root):
+    lose(root, 'd', 'a')
+    report = extract_root(root, OPTIONS, RunOptions(workers=2))
+    assert [failure[:2] for failure in report.failures] == [('rec', 'a'), ('rec', 'd')]
+    assert 'not readable as video' in report.failures[0][2]
+    assert not report.complete
+    assert not root.has_skeletons('det')
+    make_video(root.path / 'videos/a.mp4', moving_frames(4))
+    make_video(root.path / 'videos/d.mp4', moving_frames(4))
+    again = extract_root(root, OPTIONS, HERE)
+    assert (again.extracted, again.complete) == (2, True)
+
+
+def test_broken_clips_can_be_left_out(root):
+    lose(root, 'a')
+    skip = dataclasses.replace(HERE, skip_broken=True)
+    assert extract_root(root, OPTIONS, skip).complete
+    store = SkeletonStore(root, 'rec')
+    assert store.names == ['b', 'c', 'e', 'd']
+    with pytest.raises(ValueError, match="no skeleton of 'a' in"):
+        store.get('a')
+    lines = extraction.missing_file(root, 'rec').read_text().splitlines()
+    assert lines[0] == 'name,reason'
+    assert lines[1].startswith('a,')
+    make_video(root.path / 'videos/a.mp4', moving_frames(4))
+    assert extract_root(root, OPTIONS, HERE).extracted == 1
+    assert not extraction.missing_file(root, 'rec').exists()
+
+
+def test_a_clip_that_kills_its_process(root, monkeypatch):
+    monkeypatch.setattr(FakeExtractor, 'crash_width', 40)
+    report = extract_root(root, OPTIONS, RunOptions(workers=1))
+    assert report.failures == [('det', 'long', 'the process dies on it')]
+    assert report.extracted == 5
+
+
+def test_another_extractor_needs_force(root):
+    extract_root(root, OPTIONS, HERE)
+    smooth = dataclasses.replace(OPTIONS, smooth=True)
+    with pytest.raises(ValueError, match=r"smooth=False', not .*: --force replaces"):
+        extract_root(root, smooth, HERE)
+    force = dataclasses.replace(HERE, force=True)
+    with pytest.raises(ValueError, match='share one extractor: give --tasks rec det'):
+        extract_root(root, smooth, dataclasses.replace(force, tasks=('rec',)))
+    report = extract_root(root, smooth, force)
+    assert report.complete
+    assert SkeletonStore(root, 'det').layout.extractor == report.extractor
+
+
+def test_tasks(root):
+    extract_root(root, OPTIONS, dataclasses.replace(HERE, tasks=('det',)))
+    assert not root.has_skeletons('rec')
+    (root.path / 'det.json').unlink()
+    with pytest.raises(FileNotFoundError, match="no table for task 'det'"):
+        extract_root(root, OPTIONS, dataclasses.replace(HERE, tasks=('det',)))
+
+
+def test_a_root_without_videos(root):
+    (root.path / 'det.json').unlink()
+    rows = [dataclasses.replace(row, path='') for row in root.read_rec()]
+    write_rec(root.path / 'rec.csv', rows, root.label_space())
+    with pytest.raises(ValueError, match='no row has a video file to look at'):
+        extract_root(root, OPTIONS, HERE)
+
+
+def test_a_full_disk_ends_the_run(root, monkeypatch):
+    def full(*_):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(extraction, 'write_partial', full)
+    with pytest.raises(OSError, match='No space left'):
+        extract_root(root, OPTIONS, HERE)
+
+
+def test_large_pictures_are_scaled_down(root):
+    class Video:
+        fps, size = 30.0, (4094, 2000)
+
+        def __iter__(self):
+            return iter([np.zeros((2000, 4094, 3), np.uint8)])
+
+    class Corner(extractors.Extractor):
+        def extract(self, frames, fps):
+            list(frames)
+            return np.full((1, 1, 65, 2), 1600.0), np.ones((1, 1, 65))
+
+    clip = extract_clip(Corner(), Video())
+    assert (clip.width, clip.height) == (2047, 1000)
+    assert clip.joints[0, 0, 0].tolist() == [800 * 16, 800 * 16, 10000]
+
+
+def test_progress_is_told(root):
+    told = []
+    run = dataclasses.replace(HERE, on_progress=lambda *now: told.append(now))
+    extract_root(root, OPTIONS, run)
+    total = sum(f.stat().st_size for f in Path(root.path, 'videos').iterdir())
+    assert told[-1] == (total, total, 34)
+    assert len(told) == 6

@@ -1,0 +1,218 @@
+"""Graphs of joint trees."""
+
+import numpy as np
+import pytest
+import torch
+from mmaction.models.utils import Graph
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmma.checkpoints import load_state
+from mmma.models.backbones.skeleton import (
+    SkeletonSlowOnly,
+    SkeletonSTGCN,
+    SkeletonTCN,
+    graph_layout,
+)
+from mmma.registry import MODELS
+
+
+def test_graph_of_the_17_joints_is_mmactions_coco():
+    ours = Graph(layout=graph_layout('wholebody65', 'body17'), mode='spatial')
+    np.testing.assert_array_equal(ours.A, Graph(layout='coco', mode='spatial').A)
+
+
+def test_graph_of_a_subset_skips_joints_left_out():
+    joints = ['left_elbow', 'left_thumb4', 'left_wrist', 'nose']
+    graph = graph_layout('wholebody65', joints)
+    assert graph == dict(num_node=4, inward=[(0, 3), (1, 2), (2, 0)], center=3)
+
+
+def test_graph_of_another_layout():
+    layout = dict(names=['a', 'b', 'c'], limbs=[['a', 'b'], ['c', 'b']])
+    graph = graph_layout(layout)
+    assert graph == dict(num_node=3, inward=[(1, 0), (2, 1)], center=0)
+
+
+@pytest.mark.parametrize(
+    ('layout', 'message'),
+    [
+        ('coco17', 'unknown joint layout'),
+        (dict(name=['a']), "unknown field 'name'.*Did you mean 'names'"),
+        (dict(limbs=[]), 'no names'),
+    ],
+)
+def test_layouts_refused(layout, message):
+    with pytest.raises(ValueError, match=message):
+        graph_layout(layout)
+
+
+ResNet3dSlowOnly = MODELS.get('ResNet3dSlowOnly')
+
+UPSTREAM = dict(
+    depth=50,
+    pretrained=None,
+    in_channels=17,
+    base_channels=32,
+    num_stages=3,
+    out_indices=(2,),
+    stage_blocks=(4, 6, 3),
+    conv1_stride_s=1,
+    pool1_stride_s=1,
+    inflate=(0, 1, 1),
+    spatial_strides=(2, 2, 2),
+    temporal_strides=(1, 1, 2),
+    dilations=(1, 1, 1),
+)
+SMALL = dict(base_channels=4, stage_blocks=(1, 1, 1))
+
+
+@pytest.mark.parametrize('limbs', [None, 'body17'])
+def test_equal_to_upstream_with_the_same_weights(limbs):
+    theirs, ours = ResNet3dSlowOnly(**UPSTREAM), SkeletonSlowOnly(limbs=limbs)
+    theirs.eval()
+    ours.eval()
+    ours.load_state_dict(theirs.state_dict())
+    volume = torch.rand(1, 17, 6, 20, 20)
+    with torch.no_grad():
+        found = ours(volume)
+        torch.testing.assert_close(found, theirs(volume), rtol=0, atol=0)
+    assert found.shape == (1, 512, 3, 3, 3)
+
+
+def test_names_and_number_of_published_weights():
+    """2.0 M parameters, as PoseC3D reports (arXiv 2104.13586)."""
+    with torch.device('meta'):
+        model = SkeletonSlowOnly()
+    names = set(model.state_dict())
+    assert {'conv1.conv.weight', 'layer1.0.downsample.bn.bias'} <= names
+    assert {'layer2.5.conv3.conv.weight', 'layer3.2.conv1.bn.running_mean'} <= names
+    classifier = 512 * 60 + 60
+    count = sum(p.numel() for p in model.parameters()) + classifier
+    assert round(count / 1e6, 1) == 2.0
+
+
+def test_published_operations():
+    """20.6 G at 48 x 64 x 64 (MMAction2, PoseC3D metafile), norms counted as well."""
+    with torch.device('meta'), FlopCounterMode(display=False) as counter:
+        SkeletonSlowOnly()(torch.empty(1, 17, 48, 64, 64))
+    assert counter.get_total_flops() / 2e9 == pytest.approx(20.4, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ('joints', 'limbs', 'channels'),
+    [('upper', None, 55), ('ends31', None, 31), ('ends31', 'tree', 30)],
+)
+def test_a_channel_for_each_joint_or_limb(joints, limbs, channels):
+    model = SkeletonSlowOnly(joints=joints, limbs=limbs, **SMALL)
+    assert model(torch.rand(1, channels, 4, 16, 16)).shape == (1, 64, 2, 2, 2)
+
+
+def stored(blocks):
+    """Weights as a published file names them, made here."""
+    options = dict(UPSTREAM, base_channels=4, stage_blocks=blocks)
+    weights = ResNet3dSlowOnly(**options).state_dict()
+    return {f'backbone.{name}': value for name, value in weights.items()}
+
+
+class Model(torch.nn.Module):
+    def __init__(self, **kwargs):
+        super().__init__()
+        self.backbone = SkeletonSlowOnly(base_channels=4, **kwargs)
+
+
+def test_other_joints_start_the_first_convolution_afresh():
+    model, weights = Model(joints='upper'), stored((4, 6, 3))
+    first = model.backbone.conv1.conv.weight.clone()
+    report = load_state(model, weights)
+    assert report.mismatched == ('backbone.conv1.conv.weight',)
+    assert not report.missing
+    torch.testing.assert_close(model.backbone.conv1.conv.weight, first)
+    name = 'layer3.2.conv3.conv.weight'
+    torch.testing.assert_close(
+        model.backbone.state_dict()[name], weights[f'backbone.{name}']
+    )
+
+
+def test_a_file_with_other_blocks_is_refused():
+    with pytest.raises(ValueError, match=r'fits only 79\.\d% .* 45 missing'):
+        load_state(Model(), stored((3, 4, 6)))
+
+
+def test_shape_keeps_persons_and_leaves_one_joint():
+    model = SkeletonTCN(joints='body17', in_channels=4, channels=(8, 12, 16))
+    assert model(torch.randn(2, 3, 20, 17, 4)).shape == (2, 3, 16, 5, 1)
+
+
+def test_persons_do_not_mix():
+    model = SkeletonTCN(joints='body17', channels=(8, 8)).eval()
+    x = torch.randn(1, 2, 8, 17, 3)
+    torch.testing.assert_close(model(x)[:, 1:], model(x[:, 1:]))
+
+
+def test_a_stem_alone_is_refused():
+    with pytest.raises(
+        ValueError, match=r'channels \[8\]: use a stem and at least one'
+    ):
+        SkeletonTCN(channels=(8,))
+
+
+def test_strides_keep_time_for_detection():
+    model = SkeletonTCN(channels=(8, 8, 8, 8), strides=(1, 2, 1)).eval()
+    assert model(torch.rand(2, 1, 16, 65, 3)).shape == (2, 1, 8, 8, 1)
+    with pytest.raises(ValueError, match='2 strides for 3 blocks'):
+        SkeletonTCN(channels=(8, 8, 8, 8), strides=(1, 2))
+
+
+PLUS = dict(gcn_adaptive='init', gcn_with_res=True, tcn_type='mstcn')
+TINY = dict(base_channels=12, num_stages=3, inflate_stages=[2], down_stages=[3])
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_same_weights_same_output_as_mmaction():
+    torch.manual_seed(0)
+    ours = SkeletonSTGCN(joints='body17', in_channels=3, **PLUS, **TINY)
+    stock = MODELS.build(
+        dict(
+            type='STGCN',
+            graph_cfg=dict(layout='coco', mode='spatial'),
+            in_channels=3,
+            **PLUS,
+            **TINY,
+        )
+    )
+    stock.load_state_dict(ours.state_dict())
+    inputs = torch.randn(2, 1, 8, 17, 3)
+    torch.testing.assert_close(ours(inputs), stock(inputs))
+
+
+def test_published_size():
+    """1.39 M parameters, PYSKL's ST-GCN++ on NTU60 with 2D skeletons."""
+    model = SkeletonSTGCN(joints='body17', **PLUS)
+    assert count(model) / 1e6 == pytest.approx(1.38, abs=0.02)
+
+
+def test_shape_at_any_layout():
+    model = SkeletonSTGCN(in_channels=4, **PLUS, **TINY)
+    assert model(torch.randn(2, 1, 9, 65, 4)).shape == (2, 1, 24, 5, 65)
+
+
+def test_stacked_frames_are_channels_in_order():
+    torch.manual_seed(0)
+    tiny = dict(joints='body17', **PLUS, **TINY)
+    stacked = SkeletonSTGCN(in_channels=2, stack_frames=3, **tiny).eval()
+    plain = SkeletonSTGCN(in_channels=6, **tiny).eval()
+    plain.load_state_dict(stacked.state_dict())
+    x = torch.randn(1, 1, 6, 17, 2)
+    steps = torch.stack(
+        [torch.cat([x[:, :, 3 * s + f] for f in range(3)], -1) for s in range(2)], 2
+    )
+    torch.testing.assert_close(stacked(x), plain(steps))
+
+
+def test_frames_that_do_not_stack_are_refused():
+    model = SkeletonSTGCN(stack_frames=3, **PLUS, **TINY)
+    with pytest.raises(ValueError, match='8 frames are no multiple of stack_frames 3'):
+        model(torch.randn(1, 1, 8, 65, 3))

@@ -1,0 +1,281 @@
+"""Heatmap volumes: those of MMAction2, and what it leaves open."""
+
+import numpy as np
+import pytest
+import torch
+from mmaction.structures import ActionDataSample
+
+from mmma.data.joints import joint_tree
+from mmma.datasets.transforms.heatmap import FormatKeypoints
+from mmma.models.preprocessors import (
+    FrameDifferencePreprocessor,
+    HeatmapChannels,
+    HeatmapPreprocessor,
+    draw_heatmaps,
+)
+from mmma.registry import TRANSFORMS
+
+GeneratePoseTarget = TRANSFORMS.get('GeneratePoseTarget')
+
+KINDS = {'joint': None, 'limb': 'body17'}
+SIZE = (40, 48)  # height, width
+
+
+def figures(persons, frames=6, seed=0):
+    """Joints in and around the picture; some missing, some limbs shorter than 1 px."""
+    rng = np.random.default_rng(seed)
+    keypoint = rng.uniform(-6, 54, (persons, frames, 17, 2))
+    keypoint[:, 0] = keypoint[:, 0, :1] + rng.normal(0, 0.3, (persons, 17, 2))
+    keypoint[:, 1] = np.round(keypoint[:, 1])
+    score = rng.uniform(0.1, 1.05, (persons, frames, 17))
+    score[rng.random(score.shape) < 0.1] = 0
+    return keypoint.astype(np.float32), score.astype(np.float32)
+
+
+def draw(keypoint, score, channels, size=SIZE, **kwargs):
+    keypoint, score = torch.as_tensor(keypoint)[None], torch.as_tensor(score)[None]
+    return draw_heatmaps(keypoint, score, size, channels, **kwargs)[0].numpy()
+
+
+def upstream(keypoint, score, limbs, size=SIZE, sigma=0.6):
+    made = GeneratePoseTarget(
+        sigma=sigma,
+        with_kp=limbs is None,
+        with_limb=limbs is not None,
+        skeletons=limbs or (),
+    )
+    found = dict(keypoint=keypoint, keypoint_score=score, img_shape=size)
+    return made.transform(found)['imgs'].swapaxes(0, 1)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('persons', [1, 2, 3])
+def test_equal_to_mmaction2(kind, persons):
+    keypoint, score = figures(persons, seed=persons)
+    channels = HeatmapChannels.of(limbs=KINDS[kind])
+    ours = draw(keypoint, score, channels)
+    assert ours.shape == (len(channels), 6, *SIZE)
+    assert ours.dtype == np.float32
+    expected = upstream(keypoint, score, channels.limbs)
+    assert expected.max() > 0.9
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_another_sigma_is_equal_too(kind):
+    keypoint, score = figures(1)
+    channels = HeatmapChannels.of(limbs=KINDS[kind])
+    ours = draw(keypoint, score, channels, sigma=1.3)
+    expected = upstream(keypoint, score, channels.limbs, sigma=1.3)
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('x', [-2.7, -1.8, -0.2, 47.4, 48.9, 49.9, 60.0])
+def test_windows_at_the_edge_are_cut_as_upstream(kind, x):
+    keypoint = np.full((1, 1, 17, 2), 20, np.float32)
+    keypoint[..., 0] = x + np.arange(17) * 0.07
+    keypoint[..., 1::2, 1] = 25
+    score = np.ones((1, 1, 17), np.float32)
+    channels = HeatmapChannels.of(limbs=KINDS[kind])
+    expected = upstream(keypoint, score, channels.limbs)
+    ours = draw(keypoint, score, channels)
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_clips_of_a_batch_do_not_touch(kind):
+    channels = HeatmapChannels.of(limbs=KINDS[kind])
+    clips = [figures(2, seed=seed) for seed in range(3)]
+    keypoint, score = (
+        torch.as_tensor(np.stack(part)) for part in zip(*clips, strict=True)
+    )
+    volumes = draw_heatmaps(keypoint, score, SIZE, channels).numpy()
+    singles = np.stack([draw(*clip, channels) for clip in clips])
+    np.testing.assert_array_equal(volumes, singles)
+
+
+def test_a_joint_at_zero_is_drawn_and_a_missing_one_is_not():
+    keypoint = np.zeros((1, 1, 17, 2), np.float32)
+    keypoint[..., 1, :] = np.nan
+    keypoint[..., 2, :] = 1e9
+    score = np.zeros((1, 1, 17), np.float32)
+    score[..., 0] = score[..., 1] = score[..., 2] = 1
+    volume = draw(keypoint, score, HeatmapChannels.of())
+    assert volume[0, 0, 0, 0] == 1
+    assert not volume[1:].any()
+
+
+def test_nothing_is_drawn_of_nobody():
+    keypoint, score = figures(2)
+    channels = HeatmapChannels.of(limbs='body17')
+    assert not draw(keypoint, 0 * score, channels).any()
+
+
+def test_a_limb_needs_both_ends():
+    keypoint, score = figures(1)
+    score[..., 5] = 0  # left shoulder
+    channels = HeatmapChannels.of(limbs='body17')
+    volume = draw(keypoint, score, channels)
+    lacking = [5 in limb for limb in channels.limbs]
+    np.testing.assert_array_equal(~volume.any(axis=(1, 2, 3)), lacking)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_the_mirror_image_is_of_the_mirrored_joints(kind):
+    """Channels change places by name; windows are rounded to one side: 0.0112."""
+    names = joint_tree('wholebody65', 'body17').names
+    channels = HeatmapChannels.of(limbs=KINDS[kind])
+    shown = [{names[v] for v in pair} for pair in channels.limbs or zip(range(17))]
+    swap = {'left': 'right', 'right': 'left'}
+    other = [
+        {'_'.join(swap.get(part, part) for part in n.split('_', 1)) for n in ends}
+        for ends in shown
+    ]
+    order = [shown.index(ends) for ends in other]
+    assert [order[c] for c in order] == list(range(17))
+    assert order != list(range(17))
+    keypoint, score = (part[:, 1:] for part in figures(1))  # no limb below 1 px
+    keypoint = keypoint.clip(3, 36)
+    flip = list(joint_tree('wholebody65', 'body17').flip_order)
+    mirrored = keypoint[:, :, flip].copy()
+    mirrored[..., 0] = SIZE[1] - 1 - mirrored[..., 0]
+    volume = draw(keypoint, score, channels)[order][..., ::-1]
+    found = draw(mirrored, score[..., flip], channels)
+    np.testing.assert_allclose(found, volume, rtol=0, atol=0.0112 * 1.05)
+
+
+def test_any_joints_of_any_layout():
+    layout = dict(names=['a', 'b', 'c'], limbs=[['a', 'b'], ['b', 'c']])
+    of = HeatmapChannels.of
+    assert len(of(layout, 'all')) == 3
+    assert of(layout, 'all', [['c', 'a']]).limbs == ((2, 0),)
+    assert len(of(joints='upper')) == 55
+    assert len(of(joints='ends31', limbs='tree')) == 30
+
+
+def test_another_number_of_joints():
+    keypoint, score = figures(1)
+    with pytest.raises(ValueError, match='have 17 joints, the heatmaps expect 31'):
+        draw(keypoint, score, HeatmapChannels.of(joints='ends31'))
+
+
+def test_a_volume_smaller_than_a_joint():
+    keypoint, score = figures(1)
+    with pytest.raises(ValueError, match='4 x 48 pixels: use at least 5 x 5'):
+        draw(keypoint, score, HeatmapChannels.of(), size=(4, 48))
+
+
+NORM = dict(mean=[100.0, 110.0, 120.0], std=[10.0, 20.0, 40.0])
+
+
+def make_batch(shape, num=2):
+    torch.manual_seed(0)
+    inputs = [torch.randint(256, shape, dtype=torch.uint8) for _ in range(num)]
+    return dict(inputs=inputs, data_samples=[None] * num)
+
+
+def test_frames_become_steps_to_the_next_within_a_view():
+    batch = make_batch((6, 3, 4, 5))  # two views of three frames
+    model = FrameDifferencePreprocessor(num_frames=3, **NORM)
+    found = model(dict(batch))['inputs']
+    assert found.shape == (2, 6, 3, 4, 5)
+    x = torch.stack(batch['inputs']).float()
+    std = torch.tensor(NORM['std']).view(3, 1, 1)
+    for start in (0, 3):
+        for k, (a, b) in enumerate([(1, 0), (2, 1), (2, 1)]):
+            expected = (x[:, start + a] - x[:, start + b]) / std
+            torch.testing.assert_close(found[:, start + k], expected)
+
+
+def test_volumes():
+    batch = make_batch((2, 3, 4, 5, 6))  # views, C, T, H, W
+    model = FrameDifferencePreprocessor(num_frames=4, format_shape='NCTHW', **NORM)
+    found = model(dict(batch))['inputs']
+    assert found.shape == (2, 2, 3, 4, 5, 6)
+    x = torch.stack(batch['inputs']).float()
+    std = torch.tensor(NORM['std']).view(3, 1, 1)
+    torch.testing.assert_close(
+        found[..., 2, :, :], (x[:, :, :, 3] - x[:, :, :, 2]) / std
+    )
+    torch.testing.assert_close(found[..., 3, :, :], found[..., 2, :, :])
+
+
+def test_what_stands_still_is_zero():
+    frame = make_batch((1, 3, 4, 5), num=1)['inputs'][0]
+    still = dict(inputs=[frame.expand(8, -1, -1, -1)], data_samples=[None])
+    model = FrameDifferencePreprocessor(num_frames=8, **NORM)
+    assert model(still)['inputs'].abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    ('given', 'message'),
+    [
+        (dict(num_frames=1), 'num_frames is 1: a difference takes 2'),
+        (dict(num_frames=8, format_shape='NHWC'), "format_shape .*'NHWC'"),
+    ],
+)
+def test_bad_options(given, message):
+    with pytest.raises(ValueError, match=message):
+        FrameDifferencePreprocessor(**given)
+
+
+@pytest.mark.parametrize(
+    ('shape', 'options'),
+    [((6, 3, 4, 5), {}), ((1, 3, 8, 5, 6), dict(format_shape='NCTHW'))],
+)
+def test_samples_of_another_length(shape, options):
+    model = FrameDifferencePreprocessor(num_frames=4, **options)
+    with pytest.raises(ValueError, match=r'\d frames are no views of 4: make num_fr'):
+        model(make_batch(shape))
+
+
+FormatShape, GeneratePoseTargetHeatmap = map(
+    TRANSFORMS.get, ('FormatShape', 'GeneratePoseTarget')
+)
+
+DEVICES = ['cpu', pytest.param('cuda', marks=pytest.mark.skipif(
+    not torch.cuda.is_available(), reason='no GPU'))]  # fmt: skip
+
+
+def make_clip(seed, size=(32, 32), joints=17):
+    rng = np.random.default_rng(seed)
+    score = rng.random((2, 8, joints)) * (rng.random((2, 8, joints)) > 0.2)
+    keypoint = rng.uniform(-3, 35, (2, 8, joints, 2))
+    return dict(
+        keypoint=keypoint.astype(np.float32),
+        keypoint_score=score.astype(np.float32),
+        num_clips=2,
+        clip_len=4,
+        img_shape=size,
+    )
+
+
+def batch_of(clips):
+    packed = [FormatKeypoints().transform(dict(clip))['keypoint'] for clip in clips]
+    samples = [ActionDataSample(metainfo=dict(img_shape=c['img_shape'])) for c in clips]
+    return dict(inputs=[torch.from_numpy(p) for p in packed], data_samples=samples)
+
+
+@pytest.mark.parametrize('device', DEVICES)
+@pytest.mark.parametrize('limbs', [None, 'body17'])
+def test_the_volumes_of_two_upstream_steps(limbs, device):
+    clips = [make_clip(seed) for seed in range(3)]
+    model = HeatmapPreprocessor(limbs=limbs).to(device)
+    data = model(batch_of(clips), training=True)
+    assert data['inputs'].shape == (3, 2, 17, 4, 32, 32)
+    draw = GeneratePoseTargetHeatmap(
+        with_kp=limbs is None,
+        with_limb=limbs is not None,
+        skeletons=model.channels.limbs or (),
+    )
+    shape = FormatShape('NCTHW_Heatmap')
+    expected = [shape.transform(draw.transform(dict(clip)))['imgs'] for clip in clips]
+    np.testing.assert_allclose(data['inputs'].cpu(), expected, rtol=0, atol=1e-5)
+    assert len(data['data_samples']) == 3
+
+
+def test_pictures_of_one_size():
+    clips = [make_clip(0), make_clip(1, size=(32, 40))]
+    with pytest.raises(ValueError, match=r'\(32, 40\).* in one batch: resize all'):
+        HeatmapPreprocessor()(batch_of(clips))

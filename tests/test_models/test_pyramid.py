@@ -1,0 +1,157 @@
+import math
+
+import pytest
+import torch
+
+from mmma.models.pyramid import PyramidProjection, SGPBlock, sinusoid_table
+from mmma.registry import MODELS
+
+
+def test_without_layers_the_channels_stay():
+    with pytest.raises(ValueError, match='cannot turn 4 channels into 8'):
+        PyramidProjection(4, 8, 0, [], [])
+
+
+def test_sinusoid_by_hand():
+    table = sinusoid_table(3, 4)
+    assert table.shape == (1, 4, 3)
+    angles = (2.0, 2.0, 0.02, 0.02)
+    wanted = [f(a) for f, a in zip((math.sin, math.cos) * 2, angles, strict=True)]
+    assert table[0, :, 2].tolist() == pytest.approx(wanted)
+
+
+def test_places_are_added_and_stretched():
+    projection = PyramidProjection(4, 4, 0, [], [], max_seq_len=6)
+    mask = torch.arange(6)[None] < 5
+    levels, _ = projection(torch.zeros(1, 4, 6), mask)
+    torch.testing.assert_close(levels[0][..., :5], sinusoid_table(6, 4)[..., :5] / 2)
+    assert levels[0][..., 5].abs().sum() == 0
+    levels, _ = projection(torch.zeros(1, 4, 12), torch.ones(1, 12).bool())
+    assert levels[0][0, 1, 0] == 0.5  # cosine of the first place, by the root of 4
+
+
+def test_input_dropout_takes_whole_channels():
+    projection = PyramidProjection(64, 64, 0, [], [], input_drop=0.5)
+    levels, _ = projection(torch.ones(1, 64, 8), torch.ones(1, 8).bool())
+    kept = levels[0][0]
+    assert set(kept.flatten().tolist()) == {0.0, 2.0}
+    assert (kept == kept[:, :1]).all()
+
+
+KINDS = {
+    'full': dict(type='Conv1DTransformerProj', num_heads=2),
+    'local': dict(type='Conv1DTransformerProj', num_heads=2, window=[5, 3, 3]),
+    'places': dict(type='Conv1DTransformerProj', num_heads=2, max_seq_len=64),
+    'sgp': dict(type='TriDetProj', hidden=16),
+}
+
+
+def projection(kind):
+    torch.manual_seed(1)
+    model = MODELS.build(
+        KINDS[kind] | dict(in_channels=6, out_channels=8, arch=(1, 1, 2))
+    )
+    for name, parameter in model.named_parameters():
+        if name.endswith(('bias', 'scale')):  # that start at 0 or almost
+            torch.nn.init.normal_(parameter)
+    return model.eval()
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_levels_halve_and_train_all_weights(kind):
+    model = projection(kind).train()
+    mask = torch.arange(14)[None] < torch.tensor([[14], [9]])
+    levels, masks = model(torch.randn(2, 6, 14), mask)
+    assert [x.shape for x in levels] == [(2, 8, 16), (2, 8, 8), (2, 8, 4)]
+    assert [m.sum(1).tolist() for m in masks] == [[14, 9], [7, 5], [4, 3]]
+    sum((x * torch.randn_like(x)).sum() for x in levels).backward()
+    without = {n for n, p in model.named_parameters() if not p.grad.abs().sum() > 0}
+    # A bias common to all keys cancels in the softmax.
+    assert all(n.endswith(('attn.key.bias', 'key_norm.bias')) for n in without)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('valid', [12, 11])
+def test_padding_changes_nothing_that_exists(kind, valid):
+    model = projection(kind)
+    x = torch.randn(1, 6, valid)
+    short, masks = model(x, torch.ones(1, valid).bool())
+    noise = torch.cat([x, 100 * torch.randn(1, 6, 24 - valid)], dim=2)
+    long, _ = model(noise, torch.arange(24)[None] < valid)
+    for a, b, mask in zip(short, long, masks, strict=True):
+        count = int(mask.sum())
+        torch.testing.assert_close(a[..., :count], b[..., :count])
+        assert b[..., count:].abs().sum() == 0
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_window_without_positions_is_finite(kind):
+    levels, _ = projection(kind)(torch.randn(1, 6, 8), torch.zeros(1, 8).bool())
+    assert all((x == 0).all() for x in levels)
+
+
+def test_windows_are_of_levels():
+    with pytest.raises(ValueError, match='2 attention windows for 3 levels'):
+        MODELS.build(
+            dict(
+                type='Conv1DTransformerProj',
+                in_channels=4,
+                arch=(1, 0, 2),
+                window=[3, 3],
+            )
+        )
+
+
+def conv(layer, x):
+    size = layer.weight.shape[2]
+    return torch.nn.functional.conv1d(
+        x, layer.weight, layer.bias, padding=size // 2, groups=4
+    )
+
+
+@pytest.mark.parametrize(('kernel_size', 'wide'), [(1, 3), (3, 7)])
+def test_a_block_by_its_formula(kernel_size, wide):
+    block = SGPBlock(4, kernel_size=kernel_size, k=1.5, hidden=8)
+    for layer in (block.fc, block.psi, block.global_fc):
+        torch.nn.init.normal_(layer.bias)
+    x = torch.randn(2, 4, 7)
+    y = torch.nn.functional.layer_norm(x.transpose(1, 2), (4,)).transpose(1, 2)
+    whole = conv(block.global_fc, y.mean(dim=-1, keepdim=True)).relu()
+    window = conv(block.convw, y) + conv(block.convkw, y)
+    out = x + conv(block.fc, y) * whole + window * conv(block.psi, y) + y
+    out = out + block.mlp(torch.nn.functional.group_norm(out, 4))
+    torch.testing.assert_close(block(x, torch.ones(2, 7).bool()), out)
+    assert block.convkw.kernel_size == (wide,)  # 1.5 * (w + 1), made odd
+
+
+MASKS = [torch.arange(8)[None] < 5, torch.arange(4)[None] < 3]
+
+
+def test_identity_is_a_layer_norm_of_each_level():
+    neck = MODELS.build(dict(type='FPNIdentity', in_channels=6, num_levels=2))
+    torch.nn.init.ones_(neck.fpn_norms[0].bias)
+    levels = [torch.randn(1, 6, 8), torch.randn(1, 6, 4)]
+    fine, coarse = neck(levels, MASKS)
+    wanted = torch.nn.functional.layer_norm(levels[1].transpose(1, 2), (6,))
+    torch.testing.assert_close(coarse[..., :3], wanted.transpose(1, 2)[..., :3])
+    torch.testing.assert_close(fine.mean(1)[0, :5], torch.ones(5))
+    assert fine[..., 5:].abs().sum() == 0
+
+
+def test_top_down_adds_coarse_to_fine_where_both_exist():
+    neck = MODELS.build(
+        dict(type='TopDownFPN', in_channels=6, out_channels=4, num_levels=2)
+    )
+    for layer in (*neck.lateral_convs, *neck.fpn_convs):
+        torch.nn.init.ones_(layer.conv.bias)
+    levels = [torch.randn(1, 6, 8), torch.randn(1, 6, 4)]
+    fine, coarse = (
+        layer.conv(x) * mask
+        for layer, x, mask in zip(neck.lateral_convs, levels, MASKS, strict=True)
+    )
+    fine = (fine + coarse.repeat_interleave(2, dim=2)) * MASKS[0]
+    wanted = [
+        layer.conv(x) * mask
+        for layer, x, mask in zip(neck.fpn_convs, (fine, coarse), MASKS, strict=True)
+    ]
+    torch.testing.assert_close(neck(levels, MASKS), wanted)

@@ -1,0 +1,354 @@
+"""Pieces that survive an interruption."""
+
+import functools
+import hashlib
+import os
+import shutil
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mmma.data.arrays import SkeletonStore
+from mmma.data.root import DataRoot
+from mmma.simulation import corpus as chunks
+from mmma.simulation import corpus as folder
+from mmma.simulation.corpus import (
+    PARTIAL,
+    Scene,
+    make_chunks,
+    needed_bytes,
+    prepare,
+    run_all,
+    write_chunk,
+    write_corpus,
+)
+from mmma.simulation.plan import SimulationOptions
+from mmma.simulation.planner import make_plan
+
+
+def micro(**options):
+    return make_plan(SimulationOptions(scale='tiny', **options)).head(12)
+
+
+@pytest.fixture(scope='module')
+def item():
+    return min(micro(tasks=('rec',)).rec, key=lambda i: i.frames)
+
+
+def test_chunks_hold_every_item_once(monkeypatch):
+    monkeypatch.setitem(chunks._SKELETONS, 'rec', 5)
+    plan = micro()
+    pieces = make_chunks(plan)
+    assert [len(c.items) for c in pieces if c.task == 'rec'] == [5, 5, 2]
+    assert tuple(item for c in pieces for item in c.items) == plan.items
+    assert sum(c.frames for c in pieces) == sum(item.frames for item in plan.items)
+
+
+def test_scene_depends_on_seed_task_and_index(item):
+    first = Scene(item, 0).skeleton()
+    assert first.shape == (item.frames, 1, 65, 3)
+    assert (first == Scene(item, 0).skeleton()).all()
+    other = [Scene(item, 1), Scene(replace(item, index=item.index + 1), 0)]
+    assert not any((first == scene.skeleton()).all() for scene in other)
+
+
+def test_skeletons_do_not_depend_on_drawing(item):
+    scene = Scene(item, 0)
+    pictures = list(scene.frames())
+    assert len(pictures) == item.frames
+    assert (scene.skeleton() == Scene(item, 0).skeleton()).all()
+
+
+@pytest.mark.parametrize('read', [Scene.skeleton, lambda s: list(s.frames())])
+def test_motion_must_be_as_long_as_planned(item, read, monkeypatch):
+    def short(subject, style, events, duration_sec, fps, rng):
+        return simulate(subject, style, events, duration_sec - 3 / fps, fps, rng)
+
+    simulate = chunks.simulate_motion
+    monkeypatch.setattr(chunks, 'simulate_motion', short)
+    count = rf'{item.name}: {item.frames - 3} frames instead of {item.frames}'
+    with pytest.raises(ValueError, match=count):
+        read(Scene(item, 0))
+
+
+def test_only_what_is_missing_is_made(tmp_path, monkeypatch):
+    plan = micro(tasks=('rec',), modality='both', videos=1).head(2)
+    (tmp_path / PARTIAL).mkdir()
+    monkeypatch.setitem(chunks._DRAWINGS, 'rec', 2)
+    (chunk,) = make_chunks(plan)
+    assert chunk.is_wanting(tmp_path)
+    write_chunk(chunk, tmp_path)
+    assert not chunk.is_wanting(tmp_path)
+    skeletons = chunk.skeleton_file(tmp_path)
+    before = skeletons.stat().st_mtime_ns
+    video = tmp_path / next(item.path for item in plan.rec if item.path)
+    video.unlink()
+    assert chunk.is_wanting(tmp_path)
+    write_chunk(chunk, tmp_path)
+    assert video.is_file()
+    assert skeletons.stat().st_mtime_ns == before
+    assert np.load(skeletons).shape == (chunk.frames, 1, 65, 3)
+
+
+def tables(**options):
+    return make_plan(SimulationOptions('tiny', tables_only=True, **options))
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    write_corpus(tables(), tmp_path / 'corpus')
+    return tmp_path / 'corpus'
+
+
+def test_foreign_folder_is_refused_even_by_force(tmp_path):
+    (tmp_path / 'thesis.tex').write_text('years of work')
+    with pytest.raises(ValueError, match='holds no simulated corpus: choose another'):
+        prepare(tmp_path, tables(), 'f', force=True)
+    assert (tmp_path / 'thesis.tex').is_file()
+
+
+def test_file_is_refused(tmp_path):
+    (tmp_path / 'a').write_text('')
+    with pytest.raises(ValueError, match='is a file: name a folder'):
+        prepare(tmp_path / 'a', tables(), 'f', force=False)
+
+
+def test_other_options_are_refused(corpus):
+    with pytest.raises(
+        ValueError, match=r'another simulated corpus \(.*seed 0\).*--for'
+    ):
+        write_corpus(tables(seed=1), corpus)
+
+
+def test_force_replaces_and_spares_the_rest(corpus):
+    (corpus / 'notes.txt').write_text('mine')
+    assert write_corpus(tables(seed=1, tasks=('rec',)), corpus, force=True)
+    names = {file.name for file in corpus.iterdir()}
+    assert names == {'dataset.json', 'rec.csv', 'notes.txt'}
+
+
+def test_edited_table_is_another_corpus(corpus):
+    with (corpus / 'rec.csv').open('a') as file:
+        file.write('one,,train,lab,me,nodding,head,\n')
+    with pytest.raises(ValueError, match='another simulated corpus'):
+        write_corpus(tables(), corpus)
+
+
+def test_unfinished_of_other_code_is_refused(tmp_path):
+    assert not prepare(tmp_path, tables(), 'old', force=False)
+    assert not prepare(tmp_path, tables(), 'old', force=False)
+    with pytest.raises(ValueError, match=r'an unfinished corpus \(scale tiny, tables'):
+        prepare(tmp_path, tables(), 'new', force=False)
+    assert not prepare(tmp_path, tables(), 'new', force=True)
+
+
+def test_needed_bytes_by_hand():
+    plan = make_plan(SimulationOptions('tiny'))
+    rec, det = (sum(i.frames for i in items) for items in (plan.rec, plan.det))
+    assert needed_bytes(plan) == (rec + det + max(rec, det)) * 65 * 3 * 2
+    assert needed_bytes(tables()) == 0
+
+
+def test_videos_need_space():
+    drawn = make_plan(SimulationOptions('tiny', modality='video', videos=1))
+    assert needed_bytes(drawn) > 10_000
+
+
+def test_small_disk(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
+    monkeypatch.setattr(folder.shutil, 'disk_usage', lambda path: usage)
+    plan = make_plan(SimulationOptions('tiny'))
+    with pytest.raises(
+        ValueError, match=r'needs about 34 MB, 1 MB are free there: free 33 MB'
+    ):
+        prepare(tmp_path / 'a', plan, 'f', force=False)
+    assert not (tmp_path / 'a').exists()
+
+
+def touch(piece, folder):
+    (folder / str(piece)).write_text(str(os.getpid()))
+
+
+def fail(piece):
+    raise ValueError(f'piece {piece} is bad')
+
+
+def die(piece):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize('workers', [1, 3])
+def test_every_piece_once(tmp_path, workers):
+    done = []
+    run_all(functools.partial(touch, folder=tmp_path), range(7), workers, done.extend)
+    assert sorted(done) == list(range(7))
+    assert {int(file.name) for file in tmp_path.iterdir()} == set(range(7))
+    owners = {file.read_text() for file in tmp_path.iterdir()}
+    assert (str(os.getpid()) in owners) == (workers == 1)
+
+
+def test_no_piece():
+    run_all(fail, [], 2, lambda done: None)
+
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_what_work_raises_comes_back(workers):
+    with pytest.raises(ValueError, match=r'piece . is bad'):
+        run_all(fail, range(3), workers, lambda done: None)
+
+
+def test_killed_worker():
+    with pytest.raises(ChildProcessError, match='ended with status -9'):
+        run_all(die, range(3), 2, lambda done: None)
+
+
+def micro_of_writer(**options):
+    """The six shortest clips, four of them drawn, and the two shortest videos."""
+    plan = make_plan(SimulationOptions(scale='tiny', **options))
+    clips = sorted(plan.rec, key=lambda item: item.frames)[:6]
+    clips[4:] = [replace(item, path='') for item in clips[4:]]
+    videos = sorted(plan.det, key=lambda item: item.frames)[:2]
+    videos = [replace(item, path='') for item in videos]
+    return replace(plan, rec=tuple(clips), det=tuple(videos))
+
+
+def digests(root):
+    files = sorted(f for f in root.rglob('*') if f.is_file())
+    return {
+        str(f.relative_to(root)): hashlib.sha256(f.read_bytes()).hexdigest()
+        for f in files
+    }
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setitem(chunks._SKELETONS, 'rec', 2)
+    monkeypatch.setitem(chunks._SKELETONS, 'det', 1)
+    monkeypatch.setitem(chunks._DRAWINGS, 'rec', 2)
+
+
+@pytest.fixture(scope='module')
+def plan():
+    return micro_of_writer(modality='both')
+
+
+@pytest.fixture(scope='module')
+def written(plan, tmp_path_factory):
+    root = tmp_path_factory.mktemp('corpus') / 'one'
+    assert write_corpus(plan, root)
+    return root
+
+
+def test_root_can_be_read(plan, written):
+    root = DataRoot(written)
+    assert root.info == plan.info()
+    assert [clip.clip for clip in root.read_rec()] == [i.name for i in plan.rec]
+    assert [video.video for video in root.read_det()] == [i.name for i in plan.det]
+    for task, items in (('rec', plan.rec), ('det', plan.det)):
+        store = SkeletonStore(written, task)
+        assert list(store.index) == [item.name for item in items]
+        assert [store.frames(i.name) for i in items] == [i.frames for i in items]
+        assert store.fps(items[0].name) == items[0].fps
+
+
+def test_skeletons_are_those_of_the_scene(plan, written):
+    item = plan.rec[1]
+    keypoints, scores = SkeletonStore(written, 'rec').get(item.name)
+    expected = chunks.Scene(item, plan.options.seed).skeleton()[:, 0]
+    assert np.array_equal(keypoints[0], expected[..., :2] / np.float32(16))
+    assert scores[0] == pytest.approx(expected[..., 2] / 10000)
+
+
+def test_only_data_files_remain(plan, written):
+    drawn = [item.path for item in plan.items if item.path]
+    assert set(digests(written)) == {
+        'dataset.json',
+        'rec.csv',
+        'det.json',
+        'skeletons/rec.npy',
+        'skeletons/rec_index.csv',
+        'skeletons/det.npy',
+        'skeletons/det_index.csv',
+        'skeletons/layout.json',
+        *drawn,
+    }
+    assert not (written / '.partial').exists()
+
+
+def test_workers_do_not_change_bytes(plan, written, tmp_path):
+    write_corpus(plan, tmp_path / 'two', workers=2)
+    assert digests(tmp_path / 'two') == digests(written)
+
+
+@pytest.mark.parametrize('interruptions', [(1,), (2, 3)])
+def test_resumed_equals_uninterrupted(plan, written, tmp_path, interruptions):
+    done = []
+    for stop in interruptions:
+
+        def report(frames, total, stop=stop):
+            done.append(frames)
+            if len(done) > stop:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            write_corpus(plan, tmp_path / 'a', report=report)
+        assert not (tmp_path / 'a' / 'dataset.json').exists()
+    seen = []
+    assert write_corpus(plan, tmp_path / 'a', report=lambda f, total: seen.append(f))
+    assert seen[0] == done[-1] > 0
+    assert digests(tmp_path / 'a') == digests(written)
+
+
+def test_interrupted_while_joining(plan, written, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr('mmma.simulation.corpus.write_tables', stop)
+        with pytest.raises(KeyboardInterrupt):
+            write_corpus(plan, tmp_path / 'a')
+    assert write_corpus(plan, tmp_path / 'a')
+    assert digests(tmp_path / 'a') == digests(written)
+
+
+def test_complete_corpus_is_left_alone(plan, written):
+    before = digests(written)
+    assert not write_corpus(plan, written)
+    assert digests(written) == before
+
+
+@pytest.mark.parametrize('lost', ['skeletons/rec.npy', 'video'])
+def test_lost_file_is_made_again(plan, written, tmp_path, lost):
+    root = tmp_path / 'a'
+    shutil.copytree(written, root)
+    path = next(i.path for i in plan.rec if i.path) if lost == 'video' else lost
+    (root / path).unlink()
+    assert write_corpus(plan, root)
+    assert digests(root) == digests(written)
+
+
+@pytest.mark.parametrize(
+    ('options', 'expected'),
+    [
+        ({'tables_only': True}, {'dataset.json', 'rec.csv', 'det.json'}),
+        ({'tables_only': True, 'tasks': ('det',)}, {'dataset.json', 'det.json'}),
+    ],
+)
+def test_tables_only(tmp_path, options, expected):
+    plan = make_plan(SimulationOptions(scale='tiny', **options))
+    write_corpus(plan, tmp_path / 'a')
+    assert set(digests(tmp_path / 'a')) == expected
+
+
+def test_video_modality_has_no_skeletons(tmp_path):
+    plan = micro_of_writer(modality='video', tasks=('rec',)).head(1)
+    write_corpus(plan, tmp_path / 'a')
+    names = {'dataset.json', 'rec.csv', plan.rec[0].path}
+    assert set(digests(tmp_path / 'a')) == names
+
+
+def test_workers_must_be_positive(plan, tmp_path):
+    with pytest.raises(ValueError, match='workers 0: use 1 or more'):
+        write_corpus(plan, tmp_path / 'a', workers=0)

@@ -1,0 +1,160 @@
+"""Hand shapes and what they do to the fingers."""
+
+import numpy as np
+import pytest
+
+from mmma.data.joints import WHOLEBODY65
+from mmma.simulation.domains import make_subject
+from mmma.simulation.figure import (
+    CONTACTS,
+    JOINT,
+    JOINTS,
+    TrunkAngles,
+    contact_point,
+    finger_joints,
+    hand_frames,
+    joint_pair,
+    make_build,
+    pose_arms,
+    pose_hands,
+    pose_legs,
+    pose_trunk,
+)
+from mmma.simulation.geometry import norm
+from mmma.simulation.programs import load_shapes
+
+SHAPES = load_shapes()
+STRETCH = {'index': 1, 'middle': 2, 'ring': 3, 'little': 4}
+
+
+def reach(name):
+    """(5,) how far each fingertip is from the wrist."""
+    return norm(finger_joints(SHAPES[name])[:, 3])
+
+
+@pytest.mark.parametrize('name', SHAPES)
+def test_bones_do_not_depend_on_shape(name):
+    lengths = norm(np.diff(finger_joints(SHAPES[name]), axis=1))
+    expected = norm(np.diff(finger_joints(SHAPES['flat']), axis=1))
+    np.testing.assert_allclose(lengths, expected)
+
+
+@pytest.mark.parametrize(
+    ('name', 'stretched'),
+    [
+        ('fist', ()),
+        ('point', (1,)),
+        ('v', (1, 2)),
+        ('three', (1, 2, 3)),
+        ('call', (4,)),
+        ('spread', (1, 2, 3, 4)),
+    ],
+)
+def test_stretched_fingers(name, stretched):
+    ratio = reach(name)[1:] / reach('flat')[1:]
+    assert [i + 1 for i in np.flatnonzero(ratio > 0.9)] == list(stretched)
+    assert (ratio[[i - 1 for i in range(1, 5) if i not in stretched]] < 0.7).all()
+
+
+@pytest.mark.parametrize('name', ['ok', 'pinch'])
+def test_thumb_meets_index(name):
+    joints = finger_joints(SHAPES[name])
+    assert norm(joints[0, 3] - joints[1, 3]) < 0.003
+
+
+def test_curled_fingers_point_out_of_the_palm():
+    assert finger_joints(SHAPES['fist'])[1:, 1, 1].min() > 0.0
+    assert abs(finger_joints(SHAPES['flat'])[1:, 3, 1]).max() < 0.01
+
+
+@pytest.mark.parametrize('touch', CONTACTS)
+def test_contacts_are_on_the_hand(touch):
+    assert norm(contact_point(touch, SHAPES['relaxed'])) < 0.2
+
+
+def test_contact_of_two_tips_is_their_middle():
+    joints = finger_joints(SHAPES['claw'])
+    np.testing.assert_allclose(
+        contact_point('pinch', SHAPES['claw']), joints[:2, 3].mean(axis=0)
+    )
+
+
+T = 12
+
+
+@pytest.fixture(scope='module')
+def figure():
+    """Random angles, limbs that go to random places."""
+    rng = np.random.default_rng(0)
+    angles = TrunkAngles(
+        base=rng.normal(size=(T, 3)),
+        pelvis=0.3 * rng.normal(size=(T, 3)),
+        chest=0.3 * rng.normal(size=(T, 3)),
+        head=0.4 * rng.normal(size=(T, 3)),
+        thrust=0.2 * rng.normal(size=T),
+        shoulders=0.2 * rng.normal(size=(T, 2, 2)),
+    )
+    figure = pose_trunk(make_build(make_subject(0, 'lab')), angles)
+    near = figure.joints[:, None, JOINT['pelvis']]
+    pose_legs(figure, near + rng.normal(size=(T, 2, 3)), *rng.normal(size=(2, T, 2, 3)))
+    pose_arms(figure, near + rng.normal(size=(T, 2, 3)), rng.normal(size=(T, 2, 3)))
+    frames = hand_frames(*rng.normal(size=(2, T, 2, 3)), np.array([1.0, -1.0]))
+    shapes = np.broadcast_to(load_shapes()['claw'], (T, 2, 9))
+    pose_hands(figure, frames, shapes)
+    return figure
+
+
+def test_order_of_joints():
+    assert JOINTS[:65] == WHOLEBODY65.names
+    assert joint_pair('wrist') == [
+        WHOLEBODY65.names.index('left_wrist'),
+        WHOLEBODY65.names.index('right_wrist'),
+    ]
+
+
+LOOSE = ('left_shoulder', 'right_shoulder')  # collar bones turn about the neck
+BONES = [limb for limb in WHOLEBODY65.limbs if not set(limb) & set(LOOSE)]
+BONES += [(a, b) for a, b in WHOLEBODY65.limbs if a in LOOSE and 'elbow' in b]
+
+
+@pytest.mark.parametrize('limb', BONES, ids='-'.join)
+def test_bones_keep_their_length(figure, limb):
+    a, b = (figure.joints[:, JOINT[name]] for name in limb)
+    assert np.ptp(norm(a - b)) < 1e-9
+
+
+@pytest.mark.parametrize('bone', [('neck', 'left_shoulder'), ('waist', 'neck')])
+def test_bones_of_the_trunk_keep_their_length(figure, bone):
+    a, b = (figure.joints[:, JOINT[name]] for name in bone)
+    assert np.ptp(norm(a - b)) < 1e-9
+
+
+def test_hand_root_is_the_wrist(figure):
+    np.testing.assert_array_equal(
+        figure.joints[:, joint_pair('hand_root')], figure.joints[:, joint_pair('wrist')]
+    )
+
+
+def test_head_turns_and_nods():
+    angles = TrunkAngles(*np.zeros((4, 3, 3)), np.zeros(3), np.zeros((3, 2, 2)))
+    angles.head[1] = [0.5, 0, 0]
+    angles.head[2] = [0, 0.5, 0]
+    joints = pose_trunk(make_build(make_subject(0, 'lab')), angles).joints
+    straight, turned, nodding = joints[:, JOINT['nose']]
+    assert turned[0] > straight[0] + 0.03
+    assert nodding[1] < straight[1] - 0.03
+
+
+def test_thumbs_lie_inside_when_palms_face_down():
+    fingers = np.tile([0.0, 0, 1], (2, 1))
+    palms = np.tile([0.0, -1, 0], (2, 1))
+    thumb = hand_frames(fingers, palms, np.array([1.0, -1.0]))[..., 2]
+    np.testing.assert_allclose(thumb, [[-1, 0, 0], [1, 0, 0]], atol=1e-12)
+
+
+def test_tall_people_have_longer_bones():
+    builds = sorted(
+        (make_build(make_subject(s, 'lab')) for s in range(20)), key=lambda b: b.scale
+    )
+    assert builds[-1].thigh > builds[0].thigh
+    assert builds[-1].hand > builds[0].hand

@@ -1,0 +1,555 @@
+"""The error of broken files."""
+
+import importlib.util
+import pickle
+import resource
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from video_files import make_audio, make_video, moving_frames, spoil_packet
+
+from mmma import video as opening
+from mmma.video import (
+    BrokenVideoError,
+    DecordReader,
+    PyAVReader,
+    VideoFacts,
+    available_backends,
+    decode_video,
+    is_rotated,
+    open_container,
+    open_video,
+    probe_video,
+    read_index,
+)
+
+
+def test_it_crosses_processes():
+    error = pickle.loads(pickle.dumps(BrokenVideoError('a.mp4', 'zero bytes')))
+    assert (error.path, error.reason) == ('a.mp4', 'zero bytes')
+    assert str(error) == 'a.mp4: zero bytes'
+    assert isinstance(error, ValueError)
+
+
+@pytest.fixture(scope='module')
+def path(tmp_path_factory):
+    return make_video(tmp_path_factory.mktemp('v') / 'v.mp4', moving_frames(12), fps=25)
+
+
+@pytest.fixture(params=['decord', 'pyav'])
+def video(request, path):
+    if request.param == 'decord':
+        pytest.importorskip('decord')
+    with open_video(path, request.param) as reader:
+        yield reader
+
+
+def test_facts(video):
+    assert (video.num_frames, video.height, video.width) == (12, 48, 64)
+    assert video.fps == pytest.approx(25)
+    assert video.duration_sec == pytest.approx(12 / 25)
+    np.testing.assert_allclose(video.times_sec, np.arange(12) / 25, atol=1e-9)
+
+
+def test_any_order_and_repeats(video):
+    everything = video.get_frames(range(12))
+    assert everything.shape == (12, 48, 64, 3)
+    assert everything.dtype == np.uint8
+    wanted = [7, 3, 3, 11, 0]
+    np.testing.assert_array_equal(video.get_frames(wanted), everything[wanted])
+    np.testing.assert_array_equal(video.get_frames([2]), everything[[2]])
+
+
+def test_frames_are_those_encoded(video):
+    shown = video.get_frames(range(12)).astype(int)
+    true = moving_frames(12).astype(int)
+    error = np.abs(shown[:, None] - true).mean((2, 3, 4))  # (shown, true)
+    assert (error.argmin(1) == np.arange(12)).all()
+
+
+@pytest.mark.parametrize('index', [-1, 12])
+def test_a_frame_that_does_not_exist(video, index):
+    with pytest.raises(ValueError, match=rf'no frame {index}; it has frames 0 to 11'):
+        video.get_frames([0, index])
+
+
+UNEVEN_MS = [0, 20, 100, 133, 166, 266, 271, 300, 420, 425, 500, 540]
+FAST_START = {'movflags': 'faststart'}
+
+
+def index_of(path):
+    with open_container(path) as container:
+        return read_index(container)
+
+
+@pytest.fixture(scope='module')
+def frames():
+    return moving_frames(12)
+
+
+@pytest.mark.parametrize('suffix', ['mp4', 'mkv', 'ts'])
+def test_times_are_those_of_the_stamps(tmp_path, frames, suffix):
+    path = make_video(tmp_path / f'v.{suffix}', frames, times_ms=UNEVEN_MS)
+    times_sec = index_of(path).times_sec
+    assert times_sec.dtype == np.float64
+    np.testing.assert_allclose(times_sec, np.array(UNEVEN_MS) / 1000, atol=1e-4)
+
+
+@pytest.mark.parametrize('suffix', ['mp4', 'mkv'])
+def test_times_count_from_the_first_frame(tmp_path, frames, suffix):
+    late = [t + 700 for t in UNEVEN_MS]
+    path = make_video(tmp_path / f'v.{suffix}', frames, times_ms=late)
+    np.testing.assert_allclose(
+        index_of(path).times_sec, np.array(UNEVEN_MS) / 1000, atol=1e-4
+    )
+
+
+def test_constant_rate(tmp_path, frames):
+    index = index_of(make_video(tmp_path / 'v.mp4', frames, fps=29.97))
+    np.testing.assert_allclose(index.times_sec, np.arange(12) / 29.97, atol=1e-6)
+    assert index.duration_sec == pytest.approx(12 / 29.97, abs=1e-6)
+    assert len(index.key_pts) == 1
+
+
+def test_frames_that_an_edit_list_hides_are_not_there(tmp_path, frames):
+    times_ms = [40 * i - 200 for i in range(12)]  # the first five come before zero
+    path = make_video(
+        tmp_path / 'v.mp4',
+        frames,
+        times_ms=times_ms,
+        muxer={'avoid_negative_ts': 'disabled'},
+    )
+    index = index_of(path)
+    np.testing.assert_allclose(index.times_sec, 0.04 * np.arange(7), atol=1e-4)
+    assert not index.common  # decord counts the hidden ones
+
+
+def test_an_edit_list_that_ends_early_is_no_damage(tmp_path):
+    path = make_video(
+        tmp_path / 'v.mp4', moving_frames(60), options={'g': '6'}, muxer=FAST_START
+    )
+    content = bytearray(path.read_bytes())
+    at = content.index(b'elst') + 12  # behind version, flags and number of entries
+    length = int.from_bytes(content[at : at + 4], 'big')
+    content[at : at + 4] = (length // 2).to_bytes(4, 'big')
+    path.write_bytes(content)
+    assert len(index_of(path).pts) == 30
+
+
+def test_raw_streams_follow_their_rate(tmp_path, frames):
+    path = make_video(tmp_path / 'v.h264', frames, options={'bf': '0'})
+    steps = np.diff(index_of(path).times_sec)
+    assert len(steps) == 11
+    np.testing.assert_allclose(steps, steps[0], rtol=1e-3)
+
+
+def cut(path, part):
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    return path
+
+
+def zero_bytes(path, frames):
+    path.write_bytes(b'')
+
+
+def text(path, frames):
+    path.write_text('no video ' * 500)
+
+
+def sound(path, frames):
+    make_audio(path)
+
+
+def cut_behind_the_header(path, frames):
+    cut(make_video(path, frames, muxer=FAST_START), 0.7)
+
+
+def cut_before_the_header(path, frames):
+    cut(make_video(path, frames), 0.7)
+
+
+def unknown_codec(path, frames):
+    make_video(path, frames)
+    path.write_bytes(path.read_bytes().replace(b'avc1', b'zzzz'))
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'reason'),
+    [
+        (zero_bytes, 'zero bytes'),
+        (text, 'not readable as video: Invalid data'),
+        (sound, 'audio only'),
+        (cut_behind_the_header, r'truncated or damaged: \d+ of 12 frames are whole'),
+        (cut_before_the_header, 'not readable as video: Invalid data'),
+        (unknown_codec, 'unknown codec'),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path, frames, spoil, reason):
+    path = tmp_path / 'spoiled.mp4'
+    spoil(path, frames)
+    with pytest.raises(BrokenVideoError, match=reason) as error:
+        index_of(path)
+    assert error.value.path == str(path)
+    assert str(error.value).startswith(str(path))
+
+
+def test_a_truncated_matroska_file(tmp_path):
+    path = cut(make_video(tmp_path / 'v.mkv', moving_frames(90)), 0.6)
+    with pytest.raises(BrokenVideoError, match=r'ends 1\.\d+ s before its announced'):
+        index_of(path)
+
+
+def test_a_header_without_frames(tmp_path, frames):
+    path = make_video(tmp_path / 'v.mkv', frames)
+    content = path.read_bytes()
+    first_cluster = content.index(b'\x1f\x43\xb6\x75')
+    path.write_bytes(content[: first_cluster + 100])
+    with pytest.raises(BrokenVideoError, match='no frames'):
+        index_of(path)
+
+
+def test_pyav_failing_to_look_up_a_stream_is_damage():
+    """Seen with transport streams; no small file was found that always shows it."""
+    stream = SimpleNamespace(disposition=0, codec_context=object())
+    container = SimpleNamespace(
+        name='v.ts',
+        streams=SimpleNamespace(video=[stream]),
+        demux=lambda: [][0],
+    )
+    with pytest.raises(BrokenVideoError, match=r'v\.ts: damaged: list index'):
+        read_index(container)
+
+
+@pytest.mark.parametrize(('rotation', 'expected'), [(None, False), (90, True)])
+def test_rotation_is_noticed(tmp_path, frames, rotation, expected):
+    path = make_video(tmp_path / 'v.mp4', frames, rotation=rotation)
+    with open_container(path) as container:
+        read_index(container)
+        assert is_rotated(container) is expected
+
+
+def test_a_damaged_first_frame(tmp_path, frames):
+    path = make_video(tmp_path / 'v.mp4', frames)
+    spoil_packet(path, 0)
+    with (
+        open_container(path) as container,
+        pytest.raises(BrokenVideoError, match='damaged: Invalid data'),
+    ):
+        is_rotated(container)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'absent\.mp4: no such video file'):
+        open_container(tmp_path / 'absent.mp4')
+
+
+def decode_all(path):
+    with open_container(path) as container:
+        images = [f.to_ndarray(format='rgb24') for f in container.decode(video=0)]
+    return np.stack(images)
+
+
+@pytest.mark.parametrize('suffix', ['mp4', 'mkv', 'ts', 'avi'])
+@pytest.mark.parametrize(
+    'options',
+    [{}, {'g': '8'}, {'g': '8', 'x264-params': 'open-gop=1'}, {'g': '5', 'bf': '0'}],
+    ids=['one key frame', 'key frames', 'open groups', 'no B-frames'],
+)
+def test_few_frames_are_those_of_a_full_decode(tmp_path, suffix, options):
+    path = make_video(tmp_path / f'v.{suffix}', moving_frames(40), options=options)
+    everything = decode_all(path)
+    with open_video(path, 'pyav') as video:
+        for wanted in ([3, 17, 18, 36], [39], [0], list(range(1, 40, 7))):
+            np.testing.assert_array_equal(video.get_frames(wanted), everything[wanted])
+
+
+def test_frames_that_nothing_needs_are_not_decoded(tmp_path):
+    path = make_video(tmp_path / 'v.mp4', moving_frames(40))
+    with open_container(path) as container:
+        packets = [p for p in container.demux(video=0) if p.size]
+        # Slices (type 1) whose nal_ref_idc is 0: ITU-T H.264, 7.4.1.
+        spare = [i for i, p in enumerate(packets) if bytes(p)[4] & 0x7F == 1]
+        stamps = sorted(p.pts for p in packets)
+        shown = {stamps.index(packets[i].pts) for i in spare}
+    wanted = [i for i in range(40) if i not in shown]
+    with open_video(path, 'pyav') as video:
+        frames = video.get_frames(wanted)
+    for number in spare:
+        spoil_packet(path, number, kept=5)
+    with open_video(path, 'pyav') as video:
+        np.testing.assert_array_equal(video.get_frames(wanted), frames)
+    assert len(spare) > 10
+
+
+def test_decoding_stops_behind_the_last_frame(tmp_path):
+    path = make_video(tmp_path / 'v.mp4', moving_frames(40))
+    spoil_packet(path, 30)
+    with open_video(path, 'pyav') as video:
+        assert video.get_frames([0, 20]).shape == (2, 48, 64, 3)
+
+
+def test_rotation(tmp_path):
+    frames = moving_frames(4)
+    upright = decode_all(make_video(tmp_path / 'a.mp4', frames))
+    path = make_video(tmp_path / 'b.mp4', frames, rotation=90)
+    with open_video(path, 'pyav') as video:
+        assert (video.height, video.width) == (64, 48)
+        np.testing.assert_array_equal(
+            video.get_frames(range(4)), np.rot90(upright, axes=(1, 2))
+        )
+
+
+def test_a_frame_that_never_comes(tmp_path):
+    path = make_video(tmp_path / 'v.mp4', moving_frames(5))
+    container = open_container(path)
+    index = read_index(container)
+    longer = replace(index, pts=np.append(index.pts, index.pts[-1] + 999))
+    with (
+        PyAVReader(path, longer, container) as video,
+        pytest.raises(BrokenVideoError, match='frame 5 of 6 does not decode'),
+    ):
+        video.get_frames([0, 5])
+
+
+def test_damage(tmp_path):
+    path = make_video(tmp_path / 'v.mp4', moving_frames(20))
+    spoil_packet(path, 10)
+    with (
+        open_video(path, 'pyav') as video,
+        pytest.raises(BrokenVideoError, match='damaged: Invalid data'),
+    ):
+        video.get_frames(range(20))
+
+
+def test_a_picture_that_changes_its_size(tmp_path):
+    import av
+
+    path = tmp_path / 'v.mkv'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('mjpeg', rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuvj420p'
+        for i, size in enumerate([(48, 64), (64, 96)]):
+            for packet in jpeg(moving_frames(1, *size)[0]):
+                packet.stream = stream
+                packet.pts = packet.dts = i
+                packet.time_base = Fraction(1, 25)
+                container.mux(packet)
+    with (
+        open_video(path) as video,
+        pytest.raises(BrokenVideoError, match='the picture changes its size'),
+    ):
+        video.get_frames([0, 1])
+
+
+def jpeg(image):
+    import av
+
+    encoder = av.CodecContext.create('mjpeg', 'w')
+    encoder.height, encoder.width = image.shape[:2]
+    encoder.pix_fmt, encoder.time_base = 'yuvj420p', Fraction(1, 25)
+    frame = av.VideoFrame.from_ndarray(image, format='rgb24')
+    return [*encoder.encode(frame), *encoder.encode()]
+
+
+pytest.importorskip('decord')
+
+
+def test_damage_of_decord_reader(tmp_path):
+    path = make_video(tmp_path / 'v.mp4', moving_frames(20))
+    spoil_packet(path, 10)
+    with (
+        open_video(path, 'decord') as video,
+        pytest.raises(BrokenVideoError, match=r'decord: .*rror sending packet'),
+    ):
+        video.get_frames(range(20))
+
+
+def test_a_file_that_it_cannot_open(tmp_path):
+    path = make_video(tmp_path / 'v.mp4', moving_frames(3))
+    with open_container(path) as container:
+        index = read_index(container)
+    path.write_text('no video')
+    with pytest.raises(BrokenVideoError, match='decord: Error reading'):
+        DecordReader(path, index)
+
+
+needs_decord = pytest.mark.skipif(
+    importlib.util.find_spec('decord') is None, reason='no decord'
+)
+
+# What each file is, and whether decord is trusted with it.
+KINDS = {
+    'one key frame, B-frames': ({}, 'mp4', True),
+    'odd lines, full chroma': ({'pix_fmt': 'yuv444p', 'size': (51, 67)}, 'mp4', True),
+    'uneven multiples': ({'size': (50, 70)}, 'mp4', True),
+    'full range': ({'pix_fmt': 'yuvj420p'}, 'mp4', True),
+    'grey': ({'pix_fmt': 'gray'}, 'mp4', True),
+    'variable rate': ({'times_ms': UNEVEN_MS}, 'mkv', True),
+    'several key frames': ({'options': {'g': '4'}}, 'mp4', True),
+    'open groups': ({'options': {'g': '4', 'x264-params': 'open-gop=1'}}, 'mp4', True),
+    'on its side': ({'rotation': 90}, 'mp4', False),
+    'upside down': ({'rotation': 180}, 'mkv', False),
+    'odd lines': ({'codec': 'mpeg4', 'size': (51, 67)}, 'mp4', False),
+    '72 pixels wide': ({'size': (50, 72)}, 'mp4', False),
+    'ten bits': ({'pix_fmt': 'yuv420p10le'}, 'mp4', False),
+    'transport stream': ({}, 'ts', False),
+    'no presentation stamps': ({}, 'avi', False),
+}
+
+
+def make(folder, kind):
+    options, suffix, trusted = KINDS[kind]
+    options = dict(options)
+    frames = moving_frames(12, *options.pop('size', (48, 64)))
+    return make_video(folder / f'v.{suffix}', frames, **options), trusted
+
+
+def read(path, backend, indices=None):
+    with open_video(path, backend) as video:
+        wanted = range(video.num_frames) if indices is None else indices
+        return type(video), video.times_sec, video.get_frames(wanted)
+
+
+@needs_decord
+@pytest.mark.parametrize('kind', KINDS)
+def test_identical_frames(tmp_path, kind):
+    path, trusted = make(tmp_path, kind)
+    _, times_sec, frames = read(path, 'pyav')
+    reader, other_times_sec, other_frames = read(path, 'decord')
+    assert len(frames) == 12
+    assert (reader is not PyAVReader) == trusted
+    np.testing.assert_array_equal(other_frames, frames)
+    np.testing.assert_array_equal(other_times_sec, times_sec)
+
+
+@needs_decord
+@pytest.mark.parametrize('name', ['0010_02_0101', '0019_02_0078', '0030_01_0002'])
+def test_identical_frames_of_real_clips(shared_data, name):
+    path = shared_data / 'clips' / f'{name}.mp4'
+    wanted = [0, 9, 30]
+    _, _, frames = read(path, 'pyav', wanted)
+    np.testing.assert_array_equal(read(path, 'decord', wanted)[2], frames)
+
+
+def test_auto_takes_the_first_that_is_installed(tmp_path, monkeypatch):
+    path, _ = make(tmp_path, 'one key frame, B-frames')
+    assert opening.check_backend('auto') == available_backends()[0]
+    monkeypatch.setattr(opening, 'available_backends', lambda: ('pyav',))
+    assert read(path, 'auto')[0] is PyAVReader
+    with pytest.raises(ValueError, match="'decord' is not installed: use one of pyav"):
+        open_video(path, 'decord')
+
+
+@pytest.mark.parametrize(
+    ('backend', 'message'),
+    [
+        ('decrod', r"'decrod'.* Did you mean 'decord'"),
+        ('opencv', "unknown video backend 'opencv': use one of auto, decord, pyav"),
+    ],
+)
+def test_an_unknown_backend(tmp_path, backend, message):
+    with pytest.raises(ValueError, match=message):
+        open_video(tmp_path / 'v.mp4', backend)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+@pytest.mark.parametrize(
+    'backend', [pytest.param('decord', marks=needs_decord), 'pyav']
+)
+def test_memory_does_not_grow(tmp_path, backend):
+    path = make_video(tmp_path / 'v.mp4', moving_frames(4, 144, 176))
+
+    def soak(times):
+        for _ in range(times):
+            read(path, backend, [0, 3])
+        pages = int(Path('/proc/self/statm').read_text().split()[1])
+        return pages * resource.getpagesize() / 2**20
+
+    warm = soak(20)
+    assert soak(80) - warm < 8  # MiB
+
+
+@pytest.fixture(scope='session')
+def video_of_decoding(tmp_path_factory):
+    path = tmp_path_factory.mktemp('videos') / 'v.mp4'
+    return make_video(path, moving_frames(20), fps=29, muxer={'movflags': 'faststart'})
+
+
+def damaged(video_of_decoding, tmp_path, size):
+    path = tmp_path / 'damaged.mp4'
+    path.write_bytes(video_of_decoding.read_bytes()[:size])
+    return path
+
+
+@pytest.mark.parametrize('read', [decode_video, probe_video])
+def test_facts_of_decoding(video_of_decoding, read):
+    assert read(video_of_decoding) == VideoFacts(20, 29.0, pytest.approx(20 / 29))
+
+
+@pytest.mark.parametrize('read', [decode_video, probe_video])
+def test_no_file(tmp_path, read):
+    with pytest.raises(FileNotFoundError, match='no such file'):
+        read(tmp_path / 'gone.mp4')
+
+
+@pytest.mark.parametrize('read', [decode_video, probe_video])
+def test_zero_bytes(video_of_decoding, tmp_path, read):
+    with pytest.raises(ValueError, match=r'^zero bytes$'):
+        read(damaged(video_of_decoding, tmp_path, 0))
+
+
+@pytest.mark.parametrize('read', [decode_video, probe_video])
+def test_audio_only(tmp_path, read):
+    with pytest.raises(ValueError, match=r'^audio only$'):
+        read(make_audio(tmp_path / 'a.mp4'))
+
+
+def test_subtitles_only(tmp_path):
+    (tmp_path / 'a.srt').write_text('1\n00:00:00,000 --> 00:00:01,000\nhello\n')
+    with pytest.raises(ValueError, match=r'^no video stream$'):
+        decode_video(tmp_path / 'a.srt')
+
+
+@pytest.mark.parametrize('read', [decode_video, probe_video])
+def test_not_a_video(tmp_path, read):
+    (tmp_path / 'a.mp4').write_bytes(b'no video at all' * 50)
+    with pytest.raises(ValueError, match=r'^not readable as video: Invalid data'):
+        read(tmp_path / 'a.mp4')
+
+
+def test_cut_before_the_index(tmp_path):
+    path = make_video(tmp_path / 'v.mp4', moving_frames(20))  # index at the end
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ValueError, match='not readable as video'):
+        decode_video(path)
+
+
+def test_cut_after_the_index(video_of_decoding, tmp_path):
+    path = damaged(
+        video_of_decoding, tmp_path, video_of_decoding.stat().st_size * 2 // 3
+    )
+    with pytest.raises(
+        ValueError, match=r'^truncated or damaged: 1?\d frames of 20 decode'
+    ):
+        decode_video(path)
+
+
+def test_overwritten_in_the_middle(video_of_decoding, tmp_path):
+    content = bytearray(video_of_decoding.read_bytes())
+    middle = len(content) * 2 // 3
+    content[middle : middle + 900] = bytes(900)
+    (tmp_path / 'v.mp4').write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r'^truncated or damaged: .*, [1-9]\d* errors$'
+    ):
+        decode_video(tmp_path / 'v.mp4')
+
+
+def test_real_clips_are_whole(shared_data):
+    frames = [decode_video(p).frames for p in sorted((shared_data / 'clips').iterdir())]
+    assert frames == [47, 50, 75]
