@@ -23,7 +23,6 @@ COMMANDS = (
     'submit',
     'print_config',
     'table',
-    'benchmark',
     'infer',
     'convert_weights',
     'download',

@@ -31,9 +31,8 @@ def measure_part(request: dict[str, Any], timeout_sec: float = 900) -> dict[str,
     Returns:
         What the function returned, or ``failure``.
     """
-    from mmma.cli.benchmark import python_command
-
-    command = python_command('mmma.cli.real_measure', [json.dumps(request)])
+    command = [sys.executable, '-W', 'ignore', '-m', 'mmma.cli.real_measure']
+    command.append(json.dumps(request))
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=timeout_sec
@@ -287,9 +286,14 @@ def _peak_mib(device: str) -> float:
         import torch
 
         return torch.cuda.max_memory_allocated() / 2**20
-    from mmma.cli.benchmark import resident_mib
+    status = Path('/proc/self/status')
+    if status.is_file():  # rusage would count what the parent had as well
+        lines = (line.split() for line in status.read_text().splitlines())
+        return next(float(line[1]) for line in lines if line[0] == 'VmHWM:') / 1024
+    import resource
 
-    return resident_mib()[1]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == 'darwin' else peak / 1024
 
 
 def _size(folder: str) -> int:

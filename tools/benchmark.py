@@ -1,5 +1,0 @@
-import sys
-
-from mmma.cli import main
-
-sys.exit(main('benchmark'))
