@@ -29,12 +29,12 @@ BESIDE = {('config', 'data'), ('files', 'taxonomy')}
 
 # These may only fall; a feature that needs more says what it replaces.
 BUDGET = {
-    'lines': 49_927,
-    'modules': 326,
-    'record types': 196,
-    'percent in the largest package': 17,
-    'functions over 60 lines of code': 10,
-    'files over 600 lines': 20,
+    'lines': 46_504,
+    'modules': 144,
+    'record types': 193,
+    'percent in the largest package': 13,
+    'functions over 60 lines of code': 2,
+    'files over 600 lines': 18,
 }
 
 

@@ -6,7 +6,7 @@ import torch
 from mmaction.structures import ActionDataSample
 
 from mmma.data.joints import joint_tree
-from mmma.datasets.transforms.heatmap import FormatKeypoints
+from mmma.datasets.transforms.skeleton import FormatKeypoints
 from mmma.models.preprocessors import (
     FrameDifferencePreprocessor,
     HeatmapChannels,

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mmma.data.joints import joint_tree
-from mmma.datasets.transforms.heatmap import FormatKeypoints, MirrorViews
+from mmma.datasets.transforms.skeleton import FormatKeypoints, MirrorViews
 from mmma.models.preprocessors import HeatmapChannels, draw_heatmaps
 from mmma.registry import TRANSFORMS
 
