@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmma.config import apply_options, find_config, get_key, model_name
+from mmma.config import load_config, model_name
 from mmma.data.clips import Clip, body_map
 from mmma.data.joints import read_layout
 from mmma.data.root import DataRoot
@@ -18,7 +18,7 @@ from mmma.evaluation.rows import (
     recognition_row,
     recognition_rows,
 )
-from mmma.protocols import Protocol, make_protocol, write_protocol
+from mmma.protocols import Protocol, make_protocol
 from mmma.taxonomy import LabelSpace, check_choice, load_label_space
 
 if TYPE_CHECKING:
@@ -31,44 +31,6 @@ if TYPE_CHECKING:
         VideoFindings,
         VideoModel,
     )
-
-
-def load_config(
-    config: str,
-    protocol: Mapping[str, Any] | None = None,
-    *,
-    data_root: str | None = None,
-    cfg_options: Iterable[str] = (),
-) -> Any:
-    """Read a config and write a protocol into it.
-
-    Args:
-        config: Path or name of a config file.
-        protocol: Flags of :func:`mmma.protocols.make_protocol`.
-        data_root: Folder of the data; None keeps the config's.
-        cfg_options: ``K=V`` changes, ``+K=V`` additions.
-
-    Returns:
-        A ``mmengine.Config`` that runs as it is, with no flag.
-
-    Raises:
-        FileNotFoundError: No such config.
-        ValueError: A flag, option or value that is not allowed, or an option that
-            the protocol overwrites.
-    """
-    from mmengine.config import Config
-
-    cfg = Config.fromfile(find_config(config))
-    applied = apply_options(cfg, cfg_options)
-    write_protocol(cfg, make_protocol(cfg.get('protocol', {}), protocol), data_root)
-    for key, value in applied.items():
-        if get_key(cfg, key) != value:
-            raise ValueError(
-                f'--cfg-options {key}={value}: this key is written by the protocol '
-                f'({key} = {get_key(cfg, key)!r}); use --protocol, --domain, --target, '
-                '--shots, --seed or --data-root.'
-            )
-    return cfg
 
 
 def recognize(
