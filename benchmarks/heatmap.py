@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from harness import Case, add_device, conditions, count, find_device, main, time_cases
 from mmaction.structures import ActionDataSample
-from mmma.datasets.transforms.heatmap import FormatKeypoints
 
+from mmma.datasets.transforms.skeleton import FormatKeypoints
 from mmma.models.preprocessors import HeatmapPreprocessor
 from mmma.registry import TRANSFORMS
 

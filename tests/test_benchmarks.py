@@ -1,0 +1,202 @@
+"""The scripts of benchmarks/, each in its smallest setting."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+FOLDER = Path(__file__).parents[1] / 'benchmarks'
+CPU = ['--device', 'cpu']
+SMALL = {
+    'data': ['--rounds', '1'],
+    'model': ['--arch', 'tiny', '--steps', '1', *CPU],
+    'eval': ['--predictions', '20000', '--json-predictions', '500', '--videos', '25'],
+    'nms': ['--candidates', '80', '--classes', '5', '--videos', '2', '--rounds', '1'],
+    'heatmap': ['--frames', '3', '--size', '24', '--clips', '2', '--rounds', '1', *CPU],
+    'fewshot': ['--dim', '16', '--shots', '1', '2', '--runs', '1', '--views', '2'],
+}
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """A script as a module; its threads are those of before afterwards."""
+    monkeypatch.syspath_prepend(FOLDER)
+    threads = torch.get_num_threads()
+
+    def by_name(name):
+        path = FOLDER / f'{name}.py'
+        spec = importlib.util.spec_from_file_location(f'benchmarks_{name}', path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    yield by_name
+    torch.set_num_threads(threads)
+    sys.modules.pop('harness', None)
+
+
+@pytest.fixture
+def measured(load, capsys):
+    def run(bench, *options):
+        bench = load(bench) if isinstance(bench, str) else bench
+        name = bench.__name__.removeprefix('benchmarks_')
+        status = load('harness').main(bench, [*options, *SMALL[name], '--json'])
+        assert status == 0
+        return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    return run
+
+
+def test_a_packed_clip_decodes_faster(load, measured, monkeypatch):
+    bench = load('data')
+    draw = bench.draw_clip
+    monkeypatch.setattr(bench, 'draw_clip', lambda p: draw(p, 10))
+    found = measured(bench, '--readers', 'pyav')
+    drawn, packed = found['rows']
+    assert (drawn['times faster'], found['clips']) == (1, 1)
+    # Medians wait for whatever else the machine does; the fastest passes do not.
+    assert drawn['fastest ms'] > 3 * packed['fastest ms']
+    assert packed['median ms'] >= packed['fastest ms'] > 0
+
+
+def test_every_reader_on_roots_that_are_given(measured, video_root):
+    found = measured('data', str(video_root), str(video_root), '--clips', '3')
+    assert found['clips'] == 3
+    assert 'pyav' in {row['reader'] for row in found['rows']}
+
+
+def test_attention_is_that_of_upstream(measured):
+    found = measured('model')
+    assert found['clip'] == '16x112x112'
+    assert found['rows'][0]['backbone'] == 'MMAction2 VisionTransformer'
+    for row in found['rows']:
+        assert row['output difference'] < 1e-5
+        assert row['gradient difference'] < 1e-4
+        assert row['median ms'] >= row['fastest ms'] > 0
+        assert row['peak MiB'] > row['MiB before'] > 0
+
+
+def test_recomputing_blocks_with_adapters_changes_nothing(load, measured, monkeypatch):
+    bench = load('model')
+    monkeypatch.setattr(bench.harness, 'fresh_process', lambda *_: {})
+    found = measured(bench, '--what', 'tia', '--frames', '32', '--size', '32')
+    _, checkpointed, half = found['rows']
+    assert checkpointed['gradient difference'] < 1e-4
+    assert 0 < half['output difference'] < 0.1
+    assert found['clip'] == '32x32x32'
+
+
+def test_detections_of_arrays_and_of_files(measured):
+    arrays, files = measured('eval')['rows']
+    assert (arrays['predictions'], files['predictions']) == (20000, 500)
+    for row in (arrays, files):
+        assert min(row['seconds'], row['CPU seconds']) > 0
+        assert 0 < row['peak MiB'] < 1000
+        assert 0 < row['AVG (%)'] < 100
+
+
+def test_arrays_and_files_agree(load, tmp_path):
+    bench = load('eval')
+    bench.write_files(tmp_path, 300, 5)
+    arrays = bench.alone(bench.ARRAYS, 300, 5)['AVG (%)']
+    assert bench.alone(bench.FILES, str(tmp_path))['AVG (%)'] == pytest.approx(arrays)
+
+
+def test_all_nms_keep_the_same(load, measured):
+    bench = load('nms')
+    rows = measured(bench)['rows']
+    assert [row['classes'] for row in rows] == ['even'] * 2 + ['longtail'] * 2
+    assert {row['code'] for row in rows} == {'one pick at a time', 'mmma class_nms'}
+    assert all(row['difference'] < 1e-6 for row in rows)
+    assert all(0 < row['kept per video'] <= 80 for row in rows)
+    assert bench.difference([[1], [2]], [[1]]) is None  # other detections
+
+
+@pytest.mark.parametrize('persons', ['1', '2'])
+def test_all_heatmaps_are_the_same(measured, persons):
+    rows = measured('heatmap', '--persons', persons)['rows']
+    assert [row['what'] for row in rows] == ['joint'] * 2 + ['limb'] * 2
+    assert (rows[0]['difference'], rows[0]['times faster']) == (0, 1)
+    assert all(row['difference'] < 1e-5 for row in rows)
+
+
+def test_the_fewshot_grid_is_of_the_published_size(measured):
+    rows = measured('fewshot')['rows']
+    assert [row['step'] for row in rows] == ['linear', 'prototype', 'metrics']
+    for row in rows:
+        assert row['times'] == 3 * 2  # targets, shots
+        assert row['seconds'] >= row['slowest seconds'] >= row['mean seconds'] > 0
+
+
+def test_scripts_run_from_the_shell():
+    command = [sys.executable, FOLDER / 'startup.py', '--rounds', '1']
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert '| import mmma' in out
+    subprocess.run(['bash', '-n', FOLDER / 'gpu.sh'], check=True)
+
+
+@pytest.mark.parametrize(
+    ('name', 'options', 'message'),
+    [
+        ('data', ['--frames', '0'], '0: use at least 1.'),
+        ('data', ['--readers', 'pyva'], "unknown video backend 'pyva'"),
+        ('model', ['--arch', 'smal'], "unknown arch 'smal'"),
+        ('model', ['--what', 'tia', '--frames', '0'], '0: use at least 1.'),
+        ('model', ['--size', '64'], '--size is of --what tia'),
+        ('model', ['--device', 'cuda'], '--device cuda: torch sees no GPU'),
+        ('heatmap', ['--device', 'cuda'], '--device cuda: torch sees no GPU'),
+        ('heatmap', ['--size', '3'], 'use at least 5 x 5'),
+        ('nms', ['--max-per-video', '0'], '--max-per-video: 0: use at least 1.'),
+        ('fewshot', ['--runs', '0'], '--runs 0: use a whole number from 1'),
+    ],
+)
+def test_bad_options_exit_with_two(load, capsys, monkeypatch, name, options, message):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    bench, main = load(name), load('harness').main
+    try:
+        status = main(bench, options)
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2
+    assert message in capsys.readouterr().err
+
+
+def test_roots_without_a_common_clip(load, capsys, video_root, det_root, tmp_path):
+    table = 'clip,path,subset,domain,subject,action,body\nx,,train,lab,s,0,\n'
+    (tmp_path / 'rec.csv').write_text(table)
+    (tmp_path / 'dataset.json').write_bytes((det_root / 'dataset.json').read_bytes())
+    roots = [str(video_root), str(tmp_path)]
+    assert load('harness').main(load('data'), roots) == 2
+    assert 'no clip whose video is in' in capsys.readouterr().err
+
+
+def test_a_failed_measurement_says_why(load, tmp_path):
+    script = tmp_path / 'broken.py'
+    script.write_text('raise SystemExit("no such thing")')
+    with pytest.raises(ValueError, match='measuring arrays failed: no such thing'):
+        load('harness').fresh_process(str(script), 'arrays')
+
+
+def test_timing_leaves_the_first_round_out(load, monkeypatch):
+    harness, results = load('harness'), iter(range(9))
+    clock = iter([10, 11, 20, 23, 30, 32])  # no reading in the first round
+    monkeypatch.setattr(harness.time, 'perf_counter', lambda: next(clock))
+    case = harness.Case({'what': 'a'}, lambda: next(results))
+    [row] = harness.time_cases([case], 3, per=2, compare=lambda a, b: {'was': (a, b)})
+    assert row == {
+        'what': 'a', 'median ms': 1000, 'fastest ms': 500, 'times faster': 1,
+        'was': (0, 0),
+    }  # fmt: skip
+
+
+def test_the_table_shows_conditions_and_missing_values(load):
+    rows = [{'what': 'a', 'how much': None}, {'what': 'b', 'how much': 1234.5}]
+    out = load('harness').table({'threads': 2, 'rows': rows})
+    assert out.startswith('threads 2\n')
+    assert '| a    |        – |' in out
+    assert '| b    | 1,234.50 |' in out
