@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         raise FileNotFoundError('no checkout found: run this in a checkout of mmma.')
     root = roots[0]
     recipes, old = find_recipes(root), read_metafiles(root)
-    facts, failures = measure(root, [r for r in recipes if r.method in old])
+    facts, failures = measure(root, recipes, old)
     new = {method: refresh(data, facts.get(method, {})) for method, data in old.items()}
     problems = [*unlisted(recipes, old), *failures]
     new, checkpoints, refused = read_zoo(root, new)
@@ -102,34 +102,41 @@ def read_zoo(
 
 
 def measure(
-    root: Path, recipes: Iterable[Recipe]
+    root: Path, recipes: Iterable[Recipe], metafiles: Metafiles
 ) -> tuple[dict[str, dict[str, Facts]], list[str]]:
-    """Compute the facts of each recipe.
+    """Compute the facts of each recipe of a metafile.
 
     A recipe that needs a package which is not installed keeps its recorded costs.
 
     Args:
         root: Folder of ``configs/``.
         recipes: From ``find_recipes``.
+        metafiles: By method.
 
     Returns:
         Facts by method and name, and one sentence for each recipe that does not build.
     """
     import mmma.models  # noqa: F401  a broken installation fails here, not below
     from mmma.hub.cost import model_cost
-    from mmma.hub.zoo import config_facts, cost_facts
+    from mmma.hub.zoo import config_facts
 
     facts: dict[str, dict[str, Facts]] = {}
     problems = []
     for recipe in recipes:
+        if recipe.method not in metafiles:
+            continue
+        models = metafiles[recipe.method].get('Models') or []
+        entry = next((e for e in models if e['Name'] == recipe.name), {})
         try:
             cfg = _load(root / recipe.leaves[0])
             found = config_facts(recipe, cfg)
             facts.setdefault(recipe.method, {})[recipe.name] = found
-            found.metadata.update(cost_facts(model_cost(cfg)))
+            shape = str((entry.get('Metadata') or {}).get('Input', ''))
+            found.metadata.update(model_cost(cfg, shape))
         except ImportError as error:
             print(f'{recipe.name}: costs not recomputed: {error}', file=sys.stderr)
-        except Exception as error:  # one bad recipe must not hide the others
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            # One bad recipe must not hide the others.
             problems.append(f'{recipe.leaves[0]}: {type(error).__name__}: {error}')
     return facts, problems
 

@@ -46,8 +46,8 @@ _FOLDER = 'configs/metafiles'
 _LEAVES = 'configs/recog'
 _DETECTORS = 'configs/det'
 _HEAD = """\
-# By hand: the collection, Architecture, Training Resources, License. Entries with
-# Weights come from tools/publish_model.py. The rest is computed by
+# By hand: the collection, Architecture, Input, Training Resources, License. Entries
+# with Weights come from tools/publish_model.py. The rest is computed by
 # tools/build_model_zoo.py. FLOPs are fused multiply-adds of one view of one clip, of a
 # detector of one window; Input is what the network takes for it.
 """
@@ -288,18 +288,6 @@ def config_facts(recipe: Recipe, cfg: Mapping[str, Any]) -> Facts:
 def modality(cfg: Mapping[str, Any]) -> str:
     """``RGB``, ``Pose`` or ``Feature``: what a config's model sees."""
     return str(cfg['test_dataloader']['dataset'].get('modality', 'RGB'))
-
-
-def cost_facts(cost: Any) -> dict[str, Any]:
-    """What ``Metadata`` takes from a ``mmma.hub.cost.ModelCost``."""
-    frozen = cost.trainable_params < cost.params
-    return {
-        'Input': 'x'.join(map(str, cost.input_shape)),
-        'Parameters': cost.params,
-        'Trainable Parameters': cost.trainable_params if frozen else None,
-        'FLOPs': cost.flops,
-        'Window Seconds': cost.window_sec and round(cost.window_sec, 2),
-    }
 
 
 def refresh(data: Mapping[str, Any], facts: Mapping[str, Facts]) -> dict[str, Any]:

@@ -167,6 +167,7 @@ def test_a_recipe_without_an_entry_is_out_of_date_and_gets_one(checkout, capsys)
     assert f'Models.{NAME} is missing' in error
     assert 'skeletontcn-gone_mma82 has no config' in error
     assert main('build_model_zoo', []) == 1  # the other one stays for a person
+    assert "Metadata.Input is '': state the shape" in capsys.readouterr().err
     models = read_metafiles(checkout)['skeletontcn']['Models']
     assert [entry['Name'] for entry in models] == ['skeletontcn-gone_mma82', NAME]
 
@@ -186,7 +187,7 @@ def test_a_recipe_that_does_not_build_is_named(checkout, capsys):
 
 
 def test_costs_that_need_a_missing_package_stay(checkout, capsys, monkeypatch):
-    def lacking(cfg):
+    def lacking(cfg, shape):
         raise ImportError('pip install mmma[hub]')
 
     monkeypatch.setattr(cost, 'model_cost', lacking)

@@ -8,14 +8,12 @@ from zoo_metafiles import write_weights as put
 
 from mmma.checkpoints import RemoteFile
 from mmma.hub import zoo as index
-from mmma.hub.cost import ModelCost
 from mmma.hub.zoo import (
     Facts,
     Recipe,
     checkpoint_entries,
     checkpoint_path,
     config_facts,
-    cost_facts,
     differences,
     fetch_model,
     find_model,
@@ -110,23 +108,6 @@ def test_a_detector_without_backbone_is_called_by_its_projection():
     found = config_facts(Recipe('a_mma82', ('configs/det/a_mma82.py',)), cfg)
     assert (found.architecture, found.entry['Modality']) == ('TriDetProj', 'Feature')
     assert found.metadata['Pretrained Weights SHA256'] is None  # unknown
-
-
-def test_the_window_of_a_detector_is_told():
-    cost = ModelCost(5, 5, 4, 6, (1, 3, 8), window_sec=256 / 15)
-    assert cost_facts(cost)['Window Seconds'] == 17.07
-
-
-@pytest.mark.parametrize(('trainable', 'shown'), [(5, None), (3, 3)])
-def test_trainable_parameters_are_told_where_they_differ(trainable, shown):
-    cost = ModelCost(5, trainable, 4, 6, (1, 3, 8))
-    assert cost_facts(cost) == {
-        'Input': '1x3x8',
-        'Parameters': 5,
-        'Trainable Parameters': shown,
-        'FLOPs': 6,
-        'Window Seconds': None,
-    }
 
 
 def test_refresh_changes_what_is_computed_and_keeps_what_people_wrote():
