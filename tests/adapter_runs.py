@@ -113,9 +113,14 @@ def make_runner(work_dir, *, hooks, resume=False, pretrained=None, **backbone):
         val_cfg={},
         optim_wrapper=dict(
             type='OptimWrapper',
-            constructor='AdapterOptimWrapperConstructor',
             optimizer=dict(type='AdamW', lr=0.02, weight_decay=0.05),
-            paramwise_cfg=dict(adapters_lr=4),
+            paramwise_cfg=dict(
+                flat_decay_mult=0,
+                custom_keys={
+                    '.adapter.': dict(lr_mult=4),
+                    '.scale': dict(decay_mult=0),
+                },
+            ),
             clip_grad=dict(max_norm=1),
         ),
         default_hooks=dict(

@@ -12,7 +12,7 @@ _base_ = [
     '../default_runtime.py',
 ]
 task = 'det'
-optim_wrapper = dict(paramwise_cfg=dict(adapters_lr=2.0))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'.adapter.': dict(lr_mult=2.0)}))
 default_hooks = dict(
     checkpoint=dict(save_best='action/mAP'),
     ema=dict(type='TrainedEMAHook', decay=0.999),

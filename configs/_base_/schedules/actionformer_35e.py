@@ -4,8 +4,8 @@
 # 16 is our choice (there 2).
 optim_wrapper = dict(
     type='OptimWrapper',
-    constructor='AdapterOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05),
+    paramwise_cfg=dict(flat_decay_mult=0, custom_keys={'.scale': dict(decay_mult=0)}),
     clip_grad=dict(max_norm=1.0),
 )
 auto_scale_lr = dict(enable=True, base_batch_size=16)

@@ -6,8 +6,11 @@
 # adapters learn, as a multiple of the rate.
 optim_wrapper = dict(
     type='OptimWrapper',
-    constructor='AdapterOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05),
+    paramwise_cfg=dict(
+        flat_decay_mult=0,
+        custom_keys={'.adapter.': dict(lr_mult=1.0), '.scale': dict(decay_mult=0)},
+    ),
     clip_grad=dict(max_norm=1.0),
 )
 auto_scale_lr = dict(enable=True, base_batch_size=16)

@@ -2,9 +2,11 @@
 # of 2, adapters as all else, four epochs of warm-up, cosine to a hundredth, clip 1.
 optim_wrapper = dict(
     type='OptimWrapper',
-    constructor='AdapterOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
-    paramwise_cfg=dict(adapters_lr=1.0),
+    paramwise_cfg=dict(
+        flat_decay_mult=0,
+        custom_keys={'.adapter.': dict(lr_mult=1.0), '.scale': dict(decay_mult=0)},
+    ),
     clip_grad=dict(max_norm=1.0),
 )
 auto_scale_lr = dict(enable=True, base_batch_size=2)

@@ -6,9 +6,20 @@
 # the TSM weights expect.
 optim_wrapper = dict(
     type='OptimWrapper',
-    constructor='ShiftOptimWrapperConstructor',
     optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4),
-    paramwise_cfg=dict(gates_lr=5),
+    paramwise_cfg=dict(
+        bias_lr_mult=2,
+        bias_decay_mult=0,
+        norm_decay_mult=0,
+        flat_decay_mult=0,
+        custom_keys={
+            '.gc.': dict(lr_mult=5),
+            '.gc.l.bn.': dict(lr_mult=5, decay_mult=0),
+            '.gc.t.bn.': dict(lr_mult=5, decay_mult=0),
+            '.gc.s.bn.': dict(lr_mult=5, decay_mult=0),
+            '.gc.g.bn.': dict(lr_mult=5, decay_mult=0),
+        },
+    ),
     clip_grad=dict(max_norm=20, norm_type=2),
 )
 auto_scale_lr = dict(enable=True, base_batch_size=32)

@@ -4,9 +4,19 @@
 # Source: MMAction2, configs/recognition/tsm, Kinetics-400, 8 frames.
 optim_wrapper = dict(
     type='OptimWrapper',
-    constructor='ShiftOptimWrapperConstructor',
     optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=1e-4),
-    paramwise_cfg=dict(fc_lr5=True),
+    paramwise_cfg=dict(
+        bias_lr_mult=2,
+        bias_decay_mult=0,
+        norm_decay_mult=0,
+        flat_decay_mult=0,
+        custom_keys={
+            'cls_head.fc_cls.weight': dict(lr_mult=5),
+            'cls_head.fc_cls.bias': dict(lr_mult=10, decay_mult=0),
+            'cls_head.fc_body.weight': dict(lr_mult=5),
+            'cls_head.fc_body.bias': dict(lr_mult=10, decay_mult=0),
+        },
+    ),
     clip_grad=dict(max_norm=20, norm_type=2),
 )
 auto_scale_lr = dict(enable=True, base_batch_size=128)
