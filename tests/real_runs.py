@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
+import argparse
+import sys
 from pathlib import Path
 
 import pytest
 
-from mmma.cli import real_run
-from mmma.cli.real_plan import PlanOptions
+from mmma.cli import real
 from mmma.data.root import DatasetInfo, write_info
 
 # Called as `FAKE -m mmma COMMAND ...`: notes the command, and makes what it would make.
@@ -56,12 +56,14 @@ def make_table_root(folder: Path, **info: object) -> Path:
     return folder
 
 
-def plan_options(tmp_path: Path, **more: object) -> PlanOptions:
-    """Options over a new root at ``tmp_path/data``, into ``tmp_path/out``."""
+def real_args(tmp_path: Path, *words: str, preset: str = 'cpu-small') -> object:
+    """Arguments over a root at ``tmp_path/data``, into ``tmp_path/out``."""
     if not (tmp_path / 'data').exists():
         make_table_root(tmp_path / 'data')
-    values = {'preset': 'cpu-small', **more}
-    return PlanOptions(tmp_path / 'data', tmp_path / 'out', **values)
+    parser = argparse.ArgumentParser()
+    real.add_arguments(parser)
+    argv = [str(tmp_path / 'data'), '--out', str(tmp_path / 'out'), '--preset', preset]
+    return parser.parse_args([*argv, *words])
 
 
 def use_fake(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -79,6 +81,5 @@ def use_fake(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fake.chmod(0o755)
     calls.write_text('')
     monkeypatch.setenv('CALLS', str(calls))
-    runner = functools.partial(real_run.Runner, python=str(fake))
-    monkeypatch.setattr(real_run, 'Runner', runner)
+    monkeypatch.setattr(sys, 'executable', str(fake))
     return calls

@@ -22,6 +22,8 @@ FLOORS = (
     ('engine',),
     ('reporting',),
     ('apis',),
+    ('workflow',),
+    ('estimates',),
     ('cli',),
 )
 RANK = {name: rank for rank, floor in enumerate(FLOORS) for name in floor}

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mmma.files import duration
+
 HELP = """Pack a data root: its videos small, with many key frames, quick to decode.
 
 Every video becomes H.264 in an MP4 file without sound, with the frames and the times of
@@ -139,18 +141,6 @@ def progress_printer(every_sec: float = 10) -> Callable[[int, int], None]:
         sys.stderr.flush()
 
     return show
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    Args:
-        seconds: At least 0.
-    """
-    if seconds < 90:
-        return f'{seconds:.0f} s'
-    minutes = round(seconds / 60)
-    return f'{minutes} min' if minutes < 90 else f'{minutes // 60} h {minutes % 60} min'
 
 
 def show_report(out: Path, report: Any, seconds: float) -> None:

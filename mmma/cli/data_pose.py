@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mmma.files import duration
 from mmma.taxonomy import check_choice
 
 HELP = """Find body, feet and hands in the videos of a data root: its skeleton store.
@@ -144,8 +145,6 @@ def progress_printer(every_sec: float = 10) -> Callable[[int, int, int], None]:
     Args:
         every_sec: Least time between two lines of a log; a terminal has one line.
     """
-    from mmma.cli.data_pack import duration
-
     started = shown = time.monotonic()
     is_terminal = sys.stderr.isatty()
 

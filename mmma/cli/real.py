@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmma.cli.real_plan import GROUPS, PRESETS, Plan, PlanOptions, make_plan
-from mmma.cli.real_state import State, only_run, step_keys
-from mmma.data.root import DataRoot
+from mmma.workflow import GROUPS, PRESETS, Workflow, only_run
 
 HELP = """Go from a converted data root to a table beside the paper's, in one command.
 
@@ -56,134 +54,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plan, estimate, run."""
-    options = PlanOptions(
-        data=args.data,
-        out=args.out,
-        preset=args.preset,
-        skip=tuple(args.skip),
-        probe=args.probe,
-        epochs=args.epochs,
-        runs=args.runs,
-        batch_size=args.batch_size,
-        backend=args.backend,
-        models=args.models,
-        workers=args.workers,
-        amp=args.amp,
-        skip_broken=args.skip_broken,
-    )
-    plan = make_plan(options)
-    with only_run(options.out) as lock:
-        state = State(options.out)
+    with only_run(args.out) as lock:
+        flow = Workflow(args, lock)
         if not args.dry_run:
-            forget(plan, state, args.again)
-        keys = step_keys(plan, DataRoot(options.data).fingerprint(), state.steps)
-        done = [s.name for s in plan.steps if state.is_done(s, keys[s.name])]
-        needed = show_plan(plan, options, done, not args.no_estimate)
+            flow.forget(args.again)
+        done = flow.done()
+        from mmma.estimates import estimate_steps, plan_table
+
+        estimates = {} if args.no_estimate else estimate_steps(flow, done)
+        print(plan_table(flow, estimates, done), flush=True)
         if args.dry_run:
             return 0
-        check_machine(plan, options, done)
-        if needed is not None:
-            from mmma.cli.real_estimate import check_disk
-
-            check_disk(options.out, needed)
-        from mmma.cli.real_run import Runner
-
-        status = Runner(plan, keys, state, options.out, lock).run()
+        flow.check_machine(done, sum(known[0] or 0 for known in estimates.values()))
+        status = flow.run()
     if status == 0:
-        show_end(plan, options.out)
+        text = args.out / 'table.txt'
+        if 'table' not in flow.left_out:
+            print(text.read_text(encoding='utf-8').rstrip())
+            print(f'table: {text}; LaTeX: {args.out / "table.tex"}')
+        print(f'all done, in {args.out}')
     return status
-
-
-def forget(plan: Plan, state: State, again: list[str]) -> None:
-    """Let steps run again, and all that build on them.
-
-    Args:
-        plan: The steps.
-        state: What was done.
-        again: Names or groups.
-
-    Raises:
-        ValueError: The plan has no such step.
-    """
-    from mmma.taxonomy import check_choice
-
-    known = (*dict.fromkeys(s.group for s in plan.steps), *(s.name for s in plan.steps))
-    for name in again:
-        check_choice('step of --again', name, known)
-    forgotten: set[str] = set()
-    for step in plan.steps:
-        if {step.name, step.group} & set(again) or forgotten & set(step.needs):
-            forgotten.add(step.name)
-            state.forget(step.name)
-
-
-def show_plan(
-    plan: Plan, options: PlanOptions, done: list[str], measuring: bool
-) -> float | None:
-    """Print the plan.
-
-    Args:
-        plan: The steps.
-        options: What the user decides.
-        done: Steps that were done before.
-        measuring: Whether to estimate what the others take.
-
-    Returns:
-        Bytes that they need; None if not estimated.
-    """
-    from mmma.cli.real_estimate import Counts, estimate, measure, plan_table
-    from mmma.files import usable_cores
-
-    left = [step for step in plan.steps if step.name not in done]
-    estimates = {}
-    if measuring and any(step.group != 'table' for step in left):
-        found = measure(Plan(tuple(left), {}, plan.root), options)
-        counts = Counts.read(DataRoot(options.data).read_rec())
-        cores = options.workers or usable_cores()
-        estimates = {s.name: estimate(s, counts, found, cores) for s in left}
-    print(plan_table(plan, estimates, done), flush=True)
-    return sum(e.bytes or 0 for e in estimates.values()) if estimates else None
-
-
-def check_machine(plan: Plan, options: PlanOptions, done: list[str]) -> None:
-    """Refuse now what would fail hours later.
-
-    Args:
-        plan: The steps.
-        options: What the user decides.
-        done: Steps that were done before.
-
-    Raises:
-        ValueError: There are too few GPUs, or the pose extractor is not installed.
-        FileNotFoundError: Its model files are missing.
-    """
-    left = [step for step in plan.steps if step.name not in done]
-    if any(step.name == 'pose' for step in left):
-        from mmma.media.extractors import PoseOptions, describe_extractor
-
-        try:
-            describe_extractor(PoseOptions(options.backend, models=options.models))
-        except ValueError as error:
-            raise ValueError(
-                f'pose: {error}; or --skip pose, and PoseC3D with it'
-            ) from None
-    gpus = max((step.gpus for step in left), default=0)
-    if gpus:
-        import torch
-
-        found = torch.cuda.device_count()
-        if found < gpus:
-            raise ValueError(
-                f'--preset {options.preset} needs {gpus} GPUs, torch sees {found}: use '
-                'another preset (cpu-small shows the way without one), or --skip '
-                'gctsm posec3d'
-            )
-
-
-def show_end(plan: Plan, out: Path) -> None:
-    """Print the table and where everything is."""
-    text = out / 'table.txt'
-    if any(step.name == 'table-text' for step in plan.steps):
-        print(text.read_text(encoding='utf-8').rstrip())
-        print(f'table: {text}; LaTeX: {out / "table.tex"}')
-    print(f'all done, in {out}')

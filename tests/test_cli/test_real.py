@@ -1,7 +1,8 @@
 import pytest
 from real_runs import make_table_root, use_fake
 
-from mmma.cli import main, real_estimate
+from mmma import estimates
+from mmma.cli import main
 from mmma.media import mediapipe as mediapipe_backend
 
 
@@ -45,7 +46,7 @@ def test_a_failure_is_exit_status_one(call, monkeypatch):
 
 
 def test_a_dry_run_estimates_and_runs_nothing(call, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(real_estimate, 'measure_part', lambda _: {'failure': 'why'})
+    monkeypatch.setattr(estimates, 'measure_part', lambda _: {'failure': 'why'})
     assert call('--dry-run', '--again', 'pack', estimate=True) == (0, [])
     out = capsys.readouterr().out
     assert 'why' in out
@@ -54,9 +55,8 @@ def test_a_dry_run_estimates_and_runs_nothing(call, tmp_path, monkeypatch, capsy
 
 
 def test_a_full_disk_is_told_before_the_start(call, monkeypatch, capsys):
-    big = real_estimate.Estimate(bytes=1e18)
-    monkeypatch.setattr(real_estimate, 'measure', lambda *_: {})
-    monkeypatch.setattr(real_estimate, 'estimate', lambda *_: big)
+    big = {'pack': (1e18, None, None, '')}
+    monkeypatch.setattr(estimates, 'estimate_steps', lambda *_: big)
     assert call(estimate=True) == (2, [])
     assert 'GB are needed' in capsys.readouterr().err
 

@@ -1,0 +1,438 @@
+"""Disk, time and memory of a workflow's steps, from a few clips of its data.
+
+``python -m mmma.estimates JSON`` measures one part and prints one JSON object: each has
+a process of its own, so that no failure stops the plan.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mmma.data.clips import write_rec
+from mmma.data.root import DataRoot, write_info
+from mmma.files import atomic_write, duration, usable_cores
+from mmma.protocols import SOURCE, TARGETS
+from mmma.workflow import Step, Workflow
+
+SAMPLE = 4
+"""Clips that are looked at."""
+
+Estimate = tuple[float | None, float | None, float | None, str]
+"""Bytes on disk, seconds, MiB of memory at the peak (of a GPU where the step runs on
+one), and how these came about, or why there are none; None is unknown."""
+
+_JOINT_BYTES = 65 * 3 * 2
+_FLOAT = 4
+_STEPS = 3
+
+
+def estimate_steps(flow: Workflow, done: Sequence[str]) -> dict[str, Estimate]:
+    """Estimate the steps that are left.
+
+    What was measured before in the same way is taken from ``measured.json``.
+
+    Args:
+        flow: The steps.
+        done: Those that were done before.
+
+    Returns:
+        By step; nothing where only tables are left.
+    """
+    left = [step for step in flow.steps if step.name not in done]
+    if all(step.command[0] == 'table' for step in left):
+        return {}
+    file = flow.out / 'measured.json'
+    known = json.loads(file.read_text(encoding='utf-8')) if file.is_file() else {}
+    requests = _requests(flow, left)
+    todo = {
+        name
+        for name, request in requests.items()
+        if known.get(name, {}).get('request') != request or 'failure' in known[name]
+    }
+    for name, request in requests.items():
+        if name in todo or (todo and name in ('sample', 'data')):
+            print(f'measuring on a few clips: {name}', file=sys.stderr)
+            known[name] = {**measure_part(request), 'request': request}
+    shutil.rmtree(flow.out / '.sample', ignore_errors=True)
+    with atomic_write(file) as handle:
+        handle.write(json.dumps(known, indent=1) + '\n')
+    clips = DataRoot(flow.args.data).read_rec()
+    counts = Counter((clip.subset, clip.domain) for clip in clips)
+    cores = flow.args.workers or usable_cores()
+    found = {name: known[name] for name in requests}
+    return {step.name: estimate(step, counts, found, cores) for step in left}
+
+
+def _requests(flow: Workflow, left: Sequence[Step]) -> dict[str, dict[str, Any]]:
+    """Parts to measure, by name, in this order."""
+    args, folder = flow.args, flow.out / '.sample'
+    source, packed = str(folder / 'source'), str(folder / 'packed')
+    pack = flow.root == flow.out / 'packed'
+    root = packed if pack else source
+    requests: dict[str, dict[str, Any]] = {
+        'sample': dict(part='sample', data=str(args.data), folder=source),
+        'data': dict(part='data', sample=source, packed=packed, pack=pack),
+    }
+    models = str(args.models) if args.models else None
+    for step in left:
+        trained = step.command[0] == 'train'
+        if step.name == 'pose':
+            requests['pose'] = dict(
+                part='pose', root=root, backend=args.backend, models=models
+            )
+        elif step.recipe and (trained or step.recipe not in requests):
+            requests[step.recipe] = dict(
+                part='recipe',
+                config=f'recog/{step.recipe}_mma82_indomain',
+                root=root,
+                options=' '.join(step.command).partition(' --cfg-options ')[2].split(),
+                train=trained,
+            )
+    return requests
+
+
+def plan_table(
+    flow: Workflow, estimates: Mapping[str, Estimate], done: Sequence[str]
+) -> str:
+    """Show the plan with its estimates as a table, and the commands below it.
+
+    Args:
+        flow: The steps.
+        estimates: By step; a step without one is unknown.
+        done: Steps that were done before.
+    """
+    from prettytable import PrettyTable
+
+    table = PrettyTable(['', 'step', 'disk', 'time', 'memory', 'how estimated'])
+    table.align = 'r'
+    table.align['step'] = table.align['how estimated'] = 'l'
+    for number, step in enumerate(flow.steps, start=1):
+        known = estimates.get(step.name, (None, None, None, ''))
+        if step.name in done:
+            known = (None, None, None, 'done before')
+        table.add_row([number, step.name, *_cells(*known[:3]), known[3]])
+    left = [known for name, known in estimates.items() if name not in done]
+    total = [sum(known[column] or 0 for known in left) for column in (0, 1)]
+    table.add_row(['', 'known in all', *_cells(*total, None)[:2], '', ''])
+    lines = [table.get_string()]
+    lines += [f'left out: {name} ({why})' for name, why in flow.left_out.items()]
+    lines += [f'{n:2d} {s.line()}' for n, s in enumerate(flow.steps, start=1)]
+    return '\n'.join(lines)
+
+
+def _cells(
+    size: float | None, seconds: float | None, mib: float | None
+) -> tuple[str, str, str]:
+    """Texts for disk, time and memory; – is unknown."""
+    disk = time_left = memory = '–'
+    if size is not None:
+        big = size >= 1e9
+        disk = f'{size / 1e9:,.1f} GB' if big else f'{size / 1e6:,.1f} MB'
+    if seconds is not None:
+        time_left = duration(seconds)
+    if mib is not None:
+        memory = f'{mib / 1024:,.1f} GiB'
+    return disk, time_left, memory
+
+
+def estimate(
+    step: Step, counts: Mapping[Any, int], measured: Mapping[str, Any], cores: int
+) -> Estimate:
+    """Estimate one step.
+
+    Args:
+        step: The step.
+        counts: Clips by (subset, domain).
+        measured: By part, from :func:`measure_part`.
+        cores: Processes that check, pack and find poses.
+    """
+    data, kind = measured.get('data', {}), step.command[0]
+    name = 'pose' if kind == 'data/pose' else step.recipe or 'data'
+    part = measured.get(name, {})
+    if 'failure' in part or 'failure' in data or not data:
+        why = part.get('failure') or data.get('failure', 'not measured')
+        return None, None, None, why
+    if kind in ('train', 'test', 'probe'):
+        return _model_estimate(step, counts, part, cores)
+    clips, how = sum(counts.values()), f'{data["clips"]} clips on one core'
+    size = taken = 0.0
+    if kind == 'data/check':
+        taken = clips * data['look']
+    elif kind == 'data/pack':
+        size, taken = clips * data['packed_bytes'], clips * data['pack']
+    elif kind == 'data/pose':
+        frames, how = clips * data['frames'], 'one clip'
+        # Found joints are kept clip by clip until the store is written.
+        size, taken = 2 * frames * _JOINT_BYTES, frames * part['pose']
+    else:
+        return 0, None, None, 'seconds'
+    return size, taken / cores, None, f'{how}, {cores} cores'
+
+
+def _model_estimate(
+    step: Step, counts: Mapping[Any, int], part: Mapping[str, Any], cores: int
+) -> Estimate:
+    """Estimate a training, a test or a probe."""
+
+    def number(subset: str | None, domains: Sequence[str] = ()) -> int:
+        return sum(
+            count
+            for (own, domain), count in counts.items()
+            if subset in (None, own) and (not domains or domain in domains)
+        )
+
+    gpus = max(step.gpus, 1)
+    loaders = max(min(part['loaders'] * gpus, cores), 1)
+
+    def per_clip(work: str, load: str) -> float:
+        # A CPU loads and computes in turns; beside a GPU it loads.
+        if part['device'] == 'CPU':
+            return part[work] + part[load] / loaders
+        return max(part[work] / gpus, part[load] / loaders)
+
+    kind, tag = step.command[0], step.name.partition('-')[2]
+    how = f'steps of {part["batch_size"]} clips on {part["device"]}'
+    if kind == 'train':
+        domains, epochs = (SOURCE,) if tag == 'lab' else (), part['epochs']
+        taken = epochs * number('train', domains) * per_clip('train', 'load')
+        checks = -(-epochs // part['val_interval'])
+        taken += checks * number('val', domains) * per_clip('test', 'test_load')
+        # Last (with the optimizer's two copies at most) and best.
+        size = part['params'] * _FLOAT * 4
+        return size, taken, part['mib'], f'{how}, {epochs} epochs'
+    size = 0
+    if kind == 'probe':
+        clips = number(None) if tag == 'test' else 0  # kept by the first
+        size = clips * part['features'] * _FLOAT
+        how = f'{how}; the fits add minutes'
+    elif tag == 'fewshot':
+        clips = number('train', TARGETS) + number('test', TARGETS)
+        how = f'{how}; the refits add minutes'
+    else:
+        subset = 'val' if tag == 'val' else 'test'
+        clips = number(subset, TARGETS if tag == 'zeroshot' else ())
+    return size, clips * per_clip('test', 'test_load'), part['mib'], how
+
+
+def measure_part(request: dict[str, Any], timeout_sec: float = 900) -> dict[str, Any]:
+    """Measure one part in a process of its own.
+
+    Args:
+        request: ``part``, a key of ``PARTS``, and the arguments of its function.
+        timeout_sec: When to give up.
+
+    Returns:
+        What the function returned, or ``failure``.
+    """
+    command = [sys.executable, '-W', 'ignore', '-m', 'mmma.estimates']
+    command.append(json.dumps(request))
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=timeout_sec
+        )
+    except subprocess.TimeoutExpired:
+        return {'failure': f'took longer than {timeout_sec:.0f} s'}
+    if done.returncode or not done.stdout.strip():
+        lines = done.stderr.strip().splitlines() or [f'exit status {done.returncode}']
+        return {'failure': lines[-1].removeprefix('ValueError: ')}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def make_sample(data: str, folder: str) -> dict[str, Any]:
+    """Copy a few clips, spread over the table, into a data root of their own.
+
+    Raises:
+        ValueError: No clip has a video that is there.
+    """
+    root = DataRoot(data)
+    clips = [c for c in root.read_rec() if c.path and root.video_path(c.path).is_file()]
+    if not clips:
+        raise ValueError(f'{data}: no clip of rec.csv has a video that is there')
+    chosen = clips[:: -(-len(clips) // SAMPLE)]
+    shutil.rmtree(folder, ignore_errors=True)
+    for clip in chosen:
+        target = Path(folder, clip.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root.video_path(clip.path), target)
+    chosen = [replace(clip, subset='train') for clip in chosen]
+    write_rec(Path(folder, 'rec.csv'), chosen, root.label_space())
+    write_info(Path(folder), root.info)
+    return {'clips': len(chosen), 'bytes': _size(folder)}
+
+
+def measure_data(sample: str, packed: str, pack: bool) -> dict[str, Any]:
+    """Seconds per clip of looking for leakage and of packing, on one core."""
+    from mmma.data.leakage import find_leakage
+    from mmma.media.encode import PackOptions
+    from mmma.media.pack import RunOptions, pack_root
+    from mmma.media.pose import VideoFrames
+
+    root = DataRoot(sample)
+    clips = root.read_rec()
+    found: dict[str, Any] = {'clips': len(clips)}
+    frames = [len(VideoFrames(root.video_path(c.path))) for c in clips]
+    found['frames'] = sum(frames) / len(clips)
+    found['look'] = _seconds(lambda: find_leakage(root, workers=0)) / len(clips)
+    if pack:
+        shutil.rmtree(packed, ignore_errors=True)
+        work = (root, Path(packed), PackOptions(), RunOptions(workers=0))
+        found['pack'] = _seconds(lambda: pack_root(*work)) / len(clips)
+        found['packed_bytes'] = _size(packed) / len(clips)
+    return found
+
+
+def measure_pose(root: str, backend: str, models: str | None) -> dict[str, Any]:
+    """Seconds per frame of finding joints, on one core, without loading models."""
+    from mmma.media.extractors import PoseOptions, build_extractor
+    from mmma.media.pose import VideoFrames, extract_clip
+
+    data = DataRoot(root)
+    path = data.video_path(data.read_rec()[0].path)
+    options = PoseOptions(backend, models=Path(models) if models else None)
+    extractor = build_extractor(options)
+    extract_clip(extractor, VideoFrames(path))  # loads the models
+    taken = _seconds(lambda: extract_clip(extractor, VideoFrames(path)))
+    return {'pose': taken / len(VideoFrames(path))}
+
+
+def measure_recipe(
+    config: str, root: str, options: Sequence[str] = (), train: bool = True
+) -> dict[str, Any]:
+    """Seconds per clip of loading, training and testing, memory, counts of a recipe.
+
+    Args:
+        config: Of recognition.
+        root: The sample; random joints are added where it has no skeletons.
+        options: ``--cfg-options`` of the training.
+        train: True if it will be trained.
+    """
+    import torch
+    from mmengine.optim import OptimWrapper
+    from mmengine.registry import DefaultScope
+
+    from mmma.apis import load_config
+    from mmma.registry import MODELS
+
+    cfg = load_config(
+        config, {'protocol': 'indomain'}, data_root=root, cfg_options=options
+    )
+    if cfg.test_dataloader.dataset.get('modality') == 'Pose':
+        _add_random_joints(DataRoot(root))
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    loader = cfg.train_dataloader
+    with DefaultScope.overwrite_default_scope('mmma'):
+        model = MODELS.build(cfg.model).to(device)
+        tested, test_load = _load_batch(cfg.test_dataloader)
+        found = {
+            'device': torch.cuda.get_device_name() if device == 'cuda' else 'CPU',
+            'epochs': cfg.train_cfg.get('max_epochs', 1),
+            'val_interval': cfg.train_cfg.get('val_interval', 1),
+            'loaders': loader.num_workers,
+            'batch_size': loader.batch_size,
+            'params': sum(p.numel() for p in model.parameters()),
+            'features': cfg.model.cls_head.get('in_channels', 0),
+            'test_load': test_load,
+        }
+        model.eval()
+        with torch.no_grad():
+            taken = _median_seconds(lambda: model.test_step(tested))
+        found['test'] = taken / cfg.test_dataloader.batch_size
+        if train:
+            batch, found['load'] = _load_batch(loader)
+            model.train()
+            learned = [p for p in model.parameters() if p.requires_grad]
+            steps = OptimWrapper(torch.optim.SGD(learned, lr=1e-9, momentum=0.9))
+            taken = _median_seconds(lambda: model.train_step(batch, steps))
+            found['train'] = taken / loader.batch_size
+    found['mib'] = _peak_mib(device)
+    return found
+
+
+def _add_random_joints(root: DataRoot) -> None:
+    """Give a sample without skeletons joints that wander about."""
+    import numpy as np
+
+    from mmma.data.arrays import SkeletonWriter
+    from mmma.data.joints import WHOLEBODY65
+
+    if root.has_skeletons('rec'):
+        return
+    rng = np.random.default_rng(0)
+    joints, frames = len(WHOLEBODY65.names), 64
+    with SkeletonWriter(root.path, 'rec', WHOLEBODY65) as writer:
+        for clip in root.read_rec():
+            keypoint = rng.uniform(40, 200, (1, 1, joints, 2))
+            keypoint = keypoint + rng.normal(0, 2, (1, frames, joints, 2))
+            score = np.ones((1, frames, joints))
+            writer.append(clip.clip, keypoint, score, 30.0, 256, 256)
+
+
+def _load_batch(loader: Any) -> tuple[Any, float]:
+    """A batch of the sample's clips, repeated; seconds to load one clip."""
+    from mmengine.dataset import pseudo_collate
+
+    from mmma.registry import DATASETS
+
+    loader.dataset.subset = 'train'
+    dataset = DATASETS.build(loader.dataset)
+    items: list[Any] = [dataset[0]]  # opens and imports
+    taken = _seconds(lambda: items.extend(dataset[i] for i in range(len(dataset))))
+    many = [items[i % len(items)] for i in range(loader.batch_size)]
+    return pseudo_collate(many), taken / len(dataset)
+
+
+def _median_seconds(step: Callable[[], Any]) -> float:
+    step()
+    return statistics.median(_seconds(step) for _ in range(_STEPS))
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    """Time that something takes, the GPU's share included."""
+    torch = sys.modules.get('torch')
+    wait = torch.cuda.synchronize if torch and torch.cuda.is_available() else None
+    started = time.perf_counter()
+    work()
+    if wait:
+        wait()
+    return time.perf_counter() - started
+
+
+def _peak_mib(device: str) -> float:
+    if device == 'cuda':
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 2**20
+    status = Path('/proc/self/status')
+    if status.is_file():  # rusage would count what the parent had as well
+        lines = (line.split() for line in status.read_text().splitlines())
+        return next(float(line[1]) for line in lines if line[0] == 'VmHWM:') / 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == 'darwin' else peak / 1024
+
+
+def _size(folder: str) -> int:
+    return sum(p.stat().st_size for p in Path(folder).rglob('*') if p.is_file())
+
+
+PARTS: dict[str, Callable[..., dict[str, Any]]] = {
+    'sample': make_sample,
+    'data': measure_data,
+    'pose': measure_pose,
+    'recipe': measure_recipe,
+}
+
+if __name__ == '__main__':
+    arguments = json.loads(sys.argv[1])
+    print(json.dumps(PARTS[arguments.pop('part')](**arguments)))

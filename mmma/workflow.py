@@ -1,0 +1,546 @@
+"""Workflow from a converted data root to a table beside the paper's.
+
+A list of steps, each a command of its own; ``OUT/real.json`` says which are done and
+with what, ``OUT/.real.lock`` who is at work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from mmma.data.root import DataRoot
+from mmma.files import atomic_write, duration
+from mmma.taxonomy import check_choice
+
+GROUPS = ('check', 'pack', 'pose', 'probe', 'gctsm', 'posec3d', 'table')
+"""What ``--skip`` takes beside the names of single steps."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # 32 is the batch that GC-TSM's rate is for; PoseC3D's 0.2 is for 128: a quarter.
+    '1gpu': dict(gpus=1, probe='videomae-s', suffix='', batch_size=32),
+    # 8 x 16 = 128: four times GC-TSM's rate, PoseC3D's as published.
+    '8gpu': dict(gpus=8, probe='videomae-s', suffix='', batch_size=16),
+    'cpu-small': dict(gpus=0, probe='videomae-tiny', suffix='-tiny', epochs=4, runs=2),
+}
+"""What a kind of machine changes: processes of a training, each with a GPU (0: on the
+CPU), the frozen backbone's recipe, the end of the trained recipes' names, clips per
+process (the learning rate follows: auto_scale_lr), epochs and few-shot draws."""
+
+_SHOW_EVERY_SEC = 30
+_LAST_LINES = 15
+_SPEED_ONLY = ('--workers', '--device')
+_SPEED_KEYS = ('train_dataloader.num_workers=',)
+_RESERVE = 1.1
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command.
+
+    Attributes:
+        name: As ``gctsm-train``; what stands before ``-`` is its group.
+        command: Behind ``python -m mmma``; ``best_*.pth`` is expanded as a shell does.
+        output: File or folder that it makes, moved aside when it is made anew.
+        marks: Files that are there when it is done; may have a ``*``.
+        needs: Steps that it builds on; those that are left out do not count.
+        recipe: Of the model that it runs, for the estimate.
+        gpus: Processes of a training, started by torchrun if more than one.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    output: Path
+    marks: tuple[Path, ...]
+    needs: tuple[str, ...] = ()
+    recipe: str = ''
+    gpus: int = 0
+
+    @property
+    def names(self) -> set[str]:
+        """What options may call it: its name and its group."""
+        return {self.name, self.name.partition('-')[0]}
+
+    def missing(self) -> list[Path]:
+        """Marks that are not there."""
+        return [m for m in self.marks if not any(m.parent.glob(m.name))]
+
+    def words(self) -> list[str]:
+        """Behind the interpreter."""
+        module = ['-m', 'mmma', *self.command]
+        if self.gpus < 2:
+            return module
+        run = ['-m', 'torch.distributed.run', '--standalone']
+        count = ['--nproc-per-node', str(self.gpus)]
+        return [*run, *count, *module, '--launcher', 'pytorch']
+
+    def line(self, python: str = 'python') -> str:
+        """The command as it can be typed."""
+        quoted = (w if '*' in w else shlex.quote(w) for w in self.words())
+        return ' '.join([shlex.quote(python), *quoted])
+
+
+def plan(args: argparse.Namespace) -> tuple[list[Step], dict[str, str], Path]:
+    """List the steps that remain after skips and what they imply.
+
+    Args:
+        args: Of the command ``real``.
+
+    Returns:
+        The steps in order, why each other one is left out, and the root that models
+        read.
+
+    Raises:
+        FileNotFoundError: No data root, or no recognition table in it.
+        ValueError: An unknown preset or step of ``--skip``, a number below 1, or
+            nothing is left to tabulate.
+    """
+    check_choice('preset', args.preset, tuple(PRESETS))
+    for name in ('epochs', 'runs', 'batch_size', 'workers'):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            flag = name.replace('_', '-')
+            raise ValueError(f'--{flag} {value}: must be 1 or more')
+    data, out = DataRoot(args.data), args.out
+    data.read_rec()
+    left_out, packed = {}, out / 'packed'
+    if data.info.packed is not None:
+        left_out['pack'] = f'{data.path} is packed already'
+    elif 'pack' in args.skip and not (packed / 'dataset.json').is_file():
+        left_out['pack'] = f'skipped: models read {data.path}'
+    root = data.path if left_out else packed
+    if data.has_skeletons('rec'):
+        left_out['pose'] = f'{data.path} has skeletons'
+    steps = [
+        *_data_steps(args, root),
+        *_probe_steps(args, root),
+        *_model_steps('gctsm', args, root),
+        *_model_steps('posec3d', args, root),
+    ]
+    for name in args.skip:
+        check_choice('step of --skip', name, (*GROUPS, *(s.name for s in steps)))
+    # Models read the data where they were not packed, and skeletons that it has.
+    there = {step.name for step in steps if not step.missing()} | {'pack'}
+    there |= {'pose'} if 'pose' in left_out else set()
+    for step in steps:
+        lacking = [n for n in step.needs if n in left_out and n not in there]
+        if step.names & set(args.skip):
+            left_out.setdefault(step.name, 'skipped')
+        elif lacking:
+            left_out.setdefault(step.name, f'needs {lacking[0]}')
+    kept = [step for step in steps if step.name not in left_out]
+    results = [
+        step
+        for step in steps
+        if step.marks[0].name == 'results.json' and (step in kept or not step.missing())
+    ]
+    if 'table' in args.skip:
+        left_out['table'] = 'skipped'
+    elif not results:
+        raise ValueError('nothing is left to make a table of: skip less, or table too.')
+    else:
+        kept += _table_steps(out, results)
+    return kept, left_out, root
+
+
+def _data_steps(args: argparse.Namespace, root: Path) -> Iterator[Step]:
+    out, data = args.out, str(args.data)
+    workers = _flag('--workers', args.workers)
+    report, packed, skeletons = out / 'check.json', out / 'packed', root / 'skeletons'
+    check = ('data/check', data, '--leakage', '--json', str(report), *workers)
+    yield Step('check', check, report, (report,))
+    pack = ('data/pack', data, str(packed), '--tasks', 'rec', *workers)
+    pack += ('--allow-failures',) if args.skip_broken else ()
+    yield Step('pack', pack, packed, (packed / 'dataset.json',))
+    pose = ('data/pose', str(root), '--backend', args.backend)
+    pose += ('--tasks', 'rec', *workers, *_flag('--models', args.models))
+    if args.backend == 'rtmlib' and PRESETS[args.preset]['gpus']:
+        pose += ('--device', 'cuda')
+    pose += _broken(args)
+    yield Step('pose', pose, skeletons, (skeletons / 'rec.npy',), ('pack',))
+
+
+def _probe_steps(args: argparse.Namespace, root: Path) -> Iterator[Step]:
+    """Probes of the frozen backbone: all protocols on test, in-domain on val."""
+    recipe, place = _value(args, 'probe'), args.out / 'probes'
+    common = ('probe', recipe, '--data-root', str(root), '--out', str(place))
+    if not args.probe and recipe.endswith('-tiny'):  # it has no published weights
+        common += ('--no-pretrained',)
+    common += _broken(args)
+    folder = place / f'{recipe}_mma82' / 'linear'
+    tests = ('indomain', 'zeroshot', 'fewshot')
+    marks = tuple(folder / tag / 'results.json' for tag in tests)
+    command = (*common, *_flag('--runs', _value(args, 'runs')))
+    yield Step('probe-test', command, marks[0], marks, ('pack',), recipe)
+    mark = folder / 'indomain-val' / 'results.json'
+    command = (*common, '--subset', 'val', '--protocols', 'indomain')
+    yield Step('probe-val', command, mark, (mark,), ('pack',), recipe)
+
+
+def _model_steps(model: str, args: argparse.Namespace, root: Path) -> Iterator[Step]:
+    """Two trainings, on all domains and on lab, and their four tests."""
+    preset = PRESETS[args.preset]
+    recipe = model + preset['suffix']
+    inputs = ('pack', 'pose') if model == 'posec3d' else ('pack',)
+    fewshot = _flag('--runs', _value(args, 'runs'))
+    changed = [
+        f'{key}={value}'
+        for key, value in (
+            ('train_dataloader.batch_size', _value(args, 'batch_size')),
+            ('train_cfg.max_epochs', _value(args, 'epochs')),
+            ('train_dataloader.num_workers', args.workers),
+        )
+        if value
+    ]
+    for trained, protocol, tests in (
+        ('train', 'indomain', (('val', ('--subset', 'val')), ('test', ()))),
+        ('lab', 'zeroshot', (('zeroshot', ()), ('fewshot', fewshot))),
+    ):
+        folder = args.out / model / trained
+        best, name = folder / 'best_*.pth', f'{model}-{trained}'
+        config = f'configs/recog/{recipe}_mma82_{protocol}.py'
+        train = ('train', config, '--data-root', str(root), '--work-dir', str(folder))
+        train += ('--resume', *(('--amp',) if args.amp else ()))
+        train += ('--cfg-options', *changed) if changed else ()
+        yield Step(name, train, folder, (best,), inputs, recipe, preset['gpus'])
+        for tag, more in tests:
+            place = args.out / model / tag
+            own = config.replace(protocol, tag) if tag == 'fewshot' else config
+            test = ('test', own, str(best), '--data-root', str(root), *more)
+            test += ('--work-dir', str(place), '--dump', str(place / 'scores.npz'))
+            test += _broken(args)
+            marks = (place / 'results.json',)
+            yield Step(f'{model}-{tag}', test, place, marks, (name,), recipe)
+
+
+def _table_steps(out: Path, results: Sequence[Step]) -> Iterator[Step]:
+    files = tuple(str(path) for step in results for path in step.marks)
+    needs = tuple(step.name for step in results)
+    for name, form, file in (
+        ('table-text', '--paper', out / 'table.txt'),
+        ('table-latex', '--latex', out / 'table.tex'),
+    ):
+        yield Step(
+            name, ('table', *files, form, '--out', str(file)), file, (file,), needs
+        )
+
+
+def _value(args: argparse.Namespace, name: str) -> Any:
+    """The user's choice, else the preset's; None where neither says."""
+    return getattr(args, name) or PRESETS[args.preset].get(name)
+
+
+def _flag(name: str, value: object) -> tuple[str, ...]:
+    return () if value is None else (name, str(value))
+
+
+def _broken(args: argparse.Namespace) -> tuple[str, ...]:
+    return ('--skip-broken',) if args.skip_broken else ()
+
+
+class Workflow:
+    """The steps, those that are done, and the running of the others.
+
+    Args:
+        args: Of the command ``real``.
+        lock: From :func:`only_run`: held by the run and by each of its steps.
+
+    Attributes:
+        steps: In order.
+        left_out: Step -> why.
+        root: The data root that models read.
+
+    Raises:
+        ValueError: ``real.json`` in the folder of the run is none of ours, or as
+            :func:`plan`.
+    """
+
+    def __init__(self, args: argparse.Namespace, lock: IO[str]) -> None:
+        self.args, self.out, self._lock = args, args.out, lock
+        self.steps, self.left_out, self.root = plan(args)
+        self._path = self.out / 'real.json'
+        self._records: dict[str, dict[str, Any]] = {}
+        if self._path.is_file():
+            try:
+                content = json.loads(self._path.read_text(encoding='utf-8'))
+                if content['schema'] != 1:
+                    raise ValueError(f'schema {content["schema"]}')
+                self._records = content['steps']
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f'{self._path}: not the state of a run ({error}): move it away, or '
+                    'give another --out'
+                ) from None
+
+    def forget(self, again: Sequence[str]) -> None:
+        """Let steps run again from nothing, and all that build on them.
+
+        Args:
+            again: Names or groups.
+
+        Raises:
+            ValueError: There is no such step.
+        """
+        groups = dict.fromkeys(step.name.partition('-')[0] for step in self.steps)
+        for name in again:
+            known = (*groups, *(step.name for step in self.steps))
+            check_choice('step of --again', name, known)
+        forgotten: set[str] = set()
+        for step in self.steps:
+            if step.names & set(again) or forgotten & set(step.needs):
+                forgotten.add(step.name)
+                if step.name in self._records:
+                    self._note(step, **{**self._records[step.name], 'key': ''})
+
+    def keys(self) -> dict[str, str]:
+        """Digest of what each step is done with: command, data, keys it builds on.
+
+        Options that change speed alone do not count. A step that is left out counts as
+        it was done before, if it was.
+        """
+        data = DataRoot(self.args.data).fingerprint()
+        keys: dict[str, str] = {
+            name: record['key']
+            for name, record in self._records.items()
+            if record['status'] == 'done'
+        }
+        for step in self.steps:
+            below = [keys.get(need, '') for need in step.needs]
+            content = json.dumps([[step.gpus, *_essential(step)], data, below])
+            keys[step.name] = hashlib.sha256(content.encode()).hexdigest()[:16]
+        return {step.name: keys[step.name] for step in self.steps}
+
+    def done(self) -> list[str]:
+        """Steps that were done as they would be now, and whose files are there."""
+        keys = self.keys()
+        return [s.name for s in self.steps if self._is_done(s, keys[s.name])]
+
+    def _is_done(self, step: Step, key: str) -> bool:
+        record = self._records.get(step.name, {})
+        same = (record.get('status'), record.get('key')) == ('done', key)
+        return same and not step.missing()
+
+    def run(self) -> int:
+        """Run what is left, one process and one log per step.
+
+        Returns:
+            0, or 1 where a step failed; the later ones were then not run.
+        """
+        keys = self.keys()
+        for number, step in enumerate(self.steps, start=1):
+            place = f'[{number}/{len(self.steps)}] {step.name}'
+            log = self.out / 'logs' / f'{number:02d}_{step.name}.log'
+            if self._is_done(step, keys[step.name]):
+                print(f'{place}: done before', flush=True)
+            elif not self._step(step, keys[step.name], log, place):
+                return 1
+        return 0
+
+    def _step(self, step: Step, key: str, log: Path, place: str) -> bool:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if moved := self._set_aside(step, key):
+            print(f'{place}: options changed; the old result is now {moved}')
+        print(f'{place}: {step.line()}', flush=True)
+        facts = {'key': key, 'command': step.line()}
+        self._note(step, 'started', **facts)
+        started = time.monotonic()
+        status = self._call(step, log, place)
+        facts['seconds'] = seconds = round(time.monotonic() - started, 1)
+        missing = step.missing()
+        if status == 0 and not missing:
+            self._note(step, 'done', **facts)
+            print(f'{place}: done in {duration(seconds)}', flush=True)
+            return True
+        self._note(step, 'failed', **facts, exit_status=status)
+        why = f'exit status {status}' if status else f'it did not write {missing[0]}'
+        lines = ''.join(f'    {line}\n' for line in _last_lines(log, _LAST_LINES))
+        print(
+            f'{place}: FAILED, {why}; the last lines of {log}:\n{lines}'
+            f'to try this step alone: {step.line(sys.executable)}\n'
+            f'to go on from here:     give the same command again\n'
+            f'to go on without it:    the same with --skip {step.name}',
+            file=sys.stderr,
+        )
+        return False
+
+    def _note(self, step: Step, status: str, **facts: Any) -> None:
+        self._records[step.name] = {'status': status, **facts}
+        with atomic_write(self._path) as file:
+            content = {'schema': 1, 'steps': self._records}
+            file.write(json.dumps(content, indent=1) + '\n')
+
+    def _set_aside(self, step: Step, key: str) -> Path | None:
+        """Move what other options made out of the way; nothing is deleted."""
+        record = self._records.get(step.name)
+        stale = record['key'] != key if record else step.command[0] == 'train'
+        inside = step.output.resolve().is_relative_to(self.out.resolve())
+        if not (stale and inside and step.output.exists()):
+            return None
+        number, name = 1, f'{step.output.name}.old'
+        while (target := step.output.with_name(f'{name}{number}')).exists():
+            number += 1
+        os.replace(step.output, target)
+        return target
+
+    def _call(self, step: Step, log: Path, place: str) -> int:
+        with log.open('a', encoding='utf-8') as file:
+            print(f'$ {step.line(sys.executable)}', file=file, flush=True)
+            process = subprocess.Popen(
+                [sys.executable, *(_newest(word) for word in step.words())],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                pass_fds=(self._lock.fileno(),),
+                env={**os.environ, 'PYTHONUNBUFFERED': '1'},
+            )
+            self._lock.truncate(0)
+            self._lock.write(f'{step.name}, process {process.pid}')
+            self._lock.flush()
+            with _ended_with(process):
+                return _wait(process, log, place)
+
+    def check_machine(self, done: Sequence[str], needed: float) -> None:
+        """Refuse now what would fail hours later.
+
+        Args:
+            done: Steps that were done before.
+            needed: Bytes of the others; 0 where they were not estimated.
+
+        Raises:
+            ValueError: There are too few GPUs, the pose extractor is not installed, or
+                the disk is too small.
+            FileNotFoundError: The extractor's model files are missing.
+        """
+        args = self.args
+        left = [step for step in self.steps if step.name not in done]
+        if any(step.name == 'pose' for step in left):
+            from mmma.media.extractors import PoseOptions, describe_extractor
+
+            try:
+                describe_extractor(PoseOptions(args.backend, models=args.models))
+            except ValueError as error:
+                raise ValueError(
+                    f'pose: {error}; or --skip pose, and PoseC3D with it'
+                ) from None
+        gpus = max((step.gpus for step in left), default=0)
+        if gpus:
+            import torch
+
+            found = torch.cuda.device_count()
+            if found < gpus:
+                raise ValueError(
+                    f'--preset {args.preset} needs {gpus} GPUs, torch sees {found}: '
+                    'use another preset (cpu-small shows the way without one), or '
+                    '--skip gctsm posec3d'
+                )
+        free = shutil.disk_usage(self.out).free
+        if _RESERVE * needed > free:
+            raise ValueError(
+                f'{self.out}: about {needed / 1e9:,.1f} GB are needed, the disk has '
+                f'{free / 1e9:,.1f} GB left: make room, or give --out on another disk '
+                '(--no-estimate starts all the same)'
+            )
+
+
+def _essential(step: Step) -> list[str]:
+    """Words of a command but for those that change speed alone."""
+    words: list[str] = []
+    skip = False
+    for word in step.command:
+        if not skip and word not in _SPEED_ONLY and not word.startswith(_SPEED_KEYS):
+            words.append(word)
+        skip = word in _SPEED_ONLY
+    return words[:-1] if words[-1] == '--cfg-options' else words
+
+
+@contextmanager
+def only_run(out: Path) -> Iterator[IO[str]]:
+    """Hold the folder of a run.
+
+    Args:
+        out: The folder; made if it does not exist.
+
+    Yields:
+        The lock: a step that inherits it holds it for as long as it runs.
+
+    Raises:
+        ValueError: Another run, or a step of one that was killed, is at work there.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / '.real.lock').open('a+') as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise ValueError(
+                f'{out}: another run, or a step that outlived one, is at work here '
+                f'({lock.read().strip() or "just starting"}): wait for it or end it'
+            ) from None
+        yield lock
+
+
+def _newest(word: str) -> str:
+    """The newest match of a file name with a ``*``, if there is one."""
+    path = Path(word)
+    found = path.parent.glob(path.name) if '*' in word else ()
+    return str(max(found, key=lambda p: p.stat().st_mtime, default=word))
+
+
+@contextmanager
+def _ended_with(process: subprocess.Popen[Any]) -> Iterator[None]:
+    """End a process when this one is interrupted or asked to end."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = None
+    with suppress(ValueError):  # not in the main thread: no signals there
+        before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _wait(process: subprocess.Popen[Any], log: Path, place: str) -> int:
+    """Exit status of a step; now and then the last line of its log is shown."""
+    shown = ''
+    while True:
+        try:
+            return process.wait(timeout=_SHOW_EVERY_SEC)
+        except subprocess.TimeoutExpired:
+            line = next(iter(_last_lines(log, 1)), '')
+            if line != shown:
+                print(f'{place}: {line[:100]}', flush=True)
+            shown = line
+
+
+def _last_lines(log: Path, count: int) -> list[str]:
+    """End of a log without empty lines; of a progress bar, its last state."""
+    with log.open('rb') as file:
+        file.seek(max(0, file.seek(0, 2) - 20000))
+        text = file.read().decode('utf-8', 'replace')
+    lines = [line.rsplit('\r', 1)[-1].rstrip() for line in text.split('\n')]
+    return [line for line in lines if line][-count:]
