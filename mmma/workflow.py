@@ -117,14 +117,14 @@ def plan(args: argparse.Namespace) -> tuple[list[Step], dict[str, str], Path]:
             raise ValueError(f'--{flag} {value}: must be 1 or more')
     data, out = DataRoot(args.data), args.out
     data.read_rec()
-    left_out, packed = {}, out / 'packed'
+    packed, not_needed = out / 'packed', {}
     if data.info.packed is not None:
-        left_out['pack'] = f'{data.path} is packed already'
+        not_needed['pack'] = f'{data.path} is packed already'
     elif 'pack' in args.skip and not (packed / 'dataset.json').is_file():
-        left_out['pack'] = f'skipped: models read {data.path}'
-    root = data.path if left_out else packed
+        not_needed['pack'] = f'skipped: models read {data.path}'
+    root = data.path if not_needed else packed
     if data.has_skeletons('rec'):
-        left_out['pose'] = f'{data.path} has skeletons'
+        not_needed['pose'] = f'{data.path} has skeletons'
     steps = [
         *_data_steps(args, root),
         *_probe_steps(args, root),
@@ -135,13 +135,14 @@ def plan(args: argparse.Namespace) -> tuple[list[Step], dict[str, str], Path]:
         check_choice('step of --skip', name, (*GROUPS, *(s.name for s in steps)))
     # Models read the data where they were not packed, and skeletons that it has.
     there = {step.name for step in steps if not step.missing()} | {'pack'}
-    there |= {'pose'} if 'pose' in left_out else set()
+    there |= not_needed.keys()
+    left_out: dict[str, str] = {}
     for step in steps:
         lacking = [n for n in step.needs if n in left_out and n not in there]
-        if step.names & set(args.skip):
-            left_out.setdefault(step.name, 'skipped')
+        if step.name in not_needed or step.names & set(args.skip):
+            left_out[step.name] = not_needed.get(step.name, 'skipped')
         elif lacking:
-            left_out.setdefault(step.name, f'needs {lacking[0]}')
+            left_out[step.name] = f'needs {lacking[0]}'
     kept = [step for step in steps if step.name not in left_out]
     results = [
         step
