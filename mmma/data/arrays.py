@@ -1,14 +1,9 @@
-"""Memory-mapped stores of skeletons and features.
+"""Stores of skeletons and features: one memory-mapped array per task, and its index.
 
-Skeletons of a data root: one memory-mapped int16 array per task, and its index.
-
-``rec.npy`` and ``det.npy`` are (sum of T, M, V, 3): x and y in 1/16 pixel, then the
-score times ``score_scale``.
-
-Features of a data root: one memory-mapped array per task, its index, what made it.
-
-``features/<name>/`` holds ``det.npy`` (sum of T, D), ``det_index.csv``, the same for
-``rec``, and ``features.json``, which both tasks share.
+``skeletons/`` holds ``rec.npy``, (sum of T, M, V, 3) int16: x and y in 1/16 pixel, then
+the score times ``score_scale``; ``rec_index.csv``; the same for ``det``; and
+``layout.json``, which both tasks share. ``features/<name>/`` holds ``det.npy``, (sum of
+T, D), and the like, with ``features.json``.
 """
 
 from __future__ import annotations
@@ -18,10 +13,10 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TextIO
+from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 import numpy as np
 
@@ -29,14 +24,16 @@ from mmma.data.joints import WHOLEBODY65, JointLayout, read_layout, write_layout
 from mmma.files import atomic_write, leaves_root, read_text
 from mmma.taxonomy import check_choice, suggest
 
+TASKS = ('rec', 'det')
+INFO_FILE = 'features.json'
+DTYPES = ('float16', 'float32')
 STEPS_PER_PIXEL = 16
-COLUMNS = ('name', 'start', 'frames', 'fps', 'width', 'height', 'persons')
 _LIMIT_PX = 32767 / STEPS_PER_PIXEL
-HEADER_BYTES = 128
+_HEADER_BYTES = 128
 
 
-class IndexRow(NamedTuple):
-    """One row of an index: where a clip's frames lie in the array.
+class SkeletonRow(NamedTuple):
+    """One row of an index of skeletons.
 
     Attributes:
         name: Clip or video.
@@ -57,41 +54,259 @@ class IndexRow(NamedTuple):
     persons: int
 
 
-def read_index(path: Path) -> dict[str, IndexRow]:
+class FeatureRow(NamedTuple):
+    """One row of an index of features.
+
+    Attributes:
+        name: Clip or video.
+        start: Its first row in the array.
+        steps: T, its number of rows.
+    """
+
+    name: str
+    start: int
+    steps: int
+
+
+Row = TypeVar('Row', SkeletonRow, FeatureRow)
+
+
+def read_index(path: Path, kind: type[Row], partial: bool = False) -> dict[str, Row]:
     """Read an index.
 
     Args:
         path: ``rec_index.csv`` or ``det_index.csv``.
+        kind: Kind of its rows; the header has the names of its fields.
+        partial: It may be cut off in the middle of its last line, which is left out.
 
     Returns:
         Rows by name, in the order of the file.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: Another header, a bad row, or a name twice.
+        ValueError: Another header, a bad row, a name twice, or features that do not lie
+            one after the other.
     """
-    lines = read_text(path).splitlines()
-    rows: dict[str, IndexRow] = {}
-    if not lines or lines[0].split(',') != list(COLUMNS):
-        raise ValueError(f'{path}:1: the header must be {",".join(COLUMNS)}')
-    for line, values in enumerate(csv.reader(lines[1:]), start=2):
+    text = read_text(path)
+    if partial:
+        text = text[: text.rfind('\n') + 1]
+    lines = list(csv.reader(io.StringIO(text)))
+    if not lines or tuple(lines[0]) != kind._fields:
+        raise ValueError(f'{path}:1: the header must be {",".join(kind._fields)}')
+    types = get_type_hints(kind).values()
+    rows: dict[str, Row] = {}
+    end = 0
+    for line, values in enumerate(lines[1:], start=2):
         try:
-            name, start, frames, fps, width, height, persons = values
-            row = IndexRow(
-                name,
-                int(start),
-                int(frames),
-                float(fps),
-                int(width),
-                int(height),
-                int(persons),
-            )
+            if len(values) != len(kind._fields):
+                raise ValueError(f'{len(values)} values')
+            row = kind(*(make(v) for make, v in zip(types, values, strict=True)))
         except ValueError as error:
             raise ValueError(f'{path}:{line}: bad row {values}: {error}') from None
+        name, start, length = row[:3]
+        if kind is FeatureRow and (name in rows or start != end or length < 1):
+            raise ValueError(
+                f'{path}:{line}: {name!r} must be there once, start at {end} and '
+                f'have 1 step or more, not start at {start} with {length}'
+            )
         if name in rows:
             raise ValueError(f'{path}:{line}: {name!r} is there twice')
         rows[name] = row
+        end += length
     return rows
+
+
+def _index_line(row: tuple[Any, ...]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator='\n').writerow(row)
+    return line.getvalue()
+
+
+def _header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
+    """Header of a version 1.0 ``.npy`` file, padded to a fixed length.
+
+    Its length is known before the number of rows is, so that the array can be written
+    as it comes. Source: numpy.lib.format, format version 1.0.
+    """
+    text = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': {shape}, }}"
+    length = _HEADER_BYTES - 10
+    start = b'\x93NUMPY\x01\x00' + length.to_bytes(2, 'little')
+    return start + text.ljust(length - 1).encode() + b'\n'
+
+
+class ArrayStore:
+    """Arrays of clips or videos, one after the other in one memory-mapped file.
+
+    The file is mapped again after pickling, so that workers share its pages instead of
+    copying them.
+
+    Args:
+        path: The array; its index lies beside it.
+        kind: Kind of the index's rows.
+    """
+
+    _what: str
+
+    def __init__(self, path: Path, kind: type[SkeletonRow] | type[FeatureRow]) -> None:
+        self.path = path
+        self.index: dict[str, Any] = read_index(
+            path.with_name(f'{path.stem}_index.csv'), kind
+        )
+        self._array: np.ndarray | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, '_array': None}
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.index
+
+    @property
+    def names(self) -> list[str]:
+        """Clips or videos, in the order of the index."""
+        return list(self.index)
+
+    def _row(self, name: str) -> Any:
+        if name not in self.index:
+            raise ValueError(f'{self._absent(name)}{suggest(name, self.index)}')
+        return self.index[name]
+
+    def _absent(self, name: str) -> str:
+        raise NotImplementedError
+
+    def _read(self, name: str, some: slice) -> np.ndarray:
+        """Rows of one clip or video in the map, of which ``some`` are wanted."""
+        start, length = self._row(name)[1:3]
+        first, stop, _ = some.indices(length)
+        return self._open()[start + first : start + stop]
+
+    def _open(self) -> np.ndarray:
+        if self._array is None:
+            try:
+                self._array = np.load(self.path, mmap_mode='r', allow_pickle=False)
+            except (ValueError, OSError, EOFError) as error:
+                raise ValueError(
+                    f'{self.path}: not a {self._what} array, or cut off: {error}'
+                ) from None
+        return self._array
+
+
+class ArrayWriter:
+    """Writes arrays of one task one after the other; the same input, the same bytes.
+
+    Use it in a ``with`` block: the files appear when the block ends well. Until then
+    array, index and sidecar lie in a folder of their own.
+
+    Args:
+        folder: Where the array will lie.
+        task: ``rec`` or ``det``.
+        kind: Kind of the index's rows.
+        shape: Shape of one row of the array.
+        dtype: Type of its numbers.
+    """
+
+    _what: str
+    _sidecar: str
+
+    def __init__(
+        self,
+        folder: Path,
+        task: str,
+        kind: type[SkeletonRow] | type[FeatureRow],
+        shape: tuple[int, ...],
+        dtype: str,
+    ) -> None:
+        self._final, self._task, self._kind = folder, task, kind
+        self._shape, self._dtype = shape, np.dtype(dtype).newbyteorder('<')
+        self._row_bytes = math.prod(shape) * self._dtype.itemsize
+        self._parts = folder / f'.{task}.part'
+        self._parts.mkdir(parents=True, exist_ok=True)
+        self._rows = self._resume()
+        self._length = sum(row[2] for row in self._rows.values())
+        self._write_sidecar(self._parts)
+        path = self._parts / 'array'
+        self._array = path.open('r+b' if self._rows else 'w+b')
+        # Nothing after the rows that are whole; makes the file as long as well.
+        self._array.truncate(_HEADER_BYTES + self._length * self._row_bytes)
+        self._array.seek(0, os.SEEK_END)
+        path = self._parts / 'index.csv'
+        self._index = path.open('w', encoding='utf-8', newline='')
+        self._index.writelines(map(_index_line, (kind._fields, *self._rows.values())))
+        self._index.flush()
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._give_up()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._rows
+
+    @property
+    def names(self) -> list[str]:
+        """What is written, also by an earlier writer that was interrupted."""
+        return list(self._rows)
+
+    def _write_sidecar(self, folder: Path) -> None:
+        raise NotImplementedError
+
+    def _resume(self) -> dict[str, Any]:
+        """Rows that an interrupted writer of the same left whole."""
+        return {}
+
+    def _give_up(self) -> None:
+        self.discard()
+
+    def _add(self, name: str, rows: np.ndarray, *facts: Any) -> None:
+        """Write the rows of a clip or video; they are in the files afterwards."""
+        row = self._kind(name, self._length, len(rows), *facts)
+        self._array.write(np.ascontiguousarray(rows, self._dtype).data)
+        self._array.flush()
+        self._index.write(_index_line(row))
+        self._index.flush()
+        self._rows[name] = row
+        self._length += len(rows)
+
+    def close(self) -> None:
+        """Finish: sidecar and index under their names, then the array.
+
+        Raises:
+            ValueError: Nothing was added.
+        """
+        if not self._rows:
+            self.discard()
+            raise ValueError(f'{self._final}: no {self._what} to write')
+        self._array.seek(0)
+        self._array.write(_header((self._length, *self._shape), self._dtype))
+        self.pause()
+        target = self._final / f'{self._task}.npy'
+        target.unlink(missing_ok=True)  # never an array with another's index
+        os.replace(self._parts / self._sidecar, self._final / self._sidecar)
+        index = target.with_name(f'{self._task}_index.csv')
+        os.replace(self._parts / 'index.csv', index)
+        os.replace(self._parts / 'array', target)
+        self._remove_parts()
+
+    def pause(self) -> None:
+        """Close the files, and keep them."""
+        self._array.close()
+        self._index.close()
+
+    def discard(self) -> None:
+        """Leave nothing of this task behind but what was finished before."""
+        self.pause()
+        self._remove_parts()
+
+    def _remove_parts(self) -> None:
+        for name in ('array', 'index.csv', self._sidecar):
+            (self._parts / name).unlink(missing_ok=True)
+        self._parts.rmdir()
 
 
 def encode_joints(
@@ -103,7 +318,7 @@ def encode_joints(
         keypoints: (M, T, V, 2) in pixels; whatever a joint of score 0 has there is
             stored as 0.
         scores: (M, T, V) in [0, 1].
-        score_scale: What 1 becomes.
+        score_scale: Stored value of score 1.
 
     Returns:
         (T, M, V, 3) int16.
@@ -132,40 +347,8 @@ def encode_joints(
     return np.rint(encoded).astype(np.int16).transpose(1, 0, 2, 3)
 
 
-def write_index(path: Path, rows: Iterable[IndexRow]) -> None:
-    """Write an index.
-
-    Args:
-        path: ``rec_index.csv`` or ``det_index.csv``.
-        rows: Its rows, in the order of the array.
-    """
-    with atomic_write(path) as file:
-        writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(COLUMNS)
-        writer.writerows(rows)
-
-
-def array_header(shape: tuple[int, ...], dtype: str = '<i2') -> bytes:
-    """Header of a version 1.0 ``.npy`` file, padded to a fixed length.
-
-    Args:
-        shape: Of the array.
-        dtype: Type of its numbers, as numpy writes it.
-
-    Its length is known before the number of frames is, so that the array can be written
-    as it comes. Source: numpy.lib.format, format version 1.0.
-    """
-    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}"
-    length = HEADER_BYTES - 10
-    start = b'\x93NUMPY\x01\x00' + length.to_bytes(2, 'little')
-    return start + text.ljust(length - 1).encode() + b'\n'
-
-
-class SkeletonStore:
+class SkeletonStore(ArrayStore):
     """Skeletons of one task, read by clip.
-
-    The array is mapped again after pickling, so that workers share its pages instead
-    of copying them.
 
     Args:
         root: The data root.
@@ -176,29 +359,16 @@ class SkeletonStore:
         ValueError: Array, index and layout do not fit together.
     """
 
+    _what = 'skeleton'
+
     def __init__(self, root: str | os.PathLike[str], task: str) -> None:
-        check_choice('task', task, ('rec', 'det'))
-        self.path = Path(root) / 'skeletons' / f'{task}.npy'
-        if not self.path.is_file():
-            raise FileNotFoundError(f'no skeletons for task {task!r}: {self.path}')
-        self.layout = read_layout(self.path.parent)
-        self.index = read_index(self.path.with_name(f'{task}_index.csv'))
-        self._array: np.ndarray | None = None
+        check_choice('task', task, TASKS)
+        path = Path(root) / 'skeletons' / f'{task}.npy'
+        if not path.is_file():
+            raise FileNotFoundError(f'no skeletons for task {task!r}: {path}')
+        self.layout = read_layout(path.parent)
+        super().__init__(path, SkeletonRow)
         self._check()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, '_array': None}
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.index
-
-    @property
-    def names(self) -> list[str]:
-        """Clips, in the order of the index."""
-        return list(self.index)
 
     def frames(self, name: str) -> int:
         """T of a clip."""
@@ -225,7 +395,7 @@ class SkeletonStore:
             name: The clip.
             joints: V names in the order wanted; by default those of the layout. Joints
                 that this store lacks get score 0.
-            frames: Which of them, in steps of 1; nothing else is read. None is all.
+            frames: Frames wanted, in steps of 1; nothing else is read. None is all.
 
         Returns:
             Keypoints (M, T, V, 2) in pixels and scores (M, T, V) in [0, 1], float32; M
@@ -234,10 +404,9 @@ class SkeletonStore:
         Raises:
             ValueError: An unknown clip, or a joint of no known layout.
         """
-        row = self._row(name)
-        first, stop, _ = (frames or slice(None)).indices(row.frames)
-        rows = slice(row.start + first, row.start + stop)
-        raw = np.asarray(self._open()[rows, : row.persons], np.float32)
+        persons = self._row(name).persons
+        rows = self._read(name, frames or slice(None))
+        raw = np.asarray(rows[:, :persons], np.float32)
         raw = raw.transpose(1, 0, 2, 3)  # (T, M, V, 3) -> (M, T, V, 3)
         if joints is not None:
             raw = self._select(raw, joints)
@@ -255,22 +424,8 @@ class SkeletonStore:
         picked[:, :, places < 0] = 0
         return picked
 
-    def _row(self, name: str) -> IndexRow:
-        if name not in self.index:
-            raise ValueError(
-                f'no skeleton of {name!r} in {self.path}.{suggest(name, self.index)}'
-            )
-        return self.index[name]
-
-    def _open(self) -> np.ndarray:
-        if self._array is None:
-            try:
-                self._array = np.load(self.path, mmap_mode='r', allow_pickle=False)
-            except (ValueError, OSError) as error:
-                raise ValueError(
-                    f'{self.path}: not a skeleton array, or cut off: {error}'
-                ) from None
-        return self._array
+    def _absent(self, name: str) -> str:
+        return f'no skeleton of {name!r} in {self.path}.'
 
     def _check(self) -> None:
         array = self._open()
@@ -294,11 +449,8 @@ class SkeletonStore:
             )
 
 
-class SkeletonWriter:
-    """Writes the skeletons of one task, clip by clip; the same input, the same bytes.
-
-    Use it in a ``with`` block: the files appear when the block ends well, and nothing
-    is left when it fails.
+class SkeletonWriter(ArrayWriter):
+    """Writes the skeletons of one task, clip by clip; nothing is left of a failed run.
 
     Args:
         root: The data root.
@@ -310,6 +462,8 @@ class SkeletonWriter:
         ValueError: The root's other task has skeletons in another layout.
     """
 
+    _what, _sidecar = 'skeleton', 'layout.json'
+
     def __init__(
         self,
         root: str | os.PathLike[str],
@@ -317,29 +471,16 @@ class SkeletonWriter:
         layout: JointLayout,
         max_persons: int = 1,
     ) -> None:
-        check_choice('task', task, ('rec', 'det'))
-        self._folder = Path(root) / 'skeletons'
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._task, self._layout, self._max_persons = task, layout, max_persons
-        other = self._folder / f'{"det" if task == "rec" else "rec"}.npy'
-        if other.is_file() and read_layout(self._folder) != layout:
+        check_choice('task', task, TASKS)
+        folder = Path(root) / 'skeletons'
+        self._layout, self._max_persons = layout, max_persons
+        other = folder / f'{_other(task)}.npy'
+        if other.is_file() and read_layout(folder) != layout:
             raise ValueError(
                 f'{other} is in another joint layout; both tasks of a root share one'
             )
-        self._part = self._folder / f'.{task}.npy.part'
-        self._file = self._part.open('wb')
-        self._file.write(bytes(HEADER_BYTES))
-        self._rows: dict[str, IndexRow] = {}
-        self._frames = 0
-
-    def __enter__(self) -> SkeletonWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
+        shape = (max_persons, len(layout.names), 3)
+        super().__init__(folder, task, SkeletonRow, shape, 'int16')
 
     def append(
         self,
@@ -377,9 +518,7 @@ class SkeletonWriter:
         Args:
             name: The clip.
             encoded: (T, M, V, 3) int16.
-            fps: Frames per second.
-            width: Width of the picture, pixels.
-            height: Its height.
+            fps: As in ``append``, like the others.
 
         Raises:
             ValueError: A name twice, no frame, too many persons, another number of
@@ -399,60 +538,16 @@ class SkeletonWriter:
                 f'{len(self._layout.names)}'
             )
         padding = np.zeros((frames, self._max_persons - persons, joints, 3), np.int16)
-        rows = np.concatenate([encoded, padding], axis=1).astype('<i2')
-        self._file.write(np.ascontiguousarray(rows).data)
-        row = IndexRow(
-            name, self._frames, frames, float(fps), int(width), int(height), persons
-        )
-        self._rows[name] = row
-        self._frames += frames
+        rows = np.concatenate([encoded, padding], axis=1)
+        self._add(name, rows, float(fps), int(width), int(height), persons)
 
-    def close(self) -> None:
-        """Finish: write the header, then array, index and layout under their names.
-
-        Raises:
-            ValueError: No clip was added.
-        """
-        if not self._rows:
-            self.discard()
-            raise ValueError(f'{self._folder}: no skeleton to write')
-        joints = len(self._layout.names)
-        self._file.seek(0)
-        self._file.write(array_header((self._frames, self._max_persons, joints, 3)))
-        self._file.close()
-        write_layout(self._folder, self._layout)
-        index = self._folder / f'{self._task}_index.csv'
-        write_index(index, self._rows.values())
-        os.replace(self._part, self._folder / f'{self._task}.npy')
-
-    def discard(self) -> None:
-        """Leave nothing behind."""
-        self._file.close()
-        self._part.unlink(missing_ok=True)
-
-
-INFO_FILE = 'features.json'
-INDEX_COLUMNS = ('name', 'start', 'steps')
-DTYPES = ('float16', 'float32')
-
-
-class FeatureRow(NamedTuple):
-    """One row of an index.
-
-    Attributes:
-        name: Clip or video.
-        start: Its first row in the array.
-        steps: T, its number of rows.
-    """
-
-    name: str
-    start: int
-    steps: int
+    def _write_sidecar(self, folder: Path) -> None:
+        write_layout(folder, self._layout)
 
 
 @dataclass(frozen=True)
 class FeaturesInfo:
-    """What ``features.json`` says: how features lie in time, and what made them.
+    """Times and origin of features: the content of ``features.json``.
 
     Feature t of a video belongs to the time ``offset_sec + t * stride_sec``.
 
@@ -485,144 +580,63 @@ class FeaturesInfo:
             value = getattr(self, name)
             if name == 'fps' and value is None:
                 continue
-            if not _is_number(value) or value <= 0:
+            if not is_number(value) or value <= 0:
                 raise ValueError(f'{name} {value!r}: must be a number above 0')
-        if not _is_number(self.offset_sec):
+        if not is_number(self.offset_sec):
             raise ValueError(f'offset_sec {self.offset_sec!r}: must be a number')
         if self.dim != int(self.dim):
             raise ValueError(f'dim {self.dim!r}: must be a whole number')
 
+    @classmethod
+    def read(cls, folder: Path) -> FeaturesInfo:
+        """Read ``features.json``.
 
-def read_features_info(folder: Path) -> FeaturesInfo:
-    """Read ``features.json``.
+        Args:
+            folder: ``features/<name>`` of a data root.
 
-    Args:
-        folder: ``features/<name>`` of a data root.
-
-    Raises:
-        FileNotFoundError: There is none.
-        ValueError: Not JSON, or a key that is missing, unknown or bad.
-    """
-    file = Path(folder) / INFO_FILE
-    try:
-        content = json.loads(read_text(file))
-        known = tuple(field.name for field in fields(FeaturesInfo))
-        for key in content:
-            check_choice('key', key, known)
-        return FeaturesInfo(**content)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f'{file}: {error}') from None
-
-
-def write_features_info(folder: Path, info: FeaturesInfo) -> None:
-    """Write ``features.json``.
-
-    Args:
-        folder: ``features/<name>`` of a data root.
-        info: What to write.
-    """
-    with atomic_write(Path(folder) / INFO_FILE) as file:
-        file.write(json.dumps(asdict(info), indent=1) + '\n')
-
-
-def read_feature_index(path: Path, partial: bool = False) -> dict[str, FeatureRow]:
-    """Read an index.
-
-    Args:
-        path: ``rec_index.csv`` or ``det_index.csv``.
-        partial: It may be cut off in the middle of its last line, which is left out.
-
-    Returns:
-        Rows by name, in the order of the file, one after the other in the array.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: Another header, a bad row, or a name twice.
-    """
-    text = read_text(path)
-    if partial:
-        text = text[: text.rfind('\n') + 1]
-    lines = list(csv.reader(io.StringIO(text)))
-    if not lines or tuple(lines[0]) != INDEX_COLUMNS:
-        raise ValueError(f'{path}:1: the header must be {",".join(INDEX_COLUMNS)}')
-    rows: dict[str, FeatureRow] = {}
-    start = 0
-    for line, values in enumerate(lines[1:], start=2):
+        Raises:
+            FileNotFoundError: There is none.
+            ValueError: Not JSON, or a key that is missing, unknown or bad.
+        """
+        file = folder / INFO_FILE
         try:
-            name, first, steps = values[0], int(values[1]), int(values[2])
-        except (ValueError, IndexError) as error:
-            raise ValueError(f'{path}:{line}: bad row {values}: {error}') from None
-        if name in rows or first != start or steps < 1:
-            raise ValueError(
-                f'{path}:{line}: {name!r} must be there once, start at {start} and '
-                f'have 1 step or more, not start at {first} with {steps}'
-            )
-        rows[name] = FeatureRow(name, first, steps)
-        start += steps
-    return rows
+            content = json.loads(read_text(file))
+            for key in content:
+                check_choice('key', key, tuple(cls.__dataclass_fields__))
+            return cls(**content)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f'{file}: {error}') from None
+
+    def differences(self, wanted: Mapping[str, Any]) -> list[str]:
+        """Differences from what is wanted, in words.
+
+        Args:
+            wanted: Some of the fields; None wants nothing. Hashes may be shortened, and
+                times agree to a millionth.
+        """
+        found = []
+        for key, value in wanted.items():
+            check_choice('feature option', key, tuple(asdict(self)))
+            own = getattr(self, key)
+            if value is None:
+                continue
+            if isinstance(value, float) and own is not None:
+                same = math.isclose(own, value, rel_tol=1e-6, abs_tol=1e-9)
+            elif key in ('weights_sha256', 'data_fingerprint') and value:
+                same = own.startswith(value)
+            else:
+                same = own == value
+            if not same:
+                found.append(f'{key} is {own!r}, wanted {value!r}')
+        return found
 
 
-def index_line(row: tuple[Any, ...]) -> str:
-    """A line of an index, with its end.
-
-    Args:
-        row: The header or a ``FeatureRow``.
-    """
-    line = io.StringIO()
-    csv.writer(line, lineterminator='\n').writerow(row)
-    return line.getvalue()
-
-
-def differences(info: FeaturesInfo, wanted: Mapping[str, Any]) -> list[str]:
-    """What differs from what is wanted, in words.
-
-    Args:
-        info: What there is.
-        wanted: Some of its fields; None wants nothing. Hashes may be shortened, and
-            times agree to a millionth.
-    """
-    found = []
-    for key, value in wanted.items():
-        check_choice('feature option', key, tuple(f.name for f in fields(info)))
-        own = getattr(info, key)
-        if value is None:
-            continue
-        if isinstance(value, float) and own is not None:
-            same = math.isclose(own, value, rel_tol=1e-6, abs_tol=1e-9)
-        elif key in ('weights_sha256', 'data_fingerprint') and value:
-            same = own.startswith(value)
-        else:
-            same = own == value
-        if not same:
-            found.append(f'{key} is {own!r}, wanted {value!r}')
-    return found
-
-
-def _is_number(value: Any) -> bool:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
-
-
-TASKS = ('rec', 'det')
-
-
-def feature_names(root: str | os.PathLike[str]) -> list[str]:
-    """Names of the features that a data root has.
-
-    Args:
-        root: The data root.
-    """
-    return sorted(p.parent.name for p in Path(root).glob(f'features/*/{INFO_FILE}'))
-
-
-class FeatureStore:
+class FeatureStore(ArrayStore):
     """Features of one task, read by clip or video.
 
-    The array is mapped again after pickling, so that workers share its pages.
-
     Args:
         root: The data root.
-        name: Of the features.
+        name: Name of the features.
         task: ``rec`` or ``det``.
 
     Raises:
@@ -630,35 +644,29 @@ class FeatureStore:
         ValueError: Array, index and ``features.json`` do not fit together.
     """
 
+    _what = 'feature'
+
     def __init__(
         self, root: str | os.PathLike[str], name: str, task: str = 'det'
     ) -> None:
-        self.path = _folder(root, name) / f'{check_choice("task", task, TASKS)}.npy'
-        if not self.path.is_file():
-            have = feature_names(root)
+        path = _folder(root, name) / f'{check_choice("task", task, TASKS)}.npy'
+        if not path.is_file():
+            names = Path(root).glob(f'features/*/{INFO_FILE}')
+            have = sorted(found.parent.name for found in names)
             raise FileNotFoundError(
-                f'no features {name!r} for task {task!r}: {self.path}. Extract them '
+                f'no features {name!r} for task {task!r}: {path}. Extract them '
                 f'with `python tools/data/features.py`, or use one of: '
                 f'{", ".join(have) or "none yet"}.{suggest(name, have)}'
             )
-        self.info = read_features_info(self.path.parent)
-        self.index = read_feature_index(self.path.with_name(f'{task}_index.csv'))
-        self._array: np.ndarray | None = None
-        self._check()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, '_array': None}
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.index
-
-    @property
-    def names(self) -> list[str]:
-        """Clips or videos, in the order of the index."""
-        return list(self.index)
+        self.info = FeaturesInfo.read(path.parent)
+        super().__init__(path, FeatureRow)
+        array, info = self._open(), self.info
+        shape = (sum(row.steps for row in self.index.values()), info.dim)
+        if array.dtype != info.dtype or array.shape != shape:
+            raise ValueError(
+                f'{path}: {array.dtype} {array.shape}, but its index and '
+                f'{INFO_FILE} say {info.dtype} {shape}'
+            )
 
     def steps(self, name: str) -> int:
         """T of a clip or video."""
@@ -678,10 +686,7 @@ class FeatureStore:
         Raises:
             ValueError: An unknown name.
         """
-        row = self._row(name)
-        first, last, _ = slice(start, stop).indices(row.steps)
-        rows = slice(row.start + first, row.start + last)
-        return np.array(self._open()[rows], np.float32)
+        return np.array(self._read(name, slice(start, stop)), np.float32)
 
     def require(self, **wanted: Any) -> FeatureStore:
         """Check what made the features.
@@ -693,7 +698,7 @@ class FeatureStore:
         Raises:
             ValueError: Something differs.
         """
-        found = differences(self.info, wanted)
+        found = self.info.differences(wanted)
         if found:
             raise ValueError(
                 f'{self.path.parent / INFO_FILE}: {"; ".join(found)}. These features '
@@ -702,52 +707,31 @@ class FeatureStore:
             )
         return self
 
-    def _row(self, name: str) -> FeatureRow:
-        if name not in self.index:
-            raise ValueError(
-                f'no features of {name!r} in {self.path}, which has {len(self)} '
-                'others: extract them for these tables.'
-                f'{suggest(name, self.index)}'
-            )
-        return self.index[name]
-
-    def _open(self) -> np.ndarray:
-        if self._array is None:
-            try:
-                self._array = np.load(self.path, mmap_mode='r', allow_pickle=False)
-            except (ValueError, OSError, EOFError) as error:
-                raise ValueError(
-                    f'{self.path}: not a feature array, or cut off: {error}'
-                ) from None
-        return self._array
-
-    def _check(self) -> None:
-        array, info = self._open(), self.info
-        shape = (sum(row.steps for row in self.index.values()), info.dim)
-        if array.dtype != info.dtype or array.shape != shape:
-            raise ValueError(
-                f'{self.path}: {array.dtype} {array.shape}, but its index and '
-                f'{INFO_FILE} say {info.dtype} {shape}'
-            )
+    def _absent(self, name: str) -> str:
+        return (
+            f'no features of {name!r} in {self.path}, which has {len(self)} others: '
+            'extract them for these tables.'
+        )
 
 
-class FeatureWriter:
+class FeatureWriter(ArrayWriter):
     """Writes the features of one task, clip by clip or video by video.
 
-    Use it in a ``with`` block: the files appear when the block ends well. When it
-    fails, or the process dies, what was written is kept aside, and a writer of the same
-    features goes on from there; one of other features starts anew.
+    When its block fails, or the process dies, what was written is kept aside, and a
+    writer of the same features goes on from there; one of other features starts anew.
 
     Args:
         root: The data root.
-        name: Of the features.
-        info: How they lie in time, and what makes them.
+        name: Name of the features.
+        info: Times and origin of the features.
         task: ``rec`` or ``det``.
 
     Raises:
         ValueError: A bad name, or the other task's features of this name are not made
             by the same.
     """
+
+    _what, _sidecar = 'features', INFO_FILE
 
     def __init__(
         self,
@@ -757,31 +741,17 @@ class FeatureWriter:
         task: str = 'det',
     ) -> None:
         check_choice('task', task, TASKS)
-        self.info, self._task = info, task
-        self._final = _folder(root, name)
-        self._refuse_other_info()
-        self._parts = self._final / f'.{task}.part'
-        self._parts.mkdir(parents=True, exist_ok=True)
-        self._rows = self._resume()
-        self._steps = sum(row.steps for row in self._rows.values())
-        self._array, self._index = self._open_parts()
-
-    def __enter__(self) -> FeatureWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.pause()
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._rows
-
-    @property
-    def names(self) -> list[str]:
-        """What is written, also by an earlier writer that was interrupted."""
-        return list(self._rows)
+        self.info = info
+        folder = _folder(root, name)
+        if (folder / f'{_other(task)}.npy').is_file():
+            wanted = {k: v for k, v in asdict(info).items() if k != 'data_fingerprint'}
+            found = FeaturesInfo.read(folder).differences(wanted)
+            if found:
+                raise ValueError(
+                    f'{folder} has {_other(task)} features that are made otherwise: '
+                    f'{"; ".join(found)}. Choose another name, or delete them'
+                )
+        super().__init__(folder, task, FeatureRow, (info.dim,), info.dtype)
 
     def append(self, name: str, features: np.ndarray) -> None:
         """Add a clip or video; it is on disk afterwards.
@@ -803,100 +773,41 @@ class FeatureWriter:
                 f'{self.info.dim}), T from 1'
             )
         with np.errstate(over='ignore'):
-            stored = np.ascontiguousarray(found, _little(self.info))
+            stored = np.asarray(found, self._dtype)
         if not np.isfinite(stored).all():
             raise ValueError(
                 f'features of {name!r} are not all finite as {self.info.dtype}'
                 ': find out why, or store float32'
             )
-        row = FeatureRow(name, self._steps, len(stored))
-        self._array.write(stored.data)
-        self._array.flush()
-        self._index.write(index_line(row))
-        self._index.flush()
-        self._rows[name] = row
-        self._steps += len(stored)
+        self._add(name, stored)
 
-    def close(self) -> None:
-        """Finish: index and sidecar under their names, then the array.
+    def _write_sidecar(self, folder: Path) -> None:
+        with atomic_write(folder / INFO_FILE) as file:
+            file.write(json.dumps(asdict(self.info), indent=1) + '\n')
 
-        Raises:
-            ValueError: Nothing was added.
-        """
-        if not self._rows:
-            self.discard()
-            raise ValueError(f'{self._final}: no features to write')
-        self._array.seek(0)
-        shape = (self._steps, self.info.dim)
-        self._array.write(array_header(shape, _little(self.info).str))
+    def _give_up(self) -> None:
         self.pause()
-        target = self._final / f'{self._task}.npy'
-        target.unlink(missing_ok=True)  # never an array with another's index
-        write_features_info(self._final, self.info)
-        os.replace(self._parts / 'index.csv', target.with_name(self._task + _INDEX))
-        os.replace(self._parts / 'array', target)
-        self._remove_parts()
 
-    def pause(self) -> None:
-        """Close the files, and keep them to go on later."""
-        self._array.close()
-        self._index.close()
-
-    def discard(self) -> None:
-        """Leave nothing of this task behind but what was finished before."""
-        self.pause()
-        self._remove_parts()
-
-    def _remove_parts(self) -> None:
-        for name in ('array', 'index.csv', INFO_FILE):
-            (self._parts / name).unlink(missing_ok=True)
-        self._parts.rmdir()
-
-    def _refuse_other_info(self) -> None:
-        other = next(task for task in TASKS if task != self._task)
-        if (self._final / f'{other}.npy').is_file():
-            found = differences(read_features_info(self._final), _identity(self.info))
-            if found:
-                raise ValueError(
-                    f'{self._final} has {other} features that are made otherwise: '
-                    f'{"; ".join(found)}. Choose another name, or delete them'
-                )
-
-    def _resume(self) -> dict[str, FeatureRow]:
-        """Rows that an interrupted writer of the same features left whole."""
+    def _resume(self) -> dict[str, Any]:
         try:
-            if read_features_info(self._parts) != self.info:
+            if FeaturesInfo.read(self._parts) != self.info:
                 return {}
-            rows = read_feature_index(self._parts / 'index.csv', partial=True)
-            written = (self._parts / 'array').stat().st_size - HEADER_BYTES
+            rows = read_index(self._parts / 'index.csv', FeatureRow, partial=True)
+            written = (self._parts / 'array').stat().st_size - _HEADER_BYTES
         except (FileNotFoundError, ValueError):
             return {}
-        whole = written // (self.info.dim * _little(self.info).itemsize)
+        whole = written // self._row_bytes
         return {n: row for n, row in rows.items() if row.start + row.steps <= whole}
 
-    def _open_parts(self) -> tuple[BinaryIO, TextIO]:
-        """The two files, holding the rows that are whole and nothing after them."""
-        write_features_info(self._parts, self.info)
-        size = self._steps * self.info.dim * _little(self.info).itemsize
-        path = self._parts / 'array'
-        array = path.open('r+b' if self._rows else 'w+b')
-        array.truncate(HEADER_BYTES + size)  # makes it as long as well
-        array.seek(0, os.SEEK_END)
-        index = (self._parts / 'index.csv').open('w', encoding='utf-8', newline='')
-        index.writelines(map(index_line, (INDEX_COLUMNS, *self._rows.values())))
-        index.flush()
-        return array, index
+
+def _other(task: str) -> str:
+    return next(other for other in TASKS if other != task)
 
 
-_INDEX = '_index.csv'
-
-
-def _little(info: FeaturesInfo) -> np.dtype:
-    return np.dtype(info.dtype).newbyteorder('<')
-
-
-def _identity(info: FeaturesInfo) -> Mapping[str, Any]:
-    return {k: v for k, v in asdict(info).items() if k != 'data_fingerprint'}
+def is_number(value: Any) -> bool:
+    """True for a finite number of JSON; a bool is none."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value)
 
 
 def _folder(root: str | os.PathLike[str], name: str) -> Path:

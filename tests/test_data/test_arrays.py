@@ -1,9 +1,7 @@
-"""What lies beside an array of features."""
+"""Stores of skeletons and features."""
 
 import contextlib
 import dataclasses
-import io
-import json
 import pickle
 from dataclasses import replace
 
@@ -15,18 +13,11 @@ from mmma.data.arrays import (
     FeaturesInfo,
     FeatureStore,
     FeatureWriter,
-    IndexRow,
+    SkeletonRow,
     SkeletonStore,
     SkeletonWriter,
-    array_header,
-    differences,
     encode_joints,
-    feature_names,
-    read_feature_index,
-    read_features_info,
     read_index,
-    write_features_info,
-    write_index,
 )
 
 
@@ -70,22 +61,6 @@ def test_shapes_that_do_not_fit(shape):
         encode_joints(np.zeros(shape), np.zeros((1, 1, 1)), 10)
 
 
-@pytest.mark.parametrize('frames', [1, 9, 10**12])
-def test_header_has_one_length_and_numpy_reads_it(frames):
-    header = array_header((frames, 1, 65, 3))
-    assert len(header) == 128
-    file = io.BytesIO(header)
-    assert np.lib.format.read_magic(file) == (1, 0)
-    shape, order, dtype = np.lib.format.read_array_header_1_0(file)
-    assert (shape, order, dtype) == ((frames, 1, 65, 3), False, np.dtype('<i2'))
-
-
-def test_index_reads_back(tmp_path):
-    rows = [IndexRow('a,b', 0, 3, 29.97, 640, 480, 1), IndexRow('c', 3, 2, 30, 9, 9, 2)]
-    write_index(tmp_path / 'i.csv', rows)
-    assert list(read_index(tmp_path / 'i.csv').values()) == rows
-
-
 HEADER = 'name,start,frames,fps,width,height,persons'
 
 
@@ -102,7 +77,7 @@ HEADER = 'name,start,frames,fps,width,height,persons'
 def test_bad_indices(tmp_path, text, message):
     (tmp_path / 'i.csv').write_text(text)
     with pytest.raises(ValueError, match=message):
-        read_index(tmp_path / 'i.csv')
+        read_index(tmp_path / 'i.csv', SkeletonRow)
 
 
 @pytest.fixture
@@ -289,12 +264,6 @@ def test_files_that_do_not_fit_together(tmp_path, write_skeletons, damage, messa
 INFO = FeaturesInfo(stride_sec=2 / 15, dim=4, fps=15.0, weights_sha256='abcdef')
 
 
-def test_info_survives_writing(tmp_path):
-    write_features_info(tmp_path, INFO)
-    assert read_features_info(tmp_path) == INFO
-    assert json.loads((tmp_path / 'features.json').read_text())['dtype'] == 'float16'
-
-
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
@@ -313,18 +282,18 @@ def test_info_survives_writing(tmp_path):
 def test_bad_info(tmp_path, content, message):
     (tmp_path / 'features.json').write_text(content)
     with pytest.raises(ValueError, match=message):
-        read_features_info(tmp_path)
+        FeaturesInfo.read(tmp_path)
 
 
 def test_no_info(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'features\.json: no such file'):
-        read_features_info(tmp_path)
+        FeaturesInfo.read(tmp_path)
 
 
 def test_an_index(tmp_path):
     path = tmp_path / 'det_index.csv'
     path.write_text('name,start,steps\na,0,3\n"b,c",3,2\nd,5,')
-    rows = read_feature_index(path, partial=True)
+    rows = read_index(path, FeatureRow, partial=True)
     assert rows == {'a': FeatureRow('a', 0, 3), 'b,c': FeatureRow('b,c', 3, 2)}
 
 
@@ -344,20 +313,20 @@ def test_bad_indices_of_feature_files(tmp_path, text, message):
     path = tmp_path / 'det_index.csv'
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
-        read_feature_index(path)
+        read_index(path, FeatureRow)
 
 
 def test_differences():
     same = dict(stride_sec=0.13333333, dim=4, weights_sha256='abc', backbone=None)
-    assert differences(INFO, same) == []
+    assert INFO.differences(same) == []
     other = dict(stride_sec=0.1, fps=30.0, weights_sha256='bc')
-    assert differences(INFO, other) == [
+    assert INFO.differences(other) == [
         f'stride_sec is {2 / 15!r}, wanted 0.1',
         'fps is 15.0, wanted 30.0',
         "weights_sha256 is 'abcdef', wanted 'bc'",
     ]
     with pytest.raises(ValueError, match="unknown feature option 'rate'"):
-        differences(INFO, {'rate': 3})
+        INFO.differences({'rate': 3})
 
 
 INFO_FEATURES = FeaturesInfo(stride_sec=0.5, dim=3, backbone='tiny')
@@ -387,7 +356,8 @@ def test_what_is_written_is_read(tmp_path, dtype):
     assert store.get('a', 1, 9).shape == (3, 3)
     assert files(tmp_path) == ['det.npy', 'det_index.csv', 'features.json']
     assert np.load(tmp_path / 'features/tiny/det.npy').dtype == dtype
-    assert feature_names(tmp_path) == ['tiny']
+    with pytest.raises(FileNotFoundError, match='or use one of: tiny'):
+        FeatureStore(tmp_path, 'tyni')
 
 
 def test_the_map_is_not_pickled(tmp_path):
