@@ -1,37 +1,29 @@
-"""Intervals by resampling subjects or clips, paired tests, seeds.
+"""Intervals by resampling subjects, clips or videos; paired tests; spread of seeds.
 
-Bootstrap intervals of the recognition metrics.
+Recognition metrics need only counts per class and detections of a video are matched
+within it, so a resample is a weighting of units: a matrix product gives the counts of
+a block of resamples, and the metrics follow at once.
 
-Metrics need only counts per class, so a resample is a weighting of units: one matrix
-product gives the counts of a block of resamples, and the metrics follow at once.
-
-Bootstrap intervals of detection mAP, by resampling videos or subjects.
-
-A video drawn w times stands w times in the ranking, its copies side by side: each of
-its predictions counts w times, each of its truths is found w times or never. Matching
-is within a video, so it is done once; a resample only reweighs. Per class, the
-predictions between two neighbouring hits are counted once per unit, and one matrix
-product turns these counts into the cumulative counts of a block of resamples. The
+Detection: a video drawn w times stands w times in the ranking, its copies side by side:
+each of its predictions counts w times, each of its truths is found w times or never.
+Per class, the predictions between two neighbouring hits are counted once per unit. The
 result is that of evaluating each resample anew, except where predictions of one video
-have equal scores: there copies stay side by side.
+have equal scores: there copies stay side by side. The precision envelope favours
+repeated hits, so AP of resamples is too large on average. Their percentiles are
+therefore shifted until their mean is the measured value. Cost: R times the truths times
+the units.
 
-The precision envelope favours repeated hits, so AP of resamples is too large on
-average. Their percentiles are therefore shifted until their mean is the measured value.
-
-Cost: R times the truths times the units, as a matrix product.
-
-Paired tests of two models on the same clips.
-
-Both ask whether other clips of these kinds could turn the difference round, with the
-weights as they are. Neither knows how much training again would move a number.
+Paired tests ask whether other clips of these kinds could turn a difference of two
+models round, with the weights as they are. None knows how much training again would
+move a number.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,7 +31,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from mmma.evaluation.detection import (
     Matches,
-    Predictions,
     detection_metrics,
     envelope,
     preset_columns,
@@ -50,29 +41,13 @@ from mmma.evaluation.recognition import (
     FloatArray,
     IntArray,
     Outcomes,
-    count_classes,
     recognition_metrics,
 )
 
 MIN_SUBJECTS = 5
+METHOD = 'percentile bootstrap, centred on the measured value'
+"""Of detection; intervals of recognition are not shifted."""
 _BLOCK = 250
-
-
-@dataclass(frozen=True)
-class _Units:
-    """What is drawn with replacement.
-
-    Attributes:
-        name: ``subject`` or ``clip``.
-        drawn: Units drawn for a resample, as many as there are.
-        chances: (U,) probability of each unit or kind of unit.
-        counts: Level to (U, 4, K): what drawing it adds to each field of ClassCounts.
-    """
-
-    name: str
-    drawn: int
-    chances: FloatArray
-    counts: dict[str, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -95,7 +70,7 @@ class Intervals:
     """Percentile intervals and how they came about.
 
     Attributes:
-        unit: What was drawn with replacement: ``subject`` or ``clip``.
+        unit: Drawn with replacement: ``subject``, ``clip`` or ``video``.
         units: How many of them there are.
         options: The options used.
         bounds: Metric key to (low, high) fractions.
@@ -122,6 +97,50 @@ class Intervals:
         }
 
 
+def choose_units(subjects: Sequence[str], single: str) -> tuple[str, IntArray]:
+    """Choose what is drawn: subjects where all items name one of at least five.
+
+    Args:
+        subjects: (N,) names; empty where unknown.
+        single: Name of an item, drawn otherwise: ``clip`` or ``video``.
+
+    Returns:
+        ``subject`` or ``single``, and the (N,) unit of each item.
+    """
+    names, unit_of = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
+    if len(names) >= MIN_SUBJECTS and '' not in names:
+        return 'subject', unit_of.reshape(-1).astype(np.int64)
+    return single, np.arange(len(subjects), dtype=np.int64)
+
+
+def _draws(
+    units: int, options: BootstrapOptions, chances: FloatArray | None = None
+) -> Iterator[IntArray]:
+    """Blocks (R, U) of how often each unit, or kind of unit, is drawn."""
+    if options.resamples < 1 or not 0 < options.level < 1:
+        raise ValueError(
+            f'{options.resamples} resamples at level {options.level}: use at least one '
+            'resample and a level between 0 and 1'
+        )
+    if chances is None:
+        chances = np.full(units, 1 / units)
+    rng = np.random.default_rng(options.seed)
+    for start in range(0, options.resamples, _BLOCK):
+        size = min(_BLOCK, options.resamples - start)
+        yield rng.multinomial(units, chances, size=size)
+
+
+def _quantiles(values: FloatArray, level: float) -> FloatArray:
+    """(2, ...) ends of the middle share of (R, ...) values; NaN left out."""
+    tail = (1 - level) / 2
+    return np.asarray(np.nanquantile(values, (tail, 1 - tail), axis=0))
+
+
+def _joined(blocks: Sequence[Mapping[str, FloatArray]]) -> dict[str, FloatArray]:
+    """Metric key to its (R,) values over all blocks."""
+    return {key: np.concatenate([b[key] for b in blocks]) for key in blocks[0]}
+
+
 def bootstrap_intervals(
     levels: Mapping[str, Outcomes],
     subjects: Sequence[str],
@@ -143,128 +162,72 @@ def bootstrap_intervals(
         ValueError: No resamples, or a level outside (0, 1).
     """
     options = options or BootstrapOptions()
-    if options.resamples < 1 or not 0 < options.level < 1:
-        raise ValueError(
-            f'{options.resamples} resamples at level {options.level}: use at least one '
-            'resample and a level between 0 and 1'
+    unit, unit_of = choose_units(subjects, 'clip')
+    units, chances = int(unit_of.max()) + 1, None
+    if unit == 'clip':
+        # Clips with equal outcomes are interchangeable: drawing how many of each kind
+        # come up is the same as drawing clips, on a smaller table.
+        columns = [
+            c for o in levels.values() for c in (o.labels, o.predictions, o.top5)
+        ]
+        _, first, sizes = np.unique(
+            np.stack(columns, axis=1), axis=0, return_index=True, return_counts=True
         )
-    names, subject_of = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
-    if len(names) >= MIN_SUBJECTS and '' not in names:
-        units = _subject_units(levels, subject_of.reshape(-1))
-    else:
-        units = _clip_units(levels)
-    tail = (1 - options.level) / 2
-    bounds = {
-        key: (float(np.quantile(v, tail)), float(np.quantile(v, 1 - tail)))
-        for key, v in _resampled_metrics(units, class_set, options).items()
-    }
-    return Intervals(units.name, units.drawn, options, bounds)
-
-
-def _subject_units(levels: Mapping[str, Outcomes], subject_of: IntArray) -> _Units:
-    num_subjects = int(subject_of.max()) + 1
-    return _Units(
-        name='subject',
-        drawn=num_subjects,
-        chances=np.full(num_subjects, 1 / num_subjects),
-        counts={k: _unit_counts(o, subject_of) for k, o in levels.items()},
-    )
-
-
-def _clip_units(levels: Mapping[str, Outcomes]) -> _Units:
-    # Clips with equal outcomes are interchangeable: drawing how many of each kind
-    # come up is the same as drawing clips, on a smaller table.
-    columns = [c for o in levels.values() for c in (o.labels, o.predictions, o.top5)]
-    _, first, sizes = np.unique(
-        np.stack(columns, axis=1), axis=0, return_index=True, return_counts=True
-    )
-    one_each = np.arange(len(first), dtype=np.int64)
-    counts = {}
-    for level, o in levels.items():
-        kinds = replace(
-            o,
-            labels=o.labels[first],
-            predictions=o.predictions[first],
-            top5=o.top5[first],
-        )
-        counts[level] = _unit_counts(kinds, one_each)
-    return _Units('clip', int(sizes.sum()), sizes / sizes.sum(), counts)
-
-
-def _unit_counts(outcomes: Outcomes, unit_of: IntArray) -> FloatArray:
-    """(U, 4, K) counts of each unit, in the order of the fields of ClassCounts."""
-    num_units, k = int(unit_of.max()) + 1, outcomes.num_classes
-    labels, predictions, top5 = outcomes.labels, outcomes.predictions, outcomes.top5
-    hit = labels == predictions
-
-    def count(units: IntArray, classes: IntArray) -> FloatArray:
-        cells = np.bincount(units * k + classes, minlength=num_units * k)
-        return cells.reshape(num_units, k).astype(np.float64)
-
-    columns = [
-        count(unit_of, labels),
-        count(unit_of, predictions),
-        count(unit_of[hit], labels[hit]),
-        count(unit_of[top5], labels[top5]),
+        levels = {level: o.select(first) for level, o in levels.items()}
+        unit_of, chances = np.arange(len(first), dtype=np.int64), sizes / units
+    counts = _unit_counts(levels, unit_of)
+    blocks = [
+        _weighted_metrics(counts, weights, class_set)
+        for weights in _draws(units, options, chances)
     ]
-    return np.stack(columns, axis=1)
+    bounds = {}
+    for key, values in _joined(blocks).items():
+        low, high = _quantiles(values, options.level).tolist()
+        bounds[key] = (low, high)
+    return Intervals(unit, units, options, bounds)
 
 
-def _resampled_metrics(
-    units: _Units, class_set: str, options: BootstrapOptions
+def _unit_counts(
+    levels: Mapping[str, Outcomes], unit_of: IntArray
+) -> dict[str, NDArray[np.float32]]:
+    """Level to (U, 4, K): what drawing a unit adds to each field of ClassCounts.
+
+    Float32 for speed: sums of whole numbers are exact up to 16 million.
+    """
+    units, table = int(unit_of.max()) + 1, {}
+    for level, o in levels.items():
+        hit = o.labels == o.predictions
+        columns = [
+            (unit_of, o.labels),
+            (unit_of, o.predictions),
+            (unit_of[hit], o.labels[hit]),
+            (unit_of[o.top5], o.labels[o.top5]),
+        ]
+        cells = [
+            np.bincount(unit * o.num_classes + c, minlength=units * o.num_classes)
+            for unit, c in columns
+        ]
+        shape = (units, o.num_classes)
+        table[level] = np.stack(
+            [cell.reshape(shape).astype(np.float32) for cell in cells], axis=1
+        )
+    return table
+
+
+def _weighted_metrics(
+    counts: Mapping[str, NDArray[np.float32]], weights: NDArray[Any], class_set: str
 ) -> dict[str, FloatArray]:
-    """Metric key to its (R,) values over all resamples."""
-    rng = np.random.default_rng(options.seed)
-    blocks = []
-    for start in range(0, options.resamples, _BLOCK):
-        size = min(_BLOCK, options.resamples - start)
-        weights = rng.multinomial(units.drawn, units.chances, size=size).astype(float)
-        resampled = {}
-        for level, counts in units.counts.items():
-            flat = weights @ counts.reshape(len(counts), -1)  # (R, U) @ (U, 4K)
-            resampled[level] = ClassCounts(*np.split(flat, 4, axis=1))
-        blocks.append(recognition_metrics(resampled, class_set))
-    return {key: np.concatenate([b[key] for b in blocks]) for key in blocks[0]}
-
-
-METHOD = 'percentile bootstrap, centred on the measured value'
-
-
-@dataclass(frozen=True)
-class Level:
-    """One level of what is resampled.
-
-    Attributes:
-        matches: Matched at every threshold.
-        videos: (P,) video of each row of ``matches.order``.
-    """
-
-    matches: Matches
-    videos: IntArray
-
-    @classmethod
-    def of(cls, matches: Matches, predictions: Predictions) -> Level:
-        """Keep what resampling needs of the predictions."""
-        return cls(matches, predictions.videos[matches.order])
-
-
-def choose_units(subjects: Sequence[str]) -> tuple[str, IntArray]:
-    """What is drawn: subjects where at least five are named in all videos, or videos.
-
-    Args:
-        subjects: (V,) names; empty where unknown.
-
-    Returns:
-        ``subject`` or ``video``, and the (V,) unit of each video.
-    """
-    names, unit_of = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
-    if len(names) >= MIN_SUBJECTS and '' not in names:
-        return 'subject', unit_of.reshape(-1).astype(np.int64)
-    return 'video', np.arange(len(subjects), dtype=np.int64)
+    """Metric key to (R,) values, of (R, U) weights of the units."""
+    levels = {}
+    for level, cells in counts.items():
+        # (R, U) @ (U, 4K) -> (R, 4K)
+        flat = weights.astype(np.float32) @ cells.reshape(len(cells), -1)
+        levels[level] = ClassCounts(*np.split(flat.astype(np.float64), 4, axis=1))
+    return recognition_metrics(levels, class_set)
 
 
 def detection_intervals(
-    levels: Mapping[str, Level],
+    levels: Mapping[str, Matches],
     subjects: Sequence[str],
     preset: str = 'mma82',
     options: BootstrapOptions | None = None,
@@ -288,37 +251,38 @@ def detection_intervals(
         ValueError: No resamples, or a level outside (0, 1).
     """
     options = options or BootstrapOptions()
-    if options.resamples < 1 or not 0 < options.level < 1:
-        raise ValueError(
-            f'{options.resamples} resamples at level {options.level}: use at least one '
-            'resample and a level between 0 and 1'
-        )
-    name, unit_of = choose_units(subjects)
+    unit, unit_of = choose_units(subjects, 'video')
     units = int(unit_of.max()) + 1
-    rng = np.random.default_rng(options.seed)
-    chances = np.full(units, 1 / units)
-    blocks = []
-    for start in range(0, options.resamples, _BLOCK):
-        size = min(_BLOCK, options.resamples - start)
-        weights = rng.multinomial(units, chances, size=size)
-        blocks.append(resample(levels, unit_of, weights, preset))
-    measured, by_class = resample(
-        levels, unit_of, np.ones((1, units), dtype=np.int64), preset
-    )
+    blocks = [
+        resample(levels, unit_of, weights, preset) for weights in _draws(units, options)
+    ]
+    whole = np.ones((1, units), dtype=np.int64)
+    measured, by_class = resample(levels, unit_of, whole, preset)
+    drawn = _joined([metrics for metrics, _ in blocks])
+    drawn_classes = _joined([classes for _, classes in blocks])
     bounds = {}
     for key, value in measured.items():
-        values = np.concatenate([metrics[key] for metrics, _ in blocks])
-        low, high = _bounds(values, value, options)
-        bounds[key] = (float(low), float(high))
-    classes = {}
-    for level, values in by_class.items():
-        drawn = np.concatenate([own[level] for _, own in blocks])
-        classes[level] = _bounds(drawn, values[0], options).T
-    return Intervals(name, units, options, bounds), classes
+        low, high = _centred_bounds(drawn[key], value, options.level).tolist()
+        bounds[key] = (low, high)
+    classes = {
+        level: _centred_bounds(drawn_classes[level], values[0], options.level).T
+        for level, values in by_class.items()
+    }
+    return Intervals(unit, units, options, bounds), classes
+
+
+def _centred_bounds(
+    values: FloatArray, measured: FloatArray, level: float
+) -> FloatArray:
+    """(2, ...) quantiles of (R, ...) values, moved to lie around the measured (...)."""
+    missing = np.isnan(values).all(axis=0)
+    values = np.where(missing, measured, values)
+    found = _quantiles(values, level) + (measured - np.nanmean(values, axis=0))
+    return np.asarray(np.clip(found, 0.0, 1.0), dtype=np.float64)
 
 
 def resample(
-    levels: Mapping[str, Level],
+    levels: Mapping[str, Matches],
     unit_of: IntArray,
     weights: IntArray,
     preset: str = 'mma82',
@@ -337,8 +301,8 @@ def resample(
     """
     precisions, members, by_class = {}, {}, {}
     averaged = preset_columns(preset)
-    for key, level in levels.items():
-        table, present = _resample(level, unit_of, weights)
+    for key, matches in levels.items():
+        table, present = _resample(matches, unit_of, weights)
         precisions[key], members[key] = table, present
         means = table[:, averaged].mean(axis=1)
         by_class[key] = np.where(present, means, np.nan)
@@ -346,13 +310,12 @@ def resample(
 
 
 def _resample(
-    level: Level, unit_of: IntArray, weights: IntArray
+    matches: Matches, unit_of: IntArray, weights: IntArray
 ) -> tuple[FloatArray, Any]:
     """(R, T, C) average precision, and (R, C) whether the class has truth."""
-    matches = level.matches
     drawn = weights.astype(np.float32)  # whole numbers, exact below 2 ** 24
     hits = [split_classes(matches, positions) for positions in matches.hits]
-    truth_unit = unit_of[matches.truth.videos]
+    truth_unit, found_unit = unit_of[matches.truth.videos], unit_of[matches.videos]
     bounds = np.r_[0, np.cumsum(matches.truths)]
     shape = (len(weights), len(hits), len(matches.classes))
     precisions, members = np.zeros(shape), np.zeros((shape[0], shape[2]), dtype=bool)
@@ -362,9 +325,9 @@ def _resample(
         members[:, column] = truths > 0
         own = [h[column] for h in hits]
         places = np.unique(np.concatenate(own))
-        ranks = _weighted_ranks(level, places, column, (unit_of, drawn))
+        ranks = _weighted_ranks(found_unit, places, int(matches.starts[column]), drawn)
         for row, positions in enumerate(own):
-            weight = weights[:, unit_of[level.videos[positions]]]
+            weight = weights[:, found_unit[positions]]
             rank = ranks[:, np.searchsorted(places, positions)]
             precision = np.cumsum(weight, axis=1) / np.maximum(rank, 1)
             area = (envelope(precision) * weight).sum(axis=1)
@@ -373,48 +336,16 @@ def _resample(
 
 
 def _weighted_ranks(
-    level: Level,
-    places: IntArray,
-    column: int,
-    drawing: tuple[IntArray, Any],
+    unit: IntArray, places: IntArray, start: int, drawn: NDArray[np.float32]
 ) -> FloatArray:
-    """(R, n) predictions of a class up to and including each of n places."""
-    unit_of, drawn = drawing
-    start = int(level.matches.starts[column])
+    """(R, n) predictions from ``start`` up to and including each of n places."""
     units = drawn.shape[1]
     sizes = np.diff(np.r_[start, places + 1])
-    owner = unit_of[level.videos[start : start + int(sizes.sum())]]
+    owner = unit[start : start + int(sizes.sum())]
     cells = np.repeat(np.arange(len(places)), sizes) * units + owner
     counts = np.bincount(cells, minlength=len(places) * units)
     steps = drawn @ counts.reshape(len(places), units).astype(np.float32).T
     return np.cumsum(steps, axis=1, dtype=np.float64)
-
-
-def _bounds(
-    values: FloatArray, measured: FloatArray, options: BootstrapOptions
-) -> FloatArray:
-    """(2, ...) quantiles of (R, ...) values around the measured (...); NaN left out."""
-    tail = (1 - options.level) / 2
-    missing = np.isnan(values)
-    values = np.where(missing.all(axis=0), measured, values)
-    shift = measured - np.nanmean(values, axis=0)
-    found = np.nanquantile(values, (tail, 1 - tail), axis=0) + shift
-    return np.asarray(np.clip(found, 0.0, 1.0), dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class McNemar:
-    """McNemar's exact test.
-
-    Attributes:
-        gained: Clips that the model has right and the baseline wrong.
-        lost: Clips that the baseline has right and the model wrong.
-        p: Two-sided.
-    """
-
-    gained: int
-    lost: int
-    p: float
 
 
 @dataclass(frozen=True)
@@ -434,23 +365,69 @@ class Difference:
     p: float
 
 
-@dataclass(frozen=True)
-class PairedDifferences:
-    """Differences of every metric and how they came about.
+def paired_bootstrap(
+    model: Sequence[Mapping[str, Outcomes]],
+    baseline: Sequence[Mapping[str, Outcomes]],
+    subjects: Sequence[str],
+    class_set: str = 'present',
+    options: BootstrapOptions | None = None,
+) -> tuple[str, dict[str, Difference]]:
+    """Difference of every metric, by resampling what both models were tested on.
 
-    Attributes:
-        unit: What was drawn with replacement: ``subject`` or ``clip``.
-        units: How many of them there are.
-        differences: Metric key to its difference.
+    Subjects are drawn with all their clips if there are at least five and every clip
+    names one, else clips. Of several runs of a model the metrics are averaged in each
+    resample.
+
+    Args:
+        model: Per run, ``action`` and ``body`` to outcomes of the same N clips.
+        baseline: The same of the baseline; it may have another number of runs.
+        subjects: (N,) names; empty where unknown.
+        class_set: Classes over which MCA and macro F1 are means.
+        options: Resamples, seed and level.
+
+    Returns:
+        ``subject`` or ``clip``, and metric key to difference.
+
+    Raises:
+        ValueError: No run, runs of other clips, or options out of range.
     """
+    options = options or BootstrapOptions(resamples=10000)
+    runs = [*model, *baseline]
+    truths = {
+        tuple(run[level].labels.tobytes() for level in sorted(run)) for run in runs
+    }
+    if not model or not baseline or len(truths) > 1:
+        raise ValueError(
+            f'{len(model)} and {len(baseline)} runs: give at least one of each, all on '
+            'the same clips in the same order'
+        )
+    unit, unit_of = choose_units(subjects, 'clip')
+    units = int(unit_of.max()) + 1
+    counts = [_unit_counts(run, unit_of) for run in runs]
 
-    unit: str
-    units: int
-    differences: dict[str, Difference]
+    def difference(weights: NDArray[Any]) -> dict[str, FloatArray]:
+        metrics = [_weighted_metrics(own, weights, class_set) for own in counts]
+        return {
+            key: np.mean([m[key] for m in metrics[: len(model)]], axis=0)
+            - np.mean([m[key] for m in metrics[len(model) :]], axis=0)
+            for key in metrics[0]
+        }
+
+    whole = difference(np.ones((1, units)))
+    drawn = _joined([difference(weights) for weights in _draws(units, options)])
+    found = {}
+    for key, values in drawn.items():
+        # Rounding must not make two models differ that are equal in every resample.
+        values = np.where(np.abs(values) < 1e-12, 0.0, values)
+        rarer = min(int((values <= 0).sum()), int((values >= 0).sum()))
+        low, high = _quantiles(values, options.level).tolist()
+        p = min(1.0, 2 * (rarer + 1) / (len(values) + 1))
+        found[key] = Difference(float(whole[key][0]), low, high, p)
+    return unit, found
 
 
-def mcnemar_exact(model: ArrayLike, baseline: ArrayLike) -> McNemar:
-    """McNemar's exact test of two columns of hits.
+def mcnemar_exact(model: ArrayLike, baseline: ArrayLike) -> float:
+    """Two-sided p value of McNemar's exact test of two columns of hits.
 
     Only clips on which the two disagree count; were the models equal, each of them
     would be a fair coin. Clips are taken as independent of each other.
@@ -464,6 +441,8 @@ def mcnemar_exact(model: ArrayLike, baseline: ArrayLike) -> McNemar:
 
     Source: McNemar, Psychometrika 12, 1947; in its exact, binomial form.
     """
+    from scipy.stats import binomtest
+
     own, other = np.asarray(model, dtype=np.bool_), np.asarray(baseline, dtype=np.bool_)
     if own.shape != other.shape or own.ndim != 1:
         raise ValueError(
@@ -471,11 +450,9 @@ def mcnemar_exact(model: ArrayLike, baseline: ArrayLike) -> McNemar:
             'clips for each'
         )
     gained, lost = int((own & ~other).sum()), int((other & ~own).sum())
-    term = tail = 1  # binomial coefficients, in whole numbers
-    for k in range(min(gained, lost)):
-        term = term * (gained + lost - k) // (k + 1)
-        tail += term
-    return McNemar(gained, lost, min(1.0, 2 * tail / 2 ** (gained + lost)))
+    if gained == lost:
+        return 1.0
+    return float(binomtest(gained, gained + lost, 0.5).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -495,140 +472,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def paired_bootstrap(
-    model: Sequence[Mapping[str, Outcomes]],
-    baseline: Sequence[Mapping[str, Outcomes]],
-    subjects: Sequence[str],
-    class_set: str = 'present',
-    options: BootstrapOptions | None = None,
-) -> PairedDifferences:
-    """Difference of every metric, by resampling what both models were tested on.
-
-    Subjects are drawn with all their clips if there are at least five and every clip
-    names one, else clips. Of several runs of a model the metrics are averaged in each
-    resample.
-
-    Args:
-        model: Per run, ``action`` and ``body`` to outcomes of the same N clips.
-        baseline: The same of the baseline; it may have another number of runs.
-        subjects: (N,) names; empty where unknown.
-        class_set: Classes over which MCA and macro F1 are means.
-        options: Resamples, seed and level.
-
-    Raises:
-        ValueError: No run, or runs of other clips.
-    """
-    options = options or BootstrapOptions(resamples=10000)
-    runs = [*model, *baseline]
-    if not model or not baseline or len({_truth(run) for run in runs}) > 1:
-        raise ValueError(
-            f'{len(model)} and {len(baseline)} runs: give at least one of each, all on '
-            'the same clips in the same order'
-        )
-    unit, unit_of = _units(subjects)
-    units = int(unit_of.max()) + 1
-    counts = [_paired_unit_counts(run, unit_of) for run in runs]
-    rng = np.random.default_rng(options.seed)
-    whole = _difference(counts, len(model), np.ones((1, units)), class_set)
-    blocks = []
-    for start in range(0, options.resamples, _BLOCK):
-        size = min(_BLOCK, options.resamples - start)
-        drawn = rng.multinomial(units, np.full(units, 1 / units), size=size)
-        blocks.append(_difference(counts, len(model), drawn, class_set))
-    found = {
-        key: _summarize(
-            float(whole[key][0]), np.concatenate([b[key] for b in blocks]), options
-        )
-        for key in whole
-    }
-    return PairedDifferences(unit, units, found)
-
-
-def _truth(run: Mapping[str, Outcomes]) -> tuple[bytes, ...]:
-    return tuple(run[level].labels.tobytes() for level in sorted(run))
-
-
-def _units(subjects: Sequence[str]) -> tuple[str, IntArray]:
-    names, unit_of = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
-    if len(names) >= MIN_SUBJECTS and '' not in names:
-        return 'subject', unit_of.reshape(-1).astype(np.int64)
-    return 'clip', np.arange(len(subjects), dtype=np.int64)
-
-
-def _paired_unit_counts(
-    run: Mapping[str, Outcomes], unit_of: IntArray
-) -> dict[str, NDArray[np.float32]]:
-    """Level to (U, 4, K): what drawing a unit adds to each field of ClassCounts.
-
-    Float32 for speed: sums of whole numbers are exact up to 16 million.
-    """
-    order = np.argsort(unit_of, kind='stable')
-    parts = np.split(order, np.flatnonzero(np.diff(unit_of[order])) + 1)
-    table = {}
-    for level, o in run.items():
-        cells = np.empty((len(parts), 4, o.num_classes), dtype=np.float32)
-        for row, clips in enumerate(parts):
-            own = replace(
-                o,
-                labels=o.labels[clips],
-                predictions=o.predictions[clips],
-                top5=o.top5[clips],
-            )
-            counts = count_classes(own)
-            cells[row] = (
-                counts.support, counts.predicted, counts.hits, counts.top5_hits,
-            )  # fmt: skip
-        table[level] = cells
-    return table
-
-
-def _difference(
-    counts: Sequence[Mapping[str, NDArray[np.float32]]],
-    models: int,
-    weights: NDArray[Any],
-    class_set: str,
-) -> dict[str, FloatArray]:
-    """Metric key to (R,): mean of the first ``models`` runs minus that of the others.
-
-    Args:
-        counts: Per run, level to (U, 4, K).
-        models: Runs of the model; those of the baseline follow.
-        weights: (R, U) how often each unit was drawn.
-        class_set: As for :func:`paired_bootstrap`.
-    """
-    metrics = []
-    for run in counts:
-        levels = {}
-        for level, cells in run.items():
-            flat = weights.astype(np.float32) @ cells.reshape(len(cells), -1)
-            flat = flat.astype(np.float64)  # (R, U) @ (U, 4K) -> (R, 4K)
-            levels[level] = ClassCounts(*np.split(flat, 4, axis=1))
-        metrics.append(recognition_metrics(levels, class_set))
-    return {
-        key: np.mean([m[key] for m in metrics[:models]], axis=0)
-        - np.mean([m[key] for m in metrics[models:]], axis=0)
-        for key in metrics[0]
-    }
-
-
-def _summarize(
-    value: float, drawn: FloatArray, options: BootstrapOptions
-) -> Difference:
-    # Rounding must not make two models differ that are equal in every resample.
-    drawn = np.where(np.abs(drawn) < 1e-12, 0.0, drawn)
-    rarer = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-    tail = (1 - options.level) / 2
-    return Difference(
-        value=value,
-        low=float(np.quantile(drawn, tail)),
-        high=float(np.quantile(drawn, 1 - tail)),
-        p=min(1.0, 2 * (rarer + 1) / (len(drawn) + 1)),
-    )
-
-
 @dataclass(frozen=True)
 class Spread:
-    """What n values came to.
+    """Summary of n values.
 
     Attributes:
         n: How many.
@@ -655,6 +501,8 @@ def spread(values: Sequence[float], level: float = 0.95) -> Spread:
 
     Source: Student, Biometrika 6, 1908.
     """
+    from scipy.special import stdtrit  # scipy.stats.t.ppf, which takes long to load
+
     n = len(values)
     if not n:
         raise ValueError('no values to average: give at least one')
@@ -662,45 +510,5 @@ def spread(values: Sequence[float], level: float = 0.95) -> Spread:
     if n == 1:
         return Spread(1, mean, None, None)
     sd = statistics.stdev(values)
-    half_width = t_quantile((1 + level) / 2, n - 1) * sd / math.sqrt(n)
+    half_width = float(stdtrit(n - 1, (1 + level) / 2)) * sd / math.sqrt(n)
     return Spread(n, mean, sd, half_width)
-
-
-def t_quantile(p: float, freedom: int) -> float:
-    """Quantile of Student's t distribution.
-
-    Args:
-        p: At least 0.5 and below 1.
-        freedom: Degrees of freedom, from 1.
-
-    Raises:
-        ValueError: Another ``p`` or ``freedom``.
-    """
-    if not 0.5 <= p < 1 or freedom < 1:
-        raise ValueError(
-            f'quantile {p} of t with {freedom} degrees of freedom: use 0.5 <= p < 1 '
-            'and at least one degree'
-        )
-    low, high = 0.0, 1.0
-    while _t_cdf(high, freedom) < p:
-        high *= 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _t_cdf(middle, freedom) < p else (low, middle)
-    return (low + high) / 2
-
-
-def _t_cdf(t: float, freedom: int) -> float:
-    """Share below ``t``, which is not negative.
-
-    Source: Abramowitz & Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
-    """
-    angle = math.atan(t / math.sqrt(freedom))
-    square = math.cos(angle) ** 2
-    odd = freedom % 2
-    term = total = (math.cos(angle) if odd else 1.0) * (freedom > 1)
-    for k in range(2 + odd, freedom - 1, 2):
-        term *= square * (k - 1) / k
-        total += term
-    within = math.sin(angle) * total
-    return 0.5 + ((angle + within) / math.pi if odd else within / 2)

@@ -228,6 +228,7 @@ class Matches:
         truth: The truths once duplicates are merged, by class, video, start, end.
         truths: (C,) how many of each class.
         order: (P,) rows of the predictions of these classes, by class, best first.
+        videos: (P,) video of each of them.
         starts: (C + 1,) where each class starts in ``order``.
         hits: Per threshold, positions in ``order`` of the predictions that take a
             truth, ascending.
@@ -241,6 +242,7 @@ class Matches:
     truth: Instances
     truths: IntArray
     order: IntArray
+    videos: IntArray
     starts: IntArray
     hits: tuple[IntArray, ...]
     taken: tuple[IntArray, ...]
@@ -317,6 +319,7 @@ def match_detections(
         truth=merged,
         truths=counts.astype(np.int64),
         order=order,
+        videos=predictions.videos[order],
         starts=starts,
         hits=tuple(hits for hits, _ in found),
         taken=tuple(taken for _, taken in found),

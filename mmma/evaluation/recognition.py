@@ -67,6 +67,11 @@ class Outcomes:
     top5: BoolArray
     num_classes: int
 
+    def select(self, rows: IntArray) -> Outcomes:
+        """Some of the clips."""
+        own = (column[rows] for column in (self.labels, self.predictions, self.top5))
+        return Outcomes(*own, self.num_classes)
+
 
 @dataclass(frozen=True)
 class ClassCounts:

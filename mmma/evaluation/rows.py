@@ -25,7 +25,6 @@ from mmma.data.clips import Clip
 from mmma.evaluation.bootstrap import (
     METHOD,
     BootstrapOptions,
-    Level,
     bootstrap_intervals,
     detection_intervals,
 )
@@ -559,7 +558,7 @@ def detection_row(
         },
     }
     if options.bootstrap.resamples:
-        levels = {k: Level.of(r.matches, r.predictions) for k, r in found.items()}
+        levels = {k: r.matches for k, r in found.items()}
         intervals, by_class = detection_intervals(
             levels, truth.people(), options.preset, options.bootstrap
         )

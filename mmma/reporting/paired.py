@@ -234,16 +234,16 @@ def _compare(
     class_set = row.samples[subset][0].entry.results['options']['class_set']
     outcomes = [scored.outcomes for scored in runs]
     model, base = outcomes[: len(ours)], outcomes[len(ours) :]
-    drawn = paired_bootstrap(model, base, truth.people(), class_set, options)
+    unit, drawn = paired_bootstrap(model, base, truth.people(), class_set, options)
     tests = {
-        key: CellTest(100 * d.value, d.p, d.p, f'paired bootstrap by {drawn.unit}')
-        for key, d in drawn.differences.items()
+        key: CellTest(100 * d.value, d.p, d.p, f'paired bootstrap by {unit}')
+        for key, d in drawn.items()
     }
     if len(model) == len(base) == 1:
         for level, own in model[0].items():
             for metric, hits in _HITS.items():
                 key = f'{level}/{metric}'
-                p = mcnemar_exact(_hits(own, hits), _hits(base[0][level], hits)).p
+                p = mcnemar_exact(_hits(own, hits), _hits(base[0][level], hits))
                 tests[key] = replace(tests[key], p=p, p_holm=p, method='McNemar exact')
     return tests
 

@@ -63,7 +63,7 @@ def test_top1_is_tested_by_mcnemar_over_clips_and_corrected_over_rows(rec_root, 
         scores = scores.select([c.clip for c in clips]).scores
         hits.append(scores.argmax(axis=1) == [c.action for c in clips])
     assert cell.test.method == 'McNemar exact'
-    assert cell.test.p == mcnemar_exact(*hits).p
+    assert cell.test.p == mcnemar_exact(*hits)
     assert cell.test.difference == pytest.approx(
         100 * (np.mean(hits[0]) - np.mean(hits[1]))
     )
