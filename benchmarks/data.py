@@ -17,7 +17,7 @@ from harness import Case, count, main, time_cases
 from mmma.data.clips import Clip, write_rec
 from mmma.data.root import DataRoot, DatasetInfo, write_info
 from mmma.media.encode import PackOptions
-from mmma.media.pack import RunOptions, pack_root
+from mmma.media.pack import pack_root
 from mmma.taxonomy import load_label_space
 from mmma.video import available_backends, check_backend, open_video
 
@@ -98,7 +98,7 @@ def make_roots(folder: Path) -> list[Path]:
     clip = Clip('drawn', 'videos/drawn.mp4', 'train', 'lab', '', 0, None)
     write_rec(raw / 'rec.csv', [clip], load_label_space('mma82'))
     write_info(raw, DatasetInfo('drawn', 'mma82', simulated=True))
-    pack_root(DataRoot(raw), packed, PackOptions(), RunOptions(workers=0))
+    pack_root(DataRoot(raw), packed, PackOptions(), workers=0)
     return [raw, packed]
 
 

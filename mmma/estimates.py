@@ -6,6 +6,7 @@ a process of its own, so that no failure stops the plan.
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import statistics
@@ -274,7 +275,7 @@ def measure_data(sample: str, packed: str, pack: bool) -> dict[str, Any]:
     """Seconds per clip of looking for leakage and of packing, on one core."""
     from mmma.data.leakage import find_leakage
     from mmma.media.encode import PackOptions
-    from mmma.media.pack import RunOptions, pack_root
+    from mmma.media.pack import pack_root
     from mmma.media.pose import VideoFrames
 
     root = DataRoot(sample)
@@ -285,8 +286,8 @@ def measure_data(sample: str, packed: str, pack: bool) -> dict[str, Any]:
     found['look'] = _seconds(lambda: find_leakage(root, workers=0)) / len(clips)
     if pack:
         shutil.rmtree(packed, ignore_errors=True)
-        work = (root, Path(packed), PackOptions(), RunOptions(workers=0))
-        found['pack'] = _seconds(lambda: pack_root(*work)) / len(clips)
+        work = functools.partial(pack_root, root, Path(packed), PackOptions())
+        found['pack'] = _seconds(lambda: work(workers=0)) / len(clips)
         found['packed_bytes'] = _size(packed) / len(clips)
     return found
 

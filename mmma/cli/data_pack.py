@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault('OMP_NUM_THREADS', '1')  # before numpy is there
     from mmma.data.root import DataRoot
     from mmma.media.encode import PackOptions, read_following
-    from mmma.media.pack import RunOptions, pack_root
+    from mmma.media.pack import pack_root
 
     if args.workers is not None and args.workers < 0:
         raise ValueError(f'--workers {args.workers}: must be 0 or more')
@@ -84,17 +84,19 @@ def run(args: argparse.Namespace) -> int:
         margin=args.margin,
         following=read_following(args.person),
     )
-    how = RunOptions(
-        tasks=args.tasks,
-        workers=args.workers,
-        allow_failures=args.allow_failures,
-        force=args.force,
-        on_estimate=show_estimate,
-        on_progress=progress_printer(),
-    )
     started = time.monotonic()
     try:
-        report = pack_root(DataRoot(args.root), args.out, options, how)
+        report = pack_root(
+            DataRoot(args.root),
+            args.out,
+            options,
+            tasks=args.tasks,
+            workers=args.workers,
+            allow_failures=args.allow_failures,
+            force=args.force,
+            on_estimate=show_estimate,
+            on_progress=progress_printer(),
+        )
     except KeyboardInterrupt:
         print(f'\n{_GO_ON}', file=sys.stderr)
         raise
@@ -107,11 +109,10 @@ def run(args: argparse.Namespace) -> int:
     return 1 if report.failures else 0
 
 
-def show_estimate(estimate: Any) -> None:
+def show_estimate(videos: int, size: float, seconds: float) -> None:
     """Say what is left to do."""
     print(
-        f'{estimate.videos:,} more videos: about {estimate.bytes / 1e6:,.0f} MB and '
-        f'{duration(estimate.seconds)}',
+        f'{videos:,} more videos: about {size / 1e6:,.0f} MB and {duration(seconds)}',
         file=sys.stderr,
     )
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmma.files import read_text
+from mmma.files import atomic_write, read_text
 from mmma.taxonomy import check_choice, suggest
 
 CROPS = ('none', 'person')
@@ -280,28 +279,9 @@ class FrameTimes:
         return [stamp * self.unit for stamp in ends]
 
 
-@dataclass(frozen=True)
-class PackedVideo:
-    """What packing one video came to.
-
-    Attributes:
-        frames: T.
-        picture: Width and height of the source, upright.
-        crop: Left, top, width and height of what was kept of it.
-        size: Width and height of the packed video.
-        bytes: Size of the packed file.
-    """
-
-    frames: int
-    picture: tuple[int, int]
-    crop: tuple[int, int, int, int]
-    size: tuple[int, int]
-    bytes: int
-
-
 def pack_video(
     source: Path, target: Path, options: PackOptions, box: Box | None = None
-) -> PackedVideo:
+) -> dict[str, Any]:
     """Write one video; it appears only when it equals its source in count and times.
 
     Sound is left out, rotation is applied, colours keep their matrix.
@@ -312,6 +292,11 @@ def pack_video(
         options: How.
         box: What to keep of the picture, before ``options.margin``; None is all.
 
+    Returns:
+        ``frames``; ``picture``, width and height of the upright source; ``crop``, left,
+        top, width and height of what was kept of it; ``size``, width and height of the
+        packed video; ``bytes``.
+
     Raises:
         FileNotFoundError: There is no such source.
         ValueError: The source is damaged, has two frames at one time, or what was
@@ -321,20 +306,23 @@ def pack_video(
         raise FileNotFoundError('no such file')
     if not source.stat().st_size:
         raise ValueError('zero bytes')
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f'.{target.name}.{os.getpid()}.part')
-    try:
-        with _readable('source'):
-            times = read_times(source)
-        _check_ascending(times)
+    with _readable('source'):
+        times = read_times(source)
+    if len(set(times.stamps)) < len(times.stamps):
+        raise ValueError('two frames at one time: the order of frames is not known')
+    with atomic_write(target, 'wb') as file:
+        part = Path(file.name)
         picture, crop, size = _transcode(source, part, options, (times, box))
         with _readable('packed file'):
             _verify(part, times, size)
-        made = PackedVideo(len(times.stamps), picture, crop, size, part.stat().st_size)
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
-    return made
+        size_bytes = part.stat().st_size
+    return {
+        'frames': len(times.stamps),
+        'picture': picture,
+        'crop': crop,
+        'size': size,
+        'bytes': size_bytes,
+    }
 
 
 def read_times(path: Path) -> FrameTimes:
@@ -385,11 +373,6 @@ def _stamp(packet: Any, stream: Any, number: int) -> int:
     return round(number / (stream.time_base * (stream.average_rate or 25)))
 
 
-def _check_ascending(times: FrameTimes) -> None:
-    if len(set(times.stamps)) < len(times.stamps):
-        raise ValueError('two frames at one time: the order of frames is not known')
-
-
 def _transcode(
     source: Path,
     part: Path,
@@ -413,12 +396,9 @@ def _transcode(
         filters.append(('crop', f'{wide}:{high}:{left}:{top}:exact=1'))
     flags = f'{SCALER}+accurate_rnd+bitexact'
     filters.append(('scale', f'{size[0]}:{size[1]}:flags={flags}:out_range=tv'))
-    graph = _Filters(frame, filters)
-    with _Encoder(part, size, times, options) as encoder:
-        while frame is not None:
-            encoder.add(graph(frame))
-            with _readable('source'):
-                frame = next(pictures, None)
+    with _encoder(part, size, times, options) as add:
+        for filtered in _filtered(frame, pictures, filters):
+            add(filtered)
     return picture, crop, size
 
 
@@ -436,96 +416,78 @@ def _upright(source: Path, expected: int) -> Iterator[Any]:
             raise ValueError(f'truncated or damaged: {count} frames of {expected}')
 
 
-class _Filters:
-    """FFmpeg filters that turn, crop and resize frames of one kind."""
+def _filtered(
+    frame: Any, others: Iterator[Any], filters: list[tuple[str, str | None]]
+) -> Iterator[Any]:
+    """A frame and all others of its kind, turned, cropped and resized by FFmpeg."""
+    import av
 
-    def __init__(self, frame: Any, filters: list[tuple[str, str | None]]) -> None:
-        import av
+    kind = (frame.width, frame.height, frame.format.name)
+    graph = av.filter.Graph()
+    graph.threads = 1
+    space = 'unknown' if frame.colorspace == 2 else frame.colorspace
+    source = graph.add(
+        'buffer',
+        f'video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:'
+        f'time_base=1/1:colorspace={space}:range={frame.color_range}',
+    )
+    for name, arguments in [*filters, ('format', 'yuv420p'), ('buffersink', None)]:
+        node = graph.add(name, arguments)
+        source.link_to(node)
+        source = node
+    graph.configure()
+    while frame is not None:
+        found = (frame.width, frame.height, frame.format.name)
+        if found != kind:
+            raise ValueError(f'the picture changes from {kind} to {found}')
+        graph.push(frame)
+        yield graph.pull()
+        with _readable('source'):
+            frame = next(others, None)
 
-        self.kind = (frame.width, frame.height, frame.format.name)
-        self._graph = av.filter.Graph()
-        self._graph.threads = 1
-        space = 'unknown' if frame.colorspace == 2 else frame.colorspace
-        source = self._graph.add(
-            'buffer',
-            f'video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:'
-            f'time_base=1/1:colorspace={space}:range={frame.color_range}',
+
+@contextmanager
+def _encoder(
+    part: Path, size: tuple[int, int], times: FrameTimes, options: PackOptions
+) -> Iterator[Callable[[Any], None]]:
+    """Write frames at given times; one thread, so that bytes do not depend on it."""
+    import av
+
+    unit, scale = Fraction(1, times.unit.denominator), times.unit.numerator
+    settings = {
+        'fflags': '+bitexact',
+        'movflags': '+faststart',
+        'video_track_timescale': str(unit.denominator),
+    }
+    ends = times.seconds()
+    mean = (Fraction(len(ends) - 1) / ends[-1]).limit_denominator(1001)
+    stamps = iter(times.stamps)
+    with av.open(str(part), 'w', format='mp4', options=settings) as container:
+        stream = container.add_stream(
+            'libx264', rate=mean, options=x264_options(options)
         )
-        for name, arguments in [*filters, ('format', 'yuv420p'), ('buffersink', None)]:
-            node = self._graph.add(name, arguments)
-            source.link_to(node)
-            source = node
-        self._graph.configure()
+        stream.width, stream.height = size
+        stream.pix_fmt = 'yuv420p'
+        context = stream.codec_context
+        context.time_base = unit
 
-    def __call__(self, frame: Any) -> Any:
-        """The frame, filtered."""
-        kind = (frame.width, frame.height, frame.format.name)
-        if kind != self.kind:
-            raise ValueError(f'the picture changes from {self.kind} to {kind}')
-        self._graph.push(frame)
-        return self._graph.pull()
+        def mux(frame: Any) -> None:
+            for packet in stream.encode(frame):
+                if packet.pts == times.stamps[-1] * scale:
+                    packet.duration = times.last * scale
+                container.mux(packet)
 
+        def add(frame: Any) -> None:
+            stamp = next(stamps)
+            if not stamp:  # the first one
+                for name in _COLOUR:
+                    setattr(context, name, getattr(frame, name))
+            frame.pict_type = 0  # else the encoder repeats the source's kinds of frames
+            frame.pts, frame.time_base = stamp * scale, unit
+            mux(frame)
 
-class _Encoder:
-    """Writes frames at given times; one thread, so that bytes do not depend on it."""
-
-    def __init__(
-        self, part: Path, size: tuple[int, int], times: FrameTimes, options: PackOptions
-    ) -> None:
-        self._part, self._size, self._options = part, size, options
-        self._times = times
-        self._scale = times.unit.numerator
-        self._count = 0
-
-    def __enter__(self) -> _Encoder:
-        import av
-
-        unit = Fraction(1, self._times.unit.denominator)
-        self._container = av.open(
-            str(self._part),
-            'w',
-            format='mp4',
-            options={
-                'fflags': '+bitexact',
-                'movflags': '+faststart',
-                'video_track_timescale': str(unit.denominator),
-            },
-        )
-        ends = self._times.seconds()
-        mean = (Fraction(len(ends) - 1) / ends[-1]).limit_denominator(1001)
-        self._stream = self._container.add_stream(
-            'libx264', rate=mean, options=x264_options(self._options)
-        )
-        self._stream.width, self._stream.height = self._size
-        self._stream.pix_fmt = 'yuv420p'
-        self._stream.codec_context.time_base = unit
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                self._mux(None)
-        finally:
-            self._container.close()
-
-    def add(self, frame: Any) -> None:
-        """Encode the next frame."""
-        context = self._stream.codec_context
-        if not self._count:
-            for name in _COLOUR:
-                setattr(context, name, getattr(frame, name))
-        frame.pict_type = 0  # else the encoder repeats the source's kinds of frames
-        frame.pts = self._times.stamps[self._count] * self._scale
-        frame.time_base = context.time_base
-        self._count += 1
-        self._mux(frame)
-
-    def _mux(self, frame: Any) -> None:
-        final = self._times.stamps[-1] * self._scale
-        for packet in self._stream.encode(frame):
-            if packet.pts == final:
-                packet.duration = self._times.last * self._scale
-            self._container.mux(packet)
+        yield add
+        mux(None)
 
 
 def x264_options(options: PackOptions) -> dict[str, str]:

@@ -9,8 +9,8 @@ import io
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ import numpy as np
 from mmma.data.arrays import SkeletonStore, SkeletonWriter
 from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, TASKS, DataRoot, write_info
 from mmma.files import (
-    CRASHED,
     Journal,
     atomic_write,
     map_in_processes,
@@ -59,9 +58,8 @@ def copy_table(root: DataRoot, out: Path, task: str) -> None:
     source = root.path / (REC_FILE if task == 'rec' else DET_FILE)
     rows = root.read_rec() if task == 'rec' else root.read_det()
     if all(packed_path(row.path) == row.path for row in rows if row.path):
-        part = out / f'.{source.name}.part'
-        shutil.copyfile(source, part)
-        part.replace(out / source.name)
+        with atomic_write(out / source.name, 'wb') as file:
+            file.write(source.read_bytes())
         return
     text = read_text(source)
     with atomic_write(out / source.name) as file:
@@ -160,21 +158,6 @@ class Job:
     users: tuple[tuple[str, str, str | int], ...]
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What is left to do, from the first videos.
-
-    Attributes:
-        videos: Their number.
-        bytes: On disk.
-        seconds: With the workers that were asked for.
-    """
-
-    videos: int
-    bytes: float
-    seconds: float
-
-
 @dataclass
 class PackReport:
     """What came of packing a root.
@@ -200,29 +183,17 @@ class PackReport:
     complete: bool = False
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """How the work is done; does not change what is written.
-
-    Attributes:
-        tasks: Tables whose videos are packed; by default those that exist.
-        workers: Processes; 0 works in this one, None takes one per CPU.
-        allow_failures: Finish the root though videos could not be packed.
-        force: Pack anew what was packed with other options.
-        on_estimate: Called once, after the first videos.
-        on_progress: Called with the bytes of sources done and in all.
-    """
-
-    tasks: Sequence[str] | None = None
-    workers: int | None = None
-    allow_failures: bool = False
-    force: bool = False
-    on_estimate: Callable[[Estimate], None] = lambda _: None
-    on_progress: Callable[[int, int], None] = lambda *_: None
-
-
 def pack_root(
-    root: DataRoot, out: Path, options: PackOptions, run: RunOptions
+    root: DataRoot,
+    out: Path,
+    options: PackOptions,
+    *,
+    tasks: Sequence[str] | None = None,
+    workers: int | None = None,
+    allow_failures: bool = False,
+    force: bool = False,
+    on_estimate: Callable[[int, float, float], None] = lambda *_: None,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> PackReport:
     """Pack the videos of a root and copy its tables and skeletons.
 
@@ -233,49 +204,99 @@ def pack_root(
         root: The source.
         out: Folder of the packed root.
         options: What is done to the pictures.
-        run: How the work is done.
+        tasks: Tables whose videos are packed; by default those that exist.
+        workers: Processes; 0 works in this one, None takes one per CPU.
+        allow_failures: Finish the root though videos could not be packed.
+        force: Pack anew what was packed with other options.
+        on_estimate: Called once, after the first videos, with the number of those
+            left, and the bytes and seconds that they will take.
+        on_progress: Called with the bytes of sources done and in all.
 
     Raises:
         FileNotFoundError: The root lacks a table or skeletons that are needed.
         ValueError: The root is packed already, ``out`` holds something else, two
             videos would get one name, or the disk is too small.
     """
-    _check(root, out)
-    tasks = _tasks(root, run.tasks)
-    jobs = make_jobs(root, out, options, tasks)
-    journal = Journal(out, _header(root, options, tasks), run.force)
+    if root.info.packed is not None:
+        raise ValueError(
+            f'{root.path} is packed already ({root.info.packed}): packing it again '
+            'loses more; pack the original'
+        )
+    if out.resolve() == root.path.resolve():
+        raise ValueError(f'{out}: the packed root needs a folder of its own')
+    tasks = chosen_tasks(root, tasks)
+    jobs = _jobs(root, out, options, tasks)
+    header = {'source': root.info.name, 'tasks': tasks, **options.as_dict()}
+    if options.crop == 'person':
+        stores = {task: SkeletonStore(root, task).path for task in tasks}
+        header['followed_in'] = {t: source_identity(p) for t, p in stores.items()}
+    journal = Journal(out, header, force)
     todo = [job for job in jobs if not journal.holds(job.path, job.source)]
     report = PackReport(videos=len(jobs))
     report.changed = sum(job.path in journal.records for job in todo)
     if todo:
         (out / INFO_FILE).unlink(missing_ok=True)
-    _pack_all(todo, journal, report, (root, options, run))
+    _pack_all(todo, journal, report, (root, options, workers, on_estimate, on_progress))
     for folder in {job.target.parent for job in jobs}:
         for part in folder.glob('.*.part'):  # of a run that was killed
             part.unlink(missing_ok=True)
     journal.finish(job.path for job in jobs)
-    _count(journal, report)
-    if not report.failures or run.allow_failures:
-        _finish(root, out, options, (jobs, tasks, journal, report))
+    records = journal.records.values()
+    report.uncropped = sum(record.get('followed') is False for record in records)
+    report.source_bytes = sum(record['source_bytes'] for record in records)
+    report.packed_bytes = sum(record['bytes'] for record in records)
+    if not report.failures or allow_failures:
+        _finish(root, out, (options, jobs, tasks), (journal, report))
     return report
 
 
-def make_jobs(
+def chosen_tasks(root: DataRoot, asked: Sequence[str] | None) -> tuple[str, ...]:
+    """Tasks whose tables are worked on.
+
+    Args:
+        root: The data root.
+        asked: ``rec``, ``det``; None takes those that the root has.
+
+    Raises:
+        FileNotFoundError: The root lacks a table.
+    """
+    has = {'rec': root.has_rec, 'det': root.has_det}
+    for task in asked or ():
+        if not has[task]:
+            raise FileNotFoundError(f'{root.path} has no table for task {task!r}')
+    return tuple(task for task in TASKS if (task in asked if asked else has[task]))
+
+
+def table_rows(root: DataRoot, tasks: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Task, clip or video, and path of every row.
+
+    Args:
+        root: The data root.
+        tasks: From :func:`chosen_tasks`.
+    """
+    rows: list[tuple[str, str, str]] = []
+    if 'rec' in tasks:
+        rows += [('rec', clip.clip, clip.path) for clip in root.read_rec()]
+    if 'det' in tasks:
+        rows += [('det', video.video, video.path) for video in root.read_det()]
+    return rows
+
+
+def file_bytes(path: Path) -> int:
+    """Size of a file; 0 where there is none."""
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _jobs(
     root: DataRoot, out: Path, options: PackOptions, tasks: Sequence[str]
 ) -> list[Job]:
     """Every video of the tables, once.
-
-    Args:
-        root: The source.
-        out: Folder of the packed root.
-        options: Whom crops follow.
-        tasks: ``rec``, ``det``.
 
     Raises:
         ValueError: Two videos would get one name, or a path leaves the root.
     """
     users: dict[str, list[tuple[str, str, str | int]]] = {}
-    for task, name, path in _rows(root, tasks):
+    for task, name, path in table_rows(root, tasks):
         if path:
             rule = options.following.of(name)
             users.setdefault(path, []).append((task, name, rule))
@@ -292,102 +313,55 @@ def make_jobs(
     ]
 
 
-def _rows(root: DataRoot, tasks: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    if 'rec' in tasks:
-        yield from (('rec', clip.clip, clip.path) for clip in root.read_rec())
-    if 'det' in tasks:
-        yield from (('det', video.video, video.path) for video in root.read_det())
-
-
-def _check(root: DataRoot, out: Path) -> None:
-    if root.info.packed is not None:
-        raise ValueError(
-            f'{root.path} is packed already ({root.info.packed}): packing it again '
-            'loses more; pack the original'
-        )
-    if out.resolve() == root.path.resolve():
-        raise ValueError(f'{out}: the packed root needs a folder of its own')
-
-
-def _tasks(root: DataRoot, asked: Sequence[str] | None) -> tuple[str, ...]:
-    has = {'rec': root.has_rec, 'det': root.has_det}
-    if asked is None:
-        return tuple(task for task in TASKS if has[task])
-    for task in asked:
-        if not has[task]:
-            raise FileNotFoundError(f'{root.path} has no table for task {task!r}')
-    return tuple(task for task in TASKS if task in asked)
-
-
-def _header(
-    root: DataRoot, options: PackOptions, tasks: Sequence[str]
-) -> dict[str, Any]:
-    header = {'source': root.info.name, 'tasks': tasks, **options.as_dict()}
-    if options.crop == 'person':
-        stores = {t: SkeletonStore(root, t).path for t in tasks}
-        header['followed_in'] = {t: source_identity(p) for t, p in stores.items()}
-    return header
-
-
 def _pack_all(
-    todo: list[Job],
-    journal: Journal,
-    report: PackReport,
-    how: tuple[DataRoot, PackOptions, RunOptions],
+    todo: list[Job], journal: Journal, report: PackReport, how: tuple[Any, ...]
 ) -> None:
     """Pack a few, estimate, then pack the rest."""
-    root, options, run = how
+    root, options, workers, on_estimate, on_progress = how
+    # Small to send: jobs carry the rules of their names.
+    plain = replace(options, following=replace(options.following, by_name={}))
+    work = functools.partial(_pack_one, root=root, options=plain)
     step = -(-len(todo) // MEASURED) or 1
     first = todo[::step]
     rest = [job for number, job in enumerate(todo) if number % step]
-    weights = {job.path: _bytes(job.source) for job in todo}
-    total, done = sum(weights.values()), 0
+    total, done = sum(file_bytes(job.source) for job in todo), 0
     for jobs in (first, rest):
         started = time.perf_counter()
-        for record in _pack_some(jobs, root, options, run.workers):
-            done += weights[record['path']]
-            if 'failure' in record:
-                report.failures.append((record['path'], record['failure']))
+        for job, record in map_in_processes(work, jobs, workers):
+            done += file_bytes(job.source)
+            if isinstance(record, str):
+                report.failures.append((job.path, record))
             else:
                 journal.add(record)
                 report.packed += 1
-            run.on_progress(done, total)
+            on_progress(done, total)
         if jobs is first and rest:
-            taken = time.perf_counter() - started
-            estimate = _estimate(first, rest, journal, (taken, run.workers))
-            run.on_estimate(estimate)
-            _check_disk(root, journal.path.parent, estimate)
+            spent = (time.perf_counter() - started) * _busy(len(first), workers)
+            packed = [r for j in first if (r := journal.records.get(j.path))]
+            read = sum(record['source_bytes'] for record in packed) or 1
+            share = sum(file_bytes(job.source) for job in rest) / read
+            size = share * sum(record['bytes'] for record in packed)
+            on_estimate(len(rest), size, share * spent)
+            _check_disk(root, journal.path.parent, len(rest), size)
     order = {job.path: number for number, job in enumerate(todo)}
     report.failures.sort(key=lambda failure: order[failure[0]])
 
 
-def _pack_some(
-    jobs: list[Job], root: DataRoot, options: PackOptions, workers: int | None
-) -> Iterator[dict[str, Any]]:
-    work = functools.partial(pack_one, root=root, options=_without_names(options))
-    for job, outcome in map_in_processes(work, jobs, workers):
-        if outcome == CRASHED:
-            outcome = {'path': job.path, 'failure': CRASHED}
-        yield outcome
+def _busy(jobs: int, workers: int | None) -> float:
+    """Share of the workers that so few jobs keep busy."""
+    workers = usable_cores() if workers is None else max(workers, 1)
+    return min(workers, jobs) / workers
 
 
-def pack_one(job: Job, root: DataRoot, options: PackOptions) -> dict[str, Any]:
-    """Pack one video.
-
-    Args:
-        job: The video.
-        root: The source.
-        options: How.
-
-    Returns:
-        Its record, or ``path`` and ``failure``.
+def _pack_one(job: Job, root: DataRoot, options: PackOptions) -> dict[str, Any] | str:
+    """Pack one video; its record, or the reason why there is none.
 
     Raises:
         OSError: The disk is full.
     """
     try:
         found = source_identity(job.source)
-        box = followed_box(job, root) if options.crop == 'person' else None
+        box = _followed_box(job, root) if options.crop == 'person' else None
         made = pack_video(job.source, job.target, options, box)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -395,29 +369,23 @@ def pack_one(job: Job, root: DataRoot, options: PackOptions) -> dict[str, Any]:
                 error.errno, f'{job.target}: no space left on the disk'
             ) from None
         gone = isinstance(error, FileNotFoundError)
-        reason = 'no such file' if gone else error.strerror or str(error)
-        return {'path': job.path, 'failure': reason}
+        return 'no such file' if gone else error.strerror or str(error)
     except ValueError as error:
-        return {'path': job.path, 'failure': str(error)}
+        return str(error)
     record = {'path': job.path, 'packed': packed_path(job.path), **found}
     if options.crop == 'person':
         record['followed'] = box is not None
-    return {**record, **asdict(made)}
+    return {**record, **made}
 
 
-def followed_box(job: Job, root: DataRoot) -> Box | None:
+def _followed_box(job: Job, root: DataRoot) -> Box | None:
     """Box around the followed person of a video in all rows that use it.
 
-    Args:
-        job: The video.
-        root: The source, with skeletons.
-
-    Returns:
-        In shares of the picture; None where nobody is found.
+    In shares of the picture; None where nobody is found.
     """
     boxes = []
     for task, name, rule in job.users:
-        store = _store(root, task)
+        store = _store(root.path, task)
         if name not in store:
             continue
         keypoints, scores = store.get(name)
@@ -428,71 +396,31 @@ def followed_box(job: Job, root: DataRoot) -> Box | None:
     return join(boxes) if boxes else None
 
 
-_STORES: dict[tuple[str, str], SkeletonStore] = {}
+@functools.cache
+def _store(path: Path, task: str) -> SkeletonStore:
+    return SkeletonStore(path, task)
 
 
-def _store(root: DataRoot, task: str) -> SkeletonStore:
-    key = (str(root.path), task)
-    if key not in _STORES:
-        _STORES[key] = SkeletonStore(root, task)
-    return _STORES[key]
-
-
-def _without_names(options: PackOptions) -> PackOptions:
-    """Options that are small to send: jobs carry the rules of their names."""
-    return replace(options, following=replace(options.following, by_name={}))
-
-
-def _bytes(source: Path) -> int:
-    return source.stat().st_size if source.is_file() else 0
-
-
-def _estimate(
-    first: list[Job],
-    rest: list[Job],
-    journal: Journal,
-    spent: tuple[float, int | None],
-) -> Estimate:
-    seconds, workers = spent
-    workers = usable_cores() if workers is None else max(workers, 1)
-    done = [journal.records[job.path] for job in first if job.path in journal.records]
-    read = sum(record['source_bytes'] for record in done) or 1
-    left = sum(_bytes(job.source) for job in rest)
-    idle = workers / min(workers, len(first))
-    return Estimate(
-        videos=len(rest),
-        bytes=left / read * sum(record['bytes'] for record in done),
-        seconds=left / read * seconds / idle,
-    )
-
-
-def _check_disk(root: DataRoot, out: Path, estimate: Estimate) -> None:
+def _check_disk(root: DataRoot, out: Path, videos: int, size: float) -> None:
     skeletons = (root.path / 'skeletons').glob('*.npy')
-    need = _RESERVE * estimate.bytes + sum(map(_bytes, skeletons))
+    need = _RESERVE * size + sum(map(file_bytes, skeletons))
     free = shutil.disk_usage(out).free
     if need > free:
         raise ValueError(
-            f'{out}: {estimate.videos:,} videos need about {need / 1e9:,.1f} GB, the '
-            f'disk has {free / 1e9:,.1f} GB left: make room, or give a larger --crf or '
-            'a smaller --short-side'
+            f'{out}: {videos:,} videos need about {need / 1e9:,.1f} GB, the disk has '
+            f'{free / 1e9:,.1f} GB left: make room, or give a larger --crf or a '
+            'smaller --short-side'
         )
-
-
-def _count(journal: Journal, report: PackReport) -> None:
-    records = journal.records.values()
-    report.uncropped = sum(record.get('followed') is False for record in records)
-    report.source_bytes = sum(record['source_bytes'] for record in records)
-    report.packed_bytes = sum(record['bytes'] for record in records)
 
 
 def _finish(
     root: DataRoot,
     out: Path,
-    options: PackOptions,
-    what: tuple[list[Job], Sequence[str], Journal, PackReport],
+    what: tuple[PackOptions, list[Job], Sequence[str]],
+    result: tuple[Journal, PackReport],
 ) -> None:
     """Tables, skeletons, and last of all ``dataset.json``."""
-    jobs, tasks, journal, report = what
+    (options, jobs, tasks), (journal, report) = what, result
     for task in tasks:
         copy_table(root, out, task)
         if root.has_skeletons(task):

@@ -166,7 +166,7 @@ def test_count_and_times_are_those_of_the_source(tmp_path, name, uneven):
     times = [t + 80 for t in TIMES_MS] if uneven else None
     source = make_video(tmp_path / name, moving_frames(12), 25, times_ms=times)
     made = pack_video(source, tmp_path / 'out' / 'a.mp4', SMALL)
-    assert (made.frames, made.picture, made.size) == (12, (64, 48), (42, 32))
+    assert [made[k] for k in ('frames', 'picture', 'size')] == [12, (64, 48), (42, 32)]
     with open_video(source, 'pyav') as old, open_video(tmp_path / 'out/a.mp4') as new:
         assert new.times_sec == pytest.approx(old.times_sec, abs=1e-9)
         assert new.duration_sec == pytest.approx(old.duration_sec, abs=1e-9)
@@ -227,12 +227,12 @@ def test_rotation_is_applied_and_the_box_is_of_the_upright_picture(tmp_path, rot
         open_video(tmp_path / 'b.mp4', 'pyav') as new,
     ):
         upright, packed = old.get_frames([1])[0], new.get_frames([1])[0]
-    left, top, wide, high = made.crop
-    assert made.picture == upright.shape[1::-1]
+    left, top, wide, high = made['crop']
+    assert made['picture'] == upright.shape[1::-1]
     assert left + wide == upright.shape[1]
     assert top == 0
     region = upright[top : top + high, left : left + wide].astype(float)
-    assert packed.shape[1::-1] == made.size
+    assert packed.shape[1::-1] == made['size']
     assert packed.mean((0, 1)) == pytest.approx(region.mean((0, 1)), abs=3)
 
 

@@ -18,7 +18,7 @@ from mmma.data.check import check_root
 from mmma.data.root import DataRoot, read_info
 from mmma.media import pack as packer
 from mmma.media.encode import Following, PackOptions
-from mmma.media.pack import RunOptions, copy_table, move_joints, pack_root, packed_path
+from mmma.media.pack import copy_table, move_joints, pack_root, packed_path
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def own_root(root, tmp_path):
 
 
 def pack(root, out, options=SMALL, workers=0, **how):
-    return pack_root(DataRoot(root), out, options, RunOptions(workers=workers, **how))
+    return pack_root(DataRoot(root), out, options, workers=workers, **how)
 
 
 def test_a_packed_root_is_whole_and_says_so(root, tmp_path):
@@ -213,12 +213,12 @@ def test_a_full_disk_ends_the_run(root, tmp_path, monkeypatch):
 def test_disk_and_time_are_estimated_from_the_first_videos(tmp_path, monkeypatch):
     root = make_pack_root(tmp_path / 'root', clips=8)
     seen = []
-    pack(root, tmp_path / 'out', on_estimate=seen.append)
-    (estimate,) = seen
+    pack(root, tmp_path / 'out', on_estimate=lambda *now: seen.append(now))
+    ((videos, size, seconds),) = seen
     real = sum(p.stat().st_size for p in (tmp_path / 'out/videos').iterdir())
-    assert estimate.videos == 4
-    assert estimate.seconds > 0
-    assert estimate.bytes == pytest.approx(real / 2, rel=0.3)
+    assert videos == 4
+    assert seconds > 0
+    assert size == pytest.approx(real / 2, rel=0.3)
     monkeypatch.setattr(
         packer.shutil, 'disk_usage', lambda _: SimpleNamespace(free=100)
     )
