@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmma.config import load_config, model_name
 from mmma.data.clips import Clip, body_map
 from mmma.data.joints import read_layout
 from mmma.data.root import DataRoot
+from mmma.engine.infer import detect, look_at, open_model, recognize
 from mmma.evaluation.rows import (
     EvaluationOptions,
     Truth,
@@ -19,207 +17,16 @@ from mmma.evaluation.rows import (
     recognition_rows,
 )
 from mmma.protocols import Protocol, make_protocol
-from mmma.taxonomy import LabelSpace, check_choice, load_label_space
+from mmma.taxonomy import LabelSpace, load_label_space
 
-if TYPE_CHECKING:
-    from mmma.engine.infer import (
-        Detection,
-        InferenceOptions,
-        Recognition,
-        Skeletons,
-        VideoFile,
-        VideoFindings,
-        VideoModel,
-    )
-
-
-def recognize(
-    video: str | Path,
-    model: str | VideoModel,
-    *,
-    config: str | None = None,
-    **options: Any,
-) -> Recognition:
-    """Which action a clip shows, by the same path as testing.
-
-    Args:
-        video: The file: one action, a few seconds.
-        model: Model-zoo name, path or URL of a recognizer; or from :func:`open_model`,
-            which saves loading it for each clip.
-        config: Its config; by default what the zoo or the checkpoint names.
-        **options: Fields of ``mmma.engine.infer.InferenceOptions``.
-
-    Raises:
-        FileNotFoundError: There is no such video, model or config.
-        ValueError: The video cannot be read; the model is none, does not fit, or was
-            trained on simulated data (``allow_simulated``) or on skeletons of another
-            extractor (``allow_extractor``).
-    """
-    return _look(video, model, 'rec', config, options)  # type: ignore[return-value]
-
-
-def detect(
-    video: str | Path,
-    model: str | VideoModel,
-    *,
-    config: str | None = None,
-    **options: Any,
-) -> Detection:
-    """When which actions happen in a video of any length, by the path of testing.
-
-    Args:
-        video: The file.
-        model: As of :func:`recognize`, a detector.
-        config: Its config; by default what the zoo or the checkpoint names.
-        **options: As of :func:`recognize`.
-
-    Raises:
-        FileNotFoundError: As :func:`recognize`.
-        ValueError: As :func:`recognize`.
-    """
-    return _look(video, model, 'det', config, options)  # type: ignore[return-value]
-
-
-def open_model(model: str, *, config: str | None = None, **options: Any) -> VideoModel:
-    """A trained model for many videos.
-
-    Args:
-        model: Model-zoo name, path or URL.
-        config: Its config; by default what the zoo or the checkpoint names.
-        **options: As of :func:`recognize`.
-
-    Raises:
-        FileNotFoundError: There is no such model or config.
-        ValueError: As :func:`recognize`, but for the video.
-    """
-    from mmma.engine.infer import InferenceOptions, VideoModel, config_of
-    from mmma.engine.weights import read_checkpoint
-    from mmma.hub.zoo import checkpoint_path
-
-    known = tuple(InferenceOptions.__dataclass_fields__)
-    for key in options:
-        check_choice('option', key, known)
-    chosen = InferenceOptions(**options)
-    name, own_config = _zoo_entry(model)
-    path = checkpoint_path(model, offline=chosen.private)
-    weights = read_checkpoint(str(path))
-    cfg = load_config(config or own_config or config_of(weights, name))
-    extractor = None
-    if cfg.test_dataloader.dataset.get('modality') == 'Pose':
-        from mmma.media.extractors import describe_extractor
-
-        extractor = describe_extractor(_pose_options(chosen))
-    return VideoModel(name, weights, cfg, chosen, extractor)
-
-
-def look_at(
-    video: str | Path, models: Sequence[VideoModel], label: str | None = None
-) -> VideoFindings:
-    """What models say of a video; joints are found once for all of them.
-
-    Work files lie in a folder that only the user can read, and are gone afterwards.
-
-    Args:
-        video: The file.
-        models: From :func:`open_model`, with equal options.
-        label: What messages call the video; by default its path, or with ``private``
-            nothing that tells it.
-
-    Raises:
-        FileNotFoundError: There is no such video.
-        ValueError: It cannot be read; or weights do not fit their config.
-    """
-    from mmma.engine.infer import VideoFindings, called, link_video
-
-    for model in models:
-        model.build()  # what is wrong with it is no fault of the video
-    options = models[0].options
-    label = label or ('the video' if options.private else str(video))
-    with tempfile.TemporaryDirectory(prefix='mmma-') as folder, called(label, folder):
-        file = link_video(Path(video), Path(folder))
-        skeletons = None
-        if any(model.card.modality == 'Pose' for model in models):
-            skeletons = _find_skeletons(file, options)
-        results = []
-        for number, model in enumerate(models):
-            seen = skeletons if model.card.modality == 'Pose' else None
-            results.append(model.look(file, Path(folder, str(number)), seen))
-    return VideoFindings(file, tuple(results), skeletons)
-
-
-def _look(
-    video: str | Path,
-    model: str | VideoModel,
-    task: str,
-    config: str | None,
-    options: Mapping[str, Any],
-) -> Recognition | Detection:
-    from mmma.engine.infer import VideoModel
-
-    if not isinstance(model, VideoModel):
-        model = open_model(model, config=config, **options)
-    elif config is not None or options:
-        raise ValueError('this model is open: give config and options to open_model.')
-    require_task(model, task)
-    return look_at(video, [model]).results[0]
-
-
-def require_task(model: VideoModel, task: str) -> None:
-    """Refuse a model of the other task.
-
-    Args:
-        model: From :func:`open_model`.
-        task: ``rec`` or ``det``.
-
-    Raises:
-        ValueError: It is of the other one.
-    """
-    if model.card.task != task:
-        use = {
-            'rec': 'a recognizer: recognize() or --recog takes it, for clips',
-            'det': 'a detector: detect() or --det takes it, for videos',
-        }
-        raise ValueError(f'{model.card.name} is {use[model.card.task]}.')
-
-
-def _zoo_entry(model: str) -> tuple[str, str | None]:
-    """Name of a model, and its config where the zoo has it."""
-    from mmma.hub.zoo import list_models
-
-    path = Path(model).expanduser()
-    entry = {known.name: known for known in list_models()}.get(model)
-    if path.is_file() or entry is None:
-        return path.stem, None
-    if entry.kind != 'ours':
-        raise ValueError(
-            f'{model} is what recipes start training from and names no actions; '
-            'download.py --list shows models that do: kind ours.'
-        )
-    return entry.name, entry.config
-
-
-def _pose_options(options: InferenceOptions) -> Any:
-    from mmma.media.extractors import PoseOptions
-
-    return PoseOptions(
-        backend=options.pose_backend,
-        persons=options.persons,
-        smooth=options.smooth,
-        models=None if options.pose_models is None else Path(options.pose_models),
-        device=options.device or 'cpu',
-    )
-
-
-def _find_skeletons(file: VideoFile, options: InferenceOptions) -> Skeletons:
-    """As ``data/pose.py`` finds them."""
-    from mmma.engine.infer import Skeletons
-    from mmma.media.extractors import describe_extractor
-    from mmma.media.pose import extract_video
-
-    pose = _pose_options(options)
-    found = extract_video(file.path, pose)
-    size = (found.width, found.height)
-    return Skeletons(found.joints, found.fps, size, describe_extractor(pose))
+__all__ = [
+    'detect',
+    'load_config',
+    'look_at',
+    'open_model',
+    'recognize',
+    'summarize',
+]
 
 
 def summarize(cfg: Any, outcome: Any, options: Any) -> dict[str, Any]:

@@ -507,6 +507,7 @@ def fetch_pretrained(
     sha256: str,
     folder: str | Path | None = None,
     size: int | None = None,
+    offline: bool = False,
 ) -> Path:
     """Fetch the weights that a recipe starts from.
 
@@ -515,13 +516,14 @@ def fetch_pretrained(
         sha256: How their SHA-256 starts; empty where it is not known.
         folder: Where to keep them; by default :func:`cache_folder`.
         size: Their bytes, where known.
+        offline: Never use the network.
 
     Raises:
         FileNotFoundError: They are not there and cannot be fetched.
         ValueError: What was fetched has another hash or size.
     """
     file = RemoteFile(file_name(url), url, sha256, size)
-    return fetch_file(file, folder, advice=_NO_PRETRAINED)
+    return fetch_file(file, folder, offline=offline, advice=_NO_PRETRAINED)
 
 
 def fetch_url(url: str, offline: bool = False) -> Path:

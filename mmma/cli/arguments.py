@@ -78,7 +78,7 @@ def protocol_flags(args: argparse.Namespace) -> dict[str, Any]:
 
 def read_config(args: argparse.Namespace) -> Any:
     """The config that the shared arguments describe."""
-    from mmma.apis import load_config
+    from mmma.config import load_config
 
     return load_config(
         args.config,

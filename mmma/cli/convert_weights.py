@@ -177,8 +177,8 @@ def _matches(weights: Mapping[str, Any], config: str) -> str:
     """Which weights of a config's model are filled."""
     from mmengine.registry import DefaultScope
 
-    from mmma.apis import load_config
     from mmma.checkpoints import load_state
+    from mmma.config import load_config
     from mmma.registry import MODELS
 
     with DefaultScope.overwrite_default_scope('mmma'):

@@ -70,9 +70,8 @@ def run(args: argparse.Namespace) -> int:
     from mmma.hub.zoo import checkpoint_path
 
     checkpoint = args.checkpoint and str(checkpoint_path(args.checkpoint))
-    from mmma.apis import load_config
     from mmma.cli.probe import find_recipe
-    from mmma.config import model_name
+    from mmma.config import load_config, model_name
     from mmma.datasets.transforms.rgb import with_views
     from mmma.engine.extract import ExtractOptions, extract
     from mmma.engine.features import BackboneOptions, load_backbone

@@ -193,7 +193,7 @@ def find_recipe(name: str) -> str:
 
 
 def _load(config: str, flags: dict[str, Any], args: argparse.Namespace) -> Any:
-    from mmma.apis import load_config
+    from mmma.config import load_config
     from mmma.datasets.transforms.rgb import with_views
 
     cfg = load_config(

@@ -229,7 +229,7 @@ class RootDataset(BaseDataset, ABC):
         )
         space = load_label_space(label_space, body_groups)
         self._metainfo = {**space_meta(space), **self._metainfo}  # lazy: not filled
-        _refuse_key_frames_only(self.pipeline)
+        refuse_key_frames_only(self.pipeline)
 
     @property
     def metainfo(self) -> dict[str, Any]:
@@ -381,8 +381,15 @@ def _refuse_without_video(chosen: Sequence[Clip], root: DataRoot, noun: str) -> 
         )
 
 
-def _refuse_key_frames_only(transform: Any) -> None:
-    """Look for MMAction2's ``mode='efficient'``, also inside wrappers."""
+def refuse_key_frames_only(transform: Any) -> None:
+    """Refuse MMAction2's ``mode='efficient'``, also inside wrappers.
+
+    Args:
+        transform: A transform or a composition.
+
+    Raises:
+        ValueError: It returns key frames only.
+    """
     if getattr(transform, 'mode', None) == 'efficient':
         raise ValueError(
             f"{type(transform).__name__}(mode='efficient') returns key frames only, "
@@ -390,7 +397,7 @@ def _refuse_key_frames_only(transform: Any) -> None:
             "UniformFrames and DecodeFrames, or mode='accurate'"
         )
     for inner in getattr(transform, 'transforms', None) or ():
-        _refuse_key_frames_only(inner)
+        refuse_key_frames_only(inner)
 
 
 @DATASETS.register_module()

@@ -1,231 +1,63 @@
-"""Predictions for one video, without a data root.
-
-Findings as files: JSON with everything, CSV with one row per finding.
-
-The JSON is written last and says what made it, so that what is whole and was made in
-the same way need not be made again.
-"""
+"""Predictions for one video by the pipeline that tests a model."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-import os
-import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmma import __version__
-from mmma.checkpoints import check_simulated, file_sha256
-from mmma.config import config_folders
-from mmma.data.arrays import SkeletonWriter
-from mmma.data.clips import Clip, write_rec
-from mmma.data.joints import WHOLEBODY65, write_layout
-from mmma.data.root import DataRoot, DatasetInfo, write_info
-from mmma.data.videos import Video, write_det
-from mmma.datasets.clips import space_meta
+from mmma.checkpoints import check_simulated, file_sha256, load_trained
+from mmma.config import config_folders, load_config
+from mmma.data.arrays import STEPS_PER_PIXEL
+from mmma.data.joints import WHOLEBODY65
+from mmma.data.root import DatasetInfo
+from mmma.datasets.clips import refuse_key_frames_only, space_meta
+from mmma.datasets.windows import WindowOptions
+from mmma.engine.findings import (
+    Detection,
+    Finding,
+    ModelCard,
+    Recognition,
+    VideoFile,
+    VideoFindings,
+    body_found,
+)
 from mmma.engine.hooks import tell_classes
-from mmma.engine.run import TestOptions
-from mmma.engine.test import detect_videos, load_runner
-from mmma.engine.weights import Weights
+from mmma.engine.test import detect_videos
+from mmma.engine.weights import Weights, read_checkpoint, with_frozen
 from mmma.evaluation.recognition import summed_body_scores
-from mmma.files import atomic_write, source_identity
-from mmma.registry import DATASETS, METRICS
-from mmma.structures.samples import MergeOptions
+from mmma.files import source_identity
+from mmma.hub.zoo import checkpoint_path, list_models
+from mmma.media.extractors import PoseOptions, describe_extractor
+from mmma.media.pose import extract_video
+from mmma.registry import METRICS, MODELS
 from mmma.structures.segments import Detections
 from mmma.taxonomy import LabelSpace, check_choice, load_label_space
-from mmma.video import VIDEO_SUFFIXES, BrokenVideoError, open_container, read_index
+from mmma.video import BrokenVideoError
 
-NAME = 'video'
-"""Of the only row; the user's file name stays out of tables, logs and messages."""
-_FEET = WHOLEBODY65.names.index('left_big_toe')  # what lies before is the body
+if TYPE_CHECKING:
+    from mmma.media.pose import Partial
 
-
-@dataclass(frozen=True)
-class VideoFile:
-    """A video under a link that does not tell its name.
-
-    Attributes:
-        path: The link.
-        frames: Number of frames that are shown.
-        duration_sec: From the first frame's appearance to the last one's end.
-        first_frame_sec: Time stamp of the first frame in the file. Every other time is
-            counted from this frame, as in ``det.json``.
-    """
-
-    path: Path
-    frames: int
-    duration_sec: float
-    first_frame_sec: float
-
-    @property
-    def fps(self) -> float:
-        """Mean frames per second."""
-        return self.frames / self.duration_sec
-
-
-@dataclass(frozen=True)
-class Skeletons:
-    """What an extractor found in a video.
-
-    Attributes:
-        joints: (T, M, V, 3) int16, as a skeleton store holds them.
-        fps: Rows per second.
-        size: Width and height of the picture, pixels.
-        extractor: What found them.
-    """
-
-    joints: np.ndarray
-    fps: float
-    size: tuple[int, int]
-    extractor: str
-
-    @property
-    def body_found(self) -> float:
-        """Share of the frames in which a body was found, in [0, 1]."""
-        scores = self.joints[:, :, :_FEET, 2]  # (T, M, 17)
-        return float((scores > 0).any(axis=(1, 2)).mean())
-
-
-class LinkRoot(DataRoot):
-    """A data root whose only video lies elsewhere, behind a link.
-
-    Args:
-        path: The root.
-        video: The link.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], video: Path) -> None:
-        super().__init__(path)
-        self._video = video
-
-    def video_path(self, relative: str) -> Path:
-        """The link; the user named its target, so that it may leave the root.
-
-        Args:
-            relative: Path as written in the table.
-        """
-        return self._video
-
-
-def link_video(video: Path, folder: Path) -> VideoFile:
-    """Link a video into a folder and read when its frames are shown.
-
-    Args:
-        video: The user's file.
-        folder: An existing one.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        BrokenVideoError: It cannot be read as video. Both name the link.
-    """
-    suffix = video.suffix.lower()
-    link = folder / f'{NAME}{suffix if suffix in VIDEO_SUFFIXES else ""}'
-    try:
-        link.symlink_to(video.absolute())
-    except OSError:  # a file system without links
-        shutil.copyfile(video, link)
-    with open_container(link) as container:
-        index = read_index(container)
-    first_sec = float(index.pts[0] * index.time_base)
-    return VideoFile(link, len(index.pts), index.duration_sec, first_sec)
-
-
-def write_root(
-    folder: Path,
-    task: str,
-    label_space: str,
-    file: VideoFile,
-    skeletons: Skeletons | None = None,
-) -> LinkRoot:
-    """Write the tables of a root that holds one video, whose truth is unknown.
-
-    Args:
-        folder: Where to.
-        task: ``rec`` or ``det``: the table that it gets.
-        label_space: Of the model.
-        file: The video.
-        skeletons: Of the video, for a model that sees those.
-    """
-    space = load_label_space(label_space)
-    write_info(folder, DatasetInfo('videos', label_space, simulated=False))
-    place: Any = {'path': NAME, 'subset': 'test', 'domain': 'lab', 'subject': ''}
-    if task == 'det':
-        length = {'frames': file.frames, 'duration': file.duration_sec}
-        row = Video(NAME, **place, fps=file.fps, **length, withheld=True)
-        write_det(folder / 'det.json', [row], space)
-    else:
-        clip = Clip(NAME, **place, action=None, body=None)
-        write_rec(folder / 'rec.csv', [clip], space)
-    if skeletons is not None:
-        layout = replace(WHOLEBODY65, extractor=skeletons.extractor)
-        persons = skeletons.joints.shape[1]
-        with SkeletonWriter(folder, task, layout, persons) as writer:
-            facts = (skeletons.fps, *skeletons.size)
-            writer.append_encoded(NAME, skeletons.joints, *facts)
-    return LinkRoot(folder, file.path)
-
-
-def write_placeholder(
-    folder: Path, task: str, label_space: str, extractor: str | None
-) -> None:
-    """Write a root to build a model on: its tables, and no video.
-
-    Args:
-        folder: Where to.
-        task: ``rec`` or ``det``.
-        label_space: Of the model.
-        extractor: What will find the joints; None for a model that sees pictures.
-    """
-    write_root(folder, task, label_space, VideoFile(folder / NAME, 1, 1.0, 0.0))
-    if extractor is not None:
-        layout = replace(WHOLEBODY65, extractor=extractor)
-        write_layout(folder / 'skeletons', layout)
-
-
-@contextmanager
-def called(label: str, folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Errors inside call the video by a label, and neither it nor its link by name.
-
-    Args:
-        label: What the user knows the video by.
-        folder: Where the link is.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It cannot be read, or nothing can be made of it.
-    """
-    try:
-        yield
-    except FileNotFoundError:
-        raise FileNotFoundError(f'{label}: no such video file') from None
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f'{label}: {_reason(error, str(folder))}') from None
-
-
-def _reason(error: Exception, folder: str) -> str:
-    if isinstance(error, BrokenVideoError):
-        return error.reason
-    # A data set names its row and gives advice on data roots.
-    text = str(error).partition('. Repair the file;')[0]
-    text = re.sub(rf'{re.escape(folder)}[^\s:]*(: )?', '', text)
-    return re.sub(rf"^(clip|video) '{NAME}' ", '', text)
-
-
+MODALITIES = ('RGB', 'Pose')
+LEVELS = ('action', 'body')
 SEGMENT_THRESHOLD = 0.2
 """Of detection, unless the user says. On the simulated test videos of the laboratory,
 ``skeletondet-tiny`` then shows 3.7 segments per video, as many as are true."""
+LONG_SEC = 30
+"""Recognition of more than this is noted: models learn from clips of seconds."""
+ENOUGH_FRAMES = 0.5
+"""A body that is found in a smaller share of the frames is noted."""
 
 
 @dataclass(frozen=True)
@@ -272,126 +104,15 @@ class InferenceOptions:
             return SEGMENT_THRESHOLD if task == 'det' else 0.0
         return self.threshold
 
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What there is to know of a model.
-
-    Attributes:
-        name: Model-zoo name, or that of the file.
-        task: ``rec`` or ``det``.
-        modality: ``RGB`` or ``Pose``.
-        sha256: Of the weights' file.
-        config: Name of the config.
-        config_sha256: Of the resolved config.
-        label_space: Whose actions it knows.
-        trained_on: Name of the data, if the weights tell.
-        simulated: Whether those are simulated.
-        extractor: What finds the joints for it; None for pictures.
-    """
-
-    name: str
-    task: str
-    modality: str
-    sha256: str
-    config: str
-    config_sha256: str
-    label_space: str
-    trained_on: str | None
-    simulated: bool
-    extractor: str | None
-
-
-@dataclass(frozen=True)
-class Finding:
-    """An action or a body group, when, and how sure the model is.
-
-    Attributes:
-        start_sec: Start, seconds from the first frame.
-        end_sec: End, exclusive.
-        action: Its name; None of a body group, and where the model abstains.
-        body: Name of the body group; None where the model abstains.
-        score: Probability that the model gives it, in [0, 1].
-    """
-
-    start_sec: float
-    end_sec: float
-    action: str | None
-    body: str | None
-    score: float
-
-
-@dataclass(frozen=True)
-class Recognition:
-    """What a recognizer says of a clip.
-
-    Attributes:
-        model: The model.
-        actions: All actions, the likeliest first.
-        bodies: All body groups, the likeliest first.
-        abstained: The best score is below the threshold, or nobody is seen.
-        threshold: From which score the best action is named.
-        notes: What to bear in mind.
-    """
-
-    model: ModelCard
-    actions: tuple[Finding, ...]
-    bodies: tuple[Finding, ...]
-    abstained: bool
-    threshold: float
-    notes: tuple[str, ...] = ()
-
-    @property
-    def simulated(self) -> bool:
-        """Whether the weights have only ever seen simulated people."""
-        return self.model.simulated
-
-    @property
-    def answer(self) -> Finding:
-        """The likeliest action; without a name where the model abstains."""
-        best = self.actions[0]
-        if not self.abstained:
-            return best
-        return Finding(best.start_sec, best.end_sec, None, None, best.score)
-
-
-@dataclass(frozen=True)
-class Detection:
-    """What a detector found in a video.
-
-    Attributes:
-        model: The model.
-        segments: Actions from the threshold on, the best first.
-        bodies: Body groups from the threshold on, the best first.
-        dropped: Actions below the threshold.
-        threshold: From which score a segment is kept.
-        abstained: Nobody is seen, so nothing was looked for.
-        notes: What to bear in mind.
-    """
-
-    model: ModelCard
-    segments: tuple[Finding, ...]
-    bodies: tuple[Finding, ...]
-    dropped: int
-    threshold: float
-    abstained: bool = False
-    notes: tuple[str, ...] = ()
-
-    @property
-    def simulated(self) -> bool:
-        """Whether the weights have only ever seen simulated people."""
-        return self.model.simulated
-
-
-LONG_SEC = 30
-"""Recognition of more than this is noted: models learn from clips of seconds."""
-ENOUGH_FRAMES = 0.5
-"""A body that is found in a smaller share of the frames is noted."""
-MODALITIES = ('RGB', 'Pose')
-_OF_TRAINING = (
-    *('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'),
-    *('val_dataloader', 'val_cfg', 'val_evaluator', 'train_pipeline'),
-)
+    def pose(self) -> PoseOptions:
+        """What finds the joints."""
+        return PoseOptions(
+            backend=self.pose_backend,
+            persons=self.persons,
+            smooth=self.smooth,
+            models=None if self.pose_models is None else Path(self.pose_models),
+            device=self.device or 'cpu',
+        )
 
 
 class VideoModel:
@@ -427,6 +148,9 @@ class VideoModel:
         self.space = own_label_space(meta, cfg.label_space)
         self._cfg, self._weights = cfg, weights
         self._model: nn.Module | None = None
+        init_default_scope('mmma')
+        self._pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+        refuse_key_frames_only(self._pipeline)
 
     def build(self) -> nn.Module:
         """The model in evaluation mode, built once, as testing builds it.
@@ -435,98 +159,74 @@ class VideoModel:
             ValueError: The weights are of another model than the config's.
         """
         if self._model is None:
-            self._model = self._build()
+            space = load_label_space(self.card.label_space)
+            model = MODELS.build(self._cfg.model)
+            whole = with_frozen(
+                model, self._weights, self._cfg, offline=self.options.private
+            )
+            names = (space.name, space.actions, str(whole.path), space.bodies)
+            load_trained(model, whole.content, *names)
+            tell_classes(model, space_meta(self.space))
+            self._model = model.to(self.options.device or get_device()).eval()
             del self._weights
         return self._model
 
     def look(
-        self, file: VideoFile, folder: Path, skeletons: Skeletons | None = None
+        self, file: VideoFile, skeletons: Partial | None = None
     ) -> Recognition | Detection:
         """What the model says of a video.
 
         Args:
-            file: From :func:`link_video`.
-            folder: An empty one to work in.
+            file: The video.
             skeletons: Of the video, for a model that sees those.
 
         Raises:
-            ValueError: A frame cannot be read.
+            BrokenVideoError: A frame cannot be read.
         """
-        card = self.card
-        root = write_root(folder, card.task, card.label_space, file, skeletons)
-        notes = (*self.notes, *_video_notes(card.task, file, skeletons))
-        seen = skeletons is None or skeletons.body_found > 0
-        if card.task == 'rec':
-            return self._recognition(file, self.scores(root), seen, notes)
-        levels = self.detections(root) if seen else {}
+        notes = (*self.notes, *_video_notes(self.card.task, file, skeletons))
+        seen = skeletons is None or body_found(skeletons) > 0
+        sample = _sample(file, self.card.modality, skeletons)
+        if self.card.task == 'rec':
+            return self._recognition(file, self.scores(sample), seen, notes)
+        levels = self.detections(sample, file.duration_sec) if seen else {}
         return self._detection(levels, seen, notes)
 
     @torch.no_grad()
-    def scores(self, root: LinkRoot) -> tuple[np.ndarray, np.ndarray]:
-        """Scores of the actions (K,) and of the body groups (B,) of a root's clip."""
-        sample = self.build().test_step(pseudo_collate([self._dataset(root)[0]]))[0]
-        actions = sample.pred_score.float().cpu().numpy()
-        own = sample.get('pred_body_score')
+    def scores(self, sample: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of the actions (K,) and of the body groups (B,) of a clip."""
+        batch = pseudo_collate([self._pack(sample)])
+        found = self.build().test_step(batch)[0]
+        actions = found.pred_score.float().cpu().numpy()
+        own = found.get('pred_body_score')
         if self._cfg.test_evaluator.get('body_scores') == 'head' and own is not None:
             return actions, own.float().cpu().numpy()
         table = actions[None]
         sums = summed_body_scores(table, self.space.body_of, self.space.num_bodies)
         return actions, sums[0]
 
-    def detections(self, root: LinkRoot) -> dict[str, Detections]:
-        """Detections by level of a root's video, in memory that does not grow."""
-        dataset = self._dataset(root)
-        windows = (dataset[i] for i in range(len(dataset)))
-        size = self._cfg.test_dataloader.batch_size
+    def detections(
+        self, sample: Mapping[str, Any], video_sec: float
+    ) -> dict[str, Detections]:
+        """Detections by level in a video, in memory that does not grow."""
+        loader = self._cfg.test_dataloader
+        windows = WindowOptions(**(loader.dataset.get('window') or {})).tile(video_sec)
+        total = len(windows)
+        packed = (
+            self._pack({**sample, 'window': w, 'window_index': i, 'num_windows': total})
+            for i, w in enumerate(windows)
+        )
+        merging = METRICS.build(dict(self._cfg.test_evaluator)).merging
         ((_, levels),) = detect_videos(
-            self.build(), windows, self.space.body_of, self._merging, size
+            self.build(), packed, self.space.body_of, merging, loader.batch_size
         )
         return levels
 
-    @property
-    def _merging(self) -> MergeOptions:
-        merging: MergeOptions = METRICS.build(dict(self._cfg.test_evaluator)).merging
-        return merging
-
-    def _dataset(self, root: LinkRoot) -> Any:
-        dataset = DATASETS.build(
-            {
-                **self._cfg.test_dataloader.dataset,
-                'data_root': str(root.path),
-                'serialize_data': False,
-            }
-        )
-        dataset.root = root
-        return dataset
-
-    def _build(self) -> nn.Module:
-        cfg, card = self._cfg, self.card
-        for key in _OF_TRAINING:
-            cfg.pop(key, None)
-        cfg.log_level = 'ERROR'
-        loader = cfg.test_dataloader
-        loader.dataset.domains = None
-        loader.update(num_workers=0, persistent_workers=False)
-        loader.pop('prefetch_factor', None)
-        with (
-            tempfile.TemporaryDirectory(prefix='mmma-') as folder,
-            _network(not self.options.private),
-        ):
-            # MMEngine keeps what it built under this name, and writes to its folder.
-            cfg.experiment_name = Path(folder).name
-            root = Path(folder, 'root')
-            write_placeholder(root, card.task, card.label_space, card.extractor)
-            cfg.data_root = loader.dataset.data_root = str(root)
-            # An extractor that differs was let through, with a note, by now.
-            options = TestOptions(
-                allow_simulated=True, allow_extractor=True, work_dir=folder
-            )
-            runner, _ = load_runner(cfg, self._weights, options)
-        model = runner.model
-        if self.options.device:
-            model = model.to(self.options.device)
-        tell_classes(model, space_meta(self.space))
-        return model.eval()
+    def _pack(self, sample: Mapping[str, Any]) -> Any:
+        try:
+            return self._pipeline(dict(sample))
+        except BrokenVideoError as error:
+            reason = f'cannot be read: {error.reason}'
+            raise BrokenVideoError(error.path, reason) from None
 
     def _recognition(
         self,
@@ -535,43 +235,37 @@ class VideoModel:
         seen: bool,
         notes: tuple[str, ...],
     ) -> Recognition:
-        space, end_sec = self.space, file.duration_sec
-        actions, bodies = (np.argsort(-s, kind='stable').tolist() for s in scores)
-        named = [
-            Finding(0.0, end_sec, *self._names(a), float(scores[0][a])) for a in actions
-        ]
-        groups = [
-            Finding(0.0, end_sec, None, space.bodies[b], float(scores[1][b]))
-            for b in bodies
-        ]
-        lowest = self.options.threshold_of('rec')
-        abstained = not seen or named[0].score < lowest
-        return Recognition(
-            self.card, tuple(named), tuple(groups), abstained, lowest, notes
+        actions, bodies = (
+            tuple(
+                Finding(0.0, file.duration_sec, *self._names(i, level), float(own[i]))
+                for i in np.argsort(-own, kind='stable').tolist()
+            )
+            for level, own in zip(LEVELS, scores, strict=True)
         )
+        lowest = self.options.threshold_of('rec')
+        abstained = not seen or actions[0].score < lowest
+        return Recognition(self.card, actions, bodies, abstained, lowest, notes)
 
     def _detection(
         self, levels: Mapping[str, Detections], seen: bool, notes: tuple[str, ...]
     ) -> Detection:
-        lowest, found = self.options.threshold_of('det'), {}
-        for level in ('action', 'body'):
+        lowest, found, kept = self.options.threshold_of('det'), {}, {}
+        for level in LEVELS:
             table = levels.get(level, Detections.empty())
             columns = (table.segments_sec, table.labels, table.scores)
-            rows = zip(*(column.tolist() for column in columns), strict=True)
             found[level] = [
                 Finding(*times, *self._names(label, level), score)
-                for times, label, score in rows
+                for times, label, score in zip(
+                    *(column.tolist() for column in columns), strict=True
+                )
             ]
-        kept = {
-            level: tuple(f for f in rows if f.score >= lowest)
-            for level, rows in found.items()
-        }
+            kept[level] = tuple(f for f in found[level] if f.score >= lowest)
         dropped = len(found['action']) - len(kept['action'])
         return Detection(
             self.card, kept['action'], kept['body'], dropped, lowest, not seen, notes
         )
 
-    def _names(self, label: int, level: str = 'action') -> tuple[str | None, str]:
+    def _names(self, label: int, level: str) -> tuple[str | None, str]:
         if level == 'body':
             return None, self.space.bodies[label]
         return self.space.actions[label], self.space.bodies[self.space.body_of[label]]
@@ -622,18 +316,26 @@ def own_label_space(meta: Mapping[str, Any], name: str) -> LabelSpace:
     return LabelSpace(space.name, space.actions, space.bodies, tuple(body_of))
 
 
-@contextmanager
-def _network(allowed: bool) -> Iterator[None]:
-    """Frozen weights that a checkpoint leaves out may be fetched, or not."""
-    before = os.environ.get('MMMA_OFFLINE')
-    if not allowed:
-        os.environ['MMMA_OFFLINE'] = '1'
-    try:
-        yield
-    finally:
-        if not allowed:
-            del os.environ['MMMA_OFFLINE']
-            os.environ.update({'MMMA_OFFLINE': before} if before else {})
+def _sample(
+    file: VideoFile, modality: str, skeletons: Partial | None
+) -> dict[str, Any]:
+    """What a data set gives of a video whose truth is unknown, before its pipeline."""
+    sample = {
+        **{'filename': str(file.path), 'modality': modality, 'start_index': 0},
+        **{'video': 'video', 'gt_labels': np.zeros(0, np.int64)},
+        'gt_segments': np.zeros((0, 2), np.float32),
+    }
+    if skeletons is None:
+        return sample
+    raw = skeletons.joints.transpose(1, 0, 2, 3).astype(np.float32)  # (M, T, V, 3)
+    return {
+        **sample,
+        'keypoint': raw[..., :2] / np.float32(STEPS_PER_PIXEL),
+        'keypoint_score': raw[..., 2] / np.float32(WHOLEBODY65.score_scale),
+        'layout': WHOLEBODY65,
+        'fps': skeletons.fps,
+        'img_shape': (skeletons.height, skeletons.width),
+    }
 
 
 def _card(name: str, weights: Weights, cfg: Any, now: str | None) -> ModelCard:
@@ -685,7 +387,7 @@ def _model_notes(
 
 
 def _video_notes(
-    task: str, file: VideoFile, skeletons: Skeletons | None
+    task: str, file: VideoFile, skeletons: Partial | None
 ) -> Iterator[str]:
     """What to bear in mind of a video."""
     if task == 'rec' and file.duration_sec > LONG_SEC:
@@ -695,108 +397,165 @@ def _video_notes(
         )
     if skeletons is None:
         return
-    found = skeletons.body_found
+    found = body_found(skeletons)
     if not found:
         yield 'no body was found in any frame: nothing can be said'
     elif found < ENOUGH_FRAMES:
         yield f'a body was found in only {found:.0%} of the frames'
 
 
-SCHEMA = 'mmma-infer 1'
-COLUMNS = (
-    *('task', 'start_sec', 'end_sec', 'action', 'body'),
-    *('score', 'abstained', 'simulated', 'model'),
-)
-_HEADER = ','.join(COLUMNS)
-_KIND = {'rec': 'recognition', 'det': 'detection'}
-
-
-@dataclass(frozen=True)
-class VideoFindings:
-    """What was found in a video.
-
-    Attributes:
-        file: The video.
-        results: Of each model.
-        skeletons: Of the video, if a model asked for them.
-    """
-
-    file: VideoFile
-    results: tuple[Recognition | Detection, ...]
-    skeletons: Skeletons | None = None
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Where the findings of a video go.
+def open_model(model: str, *, config: str | None = None, **options: Any) -> VideoModel:
+    """Open a trained model for many videos.
 
     Args:
-        folder: Of the user.
-        stem: Name of the video without its suffix.
-        label: What messages call the video.
+        model: Model-zoo name, path or URL.
+        config: Its config; by default what the zoo or the checkpoint names.
+        **options: As of :func:`recognize`.
+
+    Raises:
+        FileNotFoundError: There is no such model or config.
+        ValueError: As :func:`recognize`, but for the video.
     """
+    for key in options:
+        check_choice('option', key, tuple(InferenceOptions.__dataclass_fields__))
+    chosen = InferenceOptions(**options)
+    name, own_config = _zoo_entry(model)
+    path = checkpoint_path(model, offline=chosen.private)
+    weights = read_checkpoint(str(path))
+    cfg = load_config(config or own_config or config_of(weights, name))
+    pose = cfg.test_dataloader.dataset.get('modality') == 'Pose'
+    extractor = describe_extractor(chosen.pose()) if pose else None
+    return VideoModel(name, weights, cfg, chosen, extractor)
 
-    folder: Path
-    stem: str
-    label: str
 
-    @property
-    def json(self) -> Path:
-        """Everything."""
-        return self.folder / f'{self.stem}.json'
+def _zoo_entry(model: str) -> tuple[str, str | None]:
+    """Name of a model, and its config where the zoo has it."""
+    path = Path(model).expanduser()
+    entry = {known.name: known for known in list_models()}.get(model)
+    if path.is_file() or entry is None:
+        return path.stem, None
+    if entry.kind != 'ours':
+        raise ValueError(
+            f'{model} is what recipes start training from and names no actions; '
+            'download.py --list shows models that do: kind ours.'
+        )
+    return entry.name, entry.config
 
-    @property
-    def csv(self) -> Path:
-        """One row per finding."""
-        return self.folder / f'{self.stem}.csv'
 
-    def made_with(self, request: Mapping[str, Any]) -> bool:
-        """Whether both files are there and were made in a given way.
+def recognize(
+    video: str | Path,
+    model: str | VideoModel,
+    *,
+    config: str | None = None,
+    **options: Any,
+) -> Recognition:
+    """Name the action that a clip shows, by the same path as testing.
 
-        Args:
-            request: From :func:`describe_request`.
+    Args:
+        video: The file: one action, a few seconds.
+        model: Model-zoo name, path or URL of a recognizer; or from :func:`open_model`,
+            which saves loading it for each clip.
+        config: Its config; by default what the zoo or the checkpoint names.
+        **options: Fields of ``mmma.engine.infer.InferenceOptions``.
 
-        Raises:
-            ValueError: A file of that name is of another program.
-        """
-        made = self._content()
-        return made is not None and made['request'] == request and self.csv.is_file()
+    Raises:
+        FileNotFoundError: There is no such video, model or config.
+        ValueError: The video cannot be read; the model is none, does not fit, or was
+            trained on simulated data (``allow_simulated``) or on skeletons of another
+            extractor (``allow_extractor``).
+    """
+    return _look(video, model, 'rec', config, options)  # type: ignore[return-value]
 
-    def _content(self) -> dict[str, Any] | None:
-        if self.csv.is_file():
-            with self.csv.open(encoding='utf-8', errors='replace') as file:
-                self._check(file.readline().strip() == _HEADER, 'CSV')
-        if not self.json.is_file():
-            return None
-        try:
-            content = json.loads(self.json.read_text('utf-8'))
-        except ValueError:
-            content = None
-        ours = isinstance(content, dict) and content.get('schema') == SCHEMA
-        self._check(ours, 'JSON')
-        return content
 
-    def _check(self, ours: bool, kind: str) -> None:
-        if not ours:
-            raise ValueError(
-                f'{self.label}: the output folder has a {kind} file of its stem that '
-                'another program wrote: choose another --out.'
-            )
+def detect(
+    video: str | Path,
+    model: str | VideoModel,
+    *,
+    config: str | None = None,
+    **options: Any,
+) -> Detection:
+    """Find the actions in a video of any length, by the same path as testing.
 
-    def write(self, findings: VideoFindings, facts: Mapping[str, Any]) -> None:
-        """Write both files; each appears whole, the JSON last.
+    Args:
+        video: The file.
+        model: As of :func:`recognize`, a detector.
+        config: Its config; by default what the zoo or the checkpoint names.
+        **options: As of :func:`recognize`.
 
-        Args:
-            findings: Of the video.
-            facts: ``request``, ``top_k``, and ``path`` unless it is private.
-        """
-        with atomic_write(self.csv) as file:
-            writer = csv.writer(file, lineterminator='\n')
-            writer.writerow(COLUMNS)
-            writer.writerows(csv_rows(findings))
-        with atomic_write(self.json) as file:
-            content = describe(findings, facts)
-            file.write(json.dumps(content, indent=1, ensure_ascii=False) + '\n')
+    Raises:
+        FileNotFoundError: As :func:`recognize`.
+        ValueError: As :func:`recognize`.
+    """
+    return _look(video, model, 'det', config, options)  # type: ignore[return-value]
+
+
+def _look(
+    video: str | Path,
+    model: str | VideoModel,
+    task: str,
+    config: str | None,
+    options: Mapping[str, Any],
+) -> Recognition | Detection:
+    if not isinstance(model, VideoModel):
+        model = open_model(model, config=config, **options)
+    elif config is not None or options:
+        raise ValueError('this model is open: give config and options to open_model.')
+    require_task(model, task)
+    return look_at(video, [model]).results[0]
+
+
+def require_task(model: VideoModel, task: str) -> None:
+    """Refuse a model of the other task.
+
+    Args:
+        model: From :func:`open_model`.
+        task: ``rec`` or ``det``.
+
+    Raises:
+        ValueError: It is of the other one.
+    """
+    if model.card.task != task:
+        use = {
+            'rec': 'a recognizer: recognize() or --recog takes it, for clips',
+            'det': 'a detector: detect() or --det takes it, for videos',
+        }
+        raise ValueError(f'{model.card.name} is {use[model.card.task]}.')
+
+
+def look_at(
+    video: str | Path, models: Sequence[VideoModel], label: str | None = None
+) -> VideoFindings:
+    """Ask models what a video shows; joints are found once for all of them.
+
+    Args:
+        video: The file.
+        models: From :func:`open_model`, with equal options.
+        label: What messages call the video; by default its path, or with ``private``
+            nothing that tells it.
+
+    Raises:
+        FileNotFoundError: There is no such video.
+        ValueError: It cannot be read; or weights do not fit their config.
+    """
+    for model in models:
+        model.build()  # what is wrong with it is no fault of the video
+    options = models[0].options
+    label = label or ('the video' if options.private else str(video))
+    path = Path(video).absolute()
+    try:
+        file = VideoFile.open(path)
+        pose = any(model.card.modality == 'Pose' for model in models)
+        skeletons = extract_video(path, options.pose()) if pose else None
+        results = [
+            model.look(file, skeletons if model.card.modality == 'Pose' else None)
+            for model in models
+        ]
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{label}: no such video file') from None
+    except (ValueError, RuntimeError) as error:
+        reason = error.reason if isinstance(error, BrokenVideoError) else str(error)
+        raise ValueError(f'{label}: {reason.replace(str(path), label)}') from None
+    return VideoFindings(file, tuple(results), skeletons)
 
 
 def describe_request(
@@ -819,96 +578,3 @@ def describe_request(
         'options': {**chosen, **more},
     }
     return json.loads(json.dumps(request))  # as it reads back
-
-
-def csv_rows(findings: VideoFindings) -> Iterator[list[str]]:
-    """Rows of the CSV file: one per clip, one per segment.
-
-    Args:
-        findings: Of the video.
-    """
-    for result in findings.results:
-        rows = [result.answer] if isinstance(result, Recognition) else result.segments
-        for found in rows:
-            yield [
-                result.model.task,
-                f'{found.start_sec:.3f}',
-                f'{found.end_sec:.3f}',
-                found.action or '',
-                found.body or '',
-                f'{found.score:.4f}',
-                _word(result.abstained),
-                _word(result.simulated),
-                result.model.name,
-            ]
-
-
-def _word(flag: bool) -> str:
-    return 'true' if flag else 'false'
-
-
-def describe(findings: VideoFindings, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The contents of the JSON file.
-
-    Args:
-        findings: Of the video.
-        facts: As :meth:`Outputs.write` takes them.
-    """
-    file, skeletons = findings.file, findings.skeletons
-    content: dict[str, Any] = {'schema': SCHEMA}
-    content['video'] = {
-        **({'path': facts['path']} if 'path' in facts else {}),
-        'frames': file.frames,
-        'fps': file.fps,
-        'duration_sec': file.duration_sec,
-        'first_frame_sec': file.first_frame_sec,
-    }
-    content['time'] = 'seconds from the first frame'
-    content['simulated'] = any(result.simulated for result in findings.results)
-    if skeletons is not None:
-        content['skeletons'] = {
-            'extractor': skeletons.extractor,
-            'body_found': skeletons.body_found,
-        }
-    for result in findings.results:
-        content[_KIND[result.model.task]] = _result(result, facts['top_k'])
-    content['request'] = facts['request']
-    return content
-
-
-def _result(result: Recognition | Detection, top_k: int) -> dict[str, Any]:
-    shared = {
-        'model': asdict(result.model),
-        'simulated': result.simulated,
-        'abstained': result.abstained,
-        'threshold': result.threshold,
-        'notes': list(result.notes),
-    }
-    if isinstance(result, Recognition):
-        answer = result.answer
-        return {
-            **shared,
-            'start_sec': answer.start_sec,
-            'end_sec': answer.end_sec,
-            'action': answer.action,
-            'body': answer.body,
-            'score': answer.score,
-            'actions': [_scored(found) for found in result.actions[:top_k]],
-            'bodies': [_scored(found) for found in result.bodies],
-        }
-    return {
-        **shared,
-        'below_threshold': result.dropped,
-        'segments': [_segment(found) for found in result.segments],
-        'bodies': [_segment(found) for found in result.bodies],
-    }
-
-
-def _scored(found: Finding) -> dict[str, Any]:
-    named = {'action': found.action} if found.action else {}
-    return {**named, 'body': found.body, 'score': found.score}
-
-
-def _segment(found: Finding) -> dict[str, Any]:
-    times = {'start_sec': found.start_sec, 'end_sec': found.end_sec}
-    return {**times, **_scored(found)}

@@ -83,7 +83,11 @@ def read_checkpoint(name: str, trust: bool = False) -> Weights:
 
 
 def starting_weights(
-    cfg: Any, load_from: str | None, pretrained: bool, trust: bool = False
+    cfg: Any,
+    load_from: str | None,
+    pretrained: bool,
+    trust: bool = False,
+    offline: bool = False,
 ) -> Weights | None:
     """What a training run starts from; None is from scratch.
 
@@ -92,6 +96,7 @@ def starting_weights(
         load_from: Path or URL that the user gave instead.
         pretrained: Whether to use the recipe's.
         trust: Allow the file to be a pickle that can run code.
+        offline: Never use the network for the recipe's.
     """
     if load_from:
         weights = read_checkpoint(load_from, trust)
@@ -101,11 +106,15 @@ def starting_weights(
     source = cfg.get('pretrained')
     if not pretrained or not source:
         return None
-    path = fetch_pretrained(source.url, source.sha8, size=source.get('size'))
+    path = fetch_pretrained(
+        source.url, source.sha8, size=source.get('size'), offline=offline
+    )
     return Weights(path, load_weights_file(path, trust), source.data, of_recipe=True)
 
 
-def with_frozen(model: Any, weights: Weights, cfg: Any) -> Weights:
+def with_frozen(
+    model: Any, weights: Weights, cfg: Any, offline: bool = False
+) -> Weights:
     """A checkpoint with the frozen weights that it leaves out.
 
     Args:
@@ -113,6 +122,7 @@ def with_frozen(model: Any, weights: Weights, cfg: Any) -> Weights:
             the recipe's pretrained weights are in it afterwards.
         weights: As read; nothing changes where it is whole.
         cfg: Whose ``pretrained`` names where frozen weights come from.
+        offline: Never use the network for them.
 
     Raises:
         ValueError: The recipe has no pretrained weights, or others than those that the
@@ -122,7 +132,7 @@ def with_frozen(model: Any, weights: Weights, cfg: Any) -> Weights:
     frozen = weights.meta.get('frozen')
     if not frozen:
         return weights
-    start = starting_weights(cfg, None, pretrained=True)
+    start = starting_weights(cfg, None, pretrained=True, offline=offline)
     if start is None:
         raise ValueError(
             f'{weights.path} leaves out its {frozen["count"]} frozen weights, of '

@@ -13,8 +13,8 @@ from inference_models import RECIPES, make_checkpoint
 from pose_backends import use_fake
 from video_files import make_video, moving_frames, spoil_packet
 
-from mmma import apis
 from mmma.cli import main
+from mmma.engine import infer as inference
 
 SECRET = 'anna-4711'
 
@@ -38,7 +38,7 @@ def opened():
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, opened):
     use_fake(monkeypatch)
-    open_model = apis.open_model
+    open_model = inference.open_model
 
     def once(name, **options):
         key = repr((name, sorted(options.items(), key=str)))
@@ -46,7 +46,7 @@ def quick(monkeypatch, opened):
             opened[key] = open_model(name, **options)
         return opened[key]
 
-    monkeypatch.setattr(apis, 'open_model', once)
+    monkeypatch.setattr(inference, 'open_model', once)
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ def test_private_errors_tell_no_name(
     def fail(*_, **__):
         raise error(28 if error is OSError else 13, 'no way', SECRET)
 
-    monkeypatch.setattr('mmma.engine.infer.Outputs.write', fail)
+    monkeypatch.setattr('mmma.engine.findings.write_findings', fail)
     assert infer(checkpoints, [videos], tmp_path / 'out', '--private') == 2
     caught = capfd.readouterr()
     assert SECRET not in caught.err + caught.out
@@ -267,8 +267,7 @@ def test_work_files_go_when_it_is_stopped(
     monkeypatch.setattr(tempfile, 'tempdir', str(temporary))
     before = signal.getsignal(signal.SIGTERM)
 
-    def stop(self, file, folder, skeletons):
-        assert [p.parent for p in temporary.rglob('video.mp4')]
+    def stop(self, file, skeletons):
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr('mmma.engine.infer.VideoModel.look', stop)

@@ -33,9 +33,11 @@ class LoadSkeleton(BaseTransform):
     """Read a clip's joints, chosen by name, from the data root's skeleton store.
 
     Takes ``data_root`` and ``clip``; for detection ``video`` and its ``window``, whose
-    frames alone are read. Adds ``keypoint`` (M, T, V, 2), ``keypoint_score``
-    (M, T, V), ``joint_tree``, ``total_frames`` of the store, ``first_frame`` that was
-    read, ``fps``, ``img_shape`` (height, width).
+    frames alone are read. Joints that are there already are chosen from instead:
+    ``keypoint`` (M, T, W, 2) and ``keypoint_score`` (M, T, W) of a whole video, the
+    ``layout`` of their W joints, ``fps`` and ``img_shape``. Adds ``keypoint``
+    (M, T, V, 2), ``keypoint_score`` (M, T, V), ``joint_tree``, ``total_frames`` of the
+    clip, ``first_frame`` that was read, ``fps``, ``img_shape`` (height, width).
 
     Args:
         joints: ``all``, a named set (``body17``, ``upper``, ``ends31``), or names.
@@ -69,16 +71,22 @@ class LoadSkeleton(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Add the joints of ``results['clip']``."""
-        store = _open_store(str(results['data_root']), self.task)
-        clip = results['clip' if self.task == 'rec' else 'video']
-        total, fps = store.frames(clip), store.fps(clip)
-        frames = _frames_of(results.get('window'), total, fps)
-        tree = joint_tree(self.layout or store.layout, self.joints)
-        keypoint, score = pick_joints(
-            *store.get(clip, frames=frames), store.layout, tree.names
-        )
+        window = results.get('window')
+        if 'keypoint' in results:
+            total, fps = results['keypoint'].shape[1], results['fps']
+            layout, img_shape = results['layout'], results['img_shape']
+            frames = _frames_of(window, total, fps)
+            found = (results[key][:, frames] for key in ('keypoint', 'keypoint_score'))
+        else:
+            store = _open_store(str(results['data_root']), self.task)
+            clip = results['clip' if self.task == 'rec' else 'video']
+            total, fps = store.frames(clip), store.fps(clip)
+            layout, img_shape = store.layout, store.size(clip)[::-1]
+            frames = _frames_of(window, total, fps)
+            found = store.get(clip, frames=frames)
+        tree = joint_tree(self.layout or layout, self.joints)
+        keypoint, score = pick_joints(*found, layout, tree.names)
         keypoint, score = _pick_persons(keypoint, score, self.num_person)
-        width, height = store.size(clip)
         results.update(
             keypoint=keypoint,
             keypoint_score=score,
@@ -86,7 +94,7 @@ class LoadSkeleton(BaseTransform):
             total_frames=total,
             first_frame=frames.start,
             fps=fps,
-            img_shape=(height, width),
+            img_shape=img_shape,
         )
         return results
 
