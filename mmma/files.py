@@ -1,17 +1,22 @@
-"""Cache folder, whole-file writes, processes, journals, progress, lists of problems."""
+"""Files written whole, tables read, problems listed, work shared among processes."""
 
 from __future__ import annotations
 
+import functools
+import gc
 import json
+import math
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import types
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -41,6 +46,22 @@ def leaves_root(relative: str) -> bool:
 
 
 @contextmanager
+def draft(path: Path) -> Iterator[Path]:
+    """Path to write to of a file that appears under its name only when it is complete.
+
+    Args:
+        path: The file; its folder is made if it does not exist.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
 def atomic_write(path: Path, mode: str = 'w') -> Iterator[IO[Any]]:
     """Open a file that appears under its name only when it is complete.
 
@@ -48,17 +69,11 @@ def atomic_write(path: Path, mode: str = 'w') -> Iterator[IO[Any]]:
         path: The file; its folder is made if it does not exist.
         mode: ``w`` for UTF-8 text, ``wb`` for bytes.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     text = {} if 'b' in mode else {'encoding': 'utf-8', 'newline': ''}
-    try:
-        with part.open(mode, **text) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with draft(path) as part, part.open(mode, **text) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_text(path: Path) -> str:
@@ -79,6 +94,61 @@ def read_text(path: Path) -> str:
         raise ValueError(
             f'{path}: not UTF-8 text (byte {error.start}); save it as UTF-8'
         ) from None
+
+
+def read_json(path: Path) -> Any:
+    """Content of a JSON file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not UTF-8 text, or not JSON.
+    """
+    return parse_json(read_text(path), path)[0]
+
+
+def parse_json(text: str, path: Path) -> tuple[Any, list[str]]:
+    """Content of the text of a JSON file.
+
+    Args:
+        text: The text.
+        path: The file, for messages.
+
+    Returns:
+        The content, and the keys that an object has twice, of which plain reading keeps
+        one in silence.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    repeated: list[str] = []
+
+    def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content = dict(pairs)
+        if len(content) != len(pairs):
+            counts = Counter(key for key, _ in pairs)
+            repeated.extend(sorted(key for key, n in counts.items() if n > 1))
+        return content
+
+    collects = gc.isenabled()
+    gc.disable()  # it would search millions of new containers in vain
+    try:
+        return json.loads(text, object_pairs_hook=keep), repeated
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f'{path}:{error.lineno}: not readable as JSON: {error.msg}'
+        ) from None
+    finally:
+        if collects:
+            gc.enable()
+
+
+def is_number(value: Any) -> bool:
+    """True for a finite number of JSON; a bool is none."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value)
 
 
 SHOWN = 5
@@ -131,57 +201,76 @@ def refuse(problems: Sequence[Problem], path: Path, hint: str = '') -> None:
 
 
 Item = TypeVar('Item')
-_WIDTH = 30
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Function of (done, total) that shows on standard error how far the work is.
+
+    A terminal gets a bar with the time left; a log file gets at most ten lines.
+
+    Args:
+        label: Name of the work.
+    """
+    if not sys.stderr.isatty():
+        yield _lines_of(label)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn('{task.description}', markup=False),
+        *(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
+    )
+    with Progress(*columns, console=Console(file=sys.stderr)) as bar:
+        task = bar.add_task(label, total=None, visible=False)
+        yield lambda done, total: bar.update(
+            task, completed=done, total=total, visible=True
+        )
+
+
+def _lines_of(label: str) -> Callable[[int, int], None]:
+    shown = -1
+
+    def report(done: int, total: int) -> None:
+        nonlocal shown
+        tenth = done * 10 // max(total, 1)
+        if tenth != shown:
+            shown = tenth
+            print(f'{label} {done}/{total}', file=sys.stderr, flush=True)
+
+    return report
 
 
 def progress(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
     """Pass items through and show how many have passed.
 
-    A terminal gets a bar; a log file gets at most ten lines.
-
     Args:
-        items: What to pass through.
-        total: How many there are.
-        label: What is being done.
+        items: Anything.
+        total: Their number.
+        label: Name of the work.
     """
-    is_terminal = sys.stderr.isatty()
-    shown = -1
-    for done, item in enumerate(items, start=1):
-        yield item
-        step = done * (100 if is_terminal else 10) // max(total, 1)
-        if step != shown:
-            shown = step
-            _show(done, total, label, is_terminal)
-    if is_terminal and shown >= 0:
-        sys.stderr.write('\n')
-
-
-def _show(done: int, total: int, label: str, is_terminal: bool) -> None:
-    if is_terminal:
-        full = '#' * (done * _WIDTH // max(total, 1))
-        sys.stderr.write(f'\r{label} [{full:<{_WIDTH}}] {done}/{total}')
-    else:
-        sys.stderr.write(f'{label} {done}/{total}\n')
-    sys.stderr.flush()
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    Args:
-        seconds: At least 0.
-    """
-    if seconds < 90:
-        return f'{seconds:.0f} s'
-    minutes = round(seconds / 60)
-    return f'{minutes} min' if minutes < 90 else f'{minutes // 60} h {minutes % 60} min'
+    with progress_bar(label) as report:
+        for done, item in enumerate(items, start=1):
+            yield item
+            report(done, total)
 
 
 CRASHED = 'the decoder crashes on it'
+_THREADS = 'OMP_NUM_THREADS'
 
 
 def map_in_processes(
-    work: Callable[[Item], Any], items: Sequence[Item], workers: int | None
+    work: Callable[[Item], Any],
+    items: Sequence[Item],
+    workers: int | None,
+    spawn: bool = False,
 ) -> Iterator[tuple[Item, Any]]:
     """Call ``work`` for every item; an item that kills its process costs only itself.
 
@@ -190,6 +279,8 @@ def map_in_processes(
             raised here.
         items: Its arguments.
         workers: Processes; 0 works in this one, None takes one per CPU.
+        spawn: Start fresh processes, which import ``work`` anew, of one thread each:
+            forked ones hang where OpenCV or OpenMP has used its threads before.
 
     Yields:
         Each item with what ``work`` returned, or with the text ``CRASHED``, as they
@@ -197,17 +288,19 @@ def map_in_processes(
     """
     workers = usable_cores() if workers is None else workers
     workers = min(workers, len(items))
-    if not workers or 'fork' not in multiprocessing.get_all_start_methods():
+    method = 'spawn' if spawn else 'fork'
+    if not workers or method not in multiprocessing.get_all_start_methods():
         yield from ((item, work(item)) for item in items)
         return
+    run = functools.partial(_in_pool, method, work)
     left = dict(enumerate(items))
     try:
-        for number, outcome in _in_pool(work, left.copy(), workers):
+        for number, outcome in run(left.copy(), workers):
             yield left.pop(number), outcome
     except BrokenProcessPool:
         for number, item in left.items():
             try:
-                yield item, next(_in_pool(work, {number: item}, 1))[1]
+                yield item, next(run({number: item}, 1))[1]
             except BrokenProcessPool:
                 yield item, CRASHED
 
@@ -220,17 +313,37 @@ def usable_cores() -> int:
 
 
 def _in_pool(
-    work: Callable[[Item], Any], items: dict[int, Item], workers: int
+    method: str, work: Callable[[Item], Any], items: dict[int, Item], workers: int
 ) -> Iterator[tuple[int, Any]]:
-    # Forked, so that a script without a main guard is not run again in each process.
-    context = multiprocessing.get_context('fork')
+    context = multiprocessing.get_context(method)
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with)
     try:
-        futures = {pool.submit(work, item): number for number, item in items.items()}
+        with _fresh_processes() if method == 'spawn' else nullcontext():
+            futures = {pool.submit(work, item): n for n, item in items.items()}
         for future in as_completed(futures):
             yield futures.pop(future), future.result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _fresh_processes() -> Iterator[None]:
+    """Spawn processes that import neither the running script nor use several threads.
+
+    A spawned process imports the script that runs, which would run it once more where
+    it has no guard; what is called here lies in modules.
+    """
+    main, threads = sys.modules['__main__'], os.environ.get(_THREADS)
+    sys.modules['__main__'] = types.ModuleType('__main__')
+    os.environ[_THREADS] = '1'
+    try:
+        yield
+    finally:
+        sys.modules['__main__'] = main
+        if threads is None:
+            del os.environ[_THREADS]
+        else:
+            os.environ[_THREADS] = threads
 
 
 def _end_with() -> None:

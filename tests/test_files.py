@@ -1,6 +1,8 @@
+import gc
 import io
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,9 +17,13 @@ from mmma.files import (
     Problem,
     atomic_write,
     cache_home,
+    draft,
+    is_number,
     leaves_root,
     map_in_processes,
+    parse_json,
     progress,
+    read_json,
     read_text,
     refuse,
     source_identity,
@@ -37,16 +43,31 @@ def test_default(monkeypatch):
     assert cache_home() == Path.home() / '.cache/mmma'
 
 
-@pytest.mark.parametrize(
-    'path', ['/a', '../a', 'a/../../b', 'a/..', r'\\host\a', r'a\..\b', 'C:/a', '..']
-)
-def test_paths_that_leave(path):
-    assert leaves_root(path)
+def test_paths_that_leave_and_stay():
+    out = ('/a', '../a', 'a/../../b', 'a/..', r'\\host\a', r'a\..\b', 'C:/a', '..')
+    inside = ('', 'a.mp4', 'a/b..c.mp4', 'a/..b/c', '...', './a')
+    assert [p for p in (*out, *inside) if leaves_root(p)] == list(out)
 
 
-@pytest.mark.parametrize('path', ['', 'a.mp4', 'a/b..c.mp4', 'a/..b/c', '...', './a'])
-def test_paths_that_stay(path):
-    assert not leaves_root(path)
+def test_a_draft_is_a_path_of_its_own(tmp_path):
+    path = tmp_path / 'new' / 'a.bin'
+    with draft(path) as part:
+        part.write_bytes(b'x')
+        assert not path.exists()
+    assert path.read_bytes() == b'x'
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_json_files(tmp_path):
+    path = tmp_path / 'f.json'
+    path.write_text('{"a": 1, "b": {"a": 2, "a": 3}}')
+    assert read_json(path) == {'a': 1, 'b': {'a': 3}}
+    assert parse_json(path.read_text(), path)[1] == ['a']
+    assert gc.isenabled()
+    path.write_text('[1,\n')
+    with pytest.raises(ValueError, match=r'f\.json:2: not readable as JSON: Expecting'):
+        read_json(path)
+    assert [v for v in (1, -0.5, True, '1', float('nan')) if is_number(v)] == [1, -0.5]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -121,10 +142,8 @@ def test_items_pass_and_a_log_gets_ten_lines(capsys):
 def test_a_terminal_gets_a_bar(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, 'stderr', terminal)
-    list(progress('ab', 2, 'decode'))
-    halves = terminal.getvalue().split('\r')
-    assert halves[1] == 'decode [###############               ] 1/2'
-    assert halves[2] == f'decode [{"#" * 30}] 2/2\n'
+    assert list(progress('ab', 2, 'decode [x]')) == ['a', 'b']
+    assert re.search(r'decode \[x\] .*2/2', terminal.getvalue())
 
 
 @pytest.mark.parametrize('total', [0, 3])
@@ -139,15 +158,17 @@ def square(number):
     return os._exit(1) if number == 5 else number**2
 
 
+@pytest.mark.parametrize('spawn', [False, True])
 @pytest.mark.parametrize('workers', [0, 2, None])
-def test_every_item_once(workers):
-    found = dict(map_in_processes(square, [1, 2, 3], workers))
+def test_every_item_once(workers, spawn):
+    found = dict(map_in_processes(square, [1, 2, 3], workers, spawn))
     assert found == {1: 1, 2: 4, 3: 9}
     assert multiprocessing.active_children() == []
 
 
-def test_a_crash_costs_one_item():
-    found = dict(map_in_processes(square, list(range(9)), 2))
+@pytest.mark.parametrize('spawn', [False, True])
+def test_a_crash_costs_one_item(spawn):
+    found = dict(map_in_processes(square, list(range(9)), 2, spawn))
     assert found.pop(5) == CRASHED
     assert found == {n: n**2 for n in range(9) if n != 5}
 
@@ -155,6 +176,26 @@ def test_a_crash_costs_one_item():
 def test_errors_come_through():
     with pytest.raises(ValueError, match='-1 is too small'):
         list(map_in_processes(square, [-1, 1], 2))
+
+
+def threads_of(_):
+    return os.environ.get('OMP_NUM_THREADS')
+
+
+def test_fresh_processes_run_no_script_and_one_thread(monkeypatch, tmp_path):
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    main = sys.modules['__main__']
+    assert dict(map_in_processes(threads_of, [1], 1, spawn=True)) == {1: '1'}
+    assert sys.modules['__main__'] is main
+    assert 'OMP_NUM_THREADS' not in os.environ
+    script = tmp_path / 'script.py'
+    code = (
+        'import math\nfrom mmma.files import map_in_processes\n'
+        'print(dict(map_in_processes(math.sqrt, [4], 1, spawn=True)))'
+    )
+    script.write_text(code)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.stdout == '{4: 2.0}\n', done.stderr
 
 
 def test_nothing_to_do_of_processes():

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeVar, get_type_hints
 import numpy as np
 
 from mmma.data.joints import WHOLEBODY65, JointLayout, read_layout, write_layout
-from mmma.files import atomic_write, leaves_root, read_text
+from mmma.files import atomic_write, is_number, leaves_root, read_text
 from mmma.taxonomy import check_choice, suggest
 
 TASKS = ('rec', 'det')
@@ -802,12 +802,6 @@ class FeatureWriter(ArrayWriter):
 
 def _other(task: str) -> str:
     return next(other for other in TASKS if other != task)
-
-
-def is_number(value: Any) -> bool:
-    """True for a finite number of JSON; a bool is none."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value)
 
 
 def _folder(root: str | os.PathLike[str], name: str) -> Path:

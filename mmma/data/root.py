@@ -11,7 +11,7 @@ from typing import Any
 
 from mmma.data.clips import Clip, body_map, read_rec
 from mmma.data.videos import Video, read_det
-from mmma.files import atomic_write, leaves_root, read_text
+from mmma.files import atomic_write, leaves_root, read_json
 from mmma.taxonomy import LABEL_SPACES, LabelSpace, check_choice, load_label_space
 
 INFO_FILE, REC_FILE, DET_FILE = 'dataset.json', 'rec.csv', 'det.json'
@@ -174,12 +174,7 @@ def read_info(root: Path) -> DatasetInfo:
         ValueError: Not JSON, a key is missing, or a value is bad.
     """
     file = Path(root) / INFO_FILE
-    try:
-        content = json.loads(read_text(file))
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f'{file}:{error.lineno}: not readable as JSON: {error.msg}'
-        ) from None
+    content = read_json(file)
     if not isinstance(content, dict):
         raise ValueError(f'{file}: must be an object with name, label_space, simulated')
     for key, kind in (('name', str), ('label_space', str), ('simulated', bool)):

@@ -1,16 +1,37 @@
-"""``det.json``: ActivityNet style, one entry per untrimmed video."""
+"""Untrimmed videos in ActivityNet style: ``det.json``, and truth files of anybody.
+
+``{"database": {video: {"subset", "annotations": [{"segment": [start_sec, end_sec],
+"label"}]}}}``, labels as name or index; a data root has ``path``, ``domain``,
+``subject``, ``fps``, ``frames`` and ``duration`` of each video as well.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmma.files import CHECK_HINT, Problem, atomic_write, leaves_root, read_text, refuse
-from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice
+from mmma.files import (
+    CHECK_HINT,
+    Problem,
+    atomic_write,
+    is_number,
+    leaves_root,
+    parse_json,
+    read_text,
+    refuse,
+)
+from mmma.taxonomy import (
+    DOMAINS,
+    LABEL_SPACES,
+    SUBSETS,
+    LabelSpace,
+    check_choice,
+    load_label_space,
+)
 
 END_TOLERANCE_SEC = 0.5
 """A segment may end this much after its video and is then cut there: annotators count
@@ -80,24 +101,35 @@ def read_det(path: Path, space: LabelSpace) -> list[Video]:
     return videos
 
 
-def scan_det(path: Path, space: LabelSpace) -> tuple[list[Video], list[Problem]]:
+def scan_det(
+    path: Path, space: LabelSpace, strict: bool = True
+) -> tuple[list[Video], list[Problem]]:
     """Read a detection table as far as it can be read.
 
     Args:
-        path: A ``det.json``.
+        path: A ``det.json``, or a file of anybody.
         space: Its label space.
+        strict: It is of a data root: nothing may be unknown, and segments are cut at
+            the end of their video. Else rate, length (NaN) and number of frames (0)
+            may be unknown, and subsets have any name.
 
     Returns:
         The videos without a problem, and every problem in the order of the file.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is not UTF-8 text, or not JSON.
+        ValueError: The file is not UTF-8 text, not JSON, or if not strict no table.
     """
     path = Path(path)
-    content, repeated, text = read_table(path)
+    text = read_text(path)
+    content, repeated = parse_json(text, path)
     database = content.get('database') if isinstance(content, dict) else None
     if not isinstance(database, dict) or not database:
+        if not strict:
+            raise ValueError(
+                f'{path}: no truth: need {{"database": {{video: {{"subset", '
+                '"annotations"}}}'
+            )
         what = 'empty table' if database == {} else 'no table'
         return [], [
             Problem(str(path), 0, '', f'{what}: need {{"database": {{video: ...}}}}')
@@ -105,7 +137,7 @@ def scan_det(path: Path, space: LabelSpace) -> tuple[list[Video], list[Problem]]
     videos, wrong = [], [(name, 'is there twice') for name in repeated]
     lines = entry_lines(text, database)
     for name, entry in database.items():
-        video, errors = parse_video(name, entry, space, lines[name])
+        video, errors = parse_video(name, entry, space, lines[name], strict)
         if video is not None:
             videos.append(video)
         wrong += [(name, error) for error in errors]
@@ -114,48 +146,129 @@ def scan_det(path: Path, space: LabelSpace) -> tuple[list[Video], list[Problem]]
     ]
 
 
-def read_table(path: Path) -> tuple[Any, list[str], str]:
-    """Read a JSON file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        What it holds; the keys that an object has twice, of which plain reading keeps
-        one in silence; and the text.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is not UTF-8 text, or not JSON.
-    """
-    text = read_text(path)
-    repeated: list[str] = []
-    try:
-        content = json.loads(text, object_pairs_hook=lambda p: _object(p, repeated))
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f'{path}:{error.lineno}: not readable as JSON: {error.msg}'
-        ) from None
-    return content, repeated, text
-
-
 def parse_video(
-    name: str, entry: Any, space: LabelSpace, line: int = 0
+    name: str, entry: Any, space: LabelSpace, line: int = 0, strict: bool = True
 ) -> tuple[Video | None, list[str]]:
-    """One entry of a detection table.
+    """Read one entry of a detection table.
 
     Args:
-        name: Of the video.
-        entry: What the table says of it.
+        name: Name of the video.
+        entry: Its value in the table.
         space: Label space of its labels.
         line: Where it is in the file.
+        strict: As in :func:`scan_det`.
 
     Returns:
         The video, or None and all that is wrong with it.
     """
-    errors: list[str] = []
-    video = _video((name, line), entry, space, errors)
+    if not isinstance(entry, dict):
+        keys = 'subset, domain, ...' if strict else 'subset and annotations'
+        return None, [f'must be an object with {keys}, not {entry!r}']
+    errors = list(_root_faults(name, entry) if strict else _faults(entry))
+    if errors:
+        return None, errors
+    numbers = {k: entry.get(k) for k in ('fps', 'duration')}
+    fps, duration = (float(v) if is_number(v) else math.nan for v in numbers.values())
+    frames, annotations = entry.get('frames'), entry.get('annotations')
+    instances = []
+    if annotations is not None and not isinstance(annotations, list):
+        errors.append(f'annotations must be a list, not {annotations!r}')
+    for i, annotation in enumerate(() if errors else annotations or ()):
+        try:
+            instances.append(_instance(annotation, duration, space, strict))
+        except ValueError as error:
+            errors.append(f'annotation {i}: {error}')
+    video = Video(
+        video=name,
+        path=str(entry.get('path') or ''),
+        subset=entry['subset'],
+        domain=str(entry.get('domain') or ''),
+        subject=str(entry.get('subject', '') if strict else entry.get('subject') or ''),
+        fps=fps,
+        frames=int(frames) if is_number(frames) else 0,
+        duration=duration,
+        instances=tuple(instances),
+        withheld=annotations is None,
+        line=line,
+    )
     return (None if errors else video), errors
+
+
+def _root_faults(name: str, entry: dict[str, Any]) -> Iterator[str]:
+    for kind, allowed in (('subset', SUBSETS), ('domain', DOMAINS)):
+        try:
+            check_choice(kind, str(entry.get(kind, '')), allowed)
+        except ValueError as error:
+            yield str(error)
+    path = str(entry.get('path') or '')
+    if leaves_root(path):
+        yield (
+            f'path {path!r} leaves the data root; write it relative to the root, '
+            'without ..'
+        )
+    if not name:
+        yield 'video has no name'
+    for key in ('fps', 'frames', 'duration'):
+        if not is_number(entry.get(key)) or entry[key] <= 0:
+            yield f'{key} {entry.get(key)!r}: must be a number above 0'
+
+
+def _faults(entry: dict[str, Any]) -> Iterator[str]:
+    subset, duration = entry.get('subset'), entry.get('duration')
+    if not isinstance(subset, str) or not subset:
+        yield f'subset {subset!r}: must be a name such as test'
+    elif duration is not None and not (is_number(duration) and duration > 0):
+        yield f'duration {duration!r}: must be seconds above 0'
+
+
+def _instance(
+    annotation: Any, duration: float, space: LabelSpace, strict: bool
+) -> Instance:
+    if not isinstance(annotation, dict) or not {'segment', 'label'} <= set(annotation):
+        raise ValueError(f'must be {{"segment", "label"}}, not {annotation!r}')
+    segment = annotation['segment']
+    pair = isinstance(segment, list) and len(segment) == 2
+    if not pair or not all(map(is_number, segment)) or not 0 <= segment[0] < segment[1]:
+        raise ValueError(f'segment {segment!r}: must be seconds, 0 <= start < end')
+    start_sec, end_sec = map(float, segment)
+    after = end_sec > duration + END_TOLERANCE_SEC  # not where that is NaN
+    if after or (strict and start_sec >= duration):
+        length = duration if strict else f'{duration:g}'
+        raise ValueError(
+            f'segment {segment!r} ends after the video ({length} s); frames taken '
+            'for seconds, or another fps?'
+        )
+    label = label_index(annotation['label'], space)
+    return Instance(start_sec, min(end_sec, duration) if strict else end_sec, label)
+
+
+def label_index(label: Any, space: LabelSpace) -> int:
+    """Index of a label given by name or index.
+
+    Raises:
+        ValueError: The space lacks it; the message says if another space has it.
+    """
+    if isinstance(label, bool) or not isinstance(label, (str, int)):
+        raise ValueError(f'label {label!r}: must be the name or index of an action')
+    try:
+        return space.action_id(label)
+    except ValueError as error:
+        for other in map(load_label_space, LABEL_SPACES):
+            if other.name != space.name and has_label(label, other):
+                raise ValueError(
+                    f'label {label!r} is of {other.name}, but the {space.num_actions} '
+                    f'actions of {space.name} are asked for'
+                ) from None
+        raise error
+
+
+def has_label(label: Any, space: LabelSpace) -> bool:
+    """True if the space has an action of that name or index."""
+    try:
+        space.action_id(label)
+    except ValueError:
+        return False
+    return True
 
 
 def write_det(path: Path, videos: Iterable[Video], space: LabelSpace) -> None:
@@ -186,15 +299,6 @@ def _entry(video: Video, space: LabelSpace) -> dict[str, Any]:
     return entry
 
 
-def _object(pairs: list[tuple[str, Any]], repeated: list[str]) -> dict[str, Any]:
-    """A JSON object; notes the keys that plain JSON reading would drop in silence."""
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        repeated += sorted({key for key in keys if keys.count(key) > 1})
-    return result
-
-
 def entry_lines(text: str, names: Iterable[str]) -> dict[str, int]:
     """Line on which each video's entry starts; 0 where the key is spelt oddly.
 
@@ -211,86 +315,3 @@ def entry_lines(text: str, names: Iterable[str]) -> dict[str, int]:
             at = found
         lines[name] = line if found >= 0 else 0
     return lines
-
-
-def _video(
-    key: tuple[str, int], entry: Any, space: LabelSpace, errors: list[str]
-) -> Video | None:
-    name, line = key
-    if not isinstance(entry, dict):
-        errors.append(f'must be an object with subset, domain, ..., not {entry!r}')
-        return None
-    for kind, allowed in (('subset', SUBSETS), ('domain', DOMAINS)):
-        try:
-            check_choice(kind, str(entry.get(kind, '')), allowed)
-        except ValueError as error:
-            errors.append(str(error))
-    path, subject = str(entry.get('path') or ''), str(entry.get('subject', ''))
-    if leaves_root(path):
-        errors.append(
-            f'path {path!r} leaves the data root; write it relative to the root, '
-            'without ..'
-        )
-    if not name:
-        errors.append('video has no name')
-    for key in ('fps', 'frames', 'duration'):
-        if not _is_number(entry.get(key)) or entry[key] <= 0:
-            errors.append(f'{key} {entry.get(key)!r}: must be a number above 0')
-    if errors:
-        return None
-    duration = float(entry['duration'])
-    annotations = entry.get('annotations')
-    withheld = annotations is None
-    instances = _instances([] if withheld else annotations, duration, space, errors)
-    return Video(
-        video=name,
-        path=path,
-        subset=entry['subset'],
-        domain=entry['domain'],
-        subject=subject,
-        fps=float(entry['fps']),
-        frames=int(entry['frames']),
-        duration=duration,
-        instances=tuple(instances),
-        withheld=withheld,
-        line=line,
-    )
-
-
-def _instances(
-    annotations: Any, duration: float, space: LabelSpace, errors: list[str]
-) -> list[Instance]:
-    if not isinstance(annotations, list):
-        errors.append(f'annotations must be a list, not {annotations!r}')
-        return []
-    instances = []
-    for i, annotation in enumerate(annotations):
-        try:
-            instances.append(_instance(annotation, duration, space))
-        except ValueError as error:
-            errors.append(f'annotation {i}: {error}')
-    return instances
-
-
-def _instance(annotation: Any, duration: float, space: LabelSpace) -> Instance:
-    if not isinstance(annotation, dict) or not {'segment', 'label'} <= set(annotation):
-        raise ValueError(f'must be {{"segment", "label"}}, not {annotation!r}')
-    segment, label = annotation['segment'], annotation['label']
-    if isinstance(label, bool) or not isinstance(label, (str, int)):
-        raise ValueError(f'label {label!r}: must be the name or index of an action')
-    pair = isinstance(segment, list) and len(segment) == 2
-    pair = pair and all(map(_is_number, segment))
-    if not pair or not 0 <= segment[0] < segment[1]:
-        raise ValueError(f'segment {segment!r}: must be seconds, 0 <= start < end')
-    start_sec, end_sec = float(segment[0]), float(segment[1])
-    if end_sec > duration + END_TOLERANCE_SEC or start_sec >= duration:
-        raise ValueError(
-            f'segment {segment!r} ends after the video ({duration} s); frames taken '
-            'for seconds, or another fps?'
-        )
-    return Instance(start_sec, min(end_sec, duration), space.action_id(label))
-
-
-def _is_number(value: Any) -> bool:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)

@@ -1,26 +1,16 @@
-"""Truth and detections of anybody, ActivityNet style.
-
-Detections in ActivityNet style, of anybody: read as columns, written by name.
+"""Truth and detections of anybody, ActivityNet style, as columns.
 
 ``{"results": {video: [{"segment": [start_sec, end_sec], "label", "score"}]}}``, labels
 as name or index, other keys ignored. Files have millions of entries, so they are taken
-apart column by column; only a file with a fault is looked at entry by entry.
-
-True instances of untrimmed videos, from anybody's ActivityNet-style file.
-
-``{"database": {video: {"subset", "annotations": [{"segment": [start_sec, end_sec],
-"label"}]}}}``, labels as name or index. ``duration``, ``domain`` and ``subject`` are
-used where they are there; other keys are ignored.
+apart column by column; only a file with a fault is looked at entry by entry. Truth is
+read as :mod:`mmma.data.videos` describes.
 """
 
 from __future__ import annotations
 
-import gc
 import json
-import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
@@ -29,10 +19,23 @@ from typing import Any
 
 import numpy as np
 
-from mmma.data.videos import END_TOLERANCE_SEC, Video
+from mmma.data.videos import (
+    END_TOLERANCE_SEC,
+    Video,
+    has_label,
+    label_index,
+    scan_det,
+)
 from mmma.evaluation.detection import Instances, Predictions
-from mmma.files import Problem, atomic_write, read_text, refuse
-from mmma.taxonomy import LABEL_SPACES, LabelSpace, load_label_space, suggest
+from mmma.files import (
+    Problem,
+    atomic_write,
+    is_number,
+    parse_json,
+    read_text,
+    refuse,
+)
+from mmma.taxonomy import LabelSpace, suggest
 
 NEEDED = '{"results": {video: [{"segment", "label", "score"}]}}'
 
@@ -64,7 +67,7 @@ def read_detections(path: Path, space: LabelSpace) -> DetectionTable:
             labels that the space lacks are counted.
     """
     path = Path(path)
-    content, repeated = load_json(path)
+    content, repeated = parse_json(read_text(path), path)
     results = content.get('results') if isinstance(content, dict) else None
     if not isinstance(results, dict) or not results:
         raise ValueError(f'{path}: no detections: need {NEEDED}')
@@ -115,73 +118,6 @@ def write_detections(path: Path, table: DetectionTable, space: LabelSpace) -> No
             key, text = (json.dumps(x, ensure_ascii=False) for x in (name, own))
             file.write(f'{"," if i else ""}\n{key}: {text}')
         file.write('\n}}\n')
-
-
-def load_json(path: Path) -> tuple[Any, list[str]]:
-    """Content of a JSON file, and the keys that some object of it has twice.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: Not JSON.
-    """
-    repeated: list[str] = []
-
-    def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        content = dict(pairs)
-        if len(content) != len(pairs):
-            keys = Counter(key for key, _ in pairs)
-            repeated.extend(key for key, n in keys.items() if n > 1)
-        return content
-
-    text = read_text(path)
-    try:
-        with _no_collection():
-            return json.loads(text, object_pairs_hook=keep), repeated
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f'{path}:{error.lineno}: not readable as JSON: {error.msg}'
-        ) from None
-
-
-def label_index(label: Any, space: LabelSpace) -> int:
-    """Index of a label given by name or index.
-
-    Raises:
-        ValueError: The space lacks it; the message says if another space has it.
-    """
-    if isinstance(label, bool) or not isinstance(label, (str, int)):
-        raise ValueError(f'label {label!r}: must be the name or index of an action')
-    try:
-        return space.action_id(label)
-    except ValueError as error:
-        others = [
-            s for s in map(load_label_space, LABEL_SPACES) if s.name != space.name
-        ]
-        owner = [s.name for s in others if _has(label, s)]
-        if owner:
-            raise ValueError(
-                f'label {label!r} is of {owner[0]}, but the {space.num_actions} '
-                f'actions of {space.name} are asked for'
-            ) from None
-        raise error
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value of JSON is a finite number."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Millions of new containers make the garbage collector search them in vain."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _columns(
@@ -240,26 +176,13 @@ def _unknown_labels(entries: Sequence[Any], space: LabelSpace) -> str:
     counts: Counter[str] = Counter()
     for entry in entries:
         label = entry.get('label') if isinstance(entry, dict) else None
-        if isinstance(label, (str, int)) and not _has(label, space):
+        if isinstance(label, (str, int)) and not has_label(label, space):
             counts[repr(label)] += 1
-    return unknown_summary(counts)
-
-
-def unknown_summary(counts: Counter[str]) -> str:
-    """``unknown labels 'a' (3), 'b' (1)``, the most frequent five; may be empty."""
     if not counts:
         return ''
     shown = ', '.join(f'{label} ({n})' for label, n in counts.most_common(5))
     more = f', and {len(counts) - 5} others' if len(counts) > 5 else ''
     return f'unknown labels {shown}{more}'
-
-
-def _has(label: Any, space: LabelSpace) -> bool:
-    try:
-        space.action_id(label)
-    except ValueError:
-        return False
-    return True
 
 
 ALL_SUBSETS = 'all'
@@ -298,6 +221,8 @@ class DetectionTruth:
             for i, video in enumerate(rows)
             for x in video.instances
         ]
+        table = np.array(marks, dtype=np.float64).reshape(len(marks), 4)
+        places, labels = table[:, :2].astype(np.int64).T
         return cls(
             names=tuple(v.video for v in rows),
             subsets=tuple(v.subset for v in rows),
@@ -305,7 +230,7 @@ class DetectionTruth:
             subjects=tuple(v.subject for v in rows),
             durations=np.array([v.duration for v in rows], dtype=np.float64),
             withheld=np.array([v.withheld for v in rows], dtype=np.bool_),
-            instances=_instances(marks),
+            instances=Instances(places, labels, table[:, 2:]),
         )
 
     def select(self, rows: Sequence[int]) -> DetectionTruth:
@@ -377,30 +302,9 @@ def read_truth(path: Path, space: LabelSpace) -> DetectionTruth:
         FileNotFoundError: There is no such file.
         ValueError: Not of that form, or bad entries, of which the first five are shown.
     """
-    path = Path(path)
-    content, repeated = load_json(path)
-    database = content.get('database') if isinstance(content, dict) else None
-    if not isinstance(database, dict) or not database:
-        raise ValueError(
-            f'{path}: no truth: need {{"database": {{video: {{"subset", '
-            '"annotations"}}}'
-        )
-    problems = [Problem(str(path), 0, key, 'is there twice') for key in repeated]
-    marks: list[tuple[int, int, float, float]] = []
-    for row, (name, entry) in enumerate(database.items()):
-        for text in _read_entry(entry, space, row, marks):
-            problems.append(Problem(str(path), 0, name, text))
+    videos, problems = scan_det(path, space, strict=False)
     refuse(problems, path)
-    entries = list(database.values())
-    return DetectionTruth(
-        names=tuple(database),
-        subsets=tuple(str(e['subset']) for e in entries),
-        domains=tuple(str(e.get('domain') or '') for e in entries),
-        subjects=tuple(str(e.get('subject') or '') for e in entries),
-        durations=np.array([_duration(e) for e in entries]),
-        withheld=np.array([e.get('annotations') is None for e in entries]),
-        instances=_instances(marks),
-    )
+    return DetectionTruth.from_videos(videos)
 
 
 def place_predictions(
@@ -456,60 +360,6 @@ def _outside(found: Predictions, truth: DetectionTruth) -> int:
         )
     early = found.segments[:, 0] < -END_TOLERANCE_SEC
     return int((early | (found.segments[:, 1] > ends)).sum())
-
-
-def _read_entry(
-    entry: Any, space: LabelSpace, row: int, marks: list[tuple[int, int, float, float]]
-) -> list[str]:
-    """Add the instances of one video; what is wrong with it."""
-    if not isinstance(entry, dict):
-        return [f'must be an object with subset and annotations, not {entry!r}']
-    if not isinstance(entry.get('subset'), str) or not entry['subset']:
-        return [f'subset {entry.get("subset")!r}: must be a name such as test']
-    if entry.get('duration') is not None and not np.isfinite(_duration(entry)):
-        return [f'duration {entry["duration"]!r}: must be seconds above 0']
-    annotations = entry.get('annotations')
-    if annotations is None:
-        return []
-    if not isinstance(annotations, list):
-        return [f'annotations must be a list, not {annotations!r}']
-    errors = []
-    for i, annotation in enumerate(annotations):
-        try:
-            marks.append((row, *_read_instance(annotation, _duration(entry), space)))
-        except ValueError as error:
-            errors.append(f'annotation {i}: {error}')
-    return errors
-
-
-def _read_instance(
-    annotation: Any, duration: float, space: LabelSpace
-) -> tuple[int, float, float]:
-    if not isinstance(annotation, dict) or not {'segment', 'label'} <= set(annotation):
-        raise ValueError(f'must be {{"segment", "label"}}, not {annotation!r}')
-    segment = annotation['segment']
-    pair = isinstance(segment, list) and len(segment) == 2
-    if not pair or not all(map(is_number, segment)) or not 0 <= segment[0] < segment[1]:
-        raise ValueError(f'segment {segment!r}: must be seconds, 0 <= start < end')
-    if segment[1] > duration + END_TOLERANCE_SEC:
-        raise ValueError(
-            f'segment {segment!r} ends after the video ({duration:g} s); frames taken '
-            'for seconds, or another fps?'
-        )
-    label = label_index(annotation['label'], space)
-    return label, float(segment[0]), float(segment[1])
-
-
-def _duration(entry: dict[str, Any]) -> float:
-    """Seconds; NaN where unknown or no number."""
-    value: Any = entry.get('duration')
-    return float(value) if is_number(value) and value > 0 else float('nan')
-
-
-def _instances(marks: Sequence[tuple[int, int, float, float]]) -> Instances:
-    table = np.array(marks, dtype=np.float64).reshape(len(marks), 4)
-    videos, labels = table[:, :2].astype(np.int64).T
-    return Instances(videos, labels, table[:, 2:])
 
 
 def _first(names: Sequence[str]) -> str:

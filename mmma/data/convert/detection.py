@@ -35,8 +35,8 @@ from mmma.data.convert.target import (
     write,
 )
 from mmma.data.root import DataRoot, DatasetInfo
-from mmma.data.videos import Video, entry_lines, parse_video, read_table
-from mmma.files import SHOWN, Problem, atomic_write, read_text, refuse
+from mmma.data.videos import Video, entry_lines, parse_video
+from mmma.files import SHOWN, Problem, atomic_write, parse_json, read_text, refuse
 from mmma.taxonomy import (
     DOMAINS,
     LABEL_SPACES,
@@ -318,7 +318,8 @@ def convert_detection(
     path = source if is_file else _only_table(tree)
     prepare(tree, out, options)
     mapping = DetectionMapping.read(options.mapping)
-    content, repeated, text = read_table(path)
+    text = read_text(path)
+    content, repeated = parse_json(text, path)
     try:
         videos = parse(content)
     except ValueError as error:

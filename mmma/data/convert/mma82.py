@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import fnmatch
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +34,7 @@ from mmma.data.convert.target import (
 )
 from mmma.data.root import DatasetInfo
 from mmma.data.videos import Video
-from mmma.files import Problem, read_text, refuse
+from mmma.files import Problem, read_json, read_text, refuse
 from mmma.taxonomy import (
     DOMAINS,
     SUBSETS,
@@ -174,12 +173,7 @@ def load_mapping(path: Path) -> ReleaseMapping:
         ValueError: Not JSON, a key that is missing, unknown or of the wrong kind, a
             column, domain or subset that does not exist.
     """
-    try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f'{path}:{error.lineno}: not readable as JSON: {error.msg}'
-        ) from None
+    content = read_json(path)
     try:
         _check_keys(content, _KEYS, 'the mapping')
         for word, domain in content['domains'].items():
