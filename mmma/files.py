@@ -262,6 +262,18 @@ def progress(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
             report(done, total)
 
 
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    Args:
+        seconds: At least 0.
+    """
+    if seconds < 90:
+        return f'{seconds:.0f} s'
+    minutes = round(seconds / 60)
+    return f'{minutes} min' if minutes < 90 else f'{minutes // 60} h {minutes % 60} min'
+
+
 CRASHED = 'the decoder crashes on it'
 _THREADS = 'OMP_NUM_THREADS'
 
