@@ -1,18 +1,13 @@
-"""Score files, and scores of several models fused.
-
-Score files: ``scores.npz`` and ``scores.csv``, matched by name.
+"""Scores of clips: their files, and the fusion of several models.
 
 ``scores.npz`` holds ``clips`` (N names), ``scores`` (N, K) and optional ``classes``
 (K names in column order; without them columns are in index order). A model with its own
 body scores adds ``body_scores`` (N, B) and optional ``bodies``. Nothing is pickled.
-``scores.csv`` has a column ``clip`` and one per action, in any order.
+``scores.csv`` has a column ``clip`` and one per action, in any order. Scores are used
+as given: they are neither renormalised nor clipped.
 
-Scores are used as given: they are neither renormalised nor clipped.
-
-Fusion of the scores of several models: weighted means, given or learnt weights.
-
-``mean`` is the arithmetic mean of the scores. ``logit`` is their geometric mean, the
-weighted mean of log scores, renormalised to probabilities. Clips are matched by name.
+Fusion takes clips by name. ``mean`` is the arithmetic mean of the scores; ``logit`` is
+their geometric mean, the weighted mean of log scores, renormalised to probabilities.
 """
 
 from __future__ import annotations
@@ -311,8 +306,11 @@ def _read_csv(path: Path, space: LabelSpace) -> ScoreTable:
     order = _column_order(header[:at] + header[at + 1 :], space.actions, space)
     names, rows, bad = [], [], []
     for line, row in ((lines.line_num, row) for row in lines if row):
-        values = _numbers(row[:at] + row[at + 1 :])
-        if values is None or len(row) != len(header):
+        try:
+            values = [float(text) for text in row[:at] + row[at + 1 :]]
+        except ValueError:
+            values = []
+        if len(values) != len(header) - 1 or len(row) != len(header):
             bad.append(str(line))
             continue
         names.append(row[at])
@@ -324,13 +322,6 @@ def _read_csv(path: Path, space: LabelSpace) -> ScoreTable:
         )
     scores = np.array(rows, dtype=np.float64).reshape(len(rows), len(order))
     return ScoreTable(tuple(names), scores[:, order])
-
-
-def _numbers(texts: Sequence[str]) -> list[float] | None:
-    try:
-        return [float(text) for text in texts]
-    except ValueError:
-        return None
 
 
 def _check_suffix(path: Path) -> None:
@@ -354,9 +345,6 @@ def _first(items: Sequence[str]) -> str:
 SPACES = ('mean', 'logit')
 FLOOR = 1e-12
 """Scores below count as this in logarithms, so that no model alone can veto a class."""
-TOLERANCE = 1e-6
-"""Weights are learnt to within this of the best likelihood, in nats per clip."""
-_MAX_STEPS = 2000
 _SUM_TOLERANCE = 0.01
 
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
@@ -401,10 +389,8 @@ def align_tables(
         present = set(table.names)
         missing = [name for name in union if name not in present]
         if missing:
-            shown = ', '.join(map(repr, missing[:_SHOWN]))
-            more = ', ...' if len(missing) > _SHOWN else ''
             errors.append(
-                f'{file} lacks {len(missing)} of {len(union)} clips: {shown}{more}'
+                f'{file} lacks {len(missing)} of {len(union)} clips: {_first(missing)}'
             )
     if errors:
         raise ValueError(
@@ -475,8 +461,8 @@ def learn_weights(
 ) -> LearntWeights:
     """Weights under which the fused scores make the truth most likely.
 
-    The problem is convex in both spaces. Projected gradient steps from equal weights
-    draw no random number, and the duality gap bounds what is left to gain.
+    The problem is convex in both spaces. Sequential quadratic programming from equal
+    weights draws no random number, and the duality gap bounds what is left to gain.
 
     Args:
         tables: M tables of N clips, aligned, probabilities.
@@ -488,6 +474,8 @@ def learn_weights(
 
     Source: the gap is that of Frank and Wolfe (Jaggi, ICML 2013, section 2).
     """
+    from scipy.optimize import minimize
+
     check_choice('fusion space', space, SPACES)
     truth = np.asarray(labels, dtype=np.int64)
     if not len(truth):
@@ -501,14 +489,25 @@ def learn_weights(
     objective = make([t.scores for t in tables], truth)
     size = len(tables)
     equal = np.full(size, 1 / size)
-    weights, nll, gap, steps = _minimise(objective, equal)
+    found = minimize(
+        objective,
+        equal,
+        jac=True,
+        method='SLSQP',
+        bounds=[(0, 1)] * size,
+        constraints={'type': 'eq', 'fun': lambda w: w.sum() - 1},
+        options={'ftol': 1e-15, 'maxiter': 1000},
+    )
+    weights = check_weights(np.maximum(found.x, 0), size)
+    nll, gradient = objective(weights)
     return LearntWeights(
         weights=weights,
         nll=nll,
         equal_nll=objective(equal)[0],
         single_nll=np.array([objective(row)[0] for row in np.eye(size)]),
-        gap=gap,
-        steps=steps,
+        # No point of the simplex is better than this one by more: it is convex.
+        gap=max(float(weights @ gradient - gradient.min()), 0.0),
+        steps=int(found.nit),
     )
 
 
@@ -562,44 +561,3 @@ def _logit_objective(arrays: Sequence[np.ndarray], truth: np.ndarray) -> Objecti
         return float(value), (expected - own).mean(axis=1)
 
     return objective
-
-
-def _minimise(
-    objective: Objective, start: np.ndarray
-) -> tuple[np.ndarray, float, float, int]:
-    """Projected gradient descent on the simplex, with backtracking."""
-    weights, (value, gradient) = start, objective(start)
-    length, steps = 1.0, 0
-    gap = _gap(weights, gradient)
-    while gap > TOLERANCE and steps < _MAX_STEPS and length > 1e-18:
-        steps += 1
-        trial = _onto_simplex(weights - length * gradient)
-        move = trial - weights
-        found, slope = objective(trial)
-        bound = value + gradient @ move + (move @ move) / (2 * length)
-        if found > bound + 1e-15:
-            length /= 2
-            continue
-        # The curvature along the last move is a good guess for the next (Barzilai and
-        # Borwein); the bound above keeps every step a descent.
-        bend = move @ (slope - gradient)
-        length = (move @ move) / bend if bend > 0 else 2 * length
-        weights, value, gradient = trial, found, slope
-        gap = _gap(weights, gradient)
-    return weights, value, gap, steps
-
-
-def _gap(weights: np.ndarray, gradient: np.ndarray) -> float:
-    """No point of the simplex is better than this one by more, the problem convex."""
-    return max(float(weights @ gradient - gradient.min()), 0.0)
-
-
-def _onto_simplex(point: np.ndarray) -> np.ndarray:
-    """The nearest (M,) weights of at least 0 that add up to 1.
-
-    Source: Duchi et al., ICML 2008, figure 1.
-    """
-    ordered = np.sort(point)[::-1]
-    excess = (np.cumsum(ordered) - 1) / np.arange(1, len(point) + 1)
-    last = np.flatnonzero(ordered > excess)[-1]
-    return np.asarray(np.maximum(point - excess[last], 0))
