@@ -1,8 +1,26 @@
-# What every run shares. Randomness: samplers and SeedHook derive it from the seed that
-# the protocol writes, so that it depends on neither workers nor resuming.
+# What every run shares: environment, hooks, and loaders of recognition, to which each
+# file in datasets/ adds pipelines and batch. Randomness: samplers and SeedHook derive
+# it from the seed that the protocol writes, so that it depends on neither workers nor
+# resuming. The protocol also writes subset and domains of each data set.
 default_scope = 'mmma'
 task = 'rec'
 label_space = 'mma82'
+data_root = 'data/mma82'
+
+train_dataloader = dict(
+    persistent_workers=True,
+    sampler=dict(type='EpochSampler', shuffle=True),
+    dataset=dict(type='ClipDataset', data_root=data_root, subset='train'),
+)
+val_dataloader = dict(
+    persistent_workers=True,
+    sampler=dict(type='EpochSampler', shuffle=False),
+    dataset=dict(type='ClipDataset', data_root=data_root, subset='val', test_mode=True),
+)
+test_dataloader = dict(
+    val_dataloader, dataset=dict(val_dataloader['dataset'], subset='test')
+)
+val_evaluator = test_evaluator = dict(type='RecognitionMetric')
 
 env_cfg = dict(
     cudnn_benchmark=False,
@@ -51,10 +69,5 @@ test_cfg = dict(type='TestLoop')
 # finetune: `iters` steps of `train` (all, head, or last: head and last block), from the
 # learning rate `lr`, None for a tenth of the recipe's.
 fewshot = dict(
-    adapt='linear',
-    proximity=0.1,
-    temperature=0.1,
-    train='all',
-    iters=200,
-    lr=None,
+    adapt='linear', proximity=0.1, temperature=0.1, train='all', iters=200, lr=None
 )

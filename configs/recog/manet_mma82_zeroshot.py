@@ -1,2 +1,2 @@
-_base_ = '../_base_/recipes/manet.py'
-protocol = dict(name='zeroshot')
+_base_ = 'manet_mma82_indomain.py'
+protocol = dict(_delete_=True, name='zeroshot')

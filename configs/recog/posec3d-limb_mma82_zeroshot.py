@@ -1,2 +1,2 @@
-_base_ = '../_base_/recipes/posec3d-limb.py'
-protocol = dict(name='zeroshot')
+_base_ = 'posec3d-limb_mma82_indomain.py'
+protocol = dict(_delete_=True, name='zeroshot')

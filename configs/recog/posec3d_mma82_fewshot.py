@@ -1,2 +1,2 @@
-_base_ = '../_base_/recipes/posec3d.py'
-protocol = dict(name='fewshot')
+_base_ = 'posec3d_mma82_indomain.py'
+protocol = dict(_delete_=True, name='fewshot')

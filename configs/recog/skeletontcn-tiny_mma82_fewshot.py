@@ -1,2 +1,2 @@
-_base_ = '../_base_/recipes/skeletontcn-tiny.py'
-protocol = dict(name='fewshot')
+_base_ = 'skeletontcn-tiny_mma82_indomain.py'
+protocol = dict(_delete_=True, name='fewshot')

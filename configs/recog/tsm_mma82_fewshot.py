@@ -1,2 +1,2 @@
-_base_ = '../_base_/recipes/tsm.py'
-protocol = dict(name='fewshot')
+_base_ = 'tsm_mma82_indomain.py'
+protocol = dict(_delete_=True, name='fewshot')

@@ -1,2 +1,2 @@
-_base_ = '../_base_/recipes/videomae-h.py'
-protocol = dict(name='fewshot')
+_base_ = 'videomae-h_mma82_indomain.py'
+protocol = dict(_delete_=True, name='fewshot')

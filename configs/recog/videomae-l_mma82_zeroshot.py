@@ -1,2 +1,2 @@
-_base_ = '../_base_/recipes/videomae-l.py'
-protocol = dict(name='zeroshot')
+_base_ = 'videomae-l_mma82_indomain.py'
+protocol = dict(_delete_=True, name='zeroshot')

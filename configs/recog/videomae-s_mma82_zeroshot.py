@@ -1,2 +1,2 @@
-_base_ = '../_base_/recipes/videomae-s.py'
-protocol = dict(name='zeroshot')
+_base_ = 'videomae-s_mma82_indomain.py'
+protocol = dict(_delete_=True, name='zeroshot')

@@ -1,2 +1,2 @@
-_base_ = '../_base_/recipes/videomae.py'
-protocol = dict(name='zeroshot')
+_base_ = 'videomae_mma82_indomain.py'
+protocol = dict(_delete_=True, name='zeroshot')

@@ -180,7 +180,7 @@ def test_a_method_without_recipes_yet(checkout):
 
 
 def test_a_recipe_that_does_not_build_is_named(checkout, capsys):
-    model = checkout / 'configs/_base_/models/skeletontcn-tiny.py'
+    model = checkout / f'configs/recog/{NAME}_indomain.py'
     model.write_text(model.read_text().replace("'SkeletonTCN'", "'SkeletonTNC'"))
     assert main('build_model_zoo', ['--check']) == 1
     assert f'{NAME}_indomain.py: KeyError' in capsys.readouterr().err

@@ -17,9 +17,10 @@ def test_origin_names_the_file_that_sets_each_key(capsys):
     assert main('print_config', [CONFIG, '--origin', *options]) == 0
     lines = capsys.readouterr().out.splitlines()
     origin = {line.split(' = ')[0]: line.rpartition('# ')[2] for line in lines}
-    base = 'configs/_base_'
-    assert origin['model.backbone.arch'] == f'{base}/models/videomae-b.py'
-    assert origin['train_cfg.max_epochs'] == f'{base}/schedules/videomae_50e.py'
+    base = 'configs/_base_/datasets'
+    assert origin['model.backbone.arch'] == CONFIG
+    assert origin['train_dataloader.num_workers'] == f'{base}/mma82_rgb_16x224.py'
+    assert origin['log_level'] == 'configs/_base_/default_runtime.py'
     assert origin['train_dataloader.batch_size'] == 'protocol or option'
     assert origin['train_dataloader.dataset.domains'] == 'protocol or option'
 

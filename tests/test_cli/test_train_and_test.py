@@ -86,7 +86,7 @@ def test_views_and_crops_change_the_scores_and_are_recorded(video_root, work_dir
 
 
 def test_crops_of_skeletons_are_refused(video_root, work_dir, capsys):
-    config = 'configs/recog/stgcnpp-tiny_mma82_indomain.py'
+    config = 'configs/recog/skeletontcn-tiny_mma82_indomain.py'
     argv = [config, 'none.pth', '--data-root', str(video_root), '--crops', '3']
     assert main('test', argv) == 2
     assert 'skeletons have no picture to crop' in capsys.readouterr().err

@@ -12,7 +12,7 @@ from mmma.data.arrays import SkeletonWriter
 from mmma.data.joints import WHOLEBODY65
 from mmma.registry import MODELS
 
-RECIPES = ('stgcnpp', 'stgcnpp-tiny', 'skeletontcn-tiny')
+RECIPES = ('stgcnpp', 'skeletontcn-tiny')
 TINY = RECIPES[1:]
 CLIPS = 4
 

@@ -10,11 +10,11 @@ import mmma.engine  # noqa: F401
 from mmma.models.backbones.hub_encoder import read_config
 from mmma.registry import MODELS
 
-BASE = Path(__file__).parents[2] / 'configs' / '_base_'
+LEAF = Path(__file__).parents[2] / 'configs/recog/vjepa2-l_mma82_indomain.py'
 
 
 def load_model():
-    return Config.fromfile(BASE / 'models' / 'vjepa2-l.py')
+    return Config.fromfile(LEAF)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_pretrained_weights_are_pinned():
 
 
 def test_the_pictures_are_those_that_the_model_takes():
-    cfg = Config.fromfile(BASE / 'recipes' / 'vjepa2-l.py')
+    cfg = load_model()
     side = cfg.model.backbone.config.crop_size
     steps = {s.type: s for s in cfg.train_pipeline if s.type == 'Resize'}
     assert steps['Resize'].scale == (side, side)
@@ -65,9 +65,7 @@ def test_a_batch_trains_the_tiny_model(tiny):
     tiny.train()
     imgs = torch.randint(0, 256, (2, 1, 3, 16, 112, 112), dtype=torch.uint8)
     samples = [ActionDataSample().set_gt_label(i) for i in range(2)]
-    wrapper = build_optim_wrapper(
-        tiny, Config.fromfile(BASE / 'schedules' / 'vjepa2_20e.py').optim_wrapper
-    )
+    wrapper = build_optim_wrapper(tiny, load_model().optim_wrapper)
     batch = dict(inputs=list(imgs), data_samples=samples)
     losses = [tiny.train_step(batch, wrapper)['loss_cls'].item() for _ in range(4)]
     assert losses[-1] < losses[0]

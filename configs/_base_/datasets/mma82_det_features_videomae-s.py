@@ -4,7 +4,8 @@
 # stride, rate or size are refused.
 # Training draws one window of each video per epoch; testing covers each video with
 # windows that overlap by half.
-data_root = 'data/mma82'
+_base_ = '../default_runtime.py'
+task = 'det'
 window = dict(positions=256, rate=15.0, overlap=0.5, min_visible=0.75, crop=(0.9, 1.0))
 
 train_pipeline = test_pipeline = [
@@ -16,34 +17,22 @@ train_pipeline = test_pipeline = [
 train_dataloader = dict(
     batch_size=16,
     num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=True),
     dataset=dict(
         type='UntrimmedDataset',
         modality='Feature',
-        data_root=data_root,
-        subset='train',
         window=window,
         pipeline=train_pipeline,
     ),
 )
-val_dataloader = dict(
+val_dataloader = test_dataloader = dict(
     batch_size=16,
     num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=False),
     dataset=dict(
         type='UntrimmedDataset',
         modality='Feature',
-        data_root=data_root,
-        subset='val',
         window=window,
-        test_mode=True,
         pipeline=test_pipeline,
     ),
 )
-test_dataloader = dict(
-    val_dataloader, dataset=dict(val_dataloader['dataset'], subset='test')
-)
-
 val_evaluator = test_evaluator = dict(type='DetectionMetric')
+default_hooks = dict(checkpoint=dict(save_best='action/mAP'))

@@ -3,7 +3,8 @@
 # Training draws one window of each video per epoch; testing covers each video with
 # windows that overlap by half. Crops and flips only: a few epochs from scratch leave
 # nothing to regularise. Flips are safe: no action of MMA-82 names a side.
-data_root = 'data/mma82'
+_base_ = '../default_runtime.py'
+task = 'det'
 window = dict(positions=128, rate=7.5, overlap=0.5, min_visible=0.75, crop=(0.9, 1.0))
 
 train_pipeline = [
@@ -30,32 +31,12 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=2,
     num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=True),
-    dataset=dict(
-        type='UntrimmedDataset',
-        data_root=data_root,
-        subset='train',
-        window=window,
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(type='UntrimmedDataset', window=window, pipeline=train_pipeline),
 )
-val_dataloader = dict(
+val_dataloader = test_dataloader = dict(
     batch_size=2,
     num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=False),
-    dataset=dict(
-        type='UntrimmedDataset',
-        data_root=data_root,
-        subset='val',
-        window=window,
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
+    dataset=dict(type='UntrimmedDataset', window=window, pipeline=test_pipeline),
 )
-test_dataloader = dict(
-    val_dataloader, dataset=dict(val_dataloader['dataset'], subset='test')
-)
-
 val_evaluator = test_evaluator = dict(type='DetectionMetric')
+default_hooks = dict(checkpoint=dict(save_best='action/mAP'))

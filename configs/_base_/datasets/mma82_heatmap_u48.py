@@ -4,7 +4,7 @@
 # Numbers: PoseC3D (MMAction2, configs/skeleton/posec3d). Ours: clips shorter than 48
 # frames repeat neighbours, where PoseC3D starts again from the first frame; a missing
 # joint has score 0, there x or y of 0.
-data_root = 'data/mma82'
+_base_ = '../default_runtime.py'
 
 train_pipeline = [
     dict(type='LoadSkeleton', layout='wholebody65', joints='body17'),
@@ -36,35 +36,11 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=16,
-    num_workers=8,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=True),
-    dataset=dict(
-        type='ClipDataset',
-        modality='Pose',
-        data_root=data_root,
-        subset='train',
-        pipeline=train_pipeline,
-    ),
+    batch_size=16, num_workers=8, dataset=dict(modality='Pose', pipeline=train_pipeline)
 )
 val_dataloader = dict(
-    batch_size=32,
-    num_workers=8,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=False),
-    dataset=dict(
-        type='ClipDataset',
-        modality='Pose',
-        data_root=data_root,
-        subset='val',
-        pipeline=val_pipeline,
-        test_mode=True,
-    ),
+    batch_size=32, num_workers=8, dataset=dict(modality='Pose', pipeline=val_pipeline)
 )
-test_dataloader = dict(
-    val_dataloader,
-    batch_size=2,  # clips of 20 views
-    dataset=dict(val_dataloader['dataset'], subset='test', pipeline=test_pipeline),
+test_dataloader = dict(  # clips of 20 views
+    batch_size=2, num_workers=8, dataset=dict(modality='Pose', pipeline=test_pipeline)
 )
-val_evaluator = test_evaluator = dict(type='RecognitionMetric')

@@ -4,7 +4,7 @@
 # middles in validation and testing (one view, centre crop).
 # Random crops of at least half the picture and flips only: a few epochs from scratch
 # leave nothing to regularise. Flips are safe: no action of MMA-82 names a side.
-data_root = 'data/mma82'
+_base_ = '../default_runtime.py'
 
 train_pipeline = [
     dict(type='OpenVideo'),
@@ -28,33 +28,8 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=8,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=True),
-    dataset=dict(
-        type='ClipDataset',
-        data_root=data_root,
-        subset='train',
-        pipeline=train_pipeline,
-    ),
+    batch_size=8, num_workers=2, dataset=dict(pipeline=train_pipeline)
 )
-val_dataloader = dict(
-    batch_size=8,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=False),
-    dataset=dict(
-        type='ClipDataset',
-        data_root=data_root,
-        subset='val',
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
+val_dataloader = test_dataloader = dict(
+    batch_size=8, num_workers=2, dataset=dict(pipeline=test_pipeline)
 )
-test_dataloader = dict(
-    val_dataloader, dataset=dict(val_dataloader['dataset'], subset='test')
-)
-
-val_evaluator = dict(type='RecognitionMetric')
-test_evaluator = dict(type='RecognitionMetric')

@@ -6,7 +6,7 @@
 # of at least half the picture (there .08), for hands and feet leave a smaller one, and
 # flips (there none), for no action of MMA-82 names a side. Testing takes the whole
 # height; there a margin of an eighth is cut away.
-data_root = 'data/mma82'
+_base_ = '../default_runtime.py'
 
 train_pipeline = [
     dict(type='OpenVideo'),
@@ -32,33 +32,8 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=8,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=True),
-    dataset=dict(
-        type='ClipDataset',
-        data_root=data_root,
-        subset='train',
-        pipeline=train_pipeline,
-    ),
+    batch_size=8, num_workers=4, dataset=dict(pipeline=train_pipeline)
 )
-val_dataloader = dict(
-    batch_size=8,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=False),
-    dataset=dict(
-        type='ClipDataset',
-        data_root=data_root,
-        subset='val',
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
+val_dataloader = test_dataloader = dict(
+    batch_size=8, num_workers=4, dataset=dict(pipeline=test_pipeline)
 )
-test_dataloader = dict(
-    val_dataloader, dataset=dict(val_dataloader['dataset'], subset='test')
-)
-
-val_evaluator = dict(type='RecognitionMetric')
-test_evaluator = dict(type='RecognitionMetric')

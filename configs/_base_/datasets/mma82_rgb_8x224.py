@@ -6,7 +6,7 @@
 # Augmentation is TSM's for Kinetics-400 (MMAction2, configs/recognition/tsm): short
 # side 256, 13 fixed crops of 4 scales, flip. Flips are safe: no action of MMA-82 names
 # a side.
-data_root = 'data/mma82'
+_base_ = '../default_runtime.py'
 
 train_pipeline = [
     dict(type='OpenVideo'),
@@ -37,33 +37,8 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=16,
-    num_workers=8,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=True),
-    dataset=dict(
-        type='ClipDataset',
-        data_root=data_root,
-        subset='train',
-        pipeline=train_pipeline,
-    ),
+    batch_size=16, num_workers=8, dataset=dict(pipeline=train_pipeline)
 )
-val_dataloader = dict(
-    batch_size=16,
-    num_workers=8,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=False),
-    dataset=dict(
-        type='ClipDataset',
-        data_root=data_root,
-        subset='val',
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
+val_dataloader = test_dataloader = dict(
+    batch_size=16, num_workers=8, dataset=dict(pipeline=test_pipeline)
 )
-test_dataloader = dict(
-    val_dataloader, dataset=dict(val_dataloader['dataset'], subset='test')
-)
-
-val_evaluator = dict(type='RecognitionMetric')
-test_evaluator = dict(type='RecognitionMetric')

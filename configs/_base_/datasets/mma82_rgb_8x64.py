@@ -1,7 +1,7 @@
 # MMA-82 clips as RGB for 2D networks, small, for two CPU cores: 8 frames spread over
 # the clip, 64 x 64; 16 clips per step.
 # As mma82_rgb_8x224, smaller. Shrunk by areas: points alias, and differences show it.
-data_root = 'data/mma82'
+_base_ = '../default_runtime.py'
 
 train_pipeline = [
     dict(type='OpenVideo'),
@@ -32,33 +32,8 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=16,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=True),
-    dataset=dict(
-        type='ClipDataset',
-        data_root=data_root,
-        subset='train',
-        pipeline=train_pipeline,
-    ),
+    batch_size=16, num_workers=2, dataset=dict(pipeline=train_pipeline)
 )
-val_dataloader = dict(
-    batch_size=16,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=False),
-    dataset=dict(
-        type='ClipDataset',
-        data_root=data_root,
-        subset='val',
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
+val_dataloader = test_dataloader = dict(
+    batch_size=16, num_workers=2, dataset=dict(pipeline=test_pipeline)
 )
-test_dataloader = dict(
-    val_dataloader, dataset=dict(val_dataloader['dataset'], subset='test')
-)
-
-val_evaluator = dict(type='RecognitionMetric')
-test_evaluator = dict(type='RecognitionMetric')

@@ -1,6 +1,6 @@
 # 100 frames of 65 joints: x, y and score (the published joint stream). One view in
 # validation, ten in testing.
-data_root = 'data/mma82'
+_base_ = '../default_runtime.py'
 
 train_pipeline = [
     dict(type='LoadSkeleton', layout='wholebody65', joints='all'),
@@ -31,31 +31,8 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=128,
     num_workers=8,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=True),
-    dataset=dict(
-        type='ClipDataset',
-        modality='Pose',
-        data_root=data_root,
-        subset='train',
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(modality='Pose', pipeline=train_pipeline),
 )
-val_dataloader = dict(
-    batch_size=128,
-    num_workers=8,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=False),
-    dataset=dict(
-        type='ClipDataset',
-        modality='Pose',
-        data_root=data_root,
-        subset='val',
-        pipeline=val_pipeline,
-        test_mode=True,
-    ),
+val_dataloader = test_dataloader = dict(
+    batch_size=128, num_workers=8, dataset=dict(modality='Pose', pipeline=val_pipeline)
 )
-test_dataloader = dict(
-    val_dataloader, dataset=dict(val_dataloader['dataset'], subset='test')
-)
-val_evaluator = test_evaluator = dict(type='RecognitionMetric')

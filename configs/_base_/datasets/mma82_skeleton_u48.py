@@ -1,7 +1,7 @@
 # 48 frames of 31 joints (body, big toes, heels, fingertips) for compact models: bones
 # and their change, x and y, no score. Bones are blind to where the person is and to
 # camera shake; the score is left out because its spread tells domains apart.
-data_root = 'data/mma82'
+_base_ = '../default_runtime.py'
 
 train_pipeline = [
     dict(type='LoadSkeleton', layout='wholebody65', joints='ends31'),
@@ -25,33 +25,8 @@ val_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=64,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=True),
-    dataset=dict(
-        type='ClipDataset',
-        modality='Pose',
-        data_root=data_root,
-        subset='train',
-        pipeline=train_pipeline,
-    ),
+    batch_size=64, num_workers=2, dataset=dict(modality='Pose', pipeline=train_pipeline)
 )
-val_dataloader = dict(
-    batch_size=128,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='EpochSampler', shuffle=False),
-    dataset=dict(
-        type='ClipDataset',
-        modality='Pose',
-        data_root=data_root,
-        subset='val',
-        pipeline=val_pipeline,
-        test_mode=True,
-    ),
+val_dataloader = test_dataloader = dict(
+    batch_size=128, num_workers=2, dataset=dict(modality='Pose', pipeline=val_pipeline)
 )
-test_dataloader = dict(
-    val_dataloader, dataset=dict(val_dataloader['dataset'], subset='test')
-)
-val_evaluator = test_evaluator = dict(type='RecognitionMetric')

@@ -1,2 +1,0 @@
-_base_ = '../_base_/recipes/stgcnpp-tiny.py'
-protocol = dict(name='fewshot')
