@@ -16,7 +16,7 @@ def scene(domain='lab', action='nodding', seed=0, **changes):
     rng = np.random.default_rng(seed)
     style, event = DOMAIN_STYLES[domain], Event(action, 0.0, 0.5)
     motion = simulate_motion(subject, style, [event], 0.5, 30, rng)
-    return subject, View.of(motion)
+    return subject, View(motion)
 
 
 def painted(parts, view, frame=0):

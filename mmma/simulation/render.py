@@ -11,7 +11,13 @@ import cv2
 import numpy as np
 
 from mmma.simulation.domains import Colour, DomainStyle, PictureStyle, Subject
-from mmma.simulation.drawing import Head, View, body_parts, object_parts, seat_parts
+from mmma.simulation.drawing import (
+    View,
+    body_parts,
+    head_part,
+    object_parts,
+    seat_parts,
+)
 from mmma.simulation.geometry import Camera
 from mmma.simulation.motion import Motion
 
@@ -193,10 +199,10 @@ def render_frames(
     """
     background = Background(style.picture.background, motion.camera, rng)
     finish = _Finish(style.picture, motion.camera.size, rng)
-    view = View.of(motion)
+    view = View(motion)
     parts = body_parts(view, subject) + seat_parts(view, subject)
     parts += object_parts(view, motion.objects)
-    parts.append(Head(view, subject, _glasses(motion, subject)))
+    parts.append(head_part(view, subject, _glasses(motion, subject)))
     order = np.argsort(-np.stack([part.depth for part in parts], axis=1), axis=1)
     for frame in range(len(view.depth)):
         canvas = background.frame(frame)

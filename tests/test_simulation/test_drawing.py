@@ -5,9 +5,9 @@ import pytest
 from figure_scenes import painted, scene
 
 from mmma.simulation.drawing import (
-    Head,
     body_parts,
     fixed,
+    head_part,
     object_parts,
     seat_parts,
     shade,
@@ -42,7 +42,7 @@ def test_every_part_knows_its_depth():
 @pytest.mark.parametrize('haircut', ['short', 'bob', 'long'])
 def test_hair_hangs_down(haircut):
     subject, view = scene(haircut=haircut, hair=(0, 255, 0), skin=(255, 0, 0))
-    canvas = painted([Head(view, subject, np.zeros(15))], view)
+    canvas = painted([head_part(view, subject, np.zeros(15))], view)
     rows = np.flatnonzero((canvas[..., 1] > 200).any(axis=1))
     face = np.flatnonzero((canvas[..., 0] > 200).any(axis=1))
     assert (rows.max() > face.max()) == (haircut == 'long')
@@ -51,7 +51,7 @@ def test_hair_hangs_down(haircut):
 def test_glasses():
     subject, view = scene(skin=(255, 255, 255), hair=(200, 200, 200))
     bare, worn = (
-        painted([Head(view, subject, np.full(15, on))], view) for on in (0.0, 1.0)
+        painted([head_part(view, subject, np.full(15, on))], view) for on in (0.0, 1.0)
     )
     assert worn.sum() < bare.sum()
 
