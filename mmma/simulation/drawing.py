@@ -190,13 +190,13 @@ _LINES = {
 }
 
 
-def head_part(view: View, subject: Subject, glasses: np.ndarray) -> Part:
+def head_part(view: View, subject: Subject, glasses: bool) -> Part:
     """A head whose face shows where it turns.
 
     Args:
         view: The scene.
         subject: Colours and haircut.
-        glasses: (T,) weight of the glasses.
+        glasses: Whether glasses are on.
     """
     head = _Head(view, subject, glasses)
     return Part(view.depth[:, JOINT['head']], head.paint)
@@ -205,7 +205,7 @@ def head_part(view: View, subject: Subject, glasses: np.ndarray) -> Part:
 class _Head:
     """The parts of a head over time."""
 
-    def __init__(self, view: View, subject: Subject, glasses: np.ndarray) -> None:
+    def __init__(self, view: View, subject: Subject, glasses: bool) -> None:
         self.view, self.subject = view, subject
         figure = view.motion.figure
         self.size = figure.build.head
@@ -277,7 +277,7 @@ class _Head:
         for eye in self.eyes[frame].tolist():
             for radius, colour in ((0.0135, (250, 250, 250)), (0.0085, (30, 24, 22))):
                 _circle(canvas, eye, radius * unit, colour, -1)
-        if self.glasses[frame] > 0.3:
+        if self.glasses:
             self._paint_glasses(canvas, frame, 0.024 * unit)
 
     def _paint_glasses(self, canvas: np.ndarray, frame: int, radius: float) -> None:

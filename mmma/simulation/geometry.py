@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mmma.simulation.domains import CameraStyle
+from mmma.simulation.domains import DomainStyle
 
 TINY = 1e-12
 
@@ -402,8 +402,7 @@ class Camera:
 
 
 def film(
-    style: CameraStyle,
-    size: tuple[int, int],
+    style: DomainStyle,
     centre: np.ndarray,
     time_sec: np.ndarray,
     rng: np.random.Generator,
@@ -412,16 +411,18 @@ def film(
 
     Args:
         style: How the domain films.
-        size: Width and height, pixels.
         centre: (3,) what to look at, metres.
         time_sec: (T,) seconds.
         rng: Dice.
     """
-    shots = _cut(style, time_sec, rng)
+    step = time_sec[1] - time_sec[0] if len(time_sec) > 1 else 1.0
+    cuts = rng.random(len(time_sec)) < style.cuts_per_sec * step
+    cuts[0] = False
+    shots = np.cumsum(cuts)
     views = np.array([_draw_view(style, rng) for _ in range(shots[-1] + 1)])[shots]
     distance, height, yaw, pitch, roll, right, up = views.T
     noise = idle_noise(rng, time_sec, 3, 1.6) * np.radians(style.shake)
-    pan = idle_noise(rng, time_sec, 2, 0.12) * np.radians(style.drift)
+    pan = idle_noise(rng, time_sec, 2, 0.12) * np.radians(style.pan)
     yaw, pitch = yaw + pan[:, 0], pitch + 0.4 * pan[:, 1]
     # A frame whose columns are right, up and away from the scene.
     stand = euler_rotation(yaw, -pitch, np.zeros_like(yaw))
@@ -430,20 +431,11 @@ def film(
     position += (right * height)[:, None] * stand[:, :, 0]
     position += (up * height)[:, None] * stand[:, :, 1]
     rotation = np.swapaxes(look, 1, 2) * np.array([[1.0], [-1.0], [-1.0]])
-    return Camera(position, rotation, size[1] * distance / height, size, shots)
+    focal = style.size[1] * distance / height
+    return Camera(position, rotation, focal, style.size, shots)
 
 
-def _cut(
-    style: CameraStyle, time_sec: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """(T,) number of the shot."""
-    step = time_sec[1] - time_sec[0] if len(time_sec) > 1 else 1.0
-    cuts = rng.random(len(time_sec)) < style.cuts_per_sec * step
-    cuts[0] = False
-    return np.cumsum(cuts)
-
-
-def _draw_view(style: CameraStyle, rng: np.random.Generator) -> list[float]:
+def _draw_view(style: DomainStyle, rng: np.random.Generator) -> list[float]:
     side = rng.choice([-1.0, 1.0])
     return [
         rng.uniform(*style.distance),

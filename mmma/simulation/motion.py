@@ -164,8 +164,8 @@ def simulate_motion(
     for event in events:
         layers += scene.event_layers(event)
     figure = _pose(scene, layers)
-    centre = _look_at(figure, style.camera.look_at)
-    camera = film(style.camera, style.size, centre, time_sec, rng)
+    centre = _look_at(figure, style.look_at)
+    camera = film(style, centre, time_sec, rng)
     return Motion(
         figure, camera, fps, subject.posture, scene.seat, _held(layers, frames)
     )
@@ -415,18 +415,17 @@ def observe_skeleton(
         the order of ``WHOLEBODY65``. Joints outside the picture have score 0 and lie on
         its edge.
     """
-    extractor = style.extractor
     joints = motion.joints[:, :NUM_JOINTS]
     points, depth = motion.camera.project(joints)
     scale = motion.camera.focal / depth.mean(axis=1)  # (T,) pixels per metre
     doubt = _occlusion(motion, points, depth) + _blur(joints, motion.fps)
     _confuse_hands(motion, doubt)
     score = _SCORE * (1.0 - 0.55 * np.minimum(doubt, 1.0))
-    error = _errors(doubt, extractor.noise, extractor.drift, motion.fps, rng)
-    _glitch(error, score, extractor.glitch, rng)
+    error = _errors(doubt, style, motion.fps, rng)
+    _glitch(error, score, style.glitch, rng)
     for joints_lost, share in [
-        *((hand, extractor.hand_miss) for hand in _HANDS),
-        *((small, extractor.toe_miss) for small in _SMALL),
+        *((hand, style.hand_miss) for hand in _HANDS),
+        *((small, style.toe_miss) for small in _SMALL),
     ]:
         missed = _misses(len(points), motion.fps, share, rng)
         _lose(error, score, joints_lost, missed, rng)
@@ -489,7 +488,7 @@ def _confuse_hands(motion: Motion, doubt: np.ndarray) -> None:
 
 
 def _errors(
-    doubt: np.ndarray, noise: float, drift: float, fps: float, rng: np.random.Generator
+    doubt: np.ndarray, style: DomainStyle, fps: float, rng: np.random.Generator
 ) -> np.ndarray:
     """(T, 65, 2) metres in the picture: white noise and a slow error."""
     frames = len(doubt)
@@ -500,7 +499,9 @@ def _errors(
     share = (place - first)[:, None, None].astype(np.float32)
     knots = rng.standard_normal((first[-1] + 2, NUM_JOINTS, 2), dtype=np.float32)
     slow = knots[first] + share * (knots[first + 1] - knots[first])
-    return size[..., None] * (np.float32(noise) * white + np.float32(drift) * slow)
+    return size[..., None] * (
+        np.float32(style.joint_noise) * white + np.float32(style.joint_drift) * slow
+    )
 
 
 def _glitch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmma.simulation.domains import Colour, DomainStyle, PictureStyle, Subject
+from mmma.files import atomic_write
+from mmma.simulation.domains import Colour, DomainStyle, Subject, rgb
 from mmma.simulation.drawing import (
     View,
     body_parts,
@@ -102,9 +103,7 @@ def draw_passers(
 
 
 def _grey(rng: np.random.Generator, low: int, high: int, tint: int) -> Colour:
-    value = rng.integers(low, high) + rng.integers(-tint, tint + 1, 3)
-    r, g, b = (int(v) for v in np.clip(value, 0, 255))
-    return r, g, b
+    return rgb(rng.integers(low, high) + rng.integers(-tint, tint + 1, 3))
 
 
 def _fade(canvas: np.ndarray, top: Colour, bottom: Colour) -> None:
@@ -197,55 +196,46 @@ def render_frames(
     Yields:
         (H, W, 3) uint8, RGB.
     """
-    background = Background(style.picture.background, motion.camera, rng)
-    finish = _Finish(style.picture, motion.camera.size, rng)
+    background = Background(style.background, motion.camera, rng)
+    finish = _finisher(style, rng)
     view = View(motion)
     parts = body_parts(view, subject) + seat_parts(view, subject)
     parts += object_parts(view, motion.objects)
-    parts.append(head_part(view, subject, _glasses(motion, subject)))
+    # The person's own glasses, or those that are pushed.
+    on = subject.glasses or any(held.kind == 'glasses' for held in motion.objects)
+    parts.append(head_part(view, subject, bool(on)))
     order = np.argsort(-np.stack([part.depth for part in parts], axis=1), axis=1)
     for frame in range(len(view.depth)):
         canvas = background.frame(frame)
         for i in order[frame].tolist():
             parts[i].paint(canvas, frame)
-        yield finish.apply(canvas)
+        yield finish(canvas)
 
 
-def _glasses(motion: Motion, subject: Subject) -> np.ndarray:
-    """(T,) whether glasses are on: the person's own, or those that are pushed."""
-    on = np.full(len(motion.joints), float(subject.glasses))
-    pushed = any(held.kind == 'glasses' for held in motion.objects)
-    return np.ones_like(on) if pushed else on
+def _finisher(
+    style: DomainStyle, rng: np.random.Generator
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Light, blur and noise of the sensor, as a function of a frame."""
+    light, warmth = rng.uniform(*style.light), rng.uniform(*style.warmth)
+    gain = light * np.array([1 + warmth, 1.0, 1 - warmth])
+    grey = np.arange(256)[:, None] * gain
+    table = np.clip(grey, 0, 255).astype(np.uint8).reshape(1, 256, 3)
+    side = 2 * style.blur + 1
+    width, height = style.size
+    # A few noise pictures, larger than the frame, read at places drawn each time.
+    shape = (_NOISE_PICTURES, height + 32, width + 32, 3)
+    noise = rng.standard_normal(shape, dtype=np.float32) * style.sensor_noise
+    noise = np.round(noise).astype(np.int16)
 
-
-class _Finish:
-    """Light, blur and noise of the sensor."""
-
-    def __init__(
-        self, style: PictureStyle, size: tuple[int, int], rng: np.random.Generator
-    ) -> None:
-        light, warmth = rng.uniform(*style.light), rng.uniform(*style.warmth)
-        gain = light * np.array([1 + warmth, 1.0, 1 - warmth])
-        grey = np.arange(256)[:, None] * gain
-        self.table = np.clip(grey, 0, 255).astype(np.uint8).reshape(1, 256, 3)
-        self.blur = style.blur
-        width, height = size
-        self.rng = rng
-        # A few noise pictures, larger than the frame, read at places drawn each time.
-        shape = (_NOISE_PICTURES, height + 32, width + 32, 3)
-        noise = rng.standard_normal(shape, dtype=np.float32) * style.noise
-        self.noise = np.round(noise).astype(np.int16)
-
-    def apply(self, canvas: np.ndarray) -> np.ndarray:
-        """Finish a frame."""
-        if self.blur:
-            side = 2 * self.blur + 1
+    def finish(canvas: np.ndarray) -> np.ndarray:
+        if style.blur:
             canvas = cv2.GaussianBlur(canvas, (side, side), 0)
-        canvas = cv2.LUT(canvas, self.table)
-        height, width = canvas.shape[:2]
-        i, y, x = self.rng.integers((_NOISE_PICTURES, 32, 32))
-        noise = self.noise[i, y : y + height, x : x + width]
-        return cv2.add(canvas, noise, dtype=cv2.CV_8U)
+        canvas = cv2.LUT(canvas, table)
+        i, y, x = rng.integers((_NOISE_PICTURES, 32, 32))
+        patch = noise[i, y : y + height, x : x + width]
+        return cv2.add(canvas, patch, dtype=cv2.CV_8U)
+
+    return finish
 
 
 # What the bytes must not depend on: x264 splits its work by the number of threads, and
@@ -276,19 +266,13 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
     Raises:
         ValueError: No frame, an odd height or width, or frames of different sizes.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.part')
-    try:
-        count = _encode(part, path.name, frames, fps)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    return count
+    with atomic_write(path, 'wb') as file:
+        # av opens the draft by its name: faststart reads back what was written.
+        return _encode(file.name, path.name, frames, fps)
 
 
-def _encode(part: Path, name: str, frames: Iterable[np.ndarray], fps: float) -> int:
+def _encode(draft: str, name: str, frames: Iterable[np.ndarray], fps: float) -> int:
     import av
-    import cv2
 
     frames = iter(frames)
     first = next(frames, None)
@@ -298,12 +282,12 @@ def _encode(part: Path, name: str, frames: Iterable[np.ndarray], fps: float) -> 
     if height % 2 or width % 2:
         raise ValueError(f'{name}: {width}x{height}: width and height must be even')
     options = {'fflags': '+bitexact', 'movflags': '+faststart'}
-    with av.open(str(part), 'w', format='mp4', options=options) as container:
+    with av.open(draft, 'w', format='mp4', options=options) as container:
         rate = Fraction(fps).limit_denominator(1001)
         stream = container.add_stream('libx264', rate=rate, options=dict(_X264))
         stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
         count = 0
-        for frame in _chain(first, frames):
+        for frame in itertools.chain([first], frames):
             if frame.shape != first.shape:
                 raise ValueError(
                     f'{name}: frame {count} is {frame.shape}, not {first.shape}'
@@ -315,8 +299,3 @@ def _encode(part: Path, name: str, frames: Iterable[np.ndarray], fps: float) -> 
             count += 1
         container.mux(stream.encode(None))
     return count
-
-
-def _chain(first: np.ndarray, rest: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
-    yield first
-    yield from rest

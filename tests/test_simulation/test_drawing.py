@@ -42,7 +42,7 @@ def test_every_part_knows_its_depth():
 @pytest.mark.parametrize('haircut', ['short', 'bob', 'long'])
 def test_hair_hangs_down(haircut):
     subject, view = scene(haircut=haircut, hair=(0, 255, 0), skin=(255, 0, 0))
-    canvas = painted([head_part(view, subject, np.zeros(15))], view)
+    canvas = painted([head_part(view, subject, False)], view)
     rows = np.flatnonzero((canvas[..., 1] > 200).any(axis=1))
     face = np.flatnonzero((canvas[..., 0] > 200).any(axis=1))
     assert (rows.max() > face.max()) == (haircut == 'long')
@@ -50,9 +50,7 @@ def test_hair_hangs_down(haircut):
 
 def test_glasses():
     subject, view = scene(skin=(255, 255, 255), hair=(200, 200, 200))
-    bare, worn = (
-        painted([head_part(view, subject, np.full(15, on))], view) for on in (0.0, 1.0)
-    )
+    bare, worn = (painted([head_part(view, subject, on)], view) for on in (False, True))
     assert worn.sum() < bare.sum()
 
 

@@ -193,7 +193,7 @@ SIZE = (320, 240)
 CENTRE = np.array([0.0, 1.0, 0.0])
 TIME_CAMERA = np.arange(300) / 30
 STILL = dataclasses.replace(
-    DOMAIN_STYLES['lab'].camera,
+    DOMAIN_STYLES['lab'],
     view_height=(1.2, 1.2),
     distance=(3.0, 3.0),
     yaw=(0.0, 0.0),
@@ -202,7 +202,12 @@ STILL = dataclasses.replace(
 
 
 def look(style, seed=0):
-    return film(style, SIZE, CENTRE, TIME_CAMERA, np.random.default_rng(seed))
+    return film(
+        dataclasses.replace(style, size=SIZE),
+        CENTRE,
+        TIME_CAMERA,
+        np.random.default_rng(seed),
+    )
 
 
 def seen(camera, *points):
@@ -226,19 +231,19 @@ def test_near_things_are_larger():
 
 
 def test_lab_camera_stands_still():
-    camera = look(DOMAIN_STYLES['lab'].camera)
+    camera = look(DOMAIN_STYLES['lab'])
     assert np.ptp(camera.rotation, axis=0).max() < 1e-12
     assert camera.shot.max() == 0
 
 
 def test_street_camera_shakes():
-    camera = look(DOMAIN_STYLES['street'].camera)
+    camera = look(DOMAIN_STYLES['street'])
     spot = seen(camera, CENTRE)[0][:, 0]
     assert 1 < np.std(spot, axis=0).max() < 60
 
 
 def test_cuts_change_the_view():
-    style = dataclasses.replace(DOMAIN_STYLES['emotion'].camera, cuts_per_sec=0.5)
+    style = dataclasses.replace(DOMAIN_STYLES['emotion'], cuts_per_sec=0.5)
     camera = look(style)
     cuts = np.flatnonzero(np.diff(camera.shot))
     assert 1 <= len(cuts) <= 15
@@ -248,7 +253,7 @@ def test_cuts_change_the_view():
 
 @pytest.mark.parametrize('domain', DOMAIN_STYLES)
 def test_rotation_is_a_rotation(domain):
-    rotation = look(DOMAIN_STYLES[domain].camera).rotation
+    rotation = look(DOMAIN_STYLES[domain]).rotation
     eye = np.broadcast_to(np.eye(3), rotation.shape)
     np.testing.assert_allclose(
         rotation @ np.swapaxes(rotation, 1, 2), eye, rtol=0, atol=1e-12

@@ -4,7 +4,6 @@ import dataclasses
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -19,9 +18,9 @@ TIME = np.arange(60) / 30
 
 
 def camera(domain, **changes):
-    style = dataclasses.replace(DOMAIN_STYLES[domain].camera, **changes)
+    style = dataclasses.replace(DOMAIN_STYLES[domain], size=(160, 128), **changes)
     centre = np.array([0.0, 1.0, 0.0])
-    return film(style, (160, 128), centre, TIME, np.random.default_rng(0))
+    return film(style, centre, TIME, np.random.default_rng(0))
 
 
 def frames(kind, seen):
@@ -29,11 +28,11 @@ def frames(kind, seen):
     return np.stack([background.frame(i) for i in range(len(TIME))])
 
 
-@pytest.mark.parametrize('kind', ['wall', 'room', 'street', 'set'])
-def test_pictures(kind):
-    pictures = frames(kind, camera('lab'))
-    assert pictures.shape == (60, 128, 160, 3)
-    assert pictures.std() > 5
+def test_pictures():
+    for kind in ('wall', 'room', 'street', 'set'):
+        pictures = frames(kind, camera('lab'))
+        assert pictures.shape == (60, 128, 160, 3)
+        assert pictures.std() > 5, kind
 
 
 def test_wall_stands_still_and_frames_are_copies():
@@ -50,7 +49,7 @@ def test_background_slides_with_the_camera():
 
 
 def test_cut_changes_the_set():
-    seen = camera('emotion', cuts_per_sec=1.0, shake=0.0, drift=0.0)
+    seen = camera('emotion', cuts_per_sec=1.0, shake=0.0, pan=0.0)
     pictures = frames('set', seen).astype(int)
     change = np.abs(np.diff(pictures, axis=0)).mean(axis=(1, 2, 3))
     np.testing.assert_array_equal(change > 1, np.diff(seen.shot) > 0)
@@ -75,29 +74,26 @@ def draw(domain='lab', action='waving', sec=0.5, seed=0, **changes):
     return motion, np.stack(list(render_frames(motion, subject, style, rng)))
 
 
-@pytest.mark.parametrize('domain', DOMAIN_STYLES)
-def test_frames(domain):
-    motion, frames = draw(domain)
-    width, height = DOMAIN_STYLES[domain].size
-    assert frames.shape == (len(motion.joints), height, width, 3)
-    assert frames.dtype == np.uint8
-    assert frames.std() > 10
-    assert np.abs(np.diff(frames.astype(int), axis=0)).mean() > 0.5
+def test_frames():
+    for domain, style in DOMAIN_STYLES.items():
+        motion, frames = draw(domain)
+        assert frames.shape == (len(motion.joints), *style.size[::-1], 3)
+        assert frames.dtype == np.uint8
+        assert frames.std() > 10, domain
+        assert np.abs(np.diff(frames.astype(int), axis=0)).mean() > 0.5, domain
 
 
 def test_same_dice_same_pixels():
     assert draw('street')[1].tobytes() == draw('street')[1].tobytes()
 
 
-@pytest.mark.parametrize(
-    ('joint', 'channel'), [('waist', 1), ('left_knee', 2), ('right_knee', 2)]
-)
-def test_parts_have_their_colours(joint, channel):
+def test_parts_have_their_colours():
     motion, frames = draw(action='waving')
     points, _ = motion.camera.project(motion.joints)
-    x, y = points[0, JOINT[joint]].astype(int)
-    patch = frames[0, y - 2 : y + 3, x - 2 : x + 3].mean(axis=(0, 1))
-    assert np.argmax(patch) == channel
+    for joint, channel in (('waist', 1), ('left_knee', 2), ('right_knee', 2)):
+        x, y = points[0, JOINT[joint]].astype(int)
+        patch = frames[0, y - 2 : y + 3, x - 2 : x + 3].mean(axis=(0, 1))
+        assert np.argmax(patch) == channel, joint
 
 
 def test_dim_rooms_are_darker():
@@ -107,13 +103,11 @@ def test_dim_rooms_are_darker():
 def test_face_shows_where_it_turns():
     def dark_side(seed):
         """Where the dark eyes are against the head's centre, pixels; and the turn."""
-        style = DOMAIN_STYLES['lab']
-        picture = dataclasses.replace(style.picture, noise=0.0)
+        style = dataclasses.replace(DOMAIN_STYLES['lab'], sensor_noise=0.0)
         subject = dataclasses.replace(
             make_subject(1, 'lab'), haircut='short', glasses=False, hair=(90, 60, 200)
         )
         rng = np.random.default_rng(seed)
-        style = dataclasses.replace(style, picture=picture)
         event = Event('turning head', -2.0, 8.0)
         motion = simulate_motion(subject, style, [event], 0.1, 30, rng)
         frame = next(iter(render_frames(motion, subject, style, rng))).astype(int)
@@ -129,24 +123,17 @@ def test_face_shows_where_it_turns():
     assert any(abs(nose) > 6 for _, nose in sides)
 
 
-@pytest.mark.parametrize('action', ['playing objects', 'pushing glasses'])
-def test_objects_are_held(action):
-    motion, _ = draw(action=action)
-    assert next(held.kind for held in motion.objects) in (
-        'phone',
-        'pen',
-        'cup',
-        'glasses',
-    )
+def test_objects_are_held():
+    for action, kinds in (
+        ('playing objects', {'phone', 'pen', 'cup'}),
+        ('pushing glasses', {'glasses'}),
+    ):
+        motion, _ = draw(action=action)
+        assert {held.kind for held in motion.objects} <= kinds
+        assert motion.objects
 
 
-def test_speed():
-    started = time.process_time()
-    _, frames = draw(sec=1.0)
-    assert (time.process_time() - started) / len(frames) < 0.03  # about 0.003 s
-
-
-def frames_of_video_file(count=5, height=32, width=48, seed=0):
+def video_frames(count=5, height=32, width=48, seed=0):
     """A grey picture with a bright square that moves one pixel a frame."""
     noise = np.random.default_rng(seed).integers(0, 20, (height, width, 3))
     for i in range(count):
@@ -164,18 +151,18 @@ def read(path):
         return pictures, float(stream.average_rate), stream.codec_context.name
 
 
-@pytest.mark.parametrize('fps', [24.0, 25.0, 29.0, 30.0])
-def test_frames_come_back(tmp_path, fps):
-    assert write_video(tmp_path / 'a' / 'clip.mp4', frames_of_video_file(), fps) == 5
-    pictures, rate, codec = read(tmp_path / 'a' / 'clip.mp4')
-    assert (len(pictures), rate, codec) == (5, fps, 'h264')
-    assert pictures[4][12, 8].tolist() == pytest.approx([200, 120, 40], abs=20)
-    assert pictures[4][12, 1].max() < 60
+def test_frames_come_back(tmp_path):
+    for fps in (24.0, 25.0, 29.0, 30.0):
+        assert write_video(tmp_path / 'a' / 'clip.mp4', video_frames(), fps) == 5
+        pictures, rate, codec = read(tmp_path / 'a' / 'clip.mp4')
+        assert (len(pictures), rate, codec) == (5, fps, 'h264')
+        assert pictures[4][12, 8].tolist() == pytest.approx([200, 120, 40], abs=20)
+        assert pictures[4][12, 1].max() < 60
 
 
 def test_same_frames_same_bytes(tmp_path):
     for name in ('a.mp4', 'b.mp4'):
-        write_video(tmp_path / name, frames_of_video_file(), 25.0)
+        write_video(tmp_path / name, video_frames(), 25.0)
     assert (tmp_path / 'a.mp4').read_bytes() == (tmp_path / 'b.mp4').read_bytes()
 
 
@@ -207,7 +194,7 @@ def test_bytes_do_not_depend_on_what_memory_held(tmp_path):
 
 def test_failure_leaves_nothing(tmp_path):
     def broken():
-        yield from frames_of_video_file(2)
+        yield from video_frames(2)
         raise RuntimeError('no more')
 
     with pytest.raises(RuntimeError, match='no more'):
@@ -219,14 +206,8 @@ def test_failure_leaves_nothing(tmp_path):
     ('pictures', 'message'),
     [
         ([], 'clip.mp4: no frame to write'),
-        (
-            list(frames_of_video_file(1, height=31)),
-            '48x31: width and height must be even',
-        ),
-        (
-            [*frames_of_video_file(1), *frames_of_video_file(1, width=40)],
-            r'frame 1 is \(32, 40, 3\)',
-        ),
+        ([*video_frames(1, height=31)], '48x31: width and height must be even'),
+        ([*video_frames(1), *video_frames(1, width=40)], r'frame 1 is \(32, 40, 3\)'),
     ],
 )
 def test_bad_frames(tmp_path, pictures, message):
