@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f'--resamples {args.resamples}: use 0 or more')
     report = _report(args)
     if args.plot:
-        from mmma.reporting.table import draw_profile
+        from mmma.reporting.plots import draw_profile
 
         mark = ' (simulated data)' if report['simulated'] else ''
         title = f'{args.pred.name}: {report["subset"]}{mark}'

@@ -11,7 +11,7 @@ from mmma.taxonomy import LABEL_SPACES, LabelSpace, load_label_space
 
 if TYPE_CHECKING:
     from mmma.data.clips import Clip
-    from mmma.reporting.paper import Table
+    from mmma.reporting.paper import PaperTable
     from mmma.reporting.results import Entry
 
 HELP = """Print results files as one table; results measured differently are refused.
@@ -93,21 +93,22 @@ def _check_arguments(args: argparse.Namespace) -> None:
 
 
 def _in_paper_layout(args: argparse.Namespace, entries: Sequence[Entry]) -> str:
-    from mmma.reporting import render
-    from mmma.reporting.paper import paper_tables
+    from mmma.reporting import paper
 
-    tables = paper_tables(entries, published=not args.no_published, level=args.level)
+    tables = paper.paper_tables(
+        entries, published=not args.no_published, level=args.level
+    )
     if args.baseline:
         _test(args, entries, tables)
     if args.latex:
-        return render.latex(tables)
+        return paper.latex(tables)
     if args.csv:
-        return render.csv_text(tables)
-    return render.markdown(tables) if args.md else render.plain_text(tables)
+        return paper.csv_text(tables)
+    return paper.markdown(tables) if args.md else paper.plain_text(tables)
 
 
 def _test(
-    args: argparse.Namespace, entries: Sequence[Entry], tables: list[Table]
+    args: argparse.Namespace, entries: Sequence[Entry], tables: list[PaperTable]
 ) -> None:
     from mmma.evaluation.bootstrap import BootstrapOptions
     from mmma.reporting.paired import ScoreFiles, add_tests

@@ -7,17 +7,60 @@ holds it against the recipe's test pipeline.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import mmma.models  # noqa: F401  (fills the registry)
 from mmma.datasets.windows import WindowOptions
+from mmma.hub.zoo import Facts, Recipe, config_facts
+from mmma.protocols import make_protocol, write_protocol
 from mmma.registry import MODELS
 from mmma.structures.samples import SegmentSample
+
+
+def measure(
+    root: Path, recipes: Iterable[Recipe], metafiles: Mapping[str, Any]
+) -> tuple[dict[str, dict[str, Facts]], list[str]]:
+    """Compute the facts of each recipe of a metafile.
+
+    A recipe that needs a package which is not installed keeps its recorded costs.
+
+    Args:
+        root: Folder of ``configs/``.
+        recipes: From ``find_recipes``.
+        metafiles: By method.
+
+    Returns:
+        Facts by method and name, and one sentence for each recipe that does not build.
+    """
+    facts: dict[str, dict[str, Facts]] = {}
+    problems = []
+    for recipe in recipes:
+        if recipe.method not in metafiles:
+            continue
+        models = metafiles[recipe.method].get('Models') or []
+        entry = next((e for e in models if e['Name'] == recipe.name), {})
+        try:
+            cfg = Config.fromfile(root / recipe.leaves[0])
+            write_protocol(cfg, make_protocol(cfg.protocol))
+            found = config_facts(recipe, cfg)
+            facts.setdefault(recipe.method, {})[recipe.name] = found
+            shape = str((entry.get('Metadata') or {}).get('Input', ''))
+            found.metadata.update(model_cost(cfg, shape))
+        except ImportError as error:
+            print(f'{recipe.name}: costs not recomputed: {error}', file=sys.stderr)
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            # One bad recipe must not hide the others.
+            problems.append(f'{recipe.leaves[0]}: {type(error).__name__}: {error}')
+    return facts, problems
 
 
 def model_cost(cfg: Any, shape: str) -> dict[str, Any]:

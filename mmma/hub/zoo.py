@@ -168,24 +168,8 @@ def read_metafiles(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def is_checkpoint(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry is trained weights of ours; the others are recipes."""
+    """True for trained weights of ours; the other entries are recipes."""
     return bool(entry.get('Weights'))
-
-
-def checkpoint_entries(
-    metafiles: Mapping[str, Mapping[str, Any]],
-) -> list[dict[str, Any]]:
-    """Entries of our own weights, in the order of methods and names.
-
-    Args:
-        metafiles: From :func:`read_metafiles`.
-    """
-    return [
-        entry
-        for data in metafiles.values()
-        for entry in data.get('Models') or []
-        if is_checkpoint(entry)
-    ]
 
 
 def with_entry(data: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from mmma.evaluation.recognition import (
 )
 from mmma.evaluation.rows import Truth, body_variants, to_percent
 from mmma.evaluation.scores import ScoreTable, join_tables, read_scores
-from mmma.reporting.paper import LEVEL, CellTest, Row, Table
+from mmma.reporting.paper import LEVEL, CellTest, PaperTable, Row
 from mmma.reporting.results import Entry, Sample, pooled_domains
 from mmma.taxonomy import LabelSpace, suggest
 
@@ -140,7 +140,7 @@ class ScoreFiles:
 
 
 def add_tests(
-    tables: Sequence[Table],
+    tables: Sequence[PaperTable],
     baseline: str,
     files: ScoreFiles,
     options: BootstrapOptions | None = None,
@@ -185,7 +185,7 @@ def add_tests(
             table.notes.extend(_resolution(table, options.resamples))
 
 
-def _check_baseline(tables: Sequence[Table], baseline: str) -> None:
+def _check_baseline(tables: Sequence[PaperTable], baseline: str) -> None:
     rows = [row for table in tables for row in table.rows if not row.paper]
     names = sorted({name for row in rows for name in (row.name, row.model)})
     if baseline not in names:
@@ -195,7 +195,7 @@ def _check_baseline(tables: Sequence[Table], baseline: str) -> None:
         )
 
 
-def _baseline_row(table: Table, row: Row, baseline: str) -> Row | None:
+def _baseline_row(table: PaperTable, row: Row, baseline: str) -> Row | None:
     """What a row is compared with; None for the baseline itself, or without one."""
     if row.paper or baseline in (row.name, row.model):
         return None
@@ -255,7 +255,7 @@ def _hits(outcomes: Outcomes, kind: str) -> Any:
 
 
 def _put(
-    table: Table, row: Row, subset: str, tests: Mapping[str, CellTest] | None
+    table: PaperTable, row: Row, subset: str, tests: Mapping[str, CellTest] | None
 ) -> set[str]:
     methods = set()
     for metric in table.columns.values() if tests else ():
@@ -266,7 +266,7 @@ def _put(
     return methods
 
 
-def _correct(table: Table) -> None:
+def _correct(table: PaperTable) -> None:
     """Holm over the rows of each column."""
     for metric in table.columns.values():
         for key in ((metric, subset) for subset in table.subsets):
@@ -278,7 +278,7 @@ def _correct(table: Table) -> None:
 
 
 def _notes(
-    table: Table, baseline: str, methods: set[str], files: ScoreFiles
+    table: PaperTable, baseline: str, methods: set[str], files: ScoreFiles
 ) -> list[str]:
     notes = []
     if methods:
@@ -306,7 +306,7 @@ def _notes(
     return notes
 
 
-def _resolution(table: Table, resamples: int) -> list[str]:
+def _resolution(table: PaperTable, resamples: int) -> list[str]:
     """A warning where no difference could be significant after the correction."""
     columns = {key for row in table.rows for key in row.cells}
     rows = max(sum(_is_tested(r, key) for r in table.rows) for key in columns)

@@ -1,6 +1,4 @@
-"""The paper's tables, with its numbers and ours.
-
-The layout of the paper's tables, filled with our results beside the published cells.
+"""The paper's tables, our results beside the published cells, and their renderers.
 
 Rows of the paper are rows of their own: they enter no mean, no interval and no test.
 """
@@ -28,33 +26,16 @@ from mmma.reporting.results import (
 from mmma.reporting.table import (
     CONTROLS,
     DETECTION_COLUMNS,
+    MARK,
+    Bold,
+    Table,
     adaptation_text,
+    escape,
     result_notes,
 )
 from mmma.taxonomy import DOMAINS, SUBSETS, load_label_space
 
 _FILE = Path(__file__).parents[1] / 'tables' / 'mma82_published.json'
-
-
-@dataclass(frozen=True)
-class PublishedRow:
-    """One row of a published table.
-
-    Attributes:
-        place: Domain, target, or ``all``.
-        shots: 0 for zero-shot; None in-domain.
-        method: As the paper calls it.
-        values: Subset to metrics in percent.
-        suspect: Metrics that are probably misprinted.
-        recipe: The recipe here that is the paper's model.
-    """
-
-    place: str
-    shots: int | None
-    method: str
-    values: dict[str, dict[str, float]]
-    suspect: tuple[str, ...] = ()
-    recipe: str = ''
 
 
 @functools.cache
@@ -71,68 +52,20 @@ def load_published() -> dict[str, Any]:
     return content
 
 
-def published_rows(task: str, protocol: str) -> list[PublishedRow]:
-    """Rows of the paper for a task and a kind of protocol, in its order.
-
-    Args:
-        task: ``rec`` or ``det``.
-        protocol: ``indomain`` or ``crossdomain``.
-    """
-    content = load_published()
-    names = content['methods']
-    if task == 'det':
-        rows = content['detection'] if protocol == 'indomain' else []
-        return [
-            PublishedRow(
-                row['domain'],
-                None,
-                f'{names[row["method"]]} {_backbone(row["backbone"])}',
-                {'test': row['test']},
-                recipe=f'{row["method"]}_{row["backbone"]}_mma82',
-            )
-            for row in rows
-        ]
-    if protocol == 'crossdomain':
-        return [
-            PublishedRow(
-                r['target'],
-                r['shots'],
-                names[r['method']],
-                {'test': r['test']},
-                tuple(r.get('suspect', ())),
-                recipe=f'{r["method"]}_mma82',
-            )
-            for r in content['cross_domain']
-        ]
-    return [
-        PublishedRow(
-            r['domain'],
-            None,
-            names[r['method']],
-            {s: r[s] for s in ('val', 'test')},
-            recipe=f'{r["method"]}_mma82',
-        )
-        for r in content['indomain']
-    ]
-
-
 def is_published_space(classes: Sequence[str] | None) -> bool:
     """Whether results are over the actions of the published tables."""
     return tuple(classes or ()) == load_label_space('mma82').actions
 
 
-def _backbone(name: str) -> str:
-    family, _, size = name.partition('-')
-    return f'{family.replace("videomae", "VideoMAE")}-{size.upper()}'
-
-
-_REC = {
+PAPER_COLUMNS = {
     'Top-1': 'top1',
     'Top-5': 'top5',
     'MCA': 'mca',
     'macro F1': 'macro_f1',
     'micro F1': 'micro_f1',
 }
+"""Of recognition, at each level."""
+PAPER = '[paper]'
 _PAPER_PRESET = 'mma82'
 LEVEL = 0.05
 """Below it a corrected p value is significant."""
@@ -177,10 +110,10 @@ class Cell:
     interval: str = ''
     test: CellTest | None = None
 
-    def is_bold(self, level: float = LEVEL) -> bool:
-        """Whether it is significantly better than the baseline."""
+    def is_bold(self) -> bool:
+        """True if it is significantly better than the baseline."""
         test = self.test
-        return test is not None and test.p_holm < level and test.difference > 0
+        return test is not None and test.p_holm < LEVEL and test.difference > 0
 
 
 @dataclass
@@ -192,12 +125,13 @@ class Row:
         setting: ``5-shot``, ``zero-shot``, ...; empty in-domain.
         model: What the row is called.
         name: Name of the results; empty for a row of the paper.
-        paper: Whether the paper published it.
-        simulated: Whether it was measured on simulated data.
+        paper: The paper published it.
+        simulated: It was measured on simulated data.
         seeds: How many seeds (and support draws) it is the mean of.
         cells: (metric key, subset) to its cell.
         samples: Subset to what the cells are made of.
         suspect: Metrics that the paper probably misprinted.
+        recipe: The recipe here that is the model of the paper's row.
     """
 
     place: str
@@ -210,11 +144,12 @@ class Row:
     cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     suspect: tuple[str, ...] = ()
+    recipe: str = ''
 
 
 @dataclass
-class Table:
-    """One table.
+class PaperTable:
+    """One table in the layout of the paper.
 
     Attributes:
         name: ``indomain-action``, ``crossdomain-body``, ``indomain-detection``, ...
@@ -235,13 +170,13 @@ class Table:
     notes: list[str]
 
     def has_settings(self) -> bool:
-        """Whether rows differ in a setting, as shots."""
+        """True if rows differ in a setting, as shots."""
         return any(row.setting for row in self.rows)
 
 
 def paper_tables(
     entries: Sequence[Entry], *, published: bool = True, level: str = 'both'
-) -> list[Table]:
+) -> list[PaperTable]:
     """Results in the layout of the paper.
 
     Args:
@@ -271,7 +206,8 @@ def paper_tables(
         rows = _own_rows(own)
         _check_sizes(rows)
         if published:
-            rows += _published(task, kind, {row.place for row in rows})
+            places = {row.place for row in rows}
+            rows += [r for r in published_rows(task, kind) if r.place in places]
         found = _split(task, kind, level, sorted(rows, key=_order), results[0])
         notes = [*result_notes([e.results for e in own]), *([reason] if reason else [])]
         for table in found:
@@ -375,20 +311,35 @@ def _cell(metric: str, by_seed: Sequence[Sequence[Sample]]) -> Cell:
     return Cell(found.mean, low=bounds[0], high=bounds[1], interval='clips')
 
 
-def _published(task: str, kind: str, places: set[str]) -> list[Row]:
+def published_rows(task: str, kind: str) -> list[Row]:
+    """Rows of the paper for a task and a kind of protocol, in its order.
+
+    Args:
+        task: ``rec`` or ``det``.
+        kind: ``indomain`` or ``crossdomain``.
+    """
+    content = load_published()
+    tables = {
+        ('rec', 'indomain'): 'indomain',
+        ('rec', 'crossdomain'): 'cross_domain',
+        ('det', 'indomain'): 'detection',
+    }
     rows = []
-    for found in published_rows(task, kind):
-        if found.place in places:
-            setting = '' if kind == 'indomain' else 'zero-shot'
-            setting = f'{found.shots}-shot' if found.shots else setting
-            cells = {
-                (metric, subset): Cell(value)
-                for subset, values in found.values.items()
-                for metric, value in values.items()
-            }
-            row = Row(found.place, setting, found.method, paper=True, cells=cells)
-            row.suspect = found.suspect
-            rows.append(row)
+    for told in content.get(tables.get((task, kind)), ()):
+        model, recipe = content['methods'][told['method']], told['method']
+        if 'backbone' in told:
+            family, _, size = told['backbone'].partition('-')
+            model += f' {family.replace("videomae", "VideoMAE")}-{size.upper()}'
+            recipe += f'_{told["backbone"]}'
+        row = Row(told.get('domain') or told['target'], '', model, paper=True)
+        row.recipe = f'{recipe}_mma82'
+        row.suspect = tuple(told.get('suspect', ()))
+        if kind == 'crossdomain':
+            row.setting = f'{told["shots"]}-shot' if told['shots'] else 'zero-shot'
+        for subset in (s for s in SUBSETS if s in told):
+            for metric, value in told[subset].items():
+                row.cells[metric, subset] = Cell(value)
+        rows.append(row)
     return rows
 
 
@@ -411,7 +362,7 @@ def _check_sizes(rows: Sequence[Row]) -> None:
 
 def _split(
     task: str, kind: str, level: str, rows: list[Row], results: Mapping[str, Any]
-) -> Iterable[Table]:
+) -> Iterable[PaperTable]:
     protocol = {'indomain': 'in-domain', 'crossdomain': 'cross-domain, from lab'}[kind]
     subsets = tuple(
         s for s in SUBSETS if any(s in key for r in rows for key in r.cells)
@@ -419,12 +370,12 @@ def _split(
     data = {k: results['data'].get(k) for k in ('name', 'fingerprint', 'simulated')}
     if task == 'det':
         title = f'Detection, {protocol}'
-        yield Table(
+        yield PaperTable(
             f'{kind}-detection', title, DETECTION_COLUMNS, subsets, rows, data, []
         )
         return
     for each in ('action', 'body') if level == 'both' else (level,):
-        columns = {title: f'{each}/{key}' for title, key in _REC.items()}
+        columns = {title: f'{each}/{key}' for title, key in PAPER_COLUMNS.items()}
         title = f'Recognition, {protocol}, {each} level'
         notes = [
             f'{row.model}, {row.place}, {row.setting}: {name} is probably a misprint.'
@@ -432,7 +383,9 @@ def _split(
             for name, key in columns.items()
             if key in row.suspect
         ]
-        yield Table(f'{kind}-{each}', title, columns, subsets, [*rows], data, notes)
+        yield PaperTable(
+            f'{kind}-{each}', title, columns, subsets, [*rows], data, notes
+        )
 
 
 def _order(row: Row) -> tuple[Any, ...]:
@@ -444,3 +397,157 @@ def _order(row: Row) -> tuple[Any, ...]:
     elif row.setting:
         shots = int(row.setting.partition('-')[0])
     return place, row.place, shots, step, not row.paper
+
+
+_CSV = (
+    'table', 'place', 'setting', 'model', 'source', 'simulated', 'data', 'fingerprint',
+    'subset', 'metric', 'value', 'seeds', 'n', 'sd', 'low', 'high', 'interval',
+    'difference', 'p', 'p_holm', 'test', 'bold',
+)  # fmt: skip
+
+
+def plain_text(tables: Sequence[PaperTable]) -> str:
+    """Tables for a terminal, significant cells between asterisks."""
+    texts = []
+    for table in tables:
+        notes = [n.replace('Bold:', '*...*:') for n in (*legend(table), *table.notes)]
+        head = f'{table.title}, {data_text(table)}'
+        texts.append('\n'.join([head, *notes, _grid(table).text()]))
+    return '\n\n'.join(texts)
+
+
+def markdown(tables: Sequence[PaperTable]) -> str:
+    """Tables as Markdown, significant cells in bold."""
+    lines = []
+    for table in tables:
+        notes = ' '.join([*legend(table), *table.notes])
+        lines += [f'**{table.title}**, {data_text(table)}. {notes}', '']
+        lines += [*_grid(table).markdown(), '']
+    return '\n'.join(lines).rstrip('\n')
+
+
+def latex(tables: Sequence[PaperTable]) -> str:
+    """Tables as ``table*`` environments, significant cells in bold."""
+    texts = [r'% \usepackage{booktabs}']
+    for table in tables:
+        caption = f'{table.title}, {data_text(table)}. {" ".join(legend(table))}'
+        lines = [
+            r'\begin{table*}',
+            r'\centering',
+            rf'\caption{{{escape(caption)}}}',
+            rf'\label{{tab:{table.name}}}',
+            r'\footnotesize',
+            r'\setlength{\tabcolsep}{3pt}',
+            *_grid(table).latex(),
+        ]
+        if table.notes:
+            notes = escape(' '.join(table.notes))
+            lines.append(rf'\par\smallskip{{\raggedright {notes}\par}}')
+        texts.append('\n'.join([*lines, r'\end{table*}']))
+    return '\n\n'.join(texts)
+
+
+def csv_text(tables: Sequence[PaperTable]) -> str:
+    """Every cell as one row: percent, six decimals."""
+    rows = [
+        _csv_row(table, row, (metric, subset), row.cells[metric, subset])
+        for table in tables
+        for row in table.rows
+        for metric in table.columns.values()
+        for subset in table.subsets
+        if (metric, subset) in row.cells
+    ]
+    return Table(_CSV, rows).csv()
+
+
+def legend(table: PaperTable) -> list[str]:
+    """Sentences that say what the marks of a table mean.
+
+    Args:
+        table: From :func:`paper_tables`.
+    """
+    cells = [cell for row in table.rows for cell in row.cells.values()]
+    papers = any(row.paper for row in table.rows)
+    notes = ['Percent.']
+    if any(cell.interval in ('seeds', 'draws') for cell in cells):
+        notes.append(
+            '±: half-width of the 95 % t-interval over seeds, or over support draws '
+            'where there is one seed (seeds x draws).'
+        )
+    if papers:
+        source = load_published()['source']
+        notes.append(f'{PAPER}: published, {source}; in no mean and no test.')
+    if table.data['simulated']:
+        text = f'{MARK}: measured on simulated data'
+        notes.append(text + (f', so beside {PAPER} it means nothing.' * papers or '.'))
+    if any(cell.test for cell in cells):
+        notes.append('Bold: significantly better than the baseline.')
+    return notes
+
+
+def data_text(table: PaperTable) -> str:
+    """Name and fingerprint of the data, whether they are simulated, the one subset.
+
+    Args:
+        table: From :func:`paper_tables`.
+    """
+    fingerprint = str(table.data['fingerprint'] or 'unknown')[:12]
+    kind = ', SIMULATED' if table.data['simulated'] else ''
+    alone = f', {table.subsets[0]} subset' if len(table.subsets) == 1 else ''
+    return f'data {table.data["name"]} ({fingerprint}{kind}){alone}'
+
+
+def number(cell: Cell | None, simulated: bool) -> str:
+    """A cell without emphasis: ``47.16 ± 1.20ˢ``."""
+    if cell is None:
+        return '–'
+    text = f'{cell.value:.2f}'
+    if cell.interval in ('seeds', 'draws') and cell.high is not None:
+        text += f' ± {cell.high - cell.value:.2f}'
+    return text + MARK * simulated
+
+
+def _grid(table: PaperTable) -> Table:
+    place = 'domain' if table.name.startswith('indomain') else 'target'
+    settings = table.has_settings()
+    left = [place, *(['setting'] if settings else []), 'model', 'seeds']
+    titles = [(t, s) for t in table.columns for s in table.subsets]
+    keys = [(key, s) for key in table.columns.values() for s in table.subsets]
+    rows, breaks = [], set()
+    for i, row in enumerate(table.rows):
+        kind = f' {PAPER}' if row.paper else ' (simulated)' if row.simulated else ''
+        labels = [row.place, *([row.setting] if settings else []), row.model + kind]
+        cells = [row.cells.get(key) for key in keys]
+        texts = [number(cell, row.simulated) for cell in cells]
+        numbers = [
+            Bold(text) if cell is not None and cell.is_bold() else text
+            for text, cell in zip(texts, cells, strict=True)
+        ]
+        rows.append([*labels, row.seeds or '–', *numbers])
+        if i and row.place != table.rows[i - 1].place:
+            breaks.add(i - 1)
+    return Table([*left, *titles], rows, len(left), breaks)
+
+
+def _csv_row(
+    table: PaperTable, row: Row, key: tuple[str, str], cell: Cell
+) -> list[str]:
+    metric, subset = key
+    ours = ('', '') if row.paper else (table.data['name'], table.data['fingerprint'])
+    test = cell.test
+    return [
+        table.name, row.place, row.setting, row.model,
+        'paper' if row.paper else 'ours', str(row.simulated).lower(),
+        *(str(value or '') for value in ours),
+        subset, metric, _decimal(cell.value), row.seeds,
+        '' if row.paper else str(cell.n),
+        *(_decimal(value) for value in (cell.sd, cell.low, cell.high)), cell.interval,
+        _decimal(test.difference if test else None),
+        *(f'{value:.3g}' for value in ((test.p, test.p_holm) if test else ())),
+        *([] if test else ['', '']), test.method if test else '',
+        'true' if cell.is_bold() else 'false',
+    ]  # fmt: skip
+
+
+def _decimal(value: float | None) -> str:
+    return '' if value is None else f'{value:.6f}'

@@ -1,9 +1,7 @@
-"""results.json: reading, writing, grouping by seed, pooling.
+"""results.json: reading, writing, grouping by seed, pooling, auditing.
 
-One result out of several models, each trained and tested on its own domain.
-
-Counts per class add up over clips, so the pooled metrics are exact. Intervals need the
-clips themselves: pooled rows have none.
+Counts per class add up over clips, so the metrics of pooled rows are exact. Intervals
+need the clips themselves: pooled rows have none.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from mmma.evaluation.detection import PRESETS
 from mmma.evaluation.recognition import (
     CLASS_SET_KEYS,
     CLASS_SETS,
@@ -26,7 +25,7 @@ from mmma.evaluation.recognition import (
     ClassCounts,
     recognition_metrics,
 )
-from mmma.evaluation.rows import across_domains, to_percent
+from mmma.evaluation.rows import ALL_DOMAINS, across_domains, to_percent
 from mmma.files import atomic_write
 from mmma.taxonomy import DOMAINS
 
@@ -458,3 +457,104 @@ def _pooled_row(
             for level, parts in tables.items()
         },
     }
+
+
+_EXACT, _ROUNDED = 1e-6, 1e-4  # percent; per-class rates have four digits
+_Check = tuple[str, Any, Any, float]
+"""Name of a number, as written, as computed, how far they may be apart."""
+
+
+def audit_results(results: Mapping[str, Any], where: str) -> None:
+    """Compute again what can be: metrics that were changed do not fit their counts.
+
+    Args:
+        results: Contents of a results file.
+        where: Its name, for the message.
+
+    Raises:
+        ValueError: A number does not fit the others, or one that is needed is missing.
+    """
+    checks = _detection_checks if results['task'] == 'det' else _recognition_checks
+    for run in results['runs']:
+        label = _run_label(run)
+        try:
+            for what, found, expected, tolerance in checks(results, run):
+                if not abs(found - expected) <= tolerance:
+                    raise ValueError(
+                        f'{where}: {label}: {what} is {found}, but the other numbers '
+                        f'give {expected}. It was edited or is damaged: test again.'
+                    )
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError(
+                f'{where}: {label}: {error!r} is missing or malformed: test again.'
+            ) from None
+    for problem in _unlike_their_sum(results):
+        raise ValueError(f'{where}: {problem}')
+
+
+def _run_label(run: Mapping[str, Any]) -> str:
+    """Name of a row of a results file: ``street, shots 5, run 0``."""
+    place = run.get('target') or run.get('domain') or '?'
+    keys = ('shots', 'control', 'run')
+    return ', '.join([place, *(f'{key} {run[key]}' for key in keys if key in run)])
+
+
+def _recognition_checks(
+    results: Mapping[str, Any], run: Mapping[str, Any]
+) -> Iterator[_Check]:
+    counts = {level: _class_counts(run, level) for level in LEVELS}
+    for level, own in counts.items():
+        yield f'{level} clips', run['counts']['clips'], int(own.support.sum()), 0
+        yield f'{level} predictions', int(own.predicted.sum()), own.support.sum(), 0
+        highest = np.minimum(np.minimum(own.predicted, own.top5_hits), own.hits)
+        yield f'{level} hits', int(own.hits.sum()), int(highest.sum()), 0
+        over = int((own.top5_hits > own.support).sum())
+        yield f'{level} classes with more hits than clips', over, 0, 0
+    present = [int((counts[level].support > 0).sum()) for level in LEVELS]
+    yield 'classes present', run['counts']['classes_present'], present[0], 0
+    yield 'bodies present', run['counts']['bodies_present'], present[1], 0
+    metrics = recognition_metrics(counts, results['options']['class_set'])
+    for key, value in metrics.items():
+        yield key, run['metrics'][key], 100.0 * float(value), _EXACT
+
+
+def _class_counts(run: Mapping[str, Any], level: str) -> ClassCounts:
+    table = run['per_class'][level]
+    return ClassCounts(*(np.array(table[key], np.float64) for key in _FIELDS))
+
+
+def _detection_checks(
+    results: Mapping[str, Any], run: Mapping[str, Any]
+) -> Iterator[_Check]:
+    metrics, preset = run['metrics'], results['options']['preset']
+    for level in LEVELS:
+        table = run['per_class'][level]
+        yield f'{level} classes', run['counts']['classes'][level], len(table['AP']), 0
+        for name, values in table.items():
+            if name.startswith('AP') and name != 'AP_bounds':
+                key = f'{level}/m{name}'
+                yield key, metrics[key], float(np.mean(values)), _ROUNDED
+        at = [metrics[f'{level}/mAP@{t:.2f}'] for t in PRESETS[preset]]
+        yield f'{level}/mAP', metrics[f'{level}/mAP'], float(np.mean(at)), _EXACT
+    mean = (metrics['action/mAP'] + metrics['body/mAP']) / 2
+    yield 'AVG', metrics['AVG'], mean, _EXACT
+
+
+def _unlike_their_sum(results: Mapping[str, Any]) -> Iterator[str]:
+    """Clips or instances of the domains must add up to the row of all."""
+    whole = [r for r in results['runs'] if r.get('domain') == ALL_DOMAINS]
+    parts = [r for r in results['runs'] if r.get('domain', ALL_DOMAINS) != ALL_DOMAINS]
+    if len(whole) != 1 or not parts:
+        return
+    key = 'instances' if results['task'] == 'det' else 'clips'
+    total = whole[0]['counts'][key]
+    found = sum(part['counts'][key] for part in parts)
+    if total != found:
+        yield f'all: {total} {key}, but those of the domains add up to {found}.'
+    if results['task'] == 'det':
+        return
+    for level in LEVELS:
+        for name in _FIELDS:
+            summed = np.sum([part['per_class'][level][name] for part in parts], axis=0)
+            if summed.tolist() != whole[0]['per_class'][level][name]:
+                yield f'all: {level} {name} are not the sum of those of the domains.'

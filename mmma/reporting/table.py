@@ -1,9 +1,12 @@
-"""Tables of results for the terminal."""
+"""Tables as text, Markdown, CSV and LaTeX; tables of results for the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+import csv
+import io
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from prettytable import PrettyTable
@@ -41,6 +44,127 @@ CONTROLS = {
     'classes': "zero-shot, target's classes only",
     'prior': "zero-shot, target's class prior",
 }
+MARK = 'ˢ'
+"""Behind every number measured on simulated data."""
+_LATEX = {
+    '\\': r'\textbackslash{}',
+    '&': r'\&',
+    '%': r'\%',
+    '$': r'\$',
+    '#': r'\#',
+    '_': r'\_',
+    '{': r'\{',
+    '}': r'\}',
+    '~': r'\textasciitilde{}',
+    '^': r'\textasciicircum{}',
+    '<': r'\textless{}',
+    '>': r'\textgreater{}',
+    '|': r'\textbar{}',
+    '"': "''",
+    '–': '--',
+    '±': r'$\pm$',
+    MARK: r'$^{\mathrm{s}}$',
+}
+
+
+def escape(text: str) -> str:
+    """Text as LaTeX shows it, letter by letter; the marks of numbers become math."""
+    return ''.join(_LATEX.get(letter, letter) for letter in text)
+
+
+class Bold(str):
+    """Text of a cell that stands out."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells under titles, and four ways to write them.
+
+    Attributes:
+        titles: Of the columns; a pair is a title that several columns share, and what
+            tells them apart.
+        rows: Cells; fractions are shown with ``digits``.
+        left: Columns that are aligned left, the first ones; the others are numbers.
+        breaks: Rows with a line below them.
+        digits: After the decimal point.
+    """
+
+    titles: Sequence[str | tuple[str, str]]
+    rows: Sequence[Sequence[Any]]
+    left: int = 1
+    breaks: Collection[int] = ()
+    digits: int = 2
+
+    def text(self) -> str:
+        """Lines for a terminal, bold cells as ``*12.34*``."""
+        titles = self._flat_titles()
+        printed = PrettyTable(titles)
+        printed.align = 'r'
+        for title in titles[: self.left]:
+            printed.align[title] = 'l'
+        for i, row in enumerate(self.rows):
+            cells = self._texts(row, '*{}*')
+            printed.add_row(cells, divider=i in self.breaks)
+        return str(printed.get_string())
+
+    def markdown(self) -> list[str]:
+        """Lines, bold cells as ``**12.34**``."""
+        rule = '|' + ':--|' * self.left + '--:|' * (len(self.titles) - self.left)
+        rows = [self._flat_titles(), *(self._texts(row, '**{}**') for row in self.rows)]
+        escaped = [[cell.replace('|', r'\|') for cell in row] for row in rows]
+        first, *others = [f'| {" | ".join(row)} |' for row in escaped]
+        return [first, rule, *others]
+
+    def csv(self) -> str:
+        """Lines of cells between commas."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator='\n')
+        writer.writerows([self._flat_titles(), *self.rows])
+        return out.getvalue().rstrip('\n')
+
+    def latex(self) -> list[str]:
+        """Lines of a ``tabular`` with the rules of booktabs, bold cells in bold."""
+        alignment = 'l' * self.left + 'r' * (len(self.titles) - self.left)
+        lines = [rf'\begin{{tabular}}{{{alignment}}}', r'\toprule']
+        lines += [*self._latex_titles(), r'\midrule']
+        for i, row in enumerate(self.rows):
+            lines.append(_latex_line(self._texts(row, r'\textbf{{{}}}', escape)))
+            lines += [r'\midrule'] if i in self.breaks else []
+        return [*lines, r'\bottomrule', r'\end{tabular}']
+
+    def _flat_titles(self) -> list[str]:
+        return [t if isinstance(t, str) else ' '.join(t) for t in self.titles]
+
+    def _texts(
+        self, row: Sequence[Any], bold: str, escaped: Callable[[str], str] = str
+    ) -> list[str]:
+        texts = []
+        for cell in row:
+            whole = not isinstance(cell, float)
+            text = escaped(str(cell) if whole else f'{cell:.{self.digits}f}')
+            texts.append(bold.format(text) if isinstance(cell, Bold) else text)
+        return texts
+
+    def _latex_titles(self) -> list[str]:
+        """One line, or a second where columns share a title."""
+        pairs = [(t, '') if isinstance(t, str) else t for t in self.titles]
+        shared = [(title, len(list(g))) for title, g in groupby(p[0] for p in pairs)]
+        if all(wide == 1 for _, wide in shared):
+            return [_latex_line([escape(title) for title, _ in pairs])]
+        spans, rules, at = [], '', 1
+        for title, wide in shared:
+            if wide > 1:
+                spans.append(rf'\multicolumn{{{wide}}}{{c}}{{{escape(title)}}}')
+                rules += rf'\cmidrule(lr){{{at}-{at + wide - 1}}}'
+            else:
+                spans.append('')
+            at += wide
+        second = [escape(part or title) for title, part in pairs]
+        return [_latex_line(spans), rules, _latex_line(second)]
+
+
+def _latex_line(cells: Sequence[str]) -> str:
+    return ' & '.join(cells).strip() + r' \\'
 
 
 def results_table(results: Sequence[dict[str, Any]]) -> str:
@@ -63,13 +187,8 @@ def results_table(results: Sequence[dict[str, Any]]) -> str:
     task = results[0]['task']
     counted = _COUNTED[task]
     headings = ['model', 'protocol', 'domain', counted, *_COLUMNS_OF[task]]
-    table = PrettyTable(headings)
-    table.align = 'r'
-    table.align['model'] = table.align['protocol'] = table.align['domain'] = 'l'
-    for result in results:
-        for row in _rows(result):
-            table.add_row(row)
-    return '\n'.join([*result_notes(results), table.get_string()])
+    rows = [row for result in results for row in _rows(result)]
+    return '\n'.join([*result_notes(results), Table(headings, rows, left=3).text()])
 
 
 def result_notes(results: Sequence[dict[str, Any]]) -> list[str]:
@@ -221,23 +340,19 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
     columns['AVG'] = 'AVG'
     keys = [key for key in columns if key in rows[0]['metrics']]
     headings = [columns[key] for key in keys]
-    table = PrettyTable(['domain', 'videos', 'instances', *headings])
-    table.align = 'r'
-    table.align['domain'] = 'l'
+    cells: list[list[Any]] = []
     for row in rows:
         sizes = [row['counts']['videos'], row['counts']['instances']]
-        cells = [f'{row["metrics"][key]:.2f}' for key in keys]
-        table.add_row([row['domain'], *sizes, *cells])
+        cells.append([row['domain'], *sizes, *(row['metrics'][key] for key in keys)])
         if row is rows[0]:
             if 'intervals' in row:
                 bounds = row['intervals']['bounds']
                 spans = ['{:.2f}..{:.2f}'.format(*bounds[key]) for key in keys]
-                table.add_row(['  interval', '', '', *spans])
+                cells.append(['  interval', '', '', *spans])
             often = row['frequent']
-            cells = [f'{often["metrics"][key]:.2f}' for key in keys]
             name = f'  of {often["min_truths"]}+ truths'
-            table.add_row([name, '', '', *cells])
-    return table.get_string()
+            cells.append([name, '', '', *(often['metrics'][key] for key in keys)])
+    return Table(['domain', 'videos', 'instances', *headings], cells).text()
 
 
 def per_class_tables(per_class: Mapping[str, Mapping[str, list[Any]]]) -> str:
@@ -254,13 +369,8 @@ def per_class_tables(per_class: Mapping[str, Mapping[str, list[Any]]]) -> str:
                 '{:.2f}..{:.2f}'.format(*b) for b in shown['AP_bounds']
             ]
         names = list(shown)
-        table = PrettyTable([f'{level} class', *names[1:]])
-        table.align = 'r'
-        table.align[f'{level} class'] = 'l'
-        table.float_format = '.2'
-        rows = zip(*shown.values(), strict=True)
-        table.add_rows([list(row) for row in rows])
-        texts.append(table.get_string())
+        rows = list(zip(*shown.values(), strict=True))
+        texts.append(Table([f'{level} class', *names[1:]], rows).text())
     return '\n'.join(texts)
 
 
@@ -272,69 +382,20 @@ def profile_tables(profile: Mapping[str, Mapping[str, Any]]) -> str:
     """
     texts = []
     for level, found in profile.items():
-        table = PrettyTable([f'{level}: predictions', 'number', *found['kinds']])
-        table.align = 'r'
+        titles = [f'{level}: predictions', 'number', *found['kinds']]
+        rows: list[list[Any]] = []
         slices = zip(found['slices'], found['predictions'], strict=True)
         for i, (shares, size) in enumerate(slices):
             name = f'{i}G to {i + 1}G' if i else 'first G of a class'
-            table.add_row([name, size, *(f'{share:.1f}' for share in shares)])
+            rows.append([name, size, *(f'{share:.1f}' for share in shares)])
         gains = [f'{gain:+.2f}' for gain in found['gain'].values()]
-        table.add_row(['mAP_N without it', f'{found["mAP_N"]:.2f}', '', *gains])
-        texts.append(table.get_string())
+        rows.append(['mAP_N without it', found['mAP_N'], '', *gains])
+        texts.append(Table(titles, rows, left=0).text())
         for name, bins in found['sensitivity'].items():
-            table = PrettyTable([f'{level}: {name}', *list(bins[0])[1:]])
-            table.align = 'r'
-            table.float_format = '.1'
-            table.add_rows([list(row.values()) for row in bins])
-            texts.append(table.get_string())
+            titles = [f'{level}: {name}', *list(bins[0])[1:]]
+            rows = [list(row.values()) for row in bins]
+            texts.append(Table(titles, rows, left=0, digits=1).text())
     return '\n'.join(texts)
-
-
-_COLORS = ('#4daf4a', '#984ea3', '#e41a1c', '#377eb8', '#ff7f00', '#999999')
-
-
-def draw_profile(
-    profile: Mapping[str, Mapping[str, Any]], path: Path, title: str
-) -> None:
-    """Draw kinds of errors by rank, the gain without each, and misses by length.
-
-    Args:
-        profile: Level to what ``profile_levels`` gives.
-        path: Picture to write, as ``profile.png``.
-        title: What it shows; say there if the data are simulated.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 4 * len(profile)), layout='constrained')
-    FigureCanvasAgg(figure)
-    figure.suptitle(title)
-    axes = figure.subplots(len(profile), 3, squeeze=False)
-    for row, (level, found) in zip(axes, profile.items(), strict=True):
-        _draw_slices(row[0], found, level)
-        gain = found['gain']
-        row[1].bar(list(gain), list(gain.values()), color=_COLORS[1:])
-        row[1].tick_params(axis='x', rotation=30)
-        row[1].set_ylabel('gain of mAP_N without it')
-        bins = found['sensitivity']['length']
-        row[2].bar([b['bin'] for b in bins], [b['missed'] for b in bins])
-        row[2].set_xlabel('length of the instance (s)')
-        row[2].set_ylabel('missed (%)')
-        row[2].set_ylim(0, 100)
-    figure.savefig(path, dpi=110)
-
-
-def _draw_slices(axes: Any, found: Mapping[str, Any], level: str) -> None:
-    ranks = range(1, len(found['slices']) + 1)
-    bottom = [0.0] * len(found['slices'])
-    for kind, color, shares in zip(
-        found['kinds'], _COLORS, zip(*found['slices'], strict=True), strict=True
-    ):
-        axes.bar(ranks, shares, bottom=bottom, color=color, label=kind)
-        bottom = [b + s for b, s in zip(bottom, shares, strict=True)]
-    axes.set_xlabel('predictions of a class, in multiples of its truths')
-    axes.set_ylabel(f'{level} predictions (%)')
-    axes.legend(fontsize=7, ncols=6, loc='lower center', bbox_to_anchor=(0.5, 1))
 
 
 _SHOWN = ('Top-1', 'MCA', 'macro F1', 'body Top-1', 'F1_mean')
@@ -376,15 +437,12 @@ def fusion_table(record: dict[str, Any]) -> str:
         record: As for :func:`fusion_summary`, with ``metrics``.
     """
     report = record['metrics']
-    table = PrettyTable(['scores', 'weight', *_SHOWN])
-    table.align = 'r'
-    table.align['scores'] = 'l'
-    rows = zip(record['inputs'], record['weights'], report['inputs'], strict=True)
-    for entry, weight, row in rows:
-        table.add_row([entry['file'], f'{weight:.4f}', *_cells(row)])
-    table.add_row(['fused', '', *_cells(report['fused'])])
+    given = zip(record['inputs'], record['weights'], report['inputs'], strict=True)
+    rows = [[e['file'], f'{weight:.4f}', *_cells(row)] for e, weight, row in given]
+    rows.append(['fused', '', *_cells(report['fused'])])
     notes = [SIMULATED] if record['simulated'] else []
-    return '\n'.join([*notes, *_notes(report), table.get_string()])
+    table = Table(['scores', 'weight', *_SHOWN], rows).text()
+    return '\n'.join([*notes, *_notes(report), table])
 
 
 def _notes(report: dict[str, Any]) -> list[str]:

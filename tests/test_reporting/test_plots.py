@@ -1,11 +1,22 @@
-import numpy as np
+"""Pictures, and the numbers in them."""
 
+import numpy as np
+from detection_problems import random_problem
+
+from mmma.evaluation.detection import match_detections
+from mmma.evaluation.errors import (
+    LENGTH_SEC,
+    characteristics,
+    error_profile,
+    sensitivity,
+)
 from mmma.evaluation.rows import Truth
 from mmma.evaluation.scores import ScoreTable
 from mmma.reporting.plots import (
     confused_pairs,
     count_confusions,
     draw_confusions,
+    draw_profile,
     same_body_share,
 )
 from mmma.taxonomy import load_label_space
@@ -37,3 +48,19 @@ def test_the_picture_is_a_png(tmp_path):
     path = tmp_path / 'confusions.png'
     draw_confusions(counts(), SPACE, path, 'title')
     assert path.read_bytes().startswith(b'\x89PNG')
+
+
+def test_profiles_are_drawn(tmp_path):
+    truth, found = random_problem(1)
+    match = match_detections(truth, found)
+    lengths = characteristics(match.truth)['length']
+    profile = {
+        **error_profile(match, found).record(),
+        'sensitivity': {'length': sensitivity(match, lengths, LENGTH_SEC).record()},
+    }
+    for levels in ({'action': profile}, {'action': profile, 'body': profile}):
+        path = tmp_path / f'{len(levels)}.png'
+        draw_profile(levels, path, 'title')
+        assert path.read_bytes()[:4] == b'\x89PNG'
+    one, two = ((tmp_path / f'{n}.png').stat().st_size for n in (1, 2))
+    assert two > one

@@ -1,18 +1,13 @@
-import pytest
-from detection_problems import random_problem
+"""Tables of results, of detection and of fusions."""
 
-from mmma.evaluation.detection import match_detections
-from mmma.evaluation.errors import (
-    LENGTH_SEC,
-    characteristics,
-    error_profile,
-    sensitivity,
-)
+import pytest
+
 from mmma.reporting import table as detections
 from mmma.reporting.table import (
     COLUMNS,
     SIMULATED,
-    draw_profile,
+    Bold,
+    Table,
     fusion_summary,
     fusion_table,
     results_table,
@@ -22,6 +17,30 @@ METRICS = dict.fromkeys(
     ['action/top1', 'action/top5', 'action/mca', 'action/macro_f1', 'body/top1',
      'body/mca', 'body/macro_f1', 'F1_mean'], 50.0,
 )  # fmt: skip
+
+
+def test_four_ways_to_write_a_table():
+    titles = ['name', ('Top-1', 'val'), ('Top-1', 'test')]
+    table = Table(titles, [['a|b', 1.234, Bold('2')], ['c', 5, '–']], breaks={0})
+    text = table.text().splitlines()
+    assert text[1].split('|')[1:4] == [' name ', ' Top-1 val ', ' Top-1 test ']
+    assert text[3].split('|')[3:5] == ['      1.23 ', '        *2* ']
+    assert text[4] == text[0]  # a break
+    assert table.markdown() == [
+        '| name | Top-1 val | Top-1 test |', '|:--|--:|--:|',
+        '| a\\|b | 1.23 | **2** |', '| c | 5 | – |',
+    ]  # fmt: skip
+    assert table.csv() == 'name,Top-1 val,Top-1 test\na|b,1.234,2\nc,5,–'
+    assert table.latex() == [
+        r'\begin{tabular}{lrr}', r'\toprule',
+        r'& \multicolumn{2}{c}{Top-1} \\', r'\cmidrule(lr){2-3}',
+        r'name & val & test \\', r'\midrule',
+        r'a\textbar{}b & 1.23 & \textbf{2} \\', r'\midrule', r'c & 5 & -- \\',
+        r'\bottomrule', r'\end{tabular}',
+    ]  # fmt: skip
+    one = Table(['name', ('Top-1', 'test')], []).latex()
+    assert one[2] == r'name & Top-1 \\'
+
 
 AT = ('@0.20', '@0.50', '@0.70', '')
 
@@ -190,22 +209,6 @@ def test_profile():
     text = detections.profile_tables({'body': found})
     for part in ('first G of a class', '1G to 2G', '+1.50', 'body: length', '50.0'):
         assert part in text
-
-
-def test_a_picture_is_written(tmp_path):
-    truth, found = random_problem(1)
-    match = match_detections(truth, found)
-    lengths = characteristics(match.truth)['length']
-    profile = {
-        **error_profile(match, found).record(),
-        'sensitivity': {'length': sensitivity(match, lengths, LENGTH_SEC).record()},
-    }
-    for levels in ({'action': profile}, {'action': profile, 'body': profile}):
-        path = tmp_path / f'{len(levels)}.png'
-        draw_profile(levels, path, 'title')
-        assert path.read_bytes()[:4] == b'\x89PNG'
-    one, two = ((tmp_path / f'{n}.png').stat().st_size for n in (1, 2))
-    assert two > one
 
 
 def record(**changes):

@@ -1,62 +1,40 @@
 """Tables, numbers, and where two texts differ."""
 
-import copy
-import json
 import posixpath
 import re
 
 import pytest
-from zoo_folders import (
-    add_weights,
-    det_results,
-    edit_results,
-    make_checkout,
-    rec_results,
-)
+from zoo_folders import add_weights, make_checkout
 
-from mmma.hub.zoo import checkpoint_entries, is_checkpoint, read_metafiles
+from mmma.hub.zoo import read_metafiles
 from mmma.reporting.paper import published_rows
 from mmma.reporting.table import DETECTION_COLUMNS
 from mmma.reporting.zoo_pages import (
     FULL_COLUMNS,
     PAGE,
     REC_COLUMNS,
-    Method,
     billions,
-    check_results,
     checkpoints_table,
     compare,
     compared_table,
     data_groups,
-    licence,
-    link,
     main_page,
     measured_table,
     megabytes,
     method_page,
     millions,
-    read_zoo_checkpoint,
     recipes_table,
-    run_label,
     span,
-    table,
-    task_of,
     text_differences,
     upstream_table,
     zoo_pages,
 )
-
-
-def test_a_table():
-    assert table(['name', 'a|b'], [['x', '1']]) == [
-        '| name | a\\|b |', '|:--|--:|', '| x | 1 |', '',
-    ]  # fmt: skip
+from mmma.reporting.zoo_results import Method, read_zoo
 
 
 @pytest.mark.parametrize(
     ('found', 'text'),
     [
-        (link('a', 'b.md'), '[a](b.md)'),
         (millions(1_234_567), '1.23'),
         (millions(None), '–'),
         (billions(1_200_000_000), '1.20'),
@@ -73,13 +51,6 @@ def test_cells(found, text):
     assert found == text
 
 
-def test_a_recipe_may_have_a_licence_of_its_own():
-    method = {'License': {'Pretrained Weights': 'MIT'}}
-    assert licence(method, {}) == 'MIT'
-    assert licence(method, {'License': {'Pretrained Weights': '–'}}) == '–'
-    assert licence({}, {}) == '–'
-
-
 @pytest.mark.parametrize(
     ('old', 'new', 'said'),
     [
@@ -94,207 +65,6 @@ def test_a_recipe_may_have_a_licence_of_its_own():
 )
 def test_differences_name_the_line_and_the_number(old, new, said):
     assert list(text_differences(old, new)) == said
-
-
-KIND = {'name': 'tiny_set', 'simulated': True}
-
-
-@pytest.fixture(scope='module')
-def measured():
-    return {'rec': rec_results(simulated=True), 'det': det_results(KIND)}
-
-
-@pytest.mark.parametrize('task', ['rec', 'det'])
-def test_what_was_measured_agrees_with_itself(measured, task):
-    check_results(measured[task], 'r.json')
-
-
-def put(section, key, value):
-    def change(run):
-        place = run
-        for part in section.split('.'):
-            place = place[part]
-        place[key] = value
-
-    return change
-
-
-def lists(section, key, value):
-    def change(run):
-        level, _, name = section.partition('.')
-        run['per_class'][level][name][key] = value
-
-    return change
-
-
-@pytest.mark.parametrize(
-    ('task', 'change', 'message'),
-    [
-        ('rec', put('metrics', 'action/top1', 99.0), 'action/top1 is 99.0, but the o'),
-        ('rec', put('metrics', 'F1_mean', 99.0), 'F1_mean is 99.0'),
-        ('rec', put('metrics', 'body/mca', float('nan')), 'body/mca is nan'),
-        ('rec', put('counts', 'clips', 47), 'action clips is 47, but .* give 48'),
-        ('rec', put('counts', 'classes_present', 9), 'classes present is 9'),
-        ('rec', put('counts', 'bodies_present', 9), 'bodies present is 9'),
-        ('rec', lists('action.predicted', 0, 40), 'action predictions is'),
-        ('rec', lists('body.top5_hits', 0, 99), 'body classes with more hits'),
-        ('rec', lists('action.hits', 1, 3), 'action hits is'),
-        ('det', put('metrics', 'action/mAP@0.20', 13.0), r'action/mAP@0.20 is 13.0'),
-        ('det', put('metrics', 'action/mAP@0.30', 13.0), 'action/mAP is 7.5, but'),
-        ('det', put('metrics', 'AVG', 50.0), 'AVG is 50.0, but .* give 16.25'),
-        ('det', put('counts.classes', 'body', 3), 'body classes is 3'),
-        ('det', lists('body.AP', 0, 90.0), 'body/mAP is 25.0'),
-    ],
-)
-def test_a_number_changed_by_hand_is_refused(measured, task, change, message):
-    edited = copy.deepcopy(measured[task])
-    change(edited['runs'][0])
-    with pytest.raises(ValueError, match=f'^r.json: all: {message}'):
-        check_results(edited, 'r.json')
-
-
-def test_a_consistent_row_must_still_fit_the_row_of_all(measured):
-    edited = copy.deepcopy(measured['rec'])
-    edited['runs'][1] = {**edited['runs'][2], 'domain': 'lab'}
-    with pytest.raises(ValueError, match=r'all: action .* are not the sum of those'):
-        check_results(edited, 'r.json')
-    del edited['runs'][1]
-    with pytest.raises(ValueError, match=r'all: 48 clips, but .* add up to 36'):
-        check_results(edited, 'r.json')
-
-
-def test_rows_without_what_is_behind_them_are_refused(measured):
-    edited = copy.deepcopy(measured['det'])
-    del edited['runs'][0]['per_class']
-    with pytest.raises(ValueError, match=r"all: KeyError.'per_class'. is missing"):
-        check_results(edited, 'r.json')
-
-
-def test_rows_are_named_by_their_labels():
-    assert run_label({'target': 'street', 'shots': 5, 'run': 0}) == (
-        'street, shots 5, run 0'
-    )
-
-
-@pytest.fixture
-def published(tmp_path):
-    """A checkout with one detector on simulated data, and its entry."""
-    add_weights(make_checkout(tmp_path), 'det')
-    (entry,) = checkpoint_entries(read_metafiles(tmp_path))
-    return tmp_path, entry
-
-
-def test_weights_with_what_was_measured(published):
-    root, entry = published
-    found = read_zoo_checkpoint(root, entry)
-    assert (found.name, found.task, found.simulated) == (entry['Name'], 'det', True)
-    (row,) = found.rows()
-    assert (row.place, row.name, row.simulated) == ('all', entry['Name'], True)
-    assert row.cells['AVG', 'test'].value == 16.25
-
-
-def test_weights_belong_to_the_recipe_of_their_config(published):
-    root, entry = published
-    checkpoint = read_zoo_checkpoint(root, entry)
-    recipes = ({'Configs': [entry['Config']]}, {'Configs': ['b.py']})
-    method = Method('a', {}, recipes, (checkpoint,))
-    assert [method.weights_of(r) for r in recipes] == [[checkpoint], []]
-    assert task_of(entry) == 'det'
-    assert task_of({'Config': 'configs/recog/a.py'}) == 'rec'
-
-
-@pytest.mark.parametrize('file', ['config.py', 'train.log', 'results.json'])
-def test_a_missing_file_is_named(published, file):
-    root, entry = published
-    (root / 'zoo' / entry['Name'] / file).unlink()
-    with pytest.raises(FileNotFoundError, match=f'there is no zoo/.*/{file}. Publish'):
-        read_zoo_checkpoint(root, entry)
-
-
-def test_missing_weights_are_named(published):
-    root, entry = published
-    (root / entry['Weights']).unlink()
-    with pytest.raises(FileNotFoundError, match=f'there is no {entry["Weights"]}'):
-        read_zoo_checkpoint(root, entry)
-
-
-def test_weights_of_another_hash_are_refused_with_both(published):
-    root, entry = published
-    (root / entry['Weights']).write_bytes(b'others')
-    wanted = entry['Weights SHA256']
-    with pytest.raises(ValueError, match=f'has SHA-256 [0-9a-f]{{64}}, .* {wanted}'):
-        read_zoo_checkpoint(root, entry)
-
-
-@pytest.mark.parametrize(
-    'change',
-    [{'Weights SHA256': '0' * 64}, {'Weights SHA256': None}, {'Weights': 'zoo/a.pth'}],
-)
-def test_weights_are_called_by_their_whole_hash(published, change):
-    root, entry = published
-    with pytest.raises(ValueError, match='weights of this hash are called zoo/'):
-        read_zoo_checkpoint(root, {**entry, **change})
-
-
-def test_results_of_another_checkpoint_are_refused_with_both_hashes(published):
-    root, entry = published
-    other, own = 'f' * 64, entry['Weights SHA256']
-    edit_results(root, entry['Name'], lambda r: r['checkpoint'].update(sha256=other))
-    with pytest.raises(ValueError, match=f'weights of SHA-256 {other}, .* of {own}'):
-        read_zoo_checkpoint(root, entry)
-
-
-@pytest.mark.parametrize('part', ['checkpoint', 'data'])
-def test_real_and_simulated_do_not_mix(published, part):
-    root, entry = published
-    edit_results(root, entry['Name'], lambda r: r[part].update(simulated=False))
-    with pytest.raises(ValueError, match=f'{part}.simulated is False, Simulated of'):
-        read_zoo_checkpoint(root, entry)
-
-
-@pytest.mark.parametrize(
-    ('name', 'simulated'), [('a-simulated', False), ('a', True), ('a', None)]
-)
-def test_the_name_says_that_weights_are_of_simulated_data(published, name, simulated):
-    root, entry = published
-    bad = {**entry, 'Name': name, 'Metadata': {'Simulated': simulated}}
-    with pytest.raises(ValueError, match=f'Metadata.Simulated is {simulated}. Write'):
-        read_zoo_checkpoint(root, bad)
-
-
-@pytest.mark.parametrize(
-    ('change', 'message'),
-    [
-        (lambda r: r.update(task='rec'), "is of task 'rec', configs/det/"),
-        (lambda r: r['options'].update(fast_dev_run=True), 'is not over all clips'),
-        (lambda r: r.update(broken=['v1']), 'is not over all clips'),
-        (lambda r: r['protocol'].update(name='zeroshot'), 'is of protocol zeroshot'),
-        (lambda r: r['runs'][0]['metrics'].update(AVG=50.0), 'AVG is 50.0'),
-    ],
-)
-def test_results_of_something_else_are_refused(published, change, message):
-    root, entry = published
-    edit_results(root, entry['Name'], change)
-    with pytest.raises(ValueError, match=message):
-        read_zoo_checkpoint(root, entry)
-
-
-def test_results_of_further_protocols_are_read_and_checked_too(published):
-    root, entry = published
-    place = root / 'zoo' / entry['Name']
-    results = json.loads((place / 'results.json').read_text('utf-8'))
-    results['protocol'] = {'name': 'zeroshot', 'target': ['street'], 'seed': 0}
-    results['runs'][0]['target'] = 'street'
-    (place / 'results_zeroshot.json').write_text(json.dumps(results), 'utf-8')
-    rows = read_zoo_checkpoint(root, entry).rows()
-    assert [(r.place, r.setting) for r in rows] == [
-        ('all', ''),
-        ('street', 'zero-shot'),
-    ]
-    results['runs'][0]['metrics']['AVG'] = 50.0
-    (place / 'results_zeroshot.json').write_text(json.dumps(results), 'utf-8')
-    with pytest.raises(ValueError, match=r'zeroshot\.json: street: AVG is 50\.0'):
-        read_zoo_checkpoint(root, entry)
 
 
 URL = 'https://huggingface.co/a/b/resolve/main/model.safetensors'
@@ -320,23 +90,24 @@ PAGES = {r['Name']: f'{m.name}.md' for m in PAPER for r in m.recipes}
 
 
 @pytest.fixture(scope='module')
-def methods(tmp_path_factory):
+def root(tmp_path_factory):
     """Real and simulated weights of both tasks."""
     root = make_checkout(tmp_path_factory.mktemp('zoo'))
     for task in ('rec', 'det'):
         for simulated in (True, False):
             add_weights(root, task, simulated)
-    return [
-        Method(
-            name,
-            data['Collections'][0],
-            tuple(e for e in data['Models'] if not is_checkpoint(e)),
-            tuple(
-                read_zoo_checkpoint(root, e) for e in data['Models'] if is_checkpoint(e)
-            ),
-        )
-        for name, data in read_metafiles(root).items()
-    ]
+    return root
+
+
+@pytest.fixture(scope='module')
+def methods(root):
+    return methods_of(root)
+
+
+def methods_of(root):
+    _, methods, problems = read_zoo(root, read_metafiles(root))
+    assert not problems
+    return methods
 
 
 def cells(lines, row):
@@ -345,7 +116,7 @@ def cells(lines, row):
 
 def test_every_row_of_the_paper_is_there():
     rows = compare('rec', 'crossdomain', PAPER)
-    paper = [(c.row.place, c.row.setting) for c in rows if c.row.paper]
+    paper = [(c.place, c.setting) for c in rows if c.paper]
     assert len(paper) == len(published_rows('rec', 'crossdomain')) == 12
     assert paper[:4] == [
         ('psychiatric', 'zero-shot'), ('psychiatric', '1-shot'),
@@ -355,7 +126,7 @@ def test_every_row_of_the_paper_is_there():
 
 def test_a_recipe_that_was_never_measured_has_one_row_of_dashes():
     rows = compare('rec', 'indomain', PAPER)
-    assert [c.recipe for c in rows if not c.row.paper] == [
+    assert [c.recipe for c in rows if not c.paper] == [
         'posec3d_mma82', 'gctsm_mma82',
     ]  # fmt: skip
     lines = compared_table(rows, REC_COLUMNS, PAGES)
@@ -396,8 +167,8 @@ def test_only_real_numbers_of_ours_stand_beside_the_paper(methods):
     for task in ('rec', 'det'):
         rows = compare(task, 'indomain', methods)
         assert rows
-        assert not any(c.row.simulated for c in rows)
-        assert {c.row.name.endswith('_real') for c in rows} == {True}
+        assert not any(c.simulated for c in rows)
+        assert {c.name.endswith('_real') for c in rows} == {True}
 
 
 def test_numbers_over_other_classes_stay_out(methods, monkeypatch):
@@ -500,35 +271,6 @@ def test_recipes_with_and_without_weights(methods):
 HEADER = '<!-- Generated by tools/build_model_zoo.py from'
 
 
-def methods_of(root):
-    return [
-        Method(
-            name,
-            data['Collections'][0],
-            tuple(e for e in data['Models'] if not is_checkpoint(e)),
-            tuple(
-                read_zoo_checkpoint(root, e) for e in data['Models'] if is_checkpoint(e)
-            ),
-        )
-        for name, data in read_metafiles(root).items()
-    ]
-
-
-@pytest.fixture(scope='module')
-def root(tmp_path_factory):
-    """Real and simulated weights of both tasks."""
-    root = make_checkout(tmp_path_factory.mktemp('zoo'))
-    for task in ('rec', 'det'):
-        for simulated in (True, False):
-            add_weights(root, task, simulated)
-    return root
-
-
-@pytest.fixture(scope='module')
-def methods_of_zoo_page(root):
-    return methods_of(root)
-
-
 def tables(text):
     """Each table with the nearest heading and the paragraph before it."""
     blocks = [block for block in text.split('\n\n') if block.strip()]
@@ -549,8 +291,8 @@ def test_a_zoo_without_weights_of_ours(tmp_path):
     assert all(text.endswith('\n') and text[-2] != '\n' for text in pages.values())
 
 
-def test_the_page_starts_with_what_rows_mean_and_an_overview(methods_of_zoo_page):
-    text = main_page(methods_of_zoo_page)
+def test_the_page_starts_with_what_rows_mean_and_an_overview(methods):
+    text = main_page(methods)
     assert re.findall('^## (.*)', text, re.M) == [
         'Methods',
         'Paper and ours, on real data',
@@ -563,10 +305,8 @@ def test_the_page_starts_with_what_rows_mean_and_an_overview(methods_of_zoo_page
 
 
 @pytest.mark.parametrize('page', [0, 1, 2])
-def test_simulated_numbers_have_tables_of_their_own_that_say_so(
-    methods_of_zoo_page, page
-):
-    text = list(zoo_pages(methods_of_zoo_page).values())[page]
+def test_simulated_numbers_have_tables_of_their_own_that_say_so(methods, page):
+    text = list(zoo_pages(methods).values())[page]
     with_metrics = [t for t in tables(text) if 'Top-1' in t[2] or 'AVG' in t[2]]
     assert with_metrics
     for heading, before, block in with_metrics:
@@ -583,8 +323,8 @@ def test_simulated_numbers_have_tables_of_their_own_that_say_so(
             assert 'ˢ' not in block
 
 
-def test_a_methods_page_has_the_commands_for_its_weights(methods_of_zoo_page):
-    text = method_page(methods_of_zoo_page[0])
+def test_a_methods_page_has_the_commands_for_its_weights(methods):
+    text = method_page(methods[0])
     name = 'skeletondet-tiny_mma82-simulated'
     assert f'python tools/download.py {name}\n' in text
     config = 'configs/det/skeletondet-tiny_mma82.py'
@@ -593,8 +333,8 @@ def test_a_methods_page_has_the_commands_for_its_weights(methods_of_zoo_page):
     assert '## Upstream weights' not in text
 
 
-def test_every_link_leads_somewhere(root, methods_of_zoo_page):
-    pages = zoo_pages(methods_of_zoo_page)
+def test_every_link_leads_somewhere(root, methods):
+    pages = zoo_pages(methods)
     for name, text in pages.items():
         for target in re.findall(r'\]\((?!https:)([^)#]+)', text):
             path = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))

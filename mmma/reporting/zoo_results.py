@@ -1,0 +1,214 @@
+"""Our own weights in the zoo with their results, each checked against the other.
+
+A number of ours is shown only if its results file was measured with the very file that
+is published: its hash is the entry's, and the file's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mmma.checkpoints import file_sha256
+from mmma.hub.publish import SIMULATED
+from mmma.hub.published import ZooFolder, metafile_entry
+from mmma.hub.zoo import is_checkpoint, with_entry
+from mmma.reporting.paper import Row, paper_tables
+from mmma.reporting.results import Entry, audit_results, read_results
+
+_RESULTS = 'results.json'
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Our own weights, with what was measured with them.
+
+    Attributes:
+        entry: Of the metafile.
+        measured: Its results, ``results.json`` first; files relative to the root.
+    """
+
+    entry: Mapping[str, Any]
+    measured: tuple[Entry, ...]
+
+    @property
+    def name(self) -> str:
+        """As in the metafile."""
+        return str(self.entry['Name'])
+
+    @property
+    def task(self) -> str:
+        """``rec`` or ``det``."""
+        return str(self.measured[0].results['task'])
+
+    @property
+    def simulated(self) -> bool:
+        """True if it was trained, and so measured, on simulated data."""
+        return bool(self.entry['Metadata']['Simulated'])
+
+    def rows(self) -> list[Row]:
+        """Measured rows in the order of the paper's tables.
+
+        Raises:
+            ValueError: Its results were not measured alike.
+        """
+        tables = paper_tables(self.measured, published=False, level='action')
+        return [row for table in tables for row in table.rows]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One metafile.
+
+    Attributes:
+        name: Of the metafile: ``posec3d``.
+        collection: Its collection.
+        recipes: Entries without weights.
+        checkpoints: Our own weights.
+    """
+
+    name: str
+    collection: Mapping[str, Any]
+    recipes: tuple[Mapping[str, Any], ...]
+    checkpoints: tuple[Checkpoint, ...] = ()
+
+    def weights_of(self, recipe: Mapping[str, Any]) -> list[Checkpoint]:
+        """Our weights of a recipe."""
+        leaves = recipe['Configs']
+        return [c for c in self.checkpoints if c.entry['Config'] in leaves]
+
+
+def read_zoo(
+    root: Path, metafiles: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], list[Method], list[str]]:
+    """Read the results of our own weights, and compute the fields of their entries.
+
+    Args:
+        root: Folder of ``zoo/`` and ``configs/``.
+        metafiles: By method.
+
+    Returns:
+        The metafiles, the methods, and one sentence for each entry that is refused.
+    """
+    found, methods, problems = dict(metafiles), [], []
+    for method, data in metafiles.items():
+        own = []
+        for entry in filter(is_checkpoint, data.get('Models') or ()):
+            try:
+                read = read_zoo_checkpoint(root, entry)
+                weights = root / entry['Weights']
+                model = ZooFolder(weights.parent, weights)
+                fields = metafile_entry(model, entry['Config'], data)
+            except (ValueError, FileNotFoundError) as error:
+                problems.append(f'configs/metafiles/{method}.yml: {error}')
+                continue
+            found[method] = with_entry(found[method], fields)
+            own.append(replace(read, entry=fields))
+        models = found[method].get('Models') or ()
+        recipes = tuple(entry for entry in models if not is_checkpoint(entry))
+        own.sort(key=lambda c: c.name)
+        collection = data['Collections'][0]
+        methods.append(Method(method, collection, recipes, tuple(own)))
+    return found, methods, problems
+
+
+def read_zoo_checkpoint(root: Path, entry: Mapping[str, Any]) -> Checkpoint:
+    """Read the results of our own weights, and check that they are theirs.
+
+    Args:
+        root: Folder of ``zoo/`` and ``configs/``.
+        entry: With ``Weights``.
+
+    Raises:
+        FileNotFoundError: Weights, or a file that belongs beside them, are missing.
+        ValueError: A hash, a protocol or ``Simulated`` differs between entry, weights
+            and results, or the results contradict themselves.
+    """
+    name, simulated = entry['Name'], (entry.get('Metadata') or {}).get('Simulated')
+    folder = root / 'zoo' / name
+    if not isinstance(simulated, bool) or name.endswith(SIMULATED) is not simulated:
+        raise ValueError(
+            f'{name}: Metadata.Simulated is {simulated!r}. Write true or false; names '
+            f'of weights trained on simulated data, and no others, end in {SIMULATED}.'
+        )
+    _check_weights(root, entry)
+    for file in ('config.py', 'train.log', _RESULTS):
+        if not (folder / file).is_file():
+            raise FileNotFoundError(
+                f'{name}: there is no zoo/{name}/{file}. '
+                'Publish the weights again, or remove the entry.'
+            )
+    further = sorted(p.name for p in folder.glob('results_*.json'))
+    paths = [PurePosixPath('zoo', name, file) for file in (_RESULTS, *further)]
+    measured = [(path, read_results(root / path)) for path in paths]
+    for path, results in measured:
+        _check_belongs(entry, results, str(path))
+        audit_results(results, str(path))
+    protocol = measured[0][1]['protocol']['name']
+    if protocol != entry['Metadata'].get('Protocol'):
+        raise ValueError(
+            f'{paths[0]} is of protocol {protocol}, the entry says '
+            f'{entry["Metadata"].get("Protocol")}.'
+        )
+    named = [Entry({**results, 'name': name}, (Path(p),)) for p, results in measured]
+    return Checkpoint(entry, tuple(named))
+
+
+def _check_weights(root: Path, entry: Mapping[str, Any]) -> None:
+    name, path = entry['Name'], root / entry['Weights']
+    where = PurePosixPath(entry['Weights'])
+    wanted = str(entry.get('Weights SHA256') or '')
+    expected = f'zoo/{name}/{name}-{wanted[:8]}.safetensors'
+    if len(wanted) != 64 or str(where) != expected:
+        raise ValueError(
+            f'{name}: Weights {where} with SHA-256 {wanted or "unknown"}: weights of '
+            f'this hash are called {expected}, and the whole hash is needed.'
+        )
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'{name}: there is no {where}. Publish the weights again, or remove the '
+            'entry.'
+        )
+    found = file_sha256(path)
+    if found != wanted:
+        raise ValueError(
+            f'{where} has SHA-256 {found}, the entry of {name} says {wanted}. Publish '
+            'the weights again.'
+        )
+
+
+def _check_belongs(
+    entry: Mapping[str, Any], results: Mapping[str, Any], where: str
+) -> None:
+    """Results are of these weights, on data of their kind, in full."""
+    wanted, found = entry['Weights SHA256'], results['checkpoint'].get('sha256')
+    if found != wanted:
+        raise ValueError(
+            f'{where} was measured with weights of SHA-256 {found}, the entry of '
+            f'{entry["Name"]} is of {wanted}. Test the published file.'
+        )
+    simulated = entry['Metadata']['Simulated']
+    for part in ('checkpoint', 'data'):
+        kind = bool(results[part].get('simulated'))
+        if kind != simulated:
+            raise ValueError(
+                f'{where}: {part}.simulated is {kind}, Simulated of the entry of '
+                f'{entry["Name"]} is {simulated}. Numbers of real and of simulated '
+                'data must not mix.'
+            )
+    if task_of(entry) != results['task']:
+        raise ValueError(
+            f'{where} is of task {results["task"]!r}, {entry["Config"]} is not.'
+        )
+    if results['options'].get('fast_dev_run') or results.get('broken'):
+        raise ValueError(
+            f'{where} is not over all clips or videos: test again without '
+            '--fast-dev-run and --skip-broken.'
+        )
+
+
+def task_of(recipe: Mapping[str, Any]) -> str:
+    """``rec`` or ``det``, of an entry of a metafile."""
+    return 'det' if recipe['Config'].startswith('configs/det/') else 'rec'
