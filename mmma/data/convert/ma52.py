@@ -1,46 +1,39 @@
 """Converters of MA-52 and MMA-52.
 
-MA-52: released lists of trimmed clips, ``0003_01_0001.mp4 9``, no header.
-
-Source: VUT-HFUT/Micro-Action, data/ma52; arXiv 2403.05234.
-
-MMA-52: released CSV of instances in untrimmed videos, both generations.
-
-``id,video_id,start_frame,end_frame,class,total_frames,fps`` (June 2024), and before it
-``,video_id,start_frame,end_frame,class,total_frames`` without the rate. Seconds are
+MA-52 releases lists of trimmed clips, ``0003_01_0001.mp4 9``, without a header; MMA-52 a
+CSV of instances in untrimmed videos, ``id,video_id,start_frame,end_frame,class,
+total_frames,fps`` (June 2024), and before it the same without the rate. Seconds are
 frames divided by the video's own rate, as in the released ``mmad.json``.
 
-Source: VUT-HFUT/MAC_2024_baseline, MMAD; arXiv 2407.05311.
+Source: VUT-HFUT/Micro-Action, data/ma52, arXiv 2403.05234; VUT-HFUT/MAC_2024_baseline,
+MMAD, arXiv 2407.05311.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmma.data.clips import Clip
 from mmma.data.convert.target import (
-    COLUMNS,
     Conversion,
-    FrameRow,
     Options,
     SourceTree,
-    disagreements,
-    is_placeholder,
     prepare,
-    rate_source,
     split_name,
     subject_of,
-    to_video,
     write,
 )
 from mmma.data.root import DatasetInfo
-from mmma.data.videos import Video
+from mmma.data.videos import Instance, Video
 from mmma.files import Problem, read_text, refuse
 from mmma.taxonomy import SUBSETS, LabelSpace, load_label_space
+from mmma.video import probe_video
 
 LISTS = {subset: f'{subset}_list_videos.txt' for subset in SUBSETS}
 NAMES = 'label_name.txt'
@@ -165,6 +158,163 @@ def _with_path(clip: Clip, tree: SourceTree, conversion: Conversion) -> Clip:
     return replace(clip, path=conversion.add_video(found, target))
 
 
+COLUMNS = ('video_id', 'start_frame', 'end_frame', 'class', 'total_frames')
+PLACEHOLDER_ROWS = 3
+"""A table of at least so many rows, each with a video of its own, the same frames and
+mostly the class after the one before, is no annotation."""
+
+
+@dataclass(frozen=True)
+class FrameRow:
+    """One instance as released.
+
+    Attributes:
+        line: Line of the table.
+        video: The video.
+        start_frame: Where it starts.
+        end_frame: Where it ends.
+        label: Index of the action.
+        total_frames: Length of the video.
+        fps: Frames per second; None where the table does not say.
+    """
+
+    line: int
+    video: str
+    start_frame: int
+    end_frame: int
+    label: int
+    total_frames: int
+    fps: float | None
+
+    @classmethod
+    def parse(cls, values: Mapping[str, str], line: int, space: LabelSpace) -> FrameRow:
+        """Take a row of text.
+
+        Args:
+            values: Text by column, ``COLUMNS`` and perhaps ``fps``.
+            line: Its line.
+            space: The label space; ``class`` is an index.
+
+        Raises:
+            ValueError: Not numbers, or numbers that cannot be.
+        """
+        try:
+            numbers = [float(values[column]) for column in COLUMNS[1:]]
+            fps = float(values['fps']) if 'fps' in values else None
+        except (TypeError, ValueError):
+            raise ValueError(f'not a row of numbers: {list(values.values())}') from None
+        start, end, label, total = numbers
+        if not values['video_id']:
+            raise ValueError('video_id is empty')
+        if not 0 <= start < end <= total or any(n % 1 for n in numbers):
+            raise ValueError(
+                f'frames {start:g} to {end:g} of {total:g}, class {label:g}: need '
+                'whole numbers, 0 <= start < end <= total'
+            )
+        if label not in range(space.num_actions):
+            raise ValueError(f'class {label:g}: must be 0..{space.num_actions - 1}')
+        if fps is not None and not 1 <= fps <= 1000:
+            raise ValueError(f'fps {fps:g}: must be 1..1000')
+        video = values['video_id']
+        return cls(line, video, int(start), int(end), int(label), int(total), fps)
+
+
+def disagreements(path: Path, rows: Sequence[FrameRow]) -> list[Problem]:
+    """Rows that give a video another length or rate than its first row does.
+
+    Args:
+        path: Their table.
+        rows: All of it.
+    """
+    first: dict[str, FrameRow] = {}
+    problems = []
+    for row in rows:
+        before = first.setdefault(row.video, row)
+        if (row.total_frames, row.fps) != (before.total_frames, before.fps):
+            text = (
+                f'{row.total_frames} frames at fps {row.fps}, but line {before.line} '
+                f'says {before.total_frames} at {before.fps}'
+            )
+            problems.append(Problem(str(path), row.line, row.video, text))
+    return problems
+
+
+def is_placeholder(rows: Sequence[FrameRow], classes: Sequence[str]) -> bool:
+    """Whether a table only lists videos, with made-up instances.
+
+    Args:
+        rows: All of it.
+        classes: The class of each row as written.
+    """
+    one_each = len({row.video for row in rows}) == len(rows) >= PLACEHOLDER_ROWS
+    same_frames = len({(row.start_frame, row.end_frame) for row in rows}) == 1
+    if not one_each or not same_frames or not all(map(str.isdecimal, classes)):
+        return False
+    steps = [int(b) - int(a) for a, b in itertools.pairwise(classes)]
+    return sum(step == 1 for step in steps) >= 0.9 * len(steps)
+
+
+def to_video(rows: Sequence[FrameRow], fps: float, place: Mapping[str, str]) -> Video:
+    """One video in seconds.
+
+    Args:
+        rows: Its instances, at least one.
+        fps: Its frames per second.
+        place: ``path``, ``subset``, ``domain`` and ``subject`` of it.
+    """
+    frames = rows[0].total_frames
+    return Video(
+        video=rows[0].video,
+        **place,
+        fps=fps,
+        frames=frames,
+        duration=frames / fps,
+        instances=tuple(
+            Instance(row.start_frame / fps, row.end_frame / fps, row.label)
+            for row in rows
+        ),
+    )
+
+
+def rate_source(
+    path: Path, rows: Sequence[FrameRow], fps: float | None, notices: list[str]
+) -> Callable[[FrameRow, Path | None], float]:
+    """How to learn a video's rate: from the table, else the user, else the file.
+
+    Args:
+        path: The table.
+        rows: All of it.
+        fps: What the user says, if anything.
+        notices: Gets where the rate comes from, unless it is the table.
+
+    Returns:
+        A function of a row and the video's file, if that is there. It raises ValueError
+        where only the file could tell and does not.
+    """
+    if rows[0].fps is not None:
+        if fps:
+            notices.append(f'{path.name} has its own fps: --fps is not used for it')
+        return lambda row, file: row.fps or 0.0
+    if fps:
+        notices.append(f'{path.name} has no fps: {fps:g} taken for all, as asked')
+        return lambda row, file: fps
+    notices.append(f'{path.name} has no fps: read from the video files')
+    return lambda row, file: _fps_of_file(f'{path}:{row.line}: {row.video}', file)
+
+
+def _fps_of_file(where: str, file: Path | None) -> float:
+    if file is None:
+        raise ValueError(
+            f'{where}: no fps in the table, and no video to read it from. '
+            'Rates differ between videos (MMA-52 mixes 30 and 29), so none is assumed: '
+            'use a release with fps, put the videos beside the tables, or give --fps N'
+        )
+    try:
+        return probe_video(file).fps
+    except ValueError as error:
+        raise ValueError(f'{where}: no fps to read from {file}: {error}') from None
+
+
 TABLES = {subset: f'{subset}.csv' for subset in SUBSETS}
 
 
@@ -203,9 +353,16 @@ def convert_mma52(source: Path, out: Path, options: Options) -> Conversion:
             )
             continue
         rates = rate_source(path, rows, options.fps, conversion.notices)
-        for own in _by_video(rows):
-            target, file = _locate(own[0].video, subset, tree, conversion)
-            conversion.videos.append(_video(own, rates(own[0], file), subset, target))
+        by_video: dict[str, list[FrameRow]] = defaultdict(list)
+        for row in rows:
+            by_video[row.video].append(row)
+        for name, own in by_video.items():
+            found = tree.find_video(name, subset)
+            target = conversion.add_video(found, f'videos/{subset}/{name}.mp4')
+            rate = rates(own[0], tree.path / found if found else None)
+            place = {'path': target, 'subset': subset, 'domain': 'lab'}
+            place['subject'] = subject_of(name)
+            conversion.videos.append(to_video(own, rate, place))
     info = DatasetInfo('MMA-52', 'ma52', False, 'MMA-52, arXiv 2407.05311')
     write(conversion, info, space, (tree, out), options)
     return conversion
@@ -241,26 +398,3 @@ def read_frames(path: Path, space: LabelSpace) -> list[FrameRow]:
         problems.append(Problem(str(path), 0, '', 'empty table'))
     refuse(sorted(problems, key=lambda problem: problem.line), path)
     return rows
-
-
-def _by_video(rows: list[FrameRow]) -> list[list[FrameRow]]:
-    groups: dict[str, list[FrameRow]] = defaultdict(list)
-    for row in rows:
-        groups[row.video].append(row)
-    return list(groups.values())
-
-
-def _locate(
-    name: str, subset: str, tree: SourceTree, conversion: Conversion
-) -> tuple[str, Path | None]:
-    """Path in the new root, and the file to come there, if it is in the source."""
-    path = f'videos/{subset}/{name}.mp4'
-    path = conversion.add_video(tree.find_video(name, subset), path)
-    found = conversion.files.get(path)
-    return path, tree.path / found if found else None
-
-
-def _video(rows: list[FrameRow], fps: float, subset: str, path: str) -> Video:
-    subject = subject_of(rows[0].video)
-    place = {'path': path, 'subset': subset, 'domain': 'lab', 'subject': subject}
-    return to_video(rows, fps, place)

@@ -1,6 +1,4 @@
-"""Converter of a release of MMA-82, by a mapping that a user can edit.
-
-MMA-82: the tree that the download of ``lpynow/MMA-82`` makes.
+"""Converter of MMA-82: the tree that the download of ``lpynow/MMA-82`` makes.
 
 The published layout had not been seen: ``mma82_release.json`` says which files mean
 what, and a user can pass another such file.
@@ -18,18 +16,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mmma.data.clips import Clip, times
-from mmma.data.convert.target import (
+from mmma.data.convert.ma52 import (
     COLUMNS,
-    Conversion,
     FrameRow,
-    Options,
-    SourceTree,
     disagreements,
     is_placeholder,
-    prepare,
     rate_source,
-    split_name,
     to_video,
+)
+from mmma.data.convert.target import (
+    Conversion,
+    Options,
+    SourceTree,
+    plain_name,
+    prepare,
+    read_label_names,
+    split_name,
     write,
 )
 from mmma.data.root import DatasetInfo
@@ -378,38 +380,6 @@ class ReleaseLabels:
                 f'{key} in a copy of {self._mapping.file}'
             )
         return known[plain_name(name)]
-
-
-def plain_name(name: str) -> str:
-    """A name without what spelling it in a file changes: case, ``_``, spaces.
-
-    Args:
-        name: As a file has it.
-    """
-    return ' '.join(name.replace('_', ' ').lower().split())
-
-
-def read_label_names(path: Path) -> dict[int, str]:
-    """Names by index; where no line starts with an index, the order counts.
-
-    Args:
-        path: A list of names, one per line.
-
-    Raises:
-        ValueError: A line without an index among others, or an index twice.
-    """
-    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    matches = [re.fullmatch(r'(\d+)[\s,]+(.+)', line) for line in lines]
-    if not any(matches):
-        return dict(enumerate(lines))
-    names: dict[int, str] = {}
-    for number, (line, match) in enumerate(zip(lines, matches, strict=True), start=1):
-        if match is None or int(match[1]) in names:
-            raise ValueError(
-                f'{path}:{number}: {line!r}: expected "index name", each index once'
-            )
-        names[int(match[1])] = match[2]
-    return names
 
 
 TASK_NAMES = {'rec': 'recognition', 'det': 'detection'}

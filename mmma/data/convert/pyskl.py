@@ -1,18 +1,13 @@
-"""Converter of PySKL pickles, read without running code from them.
-
-The skeleton pickles of PySKL and MMAction2, read without running code from them.
+"""Converter of the skeleton pickles of PySKL and MMAction2.
 
 Only plain values and numpy arrays of numbers are rebuilt, by code of this module:
 numpy's own unpickling is never called. Any other name in the file is an error.
-
-PySKL and MMAction2: a pickle of 2D skeletons, ``split`` and ``annotations``.
 
 Source: MMAction2, docs of ``PoseDataset``; PYSKL, tools/data/README.md, 3f6795f2.
 """
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -24,13 +19,18 @@ import numpy as np
 
 from mmma.data.arrays import SkeletonWriter
 from mmma.data.clips import Clip
-from mmma.data.convert.target import Conversion, Options, SourceTree, prepare, write
+from mmma.data.convert.target import (
+    Conversion,
+    Options,
+    UserMapping,
+    open_source,
+    prepare,
+    write,
+)
 from mmma.data.joints import JOINT_SETS, WHOLEBODY65, JointLayout, get_layout
 from mmma.data.root import DatasetInfo
-from mmma.files import Problem, read_text, refuse
+from mmma.files import Problem, refuse
 from mmma.taxonomy import (
-    DOMAINS,
-    LABEL_SPACES,
     SUBSETS,
     LabelSpace,
     check_choice,
@@ -321,50 +321,25 @@ LAYOUTS = {17: _coco17(), 65: WHOLEBODY65}
 
 
 @dataclass(frozen=True)
-class PickleMapping:
-    """What a pickle does not tell; the fields of a ``--mapping`` file, all optional.
+class PickleMapping(UserMapping):
+    """Fields of a ``--mapping`` file: what a pickle does not tell.
 
     Attributes:
-        label_space: Whose indices the labels are.
+        label_space: Space whose indices the labels are.
         splits: Name of a split -> subset, or '' to leave it; those not named here
             count if they are a subset or end in ``_`` and one.
-        domain: Of clips that ``domains`` does not name.
-        domains: Start of a clip's name -> domain.
         layout: Fields of the joint layout, if it is not known by its number of joints.
     """
 
     label_space: str = 'mma82'
     splits: dict[str, str] = field(default_factory=dict)
-    domain: str = 'lab'
-    domains: dict[str, str] = field(default_factory=dict)
     layout: dict[str, Any] | None = None
 
-    @classmethod
-    def read(cls, path: Path | None) -> PickleMapping:
-        """Read a mapping file.
-
-        Args:
-            path: A JSON file with some of the fields; None takes the defaults.
-
-        Raises:
-            FileNotFoundError: There is none.
-            ValueError: Not a JSON object, or a key or value that is not allowed.
-        """
-        if path is None:
-            return cls()
-        try:
-            content = json.loads(read_text(path))
-            for key in content:
-                check_choice('key', key, tuple(cls.__dataclass_fields__))
-            mapping = cls(**content)
-            check_choice('label_space', mapping.label_space, tuple(LABEL_SPACES))
-            for domain in (mapping.domain, *mapping.domains.values()):
-                check_choice('domain', domain, DOMAINS)
-            for subset in filter(None, mapping.splits.values()):
-                check_choice('subset', subset, SUBSETS)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ValueError(f'{path}: {error}') from None
-        return mapping
+    def check(self) -> None:
+        """Refuse names that do not exist."""
+        super().check()
+        for subset in filter(None, self.splits.values()):
+            check_choice('subset', subset, SUBSETS)
 
     def subset_of(self, split: str) -> str | None:
         """Subset that a split becomes, if any."""
@@ -372,18 +347,6 @@ class PickleMapping:
             return self.splits[split] or None
         last = split.rpartition('_')[2]
         return last if last in SUBSETS else None
-
-    def domain_of(self, clip: str) -> str:
-        """Domain of a clip, by the start of its name."""
-        starts = (start for start in self.domains if clip.startswith(start))
-        return self.domains.get(max(starts, key=len, default=''), self.domain)
-
-
-class _PickleFile(SourceTree):
-    """A source that is one file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.files, self._videos = path, [], {}
 
 
 def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
@@ -400,8 +363,7 @@ def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
         ValueError: A pickle that is refused or bad, labels beyond the label space,
             joints of no known layout, or a bad place to write.
     """
-    tree = _PickleFile(source) if source.is_file() else SourceTree(source)
-    path = source if source.is_file() else _only_pickle(tree)
+    tree, path = open_source(source, SUFFIXES, 'pickle')
     prepare(tree, out, options)
     mapping = PickleMapping.read(options.mapping)
     space = load_label_space(mapping.label_space)
@@ -422,20 +384,6 @@ def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
     _write_skeletons(chosen, layout, out, options.fps or FPS)
     conversion.notices = kept  # skeletons that were there before are replaced
     return conversion
-
-
-def _only_pickle(tree: SourceTree) -> Path:
-    found = [file for file in tree.files if file.suffix.lower() in SUFFIXES]
-    if not found:
-        raise FileNotFoundError(
-            f'{tree.path}: no {" or ".join(SUFFIXES)} file is in it; give the pickle'
-        )
-    if len(found) > 1:
-        raise ValueError(
-            f'{tree.path}: {len(found)} pickles ({", ".join(map(str, found[:3]))}); '
-            'give one of them'
-        )
-    return tree.path / found[0]
 
 
 def _subsets(

@@ -1,21 +1,23 @@
-"""Where converters read from and write to."""
+"""Sources and targets of converters, and the tables that several of them read."""
 
 from __future__ import annotations
 
-import itertools
+import json
 import os
+import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from mmma.data.clips import Clip, read_rec, write_rec
 from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, DatasetInfo, write_info
-from mmma.data.videos import Instance, Video, read_det, write_det
-from mmma.files import Problem, progress
-from mmma.taxonomy import SUBSETS, LabelSpace, check_choice
-from mmma.video import VIDEO_SUFFIXES, probe_video
+from mmma.data.videos import Video, read_det, write_det
+from mmma.files import progress, read_text
+from mmma.taxonomy import DOMAINS, LABEL_SPACES, SUBSETS, LabelSpace, check_choice
+from mmma.video import VIDEO_SUFFIXES
 
 
 class SourceTree:
@@ -125,6 +127,125 @@ def _list_files(top: Path) -> list[PurePosixPath]:
         here = PurePosixPath(Path(folder).relative_to(top).as_posix())
         files += [here / name for name in names]
     return sorted(files, key=lambda file: (len(file.parts), file.parts))
+
+
+def open_source(
+    source: Path, suffixes: Collection[str], what: str = ''
+) -> tuple[SourceTree, Path]:
+    """Source of a converter that reads one table: the file, or a folder with it.
+
+    Args:
+        source: What the user gave.
+        suffixes: Suffixes of such a table.
+        what: Name of such a file; by default its suffix.
+
+    Raises:
+        FileNotFoundError: No such file or folder, or no such table in it.
+        ValueError: Several of them.
+    """
+    if source.is_file():
+        return SourceFile(source), source
+    tree = SourceTree(source)
+    # PointTAD keeps numbers of extracted frames in a second file.
+    found = [
+        file
+        for file in tree.files
+        if file.suffix.lower() in suffixes and not file.stem.endswith('_frames')
+    ]
+    if not found:
+        raise FileNotFoundError(
+            f'{tree.path}: no {" or ".join(suffixes)} file is in it; give the '
+            f'{what or "file"}'
+        )
+    if len(found) > 1:
+        files = f'{what}s' if what else f'{" or ".join(suffixes)} files'
+        raise ValueError(
+            f'{tree.path}: {len(found)} {files} ({", ".join(map(str, found[:3]))}); '
+            'give one of them'
+        )
+    return tree, tree.path / found[0]
+
+
+@dataclass(frozen=True)
+class UserMapping:
+    """Fields of a ``--mapping`` file that converters of one table share, all optional.
+
+    Attributes:
+        label_space: Ours.
+        domain: Domain of videos that ``domains`` and the table do not name.
+        domains: Start of a name -> domain.
+    """
+
+    label_space: str | None = None
+    domain: str = 'lab'
+    domains: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path | None) -> Any:
+        """Read a mapping file.
+
+        Args:
+            path: A JSON file with some of the fields; None takes the defaults.
+
+        Raises:
+            FileNotFoundError: There is none.
+            ValueError: Not a JSON object, or a key or value that is not allowed.
+        """
+        if path is None:
+            return cls()
+        try:
+            content = json.loads(read_text(path))
+            for key in content:
+                check_choice('key', key, tuple(cls.__dataclass_fields__))
+            mapping = cls(**content)
+            mapping.check()
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f'{path}: {error}') from None
+        return mapping
+
+    def check(self) -> None:
+        """Refuse names that do not exist."""
+        if self.label_space != type(self).label_space:
+            check_choice('label_space', self.label_space, LABEL_SPACES)
+        for domain in (self.domain, *self.domains.values()):
+            check_choice('domain', domain, DOMAINS)
+
+    def domain_of(self, name: str) -> str:
+        """Domain of a clip or video, by the start of its name."""
+        starts = (start for start in self.domains if name.startswith(start))
+        return self.domains.get(max(starts, key=len, default=''), self.domain)
+
+
+def plain_name(name: str) -> str:
+    """A name without what spelling it in a file changes: case, ``_``, spaces.
+
+    Args:
+        name: As a file has it.
+    """
+    return ' '.join(name.replace('_', ' ').lower().split())
+
+
+def read_label_names(path: Path) -> dict[int, str]:
+    """Names by index; where no line starts with an index, the order counts.
+
+    Args:
+        path: A list of names, one per line.
+
+    Raises:
+        ValueError: A line without an index among others, or an index twice.
+    """
+    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    matches = [re.fullmatch(r'(\d+)[\s,]+(.+)', line) for line in lines]
+    if not any(matches):
+        return dict(enumerate(lines))
+    names: dict[int, str] = {}
+    for number, (line, match) in enumerate(zip(lines, matches, strict=True), start=1):
+        if match is None or int(match[1]) in names:
+            raise ValueError(
+                f'{path}:{number}: {line!r}: expected "index name", each index once'
+            )
+        names[int(match[1])] = match[2]
+    return names
 
 
 VIDEO_MODES = ('link', 'copy', 'none')
@@ -330,160 +451,3 @@ def subject_of(name: str) -> str:
 
 def _counts(counts: Counter[str]) -> str:
     return ' + '.join(f'{counts[s]:,} {s}' for s in SUBSETS if counts[s])
-
-
-COLUMNS = ('video_id', 'start_frame', 'end_frame', 'class', 'total_frames')
-PLACEHOLDER_ROWS = 3
-"""A table of at least so many rows, each with a video of its own, the same frames and
-mostly the class after the one before, is no annotation."""
-
-
-@dataclass(frozen=True)
-class FrameRow:
-    """One instance as released.
-
-    Attributes:
-        line: Line of the table.
-        video: The video.
-        start_frame: Where it starts.
-        end_frame: Where it ends.
-        label: Index of the action.
-        total_frames: Length of the video.
-        fps: Frames per second; None where the table does not say.
-    """
-
-    line: int
-    video: str
-    start_frame: int
-    end_frame: int
-    label: int
-    total_frames: int
-    fps: float | None
-
-    @classmethod
-    def parse(cls, values: Mapping[str, str], line: int, space: LabelSpace) -> FrameRow:
-        """Take a row of text.
-
-        Args:
-            values: Text by column, ``COLUMNS`` and perhaps ``fps``.
-            line: Its line.
-            space: The label space; ``class`` is an index.
-
-        Raises:
-            ValueError: Not numbers, or numbers that cannot be.
-        """
-        try:
-            numbers = [float(values[column]) for column in COLUMNS[1:]]
-            fps = float(values['fps']) if 'fps' in values else None
-        except (TypeError, ValueError):
-            raise ValueError(f'not a row of numbers: {list(values.values())}') from None
-        start, end, label, total = numbers
-        if not values['video_id']:
-            raise ValueError('video_id is empty')
-        if not 0 <= start < end <= total or any(n % 1 for n in numbers):
-            raise ValueError(
-                f'frames {start:g} to {end:g} of {total:g}, class {label:g}: need '
-                'whole numbers, 0 <= start < end <= total'
-            )
-        if label not in range(space.num_actions):
-            raise ValueError(f'class {label:g}: must be 0..{space.num_actions - 1}')
-        if fps is not None and not 1 <= fps <= 1000:
-            raise ValueError(f'fps {fps:g}: must be 1..1000')
-        video = values['video_id']
-        return cls(line, video, int(start), int(end), int(label), int(total), fps)
-
-
-def disagreements(path: Path, rows: Sequence[FrameRow]) -> list[Problem]:
-    """Rows that give a video another length or rate than its first row does.
-
-    Args:
-        path: Their table.
-        rows: All of it.
-    """
-    first: dict[str, FrameRow] = {}
-    problems = []
-    for row in rows:
-        before = first.setdefault(row.video, row)
-        if (row.total_frames, row.fps) != (before.total_frames, before.fps):
-            text = (
-                f'{row.total_frames} frames at fps {row.fps}, but line {before.line} '
-                f'says {before.total_frames} at {before.fps}'
-            )
-            problems.append(Problem(str(path), row.line, row.video, text))
-    return problems
-
-
-def is_placeholder(rows: Sequence[FrameRow], classes: Sequence[str]) -> bool:
-    """Whether a table only lists videos, with made-up instances.
-
-    Args:
-        rows: All of it.
-        classes: The class of each row as written.
-    """
-    one_each = len({row.video for row in rows}) == len(rows) >= PLACEHOLDER_ROWS
-    same_frames = len({(row.start_frame, row.end_frame) for row in rows}) == 1
-    if not one_each or not same_frames or not all(map(str.isdecimal, classes)):
-        return False
-    steps = [int(b) - int(a) for a, b in itertools.pairwise(classes)]
-    return sum(step == 1 for step in steps) >= 0.9 * len(steps)
-
-
-def to_video(rows: Sequence[FrameRow], fps: float, place: Mapping[str, str]) -> Video:
-    """One video in seconds.
-
-    Args:
-        rows: Its instances, at least one.
-        fps: Its frames per second.
-        place: ``path``, ``subset``, ``domain`` and ``subject`` of it.
-    """
-    frames = rows[0].total_frames
-    return Video(
-        video=rows[0].video,
-        **place,
-        fps=fps,
-        frames=frames,
-        duration=frames / fps,
-        instances=tuple(
-            Instance(row.start_frame / fps, row.end_frame / fps, row.label)
-            for row in rows
-        ),
-    )
-
-
-def rate_source(
-    path: Path, rows: Sequence[FrameRow], fps: float | None, notices: list[str]
-) -> Callable[[FrameRow, Path | None], float]:
-    """How to learn a video's rate: from the table, else the user, else the file.
-
-    Args:
-        path: The table.
-        rows: All of it.
-        fps: What the user says, if anything.
-        notices: Gets where the rate comes from, unless it is the table.
-
-    Returns:
-        A function of a row and the video's file, if that is there. It raises ValueError
-        where only the file could tell and does not.
-    """
-    if rows[0].fps is not None:
-        if fps:
-            notices.append(f'{path.name} has its own fps: --fps is not used for it')
-        return lambda row, file: row.fps or 0.0
-    if fps:
-        notices.append(f'{path.name} has no fps: {fps:g} taken for all, as asked')
-        return lambda row, file: fps
-    notices.append(f'{path.name} has no fps: read from the video files')
-    return lambda row, file: _fps_of_file(f'{path}:{row.line}: {row.video}', file)
-
-
-def _fps_of_file(where: str, file: Path | None) -> float:
-    if file is None:
-        raise ValueError(
-            f'{where}: no fps in the table, and no video to read it from. '
-            'Rates differ between videos (MMA-52 mixes 30 and 29), so none is assumed: '
-            'use a release with fps, put the videos beside the tables, or give --fps N'
-        )
-    try:
-        return probe_video(file).fps
-    except ValueError as error:
-        raise ValueError(f'{where}: no fps to read from {file}: {error}') from None

@@ -5,17 +5,14 @@ import pytest
 from video_files import make_video, moving_frames
 
 from mmma.data.convert import convert
-from mmma.data.convert.target import (
+from mmma.data.convert.ma52 import (
     FrameRow,
-    Options,
-    SourceTree,
     disagreements,
     is_placeholder,
     rate_source,
-    split_name,
-    subject_of,
     to_video,
 )
+from mmma.data.convert.target import Options, SourceTree, split_name, subject_of
 from mmma.data.videos import Instance
 from mmma.taxonomy import load_label_space
 
