@@ -1,9 +1,9 @@
 """Converters of MA-52 and MMA-52.
 
-MA-52 releases lists of trimmed clips, ``0003_01_0001.mp4 9``, without a header; MMA-52 a
-CSV of instances in untrimmed videos, ``id,video_id,start_frame,end_frame,class,
-total_frames,fps`` (June 2024), and before it the same without the rate. Seconds are
-frames divided by the video's own rate, as in the released ``mmad.json``.
+MA-52 releases lists of trimmed clips, ``0003_01_0001.mp4 9``, without a header; MMA-52
+tables of instances in untrimmed videos, columns ``COLUMNS`` and, since June 2024,
+``fps``. Seconds are frames divided by the video's own rate, as in the released
+``mmad.json``.
 
 Source: VUT-HFUT/Micro-Action, data/ma52, arXiv 2403.05234; VUT-HFUT/MAC_2024_baseline,
 MMAD, arXiv 2407.05311.
