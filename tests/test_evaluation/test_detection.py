@@ -3,8 +3,7 @@ import pytest
 from detection_problems import brute_force, instances, predictions, random_problem
 from sklearn.metrics import average_precision_score
 
-from mmma.data.convert.ma52 import _by_video, read_frames
-from mmma.data.convert.target import to_video
+from mmma.data.convert.ma52 import read_frames, to_video
 from mmma.evaluation.detection import (
     LEGACY,
     THRESHOLDS,
@@ -147,9 +146,11 @@ def test_predictions_of_classes_without_truth_are_counted():
 def real_truth(shared_data):
     """Instances of the real validation table: (video, label, start_sec, end_sec)."""
     table = shared_data / 'mma52/val.csv'
-    rows = _by_video(read_frames(table, load_label_space('ma52')))
+    rows = {}
+    for row in read_frames(table, load_label_space('ma52')):
+        rows.setdefault(row.video, []).append(row)
     place = dict(path='', subset='val', domain='lab', subject='')
-    videos = [to_video(own, own[0].fps, place) for own in rows]
+    videos = [to_video(own, own[0].fps, place) for own in rows.values()]
     return instances(
         *(
             (i, x.label, x.start_sec, x.end_sec)
