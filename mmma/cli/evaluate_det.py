@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmma.cli.evaluate_rec import is_simulated
 from mmma.taxonomy import BODY_GROUPS, LABEL_SPACES, load_label_space
 
 if TYPE_CHECKING:
@@ -106,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _report(args: argparse.Namespace) -> dict[str, Any]:
     """What ``--json`` prints: metrics of all videos on top, then all rows."""
+    from mmma.data.root import is_simulated
     from mmma.evaluation.rows import detection_rows
     from mmma.evaluation.segment_files import (
         place_predictions,

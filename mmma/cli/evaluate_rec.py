@@ -7,7 +7,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from mmma.taxonomy import (
     SUBSETS,
     LabelSpace,
     load_label_space,
+    suggest,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=(*SUBSETS, 'all'),
         help='clips to evaluate (default: the only subset of the truth file, or test '
         'if it has several)',
+    )
+    add(
+        '--domain',
+        help='clips of this domain alone, as test.py --protocol zeroshot --dump scores '
+        'them (default: all)',
     )
     add('--label-space', choices=LABEL_SPACES, default='mma82')
     add(
@@ -89,93 +94,63 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print."""
-    found = _read_rec(args)
-    report = _rec_report(args, found)
-    if args.confusions:
-        _report_confusions(args, found)
+    report = _report(args)
     if args.json:
         print(json.dumps(report, ensure_ascii=False, allow_nan=False))
         return 0
-    print(_summary(report))
-    print(_rows_table(report['rows']))
+    from mmma.reporting import table
+
+    print(table.recognition_summary(report))
+    print(table.recognition_rows_table(report['rows']))
     if args.per_class:
-        print(_groups_table(report['rows'][0]['groups']))
-        print(_per_class_table(report['rows'][0]['per_class']['action']))
+        print(table.groups_table(report['rows'][0]['groups']))
+        print(table.per_class_table(report['rows'][0]['per_class']['action']))
     return 0
 
 
-@dataclass(frozen=True)
-class _RecInput:
-    """What the files named hold, checked against each other.
-
-    Attributes:
-        table: Scores of the clips to evaluate.
-        truth: Those clips.
-        space: Their label space, with the file's body groups.
-        subset: Their subset.
-        ignored: Scores of other clips of the truth file.
-        train_counts: Training clips per action, where the file lists any.
-    """
-
-    table: ScoreTable
-    truth: Truth
-    space: LabelSpace
-    subset: str
-    ignored: int
-    train_counts: list[int] | None
-
-
-def _read_rec(args: argparse.Namespace) -> _RecInput:
+def _report(args: argparse.Namespace) -> dict[str, Any]:
+    """What ``--json`` prints: metrics of all clips on top, then all rows."""
     from mmma.data.clips import body_map, read_rec
-    from mmma.evaluation.rows import Truth
+    from mmma.data.root import is_simulated
+    from mmma.evaluation.bootstrap import BootstrapOptions
+    from mmma.evaluation.rows import (
+        ALIASES,
+        EvaluationOptions,
+        Truth,
+        recognition_rows,
+    )
     from mmma.evaluation.scores import match_scores, read_scores
 
     space = load_label_space(args.label_space, args.body_groups)
     clips = read_rec(args.gt, space)
     space = body_map(clips, space)
-    subset, chosen = _choose_subset(clips, args)
+    subset, chosen = _choose_clips(clips, args)
     truth = Truth.from_clips(chosen)
     scores = read_scores(args.pred, space)
-    _check_overlap(scores.names, {c.clip: c.subset for c in clips}, subset)
+    _check_overlap(scores.names, clips, chosen, subset)
     table, ignored = match_scores(scores, truth.names, {c.clip for c in clips})
+    place = f'{subset!r} of {args.domain!r}' if args.domain else repr(subset)
     if ignored:
-        print(f'scores of {ignored} clips outside {subset!r} left out', file=sys.stderr)
-    counts = _train_counts(clips, space.num_actions)
-    return _RecInput(table, truth, space, subset, ignored, counts)
-
-
-def _report_confusions(args: argparse.Namespace, found: _RecInput) -> None:
-    """Draw the matrix; the mistakes go to standard error, beside ``--json``."""
-    from mmma.reporting import plots
-
-    counts = plots.count_confusions(found.table, found.truth, found.space)
-    kind = ' (simulated data)' if is_simulated(args.gt) else ''
-    title = f'{args.pred.name}: {len(found.truth.names)} {found.subset} clips{kind}'
-    plots.draw_confusions(counts, found.space, args.confusions, title)
-    share = plots.same_body_share(counts, found.space)
-    print(f'{share:.0%} of the mistakes stay in the true body group', file=sys.stderr)
-    for true, predicted, clips in plots.confused_pairs(counts, found.space):
-        print(f'{clips:5d}  {true} taken for {predicted}', file=sys.stderr)
-
-
-def _rec_report(args: argparse.Namespace, found: _RecInput) -> dict[str, Any]:
-    """What ``--json`` prints: metrics of all clips on top, then all rows."""
-    from mmma.evaluation.bootstrap import BootstrapOptions
-    from mmma.evaluation.rows import ALIASES, EvaluationOptions, recognition_rows
-
+        print(f'scores of {ignored} clips outside {place} left out', file=sys.stderr)
+    simulated = is_simulated(args.gt)
+    if args.confusions:
+        kind = ' (simulated data)' if simulated else ''
+        title = f'{args.pred.name}: {len(truth.names)} {subset} clips{kind}'
+        _report_confusions(args.confusions, table, truth, space, title)
     options = EvaluationOptions(
         class_set=args.class_set,
         body_scores=args.body_scores,
         bootstrap=BootstrapOptions(resamples=args.resamples, seed=args.seed),
-        train_counts=found.train_counts,
+        train_counts=_train_counts(clips, space.num_actions),
     )
-    rows = recognition_rows(found.table, found.truth, found.space, options)
+    rows = recognition_rows(table, truth, space, options)
     return {
         **rows[0]['metrics'],
         'task': 'rec',
-        'subset': found.subset,
-        'simulated': is_simulated(args.gt),
-        'counts': {**rows[0]['counts'], 'ignored': found.ignored},
+        'subset': subset,
+        **({'domain': args.domain} if args.domain else {}),
+        'simulated': simulated,
+        'counts': {**rows[0]['counts'], 'ignored': ignored},
         'options': {
             'label_space': args.label_space,
             'body_groups': args.body_groups,
@@ -187,7 +162,21 @@ def _rec_report(args: argparse.Namespace, found: _RecInput) -> dict[str, Any]:
     }
 
 
-def _choose_subset(
+def _report_confusions(
+    path: Path, table: ScoreTable, truth: Truth, space: LabelSpace, title: str
+) -> None:
+    """Draw the matrix; the mistakes go to standard error, beside ``--json``."""
+    from mmma.reporting import plots
+
+    counts = plots.count_confusions(table, truth, space)
+    plots.draw_confusions(counts, space, path, title)
+    share = plots.same_body_share(counts, space)
+    print(f'{share:.0%} of the mistakes stay in the true body group', file=sys.stderr)
+    for true, predicted, clips in plots.confused_pairs(counts, space):
+        print(f'{clips:5d}  {true} taken for {predicted}', file=sys.stderr)
+
+
+def _choose_clips(
     clips: Sequence[Clip], args: argparse.Namespace
 ) -> tuple[str, list[Clip]]:
     counts = Counter(clip.subset for clip in clips)
@@ -199,18 +188,34 @@ def _choose_subset(
             f'{args.gt}: no clips of subset {subset!r}; it has {there}: choose one '
             'with --subset'
         )
-    return subset, chosen
+    own = [clip for clip in chosen if args.domain in (None, clip.domain)]
+    if not own:
+        counts = Counter(clip.domain for clip in chosen)
+        there = ', '.join(f'{name} ({n} clips)' for name, n in counts.items())
+        raise ValueError(
+            f'{args.gt}: no clips of domain {args.domain!r} in subset {subset!r}; it '
+            f'has {there}.{suggest(args.domain, list(counts))}'
+        )
+    return subset, own
 
 
 def _check_overlap(
-    names: Sequence[str], subset_of: dict[str, str], subset: str
+    names: Sequence[str], clips: Sequence[Clip], chosen: Sequence[Clip], subset: str
 ) -> None:
-    """Refuse scores of another subset in words of their own."""
-    scored = Counter(subset_of[name] for name in names if name in subset_of)
-    if scored and subset != 'all' and subset not in scored:
+    """Refuse scores of another subset, or of one domain of several, by their name."""
+    scored = set(names)
+    subsets = {clip.subset for clip in clips if clip.clip in scored}
+    if subsets and subset != 'all' and subset not in subsets:
         raise ValueError(
             f'no score is of a clip of subset {subset!r}, they are of '
-            f'{", ".join(sorted(scored))}: choose with --subset'
+            f'{", ".join(sorted(subsets))}: choose with --subset'
+        )
+    there = {clip.domain for clip in chosen}
+    domains = sorted({clip.domain for clip in chosen if clip.clip in scored})
+    if domains and len(domains) < len(there):
+        raise ValueError(
+            f'no score is of a clip of {", ".join(sorted(there - set(domains)))}, all '
+            f'are of {", ".join(domains)}: choose with --domain'
         )
 
 
@@ -219,87 +224,3 @@ def _train_counts(clips: Sequence[Clip], num_actions: int) -> list[int] | None:
     counts = Counter(c.action for c in clips if c.subset == 'train')
     counts.pop(None, None)
     return [counts[action] for action in range(num_actions)] if counts else None
-
-
-def is_simulated(gt: Path) -> bool | None:
-    """What the data root says of itself; None for a truth file on its own."""
-    from mmma.data.root import read_info
-
-    try:
-        return read_info(gt.parent).simulated
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _summary(report: dict[str, Any]) -> str:
-    from mmma.reporting.table import SIMULATED
-
-    options = report['options']
-    lines = [SIMULATED] if report['simulated'] else []
-    lines.append(
-        f'subset {report["subset"]}, percent; MCA and macro F1 over class set '
-        f'{options["class_set"]!r}, body scores {options["body_scores"]!r}'
-    )
-    lines.append('Top-1 = micro F1 = WAR, MCA = UAR')
-    intervals = report['rows'][0].get('intervals')
-    if intervals:
-        lines.append(
-            f'intervals: 95 %, {intervals["resamples"]} resamples of '
-            f'{intervals["units"]} {intervals["unit"]}s, seed {intervals["seed"]}'
-        )
-    return '\n'.join(lines)
-
-
-def _rows_table(rows: Sequence[dict[str, Any]]) -> str:
-    from prettytable import PrettyTable
-
-    from mmma.reporting.table import COLUMNS
-
-    table = PrettyTable(['domain', 'clips', 'classes', *COLUMNS])
-    table.align = 'r'
-    table.align['domain'] = 'l'
-    for row in rows:
-        counts = row['counts']
-        sizes = [counts['clips'], counts['classes_present']]
-        table.add_row([row['domain'], *sizes, *_cells(row['metrics'])])
-        if row is rows[0] and 'intervals' in row:
-            bounds = row['intervals']['bounds']
-            spans = ['{:.2f}..{:.2f}'.format(*bounds[key]) for key in COLUMNS.values()]
-            table.add_row(['  interval', '', '', *spans])
-    for name, title in (('mean', 'mean of domains'), ('worst', 'worst domain')):
-        if 'across_domains' in rows[0]:
-            table.add_row([title, '', '', *_cells(rows[0]['across_domains'][name])])
-    return table.get_string()
-
-
-def _cells(metrics: dict[str, float]) -> list[str]:
-    from mmma.reporting.table import COLUMNS
-
-    return [f'{metrics[key]:.2f}' for key in COLUMNS.values()]
-
-
-def _groups_table(groups: dict[str, Any]) -> str:
-    from prettytable import PrettyTable
-
-    from mmma.evaluation.recognition import GROUPS
-
-    keys = ('classes', 'clips', 'action/top1', 'action/mca', 'action/macro_f1')
-    table = PrettyTable([f'by {groups["basis"]} counts', *keys])
-    table.align = 'r'
-    table.float_format = '.2'
-    for group in GROUPS:
-        table.add_row([group, *(groups[group].get(key, '–') for key in keys)])
-    return table.get_string()
-
-
-def _per_class_table(per_class: dict[str, list[Any]]) -> str:
-    from prettytable import PrettyTable
-
-    columns = ('name', 'group', 'support', 'predicted', 'recall', 'precision', 'f1')
-    table = PrettyTable(list(columns))
-    table.align = 'r'
-    table.align['name'] = 'l'
-    table.float_format = '.2'
-    rows = zip(*(per_class[column] for column in columns), strict=True)
-    table.add_rows([list(row) for row in rows])
-    return table.get_string()

@@ -191,6 +191,14 @@ def read_info(root: Path) -> DatasetInfo:
     return DatasetInfo(**{key: content[key] for key in known if key in content})
 
 
+def is_simulated(truth: Path) -> bool | None:
+    """What the root of a truth file says of itself; None for a file on its own."""
+    try:
+        return read_info(truth.parent).simulated
+    except (FileNotFoundError, ValueError):
+        return None
+
+
 def write_info(root: Path, info: DatasetInfo) -> None:
     """Write ``dataset.json``; what is None is left out.
 

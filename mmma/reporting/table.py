@@ -13,6 +13,7 @@ from prettytable import PrettyTable
 
 from mmma.data.leakage import note_on_subjects
 from mmma.evaluation.bootstrap import spread
+from mmma.evaluation.recognition import GROUPS
 from mmma.reporting.results import check_comparable
 
 SIMULATED = 'SIMULATED DATA: these numbers exercise the toolbox, they are no benchmark.'
@@ -284,6 +285,88 @@ def _rows(result: dict[str, Any]) -> Iterator[list[str]]:
         simulated = ' (simulated)' if result['data']['simulated'] else ''
         count = str(runs[0]['counts'][_COUNTED[result['task']]])
         yield [result['name'] + simulated, label, domain, count, *cells]
+
+
+def recognition_summary(report: Mapping[str, Any]) -> str:
+    """What the numbers below are, in a few lines.
+
+    Args:
+        report: What ``evaluate.py rec --json`` prints.
+    """
+    options = report['options']
+    lines = [SIMULATED] if report['simulated'] else []
+    place = f'subset {report["subset"]}'
+    place += f' of {report["domain"]}' if 'domain' in report else ''
+    lines.append(
+        f'{place}, percent; MCA and macro F1 over class set '
+        f'{options["class_set"]!r}, body scores {options["body_scores"]!r}'
+    )
+    lines.append('Top-1 = micro F1 = WAR, MCA = UAR')
+    intervals = report['rows'][0].get('intervals')
+    if intervals:
+        lines.append(
+            f'intervals: 95 %, {intervals["resamples"]} resamples of '
+            f'{intervals["units"]} {intervals["unit"]}s, seed {intervals["seed"]}'
+        )
+    return '\n'.join(lines)
+
+
+def recognition_rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Domains with their metrics, and the mean and worst of them.
+
+    Args:
+        rows: Of ``recognition_rows``.
+    """
+    keys = COLUMNS.values()
+    table = PrettyTable(['domain', 'clips', 'classes', *COLUMNS])
+    table.align = 'r'
+    table.align['domain'] = 'l'
+    for row in rows:
+        counts = row['counts']
+        sizes = [counts['clips'], counts['classes_present']]
+        table.add_row(
+            [row['domain'], *sizes, *(f'{row["metrics"][key]:.2f}' for key in keys)]
+        )
+        if row is rows[0] and 'intervals' in row:
+            bounds = row['intervals']['bounds']
+            spans = ['{:.2f}..{:.2f}'.format(*bounds[key]) for key in keys]
+            table.add_row(['  interval', '', '', *spans])
+    for name, title in (('mean', 'mean of domains'), ('worst', 'worst domain')):
+        if 'across_domains' in rows[0]:
+            values = rows[0]['across_domains'][name]
+            table.add_row([title, '', '', *(f'{values[key]:.2f}' for key in keys)])
+    return table.get_string()
+
+
+def groups_table(groups: Mapping[str, Any]) -> str:
+    """Metrics of head, medium and tail classes.
+
+    Args:
+        groups: Of a row.
+    """
+    keys = ('classes', 'clips', 'action/top1', 'action/mca', 'action/macro_f1')
+    table = PrettyTable([f'by {groups["basis"]} counts', *keys])
+    table.align = 'r'
+    table.float_format = '.2'
+    for group in GROUPS:
+        table.add_row([group, *(groups[group].get(key, '–') for key in keys)])
+    return table.get_string()
+
+
+def per_class_table(per_class: Mapping[str, list[Any]]) -> str:
+    """A row per class of one level of recognition.
+
+    Args:
+        per_class: Of a row and level.
+    """
+    columns = ('name', 'group', 'support', 'predicted', 'recall', 'precision', 'f1')
+    table = PrettyTable(list(columns))
+    table.align = 'r'
+    table.align['name'] = 'l'
+    table.float_format = '.2'
+    rows = zip(*(per_class[column] for column in columns), strict=True)
+    table.add_rows([list(row) for row in rows])
+    return table.get_string()
 
 
 _AT = {'@0.20': '.2', '@0.50': '.5', '@0.70': '.7', '': 'mAP'}

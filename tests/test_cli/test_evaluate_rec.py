@@ -85,6 +85,36 @@ def test_class_set_and_body_scores(files, capsys):
     assert 'intervals' not in row
 
 
+def test_scores_of_one_domain_are_evaluated_against_it(files, capsys):
+    street = [clip for clip in clips() if clip.domain == 'street']
+    arguments = files(clips(), street)
+    assert main('evaluate', arguments) != 0
+    assert 'no score is of a clip of lab, all are of street: choose with --domain' in (
+        capsys.readouterr().err
+    )
+    report = report_of([*arguments, '--domain', 'street'], capsys)
+    assert (report['domain'], report['counts']['clips']) == ('street', len(street))
+    alone = report_of(files(street), capsys)
+    assert report['rows'] == alone['rows']
+    main('evaluate', [*arguments, '--domain', 'street'])
+    assert 'subset test of street, percent' in capsys.readouterr().out
+
+
+def test_scores_of_other_domains_are_left_out(files, capsys):
+    arguments = [*files(clips()), '--domain', 'lab', '--json']
+    assert main('evaluate', arguments) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)['counts']['ignored'] == 6
+    assert "scores of 6 clips outside 'test' of 'lab' left out" in err
+
+
+def test_a_domain_without_clips_is_refused(files, capsys):
+    assert main('evaluate', [*files(clips()), '--domain', 'sreet']) != 0
+    err = capsys.readouterr().err
+    assert "no clips of domain 'sreet' in subset 'test'; it has lab (6 clips)" in err
+    assert 'Did you mean' in err
+
+
 def test_choices_are_those_of_the_metrics():
     assert evaluate_rec._SET_CHOICES == CLASS_SETS
     assert evaluate_rec._BODY_CHOICES == BODY_SCORES
