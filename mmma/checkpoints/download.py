@@ -1,6 +1,4 @@
-"""Downloads of weights: resumed, checked, one at a time.
-
-Files that lie elsewhere: names, addresses, mirrors, what is known of their bytes.
+"""Downloads of files: named, resumed, checked, one at a time.
 
 ``MMMA_ZOO_URL`` names a mirror: a server, a ``file://`` URL or a folder that has files
 under their names. It is asked before the places that files come from.
@@ -17,7 +15,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,14 +71,14 @@ def remote_file(url: str, sha256: str = '', size: int | None = None) -> RemoteFi
 
 
 def file_name(url: str) -> str:
-    """What a downloaded file is called.
+    """Name of a downloaded file.
 
     Files of the Hugging Face Hub are all called alike: their repository is added.
     """
     place, resolve, inner = urlsplit(url).path.partition('/resolve/')
     last = (inner if resolve else place).rsplit('/', 1)[-1]
     parts = [*place.split('/')[-2:], last] if resolve else [last]
-    return '-'.join(unquote(part) for part in parts)
+    return '-'.join(map(unquote, parts))
 
 
 def hash_in_name(name: str) -> str:
@@ -137,7 +135,7 @@ def local_path(place: str) -> Path | None:
 
 
 def mirror_places(file: RemoteFile) -> list[str]:
-    """Where the mirror may have a file, the likeliest first; empty without one.
+    """Places of a mirror that may have a file, the likeliest first; empty without one.
 
     Raises:
         FileNotFoundError: The mirror is a folder that is not there.
@@ -161,22 +159,29 @@ def mirror_places(file: RemoteFile) -> list[str]:
 
 
 def is_offline() -> bool:
-    """Whether ``MMMA_OFFLINE`` keeps this process off the network."""
+    """True if ``MMMA_OFFLINE`` keeps this process off the network."""
     return os.environ.get(OFFLINE, '').lower() not in ('', '0', 'false', 'no')
 
 
 _BLOCK = 1 << 14  # what is lost of a block when the connection is cut
 _BUSY = (429, 500, 502, 503, 504)
+_SAID = {
+    401: 'asks for a login',
+    403: 'does not allow it',
+    404: 'has no such file',
+    410: 'has no such file any more',
+    **dict.fromkeys(_BUSY, 'is busy or broken, try later'),
+}
 _NO_SUCH_HOST = (
     *('getaddrinfo', 'Name or service', 'nodename', 'name resolution'),
     *('No address associated', 'Failed to resolve'),
 )
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_ELSEWHERE = 'Make room, or let MMMA_HOME name a folder on another disk.'
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a download tries.
+    """Tries of a download.
 
     Attributes:
         retries: How often a server is asked again that does not answer or cuts the
@@ -220,132 +225,102 @@ def transfer(place: str, part: Path, patience: Patience, size: int | None) -> No
     if local is not None:
         _copy(local, part)
         return
-    partial = _Partial(part, place)
-    furthest, failures = partial.held, 0
+    furthest, failures = _held(part), 0
     with _session(patience) as session, _bar(part.stem, size) as show:
         while True:
             try:
-                _receive(_Request(session, place, patience), partial, size, show)
+                _receive(session, place, part, patience.timeout_sec, size, show)
                 return
             except _Cut as cut:
-                came = partial.held > furthest
-                furthest = max(furthest, partial.held)
+                came = _held(part) > furthest
+                furthest = max(furthest, _held(part))
                 failures = 1 if came else failures + 1
                 if failures > patience.retries:
                     raise Unavailable(f'{cut}, again and again') from None
             time.sleep(patience.backoff_sec * 2 ** (failures - 1))
 
 
-class _Partial:
-    """A file that is not whole, and what its server said of the whole one."""
-
-    def __init__(self, path: Path, url: str) -> None:
-        self.path = path
-        self._notes = notes_path(path)
-        self._url = shown_url(url)
-
-    @property
-    def held(self) -> int:
-        """Bytes that are there."""
-        return self.path.stat().st_size if self.path.is_file() else 0
-
-    def range_headers(self) -> dict[str, str]:
-        """What asks for the rest; what cannot be gone on with is deleted."""
-        notes = self._read()
-        known = notes.get('url') == self._url and notes.get('validator')
-        if not self.held or not known:
-            self.discard()
-            return {}
-        return {'Range': f'bytes={self.held}-', 'If-Range': notes['validator']}
-
-    def is_whole(self) -> bool:
-        """Whether only the last step of a download was missed."""
-        return bool(self.held) and self.held == self._read().get('size')
-
-    def begin(self, headers: Mapping[str, str], size: int | None) -> None:
-        """Note what tells this file from a later one of the same URL."""
-        tag = headers.get('ETag', '')  # a weak one may stand for other bytes
-        strong = tag if not tag.startswith('W/') else ''
-        validator = strong or headers.get('Last-Modified', '')
-        notes = {'url': self._url, 'validator': validator, 'size': size}
-        _write([json.dumps(notes).encode()], self._notes, 'wb')
-
-    def discard(self) -> None:
-        for path in (self.path, self._notes):
-            path.unlink(missing_ok=True)
-
-    def _read(self) -> dict[str, Any]:
-        with contextlib.suppress(OSError, ValueError):
-            notes = json.loads(self._notes.read_text('utf-8'))
-            return notes if isinstance(notes, dict) else {}
-        return {}
-
-
-def notes_path(part: Path) -> Path:
-    """Where it stands which file a part is of."""
-    return part.with_name(f'{part.name}.json')
-
-
-@dataclass(frozen=True)
-class _Request:
-    session: Any
-    url: str
-    patience: Patience
-
-    def send(self, headers: Mapping[str, str]) -> Any:
-        """Ask, and raise where the answer is not one of bytes."""
-        wait = self.patience.timeout_sec
-        try:
-            response = self.session.get(
-                self.url, headers=headers, stream=True, timeout=(wait, wait)
-            )
-        except (OSError, ValueError) as error:  # after all retries
-            raise Unavailable(_reason(error, self.url)) from None
-        if response.status_code not in (200, 206, 416):
-            response.close()
-            raise Unavailable(_status(response))
-        return response
-
-
 def _receive(
-    request: _Request,
-    partial: _Partial,
+    session: Any,
+    url: str,
+    part: Path,
+    timeout_sec: float,
     size: int | None,
     show: Callable[[int, int | None], None],
 ) -> None:
-    """One try to get what is missing."""
-    headers = partial.range_headers()
-    if partial.is_whole():
-        return
-    with request.send(headers) as response:
-        start = _start(response, partial)
-        length = response.headers.get('Content-Length', '')
-        encoded = response.headers.get('Content-Encoding', 'identity') != 'identity'
+    """Get what is missing, in one try."""
+    notes, headers = _read_notes(part), {}
+    if _held(part) and notes.get('url') == shown_url(url) and notes.get('validator'):
+        if _held(part) == notes.get('size'):  # only the last step was missed
+            return
+        headers = {
+            'Range': f'bytes={_held(part)}-',
+            'If-Range': notes['validator'],
+        }
+    else:
+        _discard(part)
+    waits = (timeout_sec, timeout_sec)
+    try:
+        response = session.get(url, headers=headers, stream=True, timeout=waits)
+    except (OSError, ValueError) as error:  # after all retries
+        raise Unavailable(_reason(error, url)) from None
+    with response:
+        start, told = _start(response, part), response.headers
+        length = told.get('Content-Length', '')
+        encoded = told.get('Content-Encoding', 'identity') != 'identity'
         total = start + int(length) if length.isdigit() and not encoded else None
         if None not in (size, total) and size != total:
             raise WrongBytes(f'has {total:,} bytes there, expected {size:,}')
         if total is not None:
-            _check_room(partial.path, total - start)
+            _check_room(part, total - start)
         if not start:
-            partial.begin({} if encoded else response.headers, total)
+            tag = told.get('ETag', '')  # a weak one may stand for other bytes
+            strong = '' if tag.startswith('W/') else tag
+            mark = '' if encoded else strong or told.get('Last-Modified', '')
+            notes = {'url': shown_url(url), 'validator': mark, 'size': total}
+            _write([json.dumps(notes).encode()], _notes_path(part), 'wb')
         show(start, total)
         blocks = _shown(response.iter_content(_BLOCK), start, total, show)
-        _write(blocks, partial.path, 'ab' if start else 'wb')
-    if total is not None and partial.held < total:
-        raise _Cut(f'cut the connection after {partial.held:,} bytes')
+        _write(blocks, part, 'ab' if start else 'wb')
+    if total is not None and _held(part) < total:
+        raise _Cut(f'cut the connection after {_held(part):,} bytes')
 
 
-def _start(response: Any, partial: _Partial) -> int:
-    """Where in the file the answer begins; raises where it does not fit."""
-    if response.status_code == 200:
-        kind = response.headers.get('Content-Type', '')
-        if kind.startswith('text/html'):
+def _held(part: Path) -> int:
+    return part.stat().st_size if part.is_file() else 0
+
+
+def _notes_path(part: Path) -> Path:
+    """File that tells which file a part is of."""
+    return part.with_name(f'{part.name}.json')
+
+
+def _read_notes(part: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        notes = json.loads(_notes_path(part).read_text('utf-8'))
+        return notes if isinstance(notes, dict) else {}
+    return {}
+
+
+def _discard(part: Path) -> None:
+    for path in (part, _notes_path(part)):
+        path.unlink(missing_ok=True)
+
+
+def _start(response: Any, part: Path) -> int:
+    """Place in the file where the answer begins; raises where it does not fit."""
+    code = response.status_code
+    if code not in (200, 206, 416):
+        said = _SAID.get(code, 'does not give it')
+        raise Unavailable(f'{said} (HTTP {code})')
+    if code == 200:
+        if response.headers.get('Content-Type', '').startswith('text/html'):
             raise Unavailable('sends a web page, as a login or a proxy does')
         return 0
     given = response.headers.get('Content-Range', '')
-    if response.status_code == 206 and given.startswith(f'bytes {partial.held}-'):
-        return partial.held
-    partial.discard()
+    if code == 206 and given.startswith(f'bytes {_held(part)}-'):
+        return _held(part)
+    _discard(part)
     raise _Cut('has another file than before')
 
 
@@ -387,15 +362,12 @@ def _write(blocks: Iterable[bytes], path: Path, mode: str) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         kept = 'what is there of it is kept'
-        if error.errno in _FULL:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             path.unlink(missing_ok=True)
             kept = 'what was there of it is deleted'
         raise FileNotFoundError(
             f'{path} cannot be written ({error.strerror}); {kept}. {_ELSEWHERE}'
         ) from None
-
-
-_ELSEWHERE = 'Make room, or let MMMA_HOME name a folder on another disk.'
 
 
 def _check_room(part: Path, needed: int) -> None:
@@ -428,20 +400,8 @@ def _session(patience: Patience) -> Any:
     return session
 
 
-def _status(response: Any) -> str:
-    code = response.status_code
-    said = {
-        401: 'asks for a login',
-        403: 'does not allow it',
-        404: 'has no such file',
-        410: 'has no such file any more',
-    }
-    other = 'is busy or broken, try later' if code in _BUSY else 'does not give it'
-    return f'{said.get(code, other)} (HTTP {code})'
-
-
 def _reason(error: Exception, url: str) -> str:
-    """Why a server was not reached, without the URL that most errors' texts hold."""
+    """Reason why a server was not reached, without the URL that most texts hold."""
     import requests
 
     host = urlsplit(url).hostname or 'the host'
@@ -471,34 +431,25 @@ def _bar(name: str, size: int | None) -> Iterator[Callable[[int, int | None], No
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
 
     columns = (
-        TextColumn('{task.description}', markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
+        rich.TextColumn('{task.description}', markup=False),
+        *(rich.BarColumn(), rich.DownloadColumn()),
+        *(rich.TransferSpeedColumn(), rich.TimeRemainingColumn()),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with rich.Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(name, total=size)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 BAD = '.bad-hash'
-"""What is added to the name of a file that is not what was published."""
+"""End of the name of a file that is not what was published."""
 
 
 def cache_folder() -> Path:
-    """Where downloads lie: ``checkpoints`` in ``$MMMA_HOME``, or in ~/.cache/mmma."""
+    """Folder of downloads: ``checkpoints`` in ``$MMMA_HOME``, or in ~/.cache/mmma."""
     return cache_home() / 'checkpoints'
 
 
@@ -523,7 +474,12 @@ def fetch_pretrained(
         ValueError: What was fetched has another hash or size.
     """
     file = RemoteFile(file_name(url), url, sha256, size)
-    return fetch_file(file, folder, offline=offline, advice=_NO_PRETRAINED)
+    return fetch_file(
+        file,
+        folder,
+        offline=offline,
+        advice=', or train from scratch with --no-pretrained',
+    )
 
 
 def fetch_url(url: str, offline: bool = False) -> Path:
@@ -569,6 +525,7 @@ def fetch_file(
     target = Path(folder or cache_folder()) / file.name
     if target.is_file() and not mismatch(target, file.sha256, file.size):
         return target
+    failures: list[tuple[str, Unavailable]] = []
     with _locked(target):
         if target.is_file():
             wrong = mismatch(target, file.sha256, file.size)
@@ -576,53 +533,27 @@ def fetch_file(
                 return target
             _tell(f'{target} {wrong}: {_put_aside(target, target)}')
         places = [*map(str, near), *mirror_places(file), *([file.url] * bool(file.url))]
-        offline = offline or is_offline()
-        failures = _try_each(places, file, target, offline, patience or Patience())
-        if target.is_file():
-            return target
-    told = '\n'.join(f'  {place}: {error}' for place, error in failures)
-    kind = (
-        ValueError
-        if any(isinstance(error, WrongBytes) for _, error in failures)
-        else FileNotFoundError
+        for place in places:
+            if failures:
+                where, error = failures[-1]
+                _tell(f'{where}: {error}. Now asked: {shown_url(place)}')
+            try:
+                if (offline or is_offline()) and local_path(place) is None:
+                    raise Unavailable(f'not asked, for this is offline ({OFFLINE})')
+                _obtain(place, file, target, patience or Patience())
+                return target
+            except Unavailable as error:
+                failures.append((shown_url(place), error))
+    told = '\n'.join(f'  {place}: {error}' for place, error in failures) or (
+        f'  No place is known that has it: let {MIRROR} name a server or folder.'
     )
-    raise kind(
-        f'{file.name} cannot be fetched.\n{told or _NO_PLACE}\n'
-        f'{_by_hand(file, target)}{advice}.'
-    )
-
-
-_NO_PRETRAINED = ', or train from scratch with --no-pretrained'
-_NO_PLACE = f'  No place is known that has it: let {MIRROR} name a server or folder.'
-
-
-def _by_hand(file: RemoteFile, target: Path) -> str:
     known = f' (its SHA-256 starts with {file.sha256})' if file.sha256 else ''
-    what = shown_url(file.url) or file.name
-    return f'Download {what} on another machine{known} and put it here as {target}'
-
-
-def _try_each(
-    places: Sequence[str],
-    file: RemoteFile,
-    target: Path,
-    offline: bool,
-    patience: Patience,
-) -> list[tuple[str, Unavailable]]:
-    """Ask one place after the other; what was wrong with those that did not give."""
-    failures: list[tuple[str, Unavailable]] = []
-    for place in places:
-        if failures:
-            where, error = failures[-1]
-            _tell(f'{where}: {error}. Now asked: {shown_url(place)}')
-        try:
-            if offline and local_path(place) is None:
-                raise Unavailable(f'not asked, for this is offline ({OFFLINE})')
-            _obtain(place, file, target, patience)
-            break
-        except Unavailable as error:
-            failures.append((shown_url(place), error))
-    return failures
+    wrong = any(isinstance(error, WrongBytes) for _, error in failures)
+    raise (ValueError if wrong else FileNotFoundError)(
+        f'{file.name} cannot be fetched.\n{told}\n'
+        f'Download {shown_url(file.url) or file.name} on another machine{known} and '
+        f'put it here as {target}{advice}.'
+    )
 
 
 def _obtain(place: str, file: RemoteFile, target: Path, patience: Patience) -> None:
@@ -636,7 +567,7 @@ def _obtain(place: str, file: RemoteFile, target: Path, patience: Patience) -> N
     _tell(f'{"copying" if local else "downloading"} {shown_url(place)} to {target}')
     transfer(place, part, patience, file.size)
     wrong = mismatch(part, file.sha256, file.size)
-    notes_path(part).unlink(missing_ok=True)
+    _notes_path(part).unlink(missing_ok=True)
     if wrong:
         raise WrongBytes(f'{wrong}; {_put_aside(part, target)}')
     if not file.sha256:

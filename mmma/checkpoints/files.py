@@ -1,13 +1,9 @@
-"""Reading weights without running code from them, and writing plain files.
+"""Files of weights: read without running code from them, and written plain.
 
-Safetensors files: weights that run no code, and what they tell of themselves.
-
-The header's metadata are ``{"format": "pt", "mmma": ...}``, the latter the checkpoint's
-``meta`` as JSON. Files of other programs lack it, and are tensors alone.
-
-Weights that training leaves as they were, and checkpoints without them.
-
-A module tells them by ``frozen_names()``, names in its own state dict.
+The metadata of a safetensors file are ``{"format": "pt", "mmma": ...}``, the latter the
+checkpoint's ``meta`` as JSON; files of other programs lack it, and are tensors alone.
+Weights that training leaves as they were, which a module tells by ``frozen_names()``,
+are left out of checkpoints, which have their hash instead.
 """
 
 from __future__ import annotations
@@ -16,7 +12,6 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import pickle
 import pickletools
 import re
@@ -27,6 +22,8 @@ from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
+
+from mmma.files import atomic_write
 
 _LOOKS = (
     (b'<', ': it is a web page'),
@@ -44,7 +41,7 @@ def file_sha256(path: str | Path) -> str:
 
 
 def mismatch(path: Path, sha256: str = '', size: int | None = None) -> str:
-    """What is wrong with a file's bytes.
+    """Difference of a file's bytes from what they should be.
 
     Args:
         path: The file.
@@ -59,12 +56,8 @@ def mismatch(path: Path, sha256: str = '', size: int | None = None) -> str:
         return f'has {found_size:,} bytes, expected {size:,}{_look(path)}'
     found = file_sha256(path) if sha256 else ''
     if not found.startswith(sha256.lower()):
-        return f'has SHA-256 {found[:16]}..., expected {_short(sha256)}{_look(path)}'
+        return f'has SHA-256 {found[:16]}..., expected {sha256[:16]}...{_look(path)}'
     return ''
-
-
-def _short(sha256: str) -> str:
-    return f'{sha256[:16]}...'
 
 
 def _look(path: Path) -> str:
@@ -136,15 +129,14 @@ def _plain_array(value: Any, where: str) -> Any:
 SUFFIX = '.safetensors'
 META_KEY = 'mmma'
 _ALIGNMENT = 8
-_TYPES = {
-    **{'float64': 'F64', 'float32': 'F32', 'float16': 'F16', 'bfloat16': 'BF16'},
-    **{'int64': 'I64', 'int32': 'I32', 'int16': 'I16', 'int8': 'I8'},
-    **{'uint8': 'U8', 'bool': 'BOOL'},
-}
+_TYPES = (
+    *('float64', 'float32', 'float16', 'bfloat16'),
+    *('int64', 'int32', 'int16', 'int8', 'uint8', 'bool'),
+)
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file is named so, or begins so: the Hub's cache names no types."""
+    """True if a file is named so, or begins so: the Hub's cache names no types."""
     with path.open('rb') as file:
         start = file.read(10)
     size = int.from_bytes(start[:8], 'little')
@@ -172,7 +164,7 @@ def read_safetensors(path: Path) -> dict[str, Any]:
 
 
 def read_safetensors_meta(path: Path) -> dict[str, Any]:
-    """What a file tells of itself, without torch; empty where it tells nothing.
+    """Read what a file tells of itself, without torch; empty where it tells nothing.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -211,7 +203,7 @@ def _what_it_is(path: Path) -> str | None:
 
 
 def damage(path: Path, error: Exception | str) -> str:
-    """What to say of a file that cannot be read."""
+    """Sentence on a file that cannot be read."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return f'checkpoint {path} is damaged ({lines[0]}): copy or download it again.'
 
@@ -231,7 +223,8 @@ def write_safetensors(
 ) -> None:
     """Write weights and what they are; the same contents, the same bytes.
 
-    The library writes several metadata in an order of its own, each time another.
+    The library writes several metadata in an order of its own, each time another: the
+    header is sorted.
 
     Args:
         path: File to write; it is there whole or not at all.
@@ -244,36 +237,34 @@ def write_safetensors(
 
     Source: https://github.com/huggingface/safetensors, section Format.
     """
-    path = Path(path)
-    # The widest first, which keeps each tensor aligned.
-    names = sorted(state, key=lambda name: (-state[name].element_size(), name))
+    import torch
+    from safetensors.torch import save
+
     told = {'format': 'pt'}
     if meta is not None:
-        told[META_KEY] = meta_text(meta)
-    header: dict[str, Any] = {'__metadata__': told}
-    end = 0
-    for name in names:
-        value = state[name]
-        start, end = end, end + value.numel() * value.element_size()
-        header[name] = {
-            'dtype': _type_name(name, value),
-            'shape': list(value.shape),
-            'data_offsets': [start, end],
-        }
-    text = json.dumps(header, ensure_ascii=False, separators=(',', ':')).encode()
-    text += b' ' * (-len(text) % _ALIGNMENT)
-    draft = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    try:
-        with draft.open('wb') as file:
-            file.write(len(text).to_bytes(8, 'little') + text)
-            for name in names:
-                file.write(_bytes(state[name]))
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+        told[META_KEY] = _meta_text(meta)
+    for name, value in state.items():
+        kind = str(value.dtype).removeprefix('torch.')
+        if kind not in _TYPES:
+            raise ValueError(
+                f'{name} is of type {kind}: safetensors has {", ".join(_TYPES)}.'
+            )
+    apart = {  # what shares memory, as tied weights do, is refused
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in state.items()
+    }
+    data = memoryview(save(apart, told))
+    end = 8 + int.from_bytes(data[:8], 'little')
+    header = json.loads(bytes(data[8:end]))
+    text = json.dumps(header, sort_keys=True, ensure_ascii=False, separators=(',', ':'))
+    content = text.encode()
+    content += b' ' * (-len(content) % _ALIGNMENT)
+    with atomic_write(Path(path), 'wb') as file:
+        file.write(len(content).to_bytes(8, 'little') + content)
+        file.write(data[end:])
 
 
-def meta_text(meta: Mapping[str, Any]) -> str:
+def _meta_text(meta: Mapping[str, Any]) -> str:
     """A checkpoint's ``meta`` as JSON; the same contents, the same text.
 
     Raises:
@@ -286,22 +277,6 @@ def meta_text(meta: Mapping[str, Any]) -> str:
             f'meta of the checkpoint has no form in JSON ({error}): keep numbers, '
             'strings, lists and dicts in it.'
         ) from None
-
-
-def _type_name(name: str, value: Any) -> str:
-    kind = str(value.dtype).removeprefix('torch.')
-    if kind not in _TYPES:
-        raise ValueError(
-            f'{name} is of type {kind}: safetensors has {", ".join(_TYPES)}.'
-        )
-    return _TYPES[kind]
-
-
-def _bytes(value: Any) -> bytes:
-    import torch
-
-    flat = value.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().tobytes()
 
 
 _PLAIN_GLOBALS = re.compile(
@@ -381,7 +356,7 @@ def _check_format(path: Path) -> None:
 
 
 def _what_archive(path: Path) -> str | None:
-    """What a zip archive is that is no checkpoint."""
+    """Describe a zip archive without weights; None where it has some."""
     import torch
 
     try:  # torch's own reader: another may find other files in a crafted archive

@@ -67,7 +67,7 @@ def _listed(names: Any, most: int = 5) -> str:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Which weights of a model came from a file.
+    """Weights of a model that came from a file, and those that did not.
 
     Attributes:
         matched: Names in the model that were filled.
@@ -167,7 +167,7 @@ def _fill(model: Any, weights: Mapping[str, Any], heads: tuple[str, ...]) -> Loa
 
 
 def _fresh_parts(model: Any, absent: set[str]) -> list[str]:
-    """How names start of parts that a run may start afresh and the file lacks."""
+    """Prefixes of modules that may be absent from the file, and are."""
     return [
         f'{part}.'
         for part, module in model.named_modules()
@@ -242,7 +242,7 @@ def _reordered_bodies(
 
 
 def meta_of(checkpoint: Any) -> dict[str, Any]:
-    """What a checkpoint tells of itself; empty where it tells nothing."""
+    """Meta of a checkpoint; empty where it tells nothing."""
     meta = checkpoint.get('meta') if isinstance(checkpoint, Mapping) else None
     return dict(meta) if isinstance(meta, Mapping) else {}
 
@@ -250,7 +250,7 @@ def meta_of(checkpoint: Any) -> dict[str, Any]:
 def _class_order(
     meta: Mapping[str, Any], label_space: str, classes: Sequence[str], source: str
 ) -> list[int]:
-    """Where each class stands in the checkpoint."""
+    """Place of each class in the checkpoint."""
     stored = list(meta.get('classes') or classes)
     theirs = meta.get('label_space', label_space)
     if theirs != label_space or set(stored) != set(classes):

@@ -70,7 +70,7 @@ class VideoFile:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What there is to know of a model.
+    """Facts of a model.
 
     Attributes:
         name: Model-zoo name, or that of the file.
@@ -118,7 +118,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Recognition:
-    """What a recognizer says of a clip.
+    """Answer of a recognizer about a clip.
 
     Attributes:
         model: The model.
@@ -138,7 +138,7 @@ class Recognition:
 
     @property
     def simulated(self) -> bool:
-        """Whether the weights have only ever seen simulated people."""
+        """True if the weights have only ever seen simulated people."""
         return self.model.simulated
 
     @property
@@ -152,7 +152,7 @@ class Recognition:
 
 @dataclass(frozen=True)
 class Detection:
-    """What a detector found in a video.
+    """Segments that a detector found in a video.
 
     Attributes:
         model: The model.
@@ -174,13 +174,13 @@ class Detection:
 
     @property
     def simulated(self) -> bool:
-        """Whether the weights have only ever seen simulated people."""
+        """True if the weights have only ever seen simulated people."""
         return self.model.simulated
 
 
 @dataclass(frozen=True)
 class VideoFindings:
-    """What was found in a video.
+    """Results of all models for a video.
 
     Attributes:
         file: The video.
@@ -193,7 +193,7 @@ class VideoFindings:
     skeletons: Partial | None = None
 
     def summary(self) -> str:
-        """What was found, in a line."""
+        """One line on what was found."""
         parts = []
         for found in self.results:
             if isinstance(found, Recognition):

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 MODALITIES = ('RGB', 'Pose')
 LEVELS = ('action', 'body')
 SEGMENT_THRESHOLD = 0.2
-"""Of detection, unless the user says. On the simulated test videos of the laboratory,
+"""Lowest score of a segment, unless the user says. On the simulated test videos of the laboratory,
 ``skeletondet-tiny`` then shows 3.7 segments per video, as many as are true."""
 LONG_SEC = 30
 """Recognition of more than this is noted: models learn from clips of seconds."""
@@ -62,7 +62,7 @@ ENOUGH_FRAMES = 0.5
 
 @dataclass(frozen=True)
 class InferenceOptions:
-    """How to look at a video.
+    """Ways to look at a video.
 
     Attributes:
         threshold: From which score, in [0, 1], an action is named. Below it recognition
@@ -105,7 +105,7 @@ class InferenceOptions:
         return self.threshold
 
     def pose(self) -> PoseOptions:
-        """What finds the joints."""
+        """Options of the extractor of joints."""
         return PoseOptions(
             backend=self.pose_backend,
             persons=self.persons,
@@ -174,7 +174,7 @@ class VideoModel:
     def look(
         self, file: VideoFile, skeletons: Partial | None = None
     ) -> Recognition | Detection:
-        """What the model says of a video.
+        """Ask the model what a video shows.
 
         Args:
             file: The video.
@@ -319,7 +319,7 @@ def own_label_space(meta: Mapping[str, Any], name: str) -> LabelSpace:
 def _sample(
     file: VideoFile, modality: str, skeletons: Partial | None
 ) -> dict[str, Any]:
-    """What a data set gives of a video whose truth is unknown, before its pipeline."""
+    """Sample of a video whose truth is unknown, as a data set gives it to a pipeline."""
     sample = {
         **{'filename': str(file.path), 'modality': modality, 'start_index': 0},
         **{'video': 'video', 'gt_labels': np.zeros(0, np.int64)},
@@ -366,7 +366,7 @@ def _card(name: str, weights: Weights, cfg: Any, now: str | None) -> ModelCard:
 def _model_notes(
     card: ModelCard, trained: str | None, options: InferenceOptions
 ) -> Iterator[str]:
-    """What to bear in mind of a model; refuses skeletons that it does not know."""
+    """Notes to bear in mind of a model; refuses skeletons that it does not know."""
     if card.simulated:
         yield (
             f'the weights were trained on simulated people ({card.trained_on}): what '
@@ -389,7 +389,7 @@ def _model_notes(
 def _video_notes(
     task: str, file: VideoFile, skeletons: Partial | None
 ) -> Iterator[str]:
-    """What to bear in mind of a video."""
+    """Notes to bear in mind of a video."""
     if task == 'rec' and file.duration_sec > LONG_SEC:
         yield (
             f'one action was asked of {file.duration_sec:.0f} s: models learn from '
@@ -561,7 +561,7 @@ def look_at(
 def describe_request(
     video: Path, models: Sequence[VideoModel], **more: Any
 ) -> dict[str, Any]:
-    """What findings depend on: file, models, options and version.
+    """Describe what findings depend on: file, models, options and version.
 
     Args:
         video: An existing file; size and time of change stand for what is in it.
