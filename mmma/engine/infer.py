@@ -52,8 +52,9 @@ if TYPE_CHECKING:
 MODALITIES = ('RGB', 'Pose')
 LEVELS = ('action', 'body')
 SEGMENT_THRESHOLD = 0.2
-"""Lowest score of a segment, unless the user says. On the simulated test videos of the laboratory,
-``skeletondet-tiny`` then shows 3.7 segments per video, as many as are true."""
+"""Lowest score of a segment, unless the user says. On the simulated test videos of the
+laboratory, ``skeletondet-tiny`` then shows 3.7 segments per video, as many as are
+true."""
 LONG_SEC = 30
 """Recognition of more than this is noted: models learn from clips of seconds."""
 ENOUGH_FRAMES = 0.5
@@ -319,7 +320,7 @@ def own_label_space(meta: Mapping[str, Any], name: str) -> LabelSpace:
 def _sample(
     file: VideoFile, modality: str, skeletons: Partial | None
 ) -> dict[str, Any]:
-    """Sample of a video whose truth is unknown, as a data set gives it to a pipeline."""
+    """Sample of a video whose truth is unknown, before the pipeline."""
     sample = {
         **{'filename': str(file.path), 'modality': modality, 'start_index': 0},
         **{'video': 'video', 'gt_labels': np.zeros(0, np.int64)},
