@@ -1,15 +1,9 @@
-"""The three-dimensional figure: body and hands.
+"""The three-dimensional figure: bone lengths, joints, hands, forward kinematics.
 
-Hands: 21 joints from a shape of nine numbers.
-
-Local axes of a hand: towards the fingers, out of the palm, towards the thumb.
-A shape is thumb azimuth and elevation in degrees, thumb curl, curls of index, middle,
-ring and little finger (0 straight, 1 closed), bend of the knuckles in degrees and
-spread of the fingers.
-
-The figure: bone lengths, joints, forward kinematics, places that hands can touch.
-
-Arrays have T frames first; a pair of sides is (left, right).
+Arrays have T frames first; a pair of sides is (left, right). Axes of a hand: towards
+the fingers, out of the palm, towards the thumb. Its shape is nine numbers: thumb
+azimuth and elevation in degrees, thumb curl, curls of index, middle, ring and little
+finger (0 straight, 1 closed), bend of the knuckles in degrees, spread of the fingers.
 """
 
 from __future__ import annotations
@@ -147,10 +141,7 @@ def joint_pair(part: str) -> list[int]:
 HAND_START = joint_pair('hand_root')
 
 # Outward, up, forward of the head's centre; metres for a head of average size.
-_FACE = {
-    'eye': (0.032, 0.018, 0.088),
-    'ear': (0.076, 0.0, -0.008),
-}
+_FACE = {'eye': (0.032, 0.018, 0.088), 'ear': (0.076, 0.0, -0.008)}
 _NOSE = np.array([0.0, -0.016, 0.118])
 # Outward, up, forward of the ankle.
 _FOOT = {
@@ -225,27 +216,6 @@ def make_build(subject: Subject) -> Build:
 
 
 @dataclass
-class TrunkAngles:
-    """What moves trunk and head; angles in radians.
-
-    Attributes:
-        base: (T, 3) where the pelvis is, metres.
-        pelvis: (T, 3) yaw, pitch, roll of the pelvis.
-        chest: (T, 3) of the chest against the pelvis.
-        head: (T, 3) of the head against the chest.
-        thrust: (T,) how far the head is pushed forward, radians at the neck.
-        shoulders: (T, 2, 2) lift and forward turn of each shoulder.
-    """
-
-    base: np.ndarray
-    pelvis: np.ndarray
-    chest: np.ndarray
-    head: np.ndarray
-    thrust: np.ndarray
-    shoulders: np.ndarray
-
-
-@dataclass
 class Figure:
     """A posed figure.
 
@@ -266,38 +236,49 @@ class Figure:
     hands: np.ndarray
 
 
-def pose_trunk(build: Build, angles: TrunkAngles) -> Figure:
-    """Pelvis, spine, head with face, shoulders and hips.
+def pose_trunk(
+    build: Build,
+    base: np.ndarray,
+    pelvis: np.ndarray,
+    chest: np.ndarray,
+    head: np.ndarray,
+    thrust: np.ndarray,
+    shoulders: np.ndarray,
+) -> Figure:
+    """Pelvis, spine, head with face, shoulders and hips; limbs are not placed yet.
 
     Args:
         build: Bone lengths.
-        angles: Posture of the trunk.
-
-    Returns:
-        A figure whose limbs are not placed yet.
+        base: (T, 3) where the pelvis is, metres.
+        pelvis: (T, 3) yaw, pitch, roll of the pelvis, radians.
+        chest: (T, 3) of the chest against the pelvis.
+        head: (T, 3) of the head against the chest.
+        thrust: (T,) how far the head is pushed forward, radians at the neck.
+        shoulders: (T, 2, 2) lift and forward turn of each shoulder.
     """
-    frames = len(angles.base)
-    joints = np.zeros((frames, len(JOINTS), 3))
-    pelvis = euler_rotation(*angles.pelvis.T)
-    chest = pelvis @ euler_rotation(*angles.chest.T)
-    bend = angles.head * 0.35
-    bend[:, 1] += angles.thrust
-    neck = chest @ euler_rotation(*bend.T)
-    rest = angles.head * 0.65
-    rest[:, 1] -= angles.thrust
-    head = neck @ euler_rotation(*rest.T)
-    joints[:, JOINT['pelvis']] = angles.base
-    joints[:, JOINT['waist']] = angles.base + build.waist * pelvis[:, :, 1]
-    joints[:, JOINT['neck']] = joints[:, JOINT['waist']] + build.back * chest[:, :, 1]
-    skull = joints[:, JOINT['neck']] + build.neck * neck[:, :, 1]
+    joints = np.zeros((len(base), len(JOINTS), 3))
+    pelvis_axes = euler_rotation(*pelvis.T)
+    chest_axes = pelvis_axes @ euler_rotation(*chest.T)
+    bend, rest = head * 0.35, head * 0.65
+    bend[:, 1] += thrust
+    rest[:, 1] -= thrust
+    neck_axes = chest_axes @ euler_rotation(*bend.T)
+    head_axes = neck_axes @ euler_rotation(*rest.T)
+    waist = base + build.waist * pelvis_axes[:, :, 1]
+    neck = waist + build.back * chest_axes[:, :, 1]
+    skull = neck + build.neck * neck_axes[:, :, 1]
+    joints[:, JOINT['pelvis']] = base
+    joints[:, JOINT['waist']] = waist
+    joints[:, JOINT['neck']] = neck
     joints[:, JOINT['skull']] = skull
     joints[:, JOINT['head']] = skull + rotate(
-        head, build.skull * np.array([0.0, 0.985, 0.17])
+        head_axes, build.skull * np.array([0.0, 0.985, 0.17])
     )
-    figure = Figure(build, joints, pelvis, chest, head, np.zeros((frames, 2, 3, 3)))
-    across = build.hip * OUTWARD[:, None] * pelvis[:, None, :, 0]
-    joints[:, joint_pair('hip')] = angles.base[:, None] + across
-    _place_shoulders(figure, angles.shoulders)
+    across = build.hip * OUTWARD[:, None] * pelvis_axes[:, None, :, 0]
+    joints[:, joint_pair('hip')] = base[:, None] + across
+    hands = np.zeros((len(base), 2, 3, 3))
+    figure = Figure(build, joints, pelvis_axes, chest_axes, head_axes, hands)
+    _place_shoulders(figure, shoulders)
     _place_face(figure)
     return figure
 

@@ -1,6 +1,4 @@
-"""Layers of a motion: curves of joints, and hands that reach.
-
-Layers: how the tracks of events move trunk, feet and hands, one over another.
+"""Layers of a motion: how tracks of events move trunk, feet and hands, one by one.
 
 Angles add up. Feet and hands go from where the layers below put them towards the target
 of the track, by the weight of its ramp.
@@ -121,50 +119,33 @@ def add_angles(channels: np.ndarray, layer: Layer) -> None:
             channels[layer.frames, CHANNELS[f'{effector}.{channel}']] += values
 
 
-@dataclass
-class Feet:
-    """Targets of the feet in the frame of the floor under the pelvis.
+def move_feet(feet: np.ndarray, layer: Layer) -> None:
+    """Blend a layer into the targets of the feet.
 
-    Attributes:
-        at: (T, 2, 3) ankles; outward, up, forward, metres for 1.70 m.
-        poles: (T, 2, 3) where the knees point, the same axes.
-        angles: (T, 2, 3) yaw outward, pitch down, roll; radians.
+    Args:
+        feet: (3, T, 2, 3), changed. Ankles, in the frame of the floor under the pelvis:
+            outward, up, forward, metres for 1.70 m; where the knees point, the same
+            axes; yaw outward, pitch down and roll of the feet, radians.
+        layer: Has a foot track.
     """
-
-    at: np.ndarray
-    poles: np.ndarray
-    angles: np.ndarray
-
-    @classmethod
-    def empty(cls, frames: int) -> Feet:
-        """All at zero."""
-        return cls(*np.zeros((3, frames, 2, 3)))
-
-
-def move_feet(feet: Feet, layer: Layer) -> None:
-    """Blend a layer into the targets of the feet."""
     track, draw, weight = layer.track, layer.draw, layer.weight
-    to = draw.vector(track['to']) if 'to' in track else None
-    knee_to = draw.vector(track['knee_to']) if 'knee_to' in track else None
-    moves = layer.waves(track.get('by', []))
-    knees = layer.waves(track.get('knee', []))
+    goals = [draw.vector(track[k]) if k in track else None for k in ('to', 'knee_to')]
+    courses = [layer.waves(track.get(k, [])) for k in ('by', 'knee')]
     turns = {
         k: draw_wave(track[k], draw) for k in ('heel', 'toe', 'turn') if k in track
     }
     for i, side in enumerate(layer.sides):
-        at = feet.at[layer.frames, side]
-        poles = feet.poles[layer.frames, side]
-        if to is not None:
-            blend(at, to, weight)
-        if knee_to is not None:
-            blend(poles, knee_to, weight)
-        at += weight[:, None] * sum_waves(moves, layer.time_sec, i > 0)
-        poles += weight[:, None] * sum_waves(knees, layer.time_sec, i > 0)
-        angles = {
+        at, poles, angles = feet[:, layer.frames, side]
+        for here, goal in zip((at, poles), goals, strict=True):
+            if goal is not None:
+                blend(here, goal, weight)
+        for here, waves in zip((at, poles), courses, strict=True):
+            here += weight[:, None] * sum_waves(waves, layer.time_sec, i > 0)
+        turned = {
             k: np.radians(w.values(layer.time_sec, i > 0)) * weight
             for k, w in turns.items()
         }
-        _turn_foot(at, feet.angles[layer.frames, side], angles)
+        _turn_foot(at, angles, turned)
 
 
 def _turn_foot(
@@ -239,11 +220,8 @@ class Hands:
 
 
 def needs_arms(layer: Layer) -> bool:
-    """Whether the track's place lies on an arm, so that arms must be placed first."""
-    if 'at' not in layer.track:
-        return False
-    side = layer.sides[0]
-    return find_place(layer.track['at'], side, layer.posture).part in ON_ARMS
+    """True if the track's place lies on an arm, so that arms must be placed first."""
+    return 'at' in layer.track and find_place(layer.track['at'])['part'] in ON_ARMS
 
 
 def move_hands(hands: Hands, figure: Figure, layer: Layer) -> None:
@@ -252,117 +230,62 @@ def move_hands(hands: Hands, figure: Figure, layer: Layer) -> None:
     Args:
         hands: Changed.
         figure: Posed as far as the place needs.
-        layer: Has a hand track.
+        layer: Has a hand track, or one that shifts hands from where they are.
     """
     if 'shift_hand' in layer.track:
-        _shift_hands(hands, figure, layer)
-        return
-    reach = _Reach.draw(layer)
+        moves = layer.waves(layer.track['by'])
+        for i, side in enumerate(layer.sides):
+            axes = part_frame(figure, 'pelvis', side, side, layer.frames)[1]
+            shift = rotate(axes, sum_waves(moves, layer.time_sec, i > 0))
+            hands.wrists[layer.frames, side] += layer.weight[:, None] * shift
+    else:
+        _reach(hands, figure, layer)
+
+
+def _reach(hands: Hands, figure: Figure, layer: Layer) -> None:
+    """Move hands from where they are towards the place of the track."""
+    track, frames, weight = layer.track, layer.frames, layer.weight
+    scale, rng = figure.build.scale, layer.draw.rng
+    offset = layer.draw.vector(track.get('offset', (0, 0, 0)))
+    jitter = rng.normal(0.0, _JITTER, 3)
+    tilt = rng.normal(0.0, _TILT, (2, 3))
+    moves, twists, shape_moves = (
+        layer.waves(track.get(k, [])) for k in ('moves', 'twist', 'shape_moves')
+    )
+    shape = load_shapes()[track['shape']]
+    contact = contact_point(track['touch'], shape) * figure.build.hand
+    # A hand must have come near before it can rub or turn.
+    near = smoothstep(2.0 * weight - 0.8)
     for i, side in enumerate(layer.sides):
-        reach.blend(hands, figure, layer, side, i > 0)
-
-
-def _shift_hands(hands: Hands, figure: Figure, layer: Layer) -> None:
-    """Move hands from where the layers below put them."""
-    moves = layer.waves(layer.track['by'])
-    for i, side in enumerate(layer.sides):
-        axes = part_frame(figure, 'pelvis', side, side, layer.frames)[1]
-        shift = rotate(axes, sum_waves(moves, layer.time_sec, i > 0))
-        hands.wrists[layer.frames, side] += layer.weight[:, None] * shift
-
-
-@dataclass
-class _Reach:
-    """What both hands of a hand track share.
-
-    Attributes:
-        offset: (3,) from the place.
-        jitter: (3,) by which the touch misses, metres in space.
-        tilt: (2, 3) added to the directions of fingers and palm.
-        moves: Courses along axes.
-        twists: Turns of the hand.
-        shape_moves: Courses of numbers of the shape.
-    """
-
-    offset: np.ndarray
-    jitter: np.ndarray
-    tilt: np.ndarray
-    moves: list[tuple[Any, Wave]]
-    twists: list[tuple[Any, Wave]]
-    shape_moves: list[tuple[Any, Wave]]
-
-    @classmethod
-    def draw(cls, layer: Layer) -> _Reach:
-        track, rng = layer.track, layer.draw.rng
-        return cls(
-            offset=layer.draw.vector(track.get('offset', (0, 0, 0))),
-            jitter=rng.normal(0.0, _JITTER, 3),
-            tilt=rng.normal(0.0, _TILT, (2, 3)),
-            moves=layer.waves(track.get('moves', [])),
-            twists=layer.waves(track.get('twist', [])),
-            shape_moves=layer.waves(track.get('shape_moves', [])),
+        out, second = OUTWARD[side], i > 0
+        point, axes = locate(figure, track['at'], side, layer.posture, frames)
+        if 'frame' in track:
+            axes = part_frame(figure, track['frame'], side, side, frames)[1]
+        moved = sum_waves(moves, layer.time_sec, second)
+        where = rotate(axes, (offset + near[:, None] * moved) * scale)
+        point = point + where + jitter * scale
+        turned = hand_frames(
+            rotate(axes, unit(np.array(track['fingers'], float)) + tilt[0]),
+            rotate(axes, unit(np.array(track['palm'], float)) + tilt[1]),
+            out,
         )
-
-    def blend(
-        self, hands: Hands, figure: Figure, layer: Layer, side: int, second: bool
-    ) -> None:
-        """Move one hand from where it is towards its target."""
-        track, frames, weight = layer.track, layer.frames, layer.weight
-        point, axes = self._target(figure, layer, side, second)
-        frame = hand_frames(
-            rotate(axes, unit(np.array(track['fingers'], float)) + self.tilt[0]),
-            rotate(axes, unit(np.array(track['palm'], float)) + self.tilt[1]),
-            OUTWARD[side],
-        )
-        frame = self._twist(frame, layer, side, second)
-        shape = load_shapes()[track['shape']]
-        contact = contact_point(track['touch'], shape) * figure.build.hand
+        for spec, wave in twists:
+            axis = turned[..., _TWIST_AXES[spec['about']]]
+            angle = np.radians(wave.values(layer.time_sec, second)) * near
+            turned = axis_rotation(axis, out * angle) @ turned
+        shapes = np.repeat(shape[None], len(weight), axis=0)
+        for spec, wave in shape_moves:
+            course = wave.values(layer.time_sec, second) * near
+            shapes[:, spec['slots']] += course[:, None]
+        if shape_moves:
+            shapes[:, CURLED] = np.clip(shapes[:, CURLED], 0.0, 1.1)
         wrist = hands.wrists[frames, side]
-        blend(wrist, point - rotate(frame, contact), weight)
-        arc = np.array(track.get('arc', _ARC)) * (OUTWARD[side], 1.0, 1.0)
+        blend(wrist, point - rotate(turned, contact), weight)
+        arc = np.array(track.get('arc', _ARC)) * (out, 1.0, 1.0)
         wrist += (4.0 * weight * (1.0 - weight))[:, None] * arc
-        blend(hands.fingers[frames, side], frame[..., 0], weight)
-        blend(hands.palms[frames, side], frame[..., 1], weight)
-        shapes = self._shapes(shape, layer, second)
+        blend(hands.fingers[frames, side], turned[..., 0], weight)
+        blend(hands.palms[frames, side], turned[..., 1], weight)
         blend(hands.shapes[frames, side], shapes, weight)
         chest = part_frame(figure, 'chest', side, side, frames)[1]
         pole = rotate(chest, np.array(track['elbow'], float))
         blend(hands.poles[frames, side], pole, weight)
-
-    def _target(
-        self, figure: Figure, layer: Layer, side: int, second: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """(T, 3) where the hand touches, and (T, 3, 3) axes for its directions."""
-        track, scale = layer.track, figure.build.scale
-        place = find_place(track['at'], side, layer.posture)
-        origin, axes = locate(figure, place, side, layer.frames)
-        if 'frame' in track:
-            axes = part_frame(figure, track['frame'], side, side, layer.frames)[1]
-        moved = sum_waves(self.moves, layer.time_sec, second)
-        offset = self.offset + _nearness(layer)[:, None] * moved
-        return origin + rotate(axes, offset * scale) + self.jitter * scale, axes
-
-    def _twist(
-        self, frame: np.ndarray, layer: Layer, side: int, second: bool
-    ) -> np.ndarray:
-        for spec, wave in self.twists:
-            axis = frame[..., _TWIST_AXES[spec['about']]]
-            angle = np.radians(wave.values(layer.time_sec, second)) * _nearness(layer)
-            frame = axis_rotation(axis, OUTWARD[side] * angle) @ frame
-        return frame
-
-    def _shapes(self, shape: np.ndarray, layer: Layer, second: bool) -> np.ndarray:
-        """(T, 9) or (9,) shapes over time."""
-        if not self.shape_moves:
-            return shape
-        moved = np.repeat(shape[None], len(layer.weight), axis=0)
-        for spec, wave in self.shape_moves:
-            course = wave.values(layer.time_sec, second) * _nearness(layer)
-            moved[:, spec['slots']] += course[:, None]
-        moved[:, CURLED] = np.clip(moved[:, CURLED], 0.0, 1.1)
-        return moved
-
-
-def _nearness(layer: Layer) -> np.ndarray:
-    """(T,) 0 to 1: a hand must have come near before it can rub or turn."""
-    return smoothstep(2.0 * layer.weight - 0.8)

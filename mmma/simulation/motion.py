@@ -13,9 +13,7 @@ from mmma.simulation.figure import (
     HAND_START,
     JOINT,
     OUTWARD,
-    Build,
     Figure,
-    TrunkAngles,
     hand_frames,
     joint_pair,
     make_build,
@@ -36,7 +34,6 @@ from mmma.simulation.geometry import (
 )
 from mmma.simulation.layers import (
     CHANNELS,
-    Feet,
     Hands,
     Layer,
     add_angles,
@@ -183,14 +180,12 @@ class _Scene:
     ) -> None:
         self.subject, self.style = subject, style
         self.time_sec, self.rng = time_sec, rng
-        self.build: Build = make_build(subject)
-        self.seat = np.array([0.0, self._seat_height(), 0.0])
-
-    def _seat_height(self) -> float:
-        build = self.build
-        if self.subject.posture == 'standing':
-            return 0.985 * (build.thigh + build.shank) + build.ankle
-        return build.shank + build.ankle + _SEAT_SINK
+        self.build = build = make_build(subject)
+        self.stance = 'standing' if subject.posture == 'standing' else 'seated'
+        height = build.shank + build.ankle + _SEAT_SINK
+        if self.stance == 'standing':
+            height = 0.985 * (build.thigh + build.shank) + build.ankle
+        self.seat = np.array([0.0, height, 0.0])
 
     def rest_layers(self) -> list[Layer]:
         """Where everything is when nothing happens."""
@@ -209,7 +204,7 @@ class _Scene:
     def habit_layers(self, duration_sec: float) -> list[Layer]:
         """Small motions without a label."""
         layers = []
-        habits = load_habits()['standing' if self._stands else 'seated']
+        habits = load_habits()[self.stance]
         for _ in range(self.rng.poisson(self.style.distraction * duration_sec)):
             start_sec = self.rng.uniform(-0.5, duration_sec)
             span = (start_sec, start_sec + self.rng.uniform(0.7, 2.2))
@@ -226,10 +221,6 @@ class _Scene:
         variants = find_program(event.action, self.subject.posture)
         manual = 'hands' in action_effectors(event.action)
         return self._variant_layers(variants, (event.start_sec, event.end_sec), manual)
-
-    @property
-    def _stands(self) -> bool:
-        return self.subject.posture == 'standing'
 
     def _variant_layers(
         self, variants: Variants, span: tuple[float, float], manual: bool
@@ -278,8 +269,8 @@ def _pose(scene: _Scene, layers: list[Layer]) -> Figure:
     for layer in layers:
         if ANGLES.keys() & layer.track.keys():
             add_angles(channels, layer)
-    figure = pose_trunk(scene.build, _trunk_angles(scene, channels))
-    feet = Feet.empty(frames)
+    figure = _pose_trunk(scene, channels)
+    feet = np.zeros((3, frames, 2, 3))
     for layer in layers:
         if 'foot' in layer.track:
             move_feet(feet, layer)
@@ -290,13 +281,14 @@ def _pose(scene: _Scene, layers: list[Layer]) -> Figure:
     return figure
 
 
-def _trunk_angles(scene: _Scene, channels: np.ndarray) -> TrunkAngles:
+def _pose_trunk(scene: _Scene, channels: np.ndarray) -> Figure:
     """Share the angles out over pelvis, chest and head."""
     c = {name: channels[:, i] for name, i in CHANNELS.items()}
     lean, side, twist = c['torso.lean'], c['torso.side'], c['torso.twist']
     shift = [c[f'torso.{k}'] for k in ('shift', 'rise', 'slide')]
     lifts = np.stack([c['shoulders.lift'], c['shoulders.forward']], axis=1)
-    return TrunkAngles(
+    return pose_trunk(
+        scene.build,
         base=scene.seat + scene.build.scale * np.stack(shift, axis=1),
         pelvis=np.stack([c['torso.turn'], 0.6 * lean, 0.4 * side], axis=1),
         chest=np.stack([twist, 0.4 * lean + c['torso.curl'], 0.6 * side], axis=1),
@@ -313,15 +305,17 @@ def _trunk_angles(scene: _Scene, channels: np.ndarray) -> TrunkAngles:
     )
 
 
-def _place_legs(scene: _Scene, figure: Figure, feet: Feet, turn: np.ndarray) -> None:
+def _place_legs(
+    scene: _Scene, figure: Figure, feet: np.ndarray, turn: np.ndarray
+) -> None:
     """Feet stand on the floor below the resting pelvis and turn with the body."""
     zero = np.zeros_like(turn)
     floor = euler_rotation(turn, zero, zero)[:, None]
     mirror = np.stack([OUTWARD, np.ones(2), np.ones(2)], axis=1)
-    ankles = rotate(floor, feet.at * mirror * scene.build.scale)
+    ankles = rotate(floor, feet[0] * mirror * scene.build.scale)
     ankles += scene.seat * (1.0, 0.0, 1.0)
-    poles = rotate(floor, feet.poles * mirror)
-    angles = feet.angles * np.stack([OUTWARD, np.ones(2), OUTWARD], axis=1)
+    poles = rotate(floor, feet[1] * mirror)
+    angles = feet[2] * np.stack([OUTWARD, np.ones(2), OUTWARD], axis=1)
     angles[..., 0] += turn[:, None]
     pose_legs(figure, ankles, poles, angles)
 

@@ -1,6 +1,4 @@
-"""Motion programs and places, read from JSON.
-
-Motion programs: the data files, checked and looked up.
+"""Motion programs and places to touch: the data files, checked and looked up.
 
 A program is a list of variants for seated people and, where they differ, one for people
 who stand. A variant is a list of tracks. A track moves one effector::
@@ -20,7 +18,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -32,15 +30,8 @@ Track = dict[str, Any]
 Variants = list[list[Track]]
 
 FOLDER = Path(__file__).parent / 'programs'
-GROUPS = (
-    'body',
-    'head',
-    'upper_limb',
-    'lower_limb',
-    'body_hand',
-    'head_hand',
-    'leg_hand',
-)
+GROUPS = ('body', 'head', 'upper_limb', 'lower_limb')
+GROUPS += ('body_hand', 'head_hand', 'leg_hand')
 WHO = ('main', 'other', 'both')
 TIMING = {'attack', 'release', 'stay'}
 ANGLES = {
@@ -207,6 +198,7 @@ def _check(where: str, kind: str, name: str, allowed: Any) -> None:
 
 
 ON_ARMS = ('forearm', 'upper_arm', 'hand')  # known only once the arms are placed
+_TRUNK = ('head', 'chest', 'pelvis')
 _LIMBS = {
     'thigh': ('hip', 'knee'),
     'shank': ('knee', 'ankle'),
@@ -216,61 +208,40 @@ _LIMBS = {
 }
 
 
-class Place(NamedTuple):
-    """A place in the data files, with its side.
-
-    Attributes:
-        part: What it moves with.
-        side: 0 left, 1 right.
-        along: Share of the way down a limb.
-        at: (3,) outward, up, forward of it; metres for a person of 1.70 m.
-    """
-
-    part: str
-    side: int
-    along: float
-    at: np.ndarray
-
-
-def find_place(name: str, side: int, posture: str) -> Place:
-    """Look a place up.
-
-    Args:
-        name: Place, of the other side with ``.other`` behind it.
-        side: Side of the hand that goes there.
-        posture: Some places lie elsewhere when standing.
-    """
-    name, _, which = name.partition('.')
-    entry: dict[str, Any] = load_table('places')[name]
-    at = entry['at']
-    if posture == 'standing':
-        at = entry.get('standing', at)
-    other = which == 'other' or entry['part'] in ON_ARMS
-    place_side = 1 - side if other else side
-    return Place(entry['part'], place_side, entry.get('along', 0.0), np.array(at))
+def find_place(name: str) -> dict[str, Any]:
+    """The entry of a place; ``.other`` behind its name only tells the side."""
+    return load_table('places')[name.partition('.')[0]]
 
 
 def locate(
-    figure: Figure, place: Place, side: int, frames: slice
+    figure: Figure, name: str, side: int, posture: str, frames: slice
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where a place is.
 
     Args:
         figure: Posed as far as the place needs.
-        place: The place.
+        name: Place, of the other side with ``.other`` behind it.
         side: Side of the hand that goes there; outward is its outward.
+        posture: Some places lie elsewhere when standing.
         frames: Which frames, T of them.
 
     Returns:
         (T, 3) positions and (T, 3, 3) axes, columns outward, up, forward.
     """
-    origin, axes = part_frame(figure, place.part, place.side, side, frames)
-    if place.part in _LIMBS:
-        start, end = _limb(figure, place.part, place.side, frames)
-        origin = start + place.along * (end - start)
-    scale = figure.build.head if place.part == 'head' else figure.build.scale
-    at = place.at * scale
-    if place.side != side and place.part in ('head', 'chest', 'pelvis'):
+    place = find_place(name)
+    part, at = place['part'], place['at']
+    if posture == 'standing':
+        at = place.get('standing', at)
+    across = name.endswith('.other') or part in ON_ARMS
+    part_side = 1 - side if across else side
+    origin, axes = part_frame(figure, part, part_side, side, frames)
+    if part in _LIMBS:
+        start, end = _limb(figure, part, part_side, frames)
+        origin = start + place.get('along', 0.0) * (end - start)
+    # Metres for a person of 1.70 m.
+    scale = figure.build.head if part == 'head' else figure.build.scale
+    at = np.array(at) * scale
+    if across and part in _TRUNK:
         at = at * (-1.0, 1.0, 1.0)
     return origin + rotate(axes, at), axes
 
@@ -278,9 +249,12 @@ def locate(
 def part_frame(
     figure: Figure, part: str, part_side: int, side: int, frames: slice
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Origin (T, 3) and axes (T, 3, 3) of a body part, for a hand of some side."""
+    """Origin (T, 3) and axes (T, 3, 3) of a body part, for a hand of some side.
+
+    Along a limb forward runs down, up is its front or upper side.
+    """
     joints = figure.joints[frames]
-    if part in ('head', 'chest', 'pelvis'):
+    if part in _TRUNK:
         origin = joints[:, JOINT['neck' if part == 'chest' else part]]
         axes = getattr(figure, part)[frames]
         return origin, axes * np.array([OUTWARD[side], 1.0, 1.0])
@@ -289,20 +263,6 @@ def part_frame(
         # Thumb, back of the hand, fingers stand for outward, up, forward.
         axes = axes[..., [2, 1, 0]] * np.array([1.0, -1.0, 1.0])
         return joints[:, joint_pair('wrist')[part_side]], axes
-    return _limb_frame(figure, part, part_side, side, frames)
-
-
-def _limb(
-    figure: Figure, part: str, side: int, frames: slice
-) -> tuple[np.ndarray, np.ndarray]:
-    start, end = (joint_pair(name)[side] for name in _LIMBS[part])
-    return figure.joints[frames, start], figure.joints[frames, end]
-
-
-def _limb_frame(
-    figure: Figure, part: str, part_side: int, side: int, frames: slice
-) -> tuple[np.ndarray, np.ndarray]:
-    """Forward runs down the limb, up is its front or upper side."""
     start, end = _limb(figure, part, part_side, frames)
     trunk = figure.pelvis if part in ('thigh', 'shank', 'foot') else figure.chest
     if part == 'upper_arm':
@@ -317,3 +277,10 @@ def _limb_frame(
     out[..., 1] = axes[..., 1]
     out[..., 2] = axes[..., 0]
     return start, out
+
+
+def _limb(
+    figure: Figure, part: str, side: int, frames: slice
+) -> tuple[np.ndarray, np.ndarray]:
+    start, end = (joint_pair(name)[side] for name in _LIMBS[part])
+    return figure.joints[frames, start], figure.joints[frames, end]

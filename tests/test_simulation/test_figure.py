@@ -9,7 +9,6 @@ from mmma.simulation.figure import (
     CONTACTS,
     JOINT,
     JOINTS,
-    TrunkAngles,
     contact_point,
     finger_joints,
     hand_frames,
@@ -86,7 +85,7 @@ T = 12
 def figure():
     """Random angles, limbs that go to random places."""
     rng = np.random.default_rng(0)
-    angles = TrunkAngles(
+    angles = dict(
         base=rng.normal(size=(T, 3)),
         pelvis=0.3 * rng.normal(size=(T, 3)),
         chest=0.3 * rng.normal(size=(T, 3)),
@@ -94,7 +93,7 @@ def figure():
         thrust=0.2 * rng.normal(size=T),
         shoulders=0.2 * rng.normal(size=(T, 2, 2)),
     )
-    figure = pose_trunk(make_build(make_subject(0, 'lab')), angles)
+    figure = pose_trunk(make_build(make_subject(0, 'lab')), **angles)
     near = figure.joints[:, None, JOINT['pelvis']]
     pose_legs(figure, near + rng.normal(size=(T, 2, 3)), *rng.normal(size=(2, T, 2, 3)))
     pose_arms(figure, near + rng.normal(size=(T, 2, 3)), rng.normal(size=(T, 2, 3)))
@@ -136,10 +135,10 @@ def test_hand_root_is_the_wrist(figure):
 
 
 def test_head_turns_and_nods():
-    angles = TrunkAngles(*np.zeros((4, 3, 3)), np.zeros(3), np.zeros((3, 2, 2)))
-    angles.head[1] = [0.5, 0, 0]
-    angles.head[2] = [0, 0.5, 0]
-    joints = pose_trunk(make_build(make_subject(0, 'lab')), angles).joints
+    still = np.zeros((3, 3))
+    angles = still, still, still, np.array([[0, 0, 0], [0.5, 0, 0], [0, 0.5, 0]])
+    build = make_build(make_subject(0, 'lab'))
+    joints = pose_trunk(build, *angles, np.zeros(3), np.zeros((3, 2, 2))).joints
     straight, turned, nodding = joints[:, JOINT['nose']]
     assert turned[0] > straight[0] + 0.03
     assert nodding[1] < straight[1] - 0.03

@@ -9,7 +9,6 @@ from mmma.simulation.domains import DOMAIN_STYLES, make_subject
 from mmma.simulation.geometry import Draw
 from mmma.simulation.layers import (
     CHANNELS,
-    Feet,
     Hands,
     Layer,
     add_angles,
@@ -21,7 +20,7 @@ from mmma.simulation.layers import (
     sum_waves,
 )
 from mmma.simulation.motion import simulate_motion
-from mmma.simulation.programs import find_place, load_shapes, locate
+from mmma.simulation.programs import load_shapes, locate
 
 T = 30
 
@@ -70,35 +69,35 @@ def test_weight_scales_angles():
 
 
 def feet(track, **kwargs):
-    targets = Feet.empty(T)
-    targets.at[:] = [0.1, 0.08, 0.4]
+    targets = np.zeros((3, T, 2, 3))
+    targets[0] = [0.1, 0.08, 0.4]
     move_feet(targets, layer(track, **kwargs))
     return targets
 
 
 def test_feet_go_to_a_place_or_by_a_distance():
-    assert feet({'foot': 'main', 'to': [0, 0.3, 0.3]}).at[0, 0].tolist() == [
+    assert feet({'foot': 'main', 'to': [0, 0.3, 0.3]})[0][0, 0].tolist() == [
         0,
         0.3,
         0.3,
     ]
     by = [{'axis': [0, 0, 2], 'how': 'hold', 'size': 0.1}]
     moved = feet({'foot': 'both', 'by': by}, who='both', main=1)
-    np.testing.assert_allclose(moved.at[0], [[0.1, 0.08, 0.5]] * 2)
+    np.testing.assert_allclose(moved[0][0], [[0.1, 0.08, 0.5]] * 2)
 
 
 def test_lifted_heel_leaves_the_toes_down():
     moved = feet({'foot': 'main', 'heel': 30})
-    assert moved.at[0, 0, 1] > 0.08 + 0.04
-    assert moved.angles[0, 0, 1] == pytest.approx(np.radians(30))
-    assert moved.at[0, 1].tolist() == [0.1, 0.08, 0.4]
+    assert moved[0][0, 0, 1] > 0.08 + 0.04
+    assert moved[2][0, 0, 1] == pytest.approx(np.radians(30))
+    assert moved[0][0, 1].tolist() == [0.1, 0.08, 0.4]
 
 
 def test_lifted_toes_leave_the_ankle():
     moved = feet({'foot': 'main', 'toe': 20, 'turn': 10})
-    assert moved.at[0, 0].tolist() == [0.1, 0.08, 0.4]
+    assert moved[0][0, 0].tolist() == [0.1, 0.08, 0.4]
     np.testing.assert_allclose(
-        moved.angles[0, 0], [np.radians(10), -np.radians(20), 0], atol=1e-9
+        moved[2][0, 0], [np.radians(10), -np.radians(20), 0], atol=1e-9
     )
 
 
@@ -173,7 +172,7 @@ def moved(figure, track, **kwargs):
 
 def test_wrist_goes_to_the_place(figure):
     hands = moved(figure, TRACK)
-    nose, _ = locate(figure, find_place('nose', 0, 'seated'), 0, slice(None))
+    nose, _ = locate(figure, 'nose', 0, 'seated', slice(None))
     assert np.linalg.norm(hands.wrists[:, 0] - nose, axis=1).max() < 0.04
     assert np.abs(hands.wrists[:, 1]).max() == 0
     np.testing.assert_allclose(hands.shapes[0, 0], load_shapes()['point'])

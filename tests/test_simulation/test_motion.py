@@ -11,7 +11,7 @@ from mmma.simulation.domains import DOMAIN_STYLES, make_subject
 from mmma.simulation.figure import HAND_START, JOINT, joint_pair
 from mmma.simulation.geometry import norm, rotate
 from mmma.simulation.motion import Event, observe_skeleton, simulate_motion
-from mmma.simulation.programs import find_place, find_program, locate
+from mmma.simulation.programs import find_program, locate
 from mmma.taxonomy import load_label_space
 
 SPACE = load_label_space()
@@ -123,7 +123,7 @@ def test_hands_reach_their_place():
 def place_gap(motion, name, side, posture):
     """Least distance of a hand's joints to a place, metres."""
     every = slice(0, len(motion.joints))
-    where, _ = locate(motion.figure, find_place(name, side, posture), side, every)
+    where, _ = locate(motion.figure, name, side, posture, every)
     start = HAND_START[side]
     hand = motion.joints[:, start : start + 21]
     return norm(hand - where[:, None]).min()

@@ -11,7 +11,6 @@ from mmma.simulation.motion import simulate_motion
 from mmma.simulation.programs import (
     action_effectors,
     check_track,
-    find_place,
     find_program,
     load_habits,
     load_programs,
@@ -140,7 +139,7 @@ FIGURE = pose()
 
 
 def where(name, side=0, figure=FIGURE, posture='seated'):
-    return locate(figure, find_place(name, side, posture), side, EVERY)[0][0]
+    return locate(figure, name, side, posture, EVERY)[0][0]
 
 
 def joint(name):
@@ -177,7 +176,8 @@ def test_order_of_the_face():
 @pytest.mark.parametrize('part', ['forearm', 'upper_arm', 'hand'])
 def test_a_hand_goes_to_the_other_arm(part):
     name = {'hand': 'back_of_hand'}.get(part, part)
-    assert find_place(name, 0, 'seated').side == 1
+    arm = [joint(f'right_{end}') for end in ('shoulder', 'elbow', 'wrist')]
+    assert min(np.linalg.norm(where(name) - point) for point in arm) < 0.2
 
 
 @pytest.mark.parametrize(
