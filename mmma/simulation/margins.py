@@ -1,15 +1,9 @@
-"""How many clips of what: scales, priors, margins.
+"""Numbers of clips per domain, subset, class and emotion: scales, priors, margins.
 
-Which actions a domain and an emotion favour; illustrative, not measured.
-
-No published table says how the classes are spread over the domains. The weights
-below follow what people do and what a camera sees in each setting; the margins then
-fix all totals.
-
-Integer tables with given margins.
-
-A real-valued table is fitted to the margins by iterative proportional fitting, then
-rounded cell by cell so that every margin stays exact.
+No published table says how the classes are spread over the domains. The weights below
+follow what people do and what a camera sees in each setting, illustrative and not
+measured; the margins then fix all totals. A table is fitted to the margins by iterative
+proportional fitting, then rounded cell by cell so that every margin stays exact.
 """
 
 from __future__ import annotations
@@ -187,7 +181,7 @@ def emotion_given_action(space: LabelSpace) -> np.ndarray:
 # Rounding sees cells within this distance of an integer as done; fitting is closer.
 _WHOLE = 1e-6
 
-_Cells = tuple[list[int], list[int]]
+_Cells = tuple[list[int], ...]  # rows, columns
 
 
 def apportion(
@@ -307,22 +301,15 @@ def round_margins(table: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     open_cells = np.abs(table - np.rint(table)) > _WHOLE
     while open_cells.any():
         up, down = _alternating_cycle(open_cells)
-        above = min(_to_ceiling(table[up]), _to_floor(table[down]))
-        below = min(_to_floor(table[up]), _to_ceiling(table[down]))
+        rise, fall = table[up], table[down]
+        above = min((np.ceil(rise) - rise).min(), (fall - np.floor(fall)).min())
+        below = min((rise - np.floor(rise)).min(), (np.ceil(fall) - fall).min())
         step = above if rng.random() * (above + below) < below else -below
         table[up] += step
         table[down] -= step
         for cells in (up, down):
             open_cells[cells] = np.abs(table[cells] - np.rint(table[cells])) > _WHOLE
     return np.rint(table).astype(np.int64)
-
-
-def _to_ceiling(cells: np.ndarray) -> float:
-    return float((np.ceil(cells) - cells).min())
-
-
-def _to_floor(cells: np.ndarray) -> float:
-    return float((cells - np.floor(cells)).min())
 
 
 def _alternating_cycle(open_cells: np.ndarray) -> tuple[_Cells, _Cells]:
@@ -344,11 +331,10 @@ def _alternating_cycle(open_cells: np.ndarray) -> tuple[_Cells, _Cells]:
         walk.append(step)
     edges = list(zip(walk[first:-1], walk[first + 1 :], strict=True))
     cells = [e if (first + i) % 2 == 0 else e[::-1] for i, e in enumerate(edges)]
-    return _split(cells[0::2]), _split(cells[1::2])
-
-
-def _split(cells: list[tuple[int, int]]) -> _Cells:
-    return [r for r, _ in cells], [c for _, c in cells]
+    up, down = (
+        tuple(map(list, zip(*part, strict=True))) for part in (cells[0::2], cells[1::2])
+    )
+    return up, down
 
 
 def integer_table(
@@ -454,7 +440,7 @@ def rec_size(
     size = SCALES[check_choice('scale', scale, tuple(SCALES))]
     rows = np.rint(published_clips() * size.clips).astype(np.int64)
     rows = np.maximum(rows, size.least_clips)
-    weights = np.ones(space.num_actions) if balanced else _counts(space.rec_instances)
+    weights = _weights(space, space.rec_instances, balanced)
     return _fill(rows, rows, weights, size.lab_clips, space, rng)
 
 
@@ -486,11 +472,15 @@ def det_size(
     for row, least in zip(_LAB, size.lab_instances, strict=True):
         videos[row] = max(videos[row], round(needed * least))
     rows = apportion(round(videos.sum() * per_video), videos, videos)
-    weights = np.ones(space.num_actions) if balanced else _counts(space.det_instances)
+    weights = _weights(space, space.det_instances, balanced)
     return _fill(videos, rows, weights, size.lab_instances, space, rng)
 
 
-def _counts(published: tuple[int, ...] | None) -> np.ndarray:
+def _weights(
+    space: LabelSpace, published: tuple[int, ...] | None, balanced: bool
+) -> np.ndarray:
+    if balanced:
+        return np.ones(space.num_actions)
     if published is None:
         raise ValueError('the label space has no published counts: use mma82')
     return np.array(published, dtype=float)

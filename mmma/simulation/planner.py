@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
@@ -87,23 +87,6 @@ _TRIES = 24
 _SHRINK = 0.7
 # Body groups and the limb that they move; all others move the hands.
 _LIMBS = {'body': 'torso', 'head': 'head', 'lower limb': 'legs'}
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """Instances of many videos.
-
-    Attributes:
-        video: (I,) index of each instance's video.
-        action: (I,) index of its action.
-        start_sec: (I,) start.
-        end_sec: (I,) end.
-    """
-
-    video: np.ndarray
-    action: np.ndarray
-    start_sec: np.ndarray
-    end_sec: np.ndarray
 
 
 def conflict_table(space: LabelSpace) -> np.ndarray:
@@ -192,7 +175,7 @@ def lay_out(
     conflicts: np.ndarray,
     mean: float,
     rng: np.random.Generator,
-) -> Timeline:
+) -> tuple[np.ndarray, np.ndarray]:
     """Choose start and end of every instance.
 
     Instances that need the same limb never overlap. Finding room for all shortens
@@ -205,92 +188,81 @@ def lay_out(
         conflicts: (K, K) bool of ``conflict_table``.
         mean: Mean length of an instance, seconds.
         rng: Draws lengths and places.
+
+    Returns:
+        (I,) starts and (I,) ends, seconds.
     """
     video = np.repeat(np.arange(len(counts)), counts)
     exponents = 0.6 * spread_normal(len(video), rng)
     exponents = exponents + 0.35 * np.log(seconds / seconds.mean())[video]
+    # Videos are rows of padded arrays, so that all are filled at the same time.
+    used = np.arange(int(counts.max())) < counts[:, None]  # (V, M)
+    board = np.zeros(used.shape, dtype=np.int64)
+    board[used] = actions
     seed = rng.integers(2**32)
+    longest = np.minimum(_LONGEST_STILL_SEC, _LONGEST_SHARE * seconds[video])
     aim = mean
     for _ in range(4):
-        lengths = lognormal_lengths(
-            exponents,
-            aim,
-            SHORTEST_SEC,
-            np.minimum(_LONGEST_STILL_SEC, _LONGEST_SHARE * seconds[video]),
+        length = np.zeros(used.shape)
+        length[used] = lognormal_lengths(exponents, aim, SHORTEST_SEC, longest)
+        start, end = _place(
+            board, length, seconds, conflicts, np.random.default_rng(seed)
         )
-        board = _Board(counts, actions, seconds, conflicts)
-        board.place(lengths, np.random.default_rng(seed))
-        aim *= mean / (board.end - board.start)[board.used].mean()
-    start = np.round(board.start[board.used], 2)
-    end = np.round(board.end[board.used], 2)
-    return Timeline(video, actions, start, end)
+        aim *= mean / (end - start)[used].mean()
+    return np.round(start[used], 2), np.round(end[used], 2)
 
 
-class _Board:
-    """Videos as rows of padded arrays, so that all are filled at the same time."""
+def _place(
+    board: np.ndarray,
+    length: np.ndarray,
+    seconds: np.ndarray,
+    conflicts: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Place the longest instance of every video, then the next, and so on.
 
-    def __init__(
-        self,
-        counts: np.ndarray,
-        actions: np.ndarray,
-        seconds: np.ndarray,
-        conflicts: np.ndarray,
-    ) -> None:
-        shape = len(counts), int(counts.max())
-        self.used = np.arange(shape[1]) < counts[:, None]  # (V, M)
-        self.action = np.zeros(shape, dtype=np.int64)
-        self.action[self.used] = actions
-        self.seconds = seconds
-        self.conflicts = conflicts
-        self.start = np.full(shape, np.inf)
-        self.end = np.full(shape, -np.inf)
+    Some places are tried at random; what fits nowhere is shortened and tried again.
 
-    def place(self, lengths: np.ndarray, rng: np.random.Generator) -> None:
-        """Place the longest instance of every video, then the next, and so on."""
-        length = np.zeros(self.used.shape)
-        length[self.used] = lengths
-        length *= self._fitting(length)
-        order = np.argsort(-length, axis=1, kind='stable')
-        for turn in range(order.shape[1]):
-            rows = np.flatnonzero(self.used.sum(axis=1) > turn)
-            column = order[rows, turn]
-            company = rng.random(len(rows)) < _COMPANY
-            self._place_one(rows, column, length[rows, column], company, rng)
+    Args:
+        board: (V, M) actions.
+        length: (V, M) wished seconds; 0 where a video has fewer than M instances.
+        seconds: (V,) durations.
+        conflicts: (K, K) bool.
+        rng: Draws the places.
 
-    def _fitting(self, length: np.ndarray) -> np.ndarray:
-        """(V, M) factor that shortens what keeps one limb busy for too long."""
-        clash = self.conflicts[self.action[:, :, None], self.action[:, None, :]]
-        busy = (clash * length[:, None, :]).sum(axis=2)  # unused places have length 0
-        limit = _BUSY_SHARE * self.seconds[:, None]
-        return np.minimum(1.0, limit / np.maximum(busy, SHORTEST_SEC))
-
-    def _place_one(
-        self,
-        rows: np.ndarray,
-        column: np.ndarray,
-        length: np.ndarray,
-        company: np.ndarray,
-        rng: np.random.Generator,
-    ) -> None:
-        """Try some places at random; shorten what fits nowhere and try again."""
+    Returns:
+        (V, M) starts and ends; infinite where there is no instance.
+    """
+    used = (length > 0).sum(axis=1)
+    start, end = np.full(board.shape, np.inf), np.full(board.shape, -np.inf)
+    # Shorten what keeps one limb busy for too long.
+    clash = conflicts[board[:, :, None], board[:, None, :]]
+    busy = (clash * length[:, None, :]).sum(axis=2)
+    limit = _BUSY_SHARE * seconds[:, None]
+    length = length * np.minimum(1.0, limit / np.maximum(busy, SHORTEST_SEC))
+    order = np.argsort(-length, axis=1, kind='stable')
+    for turn in range(order.shape[1]):
+        rows = np.flatnonzero(used > turn)
+        column = order[rows, turn]
+        company = rng.random(len(rows)) < _COMPANY
+        wished = length[rows, column]
         while len(rows):
-            room = (self.seconds[rows] - length)[:, None]
-            start = rng.random((len(rows), _TRIES)) * room  # (R, tries)
-            overlap = (start[:, :, None] < self.end[rows][:, None, :]) & (
-                start[:, :, None] + length[:, None, None] > self.start[rows][:, None, :]
+            room = (seconds[rows] - wished)[:, None]
+            tried = rng.random((len(rows), _TRIES)) * room  # (R, tries)
+            overlap = (tried[:, :, None] < end[rows][:, None, :]) & (
+                tried[:, :, None] + wished[:, None, None] > start[rows][:, None, :]
             )  # (R, tries, M)
-            action = self.action[rows]
-            clash = self.conflicts[action, self.action[rows, column][:, None]]
+            clash = conflicts[board[rows], board[rows, column][:, None]]
             free = ~(overlap & clash[:, None, :]).any(axis=2)
             liked = free & overlap.any(axis=2) & company[:, None]
             best = np.argmax(free.astype(int) + liked, axis=1)
             at = np.arange(len(rows))
-            done = free[at, best]
-            chosen = start[at, best]
-            self.start[rows[done], column[done]] = chosen[done]
-            self.end[rows[done], column[done]] = (chosen + length)[done]
+            done, chosen = free[at, best], tried[at, best]
+            start[rows[done], column[done]] = chosen[done]
+            end[rows[done], column[done]] = (chosen + wished)[done]
             rows, column, company = rows[~done], column[~done], company[~done]
-            length = length[~done] * _SHRINK
+            wished = wished[~done] * _SHRINK
+    return start, end
 
 
 SHORTEST_FRAMES = 12
@@ -315,24 +287,32 @@ def make_plan(options: SimulationOptions) -> Plan:
     )
     rec = rec_size(options.scale, options.balanced, space, rec_rng)
     det = det_size(options.scale, options.balanced, space, det_rng)
-    pools = make_pools(rec.items, det.items, options.seed)
-    clips = _plan_clips(rec, pools, space, rec_rng) if 'rec' in options.tasks else ()
-    videos = _plan_videos(det, pools, space, det_rng) if 'det' in options.tasks else ()
-    return _with_paths(Plan(options, tuple(clips), tuple(videos)))
+    people = make_pools(rec.items, det.items, options.seed)
+    clips, videos = (), ()
+    if 'rec' in options.tasks:
+        clips = tuple(_plan_clips(rec, people[0], space, rec_rng))
+    if 'det' in options.tasks:
+        videos = tuple(_plan_videos(det, people[1], space, det_rng))
+    return _with_paths(Plan(options, clips, videos))
 
 
 def _plan_clips(
     size: Size, pools: Pools, space: LabelSpace, rng: np.random.Generator
 ) -> Iterator[Item]:
     """Clips row by row; the actions of a row in random order."""
-    emotions = _Emotions(space, rng)
+    emotions = tuple(EMOTION_CLIPS)
+    steps = np.cumsum(emotion_given_action(space), axis=1)
     lengths = {d: iter(_clip_frames(d, size, rng)) for d in DOMAINS}
     index = 0
     for row, (domain, subset) in enumerate(ROWS):
         actions = _shuffled(size.actions[row], rng)
-        people = cast(pools.rec[row], len(actions), rng)
+        people = cast(pools[row], len(actions), rng)
         for number, (action, person) in enumerate(zip(actions, people, strict=True)):
             fps, frames = next(lengths[domain])
+            emotion = ''
+            if domain == 'emotion':  # drawn from the action
+                place = int(np.searchsorted(steps[action], rng.random()))
+                emotion = emotions[min(place, len(emotions) - 1)]
             yield Item(
                 task='rec',
                 index=index,
@@ -344,7 +324,7 @@ def _plan_clips(
                 fps=fps,
                 frames=frames,
                 events=(Event(space.actions[action], 0.0, frames / fps),),
-                emotion=emotions.draw(action) if domain == 'emotion' else '',
+                emotion=emotion,
             )
             index += 1
 
@@ -356,7 +336,7 @@ def _plan_videos(
     fps, frames, events = _video_events(size, space, rng)
     index = 0
     for row, (domain, subset) in enumerate(ROWS):
-        people = cast(pools.det[row], int(size.items[row]), rng)
+        people = cast(pools[row], int(size.items[row]), rng)
         for number, person in enumerate(people):
             yield Item(
                 task='det',
@@ -387,7 +367,7 @@ def _video_events(
     count, fps = np.concatenate(counts), np.concatenate(rates)
     mean_sec = published['hours'] * 3600 / published['videos']
     frames = np.rint(video_seconds(count, mean_sec, rng) * fps).astype(np.int64)
-    line = lay_out(
+    start, end = lay_out(
         count,
         np.concatenate(actions),
         frames / fps,
@@ -395,28 +375,13 @@ def _video_events(
         published['mean_instance_seconds'],
         rng,
     )
+    video = np.repeat(np.arange(len(count)), count)
+    action = np.concatenate(actions)
     events: list[list[Event]] = [[] for _ in count]
-    for at in np.lexsort((line.end_sec, line.start_sec)):
-        event = Event(
-            space.actions[line.action[at]],
-            float(line.start_sec[at]),
-            float(line.end_sec[at]),
-        )
-        events[line.video[at]].append(event)
+    for at in np.lexsort((end, start)):
+        event = Event(space.actions[action[at]], float(start[at]), float(end[at]))
+        events[video[at]].append(event)
     return fps, frames, [tuple(mine) for mine in events]
-
-
-class _Emotions:
-    """Draws the emotion of a clip from its action."""
-
-    def __init__(self, space: LabelSpace, rng: np.random.Generator) -> None:
-        self._steps = np.cumsum(emotion_given_action(space), axis=1)
-        self._names = tuple(EMOTION_CLIPS)
-        self._rng = rng
-
-    def draw(self, action: int) -> str:
-        place = np.searchsorted(self._steps[action], self._rng.random())
-        return self._names[min(int(place), len(self._names) - 1)]
 
 
 def _shuffled(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -455,15 +420,11 @@ def _with_paths(plan: Plan) -> Plan:
     drawn = plan if options.videos is None else plan.head(options.videos)
     names = {item.name for item in drawn.items}
     kept = plan if options.observes else drawn
-    return replace(
-        kept,
-        rec=tuple(_with_path(item, names) for item in kept.rec),
-        det=tuple(_with_path(item, names) for item in kept.det),
-    )
 
+    def with_path(item: Item) -> Item:
+        folder = f'videos/{item.task}/{item.domain}/{item.subset}'
+        drawn = item.name in names
+        return replace(item, path=f'{folder}/{item.name}.mp4') if drawn else item
 
-def _with_path(item: Item, names: set[str]) -> Item:
-    if item.name not in names:
-        return item
-    folder = f'videos/{item.task}/{item.domain}/{item.subset}'
-    return replace(item, path=f'{folder}/{item.name}.mp4')
+    rec, det = (tuple(map(with_path, items)) for items in (kept.rec, kept.det))
+    return replace(kept, rec=rec, det=det)
