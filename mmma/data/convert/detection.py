@@ -1,19 +1,14 @@
 """Detection tables of OpenTAD and PointTAD, both ways.
 
-OpenTAD's detection files: ActivityNet style, times in seconds, labels by name.
+OpenTAD is ActivityNet style: ``{"database": {video: {"subset": "training", "duration",
+"frame", "annotations": [{"segment": [start_sec, end_sec], "label"}]}}}`` and
+``category_idx.txt``. PointTAD has labels by index, ``{video: {"subset": "train",
+"duration", "actions": [[class, start_sec, end_sec]]}}``, as the ``mmad.json`` of
+MMA-52, whose classes count from 0; files that count from 1, such as those of
+MultiTHUMOS, need ``first_index`` in the mapping.
 
-``{"database": {video: {"subset": "training", "duration", "frame", "annotations":
-[{"segment": [start_sec, end_sec], "label"}]}}}`` and ``category_idx.txt``.
-
-Source: OpenTAD, opentad/datasets, 3dd7b032.
-
-PointTAD's detection files: times in seconds, labels by index.
-
-``{video: {"subset": "train", "duration", "actions": [[class, start_sec, end_sec]]}}``,
-as the ``mmad.json`` of MMA-52, whose classes count from 0. Files that count from 1,
-such as those of MultiTHUMOS, need ``first_index`` in the mapping.
-
-Source: VUT-HFUT/MAC_2024_baseline, MMAD/PointTAD; MCG-NJU/PointTAD, ea3169db.
+Source: OpenTAD, opentad/datasets, 3dd7b032; VUT-HFUT/MAC_2024_baseline, MMAD/PointTAD;
+MCG-NJU/PointTAD, ea3169db.
 """
 
 from __future__ import annotations
@@ -23,22 +18,32 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from mmma.data.convert.mma82 import plain_name, read_label_names
 from mmma.data.convert.target import (
     Conversion,
     Options,
-    SourceFile,
     SourceTree,
+    UserMapping,
+    open_source,
+    plain_name,
     prepare,
+    read_label_names,
+    subject_of,
     write,
 )
 from mmma.data.root import DataRoot, DatasetInfo
 from mmma.data.videos import Video, entry_lines, parse_video
-from mmma.files import SHOWN, Problem, atomic_write, parse_json, read_text, refuse
+from mmma.files import (
+    SHOWN,
+    Problem,
+    atomic_write,
+    is_number,
+    parse_json,
+    read_text,
+    refuse,
+)
 from mmma.taxonomy import (
-    DOMAINS,
     LABEL_SPACES,
     SUBSETS,
     check_choice,
@@ -51,60 +56,29 @@ _SUBSETS = {'training': 'train', 'validation': 'val', 'testing': 'test'}
 
 
 @dataclass(frozen=True)
-class DetectionMapping:
-    """Fields of a ``--mapping`` file, all optional.
+class DetectionMapping(UserMapping):
+    """Fields of a ``--mapping`` file; a label space of None knows most of the labels.
 
     Attributes:
-        label_space: Ours; None takes the one that knows most of the labels.
         action_names: Their label -> our action, or '' to leave it out.
         first_index: Where the file's indices of classes start.
         subsets: Their subset -> ours, or '' to leave it out, beside the usual names.
-        domain: Of videos that ``domains`` and the file do not name.
-        domains: Start of a video's name -> domain.
     """
 
-    label_space: str | None = None
     action_names: dict[str, str] = field(default_factory=dict)
     first_index: int = 0
     subsets: dict[str, str] = field(default_factory=dict)
-    domain: str = 'lab'
-    domains: dict[str, str] = field(default_factory=dict)
 
-    @classmethod
-    def read(cls, path: Path | None) -> DetectionMapping:
-        """Read a mapping file.
-
-        Args:
-            path: A JSON file with some of the fields; None takes the defaults.
-
-        Raises:
-            FileNotFoundError: There is none.
-            ValueError: Not a JSON object, or a key or value that is not allowed.
-        """
-        if path is None:
-            return cls()
-        try:
-            content = json.loads(read_text(path))
-            for key in content:
-                check_choice('key', key, tuple(cls.__dataclass_fields__))
-            mapping = cls(**content)
-            if mapping.label_space is not None:
-                check_choice('label_space', mapping.label_space, LABEL_SPACES)
-            for domain in (mapping.domain, *mapping.domains.values()):
-                check_choice('domain', domain, DOMAINS)
-            for subset in filter(None, mapping.subsets.values()):
-                check_choice('subset', subset, SUBSETS)
-            if mapping.first_index not in (0, 1):
-                raise ValueError(f'first_index {mapping.first_index!r}: use 0 or 1')
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ValueError(f'{path}: {error}') from None
-        return mapping
+    def check(self) -> None:
+        """Refuse names and numbers that do not exist."""
+        super().check()
+        for subset in filter(None, self.subsets.values()):
+            check_choice('subset', subset, SUBSETS)
+        if self.first_index not in (0, 1):
+            raise ValueError(f'first_index {self.first_index!r}: use 0 or 1')
 
     def subset_of(self, name: str) -> str:
-        """Our subset; empty where it is left out.
-
-        Args:
-            name: Theirs.
+        """Our subset of one of theirs; empty where it is left out.
 
         Raises:
             ValueError: It is unknown.
@@ -120,11 +94,6 @@ class DetectionMapping:
             )
         return ours
 
-    def domain_of(self, video: str) -> str:
-        """Domain of a video, by the start of its name."""
-        starts = (start for start in self.domains if video.startswith(start))
-        return self.domains.get(max(starts, key=len, default=''), self.domain)
-
 
 CLASS_LISTS = ('category_idx.txt', 'label_name.txt', 'classes.txt')
 """Names that lists of classes go by: one class per line, in the order of indices."""
@@ -133,12 +102,12 @@ PUBLISHED_ORDER = 'ma52'
 
 
 class DetectionLabels:
-    """What the labels of a file mean.
+    """Meaning of the labels of a file.
 
     Args:
         labels: (video, label) of every annotation.
         class_list: The list of classes beside the file, if there is one.
-        mapping: What the user says.
+        mapping: Words of the user.
 
     Attributes:
         space: The label space: as the mapping says, or the one that knows most names.
@@ -273,36 +242,66 @@ def _key(label: Any) -> Any:
     return label if is_label else repr(label)
 
 
-@dataclass(frozen=True)
-class ForeignVideo:
-    """One video of such a file; values as they are there, unchecked.
+Pairs = list[tuple[Any, Any]]
+"""(segment, label) of each annotation of a video."""
+
+
+class _Format(NamedTuple):
+    """Form of such a file.
 
     Attributes:
-        name: The video.
-        entry: All that the file says of it: ``subset``, ``duration``, perhaps ``fps``,
-            ``frames``, ``domain``, ``subject``, ``simulated``.
-        annotations: (segment, label) of each; None where the file has none.
-        fault: What keeps it from being taken apart; empty if nothing does.
+        kind: Name of the format.
+        find: From the file's content to its videos by name; a ValueError says that it
+            is another.
+        key: Key of a video's annotations.
+        item: Name of one in messages, and its form.
+        pair: From one to (segment, label); a ValueError says that it is of another
+            form.
+        frames: Key of a video's number of frames, beside ``frames``.
     """
 
+    kind: str
+    find: Callable[[Any], dict[str, Any]]
+    key: str
+    item: tuple[str, str]
+    pair: Callable[[Any], tuple[Any, Any]]
+    frames: str = 'frames'
+
+    def pairs(self, entry: Any) -> Pairs | None:
+        """Annotations of a video, unchecked; None where the file has none.
+
+        Raises:
+            ValueError: They cannot be taken apart.
+        """
+        found = entry.get(self.key) if isinstance(entry, dict) else 'bad'
+        if found is None:
+            return None
+        if not isinstance(found, list):
+            raise ValueError(
+                f'must be an object with subset, duration, and a list of {self.key}'
+            )
+        pairs = []
+        for i, one in enumerate(found):
+            try:
+                pairs.append(self.pair(one))
+            except (TypeError, KeyError, ValueError):
+                name, form = self.item
+                raise ValueError(f'{name} {i}: must be {form}, not {one!r}') from None
+        return pairs
+
+
+class _Video(NamedTuple):
     name: str
-    entry: Mapping[str, Any]
-    annotations: list[tuple[Any, Any]] | None = None
-    fault: str = ''
+    subset: str
+    said: Mapping[str, Any]
+    pairs: Pairs | None
 
 
-Parser = Callable[[Any], list[ForeignVideo]]
-"""From what a JSON file holds to its videos."""
-
-
-def convert_detection(
-    kind: str, parse: Parser, source: Path, out: Path, options: Options
-) -> Conversion:
+def _convert(form: _Format, source: Path, out: Path, options: Options) -> Conversion:
     """Convert a detection file, and the videos that lie beside it.
 
     Args:
-        kind: Name of the format.
-        parse: Takes the file's content apart; a ValueError says that it is another.
+        form: Form of the file.
         source: The file, or a folder with it, its list of classes and its videos.
         out: The data root to write.
         options: What the user chose; ``fps`` only where the file does not say,
@@ -313,51 +312,48 @@ def convert_detection(
         ValueError: Another format, unknown labels or subsets, bad segments, an unknown
             rate, or a bad place to write.
     """
-    is_file = source.is_file()
-    tree = SourceFile(source) if is_file else SourceTree(source)
-    path = source if is_file else _only_table(tree)
+    tree, path = open_source(source, ('.json',))
     prepare(tree, out, options)
     mapping = DetectionMapping.read(options.mapping)
     text = read_text(path)
     content, repeated = parse_json(text, path)
     try:
-        videos = parse(content)
+        entries = form.find(content)
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from None
-    lines = entry_lines(text, [video.name for video in videos])
-    wrong = [(video.name, video.fault) for video in videos if video.fault]
-    wrong += [(name, 'is there twice') for name in repeated]
+    lines = entry_lines(text, entries)
+    pairs, wrong = {}, [(name, 'is there twice') for name in repeated]
+    for name, entry in entries.items():
+        try:
+            pairs[name] = form.pairs(entry)
+        except ValueError as error:
+            wrong.append((name, str(error)))
     refuse([Problem(str(path), lines.get(n, 0), n, what) for n, what in wrong], path)
-    chosen = _with_subsets(videos, mapping, path)
+    videos = []
+    for name, entry in entries.items():
+        try:
+            subset = mapping.subset_of(str(entry.get('subset')))
+        except ValueError as error:
+            raise ValueError(f'{path}: {name}: {error}') from None
+        if subset:
+            frames = entry.get(form.frames, entry.get('frames'))
+            said = {**entry, 'frames': frames}
+            videos.append(_Video(name, subset, said, pairs[name]))
+    if not videos:
+        raise ValueError(f'{path}: no videos are left to convert')
     labels = DetectionLabels(
-        [(v.name, label) for v, _ in chosen for _, label in v.annotations or ()],
+        [(v.name, label) for v in videos for _, label in v.pairs or ()],
         _class_list(path, tree),
         mapping,
     )
     labels.check(path)
-    reader = _Reader(tree, options, mapping, labels, Conversion())
-    reader.read(chosen, path, lines)
-    simulated = any(video.entry.get('simulated') is True for video, _ in chosen)
-    info = DatasetInfo(path.stem, labels.space.name, simulated, f'{kind} {path.name}')
+    reader = _Reader(tree, options, mapping, labels)
+    reader.read(videos, path, lines)
+    simulated = any(video.said.get('simulated') is True for video in videos)
+    kind = f'{form.kind} {path.name}'
+    info = DatasetInfo(path.stem, labels.space.name, simulated, kind)
     write(reader.conversion, info, labels.space, (tree, out), options)
     return reader.conversion
-
-
-def _only_table(tree: SourceTree) -> Path:
-    # PointTAD keeps numbers of extracted frames in a second file.
-    found = [
-        file
-        for file in tree.files
-        if file.suffix.lower() == '.json' and not file.stem.endswith('_frames')
-    ]
-    if not found:
-        raise FileNotFoundError(f'{tree.path}: no .json file is in it; give the file')
-    if len(found) > 1:
-        raise ValueError(
-            f'{tree.path}: {len(found)} .json files '
-            f'({", ".join(map(str, found[:3]))}); give one of them'
-        )
-    return tree.path / found[0]
 
 
 def _class_list(path: Path, tree: SourceTree) -> Path | None:
@@ -368,46 +364,34 @@ def _class_list(path: Path, tree: SourceTree) -> Path | None:
     return files[0] if files else None
 
 
-def _with_subsets(
-    videos: Sequence[ForeignVideo], mapping: DetectionMapping, path: Path
-) -> list[tuple[ForeignVideo, str]]:
-    """Videos with our subset, without those that the mapping leaves out."""
-    chosen = []
-    for video in videos:
-        try:
-            subset = mapping.subset_of(str(video.entry.get('subset')))
-        except ValueError as error:
-            raise ValueError(f'{path}: {video.name}: {error}') from None
-        if subset:
-            chosen.append((video, subset))
-    if not chosen:
-        raise ValueError(f'{path}: no videos are left to convert')
-    return chosen
-
-
-@dataclass
 class _Reader:
     """Turns videos into entries of ``det.json``."""
 
-    tree: SourceTree
-    options: Options
-    mapping: DetectionMapping
-    labels: DetectionLabels
-    conversion: Conversion
-    has_rates: bool = False
+    def __init__(
+        self,
+        tree: SourceTree,
+        options: Options,
+        mapping: DetectionMapping,
+        labels: DetectionLabels,
+    ) -> None:
+        self.tree, self.options = tree, options
+        self.mapping, self.labels = mapping, labels
+        self.conversion = Conversion()
+        self.has_rates = False
 
     def read(
-        self,
-        videos: Sequence[tuple[ForeignVideo, str]],
-        path: Path,
-        lines: Mapping[str, int],
+        self, videos: Sequence[_Video], path: Path, lines: Mapping[str, int]
     ) -> None:
         """Fill the conversion with videos and notices, or refuse what is wrong."""
-        withheld = _without_truth(videos)
+        counts: Counter[str] = Counter()
+        for video in videos:
+            counts[video.subset] += len(video.pairs or ())
+        # Subsets in which nothing happens at all: test sets are published so.
+        withheld = {subset for subset, count in counts.items() if not count}
         problems: list[Problem] = []
-        for video, subset in videos:
-            entry, error = self._entry(video, subset)
-            if subset in withheld:
+        for video in videos:
+            entry, error = self._entry(video)
+            if video.subset in withheld:
                 entry.pop('annotations', None)
             line = lines.get(video.name, 0)
             parsed, errors = parse_video(video.name, entry, self.labels.space, line)
@@ -416,35 +400,44 @@ class _Reader:
             if parsed is not None:
                 self.conversion.videos.append(parsed)
         refuse(problems, path)
-        self.conversion.notices += self._notices(withheld)
+        notices = self.conversion.notices
+        notices.append(f'label space {self.labels.space.name}')
+        if self.has_rates and self.options.fps:
+            notices.append('videos with their own fps or frames: --fps is not for them')
+        notices += [
+            f'{label!r}: {count} annotations left out, as asked'
+            for label, count in self.labels.left_out.items()
+        ]
+        notices += [
+            f'{subset}: no video has annotations, so the truth is withheld'
+            for subset in sorted(withheld)
+        ]
 
-    def _entry(self, video: ForeignVideo, subset: str) -> tuple[dict[str, Any], str]:
-        """What our table would say, and what is wrong with the rate."""
-        said, name = video.entry, video.name
+    def _entry(self, video: _Video) -> tuple[dict[str, Any], str]:
+        """Entry of our table, and what is wrong with the rate."""
+        said, name, subset = video.said, video.name, video.subset
         path = f'videos/{subset}/{name}.mp4'
         path = self.conversion.add_video(self.tree.find_video(name, subset), path)
-        prefix, separator, _ = name.partition('_')
-        person = prefix if separator and prefix.isdecimal() else ''
+        person = subject_of(name)
         entry = {
             'path': path,
             'subset': subset,
             'domain': said.get('domain') or self.mapping.domain_of(name),
-            'subject': said.get('subject', person),
+            'subject': said.get('subject', person if person.isdecimal() else ''),
             'duration': said.get('duration'),
-            'annotations': [
-                {'segment': segment, 'label': self.labels.name(label)}
-                for segment, label in video.annotations or ()
-                if self.labels.name(label)
-            ],
         }
-        if video.annotations is None:
-            del entry['annotations']
-        error = ''
+        if video.pairs is not None:
+            named = (
+                (segment, self.labels.name(label)) for segment, label in video.pairs
+            )
+            entry['annotations'] = [
+                {'segment': segment, 'label': name} for segment, name in named if name
+            ]
         try:
             entry['fps'], entry['frames'] = self._rate(said, path)
-        except ValueError as problem:
-            error = str(problem)
-        return entry, error
+        except ValueError as error:
+            return entry, str(error)
+        return entry, ''
 
     def _rate(self, said: Mapping[str, Any], path: str) -> tuple[Any, Any]:
         """Frames per second and frames: from the file, the user, or the video."""
@@ -469,35 +462,12 @@ class _Reader:
             )
         return probe_video(self.tree.path / found).fps
 
-    def _notices(self, withheld: set[str]) -> list[str]:
-        said = [f'label space {self.labels.space.name}']
-        if self.has_rates and self.options.fps:
-            said.append('videos with their own fps or frames: --fps is not for them')
-        said += [
-            f'{label!r}: {count} annotations left out, as asked'
-            for label, count in self.labels.left_out.items()
-        ]
-        said += [
-            f'{subset}: no video has annotations, so the truth is withheld'
-            for subset in sorted(withheld)
-        ]
-        return said
-
-
-def _without_truth(videos: Sequence[tuple[ForeignVideo, str]]) -> set[str]:
-    """Subsets in which nothing happens at all: test sets are published so."""
-    counts: dict[str, int] = defaultdict(int)
-    for video, subset in videos:
-        counts[subset] += len(video.annotations or ())
-    return {subset for subset, count in counts.items() if not count}
-
 
 def _is_positive(value: Any) -> bool:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and 0 < value < float('inf')
+    return is_number(value) and value > 0
 
 
-def write_foreign(
+def _export(
     root: DataRoot,
     file: Path,
     entry: Callable[[Video], dict[str, Any]],
@@ -505,14 +475,17 @@ def write_foreign(
 ) -> list[str]:
     """Write a detection file, one line per video, and the list of classes beside it.
 
+    What the format does not know (rate, domain, subject) is added to each video, so
+    that converting back loses nothing but the places of the videos.
+
     Args:
         root: The data root.
         file: The file to write.
-        entry: What the file says of a video; whether it is simulated is added.
-        brackets: What comes before the first video and after the last.
+        entry: Entry of a video; a mark of simulated ones is added.
+        brackets: Text before the first video and after the last.
 
     Returns:
-        What to tell the user.
+        Lines for the user.
     """
     videos = root.read_det()
     marked = {'simulated': True} if root.info.simulated else {}
@@ -536,78 +509,67 @@ def write_foreign(
     ]
 
 
-OPENTAD_FILE = 'opentad.json'
-_OPENTAD_SUBSETS = {'train': 'training', 'val': 'validation', 'test': 'testing'}
-
-
-def convert_opentad(source: Path, out: Path, options: Options) -> Conversion:
-    """Convert OpenTAD's JSON; as :func:`convert_detection`.
-
-    Args:
-        source: The file, or a folder with it.
-        out: The data root to write.
-        options: What the user chose.
-    """
-    return convert_detection('OpenTAD', parse_opentad, source, out, options)
-
-
-def parse_opentad(content: Any) -> list[ForeignVideo]:
-    """Take the content of a file apart.
-
-    Args:
-        content: Of the JSON file.
-
-    Raises:
-        ValueError: It is of another format, or empty.
-    """
+def _opentad_videos(content: Any) -> dict[str, Any]:
     database = content.get('database') if isinstance(content, dict) else None
     if not isinstance(database, dict) or not database:
         raise ValueError(
             'need {"database": {video: {...}}}, with a video at least; for {video: '
             '{"actions": [...]}} use the format pointtad'
         )
-    return [_opentad_video(name, entry) for name, entry in database.items()]
+    return database
 
 
-def _opentad_video(name: str, entry: Any) -> ForeignVideo:
-    found = entry.get('annotations') if isinstance(entry, dict) else 'bad'
-    fault = _opentad_fault(found)
-    if fault:
-        return ForeignVideo(name, {}, fault=fault)
-    pairs = None if found is None else [(a['segment'], a['label']) for a in found]
-    frames = {'frames': entry['frame']} if 'frame' in entry else {}
-    return ForeignVideo(name, {**entry, **frames}, pairs)
+def _pointtad_videos(content: Any) -> dict[str, Any]:
+    if not isinstance(content, dict) or not content or 'database' in content:
+        raise ValueError(
+            'need {video: {"subset", "duration", "actions"}}, with a video at least; '
+            'for {"database": ...} use the format opentad'
+        )
+    return content
 
 
-def _opentad_fault(annotations: Any) -> str:
-    if annotations is None:
-        return ''
-    if not isinstance(annotations, list):
-        return 'must be an object with subset, duration, and a list of annotations'
-    for i, one in enumerate(annotations):
-        if not isinstance(one, dict) or not {'segment', 'label'} <= set(one):
-            return f'annotation {i}: must be {{"segment", "label"}}, not {one!r}'
-    return ''
+def _pointtad_pair(action: Any) -> tuple[Any, Any]:
+    if not isinstance(action, list):
+        raise TypeError
+    label, start_sec, end_sec = action
+    return [start_sec, end_sec], label
+
+
+_OPENTAD = _Format(
+    'OpenTAD',
+    _opentad_videos,
+    'annotations',
+    ('annotation', '{"segment", "label"}'),
+    lambda one: (one['segment'], one['label']),
+    'frame',
+)
+_POINTTAD = _Format(
+    'PointTAD',
+    _pointtad_videos,
+    'actions',
+    ('action', '[class, start_sec, end_sec]'),
+    _pointtad_pair,
+)
+
+
+def convert_opentad(source: Path, out: Path, options: Options) -> Conversion:
+    """Convert OpenTAD's JSON, a file or a folder with it, into a data root."""
+    return _convert(_OPENTAD, source, out, options)
+
+
+def convert_pointtad(source: Path, out: Path, options: Options) -> Conversion:
+    """Convert PointTAD's JSON, a file or a folder with it, into a data root."""
+    return _convert(_POINTTAD, source, out, options)
 
 
 def export_opentad(root: DataRoot, out: Path) -> list[str]:
-    """Write a root's detection table for OpenTAD, with its list of classes.
-
-    What OpenTAD does not know (rate, domain, subject) is added to each video, so that
-    converting back loses nothing but the places of the videos.
-
-    Args:
-        root: The data root.
-        out: Folder to write into.
-
-    Returns:
-        What to tell the user.
-    """
+    """Write a root's detection table for OpenTAD into a folder; return what to say."""
     actions = root.label_space().actions
+    theirs = {ours: name for name, ours in _SUBSETS.items()}
 
     def entry(video: Video) -> dict[str, Any]:
         said: dict[str, Any] = {
-            'subset': _OPENTAD_SUBSETS[video.subset],
+            'subset': theirs[video.subset],
             'duration': video.duration,
             'frame': video.frames,
             'fps': video.fps,
@@ -622,80 +584,22 @@ def export_opentad(root: DataRoot, out: Path) -> list[str]:
         return said
 
     head = f'{{"version": {json.dumps(root.info.name)}, "taxonomy": [], "database": {{'
-    return write_foreign(root, out / OPENTAD_FILE, entry, (head, '}}'))
-
-
-POINTTAD_FILE = 'pointtad.json'
-
-
-def convert_pointtad(source: Path, out: Path, options: Options) -> Conversion:
-    """Convert PointTAD's JSON; as :func:`convert_detection`.
-
-    Args:
-        source: The file, or a folder with it.
-        out: The data root to write.
-        options: What the user chose.
-    """
-    return convert_detection('PointTAD', parse_pointtad, source, out, options)
-
-
-def parse_pointtad(content: Any) -> list[ForeignVideo]:
-    """Take the content of a file apart.
-
-    Args:
-        content: Of the JSON file.
-
-    Raises:
-        ValueError: It is of another format, or empty.
-    """
-    if not isinstance(content, dict) or not content or 'database' in content:
-        raise ValueError(
-            'need {video: {"subset", "duration", "actions"}}, with a video at least; '
-            'for {"database": ...} use the format opentad'
-        )
-    return [_pointtad_video(name, entry) for name, entry in content.items()]
-
-
-def _pointtad_video(name: str, entry: Any) -> ForeignVideo:
-    found = entry.get('actions') if isinstance(entry, dict) else 'bad'
-    fault = _pointtad_fault(found)
-    if fault:
-        return ForeignVideo(name, {}, fault=fault)
-    pairs = None if found is None else [(a[1:], a[0]) for a in found]
-    return ForeignVideo(name, entry, pairs)
-
-
-def _pointtad_fault(actions: Any) -> str:
-    if actions is None:
-        return ''
-    if not isinstance(actions, list):
-        return 'must be an object with subset, duration, and a list of actions'
-    for i, one in enumerate(actions):
-        if not isinstance(one, list) or len(one) != 3:
-            return f'action {i}: must be [class, start_sec, end_sec], not {one!r}'
-    return ''
+    return _export(root, out / 'opentad.json', entry, (head, '}}'))
 
 
 def export_pointtad(root: DataRoot, out: Path) -> list[str]:
-    """Write a root's detection table for PointTAD, with its list of classes.
+    """Write a root's detection table for PointTAD into a folder; return what to say.
 
-    Classes count from 0, in the order of the list. What PointTAD does not know (rate,
-    frames, domain, subject) is added to each video, so that converting back loses
-    nothing but the places of the videos.
-
-    Args:
-        root: The data root.
-        out: Folder to write into.
-
-    Returns:
-        What to tell the user.
+    Classes count from 0, in the order of the list.
     """
-    return write_foreign(root, out / POINTTAD_FILE, _entry)
 
+    def entry(video: Video) -> dict[str, Any]:
+        columns = ('subset', 'duration', 'fps', 'frames', 'domain', 'subject')
+        said = {column: getattr(video, column) for column in columns}
+        if not video.withheld:
+            said['actions'] = [
+                [i.label, i.start_sec, i.end_sec] for i in video.instances
+            ]
+        return said
 
-def _entry(video: Video) -> dict[str, Any]:
-    columns = ('subset', 'duration', 'fps', 'frames', 'domain', 'subject')
-    entry = {column: getattr(video, column) for column in columns}
-    if not video.withheld:
-        entry['actions'] = [[i.label, i.start_sec, i.end_sec] for i in video.instances]
-    return entry
+    return _export(root, out / 'pointtad.json', entry)

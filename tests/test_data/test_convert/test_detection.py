@@ -1,4 +1,4 @@
-"""What the detection converters share; the formats' own tests go further."""
+"""Converters of detection tables, both ways."""
 
 import json
 from pathlib import Path
@@ -10,9 +10,6 @@ from mmma.data.convert import convert, export
 from mmma.data.convert.detection import (
     DetectionLabels,
     DetectionMapping,
-    ForeignVideo,
-    convert_detection,
-    write_foreign,
 )
 from mmma.data.convert.target import Options
 from mmma.data.root import DataRoot, write_info
@@ -161,70 +158,21 @@ def test_no_label_at_all():
     assert labels().space == MMA82
 
 
-ENTRY = {'subset': 'train', 'duration': 4, 'fps': 10, 'domain': 'street'}
-
-
-def parse(content):
-    """A format of a list of names."""
-    if not isinstance(content, list):
-        raise ValueError('need a list')
-    happens = [([1, 2], 'nodding')]
-    return [
-        ForeignVideo(n or '?', ENTRY, happens, fault='' if n else 'has no name')
-        for n in content
-    ]
-
-
-def run(tree, tmp_path, content, **options):
-    source = tree({'v.json': json.dumps(content)})
-    return convert_detection('X', parse, source, tmp_path / 'out', Options(**options))
-
-
-def test_any_format(tree, tmp_path):
-    conversion = run(tree, tmp_path, ['a', 'b'])
-    root = DataRoot(tmp_path / 'out')
-    assert root.info.source == 'X v.json'
-    assert [v.video for v in root.read_det()] == ['a', 'b']
-    assert {(v.frames, v.domain) for v in conversion.videos} == {(40, 'street')}
-    assert not root.info.simulated
-
-
-@pytest.mark.parametrize(
-    ('content', 'message'),
-    [
-        ({'a': 1}, r'v\.json: need a list'),
-        (['a', ''], r'v\.json: 1 problem\n.*\?: has no name'),
-        ([], r'v\.json: no videos are left'),
-    ],
-)
-def test_what_the_format_refuses(tree, tmp_path, content, message):
-    with pytest.raises(ValueError, match=message):
-        run(tree, tmp_path, content)
-
-
-def test_a_folder_that_is_not_empty(tree, tmp_path):
-    run(tree, tmp_path, ['a'])
-    with pytest.raises(ValueError, match='is not empty: give --force'):
-        run(tree, tmp_path, ['a'])
-    run(tree, tmp_path, ['a'], force=True)
-
-
-def test_the_file_and_its_classes(root, tmp_path, space):
-    data = DataRoot(root)
-    lines = write_foreign(data, tmp_path / 'x.json', lambda v: {'d': v.duration})
-    assert lines[0].endswith('x.json: val 1 videos, 2 instances')
-    assert json.loads((tmp_path / 'x.json').read_text()) == {
-        'v': {'d': 10.0, 'simulated': True}
-    }
-    names = (tmp_path / 'category_idx.txt').read_text().splitlines()
+def test_the_classes_lie_beside_the_file(root, tmp_path, space):
+    lines = export('pointtad', root, tmp_path / 'x')
+    assert lines[0].endswith('pointtad.json: val 1 videos, 2 instances')
+    names = (tmp_path / 'x/category_idx.txt').read_text().splitlines()
     assert tuple(names) == space.actions
 
 
-def test_real_data_are_not_marked(root, tmp_path):
+def test_only_simulated_data_are_marked(root, tmp_path):
     info = DataRoot(root).info
-    write_info(root, type(info)(info.name, info.label_space, simulated=False))
-    write_foreign(DataRoot(root), tmp_path / 'x.json', lambda v: {}, ('{"a": {', '}}'))
-    assert json.loads((tmp_path / 'x.json').read_text()) == {'a': {'v': {}}}
+    for simulated in (True, False):
+        write_info(root, type(info)(info.name, info.label_space, simulated))
+        for kind in ('opentad', 'pointtad'):
+            export(kind, root, tmp_path / 'x', force=True)
+            text = (tmp_path / f'x/{kind}.json').read_text()
+            assert ('"simulated": true' in text) is simulated
 
 
 MA52_OPENTAD = load_label_space('ma52')
@@ -351,6 +299,16 @@ def test_the_rate_is_never_guessed(tree, tmp_path):
         run_of_opentad(tree, tmp_path, database)
     root, _ = run_of_opentad(tree, tmp_path, database, fps=25.0)
     assert [(v.fps, v.frames) for v in root.read_det()] == [(25.0, 140)] * 2
+
+
+def test_a_folder_that_is_not_empty(tree, tmp_path):
+    database = {'a': entry(NODDING, domain='street')}
+    root, _ = run_of_opentad(tree, tmp_path, database)
+    assert root.info.source == 'OpenTAD my.json'
+    assert (root.read_det()[0].domain, root.info.simulated) == ('street', False)
+    with pytest.raises(ValueError, match='is not empty: give --force'):
+        run_of_opentad(tree, tmp_path, database)
+    run_of_opentad(tree, tmp_path, database, force=True)
 
 
 def test_own_rates_come_first(tree, tmp_path):
