@@ -1,4 +1,4 @@
-"""Dataset of trimmed clips, and what every dataset of a root shares."""
+"""Dataset of trimmed clips, and the base of every dataset of a root."""
 
 from __future__ import annotations
 

@@ -1,10 +1,8 @@
-"""Samplers: which samples an epoch gives, and in which order.
+"""Samplers: samples of an epoch and their order, plain or with balanced shares.
 
-Samplers that give domains or classes other shares than the data set does.
-
-All draw by :class:`GroupedDraws`: shares hold in every epoch up to rounding, and the
-samples of a group are drawn equally often. Labels are one per clip, or several per
-video (detection), where the rarest class of a video counts (:func:`class_weights`).
+Balanced ones draw by :class:`GroupedDraws`: shares hold in every epoch up to rounding,
+and the samples of a group are drawn equally often. Labels are one per clip, or several
+per video (detection), where the rarest class of a video counts (:func:`class_weights`).
 
 An epoch has as many draws as the data set has samples. Each takes the arguments of
 :class:`EpochSampler`; without ``shuffle`` the draws of each epoch come in the order of

@@ -1,6 +1,4 @@
-"""Layers that respect a mask over time.
-
-Layers over positions of a window of which the last may not exist.
+"""Layers over positions of a window of which the last may not exist.
 
 Features (N, C, P) come with a mask (N, P), true where a position exists. Every layer
 here takes zeros at the others and gives zeros there, so that padding never reaches what

@@ -1,9 +1,8 @@
-"""From a batch of samples to what a network takes, on its device.
+"""Preprocessors: a batch of samples to the input of a network, on its device.
 
-Heatmap volumes of skeletons: every joint or limb a channel, drawn frame by frame.
-
-Only pixels near a joint or limb are computed, for all frames and clips at once, on the
-device of the keypoints. The numbers are those of MMAction2's ``GeneratePoseTarget``.
+Heatmap volumes have every joint or limb as a channel, drawn frame by frame. Only pixels
+near a joint or limb are computed, for all frames and clips at once, on the device of
+the keypoints. The numbers are those of MMAction2's ``GeneratePoseTarget``.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
+import mmma.registry  # noqa: F401  (repairs MMAction2 before tests import it)
+
 
 @pytest.fixture(autouse=True)
 def _scope():

@@ -1,10 +1,11 @@
-"""Random augmentation of whole clips: the same change for every frame.
+"""Random augmentation of whole clips and skeletons: one change for every frame.
 
 Randomness comes from numpy's global generator alone.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmma.data.joints import JointTree
 from mmma.registry import TRANSFORMS
 
 _MAX_MAGNITUDE = 10
@@ -360,3 +362,158 @@ def _like(clip: np.ndarray, imgs: Sequence[np.ndarray] | np.ndarray) -> Any:
 def _check_range(name: str, value: float, most: float) -> None:
     if not 0 <= value <= most:
         raise ValueError(f'{name} {value}: use a number from 0 to {most}.')
+
+
+@TRANSFORMS.register_module()
+class SkeletonFlip(BaseTransform):
+    """Mirror the picture: x becomes width - x, left and right joints change places.
+
+    A joint whose mirror image was not chosen keeps its place; a missing one stays 0.
+    Comes before ``NormalizeSkeleton``. Adds ``flip``.
+
+    Args:
+        prob: How often.
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        self.prob = prob
+
+    def transform(self, results: dict) -> dict:
+        """Mirror, or not."""
+        results['flip'] = bool(np.random.random() < self.prob)
+        if results['flip']:
+            order = list(results['joint_tree'].flip_order)
+            score = results['keypoint_score'][..., order]
+            keypoint = results['keypoint'][..., order, :]
+            x = results['img_shape'][1] - keypoint[..., 0]
+            keypoint[..., 0] = np.where(score > 0, x, keypoint[..., 0])
+            results.update(keypoint=keypoint, keypoint_score=score)
+        return results
+
+
+@TRANSFORMS.register_module()
+class SkeletonCrop(BaseTransform):
+    """Hide what a closer framing would not show.
+
+    Cuts the picture below a random height between the hips' and the lowest joint's,
+    so that a model learns to do without legs; joints below it become missing.
+
+    Args:
+        prob: How often.
+    """
+
+    def __init__(self, prob: float = 0.2) -> None:
+        self.prob = prob
+
+    def transform(self, results: dict) -> dict:
+        """Hide the lower joints, or nothing."""
+        if np.random.random() >= self.prob:
+            return results
+        depth = np.random.random()
+        names = results['joint_tree'].names
+        hips = [v for v, name in enumerate(names) if name.endswith('_hip')]
+        y, score = results['keypoint'][..., 1], results['keypoint_score']
+        seen = score > 0
+        if not hips or not seen[..., hips].any():
+            return results
+        top = y[..., hips][seen[..., hips]].mean()
+        bottom = y[seen].max()
+        results['keypoint_score'] = np.where(y > top + depth * (bottom - top), 0, score)
+        return results
+
+
+@TRANSFORMS.register_module()
+class SkeletonJitter(BaseTransform):
+    """Turn, stretch and disturb a normalised skeleton a little, in training.
+
+    Comes after ``NormalizeSkeleton``, whose origin it turns and stretches about; one
+    draw per clip, so that motion stays smooth, but for ``noise``.
+
+    Args:
+        degrees: Largest turn in the picture, either way.
+        scale: Largest change of each axis, 0.1 for 0.9 to 1.1.
+        shear: Largest slant, tangent of the angle.
+        noise: Standard deviation added to every coordinate, in shoulder widths.
+    """
+
+    def __init__(
+        self,
+        degrees: float = 10.0,
+        scale: float = 0.1,
+        shear: float = 0.1,
+        noise: float = 0.0,
+    ) -> None:
+        self.degrees = degrees
+        self.scale = scale
+        self.shear = shear
+        self.noise = noise
+
+    def transform(self, results: dict) -> dict:
+        """Distort ``keypoint``."""
+        angle = np.deg2rad(np.random.uniform(-self.degrees, self.degrees))
+        cos, sin = np.cos(angle), np.sin(angle)
+        slant = np.random.uniform(-self.shear, self.shear)
+        stretch = np.diag(1 + np.random.uniform(-self.scale, self.scale, 2))
+        matrix = np.array([[cos, -sin], [sin, cos]]) @ [[1, slant], [0, 1]] @ stretch
+        keypoint = results['keypoint'] @ matrix.T.astype(np.float32)
+        if self.noise:
+            keypoint += np.random.normal(0, self.noise, keypoint.shape)
+        results['keypoint'] = keypoint.astype(np.float32)
+        return results
+
+
+@TRANSFORMS.register_module()
+class SkeletonBend(BaseTransform):
+    """Give a normalised skeleton another posture and build, in training.
+
+    Turns and stretches every bone by one draw per clip, and all joints that hang on
+    it go along. Motion keeps its rhythm and its size; how a person sits or stands, the
+    camera and the build change, which a model trained on one domain would otherwise
+    take for part of the action. Arms turn little, so that a hand still touches what it
+    touches.
+
+    Args:
+        degrees: Standard deviation of a bone's turn.
+        leg_degrees: The same below the hips: people sit in one domain and stand in
+            another.
+        scale: Standard deviation of the logarithm of a bone's stretch.
+    """
+
+    def __init__(
+        self, degrees: float = 5.0, leg_degrees: float = 30.0, scale: float = 0.1
+    ) -> None:
+        self.degrees = degrees
+        self.leg_degrees = leg_degrees
+        self.scale = scale
+
+    def transform(self, results: dict) -> dict:
+        """Change ``keypoint``."""
+        tree = results['joint_tree']
+        chain, fixed, below_hip = _chains(tree)
+        spread = np.where(below_hip, self.leg_degrees, self.degrees)
+        turn = np.deg2rad(np.random.normal(0, 1, len(fixed)) * spread)
+        stretch = np.exp(np.random.normal(0, self.scale, len(fixed)))
+        turn[fixed], stretch[fixed] = 0, 1
+        cos = (stretch * np.cos(turn)).astype(np.float32)
+        sin = (stretch * np.sin(turn)).astype(np.float32)
+        keypoint = results['keypoint']
+        bone = keypoint - keypoint[:, :, list(tree.parents)]
+        bone[:, :, fixed] = keypoint[:, :, fixed]
+        x, y = bone[..., 0], bone[..., 1]
+        turned = np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
+        results['keypoint'] = chain @ turned  # (V, V) @ (M, T, V, 2)
+        return results
+
+
+@functools.lru_cache(maxsize=32)
+def _chains(tree: JointTree) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(V, V) which bones lead to a joint; (V,) roots; (V,) joints below a hip."""
+    parents = np.array(tree.parents)
+    joints = np.arange(len(parents))
+    chain = np.zeros((len(parents), len(parents)), np.float32)
+    at = joints
+    for _ in joints:
+        chain[joints, at] = 1
+        at = parents[at]
+    legs = ('_knee', '_ankle', '_toe', '_heel')
+    return chain, parents == joints, np.array([n.endswith(legs) for n in tree.names])

@@ -1,14 +1,9 @@
 """TSM, GC-TSM and MANet: ResNets that shift channels in time.
 
-Group contextualization: four gates, each for a quarter of the channels.
-
-Source: Hao et al., 'Group Contextualization for Video Recognition', CVPR 2022;
-haoyanbin918/Group-Contextualization, b99be50a.
-
-ResNet with temporal shifts: TSM, and with gates GC-TSM and MANet.
-
-Source: Lin et al., 'TSM: Temporal Shift Module for Efficient Video Understanding',
-ICCV 2019; open-mmlab/mmaction2, resnet_tsm.py, 4d6c9347.
+Sources: Hao et al., 'Group Contextualization for Video Recognition', CVPR 2022;
+haoyanbin918/Group-Contextualization, b99be50a. Lin et al., 'TSM: Temporal Shift Module
+for Efficient Video Understanding', ICCV 2019; open-mmlab/mmaction2, resnet_tsm.py,
+4d6c9347.
 """
 
 from __future__ import annotations

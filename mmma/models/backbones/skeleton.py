@@ -176,9 +176,8 @@ class SkeletonTCN(BaseModule):
         # (N, M, T, V, C) -> (N*M, V*C, T)
         x = x.flatten(0, 1).flatten(2).transpose(1, 2)
         x = self.blocks(self.stem(x))
-        return x.unflatten(0, persons).unsqueeze(
-            -1
-        )  # (NM, C', T') -> (N, M, C', T', 1)
+        # (N*M, C', T') -> (N, M, C', T', 1)
+        return x.unflatten(0, persons).unsqueeze(-1)
 
 
 def _conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv1d:
@@ -198,13 +197,10 @@ class SkeletonSTGCN(STGCN):
         joints: The joints of the input, as given to ``LoadSkeleton``.
         in_channels: C of the input.
         num_person: M of the input.
-        stack_frames: Frames that make one step of the network, side by side as
-            channels: a cheap model sees every frame and works at a fraction of T.
         **kwargs: As upstream's.
 
     Raises:
-        ValueError: An unknown layout, set or joint; T is no multiple of
-            ``stack_frames``.
+        ValueError: An unknown layout, set or joint.
 
     Source: PYSKL, arXiv 2205.09443.
     """
@@ -215,32 +211,11 @@ class SkeletonSTGCN(STGCN):
         joints: str | Sequence[str] = 'all',
         in_channels: int = 3,
         num_person: int = 1,
-        stack_frames: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(
             graph_cfg=dict(layout=graph_layout(layout, joints), mode='spatial'),
-            in_channels=in_channels * stack_frames,
+            in_channels=in_channels,
             num_person=num_person,
             **kwargs,
         )
-        self.stack_frames = stack_frames
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features of skeletons.
-
-        Args:
-            x: (N, M, T, V, C).
-
-        Returns:
-            (N, M, C', T', V).
-        """
-        if self.stack_frames > 1:
-            if x.shape[2] % self.stack_frames:
-                raise ValueError(
-                    f'{x.shape[2]} frames are no multiple of stack_frames '
-                    f'{self.stack_frames}: choose another clip_len.'
-                )
-            x = x.unflatten(2, (-1, self.stack_frames))
-            x = x.transpose(3, 4).flatten(4)  # (N, M, T', S, V, C) -> (N, M, T', V, SC)
-        return super().forward(x)

@@ -1,10 +1,8 @@
-"""VideoMAE: the network and the key names of other projects.
-
-VideoMAE's vision transformer as a backbone for clips.
+"""VideoMAE's vision transformer as a backbone for clips.
 
 Weights of MMAction2's ``VisionTransformer`` and of the transformers library's VideoMAE
-load as they are; attention runs through PyTorch's fused kernels, so that no
-token-by-token matrix is stored.
+load as they are, original ones through :func:`from_original`; attention runs through
+PyTorch's fused kernels, so that no token-by-token matrix is stored.
 
 Source: Tong et al., 'VideoMAE: Masked Autoencoders are Data-Efficient Learners for
 Self-Supervised Video Pre-Training', NeurIPS 2022.

@@ -1,4 +1,4 @@
-"""From features to scores of actions and, if asked, of body groups."""
+"""Head for scores of actions and, if asked, of body groups."""
 
 from __future__ import annotations
 

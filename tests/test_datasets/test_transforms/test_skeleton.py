@@ -5,15 +5,17 @@ import pytest
 
 from mmma.data.arrays import SkeletonWriter
 from mmma.data.joints import JOINT_SETS, WHOLEBODY65, JointLayout, joint_tree
+from mmma.datasets.transforms.augment import (
+    SkeletonBend,
+    SkeletonCrop,
+    SkeletonFlip,
+    SkeletonJitter,
+)
 from mmma.datasets.transforms.skeleton import (
     LoadSkeleton,
     NormalizeSkeleton,
-    SkeletonBend,
     SkeletonCompact,
-    SkeletonCrop,
     SkeletonFeatures,
-    SkeletonFlip,
-    SkeletonJitter,
     UniformSkeletonFrames,
     body_size,
     fill_missing,

@@ -1,4 +1,4 @@
-"""Graphs of joint trees."""
+"""Skeleton backbones: graphs, sizes, and what MMAction2 gives."""
 
 import numpy as np
 import pytest
@@ -197,22 +197,3 @@ def test_published_size():
 def test_shape_at_any_layout():
     model = SkeletonSTGCN(in_channels=4, **PLUS, **TINY)
     assert model(torch.randn(2, 1, 9, 65, 4)).shape == (2, 1, 24, 5, 65)
-
-
-def test_stacked_frames_are_channels_in_order():
-    torch.manual_seed(0)
-    tiny = dict(joints='body17', **PLUS, **TINY)
-    stacked = SkeletonSTGCN(in_channels=2, stack_frames=3, **tiny).eval()
-    plain = SkeletonSTGCN(in_channels=6, **tiny).eval()
-    plain.load_state_dict(stacked.state_dict())
-    x = torch.randn(1, 1, 6, 17, 2)
-    steps = torch.stack(
-        [torch.cat([x[:, :, 3 * s + f] for f in range(3)], -1) for s in range(2)], 2
-    )
-    torch.testing.assert_close(stacked(x), plain(steps))
-
-
-def test_frames_that_do_not_stack_are_refused():
-    model = SkeletonSTGCN(stack_frames=3, **PLUS, **TINY)
-    with pytest.raises(ValueError, match='8 frames are no multiple of stack_frames 3'):
-        model(torch.randn(1, 1, 8, 65, 3))

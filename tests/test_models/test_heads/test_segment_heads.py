@@ -8,9 +8,8 @@ from mmma.models.heads.segment_heads import (
     Pairs,
     PointOutputs,
     assign_truths,
-    default_ranges,
-    pyramid_points,
 )
+from mmma.models.pyramid import default_ranges, pyramid_points
 from mmma.registry import MODELS
 from mmma.taxonomy import load_label_space
 
