@@ -6,11 +6,10 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mmma.files import duration
+from mmma.files import duration, progress_bar
 
 HELP = """Pack a data root: its videos small, with many key frames, quick to decode.
 
@@ -86,17 +85,18 @@ def run(args: argparse.Namespace) -> int:
     )
     started = time.monotonic()
     try:
-        report = pack_root(
-            DataRoot(args.root),
-            args.out,
-            options,
-            tasks=args.tasks,
-            workers=args.workers,
-            allow_failures=args.allow_failures,
-            force=args.force,
-            on_estimate=show_estimate,
-            on_progress=progress_printer(),
-        )
+        with progress_bar('pack, MB') as show:
+            report = pack_root(
+                DataRoot(args.root),
+                args.out,
+                options,
+                tasks=args.tasks,
+                workers=args.workers,
+                allow_failures=args.allow_failures,
+                force=args.force,
+                on_estimate=show_estimate,
+                on_progress=lambda *sizes: show(*(n // 10**6 for n in sizes)),
+            )
     except KeyboardInterrupt:
         print(f'\n{_GO_ON}', file=sys.stderr)
         raise
@@ -115,33 +115,6 @@ def show_estimate(videos: int, size: float, seconds: float) -> None:
         f'{videos:,} more videos: about {size / 1e6:,.0f} MB and {duration(seconds)}',
         file=sys.stderr,
     )
-
-
-def progress_printer(every_sec: float = 10) -> Callable[[int, int], None]:
-    """A function that shows progress and the time left on standard error.
-
-    Args:
-        every_sec: Least time between two lines of a log; a terminal has one line.
-    """
-    started = shown = time.monotonic()
-    is_terminal = sys.stderr.isatty()
-
-    def show(done: int, total: int) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if done < total and now - shown < (0.2 if is_terminal else every_sec):
-            return
-        shown = now
-        left = (now - started) / max(done, 1) * (total - done)
-        text = (
-            f'{done / 1e6:,.0f} of {total / 1e6:,.0f} MB ({done / max(total, 1):.0%}), '
-            f'{duration(left)} left'
-        )
-        end = '\n' if not is_terminal or done == total else ''
-        sys.stderr.write(f'\r{text:<60}{end}' if is_terminal else f'{text}\n')
-        sys.stderr.flush()
-
-    return show
 
 
 def show_report(out: Path, report: Any, seconds: float) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mmma.files import duration
+from mmma.files import progress_bar
 from mmma.taxonomy import check_choice
 
 HELP = """Find body, feet and hands in the videos of a data root: its skeleton store.
@@ -81,20 +79,22 @@ def run(args: argparse.Namespace) -> int:
         check_sheet(args.sheet)
     root = DataRoot(args.root)
     from mmma.media.extractors import PoseOptions
-    from mmma.media.pose import RunOptions, extract_root
+    from mmma.media.pose import extract_root
 
     options = PoseOptions(
         args.backend, args.persons, args.smooth, args.models, args.device
     )
-    how = RunOptions(
-        tasks=args.tasks,
-        workers=args.workers,
-        skip_broken=args.skip_broken,
-        force=args.force,
-        on_progress=progress_printer(),
-    )
     try:
-        report = extract_root(root, options, how)
+        with progress_bar('find joints, MB') as show:
+            report = extract_root(
+                root,
+                options,
+                tasks=args.tasks,
+                workers=args.workers,
+                skip_broken=args.skip_broken,
+                force=args.force,
+                on_progress=lambda *sizes: show(*(n // 10**6 for n in sizes)),
+            )
     except KeyboardInterrupt:
         print(f'\n{_GO_ON}', file=sys.stderr)
         raise
@@ -132,39 +132,11 @@ def draw_sheets(root: Any, tasks: list[str], out: Path) -> None:
         tasks: Those that have skeletons.
         out: The first one's file.
     """
-    from mmma.media.sheet import write_sheet
+    from mmma.media.pose import write_sheet
 
     for number, task in enumerate(tasks):
         file = out.with_name(f'{out.stem}_{task}{out.suffix}') if number else out
         print(f'{file}: {", ".join(write_sheet(root, task, file))}')
-
-
-def progress_printer(every_sec: float = 10) -> Callable[[int, int, int], None]:
-    """A function that shows progress and the time left on standard error.
-
-    Args:
-        every_sec: Least time between two lines of a log; a terminal has one line.
-    """
-    started = shown = time.monotonic()
-    is_terminal = sys.stderr.isatty()
-
-    def show(done: int, total: int, frames: int) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if done < total and now - shown < (0.2 if is_terminal else every_sec):
-            return
-        shown = now
-        spent = max(now - started, 1e-9)
-        left = spent / max(done, 1) * (total - done)
-        text = (
-            f'{done / max(total, 1):.0%} of {total / 1e6:,.0f} MB, '
-            f'{frames / spent:.1f} frames/s, {duration(left)} left'
-        )
-        end = '\n' if not is_terminal or done == total else ''
-        sys.stderr.write(f'\r{text:<60}{end}' if is_terminal else f'{text}\n')
-        sys.stderr.flush()
-
-    return show
 
 
 def show_report(root: Path, report: Any) -> None:
@@ -179,12 +151,11 @@ def show_report(root: Path, report: Any) -> None:
         f'{root}: {report.extractor}: {report.clips:,} clips, {report.extracted:,} '
         f'looked at now: {report.frames:,} frames, {speed:.1f} per second'
     )
-    for task, rates in report.rates.items():
-        shares = rates.shares().items()
-        text = ', '.join(f'{part} {share:.1%}' for part, share in shares)
-        print(f'{task}: found in {rates.frames:,} frames: {text}')
-        if rates.without_body:
-            print(f'{task}: no body at all in {rates.without_body:,} clips')
+    for task, (frames, shares, without_body) in report.rates.items():
+        text = ', '.join(f'{part} {share:.1%}' for part, share in shares.items())
+        print(f'{task}: found in {frames:,} frames: {text}')
+        if without_body:
+            print(f'{task}: no body at all in {without_body:,} clips')
     for task, name, reason in report.failures:
         print(f'FAILED {task} {name}: {reason}', file=sys.stderr)
     if report.failures:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmma.files import atomic_write, read_text
+from mmma.files import draft, read_text
 from mmma.taxonomy import check_choice, suggest
 
 CROPS = ('none', 'person')
@@ -310,8 +310,7 @@ def pack_video(
         times = read_times(source)
     if len(set(times.stamps)) < len(times.stamps):
         raise ValueError('two frames at one time: the order of frames is not known')
-    with atomic_write(target, 'wb') as file:
-        part = Path(file.name)
+    with draft(target) as part:
         picture, crop, size = _transcode(source, part, options, (times, box))
         with _readable('packed file'):
             _verify(part, times, size)

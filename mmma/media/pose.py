@@ -8,7 +8,6 @@ import errno
 import functools
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,12 +22,13 @@ from mmma.data.joints import WHOLEBODY65, JointLayout, read_layout
 from mmma.data.root import TASKS, DataRoot
 from mmma.files import CRASHED, atomic_write, map_in_processes, source_identity
 from mmma.media.extractors import (
+    JOINTS,
     Extractor,
     PoseOptions,
-    Rates,
     build_extractor,
     describe_extractor,
 )
+from mmma.media.pack import chosen_tasks, file_bytes, table_rows
 from mmma.video import (
     BrokenVideoError,
     VideoIndex,
@@ -40,6 +40,11 @@ from mmma.video import (
 )
 
 FOLDER = '.pose'
+_PARTS = {
+    'body': slice(0, JOINTS['left_big_toe']),
+    'left hand': slice(JOINTS['left_hand_root'], JOINTS['right_hand_root']),
+    'right hand': slice(JOINTS['right_hand_root'], len(JOINTS)),
+}
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,8 @@ class Partial:
     height: int
 
 
-class Partials:
-    """The folder of clips that are done: ``skeletons/.pose``.
+def open_partials(skeletons: Path, extractor: str, force: bool) -> Path:
+    """Folder of clips that are done before the store is written.
 
     Args:
         skeletons: The root's ``skeletons`` folder.
@@ -70,63 +75,54 @@ class Partials:
     Raises:
         ValueError: Another extractor has begun here.
     """
+    folder = skeletons / FOLDER
+    header = folder / 'run.json'
+    begun = json.loads(header.read_text('utf-8')) if header.is_file() else None
+    if begun not in (None, {'extractor': extractor}):
+        if not force:
+            raise ValueError(
+                f'{folder}: a run with {begun["extractor"]!r} was not finished, now it '
+                f'is {extractor!r}: give the options of that run to go on, or --force '
+                'to start anew'
+            )
+        shutil.rmtree(folder, ignore_errors=True)
+    if not header.is_file():
+        with atomic_write(header) as file:
+            json.dump({'extractor': extractor}, file)
+    return folder
 
-    def __init__(self, skeletons: Path, extractor: str, force: bool) -> None:
-        self.folder = skeletons / FOLDER
-        header = self.folder / 'run.json'
-        begun = json.loads(header.read_text('utf-8')) if header.is_file() else None
-        if begun not in (None, {'extractor': extractor}):
-            if not force:
-                raise ValueError(
-                    f'{self.folder}: a run with {begun["extractor"]!r} was not '
-                    f'finished, now it is {extractor!r}: give the options of that run '
-                    'to go on, or --force to start anew'
-                )
-            self.remove()
-        if not header.is_file():
-            with atomic_write(header) as file:
-                json.dump({'extractor': extractor}, file)
 
-    def path(self, task: str, name: str) -> Path:
-        """File of a clip.
+def partial_path(folder: Path, task: str, name: str) -> Path:
+    """File of a clip or video that is done.
 
-        Args:
-            task: ``rec`` or ``det``.
-            name: The clip or video.
-        """
-        mark = hashlib.sha256(f'{task} {name}'.encode()).hexdigest()[:24]
-        return self.folder / mark[:2] / f'{mark}.npz'
-
-    def remove(self) -> None:
-        """Remove the folder with all that is in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    Args:
+        folder: From :func:`open_partials`.
+        task: ``rec`` or ``det``.
+        name: The clip or video.
+    """
+    mark = hashlib.sha256(f'{task} {name}'.encode()).hexdigest()[:24]
+    return folder / mark[:2] / f'{mark}.npz'
 
 
 def write_partial(path: Path, partial: Partial, source: Path) -> None:
     """Write a clip's file; it appears whole or not at all.
 
     Args:
-        path: From :meth:`Partials.path`.
+        path: From :func:`partial_path`.
         partial: What to write.
         source: The video.
     """
     facts = {**source_identity(source), **asdict(partial)}
     joints = facts.pop('joints')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        with part.open('wb') as file:
-            np.savez(file, joints=joints, facts=np.array(json.dumps(facts)))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_write(path, 'wb') as file:
+        np.savez(file, joints=joints, facts=np.array(json.dumps(facts)))
 
 
 def read_partial(path: Path, source: Path | None = None) -> Partial | None:
     """Read a clip's file; None where there is none, or its video has changed.
 
     Args:
-        path: From :meth:`Partials.path`.
+        path: From :func:`partial_path`.
         source: The video; None does not look whether it has changed.
     """
     if not path.is_file() or (source is not None and not source.is_file()):
@@ -208,49 +204,14 @@ class VideoFrames:
         return image
 
 
+_LEFT, _RIGHT, _MIDDLE = (255, 140, 40), (60, 150, 255), (90, 255, 120)
 MAX_SIDE = 2047
 """Larger pictures are scaled down, as coordinates are 1/16 pixel in 16 bits."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """One clip or video to look at.
-
-    Attributes:
-        task: ``rec`` or ``det``.
-        name: The clip or video.
-        path: Its file as the table has it; may be empty.
-        partial: Where its skeletons go before the store is written.
-    """
-
-    task: str
-    name: str
-    path: str
-    partial: Path
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How the work is done; does not change what is written of a clip.
-
-    Attributes:
-        tasks: Tables whose videos are looked at; by default those that exist.
-        workers: Processes; 0 works in this one, None takes one per CPU.
-        skip_broken: Write the store without the clips that failed.
-        force: Replace skeletons of another extractor.
-        on_progress: Called with the bytes done, the bytes in all and the frames done.
-    """
-
-    tasks: Sequence[str] | None = None
-    workers: int | None = None
-    skip_broken: bool = False
-    force: bool = False
-    on_progress: Callable[[int, int, int], None] = lambda *_: None
-
-
 @dataclass
 class PoseReport:
-    """What came of it.
+    """Result of an extraction.
 
     Attributes:
         extractor: As the store records it.
@@ -259,7 +220,7 @@ class PoseReport:
         frames: Their frames.
         seconds: How long that took.
         failures: (task, name, reason) of those without skeletons.
-        rates: How often body and hands were found, by task.
+        rates: From :func:`detection_rates`, by task.
         complete: The stores are written.
     """
 
@@ -269,11 +230,20 @@ class PoseReport:
     frames: int = 0
     seconds: float = 0.0
     failures: list[tuple[str, str, str]] = field(default_factory=list)
-    rates: dict[str, Rates] = field(default_factory=dict)
+    rates: dict[str, tuple[int, dict[str, float], int]] = field(default_factory=dict)
     complete: bool = False
 
 
-def extract_root(root: DataRoot, options: PoseOptions, run: RunOptions) -> PoseReport:
+def extract_root(
+    root: DataRoot,
+    options: PoseOptions,
+    *,
+    tasks: Sequence[str] | None = None,
+    workers: int | None = None,
+    skip_broken: bool = False,
+    force: bool = False,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
+) -> PoseReport:
     """Find the skeletons of a root's videos and write its skeleton store.
 
     Killed at any time, it goes on when it is called again, and writes the same bytes as
@@ -282,7 +252,11 @@ def extract_root(root: DataRoot, options: PoseOptions, run: RunOptions) -> PoseR
     Args:
         root: The data root.
         options: What finds the joints.
-        run: How the work is done.
+        tasks: Tables whose videos are looked at; by default those that exist.
+        workers: Processes; 0 works in this one, None takes one per CPU.
+        skip_broken: Write the store without the clips that failed.
+        force: Replace skeletons of another extractor.
+        on_progress: Called with the bytes of videos done and in all.
 
     Raises:
         FileNotFoundError: The root lacks a table, or the extractor its model files.
@@ -291,22 +265,47 @@ def extract_root(root: DataRoot, options: PoseOptions, run: RunOptions) -> PoseR
     """
     report = PoseReport(describe_extractor(options))
     layout = replace(WHOLEBODY65, extractor=report.extractor)
-    tasks = _tasks(root, run.tasks)
-    kept = _kept_stores(root, layout, tasks, run.force)
-    partials = Partials(root.path / 'skeletons', report.extractor, run.force)
-    jobs = _jobs(root, tasks, partials)
-    report.clips = len(jobs)
-    todo = [job for job in jobs if not _is_done(job, root, kept)]
-    _extract_all(todo, (root, options, run), report)
-    if not report.failures or run.skip_broken:
-        failed = {(task, name) for task, name, _ in report.failures}
+    tasks = chosen_tasks(root, tasks)
+    kept = _kept_stores(root, layout, tasks, force)
+    folder = open_partials(root.path / 'skeletons', report.extractor, force)
+    rows = table_rows(root, tasks)
+    if not any(path for _, _, path in rows):
+        raise ValueError(f'{root.path}: no row has a video file to look at')
+    report.clips = len(rows)
+    todo = [
+        (task, name, path)
+        for task, name, path in rows
+        if not (task in kept and name in kept[task])
+        and not _is_done(partial_path(folder, task, name), root, path)
+    ]
+    work = functools.partial(_extract_one, root=root, options=options, folder=folder)
+    sizes = {row: file_bytes(root.path / row[2]) for row in todo}
+    started, done = time.perf_counter(), 0
+    for row, outcome in map_in_processes(work, todo, workers):
+        done += sizes[row]
+        if isinstance(outcome, str):
+            reason = 'the process dies on it' if outcome == CRASHED else outcome
+            report.failures.append((*row[:2], reason))
+        else:
+            report.extracted += 1
+            report.frames += outcome
+        on_progress(done, sum(sizes.values()))
+    report.seconds = time.perf_counter() - started
+    order = {row[:2]: number for number, row in enumerate(todo)}
+    report.failures.sort(key=lambda failure: order[failure[:2]])
+    if not report.failures or skip_broken:
+        failed = {failure[:2] for failure in report.failures}
         for task in tasks:
-            mine = [j for j in jobs if j.task == task and (task, j.name) not in failed]
-            _write_store(root, layout, task, (mine, kept.get(task), options.persons))
+            clips = {
+                name: partial_path(folder, task, name)
+                for own, name, _ in rows
+                if own == task and (task, name) not in failed
+            }
+            _write_store(root, layout, task, (clips, kept.get(task), options.persons))
             _write_missing(root, task, report.failures)
-            report.rates[task] = Rates.of(SkeletonStore(root, task))
+            report.rates[task] = detection_rates(SkeletonStore(root, task))
         report.complete = True
-        partials.remove()
+        shutil.rmtree(folder, ignore_errors=True)
     return report
 
 
@@ -320,24 +319,40 @@ def missing_file(root: DataRoot, task: str) -> Path:
     return root.path / 'skeletons' / f'{task}_missing.csv'
 
 
-def extract_one(job: Job, root: DataRoot, options: PoseOptions) -> int | str:
-    """Look at one video and keep its skeletons.
+def detection_rates(store: SkeletonStore) -> tuple[int, dict[str, float], int]:
+    """Shares of a store's frames in which parts of anybody were found.
 
     Args:
-        job: The clip.
-        root: Its root.
-        options: What finds the joints.
+        store: Of ``WHOLEBODY65``.
 
     Returns:
-        The number of frames, or why there are no skeletons.
+        Frames, the share of each part in [0, 1], and clips without any body.
+    """
+    found = dict.fromkeys(_PARTS, 0)
+    frames = without_body = 0
+    for name in store.names:
+        scores = store.get(name)[1]  # (M, T, V)
+        frames += scores.shape[1]
+        before = found['body']
+        for part, places in _PARTS.items():
+            found[part] += int(scores[..., places].any(axis=(0, 2)).sum())
+        without_body += found['body'] == before
+    return frames, {part: n / frames for part, n in found.items()}, without_body
+
+
+def _extract_one(
+    row: tuple[str, str, str], root: DataRoot, options: PoseOptions, folder: Path
+) -> int | str:
+    """Look at one video and keep its skeletons; its frames, or why there are none.
 
     Raises:
         OSError: The disk is full.
     """
+    task, name, path = row
     try:
-        source = root.video_path(job.path)
+        source = root.video_path(path)
         partial = extract_video(source, options)
-        write_partial(job.partial, partial, source)
+        write_partial(partial_path(folder, task, name), partial, source)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -345,6 +360,11 @@ def extract_one(job: Job, root: DataRoot, options: PoseOptions) -> int | str:
     except (ValueError, RuntimeError) as error:
         return str(error)
     return len(partial.joints)
+
+
+def _is_done(partial: Path, root: DataRoot, path: str) -> bool:
+    found = partial.is_file() and read_partial(partial, root.video_path(path))
+    return bool(found)
 
 
 def extract_video(path: Path, options: PoseOptions) -> Partial:
@@ -400,14 +420,6 @@ def _extractor(options: PoseOptions) -> Extractor:
     return build_extractor(options)
 
 
-def _tasks(root: DataRoot, asked: Sequence[str] | None) -> tuple[str, ...]:
-    has = {'rec': root.has_rec, 'det': root.has_det}
-    for task in asked or ():
-        if not has[task]:
-            raise FileNotFoundError(f'{root.path} has no table for task {task!r}')
-    return tuple(task for task in TASKS if (task in asked if asked else has[task]))
-
-
 def _kept_stores(
     root: DataRoot, layout: JointLayout, tasks: Sequence[str], force: bool
 ) -> dict[str, SkeletonStore]:
@@ -417,7 +429,11 @@ def _kept_stores(
         return {}
     old = read_layout(root.path / 'skeletons')
     if old == layout:
-        return {} if force else dict(_readable(root, existing))
+        kept = {}
+        for task in () if force else existing:
+            with contextlib.suppress(ValueError):  # its replacement was cut short
+                kept[task] = SkeletonStore(root, task)
+        return kept
     origin = f'{root.path} has skeletons of {old.extractor!r}, not {layout.extractor!r}'
     others = [task for task in existing if task not in tasks]
     if others:
@@ -430,90 +446,27 @@ def _kept_stores(
     return {}
 
 
-def _readable(
-    root: DataRoot, tasks: Sequence[str]
-) -> Iterator[tuple[str, SkeletonStore]]:
-    """Stores, without one whose replacement was cut short by the end of the process."""
-    for task in tasks:
-        with contextlib.suppress(ValueError):
-            yield task, SkeletonStore(root, task)
-
-
-def _jobs(root: DataRoot, tasks: Sequence[str], partials: Partials) -> list[Job]:
-    rows: list[tuple[str, str, str]] = []
-    if 'rec' in tasks:
-        rows += [('rec', clip.clip, clip.path) for clip in root.read_rec()]
-    if 'det' in tasks:
-        rows += [('det', video.video, video.path) for video in root.read_det()]
-    if not any(path for _, _, path in rows):
-        raise ValueError(f'{root.path}: no row has a video file to look at')
-    return [Job(*row, partials.path(*row[:2])) for row in rows]
-
-
-def _is_done(job: Job, root: DataRoot, kept: dict[str, SkeletonStore]) -> bool:
-    if job.task in kept and job.name in kept[job.task]:
-        return True
-    if not job.partial.is_file():
-        return False
-    return read_partial(job.partial, root.video_path(job.path)) is not None
-
-
-def _extract_all(
-    todo: list[Job], how: tuple[DataRoot, PoseOptions, RunOptions], report: PoseReport
-) -> None:
-    root, options, run = how
-    weights = {job: _bytes(root, job) for job in todo}
-    total, done = sum(weights.values()), 0
-    work = functools.partial(extract_one, root=root, options=options)
-    started = time.perf_counter()
-    for job, outcome in map_in_processes(work, todo, run.workers):
-        done += weights[job]
-        if isinstance(outcome, str):
-            reason = 'the process dies on it' if outcome == CRASHED else outcome
-            report.failures.append((job.task, job.name, reason))
-        else:
-            report.extracted += 1
-            report.frames += outcome
-        run.on_progress(done, total, report.frames)
-    report.seconds = time.perf_counter() - started
-    order = {(job.task, job.name): number for number, job in enumerate(todo)}
-    report.failures.sort(key=lambda failure: order[failure[:2]])
-
-
-def _bytes(root: DataRoot, job: Job) -> int:
-    file = root.path / job.path
-    return file.stat().st_size if file.is_file() else 0
-
-
 def _write_store(
     root: DataRoot,
     layout: JointLayout,
     task: str,
-    what: tuple[list[Job], SkeletonStore | None, int],
+    what: tuple[dict[str, Path], SkeletonStore | None, int],
 ) -> None:
     """Write the store of a task in the order of its table, unless it is there."""
-    jobs, kept, persons = what
-    if kept is not None and kept.names == [job.name for job in jobs]:
+    clips, kept, persons = what
+    if kept is not None and kept.names == list(clips):
         return
     folder = root.path / 'skeletons'
     for stale in TASKS:  # all are replaced, or have this layout
         if root.has_skeletons(stale) and read_layout(folder) != layout:
             (folder / f'{stale}.npy').unlink()
     with SkeletonWriter(root, task, layout, persons) as writer:
-        for name, clip in _clips(jobs, kept):
-            facts = (clip.fps, clip.width, clip.height)
-            writer.append_encoded(name, clip.joints, *facts)
-
-
-def _clips(
-    jobs: list[Job], kept: SkeletonStore | None
-) -> Iterator[tuple[str, Partial]]:
-    for job in jobs:
-        clip = read_partial(job.partial)
-        if clip is None:
-            joints = encode_joints(*kept.get(job.name), kept.layout.score_scale)
-            clip = Partial(joints, kept.fps(job.name), *kept.size(job.name))
-        yield job.name, clip
+        for name, path in clips.items():
+            clip = read_partial(path)
+            if clip is None:
+                joints = encode_joints(*kept.get(name), kept.layout.score_scale)
+                clip = Partial(joints, kept.fps(name), *kept.size(name))
+            writer.append_encoded(name, clip.joints, clip.fps, clip.width, clip.height)
 
 
 def _write_missing(
@@ -526,3 +479,94 @@ def _write_missing(
         with atomic_write(path) as file:
             writer = csv.writer(file, lineterminator='\n')
             writer.writerows([('name', 'reason'), *rows])
+
+
+def draw_over(
+    frame: np.ndarray, keypoints: np.ndarray, scores: np.ndarray, layout: JointLayout
+) -> np.ndarray:
+    """A frame with one skeleton on it: left orange, right blue, doubtful ones faint.
+
+    Args:
+        frame: (H, W, 3) uint8 RGB.
+        keypoints: (V, 2) pixels.
+        scores: (V,) in [0, 1]; joints with score 0 are left out.
+        layout: Names and limbs.
+    """
+    import cv2
+
+    drawn = frame.copy()
+    points = np.round(keypoints * 16).astype(int)
+    thickness = max(1, min(frame.shape[:2]) // 300)
+    for a, b in layout.limb_indices():
+        sure = float(min(scores[a], scores[b]))
+        if sure > 0:
+            names = layout.names[a], layout.names[b]
+            line = points[a].tolist(), points[b].tolist()
+            layer = drawn.copy() if sure < 0.5 else drawn
+            cv2.line(layer, *line, _colour(*names), thickness, cv2.LINE_AA, 4)
+            if layer is not drawn:
+                drawn = cv2.addWeighted(layer, 0.4, drawn, 0.6, 0)
+    return drawn
+
+
+def write_sheet(
+    root: DataRoot, task: str, out: Path, clips: int = 6, height: int = 320
+) -> list[str]:
+    """Write a picture of some clips spread over a store, five frames of each.
+
+    Args:
+        root: The data root.
+        task: ``rec`` or ``det``.
+        out: PNG or JPG file.
+        clips: How many.
+        height: Of a frame in the sheet, pixels.
+
+    Returns:
+        Names of the clips.
+
+    Raises:
+        ValueError: The picture cannot be encoded.
+    """
+    import cv2
+
+    from mmma.simulation.preview import Strip, contact_sheet, pick_frames
+
+    store = SkeletonStore(root, task)
+    paths = {name: path for _, name, path in table_rows(root, (task,))}
+    names = [n for n in store.names if paths.get(n)]
+    names = [names[i] for i in np.unique(pick_frames(len(names), clips))]
+    strips = [
+        Strip(name, _frames(root.video_path(paths[name]), name, store))
+        for name in names
+    ]
+    sheet = contact_sheet(strips, 1, height, store.layout.extractor)
+    good, data = cv2.imencode(out.suffix.lower(), sheet[:, :, ::-1])
+    if not good:
+        raise ValueError(f'{out}: the sheet could not be encoded; show fewer clips')
+    out.write_bytes(data.tobytes())
+    return names
+
+
+def _frames(path: Path, name: str, store: SkeletonStore) -> list[np.ndarray]:
+    from mmma.simulation.preview import pick_frames
+
+    keypoints, scores = store.get(name)
+    wanted = set(pick_frames(store.frames(name), 5).tolist())
+    frames = []
+    for number, frame in enumerate(VideoFrames(path)):
+        if number in wanted:
+            scale = frame.shape[1] / store.size(name)[0]
+            for person in range(len(scores)):
+                joints = keypoints[person, number] * scale, scores[person, number]
+                frame = draw_over(frame, *joints, store.layout)
+            frames.append(frame)
+        if len(frames) == len(wanted):
+            break
+    return frames
+
+
+def _colour(*names: str) -> tuple[int, int, int]:
+    for side, colour in (('left', _LEFT), ('right', _RIGHT)):
+        if all(name.startswith(side) for name in names):
+            return colour
+    return _MIDDLE

@@ -21,7 +21,7 @@ def test_pack_and_record(root, tmp_path, capsys):
     captured = capsys.readouterr()
     assert f'{out}: 5 videos, 5 packed now in' in captured.out
     assert 'more videos: about' in captured.err
-    assert '(100%), 0 s left' in captured.err
+    assert 'pack, MB 0/0' in captured.err
     packed = json.loads((out / 'dataset.json').read_text())['packed']
     assert (packed['short_side'], packed['person']) == (32, 'largest')
 

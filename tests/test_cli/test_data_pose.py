@@ -20,7 +20,7 @@ def test_what_is_printed(root, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert 'fake 1 persons=1 smooth=False: 12 clips, 12 looked at now' in out
     assert 'body 100.0%, left hand 51.5%, right hand 51.5%' in out
-    assert '100% of 0 MB' in err
+    assert 'find joints, MB 0/0' in err
     assert (tmp_path / 'a.png').is_file()
 
 

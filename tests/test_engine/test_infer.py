@@ -20,7 +20,7 @@ from mmma.hub import zoo
 from mmma.hub.zoo import ZooModel
 from mmma.media import extractors
 from mmma.media.extractors import PoseOptions
-from mmma.media.pose import RunOptions, extract_root
+from mmma.media.pose import extract_root
 from mmma.taxonomy import load_label_space
 
 
@@ -108,7 +108,7 @@ def test_scores_are_those_of_testing(
     shutil.copytree(det_root if task == 'det' else video_root, root)
     if modality == 'Pose':
         shutil.rmtree(root / 'skeletons', ignore_errors=True)
-        extract_root(DataRoot(root), PoseOptions('mediapipe'), RunOptions(workers=0))
+        extract_root(DataRoot(root), PoseOptions('mediapipe'), workers=0)
     expected = dumped(root, task, modality, checkpoints[pair], tmp_path)
     assert expected
     place = root / 'videos' / ('street' if task == 'rec' else '')

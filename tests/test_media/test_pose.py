@@ -5,27 +5,33 @@ import signal
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from pose_backends import FakeExtractor, use_fake
 from video_files import make_audio, make_video, moving_frames, spoil_packet
 
-from mmma.data.arrays import SkeletonStore
+from mmma.data.arrays import SkeletonStore, SkeletonWriter
 from mmma.data.clips import Clip, write_rec
+from mmma.data.joints import WHOLEBODY65
 from mmma.data.root import DataRoot, DatasetInfo, write_info
 from mmma.data.videos import Video, write_det
 from mmma.media import extractors
 from mmma.media import pose as extraction
+from mmma.media.extractors import JOINTS
 from mmma.media.pose import (
     Partial,
-    Partials,
     PoseOptions,
-    RunOptions,
     VideoFrames,
+    detection_rates,
+    draw_over,
     extract_clip,
     extract_root,
+    open_partials,
+    partial_path,
     read_partial,
     write_partial,
+    write_sheet,
 )
 from mmma.taxonomy import load_label_space
 from mmma.video import BrokenVideoError, open_video
@@ -39,7 +45,7 @@ def source(tmp_path):
 
 
 def test_what_is_written_is_read(tmp_path, source):
-    path = Partials(tmp_path, 'x 1', False).path('rec', 'a/b')
+    path = partial_path(tmp_path, 'rec', 'a/b')
     joints = np.arange(12, dtype=np.int16).reshape(2, 1, 2, 3)
     write_partial(path, Partial(joints, 29.97, 64, 48), source)
     found = read_partial(path, source)
@@ -49,7 +55,7 @@ def test_what_is_written_is_read(tmp_path, source):
 
 
 def test_a_changed_video_is_not_done(tmp_path, source):
-    path = Partials(tmp_path, 'x 1', False).path('rec', 'a')
+    path = partial_path(open_partials(tmp_path, 'x 1', False), 'rec', 'a')
     partial = Partial(np.zeros((1, 1, 1, 3), np.int16), 30, 8, 8)
     write_partial(path, partial, source)
     os.utime(source, (1, 1))
@@ -60,19 +66,19 @@ def test_a_changed_video_is_not_done(tmp_path, source):
 
 
 def test_tasks_do_not_share_files(tmp_path):
-    partials = Partials(tmp_path, 'x 1', False)
-    assert partials.path('rec', 'a') != partials.path('det', 'a')
+    paths = [partial_path(tmp_path, task, 'a') for task in ('rec', 'det')]
+    assert paths[0] != paths[1]
 
 
 def test_runs_of_two_extractors_do_not_mix(tmp_path, source):
-    path = Partials(tmp_path, 'x 1', False).path('rec', 'a')
+    path = partial_path(open_partials(tmp_path, 'x 1', False), 'rec', 'a')
     partial = Partial(np.zeros((1, 1, 1, 3), np.int16), 30, 8, 8)
     write_partial(path, partial, source)
     with pytest.raises(ValueError, match="run with 'x 1' was not finished"):
-        Partials(tmp_path, 'x 2', False)
-    Partials(tmp_path, 'x 1', True)
+        open_partials(tmp_path, 'x 2', False)
+    open_partials(tmp_path, 'x 1', True)
     assert path.is_file()
-    Partials(tmp_path, 'x 2', True)
+    open_partials(tmp_path, 'x 2', True)
     assert not path.is_file()
 
 
@@ -116,7 +122,7 @@ def test_a_picture_that_changes_its_size(tmp_path, monkeypatch):
 
 CLIPS = ('b', 'a', 'c', 'e', 'd')
 OPTIONS = PoseOptions('mediapipe', persons=2)
-HERE = RunOptions(workers=0)
+HERE = {'workers': 0}
 
 
 @pytest.fixture
@@ -153,7 +159,7 @@ def lose(root, *names):
 
 
 def test_what_is_stored(root):
-    report = extract_root(root, OPTIONS, HERE)
+    report = extract_root(root, OPTIONS, **HERE)
     assert (report.clips, report.extracted, report.frames) == (6, 6, 34)
     assert report.complete
     store = SkeletonStore(root, 'rec')
@@ -166,27 +172,29 @@ def test_what_is_stored(root):
     assert not scores[:, :, -1].any()  # outside the picture
     assert scores[0, 0, 5] == 0.5
     assert SkeletonStore(root, 'det').size('long') == (40, 32)
-    assert report.rates['rec'].shares()['left hand'] == 14 / 25
+    assert report.rates['rec'][1]['left hand'] == 14 / 25
     assert not (root.path / 'skeletons/.pose').exists()
 
 
 def test_workers_change_nothing(root):
-    extract_root(root, OPTIONS, HERE)
+    extract_root(root, OPTIONS, **HERE)
     alone = contents(root)
-    report = extract_root(root, OPTIONS, RunOptions(workers=2, force=True))
+    report = extract_root(root, OPTIONS, workers=2, force=True)
     assert report.extracted == 6
     assert contents(root) == alone
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(root, monkeypatch):
-    extract_root(root, OPTIONS, HERE)
+    extract_root(root, OPTIONS, **HERE)
     whole = contents(root)
     for file in (root.path / 'skeletons').iterdir():
         file.unlink()
     monkeypatch.setattr(FakeExtractor, 'delay_sec', 0.2)
     context = multiprocessing.get_context('fork')
     for done in (1, 3, 4):
-        process = context.Process(target=extract_root, args=(root, OPTIONS, HERE))
+        process = context.Process(
+            target=extract_root, args=(root, OPTIONS), kwargs=HERE
+        )
         process.start()
         folder = root.path / 'skeletons/.pose'
         deadline = time.monotonic() + 20
@@ -196,50 +204,50 @@ def test_a_killed_run_goes_on_to_the_same_bytes(root, monkeypatch):
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         assert not (root.path / 'skeletons/rec.npy').exists()
-    assert extract_root(root, OPTIONS, HERE).extracted <= 2
+    assert extract_root(root, OPTIONS, **HERE).extracted <= 2
     assert contents(root) == whole
 
 
 def test_clips_of_a_finished_store_are_kept(root):
-    extract_root(root, OPTIONS, HERE)
+    extract_root(root, OPTIONS, **HERE)
     whole = contents(root)
-    assert extract_root(root, OPTIONS, HERE).extracted == 0
+    assert extract_root(root, OPTIONS, **HERE).extracted == 0
     rows = root.read_rec()
     space = root.label_space()
     write_rec(root.path / 'rec.csv', rows[:2], space)
-    assert extract_root(root, OPTIONS, HERE).extracted == 0
+    assert extract_root(root, OPTIONS, **HERE).extracted == 0
     assert SkeletonStore(root, 'rec').names == ['b', 'a']
     write_rec(root.path / 'rec.csv', rows, space)
-    assert extract_root(root, OPTIONS, HERE).extracted == 3
+    assert extract_root(root, OPTIONS, **HERE).extracted == 3
     assert contents(root) == whole
 
 
 def test_a_store_cut_short_is_made_anew(root):
-    extract_root(root, OPTIONS, HERE)
+    extract_root(root, OPTIONS, **HERE)
     whole = contents(root)
     index = root.path / 'skeletons/rec_index.csv'
     index.write_text('\n'.join(index.read_text().splitlines()[:3]) + '\n')
-    assert extract_root(root, OPTIONS, HERE).extracted == 5
+    assert extract_root(root, OPTIONS, **HERE).extracted == 5
     assert contents(root) == whole
 
 
 def test_failures_are_listed_and_no_store_is_written(root):
     lose(root, 'd', 'a')
-    report = extract_root(root, OPTIONS, RunOptions(workers=2))
+    report = extract_root(root, OPTIONS, workers=2)
     assert [failure[:2] for failure in report.failures] == [('rec', 'a'), ('rec', 'd')]
     assert 'not readable as video' in report.failures[0][2]
     assert not report.complete
     assert not root.has_skeletons('det')
     make_video(root.path / 'videos/a.mp4', moving_frames(4))
     make_video(root.path / 'videos/d.mp4', moving_frames(4))
-    again = extract_root(root, OPTIONS, HERE)
+    again = extract_root(root, OPTIONS, **HERE)
     assert (again.extracted, again.complete) == (2, True)
 
 
 def test_broken_clips_can_be_left_out(root):
     lose(root, 'a')
-    skip = dataclasses.replace(HERE, skip_broken=True)
-    assert extract_root(root, OPTIONS, skip).complete
+    skip = {**HERE, 'skip_broken': True}
+    assert extract_root(root, OPTIONS, **skip).complete
     store = SkeletonStore(root, 'rec')
     assert store.names == ['b', 'c', 'e', 'd']
     with pytest.raises(ValueError, match="no skeleton of 'a' in"):
@@ -248,36 +256,36 @@ def test_broken_clips_can_be_left_out(root):
     assert lines[0] == 'name,reason'
     assert lines[1].startswith('a,')
     make_video(root.path / 'videos/a.mp4', moving_frames(4))
-    assert extract_root(root, OPTIONS, HERE).extracted == 1
+    assert extract_root(root, OPTIONS, **HERE).extracted == 1
     assert not extraction.missing_file(root, 'rec').exists()
 
 
 def test_a_clip_that_kills_its_process(root, monkeypatch):
     monkeypatch.setattr(FakeExtractor, 'crash_width', 40)
-    report = extract_root(root, OPTIONS, RunOptions(workers=1))
+    report = extract_root(root, OPTIONS, workers=1)
     assert report.failures == [('det', 'long', 'the process dies on it')]
     assert report.extracted == 5
 
 
 def test_another_extractor_needs_force(root):
-    extract_root(root, OPTIONS, HERE)
+    extract_root(root, OPTIONS, **HERE)
     smooth = dataclasses.replace(OPTIONS, smooth=True)
     with pytest.raises(ValueError, match=r"smooth=False', not .*: --force replaces"):
-        extract_root(root, smooth, HERE)
-    force = dataclasses.replace(HERE, force=True)
+        extract_root(root, smooth, **HERE)
+    force = {**HERE, 'force': True}
     with pytest.raises(ValueError, match='share one extractor: give --tasks rec det'):
-        extract_root(root, smooth, dataclasses.replace(force, tasks=('rec',)))
-    report = extract_root(root, smooth, force)
+        extract_root(root, smooth, **force, tasks=('rec',))
+    report = extract_root(root, smooth, **force)
     assert report.complete
     assert SkeletonStore(root, 'det').layout.extractor == report.extractor
 
 
 def test_tasks(root):
-    extract_root(root, OPTIONS, dataclasses.replace(HERE, tasks=('det',)))
+    extract_root(root, OPTIONS, **HERE, tasks=('det',))
     assert not root.has_skeletons('rec')
     (root.path / 'det.json').unlink()
     with pytest.raises(FileNotFoundError, match="no table for task 'det'"):
-        extract_root(root, OPTIONS, dataclasses.replace(HERE, tasks=('det',)))
+        extract_root(root, OPTIONS, **HERE, tasks=('det',))
 
 
 def test_a_root_without_videos(root):
@@ -285,7 +293,7 @@ def test_a_root_without_videos(root):
     rows = [dataclasses.replace(row, path='') for row in root.read_rec()]
     write_rec(root.path / 'rec.csv', rows, root.label_space())
     with pytest.raises(ValueError, match='no row has a video file to look at'):
-        extract_root(root, OPTIONS, HERE)
+        extract_root(root, OPTIONS, **HERE)
 
 
 def test_a_full_disk_ends_the_run(root, monkeypatch):
@@ -294,7 +302,7 @@ def test_a_full_disk_ends_the_run(root, monkeypatch):
 
     monkeypatch.setattr(extraction, 'write_partial', full)
     with pytest.raises(OSError, match='No space left'):
-        extract_root(root, OPTIONS, HERE)
+        extract_root(root, OPTIONS, **HERE)
 
 
 def test_large_pictures_are_scaled_down(root):
@@ -316,8 +324,52 @@ def test_large_pictures_are_scaled_down(root):
 
 def test_progress_is_told(root):
     told = []
-    run = dataclasses.replace(HERE, on_progress=lambda *now: told.append(now))
-    extract_root(root, OPTIONS, run)
+    extract_root(root, OPTIONS, **HERE, on_progress=lambda *now: told.append(now))
     total = sum(f.stat().st_size for f in Path(root.path, 'videos').iterdir())
-    assert told[-1] == (total, total, 34)
+    assert told[-1] == (total, total)
     assert len(told) == 6
+
+
+def test_rates_by_hand(tmp_path):
+    scores = np.zeros((2, 4, 65))
+    scores[0, :3, JOINTS['nose']] = 1
+    scores[1, 3, JOINTS['nose']] = 1  # the other person
+    scores[0, 1, JOINTS['left_thumb4']] = 1
+    scores[0, :, JOINTS['left_heel']] = 1  # feet are no body
+    with SkeletonWriter(tmp_path, 'rec', WHOLEBODY65, 2) as writer:
+        writer.append('a', np.ones((2, 4, 65, 2)), scores, 30, 8, 8)
+        writer.append('b', np.ones((1, 1, 65, 2)), np.zeros((1, 1, 65)), 30, 8, 8)
+    frames, shares, without_body = detection_rates(SkeletonStore(tmp_path, 'rec'))
+    expected = {'body': 4 / 5, 'left hand': 1 / 5, 'right hand': 0}
+    assert shares == pytest.approx(expected)
+    assert (frames, without_body) == (5, 1)
+
+
+def test_limbs_are_drawn_in_the_colour_of_their_side():
+    keypoints, scores = np.zeros((65, 2)), np.zeros(65)
+    for side, x in {'left': 10, 'right': 30}.items():
+        elbow, wrist = (JOINTS[f'{side}_{part}'] for part in ('elbow', 'wrist'))
+        keypoints[[elbow, wrist]] = [x, 5], [x, 25]
+        scores[[elbow, wrist]] = 1
+    scores[JOINTS['right_wrist']] = 0.2  # doubtful: faint
+    frame = np.zeros((900, 900, 3), np.uint8)  # lines of 3 pixels
+    drawn = draw_over(frame, keypoints, scores, WHOLEBODY65)
+    assert drawn[15, 10].tolist() == [255, 140, 40]
+    assert drawn[15, 30].tolist() == pytest.approx([24, 60, 102], abs=1)
+    assert not drawn[:, 20].any()
+    assert not frame.any()
+
+
+def test_a_sheet_shows_some_clips(root, tmp_path):
+    extract_root(root, OPTIONS, **HERE)
+    names = write_sheet(root, 'rec', tmp_path / 'a.png', clips=2, height=50)
+    assert names == ['a', 'e']
+    picture = cv2.imread(str(tmp_path / 'a.png'))
+    assert picture.shape[0] >= 2 * 50
+
+
+def test_a_sheet_that_cannot_be_encoded(root, tmp_path, monkeypatch):
+    extract_root(root, OPTIONS, **HERE)
+    monkeypatch.setattr(cv2, 'imencode', lambda *_: (False, None))
+    with pytest.raises(ValueError, match='could not be encoded; show fewer clips'):
+        write_sheet(root, 'rec', tmp_path / 'a.png', clips=1)
