@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
         ValueError: A metafile cannot be read, or real and simulated results would
             stand in one table.
     """
-    from mmma.hub.cost import measure
-    from mmma.hub.zoo import find_recipes, read_metafiles, refresh, unlisted
+    from mmma.hub.cost import measure, refresh
+    from mmma.hub.zoo import find_recipes, read_metafiles, unlisted
     from mmma.reporting.zoo_results import read_zoo
 
     roots = [folder.parent for folder in config_folders()]

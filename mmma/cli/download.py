@@ -117,10 +117,9 @@ def verify(folder: str, models: list[ZooModel]) -> int:
         print(f'{place}: nothing was downloaded yet', file=sys.stderr)
         return 0
     states = []
-    for found in verify_folder(place, models):
-        states.append(found.state)
-        name = found.path.relative_to(place)
-        print(f'{found.state:<8} {name}' + (f': {found.why}' if found.why else ''))
+    for path, state, why in verify_folder(place, models):
+        states.append(state)
+        print(f'{state:<8} {path.relative_to(place)}' + (f': {why}' if why else ''))
     counts = ', '.join(f'{states.count(s)} {s}' for s in ('ok', 'damaged', 'unknown'))
     print(f'{place}: {counts}', file=sys.stderr)
     return 1 if 'damaged' in states else 0

@@ -1,4 +1,4 @@
-"""Parameters and multiply-adds of a recipe's model, from its config alone.
+"""Computed fields of a recipe in its metafile, from its config alone.
 
 The network is built on PyTorch's meta device, which has shapes and no numbers, so that
 the largest ViT takes a second. The shape of its input is stated in the metafile; a test
@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import mmma.models  # noqa: F401  (fills the registry)
 from mmma.datasets.windows import WindowOptions
-from mmma.hub.zoo import Facts, Recipe, config_facts
+from mmma.hub.zoo import Recipe, display_name, modality
 from mmma.protocols import make_protocol, write_protocol
 from mmma.registry import MODELS
 from mmma.structures.samples import SegmentSample
@@ -28,7 +28,7 @@ from mmma.structures.samples import SegmentSample
 
 def measure(
     root: Path, recipes: Iterable[Recipe], metafiles: Mapping[str, Any]
-) -> tuple[dict[str, dict[str, Facts]], list[str]]:
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Compute the facts of each recipe of a metafile.
 
     A recipe that needs a package which is not installed keeps its recorded costs.
@@ -39,9 +39,10 @@ def measure(
         metafiles: By method.
 
     Returns:
-        Facts by method and name, and one sentence for each recipe that does not build.
+        Keys of entries by method and name, and one sentence for each recipe that does
+        not build.
     """
-    facts: dict[str, dict[str, Facts]] = {}
+    facts: dict[str, dict[str, Any]] = {}
     problems = []
     for recipe in recipes:
         if recipe.method not in metafiles:
@@ -51,16 +52,60 @@ def measure(
         try:
             cfg = Config.fromfile(root / recipe.leaves[0])
             write_protocol(cfg, make_protocol(cfg.protocol))
-            found = config_facts(recipe, cfg)
+            found = _config_facts(recipe, cfg)
             facts.setdefault(recipe.method, {})[recipe.name] = found
             shape = str((entry.get('Metadata') or {}).get('Input', ''))
-            found.metadata.update(model_cost(cfg, shape))
+            found['Metadata'].update(model_cost(cfg, shape))
         except ImportError as error:
             print(f'{recipe.name}: costs not recomputed: {error}', file=sys.stderr)
         except (KeyError, TypeError, ValueError, OSError) as error:
             # One bad recipe must not hide the others.
             problems.append(f'{recipe.leaves[0]}: {type(error).__name__}: {error}')
     return facts, problems
+
+
+def _config_facts(recipe: Recipe, cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of an entry that a recipe's config says; None for one that must not be."""
+    pretrained = cfg.get('pretrained') or {}
+    part = cfg['model'].get('backbone') or cfg['model']['projection']
+    return {
+        'Config': recipe.leaves[0],
+        'Configs': list(recipe.leaves),
+        'Modality': modality(cfg),
+        'Metadata': {
+            'Architecture': part['type'],
+            'Pretrained': pretrained.get('data'),
+            'Pretrained Weights': pretrained.get('url'),
+            'Pretrained Weights SHA256': pretrained.get('sha8') or None,
+            'Pretrained Weights Size': pretrained.get('size'),
+            'Training Data': display_name(cfg['label_space']),
+        },
+    }
+
+
+def refresh(
+    data: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A metafile with its computed fields set, and entries of new recipes added.
+
+    Args:
+        data: Contents of a metafile.
+        facts: Keys of the method's recipes, by name, from :func:`measure`; the
+            architecture is for an entry that says no better.
+
+    Returns:
+        New contents; what people wrote stays, models are sorted by name.
+    """
+    collection = data['Collections'][0]['Name']
+    entries = {entry['Name']: dict(entry) for entry in data.get('Models') or []}
+    for name, found in facts.items():
+        entry = entries.setdefault(name, {'Name': name})
+        old = entry.get('Metadata') or {}
+        known = {**old, **found['Metadata']}
+        known['Architecture'] = old.get('Architecture', known['Architecture'])
+        known = {k: v for k, v in known.items() if v is not None}
+        entry.update({'In Collection': collection, **found, 'Metadata': known})
+    return {**data, 'Models': [entries[name] for name in sorted(entries)]}
 
 
 def model_cost(cfg: Any, shape: str) -> dict[str, Any]:

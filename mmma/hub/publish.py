@@ -37,7 +37,6 @@ from mmma.hub.published import (
     ZooFolder,
     check_results,
     default_name,
-    display_name,
     find_leaf,
     find_published,
     measured_otherwise,
@@ -51,6 +50,7 @@ from mmma.hub.published import (
 from mmma.hub.zoo import (
     Recipe,
     differences,
+    display_name,
     is_checkpoint,
     metafile_path,
     metafile_text,

@@ -21,7 +21,7 @@ from typing import Any
 from mmma.checkpoints import file_sha256, load_weights_file, meta_of, weights_of
 from mmma.checkpoints.files import SUFFIX, read_safetensors_meta
 from mmma.config import config_folders
-from mmma.hub.zoo import modality
+from mmma.hub.zoo import display_name, modality
 from mmma.protocols import PROTOCOLS, Protocol, make_protocol, write_protocol
 from mmma.taxonomy import suggest
 
@@ -145,9 +145,12 @@ def parse_config(text: str, source: str) -> dict[str, Any]:
 
 def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'dict':
-        if node.args or not all(k.arg for k in node.keywords):
+        # MMEngine prints names that are no keywords as dict({'.a': 1}, b=2).
+        plain = all(isinstance(a, ast.Dict) for a in node.args) and len(node.args) < 2
+        if not plain or not all(k.arg for k in node.keywords):
             raise ValueError(ast.unparse(node)[:60])
-        return {str(k.arg): _value(k.value) for k in node.keywords}
+        found = _value(node.args[0]) if node.args else {}
+        return {**found, **{str(k.arg): _value(k.value) for k in node.keywords}}
     if isinstance(node, ast.Dict):
         if None in node.keys:
             raise ValueError(ast.unparse(node)[:60])
@@ -721,11 +724,6 @@ def result_rows(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
         place: {k: sum(r[k] for r in rows) / len(rows) for k in rows[0]}
         for place, rows in found.items()
     }
-
-
-def display_name(space: str) -> str:
-    """``MMA-82`` for ``mma82``."""
-    return f'{space[:-2].upper()}-{space[-2:]}'
 
 
 def _entry_of(metafile: Mapping[str, Any], name: str) -> dict[str, Any]:

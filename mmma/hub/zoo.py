@@ -1,18 +1,12 @@
 """The index of the zoo: metafiles, entries, and models found by name.
 
-Metafiles: what the zoo says of each recipe, in OpenMMLab's format.
+``configs/metafiles/{method}.yml``, in OpenMMLab's format, has one collection, one model
+per recipe and one per file of our own weights. People write the facts of a method
+(paper, licences, architecture, input); what a config tells (files, parameters,
+multiply-adds, starting weights) and what was measured is computed. ``model-index.yml``
+lists the files, so that MMEngine, MIM and ``model-index`` read them too.
 
-``configs/metafiles/{method}.yml`` has one collection, one model per recipe and one per
-file of our own weights. People write the facts of a method (paper, licences,
-architecture); what a config tells (files, input, parameters, multiply-adds, starting
-weights) and what was measured is computed.
-``model-index.yml`` beside ``configs/`` lists the files, so that MMEngine, MIM and
-``model-index`` read them too.
-
-The index of the model zoo: every file of weights that can be named.
-
-It is read from ``configs/metafiles/*.yml`` of the checkout or of the installed package:
-an entry with ``Weights`` is ours, trained and measured here; what a recipe's
+An entry with ``Weights`` is ours, trained and measured here; what a recipe's
 ``Pretrained Weights`` name is upstream's. Nothing here loads PyTorch.
 """
 
@@ -42,6 +36,10 @@ from mmma.protocols import PROTOCOLS
 from mmma.taxonomy import suggest
 
 INDEX = 'model-index.yml'
+KINDS = ('ours', 'upstream')
+_ALIKE = 0.7
+_LISTED = ('name', 'kind', 'task', 'modality', 'size', 'sha256', 'config', 'simulated')
+_SUFFIXES = ('.pth', '.pt', '.ckpt', '.bin', '.safetensors')
 _FOLDER = 'configs/metafiles'
 _LEAVES = 'configs/recog'
 _DETECTORS = 'configs/det'
@@ -104,21 +102,6 @@ class Recipe:
         return self.name.partition('_')[0].partition('-')[0]
 
 
-@dataclass
-class Facts:
-    """What is computed of a recipe.
-
-    Attributes:
-        architecture: Class of the backbone, for an entry that says no better.
-        entry: Keys of the entry, but for ``Metadata``.
-        metadata: Keys of ``Metadata``; None is for a key that must not be there.
-    """
-
-    architecture: str
-    entry: dict[str, Any]
-    metadata: dict[str, Any]
-
-
 def find_recipes(root: Path) -> list[Recipe]:
     """Recipes of recognition and detection that have leaves, sorted by name.
 
@@ -142,7 +125,7 @@ def find_recipes(root: Path) -> list[Recipe]:
 
 
 def metafile_path(root: Path, method: str) -> Path:
-    """Where the metafile of a method lies."""
+    """Path of the metafile of a method."""
     return root / _FOLDER / f'{method}.yml'
 
 
@@ -241,61 +224,14 @@ def _without_config(
         )
 
 
-def config_facts(recipe: Recipe, cfg: Mapping[str, Any]) -> Facts:
-    """What a recipe's config says as it is written.
-
-    Args:
-        recipe: The recipe.
-        cfg: Its resolved config.
-    """
-    pretrained = cfg.get('pretrained') or {}
-    space = cfg['label_space']
-    model = cfg['model']
-    part = model.get('backbone') or model['projection']
-    return Facts(
-        architecture=part['type'],
-        entry={
-            'Config': recipe.leaves[0],
-            'Configs': list(recipe.leaves),
-            'Modality': modality(cfg),
-        },
-        metadata={
-            'Pretrained': pretrained.get('data'),
-            'Pretrained Weights': pretrained.get('url'),
-            'Pretrained Weights SHA256': pretrained.get('sha8') or None,
-            'Pretrained Weights Size': pretrained.get('size'),
-            'Training Data': f'{space[:-2].upper()}-{space[-2:]}',
-        },
-    )
+def display_name(space: str) -> str:
+    """``MMA-82`` for ``mma82``."""
+    return f'{space[:-2].upper()}-{space[-2:]}'
 
 
 def modality(cfg: Mapping[str, Any]) -> str:
-    """``RGB``, ``Pose`` or ``Feature``: what a config's model sees."""
+    """``RGB``, ``Pose`` or ``Feature``, as a config's model sees clips."""
     return str(cfg['test_dataloader']['dataset'].get('modality', 'RGB'))
-
-
-def refresh(data: Mapping[str, Any], facts: Mapping[str, Facts]) -> dict[str, Any]:
-    """A metafile with its computed fields set, and entries of new recipes added.
-
-    Args:
-        data: Contents of a metafile.
-        facts: Of the method's recipes, by name.
-
-    Returns:
-        New contents; what people wrote stays, models are sorted by name.
-    """
-    collection = data['Collections'][0]['Name']
-    entries = {entry['Name']: dict(entry) for entry in data.get('Models') or []}
-    for name, found in facts.items():
-        entry = entries.setdefault(name, {'Name': name})
-        metadata = {
-            'Architecture': found.architecture,
-            **(entry.get('Metadata') or {}),
-            **found.metadata,
-        }
-        metadata = {k: v for k, v in metadata.items() if v is not None}
-        entry.update({'In Collection': collection, **found.entry, 'Metadata': metadata})
-    return {**data, 'Models': [entries[name] for name in sorted(entries)]}
 
 
 def metafile_text(data: Mapping[str, Any]) -> str:
@@ -370,11 +306,6 @@ def _dump(data: Any) -> str:
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=88)
 
 
-KINDS = ('ours', 'upstream')
-_ALIKE = 0.7
-_LISTED = ('name', 'kind', 'task', 'modality', 'size', 'sha256', 'config', 'simulated')
-
-
 @dataclass(frozen=True)
 class ZooModel:
     """One file of weights.
@@ -443,10 +374,11 @@ def list_models(root: Path | None = None) -> list[ZooModel]:
             raise FileNotFoundError('no configs found: install mmma again.')
         root = config_folders()[0].parent
     found: dict[str, ZooModel] = {}
-    for collection, entry in _entries(root):
-        for model in _models(root, collection, entry):
-            known = found.get(model.name)
-            found[model.name] = _merged(known, model) if known else model
+    for data in read_metafiles(root).values():
+        for entry in data.get('Models') or ():
+            for model in _models(root, data['Collections'][0], entry):
+                known = found.get(model.name)
+                found[model.name] = _merged(known, model) if known else model
     return sorted(found.values(), key=lambda m: (KINDS.index(m.kind), m.name))
 
 
@@ -467,7 +399,7 @@ def find_model(name: str, root: Path | None = None) -> ZooModel:
 
 
 def no_model(name: str, models: Sequence[ZooModel]) -> str:
-    """What to say of a name that no model has, with those that are near it."""
+    """Sentence on a name that no model has, with those that are near it."""
     near = _near(name, models)
     hint = f' Near: {", ".join(near)}.' if near else ''
     return f'no model {name!r} in the zoo.{hint} All names: download.py --list'
@@ -484,30 +416,30 @@ def repository_url() -> str:
     return found[0].rstrip('/') if found else ''
 
 
-def _entries(root: Path) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Collection and entry of every model in the metafiles."""
-    for data in read_metafiles(root).values():
-        for entry in data.get('Models') or []:
-            yield data['Collections'][0], entry
-
-
 def _models(
     root: Path, collection: Mapping[str, Any], entry: Mapping[str, Any]
 ) -> Iterator[ZooModel]:
     known = entry.get('Metadata') or {}
     config = entry.get('Config')
+    tasks = [item.get('Task') for item in entry.get('Results') or []]
+    of_leaf = str(config).startswith(_DETECTORS)
+    detects = of_leaf or 'Temporal Action Detection' in tasks
     shared: dict[str, Any] = dict(
-        task='det' if _is_detector(entry) else 'rec',
+        task='det' if detects else 'rec',
         modality=entry.get('Modality') or 'RGB',
         config=config,
         configs=(config,) if config else (),
     )
     if is_checkpoint(entry):
         name, weights = str(entry['Name']), str(entry['Weights'])
+        for part in (name, *PurePosixPath(weights).parts):
+            check_name(part, f'the metafile entry {name}')
+        # As of this release; none where the package names no repository.
+        url = (site := repository_url()) and f'{site}/raw/v{__version__}/{weights}'
         yield ZooModel(
             name=name,
             kind='ours',
-            url=_own_url(name, weights),
+            url=url,
             sha256=str(entry.get('Weights SHA256') or hash_in_name(weights)) or None,
             size=entry.get('Weights Size'),
             simulated=bool(known.get('Simulated')),
@@ -530,22 +462,6 @@ def _models(
             license=_license(collection, entry, 'Pretrained Weights'),
             **shared,
         )
-
-
-def _is_detector(entry: Mapping[str, Any]) -> bool:
-    tasks = [item.get('Task') for item in entry.get('Results') or []]
-    of_leaf = str(entry.get('Config')).startswith('configs/det/')
-    return of_leaf or 'Temporal Action Detection' in tasks
-
-
-def _own_url(name: str, weights: str) -> str:
-    """Where the repository has a file of ours, as of this release."""
-    source = f'the metafile entry {name}'
-    parts = PurePosixPath(weights).parts
-    for part in (name, *parts):
-        check_name(part, source)
-    repository = repository_url()
-    return f'{repository}/raw/v{__version__}/{weights}' if repository else ''
 
 
 def _license(
@@ -584,10 +500,6 @@ def _near(name: str, models: Sequence[ZooModel], most: int = 3) -> list[str]:
         if difflib.SequenceMatcher(None, wanted, start).ratio() > _ALIKE:
             near.append(model.name)
     return list(dict.fromkeys(near))[:most]
-
-
-_SUFFIXES = ('.pth', '.pt', '.ckpt', '.bin', '.safetensors')
-_OF_DOWNLOADS = ('.lock', '.part.json')
 
 
 def checkpoint_path(ckpt: str, offline: bool = False) -> Path:
@@ -637,46 +549,27 @@ def fetch_model(
     file = model.remote()
     near = [model.local] if model.local and model.local.is_file() else []
     if folder is None and near:
-        wrong = mismatch(near[0], file.sha256, file.size)
-        if not wrong:
-            return _from_here(near[0])
+        found, here = near[0], Path.cwd()
+        if not mismatch(found, file.sha256, file.size):
+            # Results may record it, so it names no folder of this machine if it can.
+            return found.relative_to(here) if found.is_relative_to(here) else found
     cached = cache_folder() / file.name
-    if folder and cached.is_file() and not _same(folder, cached.parent):
+    if folder and cached.is_file() and folder.resolve() != cached.parent.resolve():
         near.append(cached)
     return fetch_file(file, folder, near=near, offline=offline)
 
 
-def _same(folder: Path, other: Path) -> bool:
-    return folder.resolve() == other.resolve()
-
-
-def _from_here(path: Path) -> Path:
-    """A path that results may record: not of this machine, where that can be."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
-
-
-@dataclass(frozen=True)
-class Checked:
-    """What was found out of a file.
-
-    Attributes:
-        path: The file.
-        state: ``ok``, ``damaged`` or ``unknown``.
-        why: What is wrong, or why nothing can be said.
-    """
-
-    path: Path
-    state: str
-    why: str = ''
-
-
-def verify_folder(folder: Path, models: Sequence[ZooModel]) -> Iterator[Checked]:
+def verify_folder(
+    folder: Path, models: Sequence[ZooModel]
+) -> Iterator[tuple[Path, str, str]]:
     """Compare every file of a folder, and of those in it, with the index.
 
     Args:
         folder: Of downloads.
         models: The index.
+
+    Yields:
+        The file; ``ok``, ``damaged`` or ``unknown``; and why.
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -686,17 +579,17 @@ def verify_folder(folder: Path, models: Sequence[ZooModel]) -> Iterator[Checked]
     known = {file.name: file for file in (model.remote() for model in models)}
     for path in sorted(p for p in folder.rglob('*') if p.is_file()):
         file = known.get(path.name)
-        if path.name.endswith(_OF_DOWNLOADS):
+        if path.name.endswith(('.lock', '.part.json')):
             continue
         if path.name.endswith(BAD):
-            yield Checked(path, 'damaged', 'put aside, never used: delete it')
+            yield path, 'damaged', 'put aside, never used: delete it'
         elif path.suffix == '.part':
-            yield Checked(path, 'unknown', 'a download that was interrupted')
+            yield path, 'unknown', 'a download that was interrupted'
         elif file is None:
-            yield Checked(path, 'unknown', 'not in the index')
+            yield path, 'unknown', 'not in the index'
         elif wrong := mismatch(path, file.sha256, file.size):
-            yield Checked(path, 'damaged', wrong)
+            yield path, 'damaged', wrong
         elif not file.sha256:
-            yield Checked(path, 'unknown', 'the index has no hash of it')
+            yield path, 'unknown', 'the index has no hash of it'
         else:
-            yield Checked(path, 'ok')
+            yield path, 'ok', ''

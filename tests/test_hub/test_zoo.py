@@ -8,11 +8,10 @@ from zoo_metafiles import write_weights as put
 
 from mmma.checkpoints import RemoteFile
 from mmma.hub import zoo as index
+from mmma.hub.cost import refresh
 from mmma.hub.zoo import (
-    Facts,
     Recipe,
     checkpoint_path,
-    config_facts,
     differences,
     fetch_model,
     find_model,
@@ -22,7 +21,6 @@ from mmma.hub.zoo import (
     metafile_path,
     metafile_text,
     read_metafiles,
-    refresh,
     repository_url,
     unlisted,
     verify_folder,
@@ -38,8 +36,8 @@ def leaves(name):
 
 
 def facts(**metadata):
-    entry = {'Config': 'a.py', 'Configs': ['a.py'], 'Modality': 'RGB'}
-    return Facts('VideoMAEViT', entry, {'FLOPs': 2, 'Pretrained': None, **metadata})
+    known = {'Architecture': 'VideoMAEViT', 'FLOPs': 2, 'Pretrained': None, **metadata}
+    return {'Config': 'a.py', 'Configs': ['a.py'], 'Modality': 'RGB', 'Metadata': known}
 
 
 def save(root, method, text):
@@ -72,43 +70,6 @@ def test_the_method_is_the_first_word(name):
     assert Recipe(name, ()).method == 'videomae'
 
 
-def test_config_facts_come_from_the_config():
-    cfg = dict(
-        label_space='ma52',
-        model=dict(backbone=dict(type='ViT')),
-        test_dataloader=dict(dataset=dict(modality='Pose')),
-        pretrained=dict(
-            url='https://x/y-00000000.pth', sha8='00000000', size=5, data='kinetics-400'
-        ),
-    )
-    found = config_facts(Recipe('a_mma82', leaves('a_mma82')), cfg)
-    assert found.architecture == 'ViT'
-    assert found.entry == {
-        'Config': leaves('a_mma82')[0],
-        'Configs': list(leaves('a_mma82')),
-        'Modality': 'Pose',
-    }
-    assert found.metadata == {
-        'Pretrained': 'kinetics-400',
-        'Pretrained Weights': 'https://x/y-00000000.pth',
-        'Pretrained Weights SHA256': '00000000',
-        'Pretrained Weights Size': 5,
-        'Training Data': 'MA-52',
-    }
-
-
-def test_a_detector_without_backbone_is_called_by_its_projection():
-    cfg = dict(
-        label_space='mma82',
-        model=dict(projection=dict(type='TriDetProj')),
-        test_dataloader=dict(dataset=dict(modality='Feature')),
-        pretrained=dict(url='https://x/y.bin', sha8='', data='kinetics-400'),
-    )
-    found = config_facts(Recipe('a_mma82', ('configs/det/a_mma82.py',)), cfg)
-    assert (found.architecture, found.entry['Modality']) == ('TriDetProj', 'Feature')
-    assert found.metadata['Pretrained Weights SHA256'] is None  # unknown
-
-
 def test_refresh_changes_what_is_computed_and_keeps_what_people_wrote():
     entry = {
         'Name': 'b_mma82',
@@ -128,7 +89,7 @@ def test_refresh_changes_what_is_computed_and_keeps_what_people_wrote():
 def test_costs_that_cannot_be_computed_stay():
     entry = {'Name': 'a_mma82', 'Metadata': {'FLOPs': 1, 'Parameters': 3}}
     known = facts()
-    del known.metadata['FLOPs']
+    del known['Metadata']['FLOPs']
     new = refresh({'Collections': COLLECTIONS, 'Models': [entry]}, {'a_mma82': known})
     assert new['Models'][0]['Metadata']['FLOPs'] == 1
 
@@ -553,8 +514,8 @@ def test_verify(tmp_path):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     found = {
-        str(c.path.relative_to(folder)): (c.state, c.why)
-        for c in verify_folder(folder, list_models(root))
+        str(path.relative_to(folder)): (state, why)
+        for path, state, why in verify_folder(folder, list_models(root))
     }
     digest = 'd4735e3a265e16ee'  # SHA-256 of b'2' starts with it
     assert found == {
