@@ -1,26 +1,19 @@
-"""Writing a planned corpus as a data root, resumable."""
+"""A planned corpus on disk, written as a data root; resumable."""
 
 from __future__ import annotations
 
-import contextlib
 import filecmp
 import functools
 import hashlib
 import importlib
 import json
 import multiprocessing
-import os
 import shutil
-import signal
-import sys
 import tempfile
-import traceback
-import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,7 +22,7 @@ from mmma.data.clips import write_rec
 from mmma.data.joints import WHOLEBODY65
 from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, read_info, write_info
 from mmma.data.videos import write_det
-from mmma.files import atomic_write
+from mmma.files import CRASHED, atomic_write, map_in_processes
 from mmma.simulation.domains import DOMAIN_STYLES, Subject, make_subject
 from mmma.simulation.motion import observe_skeleton, simulate_motion
 from mmma.simulation.plan import NAME, TASKS, VERSION, Item, Plan
@@ -43,14 +36,8 @@ _DRAWINGS = {'rec': 6, 'det': 1}
 
 
 class Chunk(NamedTuple):
-    """Some consecutive items of a task.
-
-    Attributes:
-        task: ``rec`` or ``det``.
-        number: Position among the task's chunks.
-        items: The items.
-        seed: Seed of the corpus.
-        observes: Whether skeletons are written.
+    """Some consecutive items of a task: its position among the chunks, the items, the
+    seed of the corpus, and whether skeletons are written.
     """
 
     task: str
@@ -60,11 +47,11 @@ class Chunk(NamedTuple):
     observes: bool
 
     def skeleton_file(self, root: Path) -> Path:
-        """Where the chunk's skeletons wait until all are there."""
+        """The file where the chunk's skeletons wait until all are there."""
         return root / PARTIAL / f'{self.task}_{self.number:05d}.npy'
 
     def joined_file(self, root: Path) -> Path:
-        """Where all skeletons of the task lie in the end."""
+        """The file of all skeletons of the task in the end."""
         return root / 'skeletons' / f'{self.task}.npy'
 
     @property
@@ -73,12 +60,12 @@ class Chunk(NamedTuple):
         return sum(item.frames for item in self.items)
 
     def lacks_skeletons(self, root: Path) -> bool:
-        """Whether skeletons are wanted and neither waiting nor joined."""
+        """True if skeletons are wanted and neither waiting nor joined."""
         files = self.skeleton_file(root), self.joined_file(root)
         return self.observes and not any(file.is_file() for file in files)
 
     def is_wanting(self, root: Path) -> bool:
-        """Whether anything is still to do."""
+        """True if anything is still to do."""
         videos = (root / item.path for item in self.items if item.path)
         return self.lacks_skeletons(root) or not all(v.is_file() for v in videos)
 
@@ -119,24 +106,8 @@ def write_chunk(chunk: Chunk, root: Path) -> None:
         if video is not None and draws:
             write_video(video, scene.frames(), item.fps)
     if observes:
-        _save(chunk.skeleton_file(root), np.concatenate(skeletons))
-
-
-def read_skeletons(chunk: Chunk, root: Path) -> Iterator[tuple[Item, np.ndarray]]:
-    """The skeletons that ``write_chunk`` wrote.
-
-    Args:
-        chunk: The chunk.
-        root: Folder of the corpus.
-
-    Yields:
-        The item, and its (T, 1, V, 3) int16 as ``encode_joints`` makes them.
-    """
-    joints = np.load(chunk.skeleton_file(root))
-    start = 0
-    for item in chunk.items:
-        yield item, joints[start : start + item.frames]
-        start += item.frames
+        with atomic_write(chunk.skeleton_file(root), 'wb') as file:
+            np.save(file, np.concatenate(skeletons))
 
 
 class Scene:
@@ -200,13 +171,6 @@ def _subject(seed: int, domain: str) -> Subject:
     return make_subject(seed, domain)
 
 
-def _save(file: Path, joints: np.ndarray) -> None:
-    part = file.with_suffix('.part')
-    with part.open('wb') as out:
-        np.save(out, joints)
-    os.replace(part, file)
-
-
 _PLAN_FILE = 'plan.json'
 _OURS = (PARTIAL, INFO_FILE, REC_FILE, DET_FILE, 'skeletons', 'videos')
 _BYTES_PER_FRAME = 2 * 3 * 65  # of skeletons: int16; x, y, score; joints
@@ -214,7 +178,7 @@ _BYTES_PER_FRAME = 2 * 3 * 65  # of skeletons: int16; x, y, score; joints
 _BYTES_PER_PIXEL = 0.014
 
 
-def prepare(root: Path, plan: Plan, fingerprint: str, force: bool) -> bool:
+def _prepare(root: Path, plan: Plan, fingerprint: str, force: bool) -> bool:
     """Make sure that the folder is new, or an earlier stage of the same corpus.
 
     Args:
@@ -233,11 +197,11 @@ def prepare(root: Path, plan: Plan, fingerprint: str, force: bool) -> bool:
         raise ValueError(f'{root} is a file: name a folder')
     if _has_tables(root, plan):
         if all(file.is_file() for file in data_files(root, plan)):
-            finish(root)
+            _finish(root)
             return True
     elif root.is_dir() and any(root.iterdir()):
         _check_content(root, fingerprint, force)
-    check_space(root, plan)
+    _check_space(root, plan)
     (root / PARTIAL).mkdir(parents=True, exist_ok=True)
     with atomic_write(root / PARTIAL / _PLAN_FILE) as file:
         content = {'fingerprint': fingerprint, 'options': plan.options.describe()}
@@ -245,7 +209,7 @@ def prepare(root: Path, plan: Plan, fingerprint: str, force: bool) -> bool:
     return False
 
 
-def finish(root: Path) -> None:
+def _finish(root: Path) -> None:
     """Remove what only an interrupted run needs."""
     shutil.rmtree(root / PARTIAL, ignore_errors=True)
 
@@ -283,19 +247,15 @@ def needed_bytes(plan: Plan) -> int:
     if plan.options.observes:
         frames = [sum(i.frames for i in items) for items in (plan.rec, plan.det)]
         need += _BYTES_PER_FRAME * (sum(frames) + max(frames))
-    return round(need + sum(map(_video_bytes, plan.items)))
+    for item in plan.items:
+        if item.path:
+            width, height = DOMAIN_STYLES[item.domain].size
+            need += _BYTES_PER_PIXEL * width * height * item.frames
+    return round(need)
 
 
-def check_space(root: Path, plan: Plan) -> None:
-    """Refuse to begin what will not fit.
-
-    Args:
-        root: The folder; what lies in it is taken for a part of the corpus.
-        plan: The corpus.
-
-    Raises:
-        ValueError: The disk is too small.
-    """
+def _check_space(root: Path, plan: Plan) -> None:
+    """Refuse to begin what will not fit; what lies there is taken for a part of it."""
     home = next(p for p in (root, *root.absolute().parents) if p.exists())
     there = sum(f.stat().st_size for f in root.rglob('*') if f.is_file())
     free = shutil.disk_usage(home).free
@@ -310,13 +270,8 @@ def check_space(root: Path, plan: Plan) -> None:
         )
 
 
-def _video_bytes(item: Item) -> float:
-    width, height = DOMAIN_STYLES[item.domain].size
-    return _BYTES_PER_PIXEL * width * height * item.frames if item.path else 0.0
-
-
 def _has_tables(root: Path, plan: Plan) -> bool:
-    """Whether ``dataset.json``, written last, and the tables are those of the plan."""
+    """True if ``dataset.json``, written last, and the tables are those of the plan."""
     if not (root / INFO_FILE).is_file() or read_info(root) != plan.info():
         return False
     with tempfile.TemporaryDirectory() as wanted:
@@ -355,124 +310,6 @@ def _check_content(root: Path, fingerprint: str, force: bool) -> None:
             target.unlink(missing_ok=True)
 
 
-_TICK_SEC = 0.5
-_THREADS = 'OMP_NUM_THREADS'
-
-
-def run_all(
-    work: Callable[[Any], None],
-    pieces: Sequence[Any],
-    workers: int,
-    report: Callable[[list[Any]], None],
-) -> None:
-    """Call ``work`` once for every piece, in any order.
-
-    Args:
-        work: A module-level function (or a ``partial`` of one).
-        pieces: Its arguments.
-        workers: Number of processes; with 1 everything runs in this one.
-        report: Called here with the pieces done since the last call, at least twice
-            a second.
-
-    Raises:
-        Exception: What ``work`` raised first; the other processes are stopped.
-        ChildProcessError: A process was killed.
-    """
-    workers = min(workers, len(pieces))
-    if workers <= 1:
-        for piece in pieces:
-            work(piece)
-            report([piece])
-        return
-    context = multiprocessing.get_context('spawn')
-    cursor = context.Value('l', 0)
-    crew = []
-    try:
-        with _fresh_processes():
-            for _ in range(workers):
-                here, there = context.Pipe(duplex=False)
-                process = context.Process(
-                    target=_serve, args=(work, pieces, cursor, there), daemon=True
-                )
-                process.start()
-                there.close()
-                crew.append((process, here))
-        _follow({here: process for process, here in crew}, pieces, report)
-    finally:
-        for process, _ in crew:
-            process.terminate()
-        for process, _ in crew:
-            process.join()
-
-
-@contextlib.contextmanager
-def _fresh_processes() -> Iterator[None]:
-    """Start processes that import neither the running script nor use several threads.
-
-    A spawned process imports the script that runs, which would run it once more where
-    it has no guard; what is called here lies in modules. Forked processes would need no
-    such care, but hang where OpenCV or OpenMP has used its threads before.
-    """
-    main, threads = sys.modules['__main__'], os.environ.get(_THREADS)
-    sys.modules['__main__'] = types.ModuleType('__main__')
-    os.environ[_THREADS] = '1'
-    try:
-        yield
-    finally:
-        sys.modules['__main__'] = main
-        if threads is None:
-            del os.environ[_THREADS]
-        else:
-            os.environ[_THREADS] = threads
-
-
-def _serve(
-    work: Callable[[Any], None], pieces: Sequence[Any], cursor: Any, out: Connection
-) -> None:
-    """Take the next piece until there is none, or nobody to report to."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    parent = multiprocessing.parent_process()
-    while parent is not None and parent.is_alive():
-        with cursor.get_lock():
-            position = cursor.value
-            cursor.value += 1
-        if position >= len(pieces):
-            break
-        try:
-            work(pieces[position])
-        except Exception as error:
-            out.send((position, (error, traceback.format_exc())))
-            break
-        out.send((position, None))
-    out.close()
-
-
-def _follow(
-    crew: dict[Connection, Any],
-    pieces: Sequence[Any],
-    report: Callable[[list[Any]], None],
-) -> None:
-    """Pass on what the processes say until all have ended."""
-    while crew:
-        done = []
-        for connection in wait(list(crew), timeout=_TICK_SEC):
-            try:
-                position, failure = connection.recv()
-            except EOFError:
-                process = crew.pop(connection)
-                process.join()
-                if process.exitcode:
-                    raise ChildProcessError(
-                        f'a worker process ended with status {process.exitcode} '
-                        '(-9: killed, often for want of memory); use fewer workers'
-                    ) from None
-                continue
-            if failure is not None:
-                raise failure[0] from RuntimeError(failure[1])
-            done.append(pieces[position])
-        report(done)
-
-
 JOINTS = replace(WHOLEBODY65, extractor=f'{NAME} {VERSION}')
 
 
@@ -505,13 +342,13 @@ def write_corpus(
     if workers < 1:
         raise ValueError(f'workers {workers}: use 1 or more')
     root = Path(root)
-    if prepare(root, plan, _fingerprint(plan), force):
+    if _prepare(root, plan, _fingerprint(plan), force):
         return False
     if plan.options.observes or plan.options.draws:
         _write_chunks(make_chunks(plan), root, workers, report or (lambda *_: None))
     write_tables(root, plan)
     write_info(root, plan.info())
-    finish(root)
+    _finish(root)
     return True
 
 
@@ -522,32 +359,40 @@ def _write_chunks(
     total = sum(chunk.frames for chunk in chunks)
     done = total - sum(chunk.frames for chunk in todo)
     report(done, total)
-
-    def count(finished: Sequence[Chunk]) -> None:
-        nonlocal done
-        done += sum(chunk.frames for chunk in finished)
+    workers = min(workers, len(todo))
+    work = functools.partial(write_chunk, root=root)
+    for chunk, outcome in map_in_processes(
+        work, todo, workers if workers > 1 else 0, spawn=True
+    ):
+        if outcome == CRASHED:
+            raise ChildProcessError(
+                f'a worker process ended at {chunk.items[0].name} (killed, often for '
+                'want of memory); use fewer workers'
+            )
+        done += chunk.frames
         report(done, total)
-
-    run_all(functools.partial(write_chunk, root=root), todo, workers, count)
     for task in TASKS:
         mine = [chunk for chunk in chunks if chunk.task == task and chunk.observes]
         if mine and not mine[0].joined_file(root).is_file():
             _join(mine, root)
 
 
-def _join(chunks: Sequence[Chunk], root: Path) -> None:
+def _join(chunks: list[Chunk], root: Path) -> None:
     """Put the skeletons of a task into one array, in the order of the plan."""
     with SkeletonWriter(root, chunks[0].task, JOINTS) as writer:
         for chunk in chunks:
-            for item, joints in read_skeletons(chunk, root):
+            joints, start = np.load(chunk.skeleton_file(root)), 0
+            for item in chunk.items:
                 width, height = DOMAIN_STYLES[item.domain].size
-                writer.append_encoded(item.name, joints, item.fps, width, height)
+                mine = joints[start : start + item.frames]
+                writer.append_encoded(item.name, mine, item.fps, width, height)
+                start += item.frames
     for chunk in chunks:
         chunk.skeleton_file(root).unlink()
 
 
 def _fingerprint(plan: Plan) -> str:
-    """Of the plan, the code that carries it out, and the libraries that shape bytes."""
+    """Hash of plan, code and the libraries that shape bytes."""
     digest = hashlib.sha256(plan.fingerprint().encode())
     for file in sorted(Path(__file__).parent.rglob('*')):
         if file.suffix in ('.py', '.json'):

@@ -1,6 +1,5 @@
-"""Pieces that survive an interruption."""
+"""A corpus on disk: pieces that survive an interruption, folders that are spared."""
 
-import functools
 import hashlib
 import os
 import shutil
@@ -12,15 +11,12 @@ import pytest
 
 from mmma.data.arrays import SkeletonStore
 from mmma.data.root import DataRoot
-from mmma.simulation import corpus as chunks
-from mmma.simulation import corpus as folder
+from mmma.simulation import corpus
 from mmma.simulation.corpus import (
     PARTIAL,
     Scene,
     make_chunks,
     needed_bytes,
-    prepare,
-    run_all,
     write_chunk,
     write_corpus,
 )
@@ -38,7 +34,7 @@ def item():
 
 
 def test_chunks_hold_every_item_once(monkeypatch):
-    monkeypatch.setitem(chunks._SKELETONS, 'rec', 5)
+    monkeypatch.setitem(corpus._SKELETONS, 'rec', 5)
     plan = micro()
     pieces = make_chunks(plan)
     assert [len(c.items) for c in pieces if c.task == 'rec'] == [5, 5, 2]
@@ -66,8 +62,8 @@ def test_motion_must_be_as_long_as_planned(item, read, monkeypatch):
     def short(subject, style, events, duration_sec, fps, rng):
         return simulate(subject, style, events, duration_sec - 3 / fps, fps, rng)
 
-    simulate = chunks.simulate_motion
-    monkeypatch.setattr(chunks, 'simulate_motion', short)
+    simulate = corpus.simulate_motion
+    monkeypatch.setattr(corpus, 'simulate_motion', short)
     count = rf'{item.name}: {item.frames - 3} frames instead of {item.frames}'
     with pytest.raises(ValueError, match=count):
         read(Scene(item, 0))
@@ -76,7 +72,7 @@ def test_motion_must_be_as_long_as_planned(item, read, monkeypatch):
 def test_only_what_is_missing_is_made(tmp_path, monkeypatch):
     plan = micro(tasks=('rec',), modality='both', videos=1).head(2)
     (tmp_path / PARTIAL).mkdir()
-    monkeypatch.setitem(chunks._DRAWINGS, 'rec', 2)
+    monkeypatch.setitem(corpus._DRAWINGS, 'rec', 2)
     (chunk,) = make_chunks(plan)
     assert chunk.is_wanting(tmp_path)
     write_chunk(chunk, tmp_path)
@@ -97,7 +93,7 @@ def tables(**options):
 
 
 @pytest.fixture
-def corpus(tmp_path):
+def finished(tmp_path):
     write_corpus(tables(), tmp_path / 'corpus')
     return tmp_path / 'corpus'
 
@@ -105,43 +101,43 @@ def corpus(tmp_path):
 def test_foreign_folder_is_refused_even_by_force(tmp_path):
     (tmp_path / 'thesis.tex').write_text('years of work')
     with pytest.raises(ValueError, match='holds no simulated corpus: choose another'):
-        prepare(tmp_path, tables(), 'f', force=True)
+        corpus._prepare(tmp_path, tables(), 'f', force=True)
     assert (tmp_path / 'thesis.tex').is_file()
 
 
 def test_file_is_refused(tmp_path):
     (tmp_path / 'a').write_text('')
     with pytest.raises(ValueError, match='is a file: name a folder'):
-        prepare(tmp_path / 'a', tables(), 'f', force=False)
+        corpus._prepare(tmp_path / 'a', tables(), 'f', force=False)
 
 
-def test_other_options_are_refused(corpus):
+def test_other_options_are_refused(finished):
     with pytest.raises(
         ValueError, match=r'another simulated corpus \(.*seed 0\).*--for'
     ):
-        write_corpus(tables(seed=1), corpus)
+        write_corpus(tables(seed=1), finished)
 
 
-def test_force_replaces_and_spares_the_rest(corpus):
-    (corpus / 'notes.txt').write_text('mine')
-    assert write_corpus(tables(seed=1, tasks=('rec',)), corpus, force=True)
-    names = {file.name for file in corpus.iterdir()}
+def test_force_replaces_and_spares_the_rest(finished):
+    (finished / 'notes.txt').write_text('mine')
+    assert write_corpus(tables(seed=1, tasks=('rec',)), finished, force=True)
+    names = {file.name for file in finished.iterdir()}
     assert names == {'dataset.json', 'rec.csv', 'notes.txt'}
 
 
-def test_edited_table_is_another_corpus(corpus):
-    with (corpus / 'rec.csv').open('a') as file:
+def test_edited_table_is_another_corpus(finished):
+    with (finished / 'rec.csv').open('a') as file:
         file.write('one,,train,lab,me,nodding,head,\n')
     with pytest.raises(ValueError, match='another simulated corpus'):
-        write_corpus(tables(), corpus)
+        write_corpus(tables(), finished)
 
 
 def test_unfinished_of_other_code_is_refused(tmp_path):
-    assert not prepare(tmp_path, tables(), 'old', force=False)
-    assert not prepare(tmp_path, tables(), 'old', force=False)
+    assert not corpus._prepare(tmp_path, tables(), 'old', force=False)
+    assert not corpus._prepare(tmp_path, tables(), 'old', force=False)
     with pytest.raises(ValueError, match=r'an unfinished corpus \(scale tiny, tables'):
-        prepare(tmp_path, tables(), 'new', force=False)
-    assert not prepare(tmp_path, tables(), 'new', force=True)
+        corpus._prepare(tmp_path, tables(), 'new', force=False)
+    assert not corpus._prepare(tmp_path, tables(), 'new', force=True)
 
 
 def test_needed_bytes_by_hand():
@@ -158,53 +154,34 @@ def test_videos_need_space():
 
 def test_small_disk(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
-    monkeypatch.setattr(folder.shutil, 'disk_usage', lambda path: usage)
+    monkeypatch.setattr(corpus.shutil, 'disk_usage', lambda path: usage)
     plan = make_plan(SimulationOptions('tiny'))
     with pytest.raises(
         ValueError, match=r'needs about 34 MB, 1 MB are free there: free 33 MB'
     ):
-        prepare(tmp_path / 'a', plan, 'f', force=False)
+        corpus._prepare(tmp_path / 'a', plan, 'f', force=False)
     assert not (tmp_path / 'a').exists()
 
 
-def touch(piece, folder):
-    (folder / str(piece)).write_text(str(os.getpid()))
-
-
-def fail(piece):
-    raise ValueError(f'piece {piece} is bad')
-
-
-def die(piece):
+def die(chunk, root):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize('workers', [1, 3])
-def test_every_piece_once(tmp_path, workers):
-    done = []
-    run_all(functools.partial(touch, folder=tmp_path), range(7), workers, done.extend)
-    assert sorted(done) == list(range(7))
-    assert {int(file.name) for file in tmp_path.iterdir()} == set(range(7))
-    owners = {file.read_text() for file in tmp_path.iterdir()}
-    assert (str(os.getpid()) in owners) == (workers == 1)
+def fail(chunk, root):
+    raise ValueError(f'{chunk.task} {chunk.number} is bad')
 
 
-def test_no_piece():
-    run_all(fail, [], 2, lambda done: None)
+def test_killed_or_failing_workers(tmp_path, monkeypatch):
+    for work, error, message in (
+        (die, ChildProcessError, 'a worker process ended at .*use fewer workers'),
+        (fail, ValueError, r'rec . is bad'),
+    ):
+        monkeypatch.setattr(corpus, 'write_chunk', work)
+        with pytest.raises(error, match=message):
+            write_corpus(micro(tasks=('rec',)), tmp_path / work.__name__, workers=2)
 
 
-@pytest.mark.parametrize('workers', [1, 2])
-def test_what_work_raises_comes_back(workers):
-    with pytest.raises(ValueError, match=r'piece . is bad'):
-        run_all(fail, range(3), workers, lambda done: None)
-
-
-def test_killed_worker():
-    with pytest.raises(ChildProcessError, match='ended with status -9'):
-        run_all(die, range(3), 2, lambda done: None)
-
-
-def micro_of_writer(**options):
+def drawn_micro(**options):
     """The six shortest clips, four of them drawn, and the two shortest videos."""
     plan = make_plan(SimulationOptions(scale='tiny', **options))
     clips = sorted(plan.rec, key=lambda item: item.frames)[:6]
@@ -224,14 +201,14 @@ def digests(root):
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setitem(chunks._SKELETONS, 'rec', 2)
-    monkeypatch.setitem(chunks._SKELETONS, 'det', 1)
-    monkeypatch.setitem(chunks._DRAWINGS, 'rec', 2)
+    monkeypatch.setitem(corpus._SKELETONS, 'rec', 2)
+    monkeypatch.setitem(corpus._SKELETONS, 'det', 1)
+    monkeypatch.setitem(corpus._DRAWINGS, 'rec', 2)
 
 
 @pytest.fixture(scope='module')
 def plan():
-    return micro_of_writer(modality='both')
+    return drawn_micro(modality='both')
 
 
 @pytest.fixture(scope='module')
@@ -256,7 +233,7 @@ def test_root_can_be_read(plan, written):
 def test_skeletons_are_those_of_the_scene(plan, written):
     item = plan.rec[1]
     keypoints, scores = SkeletonStore(written, 'rec').get(item.name)
-    expected = chunks.Scene(item, plan.options.seed).skeleton()[:, 0]
+    expected = corpus.Scene(item, plan.options.seed).skeleton()[:, 0]
     assert np.array_equal(keypoints[0], expected[..., :2] / np.float32(16))
     assert scores[0] == pytest.approx(expected[..., 2] / 10000)
 
@@ -343,7 +320,7 @@ def test_tables_only(tmp_path, options, expected):
 
 
 def test_video_modality_has_no_skeletons(tmp_path):
-    plan = micro_of_writer(modality='video', tasks=('rec',)).head(1)
+    plan = drawn_micro(modality='video', tasks=('rec',)).head(1)
     write_corpus(plan, tmp_path / 'a')
     names = {'dataset.json', 'rec.csv', plan.rec[0].path}
     assert set(digests(tmp_path / 'a')) == names
