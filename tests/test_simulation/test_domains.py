@@ -22,7 +22,7 @@ def test_one_style_per_domain_that_can_be_encoded():
 def test_domains_differ():
     names = ('size', 'yaw', 'pitch', 'background', 'light', 'sensor_noise')
     alike = [
-        (names, pair)
+        pair
         for pair in itertools.combinations(DOMAIN_STYLES.values(), 2)
         if sum(getattr(pair[0], n) == getattr(pair[1], n) for n in names) > 1
     ]

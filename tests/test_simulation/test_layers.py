@@ -1,4 +1,4 @@
-"""Layers: ramps, angles, feet."""
+"""Layers: ramps, angles, feet, hands."""
 
 import dataclasses
 
@@ -25,14 +25,13 @@ from mmma.simulation.programs import load_shapes, locate
 T = 30
 
 
-def layer(track, main=0, weight=1.0, who=None):
-    sides = {'both': (main, 1 - main)}.get(who, (main,))
+def layer(track, main=0, sides=None, weight=1.0):
     return Layer(
         track=track,
-        sides=sides,
+        sides=sides or (main,),
         frames=slice(0, T),
         time_sec=np.arange(T) / 30,
-        weight=np.full(T, weight),
+        weight=np.broadcast_to(weight, T),
         draw=Draw(np.random.default_rng(0)),
         posture='seated',
     )
@@ -50,17 +49,13 @@ def test_angles_are_radians_and_shifts_metres():
     assert moved['torso.rise'] == pytest.approx(0.05)
 
 
-@pytest.mark.parametrize(
-    ('channel', 'sign'), [('yaw', 1), ('roll', -1), ('pitch', None), ('thrust', None)]
-)
-def test_positive_goes_towards_the_main_side(channel, sign):
-    left, right = (angles({'head': {channel: 10}}, main=m) for m in (0, 1))
-    left, right = left[f'head.{channel}'], right[f'head.{channel}']
-    if sign is None:
-        assert left == right > 0
-    else:
-        assert left == -right
-        assert np.sign(left) == sign
+def test_positive_goes_towards_the_main_side():
+    for channel, sign in (('yaw', 1), ('roll', -1), ('pitch', None), ('thrust', None)):
+        left, right = (
+            angles({'head': {channel: 10}}, main=m)[f'head.{channel}'] for m in (0, 1)
+        )
+        assert left * (sign or 1) > 0
+        assert right == (left if sign is None else -left)
 
 
 def test_weight_scales_angles():
@@ -76,13 +71,10 @@ def feet(track, **kwargs):
 
 
 def test_feet_go_to_a_place_or_by_a_distance():
-    assert feet({'foot': 'main', 'to': [0, 0.3, 0.3]})[0][0, 0].tolist() == [
-        0,
-        0.3,
-        0.3,
-    ]
+    gone = feet({'foot': 'main', 'to': [0, 0.3, 0.3]})[0]
+    assert gone[0, 0].tolist() == [0, 0.3, 0.3]
     by = [{'axis': [0, 0, 2], 'how': 'hold', 'size': 0.1}]
-    moved = feet({'foot': 'both', 'by': by}, who='both', main=1)
+    moved = feet({'foot': 'both', 'by': by}, sides=(1, 0))
     np.testing.assert_allclose(moved[0][0], [[0.1, 0.08, 0.5]] * 2)
 
 
@@ -108,11 +100,11 @@ def test_ramp_fits_into_short_events():
     assert ramp.attack + ramp.release <= 0.2
 
 
-@pytest.mark.parametrize(('stay', 'late'), [(0.0, False), (1.0, True)])
-def test_what_stays_falls_after_the_end(stay, late):
-    track = {'head': {}, 'release': 0.4, 'stay': stay}
-    ramp = make_ramp(track, (0.0, 2.0), Draw(np.random.default_rng(0)))
-    assert (ramp.values(np.array([2.0]))[0] > 0.9) == late
+def test_what_stays_falls_after_the_end():
+    for stay in (0.0, 1.0):
+        track = {'head': {}, 'release': 0.4, 'stay': stay}
+        ramp = make_ramp(track, (0.0, 2.0), Draw(np.random.default_rng(0)))
+        assert (ramp.values(np.array([2.0]))[0] > 0.9) == bool(stay)
 
 
 def test_waves_add_up_along_their_axes():
@@ -152,21 +144,9 @@ def figure():
     return motion.figure
 
 
-def layer_of_reaching(track, sides=(0,), weight=None):
-    return Layer(
-        track=track,
-        sides=sides,
-        frames=slice(0, T),
-        time_sec=np.arange(T) / 30,
-        weight=np.ones(T) if weight is None else weight,
-        draw=Draw(np.random.default_rng(0)),
-        posture='seated',
-    )
-
-
 def moved(figure, track, **kwargs):
     hands = Hands.empty(T)
-    move_hands(hands, figure, layer_of_reaching(track, **kwargs))
+    move_hands(hands, figure, layer(track, **kwargs))
     return hands
 
 
@@ -195,14 +175,14 @@ def test_both_hands_are_mirrored(figure):
     assert np.abs(gap[1:]).max() < 0.06
 
 
-@pytest.mark.parametrize('anti', [False, True])
-def test_rubbing_hands_move_with_or_against_each_other(figure, anti):
+def test_rubbing_hands_move_with_or_against_each_other(figure):
     wave = {'axis': [0, 1, 0], 'how': 'oscillate', 'size': 0.05, 'rate': 2}
-    track = {**TRACK, 'at': 'front', 'moves': [{**wave, 'anti': anti}]}
-    y = moved(figure, track, sides=(0, 1)).wrists[..., 1]
-    y = y - y.mean(axis=0)
-    assert np.ptp(y[:, 0]) == pytest.approx(0.1, abs=0.02)
-    np.testing.assert_allclose(y[:, 1], -y[:, 0] if anti else y[:, 0], atol=1e-6)
+    for anti in (False, True):
+        track = {**TRACK, 'at': 'front', 'moves': [{**wave, 'anti': anti}]}
+        y = moved(figure, track, sides=(0, 1)).wrists[..., 1]
+        y = y - y.mean(axis=0)
+        assert np.ptp(y[:, 0]) == pytest.approx(0.1, abs=0.02)
+        np.testing.assert_allclose(y[:, 1], -y[:, 0] if anti else y[:, 0], atol=1e-6)
 
 
 def test_twist_turns_the_hand_and_leaves_the_wrist(figure):
@@ -223,12 +203,12 @@ def test_shift_starts_from_where_the_hand_is(figure):
     by = [{'axis': [0, 1, 0], 'how': 'hold', 'size': 0.05}]
     hands = Hands.empty(T)
     hands.wrists[:] = 1.0
-    move_hands(hands, figure, layer_of_reaching({'shift_hand': 'main', 'by': by}))
+    move_hands(hands, figure, layer({'shift_hand': 'main', 'by': by}))
     assert np.linalg.norm(hands.wrists[0, 0] - 1.0) == pytest.approx(0.05)
     assert (hands.wrists[:, 1] == 1.0).all()
 
 
-@pytest.mark.parametrize(('place', 'late'), [('nose', False), ('forearm', True)])
-def test_hands_on_arms_wait_for_the_arms(place, late):
-    assert needs_arms(layer_of_reaching({**TRACK, 'at': place})) == late
-    assert not needs_arms(layer_of_reaching({'shift_hand': 'main', 'by': []}))
+def test_hands_on_arms_wait_for_the_arms():
+    assert needs_arms(layer({**TRACK, 'at': 'forearm'}))
+    assert not needs_arms(layer(TRACK))
+    assert not needs_arms(layer({'shift_hand': 'main', 'by': []}))

@@ -47,10 +47,9 @@ def test_every_action_has_one_program():
     assert set(load_programs()) == set(SPACE.actions)
 
 
-@pytest.mark.parametrize('action', SPACE.actions)
-def test_effectors_fit_the_body_group(action):
-    body = SPACE.bodies[SPACE.body_of[SPACE.action_id(action)]]
-    assert action_effectors(action) & MOVES[body]
+def test_effectors_fit_the_body_group():
+    for action, body in zip(SPACE.actions, SPACE.body_of, strict=True):
+        assert action_effectors(action) & MOVES[SPACE.bodies[body]], action
 
 
 def test_standing_people_may_have_their_own_variants():
@@ -60,13 +59,12 @@ def test_standing_people_may_have_their_own_variants():
     assert find_program('tiptoe', 'standing') is tiptoe['standing']
 
 
-@pytest.mark.parametrize('posture', ['seated', 'armchair', 'standing'])
-def test_rest_places_all_limbs(posture):
-    rest = load_rest()[posture]
-    for part, limb in (('hands', 'hand'), ('legs', 'foot')):
-        for variant in rest[part]:
-            whose = {track[limb] for track in variant if limb in track}
-            assert 'both' in whose or whose == {'main', 'other'}
+def test_rest_places_all_limbs():
+    for rest in load_rest().values():
+        for part, limb in (('hands', 'hand'), ('legs', 'foot')):
+            for variant in rest[part]:
+                whose = {track[limb] for track in variant if limb in track}
+                assert 'both' in whose or whose == {'main', 'other'}
 
 
 def test_habits_are_small():
@@ -84,46 +82,29 @@ def test_habits_are_small():
 
 
 @pytest.mark.parametrize(
-    ('change', 'message'),
-    [
-        ({'at': 'noes'}, r"x.json: a: unknown place 'noes'.*Did you mean 'nose'"),
-        ({'shape': 'pointy'}, r"unknown hand shape 'pointy'.*Did you mean 'point'"),
-        ({'touch': 'elbow'}, r"unknown contact 'elbow'"),
-        ({'hand': 'left'}, r"unknown limb 'left'; known: both, main, other"),
-        ({'fingerz': 1}, r"unknown key 'fingerz'.*Did you mean 'fingers'"),
-    ],
-)
-def test_bad_hand_tracks(change, message):
-    with pytest.raises(ValueError, match=message):
-        check_track({**HAND, **change}, 'x.json: a')
-
-
-@pytest.mark.parametrize('key', ['at', 'touch', 'elbow', 'shape'])
-def test_hand_track_without_what_it_needs(key):
-    track = {k: v for k, v in HAND.items() if k != key}
-    with pytest.raises(ValueError, match=f"a hand track needs '{key}'"):
-        check_track(track, 'x.json: a')
-
-
-@pytest.mark.parametrize(
     ('track', 'message'),
     [
+        ({**HAND, 'at': 'noes'}, r"x.json: a: unknown place 'noes'.*mean 'nose'"),
+        ({**HAND, 'shape': 'pointy'}, r"unknown hand shape 'pointy'.*mean 'point'"),
+        ({**HAND, 'touch': 'elbow'}, r"unknown contact 'elbow'"),
+        ({**HAND, 'hand': 'left'}, r"unknown limb 'left'; known: both, main, other"),
+        ({**HAND, 'fingerz': 1}, r"unknown key 'fingerz'.*Did you mean 'fingers'"),
+        ({'hand': 'main'}, "a hand track needs 'at'"),
+        ({k: v for k, v in HAND.items() if k != 'shape'}, "a hand track needs 'shape'"),
         ({'head': {'jaw': 3}}, r"unknown channel of head 'jaw'.*Did you mean 'yaw'"),
         ({'foot': 'both', 'heal': 3}, r"unknown key 'heal'"),
         ({'shift_hand': 'mine', 'by': []}, r"unknown limb 'mine'"),
     ],
 )
-def test_other_bad_tracks(track, message):
+def test_bad_tracks(track, message):
     with pytest.raises(ValueError, match=message):
         check_track(track, 'x.json: a')
 
 
-@pytest.mark.parametrize(
-    'look_up', [action_effectors, lambda a: find_program(a, 'seated')]
-)
-def test_unknown_action(look_up):
-    with pytest.raises(ValueError, match=r"no motion program.*Did you mean 'nodding'"):
-        look_up('noding')
+def test_unknown_action():
+    for look_up in (action_effectors, lambda action: find_program(action, 'seated')):
+        with pytest.raises(ValueError, match=r"no motion program.*mean 'nodding'"):
+            look_up('noding')
 
 
 LAB = dataclasses.replace(DOMAIN_STYLES['lab'], distraction=0.0)
@@ -146,26 +127,23 @@ def joint(name):
     return FIGURE.joints[0, JOINT[name]]
 
 
-@pytest.mark.parametrize(
-    ('name', 'near', 'within'),
-    [
+def test_places_lie_where_their_name_says():
+    for name, near, within in (
         ('nose', 'nose', 0.03),
         ('eye', 'left_eye', 0.03),
         ('ear', 'left_ear', 0.03),
         ('shoulder', 'left_shoulder', 0.12),
         ('knee', 'left_knee', 0.1),
         ('foot', 'left_heel', 0.1),
-    ],
-)
-def test_places_lie_where_their_name_says(name, near, within):
-    assert np.linalg.norm(where(name) - joint(near)) < within
+    ):
+        assert np.linalg.norm(where(name) - joint(near)) < within, name
 
 
-@pytest.mark.parametrize('name', ['eye', 'shoulder', 'thigh', 'knee', 'waist'])
-def test_sides(name):
-    left, right, other = where(name, 0), where(name, 1), where(f'{name}.other', 0)
-    assert left[0] > right[0]
-    np.testing.assert_allclose(other, right, atol=1e-9)
+def test_sides():
+    for name in ('eye', 'shoulder', 'thigh', 'knee', 'waist'):
+        left, right, other = where(name, 0), where(name, 1), where(f'{name}.other', 0)
+        assert left[0] > right[0], name
+        np.testing.assert_allclose(other, right, atol=1e-9)
 
 
 def test_order_of_the_face():
@@ -173,28 +151,27 @@ def test_order_of_the_face():
     assert heights == sorted(heights, reverse=True)
 
 
-@pytest.mark.parametrize('part', ['forearm', 'upper_arm', 'hand'])
-def test_a_hand_goes_to_the_other_arm(part):
-    name = {'hand': 'back_of_hand'}.get(part, part)
+def test_a_hand_goes_to_the_other_arm():
     arm = [joint(f'right_{end}') for end in ('shoulder', 'elbow', 'wrist')]
-    assert min(np.linalg.norm(where(name) - point) for point in arm) < 0.2
+    for name in ('forearm', 'upper_arm', 'back_of_hand'):
+        assert min(np.linalg.norm(where(name) - point) for point in arm) < 0.2, name
 
 
-@pytest.mark.parametrize(
-    ('posture', 'forward', 'up'),
-    [('seated', (0, 0, 1), (0, 1, 0)), ('standing', (0, -1, 0), (0, 0, 1))],
-)
-def test_axes_of_a_thigh(posture, forward, up):
-    axes = part_frame(pose(posture), 'thigh', 0, 0, EVERY)[1][0]
-    assert axes[:, 2] @ forward > 0.85
-    assert axes[:, 1] @ up > 0.85
+def test_axes_of_a_thigh():
+    for posture, forward, up in (
+        ('seated', (0, 0, 1), (0, 1, 0)),
+        ('standing', (0, -1, 0), (0, 0, 1)),
+    ):
+        axes = part_frame(pose(posture), 'thigh', 0, 0, EVERY)[1][0]
+        assert axes[:, 2] @ forward > 0.85
+        assert axes[:, 1] @ up > 0.85
 
 
-@pytest.mark.parametrize('side', [0, 1])
-@pytest.mark.parametrize('part', ['head', 'chest', 'pelvis', 'thigh', 'shank', 'foot'])
-def test_outward_points_away_from_the_body(part, side):
-    axes = part_frame(FIGURE, part, side, side, EVERY)[1][0]
-    assert axes[0, 0] * (1, -1)[side] > 0.5
+def test_outward_points_away_from_the_body():
+    for part in ('head', 'chest', 'pelvis', 'thigh', 'shank', 'foot'):
+        for side, sign in enumerate((1, -1)):
+            axes = part_frame(FIGURE, part, side, side, EVERY)[1][0]
+            assert axes[0, 0] * sign > 0.5, part
 
 
 def test_some_places_lie_elsewhere_when_standing():
