@@ -1,4 +1,4 @@
-"""Config files: finding them, changing values safely, telling where a value is set."""
+"""Config files: finding, loading, changing values safely, tracing where one is set."""
 
 from __future__ import annotations
 

@@ -76,20 +76,22 @@ def atomic_write(path: Path, mode: str = 'w') -> Iterator[IO[Any]]:
         os.fsync(file.fileno())
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, content: bytes | None = None) -> str:
     """Text of a table; a byte order mark is dropped.
 
     Args:
         path: A UTF-8 file.
+        content: Its bytes, where they were read.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file is not UTF-8 text.
     """
-    if not path.is_file():
+    if content is None and not path.is_file():
         raise FileNotFoundError(f'{path}: no such file')
     try:
-        return path.read_text(encoding='utf-8-sig')
+        text = (path.read_bytes() if content is None else content).decode('utf-8-sig')
+        return text.replace('\r\n', '\n').replace('\r', '\n')
     except UnicodeDecodeError as error:
         raise ValueError(
             f'{path}: not UTF-8 text (byte {error.start}); save it as UTF-8'

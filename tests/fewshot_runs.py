@@ -8,15 +8,18 @@ from typing import Any
 import torch
 from mmengine.registry import init_default_scope
 
-from mmma.apis import load_config
-from mmma.engine.test import TestOptions, load_runner
+from mmma.config import load_config
+from mmma.engine.run import TestOptions, open_run
+from mmma.engine.test import load_runner
 from mmma.registry import MODELS
 
 TINY = 'configs/recog/videomae-tiny_mma82_fewshot.py'
 
 
-def make_runner(root: Path, folder: Path, body: bool = False, **flags: Any) -> Any:
-    """A runner on ``street`` whose model has weights drawn with seed 0.
+def make_run(
+    root: Path, folder: Path, body: bool = False, **flags: Any
+) -> tuple[Any, Any]:
+    """A run on ``street`` and its runner, whose model has weights drawn with seed 0.
 
     Args:
         root: Data root.
@@ -40,4 +43,5 @@ def make_runner(root: Path, folder: Path, body: bool = False, **flags: Any) -> A
     folder.mkdir(parents=True, exist_ok=True)
     torch.save({'state_dict': model.state_dict(), 'meta': {}}, checkpoint)
     options = TestOptions(work_dir=str(folder / 'test'))
-    return load_runner(cfg, str(checkpoint), options)[0]
+    run = open_run(cfg, options=options)
+    return run, load_runner(run, str(checkpoint), options)[0]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from mmma.protocols import PROTOCOLS, TARGETS
 from mmma.taxonomy import DOMAINS
 
+CKPT_HELP = 'path, URL, or name in the model zoo (download.py --list)'
 _FLAGS = ('protocol', 'domain', 'target', 'shots', 'runs', 'strict_shots', 'seed')
 
 
@@ -76,13 +79,80 @@ def protocol_flags(args: argparse.Namespace) -> dict[str, Any]:
     return {flag: getattr(args, flag, None) for flag in _FLAGS}
 
 
-def read_config(args: argparse.Namespace) -> Any:
-    """The config that the shared arguments describe."""
-    from mmma.config import load_config
+def run_arguments(args: argparse.Namespace) -> tuple[Any, ...]:
+    """What ``open_run`` and ``load_config`` take of the shared arguments, in order."""
+    return args.config, protocol_flags(args), args.data_root, args.cfg_options
 
-    return load_config(
-        args.config,
-        protocol_flags(args),
-        data_root=args.data_root,
-        cfg_options=args.cfg_options,
-    )
+
+def find_recipe(name: str) -> str:
+    """The config that a user means.
+
+    Args:
+        name: A config, or the name of a recipe, as ``videomae-s``.
+
+    Raises:
+        FileNotFoundError: There is no such config.
+    """
+    from mmma.config import find_config
+
+    try:
+        return str(find_config(f'recog/{name}_mma82_indomain'))
+    except FileNotFoundError:
+        return str(find_config(name))
+
+
+def report(
+    run: Any,
+    checkpoint: str,
+    options: Any,
+    out: str | None = None,
+    dump: str | None = None,
+) -> None:
+    """Test a checkpoint; the first rank writes the results and prints their table.
+
+    Args:
+        run: ``mmma.engine.run.Run``.
+        checkpoint: Path or URL of the weights.
+        options: ``mmma.engine.run.TestOptions``, those of the run.
+        out: Results file; None writes ``results.json`` in the work dir.
+        dump: Score file or detections to write as well; few-shot writes several score
+            files, as ``scores_street_5shot_run0.npz``.
+    """
+    from mmengine.dist import is_main_process
+
+    from mmma.engine.test import score_checkpoint, summarize
+    from mmma.reporting.results import write_results
+    from mmma.reporting.table import results_table
+
+    groups, origin = score_checkpoint(run, checkpoint, options)
+    if not is_main_process():
+        return
+    results = summarize(run, groups, origin, options)
+    path = Path(out or run.work_dir / 'results.json')
+    write_results(results, path)
+    if dump:
+        _write_dump(run, groups, Path(dump))
+    print(results_table([results]))
+    print(f'written to {path}')
+
+
+def _write_dump(run: Any, groups: Sequence[Any], dump: Path) -> None:
+    from mmma.evaluation.rows import join_videos
+    from mmma.evaluation.scores import join_tables, write_scores
+    from mmma.evaluation.segment_files import DetectionTable, write_detections
+
+    if run.task == 'det':
+        found = {n: d for g in groups for n, d in g.table['action'].items()}
+        write_detections(
+            dump, DetectionTable(tuple(found), join_videos(found)), run.space
+        )
+    elif 'shots' not in groups[0].labels:
+        write_scores(dump, join_tables([group.table for group in groups]), run.space)
+    else:
+        for group in groups:
+            labels = group.labels
+            parts = [dump.stem, labels['target'], f'{labels["shots"]}shot']
+            parts += [labels['control']] if 'control' in labels else []
+            parts += [f'run{labels["run"]}'] if 'run' in labels else []
+            file = dump.with_name('_'.join(parts) + dump.suffix)
+            write_scores(file, group.table, run.space)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmma.cli.download import CKPT_HELP
+from mmma.cli.arguments import CKPT_HELP
 
 HELP = """Rename the weights of a published file into those of this toolbox.
 

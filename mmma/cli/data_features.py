@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mmma.cli.download import CKPT_HELP
+from mmma.cli.arguments import CKPT_HELP, find_recipe
 
 HELP = """Extract features of a frozen backbone into ROOT/features/NAME.
 
@@ -70,34 +70,31 @@ def run(args: argparse.Namespace) -> int:
     from mmma.hub.zoo import checkpoint_path
 
     checkpoint = args.checkpoint and str(checkpoint_path(args.checkpoint))
-    from mmma.cli.probe import find_recipe
-    from mmma.config import load_config, model_name
-    from mmma.datasets.transforms.rgb import with_views
-    from mmma.engine.extract import ExtractOptions, extract
-    from mmma.engine.features import BackboneOptions, load_backbone
+    from mmma.engine.run import BackboneOptions, open_run
 
-    cfg = load_config(
+    dense = args.task == 'det' and args.stride_sec is None
+    weights = BackboneOptions(
+        checkpoint=checkpoint,
+        pretrained=not args.no_pretrained,
+        tokens=dense or args.tokens,
+        trust=args.trust_checkpoint,
+        allow_simulated=args.allow_simulated,
+        skip_broken=args.skip_broken,
+    )
+    opened = open_run(
         find_recipe(args.config),
         {'protocol': 'indomain'},
-        data_root=str(args.root),
-        cfg_options=args.cfg_options,
+        str(args.root),
+        args.cfg_options,
+        options=weights,
+        views=args.views,
     )
-    dataset = cfg.test_dataloader.dataset
-    dataset.pipeline = with_views(dataset.pipeline, args.views)
-    name = args.name or model_name(cfg).removesuffix('_mma82')
+    from mmma.engine.extract import ExtractOptions, extract
+    from mmma.engine.features import load_backbone
+
+    name = args.name or opened.name.removesuffix('_mma82')
     options = ExtractOptions(name, args.task, args.dtype, args.rate, args.stride_sec)
-    dense = args.task == 'det' and args.stride_sec is None
-    backbone = load_backbone(
-        cfg,
-        BackboneOptions(
-            checkpoint=checkpoint,
-            pretrained=not args.no_pretrained,
-            tokens=dense or args.tokens,
-            trust=args.trust_checkpoint,
-            allow_simulated=args.allow_simulated,
-            skip_broken=args.skip_broken,
-        ),
-    )
+    backbone = load_backbone(opened, weights)
     found = extract(backbone, options, progress_printer())
     print(
         f'{args.root}/features/{name}: {found.rows:,} rows of {args.task}, '

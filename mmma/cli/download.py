@@ -25,7 +25,6 @@ MMMA_OFFLINE=1 never use the network
 
 Exit status: 0 done, 1 --verify found damage, 2 bad usage, or a file was not fetched."""
 
-CKPT_HELP = 'path, URL, or name in the model zoo (download.py --list)'
 _ROW = '{:<9} {:<5} {:<9} {:>10}  {:<9} {:<10} {}'
 _COLUMNS = _ROW.format(
     'kind', 'task', 'modality', 'size', 'sha256', 'simulated', 'name'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from mmma.cli.arguments import add_config_arguments, read_config
+from mmma.cli.arguments import add_config_arguments, protocol_flags
 
 HELP = 'Print a config with every base, protocol and option resolved.'
 
@@ -22,7 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the config to standard output."""
-    cfg = read_config(args)
+    from mmma.config import load_config
+
+    cfg = load_config(
+        args.config,
+        protocol_flags(args),
+        data_root=args.data_root,
+        cfg_options=args.cfg_options,
+    )
     if not args.origin:
         print(cfg.pretty_text)
         return 0

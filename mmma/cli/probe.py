@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmma.cli.arguments import add_view_arguments
-from mmma.cli.download import CKPT_HELP
+from mmma.cli.arguments import CKPT_HELP, add_view_arguments, find_recipe
 from mmma.protocols import PROTOCOLS
 
 HELP = """Fill every recognition row with probes of frozen backbones.
@@ -133,17 +132,24 @@ def probe_config(
     Returns:
         The contents of the results files that were written.
     """
-    from mmma.data.root import DataRoot
+    from mmma.engine.run import BackboneOptions, open_run
 
     config = find_recipe(name)
-    cfg = _load(config, {'protocol': 'indomain'}, args)
-    root = DataRoot(cfg.data_root)
-    from mmma.config import model_name
-    from mmma.engine.features import BackboneOptions, load_backbone
-    from mmma.engine.probe import Prober, check_adaptation
-    from mmma.protocols import make_protocol
 
-    folder = args.out / model_name(cfg) / kind
+    def load(flags: dict[str, Any], options: Any = None) -> Any:
+        if flags['protocol'] == 'fewshot':
+            flags = {**flags, 'shots': args.shots, 'runs': args.runs}
+        return open_run(
+            *(config, {**flags, 'seed': args.seed}, args.data_root, args.cfg_options),
+            options=options,
+            views=args.views,
+            crops=args.crops,
+        )
+
+    plain = load({'protocol': 'indomain'})
+    if plain.task != 'rec':
+        raise ValueError(f'{config}: probes are for recognition.')
+    folder = args.out / plain.name / kind
     options = BackboneOptions(
         checkpoint=checkpoint,
         pretrained=not args.no_pretrained,
@@ -153,88 +159,47 @@ def probe_config(
         skip_broken=args.skip_broken,
         work_dir=str(folder / 'logs'),
     )
-    clips = root.read_rec()
-    prober = Prober(
-        load_backbone(cfg, options), clips, kind, args.seed, not args.no_cache
-    )
+    from mmma.engine.features import load_backbone
+    from mmma.engine.probe import Prober, check_adaptation
+
+    backbone = load_backbone(open_run(plain.cfg, options=options), options)
+    prober = Prober(backbone, plain.root.read_rec(), kind, args.seed, not args.no_cache)
     wanted = PROTOCOLS if 'all' in args.protocols else args.protocols
-    flags = [_with_shots(f, args) for f in prober.plan(wanted, args.subset)]
-    cfgs = [_load(config, f, args) for f in flags]
-    for each in cfgs:
-        check_adaptation(each)
+    runs = [load(flags) for flags in prober.plan(wanted, args.subset)]
+    for run in runs:
+        check_adaptation(run)
     started = time.monotonic()
-    parts = prober.parts([make_protocol(c.protocol) for c in cfgs], args.subset)
+    parts = prober.parts([run.protocol for run in runs], args.subset)
     prober.extract(parts, _show_progress)
     extracted = time.monotonic()
-    found = [_score(prober, each, root, folder, args) for each in cfgs]
+    found = [_score(prober, run, folder, args) for run in runs]
     print(
-        f'{model_name(cfg)}, {kind}: features in {extracted - started:.1f} s, '
+        f'{plain.name}, {kind}: features in {extracted - started:.1f} s, '
         f'{len(found)} results in {time.monotonic() - extracted:.1f} s',
         file=sys.stderr,
     )
     return found
 
 
-def find_recipe(name: str) -> str:
-    """The config that a user means.
-
-    Args:
-        name: A config, or the name of a recipe, as ``videomae-s``.
-
-    Raises:
-        FileNotFoundError: There is no such config.
-    """
-    from mmma.config import find_config
-
-    try:
-        return str(find_config(f'recog/{name}_mma82_indomain'))
-    except FileNotFoundError:
-        return str(find_config(name))
-
-
-def _load(config: str, flags: dict[str, Any], args: argparse.Namespace) -> Any:
-    from mmma.config import load_config
-    from mmma.datasets.transforms.rgb import with_views
-
-    cfg = load_config(
-        config,
-        {**flags, 'seed': args.seed},
-        data_root=args.data_root,
-        cfg_options=args.cfg_options,
-    )
-    if cfg.task != 'rec':
-        raise ValueError(f'{config}: probes are for recognition.')
-    dataset = cfg.test_dataloader.dataset
-    dataset.pipeline = with_views(dataset.pipeline, args.views, args.crops)
-    return cfg
-
-
-def _with_shots(flags: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
-    if flags['protocol'] != 'fewshot':
-        return flags
-    return {**flags, 'shots': args.shots, 'runs': args.runs}
-
-
 def _score(
-    prober: Any, cfg: Any, root: Any, folder: Path, args: argparse.Namespace
+    prober: Any, run: Any, folder: Path, args: argparse.Namespace
 ) -> dict[str, Any]:
     """Train and score the probe of a protocol, and write what it gave."""
-    from mmma.apis import summarize
     from mmma.engine.probe import save_probe
     from mmma.engine.run import TestOptions
-    from mmma.protocols import make_protocol
+    from mmma.engine.test import summarize
     from mmma.reporting.results import write_results
 
-    probe, outcome = prober.score(cfg, root.info, args.subset)
+    probe, groups, origin = prober.score(run, args.subset)
     options = TestOptions(subset=args.subset, skip_broken=args.skip_broken)
-    results = summarize(cfg, outcome, options)
+    results = summarize(run, groups, origin, options)
     random = ', random weights' if prober.backbone.is_random else ''
     results['name'] += f', {probe.kind} probe{random}'
     results['probe'] = probe.record()
     subset = '' if args.subset == 'test' else f'-{args.subset}'
-    folder = folder / f'{make_protocol(cfg.protocol).tag()}{subset}'
+    folder = folder / f'{run.protocol.tag()}{subset}'
     if args.save_checkpoint and probe.kind == 'linear':
-        save_probe(folder / 'probe.pth', cfg, prober.backbone, probe, outcome)
+        save_probe(folder / 'probe.pth', run, prober.backbone, probe, origin)
     write_results(results, folder / 'results.json')
     return results
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 from mmma.cli.arguments import (
+    CKPT_HELP,
     add_config_arguments,
     add_run_arguments,
     add_view_arguments,
-    read_config,
+    report,
+    run_arguments,
 )
-from mmma.cli.download import CKPT_HELP
 
 HELP = """Score a checkpoint under a protocol and write results.json.
 
@@ -21,8 +19,6 @@ Zero-shot means that no clip of the target domain was trained on; its classes ar
 unseen. Few-shot adapts the model to K clips per class of the target. In detection
 bodies are scored apart: actions are relabelled to body groups before NMS, or come from
 the body head (--cfg-options +test_evaluator.bodies=head)."""
-
-_RECOGNITION_ONLY = ('views', 'crops', 'class_set', 'body_scores')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,26 +90,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Test, write the results and print their table."""
-    cfg = read_config(args)
-    for key in _RECOGNITION_ONLY if cfg.task == 'det' else ():
-        if getattr(args, key) is not None:
-            raise ValueError(f'--{key.replace("_", "-")} is no option of detection.')
-    for key in ('class_set', 'body_scores'):
-        if getattr(args, key):
-            cfg.test_evaluator[key] = getattr(args, key)
-    if args.adapt:
-        if cfg.protocol.name != 'fewshot':
-            raise ValueError(f'--adapt is no option of protocol {cfg.protocol.name!r}.')
-        cfg.fewshot.adapt = args.adapt
-    from mmma.data.root import DataRoot
-
-    DataRoot(cfg.data_root)  # says what is missing before anything slow is imported
-    from mmma.datasets.transforms.rgb import with_views
-    from mmma.engine.test import TestOptions
+    from mmma.engine.run import TestOptions, open_run
     from mmma.hub.zoo import checkpoint_path
 
-    dataset = cfg.test_dataloader.dataset
-    dataset.pipeline = with_views(dataset.pipeline, args.views, args.crops)
     options = TestOptions(
         subset=args.subset,
         skip_broken=args.skip_broken,
@@ -123,89 +102,13 @@ def run(args: argparse.Namespace) -> int:
         work_dir=args.work_dir,
         launcher=args.launcher,
         cache=not args.no_cache,
+        class_set=args.class_set,
+        body_scores=args.body_scores,
+        adapt=args.adapt,
+    )
+    opened = open_run(
+        *run_arguments(args), options=options, views=args.views, crops=args.crops
     )
     checkpoint = str(checkpoint_path(args.checkpoint))
-    report(cfg, checkpoint, options, args.out, args.dump)
+    report(opened, checkpoint, options, args.out, args.dump)
     return 0
-
-
-def report(
-    cfg: Any,
-    checkpoint: str,
-    options: Any,
-    out: str | None = None,
-    dump: str | None = None,
-) -> None:
-    """Test a checkpoint; the first rank writes the results and prints their table.
-
-    Args:
-        cfg: From :func:`mmma.apis.load_config`.
-        checkpoint: Path or URL of the weights.
-        options: ``mmma.engine.run.TestOptions``.
-        out: Results file; None writes ``results.json`` in the work dir.
-        dump: Score file or detections to write as well; few-shot writes several score
-            files, see score_files.
-    """
-    from mmengine.dist import is_main_process
-
-    from mmma.apis import summarize
-    from mmma.engine.test import score_checkpoint
-    from mmma.reporting.results import write_results
-    from mmma.reporting.table import results_table
-
-    outcome = score_checkpoint(cfg, checkpoint, options)
-    if not is_main_process():
-        return
-    results = summarize(cfg, outcome, options)
-    path = Path(out or Path(cfg.work_dir, 'results.json'))
-    write_results(results, path)
-    if dump:
-        write_dump(cfg, outcome.groups, Path(dump))
-    print(results_table([results]))
-    print(f'written to {path}')
-
-
-def write_dump(cfg: Any, groups: list[Any], dump: Path) -> None:
-    """Write what ``--dump`` asks for.
-
-    Args:
-        cfg: The tested config.
-        groups: ``mmma.engine.run.Scored``, one or more.
-        dump: The file that the user named.
-    """
-    from mmma.data.root import DataRoot
-
-    space = DataRoot(cfg.data_root).label_space()
-    if cfg.task == 'det':
-        from mmma.engine.test import detection_table
-        from mmma.evaluation.segment_files import write_detections
-
-        write_detections(dump, detection_table(groups), space)
-        return
-    from mmma.evaluation.scores import write_scores
-
-    for file, table in score_files(dump, groups):
-        write_scores(file, table, space)
-
-
-def score_files(dump: Path, groups: list[Any]) -> Iterator[tuple[Path, Any]]:
-    """What ``--dump`` writes: one file, or for few-shot one per target, shots and run.
-
-    Args:
-        dump: The file that the user named.
-        groups: ``mmma.engine.run.Scored``, one or more.
-
-    Yields:
-        ``scores.npz``, or ``scores_street_5shot_run0.npz``, and its table.
-    """
-    from mmma.evaluation.scores import join_tables
-
-    if 'shots' not in groups[0].labels:
-        yield dump, join_tables([group.table for group in groups])
-        return
-    for group in groups:
-        labels = group.labels
-        parts = [labels['target'], f'{labels["shots"]}shot']
-        parts += [labels['control']] if 'control' in labels else []
-        parts += [f'run{labels["run"]}'] if 'run' in labels else []
-        yield dump.with_name('_'.join([dump.stem, *parts]) + dump.suffix), group.table

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
-from mmma.cli.arguments import add_config_arguments, add_run_arguments, read_config
-from mmma.cli.download import CKPT_HELP
+from mmma.cli.arguments import (
+    CKPT_HELP,
+    add_config_arguments,
+    add_run_arguments,
+    report,
+    run_arguments,
+)
 
 HELP = """Train a model under a protocol.
 
@@ -48,18 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; with ``--fast-dev-run`` also test and write the results."""
-    cfg = read_config(args)
-    from mmma.data.root import DataRoot
-
-    DataRoot(cfg.data_root)  # says what is missing before anything slow is imported
+    from mmma.engine.run import TestOptions, TrainOptions, open_run
     from mmma.hub.zoo import checkpoint_path
 
-    load_from = args.load_from and str(checkpoint_path(args.load_from))
-    from mmma.engine import train
-
-    options = train.TrainOptions(
+    options = TrainOptions(
         work_dir=args.work_dir,
-        load_from=load_from,
+        load_from=args.load_from,
         resume=args.resume,
         amp=args.amp,
         pretrained=not args.no_pretrained,
@@ -68,11 +68,17 @@ def run(args: argparse.Namespace) -> int:
         fast_dev_run=args.fast_dev_run,
         launcher=args.launcher,
     )
-    work_dir = train.train(cfg, options)
-    if args.fast_dev_run:
-        from mmma.cli.test import report
-        from mmma.engine.test import TestOptions
+    opened = open_run(*run_arguments(args), options=options)
+    if args.load_from:
+        options = replace(options, load_from=str(checkpoint_path(args.load_from)))
+    from mmma.engine.train import latest_checkpoint, train
 
-        checkpoint = train.latest_checkpoint(work_dir)
-        report(cfg, checkpoint, TestOptions(work_dir=str(work_dir)))
+    trained = train(opened, options)
+    if args.fast_dev_run:
+        tested = TestOptions(work_dir=str(trained.work_dir))
+        report(
+            open_run(trained.cfg, options=tested),
+            latest_checkpoint(trained.work_dir),
+            tested,
+        )
     return 0

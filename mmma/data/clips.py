@@ -50,7 +50,7 @@ class Clip:
     line: int = field(default=0, compare=False)
 
 
-def read_rec(path: Path, space: LabelSpace) -> list[Clip]:
+def read_rec(path: Path, space: LabelSpace, content: bytes | None = None) -> list[Clip]:
     """Read and validate a recognition table.
 
     A body group left empty is filled from other rows of the same action, then from
@@ -59,22 +59,26 @@ def read_rec(path: Path, space: LabelSpace) -> list[Clip]:
     Args:
         path: A ``rec.csv``.
         space: Its label space.
+        content: Bytes of the file, where they were read.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: No rows, or bad ones; the first five are shown.
     """
-    clips, problems = scan_rec(path, space)
+    clips, problems = scan_rec(path, space, content)
     refuse(problems, path, CHECK_HINT)
     return clips
 
 
-def scan_rec(path: Path, space: LabelSpace) -> tuple[list[Clip], list[Problem]]:
+def scan_rec(
+    path: Path, space: LabelSpace, content: bytes | None = None
+) -> tuple[list[Clip], list[Problem]]:
     """Read a recognition table as far as it can be read.
 
     Args:
         path: A ``rec.csv``.
         space: Its label space.
+        content: Bytes of the file, where they were read.
 
     Returns:
         The good rows, and every problem in the order of the file.
@@ -84,7 +88,7 @@ def scan_rec(path: Path, space: LabelSpace) -> tuple[list[Clip], list[Problem]]:
         ValueError: The file is not UTF-8 text.
     """
     path = Path(path)
-    reader = csv.reader(io.StringIO(read_text(path), newline=''))
+    reader = csv.reader(io.StringIO(read_text(path, content), newline=''))
     scan = _Scan(str(path), space)
     try:
         if scan.header(next(reader, [])):

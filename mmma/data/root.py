@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmma.data.clips import Clip, body_map, read_rec
 from mmma.data.videos import Video, read_det
-from mmma.files import atomic_write, leaves_root, read_json
+from mmma.files import atomic_write, leaves_root, parse_json, read_text
 from mmma.taxonomy import LABEL_SPACES, LabelSpace, check_choice, load_label_space
 
 INFO_FILE, REC_FILE, DET_FILE = 'dataset.json', 'rec.csv', 'det.json'
@@ -54,9 +55,19 @@ class DataRoot:
         self.path = Path(path)
         if not (self.path / INFO_FILE).is_file():
             raise FileNotFoundError(missing_root(self.path))
-        self.info = read_info(self.path)
+        self._files: dict[str, tuple[Any, bytes]] = {}
+        self._made: dict[tuple[str, str], Any] = {}
+        self.info = read_info(self.path, self._content(INFO_FILE))
         self._real_path = self.path.resolve()
-        self._spaces: dict[str, LabelSpace] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, '_files': {}, '_made': {}}  # a worker opens anew
+
+    @property
+    def is_current(self) -> bool:
+        """Whether ``dataset.json`` is what it was when the root was opened."""
+        known = self._files.get(INFO_FILE)
+        return known is not None and known[0] == _stamp(self.path / INFO_FILE)
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -80,7 +91,7 @@ class DataRoot:
         return (self.path / 'skeletons' / f'{task}.npy').is_file()
 
     def read_rec(self, body_groups: str = 'taxonomy') -> list[Clip]:
-        """Rows of ``rec.csv``.
+        """Rows of ``rec.csv``; the file is read once, until it changes.
 
         Args:
             body_groups: Whose body groups fill what the file leaves empty, as in
@@ -91,17 +102,17 @@ class DataRoot:
             ValueError: Bad rows.
         """
         self._need(REC_FILE, self.has_rec, 'recognition')
-        return read_rec(self.path / REC_FILE, self._published(body_groups))
+        return list(self._table(REC_FILE, read_rec, body_groups))
 
     def read_det(self) -> list[Video]:
-        """Entries of ``det.json``.
+        """Entries of ``det.json``; the file is read once, until it changes.
 
         Raises:
             FileNotFoundError: The root has no such table.
             ValueError: Bad entries.
         """
         self._need(DET_FILE, self.has_det, 'detection')
-        return read_det(self.path / DET_FILE, self._published('taxonomy'))
+        return list(self._table(DET_FILE, read_det, 'taxonomy'))
 
     def label_space(self, body_groups: str = 'taxonomy') -> LabelSpace:
         """The root's label space, with the body groups that ``rec.csv`` gives.
@@ -109,20 +120,17 @@ class DataRoot:
         Args:
             body_groups: As in ``load_label_space``, where the file says nothing.
         """
-        if body_groups not in self._spaces:
-            space = self._published(body_groups)
-            if self.has_rec:
-                space = body_map(self.read_rec(body_groups), space)
-            self._spaces[body_groups] = space
-        return self._spaces[body_groups]
+        space = self._published(body_groups)
+        if not self.has_rec:
+            return space
+        return body_map(self.read_rec(body_groups), space)
 
     def fingerprint(self) -> str:
         """SHA-256, in hex, over ``dataset.json`` and the tables that exist."""
         digest = hashlib.sha256()
         for name in (INFO_FILE, REC_FILE, DET_FILE):
-            file = self.path / name
-            if file.is_file():
-                content = file.read_bytes()
+            if (self.path / name).is_file():
+                content = self._content(name)
                 digest.update(f'{name} {len(content)}\n'.encode())
                 digest.update(content)
         return digest.hexdigest()
@@ -153,6 +161,22 @@ class DataRoot:
             )
         return file
 
+    def _content(self, name: str) -> bytes:
+        """Bytes of a file, of which tables and fingerprint are made."""
+        file = self.path / name
+        stamp = _stamp(file)
+        if name not in self._files or self._files[name][0] != stamp:
+            self._files[name] = stamp, file.read_bytes()
+            self._made = {key: v for key, v in self._made.items() if key[0] != name}
+        return self._files[name][1]
+
+    def _table(self, name: str, read: Callable[..., Any], body_groups: str) -> Any:
+        content = self._content(name)  # forgets what was made of another
+        if (name, body_groups) not in self._made:
+            table = read(self.path / name, self._published(body_groups), content)
+            self._made[name, body_groups] = table
+        return self._made[name, body_groups]
+
     def _published(self, body_groups: str) -> LabelSpace:
         return load_label_space(self.info.label_space, body_groups)
 
@@ -163,32 +187,65 @@ class DataRoot:
             )
 
 
-def read_info(root: Path) -> DatasetInfo:
+_OPENED: dict[tuple[str, str], DataRoot] = {}
+_MOST_OPEN = 8
+
+
+def read_root(path: str | os.PathLike[str]) -> DataRoot:
+    """Open a data root, once per process as long as it does not change.
+
+    Args:
+        path: The root.
+
+    Raises:
+        FileNotFoundError: As ``DataRoot``.
+        ValueError: As ``DataRoot``.
+    """
+    key = os.fspath(path), os.path.abspath(path)
+    known = _OPENED.pop(key, None)
+    root = known if known is not None and known.is_current else DataRoot(path)
+    _OPENED[key] = root
+    for old in list(_OPENED)[:-_MOST_OPEN]:
+        del _OPENED[old]
+    return root
+
+
+def _stamp(file: Path) -> tuple[int, ...] | None:
+    """Numbers that change with a file; None where there is none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
     """Read ``dataset.json``; keys it does not know are left alone.
 
     Args:
         root: The data root.
+        content: Of the file, where it was read.
 
     Raises:
         FileNotFoundError: There is none.
         ValueError: Not JSON, a key is missing, or a value is bad.
     """
     file = Path(root) / INFO_FILE
-    content = read_json(file)
-    if not isinstance(content, dict):
+    parsed, _ = parse_json(read_text(file, content), file)
+    if not isinstance(parsed, dict):
         raise ValueError(f'{file}: must be an object with name, label_space, simulated')
     for key, kind in (('name', str), ('label_space', str), ('simulated', bool)):
-        if not isinstance(content.get(key), kind):
+        if not isinstance(parsed.get(key), kind):
             raise ValueError(
-                f'{file}: {key!r} is {content.get(key)!r}; it must be there and be a '
+                f'{file}: {key!r} is {parsed.get(key)!r}; it must be there and be a '
                 f'{kind.__name__}'
             )
     try:
-        check_choice('label space', content['label_space'], LABEL_SPACES)
+        check_choice('label space', parsed['label_space'], LABEL_SPACES)
     except ValueError as error:
         raise ValueError(f'{file}: {error}') from None
     known = DatasetInfo.__dataclass_fields__
-    return DatasetInfo(**{key: content[key] for key in known if key in content})
+    return DatasetInfo(**{key: parsed[key] for key in known if key in parsed})
 
 
 def is_simulated(truth: Path) -> bool | None:

@@ -85,24 +85,30 @@ class Video:
     line: int = field(default=0, compare=False)
 
 
-def read_det(path: Path, space: LabelSpace) -> list[Video]:
+def read_det(
+    path: Path, space: LabelSpace, content: bytes | None = None
+) -> list[Video]:
     """Read and validate a detection table.
 
     Args:
         path: A ``det.json``.
         space: Its label space.
+        content: Bytes of the file, where they were read.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: No videos, or bad ones; the first five are shown.
     """
-    videos, problems = scan_det(path, space)
+    videos, problems = scan_det(path, space, content=content)
     refuse(problems, path, CHECK_HINT)
     return videos
 
 
 def scan_det(
-    path: Path, space: LabelSpace, strict: bool = True
+    path: Path,
+    space: LabelSpace,
+    strict: bool = True,
+    content: bytes | None = None,
 ) -> tuple[list[Video], list[Problem]]:
     """Read a detection table as far as it can be read.
 
@@ -112,6 +118,7 @@ def scan_det(
         strict: It is of a data root: nothing may be unknown, and segments are cut at
             the end of their video. Else rate, length (NaN) and number of frames (0)
             may be unknown, and subsets have any name.
+        content: Bytes of the file, where they were read.
 
     Returns:
         The videos without a problem, and every problem in the order of the file.
@@ -121,9 +128,9 @@ def scan_det(
         ValueError: The file is not UTF-8 text, not JSON, or if not strict no table.
     """
     path = Path(path)
-    text = read_text(path)
-    content, repeated = parse_json(text, path)
-    database = content.get('database') if isinstance(content, dict) else None
+    text = read_text(path, content)
+    table, repeated = parse_json(text, path)
+    database = table.get('database') if isinstance(table, dict) else None
     if not isinstance(database, dict) or not database:
         if not strict:
             raise ValueError(

@@ -19,7 +19,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mmma.data.clips import Clip, body_map
-from mmma.data.root import DataRoot
+from mmma.data.root import DataRoot, read_root
 from mmma.data.videos import Video
 from mmma.datasets.samplers import SampleKey, as_key
 from mmma.registry import DATASETS
@@ -361,7 +361,7 @@ def space_meta(space: LabelSpace) -> dict[str, Any]:
 
 
 def _open_root(path: str | os.PathLike[str], label_space: str) -> DataRoot:
-    root = DataRoot(path)
+    root = read_root(path)
     if root.info.label_space != label_space:
         raise ValueError(
             f'{root.path} has label space {root.info.label_space!r}, but the config '

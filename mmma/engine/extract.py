@@ -1,6 +1,4 @@
-"""A feature store of whole videos by a frozen backbone.
-
-Features of a data root, by a frozen backbone, into the root's feature store.
+"""Features of a data root by a frozen backbone, into the root's feature store.
 
 Memory does not grow with the data: clips go through in blocks, videos one by one. What
 a run that was stopped has written is kept, and the next goes on with the same bytes.
@@ -19,7 +17,6 @@ from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from mmma.config import model_name
 from mmma.data.arrays import FeaturesInfo, FeatureStore, FeatureWriter
 from mmma.data.root import DataRoot
 from mmma.datasets.samplers import SampleKey
@@ -240,7 +237,7 @@ def extract(
         ValueError: The recipe or the options do not fit, a clip or video cannot be read
             and is not to be skipped, or other features have this name.
     """
-    root = DataRoot(backbone.runner.cfg.data_root)
+    root = backbone.run.root
     task = _Clips if options.task == 'rec' else _Videos
     work = task(backbone, options, root)
     info = work.info()
@@ -295,7 +292,7 @@ class _Clips:
 
     def run(self, missing: list[str]) -> Iterator[tuple[str, np.ndarray | None]]:
         wanted = set(missing)
-        size = self.backbone.runner.cfg.test_dataloader.batch_size
+        size = self.backbone.run.cfg.test_dataloader.batch_size
         step = max(1, CLIPS_AT_ONCE // size) * size  # whole batches: none runs twice
         for (subset, domain), names in self._parts.items():
             for start in range(0, len(names), step):
@@ -313,7 +310,7 @@ class _Videos:
         self, backbone: FrozenBackbone, options: ExtractOptions, root: DataRoot
     ) -> None:
         self.backbone, self.options, self.root = backbone, options, root
-        dataset = backbone.runner.cfg.test_dataloader.dataset
+        dataset = backbone.run.cfg.test_dataloader.dataset
         frames = clip_length(dataset.pipeline)
         stride = None
         if options.stride_sec is not None:
@@ -363,7 +360,7 @@ class _Videos:
                     yield name, self._features(place, numbers)
 
     def _features(self, place: int, numbers: list[int]) -> np.ndarray | None:
-        loader = self.backbone.runner.cfg.test_dataloader
+        loader = self.backbone.run.cfg.test_dataloader
         few = len(numbers) <= loader.batch_size
         samples = DataLoader(
             self.datasets[place],
@@ -390,7 +387,7 @@ def _info(
     return FeaturesInfo(
         dim=dim,
         dtype=options.dtype,
-        backbone=model_name(backbone.runner.cfg) + random,
+        backbone=backbone.run.name + random,
         weights_sha256=backbone.record['sha256'],
         data_fingerprint=root.fingerprint(),
         **times,

@@ -1,14 +1,10 @@
-"""Features of clips by a frozen backbone, cached.
-
-Features on disk, so that a checkpoint meets each clip once.
+"""Features of clips by a frozen backbone, each clip extracted once and kept on disk.
 
 ``features/<fingerprint>/<domain>_<subset>/`` in ``$MMMA_HOME`` or ~/.cache/mmma holds
 one ``.npz`` per few hundred clips, never changed once written: what an interrupted run
 wrote is kept, and concurrent runs cannot harm each other. The fingerprint is of all
 that features depend on, but the files of the clips; each clip has a stamp of its own.
 Any of the folders may be deleted.
-
-What a model sees of clips: extracted once per checkpoint, kept on disk.
 
 Clips go through the model in blocks that are the same for any wish: the first batch of
 clips of a domain and subset, the second, and so on. A clip's neighbours can change the
@@ -33,7 +29,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmengine.config import ConfigDict
 from mmengine.dist import (
     all_gather_object,
     broadcast_object_list,
@@ -48,21 +43,13 @@ from torch import Tensor, nn
 
 from mmma import __version__
 from mmma.checkpoints import check_simulated, load_state, weights_of
-from mmma.data.root import DataRoot
 from mmma.datasets.clips import ClipFilter
 from mmma.datasets.samplers import SampleKey
-from mmma.engine.run import default_folder, set_environment
+from mmma.engine.run import BackboneOptions, Run
 from mmma.engine.weights import FROM_SCRATCH, starting_weights, with_frozen
 from mmma.files import atomic_write, cache_home
 from mmma.models.heads.action_head import POOLINGS, ActionHead
 from mmma.registry import DATASETS, MODELS
-
-_KEPT = ('num_classes', 'in_channels', 'num_segments', 'average_clips')
-_MAPS = {
-    'VideoMAEViT': dict(return_feat_map=True),
-    'HubVideoEncoder': dict(output='map'),
-}
-"""How backbones that pool their tokens are told not to."""
 
 
 @MODELS.register_module()
@@ -96,36 +83,6 @@ class TokenHead(ActionHead):
         else:
             x = x.mean(dim=(1, 4))  # (N, M, D, T, V) -> (N, D, T)
         return x.transpose(1, 2).flatten(0, 1)  # (N, D, T) -> (N*T, D)
-
-
-def show_tokens(model: ConfigDict) -> None:
-    """Change the config of a recognizer so that its classifier sees tokens, in place.
-
-    Args:
-        model: ``cfg.model`` of a recipe.
-
-    Raises:
-        ValueError: Its head is no ``ActionHead``, or its backbone pools its tokens and
-            is not known to give them.
-    """
-    head, kind = model.cls_head, model.backbone.type
-    if 'pooling' not in head:
-        raise ValueError(
-            f'{head.type}: tokens are taken from recipes whose head is an ActionHead '
-            'with a pooling. Use a linear probe, or pooled features.'
-        )
-    pooling = head.pooling
-    if pooling == 'none':
-        if kind not in _MAPS:
-            raise ValueError(
-                f'{kind} gives one feature per clip, and is not known to give tokens '
-                f'(known: {", ".join(_MAPS)}). Use a linear probe, or pooled features.'
-            )
-        model.backbone.update(_MAPS[kind])
-        pooling = 'clip'
-    kept = {key: head[key] for key in _KEPT if key in head}
-    space = {'label_space': head.label_space} if 'label_space' in head else {}
-    model.cls_head = ConfigDict(type='TokenHead', pooling=pooling, **kept, **space)
 
 
 _FORMAT = 1  # of the files; a change makes all of them unknown
@@ -554,33 +511,11 @@ RANDOM_SEED = 0
 
 
 @dataclass(frozen=True)
-class BackboneOptions:
-    """Where a backbone's weights come from, and how clips are read.
-
-    Attributes:
-        checkpoint: Path or URL of the weights; None takes the recipe's.
-        pretrained: False leaves the weights random, unless there is a checkpoint.
-        tokens: See tokens instead of pooled features.
-        trust: Allow the checkpoint to be a pickle that can run code.
-        allow_simulated: Allow weights trained on simulated data on real data.
-        skip_broken: Leave out clips that cannot be read, and name them.
-        work_dir: Folder of the logs; None names one after the config.
-    """
-
-    checkpoint: str | None = None
-    pretrained: bool = True
-    tokens: bool = False
-    trust: bool = False
-    allow_simulated: bool = False
-    skip_broken: bool = False
-    work_dir: str | None = None
-
-
-@dataclass(frozen=True)
 class FrozenBackbone:
     """A model whose backbone is used as it is.
 
     Attributes:
+        run: What was opened; features are of its data.
         runner: Holds the model; its classifier means nothing.
         record: What ``results.json`` says of the weights.
         seen_domains: Domains that their training used; None where untold.
@@ -588,6 +523,7 @@ class FrozenBackbone:
         is_random: No training made them.
     """
 
+    run: Run
     runner: Runner
     record: dict[str, Any]
     seen_domains: list[str] | None
@@ -609,29 +545,20 @@ class FrozenBackbone:
         return FeatureSource(self.runner, f'backbone-{self.sha256}' if cache else None)
 
 
-def load_backbone(cfg: Any, options: BackboneOptions) -> FrozenBackbone:
+def load_backbone(run: Run, options: BackboneOptions) -> FrozenBackbone:
     """Build the model of a recipe and put weights into its backbone.
 
     Args:
-        cfg: From :func:`mmma.apis.load_config`; changed in place: no body classifier,
-            and with ``tokens`` another head.
+        run: Opened with the same options: no body classifier, and with ``tokens``
+            another head.
         options: Which weights.
 
     Raises:
-        FileNotFoundError: Data or weights are missing.
+        FileNotFoundError: Weights are missing.
         ValueError: There are no weights and random ones were not asked for; they do not
             fit, or are not allowed on these data.
     """
-    cfg.work_dir = options.work_dir or str(default_folder(cfg) / 'frozen')
-    set_environment(cfg, 'none')
-    cfg.load_from, cfg.resume = None, False
-    root = DataRoot(cfg.data_root)
-    dataset = cfg.test_dataloader.dataset
-    dataset.on_broken = 'skip' if options.skip_broken else 'raise'
-    if cfg.model.cls_head.get('body'):
-        cfg.model.cls_head.body = None
-    if options.tokens:
-        show_tokens(cfg.model)
+    cfg = run.cfg
     weights = starting_weights(
         cfg, options.checkpoint, options.pretrained, options.trust
     )
@@ -641,7 +568,7 @@ def load_backbone(cfg: Any, options: BackboneOptions) -> FrozenBackbone:
             '--no-pretrained for the features of random weights.'
         )
     if weights:
-        check_simulated(weights.meta, root.info, options.allow_simulated)
+        check_simulated(weights.meta, run.root.info, options.allow_simulated)
     runner = Runner.from_cfg(cfg)
     torch.manual_seed(RANDOM_SEED)
     runner.model.init_weights()
@@ -654,7 +581,7 @@ def load_backbone(cfg: Any, options: BackboneOptions) -> FrozenBackbone:
     sha256 = weights_sha256(runner.model.backbone)
     if not weights:
         record.update(path='random', sha256=sha256, trained_on=FROM_SCRATCH)
-    return FrozenBackbone(runner, record, seen, sha256, weights is None)
+    return FrozenBackbone(run, runner, record, seen, sha256, weights is None)
 
 
 def weights_sha256(model: nn.Module) -> str:

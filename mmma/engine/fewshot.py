@@ -1,6 +1,4 @@
-"""Few-shot evaluation: linear, prototype, finetune.
-
-Few-shot adaptation of a classifier on features that are extracted once.
+"""Few-shot evaluation: adaptation of a model to K clips per class of a target.
 
 ``linear``: the source's classifier is refitted to the support clips. The objective is
 convex, so there is no number of steps or rate to tune on the target: with features x
@@ -21,14 +19,11 @@ starts at 10, Gidaris & Komodakis, 'Dynamic Few-Shot Visual Learning without
 Forgetting', CVPR 2018; also Chen et al., 'A Closer Look at Few-shot Classification',
 ICLR 2019. Here the temperature, 1 / scale, is a constant.
 
-``finetune`` trains the model itself: see ``finetune.py``.
-
-Few-shot by training: all of a model, its last block and head, or its head.
-
-The supports go through the recipe's training pipeline, loss, optimizer and parameter
-groups. Number of steps and learning rate are constants of the config; the rate falls
-linearly to 0. Running means of batch norms stay the source's, for a few supports make
-poor statistics. All that is random follows from the seeds given.
+``finetune``: the model itself is trained, all of it, its last block and head, or its
+head. The supports go through the recipe's training pipeline, loss, optimizer and
+parameter groups. Number of steps and learning rate are constants of the config; the
+rate falls linearly to 0. Running means of batch norms stay the source's, for a few
+supports make poor statistics. All that is random follows from the seeds given.
 """
 
 from __future__ import annotations
@@ -36,22 +31,34 @@ from __future__ import annotations
 import copy
 import itertools
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.dist import get_rank, get_world_size
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmma.engine.features import find_classifier
+from mmma.data.clips import Clip
+from mmma.engine.features import Features, FeatureSource, find_classifier
 from mmma.engine.hooks import seed_everything, tell_classes
+from mmma.evaluation.recognition import (
+    class_prior,
+    fuse_body_scores,
+    mask_to_classes,
+    reweight_by_prior,
+)
+from mmma.evaluation.rows import Group
+from mmma.evaluation.scores import ScoreTable
+from mmma.protocols import SOURCE, Protocol, draw_supports
 from mmma.taxonomy import check_choice, suggest
 
 ADAPTATIONS = {
@@ -102,11 +109,16 @@ class Classifier:
         weight: (K, D) float32.
         bias: (K,) float32.
         average: What is averaged over views: ``prob``, or ``score`` for logits.
+        fusion_weight: Of the body scores in those of the actions; 0 where the model's
+            head does not fuse them.
+        body_of: (K,) body group of each action, where it does.
     """
 
     weight: Tensor
     bias: Tensor
     average: str = 'prob'
+    fusion_weight: float = 0.0
+    body_of: Sequence[int] = ()
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Probabilities (N, K) of features (N, views, D)."""
@@ -114,6 +126,12 @@ class Classifier:
         if self.average == 'score':
             return logits.mean(dim=1).softmax(dim=-1).numpy()
         return logits.softmax(dim=-1).mean(dim=1).numpy()
+
+    def fuse(self, scores: np.ndarray, bodies: np.ndarray | None) -> np.ndarray:
+        """Scores as the head fuses them: the body classifier stays the source's."""
+        if bodies is None or not self.fusion_weight:
+            return scores
+        return fuse_body_scores(scores, bodies, self.body_of, self.fusion_weight)
 
 
 @dataclass(frozen=True)
@@ -168,39 +186,75 @@ def adapt_linear(
     if 2 * len(x) <= x.shape[1]:
         basis, triangle = torch.linalg.qr(x.T)
         x = triangle.T
-    step, shift = _minimise(start, x, y, proximity)
+    step, shift = fit_softmax(
+        (x, y),
+        (x.new_zeros(len(bias), x.shape[1]), torch.zeros_like(bias)),
+        proximity,
+        prior=start,
+        steps=200,
+        tolerances=(1e-8, 1e-12),
+    )
     if basis is not None:
         step = step @ basis.T
-    return Classifier(
-        ((weight + step) / scale).float(), (bias + shift).float(), source.average
+    return replace(
+        source,
+        weight=((weight + step) / scale).float(),
+        bias=(bias + shift).float(),
     )
 
 
-def _minimise(
-    start: Tensor, x: Tensor, y: Tensor, proximity: float
+def fit_softmax(
+    data: tuple[Tensor, Tensor],
+    start: tuple[Tensor, Tensor],
+    penalty: float,
+    *,
+    prior: Tensor | None = None,
+    scale: Tensor | float = 1.0,
+    steps: int,
+    tolerances: tuple[float, float],
 ) -> tuple[Tensor, Tensor]:
-    """Steps (K, D) and (K,) from weights whose logits are ``start`` (N, K)."""
-    step = x.new_zeros(start.shape[1], x.shape[1], requires_grad=True)
-    shift = x.new_zeros(start.shape[1], requires_grad=True)
+    """Minimise mean cross entropy + penalty / 2 * distance to a prior, by L-BFGS.
+
+    Args:
+        data: Features (N, D) and labels (N,).
+        start: Weights (K, D) and biases (K,) to start from.
+        penalty: Above 0.
+        prior: (N, K) logits of the classifier that the distance is to, in weights and
+            biases, of which the result is the difference. None: 0, and biases are free.
+        scale: (D,) units in which all directions of the weights are about equally
+            steep.
+        steps: At most.
+        tolerances: Of gradient and change.
+
+    Returns:
+        Weights (K, D) and biases (K,).
+    """
+    x, y = data
+    weight, bias = start
+    units = (weight / scale).requires_grad_()
+    shift = bias.clone().requires_grad_()
     optimizer = torch.optim.LBFGS(
-        [step, shift],
-        max_iter=200,
-        tolerance_grad=1e-8,
-        tolerance_change=1e-12,
+        [units, shift],
+        max_iter=steps,
+        tolerance_grad=tolerances[0],
+        tolerance_change=tolerances[1],
         line_search_fn='strong_wolfe',
     )
 
     def objective() -> Tensor:
         optimizer.zero_grad()
-        distance = step.square().sum() + shift.square().sum()
-        loss = F.cross_entropy(start + F.linear(x, step, shift), y)
-        loss = loss + proximity / 2 * distance
+        weight = units * scale
+        logits, distance = F.linear(x, weight, shift), weight.square().sum()
+        if prior is not None:
+            logits = prior + logits
+            distance = distance + shift.square().sum()
+        loss = F.cross_entropy(logits, y) + penalty / 2 * distance
         loss.backward()
         return loss
 
     with torch.enable_grad():
         optimizer.step(objective)
-    return step.detach(), shift.detach()
+    return (units * scale).detach(), shift.detach()
 
 
 def adapt_prototype(
@@ -231,7 +285,121 @@ def source_classifier(model: nn.Module) -> Classifier:
         layer.weight.detach().float().cpu().clone(),
         bias.detach().float().cpu().expand(layer.out_features).clone(),
         getattr(head, 'average_clips', None) or 'prob',
+        getattr(head, 'fusion_weight', 0),
+        head.body_of.tolist() if getattr(head, 'fusion_weight', 0) else (),
     )
+
+
+class FewShot:
+    """Adaptation of a model to targets; afterwards it is as it was.
+
+    Args:
+        classifier: The source model's; None where the model itself is trained.
+        source: Where features come from; of a runner where the model is trained.
+        settings: Of :func:`fewshot_settings`.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier | None,
+        source: FeatureSource,
+        settings: Mapping[str, Any],
+    ) -> None:
+        self.classifier, self.source, self.settings = classifier, source, settings
+
+    def score(
+        self, protocol: Protocol, clips: Sequence[Clip], subset: str = 'test'
+    ) -> list[Group]:
+        """Zero-shot, its controls and every support draw, of each target.
+
+        Args:
+            protocol: A ``fewshot`` one.
+            clips: All clips of the data root.
+            subset: ``test`` or ``val``.
+        """
+        prior = _actions(clips, 'train', SOURCE)
+        found: list[Group] = []
+        for target in protocol.target:
+            pool = _actions(clips, 'train', target)
+            draws = [
+                draw_supports(pool, target, protocol, r) for r in range(protocol.runs)
+            ]
+            wanted = {n for draw in draws for names in draw.values() for n in names}
+            supports = self.source.features('train', target, wanted)
+            tested = self.source.features(subset, target)
+            found += _zero_shot(tested, target, pool, prior)
+            for run, draw in enumerate(draws):
+                for shots, drawn in draw.items():
+                    labels = {'target': target, 'shots': shots, 'run': run}
+                    names = [name for name in drawn if name not in supports.broken]
+                    print_log(f'{self.settings["adapt"]}: {labels}', 'current')
+                    if self.settings['adapt'] == 'finetune':
+                        seeds = (protocol.seed, run, zlib.crc32(target.encode()))
+                        table = self._finetune(target, subset, names, seeds)
+                    else:
+                        table = self._adapt(supports.take(names), pool, tested)
+                    labels['effective_shots'] = len(names) / len(set(pool.values()))
+                    labels['supports'] = names
+                    found.append(Group(labels, table, tested.broken + supports.broken))
+        return found
+
+    def _adapt(
+        self, support: Features, pool: Mapping[str, int], tested: Features
+    ) -> ScoreTable:
+        source, settings = self.classifier, self.settings
+        assert source is not None  # there is one but for finetune
+        actions = np.array([pool[name] for name in support.names])
+        adapted: Classifier | CosineClassifier
+        if settings['adapt'] == 'prototype':
+            options = (len(source.bias), settings['temperature'])
+            adapted = adapt_prototype(support.features, actions, *options)
+        else:
+            proximity = settings['proximity']
+            adapted = adapt_linear(source, support.features, actions, proximity)
+        scores = source.fuse(adapted.predict(tested.features), tested.body_scores)
+        return ScoreTable(tuple(tested.names), scores, tested.body_scores)
+
+    def _finetune(
+        self, target: str, subset: str, names: list[str], seeds: Sequence[int]
+    ) -> ScoreTable:
+        runner = self.source.runner
+        with finetuned(runner, target, names, self.settings, seeds):
+            tested = FeatureSource(runner, linear=False).features(subset, target)
+        return ScoreTable(tuple(tested.names), tested.scores, tested.body_scores)
+
+
+def _zero_shot(
+    tested: Features, target: str, pool: Mapping[str, int], source: Mapping[str, int]
+) -> list[Group]:
+    """The source model as it is, masked to the target's classes, and with its prior.
+
+    Supports tell more than how classes look: which exist, and how often. These rows
+    tell how much of a few-shot gain that alone explains.
+    """
+    num_classes = tested.scores.shape[1]
+    masked = mask_to_classes(tested.scores, sorted(set(pool.values())))
+    reweighted = reweight_by_prior(
+        tested.scores,
+        class_prior(list(source.values()), num_classes),
+        class_prior(list(pool.values()), num_classes),
+    )
+    variants = {None: tested.scores, 'classes': masked, 'prior': reweighted}
+    return [
+        Group(
+            {'target': target, 'shots': 0, **({'control': name} if name else {})},
+            ScoreTable(tuple(tested.names), scores, tested.body_scores),
+            tested.broken,
+        )
+        for name, scores in variants.items()
+    ]
+
+
+def _actions(clips: Sequence[Clip], subset: str, domain: str) -> dict[str, int]:
+    return {
+        c.clip: c.action
+        for c in clips
+        if c.subset == subset and c.domain == domain and c.action is not None
+    }
 
 
 DEFAULT_SHARE = 0.1

@@ -21,10 +21,9 @@ from torch import nn
 from mmma import __version__
 from mmma.checkpoints import to_plain
 from mmma.checkpoints.files import frozen_names, frozen_sha256
-from mmma.data.root import DataRoot
-from mmma.engine.weights import StartFrom, Weights, extractor_of, with_frozen
+from mmma.engine.run import Run
+from mmma.engine.weights import StartFrom, Weights, with_frozen
 from mmma.files import atomic_write
-from mmma.protocols import make_protocol
 from mmma.registry import HOOKS
 
 
@@ -108,7 +107,12 @@ class PlainCheckpointHook(CheckpointHook):
 
     Args:
         kwargs: As for ``CheckpointHook``.
+
+    Attributes:
+        run: What is trained, from whoever builds the runner.
     """
+
+    run: Run | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault('backend_args', {'backend': 'AtomicLocal'})
@@ -197,8 +201,8 @@ class PlainCheckpointHook(CheckpointHook):
             'pretrain_data': cfg.get('pretrain_data'),
             'selected_on': None,
         }
-        if 'protocol' in cfg:
-            domains = list(make_protocol(cfg.protocol).train_domains)
+        if self.run:
+            domains = list(self.run.protocol.train_domains)
             origin['protocol'] = {**cfg.protocol, 'train_domains': domains}
             origin['seen_domains'] = sorted({*domains, *cfg.get('seen_before', [])})
             if self._selecting:
@@ -208,8 +212,7 @@ class PlainCheckpointHook(CheckpointHook):
                     'domains': domains,
                     'metric': metric,
                 }
-        if 'data_root' in cfg:
-            self._data = self._data or _data_of(cfg)
+            self._data = self._data or _data_of(self.run)
             origin['data'] = self._data
         return origin
 
@@ -218,9 +221,9 @@ class PlainCheckpointHook(CheckpointHook):
         # Compared here: MMEngine would compare every clip's name, pickled.
         metainfo = getattr(runner.train_dataloader.dataset, 'metainfo', None)
         meta['dataset_meta'] = metainfo
-        if 'data_root' not in runner.cfg or 'data' not in meta:
+        if self.run is None or 'data' not in meta:
             return
-        now = _data_of(runner.cfg)
+        now = _data_of(self.run)
         if now != meta['data']:
             print_log(
                 f'resuming on other data: the run began with {meta["data"]}, '
@@ -277,15 +280,14 @@ def _history(value: Any) -> Any:
     return HistoryBuffer(log, count, value['max_length'])
 
 
-def _data_of(cfg: Any) -> dict[str, Any]:
-    root = DataRoot(cfg.data_root)
+def _data_of(run: Run) -> dict[str, Any]:
     data = {
-        'name': root.info.name,
-        'fingerprint': root.fingerprint(),
-        'simulated': root.info.simulated,
-        'source': root.info.source,
+        'name': run.root.info.name,
+        'fingerprint': run.root.fingerprint(),
+        'simulated': run.root.info.simulated,
+        'source': run.root.info.source,
     }
-    extractor = extractor_of(cfg)
+    extractor = run.extractor
     return data if extractor is None else {**data, 'extractor': extractor}
 
 

@@ -1,9 +1,11 @@
-"""Probes of a frozen backbone: linear, attentive.
+"""Probes of a frozen backbone, under every protocol from one pass over the clips.
 
-Linear probes: multinomial logistic regression on features of a frozen backbone.
+A probe is trained and chosen on the train and val subsets of a protocol's source:
+all domains, one, or ``lab``, from which zero-shot and few-shot start. Nothing is chosen
+on a target. Few-shot refits the last, linear layer of the ``lab`` probe.
 
-Features are standardised by the mean and spread of the training clips; with x the
-result, W and b minimise
+``linear``: multinomial logistic regression. Features are standardised by the mean and
+spread of the training clips; with x the result, W and b minimise
 
     mean cross entropy(W x + b) + l2 / 2 * |W|^2
 
@@ -11,7 +13,7 @@ which is convex, so there is no rate and no number of steps. ``l2`` is chosen fr
 grid by Top-1 on validation clips of the training domains. Standardising is folded into
 W and b afterwards: they take features as they are, as a recipe's ``fc_cls``.
 
-Attentive probes: one learned query looks at the tokens of a clip.
+``attentive``: one learned query looks at the tokens of a clip.
 
     z = query + attention(query, norm(tokens));  z = z + mlp(norm(z));  logits = W z + b
 
@@ -24,12 +26,6 @@ Source: the attentive probe of Bardes et al., 'Revisiting Feature Prediction for
 Learning Visual Representations from Video' (V-JEPA), TMLR 2024: one query, cross
 attention, residual, MLP, linear. Tokens averaged over space, sizes and schedule are
 ours.
-
-Probes: a frozen backbone under every protocol, from one pass over the clips.
-
-A probe is trained and chosen on the train and val subsets of a protocol's source:
-all domains, one, or ``lab``, from which zero-shot and few-shot start. Nothing is chosen
-on a target. Few-shot refits the last, linear layer of the ``lab`` probe.
 """
 
 from __future__ import annotations
@@ -39,7 +35,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -50,14 +45,14 @@ from torch import Tensor, nn
 from mmma import __version__
 from mmma.checkpoints import to_plain
 from mmma.data.clips import Clip
-from mmma.data.root import DataRoot, DatasetInfo
+from mmma.data.root import DatasetInfo
 from mmma.engine.features import Features, FrozenBackbone, weights_sha256
-from mmma.engine.fewshot import Classifier, fewshot_settings
-from mmma.engine.run import Outcome, Scored
-from mmma.engine.test import FewShot, device_name
+from mmma.engine.fewshot import Classifier, FewShot, fewshot_settings, fit_softmax
+from mmma.engine.run import Run
+from mmma.evaluation.rows import Group
 from mmma.evaluation.scores import ScoreTable
 from mmma.files import atomic_write
-from mmma.protocols import SOURCE, TARGETS, Protocol, make_protocol
+from mmma.protocols import SOURCE, TARGETS, Protocol
 from mmma.taxonomy import DOMAINS, SUBSETS
 
 L2_GRID = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
@@ -145,39 +140,18 @@ def fit_path(
     space = Standardised.of(data)
     weight = space.x.new_zeros(num_classes, space.x.shape[1])
     bias = space.x.new_zeros(num_classes)
-    for l2 in grid:
-        weight, bias = _minimise(space, weight, bias, l2)
-        yield l2, space.unfold(weight, bias, average)
-
-
-def _minimise(
-    space: Standardised, weight: Tensor, bias: Tensor, l2: float
-) -> tuple[Tensor, Tensor]:
-    # A class of probability p bends the loss by p (1 - p) times the variance: scaled by
-    # that, all directions are about equally steep, and few steps are needed.
-    scale = (space.variance / len(bias) + l2).rsqrt()  # (D,)
-    steps = (weight / scale).requires_grad_()
-    shift = bias.clone().requires_grad_()
     exact = space.x.dtype == torch.float64
-    optimizer = torch.optim.LBFGS(
-        [steps, shift],
-        max_iter=3 * _MAX_STEPS if exact else _MAX_STEPS,
-        tolerance_grad=1e-5,
-        tolerance_change=1e-9 if exact else 1e-7,
-        line_search_fn='strong_wolfe',
-    )
-
-    def objective() -> Tensor:
-        optimizer.zero_grad()
-        weight = steps * scale
-        loss = F.cross_entropy(F.linear(space.x, weight, shift), space.y)
-        loss = loss + l2 / 2 * weight.square().sum()
-        loss.backward()
-        return loss
-
-    with torch.enable_grad():
-        optimizer.step(objective)
-    return (steps * scale).detach(), shift.detach()
+    for l2 in grid:
+        weight, bias = fit_softmax(
+            (space.x, space.y),
+            (weight, bias),
+            l2,
+            # A class of probability p bends the loss by p (1 - p) times the variance.
+            scale=(space.variance / len(bias) + l2).rsqrt(),
+            steps=3 * _MAX_STEPS if exact else _MAX_STEPS,
+            tolerances=(1e-5, 1e-9 if exact else 1e-7),
+        )
+        yield l2, space.unfold(weight, bias, average)
 
 
 ATTENTIVE_GRID = tuple(
@@ -331,7 +305,10 @@ class Probe:
 
     def sha256(self) -> str:
         """SHA-256 of its weights."""
-        model = nn.ModuleDict({'cls_head': _Head(self.classifier)})
+        layer = nn.Linear(*reversed(self.classifier.weight.shape))
+        layer.weight.data = self.classifier.weight
+        layer.bias.data = self.classifier.bias
+        model = nn.ModuleDict({'cls_head': nn.ModuleDict({'fc_cls': layer})})
         if self.pooler:
             model['pooler'] = self.pooler
         return weights_sha256(model)
@@ -346,17 +323,6 @@ class Probe:
             **fixed,
             'tried': self.tried,
         }
-
-
-class _Head(nn.Module):
-    """A classifier where few-shot adaptation looks for it."""
-
-    def __init__(self, classifier: Classifier) -> None:
-        super().__init__()
-        self.fc_cls = nn.Linear(*reversed(classifier.weight.shape))
-        self.fc_cls.weight.data = classifier.weight
-        self.fc_cls.bias.data = classifier.bias
-        self.average_clips = classifier.average
 
 
 def fit_probe(
@@ -514,29 +480,35 @@ class Prober:
         return self._probes[key]
 
     def score(
-        self, cfg: Any, info: DatasetInfo, subset: str = 'test'
-    ) -> tuple[Probe, Outcome]:
-        """The probe of a protocol, and what it scores.
+        self, run: Run, subset: str = 'test'
+    ) -> tuple[Probe, list[Group], dict[str, Any]]:
+        """The probe of a protocol, what it scores, and what results tell of it.
 
         Args:
-            cfg: From :func:`mmma.apis.load_config`, with the protocol.
-            info: Of the data root.
+            run: With the protocol.
             subset: ``test`` or ``val``.
         """
-        protocol, head = make_protocol(cfg.protocol), cfg.model.cls_head
+        protocol, head = run.protocol, run.cfg.model.cls_head
         average = head.get('average_clips') or 'prob'
         probe = self.probe(protocol.train_domains, head.num_classes, average)
         if protocol.name == 'fewshot':
-            groups = self._fewshot(cfg, protocol, probe, subset)
+            settings = fewshot_settings(run.cfg.fewshot)
+            source = _ProbedSource(self, probe)
+            fewshot = FewShot(probe.classifier, source, settings)
+            groups = fewshot.score(protocol, self._clips, subset)
         else:
             groups = self._groups(protocol, probe, subset)
         seen = self.backbone.seen_domains
-        return probe, Outcome(
-            groups=groups,
-            checkpoint=self._record(probe, info),
-            seen_domains=None if seen is None else sorted({*seen, *probe.domains}),
-            selected_on=selected_on(probe),
-            device=device_name(),
+        return (
+            probe,
+            groups,
+            {
+                'checkpoint': self._record(probe, run.root.info),
+                'seen_domains': None
+                if seen is None
+                else sorted({*seen, *probe.domains}),
+                'selected_on': selected_on(probe),
+            },
         )
 
     def _has(self, domain: str, *subsets: str) -> bool:
@@ -551,29 +523,16 @@ class Prober:
         labels = np.array([a for a in actions if a is not None], np.int64)
         return Labelled(features if known.all() else features[known], labels)
 
-    def _groups(self, protocol: Protocol, probe: Probe, subset: str) -> list[Scored]:
+    def _groups(self, protocol: Protocol, probe: Probe, subset: str) -> list[Group]:
         domains = [d for d in protocol.test_domains if self._has(d, subset)]
         found = [probe.apply(self.features(subset, d)) for d in domains]
         if protocol.name == 'zeroshot':
             return [
-                Scored(_table([part]), {'target': domain}, part.broken)
+                Group({'target': domain}, _table([part]), part.broken)
                 for domain, part in zip(domains, found, strict=True)
             ]
         broken = [name for part in found for name in part.broken]
-        return [Scored(_table(found), {'domain': protocol.domain}, broken)]
-
-    def _fewshot(
-        self, cfg: Any, protocol: Protocol, probe: Probe, subset: str
-    ) -> list[Scored]:
-        model = SimpleNamespace(cls_head=_Head(probe.classifier))
-        runner = SimpleNamespace(model=model, cfg=cfg)
-        source = _ProbedSource(self, probe)
-        fewshot = FewShot(runner, protocol, subset, source)  # type: ignore[arg-type]
-        return [
-            row
-            for target in protocol.target
-            for row in fewshot.score(target, self._clips)
-        ]
+        return [Group({'domain': protocol.domain}, _table(found), broken)]
 
     def _record(self, probe: Probe, info: DatasetInfo) -> dict[str, Any]:
         """Of the weights that were tested: the backbone's and the probe's."""
@@ -589,12 +548,11 @@ class Prober:
         }
 
 
-@dataclass(frozen=True)
 class _ProbedSource:
     """Features of a probe, as ``FeatureSource`` gives those of a model."""
 
-    prober: Prober
-    probe: Probe
+    def __init__(self, prober: Prober, probe: Probe) -> None:
+        self.prober, self.probe = prober, probe
 
     def features(
         self, subset: str, domain: str, names: Iterable[str] | None = None
@@ -608,18 +566,18 @@ class _ProbedSource:
         return self.probe.apply(found)
 
 
-def check_adaptation(cfg: Any) -> None:
+def check_adaptation(run: Run) -> None:
     """Refuse few-shot settings that a probe cannot follow.
 
     Args:
-        cfg: A config with its protocol.
+        run: With its protocol.
 
     Raises:
         ValueError: The model is to be trained.
     """
-    if cfg.protocol.name != 'fewshot':
+    if run.protocol.name != 'fewshot':
         return
-    if fewshot_settings(cfg.fewshot)['adapt'] == 'finetune':
+    if fewshot_settings(run.cfg.fewshot)['adapt'] == 'finetune':
         raise ValueError(
             "fewshot.adapt 'finetune' trains the backbone, which a probe leaves "
             "frozen: use 'linear' or 'prototype'."
@@ -637,16 +595,20 @@ def _table(parts: Sequence[Features]) -> ScoreTable:
 
 
 def save_probe(
-    path: Path, cfg: Any, backbone: FrozenBackbone, probe: Probe, outcome: Outcome
+    path: Path,
+    run: Run,
+    backbone: FrozenBackbone,
+    probe: Probe,
+    origin: Mapping[str, Any],
 ) -> None:
     """Write backbone and classifier as ``test.py`` takes them.
 
     Args:
         path: File to write.
-        cfg: Config with the protocol that the probe was trained under.
+        run: With the protocol that the probe was trained under.
         backbone: Under the probe.
         probe: A linear one.
-        outcome: What the probe scored.
+        origin: What :meth:`Prober.score` tells of the weights.
 
     Raises:
         ValueError: The probe is not linear, or the recipe's classifier is not
@@ -660,29 +622,28 @@ def save_probe(
             'probes take the place of a head with `fc_cls`.'
         )
     state.update({name: getattr(probe.classifier, p) for p, name in names.items()})
-    root = DataRoot(cfg.data_root)
-    space = root.label_space()
+    root, space = run.root, run.root.label_space()
     meta = {
         'mmma_version': __version__,
-        'config_name': Path(cfg.filename).name,
+        'config_name': Path(run.cfg.filename).name,
         'label_space': space.name,
         'classes': list(space.actions),
         'bodies': list(space.bodies),
         'body_of': list(space.body_of),
         'protocol': {
-            **make_protocol(cfg.protocol).as_dict(),
+            **run.protocol.as_dict(),
             'train_domains': list(probe.domains),
         },
-        'seen_domains': outcome.seen_domains,
-        'pretrain_data': outcome.checkpoint['pretrain_data'],
-        'selected_on': outcome.selected_on,
+        'seen_domains': origin['seen_domains'],
+        'pretrain_data': origin['checkpoint']['pretrain_data'],
+        'selected_on': origin['selected_on'],
         'data': {
             'name': root.info.name,
             'fingerprint': root.fingerprint(),
-            'simulated': outcome.checkpoint['simulated'],
+            'simulated': origin['checkpoint']['simulated'],
         },
         'probe': probe.record(),
-        'cfg': cfg.to_dict(),
+        'cfg': run.cfg.to_dict(),
     }
     with atomic_write(Path(path), 'wb') as file:
         torch.save(to_plain({'state_dict': state, 'meta': meta}), file)

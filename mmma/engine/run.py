@@ -1,18 +1,134 @@
-"""How a run is set up, and what testing it gives."""
+"""A resolved run: config, protocol, data root, label space and folder."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mmma.config import model_name
-from mmma.protocols import make_protocol
+from mmma.config import load_config, model_name
+from mmma.data.clips import Clip
+from mmma.data.joints import JointLayout, read_layout
+from mmma.data.root import DataRoot, read_root
+from mmma.protocols import Protocol, make_protocol
+from mmma.taxonomy import SUBSETS, LabelSpace
 
-if TYPE_CHECKING:
-    from mmma.evaluation.scores import ScoreTable
-    from mmma.structures.segments import Detections
+FAST_DEV_ITERATIONS = 2
+_RECOGNITION_ONLY = ('views', 'crops', 'class_set', 'body_scores')
+_KEPT = ('num_classes', 'in_channels', 'num_segments', 'average_clips')
+_MAPS = {
+    'VideoMAEViT': dict(return_feat_map=True),
+    'HubVideoEncoder': dict(output='map'),
+}
+"""How backbones that pool their tokens are told not to."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What commands resolve once and hand down.
+
+    Attributes:
+        cfg: The ``mmengine.Config`` as it runs; nobody changes it.
+        protocol: The one that is written in it.
+        root: The data root.
+    """
+
+    cfg: Any
+    protocol: Protocol
+    root: DataRoot
+
+    @property
+    def task(self) -> str:
+        """``rec`` or ``det``."""
+        return self.cfg.task
+
+    @property
+    def name(self) -> str:
+        """Of the recipe, without its protocol."""
+        return model_name(self.cfg)
+
+    @property
+    def work_dir(self) -> Path:
+        """Folder of logs, checkpoints and results."""
+        return Path(self.cfg.work_dir)
+
+    @property
+    def body_groups(self) -> str:
+        """Whose body groups count where the root gives none."""
+        return self.cfg.test_dataloader.dataset.get('body_groups', 'taxonomy')
+
+    @property
+    def space(self) -> LabelSpace:
+        """The root's label space, with the body groups of the run."""
+        return self.root.label_space(self.body_groups)
+
+    def clips(self) -> list[Clip]:
+        """All clips of the root."""
+        return self.root.read_rec(self.body_groups)
+
+    @cached_property
+    def layout(self) -> JointLayout | None:
+        """Joints that the model sees; None for video.
+
+        Raises:
+            FileNotFoundError: The data have no skeletons.
+        """
+        dataset = (self.cfg.get('test_dataloader') or {}).get('dataset') or {}
+        if dataset.get('modality') != 'Pose':
+            return None
+        return read_layout(self.root.path / 'skeletons')
+
+    @property
+    def extractor(self) -> str | None:
+        """What found the joints that the model sees; None for video."""
+        return self.layout and self.layout.extractor
+
+    def with_keys(self, **values: Any) -> Run:
+        """The same run with more in its config."""
+        cfg = copy.deepcopy(self.cfg)
+        cfg.update(values)
+        return replace(self, cfg=cfg)
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What the command line adds to a config in training.
+
+    Attributes:
+        work_dir: Folder of logs and checkpoints; None names one after the config.
+        load_from: Path of weights to start from instead of the recipe's.
+        resume: Go on from the latest checkpoint of the work dir, if there is one.
+        amp: Mixed precision.
+        pretrained: Start from the recipe's pretrained weights.
+        trust: Allow ``load_from`` to be a pickle that can run code.
+        allow_simulated: Allow weights trained on simulated data on real data.
+        fast_dev_run: Two iterations of training and validation.
+        launcher: ``none``, ``pytorch`` or ``slurm``.
+    """
+
+    work_dir: str | None = None
+    load_from: str | None = None
+    resume: bool = False
+    amp: bool = False
+    pretrained: bool = True
+    trust: bool = False
+    allow_simulated: bool = False
+    fast_dev_run: bool = False
+    launcher: str = 'none'
+
+    def write(self, cfg: Any, root: DataRoot, folder: Path) -> None:
+        """Write them into a config that :func:`open_run` owns."""
+        cfg.work_dir = str(self.work_dir or cfg.get('work_dir') or folder)
+        cfg.resume = self.resume
+        set_environment(cfg, self.launcher)
+        if self.amp:
+            _use_amp(cfg)
+        if self.fast_dev_run:
+            _shorten(cfg, root)
 
 
 @dataclass(frozen=True)
@@ -28,6 +144,9 @@ class TestOptions:
         work_dir: Folder of the logs; None names one after the config.
         launcher: ``none``, ``pytorch`` or ``slurm``.
         cache: Few-shot: keep features on disk, and use those that are there.
+        class_set: Classes of MCA and macro F1; None keeps the config's.
+        body_scores: Where body scores come from; None keeps the config's.
+        adapt: Few-shot: how to adapt; None keeps the config's.
     """
 
     __test__ = False  # not a pytest class
@@ -40,66 +159,111 @@ class TestOptions:
     work_dir: str | None = None
     launcher: str = 'none'
     cache: bool = True
+    class_set: str | None = None
+    body_scores: str | None = None
+    adapt: str | None = None
+
+    def write(self, cfg: Any, root: DataRoot, folder: Path) -> None:
+        """Write them into a config that :func:`open_run` owns."""
+        for key in ('class_set', 'body_scores'):
+            if getattr(self, key):
+                cfg.test_evaluator[key] = getattr(self, key)
+        if self.adapt:
+            if cfg.protocol.name != 'fewshot':
+                raise ValueError(
+                    f'--adapt is no option of protocol {cfg.protocol.name!r}.'
+                )
+            cfg.fewshot.adapt = self.adapt
+        cfg.work_dir = self.work_dir or str(folder / 'test')
+        set_environment(cfg, self.launcher)
+        dataset = cfg.test_dataloader.dataset
+        dataset.subset = self.subset
+        dataset.on_broken = 'skip' if self.skip_broken else 'raise'
+        cfg.load_from, cfg.resume = None, False
 
 
 @dataclass(frozen=True)
-class DetectedVideos:
-    """What was found in each video, after NMS.
+class BackboneOptions:
+    """Where a backbone's weights come from, and how clips are read.
 
     Attributes:
-        actions: By video.
-        bodies: Of body groups, for the same videos in the same order.
+        checkpoint: Path or URL of the weights; None takes the recipe's.
+        pretrained: False leaves the weights random, unless there is a checkpoint.
+        tokens: See tokens instead of pooled features.
+        trust: Allow the checkpoint to be a pickle that can run code.
+        allow_simulated: Allow weights trained on simulated data on real data.
+        skip_broken: Leave out clips that cannot be read, and name them.
+        work_dir: Folder of the logs; None names one after the config.
     """
 
-    actions: Mapping[str, Detections]
-    bodies: Mapping[str, Detections]
+    checkpoint: str | None = None
+    pretrained: bool = True
+    tokens: bool = False
+    trust: bool = False
+    allow_simulated: bool = False
+    skip_broken: bool = False
+    work_dir: str | None = None
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The videos."""
-        return tuple(self.actions)
+    def write(self, cfg: Any, root: DataRoot, folder: Path) -> None:
+        """Write them into a config that :func:`open_run` owns: no body classifier."""
+        cfg.work_dir = self.work_dir or str(folder / 'frozen')
+        set_environment(cfg, 'none')
+        cfg.load_from, cfg.resume = None, False
+        dataset = cfg.test_dataloader.dataset
+        dataset.on_broken = 'skip' if self.skip_broken else 'raise'
+        if cfg.model.cls_head.get('body'):
+            cfg.model.cls_head.body = None
+        if self.tokens:
+            show_tokens(cfg.model)
 
-    def select(self, names: Iterable[str]) -> DetectedVideos:
-        """Some of the videos, in that order."""
-        chosen = list(names)
-        return DetectedVideos(
-            {name: self.actions[name] for name in chosen},
-            {name: self.bodies[name] for name in chosen},
+
+def open_run(
+    config: Any,
+    flags: Mapping[str, Any] | None = None,
+    data_root: str | None = None,
+    cfg_options: Iterable[str] = (),
+    *,
+    options: TrainOptions | TestOptions | BackboneOptions | None = None,
+    views: int | None = None,
+    crops: int | None = None,
+) -> Run:
+    """Resolve a run; no other place changes a config once it is loaded.
+
+    Args:
+        config: Path or name of a config file; or a loaded config, which stays as it
+            is, and takes no flags.
+        flags: As of :func:`mmma.config.load_config`.
+        data_root: As there.
+        cfg_options: As there.
+        options: What the run is for; None leaves the config as it is loaded.
+        views: Sets of times per tested clip; None keeps the recipe's.
+        crops: Crops per tested picture; None keeps the recipe's.
+
+    Raises:
+        FileNotFoundError: No such config, or no data.
+        ValueError: A flag, option or value that is not allowed.
+    """
+    if isinstance(config, (str, Path)):
+        cfg = load_config(
+            str(config), flags, data_root=data_root, cfg_options=cfg_options
         )
+    else:
+        cfg = copy.deepcopy(config)
+    own = {'views': views, 'crops': crops, **(vars(options) if options else {})}
+    for key in _RECOGNITION_ONLY if cfg.task == 'det' else ():
+        if own.get(key) is not None:
+            raise ValueError(f'--{key.replace("_", "-")} is no option of detection.')
+    root = read_root(cfg.data_root)  # says what is missing before the slow imports
+    protocol = make_protocol(cfg.protocol)
+    if views is not None or crops is not None:
+        from mmma.datasets.transforms.rgb import with_views
 
-
-@dataclass(frozen=True)
-class Scored:
-    """What a model says of one group of rows.
-
-    Attributes:
-        table: Of the tested clips or videos.
-        labels: What the row is: ``target``, ``shots``, ``run``, ``control``, ...
-        broken: Clips or videos that were left out because they could not be read.
-    """
-
-    table: ScoreTable | DetectedVideos
-    labels: dict[str, Any] = field(default_factory=dict)
-    broken: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What testing a checkpoint gave.
-
-    Attributes:
-        groups: Scores, in the order of the results' rows.
-        checkpoint: Path, SHA-256 and ``pretrain_data`` of the weights.
-        seen_domains: Domains the weights were trained on; None where they do not say.
-        selected_on: How the checkpoint was chosen; None for the last of a run.
-        device: What it ran on.
-    """
-
-    groups: list[Scored]
-    checkpoint: dict[str, Any]
-    seen_domains: list[str] | None
-    selected_on: dict[str, Any] | None
-    device: str
+        dataset = cfg.test_dataloader.dataset
+        dataset.pipeline = with_views(dataset.pipeline, views, crops)
+    if options:
+        folder = Path('work_dirs', model_name(cfg), protocol.tag())
+        options.write(cfg, root, folder)
+    return Run(cfg, protocol, root)
 
 
 def set_environment(cfg: Any, launcher: str) -> None:
@@ -115,6 +279,77 @@ def set_environment(cfg: Any, launcher: str) -> None:
         )
 
 
-def default_folder(cfg: Any) -> Path:
-    """``work_dirs/<model>_<data>/<protocol>`` for a resolved config."""
-    return Path('work_dirs', model_name(cfg), make_protocol(cfg.protocol).tag())
+def show_tokens(model: Any) -> None:
+    """Change the config of a recognizer so that its classifier sees tokens, in place.
+
+    Args:
+        model: ``cfg.model`` of a recipe.
+
+    Raises:
+        ValueError: Its head is no ``ActionHead``, or its backbone pools its tokens and
+            is not known to give them.
+    """
+    from mmengine.config import ConfigDict
+
+    head, kind = model.cls_head, model.backbone.type
+    if 'pooling' not in head:
+        raise ValueError(
+            f'{head.type}: tokens are taken from recipes whose head is an ActionHead '
+            'with a pooling. Use a linear probe, or pooled features.'
+        )
+    pooling = head.pooling
+    if pooling == 'none':
+        if kind not in _MAPS:
+            raise ValueError(
+                f'{kind} gives one feature per clip, and is not known to give tokens '
+                f'(known: {", ".join(_MAPS)}). Use a linear probe, or pooled features.'
+            )
+        model.backbone.update(_MAPS[kind])
+        pooling = 'clip'
+    kept = {key: head[key] for key in _KEPT if key in head}
+    space = {'label_space': head.label_space} if 'label_space' in head else {}
+    model.cls_head = ConfigDict(type='TokenHead', pooling=pooling, **kept, **space)
+
+
+def _use_amp(cfg: Any) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ValueError('--amp needs a GPU, and torch sees none: leave it out.')
+    bf16 = torch.cuda.is_bf16_supported()
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.dtype = 'bfloat16' if bf16 else 'float16'
+
+
+def _shorten(cfg: Any, root: DataRoot) -> None:
+    """Change a config to two iterations each of training, validation and testing."""
+    if cfg.task == 'det':  # videos in which something happens
+        rows = [(v, v.video) for v in root.read_det() if v.instances]
+    else:
+        rows = [(c, c.clip) for c in root.read_rec()]
+    names: dict[tuple[str, str], list[str]] = {}
+    for row, name in rows:
+        names.setdefault((row.subset, row.domain), []).append(name)
+    for subset in SUBSETS:
+        loader = cfg[f'{subset}_dataloader']
+        loader.batch_size = 2
+        loader.num_workers = 0
+        loader.persistent_workers = False
+        loader.pop('prefetch_factor', None)
+        if subset != 'train':  # a few, from each domain in turn
+            turns = zip_longest(
+                *(names.get((subset, d), []) for d in loader.dataset.domains)
+            )
+            spread = [name for turn in turns for name in turn if name is not None]
+            chosen = spread[: loader.batch_size * FAST_DEV_ITERATIONS]
+            loader.dataset['videos' if cfg.task == 'det' else 'clips'] = chosen
+    cfg.train_cfg = dict(
+        type='IterBasedTrainLoop',
+        max_iters=FAST_DEV_ITERATIONS,
+        val_interval=FAST_DEV_ITERATIONS,
+    )
+    cfg.param_scheduler = []
+    cfg.log_processor.by_epoch = False
+    cfg.default_hooks.logger.interval = 1
+    cfg.default_hooks.checkpoint.update(by_epoch=False, interval=FAST_DEV_ITERATIONS)
+    cfg.fast_dev_run = True

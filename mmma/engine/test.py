@@ -1,6 +1,4 @@
-"""Testing a checkpoint under a protocol.
-
-Detectors: scoring one under a protocol, and running one over a video of any length.
+"""Test of a checkpoint under a protocol, and detection in videos of any length.
 
 A video is cut into windows that overlap. Their detections are joined, and thinned out
 by one NMS per level (``mmma.structures.samples``).
@@ -8,138 +6,211 @@ by one NMS per level (``mmma.structures.samples``).
 
 from __future__ import annotations
 
-import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
-from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
 from mmma.checkpoints import check_simulated, load_trained
-from mmma.data.clips import Clip
-from mmma.data.root import DataRoot
-from mmma.data.videos import Video
-from mmma.engine.features import Features, FeatureSource
-from mmma.engine.fewshot import (
-    adapt_linear,
-    adapt_prototype,
-    fewshot_settings,
-    finetuned,
-    source_classifier,
-)
+from mmma.engine.features import FeatureSource
+from mmma.engine.fewshot import FewShot, fewshot_settings, source_classifier
 from mmma.engine.hooks import tell_classes
-from mmma.engine.run import (
-    DetectedVideos,
-    Outcome,
-    Scored,
-    TestOptions,
-    default_folder,
-    set_environment,
-)
+from mmma.engine.run import Run, TestOptions
 from mmma.engine.weights import Weights, check_extractor, read_checkpoint, with_frozen
-from mmma.evaluation.metrics import DetectionMetric, join_videos
-from mmma.evaluation.recognition import (
-    class_prior,
-    fuse_body_scores,
-    mask_to_classes,
-    reweight_by_prior,
+from mmma.evaluation.rows import (
+    SCHEMA,
+    DetectionOptions,
+    EvaluationOptions,
+    Group,
+    environment,
+    group_rows,
 )
-from mmma.evaluation.rows import DetectionOptions, detection_row, detection_rows
-from mmma.evaluation.scores import ScoreTable
-from mmma.evaluation.segment_files import DetectionTable, DetectionTruth
-from mmma.protocols import SOURCE, Protocol, draw_supports, make_protocol
 from mmma.registry import METRICS
 from mmma.structures.samples import MergeOptions, WindowMerger
 from mmma.structures.segments import Detections
-from mmma.taxonomy import LabelSpace, load_label_space
 
 
-def score_detector(runner: Runner) -> list[Scored]:
-    """Detect in the tested videos of a protocol.
+def score_checkpoint(
+    run: Run, checkpoint: str | Weights, options: TestOptions
+) -> tuple[list[Group], dict[str, Any]]:
+    """Score a checkpoint under the protocol of a run, on every rank.
 
     Args:
-        runner: Built from a resolved config; its model holds the checkpoint.
+        run: Opened with the same options.
+        checkpoint: Path or URL of the weights, or the weights as read.
+        options: How to test.
+
+    Returns:
+        The groups, and what :func:`summarize` tells of the weights.
+
+    Raises:
+        FileNotFoundError: Data or checkpoint are missing.
+        ValueError: As :func:`load_runner`; or a clip or video that cannot be read.
+    """
+    runner, weights = load_runner(run, checkpoint, options)
+    record = weights.record()
+    cached = record['sha256'] if options.cache else None
+    return score_protocol(run, runner, options.subset, cached), {
+        'checkpoint': record,
+        'seen_domains': weights.seen_domains,
+        'selected_on': weights.meta.get('selected_on'),
+    }
+
+
+def load_runner(
+    run: Run, checkpoint: str | Weights, options: TestOptions
+) -> tuple[Runner, Weights]:
+    """Build what tests a checkpoint.
+
+    Args:
+        run: Opened with the same options.
+        checkpoint: Path or URL of the weights, or the weights as read.
+        options: How to test.
+
+    Returns:
+        A runner whose model holds the weights, and what the checkpoint says of them.
+
+    Raises:
+        FileNotFoundError: No such checkpoint.
+        ValueError: The weights do not fit, or are not allowed on these data.
+    """
+    weights = checkpoint
+    if not isinstance(weights, Weights):
+        weights = read_checkpoint(weights, trust=options.trust)
+    check_simulated(weights.meta, run.root.info, options.allow_simulated)
+    check_extractor(weights.meta, run, options)
+    runner = Runner.from_cfg(run.cfg)
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    space = run.space
+    names = (space.name, space.actions, str(weights.path), space.bodies)
+    weights = with_frozen(model, weights, run.cfg)
+    load_trained(model, weights.content, *names)
+    tell_classes(model, runner.test_dataloader.dataset.metainfo)
+    return runner, weights
+
+
+def score_protocol(
+    run: Run, runner: Runner, subset: str = 'test', cached: str | None = None
+) -> list[Group]:
+    """Score the tested clips or videos of a protocol.
+
+    Args:
+        run: With the protocol.
+        runner: Of the run; its model holds the checkpoint.
+        subset: ``test`` or ``val``.
+        cached: SHA-256 of the checkpoint, to keep features under; None keeps none.
 
     Returns:
         For ``indomain`` one group over all tested domains; for ``zeroshot`` one per
-        target.
+        target; for ``fewshot`` per target: zero-shot, its two controls, and one group
+        per number of shots and run.
     """
-    protocol = make_protocol(runner.cfg.protocol)
-    runner.test()
-    metric = runner.test_loop.evaluator.metrics[0]
-    found = DetectedVideos(metric.detections, metric.body_detections)
-    if protocol.name == 'indomain':
-        return [Scored(found, {'domain': protocol.domain}, metric.broken)]
-    meta = runner.test_dataloader.dataset.metainfo
-    domain_of = dict(zip(meta['videos'], meta['domains'], strict=True))
-    return [
-        Scored(
-            found.select(n for n in found.names if domain_of[n] == target),
-            {'target': target},
-            [n for n in metric.broken if domain_of[n] == target],
+    protocol = run.protocol
+    if protocol.name == 'fewshot':
+        settings = fewshot_settings(run.cfg.fewshot)
+        linear = settings['adapt'] != 'finetune'
+        source = FeatureSource(runner, cached, linear)
+        classifier = source_classifier(runner.model) if linear else None
+        return FewShot(classifier, source, settings).score(
+            protocol, run.clips(), subset
         )
+    metric = runner.test_loop.evaluator.metrics[0]
+    metric.makes_rows = False  # they are made from its scores, with intervals
+    runner.test()
+    whole = Group({'domain': protocol.domain}, metric.table, metric.broken)
+    if protocol.name == 'indomain':
+        return [whole]
+    meta = runner.test_dataloader.dataset.metainfo
+    names = meta['videos' if run.task == 'det' else 'clips']
+    domain_of = dict(zip(names, meta['domains'], strict=True))
+    return [
+        whole.select({'target': target}, lambda n, t=target: domain_of[n] == t)
         for target in protocol.target
     ]
 
 
-def detected_rows(
-    groups: Sequence[Scored],
-    videos: Iterable[Video],
-    space: LabelSpace,
-    options: DetectionOptions,
-) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Rows of ``results.json``, each behind the labels of its group.
+def summarize(
+    run: Run,
+    groups: Sequence[Group],
+    origin: Mapping[str, Any],
+    options: TestOptions,
+) -> dict[str, Any]:
+    """Turn the scores of a tested checkpoint into the contents of ``results.json``.
 
     Args:
-        groups: From :func:`score_detector`.
-        videos: Of the data root.
-        space: Its label space.
-        options: Choices that move a number.
-
-    Raises:
-        ValueError: Nothing happens in the videos of a group.
-    """
-    truth = DetectionTruth.from_videos(videos)
-    place = {name: i for i, name in enumerate(truth.names)}
-    rows: list[tuple[dict[str, Any], dict[str, Any]]] = []
-    for group in groups:
-        own = truth.select([place[name] for name in group.table.names])
-        if not len(own.instances):
-            raise ValueError(
-                f'{group.labels}: there is no instance in its {len(own.names)} videos, '
-                'so nothing can be measured: choose other domains or another subset.'
-            )
-        levels = {
-            'action': join_videos(group.table.actions),
-            'body': join_videos(group.table.bodies),
-        }
-        if 'target' in group.labels:
-            found = [detection_row(levels, own, space, options)]
-        else:
-            found = detection_rows(levels, own, space, options)
-        rows += [(group.labels, row) for row in found]
-    return rows
-
-
-def evaluation_options(
-    evaluator: Mapping[str, Any],
-) -> tuple[DetectionOptions, dict[str, Any]]:
-    """How the results of a config are evaluated.
-
-    Args:
-        evaluator: Its ``test_evaluator``.
+        run: What was tested.
+        groups: Its scores, in the order of the results' rows.
+        origin: Of the weights: ``checkpoint`` (path, SHA-256, ``pretrain_data``),
+            ``seen_domains`` (None where they do not say), ``selected_on`` (None for the
+            last of a run).
+        options: How it was tested.
 
     Returns:
-        The options, with intervals, and what ``results.json`` says of the merging.
+        Plain types, as :func:`mmma.reporting.results.write_results` takes them.
     """
-    metric: DetectionMetric = METRICS.build(dict(evaluator))
+    cfg, protocol = run.cfg, run.protocol
+    if run.task == 'det':
+        chosen, record = _detection_options(cfg.test_evaluator)
+        entries: Any = run.root.read_det()
+    else:
+        chosen, record = _recognition_options(run)
+        entries = run.clips()
+    rows = group_rows(groups, entries, run.space, chosen)
+    given = {'seed': protocol.seed, 'subset': options.subset}
+    fewshot = protocol.name == 'fewshot'
+    return {
+        'schema': SCHEMA,
+        'task': run.task,
+        'name': run.name,
+        'protocol': protocol.as_dict(),
+        'classes': list(run.space.actions),
+        'checkpoint': origin['checkpoint'],
+        'selected_on': origin['selected_on'],
+        'target_seen': _targets_seen(run, origin['seen_domains']),
+        'data': _describe_data(run),
+        'options': {
+            'subset': options.subset,
+            **record,
+            'body_groups': run.body_groups,
+            'fast_dev_run': bool(cfg.get('fast_dev_run')),
+            'skip_broken': options.skip_broken,
+            'allow_extractor': options.allow_extractor,
+        },
+        'adaptation': fewshot_settings(cfg.fewshot) if fewshot else None,
+        'broken': sorted({name for group in groups for name in group.broken}),
+        'environment': environment(
+            torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'
+        ),
+        'config': cfg.to_dict(),
+        'runs': [{**labels, **given, **row} for labels, row in rows],
+    }
+
+
+def _recognition_options(run: Run) -> tuple[EvaluationOptions, dict[str, Any]]:
+    evaluator, domains = run.cfg.test_evaluator, run.protocol.train_domains
+    counts = Counter(
+        c.action for c in run.clips() if c.subset == 'train' and c.domain in domains
+    )
+    options = EvaluationOptions(
+        class_set=evaluator.get('class_set', 'present'),
+        body_scores=evaluator.get('body_scores', 'sum'),
+        train_counts=[counts[action] for action in range(run.space.num_actions)],
+    )
+    record = {'class_set': options.class_set, 'body_scores': options.body_scores}
+    return options, record
+
+
+def _detection_options(
+    evaluator: Mapping[str, Any],
+) -> tuple[DetectionOptions, dict[str, Any]]:
+    metric = METRICS.build(dict(evaluator))
     options = DetectionOptions(
         preset=metric.options.preset, body_rule=metric.options.body_rule
     )
@@ -150,10 +221,31 @@ def evaluation_options(
     return options, {**options.record(), **merging}
 
 
-def detection_table(groups: Sequence[Scored]) -> DetectionTable:
-    """Detections of actions of all groups, to be written."""
-    found = {n: d for group in groups for n, d in group.table.actions.items()}
-    return DetectionTable(tuple(found), join_videos(found))
+def _describe_data(run: Run) -> dict[str, Any]:
+    """Name, fingerprint and kind of the data behind a result."""
+    info = run.root.info
+    data = {
+        'name': info.name,
+        'fingerprint': run.root.fingerprint(),
+        'simulated': info.simulated,
+        'source': info.source,
+        'packed': info.packed,
+    }
+    if run.layout:
+        data['skeleton_layout'] = {
+            'extractor': run.layout.extractor,
+            'joints': len(run.layout.names),
+        }
+    return data
+
+
+def _targets_seen(run: Run, seen_domains: list[str] | None) -> list[str] | None:
+    """Targets that were trained on, which the results must own up to; None: unknown."""
+    if run.protocol.name == 'indomain':
+        return []
+    if seen_domains is None:
+        return None
+    return sorted(set(seen_domains) & set(run.protocol.target))
 
 
 @torch.no_grad()
@@ -187,233 +279,3 @@ def detect_videos(
             merger.add(sample.pred, sample.get('pred_body'))
             if sample.window_index == sample.num_windows - 1:
                 yield sample.video, merger.finish()
-
-
-def load_runner(
-    cfg: Any, checkpoint: str | Weights, options: TestOptions
-) -> tuple[Runner, Weights]:
-    """Build what tests a checkpoint.
-
-    Args:
-        cfg: From :func:`mmma.apis.load_config`; changed in place.
-        checkpoint: Path or URL of the weights, or the weights as read.
-        options: How to test.
-
-    Returns:
-        A runner whose model holds the weights, and what the checkpoint says of them.
-
-    Raises:
-        FileNotFoundError: No such checkpoint.
-        ValueError: The weights do not fit, or are not allowed on these data.
-    """
-    cfg.work_dir = options.work_dir or str(default_folder(cfg) / 'test')
-    set_environment(cfg, options.launcher)
-    loader = cfg.test_dataloader
-    loader.dataset.subset = options.subset
-    loader.dataset.on_broken = 'skip' if options.skip_broken else 'raise'
-    if isinstance(checkpoint, Weights):
-        weights = checkpoint
-    else:
-        weights = read_checkpoint(checkpoint, trust=options.trust)
-    root = DataRoot(cfg.data_root)
-    check_simulated(weights.meta, root.info, options.allow_simulated)
-    check_extractor(weights.meta, cfg, options)
-    cfg.load_from, cfg.resume = None, False
-    runner = Runner.from_cfg(cfg)
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    space = load_label_space(root.info.label_space)
-    names = (space.name, space.actions, str(weights.path), space.bodies)
-    weights = with_frozen(model, weights, cfg)
-    load_trained(model, weights.content, *names)
-    tell_classes(model, runner.test_dataloader.dataset.metainfo)
-    return runner, weights
-
-
-def score_checkpoint(cfg: Any, checkpoint: str, options: TestOptions) -> Outcome:
-    """Score a checkpoint under the protocol of a config, on every rank.
-
-    Args:
-        cfg: From :func:`mmma.apis.load_config`; changed in place.
-        checkpoint: Path or URL of the weights.
-        options: How to test.
-
-    Raises:
-        FileNotFoundError: Data or checkpoint are missing.
-        ValueError: As :func:`load_runner`; or a clip or video that cannot be read.
-    """
-    runner, weights = load_runner(cfg, checkpoint, options)
-    record = weights.record()
-    if cfg.task == 'det':
-        groups = score_detector(runner)
-    else:
-        clips = DataRoot(cfg.data_root).read_rec()
-        cached = record['sha256'] if options.cache else None
-        groups = score_protocol(runner, clips, options.subset, cached)
-    return Outcome(
-        groups=groups,
-        checkpoint=record,
-        seen_domains=weights.seen_domains,
-        selected_on=weights.meta.get('selected_on'),
-        device=device_name(),
-    )
-
-
-def device_name() -> str:
-    """Name of the GPU, or ``cpu``."""
-    gpu = torch.cuda.is_available()
-    return torch.cuda.get_device_name() if gpu else 'cpu'
-
-
-def score_protocol(
-    runner: Runner, clips: list[Clip], subset: str, cached: str | None = None
-) -> list[Scored]:
-    """Score the tested clips of a protocol.
-
-    Args:
-        runner: Built from a resolved config; its model holds the checkpoint.
-        clips: All clips of the data root.
-        subset: ``test`` or ``val``.
-        cached: SHA-256 of the checkpoint, to keep features under; None keeps none.
-
-    Returns:
-        For ``indomain`` one table over all tested domains; for ``zeroshot`` one per
-        target; for ``fewshot`` per target: zero-shot, its two controls, and one table
-        per number of shots and run.
-    """
-    protocol = make_protocol(runner.cfg.protocol)
-    if protocol.name == 'fewshot':
-        settings = fewshot_settings(runner.cfg.fewshot)
-        linear = settings['adapt'] != 'finetune'
-        source = FeatureSource(runner, cached, linear)
-        fewshot = FewShot(runner, protocol, subset, source)
-        return [row for t in protocol.target for row in fewshot.score(t, clips)]
-    table, broken = _score(runner)
-    if protocol.name == 'indomain':
-        return [Scored(table, {'domain': protocol.domain}, broken)]
-    domain_of = {c.clip: c.domain for c in clips}
-    return [
-        Scored(
-            table.select([n for n in table.names if domain_of[n] == target]),
-            {'target': target},
-            [n for n in broken if domain_of[n] == target],
-        )
-        for target in protocol.target
-    ]
-
-
-def _score(runner: Runner) -> tuple[ScoreTable, list[str]]:
-    runner.test()
-    metric = runner.test_loop.evaluator.metrics[0]
-    return metric.score_table, metric.broken
-
-
-class FewShot:
-    """Adapts a model to targets; afterwards it is as it was.
-
-    Args:
-        runner: Holds the model, and the config with its ``fewshot`` settings.
-        protocol: A ``fewshot`` protocol.
-        subset: ``test`` or ``val``.
-        source: Where features come from.
-    """
-
-    def __init__(
-        self, runner: Runner, protocol: Protocol, subset: str, source: FeatureSource
-    ) -> None:
-        self.runner = runner
-        self.protocol = protocol
-        self.subset = subset
-        self.source = source
-        self.settings = fewshot_settings(runner.cfg.fewshot)
-        self.trains = self.settings['adapt'] == 'finetune'
-
-    def score(self, target: str, clips: list[Clip]) -> list[Scored]:
-        """Zero-shot, its controls and every support draw of one target."""
-        pool = _actions(clips, 'train', target)
-        runs = range(self.protocol.runs)
-        draws = [draw_supports(pool, target, self.protocol, run) for run in runs]
-        wanted = {name for draw in draws for names in draw.values() for name in names}
-        supports = self.source.features('train', target, wanted)
-        tested = self.source.features(self.subset, target)
-        rows = _zero_shot_rows(tested, target, pool, _actions(clips, 'train', SOURCE))
-        for run, draw in enumerate(draws):
-            for shots, drawn in draw.items():
-                labels = {'target': target, 'shots': shots, 'run': run}
-                names = [name for name in drawn if name not in supports.broken]
-                print_log(f'{self.settings["adapt"]}: {labels}', 'current')
-                if self.trains:
-                    table = self._finetune(target, run, names)
-                else:
-                    table = self._adapt(supports.take(names), pool, tested)
-                labels['effective_shots'] = len(names) / len(set(pool.values()))
-                labels['supports'] = names
-                rows.append(Scored(table, labels, tested.broken + supports.broken))
-        return rows
-
-    def _adapt(
-        self, support: Features, pool: dict[str, int], tested: Features
-    ) -> ScoreTable:
-        source = source_classifier(self.runner.model)
-        actions = np.array([pool[name] for name in support.names])
-        if self.settings['adapt'] == 'prototype':
-            options = (len(source.bias), self.settings['temperature'])
-            adapted = adapt_prototype(support.features, actions, *options)
-        else:
-            proximity = self.settings['proximity']
-            adapted = adapt_linear(source, support.features, actions, proximity)
-        scores = self._fuse(adapted.predict(tested.features), tested.body_scores)
-        return ScoreTable(tuple(tested.names), scores, tested.body_scores)
-
-    def _fuse(self, scores: np.ndarray, bodies: np.ndarray | None) -> np.ndarray:
-        """As the head does it: the body classifier stays the source's."""
-        head = getattr(self.runner.model, 'module', self.runner.model).cls_head
-        weight = getattr(head, 'fusion_weight', 0)
-        if bodies is None or not weight:
-            return scores
-        return fuse_body_scores(scores, bodies, head.body_of.tolist(), weight)
-
-    def _finetune(self, target: str, run: int, names: list[str]) -> ScoreTable:
-        seeds = (self.protocol.seed, run, zlib.crc32(target.encode()))
-        with finetuned(self.runner, target, names, self.settings, seeds):
-            scorer = FeatureSource(self.runner, linear=False)
-            tested = scorer.features(self.subset, target)
-        return ScoreTable(tuple(tested.names), tested.scores, tested.body_scores)
-
-
-def _zero_shot_rows(
-    tested: Features, target: str, pool: dict[str, int], source: dict[str, int]
-) -> list[Scored]:
-    """The source model as it is, masked to the target's classes, and with its prior.
-
-    Supports tell more than how classes look: which exist, and how often. These rows
-    tell how much of a few-shot gain that alone explains.
-    """
-    num_classes = tested.scores.shape[1]
-    masked = mask_to_classes(tested.scores, sorted(set(pool.values())))
-    reweighted = reweight_by_prior(
-        tested.scores,
-        class_prior(list(source.values()), num_classes),
-        class_prior(list(pool.values()), num_classes),
-    )
-    variants = {None: tested.scores, 'classes': masked, 'prior': reweighted}
-    rows = []
-    for control, scores in variants.items():
-        labels = {'target': target, 'shots': 0}
-        if control:
-            labels['control'] = control
-        rows.append(
-            Scored(
-                ScoreTable(tuple(tested.names), scores, tested.body_scores),
-                labels,
-                tested.broken,
-            )
-        )
-    return rows
-
-
-def _actions(clips: list[Clip], subset: str, domain: str) -> dict[str, int]:
-    return {
-        c.clip: c.action
-        for c in clips
-        if c.subset == subset and c.domain == domain and c.action is not None
-    }

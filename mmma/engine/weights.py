@@ -1,4 +1,4 @@
-"""Which weights a run starts from, and whether they may meet its data."""
+"""Weights that a run starts from, and the guard between them and its data."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from mmma.checkpoints import (
     weights_of,
 )
 from mmma.checkpoints.files import frozen_state
-from mmma.data.joints import read_layout
-from mmma.engine.run import TestOptions
+from mmma.engine.run import Run, TestOptions
 
 FROM_SCRATCH = 'none'
 
@@ -163,22 +162,7 @@ class StartFrom(Hook):
         load_state(model, weights_of(whole.content), str(whole.path))
 
 
-def extractor_of(cfg: Any) -> str | None:
-    """What found the joints that a config's model sees; None for video.
-
-    Args:
-        cfg: A config with ``data_root``.
-
-    Raises:
-        FileNotFoundError: The data have no skeletons.
-    """
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
-    if dataset.get('modality') != 'Pose':
-        return None
-    return read_layout(Path(cfg.data_root, 'skeletons')).extractor
-
-
-def check_extractor(meta: Mapping[str, Any], cfg: Any, options: TestOptions) -> None:
+def check_extractor(meta: Mapping[str, Any], run: Run, options: TestOptions) -> None:
     """Keep weights away from skeletons of another extractor than they learnt from.
 
     Weights that do not say are let through, and so are those trained on simulated data
@@ -186,21 +170,21 @@ def check_extractor(meta: Mapping[str, Any], cfg: Any, options: TestOptions) -> 
 
     Args:
         meta: What a checkpoint tells of itself.
-        cfg: The config to test it with.
+        run: The run that they are tested in.
         options: How to test.
 
     Raises:
         ValueError: They would meet.
     """
     data = meta.get('data') or {}
-    trained, now = data.get('extractor'), extractor_of(cfg)
+    trained, now = data.get('extractor'), run.extractor
     forced = options.allow_extractor or (
         bool(data.get('simulated')) and options.allow_simulated
     )
     if not forced and None not in (trained, now) and trained != now:
         raise ValueError(
             f'these weights were trained on skeletons of {trained!r}; those of '
-            f'{cfg.data_root} are of {now!r}, which places joints differently. Find '
-            'them with the same extractor and options (tools/data/pose.py), or '
+            f'{run.cfg.data_root} are of {now!r}, which places joints differently. '
+            'Find them with the same extractor and options (tools/data/pose.py), or '
             '--allow-extractor.'
         )

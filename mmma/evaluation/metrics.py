@@ -1,4 +1,4 @@
-"""MMEngine wrappers of the metrics; importing them fills the registry."""
+"""MMEngine metrics of both tasks; importing them fills the registry."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from mmengine.dist import all_gather_object, broadcast_object_list
 from mmengine.evaluator import BaseMetric
 
 from mmma.evaluation.bootstrap import BootstrapOptions
-from mmma.evaluation.detection import Instances, Predictions
+from mmma.evaluation.detection import LEVELS, Instances
 from mmma.evaluation.rows import (
     DetectionOptions,
     EvaluationOptions,
     Truth,
     detection_rows,
+    join_videos,
     recognition_rows,
+    require_truth,
 )
 from mmma.evaluation.scores import ScoreTable
 from mmma.evaluation.segment_files import DetectionTruth
@@ -53,7 +55,8 @@ class RecognitionMetric(BaseMetric):
         body_scores: ``sum``, ``top1`` or ``head``.
 
     Attributes:
-        score_table: Scores of the evaluated clips, after ``evaluate``.
+        table: Scores of the evaluated clips, after ``evaluate``.
+        makes_rows: Compute metrics; testing makes them of the scores afterwards.
         broken: Names of the clips that were left out, after ``evaluate``.
     """
 
@@ -64,7 +67,8 @@ class RecognitionMetric(BaseMetric):
         self.options = EvaluationOptions(
             class_set, body_scores, BootstrapOptions(resamples=0)
         )
-        self.score_table: ScoreTable | None = None
+        self.makes_rows = True
+        self.table: ScoreTable | None = None
         self.broken: list[str] = []
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -123,42 +127,46 @@ class RecognitionMetric(BaseMetric):
         kept = [s for s in results if not s.broken]
         if not kept:
             raise ValueError(f'none of the {len(results)} clips could be read')
-        self.score_table = _table(kept)
-        return self._flat([s.index for s in kept])
-
-    def _flat(self, indices: list[int]) -> dict[str, float]:
-        meta = self.dataset_meta
-        space = LabelSpace(
-            name=meta['label_space'],
-            actions=tuple(meta['classes']),
-            bodies=tuple(meta['bodies']),
-            body_of=tuple(meta['body_of']),
+        bodies = [s.body_scores for s in kept if s.body_scores is not None]
+        self.table = ScoreTable(
+            names=tuple(s.clip for s in kept),
+            scores=np.stack([s.scores for s in kept]),
+            body_scores=np.stack(bodies) if len(bodies) == len(kept) else None,
         )
-        labels = np.asarray(meta['labels'], dtype=np.int64)[indices]
+        if not self.makes_rows:
+            return {}
+        meta, rows = self.dataset_meta, [s.index for s in kept]
+        space = _space_of_meta(meta)
+        labels = np.asarray(meta['labels'], dtype=np.int64)[rows]
         truth = Truth(
-            names=self.score_table.names,
+            names=self.table.names,
             labels=labels,
             bodies=np.asarray(space.body_of)[labels],
-            domains=tuple(meta['domains'][i] for i in indices),
-            subjects=tuple(meta['subjects'][i] for i in indices),
+            domains=tuple(meta['domains'][i] for i in rows),
+            subjects=tuple(meta['subjects'][i] for i in rows),
         )
-        pooled, *domains = recognition_rows(
-            self.score_table, truth, space, self.options
+        return _flat(
+            recognition_rows(self.table, truth, space, self.options), _REC_KEYS
         )
-        flat = dict(pooled['metrics'])
-        if len(domains) > 1:
-            for row in domains:
-                flat |= {f'{row["domain"]}/{k}': row['metrics'][k] for k in _REC_KEYS}
-        return flat
 
 
-def _table(samples: Sequence[_Scored]) -> ScoreTable:
-    bodies = [s.body_scores for s in samples if s.body_scores is not None]
-    return ScoreTable(
-        names=tuple(s.clip for s in samples),
-        scores=np.stack([s.scores for s in samples]),
-        body_scores=np.stack(bodies) if len(bodies) == len(samples) else None,
+def _space_of_meta(meta: Mapping[str, Any]) -> LabelSpace:
+    return LabelSpace(
+        name=meta['label_space'],
+        actions=tuple(meta['classes']),
+        bodies=tuple(meta['bodies']),
+        body_of=tuple(meta['body_of']),
     )
+
+
+def _flat(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, float]:
+    """Metrics of the pooled row, and some of each domain if there are several."""
+    pooled, *domains = rows
+    flat = dict(pooled['metrics'])
+    if len(domains) > 1:
+        for row in domains:
+            flat |= {f'{row["domain"]}/{k}': row['metrics'][k] for k in keys}
+    return flat
 
 
 _DET_KEYS = ('action/mAP', 'body/mAP', 'AVG')
@@ -194,8 +202,8 @@ class DetectionMetric(BaseMetric):
         max_candidates: Of a video and level, before NMS.
 
     Attributes:
-        detections: Video to its detections of actions after NMS, after ``evaluate``.
-        body_detections: The same of body groups.
+        table: Level to video to its detections after NMS, after ``evaluate``.
+        makes_rows: Compute metrics; testing makes them of the detections afterwards.
         options: How they are evaluated.
         broken: Names of the videos that were left out, after ``evaluate``.
     """
@@ -217,8 +225,8 @@ class DetectionMetric(BaseMetric):
             body_rule=BODY_RULE[bodies],
             bootstrap=BootstrapOptions(resamples=0),
         )
-        self.detections: dict[str, Detections] = {}
-        self.body_detections: dict[str, Detections] = {}
+        self.makes_rows = True
+        self.table: dict[str, dict[str, Detections]] = {}
         self.broken: list[str] = []
         self._open: dict[str, dict[int, _Window]] = {}
         self._merged: dict[str, dict[str, Detections] | None] = {}
@@ -298,9 +306,15 @@ class DetectionMetric(BaseMetric):
         kept = [name for name in names if found[name] is not None]
         if not kept:
             raise ValueError(f'none of the {len(names)} videos could be read')
-        self.detections = {name: found[name]['action'] for name in kept}
-        self.body_detections = {name: found[name]['body'] for name in kept}
-        return self._flat(kept)
+        self.table = {
+            level: {name: found[name][level] for name in kept} for level in LEVELS
+        }
+        if not self.makes_rows:
+            return {}
+        truth = truth_of_meta(self.dataset_meta, kept)
+        levels = {level: join_videos(table) for level, table in self.table.items()}
+        space = _space_of_meta(self.dataset_meta)
+        return _flat(detection_rows(levels, truth, space, self.options), _DET_KEYS)
 
     def _merge(self, windows: dict[int, _Window]) -> dict[str, Detections] | None:
         if any(window.broken for window in windows.values()):
@@ -309,34 +323,6 @@ class DetectionMetric(BaseMetric):
         for index in sorted(windows):
             merger.add(windows[index].actions, windows[index].bodies)
         return merger.finish()
-
-    def _flat(self, names: list[str]) -> dict[str, float]:
-        meta = self.dataset_meta
-        space = LabelSpace(
-            name=meta['label_space'],
-            actions=tuple(meta['classes']),
-            bodies=tuple(meta['bodies']),
-            body_of=tuple(meta['body_of']),
-        )
-        truth = truth_of_meta(meta, names)
-        found = {
-            'action': join_videos(self.detections),
-            'body': join_videos(self.body_detections),
-        }
-        pooled, *domains = detection_rows(found, truth, space, self.options)
-        flat = dict(pooled['metrics'])
-        if len(domains) > 1:
-            for row in domains:
-                flat |= {f'{row["domain"]}/{k}': row['metrics'][k] for k in _DET_KEYS}
-        return flat
-
-
-def join_videos(detections: Mapping[str, Detections]) -> Predictions:
-    """Detections of all videos as columns, videos numbered in their order."""
-    parts = list(detections.values())
-    joined = Detections.concat(parts)
-    videos = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    return Predictions(videos, joined.labels, joined.segments_sec, joined.scores)
 
 
 def truth_of_meta(meta: Mapping[str, Any], names: Sequence[str]) -> DetectionTruth:
@@ -350,12 +336,7 @@ def truth_of_meta(meta: Mapping[str, Any], names: Sequence[str]) -> DetectionTru
         ValueError: The truth of some is withheld.
     """
     place = {name: i for i, name in reversed(list(enumerate(meta['videos'])))}
-    withheld = [name for name in names if name not in meta['truth']]
-    if withheld:
-        raise ValueError(
-            f'the annotations of {len(withheld)} videos are withheld (the first: '
-            f'{withheld[0]!r}): they cannot be scored here'
-        )
+    require_truth([name for name in names if name not in meta['truth']])
     truths = [meta['truth'][name] for name in names]
     sizes = [len(labels) for _, labels in truths]
     segments = [np.zeros((0, 2)), *(segments for segments, _ in truths)]

@@ -1,27 +1,23 @@
-"""Rows of results.json, for both tasks.
-
-From scores and truth to the rows of ``results.json``.
+"""Rows of results.json, of both tasks, from scores and truth.
 
 A row holds plain types only. Rates are percent and unrounded, except in ``per_class``,
-where they are rounded to four digits beside the counts they follow from. The counts of
-rows add up, so rows of separate runs can be pooled exactly.
-
-From detections and truth to the rows of ``results.json``.
-
-A row holds plain types only. Rates are percent and unrounded, except in ``per_class``,
-where they are rounded to four digits. AP ranks predictions over all videos, so rows of
-separate runs cannot be pooled: pool their detections.
+where they are rounded to four digits beside the counts they follow from. Counts of
+recognition add up, so rows of separate runs can be pooled exactly. AP ranks predictions
+over all videos, so rows of detection cannot: pool their detections.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Any
 
 import numpy as np
 
 from mmma.data.clips import Clip
+from mmma.data.videos import Video
 from mmma.evaluation.bootstrap import (
     METHOD,
     BootstrapOptions,
@@ -70,11 +66,119 @@ from mmma.evaluation.recognition import (
 )
 from mmma.evaluation.scores import ScoreTable
 from mmma.evaluation.segment_files import DetectionTruth
+from mmma.structures.segments import Detections
 from mmma.taxonomy import DOMAINS, LabelSpace, check_choice, load_statistics
 
+SCHEMA = 1
+"""Of ``results.json``."""
+_PACKAGES = ('mmma', 'torch', 'mmengine', 'mmcv-lite', 'mmaction2', 'numpy')
 ALL_DOMAINS = 'all'
 ALIASES = {'UAR': 'action/mca', 'WAR': 'action/top1'}
 """What the emotion literature calls two of the metrics."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Scores that make one row of ``results.json``, or one and one per domain.
+
+    Attributes:
+        labels: What the row is: ``target``, ``shots``, ``run``, ``control``, ...; those
+            without ``target`` are split by domain.
+        table: Scores of clips; or level to video to its detections after NMS.
+        broken: Clips or videos that were left out because they could not be read.
+    """
+
+    labels: dict[str, Any]
+    table: ScoreTable | Mapping[str, Mapping[str, Detections]]
+    broken: Sequence[str] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its clips or videos."""
+        table = self.table
+        return table.names if isinstance(table, ScoreTable) else tuple(table['action'])
+
+    def select(self, labels: dict[str, Any], keep: Callable[[str], bool]) -> Group:
+        """A group of some of the clips or videos, in the same order."""
+        names, table = [n for n in self.names if keep(n)], self.table
+        if isinstance(table, ScoreTable):
+            own: Any = table.select(names)
+        else:
+            own = {level: {n: t[n] for n in names} for level, t in table.items()}
+        return Group(labels, own, [n for n in self.broken if keep(n)])
+
+
+def group_rows(
+    groups: Iterable[Group],
+    entries: Iterable[Clip] | Iterable[Video],
+    space: LabelSpace,
+    options: EvaluationOptions | DetectionOptions,
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Rows of ``results.json``, each behind the labels of its group.
+
+    Args:
+        groups: What was scored.
+        entries: Clips or videos of the data root.
+        space: Label space, with the body groups of the run.
+        options: Choices that move a number.
+
+    Raises:
+        ValueError: Truth that is withheld, or nothing happens in a group's videos.
+    """
+    of_name = {e.clip if isinstance(e, Clip) else e.video: e for e in entries}
+    rows: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    for group in groups:
+        own = [of_name[name] for name in group.names]
+        alone = 'target' in group.labels
+        if isinstance(group.table, ScoreTable):
+            measure: Any = recognition_row if alone else recognition_rows
+            found = measure(group.table, Truth.from_clips(own), space, options)
+        else:
+            require_truth([v.video for v in own if v.withheld])
+            truth = DetectionTruth.from_videos(own)
+            if not len(truth.instances):
+                raise ValueError(
+                    f'{group.labels}: there is no instance in its {len(own)} videos, '
+                    'so nothing can be measured: choose other domains or another '
+                    'subset.'
+                )
+            levels = {level: join_videos(d) for level, d in group.table.items()}
+            measure = detection_row if alone else detection_rows
+            found = measure(levels, truth, space, options)
+        rows += [(group.labels, row) for row in ([found] if alone else found)]
+    return rows
+
+
+def join_videos(detections: Mapping[str, Detections]) -> Predictions:
+    """Detections of all videos as columns, videos numbered in their order."""
+    parts = list(detections.values())
+    joined = Detections.concat(parts)
+    videos = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    return Predictions(videos, joined.labels, joined.segments_sec, joined.scores)
+
+
+def require_truth(withheld: Sequence[str]) -> None:
+    """Refuse videos whose truth is withheld.
+
+    Raises:
+        ValueError: There are some.
+    """
+    if withheld:
+        raise ValueError(
+            f'the annotations of {len(withheld)} videos are withheld (the first: '
+            f'{withheld[0]!r}): they cannot be scored here'
+        )
+
+
+def environment(device: str) -> dict[str, str]:
+    """Versions and device of a run; nothing that names a person or a machine."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = 'absent'
+    return {'python': platform.python_version(), **versions, 'device': device}
 
 
 @dataclass(frozen=True)
@@ -180,19 +284,40 @@ def recognition_rows(
         options: Choices that move a number.
 
     Returns:
-        Rows as of :func:`evaluate_row`, each with its ``domain`` (``all`` first). The
-        first has ``across_domains`` where there is more than one domain.
+        Rows as of :func:`recognition_row`, each with its ``domain`` (``all`` first).
+        The first has ``across_domains`` where there is more than one domain.
 
     Raises:
         ValueError: A clip has no scores, or body scores that cannot be had.
     """
-    names = [d for d in DOMAINS if d in set(truth.domains)]
-    row = recognition_row(table, truth, space, options)
-    rows = [{'domain': ALL_DOMAINS, **row}]
+    return _by_domain(
+        truth.domains,
+        lambda rows: recognition_row(
+            table, truth if rows is None else truth.select(rows), space, options
+        ),
+    )
+
+
+def _by_domain(
+    domains: Sequence[str], measure: Callable[[list[int] | None], dict[str, Any] | None]
+) -> list[dict[str, Any]]:
+    """A row over everything, then one per domain.
+
+    Args:
+        domains: Of each clip or video; empty where unknown.
+        measure: Row of the clips or videos at some places, None means all; None where
+            nothing can be measured.
+    """
+    rows = [{'domain': ALL_DOMAINS, **(measure(None) or {})}]
+    names = [d for d in DOMAINS if d in domains]
+    names += sorted(set(domains) - {*DOMAINS, ''})
     for domain in names:
-        part = truth.select([i for i, d in enumerate(truth.domains) if d == domain])
-        rows.append({'domain': domain, **recognition_row(table, part, space, options)})
-    if len(names) > 1:
+        row = measure([i for i, d in enumerate(domains) if d == domain])
+        if row is None:
+            rows[0]['counts'].setdefault('domains_without_truth', []).append(domain)
+        else:
+            rows.append({'domain': domain, **row})
+    if len(rows) > 2:
         rows[0]['across_domains'] = across_domains(
             {r['domain']: r['metrics'] for r in rows[1:]}
         )
@@ -220,7 +345,7 @@ def recognition_row(
         they are switched off.
 
     Raises:
-        ValueError: As for :func:`evaluate_rows`.
+        ValueError: As for :func:`recognition_rows`.
     """
     options = options or EvaluationOptions()
     table = table.select(truth.names)
@@ -495,29 +620,24 @@ def detection_rows(
         options: Choices that move a number.
 
     Returns:
-        Rows as of :func:`evaluate_row`, each with its ``domain`` (``all`` first). The
-        first has ``across_domains`` where there is more than one domain.
+        Rows as of :func:`detection_row`, each with its ``domain`` (``all`` first).
+        The first has ``across_domains`` where there is more than one domain.
 
     Raises:
         ValueError: No instance at all.
     """
     levels = _by_level(predictions, space)
-    rows = [{'domain': ALL_DOMAINS, **detection_row(levels, truth, space, options)}]
-    names = [d for d in DOMAINS if d in truth.domains]
-    names += sorted(set(truth.domains) - {*DOMAINS, ''})
-    for domain in names:
-        chosen = [i for i, d in enumerate(truth.domains) if d == domain]
-        part = truth.select(chosen)
+
+    def measure(rows: list[int] | None) -> dict[str, Any] | None:
+        if rows is None:
+            return detection_row(levels, truth, space, options)
+        part = truth.select(rows)
         if not len(part.instances):
-            rows[0]['counts'].setdefault('domains_without_truth', []).append(domain)
-            continue
-        own = {key: _restrict_videos(p, chosen) for key, p in levels.items()}
-        rows.append({'domain': domain, **detection_row(own, part, space, options)})
-    if len(rows) > 2:
-        rows[0]['across_domains'] = across_domains(
-            {r['domain']: r['metrics'] for r in rows[1:]}
-        )
-    return rows
+            return None
+        own = {key: _restrict_videos(p, rows) for key, p in levels.items()}
+        return detection_row(own, part, space, options)
+
+    return _by_domain(truth.domains, measure)
 
 
 def detection_row(
@@ -529,7 +649,7 @@ def detection_row(
     """One row: ``counts``, ``metrics`` and what stands behind them.
 
     Args:
-        predictions: As for :func:`evaluate_rows`.
+        predictions: As for :func:`detection_rows`.
         truth: The videos to evaluate.
         space: Label space, with the body groups of the run.
         options: Choices that move a number.

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +23,9 @@ from mmma.evaluation.recognition import (
     ClassCounts,
     recognition_metrics,
 )
-from mmma.evaluation.rows import ALL_DOMAINS, across_domains, to_percent
+from mmma.evaluation.rows import ALL_DOMAINS, SCHEMA, across_domains, to_percent
 from mmma.files import atomic_write
 from mmma.taxonomy import DOMAINS
-
-SCHEMA = 1
-_PACKAGES = ('mmma', 'torch', 'mmengine', 'mmcv-lite', 'mmaction2', 'numpy')
 
 
 @dataclass(frozen=True)
@@ -156,19 +151,6 @@ def _differing(
         f'{_named(right[1])}. Rows of one table must be measured alike: test again '
         'with the same options, or make two tables.'
     )
-
-
-def environment(device: str) -> dict[str, str]:
-    """Versions and device of a run; nothing that names a person or a machine."""
-    versions = {name: _version(name) for name in _PACKAGES}
-    return {'python': platform.python_version(), **versions, 'device': device}
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return 'absent'
 
 
 def _named(results: dict[str, Any]) -> str:

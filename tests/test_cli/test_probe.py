@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmma.cli import main
-from mmma.cli.probe import find_recipe
+from mmma.cli.arguments import find_recipe
 from mmma.protocols import TARGETS
 
 NAME = 'videomae-tiny'

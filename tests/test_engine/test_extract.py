@@ -7,7 +7,8 @@ from mmma.apis import load_config
 from mmma.data.arrays import FeatureStore
 from mmma.engine import extract as module
 from mmma.engine.extract import DenseWindows, ExtractOptions, clip_length, extract
-from mmma.engine.features import BackboneOptions, FeatureSource, load_backbone
+from mmma.engine.features import FeatureSource, load_backbone
+from mmma.engine.run import BackboneOptions, open_run
 
 
 def test_windows_cover_a_video_at_constant_steps():
@@ -33,7 +34,7 @@ def backbone_on(root, work_dir, tokens=False, **options):
     options = BackboneOptions(
         pretrained=False, tokens=tokens, work_dir=str(work_dir), **options
     )
-    return load_backbone(cfg, options)
+    return load_backbone(open_run(cfg, options=options), options)
 
 
 @pytest.fixture(scope='module')

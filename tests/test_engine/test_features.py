@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from fewshot_runs import make_runner
+from fewshot_runs import make_run
 from mmengine.config import ConfigDict
 from mmengine.structures import BaseDataElement
 from torch import nn
@@ -23,9 +23,9 @@ from mmma.engine.features import (
     features_folder,
     file_stamps,
     find_classifier,
-    show_tokens,
 )
 from mmma.engine.fewshot import source_classifier
+from mmma.engine.run import show_tokens
 from mmma.models.heads.action_head import ActionHead
 
 
@@ -280,7 +280,7 @@ def test_nothing_readable():
 @pytest.fixture
 def runner(video_root, tmp_path, monkeypatch):
     monkeypatch.setenv('MMMA_HOME', str(tmp_path / 'home'))
-    return make_runner(video_root, tmp_path, body=True)
+    return make_run(video_root, tmp_path, body=True)[1]
 
 
 def equal(left, right):

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fewshot_runs import make_runner
+from fewshot_runs import make_run
 from scipy.optimize import minimize
 from torch import nn
 
@@ -141,7 +141,7 @@ HEAD = {'cls_head.fc_cls.weight', 'cls_head.fc_cls.bias'}
 
 @pytest.fixture(scope='module')
 def runner(video_root, tmp_path_factory):
-    return make_runner(video_root, tmp_path_factory.mktemp('finetune'))
+    return make_run(video_root, tmp_path_factory.mktemp('finetune'))[1]
 
 
 def state(runner):

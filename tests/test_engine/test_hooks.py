@@ -34,6 +34,7 @@ from mmma.data.root import DataRoot, DatasetInfo, write_info
 from mmma.engine import hooks as broken_clips
 from mmma.engine.hooks import (
     AtomicLocalBackend,
+    PlainCheckpointHook,
     SeedHook,
     TrainedEMAHook,
     get_random_state,
@@ -41,11 +42,13 @@ from mmma.engine.hooks import (
     set_random_state,
     tell_classes,
 )
-from mmma.engine.test import TestOptions, load_runner, score_protocol
-from mmma.engine.train import TrainOptions, latest_checkpoint, prepare, shorten
+from mmma.engine.run import Run, TestOptions, TrainOptions, open_run
+from mmma.engine.test import load_runner, score_protocol
+from mmma.engine.train import build_trainer, latest_checkpoint
 from mmma.engine.weights import StartFrom, Weights, starting_weights, with_frozen
 from mmma.evaluation.recognition import BODY_SCORES
 from mmma.evaluation.rows import EvaluationOptions, Truth, body_variants
+from mmma.protocols import make_protocol
 from mmma.registry import HOOKS
 from mmma.taxonomy import load_label_space
 
@@ -197,7 +200,7 @@ def make_runner_of_checkpoint(
     checkpoint['by_epoch'] = by_epoch
     hooks = [{'type': 'SeedHook'}, *custom_hooks]
     length = {'max_epochs': EPOCHS} if by_epoch else {'max_iters': EPOCHS * 2}
-    return Runner(
+    runner = Runner(
         model=Net(),
         work_dir=str(work_dir),
         train_dataloader={**loader, 'sampler': {'type': 'DefaultSampler'}},
@@ -226,6 +229,12 @@ def make_runner_of_checkpoint(
         experiment_name=f'{work_dir.name}-{random.SystemRandom().random()}',
         cfg=Config(cfg or {}),
     )
+    if cfg:
+        run = Run(
+            runner.cfg, make_protocol(cfg['protocol']), DataRoot(cfg['data_root'])
+        )
+        next(h for h in runner.hooks if isinstance(h, PlainCheckpointHook)).run = run
+    return runner
 
 
 def train_of_checkpoint(work_dir, **kwargs):
@@ -381,7 +390,7 @@ def test_lists_of_clips_stay_out(uninterrupted):
 
 def test_resuming_on_other_data_is_told(tmp_path, video_root, caplog):
     root = shutil.copytree(video_root, tmp_path / 'root')
-    cfg = {'data_root': str(root)}
+    cfg = {'protocol': {'name': 'zeroshot'}, 'data_root': str(root)}
     train_of_checkpoint(tmp_path / 'run', cfg=cfg, stop={'train_iter': 4})
     table = (root / 'rec.csv').read_text().splitlines(keepends=True)
     (root / 'rec.csv').write_text(''.join(table[:-1]))
@@ -483,7 +492,6 @@ def config(root, **flags):
         body=dict(loss_weight=0.5),
         loss_cls=dict(type='LogitAdjustedCrossEntropy'),
     )
-    shorten(cfg)
     return cfg
 
 
@@ -494,9 +502,8 @@ def expected_map():
 @pytest.fixture(scope='module')
 def trained(root, tmp_path_factory):
     work_dir = str(tmp_path_factory.mktemp('work'))
-    cfg = config(root, domain='lab')
-    prepare(cfg, TrainOptions(work_dir=work_dir))
-    runner = Runner.from_cfg(cfg)
+    options = TrainOptions(work_dir=work_dir, fast_dev_run=True)
+    runner = build_trainer(open_run(config(root, domain='lab'), options=options))
     runner.train()
     return runner, latest_checkpoint(work_dir)
 
@@ -512,14 +519,15 @@ def test_training_counts_the_clips_that_it_may_use(trained):
 
 def test_testing_tells_the_map_but_not_the_truth(root, trained, tmp_path):
     options = TestOptions(work_dir=str(tmp_path))
-    runner, _ = load_runner(config(root, domain='lab'), trained[1], options)
+    run = open_run(config(root, domain='lab'), options=options)
+    runner, _ = load_runner(run, trained[1], options)
     head = runner.model.cls_head
     assert head.body_of.tolist() == expected_map()
     assert len(head.loss_cls.class_counts) == 0
     stored = trained[0].model.cls_head.fc_body.weight
     assert torch.equal(head.fc_body.weight, stored)
     clips = DataRoot(root).read_rec()
-    (scored,) = score_protocol(runner, clips, 'test')
+    (scored,) = score_protocol(run, runner)
     space = SPACE.with_body_of(expected_map())
     options = EvaluationOptions(body_scores='head')
     variants = body_variants(scored.table, space, options.body_scores)

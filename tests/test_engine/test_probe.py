@@ -23,6 +23,7 @@ from mmma.engine.probe import (
     fit_probe,
     save_probe,
 )
+from mmma.engine.run import Run
 from mmma.protocols import make_protocol
 
 K, D, N = 4, 6, 80
@@ -130,7 +131,6 @@ def test_the_rate_rises_then_falls_to_nothing():
 
 
 K_PROBE, D_PROBE = 82, 5
-INFO = DatasetInfo('made-up', 'mma82', simulated=True)
 TINY = 'recog/videomae-tiny_mma82_indomain'
 
 
@@ -170,8 +170,11 @@ def make_clips(domains=('lab', 'street'), subsets=('train', 'val', 'test')):
     ]
 
 
-def config(**flags):
-    return load_config(TINY, flags)
+def opened(**flags):
+    """A run without data."""
+    cfg = load_config(TINY, flags)
+    root = SimpleNamespace(info=DatasetInfo('made-up', 'mma82', simulated=True))
+    return Run(cfg, make_protocol(cfg.protocol), root)
 
 
 def candidate(favourite, **setting):
@@ -220,25 +223,25 @@ def test_clips_go_through_the_backbone_once_and_lab_is_fitted_once():
     assert shown == [(9, 18), (18, 18)]
     probes = []
     for flags in ({'protocol': 'indomain', 'domain': 'lab'}, {'protocol': 'zeroshot'}):
-        probe, outcome = prober.score(config(**flags), INFO)
+        probe, groups, origin = prober.score(opened(**flags))
         probes.append(probe)
     assert probes[0] is probes[1]
     assert len(backbone.asked) == len(set(backbone.asked))
-    (street,) = outcome.groups
+    (street,) = groups
     assert street.labels == {'target': 'street'}
     assert street.broken == ['gone']
     assert street.table.scores[1:].argmax(axis=1).tolist() == [1, 2, 3, 0, 1, 2, 3, 0]
-    assert outcome.seen_domains is None
-    assert outcome.selected_on['domains'] == ['lab']
-    assert outcome.checkpoint['simulated'] is True
+    assert origin['seen_domains'] is None
+    assert origin['selected_on']['domains'] == ['lab']
+    assert origin['checkpoint']['simulated'] is True
 
 
 def test_adaptations():
-    cfg = config(protocol='fewshot')
-    check_adaptation(cfg)
-    cfg.fewshot.adapt = 'finetune'
+    run = opened(protocol='fewshot')
+    check_adaptation(run)
+    run.cfg.fewshot.adapt = 'finetune'
     with pytest.raises(ValueError, match=r"fewshot.adapt 'finetune' trains the backb"):
-        check_adaptation(cfg)
+        check_adaptation(run)
 
 
 def test_an_attentive_probe_is_no_checkpoint(tmp_path):

@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from fewshot_runs import TINY, make_runner
+from fewshot_runs import TINY, make_run
 from mmengine.hooks import Hook
 from video_files import make_video_root
 
@@ -20,19 +20,11 @@ from mmma.data.videos import Video
 from mmma.engine import features
 from mmma.engine.features import FeatureSource
 from mmma.engine.fewshot import adapt_linear, source_classifier
-from mmma.engine.run import Scored, TestOptions
-from mmma.engine.test import (
-    DetectedVideos,
-    detect_videos,
-    detected_rows,
-    detection_table,
-    evaluation_options,
-    load_runner,
-    score_detector,
-    score_protocol,
-)
-from mmma.engine.train import TrainOptions, latest_checkpoint, shorten, train
+from mmma.engine.run import TestOptions, TrainOptions, open_run
+from mmma.engine.test import detect_videos, load_runner, score_protocol, summarize
+from mmma.engine.train import latest_checkpoint, train
 from mmma.evaluation.recognition import fuse_body_scores
+from mmma.evaluation.rows import DetectionOptions, Group, group_rows
 from mmma.registry import DATASETS, HOOKS
 from mmma.structures.samples import MergeOptions
 from mmma.structures.segments import Detections
@@ -81,53 +73,59 @@ def config(root, window=None, **flags):
 
 @pytest.fixture(scope='module')
 def trained(root, tmp_path_factory):
-    cfg = config(root, protocol='zeroshot')
-    shorten(cfg)
     folder = tmp_path_factory.mktemp('trained')
-    return latest_checkpoint(train(cfg, TrainOptions(work_dir=str(folder))))
+    options = TrainOptions(work_dir=str(folder), fast_dev_run=True)
+    run = open_run(config(root, protocol='zeroshot'), options=options)
+    return latest_checkpoint(train(run, options).work_dir)
+
+
+def opened(cfg, checkpoint, folder):
+    options = TestOptions(work_dir=str(folder))
+    run = open_run(cfg, options=options)
+    return run, load_runner(run, checkpoint, options)[0]
 
 
 def scored(root, checkpoint, folder, **flags):
-    cfg = config(root, **flags)
-    runner, _ = load_runner(cfg, checkpoint, TestOptions(work_dir=str(folder)))
-    return runner, score_detector(runner)
+    run, runner = opened(config(root, **flags), checkpoint, folder)
+    return runner, score_protocol(run, runner)
 
 
 def rows_of(groups, root):
-    videos = DataRoot(root).read_det()
-    options, _ = evaluation_options({'type': 'DetectionMetric'})
-    return detected_rows(groups, videos, DataRoot(root).label_space(), options)
+    options = DetectionOptions(body_rule='before nms')
+    space = DataRoot(root).label_space()
+    return group_rows(groups, DataRoot(root).read_det(), space, options)
 
 
 def test_one_group_indomain_and_one_per_target(root, trained, tmp_path):
     _, (joint,) = scored(root, trained, tmp_path, protocol='indomain')
     assert joint.labels == {'domain': 'all'}
-    assert joint.table.names == ('lab_test_0', 'lab_test_1', 'street_test_0')
+    assert joint.names == ('lab_test_0', 'lab_test_1', 'street_test_0')
     rows = [row for _, row in rows_of([joint], root)]
     assert [r['domain'] for r in rows] == ['all', 'lab', 'street']
     assert [r['counts']['videos'] for r in rows] == [3, 2, 1]
     flags = dict(protocol='zeroshot', target=['street'])
     _, (street,) = scored(root, trained, tmp_path, **flags)
     assert street.labels == {'target': 'street'}
-    assert street.table.names == ('street_test_0',)
+    assert street.names == ('street_test_0',)
     ((labels, row),) = rows_of([street], root)
     assert labels == street.labels
     assert row['metrics'] == rows[2]['metrics']
-    assert detection_table([street]).names == street.table.names
 
 
 def test_a_target_in_which_nothing_happens():
     space = load_label_space('mma82')
     videos = [Video('v', '', 'test', 'street', 's', 10.0, 20, 2.0)]
-    nothing = DetectedVideos({'v': Detections.empty()}, {'v': Detections.empty()})
-    options, _ = evaluation_options({'type': 'DetectionMetric'})
+    nothing = {level: {'v': Detections.empty()} for level in ('action', 'body')}
+    group = Group({'target': 'street'}, nothing)
     with pytest.raises(ValueError, match=r"street'.: there is no instance in its 1"):
-        detected_rows([Scored(nothing, {'target': 'street'})], videos, space, options)
+        group_rows([group], videos, space, DetectionOptions())
+    videos = [Video('v', '', 'test', 'street', 's', 10.0, 20, 2.0, withheld=True)]
+    with pytest.raises(ValueError, match=r"annotations of 1 videos are withheld .*'v'"):
+        group_rows([group], videos, space, DetectionOptions())
 
 
 def test_short_runs_take_videos_in_which_something_happens(root):
-    cfg = config(root)
-    shorten(cfg)
+    cfg = open_run(config(root), options=TrainOptions(fast_dev_run=True)).cfg
     assert cfg.test_dataloader.dataset.videos == ['lab_test_0', 'street_test_0']
 
 
@@ -138,7 +136,8 @@ def run(root, folder, resume=False, **hooks):
     cfg.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
     cfg.custom_hooks += [dict(type=name, epochs=n) for name, n in hooks.items()]
     options = TrainOptions(work_dir=str(folder), resume=resume)
-    return torch.load(latest_checkpoint(train(cfg, options)), weights_only=True)
+    trained = train(open_run(cfg, options=options), options)
+    return torch.load(latest_checkpoint(trained.work_dir), weights_only=True)
 
 
 def test_resumed_equals_uninterrupted_bit_for_bit(root, tmp_path):
@@ -193,22 +192,21 @@ def test_a_stream_takes_constant_memory_and_finds_the_same(
     long_root, trained, tmp_path
 ):
     cfg = config(long_root, dict(overlap=0.0), protocol='indomain')
-    options = TestOptions(work_dir=str(tmp_path))
-    runner, _ = load_runner(cfg, trained, options)
-    (group,) = score_detector(runner)
+    run, runner = opened(cfg, trained, tmp_path)
+    (group,) = score_protocol(run, runner)
     model = runner.model.eval()
     _, short = stream(model, cfg, 'm1')
     found, long = stream(model, cfg, 'm10')
     assert long < 1.1 * short + 2**20
     assert len(found['action']) == 200
-    for level, table in (('action', group.table.actions), ('body', group.table.bodies)):
+    for level, table in group.table.items():
         whole, streamed = table['m10'], found[level]
         np.testing.assert_allclose(whole.scores, streamed.scores, rtol=1e-4)
 
 
 def test_a_stream_gives_videos_one_by_one(root, trained, tmp_path):
     cfg = config(root, protocol='indomain')
-    runner, _ = load_runner(cfg, trained, TestOptions(work_dir=str(tmp_path)))
+    _, runner = opened(cfg, trained, tmp_path)
     dataset = runner.test_dataloader.dataset
     taken = []
 
@@ -236,9 +234,9 @@ def home(tmp_path, monkeypatch):
 
 
 def score(root_of_testing, folder, cached=None, settings=(), **options):
-    runner = make_runner(root_of_testing, folder, **options)
-    runner.cfg.fewshot.update(dict(settings))
-    return score_protocol(runner, DataRoot(root_of_testing).read_rec(), 'test', cached)
+    run, runner = make_run(root_of_testing, folder, **options)
+    run.cfg.fewshot.update(dict(settings))
+    return score_protocol(run, runner, 'test', cached)
 
 
 def keyed(groups):
@@ -286,8 +284,8 @@ def check_alone(alone, grid):
 def test_adapted_scores_are_fused_with_the_bodies_of_the_source(
     root_of_testing, tmp_path
 ):
-    runner = make_runner(root_of_testing, tmp_path, body=True)
-    *_, group = score_protocol(runner, DataRoot(root_of_testing).read_rec(), 'test')
+    run, runner = make_run(root_of_testing, tmp_path, body=True)
+    *_, group = score_protocol(run, runner)
     source = FeatureSource(runner)
     support = source.features('train', 'street').take(group.labels['supports'])
     tested = source.features('test', 'street')
@@ -304,7 +302,7 @@ def test_adapted_scores_are_fused_with_the_bodies_of_the_source(
 
 
 def test_the_flags_of_the_command(root_of_testing, tmp_path, monkeypatch, capsys):
-    make_runner(root_of_testing, tmp_path)
+    make_run(root_of_testing, tmp_path)
     argv = [TINY, str(tmp_path / 'source.pth')]
     argv += ['--data-root', str(root_of_testing), '--work-dir', str(tmp_path / 'test')]
     argv += ['--out', str(tmp_path / 'out.json')]
@@ -312,8 +310,8 @@ def test_the_flags_of_the_command(root_of_testing, tmp_path, monkeypatch, capsys
     assert "--adapt is no option of protocol 'zeroshot'" in capsys.readouterr().err
     given = {}
     monkeypatch.setattr(
-        command, 'report', lambda cfg, _, options, *__: given.update(
-            adapt=cfg.fewshot.adapt, cache=options.cache
+        command, 'report', lambda run, _, options, *__: given.update(
+            adapt=run.cfg.fewshot.adapt, cache=options.cache
         )
     )  # fmt: skip
     assert main('test', [*argv, '--adapt', 'prototype', '--no-cache']) == 0
@@ -325,14 +323,11 @@ def test_the_flags_of_the_command(root_of_testing, tmp_path, monkeypatch, capsys
 def test_results_say_which_adaptation_with_its_settings_alone(
     root_of_testing, tmp_path
 ):
-    from mmma.apis import summarize
-    from mmma.engine.test import Outcome, TestOptions
-
-    runner = make_runner(root_of_testing, tmp_path)
-    runner.cfg.fewshot.adapt = 'prototype'
-    groups = score_protocol(runner, DataRoot(root_of_testing).read_rec(), 'test', 'sha')
-    outcome = Outcome(groups, {}, None, None, 'cpu')
-    results = summarize(runner.cfg, outcome, TestOptions())
+    run, runner = make_run(root_of_testing, tmp_path)
+    run.cfg.fewshot.adapt = 'prototype'
+    groups = score_protocol(run, runner, 'test', 'sha')
+    origin = dict(checkpoint={}, seen_domains=None, selected_on=None)
+    results = summarize(run, groups, origin, TestOptions())
     assert results['adaptation'] == {'adapt': 'prototype', 'temperature': 0.1}
     assert [r['shots'] for r in results['runs']] == [0, 0, 0, 1]
     assert len(list((tmp_path / 'home' / 'features').glob('*/*/*.npz'))) == 2

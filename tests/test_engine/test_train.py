@@ -5,8 +5,9 @@ import torch
 from mmengine.hooks import Hook
 
 from mmma.apis import load_config
-from mmma.engine.run import default_folder
-from mmma.engine.train import TrainOptions, latest_checkpoint, shorten, train
+from mmma.engine.run import TestOptions, TrainOptions, open_run
+from mmma.engine.train import latest_checkpoint
+from mmma.engine.train import train as train_run
 from mmma.registry import HOOKS
 
 TINY = 'configs/recog/videomae-tiny_mma82_indomain.py'
@@ -24,6 +25,12 @@ class StopAfter(Hook):
     def after_train_epoch(self, runner):
         if runner.epoch + 1 == self.epochs:
             raise KeyboardInterrupt
+
+
+def train(cfg, **options):
+    """Work dir of a training with these options."""
+    options = TrainOptions(**options)
+    return train_run(open_run(cfg, options=options), options).work_dir
 
 
 def config(root):
@@ -45,13 +52,13 @@ def final_state(work_dir):
 
 
 def test_resumed_equals_uninterrupted_bit_for_bit(video_root, tmp_path):
-    whole = train(config(video_root), TrainOptions(work_dir=str(tmp_path / 'whole')))
+    whole = train(config(video_root), work_dir=str(tmp_path / 'whole'))
     work_dir = str(tmp_path / 'parts')
     stopped = config(video_root)
     stopped.custom_hooks.append(dict(type='StopAfter', epochs=2))
     with pytest.raises(KeyboardInterrupt):
-        train(stopped, TrainOptions(work_dir=work_dir))
-    parts = train(config(video_root), TrainOptions(work_dir=work_dir, resume=True))
+        train(stopped, work_dir=work_dir)
+    parts = train(config(video_root), work_dir=work_dir, resume=True)
     expected, found = final_state(whole), final_state(parts)
     for key in ('pretrain_data', 'seen_domains', 'protocol', 'data'):
         assert found['meta'][key] == expected['meta'][key]
@@ -67,10 +74,10 @@ def test_resumed_equals_uninterrupted_bit_for_bit(video_root, tmp_path):
 def test_what_the_starting_weights_saw_is_not_forgotten(video_root, tmp_path):
     first = load_config(TINY, {'domain': 'street'}, data_root=str(video_root))
     options = dict(work_dir=str(tmp_path / 'street'), fast_dev_run=True)
-    start = latest_checkpoint(train(first, TrainOptions(**options)))
+    start = latest_checkpoint(train(first, **options))
     second = load_config(TINY, {'protocol': 'zeroshot'}, data_root=str(video_root))
     options = dict(work_dir=str(tmp_path / 'lab'), fast_dev_run=True)
-    work_dir = train(second, TrainOptions(load_from=start, **options))
+    work_dir = train(second, load_from=start, **options)
     meta = torch.load(latest_checkpoint(work_dir), weights_only=True)['meta']
     assert meta['protocol']['train_domains'] == ['lab']
     assert meta['seen_domains'] == ['lab', 'street']
@@ -78,23 +85,26 @@ def test_what_the_starting_weights_saw_is_not_forgotten(video_root, tmp_path):
 
 
 def test_short_runs_take_clips_of_every_domain(video_root):
-    cfg = load_config(TINY, data_root=str(video_root))
-    shorten(cfg)
+    options = TrainOptions(fast_dev_run=True)
+    cfg = open_run(TINY, data_root=str(video_root), options=options).cfg
     clips = cfg.test_dataloader.dataset.clips
     assert len(clips) == 4
     domains = {c.split('_')[0] for c in clips}
     assert domains == {'lab', 'psychiatric', 'street', 'emotion'}
 
 
-def test_work_dirs_are_named_after_model_and_protocol():
-    cfg = load_config(TINY, {'protocol': 'zeroshot', 'seed': 2})
-    assert str(default_folder(cfg)) == 'work_dirs/videomae-tiny_mma82/zeroshot-seed2'
+def test_work_dirs_are_named_after_model_and_protocol(video_root):
+    flags = {'protocol': 'zeroshot', 'seed': 2}
+    expected = 'work_dirs/videomae-tiny_mma82/zeroshot-seed2'
+    for options, inside in ((TrainOptions(), ''), (TestOptions(), '/test')):
+        run = open_run(TINY, flags, str(video_root), options=options)
+        assert str(run.work_dir) == expected + inside
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='needs a machine without a GPU')
 def test_mixed_precision_needs_a_gpu(video_root, tmp_path):
     with pytest.raises(ValueError, match='--amp needs a GPU'):
-        train(config(video_root), TrainOptions(work_dir=str(tmp_path), amp=True))
+        train(config(video_root), work_dir=str(tmp_path), amp=True)
 
 
 def test_a_folder_without_checkpoint(tmp_path):

@@ -1,45 +1,48 @@
+from dataclasses import replace
+
 import pytest
 from mmengine.config import Config
 
 from mmma.data.joints import JointLayout, write_layout
-from mmma.data.root import DatasetInfo, write_info
+from mmma.data.root import DataRoot, DatasetInfo, write_info
 from mmma.engine.hooks import _data_of
-from mmma.engine.run import TestOptions
-from mmma.engine.weights import check_extractor, extractor_of
+from mmma.engine.run import Run, TestOptions
+from mmma.engine.weights import check_extractor
 
 
 @pytest.fixture
-def cfg(tmp_path):
-    """A skeleton config on a root whose joints ``mediapipe 1`` found."""
+def run(tmp_path):
+    """A run on skeletons, of a root whose joints ``mediapipe 1`` found."""
     write_info(tmp_path, DatasetInfo('toy', 'mma82', simulated=False))
     write_layout(tmp_path / 'skeletons', JointLayout(('nose',), (), (), 'mediapipe 1'))
     loader = {'dataset': {'modality': 'Pose'}}
-    return Config({'data_root': str(tmp_path), 'test_dataloader': loader})
+    cfg = Config({'data_root': str(tmp_path), 'test_dataloader': loader})
+    return Run(cfg, None, DataRoot(tmp_path))
 
 
 def meta(extractor, simulated=False):
     return {'data': {'extractor': extractor, 'simulated': simulated}}
 
 
-def test_checkpoints_record_the_extractor(cfg):
-    assert _data_of(cfg)['extractor'] == 'mediapipe 1'
-    cfg.test_dataloader.dataset.modality = 'RGB'
-    assert 'extractor' not in _data_of(cfg)
-
-
-@pytest.mark.parametrize('cfg', [Config({'data_root': '.'}), Config({})])
-def test_a_config_without_skeletons(cfg):
-    assert extractor_of(cfg) is None
+def test_checkpoints_record_the_extractor(run):
+    assert _data_of(run)['extractor'] == 'mediapipe 1'
+    for cfg in (
+        Config({'test_dataloader': {'dataset': {'modality': 'RGB'}}}),
+        Config(),
+    ):
+        other = replace(run, cfg=cfg)
+        assert other.extractor is None
+        assert 'extractor' not in _data_of(other)
 
 
 @pytest.mark.parametrize('content', [{}, {'data': {}}, meta('mediapipe 1')])
-def test_the_same_extractor_or_none_told(cfg, content):
-    check_extractor(content, cfg, TestOptions())
+def test_the_same_extractor_or_none_told(run, content):
+    check_extractor(content, run, TestOptions())
 
 
-def test_another_extractor_is_refused(cfg):
+def test_another_extractor_is_refused(run):
     with pytest.raises(ValueError, match=r"of 'rtmlib 2'; .* of 'mediapipe 1', which"):
-        check_extractor(meta('rtmlib 2'), cfg, TestOptions())
+        check_extractor(meta('rtmlib 2'), run, TestOptions())
 
 
 @pytest.mark.parametrize(
@@ -49,10 +52,10 @@ def test_another_extractor_is_refused(cfg):
         (meta('simulation 1', True), TestOptions(allow_simulated=True)),
     ],
 )
-def test_the_user_may_force_it(cfg, content, options):
-    check_extractor(content, cfg, options)
+def test_the_user_may_force_it(run, content, options):
+    check_extractor(content, run, options)
 
 
-def test_video_models_do_not_care(cfg):
-    cfg.test_dataloader.dataset.modality = 'RGB'
-    check_extractor(meta('rtmlib 2'), cfg, TestOptions())
+def test_video_models_do_not_care(run):
+    run.cfg.test_dataloader.dataset.modality = 'RGB'
+    check_extractor(meta('rtmlib 2'), run, TestOptions())

@@ -9,14 +9,19 @@ import torch.multiprocessing as mp
 from mmengine.structures import BaseDataElement
 
 from mmma.evaluation.detection import metric_keys
-from mmma.evaluation.metrics import RecognitionMetric, join_videos, truth_of_meta
+from mmma.evaluation.metrics import RecognitionMetric, truth_of_meta
 from mmma.evaluation.recognition import (
     METRIC_KEYS,
     count_classes,
     mean_class_accuracy,
     rank_outcomes,
 )
-from mmma.evaluation.rows import EvaluationOptions, detection_rows, recognition_rows
+from mmma.evaluation.rows import (
+    EvaluationOptions,
+    detection_rows,
+    join_videos,
+    recognition_rows,
+)
 from mmma.registry import METRICS
 from mmma.structures.samples import SegmentSample
 from mmma.structures.segments import Detections
@@ -60,7 +65,7 @@ def test_metrics_are_those_of_the_rows(meta, samples, table, truth, space):
     metric = build(meta, class_set='union', body_scores='top1')
     flat = score(metric, samples)
     pooled, lab, street = recognition_rows(
-        metric.score_table, truth, space, EvaluationOptions('union', 'top1')
+        metric.table, truth, space, EvaluationOptions('union', 'top1')
     )
     assert {k: flat[k] for k in METRIC_KEYS} == pooled['metrics']
     rest = {k: v for k, v in flat.items() if k not in METRIC_KEYS}
@@ -68,8 +73,8 @@ def test_metrics_are_those_of_the_rows(meta, samples, table, truth, space):
     assert rest == {
         f'{row["domain"]}/{k}': row['metrics'][k] for row in (lab, street) for k in keys
     }
-    assert metric.score_table.names == table.names
-    assert metric.score_table.scores.dtype == np.float32
+    assert metric.table.names == table.names
+    assert metric.table.scores.dtype == np.float32
 
 
 def test_one_domain_has_no_rows_of_its_own(meta, samples):
@@ -81,7 +86,7 @@ def test_padding_and_order_do_not_matter(meta, samples):
     expected = score(build(meta), samples)
     metric = build(meta)
     assert score(metric, samples[::-1] + samples[:2]) == expected
-    assert metric.score_table.names == ('a', 'b', 'c', 'd', 'e', 'f')
+    assert metric.table.names == ('a', 'b', 'c', 'd', 'e', 'f')
     assert metric.results == []
 
 
@@ -98,9 +103,9 @@ def test_broken_clips_are_left_out_and_named(meta, samples, truth, space):
     metric = build(meta)
     flat = score(metric, samples)
     assert metric.broken == ['b']
-    assert metric.score_table.names == ('a', 'c', 'd', 'e', 'f')
+    assert metric.table.names == ('a', 'c', 'd', 'e', 'f')
     part = truth.select([0, 2, 3, 4, 5])
-    row, *_ = recognition_rows(metric.score_table, part, space)
+    row, *_ = recognition_rows(metric.table, part, space)
     assert flat['action/mca'] == row['metrics']['action/mca']
 
 
@@ -148,7 +153,7 @@ def _worker(rank: int, folder: Path, meta: dict, samples: list[dict]) -> None:
         error = ''
     except ValueError as missing:
         error = str(missing)
-    torch.save([flat, list(metric.score_table.names), error], folder / f'{rank}.pt')
+    torch.save([flat, list(metric.table.names), error], folder / f'{rank}.pt')
     dist.destroy_process_group()
     os._exit(0)  # a fork of the test process: leave its exit handlers alone
 
@@ -243,11 +248,11 @@ def test_metrics_are_those_of_the_rows_of_detection(
 ):
     metric = build_of_detection(meta_of_detection, nms=NO_NMS, preset='mac')
     flat = score_of_detection(metric, samples_of_detection)
-    assert list(metric.detections) == ['a', 'b', 'c']
-    assert len(metric.detections['a']) == 3
+    assert list(metric.table['action']) == ['a', 'b', 'c']
+    assert len(metric.table['action']['a']) == 3
     found = {
-        'action': join_videos(metric.detections),
-        'body': join_videos(metric.body_detections),
+        'action': join_videos(metric.table['action']),
+        'body': join_videos(metric.table['body']),
     }
     truth = truth_of_meta(meta_of_detection, ['a', 'b', 'c'])
     pooled, lab, street = detection_rows(found, truth, SPACE, metric.options)
@@ -264,7 +269,7 @@ def test_bodies_are_relabelled_before_nms(meta_of_detection, samples_of_detectio
         samples_of_detection,
     )
     assert flat['street/body/mAP'] == 100
-    assert len(metric.body_detections['c']) == 1
+    assert len(metric.table['body']['c']) == 1
 
 
 def test_detections_of_the_body_head_are_used(meta_of_detection, samples_of_detection):
@@ -282,7 +287,7 @@ def test_nms_is_over_the_windows_of_a_video(meta_of_detection, samples_of_detect
     samples_of_detection[1]['pred'] = found((0, 2, 0.8, 3))
     metric = build_of_detection(meta_of_detection, nms=dict(method='hard', tiou=0.5))
     score_of_detection(metric, samples_of_detection)
-    assert metric.detections['a'].scores.tolist() == [0.9]
+    assert metric.table['action']['a'].scores.tolist() == [0.9]
 
 
 def test_padding_and_order_do_not_matter_of_detection(
@@ -325,7 +330,7 @@ def test_broken_videos_are_left_out_and_named(meta_of_detection, samples_of_dete
     metric = build_of_detection(meta_of_detection)
     flat = score_of_detection(metric, samples_of_detection)
     assert metric.broken == ['c']
-    assert list(metric.detections) == ['a', 'b']
+    assert list(metric.table['action']) == ['a', 'b']
     assert 'street/AVG' not in flat
 
 

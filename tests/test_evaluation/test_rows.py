@@ -364,3 +364,11 @@ def test_options_are_recorded():
 def test_bad_options(option, text):
     with pytest.raises(ValueError, match=text):
         DetectionOptions(**option)
+
+
+def test_environment_names_versions_and_device():
+    from mmma.evaluation.rows import environment
+
+    found = environment('cpu')
+    assert found['device'] == 'cpu'
+    assert found['torch'][0].isdigit()

@@ -12,7 +12,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.logging import print_log
 
 from mmma.data.arrays import FeatureStore
-from mmma.data.root import DataRoot
+from mmma.data.root import read_root
 from mmma.datasets.transforms.rgb import frames_shown
 from mmma.registry import TRANSFORMS
 from mmma.structures.samples import SegmentSample
@@ -122,7 +122,7 @@ def _open_store(data_root: str, name: str, stamp: int) -> FeatureStore:
     """The store, once per process and version of its array."""
     store = FeatureStore(data_root, name)
     made_from = store.info.data_fingerprint
-    if made_from and made_from != DataRoot(data_root).fingerprint():
+    if made_from and made_from != read_root(data_root).fingerprint():
         print_log(
             f'{store.path}: extracted with other tables than those of {data_root} now: '
             'right if only labels changed, else extract the features again',
