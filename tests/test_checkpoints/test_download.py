@@ -1,3 +1,5 @@
+"""Downloads: names, resuming, mirrors, and what is said when they fail."""
+
 import errno
 import hashlib
 import json
@@ -10,7 +12,6 @@ from http_files import file_server
 
 from mmma.checkpoints import (
     RemoteFile,
-    cache_folder,
     fetch_file,
     fetch_pretrained,
     fetch_url,
@@ -20,8 +21,6 @@ from mmma.checkpoints.download import (
     Patience,
     Unavailable,
     WrongBytes,
-    file_name,
-    hash_in_name,
     is_offline,
     local_path,
     mirror_places,
@@ -33,26 +32,21 @@ from mmma.checkpoints.download import (
 HUB = 'https://huggingface.co'
 
 
-@pytest.mark.parametrize(
-    ('url', 'name'),
-    [
-        ('https://a.org/b/c-0123abcd.pth', 'c-0123abcd.pth'),
-        ('https://a.org/b/c.pth?token=x#y', 'c.pth'),
-        ('https://a.org/b/two%20words.pth', 'two words.pth'),
-        (f'{HUB}/a/small/resolve/main/model.bin', 'a-small-model.bin'),
-        (f'{HUB}/a/large/resolve/0123/sub/model.bin', 'a-large-model.bin'),
-    ],
-)
-def test_file_names(url, name):
-    assert file_name(url) == name
-    assert remote_file(url).name == name
-
-
-def test_what_a_name_says_of_the_hash():
-    assert remote_file('https://a.org/c-0123abcd.pth').sha256 == '0123abcd'
+def test_file_names():
+    named = {
+        'https://a.org/b/c-0123abcd.pth': ('c-0123abcd.pth', '0123abcd'),
+        'https://a.org/b/c_0123abcd.safetensors': (
+            *('c_0123abcd.safetensors', '0123abcd'),
+        ),
+        'https://a.org/b/c-20240101x.pth': ('c-20240101x.pth', ''),
+        'https://a.org/b/c.pth?token=x#y': ('c.pth', ''),
+        'https://a.org/b/two%20words.pth': ('two words.pth', ''),
+        f'{HUB}/a/small/resolve/main/model.bin': ('a-small-model.bin', ''),
+        f'{HUB}/a/large/resolve/0123/sub/model.bin': ('a-large-model.bin', ''),
+    }
+    found = {url: remote_file(url) for url in named}
+    assert {url: (f.name, f.sha256) for url, f in found.items()} == named
     assert remote_file('https://a.org/c-0123abcd.pth', 'ff').sha256 == 'ff'
-    assert hash_in_name('model_0123abcd.safetensors') == '0123abcd'
-    assert hash_in_name('model-20240101x.pth') == ''
 
 
 @pytest.mark.parametrize(
@@ -75,23 +69,20 @@ def test_names_that_lead_elsewhere(url):
         remote_file(url)
 
 
-@pytest.mark.parametrize('folder', ['..', 'a/b', '/etc', 'a\\b'])
-def test_folders_that_lead_elsewhere(folder):
-    with pytest.raises(ValueError, match=r'the model zoo names a file'):
-        RemoteFile('a.pth', folder=folder)
+def test_folders_that_lead_elsewhere():
+    for folder in ('..', 'a/b', '/etc', 'a\\b'):
+        with pytest.raises(ValueError, match=r'the model zoo names a file'):
+            RemoteFile('a.pth', folder=folder)
 
 
-@pytest.mark.parametrize(
-    ('url', 'shown'),
-    [
-        ('https://me:secret@a.org:8/b.pth', 'https://a.org:8/b.pth'),
-        ('https://a.org/b.pth?sig=secret#c', 'https://a.org/b.pth?...'),
-        ('file:///a/b', 'file:///a/b'),
-        ('/a/b', '/a/b'),
-    ],
-)
-def test_secrets_are_not_shown(url, shown):
-    assert shown_url(url) == shown
+def test_secrets_are_not_shown():
+    shown = {
+        'https://me:secret@a.org:8/b.pth': 'https://a.org:8/b.pth',
+        'https://a.org/b.pth?sig=secret#c': 'https://a.org/b.pth?...',
+        'file:///a/b': 'file:///a/b',
+        '/a/b': '/a/b',
+    }
+    assert {url: shown_url(url) for url in shown} == shown
 
 
 def test_what_is_on_this_machine():
@@ -99,12 +90,9 @@ def test_what_is_on_this_machine():
     assert local_path('~/b') == Path.home() / 'b'
     assert local_path('file:///a/two%20words') == Path('/a/two words')
     assert local_path('https://a.org/b') is None
-
-
-@pytest.mark.parametrize('place', ['ftp://me:pw@a.org/b', 'file://other/b', 's3://a/b'])
-def test_other_kinds_of_urls(place):
-    with pytest.raises(ValueError, match=r'(a.org|other|a)/b: use http://.* folder'):
-        local_path(place)
+    for place in ('ftp://me:pw@a.org/b', 'file://other/b', 's3://a/b'):
+        with pytest.raises(ValueError, match=r'(a.org|other|a)/b: use http://.* fold'):
+            local_path(place)
 
 
 def test_places_of_a_mirror(monkeypatch, tmp_path):
@@ -121,24 +109,20 @@ def test_places_of_a_mirror(monkeypatch, tmp_path):
     (tmp_path / 'model').mkdir()
     (tmp_path / 'model/a b.pth').touch()
     assert mirror_places(file) == [str(tmp_path / 'model/a b.pth')]
-
-
-def test_a_mirror_that_is_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv('MMMA_ZOO_URL', str(tmp_path / 'x'))
     with pytest.raises(FileNotFoundError, match=r'MMMA_ZOO_URL is .*/x: no such folde'):
         mirror_places(RemoteFile('a.pth'))
 
 
-@pytest.mark.parametrize(
-    ('value', 'offline'),
-    [('1', True), ('true', True), ('', False), ('0', False), ('False', False)],
-)
-def test_offline(monkeypatch, value, offline):
-    monkeypatch.setenv('MMMA_OFFLINE', value)
-    assert is_offline() == offline
+def test_offline_by_the_environment(monkeypatch):
+    values = {'1': True, 'true': True, '': False, '0': False, 'False': False}
+    for value, offline in values.items():
+        monkeypatch.setenv('MMMA_OFFLINE', value)
+        assert is_offline() == offline, value
 
 
 NAME, CONTENT = 'a.pth', bytes(range(250)) * 400
+SHA = hashlib.sha256(CONTENT).hexdigest()
 BLOCK = module._BLOCK
 FAST = Patience(retries=2, backoff_sec=0.001, timeout_sec=10)
 
@@ -171,11 +155,6 @@ def leave(part, server, content=CONTENT[:300], **notes):
     part.with_name(f'{part.name}.json').write_text(json.dumps(notes))
 
 
-def test_whole_at_once(server, part):
-    assert get(server, part, len(CONTENT)) == CONTENT
-    assert server.ranges == [None]
-
-
 def test_a_cut_connection_is_gone_on_with(server, part):
     server.cuts = [BLOCK, BLOCK]
     assert get(server, part) == CONTENT
@@ -184,7 +163,7 @@ def test_a_cut_connection_is_gone_on_with(server, part):
 
 def test_bytes_that_come_count_the_tries_anew(server, part):
     server.cuts = [BLOCK] * 5
-    assert get(server, part) == CONTENT
+    assert get(server, part, len(CONTENT)) == CONTENT
     assert len(server.asked) == 6
 
 
@@ -208,21 +187,17 @@ def test_only_the_last_step_was_missed(server, part):
     assert server.asked == []
 
 
-@pytest.mark.parametrize(
-    'notes',
-    [{'url': 'https://elsewhere.org/a.pth'}, {'validator': ''}, {'validator': None}],
-)
-def test_a_part_of_who_knows_what_is_not_gone_on_with(server, part, notes):
-    leave(part, server, b'other', **notes)
-    assert get(server, part) == CONTENT
-    assert server.ranges == [None]
-
-
-@pytest.mark.parametrize('notes', ['{', '[]', ''])
-def test_notes_that_cannot_be_read(server, part, notes):
-    leave(part, server, b'other')
-    part.with_name(f'{part.name}.json').write_text(notes)
-    assert get(server, part) == CONTENT
+def test_a_part_of_who_knows_what_is_not_gone_on_with(server, part):
+    for notes in (
+        {'url': 'https://elsewhere.org/a.pth'},
+        *({'validator': ''}, {'validator': None}),
+        *('{', '[]', ''),
+    ):
+        leave(part, server, b'other', **(notes if isinstance(notes, dict) else {}))
+        if isinstance(notes, str):
+            part.with_name(f'{part.name}.json').write_text(notes)
+        assert get(server, part) == CONTENT, notes
+    assert set(server.ranges) == {None}
 
 
 def test_a_file_that_has_changed_starts_anew(server, part):
@@ -246,22 +221,17 @@ def test_another_range_than_asked_for(server, part):
     assert server.ranges == ['bytes=300-', None]
 
 
-@pytest.mark.parametrize(
-    ('etag', 'headers', 'ranges'),
-    [
-        (
-            'W/"1"',
-            {'Last-Modified': 'Mon, 01 Jan 2024 00:00:00 GMT'},
-            f'bytes={BLOCK}-',
-        ),
+def test_without_a_strong_mark_of_the_file(server, part):
+    dated = {'Last-Modified': 'Mon, 01 Jan 2024 00:00:00 GMT'}
+    for etag, headers, given in (
+        ('W/"1"', dated, f'bytes={BLOCK}-'),
         ('W/"1"', {}, None),
         (None, {}, None),
-    ],
-)
-def test_without_a_strong_mark_of_the_file(server, part, etag, headers, ranges):
-    server.etag, server.headers, server.cuts = etag, headers, [BLOCK]
-    assert get(server, part) == CONTENT
-    assert server.ranges == [None, ranges]
+    ):
+        part.unlink(missing_ok=True)
+        server.etag, server.headers, server.cuts = etag, headers, [BLOCK]
+        assert get(server, part) == CONTENT
+        assert server.ranges[-2:] == [None, given]
 
 
 def test_a_busy_server_is_asked_again(server, part):
@@ -270,23 +240,20 @@ def test_a_busy_server_is_asked_again(server, part):
     assert len(server.asked) == 3
 
 
-@pytest.mark.parametrize(
-    ('status', 'told', 'asked'),
-    [
+def test_what_a_status_means(server, part):
+    for status, told, asked in (
         (401, 'asks for a login', 1),
         (403, 'does not allow it', 1),
         (404, 'has no such file', 1),
         (410, 'has no such file any more', 1),
         (418, 'does not give it', 1),
         (500, 'is busy or broken, try later', 3),
-    ],
-)
-def test_what_a_status_means(server, part, status, told, asked):
-    server.statuses = [status] * 3
-    with pytest.raises(Unavailable, match=rf'^{told} \(HTTP {status}\)$'):
-        get(server, part)
-    assert len(server.asked) == asked
-    assert not part.exists()
+    ):
+        server.statuses, server.asked = [status] * asked, []
+        with pytest.raises(Unavailable, match=rf'^{told} \(HTTP {status}\)$'):
+            get(server, part)
+        assert len(server.asked) == asked
+        assert not part.exists()
 
 
 def test_a_web_page_instead(server, part):
@@ -307,21 +274,15 @@ def test_a_slow_server(server, part):
         get(server, part, patience=Patience(0, 0, 0.05))
 
 
-@pytest.mark.parametrize(
-    ('url', 'told'),
-    [
+def test_no_network(part):
+    for url, told in (
         ('http://127.0.0.1:9/a', r'127\.0\.0\.1 is not reached: no network here'),
-        (
-            'http://no.such.host.invalid/a',
-            r'no\.such\.host\.invalid is not found: no n',
-        ),
+        ('http://no.such.host.invalid/a', r'\.host\.invalid is not found: no n'),
         ('http:///a', r'no usable URL \(InvalidURL\)'),
         ('http://[/a', 'Invalid IPv6|no usable URL'),
-    ],
-)
-def test_no_network(part, url, told):
-    with pytest.raises((Unavailable, ValueError), match=told):
-        transfer(url, part, Patience(0, 0, 5), None)
+    ):
+        with pytest.raises((Unavailable, ValueError), match=told):
+            transfer(url, part, Patience(0, 0, 5), None)
 
 
 def test_errors_hold_no_secrets(part):
@@ -405,18 +366,14 @@ def test_no_room_is_told_before(server, part, monkeypatch):
     assert get(server, part) == CONTENT
 
 
-@pytest.mark.parametrize('is_terminal', [True, False])
-def test_a_bar_on_terminals_only(server, part, capsys, monkeypatch, is_terminal):
-    monkeypatch.setattr(sys.stderr, 'isatty', lambda: is_terminal)
-    get(server, part, len(CONTENT))
-    printed = capsys.readouterr()
-    assert printed.out == ''
-    assert ('100.0/100.0 kB' in printed.err) == is_terminal
-
-
-NAME_FETCHING, CONTENT_FETCHING = 'a.pth', b'weights' * 10_000
-SHA = hashlib.sha256(CONTENT_FETCHING).hexdigest()
-FAST_FETCHING = Patience(retries=1, backoff_sec=0.001, timeout_sec=10)
+def test_a_bar_on_terminals_only(server, part, capsys, monkeypatch):
+    for is_terminal in (True, False):
+        part.unlink(missing_ok=True)
+        monkeypatch.setattr(sys.stderr, 'isatty', lambda shown=is_terminal: shown)
+        get(server, part, len(CONTENT))
+        printed = capsys.readouterr()
+        assert printed.out == ''
+        assert ('100.0/100.0 kB' in printed.err) == is_terminal
 
 
 @pytest.fixture(autouse=True)
@@ -424,13 +381,7 @@ def alone(monkeypatch):
     """No mirror, no MMMA_OFFLINE, no waiting."""
     for name in ('MMMA_ZOO_URL', 'MMMA_OFFLINE'):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(module, 'Patience', lambda: FAST_FETCHING)
-
-
-@pytest.fixture
-def origin():
-    with file_server(files={NAME_FETCHING: CONTENT_FETCHING}) as files:
-        yield files
+    monkeypatch.setattr(module, 'Patience', lambda: FAST)
 
 
 @pytest.fixture
@@ -438,101 +389,92 @@ def folder(tmp_path):
     return tmp_path / 'cache'
 
 
-def of(origin, **kwargs):
-    return RemoteFile(
-        NAME_FETCHING,
-        f'{origin.url}/{NAME_FETCHING}',
-        **{'sha256': SHA, **kwargs},
-    )
+def of(server, **kwargs):
+    return RemoteFile(NAME, f'{server.url}/{NAME}', **{'sha256': SHA, **kwargs})
 
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_cache_folder(monkeypatch):
-    monkeypatch.setenv('MMMA_HOME', '/a')
-    assert cache_folder() == Path('/a/checkpoints')
-
-
-def test_fetched_once(origin, folder, capsys):
-    found = fetch_file(of(origin, size=len(CONTENT_FETCHING)), folder)
-    assert found == folder / NAME_FETCHING
-    assert found.read_bytes() == CONTENT_FETCHING
-    assert fetch_file(of(origin), folder) == found
-    assert len(origin.asked) == 1
-    assert names(folder) == [NAME_FETCHING]
+def test_fetched_once(server, folder, capsys):
+    found = fetch_file(of(server, size=len(CONTENT)), folder)
+    assert found == folder / NAME
+    assert found.read_bytes() == CONTENT
+    assert fetch_file(of(server), folder) == found
+    assert len(server.asked) == 1
+    assert names(folder) == [NAME]
     told = capsys.readouterr()
-    assert told.err == f'downloading {origin.url}/{NAME_FETCHING} to {found}\n'
+    assert told.err == f'downloading {server.url}/{NAME} to {found}\n'
     assert told.out == ''
 
 
-def test_by_url(origin, monkeypatch, tmp_path):
+def test_by_url(server, monkeypatch, tmp_path):
     monkeypatch.setenv('MMMA_HOME', str(tmp_path))
     name = f'b-{SHA[:8]}.pth'
-    origin.files[name] = CONTENT_FETCHING
-    assert fetch_url(f'{origin.url}/{name}?a=b') == tmp_path / 'checkpoints' / name
-    origin.files['c-01234567.pth'] = CONTENT_FETCHING
+    server.files[name] = CONTENT
+    assert fetch_url(f'{server.url}/{name}?a=b') == tmp_path / 'checkpoints' / name
+    server.files['c-01234567.pth'] = CONTENT
     with pytest.raises(
         ValueError, match=r'expected 01234567\.\.\.; kept as .*bad-hash'
     ):
-        fetch_url(f'{origin.url}/c-01234567.pth')
+        fetch_url(f'{server.url}/c-01234567.pth')
 
 
-def test_without_a_hash_it_says_so(origin, folder, capsys):
-    fetch_file(of(origin, sha256=''), folder)
+def test_without_a_hash_it_says_so(server, folder, capsys):
+    fetch_file(of(server, sha256=''), folder)
     assert 'its hash is not known, so it was not checked' in capsys.readouterr().err
 
 
-def test_a_restart_goes_on(origin, folder):
-    origin.cuts = [16_384, 0]
+def test_a_restart_goes_on(server, folder):
+    server.cuts = [16_384, 0, 0]
     with pytest.raises(
         FileNotFoundError, match='cut the connection after 16,384 bytes'
     ):
-        fetch_file(of(origin), folder)
+        fetch_file(of(server), folder)
     assert names(folder) == [
-        f'{NAME_FETCHING}.lock',
-        f'{NAME_FETCHING}.part',
-        f'{NAME_FETCHING}.part.json',
+        f'{NAME}.lock',
+        f'{NAME}.part',
+        f'{NAME}.part.json',
     ]
-    origin.asked.clear()
-    fetch_file(of(origin), folder)
-    assert origin.ranges == ['bytes=16384-']
-    assert names(folder) == [NAME_FETCHING]
+    server.asked.clear()
+    fetch_file(of(server), folder)
+    assert server.ranges == ['bytes=16384-']
+    assert names(folder) == [NAME]
 
 
 @pytest.mark.parametrize('known', [{'sha256': 'f' * 64}, {'sha256': 'f' * 8}])
-def test_another_hash_is_kept_aside(origin, folder, known):
-    aside = folder / f'{NAME_FETCHING}.bad-hash'
+def test_another_hash_is_kept_aside(server, folder, known):
+    aside = folder / f'{NAME}.bad-hash'
     with pytest.raises(
         ValueError,
-        match=rf'{origin.url}/{NAME_FETCHING}: has SHA-256 {SHA[:16]}\.\.\., expected '
+        match=rf'{server.url}/{NAME}: has SHA-256 {SHA[:16]}\.\.\., expected '
         rf'f+\.\.\.; kept as {aside}, not used\nDownload .* starts with f+\)',
     ):
-        fetch_file(of(origin, **known), folder)
-    assert aside.read_bytes() == CONTENT_FETCHING
-    assert not (folder / NAME_FETCHING).exists()
+        fetch_file(of(server, **known), folder)
+    assert aside.read_bytes() == CONTENT
+    assert not (folder / NAME).exists()
 
 
-def test_a_damaged_file_is_replaced(origin, folder, capsys):
+def test_a_damaged_file_is_replaced(server, folder, capsys):
     folder.mkdir()
-    (folder / NAME_FETCHING).write_bytes(b'damaged')
-    assert fetch_file(of(origin), folder).read_bytes() == CONTENT_FETCHING
-    assert (folder / f'{NAME_FETCHING}.bad-hash').read_bytes() == b'damaged'
-    assert f'{NAME_FETCHING}.bad-hash, not used' in capsys.readouterr().err
+    (folder / NAME).write_bytes(b'damaged')
+    assert fetch_file(of(server), folder).read_bytes() == CONTENT
+    assert (folder / f'{NAME}.bad-hash').read_bytes() == b'damaged'
+    assert f'{NAME}.bad-hash, not used' in capsys.readouterr().err
 
 
-def test_a_missing_file_is_explained(origin, folder):
+def test_a_missing_file_is_explained(server, folder):
     with pytest.raises(
         FileNotFoundError,
-        match=rf'^b\.pth cannot be fetched\.\n  {origin.url}/b\.pth: has no such file '
-        rf'\(HTTP 404\)\nDownload {origin.url}/b\.pth on another machine \(its SHA-256 '
+        match=rf'^b\.pth cannot be fetched\.\n  {server.url}/b\.pth: has no such file '
+        rf'\(HTTP 404\)\nDownload {server.url}/b\.pth on another machine \(its SHA-256 '
         rf'starts with {SHA}\) and put it here as {folder}/b\.pth\.$',
     ):
-        fetch_file(RemoteFile('b.pth', f'{origin.url}/b.pth', SHA), folder)
+        fetch_file(RemoteFile('b.pth', f'{server.url}/b.pth', SHA), folder)
 
 
-def test_pretrained_weights_are_not_a_must(folder):
+def test_pretrained_weights_are_not_a_must(server, folder):
     url = 'http://127.0.0.1:9/weights.pth'
     with pytest.raises(
         FileNotFoundError,
@@ -540,129 +482,124 @@ def test_pretrained_weights_are_not_a_must(folder):
         'or train from scratch with --no-pretrained',
     ):
         fetch_pretrained(url, SHA[:8], folder)
+    url = f'{server.url}/{NAME}'
+    with pytest.raises(ValueError, match=r'has 100,000 bytes there, expected 7'):
+        fetch_pretrained(url, '', folder, size=7)
+    with pytest.raises(FileNotFoundError, match='not asked, for this is offline'):
+        fetch_pretrained(url, '', folder, offline=True)
 
 
-def test_size_of_pretrained_weights(origin, folder):
-    with pytest.raises(ValueError, match=r'has 70,000 bytes there, expected 7'):
-        fetch_pretrained(f'{origin.url}/{NAME_FETCHING}', '', folder, size=7)
-
-
-def test_credentials_are_not_printed(origin, folder, capsys):
-    url = origin.url.replace('//', '//me:secret@')
+def test_credentials_are_not_printed(server, folder, capsys):
+    url = server.url.replace('//', '//me:secret@')
     with pytest.raises(FileNotFoundError) as error:
         fetch_file(RemoteFile('b.pth', f'{url}/b.pth?token=secret'), folder)
-    fetch_file(
-        RemoteFile(NAME_FETCHING, f'{url}/{NAME_FETCHING}?token=secret', SHA), folder
-    )
-    origin.cuts = [20_000, 0, 0]
+    fetch_file(RemoteFile(NAME, f'{url}/{NAME}?token=secret', SHA), folder)
+    server.cuts = [20_000, 0, 0]
     with pytest.raises(FileNotFoundError):
         fetch_file(
-            RemoteFile(NAME_FETCHING, f'{url}/{NAME_FETCHING}?token=secret'),
+            RemoteFile(NAME, f'{url}/{NAME}?token=secret'),
             folder / 'c',
         )
-    written = (folder / f'c/{NAME_FETCHING}.part.json').read_text()
+    written = (folder / f'c/{NAME}.part.json').read_text()
     assert 'secret' not in str(error.value) + capsys.readouterr().err + written
 
 
 @pytest.mark.parametrize('kind', ['http', 'file', 'folder'])
-def test_a_mirror_is_asked_first(origin, folder, tmp_path, monkeypatch, kind):
-    (tmp_path / NAME_FETCHING).write_bytes(CONTENT_FETCHING)
+def test_a_mirror_is_asked_first(server, folder, tmp_path, monkeypatch, kind):
+    (tmp_path / NAME).write_bytes(CONTENT)
     places = {
-        'http': origin.url,
+        'http': server.url,
         'file': tmp_path.as_uri(),
         'folder': str(tmp_path),
     }
     monkeypatch.setenv('MMMA_ZOO_URL', places[kind])
-    file = RemoteFile(NAME_FETCHING, 'http://127.0.0.1:9/a.pth', SHA)
-    assert fetch_file(file, folder).read_bytes() == CONTENT_FETCHING
-    assert len(origin.asked) == (kind == 'http')
+    file = RemoteFile(NAME, 'http://127.0.0.1:9/a.pth', SHA)
+    assert fetch_file(file, folder).read_bytes() == CONTENT
+    assert len(server.asked) == (kind == 'http')
 
 
-def test_a_mirror_laid_out_as_the_zoo(origin, folder, monkeypatch):
-    origin.files = {f'model/{NAME_FETCHING}': CONTENT_FETCHING}
-    monkeypatch.setenv('MMMA_ZOO_URL', origin.url)
-    fetch_file(RemoteFile(NAME_FETCHING, '', SHA, folder='model'), folder)
-    assert [path for path, _ in origin.asked] == [
-        f'/{NAME_FETCHING}',
-        f'/model/{NAME_FETCHING}',
+def test_a_mirror_laid_out_as_the_zoo(server, folder, monkeypatch):
+    server.files = {f'model/{NAME}': CONTENT}
+    monkeypatch.setenv('MMMA_ZOO_URL', server.url)
+    fetch_file(RemoteFile(NAME, '', SHA, folder='model'), folder)
+    assert [path for path, _ in server.asked] == [
+        f'/{NAME}',
+        f'/model/{NAME}',
     ]
 
 
-def test_the_origin_is_asked_when_the_mirror_has_it_not(
-    origin, folder, tmp_path, monkeypatch, capsys
+def test_the_server_is_asked_when_the_mirror_has_it_not(
+    server, folder, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv('MMMA_ZOO_URL', str(tmp_path))
-    fetch_file(of(origin), folder)
+    fetch_file(of(server), folder)
     told = capsys.readouterr().err
-    assert (
-        f'{tmp_path}/{NAME_FETCHING}: there is no such file. Now asked: {origin.url}'
-        in told
-    )
+    assert f'{tmp_path}/{NAME}: there is no such file. Now asked: {server.url}' in told
 
 
 def test_a_mirror_with_other_bytes_is_named(
-    origin, folder, tmp_path, monkeypatch, capsys
+    server, folder, tmp_path, monkeypatch, capsys
 ):
-    (tmp_path / NAME_FETCHING).write_bytes(b'other')
+    (tmp_path / NAME).write_bytes(b'other')
     monkeypatch.setenv('MMMA_ZOO_URL', str(tmp_path))
-    fetch_file(of(origin), folder)
-    assert f'{tmp_path}/{NAME_FETCHING}: has SHA-256' in capsys.readouterr().err
+    fetch_file(of(server), folder)
+    assert f'{tmp_path}/{NAME}: has SHA-256' in capsys.readouterr().err
     with pytest.raises(
-        ValueError, match=rf'{tmp_path}/{NAME_FETCHING}: has SHA-256 .* not used'
+        ValueError, match=rf'{tmp_path}/{NAME}: has SHA-256 .* not used'
     ):
-        fetch_file(RemoteFile(NAME_FETCHING, '', SHA), folder / 'b')
-    assert (tmp_path / NAME_FETCHING).read_bytes() == b'other'
+        fetch_file(RemoteFile(NAME, '', SHA), folder / 'b')
+    assert (tmp_path / NAME).read_bytes() == b'other'
 
 
-def test_files_near_by_are_copied(origin, folder, tmp_path):
+def test_files_near_by_are_copied(server, folder, tmp_path):
     near = tmp_path / 'b.pth'
-    near.write_bytes(CONTENT_FETCHING)
-    fetch_file(of(origin), folder, near=[near])
-    assert origin.asked == []
+    near.write_bytes(CONTENT)
+    fetch_file(of(server), folder, near=[near])
+    assert server.asked == []
 
 
 def test_no_place_is_known(folder):
     with pytest.raises(
         FileNotFoundError, match=r'No place is known that has it: let MMMA_ZOO_URL name'
     ):
-        fetch_file(RemoteFile(NAME_FETCHING), folder)
+        fetch_file(RemoteFile(NAME), folder)
 
 
 @pytest.mark.parametrize('by', ['environment', 'argument'])
-def test_offline_of_fetching(origin, folder, tmp_path, monkeypatch, by):
+def test_offline(server, folder, tmp_path, monkeypatch, by):
     if by == 'environment':
         monkeypatch.setenv('MMMA_OFFLINE', '1')
     offline = by == 'argument'
     with pytest.raises(
         FileNotFoundError, match=r'not asked, for this is offline \(MMMA'
     ):
-        fetch_file(of(origin), folder, offline=offline)
-    (tmp_path / NAME_FETCHING).write_bytes(CONTENT_FETCHING)
+        fetch_file(of(server), folder, offline=offline)
+    (tmp_path / NAME).write_bytes(CONTENT)
     monkeypatch.setenv('MMMA_ZOO_URL', str(tmp_path))
-    fetch_file(of(origin), folder, offline=offline)
-    (tmp_path / NAME_FETCHING).unlink()
-    fetch_file(of(origin), folder, offline=offline)
-    assert origin.asked == []
+    fetch_file(of(server), folder, offline=offline)
+    (tmp_path / NAME).unlink()
+    fetch_file(of(server), folder, offline=offline)
+    assert server.asked == []
 
 
-def test_a_folder_that_cannot_be_written(origin, tmp_path):
+def test_a_folder_that_cannot_be_written(server, tmp_path):
     (tmp_path / 'a').touch()
     with pytest.raises(FileNotFoundError, match=r'/a/b cannot be written .* MMMA_HOME'):
-        fetch_file(of(origin), tmp_path / 'a' / 'b')
+        fetch_file(of(server), tmp_path / 'a' / 'b')
 
 
-def test_one_download_for_two_processes(origin, folder):
-    origin.wait_sec = 0.5
+def test_one_download_for_two_processes(server, folder):
+    server.wait_sec = 0.5
     code = (
         'import sys; from mmma.checkpoints import fetch_pretrained\n'
         'print(fetch_pretrained(*sys.argv[1:]).stat().st_size)'
     )
-    url = f'{origin.url}/{NAME_FETCHING}'
+    url = f'{server.url}/{NAME}'
     command = [sys.executable, '-c', code, url, SHA, str(folder)]
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     running = [subprocess.Popen(command, **pipes) for _ in range(2)]
     told = [process.communicate() for process in running]
-    assert [out.strip() for out, _ in told] == [b'70000'] * 2
-    assert len(origin.asked) == 1
+    assert [out.strip() for out, _ in told] == [b'100000'] * 2
+    assert len(server.asked) == 1
     assert sum(err.count(b'waiting for another process') for _, err in told) <= 1
-    assert names(folder) == [NAME_FETCHING]
+    assert names(folder) == [NAME]
