@@ -176,6 +176,8 @@ _NO_SUCH_HOST = (
     *('getaddrinfo', 'Name or service', 'nodename', 'name resolution'),
     *('No address associated', 'Failed to resolve'),
 )
+Show = Callable[[int, int | None], None]
+"""Told the bytes that are there, and all of them where that is known."""
 _ELSEWHERE = 'Make room, or let MMMA_HOME name a folder on another disk.'
 
 
@@ -223,7 +225,14 @@ def transfer(place: str, part: Path, patience: Patience, size: int | None) -> No
     """
     local = local_path(place)
     if local is not None:
-        _copy(local, part)
+        if not local.is_file():
+            raise Unavailable('there is no such file')
+        try:
+            _check_room(part, local.stat().st_size)
+            with local.open('rb') as file:
+                _write(iter(lambda: file.read(_BLOCK), b''), part, 'wb')
+        except PermissionError as error:
+            raise Unavailable(f'cannot be read ({error.strerror})') from None
         return
     furthest, failures = _held(part), 0
     with _session(patience) as session, _bar(part.stem, size) as show:
@@ -246,19 +255,17 @@ def _receive(
     part: Path,
     timeout_sec: float,
     size: int | None,
-    show: Callable[[int, int | None], None],
+    show: Show,
 ) -> None:
     """Get what is missing, in one try."""
     notes, headers = _read_notes(part), {}
     if _held(part) and notes.get('url') == shown_url(url) and notes.get('validator'):
         if _held(part) == notes.get('size'):  # only the last step was missed
             return
-        headers = {
-            'Range': f'bytes={_held(part)}-',
-            'If-Range': notes['validator'],
-        }
+        rest = f'bytes={_held(part)}-'
+        headers = {'Range': rest, 'If-Range': notes['validator']}
     else:
-        _discard(part)
+        part.unlink(missing_ok=True)
     waits = (timeout_sec, timeout_sec)
     try:
         response = session.get(url, headers=headers, stream=True, timeout=waits)
@@ -302,11 +309,6 @@ def _read_notes(part: Path) -> dict[str, Any]:
     return {}
 
 
-def _discard(part: Path) -> None:
-    for path in (part, _notes_path(part)):
-        path.unlink(missing_ok=True)
-
-
 def _start(response: Any, part: Path) -> int:
     """Place in the file where the answer begins; raises where it does not fit."""
     code = response.status_code
@@ -320,15 +322,12 @@ def _start(response: Any, part: Path) -> int:
     given = response.headers.get('Content-Range', '')
     if code == 206 and given.startswith(f'bytes {_held(part)}-'):
         return _held(part)
-    _discard(part)
+    part.unlink(missing_ok=True)
     raise _Cut('has another file than before')
 
 
 def _shown(
-    blocks: Iterable[bytes],
-    done: int,
-    total: int | None,
-    show: Callable[[int, int | None], None],
+    blocks: Iterable[bytes], done: int, total: int | None, show: Show
 ) -> Iterator[bytes]:
     import requests
 
@@ -339,17 +338,6 @@ def _shown(
             show(done, total)
     except requests.RequestException:
         raise _Cut(f'cut the connection after {done:,} bytes') from None
-
-
-def _copy(source: Path, part: Path) -> None:
-    if not source.is_file():
-        raise Unavailable('there is no such file')
-    try:
-        _check_room(part, source.stat().st_size)
-        with source.open('rb') as file:
-            _write(iter(lambda: file.read(_BLOCK), b''), part, 'wb')
-    except PermissionError as error:
-        raise Unavailable(f'cannot be read ({error.strerror})') from None
 
 
 def _write(blocks: Iterable[bytes], path: Path, mode: str) -> None:
@@ -426,7 +414,7 @@ def _reason(error: Exception, url: str) -> str:
 
 
 @contextlib.contextmanager
-def _bar(name: str, size: int | None) -> Iterator[Callable[[int, int | None], None]]:
+def _bar(name: str, size: int | None) -> Iterator[Show]:
     """A function that shows how much is there, on a terminal."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
@@ -502,7 +490,6 @@ def fetch_file(
     *,
     near: Sequence[Path] = (),
     offline: bool = False,
-    patience: Patience | None = None,
     advice: str = '',
 ) -> Path:
     """Fetch a file once, and check it each time.
@@ -515,7 +502,6 @@ def fetch_file(
         folder: Where to keep it; by default :func:`cache_folder`.
         near: Files on this machine that may be it; copied rather than downloaded.
         offline: Never use the network, as ``MMMA_OFFLINE=1`` does everywhere.
-        patience: How long to try.
         advice: What else the user can do, for the error.
 
     Raises:
@@ -540,7 +526,7 @@ def fetch_file(
             try:
                 if (offline or is_offline()) and local_path(place) is None:
                     raise Unavailable(f'not asked, for this is offline ({OFFLINE})')
-                _obtain(place, file, target, patience or Patience())
+                _obtain(place, file, target)
                 return target
             except Unavailable as error:
                 failures.append((shown_url(place), error))
@@ -556,7 +542,7 @@ def fetch_file(
     )
 
 
-def _obtain(place: str, file: RemoteFile, target: Path, patience: Patience) -> None:
+def _obtain(place: str, file: RemoteFile, target: Path) -> None:
     """Get a file from one place, and put it in its own once it is right."""
     local = local_path(place)
     if local is not None and local.is_file():
@@ -565,7 +551,7 @@ def _obtain(place: str, file: RemoteFile, target: Path, patience: Patience) -> N
             raise WrongBytes(f'{wrong}; not used')
     part = target.with_name(f'{target.name}.part')
     _tell(f'{"copying" if local else "downloading"} {shown_url(place)} to {target}')
-    transfer(place, part, patience, file.size)
+    transfer(place, part, Patience(), file.size)
     wrong = mismatch(part, file.sha256, file.size)
     _notes_path(part).unlink(missing_ok=True)
     if wrong:
