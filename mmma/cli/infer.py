@@ -1,4 +1,4 @@
-"""``infer.py VIDEO ...``: what trained models say of videos."""
+"""``infer.py VIDEO ...``: answers of trained models about videos."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from mmma.engine.infer import VideoModel
+from typing import Any
 
 HELP = """Which action clips show (--recog), and when actions happen in videos (--det).
 
@@ -38,9 +35,8 @@ others are done."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
-    add(
-        'videos', nargs='+', metavar='VIDEO', type=Path, help='file, or folder of files'
-    )
+    given = 'file, or folder of files'
+    add('videos', nargs='+', metavar='VIDEO', type=Path, help=given)
     ckpt = 'path, URL, or name in the model zoo (download.py --list)'
     add('--recog', metavar='CKPT', help=f'recognizer: {ckpt}')
     add('--det', metavar='CKPT', help='detector: likewise')
@@ -53,21 +49,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     lowest = 'lowest score that counts (default: 0 for clips, 0.2 for segments)'
     add('--threshold', type=float, metavar='T', help=lowest)
     add('--device', metavar='cpu|cuda|cuda:N')
-    flags = {
-        '--private': 'no network, no names: see above',
-        '--allow-simulated': 'use weights that were trained on simulated data',
-        '--allow-extractor': 'use skeletons of another extractor than the weights were '
-        'trained on',
-    }
-    for flag, text in flags.items():
+    others = 'use skeletons of another extractor than the weights were trained on'
+    for flag, text in (
+        ('--private', 'no network, no names: see above'),
+        ('--allow-simulated', 'use weights that were trained on simulated data'),
+        ('--allow-extractor', others),
+    ):
         add(flag, action='store_true', help=text)
     add = parser.add_argument_group('skeleton models').add_argument
     add('--pose-backend', default='mediapipe', metavar='mediapipe|rtmlib')
     models = 'rtmlib: det.onnx and pose.onnx'
     add('--pose-models', type=Path, metavar='DIR', help=models)
     add('--persons', type=int, default=1, help='rtmlib: most per video')
-    smooth = 'mediapipe: smooth the body over time'
-    add('--smooth', action='store_true', help=smooth)
+    add('--smooth', action='store_true', help='mediapipe: smooth the body over time')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -101,11 +95,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, videos: dict[Path, str]) -> int:
+    from mmma.engine import infer
     from mmma.engine.findings import made_before, output_files, write_findings
-    from mmma.engine.infer import InferenceOptions, describe_request, look_at
 
-    options = {key: getattr(args, key) for key in InferenceOptions.__dataclass_fields__}
-    models = _open_models(args, options)
+    known = infer.InferenceOptions.__dataclass_fields__
+    options = {key: getattr(args, key) for key in known}
+    models = []
+    for task, name in (('rec', args.recog), ('det', args.det)):
+        if name:
+            config = args.config_recog if task == 'rec' else args.config_det
+            models.append(infer.open_model(name, config=config, **options))
+            infer.require_task(models[-1], task)
     for note in dict.fromkeys(note for model in models for note in model.notes):
         print(f'note: {note}', file=sys.stderr)
     failures: list[str] = []
@@ -113,7 +113,7 @@ def _run(args: argparse.Namespace, videos: dict[Path, str]) -> int:
     for video, label in videos.items():
         with _noting(failures, label):
             facts = {} if args.private else {'path': str(video.absolute())}
-            request = describe_request(video, models, top_k=args.top_k, **facts)
+            request = infer.describe_request(video, models, top_k=args.top_k, **facts)
             if made_before(output_files(args.out, video.stem), request, label):
                 print(f'{label}: done before', file=sys.stderr)
             else:
@@ -124,27 +124,13 @@ def _run(args: argparse.Namespace, videos: dict[Path, str]) -> int:
         with _noting(failures, label := videos[video]):
             started = time.perf_counter()
             print(f'{label}: looking', file=sys.stderr)
-            findings = look_at(video, models, label)
+            findings = infer.look_at(video, models, label)
             write_findings(output_files(args.out, video.stem), findings, facts)
             spent_sec = time.perf_counter() - started
             print(f'{label}: {findings.summary()} ({spent_sec:.1f} s)')
     for failure in failures if len(videos) > 1 else ():
         print(f'not done: {failure}', file=sys.stderr)
     return 2 if failures else 0
-
-
-def _open_models(args: argparse.Namespace, options: dict[str, Any]) -> list[VideoModel]:
-    from mmma.engine.infer import open_model, require_task
-
-    models = []
-    for task, name, config in (
-        ('rec', args.recog, args.config_recog),
-        ('det', args.det, args.config_det),
-    ):
-        if name:
-            models.append(open_model(name, config=config, **options))
-            require_task(models[-1], task)
-    return models
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Safetensors: what is written, what of others is read, what is refused."""
+"""Files of weights: hashes, plain values, safetensors, pickles, frozen parts."""
 
 import argparse
 import json
@@ -37,42 +37,22 @@ from mmma.checkpoints.files import (
 ABC = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
 
 
-@pytest.fixture
-def abc(tmp_path):
+def test_what_is_wrong_with_bytes(tmp_path):
     path = tmp_path / 'abc'
     path.write_bytes(b'abc')
-    return path
-
-
-def test_hash(abc):
-    assert file_sha256(abc) == ABC  # the example of FIPS 180-4
-
-
-@pytest.mark.parametrize(
-    ('sha256', 'size'), [('', None), ('', 3), (ABC, 3), (ABC[:8], None), ('BA78', 3)]
-)
-def test_as_it_should_be(abc, sha256, size):
-    assert mismatch(abc, sha256, size) == ''
-
-
-def test_what_is_wrong(abc):
-    assert mismatch(abc, ABC, 4) == 'has 3 bytes, expected 4'
-    wrong = f'{ABC[:-1]}e'
-    found = mismatch(abc, wrong)
+    assert file_sha256(path) == ABC  # the example of FIPS 180-4
+    for known in (('', None), ('', 3), (ABC, 3), (ABC[:8], None), ('BA78', 3)):
+        assert mismatch(path, *known) == ''
+    assert mismatch(path, ABC, 4) == 'has 3 bytes, expected 4'
+    found = mismatch(path, f'{ABC[:-1]}e')
     assert found == f'has SHA-256 {ABC[:16]}..., expected {ABC[:16]}...'
-
-
-@pytest.mark.parametrize(
-    ('content', 'told'),
-    [
+    for content, told in (
         (b'\n<!DOCTYPE html>', ': it is a web page'),
         (b'version https://git-lfs.github.com/spec/v1', ': it is a Git LFS pointer'),
-    ],
-)
-def test_what_it_is_instead(abc, content, told):
-    abc.write_bytes(content)
-    assert mismatch(abc, ABC).endswith(told)
-    assert mismatch(abc, '', 9).endswith(told)
+    ):
+        path.write_bytes(content)
+        assert mismatch(path, ABC).endswith(told)
+        assert mismatch(path, '', 9).endswith(told)
 
 
 class Colour(Enum):
@@ -107,12 +87,12 @@ def test_plain_form(value, plain, tmp_path):
     assert load_weights_file(tmp_path / 'a.pth') == plain
 
 
-@pytest.mark.parametrize('dtype', ['float64', 'float16', 'int32', 'uint8', 'bool'])
-def test_arrays_become_tensors(dtype):
-    array = np.array([[0, 1], [1, 0]], dtype)
-    found = to_plain({'a': array})['a']
-    assert found.numpy().dtype == dtype
-    np.testing.assert_array_equal(found.numpy(), array)
+def test_arrays_become_tensors():
+    for dtype in ('float64', 'float16', 'int32', 'uint8', 'bool'):
+        array = np.array([[0, 1], [1, 0]], dtype)
+        found = to_plain({'a': array})['a']
+        assert found.numpy().dtype == dtype
+        np.testing.assert_array_equal(found.numpy(), array)
 
 
 def test_history():
@@ -201,12 +181,17 @@ def test_the_library_reads_it_too(path):
 
 
 def test_the_same_contents_are_the_same_bytes(path, tmp_path):
-    other = tmp_path / 'b.safetensors'
-    write_safetensors(
-        other, dict(reversed(STATE.items())), dict(reversed(META.items()))
-    )
-    assert other.read_bytes() == path.read_bytes()
-    assert sorted(p.name for p in tmp_path.iterdir()) == [path.name, other.name]
+    tied = STATE['z.weight']
+    for number, state in enumerate((STATE, {**STATE, 'tied': tied})):
+        one, other = tmp_path / f'{number}.safetensors', tmp_path / 'b.safetensors'
+        write_safetensors(one, state, META)
+        write_safetensors(
+            other, dict(reversed(state.items())), dict(reversed(META.items()))
+        )
+        assert other.read_bytes() == one.read_bytes()
+        same(weights_of(load_weights_file(one)), state)
+        other.unlink()
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == ['.safetensors'] * 3
 
 
 def test_tensors_are_aligned(path):
@@ -401,21 +386,13 @@ def test_trusted_file_of_an_absent_package(tmp_path, monkeypatch):
         load_weights_file(path, trust=True)
 
 
-def test_safetensors(tmp_path, monkeypatch):
+def test_safetensors_without_the_library(tmp_path, monkeypatch):
     path = tmp_path / 'a.safetensors'
-    path.write_bytes(b'nothing')
-    monkeypatch.setitem(sys.modules, 'safetensors', None)
-    with pytest.raises(ValueError, match=r'a\.safetensors: pip install safetensors'):
-        load_weights_file(path)
-
-
-def test_safetensors_load(tmp_path):
-    safetensors = pytest.importorskip('safetensors.torch')
-    path = tmp_path / 'a.safetensors'
-    safetensors.save_file(WEIGHTS['state_dict'], path)
-    assert load_weights_file(path)['w'].equal(WEIGHTS['state_dict']['w'])
     path.write_bytes(b'nothing')
     with pytest.raises(ValueError, match='is damaged'):
+        load_weights_file(path)
+    monkeypatch.setitem(sys.modules, 'safetensors', None)
+    with pytest.raises(ValueError, match=r'a\.safetensors: pip install safetensors'):
         load_weights_file(path)
 
 
@@ -444,23 +421,18 @@ def test_names_are_those_of_the_whole_model(model):
 
 
 def test_the_hash_is_of_frozen_weights_alone(model):
-    before = frozen_sha256(model)
+    hashes = [frozen_sha256(model)]
     model['a'].second.weight.data += 1
-    assert frozen_sha256(model) == before
-    model['a'].table += 1
-    assert frozen_sha256(model) != before
-
-
-def test_the_hash_tells_types(model):
-    before = frozen_sha256(model)
-    model['a'].table = model['a'].table.double()
-    assert frozen_sha256(model) != before
-
-
-def test_types_without_numpy_counterpart_are_hashed(model):
-    first = frozen_sha256(model.bfloat16())
-    model['a'].first.bias.data += 1
-    assert frozen_sha256(model) != first
+    assert frozen_sha256(model) == hashes[0]
+    for change in (
+        lambda: model['a'].table.add_(1),
+        lambda: setattr(model['a'], 'table', model['a'].table.double()),
+        model.bfloat16,  # which numpy lacks
+        lambda: model['a'].first.bias.data.add_(1),
+    ):
+        change()
+        hashes.append(frozen_sha256(model))
+    assert len(set(hashes)) == 5
 
 
 def test_frozen_weights_are_those_that_were_trained_on(model):
