@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from mmma.data.clips import Clip
     from mmma.data.root import DataRoot
-    from mmma.simulation.preview import Strip
 
 HELP = """Draw a contact sheet of a data root: actions by domains, frames in time order.
 
@@ -41,7 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Choose clips, read frames, write the sheet."""
+    import cv2
+
     from mmma.data.root import DataRoot
+    from mmma.simulation.preview import Strip, contact_sheet
 
     out = Path(args.out)
     check_choice('suffix of --out', out.suffix.lower(), SUFFIXES)
@@ -53,14 +55,19 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError('--frames must be at least 1 and --height at least 16')
     root = DataRoot(args.root)
     space = root.label_space()
-    names = args.actions or space.actions
-    actions = [space.action_id(name) for name in names]
+    actions = [space.action_id(name) for name in args.actions or space.actions]
     shown = choose_clips(root, actions, args.domain)
     read = clip_reader(root, args.frames)
-    strips = [_strip(label, clip, read) for label, clip in shown]
+    strips = [Strip(label, read(clip) if clip else []) for label, clip in shown]
     domains = len(strips) // len(actions)
     columns = domains if domains > 1 else min(_COLUMNS, len(strips))
-    _write(out, strips, (columns, args.height), _title(root))
+    mark = ' (simulated: no real person, never a benchmark)'
+    title = root.info.name + (mark if root.info.simulated else '')
+    sheet = contact_sheet(strips, columns, args.height, title)
+    good, data = cv2.imencode(out.suffix.lower(), sheet[:, :, ::-1])
+    if not good:
+        raise ValueError(f'{out}: the sheet could not be encoded; show fewer actions')
+    out.write_bytes(data.tobytes())
     print(f'{out}: {sum(clip is not None for _, clip in shown)} clips')
     return 0
 
@@ -120,31 +127,3 @@ def clip_reader(root: DataRoot, frames: int) -> Callable[[Clip], list[np.ndarray
         ]
 
     return read
-
-
-def _strip(
-    label: str, clip: Clip | None, read: Callable[[Clip], list[np.ndarray]]
-) -> Strip:
-    from mmma.simulation.preview import Strip
-
-    return Strip(label, [] if clip is None else read(clip))
-
-
-def _title(root: DataRoot) -> str:
-    mark = ' (simulated: no real person, never a benchmark)'
-    return root.info.name + (mark if root.info.simulated else '')
-
-
-def _write(
-    out: Path, strips: Sequence[Strip], grid: tuple[int, int], title: str
-) -> None:
-    import cv2
-
-    from mmma.simulation.preview import contact_sheet
-
-    columns, height = grid
-    sheet = contact_sheet(strips, columns, height, title)
-    good, data = cv2.imencode(out.suffix.lower(), sheet[:, :, ::-1])
-    if not good:
-        raise ValueError(f'{out}: the sheet could not be encoded; show fewer actions')
-    out.write_bytes(data.tobytes())

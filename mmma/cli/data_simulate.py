@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from mmma.files import progress_bar, usable_cores
 
 HELP = """Write a simulated MMA-82: 82 actions, four domains, both tasks.
 
@@ -83,13 +83,13 @@ def run(args: argparse.Namespace) -> int:
     )
     plan = make_plan(options)
     root = Path(args.out)
-    workers = _cores() if args.workers is None else args.workers
+    workers = usable_cores() if args.workers is None else args.workers
     print(
         f'{root}: {options.describe()}; up to {needed_bytes(plan) / 1e6:,.0f} MB',
         file=sys.stderr,
     )
     try:
-        with _progress() as report:
+        with progress_bar('frames') as report:
             fresh = write_corpus(plan, root, workers, args.force, report)
     except KeyboardInterrupt:
         print(f'what is done in {root} is kept: {_GO_ON}', file=sys.stderr)
@@ -101,32 +101,3 @@ def run(args: argparse.Namespace) -> int:
     took = f'written in {time.monotonic() - started:.1f} s with {workers} workers'
     print(f'{root}: {took if fresh else "complete already, nothing to do"}')
     return 0
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error; it draws no line where that is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    bar = Progress(
-        TextColumn('{task.completed:,.0f} of {task.total:,.0f} frames'),
-        BarColumn(),
-        TextColumn('{task.percentage:.0f} %, left'),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-    task = bar.add_task('', total=1, visible=False)
-
-    def report(done: int, total: int) -> None:
-        bar.update(task, completed=done, total=total, visible=True)
-
-    with bar:
-        yield report

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,56 +132,31 @@ def fetch(names: Iterable[str], config: str | None, dest: Path | None) -> int:
         config: A config whose weights are wanted as well.
         dest: Where to put them; None is the cache.
     """
+    from mmengine.config import Config
+
+    from mmma.config import find_config
+    from mmma.hub.zoo import fetch_model, find_model
+
+    wanted: dict[str, Callable[[], ZooModel]] = {
+        name: functools.partial(find_model, name) for name in names
+    }
+    if config is not None:
+        source = Config.fromfile(find_config(config)).get('pretrained')
+        if source is None:
+            print(f'{config} starts from random weights: nothing to download')
+        else:
+            start = _start_of(source)
+            wanted[start.name] = lambda: start
     failed = []
-    for name, get in _wanted(names, config, dest):
+    for name, find in wanted.items():
         try:
-            print(f'{name}: {get()}', flush=True)
+            print(f'{name}: {fetch_model(find(), dest)}', flush=True)
         except (ValueError, FileNotFoundError) as error:
             failed.append(name)
             print(f'error: {error}', file=sys.stderr)
     if failed:
         print(f'not fetched: {", ".join(failed)}', file=sys.stderr)
     return 2 if failed else 0
-
-
-def _wanted(
-    names: Iterable[str], config: str | None, dest: Path | None
-) -> Iterator[tuple[str, Callable[[], Path]]]:
-    """Name of every file, and what fetches it."""
-    from mmma.hub.zoo import fetch_model
-
-    for name in dict.fromkeys(names):
-        yield name, functools.partial(_fetch_named, name, dest)
-    if config is None:
-        return
-    source = pretrained_of(config)
-    if source is None:
-        print(f'{config} starts from random weights: nothing to download')
-        return
-    model = _start_of(source)
-    yield model.name, functools.partial(fetch_model, model, dest)
-
-
-def _fetch_named(name: str, dest: Path | None) -> Path:
-    from mmma.hub.zoo import fetch_model, find_model
-
-    return fetch_model(find_model(name), dest)
-
-
-def pretrained_of(config: str) -> Any:
-    """What a config says of the weights it starts from; None is from scratch.
-
-    Args:
-        config: Path or name of a config.
-
-    Raises:
-        FileNotFoundError: There is no such config.
-    """
-    from mmengine.config import Config
-
-    from mmma.config import find_config
-
-    return Config.fromfile(find_config(config)).get('pretrained')
 
 
 def _start_of(source: Any) -> ZooModel:
