@@ -9,6 +9,7 @@ import numpy as np
 from mmma.simulation.domains import DOMAIN_STYLES, make_subject
 from mmma.simulation.drawing import View
 from mmma.simulation.motion import Event, simulate_motion
+from mmma.simulation.render import render_frames
 
 
 def scene(domain='lab', action='nodding', seed=0, **changes):
@@ -25,3 +26,11 @@ def painted(parts, view, frame=0):
     for part in parts:
         part.paint(canvas, frame)
     return canvas
+
+
+def pictures(domain, action, seconds):
+    """Frames of a whole clip."""
+    subject, style = make_subject(0, domain), DOMAIN_STYLES[domain]
+    rng, events = np.random.default_rng(0), [Event(action, 0.0, seconds)]
+    motion = simulate_motion(subject, style, events, seconds, style.fps[0], rng)
+    return list(render_frames(motion, subject, style, rng))

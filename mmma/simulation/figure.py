@@ -151,68 +151,30 @@ _FOOT = {
 }
 
 
-@dataclass(frozen=True)
 class Build:
-    """Bone lengths and sizes of one person, metres.
+    """Bone lengths and sizes of one person, metres or factors of an average person.
 
-    Attributes:
-        scale: Size against a person of 1.70 m.
-        thigh: Hip to knee.
-        shank: Knee to ankle.
-        ankle: Height of the ankle above the floor.
-        hip: Half the distance of the hips.
-        waist: Pelvis to waist.
-        back: Waist to the base of the neck.
-        neck: Base of the neck to the skull's joint.
-        skull: Skull's joint to the centre of the head.
-        shoulder: Base of the neck to a shoulder.
-        upper_arm: Shoulder to elbow.
-        forearm: Elbow to wrist.
-        hand: Size of the hands against a person of 1.70 m.
-        head: Size of the head against an average one.
-        girth: Thickness against an average person.
-    """
-
-    scale: float
-    thigh: float
-    shank: float
-    ankle: float
-    hip: float
-    waist: float
-    back: float
-    neck: float
-    skull: float
-    shoulder: float
-    upper_arm: float
-    forearm: float
-    hand: float
-    head: float
-    girth: float
-
-
-def make_build(subject: Subject) -> Build:
-    """Bone lengths of a subject.
+    Args:
+        subject: Who.
 
     Source: segment lengths as shares of height, Drillis and Contini 1966, rounded.
     """
-    u = subject.height / REFERENCE_HEIGHT
-    return Build(
-        scale=u,
-        thigh=0.415 * u * subject.legs,
-        shank=0.415 * u * subject.legs,
-        ankle=0.08 * u,
-        hip=0.085 * u * subject.hips,
-        waist=0.11 * u,
-        back=0.36 * u,
-        neck=0.075 * u,
-        skull=0.115 * u * subject.head,
-        shoulder=0.185 * u * subject.shoulders,
-        upper_arm=0.285 * u * subject.arms,
-        forearm=0.255 * u * subject.arms,
-        hand=u * subject.arms,
-        head=u * subject.head,
-        girth=u * subject.girth,
-    )
+
+    def __init__(self, subject: Subject) -> None:
+        self.scale = u = subject.height / REFERENCE_HEIGHT
+        self.thigh = self.shank = 0.415 * u * subject.legs
+        self.ankle = 0.08 * u  # above the floor
+        self.hip = 0.085 * u * subject.hips  # half the distance of the hips
+        self.waist = 0.11 * u  # from the pelvis
+        self.back = 0.36 * u  # waist to the base of the neck
+        self.neck = 0.075 * u  # to the skull's joint
+        self.skull = 0.115 * u * subject.head  # its joint to the centre of the head
+        self.shoulder = 0.185 * u * subject.shoulders  # from the base of the neck
+        self.upper_arm = 0.285 * u * subject.arms
+        self.forearm = 0.255 * u * subject.arms
+        self.hand = u * subject.arms
+        self.head = u * subject.head
+        self.girth = u * subject.girth
 
 
 @dataclass

@@ -1,13 +1,11 @@
-"""Rotations, curves in time, cameras.
-
-Rotations, frames and two-bone inverse kinematics over arrays of frames.
+"""Rotations, inverse kinematics, courses in time and cameras over arrays of frames.
 
 Axes everywhere: x to the person's left, y up, z to the front; metres, radians.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,11 +74,8 @@ def axis_rotation(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
     c, s = np.cos(angle), np.sin(angle)
     k = 1.0 - c
     out = np.empty((*np.broadcast(x, angle).shape, 3, 3))
-    out[..., 0, 0], out[..., 1, 1], out[..., 2, 2] = (
-        c + x * x * k,
-        c + y * y * k,
-        c + z * z * k,
-    )
+    for i, a in enumerate((x, y, z)):
+        out[..., i, i] = c + a * a * k
     out[..., 0, 1], out[..., 1, 0] = x * y * k - z * s, x * y * k + z * s
     out[..., 0, 2], out[..., 2, 0] = x * z * k + y * s, x * z * k - y * s
     out[..., 1, 2], out[..., 2, 1] = y * z * k - x * s, y * z * k + x * s
@@ -189,60 +184,29 @@ class Draw:
         return np.array([self.number(v) for v in values])
 
 
-@dataclass(frozen=True)
-class Wave:
-    """One course with its numbers drawn.
-
-    Attributes:
-        how: One of ``GENERATORS``.
-        size: Degrees or metres.
-        rate: Cycles per second.
-        phase: Turns.
-        count: Cycles after which it ends; endless where infinite.
-        anti: Whether the second limb of a pair moves against the first.
-        wobble: (3, 2) rates and phases of ``wander``.
-    """
-
-    how: str
-    size: float
-    rate: float
-    phase: float
-    count: float
-    anti: bool
-    wobble: np.ndarray | None
-
-    def values(self, time_sec: np.ndarray, second: bool = False) -> np.ndarray:
-        """The course.
-
-        Args:
-            time_sec: (T,) seconds since the event began.
-            second: Whether this is the second limb of a pair.
-        """
-        against = self.anti and second
-        if self.how == 'wander':
-            sign = -1.0 if against else 1.0
-            return sign * self.size * _wander(time_sec, self.wobble)
-        cycles = time_sec * self.rate
-        shape = GENERATORS[self.how](cycles, self.phase + 0.5 * against)
-        if np.isfinite(self.count):
-            shape = shape * ((cycles > 0) & (cycles < self.count))
-        return self.size * shape
+Course = Callable[..., np.ndarray]  # of (T,) seconds since the event began
 
 
-def draw_wave(spec: Any, draw: Draw) -> Wave:
+def draw_wave(spec: Any, draw: Draw) -> Course:
     """Draw the numbers of a course.
 
     Args:
-        spec: A number or a range means to hold that size; else ``how``, ``size`` and
-            optional ``rate``, ``phase``, ``count``, ``anti``.
+        spec: A number or a range means to hold that size; else ``how``, ``size`` in
+            degrees or metres and optional ``rate`` in cycles per second, ``phase`` in
+            turns, ``count`` of cycles after which it ends, ``anti`` if the second limb
+            of a pair moves against the first.
         draw: Dice of the event.
+
+    Returns:
+        The course, a function of (T,) seconds since the event began and of ``second``:
+        true for the second limb of a pair.
 
     Raises:
         ValueError: An unknown generator.
     """
     if not isinstance(spec, Mapping):
-        return Wave('hold', _held_size(spec, draw), 0, 0, np.inf, False, None)
-    how = spec['how']
+        spec = {'how': 'hold', 'size': spec}
+    how, anti = spec['how'], bool(spec.get('anti', False))
     if how not in GENERATORS and how != 'wander':
         known = ', '.join([*GENERATORS, 'wander'])
         raise ValueError(f'unknown generator {how!r}: use one of {known}')
@@ -263,15 +227,19 @@ def draw_wave(spec: Any, draw: Draw) -> Wave:
         phase = 0.0  # whole cycles, so that the course begins and ends at rest
     else:
         phase = spec.get('phase', 0.0) + draw.phase * (how == 'oscillate')
-    return Wave(
-        how=how,
-        size=size,
-        rate=rate,
-        phase=phase,
-        count=count,
-        anti=bool(spec.get('anti', False)),
-        wobble=wobble,
-    )
+
+    def course(time_sec: np.ndarray, second: bool = False) -> np.ndarray:
+        against = anti and second
+        if how == 'wander':
+            sign = -1.0 if against else 1.0
+            return sign * size * _wander(time_sec, wobble)
+        cycles = time_sec * rate
+        shape = GENERATORS[how](cycles, phase + 0.5 * against)
+        if np.isfinite(count):
+            shape = shape * ((cycles > 0) & (cycles < count))
+        return size * shape
+
+    return course
 
 
 def _held_size(size: Any, draw: Draw) -> float:

@@ -20,9 +20,9 @@ from mmma.simulation.figure import (
     hand_frames,
 )
 from mmma.simulation.geometry import (
+    Course,
     Draw,
     Ramp,
-    Wave,
     axis_rotation,
     draw_wave,
     rotate,
@@ -73,7 +73,7 @@ class Layer:
     draw: Draw
     posture: str
 
-    def waves(self, specs: list[dict[str, Any]]) -> list[tuple[Any, Wave]]:
+    def waves(self, specs: list[dict[str, Any]]) -> list[tuple[Any, Course]]:
         """Each spec with its course drawn."""
         return [(spec, draw_wave(spec, self.draw)) for spec in specs]
 
@@ -111,7 +111,7 @@ def add_angles(channels: np.ndarray, layer: Layer) -> None:
     sign = OUTWARD[layer.sides[0]]
     for effector in ANGLES:
         for channel, spec in layer.track.get(effector, {}).items():
-            values = draw_wave(spec, layer.draw).values(layer.time_sec) * layer.weight
+            values = draw_wave(spec, layer.draw)(layer.time_sec) * layer.weight
             if channel in _TOWARDS_MAIN:
                 values *= sign * _TOWARDS_MAIN[channel]
             if channel not in METRES:
@@ -142,8 +142,7 @@ def move_feet(feet: np.ndarray, layer: Layer) -> None:
         for here, waves in zip((at, poles), courses, strict=True):
             here += weight[:, None] * sum_waves(waves, layer.time_sec, i > 0)
         turned = {
-            k: np.radians(w.values(layer.time_sec, i > 0)) * weight
-            for k, w in turns.items()
+            k: np.radians(w(layer.time_sec, i > 0)) * weight for k, w in turns.items()
         }
         _turn_foot(at, angles, turned)
 
@@ -165,7 +164,7 @@ def _turn_foot(
 
 
 def sum_waves(
-    waves: list[tuple[Any, Wave]], time_sec: np.ndarray, second: bool
+    waves: list[tuple[Any, Course]], time_sec: np.ndarray, second: bool
 ) -> np.ndarray:
     """Sum of courses along their axes.
 
@@ -179,7 +178,7 @@ def sum_waves(
     """
     total = np.zeros((len(time_sec), 3))
     for spec, wave in waves:
-        course = wave.values(time_sec, second)
+        course = wave(time_sec, second)
         total += course[:, None] * unit(np.array(spec['axis'], float))
     return total
 
@@ -271,11 +270,11 @@ def _reach(hands: Hands, figure: Figure, layer: Layer) -> None:
         )
         for spec, wave in twists:
             axis = turned[..., _TWIST_AXES[spec['about']]]
-            angle = np.radians(wave.values(layer.time_sec, second)) * near
+            angle = np.radians(wave(layer.time_sec, second)) * near
             turned = axis_rotation(axis, out * angle) @ turned
         shapes = np.repeat(shape[None], len(weight), axis=0)
         for spec, wave in shape_moves:
-            course = wave.values(layer.time_sec, second) * near
+            course = wave(layer.time_sec, second) * near
             shapes[:, spec['slots']] += course[:, None]
         if shape_moves:
             shapes[:, CURLED] = np.clip(shapes[:, CURLED], 0.0, 1.1)

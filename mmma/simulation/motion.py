@@ -13,10 +13,10 @@ from mmma.simulation.figure import (
     HAND_START,
     JOINT,
     OUTWARD,
+    Build,
     Figure,
     hand_frames,
     joint_pair,
-    make_build,
     pose_arms,
     pose_hands,
     pose_legs,
@@ -52,8 +52,6 @@ from mmma.simulation.programs import (
     load_habits,
     load_rest,
 )
-
-__all__ = ['Event', 'Held', 'Motion', 'action_effectors', 'simulate_motion']
 
 _DOMINANT = 0.8  # chance that the leading hand acts
 _HABITUAL = 0.7  # chance of the person's own resting posture
@@ -180,7 +178,7 @@ class _Scene:
     ) -> None:
         self.subject, self.style = subject, style
         self.time_sec, self.rng = time_sec, rng
-        self.build = build = make_build(subject)
+        self.build = build = Build(subject)
         self.stance = 'standing' if subject.posture == 'standing' else 'seated'
         height = build.shank + build.ankle + _SEAT_SINK
         if self.stance == 'standing':
@@ -413,7 +411,10 @@ def observe_skeleton(
     points, depth = motion.camera.project(joints)
     scale = motion.camera.focal / depth.mean(axis=1)  # (T,) pixels per metre
     doubt = _occlusion(motion, points, depth) + _blur(joints, motion.fps)
-    _confuse_hands(motion, doubt)
+    # Hands that touch each other are less certain.
+    middle = joints[:, [start + 9 for start in HAND_START]]
+    gap = norm(middle[:, 0] - middle[:, 1])
+    doubt[:, HAND_START[0] :] += 0.35 * np.clip(2 - gap / _CLOSE, 0, 1)[:, None]
     score = _SCORE * (1.0 - 0.55 * np.minimum(doubt, 1.0))
     error = _errors(doubt, style, motion.fps, rng)
     _glitch(error, score, style.glitch, rng)
@@ -425,16 +426,9 @@ def observe_skeleton(
         _lose(error, score, joints_lost, missed, rng)
     points = points + error * scale[:, None, None]
     score -= 0.06 * np.abs(rng.standard_normal(score.shape, dtype=np.float32))
-    return _inside(points, np.clip(score, 0.02, 1.0), motion.camera.size)
-
-
-def _inside(
-    points: np.ndarray, score: np.ndarray, size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Joints outside the picture move to its edge and lose their score."""
-    limit = np.array(size, float) - 1.0
-    kept = np.clip(points, 0.0, limit)
-    score = np.where((kept == points).all(axis=2), score, 0.0)
+    kept = np.clip(points, 0.0, np.array(motion.camera.size, float) - 1.0)
+    inside = (kept == points).all(axis=2)
+    score = np.where(inside, np.clip(score, 0.02, 1.0), 0.0)
     return kept.astype(np.float32), score.astype(np.float32)
 
 
@@ -452,17 +446,13 @@ def _occlusion(motion: Motion, points: np.ndarray, depth: np.ndarray) -> np.ndar
     axis = pelvis - neck
     along = ((spots - neck) * axis).sum(2) / np.maximum((axis * axis).sum(2), 1e-6)
     along = np.clip(along, 0.0, 1.0)
-    away = _length(spots - neck - along[..., None] * axis) / pixels
+    away = norm(spots - neck - along[..., None] * axis) / pixels
     surface = far[:, :1] + along * (far[:, 1:2] - far[:, :1])
     hidden = (away < 0.13 * girth) & (behind > surface + 0.06)
-    away = _length(spots - head) / pixels
+    away = norm(spots - head) / pixels
     hidden |= (away < 0.085 * girth) & (behind > far[:, 2:] + 0.03)
     every = np.repeat(hidden, _OCCLUSION_STEP, axis=0)[: len(points)]
     return every.astype(float)
-
-
-def _length(offsets: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.einsum('...i,...i->...', offsets, offsets))
 
 
 def _blur(joints: np.ndarray, fps: float) -> np.ndarray:
@@ -472,13 +462,6 @@ def _blur(joints: np.ndarray, fps: float) -> np.ndarray:
         out[1:] = norm(np.diff(joints, axis=0)) * fps / _FAST
         out[0] = out[1]
     return np.minimum(out, 1.0) ** 2
-
-
-def _confuse_hands(motion: Motion, doubt: np.ndarray) -> None:
-    """Hands that touch each other are less certain."""
-    middle = motion.joints[:, [start + 9 for start in HAND_START]]
-    gap = norm(middle[:, 0] - middle[:, 1])
-    doubt[:, HAND_START[0] :] += 0.35 * np.clip(2 - gap / _CLOSE, 0, 1)[:, None]
 
 
 def _errors(

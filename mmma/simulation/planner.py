@@ -17,7 +17,7 @@ from mmma.simulation.margins import (
     emotion_given_action,
     rec_size,
 )
-from mmma.simulation.motion import Event, action_effectors
+from mmma.simulation.motion import Event
 from mmma.simulation.plan import (
     TASKS,
     Item,
@@ -27,6 +27,7 @@ from mmma.simulation.plan import (
     cast,
     make_pools,
 )
+from mmma.simulation.programs import action_effectors
 from mmma.taxonomy import DOMAINS, LabelSpace, load_label_space, load_statistics
 
 

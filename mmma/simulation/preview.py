@@ -9,10 +9,6 @@ import cv2
 import numpy as np
 
 from mmma.data.joints import JointLayout
-from mmma.simulation.domains import DOMAIN_STYLES, make_subject
-from mmma.simulation.motion import Event, simulate_motion
-from mmma.simulation.render import render_frames
-from mmma.taxonomy import check_choice
 
 _PAPER = 250
 _EMPTY = 232
@@ -142,28 +138,3 @@ def _side_colour(*names: str) -> tuple[int, int, int]:
     if all(name.startswith('right') for name in names):
         return _RIGHT
     return _MIDDLE
-
-
-def simulated_strip(
-    action: str, domain: str, frames: int = 4, seed: int = 0, seconds: float = 2.7
-) -> Strip:
-    """Draw an action without writing anything.
-
-    Args:
-        action: Name of an action.
-        domain: Where it is filmed.
-        frames: How many frames to show.
-        seed: Decides person and instance.
-        seconds: Length of the clip.
-
-    Raises:
-        ValueError: An unknown domain or action.
-    """
-    check_choice('domain', domain, tuple(DOMAIN_STYLES))
-    style, subject = DOMAIN_STYLES[domain], make_subject(seed, domain)
-    rng = np.random.default_rng(seed)
-    event = Event(action, 0.0, seconds)
-    motion = simulate_motion(subject, style, [event], seconds, style.fps[0], rng)
-    pictures = list(render_frames(motion, subject, style, rng))
-    picked = pick_frames(len(pictures), frames)
-    return Strip(f'{domain}: {action}', [pictures[i] for i in picked])

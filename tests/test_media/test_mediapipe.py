@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from figure_scenes import pictures
 
 from mmma.media import mediapipe as mediapipe_backend
 from mmma.media.extractors import JOINTS, NUM_JOINTS, PoseOptions
@@ -188,11 +189,9 @@ def test_errors_are_heard_again_after_silence(capfd):
 
 def test_the_library_itself():
     pytest.importorskip('mediapipe')
-    from mmma.simulation.preview import simulated_strip
-
     options = PoseOptions('mediapipe')
     assert describe(options).startswith('mediapipe 0.10.21')
-    frames = simulated_strip('nodding', 'lab', frames=3).frames
+    frames = pictures('lab', 'nodding', 2.7)[13::27]
     extractor = mediapipe_backend.build(options)
     first, again = (extractor.extract(frames, 30) for _ in range(2))
     assert (first[0] == again[0]).all()

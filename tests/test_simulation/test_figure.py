@@ -9,11 +9,11 @@ from mmma.simulation.figure import (
     CONTACTS,
     JOINT,
     JOINTS,
+    Build,
     contact_point,
     finger_joints,
     hand_frames,
     joint_pair,
-    make_build,
     pose_arms,
     pose_hands,
     pose_legs,
@@ -87,7 +87,7 @@ def figure():
         thrust=0.2 * rng.normal(size=T),
         shoulders=0.2 * rng.normal(size=(T, 2, 2)),
     )
-    figure = pose_trunk(make_build(make_subject(0, 'lab')), **angles)
+    figure = pose_trunk(Build(make_subject(0, 'lab')), **angles)
     near = figure.joints[:, None, JOINT['pelvis']]
     pose_legs(figure, near + rng.normal(size=(T, 2, 3)), *rng.normal(size=(2, T, 2, 3)))
     pose_arms(figure, near + rng.normal(size=(T, 2, 3)), rng.normal(size=(T, 2, 3)))
@@ -127,7 +127,7 @@ def test_hand_root_is_the_wrist(figure):
 def test_head_turns_and_nods():
     still = np.zeros((3, 3))
     angles = still, still, still, np.array([[0, 0, 0], [0.5, 0, 0], [0, 0.5, 0]])
-    build = make_build(make_subject(0, 'lab'))
+    build = Build(make_subject(0, 'lab'))
     joints = pose_trunk(build, *angles, np.zeros(3), np.zeros((3, 2, 2))).joints
     straight, turned, nodding = joints[:, JOINT['nose']]
     assert turned[0] > straight[0] + 0.03
@@ -143,7 +143,7 @@ def test_thumbs_lie_inside_when_palms_face_down():
 
 def test_tall_people_have_longer_bones():
     builds = sorted(
-        (make_build(make_subject(s, 'lab')) for s in range(20)), key=lambda b: b.scale
+        (Build(make_subject(s, 'lab')) for s in range(20)), key=lambda b: b.scale
     )
     assert builds[-1].thigh > builds[0].thigh
     assert builds[-1].hand > builds[0].hand

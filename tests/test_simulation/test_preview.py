@@ -1,7 +1,6 @@
 """Contact sheets."""
 
 import numpy as np
-import pytest
 
 from mmma.data.joints import JointLayout
 from mmma.simulation.preview import (
@@ -9,7 +8,6 @@ from mmma.simulation.preview import (
     contact_sheet,
     draw_skeleton,
     pick_frames,
-    simulated_strip,
 )
 
 
@@ -17,12 +15,10 @@ def tile(value, width=20, height=10):
     return np.full((height, width, 3), value, np.uint8)
 
 
-@pytest.mark.parametrize(
-    ('total', 'count', 'expected'),
-    [(8, 4, [1, 3, 5, 7]), (1, 3, [0, 0, 0]), (9, 1, [4])],
-)
-def test_frames_are_spread(total, count, expected):
-    assert pick_frames(total, count).tolist() == expected
+def test_frames_are_spread():
+    assert pick_frames(8, 4).tolist() == [1, 3, 5, 7]
+    assert pick_frames(1, 3).tolist() == [0, 0, 0]
+    assert pick_frames(9, 1).tolist() == [4]
 
 
 def test_sheet_keeps_time_order_and_columns():
@@ -52,14 +48,3 @@ def test_skeleton_draws_what_has_a_score():
     assert picture.shape == (20, 20, 3)
     assert picture[5, 10].min() < 100
     assert (picture[15] == 255).all()
-
-
-def test_simulated_strip():
-    strip = simulated_strip('nodding', 'psychiatric', frames=3, seconds=0.5)
-    assert strip.label == 'psychiatric: nodding'
-    assert [f.shape for f in strip.frames] == [(192, 256, 3)] * 3
-
-
-def test_unknown_domain():
-    with pytest.raises(ValueError, match=r"Did you mean 'lab'"):
-        simulated_strip('nodding', 'lap')
