@@ -14,61 +14,34 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class DomainStyle:
-    """All that distinguishes a domain, but for priors, durations and subjects.
+    """All that distinguishes a domain, but for priors, durations and subjects."""
 
-    Attributes:
-        size: Width and height of the picture, pixels.
-        fps: Frame rates that occur, most frequent first.
-        postures: Postures of its subjects: ``seated``, ``armchair``, ``standing``.
-        look_at: What the picture is centred on: ``figure``, ``chest`` or ``head``.
-        view_height: Height of the picture at the person, metres.
-        distance: Camera to person, metres.
-        yaw: Angle of the camera from the front, degrees; either side.
-        pitch: Height angle, degrees; positive looks down.
-        background: ``wall``, ``room``, ``street`` or ``set``.
-        light: Range of the brightness factor.
-        warmth: Range of the colour shift, red against blue.
-        sensor_noise: Standard deviation, grey levels.
-        joint_noise: White noise of an observed joint, metres at the person.
-        joint_drift: Slow error of an observed joint, metres.
-        hand_miss: Share of the time that an extractor finds no hand.
-        toe_miss: Share of the time that it finds no small toes and heels.
-        glitch: Share of single joints that jump in a frame.
-        roll: Largest tilt of the picture, degrees.
-        shake: Handheld shake, degrees.
-        pan: Slow turn of the camera, degrees.
-        cuts_per_sec: Rate of jumps to another view.
-        blur: Radius of the optical blur, pixels; 0 for none.
-        tempo: Factor of the speed of motion.
-        vigor: Factor of the size of motion.
-        distraction: Unlabelled small motions per second.
-    """
-
-    size: tuple[int, int]
-    fps: tuple[float, ...]
+    size: tuple[int, int]  # width and height of the picture, pixels
+    fps: tuple[float, ...]  # frame rates that occur, most frequent first
+    # postures of its subjects: seated, armchair, standing
     postures: tuple[str, ...]
-    look_at: str
-    view_height: Range
-    distance: Range
-    yaw: Range
-    pitch: Range
-    background: str
-    light: Range
-    warmth: Range
-    sensor_noise: float
-    joint_noise: float
-    joint_drift: float
-    hand_miss: float
-    toe_miss: float
-    glitch: float
-    roll: float = 0.0
-    shake: float = 0.0
-    pan: float = 0.0
-    cuts_per_sec: float = 0.0
-    blur: int = 0
-    tempo: float = 1.0
-    vigor: float = 1.0
-    distraction: float = 0.1
+    look_at: str  # what the picture is centred on: figure, chest or head
+    view_height: Range  # height of the picture at the person, metres
+    distance: Range  # camera to person, metres
+    yaw: Range  # angle of the camera from the front, degrees; either side
+    pitch: Range  # height angle, degrees; positive looks down
+    background: str  # wall, room, street or set
+    light: Range  # range of the brightness factor
+    warmth: Range  # range of the colour shift, red against blue
+    sensor_noise: float  # standard deviation, grey levels
+    joint_noise: float  # white noise of an observed joint, metres at the person
+    joint_drift: float  # slow error of an observed joint, metres
+    hand_miss: float  # share of the time that an extractor finds no hand
+    toe_miss: float  # share of the time that it finds no small toes and heels
+    glitch: float  # share of single joints that jump in a frame
+    roll: float = 0.0  # largest tilt of the picture, degrees
+    shake: float = 0.0  # handheld shake, degrees
+    pan: float = 0.0  # slow turn of the camera, degrees
+    cuts_per_sec: float = 0.0  # rate of jumps to another view
+    blur: int = 0  # radius of the optical blur, pixels; 0 for none
+    tempo: float = 1.0  # factor of the speed of motion
+    vigor: float = 1.0  # factor of the size of motion
+    distraction: float = 0.1  # unlabelled small motions per second
 
 
 DOMAIN_STYLES: dict[str, DomainStyle] = {
@@ -187,61 +160,33 @@ SLEEVES = (0.35, 1.0)
 
 @dataclass(frozen=True)
 class Subject:
-    """One person, the same in every clip and video.
+    """One person, the same in every clip and video."""
 
-    Attributes:
-        seed: What the person was made from.
-        domain: Where the person appears.
-        height: Standing height, metres.
-        legs: Factor of the length of the legs.
-        arms: Factor of the length of the arms.
-        shoulders: Factor of the width of the shoulders.
-        hips: Factor of the width of the hips.
-        head: Factor of the size of the head.
-        girth: Factor of the thickness of trunk and limbs.
-        skin: RGB.
-        hair: RGB.
-        top: RGB of the upper garment.
-        bottom: RGB of the trousers.
-        shoes: RGB.
-        chair: RGB of the seat.
-        haircut: ``short``, ``bob`` or ``long``.
-        sleeve: Covered share of the arms.
-        glasses: Whether the person wears glasses.
-        posture: ``seated``, ``armchair`` or ``standing``.
-        hand_rest: Number in [0, 1) that picks the resting place of the hands.
-        leg_rest: Number in [0, 1) that picks that of the legs.
-        tempo: Factor of speed.
-        vigor: Factor of the size of motion.
-        sway: Factor of idle motion.
-        right_handed: Whether the right hand leads.
-    """
-
-    seed: int
-    domain: str
-    height: float
-    legs: float
-    arms: float
-    shoulders: float
-    hips: float
-    head: float
-    girth: float
-    skin: Colour
-    hair: Colour
-    top: Colour
-    bottom: Colour
-    shoes: Colour
-    chair: Colour
-    haircut: str
-    sleeve: float
-    glasses: bool
-    posture: str
-    hand_rest: float
-    leg_rest: float
-    tempo: float
-    vigor: float
-    sway: float
-    right_handed: bool
+    seed: int  # what the person was made from
+    domain: str  # where the person appears
+    height: float  # standing height, metres
+    legs: float  # factor of the length of the legs
+    arms: float  # factor of the length of the arms
+    shoulders: float  # factor of the width of the shoulders
+    hips: float  # factor of the width of the hips
+    head: float  # factor of the size of the head
+    girth: float  # factor of the thickness of trunk and limbs
+    skin: Colour  # RGB
+    hair: Colour  # RGB
+    top: Colour  # RGB of the upper garment
+    bottom: Colour  # RGB of the trousers
+    shoes: Colour  # RGB
+    chair: Colour  # RGB of the seat
+    haircut: str  # short, bob or long
+    sleeve: float  # covered share of the arms
+    glasses: bool  # whether the person wears glasses
+    posture: str  # seated, armchair or standing
+    hand_rest: float  # number in [0, 1) that picks the resting place of the hands
+    leg_rest: float  # number in [0, 1) that picks that of the legs
+    tempo: float  # factor of speed
+    vigor: float  # factor of the size of motion
+    sway: float  # factor of idle motion
+    right_handed: bool  # whether the right hand leads
 
 
 def make_subject(seed: int, domain: str) -> Subject:

@@ -179,22 +179,14 @@ class Build:
 
 @dataclass
 class Figure:
-    """A posed figure.
+    """A posed figure."""
 
-    Attributes:
-        build: Bone lengths.
-        joints: (T, J, 3) in the order of ``JOINTS``, metres.
-        pelvis: (T, 3, 3) orientation of the pelvis.
-        chest: (T, 3, 3) of the chest.
-        head: (T, 3, 3) of the head.
-        hands: (T, 2, 3, 3), columns towards fingers, out of the palm, towards thumb.
-    """
-
-    build: Build
-    joints: np.ndarray
-    pelvis: np.ndarray
-    chest: np.ndarray
-    head: np.ndarray
+    build: Build  # bone lengths
+    joints: np.ndarray  # (T, J, 3) in the order of JOINTS, metres
+    pelvis: np.ndarray  # (T, 3, 3) orientation of the pelvis
+    chest: np.ndarray  # (T, 3, 3) of the chest
+    head: np.ndarray  # (T, 3, 3) of the head
+    # (T, 2, 3, 3), columns towards fingers, out of the palm, towards thumb
     hands: np.ndarray
 
 

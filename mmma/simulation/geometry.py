@@ -290,19 +290,12 @@ GENERATORS = {
 
 @dataclass(frozen=True)
 class Ramp:
-    """When an event is on: rise, stay, fall.
+    """When an event is on: rise, stay, fall."""
 
-    Attributes:
-        start_sec: Where the rise begins.
-        attack: Its length, seconds.
-        end_sec: Where the fall ends.
-        release: Its length.
-    """
-
-    start_sec: float
-    attack: float
-    end_sec: float
-    release: float
+    start_sec: float  # where the rise begins
+    attack: float  # its length, seconds
+    end_sec: float  # where the fall ends
+    release: float  # its length
 
     def values(self, time_sec: np.ndarray) -> np.ndarray:
         """(T,) weights in [0, 1] at (T,) seconds of the clip."""
@@ -337,21 +330,13 @@ _NEAREST = 0.05  # metres; points behind the camera count as this far
 
 @dataclass
 class Camera:
-    """A camera over T frames.
+    """A camera over T frames."""
 
-    Attributes:
-        position: (T, 3) metres.
-        rotation: (T, 3, 3), rows are right, down and forward in the picture.
-        focal: (T,) focal length, pixels.
-        size: Width and height of the picture, pixels.
-        shot: (T,) number of the shot; it changes at a cut.
-    """
-
-    position: np.ndarray
-    rotation: np.ndarray
-    focal: np.ndarray
-    size: tuple[int, int]
-    shot: np.ndarray
+    position: np.ndarray  # (T, 3) metres
+    rotation: np.ndarray  # (T, 3, 3), rows are right, down and forward in the picture
+    focal: np.ndarray  # (T,) focal length, pixels
+    size: tuple[int, int]  # width and height of the picture, pixels
+    shot: np.ndarray  # (T,) number of the shot; it changes at a cut
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Points in the picture.

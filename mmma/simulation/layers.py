@@ -53,25 +53,15 @@ _ANGLE_RAMP = (0.2, 0.4)
 
 @dataclass
 class Layer:
-    """A track of an event, its common numbers drawn.
+    """A track of an event, its common numbers drawn."""
 
-    Attributes:
-        track: The data.
-        sides: Limbs that it moves, main first; for angles the main side.
-        frames: Frames in which it has weight, T of them.
-        time_sec: (T,) time of these frames since the start of the event.
-        weight: (T,) how far it is on, 0 to 1.
-        draw: Dice.
-        posture: Posture of the person.
-    """
-
-    track: Track
-    sides: tuple[int, ...]
-    frames: slice
-    time_sec: np.ndarray
-    weight: np.ndarray
-    draw: Draw
-    posture: str
+    track: Track  # the data
+    sides: tuple[int, ...]  # limbs that it moves, main first; for angles the main side
+    frames: slice  # frames in which it has weight, T of them
+    time_sec: np.ndarray  # (T,) time of these frames since the start of the event
+    weight: np.ndarray  # (T,) how far it is on, 0 to 1
+    draw: Draw  # dice
+    posture: str  # posture of the person
 
     def waves(self, specs: list[dict[str, Any]]) -> list[tuple[Any, Course]]:
         """Each spec with its course drawn."""
@@ -196,21 +186,13 @@ _ARC = (0.03, 0.0, 0.06)  # metres outward, up, forward of the straight way to a
 
 @dataclass
 class Hands:
-    """Targets of the hands.
+    """Targets of the hands."""
 
-    Attributes:
-        wrists: (T, 2, 3) metres.
-        fingers: (T, 2, 3) where the fingers point.
-        palms: (T, 2, 3) where the palms face.
-        poles: (T, 2, 3) where the elbows point.
-        shapes: (T, 2, 9).
-    """
-
-    wrists: np.ndarray
-    fingers: np.ndarray
-    palms: np.ndarray
-    poles: np.ndarray
-    shapes: np.ndarray
+    wrists: np.ndarray  # (T, 2, 3) metres
+    fingers: np.ndarray  # (T, 2, 3) where the fingers point
+    palms: np.ndarray  # (T, 2, 3) where the palms face
+    poles: np.ndarray  # (T, 2, 3) where the elbows point
+    shapes: np.ndarray  # (T, 2, 9)
 
     @classmethod
     def empty(cls, frames: int) -> Hands:

@@ -378,23 +378,15 @@ _INSTANCES_TO_HOLD_EVERY_CLASS = 1.2
 
 @dataclass(frozen=True)
 class Scale:
-    """Size of a corpus against the published one.
+    """Size of a corpus against the published one."""
 
-    Attributes:
-        clips: Share of the published trimmed clips.
-        videos: Share of the published untrimmed videos.
-        least_clips: Clips that a subset of a domain holds at least.
-        least_videos: Videos that a subset of a domain holds at least.
-        lab_clips: Clips of every class in train, val, test of the lab at least.
-        lab_instances: The same for instances in untrimmed videos.
-    """
-
-    clips: float
-    videos: float
-    least_clips: int
-    least_videos: int
+    clips: float  # share of the published trimmed clips
+    videos: float  # share of the published untrimmed videos
+    least_clips: int  # clips that a subset of a domain holds at least
+    least_videos: int  # videos that a subset of a domain holds at least
+    # clips of every class in train, val, test of the lab at least
     lab_clips: tuple[int, int, int]
-    lab_instances: tuple[int, int, int]
+    lab_instances: tuple[int, int, int]  # the same for instances in untrimmed videos
 
 
 SCALES: dict[str, Scale] = {
@@ -406,15 +398,10 @@ SCALES: dict[str, Scale] = {
 
 @dataclass(frozen=True)
 class Size:
-    """Counts that a corpus has exactly.
+    """Counts that a corpus has exactly."""
 
-    Attributes:
-        items: (12,) clips or videos of every row of ``ROWS``.
-        actions: (12, K) clips, or instances in videos, per row and action.
-    """
-
-    items: np.ndarray
-    actions: np.ndarray
+    items: np.ndarray  # (12,) clips or videos of every row of ROWS
+    actions: np.ndarray  # (12, K) clips, or instances in videos, per row and action
 
 
 def published_clips() -> np.ndarray:

@@ -74,53 +74,32 @@ _STEADY = 0.45  # share of the trunk's motion that the head takes back
 
 @dataclass(frozen=True)
 class Event:
-    """An action in time.
+    """An action in time."""
 
-    Attributes:
-        action: Name in the label space.
-        start_sec: When it begins; may lie before the first frame.
-        end_sec: When it ends; may lie behind the last.
-    """
-
-    action: str
-    start_sec: float
-    end_sec: float
+    action: str  # name in the label space
+    start_sec: float  # when it begins; may lie before the first frame
+    end_sec: float  # when it ends; may lie behind the last
 
 
 @dataclass(frozen=True)
 class Held:
-    """An object in a hand, or glasses on the nose.
+    """An object in a hand, or glasses on the nose."""
 
-    Attributes:
-        kind: ``pen``, ``phone``, ``cup`` or ``glasses``.
-        side: 0 left, 1 right.
-        weight: (T,) how much it is there.
-    """
-
-    kind: str
-    side: int
-    weight: np.ndarray
+    kind: str  # pen, phone, cup or glasses
+    side: int  # 0 left, 1 right
+    weight: np.ndarray  # (T,) how much it is there
 
 
 @dataclass
 class Motion:
-    """A figure and a camera over T frames.
+    """A figure and a camera over T frames."""
 
-    Attributes:
-        figure: Joints and orientations.
-        camera: Who films.
-        fps: Frames per second.
-        posture: ``seated``, ``armchair`` or ``standing``.
-        seat: (3,) pelvis at rest, metres.
-        objects: What is held.
-    """
-
-    figure: Figure
-    camera: Camera
-    fps: float
-    posture: str
-    seat: np.ndarray
-    objects: list[Held]
+    figure: Figure  # joints and orientations
+    camera: Camera  # who films
+    fps: float  # frames per second
+    posture: str  # seated, armchair or standing
+    seat: np.ndarray  # (3,) pelvis at rest, metres
+    objects: list[Held]  # what is held
 
     @property
     def joints(self) -> np.ndarray:

@@ -158,33 +158,20 @@ class SimulationOptions:
 
 @dataclass(frozen=True)
 class Item:
-    """One clip or one untrimmed video.
+    """One clip or one untrimmed video."""
 
-    Attributes:
-        task: ``rec`` for a clip, ``det`` for a video.
-        index: Number within the task; its randomness hangs on it alone.
-        name: Name in the tables.
-        path: Video relative to the root; empty where none is drawn.
-        subset: ``train``, ``val`` or ``test``.
-        domain: One of the four.
-        person: Who is filmed.
-        fps: Frames per second.
-        frames: Number of frames.
-        events: What happens; a single one, from start to end, in a clip.
-        emotion: Emotion of the scene; only in clips of the emotion domain.
-    """
-
-    task: str
-    index: int
-    name: str
-    path: str
-    subset: str
-    domain: str
-    person: Person
-    fps: float
-    frames: int
+    task: str  # rec for a clip, det for a video
+    index: int  # number within the task; its randomness hangs on it alone
+    name: str  # name in the tables
+    path: str  # video relative to the root; empty where none is drawn
+    subset: str  # train, val or test
+    domain: str  # one of the four
+    person: Person  # who is filmed
+    fps: float  # frames per second
+    frames: int  # number of frames
+    # what happens; a single one, from start to end, in a clip
     events: tuple[Event, ...]
-    emotion: str = ''
+    emotion: str = ''  # emotion of the scene; only in clips of the emotion domain
 
     @property
     def seconds(self) -> float:
@@ -194,17 +181,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every item of a corpus.
+    """Every item of a corpus."""
 
-    Attributes:
-        options: What it was made from.
-        rec: Trimmed clips, by domain and subset.
-        det: Untrimmed videos, by domain and subset.
-    """
-
-    options: SimulationOptions
-    rec: tuple[Item, ...]
-    det: tuple[Item, ...]
+    options: SimulationOptions  # what it was made from
+    rec: tuple[Item, ...]  # trimmed clips, by domain and subset
+    det: tuple[Item, ...]  # untrimmed videos, by domain and subset
 
     @property
     def items(self) -> tuple[Item, ...]:
