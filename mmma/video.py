@@ -7,13 +7,12 @@ import importlib.util
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -159,7 +158,13 @@ def read_index(container: Any) -> VideoIndex:
     except damage_errors() as error:
         raise damaged(container.name, error) from None
     _check_complete(container, stream, packets, end_sec)
-    shown = _shown(packets)
+    first = next((p.pts for p in packets if p.key), packets[0].pts)
+    shown = [p for p in packets if p.pts >= first and not p.hidden] or packets
+    last = max(shown, key=lambda p: p.pts)
+    if last.duration > 0:
+        last_sec = float(last.duration * stream.time_base)
+    else:
+        last_sec = 1 / float(stream.average_rate or 25)
     pts = np.sort(np.array([p.pts for p in shown], np.int64))
     keys = sorted((p.pts, p.dts) for p in packets if p.key) or [(pts[0], pts[0])]
     known = any(name in container.format.name for name in _STAMPED)
@@ -168,21 +173,14 @@ def read_index(container: Any) -> VideoIndex:
         key_pts=np.array([key[0] for key in keys], np.int64),
         key_dts=np.array([key[1] for key in keys], np.int64),
         time_base=float(stream.time_base),
-        last_sec=_last_sec(shown, stream),
+        last_sec=last_sec,
         stamped=known and bool((np.diff(pts) > 0).all()),
         common=len(shown) == len(packets) and _is_common(container, stream),
     )
 
 
 def is_rotated(container: Any) -> bool:
-    """Whether players turn the picture; decodes the first frame, where that is said.
-
-    Args:
-        container: From :func:`open_container`, anywhere.
-
-    Raises:
-        BrokenVideoError: The first frame does not decode.
-    """
+    """True if players turn the picture; the first frame says so, which is decoded."""
     stream = video_stream(container)
     try:
         container.seek(0)
@@ -192,7 +190,7 @@ def is_rotated(container: Any) -> bool:
 
 
 def damage_errors() -> tuple[type[Exception], ...]:
-    """What PyAV raises for damaged files.
+    """Errors of PyAV for damaged files.
 
     An IndexError among them: PyAV looks up streams that appear in the middle of a file.
     """
@@ -202,18 +200,12 @@ def damage_errors() -> tuple[type[Exception], ...]:
 
 
 def damaged(path: str, error: Exception) -> BrokenVideoError:
-    """One of :func:`damage_errors` as the error to raise.
-
-    Args:
-        path: The file.
-        error: What PyAV raised.
-    """
+    """One of :func:`damage_errors` as the error to raise."""
     reason = getattr(error, 'strerror', None) or error
     return BrokenVideoError(path, f'damaged: {reason}')
 
 
-@dataclass
-class _Packet:
+class _Packet(NamedTuple):
     pts: int
     dts: int
     key: bool
@@ -271,22 +263,8 @@ def _check_complete(
         )
 
 
-def _shown(packets: list[_Packet]) -> list[_Packet]:
-    """Packets whose frames a player shows, in stored order."""
-    first = next((p.pts for p in packets if p.key), packets[0].pts)
-    shown = [p for p in packets if p.pts >= first and not p.hidden]
-    return shown or packets
-
-
-def _last_sec(shown: Iterable[_Packet], stream: Any) -> float:
-    last = max(shown, key=lambda p: p.pts)
-    if last.duration > 0:
-        return float(last.duration * stream.time_base)
-    return 1 / float(stream.average_rate or 25)
-
-
 def _is_common(container: Any, stream: Any) -> bool:
-    """Whether every backend decodes and converts this kind of file alike."""
+    """True if every backend decodes and converts this kind of file alike."""
     context = stream.codec_context
     kind = context.name in _CODECS and context.pix_fmt in _PIXEL_FORMATS
     even = context.height % 2 == 0 and context.width % 2 == 0
@@ -368,12 +346,7 @@ class VideoReader(ABC):
     def __enter__(self) -> VideoReader:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @abstractmethod
@@ -540,8 +513,8 @@ class DecordReader(VideoReader):
             raise self._broken(error) from None
 
 
-BACKENDS = ('decord', 'pyav')
 _MODULES = {'decord': 'decord', 'pyav': 'av'}
+BACKENDS = tuple(_MODULES)
 
 
 @functools.cache
@@ -649,7 +622,6 @@ def decode_video(path: Path) -> VideoFacts:
     import av
 
     with opened_video(path) as (container, stream):
-        stream.codec_context.thread_count = 1  # files are checked side by side
         stream.codec_context.options = {'err_detect': 'explode'}  # conceal nothing
         decoded = damaged = hidden = 0
         for packet in container.demux(stream):
@@ -683,20 +655,14 @@ def opened_video(path: Path) -> Iterator[tuple[Any, Any]]:
         FileNotFoundError: There is no such file.
         ValueError: Zero bytes, no video in it, or not readable.
     """
-    import av
-
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no such file')
-    if not path.stat().st_size:
-        raise ValueError('zero bytes')
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                has_audio = bool(container.streams.audio)
-                raise ValueError('audio only' if has_audio else 'no video stream')
-            yield container, container.streams.video[0]
-    except (av.error.FFmpegError, AttributeError, IndexError) as error:
-        # PyAV raises the last two for an unknown codec and damaged transport streams.
+        with open_container(path) as container:
+            yield container, video_stream(container)
+    except BrokenVideoError as error:
+        raise ValueError(error.reason) from None
+    except damage_errors() as error:
         reason = getattr(error, 'strerror', None) or type(error).__name__
         raise ValueError(f'not readable as video: {reason}') from None
 
