@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,88 +53,73 @@ def run(args: argparse.Namespace) -> int:
             another type.
         FileNotFoundError: No SRC, or no folder for OUT.
     """
-    from mmma.checkpoints import load_weights_file, weights_of
+    from mmengine.registry import DefaultScope
+
+    from mmma.checkpoints import load_state, load_weights_file, weights_of
+    from mmma.config import load_config
     from mmma.hub.zoo import checkpoint_path
+    from mmma.registry import MODELS
     from mmma.taxonomy import check_choice
 
     check_choice('format', args.format, tuple(FORMATS))
-    _check_out(args.out, args.force)
+    if args.out.suffix not in SUFFIXES:
+        raise ValueError(f'{args.out}: write to a file named {" or ".join(SUFFIXES)}.')
+    if args.out.exists() and not args.force:
+        raise ValueError(f'{args.out} exists: choose another name, or --force.')
+    if not args.out.parent.is_dir():
+        raise FileNotFoundError(f'{args.out.parent}: no such folder to write to.')
     source = checkpoint_path(args.source)
-    checkpoint = load_weights_file(source, args.trust_checkpoint)
-    converted = FORMATS[args.format](checkpoint)
-    count = len(weights_of(checkpoint))
+    weights = weights_of(load_weights_file(source, args.trust_checkpoint))
+    converted = FORMATS[args.format](weights)
     _save(converted, args.out, args.format, source)
-    print(f'{source}: {count} weights of {args.format}')
+    print(f'{source}: {len(weights)} weights of {args.format}')
     print(f'wrote {args.out}: {len(converted)} weights')
     if args.config:
-        print(f'{args.config}: {_matches(converted, args.config)}')
+        with DefaultScope.overwrite_default_scope('mmma'):
+            model = MODELS.build(load_config(args.config).model)
+        matched = load_state(model, converted, args.config, min_matched=0)
+        print(f'{args.config}: {matched}')
     return 0
 
 
-def from_opentad_adatad(checkpoint: Any) -> dict[str, Any]:
-    """Weights of a ``SegmentDetector`` with ``VideoMAETIA``."""
-    from mmma.checkpoints import weights_of
+def _from_opentad(weights: Mapping[str, Any], adapters: bool) -> dict[str, Any]:
     from mmma.models.detector import from_opentad
 
-    return from_opentad(weights_of(checkpoint))
+    return from_opentad(weights, adapters=adapters)
 
 
-def from_opentad_features(checkpoint: Any) -> dict[str, Any]:
-    """Weights of a ``SegmentDetector`` without backbone."""
-    from mmma.checkpoints import weights_of
-    from mmma.models.detector import from_opentad
-
-    return from_opentad(weights_of(checkpoint), adapters=False)
-
-
-def from_videomae(checkpoint: Any) -> dict[str, Any]:
-    """Weights of a recognizer with ``VideoMAEViT``."""
-    from mmma.checkpoints import weights_of
+def _from_videomae(weights: Mapping[str, Any]) -> dict[str, Any]:
     from mmma.models.backbones.videomae import from_hub, from_original
 
-    weights = weights_of(checkpoint)
     hub = from_hub(weights)
     if not hub:
         return from_original(weights)
     return {f'backbone.{name}': value for name, value in hub.items()}
 
 
-def from_shift(checkpoint: Any) -> dict[str, Any]:
-    """Weights of a recognizer with ``ShiftResNet``.
-
-    Raises:
-        ValueError: Other names than those of a ResNet with shifts.
-    """
-    from mmma.checkpoints import weights_of
+def _from_shift(weights: Mapping[str, Any]) -> dict[str, Any]:
     from mmma.models.backbones.shift_resnet import adapted_names
 
-    weights = weights_of(checkpoint)
     renamed = adapted_names(weights, 'backbone.')
     names = {name: renamed.get(name, name) for name in weights}
     kept = {new: weights[old] for old, new in names.items() if new is not None}
     return _checked(kept, 'ResNet with shifts', 'backbone.layer1.')
 
 
-def from_openmmlab(checkpoint: Any) -> dict[str, Any]:
-    """Weights of a recognizer whose backbone is upstream's, or derived from it.
-
-    Raises:
-        ValueError: Other names than those of a recognizer.
-    """
-    from mmma.checkpoints import weights_of
-
-    return _checked(weights_of(checkpoint), 'recognizer of OpenMMLab', 'backbone.')
+def _from_openmmlab(weights: Mapping[str, Any]) -> dict[str, Any]:
+    return _checked(weights, 'recognizer of OpenMMLab', 'backbone.')
 
 
-FORMATS: dict[str, Callable[[Any], dict[str, Any]]] = {
-    'opentad-adatad': from_opentad_adatad,
-    'opentad': from_opentad_features,
-    'videomae': from_videomae,
-    'group-contextualization': from_shift,
-    'manet': from_shift,
-    'pyskl': from_openmmlab,
-    'mmaction2': from_openmmlab,
+FORMATS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    'opentad-adatad': partial(_from_opentad, adapters=True),
+    'opentad': partial(_from_opentad, adapters=False),
+    'videomae': _from_videomae,
+    'group-contextualization': _from_shift,
+    'manet': _from_shift,
+    'pyskl': _from_openmmlab,
+    'mmaction2': _from_openmmlab,
 }
+"""Published weights by name to ours."""
 
 
 def _checked(weights: Mapping[str, Any], kind: str, mark: str) -> dict[str, Any]:
@@ -146,15 +132,6 @@ def _checked(weights: Mapping[str, Any], kind: str, mark: str) -> dict[str, Any]
         name.replace('cls_head.fc.', 'cls_head.fc_cls.'): value
         for name, value in weights.items()
     }
-
-
-def _check_out(out: Path, force: bool) -> None:
-    if out.suffix not in SUFFIXES:
-        raise ValueError(f'{out}: write to a file named {" or ".join(SUFFIXES)}.')
-    if out.exists() and not force:
-        raise ValueError(f'{out} exists: choose another name, or --force.')
-    if not out.parent.is_dir():
-        raise FileNotFoundError(f'{out.parent}: no such folder to write to.')
 
 
 def _save(weights: Mapping[str, Any], out: Path, kind: str, source: Path) -> None:
@@ -171,16 +148,3 @@ def _save(weights: Mapping[str, Any], out: Path, kind: str, source: Path) -> Non
     except ImportError:
         raise ValueError(f'{out}: pip install safetensors, or write .pth.') from None
     save_file({k: v.contiguous().clone() for k, v in weights.items()}, out, told)
-
-
-def _matches(weights: Mapping[str, Any], config: str) -> str:
-    """Which weights of a config's model are filled."""
-    from mmengine.registry import DefaultScope
-
-    from mmma.checkpoints import load_state
-    from mmma.config import load_config
-    from mmma.registry import MODELS
-
-    with DefaultScope.overwrite_default_scope('mmma'):
-        model = MODELS.build(load_config(config).model)
-    return str(load_state(model, weights, config, min_matched=0))

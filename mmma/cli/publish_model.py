@@ -23,60 +23,25 @@ the run is taken, or else the last. Nothing that is written names the machine.""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument(
-        'source',
-        metavar='WORK_DIR|NAME',
-        help='work dir of train.py; or a published model, to add to it',
-    )
-    parser.add_argument(
-        '--checkpoint',
-        type=Path,
-        metavar='FILE',
-        help='of the run, instead of the best',
-    )
-    parser.add_argument(
-        '--name',
-        help="default: the config's, with -simulated where the data are",
-    )
-    parser.add_argument(
-        '--out',
-        type=Path,
-        metavar='DIR',
-        help='the zoo, beside the metafiles; default: zoo in the checkout',
-    )
-    parser.add_argument(
-        '--precision',
-        default='float16',
-        metavar='float16|float32',
-        help='default: float16, which tests round up again',
-    )
-    parser.add_argument(
-        '--results',
-        nargs='+',
-        type=Path,
-        default=[],
-        metavar='FILE',
-        help='results.json of the published file, one per protocol',
-    )
-    parser.add_argument(
-        '--resources',
-        metavar='TEXT',
-        help='what it was trained on; default: what the log says',
-    )
-    parser.add_argument(
-        '--hub',
-        type=Path,
-        metavar='DIR',
-        help='also write a folder for the Hugging Face Hub',
-    )
-    parser.add_argument(
-        '--check',
-        action='store_true',
-        help='write nothing; say what is wrong with a published model',
-    )
-    parser.add_argument(
-        '--force', action='store_true', help='replace published weights by others'
-    )
+    add = parser.add_argument
+    told = 'work dir of train.py; or a published model, to add to it'
+    add('source', metavar='WORK_DIR|NAME', help=told)
+    told = 'of the run, instead of the best'
+    add('--checkpoint', type=Path, metavar='FILE', help=told)
+    add('--name', help="default: the config's, with -simulated where the data are")
+    told = 'the zoo, beside the metafiles; default: zoo in the checkout'
+    add('--out', type=Path, metavar='DIR', help=told)
+    told = 'default: float16, which tests round up again'
+    add('--precision', default='float16', metavar='float16|float32', help=told)
+    told = 'results.json of the published file, one per protocol'
+    add('--results', nargs='+', type=Path, default=[], metavar='FILE', help=told)
+    told = 'what it was trained on; default: what the log says'
+    add('--resources', metavar='TEXT', help=told)
+    told = 'also write a folder for the Hugging Face Hub'
+    add('--hub', type=Path, metavar='DIR', help=told)
+    told = 'write nothing; say what is wrong with a published model'
+    add('--check', action='store_true', help=told)
+    add('--force', action='store_true', help='replace published weights by others')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -86,14 +51,14 @@ def run(args: argparse.Namespace) -> int:
         FileNotFoundError: No such run, model or results.
         ValueError: It cannot be published, or the results are of other weights.
     """
-    from mmma.hub.publish import add_results, update_metafile
+    from mmma.hub.publish import add_results, update_metafile, write_hub_folder
     from mmma.hub.published import large_files
 
     zoo = args.out or _checkout_zoo()
     if zoo is None:
         raise ValueError('mmma is no checkout here: say where the zoo is with --out.')
     if args.check:
-        return check(args.source, zoo)
+        return _check(args.source, zoo)
     model, data_root = _published(args, zoo)
     for path in add_results(model, args.results):
         print(f'wrote {path}')
@@ -102,14 +67,15 @@ def run(args: argparse.Namespace) -> int:
     for file in large_files(model.path):
         print(f'warning: {model.path.name}/{file} is large for a repository (8 MB).')
     if args.hub:
-        _write_hub(model, args.hub, args.force)
-    for line in next_steps(model, Path(args.source), data_root, args.hub):
+        for path in write_hub_folder(model, args.hub, args.force):
+            print(f'wrote {path}')
+    for line in _next_steps(model, Path(args.source), data_root, args.hub):
         print(line)
     return 0
 
 
-def check(source: str, zoo: Path) -> int:
-    """Print what is wrong with a published model; 1 if anything is."""
+def _check(source: str, zoo: Path) -> int:
+    """Print faults of a published model; 1 if there are any."""
     from mmma.hub.publish import metafile_differences
     from mmma.hub.published import problems_of, read_published
 
@@ -122,17 +88,10 @@ def check(source: str, zoo: Path) -> int:
     return 1 if problems else 0
 
 
-def next_steps(
+def _next_steps(
     model: ZooFolder, source: Path, data_root: str | None, hub: Path | None
 ) -> list[str]:
-    """The commands that come next, as lines to print.
-
-    Args:
-        model: The published model.
-        source: What the user named: its work dir, or the model.
-        data_root: Of the run, where that was read.
-        hub: Where the Hub's folder was written.
-    """
+    """The commands that come next, as lines to print."""
     from mmma.hub.publish import leaf_of
 
     if hub:
@@ -148,7 +107,9 @@ def next_steps(
     leaf = leaf_of(model)
     work_dir = source if data_root else Path('work_dirs', model.name)
     test = ['tools/test.py', leaf.path if leaf else str(model.path / 'config.py')]
-    test += [_short(model.weights), *(leaf.flags if leaf else ())]
+    short = os.path.relpath(model.weights)
+    test += [str(model.weights) if short.startswith('..') else short]
+    test += leaf.flags if leaf else ()
     test += ['--data-root', data_root or 'DATA', '--work-dir', f'{work_dir}/published']
     tool += ['--results', f'{work_dir}/published/results.json']
     return [f'next: {shlex.join(test)}', f'then: {shlex.join(tool)}']
@@ -163,7 +124,7 @@ def _checkout_zoo() -> Path | None:
 
 def _published(args: argparse.Namespace, zoo: Path) -> tuple[ZooFolder, str | None]:
     """The model that is meant, published first where a run is, and the run's data."""
-    from mmma.hub.publish import PublishOptions, publish
+    from mmma.hub.publish import publish
     from mmma.hub.published import find_published, read_published, read_run
 
     source = Path(args.source)
@@ -173,26 +134,8 @@ def _published(args: argparse.Namespace, zoo: Path) -> tuple[ZooFolder, str | No
                 raise ValueError(f'--{flag} goes with a work dir, not with a model.')
         return read_published(args.source, zoo), None
     training = read_run(source, args.checkpoint)
-    options = PublishOptions(args.name, args.precision, args.force)
-    model = publish(training, zoo, options)
+    model = publish(training, zoo, args.name, args.precision, args.force)
     size = model.weights.stat().st_size
     print(f'took {training.checkpoint}')
     print(f'wrote {model.weights}: {size / 1e6:.2f} MB, SHA-256 {model.sha256}')
     return model, training.cfg.get('data_root')
-
-
-def _write_hub(model: ZooFolder, out: Path, force: bool) -> None:
-    from mmma.hub.publish import leaf_of, read_metafile_of, write_hub_folder
-    from mmma.hub.published import license_of
-
-    leaf = leaf_of(model)
-    metafile = read_metafile_of(model) or {}
-    terms = license_of(metafile, model.meta)
-    config = leaf.path if leaf else 'config.py'
-    for path in write_hub_folder(model, out, config, terms, force):
-        print(f'wrote {path}')
-
-
-def _short(path: Path) -> str:
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith('..') else relative

@@ -6,13 +6,11 @@ import argparse
 import hashlib
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from mmma.taxonomy import load_label_space
-
-if TYPE_CHECKING:
-    from mmma.evaluation.scores import ScoreTable
 
 HELP = """Write a submission to the Micro-Action Challenge; needs no torch.
 
@@ -63,75 +61,58 @@ def run(args: argparse.Namespace) -> int:
 def _add_files(parser: argparse.ArgumentParser, scores: str, listed: str) -> None:
     parser.add_argument('scores', type=Path, metavar='SCORES', help=scores)
     parser.add_argument('out', type=Path, metavar='OUT.zip')
-    parser.add_argument(
-        '--expect',
-        type=Path,
-        metavar='LIST',
-        help=f'official names, text or CSV, as {listed}',
-    )
+    told = f'official names, text or CSV, as {listed}'
+    parser.add_argument('--expect', type=Path, metavar='LIST', help=told)
 
 
 def _submit_clips(args: argparse.Namespace) -> int:
     from mmma.reporting import submission
-    from mmma.reporting.submission import check_archive, write_archive
 
     space = load_label_space('ma52')
-    table = _named_table(args, submission.read_ma52_scores(args.scores))
-    if len(table.names) not in submission.CLIP_COUNTS:
+    table = submission.read_ma52_scores(args.scores)
+    found = _official(args, table.names)
+    if found is None:
+        own = submission.unique_stems(table.names).values()
+        found = {submission.file_name(name): name for name in own}
+    names = tuple(found)
+    table = replace(table.select(list(found.values())), names=names)
+    test, challenge = submission.CLIP_COUNTS
+    if len(names) not in (test, challenge):
         _warn(
-            f'{len(table.names)} clips; the servers expect {submission.CLIP_COUNTS[0]} '
-            f'(MA-52 test) or {submission.CLIP_COUNTS[1]} (challenge)'
+            f'{len(names)} clips; the servers expect {test} (MA-52 test) or '
+            f'{challenge} (challenge)'
         )
     layout = submission.clip_layout(args.server, space)
     rows = list(submission.clip_rows(table, args.server, args.body_from, space))
-    write_archive(args.out, layout.header, rows)
-    count = check_archive(args.out, layout, table.names)
-    _report(args, layout.header, rows, f'{count} clips, body from {args.body_from}')
+    submission.write_archive(args.out, layout.header, rows)
+    count = submission.check_archive(args.out, layout, table.names)
+    _report(args, [layout.header, *rows], f'{count} clips, body from {args.body_from}')
     return 0
-
-
-def _named_table(args: argparse.Namespace, table: ScoreTable) -> ScoreTable:
-    """The scores under official names, in official order where a list gives it."""
-    from dataclasses import replace
-
-    from mmma.reporting.submission import file_name, unique_stems
-
-    found = _official(args, table.names)
-    if found is not None:
-        return replace(table.select(list(found.values())), names=tuple(found))
-    unique_stems(table.names)
-    return replace(table, names=tuple(map(file_name, table.names)))
 
 
 def _submit_segments(args: argparse.Namespace) -> int:
     from mmma.reporting import submission
-    from mmma.reporting.submission import (
-        check_archive,
-        shown,
-        unique_stems,
-        write_archive,
-    )
 
     space = load_label_space('ma52')
     videos = submission.read_detections(args.scores, space)
-    found = _official(args, list(videos)) or {
-        submission.video_id(name): name for name in unique_stems(videos).values()
-    }
+    stems = submission.unique_stems
+    found = _official(args, list(videos)) or {n: n for n in stems(videos).values()}
     videos = {submission.video_id(new): videos[old] for new, old in found.items()}
-    if len(videos) != submission.VIDEO_COUNT:
-        _warn(
-            f'{len(videos)} videos; the MMA-52 test subset has {submission.VIDEO_COUNT}'
-        )
+    expected = submission.VIDEO_COUNT
+    if len(videos) != expected:
+        _warn(f'{len(videos)} videos; the MMA-52 test subset has {expected}')
     empty = [name for name, detections in videos.items() if not detections]
     if empty:
-        _warn(f'{len(empty)} videos without a detection, and so a row: {shown(empty)}')
+        some = submission.shown(empty)
+        _warn(f'{len(empty)} videos without a detection, and so a row: {some}')
     layout = submission.segment_layout(args.header, space)
     rows = list(submission.segment_rows(videos, args.top))
-    write_archive(args.out, layout.header, rows)
+    submission.write_archive(args.out, layout.header, rows)
     filled = [name for name, detections in videos.items() if detections]
-    count = check_archive(args.out, layout, filled)
+    count = submission.check_archive(args.out, layout, filled)
     top = f', at most {args.top} per video' if args.top else ''
-    _report(args, layout.header, rows, f'{count} segments of {len(filled)} videos{top}')
+    told = f'{count} segments of {len(filled)} videos{top}'
+    _report(args, [layout.header, *rows], told)
     return 0
 
 
@@ -155,15 +136,10 @@ def _official(args: argparse.Namespace, names: Sequence[str]) -> dict[str, str] 
     return found
 
 
-def _report(
-    args: argparse.Namespace,
-    header: Sequence[str],
-    rows: Sequence[Sequence[object]],
-    what: str,
-) -> None:
+def _report(args: argparse.Namespace, rows: Sequence[Sequence[Any]], what: str) -> None:
     checked = f'names as in {args.expect}' if args.expect else 'names not checked'
     print(f'{args.out}: prediction.csv, {what}; {checked}; read again, no fault found')
-    for row in (header, *rows[:3]):
+    for row in rows[:4]:
         print('  ' + ','.join(map(str, row)))
     print(f'sha256 {hashlib.sha256(args.out.read_bytes()).hexdigest()}')
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from mmma.taxonomy import LABEL_SPACES, LabelSpace, load_label_space
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mmma.data.clips import Clip
-    from mmma.reporting.paper import PaperTable
     from mmma.reporting.results import Entry
 
 HELP = """Print results files as one table; results measured differently are refused.
@@ -93,69 +89,24 @@ def _check_arguments(args: argparse.Namespace) -> None:
 
 
 def _in_paper_layout(args: argparse.Namespace, entries: Sequence[Entry]) -> str:
+    from mmma.evaluation.bootstrap import BootstrapOptions
     from mmma.reporting import paper
+    from mmma.reporting.paired import compare_with
 
     tables = paper.paper_tables(
         entries, published=not args.no_published, level=args.level
     )
     if args.baseline:
-        _test(args, entries, tables)
+        compare_with(
+            tables,
+            args.baseline,
+            entries,
+            args.gt,
+            args.scores,
+            BootstrapOptions(args.resamples),
+        )
     if args.latex:
         return paper.latex(tables)
     if args.csv:
         return paper.csv_text(tables)
     return paper.markdown(tables) if args.md else paper.plain_text(tables)
-
-
-def _test(
-    args: argparse.Namespace, entries: Sequence[Entry], tables: list[PaperTable]
-) -> None:
-    from mmma.evaluation.bootstrap import BootstrapOptions
-    from mmma.reporting.paired import ScoreFiles, add_tests
-
-    if entries[0].results['task'] == 'det':
-        clips: list[Clip] = []  # refused by add_tests
-        space = load_label_space('mma82')
-    else:
-        clips, space = _read_truth(args.gt, entries[0].results)
-    files = ScoreFiles(clips, space, _score_files(args.scores, entries))
-    add_tests(tables, args.baseline, files, BootstrapOptions(args.resamples))
-
-
-def _read_truth(gt: Path, results: dict[str, Any]) -> tuple[list[Clip], LabelSpace]:
-    from mmma.data.clips import body_map, read_rec
-    from mmma.data.root import DataRoot
-
-    groups = results['options']['body_groups']
-    classes = tuple(results['classes'])
-    spaces = [load_label_space(name, groups) for name in LABEL_SPACES]
-    found = [space for space in spaces if space.actions == classes]
-    if not found:
-        raise ValueError(
-            f'{results["name"]}: its {len(classes)} classes are of no label space '
-            f'({", ".join(LABEL_SPACES)}), so its scores cannot be read.'
-        )
-    if gt.is_dir():
-        root, fingerprint = DataRoot(gt), results['data'].get('fingerprint')
-        if root.fingerprint() != fingerprint:
-            raise ValueError(
-                f'--gt {gt} has fingerprint {root.fingerprint()[:12]}, the results are '
-                f'of data {str(fingerprint)[:12]}: give the root that was tested.'
-            )
-        gt = gt / 'rec.csv'
-    clips = read_rec(gt, found[0])
-    return clips, body_map(clips, found[0])
-
-
-def _score_files(given: Sequence[str], entries: Sequence[Entry]) -> dict[Path, Path]:
-    known = {path.resolve() for entry in entries for path in entry.files}
-    files = {}
-    for argument in given:
-        results, _, scores = argument.partition('=')
-        if not scores or Path(results).resolve() not in known:
-            raise ValueError(
-                f'--scores {argument}: write RESULTS=FILE, with a results file of '
-                'this table.'
-            )
-        files[Path(results)] = Path(scores)
-    return files

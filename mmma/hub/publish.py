@@ -1,15 +1,9 @@
-"""Publishing a training run.
-
-Publishing a trained model: ``zoo/NAME`` and its entry in the metafiles.
+"""Publishing: a training run into ``zoo/NAME`` and the metafiles, a folder for the Hub.
 
 The order cannot be got wrong: weights are published first, then the published file is
-tested, and only results of that very file are taken beside it.
-
-A published model as a folder for the Hugging Face Hub.
-
-``model.safetensors`` is the published file, byte for byte, so that its hash and its
-results stay its own; ``README.md`` is the model card, with results in the Hub's
-evaluation format.
+tested, and only results of that very file are taken beside it. On the Hub
+``model.safetensors`` is that file, byte for byte; ``README.md`` is the model card, with
+results in the Hub's evaluation format.
 """
 
 from __future__ import annotations
@@ -18,7 +12,6 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +32,7 @@ from mmma.hub.published import (
     default_name,
     find_leaf,
     find_published,
+    license_of,
     measured_otherwise,
     metafile_entry,
     portable,
@@ -69,23 +63,12 @@ _META = (
 )
 
 
-@dataclass(frozen=True)
-class PublishOptions:
-    """How to publish.
-
-    Attributes:
-        name: In the zoo; None makes one of the config's.
-        precision: ``float16`` or ``float32``, of weights with a fractional part.
-        force: Replace a published model of that name by other weights.
-    """
-
-    name: str | None = None
-    precision: str = 'float16'
-    force: bool = False
-
-
 def publish(
-    run: TrainingRun, zoo: Path, options: PublishOptions | None = None
+    run: TrainingRun,
+    zoo: Path,
+    name: str | None = None,
+    precision: str = 'float16',
+    force: bool = False,
 ) -> ZooFolder:
     """Write the weights, config and log of a training run into the zoo.
 
@@ -94,25 +77,26 @@ def publish(
     Args:
         run: From :func:`mmma.hub.published.read_run`.
         zoo: Folder of published models; made where it is missing.
-        options: How.
+        name: In the zoo; None makes one of the config's.
+        precision: ``float16`` or ``float32``, of weights with a fractional part.
+        force: Replace a published model of that name by other weights.
 
     Raises:
         ValueError: The run cannot be published, or the name is taken.
     """
-    options = options or PublishOptions()
-    check_choice('precision', options.precision, PRECISIONS)
+    check_choice('precision', precision, PRECISIONS)
     leaf = find_leaf(run.meta.get('config_name'), run.cfg['protocol'])
-    name = _check_name(options.name or default_name(run, leaf), run.meta)
+    name = _check_name(name or default_name(run, leaf), run.meta)
     _check_leaf(run, leaf)
-    weights = to_precision(run.weights, options.precision)
+    weights = to_precision(run.weights, precision)
     meta = {
         **publishable_meta(run.content),
         'parameters': _check_weights(run.cfg, weights, run.meta),
-        'precision': options.precision,
+        'precision': precision,
     }
     folder = zoo.resolve() / name
     folder.mkdir(parents=True, exist_ok=True)
-    model = _place(folder, weights, meta, options.force)
+    model = _place(folder, weights, meta, force)
     scrubber = run_scrubber(run)
     text = config_text(portable(run.cfg, leaf.cfg if leaf else None, scrubber))
     (folder / 'config.py').write_text(text, encoding='utf-8')
@@ -398,16 +382,12 @@ _PROTOCOLS = {
 }
 
 
-def write_hub_folder(
-    model: ZooFolder, out: Path, config: str, license_id: str, force: bool = False
-) -> list[Path]:
+def write_hub_folder(model: ZooFolder, out: Path, force: bool = False) -> list[Path]:
     """Write weights, configs and model card.
 
     Args:
         model: The published model.
         out: Folder to write into; made where it is missing.
-        config: Config file that it is tested with.
-        license_id: Licence of the weights, as the metafiles call it.
         force: Replace other weights that lie there.
 
     Returns:
@@ -416,7 +396,7 @@ def write_hub_folder(
     Raises:
         ValueError: Other weights lie there.
     """
-    weights = out / WEIGHTS
+    weights, leaf = out / WEIGHTS, leaf_of(model)
     if weights.is_file() and not force and file_sha256(weights) != model.sha256:
         raise ValueError(f'{weights} is of another model: --force replaces it.')
     out.mkdir(parents=True, exist_ok=True)
@@ -424,7 +404,8 @@ def write_hub_folder(
     shutil.copyfile(model.path / 'config.py', out / 'config.py')
     told = json.dumps(hub_config(model), indent=2, ensure_ascii=False)
     (out / 'config.json').write_text(told + '\n', encoding='utf-8')
-    card = model_card(model, config, license_id)
+    terms = license_of(read_metafile_of(model) or {}, model.meta)
+    card = model_card(model, leaf.path if leaf else 'config.py', terms)
     (out / 'README.md').write_text(card, encoding='utf-8')
     return [out / name for name in (WEIGHTS, 'config.json', 'config.py', 'README.md')]
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmma.data.clips import Clip
+from mmma.data.clips import Clip, body_map, read_rec
+from mmma.data.root import DataRoot
 from mmma.evaluation.bootstrap import (
     BootstrapOptions,
     holm,
@@ -29,7 +30,7 @@ from mmma.evaluation.rows import Truth, body_variants, to_percent
 from mmma.evaluation.scores import ScoreTable, join_tables, read_scores
 from mmma.reporting.paper import LEVEL, CellTest, PaperTable, Row
 from mmma.reporting.results import Entry, Sample, pooled_domains
-from mmma.taxonomy import LabelSpace, suggest
+from mmma.taxonomy import LABEL_SPACES, LabelSpace, load_label_space, suggest
 
 _HITS = {'top1': 'top1', 'micro_f1': 'top1', 'top5': 'top5'}
 """Metrics that are a share of hits, and which hits."""
@@ -183,6 +184,70 @@ def add_tests(
         table.notes.extend(_notes(table, baseline, tested, files))
         if any(method.startswith('paired') for method in tested):
             table.notes.extend(_resolution(table, options.resamples))
+
+
+def compare_with(
+    tables: Sequence[PaperTable],
+    baseline: str,
+    entries: Sequence[Entry],
+    gt: Path,
+    scores: Sequence[str],
+    options: BootstrapOptions,
+) -> None:
+    """Read truth and scores, and test every row of our own against a baseline's.
+
+    Args:
+        tables: From :func:`mmma.reporting.paper.paper_tables`; changed.
+        baseline: Name of its results, or of its rows.
+        entries: The results behind the tables.
+        gt: ``rec.csv``, or the data root that was tested.
+        scores: ``RESULTS=FILE``, where scores do not lie beside their results.
+        options: Of the bootstrap.
+
+    Raises:
+        ValueError: As :func:`add_tests`; or other data, or scores of no results.
+    """
+    clips, space = [], load_label_space('mma82')
+    if entries[0].results['task'] != 'det':  # which add_tests refuses
+        clips, space = _read_truth(gt, entries[0].results)
+    files = ScoreFiles(clips, space, _score_files(scores, entries))
+    add_tests(tables, baseline, files, options)
+
+
+def _read_truth(gt: Path, results: dict[str, Any]) -> tuple[list[Clip], LabelSpace]:
+    groups = results['options']['body_groups']
+    classes = tuple(results['classes'])
+    spaces = [load_label_space(name, groups) for name in LABEL_SPACES]
+    found = [space for space in spaces if space.actions == classes]
+    if not found:
+        raise ValueError(
+            f'{results["name"]}: its {len(classes)} classes are of no label space '
+            f'({", ".join(LABEL_SPACES)}), so its scores cannot be read.'
+        )
+    if gt.is_dir():
+        root, fingerprint = DataRoot(gt), results['data'].get('fingerprint')
+        if root.fingerprint() != fingerprint:
+            raise ValueError(
+                f'--gt {gt} has fingerprint {root.fingerprint()[:12]}, the results are '
+                f'of data {str(fingerprint)[:12]}: give the root that was tested.'
+            )
+        gt = gt / 'rec.csv'
+    clips = read_rec(gt, found[0])
+    return clips, body_map(clips, found[0])
+
+
+def _score_files(given: Sequence[str], entries: Sequence[Entry]) -> dict[Path, Path]:
+    known = {path.resolve() for entry in entries for path in entry.files}
+    files = {}
+    for argument in given:
+        results, _, scores = argument.partition('=')
+        if not scores or Path(results).resolve() not in known:
+            raise ValueError(
+                f'--scores {argument}: write RESULTS=FILE, with a results file of '
+                'this table.'
+            )
+        files[Path(results)] = Path(scores)
+    return files
 
 
 def _check_baseline(tables: Sequence[PaperTable], baseline: str) -> None:

@@ -12,7 +12,6 @@ from zoo_runs import HOME, LEAF, NAME, make_results, make_run
 from mmma.apis import load_config
 from mmma.checkpoints import file_sha256, load_weights_file, meta_of
 from mmma.hub.publish import (
-    PublishOptions,
     add_results,
     config_text,
     metafile_differences,
@@ -104,11 +103,10 @@ def test_the_same_run_is_the_same_file(run, model):
 
 def test_other_weights_need_force(run, model):
     add_results(model, [results_of(model, model.path.parent)])
-    single = PublishOptions(precision='float32')
     with pytest.raises(ValueError, match=rf'{NAME} is published with other .*--force'):
-        publish(run, model.path.parent, single)
+        publish(run, model.path.parent, precision='float32')
     assert find_published(model.path) == model
-    other = publish(run, model.path.parent, PublishOptions(None, 'float32', force=True))
+    other = publish(run, model.path.parent, precision='float32', force=True)
     assert [p.name for p in model.path.glob('*.safetensors')] == [other.weights.name]
     assert not (model.path / 'results.json').exists()
     assert other.meta['precision'] == 'float32'
@@ -125,7 +123,7 @@ def test_other_weights_need_force(run, model):
 )
 def test_options(run, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
-        publish(run, tmp_path / 'zoo', PublishOptions(**options))
+        publish(run, tmp_path / 'zoo', **options)
     assert not (tmp_path / 'zoo').exists()
 
 
@@ -287,23 +285,23 @@ def front_of(card):
 
 
 def test_files_of_model_card(model_of_model_card, tmp_path):
-    files = write_hub_folder(model_of_model_card, tmp_path / 'hub', LEAF, 'Apache-2.0')
+    files = write_hub_folder(model_of_model_card, tmp_path / 'hub')
     names = ['model.safetensors', 'config.json', 'config.py', 'README.md']
     assert [path.name for path in files] == names
     assert files[0].read_bytes() == model_of_model_card.weights.read_bytes()
     assert meta_of(load_weights_file(files[0])) == model_of_model_card.meta
-    write_hub_folder(model_of_model_card, tmp_path / 'hub', LEAF, 'Apache-2.0')
+    write_hub_folder(model_of_model_card, tmp_path / 'hub')
 
 
 def test_another_model_there(model_of_model_card, tmp_path):
     (tmp_path / 'model.safetensors').write_bytes(b'other')
     with pytest.raises(ValueError, match=r'is of another model: --force replaces it'):
-        write_hub_folder(model_of_model_card, tmp_path, LEAF, 'MIT')
-    write_hub_folder(model_of_model_card, tmp_path, LEAF, 'MIT', force=True)
+        write_hub_folder(model_of_model_card, tmp_path)
+    write_hub_folder(model_of_model_card, tmp_path, force=True)
 
 
 def test_config(model_of_model_card, tmp_path):
-    write_hub_folder(model_of_model_card, tmp_path, LEAF, 'MIT')
+    write_hub_folder(model_of_model_card, tmp_path)
     found = json.loads((tmp_path / 'config.json').read_text())
     classes = model_of_model_card.meta['classes']
     assert found['architectures'] == ['RecognizerGCN']
