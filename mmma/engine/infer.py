@@ -122,7 +122,7 @@ class VideoModel:
     Args:
         name: Model-zoo name, or that of the file.
         weights: Its checkpoint.
-        cfg: Its config, from :func:`mmma.apis.load_config`.
+        cfg: Its config, from :func:`mmma.config.load_config`.
         options: How to look at videos.
         extractor: What will find joints, for a model that sees those.
 
@@ -149,17 +149,18 @@ class VideoModel:
         self.space = own_label_space(meta, cfg.label_space)
         self._cfg, self._weights = cfg, weights
         self._model: nn.Module | None = None
-        init_default_scope('mmma')
-        self._pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
-        refuse_key_frames_only(self._pipeline)
 
     def build(self) -> nn.Module:
         """The model in evaluation mode, built once, as testing builds it.
 
         Raises:
-            ValueError: The weights are of another model than the config's.
+            ValueError: The weights are of another model than the config's, or its
+                pipeline decodes key frames only.
         """
         if self._model is None:
+            init_default_scope('mmma')
+            self._pipeline = Compose(self._cfg.test_dataloader.dataset.pipeline)
+            refuse_key_frames_only(self._pipeline)
             space = load_label_space(self.card.label_space)
             model = MODELS.build(self._cfg.model)
             whole = with_frozen(
@@ -195,8 +196,8 @@ class VideoModel:
     @torch.no_grad()
     def scores(self, sample: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """Scores of the actions (K,) and of the body groups (B,) of a clip."""
-        batch = pseudo_collate([self._pack(sample)])
-        found = self.build().test_step(batch)[0]
+        model = self.build()
+        found = model.test_step(pseudo_collate([self._pack(sample)]))[0]
         actions = found.pred_score.float().cpu().numpy()
         own = found.get('pred_body_score')
         if self._cfg.test_evaluator.get('body_scores') == 'head' and own is not None:
@@ -210,6 +211,7 @@ class VideoModel:
     ) -> dict[str, Detections]:
         """Detections by level in a video, in memory that does not grow."""
         loader = self._cfg.test_dataloader
+        model = self.build()
         windows = WindowOptions(**(loader.dataset.get('window') or {})).tile(video_sec)
         total = len(windows)
         packed = (
@@ -218,7 +220,7 @@ class VideoModel:
         )
         merging = METRICS.build(dict(self._cfg.test_evaluator)).merging
         ((_, levels),) = detect_videos(
-            self.build(), packed, self.space.body_of, merging, loader.batch_size
+            model, packed, self.space.body_of, merging, loader.batch_size
         )
         return levels
 
@@ -322,9 +324,12 @@ def _sample(
 ) -> dict[str, Any]:
     """Sample of a video whose truth is unknown, before the pipeline."""
     sample = {
-        **{'filename': str(file.path), 'modality': modality, 'start_index': 0},
-        **{'video': 'video', 'gt_labels': np.zeros(0, np.int64)},
+        'filename': str(file.path),
+        'modality': modality,
+        'start_index': 0,
+        'video': 'video',
         'gt_segments': np.zeros((0, 2), np.float32),
+        'gt_labels': np.zeros(0, np.int64),
     }
     if skeletons is None:
         return sample

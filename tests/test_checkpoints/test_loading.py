@@ -1,3 +1,5 @@
+"""Weights into models: what fits, what is told, what is refused."""
+
 from types import SimpleNamespace
 
 import pytest
@@ -45,17 +47,14 @@ def test_head_of_another_size_stays(capsys):
     )
 
 
-@pytest.mark.parametrize('lost', [2, 3])
-def test_accepted_from_95_percent(lost):
+def test_accepted_from_95_percent():
     # 40 parameters outside the head: 38 matched are 95 %.
-    weights = dict(list(make_model().state_dict().items())[lost:])
-    if lost == 2:
-        report = load_state(make_model(), weights)
-        assert report.ratio == 38 / 40
-        assert report.missing == ('backbone.0.weight', 'backbone.0.bias')
-    else:
-        with pytest.raises(ValueError, match=r'only 92\.5% .* 95% .*--no-pretrained'):
-            load_state(make_model(), weights)
+    weights = list(make_model().state_dict().items())
+    report = load_state(make_model(), dict(weights[2:]))
+    assert report.ratio == 38 / 40
+    assert report.missing == ('backbone.0.weight', 'backbone.0.bias')
+    with pytest.raises(ValueError, match=r'only 92\.5% .* 95% .*--no-pretrained'):
+        load_state(make_model(), dict(weights[3:]))
 
 
 def test_bare_backbone_and_wrapped_names():
@@ -109,51 +108,45 @@ def test_weights_of_which_nothing_fits_are_refused():
         load_state(model, make_model().state_dict())
 
 
-def test_last_weights_of_which_only_some_were_averaged():
-    checkpoint = {
-        'state_dict': {'a': torch.tensor(1), 'b': torch.tensor(2)},
-        'ema_state_dict': {'module.a': torch.tensor(3)},
-    }
-    assert weights_of(checkpoint) == {'a': 1, 'b': 2}
-    assert weights_of(checkpoint, averaged=False) == {'a': 3, 'b': 2}
-
-
-@pytest.mark.parametrize(
-    ('averaged', 'held', 'expected'),
-    [
+def test_averaged_weights():
+    for averaged, held, expected in (
         # MMEngine's EMA hook swaps the two before it saves.
         (True, {'state_dict': 1, 'ema_state_dict': 2}, 1),
         (False, {'state_dict': 1, 'ema_state_dict': 2}, 2),
         (True, {'state_dict': 1, 'state_dict_ema': 2}, 2),
         (False, {'model': 1, 'model_ema': 2}, 1),
-    ],
-)
-def test_averaged_weights(averaged, held, expected):
-    checkpoint = {
-        name: {'module.w': torch.tensor(value), 'steps': torch.tensor(9)}
-        for name, value in held.items()
+    ):
+        checkpoint = {
+            name: {'module.w': torch.tensor(value), 'steps': torch.tensor(9)}
+            for name, value in held.items()
+        }
+        assert weights_of(checkpoint, averaged)['w'] == expected, held
+    some = {
+        'state_dict': {'a': torch.tensor(1), 'b': torch.tensor(2)},
+        'ema_state_dict': {'module.a': torch.tensor(3)},
     }
-    assert weights_of(checkpoint, averaged)['w'] == expected
+    assert weights_of(some) == {'a': 1, 'b': 2}
+    assert weights_of(some, averaged=False) == {'a': 3, 'b': 2}
 
 
-@pytest.mark.parametrize(
-    ('checkpoint', 'message'),
-    [
+def test_no_weights():
+    for checkpoint, message in (
         ({'epoch': 3}, 'no weights: a dict with epoch'),
         ([1, 2], 'no weights: a list with 1, 2'),
         ('text', 'no weights: a str with nothing'),
         ({'state_dict': {}}, 'no weights'),
-    ],
-)
-def test_no_weights(checkpoint, message):
-    with pytest.raises(ValueError, match=message):
-        weights_of(checkpoint)
+    ):
+        with pytest.raises(ValueError, match=message):
+            weights_of(checkpoint)
 
 
 def test_trained():
     source, model = make_model(), make_model()
-    load_trained(model, checkpoint_of(source), 'toy', CLASSES)
-    assert model.cls_head.fc_cls.weight.equal(source.cls_head.fc_cls.weight)
+    for checkpoint in (checkpoint_of(source), source.state_dict()):
+        report = load_trained(model, checkpoint, 'toy', CLASSES)
+        assert len(report.matched) == 42
+        assert model.cls_head.fc_cls.weight.equal(source.cls_head.fc_cls.weight)
+    assert meta_of(source.state_dict()) == {}
 
 
 def test_classes_are_matched_by_name(capsys):
@@ -193,31 +186,15 @@ def test_another_model():
         load_trained(make_model(depth=2, width=8), checkpoint, 'toy', CLASSES)
 
 
-def test_a_checkpoint_that_tells_nothing_of_itself():
-    source, model = make_model(), make_model()
-    assert meta_of(source.state_dict()) == {}
-    report = load_trained(model, source.state_dict(), 'toy', CLASSES)
-    assert len(report.matched) == 42
-
-
-@pytest.mark.parametrize(
-    ('trained', 'tested', 'allow', 'refused'),
-    [
-        (True, False, False, True),
-        (True, False, True, False),
-        (True, True, False, False),
-        (False, False, False, False),
-        (None, False, False, False),
-    ],
-)
-def test_simulated_weights_keep_away_from_real_video(trained, tested, allow, refused):
-    meta = {} if trained is None else {'data': {'name': 's', 'simulated': trained}}
-    data_info = SimpleNamespace(simulated=tested)
-    if not refused:
-        check_simulated(meta, data_info, allow)
-        return
+def test_simulated_weights_keep_away_from_real_video():
+    meta = {'data': {'name': 's', 'simulated': True}}
+    real, simulated = (SimpleNamespace(simulated=known) for known in (False, True))
     with pytest.raises(ValueError, match=r'simulated data \(s\).*--allow-simulated'):
-        check_simulated(meta, data_info, allow)
+        check_simulated(meta, real)
+    check_simulated(meta, real, allow=True)
+    check_simulated(meta, simulated)
+    check_simulated({'data': {'name': 's', 'simulated': False}}, real)
+    check_simulated({}, real)
 
 
 def permuted_checkpoint(model, space):

@@ -1,4 +1,4 @@
-"""The command: outputs, resuming, broken videos, and privacy."""
+"""The command: outputs, resuming, broken videos, privacy."""
 
 import csv
 import json
@@ -97,14 +97,6 @@ def test_a_folder_of_videos(checkpoints, videos, tmp_path, capsys):
     assert caught.err.count('looking') == 2
 
 
-def test_below_the_threshold(checkpoints, videos, tmp_path):
-    assert infer(checkpoints, [videos], tmp_path / 'out', '--threshold', '1') == 0
-    content, (row,) = read(tmp_path / 'out', f'two {SECRET}')
-    assert (row['action'], row['body'], row['abstained']) == ('', '', 'true')
-    assert len(content['recognition']['actions']) == 5
-    assert content['detection']['below_threshold'] > 0
-
-
 def test_it_goes_on_with_what_is_not_done(checkpoints, videos, tmp_path, capsys):
     out = tmp_path / 'out'
 
@@ -142,45 +134,6 @@ def test_files_of_others_are_left_alone(checkpoints, videos, tmp_path, capsys):
     assert (tmp_path / f'two {SECRET}.json').is_file()
 
 
-def same_stem(videos):
-    make_video(videos / 'sub' / f'one {SECRET}.avi', moving_frames(3))
-    return [videos, videos / 'sub'], 'have the same stem'
-
-
-def nothing_there(videos):
-    return [videos / 'gone.mp4'], 'no such video file or folder'
-
-
-def empty_folder(videos):
-    (videos / 'empty').mkdir()
-    return [videos / 'empty'], 'no video in this folder'
-
-
-BAD_INPUTS = [same_stem, nothing_there, empty_folder]
-
-
-@pytest.mark.parametrize('make', BAD_INPUTS)
-def test_bad_inputs(make, checkpoints, videos, tmp_path, capsys):
-    given, text = make(videos)
-    assert infer(checkpoints, given, tmp_path / 'out') == 2
-    err = capsys.readouterr().err
-    assert text in err
-    assert SECRET in err
-    if make is same_stem:
-        assert f'one {SECRET}.mp4 and ' in err
-        assert f'one {SECRET}.avi have' in err
-    assert infer(checkpoints, given, tmp_path / 'out', '--private') == 2
-    err = capsys.readouterr().err
-    assert text in err
-    assert SECRET not in err
-
-
-def test_a_file_given_twice_is_one(checkpoints, videos, tmp_path, capsys):
-    given = [videos, videos / f'one {SECRET}.mp4']
-    assert infer(checkpoints, given, tmp_path / 'out') == 0
-    assert capsys.readouterr().err.count('looking') == 2
-
-
 @pytest.mark.parametrize(
     ('argv', 'text'),
     [
@@ -197,6 +150,15 @@ def test_what_is_refused(argv, text, checkpoints, videos, tmp_path, capsys):
     assert main('infer', [str(videos), '--out', str(tmp_path / 'out'), *argv]) == 2
     assert text in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
+
+
+def test_inputs_that_are_not_there(checkpoints, videos, tmp_path, capsys):
+    for private in ([], ['--private']):
+        gone = [videos / 'gone.mp4']
+        assert infer(checkpoints, gone, tmp_path / 'out', *private) == 2
+        err = capsys.readouterr().err
+        assert 'no such video file or folder' in err
+        assert (SECRET in err) != bool(private)
 
 
 def everything_in(folder):

@@ -15,6 +15,7 @@ from mmma.engine.findings import (
     VideoFile,
     VideoFindings,
     body_found,
+    find_videos,
     made_before,
     output_files,
     write_findings,
@@ -140,3 +141,30 @@ def test_share_of_the_frames_with_a_body():
     joints[:3, 1, 4, 2] = 5
     joints[:, :, 30] = 5  # of a hand
     assert body_found(Partial(joints, 30.0, 64, 48)) == pytest.approx(1 / 3)
+
+
+def test_videos_that_are_meant(tmp_path):
+    names = ('b.mp4', 'a.MKV', 'notes.txt', 'sub/a.avi')
+    b, a, _, other = (tmp_path / name for name in names)
+    (tmp_path / 'sub').mkdir()
+    (tmp_path / 'empty').mkdir()
+    for name in names:
+        (tmp_path / name).touch()
+    assert find_videos([tmp_path, b], False) == {a: str(a), b: str(b)}
+    assert list(find_videos([b, other], True).values()) == [
+        'video 1 of 2',
+        'video 2 of 2',
+    ]
+    gone, empty = tmp_path / 'gone.mp4', tmp_path / 'empty'
+    for given, told, hidden, text in (
+        ([gone], gone, 'input 1 of 1', 'no such video file or folder'),
+        ([b, empty], empty, 'input 2 of 2', r'no video in this folder \(\.'),
+    ):
+        with pytest.raises(FileNotFoundError, match=f'^{told}: {text}'):
+            find_videos(given, False)
+        with pytest.raises(FileNotFoundError, match=f'^{hidden}: {text}'):
+            find_videos(given, True)
+    with pytest.raises(ValueError, match=f'^{a} and {other} have the same stem'):
+        find_videos([a, other], False)
+    with pytest.raises(ValueError, match=r'^video 1 of 2 and video 2 of 2 have the s'):
+        find_videos([a, other], True)
