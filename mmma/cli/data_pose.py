@@ -76,10 +76,12 @@ def run(args: argparse.Namespace) -> int:
     if args.workers is not None and args.workers < 0:
         raise ValueError(f'--workers {args.workers}: must be 0 or more')
     if args.sheet is not None:
-        check_sheet(args.sheet)
+        check_choice('suffix of --sheet', args.sheet.suffix.lower(), ('.png', '.jpg'))
+        if not args.sheet.parent.is_dir():
+            raise FileNotFoundError(f'--sheet: there is no folder {args.sheet.parent}')
     root = DataRoot(args.root)
     from mmma.media.extractors import PoseOptions
-    from mmma.media.pose import extract_root
+    from mmma.media.pose import extract_root, write_sheet
 
     options = PoseOptions(
         args.backend, args.persons, args.smooth, args.models, args.device
@@ -105,38 +107,11 @@ def run(args: argparse.Namespace) -> int:
         return 2
     show_report(args.root, report)
     if args.sheet is not None and report.complete:
-        draw_sheets(root, list(report.rates), args.sheet)
+        for number, task in enumerate(report.rates):
+            name = f'{args.sheet.stem}_{task}{args.sheet.suffix}'
+            file = args.sheet.with_name(name) if number else args.sheet
+            print(f'{file}: {", ".join(write_sheet(root, task, file))}')
     return 0 if report.complete else 1
-
-
-def check_sheet(path: Path) -> None:
-    """Refuse a sheet that could not be written in the end.
-
-    Args:
-        path: The user's ``--sheet``.
-
-    Raises:
-        ValueError: Neither PNG nor JPG.
-        FileNotFoundError: Its folder does not exist.
-    """
-    check_choice('suffix of --sheet', path.suffix.lower(), ('.png', '.jpg'))
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f'--sheet: there is no folder {path.parent}')
-
-
-def draw_sheets(root: Any, tasks: list[str], out: Path) -> None:
-    """Draw one sheet per task; the second one has the task in its name.
-
-    Args:
-        root: The data root.
-        tasks: Those that have skeletons.
-        out: The first one's file.
-    """
-    from mmma.media.pose import write_sheet
-
-    for number, task in enumerate(tasks):
-        file = out.with_name(f'{out.stem}_{task}{out.suffix}') if number else out
-        print(f'{file}: {", ".join(write_sheet(root, task, file))}')
 
 
 def show_report(root: Path, report: Any) -> None:

@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -68,18 +68,21 @@ def examine() -> dict[str, Any]:
         ``free_disk_gib``, ``repairs``, ``warnings`` and ``problems``; plain types.
     """
     problems: list[str] = []
-    warnings: list[str] = []
     versions = _versions(problems)
-    _check_python(problems)
+    low, high = PYTHONS
+    if not low <= sys.version_info[:2] < high:
+        problems.append(
+            f'Python {versions["python"]}: use {low[0]}.{low[1]} to '
+            f'{high[0]}.{high[1] - 1}'
+        )
     repairs = _guarded('repairs', _repairs, problems) or []
     devices = _guarded('devices', _devices, problems) or []
     decoders = _guarded('decoders', _decoders, problems) or {}
     if decoders and 'works' not in decoders.values():
         problems.append('no video decoder works: pip install av')
-    shared = _gib(Path('/dev/shm'))
-    disk = _gib(Path.cwd(), free=True)
-    _check_machine(shared, disk, warnings)
-    _check_duplicates(warnings)
+    memory = Path('/dev/shm')
+    shared = _gib(shutil.disk_usage(memory).total) if memory.is_dir() else None
+    disk = _gib(shutil.disk_usage(Path.cwd()).free)
     return {
         'versions': versions,
         'devices': devices,
@@ -87,7 +90,7 @@ def examine() -> dict[str, Any]:
         'shared_memory_gib': shared,
         'free_disk_gib': disk,
         'repairs': repairs,
-        'warnings': warnings,
+        'warnings': [*_machine_warnings(shared, disk), *_duplicate_warnings()],
         'problems': problems,
     }
 
@@ -136,15 +139,6 @@ def _guarded(what: str, look: Callable[[], Any], problems: list[str]) -> Any:
         return None
 
 
-def _check_python(problems: list[str]) -> None:
-    low, high = PYTHONS
-    if not low <= sys.version_info[:2] < high:
-        problems.append(
-            f'Python {sys.version.split()[0]}: use {low[0]}.{low[1]} to '
-            f'{high[0]}.{high[1] - 1}'
-        )
-
-
 def _repairs() -> list[dict[str, Any]]:
     from mmma import compat
     from mmma.registry import MODELS
@@ -159,24 +153,32 @@ def _repairs() -> list[dict[str, Any]]:
 def _devices() -> list[str]:
     import torch
 
-    found = []
-    for index in range(torch.cuda.device_count()):
-        one = torch.cuda.get_device_properties(index)
-        memory = one.total_memory / 2**30
-        found.append(
-            f'GPU {index}: {one.name}, {memory:.0f} GiB, CUDA {torch.version.cuda}'
-        )
-    return found
+    cards = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    return [
+        f'GPU {index}: {one.name}, {one.total_memory / 2**30:.0f} GiB, '
+        f'CUDA {torch.version.cuda}'
+        for index, one in enumerate(cards)
+    ]
 
 
 def _decoders() -> dict[str, str]:
     """Each backend decodes a video that is made here."""
+    import av
+    import numpy as np
+
     from mmma.video import BACKENDS, available_backends, open_video
 
     states = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, 'a.mp4')
-        _write_video(path, frames=4)
+        with av.open(str(path), 'w') as container:
+            stream = container.add_stream('mpeg4', rate=25)
+            stream.width = stream.height = 32
+            stream.pix_fmt = 'yuv420p'
+            for level in range(4):
+                image = np.full((32, 32, 3), 40 * level, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
+            container.mux(stream.encode())
         for backend in BACKENDS:
             if backend not in available_backends():
                 states[backend] = 'absent'
@@ -190,52 +192,31 @@ def _decoders() -> dict[str, str]:
     return states
 
 
-def _write_video(path: Path, frames: int) -> None:
-    import av
-    import numpy as np
-
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream('mpeg4', rate=25)
-        stream.width = stream.height = 32
-        stream.pix_fmt = 'yuv420p'
-        for level in range(frames):
-            image = np.full((32, 32, 3), 40 * level, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
-        container.mux(stream.encode())
+def _gib(size: int) -> float:
+    return round(size / 2**30, 1)
 
 
-def _gib(folder: Path, free: bool = False) -> float | None:
-    if not folder.is_dir():
-        return None
-    usage = shutil.disk_usage(folder)
-    return round((usage.free if free else usage.total) / 2**30, 1)
-
-
-def _check_machine(
-    shared: float | None, disk: float | None, warnings: list[str]
-) -> None:
+def _machine_warnings(shared: float | None, disk: float) -> Iterator[str]:
     if shared is not None and shared < SHARED_MEMORY_GIB:
-        warnings.append(
+        yield (
             f'/dev/shm has {shared} GiB: data loaders with workers need more and stop '
             'with a bus error. In Docker use --shm-size=8g; or num_workers=0.'
         )
-    if disk is not None and disk < DISK_GIB:
-        warnings.append(
-            f'{disk} GiB of free disk in {os.getcwd()}: checkpoints need more'
-        )
+    if disk < DISK_GIB:
+        yield f'{disk} GiB of free disk in {os.getcwd()}: checkpoints need more'
 
 
-def _check_duplicates(warnings: list[str]) -> None:
+def _duplicate_warnings() -> Iterator[str]:
     """Distributions that write into one and the same folder."""
     installed = {d.metadata['Name']: d.version for d in metadata.distributions()}
     opencv = {name: installed[name] for name in _OPENCV if name in installed}
     headless = [name.endswith('headless') for name in opencv]
     if len(set(opencv.values())) > 1 or (any(headless) and not all(headless)):
         listed = ', '.join(f'{k} {v}' for k, v in opencv.items())
-        warnings.append(
+        yield (
             f'{listed} share the folder cv2, and the last one installed wins: install '
             'the same version of each'
         )
     for pair in _SAME_FOLDER:
         if all(name in installed for name in pair):
-            warnings.append(f'{pair[0]} and {pair[1]} share a folder: keep one')
+            yield f'{pair[0]} and {pair[1]} share a folder: keep one'

@@ -36,8 +36,7 @@ def test_broken_requirements_are_problems(monkeypatch, capsys):
 
 def test_unknown_python(monkeypatch):
     monkeypatch.setattr(sys, 'version_info', (3, 14, 0))
-    problems = []
-    doctor._check_python(problems)
+    problems = doctor.examine()['problems']
     assert problems[0].endswith(': use 3.10 to 3.13')
 
 
@@ -65,8 +64,7 @@ def test_missing_system_library_is_hinted_at():
     [(8.0, 50.0, []), (0.1, 50.0, ['--shm-size=8g']), (None, 1.0, ['of free disk'])],
 )
 def test_small_machines(shared, disk, expected):
-    warnings = []
-    doctor._check_machine(shared, disk, warnings)
+    warnings = list(doctor._machine_warnings(shared, disk))
     assert len(warnings) == len(expected)
     for text, part in zip(warnings, expected, strict=True):
         assert part in text
@@ -87,8 +85,7 @@ def test_packages_that_share_a_folder(monkeypatch, installed, warned):
         SimpleNamespace(metadata={'Name': k}, version=v) for k, v in installed.items()
     ]
     monkeypatch.setattr(doctor.metadata, 'distributions', lambda: found)
-    warnings = []
-    doctor._check_duplicates(warnings)
+    warnings = list(doctor._duplicate_warnings())
     assert [warned in text for text in warnings] == ([True] if warned else [])
 
 
