@@ -1,10 +1,8 @@
-"""Subjects, sources and frames that subsets share.
-
-Do two videos show the same moments? Compared by frame marks, in two stages.
+"""Subjects, sources, files and moments that subsets share.
 
 A camera that stands still gives one person's clips nearly the same picture, so that
-equal frames prove nothing. A picture that agrees makes a pair a candidate only; what
-decides is whether brightness changes in the same cells at the same times.
+equal frames prove nothing. A picture that agrees makes a pair of videos a candidate
+only; what decides is whether brightness changes in the same cells at the same times.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import combinations, product
@@ -25,7 +22,7 @@ from mmma.data.check import RootContent
 from mmma.data.clips import Clip
 from mmma.data.root import DataRoot
 from mmma.data.videos import Video
-from mmma.files import cache_home, map_in_processes, progress, read_text
+from mmma.files import atomic_write, cache_home, map_in_processes, progress, read_text
 from mmma.taxonomy import SUBSETS
 from mmma.video import opened_video
 
@@ -37,18 +34,8 @@ _SHARD = 256  # videos per file of the cache
 _VERSION = 1
 
 
-@dataclass
-class Marks:
-    """Marks of many videos.
-
-    Attributes:
-        of: File -> (T, 16, 16) float16 mean brightness of each cell, ``RATE`` times a
-            second.
-        broken: (file, reason) of those that could not be read.
-    """
-
-    of: dict[Path, np.ndarray] = field(default_factory=dict)
-    broken: list[tuple[Path, str]] = field(default_factory=list)
+Marks = dict[Path, np.ndarray]
+"""File -> (T, 16, 16) float16 mean brightness of each cell, ``RATE`` times a second."""
 
 
 def read_marks(path: Path) -> np.ndarray:
@@ -70,8 +57,6 @@ def read_marks(path: Path) -> np.ndarray:
     marks: list[np.ndarray] = []
     shrink = VideoReformatter()
     with opened_video(path) as (container, stream):
-        stream.thread_type = 'NONE'
-        stream.codec_context.thread_count = 1
         step = 1 / (stream.average_rate or 25) / stream.time_base
         start = held = None
         time_sec = 0.0
@@ -89,28 +74,33 @@ def read_marks(path: Path) -> np.ndarray:
     return np.stack(marks)
 
 
-def all_marks(files: Iterable[Path], root: Path, workers: int | None) -> Marks:
+def all_marks(
+    files: Iterable[Path], root: Path, workers: int | None
+) -> tuple[Marks, list[tuple[Path, str]]]:
     """Marks of many videos, side by side; those seen before come from a cache.
 
     Args:
         files: Existing ones.
         root: Data root that they belong to.
         workers: Processes; 0 reads in this one, None takes one per CPU.
+
+    Returns:
+        The marks, and (file, reason) of those that could not be read.
     """
     cache = _Cache(root)
     keys = {file: _key(file) for file in dict.fromkeys(files)}
-    found = Marks({f: cache.known[k] for f, k in keys.items() if k in cache.known})
-    todo = [file for file in keys if file not in found.of]
+    found = {f: cache.known[k] for f, k in keys.items() if k in cache.known}
+    broken = []
+    todo = [file for file in keys if file not in found]
     outcomes = map_in_processes(_try, todo, workers)
     for file, outcome in progress(outcomes, len(todo), 'look at videos'):
         if isinstance(outcome, str):
-            found.broken.append((file, outcome))
+            broken.append((file, outcome))
         else:
-            found.of[file] = outcome
+            found[file] = outcome
             cache.add(keys[file], outcome)
     cache.flush()
-    found.broken.sort()
-    return found
+    return found, sorted(broken)
 
 
 def cache_folder() -> Path:
@@ -135,17 +125,14 @@ class _Cache:
     def flush(self) -> None:
         if not self._new:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256('\n'.join(self._new).encode()).hexdigest()[:16]
-        part = self._folder / f'.{name}.part'
-        with part.open('wb') as file:
+        with atomic_write(self._folder / f'{name}.npz', 'wb') as file:
             np.savez(
                 file,
                 keys=np.array(list(self._new)),
                 lengths=np.array([len(marks) for marks in self._new.values()]),
                 marks=np.concatenate(list(self._new.values())),
             )
-        os.replace(part, self._folder / f'{name}.npz')
         self._new = {}
 
 
@@ -276,7 +263,7 @@ def difference_hash(picture: np.ndarray) -> np.ndarray:
 
 
 def compare(left: np.ndarray, right: np.ndarray) -> tuple[float, float, bool] | None:
-    """How well the shorter of two videos fits into the longer one.
+    """Fit of the shorter of two videos into the longer one.
 
     Args:
         left: (T, 16, 16) marks.
@@ -407,7 +394,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Shared:
-    """What two groups share.
+    """Things that two groups share.
 
     Attributes:
         what: A key of ``WHAT``.
@@ -478,16 +465,23 @@ def find_leakage(
         ValueError: A list without names.
     """
     own = root_groups(root, '')
-    others = [group for path in against for group in _groups_of(path)]
-    marks, looked_at = {}, Marks()
+    others: list[Group] = []
+    for path in against:
+        if path.is_dir():
+            others += root_groups(DataRoot(path), path.name)
+        else:
+            others.append(read_name_list(path))
+    marks: Marks = {}
+    broken: list[tuple[Path, str]] = []
     if frames:
-        looked_at = _look(own + others, root, workers)
-        marks = looked_at.of
+        items = (item for group in own + others for item in group.items)
+        files = [item.file for item in items if item.file is not None]
+        marks, broken = all_marks(files, root.path, workers)
     rows: list[Shared] = []
     for left, right in [*combinations(own, 2), *product(own, others)]:
         rows += _compare(left, right, marks)
     rows.sort(key=lambda row: (LEVELS.index(row.level), list(WHAT).index(row.what)))
-    unreadable = [(str(file), reason) for file, reason in looked_at.broken]
+    unreadable = [(str(file), reason) for file, reason in broken]
     return LeakageReport(rows, len(marks), unreadable)
 
 
@@ -499,8 +493,9 @@ def root_groups(root: DataRoot, origin: str) -> list[Group]:
         origin: How reports call it.
     """
     content = RootContent(root)
-    items = [('rec', c.subset, _clip_item(c, root)) for c in content.clips]
-    items += [('det', v.subset, _video_item(v, root)) for v in content.videos]
+    items = [
+        ('rec', c.subset, _item(c.clip, c, c.source_video, root)) for c in content.clips
+    ] + [('det', v.subset, _item(v.video, v, v.video, root)) for v in content.videos]
     groups = []
     for task, subset in product(('rec', 'det'), SUBSETS):
         chosen = tuple(i for t, s, i in items if (t, s) == (task, subset))
@@ -539,7 +534,7 @@ def read_name_list(path: Path) -> Group:
 
 
 def note_on_subjects(name: str, subset: str) -> str:
-    """What must be said beside a number on a data set, as its subsets share people.
+    """Sentence beside a number on a data set whose subsets share people.
 
     Args:
         name: Of the data set, as in ``dataset.json``.
@@ -558,36 +553,11 @@ def note_on_subjects(name: str, subset: str) -> str:
     return ''
 
 
-def _groups_of(path: Path) -> list[Group]:
-    if path.is_dir():
-        return root_groups(DataRoot(path), path.name)
-    return [read_name_list(path)]
-
-
-def _clip_item(clip: Clip, root: DataRoot) -> Item:
-    sources = (clip.source_video,) if clip.source_video else ()
-    return Item(clip.clip, _subject(clip), sources, _file(root, clip.path))
-
-
-def _video_item(video: Video, root: DataRoot) -> Item:
-    file = _file(root, video.path)
-    return Item(video.video, _subject(video), (video.video,), file)
-
-
-def _subject(row: Clip | Video) -> tuple[str, str] | None:
-    return (row.domain, row.subject) if row.subject else None
-
-
-def _file(root: DataRoot, path: str) -> Path | None:
-    if not path:
-        return None
-    file = root.video_path(path)
-    return file if file.is_file() else None
-
-
-def _look(groups: list[Group], root: DataRoot, workers: int | None) -> Marks:
-    files = (item.file for group in groups for item in group.items)
-    return all_marks([f for f in files if f is not None], root.path, workers)
+def _item(name: str, row: Clip | Video, sources: str, root: DataRoot) -> Item:
+    subject = (row.domain, row.subject) if row.subject else None
+    file = root.video_path(row.path) if row.path else None
+    there = file if file is not None and file.is_file() else None
+    return Item(name, subject, (sources,) if sources else (), there)
 
 
 def _compare(left: Group, right: Group, marks: dict[Path, Any]) -> Iterator[Shared]:

@@ -62,34 +62,34 @@ def test_rotation(tmp_path, video):
 
 def test_what_was_seen_is_not_read_again(tmp_path, video, monkeypatch):
     monkeypatch.setenv('MMMA_HOME', str(tmp_path / 'home'))
-    first = all_marks([video, video], tmp_path, 0)
+    first, _ = all_marks([video, video], tmp_path, 0)
     assert list(cache_folder().glob('*/*.npz'))
     monkeypatch.setattr(frame_marks, 'read_marks', None)
-    again = all_marks([video], tmp_path, 0)
-    assert (again.of[video] == first.of[video]).all()
+    again, _ = all_marks([video], tmp_path, 0)
+    assert (again[video] == first[video]).all()
     monkeypatch.undo()
     monkeypatch.setenv('MMMA_HOME', str(tmp_path / 'home'))
     make_video(video, moving_frames(9), 30)
-    assert len(all_marks([video], tmp_path, 2).of[video]) == 3
+    assert len(all_marks([video], tmp_path, 2)[0][video]) == 3
 
 
 def test_many_videos_go_into_several_files(tmp_path, monkeypatch):
     monkeypatch.setenv('MMMA_HOME', str(tmp_path / 'home'))
     monkeypatch.setattr(frame_marks, '_SHARD', 2)
     videos = [make_video(tmp_path / f'{i}.mp4', moving_frames(3 + i)) for i in range(3)]
-    first = all_marks(videos, tmp_path, 0)
+    first, _ = all_marks(videos, tmp_path, 0)
     assert len(list(cache_folder().glob('*/*.npz'))) == 2
     monkeypatch.setattr(frame_marks, 'read_marks', None)
-    again = all_marks(videos, tmp_path, 0)
-    assert all((again.of[v] == first.of[v]).all() for v in videos)
+    again, _ = all_marks(videos, tmp_path, 0)
+    assert all((again[v] == first[v]).all() for v in videos)
 
 
 def test_broken_videos_are_listed(tmp_path, video):
     bad = tmp_path / 'bad.mp4'
     bad.write_bytes(b'')
-    found = all_marks([bad, video], tmp_path, 0)
-    assert found.broken == [(bad, 'zero bytes')]
-    assert list(found.of) == [video]
+    found, broken = all_marks([bad, video], tmp_path, 0)
+    assert broken == [(bad, 'zero bytes')]
+    assert list(found) == [video]
 
 
 def test_no_frames(tmp_path, monkeypatch):

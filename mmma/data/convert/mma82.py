@@ -84,10 +84,9 @@ _TABLE_KEYS: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class TableForm:
-    """How the tables of one task are written.
+    """Form of the tables of one task.
 
     Attributes:
-        task: ``rec`` or ``det``.
         files: Path endings; the first that fits any file counts.
         delimiter: Between columns.
         columns: Our name -> name in the header, or place where there is no header.
@@ -95,7 +94,6 @@ class TableForm:
         mapping: The file that says so.
     """
 
-    task: str
     files: tuple[str, ...]
     delimiter: str
     columns: Mapping[str, str | int]
@@ -275,14 +273,8 @@ def _table_form(task: str, content: Mapping[str, Any], mapping: Path) -> TableFo
     for column in NEEDED[task]:
         if column not in columns:
             raise ValueError(f'{task}: columns lack {column!r}')
-    return TableForm(
-        task=task,
-        files=tuple(content['files']),
-        delimiter=content['delimiter'],
-        columns=columns,
-        width=width,
-        mapping=mapping,
-    )
+    files, delimiter = tuple(content['files']), content['delimiter']
+    return TableForm(files, delimiter, columns, width, mapping)
 
 
 def _check_keys(
@@ -422,16 +414,6 @@ def convert_mma82(source: Path, out: Path, options: Options) -> Conversion:
     return conversion
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a clip or video belongs."""
-
-    path: str
-    subset: str
-    domain: str
-    subject: str
-
-
 class _Release:
     """One conversion: the tree, what its files mean, and what came out so far."""
 
@@ -470,7 +452,7 @@ class _Release:
         place = self._place(row['path'], row, told)
         return Clip(
             clip=row.get('clip') or split_name(row['path'])[0],
-            **vars(place),
+            **place,
             action=self.labels.action(row['action']),
             body=self.labels.body(row.get('body', '')),
             emotion=row.get('emotion', ''),
@@ -506,11 +488,15 @@ class _Release:
         rates = rate_source(file, rows, self.fps, self.conversion.notices)
         videos = []
         for video, own in groups.items():
-            where = f'{file}:{own[0].line}: {video}'
-            place = self._video_place(video, first[video], told, where)
-            found = self.conversion.files.get(place.path)
+            row = first[video]
+            try:
+                place = self._place(row.get('path') or video, row, told)
+            except ValueError as error:
+                where = f'{file}:{own[0].line}: {video}'
+                raise ValueError(f'{where}: {error}') from None
+            found = self.conversion.files.get(place['path'])
             fps = rates(own[0], self.tree.path / found if found else None)
-            videos.append(to_video(own, fps, vars(place)))
+            videos.append(to_video(own, fps, place))
         return videos
 
     def _frames(self, row: Mapping[str, str]) -> dict[str, str]:
@@ -523,17 +509,10 @@ class _Release:
         rate = {'fps': row['fps']} if 'fps' in row else {}
         return {**values, 'class': str(label), **rate}
 
-    def _video_place(
-        self, video: str, row: dict[str, str], told: Mapping[str, str], where: str
-    ) -> _Place:
-        try:
-            return self._place(row.get('path') or video, row, told)
-        except ValueError as error:
-            raise ValueError(f'{where}: {error}') from None
-
     def _place(
         self, name: str, row: Mapping[str, str], told: Mapping[str, str]
-    ) -> _Place:
+    ) -> dict[str, str]:
+        """Path in the new root, subset, domain and subject."""
         subset = told.get('subset') or self._subset(row)
         written = PurePosixPath(name).parent.parts
         domain = told.get('domain') or self._domain(row, written)
@@ -554,7 +533,7 @@ class _Release:
         path = self.conversion.add_video(found, path)
         match = self.mapping.subject.match(stem)
         subject = row.get('subject') or (match[1] if match else '')
-        return _Place(path, subset, domain, subject)
+        return {'path': path, 'subset': subset, 'domain': domain, 'subject': subject}
 
     def _subset(self, row: Mapping[str, str]) -> str:
         text = row.get('subset', '')
