@@ -448,6 +448,18 @@ MIN_TRUTHS = 10
 """From so many truths on a class counts as frequent: below, one hit moves its AP by
 more than ten points."""
 RECALL_AT = (1, 5, 10, 50, 100)
+SHOWN = (0.2, 0.5, 0.7)
+"""Thresholds that tables show."""
+_AT = {**{f'{t:g}'[1:]: f'mAP@{t:.2f}' for t in SHOWN}, 'mAP': 'mAP'}
+COLUMNS = {
+    **{
+        f'{level} {at}': f'{level}/{name}'
+        for level in LEVELS
+        for at, name in _AT.items()
+    },
+    'AVG': 'AVG',
+}
+"""Titles and keys of tables: a metric that tables show is added here."""
 
 
 def metric_keys(levels: Sequence[str] = LEVELS) -> tuple[str, ...]:

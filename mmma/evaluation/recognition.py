@@ -1,10 +1,9 @@
 """Recognition metrics, body scores, controls and frequency groups.
 
-Recognition metrics: numpy arrays in, fractions out.
-
-Every metric is computed from :class:`ClassCounts`, integers that add up over clips.
-A point estimate, a bootstrap resample and a pool of several runs therefore go through
-the same formulas. Arrays may carry leading dimensions (for instance R resamples).
+Arrays in, fractions out. Every metric is computed from :class:`ClassCounts`, integers
+that add up over clips. A point estimate, a bootstrap resample and a pool of several
+runs therefore go through the same formulas. Arrays may carry leading dimensions (for
+instance R resamples).
 
 Ties: of equal scores the lower class index ranks first, for top-1, top-5 and the
 confusion matrix alike. The rule looks at no truth, so it cannot favour it: a model
@@ -13,17 +12,16 @@ that scores all classes equally is right on class 0 only.
 UAR (unweighted average recall) is :func:`mean_class_accuracy`; WAR and micro F1 are
 top-1, because each clip has one truth and one prediction.
 
-Controls of few-shot runs: what a model gains from knowing the classes alone.
-
-Few labelled clips of a target also reveal which classes occur there, and how often.
-These functions give that knowledge to zero-shot scores, and nothing else.
+Controls of few-shot runs: a few labelled clips of a target also reveal which classes
+occur there, and how often. Masking and reweighting give that knowledge to zero-shot
+scores, and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,21 +32,6 @@ IntArray = NDArray[np.int64]
 
 CLASS_SETS = ('present', 'union', 'all')
 LEVELS = ('action', 'body')
-LEVEL_METRICS = ('top1', 'top5', 'mca', 'macro_f1', 'micro_f1')
-METRIC_KEYS = (
-    *(f'{level}/{name}' for level in LEVELS for name in LEVEL_METRICS),
-    'F1_mean',
-)
-CLASS_SET_KEYS = (
-    'action/mca',
-    'action/macro_f1',
-    'body/mca',
-    'body/macro_f1',
-    'F1_mean',
-)
-"""The metrics that depend on the class set."""
-BODY_KEYS = (*(f'body/{name}' for name in LEVEL_METRICS), 'F1_mean')
-"""The metrics that depend on the body scores."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +229,7 @@ def mean_over_classes(values: FloatArray, members: BoolArray) -> FloatArray:
 
 def accuracy(counts: ClassCounts) -> float:
     """Top-1 accuracy of (K,) counts; equals micro F1 and WAR."""
-    return float(_ratio(counts.hits.sum(axis=-1), counts.support.sum(axis=-1)))
+    return float(_share(counts.hits, counts))
 
 
 def mean_class_accuracy(counts: ClassCounts, class_set: str = 'present') -> float:
@@ -259,6 +242,88 @@ def macro_f1(counts: ClassCounts, class_set: str = 'present') -> float:
     """Mean F1 over a class set of (K,) counts."""
     members = class_members(counts, class_set)
     return float(mean_over_classes(class_f1(counts), members))
+
+
+def _share(hits: FloatArray, counts: ClassCounts) -> FloatArray:
+    """(...,) hits of all classes per clip."""
+    return _ratio(hits.sum(axis=-1), counts.support.sum(axis=-1))
+
+
+class Metric(NamedTuple):
+    """One metric of a level, and where it is shown.
+
+    Attributes:
+        title: Heading of its column.
+        value: Counts of (..., K) and the (..., K) members of the class set to (...,)
+            fractions.
+        by_class_set: It depends on the class set.
+        shown: Levels at which tables for the terminal show it.
+        in_paper: The published tables of MMA-82 have it.
+        hub: Type and name on the Hugging Face Hub, where it is published.
+    """
+
+    title: str
+    value: Callable[[ClassCounts, BoolArray], FloatArray]
+    by_class_set: bool = False
+    shown: tuple[str, ...] = LEVELS
+    in_paper: bool = True
+    hub: tuple[str, str] | None = None
+
+
+METRICS = {
+    'top1': Metric(
+        'Top-1',
+        lambda counts, _: _share(counts.hits, counts),
+        hub=('accuracy', 'Top-1'),
+    ),
+    'top5': Metric(
+        'Top-5',
+        lambda counts, _: _share(counts.top5_hits, counts),
+        shown=('action',),
+        hub=('top5_accuracy', 'Top-5'),
+    ),
+    'mca': Metric(
+        'MCA',
+        lambda counts, members: mean_over_classes(class_recall(counts), members),
+        by_class_set=True,
+        hub=('mean_class_accuracy', 'mean class accuracy'),
+    ),
+    'macro_f1': Metric(
+        'macro F1',
+        lambda counts, members: mean_over_classes(class_f1(counts), members),
+        by_class_set=True,
+        hub=('f1', 'macro F1'),
+    ),
+    'micro_f1': Metric(
+        'micro F1', lambda counts, _: _share(counts.hits, counts), shown=()
+    ),
+}
+"""Metrics of a level: a metric is added here, and tested; all else reads this."""
+METRIC_KEYS = (*(f'{level}/{name}' for level in LEVELS for name in METRICS), 'F1_mean')
+CLASS_SET_KEYS = (
+    *(f'{lv}/{name}' for lv in LEVELS for name, m in METRICS.items() if m.by_class_set),
+    'F1_mean',
+)
+"""The metrics that depend on the class set."""
+BODY_KEYS = (*(f'body/{name}' for name in METRICS), 'F1_mean')
+"""The metrics that depend on the body scores."""
+
+
+def metric_columns(keep: Callable[[str, Metric], bool]) -> dict[str, str]:
+    """Titles to keys of the metrics at the levels that ``keep(level, metric)`` wants.
+
+    Those of body groups are titled ``body ...``.
+    """
+    return {
+        f'{"body " if level == "body" else ""}{metric.title}': f'{level}/{name}'
+        for level in LEVELS
+        for name, metric in METRICS.items()
+        if keep(level, metric)
+    }
+
+
+COLUMNS = {**metric_columns(lambda lv, m: lv in m.shown), 'F1_mean': 'F1_mean'}
+"""Titles and keys of tables for the terminal, and of what is published."""
 
 
 def recognition_metrics(
@@ -280,16 +345,9 @@ def recognition_metrics(
     """
     metrics: dict[str, FloatArray] = {}
     for level, counts in levels.items():
-        clips = counts.support.sum(axis=-1)
         members = class_members(counts, class_set)
-        top1 = _ratio(counts.hits.sum(axis=-1), clips)
-        metrics |= {
-            f'{level}/top1': top1,
-            f'{level}/top5': _ratio(counts.top5_hits.sum(axis=-1), clips),
-            f'{level}/mca': mean_over_classes(class_recall(counts), members),
-            f'{level}/macro_f1': mean_over_classes(class_f1(counts), members),
-            f'{level}/micro_f1': top1,
-        }
+        for name, metric in METRICS.items():
+            metrics[f'{level}/{name}'] = metric.value(counts, members)
     metrics['F1_mean'] = np.mean(
         [
             metrics[f'{level}/{f1}']

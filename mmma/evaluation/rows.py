@@ -28,6 +28,7 @@ from mmma.evaluation.detection import (
     LEVELS,
     MIN_TRUTHS,
     PRESETS,
+    SHOWN,
     THRESHOLDS,
     Instances,
     Matches,
@@ -535,7 +536,6 @@ def _index(value: int | None) -> int:
 
 
 LEVEL_CHOICES = (*LEVELS, 'both')
-SHOWN = (0.2, 0.5, 0.7)
 BODY_RULES = {
     'as given': 'actions relabelled to body groups, scored as they are, without NMS',
     'before nms': 'actions relabelled to body groups before NMS',

@@ -20,9 +20,10 @@ import yaml
 from mmma.checkpoints import file_sha256, meta_of, to_plain
 from mmma.checkpoints.files import SUFFIX, frozen_names, write_safetensors
 from mmma.config import config_folders
+from mmma.evaluation.recognition import METRICS
 from mmma.hub.published import (
     DATA_ROOT,
-    METRICS,
+    PUBLISHED,
     TASKS,
     Leaf,
     Scrubber,
@@ -362,12 +363,6 @@ def _check_weights(
 
 WEIGHTS = 'model.safetensors'
 _TASK_TYPES = {'rec': 'video-classification', 'det': 'temporal-action-detection'}
-_METRIC_NAMES = {
-    'top1': ('accuracy', 'Top-1'),
-    'top5': ('top5_accuracy', 'Top-5'),
-    'mca': ('mean_class_accuracy', 'mean class accuracy'),
-    'macro_f1': ('f1', 'macro F1'),
-}
 _LEVELS = {'action': 'action', 'body': 'body group'}
 _SIMULATED = """\
 > **Trained and measured on simulated data.** These weights exercise the toolbox. They
@@ -470,7 +465,7 @@ def _evaluations(model: ZooFolder) -> Iterator[dict[str, Any]]:
         simulated = bool(data.get('simulated'))
         mark = 'simulated ' if simulated else ''
         for place, metrics in result_rows(results).items():
-            kept = [key for key in METRICS[task] if key in metrics]
+            kept = [key for key in PUBLISHED[task] if key in metrics]
             yield {
                 'task': {
                     'type': _TASK_TYPES[task],
@@ -499,8 +494,8 @@ def metric_name(key: str) -> tuple[str, str]:
         threshold = what.partition('@')[2]
         at = f' at tIoU {threshold}' if threshold else ', mean of tIoU 0.1 to 0.9'
         return 'mean_average_precision', f'{_LEVELS[level]} mAP{at}'
-    if what in _METRIC_NAMES:
-        kind, name = _METRIC_NAMES[what]
+    if what in METRICS and METRICS[what].hub:
+        kind, name = METRICS[what].hub
         return kind, f'{_LEVELS[level]} {name}'
     means = {'F1_mean': ('f1', 'mean of four F1'), 'AVG': ('mean_average_precision',)}
     kind, *name = means.get(key, (key.lower(),))
@@ -541,7 +536,7 @@ def _tables(model: ZooFolder) -> Iterator[str]:
     """One table of results per results file."""
     for results in model.results().values():
         rows = result_rows(results)
-        listed = METRICS[results['task']]
+        listed = PUBLISHED[results['task']]
         kept = [key for key in listed if any(key in row for row in rows.values())]
         marked = ', simulated data' if results['data'].get('simulated') else ''
         yield f'## Results: {results["protocol"]["name"]}, test subset{marked}\n'

@@ -21,6 +21,7 @@ from typing import Any
 from mmma.checkpoints import file_sha256, load_weights_file, meta_of, weights_of
 from mmma.checkpoints.files import SUFFIX, read_safetensors_meta
 from mmma.config import config_folders
+from mmma.evaluation import detection, recognition
 from mmma.hub.zoo import display_name, modality
 from mmma.protocols import PROTOCOLS, Protocol, make_protocol, write_protocol
 from mmma.taxonomy import suggest
@@ -611,16 +612,11 @@ def _results_files(folder: Path) -> list[Path]:
 
 _BY_HAND = ('Architecture', 'Training Resources')
 TASKS = {'rec': 'Action Recognition', 'det': 'Temporal Action Detection'}
-METRICS = {
-    'rec': (
-        *('action/top1', 'action/top5', 'action/mca', 'action/macro_f1'),
-        *('body/top1', 'body/mca', 'body/macro_f1', 'F1_mean'),
-    ),
-    'det': (
-        *(f'action/mAP@{t}' for t in ('0.20', '0.50', '0.70')),
-        *('action/mAP', 'body/mAP', 'AVG'),
-    ),
+PUBLISHED = {
+    'rec': tuple(recognition.COLUMNS.values()),
+    'det': tuple(k for k in detection.COLUMNS.values() if 'body/mAP@' not in k),
 }
+"""Task to the metrics that metafiles and the Hub tell."""
 
 
 def metafile_entry(
@@ -703,7 +699,7 @@ def result_items(model: ZooFolder) -> Iterator[dict[str, Any]]:
         space = display_name(model.meta['label_space'])
         beside = f' ({results["protocol"]["name"]})' if file != 'results.json' else ''
         for place, metrics in result_rows(results).items():
-            kept = {k: metrics[k] for k in METRICS[results['task']] if k in metrics}
+            kept = {k: metrics[k] for k in PUBLISHED[results['task']] if k in metrics}
             yield {
                 'Task': TASKS[results['task']],
                 'Dataset': f'{simulated}{space}, {place}, test{beside}',

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mmma.evaluation.bootstrap import spread
+from mmma.evaluation.recognition import METRICS
 from mmma.reporting.results import (
     Entry,
     Sample,
@@ -24,8 +25,8 @@ from mmma.reporting.results import (
     take_samples,
 )
 from mmma.reporting.table import (
+    COLUMNS,
     CONTROLS,
-    DETECTION_COLUMNS,
     MARK,
     Bold,
     Table,
@@ -57,13 +58,7 @@ def is_published_space(classes: Sequence[str] | None) -> bool:
     return tuple(classes or ()) == load_label_space('mma82').actions
 
 
-PAPER_COLUMNS = {
-    'Top-1': 'top1',
-    'Top-5': 'top5',
-    'MCA': 'mca',
-    'macro F1': 'macro_f1',
-    'micro F1': 'micro_f1',
-}
+PAPER_COLUMNS = {m.title: name for name, m in METRICS.items() if m.in_paper}
 """Of recognition, at each level."""
 PAPER = '[paper]'
 _PAPER_PRESET = 'mma82'
@@ -371,7 +366,7 @@ def _split(
     if task == 'det':
         title = f'Detection, {protocol}'
         yield PaperTable(
-            f'{kind}-detection', title, DETECTION_COLUMNS, subsets, rows, data, []
+            f'{kind}-detection', title, COLUMNS['det'], subsets, rows, data, []
         )
         return
     for each in ('action', 'body') if level == 'both' else (level,):

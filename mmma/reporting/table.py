@@ -12,33 +12,13 @@ from typing import Any
 from prettytable import PrettyTable
 
 from mmma.data.leakage import note_on_subjects
+from mmma.evaluation import detection, recognition
 from mmma.evaluation.bootstrap import spread
-from mmma.evaluation.recognition import GROUPS
 from mmma.reporting.results import check_comparable
 
 SIMULATED = 'SIMULATED DATA: these numbers exercise the toolbox, they are no benchmark.'
-COLUMNS = {
-    'Top-1': 'action/top1',
-    'Top-5': 'action/top5',
-    'MCA': 'action/mca',
-    'macro F1': 'action/macro_f1',
-    'body Top-1': 'body/top1',
-    'body MCA': 'body/mca',
-    'body macro F1': 'body/macro_f1',
-    'F1_mean': 'F1_mean',
-}
-DETECTION_COLUMNS = {
-    'action .2': 'action/mAP@0.20',
-    'action .5': 'action/mAP@0.50',
-    'action .7': 'action/mAP@0.70',
-    'action mAP': 'action/mAP',
-    'body .2': 'body/mAP@0.20',
-    'body .5': 'body/mAP@0.50',
-    'body .7': 'body/mAP@0.70',
-    'body mAP': 'body/mAP',
-    'AVG': 'AVG',
-}
-_COLUMNS_OF = {'rec': COLUMNS, 'det': DETECTION_COLUMNS}
+COLUMNS = {'rec': recognition.COLUMNS, 'det': detection.COLUMNS}
+"""Task to titles and keys of its metrics."""
 _COUNTED = {'rec': 'clips', 'det': 'videos'}
 CONTROLS = {
     None: 'zero-shot',
@@ -187,7 +167,7 @@ def results_table(results: Sequence[dict[str, Any]]) -> str:
     check_comparable(results)
     task = results[0]['task']
     counted = _COUNTED[task]
-    headings = ['model', 'protocol', 'domain', counted, *_COLUMNS_OF[task]]
+    headings = ['model', 'protocol', 'domain', counted, *COLUMNS[task]]
     rows = [row for result in results for row in _rows(result)]
     return '\n'.join([*result_notes(results), Table(headings, rows, left=3).text()])
 
@@ -276,7 +256,7 @@ def _rows(result: dict[str, Any]) -> Iterator[list[str]]:
             label = CONTROLS[control]
         values = [
             [r['metrics'][key] for r in runs if key in r['metrics']]
-            for key in _COLUMNS_OF[result['task']].values()
+            for key in COLUMNS[result['task']].values()
         ]
         found = [spread(v) if v else None for v in values]
         cells = [f'{s.mean:.2f}' if s else '–' for s in found]
@@ -317,25 +297,21 @@ def recognition_rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
     Args:
         rows: Of ``recognition_rows``.
     """
-    keys = COLUMNS.values()
-    table = PrettyTable(['domain', 'clips', 'classes', *COLUMNS])
-    table.align = 'r'
-    table.align['domain'] = 'l'
+    columns, first = COLUMNS['rec'], rows[0]
+    cells: list[list[Any]] = []
     for row in rows:
-        counts = row['counts']
-        sizes = [counts['clips'], counts['classes_present']]
-        table.add_row(
-            [row['domain'], *sizes, *(f'{row["metrics"][key]:.2f}' for key in keys)]
-        )
-        if row is rows[0] and 'intervals' in row:
+        sizes = [row['counts']['clips'], row['counts']['classes_present']]
+        values = [row['metrics'][key] for key in columns.values()]
+        cells.append([row['domain'], *sizes, *values])
+        if row is first and 'intervals' in row:
             bounds = row['intervals']['bounds']
-            spans = ['{:.2f}..{:.2f}'.format(*bounds[key]) for key in keys]
-            table.add_row(['  interval', '', '', *spans])
+            spans = ['{:.2f}..{:.2f}'.format(*bounds[key]) for key in columns.values()]
+            cells.append(['  interval', '', '', *spans])
     for name, title in (('mean', 'mean of domains'), ('worst', 'worst domain')):
-        if 'across_domains' in rows[0]:
-            values = rows[0]['across_domains'][name]
-            table.add_row([title, '', '', *(f'{values[key]:.2f}' for key in keys)])
-    return table.get_string()
+        if 'across_domains' in first:
+            values = [first['across_domains'][name][key] for key in columns.values()]
+            cells.append([title, '', '', *values])
+    return Table(['domain', 'clips', 'classes', *columns], cells).text()
 
 
 def groups_table(groups: Mapping[str, Any]) -> str:
@@ -345,12 +321,11 @@ def groups_table(groups: Mapping[str, Any]) -> str:
         groups: Of a row.
     """
     keys = ('classes', 'clips', 'action/top1', 'action/mca', 'action/macro_f1')
-    table = PrettyTable([f'by {groups["basis"]} counts', *keys])
-    table.align = 'r'
-    table.float_format = '.2'
-    for group in GROUPS:
-        table.add_row([group, *(groups[group].get(key, '–') for key in keys)])
-    return table.get_string()
+    rows = [
+        [group, *(groups[group].get(key, '–') for key in keys)]
+        for group in recognition.GROUPS
+    ]
+    return Table([f'by {groups["basis"]} counts', *keys], rows, left=0).text()
 
 
 def per_class_table(per_class: Mapping[str, list[Any]]) -> str:
@@ -360,16 +335,8 @@ def per_class_table(per_class: Mapping[str, list[Any]]) -> str:
         per_class: Of a row and level.
     """
     columns = ('name', 'group', 'support', 'predicted', 'recall', 'precision', 'f1')
-    table = PrettyTable(list(columns))
-    table.align = 'r'
-    table.align['name'] = 'l'
-    table.float_format = '.2'
-    rows = zip(*(per_class[column] for column in columns), strict=True)
-    table.add_rows([list(row) for row in rows])
-    return table.get_string()
-
-
-_AT = {'@0.20': '.2', '@0.50': '.5', '@0.70': '.7', '': 'mAP'}
+    rows = list(zip(*(per_class[column] for column in columns), strict=True))
+    return Table(columns, rows).text()
 
 
 def summary(report: Mapping[str, Any]) -> str:
@@ -415,14 +382,9 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
     Args:
         rows: Of ``evaluate_rows``.
     """
-    columns = {
-        f'{level}/mAP{at}': f'{level} {title}'
-        for level in ('action', 'body')
-        for at, title in _AT.items()
-    }
-    columns['AVG'] = 'AVG'
-    keys = [key for key in columns if key in rows[0]['metrics']]
-    headings = [columns[key] for key in keys]
+    measured = rows[0]['metrics']
+    columns = {title: k for title, k in COLUMNS['det'].items() if k in measured}
+    headings, keys = list(columns), list(columns.values())
     cells: list[list[Any]] = []
     for row in rows:
         sizes = [row['counts']['videos'], row['counts']['instances']]
@@ -551,7 +513,7 @@ def _notes(report: dict[str, Any]) -> list[str]:
 def _cells(row: dict[str, Any]) -> list[str]:
     cells = []
     for name in _SHOWN:
-        key = COLUMNS[name]
+        key = COLUMNS['rec'][name]
         cell = f'{row["metrics"][key]:.2f}'
         if 'intervals' in row:
             cell += ' [{:.2f}, {:.2f}]'.format(*row['intervals']['bounds'][key])

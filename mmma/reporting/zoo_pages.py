@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from mmma.checkpoints.download import file_name
+from mmma.evaluation.recognition import metric_columns
 from mmma.reporting.paper import (
-    PAPER_COLUMNS,
     Row,
     is_published_space,
     load_published,
@@ -21,18 +21,15 @@ from mmma.reporting.paper import (
 from mmma.reporting.results import (
     check_comparable,
 )
-from mmma.reporting.table import CONTROLS, DETECTION_COLUMNS, Table
+from mmma.reporting.table import COLUMNS, CONTROLS, Table
 from mmma.reporting.zoo_results import Checkpoint, Method, task_of
 from mmma.taxonomy import DOMAINS, SUBSETS
 
 PAGE = 'model_zoo.md'
 PAGES = 'docs/zoo'
 UNKNOWN = '–'
-FULL_COLUMNS = {
-    **{title: f'action/{key}' for title, key in PAPER_COLUMNS.items()},
-    **{f'body {title}': f'body/{key}' for title, key in PAPER_COLUMNS.items()},
-}
-REC_COLUMNS = {k: v for k, v in FULL_COLUMNS.items() if 'micro' not in k}
+FULL_COLUMNS = metric_columns(lambda _, metric: metric.in_paper)
+REC_COLUMNS = metric_columns(lambda _, metric: metric.in_paper and metric.shown)
 """Without micro F1, which is Top-1 where a clip has one action."""
 _COUNTED = {'rec': ('clips',), 'det': ('videos', 'instances')}
 _HEADLINES = ('action/top1', 'action/mAP', 'AVG')
@@ -188,7 +185,7 @@ def _headline(method: Method) -> str:
 def _compared(methods: Sequence[Method], on_its_page: bool = False) -> list[str]:
     """One table per task and protocol; on a method's page with every column."""
     rec = FULL_COLUMNS if on_its_page else REC_COLUMNS
-    columns = {'rec': rec, 'det': DETECTION_COLUMNS}
+    columns = {'rec': rec, 'det': COLUMNS['det']}
     folder = '' if on_its_page else f'{PAGES}/'
     pages = {r['Name']: f'{folder}{m.name}.md' for m in methods for r in m.recipes}
     lines: list[str] = []
@@ -420,7 +417,7 @@ def measured_table(
             'real and of simulated data, must not stand in one table.'
         )
     task = checkpoints[0].task
-    columns = {'rec': REC_COLUMNS, 'det': DETECTION_COLUMNS}[task]
+    columns = {'rec': REC_COLUMNS, 'det': COLUMNS['det']}[task]
     counted = _COUNTED[task]
     cells = []
     for checkpoint in checkpoints:

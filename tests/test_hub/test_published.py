@@ -113,7 +113,7 @@ def test_what_mmengine_prints_is_read_back(config):
 
 
 def test_values():
-    text = "a = dict(b=[(1, -2.5), {'c d': dict(e=None)}], f=inf)"
+    text = "a = dict(b=[(1, -2.5), dict({'c d': dict(e=None)})], f=inf)"
     assert parse_config(text, 'a') == {
         'a': {'b': [(1, -2.5), {'c d': {'e': None}}], 'f': math.inf}
     }
@@ -126,6 +126,8 @@ def test_values():
         "a = __import__('os').system('true')",
         'a = dict(1)',
         'a = dict(**b)',
+        'a = dict({**b})',
+        'a = dict({}, {})',
         'a = [x for x in y]',
         'a.b = 1',
         'a = {**b}',

@@ -225,7 +225,7 @@ def record(**changes):
 
 
 def row_of_fusion(value, bounds=None):
-    keys = COLUMNS.values()
+    keys = COLUMNS['rec'].values()
     found = {'metrics': dict.fromkeys(keys, value)}
     if bounds:
         found['intervals'] = {

@@ -8,7 +8,7 @@ from zoo_folders import add_weights, make_checkout
 
 from mmma.hub.zoo import read_metafiles
 from mmma.reporting.paper import published_rows
-from mmma.reporting.table import DETECTION_COLUMNS
+from mmma.reporting.table import COLUMNS
 from mmma.reporting.zoo_pages import (
     FULL_COLUMNS,
     PAGE,
@@ -154,7 +154,7 @@ def test_a_suspect_figure_has_a_footnote():
 
 
 def test_detection_columns():
-    lines = compared_table(compare('det', 'indomain', PAPER), DETECTION_COLUMNS, PAGES)
+    lines = compared_table(compare('det', 'indomain', PAPER), COLUMNS['det'], PAGES)
     assert cells(lines, 0)[3:] == [
         'action .2', 'action .5', 'action .7', 'action mAP',
         'body .2', 'body .5', 'body .7', 'body mAP', 'AVG',
