@@ -299,3 +299,23 @@ def _pointwise(in_channels: int, out_channels: int) -> nn.Conv1d:
     layer = nn.Conv1d(in_channels, out_channels, 1)
     nn.init.zeros_(layer.bias)
     return layer
+
+
+def sinusoid_table(length: int, dims: int) -> Tensor:
+    """Fixed position table, sines in even and cosines in odd channels.
+
+    Args:
+        length: Number of positions L.
+        dims: Number of channels D.
+
+    Returns:
+        (1, L, D), float32; angle of channel j is ``pos / 10000**(2 * (j // 2) / D)``.
+
+    Source: Vaswani et al., 'Attention Is All You Need', NeurIPS 2017, section 3.5.
+    """
+    channel = torch.arange(dims, dtype=torch.float64)
+    exponent = (channel - channel % 2) / dims
+    position = torch.arange(length, dtype=torch.float64)
+    angle = position[:, None] / 10000**exponent
+    table = torch.where(channel % 2 == 0, angle.sin(), angle.cos())
+    return table[None].float()

@@ -21,6 +21,7 @@ from mmma.models.layers import (
     drop_path,
     pad_positions,
     pool_positions,
+    sinusoid_table,
 )
 from mmma.registry import MODELS
 
@@ -67,7 +68,8 @@ class PyramidProjection(BaseModule):
         self.stem = nn.ModuleList(stem)
         self.branch = nn.ModuleList(branch)
         self.input_drop = nn.Dropout1d(input_drop)
-        table = sinusoid_table(max_seq_len, out_channels) / out_channels**0.5
+        table = sinusoid_table(max_seq_len, out_channels).transpose(1, 2)
+        table = table / out_channels**0.5  # (1, C, L)
         self.register_buffer('pos_embed', table, persistent=False)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -100,25 +102,6 @@ class PyramidProjection(BaseModule):
         if length > places.shape[-1]:
             places = F.interpolate(places, length, mode='linear', align_corners=False)
         return x + blank(places[..., :length].expand_as(x), mask).to(x.dtype)
-
-
-def sinusoid_table(length: int, channels: int) -> Tensor:
-    """Sines and cosines of positions, in turn along the channels.
-
-    Args:
-        length: Positions.
-        channels: C.
-
-    Returns:
-        (1, C, length), float32.
-
-    Source: Vaswani et al., 'Attention is all you need', NeurIPS 2017, section 3.5.
-    """
-    channel = torch.arange(channels)
-    speed = 10000.0 ** (-2.0 * (channel // 2).double() / channels)
-    angle = speed[:, None] * torch.arange(length)
-    table = torch.where((channel % 2 == 0)[:, None], angle.sin(), angle.cos())
-    return table.float()[None]
 
 
 @MODELS.register_module()

@@ -1,4 +1,4 @@
-"""Randomness of a sample."""
+"""Clips of a root: randomness, selection, samples, broken videos."""
 
 import os
 import pickle

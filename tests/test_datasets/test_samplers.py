@@ -1,4 +1,4 @@
-"""Keys of samples."""
+"""Samplers: keys, shares, order, and any number of processes."""
 
 import os
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Windows of untrimmed videos."""
+"""Windows of untrimmed videos: cutting, truth, samples."""
 
 import pickle
 import random

@@ -24,6 +24,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmma.models.layers import sinusoid_table
 from mmma.registry import MODELS
 from mmma.taxonomy import suggest
 
@@ -462,26 +463,6 @@ class VideoMAEViT(BaseModule):
             grid = (slices, *grid[1:])
             stored = sinusoid_table(math.prod(grid), stored.shape[2])
         return resize_table(stored, grid, (height, width))
-
-
-def sinusoid_table(length: int, dims: int) -> Tensor:
-    """Fixed position table, sines in even and cosines in odd channels.
-
-    Args:
-        length: Number of positions L.
-        dims: Number of channels D.
-
-    Returns:
-        (1, L, D), float32; angle of channel j is ``pos / 10000**(2 * (j // 2) / D)``.
-
-    Source: Vaswani et al., 'Attention Is All You Need', NeurIPS 2017, section 3.5.
-    """
-    channel = torch.arange(dims, dtype=torch.float64)
-    exponent = (channel - channel % 2) / dims
-    position = torch.arange(length, dtype=torch.float64)
-    angle = position[:, None] / 10000**exponent
-    table = torch.where(channel % 2 == 0, angle.sin(), angle.cos())
-    return table[None].float()
 
 
 def resize_table(

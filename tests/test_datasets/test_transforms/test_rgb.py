@@ -1,4 +1,4 @@
-"""From a file to frames."""
+"""Frames of clips: choice, decoding, packing, views and crops."""
 
 import numpy as np
 import pytest

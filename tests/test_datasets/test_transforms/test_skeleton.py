@@ -1,4 +1,4 @@
-"""Reading, sampling, mirroring and cropping skeletons."""
+"""Skeletons: reading, sampling, normalising, features, random changes."""
 
 import numpy as np
 import pytest

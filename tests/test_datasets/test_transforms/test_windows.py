@@ -1,4 +1,4 @@
-"""Frames of a window of an untrimmed video."""
+"""Windows: frames, skeletons, features, packing."""
 
 import shutil
 

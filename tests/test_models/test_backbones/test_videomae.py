@@ -12,8 +12,8 @@ from mmma.models.backbones.videomae import (
     from_hub,
     from_original,
     resize_table,
-    sinusoid_table,
 )
+from mmma.models.layers import sinusoid_table
 from mmma.registry import MODELS
 
 BLOCK = (
