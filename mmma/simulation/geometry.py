@@ -6,7 +6,7 @@ Axes everywhere: x to the person's left, y up, z to the front; metres, radians.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -149,28 +149,22 @@ def smoothstep(x: np.ndarray) -> np.ndarray:
 TURN = 2.0 * np.pi
 
 
-@dataclass
 class Draw:
     """The dice of one event: what its tracks share, so that they keep step.
 
-    Attributes:
+    Args:
         rng: Source of all that is not shared.
         vigor: Factor of sizes.
         tempo: Factor of rates.
-        rate_share: Number in [0, 1) that picks all rates in their ranges.
-        ramp_share: The same for attack and release.
-        phase: Common phase, turns.
     """
 
-    rng: np.random.Generator
-    vigor: float = 1.0
-    tempo: float = 1.0
-    rate_share: float = field(init=False)
-    ramp_share: float = field(init=False)
-    phase: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.rate_share, self.ramp_share, self.phase = self.rng.random(3)
+    def __init__(
+        self, rng: np.random.Generator, vigor: float = 1.0, tempo: float = 1.0
+    ) -> None:
+        self.rng, self.vigor, self.tempo = rng, vigor, tempo
+        # In [0, 1): pick all rates in their ranges, and all attacks and releases;
+        # common phase, turns.
+        self.rate_share, self.ramp_share, self.phase = rng.random(3)
 
     def number(self, value: Any, share: float | None = None) -> float:
         """A number as it is; of a range ``[low, high]`` one in between."""
@@ -210,12 +204,9 @@ def draw_wave(spec: Any, draw: Draw) -> Course:
     if how not in GENERATORS and how != 'wander':
         known = ', '.join([*GENERATORS, 'wander'])
         raise ValueError(f'unknown generator {how!r}: use one of {known}')
+    # Held postures vary less: hands have to reach their places.
     held = how in ('hold', 'settle')
-    size = (
-        _held_size(spec['size'], draw)
-        if held
-        else draw.number(spec['size']) * draw.vigor
-    )
+    size = draw.number(spec['size']) * draw.vigor ** (0.5 if held else 1.0)
     rate = draw.number(spec.get('rate', 1.0), draw.rate_share) * draw.tempo
     wobble = None
     if how == 'wander':
@@ -231,8 +222,10 @@ def draw_wave(spec: Any, draw: Draw) -> Course:
     def course(time_sec: np.ndarray, second: bool = False) -> np.ndarray:
         against = anti and second
         if how == 'wander':
+            # Smooth and irregular, about within -1 and 1.
+            angle = TURN * (time_sec[:, None] * wobble[:, 0] + wobble[:, 1])
             sign = -1.0 if against else 1.0
-            return sign * size * _wander(time_sec, wobble)
+            return sign * size * (np.sin(angle) @ np.array([0.6, 0.5, 0.4]))
         cycles = time_sec * rate
         shape = GENERATORS[how](cycles, phase + 0.5 * against)
         if np.isfinite(count):
@@ -242,49 +235,26 @@ def draw_wave(spec: Any, draw: Draw) -> Course:
     return course
 
 
-def _held_size(size: Any, draw: Draw) -> float:
-    """Held postures vary less: hands have to reach their places."""
-    return draw.number(size) * draw.vigor**0.5
-
-
-def _wander(time_sec: np.ndarray, wobble: np.ndarray) -> np.ndarray:
-    """Smooth and irregular, about within -1 and 1."""
-    angle = TURN * (time_sec[:, None] * wobble[:, 0] + wobble[:, 1])
-    return np.sin(angle) @ np.array([0.6, 0.5, 0.4])
-
-
-def _hold(cycles: np.ndarray, phase: float) -> np.ndarray:
-    return np.ones_like(cycles)
-
-
-def _settle(cycles: np.ndarray, phase: float) -> np.ndarray:
+def _settle(cycles: np.ndarray) -> np.ndarray:
     """Go beyond, then come to rest."""
     late = np.maximum(cycles, 0.0)
     return 1.0 + 0.6 * np.sin(TURN * late) * np.exp(-1.5 * late)
 
 
-def _oscillate(cycles: np.ndarray, phase: float) -> np.ndarray:
-    return np.sin(TURN * (cycles + phase))
-
-
-def _nod(cycles: np.ndarray, phase: float) -> np.ndarray:
-    """There and back, to one side only."""
-    return 0.5 - 0.5 * np.cos(TURN * (cycles + phase))
-
-
-def _flick(cycles: np.ndarray, phase: float) -> np.ndarray:
+def _flick(cycles: np.ndarray) -> np.ndarray:
     """A small swing to one side, a large one to the other, a pause."""
     place = np.mod(cycles, 1.7)
     swing = -np.sin(TURN * place) * (place < 1.0)
     return np.where(swing < 0, 0.45 * swing, swing)
 
 
-GENERATORS = {
-    'hold': _hold,
-    'settle': _settle,
-    'oscillate': _oscillate,
-    'nod': _nod,
-    'flick': _flick,
+# Shapes over cycles and phase; a nod goes there and back, to one side only.
+GENERATORS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+    'hold': lambda cycles, phase: np.ones_like(cycles),
+    'settle': lambda cycles, phase: _settle(cycles),
+    'oscillate': lambda cycles, phase: np.sin(TURN * (cycles + phase)),
+    'nod': lambda cycles, phase: 0.5 - 0.5 * np.cos(TURN * (cycles + phase)),
+    'flick': lambda cycles, phase: _flick(cycles),
 }
 
 

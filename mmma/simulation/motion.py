@@ -138,11 +138,14 @@ def simulate_motion(
     for event in events:
         layers += scene.event_layers(event)
     figure = _pose(scene, layers)
-    centre = _look_at(figure, style.look_at)
-    camera = film(style, centre, time_sec, rng)
-    return Motion(
-        figure, camera, fps, subject.posture, scene.seat, _held(layers, frames)
-    )
+    camera = film(style, _look_at(figure, style.look_at), time_sec, rng)
+    held = []
+    for layer in layers:
+        if 'object' in layer.track:
+            weight = np.zeros(frames)
+            weight[layer.frames] = layer.weight
+            held.append(Held(layer.track['object'], layer.sides[0], weight))
+    return Motion(figure, camera, fps, subject.posture, scene.seat, held)
 
 
 class _Scene:
@@ -326,16 +329,6 @@ def _look_at(figure: Figure, target: str) -> np.ndarray:
     if target == 'chest':
         return neck - (0.0, 0.2, 0.0)
     return neck - (0.0, 0.1, 0.0)
-
-
-def _held(layers: list[Layer], frames: int) -> list[Held]:
-    held = []
-    for layer in layers:
-        if 'object' in layer.track:
-            weight = np.zeros(frames)
-            weight[layer.frames] = layer.weight
-            held.append(Held(layer.track['object'], layer.sides[0], weight))
-    return held
 
 
 NUM_JOINTS = len(WHOLEBODY65.names)

@@ -201,23 +201,20 @@ class Plan:
 
     def clips(self, space: LabelSpace) -> list[Clip]:
         """Rows of ``rec.csv``."""
-        ids = {name: i for i, name in enumerate(space.actions)}
-        rows = []
-        for item in self.rec:
-            action = ids[item.events[0].action]
-            rows.append(
-                Clip(
-                    clip=item.name,
-                    path=item.path,
-                    subset=item.subset,
-                    domain=item.domain,
-                    subject=item.person.name,
-                    action=action,
-                    body=space.body_of[action],
-                    emotion=item.emotion,
-                )
+        actions = [space.action_id(item.events[0].action) for item in self.rec]
+        return [
+            Clip(
+                clip=item.name,
+                path=item.path,
+                subset=item.subset,
+                domain=item.domain,
+                subject=item.person.name,
+                action=action,
+                body=space.body_of[action],
+                emotion=item.emotion,
             )
-        return rows
+            for item, action in zip(self.rec, actions, strict=True)
+        ]
 
     def videos(self, space: LabelSpace) -> list[Video]:
         """Entries of ``det.json``."""
@@ -300,20 +297,14 @@ def summarize(plan: Plan) -> str:
 
 
 def _table(items: Sequence[Item]) -> str:
-    rows = [_COLUMNS]
-    for domain in DOMAINS:
-        mine = [item for item in items if item.domain == domain]
-        if mine:
-            rows.append(_row(domain, mine))
-    rows.append(_row('all', items))
+    groups = {d: [item for item in items if item.domain == d] for d in DOMAINS}
+    rows = [_row(name, mine) for name, mine in groups.items() if mine]
+    rows = [_COLUMNS, *rows, _row('all', items)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return '\n'.join(
-        '  '.join(
-            [row[0].ljust(widths[0])]
-            + [v.rjust(w) for v, w in zip(row[1:], widths[1:], strict=True)]
-        )
-        for row in rows
-    )
+    cells = [
+        [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows
+    ]
+    return '\n'.join(map('  '.join, cells))
 
 
 def _row(name: str, items: Sequence[Item]) -> tuple[str, ...]:

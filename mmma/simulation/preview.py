@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,20 +15,14 @@ _EMPTY = 232
 _LABEL_PX = 14
 _GAP_PX = 4
 _INK = (40, 40, 40)
-_LEFT, _RIGHT, _MIDDLE = (214, 90, 40), (40, 96, 196), (70, 70, 70)
+_SIDES, _MIDDLE = {'left': (214, 90, 40), 'right': (40, 96, 196)}, (70, 70, 70)
 
 
-@dataclass(frozen=True)
-class Strip:
-    """Frames of one clip with a line of text above.
-
-    Attributes:
-        label: The text.
-        frames: (H, W, 3) uint8 RGB each, in time order; none for a place left empty.
-    """
+class Strip(NamedTuple):
+    """Frames of one clip with a line of text above."""
 
     label: str
-    frames: Sequence[np.ndarray]
+    frames: Sequence[np.ndarray]  # (H, W, 3) uint8 RGB, in time order; none: left empty
 
 
 def pick_frames(total: int, count: int) -> np.ndarray:
@@ -125,16 +119,9 @@ def draw_skeleton(
         sure = float(min(scores[a], scores[b]))
         if sure <= 0:
             continue
-        ink = np.array(_side_colour(layout.names[a], layout.names[b]))
+        sides = {layout.names[joint].partition('_')[0] for joint in (a, b)}
+        ink = np.array(_SIDES.get(sides.pop() if len(sides) == 1 else '', _MIDDLE))
         colour = (255 - sure * (255 - ink)).tolist()
         line = points[a].tolist(), points[b].tolist()
         cv2.line(canvas, *line, colour, thickness, cv2.LINE_AA, 4)
     return canvas
-
-
-def _side_colour(*names: str) -> tuple[int, int, int]:
-    if all(name.startswith('left') for name in names):
-        return _LEFT
-    if all(name.startswith('right') for name in names):
-        return _RIGHT
-    return _MIDDLE

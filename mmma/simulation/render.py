@@ -27,45 +27,41 @@ _WALL_DEPTH = -1.0  # metres, where the floor meets the wall
 _PASSERS = 4
 
 
-class Background:
+def make_background(
+    kind: str, camera: Camera, rng: np.random.Generator
+) -> Callable[[int], np.ndarray]:
     """A still picture, larger than the frame, that slides when the camera turns.
 
     Args:
         kind: ``wall``, ``room``, ``street`` or ``set``.
         camera: Who films.
         rng: Dice.
+
+    Returns:
+        A function of a frame's number: a fresh copy (H, W, 3) of its background.
     """
+    margin = np.round(np.array(camera.size) * _MARGIN).astype(int)
+    wide, high = (np.array(camera.size) + 2 * margin).tolist()
+    firsts = np.flatnonzero(np.diff(camera.shot, prepend=-1))
+    pictures = [np.zeros((high, wide, 3), np.uint8) for _ in firsts]
+    for picture, first in zip(pictures, firsts.tolist(), strict=True):
+        floor = _floor_line(camera, first) + margin[1]
+        _PAINTERS[kind](picture, int(np.clip(floor, 0, high)), rng)
+    shift = _slide(camera, firsts[camera.shot])
+    origins = np.round(margin - shift).astype(int)
+    origins = np.clip(origins, 0, 2 * margin).tolist()
+    passers = draw_passers(camera, rng) if kind == 'street' else []
+    width, height = camera.size
 
-    def __init__(self, kind: str, camera: Camera, rng: np.random.Generator) -> None:
-        self.size = camera.size
-        self.margin = np.round(np.array(camera.size) * _MARGIN).astype(int)
-        self.shots = camera.shot
-        firsts = np.flatnonzero(np.diff(camera.shot, prepend=-1))
-        self.pictures = [self._picture(kind, camera, int(i), rng) for i in firsts]
-        shift = _slide(camera, firsts[camera.shot])
-        origins = np.round(self.margin - shift).astype(int)
-        self.origins = np.clip(origins, 0, 2 * self.margin).tolist()
-        self.passers = draw_passers(camera, rng) if kind == 'street' else None
-
-    def frame(self, index: int) -> np.ndarray:
-        """(H, W, 3) a fresh copy for one frame."""
-        width, height = self.size
-        x, y = self.origins[index]
-        picture = self.pictures[self.shots[index]]
+    def background(index: int) -> np.ndarray:
+        x, y = origins[index]
+        picture = pictures[camera.shot[index]]
         canvas = picture[y : y + height, x : x + width].copy()
-        if self.passers is not None:
-            for corners, colour in self.passers:
-                cv2.rectangle(canvas, *corners[index], colour, -1)
+        for corners, colour in passers:
+            cv2.rectangle(canvas, *corners[index], colour, -1)
         return canvas
 
-    def _picture(
-        self, kind: str, camera: Camera, frame: int, rng: np.random.Generator
-    ) -> np.ndarray:
-        width, height = (np.array(self.size) + 2 * self.margin).tolist()
-        floor = _floor_line(camera, frame) + self.margin[1]
-        canvas = np.zeros((height, width, 3), np.uint8)
-        _PAINTERS[kind](canvas, int(np.clip(floor, 0, height)), rng)
-        return canvas
+    return background
 
 
 def _slide(camera: Camera, since: np.ndarray) -> np.ndarray:
@@ -130,12 +126,8 @@ def _paint_room(canvas: np.ndarray, floor: int, rng: np.random.Generator) -> Non
     canvas[floor:] = _grey(rng, 60, 100, 12)
     for _ in range(3):
         x, y = int(rng.uniform(0, width)), int(rng.uniform(0.1, 0.5) * height)
-        box = (
-            x,
-            y,
-            int(rng.uniform(0.08, 0.2) * width),
-            int(rng.uniform(0.15, 0.4) * height),
-        )
+        wide, high = rng.uniform(0.08, 0.2) * width, rng.uniform(0.15, 0.4) * height
+        box = (x, y, int(wide), int(high))
         cv2.rectangle(canvas, box, _grey(rng, 70, 170, 25), -1)
         cv2.rectangle(canvas, box, (60, 50, 45), 2)
 
@@ -177,8 +169,6 @@ _PAINTERS: dict[str, Callable[[np.ndarray, int, np.random.Generator], None]] = {
     'street': _paint_street,
     'set': _paint_set,
 }
-
-
 _NOISE_PICTURES = 3
 
 
@@ -196,7 +186,7 @@ def render_frames(
     Yields:
         (H, W, 3) uint8, RGB.
     """
-    background = Background(style.background, motion.camera, rng)
+    background = make_background(style.background, motion.camera, rng)
     finish = _finisher(style, rng)
     view = View(motion)
     parts = body_parts(view, subject) + seat_parts(view, subject)
@@ -206,7 +196,7 @@ def render_frames(
     parts.append(head_part(view, subject, bool(on)))
     order = np.argsort(-np.stack([part.depth for part in parts], axis=1), axis=1)
     for frame in range(len(view.depth)):
-        canvas = background.frame(frame)
+        canvas = background(frame)
         for i in order[frame].tolist():
             parts[i].paint(canvas, frame)
         yield finish(canvas)
@@ -242,14 +232,8 @@ def _finisher(
 # its macroblock tree (seen in build 165) reads memory that was never written where the
 # picture has an odd number of macroblock rows, as 320x240 has. Short groups of pictures
 # without B-frames decode fast.
-_X264 = {
-    'preset': 'veryfast',
-    'crf': '26',
-    'g': '30',
-    'bf': '0',
-    'mbtree': '0',
-    'threads': '1',
-}
+_X264 = {'preset': 'veryfast', 'crf': '26', 'g': '30', 'bf': '0'}
+_X264 |= {'mbtree': '0', 'threads': '1'}
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:

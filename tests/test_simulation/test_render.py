@@ -12,7 +12,12 @@ from mmma.simulation.domains import DOMAIN_STYLES, make_subject
 from mmma.simulation.figure import JOINT
 from mmma.simulation.geometry import film
 from mmma.simulation.motion import Event, simulate_motion
-from mmma.simulation.render import Background, draw_passers, render_frames, write_video
+from mmma.simulation.render import (
+    draw_passers,
+    make_background,
+    render_frames,
+    write_video,
+)
 
 TIME = np.arange(60) / 30
 
@@ -24,8 +29,8 @@ def camera(domain, **changes):
 
 
 def frames(kind, seen):
-    background = Background(kind, seen, np.random.default_rng(0))
-    return np.stack([background.frame(i) for i in range(len(TIME))])
+    background = make_background(kind, seen, np.random.default_rng(0))
+    return np.stack([background(i) for i in range(len(TIME))])
 
 
 def test_pictures():
@@ -38,9 +43,9 @@ def test_pictures():
 def test_wall_stands_still_and_frames_are_copies():
     pictures = frames('wall', camera('lab'))
     assert (pictures == pictures[0]).all()
-    background = Background('wall', camera('lab'), np.random.default_rng(0))
-    background.frame(0)[:] = 0
-    assert background.frame(1).min() > 0
+    background = make_background('wall', camera('lab'), np.random.default_rng(0))
+    background(0)[:] = 0
+    assert background(1).min() > 0
 
 
 def test_background_slides_with_the_camera():
