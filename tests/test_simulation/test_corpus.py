@@ -42,31 +42,26 @@ def test_chunks_hold_every_item_once(monkeypatch):
     assert sum(c.frames for c in pieces) == sum(item.frames for item in plan.items)
 
 
-def test_scene_depends_on_seed_task_and_index(item):
+def test_scene_depends_on_seed_task_and_index_and_not_on_drawing(item):
     first = Scene(item, 0).skeleton()
     assert first.shape == (item.frames, 1, 65, 3)
-    assert (first == Scene(item, 0).skeleton()).all()
+    drawn = Scene(item, 0)
+    assert len(list(drawn.frames())) == item.frames
+    assert (first == drawn.skeleton()).all()
     other = [Scene(item, 1), Scene(replace(item, index=item.index + 1), 0)]
     assert not any((first == scene.skeleton()).all() for scene in other)
 
 
-def test_skeletons_do_not_depend_on_drawing(item):
-    scene = Scene(item, 0)
-    pictures = list(scene.frames())
-    assert len(pictures) == item.frames
-    assert (scene.skeleton() == Scene(item, 0).skeleton()).all()
-
-
-@pytest.mark.parametrize('read', [Scene.skeleton, lambda s: list(s.frames())])
-def test_motion_must_be_as_long_as_planned(item, read, monkeypatch):
+def test_motion_must_be_as_long_as_planned(item, monkeypatch):
     def short(subject, style, events, duration_sec, fps, rng):
         return simulate(subject, style, events, duration_sec - 3 / fps, fps, rng)
 
     simulate = corpus.simulate_motion
     monkeypatch.setattr(corpus, 'simulate_motion', short)
     count = rf'{item.name}: {item.frames - 3} frames instead of {item.frames}'
-    with pytest.raises(ValueError, match=count):
-        read(Scene(item, 0))
+    for read in (Scene.skeleton, lambda scene: list(scene.frames())):
+        with pytest.raises(ValueError, match=count):
+            read(Scene(item, 0))
 
 
 def test_only_what_is_missing_is_made(tmp_path, monkeypatch):
@@ -98,24 +93,20 @@ def finished(tmp_path):
     return tmp_path / 'corpus'
 
 
-def test_foreign_folder_is_refused_even_by_force(tmp_path):
+def test_what_is_no_earlier_stage_is_refused(tmp_path, finished):
     (tmp_path / 'thesis.tex').write_text('years of work')
-    with pytest.raises(ValueError, match='holds no simulated corpus: choose another'):
-        corpus._prepare(tmp_path, tables(), 'f', force=True)
-    assert (tmp_path / 'thesis.tex').is_file()
-
-
-def test_file_is_refused(tmp_path):
-    (tmp_path / 'a').write_text('')
-    with pytest.raises(ValueError, match='is a file: name a folder'):
-        corpus._prepare(tmp_path / 'a', tables(), 'f', force=False)
-
-
-def test_other_options_are_refused(finished):
-    with pytest.raises(
-        ValueError, match=r'another simulated corpus \(.*seed 0\).*--for'
+    for root, force, message in (
+        (tmp_path, True, 'holds no simulated corpus: choose another'),
+        (tmp_path / 'thesis.tex', False, 'is a file: name a folder'),
+        (finished, False, r'another simulated corpus \(.*seed 0\).*--force'),
     ):
-        write_corpus(tables(seed=1), finished)
+        with pytest.raises(ValueError, match=message):
+            write_corpus(tables(seed=1), root, force=force)
+    assert (tmp_path / 'thesis.tex').is_file()
+    with (finished / 'rec.csv').open('a') as file:
+        file.write('one,,train,lab,me,nodding,head,\n')
+    with pytest.raises(ValueError, match='another simulated corpus'):
+        write_corpus(tables(), finished)
 
 
 def test_force_replaces_and_spares_the_rest(finished):
@@ -123,13 +114,6 @@ def test_force_replaces_and_spares_the_rest(finished):
     assert write_corpus(tables(seed=1, tasks=('rec',)), finished, force=True)
     names = {file.name for file in finished.iterdir()}
     assert names == {'dataset.json', 'rec.csv', 'notes.txt'}
-
-
-def test_edited_table_is_another_corpus(finished):
-    with (finished / 'rec.csv').open('a') as file:
-        file.write('one,,train,lab,me,nodding,head,\n')
-    with pytest.raises(ValueError, match='another simulated corpus'):
-        write_corpus(tables(), finished)
 
 
 def test_unfinished_of_other_code_is_refused(tmp_path):
@@ -145,11 +129,8 @@ def test_needed_bytes_by_hand():
     rec, det = (sum(i.frames for i in items) for items in (plan.rec, plan.det))
     assert needed_bytes(plan) == (rec + det + max(rec, det)) * 65 * 3 * 2
     assert needed_bytes(tables()) == 0
-
-
-def test_videos_need_space():
-    drawn = make_plan(SimulationOptions('tiny', modality='video', videos=1))
-    assert needed_bytes(drawn) > 10_000
+    drawn = SimulationOptions('tiny', modality='video', videos=1)
+    assert needed_bytes(make_plan(drawn)) > 10_000
 
 
 def test_small_disk(tmp_path, monkeypatch):
@@ -259,10 +240,9 @@ def test_workers_do_not_change_bytes(plan, written, tmp_path):
     assert digests(tmp_path / 'two') == digests(written)
 
 
-@pytest.mark.parametrize('interruptions', [(1,), (2, 3)])
-def test_resumed_equals_uninterrupted(plan, written, tmp_path, interruptions):
+def test_resumed_equals_uninterrupted(plan, written, tmp_path):
     done = []
-    for stop in interruptions:
+    for stop in (2, 3):
 
         def report(frames, total, stop=stop):
             done.append(frames)
@@ -296,34 +276,27 @@ def test_complete_corpus_is_left_alone(plan, written):
     assert digests(written) == before
 
 
-@pytest.mark.parametrize('lost', ['skeletons/rec.npy', 'video'])
-def test_lost_file_is_made_again(plan, written, tmp_path, lost):
-    root = tmp_path / 'a'
-    shutil.copytree(written, root)
-    path = next(i.path for i in plan.rec if i.path) if lost == 'video' else lost
-    (root / path).unlink()
-    assert write_corpus(plan, root)
-    assert digests(root) == digests(written)
+def test_lost_file_is_made_again(plan, written, tmp_path):
+    shutil.copytree(written, tmp_path / 'a')
+    drawn = next(item.path for item in plan.rec if item.path)
+    for path in ('skeletons/rec.npy', drawn):
+        (tmp_path / 'a' / path).unlink()
+        assert write_corpus(plan, tmp_path / 'a')
+        assert digests(tmp_path / 'a') == digests(written)
 
 
-@pytest.mark.parametrize(
-    ('options', 'expected'),
-    [
-        ({'tables_only': True}, {'dataset.json', 'rec.csv', 'det.json'}),
-        ({'tables_only': True, 'tasks': ('det',)}, {'dataset.json', 'det.json'}),
-    ],
-)
-def test_tables_only(tmp_path, options, expected):
-    plan = make_plan(SimulationOptions(scale='tiny', **options))
-    write_corpus(plan, tmp_path / 'a')
-    assert set(digests(tmp_path / 'a')) == expected
-
-
-def test_video_modality_has_no_skeletons(tmp_path):
-    plan = drawn_micro(modality='video', tasks=('rec',)).head(1)
-    write_corpus(plan, tmp_path / 'a')
-    names = {'dataset.json', 'rec.csv', plan.rec[0].path}
-    assert set(digests(tmp_path / 'a')) == names
+def test_files_of_the_other_modalities(tmp_path):
+    clip = drawn_micro(modality='video', tasks=('rec',)).head(1)
+    for number, (plan, names) in enumerate(
+        (
+            (tables(), {'rec.csv', 'det.json'}),
+            (tables(tasks=('det',)), {'det.json'}),
+            (clip, {'rec.csv', clip.rec[0].path}),
+        )
+    ):
+        root = tmp_path / str(number)
+        write_corpus(plan, root)
+        assert set(digests(root)) == {'dataset.json', *names}
 
 
 def test_workers_must_be_positive(plan, tmp_path):

@@ -323,13 +323,10 @@ def test_glitches_are_rare_jumps():
     assert 0.002 < jumped.mean() < 0.02
 
 
-def test_same_dice_same_skeleton():
+def test_same_dice_same_skeleton_and_one_frame():
     a, b = (observe('street', seed=4)[1:] for _ in range(2))
     assert a[0].tobytes() == b[0].tobytes()
     assert a[1].tobytes() == b[1].tobytes()
-
-
-def test_one_frame():
     _, keypoints, scores = observe(sec=1 / 30)
     assert keypoints.shape == (1, 65, 2)
     assert np.isfinite(scores).all()
