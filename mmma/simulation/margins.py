@@ -410,84 +410,47 @@ def published_clips() -> np.ndarray:
     return np.array([rec[domain][subset] for domain, subset in ROWS])
 
 
-def rec_size(
-    scale: str, balanced: bool, space: LabelSpace, rng: np.random.Generator
+def corpus_size(
+    task: str, scale: str, balanced: bool, space: LabelSpace, rng: np.random.Generator
 ) -> Size:
-    """Clips per domain, subset and action.
-
-    Args:
-        scale: ``tiny``, ``small`` or ``full``, which has the published totals.
-        balanced: All classes alike instead of the published long tail.
-        space: Label space with published counts.
-        rng: Draws the rounding.
-
-    Raises:
-        ValueError: An unknown scale.
-    """
-    size = SCALES[check_choice('scale', scale, tuple(SCALES))]
-    rows = np.rint(published_clips() * size.clips).astype(np.int64)
-    rows = np.maximum(rows, size.least_clips)
-    weights = _weights(space, space.rec_instances, balanced)
-    return _fill(rows, rows, weights, size.lab_clips, space, rng)
-
-
-def det_size(
-    scale: str, balanced: bool, space: LabelSpace, rng: np.random.Generator
-) -> Size:
-    """Untrimmed videos per domain and subset, instances per action too.
+    """Trimmed clips or untrimmed videos per domain and subset, and actions in them.
 
     How the published videos divide into domains and subsets is unknown; they follow
-    the trimmed clips here.
+    the trimmed clips here. At full scale the weights are the published counts and add
+    up to the rows, so that sharing gives them back unchanged.
 
     Args:
+        task: ``rec`` or ``det``.
         scale: ``tiny``, ``small`` or ``full``, which has the published totals.
         balanced: All classes alike instead of the published long tail.
         space: Label space with published counts.
         rng: Draws the rounding.
 
     Raises:
-        ValueError: An unknown scale.
+        ValueError: An unknown scale, or a label space without published counts.
     """
     size = SCALES[check_choice('scale', scale, tuple(SCALES))]
-    published = load_statistics()['det']
-    per_video = published['instances'] / published['videos']
-    videos = apportion(
-        round(published['videos'] * size.videos), published_clips(), size.least_videos
-    )
-    # A tiny lab would otherwise have fewer instances than there are classes.
-    needed = _INSTANCES_TO_HOLD_EVERY_CLASS * space.num_actions / per_video
-    for row, least in zip(_LAB, size.lab_instances, strict=True):
-        videos[row] = max(videos[row], round(needed * least))
-    rows = apportion(round(videos.sum() * per_video), videos, videos)
-    weights = _weights(space, space.det_instances, balanced)
-    return _fill(videos, rows, weights, size.lab_instances, space, rng)
-
-
-def _weights(
-    space: LabelSpace, published: tuple[int, ...] | None, balanced: bool
-) -> np.ndarray:
+    if task == 'rec':
+        items = np.rint(published_clips() * size.clips).astype(np.int64)
+        rows = items = np.maximum(items, size.least_clips)
+        counts, lab = space.rec_instances, size.lab_clips
+    else:
+        det = load_statistics()['det']
+        per_video = det['instances'] / det['videos']
+        total = round(det['videos'] * size.videos)
+        items = apportion(total, published_clips(), size.least_videos)
+        # A tiny lab would otherwise have fewer instances than there are classes.
+        needed = _INSTANCES_TO_HOLD_EVERY_CLASS * space.num_actions / per_video
+        for row, least in zip(_LAB, size.lab_instances, strict=True):
+            items[row] = max(items[row], round(needed * least))
+        rows = apportion(round(items.sum() * per_video), items, items)
+        counts, lab = space.det_instances, size.lab_instances
     if balanced:
-        return np.ones(space.num_actions)
-    if published is None:
+        counts = (1,) * space.num_actions
+    if counts is None:
         raise ValueError('the label space has no published counts: use mma82')
-    return np.array(published, dtype=float)
-
-
-def _fill(
-    items: np.ndarray,
-    rows: np.ndarray,
-    weights: np.ndarray,
-    lab_least: tuple[int, int, int],
-    space: LabelSpace,
-    rng: np.random.Generator,
-) -> Size:
-    """Spread ``rows`` over the actions.
-
-    At full scale the weights are the published counts and add up to the rows, so that
-    sharing gives them back unchanged.
-    """
     least = np.zeros((len(ROWS), space.num_actions), dtype=np.int64)
-    least[_LAB] = np.array(lab_least)[:, None]
-    columns = apportion(int(rows.sum()), weights, sum(lab_least))
+    least[_LAB] = np.array(lab)[:, None]
+    columns = apportion(int(rows.sum()), np.array(counts, dtype=float), sum(lab))
     prior = np.repeat(domain_prior(space), len(SUBSETS), axis=0) * columns
     return Size(items, integer_table(prior, rows, columns, least, rng))

@@ -13,9 +13,8 @@ from mmma.simulation.margins import (
     EMOTION_CLIPS,
     ROWS,
     Size,
-    det_size,
+    corpus_size,
     emotion_given_action,
-    rec_size,
 )
 from mmma.simulation.motion import Event
 from mmma.simulation.plan import (
@@ -286,8 +285,8 @@ def make_plan(options: SimulationOptions) -> Plan:
         np.random.default_rng(np.random.SeedSequence([options.seed, 0, task]))
         for task in range(len(TASKS))
     )
-    rec = rec_size(options.scale, options.balanced, space, rec_rng)
-    det = det_size(options.scale, options.balanced, space, det_rng)
+    rec = corpus_size('rec', options.scale, options.balanced, space, rec_rng)
+    det = corpus_size('det', options.scale, options.balanced, space, det_rng)
     people = make_pools(rec.items, det.items, options.seed)
     clips, videos = (), ()
     if 'rec' in options.tasks:

@@ -12,12 +12,11 @@ from mmma.simulation.margins import (
     EMOTION_WEIGHTS,
     ROWS,
     apportion,
-    det_size,
+    corpus_size,
     domain_prior,
     emotion_given_action,
     fit_margins,
     integer_table,
-    rec_size,
     round_margins,
 )
 from mmma.taxonomy import DOMAINS, load_label_space, load_statistics
@@ -140,8 +139,7 @@ LAB_TRAIN = ROWS.index(('lab', 'train'))
 
 
 def size_of(task, scale, balanced=False, seed=0, space=SPACE):
-    make = {'rec': rec_size, 'det': det_size}[task]
-    return make(scale, balanced, space, np.random.default_rng(seed))
+    return corpus_size(task, scale, balanced, space, np.random.default_rng(seed))
 
 
 def test_full_has_the_published_numbers():
