@@ -137,9 +137,7 @@ class Scene:
 
     def skeleton(self) -> np.ndarray:
         """(T, 1, V, 3) int16: what a pose extractor sees."""
-        keypoints, scores = observe_skeleton(
-            self._motion, self._subject, self._style, self._pose_rng
-        )
+        keypoints, scores = observe_skeleton(self._motion, self._style, self._pose_rng)
         self._check(len(scores))
         return encode_joints(keypoints[None], scores[None], WHOLEBODY65.score_scale)
 

@@ -333,7 +333,7 @@ def _look_at(figure: Figure, target: str) -> np.ndarray:
 
 NUM_JOINTS = len(WHOLEBODY65.names)
 _HANDS = [list(range(start, start + 21)) for start in HAND_START]
-_SMALL = [joint_pair('small_toe') + joint_pair('heel')]
+_SMALL = joint_pair('small_toe') + joint_pair('heel')
 _OCCLUSION_STEP = 3  # frames; occlusion changes slowly
 _KNOT_SEC = 0.4  # pace of the slow error
 _MISS_SEC = 0.3  # length of a dropout
@@ -364,13 +364,12 @@ _SCORE = _per_joint(_SCORES, 0.93)
 
 
 def observe_skeleton(
-    motion: Motion, subject: Subject, style: DomainStyle, rng: np.random.Generator
+    motion: Motion, style: DomainStyle, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a pose extractor would find.
+    """The skeleton that a pose extractor would find.
 
     Args:
         motion: Figure and camera.
-        subject: Who moves.
         style: Domain; its extractor errors.
         rng: Dice; the same state gives the same numbers.
 
@@ -390,12 +389,9 @@ def observe_skeleton(
     score = _SCORE * (1.0 - 0.55 * np.minimum(doubt, 1.0))
     error = _errors(doubt, style, motion.fps, rng)
     _glitch(error, score, style.glitch, rng)
-    for joints_lost, share in [
-        *((hand, style.hand_miss) for hand in _HANDS),
-        *((small, style.toe_miss) for small in _SMALL),
-    ]:
-        missed = _misses(len(points), motion.fps, share, rng)
-        _lose(error, score, joints_lost, missed, rng)
+    for part in _HANDS:
+        _lose(error, score, part, style.hand_miss, motion.fps, rng)
+    _lose(error, score, _SMALL, style.toe_miss, motion.fps, rng)
     points = points + error * scale[:, None, None]
     score -= 0.06 * np.abs(rng.standard_normal(score.shape, dtype=np.float32))
     kept = np.clip(points, 0.0, np.array(motion.camera.size, float) - 1.0)
@@ -463,23 +459,18 @@ def _glitch(
     score.reshape(-1)[where] *= 0.5
 
 
-def _misses(
-    frames: int, fps: float, share: float, rng: np.random.Generator
-) -> np.ndarray:
-    """(T,) frames in which something is not found, in runs."""
-    place = np.arange(frames) / (_MISS_SEC * fps) + rng.random()
-    runs = rng.random(int(place[-1]) + 1) < share
-    return np.flatnonzero(runs[place.astype(int)])
-
-
 def _lose(
     error: np.ndarray,
     score: np.ndarray,
     joints: list[int],
-    frames: np.ndarray,
+    share: float,
+    fps: float,
     rng: np.random.Generator,
 ) -> None:
-    """Scatter joints that were not found and take their scores away."""
+    """Miss joints in runs of frames: scatter them and take their scores away."""
+    place = np.arange(len(score)) / (_MISS_SEC * fps) + rng.random()
+    runs = rng.random(int(place[-1]) + 1) < share
+    frames = np.flatnonzero(runs[place.astype(int)])
     where = np.ix_(frames, joints)
     shape = (len(frames), len(joints))
     # The guess is wrong as a whole, then joint by joint.

@@ -241,7 +241,7 @@ def observe(domain='lab', action='waving', seed=0, sec=2.0, **errors):
     rng = np.random.default_rng(seed)
     events = [Event(action, 0.0, sec)]
     motion = simulate_motion(subject, style, events, sec, 30, rng)
-    return motion, *observe_skeleton(motion, subject, style, rng)
+    return motion, *observe_skeleton(motion, style, rng)
 
 
 def test_shapes_and_ranges():
@@ -294,7 +294,7 @@ def test_noise_grows_with_the_style():
         subject = dataclasses.replace(make_subject(0, 'lab'), sway=0.0)
         rng = np.random.default_rng(0)
         motion = simulate_motion(subject, style, [], 4.0, 30, rng)
-        keypoints, _ = observe_skeleton(motion, subject, style, rng)
+        keypoints, _ = observe_skeleton(motion, style, rng)
         return np.abs(np.diff(keypoints, axis=0)).mean()
 
     assert jitter('lab') < jitter('psychiatric')
