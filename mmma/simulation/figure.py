@@ -73,7 +73,7 @@ def finger_joints(shape: np.ndarray) -> np.ndarray:
 
 
 def contact_point(touch: str, shape: np.ndarray) -> np.ndarray:
-    """Where a hand of a given shape touches things.
+    """Point at which a hand of a given shape touches things.
 
     Args:
         touch: One of ``CONTACTS``; fingertips follow the shape.

@@ -260,7 +260,7 @@ GENERATORS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Ramp:
-    """When an event is on: rise, stay, fall."""
+    """Weight of an event in time: it rises, stays, falls."""
 
     start_sec: float  # where the rise begins
     attack: float  # its length, seconds

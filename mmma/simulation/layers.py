@@ -69,7 +69,7 @@ class Layer:
 
 
 def make_ramp(track: Track, span: tuple[float, float], draw: Draw) -> Ramp:
-    """When a track of an event rises and falls.
+    """Rise and fall of a track of an event.
 
     Args:
         track: May have ``attack`` and ``release`` in seconds, and ``stay``: the chance

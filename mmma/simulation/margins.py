@@ -180,6 +180,7 @@ def emotion_given_action(space: LabelSpace) -> np.ndarray:
 
 # Rounding sees cells within this distance of an integer as done; fitting is closer.
 _WHOLE = 1e-6
+_ROUNDS = 5000  # of fitting, before giving up
 
 _Cells = tuple[list[int], ...]  # rows, columns
 
@@ -222,19 +223,13 @@ def apportion(
     return share
 
 
-def fit_margins(
-    prior: np.ndarray,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    rounds: int = 5000,
-) -> np.ndarray:
+def fit_margins(prior: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """The table nearest to a prior (in relative entropy) with the given margins.
 
     Args:
         prior: (R, K) non-negative; a zero cell stays zero.
         rows: (R,) wanted row sums.
         columns: (K,) wanted column sums.
-        rounds: Passes over rows and columns before giving up.
 
     Returns:
         (R, K) float64, both margins met within 1e-9 of the total.
@@ -252,7 +247,7 @@ def fit_margins(
             f'row totals add up to {rows.sum():g}, column totals to {columns.sum():g}'
         )
     table = np.array(prior, dtype=float)
-    for _ in range(rounds):
+    for _ in range(_ROUNDS):
         table *= _ratio(rows, table.sum(axis=1))[:, None]
         table *= _ratio(columns, table.sum(axis=0))
         if np.abs(table.sum(axis=1) - rows).max() <= 1e-11 * max(rows.sum(), 1.0):
@@ -264,7 +259,7 @@ def fit_margins(
     if gap > 1e-9 * max(rows.sum(), 1.0):
         raise ValueError(
             f'no table with these zeros has these margins: {gap:.3g} units remain '
-            f'misplaced after {rounds} rounds; give some zero cells a small weight'
+            f'misplaced after {_ROUNDS} rounds; give some zero cells a small weight'
         )
     return table
 

@@ -168,7 +168,7 @@ class _Scene:
         self.seat = np.array([0.0, height, 0.0])
 
     def rest_layers(self) -> list[Layer]:
-        """Where everything is when nothing happens."""
+        """Layers of a person to whom nothing happens."""
         rest = load_rest()[self.subject.posture]
         wishes = {'hands': self.subject.hand_rest, 'legs': self.subject.leg_rest}
         layers = []

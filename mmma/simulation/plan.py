@@ -76,7 +76,7 @@ def _by_subset(people: np.ndarray) -> np.ndarray:
 def cast(
     persons: Sequence[Person], count: int, rng: np.random.Generator
 ) -> list[Person]:
-    """Who appears in each of ``count`` clips: everybody, some more often than others.
+    """Persons in each of ``count`` clips: everybody, some more often than others.
 
     Args:
         persons: The pool, not larger than ``count``.
@@ -97,28 +97,20 @@ VERSION = '1'
 
 @dataclass(frozen=True)
 class SimulationOptions:
-    """What to simulate.
-
-    Attributes:
-        scale: ``tiny``, ``small`` or ``full``.
-        modality: ``skeleton``, ``video`` or ``both``.
-        tasks: ``rec``, ``det`` or both.
-        tables_only: Neither skeletons nor videos.
-        balanced: All classes alike instead of the long tail.
-        seed: Not negative.
-        videos: Videos drawn per task at most; None draws all. With skeletons the
-            others have no video; without, the corpus holds no others.
+    """Choices of what to simulate.
 
     Raises:
         ValueError: A value that is not allowed.
     """
 
-    scale: str = 'small'
-    modality: str = 'skeleton'
-    tasks: tuple[str, ...] = TASKS
-    tables_only: bool = False
-    balanced: bool = False
-    seed: int = 0
+    scale: str = 'small'  # tiny, small or full
+    modality: str = 'skeleton'  # skeleton, video or both
+    tasks: tuple[str, ...] = TASKS  # rec, det or both
+    tables_only: bool = False  # neither skeletons nor videos
+    balanced: bool = False  # all classes alike instead of the long tail
+    seed: int = 0  # not negative
+    # Videos drawn per task at most; None draws all. With skeletons the others have no
+    # video; without, the corpus holds no others.
     videos: int | None = None
 
     def __post_init__(self) -> None:
@@ -138,12 +130,12 @@ class SimulationOptions:
 
     @property
     def draws(self) -> bool:
-        """Whether videos are drawn."""
+        """True if videos are drawn."""
         return self.modality != 'skeleton' and not self.tables_only
 
     @property
     def observes(self) -> bool:
-        """Whether skeletons are written."""
+        """True if skeletons are written."""
         return self.modality != 'video' and not self.tables_only
 
     def describe(self) -> str:
@@ -237,7 +229,7 @@ class Plan:
         ]
 
     def info(self) -> DatasetInfo:
-        """What ``dataset.json`` says."""
+        """Content of ``dataset.json``."""
         return DatasetInfo(
             name=NAME,
             label_space='mma82',

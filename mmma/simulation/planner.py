@@ -90,7 +90,7 @@ _LIMBS = {'body': 'torso', 'head': 'head', 'lower limb': 'legs'}
 
 
 def conflict_table(space: LabelSpace) -> np.ndarray:
-    """Which actions cannot happen at the same time, because they claim one limb.
+    """Pairs of actions that cannot overlap in time, because they claim one limb.
 
     An action claims the limb of its body group, and hands or legs wherever it moves
     them: those are led to a place. Turns of trunk and head that go with it add to
@@ -111,7 +111,7 @@ def conflict_table(space: LabelSpace) -> np.ndarray:
 
 
 def deal_counts(videos: int, total: int, rng: np.random.Generator) -> np.ndarray:
-    """How many instances each video has: at least one, ``total`` in all.
+    """Number of instances of each video: at least one, ``total`` in all.
 
     Args:
         videos: Number of videos, at most ``total``.

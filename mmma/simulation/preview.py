@@ -49,14 +49,12 @@ def contact_sheet(
     Returns:
         (H, W, 3) uint8 RGB.
     """
+    strips = [*strips, *[Strip('', ())] * (-len(strips) % columns)]
     pictures = [_join(strip, height) for strip in strips]
-    rest = -len(strips) % columns
-    labels = [strip.label for strip in strips] + [''] * rest
-    pictures += [_join(Strip('', ()), height)] * rest
     wide = [max(p.shape[1] for p in pictures[i::columns]) for i in range(columns)]
     cells = [
-        _cell(label, picture, max(wide[i % columns], height), height)
-        for i, (label, picture) in enumerate(zip(labels, pictures, strict=True))
+        _cell(strip.label, picture, max(wide[i % columns], height), height)
+        for i, (strip, picture) in enumerate(zip(strips, pictures, strict=True))
     ]
     rows = [
         np.hstack(cells[start : start + columns])
@@ -68,14 +66,10 @@ def contact_sheet(
 
 
 def _join(strip: Strip, height: int) -> np.ndarray:
-    tiles = [
-        cv2.resize(
-            frame,
-            (max(1, round(frame.shape[1] * height / frame.shape[0])), height),
-            interpolation=cv2.INTER_AREA,
-        )
-        for frame in strip.frames
-    ]
+    tiles = []
+    for frame in strip.frames:
+        width = max(1, round(frame.shape[1] * height / frame.shape[0]))
+        tiles.append(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA))
     return np.hstack(tiles) if tiles else np.zeros((height, 0, 3), np.uint8)
 
 

@@ -113,7 +113,7 @@ def find_program(action: str, posture: str) -> Variants:
 
 @functools.cache
 def action_effectors(action: str) -> frozenset[str]:
-    """What an action moves.
+    """Parts of the body that an action moves.
 
     Args:
         action: Name of an action.
@@ -216,7 +216,7 @@ def find_place(name: str) -> dict[str, Any]:
 def locate(
     figure: Figure, name: str, side: int, posture: str, frames: slice
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where a place is.
+    """Positions and axes of a place.
 
     Args:
         figure: Posed as far as the place needs.
