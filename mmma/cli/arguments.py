@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mmma.protocols import PROTOCOLS, TARGETS
 from mmma.taxonomy import DOMAINS
 
+Options = TypeVar('Options')
 CKPT_HELP = 'path, URL, or name in the model zoo (download.py --list)'
 _FLAGS = ('protocol', 'domain', 'target', 'shots', 'runs', 'strict_shots', 'seed')
 
@@ -82,6 +84,19 @@ def protocol_flags(args: argparse.Namespace) -> dict[str, Any]:
 def run_arguments(args: argparse.Namespace) -> tuple[Any, ...]:
     """What ``open_run`` and ``load_config`` take of the shared arguments, in order."""
     return args.config, protocol_flags(args), args.data_root, args.cfg_options
+
+
+def options_of(kind: type[Options], args: argparse.Namespace, **values: Any) -> Options:
+    """Options of an engine, from the arguments that have the names of its fields.
+
+    Args:
+        kind: A dataclass of options.
+        args: Of the command.
+        **values: Of fields that are no arguments, or not as they were given.
+    """
+    known = [field.name for field in fields(kind)]
+    given = {name: getattr(args, name) for name in known if hasattr(args, name)}
+    return kind(**{**given, **values})
 
 
 def find_recipe(name: str) -> str:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mmma.cli.arguments import CKPT_HELP, find_recipe
+from mmma.cli.arguments import CKPT_HELP, find_recipe, options_of
 
 HELP = """Extract features of a frozen backbone into ROOT/features/NAME.
 
@@ -39,7 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f'default: weights of the recipe; {CKPT_HELP}',
     )
     parser.add_argument(
-        '--no-pretrained', action='store_true', help='random weights, marked as such'
+        '--no-pretrained',
+        dest='pretrained',
+        action='store_false',
+        help='random weights, marked as such',
     )
     parser.add_argument('--name', help='of the features (default: that of the recipe)')
     parser.add_argument('--task', choices=('rec', 'det'), default='det')
@@ -55,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='leave out what cannot be read, and list it',
     )
-    parser.add_argument('--trust-checkpoint', action='store_true')
+    parser.add_argument('--trust-checkpoint', dest='trust', action='store_true')
     parser.add_argument('--allow-simulated', action='store_true')
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='K=V')
 
@@ -73,13 +76,8 @@ def run(args: argparse.Namespace) -> int:
     from mmma.engine.run import BackboneOptions, open_run
 
     dense = args.task == 'det' and args.stride_sec is None
-    weights = BackboneOptions(
-        checkpoint=checkpoint,
-        pretrained=not args.no_pretrained,
-        tokens=dense or args.tokens,
-        trust=args.trust_checkpoint,
-        allow_simulated=args.allow_simulated,
-        skip_broken=args.skip_broken,
+    weights = options_of(
+        BackboneOptions, args, checkpoint=checkpoint, tokens=dense or args.tokens
     )
     opened = open_run(
         find_recipe(args.config),
@@ -93,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     from mmma.engine.features import load_backbone
 
     name = args.name or opened.name.removesuffix('_mma82')
-    options = ExtractOptions(name, args.task, args.dtype, args.rate, args.stride_sec)
+    options = options_of(ExtractOptions, args, name=name)
     backbone = load_backbone(opened, weights)
     found = extract(backbone, options, progress_printer())
     print(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmma.cli.arguments import CKPT_HELP, add_view_arguments, find_recipe
+from mmma.cli.arguments import CKPT_HELP, add_view_arguments, find_recipe, options_of
 from mmma.protocols import PROTOCOLS
 
 HELP = """Fill every recognition row with probes of frozen backbones.
@@ -45,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--no-pretrained',
-        action='store_true',
+        dest='pretrained',
+        action='store_false',
         help='features of random weights, and say so in the results',
     )
     parser.add_argument(
@@ -72,7 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--no-cache',
-        action='store_true',
+        dest='cache',
+        action='store_false',
         help='neither use nor keep features on disk',
     )
     parser.add_argument(
@@ -82,6 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--trust-checkpoint',
+        dest='trust',
         action='store_true',
         help='load checkpoints even if they are pickles that can run code',
     )
@@ -150,20 +153,18 @@ def probe_config(
     if plain.task != 'rec':
         raise ValueError(f'{config}: probes are for recognition.')
     folder = args.out / plain.name / kind
-    options = BackboneOptions(
+    options = options_of(
+        BackboneOptions,
+        args,
         checkpoint=checkpoint,
-        pretrained=not args.no_pretrained,
         tokens=kind == 'attentive',
-        trust=args.trust_checkpoint,
-        allow_simulated=args.allow_simulated,
-        skip_broken=args.skip_broken,
         work_dir=str(folder / 'logs'),
     )
     from mmma.engine.features import load_backbone
     from mmma.engine.probe import Prober, check_adaptation
 
     backbone = load_backbone(open_run(plain.cfg, options=options), options)
-    prober = Prober(backbone, plain.root.read_rec(), kind, args.seed, not args.no_cache)
+    prober = Prober(backbone, plain.root.read_rec(), kind, args.seed, args.cache)
     wanted = PROTOCOLS if 'all' in args.protocols else args.protocols
     runs = [load(flags) for flags in prober.plan(wanted, args.subset)]
     for run in runs:
@@ -191,7 +192,7 @@ def _score(
     from mmma.reporting.results import write_results
 
     probe, groups, origin = prober.score(run, args.subset)
-    options = TestOptions(subset=args.subset, skip_broken=args.skip_broken)
+    options = options_of(TestOptions, args)
     results = summarize(run, groups, origin, options)
     random = ', random weights' if prober.backbone.is_random else ''
     results['name'] += f', {probe.kind} probe{random}'

@@ -9,6 +9,7 @@ from mmma.cli.arguments import (
     add_config_arguments,
     add_run_arguments,
     add_view_arguments,
+    options_of,
     report,
     run_arguments,
 )
@@ -42,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--no-cache',
-        action='store_true',
+        dest='cache',
+        action='store_false',
         help='fewshot: neither use nor keep features on disk',
     )
     add_view_arguments(parser)
@@ -65,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--trust-checkpoint',
+        dest='trust',
         action='store_true',
         help='load the checkpoint even if it is a pickle that can run code',
     )
@@ -93,19 +96,7 @@ def run(args: argparse.Namespace) -> int:
     from mmma.engine.run import TestOptions, open_run
     from mmma.hub.zoo import checkpoint_path
 
-    options = TestOptions(
-        subset=args.subset,
-        skip_broken=args.skip_broken,
-        trust=args.trust_checkpoint,
-        allow_simulated=args.allow_simulated,
-        allow_extractor=args.allow_extractor,
-        work_dir=args.work_dir,
-        launcher=args.launcher,
-        cache=not args.no_cache,
-        class_set=args.class_set,
-        body_scores=args.body_scores,
-        adapt=args.adapt,
-    )
+    options = options_of(TestOptions, args)
     opened = open_run(
         *run_arguments(args), options=options, views=args.views, crops=args.crops
     )

@@ -9,6 +9,7 @@ from mmma.cli.arguments import (
     CKPT_HELP,
     add_config_arguments,
     add_run_arguments,
+    options_of,
     report,
     run_arguments,
 )
@@ -33,10 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--amp', action='store_true', help='mixed precision (bf16 where the GPU has it)'
     )
     parser.add_argument(
-        '--no-pretrained', action='store_true', help='train from scratch'
+        '--no-pretrained',
+        dest='pretrained',
+        action='store_false',
+        help='train from scratch',
     )
     parser.add_argument(
         '--trust-checkpoint',
+        dest='trust',
         action='store_true',
         help='load weights even if they are a pickle that can run code',
     )
@@ -57,17 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from mmma.engine.run import TestOptions, TrainOptions, open_run
     from mmma.hub.zoo import checkpoint_path
 
-    options = TrainOptions(
-        work_dir=args.work_dir,
-        load_from=args.load_from,
-        resume=args.resume,
-        amp=args.amp,
-        pretrained=not args.no_pretrained,
-        trust=args.trust_checkpoint,
-        allow_simulated=args.allow_simulated,
-        fast_dev_run=args.fast_dev_run,
-        launcher=args.launcher,
-    )
+    options = options_of(TrainOptions, args)
     opened = open_run(*run_arguments(args), options=options)
     if args.load_from:
         options = replace(options, load_from=str(checkpoint_path(args.load_from)))
