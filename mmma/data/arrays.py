@@ -55,13 +55,7 @@ class SkeletonRow(NamedTuple):
 
 
 class FeatureRow(NamedTuple):
-    """One row of an index of features.
-
-    Attributes:
-        name: Clip or video.
-        start: Its first row in the array.
-        steps: T, its number of rows.
-    """
+    """One row of an index of features; ``steps`` is T."""
 
     name: str
     start: int

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import combinations, product
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -181,28 +181,9 @@ _DEAD_ZONE = 1.0  # brightness; smaller differences do not survive a new encodin
 _BLOCK = 2048
 
 
-class Same(NamedTuple):
-    """Two videos, and how much they agree.
-
-    Attributes:
-        left: Name of one.
-        right: Name of the other.
-        agreement: Correlation of what changes, at the best shift.
-        shift_sec: When the shorter one starts within the longer one.
-        decided: False where too little moves to tell the same clip from another one
-            before the same still camera.
-    """
-
-    left: str
-    right: str
-    agreement: float
-    shift_sec: float
-    decided: bool
-
-
 def same_moments(
     left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]
-) -> Iterator[Same]:
+) -> Iterator[tuple[str, str, float, bool]]:
     """Pairs of videos that show the same, or of which one is cut from the other.
 
     Found across other sizes, codecs and frame rates. Not found: mirrored, cropped or
@@ -211,13 +192,15 @@ def same_moments(
     Args:
         left: Name -> (T, 16, 16) marks.
         right: Those they are compared with.
+
+    Yields:
+        Both names, the correlation of changes at the best shift, and False where too
+        little moves to tell a clip from another one before the same still camera.
     """
     for a, b in candidates(left, right):
-        found = compare(left[a], right[b])
-        if found is not None:
-            agreement, shift, decided = found
-            if not decided or agreement >= MIN_AGREEMENT:
-                yield Same(a, b, agreement, shift, decided)
+        agreement, _, decided = compare(left[a], right[b]) or (0.0, 0.0, True)
+        if not decided or agreement >= MIN_AGREEMENT:
+            yield a, b, agreement, decided
 
 
 def candidates(
@@ -577,11 +560,11 @@ def _compare(left: Group, right: Group, marks: dict[Path, Any]) -> Iterator[Shar
         found['names'] = _common(left, right, lambda item: [_stem(item.name)])
     else:  # a file that both use is told above
         marks = {file: seen for file, seen in marks.items() if file not in files}
-    for same in same_moments(_marks(left, marks), _marks(right, marks)):
-        text = f'{same.left} = {same.right}'
-        if same.decided:
-            text += f' ({same.agreement:.2f})'
-        found['frames' if same.decided else 'still'].append(text)
+    for a, b, agreement, decided in same_moments(
+        _marks(left, marks), _marks(right, marks)
+    ):
+        text = f'{a} = {b} ({agreement:.2f})' if decided else f'{a} = {b}'
+        found['frames' if decided else 'still'].append(text)
     for what, things in found.items():
         if things:
             yield Shared(
