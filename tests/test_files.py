@@ -18,6 +18,7 @@ from mmma.files import (
     atomic_write,
     cache_home,
     draft,
+    duration,
     is_number,
     leaves_root,
     map_in_processes,
@@ -270,3 +271,8 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / 'mine.txt').touch()
     with pytest.raises(ValueError, match='not empty and was not packed'):
         Journal(tmp_path, {}, force=True)
+
+
+def test_durations():
+    found = [duration(seconds) for seconds in (5.4, 200, 9000)]
+    assert found == ['5 s', '3 min', '2 h 30 min']

@@ -4,7 +4,7 @@ import json
 import pytest
 from pack_roots import make_pack_root
 
-from mmma.cli import data_pack, main
+from mmma.cli import main
 from mmma.media import pack as packer
 
 SMALL = ['--short-side', '32', '--gop', '4', '--workers', '0']
@@ -71,10 +71,3 @@ def test_what_is_done_is_kept(root, tmp_path, capsys, monkeypatch, error, status
     monkeypatch.setattr(packer, 'pack_video', stop)
     assert main('data/pack', [str(root), str(tmp_path / 'out'), *SMALL]) == status
     assert 'give the same command again to go on' in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ('seconds', 'text'), [(5.4, '5 s'), (200, '3 min'), (9000, '2 h 30 min')]
-)
-def test_durations(seconds, text):
-    assert data_pack.duration(seconds) == text

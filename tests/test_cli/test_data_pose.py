@@ -3,6 +3,7 @@ from pose_backends import use_fake
 from video_files import make_video_root
 
 from mmma.cli import main
+from mmma.media import pose as extraction
 
 
 @pytest.fixture
@@ -48,23 +49,13 @@ def test_bad_usage(root, capsys, flags, message):
     assert message in capsys.readouterr().err
 
 
-def test_a_full_disk_is_told_without_traceback(root, monkeypatch, capsys):
-    from mmma.media import pose as extraction
-
-    def full(*_):
-        raise OSError(28, 'No space left on device')
-
-    monkeypatch.setattr(extraction, 'write_partial', full)
-    assert pose(root, '--workers', 0) == 2
-    assert 'give the same command again to go on' in capsys.readouterr().err
-
-
-def test_an_interrupt_says_how_to_go_on(root, monkeypatch, capsys):
-    from mmma.media import pose as extraction
-
+@pytest.mark.parametrize(
+    ('error', 'status'), [(OSError(28, 'No space'), 2), (KeyboardInterrupt(), 130)]
+)
+def test_what_is_done_is_kept(root, monkeypatch, capsys, error, status):
     def stop(*_):
-        raise KeyboardInterrupt
+        raise error
 
     monkeypatch.setattr(extraction, 'write_partial', stop)
-    assert pose(root, '--workers', 0) == 130
+    assert pose(root, '--workers', 0) == status
     assert 'give the same command again to go on' in capsys.readouterr().err
