@@ -250,15 +250,9 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
     Raises:
         ValueError: No frame, an odd height or width, or frames of different sizes.
     """
-    with atomic_write(path, 'wb') as file:
-        # av opens the draft by its name: faststart reads back what was written.
-        return _encode(file.name, path.name, frames, fps)
-
-
-def _encode(draft: str, name: str, frames: Iterable[np.ndarray], fps: float) -> int:
     import av
 
-    frames = iter(frames)
+    frames, name = iter(frames), path.name
     first = next(frames, None)
     if first is None:
         raise ValueError(f'{name}: no frame to write')
@@ -266,11 +260,15 @@ def _encode(draft: str, name: str, frames: Iterable[np.ndarray], fps: float) -> 
     if height % 2 or width % 2:
         raise ValueError(f'{name}: {width}x{height}: width and height must be even')
     options = {'fflags': '+bitexact', 'movflags': '+faststart'}
-    with av.open(draft, 'w', format='mp4', options=options) as container:
+    count = 0
+    # av opens the draft by its name: faststart reads back what was written.
+    with (
+        atomic_write(path, 'wb') as file,
+        av.open(file.name, 'w', format='mp4', options=options) as container,
+    ):
         rate = Fraction(fps).limit_denominator(1001)
         stream = container.add_stream('libx264', rate=rate, options=dict(_X264))
         stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
-        count = 0
         for frame in itertools.chain([first], frames):
             if frame.shape != first.shape:
                 raise ValueError(

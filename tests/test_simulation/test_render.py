@@ -1,4 +1,4 @@
-"""Backgrounds."""
+"""Backgrounds, frames, encoded videos."""
 
 import dataclasses
 import os
