@@ -52,8 +52,8 @@ class Outcomes:
 
     def select(self, rows: IntArray) -> Outcomes:
         """Some of the clips."""
-        own = (column[rows] for column in (self.labels, self.predictions, self.top5))
-        return Outcomes(*own, self.num_classes)
+        labels, predictions = self.labels[rows], self.predictions[rows]
+        return Outcomes(labels, predictions, self.top5[rows], self.num_classes)
 
 
 @dataclass(frozen=True)
