@@ -62,7 +62,7 @@ Entry = TypeVar('Entry', Clip, Video)
 
 
 class ClipFilter:
-    """What to take.
+    """Selection of clips or videos by subset, domain, name and truth.
 
     Args:
         subset: ``train``, ``val`` or ``test``.
@@ -92,52 +92,54 @@ class ClipFilter:
         self.names = None if names is None else _read_names(names)
         self.keep_unlabelled = keep_unlabelled
 
+    def select(
+        self, table: Sequence[Entry], root: Path, noun: str
+    ) -> tuple[list[Entry], int]:
+        """Take clips or videos, in the order of the table.
 
-def select_clips(
-    table: Sequence[Entry], wanted: ClipFilter, root: Path
-) -> tuple[list[Entry], int]:
-    """Clips or videos that a filter lets through, in the order of the table.
+        Args:
+            table: All of them.
+            root: The data root, for messages.
+            noun: ``clip`` or ``video``, where entries have their name.
 
-    Args:
-        table: All of them.
-        wanted: The filter.
-        root: The data root, for messages.
+        Returns:
+            The entries, and how many were left out because their truth is withheld.
 
-    Returns:
-        The entries, and how many were left out because their truth is withheld.
+        Raises:
+            ValueError: A name that is not in the subset and domains, or nothing is
+                left.
+        """
+        inside = [
+            entry
+            for entry in table
+            if entry.subset == self.subset and entry.domain in self.domains
+        ]
+        if self.names is not None:
+            self._check_names({getattr(entry, noun) for entry in inside}, root, noun)
+            inside = [entry for entry in inside if getattr(entry, noun) in self.names]
+        chosen = [e for e in inside if self.keep_unlabelled or not _is_withheld(e)]
+        if not chosen:
+            truth = 'a known action' if noun == 'clip' else 'annotations'
+            withheld = f' with {truth} (of {len(inside)})' if inside else ''
+            raise ValueError(
+                f'{root}: no {self.subset} {noun} of '
+                f'{", ".join(self.domains)}{withheld}. It holds: {_overview(table)}'
+            )
+        return chosen, len(inside) - len(chosen)
 
-    Raises:
-        ValueError: A name that is not in the subset and domains, or nothing is left.
-    """
-    inside = [
-        entry
-        for entry in table
-        if entry.subset == wanted.subset and entry.domain in wanted.domains
-    ]
-    if wanted.names is not None:
-        _check_names(wanted, inside, root, _noun(table))
-        inside = [entry for entry in inside if _name(entry) in wanted.names]
-    chosen = [e for e in inside if wanted.keep_unlabelled or not _is_withheld(e)]
-    if not chosen:
-        truth = 'a known action' if _noun(table) == 'clip' else 'annotations'
-        withheld = f' with {truth} (of {len(inside)})' if inside else ''
-        raise ValueError(
-            f'{root}: no {wanted.subset} {_noun(table)} of '
-            f'{", ".join(wanted.domains)}{withheld}. It holds: {_overview(table)}'
-        )
-    return chosen, len(inside) - len(chosen)
+    def _check_names(self, known: set[str], root: Path, noun: str) -> None:
+        wanted = self.names or set()
+        absent = sorted(wanted - known)
+        if absent:
+            raise ValueError(
+                f'{root}: {len(absent)} of {len(wanted)} listed {noun}s are no '
+                f'{self.subset} {noun}s of {", ".join(self.domains)}; the first: '
+                f'{absent[0]!r}.{suggest(absent[0], known)}'
+            )
 
 
 def _is_withheld(entry: Clip | Video) -> bool:
     return entry.withheld if isinstance(entry, Video) else entry.action is None
-
-
-def _name(entry: Clip | Video) -> str:
-    return entry.video if isinstance(entry, Video) else entry.clip
-
-
-def _noun(table: Sequence[Clip | Video]) -> str:
-    return 'video' if table and isinstance(table[0], Video) else 'clip'
 
 
 def _read_names(names: Iterable[str] | str | os.PathLike[str]) -> set[str]:
@@ -148,19 +150,6 @@ def _read_names(names: Iterable[str] | str | os.PathLike[str]) -> set[str]:
         names = file.read_text(encoding='utf-8').split('\n')
         return {name.strip() for name in names if name.strip()}
     return set(names)
-
-
-def _check_names(
-    wanted: ClipFilter, inside: Sequence[Clip | Video], root: Path, noun: str
-) -> None:
-    known = {_name(entry) for entry in inside}
-    absent = sorted((wanted.names or set()) - known)
-    if absent:
-        raise ValueError(
-            f'{root}: {len(absent)} of {len(wanted.names or ())} listed {noun}s are no '
-            f'{wanted.subset} {noun}s of {", ".join(wanted.domains)}; the first: '
-            f'{absent[0]!r}.{suggest(absent[0], known)}'
-        )
 
 
 def _overview(table: Sequence[Clip | Video]) -> str:
@@ -315,7 +304,7 @@ class RootDataset(BaseDataset, ABC):
 
     def _select(self, table: Sequence[Any]) -> list[Any]:
         """Entries that the options let through; says how many have no truth."""
-        chosen, unlabelled = select_clips(table, self._filter, self.root.path)
+        chosen, unlabelled = self._filter.select(table, self.root.path, self.noun)
         if unlabelled:
             print_log(
                 f'{self.root.path}: left out {unlabelled} {self.subset} {self.noun}s '

@@ -22,7 +22,6 @@ from mmma.datasets.clips import (
     ClipFilter,
     RootDataset,
     sample_rng,
-    select_clips,
 )
 from mmma.datasets.samplers import EpochSampler, SampleKey
 from mmma.datasets.windows import UntrimmedDataset
@@ -81,7 +80,7 @@ TABLE = [
 
 def names(subset='train', domains=None, clips=None, keep_unlabelled=False):
     wanted = ClipFilter(subset, domains, clips, keep_unlabelled)
-    chosen, left_out = select_clips(TABLE, wanted, ROOT)
+    chosen, left_out = wanted.select(TABLE, ROOT, 'clip')
     return [clip.clip for clip in chosen], left_out
 
 
