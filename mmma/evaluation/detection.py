@@ -1,33 +1,26 @@
-"""Detection metrics: instances matched, average precision, mAP of segments.
+"""Detection metrics: matching, average precision, recall at N, mAP of segments.
 
-Matching of detections with true instances: numpy arrays in, arrays out.
-
-Everything that is measured of detections follows from :class:`Matches`: which
-prediction takes which truth, per threshold. Matching is the greedy walk of the
-ActivityNet evaluation, exactly: predictions of a class by falling score over all
-videos, each taking the truth of largest tIoU among those of its video and class that
-reach the threshold and are not taken yet. Nothing is rounded.
+Arrays in, fractions out. Everything follows from :class:`Matches`: which prediction
+takes which truth, per threshold. Matching is the greedy walk of the ActivityNet
+evaluation, exactly: predictions of a class by falling score over all videos, each
+taking the truth of largest tIoU among those of its video and class that reach the
+threshold and are not taken yet. Nothing is rounded.
 
 Ties: of equal scores the earlier video comes first, then the earlier start, then the
 earlier end; of equal tIoU the truth that starts (then ends) first is taken. The order
 of the input therefore moves no number.
 
-Source: ActivityNet evaluation, eval_detection.py, compute_average_precision_detection.
+Classes are those of the truth: a class with truth and no prediction has AP 0, a class
+without truth is no class of the mean.
 
-Average precision, recall at N and their names, from matched detections.
+Segment mAP: time is cut into steps of 0.1 s. A step belongs to a truth that covers its
+centre, and its score for a class is the largest score of the segments of that class
+that cover it; no smoothing. Per class, AP over all steps of all videos is that of
+scikit-learn (precision at each distinct score, weighted by the recall it adds; steps
+that no segment covers come last, together). Classes without a true step are left out.
 
-Fractions throughout. The class set is that of the truth: a class with truth and no
-prediction has AP 0, a class without truth is no class of the mean.
-
-Segment mAP: are the right classes active at each moment?
-
-Time is cut into steps of 0.1 s. A step belongs to a truth that covers its centre, and
-its score for a class is the largest score of the segments of that class that cover it;
-no smoothing. Per class, AP over all steps of all videos is that of scikit-learn
-(precision at each distinct score, weighted by the recall it adds; steps that no
-segment covers come last, together). Classes without a true step are left out.
-
-Source: the frame mAP of MultiTHUMOS (Yeung et al., 2015), on a grid in seconds.
+Source: ActivityNet evaluation, eval_detection.py, compute_average_precision_detection;
+segment mAP: frame mAP of MultiTHUMOS (Yeung et al., 2015), on a grid in seconds.
 """
 
 from __future__ import annotations
@@ -133,12 +126,12 @@ def merge_duplicates(truth: Instances) -> Instances:
     """
     starts, ends = truth.segments.T
     truth = truth.select(np.lexsort((ends, starts, truth.videos, truth.labels)))
-    same = (np.diff(truth.labels) == 0) & (np.diff(truth.videos) == 0)
-    near = same & (np.diff(truth.segments[:, 0]) <= SAME_SEC)
+    group = _groups(truth)[0]
+    near = (np.diff(group) == 0) & (np.diff(truth.segments[:, 0]) <= SAME_SEC)
     keep = np.ones(len(truth), dtype=np.bool_)
     for row in np.flatnonzero(near) + 1:
         before = row - 1
-        while before >= 0 and _same_group(truth, before, row):
+        while before >= 0 and group[before] == group[row]:
             gap = np.abs(truth.segments[row] - truth.segments[before])
             if gap[0] > SAME_SEC:
                 break
@@ -178,11 +171,6 @@ def _check_finite(what: str, values: FloatArray) -> None:
         raise ValueError(
             f'{what} of {len(bad)} rows, the first is row {bad[0]}: NaN or infinite'
         )
-
-
-def _same_group(truth: Instances, a: Any, b: Any) -> bool:
-    same_label = truth.labels[a] == truth.labels[b]
-    return bool(same_label and truth.videos[a] == truth.videos[b])
 
 
 Pairs = tuple[NDArray[np.int32], NDArray[np.int32], FloatArray]
@@ -333,17 +321,14 @@ def _by_class(
 ) -> tuple[IntArray, IntArray]:
     """The ranking stably parted by class, and where each class starts in it."""
     highest = max(int(classes[-1]), int(predictions.labels.max(initial=0)))
-    index_of = np.full(highest + 1, len(classes), dtype=_small(len(classes)))
+    small = np.int16 if len(classes) < 2**15 else np.int64
+    index_of = np.full(highest + 1, len(classes), dtype=small)
     index_of[classes] = np.arange(len(classes))
     column = index_of[predictions.labels[ranking]]
     order = ranking[np.argsort(column, kind='stable')]  # radix sort of small integers
     counts = np.bincount(column, minlength=len(classes) + 1)[:-1]
     starts = np.r_[0, np.cumsum(counts)].astype(np.int64)
     return order[: starts[-1]], starts
-
-
-def _small(size: int) -> Any:
-    return np.int16 if size < 2**15 else np.int64
 
 
 def _overlapping_pairs(
@@ -374,7 +359,8 @@ def _overlapping_pairs(
     position = np.concatenate(positions) if positions else np.empty(0, dtype=np.int64)
     label = np.searchsorted(starts, position, side='right') - 1
     group = table[label * videos + predictions.videos[order[position]]]
-    pieces: list[Pairs] = [_no_pairs()]
+    none = np.empty(0, dtype=np.int32)
+    pieces: list[Pairs] = [(none, none, np.empty(0))]
     for rows, members in expand_runs(first[group], sizes[group]):
         own = position[rows]
         tiou = tiou_pairs(predictions.segments[order[own]], truth.segments[members])
@@ -382,11 +368,6 @@ def _overlapping_pairs(
         pair = own[near].astype(np.int32), members[near].astype(np.int32), tiou[near]
         pieces.append(_best_first(*pair))
     return tuple(np.concatenate(column) for column in zip(*pieces, strict=True))  # type: ignore[return-value]
-
-
-def _no_pairs() -> Pairs:
-    none = np.empty(0, dtype=np.int32)
-    return none, none, np.empty(0)
 
 
 def _best_first(
@@ -424,8 +405,8 @@ def _greedy(
     group = _groups(truth)[0][member]
     locked = np.zeros(len(truth), dtype=np.bool_)
     used = np.zeros(size, dtype=np.bool_)
-    hits: list[IntArray] = []
-    taken: list[IntArray] = []
+    hits = [np.empty(0, dtype=np.int64)]
+    taken = [np.empty(0, dtype=np.int64)]
     while len(group):
         first = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
         hits.append(position[first].astype(np.int64))
@@ -434,8 +415,6 @@ def _greedy(
         used[position[first]] = True
         left = ~(locked[member] | used[position])
         position, member, group = position[left], member[left], group[left]
-    if not hits:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     found, owner = np.concatenate(hits), np.concatenate(taken)
     sort = np.argsort(found)
     return found[sort], owner[sort]
@@ -464,7 +443,8 @@ COLUMNS = {
 
 def metric_keys(levels: Sequence[str] = LEVELS) -> tuple[str, ...]:
     """Names of the metrics of some levels; ``AVG`` needs both."""
-    keys = [f'{lv}/mAP{at}' for lv in levels for at in (*_suffixes(THRESHOLDS), '')]
+    names = [*(f'mAP@{t:.2f}' for t in THRESHOLDS), 'mAP']
+    keys = [f'{level}/{name}' for level in levels for name in names]
     return (*keys, 'AVG') if set(levels) == set(LEVELS) else tuple(keys)
 
 
@@ -519,8 +499,8 @@ def detection_metrics(
         weight = np.asarray(weight, dtype=np.float64)[..., None, :]
         size = np.maximum(weight.sum(axis=-1), 1)
         means = (table * weight).sum(axis=-1) / size  # (..., T)
-        for column, suffix in enumerate(_suffixes(THRESHOLDS)):
-            metrics[f'{level}/mAP{suffix}'] = means[..., column]
+        for column, threshold in enumerate(THRESHOLDS):
+            metrics[f'{level}/mAP@{threshold:.2f}'] = means[..., column]
         metrics[f'{level}/mAP'] = means[..., averaged].mean(axis=-1)
     if set(precisions) == set(LEVELS):
         metrics['AVG'] = (metrics['action/mAP'] + metrics['body/mAP']) / 2
@@ -567,10 +547,6 @@ def recall_at(
     found = [place[matches.order[positions]] for positions in matches.hits]
     truths = int(matches.truths.sum())
     return {n: np.array([(f < n).sum() for f in found]) / truths for n in numbers}
-
-
-def _suffixes(thresholds: Sequence[float]) -> list[str]:
-    return [f'@{threshold:.2f}' for threshold in thresholds]
 
 
 RATE = 10.0
