@@ -13,7 +13,8 @@ from result_files import make_rec_root, write_model
 from mmma.checkpoints import file_sha256
 from mmma.checkpoints.files import write_safetensors
 from mmma.evaluation.detection import LEVELS, THRESHOLDS
-from mmma.hub.published import ZooFolder, metafile_entry
+from mmma.hub.metafiles import metafile_entry
+from mmma.hub.published import ZooFolder
 from mmma.hub.zoo import metafile_path, metafile_text, read_metafiles, with_entry
 from mmma.taxonomy import load_label_space
 

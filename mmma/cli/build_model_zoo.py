@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         ValueError: A metafile cannot be read, or real and simulated results would
             stand in one table.
     """
-    from mmma.hub.cost import measure, refresh
+    from mmma.hub.metafiles import measure, refresh
     from mmma.hub.zoo import find_recipes, read_metafiles, unlisted
     from mmma.reporting.zoo_results import read_zoo
 

@@ -21,10 +21,15 @@ from mmma.checkpoints import file_sha256, meta_of, to_plain
 from mmma.checkpoints.files import SUFFIX, frozen_names, write_safetensors
 from mmma.config import config_folders
 from mmma.evaluation.recognition import METRICS
-from mmma.hub.published import (
-    DATA_ROOT,
+from mmma.hub.metafiles import (
     PUBLISHED,
     TASKS,
+    license_of,
+    metafile_entry,
+    result_rows,
+)
+from mmma.hub.published import (
+    DATA_ROOT,
     Leaf,
     Scrubber,
     TrainingRun,
@@ -33,13 +38,10 @@ from mmma.hub.published import (
     default_name,
     find_leaf,
     find_published,
-    license_of,
     measured_otherwise,
-    metafile_entry,
     portable,
     read_results,
     resolved,
-    result_rows,
     results_name,
 )
 from mmma.hub.zoo import (

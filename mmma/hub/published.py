@@ -1,4 +1,4 @@
-"""A published model on disk: its folder, its training run, its zoo entry."""
+"""A published model on disk: its training run, its config, its folder, its results."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ from typing import Any
 from mmma.checkpoints import file_sha256, load_weights_file, meta_of, weights_of
 from mmma.checkpoints.files import SUFFIX, read_safetensors_meta
 from mmma.config import config_folders
-from mmma.evaluation import detection, recognition
-from mmma.hub.zoo import display_name, modality
 from mmma.protocols import PROTOCOLS, Protocol, make_protocol, write_protocol
 from mmma.taxonomy import suggest
 
@@ -205,7 +203,8 @@ def measured_otherwise(
         Dotted keys below the model, the test pipeline and the evaluation.
     """
     for key in _MEASURED_BY:
-        left, right = (_as_json(_get(c, key)) for c in (cfg, other))
+        # With lists in place of tuples, as results files have them.
+        left, right = (json.loads(json.dumps(_get(c, key))) for c in (cfg, other))
         yield from _differing(left, right, key)
 
 
@@ -215,11 +214,6 @@ def _differing(left: Any, right: Any, where: str) -> Iterator[str]:
             yield from _differing(left.get(key), right.get(key), f'{where}.{key}')
     elif left != right:
         yield where
-
-
-def _as_json(value: Any) -> Any:
-    """With lists in place of tuples, as results files have them."""
-    return json.loads(json.dumps(value))
 
 
 def _get(cfg: Any, key: str) -> Any:
@@ -463,7 +457,9 @@ class ZooFolder:
 
     def results(self) -> dict[str, dict[str, Any]]:
         """Contents of the results files by name, that of the own protocol first."""
-        return {p.name: read_results(p) for p in _results_files(self.path)}
+        files = self.path.glob('results*.json')
+        own_first = sorted(files, key=lambda p: (p.name != 'results.json', p.name))
+        return {path.name: read_results(path) for path in own_first}
 
 
 def find_published(folder: Path) -> ZooFolder | None:
@@ -601,127 +597,3 @@ def large_files(folder: Path) -> list[str]:
     """Files that are too large for a repository, with their sizes."""
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     return [f'{n} ({s / 1e6:.1f} MB)' for n, s in sizes.items() if s > MAX_BYTES]
-
-
-def _results_files(folder: Path) -> list[Path]:
-    """In an order that is the same everywhere: ``results.json`` first."""
-    return sorted(
-        folder.glob('results*.json'), key=lambda p: (len(p.name) > 12, p.name)
-    )
-
-
-_BY_HAND = ('Architecture', 'Training Resources')
-TASKS = {'rec': 'Action Recognition', 'det': 'Temporal Action Detection'}
-PUBLISHED = {
-    'rec': tuple(recognition.COLUMNS.values()),
-    'det': tuple(k for k in detection.COLUMNS.values() if 'body/mAP@' not in k),
-}
-"""Task to the metrics that metafiles and the Hub tell."""
-
-
-def metafile_entry(
-    model: ZooFolder,
-    config: str | None,
-    metafile: Mapping[str, Any],
-    noted: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Entry of a published model.
-
-    Args:
-        model: Its folder.
-        config: Its leaf beside the zoo; None names the config of the folder.
-        metafile: Of its method; what people wrote in an entry of the same weights is
-            kept.
-        noted: ``Metadata`` that neither weights nor log tell: ``Architecture``; or
-            better than the log: ``Training Resources``.
-    """
-    old = _entry_of(metafile, model.name)
-    if old.get('Weights SHA256') != model.sha256:
-        old = {}
-    log = model.path / 'train.log'
-    text = log.read_text(encoding='utf-8') if log.is_file() else ''
-    kept = (old.get('Metadata') or {}).items()
-    metadata = {
-        'Training Resources': training_resources(text),
-        **{key: value for key, value in kept if key in _BY_HAND},
-        **(noted or {}),
-        **_facts(model.meta),
-    }
-    results = list(result_items(model))
-    return {
-        'Name': model.name,
-        'Config': config or f'{model.relative.rpartition("/")[0]}/config.py',
-        'Modality': modality(model.cfg),
-        'Metadata': {k: v for k, v in metadata.items() if v is not None},
-        **({'Paper': old['Paper']} if 'Paper' in old else {}),
-        'License': old.get('License') or license_of(metafile, model.meta),
-        **({'Results': results} if results else {}),
-        'Weights': model.relative,
-        'Weights SHA256': model.sha256,
-        'Weights Size': model.weights.stat().st_size,
-    }
-
-
-def _facts(meta: Mapping[str, Any]) -> dict[str, Any]:
-    data = meta['data']
-    source = f' ({data["source"]})' if data.get('source') else ''
-    return {
-        'Parameters': meta.get('parameters'),
-        'Pretrained': _started_from(meta),
-        'Training Data': f'{data.get("name")}{source}',
-        'Simulated': bool(data.get('simulated')),
-        'Protocol': meta['protocol']['name'],
-        'Epochs': meta.get('epoch'),
-        'Precision': meta.get('precision'),
-    }
-
-
-def _started_from(meta: Mapping[str, Any]) -> str | None:
-    data = meta.get('pretrain_data')
-    return None if data in (None, 'none') else str(data)
-
-
-def license_of(metafile: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
-    """Licence of the weights: that of those they started from, or of the code."""
-    told = ((metafile.get('Collections') or [{}])[0]).get('License') or {}
-    own = told.get('Code', 'Apache-2.0')
-    return str(told.get('Pretrained Weights', own) if _started_from(meta) else own)
-
-
-def result_items(model: ZooFolder) -> Iterator[dict[str, Any]]:
-    """``Results`` of a model in OpenMMLab's format, percent with two digits.
-
-    Runs of a few-shot protocol that differ in their supports alone are averaged;
-    controls are left out.
-    """
-    for file, results in model.results().items():
-        simulated = 'simulated ' if results['data'].get('simulated') else ''
-        space = display_name(model.meta['label_space'])
-        beside = f' ({results["protocol"]["name"]})' if file != 'results.json' else ''
-        for place, metrics in result_rows(results).items():
-            kept = {k: metrics[k] for k in PUBLISHED[results['task']] if k in metrics}
-            yield {
-                'Task': TASKS[results['task']],
-                'Dataset': f'{simulated}{space}, {place}, test{beside}',
-                'Metrics': {key: round(value, 2) for key, value in kept.items()},
-            }
-
-
-def result_rows(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Metrics in percent by place: ``all``, ``street``, ``street 5-shot``."""
-    found: dict[str, list[dict[str, float]]] = {}
-    for run in results['runs']:
-        if 'control' in run:
-            continue
-        place = str(run.get('target') or run.get('domain') or 'all')
-        shots = f' {run["shots"]}-shot' if 'shots' in run else ''
-        found.setdefault(place + shots, []).append(run['metrics'])
-    return {
-        place: {k: sum(r[k] for r in rows) / len(rows) for k in rows[0]}
-        for place, rows in found.items()
-    }
-
-
-def _entry_of(metafile: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = (e for e in metafile.get('Models') or [] if e['Name'] == name)
-    return next(found, {})

@@ -34,8 +34,7 @@ REC_COLUMNS = metric_columns(lambda _, metric: metric.in_paper and metric.shown)
 _COUNTED = {'rec': ('clips',), 'det': ('videos', 'instances')}
 _HEADLINES = ('action/top1', 'action/mAP', 'AVG')
 _PRESET = 'mma82'
-_EACH = 'each'
-"""Place and setting of a row that stands for all of them."""
+_EACH = 'each'  # place and setting of a row that stands for all of them
 _SIMULATED = '**simulated data, no benchmark**'
 _SUSPECT = '†'
 _SHOWN = 60

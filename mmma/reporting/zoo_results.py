@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mmma.checkpoints import file_sha256
+from mmma.hub.metafiles import metafile_entry
 from mmma.hub.publish import SIMULATED
-from mmma.hub.published import ZooFolder, metafile_entry
+from mmma.hub.published import ZooFolder
 from mmma.hub.zoo import is_checkpoint, with_entry
 from mmma.reporting.paper import Row, paper_tables
 from mmma.reporting.results import Entry, audit_results, read_results

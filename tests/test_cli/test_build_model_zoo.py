@@ -12,7 +12,7 @@ from zoo_folders import (
 )
 
 from mmma.cli import build_model_zoo, main
-from mmma.hub import cost
+from mmma.hub import metafiles
 from mmma.hub.zoo import read_metafiles
 
 METAFILE = 'configs/metafiles/skeletontcn.yml'
@@ -190,7 +190,7 @@ def test_costs_that_need_a_missing_package_stay(checkout, capsys, monkeypatch):
     def lacking(cfg, shape):
         raise ImportError('pip install mmma[hub]')
 
-    monkeypatch.setattr(cost, 'model_cost', lacking)
+    monkeypatch.setattr(metafiles, 'model_cost', lacking)
     assert main('build_model_zoo', ['--check']) == 0
     assert f'{NAME}: costs not recomputed: pip install' in capsys.readouterr().err
 

@@ -11,6 +11,7 @@ from zoo_runs import LOG, make_results, make_run
 from mmma.apis import load_config
 from mmma.checkpoints.files import write_safetensors
 from mmma.hub import published as scrubbing
+from mmma.hub.metafiles import license_of, metafile_entry, result_items, result_rows
 from mmma.hub.published import (
     MAX_BYTES,
     Scrubber,
@@ -18,24 +19,19 @@ from mmma.hub.published import (
     ZooFolder,
     check_results,
     default_name,
-    display_name,
     find_leaf,
     large_files,
-    license_of,
     measured_otherwise,
-    metafile_entry,
-    modality,
     parse_config,
     portable,
     problems_of,
     read_published,
     read_results,
     read_run,
-    result_items,
-    result_rows,
     results_name,
     training_resources,
 )
+from mmma.hub.zoo import display_name, modality
 
 
 @pytest.mark.parametrize(

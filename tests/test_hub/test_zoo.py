@@ -8,7 +8,7 @@ from zoo_metafiles import write_weights as put
 
 from mmma.checkpoints import RemoteFile
 from mmma.hub import zoo as index
-from mmma.hub.cost import refresh
+from mmma.hub.metafiles import refresh
 from mmma.hub.zoo import (
     Recipe,
     checkpoint_path,

@@ -17,7 +17,7 @@ from mmma.data.clips import Clip, write_rec
 from mmma.data.joints import WHOLEBODY65
 from mmma.data.root import DatasetInfo, write_info
 from mmma.data.videos import Video, write_det
-from mmma.hub.cost import count_flops, model_cost
+from mmma.hub.metafiles import count_flops, model_cost
 from mmma.hub.zoo import is_checkpoint, read_metafiles
 from mmma.registry import DATASETS, MODELS
 from mmma.taxonomy import load_label_space
