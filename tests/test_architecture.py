@@ -31,12 +31,12 @@ BESIDE = {('config', 'data'), ('files', 'taxonomy')}
 
 # These may only fall; a feature that needs more says what it replaces.
 BUDGET = {
-    'lines': 46_504,
-    'modules': 144,
-    'record types': 193,
-    'percent in the largest package': 17,  # a share: it rises as the rest falls
+    'lines': 42_990,
+    'modules': 141,
+    'record types': 149,
+    'percent in the largest package': 17,
     'functions over 60 lines of code': 2,
-    'files over 600 lines': 18,
+    'files over 600 lines': 8,
 }
 
 
