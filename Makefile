@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
-TYPED := mmma/taxonomy.py mmma/protocols.py mmma/structures mmma/evaluation/recognition.py mmma/evaluation/detection.py mmma/evaluation/errors.py mmma/evaluation/bootstrap.py
+TYPED := mmma/taxonomy.py mmma/protocols.py mmma/structures \
+	$(addprefix mmma/evaluation/,recognition.py detection.py errors.py bootstrap.py)
 
 ifeq ($(origin PY), undefined)
 PY := $(VENV)/bin/python
