@@ -1,8 +1,13 @@
-"""What tools and notebooks call."""
+"""What tools and notebooks call; what needs torch loads when it is asked for."""
 
-from __future__ import annotations
+from mmma.config import load_config as load_config
 
-from mmma.config import load_config
-from mmma.engine.infer import detect, look_at, open_model, recognize
+_INFERENCE = ('detect', 'look_at', 'open_model', 'recognize')
 
-__all__ = ['detect', 'load_config', 'look_at', 'open_model', 'recognize']
+
+def __getattr__(name: str) -> object:
+    if name in _INFERENCE:
+        from mmma.engine import infer
+
+        return getattr(infer, name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

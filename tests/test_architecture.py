@@ -159,7 +159,7 @@ def test_import_is_fast_and_light():
 def test_these_need_no_torch():
     names = [
         'data.root', 'data.check', 'data.convert', 'protocols', 'checkpoints', 'video',
-        'structures.segments', 'evaluation.recognition', 'evaluation.detection',
+        'apis', 'structures.segments', 'evaluation.recognition', 'evaluation.detection',
         'evaluation.bootstrap', 'evaluation.scores', 'evaluation.rows', 'hub.zoo',
         'reporting.results', 'cli.evaluate', 'cli.train', 'cli.test', 'cli.fuse',
         'cli.submit', 'cli.download', 'cli.infer', 'cli.publish_model',

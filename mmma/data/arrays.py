@@ -167,9 +167,6 @@ class ArrayStore:
             raise ValueError(f'{self._absent(name)}{suggest(name, self.index)}')
         return self.index[name]
 
-    def _absent(self, name: str) -> str:
-        raise NotImplementedError
-
     def _read(self, name: str, some: slice) -> np.ndarray:
         """Rows of one clip or video in the map, of which ``some`` are wanted."""
         start, length = self._row(name)[1:3]
@@ -246,9 +243,6 @@ class ArrayWriter:
     def names(self) -> list[str]:
         """What is written, also by an earlier writer that was interrupted."""
         return list(self._rows)
-
-    def _write_sidecar(self, folder: Path) -> None:
-        raise NotImplementedError
 
     def _resume(self) -> dict[str, Any]:
         """Rows that an interrupted writer of the same left whole."""
