@@ -16,7 +16,7 @@ from harness import conditions, count, main
 from mmma.engine.fewshot import Classifier, adapt_linear, adapt_prototype
 from mmma.evaluation.rows import Truth, recognition_row
 from mmma.evaluation.scores import ScoreTable
-from mmma.protocols import TARGETS, draw_supports, make_protocol
+from mmma.protocols import draw_supports, make_protocol
 from mmma.taxonomy import load_label_space, load_statistics
 
 STEPS = ('linear', 'prototype', 'metrics')
@@ -41,7 +41,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     options = {'protocol': 'fewshot', 'shots': args.shots, 'runs': args.runs}
     protocol = make_protocol({}, options)
     taken = []  # (steps, 2) of each target, run and number of shots
-    for target in TARGETS:
+    for target in protocol.targets:
         features = RandomFeatures(target, args)
         pool = {str(i): int(a) for i, a in enumerate(features.train_labels)}
         for run in range(protocol.runs):

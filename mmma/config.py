@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import mmma
+from mmma.data.root import INFO_FILE, read_root
 from mmma.protocols import PROTOCOLS, make_protocol, write_protocol
 from mmma.taxonomy import suggest
 
@@ -81,7 +82,11 @@ def load_config(
 
     cfg = Config.fromfile(find_config(config))
     applied = apply_options(cfg, cfg_options)
-    write_protocol(cfg, make_protocol(cfg.get('protocol', {}), protocol), data_root)
+    root = Path(data_root or cfg.get('data_root') or '')
+    with_data = (root / INFO_FILE).is_file()  # else the domains are MMA-82's
+    domains = read_root(root).domains if with_data else ()
+    resolved = make_protocol(cfg.get('protocol', {}), protocol, *domains)
+    write_protocol(cfg, resolved, data_root)
     for key, value in applied.items():
         if get_key(cfg, key) != value:
             raise ValueError(

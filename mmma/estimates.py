@@ -22,7 +22,6 @@ from typing import Any
 from mmma.data.clips import write_rec
 from mmma.data.root import DataRoot, write_info
 from mmma.files import atomic_write, duration, usable_cores
-from mmma.protocols import SOURCE, TARGETS
 from mmma.workflow import Step, Workflow
 
 SAMPLE = 4
@@ -67,8 +66,9 @@ def estimate_steps(flow: Workflow, done: Sequence[str]) -> dict[str, Estimate]:
     shutil.rmtree(flow.out / '.sample', ignore_errors=True)
     with atomic_write(file) as handle:
         handle.write(json.dumps(known, indent=1) + '\n')
-    clips = DataRoot(flow.args.data).read_rec()
-    counts = Counter((clip.subset, clip.domain) for clip in clips)
+    root = DataRoot(flow.args.data)
+    source = root.info.source_domain
+    counts = Counter((clip.subset, clip.domain == source) for clip in root.read_rec())
     cores = flow.args.workers or usable_cores()
     found = {name: known[name] for name in requests}
     return {step.name: estimate(step, counts, found, cores) for step in left}
@@ -185,11 +185,11 @@ def _model_estimate(
 ) -> Estimate:
     """Estimate a training, a test or a probe."""
 
-    def number(subset: str | None, domains: Sequence[str] = ()) -> int:
+    def number(subset: str | None, source: bool | None = None) -> int:
         return sum(
             count
-            for (own, domain), count in counts.items()
-            if subset in (None, own) and (not domains or domain in domains)
+            for (own, of_source), count in counts.items()
+            if subset in (None, own) and source in (None, of_source)
         )
 
     gpus = max(step.gpus, 1)
@@ -204,10 +204,10 @@ def _model_estimate(
     kind, tag = step.command[0], step.name.partition('-')[2]
     how = f'steps of {part["batch_size"]} clips on {part["device"]}'
     if kind == 'train':
-        domains, epochs = (SOURCE,) if tag == 'lab' else (), part['epochs']
-        taken = epochs * number('train', domains) * per_clip('train', 'load')
+        source, epochs = True if tag == 'lab' else None, part['epochs']
+        taken = epochs * number('train', source) * per_clip('train', 'load')
         checks = -(-epochs // part['val_interval'])
-        taken += checks * number('val', domains) * per_clip('test', 'test_load')
+        taken += checks * number('val', source) * per_clip('test', 'test_load')
         # Last (with the optimizer's two copies at most) and best.
         size = part['params'] * _FLOAT * 4
         return size, taken, part['mib'], f'{how}, {epochs} epochs'
@@ -217,11 +217,11 @@ def _model_estimate(
         size = clips * part['features'] * _FLOAT
         how = f'{how}; the fits add minutes'
     elif tag == 'fewshot':
-        clips = number('train', TARGETS) + number('test', TARGETS)
+        clips = number('train', False) + number('test', False)
         how = f'{how}; the refits add minutes'
     else:
         subset = 'val' if tag == 'val' else 'test'
-        clips = number(subset, TARGETS if tag == 'zeroshot' else ())
+        clips = number(subset, False if tag == 'zeroshot' else None)
     return size, clips * per_clip('test', 'test_load'), part['mib'], how
 
 

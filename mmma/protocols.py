@@ -4,13 +4,14 @@
 name          trains and validates on  adapts on           tests on
 ============  =======================  ==================  =====================
 ``indomain``  one domain or all        nothing             the same domains
-``zeroshot``  ``lab``                  nothing             each target
-``fewshot``   ``lab``                  K clips per class   each target
+``zeroshot``  the source domain        nothing             each target
+``fewshot``   the source domain        K clips per class   each target
               of the target's train subset
 ============  =======================  ==================  =====================
 
 Zero-shot means that no clip of the target domain is trained on; its classes are not
-unseen. :func:`write_protocol` is the only place that writes a protocol into a config.
+unseen. Domains, and which of them is the source, are the data root's.
+:func:`write_protocol` is the only place that writes a protocol into a config.
 
 Source: arXiv 2606.14096, section on protocols; what the paper leaves open is an
 option here and is recorded in every result.
@@ -19,8 +20,8 @@ option here and is recorded in every result.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, MutableMapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,6 @@ import numpy as np
 from mmma.taxonomy import DOMAINS, SUBSETS, check_choice, load_label_space
 
 PROTOCOLS = ('indomain', 'zeroshot', 'fewshot')
-SOURCE = 'lab'
-TARGETS = tuple(d for d in DOMAINS if d != SOURCE)
 
 _HEADS = {'rec': 'cls_head', 'det': 'head'}
 _OWN_HEADS = ('ActionHead', 'ActionFormerHead', 'TriDetHead')
@@ -47,27 +46,37 @@ class Protocol:
     Attributes:
         name: ``indomain``, ``zeroshot`` or ``fewshot``.
         domain: ``all`` or the one domain of ``indomain``.
-        target: Domains that ``zeroshot`` and ``fewshot`` test on.
+        target: Domains that ``zeroshot`` and ``fewshot`` test on; by default all but
+            the source.
         shots: Support clips per class of ``fewshot``, one experiment for each.
         runs: Support draws per number of shots.
         strict_shots: A class with too few clips is an error, not a smaller support.
         seed: Of training and of the support draws.
+        domains: All domains of the data.
+        source: The one that ``zeroshot`` and ``fewshot`` train on.
     """
 
     name: str
     domain: str = 'all'
-    target: tuple[str, ...] = TARGETS
+    target: tuple[str, ...] = ()
     shots: tuple[int, ...] = (1, 5, 10)
     runs: int = 5
     strict_shots: bool = False
     seed: int = 0
+    domains: tuple[str, ...] = DOMAINS
+    source: str = DOMAINS[0]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """All domains but the source."""
+        return tuple(d for d in self.domains if d != self.source)
 
     @property
     def train_domains(self) -> tuple[str, ...]:
         """Domains whose train and val subsets are used before any adaptation."""
         if self.name != 'indomain':
-            return (SOURCE,)
-        return DOMAINS if self.domain == 'all' else (self.domain,)
+            return (self.source,)
+        return self.domains if self.domain == 'all' else (self.domain,)
 
     @property
     def test_domains(self) -> tuple[str, ...]:
@@ -75,9 +84,14 @@ class Protocol:
         return self.train_domains if self.name == 'indomain' else self.target
 
     def as_dict(self) -> dict[str, Any]:
-        """Name, seed and the options that this protocol has, as plain types."""
+        """Name, seed and the options that this protocol has, as plain types.
+
+        Domains and source are there where they are not MMA-82's.
+        """
         values = asdict(self)
         kept = ('name', *_OPTIONS[self.name], 'seed')
+        if (self.domains, self.source) != (DOMAINS, DOMAINS[0]):
+            kept += ('domains', 'source')
         return {
             k: list(values[k]) if isinstance(values[k], tuple) else values[k]
             for k in kept
@@ -91,7 +105,10 @@ class Protocol:
 
 
 def make_protocol(
-    configured: Mapping[str, Any], flags: Mapping[str, Any] | None = None
+    configured: Mapping[str, Any],
+    flags: Mapping[str, Any] | None = None,
+    domains: Sequence[str] | None = None,
+    source: str | None = None,
 ) -> Protocol:
     """Join what a config says with what the command line says.
 
@@ -100,6 +117,8 @@ def make_protocol(
             flags do not choose another protocol.
         flags: Options given by a user: ``protocol``, ``domain``, ``target``,
             ``shots``, ``runs``, ``strict_shots``, ``seed``; None is 'not given'.
+        domains: Of the data root; None takes the config's, else those of MMA-82.
+        source: Source domain of the root; likewise, else the first.
 
     Raises:
         ValueError: An unknown name or value, or an option of another protocol.
@@ -107,6 +126,11 @@ def make_protocol(
     given = {k: v for k, v in (flags or {}).items() if v is not None}
     configured = dict(configured)
     own_name = configured.pop('name', None)
+    named = configured.pop('domains', None), configured.pop('source', None)
+    if domains is None:
+        domains, source = named
+    domains = tuple(domains or DOMAINS)
+    source = source or domains[0]
     name = given.pop('protocol', own_name)
     if name is None:
         raise ValueError(
@@ -127,7 +151,9 @@ def make_protocol(
     for key in ('target', 'shots'):
         if key in options:
             options[key] = _as_tuple(options[key])
-    protocol = Protocol(name=name, **options)
+    protocol = Protocol(name=name, domains=domains, source=source, **options)
+    if 'target' not in options:
+        protocol = replace(protocol, target=protocol.targets)
     _check(protocol)
     return protocol
 
@@ -241,16 +267,22 @@ def draw_supports(
 
 def _check(protocol: Protocol) -> None:
     if protocol.domain != 'all':
-        check_choice('domain', protocol.domain, ('all', *DOMAINS))
+        check_choice('domain', protocol.domain, ('all', *protocol.domains))
     for target in protocol.target:
-        check_choice('target', target, DOMAINS)
-        if target == SOURCE:
+        check_choice('target', target, protocol.domains)
+        if target == protocol.source:
             raise ValueError(
                 f'target {target!r} is the source: {protocol.name} trains on '
-                f'{SOURCE!r} and tests on {", ".join(TARGETS)}. For {SOURCE!r} itself '
-                f'use --protocol indomain --domain {SOURCE}.'
+                f'{target!r} and tests on {", ".join(protocol.targets)}. For '
+                f'{target!r} itself use --protocol indomain --domain {target}.'
             )
-    if not protocol.target or len(set(protocol.target)) < len(protocol.target):
+    crosses = protocol.name != 'indomain'
+    if crosses and not protocol.targets:
+        raise ValueError(
+            f'{protocol.name} tests on domains beside the source, and the data have '
+            f'only {protocol.source!r}: use --protocol indomain.'
+        )
+    if len(set(protocol.target)) < max(len(protocol.target), crosses):
         raise ValueError(f'--target {list(protocol.target)}: name each target once.')
     if not protocol.shots or any(int(k) != k or k < 1 for k in protocol.shots):
         raise ValueError(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 DOMAINS = ('lab', 'psychiatric', 'street', 'emotion')
+"""Domains of MMA-82, the first of them the source: of a root that names no others."""
 SUBSETS = ('train', 'val', 'test')
 LABEL_SPACES = ('mma82', 'ma52')
 BODY_GROUPS = ('taxonomy', 'statistics')

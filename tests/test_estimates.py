@@ -20,8 +20,8 @@ MEASURED = {
     'videomae-tiny': RECIPE,
 }
 COUNTS = {
-    ('train', 'lab'): 100, ('train', 'street'): 20, ('val', 'lab'): 30,
-    ('val', 'street'): 10, ('test', 'lab'): 30, ('test', 'street'): 10,
+    ('train', True): 100, ('train', False): 20, ('val', True): 30,
+    ('val', False): 10, ('test', True): 30, ('test', False): 10,
 }  # fmt: skip
 
 

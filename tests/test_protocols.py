@@ -178,3 +178,24 @@ def test_heads_that_know_a_label_space_get_that_of_the_config(head, space):
     write_protocol(cfg, make_protocol(INDOMAIN))
     assert head['num_classes'] == 52
     assert head.get('label_space') == space
+
+
+def test_a_protocol_of_own_domains():
+    own = (('a', 'b', 'c'), 'b')
+    plain = make_protocol(INDOMAIN, None, *own)
+    assert plain.test_domains == ('a', 'b', 'c')
+    protocol = make_protocol(INDOMAIN, {'protocol': 'zeroshot'}, *own)
+    assert (protocol.train_domains, protocol.target) == (('b',), ('a', 'c'))
+    assert make_protocol(protocol.as_dict()) == protocol  # needs no data
+    assert make_protocol(protocol.as_dict(), None, ('b', 'a', 'c'), 'b').source == 'b'
+    assert 'domains' not in make_protocol(INDOMAIN, None, DOMAINS, 'lab').as_dict()
+    with pytest.raises(ValueError, match=r"unknown domain 'lab': use one of all, a, b"):
+        make_protocol(INDOMAIN, {'domain': 'lab'}, *own)
+    with pytest.raises(ValueError, match=r"target 'b' is the source: .* tests on a, c"):
+        make_protocol(INDOMAIN, {'protocol': 'fewshot', 'target': 'b'}, *own)
+
+
+def test_one_domain_has_only_indomain():
+    assert make_protocol(INDOMAIN, None, ['a'], 'a').train_domains == ('a',)
+    with pytest.raises(ValueError, match="the data have only 'a': use --protocol ind"):
+        make_protocol(INDOMAIN, {'protocol': 'zeroshot'}, ['a'], 'a')

@@ -8,8 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mmma.protocols import PROTOCOLS, TARGETS
-from mmma.taxonomy import DOMAINS
+from mmma.protocols import PROTOCOLS
 
 Options = TypeVar('Options')
 CKPT_HELP = 'path, URL, or name in the model zoo (download.py --list)'
@@ -24,13 +23,13 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group('protocol (what is not given: the config says)')
     group.add_argument('--protocol', metavar='|'.join(PROTOCOLS))
     group.add_argument(
-        '--domain', metavar='all|' + '|'.join(DOMAINS), help='indomain: train and test'
+        '--domain', metavar='all|D', help='indomain: domain to train and test on'
     )
     group.add_argument(
         '--target',
         nargs='+',
         metavar='D',
-        help=f'zeroshot, fewshot: domains to test on (default: {" ".join(TARGETS)})',
+        help='zeroshot, fewshot: domains to test on (default: all but the source)',
     )
     group.add_argument(
         '--shots', nargs='+', type=int, metavar='K', help='fewshot: supports per class'

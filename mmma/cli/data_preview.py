@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmma.taxonomy import DOMAINS, check_choice
+from mmma.taxonomy import check_choice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,11 +49,11 @@ def run(args: argparse.Namespace) -> int:
     check_choice('suffix of --out', out.suffix.lower(), SUFFIXES)
     if not out.parent.is_dir():
         raise FileNotFoundError(f'--out: there is no folder {out.parent}')
-    if args.domain is not None:
-        check_choice('domain', args.domain, DOMAINS)
     if args.frames < 1 or args.height < 16:
         raise ValueError('--frames must be at least 1 and --height at least 16')
     root = DataRoot(args.root)
+    if args.domain is not None:
+        check_choice('domain', args.domain, root.info.domains)
     space = root.label_space()
     actions = [space.action_id(name) for name in args.actions or space.actions]
     shown = choose_clips(root, actions, args.domain)
@@ -95,7 +95,7 @@ def choose_clips(
             f'{root.path}: no labelled clip of these actions in '
             f'{domain or "any domain"}; choose others'
         )
-    domains = [d for d in DOMAINS if any(key[1] == d for key in found)]
+    domains = [d for d in root.info.domains if any(key[1] == d for key in found)]
     names = root.label_space().actions
     return [(f'{d}: {names[a]}', found.get((a, d))) for a in actions for d in domains]
 

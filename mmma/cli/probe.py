@@ -166,7 +166,8 @@ def probe_config(
     backbone = load_backbone(open_run(plain.cfg, options=options), options)
     prober = Prober(backbone, plain.root.read_rec(), kind, args.seed, args.cache)
     wanted = PROTOCOLS if 'all' in args.protocols else args.protocols
-    runs = [load(flags) for flags in prober.plan(wanted, args.subset)]
+    planned = prober.plan(wanted, args.subset, *plain.root.domains)
+    runs = [load(flags) for flags in planned]
     for run in runs:
         check_adaptation(run)
     started = time.monotonic()

@@ -25,7 +25,7 @@ class Clip:
         clip: Its name, unique in the table.
         path: Video relative to the data root; empty where nothing is rendered.
         subset: ``train``, ``val`` or ``test``.
-        domain: ``lab``, ``psychiatric``, ``street`` or ``emotion``.
+        domain: One of the root's.
         subject: Person; empty where unknown.
         action: Index in the label space; None where the truth is withheld.
         body: Index of the body group; None where the truth is withheld.
@@ -50,7 +50,12 @@ class Clip:
     line: int = field(default=0, compare=False)
 
 
-def read_rec(path: Path, space: LabelSpace, content: bytes | None = None) -> list[Clip]:
+def read_rec(
+    path: Path,
+    space: LabelSpace,
+    content: bytes | None = None,
+    domains: Sequence[str] = DOMAINS,
+) -> list[Clip]:
     """Read and validate a recognition table.
 
     A body group left empty is filled from other rows of the same action, then from
@@ -60,18 +65,22 @@ def read_rec(path: Path, space: LabelSpace, content: bytes | None = None) -> lis
         path: A ``rec.csv``.
         space: Its label space.
         content: Bytes of the file, where they were read.
+        domains: Domains that a row may have.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: No rows, or bad ones; the first five are shown.
     """
-    clips, problems = scan_rec(path, space, content)
+    clips, problems = scan_rec(path, space, content, domains)
     refuse(problems, path, CHECK_HINT)
     return clips
 
 
 def scan_rec(
-    path: Path, space: LabelSpace, content: bytes | None = None
+    path: Path,
+    space: LabelSpace,
+    content: bytes | None = None,
+    domains: Sequence[str] = DOMAINS,
 ) -> tuple[list[Clip], list[Problem]]:
     """Read a recognition table as far as it can be read.
 
@@ -79,6 +88,7 @@ def scan_rec(
         path: A ``rec.csv``.
         space: Its label space.
         content: Bytes of the file, where they were read.
+        domains: Domains that a row may have.
 
     Returns:
         The good rows, and every problem in the order of the file.
@@ -89,7 +99,7 @@ def scan_rec(
     """
     path = Path(path)
     reader = csv.reader(io.StringIO(read_text(path, content), newline=''))
-    scan = _Scan(str(path), space)
+    scan = _Scan(str(path), space, domains)
     try:
         if scan.header(next(reader, [])):
             for row in reader:
@@ -142,7 +152,7 @@ def body_map(clips: Iterable[Clip], space: LabelSpace) -> LabelSpace:
 class _Scan:
     """State of one pass over a table; every lookup is remembered, for speed."""
 
-    def __init__(self, file: str, space: LabelSpace) -> None:
+    def __init__(self, file: str, space: LabelSpace, domains: Sequence[str]) -> None:
         self.file = file
         self.space = space
         self.problems: list[Problem] = []
@@ -151,7 +161,7 @@ class _Scan:
         self._lines: dict[str, int] = {}  # clip -> line of its first row
         self._bodies: dict[int, tuple[int, int]] = {}  # action -> (body, line)
         self._subset = _remember(lambda s: check_choice('subset', s, SUBSETS))
-        self._domain = _remember(lambda s: check_choice('domain', s, DOMAINS))
+        self._domain = _remember(lambda s: check_choice('domain', s, domains))
         self._action = _remember(lambda s: space.action_id(s) if s else None)
         self._body = _remember(lambda s: space.body_id(s) if s else None)
 

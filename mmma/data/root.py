@@ -13,7 +13,7 @@ from typing import Any
 from mmma.data.clips import Clip, body_map, read_rec
 from mmma.data.videos import Video, read_det
 from mmma.files import atomic_write, leaves_root, parse_json, read_text
-from mmma.taxonomy import LABEL_SPACES, LabelSpace, check_choice, load_label_space
+from mmma.taxonomy import DOMAINS, LabelSpace, check_choice, load_label_space
 
 INFO_FILE, REC_FILE, DET_FILE = 'dataset.json', 'rec.csv', 'det.json'
 TASKS = ('rec', 'det')
@@ -30,6 +30,8 @@ class DatasetInfo:
         source: Where it comes from.
         version: Its release.
         packed: What was done to the videos when they were packed, if they were.
+        domains: Its domains, in the order of rows and tables.
+        source_domain: The one that zero-shot and few-shot train on.
     """
 
     name: str
@@ -38,6 +40,8 @@ class DatasetInfo:
     source: str | None = None
     version: str | None = None
     packed: Any = None
+    domains: tuple[str, ...] = DOMAINS
+    source_domain: str = DOMAINS[0]
 
 
 class DataRoot:
@@ -74,6 +78,11 @@ class DataRoot:
 
     def __repr__(self) -> str:
         return f'DataRoot({str(self.path)!r})'
+
+    @property
+    def domains(self) -> tuple[tuple[str, ...], str]:
+        """All domains, and the one of them that is the source."""
+        return self.info.domains, self.info.source_domain
 
     @property
     def has_rec(self) -> bool:
@@ -173,7 +182,8 @@ class DataRoot:
     def _table(self, name: str, read: Callable[..., Any], body_groups: str) -> Any:
         content = self._content(name)  # forgets what was made of another
         if (name, body_groups) not in self._made:
-            table = read(self.path / name, self._published(body_groups), content)
+            space = self._published(body_groups)
+            table = read(self.path / name, space, content, self.info.domains)
             self._made[name, body_groups] = table
         return self._made[name, body_groups]
 
@@ -240,12 +250,25 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
                 f'{file}: {key!r} is {parsed.get(key)!r}; it must be there and be a '
                 f'{kind.__name__}'
             )
+    domains = parsed.get('domains', list(DOMAINS))
+    named = isinstance(domains, list) and all(isinstance(d, str) for d in domains)
+    if not named or not domains or {'', 'all'} & set(domains):
+        raise ValueError(
+            f"{file}: 'domains' is {domains!r}; it must be a list of names, none of "
+            "them 'all'"
+        )
+    if len(set(domains)) < len(domains):
+        raise ValueError(f"{file}: 'domains' is {domains!r}; name each domain once")
+    source = parsed.get('source_domain', domains[0])
     try:
-        check_choice('label space', parsed['label_space'], LABEL_SPACES)
+        load_label_space(parsed['label_space'])
+        check_choice('source_domain', source, domains)
     except ValueError as error:
         raise ValueError(f'{file}: {error}') from None
     known = DatasetInfo.__dataclass_fields__
-    return DatasetInfo(**{key: parsed[key] for key in known if key in parsed})
+    values = {key: parsed[key] for key in known if key in parsed}
+    values.update(domains=tuple(domains), source_domain=source)
+    return DatasetInfo(**values)
 
 
 def is_simulated(truth: Path) -> bool | None:
@@ -264,6 +287,8 @@ def write_info(root: Path, info: DatasetInfo) -> None:
         info: What to write.
     """
     content = {key: value for key, value in vars(info).items() if value is not None}
+    if info.domains == DOMAINS and info.source_domain == DOMAINS[0]:
+        del content['domains'], content['source_domain']
     with atomic_write(Path(root) / INFO_FILE) as file:
         file.write(json.dumps(content, indent=1, ensure_ascii=False) + '\n')
 

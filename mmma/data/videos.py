@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,10 @@ class Video:
 
 
 def read_det(
-    path: Path, space: LabelSpace, content: bytes | None = None
+    path: Path,
+    space: LabelSpace,
+    content: bytes | None = None,
+    domains: Sequence[str] = DOMAINS,
 ) -> list[Video]:
     """Read and validate a detection table.
 
@@ -94,12 +97,13 @@ def read_det(
         path: A ``det.json``.
         space: Its label space.
         content: Bytes of the file, where they were read.
+        domains: Domains that a video may have.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: No videos, or bad ones; the first five are shown.
     """
-    videos, problems = scan_det(path, space, content=content)
+    videos, problems = scan_det(path, space, content, domains)
     refuse(problems, path, CHECK_HINT)
     return videos
 
@@ -107,18 +111,20 @@ def read_det(
 def scan_det(
     path: Path,
     space: LabelSpace,
-    strict: bool = True,
     content: bytes | None = None,
+    domains: Sequence[str] = DOMAINS,
+    strict: bool = True,
 ) -> tuple[list[Video], list[Problem]]:
     """Read a detection table as far as it can be read.
 
     Args:
         path: A ``det.json``, or a file of anybody.
         space: Its label space.
+        content: Bytes of the file, where they were read.
+        domains: Domains that a video of a root may have.
         strict: It is of a data root: nothing may be unknown, and segments are cut at
             the end of their video. Else rate, length (NaN) and number of frames (0)
-            may be unknown, and subsets have any name.
-        content: Bytes of the file, where they were read.
+            may be unknown, and subsets and domains have any name.
 
     Returns:
         The videos without a problem, and every problem in the order of the file.
@@ -144,7 +150,7 @@ def scan_det(
     videos, wrong = [], [(name, 'is there twice') for name in repeated]
     lines = entry_lines(text, database)
     for name, entry in database.items():
-        video, errors = parse_video(name, entry, space, lines[name], strict)
+        video, errors = parse_video(name, entry, space, lines[name], domains, strict)
         if video is not None:
             videos.append(video)
         wrong += [(name, error) for error in errors]
@@ -154,7 +160,12 @@ def scan_det(
 
 
 def parse_video(
-    name: str, entry: Any, space: LabelSpace, line: int = 0, strict: bool = True
+    name: str,
+    entry: Any,
+    space: LabelSpace,
+    line: int = 0,
+    domains: Sequence[str] = DOMAINS,
+    strict: bool = True,
 ) -> tuple[Video | None, list[str]]:
     """Read one entry of a detection table.
 
@@ -163,6 +174,7 @@ def parse_video(
         entry: Its value in the table.
         space: Label space of its labels.
         line: Where it is in the file.
+        domains: As in :func:`scan_det`.
         strict: As in :func:`scan_det`.
 
     Returns:
@@ -171,7 +183,7 @@ def parse_video(
     if not isinstance(entry, dict):
         keys = 'subset, domain, ...' if strict else 'subset and annotations'
         return None, [f'must be an object with {keys}, not {entry!r}']
-    errors = list(_root_faults(name, entry) if strict else _faults(entry))
+    errors = list(_root_faults(name, entry, domains) if strict else _faults(entry))
     if errors:
         return None, errors
     numbers = {k: entry.get(k) for k in ('fps', 'duration')}
@@ -201,8 +213,10 @@ def parse_video(
     return (None if errors else video), errors
 
 
-def _root_faults(name: str, entry: dict[str, Any]) -> Iterator[str]:
-    for kind, allowed in (('subset', SUBSETS), ('domain', DOMAINS)):
+def _root_faults(
+    name: str, entry: dict[str, Any], domains: Sequence[str]
+) -> Iterator[str]:
+    for kind, allowed in (('subset', SUBSETS), ('domain', domains)):
         try:
             check_choice(kind, str(entry.get(kind, '')), allowed)
         except ValueError as error:

@@ -70,6 +70,7 @@ class ClipFilter:
         names: Entries to restrict to, or a file with one name per line; None takes
             all.
         keep_unlabelled: Take those whose truth is withheld.
+        known: Domains of the root.
 
     Raises:
         FileNotFoundError: There is no such file of names.
@@ -82,12 +83,14 @@ class ClipFilter:
         domains: Sequence[str] | None,
         names: Iterable[str] | str | os.PathLike[str] | None,
         keep_unlabelled: bool,
+        known: Sequence[str] = DOMAINS,
     ) -> None:
         domains = [domains] if isinstance(domains, str) else domains
         self.subset = subset
+        self.known = known
         self.domains = [
-            check_choice('domain', d, DOMAINS)
-            for d in (DOMAINS if domains is None else domains)
+            check_choice('domain', d, known)
+            for d in (known if domains is None else domains)
         ]
         self.names = None if names is None else _read_names(names)
         self.keep_unlabelled = keep_unlabelled
@@ -123,7 +126,8 @@ class ClipFilter:
             withheld = f' with {truth} (of {len(inside)})' if inside else ''
             raise ValueError(
                 f'{root}: no {self.subset} {noun} of '
-                f'{", ".join(self.domains)}{withheld}. It holds: {_overview(table)}'
+                f'{", ".join(self.domains)}{withheld}. It holds: '
+                f'{_overview(table, self.known)}'
             )
         return chosen, len(inside) - len(chosen)
 
@@ -152,12 +156,13 @@ def _read_names(names: Iterable[str] | str | os.PathLike[str]) -> set[str]:
     return set(names)
 
 
-def _overview(table: Sequence[Clip | Video]) -> str:
+def _overview(table: Sequence[Clip | Video], domains: Sequence[str]) -> str:
     """``lab: train 12, val 3, test 0; ...``: entries of each domain and subset."""
     counts = Counter((entry.domain, entry.subset) for entry in table)
-    held = [d for d in DOMAINS if any(counts[d, s] for s in SUBSETS)]
     return '; '.join(
-        f'{d}: ' + ', '.join(f'{s} {counts[d, s]}' for s in SUBSETS) for d in held
+        f'{d}: ' + ', '.join(f'{s} {counts[d, s]}' for s in SUBSETS)
+        for d in domains
+        if any(counts[d, s] for s in SUBSETS)
     )
 
 
@@ -207,7 +212,8 @@ class RootDataset(BaseDataset, ABC):
         self.on_broken = check_choice('on_broken', on_broken or default, ON_BROKEN)
         self.body_groups = body_groups
         self.root = _open_root(data_root, label_space)
-        self._filter = ClipFilter(subset, domains, names, keep_unlabelled=test_mode)
+        known = self.root.info.domains
+        self._filter = ClipFilter(subset, domains, names, test_mode, known)
         super().__init__(
             data_root=str(data_root),
             data_prefix={},

@@ -24,7 +24,7 @@ from mmma.datasets.windows import Window, WindowOptions
 from mmma.engine.features import FrozenBackbone
 from mmma.registry import DATASETS
 from mmma.structures.segments import grid_length
-from mmma.taxonomy import DOMAINS, SUBSETS
+from mmma.taxonomy import SUBSETS
 
 _STEPS = {
     'UniformFrames': dict(type='WindowFrames'),
@@ -279,7 +279,7 @@ class _Clips:
         self.backbone, self.options, self.root = backbone, options, root
         self.source = backbone.source(cache=False)
         self._parts: dict[tuple[str, str], list[str]] = {
-            (subset, domain): [] for domain in DOMAINS for subset in SUBSETS
+            (subset, domain): [] for domain in root.info.domains for subset in SUBSETS
         }
         for clip in root.read_rec():
             self._parts[clip.subset, clip.domain].append(clip.clip)

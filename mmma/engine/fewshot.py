@@ -58,7 +58,7 @@ from mmma.evaluation.recognition import (
 )
 from mmma.evaluation.rows import Group
 from mmma.evaluation.scores import ScoreTable
-from mmma.protocols import SOURCE, Protocol, draw_supports
+from mmma.protocols import Protocol, draw_supports
 from mmma.taxonomy import check_choice, suggest
 
 ADAPTATIONS = {
@@ -317,7 +317,7 @@ class FewShot:
             clips: All clips of the data root.
             subset: ``test`` or ``val``.
         """
-        prior = _actions(clips, 'train', SOURCE)
+        prior = _actions(clips, 'train', protocol.source)
         found: list[Group] = []
         for target in protocol.target:
             pool = _actions(clips, 'train', target)

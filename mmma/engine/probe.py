@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,7 +53,7 @@ from mmma.engine.run import Run
 from mmma.evaluation.rows import Group
 from mmma.evaluation.scores import ScoreTable
 from mmma.files import atomic_write
-from mmma.protocols import SOURCE, TARGETS, Protocol
+from mmma.protocols import Protocol
 from mmma.taxonomy import DOMAINS, SUBSETS
 
 L2_GRID = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
@@ -372,9 +373,7 @@ class Prober:
         self.backbone = backbone
         self.kind = kind
         self.seed = seed
-        self.counts = {(s, d): 0 for s in SUBSETS for d in DOMAINS}
-        for clip in clips:
-            self.counts[clip.subset, clip.domain] += 1
+        self.counts = Counter((clip.subset, clip.domain) for clip in clips)
         self._clips = list(clips)
         self._action = {c.clip: c.action for c in clips}
         self._source = backbone.source(cache)
@@ -382,7 +381,11 @@ class Prober:
         self._probes: dict[tuple[str, ...], Probe] = {}
 
     def plan(
-        self, protocols: Sequence[str], subset: str = 'test'
+        self,
+        protocols: Sequence[str],
+        subset: str = 'test',
+        domains: Sequence[str] = DOMAINS,
+        source: str = DOMAINS[0],
     ) -> list[dict[str, Any]]:
         """Flags of the protocols that the data can fill, of those that are wanted.
 
@@ -391,18 +394,22 @@ class Prober:
         Args:
             protocols: Names; a name twice counts once.
             subset: To score.
+            domains: Of the data root.
+            source: The one that zero-shot and few-shot train on.
 
         Raises:
             ValueError: None can be filled.
         """
-        whole = [d for d in DOMAINS if self._has(d, 'train', 'val', subset)]
+        whole = [d for d in domains if self._has(d, 'train', 'val', subset)]
         flags: list[dict[str, Any]] = []
         if 'indomain' in protocols and whole:
             together = ['all'] if len(whole) > 1 else []
             flags += [{'protocol': 'indomain', 'domain': d} for d in together + whole]
-        if self._has(SOURCE, 'train', 'val'):
+        if self._has(source, 'train', 'val'):
             for name, needs in (('zeroshot', ()), ('fewshot', ('train',))):
-                targets = [d for d in TARGETS if self._has(d, subset, *needs)]
+                targets = [
+                    d for d in domains if d != source and self._has(d, subset, *needs)
+                ]
                 if name in protocols and targets:
                     flags.append({'protocol': name, 'target': targets})
         if not flags:

@@ -254,7 +254,7 @@ def open_run(
         if own.get(key) is not None:
             raise ValueError(f'--{key.replace("_", "-")} is no option of detection.')
     root = read_root(cfg.data_root)  # says what is missing before the slow imports
-    protocol = make_protocol(cfg.protocol)
+    protocol = make_protocol(cfg.protocol, None, *root.domains)
     if views is not None or crops is not None:
         from mmma.datasets.transforms.rgb import with_views
 

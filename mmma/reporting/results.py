@@ -382,9 +382,10 @@ def _pool(entries: Sequence[Entry]) -> Entry:
                 'pool one of each domain.'
             )
         by_domain[domain] = next(x for x in r['runs'] if x['domain'] == domain)
-    by_domain = {d: by_domain[d] for d in DOMAINS if d in by_domain}
     first = results[0]
-    place = 'all' if len(by_domain) == len(DOMAINS) else '+'.join(by_domain)
+    known = first['protocol'].get('domains', DOMAINS)
+    by_domain = {d: by_domain[d] for d in known if d in by_domain}
+    place = 'all' if len(by_domain) == len(known) else '+'.join(by_domain)
     row = _pooled_row(list(by_domain.values()), first)
     row['across_domains'] = across_domains(
         {domain: run['metrics'] for domain, run in by_domain.items()}

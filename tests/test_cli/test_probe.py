@@ -5,7 +5,7 @@ import torch
 
 from mmma.cli import main
 from mmma.cli.arguments import find_recipe
-from mmma.protocols import TARGETS
+from mmma.taxonomy import DOMAINS
 
 NAME = 'videomae-tiny'
 SMALL = [
@@ -32,11 +32,11 @@ def read(folder, tag):
 
 
 def test_every_row_is_filled(probed):
-    domains = ('lab', *TARGETS)
+    domains = DOMAINS
     tags = {'indomain', 'zeroshot', 'fewshot', *(f'indomain-{d}' for d in domains)}
     assert {p.parent.name for p in probed.glob('*/results.json')} == tags
     assert [r['domain'] for r in read(probed, 'indomain')['runs']] == ['all', *domains]
-    assert [r['target'] for r in read(probed, 'zeroshot')['runs']] == list(TARGETS)
+    assert [r['target'] for r in read(probed, 'zeroshot')['runs']] == list(DOMAINS[1:])
     kinds = [
         (r['shots'], r.get('control'), r.get('run'))
         for r in read(probed, 'fewshot')['runs']

@@ -4,6 +4,7 @@ import os
 import pytest
 
 from mmma.data.root import DataRoot, DatasetInfo, read_info, write_info
+from mmma.taxonomy import DOMAINS
 
 
 def test_what_a_root_has(root):
@@ -149,3 +150,37 @@ def test_bad_info(tmp_path, content, message):
 def test_unknown_keys_of_info_are_left_alone(tmp_path):
     (tmp_path / 'dataset.json').write_text(json.dumps({**GOOD, 'licence': 'CC'}))
     assert read_info(tmp_path).name == 'x'
+
+
+def test_domains_are_the_roots(root, space):
+    assert DataRoot(root).domains == (DOMAINS, 'lab')
+    info = json.loads((root / 'dataset.json').read_text())
+    info.update(domains=['clinic-a', 'clinic-b', 'lab'], source_domain='clinic-b')
+    (root / 'dataset.json').write_text(json.dumps(info))
+    data = DataRoot(root)
+    assert data.domains == (('clinic-a', 'clinic-b', 'lab'), 'clinic-b')
+    with pytest.raises(ValueError, match="domain 'street': use one of clinic-a"):
+        data.read_rec()
+    rec = (root / 'rec.csv').read_text()
+    (root / 'rec.csv').write_text(rec.replace(',street,', ',clinic-a,'))
+    assert {clip.domain for clip in data.read_rec()} == {'lab', 'clinic-a'}
+    write_info(root, data.info)
+    assert json.loads((root / 'dataset.json').read_text()) == info
+
+
+@pytest.mark.parametrize(
+    ('values', 'match'),
+    [
+        ({'domains': 'lab'}, 'must be a list of names'),
+        ({'domains': []}, 'must be a list of names'),
+        ({'domains': ['all', 'lab']}, "none of them 'all'"),
+        ({'domains': ['a', 'a']}, 'name each domain once'),
+        ({'domains': ['a'], 'source_domain': 'lab'}, "unknown source_domain 'lab'"),
+        ({'source_domain': 3}, 'unknown source_domain 3'),
+    ],
+)
+def test_bad_domains(root, values, match):
+    info = {'name': 'own', 'label_space': 'mma82', 'simulated': True, **values}
+    (root / 'dataset.json').write_text(json.dumps(info))
+    with pytest.raises(ValueError, match=match):
+        DataRoot(root)
