@@ -1,5 +1,6 @@
 """Runs are resolved once: each table of a data root is read once per command."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,34 @@ def test_a_loaded_config_stays_as_it_is(video_root):
     assert run.cfg.test_evaluator.class_set == 'all'
     assert run.protocol.domain == 'lab'
     assert run.root is read_root(video_root)
+
+
+def test_a_run_follows_the_domains_of_its_root(video_root, tmp_path):
+    path = shutil.copytree(video_root, tmp_path / 'root')
+    table = (path / 'rec.csv').read_text()
+    for old, new in (('lab', 'ward'), ('emotion', 'home')):
+        table = table.replace(f',{old},', f',{new},')
+    (path / 'rec.csv').write_text(table)
+    info = json.loads((path / 'dataset.json').read_text())
+    names = ['street', 'ward', 'home', 'psychiatric']
+    info.update(domains=names, source_domain='ward')
+    (path / 'dataset.json').write_text(json.dumps(info))
+    run = open_run(TINY, {'protocol': 'zeroshot'}, str(path))
+    assert run.protocol.target == ('street', 'home', 'psychiatric')
+    domains = {
+        s: run.cfg[f'{s}_dataloader'].dataset.domains for s in ('train', 'val', 'test')
+    }
+    assert domains == {
+        'train': ['ward'],
+        'val': ['ward'],
+        'test': names[:1] + names[2:],
+    }
+    again = open_run(run.cfg)  # as a dumped config does
+    assert again.protocol == run.protocol
+    with pytest.raises(
+        ValueError, match="unknown domain 'lab': use one of all, street"
+    ):
+        open_run(TINY, {'domain': 'lab'}, str(path))
 
 
 def test_no_data(tmp_path):
