@@ -6,7 +6,6 @@ a process of its own, so that no failure stops the plan.
 
 from __future__ import annotations
 
-import functools
 import json
 import shutil
 import statistics
@@ -36,19 +35,15 @@ _FLOAT = 4
 _STEPS = 3
 
 
-def estimate_steps(flow: Workflow, done: Sequence[str]) -> dict[str, Estimate]:
-    """Estimate the steps that are left.
+def estimate_steps(flow: Workflow, left: Sequence[Step]) -> dict[str, Estimate]:
+    """Estimate steps by name; none where only tables are left.
 
     What was measured before in the same way is taken from ``measured.json``.
 
     Args:
-        flow: The steps.
-        done: Those that were done before.
-
-    Returns:
-        By step; nothing where only tables are left.
+        flow: The workflow.
+        left: Its steps that are not done.
     """
-    left = [step for step in flow.steps if step.name not in done]
     if all(step.command[0] == 'table' for step in left):
         return {}
     file = flow.out / 'measured.json'
@@ -60,7 +55,7 @@ def estimate_steps(flow: Workflow, done: Sequence[str]) -> dict[str, Estimate]:
         if known.get(name, {}).get('request') != request or 'failure' in known[name]
     }
     for name, request in requests.items():
-        if name in todo or (todo and name in ('sample', 'data')):
+        if name in todo or (todo and name == 'data'):  # the others need its sample
             print(f'measuring on a few clips: {name}', file=sys.stderr)
             known[name] = {**measure_part(request), 'request': request}
     shutil.rmtree(flow.out / '.sample', ignore_errors=True)
@@ -81,8 +76,9 @@ def _requests(flow: Workflow, left: Sequence[Step]) -> dict[str, dict[str, Any]]
     pack = flow.root == flow.out / 'packed'
     root = packed if pack else source
     requests: dict[str, dict[str, Any]] = {
-        'sample': dict(part='sample', data=str(args.data), folder=source),
-        'data': dict(part='data', sample=source, packed=packed, pack=pack),
+        'data': dict(
+            part='data', data=str(args.data), sample=source, packed=pack and packed
+        )
     }
     models = str(args.models) if args.models else None
     for step in left:
@@ -103,14 +99,14 @@ def _requests(flow: Workflow, left: Sequence[Step]) -> dict[str, dict[str, Any]]
 
 
 def plan_table(
-    flow: Workflow, estimates: Mapping[str, Estimate], done: Sequence[str]
+    flow: Workflow, estimates: Mapping[str, Estimate], left: Sequence[Step]
 ) -> str:
     """Show the plan with its estimates as a table, and the commands below it.
 
     Args:
-        flow: The steps.
+        flow: The workflow.
         estimates: By step; a step without one is unknown.
-        done: Steps that were done before.
+        left: Steps that are not done.
     """
     from prettytable import PrettyTable
 
@@ -118,13 +114,13 @@ def plan_table(
     table.align = 'r'
     table.align['step'] = table.align['how estimated'] = 'l'
     for number, step in enumerate(flow.steps, start=1):
-        known = estimates.get(step.name, (None, None, None, ''))
-        if step.name in done:
-            known = (None, None, None, 'done before')
-        table.add_row([number, step.name, *_cells(*known[:3]), known[3]])
-    left = [known for name, known in estimates.items() if name not in done]
-    total = [sum(known[column] or 0 for known in left) for column in (0, 1)]
-    table.add_row(['', 'known in all', *_cells(*total, None)[:2], '', ''])
+        *known, how = estimates.get(step.name, (None, None, None, ''))
+        if step not in left:
+            known, how = [None] * 3, 'done before'
+        table.add_row([number, step.name, *_cells(*known), how])
+    found = [estimates[step.name] for step in left if step.name in estimates]
+    total = [sum(known[column] or 0 for known in found) for column in (0, 1)]
+    table.add_row(['', 'known in all', *_cells(*total)[:2], '', ''])
     lines = [table.get_string()]
     lines += [f'left out: {name} ({why})' for name, why in flow.left_out.items()]
     lines += [f'{n:2d} {s.line()}' for n, s in enumerate(flow.steps, start=1)]
@@ -132,7 +128,7 @@ def plan_table(
 
 
 def _cells(
-    size: float | None, seconds: float | None, mib: float | None
+    size: float | None, seconds: float | None, mib: float | None = None
 ) -> tuple[str, str, str]:
     """Texts for disk, time and memory; – is unknown."""
     disk = time_left = memory = '–'
@@ -165,18 +161,16 @@ def estimate(
         return None, None, None, why
     if kind in ('train', 'test', 'probe'):
         return _model_estimate(step, counts, part, cores)
+    if kind == 'table':
+        return 0, None, None, 'seconds'
     clips, how = sum(counts.values()), f'{data["clips"]} clips on one core'
-    size = taken = 0.0
+    frames, size = clips * data['frames'], 0.0
     if kind == 'data/check':
         taken = clips * data['look']
     elif kind == 'data/pack':
         size, taken = clips * data['packed_bytes'], clips * data['pack']
-    elif kind == 'data/pose':
-        frames, how = clips * data['frames'], 'one clip'
-        # Found joints are kept clip by clip until the store is written.
-        size, taken = 2 * frames * _JOINT_BYTES, frames * part['pose']
-    else:
-        return 0, None, None, 'seconds'
+    else:  # found joints are kept clip by clip until the store is written
+        size, taken, how = 2 * frames * _JOINT_BYTES, frames * part['pose'], 'one clip'
     return size, taken / cores, None, f'{how}, {cores} cores'
 
 
@@ -249,46 +243,44 @@ def measure_part(request: dict[str, Any], timeout_sec: float = 900) -> dict[str,
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def make_sample(data: str, folder: str) -> dict[str, Any]:
-    """Copy a few clips, spread over the table, into a data root of their own.
+def measure_data(data: str, sample: str, packed: str | bool) -> dict[str, Any]:
+    """Seconds per clip of looking for leakage and of packing, on one core.
+
+    Args:
+        data: The data root.
+        sample: Folder for a few of its clips, spread over the table, as a data root.
+        packed: Folder for them when packed; False packs nothing.
 
     Raises:
         ValueError: No clip has a video that is there.
     """
-    root = DataRoot(data)
-    clips = [c for c in root.read_rec() if c.path and root.video_path(c.path).is_file()]
-    if not clips:
-        raise ValueError(f'{data}: no clip of rec.csv has a video that is there')
-    chosen = clips[:: -(-len(clips) // SAMPLE)]
-    shutil.rmtree(folder, ignore_errors=True)
-    for clip in chosen:
-        target = Path(folder, clip.path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root.video_path(clip.path), target)
-    chosen = [replace(clip, subset='train') for clip in chosen]
-    write_rec(Path(folder, 'rec.csv'), chosen, root.label_space())
-    write_info(Path(folder), root.info)
-    return {'clips': len(chosen), 'bytes': _size(folder)}
-
-
-def measure_data(sample: str, packed: str, pack: bool) -> dict[str, Any]:
-    """Seconds per clip of looking for leakage and of packing, on one core."""
     from mmma.data.leakage import find_leakage
     from mmma.media.encode import PackOptions
     from mmma.media.pack import pack_root
     from mmma.media.pose import VideoFrames
 
-    root = DataRoot(sample)
-    clips = root.read_rec()
-    found: dict[str, Any] = {'clips': len(clips)}
-    frames = [len(VideoFrames(root.video_path(c.path))) for c in clips]
-    found['frames'] = sum(frames) / len(clips)
-    found['look'] = _seconds(lambda: find_leakage(root, workers=0)) / len(clips)
-    if pack:
+    root = DataRoot(data)
+    clips = [c for c in root.read_rec() if c.path and root.video_path(c.path).is_file()]
+    if not clips:
+        raise ValueError(f'{data}: no clip of rec.csv has a video that is there')
+    clips = [replace(c, subset='train') for c in clips[:: -(-len(clips) // SAMPLE)]]
+    shutil.rmtree(sample, ignore_errors=True)
+    for clip in clips:
+        target = Path(sample, clip.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root.video_path(clip.path), target)
+    write_rec(Path(sample, 'rec.csv'), clips, root.label_space())
+    write_info(Path(sample), root.info)
+    root, number = DataRoot(sample), len(clips)
+    frames = sum(len(VideoFrames(root.video_path(c.path))) for c in clips)
+    found: dict[str, Any] = {'clips': number, 'frames': frames / number}
+    found['look'] = _seconds(lambda: find_leakage(root, workers=0)) / number
+    if packed:
         shutil.rmtree(packed, ignore_errors=True)
-        work = functools.partial(pack_root, root, Path(packed), PackOptions())
-        found['pack'] = _seconds(lambda: work(workers=0)) / len(clips)
-        found['packed_bytes'] = _size(packed) / len(clips)
+        target, options = Path(packed), PackOptions()
+        taken = _seconds(lambda: pack_root(root, target, options, workers=0))
+        size = sum(p.stat().st_size for p in target.rglob('*') if p.is_file())
+        found.update(pack=taken / number, packed_bytes=size / number)
     return found
 
 
@@ -321,7 +313,7 @@ def measure_recipe(
     from mmengine.optim import OptimWrapper
     from mmengine.registry import DefaultScope
 
-    from mmma.apis import load_config
+    from mmma.config import load_config
     from mmma.registry import MODELS
 
     cfg = load_config(
@@ -423,12 +415,7 @@ def _peak_mib(device: str) -> float:
     return peak / 2**20 if sys.platform == 'darwin' else peak / 1024
 
 
-def _size(folder: str) -> int:
-    return sum(p.stat().st_size for p in Path(folder).rglob('*') if p.is_file())
-
-
 PARTS: dict[str, Callable[..., dict[str, Any]]] = {
-    'sample': make_sample,
     'data': measure_data,
     'pose': measure_pose,
     'recipe': measure_recipe,

@@ -276,6 +276,20 @@ def duration(seconds: float) -> str:
     return f'{minutes} min' if minutes < 90 else f'{minutes // 60} h {minutes % 60} min'
 
 
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Let a request to end interrupt what runs, as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 CRASHED = 'the decoder crashes on it'
 _THREADS = 'OMP_NUM_THREADS'
 

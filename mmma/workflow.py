@@ -13,18 +13,17 @@ import json
 import os
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from mmma.data.root import DataRoot
-from mmma.files import atomic_write, duration
+from mmma.files import atomic_write, duration, sigterm_interrupts
 from mmma.taxonomy import check_choice
 
 GROUPS = ('check', 'pack', 'pose', 'probe', 'gctsm', 'posec3d', 'table')
@@ -81,34 +80,30 @@ class Step:
 
     def words(self) -> list[str]:
         """Behind the interpreter."""
-        module = ['-m', 'mmma', *self.command]
-        if self.gpus < 2:
-            return module
-        run = ['-m', 'torch.distributed.run', '--standalone']
-        count = ['--nproc-per-node', str(self.gpus)]
-        return [*run, *count, *module, '--launcher', 'pytorch']
+        words = ['-m', 'mmma', *self.command]
+        if self.gpus > 1:
+            run = f'-m torch.distributed.run --standalone --nproc-per-node {self.gpus}'
+            words = [*run.split(), *words, '--launcher', 'pytorch']
+        return words
 
     def line(self, python: str = 'python') -> str:
         """The command as it can be typed."""
         quoted = (w if '*' in w else shlex.quote(w) for w in self.words())
         return ' '.join([shlex.quote(python), *quoted])
 
+    def essence(self) -> list[Any]:
+        """What its result depends on: its words without those for speed alone."""
+        words: list[Any] = [self.gpus]
+        skip = False
+        for word in self.command:
+            if not (skip or word in _SPEED_ONLY or word.startswith(_SPEED_KEYS)):
+                words.append(word)
+            skip = word in _SPEED_ONLY
+        return words[:-1] if words[-1] == '--cfg-options' else words
 
-def plan(args: argparse.Namespace) -> tuple[list[Step], dict[str, str], Path]:
-    """List the steps that remain after skips and what they imply.
 
-    Args:
-        args: Of the command ``real``.
-
-    Returns:
-        The steps in order, why each other one is left out, and the root that models
-        read.
-
-    Raises:
-        FileNotFoundError: No data root, or no recognition table in it.
-        ValueError: An unknown preset or step of ``--skip``, a number below 1, or
-            nothing is left to tabulate.
-    """
+def _plan(args: argparse.Namespace) -> tuple[list[Step], dict[str, str], Path]:
+    """Steps after skips and what they imply; why others are left out; the root."""
     check_choice('preset', args.preset, tuple(PRESETS))
     for name in ('epochs', 'runs', 'batch_size', 'workers'):
         value = getattr(args, name)
@@ -125,12 +120,9 @@ def plan(args: argparse.Namespace) -> tuple[list[Step], dict[str, str], Path]:
     root = data.path if not_needed else packed
     if data.has_skeletons('rec'):
         not_needed['pose'] = f'{data.path} has skeletons'
-    steps = [
-        *_data_steps(args, root),
-        *_probe_steps(args, root),
-        *_model_steps('gctsm', args, root),
-        *_model_steps('posec3d', args, root),
-    ]
+    steps = [*_data_steps(args, root)]
+    for model, inputs in (('gctsm', ('pack',)), ('posec3d', ('pack', 'pose'))):
+        steps += _model_steps(args, root, model, inputs)
     for name in args.skip:
         check_choice('step of --skip', name, (*GROUPS, *(s.name for s in steps)))
     # Models read the data where they were not packed, and skeletons that it has.
@@ -154,103 +146,106 @@ def plan(args: argparse.Namespace) -> tuple[list[Step], dict[str, str], Path]:
     elif not results:
         raise ValueError('nothing is left to make a table of: skip less, or table too.')
     else:
-        kept += _table_steps(out, results)
+        files = [path for step in results for path in step.marks]
+        needs = tuple(step.name for step in results)
+        for name, flag, end in (('text', 'paper', 'txt'), ('latex', 'latex', 'tex')):
+            file = out / f'table.{end}'
+            command = _command('table', *files, **{flag: True}, out=file)
+            kept.append(Step(f'table-{name}', command, file, (file,), needs))
     return kept, left_out, root
 
 
-def _data_steps(args: argparse.Namespace, root: Path) -> Iterator[Step]:
-    out, data = args.out, str(args.data)
-    workers = _flag('--workers', args.workers)
-    report, packed, skeletons = out / 'check.json', out / 'packed', root / 'skeletons'
-    check = ('data/check', data, '--leakage', '--json', str(report), *workers)
-    yield Step('check', check, report, (report,))
-    pack = ('data/pack', data, str(packed), '--tasks', 'rec', *workers)
-    pack += ('--allow-failures',) if args.skip_broken else ()
-    yield Step('pack', pack, packed, (packed / 'dataset.json',))
-    pose = ('data/pose', str(root), '--backend', args.backend)
-    pose += ('--tasks', 'rec', *workers, *_flag('--models', args.models))
-    if args.backend == 'rtmlib' and PRESETS[args.preset]['gpus']:
-        pose += ('--device', 'cuda')
-    pose += _broken(args)
-    yield Step('pose', pose, skeletons, (skeletons / 'rec.npy',), ('pack',))
+def _command(*words: object, **flags: Any) -> tuple[str, ...]:
+    """Words of a command; a flag stands alone, before values, or is left out."""
+    found = [str(word) for word in words]
+    for name, value in flags.items():
+        if value not in (None, False, []):
+            found.append(f'--{name.replace("_", "-")}')
+            values = value if isinstance(value, list) else [value]
+            found += [str(v) for v in values if v is not True]
+    return tuple(found)
 
 
-def _probe_steps(args: argparse.Namespace, root: Path) -> Iterator[Step]:
-    """Probes of the frozen backbone: all protocols on test, in-domain on val."""
-    recipe, place = _value(args, 'probe'), args.out / 'probes'
-    common = ('probe', recipe, '--data-root', str(root), '--out', str(place))
-    if not args.probe and recipe.endswith('-tiny'):  # it has no published weights
-        common += ('--no-pretrained',)
-    common += _broken(args)
-    folder = place / f'{recipe}_mma82' / 'linear'
-    tests = ('indomain', 'zeroshot', 'fewshot')
-    marks = tuple(folder / tag / 'results.json' for tag in tests)
-    command = (*common, *_flag('--runs', _value(args, 'runs')))
-    yield Step('probe-test', command, marks[0], marks, ('pack',), recipe)
-    mark = folder / 'indomain-val' / 'results.json'
-    command = (*common, '--subset', 'val', '--protocols', 'indomain')
-    yield Step('probe-val', command, mark, (mark,), ('pack',), recipe)
-
-
-def _model_steps(model: str, args: argparse.Namespace, root: Path) -> Iterator[Step]:
-    """Two trainings, on all domains and on lab, and their four tests."""
-    preset = PRESETS[args.preset]
-    recipe = model + preset['suffix']
-    inputs = ('pack', 'pose') if model == 'posec3d' else ('pack',)
-    fewshot = _flag('--runs', _value(args, 'runs'))
-    changed = [
-        f'{key}={value}'
-        for key, value in (
-            ('train_dataloader.batch_size', _value(args, 'batch_size')),
-            ('train_cfg.max_epochs', _value(args, 'epochs')),
-            ('train_dataloader.num_workers', args.workers),
-        )
-        if value
-    ]
-    for trained, protocol, tests in (
-        ('train', 'indomain', (('val', ('--subset', 'val')), ('test', ()))),
-        ('lab', 'zeroshot', (('zeroshot', ()), ('fewshot', fewshot))),
-    ):
-        folder = args.out / model / trained
-        best, name = folder / 'best_*.pth', f'{model}-{trained}'
-        config = f'configs/recog/{recipe}_mma82_{protocol}.py'
-        train = ('train', config, '--data-root', str(root), '--work-dir', str(folder))
-        train += ('--resume', *(('--amp',) if args.amp else ()))
-        train += ('--cfg-options', *changed) if changed else ()
-        yield Step(name, train, folder, (best,), inputs, recipe, preset['gpus'])
-        for tag, more in tests:
-            place = args.out / model / tag
-            own = config.replace(protocol, tag) if tag == 'fewshot' else config
-            test = ('test', own, str(best), '--data-root', str(root), *more)
-            test += ('--work-dir', str(place), '--dump', str(place / 'scores.npz'))
-            test += _broken(args)
-            marks = (place / 'results.json',)
-            yield Step(f'{model}-{tag}', test, place, marks, (name,), recipe)
-
-
-def _table_steps(out: Path, results: Sequence[Step]) -> Iterator[Step]:
-    files = tuple(str(path) for step in results for path in step.marks)
-    needs = tuple(step.name for step in results)
-    for name, form, file in (
-        ('table-text', '--paper', out / 'table.txt'),
-        ('table-latex', '--latex', out / 'table.tex'),
-    ):
-        yield Step(
-            name, ('table', *files, form, '--out', str(file)), file, (file,), needs
-        )
-
-
-def _value(args: argparse.Namespace, name: str) -> Any:
+def _chosen(args: argparse.Namespace, name: str) -> Any:
     """The user's choice, else the preset's; None where neither says."""
     return getattr(args, name) or PRESETS[args.preset].get(name)
 
 
-def _flag(name: str, value: object) -> tuple[str, ...]:
-    return () if value is None else (name, str(value))
+def _data_steps(args: argparse.Namespace, root: Path) -> Iterator[Step]:
+    """Check, pack, pose; probes of the frozen backbone on test, in-domain on val."""
+    out, data, workers = args.out, args.data, args.workers
+    report, packed, skeletons = out / 'check.json', out / 'packed', root / 'skeletons'
+    words = _command('data/check', data, leakage=True, json=report, workers=workers)
+    yield Step('check', words, report, (report,))
+    words = _command('data/pack', data, packed, tasks='rec', workers=workers)
+    words += _command(allow_failures=args.skip_broken)
+    yield Step('pack', words, packed, (packed / 'dataset.json',))
+    gpu = args.backend == 'rtmlib' and PRESETS[args.preset]['gpus']
+    words = _command(
+        *('data/pose', root),
+        backend=args.backend,
+        tasks='rec',
+        workers=workers,
+        models=args.models,
+        device='cuda' if gpu else None,
+        skip_broken=args.skip_broken,
+    )
+    yield Step('pose', words, skeletons, (skeletons / 'rec.npy',), ('pack',))
+    recipe, place = _chosen(args, 'probe'), out / 'probes'
+    common = _command(
+        *('probe', recipe),
+        data_root=root,
+        out=place,
+        # A tiny one has no published weights.
+        no_pretrained=not args.probe and recipe.endswith('-tiny'),
+        skip_broken=args.skip_broken,
+    )
+    folder = place / f'{recipe}_mma82' / 'linear'
+    tests = ('indomain', 'zeroshot', 'fewshot')
+    marks = tuple(folder / tag / 'results.json' for tag in tests)
+    words = common + _command(runs=_chosen(args, 'runs'))
+    yield Step('probe-test', words, marks[0], marks, ('pack',), recipe)
+    mark = folder / 'indomain-val' / 'results.json'
+    words = common + _command(subset='val', protocols='indomain')
+    yield Step('probe-val', words, mark, (mark,), ('pack',), recipe)
 
 
-def _broken(args: argparse.Namespace) -> tuple[str, ...]:
-    return ('--skip-broken',) if args.skip_broken else ()
+def _model_steps(
+    args: argparse.Namespace, root: Path, model: str, inputs: tuple[str, ...]
+) -> Iterator[Step]:
+    """Two trainings, on all domains and on lab, and their four tests."""
+    preset = PRESETS[args.preset]
+    recipe = model + preset['suffix']
+    changed = {
+        'train_dataloader.batch_size': _chosen(args, 'batch_size'),
+        'train_cfg.max_epochs': _chosen(args, 'epochs'),
+        'train_dataloader.num_workers': args.workers,
+    }
+    options = [f'{key}={value}' for key, value in changed.items() if value]
+    draws = _chosen(args, 'runs')
+    for trained, protocol, tests in (
+        ('train', 'indomain', {'val': {'subset': 'val'}, 'test': {}}),
+        ('lab', 'zeroshot', {'zeroshot': {}, 'fewshot': {'runs': draws}}),
+    ):
+        folder = args.out / model / trained
+        best, name = folder / 'best_*.pth', f'{model}-{trained}'
+        config = f'configs/recog/{recipe}_mma82_{protocol}.py'
+        words = _command(
+            *('train', config),
+            data_root=root,
+            work_dir=folder,
+            resume=True,
+            amp=args.amp,
+            cfg_options=options,
+        )
+        yield Step(name, words, folder, (best,), inputs, recipe, preset['gpus'])
+        for tag, more in tests.items():
+            place = args.out / model / tag
+            own = config.replace(protocol, tag) if tag == 'fewshot' else config
+            words = _command('test', own, best, data_root=root, **more, work_dir=place)
+            words += _command(dump=place / 'scores.npz', skip_broken=args.skip_broken)
+            marks = (place / 'results.json',)
+            yield Step(f'{model}-{tag}', words, place, marks, (name,), recipe)
 
 
 class Workflow:
@@ -261,18 +256,22 @@ class Workflow:
         lock: From :func:`only_run`: held by the run and by each of its steps.
 
     Attributes:
-        steps: In order.
-        left_out: Step -> why.
+        steps: In order, those that remain after skips and what they imply.
+        left_out: Why each other step is left out.
         root: The data root that models read.
+        keys: Digest of what each step is done with: command, data, keys that it builds
+            on. Options that change speed alone do not count. A step that is left out
+            counts as it was done before, if it was.
 
     Raises:
-        ValueError: ``real.json`` in the folder of the run is none of ours, or as
-            :func:`plan`.
+        FileNotFoundError: No data root, or no recognition table in it.
+        ValueError: An unknown preset or step of ``--skip``, a number below 1, nothing
+            is left to tabulate, or ``real.json`` in the folder is none of ours.
     """
 
     def __init__(self, args: argparse.Namespace, lock: IO[str]) -> None:
         self.args, self.out, self._lock = args, args.out, lock
-        self.steps, self.left_out, self.root = plan(args)
+        self.steps, self.left_out, self.root = _plan(args)
         self._path = self.out / 'real.json'
         self._records: dict[str, dict[str, Any]] = {}
         if self._path.is_file():
@@ -286,6 +285,18 @@ class Workflow:
                     f'{self._path}: not the state of a run ({error}): move it away, or '
                     'give another --out'
                 ) from None
+        data = DataRoot(args.data).fingerprint()
+        known = self._records.items()
+        keys = {n: record['key'] for n, record in known if record['status'] == 'done'}
+        for step in self.steps:
+            content = [
+                step.essence(),
+                data,
+                [keys.get(need, '') for need in step.needs],
+            ]
+            digest = hashlib.sha256(json.dumps(content).encode())
+            keys[step.name] = digest.hexdigest()[:16]
+        self.keys = {step.name: keys[step.name] for step in self.steps}
 
     def forget(self, again: Sequence[str]) -> None:
         """Let steps run again from nothing, and all that build on them.
@@ -307,32 +318,10 @@ class Workflow:
                 if step.name in self._records:
                     self._note(step, **{**self._records[step.name], 'key': ''})
 
-    def keys(self) -> dict[str, str]:
-        """Digest of what each step is done with: command, data, keys it builds on.
-
-        Options that change speed alone do not count. A step that is left out counts as
-        it was done before, if it was.
-        """
-        data = DataRoot(self.args.data).fingerprint()
-        keys: dict[str, str] = {
-            name: record['key']
-            for name, record in self._records.items()
-            if record['status'] == 'done'
-        }
-        for step in self.steps:
-            below = [keys.get(need, '') for need in step.needs]
-            content = json.dumps([[step.gpus, *_essential(step)], data, below])
-            keys[step.name] = hashlib.sha256(content.encode()).hexdigest()[:16]
-        return {step.name: keys[step.name] for step in self.steps}
-
-    def done(self) -> list[str]:
-        """Steps that were done as they would be now, and whose files are there."""
-        keys = self.keys()
-        return [s.name for s in self.steps if self._is_done(s, keys[s.name])]
-
-    def _is_done(self, step: Step, key: str) -> bool:
+    def is_done(self, step: Step) -> bool:
+        """True if it was done as it would be now, and its files are there."""
         record = self._records.get(step.name, {})
-        same = (record.get('status'), record.get('key')) == ('done', key)
+        same = record.get('status') == 'done' and record['key'] == self.keys[step.name]
         return same and not step.missing()
 
     def run(self) -> int:
@@ -341,19 +330,25 @@ class Workflow:
         Returns:
             0, or 1 where a step failed; the later ones were then not run.
         """
-        keys = self.keys()
         for number, step in enumerate(self.steps, start=1):
             place = f'[{number}/{len(self.steps)}] {step.name}'
             log = self.out / 'logs' / f'{number:02d}_{step.name}.log'
-            if self._is_done(step, keys[step.name]):
+            if self.is_done(step):
                 print(f'{place}: done before', flush=True)
-            elif not self._step(step, keys[step.name], log, place):
+            elif not self._step(step, log, place):
                 return 1
         return 0
 
-    def _step(self, step: Step, key: str, log: Path, place: str) -> bool:
+    def _step(self, step: Step, log: Path, place: str) -> bool:
         log.parent.mkdir(parents=True, exist_ok=True)
-        if moved := self._set_aside(step, key):
+        key, record = self.keys[step.name], self._records.get(step.name)
+        stale = record['key'] != key if record else step.command[0] == 'train'
+        inside = step.output.resolve().is_relative_to(self.out.resolve())
+        if stale and inside and step.output.exists():  # nothing is deleted
+            number, name = 1, f'{step.output.name}.old'
+            while (moved := step.output.with_name(f'{name}{number}')).exists():
+                number += 1
+            os.replace(step.output, moved)
             print(f'{place}: options changed; the old result is now {moved}')
         print(f'{place}: {step.line()}', flush=True)
         facts = {'key': key, 'command': step.line()}
@@ -384,20 +379,8 @@ class Workflow:
             content = {'schema': 1, 'steps': self._records}
             file.write(json.dumps(content, indent=1) + '\n')
 
-    def _set_aside(self, step: Step, key: str) -> Path | None:
-        """Move what other options made out of the way; nothing is deleted."""
-        record = self._records.get(step.name)
-        stale = record['key'] != key if record else step.command[0] == 'train'
-        inside = step.output.resolve().is_relative_to(self.out.resolve())
-        if not (stale and inside and step.output.exists()):
-            return None
-        number, name = 1, f'{step.output.name}.old'
-        while (target := step.output.with_name(f'{name}{number}')).exists():
-            number += 1
-        os.replace(step.output, target)
-        return target
-
     def _call(self, step: Step, log: Path, place: str) -> int:
+        """Exit status of a step; it ends with this process."""
         with log.open('a', encoding='utf-8') as file:
             print(f'$ {step.line(sys.executable)}', file=file, flush=True)
             process = subprocess.Popen(
@@ -408,18 +391,26 @@ class Workflow:
                 pass_fds=(self._lock.fileno(),),
                 env={**os.environ, 'PYTHONUNBUFFERED': '1'},
             )
-            self._lock.truncate(0)
-            self._lock.write(f'{step.name}, process {process.pid}')
-            self._lock.flush()
-            with _ended_with(process):
+        self._lock.truncate(0)
+        self._lock.write(f'{step.name}, process {process.pid}')
+        self._lock.flush()
+        with sigterm_interrupts():
+            try:
                 return _wait(process, log, place)
+            finally:
+                process.terminate()  # of one that has ended, this does nothing
+                try:
+                    process.wait(timeout=30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
 
-    def check_machine(self, done: Sequence[str], needed: float) -> None:
+    def check_machine(self, left: Sequence[Step], needed: float) -> None:
         """Refuse now what would fail hours later.
 
         Args:
-            done: Steps that were done before.
-            needed: Bytes of the others; 0 where they were not estimated.
+            left: Steps that are not done.
+            needed: Bytes that they take; 0 where these were not estimated.
 
         Raises:
             ValueError: There are too few GPUs, the pose extractor is not installed, or
@@ -427,7 +418,6 @@ class Workflow:
             FileNotFoundError: The extractor's model files are missing.
         """
         args = self.args
-        left = [step for step in self.steps if step.name not in done]
         if any(step.name == 'pose' for step in left):
             from mmma.media.extractors import PoseOptions, describe_extractor
 
@@ -455,17 +445,6 @@ class Workflow:
                 f'{free / 1e9:,.1f} GB left: make room, or give --out on another disk '
                 '(--no-estimate starts all the same)'
             )
-
-
-def _essential(step: Step) -> list[str]:
-    """Words of a command but for those that change speed alone."""
-    words: list[str] = []
-    skip = False
-    for word in step.command:
-        if not skip and word not in _SPEED_ONLY and not word.startswith(_SPEED_KEYS):
-            words.append(word)
-        skip = word in _SPEED_ONLY
-    return words[:-1] if words[-1] == '--cfg-options' else words
 
 
 @contextmanager
@@ -499,30 +478,6 @@ def _newest(word: str) -> str:
     path = Path(word)
     found = path.parent.glob(path.name) if '*' in word else ()
     return str(max(found, key=lambda p: p.stat().st_mtime, default=word))
-
-
-@contextmanager
-def _ended_with(process: subprocess.Popen[Any]) -> Iterator[None]:
-    """End a process when this one is interrupted or asked to end."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = None
-    with suppress(ValueError):  # not in the main thread: no signals there
-        before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
 
 
 def _wait(process: subprocess.Popen[Any], log: Path, place: str) -> int:

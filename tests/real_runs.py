@@ -15,7 +15,7 @@ from mmma.data.root import DatasetInfo, write_info
 _FAKE = """#!/bin/sh
 command=$3 first=$4 second=$5
 echo "$command" >> "$CALLS"
-if [ "$command" = "$FAIL" ]; then echo "it broke" >&2; exit 3; fi
+if [ "$command" = "$FAIL" ]; then printf '10 %%\\r20 %%\\n\\nit broke\\n'; exit 3; fi
 if [ "$command" = "$IDLE" ]; then exit 0; fi
 if [ "$command" = "$SLOW" ]; then echo working; exec sleep 60; fi
 while [ $# -gt 0 ]; do
@@ -31,7 +31,9 @@ case $command in
       mkdir -p "$out/${first}_mma82/linear/$tag"
       : > "$out/${first}_mma82/linear/$tag/results.json"
     done;;
-  train) mkdir -p "$dir"; : > "$dir/best_1.pth";;
+  train)
+    mkdir -p "$dir"; : > "$dir/best_1.pth"
+    touch -t 200101010000 "$dir/best_0.pth";;
   test) mkdir -p "$dir"; echo "$first $second" > "$dir/results.json";;
   table) echo "the table" > "$out";;
 esac

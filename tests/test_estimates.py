@@ -77,7 +77,7 @@ def test_what_is_unknown_says_why(tmp_path):
 
 def test_the_table(tmp_path):
     flow = workflow(tmp_path, '--skip', 'pose')
-    text = plan_table(flow, {'pack': (2.5e9, 7200, 1024, 'measured')}, ['check'])
+    text = plan_table(flow, {'pack': (2.5e9, 7200, 1024, 'measured')}, flow.steps[1:])
     lines = [' '.join(line.split()) for line in text.splitlines()]
     assert '| 1 | check | – | – | – | done before |' in lines
     assert '| 2 | pack | 2.5 GB | 2 h 0 min | 1.0 GiB | measured |' in lines
@@ -94,35 +94,38 @@ def test_measured_once_and_again_where_it_failed(tmp_path, monkeypatch):
         asked.append(request['part'])
         bad = request['part'] == 'pose' and asked.count('pose') == 1
         found = {'data': MEASURED['data'], 'pose': {'pose': 1}, 'recipe': RECIPE}
-        return {'failure': 'x'} if bad else found.get(request['part'], {})
+        return {'failure': 'x'} if bad else found[request['part']]
 
     monkeypatch.setattr(estimates, 'measure_part', measure)
     flow = workflow(tmp_path)
-    found = estimate_steps(flow, [])
-    assert asked == ['sample', 'data', 'pose', 'recipe', 'recipe', 'recipe']
+    found = estimate_steps(flow, flow.steps)
+    assert asked == ['data', 'pose', 'recipe', 'recipe', 'recipe']
     assert found['pose'][3] == 'x'
-    again = estimate_steps(flow, [])
-    assert asked[6:] == ['sample', 'data', 'pose']
+    again = estimate_steps(flow, flow.steps)
+    assert asked[5:] == ['data', 'pose']
     assert again['gctsm-train'] == found['gctsm-train']
     assert again['pose'][1] > 0
-    estimate_steps(flow, [])
-    assert len(asked) == 9
-    left = ['table-text', 'table-latex']
-    assert (
-        estimate_steps(flow, [s.name for s in flow.steps if s.name not in left]) == {}
-    )
+    estimate_steps(flow, flow.steps)
+    assert len(asked) == 7
+    assert estimate_steps(flow, flow.steps[-2:]) == {}
 
 
 @pytest.fixture(scope='module')
-def sample(video_root, tmp_path_factory):
-    folder = tmp_path_factory.mktemp('sample') / 'source'
-    request = {'part': 'sample', 'data': str(video_root), 'folder': str(folder)}
-    assert measure_part(request)['clips'] == estimates.SAMPLE
-    return folder
+def measured(video_root, tmp_path_factory):
+    """Folder of a sample and of the packed sample, and what was measured of it."""
+    folder = tmp_path_factory.mktemp('sample')
+    places = {'sample': str(folder / 'source'), 'packed': str(folder / 'packed')}
+    return folder, measure_part({'part': 'data', 'data': str(video_root), **places})
+
+
+@pytest.fixture
+def sample(measured):
+    return measured[0] / 'source'
 
 
 def test_a_sample_is_a_root_of_few_clips(video_root, sample):
     clips = DataRoot(sample).read_rec()
+    assert len(clips) == estimates.SAMPLE
     assert len({clip.domain for clip in clips}) > 1
     assert {clip.subset for clip in clips} == {'train'}
     for clip in clips:
@@ -130,13 +133,12 @@ def test_a_sample_is_a_root_of_few_clips(video_root, sample):
         assert copy.read_bytes() == (video_root / clip.path).read_bytes()
 
 
-def test_looking_and_packing(sample, tmp_path):
-    packed = tmp_path / 'packed'
-    found = estimates.measure_data(str(sample), str(packed), pack=True)
-    assert DataRoot(packed).info.packed
-    assert found['frames'] > 1
+def test_looking_and_packing(measured, video_root, tmp_path):
+    folder, found = measured
+    assert DataRoot(folder / 'packed').info.packed
+    assert (found['clips'], found['frames'] > 1) == (estimates.SAMPLE, True)
     assert min(found['look'], found['pack'], found['packed_bytes']) > 0
-    found = estimates.measure_data(str(sample), str(packed), pack=False)
+    found = estimates.measure_data(str(video_root), str(tmp_path / 'a'), packed=False)
     assert 'pack' not in found
 
 
@@ -161,7 +163,8 @@ def test_recipes(sample):
 
 def test_a_failure_is_told_in_one_line(tmp_path):
     data = str(make_table_root(tmp_path / 'data'))
-    request = {'part': 'sample', 'data': data, 'folder': str(tmp_path / 's')}
+    request = {'part': 'data', 'data': data, 'sample': str(tmp_path / 's')}
+    request['packed'] = False
     expected = f'{data}: no clip of rec.csv has a video that is there'
     assert measure_part(request) == {'failure': expected}
     slow = measure_part(request, timeout_sec=0.01)

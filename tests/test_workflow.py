@@ -13,7 +13,7 @@ from real_runs import make_table_root, real_args, use_fake
 
 from mmma import workflow
 from mmma.config import find_config
-from mmma.workflow import PRESETS, Workflow, only_run, plan
+from mmma.workflow import PRESETS, Workflow, only_run
 
 MODEL = ['train', 'test', 'test', 'train', 'test', 'test']
 
@@ -38,13 +38,12 @@ def taken(calls):
 
 def make_plan(tmp_path, *words, **more):
     """Steps by name, what is left out, and the root."""
-    steps, left_out, root = plan(real_args(tmp_path, *words, **more))
-    return {step.name: step for step in steps}, left_out, root
+    flow = Workflow(real_args(tmp_path, *words, **more), None)
+    return {step.name: step for step in flow.steps}, flow.left_out, flow.root
 
 
 def keys(tmp_path, *words):
-    with only_run(tmp_path / 'out') as lock:
-        return Workflow(real_args(tmp_path, *words), lock).keys()
+    return Workflow(real_args(tmp_path, *words), None).keys
 
 
 def changed_groups(one, other):
@@ -109,19 +108,16 @@ def test_skeletons_of_the_data_need_no_pose(tmp_path):
     assert left_out == {'pose': f'{tmp_path}/data has skeletons'}
 
 
-@pytest.mark.parametrize(
-    ('info', 'words', 'why'),
-    [
-        ({'packed': {'crf': 18}}, (), 'is packed already'),
-        ({}, ('--skip', 'pack'), 'skipped: models read'),
-    ],
-)
-def test_without_packing_models_read_the_data(tmp_path, info, words, why):
-    make_table_root(tmp_path / 'data', **info)
-    steps, left_out, root = make_plan(tmp_path, *words)
-    assert why in left_out['pack']
-    assert root == tmp_path / 'data'
-    assert str(root) in steps['posec3d-train'].command
+def test_without_packing_models_read_the_data(tmp_path):
+    for name, info, words, why in (
+        ('a', {'packed': {'crf': 18}}, (), 'is packed already'),
+        ('b', {}, ('--skip', 'pack'), 'skipped: models read'),
+    ):
+        data = make_table_root(tmp_path / name / 'data', **info)
+        steps, left_out, root = make_plan(tmp_path / name, *words)
+        assert why in left_out['pack']
+        assert root == data
+        assert str(root) in steps['posec3d-train'].command
 
 
 def test_what_was_made_before_a_skip_is_used(tmp_path):
@@ -138,19 +134,16 @@ def test_what_was_made_before_a_skip_is_used(tmp_path):
     assert sum('probes/' in word for word in steps['table-text'].command) == 4
 
 
-@pytest.mark.parametrize(
-    ('words', 'message'),
-    [
+def test_bad_options(tmp_path):
+    for words, message in (
         ('--preset 4gpu', "unknown preset '4gpu'.*Did you mean '.gpu'"),
         ('--epochs 0', '--epochs 0: must be 1 or more'),
         ('--batch-size 0', '--batch-size 0: must be 1 or more'),
         ('--skip gctms', "unknown step of --skip 'gctms'.*Did you mean 'gctsm'"),
         ('--skip probe gctsm posec3d', 'nothing is left to make a table of'),
-    ],
-)
-def test_bad_options(tmp_path, words, message):
-    with pytest.raises(ValueError, match=message):
-        make_plan(tmp_path, *words.split())
+    ):
+        with pytest.raises(ValueError, match=message):
+            make_plan(tmp_path, *words.split())
 
 
 def test_a_plan_may_have_no_table(tmp_path):
@@ -188,7 +181,7 @@ def test_all_steps_once(tmp_path, calls, capsys):
     assert taken(calls) == [*data, *MODEL, *MODEL, 'table', 'table']
     assert '[19/19] table-latex: done in' in capsys.readouterr().out
     best = (tmp_path / 'out/gctsm/test/results.json').read_text()
-    assert best.endswith('gctsm/train/best_1.pth\n')  # the star is gone
+    assert best.endswith('gctsm/train/best_1.pth\n')  # the newest of two
     record = json.loads((tmp_path / 'out/real.json').read_text())['steps']['check']
     assert list(record) == ['status', 'key', 'command', 'seconds']
     assert run(tmp_path) == 0
@@ -217,7 +210,8 @@ def test_a_failing_step_stops_and_tells(tmp_path, calls, capsys, monkeypatch):
     assert taken(calls) == ['data/check', 'data/pack', 'data/pose']
     err = capsys.readouterr().err
     assert 'pose: FAILED, exit status 3; the last lines of' in err
-    assert '    it broke\n' in err
+    assert '    20 %\n    it broke\n' in err
+    assert '10 %' not in err
     packed = tmp_path / 'out/packed'
     assert f'fake -m mmma data/pose {packed} --backend mediapipe' in err
     assert '--skip pose' in err
@@ -255,27 +249,12 @@ def test_what_lies_elsewhere_is_left_alone(tmp_path, calls):
     assert (tmp_path / 'data/skeletons/mine').exists()
 
 
-@pytest.mark.parametrize('text', ['{', '[]', '{"schema": 9, "steps": {}}'])
-def test_a_strange_state_is_refused(tmp_path, text):
+def test_a_strange_state_is_refused(tmp_path):
     touch(tmp_path / 'out/real.json')
-    (tmp_path / 'out/real.json').write_text(text)
-    with pytest.raises(ValueError, match='not the state of a run'):
-        run(tmp_path)
-
-
-def test_the_end_of_a_log(tmp_path):
-    log = tmp_path / 'log'
-    log.write_text('one\n\n10 %\r20 %\nlast\n\n')
-    assert workflow._last_lines(log, 2) == ['20 %', 'last']
-
-
-def test_the_newest_match(tmp_path):
-    for number, name in enumerate(('best_b.pth', 'best_a.pth')):
-        touch(tmp_path / name)
-        os.utime(tmp_path / name, (number, number))
-    words = ('x', f'{tmp_path}/best_*.pth', f'{tmp_path}/no_*')
-    found = [workflow._newest(word) for word in words]
-    assert found == ['x', f'{tmp_path}/best_a.pth', f'{tmp_path}/no_*']
+    for text in ('{', '[]', '{"schema": 9, "steps": {}}'):
+        (tmp_path / 'out/real.json').write_text(text)
+        with pytest.raises(ValueError, match='not the state of a run'):
+            run(tmp_path)
 
 
 def test_a_step_ends_with_a_run_that_is_asked_to_end(

@@ -54,18 +54,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plan, estimate, run."""
+    from mmma.estimates import estimate_steps, plan_table
+
     with only_run(args.out) as lock:
         flow = Workflow(args, lock)
         if not args.dry_run:
             flow.forget(args.again)
-        done = flow.done()
-        from mmma.estimates import estimate_steps, plan_table
-
-        estimates = {} if args.no_estimate else estimate_steps(flow, done)
-        print(plan_table(flow, estimates, done), flush=True)
+        left = [step for step in flow.steps if not flow.is_done(step)]
+        estimates = {} if args.no_estimate else estimate_steps(flow, left)
+        print(plan_table(flow, estimates, left), flush=True)
         if args.dry_run:
             return 0
-        flow.check_machine(done, sum(known[0] or 0 for known in estimates.values()))
+        flow.check_machine(left, sum(known[0] or 0 for known in estimates.values()))
         status = flow.run()
     if status == 0:
         text = args.out / 'table.txt'
