@@ -9,7 +9,6 @@ from mmma.checkpoints.download import (
     RemoteFile,
     cache_folder,
     fetch_file,
-    fetch_pretrained,
     fetch_url,
 )
 from mmma.checkpoints.files import file_sha256, load_weights_file, to_plain
@@ -28,7 +27,6 @@ __all__ = [
     'cache_folder',
     'check_simulated',
     'fetch_file',
-    'fetch_pretrained',
     'fetch_url',
     'file_sha256',
     'load_state',

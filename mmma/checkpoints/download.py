@@ -28,8 +28,39 @@ from mmma.files import cache_home
 
 MIRROR = 'MMMA_ZOO_URL'
 OFFLINE = 'MMMA_OFFLINE'
+BAD = '.bad-hash'
+"""End of the name of a file that is not what was published."""
 _HASH_IN_NAME = re.compile(r'[-_]([0-9a-f]{8})\.(pth|safetensors)$')
 _ODD = re.compile(r'[/\\:\x00-\x1f\x7f]')
+_RETRIES = 4
+"""How often a server is asked again that does not answer or cuts the connection; bytes
+that came count the tries anew."""
+_BACKOFF_SEC = 0.5
+"""Wait before the second of them; each wait doubles."""
+_TIMEOUT_SEC = 30.0
+"""Silence of a server that ends a try."""
+_BLOCK = 1 << 14  # what is lost of a block when the connection is cut
+_BUSY = (429, 500, 502, 503, 504)
+_SAID = {
+    401: 'asks for a login',
+    403: 'does not allow it',
+    404: 'has no such file',
+    410: 'has no such file any more',
+    **dict.fromkeys(_BUSY, 'is busy or broken, try later'),
+}
+_NO_SUCH_HOST = (
+    *('getaddrinfo', 'Name or service', 'nodename', 'name resolution'),
+    *('No address associated', 'Failed to resolve'),
+)
+_ELSEWHERE = 'Make room, or let MMMA_HOME name a folder on another disk.'
+
+
+class Unavailable(Exception):
+    """A place does not give a file; the text says why."""
+
+
+class WrongBytes(Unavailable):
+    """A place gives another file than was published."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +145,7 @@ def shown_url(url: str) -> str:
 
 
 def local_path(place: str) -> Path | None:
-    """The path that a place is on this machine; None for one on the network.
-
-    Args:
-        place: A URL or a path.
+    """The path that a URL or path is on this machine; None for one on the network.
 
     Raises:
         ValueError: A URL of another kind.
@@ -158,328 +186,15 @@ def mirror_places(file: RemoteFile) -> list[str]:
     return found or [str(folder / file.name)]
 
 
-def is_offline() -> bool:
-    """True if ``MMMA_OFFLINE`` keeps this process off the network."""
-    return os.environ.get(OFFLINE, '').lower() not in ('', '0', 'false', 'no')
-
-
-_BLOCK = 1 << 14  # what is lost of a block when the connection is cut
-_BUSY = (429, 500, 502, 503, 504)
-_SAID = {
-    401: 'asks for a login',
-    403: 'does not allow it',
-    404: 'has no such file',
-    410: 'has no such file any more',
-    **dict.fromkeys(_BUSY, 'is busy or broken, try later'),
-}
-_NO_SUCH_HOST = (
-    *('getaddrinfo', 'Name or service', 'nodename', 'name resolution'),
-    *('No address associated', 'Failed to resolve'),
-)
-Show = Callable[[int, int | None], None]
-"""Told the bytes that are there, and all of them where that is known."""
-_ELSEWHERE = 'Make room, or let MMMA_HOME name a folder on another disk.'
-
-
-@dataclass(frozen=True)
-class Patience:
-    """Tries of a download.
-
-    Attributes:
-        retries: How often a server is asked again that does not answer or cuts the
-            connection; bytes that came count the tries anew.
-        backoff_sec: Wait before the second of them; each wait doubles.
-        timeout_sec: Silence of a server that ends a try.
-    """
-
-    retries: int = 4
-    backoff_sec: float = 0.5
-    timeout_sec: float = 30.0
-
-
-class Unavailable(Exception):
-    """A place does not give a file; the text says why."""
-
-
-class WrongBytes(Unavailable):
-    """A place gives another file than was published."""
-
-
-class _Cut(Exception):
-    """A transfer ended early and may go on; the text says how."""
-
-
-def transfer(place: str, part: Path, patience: Patience, size: int | None) -> None:
-    """Fill a file with the bytes of a place.
-
-    Args:
-        place: URL or path.
-        part: File to fill. What an interrupted download from the same URL left there
-            is gone on with, if the server's file is still the same.
-        patience: How long to try.
-        size: Bytes that are expected; None where that is not known.
-
-    Raises:
-        Unavailable: The place does not give them; what came is kept.
-        FileNotFoundError: They cannot be written here.
-    """
-    local = local_path(place)
-    if local is not None:
-        if not local.is_file():
-            raise Unavailable('there is no such file')
-        try:
-            _check_room(part, local.stat().st_size)
-            with local.open('rb') as file:
-                _write(iter(lambda: file.read(_BLOCK), b''), part, 'wb')
-        except PermissionError as error:
-            raise Unavailable(f'cannot be read ({error.strerror})') from None
-        return
-    furthest, failures = _held(part), 0
-    with _session(patience) as session, _bar(part.stem, size) as show:
-        while True:
-            try:
-                _receive(session, place, part, patience.timeout_sec, size, show)
-                return
-            except _Cut as cut:
-                came = _held(part) > furthest
-                furthest = max(furthest, _held(part))
-                failures = 1 if came else failures + 1
-                if failures > patience.retries:
-                    raise Unavailable(f'{cut}, again and again') from None
-            time.sleep(patience.backoff_sec * 2 ** (failures - 1))
-
-
-def _receive(
-    session: Any,
-    url: str,
-    part: Path,
-    timeout_sec: float,
-    size: int | None,
-    show: Show,
-) -> None:
-    """Get what is missing, in one try."""
-    notes, headers = _read_notes(part), {}
-    if _held(part) and notes.get('url') == shown_url(url) and notes.get('validator'):
-        if _held(part) == notes.get('size'):  # only the last step was missed
-            return
-        rest = f'bytes={_held(part)}-'
-        headers = {'Range': rest, 'If-Range': notes['validator']}
-    else:
-        part.unlink(missing_ok=True)
-    waits = (timeout_sec, timeout_sec)
-    try:
-        response = session.get(url, headers=headers, stream=True, timeout=waits)
-    except (OSError, ValueError) as error:  # after all retries
-        raise Unavailable(_reason(error, url)) from None
-    with response:
-        start, told = _start(response, part), response.headers
-        length = told.get('Content-Length', '')
-        encoded = told.get('Content-Encoding', 'identity') != 'identity'
-        total = start + int(length) if length.isdigit() and not encoded else None
-        if None not in (size, total) and size != total:
-            raise WrongBytes(f'has {total:,} bytes there, expected {size:,}')
-        if total is not None:
-            _check_room(part, total - start)
-        if not start:
-            tag = told.get('ETag', '')  # a weak one may stand for other bytes
-            strong = '' if tag.startswith('W/') else tag
-            mark = '' if encoded else strong or told.get('Last-Modified', '')
-            notes = {'url': shown_url(url), 'validator': mark, 'size': total}
-            _write([json.dumps(notes).encode()], _notes_path(part), 'wb')
-        show(start, total)
-        blocks = _shown(response.iter_content(_BLOCK), start, total, show)
-        _write(blocks, part, 'ab' if start else 'wb')
-    if total is not None and _held(part) < total:
-        raise _Cut(f'cut the connection after {_held(part):,} bytes')
-
-
-def _held(part: Path) -> int:
-    return part.stat().st_size if part.is_file() else 0
-
-
-def _notes_path(part: Path) -> Path:
-    """File that tells which file a part is of."""
-    return part.with_name(f'{part.name}.json')
-
-
-def _read_notes(part: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError):
-        notes = json.loads(_notes_path(part).read_text('utf-8'))
-        return notes if isinstance(notes, dict) else {}
-    return {}
-
-
-def _start(response: Any, part: Path) -> int:
-    """Place in the file where the answer begins; raises where it does not fit."""
-    code = response.status_code
-    if code not in (200, 206, 416):
-        said = _SAID.get(code, 'does not give it')
-        raise Unavailable(f'{said} (HTTP {code})')
-    if code == 200:
-        if response.headers.get('Content-Type', '').startswith('text/html'):
-            raise Unavailable('sends a web page, as a login or a proxy does')
-        return 0
-    given = response.headers.get('Content-Range', '')
-    if code == 206 and given.startswith(f'bytes {_held(part)}-'):
-        return _held(part)
-    part.unlink(missing_ok=True)
-    raise _Cut('has another file than before')
-
-
-def _shown(
-    blocks: Iterable[bytes], done: int, total: int | None, show: Show
-) -> Iterator[bytes]:
-    import requests
-
-    try:
-        for block in blocks:
-            yield block
-            done += len(block)
-            show(done, total)
-    except requests.RequestException:
-        raise _Cut(f'cut the connection after {done:,} bytes') from None
-
-
-def _write(blocks: Iterable[bytes], path: Path, mode: str) -> None:
-    """Write blocks to the disk itself; without room, make room again."""
-    try:
-        with path.open(mode) as file:
-            for block in blocks:
-                file.write(block)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        kept = 'what is there of it is kept'
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            path.unlink(missing_ok=True)
-            kept = 'what was there of it is deleted'
-        raise FileNotFoundError(
-            f'{path} cannot be written ({error.strerror}); {kept}. {_ELSEWHERE}'
-        ) from None
-
-
-def _check_room(part: Path, needed: int) -> None:
-    free = shutil.disk_usage(part.parent).free
-    if needed > free:
-        raise FileNotFoundError(
-            f'{part.parent} has no room for {part.stem}: {needed / 1e6:,.1f} MB are '
-            f'to come, {free / 1e6:,.1f} MB are free. {_ELSEWHERE}'
-        )
-
-
-def _session(patience: Patience) -> Any:
-    import requests
-    from requests.adapters import HTTPAdapter
-    from urllib3.util import Retry
-
-    retry = Retry(
-        total=patience.retries,
-        backoff_factor=patience.backoff_sec,
-        status_forcelist=_BUSY,
-        raise_on_status=False,
-        respect_retry_after_header=False,  # it may ask for hours
-    )
-    session = requests.Session()
-    for scheme in ('http://', 'https://'):
-        session.mount(scheme, HTTPAdapter(max_retries=retry))
-    # A compressed answer could not be gone on with.
-    session.headers['Accept-Encoding'] = 'identity'
-    session.headers['User-Agent'] = f'mmma/{__version__}'
-    return session
-
-
-def _reason(error: Exception, url: str) -> str:
-    """Reason why a server was not reached, without the URL that most texts hold."""
-    import requests
-
-    host = urlsplit(url).hostname or 'the host'
-    inner = getattr(error.args[0] if error.args else None, 'reason', None)
-    names = {type(error).__name__, type(inner).__name__}
-    if isinstance(error, requests.exceptions.SSLError):
-        return (
-            f'the certificate of {host} is not accepted: behind a proxy that signs '
-            'anew, let REQUESTS_CA_BUNDLE name its certificate; check the clock, too'
-        )
-    if isinstance(error, requests.exceptions.ProxyError):
-        return 'the proxy does not answer: look at HTTPS_PROXY'
-    if any('Timeout' in name for name in names):
-        return f'{host} does not answer in time'
-    if any(mark in str(inner) for mark in _NO_SUCH_HOST):
-        return f'{host} is not found: no network here, or a wrong name'
-    if isinstance(error, requests.ConnectionError):
-        return f'{host} is not reached: no network here, or no such server'
-    if isinstance(error, (requests.RequestException, ValueError)):
-        return f'no usable URL ({type(error).__name__})'
-    return str(error)  # of a certificate that is to be used and is not there
-
-
-@contextlib.contextmanager
-def _bar(name: str, size: int | None) -> Iterator[Show]:
-    """A function that shows how much is there, on a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich import progress as rich
-    from rich.console import Console
-
-    columns = (
-        rich.TextColumn('{task.description}', markup=False),
-        *(rich.BarColumn(), rich.DownloadColumn()),
-        *(rich.TransferSpeedColumn(), rich.TimeRemainingColumn()),
-    )
-    with rich.Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(name, total=size)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-BAD = '.bad-hash'
-"""End of the name of a file that is not what was published."""
-
-
 def cache_folder() -> Path:
     """Folder of downloads: ``checkpoints`` in ``$MMMA_HOME``, or in ~/.cache/mmma."""
     return cache_home() / 'checkpoints'
 
 
-def fetch_pretrained(
-    url: str,
-    sha256: str,
-    folder: str | Path | None = None,
-    size: int | None = None,
-    offline: bool = False,
-) -> Path:
-    """Fetch the weights that a recipe starts from.
-
-    Args:
-        url: Where they are.
-        sha256: How their SHA-256 starts; empty where it is not known.
-        folder: Where to keep them; by default :func:`cache_folder`.
-        size: Their bytes, where known.
-        offline: Never use the network.
-
-    Raises:
-        FileNotFoundError: They are not there and cannot be fetched.
-        ValueError: What was fetched has another hash or size.
-    """
-    file = RemoteFile(file_name(url), url, sha256, size)
-    return fetch_file(
-        file,
-        folder,
-        offline=offline,
-        advice=', or train from scratch with --no-pretrained',
-    )
-
-
 def fetch_url(url: str, offline: bool = False) -> Path:
     """Fetch a file; eight hex digits at the end of its name are checked.
 
-    Args:
-        url: ``http``, ``https`` or ``file``.
-        offline: Take it from the cache or a folder, or not at all.
-
-    Raises:
-        FileNotFoundError: It is not there and cannot be fetched.
-        ValueError: What was fetched has another hash.
+    As :func:`fetch_file` does, with the cache for its folder.
     """
     return fetch_file(remote_file(url), offline=offline)
 
@@ -511,6 +226,7 @@ def fetch_file(
     target = Path(folder or cache_folder()) / file.name
     if target.is_file() and not mismatch(target, file.sha256, file.size):
         return target
+    forbidden = os.environ.get(OFFLINE, '').lower() not in ('', '0', 'false', 'no')
     failures: list[tuple[str, Unavailable]] = []
     with _locked(target):
         if target.is_file():
@@ -524,7 +240,7 @@ def fetch_file(
                 where, error = failures[-1]
                 _tell(f'{where}: {error}. Now asked: {shown_url(place)}')
             try:
-                if (offline or is_offline()) and local_path(place) is None:
+                if (offline or forbidden) and local_path(place) is None:
                     raise Unavailable(f'not asked, for this is offline ({OFFLINE})')
                 _obtain(place, file, target)
                 return target
@@ -540,31 +256,6 @@ def fetch_file(
         f'Download {shown_url(file.url) or file.name} on another machine{known} and '
         f'put it here as {target}{advice}.'
     )
-
-
-def _obtain(place: str, file: RemoteFile, target: Path) -> None:
-    """Get a file from one place, and put it in its own once it is right."""
-    local = local_path(place)
-    if local is not None and local.is_file():
-        wrong = mismatch(local, file.sha256, file.size)
-        if wrong:
-            raise WrongBytes(f'{wrong}; not used')
-    part = target.with_name(f'{target.name}.part')
-    _tell(f'{"copying" if local else "downloading"} {shown_url(place)} to {target}')
-    transfer(place, part, Patience(), file.size)
-    wrong = mismatch(part, file.sha256, file.size)
-    _notes_path(part).unlink(missing_ok=True)
-    if wrong:
-        raise WrongBytes(f'{wrong}; {_put_aside(part, target)}')
-    if not file.sha256:
-        _tell(f'{file.name}: its hash is not known, so it was not checked')
-    part.replace(target)
-
-
-def _put_aside(path: Path, target: Path) -> str:
-    aside = target.with_name(f'{target.name}{BAD}')
-    path.replace(aside)
-    return f'kept as {aside}, not used'
 
 
 @contextlib.contextmanager
@@ -597,3 +288,222 @@ def _locked(target: Path) -> Iterator[None]:
 
 def _tell(text: str) -> None:
     print(text, file=sys.stderr)
+
+
+def _put_aside(path: Path, target: Path) -> str:
+    aside = target.with_name(f'{target.name}{BAD}')
+    path.replace(aside)
+    return f'kept as {aside}, not used'
+
+
+def _obtain(place: str, file: RemoteFile, target: Path) -> None:
+    """Get a file from one place, and put it in its own once it is right."""
+    part, local = target.with_name(f'{target.name}.part'), local_path(place)
+    found = local is not None and local.is_file()
+    if found and (wrong := mismatch(local, file.sha256, file.size)):
+        raise WrongBytes(f'{wrong}; not used')
+    _tell(f'{"copying" if local else "downloading"} {shown_url(place)} to {target}')
+    if local is None:
+        _download(place, part, file.size)
+    elif not found:
+        raise Unavailable('there is no such file')
+    else:
+        try:
+            _check_room(part, local.stat().st_size)
+            with local.open('rb') as source:
+                _write(iter(lambda: source.read(_BLOCK), b''), part, 'wb')
+        except PermissionError as error:
+            raise Unavailable(f'cannot be read ({error.strerror})') from None
+    wrong = mismatch(part, file.sha256, file.size)
+    _notes_of(part).unlink(missing_ok=True)
+    if wrong:
+        raise WrongBytes(f'{wrong}; {_put_aside(part, target)}')
+    if not file.sha256:
+        _tell(f'{file.name}: its hash is not known, so it was not checked')
+    part.replace(target)
+
+
+def _download(url: str, part: Path, size: int | None) -> None:
+    """Fill a file; what came stays there, also when the server gives no more."""
+    furthest, failures = _held(part), 0
+    with _session() as session, _bar(part.stem, size) as show:
+        while cut := _receive(session, url, part, size, show):
+            failures = 1 if _held(part) > furthest else failures + 1
+            furthest = max(furthest, _held(part))
+            if failures > _RETRIES:
+                raise Unavailable(f'{cut}, again and again')
+            time.sleep(_BACKOFF_SEC * 2 ** (failures - 1))
+
+
+def _receive(
+    session: Any, url: str, part: Path, size: int | None, show: Callable[..., None]
+) -> str:
+    """Get what is missing, in one try; the text, if any, says how that was cut off.
+
+    What an earlier try or process left is gone on with, if it is of the same URL and
+    the server's file is still the same.
+    """
+    import requests
+
+    held, notes, headers = _held(part), _read_notes(part), {}
+    if held and notes.get('url') == shown_url(url) and notes.get('validator'):
+        if held == notes.get('size'):  # only the last step was missed
+            return ''
+        headers = {'Range': f'bytes={held}-', 'If-Range': notes['validator']}
+    else:
+        part.unlink(missing_ok=True)
+        held = 0
+    try:
+        response = session.get(url, headers=headers, stream=True, timeout=_TIMEOUT_SEC)
+    except (OSError, ValueError) as error:  # after all retries
+        raise Unavailable(_reason(error, url)) from None
+    with response:
+        code, told = response.status_code, response.headers
+        if code not in (200, 206, 416):
+            raise Unavailable(f'{_SAID.get(code, "does not give it")} (HTTP {code})')
+        if code == 200 and told.get('Content-Type', '').startswith('text/html'):
+            raise Unavailable('sends a web page, as a login or a proxy does')
+        start = held if code == 206 else 0
+        fits = told.get('Content-Range', '').startswith(f'bytes {start}-')
+        if code == 416 or (code == 206 and not fits):
+            part.unlink(missing_ok=True)
+            return 'has another file than before'
+        length = told.get('Content-Length', '')
+        encoded = told.get('Content-Encoding', 'identity') != 'identity'
+        total = start + int(length) if length.isdigit() and not encoded else None
+        if None not in (size, total) and size != total:
+            raise WrongBytes(f'has {total:,} bytes there, expected {size:,}')
+        if total is not None:
+            _check_room(part, total - start)
+        if not start:
+            tag = told.get('ETag', '')  # a weak one may stand for other bytes
+            strong = '' if tag.startswith('W/') else tag
+            mark = '' if encoded else strong or told.get('Last-Modified', '')
+            notes = {'url': shown_url(url), 'validator': mark, 'size': total}
+            _write([json.dumps(notes).encode()], _notes_of(part), 'wb')
+        show(start, total)
+        try:
+            blocks = response.iter_content(_BLOCK)
+            _write(blocks, part, 'ab' if start else 'wb', show)
+            whole = total is None or _held(part) >= total
+        except requests.RequestException:
+            whole = False
+    return '' if whole else f'cut the connection after {_held(part):,} bytes'
+
+
+def _held(part: Path) -> int:
+    return part.stat().st_size if part.is_file() else 0
+
+
+def _notes_of(part: Path) -> Path:
+    """File that tells which file a part is of."""
+    return part.with_name(f'{part.name}.json')
+
+
+def _read_notes(part: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        notes = json.loads(_notes_of(part).read_text('utf-8'))
+        return notes if isinstance(notes, dict) else {}
+    return {}
+
+
+def _write(
+    blocks: Iterable[bytes],
+    path: Path,
+    mode: str,
+    show: Callable[..., None] = lambda done: None,
+) -> None:
+    """Write blocks to the disk itself; without room, make room again."""
+    try:
+        with path.open(mode) as file:
+            for block in blocks:
+                file.write(block)
+                show(file.tell())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno is None:  # of the network
+            raise
+        kept = 'what is there of it is kept'
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            path.unlink(missing_ok=True)
+            kept = 'what was there of it is deleted'
+        raise FileNotFoundError(
+            f'{path} cannot be written ({error.strerror}); {kept}. {_ELSEWHERE}'
+        ) from None
+
+
+def _check_room(part: Path, needed: int) -> None:
+    free = shutil.disk_usage(part.parent).free
+    if needed > free:
+        raise FileNotFoundError(
+            f'{part.parent} has no room for {part.stem}: {needed / 1e6:,.1f} MB are '
+            f'to come, {free / 1e6:,.1f} MB are free. {_ELSEWHERE}'
+        )
+
+
+def _session() -> Any:
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
+
+    retry = Retry(
+        total=_RETRIES,
+        backoff_factor=_BACKOFF_SEC,
+        status_forcelist=_BUSY,
+        raise_on_status=False,
+        respect_retry_after_header=False,  # it may ask for hours
+    )
+    session = requests.Session()
+    for scheme in ('http://', 'https://'):
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
+    # A compressed answer could not be gone on with.
+    session.headers['Accept-Encoding'] = 'identity'
+    session.headers['User-Agent'] = f'mmma/{__version__}'
+    return session
+
+
+def _reason(error: Exception, url: str) -> str:
+    """Reason why a server was not reached, without the URL that most texts hold."""
+    import requests
+
+    host = urlsplit(url).hostname or 'the host'
+    inner = getattr(error.args[0] if error.args else None, 'reason', None)
+    names = type(error).__name__ + type(inner).__name__
+    if isinstance(error, requests.exceptions.SSLError):
+        return (
+            f'the certificate of {host} is not accepted: behind a proxy that signs '
+            'anew, let REQUESTS_CA_BUNDLE name its certificate; check the clock, too'
+        )
+    if isinstance(error, requests.exceptions.ProxyError):
+        return 'the proxy does not answer: look at HTTPS_PROXY'
+    if 'Timeout' in names:
+        return f'{host} does not answer in time'
+    if any(mark in str(inner) for mark in _NO_SUCH_HOST):
+        return f'{host} is not found: no network here, or a wrong name'
+    if isinstance(error, requests.ConnectionError):
+        return f'{host} is not reached: no network here, or no such server'
+    if isinstance(error, (requests.RequestException, ValueError)):
+        return f'no usable URL ({type(error).__name__})'
+    return str(error)  # of a certificate that is to be used and is not there
+
+
+@contextlib.contextmanager
+def _bar(name: str, size: int | None) -> Iterator[Callable[..., None]]:
+    """A function that shows how much is there (and of how much), on a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, total=None: None
+        return
+    from rich import progress as rich
+    from rich.console import Console
+
+    columns = (
+        rich.TextColumn('{task.description}', markup=False),
+        *(rich.BarColumn(), rich.DownloadColumn()),
+        *(rich.TransferSpeedColumn(), rich.TimeRemainingColumn()),
+    )
+    with rich.Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(name, total=size)
+        yield lambda done, total=None: progress.update(
+            task, completed=done, total=total
+        )

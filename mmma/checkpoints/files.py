@@ -85,7 +85,14 @@ def to_plain(value: Any, where: str = 'checkpoint') -> Any:
     if isinstance(value, torch.Tensor):
         return value.detach()
     if isinstance(value, Mapping):
-        return _plain_mapping(value, where)
+        kind = OrderedDict if isinstance(value, OrderedDict) else dict
+        pairs = value.items()
+        plain = kind(
+            (to_plain(k, where), to_plain(v, f'{where}.{k}')) for k, v in pairs
+        )
+        if hasattr(value, '_metadata'):  # of Module.state_dict, read when loading
+            plain._metadata = to_plain(value._metadata, where)  # type: ignore
+        return plain
     if isinstance(value, tuple):
         return tuple(to_plain(v, f'{where}.{i}') for i, v in enumerate(value))
     if isinstance(value, (list, deque)):
@@ -93,7 +100,9 @@ def to_plain(value: Any, where: str = 'checkpoint') -> Any:
     if isinstance(value, (set, frozenset)):
         return to_plain(sorted(value), where)
     if isinstance(value, np.ndarray):
-        return _plain_array(value, where)
+        if value.dtype.kind in 'bif' or value.dtype == 'uint8':
+            return torch.from_numpy(value.copy())
+        return to_plain(value.tolist(), where)
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Enum):
@@ -108,24 +117,6 @@ def to_plain(value: Any, where: str = 'checkpoint') -> Any:
     )
 
 
-def _plain_mapping(value: Mapping[Any, Any], where: str) -> dict[Any, Any]:
-    kind = OrderedDict if isinstance(value, OrderedDict) else dict
-    plain = kind(
-        (to_plain(k, where), to_plain(v, f'{where}.{k}')) for k, v in value.items()
-    )
-    if hasattr(value, '_metadata'):  # of Module.state_dict, read when loading
-        plain._metadata = to_plain(value._metadata, where)  # type: ignore[attr-defined]
-    return plain
-
-
-def _plain_array(value: Any, where: str) -> Any:
-    import torch
-
-    if value.dtype.kind in 'bif' or value.dtype == 'uint8':
-        return torch.from_numpy(value.copy())
-    return to_plain(value.tolist(), where)
-
-
 SUFFIX = '.safetensors'
 META_KEY = 'mmma'
 _ALIGNMENT = 8
@@ -135,7 +126,19 @@ _TYPES = (
 )
 
 
-def is_safetensors(path: Path) -> bool:
+def read_safetensors_meta(path: str | Path) -> dict[str, Any]:
+    """Read what a file tells of itself, without torch; empty where it tells nothing.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged or of another kind.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'checkpoint {path}: no such file.')
+    return _read_safetensors(Path(path), tensors=False)[0] or {}
+
+
+def _is_safetensors(path: Path) -> bool:
     """True if a file is named so, or begins so: the Hub's cache names no types."""
     with path.open('rb') as file:
         start = file.read(10)
@@ -145,77 +148,43 @@ def is_safetensors(path: Path) -> bool:
     )
 
 
-def read_safetensors(path: Path) -> dict[str, Any]:
-    """Read a safetensors file onto the CPU.
-
-    Args:
-        path: An existing file.
-
-    Returns:
-        ``state_dict`` and ``meta`` where the header has our meta, else the tensors.
-
-    Raises:
-        ValueError: The file is damaged or of another kind.
-    """
-    told, state = _read(path, 'pt', tensors=True)
-    if META_KEY not in told:
-        return state
-    return {'state_dict': state, 'meta': _parse_meta(told[META_KEY], path)}
-
-
-def read_safetensors_meta(path: Path) -> dict[str, Any]:
-    """Read what a file tells of itself, without torch; empty where it tells nothing.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is damaged or of another kind.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'checkpoint {path}: no such file.')
-    told, _ = _read(Path(path), 'numpy', tensors=False)
-    return _parse_meta(told[META_KEY], path) if META_KEY in told else {}
-
-
-def _read(path: Path, framework: str, tensors: bool) -> tuple[Any, dict[str, Any]]:
-    """The header's metadata and, if asked for, the tensors."""
+def _read_safetensors(
+    path: Path, tensors: bool = True
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Our meta in the header, None where it has none; the tensors, if asked for."""
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError:
         raise ValueError(f'checkpoint {path}: pip install safetensors.') from None
     try:
-        with safe_open(path, framework=framework) as file:
-            told = file.metadata() or {}
+        with safe_open(path, framework='pt' if tensors else 'numpy') as file:
+            text = (file.metadata() or {}).get(META_KEY)
             names = file.keys() if tensors else ()
-            return told, {name: file.get_tensor(name) for name in names}
+            state = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, AttributeError, TypeError) as error:
-        raise ValueError(_what_it_is(path) or damage(path, error)) from None
-
-
-def _what_it_is(path: Path) -> str | None:
-    with path.open('rb') as file:
-        start = file.read(2)
-    if start != b'PK' and start[:1] != b'\x80':
-        return None
-    return (
-        f'checkpoint {path} is named {SUFFIX} but is a pickle, as torch.save writes '
-        'it. It was not loaded. If you expected that: rename it to .pth.'
-    )
-
-
-def damage(path: Path, error: Exception | str) -> str:
-    """Sentence on a file that cannot be read."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return f'checkpoint {path} is damaged ({lines[0]}): copy or download it again.'
-
-
-def _parse_meta(text: str, path: Path | str) -> dict[str, Any]:
+        with path.open('rb') as file:
+            start = file.read(2)
+        if start != b'PK' and start[:1] != b'\x80':
+            raise ValueError(_damage(path, error)) from None
+        raise ValueError(
+            f'checkpoint {path} is named {SUFFIX} but is a pickle, as torch.save '
+            'writes it. It was not loaded. If you expected that: rename it to .pth.'
+        ) from None
+    if text is None:
+        return None, state
     try:
         meta = json.loads(text)
     except (ValueError, RecursionError):
         meta = None
     if not isinstance(meta, dict):
-        raise ValueError(damage(Path(path), f'{META_KEY!r} in its header is no JSON'))
-    return meta
+        raise ValueError(_damage(path, f'{META_KEY!r} in its header is no JSON'))
+    return meta, state
+
+
+def _damage(path: Path, error: Exception | str) -> str:
+    """Sentence on a file that cannot be read."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return f'checkpoint {path} is damaged ({lines[0]}): copy or download it again.'
 
 
 def write_safetensors(
@@ -242,7 +211,15 @@ def write_safetensors(
 
     told = {'format': 'pt'}
     if meta is not None:
-        told[META_KEY] = _meta_text(meta)
+        try:
+            told[META_KEY] = json.dumps(
+                meta, sort_keys=True, ensure_ascii=False, allow_nan=False
+            )
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f'meta of the checkpoint has no form in JSON ({error}): keep numbers, '
+                'strings, lists and dicts in it.'
+            ) from None
     for name, value in state.items():
         kind = str(value.dtype).removeprefix('torch.')
         if kind not in _TYPES:
@@ -262,21 +239,6 @@ def write_safetensors(
     with atomic_write(Path(path), 'wb') as file:
         file.write(len(content).to_bytes(8, 'little') + content)
         file.write(data[end:])
-
-
-def _meta_text(meta: Mapping[str, Any]) -> str:
-    """A checkpoint's ``meta`` as JSON; the same contents, the same text.
-
-    Raises:
-        ValueError: It has a value that JSON lacks.
-    """
-    try:
-        return json.dumps(meta, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f'meta of the checkpoint has no form in JSON ({error}): keep numbers, '
-            'strings, lists and dicts in it.'
-        ) from None
 
 
 _PLAIN_GLOBALS = re.compile(
@@ -310,8 +272,9 @@ def load_weights_file(path: str | Path, trust: bool = False) -> Any:
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path}: no such file.')
-    if is_safetensors(path):
-        return read_safetensors(path)
+    if _is_safetensors(path):
+        meta, state = _read_safetensors(path)
+        return state if meta is None else {'state_dict': state, 'meta': meta}
     _check_format(path)
     import torch
 
@@ -323,7 +286,7 @@ def load_weights_file(path: str | Path, trust: bool = False) -> Any:
         ) from None
     except _UNREADABLE as error:
         foreign = [] if trust else _foreign_globals(path)
-        message = _refusal(path, foreign) if foreign else damage(path, error)
+        message = _refusal(path, foreign) if foreign else _damage(path, error)
         raise ValueError(message) from None
 
 
@@ -333,10 +296,19 @@ def _check_format(path: Path) -> None:
     Before torch 2.6, ``weights_only`` neither kept TorchScript archives from running
     nor tar archives from being unpacked.
     """
+    import torch
+
     with path.open('rb') as file:
         start = file.read(256)
     if start.startswith(_ZIP_START) and zipfile.is_zipfile(path):
-        what = _what_archive(path)
+        try:  # torch's own: another reader may find other files in a crafted archive
+            names = torch._C.PyTorchFileReader(str(path)).get_all_records()
+        except RuntimeError:
+            names = []
+        if 'constants.pkl' in names or any(n.startswith('code/') for n in names):
+            what = 'a TorchScript program: save its state_dict() where it was made'
+        else:
+            what = None if 'data.pkl' in names else 'a zip archive without weights'
     elif start.startswith(b'PK'):
         what = 'a checkpoint that was cut off: copy or download it again'
     elif tarfile.is_tarfile(path):
@@ -353,19 +325,6 @@ def _check_format(path: Path) -> None:
         what = 'empty' if not start else 'of no format that torch.save writes'
     if what:
         raise ValueError(f'{path} is no checkpoint, it is {what}.')
-
-
-def _what_archive(path: Path) -> str | None:
-    """Describe a zip archive without weights; None where it has some."""
-    import torch
-
-    try:  # torch's own reader: another may find other files in a crafted archive
-        names = torch._C.PyTorchFileReader(str(path)).get_all_records()
-    except RuntimeError:
-        return 'a zip archive without weights'
-    if 'constants.pkl' in names or any(name.startswith('code/') for name in names):
-        return 'a TorchScript program: save its state_dict() where it was made'
-    return None if 'data.pkl' in names else 'a zip archive without weights'
 
 
 def _refusal(path: Path, names: list[str]) -> str:
@@ -388,7 +347,14 @@ def _foreign_globals(path: Path) -> list[str]:
     found: dict[str, None] = {}
     # Ends with the file, or in the tensors that follow the pickles of old files.
     with contextlib.suppress(ValueError, LookupError, zipfile.BadZipFile):
-        stream = _pickles(path)
+        with path.open('rb') as file:
+            zipped = file.read(4) == _ZIP_START  # one may lie within a pickle
+        if zipped:
+            with zipfile.ZipFile(path) as archive:
+                names = (n for n in archive.namelist() if n.endswith('data.pkl'))
+                stream = io.BytesIO(archive.read(next(names, '')))
+        else:
+            stream = io.BytesIO(path.read_bytes())
         for _ in range(_PICKLES):
             strings: list[str] = []
             for opcode, argument, _ in pickletools.genops(stream):
@@ -399,15 +365,6 @@ def _foreign_globals(path: Path) -> list[str]:
                 elif isinstance(argument, str):
                     strings.append(argument)
     return [n.replace(' ', '.') for n in found if not _PLAIN_GLOBALS.fullmatch(n)]
-
-
-def _pickles(path: Path) -> io.BytesIO:
-    with path.open('rb') as file:
-        if file.read(4) != _ZIP_START:  # a zip archive may lie within a pickle
-            return io.BytesIO(path.read_bytes())
-    with zipfile.ZipFile(path) as archive:
-        name = next((n for n in archive.namelist() if n.endswith('data.pkl')), '')
-        return io.BytesIO(archive.read(name))
 
 
 def frozen_names(model: Any) -> list[str]:

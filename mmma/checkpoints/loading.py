@@ -10,13 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 MIN_MATCHED = 0.95
-HEADS = ('cls_head.',)
-DETECTOR = ('projection', 'neck', 'rpn_head')  # what recognizers lack
-# Whose rows are classes: of recognizers; of detectors, TriDet's two ends among them.
-_CLASSIFIER = re.compile(
-    r'(cls_head\.(fc_cls|fc)|rpn_head\.cls(_start|_end)?_head)\.(weight|bias)'
-)
-_BODY_CLASSIFIER = re.compile(r'(cls_head\.fc_body|rpn_head\.body_head)\.(weight|bias)')
+_HEAD = 'cls_head'  # of MMAction2's recognizers, and its classifiers
+_CLASSIFIERS = ('fc_cls', 'fc')
 _MISMATCH = re.compile(r'(?:size mismatch for |parameter named ")([\w.]+)')
 _CONTAINERS = ('state_dict', 'model', 'module', 'model_state')
 _AVERAGES = ('state_dict_ema', 'model_ema')
@@ -58,13 +53,6 @@ def weights_of(checkpoint: Any, averaged: bool = True) -> dict[str, Any]:
     return weights
 
 
-def _listed(names: Any, most: int = 5) -> str:
-    if isinstance(names, (str, bytes)) or not hasattr(names, '__iter__'):
-        return 'nothing'
-    names = [str(name) for name in names]
-    return ', '.join(names[:most]) + (', ...' if len(names) > most else '') or 'nothing'
-
-
 @dataclass(frozen=True)
 class LoadReport:
     """Weights of a model that came from a file, and those that did not.
@@ -97,27 +85,29 @@ def load_state(
     model: Any,
     weights: Mapping[str, Any],
     source: str = 'the checkpoint',
-    heads: Sequence[str] = HEADS,
     min_matched: float = MIN_MATCHED,
 ) -> LoadReport:
     """Start a model from pretrained weights, and print what matched.
 
-    A head of another shape stays as it was. Weights of a bare backbone are taken as
-    the model's ``backbone.`` where that matches more names. A part of the model with
-    ``starts_fresh``, and what a detector has behind its backbone, may be absent as a
-    whole, and does not count then.
+    The head does not count: one of another shape stays as it was. Weights of a bare
+    backbone are taken as the model's ``backbone.`` where that matches more names. A
+    part of the model with ``starts_fresh`` may be absent as a whole, and does not count
+    then.
 
     Args:
         model: A recognizer or detector, not wrapped.
         weights: From :func:`weights_of`.
         source: Name of the file, for messages.
-        heads: How names of the head start; they do not count.
-        min_matched: Smallest accepted share of the other parameters.
+        min_matched: Smallest accepted share of the parameters that count.
 
     Raises:
         ValueError: Too few parameters matched.
     """
-    report = _fill(model, _with_prefix(model, weights), tuple(heads))
+    own = set(model.state_dict())
+    prefixed = {f'backbone.{name}': value for name, value in weights.items()}
+    if len(own & set(prefixed)) > len(own & set(weights)):
+        weights = prefixed
+    report = _fill(model, weights)
     print(f'{source}: {report}', file=sys.stderr)
     if report.ratio < min_matched:
         raise ValueError(
@@ -128,13 +118,7 @@ def load_state(
     return report
 
 
-def _with_prefix(model: Any, weights: Mapping[str, Any]) -> Mapping[str, Any]:
-    own = set(model.state_dict())
-    prefixed = {f'backbone.{name}': value for name, value in weights.items()}
-    return prefixed if len(own & set(prefixed)) > len(own & set(weights)) else weights
-
-
-def _fill(model: Any, weights: Mapping[str, Any], heads: tuple[str, ...]) -> LoadReport:
+def _fill(model: Any, weights: Mapping[str, Any]) -> LoadReport:
     """Module by module, so that a module may adapt what is stored for it."""
     state = OrderedDict(weights)
     own = list(model.state_dict())
@@ -154,7 +138,13 @@ def _fill(model: Any, weights: Mapping[str, Any], heads: tuple[str, ...]) -> Loa
     matches = ((_MISMATCH.search(error), error) for error in errors)
     mismatched = [match.group(1) if match else error for match, error in matches]
     absent = {*missing, *mismatched}
-    apart = (*heads, *_fresh_parts(model, absent))
+    fresh = (
+        part
+        for part, module in model.named_modules()
+        if getattr(module, 'starts_fresh', False)
+        and all(f'{part}.{name}' in absent for name, _ in module.named_parameters())
+    )
+    apart = tuple(f'{part}.' for part in (_HEAD, *fresh))
     counted = [n for n, _ in model.named_parameters() if not n.startswith(apart)]
     hits = sum(name not in absent for name in counted)
     return LoadReport(
@@ -164,16 +154,6 @@ def _fill(model: Any, weights: Mapping[str, Any], heads: tuple[str, ...]) -> Loa
         tuple(mismatched),
         hits / len(counted) if counted else float(len(absent) < len(own)),
     )
-
-
-def _fresh_parts(model: Any, absent: set[str]) -> list[str]:
-    """Prefixes of modules that may be absent from the file, and are."""
-    return [
-        f'{part}.'
-        for part, module in model.named_modules()
-        if (part in DETECTOR or getattr(module, 'starts_fresh', False))
-        and all(f'{part}.{name}' in absent for name, _ in module.named_parameters())
-    ]
 
 
 def load_trained(
@@ -202,57 +182,8 @@ def load_trained(
         ValueError: The checkpoint is of another label space or of another model.
     """
     meta = meta_of(checkpoint)
-    weights = weights_of(checkpoint)
-    order = _class_order(meta, label_space, classes, source)
-    if order != list(range(len(classes))):
-        rows = [name for name in weights if _CLASSIFIER.fullmatch(name)]
-        if not rows:
-            raise ValueError(
-                f'{source} has its classes in another order than the data, and no '
-                'classifier `cls_head.fc_cls` or `rpn_head.cls_head` to reorder.'
-            )
-        print(f'{source}: classes reordered by name', file=sys.stderr)
-        weights.update({name: weights[name][order] for name in rows})
-    weights.update(_reordered_bodies(weights, meta.get('bodies'), bodies, source))
-    report = _fill(model, weights, ())
-    if report.missing or report.unexpected or report.mismatched:
-        made = meta.get('config_name')
-        hint = f' It was trained with {made}.' if made else ''
-        raise ValueError(f'{source} is of another model: {report}.{hint}')
-    return report
-
-
-def _reordered_bodies(
-    weights: Mapping[str, Any],
-    stored: Sequence[str] | None,
-    bodies: Sequence[str],
-    source: str,
-) -> dict[str, Any]:
-    """The rows of the body classifier that stand elsewhere in the data."""
-    rows = [name for name in weights if _BODY_CLASSIFIER.fullmatch(name)]
-    if not rows or not stored or not bodies or list(stored) == list(bodies):
-        return {}
-    if sorted(stored) != sorted(bodies):
-        raise ValueError(
-            f'{source} scores the body groups {_listed(stored, 9)}, the data has '
-            f'{_listed(bodies, 9)}. Test it on data of its own label space.'
-        )
-    order = [list(stored).index(name) for name in bodies]
-    return {name: weights[name][order] for name in rows}
-
-
-def meta_of(checkpoint: Any) -> dict[str, Any]:
-    """Meta of a checkpoint; empty where it tells nothing."""
-    meta = checkpoint.get('meta') if isinstance(checkpoint, Mapping) else None
-    return dict(meta) if isinstance(meta, Mapping) else {}
-
-
-def _class_order(
-    meta: Mapping[str, Any], label_space: str, classes: Sequence[str], source: str
-) -> list[int]:
-    """Place of each class in the checkpoint."""
-    stored = list(meta.get('classes') or classes)
     theirs = meta.get('label_space', label_space)
+    stored = list(meta.get('classes') or classes)
     if theirs != label_space or set(stored) != set(classes):
         odd = sorted(set(stored) ^ set(classes))
         differ = f'; they differ in {_listed(odd, 3)}' if odd else ''
@@ -261,7 +192,57 @@ def _class_order(
             f'the data has {label_space!r} ({len(classes)}){differ}. Test it on data '
             'of its own label space.'
         )
-    return [stored.index(name) for name in classes]
+    reorder = []
+    if stored != list(classes):
+        rows = _rows_of(model, 'class_layers', _CLASSIFIERS)
+        if not rows:
+            raise ValueError(
+                f'{source} has its classes in another order than the data, and no '
+                'classifier `cls_head.fc_cls` or `rpn_head.cls_head` to reorder.'
+            )
+        print(f'{source}: classes reordered by name', file=sys.stderr)
+        reorder.append((rows, stored, classes))
+    rows, groups = _rows_of(model, 'body_layers'), list(meta.get('bodies') or bodies)
+    if rows and bodies and groups != list(bodies):
+        if sorted(groups) != sorted(bodies):
+            raise ValueError(
+                f'{source} scores the body groups {_listed(groups, 9)}, the data has '
+                f'{_listed(bodies, 9)}. Test it on data of its own label space.'
+            )
+        reorder.append((rows, groups, bodies))
+    report = _fill(model, weights_of(checkpoint))
+    if report.missing or report.unexpected or report.mismatched:
+        made = meta.get('config_name')
+        hint = f' It was trained with {made}.' if made else ''
+        raise ValueError(f'{source} is of another model: {report}.{hint}')
+    for rows, own, names in reorder:
+        order = [own.index(name) for name in names]
+        for row in rows:
+            row.data.copy_(row.data[order])
+    return report
+
+
+def meta_of(checkpoint: Any) -> dict[str, Any]:
+    """Meta of a checkpoint; empty where it tells nothing."""
+    meta = checkpoint.get('meta') if isinstance(checkpoint, Mapping) else None
+    return dict(meta) if isinstance(meta, Mapping) else {}
+
+
+def _rows_of(model: Any, kind: str, default: tuple[str, ...] = ()) -> list[Any]:
+    """Parameters whose rows are classes or body groups, by what heads say of theirs."""
+    found = []
+    for name, module in model.named_modules():
+        layers = getattr(module, kind, default if name == _HEAD else ())
+        held = (getattr(module, layer, None) for layer in layers)
+        found += [p for layer in held if layer is not None for p in layer.parameters()]
+    return found
+
+
+def _listed(names: Any, most: int = 5) -> str:
+    if isinstance(names, (str, bytes)) or not hasattr(names, '__iter__'):
+        return 'nothing'
+    names = [str(name) for name in names]
+    return ', '.join(names[:most]) + (', ...' if len(names) > most else '') or 'nothing'
 
 
 def check_simulated(

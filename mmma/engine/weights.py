@@ -12,7 +12,8 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 from mmma.checkpoints import (
-    fetch_pretrained,
+    RemoteFile,
+    fetch_file,
     fetch_url,
     file_sha256,
     load_state,
@@ -20,6 +21,7 @@ from mmma.checkpoints import (
     meta_of,
     weights_of,
 )
+from mmma.checkpoints.download import file_name
 from mmma.checkpoints.files import frozen_state
 from mmma.engine.run import Run, TestOptions
 
@@ -105,9 +107,10 @@ def starting_weights(
     source = cfg.get('pretrained')
     if not pretrained or not source:
         return None
-    path = fetch_pretrained(
-        source.url, source.sha8, size=source.get('size'), offline=offline
-    )
+    url = source.url
+    file = RemoteFile(file_name(url), url, source.sha8, source.get('size'))
+    advice = ', or train from scratch with --no-pretrained'
+    path = fetch_file(file, offline=offline, advice=advice)
     return Weights(path, load_weights_file(path, trust), source.data, of_recipe=True)
 
 

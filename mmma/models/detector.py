@@ -109,6 +109,9 @@ class SegmentDetector(BaseModel):
         self.projection = MODELS.build(projection)
         self.neck = None if neck is None else MODELS.build(neck)
         self.rpn_head = MODELS.build(head)
+        for part in (self.projection, self.neck, self.rpn_head):
+            if part is not None:  # recognizers lack them
+                part.starts_fresh = True
 
     @property
     def head(self) -> torch.nn.Module:

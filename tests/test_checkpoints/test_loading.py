@@ -94,6 +94,7 @@ def test_a_detector_starts_from_a_backbone_but_not_from_a_part_of_itself():
     model = make_model()
     model.projection = nn.Sequential(*(nn.Linear(4, 4) for _ in range(3)))
     model.rpn_head = nn.Linear(4, 2)
+    model.projection.starts_fresh = model.rpn_head.starts_fresh = True
     backbone = {f'backbone.{k}': v for k, v in model.backbone.state_dict().items()}
     assert load_state(model, backbone).ratio == 1
     one = {**backbone, 'projection.0.bias': torch.zeros(4)}
@@ -104,6 +105,7 @@ def test_a_detector_starts_from_a_backbone_but_not_from_a_part_of_itself():
 def test_weights_of_which_nothing_fits_are_refused():
     model = nn.Module()
     model.projection = nn.Linear(4, 4)
+    model.projection.starts_fresh = True
     with pytest.raises(ValueError, match=r'only 0\.0%'):
         load_state(model, make_model().state_dict())
 

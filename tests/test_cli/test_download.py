@@ -9,7 +9,6 @@ from zoo_metafiles import FILE, NAME, OURS, SHA, URL, ours, recipe, write_metafi
 from zoo_metafiles import write_weights as put
 
 from mmma.checkpoints import download as fetching
-from mmma.checkpoints.download import Patience
 from mmma.cli import main
 from mmma.hub import zoo as index
 
@@ -21,7 +20,7 @@ def zoo(tmp_path, monkeypatch):
     """Root of a checkout with a zoo of its own, and with an empty cache."""
     root = write_metafiles(tmp_path / 'checkout', recipe('a', URL), ours())
     monkeypatch.setattr(index, 'config_folders', lambda: [root / 'configs'])
-    monkeypatch.setattr(fetching, 'Patience', lambda: Patience(0, 0, 10))
+    monkeypatch.setattr(fetching, '_RETRIES', 0)
     monkeypatch.setenv('MMMA_HOME', str(tmp_path / 'home'))
     for name in ('MMMA_ZOO_URL', 'MMMA_OFFLINE'):
         monkeypatch.delenv(name, raising=False)

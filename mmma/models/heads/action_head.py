@@ -59,6 +59,9 @@ class ActionHead(BaseHead):
         ValueError: An unknown option, or a label space of another size.
     """
 
+    class_layers = ('fc_cls',)
+    body_layers = ('fc_body',)
+
     def __init__(
         self,
         num_classes: int,

@@ -164,6 +164,9 @@ class SegmentHead(BaseModule):
         excepted).
     """
 
+    class_layers: tuple[str, ...] = ('cls_head',)
+    body_layers = ('body_head',)
+
     def __init__(
         self,
         num_classes: int,
@@ -523,6 +526,8 @@ class TriDetHead(SegmentHead):
     Source: Shi et al., 'TriDet', CVPR 2023, section 3.3; OpenTAD ``TriDetHead``, whose
         names of weights these are.
     """
+
+    class_layers = ('cls_head', 'cls_start_head', 'cls_end_head')
 
     def __init__(
         self, num_bins: int = 16, iou_power: float = 0.2, **kwargs: Any
