@@ -92,14 +92,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report, ensure_ascii=False, allow_nan=False))
         return 0
-    from mmma.reporting import table
+    from mmma.reporting.table import report_text
 
-    print(table.summary(report))
-    print(table.rows_table(report['rows']))
-    if 'profile' in report:
-        print(table.profile_tables(report['profile']))
-    if args.per_class:
-        print(table.per_class_tables(report['rows'][0]['per_class']))
+    print(report_text(report, args.per_class))
     return 0
 
 

@@ -98,13 +98,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report, ensure_ascii=False, allow_nan=False))
         return 0
-    from mmma.reporting import table
+    from mmma.reporting.table import report_text
 
-    print(table.recognition_summary(report))
-    print(table.recognition_rows_table(report['rows']))
-    if args.per_class:
-        print(table.groups_table(report['rows'][0]['groups']))
-        print(table.per_class_table(report['rows'][0]['per_class']['action']))
+    print(report_text(report, args.per_class))
     return 0
 
 

@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fuse, write scores and record, print weights and metrics."""
     from mmma.evaluation.scores import fuse_tables, write_scores
-    from mmma.reporting.table import fusion_summary, fusion_table
+    from mmma.reporting.table import fusion_text
 
     _check_arguments(args)
     gold = _read_gold(args) if args.gt else None
@@ -95,9 +95,7 @@ def run(args: argparse.Namespace) -> int:
     sidecar = args.out.with_suffix('.json')
     text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
     sidecar.write_text(text + '\n', encoding='utf-8')
-    print(fusion_summary(record))
-    if report:
-        print(fusion_table(record))
+    print(fusion_text(record))
     print(f'written to {args.out} and {sidecar}')
     return 0
 

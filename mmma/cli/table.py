@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from mmma.reporting.results import Entry
+from typing import Any
 
 HELP = """Print results files as one table; results measured differently are refused.
 
@@ -20,7 +17,7 @@ the rows of a file another name.
 what is significantly better in bold. It needs the truth (--gt) and the scores that
 test.py --dump wrote: scores.npz beside results.json, or --scores RESULTS=FILE."""
 
-_FORMATS = ('paper', 'latex', 'csv', 'md')
+_FORMS = ('paper', 'latex', 'csv', 'md')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,51 +59,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
-    from mmma.reporting.results import pool_entries, read_entries
+    from mmma.reporting.results import pool_results, read_named
     from mmma.reporting.table import results_table
 
-    _check_arguments(args)
-    entries = read_entries(args.results)
-    if args.pool:
-        entries = pool_entries(entries)
-    if args.baseline or any(getattr(args, name) for name in _FORMATS):
-        text = _in_paper_layout(args, entries)
-    else:
-        text = results_table([entry.results for entry in entries])
-    print(text)
-    if args.out:
-        Path(args.out).write_text(text + '\n', encoding='utf-8')
-    return 0
-
-
-def _check_arguments(args: argparse.Namespace) -> None:
     if args.baseline and not args.gt:
         raise ValueError('--baseline needs --gt rec.csv, or a data root.')
     if not args.baseline and (args.gt or args.scores):
         raise ValueError('--gt and --scores are for --baseline NAME.')
     if args.resamples < 1:
         raise ValueError(f'--resamples {args.resamples}: use 1 or more.')
+    results = read_named(args.results)
+    if args.pool:
+        results = pool_results(results)
+    form = next((name for name in _FORMS if getattr(args, name)), None)
+    if form or args.baseline:
+        text = _in_paper_layout(args, results, form or 'paper')
+    else:
+        text = results_table(results)
+    print(text)
+    if args.out:
+        Path(args.out).write_text(text + '\n', encoding='utf-8')
+    return 0
 
 
-def _in_paper_layout(args: argparse.Namespace, entries: Sequence[Entry]) -> str:
+def _in_paper_layout(
+    args: argparse.Namespace, results: Sequence[dict[str, Any]], form: str
+) -> str:
     from mmma.evaluation.bootstrap import BootstrapOptions
-    from mmma.reporting import paper
     from mmma.reporting.paired import compare_with
+    from mmma.reporting.paper import paper_tables, render
 
-    tables = paper.paper_tables(
-        entries, published=not args.no_published, level=args.level
-    )
+    tables = paper_tables(results, published=not args.no_published, level=args.level)
     if args.baseline:
-        compare_with(
-            tables,
-            args.baseline,
-            entries,
-            args.gt,
-            args.scores,
-            BootstrapOptions(args.resamples),
-        )
-    if args.latex:
-        return paper.latex(tables)
-    if args.csv:
-        return paper.csv_text(tables)
-    return paper.markdown(tables) if args.md else paper.plain_text(tables)
+        options = BootstrapOptions(args.resamples)
+        compare_with(tables, args.baseline, results, args.gt, args.scores, options)
+    return render(tables, form)

@@ -1,7 +1,8 @@
 """results.json: reading, writing, grouping by seed, pooling, auditing.
 
-Counts per class add up over clips, so the metrics of pooled rows are exact. Intervals
-need the clips themselves: pooled rows have none.
+Results are the contents of a file; those that stand in tables also have ``files``, the
+paths that they were read from. Counts per class add up over clips, so the metrics of
+pooled rows are exact. Intervals need the clips themselves: pooled rows have none.
 """
 
 from __future__ import annotations
@@ -27,21 +28,10 @@ from mmma.evaluation.rows import ALL_DOMAINS, SCHEMA, across_domains, to_percent
 from mmma.files import atomic_write
 from mmma.taxonomy import DOMAINS
 
-
-@dataclass(frozen=True)
-class Entry:
-    """Results, and the files that they were read from.
-
-    Attributes:
-        results: Contents of a results file; ``name`` is what its rows are called.
-        files: One file, or those that were pooled.
-    """
-
-    results: dict[str, Any]
-    files: tuple[Path, ...]
+Results = dict[str, Any]
 
 
-def write_results(results: dict[str, Any], path: Path) -> None:
+def write_results(results: Results, path: Path) -> None:
     """Write results as JSON; a run that is stopped leaves the old file whole.
 
     Args:
@@ -53,7 +43,7 @@ def write_results(results: dict[str, Any], path: Path) -> None:
         file.write(text + '\n')
 
 
-def read_results(path: Path) -> dict[str, Any]:
+def read_results(path: Path) -> Results:
     """Read a results file.
 
     Raises:
@@ -63,7 +53,7 @@ def read_results(path: Path) -> dict[str, Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f'no results file {str(path)!r}.')
     try:
-        results = json.loads(Path(path).read_text(encoding='utf-8'))
+        results: Results = json.loads(Path(path).read_text(encoding='utf-8'))
         schema, _ = results['schema'], results['runs']
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
@@ -76,7 +66,7 @@ def read_results(path: Path) -> dict[str, Any]:
     return results
 
 
-def read_entries(arguments: Sequence[str]) -> list[Entry]:
+def read_named(arguments: Sequence[str]) -> list[Results]:
     """Read results files as a command line names them.
 
     Args:
@@ -86,7 +76,7 @@ def read_entries(arguments: Sequence[str]) -> list[Entry]:
         FileNotFoundError: There is no such file.
         ValueError: It is no results file, or the same results are named twice.
     """
-    entries: list[Entry] = []
+    found: list[Results] = []
     seen: dict[str, Path] = {}
     for argument in arguments:
         label, _, rest = argument.partition('=')
@@ -99,13 +89,11 @@ def read_entries(arguments: Sequence[str]) -> list[Entry]:
                 f'{seen[digest]} and {path} are the same results: name each once.'
             )
         seen[digest] = path
-        entries.append(Entry({**results, 'name': label} if named else results, (path,)))
-    return entries
+        found.append({**results, **({'name': label} if named else {}), 'files': [path]})
+    return found
 
 
-def check_comparable(
-    results: Sequence[dict[str, Any]], besides: Sequence[str] = ()
-) -> None:
+def check_comparable(results: Sequence[Results], besides: Sequence[str] = ()) -> None:
     """Refuse to put results side by side that were not measured alike.
 
     Args:
@@ -115,46 +103,34 @@ def check_comparable(
     Raises:
         ValueError: They differ in task, in an option, or in their data.
     """
-    first = results[0]
-    for other in results[1:]:
-        pairs = [('task', first['task'], other['task'])]
-        pairs += [
-            (f'data.{key}', first['data'].get(key), other['data'].get(key))
-            for key in ('name', 'fingerprint', 'simulated', 'packed')
-        ]
-        keys = sorted({*first['options'], *other['options']} - {*besides})
-        pairs += [
-            (f'options.{key}', first['options'].get(key), other['options'].get(key))
-            for key in keys
-        ]
-        for name, left, right in pairs:
-            if left != right:
-                raise _differing(name, (left, first), (right, other))
-    _check_layouts(results)
+    layout = 'skeleton_layout'
+    posed = next((r for r in results if layout in r['data']), results[0])
+    told = [_measured_by(r, posed['data'].get(layout)) for r in results]
+    for other, right in zip(results[1:], told[1:], strict=True):
+        for name in {**told[0], **right}:
+            pair = told[0].get(name), right.get(name)
+            if pair[0] != pair[1] and name.removeprefix('options.') not in besides:
+                first = posed if name.endswith(layout) else results[0]
+                both = (first, other)
+                where = [f'{r["name"]} ({r["protocol"]["name"]})' for r in both]
+                raise ValueError(
+                    f'{name} differs: {pair[0]!r} in {where[0]}, {pair[1]!r} in '
+                    f'{where[1]}. Rows of one table must be measured alike: test again '
+                    'with the same options, or make two tables.'
+                )
 
 
-def _check_layouts(results: Sequence[dict[str, Any]]) -> None:
-    """Results from skeletons share their extractor; those from videos have none."""
-    key = 'skeleton_layout'
-    posed = [r for r in results if key in r['data']]
-    for other in posed[1:]:
-        left, right = posed[0]['data'][key], other['data'][key]
-        if left != right:
-            raise _differing(f'data.{key}', (left, posed[0]), (right, other))
-
-
-def _differing(
-    name: str, left: tuple[Any, dict[str, Any]], right: tuple[Any, dict[str, Any]]
-) -> ValueError:
-    return ValueError(
-        f'{name} differs: {left[0]!r} in {_named(left[1])}, {right[0]!r} in '
-        f'{_named(right[1])}. Rows of one table must be measured alike: test again '
-        'with the same options, or make two tables.'
-    )
-
-
-def _named(results: dict[str, Any]) -> str:
-    return f'{results["name"]} ({results["protocol"]["name"]})'
+def _measured_by(results: Results, layout: Any) -> dict[str, Any]:
+    """Facts that rows of one table share."""
+    data, options = results['data'], results['options']
+    shared = ('name', 'fingerprint', 'simulated', 'packed')
+    return {
+        'task': results['task'],
+        **{f'data.{key}': data.get(key) for key in shared},
+        **{f'options.{key}': options[key] for key in sorted(options)},
+        # Results from skeletons share their extractor; those from videos have none.
+        'data.skeleton_layout': data.get('skeleton_layout', layout),
+    }
 
 
 _RECIPE = (
@@ -166,7 +142,7 @@ _RECIPE = (
     'param_scheduler',
     'test_dataloader.dataset.pipeline',
 )
-_NO_RECIPE = (
+_NO_RECIPE = {
     'data_root',
     'domains',
     'subset',
@@ -175,8 +151,7 @@ _NO_RECIPE = (
     'persistent_workers',
     'serialize_data',
     'seed',
-)
-_ABSENT = 'absent'
+}
 
 
 @dataclass(frozen=True)
@@ -184,28 +159,33 @@ class Sample:
     """One row of a results file.
 
     Attributes:
-        entry: The results.
+        results: The file's contents.
         run: The row, an item of their ``runs``.
     """
 
-    entry: Entry
+    results: Results
     run: dict[str, Any]
 
     @property
     def seed(self) -> int:
         """Seed of the training, or of the support draws."""
-        return int(self.entry.results['protocol'].get('seed', 0))
+        return int(self.results['protocol'].get('seed', 0))
+
+    @property
+    def place(self) -> str:
+        """Target or domain; ``all``."""
+        return str(self.run.get('target') or self.run['domain'])
 
     @property
     def subset(self) -> str:
         """``test`` or ``val``."""
-        options = self.entry.results['options']
-        return str(self.run.get('subset') or options.get('subset', 'test'))
+        told = self.results['options'].get('subset', 'test')
+        return str(self.run.get('subset') or told)
 
     @property
     def checkpoint(self) -> str | None:
         """SHA-256 of the weights, if the results say."""
-        found: str | None = self.entry.results['checkpoint'].get('sha256')
+        found: str | None = self.results['checkpoint'].get('sha256')
         return found
 
 
@@ -216,9 +196,9 @@ def take_samples(
 
     Args:
         samples: Of one model, place, setting and subset.
-        where: What they are, for messages.
-        shared: Whether several results files may hold the same row of the same
-            weights, as zero-shot rows beside few-shot rows; the first is kept.
+        where: Their name, for messages.
+        shared: Several results files may hold the same row of the same weights, as
+            zero-shot rows beside few-shot rows; the first is kept.
 
     Returns:
         Seed to its rows: one, or one per support draw.
@@ -229,13 +209,13 @@ def take_samples(
     by_seed: dict[int, list[Sample]] = {}
     for sample in samples:
         kept = by_seed.setdefault(sample.seed, [])
-        if not kept or kept[0].entry is sample.entry:
+        if not kept or kept[0].results is sample.results:
             kept.append(sample)
         elif not (shared and kept[0].checkpoint == sample.checkpoint is not None):
             raise ValueError(
-                f'{where}: seed {sample.seed} is in {kept[0].entry.files[0]} and in '
-                f'{sample.entry.files[0]}. Name one of them, or give their rows names '
-                'of their own: NAME=results.json.'
+                f'{where}: seed {sample.seed} is in {kept[0].results["files"][0]} and '
+                f'in {sample.results["files"][0]}. Name one of them, or give their '
+                'rows names of their own: NAME=results.json.'
             )
     owners: dict[str, int] = {}
     for seed, kept in by_seed.items():
@@ -249,72 +229,60 @@ def take_samples(
     return dict(sorted(by_seed.items()))
 
 
-def check_weights(by_subset: Mapping[str, Sequence[Sample]], where: str) -> None:
-    """Val and test of one seed are of the same weights.
-
-    Args:
-        by_subset: Subset to the rows of its cell.
-        where: What they are, for messages.
+def check_weights(samples: Sequence[Sample], where: str) -> None:
+    """Refuse val and test rows of one seed that are of different weights.
 
     Raises:
-        ValueError: They are not.
+        ValueError: They are.
     """
     first: dict[int, Sample] = {}
-    for sample in (s for samples in by_subset.values() for s in samples):
+    for sample in samples:
         other = first.setdefault(sample.seed, sample)
         left, right = other.checkpoint, sample.checkpoint
         if left and right and left != right:
             raise ValueError(
                 f'{where}: seed {sample.seed} is of weights {left[:8]} in '
-                f'{other.entry.files[0]}, of {right[:8]} in {sample.entry.files[0]}. '
-                'Test val and test with one checkpoint.'
+                f'{other.results["files"][0]}, of {right[:8]} in '
+                f'{sample.results["files"][0]}. Test val and test with one checkpoint.'
             )
 
 
-def check_recipes(entries: Sequence[Entry]) -> None:
-    """Results of one name and protocol come from one recipe.
+def check_recipes(results: Sequence[Results]) -> None:
+    """Refuse results of one name and protocol that come from several recipes.
 
     Args:
-        entries: Results; those without a config are taken at their word.
+        results: Those without a config are taken at their word.
 
     Raises:
         ValueError: Two configs of one name differ in what trains or tests a model.
     """
-    first: dict[tuple[str, str], Entry] = {}
-    for entry in entries:
-        results = entry.results
-        key = (results['name'], results['protocol']['name'])
-        other = first.setdefault(key, entry)
-        left, right = (_recipe(e.results.get('config') or {}) for e in (other, entry))
-        if not left or not right:
-            continue
-        for name in sorted({*left, *right}):
-            values = left.get(name, _ABSENT), right.get(name, _ABSENT)
+    first: dict[tuple[str, str], Results] = {}
+    for own in results:
+        other = first.setdefault((own['name'], own['protocol']['name']), own)
+        left, right = (
+            {
+                name: value
+                for name, value in _leaves(r.get('config') or {})
+                if name.startswith(_RECIPE) and not _NO_RECIPE & {*name.split('.')}
+            }
+            for r in (other, own)
+        )
+        for name in sorted({*left, *right}) if left and right else ():
+            values = left.get(name, 'absent'), right.get(name, 'absent')
             if values[0] != values[1]:
                 raise ValueError(
-                    f'{results["name"]}: config.{name} differs: {values[0]!r} in '
-                    f'{other.files[0]}, {values[1]!r} in {entry.files[0]}. Seeds of '
-                    'one recipe share it; give one of them another name: '
+                    f'{own["name"]}: config.{name} differs: {values[0]!r} in '
+                    f'{other["files"][0]}, {values[1]!r} in {own["files"][0]}. Seeds '
+                    'of one recipe share it; give one of them another name: '
                     'NAME=results.json.'
                 )
 
 
-def _recipe(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in _leaves(config)
-        if name.startswith(_RECIPE) and not {*name.split('.')} & {*_NO_RECIPE}
-    }
-
-
 def _leaves(value: Any, name: str = '') -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        items: Iterator[tuple[Any, Any]] = iter(value.items())
-    elif isinstance(value, list | tuple):
-        items = enumerate(value)
-    else:
+    if not isinstance(value, Mapping | list | tuple):
         yield name, value
         return
+    items = value.items() if isinstance(value, Mapping) else enumerate(value)
     for key, item in items:
         yield from _leaves(item, f'{name}.{key}' if name else str(key))
 
@@ -322,31 +290,34 @@ def _leaves(value: Any, name: str = '') -> Iterator[tuple[str, Any]]:
 _FIELDS = ('support', 'predicted', 'hits', 'top5_hits')
 
 
-def pool_entries(entries: Sequence[Entry]) -> list[Entry]:
+def pool_results(results: Sequence[Results]) -> list[Results]:
     """Pool in-domain results of single domains that share name, seed and subset.
 
     Args:
-        entries: Results; those that are not of a single domain stay as they are.
+        results: Those that are not of a single domain stay as they are.
 
     Returns:
-        Fewer entries, each pooled one in the place of its first.
+        Fewer results, each pooled one in the place of its first.
 
     Raises:
         ValueError: Nothing to pool, a domain twice, results that were not measured
             alike, or detection, whose AP ranks predictions over all videos.
     """
-    if any(entry.results['task'] != 'rec' for entry in entries):
+    if any(r['task'] != 'rec' for r in results):
         raise ValueError(
             'rows of detection cannot be pooled, for AP ranks the predictions of all '
             'videos: join the detections and evaluate them.'
         )
-    groups: dict[Any, list[Entry]] = {}
-    for i, entry in enumerate(entries):
-        results = entry.results
-        key = (results['name'], _seed(results), results['options'].get('subset'))
-        groups.setdefault(key if _domain(results) else i, []).append(entry)
+    groups: dict[Any, list[Results]] = {}
+    for i, own in enumerate(results):
+        protocol = own['protocol']
+        alone = (
+            protocol['name'] == 'indomain' and protocol.get('domain', 'all') != 'all'
+        )
+        key = (own['name'], protocol.get('seed', 0), own['options'].get('subset'))
+        groups.setdefault(key if alone else i, []).append(own)
     pooled = [_pool(group) if len(group) > 1 else group[0] for group in groups.values()]
-    if len(pooled) == len(entries):
+    if len(pooled) == len(results):
         raise ValueError(
             '--pool: no two results are in-domain results of single domains that share '
             'name, seed and subset; nothing to pool.'
@@ -354,70 +325,47 @@ def pool_entries(entries: Sequence[Entry]) -> list[Entry]:
     return pooled
 
 
-def pooled_domains(results: Mapping[str, Any]) -> list[str]:
-    """Domains that a result was pooled of; none if it was not pooled."""
-    return list(results['protocol'].get('pooled', ()))
-
-
-def _domain(results: Mapping[str, Any]) -> str | None:
-    """The one domain of an in-domain result, None for any other."""
-    protocol = results['protocol']
-    domain = protocol.get('domain', 'all')
-    return domain if protocol['name'] == 'indomain' and domain != 'all' else None
-
-
-def _seed(results: Mapping[str, Any]) -> int:
-    return int(results['protocol'].get('seed', 0))
-
-
-def _pool(entries: Sequence[Entry]) -> Entry:
-    results = [entry.results for entry in entries]
+def _pool(results: Sequence[Results]) -> Results:
     check_comparable(results)
-    by_domain: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for r in results:
-        domain = r['protocol']['domain']
-        if domain in by_domain:
+        domain, seed = r['protocol']['domain'], r['protocol'].get('seed', 0)
+        if domain in found:
             raise ValueError(
-                f'{r["name"]}: two results of domain {domain!r} with seed {_seed(r)}; '
+                f'{r["name"]}: two results of domain {domain!r} with seed {seed}; '
                 'pool one of each domain.'
             )
-        by_domain[domain] = next(x for x in r['runs'] if x['domain'] == domain)
+        found[domain] = next(x for x in r['runs'] if x['domain'] == domain)
     first = results[0]
     known = first['protocol'].get('domains', DOMAINS)
-    by_domain = {d: by_domain[d] for d in known if d in by_domain}
-    place = 'all' if len(by_domain) == len(known) else '+'.join(by_domain)
-    row = _pooled_row(list(by_domain.values()), first)
-    row['across_domains'] = across_domains(
-        {domain: run['metrics'] for domain, run in by_domain.items()}
-    )
-    own = next(iter(by_domain.values()))
-    shared = {key: own[key] for key in ('seed', 'subset') if key in own}
-    pooled = {
+    rows = {domain: found[domain] for domain in known if domain in found}
+    place = 'all' if len(rows) == len(known) else '+'.join(rows)
+    own = next(iter(rows.values()))
+    row = {
+        'domain': place,
+        **{key: own[key] for key in ('seed', 'subset') if key in own},
+        **_pooled_row(list(rows.values()), first),
+        'across_domains': across_domains({d: r['metrics'] for d, r in rows.items()}),
+    }
+    return {
         **first,
-        'protocol': {**first['protocol'], 'domain': place, 'pooled': [*by_domain]},
+        'protocol': {**first['protocol'], 'domain': place, 'pooled': [*rows]},
         'checkpoint': {'simulated': any(r['checkpoint']['simulated'] for r in results)},
         'broken': sorted({name for r in results for name in r.get('broken', ())}),
-        'runs': [{'domain': place, **shared, **row}, *by_domain.values()],
+        'runs': [row, *rows.values()],
+        'files': [file for r in results for file in r['files']],
     }
-    return Entry(pooled, tuple(file for entry in entries for file in entry.files))
 
 
-def _pooled_row(
-    rows: Sequence[dict[str, Any]], results: dict[str, Any]
-) -> dict[str, Any]:
-    tables = {level: [row['per_class'][level] for row in rows] for level in LEVELS}
-    for level, parts in tables.items():
-        if any(part['name'] != parts[0]['name'] for part in parts):
+def _pooled_row(rows: Sequence[dict[str, Any]], results: Results) -> dict[str, Any]:
+    names = {level: rows[0]['per_class'][level]['name'] for level in LEVELS}
+    for level, own in names.items():
+        if any(row['per_class'][level]['name'] != own for row in rows):
             raise ValueError(
                 f'{results["name"]}: the {level} classes of its results differ; rows '
                 'of one label space can be pooled.'
             )
-    counts = {
-        level: ClassCounts(
-            *(np.sum([part[f] for part in parts], axis=0, dtype=float) for f in _FIELDS)
-        )
-        for level, parts in tables.items()
-    }
+    counts = {level: _class_counts(rows, level) for level in LEVELS}
     by_set = {s: to_percent(recognition_metrics(counts, s)) for s in CLASS_SETS}
     present = {level: int((c.support > 0).sum()) for level, c in counts.items()}
     return {
@@ -434,12 +382,20 @@ def _pooled_row(
         },
         'per_class': {
             level: {
-                'name': parts[0]['name'],
+                'name': names[level],
                 **{f: [int(n) for n in getattr(counts[level], f)] for f in _FIELDS},
             }
-            for level, parts in tables.items()
+            for level in LEVELS
         },
     }
+
+
+def _class_counts(rows: Sequence[Mapping[str, Any]], level: str) -> ClassCounts:
+    """Counts of one level, summed over rows."""
+    tables = [row['per_class'][level] for row in rows]
+    return ClassCounts(
+        *(np.sum([t[name] for t in tables], axis=0, dtype=float) for name in _FIELDS)
+    )
 
 
 _EXACT, _ROUNDED = 1e-6, 1e-4  # percent; per-class rates have four digits
@@ -459,7 +415,9 @@ def audit_results(results: Mapping[str, Any], where: str) -> None:
     """
     checks = _detection_checks if results['task'] == 'det' else _recognition_checks
     for run in results['runs']:
-        label = _run_label(run)
+        place = run.get('target') or run.get('domain') or '?'
+        labels = [f'{k} {run[k]}' for k in ('shots', 'control', 'run') if k in run]
+        label = ', '.join([place, *labels])
         try:
             for what, found, expected, tolerance in checks(results, run):
                 if not abs(found - expected) <= tolerance:
@@ -475,17 +433,10 @@ def audit_results(results: Mapping[str, Any], where: str) -> None:
         raise ValueError(f'{where}: {problem}')
 
 
-def _run_label(run: Mapping[str, Any]) -> str:
-    """Name of a row of a results file: ``street, shots 5, run 0``."""
-    place = run.get('target') or run.get('domain') or '?'
-    keys = ('shots', 'control', 'run')
-    return ', '.join([place, *(f'{key} {run[key]}' for key in keys if key in run)])
-
-
 def _recognition_checks(
     results: Mapping[str, Any], run: Mapping[str, Any]
 ) -> Iterator[_Check]:
-    counts = {level: _class_counts(run, level) for level in LEVELS}
+    counts = {level: _class_counts([run], level) for level in LEVELS}
     for level, own in counts.items():
         yield f'{level} clips', run['counts']['clips'], int(own.support.sum()), 0
         yield f'{level} predictions', int(own.predicted.sum()), own.support.sum(), 0
@@ -499,11 +450,6 @@ def _recognition_checks(
     metrics = recognition_metrics(counts, results['options']['class_set'])
     for key, value in metrics.items():
         yield key, run['metrics'][key], 100.0 * float(value), _EXACT
-
-
-def _class_counts(run: Mapping[str, Any], level: str) -> ClassCounts:
-    table = run['per_class'][level]
-    return ClassCounts(*(np.array(table[key], np.float64) for key in _FIELDS))
 
 
 def _detection_checks(
@@ -537,7 +483,7 @@ def _unlike_their_sum(results: Mapping[str, Any]) -> Iterator[str]:
     if results['task'] == 'det':
         return
     for level in LEVELS:
+        summed = _class_counts(parts, level)
         for name in _FIELDS:
-            summed = np.sum([part['per_class'][level][name] for part in parts], axis=0)
-            if summed.tolist() != whole[0]['per_class'][level][name]:
+            if getattr(summed, name).tolist() != whole[0]['per_class'][level][name]:
                 yield f'all: {level} {name} are not the sum of those of the domains.'

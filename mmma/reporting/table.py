@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -14,12 +14,15 @@ from prettytable import PrettyTable
 from mmma.data.leakage import note_on_subjects
 from mmma.evaluation import detection, recognition
 from mmma.evaluation.bootstrap import spread
-from mmma.reporting.results import check_comparable
+from mmma.reporting.results import Results, check_comparable
 
 SIMULATED = 'SIMULATED DATA: these numbers exercise the toolbox, they are no benchmark.'
 COLUMNS = {'rec': recognition.COLUMNS, 'det': detection.COLUMNS}
 """Task to titles and keys of its metrics."""
-_COUNTED = {'rec': 'clips', 'det': 'videos'}
+_SIZES = {
+    'rec': {'clips': 'clips', 'classes': 'classes_present'},
+    'det': {'videos': 'videos', 'instances': 'instances'},
+}
 CONTROLS = {
     None: 'zero-shot',
     'classes': "zero-shot, target's classes only",
@@ -148,7 +151,7 @@ def _latex_line(cells: Sequence[str]) -> str:
     return ' & '.join(cells).strip() + r' \\'
 
 
-def results_table(results: Sequence[dict[str, Any]]) -> str:
+def results_table(results: Sequence[Results]) -> str:
     """One table over several results of one task, in percent.
 
     Few-shot rows are means over runs, Top-1 with half its 95 % t-interval. For
@@ -166,34 +169,55 @@ def results_table(results: Sequence[dict[str, Any]]) -> str:
     """
     check_comparable(results)
     task = results[0]['task']
-    counted = _COUNTED[task]
+    counted = next(iter(_SIZES[task]))
+    rows = []
+    for result in results:
+        name = result['name'] + ' (simulated)' * bool(result['data']['simulated'])
+        groups: dict[tuple, list[dict[str, Any]]] = {}
+        for run in result['runs']:
+            place = run.get('target') or run.get('domain')
+            key = (place, run.get('shots'), run.get('control'))
+            groups.setdefault(key, []).append(run)
+        for (place, shots, control), runs in groups.items():
+            label = result['protocol']['name']
+            if shots:
+                adaptation = adaptation_text(result)
+                label = f'{shots}-shot ({len(runs)} runs)'
+                label += f', {adaptation}' if adaptation else ''
+            elif shots == 0:
+                label = CONTROLS[control]
+            elif 'pooled' in result['protocol']:
+                label += ', one model per domain'
+            values = [
+                [r['metrics'][key] for r in runs if key in r['metrics']]
+                for key in COLUMNS[task].values()
+            ]
+            found = [spread(v) if v else None for v in values]
+            cells = [f'{s.mean:.2f}' if s else '–' for s in found]
+            if found[0] and found[0].half_width is not None:
+                cells[0] += f' ± {found[0].half_width:.2f}'
+            rows.append([name, label, place, str(runs[0]['counts'][counted]), *cells])
     headings = ['model', 'protocol', 'domain', counted, *COLUMNS[task]]
-    rows = [row for result in results for row in _rows(result)]
     return '\n'.join([*result_notes(results), Table(headings, rows, left=3).text()])
 
 
-def result_notes(results: Sequence[dict[str, Any]]) -> list[str]:
-    """What a reader of a table over these results must know.
+def result_notes(results: Sequence[Results]) -> list[str]:
+    """Sentences that a reader of a table over these results needs.
 
     Args:
         results: Contents of results files of one task, measured alike.
     """
     task = results[0]['task']
-    counted = _COUNTED[task]
-    notes = []
-    if results[0]['data']['simulated']:
-        notes.append(SIMULATED)
+    counted = next(iter(_SIZES[task]))
+    notes = [SIMULATED] if results[0]['data']['simulated'] else []
     notes += [
         f'{r["name"]} was trained on simulated data.'
         for r in results
         if r['checkpoint']['simulated'] and not r['data']['simulated']
     ]
     if task == 'det':
-        thresholds = results[0]['options']['thresholds']
-        notes.append(
-            f'mAP: mean over {len(thresholds)} tIoU thresholds, {thresholds[0]:g} to '
-            f'{thresholds[-1]:g}; body: {results[0]["options"]["body_detections"]}'
-        )
+        options = results[0]['options']
+        notes.append(f'mAP: {_thresholds(options)}; body: {options["body_detections"]}')
     if any(r['options'].get('fast_dev_run') for r in results):
         notes.append(f'FAST DEV RUN: a few {counted} only, no result.')
     if any(r['protocol']['name'] != 'indomain' for r in results):
@@ -222,235 +246,153 @@ def result_notes(results: Sequence[dict[str, Any]]) -> list[str]:
     return [note for note in dict.fromkeys(notes) if note]
 
 
-def adaptation_text(result: Mapping[str, Any]) -> str:
-    """How few-shot rows were adapted: ``linear (proximity 0.1)``, or empty.
+def _thresholds(options: Mapping[str, Any]) -> str:
+    first, *_, last = options['thresholds']
+    number = len(options['thresholds'])
+    return f'mean over {number} tIoU thresholds, {first:g} to {last:g}'
 
-    Args:
-        result: Contents of a results file.
-    """
+
+def adaptation_text(result: Mapping[str, Any]) -> str:
+    """Method and options of few-shot rows, ``linear (proximity 0.1)``, or empty."""
     settings = dict(result.get('adaptation') or {})
     name = settings.pop('adapt', '')
     options = ', '.join(f'{key} {value}' for key, value in settings.items())
     return f'{name} ({options})' if options else name
 
 
-def _rows(result: dict[str, Any]) -> Iterator[list[str]]:
-    protocol = result['protocol']['name']
-    if 'pooled' in result['protocol']:
-        protocol += ', one model per domain'
-    adapt = adaptation_text(result)
-    adapt = adapt and f', {adapt}'
-    groups: dict[tuple, list[dict[str, Any]]] = {}
-    for run in result['runs']:
-        key = (
-            run.get('target') or run.get('domain'),
-            run.get('shots'),
-            run.get('control'),
-        )
-        groups.setdefault(key, []).append(run)
-    for (domain, shots, control), runs in groups.items():
-        label = protocol
-        if shots:
-            label = f'{shots}-shot ({len(runs)} runs){adapt}'
-        elif shots == 0:
-            label = CONTROLS[control]
-        values = [
-            [r['metrics'][key] for r in runs if key in r['metrics']]
-            for key in COLUMNS[result['task']].values()
-        ]
-        found = [spread(v) if v else None for v in values]
-        cells = [f'{s.mean:.2f}' if s else '–' for s in found]
-        if found[0] and found[0].half_width is not None:
-            cells[0] += f' ± {found[0].half_width:.2f}'
-        simulated = ' (simulated)' if result['data']['simulated'] else ''
-        count = str(runs[0]['counts'][_COUNTED[result['task']]])
-        yield [result['name'] + simulated, label, domain, count, *cells]
-
-
-def recognition_summary(report: Mapping[str, Any]) -> str:
-    """What the numbers below are, in a few lines.
+def report_text(report: Mapping[str, Any], per_class: bool = False) -> str:
+    """A report of ``evaluate.py``: its options, a table of its rows, further tables.
 
     Args:
-        report: What ``evaluate.py rec --json`` prints.
+        report: Content of its ``--json``.
+        per_class: Add a row per class.
     """
-    options = report['options']
+    first = report['rows'][0]
     lines = [SIMULATED] if report['simulated'] else []
-    place = f'subset {report["subset"]}'
-    place += f' of {report["domain"]}' if 'domain' in report else ''
-    lines.append(
-        f'{place}, percent; MCA and macro F1 over class set '
-        f'{options["class_set"]!r}, body scores {options["body_scores"]!r}'
-    )
-    lines.append('Top-1 = micro F1 = WAR, MCA = UAR')
-    intervals = report['rows'][0].get('intervals')
-    if intervals:
+    lines += _rec_notes(report) if report['task'] == 'rec' else _det_notes(report)
+    if 'intervals' in first:
+        lines.append(f'{_intervals(first)}, seed {first["intervals"]["seed"]}')
+    lines.append(_rows_table(report['task'], report['rows']))
+    for level, found in report.get('profile', {}).items():
+        lines += _profile_tables(level, found)
+    if per_class and report['task'] == 'rec':
+        groups, told = first['groups'], first['per_class']['action']
+        keys = ('classes', 'clips', 'action/top1', 'action/mca', 'action/macro_f1')
+        rows = [[g, *(groups[g].get(k, '–') for k in keys)] for g in recognition.GROUPS]
         lines.append(
-            f'intervals: 95 %, {intervals["resamples"]} resamples of '
-            f'{intervals["units"]} {intervals["unit"]}s, seed {intervals["seed"]}'
+            Table([f'by {groups["basis"]} counts', *keys], rows, left=0).text()
         )
+        columns = ('name', 'group', 'support', 'predicted', 'recall', 'precision', 'f1')
+        classes = list(zip(*(told[column] for column in columns), strict=True))
+        lines.append(Table(columns, classes).text())
+    elif per_class:
+        for level, told in first['per_class'].items():
+            shown = dict(told)
+            if 'AP_bounds' in shown:
+                shown['AP_bounds'] = list(map(_span, shown['AP_bounds']))
+            _, *names = shown
+            classes = list(zip(*shown.values(), strict=True))
+            lines.append(Table([f'{level} class', *names], classes).text())
     return '\n'.join(lines)
 
 
-def recognition_rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Domains with their metrics, and the mean and worst of them.
-
-    Args:
-        rows: Of ``recognition_rows``.
-    """
-    columns, first = COLUMNS['rec'], rows[0]
-    cells: list[list[Any]] = []
-    for row in rows:
-        sizes = [row['counts']['clips'], row['counts']['classes_present']]
-        values = [row['metrics'][key] for key in columns.values()]
-        cells.append([row['domain'], *sizes, *values])
-        if row is first and 'intervals' in row:
-            bounds = row['intervals']['bounds']
-            spans = ['{:.2f}..{:.2f}'.format(*bounds[key]) for key in columns.values()]
-            cells.append(['  interval', '', '', *spans])
-    for name, title in (('mean', 'mean of domains'), ('worst', 'worst domain')):
-        if 'across_domains' in first:
-            values = [first['across_domains'][name][key] for key in columns.values()]
-            cells.append([title, '', '', *values])
-    return Table(['domain', 'clips', 'classes', *columns], cells).text()
-
-
-def groups_table(groups: Mapping[str, Any]) -> str:
-    """Metrics of head, medium and tail classes.
-
-    Args:
-        groups: Of a row.
-    """
-    keys = ('classes', 'clips', 'action/top1', 'action/mca', 'action/macro_f1')
-    rows = [
-        [group, *(groups[group].get(key, '–') for key in keys)]
-        for group in recognition.GROUPS
-    ]
-    return Table([f'by {groups["basis"]} counts', *keys], rows, left=0).text()
-
-
-def per_class_table(per_class: Mapping[str, list[Any]]) -> str:
-    """A row per class of one level of recognition.
-
-    Args:
-        per_class: Of a row and level.
-    """
-    columns = ('name', 'group', 'support', 'predicted', 'recall', 'precision', 'f1')
-    rows = list(zip(*(per_class[column] for column in columns), strict=True))
-    return Table(columns, rows).text()
-
-
-def summary(report: Mapping[str, Any]) -> str:
-    """What the numbers below are, in a few lines.
-
-    Args:
-        report: What ``evaluate.py det --json`` prints.
-    """
-    options, counts = report['options'], report['counts']
-    lines = [SIMULATED] if report['simulated'] else []
-    first, *_, last = options['thresholds']
-    lines.append(
-        f'subset {report["subset"]}, percent; mAP is the mean over '
-        f'{len(options["thresholds"])} tIoU thresholds, {first:g} to {last:g}'
+def _rec_notes(report: Mapping[str, Any]) -> list[str]:
+    place = f'subset {report["subset"]}'
+    place += f' of {report["domain"]}' if 'domain' in report else ''
+    class_set, body_scores = (
+        report['options'][k] for k in ('class_set', 'body_scores')
     )
+    return [
+        f'{place}, percent; MCA and macro F1 over class set {class_set!r}, body scores '
+        f'{body_scores!r}',
+        'Top-1 = micro F1 = WAR, MCA = UAR',
+    ]
+
+
+def _det_notes(report: Mapping[str, Any]) -> list[str]:
+    options = report['options']
+    lines = [f'subset {report["subset"]}, percent; mAP is the {_thresholds(options)}']
     if options['level'] != 'action':
         lines.append(f'body: {options["body_detections"]}')
     for key, text in (
         ('merged_truths', 'duplicate truths merged'),
         ('without_truth', 'predictions of classes without truth ignored'),
     ):
-        found = ', '.join(f'{n} ({level})' for level, n in counts[key].items() if n)
+        counts = report['counts'][key]
+        found = ', '.join(f'{n} ({level})' for level, n in counts.items() if n)
         lines += [f'{text}: {found}'] if found else []
-    for level in ('action', 'body'):
-        if f'{level}/segment_mAP' in report:
-            value = report[f'{level}/segment_mAP']
-            lines.append(f'{level} segment mAP: {value:.2f}')
+    lines += [
+        f'{level} segment mAP: {report[f"{level}/segment_mAP"]:.2f}'
+        for level in ('action', 'body')
+        if f'{level}/segment_mAP' in report
+    ]
     for level, recall in report['rows'][0].get('recall', {}).items():
         values = ', '.join(f'{value:.2f} of {n}' for n, value in recall.items())
         lines.append(f'{level} recall of the best N per video: {values}')
-    intervals = report['rows'][0].get('intervals')
-    if intervals:
-        lines.append(
-            f'intervals: 95 %, {intervals["resamples"]} resamples of '
-            f'{intervals["units"]} {intervals["unit"]}s, seed {intervals["seed"]}'
-        )
-    return '\n'.join(lines)
+    return lines
 
 
-def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Domains with their mAP at 0.2, 0.5, 0.7 and averaged.
-
-    Args:
-        rows: Of ``evaluate_rows``.
-    """
-    measured = rows[0]['metrics']
-    columns = {title: k for title, k in COLUMNS['det'].items() if k in measured}
-    headings, keys = list(columns), list(columns.values())
-    cells: list[list[Any]] = []
-    for row in rows:
-        sizes = [row['counts']['videos'], row['counts']['instances']]
-        cells.append([row['domain'], *sizes, *(row['metrics'][key] for key in keys)])
-        if row is rows[0]:
-            if 'intervals' in row:
-                bounds = row['intervals']['bounds']
-                spans = ['{:.2f}..{:.2f}'.format(*bounds[key]) for key in keys]
-                cells.append(['  interval', '', '', *spans])
-            often = row['frequent']
-            name = f'  of {often["min_truths"]}+ truths'
-            cells.append([name, '', '', *(often['metrics'][key] for key in keys)])
-    return Table(['domain', 'videos', 'instances', *headings], cells).text()
+def _intervals(row: Mapping[str, Any]) -> str:
+    told = row['intervals']
+    units = f'{told["resamples"]} resamples of {told["units"]} {told["unit"]}s'
+    return f'intervals: 95 %, {units}'
 
 
-def per_class_tables(per_class: Mapping[str, Mapping[str, list[Any]]]) -> str:
-    """One table per level, a row per class with truth.
-
-    Args:
-        per_class: Of a row.
-    """
-    texts = []
-    for level, columns in per_class.items():
-        shown = dict(columns)
-        if 'AP_bounds' in shown:
-            shown['AP_bounds'] = [
-                '{:.2f}..{:.2f}'.format(*b) for b in shown['AP_bounds']
-            ]
-        names = list(shown)
-        rows = list(zip(*shown.values(), strict=True))
-        texts.append(Table([f'{level} class', *names[1:]], rows).text())
-    return '\n'.join(texts)
+def _span(bounds: Sequence[float]) -> str:
+    return '{:.2f}..{:.2f}'.format(*bounds)
 
 
-def profile_tables(profile: Mapping[str, Mapping[str, Any]]) -> str:
-    """Kinds of errors by rank, what removing them gains, and what is missed.
+def _rows_table(task: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Domains with their metrics; of recognition the mean and worst of them."""
+    first, sizes = rows[0], _SIZES[task]
+    columns = {t: key for t, key in COLUMNS[task].items() if key in first['metrics']}
 
-    Args:
-        profile: Level to what ``profile_levels`` gives.
-    """
-    texts = []
-    for level, found in profile.items():
-        titles = [f'{level}: predictions', 'number', *found['kinds']]
-        rows: list[list[Any]] = []
-        slices = zip(found['slices'], found['predictions'], strict=True)
-        for i, (shares, size) in enumerate(slices):
-            name = f'{i}G to {i + 1}G' if i else 'first G of a class'
-            rows.append([name, size, *(f'{share:.1f}' for share in shares)])
-        gains = [f'{gain:+.2f}' for gain in found['gain'].values()]
-        rows.append(['mAP_N without it', found['mAP_N'], '', *gains])
-        texts.append(Table(titles, rows, left=0).text())
-        for name, bins in found['sensitivity'].items():
-            titles = [f'{level}: {name}', *list(bins[0])[1:]]
-            rows = [list(row.values()) for row in bins]
-            texts.append(Table(titles, rows, left=0, digits=1).text())
-    return '\n'.join(texts)
+    def line(name: str, found: Mapping[str, Any], *counts: Any) -> list[Any]:
+        return [name, *(counts or ('', '')), *(found[key] for key in columns.values())]
+
+    cells = [
+        line(row['domain'], row['metrics'], *(row['counts'][n] for n in sizes.values()))
+        for row in rows
+    ]
+    further = []
+    if 'intervals' in first:
+        bounds = first['intervals']['bounds']
+        further.append(line('  interval', {key: _span(b) for key, b in bounds.items()}))
+    if often := first.get('frequent'):
+        further.append(line(f'  of {often["min_truths"]}+ truths', often['metrics']))
+    if task == 'rec' and (across := first.get('across_domains')):
+        cells.append(line('mean of domains', across['mean']))
+        cells.append(line('worst domain', across['worst']))
+    cells[1:1] = further
+    return Table(['domain', *sizes, *columns], cells).text()
+
+
+def _profile_tables(level: str, found: Mapping[str, Any]) -> list[str]:
+    """Kinds of errors by rank, the gain without each, and misses."""
+    titles = [f'{level}: predictions', 'number', *found['kinds']]
+    rows: list[list[Any]] = []
+    slices = zip(found['slices'], found['predictions'], strict=True)
+    for i, (shares, size) in enumerate(slices):
+        name = f'{i}G to {i + 1}G' if i else 'first G of a class'
+        rows.append([name, size, *(f'{share:.1f}' for share in shares)])
+    gains = [f'{gain:+.2f}' for gain in found['gain'].values()]
+    rows.append(['mAP_N without it', found['mAP_N'], '', *gains])
+    tables = [Table(titles, rows, left=0).text()]
+    for name, bins in found['sensitivity'].items():
+        titles = [f'{level}: {name}', *list(bins[0])[1:]]
+        tables.append(Table(titles, [[*b.values()] for b in bins], 0, digits=1).text())
+    return tables
 
 
 _SHOWN = ('Top-1', 'MCA', 'macro F1', 'body Top-1', 'F1_mean')
 
 
-def fusion_summary(record: dict[str, Any]) -> str:
-    """Weights of the inputs and how they came about.
+def fusion_text(record: dict[str, Any]) -> str:
+    """Weights of fused score files, their origin, and the metrics of each and of all.
 
     Args:
-        record: Content of the ``fused.json`` that ``fuse.py`` writes.
+        record: Content of the ``fused.json`` that ``fuse.py`` writes; metrics are
+            shown if it has ``metrics``.
     """
     learnt, inputs = record['learnt'], record['inputs']
     lines = [
@@ -472,50 +414,36 @@ def fusion_summary(record: dict[str, Any]) -> str:
         )
     if record['body_fusion'] is not None:
         lines.append(f'then fused with body scores, weight {record["body_fusion"]:g}')
-    return '\n'.join(lines)
+    return '\n'.join(
+        [*lines, *(_fusion_metrics(record) if record.get('metrics') else [])]
+    )
 
 
-def fusion_table(record: dict[str, Any]) -> str:
-    """Metrics of each input and of the fused scores, in percent.
-
-    Args:
-        record: As for :func:`fusion_summary`, with ``metrics``.
-    """
+def _fusion_metrics(record: dict[str, Any]) -> list[str]:
     report = record['metrics']
-    given = zip(record['inputs'], record['weights'], report['inputs'], strict=True)
-    rows = [[e['file'], f'{weight:.4f}', *_cells(row)] for e, weight, row in given]
-    rows.append(['fused', '', *_cells(report['fused'])])
-    notes = [SIMULATED] if record['simulated'] else []
-    table = Table(['scores', 'weight', *_SHOWN], rows).text()
-    return '\n'.join([*notes, *_notes(report), table])
-
-
-def _notes(report: dict[str, Any]) -> list[str]:
+    options, fused = report['options'], report['fused']
     subsets = ', '.join(f'{n} {subset}' for subset, n in report['subsets'].items())
-    options, intervals = report['options'], report['fused'].get('intervals')
-    notes = [
+    lines = [SIMULATED] if record['simulated'] else []
+    lines.append(
         f'{report["clips"]} clips ({subsets}), percent; class set '
         f'{options["class_set"]!r}, body scores {options["body_scores"]!r}'
-    ]
-    if intervals:
-        notes.append(
-            f'intervals: 95 %, {intervals["resamples"]} resamples of '
-            f'{intervals["units"]} {intervals["unit"]}s'
-        )
+    )
+    if fused.get('intervals'):
+        lines.append(_intervals(fused))
     if report['weights_fitted_on_them']:
-        notes.append(
+        lines.append(
             f'the weights were fitted on {report["weights_fitted_on_them"]} of these '
             'clips: the fused row flatters'
         )
-    return notes
-
-
-def _cells(row: dict[str, Any]) -> list[str]:
-    cells = []
-    for name in _SHOWN:
-        key = COLUMNS['rec'][name]
-        cell = f'{row["metrics"][key]:.2f}'
-        if 'intervals' in row:
-            cell += ' [{:.2f}, {:.2f}]'.format(*row['intervals']['bounds'][key])
-        cells.append(cell)
-    return cells
+    rows = []
+    files = [*(entry['file'] for entry in record['inputs']), 'fused']
+    weights = [*(f'{weight:.4f}' for weight in record['weights']), '']
+    for *labels, row in zip(files, weights, [*report['inputs'], fused], strict=True):
+        cells = []
+        for key in (COLUMNS['rec'][title] for title in _SHOWN):
+            cell = f'{row["metrics"][key]:.2f}'
+            if 'intervals' in row:
+                cell += ' [{:.2f}, {:.2f}]'.format(*row['intervals']['bounds'][key])
+            cells.append(cell)
+        rows.append([*labels, *cells])
+    return [*lines, Table(['scores', 'weight', *_SHOWN], rows).text()]

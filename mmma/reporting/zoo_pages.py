@@ -13,17 +13,16 @@ from mmma.checkpoints.download import file_name
 from mmma.evaluation.recognition import metric_columns
 from mmma.reporting.paper import (
     Row,
-    is_published_space,
     load_published,
     number,
+    other_than_paper,
     published_rows,
+    row_order,
 )
-from mmma.reporting.results import (
-    check_comparable,
-)
-from mmma.reporting.table import COLUMNS, CONTROLS, Table
+from mmma.reporting.results import check_comparable
+from mmma.reporting.table import COLUMNS, Table
 from mmma.reporting.zoo_results import Checkpoint, Method, task_of
-from mmma.taxonomy import DOMAINS, SUBSETS
+from mmma.taxonomy import SUBSETS
 
 PAGE = 'model_zoo.md'
 PAGES = 'docs/zoo'
@@ -33,7 +32,6 @@ REC_COLUMNS = metric_columns(lambda _, metric: metric.in_paper and metric.shown)
 """Without micro F1, which is Top-1 where a clip has one action."""
 _COUNTED = {'rec': ('clips',), 'det': ('videos', 'instances')}
 _HEADLINES = ('action/top1', 'action/mAP', 'AVG')
-_PRESET = 'mma82'
 _EACH = 'each'  # place and setting of a row that stands for all of them
 _SIMULATED = '**simulated data, no benchmark**'
 _SUSPECT = '†'
@@ -107,12 +105,6 @@ def zoo_pages(methods: Sequence[Method]) -> dict[str, str]:
     Raises:
         ValueError: Results that must not stand in one table.
     """
-    pages = {f'{PAGES}/{method.name}.md': method_page(method) for method in methods}
-    return {PAGE: main_page(methods), **pages}
-
-
-def main_page(methods: Sequence[Method]) -> str:
-    """``model_zoo.md``: an overview, then a section for each kind of row."""
     lines = [_HEAD, '', '# Model zoo', '']
     lines += _INTRODUCTION.format(
         source=load_published()['source'].partition(',')[0], unknown=UNKNOWN
@@ -123,12 +115,24 @@ def main_page(methods: Sequence[Method]) -> str:
     lines += ['## Upstream weights that recipes start from', '']
     lines += ['The name downloads the file; the link is where it is published.', '']
     lines += upstream_table(methods) or ['None.']
-    return _text(lines)
+    pages = {PAGE: lines}
+    for method in methods:
+        pages[f'{PAGES}/{method.name}.md'] = _method_page(method)
+    return {name: '\n'.join(text).rstrip('\n') + '\n' for name, text in pages.items()}
 
 
-def method_page(method: Method) -> str:
-    """``docs/zoo/{method}.md``: recipes and their costs, weights, every number."""
-    lines = [_HEAD, '', f'# {method.collection["Name"]}', '', *_sources(method), '']
+def _method_page(method: Method) -> list[str]:
+    """Recipes and their costs, weights, every number."""
+    collection = method.collection
+    paper, code = collection.get('Paper'), collection.get('Code')
+    found = [_link(paper['Title'], paper['URL'])] if paper else []
+    if code:
+        version = f' ({code["Version"]})' if code.get('Version') else ''
+        found.append(f'{_link("code", code["URL"])}{version}')
+    licences = (collection.get('License') or {}).items()
+    found += [f'{_LICENSED[what]}: {name}' for what, name in licences]
+    lines = [_HEAD, '', f'# {collection["Name"]}', '']
+    lines += [f'{"; ".join(found)}.', ''] if found else ['']
     lines += [f'All methods: {_link("model zoo", _UP + "model_zoo.md")}.', '']
     lines += ['## Recipes', '', _COSTS, '', *recipes_table(method, _UP)]
     upstream = upstream_table([method], _UP)
@@ -141,7 +145,7 @@ def method_page(method: Method) -> str:
         lines += [f'## Our weights{kind}', ''] if own else []
         for checkpoint in own:
             lines += _details(checkpoint, mark)
-    return _text(lines)
+    return lines
 
 
 def _overview(methods: Sequence[Method]) -> list[str]:
@@ -168,7 +172,7 @@ def _overview(methods: Sequence[Method]) -> list[str]:
 
 
 def _headline(method: Method) -> str:
-    """What the paper says of it in one number."""
+    """The paper's number of a method."""
     top1, average = (
         [
             row.cells[key, 'test'].value
@@ -218,18 +222,6 @@ def _simulated(methods: Sequence[Method]) -> list[str]:
     return lines
 
 
-def _sources(method: Method) -> list[str]:
-    collection = method.collection
-    paper, code = collection.get('Paper'), collection.get('Code')
-    found = [_link(paper['Title'], paper['URL'])] if paper else []
-    if code:
-        version = f' ({code["Version"]})' if code.get('Version') else ''
-        found.append(f'{_link("code", code["URL"])}{version}')
-    licences = (collection.get('License') or {}).items()
-    found += [f'{_LICENSED[what]}: {name}' for what, name in licences]
-    return [f'{"; ".join(found)}.'] if found else []
-
-
 def _details(checkpoint: Checkpoint, mark: str) -> list[str]:
     entry, metadata = checkpoint.entry, checkpoint.entry['Metadata']
     options = ' --data-root ROOT'
@@ -244,10 +236,6 @@ def _details(checkpoint: Checkpoint, mark: str) -> list[str]:
     data = data_groups([checkpoint])[0][0]
     lines += ['; '.join(facts) + '.', '', f'{mark}Tested on {data}. {_INTERVALS}', '']
     return [*lines, *measured_table([checkpoint], every_interval=True)]
-
-
-def _text(lines: Sequence[str]) -> str:
-    return '\n'.join(lines).rstrip('\n') + '\n'
 
 
 def compare(task: str, kind: str, methods: Sequence[Method]) -> list[Row]:
@@ -268,10 +256,14 @@ def compare(task: str, kind: str, methods: Sequence[Method]) -> list[Row]:
     """
     recipes = [r['Name'] for method in methods for r in method.recipes]
     paper = [row for row in published_rows(task, kind) if row.recipe in recipes]
-    real = [c for m in methods for c in m.checkpoints if _beside_the_paper(c, task)]
-    results = [entry.results for c in real for entry in c.measured]
-    if results:
-        check_comparable(results, besides=('subset',))
+    real = [
+        c
+        for m in methods
+        for c in m.checkpoints
+        if c.task == task and not c.simulated and not other_than_paper(c.measured[0])
+    ]
+    if real:
+        check_comparable([r for c in real for r in c.measured], besides=('subset',))
     ours = [
         replace(row, recipe=recipe['Name'])
         for method in methods
@@ -284,17 +276,7 @@ def compare(task: str, kind: str, methods: Sequence[Method]) -> list[Row]:
     order = list(dict.fromkeys([*(row.recipe for row in paper), *recipes]))
     return sorted(
         [*paper, *ours, *_lacking(paper, ours)],
-        key=lambda row: (*_order(row), order.index(row.recipe), not row.paper),
-    )
-
-
-def _beside_the_paper(checkpoint: Checkpoint, task: str) -> bool:
-    results = checkpoint.measured[0].results
-    return (
-        checkpoint.task == task
-        and not checkpoint.simulated
-        and is_published_space(results.get('classes'))
-        and results['options'].get('preset', _PRESET) == _PRESET
+        key=lambda row: (*row_order(row), order.index(row.recipe), not row.paper),
     )
 
 
@@ -312,29 +294,13 @@ def _lacking(paper: Sequence[Row], ours: Sequence[Row]) -> list[Row]:
     return [Row(*key, recipe=key[-1]) for key in keys if key not in known]
 
 
-def _order(row: Row) -> tuple[int, int, int]:
-    places, controls = ['all', *DOMAINS], list(CONTROLS.values())
-    place = places.index(row.place) if row.place in places else len(places)
-    if row.setting in controls:
-        return place, 0, controls.index(row.setting)
-    shots, _, word = row.setting.partition('-')
-    return place, int(shots) if word else 0, 0
-
-
 def compared_table(
     rows: Sequence[Row],
     columns: Mapping[str, str],
     pages: Mapping[str, str],
     subsets: Sequence[str] = ('test',),
 ) -> list[str]:
-    """The rows of :func:`compare` as a table.
-
-    Args:
-        rows: All of them.
-        columns: Title to metric.
-        pages: Recipe to the page that a row of ours is linked to.
-        subsets: Each a row of its own.
-    """
+    """The rows of :func:`compare` as a table, each of ours linked to its page."""
     settings = any(row.setting for row in rows)
     cells = []
     for row in rows:
@@ -365,13 +331,7 @@ def checkpoints_table(
     up: str = '',
     pages: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Files of our own weights.
-
-    Args:
-        checkpoints: To list.
-        up: From the page to the root: ``../../``.
-        pages: Name to the page with its details.
-    """
+    """Files of our own weights, each linked to the page with its details."""
     named = {c.name: f'`{c.name}`' for c in checkpoints}
     for name, page in (pages or {}).items():
         named[name] = _link(f'`{name}`', f'{page}#{name}')
@@ -381,8 +341,8 @@ def checkpoints_table(
         entry, metadata = checkpoint.entry, checkpoint.entry['Metadata']
         files = [_link('log', f'{up}zoo/{checkpoint.name}/train.log')]
         files += [
-            _link(e.files[0].stem.replace('_', ' '), up + e.files[0].as_posix())
-            for e in checkpoint.measured
+            _link(file.stem.replace('_', ' '), up + file.as_posix())
+            for file in (results['files'][0] for results in checkpoint.measured)
         ]
         rows.append(
             [
@@ -401,7 +361,7 @@ def checkpoints_table(
 def measured_table(
     checkpoints: Sequence[Checkpoint], every_interval: bool = False
 ) -> list[str]:
-    """Results of weights of ours, of one task, with counts.
+    """Results of weights of ours, with counts.
 
     Args:
         checkpoints: Of one task, all on simulated data or all on real data.
@@ -425,24 +385,18 @@ def measured_table(
                 counts = row.samples[subset][0].run['counts']
                 place = f'{row.place}, {row.setting}' if row.setting else row.place
                 place += '' if subset == 'test' else f', {subset}'
-                values = [
-                    _with_interval(row, key, subset)
-                    if every_interval or key in _HEADLINES
-                    else number(row.cells.get((key, subset)), row.simulated)
-                    for key in columns.values()
-                ]
+                values = []
+                for key in columns.values():
+                    cell = row.cells.get((key, subset))
+                    text = number(cell, row.simulated)
+                    bracketed = every_interval or key in _HEADLINES
+                    if bracketed and cell is not None and cell.interval == 'clips':
+                        text += f' [{cell.low:.1f}, {cell.high:.1f}]'
+                    values.append(text)
                 numbers = [f'{counts[key]:,}' for key in counted]
                 cells.append([f'`{row.name}`', place, *numbers, *values])
     titles = ['name', 'tested on', *counted, *columns]
     return _table(titles, cells, 2)
-
-
-def _with_interval(row: Row, key: str, subset: str) -> str:
-    cell = row.cells.get((key, subset))
-    text = number(cell, row.simulated)
-    if cell is not None and cell.interval == 'clips':
-        return f'{text} [{cell.low:.1f}, {cell.high:.1f}]'
-    return text
 
 
 def data_groups(
@@ -451,7 +405,7 @@ def data_groups(
     """Weights of ours by what they were tested on, which a sentence names."""
 
     def tested(checkpoint: Checkpoint) -> tuple[str, str, str]:
-        data = checkpoint.measured[0].results['data']
+        data = checkpoint.measured[0]['data']
         return data['name'], data.get('source') or '', data['fingerprint']
 
     ordered = sorted(checkpoints, key=lambda c: (tested(c), c.name))
@@ -462,12 +416,7 @@ def data_groups(
 
 
 def upstream_table(methods: Sequence[Method], up: str = '') -> list[str]:
-    """Pretrained weights that recipes start from; empty if none does.
-
-    Args:
-        methods: Whose recipes to look at.
-        up: From the page to the root.
-    """
+    """Pretrained weights that recipes start from; empty if none does."""
     found: dict[str, list[tuple[Method, Mapping[str, Any]]]] = {}
     for method in methods:
         for recipe in method.recipes:
@@ -500,22 +449,22 @@ def upstream_table(methods: Sequence[Method], up: str = '') -> list[str]:
 
 
 def recipes_table(method: Method, up: str) -> list[str]:
-    """Recipes of a method with what they cost.
-
-    Args:
-        method: The method.
-        up: From the page to the root.
-    """
+    """Recipes of a method and their costs."""
     windows = any(r['Metadata'].get('Window Seconds') for r in method.recipes)
     rows = []
     for recipe in method.recipes:
-        known = recipe['Metadata']
+        known, detects = recipe['Metadata'], task_of(recipe) == 'det'
+        stems = {leaf: PurePosixPath(leaf).stem for leaf in recipe['Configs']}
+        leaves = [
+            _link('config' if detects else stem.rpartition('_')[2], up + leaf)
+            for leaf, stem in stems.items()
+        ]
         names = [f'`{c.name}`' for c in method.weights_of(recipe)]
         seconds = known.get('Window Seconds')
         rows.append(
             [
                 recipe['Name'],
-                _leaves(recipe, up),
+                ' '.join(leaves),
                 known.get('Architecture', UNKNOWN),
                 known.get('Input', UNKNOWN),
                 known.get('Pretrained') or 'scratch',
@@ -529,15 +478,6 @@ def recipes_table(method: Method, up: str) -> list[str]:
     titles = ['recipe', 'configs', 'architecture', 'input', 'starts from']
     titles += ['our weights', 'params (M)', 'trained (M)', 'GFLOPs']
     return _table([*titles, *(['window (s)'] if windows else [])], rows, 6)
-
-
-def _leaves(recipe: Mapping[str, Any], up: str) -> str:
-    stems = {leaf: PurePosixPath(leaf).stem for leaf in recipe['Configs']}
-    if task_of(recipe) == 'det':
-        return ' '.join(_link('config', up + leaf) for leaf in stems)
-    return ' '.join(
-        _link(stem.rpartition('_')[2], up + leaf) for leaf, stem in stems.items()
-    )
 
 
 def millions(number: int | None) -> str:
@@ -603,11 +543,10 @@ def text_differences(old: str, new: str) -> Iterator[str]:
 
 def _changed(old: str, new: str) -> str:
     cells = old.split('|'), new.split('|')
-    if len(cells[0]) == len(cells[1]) > 2:
-        pairs = [(a, b) for a, b in zip(*cells, strict=True) if a != b]
-        texts = [f'{_short(a.strip())} should be {_short(b.strip())}' for a, b in pairs]
-        return '; '.join(texts)
-    return f'{_short(old)} should be {_short(new)}'
+    if not len(cells[0]) == len(cells[1]) > 2:
+        return f'{_short(old)} should be {_short(new)}'
+    pairs = [(a.strip(), b.strip()) for a, b in zip(*cells, strict=True) if a != b]
+    return '; '.join(f'{_short(a)} should be {_short(b)}' for a, b in pairs)
 
 
 def _short(text: str) -> str:

@@ -17,7 +17,7 @@ from mmma.hub.publish import SIMULATED
 from mmma.hub.published import ZooFolder
 from mmma.hub.zoo import is_checkpoint, with_entry
 from mmma.reporting.paper import Row, paper_tables
-from mmma.reporting.results import Entry, audit_results, read_results
+from mmma.reporting.results import Results, audit_results, read_results
 
 _RESULTS = 'results.json'
 
@@ -32,7 +32,7 @@ class Checkpoint:
     """
 
     entry: Mapping[str, Any]
-    measured: tuple[Entry, ...]
+    measured: tuple[Results, ...]
 
     @property
     def name(self) -> str:
@@ -42,7 +42,7 @@ class Checkpoint:
     @property
     def task(self) -> str:
         """``rec`` or ``det``."""
-        return str(self.measured[0].results['task'])
+        return str(self.measured[0]['task'])
 
     @property
     def simulated(self) -> bool:
@@ -110,8 +110,7 @@ def read_zoo(
         models = found[method].get('Models') or ()
         recipes = tuple(entry for entry in models if not is_checkpoint(entry))
         own.sort(key=lambda c: c.name)
-        collection = data['Collections'][0]
-        methods.append(Method(method, collection, recipes, tuple(own)))
+        methods.append(Method(method, data['Collections'][0], recipes, tuple(own)))
     return found, methods, problems
 
 
@@ -153,7 +152,7 @@ def read_zoo_checkpoint(root: Path, entry: Mapping[str, Any]) -> Checkpoint:
             f'{paths[0]} is of protocol {protocol}, the entry says '
             f'{entry["Metadata"].get("Protocol")}.'
         )
-    named = [Entry({**results, 'name': name}, (Path(p),)) for p, results in measured]
+    named = ({**results, 'name': name, 'files': [p]} for p, results in measured)
     return Checkpoint(entry, tuple(named))
 
 

@@ -13,19 +13,14 @@ from result_files import make_rec_root, write_fewshot, write_model
 from mmma.evaluation.bootstrap import spread
 from mmma.reporting.paper import (
     Cell,
-    CellTest,
     PaperTable,
     Row,
-    csv_text,
-    is_published_space,
-    latex,
     load_published,
-    markdown,
     paper_tables,
-    plain_text,
     published_rows,
+    render,
 )
-from mmma.reporting.results import Entry, read_entries
+from mmma.reporting.results import read_named
 from mmma.reporting.table import MARK, escape
 from mmma.taxonomy import load_label_space
 
@@ -64,14 +59,8 @@ def test_every_cell_equals_the_transcription(shared_data):
     assert numbers(load_published()) == numbers(theirs)
 
 
-def test_only_the_82_actions_are_compared_with_the_paper():
-    assert is_published_space(load_label_space('mma82').actions)
-    assert not is_published_space(load_label_space('ma52').actions)
-    assert not is_published_space(None)
-
-
 def read(*files):
-    return read_entries([str(file) for file in files])
+    return read_named([str(file) for file in files])
 
 
 def rows(table, **wanted):
@@ -106,7 +95,7 @@ def test_seeds_of_a_recipe_are_one_row_with_val_and_test_columns(seeds):
     values = [
         run['metrics']['action/mca']
         for entry in entries
-        for run in entry.results['runs']
+        for run in entry['runs']
         if (run['domain'], run['subset']) == ('street', 'val')
     ]
     expected = spread(values)
@@ -132,7 +121,7 @@ def test_one_seed_has_the_interval_of_its_results(seeds):
     entries = read(seeds[1])
     (table,) = paper_tables(entries, level='body', published=False)
     cell = table.rows[0].cells['body/top1', 'test']
-    run = entries[0].results['runs'][0]
+    run = entries[0]['runs'][0]
     assert (cell.low, cell.high) == tuple(run['intervals']['bounds']['body/top1'])
     assert (cell.n, cell.sd, cell.interval) == (1, None, 'clips')
 
@@ -216,8 +205,8 @@ def test_seeds_that_are_none_are_refused(rec_root, seeds, tmp_path):
 
 def test_results_of_other_actions_stand_alone(seeds):
     (entry,) = read(seeds[1])
-    results = {**entry.results, 'classes': list(load_label_space('ma52').actions)}
-    table, _ = paper_tables([Entry(results, entry.files)])
+    results = {**entry, 'classes': list(load_label_space('ma52').actions)}
+    table, _ = paper_tables([results])
     assert rows(table, paper=True) == []
     assert any('not the 82 actions of the paper' in note for note in table.notes)
 
@@ -240,7 +229,7 @@ def detection(preset='mma82'):
             {'domain': 'all', 'counts': {'videos': 3}, 'metrics': {**metrics, 'AVG': 1}}
         ],
     }
-    return Entry(results, ())
+    return results
 
 
 def test_detection_has_the_columns_of_the_paper():
@@ -258,7 +247,7 @@ def test_detection_has_the_columns_of_the_paper():
     ('difference', 'p', 'bold'), [(1, 0.04, True), (1, 0.05, False), (-1, 0.01, False)]
 )
 def test_only_what_is_significantly_better_is_bold(difference, p, bold):
-    assert Cell(50.0, test=CellTest(difference, 0.001, p, 'x')).is_bold() is bold
+    assert Cell(50.0, difference=difference, p_holm=p, test='x').is_bold() is bold
     assert not Cell(99.0).is_bold()
 
 
@@ -266,10 +255,10 @@ KEY = ('action/top1', 'test')
 
 
 def made_up_table(simulated=True, bold=True):
-    test = CellTest(5.0, 0.001, 0.002 if bold else 0.2, 'McNemar exact')
+    test = (5.0, 0.001, 0.002 if bold else 0.2, 'McNemar exact')
     paper = Row('lab', '', 'PoseC3D', paper=True, cells={KEY: Cell(64.84)})
     ours = Row('lab', '', 'a|b_mma82', name='a|b_mma82', simulated=simulated, seeds='3')
-    ours.cells[KEY] = Cell(50.0, 3, 1.0, 47.5, 52.5, 'seeds', test)
+    ours.cells[KEY] = Cell(50.0, 3, 1.0, 47.5, 52.5, 'seeds', *test)
     other = Row('street', '', 'c', name='c', simulated=simulated, seeds='1')
     other.cells[KEY] = Cell(20.0, low=10.0, high=30.0, interval='clips')
     data = {'name': 'tiny_set', 'fingerprint': 'f' * 64, 'simulated': simulated}
@@ -280,9 +269,9 @@ def made_up_table(simulated=True, bold=True):
     )
 
 
-@pytest.mark.parametrize('render', [plain_text, markdown])
-def test_marks_stand_in_the_row_of_every_simulated_number(render):
-    text = render([made_up_table()])
+@pytest.mark.parametrize('form', ['paper', 'md'])
+def test_marks_stand_in_the_row_of_every_simulated_number(form):
+    text = render([made_up_table()], form)
     lines = [line for line in text.splitlines() if line.startswith('|')]
     (paper,) = (line for line in lines if 'PoseC3D [paper]' in line)
     assert '64.84' in paper
@@ -294,15 +283,15 @@ def test_marks_stand_in_the_row_of_every_simulated_number(render):
     assert f'{MARK}: measured on simulated data, so beside [paper]' in text
 
 
-@pytest.mark.parametrize('render', [plain_text, markdown, csv_text])
-def test_real_numbers_have_no_such_mark(render):
-    text = render([made_up_table(simulated=False)])
+@pytest.mark.parametrize('form', ['paper', 'md', 'csv'])
+def test_real_numbers_have_no_such_mark(form):
+    text = render([made_up_table(simulated=False)], form)
     assert MARK not in text
     assert 'imulated' not in text.replace('simulated,data', '')
 
 
 def test_text_has_data_notes_and_a_rule_between_domains():
-    text = plain_text([made_up_table()])
+    text = render([made_up_table()], 'paper')
     assert text.startswith(
         'A title, data tiny_set (ffffffffffff, SIMULATED), test subset\n'
     )
@@ -314,7 +303,7 @@ def test_text_has_data_notes_and_a_rule_between_domains():
 
 
 def test_markdown_is_a_table_of_equal_rows():
-    lines = markdown([made_up_table()]).splitlines()
+    lines = render([made_up_table()], 'md').splitlines()
     cells = [line.replace('\\|', '').count('|') for line in lines if line[:1] == '|']
     assert cells == [6] * 5
     assert '**50.00 ± 2.50ˢ**' in lines[-2]
@@ -322,7 +311,7 @@ def test_markdown_is_a_table_of_equal_rows():
 
 
 def test_csv_has_a_line_per_cell_with_its_source_and_test():
-    rows = list(csv.DictReader(io.StringIO(csv_text([made_up_table()]))))
+    rows = list(csv.DictReader(io.StringIO(render([made_up_table()], 'csv'))))
     assert [row['source'] for row in rows] == ['paper', 'ours', 'ours']
     assert [row['simulated'] for row in rows] == ['false', 'true', 'true']
     assert rows[0]['data'] == rows[0]['n'] == ''
@@ -334,8 +323,8 @@ def test_csv_has_a_line_per_cell_with_its_source_and_test():
 
 
 def test_nothing_is_bold_that_is_not_significant():
-    assert '**50' not in markdown([made_up_table(bold=False)])
-    assert '*50' not in plain_text([made_up_table(bold=False)])
+    assert '**50' not in render([made_up_table(bold=False)], 'md')
+    assert '*50' not in render([made_up_table(bold=False)], 'paper')
 
 
 NASTY = r'a_b & 50% $x$ #1 {y} ~^\ <|>"'
@@ -379,11 +368,11 @@ def latex_tables(rec_root, tmp_path_factory):
         for t in ('val', 'test')
     ]
     files.append(write_fewshot(folder / 'f', rec_root, 'a_mma82', 0.5))
-    return paper_tables(read_entries([str(file) for file in files]))
+    return paper_tables(read_named([str(file) for file in files]))
 
 
 def test_the_tables_are_sound(latex_tables):
-    text = latex(latex_tables)
+    text = render(latex_tables, 'latex')
     check_latex(text)
     assert text.count(r'\begin{table*}') == len(latex_tables) == 4
     assert text.count(r'\midrule') > 4
@@ -401,18 +390,18 @@ def test_the_tables_are_sound(latex_tables):
 )
 def test_the_checker_sees_what_is_broken(latex_tables, broken):
     row = next(row for row in latex_tables[0].rows if not row.paper)
-    text = latex(latex_tables).replace(
+    text = render(latex_tables, 'latex').replace(
         f' & {row.seeds} & ', f' & {row.seeds} & \\textbf{{}}'
     )
-    text = latex(latex_tables) if r'\textbf' not in broken[0] else text
+    text = render(latex_tables, 'latex') if r'\textbf' not in broken[0] else text
     damaged = text.replace(broken[0], broken[1], 1)
-    assert damaged != latex(latex_tables)
+    assert damaged != render(latex_tables, 'latex')
     with pytest.raises((AssertionError, IndexError)):
         check_latex(damaged)
 
 
 def test_caption_and_every_cell_say_that_data_are_simulated(latex_tables):
-    text = latex(latex_tables)
+    text = render(latex_tables, 'latex')
     captions = re.findall(r'\\caption\{(.*)\}', text)
     assert len(captions) == 4
     fingerprint = latex_tables[0].data['fingerprint'][:12]
@@ -438,7 +427,7 @@ def test_every_special_letter_is_escaped():
 def test_it_compiles(latex_tables, tmp_path):
     text = (
         '\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs}\n'
-        f'\\begin{{document}}\n{latex(latex_tables)}\n\\end{{document}}\n'
+        f'\\begin{{document}}\n{render(latex_tables, "latex")}\n\\end{{document}}\n'
     )
     (tmp_path / 'a.tex').write_text(text)
     command = ['pdflatex', '-interaction=nonstopmode', '-halt-on-error', 'a.tex']

@@ -9,15 +9,13 @@ from mmma.evaluation.rows import EvaluationOptions, Truth, recognition_row
 from mmma.evaluation.scores import join_tables, read_scores
 from mmma.reporting.results import (
     SCHEMA,
-    Entry,
     Sample,
     audit_results,
     check_comparable,
     check_recipes,
     check_weights,
-    pool_entries,
-    pooled_domains,
-    read_entries,
+    pool_results,
+    read_named,
     read_results,
     take_samples,
     write_results,
@@ -112,16 +110,16 @@ def test_skeletons_of_two_extractors_are_refused_beside_videos_they_are_not():
 def test_files_are_read_under_their_own_or_another_name(tmp_path):
     write_results(RESULTS, tmp_path / 'a=b.json')
     write_results(changed('name', 'b_mma82'), tmp_path / 'b.json')
-    entries = read_entries([f'{tmp_path}/a=b.json', f'mine={tmp_path}/b.json'])
-    assert [entry.results['name'] for entry in entries] == ['a_mma82', 'mine']
-    assert entries[1].files == (tmp_path / 'b.json',)
+    entries = read_named([f'{tmp_path}/a=b.json', f'mine={tmp_path}/b.json'])
+    assert [entry['name'] for entry in entries] == ['a_mma82', 'mine']
+    assert entries[1]['files'] == [tmp_path / 'b.json']
 
 
 def test_the_same_results_twice_are_refused(tmp_path):
     write_results(RESULTS, tmp_path / 'a.json')
     write_results(RESULTS, tmp_path / 'copy.json')
     with pytest.raises(ValueError, match=r'copy\.json are the same results'):
-        read_entries([f'{tmp_path}/a.json', f'mine={tmp_path}/copy.json'])
+        read_named([f'{tmp_path}/a.json', f'mine={tmp_path}/copy.json'])
 
 
 def test_protocol_and_model_may_differ():
@@ -130,20 +128,21 @@ def test_protocol_and_model_may_differ():
     )
 
 
-def sample(file, seed=0, checkpoint='aaaaaaaa', entry=None, **config):
-    results = {
+def sample(file, seed=0, checkpoint='aaaaaaaa', results=None, **config):
+    results = results or {
         'name': 'a_mma82',
+        'files': [Path(file)],
         'protocol': {'name': 'indomain', 'seed': seed},
         'options': {'subset': 'test'},
         'checkpoint': {'sha256': checkpoint},
         'config': config,
     }
-    return Sample(entry or Entry(results, (Path(file),)), {'subset': 'test'})
+    return Sample(results, {'subset': 'test'})
 
 
 def test_rows_are_sorted_by_seed_and_draws_stay_together():
     first = sample('1.json', seed=1)
-    second = sample('1.json', entry=first.entry)
+    second = sample('1.json', results=first.results)
     third = sample('0.json', seed=0, checkpoint='b')
     found = take_samples([first, second, third], 'a', shared=False)
     assert found == {0: [third], 1: [first, second]}
@@ -172,10 +171,10 @@ def test_the_same_weights_are_no_two_seeds():
 
 def test_val_and_test_of_one_seed_share_their_weights():
     val, test = sample('1.json'), sample('2.json')
-    check_weights({'val': [val], 'test': [test]}, 'a')
+    check_weights([val, test], 'a')
     other = sample('2.json', checkpoint='bbbbbbbb')
     with pytest.raises(ValueError, match='seed 0 is of weights aaaaaaaa in'):
-        check_weights({'val': [val], 'test': [other]}, 'a')
+        check_weights([val, other], 'a')
 
 
 RECIPE = {
@@ -197,13 +196,15 @@ ELSEWHERE = {
 
 
 def test_a_recipe_is_what_trains_and_tests_wherever_it_ran():
-    check_recipes([sample('1.json', **RECIPE).entry, sample('2', **ELSEWHERE).entry])
-    check_recipes([sample('1.json', **RECIPE).entry, sample('2.json').entry])
+    check_recipes(
+        [sample('1.json', **RECIPE).results, sample('2', **ELSEWHERE).results]
+    )
+    check_recipes([sample('1.json', **RECIPE).results, sample('2.json').results])
 
 
 def test_seeds_of_two_recipes_are_refused():
     other = {**RECIPE, 'model': {'depth': 18}}
-    entries = [sample('1.json', **RECIPE).entry, sample('2.json', **other).entry]
+    entries = [sample('1.json', **RECIPE).results, sample('2.json', **other).results]
     with pytest.raises(
         ValueError, match=r'config\.model\.depth differs: 50 in 1\.json'
     ):
@@ -221,12 +222,12 @@ def separate(rec_root, tmp_path_factory):
 
 
 def read(files):
-    return read_entries([str(file) for file in files])
+    return read_named([str(file) for file in files])
 
 
 def test_pooled_metrics_equal_those_of_all_clips_at_once(separate, rec_root):
-    (pooled,) = pool_entries(read(separate))
-    row = pooled.results['runs'][0]
+    (pooled,) = pool_results(read(separate))
+    row = pooled['runs'][0]
     space = rec_root.label_space()
     table = join_tables([read_scores(f.parent / 'scores.npz', space) for f in separate])
     truth = Truth.from_clips(c for c in rec_root.read_rec() if c.subset == 'test')
@@ -243,28 +244,28 @@ def test_pooled_metrics_equal_those_of_all_clips_at_once(separate, rec_root):
 
 
 def test_a_pooled_result_keeps_the_rows_of_its_domains_and_its_files(separate):
-    (pooled,) = pool_entries(read(separate))
-    assert [run['domain'] for run in pooled.results['runs']] == ['all', *DOMAINS]
-    assert pooled_domains(pooled.results) == list(DOMAINS)
-    assert pooled.files == tuple(separate)
-    assert 'indomain, one model per domain' in results_table([pooled.results])
+    (pooled,) = pool_results(read(separate))
+    assert [run['domain'] for run in pooled['runs']] == ['all', *DOMAINS]
+    assert pooled['protocol']['pooled'] == list(DOMAINS)
+    assert pooled['files'] == separate
+    assert 'indomain, one model per domain' in results_table([pooled])
 
 
 def test_fewer_domains_are_no_all(separate):
-    (pooled,) = pool_entries(read(separate[2:0:-1]))
-    assert pooled.results['runs'][0]['domain'] == 'psychiatric+street'
+    (pooled,) = pool_results(read(separate[2:0:-1]))
+    assert pooled['runs'][0]['domain'] == 'psychiatric+street'
 
 
 def test_other_results_stay_as_they_are(separate, rec_root, tmp_path):
     other = write_fewshot(tmp_path / 'f', rec_root, 'a_mma82', 0.5)
-    entries = pool_entries(read([other, *separate]))
-    assert [e.results['protocol']['name'] for e in entries] == ['fewshot', 'indomain']
+    entries = pool_results(read([other, *separate]))
+    assert [e['protocol']['name'] for e in entries] == ['fewshot', 'indomain']
 
 
 def test_nothing_to_pool_is_an_error(separate, rec_root, tmp_path):
     joint = write_model(tmp_path / 'j', rec_root, 'a_mma82', 0.5)
     with pytest.raises(ValueError, match='nothing to pool'):
-        pool_entries(read([joint, separate[0]]))
+        pool_results(read([joint, separate[0]]))
 
 
 def test_a_domain_twice_is_refused(separate, rec_root, tmp_path):
@@ -272,7 +273,7 @@ def test_a_domain_twice_is_refused(separate, rec_root, tmp_path):
         tmp_path / 'again', rec_root, 'a_mma82', 0.9, domain='lab', broken=['x']
     )
     with pytest.raises(ValueError, match="two results of domain 'lab' with seed 0"):
-        pool_entries(read([*separate, again]))
+        pool_results(read([*separate, again]))
 
 
 def test_results_measured_differently_are_not_pooled(separate, rec_root, tmp_path):
@@ -280,20 +281,20 @@ def test_results_measured_differently_are_not_pooled(separate, rec_root, tmp_pat
         tmp_path / 'o', rec_root, 'a_mma82', 0.9, domain='lab', options__class_set='all'
     )
     with pytest.raises(ValueError, match=r'options\.class_set differs'):
-        pool_entries(read([separate[1], other]))
+        pool_results(read([separate[1], other]))
 
 
 def test_other_classes_are_not_pooled(separate):
     entries = read(separate[:2])
-    entries[1].results['runs'][1]['per_class']['action']['name'][0] = 'flying'
+    entries[1]['runs'][1]['per_class']['action']['name'][0] = 'flying'
     with pytest.raises(ValueError, match='the action classes of its results differ'):
-        pool_entries(entries)
+        pool_results(entries)
 
 
 def test_detection_is_not_pooled(separate):
     (entry,) = read(separate[:1])
     with pytest.raises(ValueError, match='AP ranks the predictions of all videos'):
-        pool_entries([Entry({**entry.results, 'task': 'det'}, entry.files)])
+        pool_results([{**entry, 'task': 'det'}])
 
 
 def test_the_root_may_be_real(tmp_path):
@@ -301,8 +302,8 @@ def test_the_root_may_be_real(tmp_path):
     files = [
         write_model(tmp_path / d, root, 'a_mma82', 0.5, domain=d) for d in DOMAINS[:2]
     ]
-    (pooled,) = pool_entries(read(files))
-    assert pooled.results['checkpoint']['simulated'] is False
+    (pooled,) = pool_results(read(files))
+    assert pooled['checkpoint']['simulated'] is False
 
 
 @pytest.fixture(scope='module')

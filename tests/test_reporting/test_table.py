@@ -2,14 +2,13 @@
 
 import pytest
 
-from mmma.reporting import table as detections
 from mmma.reporting.table import (
     COLUMNS,
     SIMULATED,
     Bold,
     Table,
-    fusion_summary,
-    fusion_table,
+    fusion_text,
+    report_text,
     results_table,
 )
 
@@ -151,6 +150,7 @@ def report(**changes):
         'frequent': {'min_truths': 10, 'metrics': dict.fromkeys(metrics, 67.891)},
     }
     return {
+        'task': 'det',
         'subset': 'val',
         'simulated': False,
         'options': {
@@ -164,21 +164,18 @@ def report(**changes):
     }
 
 
-def test_summary_says_what_the_numbers_are():
-    lines = detections.summary(report()).splitlines()
-    assert lines == [
+def test_a_report_says_what_the_numbers_are():
+    lines = report_text(report()).splitlines()
+    assert lines[:3] == [
         'subset val, percent; mAP is the mean over 3 tIoU thresholds, 0.2 to 0.7',
         'body: as they are',
         'duplicate truths merged: 3 (body)',
     ]
-
-
-def test_simulated_data_come_first():
-    assert detections.summary(report(simulated=True)).splitlines()[0] == SIMULATED
+    assert report_text(report(simulated=True)).splitlines()[0] == SIMULATED
 
 
 def test_rows_show_the_levels_that_exist():
-    text = detections.rows_table(report()['rows'])
+    text = report_text(report())
     assert 'body .2' in text
     assert 'action' not in text
     assert 'AVG' not in text
@@ -189,7 +186,9 @@ def test_rows_show_the_levels_that_exist():
 def test_classes(bounds):
     columns = {'name': ['nodding', 'x'], 'truths': [1, 2], 'AP': [50.0, 33.333]}
     columns |= {'AP_bounds': bounds} if bounds else {}
-    text = detections.per_class_tables({'action': columns})
+    told = report()
+    told['rows'][0]['per_class'] = {'action': columns}
+    text = report_text(told, per_class=True)
     assert 'nodding' in text
     assert '33.33' in text
     assert ('1.00..2.50' in text) == bool(bounds)
@@ -206,7 +205,7 @@ def test_profile():
             'length': [{'bin': '0..1', 'truths': 2, 'missed': 50.0, 'mAP_N': 7.0}]
         },
     }
-    text = detections.profile_tables({'body': found})
+    text = report_text(report(profile={'body': found}))
     for part in ('first G of a class', '1G to 2G', '+1.50', 'body: length', '50.0'):
         assert part in text
 
@@ -248,7 +247,7 @@ METRICS_FUSION = {
 
 
 def test_summary_of_given_weights():
-    assert fusion_summary(record()).splitlines() == [
+    assert fusion_text(record()).splitlines() == [
         '4 clips, mean of 2 score files, given weights:',
         '  0.7500  a.npz',
         '  0.2500  b.npz',
@@ -265,7 +264,7 @@ def test_summary_of_learnt_weights():
         'equal_nll': 0.75,
         'gap': 1e-8,
     }
-    lines = fusion_summary(record(learnt=learnt, body_fusion=0.5)).splitlines()
+    lines = fusion_text(record(learnt=learnt, body_fusion=0.5)).splitlines()
     assert lines[2] == '  0.2500  b.npz  (val: d.npz, alone 2.0000 nats)'
     assert lines[3] == (
         'learnt on 5 val clips (3 lab, 2 street): 0.5000 nats per clip, equal weights '
@@ -275,9 +274,9 @@ def test_summary_of_learnt_weights():
 
 
 def test_table_without_intervals():
-    lines = fusion_table(record(metrics=METRICS_FUSION)).splitlines()
-    assert lines[0].startswith('4 clips (3 val, 1 test), percent')
-    assert lines[1].startswith('+')
+    lines = fusion_text(record(metrics=METRICS_FUSION)).splitlines()
+    assert lines[3].startswith('4 clips (3 val, 1 test), percent')
+    assert lines[4].startswith('+')
     assert lines[-2].split('|')[1:4] == [' fused  ', '        ', ' 30.00 ']
 
 
@@ -286,8 +285,8 @@ def test_table_says_what_it_shows():
         'fused': row_of_fusion(30.0, (1, 2)),
         'weights_fitted_on_them': 3,
     }
-    text = fusion_table(record(metrics=metrics, simulated=True))
-    assert text.startswith('SIMULATED DATA')
+    text = fusion_text(record(metrics=metrics, simulated=True))
+    assert '\nSIMULATED DATA' in text
     assert 'intervals: 95 %, 9 resamples of 4 clips' in text
     assert 'fitted on 3 of these clips: the fused row flatters' in text
     assert '30.00 [1.00, 2.00]' in text

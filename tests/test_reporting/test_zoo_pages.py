@@ -18,10 +18,8 @@ from mmma.reporting.zoo_pages import (
     compare,
     compared_table,
     data_groups,
-    main_page,
     measured_table,
     megabytes,
-    method_page,
     millions,
     recipes_table,
     span,
@@ -173,10 +171,7 @@ def test_only_real_numbers_of_ours_stand_beside_the_paper(methods):
 
 def test_numbers_over_other_classes_stay_out(methods, monkeypatch):
     (results,) = {
-        id(e.results): e.results
-        for c in methods[0].checkpoints
-        if not c.simulated
-        for e in c.measured
+        id(e): e for c in methods[0].checkpoints if not c.simulated for e in c.measured
     }.values()
     monkeypatch.setitem(results, 'classes', ['a', 'b'])
     assert compare('det', 'indomain', methods) == []
@@ -211,7 +206,7 @@ def test_weights_are_grouped_by_what_they_were_tested_on(methods):
     (text, own), (_, other) = data_groups(every)
     assert text == 'tiny_set, fingerprint `12345678`'
     assert (own[0].task, other[0].task) == ('det', 'rec')
-    own[0].measured[0].results['data']['source'] = 'simulation, seed 3'
+    own[0].measured[0]['data']['source'] = 'simulation, seed 3'
     assert data_groups(own)[0][0].startswith('tiny_set (simulation, seed 3), finger')
 
 
@@ -292,7 +287,7 @@ def test_a_zoo_without_weights_of_ours(tmp_path):
 
 
 def test_the_page_starts_with_what_rows_mean_and_an_overview(methods):
-    text = main_page(methods)
+    text = zoo_pages(methods)[PAGE]
     assert re.findall('^## (.*)', text, re.M) == [
         'Methods',
         'Paper and ours, on real data',
@@ -324,7 +319,7 @@ def test_simulated_numbers_have_tables_of_their_own_that_say_so(methods, page):
 
 
 def test_a_methods_page_has_the_commands_for_its_weights(methods):
-    text = method_page(methods[0])
+    text = zoo_pages(methods)['docs/zoo/skeletondet.md']
     name = 'skeletondet-tiny_mma82-simulated'
     assert f'python tools/download.py {name}\n' in text
     config = 'configs/det/skeletondet-tiny_mma82.py'
