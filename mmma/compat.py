@@ -1,5 +1,7 @@
 """Repairs that let MMAction2 1.2 and MMEngine 0.10 run on today's Python stack.
 
+Beside them stands what ``doctor`` asks of other packages.
+
 Each repair stands behind a probe, so that it touches nothing where upstream works;
 ``REPAIRS`` lists all of them and :func:`install` applies what is needed, once.
 :mod:`mmma.registry` calls it before MMAction2 is imported; ``import mmma`` does not.
@@ -11,9 +13,10 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
+import tempfile
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -309,3 +312,82 @@ REPAIRS: tuple[Repair, ...] = (
         _init_dist_without_cuda,
     ),
 )
+
+REQUIRED = {
+    'torch': 'torch',
+    'mmengine': 'mmengine',
+    'mmcv-lite': 'mmcv',
+    'mmaction2': 'mmaction',
+    'numpy': 'numpy',
+    'scipy': 'scipy',
+    'opencv-python': 'cv2',
+    'av': 'av',
+}
+"""Distributions that every run needs, with their modules."""
+OPTIONAL = ('mmma', 'decord', 'safetensors', 'scikit-learn')
+_OPENCV = (
+    'opencv-python',
+    'opencv-contrib-python',
+    'opencv-python-headless',
+    'opencv-contrib-python-headless',
+)
+_SAME_FOLDER = (('mmengine', 'onedl-mmengine'), ('decord', 'decord2'))
+
+
+def versions() -> dict[str, str]:
+    """Versions of the distributions that are needed or used; ``absent`` ones too."""
+    found = {}
+    for name in (*REQUIRED, *OPTIONAL):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = 'absent'
+    return found
+
+
+def shared_folders() -> Iterator[str]:
+    """Warn of distributions that write into one and the same folder."""
+    everything = importlib.metadata.distributions()
+    installed = {d.metadata['Name']: d.version for d in everything}
+    opencv = {name: installed[name] for name in _OPENCV if name in installed}
+    headless = [name.endswith('headless') for name in opencv]
+    if len(set(opencv.values())) > 1 or (any(headless) and not all(headless)):
+        listed = ', '.join(f'{k} {v}' for k, v in opencv.items())
+        yield (
+            f'{listed} share the folder cv2, and the last one installed wins: install '
+            'the same version of each'
+        )
+    for pair in _SAME_FOLDER:
+        if all(name in installed for name in pair):
+            yield f'{pair[0]} and {pair[1]} share a folder: keep one'
+
+
+def decoder_states() -> dict[str, str]:
+    """Let each backend decode a video that is made here, and say how it fared."""
+    import av
+    import numpy as np
+
+    from mmma.video import BACKENDS, available_backends, open_video
+
+    states = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'a.mp4')
+        with av.open(str(path), 'w') as container:
+            stream = container.add_stream('mpeg4', rate=25)
+            stream.width = stream.height = 32
+            stream.pix_fmt = 'yuv420p'
+            for level in range(4):
+                image = np.full((32, 32, 3), 40 * level, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
+            container.mux(stream.encode())
+        for backend in BACKENDS:
+            if backend not in available_backends():
+                states[backend] = 'absent'
+                continue
+            try:
+                with open_video(path, backend) as video:
+                    shape = video.get_frames([3]).shape
+                states[backend] = 'works' if shape == (1, 32, 32, 3) else 'fails'
+            except (ImportError, OSError, RuntimeError, ValueError) as error:
+                states[backend] = f'fails ({error})'
+    return states

@@ -24,8 +24,6 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from mmma.taxonomy import DOMAINS, SUBSETS, check_choice, load_label_space
 
 PROTOCOLS = ('indomain', 'zeroshot', 'fewshot')
@@ -236,6 +234,8 @@ def draw_supports(
         ValueError: The target has no clips, or a class is short under
             ``strict_shots``.
     """
+    import numpy as np
+
     if not labels:
         raise ValueError(
             f'target {target!r} has no labelled clip in its train subset: there is '

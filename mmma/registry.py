@@ -24,8 +24,8 @@ DATA_SAMPLERS = _child('DATA_SAMPLERS', 'mmma.datasets')
 TRANSFORMS = _child('TRANSFORMS', 'mmma.datasets')
 MODELS = _child('MODELS', 'mmma.models')
 METRICS = _child('METRICS', 'mmma.evaluation.metrics')
-HOOKS = _child('HOOKS', 'mmma.engine')
-OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'mmma.engine')
+HOOKS = _child('HOOKS', 'mmma.engine.hooks')
+OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'mmma.engine.optim')
 
 # Nothing of our own is in these, but a scope that lacks one makes MMEngine warn.
 EVALUATOR = _child('EVALUATOR')

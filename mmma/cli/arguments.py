@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import inspect
+import re
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from mmma.protocols import PROTOCOLS
 
@@ -85,17 +88,63 @@ def run_arguments(args: argparse.Namespace) -> tuple[Any, ...]:
     return args.config, protocol_flags(args), args.data_root, args.cfg_options
 
 
+def add_options(
+    parser: argparse._ActionsContainer, kind: type, *names: str, **changes: Any
+) -> None:
+    """Add a flag for each field of a dataclass of options, as its docstring tells.
+
+    ``name (METAVAR): help`` stands there under ``Attributes:``. A ``Literal`` is a
+    choice, a tuple takes several values, and a bool that is true by default becomes
+    ``--no-NAME``; a field without a default must be given.
+
+    Args:
+        parser: A parser, or a group of its arguments.
+        kind: The dataclass; :func:`options_of` makes one of what was given.
+        *names: Fields in the order of ``--help``; by default all, in their order.
+        **changes: ``field=dict(...)``: keywords of ``add_argument`` instead of these,
+            and ``flag``.
+    """
+    known, types = {field.name: field for field in fields(kind)}, get_type_hints(kind)
+    told = inspect.getdoc(kind).partition('Attributes:\n')[2]
+    entries = re.findall(
+        r'^    (\w+)(?: \((.+)\))?: (.+(?:\n     +.+)*)', told, re.MULTILINE
+    )
+    texts = {name: (metavar, ' '.join(text.split())) for name, metavar, text in entries}
+    for name in names or known:
+        default, hint = known[name].default, types[name]
+        metavar, text = texts[name]
+        keywords = {'dest': name, 'default': default, 'help': text.replace('%', '%%')}
+        if get_origin(hint) is UnionType:  # None is what was not given
+            hint = get_args(hint)[0]
+        flag = name
+        if hint is bool:
+            flag = f'no_{name}' if default else name
+            keywords['action'] = 'store_false' if default else 'store_true'
+        elif get_origin(hint) is Literal:
+            keywords |= {'choices': get_args(hint), 'metavar': metavar or None}
+        elif get_origin(hint) is tuple:
+            keywords |= {'nargs': '+', 'type': get_args(hint)[0], 'metavar': metavar}
+        else:
+            keywords |= {'type': hint, 'metavar': metavar or None}
+        if default is MISSING:
+            keywords |= {'default': None, 'required': True}
+        keywords |= changes.get(name, {})
+        flag = keywords.pop('flag', '--' + flag.replace('_', '-'))
+        parser.add_argument(flag, **keywords)
+
+
 def options_of(kind: type[Options], args: argparse.Namespace, **values: Any) -> Options:
     """Options of an engine, from the arguments that have the names of its fields.
 
     Args:
         kind: A dataclass of options.
-        args: Of the command.
+        args: Of the command; several values become a tuple.
         **values: Of fields that are no arguments, or not as they were given.
     """
     known = [field.name for field in fields(kind)]
     given = {name: getattr(args, name) for name in known if hasattr(args, name)}
-    return kind(**{**given, **values})
+    lists = {k: tuple(v) for k, v in given.items() if isinstance(v, list)}
+    return kind(**{**given, **lists, **values})
 
 
 def find_recipe(name: str) -> str:

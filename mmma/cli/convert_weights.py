@@ -27,32 +27,19 @@ SUFFIXES = ('.pth', '.safetensors')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument('source', metavar='SRC', help=f'published file: {CKPT_HELP}')
-    parser.add_argument(
-        'out', metavar='OUT', type=Path, help='file to write, .pth or .safetensors'
-    )
-    parser.add_argument(
-        '--from', dest='format', required=True, help='what SRC is; see above'
-    )
-    parser.add_argument(
-        '--config', metavar='CONFIG', help='say which weights of this model it fills'
-    )
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='read SRC even if it is a pickle that can run code',
-    )
-    parser.add_argument('--force', action='store_true', help='replace OUT')
+    add = parser.add_argument
+    add('source', metavar='SRC', help=f'published file: {CKPT_HELP}')
+    written = 'file to write, .pth or .safetensors'
+    add('out', metavar='OUT', type=Path, help=written)
+    add('--from', dest='format', required=True, help='what SRC is; see above')
+    add('--config', metavar='CONFIG', help='say which weights of this model it fills')
+    told = 'read SRC even if it is a pickle that can run code'
+    add('--trust-checkpoint', action='store_true', help=told)
+    add('--force', action='store_true', help='replace OUT')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert, and print what was taken, left out and matched.
-
-    Raises:
-        ValueError: An unknown format, a file of another one, or OUT exists or is of
-            another type.
-        FileNotFoundError: No SRC, or no folder for OUT.
-    """
+    """Convert, and print what was taken, left out and matched."""
     from mmengine.registry import DefaultScope
 
     from mmma.checkpoints import load_state, load_weights_file, weights_of

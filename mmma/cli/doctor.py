@@ -8,11 +8,11 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from mmma import compat
 
 HELP = """Check this installation.
 
@@ -22,25 +22,6 @@ packages that are live. Exit status 1 if something that every run needs is broke
 PYTHONS = ((3, 10), (3, 14))
 SHARED_MEMORY_GIB = 1.0
 DISK_GIB = 5.0
-# Module of each distribution; what every run needs, then what may be absent.
-REQUIRED = {
-    'torch': 'torch',
-    'mmengine': 'mmengine',
-    'mmcv-lite': 'mmcv',
-    'mmaction2': 'mmaction',
-    'numpy': 'numpy',
-    'scipy': 'scipy',
-    'opencv-python': 'cv2',
-    'av': 'av',
-}
-OPTIONAL = ('mmma', 'decord', 'safetensors', 'scikit-learn')
-_OPENCV = (
-    'opencv-python',
-    'opencv-contrib-python',
-    'opencv-python-headless',
-    'opencv-contrib-python-headless',
-)
-_SAME_FOLDER = (('mmengine', 'onedl-mmengine'), ('decord', 'decord2'))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,14 +42,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def examine() -> dict[str, Any]:
-    """Look at the installation and the machine.
-
-    Returns:
-        ``versions``, ``devices``, ``decoders``, ``shared_memory_gib``,
-        ``free_disk_gib``, ``repairs``, ``warnings`` and ``problems``; plain types.
-    """
+    """Look at the installation and the machine; what ``--json`` prints."""
     problems: list[str] = []
-    versions = _versions(problems)
+    versions = {'python': sys.version.split()[0], **compat.versions()}
+    for name, module in compat.REQUIRED.items():
+        if name == 'mmaction2' and versions[name] == 'absent':
+            problems.append(
+                'mmaction2 is absent: pip install --no-deps mmaction2==1.2.0'
+            )
+        elif name != 'mmaction2':  # it needs the repairs, which are checked below
+            _guarded(name, lambda m=module: importlib.import_module(m), problems)
     low, high = PYTHONS
     if not low <= sys.version_info[:2] < high:
         problems.append(
@@ -77,7 +60,7 @@ def examine() -> dict[str, Any]:
         )
     repairs = _guarded('repairs', _repairs, problems) or []
     devices = _guarded('devices', _devices, problems) or []
-    decoders = _guarded('decoders', _decoders, problems) or {}
+    decoders = _guarded('decoders', compat.decoder_states, problems) or {}
     if decoders and 'works' not in decoders.values():
         problems.append('no video decoder works: pip install av')
     memory = Path('/dev/shm')
@@ -90,7 +73,7 @@ def examine() -> dict[str, Any]:
         'shared_memory_gib': shared,
         'free_disk_gib': disk,
         'repairs': repairs,
-        'warnings': [*_machine_warnings(shared, disk), *_duplicate_warnings()],
+        'warnings': [*_machine_warnings(shared, disk), *compat.shared_folders()],
         'problems': problems,
     }
 
@@ -112,25 +95,8 @@ def describe(report: dict[str, Any]) -> str:
     return '\n'.join(lines)
 
 
-def _versions(problems: list[str]) -> dict[str, str]:
-    versions = {'python': sys.version.split()[0]}
-    for name in (*REQUIRED, *OPTIONAL):
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = 'absent'
-    for name, module in REQUIRED.items():
-        if name == 'mmaction2' and versions[name] == 'absent':
-            problems.append(
-                'mmaction2 is absent: pip install --no-deps mmaction2==1.2.0'
-            )
-        elif name != 'mmaction2':  # it needs the repairs, which are checked below
-            _guarded(name, lambda m=module: importlib.import_module(m), problems)
-    return versions
-
-
 def _guarded(what: str, look: Callable[[], Any], problems: list[str]) -> Any:
-    """What a look finds; what it raises becomes a problem."""
+    """Call a function; what it raises becomes a problem, and None."""
     try:
         return look()
     except Exception as error:  # a doctor does not fall ill
@@ -140,7 +106,6 @@ def _guarded(what: str, look: Callable[[], Any], problems: list[str]) -> Any:
 
 
 def _repairs() -> list[dict[str, Any]]:
-    from mmma import compat
     from mmma.registry import MODELS
 
     MODELS.import_from_location()
@@ -161,37 +126,6 @@ def _devices() -> list[str]:
     ]
 
 
-def _decoders() -> dict[str, str]:
-    """Each backend decodes a video that is made here."""
-    import av
-    import numpy as np
-
-    from mmma.video import BACKENDS, available_backends, open_video
-
-    states = {}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, 'a.mp4')
-        with av.open(str(path), 'w') as container:
-            stream = container.add_stream('mpeg4', rate=25)
-            stream.width = stream.height = 32
-            stream.pix_fmt = 'yuv420p'
-            for level in range(4):
-                image = np.full((32, 32, 3), 40 * level, np.uint8)
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
-            container.mux(stream.encode())
-        for backend in BACKENDS:
-            if backend not in available_backends():
-                states[backend] = 'absent'
-                continue
-            try:
-                with open_video(path, backend) as video:
-                    shape = video.get_frames([3]).shape
-                states[backend] = 'works' if shape == (1, 32, 32, 3) else 'fails'
-            except (ImportError, OSError, RuntimeError, ValueError) as error:
-                states[backend] = f'fails ({error})'
-    return states
-
-
 def _gib(size: int) -> float:
     return round(size / 2**30, 1)
 
@@ -204,19 +138,3 @@ def _machine_warnings(shared: float | None, disk: float) -> Iterator[str]:
         )
     if disk < DISK_GIB:
         yield f'{disk} GiB of free disk in {os.getcwd()}: checkpoints need more'
-
-
-def _duplicate_warnings() -> Iterator[str]:
-    """Distributions that write into one and the same folder."""
-    installed = {d.metadata['Name']: d.version for d in metadata.distributions()}
-    opencv = {name: installed[name] for name in _OPENCV if name in installed}
-    headless = [name.endswith('headless') for name in opencv]
-    if len(set(opencv.values())) > 1 or (any(headless) and not all(headless)):
-        listed = ', '.join(f'{k} {v}' for k, v in opencv.items())
-        yield (
-            f'{listed} share the folder cv2, and the last one installed wins: install '
-            'the same version of each'
-        )
-    for pair in _SAME_FOLDER:
-        if all(name in installed for name in pair):
-            yield f'{pair[0]} and {pair[1]} share a folder: keep one'

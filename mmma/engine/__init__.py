@@ -1,5 +1,1 @@
-"""Hooks and optimizer constructors; importing this package registers them."""
-
-from mmma.engine import hooks, optim
-
-__all__ = ['hooks', 'optim']
+"""Runs: training, testing, few-shot, probes, features and inference."""

@@ -10,6 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from mmma import compat
 from mmma.config import load_config, model_name
 from mmma.data.clips import Clip
 from mmma.data.joints import JointLayout, read_layout
@@ -243,6 +244,7 @@ def open_run(
         FileNotFoundError: No such config, or no data.
         ValueError: A flag, option or value that is not allowed.
     """
+    compat.install()  # a config may inherit from one of MMAction2
     if isinstance(config, (str, Path)):
         cfg = load_config(
             str(config), flags, data_root=data_root, cfg_options=cfg_options

@@ -99,19 +99,29 @@ VERSION = '1'
 class SimulationOptions:
     """Choices of what to simulate.
 
+    Attributes:
+        scale (tiny|small|full): Number of clips and videos.
+        modality (skeleton|video|both): what is written for each clip and video
+            (default: skeleton)
+        tasks (T): rec: trimmed clips, det: untrimmed videos (default: both)
+        videos (N): draw at most N videos per task, from all domains and subsets in
+            turn; with modality both the others have skeletons only, with video there
+            are no others
+        tables_only: neither skeletons nor videos
+        balanced: all classes alike, no long tail
+        seed (S): Not negative.
+
     Raises:
         ValueError: A value that is not allowed.
     """
 
-    scale: str = 'small'  # tiny, small or full
-    modality: str = 'skeleton'  # skeleton, video or both
-    tasks: tuple[str, ...] = TASKS  # rec, det or both
-    tables_only: bool = False  # neither skeletons nor videos
-    balanced: bool = False  # all classes alike instead of the long tail
-    seed: int = 0  # not negative
-    # Videos drawn per task at most; None draws all. With skeletons the others have no
-    # video; without, the corpus holds no others.
+    scale: str = 'small'
+    modality: str = 'skeleton'
+    tasks: tuple[str, ...] = TASKS
     videos: int | None = None
+    tables_only: bool = False
+    balanced: bool = False
+    seed: int = 0
 
     def __post_init__(self) -> None:
         check_choice('scale', self.scale, tuple(SCALES))

@@ -1,11 +1,15 @@
+import argparse
 import importlib
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from mmma.cli import COMMANDS, entry, main, plain_message
+from mmma.cli.arguments import add_options, options_of
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -69,3 +73,49 @@ def test_a_reader_that_stops_reading_is_no_error():
         process.stdout.close()
         told = process.stderr.read()
     assert (process.returncode, told) == (141, '')
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Choices of a test.
+
+    Attributes:
+        name (N): what it is called, 100 %
+            of the time
+        level: where to look
+        sides (A|B): which
+        rate (FPS): pictures
+        cache: not kept
+        fast: soon
+    """
+
+    name: str
+    level: Literal['low', 'high'] = 'low'
+    sides: tuple[int, ...] = (1, 2)
+    rate: float | None = None
+    cache: bool = True
+    fast: bool = False
+
+
+def test_options_are_flags():
+    parser = argparse.ArgumentParser(prog='p')
+    add_options(parser, Choices, fast={'flag': '--quick', 'help': None})
+    argv = ['--name', 'a']
+    assert options_of(Choices, parser.parse_args(argv)) == Choices('a')
+    argv += ['--level', 'high', '--sides', '3', '--rate', '2', '--no-cache', '--quick']
+    given = options_of(Choices, parser.parse_args(argv))
+    assert given == Choices('a', 'high', (3,), 2.0, False, True)
+    told = parser.format_help()
+    assert '--name N' in told
+    assert 'what it is called, 100 % of the time' in told
+    assert '--sides A|B [A|B ...]' in told
+    for wrong in ([], ['--name', 'a', '--level', 'middle']):
+        with pytest.raises(SystemExit, match='2'):
+            parser.parse_args(wrong)
+
+
+def test_some_options_in_another_order():
+    parser = argparse.ArgumentParser(prog='p')
+    add_options(parser, Choices, 'fast', 'level')
+    assert parser.format_usage() == 'usage: p [-h] [--fast] [--level {low,high}]\n'
+    assert options_of(Choices, parser.parse_args(['--fast']), name='b').fast

@@ -1,10 +1,11 @@
 import json
 import sys
+from importlib import metadata
 from types import SimpleNamespace
 
 import pytest
 
-from mmma import compat
+from mmma import compat, video
 from mmma.cli import doctor, main
 
 
@@ -42,12 +43,13 @@ def test_unknown_python(monkeypatch):
 
 def test_absent_mmaction(monkeypatch):
     def version(name):
-        raise doctor.metadata.PackageNotFoundError(name)
+        raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(doctor.metadata, 'version', version)
-    problems = []
-    assert doctor._versions(problems)['torch'] == 'absent'
-    assert problems == ['mmaction2 is absent: pip install --no-deps mmaction2==1.2.0']
+    monkeypatch.setattr(metadata, 'version', version)
+    report = doctor.examine()
+    assert report['versions']['torch'] == 'absent'
+    message = 'mmaction2 is absent: pip install --no-deps mmaction2==1.2.0'
+    assert message in report['problems']
 
 
 def test_missing_system_library_is_hinted_at():
@@ -84,13 +86,11 @@ def test_packages_that_share_a_folder(monkeypatch, installed, warned):
     found = [
         SimpleNamespace(metadata={'Name': k}, version=v) for k, v in installed.items()
     ]
-    monkeypatch.setattr(doctor.metadata, 'distributions', lambda: found)
-    warnings = list(doctor._duplicate_warnings())
+    monkeypatch.setattr(metadata, 'distributions', lambda: found)
+    warnings = list(compat.shared_folders())
     assert [warned in text for text in warnings] == ([True] if warned else [])
 
 
 def test_an_absent_decoder_is_said_to_be_absent(monkeypatch):
-    from mmma import video as opening
-
-    monkeypatch.setattr(opening, 'available_backends', lambda: ('pyav',))
-    assert doctor._decoders()['decord'] == 'absent'
+    monkeypatch.setattr(video, 'available_backends', lambda: ('pyav',))
+    assert compat.decoder_states()['decord'] == 'absent'

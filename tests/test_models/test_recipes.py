@@ -12,8 +12,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 
-import mmma.datasets
-import mmma.engine  # noqa: F401
+import mmma.datasets  # noqa: F401
 from mmma.config import config_folders
 from mmma.data.arrays import SkeletonWriter
 from mmma.data.joints import WHOLEBODY65

@@ -6,7 +6,6 @@ import torch
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
-import mmma.engine  # noqa: F401
 from mmma.checkpoints import load_state, load_weights_file, weights_of
 from mmma.models.backbones.hub_encoder import HubVideoEncoder, read_config
 
