@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from harness import conditions, count, main
 
-from mmma.engine.fewshot import Classifier, adapt_linear, adapt_prototype
+from mmma.engine.fewshot import Classifier, adapt_linear, prototype_scores
 from mmma.evaluation.rows import Truth, recognition_row
 from mmma.evaluation.scores import ScoreTable
 from mmma.protocols import draw_supports, make_protocol
@@ -89,7 +89,7 @@ class RandomFeatures:
         adapted = adapt_linear(self.source, features, labels, self.proximity)
         scores = adapted.predict(self.test)
         clocks.append(_now())
-        adapt_prototype(features, labels, num_classes, 0.1).predict(self.test)
+        prototype_scores(features, labels, self.test, num_classes, 0.1)
         clocks.append(_now())
         recognition_row(ScoreTable(self.truth.names, scores), self.truth, self.space)
         clocks.append(_now())

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from mmma.cli.arguments import CKPT_HELP, find_recipe, options_of
+from mmma.files import progress_bar
 
 HELP = """Extract features of a frozen backbone into ROOT/features/NAME.
 
@@ -22,8 +21,6 @@ feature, averaged over space: 7.5 per second for VideoMAE at 15 frames per secon
 Beside them is noted which weights, rate and data made them. A run that was stopped goes
 on when the same command is given again. Exit status: 0 done, 1 clips or videos could
 not be read and were left out (listed), 2 bad usage or bad input."""
-
-_EVERY_SEC = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,43 +84,18 @@ def run(args: argparse.Namespace) -> int:
         options=weights,
         views=args.views,
     )
-    from mmma.engine.extract import ExtractOptions, extract
-    from mmma.engine.features import load_backbone
+    from mmma.engine.extract import extract
 
     name = args.name or opened.name.removesuffix('_mma82')
-    options = options_of(ExtractOptions, args, name=name)
-    backbone = load_backbone(opened, weights)
-    found = extract(backbone, options, progress_printer())
+    options = (name, args.task, args.dtype, args.rate, args.stride_sec)
+    with progress_bar('features') as report:
+        store, added, left_out = extract(opened, weights, *options, report)
+    info = store.info
     print(
-        f'{args.root}/features/{name}: {found.rows:,} rows of {args.task}, '
-        f'{found.added:,} of them now; D {found.info.dim}, {found.info.dtype}, one per '
-        f'{found.info.stride_sec:.4g} s, by {found.info.backbone}'
+        f'{args.root}/features/{name}: {len(store):,} rows of {args.task}, '
+        f'{added:,} of them now; D {info.dim}, {info.dtype}, one per '
+        f'{info.stride_sec:.4g} s, by {info.backbone}'
     )
-    for broken in found.broken:
+    for broken in left_out:
         print(f'LEFT OUT {broken}: cannot be read', file=sys.stderr)
-    return 1 if found.broken else 0
-
-
-def progress_printer(every_sec: float = _EVERY_SEC) -> Callable[[int, int], None]:
-    """A function that shows progress and the time left on standard error.
-
-    Args:
-        every_sec: Least time between two lines.
-    """
-    started = shown = time.monotonic()
-    first: int | None = None
-
-    def show(done: int, total: int) -> None:
-        nonlocal shown, first
-        now = time.monotonic()
-        first = done - 1 if first is None else first  # an earlier run did these
-        if done < total and now - shown < every_sec:
-            return
-        shown = now
-        left = (now - started) / (done - first) * (total - done)
-        print(
-            f'{done:,} of {total:,} ({done / total:.0%}), {left / 60:.0f} min left',
-            file=sys.stderr,
-        )
-
-    return show
+    return 1 if left_out else 0

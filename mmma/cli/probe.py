@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmma.cli.arguments import CKPT_HELP, add_view_arguments, find_recipe, options_of
+from mmma.files import progress_bar
 from mmma.protocols import PROTOCOLS
+
+KINDS = ('linear', 'attentive')
 
 HELP = """Fill every recognition row with probes of frozen backbones.
 
@@ -29,13 +31,14 @@ Written are OUT/NAME/PROBE/PROTOCOL/results.json, which table.py reads."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         'configs',
         nargs='+',
         metavar='CONFIG|NAME',
         help='config files, or names of recipes as videomae-s',
     )
-    parser.add_argument(
+    add(
         '--ckpt',
         nargs='+',
         default=[],
@@ -43,57 +46,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='weights, one for each config (default: those that the recipes name): '
         f'{CKPT_HELP}',
     )
-    parser.add_argument(
-        '--no-pretrained',
-        dest='pretrained',
-        action='store_false',
-        help='features of random weights, and say so in the results',
-    )
-    parser.add_argument(
-        '--probe', choices=('linear', 'attentive', 'both'), default='linear'
-    )
-    parser.add_argument(
-        '--protocols', nargs='+', choices=('all', *PROTOCOLS), default=['all']
-    )
-    parser.add_argument('--subset', choices=('test', 'val'), default='test')
-    parser.add_argument('--seed', type=int, default=0, metavar='S')
-    parser.add_argument(
-        '--shots', nargs='+', type=int, metavar='K', help='fewshot: supports per class'
-    )
-    parser.add_argument('--runs', type=int, metavar='N', help='fewshot: support draws')
+    text = 'features of random weights, and say so in the results'
+    add('--no-pretrained', dest='pretrained', action='store_false', help=text)
+    add('--probe', choices=(*KINDS, 'both'), default='linear')
+    add('--protocols', nargs='+', choices=('all', *PROTOCOLS), default=['all'])
+    add('--subset', choices=('test', 'val'), default='test')
+    add('--seed', type=int, default=0, metavar='S')
+    text = 'fewshot: supports per class'
+    add('--shots', nargs='+', type=int, metavar='K', help=text)
+    add('--runs', type=int, metavar='N', help='fewshot: support draws')
     add_view_arguments(parser)
-    parser.add_argument('--data-root', metavar='DIR', help='default: data/mma82')
-    parser.add_argument(
-        '--out', metavar='DIR', type=Path, default=Path('work_dirs/probes')
-    )
-    parser.add_argument(
-        '--save-checkpoint',
-        action='store_true',
-        help='also write each linear probe as probe.pth, which test.py takes',
-    )
-    parser.add_argument(
-        '--no-cache',
-        dest='cache',
-        action='store_false',
-        help='neither use nor keep features on disk',
-    )
-    parser.add_argument(
-        '--skip-broken',
-        action='store_true',
-        help='leave out clips that cannot be read; the results name them',
-    )
-    parser.add_argument(
-        '--trust-checkpoint',
-        dest='trust',
-        action='store_true',
-        help='load checkpoints even if they are pickles that can run code',
-    )
-    parser.add_argument(
-        '--allow-simulated',
-        action='store_true',
-        help='probe weights that were trained on simulated data on real data',
-    )
-    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='K=V')
+    add('--data-root', metavar='DIR', help='default: data/mma82')
+    add('--out', metavar='DIR', type=Path, default=Path('work_dirs/probes'))
+    text = 'also write each linear probe as probe.pth, which test.py takes'
+    add('--save-checkpoint', action='store_true', help=text)
+    text = 'neither use nor keep features on disk'
+    add('--no-cache', dest='cache', action='store_false', help=text)
+    text = 'leave out clips that cannot be read; the results name them'
+    add('--skip-broken', action='store_true', help=text)
+    text = 'load checkpoints even if they are pickles that can run code'
+    add('--trust-checkpoint', dest='trust', action='store_true', help=text)
+    text = 'probe weights that were trained on simulated data on real data'
+    add('--allow-simulated', action='store_true', help=text)
+    add('--cfg-options', nargs='+', default=[], metavar='K=V')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -105,15 +80,14 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.save_checkpoint and args.probe == 'attentive':
         raise ValueError('--save-checkpoint: only linear probes are checkpoints.')
-    kinds = ('linear', 'attentive') if args.probe == 'both' else (args.probe,)
     from mmma.hub.zoo import checkpoint_path
 
     given = [str(checkpoint_path(ckpt)) for ckpt in args.ckpt]
-    checkpoints: Sequence[str | None] = given or [None] * len(args.configs)
+    checkpoints = given or [None] * len(args.configs)
     found: list[dict[str, Any]] = []
     for name, checkpoint in zip(args.configs, checkpoints, strict=True):
-        for kind in kinds:
-            found += probe_config(name, checkpoint, kind, args)
+        for kind in KINDS if args.probe == 'both' else (args.probe,):
+            found += _probe(name, checkpoint, kind, args)
     from mmma.reporting.table import results_table
 
     print(results_table(found))
@@ -121,90 +95,57 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def probe_config(
+def _probe(
     name: str, checkpoint: str | None, kind: str, args: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """Probe one backbone under all protocols that are wanted.
-
-    Args:
-        name: Config or name of a recipe.
-        checkpoint: Its weights; None takes the recipe's.
-        kind: ``linear`` or ``attentive``.
-        args: Of the command.
-
-    Returns:
-        The contents of the results files that were written.
-    """
-    from mmma.engine.run import BackboneOptions, open_run
+    """Probe one backbone under all protocols that are wanted; gives the results."""
+    from mmma.engine.run import BackboneOptions, TestOptions, open_run
 
     config = find_recipe(name)
 
-    def load(flags: dict[str, Any], options: Any = None) -> Any:
+    def load(flags: dict[str, Any]) -> Any:
         if flags['protocol'] == 'fewshot':
             flags = {**flags, 'shots': args.shots, 'runs': args.runs}
-        return open_run(
-            *(config, {**flags, 'seed': args.seed}, args.data_root, args.cfg_options),
-            options=options,
-            views=args.views,
-            crops=args.crops,
-        )
+        given = (config, {**flags, 'seed': args.seed}, args.data_root, args.cfg_options)
+        return open_run(*given, views=args.views, crops=args.crops)
 
     plain = load({'protocol': 'indomain'})
     if plain.task != 'rec':
         raise ValueError(f'{config}: probes are for recognition.')
     folder = args.out / plain.name / kind
-    options = options_of(
-        BackboneOptions,
-        args,
-        checkpoint=checkpoint,
-        tokens=kind == 'attentive',
-        work_dir=str(folder / 'logs'),
-    )
+    own = {'tokens': kind == 'attentive', 'work_dir': str(folder / 'logs')}
+    options = options_of(BackboneOptions, args, checkpoint=checkpoint, **own)
     from mmma.engine.features import load_backbone
-    from mmma.engine.probe import Prober, check_adaptation
+    from mmma.engine.probe import Prober, save_probe
+    from mmma.engine.test import summarize
+    from mmma.reporting.results import write_results
 
-    backbone = load_backbone(open_run(plain.cfg, options=options), options)
-    prober = Prober(backbone, plain.root.read_rec(), kind, args.seed, args.cache)
+    backbone = load_backbone(open_run(plain.cfg, options=options), options, args.cache)
+    prober = Prober(*backbone, plain.clips(), kind, args.seed)
     wanted = PROTOCOLS if 'all' in args.protocols else args.protocols
     planned = prober.plan(wanted, args.subset, *plain.root.domains)
     runs = [load(flags) for flags in planned]
-    for run in runs:
-        check_adaptation(run)
     started = time.monotonic()
-    parts = prober.parts([run.protocol for run in runs], args.subset)
-    prober.extract(parts, _show_progress)
+    with progress_bar('features of') as report:
+        prober.extract(runs, args.subset, report)
     extracted = time.monotonic()
-    found = [_score(prober, run, folder, args) for run in runs]
+    found = []
+    for run in runs:
+        probe, groups, origin = prober.score(run, args.subset)
+        results = summarize(run, groups, origin, options_of(TestOptions, args))
+        random = ', random weights' if origin['checkpoint']['random_backbone'] else ''
+        results['name'] += f', {kind} probe{random}'
+        results['probe'] = probe.record()
+        suffix = '' if args.subset == 'test' else f'-{args.subset}'
+        place = folder / f'{run.protocol.tag()}{suffix}'
+        if args.save_checkpoint and kind == 'linear':
+            model = prober.source.runner.model
+            save_probe(place / 'probe.pth', run, model, probe, origin)
+        write_results(results, place / 'results.json')
+        found.append(results)
     print(
         f'{plain.name}, {kind}: features in {extracted - started:.1f} s, '
         f'{len(found)} results in {time.monotonic() - extracted:.1f} s',
         file=sys.stderr,
     )
     return found
-
-
-def _score(
-    prober: Any, run: Any, folder: Path, args: argparse.Namespace
-) -> dict[str, Any]:
-    """Train and score the probe of a protocol, and write what it gave."""
-    from mmma.engine.probe import save_probe
-    from mmma.engine.run import TestOptions
-    from mmma.engine.test import summarize
-    from mmma.reporting.results import write_results
-
-    probe, groups, origin = prober.score(run, args.subset)
-    options = options_of(TestOptions, args)
-    results = summarize(run, groups, origin, options)
-    random = ', random weights' if prober.backbone.is_random else ''
-    results['name'] += f', {probe.kind} probe{random}'
-    results['probe'] = probe.record()
-    subset = '' if args.subset == 'test' else f'-{args.subset}'
-    folder = folder / f'{run.protocol.tag()}{subset}'
-    if args.save_checkpoint and probe.kind == 'linear':
-        save_probe(folder / 'probe.pth', run, prober.backbone, probe, origin)
-    write_results(results, folder / 'results.json')
-    return results
-
-
-def _show_progress(done: int, total: int) -> None:
-    print(f'features of {done:,} of {total:,} clips', file=sys.stderr)

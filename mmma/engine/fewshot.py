@@ -32,7 +32,7 @@ import copy
 import itertools
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -50,6 +50,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmma.data.clips import Clip
 from mmma.engine.features import Features, FeatureSource, find_classifier
 from mmma.engine.hooks import seed_everything, tell_classes
+from mmma.engine.run import Run
 from mmma.evaluation.recognition import (
     class_prior,
     fuse_body_scores,
@@ -58,7 +59,7 @@ from mmma.evaluation.recognition import (
 )
 from mmma.evaluation.rows import Group
 from mmma.evaluation.scores import ScoreTable
-from mmma.protocols import Protocol, draw_supports
+from mmma.protocols import draw_supports
 from mmma.taxonomy import check_choice, suggest
 
 ADAPTATIONS = {
@@ -126,37 +127,6 @@ class Classifier:
         if self.average == 'score':
             return logits.mean(dim=1).softmax(dim=-1).numpy()
         return logits.softmax(dim=-1).mean(dim=1).numpy()
-
-    def fuse(self, scores: np.ndarray, bodies: np.ndarray | None) -> np.ndarray:
-        """Scores as the head fuses them: the body classifier stays the source's."""
-        if bodies is None or not self.fusion_weight:
-            return scores
-        return fuse_body_scores(scores, bodies, self.body_of, self.fusion_weight)
-
-
-@dataclass(frozen=True)
-class CosineClassifier:
-    """Classes by the cosine with their prototypes.
-
-    Attributes:
-        prototypes: (C, D) of unit norm, float32.
-        classes: (C,) the class of each.
-        num_classes: K; those without prototype get probability 0.
-        temperature: Divides the cosine before the softmax; above 0.
-    """
-
-    prototypes: Tensor
-    classes: Tensor
-    num_classes: int
-    temperature: float
-
-    def predict(self, features: np.ndarray) -> np.ndarray:
-        """Probabilities (N, K), averaged over views, of features (N, views, D)."""
-        x = F.normalize(torch.from_numpy(features), dim=-1)
-        cosine = x @ self.prototypes.T  # (N, views, C)
-        known = (cosine / self.temperature).softmax(dim=-1).mean(dim=1)
-        scores = known.new_zeros(len(known), self.num_classes)
-        return scores.index_copy(1, self.classes, known).numpy()
 
 
 def adapt_linear(
@@ -257,23 +227,33 @@ def fit_softmax(
     return (units * scale).detach(), shift.detach()
 
 
-def adapt_prototype(
-    features: np.ndarray, labels: np.ndarray, num_classes: int, temperature: float
-) -> CosineClassifier:
-    """Prototypes of the classes of the supports.
+def prototype_scores(
+    supports: np.ndarray,
+    labels: np.ndarray,
+    tested: np.ndarray,
+    num_classes: int,
+    temperature: float,
+) -> np.ndarray:
+    """Probabilities of classes by the cosine with their prototypes.
 
     Args:
-        features: (N, views, D) features of the supports.
+        supports: (N, views, D) features of the supports.
         labels: (N,) action indices.
-        num_classes: K.
+        tested: (M, views, D) features of other clips.
+        num_classes: K; those without supports get probability 0.
         temperature: Divides the cosine before the softmax; above 0.
+
+    Returns:
+        (M, K), averaged over views.
     """
-    x = F.normalize(torch.from_numpy(features), dim=-1).mean(dim=1)
+    x = F.normalize(torch.from_numpy(supports), dim=-1).mean(dim=1)
     classes, place = torch.from_numpy(labels).long().unique(return_inverse=True)
     sums = x.new_zeros(len(classes), x.shape[1]).index_add(0, place, x)
-    return CosineClassifier(
-        F.normalize(sums, dim=-1), classes, num_classes, temperature
-    )
+    x = F.normalize(torch.from_numpy(tested), dim=-1)
+    cosine = x @ F.normalize(sums, dim=-1).T  # (M, views, classes with supports)
+    known = (cosine / temperature).softmax(dim=-1).mean(dim=1)
+    scores = known.new_zeros(len(known), num_classes)
+    return scores.index_copy(1, classes, known).numpy()
 
 
 def source_classifier(model: nn.Module) -> Classifier:
@@ -290,82 +270,72 @@ def source_classifier(model: nn.Module) -> Classifier:
     )
 
 
-class FewShot:
-    """Adaptation of a model to targets; afterwards it is as it was.
+def score_fewshot(
+    run: Run,
+    features: Callable[..., Features],
+    source: Classifier | Runner,
+    subset: str = 'test',
+) -> list[Group]:
+    """Zero-shot, its controls and every support draw, of each target.
 
     Args:
-        classifier: The source model's; None where the model itself is trained.
-        source: Where features come from; of a runner where the model is trained.
-        settings: Of :func:`fewshot_settings`.
+        run: Of a ``fewshot`` protocol.
+        features: ``features`` of a :class:`FeatureSource`, or the like of it.
+        source: What is adapted: the source's classifier, or a runner, whose model is
+            trained and is as it was afterwards.
+        subset: ``test`` or ``val``.
+
+    Raises:
+        ValueError: As :func:`fewshot_settings`.
     """
+    protocol, clips = run.protocol, run.clips()
+    settings = fewshot_settings(run.cfg.fewshot)
+    prior = _actions(clips, 'train', protocol.source)
+    found: list[Group] = []
+    for target in protocol.target:
+        pool = _actions(clips, 'train', target)
+        draws = [draw_supports(pool, target, protocol, r) for r in range(protocol.runs)]
+        wanted = {n for draw in draws for names in draw.values() for n in names}
+        supports = features('train', target, wanted)
+        tested = features(subset, target)
+        found += _zero_shot(tested, target, pool, prior)
+        for number, draw in enumerate(draws):
+            for shots, drawn in draw.items():
+                labels = {'target': target, 'shots': shots, 'run': number}
+                print_log(f'{settings["adapt"]}: {labels}', 'current')
+                own = supports.take(drawn)
+                if isinstance(source, Classifier):
+                    actions = np.array([pool[name] for name in own.names])
+                    table = _adapt(source, settings, own.features, actions, tested)
+                else:
+                    seeds = (protocol.seed, number, zlib.crc32(target.encode()))
+                    with finetuned(source, target, own.names, settings, seeds):
+                        model = FeatureSource(source, linear=False)
+                        table = model.features(subset, target).table()
+                labels['effective_shots'] = len(own.names) / len(set(pool.values()))
+                labels['supports'] = own.names
+                found.append(Group(labels, table, tested.broken + supports.broken))
+    return found
 
-    def __init__(
-        self,
-        classifier: Classifier | None,
-        source: FeatureSource,
-        settings: Mapping[str, Any],
-    ) -> None:
-        self.classifier, self.source, self.settings = classifier, source, settings
 
-    def score(
-        self, protocol: Protocol, clips: Sequence[Clip], subset: str = 'test'
-    ) -> list[Group]:
-        """Zero-shot, its controls and every support draw, of each target.
-
-        Args:
-            protocol: A ``fewshot`` one.
-            clips: All clips of the data root.
-            subset: ``test`` or ``val``.
-        """
-        prior = _actions(clips, 'train', protocol.source)
-        found: list[Group] = []
-        for target in protocol.target:
-            pool = _actions(clips, 'train', target)
-            draws = [
-                draw_supports(pool, target, protocol, r) for r in range(protocol.runs)
-            ]
-            wanted = {n for draw in draws for names in draw.values() for n in names}
-            supports = self.source.features('train', target, wanted)
-            tested = self.source.features(subset, target)
-            found += _zero_shot(tested, target, pool, prior)
-            for run, draw in enumerate(draws):
-                for shots, drawn in draw.items():
-                    labels = {'target': target, 'shots': shots, 'run': run}
-                    names = [name for name in drawn if name not in supports.broken]
-                    print_log(f'{self.settings["adapt"]}: {labels}', 'current')
-                    if self.settings['adapt'] == 'finetune':
-                        seeds = (protocol.seed, run, zlib.crc32(target.encode()))
-                        table = self._finetune(target, subset, names, seeds)
-                    else:
-                        table = self._adapt(supports.take(names), pool, tested)
-                    labels['effective_shots'] = len(names) / len(set(pool.values()))
-                    labels['supports'] = names
-                    found.append(Group(labels, table, tested.broken + supports.broken))
-        return found
-
-    def _adapt(
-        self, support: Features, pool: Mapping[str, int], tested: Features
-    ) -> ScoreTable:
-        source, settings = self.classifier, self.settings
-        assert source is not None  # there is one but for finetune
-        actions = np.array([pool[name] for name in support.names])
-        adapted: Classifier | CosineClassifier
-        if settings['adapt'] == 'prototype':
-            options = (len(source.bias), settings['temperature'])
-            adapted = adapt_prototype(support.features, actions, *options)
-        else:
-            proximity = settings['proximity']
-            adapted = adapt_linear(source, support.features, actions, proximity)
-        scores = source.fuse(adapted.predict(tested.features), tested.body_scores)
-        return ScoreTable(tuple(tested.names), scores, tested.body_scores)
-
-    def _finetune(
-        self, target: str, subset: str, names: list[str], seeds: Sequence[int]
-    ) -> ScoreTable:
-        runner = self.source.runner
-        with finetuned(runner, target, names, self.settings, seeds):
-            tested = FeatureSource(runner, linear=False).features(subset, target)
-        return ScoreTable(tuple(tested.names), tested.scores, tested.body_scores)
+def _adapt(
+    source: Classifier,
+    settings: Mapping[str, Any],
+    supports: np.ndarray,
+    actions: np.ndarray,
+    tested: Features,
+) -> ScoreTable:
+    """Scores of an adapted classifier, fused with bodies as the source's head does."""
+    if settings['adapt'] == 'prototype':
+        options = (len(source.bias), settings['temperature'])
+        scores = prototype_scores(supports, actions, tested.features, *options)
+    else:
+        adapted = adapt_linear(source, supports, actions, settings['proximity'])
+        scores = adapted.predict(tested.features)
+    bodies = tested.body_scores
+    if bodies is not None and source.fusion_weight:  # the body classifier stays
+        scores = fuse_body_scores(scores, bodies, source.body_of, source.fusion_weight)
+    return replace(tested.table(), scores=scores)
 
 
 def _zero_shot(
@@ -376,18 +346,19 @@ def _zero_shot(
     Supports tell more than how classes look: which exist, and how often. These rows
     tell how much of a few-shot gain that alone explains.
     """
-    num_classes = tested.scores.shape[1]
-    masked = mask_to_classes(tested.scores, sorted(set(pool.values())))
-    reweighted = reweight_by_prior(
-        tested.scores,
-        class_prior(list(source.values()), num_classes),
-        class_prior(list(pool.values()), num_classes),
-    )
-    variants = {None: tested.scores, 'classes': masked, 'prior': reweighted}
+    table = tested.table()
+    num_classes = table.scores.shape[1]
+    own, theirs = (list(actions.values()) for actions in (pool, source))
+    priors = (class_prior(actions, num_classes) for actions in (theirs, own))
+    variants = {
+        None: table.scores,
+        'classes': mask_to_classes(table.scores, sorted(set(own))),
+        'prior': reweight_by_prior(table.scores, *priors),
+    }
     return [
         Group(
             {'target': target, 'shots': 0, **({'control': name} if name else {})},
-            ScoreTable(tuple(tested.names), scores, tested.body_scores),
+            replace(table, scores=scores),
             tested.broken,
         )
         for name, scores in variants.items()
@@ -478,33 +449,26 @@ def _train(
     settings: Mapping[str, Any],
     seeds: Sequence[int],
 ) -> None:
+    cfg, iters, rate = runner.cfg, settings['iters'], settings['lr']
     tell_classes(model, loader.dataset.metainfo, training=True)
-    optimizer = runner.build_optim_wrapper(copy.deepcopy(runner.cfg.optim_wrapper))
-    _set_rates(runner, optimizer, settings['lr'])
-    optimizer.initialize_count_status(model, 0, settings['iters'])
-    rates = [group['lr'] for group in optimizer.param_groups]
-    # Wrapped anew: the runner's wrapper waits for gradients of what is frozen now.
-    options = copy.deepcopy(runner.cfg.get('model_wrapper_cfg'))
-    trainee = runner.wrap_model(options, model)
-    trainee.train()
-    _freeze(model)
-    for step, batch in enumerate(_batches(loader, settings['iters'])):
-        seed_everything(*seeds, get_rank(), step)
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group['lr'] = rate * (1 - step / settings['iters'])
-        trainee.train_step(batch, optim_wrapper=optimizer)
-    model.eval()
-
-
-def _set_rates(runner: Runner, optimizer: Any, rate: float | None) -> None:
-    """Scale every group's learning rate, so that groups keep their ratios."""
+    optimizer = runner.build_optim_wrapper(copy.deepcopy(cfg.optim_wrapper))
     factor = DEFAULT_SHARE
     if rate is None:
-        runner.scale_lr(optimizer, runner.cfg.get('auto_scale_lr'))
+        runner.scale_lr(optimizer, cfg.get('auto_scale_lr'))
     else:
-        factor = rate / runner.cfg.optim_wrapper.optimizer.lr
-    for group in optimizer.param_groups:
-        group['lr'] *= factor
+        factor = rate / cfg.optim_wrapper.optimizer.lr  # groups keep their ratios
+    rates = [group['lr'] * factor for group in optimizer.param_groups]
+    optimizer.initialize_count_status(model, 0, iters)
+    # Wrapped anew: the runner's wrapper waits for gradients of what is frozen now.
+    trainee = runner.wrap_model(copy.deepcopy(cfg.get('model_wrapper_cfg')), model)
+    trainee.train()
+    _freeze(model)
+    for step, batch in enumerate(_batches(loader, iters)):
+        seed_everything(*seeds, get_rank(), step)
+        for group, first in zip(optimizer.param_groups, rates, strict=True):
+            group['lr'] = first * (1 - step / iters)
+        trainee.train_step(batch, optim_wrapper=optimizer)
+    model.eval()
 
 
 def _freeze(model: nn.Module) -> None:

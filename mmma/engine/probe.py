@@ -46,14 +46,17 @@ from torch import Tensor, nn
 from mmma import __version__
 from mmma.checkpoints import to_plain
 from mmma.data.clips import Clip
-from mmma.data.root import DatasetInfo
-from mmma.engine.features import Features, FrozenBackbone, weights_sha256
-from mmma.engine.fewshot import Classifier, FewShot, fewshot_settings, fit_softmax
+from mmma.engine.features import Features, FeatureSource, weights_sha256
+from mmma.engine.fewshot import (
+    Classifier,
+    fewshot_settings,
+    fit_softmax,
+    score_fewshot,
+)
 from mmma.engine.run import Run
 from mmma.evaluation.rows import Group
-from mmma.evaluation.scores import ScoreTable
+from mmma.evaluation.scores import join_tables
 from mmma.files import atomic_write
-from mmma.protocols import Protocol
 from mmma.taxonomy import DOMAINS, SUBSETS
 
 L2_GRID = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
@@ -61,99 +64,6 @@ L2_GRID = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 _EXACT = 1 << 16
 """Up to so many numbers, features are float64; more are float32, for speed."""
 _MAX_STEPS = 100
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Features with their truth.
-
-    Attributes:
-        features: (N, views, D) float32.
-        labels: (N,) action indices.
-    """
-
-    features: np.ndarray
-    labels: np.ndarray
-
-
-@dataclass(frozen=True)
-class Standardised:
-    """Features on the axes along which they vary, standardised before.
-
-    Attributes:
-        x: (N * views, D) rotated features.
-        y: (N * views,) labels.
-        mean: (D,) of the raw features.
-        spread: (D,) their standard deviation; where nothing varies, infinite.
-        axes: (D, D) orthonormal, from standardised to rotated features.
-        variance: (D,) of the rotated features.
-    """
-
-    x: Tensor
-    y: Tensor
-    mean: Tensor
-    spread: Tensor
-    axes: Tensor
-    variance: Tensor
-
-    @classmethod
-    def of(cls, data: Labelled) -> Standardised:
-        """Standardise and rotate, on a GPU where there is one."""
-        exact = data.features.size <= _EXACT
-        gpu = torch.cuda.is_available()
-        x = torch.from_numpy(data.features).flatten(0, 1)  # (N, V, D) -> (N*V, D)
-        x = x.to('cuda' if gpu else 'cpu', torch.float64 if exact else torch.float32)
-        y = torch.from_numpy(np.asarray(data.labels)).long().to(x.device)
-        mean = x.mean(dim=0)
-        x = x - mean
-        spread = x.square().mean(dim=0).sqrt()
-        noise = 1e-6 * (mean.square() + spread.square()).mean().sqrt()
-        spread = spread.where(spread > noise, torch.inf)
-        x = x / spread
-        variance, axes = torch.linalg.eigh(x.T @ x / len(x))
-        y = y.repeat_interleave(data.features.shape[1])
-        return cls(x @ axes, y, mean, spread, axes, variance.clamp_min(0))
-
-    def unfold(self, weight: Tensor, bias: Tensor, average: str) -> Classifier:
-        """A classifier of raw features from one of rotated ones."""
-        weight = (weight @ self.axes.T).double() / self.spread.double()
-        bias = bias.double() - weight @ self.mean.double()
-        return Classifier(weight.float().cpu(), bias.float().cpu(), average)
-
-
-def fit_path(
-    data: Labelled,
-    num_classes: int,
-    grid: Sequence[float] = L2_GRID,
-    average: str = 'prob',
-) -> Iterator[tuple[float, Classifier]]:
-    """Classifiers for each strength of a grid.
-
-    Args:
-        data: What to fit; views count as clips of their own.
-        num_classes: K.
-        grid: Strengths above 0; quickest where each is below the one before.
-        average: As of ``Classifier``.
-
-    Yields:
-        The strength and its classifier.
-    """
-    space = Standardised.of(data)
-    weight = space.x.new_zeros(num_classes, space.x.shape[1])
-    bias = space.x.new_zeros(num_classes)
-    exact = space.x.dtype == torch.float64
-    for l2 in grid:
-        weight, bias = fit_softmax(
-            (space.x, space.y),
-            (weight, bias),
-            l2,
-            # A class of probability p bends the loss by p (1 - p) times the variance.
-            scale=(space.variance / len(bias) + l2).rsqrt(),
-            steps=3 * _MAX_STEPS if exact else _MAX_STEPS,
-            tolerances=(1e-5, 1e-9 if exact else 1e-7),
-        )
-        yield l2, space.unfold(weight, bias, average)
-
 
 ATTENTIVE_GRID = tuple(
     {'lr': lr, 'weight_decay': decay} for lr in (3e-4, 1e-3) for decay in (0.01, 0.1)
@@ -163,6 +73,8 @@ EPOCHS = 20
 BATCH_SIZE = 64
 _HEAD_DIM = 64
 _CLIPS_AT_ONCE = 512
+
+SELECTED_BY = 'action/top1'
 
 
 class AttentivePooler(nn.Module):
@@ -201,63 +113,102 @@ class AttentivePooler(nn.Module):
         return torch.cat([self(p.to(device)).cpu() for p in parts])[:, None].numpy()
 
 
-def fit_attentive(
-    data: Labelled,
+Candidate = tuple[Mapping[str, float], AttentivePooler | None, Classifier]
+"""A setting; what makes features of tokens, None takes features as they are; and the
+last layer."""
+
+
+def fit_linear(
+    features: np.ndarray,
+    labels: np.ndarray,
     num_classes: int,
-    grid: Sequence[Mapping[str, float]] = ATTENTIVE_GRID,
-    seed: int = 0,
-) -> Iterator[tuple[Mapping[str, float], AttentivePooler, Classifier]]:
-    """A pooler and its classifier for each setting of a grid.
+    average: str = 'prob',
+    grid: Sequence[float] = L2_GRID,
+) -> Iterator[Candidate]:
+    """Fit a linear probe with each strength of a grid.
 
     Args:
-        data: What to train on; ``features`` are tokens (N, L, D).
+        features: (N, views, D) float32; views count as clips of their own.
+        labels: (N,) action indices.
         num_classes: K.
-        grid: ``lr`` and ``weight_decay``.
-        seed: Of the first weights and of the order of clips, the same for all settings.
+        average: As of ``Classifier``.
+        grid: Strengths above 0; quickest where each is below the one before.
+    """
+    exact = features.size <= _EXACT
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    x = torch.from_numpy(features).flatten(0, 1)  # (N, V, D) -> (N*V, D)
+    x = x.to(device, torch.float64 if exact else torch.float32)
+    y = torch.from_numpy(labels).long().to(device)
+    y = y.repeat_interleave(features.shape[1])
+    mean = x.mean(dim=0)
+    x = x - mean
+    spread = x.square().mean(dim=0).sqrt()
+    noise = 1e-6 * (mean.square() + spread.square()).mean().sqrt()
+    spread = spread.where(spread > noise, torch.inf)  # what does not vary weighs 0
+    x = x / spread
+    # On the axes along which they vary, features are easier to fit.
+    variance, axes = torch.linalg.eigh(x.T @ x / len(x))
+    x, variance = x @ axes, variance.clamp_min(0)
+    weight, bias = x.new_zeros(num_classes, x.shape[1]), x.new_zeros(num_classes)
+    for l2 in grid:
+        weight, bias = fit_softmax(
+            (x, y),
+            (weight, bias),
+            l2,
+            # A class of probability p bends the loss by p (1 - p) times the variance.
+            scale=(variance / num_classes + l2).rsqrt(),
+            steps=3 * _MAX_STEPS if exact else _MAX_STEPS,
+            tolerances=(1e-5, 1e-9 if exact else 1e-7),
+        )
+        raw = (weight @ axes.T).double() / spread.double()
+        shift = bias.double() - raw @ mean.double()
+        layer = Classifier(raw.float().cpu(), shift.float().cpu(), average)
+        yield {'l2': l2}, None, layer
 
-    Yields:
-        The setting, its pooler, and a classifier of what that gives.
+
+def fit_attentive(
+    tokens: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    seed: int = 0,
+    grid: Sequence[Mapping[str, float]] = ATTENTIVE_GRID,
+) -> Iterator[Candidate]:
+    """Train an attentive probe with each setting of a grid.
+
+    Args:
+        tokens: (N, L, D) float32.
+        labels: (N,) action indices.
+        num_classes: K.
+        seed: Of the first weights and of the order of clips, the same for all settings.
+        grid: ``lr`` and ``weight_decay``.
     """
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    tokens = torch.from_numpy(data.features)
-    labels = torch.from_numpy(np.asarray(data.labels)).long()
+    x, y = torch.from_numpy(tokens), torch.from_numpy(labels).long()
+    total = EPOCHS * math.ceil(len(x) / BATCH_SIZE)
     for setting in grid:
         with torch.random.fork_rng(), torch.enable_grad():
             torch.manual_seed(seed)
-            pooler = AttentivePooler(tokens.shape[2]).to(device)
-            layer = nn.Linear(tokens.shape[2], num_classes).to(device)
-            _train(pooler, layer, tokens, labels, setting)
+            pooler = AttentivePooler(x.shape[2]).to(device)
+            layer = nn.Linear(x.shape[2], num_classes).to(device)
+            parameters = [*pooler.parameters(), *layer.parameters()]
+            matrices = [p for p in parameters if p.squeeze().ndim > 1]
+            others = [p for p in parameters if p.squeeze().ndim <= 1]
+            groups = [{'params': matrices}, {'params': others, 'weight_decay': 0}]
+            optimizer = torch.optim.AdamW(groups, **setting)
+            schedule = torch.optim.lr_scheduler.LambdaLR(
+                optimizer, lambda step: _rate(step, total)
+            )
+            for _ in range(EPOCHS):
+                for rows in torch.randperm(len(x)).split(BATCH_SIZE):
+                    logits = layer(pooler(x[rows].to(device)))
+                    loss = F.cross_entropy(logits, y[rows].to(device))
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                    schedule.step()
         pooler.requires_grad_(False).eval()
         weight, bias = (p.detach().cpu() for p in (layer.weight, layer.bias))
         yield setting, pooler, Classifier(weight, bias)
-
-
-def _train(
-    pooler: nn.Module,
-    layer: nn.Module,
-    tokens: Tensor,
-    labels: Tensor,
-    setting: Mapping[str, float],
-) -> None:
-    device = layer.weight.device
-    parameters = [*pooler.parameters(), *layer.parameters()]
-    groups = [
-        {'params': [p for p in parameters if p.squeeze().ndim > 1]},
-        {'params': [p for p in parameters if p.squeeze().ndim <= 1], 'weight_decay': 0},
-    ]
-    optimizer = torch.optim.AdamW(groups, **setting)
-    total = EPOCHS * math.ceil(len(tokens) / BATCH_SIZE)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: _rate(step, total)
-    )
-    for _ in range(EPOCHS):
-        for rows in torch.randperm(len(tokens)).split(BATCH_SIZE):
-            logits = layer(pooler(tokens[rows].to(device)))
-            loss = F.cross_entropy(logits, labels[rows].to(device))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
 
 
 def _rate(step: int, total: int) -> float:
@@ -268,30 +219,28 @@ def _rate(step: int, total: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
 
-PROBES = ('linear', 'attentive')
-SELECTED_BY = 'action/top1'
-Candidate = tuple[Mapping[str, float], AttentivePooler | None, Classifier]
-
-
 @dataclass(frozen=True)
 class Probe:
     """A classifier on a frozen backbone.
 
     Attributes:
-        kind: One of ``PROBES``.
-        pooler: Makes features of tokens; None takes features as they are.
+        pooler: Of an attentive probe, makes features of tokens.
         classifier: The last layer.
         domains: Whose train and val subsets it was trained and chosen on.
         chosen: Its setting.
         tried: All settings, with ``val_top1`` in percent.
     """
 
-    kind: str
     pooler: AttentivePooler | None
     classifier: Classifier
     domains: tuple[str, ...]
     chosen: dict[str, float]
     tried: list[dict[str, float]]
+
+    @property
+    def kind(self) -> str:
+        """``linear`` or ``attentive``."""
+        return 'attentive' if self.pooler else 'linear'
 
     def embed(self, features: np.ndarray) -> np.ndarray:
         """What the classifier takes, of features or tokens (N, views, D)."""
@@ -326,27 +275,29 @@ class Probe:
         }
 
 
-def fit_probe(
-    candidates: Iterable[Candidate], kind: str, domains: Sequence[str], val: Labelled
+def choose_probe(
+    candidates: Iterable[Candidate],
+    domains: Sequence[str],
+    features: np.ndarray,
+    labels: np.ndarray,
 ) -> Probe:
-    """The best of some candidates, by Top-1 on val; of equals the first.
+    """The best of some candidates, by Top-1; of equals the first.
 
     Args:
-        candidates: Setting, pooler and classifier of each.
-        kind: One of ``PROBES``.
-        domains: Whose clips they were trained on, and ``val`` is of.
-        val: Features or tokens to choose by.
+        candidates: Of one kind.
+        domains: Whose clips they were trained on, and are chosen on.
+        features: Of val clips: features or tokens (N, views, D).
+        labels: (N,) action indices.
     """
     best: Probe | None = None
     tried: list[dict[str, float]] = []
-    top = -1.0
     for setting, pooler, classifier in candidates:
-        probe = Probe(kind, pooler, classifier, tuple(domains), dict(setting), tried)
-        scores = classifier.predict(probe.embed(val.features))
-        top1 = 100 * float((scores.argmax(axis=1) == val.labels).mean())
+        probe = Probe(pooler, classifier, tuple(domains), dict(setting), tried)
+        scores = classifier.predict(probe.embed(features))
+        top1 = 100 * float((scores.argmax(axis=1) == labels).mean())
+        if top1 > max((t['val_top1'] for t in tried), default=-1):
+            best = probe
         tried.append({**setting, 'val_top1': top1})
-        if top1 > top:
-            best, top = probe, top1
     assert best is not None  # no grid is empty
     return best
 
@@ -355,28 +306,24 @@ class Prober:
     """Probes of one frozen backbone on one data root.
 
     Args:
-        backbone: With tokens for ``attentive``.
+        source: Features of the backbone; tokens for an attentive probe.
+        origin: Of its weights, as ``load_backbone`` tells it.
         clips: All clips of the data root.
-        kind: One of ``PROBES``.
+        kind: ``linear`` or ``attentive``.
         seed: Of the weights that an attentive probe starts from.
-        cache: Keep features on disk, and use those that are there.
     """
 
     def __init__(
         self,
-        backbone: FrozenBackbone,
+        source: FeatureSource,
+        origin: Mapping[str, Any],
         clips: Sequence[Clip],
         kind: str = 'linear',
         seed: int = 0,
-        cache: bool = True,
     ) -> None:
-        self.backbone = backbone
-        self.kind = kind
-        self.seed = seed
-        self.counts = Counter((clip.subset, clip.domain) for clip in clips)
-        self._clips = list(clips)
+        self.source, self.origin, self.kind, self.seed = source, origin, kind, seed
         self._action = {c.clip: c.action for c in clips}
-        self._source = backbone.source(cache)
+        self.counts = Counter((c.subset, c.domain) for c in clips)
         self._bank: dict[tuple[str, str], Features] = {}
         self._probes: dict[tuple[str, ...], Probe] = {}
 
@@ -413,58 +360,60 @@ class Prober:
                 if name in protocols and targets:
                     flags.append({'protocol': name, 'target': targets})
         if not flags:
+            held = [(s, d, self.counts[s, d]) for s in SUBSETS for d in domains]
             raise ValueError(
                 f'no protocol of {", ".join(protocols)} can be filled: it needs train '
                 f'and val clips of its source, and {subset} clips. There are '
-                + ', '.join(f'{d} {s} {n}' for (s, d), n in self.counts.items() if n)
+                + ', '.join(f'{d} {s} {n}' for s, d, n in held if n)
             )
         return flags
 
-    def parts(
-        self, protocols: Iterable[Protocol], subset: str
-    ) -> list[tuple[str, str]]:
-        """Subsets and domains whose features some protocols need.
-
-        Args:
-            protocols: With every option filled in.
-            subset: To score.
-        """
-        wanted: dict[tuple[str, str], None] = {}
-        for protocol in protocols:
-            trained = [(s, d) for d in protocol.train_domains for s in SUBSETS[:2]]
-            tested = [(subset, d) for d in protocol.test_domains]
-            drawn = protocol.target if protocol.name == 'fewshot' else ()
-            supports = [('train', d) for d in drawn]
-            wanted.update(dict.fromkeys([*trained, *tested, *supports]))
-        return [part for part in wanted if self.counts[part]]
-
     def extract(
         self,
-        parts: Sequence[tuple[str, str]],
+        runs: Iterable[Run],
+        subset: str,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        """Run the clips through the backbone, or read what it gave them before.
+        """Run the clips of some runs through the backbone, unless they are on disk.
 
         Args:
-            parts: Subsets and domains.
+            runs: With their protocols.
+            subset: To score.
             on_progress: Called with the clips done, and all, after each part.
 
         Raises:
-            ValueError: A clip that cannot be read, unless those are skipped.
+            ValueError: Few-shot settings that a probe cannot follow; or a clip that
+                cannot be read, unless those are skipped.
         """
-        total = sum(self.counts[part] for part in parts)
+        wanted: dict[tuple[str, str], None] = {}
+        for run in runs:
+            protocol = run.protocol
+            parts = [(s, d) for d in protocol.train_domains for s in SUBSETS[:2]]
+            parts += [(subset, d) for d in protocol.test_domains]
+            if protocol.name == 'fewshot':
+                if fewshot_settings(run.cfg.fewshot)['adapt'] == 'finetune':
+                    raise ValueError(
+                        "fewshot.adapt 'finetune' trains the backbone, which a probe "
+                        "leaves frozen: use 'linear' or 'prototype'."
+                    )
+                parts += [('train', d) for d in protocol.target]
+            wanted.update((part, None) for part in parts if self.counts[part])
+        total = sum(self.counts[part] for part in wanted)
         done = 0
-        for part in parts:
+        for part in wanted:
             self.features(*part)
             done += self.counts[part]
             on_progress(done, total)
 
-    def features(self, subset: str, domain: str) -> Features:
+    def features(
+        self, subset: str, domain: str, names: Iterable[str] | None = None
+    ) -> Features:
         """Features of a subset of a domain, extracted at most once."""
         part = (subset, domain)
         if part not in self._bank:
-            self._bank[part] = self._source.features(subset, domain)
-        return self._bank[part]
+            self._bank[part] = self.source.features(subset, domain)
+        found = self._bank[part]
+        return found if names is None else found.take(sorted(names))
 
     def probe(self, domains: Sequence[str], num_classes: int, average: str) -> Probe:
         """The probe of some training domains, trained at most once.
@@ -477,13 +426,11 @@ class Prober:
         key = tuple(d for d in domains if self.counts['train', d])
         if key not in self._probes:
             train, val = self._labelled('train', key), self._labelled('val', key)
-            found: Iterator[Candidate]
             if self.kind == 'attentive':
-                found = fit_attentive(train, num_classes, ATTENTIVE_GRID, self.seed)
+                found = fit_attentive(*train, num_classes, self.seed)
             else:
-                path = fit_path(train, num_classes, L2_GRID, average)
-                found = (({'l2': l2}, None, layer) for l2, layer in path)
-            self._probes[key] = fit_probe(found, self.kind, key, val)
+                found = fit_linear(*train, num_classes, average)
+            self._probes[key] = choose_probe(found, key, *val)
         return self._probes[key]
 
     def score(
@@ -498,113 +445,66 @@ class Prober:
         protocol, head = run.protocol, run.cfg.model.cls_head
         average = head.get('average_clips') or 'prob'
         probe = self.probe(protocol.train_domains, head.num_classes, average)
+
+        def features(*wanted: Any) -> Features:
+            return probe.apply(self.features(*wanted))
+
         if protocol.name == 'fewshot':
-            settings = fewshot_settings(run.cfg.fewshot)
-            source = _ProbedSource(self, probe)
-            fewshot = FewShot(probe.classifier, source, settings)
-            groups = fewshot.score(protocol, self._clips, subset)
+            groups = score_fewshot(run, features, probe.classifier, subset)
         else:
-            groups = self._groups(protocol, probe, subset)
-        seen = self.backbone.seen_domains
+            domains = [d for d in protocol.test_domains if self.counts[subset, d]]
+            found = [features(subset, d) for d in domains]
+            if protocol.name == 'zeroshot':
+                groups = [
+                    Group({'target': domain}, part.table(), part.broken)
+                    for domain, part in zip(domains, found, strict=True)
+                ]
+            else:
+                table = join_tables([part.table() for part in found])
+                broken = [name for part in found for name in part.broken]
+                groups = [Group({'domain': protocol.domain}, table, broken)]
+        seen = self.origin['seen_domains']
+        record, info = self.origin['checkpoint'], run.root.info
+        both = f'{record["backbone_sha256"]} {probe.sha256()}'
+        domains = list(probe.domains)
         return (
             probe,
             groups,
             {
-                'checkpoint': self._record(probe, run.root.info),
-                'seen_domains': None
-                if seen is None
-                else sorted({*seen, *probe.domains}),
-                'selected_on': selected_on(probe),
+                'checkpoint': {
+                    **record,
+                    'sha256': hashlib.sha256(both.encode()).hexdigest(),
+                    'trained_on': info.name,
+                    'simulated': record['simulated'] or info.simulated,
+                },
+                'seen_domains': None if seen is None else sorted({*seen, *domains}),
+                'selected_on': {
+                    'subset': 'val',
+                    'domains': domains,
+                    'metric': SELECTED_BY,
+                },
             },
         )
 
     def _has(self, domain: str, *subsets: str) -> bool:
         return all(self.counts[subset, domain] for subset in subsets)
 
-    def _labelled(self, subset: str, domains: Sequence[str]) -> Labelled:
-        """Clips of some domains whose action is known."""
+    def _labelled(
+        self, subset: str, domains: Iterable[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Features and actions of the clips of some domains whose action is known."""
         parts = [self.features(subset, d) for d in domains if self._has(d, subset)]
         actions = [self._action[name] for part in parts for name in part.names]
         known = np.array([action is not None for action in actions])
         features = np.concatenate([part.features for part in parts])
         labels = np.array([a for a in actions if a is not None], np.int64)
-        return Labelled(features if known.all() else features[known], labels)
-
-    def _groups(self, protocol: Protocol, probe: Probe, subset: str) -> list[Group]:
-        domains = [d for d in protocol.test_domains if self._has(d, subset)]
-        found = [probe.apply(self.features(subset, d)) for d in domains]
-        if protocol.name == 'zeroshot':
-            return [
-                Group({'target': domain}, _table([part]), part.broken)
-                for domain, part in zip(domains, found, strict=True)
-            ]
-        broken = [name for part in found for name in part.broken]
-        return [Group({'domain': protocol.domain}, _table(found), broken)]
-
-    def _record(self, probe: Probe, info: DatasetInfo) -> dict[str, Any]:
-        """Of the weights that were tested: the backbone's and the probe's."""
-        record = self.backbone.record
-        both = f'{self.backbone.sha256} {probe.sha256()}'
-        return {
-            **record,
-            'sha256': hashlib.sha256(both.encode()).hexdigest(),
-            'backbone_sha256': self.backbone.sha256,
-            'random_backbone': self.backbone.is_random,
-            'trained_on': info.name,
-            'simulated': record['simulated'] or info.simulated,
-        }
-
-
-class _ProbedSource:
-    """Features of a probe, as ``FeatureSource`` gives those of a model."""
-
-    def __init__(self, prober: Prober, probe: Probe) -> None:
-        self.prober, self.probe = prober, probe
-
-    def features(
-        self, subset: str, domain: str, names: Iterable[str] | None = None
-    ) -> Features:
-        found = self.prober.features(subset, domain)
-        if names is not None:
-            wanted = set(names)
-            kept = found.take([name for name in found.names if name in wanted])
-            broken = sorted(wanted & set(found.broken))
-            found = replace(kept, broken=broken)
-        return self.probe.apply(found)
-
-
-def check_adaptation(run: Run) -> None:
-    """Refuse few-shot settings that a probe cannot follow.
-
-    Args:
-        run: With its protocol.
-
-    Raises:
-        ValueError: The model is to be trained.
-    """
-    if run.protocol.name != 'fewshot':
-        return
-    if fewshot_settings(run.cfg.fewshot)['adapt'] == 'finetune':
-        raise ValueError(
-            "fewshot.adapt 'finetune' trains the backbone, which a probe leaves "
-            "frozen: use 'linear' or 'prototype'."
-        )
-
-
-def selected_on(probe: Probe) -> dict[str, Any]:
-    """How a probe was chosen, as checkpoints and results tell it."""
-    return {'subset': 'val', 'domains': list(probe.domains), 'metric': SELECTED_BY}
-
-
-def _table(parts: Sequence[Features]) -> ScoreTable:
-    names = tuple(name for part in parts for name in part.names)
-    return ScoreTable(names, np.concatenate([part.scores for part in parts]))
+        return features if known.all() else features[known], labels
 
 
 def save_probe(
     path: Path,
     run: Run,
-    backbone: FrozenBackbone,
+    model: nn.Module,
     probe: Probe,
     origin: Mapping[str, Any],
 ) -> None:
@@ -613,7 +513,7 @@ def save_probe(
     Args:
         path: File to write.
         run: With the protocol that the probe was trained under.
-        backbone: Under the probe.
+        model: Whose backbone is under the probe.
         probe: A linear one.
         origin: What :meth:`Prober.score` tells of the weights.
 
@@ -621,7 +521,7 @@ def save_probe(
         ValueError: The probe is not linear, or the recipe's classifier is not
             ``cls_head.fc_cls``.
     """
-    state = dict(backbone.model.state_dict())
+    state = dict(model.state_dict())
     names = {part: f'cls_head.fc_cls.{part}' for part in ('weight', 'bias')}
     if probe.kind != 'linear' or not state.keys() >= {*names.values()}:
         raise ValueError(

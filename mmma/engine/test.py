@@ -20,7 +20,7 @@ from torch import nn
 
 from mmma.checkpoints import check_simulated, load_trained
 from mmma.engine.features import FeatureSource
-from mmma.engine.fewshot import FewShot, fewshot_settings, source_classifier
+from mmma.engine.fewshot import fewshot_settings, score_fewshot, source_classifier
 from mmma.engine.hooks import tell_classes
 from mmma.engine.run import Run, TestOptions
 from mmma.engine.weights import Weights, check_extractor, read_checkpoint, with_frozen
@@ -114,13 +114,10 @@ def score_protocol(
     """
     protocol = run.protocol
     if protocol.name == 'fewshot':
-        settings = fewshot_settings(run.cfg.fewshot)
-        linear = settings['adapt'] != 'finetune'
+        linear = fewshot_settings(run.cfg.fewshot)['adapt'] != 'finetune'
         source = FeatureSource(runner, cached, linear)
-        classifier = source_classifier(runner.model) if linear else None
-        return FewShot(classifier, source, settings).score(
-            protocol, run.clips(), subset
-        )
+        adapted = source_classifier(runner.model) if linear else runner
+        return score_fewshot(run, source.features, adapted, subset)
     metric = runner.test_loop.evaluator.metrics[0]
     metric.makes_rows = False  # they are made from its scores, with intervals
     runner.test()

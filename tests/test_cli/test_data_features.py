@@ -3,7 +3,6 @@ import shutil
 import pytest
 
 from mmma.cli import main
-from mmma.cli.data_features import progress_printer
 from mmma.data.arrays import FeatureStore
 
 SMALL = [
@@ -34,11 +33,3 @@ def test_features_of_videos(det_root, tmp_path, monkeypatch, capsys):
 def test_bad_usage(more, message, det_root, capsys):
     assert main('data/features', [str(det_root), 'videomae-tiny', *more]) == 2
     assert message in capsys.readouterr().err
-
-
-def test_time_left_counts_what_this_run_did(capsys):
-    show = progress_printer(every_sec=0)
-    show(91, 100)
-    show(100, 100)
-    lines = capsys.readouterr().err.splitlines()
-    assert lines == ['91 of 100 (91%), 0 min left', '100 of 100 (100%), 0 min left']

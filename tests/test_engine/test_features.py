@@ -14,15 +14,15 @@ from mmma.apis import load_config
 from mmma.datasets.clips import ClipDataset
 from mmma.engine import features as module
 from mmma.engine.features import (
-    FeatureCache,
     Features,
     FeatureSource,
-    Row,
     TokenHead,
-    extract_features,
-    features_folder,
     file_stamps,
     find_classifier,
+    read_cache,
+    run_model,
+    weights_sha256,
+    write_cache,
 )
 from mmma.engine.fewshot import source_classifier
 from mmma.engine.run import show_tokens
@@ -78,14 +78,8 @@ STAMPS = {'a': 1, 'b': 2, 'c': 3}
 
 def rows(names, bodies=True):
     rng = np.random.default_rng(len(names))
-    return {
-        name: Row(
-            rng.normal(size=(2, 4)).astype('float32'),
-            rng.random(3).astype('float32'),
-            rng.random(2).astype('float32') if bodies else None,
-        )
-        for name in names
-    }
+    sizes = [(2, 4), 3, 2] if bodies else [(2, 4), 3]
+    return {n: tuple(rng.random(size, 'float32') for size in sizes) for n in names}
 
 
 def same(found, expected):
@@ -95,27 +89,31 @@ def same(found, expected):
             np.testing.assert_array_equal(left, right)
 
 
+@pytest.fixture
+def said(monkeypatch):
+    found = []
+    monkeypatch.setattr(module, 'print_log', lambda text, *_: found.append(text))
+    return found
+
+
 @pytest.mark.parametrize('bodies', [True, False])
 def test_what_was_written_is_read_bit_for_bit(tmp_path, bodies):
-    cache = FeatureCache(tmp_path / 'new', STAMPS)
-    assert cache.read() == {}
+    folder = tmp_path / 'new'
+    assert read_cache(folder, STAMPS) == {}
     first, second = rows(['a', 'b'], bodies), rows(['c'], bodies)
-    cache.add(first)
-    cache.add(second)
-    cache.add({})
-    same(FeatureCache(tmp_path / 'new', STAMPS).read(), {**first, **second})
-    cache.add(first)  # as a concurrent run would
-    assert len(list((tmp_path / 'new').iterdir())) == 2
+    for part in (first, second, {}, first):  # again, as a concurrent run would
+        write_cache(folder, STAMPS, part)
+    same(read_cache(folder, STAMPS), {**first, **second})
+    assert len(list(folder.iterdir())) == 2
 
 
 def test_a_clip_whose_file_changed_is_unknown(tmp_path):
-    found = rows(['a', 'b'])
-    FeatureCache(tmp_path, STAMPS).add(found)
-    changed = FeatureCache(tmp_path, {**STAMPS, 'a': 9})
-    same(changed.read(), {'b': found['b']})
-    changed.add({'a': found['b']})
-    same(changed.read(), {'a': found['b'], 'b': found['b']})
-    same(FeatureCache(tmp_path, STAMPS).read(), found)
+    found, changed = rows(['a', 'b']), {**STAMPS, 'a': 9}
+    write_cache(tmp_path, STAMPS, found)
+    same(read_cache(tmp_path, changed), {'b': found['b']})
+    write_cache(tmp_path, changed, {'a': found['b']})
+    same(read_cache(tmp_path, changed), {'a': found['b'], 'b': found['b']})
+    same(read_cache(tmp_path, STAMPS), found)
 
 
 @pytest.mark.parametrize(
@@ -126,44 +124,21 @@ def test_a_clip_whose_file_changed_is_unknown(tmp_path):
         lambda data: data[:90] + bytes([data[90] ^ 1]) + data[91:],
     ],
 )
-def test_a_damaged_file_is_told_and_deleted(tmp_path, monkeypatch, damage):
-    cache = FeatureCache(tmp_path, STAMPS)
-    cache.add(rows(['a']))
+def test_a_damaged_file_is_told_and_deleted(tmp_path, said, damage):
+    write_cache(tmp_path, STAMPS, rows(['a']))
     (bad,) = tmp_path.iterdir()
     bad.write_bytes(damage(bad.read_bytes()))
     kept = rows(['b', 'c'])
-    cache.add(kept)
-    said = []
-    monkeypatch.setattr(
-        'mmma.engine.features.print_log', lambda text, *_: said.append(text)
-    )
-    same(cache.read(), kept)
-    assert len(said) == 1
-    assert said[0].startswith(f'{bad} is damaged')
+    write_cache(tmp_path, STAMPS, kept)
+    same(read_cache(tmp_path, STAMPS), kept)
+    assert [text.split(' (')[0] for text in said] == [f'{bad} is damaged']
     assert not bad.exists()
 
 
-def test_features_that_cannot_be_written_are_no_error(tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr(
-        'mmma.engine.features.print_log', lambda text, *_: said.append(text)
-    )
+def test_features_that_cannot_be_written_are_no_error(tmp_path, said):
     (tmp_path / 'file').write_text('')
-    FeatureCache(tmp_path / 'file' / 'folder', STAMPS).add(rows(['a']))
+    write_cache(tmp_path / 'file' / 'folder', STAMPS, rows(['a']))
     assert said[0].startswith('features are not kept: ')
-
-
-def test_the_folder_depends_on_all_of_the_origin(tmp_path, monkeypatch):
-    monkeypatch.setenv('MMMA_HOME', str(tmp_path))
-    folder = features_folder({'checkpoint': 'x', 'model': {'depth': 4}}, 'lab_test')
-    assert folder.parent.parent == tmp_path / 'features'
-    assert folder.name == 'lab_test'
-    same_folder = features_folder(
-        {'model': {'depth': 4}, 'checkpoint': 'x'}, 'lab_test'
-    )
-    assert folder == same_folder
-    other = features_folder({'checkpoint': 'x', 'model': {'depth': 5}}, 'lab_test')
-    assert other != folder
 
 
 def test_stamps_tell_which_video_changed(tmp_path):
@@ -224,45 +199,47 @@ class Recognizer(nn.Module):
         ]
 
 
-def test_features_are_what_the_classifier_sees_sorted_and_without_broken_clips():
-    model = Recognizer()
-    inputs = torch.randn(4, D)
-    batches = [
-        {'inputs': inputs[:2], 'data_samples': [{'clip': 'c'}, {'clip': 'a'}]},
-        {
-            'inputs': inputs[2:],
-            'data_samples': [{'clip': 'b'}, {'clip': 'x', 'broken': 'x'}],
-        },
-    ]
-    found = extract_features(model, batches)
-    assert found.names == ['a', 'b', 'c']
-    assert found.broken == ['x']
-    assert found.body_scores is None
-    np.testing.assert_array_equal(found.features[:, 0], inputs[[1, 2, 0]])
-    again = source_classifier(model).predict(found.features)
-    np.testing.assert_allclose(again, found.scores, atol=1e-6)
-    assert found.take(['c', 'a']).names == ['c', 'a']
-    np.testing.assert_array_equal(found.take(['c']).features[0, 0], inputs[0])
-    assert extract_features(model, batches, linear=False).features.size == 0
+def batch_of(inputs, *samples):
+    return {'inputs': inputs, 'data_samples': [{'clip': name} for name in samples]}
+
+
+def noted(model, batches, **options):
+    """Names, features and scores of what a model saw."""
+    found = run_model(model, batches, **options)
+    pairs = [pair for batch in found for pair in zip(*batch, strict=True)]
+    names = [sample.clip for sample, _ in pairs]
+    scores = [sample.pred_score.numpy() for sample, _ in pairs]
+    return names, np.stack([seen for _, seen in pairs]), np.stack(scores)
+
+
+def test_features_are_what_the_classifier_sees():
+    model, inputs = Recognizer(), torch.randn(3, D)
+    batches = [batch_of(inputs[:2], 'c', 'a'), batch_of(inputs[2:], 'b')]
+    names, features, scores = noted(model, batches)
+    assert names == ['c', 'a', 'b']
+    np.testing.assert_array_equal(features[:, 0], inputs)
+    again = source_classifier(model).predict(features)
+    np.testing.assert_allclose(again, scores, atol=1e-6)
+    assert noted(model, batches, linear=False)[1].shape == (3, 1, 0)
 
 
 def test_a_head_that_classifies_frames_gives_the_mean_feature_of_each_view():
     model = Recognizer(frames=3)
     inputs = torch.randn(2 * 2 * 3, D)  # clips, views, frames
-    batch = {'inputs': inputs, 'data_samples': [{'clip': 'a'}, {'clip': 'b'}]}
-    found = extract_features(model, [batch])
+    _, features, scores = noted(model, [batch_of(inputs, 'a', 'b')])
     expected = inputs.view(2, 2, 3, D).mean(dim=2)
-    np.testing.assert_allclose(found.features, expected, atol=1e-6)
-    again = source_classifier(model).predict(found.features)
-    np.testing.assert_allclose(again, found.scores, atol=1e-6)
+    np.testing.assert_allclose(features, expected, atol=1e-6)
+    again = source_classifier(model).predict(features)
+    np.testing.assert_allclose(again, scores, atol=1e-6)
 
 
 def test_a_head_that_averages_otherwise_is_refused():
     model = Recognizer(frames=3, linear=False)
-    batch = {'inputs': torch.randn(3, D), 'data_samples': [{'clip': 'a'}]}
+    batches = [batch_of(torch.randn(3, D), 'a')]
     with pytest.raises(ValueError, match='Head: its logits are not those of the mean'):
-        extract_features(model, [batch])
-    assert extract_features(model, [batch], linear=False).names == ['a']
+        noted(model, batches)
+    assert noted(model, batches, linear=False)[0] == ['a']
+    assert not model.cls_head._forward_hooks
 
 
 def test_a_head_without_linear_classifier():
@@ -272,9 +249,16 @@ def test_a_head_without_linear_classifier():
         find_classifier(model)
 
 
-def test_nothing_readable():
+def test_rows_are_joined_by_name_and_some_taken():
+    given = rows(['c', 'a', 'b'])
+    found = Features.join({**given, 'x': None})
+    assert (found.names, found.broken) == (['a', 'b', 'c'], ['x'])
+    some = found.take(['c', 'x', 'a'])
+    assert (some.names, some.broken) == (['c', 'a'], ['x'])
+    taken = zip(some.features, some.scores, some.body_scores, strict=True)
+    same(dict(zip('ca', taken, strict=True)), {name: given[name] for name in 'ca'})
     with pytest.raises(ValueError, match='none of the 2 clips could be read'):
-        Features.join({}, ['a', 'b'])
+        Features.join({'a': None, 'b': None})
 
 
 @pytest.fixture
@@ -317,7 +301,7 @@ def test_an_interrupted_extraction_goes_on_from_what_was_written(runner, monkeyp
     monkeypatch.setattr(module, 'CLIPS_PER_ROUND', 2)
     expected = FeatureSource(runner).features('test', 'street')
     calls = []
-    original = module.run_model
+    original = type(runner.model).test_step
 
     def stop_at_second(*args):
         calls.append(args)
@@ -325,7 +309,7 @@ def test_an_interrupted_extraction_goes_on_from_what_was_written(runner, monkeyp
             raise KeyboardInterrupt
         return original(*args)
 
-    monkeypatch.setattr(module, 'run_model', stop_at_second)
+    monkeypatch.setattr(type(runner.model), 'test_step', stop_at_second)
     source = FeatureSource(runner, 'sha')
     with pytest.raises(KeyboardInterrupt):
         source.features('test', 'street')
@@ -364,3 +348,12 @@ def test_a_restricted_test_set_stays_restricted(runner):
     clips = ['street_test_1', 'lab_test_0']
     runner.cfg.test_dataloader.dataset.clips = clips
     assert FeatureSource(runner).features('test', 'street').names == clips[:1]
+
+
+def test_a_hash_of_weights_is_of_names_and_values():
+    layer = nn.Linear(2, 2)
+    first = weights_sha256(layer)
+    assert first == weights_sha256(layer)
+    with torch.no_grad():
+        layer.bias[0] += 1
+    assert weights_sha256(layer) != first

@@ -11,9 +11,9 @@ from mmma.engine import fewshot as finetune
 from mmma.engine.fewshot import (
     Classifier,
     adapt_linear,
-    adapt_prototype,
     fewshot_settings,
     finetuned,
+    prototype_scores,
     trained_parameters,
 )
 
@@ -58,19 +58,16 @@ def test_little_proximity_fits_the_supports_and_much_stays_with_the_source():
     torch.testing.assert_close(held.weight, source.weight, atol=1e-4, rtol=0)
 
 
-def test_probabilities_are_averaged_over_views():
+@pytest.mark.parametrize('average', ['prob', 'score'])
+def test_probabilities_or_logits_are_averaged_over_views(average):
     source, features, _ = problem()
     two = np.concatenate([features[:10], features[10:]], axis=1)
-    mean = (source.predict(features[:10]) + source.predict(features[10:])) / 2
-    np.testing.assert_allclose(source.predict(two), mean, rtol=1e-6)
-
-
-def test_logits_are_averaged_over_views_where_the_head_does_so():
-    source, features, _ = problem()
-    two = np.concatenate([features[:10], features[10:]], axis=1)
-    expected = source.predict(two.mean(axis=1, keepdims=True))
-    found = replace(source, average='score').predict(two)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    if average == 'prob':
+        mean = (source.predict(features[:10]) + source.predict(features[10:])) / 2
+    else:
+        mean = source.predict(two.mean(axis=1, keepdims=True))
+    found = replace(source, average=average).predict(two)
+    np.testing.assert_allclose(found, mean, rtol=1e-5)
 
 
 def test_the_span_of_few_supports_holds_the_minimum(monkeypatch):
@@ -84,16 +81,14 @@ def test_the_span_of_few_supports_holds_the_minimum(monkeypatch):
 
 
 def test_prototypes_are_means_of_directions():
-    features = np.array([[[2.0, 0]], [[0, 5.0]], [[-3.0, 0]]], 'float32')
-    found = adapt_prototype(features, np.array([1, 1, 3]), 4, temperature=0.5)
-    np.testing.assert_array_equal(found.classes, [1, 3])
-    root = np.sqrt(0.5)
-    np.testing.assert_allclose(found.prototypes, [[root, root], [-1, 0]], atol=1e-6)
+    supports = np.array([[[2.0, 0]], [[0, 5.0]], [[-3.0, 0]]], 'float32')
     clip = np.array([[[1.0, 0], [0, 7.0]]], 'float32')  # two views
+    found = prototype_scores(supports, np.array([1, 1, 3]), clip, 4, temperature=0.5)
+    root = np.sqrt(0.5)  # prototypes of 1 and 3: (root, root), (-1, 0)
     first = np.exp([2 * root, -2.0])
     second = np.exp([2 * root, 0.0])
     known = (first / first.sum() + second / second.sum()) / 2
-    np.testing.assert_allclose(found.predict(clip), [[0, known[0], 0, known[1]]], 1e-5)
+    np.testing.assert_allclose(found, [[0, known[0], 0, known[1]]], 1e-5)
 
 
 CONFIGURED = dict(
@@ -101,17 +96,14 @@ CONFIGURED = dict(
 )
 
 
-@pytest.mark.parametrize(
-    ('adapt', 'settings'),
-    [
-        ('linear', {'proximity': 0.1}),
-        ('prototype', {'temperature': 0.1}),
-        ('finetune', {'train': 'all', 'iters': 9, 'lr': None}),
-    ],
-)
-def test_settings_are_those_of_the_adaptation(adapt, settings):
-    found = fewshot_settings({**CONFIGURED, 'adapt': adapt})
-    assert found == {'adapt': adapt, **settings}
+def test_settings_are_those_of_the_adaptation():
+    for adapt, settings in {
+        'linear': {'proximity': 0.1},
+        'prototype': {'temperature': 0.1},
+        'finetune': {'train': 'all', 'iters': 9, 'lr': None},
+    }.items():
+        found = fewshot_settings({**CONFIGURED, 'adapt': adapt})
+        assert found == {'adapt': adapt, **settings}
 
 
 @pytest.mark.parametrize(
