@@ -123,8 +123,7 @@ def _probe(
     backbone = load_backbone(open_run(plain.cfg, options=options), options, args.cache)
     prober = Prober(*backbone, plain.clips(), kind, args.seed)
     wanted = PROTOCOLS if 'all' in args.protocols else args.protocols
-    planned = prober.plan(wanted, args.subset, *plain.root.domains)
-    runs = [load(flags) for flags in planned]
+    runs = list(map(load, prober.plan(wanted, args.subset, *plain.root.domains)))
     started = time.monotonic()
     with progress_bar('features of') as report:
         prober.extract(runs, args.subset, report)
@@ -133,8 +132,8 @@ def _probe(
     for run in runs:
         probe, groups, origin = prober.score(run, args.subset)
         results = summarize(run, groups, origin, options_of(TestOptions, args))
-        random = ', random weights' if origin['checkpoint']['random_backbone'] else ''
-        results['name'] += f', {kind} probe{random}'
+        random = origin['checkpoint']['random_backbone']
+        results['name'] += f', {kind} probe' + ', random weights' * random
         results['probe'] = probe.record()
         suffix = '' if args.subset == 'test' else f'-{args.subset}'
         place = folder / f'{run.protocol.tag()}{suffix}'
