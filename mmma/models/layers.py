@@ -150,16 +150,15 @@ class ScaledDropPath(nn.Module):
     Args:
         channels: C.
         drop: Share of samples that lose the branch.
-        start: First value of the factors.
 
     Source: ActionFormer ``AffineDropPath``, after Touvron et al., 'Going deeper with
         image transformers', ICCV 2021 (LayerScale).
     """
 
-    def __init__(self, channels: int, drop: float, start: float = 1e-4) -> None:
+    def __init__(self, channels: int, drop: float) -> None:
         super().__init__()
         self.drop = drop
-        self.scale = nn.Parameter(torch.full((1, channels, 1), start))
+        self.scale = nn.Parameter(torch.full((1, channels, 1), 1e-4))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, P) to the same shape."""

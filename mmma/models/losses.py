@@ -61,7 +61,7 @@ class ClassCountLoss(BaseWeightedLoss):
             )
         logits = cls_score.float()
         if label.shape != logits.shape:
-            label = torch.nn.functional.one_hot(label, wanted)
+            label = F.one_hot(label, wanted)
         return self.class_loss(logits, label.to(logits), self.class_counts.to(logits))
 
     @abstractmethod
@@ -117,9 +117,9 @@ class ClassBalancedFocalLoss(ClassCountLoss):
     def class_loss(self, logits: Tensor, target: Tensor, counts: Tensor) -> Tensor:
         """See the base class."""
         log_prob = logits.log_softmax(dim=1)
+        weights = self.class_weights(counts).to(logits)
         # Floor: at 0 the gradient of a power below 1 is infinite.
         doubt = (1 - log_prob.exp()).clamp_min(torch.finfo(log_prob.dtype).eps)
-        weights = self.class_weights(counts).to(logits)
         losses = -weights * doubt**self.gamma * log_prob
         return (target * losses).sum(dim=1).mean()
 
@@ -142,19 +142,14 @@ class SegmentDIoULoss(nn.Module):
 class SigmoidFocalLoss(nn.Module):
     """Binary cross entropy that easy decisions hardly count in.
 
-    Args:
-        alpha: Weight of what is true; what is not weighs 1 - alpha. Below 0 both
-            weigh 1.
-        gamma: Power of the probability of being wrong.
+    What is true weighs alpha, what is not 1 - alpha, both times the probability of
+    being wrong to the power of gamma.
 
     Source: Lin et al., 'Focal Loss for Dense Object Detection', ICCV 2017, equation 5;
         alpha and gamma as in ActionFormer.
     """
 
-    def __init__(self, alpha: float = 0.25, gamma: float = 2.0) -> None:
-        super().__init__()
-        self.alpha = alpha
-        self.gamma = gamma
+    alpha, gamma = 0.25, 2.0
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Loss of every element, in float32, of logits and targets in [0, 1]."""
@@ -166,8 +161,6 @@ class SigmoidFocalLoss(nn.Module):
             chance = logits.sigmoid()
             wrong = chance * (1 - targets) + (1 - chance) * targets
             loss = entropy * wrong**self.gamma
-            if self.alpha < 0:
-                return loss
             return loss * (self.alpha * targets + (1 - self.alpha) * (1 - targets))
 
 

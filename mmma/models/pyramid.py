@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -21,7 +20,6 @@ from mmma.models.layers import (
     drop_path,
     pad_positions,
     pool_positions,
-    sinusoid_table,
 )
 from mmma.registry import MODELS
 
@@ -35,12 +33,9 @@ class PyramidProjection(BaseModule):
     Args:
         in_channels: D, channels of the features; 0 convolutions need D equal to C.
         out_channels: C.
-        num_convs: Convolutions with layer norm and ReLU.
-        stem: Blocks of stride 1.
-        branch: Blocks of stride 2, one per further level.
-        input_drop: Share of input channels dropped in training.
-        max_seq_len: Positions of the sinusoid that is added before the blocks, divided
-            by the root of C; windows that are longer stretch it. 0 adds none.
+        arch: Convolutions with layer norm and ReLU, blocks at full rate, blocks that
+            halve the positions; the last number plus 1 is the number of levels.
+        block: Makes a block of a stride, 1 or 2.
 
     Source: OpenTAD ``Conv1DTransformerProj``, whose names of weights these are.
     """
@@ -49,28 +44,23 @@ class PyramidProjection(BaseModule):
         self,
         in_channels: int,
         out_channels: int,
-        num_convs: int,
-        stem: Sequence[nn.Module],
-        branch: Sequence[nn.Module],
-        input_drop: float = 0.0,
-        max_seq_len: int = 0,
+        arch: Sequence[int],
+        block: Callable[[int], nn.Module],
     ) -> None:
         super().__init__()
-        widths = [in_channels] + [out_channels] * num_convs
+        convs, stem, branch = arch
+        widths = [in_channels] + [out_channels] * convs
         if widths[-1] != out_channels:
             raise ValueError(
                 f'arch without convolutions cannot turn {in_channels} channels into '
                 f'{out_channels}: use at least one, or equal channels.'
             )
+        blocks = [block(1) for _ in range(stem)] + [block(2) for _ in range(branch)]
         self.embed = nn.ModuleList(
             MaskedConv(width, out_channels) for width in widths[:-1]
         )
-        self.stem = nn.ModuleList(stem)
-        self.branch = nn.ModuleList(branch)
-        self.input_drop = nn.Dropout1d(input_drop)
-        table = sinusoid_table(max_seq_len, out_channels).transpose(1, 2)
-        table = table / out_channels**0.5  # (1, C, L)
-        self.register_buffer('pos_embed', table, persistent=False)
+        self.stem = nn.ModuleList(blocks[:stem])
+        self.branch = nn.ModuleList(blocks[stem:])
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Levels of a batch of windows.
@@ -83,25 +73,13 @@ class PyramidProjection(BaseModule):
             B + 1 levels (N, C, P_l) and their masks (N, P_l), finest first.
         """
         x, mask = pad_positions(x, mask, 2 ** len(self.branch))
-        x = self.input_drop(x)
-        for layer in self.embed:
-            x = layer(x, mask)
-        x = self._add_places(x, mask)
-        for layer in self.stem:
+        for layer in (*self.embed, *self.stem):
             x = layer(x, mask)
         levels, masks = [x], [mask]
         for layer in self.branch:
             levels.append(layer(levels[-1], masks[-1]))
             masks.append(masks[-1][:, ::2])
         return levels, masks
-
-    def _add_places(self, x: Tensor, mask: Tensor) -> Tensor:
-        length, places = x.shape[-1], self.pos_embed
-        if not places.shape[-1]:
-            return x
-        if length > places.shape[-1]:
-            places = F.interpolate(places, length, mode='linear', align_corners=False)
-        return x + blank(places[..., :length].expand_as(x), mask).to(x.dtype)
 
 
 @MODELS.register_module()
@@ -111,18 +89,11 @@ class Conv1DTransformerProj(PyramidProjection):
     Args:
         in_channels: D, channels of the features.
         out_channels: C.
-        arch: Convolutions, blocks at full rate, blocks that halve the positions; the
-            last number plus 1 is the number of levels.
+        arch: As of :class:`PyramidProjection`.
         num_heads: Heads of attention.
-        window: Positions of its own level that one sees, or one number per level; odd,
-            -1 for all.
+        window: Positions of its own level that one sees; odd, -1 for all.
         path_drop: Share of branches dropped in training; above 0 they are also scaled
             per channel, from 1e-4.
-        input_drop: Share of input channels dropped in training.
-        max_seq_len: Longest window of the absolute position encoding; 0 leaves it out.
-
-    Raises:
-        ValueError: Windows for another number of levels.
 
     Source: Zhang et al., 'ActionFormer', ECCV 2022; Liu et al., 'End-to-End Temporal
         Action Detection with 1B Parameters Across 1000 Frames' (AdaTAD), CVPR 2024,
@@ -135,94 +106,62 @@ class Conv1DTransformerProj(PyramidProjection):
         out_channels: int = 512,
         arch: Sequence[int] = (2, 2, 5),
         num_heads: int = 4,
-        window: int | Sequence[int] = -1,
+        window: int = -1,
         path_drop: float = 0.1,
-        **kwargs: Any,
     ) -> None:
-        convs, stem, branch = arch
-        windows = [window] * (branch + 1) if isinstance(window, int) else list(window)
-        if len(windows) != branch + 1:
-            raise ValueError(
-                f'{len(windows)} attention windows for {branch + 1} levels of arch '
-                f'{tuple(arch)}: give one per level, or one number.'
-            )
+        def block(stride: int) -> TransformerBlock:
+            return TransformerBlock(out_channels, num_heads, stride, window, path_drop)
 
-        def block(stride: int, level: int) -> TransformerBlock:
-            sees = windows[level]
-            return TransformerBlock(out_channels, num_heads, stride, sees, path_drop)
-
-        super().__init__(
-            in_channels,
-            out_channels,
-            convs,
-            stem=[block(1, 0) for _ in range(stem)],
-            branch=[block(2, level + 1) for level in range(branch)],
-            **kwargs,
-        )
-
-
-_GROUPS = 16
+        super().__init__(in_channels, out_channels, arch, block)
 
 
 class _Depthwise(nn.Conv1d):
-    """A depthwise convolution; of one position it is a product.
+    """A depthwise convolution of one position, as a product.
 
-    PyTorch runs the latter channel by channel on a CPU: 19 ms instead of 0.5 ms of
+    PyTorch runs it channel by channel on a CPU: 19 ms instead of 0.5 ms of
     (2, 512, 256), there and back.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, P) to the same shape."""
-        if self.kernel_size == (1,):
-            return x * self.weight[:, 0] + self.bias[:, None]
-        return super().forward(x)
+        return x * self.weight[:, 0] + self.bias[:, None]
 
 
 class SGPBlock(nn.Module):
     """Instant and window-level gates instead of attention, then a perceptron.
 
     With x normalised: ``fc(x) * relu(global_fc(mean x)) + (convw(x) + convkw(x)) *
-    psi(x) + x``, all depthwise. The mean, and the group norm before the perceptron, are
-    over positions that exist, where upstream counts padding in.
+    psi(x) + x``, all depthwise; all but ``convkw`` see one position. The mean, and the
+    group norm before the perceptron, are over positions that exist, where upstream
+    counts padding in. The depthwise weights start at N(0, 1): OpenTAD's configs have 0,
+    at which both gated products start at 0 without gradients and stay there.
 
     Args:
         channels: C.
-        kernel_size: w, positions of ``convw`` and ``psi``; odd.
         stride: 2 halves the positions by a maximum.
-        k: ``convkw`` sees k * (w + 1) positions, made odd.
-        hidden: Channels between the layers of the perceptron; 0 for 4 C.
+        k: ``convkw`` sees 2k positions, made odd.
+        hidden: Channels between the layers of the perceptron.
         path_drop: As in ``TransformerBlock``.
-        init_std: Of the depthwise weights. OpenTAD's configs have 0, at which both
-            gated products start at 0 without gradients and stay there.
 
     Source: Shi et al., 'TriDet', CVPR 2023, equations 1 to 3; OpenTAD ``SGPBlock``,
         whose names of weights these are.
     """
 
     def __init__(
-        self,
-        channels: int,
-        kernel_size: int = 1,
-        stride: int = 1,
-        k: float = 1.5,
-        hidden: int = 0,
-        path_drop: float = 0.0,
-        init_std: float = 1.0,
+        self, channels: int, stride: int, k: float, hidden: int, path_drop: float = 0.0
     ) -> None:
         super().__init__()
         self.stride = stride
         self.ln = ChannelNorm(channels)
-        self.gn = MaskedGroupNorm(min(_GROUPS, channels), channels)
-        wide = round((kernel_size + 1) * k) // 2 * 2 + 1
-        sizes = dict(psi=kernel_size, fc=1, convw=kernel_size, convkw=wide, global_fc=1)
+        self.gn = MaskedGroupNorm(min(16, channels), channels)
+        wide = round(2 * k) // 2 * 2 + 1
+        sizes = dict(psi=1, fc=1, convw=1, convkw=wide, global_fc=1)
         for name, size in sizes.items():
-            conv = _Depthwise(
-                channels, channels, size, padding=size // 2, groups=channels
-            )
-            nn.init.normal_(conv.weight, std=init_std)
+            kind = _Depthwise if size == 1 else nn.Conv1d
+            conv = kind(channels, channels, size, padding=size // 2, groups=channels)
+            nn.init.normal_(conv.weight)
             nn.init.zeros_(conv.bias)
             self.add_module(name, conv)
-        hidden = hidden or 4 * channels
         self.mlp = nn.Sequential(
             nn.Conv1d(channels, hidden, 1), nn.GELU(), nn.Conv1d(hidden, channels, 1)
         )
@@ -248,11 +187,10 @@ class TriDetProj(PyramidProjection):
     Args:
         in_channels: D, channels of the features.
         out_channels: C; a multiple of 16, or at most 16.
-        arch: Convolutions, blocks at full rate, blocks that halve the positions.
+        arch: As of :class:`PyramidProjection`.
         hidden: Channels inside the perceptrons.
         k: How much wider the wide convolution is.
         path_drop: Of the blocks that halve.
-        init_std: First deviation of the depthwise weights.
 
     Source: Shi et al., 'TriDet', CVPR 2023; OpenTAD ``TriDetProj`` and its
         configuration (hidden 768, k 5, kernels 1).
@@ -266,22 +204,12 @@ class TriDetProj(PyramidProjection):
         hidden: int = 768,
         k: float = 5.0,
         path_drop: float = 0.1,
-        init_std: float = 1.0,
-        **kwargs: Any,
     ) -> None:
-        convs, stem, branch = arch
-        options = dict(k=k, hidden=hidden, init_std=init_std)
-        super().__init__(
-            in_channels,
-            out_channels,
-            convs,
-            stem=[SGPBlock(out_channels, **options) for _ in range(stem)],
-            branch=[
-                SGPBlock(out_channels, stride=2, path_drop=path_drop, **options)
-                for _ in range(branch)
-            ],
-            **kwargs,
-        )
+        def block(stride: int) -> SGPBlock:
+            drop = path_drop if stride > 1 else 0.0
+            return SGPBlock(out_channels, stride, k, hidden, drop)
+
+        super().__init__(in_channels, out_channels, arch, block)
 
 
 @MODELS.register_module()
@@ -373,15 +301,7 @@ class Points:
     levels: Tensor
 
     def decode(self, offsets: Tensor, index: Tensor) -> Tensor:
-        """Segments at points, from distances to both ends.
-
-        Args:
-            offsets: (n, 2), distances to start and end in strides.
-            index: (n,) points.
-
-        Returns:
-            (n, 2), start and end in positions.
-        """
+        """Segments (n, 2) of points (n,), from distances in strides to both ends."""
         sides = offsets * offsets.new_tensor([-1.0, 1.0])
         return self.times[index, None] + sides * self.strides[index, None]
 
@@ -403,7 +323,6 @@ def default_ranges(num_levels: int) -> list[tuple[float, float]]:
 def pyramid_points(
     lengths: Sequence[int],
     strides: Sequence[int],
-    ranges: Sequence[tuple[float, float]],
     device: torch.device | str | None = None,
 ) -> Points:
     """Points of levels: point i of level l lies at i * stride, without half a step.
@@ -411,22 +330,22 @@ def pyramid_points(
     Args:
         lengths: Points of each level.
         strides: Of each level.
-        ranges: Of each level.
         device: Of the tensors.
 
     Raises:
         ValueError: Different numbers of levels.
     """
-    if not len(lengths) == len(strides) == len(ranges):
+    ranges = default_ranges(len(strides))
+    if len(lengths) != len(strides):
         raise ValueError(
             f'{len(lengths)} levels of features, {len(strides)} strides and '
             f'{len(ranges)} ranges of the head: let the arch of the projection, '
             'num_levels of the neck and num_levels of the head agree.'
         )
     rows = []
-    for level, length in enumerate(lengths):
-        times = torch.arange(length, dtype=torch.float32) * strides[level]
-        row = [times.new_full((length,), v) for v in (strides[level], *ranges[level])]
+    for length, stride, (low, high) in zip(lengths, strides, ranges, strict=True):
+        times = torch.arange(length, dtype=torch.float32) * stride
+        row = [times.new_full((length,), v) for v in (stride, low, high)]
         rows.append(torch.stack([times, *row]))
     times, steps, low, high = torch.cat(rows, dim=1).to(device)
     levels = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))

@@ -49,21 +49,18 @@ def test_group_norm_is_pytorchs_where_all_exists_and_ignores_padding():
 
 
 def test_dropped_branches_keep_the_mean():
-    layer = ScaledDropPath(1, 0.25, start=2.0)
+    layer = ScaledDropPath(1, 0.25)
+    torch.nn.init.constant_(layer.scale, 2.0)
     out = layer(torch.ones(4000, 1, 1))
     assert out.unique().tolist() == pytest.approx([0, 2 / 0.75])
     assert out.mean().item() == pytest.approx(2, abs=0.1)
     assert layer.eval()(torch.ones(1, 1, 1)).item() == 2
 
 
-def masked_of_attention(positions, *valid):
-    return torch.arange(positions)[None] < torch.tensor(valid)[:, None]
-
-
 def test_full_attention_is_pytorchs():
     attention = MaskedAttention(8, num_heads=2)
     reference = torch.nn.MultiheadAttention(8, 2, batch_first=True)
-    x, mask = torch.randn(2, 8, 6), masked_of_attention(6, 6, 4)
+    x, mask = torch.randn(2, 8, 6), masked(6, [6, 4])
     parts = [
         getattr(attention, f'{name}_norm')(
             getattr(attention, f'{name}_conv')(x * mask[:, None], mask), mask
@@ -83,7 +80,7 @@ def reach(window, stride=1):
     """Positions of the input that change the output in its middle."""
     block = TransformerBlock(8, 2, stride, window)
     x = torch.randn(1, 8, 24, requires_grad=True)
-    block(x, masked_of_attention(24, 24))[0, :, 12 // stride].sum().backward()
+    block(x, masked(24, [24]))[0, :, 12 // stride].sum().backward()
     return x.grad[0].abs().sum(0).nonzero()[:, 0].tolist()
 
 

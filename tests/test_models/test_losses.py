@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -85,24 +86,22 @@ def test_counts_that_make_no_sense(counts):
         counted(LogitAdjustedCrossEntropy, counts)
 
 
-def focal(counts, **options):
-    loss = ClassBalancedFocalLoss(**options)
-    loss.set_class_counts(counts)
-    return loss
-
-
 def test_weights_by_hand():
     # beta 0.5: 1 clip weighs 1/2 / 1/2 = 1, 2 clips 1/2 / 3/4 = 2/3; mean 5/6.
     # Without clips as with one, and not in the mean.
-    weights = focal([1, 2, 0], beta=0.5).class_weights(torch.tensor([1, 2, 0]))
+    weights = counted(ClassBalancedFocalLoss, [1, 2, 0], beta=0.5).class_weights(
+        torch.tensor([1, 2, 0])
+    )
     assert weights.tolist() == pytest.approx([6 / 5, 4 / 5, 6 / 5])
 
 
 def test_weights_go_from_even_to_inverse_counts():
     counts = torch.tensor([100, 10, 1])
-    even = focal(counts, beta=0).class_weights(counts)
+    even = counted(ClassBalancedFocalLoss, counts, beta=0).class_weights(counts)
     assert even.tolist() == [1, 1, 1]
-    inverse = focal(counts, beta=1 - 1e-9).class_weights(counts)
+    inverse = counted(ClassBalancedFocalLoss, counts, beta=1 - 1e-9).class_weights(
+        counts
+    )
     assert (inverse / inverse[0]).tolist() == pytest.approx([1, 10, 100], rel=1e-4)
 
 
@@ -110,7 +109,7 @@ def test_weights_go_from_even_to_inverse_counts():
 def test_focal_loss_by_hand(gamma):
     # p = (1/4, 3/4); weights (6/5, 4/5).
     logits = torch.tensor([[0.0, math.log(3)]])
-    loss = focal([1, 2], beta=0.5, gamma=gamma)
+    loss = counted(ClassBalancedFocalLoss, [1, 2], beta=0.5, gamma=gamma)
     first, second = (loss(logits, torch.tensor([k])).item() for k in (0, 1))
     assert first == pytest.approx(6 / 5 * 0.75**gamma * math.log(4))
     assert second == pytest.approx(4 / 5 * 0.25**gamma * math.log(4 / 3))
@@ -118,20 +117,21 @@ def test_focal_loss_by_hand(gamma):
 
 def test_without_gamma_and_beta_it_is_cross_entropy():
     logits, labels = torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
-    loss = focal([9, 3, 0], beta=0, gamma=0)
+    loss = counted(ClassBalancedFocalLoss, [9, 3, 0], beta=0, gamma=0)
     torch.testing.assert_close(loss(logits, labels), F.cross_entropy(logits, labels))
 
 
 @pytest.mark.parametrize(
-    ('options', 'message'),
+    ('kind', 'options', 'message'),
     [
-        (dict(beta=1), r'beta 1: use one from 0 and below 1'),
-        (dict(gamma=-1), r'gamma -1: use one from 0'),
+        (ClassBalancedFocalLoss, dict(beta=1), r'beta 1: use one from 0 and below 1'),
+        (ClassBalancedFocalLoss, dict(gamma=-1), r'gamma -1: use one from 0'),
+        (LogitAdjustedCrossEntropy, dict(tau=-1), 'tau -1: use one from 0'),
     ],
 )
-def test_options_out_of_range(options, message):
+def test_options_out_of_range(kind, options, message):
     with pytest.raises(ValueError, match=message):
-        ClassBalancedFocalLoss(**options)
+        kind(**options)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_options_out_of_range(options, message):
         ((-1, 3), (-2, 2), 1 - 3 / 5 + (1 / 5) ** 2),
     ],
 )
-def test_by_hand(pred, target, wanted):
+def test_distance_iou_by_hand(pred, target, wanted):
     loss = SegmentDIoULoss()(torch.tensor([pred]), torch.tensor([target]))
     assert loss.item() == pytest.approx(wanted)
 
@@ -159,23 +159,13 @@ def test_pairs_are_alone_and_none_is_nothing():
     assert none.sum().item() == 0
 
 
-@pytest.mark.parametrize('target', [0.0, 1.0])
-@pytest.mark.parametrize('logit', [-3.0, 0.0, 2.5])
-def test_by_hand_of_focal(logit, target):
-    chance = 1 / (1 + math.exp(-logit))
-    right, weight = (chance, 0.25) if target else (1 - chance, 0.75)
-    wanted = -weight * (1 - right) ** 2 * math.log(right)
-    loss = SigmoidFocalLoss()(torch.tensor([logit]), torch.tensor([target]))
-    assert loss.item() == pytest.approx(wanted, rel=1e-5)
-
-
-def test_without_focus_it_is_cross_entropy():
-    logits, targets = torch.randn(5, 3), torch.rand(5, 3).round()
-    loss = SigmoidFocalLoss(alpha=-1, gamma=0)(logits, targets.bool())
-    wanted = torch.nn.functional.binary_cross_entropy_with_logits(
-        logits, targets, reduction='none'
-    )
-    torch.testing.assert_close(loss, wanted)
+def test_binary_focal_loss_by_hand():
+    for logit, target in itertools.product((-3.0, 0.0, 2.5), (0.0, 1.0)):
+        chance = 1 / (1 + math.exp(-logit))
+        right, weight = (chance, 0.25) if target else (1 - chance, 0.75)
+        wanted = -weight * (1 - right) ** 2 * math.log(right)
+        loss = SigmoidFocalLoss()(torch.tensor([logit]), torch.tensor([target]))
+        assert loss.item() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_sure_logits_are_finite_with_gradients():
@@ -187,9 +177,7 @@ def test_sure_logits_are_finite_with_gradients():
 
 
 def adjusted(counts, tau=1.0):
-    loss = LogitAdjustedCrossEntropy(tau)
-    loss.set_class_counts(counts)
-    return loss
+    return counted(LogitAdjustedCrossEntropy, counts, tau=tau)
 
 
 @pytest.mark.parametrize(('label', 'prior'), [(0, 0.75), (1, 0.25)])
@@ -234,8 +222,3 @@ def test_trained_logits_forget_the_prior():
         loss(logits, shares).backward()
         optimizer.step()
     assert (logits[0, 0] - logits[0, 1]).item() == pytest.approx(0, abs=1e-4)
-
-
-def test_tau_is_not_negative():
-    with pytest.raises(ValueError, match='tau -1: use one from 0'):
-        LogitAdjustedCrossEntropy(tau=-1)

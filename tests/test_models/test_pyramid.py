@@ -1,39 +1,20 @@
 import pytest
 import torch
 
-from mmma.models.layers import sinusoid_table
-from mmma.models.pyramid import PyramidProjection, SGPBlock
+from mmma.models.pyramid import SGPBlock
 from mmma.registry import MODELS
 
 
 def test_without_layers_the_channels_stay():
     with pytest.raises(ValueError, match='cannot turn 4 channels into 8'):
-        PyramidProjection(4, 8, 0, [], [])
-
-
-def test_places_are_added_and_stretched():
-    projection = PyramidProjection(4, 4, 0, [], [], max_seq_len=6)
-    mask = torch.arange(6)[None] < 5
-    levels, _ = projection(torch.zeros(1, 4, 6), mask)
-    wanted = sinusoid_table(6, 4).transpose(1, 2)[..., :5] / 2
-    torch.testing.assert_close(levels[0][..., :5], wanted)
-    assert levels[0][..., 5].abs().sum() == 0
-    levels, _ = projection(torch.zeros(1, 4, 12), torch.ones(1, 12).bool())
-    assert levels[0][0, 1, 0] == 0.5  # cosine of the first place, by the root of 4
-
-
-def test_input_dropout_takes_whole_channels():
-    projection = PyramidProjection(64, 64, 0, [], [], input_drop=0.5)
-    levels, _ = projection(torch.ones(1, 64, 8), torch.ones(1, 8).bool())
-    kept = levels[0][0]
-    assert set(kept.flatten().tolist()) == {0.0, 2.0}
-    assert (kept == kept[:, :1]).all()
+        MODELS.build(
+            dict(type='TriDetProj', in_channels=4, out_channels=8, arch=[0] * 3)
+        )
 
 
 KINDS = {
     'full': dict(type='Conv1DTransformerProj', num_heads=2),
-    'local': dict(type='Conv1DTransformerProj', num_heads=2, window=[5, 3, 3]),
-    'places': dict(type='Conv1DTransformerProj', num_heads=2, max_seq_len=64),
+    'local': dict(type='Conv1DTransformerProj', num_heads=2, window=5),
     'sgp': dict(type='TriDetProj', hidden=16),
 }
 
@@ -82,18 +63,6 @@ def test_a_window_without_positions_is_finite(kind):
     assert all((x == 0).all() for x in levels)
 
 
-def test_windows_are_of_levels():
-    with pytest.raises(ValueError, match='2 attention windows for 3 levels'):
-        MODELS.build(
-            dict(
-                type='Conv1DTransformerProj',
-                in_channels=4,
-                arch=(1, 0, 2),
-                window=[3, 3],
-            )
-        )
-
-
 def conv(layer, x):
     size = layer.weight.shape[2]
     return torch.nn.functional.conv1d(
@@ -101,9 +70,9 @@ def conv(layer, x):
     )
 
 
-@pytest.mark.parametrize(('kernel_size', 'wide'), [(1, 3), (3, 7)])
-def test_a_block_by_its_formula(kernel_size, wide):
-    block = SGPBlock(4, kernel_size=kernel_size, k=1.5, hidden=8)
+@pytest.mark.parametrize(('k', 'wide'), [(1.5, 3), (5, 11)])
+def test_a_block_by_its_formula(k, wide):
+    block = SGPBlock(4, 1, k, hidden=8)
     for layer in (block.fc, block.psi, block.global_fc):
         torch.nn.init.normal_(layer.bias)
     x = torch.randn(2, 4, 7)
@@ -113,7 +82,7 @@ def test_a_block_by_its_formula(kernel_size, wide):
     out = x + conv(block.fc, y) * whole + window * conv(block.psi, y) + y
     out = out + block.mlp(torch.nn.functional.group_norm(out, 4))
     torch.testing.assert_close(block(x, torch.ones(2, 7).bool()), out)
-    assert block.convkw.kernel_size == (wide,)  # 1.5 * (w + 1), made odd
+    assert block.convkw.kernel_size == (wide,)  # 2k, made odd
 
 
 MASKS = [torch.arange(8)[None] < 5, torch.arange(4)[None] < 3]

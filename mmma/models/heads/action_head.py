@@ -16,12 +16,72 @@ from mmma.taxonomy import check_choice, load_label_space, suggest
 POOLINGS = {'clip': 5, 'graph': 5, 'segments': 4, 'none': 2}
 """Dimensions of the features that each pooling takes."""
 AVERAGES = ('prob', 'score')
-_BODY_OPTIONS = {'loss_weight': 1.0, 'fusion_weight': 1.0}
 _FLOOR = 1e-30  # of body probabilities: keeps the fusion of contradictions finite
 
 
+def fill_options(
+    where: str, defaults: Mapping[str, float], given: Mapping[str, float]
+) -> dict[str, float]:
+    """Defaults and what is given, checked.
+
+    Args:
+        where: What they are and of what, as ``body of ActionHead``.
+        defaults: All options.
+        given: Some of them.
+
+    Raises:
+        ValueError: An unknown option, or a negative number.
+    """
+    for key, value in given.items():
+        if key not in defaults:
+            raise ValueError(
+                f'unknown option {key!r} in {where}: it has '
+                f'{", ".join(defaults)}.{suggest(key, defaults)}'
+            )
+        if not value >= 0:
+            name = where.partition(' ')[0]
+            raise ValueError(f'{name}.{key} {value}: use a number from 0.')
+    return {**defaults, **given}
+
+
+class ClassesOfData:
+    """Part of a head that knows its classes and, if it scores them, body groups."""
+
+    num_bodies = 0
+
+    def _know_bodies(self, label_space: str) -> None:
+        space = load_label_space(label_space)
+        self._check_size('num_classes', self.num_classes, space.num_actions)
+        self.num_bodies = space.num_bodies
+        self.register_buffer('body_of', torch.tensor(space.body_of), persistent=False)
+
+    def set_classes(self, dataset_meta: Mapping[str, Any]) -> None:
+        """Learn from a data set which action has which body.
+
+        Args:
+            dataset_meta: ``classes`` and ``bodies`` are counted, ``body_of`` (K,)
+                replaces the map of the label space. Absent keys change nothing.
+
+        Raises:
+            ValueError: The data have other numbers of classes or of bodies.
+        """
+        for key, own in (('classes', self.num_classes), ('bodies', self.num_bodies)):
+            if own and key in dataset_meta:
+                self._check_size(key, own, len(dataset_meta[key]))
+        if self.num_bodies and 'body_of' in dataset_meta:
+            self.body_of.copy_(torch.as_tensor(list(dataset_meta['body_of'])))
+
+    @staticmethod
+    def _check_size(key: str, own: int, theirs: int) -> None:
+        if own != theirs:
+            raise ValueError(
+                f'{key}: the head is built for {own}, the data or the label space has '
+                f'{theirs}. Let label_space of the config and the data root agree.'
+            )
+
+
 @MODELS.register_module()
-class ActionHead(BaseHead):
+class ActionHead(ClassesOfData, BaseHead):
     """Pooling, dropout and a linear classifier; the head of every recipe.
 
     With the same weights it gives the logits and losses of MMAction2's ``I3DHead``
@@ -92,24 +152,12 @@ class ActionHead(BaseHead):
         self.fc_cls = nn.Linear(in_channels, num_classes)
         self.fc_body: nn.Linear | None = None
         if body is not None:
-            self._add_bodies(label_space, body)
-
-    def _add_bodies(self, label_space: str, options: Mapping[str, float]) -> None:
-        for key, value in options.items():
-            if key not in _BODY_OPTIONS:
-                raise ValueError(
-                    f'unknown option {key!r} in body of ActionHead: it has '
-                    f'{", ".join(_BODY_OPTIONS)}.{suggest(key, _BODY_OPTIONS)}'
-                )
-            if not value >= 0:
-                raise ValueError(f'body.{key} {value}: use a number from 0.')
-        chosen = {**_BODY_OPTIONS, **options}
-        self.body_loss_weight = chosen['loss_weight']
-        self.fusion_weight = chosen['fusion_weight']
-        space = load_label_space(label_space)
-        self._check_size('num_classes', self.num_classes, space.num_actions)
-        self.fc_body = nn.Linear(self.in_channels, space.num_bodies)
-        self.register_buffer('body_of', torch.tensor(space.body_of), persistent=False)
+            defaults = dict(loss_weight=1.0, fusion_weight=1.0)
+            chosen = fill_options('body of ActionHead', defaults, body)
+            self.body_loss_weight = chosen['loss_weight']
+            self.fusion_weight = chosen['fusion_weight']
+            self._know_bodies(label_space)
+            self.fc_body = nn.Linear(in_channels, self.num_bodies)
 
     def init_weights(self) -> None:
         """Draw the classifiers' weights with ``init_std``; biases start at 0."""
@@ -118,37 +166,16 @@ class ActionHead(BaseHead):
             nn.init.zeros_(layer.bias)
 
     def set_classes(self, dataset_meta: Mapping[str, Any]) -> None:
-        """Learn from a data set which action has which body, and how many clips.
+        """As in ``ClassesOfData``, and learn how many clips each class has.
 
         Args:
-            dataset_meta: ``metainfo`` of a ``ClipDataset``. ``body_of`` (K,) replaces
-                the map of the label space; ``labels``, an index per clip (or several),
-                are counted for a loss that has ``set_class_counts``, those below 0
-                left out. Keys that are absent change nothing.
-
-        Raises:
-            ValueError: The data have other numbers of classes or of bodies.
+            dataset_meta: Also ``labels``, an index per clip (or several), counted for a
+                loss that has ``set_class_counts``; those below 0 are left out.
         """
-        for key, own in (('classes', self.num_classes), ('bodies', self._num_bodies)):
-            if own and key in dataset_meta:
-                self._check_size(key, own, len(dataset_meta[key]))
-        if self.fc_body is not None and 'body_of' in dataset_meta:
-            self.body_of.copy_(torch.as_tensor(list(dataset_meta['body_of'])))
+        super().set_classes(dataset_meta)
         if 'labels' in dataset_meta and hasattr(self.loss_cls, 'set_class_counts'):
             counts = count_labels(dataset_meta['labels'], self.num_classes)
             self.loss_cls.set_class_counts(counts)
-
-    @property
-    def _num_bodies(self) -> int:
-        return self.fc_body.out_features if self.fc_body is not None else 0
-
-    @staticmethod
-    def _check_size(key: str, own: int, theirs: int) -> None:
-        if own != theirs:
-            raise ValueError(
-                f'{key}: the head is built for {own}, the data or the label space has '
-                f'{theirs}. Let label_space of the config and the data root agree.'
-            )
 
     def pool(self, x: Tensor, num_segs: int | None = None) -> Tensor:
         """Features that the classifiers see.
@@ -175,17 +202,14 @@ class ActionHead(BaseHead):
         elif self.pooling == 'graph':
             x = x.mean(dim=(1, 3, 4))  # (N, M, D, T, V) -> (N, D)
         elif self.pooling == 'segments':
-            return self._pool_segments(x)
+            if len(x) % self.num_segments:
+                raise ValueError(
+                    f'{len(x)} frames are no multiple of num_segments '
+                    f'{self.num_segments} of ActionHead: sample as many per view.'
+                )
+            x = self.dropout(x.mean(dim=(2, 3)))  # (N*S, D, H, W) -> (N*S, D)
+            return x.unflatten(0, (-1, self.num_segments)).mean(dim=1)  # (N, D)
         return self.dropout(x)
-
-    def _pool_segments(self, x: Tensor) -> Tensor:
-        if len(x) % self.num_segments:
-            raise ValueError(
-                f'{len(x)} frames are no multiple of num_segments '
-                f'{self.num_segments} of ActionHead: sample as many per view.'
-            )
-        x = self.dropout(x.mean(dim=(2, 3)))  # (N*S, D, H, W) -> (N*S, D)
-        return x.unflatten(0, (-1, self.num_segments)).mean(dim=1)  # (N, D)
 
     def forward(self, x: Tensor, num_segs: int | None = None, **kwargs: Any) -> Tensor:
         """Logits (N * views, K) of backbone features; see :meth:`pool`."""
@@ -219,9 +243,9 @@ class ActionHead(BaseHead):
             bodies = self.body_of[labels[:, 0]]
             hits = logits.detach().argmax(dim=1) == bodies
             losses['body_top1_acc'] = hits.float().mean()
-            target = F.one_hot(bodies, self._num_bodies).float()
+            target = F.one_hot(bodies, self.num_bodies).float()
         else:
-            groups = F.one_hot(self.body_of, self._num_bodies)  # (K, B)
+            groups = F.one_hot(self.body_of, self.num_bodies)  # (K, B)
             target = labels.float() @ groups.float()
         loss = F.cross_entropy(
             logits.float(), target, label_smoothing=self.label_smooth_eps

@@ -6,7 +6,6 @@ import itertools
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,46 +14,23 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmma.models.heads.action_head import ClassesOfData, fill_options
 from mmma.models.layers import MaskedConv, Scale, blank, through
-from mmma.models.pyramid import Points, default_ranges, pyramid_points
+from mmma.models.losses import SegmentDIoULoss, SigmoidFocalLoss
+from mmma.models.pyramid import Points, pyramid_points
 from mmma.registry import MODELS
 from mmma.structures.samples import SegmentSample, segment_iou_pairs
 from mmma.structures.segments import Detections
-from mmma.taxonomy import check_choice, load_label_space, suggest
-
-
-@dataclass(frozen=True)
-class PointOutputs:
-    """What a head gives at the P points of all levels.
-
-    Attributes:
-        values: By name; ``cls`` (N, P, K), ``reg`` (N, P, R) and what else it gives.
-        points: The points.
-        valid: (N, P), bool; false where the window is padding.
-    """
-
-    values: Mapping[str, Tensor]
-    points: Points
-    valid: Tensor
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """n pairs of a point and a class.
-
-    Attributes:
-        batch: (n,) windows of a batch.
-        point: (n,) points.
-        label: (n,) classes.
-    """
-
-    batch: Tensor
-    point: Tensor
-    label: Tensor
-
+from mmma.taxonomy import check_choice
 
 TARGETS = ('shortest', 'union')
+RADIUS = 1.5
+"""Strides around the centre of a truth. Source: ActionFormer, as the next."""
+PRIOR = 0.01  # score of all classes at the start
 _SAME_LENGTH = 1e-3  # positions
+
+Pairs = tuple[Tensor, Tensor, Tensor]
+"""Windows of a batch, points and classes of n pairs, (n,) each."""
 
 
 def assign_truths(
@@ -63,12 +39,11 @@ def assign_truths(
     labels: Tensor,
     num_classes: int,
     targets: str = 'shortest',
-    radius: float = 1.5,
 ) -> tuple[Tensor, Tensor]:
-    """Truths of points and of pairs of points and classes.
+    """Find the truths of points and of pairs of points and classes.
 
-    A truth is a candidate of a point that lies inside it, within ``radius`` strides of
-    its centre, if the distance to its further end is in the range of the point's level.
+    A truth is a candidate of a point that lies inside it, within 1.5 strides of its
+    centre, if the distance to its further end is in the range of the point's level.
     Of several candidates the shortest gives the point its segment. Its classes are
     those of the candidates of that length (``shortest``: a longer instance of another
     class is background there), or of all (``union``).
@@ -79,7 +54,6 @@ def assign_truths(
         labels: (G,), below K.
         num_classes: K.
         targets: ``shortest`` or ``union``.
-        radius: Of the centre, in strides.
 
     Returns:
         Index of the truth of each point (P,), and of the shortest truth of each class
@@ -95,7 +69,13 @@ def assign_truths(
     lengths = segments[:, 1] - segments[:, 0]
     order = lengths.argsort(stable=True)
     segments, lengths = segments[order], lengths[order]  # from here shortest first
-    fits = _candidates(points, segments, radius)
+    times = points.times[:, None]
+    starts, ends = segments.unbind(dim=1)
+    centres, around = (starts + ends) / 2, RADIUS * points.strides[:, None]
+    fits = times > torch.maximum(starts, centres - around)  # (P, G)
+    fits &= times < torch.minimum(ends, centres + around)
+    furthest = torch.maximum(times - starts, ends - times)
+    fits &= (furthest >= points.low[:, None]) & (furthest <= points.high[:, None])
     rank = torch.arange(num_truths, device=fits.device).expand_as(fits)
     rank = torch.where(fits, rank, num_truths)
     best = rank.amin(dim=1)
@@ -109,29 +89,15 @@ def assign_truths(
     return order[best], order[by_class]
 
 
-def _candidates(points: Points, segments: Tensor, radius: float) -> Tensor:
-    """Which truths (G, 2) points may be for, (P, G)."""
-    times = points.times[:, None]
-    starts, ends = segments.unbind(dim=1)
-    centres, around = (starts + ends) / 2, radius * points.strides[:, None]
-    inside = times > torch.maximum(starts, centres - around)
-    inside &= times < torch.minimum(ends, centres + around)
-    furthest = torch.maximum(times - starts, ends - times)
-    inside &= furthest >= points.low[:, None]
-    return inside & (furthest <= points.high[:, None])
-
-
-_BODY_OPTIONS = {'loss_weight': 1.0}
-_TEST_OPTIONS = {'score_thr': 1e-3, 'top_k': 2000}
-
-
-class SegmentHead(BaseModule):
+class SegmentHead(ClassesOfData, BaseModule):
     """Every point of every level scores every class and gives a segment.
 
-    Classes are independent sigmoids. One tower of convolutions scores, another finds
-    the ends; all levels share them. With ``body`` a further layer on the scoring tower
-    scores body groups, whose targets follow from the actions; a body's segment is that
-    of its likeliest action at the point.
+    Classes are independent sigmoids with a focal loss; segments have a DIoU loss, and
+    both weigh the same. One tower of convolutions scores, another finds the ends; all
+    levels share them. Level l has a stride of 2^l positions and is for truths whose
+    further end is 0 to 4, 4 to 8, 8 to 16, ... positions away. With ``body`` a further
+    layer on the scoring tower scores body groups, whose targets follow from the
+    actions; a body's segment is that of its likeliest action at the point.
 
     All is computed in float32, whatever autocast says: a point far from the start of a
     window has no exact place in a shorter type.
@@ -141,17 +107,8 @@ class SegmentHead(BaseModule):
         in_channels: Channels of the levels.
         feat_channels: Channels of the towers.
         num_convs: Convolutions with layer norm and ReLU of a tower.
-        num_levels: Levels; level l has a stride of 2^l positions.
-        ranges: For each level the least and the largest distance, in positions, to the
-            further end of a truth it is for; default 0, 4, 8, 16 and so on, the last
-            level open.
-        radius: How far from the centre of a truth, in strides, its points lie.
+        num_levels: Levels.
         targets: ``shortest`` or ``union``; see :func:`assign_truths`.
-        prior: Score of all classes at the start.
-        loss_cls: Loss of scores, element by element.
-        loss_reg: Loss of segments, pair by pair.
-        reg_weight: Factor of the loss of segments; 0 or less lets it weigh as much as
-            that of scores.
         label_space: Whose body groups count until :meth:`set_classes` is called.
         body: None, or ``loss_weight`` of the body scores.
         test_cfg: ``score_thr``, that scores must be above, and ``top_k`` pairs of
@@ -174,72 +131,39 @@ class SegmentHead(BaseModule):
         feat_channels: int = 512,
         num_convs: int = 2,
         num_levels: int = 6,
-        ranges: Sequence[tuple[float, float]] | None = None,
-        radius: float = 1.5,
         targets: str = 'shortest',
-        prior: float = 0.01,
-        loss_cls: Mapping[str, Any] | None = None,
-        loss_reg: Mapping[str, Any] | None = None,
-        reg_weight: float = 1.0,
         label_space: str = 'mma82',
         body: Mapping[str, float] | None = None,
         test_cfg: Mapping[str, float] | None = None,
-        init_cfg: Any = None,
     ) -> None:
-        super().__init__(init_cfg)
+        super().__init__()
         self.num_classes = num_classes
         self.strides = [2**level for level in range(num_levels)]
-        self.ranges = list(ranges or default_ranges(num_levels))
-        self.radius = radius
         self.targets = check_choice('targets', targets, TARGETS)
-        self.reg_weight = reg_weight
-        self.test_cfg = _options('test_cfg', _TEST_OPTIONS, test_cfg or {})
-        self.loss_cls = MODELS.build(loss_cls or dict(type='SigmoidFocalLoss'))
-        self.loss_reg = MODELS.build(loss_reg or dict(type='SegmentDIoULoss'))
+        defaults = dict(score_thr=1e-3, top_k=2000)
+        self.test_cfg = fill_options('test_cfg of the head', defaults, test_cfg or {})
+        self.loss_cls, self.loss_reg = SigmoidFocalLoss(), SegmentDIoULoss()
         self.register_buffer('loss_normalizer', torch.tensor(100.0))
-        self._tower_widths = [in_channels] + [feat_channels] * num_convs
+        self._widths = [in_channels] + [feat_channels] * num_convs
         self.cls_convs, self.reg_convs = self._tower(), self._tower()
-        self.cls_head = self._layer(num_classes, prior)
+        self.cls_head = self._layer(num_classes, PRIOR)
         self.scale = nn.ModuleList(Scale() for _ in self.strides)
         self.body_head: nn.Conv1d | None = None
         if body is not None:
-            self._add_bodies(label_space, body, prior)
+            body = fill_options('body of the head', dict(loss_weight=1.0), body)
+            self.body_weight = body['loss_weight']
+            self._know_bodies(label_space)
+            self.body_head = self._layer(self.num_bodies, PRIOR)
 
     def _tower(self) -> nn.ModuleList:
-        widths = self._tower_widths
-        return nn.ModuleList(MaskedConv(a, b) for a, b in itertools.pairwise(widths))
+        widths = itertools.pairwise(self._widths)
+        return nn.ModuleList(MaskedConv(a, b) for a, b in widths)
 
     def _layer(self, num_outputs: int, prior: float = 0.5) -> nn.Conv1d:
         """The last layer of a tower, that starts at the given sigmoid."""
-        layer = nn.Conv1d(self._tower_widths[-1], num_outputs, 3, padding=1)
+        layer = nn.Conv1d(self._widths[-1], num_outputs, 3, padding=1)
         nn.init.constant_(layer.bias, math.log(prior / (1 - prior)))
         return layer
-
-    def _add_bodies(
-        self, label_space: str, options: Mapping[str, float], prior: float
-    ) -> None:
-        self.body_weight = _options('body', _BODY_OPTIONS, options)['loss_weight']
-        space = load_label_space(label_space)
-        _check_size('num_classes', self.num_classes, space.num_actions)
-        self.body_head = self._layer(space.num_bodies, prior)
-        self.register_buffer('body_of', torch.tensor(space.body_of), persistent=False)
-
-    def set_classes(self, dataset_meta: Mapping[str, Any]) -> None:
-        """Check the classes of a data set, and learn which action has which body.
-
-        Args:
-            dataset_meta: ``classes`` and ``bodies`` are counted, ``body_of`` (K,)
-                replaces the map of the label space. Absent keys change nothing.
-
-        Raises:
-            ValueError: The data have other numbers of classes or of bodies.
-        """
-        num_bodies = self.body_head.out_channels if self.body_head is not None else 0
-        for key, own in (('classes', self.num_classes), ('bodies', num_bodies)):
-            if own and key in dataset_meta:
-                _check_size(key, own, len(dataset_meta[key]))
-        if self.body_head is not None and 'body_of' in dataset_meta:
-            self.body_of.copy_(torch.as_tensor(list(dataset_meta['body_of'])))
 
     def forward(
         self, levels: Sequence[Tensor], masks: Sequence[Tensor]
@@ -254,11 +178,11 @@ class SegmentHead(BaseModule):
             ``cls`` (N, K, P) logits, ``reg`` (N, R, P), with ``body`` also ``body``
             (N, B, P) logits; what else a head needs.
         """
-        outputs: dict[str, list[Tensor]] = {}
-        for level, (x, mask) in enumerate(zip(levels, masks, strict=True)):
-            for name, value in self.forward_level(level, x, mask).items():
-                outputs.setdefault(name, []).append(value)
-        return {name: torch.cat(parts, dim=2) for name, parts in outputs.items()}
+        parts = [
+            self.forward_level(level, x, mask)
+            for level, (x, mask) in enumerate(zip(levels, masks, strict=True))
+        ]
+        return {name: torch.cat([p[name] for p in parts], dim=2) for name in parts[0]}
 
     def forward_level(self, level: int, x: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Raw outputs (N, outputs, P_l) of one level."""
@@ -270,19 +194,24 @@ class SegmentHead(BaseModule):
         return found
 
     @abstractmethod
-    def offsets(self, outputs: PointOutputs, pairs: Pairs) -> Tensor:
-        """Distances (n, 2) from n points to both ends of segments, in strides."""
+    def offsets(
+        self, values: Mapping[str, Tensor], points: Points, pairs: Pairs
+    ) -> Tensor:
+        """Distances (n, 2) from n points to both ends of segments, in strides.
+
+        Args:
+            values: Of :meth:`forward`, but ``cls``, ``reg`` and ``body`` (N, P, .).
+            points: The points.
+            pairs: n pairs.
+        """
 
     @abstractmethod
     def targets_of(self, owners: Tensor, class_owners: Tensor) -> tuple[Pairs, Tensor]:
-        """Pairs whose segments are learned, and the truth of each.
+        """Pairs whose segments are learned, and the truth (n,) of each.
 
         Args:
             owners: (N, P) truth of each point, -1 for none.
             class_owners: (N, P, K) truth of each class at each point.
-
-        Returns:
-            n pairs, and (n,) truths.
         """
 
     def loss(
@@ -303,55 +232,36 @@ class SegmentHead(BaseModule):
             by a running mean of the number of points that have a truth.
         """
         with torch.autocast(levels[0].device.type, enabled=False):
-            outputs = self._outputs(levels, masks)
-            truths, owners, class_owners = self._assign(outputs.points, samples)
-            owners = owners.masked_fill(~outputs.valid, -1)
-            class_owners = class_owners.masked_fill(~outputs.valid[..., None], -1)
+            values, points, valid = self._outputs(levels, masks)
+            truths, owners, class_owners = self._assign(points, samples)
+            owners = owners.masked_fill(~valid, -1)
+            class_owners = class_owners.masked_fill(~valid[..., None], -1)
             pairs, owner = self.targets_of(owners, class_owners)
-            found = self.offsets(outputs, pairs)
-            wanted = outputs.points.encode(truths[owner], pairs.point)
-            losses = self._score_losses(outputs, class_owners, pairs, (found, wanted))
-            losses['loss_reg'] = self._segment_loss(found, wanted, losses['loss_cls'])
+            found = self.offsets(values, points, pairs)
+            wanted = points.encode(truths[owner], pairs[1])
+            hits = class_owners >= 0  # (N, P, K)
+            loss = self._score_loss(values['cls'], hits, pairs, (found, wanted))
+            losses = dict(loss_cls=loss[valid].sum())
+            if self.body_head is not None:
+                groups = F.one_hot(self.body_of, self.num_bodies)
+                bodies = hits.float() @ groups.float() > 0
+                loss = self.loss_cls(values['body'][valid], bodies[valid])
+                losses['loss_body'] = self.body_weight * loss.sum()
+            sides = found.new_tensor([-1.0, 1.0])
+            losses['loss_reg'] = self.loss_reg(found * sides, wanted * sides).sum()
             total = self._normalizer((owners >= 0).sum())
             return {name: loss / total for name, loss in losses.items()}
 
     def _outputs(
         self, levels: Sequence[Tensor], masks: Sequence[Tensor]
-    ) -> PointOutputs:
+    ) -> tuple[dict[str, Tensor], Points, Tensor]:
+        """Values as :meth:`offsets` takes them, points, and which exist (N, P)."""
         lengths = [x.shape[-1] for x in levels]
-        points = pyramid_points(lengths, self.strides, self.ranges, levels[0].device)
+        points = pyramid_points(lengths, self.strides, levels[0].device)
         values = self([x.float() for x in levels], masks)
-        for name in ('cls', 'reg', 'body'):
-            if name in values:
-                values[name] = values[name].transpose(1, 2)
-        return PointOutputs(values, points, torch.cat(list(masks), dim=1))
-
-    def _segment_loss(self, found: Tensor, wanted: Tensor, balance: Tensor) -> Tensor:
-        """Sum over pairs of offsets (n, 2)."""
-        sides = found.new_tensor([-1.0, 1.0])
-        loss = self.loss_reg(found * sides, wanted * sides).sum()
-        if self.reg_weight > 0:
-            return self.reg_weight * loss
-        return loss * balance.detach() / loss.detach().clamp_min(0.01)
-
-    def _score_losses(
-        self,
-        outputs: PointOutputs,
-        class_owners: Tensor,
-        pairs: Pairs,
-        ends: tuple[Tensor, Tensor],
-    ) -> dict[str, Tensor]:
-        """Sums over the points that exist, of actions and of bodies."""
-        values, valid = outputs.values, outputs.valid
-        hits = class_owners >= 0  # (N, P, K)
-        loss = self._score_loss(values['cls'], hits, pairs, ends)
-        losses = dict(loss_cls=loss[valid].sum())
-        if self.body_head is not None:
-            groups = F.one_hot(self.body_of, self.body_head.out_channels)
-            bodies = hits.float() @ groups.float() > 0
-            loss = self.loss_cls(values['body'][valid], bodies[valid])
-            losses['loss_body'] = self.body_weight * loss.sum()
-        return losses
+        for name in {'cls', 'reg', 'body'} & values.keys():
+            values[name] = values[name].transpose(1, 2)
+        return values, points, torch.cat(list(masks), dim=1)
 
     def _score_loss(
         self, logits: Tensor, hits: Tensor, pairs: Pairs, ends: tuple[Tensor, Tensor]
@@ -364,22 +274,16 @@ class SegmentHead(BaseModule):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """All truths (G, 2) in positions; their index by point and by class."""
         device = points.times.device
-        tables, by_point, by_class, count = [], [], [], 0
+        tables, owners, count = [], [], 0
         for sample in samples:
             table = sample.gt_segments.to(device) * sample.rate
-            owners = assign_truths(
-                points,
-                table,
-                sample.gt_labels.to(device),
-                self.num_classes,
-                self.targets,
-                self.radius,
-            )
-            for found, kept in zip(owners, (by_point, by_class), strict=True):
-                kept.append(torch.where(found >= 0, found + count, -1))
+            labels = sample.gt_labels.to(device)
+            found = assign_truths(points, table, labels, self.num_classes, self.targets)
+            owners.append([torch.where(x >= 0, x + count, -1) for x in found])
             tables.append(table)
             count += len(table)
-        return torch.cat(tables), torch.stack(by_point), torch.stack(by_class)
+        by_point, by_class = (torch.stack(x) for x in zip(*owners, strict=True))
+        return torch.cat(tables), by_point, by_class
 
     def _normalizer(self, count: Tensor) -> Tensor:
         """Running mean of positive points, at least 1; in testing their number."""
@@ -389,15 +293,6 @@ class SegmentHead(BaseModule):
         all_reduce(count, 'mean')
         self.loss_normalizer.mul_(0.9).add_(0.1 * count.clamp_min(1))
         return self.loss_normalizer.clone()
-
-    def predict(
-        self,
-        levels: Sequence[Tensor],
-        masks: Sequence[Tensor],
-        samples: Sequence[SegmentSample],
-    ) -> list[Detections]:
-        """Detections of actions; see :meth:`detect`."""
-        return [actions for actions, _ in self.detect(levels, masks, samples)]
 
     @torch.no_grad()
     def detect(
@@ -421,20 +316,25 @@ class SegmentHead(BaseModule):
             outputs = self._outputs(levels, masks)
             found = []
             for i, sample in enumerate(samples):
-                actions = self._found(outputs, i, sample, 'cls')
+                actions = self._found(*outputs, i, sample, 'cls')
                 bodies = None
                 if self.body_head is not None:
-                    bodies = self._found(outputs, i, sample, 'body')
+                    bodies = self._found(*outputs, i, sample, 'body')
                 found.append((actions, bodies))
             return found
 
     def _found(
-        self, outputs: PointOutputs, index: int, sample: SegmentSample, scores_of: str
+        self,
+        values: Mapping[str, Tensor],
+        points: Points,
+        valid: Tensor,
+        index: int,
+        sample: SegmentSample,
+        scores_of: str,
     ) -> Detections:
         """Detections of window ``index``, scored by ``cls`` or ``body``."""
-        logits = outputs.values[scores_of][index]  # (P, K or B)
-        scores = logits.sigmoid().masked_fill(~outputs.valid[index, :, None], 0)
-        scores = scores.flatten()
+        logits = values[scores_of][index]  # (P, K or B)
+        scores = logits.sigmoid().masked_fill(~valid[index, :, None], 0).flatten()
         kept = (scores > self.test_cfg['score_thr']).nonzero()[:, 0]
         order = scores[kept].argsort(descending=True, stable=True)
         kept = kept[order[: int(self.test_cfg['top_k'])]]
@@ -442,37 +342,15 @@ class SegmentHead(BaseModule):
         action = label
         if scores_of == 'body':
             others = self.body_of != label[:, None]  # (n, K)
-            action = outputs.values['cls'][index, point].masked_fill(others, -math.inf)
+            action = values['cls'][index, point].masked_fill(others, -math.inf)
             action = action.argmax(dim=1)
-        pairs = Pairs(torch.full_like(point, index), point, action)
-        segments = outputs.points.decode(self.offsets(outputs, pairs), point)
+        pairs = (torch.full_like(point, index), point, action)
+        segments = points.decode(self.offsets(values, points, pairs), point)
         segments = segments.double() / sample.rate + sample.window_start_sec
         segments = segments.clamp(0, sample.duration_sec)
         lasting = segments[:, 1] > segments[:, 0]
         found = (segments[lasting], scores[kept][lasting], label[lasting])
         return Detections(*(x.cpu().numpy() for x in found))
-
-
-def _options(
-    name: str, defaults: Mapping[str, float], given: Mapping[str, float]
-) -> dict[str, float]:
-    for key, value in given.items():
-        if key not in defaults:
-            raise ValueError(
-                f'unknown option {key!r} in {name} of the head: it has '
-                f'{", ".join(defaults)}.{suggest(key, tuple(defaults))}'
-            )
-        if not value >= 0:
-            raise ValueError(f'{name}.{key} {value}: use a number from 0.')
-    return {**defaults, **given}
-
-
-def _check_size(key: str, own: int, theirs: int) -> None:
-    if own != theirs:
-        raise ValueError(
-            f'{key}: the head is built for {own}, the data or the label space has '
-            f'{theirs}. Let label_space of the config and the data root agree.'
-        )
 
 
 @MODELS.register_module()
@@ -483,9 +361,6 @@ class ActionFormerHead(SegmentHead):
     give each its own: with ``union`` targets the longer ones are scored there, with the
     segment of the shortest. ``TriDetHead`` can.
 
-    Args:
-        **kwargs: Of ``SegmentHead``.
-
     Source: Zhang et al., 'ActionFormer', ECCV 2022.
     """
 
@@ -493,15 +368,16 @@ class ActionFormerHead(SegmentHead):
         super().__init__(**kwargs)
         self.reg_head = self._layer(2)
 
-    def offsets(self, outputs: PointOutputs, pairs: Pairs) -> Tensor:
+    def offsets(
+        self, values: Mapping[str, Tensor], points: Points, pairs: Pairs
+    ) -> Tensor:
         """See the base class; classes of a point have the same."""
-        return outputs.values['reg'][pairs.batch, pairs.point]
+        return values['reg'][pairs[0], pairs[1]]
 
     def targets_of(self, owners: Tensor, class_owners: Tensor) -> tuple[Pairs, Tensor]:
         """See the base class; one pair per point."""
         batch, point = (owners >= 0).nonzero(as_tuple=True)
-        no_label = torch.zeros_like(point)
-        return Pairs(batch, point, no_label), owners[batch, point]
+        return (batch, point, torch.zeros_like(point)), owners[batch, point]
 
 
 @MODELS.register_module()
@@ -553,15 +429,16 @@ class TriDetHead(SegmentHead):
             found[name] = F.pad(blank(looks, mask), pad)
         return found
 
-    def offsets(self, outputs: PointOutputs, pairs: Pairs) -> Tensor:
+    def offsets(
+        self, values: Mapping[str, Tensor], points: Points, pairs: Pairs
+    ) -> Tensor:
         """See the base class."""
-        values = outputs.values
-        bins = torch.arange(self.num_bins + 1, device=pairs.point.device)
+        batch, point, label = pairs
+        bins = torch.arange(self.num_bins + 1, device=point.device)
         # Appended bins shift the points of level l by l * num_bins.
-        levels = outputs.points.levels[pairs.point]
-        first = pairs.point + levels * self.num_bins
-        where = (pairs.batch[:, None], pairs.label[:, None], first[:, None] + bins)
-        own = values['reg'][pairs.batch, pairs.point].unflatten(1, (2, -1))
+        first = point + points.levels[point] * self.num_bins
+        where = (batch[:, None], label[:, None], first[:, None] + bins)
+        own = values['reg'][batch, point].unflatten(1, (2, -1))
         away = bins.to(own)
         starts = (values['start'][where] + own[:, 0]).softmax(dim=1)
         ends = (values['end'][where] + own[:, 1]).softmax(dim=1)
@@ -569,8 +446,8 @@ class TriDetHead(SegmentHead):
 
     def targets_of(self, owners: Tensor, class_owners: Tensor) -> tuple[Pairs, Tensor]:
         """See the base class; one pair per point and class that is true there."""
-        batch, point, label = (class_owners >= 0).nonzero(as_tuple=True)
-        return Pairs(batch, point, label), class_owners[batch, point, label]
+        pairs = (class_owners >= 0).nonzero(as_tuple=True)
+        return pairs, class_owners[pairs]
 
     def _score_loss(
         self, logits: Tensor, hits: Tensor, pairs: Pairs, ends: tuple[Tensor, Tensor]
@@ -578,5 +455,5 @@ class TriDetHead(SegmentHead):
         sides = logits.new_tensor([-1.0, 1.0])
         iou = segment_iou_pairs(ends[0].detach() * sides, ends[1] * sides)
         weights = torch.ones_like(logits)
-        weights[pairs.batch, pairs.point, pairs.label] = iou**self.iou_power
+        weights[pairs] = iou**self.iou_power
         return self.loss_cls(logits, hits) * weights
