@@ -33,7 +33,6 @@ _TOKEN_ORDERS = {
 # Published files predate the names that transformers 5 gives to the same weights.
 _ALIASES = (('.q_bias', '.query.bias'), ('.v_bias', '.value.bias'))
 _LEFT_OUT = ('predictor.', 'pooler.', 'classifier.')
-_OUTPUTS = ('mean', 'map')
 
 
 @MODELS.register_module()
@@ -57,7 +56,6 @@ class HubVideoEncoder(BaseModule):
         freeze: ``all``, ``none``, or the number of first blocks to freeze, the
             embedding always with them.
         with_cp: Recompute each trained block in the backward pass to save memory.
-        init_cfg: Unused; transformers draws the first weights.
 
     Raises:
         ImportError: transformers is not installed.
@@ -72,10 +70,9 @@ class HubVideoEncoder(BaseModule):
         output: str = 'mean',
         freeze: str | int = 'all',
         with_cp: bool = False,
-        init_cfg: Any = None,
     ) -> None:
-        super().__init__(init_cfg)
-        self.output = check_choice('output', output, _OUTPUTS)
+        super().__init__()
+        self.output = check_choice('output', output, ('mean', 'map'))
         self.config = read_config(config)
         kind = self.config.model_type
         if output == 'map' and kind not in _TOKEN_ORDERS:
@@ -186,7 +183,14 @@ class HubVideoEncoder(BaseModule):
         with torch.set_grad_enabled(learns):
             clips = imgs.transpose(1, 2)  # (N, T, 3, H, W)
             tokens = self.model(**{self._input: clips}).last_hidden_state
-            tokens = self._drop_class_token(tokens, math.prod(grid.values()))
+            extra = tokens.shape[1] - math.prod(grid.values())
+            if extra not in (0, 1):
+                raise ValueError(
+                    f'{self.config.model_type} gives {tokens.shape[1]} tokens where '
+                    f'its config tells {tokens.shape[1] - extra}: its output is not '
+                    'understood.'
+                )
+            tokens = tokens[:, extra:]  # without a class token
             if self.output == 'mean':
                 return tokens.mean(dim=1)
             order = _TOKEN_ORDERS[self.config.model_type]
@@ -197,14 +201,15 @@ class HubVideoEncoder(BaseModule):
     def _grid_of(self, imgs: Tensor) -> dict[str, int]:
         """Tokens along each axis; a clip that the model would misread is refused."""
         sizes = dict(zip('thw', imgs.shape[2:], strict=True))
-        side = _pair(_first_of(self.config, 'crop_size', 'image_size'))
+        config = self.config
+        side = _pair(getattr(config, 'crop_size', None) or config.image_size)
         if (sizes['h'], sizes['w']) != side:
             raise ValueError(
                 f'frames of {sizes["h"]}x{sizes["w"]} pixels: this encoder takes '
                 f'{side[0]}x{side[1]}. Resize and crop them to it.'
             )
-        token = _token_size(self.config)
-        frames = getattr(self.config, 'num_frames', None)  # V-JEPA 2 takes any number
+        token = _token_size(config)
+        frames = getattr(config, 'num_frames', None)  # V-JEPA 2 takes any number
         if sizes['t'] % token['t'] or (frames and sizes['t'] != frames):
             takes = frames or f'a multiple of {token["t"]}'
             raise ValueError(
@@ -213,28 +218,11 @@ class HubVideoEncoder(BaseModule):
             )
         return {axis: sizes[axis] // token[axis] for axis in 'thw'}
 
-    def _drop_class_token(self, tokens: Tensor, count: int) -> Tensor:
-        extra = tokens.shape[1] - count
-        if extra not in (0, 1):
-            raise ValueError(
-                f'{self.config.model_type} gives {tokens.shape[1]} tokens where its '
-                f'config tells {count}: its output is not understood.'
-            )
-        return tokens[:, extra:]
-
     def _load_from_state_dict(self, state_dict, prefix, *args: Any) -> None:
-        unexpected = args[3]
-        adopted = self._adopt_names(state_dict, prefix)
-        unexpected[:] = [name for name in unexpected if name not in adopted]
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
-    def _adopt_names(self, state_dict: dict[str, Any], prefix: str) -> set[str]:
-        """Rename published weights in place; gives the names that went."""
-        own = set(self.state_dict())
-        if any(f'{prefix}{name}' in state_dict for name in own):
-            return set()
-        gone = set()
-        for name in list(state_dict):
+        """Take published names, and leave out what is beside the encoder."""
+        own, gone = set(self.state_dict()), set()
+        ours = any(f'{prefix}{name}' in state_dict for name in own)
+        for name in [] if ours else list(state_dict):
             short = name.removeprefix(prefix).removeprefix(self._base)
             target = f'model.{short.removeprefix(self._core)}'
             for old, new in _ALIASES:
@@ -247,7 +235,9 @@ class HubVideoEncoder(BaseModule):
             else:
                 continue
             gone.add(name)
-        return gone
+        unexpected = args[3]
+        unexpected[:] = [name for name in unexpected if name not in gone]
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def read_config(config: Mapping[str, Any] | str) -> Any:
@@ -308,10 +298,6 @@ def _token_size(config: Any) -> dict[str, int]:
         return dict(zip('thw', tubelet, strict=True))
     height, width = _pair(config.patch_size)
     return dict(t=tubelet, h=height, w=width)
-
-
-def _first_of(config: Any, *names: str) -> Any:
-    return next(getattr(config, name) for name in names if hasattr(config, name))
 
 
 def _pair(size: Any) -> tuple[int, int]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -110,9 +109,8 @@ class GroupContext(nn.Module):
     """Gate four groups of channels by local, temporal, spatial and global context.
 
     Each gate is ``sigmoid(BN(F(x)))`` of its own group, of ``channels // cdiv``
-    channels, and multiplies it. Group ``start`` gets L, the next ones T, S and G, on
-    from the first group after the last; with ``cdiv`` above 4 the others stay as they
-    are.
+    channels, and multiplies it. The first groups get L, T, S and G; with ``cdiv`` above
+    4 the others stay as they are.
 
     Weights that a run starts from may lack all of this (an ImageNet or TSM file): the
     gates then keep their start, near 0.5 everywhere, which halves the features. Warm
@@ -122,7 +120,6 @@ class GroupContext(nn.Module):
         channels: C of the features.
         num_segments: T, frames of a clip.
         cdiv: Number of groups, from 4.
-        start: The first gated group.
         s_use_bn: Use the BN of the spatial gate. The released code defines it, and by
             a second ``forward`` leaves it out: False for the released weights.
 
@@ -137,7 +134,6 @@ class GroupContext(nn.Module):
         channels: int,
         num_segments: int = 8,
         cdiv: int = 4,
-        start: int = 0,
         s_use_bn: bool = True,
     ) -> None:
         super().__init__()
@@ -148,7 +144,6 @@ class GroupContext(nn.Module):
             )
         self.num_segments = num_segments
         self.cdiv = cdiv
-        self.start = start
         width = channels // cdiv
         self.l = LocalGate(width)
         self.t = TemporalGate(width)
@@ -169,13 +164,11 @@ class GroupContext(nn.Module):
         clips = x.unflatten(0, (-1, self.num_segments))  # (N, T, C, h, w)
         groups = list(clips.chunk(self.cdiv, dim=2))
         for i, name in enumerate(GATES):
-            place = (self.start + i) % self.cdiv
-            groups[place] = groups[place] * getattr(self, name)(groups[place])
+            groups[i] = groups[i] * getattr(self, name)(groups[i])
         return torch.cat(groups, dim=2).flatten(0, 1)  # (N*T, C, h, w)
 
 
 _BLOCK = r'(layer\d+\.\d+)'
-_GATES = {'1': 'l', '2': 't', '3': 's', '4': 'g'}
 _RENAMES = (
     (r'conv1\.weight', 'conv1.conv.weight'),
     (r'bn1\.(\w+)', r'conv1.bn.\1'),
@@ -209,7 +202,15 @@ def adapted_names(names: Iterable[str], prefix: str) -> dict[str, str | None]:
     for name in names:
         own = name.removeprefix(prefix)
         short = own.removeprefix('base_model.')
-        new = _rename(short)
+        context = _CONTEXT.fullmatch(short)
+        new = short
+        if context:
+            block, number, part, kind = context.groups()
+            new = f'{block}.gc.{GATES[int(number) - 1]}.{part}.{kind}'
+        for pattern, target in _RENAMES:
+            match = re.fullmatch(pattern, short)
+            if match:
+                new = match.expand(target)
         if _UNUSED in name:
             found[name] = None
         elif name.startswith(_HEAD):
@@ -219,40 +220,8 @@ def adapted_names(names: Iterable[str], prefix: str) -> dict[str, str | None]:
     return found
 
 
-def _rename(name: str) -> str:
-    context = _CONTEXT.fullmatch(name)
-    if context:
-        block, number, part, kind = context.groups()
-        return f'{block}.gc.{_GATES[number]}.{part}.{kind}'
-    for pattern, target in _RENAMES:
-        match = re.fullmatch(pattern, name)
-        if match:
-            return match.expand(target)
-    return name
-
-
 EXPANSION = 4
-_NORM = dict(type='BN')
 _RELU = dict(type='ReLU', inplace=True)
-
-
-@dataclass(frozen=True)
-class ShiftOptions:
-    """What the blocks of a network share.
-
-    Attributes:
-        num_segments: T, frames of a clip.
-        shift_div: One part of the channels in so many is shifted each way.
-        squeeze: Reduction of the channel gates before the shifts; 0 is none.
-        context: Arguments of :class:`GroupContext` after conv2; None is none.
-        loop: Start the gated groups one further in each block.
-    """
-
-    num_segments: int
-    shift_div: int
-    squeeze: int
-    context: Mapping[str, Any] | None
-    loop: bool
 
 
 class SqueezeGate(nn.Sequential):
@@ -280,14 +249,14 @@ class SqueezeGate(nn.Sequential):
 class ShiftedConv(nn.Module):
     """A convolution of frames whose channels are (gated and) shifted in time."""
 
-    def __init__(self, net: nn.Conv2d, options: ShiftOptions) -> None:
+    def __init__(
+        self, net: nn.Conv2d, num_segments: int, shift_div: int, squeeze: int
+    ) -> None:
         super().__init__()
         self.net = net
-        self.num_segments = options.num_segments
-        self.shift_div = options.shift_div
-        self.fcce = None
-        if options.squeeze:
-            self.fcce = SqueezeGate(net.in_channels, options.squeeze)
+        self.num_segments = num_segments
+        self.shift_div = shift_div
+        self.fcce = SqueezeGate(net.in_channels, squeeze) if squeeze else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (N*T, C', h, w) of (N*T, C, h, w)."""
@@ -297,28 +266,33 @@ class ShiftedConv(nn.Module):
 
 
 class ShiftBottleneck(nn.Module):
-    """Bottleneck: shift, conv1, conv2, (gates), conv3, and the input added."""
+    """Bottleneck: shift, conv1, conv2, (gates), conv3, and the input added.
+
+    Args:
+        in_channels: Channels of the input.
+        planes: Inner channels; the output has four times as many.
+        stride: Of conv2.
+        context: Arguments of :class:`GroupContext` after conv2; None is none.
+        **shift: ``num_segments``, ``shift_div`` and ``squeeze`` of ``ShiftResNet``.
+    """
 
     def __init__(
         self,
         in_channels: int,
         planes: int,
         stride: int,
-        options: ShiftOptions,
-        number: int = 0,
+        context: Mapping[str, Any] | None,
+        **shift: int,
     ) -> None:
         super().__init__()
         out_channels = planes * EXPANSION
-        gated = options.context is not None
-        act = None if gated else _RELU
         self.conv1 = _conv(in_channels, planes, 1)
-        self.conv1.conv = ShiftedConv(self.conv1.conv, options)
+        self.conv1.conv = ShiftedConv(self.conv1.conv, **shift)
+        act = _RELU if context is None else None
         self.conv2 = _conv(planes, planes, 3, act, stride=stride, padding=1)
         self.gc = None
-        if gated:
-            start = number if options.loop else 0
-            segments = options.num_segments
-            self.gc = GroupContext(planes, segments, start=start, **options.context)
+        if context is not None:
+            self.gc = GroupContext(planes, shift['num_segments'], **context)
         self.conv3 = _conv(planes, out_channels, 1, None)
         self.downsample = None
         if stride != 1 or in_channels != out_channels:
@@ -351,9 +325,8 @@ class ShiftResNet(BaseModule):
         base_channels: Channels of the stem.
         num_segments: T, frames of a clip; also in the head.
         shift_div: One part of the channels in so many is shifted each way.
-        context: Arguments of :class:`GroupContext` (``cdiv``, ``s_use_bn``) and
-            ``loop``, to gate other groups in each block; an empty dict is the released
-            form but for the BN of its spatial gate.
+        context: Arguments of :class:`GroupContext`, ``cdiv`` and ``s_use_bn``; an
+            empty dict is the released form but for the BN of its spatial gate.
         squeeze: Reduction of channel gates before the shifts; 0 for none.
 
     Raises:
@@ -371,22 +344,18 @@ class ShiftResNet(BaseModule):
     ) -> None:
         super().__init__()
         self.num_segments = num_segments
-        loop = bool(context and context.get('loop', False))
-        if context is not None:
-            context = {k: v for k, v in context.items() if k != 'loop'}
-        options = ShiftOptions(num_segments, shift_div, squeeze, context, loop)
+        shift = dict(num_segments=num_segments, shift_div=shift_div, squeeze=squeeze)
         self.conv1 = _conv(3, base_channels, 7, stride=2, padding=3)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        channels, number = base_channels, 0
+        channels = base_channels
         self.stages = [f'layer{i + 1}' for i in range(len(stage_blocks))]
         for i, (name, depth) in enumerate(zip(self.stages, stage_blocks, strict=True)):
             planes, blocks = base_channels * 2**i, []
             for j in range(depth):
                 stride = 2 if i and not j else 1
-                blocks.append(
-                    ShiftBottleneck(channels, planes, stride, options, number)
-                )
-                channels, number = planes * EXPANSION, number + 1
+                block = ShiftBottleneck(channels, planes, stride, context, **shift)
+                blocks.append(block)
+                channels = planes * EXPANSION
             self.add_module(name, nn.Sequential(*blocks))
         self.out_channels = channels
 
@@ -394,9 +363,8 @@ class ShiftResNet(BaseModule):
         """Draw the weights: He normal, and of the gates as they say."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(
-                    module.weight, mode='fan_out', nonlinearity='relu'
-                )
+                weight = module.weight
+                nn.init.kaiming_normal_(weight, mode='fan_out', nonlinearity='relu')
         for module in self.modules():
             if isinstance(module, GroupContext):
                 module.init_weights()
@@ -421,19 +389,16 @@ class ShiftResNet(BaseModule):
             x = getattr(self, name)(x)
         return x
 
-    def _load_from_state_dict(
-        self, state_dict, prefix, metadata, strict, missing, unexpected, errors
-    ) -> None:
+    def _load_from_state_dict(self, state_dict, prefix, *args: Any) -> None:
         renamed = adapted_names(state_dict, prefix)
         for old, new in renamed.items():
             value = state_dict.pop(old)
             if new is not None:
                 state_dict[new] = value
         # The root, visited before, does not know the other names.
+        unexpected = args[3]
         unexpected[:] = [name for name in unexpected if name not in renamed]
-        super()._load_from_state_dict(
-            state_dict, prefix, metadata, strict, missing, unexpected, errors
-        )
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def shift_in_time(x: Tensor, num_segments: int, shift_div: int) -> Tensor:
@@ -461,19 +426,10 @@ def shift_in_time(x: Tensor, num_segments: int, shift_div: int) -> Tensor:
 
 
 def _conv(
-    in_channels: int,
-    out_channels: int,
-    size: int,
-    act: dict | None = _RELU,
-    **kwargs: int,
+    inputs: int, outputs: int, size: int, act: dict | None = _RELU, **kwargs: int
 ) -> ConvModule:
     """Convolution without bias, BN and (by default) ReLU."""
+    norm = dict(type='BN')
     return ConvModule(
-        in_channels,
-        out_channels,
-        size,
-        bias=False,
-        norm_cfg=_NORM,
-        act_cfg=act,
-        **kwargs,
+        inputs, outputs, size, bias=False, norm_cfg=norm, act_cfg=act, **kwargs
     )

@@ -28,16 +28,42 @@ from mmma.models.layers import sinusoid_table
 from mmma.registry import MODELS
 from mmma.taxonomy import suggest
 
+_HUB_LAYER = r'encoder\.layer\.(\d+)\.'
+# Names in original files, and in those of the transformers library, to ours.
 _RENAMES = (
-    (r'patch_embed\.proj\.(.+)', r'backbone.patch_embed.projection.\1'),
-    (r'(blocks\.\d+\.mlp)\.fc1\.(.+)', r'backbone.\1.layers.0.0.\2'),
-    (r'(blocks\.\d+\.mlp)\.fc2\.(.+)', r'backbone.\1.layers.1.\2'),
-    (r'(blocks\.\d+\.(?:norm1|norm2|attn)\..+)', r'backbone.\1'),
-    (r'(fc_norm\..+|pos_embed)', r'backbone.\1'),
-    (r'head\.(.+)', r'cls_head.fc_cls.\1'),
+    (r'patch_embed\.proj\.(.+)', r'patch_embed.projection.\1'),
+    (r'(blocks\.\d+\.mlp)\.fc1\.(.+)', r'\1.layers.0.0.\2'),
+    (r'(blocks\.\d+\.mlp)\.fc2\.(.+)', r'\1.layers.1.\2'),
+    (r'(blocks\.\d+\.(?:norm1|norm2|attn)\..+|fc_norm\..+|pos_embed)', r'\1'),
+    (r'embeddings\.patch_embeddings\.(projection\..+)', r'patch_embed.\1'),
+    # q_bias in published files, query.bias in those of transformers 5.
+    (
+        rf'{_HUB_LAYER}attention\.attention\.(q|v)(?:uery\.|alue\.|_)bias',
+        r'blocks.\1.attn.\2_bias',
+    ),
+    (rf'{_HUB_LAYER}layernorm_before\.(.+)', r'blocks.\1.norm1.\2'),
+    (rf'{_HUB_LAYER}layernorm_after\.(.+)', r'blocks.\1.norm2.\2'),
+    (rf'{_HUB_LAYER}attention\.output\.dense\.(.+)', r'blocks.\1.attn.proj.\2'),
+    (rf'{_HUB_LAYER}intermediate\.dense\.(.+)', r'blocks.\1.mlp.layers.0.0.\2'),
+    (rf'{_HUB_LAYER}output\.dense\.(.+)', r'blocks.\1.mlp.layers.1.\2'),
 )
 # Pre-training only. Fine-tuning starts with a fresh fc_norm, not with encoder.norm.
 _DROPPED = re.compile(r'norm\..+|decoder\..+|encoder_to_decoder\..+|mask_token')
+_HUB_NAME = re.compile(
+    r'videomae\.|embeddings\.|encoder\.|layernorm\.|fc_norm\.|classifier\.|decoder\.|'
+    r'encoder_to_decoder\.|mask_token'
+)
+_HUB_QUERY = re.compile(
+    rf'((?:videomae\.)?{_HUB_LAYER}attention\.attention)\.query\.weight'
+)
+
+
+def _rename(name: str) -> str | None:
+    for pattern, target in _RENAMES:
+        match = re.fullmatch(pattern, name)
+        if match:
+            return match.expand(target)
+    return None
 
 
 def from_original(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,10 +93,12 @@ def from_original(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
         if _DROPPED.fullmatch(short):
             continue
         new = _rename(short)
-        if new is None:
+        if short.startswith('head.'):
+            renamed[f'cls_head.fc_cls.{short.removeprefix("head.")}'] = value
+        elif new is None:
             unknown.append(name)
         else:
-            renamed[new] = value
+            renamed[f'backbone.{new}'] = value
     if unknown or not any(name.startswith('backbone.blocks.') for name in renamed):
         what = f'{len(unknown)} unknown names, first {", ".join(unknown[:5])}'
         raise ValueError(
@@ -78,38 +106,6 @@ def from_original(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
             f'{what if unknown else "it has no weights of transformer blocks"}.'
         )
     return renamed
-
-
-_HUB_BLOCK = (
-    ('layernorm_before', 'norm1'),
-    ('layernorm_after', 'norm2'),
-    ('attention.output.dense', 'attn.proj'),
-    ('intermediate.dense', 'mlp.layers.0.0'),
-    ('output.dense', 'mlp.layers.1'),
-)
-_HUB_RENAMES = (
-    (r'embeddings\.patch_embeddings\.(projection\..+)', r'patch_embed.\1'),
-    (r'(fc_norm\..+)', r'\1'),
-    # q_bias in published files, query.bias in those of transformers 5.
-    (
-        r'encoder\.layer\.(\d+)\.attention\.attention\.(q|v)(?:uery\.|alue\.|_)bias',
-        r'blocks.\1.attn.\2_bias',
-    ),
-    *(
-        (
-            rf'encoder\.layer\.(\d+)\.{re.escape(old)}\.(weight|bias)',
-            rf'blocks.\1.{new}.\2',
-        )
-        for old, new in _HUB_BLOCK
-    ),
-)
-_HUB_NAME = re.compile(
-    r'videomae\.|embeddings\.|encoder\.|layernorm\.|fc_norm\.|classifier\.|decoder\.|'
-    r'encoder_to_decoder\.|mask_token'
-)
-_HUB_QUERY = re.compile(
-    r'((?:videomae\.)?encoder\.layer\.(\d+)\.attention\.attention)\.query\.weight'
-)
 
 
 def from_hub(weights: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,45 +124,15 @@ def from_hub(weights: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in weights.items():
         match = _HUB_QUERY.fullmatch(name)
         if match:
-            parts = [f'{match.group(1)}.{part}.weight' for part in ('key', 'value')]
+            parts = [f'{match[1]}.{part}.weight' for part in ('key', 'value')]
             if all(part in weights for part in parts):
                 joined = torch.cat([value, *(weights[part] for part in parts)])
-                renamed[f'blocks.{match.group(2)}.attn.qkv.weight'] = joined
-            continue
-        new = _rename(name.removeprefix('videomae.'), _HUB_RENAMES)
-        if new is not None:
-            renamed[new] = value
-    found = any(name.startswith('blocks.') for name in renamed)
-    return renamed if found else {}
-
-
-def adopt_hub_names(
-    state_dict: dict[str, Any], prefix: str, unexpected: list[str]
-) -> None:
-    """Let weights of the transformers library load into a ``VideoMAEViT``.
-
-    Args:
-        state_dict: What is being loaded; their names are replaced in place.
-        prefix: Of the backbone in the model.
-        unexpected: Names not understood so far; theirs are taken off.
-    """
-    inside = {name.removeprefix(prefix): value for name, value in state_dict.items()}
-    renamed = from_hub(inside)
-    if not renamed:
-        return
-    old = [n for n in state_dict if _HUB_NAME.match(n.removeprefix(prefix))]
-    for name in old:
-        del state_dict[name]
-    state_dict.update({f'{prefix}{name}': value for name, value in renamed.items()})
-    unexpected[:] = [name for name in unexpected if name not in old]
-
-
-def _rename(name: str, renames: tuple[tuple[str, str], ...] = _RENAMES) -> str | None:
-    for pattern, target in renames:
-        match = re.fullmatch(pattern, name)
-        if match:
-            return match.expand(target)
-    return None
+                renamed[f'blocks.{match[2]}.attn.qkv.weight'] = joined
+        elif _HUB_NAME.match(name):
+            new = _rename(name.removeprefix('videomae.'))
+            if new is not None:
+                renamed[new] = value
+    return renamed if any(name.startswith('blocks.') for name in renamed) else {}
 
 
 # Slices, rows and columns of tokens of a 16x224x224 clip: the grid that every
@@ -333,7 +299,6 @@ class VideoMAEViT(BaseModule):
         with_cp: Recompute each block in the backward pass to save memory.
         return_feat_map: Return token features (N, D, t, h, w) without pooling or
             norm; ``fc_norm`` then stays in the state dict, frozen.
-        init_cfg: As in mmengine; by default truncated normal with std 0.02.
 
     Raises:
         ValueError: An unknown architecture or sizes that do not fit.
@@ -346,13 +311,11 @@ class VideoMAEViT(BaseModule):
         drop_path_rate: float = 0.0,
         with_cp: bool = False,
         return_feat_map: bool = False,
-        init_cfg: Any = None,
     ) -> None:
         # Bounds at 5 std: mmengine's sampler yields the bound itself about once in
         # 16 million draws, and its default bound of 2 would be a weight of 100 std.
         super().__init__(
-            init_cfg
-            or [
+            [
                 dict(type='TruncNormal', layer='Linear', std=0.02, a=-0.1, b=0.1),
                 dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
             ]
@@ -407,8 +370,7 @@ class VideoMAEViT(BaseModule):
             ValueError: T is not ``num_frames``, or H or W no multiple of the patch.
         """
         grid = self._grid_of(imgs)
-        tokens = self.patch_embed(imgs)
-        tokens = tokens + resize_table(self.pos_embed, self.arch.grid, grid[1:])
+        tokens = self._embed(imgs, grid)
         for block in self.blocks:
             if self.with_cp and torch.is_grad_enabled():
                 tokens = checkpoint(block, tokens, use_reentrant=False)
@@ -417,6 +379,11 @@ class VideoMAEViT(BaseModule):
         if self.return_feat_map:
             return tokens.transpose(1, 2).unflatten(2, grid)  # (N, D, t, h, w)
         return self.fc_norm(tokens.mean(dim=1))
+
+    def _embed(self, imgs: Tensor, grid: tuple[int, int, int]) -> Tensor:
+        """Tokens (N, L, D) that know their place."""
+        places = resize_table(self.pos_embed, self.arch.grid, grid[1:])
+        return self.patch_embed(imgs) + places
 
     def _grid_of(self, imgs: Tensor) -> tuple[int, int, int]:
         frames, height, width = imgs.shape[2:]
@@ -434,7 +401,14 @@ class VideoMAEViT(BaseModule):
         return self.arch.grid[0], height // patch, width // patch
 
     def _load_from_state_dict(self, state_dict, prefix, *args: Any) -> None:
-        adopt_hub_names(state_dict, prefix, unexpected=args[3])
+        hub = from_hub({n.removeprefix(prefix): v for n, v in state_dict.items()})
+        if hub:
+            old = [n for n in state_dict if _HUB_NAME.match(n.removeprefix(prefix))]
+            for name in old:
+                del state_dict[name]
+            state_dict.update({f'{prefix}{name}': value for name, value in hub.items()})
+            unexpected = args[3]
+            unexpected[:] = [name for name in unexpected if name not in old]
         fitted = dict(state_dict)  # the caller's stays as it is
         key = f'{prefix}pos_embed'
         fitted[key] = self._fit_table(state_dict.get(key))

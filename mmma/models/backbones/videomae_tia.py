@@ -9,17 +9,16 @@ Frames' (AdaTAD), CVPR 2024; names of weights as in OpenTAD, vit_adapter.py, 01c
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Mapping
-from typing import Any
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmma.models.backbones.videomae import VideoMAEViT, resize_table
+from mmma.models.backbones.videomae import VideoMAEViT
 from mmma.registry import MODELS
 from mmma.taxonomy import check_choice
 
@@ -108,7 +107,6 @@ class VideoMAETIA(VideoMAEViT):
         frozen: Train the adapters only; False trains everything.
         frozen_dtype: ``float32``, or ``bfloat16``: frozen matrices are kept so, in half
             the memory, and the backbone runs under autocast.
-        init_cfg: As of ``VideoMAEViT``.
 
     Raises:
         ValueError: An unknown architecture or type, or ``bfloat16`` without
@@ -122,11 +120,8 @@ class VideoMAETIA(VideoMAEViT):
         with_cp: bool = False,
         frozen: bool = True,
         frozen_dtype: str = 'float32',
-        init_cfg: Any = None,
     ) -> None:
-        super().__init__(
-            arch, drop_path_rate=drop_path_rate, with_cp=with_cp, init_cfg=init_cfg
-        )
+        super().__init__(arch, drop_path_rate=drop_path_rate, with_cp=with_cp)
         del self.fc_norm
         check_choice('frozen_dtype', frozen_dtype, tuple(FROZEN_DTYPES))
         self.frozen = frozen
@@ -188,29 +183,24 @@ class VideoMAETIA(VideoMAEViT):
         # (N, 3, C*16, H, W) -> (N*C, 3, 16, H, W)
         chunks = imgs.unflatten(2, (-1, frames)).transpose(1, 2).flatten(0, 1)
         grid = self._grid_of(chunks)
-        with self._precision(imgs.device.type):
-            tokens = self.patch_embed(chunks)
-            tokens = tokens + resize_table(self.pos_embed, self.arch.grid, grid[1:])
+        device, half = imgs.device.type, torch.bfloat16
+        with torch.autocast(device, half) if self.reduced else nullcontext():
+            tokens = self._embed(chunks, grid)
             for block in self.blocks:
                 tokens = self._run(block, tokens, windows, grid[0])
         slices = tokens.unflatten(1, (grid[0], -1)).mean(dim=2)  # (N*C, t, D)
         return slices.unflatten(0, (windows, -1)).flatten(1, 2).transpose(1, 2)
 
-    def _precision(self, device: str) -> contextlib.AbstractContextManager[Any]:
-        if not self.reduced:
-            return contextlib.nullcontext()
-        return torch.autocast(device, dtype=torch.bfloat16)
-
     def _run(self, block: nn.Module, tokens: Tensor, *sizes: int) -> Tensor:
         """A block and its adapter."""
-        if not (self.with_cp and torch.is_grad_enabled()):
-            return block.adapter(block(tokens), *sizes)
-        if not tokens.requires_grad and self.frozen:
-            # No gradient reaches the first block: only its adapter is run again.
-            tokens = block(tokens)
-            return checkpoint(block.adapter, tokens, *sizes, use_reentrant=False)
 
         def layer(tokens: Tensor) -> Tensor:
             return block.adapter(block(tokens), *sizes)
 
+        if not (self.with_cp and torch.is_grad_enabled()):
+            return layer(tokens)
+        if not tokens.requires_grad and self.frozen:
+            # No gradient reaches the first block: only its adapter is run again.
+            tokens = block(tokens)
+            return checkpoint(block.adapter, tokens, *sizes, use_reentrant=False)
         return checkpoint(layer, tokens, use_reentrant=False)

@@ -22,9 +22,7 @@ _SHORTEST, _LONGEST = 3, 5  # characters of a piece of a word
 _FILLERS = frozenset({'a', 'and', 'of', 'on', 'or', 'other', 'the', 'to', 'with'})
 
 
-def label_vectors(
-    names: Sequence[str], dims: int = DIMS, std: float = STD
-) -> np.ndarray:
+def label_vectors(names: Sequence[str]) -> np.ndarray:
     """Vectors of names; names that share words, or parts of words, are near.
 
     A word and each of its pieces of 3 to 5 letters (ends marked) count as a random
@@ -39,11 +37,9 @@ def label_vectors(
 
     Args:
         names: (K,) class names.
-        dims: Numbers per name.
-        std: Standard deviation of all numbers of the table.
 
     Returns:
-        (K, dims), float32.
+        (K, 300), float32.
 
     Raises:
         ValueError: A name has no letter or digit.
@@ -52,34 +48,32 @@ def label_vectors(
     Subword Information', TACL 2017; signs as in Achlioptas, 'Database-friendly Random
     Projections', PODS 2001.
     """
-    table = np.stack([_name_vector(name, dims) for name in names])
-    return (table * (std / table.std())).astype(np.float32)
+    table = []
+    for name in names:
+        words = re.findall(r'\w+', name.lower())
+        if not words:
+            raise ValueError(
+                f'class name {name!r} has no letter or digit: label vectors are made '
+                'from the spelling. Name the class.'
+            )
+        telling = [word for word in words if word not in _FILLERS] or words
+        table.append(np.mean([_word_vector(word) for word in telling], axis=0))
+    return (np.stack(table) * (STD / np.std(table))).astype(np.float32)
 
 
-def _name_vector(name: str, dims: int) -> np.ndarray:
-    words = re.findall(r'\w+', name.lower())
-    if not words:
-        raise ValueError(
-            f'class name {name!r} has no letter or digit: label vectors are made from '
-            'the spelling. Name the class.'
-        )
-    telling = [word for word in words if word not in _FILLERS] or words
-    return np.mean([_word_vector(word, dims) for word in telling], axis=0)
-
-
-def _word_vector(word: str, dims: int) -> np.ndarray:
+def _word_vector(word: str) -> np.ndarray:
     marked = f'<{word}>'
     pieces = {marked}
     for size in range(_SHORTEST, _LONGEST + 1):
         pieces |= {marked[i : i + size] for i in range(len(marked) - size + 1)}
-    vector = np.sum([_signs(piece, dims) for piece in sorted(pieces)], axis=0)
+    vector = np.sum([_signs(piece) for piece in sorted(pieces)], axis=0)
     return vector / np.linalg.norm(vector)
 
 
-def _signs(piece: str, dims: int) -> np.ndarray:
-    """(dims,) of +1 and -1."""
-    bits = hashlib.shake_256(piece.encode()).digest(-(-dims // 8))
-    return np.unpackbits(np.frombuffer(bits, np.uint8))[:dims] * 2.0 - 1.0
+def _signs(piece: str) -> np.ndarray:
+    """(300,) of +1 and -1."""
+    bits = hashlib.shake_256(piece.encode()).digest(-(-DIMS // 8))
+    return np.unpackbits(np.frombuffer(bits, np.uint8))[:DIMS] * 2.0 - 1.0
 
 
 @MODELS.register_module()
