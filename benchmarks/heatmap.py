@@ -66,7 +66,7 @@ def build_cases(kind: str, clips: list[dict[str, Any]], device: str) -> list[Cas
     stock = TRANSFORMS.get('GeneratePoseTarget')(
         with_kp=kind == 'joint',
         with_limb=kind == 'limb',
-        skeletons=batched.channels.limbs or (),
+        skeletons=batched.limbs or (),
     )
     joints = [FormatKeypoints().transform(dict(c))['keypoint'] for c in clips]
     samples = [ActionDataSample(metainfo={'img_shape': c['img_shape']}) for c in clips]

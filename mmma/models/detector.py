@@ -142,7 +142,9 @@ class SegmentDetector(BaseModel):
                     f'windows of {sorted(lengths)} positions in one batch: give all '
                     'data sets the same window.'
                 )
-            x = _resample(x, lengths.pop())
+            positions = lengths.pop()
+            if x.shape[-1] != positions:
+                x = F.interpolate(x, positions, mode='linear', align_corners=False)
             valid = torch.tensor([sample.valid for sample in samples], device=x.device)
         else:
             valid = torch.full((len(x),), x.shape[-1], device=x.device)
@@ -196,10 +198,3 @@ class SegmentDetector(BaseModel):
             if bodies is not None:
                 sample.pred_body = bodies
         return data_samples
-
-
-def _resample(x: Tensor, positions: int) -> Tensor:
-    """(N, D, T) to (N, D, positions), linearly."""
-    if x.shape[-1] == positions:
-        return x
-    return F.interpolate(x, positions, mode='linear', align_corners=False)

@@ -8,7 +8,6 @@ the keypoints. The numbers are those of MMAction2's ``GeneratePoseTarget``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,44 +22,26 @@ from mmma.taxonomy import check_choice
 
 SIGMA = 0.6
 _MIN_SCORE = 1e-4  # below it nothing is drawn, as upstream
-_REACH = 3  # sigmas that are drawn around a joint or limb
+_REACH = 3 * SIGMA  # that is drawn around a joint or limb
 
 
-@dataclass(frozen=True)
-class HeatmapChannels:
-    """What each channel of a volume shows.
+def heatmap_channels(
+    layout: str | JointLayout | Mapping[str, Any],
+    joints: str | Sequence[str],
+    limbs: str | Sequence[Sequence[str]] | None,
+) -> tuple[int, tuple[tuple[int, int], ...] | None]:
+    """Number of joints, and the ends of each limb that is a channel.
 
-    Attributes:
-        num_joints: V of the keypoints.
-        limbs: (C, 2) ends of each limb; None where each joint is a channel.
+    Args:
+        layout: A joint layout: its name or its fields.
+        joints: The joints of the keypoints, as given to ``LoadSkeleton``.
+        limbs: As in ``select_limbs``; None makes a channel of each joint.
+
+    Raises:
+        ValueError: An unknown layout, set, joint or limb.
     """
-
-    num_joints: int
-    limbs: tuple[tuple[int, int], ...] | None = None
-
-    @classmethod
-    def of(
-        cls,
-        layout: str | JointLayout | Mapping[str, Any] = 'wholebody65',
-        joints: str | Sequence[str] = 'body17',
-        limbs: str | Sequence[Sequence[str]] | None = None,
-    ) -> HeatmapChannels:
-        """Channels by name.
-
-        Args:
-            layout: A joint layout: its name or its fields.
-            joints: The joints of the keypoints, as given to ``LoadSkeleton``.
-            limbs: As in ``select_limbs``; None makes a channel of each joint.
-
-        Raises:
-            ValueError: An unknown layout, set, joint or limb.
-        """
-        names = joint_tree(layout, joints).names
-        pairs = None if limbs is None else select_limbs(limbs, layout, joints)
-        return cls(len(names), pairs)
-
-    def __len__(self) -> int:
-        return self.num_joints if self.limbs is None else len(self.limbs)
+    pairs = None if limbs is None else select_limbs(limbs, layout, joints)
+    return len(joint_tree(layout, joints).names), pairs
 
 
 @torch.no_grad()
@@ -68,8 +49,7 @@ def draw_heatmaps(
     keypoint: Tensor,
     score: Tensor,
     size: tuple[int, int],
-    channels: HeatmapChannels,
-    sigma: float = SIGMA,
+    limbs: Sequence[tuple[int, int]] | None = None,
 ) -> Tensor:
     """Volumes of joints or limbs; of several persons, the highest value counts.
 
@@ -83,23 +63,18 @@ def draw_heatmaps(
         keypoint: (N, M, T, V, 2), x and y in pixels of the volume.
         score: (N, M, T, V).
         size: H and W.
-        channels: What to draw.
-        sigma: In pixels.
+        limbs: Both ends of each; None draws the joints.
 
     Returns:
         (N, C, T, H, W), float32.
 
     Raises:
-        ValueError: Another number of joints, or a volume smaller than one joint.
+        ValueError: A volume smaller than one joint.
 
     Source: MMAction2, GeneratePoseTarget, 4d6c9347.
     """
-    if keypoint.shape[3] != channels.num_joints:
-        raise ValueError(
-            f'keypoints have {keypoint.shape[3]} joints, the heatmaps expect '
-            f'{channels.num_joints}: give LoadSkeleton and the heatmaps the same ones.'
-        )
-    canvas = _Canvas(keypoint, size, len(channels), sigma)
+    channels = keypoint.shape[3] if limbs is None else len(limbs)
+    canvas = _Canvas(keypoint, size, channels)
     seen = (score >= _MIN_SCORE) & keypoint.isfinite().all(-1)
     keypoint = torch.where(seen[..., None], keypoint, 0).float()
     score = torch.where(seen, score, 0).float()
@@ -107,10 +82,10 @@ def draw_heatmaps(
     keypoint = keypoint.permute(1, 4, 3, 0, 2).flatten(3)
     score = score.permute(1, 3, 0, 2).flatten(2)
     for points, values in zip(keypoint, score, strict=True):
-        if channels.limbs is None:
+        if limbs is None:
             canvas.draw_points(points.flatten(1), values.flatten())
         else:
-            ends = torch.tensor(channels.limbs, device=keypoint.device).unbind(1)
+            ends = torch.tensor(limbs, device=keypoint.device).unbind(1)
             starts, stops = (points[:, end].flatten(1) for end in ends)
             first, last = (values[end].flatten() for end in ends)
             canvas.draw_limbs(starts, stops, first, last)
@@ -120,18 +95,16 @@ def draw_heatmaps(
 class _Canvas:
     """Flat pixels of N * C * T maps, drawn on by one person after another."""
 
-    def __init__(
-        self, like: Tensor, size: tuple[int, int], num_channels: int, sigma: float
-    ) -> None:
+    factor = -0.5 / SIGMA**2
+    taps = int(2 * _REACH) + 2  # pixels that a joint can cover, one way
+
+    def __init__(self, like: Tensor, size: tuple[int, int], num_channels: int) -> None:
         clips, _, frames = like.shape[:3]
         self.height, self.width = size
-        self.factor = -0.5 / sigma**2
-        self.reach = _REACH * sigma
-        self.taps = int(2 * self.reach) + 2  # pixels that a joint can cover, one way
         if min(size) < self.taps:
             raise ValueError(
                 f'heatmaps of {self.height} x {self.width} pixels: use at least '
-                f'{self.taps} x {self.taps} for sigma {sigma}.'
+                f'{self.taps} x {self.taps} for sigma {SIGMA}.'
             )
         shape = (clips, num_channels, frames, *map(int, size))
         if like.device.type == 'cpu':
@@ -150,8 +123,8 @@ class _Canvas:
 
     def draw_points(self, centres: Tensor, values: Tensor) -> None:
         """One joint on each of B maps: centres (2, B), values (B,)."""
-        first = (centres - self.reach).trunc_().clamp_(min=0)
-        last = (centres + self.reach).trunc_()
+        first = (centres - _REACH).trunc_().clamp_(min=0)
+        last = (centres + _REACH).trunc_()
         # The window is moved into the map; what it gains there gets weight 0.
         start = torch.minimum(first, self.size - self.taps)
         places = start[..., None] + self.steps  # (2, B, taps)
@@ -176,22 +149,18 @@ class _Canvas:
         limbs = torch.cat([starts, stops - starts, squares[None], values[None]])
         limbs = limbs.index_select(1, chosen)
         starts, stops = (x.index_select(1, chosen) for x in (starts, stops))
-        low = torch.minimum(starts, stops).sub_(self.reach).trunc_().clamp_(min=0)
-        high = torch.maximum(starts, stops).add_(self.reach).trunc_().add_(1)
+        low = torch.minimum(starts, stops).sub_(_REACH).trunc_().clamp_(min=0)
+        high = torch.maximum(starts, stops).add_(_REACH).trunc_().add_(1)
         extents = torch.minimum(high, self.size).sub_(low).clamp_(min=0)
         self._draw_boxes(self.maps[chosen], limbs, low.long(), extents.long())
 
     def _draw_boxes(
         self, maps: Tensor, limbs: Tensor, corners: Tensor, extents: Tensor
     ) -> None:
-        """Every pixel of the box around each of L limbs.
+        """Every pixel of the box around each of L limbs, on maps (L,).
 
-        Args:
-            maps: (L,).
-            limbs: (6, L): x and y of the start, change of both to the end, its square,
-                value.
-            corners: (2, L), first column and row.
-            extents: (2, L), columns and rows.
+        Limbs are (6, L): x and y of the start, change of both to the end, its square,
+        value; corners (2, L) first column and row; extents (2, L) columns and rows.
         """
         columns, rows = extents
         of_row, row = _spread(torch.where(columns > 0, rows, 0))
@@ -298,7 +267,6 @@ class HeatmapPreprocessor(BaseDataPreprocessor):
         joints: The joints, as given to ``LoadSkeleton``.
         limbs: None draws joints; else the limbs: ``body17``, ``tree``, or pairs of
             joints.
-        sigma: In pixels.
 
     Raises:
         ValueError: An unknown layout, set, joint or limb.
@@ -309,11 +277,9 @@ class HeatmapPreprocessor(BaseDataPreprocessor):
         layout: str | Mapping[str, Any] = 'wholebody65',
         joints: str | Sequence[str] = 'body17',
         limbs: str | Sequence[Sequence[str]] | None = None,
-        sigma: float = SIGMA,
     ) -> None:
         super().__init__()
-        self.channels = HeatmapChannels.of(layout, joints, limbs)
-        self.sigma = sigma
+        self.num_joints, self.limbs = heatmap_channels(layout, joints, limbs)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Move a batch to the device and draw it.
@@ -336,8 +302,11 @@ class HeatmapPreprocessor(BaseDataPreprocessor):
                 '(Resize with keep_ratio=False).'
             )
         joints = torch.stack(list(data['inputs']))  # (N, S, M, T, V, 3)
+        if joints.shape[4] != self.num_joints:
+            raise ValueError(
+                f'keypoints have {joints.shape[4]} joints, the heatmaps expect '
+                f'{self.num_joints}: give LoadSkeleton and the heatmaps the same ones.'
+            )
         views = joints.flatten(0, 1)
-        volumes = draw_heatmaps(
-            views[..., :2], views[..., 2], sizes.pop(), self.channels, self.sigma
-        )
+        volumes = draw_heatmaps(views[..., :2], views[..., 2], sizes.pop(), self.limbs)
         return {**data, 'inputs': volumes.unflatten(0, joints.shape[:2])}

@@ -9,15 +9,16 @@ from mmma.data.joints import joint_tree
 from mmma.datasets.transforms.skeleton import FormatKeypoints
 from mmma.models.preprocessors import (
     FrameDifferencePreprocessor,
-    HeatmapChannels,
     HeatmapPreprocessor,
     draw_heatmaps,
+    heatmap_channels,
 )
 from mmma.registry import TRANSFORMS
 
 GeneratePoseTarget = TRANSFORMS.get('GeneratePoseTarget')
 
-KINDS = {'joint': None, 'limb': 'body17'}
+LIMBS = heatmap_channels('wholebody65', 'body17', 'body17')[1]
+KINDS = {'joint': None, 'limb': LIMBS}
 SIZE = (40, 48)  # height, width
 
 
@@ -32,14 +33,13 @@ def figures(persons, frames=6, seed=0):
     return keypoint.astype(np.float32), score.astype(np.float32)
 
 
-def draw(keypoint, score, channels, size=SIZE, **kwargs):
+def draw(keypoint, score, limbs=None, size=SIZE):
     keypoint, score = torch.as_tensor(keypoint)[None], torch.as_tensor(score)[None]
-    return draw_heatmaps(keypoint, score, size, channels, **kwargs)[0].numpy()
+    return draw_heatmaps(keypoint, score, size, limbs)[0].numpy()
 
 
-def upstream(keypoint, score, limbs, size=SIZE, sigma=0.6):
+def upstream(keypoint, score, limbs, size=SIZE):
     made = GeneratePoseTarget(
-        sigma=sigma,
         with_kp=limbs is None,
         with_limb=limbs is not None,
         skeletons=limbs or (),
@@ -52,21 +52,12 @@ def upstream(keypoint, score, limbs, size=SIZE, sigma=0.6):
 @pytest.mark.parametrize('persons', [1, 2, 3])
 def test_equal_to_mmaction2(kind, persons):
     keypoint, score = figures(persons, seed=persons)
-    channels = HeatmapChannels.of(limbs=KINDS[kind])
-    ours = draw(keypoint, score, channels)
-    assert ours.shape == (len(channels), 6, *SIZE)
+    limbs = KINDS[kind]
+    ours = draw(keypoint, score, limbs)
+    assert ours.shape == (17, 6, *SIZE)
     assert ours.dtype == np.float32
-    expected = upstream(keypoint, score, channels.limbs)
+    expected = upstream(keypoint, score, limbs)
     assert expected.max() > 0.9
-    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize('kind', KINDS)
-def test_another_sigma_is_equal_too(kind):
-    keypoint, score = figures(1)
-    channels = HeatmapChannels.of(limbs=KINDS[kind])
-    ours = draw(keypoint, score, channels, sigma=1.3)
-    expected = upstream(keypoint, score, channels.limbs, sigma=1.3)
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
 
 
@@ -77,21 +68,21 @@ def test_windows_at_the_edge_are_cut_as_upstream(kind, x):
     keypoint[..., 0] = x + np.arange(17) * 0.07
     keypoint[..., 1::2, 1] = 25
     score = np.ones((1, 1, 17), np.float32)
-    channels = HeatmapChannels.of(limbs=KINDS[kind])
-    expected = upstream(keypoint, score, channels.limbs)
-    ours = draw(keypoint, score, channels)
+    limbs = KINDS[kind]
+    expected = upstream(keypoint, score, limbs)
+    ours = draw(keypoint, score, limbs)
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_clips_of_a_batch_do_not_touch(kind):
-    channels = HeatmapChannels.of(limbs=KINDS[kind])
+    limbs = KINDS[kind]
     clips = [figures(2, seed=seed) for seed in range(3)]
     keypoint, score = (
         torch.as_tensor(np.stack(part)) for part in zip(*clips, strict=True)
     )
-    volumes = draw_heatmaps(keypoint, score, SIZE, channels).numpy()
-    singles = np.stack([draw(*clip, channels) for clip in clips])
+    volumes = draw_heatmaps(keypoint, score, SIZE, limbs).numpy()
+    singles = np.stack([draw(*clip, limbs) for clip in clips])
     np.testing.assert_array_equal(volumes, singles)
 
 
@@ -101,23 +92,23 @@ def test_a_joint_at_zero_is_drawn_and_a_missing_one_is_not():
     keypoint[..., 2, :] = 1e9
     score = np.zeros((1, 1, 17), np.float32)
     score[..., 0] = score[..., 1] = score[..., 2] = 1
-    volume = draw(keypoint, score, HeatmapChannels.of())
+    volume = draw(keypoint, score)
     assert volume[0, 0, 0, 0] == 1
     assert not volume[1:].any()
 
 
 def test_nothing_is_drawn_of_nobody():
     keypoint, score = figures(2)
-    channels = HeatmapChannels.of(limbs='body17')
-    assert not draw(keypoint, 0 * score, channels).any()
+    limbs = LIMBS
+    assert not draw(keypoint, 0 * score, limbs).any()
 
 
 def test_a_limb_needs_both_ends():
     keypoint, score = figures(1)
     score[..., 5] = 0  # left shoulder
-    channels = HeatmapChannels.of(limbs='body17')
-    volume = draw(keypoint, score, channels)
-    lacking = [5 in limb for limb in channels.limbs]
+    limbs = LIMBS
+    volume = draw(keypoint, score, limbs)
+    lacking = [5 in limb for limb in limbs]
     np.testing.assert_array_equal(~volume.any(axis=(1, 2, 3)), lacking)
 
 
@@ -125,8 +116,8 @@ def test_a_limb_needs_both_ends():
 def test_the_mirror_image_is_of_the_mirrored_joints(kind):
     """Channels change places by name; windows are rounded to one side: 0.0112."""
     names = joint_tree('wholebody65', 'body17').names
-    channels = HeatmapChannels.of(limbs=KINDS[kind])
-    shown = [{names[v] for v in pair} for pair in channels.limbs or zip(range(17))]
+    limbs = KINDS[kind]
+    shown = [{names[v] for v in pair} for pair in limbs or zip(range(17))]
     swap = {'left': 'right', 'right': 'left'}
     other = [
         {'_'.join(swap.get(part, part) for part in n.split('_', 1)) for n in ends}
@@ -140,30 +131,23 @@ def test_the_mirror_image_is_of_the_mirrored_joints(kind):
     flip = list(joint_tree('wholebody65', 'body17').flip_order)
     mirrored = keypoint[:, :, flip].copy()
     mirrored[..., 0] = SIZE[1] - 1 - mirrored[..., 0]
-    volume = draw(keypoint, score, channels)[order][..., ::-1]
-    found = draw(mirrored, score[..., flip], channels)
+    volume = draw(keypoint, score, limbs)[order][..., ::-1]
+    found = draw(mirrored, score[..., flip], limbs)
     np.testing.assert_allclose(found, volume, rtol=0, atol=0.0112 * 1.05)
 
 
 def test_any_joints_of_any_layout():
     layout = dict(names=['a', 'b', 'c'], limbs=[['a', 'b'], ['b', 'c']])
-    of = HeatmapChannels.of
-    assert len(of(layout, 'all')) == 3
-    assert of(layout, 'all', [['c', 'a']]).limbs == ((2, 0),)
-    assert len(of(joints='upper')) == 55
-    assert len(of(joints='ends31', limbs='tree')) == 30
-
-
-def test_another_number_of_joints():
-    keypoint, score = figures(1)
-    with pytest.raises(ValueError, match='have 17 joints, the heatmaps expect 31'):
-        draw(keypoint, score, HeatmapChannels.of(joints='ends31'))
+    assert heatmap_channels(layout, 'all', None) == (3, None)
+    assert heatmap_channels(layout, 'all', [['c', 'a']]) == (3, ((2, 0),))
+    assert heatmap_channels('wholebody65', 'upper', None) == (55, None)
+    assert len(heatmap_channels('wholebody65', 'ends31', 'tree')[1]) == 30
 
 
 def test_a_volume_smaller_than_a_joint():
     keypoint, score = figures(1)
     with pytest.raises(ValueError, match='4 x 48 pixels: use at least 5 x 5'):
-        draw(keypoint, score, HeatmapChannels.of(), size=(4, 48))
+        draw(keypoint, score, size=(4, 48))
 
 
 NORM = dict(mean=[100.0, 110.0, 120.0], std=[10.0, 20.0, 40.0])
@@ -230,10 +214,6 @@ def test_samples_of_another_length(shape, options):
         model(make_batch(shape))
 
 
-FormatShape, GeneratePoseTargetHeatmap = map(
-    TRANSFORMS.get, ('FormatShape', 'GeneratePoseTarget')
-)
-
 DEVICES = ['cpu', pytest.param('cuda', marks=pytest.mark.skipif(
     not torch.cuda.is_available(), reason='no GPU'))]  # fmt: skip
 
@@ -264,12 +244,12 @@ def test_the_volumes_of_two_upstream_steps(limbs, device):
     model = HeatmapPreprocessor(limbs=limbs).to(device)
     data = model(batch_of(clips), training=True)
     assert data['inputs'].shape == (3, 2, 17, 4, 32, 32)
-    draw = GeneratePoseTargetHeatmap(
+    draw = GeneratePoseTarget(
         with_kp=limbs is None,
         with_limb=limbs is not None,
-        skeletons=model.channels.limbs or (),
+        skeletons=model.limbs or (),
     )
-    shape = FormatShape('NCTHW_Heatmap')
+    shape = TRANSFORMS.get('FormatShape')('NCTHW_Heatmap')
     expected = [shape.transform(draw.transform(dict(clip)))['imgs'] for clip in clips]
     np.testing.assert_allclose(data['inputs'].cpu(), expected, rtol=0, atol=1e-5)
     assert len(data['data_samples']) == 3
@@ -279,3 +259,8 @@ def test_pictures_of_one_size():
     clips = [make_clip(0), make_clip(1, size=(32, 40))]
     with pytest.raises(ValueError, match=r'\(32, 40\).* in one batch: resize all'):
         HeatmapPreprocessor()(batch_of(clips))
+
+
+def test_another_number_of_joints():
+    with pytest.raises(ValueError, match='have 17 joints, the heatmaps expect 31'):
+        HeatmapPreprocessor(joints='ends31')(batch_of([make_clip(0)]))

@@ -10,29 +10,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmma.data.joints import JointLayout, joint_tree
-from mmma.models.preprocessors import HeatmapChannels
+from mmma.data.joints import joint_tree
+from mmma.models.preprocessors import heatmap_channels
 from mmma.registry import MODELS
-
-
-def graph_layout(
-    layout: str | JointLayout | Mapping[str, Any], joints: str | Sequence[str] = 'all'
-) -> dict[str, Any]:
-    """What MMAction2's ``Graph`` takes as ``layout``.
-
-    Args:
-        layout: A joint layout: its name, its fields or itself.
-        joints: A named set or V names, in the order of the model's input.
-
-    Returns:
-        ``num_node``, ``inward`` (pairs joint, parent) and ``center``.
-
-    Raises:
-        ValueError: An unknown layout, set or joint.
-    """
-    tree = joint_tree(layout, joints)
-    return dict(num_node=len(tree.names), inward=tree.bones, center=tree.root)
-
 
 PUBLISHED = dict(
     depth=50,
@@ -76,7 +56,8 @@ class SkeletonSlowOnly(ResNet3dSlowOnly):
         limbs: str | Sequence[Sequence[str]] | None = None,
         **kwargs: Any,
     ) -> None:
-        channels = len(HeatmapChannels.of(layout, joints, limbs))
+        num_joints, pairs = heatmap_channels(layout, joints, limbs)
+        channels = num_joints if pairs is None else len(pairs)
         super().__init__(in_channels=channels, **{**PUBLISHED, **kwargs})
 
 
@@ -151,17 +132,9 @@ class SkeletonTCN(BaseModule):
             raise ValueError(
                 f'{len(strides)} strides for {len(blocks)} blocks: give one per block.'
             )
-        self.stem = nn.Sequential(
-            _conv(inputs, stem),
-            nn.BatchNorm1d(stem),
-            nn.ReLU(),
-        )
-        self.blocks = nn.Sequential(
-            *(
-                TemporalBlock(width, out, stride)
-                for width, out, stride in zip(channels, blocks, strides, strict=False)
-            )
-        )
+        self.stem = nn.Sequential(_conv(inputs, stem), nn.BatchNorm1d(stem), nn.ReLU())
+        sizes = zip(channels, blocks, strides, strict=False)
+        self.blocks = nn.Sequential(*(TemporalBlock(*each) for each in sizes))
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of skeletons.
@@ -195,7 +168,6 @@ class SkeletonSTGCN(STGCN):
     Args:
         layout: A joint layout: its name or its fields.
         joints: The joints of the input, as given to ``LoadSkeleton``.
-        in_channels: C of the input.
         num_person: M of the input.
         **kwargs: As upstream's.
 
@@ -209,13 +181,10 @@ class SkeletonSTGCN(STGCN):
         self,
         layout: str | Mapping[str, Any] = 'wholebody65',
         joints: str | Sequence[str] = 'all',
-        in_channels: int = 3,
         num_person: int = 1,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            graph_cfg=dict(layout=graph_layout(layout, joints), mode='spatial'),
-            in_channels=in_channels,
-            num_person=num_person,
-            **kwargs,
-        )
+        tree = joint_tree(layout, joints)
+        graph = dict(num_node=len(tree.names), inward=tree.bones, center=tree.root)
+        cfg = dict(layout=graph, mode='spatial')
+        super().__init__(graph_cfg=cfg, num_person=num_person, **kwargs)

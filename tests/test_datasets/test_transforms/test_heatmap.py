@@ -4,7 +4,7 @@ import torch
 
 from mmma.data.joints import joint_tree
 from mmma.datasets.transforms.skeleton import FormatKeypoints, MirrorViews
-from mmma.models.preprocessors import HeatmapChannels, draw_heatmaps
+from mmma.models.preprocessors import draw_heatmaps, heatmap_channels
 from mmma.registry import TRANSFORMS
 
 GeneratePoseTarget = TRANSFORMS.get('GeneratePoseTarget')
@@ -67,12 +67,12 @@ def test_left_and_right_change_places():
 @pytest.mark.parametrize('limbs', [None, 'body17'])
 def test_a_mirrored_view_is_upstreams_double(limbs):
     """But for the far side of windows, which are rounded: exp(-4.5) = 0.0112."""
-    channels = HeatmapChannels.of(limbs=limbs)
+    _, pairs = heatmap_channels('wholebody65', 'body17', limbs)
     left_limb, right_limb = [0, 2, 3, 6, 7, 8, 12, 14], [1, 4, 5, 9, 10, 11, 13, 15]
     stock = GeneratePoseTarget(
         with_kp=limbs is None,
         with_limb=limbs is not None,
-        skeletons=channels.limbs or (),
+        skeletons=pairs or (),
         double=True,
         left_limb=left_limb,
         right_limb=right_limb,
@@ -80,7 +80,7 @@ def test_a_mirrored_view_is_upstreams_double(limbs):
     expected = stock.transform(make(views=1))['imgs'].reshape(2, 4, 17, 32, 32)
     results = FormatKeypoints().transform(MirrorViews().transform(make(views=1)))
     joints = torch.from_numpy(results['keypoint'])
-    found = draw_heatmaps(joints[..., :2], joints[..., 2], (32, 32), channels)
+    found = draw_heatmaps(joints[..., :2], joints[..., 2], (32, 32), pairs)
     found = found.swapaxes(1, 2).numpy()
     np.testing.assert_allclose(found[0], expected[0], rtol=0, atol=1e-5)
     np.testing.assert_allclose(found[1], expected[1], rtol=0, atol=0.0112)

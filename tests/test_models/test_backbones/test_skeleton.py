@@ -11,26 +11,28 @@ from mmma.models.backbones.skeleton import (
     SkeletonSlowOnly,
     SkeletonSTGCN,
     SkeletonTCN,
-    graph_layout,
 )
 from mmma.registry import MODELS
 
 
+def adjacency(**options):
+    return SkeletonSTGCN(**options, **TINY).graph.A
+
+
 def test_graph_of_the_17_joints_is_mmactions_coco():
-    ours = Graph(layout=graph_layout('wholebody65', 'body17'), mode='spatial')
-    np.testing.assert_array_equal(ours.A, Graph(layout='coco', mode='spatial').A)
+    coco = Graph(layout='coco', mode='spatial').A
+    np.testing.assert_array_equal(adjacency(joints='body17'), coco)
 
 
-def test_graph_of_a_subset_skips_joints_left_out():
+def test_graphs_of_a_subset_and_of_another_layout():
     joints = ['left_elbow', 'left_thumb4', 'left_wrist', 'nose']
-    graph = graph_layout('wholebody65', joints)
-    assert graph == dict(num_node=4, inward=[(0, 3), (1, 2), (2, 0)], center=3)
-
-
-def test_graph_of_another_layout():
+    graph = dict(num_node=4, inward=[(0, 3), (1, 2), (2, 0)], center=3)
+    wanted = Graph(layout=graph, mode='spatial').A
+    np.testing.assert_array_equal(adjacency(joints=joints), wanted)
     layout = dict(names=['a', 'b', 'c'], limbs=[['a', 'b'], ['c', 'b']])
-    graph = graph_layout(layout)
-    assert graph == dict(num_node=3, inward=[(1, 0), (2, 1)], center=0)
+    graph = dict(num_node=3, inward=[(1, 0), (2, 1)], center=0)
+    wanted = Graph(layout=graph, mode='spatial').A
+    np.testing.assert_array_equal(adjacency(layout=layout), wanted)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,7 @@ def test_graph_of_another_layout():
 )
 def test_layouts_refused(layout, message):
     with pytest.raises(ValueError, match=message):
-        graph_layout(layout)
+        SkeletonSTGCN(layout)
 
 
 ResNet3dSlowOnly = MODELS.get('ResNet3dSlowOnly')
