@@ -16,104 +16,76 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_type_hints
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmma.data.joints import WHOLEBODY65, JointLayout, read_layout, write_layout
+from mmma.data.joints import (
+    LAYOUT_FILE,
+    JointLayout,
+    check_joints,
+    decode_joints,
+    encode_joints,
+    layout_text,
+    read_layout,
+)
+from mmma.data.root import TASKS
 from mmma.files import atomic_write, is_number, leaves_root, read_text
 from mmma.taxonomy import check_choice, suggest
 
-TASKS = ('rec', 'det')
-INFO_FILE = 'features.json'
-DTYPES = ('float16', 'float32')
-STEPS_PER_PIXEL = 16
-_LIMIT_PX = 32767 / STEPS_PER_PIXEL
+FEATURES_FILE = 'features.json'
 _HEADER_BYTES = 128
+_SKELETON_COLUMNS = ('name', 'start', 'frames', 'fps', 'width', 'height', 'persons')
+_FEATURE_COLUMNS = ('name', 'start', 'steps')
+_OTHER = {'rec': 'det', 'det': 'rec'}
+_TYPES = (str, int, int, float, int, int, int)
 
 
-class SkeletonRow(NamedTuple):
-    """One row of an index of skeletons.
+class Row(NamedTuple):
+    """Place of a clip or video in its array: one row of an index.
 
-    Attributes:
-        name: Clip or video.
-        start: Its first row in the array.
-        frames: T, its number of rows.
-        fps: Frames per second.
-        width: Width of the picture that coordinates refer to, pixels.
-        height: Its height.
-        persons: How many of the M places are people.
+    ``length`` is T, in the file ``frames`` or ``steps``. Skeletons have the rest too:
+    width and height in pixels of the picture that coordinates refer to, and how many of
+    the M places are people.
     """
 
     name: str
     start: int
-    frames: int
-    fps: float
-    width: int
-    height: int
-    persons: int
+    length: int
+    fps: float = 0.0
+    width: int = 0
+    height: int = 0
+    persons: int = 0
 
 
-class FeatureRow(NamedTuple):
-    """One row of an index of features; ``steps`` is T."""
-
-    name: str
-    start: int
-    steps: int
-
-
-Row = TypeVar('Row', SkeletonRow, FeatureRow)
-
-
-def read_index(path: Path, kind: type[Row], partial: bool = False) -> dict[str, Row]:
-    """Read an index.
-
-    Args:
-        path: ``rec_index.csv`` or ``det_index.csv``.
-        kind: Kind of its rows; the header has the names of its fields.
-        partial: It may be cut off in the middle of its last line, which is left out.
-
-    Returns:
-        Rows by name, in the order of the file.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: Another header, a bad row, a name twice, or features that do not lie
-            one after the other.
-    """
+def _read_index(
+    path: Path, columns: tuple[str, ...], partial: bool = False
+) -> dict[str, Row]:
+    """Rows by name; the last line of a partial file may be cut off and is left out."""
     text = read_text(path)
     if partial:
         text = text[: text.rfind('\n') + 1]
     lines = list(csv.reader(io.StringIO(text)))
-    if not lines or tuple(lines[0]) != kind._fields:
-        raise ValueError(f'{path}:1: the header must be {",".join(kind._fields)}')
-    types = get_type_hints(kind).values()
+    if not lines or tuple(lines[0]) != columns:
+        raise ValueError(f'{path}:1: the header must be {",".join(columns)}')
     rows: dict[str, Row] = {}
     end = 0
     for line, values in enumerate(lines[1:], start=2):
         try:
-            if len(values) != len(kind._fields):
+            if len(values) != len(columns):
                 raise ValueError(f'{len(values)} values')
-            row = kind(*(make(v) for make, v in zip(types, values, strict=True)))
+            row = Row(*(make(v) for make, v in zip(_TYPES, values, strict=False)))
         except ValueError as error:
             raise ValueError(f'{path}:{line}: bad row {values}: {error}') from None
-        name, start, length = row[:3]
-        if kind is FeatureRow and (name in rows or start != end or length < 1):
+        if row.name in rows or row.start != end or row.length < 1:
             raise ValueError(
-                f'{path}:{line}: {name!r} must be there once, start at {end} and '
-                f'have 1 step or more, not start at {start} with {length}'
+                f'{path}:{line}: {row.name!r} must be there once, start at {end} and '
+                f'have 1 {columns[2][:-1]} or more, not start at {row.start} with '
+                f'{row.length}'
             )
-        if name in rows:
-            raise ValueError(f'{path}:{line}: {name!r} is there twice')
-        rows[name] = row
-        end += length
+        rows[row.name] = row
+        end += row.length
     return rows
-
-
-def _index_line(row: tuple[Any, ...]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator='\n').writerow(row)
-    return line.getvalue()
 
 
 def _header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
@@ -128,28 +100,12 @@ def _header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
     return start + text.ljust(length - 1).encode() + b'\n'
 
 
-class ArrayStore:
-    """Arrays of clips or videos, one after the other in one memory-mapped file.
-
-    The file is mapped again after pickling, so that workers share its pages instead of
-    copying them.
-
-    Args:
-        path: The array; its index lies beside it.
-        kind: Kind of the index's rows.
-    """
-
+class _Arrays:
     _what: str
-
-    def __init__(self, path: Path, kind: type[SkeletonRow] | type[FeatureRow]) -> None:
-        self.path = path
-        self.index: dict[str, Any] = read_index(
-            path.with_name(f'{path.stem}_index.csv'), kind
-        )
-        self._array: np.ndarray | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, '_array': None}
+    _sidecar: str
+    _columns: tuple[str, ...]
+    _absent: str
+    index: dict[str, Row]
 
     def __len__(self) -> int:
         return len(self.index)
@@ -159,19 +115,47 @@ class ArrayStore:
 
     @property
     def names(self) -> list[str]:
-        """Clips or videos, in the order of the index."""
+        """Clips or videos in the order of the array."""
         return list(self.index)
 
-    def _row(self, name: str) -> Any:
+
+class ArrayStore(_Arrays):
+    """Arrays of clips or videos, one after the other in one memory-mapped file.
+
+    The file is mapped again after pickling, so that workers share its pages instead of
+    copying them. Array, index and sidecar must fit together; in the shape of one row
+    ``persons`` stands for any number.
+    """
+
+    def __init__(self, path: Path, dtype: str, shape: tuple[int | str, ...]) -> None:
+        self.path, index = path, path.with_name(f'{path.stem}_index.csv')
+        self.index = _read_index(index, self._columns)
+        self._array: np.ndarray | None = None
+        found = self._open()
+        wanted = (sum(row.length for row in self.index.values()), *shape)
+        same = found.dtype == dtype and found.ndim == len(wanted)
+        for number, own in zip(wanted, found.shape, strict=False):
+            same = same and number in (own, 'persons')
+        if not same:
+            raise ValueError(
+                f'{path}: {found.dtype} {found.shape}, but its index and '
+                f'{self._sidecar} say {dtype} ({", ".join(map(str, wanted))})'
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, '_array': None}
+
+    def _row(self, name: str) -> Row:
         if name not in self.index:
-            raise ValueError(f'{self._absent(name)}{suggest(name, self.index)}')
+            absent = self._absent.format(name, self.path, len(self))
+            raise ValueError(absent + suggest(name, self.index))
         return self.index[name]
 
     def _read(self, name: str, some: slice) -> np.ndarray:
         """Rows of one clip or video in the map, of which ``some`` are wanted."""
-        start, length = self._row(name)[1:3]
-        first, stop, _ = some.indices(length)
-        return self._open()[start + first : start + stop]
+        row = self._row(name)
+        first, stop, _ = some.indices(row.length)
+        return self._open()[row.start + first : row.start + stop]
 
     def _open(self) -> np.ndarray:
         if self._array is None:
@@ -184,183 +168,119 @@ class ArrayStore:
         return self._array
 
 
-class ArrayWriter:
+class ArrayWriter(_Arrays):
     """Writes arrays of one task one after the other; the same input, the same bytes.
 
     Use it in a ``with`` block: the files appear when the block ends well. Until then
-    array, index and sidecar lie in a folder of their own.
-
-    Args:
-        folder: Where the array will lie.
-        task: ``rec`` or ``det``.
-        kind: Kind of the index's rows.
-        shape: Shape of one row of the array.
-        dtype: Type of its numbers.
+    array, index and sidecar lie in a folder of their own. ``shape`` is that of one row
+    of the array, ``description`` the content of the sidecar.
     """
 
-    _what: str
-    _sidecar: str
+    _goes_on = False  # a writer of the same goes on where one was interrupted
 
     def __init__(
         self,
         folder: Path,
         task: str,
-        kind: type[SkeletonRow] | type[FeatureRow],
         shape: tuple[int, ...],
         dtype: str,
+        description: str,
     ) -> None:
-        self._final, self._task, self._kind = folder, task, kind
+        self._final, self._task = folder, task
         self._shape, self._dtype = shape, np.dtype(dtype).newbyteorder('<')
         self._row_bytes = math.prod(shape) * self._dtype.itemsize
         self._parts = folder / f'.{task}.part'
         self._parts.mkdir(parents=True, exist_ok=True)
-        self._rows = self._resume()
-        self._length = sum(row[2] for row in self._rows.values())
-        self._write_sidecar(self._parts)
-        path = self._parts / 'array'
-        self._array = path.open('r+b' if self._rows else 'w+b')
+        self.index = self._resume(description) if self._goes_on else {}
+        self._length = sum(row.length for row in self.index.values())
+        with atomic_write(self._parts / self._sidecar) as file:
+            file.write(description)
+        self._array = (self._parts / 'array').open('r+b' if self.index else 'w+b')
         # Nothing after the rows that are whole; makes the file as long as well.
         self._array.truncate(_HEADER_BYTES + self._length * self._row_bytes)
         self._array.seek(0, os.SEEK_END)
-        path = self._parts / 'index.csv'
-        self._index = path.open('w', encoding='utf-8', newline='')
-        self._index.writelines(map(_index_line, (kind._fields, *self._rows.values())))
-        self._index.flush()
+        index = self._parts / 'index.csv'
+        self._index_file = index.open('w', encoding='utf-8', newline='')
+        self._lines = csv.writer(self._index_file, lineterminator='\n')
+        width = len(self._columns)
+        rows = (row[:width] for row in self.index.values())
+        self._lines.writerows([self._columns, *rows])
+        self._index_file.flush()
 
     def __enter__(self) -> Any:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._give_up()
+        whole = kind is None and bool(self.index)
+        if whole:
+            self._array.seek(0)
+            self._array.write(_header((self._length, *self._shape), self._dtype))
+        self._array.close()
+        self._index_file.close()
+        if whole:
+            target = self._final / f'{self._task}.npy'
+            target.unlink(missing_ok=True)  # never an array with another's index
+            index = target.with_name(f'{self._task}_index.csv')
+            os.replace(self._parts / self._sidecar, self._final / self._sidecar)
+            os.replace(self._parts / 'index.csv', index)
+            os.replace(self._parts / 'array', target)
+        if kind is None or not self._goes_on:
+            for name in ('array', 'index.csv', self._sidecar):
+                (self._parts / name).unlink(missing_ok=True)
+            self._parts.rmdir()
+        if kind is None and not whole:
+            raise ValueError(f'{self._final}: no {self._what} to write')
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._rows
-
-    @property
-    def names(self) -> list[str]:
-        """What is written, also by an earlier writer that was interrupted."""
-        return list(self._rows)
-
-    def _resume(self) -> dict[str, Any]:
+    def _resume(self, description: str) -> dict[str, Row]:
         """Rows that an interrupted writer of the same left whole."""
-        return {}
-
-    def _give_up(self) -> None:
-        self.discard()
+        try:
+            if read_text(self._parts / self._sidecar) != description:
+                return {}
+            rows = _read_index(self._parts / 'index.csv', self._columns, partial=True)
+            written = (self._parts / 'array').stat().st_size - _HEADER_BYTES
+        except (FileNotFoundError, ValueError):
+            return {}
+        whole = written // self._row_bytes
+        return {n: row for n, row in rows.items() if row.start + row.length <= whole}
 
     def _add(self, name: str, rows: np.ndarray, *facts: Any) -> None:
         """Write the rows of a clip or video; they are in the files afterwards."""
-        row = self._kind(name, self._length, len(rows), *facts)
+        row = Row(name, self._length, len(rows), *facts)
         self._array.write(np.ascontiguousarray(rows, self._dtype).data)
         self._array.flush()
-        self._index.write(_index_line(row))
-        self._index.flush()
-        self._rows[name] = row
+        self._lines.writerow(row[: len(self._columns)])
+        self._index_file.flush()
+        self.index[name] = row
         self._length += len(rows)
-
-    def close(self) -> None:
-        """Finish: sidecar and index under their names, then the array.
-
-        Raises:
-            ValueError: Nothing was added.
-        """
-        if not self._rows:
-            self.discard()
-            raise ValueError(f'{self._final}: no {self._what} to write')
-        self._array.seek(0)
-        self._array.write(_header((self._length, *self._shape), self._dtype))
-        self.pause()
-        target = self._final / f'{self._task}.npy'
-        target.unlink(missing_ok=True)  # never an array with another's index
-        os.replace(self._parts / self._sidecar, self._final / self._sidecar)
-        index = target.with_name(f'{self._task}_index.csv')
-        os.replace(self._parts / 'index.csv', index)
-        os.replace(self._parts / 'array', target)
-        self._remove_parts()
-
-    def pause(self) -> None:
-        """Close the files, and keep them."""
-        self._array.close()
-        self._index.close()
-
-    def discard(self) -> None:
-        """Leave nothing of this task behind but what was finished before."""
-        self.pause()
-        self._remove_parts()
-
-    def _remove_parts(self) -> None:
-        for name in ('array', 'index.csv', self._sidecar):
-            (self._parts / name).unlink(missing_ok=True)
-        self._parts.rmdir()
-
-
-def encode_joints(
-    keypoints: np.ndarray, scores: np.ndarray, score_scale: int
-) -> np.ndarray:
-    """Joints as they are stored.
-
-    Args:
-        keypoints: (M, T, V, 2) in pixels; whatever a joint of score 0 has there is
-            stored as 0.
-        scores: (M, T, V) in [0, 1].
-        score_scale: Stored value of score 1.
-
-    Returns:
-        (T, M, V, 3) int16.
-
-    Raises:
-        ValueError: Shapes do not fit, a score is outside [0, 1], or a coordinate is not
-            finite or too large for 1/16 pixel in 16 bits.
-    """
-    keypoints, scores = np.asarray(keypoints, float), np.asarray(scores, float)
-    if keypoints.ndim != 4 or keypoints.shape != (*scores.shape, 2):
-        raise ValueError(
-            f'keypoints {keypoints.shape} and scores {scores.shape}: need (M, T, V, 2) '
-            'and (M, T, V)'
-        )
-    if not ((scores >= 0) & (scores <= 1)).all():
-        raise ValueError('scores must be in [0, 1], without NaN')
-    keypoints = np.where(scores[..., None] > 0, keypoints, 0)
-    if not (np.abs(keypoints) <= _LIMIT_PX).all():  # NaN fails too
-        raise ValueError(
-            f'coordinates must be finite and within {_LIMIT_PX:.0f} pixels of the '
-            'origin; scale them down, with width and height'
-        )
-    encoded = np.concatenate(
-        [keypoints * STEPS_PER_PIXEL, scores[..., None] * score_scale], axis=-1
-    )
-    return np.rint(encoded).astype(np.int16).transpose(1, 0, 2, 3)
 
 
 class SkeletonStore(ArrayStore):
-    """Skeletons of one task, read by clip.
-
-    Args:
-        root: The data root.
-        task: ``rec`` or ``det``.
+    """Skeletons of a root for one task, ``rec`` or ``det``, read by clip.
 
     Raises:
-        FileNotFoundError: The root has no skeletons for the task.
+        FileNotFoundError: There are none.
         ValueError: Array, index and layout do not fit together.
     """
 
-    _what = 'skeleton'
+    _what, _sidecar, _columns = 'skeleton', LAYOUT_FILE, _SKELETON_COLUMNS
+    _absent = 'no skeleton of {!r} in {}.'
 
     def __init__(self, root: str | os.PathLike[str], task: str) -> None:
-        check_choice('task', task, TASKS)
-        path = Path(root) / 'skeletons' / f'{task}.npy'
+        path = Path(root) / 'skeletons' / f'{check_choice("task", task, TASKS)}.npy'
         if not path.is_file():
             raise FileNotFoundError(f'no skeletons for task {task!r}: {path}')
         self.layout = read_layout(path.parent)
-        super().__init__(path, SkeletonRow)
-        self._check()
+        super().__init__(path, 'int16', ('persons', len(self.layout.names), 3))
+        most = self._open().shape[1]
+        bad = [row for row in self.index.values() if not 1 <= row.persons <= most]
+        if bad:
+            raise ValueError(
+                f'{path}: index row {bad[0]} does not fit; expected 1 to {most} persons'
+            )
 
     def frames(self, name: str) -> int:
         """T of a clip."""
-        return self._row(name).frames
+        return self._row(name).length
 
     def fps(self, name: str) -> float:
         """Frames per second of a clip."""
@@ -368,8 +288,7 @@ class SkeletonStore(ArrayStore):
 
     def size(self, name: str) -> tuple[int, int]:
         """Width and height in pixels of the picture that coordinates refer to."""
-        row = self._row(name)
-        return row.width, row.height
+        return self._row(name)[4:6]
 
     def get(
         self,
@@ -393,64 +312,26 @@ class SkeletonStore(ArrayStore):
             ValueError: An unknown clip, or a joint of no known layout.
         """
         persons = self._row(name).persons
-        rows = self._read(name, frames or slice(None))
-        raw = np.asarray(rows[:, :persons], np.float32)
-        raw = raw.transpose(1, 0, 2, 3)  # (T, M, V, 3) -> (M, T, V, 3)
+        rows = self._read(name, frames or slice(None))[:, :persons]  # (T, M, V, 3)
         if joints is not None:
-            raw = self._select(raw, joints)
-        keypoints = raw[..., :2] / np.float32(STEPS_PER_PIXEL)
-        return keypoints, raw[..., 2] / np.float32(self.layout.score_scale)
-
-    def _select(self, raw: np.ndarray, joints: Sequence[str]) -> np.ndarray:
-        have = {joint: i for i, joint in enumerate(self.layout.names)}
-        known = (*self.layout.names, *WHOLEBODY65.names)
-        for joint in joints:
-            if joint not in known:
-                raise ValueError(f'unknown joint {joint!r}.{suggest(joint, known)}')
-        places = np.array([have.get(joint, -1) for joint in joints])
-        picked = raw[:, :, places]
-        picked[:, :, places < 0] = 0
-        return picked
-
-    def _absent(self, name: str) -> str:
-        return f'no skeleton of {name!r} in {self.path}.'
-
-    def _check(self) -> None:
-        array = self._open()
-        joints = len(self.layout.names)
-        if array.dtype != np.int16 or array.ndim != 4 or array.shape[2:] != (joints, 3):
-            raise ValueError(
-                f'{self.path}: {array.dtype} {array.shape}, but layout.json asks for '
-                f'int16 (frames, persons, {joints}, 3)'
-            )
-        start = 0
-        for row in self.index.values():
-            if row.start != start or not 1 <= row.persons <= array.shape[1]:
-                raise ValueError(
-                    f'{self.path}: index row {row} does not fit; expected start '
-                    f'{start} and 1 to {array.shape[1]} persons'
-                )
-            start += row.frames
-        if start != len(array):
-            raise ValueError(
-                f'{self.path}: {len(array)} frames, but its index adds up to {start}'
-            )
+            check_joints(joints, self.layout)
+            have = {joint: i for i, joint in enumerate(self.layout.names)}
+            places = np.array([have.get(joint, -1) for joint in joints])
+            rows = rows[:, :, places]
+            rows[:, :, places < 0] = 0
+        return decode_joints(rows, self.layout.score_scale)
 
 
 class SkeletonWriter(ArrayWriter):
     """Writes the skeletons of one task, clip by clip; nothing is left of a failed run.
 
-    Args:
-        root: The data root.
-        task: ``rec`` or ``det``.
-        layout: The joints.
-        max_persons: M, places per frame; clips with fewer people are padded.
+    There are ``max_persons`` places per frame, M; clips with fewer people are padded.
 
     Raises:
         ValueError: The root's other task has skeletons in another layout.
     """
 
-    _what, _sidecar = 'skeleton', 'layout.json'
+    _what, _sidecar, _columns = 'skeleton', LAYOUT_FILE, _SKELETON_COLUMNS
 
     def __init__(
         self,
@@ -461,14 +342,14 @@ class SkeletonWriter(ArrayWriter):
     ) -> None:
         check_choice('task', task, TASKS)
         folder = Path(root) / 'skeletons'
-        self._layout, self._max_persons = layout, max_persons
-        other = folder / f'{_other(task)}.npy'
+        self._score_scale = layout.score_scale
+        other = folder / f'{_OTHER[task]}.npy'
         if other.is_file() and read_layout(folder) != layout:
             raise ValueError(
                 f'{other} is in another joint layout; both tasks of a root share one'
             )
         shape = (max_persons, len(layout.names), 3)
-        super().__init__(folder, task, SkeletonRow, shape, 'int16')
+        super().__init__(folder, task, shape, 'int16', layout_text(layout))
 
     def append(
         self,
@@ -483,17 +364,15 @@ class SkeletonWriter(ArrayWriter):
 
         Args:
             name: The clip.
-            keypoints: (M, T, V, 2) in pixels.
+            keypoints: (M, T, V, 2) in pixels of a picture of ``width`` and ``height``.
             scores: (M, T, V) in [0, 1].
             fps: Frames per second.
-            width: Width of the picture, pixels.
-            height: Its height.
 
         Raises:
             ValueError: As ``encode_joints`` and ``append_encoded``.
         """
         try:
-            encoded = encode_joints(keypoints, scores, self._layout.score_scale)
+            encoded = encode_joints(keypoints, scores, self._score_scale)
         except ValueError as error:
             raise ValueError(f'skeleton of {name!r}: {error}') from None
         self.append_encoded(name, encoded, fps, width, height)
@@ -501,36 +380,27 @@ class SkeletonWriter(ArrayWriter):
     def append_encoded(
         self, name: str, encoded: np.ndarray, fps: float, width: int, height: int
     ) -> None:
-        """Add a clip that ``encode_joints`` made, perhaps in another process.
-
-        Args:
-            name: The clip.
-            encoded: (T, M, V, 3) int16.
-            fps: As in ``append``, like the others.
+        """Add a clip of joints that ``encode_joints`` made, perhaps in another process.
 
         Raises:
-            ValueError: A name twice, no frame, too many persons, another number of
-                joints.
+            ValueError: A name twice, no frame, too many persons, other joints.
         """
         frames, persons, joints, _ = encoded.shape
-        if name in self._rows:
+        if name in self.index:
             raise ValueError(f'skeleton of {name!r} is there twice')
-        if not frames or not 1 <= persons <= self._max_persons:
+        most, wanted = self._shape[:2]
+        if not frames or not 1 <= persons <= most:
             raise ValueError(
                 f'skeleton of {name!r}: {frames} frames of {persons} persons; need at '
-                f'least 1 frame and 1 to {self._max_persons} persons (max_persons)'
+                f'least 1 frame and 1 to {most} persons (max_persons)'
             )
-        if joints != len(self._layout.names):
+        if joints != wanted:
             raise ValueError(
-                f'skeleton of {name!r}: {joints} joints, the layout has '
-                f'{len(self._layout.names)}'
+                f'skeleton of {name!r}: {joints} joints, the layout has {wanted}'
             )
-        padding = np.zeros((frames, self._max_persons - persons, joints, 3), np.int16)
+        padding = np.zeros((frames, most - persons, joints, 3), np.int16)
         rows = np.concatenate([encoded, padding], axis=1)
         self._add(name, rows, float(fps), int(width), int(height), persons)
-
-    def _write_sidecar(self, folder: Path) -> None:
-        write_layout(folder, self._layout)
 
 
 @dataclass(frozen=True)
@@ -548,9 +418,6 @@ class FeaturesInfo:
         backbone: What made them: a config or model name.
         weights_sha256: Of the checkpoint.
         data_fingerprint: Of the data root, as ``DataRoot.fingerprint`` gives it.
-
-    Raises:
-        ValueError: A value of another type or range.
     """
 
     stride_sec: float
@@ -563,12 +430,11 @@ class FeaturesInfo:
     data_fingerprint: str = ''
 
     def __post_init__(self) -> None:
-        check_choice('dtype', self.dtype, DTYPES)
+        check_choice('dtype', self.dtype, ('float16', 'float32'))
         for name in ('stride_sec', 'dim', 'fps'):
             value = getattr(self, name)
-            if name == 'fps' and value is None:
-                continue
-            if not is_number(value) or value <= 0:
+            unknown = name == 'fps' and value is None
+            if not unknown and (not is_number(value) or value <= 0):
                 raise ValueError(f'{name} {value!r}: must be a number above 0')
         if not is_number(self.offset_sec):
             raise ValueError(f'offset_sec {self.offset_sec!r}: must be a number')
@@ -579,14 +445,11 @@ class FeaturesInfo:
     def read(cls, folder: Path) -> FeaturesInfo:
         """Read ``features.json``.
 
-        Args:
-            folder: ``features/<name>`` of a data root.
-
         Raises:
             FileNotFoundError: There is none.
             ValueError: Not JSON, or a key that is missing, unknown or bad.
         """
-        file = folder / INFO_FILE
+        file = folder / FEATURES_FILE
         try:
             content = json.loads(read_text(file))
             for key in content:
@@ -598,48 +461,44 @@ class FeaturesInfo:
     def differences(self, wanted: Mapping[str, Any]) -> list[str]:
         """Differences from what is wanted, in words.
 
-        Args:
-            wanted: Some of the fields; None wants nothing. Hashes may be shortened, and
-                times agree to a millionth.
+        Of ``wanted`` fields, None wants nothing; hashes may be shortened, and times
+        agree to a millionth.
         """
         found = []
         for key, value in wanted.items():
-            check_choice('feature option', key, tuple(asdict(self)))
+            check_choice('feature option', key, tuple(self.__dataclass_fields__))
             own = getattr(self, key)
             if value is None:
                 continue
+            same = own == value
             if isinstance(value, float) and own is not None:
                 same = math.isclose(own, value, rel_tol=1e-6, abs_tol=1e-9)
             elif key in ('weights_sha256', 'data_fingerprint') and value:
                 same = own.startswith(value)
-            else:
-                same = own == value
             if not same:
                 found.append(f'{key} is {own!r}, wanted {value!r}')
         return found
 
 
 class FeatureStore(ArrayStore):
-    """Features of one task, read by clip or video.
-
-    Args:
-        root: The data root.
-        name: Name of the features.
-        task: ``rec`` or ``det``.
+    """Features of a name and a task, ``rec`` or ``det``, read by clip or video.
 
     Raises:
         FileNotFoundError: The root has no such features for the task.
         ValueError: Array, index and ``features.json`` do not fit together.
     """
 
-    _what = 'feature'
+    _what, _sidecar, _columns = 'feature', FEATURES_FILE, _FEATURE_COLUMNS
+    _absent = (
+        'no features of {!r} in {}, which has {} others: extract them for these tables.'
+    )
 
     def __init__(
         self, root: str | os.PathLike[str], name: str, task: str = 'det'
     ) -> None:
         path = _folder(root, name) / f'{check_choice("task", task, TASKS)}.npy'
         if not path.is_file():
-            names = Path(root).glob(f'features/*/{INFO_FILE}')
+            names = Path(root).glob(f'features/*/{FEATURES_FILE}')
             have = sorted(found.parent.name for found in names)
             raise FileNotFoundError(
                 f'no features {name!r} for task {task!r}: {path}. Extract them '
@@ -647,59 +506,29 @@ class FeatureStore(ArrayStore):
                 f'{", ".join(have) or "none yet"}.{suggest(name, have)}'
             )
         self.info = FeaturesInfo.read(path.parent)
-        super().__init__(path, FeatureRow)
-        array, info = self._open(), self.info
-        shape = (sum(row.steps for row in self.index.values()), info.dim)
-        if array.dtype != info.dtype or array.shape != shape:
-            raise ValueError(
-                f'{path}: {array.dtype} {array.shape}, but its index and '
-                f'{INFO_FILE} say {info.dtype} {shape}'
-            )
+        super().__init__(path, self.info.dtype, (self.info.dim,))
 
     def steps(self, name: str) -> int:
         """T of a clip or video."""
-        return self._row(name).steps
+        return self._row(name).length
 
     def get(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Features of a clip or video; nothing else is read.
-
-        Args:
-            name: Clip or video.
-            start: First step.
-            stop: Step after the last; None is the end.
-
-        Returns:
-            (T, D) float32, a copy.
-
-        Raises:
-            ValueError: An unknown name.
-        """
+        """(T, D) float32 of a clip or video, a copy of the steps that are wanted."""
         return np.array(self._read(name, slice(start, stop)), np.float32)
 
     def require(self, **wanted: Any) -> FeatureStore:
         """Check what made the features.
 
-        Args:
-            **wanted: Fields of ``FeaturesInfo`` that must have these values; None
-                wants nothing, and a hash may be shortened.
-
         Raises:
-            ValueError: Something differs.
+            ValueError: They differ from what is wanted (``FeaturesInfo.differences``).
         """
-        found = self.info.differences(wanted)
-        if found:
+        if found := self.info.differences(wanted):
             raise ValueError(
-                f'{self.path.parent / INFO_FILE}: {"; ".join(found)}. These features '
-                'are not what the config asks for: extract them with its settings '
-                '(`python tools/data/features.py`), or change the config'
+                f'{self.path.parent / FEATURES_FILE}: {"; ".join(found)}. These '
+                'features are not what the config asks for: extract them with its '
+                'settings (`python tools/data/features.py`), or change the config'
             )
         return self
-
-    def _absent(self, name: str) -> str:
-        return (
-            f'no features of {name!r} in {self.path}, which has {len(self)} others: '
-            'extract them for these tables.'
-        )
 
 
 class FeatureWriter(ArrayWriter):
@@ -708,18 +537,13 @@ class FeatureWriter(ArrayWriter):
     When its block fails, or the process dies, what was written is kept aside, and a
     writer of the same features goes on from there; one of other features starts anew.
 
-    Args:
-        root: The data root.
-        name: Name of the features.
-        info: Times and origin of the features.
-        task: ``rec`` or ``det``.
-
     Raises:
         ValueError: A bad name, or the other task's features of this name are not made
             by the same.
     """
 
-    _what, _sidecar = 'features', INFO_FILE
+    _what, _sidecar, _columns = 'features', FEATURES_FILE, _FEATURE_COLUMNS
+    _goes_on = True
 
     def __init__(
         self,
@@ -731,34 +555,30 @@ class FeatureWriter(ArrayWriter):
         check_choice('task', task, TASKS)
         self.info = info
         folder = _folder(root, name)
-        if (folder / f'{_other(task)}.npy').is_file():
+        if (folder / f'{_OTHER[task]}.npy').is_file():
             wanted = {k: v for k, v in asdict(info).items() if k != 'data_fingerprint'}
-            found = FeaturesInfo.read(folder).differences(wanted)
-            if found:
+            if found := FeaturesInfo.read(folder).differences(wanted):
                 raise ValueError(
-                    f'{folder} has {_other(task)} features that are made otherwise: '
+                    f'{folder} has {_OTHER[task]} features that are made otherwise: '
                     f'{"; ".join(found)}. Choose another name, or delete them'
                 )
-        super().__init__(folder, task, FeatureRow, (info.dim,), info.dtype)
+        text = json.dumps(asdict(info), indent=1) + '\n'
+        super().__init__(folder, task, (info.dim,), info.dtype, text)
 
     def append(self, name: str, features: np.ndarray) -> None:
-        """Add a clip or video; it is on disk afterwards.
-
-        Args:
-            name: Clip or video.
-            features: (T, D).
+        """Add the (T, D) features of a clip or video; they are on disk afterwards.
 
         Raises:
-            ValueError: A name twice, another shape, or numbers that are not finite as
-                they are stored.
+            ValueError: A name twice, another shape, or not finite as they are stored.
         """
-        if name in self._rows:
+        if name in self.index:
             raise ValueError(f'features of {name!r} are there twice')
         found = np.asarray(features)
-        if found.ndim != 2 or not len(found) or found.shape[1] != self.info.dim:
+        dim = self.info.dim
+        if found.ndim != 2 or not len(found) or found.shape[1] != dim:
             raise ValueError(
-                f'features of {name!r} have shape {found.shape}: need (T, '
-                f'{self.info.dim}), T from 1'
+                f'features of {name!r} have shape {found.shape}: need (T, {dim}), T '
+                'from 1'
             )
         with np.errstate(over='ignore'):
             stored = np.asarray(found, self._dtype)
@@ -768,28 +588,6 @@ class FeatureWriter(ArrayWriter):
                 ': find out why, or store float32'
             )
         self._add(name, stored)
-
-    def _write_sidecar(self, folder: Path) -> None:
-        with atomic_write(folder / INFO_FILE) as file:
-            file.write(json.dumps(asdict(self.info), indent=1) + '\n')
-
-    def _give_up(self) -> None:
-        self.pause()
-
-    def _resume(self) -> dict[str, Any]:
-        try:
-            if FeaturesInfo.read(self._parts) != self.info:
-                return {}
-            rows = read_index(self._parts / 'index.csv', FeatureRow, partial=True)
-            written = (self._parts / 'array').stat().st_size - _HEADER_BYTES
-        except (FileNotFoundError, ValueError):
-            return {}
-        whole = written // self._row_bytes
-        return {n: row for n, row in rows.items() if row.start + row.steps <= whole}
-
-
-def _other(task: str) -> str:
-    return next(other for other in TASKS if other != task)
 
 
 def _folder(root: str | os.PathLike[str], name: str) -> Path:

@@ -6,15 +6,19 @@ import functools
 import itertools
 import json
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmma.files import atomic_write, read_text
+import numpy as np
+
+from mmma.files import read_text
 from mmma.taxonomy import suggest
 
 LAYOUT_FILE = 'layout.json'
+_STEPS_PER_PIXEL = 16
+_LIMIT_PX = 32767 / _STEPS_PER_PIXEL
 
 
 @dataclass(frozen=True)
@@ -52,21 +56,13 @@ class JointLayout:
                 f'joint layout: score_scale {self.score_scale!r} is not in 1..32767'
             )
 
-    def flip_order(self) -> list[int]:
-        """(V,) for each joint the index of the one that mirrors it, or its own."""
-        mirror = {a: b for pair in self.flip_pairs for a, b in (pair, pair[::-1])}
-        return [self.names.index(mirror.get(name, name)) for name in self.names]
-
     def limb_indices(self) -> list[tuple[int, int]]:
         """Limbs as indices of joints."""
         return [(self.names.index(a), self.names.index(b)) for a, b in self.limbs]
 
 
 def read_layout(folder: Path) -> JointLayout:
-    """Read ``layout.json``.
-
-    Args:
-        folder: The root's ``skeletons`` folder.
+    """Read ``layout.json`` of a root's ``skeletons`` folder.
 
     Raises:
         FileNotFoundError: There is none.
@@ -90,23 +86,63 @@ def read_layout(folder: Path) -> JointLayout:
         ) from None
 
 
-def write_layout(folder: Path, layout: JointLayout) -> None:
-    """Write ``layout.json``.
+def layout_text(layout: JointLayout) -> str:
+    """Content of ``layout.json``."""
+    content = {('joints' if k == 'names' else k): v for k, v in vars(layout).items()}
+    lines = (f'{json.dumps(k)}: {json.dumps(v)}' for k, v in content.items())
+    return '{\n ' + ',\n '.join(lines) + '\n}\n'
+
+
+def encode_joints(
+    keypoints: np.ndarray, scores: np.ndarray, score_scale: int
+) -> np.ndarray:
+    """Joints as they are stored: 16 bits, with 1/16 pixel.
 
     Args:
-        folder: The root's ``skeletons`` folder.
-        layout: What to write.
+        keypoints: (M, T, V, 2) in pixels; whatever a joint of score 0 has there is
+            stored as 0.
+        scores: (M, T, V) in [0, 1].
+        score_scale: Stored value of score 1.
+
+    Returns:
+        (T, M, V, 3) int16.
+
+    Raises:
+        ValueError: Shapes do not fit, a score is outside [0, 1], or a coordinate is not
+            finite or too large for 1/16 pixel in 16 bits.
     """
-    content = {
-        'joints': layout.names,
-        'flip_pairs': layout.flip_pairs,
-        'limbs': layout.limbs,
-        'extractor': layout.extractor,
-        'score_scale': layout.score_scale,
-    }
-    with atomic_write(Path(folder) / LAYOUT_FILE) as file:
-        lines = (f'{json.dumps(k)}: {json.dumps(v)}' for k, v in content.items())
-        file.write('{\n ' + ',\n '.join(lines) + '\n}\n')
+    keypoints, scores = np.asarray(keypoints, float), np.asarray(scores, float)
+    if keypoints.ndim != 4 or keypoints.shape != (*scores.shape, 2):
+        raise ValueError(
+            f'keypoints {keypoints.shape} and scores {scores.shape}: need (M, T, V, 2) '
+            'and (M, T, V)'
+        )
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise ValueError('scores must be in [0, 1], without NaN')
+    keypoints = np.where(scores[..., None] > 0, keypoints, 0)
+    if not (np.abs(keypoints) <= _LIMIT_PX).all():  # NaN fails too
+        raise ValueError(
+            f'coordinates must be finite and within {_LIMIT_PX:.0f} pixels of the '
+            'origin; scale them down, with width and height'
+        )
+    encoded = np.concatenate(
+        [keypoints * _STEPS_PER_PIXEL, scores[..., None] * score_scale], axis=-1
+    )
+    return np.rint(encoded).astype(np.int16).transpose(1, 0, 2, 3)
+
+
+def decode_joints(
+    encoded: np.ndarray, score_scale: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints (M, T, V, 2) in pixels and scores (M, T, V), float32, of stored joints.
+
+    Args:
+        encoded: (T, M, V, 3) as from :func:`encode_joints`.
+        score_scale: Stored value of score 1.
+    """
+    raw = encoded.astype(np.float32).transpose(1, 0, 2, 3)
+    keypoints = raw[..., :2] / np.float32(_STEPS_PER_PIXEL)
+    return keypoints, raw[..., 2] / np.float32(score_scale)
 
 
 def _wholebody65() -> JointLayout:
@@ -142,30 +178,18 @@ def _wholebody65() -> JointLayout:
 
 
 WHOLEBODY65 = _wholebody65()
-
-
 LAYOUTS = {'wholebody65': WHOLEBODY65}
 
-# The neck. COCO hangs the shoulders on the ears, which are the joints most often
-# occluded; MMAction2's graph `coco` hangs them on the nose.
-_NECK = (('nose', 'left_shoulder'), ('nose', 'right_shoulder'))
-_ROOT = 'nose'
-
-
-def _joint_sets() -> dict[str, tuple[str, ...]]:
-    body, feet, hands = (
-        WHOLEBODY65.names[part] for part in (slice(17), slice(17, 23), slice(23, 65))
-    )
-    legs = ('knee', 'ankle')
-    ends = ('big_toe', 'heel', 'thumb4', 'finger4')
-    return {
-        'body17': body,
-        'upper': (*(j for j in body if not j.endswith(legs)), *hands),
-        'ends31': (*body, *(j for j in (*feet, *hands) if j.endswith(ends))),
-    }
-
-
-JOINT_SETS = _joint_sets()
+_BODY, _FEET_AND_HANDS = WHOLEBODY65.names[:17], WHOLEBODY65.names[17:]
+_ENDS = ('big_toe', 'heel', 'thumb4', 'finger4')
+JOINT_SETS = {
+    'body17': _BODY,
+    'upper': (
+        *(joint for joint in _BODY if not joint.endswith(('knee', 'ankle'))),
+        *_FEET_AND_HANDS[6:],
+    ),
+    'ends31': (*_BODY, *(joint for joint in _FEET_AND_HANDS if joint.endswith(_ENDS))),
+}
 """Named sets: ``body17`` is COCO's body; ``upper`` has neither legs nor feet;
 ``ends31`` is the body with big toes, heels and fingertips."""
 
@@ -177,10 +201,8 @@ _COCO_LIMBS = (
     'nose left_eye, nose right_eye, left_eye left_ear, right_eye right_ear, '
     'left_hip right_hip'
 )
-LIMB_SETS: dict[str, tuple[tuple[str, str], ...]] = {
-    'body17': tuple(
-        (a, b) for a, b in (limb.split() for limb in _COCO_LIMBS.split(', '))
-    )
+LIMB_SETS: dict[str, Sequence[Sequence[str]]] = {
+    'body17': [limb.split() for limb in _COCO_LIMBS.split(', ')]
 }
 """Named limbs: ``body17`` has those of PoseC3D's published limb weights, in their order
 (MMAction2, configs/skeleton/posec3d, limb configs)."""
@@ -222,55 +244,56 @@ def get_layout(layout: str | JointLayout | Mapping[str, Any]) -> JointLayout:
     """
     if isinstance(layout, JointLayout):
         return layout
-    if isinstance(layout, Mapping):
-        return _from_fields(layout)
-    if layout not in LAYOUTS:
-        raise ValueError(
-            f'unknown joint layout {layout!r}: use one of {", ".join(LAYOUTS)}, or a '
-            f'dict of names, flip_pairs and limbs.{suggest(layout, LAYOUTS)}'
-        )
-    return LAYOUTS[layout]
+    if not isinstance(layout, Mapping):
+        if layout not in LAYOUTS:
+            raise ValueError(
+                f'unknown joint layout {layout!r}: use one of {", ".join(LAYOUTS)}, or '
+                f'a dict of names, flip_pairs and limbs.{suggest(layout, LAYOUTS)}'
+            )
+        return LAYOUTS[layout]
+    allowed = tuple(JointLayout.__dataclass_fields__)
+    for key in layout:
+        if key not in allowed:
+            raise ValueError(
+                f'joint layout: unknown field {key!r}; it has {", ".join(allowed)}.'
+                f'{suggest(key, allowed)}'
+            )
+    if 'names' not in layout:
+        raise ValueError(f'joint layout: no names in {sorted(layout)}.')
+    pairs = {
+        key: tuple(tuple(pair) for pair in layout.get(key, ()))
+        for key in ('flip_pairs', 'limbs')
+    }
+    return JointLayout(**{**layout, **pairs, 'names': tuple(layout['names'])})
 
 
-def select_joints(joints: str | Sequence[str], layout: JointLayout) -> tuple[str, ...]:
-    """Names of the joints that a model takes.
-
-    Args:
-        joints: ``all`` of the layout, a name in ``JOINT_SETS``, or (V,) names. A joint
-            of COCO-WholeBody that the layout lacks is allowed; it has score 0.
-        layout: The joints that there are.
+def check_joints(joints: Iterable[str], layout: JointLayout) -> None:
+    """Refuse joints that neither a layout nor COCO-WholeBody has.
 
     Raises:
-        ValueError: An unknown set or joint, a joint twice, or none.
+        ValueError: There is one.
     """
-    if isinstance(joints, str):
-        return _named_set(joints, layout)
     known = (*layout.names, *WHOLEBODY65.names)
     for joint in joints:
         if joint not in known:
             raise ValueError(f'unknown joint {joint!r}.{suggest(joint, known)}')
+
+
+def _select_joints(joints: str | Sequence[str], layout: JointLayout) -> tuple[str, ...]:
+    if joints == 'all':
+        return layout.names
+    if isinstance(joints, str):
+        if joints not in JOINT_SETS:
+            allowed = ('all', *JOINT_SETS)
+            raise ValueError(
+                f'unknown joint set {joints!r}: use one of {", ".join(allowed)} or a '
+                f'list of joints.{suggest(joints, allowed)}'
+            )
+        return JOINT_SETS[joints]
+    check_joints(joints, layout)
     if not joints or len(set(joints)) < len(joints):
         raise ValueError(f'joints {list(joints)}: name at least one, each once.')
     return tuple(joints)
-
-
-@functools.lru_cache(maxsize=32)
-def _tree(layout: JointLayout, names: tuple[str, ...]) -> JointTree:
-    place = {name: v for v, name in enumerate(names)}
-    ancestors = _ancestors(layout)
-    mirror = {a: b for pair in layout.flip_pairs for a, b in (pair, pair[::-1])}
-
-    def nearest(name: str) -> str:
-        above = ancestors.get(name, name)
-        while above not in place and ancestors[above] != above:
-            above = ancestors[above]
-        return above if above in place else name
-
-    return JointTree(
-        names=names,
-        parents=tuple(place[nearest(name)] for name in names),
-        flip_order=tuple(place.get(mirror.get(n, n), place[n]) for n in names),
-    )
 
 
 def joint_tree(
@@ -283,13 +306,52 @@ def joint_tree(
 
     Args:
         layout: As in :func:`get_layout`.
-        joints: As in :func:`select_joints`.
+        joints: ``all`` of the layout, a name in ``JOINT_SETS``, or (V,) names. A joint
+            of COCO-WholeBody that the layout lacks is allowed; it has score 0.
 
     Raises:
-        ValueError: As those two.
+        ValueError: An unknown set, layout or joint, a joint twice, or none.
     """
     found = get_layout(layout)
-    return _tree(found, select_joints(joints, found))
+    return _tree(found, _select_joints(joints, found))
+
+
+@functools.lru_cache(maxsize=32)
+def _tree(layout: JointLayout, names: tuple[str, ...]) -> JointTree:
+    place = {name: v for v, name in enumerate(names)}
+    ancestors = _ancestors(layout)
+    mirror = {a: b for pair in layout.flip_pairs for a, b in (pair, pair[::-1])}
+    parents = []
+    for name in names:
+        above = ancestors.get(name, name)
+        while above not in place and ancestors[above] != above:
+            above = ancestors[above]
+        parents.append(place.get(above, place[name]))
+    flip_order = tuple(place.get(mirror.get(n, n), place[n]) for n in names)
+    return JointTree(names, tuple(parents), flip_order)
+
+
+def _ancestors(layout: JointLayout) -> dict[str, str]:
+    """Parent of every joint of a layout; a root of each part is its own parent."""
+    linked: dict[str, list[str]] = {name: [] for name in layout.names}
+    # The neck. COCO hangs the shoulders on the ears, which are the joints most often
+    # occluded; MMAction2's graph `coco` hangs them on the nose.
+    neck = [('nose', 'left_shoulder'), ('nose', 'right_shoulder')]
+    for a, b in (*layout.limbs, *(p for p in neck if set(p) <= set(linked))):
+        linked[a].append(b)
+        linked[b].append(a)
+    parents: dict[str, str] = {}
+    for start in sorted(linked, key=lambda name: name != 'nose'):
+        if start in parents:
+            continue
+        parents[start] = start
+        queue = deque([start])
+        while queue:
+            above = queue.popleft()
+            new = [name for name in linked[above] if name not in parents]
+            parents.update(dict.fromkeys(new, above))
+            queue.extend(new)
+    return parents
 
 
 def select_limbs(
@@ -302,8 +364,8 @@ def select_limbs(
     Args:
         limbs: A name in ``LIMB_SETS``; ``tree``, each chosen joint with its parent in
             :func:`joint_tree`; or (L, 2) names of joints.
-        layout: As in :func:`get_layout`.
-        joints: As in :func:`select_joints`.
+        layout: As in :func:`joint_tree`.
+        joints: The same.
 
     Raises:
         ValueError: An unknown set, or a limb that is not of two chosen joints.
@@ -334,54 +396,3 @@ def select_limbs(
     if not pairs:
         raise ValueError('limbs: name at least one.')
     return tuple(pairs)
-
-
-def _ancestors(layout: JointLayout) -> dict[str, str]:
-    """Parent of every joint of a layout; a root of each part is its own parent."""
-    linked: dict[str, list[str]] = {name: [] for name in layout.names}
-    neck = [pair for pair in _NECK if set(pair) <= set(layout.names)]
-    for a, b in (*layout.limbs, *neck):
-        linked[a].append(b)
-        linked[b].append(a)
-    parents: dict[str, str] = {}
-    first = [_ROOT] if _ROOT in linked else []
-    for start in (*first, *layout.names):
-        if start in parents:
-            continue
-        parents[start] = start
-        queue = deque([start])
-        while queue:
-            above = queue.popleft()
-            new = [name for name in linked[above] if name not in parents]
-            parents.update(dict.fromkeys(new, above))
-            queue.extend(new)
-    return parents
-
-
-def _named_set(name: str, layout: JointLayout) -> tuple[str, ...]:
-    if name == 'all':
-        return layout.names
-    if name not in JOINT_SETS:
-        allowed = ('all', *JOINT_SETS)
-        raise ValueError(
-            f'unknown joint set {name!r}: use one of {", ".join(allowed)} or a list of '
-            f'joints.{suggest(name, allowed)}'
-        )
-    return JOINT_SETS[name]
-
-
-def _from_fields(fields: Mapping[str, Any]) -> JointLayout:
-    allowed = tuple(JointLayout.__dataclass_fields__)
-    for key in fields:
-        if key not in allowed:
-            raise ValueError(
-                f'joint layout: unknown field {key!r}; it has {", ".join(allowed)}.'
-                f'{suggest(key, allowed)}'
-            )
-    if 'names' not in fields:
-        raise ValueError(f'joint layout: no names in {sorted(fields)}.')
-    pairs = {
-        key: tuple(tuple(pair) for pair in fields.get(key, ()))
-        for key in ('flip_pairs', 'limbs')
-    }
-    return JointLayout(**{**fields, **pairs, 'names': tuple(fields['names'])})

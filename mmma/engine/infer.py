@@ -19,8 +19,7 @@ from torch import nn
 from mmma import __version__
 from mmma.checkpoints import check_simulated, file_sha256, load_trained
 from mmma.config import config_folders, load_config
-from mmma.data.arrays import STEPS_PER_PIXEL
-from mmma.data.joints import WHOLEBODY65
+from mmma.data.joints import WHOLEBODY65, decode_joints
 from mmma.data.root import DatasetInfo
 from mmma.datasets.clips import refuse_key_frames_only, space_meta
 from mmma.datasets.windows import WindowOptions
@@ -333,11 +332,11 @@ def _sample(
     }
     if skeletons is None:
         return sample
-    raw = skeletons.joints.transpose(1, 0, 2, 3).astype(np.float32)  # (M, T, V, 3)
+    keypoints, scores = decode_joints(skeletons.joints, WHOLEBODY65.score_scale)
     return {
         **sample,
-        'keypoint': raw[..., :2] / np.float32(STEPS_PER_PIXEL),
-        'keypoint_score': raw[..., 2] / np.float32(WHOLEBODY65.score_scale),
+        'keypoint': keypoints,
+        'keypoint_score': scores,
         'layout': WHOLEBODY65,
         'fps': skeletons.fps,
         'img_shape': (skeletons.height, skeletons.width),

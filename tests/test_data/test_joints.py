@@ -2,18 +2,20 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from mmma.data.joints import (
     JOINT_SETS,
     WHOLEBODY65,
     JointLayout,
+    decode_joints,
+    encode_joints,
     get_layout,
     joint_tree,
+    layout_text,
     read_layout,
-    select_joints,
     select_limbs,
-    write_layout,
 )
 
 
@@ -30,12 +32,6 @@ def test_wholebody_counts_and_places():
     assert names[64] == 'right_pinky_finger4'
 
 
-def test_wholebody_flip_is_its_own_inverse_and_moves_all_but_the_nose():
-    order = WHOLEBODY65.flip_order()
-    assert [order[i] for i in order] == list(range(65))
-    assert [i for i, j in enumerate(order) if i == j] == [0]
-
-
 def test_wholebody_limbs_reach_every_joint():
     reached = {0}
     for _ in range(65):
@@ -47,7 +43,7 @@ def test_wholebody_limbs_reach_every_joint():
 
 
 def test_layout_reads_back(tmp_path, two_joints):
-    write_layout(tmp_path, two_joints)
+    (tmp_path / 'layout.json').write_text(layout_text(two_joints))
     assert read_layout(tmp_path) == two_joints
 
 
@@ -63,9 +59,8 @@ def test_layout_reads_back(tmp_path, two_joints):
     ],
 )
 def test_bad_layouts(tmp_path, two_joints, change, message):
-    write_layout(tmp_path, two_joints)
     path = tmp_path / 'layout.json'
-    content = {**json.loads(path.read_text()), **change}
+    content = {**json.loads(layout_text(two_joints)), **change}
     path.write_text(json.dumps({k: v for k, v in content.items() if v is not ...}))
     with pytest.raises(ValueError, match=message):
         read_layout(tmp_path)
@@ -76,26 +71,19 @@ def test_a_layout_made_by_hand_is_checked():
         JointLayout(names=('left_eye',), flip_pairs=(('left_eye', 'nose'),))
 
 
-@pytest.mark.parametrize(
-    ('name', 'size'), [('body17', 17), ('upper', 55), ('ends31', 31)]
-)
-def test_named_sets_are_joints_of_wholebody(name, size):
-    assert len(set(JOINT_SETS[name])) == size
-    assert set(JOINT_SETS[name]) <= set(WHOLEBODY65.names)
+def test_named_sets_are_joints_of_wholebody():
+    sizes = {name: len(set(joints)) for name, joints in JOINT_SETS.items()}
+    assert sizes == {'body17': 17, 'upper': 55, 'ends31': 31}
+    assert set().union(*JOINT_SETS.values()) <= set(WHOLEBODY65.names)
 
 
 @pytest.mark.parametrize('name', ['all', *JOINT_SETS])
-def test_mirror_images_swap_left_and_right(name):
+def test_trees_have_one_root_no_circle_and_mirror_images(name):
     tree = joint_tree('wholebody65', name)
     swap = {'left': 'right', 'right': 'left'}
     for joint, mirror in zip(tree.names, tree.flip_order, strict=True):
         side, _, part = joint.partition('_')
         assert tree.names[mirror] == (f'{swap[side]}_{part}' if part else joint)
-
-
-@pytest.mark.parametrize('name', ['all', *JOINT_SETS])
-def test_one_root_and_no_circles(name):
-    tree = joint_tree('wholebody65', name)
     assert tree.names[tree.root] == 'nose'
     assert len(tree.bones) == len(tree.names) - 1
     at = list(range(len(tree.names)))
@@ -107,10 +95,7 @@ def test_one_root_and_no_circles(name):
 def test_joints_left_out_are_skipped():
     tree = joint_tree('wholebody65', ['left_pinky_finger4', 'left_shoulder', 'nose'])
     assert tree.parents == (1, 2, 2)
-
-
-def test_a_mirror_image_left_out_is_the_joint_itself():
-    assert joint_tree('wholebody65', ['left_wrist', 'nose']).flip_order == (0, 1)
+    assert tree.flip_order == (0, 1, 2)  # the mirror images are left out too
 
 
 def test_a_joint_that_the_layout_lacks_hangs_on_nothing():
@@ -136,7 +121,7 @@ def test_layout_by_name_by_fields_and_itself():
 )
 def test_choices_refused(joints, message):
     with pytest.raises(ValueError, match=message):
-        select_joints(joints, WHOLEBODY65)
+        joint_tree(WHOLEBODY65, joints)
 
 
 @pytest.mark.parametrize(
@@ -177,3 +162,36 @@ def test_limbs_by_name_and_of_the_tree():
 def test_limbs_refused(limbs, message):
     with pytest.raises(ValueError, match=message):
         select_limbs(limbs, 'wholebody65', 'body17')
+
+
+def test_joints_are_stored_time_first_with_a_sixteenth_and_scaled_scores():
+    points, scores = np.zeros((2, 5, 3, 2)), np.ones((2, 5, 3))
+    points[1, 4, 2], scores[1, 4, 2] = (1, 2.04), 0.5
+    points[0, 0, 0], scores[0, 0, 0] = (np.nan, 1e9), 0  # not kept: nothing was found
+    encoded = encode_joints(points, scores, score_scale=1000)
+    assert (encoded.dtype, encoded.shape) == (np.int16, (5, 2, 3, 3))
+    assert encoded[4, 1, 2].tolist() == [16, 33, 500]
+    assert encoded[0, 0, 0].tolist() == [0, 0, 0]
+    points, scores = decode_joints(encoded, 1000)
+    assert (points.shape, scores.shape) == ((2, 5, 3, 2), (2, 5, 3))
+    assert (points[1, 4, 2].tolist(), scores[1, 4, 2]) == ([1, 33 / 16], 0.5)
+
+
+@pytest.mark.parametrize(
+    ('point', 'score', 'message'),
+    [
+        (np.nan, 1, 'must be finite and within 2048 pixels'),
+        (2500, 1, 'within 2048 pixels'),
+        (1, 1.5, r'scores must be in \[0, 1\]'),
+        (1, np.nan, r'scores must be in \[0, 1\]'),
+    ],
+)
+def test_values_that_cannot_be_stored(point, score, message):
+    with pytest.raises(ValueError, match=message):
+        encode_joints(np.full((1, 1, 1, 2), point), np.full((1, 1, 1), score), 10)
+
+
+@pytest.mark.parametrize('shape', [(1, 1, 2, 2), (1, 1, 1, 3), (1, 1, 2)])
+def test_shapes_that_do_not_fit(shape):
+    with pytest.raises(ValueError, match=r'need \(M, T, V, 2\) and \(M, T, V\)'):
+        encode_joints(np.zeros(shape), np.zeros((1, 1, 1)), 10)

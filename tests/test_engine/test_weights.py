@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from mmengine.config import Config
 
-from mmma.data.joints import JointLayout, write_layout
+from mmma.data.joints import JointLayout, layout_text
 from mmma.data.root import DataRoot, DatasetInfo, write_info
 from mmma.engine.hooks import _data_of
 from mmma.engine.run import Run, TestOptions
@@ -14,7 +14,9 @@ from mmma.engine.weights import check_extractor
 def run(tmp_path):
     """A run on skeletons, of a root whose joints ``mediapipe 1`` found."""
     write_info(tmp_path, DatasetInfo('toy', 'mma82', simulated=False))
-    write_layout(tmp_path / 'skeletons', JointLayout(('nose',), (), (), 'mediapipe 1'))
+    layout = tmp_path / 'skeletons' / 'layout.json'
+    layout.parent.mkdir()
+    layout.write_text(layout_text(JointLayout(('nose',), extractor='mediapipe 1')))
     loader = {'dataset': {'modality': 'Pose'}}
     cfg = Config({'data_root': str(tmp_path), 'test_dataloader': loader})
     return Run(cfg, None, DataRoot(tmp_path))
