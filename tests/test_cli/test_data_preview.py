@@ -6,8 +6,9 @@ import pytest
 from video_files import make_video, moving_frames
 
 from mmma.cli import main
-from mmma.data.arrays import WHOLEBODY65, SkeletonWriter
+from mmma.data.arrays import SkeletonWriter
 from mmma.data.clips import Clip, write_rec
+from mmma.data.joints import WHOLEBODY65
 from mmma.data.root import DatasetInfo, write_info
 from mmma.taxonomy import load_label_space
 
