@@ -93,6 +93,7 @@ def _next_steps(
 ) -> list[str]:
     """The commands that come next, as lines to print."""
     from mmma.hub.publish import leaf_of
+    from mmma.hub.published import leaf_flags
 
     if hub:
         return [f'upload: hf upload USER/{model.name} {shlex.quote(str(hub))}']
@@ -106,10 +107,10 @@ def _next_steps(
         ]
     leaf = leaf_of(model)
     work_dir = source if data_root else Path('work_dirs', model.name)
-    test = ['tools/test.py', leaf.path if leaf else str(model.path / 'config.py')]
+    test = ['tools/test.py', leaf or str(model.path / 'config.py')]
     short = os.path.relpath(model.weights)
     test += [str(model.weights) if short.startswith('..') else short]
-    test += leaf.flags if leaf else ()
+    test += leaf_flags(leaf, model.cfg['protocol']) if leaf else []
     test += ['--data-root', data_root or 'DATA', '--work-dir', f'{work_dir}/published']
     tool += ['--results', f'{work_dir}/published/results.json']
     return [f'next: {shlex.join(test)}', f'then: {shlex.join(tool)}']

@@ -8,7 +8,7 @@ metafile; a test holds it against the recipe's test pipeline.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import mmma.models  # noqa: F401  (fills the registry)
 from mmma.datasets.windows import WindowOptions
 from mmma.evaluation import detection, recognition
 from mmma.hub.published import ZooFolder, training_resources
-from mmma.hub.zoo import Recipe, display_name, modality
+from mmma.hub.zoo import display_name, method_of, modality
 from mmma.protocols import make_protocol, write_protocol
 from mmma.registry import MODELS
 from mmma.structures.samples import SegmentSample
@@ -37,7 +37,7 @@ PUBLISHED = {
 
 
 def measure(
-    root: Path, recipes: Iterable[Recipe], metafiles: Mapping[str, Any]
+    root: Path, recipes: Mapping[str, Sequence[str]], metafiles: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Compute the facts of each recipe of a metafile.
 
@@ -54,33 +54,34 @@ def measure(
     """
     facts: dict[str, dict[str, Any]] = {}
     problems = []
-    for recipe in recipes:
-        if recipe.method not in metafiles:
+    for name, leaves in recipes.items():
+        method = method_of(name)
+        if method not in metafiles:
             continue
-        models = metafiles[recipe.method].get('Models') or []
-        entry = next((e for e in models if e['Name'] == recipe.name), {})
+        models = metafiles[method].get('Models') or []
+        entry = next((e for e in models if e['Name'] == name), {})
         try:
-            cfg = Config.fromfile(root / recipe.leaves[0])
+            cfg = Config.fromfile(root / leaves[0])
             write_protocol(cfg, make_protocol(cfg.protocol))
-            found = _config_facts(recipe, cfg)
-            facts.setdefault(recipe.method, {})[recipe.name] = found
+            found = _config_facts(leaves, cfg)
+            facts.setdefault(method, {})[name] = found
             shape = str((entry.get('Metadata') or {}).get('Input', ''))
             found['Metadata'].update(model_cost(cfg, shape))
         except ImportError as error:
-            print(f'{recipe.name}: costs not recomputed: {error}', file=sys.stderr)
+            print(f'{name}: costs not recomputed: {error}', file=sys.stderr)
         except (KeyError, TypeError, ValueError, OSError) as error:
             # One bad recipe must not hide the others.
-            problems.append(f'{recipe.leaves[0]}: {type(error).__name__}: {error}')
+            problems.append(f'{leaves[0]}: {type(error).__name__}: {error}')
     return facts, problems
 
 
-def _config_facts(recipe: Recipe, cfg: Mapping[str, Any]) -> dict[str, Any]:
+def _config_facts(leaves: Sequence[str], cfg: Mapping[str, Any]) -> dict[str, Any]:
     """Keys of an entry that a recipe's config says; None for one that must not be."""
     pretrained = cfg.get('pretrained') or {}
     part = cfg['model'].get('backbone') or cfg['model']['projection']
     return {
-        'Config': recipe.leaves[0],
-        'Configs': list(recipe.leaves),
+        'Config': leaves[0],
+        'Configs': list(leaves),
         'Modality': modality(cfg),
         'Metadata': {
             'Architecture': part['type'],
@@ -218,31 +219,12 @@ def metafile_entry(
     log = model.path / 'train.log'
     text = log.read_text(encoding='utf-8') if log.is_file() else ''
     kept = (old.get('Metadata') or {}).items()
+    meta, data = model.meta, model.meta['data']
+    source = f' ({data["source"]})' if data.get('source') else ''
     metadata = {
         'Training Resources': training_resources(text),
         **{key: value for key, value in kept if key in _BY_HAND},
         **(noted or {}),
-        **_facts(model.meta),
-    }
-    results = list(result_items(model))
-    return {
-        'Name': model.name,
-        'Config': config or f'{model.relative.rpartition("/")[0]}/config.py',
-        'Modality': modality(model.cfg),
-        'Metadata': {k: v for k, v in metadata.items() if v is not None},
-        **({'Paper': old['Paper']} if 'Paper' in old else {}),
-        'License': old.get('License') or license_of(metafile, model.meta),
-        **({'Results': results} if results else {}),
-        'Weights': model.relative,
-        'Weights SHA256': model.sha256,
-        'Weights Size': model.weights.stat().st_size,
-    }
-
-
-def _facts(meta: Mapping[str, Any]) -> dict[str, Any]:
-    data = meta['data']
-    source = f' ({data["source"]})' if data.get('source') else ''
-    return {
         'Parameters': meta.get('parameters'),
         'Pretrained': _started_from(meta),
         'Training Data': f'{data.get("name")}{source}',
@@ -251,11 +233,19 @@ def _facts(meta: Mapping[str, Any]) -> dict[str, Any]:
         'Epochs': meta.get('epoch'),
         'Precision': meta.get('precision'),
     }
-
-
-def _started_from(meta: Mapping[str, Any]) -> str | None:
-    data = meta.get('pretrain_data')
-    return None if data in (None, 'none') else str(data)
+    results = list(result_items(model))
+    return {
+        'Name': model.name,
+        'Config': config or f'{model.relative.rpartition("/")[0]}/config.py',
+        'Modality': modality(model.cfg),
+        'Metadata': {k: v for k, v in metadata.items() if v is not None},
+        **({'Paper': old['Paper']} if 'Paper' in old else {}),
+        'License': old.get('License') or license_of(metafile, meta),
+        **({'Results': results} if results else {}),
+        'Weights': model.relative,
+        'Weights SHA256': model.sha256,
+        'Weights Size': model.weights.stat().st_size,
+    }
 
 
 def license_of(metafile: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
@@ -265,35 +255,44 @@ def license_of(metafile: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
     return str(told.get('Pretrained Weights', own) if _started_from(meta) else own)
 
 
+def _started_from(meta: Mapping[str, Any]) -> str | None:
+    data = meta.get('pretrain_data')
+    return None if data in (None, 'none') else str(data)
+
+
 def result_items(model: ZooFolder) -> Iterator[dict[str, Any]]:
-    """``Results`` of a model in OpenMMLab's format, percent with two digits.
+    """``Results`` of a model in OpenMMLab's format, percent with two digits."""
+    space = display_name(model.meta['label_space'])
+    for file, results, place, metrics in measured_places(model):
+        simulated = 'simulated ' if results['data'].get('simulated') else ''
+        beside = f' ({results["protocol"]["name"]})' if file != 'results.json' else ''
+        yield {
+            'Task': TASKS[results['task']],
+            'Dataset': f'{simulated}{space}, {place}, test{beside}',
+            'Metrics': metrics,
+        }
+
+
+def measured_places(
+    model: ZooFolder,
+) -> Iterator[tuple[str, dict[str, Any], str, dict[str, float]]]:
+    """Published metrics of a model, in percent with two digits.
 
     Runs of a few-shot protocol that differ in their supports alone are averaged;
     controls are left out.
+
+    Yields:
+        Results file, its contents, place (``all``, ``street``, ``street 5-shot``), and
+        metrics.
     """
     for file, results in model.results().items():
-        simulated = 'simulated ' if results['data'].get('simulated') else ''
-        space = display_name(model.meta['label_space'])
-        beside = f' ({results["protocol"]["name"]})' if file != 'results.json' else ''
-        for place, metrics in result_rows(results).items():
-            kept = {k: metrics[k] for k in PUBLISHED[results['task']] if k in metrics}
-            yield {
-                'Task': TASKS[results['task']],
-                'Dataset': f'{simulated}{space}, {place}, test{beside}',
-                'Metrics': {key: round(value, 2) for key, value in kept.items()},
-            }
-
-
-def result_rows(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Metrics in percent by place: ``all``, ``street``, ``street 5-shot``."""
-    found: dict[str, list[dict[str, float]]] = {}
-    for run in results['runs']:
-        if 'control' in run:
-            continue
-        place = str(run.get('target') or run.get('domain') or 'all')
-        shots = f' {run["shots"]}-shot' if 'shots' in run else ''
-        found.setdefault(place + shots, []).append(run['metrics'])
-    return {
-        place: {k: sum(r[k] for r in rows) / len(rows) for k in rows[0]}
-        for place, rows in found.items()
-    }
+        found: dict[str, list[dict[str, float]]] = {}
+        for run in results['runs']:
+            if 'control' not in run:
+                place = str(run.get('target') or run.get('domain') or 'all')
+                shots = f' {run["shots"]}-shot' if 'shots' in run else ''
+                found.setdefault(place + shots, []).append(run['metrics'])
+        for place, rows in found.items():
+            keys = [key for key in PUBLISHED[results['task']] if key in rows[0]]
+            means = {k: round(sum(r[k] for r in rows) / len(rows), 2) for k in keys}
+            yield file, results, place, means

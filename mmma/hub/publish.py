@@ -15,8 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
+import mmma.models  # noqa: F401  (fills the registry)
 from mmma.checkpoints import file_sha256, meta_of, to_plain
 from mmma.checkpoints.files import SUFFIX, frozen_names, write_safetensors
 from mmma.config import config_folders
@@ -25,12 +29,11 @@ from mmma.hub.metafiles import (
     PUBLISHED,
     TASKS,
     license_of,
+    measured_places,
     metafile_entry,
-    result_rows,
 )
 from mmma.hub.published import (
     DATA_ROOT,
-    Leaf,
     Scrubber,
     TrainingRun,
     ZooFolder,
@@ -45,15 +48,16 @@ from mmma.hub.published import (
     results_name,
 )
 from mmma.hub.zoo import (
-    Recipe,
     differences,
     display_name,
     is_checkpoint,
     metafile_path,
     metafile_text,
+    method_of,
     modality,
     with_entry,
 )
+from mmma.registry import MODELS
 from mmma.taxonomy import check_choice
 
 PRECISIONS = ('float16', 'float32')
@@ -88,9 +92,23 @@ def publish(
         ValueError: The run cannot be published, or the name is taken.
     """
     check_choice('precision', precision, PRECISIONS)
-    leaf = find_leaf(run.meta.get('config_name'), run.cfg['protocol'])
-    name = _check_name(name or default_name(run, leaf), run.meta)
-    _check_leaf(run, leaf)
+    protocol = run.cfg['protocol']
+    leaf = find_leaf(run.meta.get('config_name'), protocol)
+    name = name or default_name(run, leaf)
+    if not _NAME.fullmatch(name):
+        raise ValueError(f'--name {name!r}: use letters, digits, "-", "_" and ".".')
+    if run.meta['data'].get('simulated') and not name.endswith(SIMULATED):
+        raise ValueError(
+            f'--name {name}: it was trained on simulated data, so its name must end '
+            f'in {SIMULATED}.'
+        )
+    reference = resolved(leaf, protocol) if leaf else None
+    if odd := list(measured_otherwise(run.cfg, reference)) if reference else []:
+        raise ValueError(
+            f'{run.checkpoint} was trained with other options than {leaf} has '
+            f'({", ".join(odd[:4])}), so nobody could test it with that: give it a '
+            'config of its own.'
+        )
     weights = to_precision(run.weights, precision)
     meta = {
         **publishable_meta(run.content),
@@ -100,8 +118,15 @@ def publish(
     folder = zoo.resolve() / name
     folder.mkdir(parents=True, exist_ok=True)
     model = _place(folder, weights, meta, force)
-    scrubber = run_scrubber(run)
-    text = config_text(portable(run.cfg, leaf.cfg if leaf else None, scrubber))
+    scrubber = Scrubber(
+        {
+            **{str(f.parent): '' for f in config_folders()},
+            str(run.cfg.get('data_root', DATA_ROOT)): DATA_ROOT,
+            str(run.cfg.get('work_dir') or run.work_dir): 'WORK_DIR',
+            str(run.work_dir): 'WORK_DIR',
+        }
+    )
+    text = Config(portable(run.cfg, reference, scrubber)).pretty_text
     (folder / 'config.py').write_text(text, encoding='utf-8')
     (folder / 'train.log').write_text(scrubber.log(run.log), encoding='utf-8')
     return model
@@ -132,8 +157,6 @@ def to_precision(weights: Mapping[str, Any], precision: str) -> dict[str, Any]:
         weights: Tensors by name.
         precision: ``float16`` or ``float32``.
     """
-    import torch
-
     found = {}
     for name, value in weights.items():
         if value.is_floating_point():
@@ -164,12 +187,17 @@ def add_results(model: ZooFolder, files: Iterable[Path]) -> list[Path]:
     for file in files:
         results = read_results(Path(file))
         leaf = find_leaf(model.meta.get('config_name'), results['protocol'])
-        reference = leaf.cfg if leaf else resolved(model.cfg, results['protocol'])
+        reference = resolved(leaf or model.cfg, results['protocol'])
         check_results(results, model, reference)
         name = results_name(results, model.cfg['protocol'])
         if name in found:
             raise ValueError(f'{file}: a second file of the protocol of {name}.')
-        found[name] = _portable_results(results, model, reference)
+        scrubber = Scrubber()
+        found[name] = {
+            **scrubber.value({k: v for k, v in results.items() if k != 'config'}),
+            'checkpoint': {**results['checkpoint'], 'path': model.relative},
+            'config': portable(results['config'], reference, scrubber),
+        }
     for name, results in found.items():
         text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
         (model.path / name).write_text(text + '\n', encoding='utf-8')
@@ -203,20 +231,18 @@ def update_metafile(model: ZooFolder, resources: str | None = None) -> Path | No
 
 
 def metafile_differences(model: ZooFolder) -> list[str]:
-    """What the metafile says of a published model and its folder does not."""
+    """Sentences on what the metafile says of a model and its folder does not."""
     data = read_metafile_of(model)
     if data is None:
         return []
-    path = _metafile_path(model)
     entry = with_entry(data, _entry(model, data))
-    return [f'{path}: {line}' for line in differences(data, entry)]
+    return [f'{_metafile_path(model)}: {line}' for line in differences(data, entry)]
 
 
 def read_metafile_of(model: ZooFolder) -> dict[str, Any] | None:
-    """The metafile of a model's method; mmma's own without models where it is missing.
+    """Metafile of a model's method; mmma's own without models where it is missing.
 
-    Returns:
-        Its contents; None where mmma has no such method.
+    None where mmma has no such method.
     """
     path = _metafile_path(model)
     if path.is_file():
@@ -235,61 +261,27 @@ def _own_metafile(method: str) -> dict[str, Any] | None:
 
 
 def _metafile_path(model: ZooFolder) -> Path:
-    leaf = leaf_of(model)
-    method = Recipe(Path(leaf.path).stem if leaf else model.name, ()).method
-    return metafile_path(model.path.parents[1], method)
+    recipe = Path(leaf_of(model) or model.name).stem
+    return metafile_path(model.path.parents[1], method_of(recipe))
 
 
 def _entry(
     model: ZooFolder, data: Mapping[str, Any], resources: str | None = None
 ) -> dict[str, Any]:
     leaf = leaf_of(model)
-    recipes = _own_metafile(_metafile_path(model).stem) or {}
-    found = (e for e in recipes.get('Models', []) if leaf and leaf.path in _configs(e))
-    recipe = next(found, {})
+    own = _own_metafile(_metafile_path(model).stem) or {}
+    recipes = (e for e in own.get('Models', []) if not is_checkpoint(e))
+    recipe = next((e for e in recipes if leaf in (e.get('Configs') or ())), {})
     noted = {
         'Architecture': (recipe.get('Metadata') or {}).get('Architecture'),
         **({'Training Resources': resources} if resources else {}),
     }
-    return metafile_entry(model, leaf.path if leaf else None, data, noted)
+    return metafile_entry(model, leaf, data, noted)
 
 
-def _configs(entry: Mapping[str, Any]) -> list[str]:
-    return [] if is_checkpoint(entry) else list(entry.get('Configs') or [])
-
-
-def leaf_of(model: ZooFolder) -> Leaf | None:
+def leaf_of(model: ZooFolder) -> str | None:
     """The config file of mmma that a published model is tested with."""
     return find_leaf(model.meta.get('config_name'), model.cfg['protocol'])
-
-
-def config_text(cfg: Mapping[str, Any]) -> str:
-    """A resolved config as a file that runs as it is."""
-    from mmengine.config import Config
-
-    return Config(dict(cfg)).pretty_text
-
-
-def run_scrubber(run: TrainingRun) -> Scrubber:
-    """A scrubber that knows the folders of a run."""
-    known = {
-        str(run.cfg.get('data_root', DATA_ROOT)): DATA_ROOT,
-        str(run.cfg.get('work_dir') or run.work_dir): 'WORK_DIR',
-        str(run.work_dir): 'WORK_DIR',
-    }
-    return Scrubber({**{str(f.parent): '' for f in config_folders()}, **known})
-
-
-def _portable_results(
-    results: Mapping[str, Any], model: ZooFolder, reference: Mapping[str, Any]
-) -> dict[str, Any]:
-    checkpoint = {**results['checkpoint'], 'path': model.relative}
-    scrubber = Scrubber()
-    return {
-        **scrubber.value({k: v for k, v in results.items() if k != 'config'}),
-        'checkpoint': checkpoint,
-        'config': portable(results['config'], reference, scrubber),
-    }
 
 
 def _place(
@@ -317,37 +309,10 @@ def _place(
     return model
 
 
-def _check_name(name: str, meta: Mapping[str, Any]) -> str:
-    if not _NAME.fullmatch(name):
-        raise ValueError(f'--name {name!r}: use letters, digits, "-", "_" and ".".')
-    if meta['data'].get('simulated') and not name.endswith(SIMULATED):
-        raise ValueError(
-            f'--name {name}: it was trained on simulated data, so its name must end '
-            f'in {SIMULATED}.'
-        )
-    return name
-
-
-def _check_leaf(run: TrainingRun, leaf: Leaf | None) -> None:
-    odd = list(measured_otherwise(run.cfg, leaf.cfg)) if leaf else []
-    if odd:
-        raise ValueError(
-            f'{run.checkpoint} was trained with other options than {leaf.path} has '  # type: ignore[union-attr]
-            f'({", ".join(odd[:4])}), so nobody could test it with that: give it a '
-            'config of its own.'
-        )
-
-
 def _check_weights(
     cfg: Mapping[str, Any], weights: Mapping[str, Any], meta: Mapping[str, Any]
 ) -> int:
     """Number of the model's parameters; its weights must be all there."""
-    import torch
-    from mmengine.registry import DefaultScope
-
-    import mmma.models  # noqa: F401  (fills the registry)
-    from mmma.registry import MODELS
-
     without = {k: v for k, v in cfg['model'].items() if k != 'data_preprocessor'}
     with DefaultScope.overwrite_default_scope('mmma'), torch.device('meta'):
         model = MODELS.build(without)
@@ -380,18 +345,10 @@ _PROTOCOLS = {
 
 
 def write_hub_folder(model: ZooFolder, out: Path, force: bool = False) -> list[Path]:
-    """Write weights, configs and model card.
-
-    Args:
-        model: The published model.
-        out: Folder to write into; made where it is missing.
-        force: Replace other weights that lie there.
-
-    Returns:
-        The files.
+    """Write weights, configs and model card of a published model into a folder.
 
     Raises:
-        ValueError: Other weights lie there.
+        ValueError: Other weights lie there, and they are not to be replaced.
     """
     weights, leaf = out / WEIGHTS, leaf_of(model)
     if weights.is_file() and not force and file_sha256(weights) != model.sha256:
@@ -399,15 +356,15 @@ def write_hub_folder(model: ZooFolder, out: Path, force: bool = False) -> list[P
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(model.weights, weights)
     shutil.copyfile(model.path / 'config.py', out / 'config.py')
-    told = json.dumps(hub_config(model), indent=2, ensure_ascii=False)
+    told = json.dumps(_hub_config(model), indent=2, ensure_ascii=False)
     (out / 'config.json').write_text(told + '\n', encoding='utf-8')
     terms = license_of(read_metafile_of(model) or {}, model.meta)
-    card = model_card(model, leaf.path if leaf else 'config.py', terms)
+    card = model_card(model, leaf or 'config.py', terms)
     (out / 'README.md').write_text(card, encoding='utf-8')
     return [out / name for name in (WEIGHTS, 'config.json', 'config.py', 'README.md')]
 
 
-def hub_config(model: ZooFolder) -> dict[str, Any]:
+def _hub_config(model: ZooFolder) -> dict[str, Any]:
     """Contents of ``config.json``: architecture, labels in order, resolved config."""
     meta, cfg = model.meta, model.cfg
     labels = meta['classes']
@@ -435,13 +392,6 @@ def model_card(model: ZooFolder, config: str, license_id: str) -> str:
         config: Config file that it is tested with.
         license_id: Licence of the weights, as the metafiles call it.
     """
-    front = yaml.safe_dump(
-        _front_matter(model, license_id), sort_keys=False, allow_unicode=True
-    )
-    return f'---\n{front}---\n\n' + '\n'.join(_text(model, config))
-
-
-def _front_matter(model: ZooFolder, license_id: str) -> dict[str, Any]:
     meta, task = model.meta, model.cfg['task']
     simulated = bool(meta['data'].get('simulated'))
     tags = ['mmma', 'micro-action', _TASK_TYPES[task], meta['label_space']]
@@ -456,37 +406,34 @@ def _front_matter(model: ZooFolder, license_id: str) -> dict[str, Any]:
     results = list(_evaluations(model))
     if results:
         front['model-index'] = [{'name': model.name, 'results': results}]
-    return front
+    head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
+    return f'---\n{head}---\n\n' + '\n'.join(_text(model, config))
 
 
 def _evaluations(model: ZooFolder) -> Iterator[dict[str, Any]]:
     """Results in the Hub's evaluation format, one item per place."""
-    for results in model.results().values():
+    space = display_name(model.meta['label_space'])
+    for _, results, place, metrics in measured_places(model):
         data, task = results['data'], results['task']
-        protocol = results['protocol']['name']
         simulated = bool(data.get('simulated'))
-        mark = 'simulated ' if simulated else ''
-        for place, metrics in result_rows(results).items():
-            kept = [key for key in PUBLISHED[task] if key in metrics]
-            yield {
-                'task': {
-                    'type': _TASK_TYPES[task],
-                    'name': TASKS[task] + (' (simulated data)' if simulated else ''),
-                },
-                'dataset': {
-                    'type': data['name'],
-                    'name': f'{mark}{display_name(model.meta["label_space"])}, {place}',
-                    'config': f'{protocol}-{place.replace(" ", "-")}',
-                    'split': 'test',
-                    'revision': str(data['fingerprint'])[:8],
-                },
-                'metrics': [_evaluation(key, metrics[key]) for key in kept],
-            }
-
-
-def _evaluation(key: str, percent: float) -> dict[str, Any]:
-    kind, name = metric_name(key)
-    return {'type': kind, 'value': round(percent, 2), 'name': f'{name} (%)'}
+        named = {key: metric_name(key) for key in metrics}
+        yield {
+            'task': {
+                'type': _TASK_TYPES[task],
+                'name': TASKS[task] + ' (simulated data)' * simulated,
+            },
+            'dataset': {
+                'type': data['name'],
+                'name': 'simulated ' * simulated + f'{space}, {place}',
+                'config': f'{results["protocol"]["name"]}-{place.replace(" ", "-")}',
+                'split': 'test',
+                'revision': str(data['fingerprint'])[:8],
+            },
+            'metrics': [
+                {'type': kind, 'value': metrics[key], 'name': f'{name} (%)'}
+                for key, (kind, name) in named.items()
+            ],
+        }
 
 
 def metric_name(key: str) -> tuple[str, str]:
@@ -531,24 +478,18 @@ def _text(model: ZooFolder, config: str) -> Iterator[str]:
         'safetensors: nothing in them is run.\n'
     )
     yield f'SHA-256 of `{WEIGHTS}`: `{model.sha256}`\n'
-    yield from _tables(model)
-
-
-def _tables(model: ZooFolder) -> Iterator[str]:
-    """One table of results per results file."""
-    for results in model.results().values():
-        rows = result_rows(results)
+    tables: dict[str, list[Any]] = {}
+    for file, *row in measured_places(model):
+        tables.setdefault(file, []).append(row)
+    for rows in tables.values():
+        results = rows[0][0]
         listed = PUBLISHED[results['task']]
-        kept = [key for key in listed if any(key in row for row in rows.values())]
+        kept = [key for key in listed if any(key in metrics for *_, metrics in rows)]
         marked = ', simulated data' if results['data'].get('simulated') else ''
         yield f'## Results: {results["protocol"]["name"]}, test subset{marked}\n'
         yield '| tested on | ' + ' | '.join(metric_name(k)[1] for k in kept) + ' |'
         yield '|:--|' + '--:|' * len(kept)
-        for place, metrics in rows.items():
-            yield _row(place, [metrics.get(key) for key in kept])
+        for _, place, metrics in rows:
+            cells = [f'{metrics[k]:.2f}' if k in metrics else '–' for k in kept]
+            yield f'| {place} | ' + ' | '.join(cells) + ' |'
         yield ''
-
-
-def _row(place: str, values: list[float | None]) -> str:
-    cells = ['–' if value is None else f'{value:.2f}' for value in values]
-    return f'| {place} | ' + ' | '.join(cells) + ' |'

@@ -10,7 +10,7 @@ import math
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +21,7 @@ from typing import Any
 from mmma.checkpoints import file_sha256, load_weights_file, meta_of, weights_of
 from mmma.checkpoints.files import SUFFIX, read_safetensors_meta
 from mmma.config import config_folders
-from mmma.protocols import PROTOCOLS, Protocol, make_protocol, write_protocol
+from mmma.protocols import PROTOCOLS, make_protocol, write_protocol
 from mmma.taxonomy import suggest
 
 PATH, HOST = '<path>', '<host>'
@@ -48,58 +48,53 @@ class Scrubber:
     """
 
     def __init__(self, known: Mapping[str, str] | None = None) -> None:
-        both = {}
+        marks = {}
         for folder, mark in (known or {}).items():
-            for form in (
-                str(folder),
-                os.path.abspath(folder),
-                os.path.realpath(folder),
-            ):
+            for form in (folder, os.path.abspath(folder), os.path.realpath(folder)):
                 if len(Path(form).parts) > 1:
-                    both[form.rstrip('/\\')] = mark
-        home = str(Path.home())
-        both.setdefault(home, PATH)
-        self._known = sorted(both.items(), key=lambda item: -len(item[0]))
+                    marks[form.rstrip('/\\')] = mark
+        marks.setdefault(str(Path.home()), PATH)
+        self._known = []
+        for folder in sorted(marks, key=len, reverse=True):
+            end = _ENDS if marks[folder] else rf'(?:[/\\]|{_ENDS})'
+            pattern = rf'(?<![\w./\\-]){re.escape(folder)}{end}'
+            self._known.append((pattern, marks[folder].replace('\\', r'\\')))
 
     def text(self, value: str) -> str:
         """A text without paths of this machine; URLs and file names stay."""
-        for folder, mark in self._known:
-            end = _ENDS if mark else rf'(?:[/\\]|{_ENDS})'
-            pattern = rf'(?<![\w./\\-]){re.escape(folder)}{end}'
-            value = re.sub(pattern, mark.replace('\\', r'\\'), value)
-        value = _LOCAL_URL.sub(PATH, value)
-        return _ABSOLUTE.sub(_mark, value)
+        for pattern, mark in self._known:
+            value = re.sub(pattern, mark, value)
+        # A file's name says what was there; a folder's may be a person's.
+        return _ABSOLUTE.sub(
+            lambda m: f'{PATH}/{m["last"]}' if _FILE.fullmatch(m['last']) else PATH,
+            _LOCAL_URL.sub(PATH, value),
+        )
 
     def log(self, value: str) -> str:
         """As :meth:`text`, and without names and addresses of hosts and users."""
         value = _USER_AT_HOST.sub(HOST, self.text(value))
-        for name in _host_names():
+        names = {platform.node(), platform.node().partition('.')[0]}
+        names.add(os.environ.get('HOSTNAME', ''))
+        # Shorter ones can be taken for a word.
+        names = {n for n in names - {'localhost'} if len(n) > 3}
+        for name in sorted(names, key=len, reverse=True):
             value = re.sub(rf'(?<![\w-]){re.escape(name)}(?![\w-])', HOST, value)
         return _PRIVATE_ADDRESS.sub(HOST, value)
 
     def value(self, value: Any) -> Any:
         """Nested plain values with every string in them scrubbed; keys stay."""
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, Mapping):
-            return {key: self.value(inner) for key, inner in value.items()}
-        if isinstance(value, (list, tuple)):
-            return type(value)(self.value(inner) for inner in value)
-        return value
+        return _mapped(value, self.text)
 
 
-def _mark(match: re.Match[str]) -> str:
-    """A file's name says what was there; a folder's may be a person's."""
-    last = match['last']
-    return f'{PATH}/{last}' if _FILE.fullmatch(last) else PATH
-
-
-def _host_names() -> list[str]:
-    """Names of this machine, as far as they cannot be taken for a word."""
-    names = {platform.node(), platform.node().partition('.')[0]}
-    names.add(os.environ.get('HOSTNAME', ''))
-    plain = {'localhost', ''}
-    return sorted((n for n in names - plain if len(n) > 3), key=len, reverse=True)
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    """Nested plain values with every string in them changed; keys stay."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: _mapped(inner, change) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_mapped(inner, change) for inner in value)
+    return value
 
 
 # What a run sets for its machine and itself; the leaf says what a new run begins with.
@@ -124,10 +119,10 @@ def parse_config(text: str, source: str) -> dict[str, Any]:
     """
     found = {}
     try:
-        for node in ast.parse(text).body:
+        for node in _Literals().visit(ast.parse(text)).body:
             if not isinstance(node, ast.Assign) or len(node.targets) != 1:
                 raise ValueError(ast.unparse(node)[:60])
-            found[node.targets[0].id] = _value(node.value)  # type: ignore[attr-defined]
+            found[node.targets[0].id] = ast.literal_eval(node.value)
     except (
         SyntaxError,
         ValueError,
@@ -142,25 +137,23 @@ def parse_config(text: str, source: str) -> dict[str, Any]:
     return found
 
 
-def _value(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'dict':
+class _Literals(ast.NodeTransformer):
+    """Calls of ``dict`` and names of numbers as literals."""
+
+    def visit_Call(self, node: ast.Call) -> ast.Dict:
         # MMEngine prints names that are no keywords as dict({'.a': 1}, b=2).
         plain = all(isinstance(a, ast.Dict) for a in node.args) and len(node.args) < 2
-        if not plain or not all(k.arg for k in node.keywords):
+        keys = [ast.Constant(k.arg) for k in node.keywords if k.arg]
+        called = getattr(node.func, 'id', '')
+        if called != 'dict' or not plain or len(keys) < len(node.keywords):
             raise ValueError(ast.unparse(node)[:60])
-        found = _value(node.args[0]) if node.args else {}
-        return {**found, **{str(k.arg): _value(k.value) for k in node.keywords}}
-    if isinstance(node, ast.Dict):
-        if None in node.keys:
-            raise ValueError(ast.unparse(node)[:60])
-        pairs = zip(node.keys, node.values, strict=True)
-        return {ast.literal_eval(k): _value(v) for k, v in pairs}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        kind = list if isinstance(node, ast.List) else tuple
-        return kind(_value(item) for item in node.elts)
-    if isinstance(node, ast.Name) and node.id in _NAMES:
-        return _NAMES[node.id]
-    return ast.literal_eval(node)
+        self.generic_visit(node)
+        first = node.args[0] if node.args else ast.Dict([], [])
+        values = [keyword.value for keyword in node.keywords]
+        return ast.Dict([*first.keys, *keys], [*first.values, *values])  # type: ignore
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(_NAMES[node.id]) if node.id in _NAMES else node
 
 
 def portable(
@@ -174,24 +167,16 @@ def portable(
         scrubber: For what is left.
     """
     if leaf is None:
-        kept = {key: cfg[key] for key in ('env_cfg',) if key in cfg}
-        leaf = {'data_root': DATA_ROOT, 'launcher': 'none', 'load_from': None, **kept}
-    roots = (str(cfg.get('data_root', DATA_ROOT)), str(leaf['data_root']))
-    kept = {k: _moved(v, *roots) for k, v in cfg.items() if k not in _OF_A_RUN}
+        own = {'env_cfg': cfg['env_cfg']} if 'env_cfg' in cfg else {}
+        leaf = {'data_root': DATA_ROOT, 'launcher': 'none', 'load_from': None, **own}
+    old, new = str(cfg.get('data_root', DATA_ROOT)).rstrip('/'), str(leaf['data_root'])
+
+    def moved(text: str) -> str:
+        return new + text[len(old) :] if f'{text}/'.startswith(f'{old}/') else text
+
+    kept = _mapped({k: v for k, v in cfg.items() if k not in _OF_A_RUN}, moved)
     own = {key: leaf[key] for key in _OF_A_RUN if key in leaf}
     return scrubber.value({**kept, **own})
-
-
-def _moved(value: Any, old: str, new: str) -> Any:
-    """A value with one folder in place of another."""
-    if isinstance(value, str):
-        inside = value == old or value.startswith(f'{old.rstrip("/")}/')
-        return new + value[len(old.rstrip('/')) :] if inside else value
-    if isinstance(value, Mapping):
-        return {key: _moved(inner, old, new) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_moved(inner, old, new) for inner in value)
-    return value
 
 
 def measured_otherwise(
@@ -203,9 +188,13 @@ def measured_otherwise(
         Dotted keys below the model, the test pipeline and the evaluation.
     """
     for key in _MEASURED_BY:
-        # With lists in place of tuples, as results files have them.
-        left, right = (json.loads(json.dumps(_get(c, key))) for c in (cfg, other))
-        yield from _differing(left, right, key)
+        parts = []
+        for part in (cfg, other):
+            for name in key.split('.'):
+                part = (part or {}).get(name)
+            # With lists in place of tuples, as results files have them.
+            parts.append(json.loads(json.dumps(part)))
+        yield from _differing(*parts, key)
 
 
 def _differing(left: Any, right: Any, where: str) -> Iterator[str]:
@@ -214,12 +203,6 @@ def _differing(left: Any, right: Any, where: str) -> Iterator[str]:
             yield from _differing(left.get(key), right.get(key), f'{where}.{key}')
     elif left != right:
         yield where
-
-
-def _get(cfg: Any, key: str) -> Any:
-    for part in key.split('.'):
-        cfg = (cfg or {}).get(part)
-    return cfg
 
 
 _TIME = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', re.MULTILINE)
@@ -260,21 +243,6 @@ class TrainingRun:
         return weights_of(self.content)
 
 
-@dataclass(frozen=True)
-class Leaf:
-    """The config file of the zoo that a run was made with.
-
-    Attributes:
-        path: Relative to the folder of ``configs/``.
-        cfg: Resolved for the run's protocol.
-        flags: What the command line must say for that; none where the leaf says it.
-    """
-
-    path: str
-    cfg: dict[str, Any]
-    flags: tuple[str, ...] = ()
-
-
 def read_run(work_dir: Path, checkpoint: Path | None = None) -> TrainingRun:
     """Read a work dir.
 
@@ -299,7 +267,11 @@ def read_run(work_dir: Path, checkpoint: Path | None = None) -> TrainingRun:
     cfg = parse_config(cfg, str(path)) if isinstance(cfg, str) else dict(cfg)
     if cfg.get('fast_dev_run'):
         raise ValueError(f'{path} is of --fast-dev-run: train it without.')
-    return TrainingRun(work_dir, path, content, cfg, _read_logs(work_dir))
+    # Logs of rank 0 in the order in which the run was begun and resumed.
+    logs = [p for p in work_dir.glob('*_*/*_*.log') if not _LATER_RANK.search(p.name)]
+    texts = [p.read_text(encoding='utf-8', errors='replace') for p in sorted(logs)]
+    log = '\n'.join(text for text in texts if _TRAINED.search(text))
+    return TrainingRun(work_dir, path, content, cfg, log)
 
 
 def _choose(work_dir: Path) -> Path:
@@ -324,18 +296,10 @@ def _choose(work_dir: Path) -> Path:
     return max(numbered.items(), key=lambda item: int(item[0][1]))[1]
 
 
-def _read_logs(work_dir: Path) -> str:
-    """Logs of rank 0 in the order in which the run was begun and resumed."""
-    logs = [p for p in work_dir.glob('*_*/*_*.log') if not _LATER_RANK.search(p.name)]
-    texts = [p.read_text(encoding='utf-8', errors='replace') for p in sorted(logs)]
-    return '\n'.join(text for text in texts if _TRAINED.search(text))
-
-
 def training_resources(log: str) -> str | None:
-    """What a run ran on, and how long: ``1 x NVIDIA H100, 12 min``.
+    """Devices and time of a run, ``1 x NVIDIA H100, 12 min``, by the log of MMEngine.
 
-    Args:
-        log: Of MMEngine; None is returned where it has no times.
+    None where it has no times.
     """
     times = [datetime.strptime(t, '%Y/%m/%d %H:%M:%S') for t in _TIME.findall(log)]
     if not times:
@@ -350,8 +314,8 @@ def training_resources(log: str) -> str | None:
     return f'{device}, {hours if seconds >= 5400 else minutes}'
 
 
-def find_leaf(config_name: str | None, protocol: Mapping[str, Any]) -> Leaf | None:
-    """The config file of mmma behind a run; None for a config of the user's own.
+def find_leaf(config_name: str | None, protocol: Mapping[str, Any]) -> str | None:
+    """Config file of mmma behind a run, as ``configs/recog/x.py``; None for others.
 
     A run of one leaf under the protocol of another is a run of the other.
 
@@ -359,26 +323,29 @@ def find_leaf(config_name: str | None, protocol: Mapping[str, Any]) -> Leaf | No
         config_name: File name, as checkpoints tell it.
         protocol: Of the resolved config.
     """
-    wanted = make_protocol(protocol)
+    wanted = make_protocol(protocol).name
     for folder in config_folders()[:1] if config_name else ():
         for path in sorted(folder.glob(f'[!_]*/{Path(str(config_name)).name}')):
             stem = path.stem
             for name in PROTOCOLS:
                 stem = stem.removesuffix(f'_{name}')
-            other = path.with_name(f'{stem}_{wanted.name}.py')
+            other = path.with_name(f'{stem}_{wanted}.py')
             path = other if other.is_file() else path
-            cfg = _read_config(path)
-            flags = _flags(make_protocol(cfg.get('protocol', {})), wanted)
-            relative = path.relative_to(folder.parent).as_posix()
-            return Leaf(relative, resolved(cfg, protocol), flags)
+            return path.relative_to(folder.parent).as_posix()
     return None
 
 
-def resolved(cfg: Mapping[str, Any], protocol: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a config with a protocol written into it."""
-    copy = deepcopy(dict(cfg))
+def resolved(
+    cfg: Mapping[str, Any] | str, protocol: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A copy of a config, or the config of a leaf, with a protocol written into it."""
+    copy = deepcopy(dict(_read_leaf(cfg) if isinstance(cfg, str) else cfg))
     write_protocol(copy, make_protocol(protocol))
     return copy
+
+
+def _read_leaf(leaf: str) -> dict[str, Any]:
+    return _read_config(config_folders()[0].parent / leaf)
 
 
 @functools.cache
@@ -388,9 +355,10 @@ def _read_config(path: Path) -> dict[str, Any]:
     return dict(Config.fromfile(path).to_dict())
 
 
-def _flags(own: Protocol, wanted: Protocol) -> tuple[str, ...]:
-    """The command line that makes one protocol of another."""
-    told, known = wanted.as_dict(), own.as_dict()
+def leaf_flags(leaf: str, protocol: Mapping[str, Any]) -> list[str]:
+    """Command line that makes the protocol of a leaf this one; empty where it is."""
+    known = make_protocol(_read_leaf(leaf).get('protocol', {})).as_dict()
+    told = make_protocol(protocol).as_dict()
     name = told.pop('name')
     flags = ['--protocol', name] if name != known.pop('name') else []
     defaults = make_protocol({'name': name}).as_dict() if flags else known
@@ -398,15 +366,14 @@ def _flags(own: Protocol, wanted: Protocol) -> tuple[str, ...]:
         if key in told and told[key] != defaults.get(key):
             values = told[key] if isinstance(told[key], list) else [told[key]]
             flags += [f'--{key}', *map(str, values)]
-    return tuple(flags)
+    return flags
 
 
-def default_name(run: TrainingRun, leaf: Leaf | None) -> str:
+def default_name(run: TrainingRun, leaf: str | None) -> str:
     """Name in the zoo: the leaf's, what its protocol lacks, and ``-simulated``."""
-    file = leaf.path if leaf else run.meta.get('config_name') or 'model'
-    stem = Path(file).stem
+    stem = Path(leaf or run.meta.get('config_name') or 'model').stem
     protocol = run.cfg['protocol']
-    if leaf is None or '--protocol' in leaf.flags:
+    if leaf is None or '--protocol' in leaf_flags(leaf, protocol):
         stem = f'{stem.removesuffix("_" + protocol["name"])}_{protocol["name"]}'
     domain = protocol.get('domain', 'all')
     stem += f'-{domain}' if domain != 'all' else ''
@@ -504,11 +471,8 @@ def results_name(results: Mapping[str, Any], own: Mapping[str, Any]) -> str:
         results: Contents of a results file.
         own: ``protocol`` of the published config.
     """
-    told = dict(results['protocol'])
-    same = {k: v for k, v in told.items() if k != 'seed'} == {
-        k: v for k, v in own.items() if k != 'seed'
-    }
-    if same:
+    told = results['protocol']
+    if {**told, 'seed': 0} == {**own, 'seed': 0}:
         return 'results.json'
     parts = [told['name']]
     domain, targets = told.get('domain', 'all'), told.get('target', [])

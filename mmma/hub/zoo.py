@@ -83,45 +83,33 @@ _METADATA_KEYS = (
 )
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """One recipe and its leaves.
-
-    Attributes:
-        name: As of its leaves, without the protocol: ``videomae-s_mma82``.
-        leaves: Config files, relative to the root, in the order of the protocols; of a
-            detector the one file.
-    """
-
-    name: str
-    leaves: tuple[str, ...]
-
-    @property
-    def method(self) -> str:
-        """Name of its metafile: ``videomae`` for ``videomae-s_mma82``."""
-        return self.name.partition('_')[0].partition('-')[0]
+def method_of(recipe: str) -> str:
+    """Name of a recipe's metafile: ``videomae`` for ``videomae-s_mma82``."""
+    return recipe.partition('_')[0].partition('-')[0]
 
 
-def find_recipes(root: Path) -> list[Recipe]:
-    """Recipes of recognition and detection that have leaves, sorted by name.
+def find_recipes(root: Path) -> dict[str, tuple[str, ...]]:
+    """Recipes of recognition and detection by name, sorted, with their leaves.
 
     Args:
         root: Folder of ``configs/``.
+
+    Returns:
+        Name without the protocol, ``videomae-s_mma82``, to config files relative to
+        the root, in the order of the protocols; of a detector the one file.
     """
     leaves: dict[str, dict[str, str]] = {}
     for path in sorted((root / _LEAVES).glob('*.py')):
         name, _, protocol = path.stem.rpartition('_')
         leaves.setdefault(name, {})[protocol] = path.relative_to(root).as_posix()
-    recipes = [
-        Recipe(name, tuple(found[p] for p in PROTOCOLS if p in found))
+    recipes = {
+        name: tuple(found[p] for p in PROTOCOLS if p in found)
         for name, found in leaves.items()
         if set(found) & set(PROTOCOLS)
-    ]
-    recipes += [
-        Recipe(path.stem, (path.relative_to(root).as_posix(),))
-        for path in (root / _DETECTORS).glob('*.py')
-    ]
-    return sorted(recipes, key=lambda recipe: recipe.name)
+    }
+    for path in (root / _DETECTORS).glob('*.py'):
+        recipes[path.stem] = (path.relative_to(root).as_posix(),)
+    return dict(sorted(recipes.items()))
 
 
 def metafile_path(root: Path, method: str) -> Path:
@@ -180,48 +168,38 @@ def with_entry(data: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, A
 
 
 def unlisted(
-    recipes: Iterable[Recipe], metafiles: Mapping[str, Mapping[str, Any]]
+    recipes: Mapping[str, Sequence[str]], metafiles: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
-    """Recipes that lack a metafile, and entries that lack their config.
+    """Sentences on recipes without a metafile, and on entries without their config.
 
     Args:
         recipes: From :func:`find_recipes`.
         metafiles: From :func:`read_metafiles`.
-
-    Returns:
-        One sentence for each.
     """
-    by_name = {recipe.name: recipe for recipe in recipes}
     problems = [
-        f'{recipe.leaves[0]}: there is no {_FOLDER}/{recipe.method}.yml. Write one '
-        f'with a collection.{suggest(recipe.method, list(metafiles))}'
-        for recipe in by_name.values()
-        if recipe.method not in metafiles
+        f'{leaves[0]}: there is no {_FOLDER}/{method_of(name)}.yml. Write one with a '
+        f'collection.{suggest(method_of(name), list(metafiles))}'
+        for name, leaves in recipes.items()
+        if method_of(name) not in metafiles
     ]
     for method, data in metafiles.items():
+        own = {n: leaves for n, leaves in recipes.items() if method_of(n) == method}
+        configs = [leaf for leaves in own.values() for leaf in leaves]
         for entry in data.get('Models') or []:
-            name = entry['Name']
-            if is_checkpoint(entry):
-                problems += _without_config(method, entry, by_name.values())
-            elif name not in by_name or by_name[name].method != method:
+            name, config = entry['Name'], str(entry.get('Config'))
+            if is_checkpoint(entry) and config not in configs:
+                problems.append(
+                    f'{_FOLDER}/{method}.yml: {name} has Config {config}, which is no '
+                    'config of this method. Correct or remove it.'
+                    f'{suggest(config, configs)}'
+                )
+            elif not is_checkpoint(entry) and name not in own:
                 problems.append(
                     f'{_FOLDER}/{method}.yml: {name} has no config '
                     f'{_LEAVES}/{name}_*.py of this method. Remove or rename it.'
-                    f'{suggest(name, list(by_name))}'
+                    f'{suggest(name, list(recipes))}'
                 )
     return problems
-
-
-def _without_config(
-    method: str, entry: Mapping[str, Any], recipes: Iterable[Recipe]
-) -> Iterator[str]:
-    leaves = [leaf for r in recipes if r.method == method for leaf in r.leaves]
-    config = str(entry.get('Config'))
-    if config not in leaves:
-        yield (
-            f'{_FOLDER}/{method}.yml: {entry["Name"]} has Config {config}, which is '
-            f'no config of this method. Correct or remove it.{suggest(config, leaves)}'
-        )
 
 
 def display_name(space: str) -> str:

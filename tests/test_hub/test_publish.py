@@ -13,7 +13,6 @@ from mmma.apis import load_config
 from mmma.checkpoints import file_sha256, load_weights_file, meta_of
 from mmma.hub.publish import (
     add_results,
-    config_text,
     metafile_differences,
     metric_name,
     model_card,
@@ -255,10 +254,6 @@ def test_metafile_follows_the_results(model, tmp_path):
     assert entry['Metadata']['Training Resources'] == 'a laptop'
     text = path.read_text()
     assert update_metafile(model).read_text() == text
-
-
-def test_text_of_a_config():
-    assert config_text({'a': {'b': (1, 2)}}) == 'a = dict(b=(\n    1,\n    2,\n))\n'
 
 
 @pytest.fixture(scope='module')

@@ -11,7 +11,7 @@ from zoo_runs import LOG, make_results, make_run
 from mmma.apis import load_config
 from mmma.checkpoints.files import write_safetensors
 from mmma.hub import published as scrubbing
-from mmma.hub.metafiles import license_of, metafile_entry, result_items, result_rows
+from mmma.hub.metafiles import license_of, measured_places, metafile_entry, result_items
 from mmma.hub.published import (
     MAX_BYTES,
     Scrubber,
@@ -21,6 +21,7 @@ from mmma.hub.published import (
     default_name,
     find_leaf,
     large_files,
+    leaf_flags,
     measured_otherwise,
     parse_config,
     portable,
@@ -28,6 +29,7 @@ from mmma.hub.published import (
     read_published,
     read_results,
     read_run,
+    resolved,
     results_name,
     training_resources,
 )
@@ -126,6 +128,7 @@ def test_values():
         'a = dict({}, {})',
         'a = [x for x in y]',
         'a.b = 1',
+        'a = dict(b=c)',
         'a = {**b}',
         'a = b = 1',
         'a = (',
@@ -287,8 +290,9 @@ LAB = {'name': 'indomain', 'domain': 'lab', 'seed': 3}
 )  # fmt: skip
 def test_leaves(config, protocol, path, flags):
     leaf = find_leaf(config, protocol)
-    assert (leaf.path, ' '.join(leaf.flags)) == (f'configs/{path}', flags)
-    assert leaf.cfg['protocol']['name'] == protocol['name']
+    assert leaf == f'configs/{path}'
+    assert ' '.join(leaf_flags(leaf, protocol)) == flags
+    assert resolved(leaf, protocol)['protocol']['name'] == protocol['name']
 
 
 @pytest.mark.parametrize('config', ['mine.py', None, '../_base_/x.py'])
@@ -538,15 +542,24 @@ def test_results(tmp_path):
     ]
 
 
-def test_support_draws_are_averaged_and_controls_left_out():
+def test_support_draws_are_averaged_and_controls_left_out(tmp_path):
     runs = [
-        {'target': 'street', 'shots': 0, 'metrics': {'a': 1.0}},
-        {'target': 'street', 'shots': 0, 'control': 'prior', 'metrics': {'a': 9.0}},
-        {'target': 'street', 'shots': 5, 'run': 0, 'metrics': {'a': 2.0}},
-        {'target': 'street', 'shots': 5, 'run': 1, 'metrics': {'a': 5.0}},
+        {'target': 'street', 'shots': 0, 'metrics': {'F1_mean': 1.0}},
+        {
+            'target': 'street',
+            'shots': 0,
+            'control': 'prior',
+            'metrics': {'F1_mean': 9.0},
+        },
+        {'target': 'street', 'shots': 5, 'run': 0, 'metrics': {'F1_mean': 2.0}},
+        {'target': 'street', 'shots': 5, 'run': 1, 'metrics': {'F1_mean': 5.0}},
     ]
-    found = result_rows({'runs': runs})
-    assert found == {'street 0-shot': {'a': 1.0}, 'street 5-shot': {'a': 3.5}}
+    model = Folder(tmp_path, **{'results.json': results('rec', runs)})
+    found = measured_places(model)
+    assert [(place, metrics) for _, _, place, metrics in found] == [
+        ('street 0-shot', {'F1_mean': 1.0}),
+        ('street 5-shot', {'F1_mean': 3.5}),
+    ]
 
 
 def test_names_of_entries():

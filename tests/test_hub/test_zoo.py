@@ -10,7 +10,6 @@ from mmma.checkpoints import RemoteFile
 from mmma.hub import zoo as index
 from mmma.hub.metafiles import refresh
 from mmma.hub.zoo import (
-    Recipe,
     checkpoint_path,
     differences,
     fetch_model,
@@ -20,6 +19,7 @@ from mmma.hub.zoo import (
     list_models,
     metafile_path,
     metafile_text,
+    method_of,
     read_metafiles,
     repository_url,
     unlisted,
@@ -50,9 +50,9 @@ def test_recipes_are_found_with_leaves_in_order(tmp_path):
     (tmp_path / 'configs/recog').mkdir(parents=True)
     for leaf in (*leaves('b-s_mma82'), leaves('a_mma82')[1], 'configs/recog/x.py'):
         (tmp_path / leaf).touch()
-    assert find_recipes(tmp_path) == [
-        Recipe('a_mma82', leaves('a_mma82')[1:2]),
-        Recipe('b-s_mma82', leaves('b-s_mma82')),
+    assert list(find_recipes(tmp_path).items()) == [
+        ('a_mma82', leaves('a_mma82')[1:2]),
+        ('b-s_mma82', leaves('b-s_mma82')),
     ]
 
 
@@ -60,14 +60,13 @@ def test_a_detector_is_one_leaf(tmp_path):
     leaf = 'configs/det/adatad_vit-s_mma82.py'
     (tmp_path / 'configs/det').mkdir(parents=True)
     (tmp_path / leaf).touch()
-    (found,) = find_recipes(tmp_path)
-    assert (found.name, found.method) == ('adatad_vit-s_mma82', 'adatad')
-    assert found.leaves == (leaf,)
+    assert find_recipes(tmp_path) == {'adatad_vit-s_mma82': (leaf,)}
+    assert method_of('adatad_vit-s_mma82') == 'adatad'
 
 
 @pytest.mark.parametrize('name', ['videomae_mma82', 'videomae-s_mma82'])
 def test_the_method_is_the_first_word(name):
-    assert Recipe(name, ()).method == 'videomae'
+    assert method_of(name) == 'videomae'
 
 
 def test_refresh_changes_what_is_computed_and_keeps_what_people_wrote():
@@ -129,7 +128,7 @@ def test_bad_metafiles(tmp_path, text, message):
 
 
 def test_unlisted_names_both_sides():
-    recipes = [Recipe('tsm_mma82', leaves('tsm_mma82')), Recipe('gctsm_mma82', ('g',))]
+    recipes = {'tsm_mma82': leaves('tsm_mma82'), 'gctsm_mma82': ('g',)}
     metafiles = {'tsm': {'Models': [{'Name': 'tms_mma82'}, {'Name': 'gctsm_mma82'}]}}
     lacking, misspelt, misplaced = unlisted(recipes, metafiles)
     assert lacking.startswith('g: there is no configs/metafiles/gctsm.yml')
@@ -188,7 +187,7 @@ def test_refresh_leaves_weights_alone():
 
 
 def test_weights_need_a_config_of_their_method():
-    recipes = [Recipe('a_mma82', leaves('a_mma82')), Recipe('tsm_mma82', ('t.py',))]
+    recipes = {'a_mma82': leaves('a_mma82'), 'tsm_mma82': ('t.py',)}
     models = [weights(), weights('w2', Config='t.py'), weights('w3', Config='a.py')]
     metafiles = {'a': {'Models': models}, 'tsm': {}}
     problems = unlisted(recipes, metafiles)
