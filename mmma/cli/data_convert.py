@@ -68,6 +68,6 @@ def run(args: argparse.Namespace) -> int:
         return 0
     options = Options(args.videos, args.force, args.fps, args.mapping)
     conversion = convert(args.format, args.source, args.out, options)
-    print('\n'.join(conversion.lines(args.out)))
+    print('\n'.join(conversion.lines()))
     print(f'next: python tools/data/check.py {args.out} --decode')
     return 0

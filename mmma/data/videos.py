@@ -300,13 +300,28 @@ def write_det(path: Path, videos: Iterable[Video], space: LabelSpace) -> None:
         videos: Its entries, in order.
         space: Label space of their indices.
     """
+    entries = ((video.video, _entry(video, space)) for video in videos)
+    write_entries(path, entries, '{"database": {', '}}')
+
+
+def write_entries(
+    path: Path, entries: Iterable[tuple[str, Any]], head: str, tail: str
+) -> None:
+    """Write a JSON file of videos, one line per video.
+
+    Args:
+        path: The file to write.
+        entries: Name and value of each.
+        head: Text before the first one.
+        tail: Text after the last one.
+    """
     with atomic_write(Path(path)) as file:
-        file.write('{"database": {')
-        for i, video in enumerate(videos):
-            entry = json.dumps(_entry(video, space), ensure_ascii=False)
-            name = json.dumps(video.video, ensure_ascii=False)
-            file.write(f'{"," if i else ""}\n{name}: {entry}')
-        file.write('\n}}\n')
+        file.write(head)
+        for i, (name, entry) in enumerate(entries):
+            text = json.dumps(entry, ensure_ascii=False)
+            key = json.dumps(name, ensure_ascii=False)
+            file.write(f'{"," if i else ""}\n{key}: {text}')
+        file.write(f'\n{tail}\n')
 
 
 def _entry(video: Video, space: LabelSpace) -> dict[str, Any]:

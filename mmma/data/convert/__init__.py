@@ -1,4 +1,4 @@
-"""Converters from what others publish to the layout of a data root."""
+"""Converters of published data sets to data roots, and back."""
 
 from __future__ import annotations
 
@@ -50,10 +50,7 @@ def convert(
         kind: One of ``CONVERTERS``.
         source: The folder, or for ``pyskl`` the file, that was downloaded.
         out: The data root to write.
-        options: What the user chose.
-
-    Returns:
-        What was written.
+        options: Those of the user.
 
     Raises:
         FileNotFoundError: No such folder, or it lacks the tables.
@@ -73,7 +70,7 @@ def export(kind: str, root: Path, out: Path, force: bool = False) -> list[str]:
         force: Write into a folder that is not empty.
 
     Returns:
-        What was written, for the user.
+        Lines for the user.
 
     Raises:
         FileNotFoundError: No such root, or it has no detection table.

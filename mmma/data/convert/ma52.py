@@ -15,8 +15,8 @@ import csv
 import io
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmma.data.clips import Clip
@@ -24,10 +24,8 @@ from mmma.data.convert.target import (
     Conversion,
     Options,
     SourceTree,
-    prepare,
     split_name,
     subject_of,
-    write,
 )
 from mmma.data.root import DatasetInfo
 from mmma.data.videos import Instance, Video
@@ -35,8 +33,12 @@ from mmma.files import Problem, read_text, refuse
 from mmma.taxonomy import SUBSETS, LabelSpace, load_label_space
 from mmma.video import probe_video
 
-LISTS = {subset: f'{subset}_list_videos.txt' for subset in SUBSETS}
+LISTS, TABLES = '{}_list_videos.txt', '{}.csv'
 NAMES = 'label_name.txt'
+COLUMNS = ('video_id', 'start_frame', 'end_frame', 'class', 'total_frames')
+PLACEHOLDER_ROWS = 3
+"""A table of at least so many rows, each with a video of its own, the same frames and
+mostly the class after the one before, is no annotation."""
 
 
 def convert_ma52(source: Path, out: Path, options: Options) -> Conversion:
@@ -48,40 +50,62 @@ def convert_ma52(source: Path, out: Path, options: Options) -> Conversion:
     Args:
         source: Folder with ``train_list_videos.txt`` and its like, at any depth.
         out: The data root to write.
-        options: What the user chose.
+        options: Those of the user.
 
     Raises:
         FileNotFoundError: No such folder, or none of the lists is in it.
         ValueError: Bad rows, names of another label space, or a bad place to write.
     """
-    tree = SourceTree(source)
+    conversion = Conversion(SourceTree(source), out, options)
     space = load_label_space('ma52')
-    prepare(tree, out, options)
-    conversion = Conversion()
-    check_names(tree, space)
-    lists = {subset: tree.find(name) for subset, name in LISTS.items()}
-    if not any(lists.values()):
-        raise FileNotFoundError(
-            f'{source}: none of {", ".join(LISTS.values())} is in it; they are the '
-            'lists that MA-52 releases, one "file label" per line'
-        )
-    for subset, path in lists.items():
-        if path is None:
-            conversion.notices.append(f'no {LISTS[subset]}: no {subset} clips')
-            continue
-        conversion.clips += read_list(path, subset, space, conversion.notices)
-    conversion.clips = [_with_path(clip, tree, conversion) for clip in conversion.clips]
+    _check_names(conversion.tree, space)
+    form = 'lists that MA-52 releases, one "file label" per line'
+    for subset, path in _tables(conversion, LISTS, form, 'clips'):
+        conversion.clips += _read_list(path, subset, space, conversion)
     info = DatasetInfo('MA-52', 'ma52', False, 'MA-52, arXiv 2403.05234')
-    write(conversion, info, space, (tree, out), options)
+    conversion.write(info, space)
     return conversion
 
 
-def check_names(tree: SourceTree, space: LabelSpace) -> None:
-    """Compare a released name file with the label space, index by index.
+def convert_mma52(source: Path, out: Path, options: Options) -> Conversion:
+    """Convert the MMA-52 tables, and the videos that lie beside them.
 
     Args:
-        tree: The download; without a ``label_name.txt`` the space is trusted.
-        space: The label space.
+        source: Folder with ``train.csv`` and its like, at any depth.
+        out: The data root to write.
+        options: Those of the user; ``fps`` only where the tables have none.
+
+    Raises:
+        FileNotFoundError: No such folder, or none of the tables is in it.
+        ValueError: Bad rows, an unknown rate, or a bad place to write.
+    """
+    conversion = Conversion(SourceTree(source), out, options)
+    space = load_label_space('ma52')
+    _check_names(conversion.tree, space)
+    form = f'tables that MMA-52 releases, with columns {",".join(COLUMNS)}'
+    for subset, path in _tables(conversion, TABLES, form, 'videos'):
+        rows = read_frames(path, space)
+        if is_placeholder(rows, [str(row.label) for row in rows]):
+            conversion.notices.append(
+                f'{path.name} skipped: a placeholder, frames {rows[0].start_frame} to '
+                f'{rows[0].end_frame} in each video and classes counting up'
+            )
+            continue
+
+        def place(row: FrameRow, subset: str = subset) -> dict[str, str]:
+            found = conversion.tree.find_video(row.video, subset)
+            target = conversion.add_video(found, f'videos/{subset}/{row.video}.mp4')
+            subject = subject_of(row.video)
+            return dict(path=target, subset=subset, domain='lab', subject=subject)
+
+        add_videos(conversion, path, rows, options.fps, place)
+    info = DatasetInfo('MMA-52', 'ma52', False, 'MMA-52, arXiv 2407.05311')
+    conversion.write(info, space)
+    return conversion
+
+
+def _check_names(tree: SourceTree, space: LabelSpace) -> None:
+    """Compare a released name file, if there is one, with the label space.
 
     Raises:
         ValueError: An index has another name.
@@ -102,24 +126,31 @@ def check_names(tree: SourceTree, space: LabelSpace) -> None:
         raise ValueError(f'{path}: {len(lines)} names, expected {len(expected)}')
 
 
-def read_list(
-    path: Path, subset: str, space: LabelSpace, notices: list[str]
+def _tables(
+    conversion: Conversion, pattern: str, form: str, items: str
+) -> Iterator[tuple[str, Path]]:
+    """Each subset with its table; those without one are noted."""
+    tree = conversion.tree
+    names = {subset: pattern.format(subset) for subset in SUBSETS}
+    found = {subset: tree.find(name) for subset, name in names.items()}
+    if not any(found.values()):
+        raise FileNotFoundError(
+            f'{tree.path}: none of {", ".join(names.values())} is in it; they are the '
+            f'{form}'
+        )
+    for subset, path in found.items():
+        if path is not None:
+            yield subset, path
+        else:
+            conversion.notices.append(f'no {names[subset]}: no {subset} {items}')
+
+
+def _read_list(
+    path: Path, subset: str, space: LabelSpace, conversion: Conversion
 ) -> list[Clip]:
-    """Read one list.
+    """Clips of one list, ``file label`` per line.
 
     A test list whose labels are all 0 is the published one, whose truth is withheld.
-
-    Args:
-        path: A list, ``file label`` per line.
-        subset: Its subset.
-        space: The label space; labels are indices.
-        notices: Gets what was assumed.
-
-    Returns:
-        The clips; ``path`` is still the name in the list.
-
-    Raises:
-        ValueError: Bad rows; the first five are shown.
     """
     rows, problems = [], []
     allowed = {str(label) for label in range(space.num_actions)}
@@ -135,33 +166,18 @@ def read_list(
     refuse(problems, path)
     withheld = subset == 'test' and not any(label for _, _, label in rows)
     if withheld:
-        notices.append(f'{path.name}: every label is 0, so the truth is withheld')
-    return [
-        Clip(
-            clip=split_name(name)[0],
-            path=name,
-            subset=subset,
-            domain='lab',
-            subject=subject_of(split_name(name)[0]),
-            action=None if withheld else label,
-            body=None,
-            line=line,
+        conversion.notices.append(
+            f'{path.name}: every label is 0, so the truth is withheld'
         )
-        for line, name, label in rows
-    ]
-
-
-def _with_path(clip: Clip, tree: SourceTree, conversion: Conversion) -> Clip:
-    _, suffix = split_name(clip.path)
-    target = f'videos/{clip.subset}/{clip.clip}{suffix}'
-    found = tree.find_video(clip.path, clip.subset)
-    return replace(clip, path=conversion.add_video(found, target))
-
-
-COLUMNS = ('video_id', 'start_frame', 'end_frame', 'class', 'total_frames')
-PLACEHOLDER_ROWS = 3
-"""A table of at least so many rows, each with a video of its own, the same frames and
-mostly the class after the one before, is no annotation."""
+    clips = []
+    for line, name, label in rows:
+        clip, suffix = split_name(name)
+        found = conversion.tree.find_video(name, subset)
+        target = conversion.add_video(found, f'videos/{subset}/{clip}{suffix}')
+        place = (target, subset, 'lab', subject_of(clip))
+        action = None if withheld else label
+        clips.append(Clip(clip, *place, action, None, line=line))
+    return clips
 
 
 @dataclass(frozen=True)
@@ -186,61 +202,90 @@ class FrameRow:
     total_frames: int
     fps: float | None
 
-    @classmethod
-    def parse(cls, values: Mapping[str, str], line: int, space: LabelSpace) -> FrameRow:
-        """Take a row of text.
 
-        Args:
-            values: Text by column, ``COLUMNS`` and perhaps ``fps``.
-            line: Its line.
-            space: The label space; ``class`` is an index.
-
-        Raises:
-            ValueError: Not numbers, or numbers that cannot be.
-        """
-        try:
-            numbers = [float(values[column]) for column in COLUMNS[1:]]
-            fps = float(values['fps']) if 'fps' in values else None
-        except (TypeError, ValueError):
-            raise ValueError(f'not a row of numbers: {list(values.values())}') from None
-        start, end, label, total = numbers
-        if not values['video_id']:
-            raise ValueError('video_id is empty')
-        if not 0 <= start < end <= total or any(n % 1 for n in numbers):
-            raise ValueError(
-                f'frames {start:g} to {end:g} of {total:g}, class {label:g}: need '
-                'whole numbers, 0 <= start < end <= total'
-            )
-        if label not in range(space.num_actions):
-            raise ValueError(f'class {label:g}: must be 0..{space.num_actions - 1}')
-        if fps is not None and not 1 <= fps <= 1000:
-            raise ValueError(f'fps {fps:g}: must be 1..1000')
-        video = values['video_id']
-        return cls(line, video, int(start), int(end), int(label), int(total), fps)
-
-
-def disagreements(path: Path, rows: Sequence[FrameRow]) -> list[Problem]:
-    """Rows that give a video another length or rate than its first row does.
+def read_frames(path: Path, space: LabelSpace) -> list[FrameRow]:
+    """Read one table of either generation.
 
     Args:
-        path: Their table.
-        rows: All of it.
+        path: A released CSV.
+        space: The label space; classes are indices.
+
+    Raises:
+        ValueError: Another header, or bad rows; the first five are shown.
     """
+    reader = csv.DictReader(io.StringIO(read_text(path)))
+    columns = reader.fieldnames or []
+    missing = [column for column in COLUMNS if column not in columns]
+    if missing:
+        raise ValueError(
+            f'{path}:1: no column {", ".join(missing)}; the header is '
+            f'{",".join(columns)!r}, expected {",".join(COLUMNS)} and perhaps fps'
+        )
+    rows = ((reader.line_num, row['video_id'] or '', row) for row in reader)
+    return parse_frames(path, rows, space)
+
+
+def parse_frames(
+    path: Path,
+    rows: Iterable[tuple[int, str, Mapping[str, str]]],
+    space: LabelSpace,
+    translate: Callable[[Mapping[str, str]], Mapping[str, str]] = dict,
+) -> list[FrameRow]:
+    """Check the rows of a table, alone and against the first row of their video.
+
+    Args:
+        path: The table.
+        rows: Line, video and text by column of each.
+        space: The label space; ``class`` is an index.
+        translate: Gives a row ``COLUMNS`` and perhaps ``fps``, or raises ValueError.
+
+    Raises:
+        ValueError: Bad rows; the first five are shown.
+    """
+    parsed, problems = [], []
     first: dict[str, FrameRow] = {}
-    problems = []
-    for row in rows:
-        before = first.setdefault(row.video, row)
-        if (row.total_frames, row.fps) != (before.total_frames, before.fps):
-            text = (
-                f'{row.total_frames} frames at fps {row.fps}, but line {before.line} '
-                f'says {before.total_frames} at {before.fps}'
-            )
-            problems.append(Problem(str(path), row.line, row.video, text))
-    return problems
+    for line, name, text in rows:
+        try:
+            row = _parse_frame(translate(text), line, space)
+            parsed.append(row)
+            before = first.setdefault(row.video, row)
+            if (row.total_frames, row.fps) != (before.total_frames, before.fps):
+                raise ValueError(
+                    f'{row.total_frames} frames at fps {row.fps}, but line '
+                    f'{before.line} says {before.total_frames} at {before.fps}'
+                )
+        except ValueError as error:
+            problems.append(Problem(str(path), line, name, str(error)))
+    if not parsed and not problems:
+        problems.append(Problem(str(path), 0, '', 'empty table'))
+    refuse(problems, path)
+    return parsed
+
+
+def _parse_frame(values: Mapping[str, str], line: int, space: LabelSpace) -> FrameRow:
+    try:
+        numbers = [float(values[column]) for column in COLUMNS[1:]]
+        fps = float(values['fps']) if 'fps' in values else None
+    except (TypeError, ValueError):
+        raise ValueError(f'not a row of numbers: {list(values.values())}') from None
+    start, end, label, total = numbers
+    video = values['video_id']
+    if not video:
+        raise ValueError('video_id is empty')
+    if not 0 <= start < end <= total or any(n % 1 for n in numbers):
+        raise ValueError(
+            f'frames {start:g} to {end:g} of {total:g}, class {label:g}: need '
+            'whole numbers, 0 <= start < end <= total'
+        )
+    if label not in range(space.num_actions):
+        raise ValueError(f'class {label:g}: must be 0..{space.num_actions - 1}')
+    if fps is not None and not 1 <= fps <= 1000:
+        raise ValueError(f'fps {fps:g}: must be 1..1000')
+    return FrameRow(line, video, int(start), int(end), int(label), int(total), fps)
 
 
 def is_placeholder(rows: Sequence[FrameRow], classes: Sequence[str]) -> bool:
-    """Whether a table only lists videos, with made-up instances.
+    """True if a table only lists videos, with made-up instances.
 
     Args:
         rows: All of it.
@@ -252,6 +297,60 @@ def is_placeholder(rows: Sequence[FrameRow], classes: Sequence[str]) -> bool:
         return False
     steps = [int(b) - int(a) for a, b in itertools.pairwise(classes)]
     return sum(step == 1 for step in steps) >= 0.9 * len(steps)
+
+
+def add_videos(
+    conversion: Conversion,
+    path: Path,
+    rows: Sequence[FrameRow],
+    fps: float | None,
+    place: Callable[[FrameRow], dict[str, str]],
+) -> None:
+    """Add the videos of a table, in seconds.
+
+    A video's rate comes from the table, else from the user, else from the file.
+
+    Args:
+        conversion: Gets them, and a note of where the rate comes from.
+        path: The table.
+        rows: All of it.
+        fps: Frames per second as the user says, if known.
+        place: Gives ``path``, ``subset``, ``domain`` and ``subject`` of a video, by its
+            first row.
+
+    Raises:
+        ValueError: Only the file could tell the rate, and does not.
+    """
+    notices = conversion.notices
+    if rows[0].fps is None:
+        told = (
+            f'{fps:g} taken for all, as asked' if fps else 'read from the video files'
+        )
+        notices.append(f'{path.name} has no fps: {told}')
+    elif fps:
+        notices.append(f'{path.name} has its own fps: --fps is not used for it')
+    videos: dict[str, list[FrameRow]] = defaultdict(list)
+    for row in rows:
+        videos[row.video].append(row)
+    for own in videos.values():
+        where = place(own[0])
+        item = f'{path}:{own[0].line}: {own[0].video}'
+        file = conversion.source_of(where['path'])
+        rate = own[0].fps or fps or _fps_of_file(item, file)
+        conversion.videos.append(to_video(own, rate, where))
+
+
+def _fps_of_file(where: str, file: Path | None) -> float:
+    if file is None:
+        raise ValueError(
+            f'{where}: no fps in the table, and no video to read it from. '
+            'Rates differ between videos (MMA-52 mixes 30 and 29), so none is assumed: '
+            'use a release with fps, put the videos beside the tables, or give --fps N'
+        )
+    try:
+        return probe_video(file).fps
+    except ValueError as error:
+        raise ValueError(f'{where}: no fps to read from {file}: {error}') from None
 
 
 def to_video(rows: Sequence[FrameRow], fps: float, place: Mapping[str, str]) -> Video:
@@ -274,127 +373,3 @@ def to_video(rows: Sequence[FrameRow], fps: float, place: Mapping[str, str]) -> 
             for row in rows
         ),
     )
-
-
-def rate_source(
-    path: Path, rows: Sequence[FrameRow], fps: float | None, notices: list[str]
-) -> Callable[[FrameRow, Path | None], float]:
-    """How to learn a video's rate: from the table, else the user, else the file.
-
-    Args:
-        path: The table.
-        rows: All of it.
-        fps: What the user says, if anything.
-        notices: Gets where the rate comes from, unless it is the table.
-
-    Returns:
-        A function of a row and the video's file, if that is there. It raises ValueError
-        where only the file could tell and does not.
-    """
-    if rows[0].fps is not None:
-        if fps:
-            notices.append(f'{path.name} has its own fps: --fps is not used for it')
-        return lambda row, file: row.fps or 0.0
-    if fps:
-        notices.append(f'{path.name} has no fps: {fps:g} taken for all, as asked')
-        return lambda row, file: fps
-    notices.append(f'{path.name} has no fps: read from the video files')
-    return lambda row, file: _fps_of_file(f'{path}:{row.line}: {row.video}', file)
-
-
-def _fps_of_file(where: str, file: Path | None) -> float:
-    if file is None:
-        raise ValueError(
-            f'{where}: no fps in the table, and no video to read it from. '
-            'Rates differ between videos (MMA-52 mixes 30 and 29), so none is assumed: '
-            'use a release with fps, put the videos beside the tables, or give --fps N'
-        )
-    try:
-        return probe_video(file).fps
-    except ValueError as error:
-        raise ValueError(f'{where}: no fps to read from {file}: {error}') from None
-
-
-TABLES = {subset: f'{subset}.csv' for subset in SUBSETS}
-
-
-def convert_mma52(source: Path, out: Path, options: Options) -> Conversion:
-    """Convert the MMA-52 tables, and the videos that lie beside them.
-
-    Args:
-        source: Folder with ``train.csv`` and its like, at any depth.
-        out: The data root to write.
-        options: What the user chose; ``fps`` only where the tables have none.
-
-    Raises:
-        FileNotFoundError: No such folder, or none of the tables is in it.
-        ValueError: Bad rows, an unknown rate, or a bad place to write.
-    """
-    tree = SourceTree(source)
-    space = load_label_space('ma52')
-    prepare(tree, out, options)
-    check_names(tree, space)
-    tables = {subset: tree.find(name) for subset, name in TABLES.items()}
-    if not any(tables.values()):
-        raise FileNotFoundError(
-            f'{source}: none of {", ".join(TABLES.values())} is in it; they are the '
-            f'tables that MMA-52 releases, with columns {",".join(COLUMNS)}'
-        )
-    conversion = Conversion()
-    for subset, path in tables.items():
-        if path is None:
-            conversion.notices.append(f'no {TABLES[subset]}: no {subset} videos')
-            continue
-        rows = read_frames(path, space)
-        if is_placeholder(rows, [str(row.label) for row in rows]):
-            conversion.notices.append(
-                f'{path.name} skipped: a placeholder, frames {rows[0].start_frame} to '
-                f'{rows[0].end_frame} in each video and classes counting up'
-            )
-            continue
-        rates = rate_source(path, rows, options.fps, conversion.notices)
-        by_video: dict[str, list[FrameRow]] = defaultdict(list)
-        for row in rows:
-            by_video[row.video].append(row)
-        for name, own in by_video.items():
-            found = tree.find_video(name, subset)
-            target = conversion.add_video(found, f'videos/{subset}/{name}.mp4')
-            rate = rates(own[0], tree.path / found if found else None)
-            place = {'path': target, 'subset': subset, 'domain': 'lab'}
-            place['subject'] = subject_of(name)
-            conversion.videos.append(to_video(own, rate, place))
-    info = DatasetInfo('MMA-52', 'ma52', False, 'MMA-52, arXiv 2407.05311')
-    write(conversion, info, space, (tree, out), options)
-    return conversion
-
-
-def read_frames(path: Path, space: LabelSpace) -> list[FrameRow]:
-    """Read one table of either generation.
-
-    Args:
-        path: A released CSV.
-        space: The label space; classes are indices.
-
-    Raises:
-        ValueError: Another header, or bad rows; the first five are shown.
-    """
-    reader = csv.DictReader(io.StringIO(read_text(path)))
-    columns = reader.fieldnames or []
-    missing = [column for column in COLUMNS if column not in columns]
-    if missing:
-        raise ValueError(
-            f'{path}:1: no column {", ".join(missing)}; the header is '
-            f'{",".join(columns)!r}, expected {",".join(COLUMNS)} and perhaps fps'
-        )
-    rows, problems = [], []
-    for values in reader:
-        try:
-            rows.append(FrameRow.parse(values, reader.line_num, space))
-        except ValueError as error:
-            name = values['video_id'] or ''
-            problems.append(Problem(str(path), reader.line_num, name, str(error)))
-    problems += disagreements(path, rows)
-    if not rows and not problems:
-        problems.append(Problem(str(path), 0, '', 'empty table'))
-    refuse(sorted(problems, key=lambda problem: problem.line), path)
-    return rows

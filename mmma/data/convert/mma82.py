@@ -9,9 +9,8 @@ from __future__ import annotations
 import csv
 import fnmatch
 import re
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,23 +18,19 @@ from mmma.data.clips import Clip, times
 from mmma.data.convert.ma52 import (
     COLUMNS,
     FrameRow,
-    disagreements,
+    add_videos,
     is_placeholder,
-    rate_source,
-    to_video,
+    parse_frames,
 )
 from mmma.data.convert.target import (
     Conversion,
     Options,
     SourceTree,
     plain_name,
-    prepare,
     read_label_names,
     split_name,
-    write,
 )
 from mmma.data.root import DatasetInfo
-from mmma.data.videos import Video
 from mmma.files import Problem, read_json, read_text, refuse
 from mmma.taxonomy import (
     DOMAINS,
@@ -47,6 +42,7 @@ from mmma.taxonomy import (
 )
 
 RELEASE = Path(__file__).with_name('mma82_release.json')
+TASK_NAMES = {'rec': 'recognition', 'det': 'detection'}
 _SHARED = ('path', 'subset', 'domain', 'subject', 'action')
 RELEASE_COLUMNS = {
     'rec': (
@@ -60,7 +56,10 @@ NEEDED = {
     'det': ('video', 'start_frame', 'end_frame', 'action', 'frames'),
 }
 _IGNORED = '-'
-_KEYS: dict[str, type | tuple[type, ...]] = {
+_WITHHELD = ('', '-1')
+_TABLE_SUFFIXES = ('.txt', '.csv', '.tsv', '.json', '.jsonl', '.parquet', '.md')
+_Kinds = dict[str, type | tuple[type, ...]]
+_KEYS: _Kinds = {
     'about': list,
     'label_names': dict,
     'domains': dict,
@@ -74,7 +73,7 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     'det': dict,
     'skip': dict,
 }
-_TABLE_KEYS: dict[str, type | tuple[type, ...]] = {
+_TABLE_KEYS: _Kinds = {
     'files': list,
     'delimiter': str,
     'header': bool,
@@ -82,91 +81,16 @@ _TABLE_KEYS: dict[str, type | tuple[type, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class TableForm:
-    """Form of the tables of one task.
-
-    Attributes:
-        files: Path endings; the first that fits any file counts.
-        delimiter: Between columns.
-        columns: Our name -> name in the header, or place where there is no header.
-        width: Number of columns where there is no header, else None.
-        mapping: The file that says so.
-    """
-
-    files: tuple[str, ...]
-    delimiter: str
-    columns: Mapping[str, str | int]
-    width: int | None
-    mapping: Path
-
-
-@dataclass(frozen=True)
-class ReleaseMapping:
-    """A mapping file, as ``mma82_release.json`` explains it.
-
-    Attributes:
-        file: Where it was read from.
-        label_files: Names of files with one ``index name`` per line.
-        domains: Word in a path or column, lower case -> domain.
-        subsets: The same for subsets.
-        default_domain: Domain where nothing tells it, if any.
-        action_names: Text in a table -> action of our label space.
-        body_names: Text in a table -> body group.
-        subject: Pattern whose first group is the person.
-        fps: Frames per second where tables do not say, if known.
-        tables: Per task.
-        skip: Name pattern -> why such files are left.
-    """
-
-    file: Path
-    label_files: tuple[str, ...]
-    domains: Mapping[str, str]
-    subsets: Mapping[str, str]
-    default_domain: str | None
-    action_names: Mapping[str, str]
-    body_names: Mapping[str, str]
-    subject: re.Pattern[str]
-    fps: float | None
-    tables: Mapping[str, TableForm]
-    skip: Mapping[str, str]
-
-    def find_tables(
-        self, task: str, files: Iterable[PurePosixPath]
-    ) -> list[tuple[PurePosixPath, dict[str, str]]]:
-        """Tables of a task, each with the subset and domain its path tells.
-
-        Args:
-            task: ``rec`` or ``det``.
-            files: Files of the tree.
-        """
-        files = list(files)
-        for pattern in self.tables[task].files:
-            regex = self._regex(pattern)
-            matches = [(file, regex.fullmatch(file.as_posix())) for file in files]
-            found = [(file, self._told(m)) for file, m in matches if m is not None]
-            if found:
-                return found
-        return []
-
-    def _regex(self, pattern: str) -> re.Pattern[str]:
-        text = re.escape(pattern).replace(r'\*', '[^/]*')
-        for kind, words in (('subset', self.subsets), ('domain', self.domains)):
-            options = '|'.join(map(re.escape, sorted(words, key=len, reverse=True)))
-            text = text.replace(rf'\{{{kind}\}}', f'(?P<{kind}>{options})', 1)
-        return re.compile(f'(?:.*/)?{text}', re.IGNORECASE)
-
-    def _told(self, match: re.Match[str]) -> dict[str, str]:
-        words = {'subset': self.subsets, 'domain': self.domains}
-        groups = match.groupdict().items()
-        return {kind: words[kind][text.lower()] for kind, text in groups}
-
-
-def load_mapping(path: Path) -> ReleaseMapping:
+def load_mapping(path: Path) -> dict[str, Any]:
     """Read and validate a mapping file.
 
     Args:
-        path: A JSON file like ``mma82_release.json``.
+        path: A JSON file like ``mma82_release.json``, which explains its keys.
+
+    Returns:
+        Its content and ``file``, its path. Words of domains and subsets are in lower
+        case. ``columns`` of a table is our name -> name in the header, or place where
+        ``width`` says how many there are without a header.
 
     Raises:
         FileNotFoundError: There is none.
@@ -182,90 +106,26 @@ def load_mapping(path: Path) -> ReleaseMapping:
             check_choice(f'subset of {word!r}', subset, SUBSETS)
         if content['default_domain'] is not None:
             check_choice('default_domain', content['default_domain'], DOMAINS)
-        return ReleaseMapping(
-            file=path,
-            label_files=tuple(content['label_names'].get('files', ())),
-            domains={k.lower(): v for k, v in content['domains'].items()},
-            subsets={k.lower(): v for k, v in content['subsets'].items()},
-            default_domain=content['default_domain'],
-            action_names=content['action_names'],
-            body_names=content['body_names'],
-            subject=re.compile(content['subject']),
-            fps=content['fps'],
-            tables={
-                task: _table_form(task, content[task], path) for task in RELEASE_COLUMNS
-            },
-            skip=content['skip'],
-        )
+        for kind in ('domains', 'subsets'):
+            content[kind] = {k.lower(): v for k, v in content[kind].items()}
+        re.compile(content['subject'])
+        for task in TASK_NAMES:
+            _check_table(task, content[task])
     except (ValueError, re.error) as error:
         raise ValueError(f'{path}: {error}') from None
+    return {**content, 'file': path}
 
 
-def read_rows(path: Path, form: TableForm) -> list[tuple[int, dict[str, str]]]:
-    """Rows of one table, by our column names.
-
-    Args:
-        path: The table.
-        form: How it is written.
-
-    Returns:
-        Line and texts of each row.
-
-    Raises:
-        ValueError: Another header, no rows, or rows of another width.
-    """
-    lines = read_text(path).splitlines()
-    if form.width is None:
-        reader = csv.reader(lines, delimiter=form.delimiter)
-        places, width = _header_places(path, next(reader, []), form)
-        cells = ((reader.line_num, row) for row in reader)
-    else:
-        places, width = dict(form.columns), form.width
-        gap = None if form.delimiter == ' ' else form.delimiter  # runs count once
-        cells = enumerate((line.strip().split(gap) for line in lines), start=1)
-    rows, problems = [], []
-    for line, row in cells:
-        if len(row) == width:
-            rows.append((line, {name: row[place] for name, place in places.items()}))
-        elif any(row):
-            text = (
-                f'{len(row)} columns in {form.delimiter.join(row)!r}, expected {width} '
-                f'({", ".join(form.columns)}) parted by {form.delimiter!r}; '
-                f'{form.mapping} says so'
-            )
-            problems.append(Problem(str(path), line, '', text))
-    if not rows and not problems:
-        problems.append(Problem(str(path), 0, '', 'empty table'))
-    refuse(problems, path)
-    return rows
-
-
-def _header_places(
-    path: Path, header: Sequence[str], form: TableForm
-) -> tuple[dict[str, int], int]:
-    places = {}
-    for name, column in form.columns.items():
-        if column in header:
-            places[name] = header.index(str(column))
-        elif name != 'fps':  # an older generation has none
-            raise ValueError(
-                f'{path}:1: no column {column!r} for {name}; the header is {header}, '
-                f'expected {sorted(map(str, form.columns.values()))} as '
-                f'{form.mapping} says'
-            )
-    return places, len(header)
-
-
-def _table_form(task: str, content: Mapping[str, Any], mapping: Path) -> TableForm:
-    _check_keys(content, _TABLE_KEYS, task)
-    columns, header = content['columns'], content['header']
+def _check_table(task: str, table: dict[str, Any]) -> None:
+    _check_keys(table, _TABLE_KEYS, task)
+    columns, header = table['columns'], table['header']
     if header != isinstance(columns, dict):
         raise ValueError(
             f'{task}: columns must be an object with header true, a list without'
         )
-    if len(content['delimiter']) != 1:
+    if len(table['delimiter']) != 1:
         raise ValueError(f'{task}: delimiter must be one character')
-    width = None if header else len(columns)
+    table['width'] = None if header else len(columns)
     if not header:
         columns = {c: place for place, c in enumerate(columns) if c != _IGNORED}
     for column in columns:
@@ -273,13 +133,10 @@ def _table_form(task: str, content: Mapping[str, Any], mapping: Path) -> TableFo
     for column in NEEDED[task]:
         if column not in columns:
             raise ValueError(f'{task}: columns lack {column!r}')
-    files, delimiter = tuple(content['files']), content['delimiter']
-    return TableForm(files, delimiter, columns, width, mapping)
+    table['columns'] = columns
 
 
-def _check_keys(
-    content: Any, kinds: Mapping[str, type | tuple[type, ...]], where: str
-) -> None:
+def _check_keys(content: Any, kinds: _Kinds, where: str) -> None:
     """Every key there, none unknown, each of its kind."""
     if not isinstance(content, dict):
         raise ValueError(f'{where} must be an object')
@@ -293,7 +150,82 @@ def _check_keys(
             raise ValueError(f'{where}: {key!r} cannot be {content[key]!r}')
 
 
-_WITHHELD = ('', '-1')
+def find_tables(
+    mapping: Mapping[str, Any], task: str, files: Iterable[PurePosixPath]
+) -> list[tuple[PurePosixPath, dict[str, str]]]:
+    """Find the tables of a task, each with the subset and domain its path tells.
+
+    Args:
+        mapping: From :func:`load_mapping`; the first pattern that fits any file counts.
+        task: ``rec`` or ``det``.
+        files: Files of the tree.
+    """
+    files = list(files)
+    words = {'subset': mapping['subsets'], 'domain': mapping['domains']}
+    for pattern in mapping[task]['files']:
+        text = re.escape(pattern).replace(r'\*', '[^/]*')
+        for kind, known in words.items():
+            options = '|'.join(map(re.escape, sorted(known, key=len, reverse=True)))
+            text = text.replace(rf'\{{{kind}\}}', f'(?P<{kind}>{options})', 1)
+        regex = re.compile(f'(?:.*/)?{text}', re.IGNORECASE)
+        found = [
+            (file, {k: words[k][v.lower()] for k, v in match.groupdict().items()})
+            for file in files
+            if (match := regex.fullmatch(file.as_posix()))
+        ]
+        if found:
+            return found
+    return []
+
+
+def read_rows(
+    path: Path, mapping: Mapping[str, Any], task: str
+) -> list[tuple[int, dict[str, str]]]:
+    """Line and texts, by our column names, of each row of a table.
+
+    Args:
+        path: The table.
+        mapping: From :func:`load_mapping`.
+        task: ``rec`` or ``det``.
+
+    Raises:
+        ValueError: Another header, no rows, or rows of another width.
+    """
+    table, lines = mapping[task], read_text(path).splitlines()
+    columns, width, delimiter = table['columns'], table['width'], table['delimiter']
+    if width is None:
+        reader = csv.reader(lines, delimiter=delimiter)
+        header = next(reader, [])
+        places, width = {}, len(header)
+        for name, column in columns.items():
+            if column in header:
+                places[name] = header.index(str(column))
+            elif name != 'fps':  # an older generation has none
+                raise ValueError(
+                    f'{path}:1: no column {column!r} for {name}; the header is '
+                    f'{header}, expected {sorted(map(str, columns.values()))} as '
+                    f'{mapping["file"]} says'
+                )
+        cells = ((reader.line_num, row) for row in reader)
+    else:
+        places = columns
+        gap = None if delimiter == ' ' else delimiter  # runs count once
+        cells = enumerate((line.strip().split(gap) for line in lines), start=1)
+    rows, problems = [], []
+    for line, row in cells:
+        if len(row) == width:
+            rows.append((line, {name: row[place] for name, place in places.items()}))
+        elif any(row):
+            text = (
+                f'{len(row)} columns in {delimiter.join(row)!r}, expected {width} '
+                f'({", ".join(columns)}) parted by {delimiter!r}; {mapping["file"]} '
+                'says so'
+            )
+            problems.append(Problem(str(path), line, '', text))
+    if not rows and not problems:
+        problems.append(Problem(str(path), 0, '', 'empty table'))
+    refuse(problems, path)
+    return rows
 
 
 class ReleaseLabels:
@@ -301,7 +233,7 @@ class ReleaseLabels:
 
     Args:
         tree: The download; a label file of the mapping is looked for in it.
-        mapping: What its files mean.
+        mapping: From :func:`load_mapping`.
         space: Our label space.
 
     Raises:
@@ -309,72 +241,56 @@ class ReleaseLabels:
     """
 
     def __init__(
-        self, tree: SourceTree, mapping: ReleaseMapping, space: LabelSpace
+        self, tree: SourceTree, mapping: Mapping[str, Any], space: LabelSpace
     ) -> None:
-        self._space, self._mapping = space, mapping
-        found = (tree.find(name) for name in mapping.label_files)
-        self.file = next((file for file in found if file is not None), None)
-        self._by_index = read_label_names(self.file) if self.file else {}
-        self._actions = {plain_name(name): i for i, name in enumerate(space.actions)}
-        self._bodies = {plain_name(name): i for i, name in enumerate(space.bodies)}
+        self._mapping = mapping
+        self._names = {'action': space.actions, 'body': space.bodies}
+        self._known = {
+            kind: {plain_name(name): i for i, name in enumerate(names)}
+            for kind, names in self._names.items()
+        }
+        self._file = tree.find(*mapping['label_names'].get('files', ()))
+        self._by_index = read_label_names(self._file) if self._file else {}
         for index, name in self._by_index.items():
             try:
-                self.action(name)
+                self.find('action', name)
             except ValueError as error:
-                raise ValueError(f'{self.file}: index {index}: {error}') from None
+                raise ValueError(f'{self._file}: index {index}: {error}') from None
 
-    def action(self, text: str) -> int | None:
-        """Index of an action, None where the truth is withheld.
+    def find(self, kind: str, text: str) -> int | None:
+        """Index of an action or body group, None where the truth is withheld.
 
         Args:
-            text: Name or index as released; empty and -1 withhold it.
+            kind: ``action`` or ``body``.
+            text: Name as released, or index of an action; empty and -1 withhold it.
 
         Raises:
             ValueError: An unknown name, or an index that nothing explains.
         """
         if text in _WITHHELD:
             return None
-        name = self._mapping.action_names.get(text, text)
-        if name.isdecimal():
-            name = self._named(name, text)
-        return self._look('action', name, self._actions, 'action_names')
-
-    def body(self, text: str) -> int | None:
-        """Index of a body group, None where it is withheld.
-
-        Args:
-            text: Name as released, or anything that ``body_names`` explains.
-
-        Raises:
-            ValueError: It is unknown.
-        """
-        if text in _WITHHELD:
-            return None
-        name = self._mapping.body_names.get(text, text)
-        return self._look('body group', name, self._bodies, 'body_names')
-
-    def _named(self, index: str, text: str) -> str:
-        if int(index) not in self._by_index:
-            source = self.file or 'no ' + ', '.join(self._mapping.label_files)
+        renamed = self._mapping[f'{kind}_names']
+        name = renamed.get(text, text)
+        if kind == 'action' and name.isdecimal():
+            if int(name) not in self._by_index:
+                source = self._file or 'no ' + ', '.join(
+                    self._mapping['label_names'].get('files', ())
+                )
+                raise ValueError(
+                    f'action {text!r} is an index that nothing explains ({source}): '
+                    'the order of the release is not assumed; add its list of names, '
+                    f'or action_names to a copy of {self._mapping["file"]}'
+                )
+            name = self._by_index[int(name)]
+            name = renamed.get(name, name)
+        index = self._known[kind].get(plain_name(name))
+        if index is None:
+            word = 'action' if kind == 'action' else 'body group'
             raise ValueError(
-                f'action {text!r} is an index that nothing explains ({source}): the '
-                'order of the release is not assumed; add its list of names, or '
-                f'action_names to a copy of {self._mapping.file}'
+                f'unknown {word} {name!r}.{suggest(name, self._names[kind])} Rename it '
+                f'under {kind}_names in a copy of {self._mapping["file"]}'
             )
-        name = self._by_index[int(index)]
-        return self._mapping.action_names.get(name, name)
-
-    def _look(self, kind: str, name: str, known: dict[str, int], key: str) -> int:
-        if plain_name(name) not in known:
-            allowed = self._space.actions if kind == 'action' else self._space.bodies
-            raise ValueError(
-                f'unknown {kind} {name!r}.{suggest(name, allowed)} Rename it under '
-                f'{key} in a copy of {self._mapping.file}'
-            )
-        return known[plain_name(name)]
-
-
-TASK_NAMES = {'rec': 'recognition', 'det': 'detection'}
+        return index
 
 
 def convert_mma82(source: Path, out: Path, options: Options) -> Conversion:
@@ -383,78 +299,80 @@ def convert_mma82(source: Path, out: Path, options: Options) -> Conversion:
     Args:
         source: The folder that was downloaded.
         out: The data root to write.
-        options: What the user chose; ``mapping`` where the release differs from what
-            was expected.
+        options: Those of the user; ``mapping`` where the release differs from what was
+            expected.
 
     Raises:
         FileNotFoundError: No such folder, or no table that the mapping knows.
         ValueError: A bad mapping, bad rows, or a bad place to write.
     """
     tree = SourceTree(source)
-    prepare(tree, out, options)
-    release = _Release(tree, load_mapping(options.mapping or RELEASE), options)
-    found = {task: release.mapping.find_tables(task, tree.files) for task in TASK_NAMES}
+    conversion = Conversion(tree, out, options)
+    mapping = load_mapping(options.mapping or RELEASE)
+    release = _Release(conversion, mapping)
+    found = {task: find_tables(mapping, task, tree.files) for task in TASK_NAMES}
     if not any(found.values()):
-        raise FileNotFoundError(_nothing_found(tree, release.mapping))
-    conversion = release.conversion
+        raise FileNotFoundError(_nothing_found(tree, mapping))
     for task, tables in found.items():
         if not tables:
-            wanted = ', '.join(release.mapping.tables[task].files)
+            wanted = ', '.join(mapping[task]['files'])
             conversion.notices.append(
                 f'no {TASK_NAMES[task]} tables: looked for {wanted}'
             )
     for path, told in found['rec']:
-        conversion.clips += release.clips(path, told)
+        release.add_clips(path, told)
     for path, told in found['det']:
-        conversion.videos += release.videos(path, told)
-    conversion.clips = _unique_names(conversion)
-    conversion.notices += _skipped(tree, release.mapping)
+        release.add_videos(path, told)
+    clips = conversion.clips
+    if len({clip.clip for clip in clips}) < len(clips):
+        conversion.notices.append(
+            'clip names repeat, so all of them got domain and subset in front'
+        )
+        conversion.clips = [
+            replace(clip, clip=f'{clip.domain}_{clip.subset}_{clip.clip}')
+            for clip in clips
+        ]
+    conversion.notices += _skipped(tree, mapping)
     info = DatasetInfo('mma82', 'mma82', False, 'lpynow/MMA-82, Hugging Face hub')
-    write(conversion, info, release.space, (tree, out), options)
+    conversion.write(info, release.space)
     return conversion
 
 
 class _Release:
-    """One conversion: the tree, what its files mean, and what came out so far."""
+    """Reader of the tables of a release into a conversion."""
 
-    def __init__(
-        self, tree: SourceTree, mapping: ReleaseMapping, options: Options
-    ) -> None:
-        self.tree, self.mapping = tree, mapping
-        self.space: LabelSpace = load_label_space('mma82')
-        self.labels = ReleaseLabels(tree, mapping, self.space)
-        self.fps = options.fps or mapping.fps
-        self.conversion = Conversion()
+    def __init__(self, conversion: Conversion, mapping: Mapping[str, Any]) -> None:
+        self.conversion, self.mapping = conversion, mapping
+        self.space = load_label_space('mma82')
+        self.labels = ReleaseLabels(conversion.tree, mapping, self.space)
 
-    def clips(self, path: PurePosixPath, told: Mapping[str, str]) -> list[Clip]:
-        """Rows of one recognition table."""
-        file = self.tree.path / path
-        rows = read_rows(file, self.mapping.tables['rec'])
+    def add_clips(self, path: PurePosixPath, told: Mapping[str, str]) -> None:
+        """Add the rows of a recognition table."""
+        file = self.conversion.tree.path / path
+        rows = read_rows(file, self.mapping, 'rec')
         if told.get('subset') == 'test' and all(r['action'] == '0' for _, r in rows):
             self.conversion.notices.append(
                 f'{path}: every label is 0, so the truth is taken as withheld'
             )
             rows = [(line, {**row, 'action': ''}) for line, row in rows]
-        clips, problems = [], []
+        problems = []
         for line, row in rows:
             try:
-                clips.append(self._clip(row, line, told))
+                self.conversion.clips.append(self._clip(row, line, told))
             except ValueError as error:
                 problems.append(Problem(str(file), line, row['path'], str(error)))
         refuse(problems, file)
-        return clips
 
     def _clip(self, row: dict[str, str], line: int, told: Mapping[str, str]) -> Clip:
         errors: list[str] = []
         start_sec, end_sec = times(row, errors)
         if errors:
             raise ValueError(errors[0])
-        place = self._place(row['path'], row, told)
         return Clip(
             clip=row.get('clip') or split_name(row['path'])[0],
-            **place,
-            action=self.labels.action(row['action']),
-            body=self.labels.body(row.get('body', '')),
+            **self._place(row['path'], row, told),
+            action=self.labels.find('action', row['action']),
+            body=self.labels.find('body', row.get('body', '')),
             emotion=row.get('emotion', ''),
             source_video=row.get('source_video', ''),
             start_sec=start_sec,
@@ -462,46 +380,35 @@ class _Release:
             line=line,
         )
 
-    def videos(self, path: PurePosixPath, told: Mapping[str, str]) -> list[Video]:
-        """Videos of one detection table."""
-        file = self.tree.path / path
-        texts = read_rows(file, self.mapping.tables['det'])
-        rows, problems = [], []
-        groups: dict[str, list[FrameRow]] = defaultdict(list)
-        first: dict[str, dict[str, str]] = {}
-        for line, text in texts:
-            try:
-                row = FrameRow.parse(self._frames(text), line, self.space)
-            except ValueError as error:
-                problems.append(Problem(str(file), line, text['video'], str(error)))
-                continue
-            rows.append(row)
-            groups[row.video].append(row)
-            first.setdefault(row.video, text)
-        problems += disagreements(file, rows)
-        refuse(sorted(problems, key=lambda problem: problem.line), file)
-        if is_placeholder(rows, [text['action'] for _, text in texts]):
+    def add_videos(self, path: PurePosixPath, told: Mapping[str, str]) -> None:
+        """Add the videos of a detection table."""
+        file = self.conversion.tree.path / path
+        texts = dict(read_rows(file, self.mapping, 'det'))
+        rows = parse_frames(
+            file,
+            ((line, text['video'], text) for line, text in texts.items()),
+            self.space,
+            self._frames,
+        )
+        if is_placeholder(rows, [text['action'] for text in texts.values()]):
             self.conversion.notices.append(
                 f'{path} skipped: a placeholder, the same frames in each video'
             )
-            return []
-        rates = rate_source(file, rows, self.fps, self.conversion.notices)
-        videos = []
-        for video, own in groups.items():
-            row = first[video]
+            return
+
+        def place(row: FrameRow) -> dict[str, str]:
+            text = texts[row.line]
             try:
-                place = self._place(row.get('path') or video, row, told)
+                return self._place(text.get('path') or row.video, text, told)
             except ValueError as error:
-                where = f'{file}:{own[0].line}: {video}'
-                raise ValueError(f'{where}: {error}') from None
-            found = self.conversion.files.get(place['path'])
-            fps = rates(own[0], self.tree.path / found if found else None)
-            videos.append(to_video(own, fps, place))
-        return videos
+                raise ValueError(f'{file}:{row.line}: {row.video}: {error}') from None
+
+        fps = self.conversion.options.fps or self.mapping['fps']
+        add_videos(self.conversion, file, rows, fps, place)
 
     def _frames(self, row: Mapping[str, str]) -> dict[str, str]:
         """A row under the names that frame tables use, its label as our index."""
-        label = self.labels.action(row['action'])
+        label = self.labels.find('action', row['action'])
         if label is None:
             raise ValueError('an instance without an action')
         ours = ('video', 'start_frame', 'end_frame', 'action', 'frames')
@@ -513,60 +420,42 @@ class _Release:
         self, name: str, row: Mapping[str, str], told: Mapping[str, str]
     ) -> dict[str, str]:
         """Path in the new root, subset, domain and subject."""
-        subset = told.get('subset') or self._subset(row)
+        words, text = self.mapping['subsets'], row.get('subset', '')
+        subset = told.get('subset') or words.get(text.lower())
+        subset = subset or check_choice('subset', text, SUBSETS)
         written = PurePosixPath(name).parent.parts
-        domain = told.get('domain') or self._domain(row, written)
-        aliases = [k for k, v in self.mapping.domains.items() if v == domain]
-        found = self.tree.find_video(name, subset, aliases)
+        domain = told.get('domain') or self._domain(row.get('domain', ''), written)
+        aliases = [k for k, v in self.mapping['domains'].items() if v == domain]
+        found = self.conversion.tree.find_video(name, subset, aliases)
         if domain is None and found is not None:
-            domain = self._domain({}, found.parts[:-1])
-        domain = domain or self.mapping.default_domain
+            domain = self._domain('', found.parts[:-1])
+        domain = domain or self.mapping['default_domain']
         if domain is None:
             raise ValueError(
                 f'nothing tells the domain of {name!r}: no folder of its path is '
                 'one of '
-                f'{", ".join(self.mapping.domains)}; add the word under domains, or a '
-                f'default_domain, to a copy of {self.mapping.file}'
+                f'{", ".join(self.mapping["domains"])}; add the word under domains, or '
+                f'a default_domain, to a copy of {self.mapping["file"]}'
             )
         stem, suffix = split_name(name)
         path = f'videos/{domain}/{subset}/{stem}{suffix}'
         path = self.conversion.add_video(found, path)
-        match = self.mapping.subject.match(stem)
+        match = re.match(self.mapping['subject'], stem)
         subject = row.get('subject') or (match[1] if match else '')
         return {'path': path, 'subset': subset, 'domain': domain, 'subject': subject}
 
-    def _subset(self, row: Mapping[str, str]) -> str:
-        text = row.get('subset', '')
-        return self.mapping.subsets.get(text.lower()) or check_choice(
-            'subset', text, SUBSETS
-        )
-
-    def _domain(self, row: Mapping[str, str], folders: Sequence[str]) -> str | None:
-        words = self.mapping.domains
-        text = row.get('domain', '')
+    def _domain(self, text: str, folders: Sequence[str]) -> str | None:
+        """Domain of a column's text, else of the first folder that names one."""
+        words = self.mapping['domains']
         if text and text.lower() not in words:
             raise ValueError(f'unknown domain {text!r}.{suggest(text, words)}')
-        known = [words[w.lower()] for w in (text, *folders) if w.lower() in words]
-        return known[0] if known else None
+        known = (words[w.lower()] for w in (text, *folders) if w.lower() in words)
+        return next(known, None)
 
 
-def _unique_names(conversion: Conversion) -> list[Clip]:
-    """Clips under unique names: with domain and subset in front where files repeat."""
-    counts = Counter(clip.clip for clip in conversion.clips)
-    if len(counts) == len(conversion.clips):
-        return conversion.clips
-    conversion.notices.append(
-        'clip names repeat, so all of them got domain and subset in front'
-    )
-    return [
-        replace(clip, clip=f'{clip.domain}_{clip.subset}_{clip.clip}')
-        for clip in conversion.clips
-    ]
-
-
-def _skipped(tree: SourceTree, mapping: ReleaseMapping) -> list[str]:
+def _skipped(tree: SourceTree, mapping: Mapping[str, Any]) -> list[str]:
     notices = []
-    for pattern, reason in mapping.skip.items():
+    for pattern, reason in mapping['skip'].items():
         names = [str(f) for f in tree.files if fnmatch.fnmatch(f.name, pattern)]
         if names:
             more = f' and {len(names) - 3} more' if len(names) > 3 else ''
@@ -574,9 +463,9 @@ def _skipped(tree: SourceTree, mapping: ReleaseMapping) -> list[str]:
     return notices
 
 
-def _nothing_found(tree: SourceTree, mapping: ReleaseMapping) -> str:
+def _nothing_found(tree: SourceTree, mapping: Mapping[str, Any]) -> str:
     wanted = '; '.join(
-        f'{name}: {", ".join(mapping.tables[task].files)}'
+        f'{name}: {", ".join(mapping[task]["files"])}'
         for task, name in TASK_NAMES.items()
     )
     tables = [str(f) for f in tree.files if f.suffix.lower() in _TABLE_SUFFIXES]
@@ -584,13 +473,10 @@ def _nothing_found(tree: SourceTree, mapping: ReleaseMapping) -> str:
     return '\n'.join(
         [
             f'{tree.path}: no table of the release is there as expected ({wanted}). '
-            f'{has} and {tree.num_videos} videos.',
+            f'{has} and {sum(map(len, tree.videos.values()))} videos.',
             *_skipped(tree, mapping),
-            f'To describe another layout, copy {mapping.file}, edit the copy (its '
+            f'To describe another layout, copy {mapping["file"]}, edit the copy (its '
             '"about" lines explain each key: files, delimiter, columns, domains, '
             'label_names) and pass --mapping COPY.',
         ]
     )
-
-
-_TABLE_SUFFIXES = ('.txt', '.csv', '.tsv', '.json', '.jsonl', '.parquet', '.md')

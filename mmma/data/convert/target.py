@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,40 +19,35 @@ from mmma.files import progress, read_text
 from mmma.taxonomy import DOMAINS, LABEL_SPACES, SUBSETS, LabelSpace, check_choice
 from mmma.video import VIDEO_SUFFIXES
 
+VIDEO_MODES = ('link', 'copy', 'none')
+
 
 class SourceTree:
-    """Files under a folder, listed once.
+    """Files under a folder, listed once; of a single file, no others.
 
     Args:
-        path: The folder.
+        path: The folder, or a table without videos.
+        alone: True for a single file.
 
     Raises:
         FileNotFoundError: There is no such folder.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, alone: bool = False) -> None:
         self.path = Path(path)
-        if not self.path.is_dir():
+        if not alone and not self.path.is_dir():
             raise FileNotFoundError(f'{self.path}: no such folder to convert from')
-        self.files = _list_files(self.path)
-        self._videos: dict[str, list[PurePosixPath]] = defaultdict(list)
+        self.files = [] if alone else _list_files(self.path)
+        self.videos: dict[str, list[PurePosixPath]] = defaultdict(list)
         for file in self.files:
             if file.suffix.lower() in VIDEO_SUFFIXES:
-                self._videos[file.stem].append(file)
+                self.videos[file.stem].append(file)
 
-    @property
-    def num_videos(self) -> int:
-        """How many video files there are."""
-        return sum(len(files) for files in self._videos.values())
-
-    def find(self, name: str) -> Path | None:
-        """The file of that name nearest to the top, if there is one.
-
-        Args:
-            name: File name, without folders.
-        """
-        found = [file for file in self.files if file.name == name]
-        return self.path / found[0] if found else None
+    def find(self, *names: str) -> Path | None:
+        """File of the first of these names, nearest to the top, if there is one."""
+        found = (file for name in names for file in self.files if file.name == name)
+        file = next(found, None)
+        return file and self.path / file
 
     def find_video(
         self, name: str, subset: str, folders: Collection[str] = ()
@@ -72,11 +67,10 @@ class SourceTree:
             ValueError: Several files fit equally well.
         """
         wanted = PurePosixPath(name)
-        stem, _ = split_name(name)
         parents = wanted.parent.parts
         others = set(SUBSETS) - {subset}
         found: dict[tuple[bool, ...], list[PurePosixPath]] = defaultdict(list)
-        for file in self._videos.get(stem, []):
+        for file in self.videos.get(split_name(name)[0], []):
             above = file.parts[:-1]
             if subset not in above and others & set(above):
                 continue
@@ -96,15 +90,51 @@ class SourceTree:
         return best[0] if best else None
 
 
-class SourceFile(SourceTree):
-    """A source that is one table, without videos.
+def _list_files(top: Path) -> list[PurePosixPath]:
+    """Files under a folder, relative to it, those nearest to the top first."""
+    files = []
+    for folder, subfolders, names in os.walk(top):
+        subfolders[:] = [name for name in subfolders if not name.startswith('.')]
+        here = PurePosixPath(Path(folder).relative_to(top).as_posix())
+        files += [here / name for name in names]
+    return sorted(files, key=lambda file: (len(file.parts), file.parts))
+
+
+def open_source(
+    source: Path, suffixes: Sequence[str], what: str = ''
+) -> tuple[SourceTree, Path]:
+    """Open the source of a converter that reads one table.
 
     Args:
-        path: The file.
-    """
+        source: The table, or a folder with it.
+        suffixes: Suffixes of such a table.
+        what: Name of such a file; by default its suffix.
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.files, self._videos = path, [], defaultdict(list)
+    Raises:
+        FileNotFoundError: No such file or folder, or no such table in it.
+        ValueError: Several of them.
+    """
+    if source.is_file():
+        return SourceTree(source, alone=True), source
+    tree = SourceTree(source)
+    # PointTAD keeps numbers of extracted frames in a second file.
+    found = [
+        file
+        for file in tree.files
+        if file.suffix.lower() in suffixes and not file.stem.endswith('_frames')
+    ]
+    kinds = ' or '.join(suffixes)
+    if not found:
+        raise FileNotFoundError(
+            f'{tree.path}: no {kinds} file is in it; give the {what or "file"}'
+        )
+    if len(found) > 1:
+        files = f'{what}s' if what else f'{kinds} files'
+        raise ValueError(
+            f'{tree.path}: {len(found)} {files} ({", ".join(map(str, found[:3]))}); '
+            'give one of them'
+        )
+    return tree, tree.path / found[0]
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -119,109 +149,14 @@ def split_name(name: str) -> tuple[str, str]:
     return file.name, '.mp4'
 
 
-def _list_files(top: Path) -> list[PurePosixPath]:
-    """Files under a folder, relative to it, those nearest to the top first."""
-    files = []
-    for folder, subfolders, names in os.walk(top):
-        subfolders[:] = [name for name in subfolders if not name.startswith('.')]
-        here = PurePosixPath(Path(folder).relative_to(top).as_posix())
-        files += [here / name for name in names]
-    return sorted(files, key=lambda file: (len(file.parts), file.parts))
-
-
-def open_source(
-    source: Path, suffixes: Collection[str], what: str = ''
-) -> tuple[SourceTree, Path]:
-    """Source of a converter that reads one table: the file, or a folder with it.
-
-    Args:
-        source: What the user gave.
-        suffixes: Suffixes of such a table.
-        what: Name of such a file; by default its suffix.
-
-    Raises:
-        FileNotFoundError: No such file or folder, or no such table in it.
-        ValueError: Several of them.
-    """
-    if source.is_file():
-        return SourceFile(source), source
-    tree = SourceTree(source)
-    # PointTAD keeps numbers of extracted frames in a second file.
-    found = [
-        file
-        for file in tree.files
-        if file.suffix.lower() in suffixes and not file.stem.endswith('_frames')
-    ]
-    if not found:
-        raise FileNotFoundError(
-            f'{tree.path}: no {" or ".join(suffixes)} file is in it; give the '
-            f'{what or "file"}'
-        )
-    if len(found) > 1:
-        files = f'{what}s' if what else f'{" or ".join(suffixes)} files'
-        raise ValueError(
-            f'{tree.path}: {len(found)} {files} ({", ".join(map(str, found[:3]))}); '
-            'give one of them'
-        )
-    return tree, tree.path / found[0]
-
-
-@dataclass(frozen=True)
-class UserMapping:
-    """Fields of a ``--mapping`` file that converters of one table share, all optional.
-
-    Attributes:
-        label_space: Ours.
-        domain: Domain of videos that ``domains`` and the table do not name.
-        domains: Start of a name -> domain.
-    """
-
-    label_space: str | None = None
-    domain: str = 'lab'
-    domains: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, path: Path | None) -> Any:
-        """Read a mapping file.
-
-        Args:
-            path: A JSON file with some of the fields; None takes the defaults.
-
-        Raises:
-            FileNotFoundError: There is none.
-            ValueError: Not a JSON object, or a key or value that is not allowed.
-        """
-        if path is None:
-            return cls()
-        try:
-            content = json.loads(read_text(path))
-            for key in content:
-                check_choice('key', key, tuple(cls.__dataclass_fields__))
-            mapping = cls(**content)
-            mapping.check()
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ValueError(f'{path}: {error}') from None
-        return mapping
-
-    def check(self) -> None:
-        """Refuse names that do not exist."""
-        if self.label_space != type(self).label_space:
-            check_choice('label_space', self.label_space, LABEL_SPACES)
-        for domain in (self.domain, *self.domains.values()):
-            check_choice('domain', domain, DOMAINS)
-
-    def domain_of(self, name: str) -> str:
-        """Domain of a clip or video, by the start of its name."""
-        starts = (start for start in self.domains if name.startswith(start))
-        return self.domains.get(max(starts, key=len, default=''), self.domain)
+def subject_of(name: str) -> str:
+    """Person in a name such as ``0003_01_0001``: the text before the first ``_``."""
+    subject, separator, _ = name.partition('_')
+    return subject if separator else ''  # unknown
 
 
 def plain_name(name: str) -> str:
-    """A name without what spelling it in a file changes: case, ``_``, spaces.
-
-    Args:
-        name: As a file has it.
-    """
+    """A name without what spelling it in a file changes: case, ``_``, spaces."""
     return ' '.join(name.replace('_', ' ').lower().split())
 
 
@@ -248,12 +183,71 @@ def read_label_names(path: Path) -> dict[int, str]:
     return names
 
 
-VIDEO_MODES = ('link', 'copy', 'none')
+@dataclass(frozen=True)
+class UserMapping:
+    """Content of a ``--mapping`` file of a converter that reads one table.
+
+    Attributes:
+        label_space: Ours; None leaves it to the converter.
+        domain: Domain of clips and videos that ``domains`` and the table do not name.
+        domains: Start of a name -> domain.
+        action_names: Their label -> our action, or '' to leave it out.
+        first_index: Where the file's indices of classes start.
+        subsets: Their subset -> ours, or '' to leave it out.
+        splits: The same for the splits of a pickle.
+        layout: Fields of the joint layout of a pickle.
+    """
+
+    label_space: str | None = None
+    domain: str = 'lab'
+    domains: dict[str, str] = field(default_factory=dict)
+    action_names: dict[str, str] = field(default_factory=dict)
+    first_index: int = 0
+    subsets: dict[str, str] = field(default_factory=dict)
+    splits: dict[str, str] = field(default_factory=dict)
+    layout: dict[str, Any] | None = None
+
+    @classmethod
+    def read(cls, path: Path | None, *keys: str) -> UserMapping:
+        """Read a mapping file.
+
+        Args:
+            path: A JSON file; None takes the defaults.
+            *keys: Fields that it may have beside the first three.
+
+        Raises:
+            FileNotFoundError: There is none.
+            ValueError: Not a JSON object, or a key or value that is not allowed.
+        """
+        if path is None:
+            return cls()
+        try:
+            content = json.loads(read_text(path))
+            for key in content:
+                check_choice('key', key, ('label_space', 'domain', 'domains', *keys))
+            mapping = cls(**content)
+            if mapping.label_space is not None:
+                check_choice('label_space', mapping.label_space, LABEL_SPACES)
+            for domain in (mapping.domain, *mapping.domains.values()):
+                check_choice('domain', domain, DOMAINS)
+            subsets = (*mapping.subsets.values(), *mapping.splits.values())
+            for subset in filter(None, subsets):
+                check_choice('subset', subset, SUBSETS)
+            if mapping.first_index not in (0, 1):
+                raise ValueError(f'first_index {mapping.first_index!r}: use 0 or 1')
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f'{path}: {error}') from None
+        return mapping
+
+    def domain_of(self, name: str) -> str:
+        """Domain of a clip or video, by the longest start of its name."""
+        starts = (start for start in self.domains if name.startswith(start))
+        return self.domains.get(max(starts, key=len, default=''), self.domain)
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a user can choose.
+    """Options of a conversion.
 
     Attributes:
         videos: ``link`` makes hard links (a symbolic link would leave the root) and
@@ -270,25 +264,47 @@ class Options:
     mapping: Path | None = None
 
 
-@dataclass
 class Conversion:
-    """What a converter found, and what was written of it.
+    """Clips and videos that a converter found, and the root written of them.
+
+    Args:
+        tree: The source.
+        out: The data root to write.
+        options: Those of the user.
 
     Attributes:
         clips: Rows for ``rec.csv``.
         videos: Entries for ``det.json``.
         files: Path in the new root -> video in the source tree, relative to it.
         absent: Paths in the new root whose video the source tree lacks.
-        placed: How many videos were linked or copied.
+        placed: Number of videos linked or copied.
         notices: What was skipped or assumed, and why.
+
+    Raises:
+        ValueError: The two folders overlap, the new one is not empty, or a bad option.
     """
 
-    clips: list[Clip] = field(default_factory=list)
-    videos: list[Video] = field(default_factory=list)
-    files: dict[str, PurePosixPath] = field(default_factory=dict)
-    absent: set[str] = field(default_factory=set)
-    placed: int = 0
-    notices: list[str] = field(default_factory=list)
+    def __init__(self, tree: SourceTree, out: Path, options: Options) -> None:
+        check_choice('--videos', options.videos, VIDEO_MODES)
+        if options.fps is not None and not 1 <= options.fps <= 1000:
+            raise ValueError(f'--fps {options.fps:g}: must be 1..1000')
+        here, there = tree.path.resolve(), out.resolve()
+        if here.is_relative_to(there) or there.is_relative_to(here):
+            raise ValueError(
+                f'{out} and {tree.path} overlap: convert into another folder'
+            )
+        used = out.exists() and (not out.is_dir() or any(out.iterdir()))
+        if used and not options.force:
+            raise ValueError(
+                f'{out} is not empty: give --force to replace the tables in it'
+            )
+        self.tree, self.out, self.options = tree, out, options
+        self.clips: list[Clip] = []
+        self.videos: list[Video] = []
+        self.files: dict[str, PurePosixPath] = {}
+        self.absent: set[str] = set()
+        self.placed = 0
+        self.notices: list[str] = []
 
     def add_video(self, found: PurePosixPath | None, path: str) -> str:
         """Settle a video's path in the new root.
@@ -308,122 +324,75 @@ class Conversion:
         self.files[path] = found
         return path
 
-    def lines(self, out: Path) -> list[str]:
-        """What to tell the user.
+    def source_of(self, path: str) -> Path | None:
+        """File of a video in the source tree, if it is there, by its new path."""
+        return self.tree.path / self.files[path] if path in self.files else None
+
+    def write(self, info: DatasetInfo, space: LabelSpace) -> None:
+        """Write the root: tables, videos, and ``dataset.json`` last.
 
         Args:
-            out: The new root.
+            info: Content of ``dataset.json``.
+            space: The label space of the tables.
+
+        Raises:
+            ValueError: The tables do not hold: a clip or video twice, a name that
+                leaves the root. Nothing is left of them then.
         """
-        lines = [f'wrote {out}']
+        out = self.out
+        out.mkdir(parents=True, exist_ok=True)
+        _remove_tables(out)
+        try:  # read back what was written: what is left wrong shows here
+            if self.clips:
+                write_rec(out / REC_FILE, self.clips, space)
+                read_rec(out / REC_FILE, space)
+            if self.videos:
+                write_det(out / DET_FILE, self.videos, space)
+                read_det(out / DET_FILE, space)
+        except ValueError:
+            _remove_tables(out)
+            raise
+        if self.options.videos == 'none':
+            self.absent |= set(self.files)
+        else:
+            for path in progress(self.files, len(self.files), 'videos'):
+                _place(self.source_of(path), out / path, self.options.videos)
+            self.placed = len(self.files)
+        if self.absent:
+            self.notices.append(
+                f'{len(self.absent)} videos are not in place: put them where the '
+                f'tables expect them, such as {out / min(self.absent)}'
+            )
+        write_info(out, info)
+        if (out / 'skeletons').is_dir():
+            self.notices.append(
+                f'{out / "skeletons"} was there before and is left; check.py tells '
+                'whether it fits these tables'
+            )
+
+    def lines(self) -> list[str]:
+        """Summary for the user."""
+        lines = [f'wrote {self.out}']
         if self.clips:
-            subsets = Counter(clip.subset for clip in self.clips)
+            clips = _counts(Counter(clip.subset for clip in self.clips))
             hidden = sum(clip.action is None for clip in self.clips)
-            lines.append(f'  {REC_FILE}: {_counts(subsets)} clips, {hidden} unlabelled')
+            lines.append(f'  {REC_FILE}: {clips} clips, {hidden} unlabelled')
         if self.videos:
-            subsets = Counter(video.subset for video in self.videos)
-            instances: Counter[str] = Counter()
-            for video in self.videos:
-                instances[video.subset] += len(video.instances)
-            lines.append(f'  {DET_FILE}: {_counts(subsets)} videos')
+            videos = Counter(v.subset for v in self.videos)
+            instances = Counter(v.subset for v in self.videos for _ in v.instances)
+            lines.append(f'  {DET_FILE}: {_counts(videos)} videos')
             lines.append(f'  {DET_FILE}: {_counts(instances)} instances')
         lines.append(f'  videos: {self.placed} put in place, {len(self.absent)} absent')
         return lines + [f'note: {notice}' for notice in self.notices]
 
 
-def prepare(source: SourceTree, out: Path, options: Options) -> None:
-    """Check where a converter is to write.
-
-    Args:
-        source: What it reads.
-        out: The new root.
-        options: What the user chose.
-
-    Raises:
-        ValueError: The two folders overlap, the new one is not empty, or a bad
-            option.
-    """
-    check_choice('--videos', options.videos, VIDEO_MODES)
-    if options.fps is not None and not 1 <= options.fps <= 1000:
-        raise ValueError(f'--fps {options.fps:g}: must be 1..1000')
-    here, there = source.path.resolve(), out.resolve()
-    if here.is_relative_to(there) or there.is_relative_to(here):
-        raise ValueError(
-            f'{out} and {source.path} overlap: convert into another folder'
-        )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not options.force:
-        raise ValueError(
-            f'{out} is not empty: give --force to replace the tables in it'
-        )
-
-
-def write(
-    conversion: Conversion,
-    info: DatasetInfo,
-    space: LabelSpace,
-    folders: tuple[SourceTree, Path],
-    options: Options,
-) -> None:
-    """Write the root: videos, tables, and ``dataset.json`` last.
-
-    Args:
-        conversion: What to write; its counts and notices are completed.
-        info: What ``dataset.json`` says.
-        space: The label space of the tables.
-        folders: The source tree and the new root.
-        options: What the user chose.
-
-    Raises:
-        ValueError: The tables do not hold: a clip or video twice, a name that leaves
-            the root. Nothing is left of them then.
-    """
-    source, out = folders
-    out.mkdir(parents=True, exist_ok=True)
-    _remove_tables(out)
-    try:
-        _write_tables(conversion, space, out)
-    except ValueError:
-        _remove_tables(out)
-        raise
-    _place_all(conversion, source, out, options)
-    write_info(out, info)
-    if (out / 'skeletons').is_dir():
-        conversion.notices.append(
-            f'{out / "skeletons"} was there before and is left; check.py tells whether '
-            'it fits these tables'
-        )
-
-
-def _write_tables(conversion: Conversion, space: LabelSpace, out: Path) -> None:
-    """Write what there is, and read it back: what is left wrong shows here."""
-    if conversion.clips:
-        write_rec(out / REC_FILE, conversion.clips, space)
-        read_rec(out / REC_FILE, space)
-    if conversion.videos:
-        write_det(out / DET_FILE, conversion.videos, space)
-        read_det(out / DET_FILE, space)
+def _counts(counts: Counter[str]) -> str:
+    return ' + '.join(f'{counts[s]:,} {s}' for s in SUBSETS if counts[s])
 
 
 def _remove_tables(out: Path) -> None:
     for name in (INFO_FILE, REC_FILE, DET_FILE):
         (out / name).unlink(missing_ok=True)
-
-
-def _place_all(
-    conversion: Conversion, source: SourceTree, out: Path, options: Options
-) -> None:
-    files = conversion.files
-    if options.videos == 'none':
-        conversion.absent |= set(files)
-    else:
-        todo = progress(files.items(), len(files), 'videos')
-        for path, found in todo:
-            _place(source.path / found, out / path, options.videos)
-        conversion.placed = len(files)
-    if conversion.absent:
-        conversion.notices.append(
-            f'{len(conversion.absent)} videos are not in place: put them where the '
-            f'tables expect them, such as {out / min(conversion.absent)}'
-        )
 
 
 def _place(origin: Path, target: Path, mode: str) -> None:
@@ -437,17 +406,3 @@ def _place(origin: Path, target: Path, mode: str) -> None:
         except OSError:  # another file system, or one without links
             pass
     shutil.copyfile(origin, target)
-
-
-def subject_of(name: str) -> str:
-    """Person in a name such as ``0003_01_0001``: the text before the first ``_``.
-
-    Args:
-        name: Clip or video; without ``_`` the person is unknown, and empty.
-    """
-    subject, separator, _ = name.partition('_')
-    return subject if separator else ''
-
-
-def _counts(counts: Counter[str]) -> str:
-    return ' + '.join(f'{counts[s]:,} {s}' for s in SUBSETS if counts[s])
