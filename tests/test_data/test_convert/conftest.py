@@ -1,9 +1,11 @@
-"""Small trees as others publish them."""
+"""Small trees as others publish them, and mapping files."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,3 +25,15 @@ def tree(tmp_path: Path) -> Callable[[Mapping[str, str | bytes]], Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def mapping_file(tmp_path: Path) -> Callable[[Any], Path]:
+    """Writes a mapping, of text or what becomes JSON."""
+
+    def write(content: Any) -> Path:
+        path = tmp_path / 'mapping.json'
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    return write

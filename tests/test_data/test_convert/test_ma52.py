@@ -5,8 +5,8 @@ from video_files import make_video, moving_frames
 
 from mmma.data.clips import Clip
 from mmma.data.convert import convert
-from mmma.data.convert.ma52 import check_names
-from mmma.data.convert.target import Options, SourceTree
+from mmma.data.convert.ma52 import FrameRow, is_placeholder, parse_frames, to_video
+from mmma.data.convert.target import Options
 from mmma.data.root import DataRoot
 from mmma.data.videos import Instance, Video
 from mmma.taxonomy import load_label_space
@@ -24,19 +24,15 @@ def test_lists_become_a_root(tree, tmp_path):
     source = tree({**LISTS, 'lists/label_name.txt': NAMES})
     conversion = convert('ma52', source, tmp_path / 'out')
     root = DataRoot(tmp_path / 'out')
-    assert (root.info.name, root.info.label_space, root.info.simulated) == (
-        *('MA-52', 'ma52'),
-        False,
-    )
-    head = SPACE.body_id('head')
+    info = root.info
+    assert (info.name, info.label_space, info.simulated) == ('MA-52', 'ma52', False)
     clips = root.read_rec()
-    assert clips[0] == Clip(
-        '0003_01_0001', 'videos/train/0003_01_0001.mp4', 'train', 'lab', '0003', 9, head
-    )
+    place = ('videos/train/0003_01_0001.mp4', 'train', 'lab', '0003')
+    assert clips[0] == Clip('0003_01_0001', *place, 9, SPACE.body_id('head'))
     assert [clip.action for clip in clips] == [9, 0, 51, None, None]
     assert [clip.subject for clip in clips] == ['0003', '0004', '0003', '', '']
     assert 'nodding' in (root.path / 'rec.csv').read_text()
-    lines = '\n'.join(conversion.lines(root.path))
+    lines = '\n'.join(conversion.lines())
     assert 'rec.csv: 2 train + 1 val + 2 test clips, 2 unlabelled' in lines
     assert 'test_list_videos.txt: every label is 0, so the truth is withheld' in lines
     assert 'videos: 0 put in place, 5 absent' in lines
@@ -45,32 +41,18 @@ def test_lists_become_a_root(tree, tmp_path):
 def test_a_test_list_with_real_labels_keeps_them(tree, tmp_path):
     source = tree({**LISTS, 'lists/test_list_videos.txt': 't0.mp4 0\nt1.mp4 3\n'})
     convert('ma52', source, tmp_path / 'out')
-    assert [clip.action for clip in DataRoot(tmp_path / 'out').read_rec()[-2:]] == [
-        0,
-        3,
-    ]
+    clips = DataRoot(tmp_path / 'out').read_rec()
+    assert [clip.action for clip in clips[-2:]] == [0, 3]
 
 
-def test_a_missing_list_is_told(tree, tmp_path):
-    source = tree({'train_list_videos.txt': 'a.mp4 1'})
+def test_a_missing_list_is_told_and_videos_keep_their_container(tree, tmp_path):
+    source = tree({'train_list_videos.txt': 'a.mp4 1', 'train/a.avi': b'film'})
     conversion = convert('ma52', source, tmp_path / 'out')
     assert 'no val_list_videos.txt: no val clips' in conversion.notices
-
-
-def test_videos_keep_their_container(tree, tmp_path):
-    source = tree({'train_list_videos.txt': 'a.mp4 1', 'train/a.avi': b'film'})
-    convert('ma52', source, tmp_path / 'out')
     root = DataRoot(tmp_path / 'out')
     path = root.read_rec()[0].path
     assert path == 'videos/train/a.avi'
     assert root.video_path(path).read_bytes() == b'film'
-
-
-def test_no_list(tree, tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r'none of train_list_videos\.txt, val_'
-    ):
-        convert('ma52', tree({'train.csv': ''}), tmp_path / 'out')
 
 
 @pytest.mark.parametrize(
@@ -81,7 +63,6 @@ def test_no_list(tree, tmp_path):
             r"txt:1: a\.mp4: 'a\.mp4 52': expected \"file label\", label 0\.\.51",
         ),
         ('a.mp4 x', 'expected "file label"'),
-        ('a.mp4', 'expected "file label"'),
         ('a.mp4 120 9', 'expected "file label"'),
         ('\n', 'empty list'),
     ],
@@ -102,24 +83,20 @@ def test_bad_lists(tree, tmp_path, text, message):
         ('0\tshaking body\n', '1 names, expected 52'),
     ],
 )
-def test_names_of_another_label_space(tree, names, message):
+def test_names_of_another_label_space(tree, tmp_path, names, message):
     with pytest.raises(ValueError, match=message):
-        check_names(SourceTree(tree({'label_name.txt': names})), SPACE)
+        convert('ma52', tree({**LISTS, 'label_name.txt': names}), tmp_path / 'out')
 
 
 def test_the_released_lists(shared_data, tmp_path):
     convert('ma52', shared_data / 'ma52', tmp_path / 'out')
     clips = DataRoot(tmp_path / 'out').read_rec()
     labelled = Counter((clip.subset, clip.action is not None) for clip in clips)
-    assert labelled == {
-        ('train', True): 11_250,
-        ('val', True): 5_586,
-        ('test', False): 5_586,
-    }
-    nodding = SPACE.action_id('nodding')
-    train = Counter(clip.action for clip in clips if clip.subset == 'train')
-    assert train[nodding] == 1_283
-    assert len({clip.subject for clip in clips if clip.subset == 'train'}) == 186
+    expected = {('train', True): 11_250, ('val', True): 5_586, ('test', False): 5_586}
+    assert labelled == expected
+    train = [clip for clip in clips if clip.subset == 'train']
+    assert Counter(c.action for c in train)[SPACE.action_id('nodding')] == 1_283
+    assert len({clip.subject for clip in train}) == 186
 
 
 NEW = 'id,video_id,start_frame,end_frame,class,total_frames,fps\r\n'
@@ -131,7 +108,7 @@ OLD_TRAIN = OLD + '0,196_01_0005_L,0,227,28,228\n1,196_01_0005_L,10,50,9,228\n'
 
 def test_the_later_generation(tree, tmp_path):
     source = tree({'train.csv': TRAIN, 'test.csv': PLACEHOLDER})
-    conversion = convert('mma52', source, tmp_path / 'out')
+    conversion = convert('mma52', source, tmp_path / 'out', Options(fps=25))
     root = DataRoot(tmp_path / 'out')
     first, second = root.read_det()
     assert first == Video(
@@ -148,35 +125,38 @@ def test_the_later_generation(tree, tmp_path):
     assert second.instances == (Instance(0.0, 2.0, 12),)
     assert not root.has_rec
     assert root.info.label_space == 'ma52'
-    lines = '\n'.join(conversion.lines(root.path))
+    lines = '\n'.join(conversion.lines())
     assert 'det.json: 2 train videos\n' in lines
     assert 'det.json: 2 train instances' in lines
     assert 'test.csv skipped: a placeholder, frames 0 to 20' in lines
     assert 'no val.csv: no val videos' in lines
+    assert 'train.csv has its own fps: --fps is not used for it' in lines
 
 
 def test_the_earlier_generation_needs_a_rate(tree, tmp_path):
-    with pytest.raises(ValueError, match=r'196_01_0005_L: no fps in the table'):
-        convert('mma52', tree({'train.csv': OLD_TRAIN}), tmp_path / 'out')
-    assert not (tmp_path / 'out').exists()
-
-
-def test_the_earlier_generation_with_a_rate_given(tree, tmp_path):
-    source = tree({'train.csv': OLD_TRAIN})
-    conversion = convert('mma52', source, tmp_path / 'out', Options(fps=29))
-    (video,) = DataRoot(tmp_path / 'out').read_det()
+    source, out = tree({'train.csv': OLD_TRAIN}), tmp_path / 'out'
+    with pytest.raises(
+        ValueError, match=r'csv:2: 196_01_0005_L: no fps in the table.*--fps N'
+    ):
+        convert('mma52', source, out)
+    assert not out.exists()
+    conversion = convert('mma52', source, out, Options(fps=29))
+    (video,) = DataRoot(out).read_det()
     assert (video.video, video.subject, video.fps) == ('196_01_0005_L', '196', 29.0)
     assert video.instances[0] == Instance(0.0, 227 / 29, 28)
     assert 'train.csv has no fps: 29 taken for all, as asked' in conversion.notices
 
 
 def test_the_earlier_generation_with_videos(tree, tmp_path):
-    source = tree({'train.csv': OLD_TRAIN})
+    source, out = tree({'train.csv': OLD_TRAIN, 'train/196_01_0005_L.mp4': ''}), 'out'
+    with pytest.raises(ValueError, match=r'no fps to read from .*L\.mp4: zero bytes'):
+        convert('mma52', source, tmp_path / out)
     make_video(source / 'train' / '196_01_0005_L.mp4', moving_frames(4), fps=25)
-    convert('mma52', source, tmp_path / 'out')
-    (video,) = DataRoot(tmp_path / 'out').read_det()
+    conversion = convert('mma52', source, tmp_path / out)
+    (video,) = DataRoot(tmp_path / out).read_det()
     assert video.fps == 25
-    assert (tmp_path / 'out' / video.path).is_file()
+    assert (tmp_path / out / video.path).is_file()
+    assert 'train.csv has no fps: read from the video files' in conversion.notices
 
 
 @pytest.mark.parametrize(
@@ -192,8 +172,9 @@ def test_the_earlier_generation_with_videos(tree, tmp_path):
         (NEW + '0,v\n', r'train\.csv:2: v: not a row of numbers'),
         (
             TRAIN + '2,train0003,0,9,1,309,30\n',
-            r'csv:4: train0003: 309 frames at fps 30',
+            r'csv:4: train0003: 309 frames at fps 30.0, but line 3 says 309 at 29.0',
         ),
+        (NEW + '0,../../../v,0,3,1,9,30\n', 'leaves the data root'),
     ],
 )
 def test_bad_tables(tree, tmp_path, text, message):
@@ -202,26 +183,70 @@ def test_bad_tables(tree, tmp_path, text, message):
 
 
 def test_no_table(tree, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'none of train\.csv, val\.csv, test'):
-        convert('mma52', tree({'anns.json': ''}), tmp_path / 'out')
+    source = tree({'anns.json': ''})
+    for kind, first in (('ma52', 'train_list_videos.txt, val_'), ('mma52', 'train.csv')):
+        with pytest.raises(FileNotFoundError, match=f'none of {first}'):
+            convert(kind, source, tmp_path / 'out')
 
 
-def test_a_video_that_would_leave_the_root(tree, tmp_path):
-    text = NEW + '0,../../../v,0,3,1,9,30\n'
-    with pytest.raises(ValueError, match='leaves the data root'):
-        convert('mma52', tree({'train.csv': text}), tmp_path / 'out')
+def row(**changes):
+    values = {
+        **{'video_id': 'v', 'start_frame': '0', 'end_frame': '29', 'class': '9'},
+        **{'total_frames': '58', 'fps': '29.0', **changes},
+    }
+    return parse_frames('t.csv', [(2, 'v', values)], SPACE)[0]
 
 
-def test_the_released_tables(shared_data, tmp_path):
-    conversion = convert('mma52', shared_data / 'mma52', tmp_path / 'out')
-    videos = DataRoot(tmp_path / 'out').read_det()
-    assert Counter(v.subset for v in videos) == {'train': 4_534, 'val': 1_475}
-    instances = Counter()
-    for video in videos:
-        instances[video.subset] += len(video.instances)
-    assert instances == {'train': 13_698, 'val': 4_735}
-    assert {video.fps for video in videos} == {29.0, 30.0}
-    slow = next(video for video in videos if video.video == 'train0003')
-    assert slow.duration == pytest.approx(309 / 29)
-    assert slow.instances[0].end_sec == pytest.approx(308 / 29)
-    assert any('test.csv skipped: a placeholder' in n for n in conversion.notices)
+def test_seconds_follow_the_rate():
+    assert row() == FrameRow(2, 'v', 0, 29, 9, 58, 29.0)
+    place = {'path': 'v.mp4', 'subset': 'train', 'domain': 'lab', 'subject': ''}
+    video = to_video([row()], 29.0, place)
+    assert video.instances == (Instance(0.0, 1.0, 9),)
+    assert (video.fps, video.frames, video.duration) == (29.0, 58, 2.0)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'start_frame': 'x'}, 'not a row of numbers'),
+        ({'end_frame': None}, 'not a row of numbers'),
+        ({'end_frame': '0'}, r'frames 0 to 0 of 58.*0 <= start < end <= total'),
+        ({'end_frame': '59'}, 'frames 0 to 59 of 58'),
+        ({'start_frame': '-1'}, 'frames -1 to 29'),
+        ({'start_frame': '0.5'}, 'need whole numbers'),
+        ({'class': '52'}, r'class 52: must be 0\.\.51'),
+        ({'fps': '0'}, r'fps 0: must be 1\.\.1000'),
+        ({'fps': 'nan'}, 'fps nan'),
+        ({'end_frame': 'nan'}, 'frames 0 to nan'),
+        ({'end_frame': 'inf', 'total_frames': 'inf'}, 'frames 0 to inf of inf'),
+        ({'video_id': ''}, 'video_id is empty'),
+    ],
+)
+def test_bad_rows(changes, message):
+    with pytest.raises(ValueError, match=message):
+        row(**changes)
+
+
+def counting(videos, **changes):
+    return [
+        row(**{'video_id': v, 'class': str(i + 1), **changes})
+        for i, v in enumerate(videos)
+    ]
+
+
+@pytest.mark.parametrize(
+    ('rows', 'expected'),
+    [
+        (counting('abcd'), True),
+        (counting('aabc'), False),
+        (counting('ab'), False),
+        (counting('abcd', **{'class': '9'}), False),
+        (
+            [*counting('abc'), row(video_id='d', end_frame='21', **{'class': '4'})],
+            False,
+        ),
+    ],
+)
+def test_placeholders(rows, expected):
+    assert is_placeholder(rows, [str(row.label) for row in rows]) == expected
+    assert not is_placeholder(rows, ['nodding'] * len(rows))  # names do not count up
