@@ -245,17 +245,20 @@ def test_indices_of_pointtad(run, mapping_file):
         run({'train0000': MMAD}, frames, 'pointtad')
     root, notices = run({'train0000': MMAD}, frames, 'pointtad', fps=30)
     (video,) = root.read_det()
-    assert video.instances == (Instance(0.7667, 2.3667, 9), Instance(2.2667, 4.1667, 21))
+    assert video.instances == (
+        Instance(0.7667, 2.3667, 9),
+        Instance(2.2667, 4.1667, 21),
+    )
     assert (video.fps, video.frames, video.subset) == (30.0, 168, 'train')
     assert 'label space ma52' in notices
     mapping = mapping_file({'first_index': 1})
     root, _ = run({'a': MMAD}, kind='pointtad', fps=30, mapping=mapping, force=True)
     assert [i.label for i in root.read_det()[0].instances] == [8, 20]
+    unknown = {**MMAD, 'actions': [[52, 1, 2], [52, 2, 3]]}
     with pytest.raises(
         ValueError, match=r'(?s)1 unknown labels of ma52 in 2 annotations\n  52: 2 ann'
     ):
-        actions = [[52, 1, 2], [52, 2, 3]]
-        run({'v': {**MMAD, 'actions': actions}}, kind='pointtad', fps=30, force=True)
+        run({'v': unknown}, kind='pointtad', fps=30, force=True)
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,10 @@ def test_bad_tables(tree, tmp_path, text, message):
 
 def test_no_table(tree, tmp_path):
     source = tree({'anns.json': ''})
-    for kind, first in (('ma52', 'train_list_videos.txt, val_'), ('mma52', 'train.csv')):
+    for kind, first in (
+        ('ma52', 'train_list_videos.txt, val_'),
+        ('mma52', 'train.csv'),
+    ):
         with pytest.raises(FileNotFoundError, match=f'none of {first}'):
             convert(kind, source, tmp_path / 'out')
 

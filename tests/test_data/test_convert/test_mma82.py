@@ -1,40 +1,45 @@
 import json
-from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pytest
 from video_files import make_video, moving_frames
 
 from mmma.data.check import check_root
 from mmma.data.convert import convert
-from mmma.data.convert.mma82 import RELEASE, ReleaseLabels, load_mapping, read_rows
+from mmma.data.convert.mma82 import (
+    RELEASE,
+    ReleaseLabels,
+    find_tables,
+    load_mapping,
+    read_rows,
+)
 from mmma.data.convert.target import Options, SourceTree
 from mmma.data.root import DataRoot
 from mmma.data.videos import Instance
 from mmma.taxonomy import load_label_space
 
 SHIPPED = json.loads(RELEASE.read_text())
+SPACE = load_label_space('mma82')
+NODDING_ID, SWING_ID = map(SPACE.action_id, ('nodding', 'swing body'))
 
 
 @pytest.fixture
-def mapping_file(tmp_path):
-    def write(changes=None, task=None):
-        content = json.loads(json.dumps(SHIPPED))
+def changed(mapping_file):
+    """Writes the shipped mapping with changes, of one task or of its own keys."""
+
+    def write(task=None, **changes):
+        content = json.loads(RELEASE.read_text())
         target = content[task] if task else content
-        for key, value in (changes or {}).items():
-            if value is ...:
-                del target[key]
-            else:
-                target[key] = value
-        path = tmp_path / 'mapping.json'
-        path.write_text(json.dumps(content))
-        return path
+        target |= {key: value for key, value in changes.items() if value is not ...}
+        for key in [key for key, value in changes.items() if value is ...]:
+            del target[key]
+        return mapping_file(content)
 
     return write
 
 
 def test_the_shipped_mapping_is_valid_and_explains_itself():
-    assert load_mapping(RELEASE).tables['rec'].columns == {'path': 0, 'action': 1}
+    assert load_mapping(RELEASE)['rec']['columns'] == {'path': 0, 'action': 1}
     explained = ' '.join(SHIPPED['about'])
     for key in (*SHIPPED, *SHIPPED['rec']):
         assert key in ('about', 'rec', 'det', 'header', 'delimiter') or key in explained
@@ -53,105 +58,83 @@ def test_the_shipped_mapping_is_valid_and_explains_itself():
         (['laboratory_test_list_videos.txt'], [{'domain': 'lab', 'subset': 'test'}]),
         (['x/validation_list_videos.txt'], [{'subset': 'val'}]),
         (['train_list.txt', 'garden/list_videos.txt'], []),
+        (  # the first pattern that fits counts
+            ['train_list_videos.txt', 'emotion/train_list_videos.txt'],
+            [{'domain': 'emotion', 'subset': 'train'}],
+        ),
     ],
 )
 def test_tables_are_found_with_what_their_path_tells(files, found):
-    tables = load_mapping(RELEASE).find_tables('rec', map(PurePosixPath, files))
+    tables = find_tables(load_mapping(RELEASE), 'rec', map(PurePosixPath, files))
     assert [told for _, told in tables] == found
 
 
-def test_the_first_pattern_that_fits_counts():
-    files = ['train_list_videos.txt', 'emotion/train_list_videos.txt']
-    tables = load_mapping(RELEASE).find_tables('rec', map(PurePosixPath, files))
-    assert [str(path) for path, _ in tables] == ['emotion/train_list_videos.txt']
-
-
-def test_a_star_stands_for_a_part_of_a_name(mapping_file):
-    path = mapping_file({'files': ['*-{subset}.txt']}, 'rec')
+def test_a_star_stands_for_a_part_of_a_name(changed):
+    mapping = load_mapping(changed('rec', files=['*-{subset}.txt']))
     files = map(PurePosixPath, ['v1.2-train.txt', 'a/b-val.txt', 'train.txt'])
-    assert len(load_mapping(path).find_tables('rec', files)) == 2
+    assert len(find_tables(mapping, 'rec', files)) == 2
 
 
 @pytest.mark.parametrize(
-    ('changes', 'task', 'message'),
+    ('task', 'changes', 'message'),
     [
-        ({'subjects': '^x'}, None, "unknown key 'subjects'.*Did you mean 'subject'"),
-        ({'fps': ...}, None, "the mapping: no key 'fps'"),
-        ({'fps': 'thirty'}, None, "'fps' cannot be 'thirty'"),
-        (
-            {'domains': {'clinic': 'psychiatry'}},
-            None,
-            "domain of 'clinic' 'psychiatry'",
-        ),
-        ({'subsets': {'dev': 'valid'}}, None, "unknown subset of 'dev' 'valid'"),
-        ({'default_domain': 'labs'}, None, "unknown default_domain 'labs'"),
-        ({'subject': '('}, None, 'mapping.json: missing \\)'),
-        ({'columns': ['path', 'label']}, 'rec', "unknown rec column 'label'"),
-        ({'columns': ['path', '-']}, 'rec', "rec: columns lack 'action'"),
-        ({'columns': {'path': 'p', 'action': 'a'}}, 'rec', 'rec: columns must be an'),
-        ({'delimiter': ''}, 'rec', 'rec: delimiter must be one character'),
-        ({'files': ...}, 'det', "det: no key 'files'"),
-        ({'columns': {'video': 'v'}}, 'det', "det: columns lack 'start_frame'"),
+        (None, {'subjects': '^x'}, "unknown key 'subjects'.*Did you mean 'subject'"),
+        (None, {'fps': ...}, "the mapping: no key 'fps'"),
+        (None, {'fps': 'thirty'}, "'fps' cannot be 'thirty'"),
+        (None, {'domains': {'spa': 'psychiatry'}}, "domain of 'spa' 'psychiatry'"),
+        (None, {'subsets': {'dev': 'valid'}}, "unknown subset of 'dev' 'valid'"),
+        (None, {'default_domain': 'labs'}, "unknown default_domain 'labs'"),
+        (None, {'subject': '('}, 'mapping.json: missing \\)'),
+        ('rec', {'columns': ['path', 'label']}, "unknown rec column 'label'"),
+        ('rec', {'columns': ['path', '-']}, "rec: columns lack 'action'"),
+        ('rec', {'columns': {'path': 'p', 'action': 'a'}}, 'rec: columns must be an'),
+        ('rec', {'delimiter': ''}, 'rec: delimiter must be one character'),
+        ('det', {'files': ...}, "det: no key 'files'"),
+        ('det', {'columns': {'video': 'v'}}, "det: columns lack 'start_frame'"),
     ],
 )
-def test_bad_mappings(mapping_file, changes, task, message):
+def test_bad_mappings(changed, task, changes, message):
     with pytest.raises(ValueError, match=message):
-        load_mapping(mapping_file(changes, task))
+        load_mapping(changed(task, **changes))
 
 
-@pytest.mark.parametrize(
-    ('text', 'message'),
-    [('{', 'm.json:1: not readable as JSON'), ('[]', 'the mapping must be an object')],
-)
-def test_not_a_mapping(tmp_path, text, message):
-    (tmp_path / 'm.json').write_text(text)
-    with pytest.raises(ValueError, match=message):
-        load_mapping(tmp_path / 'm.json')
-
-
-def test_no_mapping(tmp_path):
+def test_not_a_mapping(mapping_file, tmp_path):
+    for text, message in (
+        ('{', 'mapping.json:1: not readable as JSON'),
+        ('[]', 'the mapping must be an object'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load_mapping(mapping_file(text))
     with pytest.raises(FileNotFoundError, match='no such file'):
-        load_mapping(tmp_path / 'm.json')
+        load_mapping(tmp_path / 'gone.json')
 
 
 @pytest.fixture
 def rows(tmp_path):
     def read(text, mapping=RELEASE, task='rec'):
         (tmp_path / 'table').write_text(text)
-        return read_rows(tmp_path / 'table', load_mapping(Path(mapping)).tables[task])
+        return read_rows(tmp_path / 'table', load_mapping(mapping), task)
 
     return read
 
 
-def test_rows_without_a_header(rows):
+def test_rows_without_a_header(rows, changed):
     assert rows('a.mp4 3\r\n\nb.mp4   4') == [
         (1, {'path': 'a.mp4', 'action': '3'}),
         (3, {'path': 'b.mp4', 'action': '4'}),
     ]
-
-
-def test_a_column_may_be_skipped(rows, mapping_file):
-    mapping = mapping_file(
-        {'columns': ['action', '-', 'path'], 'delimiter': ','}, 'rec'
-    )
+    mapping = changed('rec', columns=['action', '-', 'path'], delimiter=',')
     assert rows('3,120,a b.mp4', mapping) == [(1, {'action': '3', 'path': 'a b.mp4'})]
 
 
 def test_rows_with_a_header(rows):
     text = 'fps,video_id,total_frames,start_frame,end_frame,class\n30,v,9,0,"3",7\n'
-    assert rows(text, task='det') == [
-        (
-            2,
-            {
-                'video': 'v',
-                'start_frame': '0',
-                'end_frame': '3',
-                'action': '7',
-                'frames': '9',
-                'fps': '30',
-            },
-        )
-    ]
+    ((line, row),) = rows(text, task='det')
+    assert line == 2
+    assert row == {
+        **{'video': 'v', 'start_frame': '0', 'end_frame': '3', 'action': '7'},
+        **{'frames': '9', 'fps': '30'},
+    }
 
 
 @pytest.mark.parametrize(
@@ -173,72 +156,54 @@ def test_tables_of_another_form(rows, text, task, message):
 
 
 @pytest.fixture
-def labels(tree, space):
-    def make(files=None, **changes):
-        mapping = replace(load_mapping(RELEASE), **changes)
-        return ReleaseLabels(SourceTree(tree(files or {})), mapping, space)
+def labels(tree):
+    def make(text=None, **changes):
+        files = {} if text is None else {'ann/label_name.txt': text}
+        mapping = {**load_mapping(RELEASE), **changes}
+        return ReleaseLabels(SourceTree(tree(files)), mapping, SPACE)
 
     return make
 
 
-def test_names_in_any_spelling(labels, space):
-    nodding = space.action_id('nodding')
-    assert [labels().action(t) for t in ('nodding', 'Nodding', ' nodding')] == [
-        nodding
-    ] * 3
-    assert labels().action('SWING_BODY') == space.action_id('swing body')
-    assert labels().body('Head') == space.body_id('head')
-
-
-@pytest.mark.parametrize('text', ['', '-1'])
-def test_withheld(labels, text):
-    assert labels().action(text) is None
-    assert labels().body(text) is None
+def test_names_in_any_spelling(labels):
+    names = {'nodding': NODDING_ID, 'Nodding': NODDING_ID, ' nodding': NODDING_ID}
+    names |= {'SWING_BODY': SWING_ID, '': None, '-1': None}  # the last are withheld
+    assert {name: labels().find('action', name) for name in names} == names
+    bodies = {'Head': SPACE.body_id('head'), '': None, '-1': None}
+    assert {name: labels().find('body', name) for name in bodies} == bodies
 
 
 @pytest.mark.parametrize(
     'text',
     ['1 nodding\n0 swing body\n', '1,nodding\n0,swing body', 'swing body\nnodding\n'],
 )
-def test_an_index_follows_the_release_not_our_order(labels, space, text):
-    found = labels({'ann/label_name.txt': text})
-    assert found.action('1') == space.action_id('nodding')
-    assert found.action('0') == space.action_id('swing body')
+def test_an_index_follows_the_release_not_our_order(labels, text):
+    found = labels(text)
+    assert [found.find('action', i) for i in '10'] == [NODDING_ID, SWING_ID]
 
 
-def test_an_index_means_nothing_without_the_list(labels):
-    with pytest.raises(
-        ValueError, match=r"action '3' is an index that nothing explains"
+def test_renaming(labels):
+    renamed = {'7': 'nodding', 'nod': 'nodding'}
+    found = labels('4 nod', action_names=renamed, body_names={'1': 'head'})
+    for text in ('7', 'nod', '4'):  # names of the list are renamed too
+        assert found.find('action', text) == NODDING_ID
+    assert found.find('body', '1') == SPACE.body_id('head')
+
+
+def test_unknown_labels(labels):
+    for kind, text, message in (
+        (
+            'action',
+            '3',
+            r"action '3' is an index that nothing explains \(no label_name",
+        ),
+        ('action', 'noding', r"action 'noding'.*'nodding'.*under action_names"),
+        ('body', '1', r"body group '1'.*under body_names in a copy"),
     ):
-        labels().action('3')
-
-
-def test_an_index_outside_the_list(labels):
-    with pytest.raises(ValueError, match=r"'7' is an index .*label_name\.txt"):
-        labels({'label_name.txt': '0 nodding'}).action('7')
-
-
-def test_renaming(labels, space):
-    found = labels(
-        action_names={'7': 'nodding', 'nod': 'nodding'}, body_names={'1': 'head'}
-    )
-    nodding = space.action_id('nodding')
-    assert (found.action('7'), found.action('nod')) == (nodding, nodding)
-    assert found.body('1') == space.body_id('head')
-
-
-def test_names_of_the_list_are_renamed_too(labels, space):
-    found = labels({'label_name.txt': '4 nod'}, action_names={'nod': 'nodding'})
-    assert found.action('4') == space.action_id('nodding')
-
-
-def test_unknown_names(labels):
-    with pytest.raises(
-        ValueError, match=r"action 'noding'.*'nodding'.*under action_names"
-    ):
-        labels().action('noding')
-    with pytest.raises(ValueError, match=r"body group '1'.*under body_names in a copy"):
-        labels().body('1')
+        with pytest.raises(ValueError, match=message):
+            labels().find(kind, text)
+    with pytest.raises(ValueError, match=r"'7' is an index .*label_name\.txt\)"):
+        labels('0 nodding').find('action', '7')
 
 
 @pytest.mark.parametrize(
@@ -251,10 +216,9 @@ def test_unknown_names(labels):
 )
 def test_bad_label_files(labels, text, message):
     with pytest.raises(ValueError, match=message):
-        labels({'label_name.txt': text})
+        labels(text)
 
 
-SPACE = load_label_space('mma82')
 ORDER = sorted(SPACE.actions)  # a release's own order, unlike ours
 NAMES = ''.join(f'{i}\t{name}\n' for i, name in enumerate(ORDER))
 NODDING, SWING = ORDER.index('nodding'), ORDER.index('swing body')
@@ -268,12 +232,6 @@ PER_DOMAIN = {
     'det/lab/train.csv': f'{CSV}0,v_0001,0,29,{NODDING},58,29.0\n',
     'pose/all.pkl': b'\x80',
 }
-
-
-def mapping(tmp_path, **changes):
-    path = tmp_path / 'mine.json'
-    path.write_text(json.dumps({**json.loads(RELEASE.read_text()), **changes}))
-    return Options(mapping=path)
 
 
 def test_a_tree_like_the_earlier_releases(tree, tmp_path):
@@ -317,31 +275,26 @@ def test_the_domain_of_one_list_for_all(tree, tmp_path, row, video):
     assert (tmp_path / 'out' / clip.path).is_file()
 
 
-def test_nothing_tells_the_domain(tree, tmp_path):
+def test_nothing_tells_the_domain(tree, tmp_path, changed):
     files = {'train_list_videos.txt': f'a.mp4 {NODDING}', 'label_name.txt': NAMES}
     with pytest.raises(ValueError, match=r'txt:1: a\.mp4: nothing tells the domain'):
         convert('mma82', tree(files), tmp_path / 'out')
-    options = mapping(tmp_path, default_domain='emotion')
+    options = Options(mapping=changed(default_domain='emotion'))
     convert('mma82', tree(files), tmp_path / 'out', options)
     assert DataRoot(tmp_path / 'out').read_rec()[0].domain == 'emotion'
 
 
-def test_a_mapping_of_ones_own(tree, tmp_path):
+def test_a_mapping_of_ones_own(tree, tmp_path, changed):
     header = 'file\tsplit\tscene\tperson\tname\tgroup\tfrom\tto'
     row = 'x/c1.avi\tTraining\tclinic\tp9\tNodding\tHead\t0.5\t2'
     files = {'all.tsv': f'{header}\n{row}\n'}
     columns = {
-        'path': 'file',
-        'subset': 'split',
-        'domain': 'scene',
-        'subject': 'person',
-        'action': 'name',
-        'body': 'group',
-        'start_sec': 'from',
-        'end_sec': 'to',
+        **{'path': 'file', 'subset': 'split', 'domain': 'scene', 'subject': 'person'},
+        **{'action': 'name', 'body': 'group', 'start_sec': 'from', 'end_sec': 'to'},
     }
     rec = {'files': ['all.tsv'], 'delimiter': '\t', 'header': True, 'columns': columns}
-    options = mapping(tmp_path, rec=rec, domains={'Clinic': 'psychiatric'})
+    words = {'Clinic': 'psychiatric'}
+    options = Options(mapping=changed(rec=rec, domains=words))
     convert('mma82', tree(files), tmp_path / 'out', options)
     (clip,) = DataRoot(tmp_path / 'out').read_rec()
     assert clip.path == 'videos/psychiatric/train/c1.avi'
@@ -359,10 +312,10 @@ def test_a_mapping_of_ones_own(tree, tmp_path):
         ('a,train,lab,nodding,2,1', '0 <= start_sec < end_sec'),
     ],
 )
-def test_bad_rows_name_the_file_of_the_release(tree, tmp_path, row, message):
+def test_bad_rows_name_the_file_of_the_release(tree, tmp_path, changed, row, message):
     columns = ['path', 'subset', 'domain', 'action', 'start_sec', 'end_sec']
     rec = {'files': ['all'], 'delimiter': ',', 'header': False, 'columns': columns}
-    options = mapping(tmp_path, rec=rec)
+    options = Options(mapping=changed(rec=rec))
     with pytest.raises(ValueError, match=rf'download/all:1: a: .*{message}'):
         convert('mma82', tree({'all': row}), tmp_path / 'out', options)
 
@@ -377,12 +330,6 @@ def test_another_layout_says_what_was_expected_and_how_to_describe_it(tree, tmp_
     assert 'videos.zip skipped: an archive: unpack it first' in text
     assert f'copy {RELEASE}' in text
     assert '--mapping COPY' in text
-
-
-def test_a_table_of_another_form_names_it(tree, tmp_path):
-    source = tree({'lab/train_list_videos.txt': 'a.mp4 120 9\n'})
-    with pytest.raises(ValueError, match=r'lab/train_list_videos\.txt:1: 3 columns'):
-        convert('mma82', source, tmp_path / 'out')
 
 
 def test_names_that_repeat_get_domain_and_subset(tree, tmp_path):
@@ -423,24 +370,19 @@ def test_detection_alone_and_its_placeholder(tree, tmp_path):
         (f'0,v,9,3,{NODDING},9,30', r'val\.csv:2: v: frames 9 to 3'),
         ('0,v,0,3,99,9,30', r"val\.csv:2: v: action '99' is an index that nothing"),
         ('0,v,0,3,,9,30', 'an instance without an action'),
+        (f'0,v,0,3,{NODDING},9,30', r'val\.csv:2: v: nothing tells the domain'),
     ],
 )
 def test_bad_instances(tree, tmp_path, row, message):
-    files = {'label_name.txt': NAMES, 'lab/val.csv': CSV + row}
+    files = {'label_name.txt': NAMES, 'val.csv': CSV + row}
     with pytest.raises(ValueError, match=message):
         convert('mma82', tree(files), tmp_path / 'out')
 
 
-def test_a_video_without_a_domain(tree, tmp_path):
-    files = {'label_name.txt': NAMES, 'val.csv': f'{CSV}0,v,0,3,{NODDING},9,30'}
-    with pytest.raises(ValueError, match=r'val\.csv:2: v: nothing tells the domain'):
-        convert('mma82', tree(files), tmp_path / 'out')
-
-
-def test_detection_tables_without_fps(tree, tmp_path):
+def test_detection_tables_without_fps(tree, tmp_path, changed):
     old = CSV.replace(',fps', '')
     files = {'label_name.txt': NAMES, 'lab/val.csv': f'{old}0,v,0,3,{NODDING},9'}
     with pytest.raises(ValueError, match='no fps in the table'):
         convert('mma82', tree(files), tmp_path / 'out')
-    convert('mma82', tree(files), tmp_path / 'out', mapping(tmp_path, fps=25))
+    convert('mma82', tree(files), tmp_path / 'out', Options(mapping=changed(fps=25)))
     assert DataRoot(tmp_path / 'out').read_det()[0].fps == 25
