@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -25,8 +24,7 @@ trained on simulated data need --allow-simulated, and every row then says so.
 
 Given again, the command goes on: what was made from the same file with the same models
 and options is kept. --private uses no network, calls videos by their number and leaves
-paths out of the JSON. Work files lie in a folder that only the user can read, and are
-always removed.
+paths out of the JSON. Beside these two files nothing is written of a video.
 
 Exit status: 0 done, 2 bad usage, or some videos could not be read: they are listed, the
 others are done."""
@@ -71,13 +69,11 @@ def run(args: argparse.Namespace) -> int:
     if args.top_k < 1:
         raise ValueError(f'--top-k {args.top_k}: use at least 1 action.')
     from mmma.engine.findings import find_videos
+    from mmma.files import sigterm_interrupts
 
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)  # drafts are removed as at Ctrl-C
     try:
-        return _run(args, find_videos(args.videos, args.private))
+        with sigterm_interrupts():  # drafts are removed as at Ctrl-C
+            return _run(args, find_videos(args.videos, args.private))
     except OSError as error:
         if error.errno is None:  # one of ours
             raise
@@ -89,21 +85,21 @@ def run(args: argparse.Namespace) -> int:
         # A traceback may quote anything.
         name = type(error).__name__
         print(f'error: {name}; without --private it says more', file=sys.stderr)
-    finally:
-        signal.signal(signal.SIGTERM, before)
     return 2
 
 
 def _run(args: argparse.Namespace, videos: dict[Path, str]) -> int:
     from mmma.engine import infer
-    from mmma.engine.findings import made_before, output_files, write_findings
+    from mmma.engine.findings import made_before, write_findings
 
     known = infer.InferenceOptions.__dataclass_fields__
     options = {key: getattr(args, key) for key in known}
     models = []
-    for task, name in (('rec', args.recog), ('det', args.det)):
+    for task, name, config in (
+        ('rec', args.recog, args.config_recog),
+        ('det', args.det, args.config_det),
+    ):
         if name:
-            config = args.config_recog if task == 'rec' else args.config_det
             models.append(infer.open_model(name, config=config, **options))
             infer.require_task(models[-1], task)
     for note in dict.fromkeys(note for model in models for note in model.notes):
@@ -114,7 +110,7 @@ def _run(args: argparse.Namespace, videos: dict[Path, str]) -> int:
         with _noting(failures, label):
             facts = {} if args.private else {'path': str(video.absolute())}
             request = infer.describe_request(video, models, top_k=args.top_k, **facts)
-            if made_before(output_files(args.out, video.stem), request, label):
+            if made_before(args.out, video.stem, request, label):
                 print(f'{label}: done before', file=sys.stderr)
             else:
                 todo[video] = {**facts, 'top_k': args.top_k, 'request': request}
@@ -125,7 +121,7 @@ def _run(args: argparse.Namespace, videos: dict[Path, str]) -> int:
             started = time.perf_counter()
             print(f'{label}: looking', file=sys.stderr)
             findings = infer.look_at(video, models, label)
-            write_findings(output_files(args.out, video.stem), findings, facts)
+            write_findings(args.out, video.stem, findings, facts)
             spent_sec = time.perf_counter() - started
             print(f'{label}: {findings.summary()} ({spent_sec:.1f} s)')
     for failure in failures if len(videos) > 1 else ():

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmma.data.joints import WHOLEBODY65
 from mmma.files import atomic_write
-from mmma.video import VIDEO_SUFFIXES, open_container, read_index
+from mmma.video import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from mmma.media.pose import Partial
@@ -27,45 +27,6 @@ COLUMNS = (
     *('score', 'abstained', 'simulated', 'model'),
 )
 _FEET = WHOLEBODY65.names.index('left_big_toe')  # what lies before is the body
-
-
-@dataclass(frozen=True)
-class VideoFile:
-    """A video and when its frames are shown.
-
-    Attributes:
-        path: The file.
-        frames: Number of frames that are shown.
-        duration_sec: From the first frame's appearance to the last one's end.
-        first_frame_sec: Time stamp of the first frame in the file. Every other time is
-            counted from this frame, as in ``det.json``.
-    """
-
-    path: Path
-    frames: int
-    duration_sec: float
-    first_frame_sec: float
-
-    @classmethod
-    def open(cls, path: Path) -> VideoFile:
-        """Read when the frames of a file are shown.
-
-        Args:
-            path: The file.
-
-        Raises:
-            FileNotFoundError: There is no such file.
-            BrokenVideoError: It cannot be read as video.
-        """
-        with open_container(path) as container:
-            index = read_index(container)
-        first_sec = float(index.pts[0] * index.time_base)
-        return cls(path, len(index.pts), index.duration_sec, first_sec)
-
-    @property
-    def fps(self) -> float:
-        """Mean frames per second."""
-        return self.frames / self.duration_sec
 
 
 @dataclass(frozen=True)
@@ -117,15 +78,18 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Recognition:
-    """Answer of a recognizer about a clip.
+class Answer:
+    """Answer of a model about a video.
 
     Attributes:
         model: The model.
-        actions: All actions, the likeliest first.
-        bodies: All body groups, the likeliest first.
-        abstained: The best score is below the threshold, or nobody is seen.
-        threshold: From which score the best action is named.
+        actions: All actions for a recognizer, for a detector the segments from the
+            threshold on; the best first.
+        bodies: Body groups, likewise.
+        abstained: Nobody is seen, or the best score of a recognizer is below the
+            threshold.
+        threshold: From which score an action is named, or a segment kept.
+        dropped: Segments below the threshold.
         notes: What to bear in mind.
     """
 
@@ -134,6 +98,7 @@ class Recognition:
     bodies: tuple[Finding, ...]
     abstained: bool
     threshold: float
+    dropped: int = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -143,65 +108,43 @@ class Recognition:
 
     @property
     def answer(self) -> Finding:
-        """The likeliest action; without a name where the model abstains."""
+        """The likeliest action of a clip; without a name where the model abstains."""
         best = self.actions[0]
         if not self.abstained:
             return best
         return Finding(best.start_sec, best.end_sec, None, None, best.score)
 
-
-@dataclass(frozen=True)
-class Detection:
-    """Segments that a detector found in a video.
-
-    Attributes:
-        model: The model.
-        segments: Actions from the threshold on, the best first.
-        bodies: Body groups from the threshold on, the best first.
-        dropped: Actions below the threshold.
-        threshold: From which score a segment is kept.
-        abstained: Nobody is seen, so nothing was looked for.
-        notes: What to bear in mind.
-    """
-
-    model: ModelCard
-    segments: tuple[Finding, ...]
-    bodies: tuple[Finding, ...]
-    dropped: int
-    threshold: float
-    abstained: bool = False
-    notes: tuple[str, ...] = ()
-
     @property
-    def simulated(self) -> bool:
-        """True if the weights have only ever seen simulated people."""
-        return self.model.simulated
+    def segments(self) -> tuple[Finding, ...]:
+        """What a table has of it: a detector's actions, or a recognizer's answer."""
+        return self.actions if self.model.task == 'det' else (self.answer,)
 
 
 @dataclass(frozen=True)
 class VideoFindings:
-    """Results of all models for a video.
+    """Answers of all models about a video.
 
     Attributes:
-        file: The video.
+        video: ``frames`` that are shown, mean ``fps``, ``duration_sec`` from the first
+            frame's appearance to the last one's end, and ``first_frame_sec``, the time
+            stamp of the first frame in the file. Every other time is counted from this
+            frame, as in ``det.json``.
         results: Of each model.
         skeletons: Of the video, if a model asked for them.
     """
 
-    file: VideoFile
-    results: tuple[Recognition | Detection, ...]
+    video: dict[str, Any]
+    results: tuple[Answer, ...]
     skeletons: Partial | None = None
 
     def summary(self) -> str:
         """One line on what was found."""
         parts = []
         for found in self.results:
-            if isinstance(found, Recognition):
+            if found.model.task == 'rec':
                 text = f'{found.answer.action or "abstained"} {found.answer.score:.2f}'
             else:
-                text = (
-                    f'{len(found.segments)} segments, {found.dropped} below threshold'
-                )
+                text = f'{len(found.actions)} segments, {found.dropped} below threshold'
             parts.append(text + (' [simulated]' if found.simulated else ''))
         return '; '.join(parts)
 
@@ -252,23 +195,14 @@ def find_videos(given: Sequence[Path], private: bool) -> dict[Path, str]:
     return videos
 
 
-def output_files(folder: Path, stem: str) -> tuple[Path, Path]:
-    """The JSON and the CSV file of a video.
-
-    Args:
-        folder: Of the user.
-        stem: Name of the video without its suffix.
-    """
-    return folder / f'{stem}.json', folder / f'{stem}.csv'
-
-
 def made_before(
-    files: tuple[Path, Path], request: Mapping[str, Any], label: str
+    folder: Path, stem: str, request: Mapping[str, Any], label: str
 ) -> bool:
     """True if both files of a video are there and were made in a given way.
 
     Args:
-        files: From :func:`output_files`.
+        folder: Of the files.
+        stem: Name of the video without its suffix.
         request: From :func:`mmma.engine.infer.describe_request`.
         label: What messages call the video.
 
@@ -283,7 +217,7 @@ def made_before(
                 'another program wrote: choose another --out.'
             )
 
-    whole, rows = files
+    whole, rows = folder / f'{stem}.json', folder / f'{stem}.csv'
     if rows.is_file():
         with rows.open(encoding='utf-8', errors='replace') as file:
             check(file.readline().strip() == ','.join(COLUMNS), 'CSV')
@@ -298,92 +232,69 @@ def made_before(
 
 
 def write_findings(
-    files: tuple[Path, Path], findings: VideoFindings, facts: Mapping[str, Any]
+    folder: Path, stem: str, findings: VideoFindings, facts: Mapping[str, Any]
 ) -> None:
     """Write both files of a video; each appears whole, the JSON last.
 
     Args:
-        files: From :func:`output_files`.
+        folder: Of the files.
+        stem: Name of the video without its suffix.
         findings: Of the video.
         facts: ``request``, ``top_k``, and ``path`` unless it is private.
     """
-    with atomic_write(files[1]) as file:
+    with atomic_write(folder / f'{stem}.csv') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(COLUMNS)
-        writer.writerows(_csv_rows(findings))
-    with atomic_write(files[0]) as file:
+        for result in findings.results:
+            told = [str(flag).lower() for flag in (result.abstained, result.simulated)]
+            for f in result.segments:
+                times, names = (f.start_sec, f.end_sec), (f.action, f.body)
+                row = [f'{time:.3f}' for time in times] + [name or '' for name in names]
+                score = f'{f.score:.4f}'
+                writer.writerow(
+                    [result.model.task, *row, score, *told, result.model.name]
+                )
+    with atomic_write(folder / f'{stem}.json') as file:
         content = _describe(findings, facts)
         file.write(json.dumps(content, indent=1, ensure_ascii=False) + '\n')
 
 
-def _csv_rows(findings: VideoFindings) -> Iterator[list[str]]:
-    """One row per clip, one per segment."""
-    for result in findings.results:
-        rows = [result.answer] if isinstance(result, Recognition) else result.segments
-        for found in rows:
-            yield [
-                result.model.task,
-                f'{found.start_sec:.3f}',
-                f'{found.end_sec:.3f}',
-                found.action or '',
-                found.body or '',
-                f'{found.score:.4f}',
-                str(result.abstained).lower(),
-                str(result.simulated).lower(),
-                result.model.name,
-            ]
-
-
 def _describe(findings: VideoFindings, facts: Mapping[str, Any]) -> dict[str, Any]:
     """The contents of the JSON file."""
-    file, skeletons = findings.file, findings.skeletons
-    content: dict[str, Any] = {'schema': SCHEMA}
-    content['video'] = {
-        **({'path': facts['path']} if 'path' in facts else {}),
-        'frames': file.frames,
-        'fps': file.fps,
-        'duration_sec': file.duration_sec,
-        'first_frame_sec': file.first_frame_sec,
-    }
+    results, skeletons = findings.results, findings.skeletons
+    path = {'path': facts['path']} if 'path' in facts else {}
+    content: dict[str, Any] = {'schema': SCHEMA, 'video': {**path, **findings.video}}
     content['time'] = 'seconds from the first frame'
-    content['simulated'] = any(result.simulated for result in findings.results)
+    content['simulated'] = any(result.simulated for result in results)
     if skeletons is not None:
-        extractors = (result.model.extractor for result in findings.results)
+        extractors = (result.model.extractor for result in results)
         content['skeletons'] = {
             'extractor': next(filter(None, extractors)),
             'body_found': body_found(skeletons),
         }
-    for result in findings.results:
-        kind = 'recognition' if result.model.task == 'rec' else 'detection'
-        content[kind] = _result(result, facts['top_k'])
+    for result in results:
+        own: dict[str, Any] = {
+            'model': asdict(result.model),
+            'simulated': result.simulated,
+            'abstained': result.abstained,
+            'threshold': result.threshold,
+            'notes': list(result.notes),
+        }
+        if result.model.task == 'det':
+            content['detection'] = own
+            times = ('start_sec', 'end_sec')
+            own['below_threshold'] = result.dropped
+            own['segments'] = [_named(found, *times) for found in result.actions]
+            own['bodies'] = [_named(found, *times) for found in result.bodies]
+        else:
+            content['recognition'] = own
+            own.update(asdict(result.answer))
+            own['actions'] = [_named(f) for f in result.actions[: facts['top_k']]]
+            own['bodies'] = [_named(found) for found in result.bodies]
     content['request'] = facts['request']
     return content
 
 
-def _result(result: Recognition | Detection, top_k: int) -> dict[str, Any]:
-    shared = {
-        'model': asdict(result.model),
-        'simulated': result.simulated,
-        'abstained': result.abstained,
-        'threshold': result.threshold,
-        'notes': list(result.notes),
-    }
-    if isinstance(result, Detection):
-        return {
-            **shared,
-            'below_threshold': result.dropped,
-            'segments': [_named(found, timed=True) for found in result.segments],
-            'bodies': [_named(found, timed=True) for found in result.bodies],
-        }
-    return {
-        **shared,
-        **asdict(result.answer),
-        'actions': [_named(found) for found in result.actions[:top_k]],
-        'bodies': [_named(found) for found in result.bodies],
-    }
-
-
-def _named(found: Finding, timed: bool = False) -> dict[str, Any]:
-    times = ('start_sec', 'end_sec') if timed else ()
+def _named(found: Finding, *times: str) -> dict[str, Any]:
     keys = (*times, *(('action',) if found.action else ()), 'body', 'score')
     return {key: getattr(found, key) for key in keys}

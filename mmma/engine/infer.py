@@ -24,11 +24,9 @@ from mmma.data.root import DatasetInfo
 from mmma.datasets.clips import refuse_key_frames_only, space_meta
 from mmma.datasets.windows import WindowOptions
 from mmma.engine.findings import (
-    Detection,
+    Answer,
     Finding,
     ModelCard,
-    Recognition,
-    VideoFile,
     VideoFindings,
     body_found,
 )
@@ -43,12 +41,11 @@ from mmma.media.pose import extract_video
 from mmma.registry import METRICS, MODELS
 from mmma.structures.segments import Detections
 from mmma.taxonomy import LabelSpace, check_choice, load_label_space
-from mmma.video import BrokenVideoError
+from mmma.video import BrokenVideoError, open_container, read_index
 
 if TYPE_CHECKING:
     from mmma.media.pose import Partial
 
-MODALITIES = ('RGB', 'Pose')
 LEVELS = ('action', 'body')
 SEGMENT_THRESHOLD = 0.2
 """Lowest score of a segment, unless the user says. On the simulated test videos of the
@@ -98,12 +95,6 @@ class InferenceOptions:
         allowed = ('cpu', *(['cuda'] if gpus else []), *gpus)
         check_choice('device', self.device or 'cpu', allowed)
 
-    def threshold_of(self, task: str) -> float:
-        """Lowest score that counts in ``rec`` or ``det``."""
-        if self.threshold is None:
-            return SEGMENT_THRESHOLD if task == 'det' else 0.0
-        return self.threshold
-
     def pose(self) -> PoseOptions:
         """Options of the extractor of joints."""
         return PoseOptions(
@@ -123,7 +114,6 @@ class VideoModel:
         weights: Its checkpoint.
         cfg: Its config, from :func:`mmma.config.load_config`.
         options: How to look at videos.
-        extractor: What will find joints, for a model that sees those.
 
     Raises:
         ValueError: The model sees neither pictures nor joints, was trained on simulated
@@ -131,21 +121,36 @@ class VideoModel:
     """
 
     def __init__(
-        self,
-        name: str,
-        weights: Weights,
-        cfg: Any,
-        options: InferenceOptions,
-        extractor: str | None = None,
+        self, name: str, weights: Weights, cfg: Any, options: InferenceOptions
     ) -> None:
-        meta = weights.meta
+        modality = cfg.test_dataloader.dataset.get('modality', 'RGB')
+        pose = modality == 'Pose'
+        extractor = describe_extractor(options.pose()) if pose else None
+        data = weights.meta.get('data') or {}
         real = DatasetInfo('videos', cfg.label_space, simulated=False)
-        check_simulated(meta, real, options.allow_simulated)
+        check_simulated(weights.meta, real, options.allow_simulated)
+        if modality not in ('RGB', 'Pose'):
+            raise ValueError(
+                f'{name} sees {modality.lower()}s of another model, which are '
+                'extracted for data roots only (tools/data/features.py): take a model '
+                'that sees video or skeletons.'
+            )
+        resolved = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
         self.options = options
-        self.card = _card(name, weights, cfg, extractor)
-        trained = (meta.get('data') or {}).get('extractor')
-        self.notes = tuple(_model_notes(self.card, trained, options))
-        self.space = own_label_space(meta, cfg.label_space)
+        self.card = ModelCard(
+            name=name,
+            task=cfg.task,
+            modality=modality,
+            sha256=file_sha256(weights.path),
+            config=Path(cfg.filename).stem,
+            config_sha256=hashlib.sha256(resolved.encode()).hexdigest(),
+            label_space=cfg.label_space,
+            trained_on=data.get('name'),
+            simulated=bool(data.get('simulated')),
+            extractor=extractor,
+        )
+        self.notes = tuple(_model_notes(self.card, data.get('extractor'), options))
+        self.space = own_label_space(weights.meta, cfg.label_space)
         self._cfg, self._weights = cfg, weights
         self._model: nn.Module | None = None
 
@@ -173,27 +178,48 @@ class VideoModel:
         return self._model
 
     def look(
-        self, file: VideoFile, skeletons: Partial | None = None
-    ) -> Recognition | Detection:
+        self, path: Path, duration_sec: float, skeletons: Partial | None = None
+    ) -> Answer:
         """Ask the model what a video shows.
 
         Args:
-            file: The video.
+            path: The video.
+            duration_sec: Its length.
             skeletons: Of the video, for a model that sees those.
 
         Raises:
             BrokenVideoError: A frame cannot be read.
         """
-        notes = (*self.notes, *_video_notes(self.card.task, file, skeletons))
+        task, found, dropped = self.card.task, {}, 0
+        notes = (*self.notes, *_video_notes(task, duration_sec, skeletons))
         seen = skeletons is None or body_found(skeletons) > 0
-        sample = _sample(file, self.card.modality, skeletons)
-        if self.card.task == 'rec':
-            return self._recognition(file, self.scores(sample), seen, notes)
-        levels = self.detections(sample, file.duration_sec) if seen else {}
-        return self._detection(levels, seen, notes)
+        sample = _sample(path, self.card.modality, skeletons)
+        lowest = self.options.threshold
+        if lowest is None:
+            lowest = 0.0 if task == 'rec' else SEGMENT_THRESHOLD
+        if task == 'rec':
+            for level, scores in zip(LEVELS, self._scores(sample), strict=True):
+                order = np.argsort(-scores, kind='stable').tolist()
+                named = ((*self._names(i, level), float(scores[i])) for i in order)
+                found[level] = tuple(Finding(0.0, duration_sec, *n) for n in named)
+            abstained = not seen or found['action'][0].score < lowest
+        else:
+            levels = self._detections(sample, duration_sec) if seen else {}
+            abstained = not seen
+            for level in LEVELS:
+                table = levels.get(level, Detections.empty())
+                columns = (table.segments_sec, table.labels, table.scores)
+                rows = zip(*(column.tolist() for column in columns), strict=True)
+                whole = [Finding(*t, *self._names(i, level), s) for t, i, s in rows]
+                found[level] = tuple(f for f in whole if f.score >= lowest)
+                if level == 'action':
+                    dropped = len(whole) - len(found[level])
+        return Answer(
+            self.card, found['action'], found['body'], abstained, lowest, dropped, notes
+        )
 
     @torch.no_grad()
-    def scores(self, sample: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    def _scores(self, sample: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """Scores of the actions (K,) and of the body groups (B,) of a clip."""
         model = self.build()
         found = model.test_step(pseudo_collate([self._pack(sample)]))[0]
@@ -205,7 +231,7 @@ class VideoModel:
         sums = summed_body_scores(table, self.space.body_of, self.space.num_bodies)
         return actions, sums[0]
 
-    def detections(
+    def _detections(
         self, sample: Mapping[str, Any], video_sec: float
     ) -> dict[str, Detections]:
         """Detections by level in a video, in memory that does not grow."""
@@ -229,43 +255,6 @@ class VideoModel:
         except BrokenVideoError as error:
             reason = f'cannot be read: {error.reason}'
             raise BrokenVideoError(error.path, reason) from None
-
-    def _recognition(
-        self,
-        file: VideoFile,
-        scores: tuple[np.ndarray, np.ndarray],
-        seen: bool,
-        notes: tuple[str, ...],
-    ) -> Recognition:
-        actions, bodies = (
-            tuple(
-                Finding(0.0, file.duration_sec, *self._names(i, level), float(own[i]))
-                for i in np.argsort(-own, kind='stable').tolist()
-            )
-            for level, own in zip(LEVELS, scores, strict=True)
-        )
-        lowest = self.options.threshold_of('rec')
-        abstained = not seen or actions[0].score < lowest
-        return Recognition(self.card, actions, bodies, abstained, lowest, notes)
-
-    def _detection(
-        self, levels: Mapping[str, Detections], seen: bool, notes: tuple[str, ...]
-    ) -> Detection:
-        lowest, found, kept = self.options.threshold_of('det'), {}, {}
-        for level in LEVELS:
-            table = levels.get(level, Detections.empty())
-            columns = (table.segments_sec, table.labels, table.scores)
-            found[level] = [
-                Finding(*times, *self._names(label, level), score)
-                for times, label, score in zip(
-                    *(column.tolist() for column in columns), strict=True
-                )
-            ]
-            kept[level] = tuple(f for f in found[level] if f.score >= lowest)
-        dropped = len(found['action']) - len(kept['action'])
-        return Detection(
-            self.card, kept['action'], kept['body'], dropped, lowest, not seen, notes
-        )
 
     def _names(self, label: int, level: str) -> tuple[str | None, str]:
         if level == 'body':
@@ -318,12 +307,10 @@ def own_label_space(meta: Mapping[str, Any], name: str) -> LabelSpace:
     return LabelSpace(space.name, space.actions, space.bodies, tuple(body_of))
 
 
-def _sample(
-    file: VideoFile, modality: str, skeletons: Partial | None
-) -> dict[str, Any]:
+def _sample(path: Path, modality: str, skeletons: Partial | None) -> dict[str, Any]:
     """Sample of a video whose truth is unknown, before the pipeline."""
     sample = {
-        'filename': str(file.path),
+        'filename': str(path),
         'modality': modality,
         'start_index': 0,
         'video': 'video',
@@ -341,31 +328,6 @@ def _sample(
         'fps': skeletons.fps,
         'img_shape': (skeletons.height, skeletons.width),
     }
-
-
-def _card(name: str, weights: Weights, cfg: Any, now: str | None) -> ModelCard:
-    """Facts of a model; ``now`` is what will find joints."""
-    modality = cfg.test_dataloader.dataset.get('modality', 'RGB')
-    if modality not in MODALITIES:
-        raise ValueError(
-            f'{name} sees {modality.lower()}s of another model, which are extracted '
-            'for data roots only (tools/data/features.py): take a model that sees '
-            'video or skeletons.'
-        )
-    data = weights.meta.get('data') or {}
-    resolved = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
-    return ModelCard(
-        name=name,
-        task=cfg.task,
-        modality=modality,
-        sha256=file_sha256(weights.path),
-        config=Path(cfg.filename).stem,
-        config_sha256=hashlib.sha256(resolved.encode()).hexdigest(),
-        label_space=cfg.label_space,
-        trained_on=data.get('name'),
-        simulated=bool(data.get('simulated')),
-        extractor=now if modality == 'Pose' else None,
-    )
 
 
 def _model_notes(
@@ -392,12 +354,12 @@ def _model_notes(
 
 
 def _video_notes(
-    task: str, file: VideoFile, skeletons: Partial | None
+    task: str, duration_sec: float, skeletons: Partial | None
 ) -> Iterator[str]:
     """Notes to bear in mind of a video."""
-    if task == 'rec' and file.duration_sec > LONG_SEC:
+    if task == 'rec' and duration_sec > LONG_SEC:
         yield (
-            f'one action was asked of {file.duration_sec:.0f} s: models learn from '
+            f'one action was asked of {duration_sec:.0f} s: models learn from '
             'clips of a few seconds; a detector finds actions in long videos'
         )
     if skeletons is None:
@@ -424,27 +386,20 @@ def open_model(model: str, *, config: str | None = None, **options: Any) -> Vide
     for key in options:
         check_choice('option', key, tuple(InferenceOptions.__dataclass_fields__))
     chosen = InferenceOptions(**options)
-    name, own_config = _zoo_entry(model)
-    path = checkpoint_path(model, offline=chosen.private)
-    weights = read_checkpoint(str(path))
-    cfg = load_config(config or own_config or config_of(weights, name))
-    pose = cfg.test_dataloader.dataset.get('modality') == 'Pose'
-    extractor = describe_extractor(chosen.pose()) if pose else None
-    return VideoModel(name, weights, cfg, chosen, extractor)
-
-
-def _zoo_entry(model: str) -> tuple[str, str | None]:
-    """Name of a model, and its config where the zoo has it."""
     path = Path(model).expanduser()
     entry = {known.name: known for known in list_models()}.get(model)
     if path.is_file() or entry is None:
-        return path.stem, None
-    if entry.kind != 'ours':
+        name = path.stem
+    elif entry.kind == 'ours':
+        name, config = entry.name, config or entry.config
+    else:
         raise ValueError(
             f'{model} is what recipes start training from and names no actions; '
             'download.py --list shows models that do: kind ours.'
         )
-    return entry.name, entry.config
+    weights = read_checkpoint(str(checkpoint_path(model, offline=chosen.private)))
+    cfg = load_config(config or config_of(weights, name))
+    return VideoModel(name, weights, cfg, chosen)
 
 
 def recognize(
@@ -453,7 +408,7 @@ def recognize(
     *,
     config: str | None = None,
     **options: Any,
-) -> Recognition:
+) -> Answer:
     """Name the action that a clip shows, by the same path as testing.
 
     Args:
@@ -469,7 +424,7 @@ def recognize(
             trained on simulated data (``allow_simulated``) or on skeletons of another
             extractor (``allow_extractor``).
     """
-    return _look(video, model, 'rec', config, options)  # type: ignore[return-value]
+    return _look(video, model, 'rec', config, options)
 
 
 def detect(
@@ -478,7 +433,7 @@ def detect(
     *,
     config: str | None = None,
     **options: Any,
-) -> Detection:
+) -> Answer:
     """Find the actions in a video of any length, by the same path as testing.
 
     Args:
@@ -491,7 +446,7 @@ def detect(
         FileNotFoundError: As :func:`recognize`.
         ValueError: As :func:`recognize`.
     """
-    return _look(video, model, 'det', config, options)  # type: ignore[return-value]
+    return _look(video, model, 'det', config, options)
 
 
 def _look(
@@ -500,7 +455,7 @@ def _look(
     task: str,
     config: str | None,
     options: Mapping[str, Any],
-) -> Recognition | Detection:
+) -> Answer:
     if not isinstance(model, VideoModel):
         model = open_model(model, config=config, **options)
     elif config is not None or options:
@@ -548,11 +503,13 @@ def look_at(
     label = label or ('the video' if options.private else str(video))
     path = Path(video).absolute()
     try:
-        file = VideoFile.open(path)
-        pose = any(model.card.modality == 'Pose' for model in models)
+        with open_container(path) as container:
+            index = read_index(container)
+        duration_sec, frames = index.duration_sec, len(index.pts)
+        pose = any(model.card.extractor for model in models)
         skeletons = extract_video(path, options.pose()) if pose else None
         results = [
-            model.look(file, skeletons if model.card.modality == 'Pose' else None)
+            model.look(path, duration_sec, skeletons if model.card.extractor else None)
             for model in models
         ]
     except FileNotFoundError:
@@ -560,7 +517,13 @@ def look_at(
     except (ValueError, RuntimeError) as error:
         reason = error.reason if isinstance(error, BrokenVideoError) else str(error)
         raise ValueError(f'{label}: {reason.replace(str(path), label)}') from None
-    return VideoFindings(file, tuple(results), skeletons)
+    known = {
+        'frames': frames,
+        'fps': frames / duration_sec,
+        'duration_sec': duration_sec,
+        'first_frame_sec': float(index.pts[0] * index.time_base),
+    }
+    return VideoFindings(known, tuple(results), skeletons)
 
 
 def describe_request(

@@ -91,3 +91,22 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             f'{smallest:.3g} to 1 times {self.base_lr}',
             logger='current',
         )
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module(
+    name=['ShiftOptimWrapperConstructor', 'AdapterOptimWrapperConstructor']
+)
+class RemovedConstructor(DefaultOptimWrapperConstructor):
+    """Stands for the constructors of dumped configs that are older than their recipes.
+
+    Raises:
+        ValueError: Always. MMEngine's own does their work, and has other options.
+    """
+
+    def __init__(self, *_: object, **__: object) -> None:
+        raise ValueError(
+            'optim_wrapper.constructor of this config is gone, so that it can be '
+            'tested but trains nothing: an older version dumped it. Use the config '
+            'that comes with mmma, or copy its optim_wrapper (MMEngine makes the same '
+            'groups from bias_lr_mult, norm_decay_mult and custom_keys).'
+        )

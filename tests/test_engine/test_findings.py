@@ -4,24 +4,19 @@ import json
 
 import numpy as np
 import pytest
-from video_files import make_audio, make_video, moving_frames
 
 from mmma.engine.findings import (
     COLUMNS,
-    Detection,
+    Answer,
     Finding,
     ModelCard,
-    Recognition,
-    VideoFile,
     VideoFindings,
     body_found,
     find_videos,
     made_before,
-    output_files,
     write_findings,
 )
 from mmma.media.pose import Partial
-from mmma.video import BrokenVideoError
 
 CARD = ModelCard(
     *('small', 'rec', 'Pose', '0' * 64, 'small_mma82', '1' * 64, 'mma82', 'toy'),
@@ -33,25 +28,26 @@ NOD, TURN = (
     for action, score in (('nodding', 0.75), ('turning head', 0.25))
 )
 BODY = Finding(0.0, 2.5, None, 'head', 1.0)
+VIDEO = {'frames': 75, 'fps': 30.0, 'duration_sec': 2.5, 'first_frame_sec': 0.5}
 
 
-def findings(folder, abstained=False):
+def findings(abstained=False):
     detector = ModelCard(**{**vars(CARD), 'name': 'finder', 'task': 'det'})
     segment = Finding(0.5, 1.23456, 'nodding', 'head', 0.98765)
     return VideoFindings(
-        VideoFile(folder / 'video.mp4', 75, 2.5, 0.5),
+        VIDEO,
         (
-            Recognition(CARD, (NOD, TURN), (BODY,), abstained, 0.5, ('mind',)),
-            Detection(detector, (segment,), (), 3, 0.2),
+            Answer(CARD, (NOD, TURN), (BODY,), abstained, 0.5, notes=('mind',)),
+            Answer(detector, (segment,), (), False, 0.2, 3),
         ),
         Partial(np.ones((75, 1, 65, 3), np.int16), 30.0, 64, 48),
     )
 
 
 def written(folder, facts, abstained=False):
-    files = output_files(folder, 'clip')
-    write_findings(files, findings(folder, abstained), facts)
-    return json.loads(files[0].read_text()), files[1].read_text().splitlines()
+    write_findings(folder, 'clip', findings(abstained), facts)
+    content = json.loads((folder / 'clip.json').read_text())
+    return content, (folder / 'clip.csv').read_text().splitlines()
 
 
 def test_rows(tmp_path):
@@ -66,7 +62,7 @@ def test_rows(tmp_path):
     _, rows = written(tmp_path, facts, abstained=True)
     assert rows[1] == 'rec,0.000,2.500,,,0.7500,true,true,small'
     text = 'abstained 0.75 [simulated]; 1 segments, 3 below threshold [simulated]'
-    assert findings(tmp_path, abstained=True).summary() == text
+    assert findings(abstained=True).summary() == text
 
 
 def test_the_json_keeps_what_an_abstention_hides(tmp_path):
@@ -77,13 +73,7 @@ def test_the_json_keeps_what_an_abstention_hides(tmp_path):
         *('recognition', 'detection', 'request'),
     ]
     assert found['simulated'] is True
-    assert found['video'] == {
-        'path': '/x/v.mp4',
-        'frames': 75,
-        'fps': 30.0,
-        'duration_sec': 2.5,
-        'first_frame_sec': 0.5,
-    }
+    assert found['video'] == {'path': '/x/v.mp4', **VIDEO}
     assert found['skeletons'] == {'extractor': 'fake 1', 'body_found': 1.0}
     recognition, detection = found['recognition'], found['detection']
     assert recognition['action'] is recognition['body'] is None
@@ -98,42 +88,28 @@ def test_the_json_keeps_what_an_abstention_hides(tmp_path):
 
 
 def test_what_is_whole_and_made_alike_is_known(tmp_path):
-    files = output_files(tmp_path / 'new', 'clip')
-    request = {'options': {'threshold': 0.5}}
-    assert not made_before(files, request, 'video 1')
-    write_findings(files, findings(tmp_path), {'request': request, 'top_k': 5})
-    assert made_before(files, request, 'video 1')
-    assert not made_before(files, {'options': {'threshold': 0.4}}, 'video 1')
-    assert sorted(p.name for p in files[0].parent.iterdir()) == [
-        'clip.csv',
-        'clip.json',
-    ]
-    files[1].unlink()
-    assert not made_before(files, request, 'video 1')
+    out, request = tmp_path / 'new', {'options': {'threshold': 0.5}}
+    assert not made_before(out, 'clip', request, 'video 1')
+    write_findings(out, 'clip', findings(), {'request': request, 'top_k': 5})
+    assert made_before(out, 'clip', request, 'video 1')
+    assert not made_before(out, 'clip', {'options': {'threshold': 0.4}}, 'video 1')
+    assert sorted(p.name for p in out.iterdir()) == ['clip.csv', 'clip.json']
+    (out / 'clip.csv').unlink()
+    assert not made_before(out, 'clip', request, 'video 1')
 
 
-@pytest.mark.parametrize(
-    ('name', 'text'),
-    [
-        ('clip.json', json.dumps({'schema': 'other'})),
-        ('clip.json', '{'),
-        ('clip.json', '[]'),
-        ('clip.csv', 'time,label\n'),
-    ],
-)
-def test_files_of_others_are_left_alone(tmp_path, name, text):
-    (tmp_path / name).write_text(text)
-    with pytest.raises(ValueError, match=r'video 1: .* file of its stem that another'):
-        made_before(output_files(tmp_path, 'clip'), {}, 'video 1')
-
-
-def test_what_is_read_of_a_video(tmp_path):
-    with pytest.raises(FileNotFoundError, match='no such video file'):
-        VideoFile.open(tmp_path / 'gone.mp4')
-    with pytest.raises(BrokenVideoError, match='audio only'):
-        VideoFile.open(make_audio(tmp_path / 'sound.mp4'))
-    file = VideoFile.open(make_video(tmp_path / 'v.mp4', moving_frames(9), 30))
-    assert (file.frames, file.fps, file.first_frame_sec) == (9, pytest.approx(30), 0)
+def test_files_of_others_are_left_alone(tmp_path):
+    for name, text in (
+        ('a.json', json.dumps({'schema': 'other'})),
+        ('b.json', '{'),
+        ('c.json', '[]'),
+        ('d.csv', 'time,label\n'),
+    ):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(
+            ValueError, match=r'video 1: .* file of its stem that anoth'
+        ):
+            made_before(tmp_path, name[0], {}, 'video 1')
 
 
 def test_share_of_the_frames_with_a_body():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from inference_models import RECIPES, make_checkpoint
 from pose_backends import FakeExtractor, use_fake
-from video_files import make_video, moving_frames
+from video_files import make_audio, make_video, moving_frames
 
 from mmma.cli import main
 from mmma.data.root import DataRoot
@@ -24,25 +24,15 @@ from mmma.media.pose import extract_root
 from mmma.taxonomy import load_label_space
 
 
-@pytest.mark.parametrize(
-    ('options', 'text'),
-    [
+def test_bad_options():
+    for options, text in (
         ({'threshold': 1.5}, 'threshold 1.5: use a score from 0 to 1'),
         ({'threshold': -0.1}, 'threshold -0.1'),
         ({'device': 'cuda:99'}, "unknown device 'cuda:99': use one of cpu"),
         ({'device': 'cpux'}, "Did you mean 'cpu'"),
-    ],
-)
-def test_bad_options(options, text):
-    with pytest.raises(ValueError, match=text):
-        InferenceOptions(**options)
-
-
-def test_thresholds_of_both_tasks():
-    assert InferenceOptions().threshold_of('rec') == 0
-    assert InferenceOptions().threshold_of('det') == 0.2
-    assert InferenceOptions(threshold=0.0).threshold_of('det') == 0
-    assert InferenceOptions(threshold=0.7).threshold_of('rec') == 0.7
+    ):
+        with pytest.raises(ValueError, match=text):
+            InferenceOptions(**options)
 
 
 SPACE = load_label_space('mma82')
@@ -139,8 +129,9 @@ def test_times_are_those_of_the_file(task, models, tmp_path):
     lossless(uneven, frames[kept], (times_ms[kept] + 500).tolist())
     pair = (task, 'RGB')
     first, second = (infer.look_at(path, [models[pair]]) for path in (even, uneven))
-    assert (first.file.first_frame_sec, second.file.first_frame_sec) == (0, 0.5)
-    assert (first.file.frames, second.file.frames) == (24, 20)
+    assert first.video == {**first.video, 'first_frame_sec': 0, 'frames': 24}
+    assert second.video == {**second.video, 'first_frame_sec': 0.5, 'frames': 20}
+    assert first.video['fps'] == pytest.approx(10)
     (one,), (other,) = first.results, second.results
     assert len(one.actions if task == 'rec' else one.segments) > 50
     assert one == other
@@ -343,6 +334,9 @@ def test_private_without_network_or_name(checkpoints, tmp_path, monkeypatch):
         infer.recognize(broken, model)
     broken.write_bytes(b'no video')
     with pytest.raises(ValueError, match=r'^the video: not readable as video'):
+        infer.recognize(broken, model)
+    make_audio(broken)
+    with pytest.raises(ValueError, match=r'^the video: .*audio only'):
         infer.recognize(broken, model)
     make_video(broken, moving_frames(9, 32, 40), 30)
     memory = RuntimeError(f'{broken}: out of memory')

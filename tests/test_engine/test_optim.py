@@ -136,6 +136,13 @@ def test_a_backbone_without_layers_is_refused():
         build(net, decay_rate=0.5)
 
 
+def test_constructors_of_old_dumped_configs_say_what_to_do(model):
+    for name in ('ShiftOptimWrapperConstructor', 'AdapterOptimWrapperConstructor'):
+        old = dict(constructor=name, optimizer=OPTIMIZER, paramwise_cfg={'gates_lr': 5})
+        with pytest.raises(ValueError, match=r'is gone, .* Use the config that comes'):
+            build_optim_wrapper(model, old)
+
+
 def recipe_groups(config):
     """Multiples (rate, decay) of each trained parameter of a recipe, and the model."""
     cfg = load_config(config)
