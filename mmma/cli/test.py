@@ -25,70 +25,36 @@ the body head (--cfg-options +test_evaluator.bodies=head)."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_config_arguments(parser)
-    parser.add_argument('checkpoint', metavar='CKPT', help=f'weights: {CKPT_HELP}')
+    add = parser.add_argument
+    add('checkpoint', metavar='CKPT', help=f'weights: {CKPT_HELP}')
     add_run_arguments(parser)
-    parser.add_argument('--subset', choices=('test', 'val'), default='test')
-    parser.add_argument('--runs', type=int, metavar='N', help='fewshot: support draws')
-    parser.add_argument(
-        '--strict-shots',
-        action='store_true',
-        default=None,
-        help='fewshot: a class with fewer clips than shots is an error',
-    )
-    parser.add_argument(
-        '--adapt',
-        metavar='linear|prototype|finetune',
-        help='fewshot: refit the classifier (default), compare with class means, or '
-        'train the model',
-    )
-    parser.add_argument(
-        '--no-cache',
-        dest='cache',
-        action='store_false',
-        help='fewshot: neither use nor keep features on disk',
-    )
+    add('--subset', choices=('test', 'val'), default='test')
+    add('--runs', type=int, metavar='N', help='fewshot: support draws')
+    strict = 'fewshot: a class with fewer clips than shots is an error'
+    add('--strict-shots', action='store_true', default=None, help=strict)
+    adapt = 'fewshot: refit the classifier (default), compare with class means, or '
+    adapt += 'train the model'
+    add('--adapt', metavar='linear|prototype|finetune', help=adapt)
+    cache = 'fewshot: neither use nor keep features on disk'
+    add('--no-cache', dest='cache', action='store_false', help=cache)
     add_view_arguments(parser)
-    parser.add_argument(
-        '--class-set',
-        choices=('present', 'union', 'all'),
-        help='classes of MCA and macro F1: with truth (default), with truth or '
-        'prediction, all',
-    )
-    parser.add_argument(
-        '--body-scores',
-        choices=('sum', 'top1', 'head'),
-        help="body scores: sum of a group's actions (default), group of the top "
-        "action, or the model's own",
-    )
-    parser.add_argument(
-        '--skip-broken',
-        action='store_true',
-        help='leave out clips or videos that cannot be read; the results name them',
-    )
-    parser.add_argument(
-        '--trust-checkpoint',
-        dest='trust',
-        action='store_true',
-        help='load the checkpoint even if it is a pickle that can run code',
-    )
-    parser.add_argument(
-        '--allow-simulated',
-        action='store_true',
-        help='test weights that were trained on simulated data on real data',
-    )
-    parser.add_argument(
-        '--allow-extractor',
-        action='store_true',
-        help='test on skeletons of another extractor than the weights were trained on',
-    )
-    parser.add_argument(
-        '--out', metavar='FILE', help='default: results.json in the work dir'
-    )
-    parser.add_argument(
-        '--dump',
-        metavar='FILE',
-        help='also write scores.npz; detections of actions as ActivityNet-style JSON',
-    )
+    classes = 'classes of MCA and macro F1: with truth (default), with truth or '
+    classes += 'prediction, all'
+    add('--class-set', choices=('present', 'union', 'all'), help=classes)
+    bodies = "body scores: sum of a group's actions (default), group of the top "
+    bodies += "action, or the model's own"
+    add('--body-scores', choices=('sum', 'top1', 'head'), help=bodies)
+    broken = 'leave out clips or videos that cannot be read; the results name them'
+    add('--skip-broken', action='store_true', help=broken)
+    trust = 'load the checkpoint even if it is a pickle that can run code'
+    add('--trust-checkpoint', dest='trust', action='store_true', help=trust)
+    simulated = 'test weights that were trained on simulated data on real data'
+    add('--allow-simulated', action='store_true', help=simulated)
+    other = 'test on skeletons of another extractor than the weights were trained on'
+    add('--allow-extractor', action='store_true', help=other)
+    add('--out', metavar='FILE', help='default: results.json in the work dir')
+    dump = 'also write scores.npz; detections of actions as ActivityNet-style JSON'
+    add('--dump', metavar='FILE', help=dump)
 
 
 def run(args: argparse.Namespace) -> int:

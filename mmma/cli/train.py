@@ -24,37 +24,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_config_arguments(parser)
     add_run_arguments(parser)
-    parser.add_argument(
-        '--load-from', metavar='CKPT', help=f'start from these weights: {CKPT_HELP}'
-    )
-    parser.add_argument(
-        '--resume', action='store_true', help='go on from the latest in the work dir'
-    )
-    parser.add_argument(
-        '--amp', action='store_true', help='mixed precision (bf16 where the GPU has it)'
-    )
-    parser.add_argument(
-        '--no-pretrained',
-        dest='pretrained',
-        action='store_false',
-        help='train from scratch',
-    )
-    parser.add_argument(
-        '--trust-checkpoint',
-        dest='trust',
-        action='store_true',
-        help='load weights even if they are a pickle that can run code',
-    )
-    parser.add_argument(
-        '--allow-simulated',
-        action='store_true',
-        help='start from weights trained on simulated data on real data',
-    )
-    parser.add_argument(
-        '--fast-dev-run',
-        action='store_true',
-        help='two iterations each of train, validate and test, to a results.json',
-    )
+    add = parser.add_argument
+    add('--load-from', metavar='CKPT', help=f'start from these weights: {CKPT_HELP}')
+    resume = 'go on from the latest in the work dir'
+    add('--resume', action='store_true', help=resume)
+    amp = 'mixed precision (bf16 where the GPU has it)'
+    add('--amp', action='store_true', help=amp)
+    scratch = 'train from scratch'
+    add('--no-pretrained', dest='pretrained', action='store_false', help=scratch)
+    trust = 'load weights even if they are a pickle that can run code'
+    add('--trust-checkpoint', dest='trust', action='store_true', help=trust)
+    simulated = 'start from weights trained on simulated data on real data'
+    add('--allow-simulated', action='store_true', help=simulated)
+    short = 'two iterations each of train, validate and test, to a results.json'
+    add('--fast-dev-run', action='store_true', help=short)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,9 +54,6 @@ def run(args: argparse.Namespace) -> int:
     trained = train(opened, options)
     if args.fast_dev_run:
         tested = TestOptions(work_dir=str(trained.work_dir))
-        report(
-            open_run(trained.cfg, options=tested),
-            latest_checkpoint(trained.work_dir),
-            tested,
-        )
+        checkpoint = latest_checkpoint(trained.work_dir)
+        report(open_run(trained.cfg, options=tested), checkpoint, tested)
     return 0

@@ -14,15 +14,14 @@ from mmengine.dist import all_gather_object, get_rank, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import HistoryBuffer, print_log
-from mmengine.model import is_model_wrapper
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from mmma import __version__
 from mmma.checkpoints import to_plain
 from mmma.checkpoints.files import frozen_names, frozen_sha256
-from mmma.engine.run import Run
-from mmma.engine.weights import StartFrom, Weights, with_frozen
+from mmma.engine.run import Run, describe_data
+from mmma.engine.weights import StartFrom, Weights, unwrapped, with_frozen
 from mmma.files import atomic_write
 from mmma.registry import HOOKS
 
@@ -41,26 +40,22 @@ class BrokenClipHook(Hook):
         self._names: set[str] = set()
 
     def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: dict | None = None,
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Note the batch's replaced clips."""
         samples: Sequence = (data_batch or {}).get('data_samples', ())
         broken = (sample.metainfo.get('broken') for sample in samples)
         self._names.update(name for name in broken if name)
 
-    def after_train_epoch(self, runner: Runner) -> None:
+    def after_train_epoch(self, runner: Any) -> None:
         """Warn of the distinct clips of all processes."""
         self._report(runner, f'epoch {runner.epoch + 1}')
 
-    def after_train(self, runner: Runner) -> None:
+    def after_train(self, runner: Any) -> None:
         """Warn of what came after the last epoch's end, if anything did."""
         self._report(runner, 'training')
 
-    def _report(self, runner: Runner, when: str) -> None:
+    def _report(self, runner: Any, when: str) -> None:
         names = sorted(set().union(*all_gather_object(self._names)))
         self._names.clear()
         if not names:
@@ -126,7 +121,9 @@ class PlainCheckpointHook(CheckpointHook):
 
     def before_train(self, runner: Any) -> None:
         """Restore random states, and validate what the stopped run could not."""
-        runner.logger.addFilter(_is_news)
+        # MMEngine's own use of its own old functions makes it say this.
+        old = ('"FileClient" will be', '"HardDiskBackend" is')
+        runner.logger.addFilter(lambda record: not str(record.msg).startswith(old))
         super().before_train(runner)
         if self._random_state is not None and is_main_process():
             set_random_state(self._random_state)
@@ -144,7 +141,14 @@ class PlainCheckpointHook(CheckpointHook):
             self._save_checkpoint_with_step(runner, step, meta)
 
     def _save_checkpoint(self, runner: Any) -> None:
-        self._unvalidated = _validation_follows(runner, self.by_epoch)
+        # Does the train loop validate right after this epoch or iteration?
+        loop, by_epoch, self._unvalidated = runner.train_loop, self.by_epoch, False
+        fits = isinstance(loop, EpochBasedTrainLoop) == by_epoch
+        if runner.val_loop is not None and fits:
+            step = 1 + (loop.epoch if by_epoch else loop.iter)
+            last = loop.max_epochs if by_epoch else loop.max_iters
+            due = step % loop.val_interval == 0 or step == last
+            self._unvalidated = step >= loop.val_begin and due
         super()._save_checkpoint(runner)
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict[str, float]) -> None:
@@ -186,8 +190,10 @@ class PlainCheckpointHook(CheckpointHook):
         meta = checkpoint.get('meta') or {}
         meta.pop('config', None)  # MMEngine would run this text as Python
         hub = checkpoint.get('message_hub') or {}
-        scalars = hub.get('log_scalars', {})
-        scalars.update({name: _history(value) for name, value in scalars.items()})
+        for name, value in (scalars := hub.get('log_scalars', {})).items():
+            if isinstance(value, dict):
+                log, count = (value[key].cpu().numpy() for key in ('log', 'count'))
+                scalars[name] = HistoryBuffer(log, count, value['max_length'])
         if runner._resume:
             self._check_data(runner, meta)
             self._unvalidated = not meta.get('validated', True)
@@ -207,12 +213,9 @@ class PlainCheckpointHook(CheckpointHook):
             origin['seen_domains'] = sorted({*domains, *cfg.get('seen_before', [])})
             if self._selecting:
                 metric = ', '.join(self.key_indicators)
-                origin['selected_on'] = {
-                    'subset': 'val',
-                    'domains': domains,
-                    'metric': metric,
-                }
-            self._data = self._data or _data_of(self.run)
+                selected = {'subset': 'val', 'domains': domains, 'metric': metric}
+                origin['selected_on'] = selected
+            self._data = self._data or describe_data(self.run)
             origin['data'] = self._data
         return origin
 
@@ -223,7 +226,7 @@ class PlainCheckpointHook(CheckpointHook):
         meta['dataset_meta'] = metainfo
         if self.run is None or 'data' not in meta:
             return
-        now = _data_of(self.run)
+        now = describe_data(self.run)
         if now != meta['data']:
             print_log(
                 f'resuming on other data: the run began with {meta["data"]}, '
@@ -255,40 +258,6 @@ def set_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state['torch'].cpu())
     if state['cuda'] and len(state['cuda']) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all([s.cpu() for s in state['cuda']])
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """False for what MMEngine's own use of its own old functions makes it say."""
-    text = str(record.msg)
-    return not text.startswith(('"FileClient" will be', '"HardDiskBackend" is'))
-
-
-def _validation_follows(runner: Any, by_epoch: bool) -> bool:
-    """Whether the train loop validates right after the epoch or iteration ends."""
-    loop = runner.train_loop
-    if runner.val_loop is None or isinstance(loop, EpochBasedTrainLoop) != by_epoch:
-        return False
-    step = 1 + (loop.epoch if by_epoch else loop.iter)
-    last = loop.max_epochs if by_epoch else loop.max_iters
-    return step >= loop.val_begin and (step % loop.val_interval == 0 or step == last)
-
-
-def _history(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    log, count = (value[key].cpu().numpy() for key in ('log', 'count'))
-    return HistoryBuffer(log, count, value['max_length'])
-
-
-def _data_of(run: Run) -> dict[str, Any]:
-    data = {
-        'name': run.root.info.name,
-        'fingerprint': run.root.fingerprint(),
-        'simulated': run.root.info.simulated,
-        'source': run.root.info.source,
-    }
-    extractor = run.extractor
-    return data if extractor is None else {**data, 'extractor': extractor}
 
 
 _TRUTH = ('labels', 'truth')
@@ -325,7 +294,7 @@ class ClassInfoHook(Hook):
 
     priority = 'NORMAL'
 
-    def before_train(self, runner: Runner) -> None:
+    def before_train(self, runner: Any) -> None:
         """Pass on the metainfo of the training set."""
         dataset = runner.train_dataloader.dataset
         tell_classes(runner.model, getattr(dataset, 'metainfo', {}), training=True)
@@ -364,10 +333,8 @@ class TrainedEMAHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Start from the weights that training starts from, or go on."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        self._trained = {
-            name: p.data for name, p in model.named_parameters() if p.requires_grad
-        }
+        named = unwrapped(runner.model).named_parameters()
+        self._trained = {name: p.data for name, p in named if p.requires_grad}
         self._averages = {
             name: self._averages.get(name, value).to(value.device).clone()
             for name, value in self._trained.items()
@@ -478,7 +445,7 @@ class TrainedOnlyHook(Hook):
         """Find out whether the frozen weights can be had again."""
         starts = [h.weights for h in runner.hooks if isinstance(h, StartFrom)]
         again = any(w.of_recipe or w.meta.get('frozen') for w in starts)
-        model = _unwrapped(runner)
+        model = unwrapped(runner.model)
         names = frozen_names(model)
         if again and names and not self._resumed:
             self._frozen = {
@@ -491,7 +458,7 @@ class TrainedOnlyHook(Hook):
         """Leave the frozen weights out, and say which they were."""
         if self._frozen is None:
             return
-        for name in frozen_names(_unwrapped(runner)):
+        for name in frozen_names(unwrapped(runner.model)):
             del checkpoint['state_dict'][name]
         checkpoint['meta']['frozen'] = dict(self._frozen)
 
@@ -506,10 +473,5 @@ class TrainedOnlyHook(Hook):
         self._resumed = True
         self._frozen = (checkpoint.get('meta') or {}).get('frozen')
         weights = Weights(Path('the checkpoint to resume'), checkpoint, '')
-        whole = with_frozen(_unwrapped(runner), weights, runner.cfg)
+        whole = with_frozen(unwrapped(runner.model), weights, runner.cfg)
         checkpoint['state_dict'] = whole.content['state_dict']
-
-
-def _unwrapped(runner: Any) -> Any:
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model

@@ -268,6 +268,18 @@ def open_run(
     return Run(cfg, protocol, root)
 
 
+def describe_data(run: Run) -> dict[str, Any]:
+    """Name, fingerprint and kind of a run's data, and what found their joints."""
+    info = run.root.info
+    data = {
+        'name': info.name,
+        'fingerprint': run.root.fingerprint(),
+        'simulated': info.simulated,
+        'source': info.source,
+    }
+    return data if run.extractor is None else {**data, 'extractor': run.extractor}
+
+
 def set_environment(cfg: Any, launcher: str) -> None:
     """Set the launcher, and a backend that this machine has."""
     import torch

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from mmengine.dataset import pseudo_collate
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
@@ -22,8 +21,14 @@ from mmma.checkpoints import check_simulated, load_trained
 from mmma.engine.features import FeatureSource
 from mmma.engine.fewshot import fewshot_settings, score_fewshot, source_classifier
 from mmma.engine.hooks import tell_classes
-from mmma.engine.run import Run, TestOptions
-from mmma.engine.weights import Weights, check_extractor, read_checkpoint, with_frozen
+from mmma.engine.run import Run, TestOptions, describe_data
+from mmma.engine.weights import (
+    Weights,
+    check_extractor,
+    read_checkpoint,
+    unwrapped,
+    with_frozen,
+)
 from mmma.evaluation.rows import (
     SCHEMA,
     DetectionOptions,
@@ -87,7 +92,7 @@ def load_runner(
     check_simulated(weights.meta, run.root.info, options.allow_simulated)
     check_extractor(weights.meta, run, options)
     runner = Runner.from_cfg(run.cfg)
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     space = run.space
     names = (space.name, space.actions, str(weights.path), space.bodies)
     weights = with_frozen(model, weights, run.cfg)
@@ -153,14 +158,43 @@ def summarize(
         Plain types, as :func:`mmma.reporting.results.write_results` takes them.
     """
     cfg, protocol = run.cfg, run.protocol
+    evaluator = cfg.test_evaluator
     if run.task == 'det':
-        chosen, record = _detection_options(cfg.test_evaluator)
         entries: Any = run.root.read_det()
+        metric = METRICS.build(dict(evaluator))
+        known = metric.options
+        chosen = DetectionOptions(preset=known.preset, body_rule=known.body_rule)
+        record = {
+            **chosen.record(),
+            'nms': asdict(metric.merging.nms),
+            'max_candidates': metric.merging.max_candidates,
+        }
     else:
-        chosen, record = _recognition_options(run)
         entries = run.clips()
+        counts = Counter(
+            c.action
+            for c in entries
+            if c.subset == 'train' and c.domain in protocol.train_domains
+        )
+        record = {
+            'class_set': evaluator.get('class_set', 'present'),
+            'body_scores': evaluator.get('body_scores', 'sum'),
+        }
+        trained = [counts[action] for action in range(run.space.num_actions)]
+        chosen = EvaluationOptions(**record, train_counts=trained)
     rows = group_rows(groups, entries, run.space, chosen)
     given = {'seed': protocol.seed, 'subset': options.subset}
+    data = describe_data(run)
+    extractor = data.pop('extractor', None)
+    data['packed'] = run.root.info.packed
+    if run.layout:
+        joints = len(run.layout.names)
+        data['skeleton_layout'] = {'extractor': extractor, 'joints': joints}
+    seen = origin['seen_domains']
+    if protocol.name == 'indomain':
+        seen = []
+    elif seen is not None:  # the results must own up to it
+        seen = sorted(set(seen) & set(protocol.target))
     fewshot = protocol.name == 'fewshot'
     return {
         'schema': SCHEMA,
@@ -170,8 +204,8 @@ def summarize(
         'classes': list(run.space.actions),
         'checkpoint': origin['checkpoint'],
         'selected_on': origin['selected_on'],
-        'target_seen': _targets_seen(run, origin['seen_domains']),
-        'data': _describe_data(run),
+        'target_seen': seen,
+        'data': data,
         'options': {
             'subset': options.subset,
             **record,
@@ -188,61 +222,6 @@ def summarize(
         'config': cfg.to_dict(),
         'runs': [{**labels, **given, **row} for labels, row in rows],
     }
-
-
-def _recognition_options(run: Run) -> tuple[EvaluationOptions, dict[str, Any]]:
-    evaluator, domains = run.cfg.test_evaluator, run.protocol.train_domains
-    counts = Counter(
-        c.action for c in run.clips() if c.subset == 'train' and c.domain in domains
-    )
-    options = EvaluationOptions(
-        class_set=evaluator.get('class_set', 'present'),
-        body_scores=evaluator.get('body_scores', 'sum'),
-        train_counts=[counts[action] for action in range(run.space.num_actions)],
-    )
-    record = {'class_set': options.class_set, 'body_scores': options.body_scores}
-    return options, record
-
-
-def _detection_options(
-    evaluator: Mapping[str, Any],
-) -> tuple[DetectionOptions, dict[str, Any]]:
-    metric = METRICS.build(dict(evaluator))
-    options = DetectionOptions(
-        preset=metric.options.preset, body_rule=metric.options.body_rule
-    )
-    merging = {
-        'nms': asdict(metric.merging.nms),
-        'max_candidates': metric.merging.max_candidates,
-    }
-    return options, {**options.record(), **merging}
-
-
-def _describe_data(run: Run) -> dict[str, Any]:
-    """Name, fingerprint and kind of the data behind a result."""
-    info = run.root.info
-    data = {
-        'name': info.name,
-        'fingerprint': run.root.fingerprint(),
-        'simulated': info.simulated,
-        'source': info.source,
-        'packed': info.packed,
-    }
-    if run.layout:
-        data['skeleton_layout'] = {
-            'extractor': run.layout.extractor,
-            'joints': len(run.layout.names),
-        }
-    return data
-
-
-def _targets_seen(run: Run, seen_domains: list[str] | None) -> list[str] | None:
-    """Targets that were trained on, which the results must own up to; None: unknown."""
-    if run.protocol.name == 'indomain':
-        return []
-    if seen_domains is None:
-        return None
-    return sorted(set(seen_domains) & set(run.protocol.target))
 
 
 @torch.no_grad()

@@ -150,6 +150,11 @@ def with_frozen(
     return replace(weights, content=content)
 
 
+def unwrapped(model: Any) -> Any:
+    """The model within the wrapper that trains it in several processes, if any."""
+    return model.module if is_model_wrapper(model) else model
+
+
 class StartFrom(Hook):
     """Put weights into the model once the runner has initialised it."""
 
@@ -160,7 +165,7 @@ class StartFrom(Hook):
 
     def before_train(self, runner) -> None:
         """Load, print what matched, and refuse what does not fit."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         whole = with_frozen(model, self.weights, runner.cfg)
         load_state(model, weights_of(whole.content), str(whole.path))
 

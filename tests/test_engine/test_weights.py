@@ -5,8 +5,7 @@ from mmengine.config import Config
 
 from mmma.data.joints import JointLayout, layout_text
 from mmma.data.root import DataRoot, DatasetInfo, write_info
-from mmma.engine.hooks import _data_of
-from mmma.engine.run import Run, TestOptions
+from mmma.engine.run import Run, TestOptions, describe_data
 from mmma.engine.weights import check_extractor
 
 
@@ -27,14 +26,14 @@ def meta(extractor, simulated=False):
 
 
 def test_checkpoints_record_the_extractor(run):
-    assert _data_of(run)['extractor'] == 'mediapipe 1'
+    assert describe_data(run)['extractor'] == 'mediapipe 1'
     for cfg in (
         Config({'test_dataloader': {'dataset': {'modality': 'RGB'}}}),
         Config(),
     ):
         other = replace(run, cfg=cfg)
         assert other.extractor is None
-        assert 'extractor' not in _data_of(other)
+        assert 'extractor' not in describe_data(other)
 
 
 @pytest.mark.parametrize('content', [{}, {'data': {}}, meta('mediapipe 1')])
