@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,34 +25,22 @@ MMMA_OFFLINE=1 never use the network
 Exit status: 0 done, 1 --verify found damage, 2 bad usage, or a file was not fetched."""
 
 _ROW = '{:<9} {:<5} {:<9} {:>10}  {:<9} {:<10} {}'
-_COLUMNS = _ROW.format(
-    'kind', 'task', 'modality', 'size', 'sha256', 'simulated', 'name'
-)
+_COLUMNS = ('kind', 'task', 'modality', 'size', 'sha256', 'simulated', 'name')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument('names', nargs='*', metavar='NAME', help='as --list shows them')
-    parser.add_argument('--list', action='store_true', help='print what there is')
-    parser.add_argument(
-        '--json', action='store_true', help='--list: print one JSON list, nothing else'
-    )
-    parser.add_argument(
-        '--for',
-        dest='config',
-        metavar='CONFIG',
-        help='fetch the weights that training with this config starts from',
-    )
-    parser.add_argument(
-        '--verify',
-        nargs='?',
-        const='',
-        metavar='DIR',
-        help='check every file of a folder (default: the cache) against the index',
-    )
-    parser.add_argument(
-        '--dest', type=Path, metavar='DIR', help='put the files here, not in the cache'
-    )
+    add = parser.add_argument
+    add('names', nargs='*', metavar='NAME', help='as --list shows them')
+    add('--list', action='store_true', help='print what there is')
+    told = '--list: print one JSON list, nothing else'
+    add('--json', action='store_true', help=told)
+    told = 'fetch the weights that training with this config starts from'
+    add('--for', dest='config', metavar='CONFIG', help=told)
+    told = 'check every file of a folder (default: the cache) against the index'
+    add('--verify', nargs='?', const='', metavar='DIR', help=told)
+    told = 'put the files here, not in the cache'
+    add('--dest', type=Path, metavar='DIR', help=told)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,40 +61,28 @@ def run(args: argparse.Namespace) -> int:
 
     models = list_models()
     if args.list:
-        show_models(models, args.json)
+        _show(models, args.json)
         return 0
     if args.verify is not None:
-        return verify(args.verify, models)
-    return fetch(args.names, args.config, args.dest)
+        return _verify(args.verify, models)
+    return _fetch(args.names, args.config, args.dest, models)
 
 
-def show_models(models: Iterable[ZooModel], as_json: bool) -> None:
-    """Print the index, as a table or as JSON."""
+def _show(models: Sequence[ZooModel], as_json: bool) -> None:
     if as_json:
         print(json.dumps([model.listed() for model in models], indent=2))
         return
-    print(_COLUMNS)
+    print(_ROW.format(*_COLUMNS))
     for model in models:
-        print(
-            _ROW.format(
-                model.kind,
-                model.task,
-                model.modality,
-                f'{model.size / 1e6:,.1f} MB' if model.size else '–',
-                (model.sha256 or '–')[:8],
-                'simulated' if model.simulated else '–',
-                model.name,
-            )
-        )
+        size = f'{model.size / 1e6:,.1f} MB' if model.size else '–'
+        sha8 = (model.sha256 or '–')[:8]
+        simulated = 'simulated' if model.simulated else '–'
+        cells = (model.kind, model.task, model.modality, size, sha8, simulated)
+        print(_ROW.format(*cells, model.name))
 
 
-def verify(folder: str, models: list[ZooModel]) -> int:
-    """Print what became of each file of a folder; 1 if any is damaged.
-
-    Args:
-        folder: Which; empty is the cache.
-        models: The index.
-    """
+def _verify(folder: str, models: Sequence[ZooModel]) -> int:
+    """Print what became of each file of a folder, or the cache; 1 if any is damaged."""
     from mmma.checkpoints import cache_folder
     from mmma.hub.zoo import verify_folder
 
@@ -124,33 +99,33 @@ def verify(folder: str, models: list[ZooModel]) -> int:
     return 1 if 'damaged' in states else 0
 
 
-def fetch(names: Iterable[str], config: str | None, dest: Path | None) -> int:
-    """Fetch everything that was named, and say where it lies; 2 if any failed.
-
-    Args:
-        names: Of models.
-        config: A config whose weights are wanted as well.
-        dest: Where to put them; None is the cache.
-    """
+def _fetch(
+    names: Sequence[str],
+    config: str | None,
+    dest: Path | None,
+    models: Sequence[ZooModel],
+) -> int:
+    """Fetch everything that was named, and say where it lies; 2 if any failed."""
     from mmengine.config import Config
 
     from mmma.config import find_config
-    from mmma.hub.zoo import fetch_model, find_model
+    from mmma.hub.zoo import fetch_model, no_model
 
-    wanted: dict[str, Callable[[], ZooModel]] = {
-        name: functools.partial(find_model, name) for name in names
-    }
+    known = {model.name: model for model in models}
+    wanted = {name: known.get(name) for name in names}
     if config is not None:
         source = Config.fromfile(find_config(config)).get('pretrained')
         if source is None:
             print(f'{config} starts from random weights: nothing to download')
         else:
-            start = _start_of(source)
-            wanted[start.name] = lambda: start
+            start = _start_of(source, models)
+            wanted[start.name] = start
     failed = []
-    for name, find in wanted.items():
+    for name, model in wanted.items():
         try:
-            print(f'{name}: {fetch_model(find(), dest)}', flush=True)
+            if model is None:
+                raise ValueError(no_model(name, models))
+            print(f'{name}: {fetch_model(model, dest)}', flush=True)
         except (ValueError, FileNotFoundError) as error:
             failed.append(name)
             print(f'error: {error}', file=sys.stderr)
@@ -159,14 +134,14 @@ def fetch(names: Iterable[str], config: str | None, dest: Path | None) -> int:
     return 2 if failed else 0
 
 
-def _start_of(source: Any) -> ZooModel:
+def _start_of(source: Any, models: Sequence[ZooModel]) -> ZooModel:
     """The model of the index behind a config's ``pretrained``, or one like it."""
     from mmma.checkpoints.download import file_name
-    from mmma.hub.zoo import ZooModel, list_models
+    from mmma.hub.zoo import ZooModel
 
     name = file_name(source.url).rpartition('.')[0]
     model = ZooModel(name, 'upstream', 'rec', 'RGB', source.url)
-    model = next((m for m in list_models() if m.url == source.url), model)
+    model = next((m for m in models if m.url == source.url), model)
     sha256 = max(model.sha256 or '', source.sha8, key=len)
     size = model.size or source.get('size')
     return dataclasses.replace(model, sha256=sha256 or None, size=size)

@@ -66,6 +66,7 @@ def _add_files(parser: argparse.ArgumentParser, scores: str, listed: str) -> Non
 
 
 def _submit_clips(args: argparse.Namespace) -> int:
+    from mmma.data.convert.target import split_name
     from mmma.reporting import submission
 
     space = load_label_space('ma52')
@@ -73,7 +74,7 @@ def _submit_clips(args: argparse.Namespace) -> int:
     found = _official(args, table.names)
     if found is None:
         own = submission.unique_stems(table.names).values()
-        found = {submission.file_name(name): name for name in own}
+        found = {''.join(split_name(name)): name for name in own}
     names = tuple(found)
     table = replace(table.select(list(found.values())), names=names)
     test, challenge = submission.CLIP_COUNTS
@@ -94,10 +95,10 @@ def _submit_segments(args: argparse.Namespace) -> int:
     from mmma.reporting import submission
 
     space = load_label_space('ma52')
-    videos = submission.read_detections(args.scores, space)
+    videos = submission.read_segments(args.scores, space)
     stems = submission.unique_stems
     found = _official(args, list(videos)) or {n: n for n in stems(videos).values()}
-    videos = {submission.video_id(new): videos[old] for new, old in found.items()}
+    videos = {submission.stem(new): videos[old] for new, old in found.items()}
     expected = submission.VIDEO_COUNT
     if len(videos) != expected:
         _warn(f'{len(videos)} videos; the MMA-52 test subset has {expected}')

@@ -331,7 +331,7 @@ class ZooModel:
         )
 
     def listed(self) -> dict[str, Any]:
-        """What ``download.py --list --json`` says of it."""
+        """Facts that ``download.py --list --json`` tells."""
         known = asdict(self)
         return {key: known[key] for key in _LISTED}
 
@@ -354,32 +354,24 @@ def list_models(root: Path | None = None) -> list[ZooModel]:
     found: dict[str, ZooModel] = {}
     for data in read_metafiles(root).values():
         for entry in data.get('Models') or ():
-            for model in _models(root, data['Collections'][0], entry):
+            if model := _model_of(root, data['Collections'][0], entry):
                 known = found.get(model.name)
                 found[model.name] = _merged(known, model) if known else model
     return sorted(found.values(), key=lambda m: (KINDS.index(m.kind), m.name))
 
 
-def find_model(name: str, root: Path | None = None) -> ZooModel:
-    """The model of a name.
-
-    Args:
-        name: As ``list_models`` has it.
-        root: Folder of ``configs/``.
-
-    Raises:
-        ValueError: There is none.
-    """
-    models = {model.name: model for model in list_models(root)}
-    if name in models:
-        return models[name]
-    raise ValueError(no_model(name, list(models.values())))
-
-
 def no_model(name: str, models: Sequence[ZooModel]) -> str:
     """Sentence on a name that no model has, with those that are near it."""
-    near = _near(name, models)
-    hint = f' Near: {", ".join(near)}.' if near else ''
+    wanted = name.lower()
+    near = [m.name for m in models if wanted in m.name.lower()]
+    # Recipes that start from a model.
+    near += [m.name for m in models if any(wanted in str(c) for c in m.configs)]
+    for model in models:  # names are long: how they start is what people remember
+        start = model.name.lower()[: len(wanted)]
+        if difflib.SequenceMatcher(None, wanted, start).ratio() > _ALIKE:
+            near.append(model.name)
+    shown = list(dict.fromkeys(near))[:3]
+    hint = f' Near: {", ".join(shown)}.' if shown else ''
     return f'no model {name!r} in the zoo.{hint} All names: download.py --list'
 
 
@@ -394,60 +386,41 @@ def repository_url() -> str:
     return found[0].rstrip('/') if found else ''
 
 
-def _models(
+def _model_of(
     root: Path, collection: Mapping[str, Any], entry: Mapping[str, Any]
-) -> Iterator[ZooModel]:
-    known = entry.get('Metadata') or {}
-    config = entry.get('Config')
+) -> ZooModel | None:
+    """Weights of an entry: ours, or those that a recipe starts from."""
+    known, config = entry.get('Metadata') or {}, entry.get('Config')
+    ours = is_checkpoint(entry)
+    told, what = (entry, 'Weights') if ours else (known, 'Pretrained Weights')
+    url = str(told.get(what) or '')
+    if not url:
+        return None
+    file = PurePosixPath(url).name if ours else file_name(url)
+    for part in (entry['Name'], *PurePosixPath(url).parts) if ours else (file,):
+        check_name(str(part), f'the metafile entry {entry["Name"]}')
+    local = root / url if ours else None
+    if ours:  # as of this release; none where the package names no repository
+        url = (site := repository_url()) and f'{site}/raw/v{__version__}/{url}'
     tasks = [item.get('Task') for item in entry.get('Results') or []]
     of_leaf = str(config).startswith(_DETECTORS)
-    detects = of_leaf or 'Temporal Action Detection' in tasks
-    shared: dict[str, Any] = dict(
-        task='det' if detects else 'rec',
+    terms = entry.get('License') or collection.get('License') or {}
+    terms = terms.get(what) if isinstance(terms, Mapping) else terms
+    return ZooModel(
+        name=str(entry['Name']) if ours else file.rpartition('.')[0] or file,
+        kind='ours' if ours else 'upstream',
+        task='det' if of_leaf or 'Temporal Action Detection' in tasks else 'rec',
         modality=entry.get('Modality') or 'RGB',
+        url=url,
+        sha256=str(told.get(f'{what} SHA256') or hash_in_name(file)) or None,
+        size=told.get(f'{what} Size'),
         config=config,
+        simulated=ours and bool(known.get('Simulated')),
         configs=(config,) if config else (),
+        data=known.get('Training Data' if ours else 'Pretrained'),
+        license=str(terms) if terms and terms != '–' else None,
+        local=local,
     )
-    if is_checkpoint(entry):
-        name, weights = str(entry['Name']), str(entry['Weights'])
-        for part in (name, *PurePosixPath(weights).parts):
-            check_name(part, f'the metafile entry {name}')
-        # As of this release; none where the package names no repository.
-        url = (site := repository_url()) and f'{site}/raw/v{__version__}/{weights}'
-        yield ZooModel(
-            name=name,
-            kind='ours',
-            url=url,
-            sha256=str(entry.get('Weights SHA256') or hash_in_name(weights)) or None,
-            size=entry.get('Weights Size'),
-            simulated=bool(known.get('Simulated')),
-            data=known.get('Training Data'),
-            license=_license(collection, entry, 'Weights'),
-            local=root / weights,
-            **shared,
-        )
-    elif url := known.get('Pretrained Weights'):
-        file = file_name(url)
-        check_name(file, f'the metafile entry {entry["Name"]}')
-        sha256 = str(known.get('Pretrained Weights SHA256') or hash_in_name(file))
-        yield ZooModel(
-            name=file.rpartition('.')[0] or file,
-            kind='upstream',
-            url=url,
-            sha256=sha256 or None,
-            size=known.get('Pretrained Weights Size'),
-            data=known.get('Pretrained'),
-            license=_license(collection, entry, 'Pretrained Weights'),
-            **shared,
-        )
-
-
-def _license(
-    collection: Mapping[str, Any], entry: Mapping[str, Any], of: str
-) -> str | None:
-    found = entry.get('License') or collection.get('License') or {}
-    found = found.get(of) if isinstance(found, Mapping) else found
-    return str(found) if found and found != '–' else None
 
 
 def _merged(known: ZooModel, other: ZooModel) -> ZooModel:
@@ -466,18 +439,6 @@ def _merged(known: ZooModel, other: ZooModel) -> ZooModel:
         size=known.size or other.size,
         configs=(*known.configs, *(c for c in other.configs if c not in known.configs)),
     )
-
-
-def _near(name: str, models: Sequence[ZooModel], most: int = 3) -> list[str]:
-    """Names like this one, or of models that a recipe of this name starts from."""
-    wanted = name.lower()
-    near = [m.name for m in models if wanted in m.name.lower()]
-    near += [m.name for m in models if any(wanted in str(c) for c in m.configs)]
-    for model in models:  # names are long: how they start is what people remember
-        start = model.name.lower()[: len(wanted)]
-        if difflib.SequenceMatcher(None, wanted, start).ratio() > _ALIKE:
-            near.append(model.name)
-    return list(dict.fromkeys(near))[:most]
 
 
 def checkpoint_path(ckpt: str, offline: bool = False) -> Path:
@@ -516,8 +477,8 @@ def fetch_model(
 
     Args:
         model: From the index.
-        folder: Where to put it; by default what the checkout or the cache has is used
-            as it lies.
+        folder: Destination; by default what the checkout or the cache has is used as
+            it lies.
         offline: Never use the network.
 
     Raises:
@@ -541,10 +502,6 @@ def verify_folder(
     folder: Path, models: Sequence[ZooModel]
 ) -> Iterator[tuple[Path, str, str]]:
     """Compare every file of a folder, and of those in it, with the index.
-
-    Args:
-        folder: Of downloads.
-        models: The index.
 
     Yields:
         The file; ``ok``, ``damaged`` or ``unknown``; and why.

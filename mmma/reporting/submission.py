@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,13 +18,14 @@ from mmma.data.convert.target import split_name
 from mmma.evaluation import segment_files
 from mmma.evaluation.rows import body_variants
 from mmma.evaluation.scores import ScoreTable, read_scores
-from mmma.files import Problem, read_text, refuse
+from mmma.files import Problem, draft, read_text, refuse
 from mmma.taxonomy import LabelSpace, load_label_space, suggest
 
-VIDEO_COLUMNS = ('video_id', 'video-id')
-NAME_COLUMNS = (*VIDEO_COLUMNS, 'vid', 'clip', 'id')
+_VIDEO_COLUMNS = ('video_id', 'video-id')
+_NAME_COLUMNS = (*_VIDEO_COLUMNS, 'vid', 'clip', 'id')
 """Columns of a CSV list that hold names, the first that is there counts."""
-_SHOWN = 5
+Segment = tuple[float, float, int, float]
+"""Start and end in seconds from the first frame, action, score in [0, 1]."""
 
 
 def read_expected(path: Path) -> list[str]:
@@ -33,66 +33,73 @@ def read_expected(path: Path) -> list[str]:
 
     Args:
         path: ``file label`` or ``file`` per line, as MA-52 releases its lists; or CSV
-            with a column of NAME_COLUMNS, as the annotations of MMA-52 or a sample
+            with a column of names, as the annotations of MMA-52 or a sample
             submission. Only in a column of videos may names repeat.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: No names, no column that holds them, or a name that repeats.
     """
-    path = Path(path)
-    text = read_text(path)
-    first = next(iter(text.splitlines()), '')
+    text = read_text(Path(path))
     several = False
-    if ',' in first:
+    if ',' in next(iter(text.splitlines()), ''):
         names, several = _csv_names(path, text)
     else:
         names = [line.split()[0] for line in text.splitlines() if line.strip()]
     if not names:
         raise ValueError(f'{path}: no names in it; give one official name per line')
-    twice = [name for name, n in Counter(map(_stem, names)).items() if n > 1]
+    twice = [name for name, n in Counter(map(stem, names)).items() if n > 1]
     if twice and not several:
         raise ValueError(
             f'{path}: {len(twice)} names repeated: {shown(twice)}; list each once'
         )
     unique: dict[str, str] = {}
     for name in names:
-        unique.setdefault(_stem(name), name)
+        unique.setdefault(stem(name), name)
     return list(unique.values())
 
 
+def _csv_names(path: Path, text: str) -> tuple[list[str], bool]:
+    """Names, and True if they are of videos, which may have several rows."""
+    rows = [row for row in csv.reader(io.StringIO(text, newline='')) if row]
+    column = next((c for c in _NAME_COLUMNS if c in rows[0]), None)
+    if column is None:
+        raise ValueError(
+            f'{path}: line 1 names no column {", ".join(_NAME_COLUMNS)} '
+            f'({", ".join(rows[0])}); one of them must hold the official names'
+        )
+    at = rows[0].index(column)
+    short = next((row for row in rows[1:] if len(row) <= at), None)
+    if short is not None:
+        raise ValueError(f'{path}: row {",".join(short)!r} has no column {column}')
+    return [row[at] for row in rows[1:]], column in _VIDEO_COLUMNS
+
+
 def match_names(names: Sequence[str], expected: Sequence[str]) -> dict[str, str]:
-    """Which of ``names`` stands for each official name.
+    """Official name to the name that stands for it, in official order.
 
     A name matches with or without the suffix of its file.
-
-    Args:
-        names: As the score or detection file has them.
-        expected: Official names, from :func:`read_expected`.
-
-    Returns:
-        Official name to name, in official order.
 
     Raises:
         ValueError: Names are missing, there are others, or two stand for one.
     """
     own = unique_stems(names)
-    wanted = {_stem(name): name for name in expected}
-    missing = [name for stem, name in wanted.items() if stem not in own]
-    extra = [name for stem, name in own.items() if stem not in wanted]
+    wanted = {stem(name): name for name in expected}
+    missing = [name for key, name in wanted.items() if key not in own]
+    extra = [name for key, name in own.items() if key not in wanted]
     errors = []
     if missing:
         errors.append(f'{len(missing)} of {len(expected)} missing: {shown(missing)}')
     if extra:
-        errors.append(f'{len(extra)} not in the list: {shown(extra)}')
-        hint = suggest(_stem(extra[0]), [_stem(name) for name in missing])
-        errors[-1] += f'.{hint}' if hint else ''
+        hint = suggest(stem(extra[0]), [stem(name) for name in missing])
+        hint = f'.{hint}' if hint else ''
+        errors.append(f'{len(extra)} not in the list: {shown(extra)}{hint}')
     if errors:
         raise ValueError(
             f'names differ from the official list: {"; ".join(errors)}; give every '
             'official name once and no other'
         )
-    return {name: own[stem] for stem, name in wanted.items()}
+    return {name: own[key] for key, name in wanted.items()}
 
 
 def unique_stems(names: Iterable[str]) -> dict[str, str]:
@@ -103,12 +110,17 @@ def unique_stems(names: Iterable[str]) -> dict[str, str]:
     """
     own: dict[str, str] = {}
     for name in names:
-        other = own.setdefault(_stem(name), name)
+        other = own.setdefault(stem(name), name)
         if other != name:
             raise ValueError(
                 f'{other!r} and {name!r} are the same official name: give it once'
             )
     return own
+
+
+def stem(name: str) -> str:
+    """Name without suffix: of a video as the annotations write it, ``test0000``."""
+    return split_name(name)[0]
 
 
 def first_disorder(names: Sequence[str], ordered: Sequence[str]) -> int | None:
@@ -119,28 +131,7 @@ def first_disorder(names: Sequence[str], ordered: Sequence[str]) -> int | None:
 
 def shown(names: Sequence[str]) -> str:
     """The first five names, quoted."""
-    more = ', ...' if len(names) > _SHOWN else ''
-    return ', '.join(map(repr, names[:_SHOWN])) + more
-
-
-def _stem(name: str) -> str:
-    return split_name(name)[0]
-
-
-def _csv_names(path: Path, text: str) -> tuple[list[str], bool]:
-    """Names, and whether they are of videos, which may have several rows."""
-    rows = [row for row in csv.reader(io.StringIO(text, newline='')) if row]
-    column = next((c for c in NAME_COLUMNS if c in rows[0]), None)
-    if column is None:
-        raise ValueError(
-            f'{path}: line 1 names no column {", ".join(NAME_COLUMNS)} '
-            f'({", ".join(rows[0])}); one of them must hold the official names'
-        )
-    at = rows[0].index(column)
-    short = next((row for row in rows[1:] if len(row) <= at), None)
-    if short is not None:
-        raise ValueError(f'{path}: row {",".join(short)!r} has no column {column}')
-    return [row[at] for row in rows[1:]], column in VIDEO_COLUMNS
+    return ', '.join(map(repr, names[:5])) + (', ...' if len(names) > 5 else '')
 
 
 FILE = 'prediction.csv'
@@ -172,31 +163,18 @@ def write_archive(
 ) -> None:
     """Write the zip; equal rows give equal bytes, whatever the time or machine.
 
-    Args:
-        path: ``*.zip``.
-        header: First line of the CSV.
-        rows: Its cells.
-
     Raises:
-        ValueError: Another suffix.
+        ValueError: Another suffix than ``.zip``.
     """
     check_suffix(path)
     text = io.StringIO(newline='')
-    writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(header)
-    writer.writerows(rows)
+    csv.writer(text, lineterminator='\n').writerows([header, *rows])
     entry = zipfile.ZipInfo(FILE, _MOMENT)
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.create_system = _UNIX
     entry.external_attr = 0o644 << 16
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.part')
-    try:
-        with zipfile.ZipFile(part, 'w') as archive:
-            archive.writestr(entry, text.getvalue().encode())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with draft(path) as part, zipfile.ZipFile(part, 'w') as archive:
+        archive.writestr(entry, text.getvalue().encode())
 
 
 def check_suffix(path: Path) -> None:
@@ -216,11 +194,11 @@ def check_archive(path: Path, layout: Layout, names: Sequence[str]) -> int:
 
     Args:
         path: The zip.
-        layout: What its ``prediction.csv`` must look like.
+        layout: Of its ``prediction.csv``.
         names: Names of its rows in order; runs of one name count once.
 
     Returns:
-        How many rows it has.
+        Number of its rows.
 
     Raises:
         ValueError: Anything that differs.
@@ -240,15 +218,6 @@ def check_archive(path: Path, layout: Layout, names: Sequence[str]) -> int:
         raise ValueError(f'{path}: {len(bad)} bad rows: {"; ".join(bad[:5])}')
     column = [row[layout.name_column] for row in rows[1:]]
     found = [n for i, n in enumerate(column) if not i or column[i - 1] != n]
-    _check_names(path, found, names, layout)
-    if not layout.numbers and len(column) != len(found):
-        raise ValueError(f'{path}: {len(column)} rows of {len(found)} clips')
-    return len(rows) - 1
-
-
-def _check_names(
-    path: Path, found: Sequence[str], names: Sequence[str], layout: Layout
-) -> None:
     if len(found) != len(names):
         lost = [name for name in names if name not in set(found)]
         raise ValueError(
@@ -261,6 +230,9 @@ def _check_names(
             f'{path}: name {place + 1} in column {layout.header[layout.name_column]!r} '
             f'is {found[place]!r}, expected {names[place]!r}'
         )
+    if not layout.numbers and len(column) != len(found):
+        raise ValueError(f'{path}: {len(column)} rows of {len(found)} clips')
+    return len(column)
 
 
 def _read_rows(path: Path) -> list[list[str]]:
@@ -279,7 +251,7 @@ def _read_rows(path: Path) -> list[list[str]]:
 
 
 def _fault(row: Sequence[str], layout: Layout) -> str:
-    """What is wrong with a row; empty where nothing is."""
+    """Fault of a row; empty where there is none."""
     if len(row) != len(layout.header):
         return f'{len(row)} cells, expected {len(layout.header)}'
     for at, size in layout.classes.items():
@@ -287,7 +259,11 @@ def _fault(row: Sequence[str], layout: Layout) -> str:
         if not (cell.isascii() and cell.isdigit() and int(cell) < size):
             return f'{layout.header[at]} {cell!r}, expected 0..{size - 1}'
     for at in layout.numbers:
-        if not _is_finite(row[at]):
+        try:
+            finite = math.isfinite(float(row[at]))
+        except ValueError:
+            finite = False
+        if not finite:
             return f'{layout.header[at]!r} {row[at]!r} is no number'
     for group in layout.ranked:
         if len({row[at] for at in group}) != len(group):
@@ -295,17 +271,9 @@ def _fault(row: Sequence[str], layout: Layout) -> str:
     return ''
 
 
-def _is_finite(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
 CLIP_COUNTS = (5586, 1138)
 """Rows of the standing MA-52 test server and of the challenges."""
 _RANKS = 5
-
 _HEADERS = {
     'mac2024': ('id', 'pred_label_1', 'pred_label_2'),
     'mac2025': (
@@ -341,9 +309,11 @@ def read_ma52_scores(path: Path) -> ScoreTable:
     """
     try:
         return read_scores(path, load_label_space('ma52'))
-    except ValueError:
-        if not _is_mma82(path):
-            raise
+    except ValueError as error:
+        try:
+            read_scores(path, load_label_space('mma82'))
+        except ValueError:
+            raise error from None
         raise ValueError(
             f'{path}: scores of the 82 actions of MMA-82, but the challenge is of the '
             '52 of MA-52, some of which MMA-82 lacks; test a model trained on MA-52 '
@@ -367,33 +337,16 @@ def clip_rows(
         ValueError: Body scores that cannot be had.
     """
     bodies = body_variants(table, space, body_from)[body_from]
-    ranked = _ranked(table.scores), _ranked(bodies)
+    # Classes best first; of equal ones the lower number.
+    ranked = (
+        np.argsort(-np.asarray(scores, np.float64), axis=1, kind='stable').tolist()
+        for scores in (table.scores, bodies)
+    )
     for name, actions, groups in zip(table.names, *ranked, strict=True):
         if edition == 'mac2024':
             yield [name, groups[0], actions[0]]
         else:
             yield [name, *actions[:_RANKS], *groups[:_RANKS]]
-
-
-def file_name(name: str) -> str:
-    """Name of a clip as the lists write it, ``test0000.mp4``."""
-    return ''.join(split_name(name))
-
-
-def _ranked(scores: np.ndarray) -> list[list[int]]:
-    """Classes best first; of equal ones the lower number."""
-    order: list[list[int]] = np.argsort(
-        -np.asarray(scores, np.float64), axis=1, kind='stable'
-    ).tolist()
-    return order
-
-
-def _is_mma82(path: Path) -> bool:
-    try:
-        read_scores(path, load_label_space('mma82'))
-    except ValueError:
-        return False
-    return True
 
 
 HEADERS = {
@@ -409,29 +362,12 @@ VIDEO_COUNT = 519
 """Videos of the MMA-52 test subset."""
 
 
-@dataclass(frozen=True)
-class Detection:
-    """A scored segment.
-
-    Attributes:
-        start_sec: Start, seconds from the first frame.
-        end_sec: End.
-        label: Index of the action.
-        score: In [0, 1].
-    """
-
-    start_sec: float
-    end_sec: float
-    label: int
-    score: float
-
-
 def segment_layout(header: str, space: LabelSpace) -> Layout:
     """Columns of a preset of HEADERS."""
     return Layout(HEADERS[header], 1, {0: 10**9, 4: space.num_actions}, (2, 3, 5))
 
 
-def read_detections(path: Path, space: LabelSpace) -> dict[str, list[Detection]]:
+def read_segments(path: Path, space: LabelSpace) -> dict[str, list[Segment]]:
     """Detections in ActivityNet style, as a server takes them.
 
     Args:
@@ -448,15 +384,14 @@ def read_detections(path: Path, space: LabelSpace) -> dict[str, list[Detection]]
     """
     table = segment_files.read_detections(path, space)
     found = table.predictions
-    videos: dict[str, list[Detection]] = {name: [] for name in table.names}
+    videos: dict[str, list[Segment]] = {name: [] for name in table.names}
     problems = []
     columns = (found.videos, found.labels, *found.segments.T, found.scores)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     for video, label, start, end, score in rows:
         name = table.names[video]
-        own = videos[name]
-        place = f'{name} [{len(own)}]'
-        own.append(Detection(start, end, label, score))
+        place = f'{name} [{len(videos[name])}]'
+        videos[name].append((start, end, label, score))
         if not 0 <= start < end:
             text = f'segment {[start, end]}: must be seconds, 0 <= start < end'
             problems.append(Problem(str(path), 0, place, text))
@@ -468,13 +403,13 @@ def read_detections(path: Path, space: LabelSpace) -> dict[str, list[Detection]]
 
 
 def segment_rows(
-    videos: Mapping[str, Sequence[Detection]], top: int | None = None
+    videos: Mapping[str, Sequence[Segment]], top: int | None = None
 ) -> Iterator[list[str | int | float]]:
     """Rows of ``prediction.csv``: videos in their order, best detections first.
 
     Args:
         videos: Video name to detections; the names are written as they are.
-        top: How many of each video to keep; None keeps all.
+        top: Number of each video to keep; None keeps all.
 
     Raises:
         ValueError: ``top`` below 1.
@@ -482,12 +417,7 @@ def segment_rows(
     if top is not None and top < 1:
         raise ValueError(f'--top {top}: keep at least 1 detection per video')
     number = 0
-    for video, detections in videos.items():
-        for d in sorted(detections, key=lambda d: -d.score)[:top]:
-            yield [number, video, d.start_sec, d.end_sec, d.label, d.score]
+    for video, segments in videos.items():
+        for segment in sorted(segments, key=lambda s: -s[-1])[:top]:
+            yield [number, video, *segment]
             number += 1
-
-
-def video_id(name: str) -> str:
-    """Name of a video as the annotations write it, ``test0000``."""
-    return split_name(name)[0]

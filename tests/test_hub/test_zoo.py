@@ -13,13 +13,13 @@ from mmma.hub.zoo import (
     checkpoint_path,
     differences,
     fetch_model,
-    find_model,
     find_recipes,
     index_text,
     list_models,
     metafile_path,
     metafile_text,
     method_of,
+    no_model,
     read_metafiles,
     repository_url,
     unlisted,
@@ -339,30 +339,18 @@ def test_our_weights_come_from_the_release(tmp_path, monkeypatch):
     assert url == f'https://b.org/c/raw/v1.2.3/zoo/{NAME}/{FILE}'
 
 
-@pytest.mark.parametrize(
-    ('name', 'near'),
-    [
-        ('net', 'net_2022-0123abcd'),
-        ('net_2022-0123abce', 'net_2022-0123abcd'),
-        ('big_mma82', 'net_2022-0123abcd'),
-        ('tiny', NAME),
-    ],
-)
-def test_a_misspelt_name(tmp_path, name, near):
-    write_metafiles(tmp_path, recipe('big_mma82', URL), ours())
-    with pytest.raises(
-        ValueError, match=rf"no model '{name}' in the zoo\. Near: {near}"
-    ):
-        find_model(name, tmp_path)
-
-
-def test_a_name_unlike_all(tmp_path):
-    write_metafiles(tmp_path, ours())
-    assert find_model(NAME, tmp_path).name == NAME
-    with pytest.raises(
-        ValueError, match=r'in the zoo\. All names: download\.py --list'
-    ):
-        find_model('../x', tmp_path)
+def test_a_misspelt_name(tmp_path):
+    known = list_models(write_metafiles(tmp_path, recipe('big_mma82', URL), ours()))
+    for name, near in {
+        'net': 'net_2022-0123abcd',
+        'net_2022-0123abce': 'net_2022-0123abcd',
+        'big_mma82': 'net_2022-0123abcd',
+        'tiny': NAME,
+    }.items():
+        told = no_model(name, known)
+        assert told.startswith(f"no model '{name}' in the zoo. Near: {near}"), told
+    told = no_model('../x', known)
+    assert told.endswith('in the zoo. All names: download.py --list')
 
 
 def test_without_configs(monkeypatch):
@@ -475,10 +463,14 @@ def test_neither_path_nor_name(zoo):
         checkpoint_path('tiny')
 
 
+def named(name):
+    return next(model for model in list_models() if model.name == name)
+
+
 def test_into_another_folder(zoo, tmp_path, capsys):
     put(zoo)
     dest = tmp_path / 'dest'
-    assert fetch_model(find_model(NAME), dest) == dest / FILE
+    assert fetch_model(named(NAME), dest) == dest / FILE
     assert (dest / FILE).read_bytes() == OURS
     assert 'copying' in capsys.readouterr().err
     assert not (tmp_path / 'home').exists()
@@ -488,11 +480,11 @@ def test_into_another_folder_from_the_cache(zoo, tmp_path):
     cached = tmp_path / 'home/checkpoints' / FILE
     cached.parent.mkdir(parents=True)
     cached.write_bytes(OURS)
-    assert fetch_model(find_model(NAME), tmp_path / 'dest', offline=True).is_file()
-    assert fetch_model(find_model(NAME), cached.parent, offline=True) == cached
+    assert fetch_model(named(NAME), tmp_path / 'dest', offline=True).is_file()
+    assert fetch_model(named(NAME), cached.parent, offline=True) == cached
     cached.write_bytes(b'damaged')
     with pytest.raises(FileNotFoundError, match='No place is known'):
-        fetch_model(find_model(NAME), cached.parent)
+        fetch_model(named(NAME), cached.parent)
 
 
 def test_verify(tmp_path):

@@ -9,23 +9,21 @@ from mmma.reporting.submission import (
     EDITIONS,
     FILE,
     HEADERS,
-    Detection,
     Layout,
     check_archive,
     check_suffix,
     clip_layout,
     clip_rows,
-    file_name,
     first_disorder,
     match_names,
-    read_detections,
     read_expected,
     read_ma52_scores,
+    read_segments,
     segment_layout,
     segment_rows,
     shown,
+    stem,
     unique_stems,
-    video_id,
     write_archive,
 )
 from mmma.taxonomy import load_label_space
@@ -279,18 +277,6 @@ def test_other_bad_scores_keep_their_message(tmp_path):
         read_ma52_scores(tmp_path / 's.npz')
 
 
-@pytest.mark.parametrize(
-    ('name', 'written'),
-    [
-        ('test0000', 'test0000.mp4'),
-        ('test0000.mp4', 'test0000.mp4'),
-        ('v.1', 'v.1.mp4'),
-    ],
-)
-def test_file_names(name, written):
-    assert file_name(name) == written
-
-
 def test_class_numbers_are_those_of_the_released_names(shared_data):
     text = (shared_data / 'ma52' / 'label_name.txt').read_text(encoding='utf-8')
     pairs = [line.split('\t') for line in text.splitlines()]
@@ -306,25 +292,25 @@ def read(tmp_path):
     def from_content(content):
         text = content if isinstance(content, str) else json.dumps(content)
         (tmp_path / 'd.json').write_text(text)
-        return read_detections(tmp_path / 'd.json', SPACE)
+        return read_segments(tmp_path / 'd.json', SPACE)
 
     return from_content
 
 
 def test_labels_by_name_or_index(read):
     found = read({'results': {'v': [entry(9), entry('nodding'), entry('9')]}, 'x': 1})
-    assert found == {'v': [Detection(1.0, 2.5, 9, 0.5)] * 3}
+    assert found == {'v': [(1.0, 2.5, 9, 0.5)] * 3}
 
 
 def test_rows_are_ranked_within_a_video_and_numbered():
     videos = {
         'b': [
-            Detection(0, 1, 3, 0.2),
-            Detection(1, 2, 4, 0.9),
-            Detection(2, 3, 5, 0.9),
+            (0, 1, 3, 0.2),
+            (1, 2, 4, 0.9),
+            (2, 3, 5, 0.9),
         ],
         'c': [],
-        'a': [Detection(0, 1, 3, 0.1)],
+        'a': [(0, 1, 3, 0.1)],
     }
     assert list(segment_rows(videos, top=2)) == [
         [0, 'b', 1, 2, 4, 0.9],
@@ -350,8 +336,8 @@ def test_headers_of_detection():
     assert [layout.header[at] for at in layout.numbers] == ['t-start', 't-end', 'score']
 
 
-def test_video_id():
-    assert video_id('test0000.mp4') == video_id('test0000') == 'test0000'
+def test_stem():
+    assert stem('test0000.mp4') == stem('test0000') == 'test0000'
 
 
 @pytest.mark.parametrize(
@@ -385,4 +371,4 @@ def test_bad_detections(read, content, text):
 
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match='no such file'):
-        read_detections(tmp_path / 'd.json', SPACE)
+        read_segments(tmp_path / 'd.json', SPACE)
