@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,12 +19,11 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mmma.data.clips import Clip, body_map
-from mmma.data.root import DataRoot, read_root
+from mmma.data.root import read_root
 from mmma.data.videos import Video
-from mmma.datasets.samplers import SampleKey, as_key
+from mmma.datasets.samplers import SampleKey
 from mmma.registry import DATASETS
 from mmma.taxonomy import (
-    DOMAINS,
     SUBSETS,
     LabelSpace,
     check_choice,
@@ -40,9 +39,6 @@ def sample_rng(key: SampleKey) -> Iterator[None]:
 
     Transforms of any package use these, so that what they do depends on the key alone:
     not on workers, world size or resuming. The states found are put back.
-
-    Args:
-        key: The sample.
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     words = np.random.SeedSequence(list(key)).generate_state(4)
@@ -58,95 +54,12 @@ def sample_rng(key: SampleKey) -> Iterator[None]:
         torch.set_rng_state(states[2])
 
 
-Entry = TypeVar('Entry', Clip, Video)
-
-
-class ClipFilter:
-    """Selection of clips or videos by subset, domain, name and truth.
-
-    Args:
-        subset: ``train``, ``val`` or ``test``.
-        domains: Domains to take; None takes all.
-        names: Entries to restrict to, or a file with one name per line; None takes
-            all.
-        keep_unlabelled: Take those whose truth is withheld.
-        known: Domains of the root.
+def read_names(names: Iterable[str] | str | os.PathLike[str]) -> set[str]:
+    """Names of clips or videos, as they are or from a file with one per line.
 
     Raises:
-        FileNotFoundError: There is no such file of names.
-        ValueError: An unknown domain.
+        FileNotFoundError: There is no such file.
     """
-
-    def __init__(
-        self,
-        subset: str,
-        domains: Sequence[str] | None,
-        names: Iterable[str] | str | os.PathLike[str] | None,
-        keep_unlabelled: bool,
-        known: Sequence[str] = DOMAINS,
-    ) -> None:
-        domains = [domains] if isinstance(domains, str) else domains
-        self.subset = subset
-        self.known = known
-        self.domains = [
-            check_choice('domain', d, known)
-            for d in (known if domains is None else domains)
-        ]
-        self.names = None if names is None else _read_names(names)
-        self.keep_unlabelled = keep_unlabelled
-
-    def select(
-        self, table: Sequence[Entry], root: Path, noun: str
-    ) -> tuple[list[Entry], int]:
-        """Take clips or videos, in the order of the table.
-
-        Args:
-            table: All of them.
-            root: The data root, for messages.
-            noun: ``clip`` or ``video``, where entries have their name.
-
-        Returns:
-            The entries, and how many were left out because their truth is withheld.
-
-        Raises:
-            ValueError: A name that is not in the subset and domains, or nothing is
-                left.
-        """
-        inside = [
-            entry
-            for entry in table
-            if entry.subset == self.subset and entry.domain in self.domains
-        ]
-        if self.names is not None:
-            self._check_names({getattr(entry, noun) for entry in inside}, root, noun)
-            inside = [entry for entry in inside if getattr(entry, noun) in self.names]
-        chosen = [e for e in inside if self.keep_unlabelled or not _is_withheld(e)]
-        if not chosen:
-            truth = 'a known action' if noun == 'clip' else 'annotations'
-            withheld = f' with {truth} (of {len(inside)})' if inside else ''
-            raise ValueError(
-                f'{root}: no {self.subset} {noun} of '
-                f'{", ".join(self.domains)}{withheld}. It holds: '
-                f'{_overview(table, self.known)}'
-            )
-        return chosen, len(inside) - len(chosen)
-
-    def _check_names(self, known: set[str], root: Path, noun: str) -> None:
-        wanted = self.names or set()
-        absent = sorted(wanted - known)
-        if absent:
-            raise ValueError(
-                f'{root}: {len(absent)} of {len(wanted)} listed {noun}s are no '
-                f'{self.subset} {noun}s of {", ".join(self.domains)}; the first: '
-                f'{absent[0]!r}.{suggest(absent[0], known)}'
-            )
-
-
-def _is_withheld(entry: Clip | Video) -> bool:
-    return entry.withheld if isinstance(entry, Video) else entry.action is None
-
-
-def _read_names(names: Iterable[str] | str | os.PathLike[str]) -> set[str]:
     if isinstance(names, (str, os.PathLike)):
         file = Path(names)
         if not file.is_file():
@@ -154,6 +67,10 @@ def _read_names(names: Iterable[str] | str | os.PathLike[str]) -> set[str]:
         names = file.read_text(encoding='utf-8').split('\n')
         return {name.strip() for name in names if name.strip()}
     return set(names)
+
+
+def _is_withheld(entry: Clip | Video) -> bool:
+    return entry.withheld if isinstance(entry, Video) else entry.action is None
 
 
 def _overview(table: Sequence[Clip | Video], domains: Sequence[str]) -> str:
@@ -166,7 +83,11 @@ def _overview(table: Sequence[Clip | Video], domains: Sequence[str]) -> str:
     )
 
 
-ON_BROKEN = ('replace', 'raise', 'skip')
+_ON_BROKEN = ('replace', 'raise', 'skip')
+_SKIP_HINT = (
+    'Repair the file; or leave such {}s out and have the results name them: '
+    "--skip-broken of test.py, on_broken='skip' of this dataset."
+)
 
 
 class RootDataset(BaseDataset, ABC):
@@ -209,11 +130,20 @@ class RootDataset(BaseDataset, ABC):
         self.subset = check_choice('subset', subset, SUBSETS)
         self.modality = check_choice('modality', modality, self.modalities)
         default = 'raise' if test_mode else 'replace'
-        self.on_broken = check_choice('on_broken', on_broken or default, ON_BROKEN)
+        self.on_broken = check_choice('on_broken', on_broken or default, _ON_BROKEN)
         self.body_groups = body_groups
-        self.root = _open_root(data_root, label_space)
-        known = self.root.info.domains
-        self._filter = ClipFilter(subset, domains, names, test_mode, known)
+        self.root = read_root(data_root)
+        info = self.root.info
+        if info.label_space != label_space:
+            raise ValueError(
+                f'{self.root.path} has label space {info.label_space!r}, but the '
+                f'config asks for {label_space!r}: choose a data root or a config '
+                'that fits'
+            )
+        given = [domains] if isinstance(domains, str) else domains
+        wanted = info.domains if given is None else given
+        self.domains = [check_choice('domain', d, info.domains) for d in wanted]
+        self.names = None if names is None else read_names(names)
         super().__init__(
             data_root=str(data_root),
             data_prefix={},
@@ -279,16 +209,23 @@ class RootDataset(BaseDataset, ABC):
                 of ``max_refetch`` others can be read in its place.
         """
         self.full_init()
-        key = as_key(key)
+        if not isinstance(key, SampleKey):
+            key = SampleKey(0, 0, int(key))
         wanted = self.get_data_info(key.index)
+        rgb = self.modality == 'RGB'
+        unreadable = (BrokenVideoError, FileNotFoundError) if rgb else ()
         failures: list[str] = []
         for step in range(min(self.max_refetch + 1, len(self))):
             index = (wanted['index'] + step) % len(self)
-            info = self._stand_in(index, wanted) if step else dict(wanted)
+            info = dict(wanted)
+            if step:  # a stand-in; under 'skip' it keeps the name of the broken one
+                other = self.get_data_info(index)
+                info = info if self.on_broken == 'skip' else dict(other)
+                info.update(filename=other['filename'], broken=wanted[self.noun])
             try:
                 with sample_rng(key._replace(index=index)):
                     return self.pipeline(self._draw(info))
-            except self._unreadable as error:
+            except unreadable as error:
                 name = self._metainfo[f'{self.noun}s'][index]
                 failures.append(f'{self.noun} {name!r} cannot be read: {error}')
             if self.on_broken == 'raise':
@@ -309,71 +246,57 @@ class RootDataset(BaseDataset, ABC):
         return info
 
     def _select(self, table: Sequence[Any]) -> list[Any]:
-        """Entries that the options let through; says how many have no truth."""
-        chosen, unlabelled = self._filter.select(table, self.root.path, self.noun)
-        if unlabelled:
+        """Clips or videos that the options let through, in the order of the table."""
+        noun, root = self.noun, self.root.path
+        inside = [
+            e for e in table if e.subset == self.subset and e.domain in self.domains
+        ]
+        if self.names is not None:
+            known = {getattr(entry, noun) for entry in inside}
+            absent = sorted(self.names - known)
+            if absent:
+                raise ValueError(
+                    f'{root}: {len(absent)} of {len(self.names)} listed {noun}s are no '
+                    f'{self.subset} {noun}s of {", ".join(self.domains)}; the first: '
+                    f'{absent[0]!r}.{suggest(absent[0], known)}'
+                )
+            inside = [entry for entry in inside if getattr(entry, noun) in self.names]
+        chosen = [e for e in inside if self.test_mode or not _is_withheld(e)]
+        if not chosen:
+            truth = 'a known action' if noun == 'clip' else 'annotations'
+            withheld = f' with {truth} (of {len(inside)})' if inside else ''
+            raise ValueError(
+                f'{root}: no {self.subset} {noun} of '
+                f'{", ".join(self.domains)}{withheld}. It holds: '
+                f'{_overview(table, self.root.info.domains)}'
+            )
+        if len(chosen) < len(inside):
+            truth = 'action is' if noun == 'clip' else 'annotations are'
             print_log(
-                f'{self.root.path}: left out {unlabelled} {self.subset} {self.noun}s '
-                f'whose {_TRUTH[self.noun]} withheld',
+                f'{root}: left out {len(inside) - len(chosen)} {self.subset} {noun}s '
+                f'whose {truth} withheld',
                 'current',
                 logging.WARNING,
             )
-        if self.modality == 'RGB':
-            _refuse_without_video(chosen, self.root, self.noun)
+        bare = [getattr(entry, noun) for entry in chosen if not entry.path]
+        if bare and self.modality == 'RGB':
+            raise ValueError(
+                f'{root}: {len(bare)} of {len(chosen)} selected {noun}s have no '
+                f'video file (the first: {bare[0]!r}), only skeletons. Use a skeleton '
+                'config, or make a root with videos: `python tools/data/simulate.py '
+                'OUT --modality video` (or both)'
+            )
         return chosen
-
-    @property
-    def _unreadable(self) -> tuple[type[Exception], ...]:
-        rgb = self.modality == 'RGB'
-        return (BrokenVideoError, FileNotFoundError) if rgb else ()
-
-    def _stand_in(self, index: int, wanted: dict) -> dict:
-        """What is read in the place of a broken one; skipped ones keep their name."""
-        info = self.get_data_info(index)
-        kept = wanted if self.on_broken == 'skip' else info
-        return {**kept, 'filename': info['filename'], 'broken': wanted[self.noun]}
-
-
-_SKIP_HINT = (
-    'Repair the file; or leave such {}s out and have the results name them: '
-    "--skip-broken of test.py, on_broken='skip' of this dataset."
-)
-_TRUTH = {'clip': 'action is', 'video': 'annotations are'}
 
 
 def space_meta(space: LabelSpace) -> dict[str, Any]:
-    """What ``metainfo`` says of a label space.
-
-    Args:
-        space: The label space.
-    """
+    """Entries of ``metainfo`` for a label space."""
     return {
         'label_space': space.name,
         'classes': list(space.actions),
         'bodies': list(space.bodies),
         'body_of': list(space.body_of),
     }
-
-
-def _open_root(path: str | os.PathLike[str], label_space: str) -> DataRoot:
-    root = read_root(path)
-    if root.info.label_space != label_space:
-        raise ValueError(
-            f'{root.path} has label space {root.info.label_space!r}, but the config '
-            f'asks for {label_space!r}: choose a data root or a config that fits'
-        )
-    return root
-
-
-def _refuse_without_video(chosen: Sequence[Clip], root: DataRoot, noun: str) -> None:
-    bare = [getattr(entry, noun) for entry in chosen if not entry.path]
-    if bare:
-        raise ValueError(
-            f'{root.path}: {len(bare)} of {len(chosen)} selected {noun}s have no '
-            f'video file (the first: {bare[0]!r}), only skeletons. Use a skeleton '
-            'config, or make a root with videos: `python tools/data/simulate.py OUT '
-            '--modality video` (or both)'
-        )
 
 
 def refuse_key_frames_only(transform: Any) -> None:
@@ -401,8 +324,7 @@ class ClipDataset(RootDataset):
 
     A sample's dict has ``clip``, ``index``, ``filename``, ``data_root``, ``label`` and
     ``body`` (-1 where withheld), ``domain``, ``subject``, ``modality`` and
-    ``start_index`` (0). Samplers may ask by ``SampleKey`` instead of a plain index; all
-    that is random is a function of it.
+    ``start_index`` (0).
 
     ``metainfo`` has ``label_space``, ``classes`` (K names), ``bodies`` (B names),
     ``body_of`` (K indices), and in the order of the clips ``clips``, ``labels``,
@@ -425,9 +347,8 @@ class ClipDataset(RootDataset):
             ``serialize_data`` of ``BaseDataset``.
 
     Raises:
-        FileNotFoundError: There is no such root.
-        ValueError: A bad option or table, a root of another label space, an empty
-            selection, or a pipeline whose decoder returns key frames only.
+        FileNotFoundError: As ``RootDataset``.
+        ValueError: As ``RootDataset``.
     """
 
     noun = 'clip'
@@ -453,15 +374,14 @@ class ClipDataset(RootDataset):
         table = self.root.read_rec(self.body_groups)
         published = load_label_space(self.root.info.label_space, self.body_groups)
         self._metainfo.update(space_meta(body_map(table, published)))
-        return [_row(clip) for clip in self._select(table)]
-
-
-def _row(clip: Clip) -> dict[str, Any]:
-    return {
-        'clip': clip.clip,
-        'path': clip.path,
-        'label': -1 if clip.action is None else clip.action,
-        'body': -1 if clip.body is None else clip.body,
-        'domain': sys.intern(clip.domain),
-        'subject': sys.intern(clip.subject),
-    }
+        return [
+            {
+                'clip': clip.clip,
+                'path': clip.path,
+                'label': -1 if clip.action is None else clip.action,
+                'body': -1 if clip.body is None else clip.body,
+                'domain': sys.intern(clip.domain),
+                'subject': sys.intern(clip.subject),
+            }
+            for clip in self._select(table)
+        ]

@@ -41,11 +41,6 @@ class SampleKey(NamedTuple):
     repeat: int = 0
 
 
-def as_key(key: SampleKey | int) -> SampleKey:
-    """A plain index stands for seed 0 and epoch 0."""
-    return key if isinstance(key, SampleKey) else SampleKey(0, 0, int(key))
-
-
 _OFFSETS = 2**20  # places of the grid on which the rounding of an epoch starts
 _STEP = 648055  # _OFFSETS by the golden ratio, odd: epochs visit the grid evenly
 
@@ -77,11 +72,6 @@ class GroupedDraws:
         ends = np.cumsum(weights, dtype=np.float64)
         # Whole numbers stay whole: an even split must not be rounded at random.
         self._ends = np.round(np.r_[0, ends / ends[-1] * length], 9)  # (G + 1,)
-
-    @property
-    def expected(self) -> np.ndarray:
-        """Mean draws of each group per epoch, (G,)."""
-        return np.diff(self._ends)
 
     def counts(self, seed: int, epochs: int | np.ndarray) -> np.ndarray:
         """Draws of each group.
@@ -132,27 +122,13 @@ def grouped_draws(
     return GroupedDraws(group_of, np.bincount(group_of, weights=weights), length)
 
 
-def check_power(name: str, power: float) -> float:
-    """Refuse a power that is no number from 0 to 1.
-
-    Raises:
-        ValueError: It is not.
-    """
+def _check_power(name: str, power: float) -> float:
     if isinstance(power, Real) and not isinstance(power, bool) and 0 <= power <= 1:
         return float(power)
     raise ValueError(
         f'{name} {power!r}: use a number from 0 (as often as they are) over 0.5 '
         '(square root) to 1 (all equally often)'
     )
-
-
-def read_domains(dataset: Sized) -> list[str]:
-    """Domain of each sample, (n,).
-
-    Raises:
-        ValueError: The data set does not list them.
-    """
-    return list(_column(dataset, 'domains'))
 
 
 def read_labels(dataset: Sized) -> list[tuple[int, ...]]:
@@ -165,9 +141,9 @@ def read_labels(dataset: Sized) -> list[tuple[int, ...]]:
         ValueError: The data set does not list them, or some are withheld (-1).
     """
     labels = []
-    for label in _column(dataset, 'labels'):
-        several = isinstance(label, Iterable)
-        labels.append(tuple(sorted(map(int, set(label)))) if several else (int(label),))
+    for label in read_column(dataset, 'labels'):
+        several = label if isinstance(label, Iterable) else (label,)
+        labels.append(tuple(sorted(map(int, set(several)))))
     withheld = [i for i, classes in enumerate(labels) if classes and classes[0] < 0]
     if withheld:
         raise ValueError(
@@ -179,8 +155,12 @@ def read_labels(dataset: Sized) -> list[tuple[int, ...]]:
     return labels
 
 
-def _column(dataset: Sized, key: str) -> Sequence[Any]:
-    """``dataset.metainfo[key]``, one entry per sample."""
+def read_column(dataset: Sized, key: str) -> Sequence[Any]:
+    """``dataset.metainfo[key]``, one entry per sample.
+
+    Raises:
+        ValueError: The data set does not list it, or is a wrapper around one.
+    """
     if hasattr(dataset, 'full_init'):
         dataset.full_init()  # a lazy data set lists its samples only then
     name = type(dataset).__name__
@@ -226,7 +206,11 @@ def class_weights(
 
 
 def domain_shares(
-    domains: Sequence[str], power: float, shares: Mapping[str, float] | None
+    domains: Sequence[str],
+    power: float | None,
+    shares: Mapping[str, float] | None,
+    default: float = 1.0,
+    name: str = 'power',
 ) -> dict[str, float]:
     """Share of each domain in the draws; they add up to 1.
 
@@ -235,20 +219,19 @@ def domain_shares(
         power: A domain of n samples gets a share in proportion to n**(1 - power): 0 is
             as they are, 1 the same for all.
         shares: The shares themselves, in any unit, instead; 0 leaves a domain out.
+        default: Power where neither is given.
+        name: Of the power, for messages.
 
     Raises:
-        ValueError: A share of a domain that no sample has, a domain without a share, or
-            something that is no share.
+        ValueError: Both, or a bad power; a share of a domain that no sample has, a
+            domain without a share, or something that is no share.
     """
+    if power is not None and shares is not None:
+        raise ValueError(f'{name} {power!r} and shares: give one of them, not both')
+    power = _check_power(name, default if power is None else power)
     sizes = Counter(domains)
     if shares is None:
         shares = {d: n ** (1 - power) for d, n in sizes.items()}
-    _check_shares(shares, sizes)
-    total = sum(shares.values())
-    return {domain: share / total for domain, share in shares.items()}
-
-
-def _check_shares(shares: Mapping[str, float], sizes: Mapping[str, int]) -> None:
     present = ', '.join(sorted(sizes))
     if not isinstance(shares, Mapping):
         raise ValueError(f'shares {shares!r}: write dict(lab=0.4, street=0.6)')
@@ -267,8 +250,10 @@ def _check_shares(shares: Mapping[str, float], sizes: Mapping[str, int]) -> None
             f'shares: none for {", ".join(lacking)}: give one to each of {present} '
             '(0 leaves a domain out)'
         )
-    if not sum(shares.values()):
+    total = sum(shares.values())
+    if not total:
         raise ValueError('shares: all are 0; give at least one domain a share')
+    return {domain: share / total for domain, share in shares.items()}
 
 
 @DATA_SAMPLERS.register_module()
@@ -279,8 +264,7 @@ class EpochSampler(Sampler[SampleKey]):
     sample, so that the samples of a step are the same for any world size with the same
     total batch. The first samples are repeated until all processes have equally many;
     in evaluation the metric drops the copies. A subclass that draws samples otherwise
-    sets ``draws``; or it overrides :meth:`epoch_order`, and :meth:`epoch_size` if an
-    epoch has another length.
+    sets ``draws``.
 
     Args:
         dataset: The data set.
@@ -294,10 +278,7 @@ class EpochSampler(Sampler[SampleKey]):
     draws: GroupedDraws | None = None
 
     def __init__(
-        self,
-        dataset: Sized,
-        shuffle: bool = True,
-        seed: int | None = None,
+        self, dataset: Sized, shuffle: bool = True, seed: int | None = None
     ) -> None:
         self.rank, self.world_size = get_dist_info()
         self.dataset = dataset
@@ -308,10 +289,6 @@ class EpochSampler(Sampler[SampleKey]):
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration gives, from 0."""
         self.epoch = epoch
-
-    def epoch_size(self) -> int:
-        """Samples of one epoch over all processes, copies not counted."""
-        return len(self.dataset) if self.draws is None else self.draws.length
 
     def epoch_order(self) -> np.ndarray:
         """Indices of the whole epoch, (n,), the same in every process."""
@@ -338,7 +315,7 @@ class EpochSampler(Sampler[SampleKey]):
 
     def _padded(self) -> int:
         """Samples over all processes, copies counted."""
-        size = self.epoch_size()
+        size = len(self.dataset)
         return size + -size % self.world_size
 
 
@@ -385,10 +362,7 @@ class DomainBalancedSampler(EpochSampler):
         **kwargs: Any,
     ) -> None:
         super().__init__(dataset, **kwargs)
-        if power is not None and shares is not None:
-            raise ValueError(f'power {power!r} and shares: give one of them, not both')
-        power = check_power('power', 1.0 if power is None else power)
-        domains = read_domains(dataset)
+        domains = read_column(dataset, 'domains')
         share = domain_shares(domains, power, shares)
         sizes = Counter(domains)
         weights = np.array([share[d] / sizes[d] for d in domains])
@@ -413,14 +387,9 @@ class ClassBalancedSampler(EpochSampler):
             ``power`` does not fit.
     """
 
-    def __init__(
-        self,
-        dataset: Sized,
-        power: float = 1.0,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, dataset: Sized, power: float = 1.0, **kwargs: Any) -> None:
         super().__init__(dataset, **kwargs)
-        power = check_power('power', power)
+        power = _check_power('power', power)
         classes, weights = class_weights(read_labels(dataset), power)
         self.draws = grouped_draws([(c,) for c in classes], weights, len(dataset))
 
@@ -451,16 +420,12 @@ class ClassBalancedWithinDomainSampler(EpochSampler):
         **kwargs: Any,
     ) -> None:
         super().__init__(dataset, **kwargs)
-        power = check_power('power', power)
-        if domain_power is not None and shares is not None:
-            raise ValueError(
-                f'domain_power {domain_power!r} and shares: give one of them, not both'
-            )
-        domain_power = check_power('domain_power', domain_power or 0.0)
-        domains, labels = read_domains(dataset), read_labels(dataset)
+        power = _check_power('power', power)
+        domains, labels = read_column(dataset, 'domains'), read_labels(dataset)
+        share_of = domain_shares(domains, domain_power, shares, 0.0, 'domain_power')
         groups: list[Any] = [None] * len(domains)
         weights = np.zeros(len(domains))
-        for domain, share in domain_shares(domains, domain_power, shares).items():
+        for domain, share in share_of.items():
             inside = [i for i, d in enumerate(domains) if d == domain]
             classes, weight = class_weights([labels[i] for i in inside], power)
             weights[inside] = share * weight / weight.sum()

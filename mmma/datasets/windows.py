@@ -45,14 +45,9 @@ class Window:
         """Where the last position that exists ends."""
         return self.start_sec + self.valid / self.rate
 
-    def times_sec(self, scale: int = 1) -> np.ndarray:
-        """Times of the positions that exist, (scale * valid,) float64.
-
-        Args:
-            scale: Times per position, evenly spread.
-        """
-        steps = np.arange(scale * self.valid) / (scale * self.rate)
-        return self.start_sec + steps
+    def times_sec(self) -> np.ndarray:
+        """Times of the positions that exist, (valid,) float64."""
+        return self.start_sec + np.arange(self.valid) / self.rate
 
     def truth(
         self, segments: np.ndarray, labels: np.ndarray, min_visible: float
@@ -238,7 +233,7 @@ class UntrimmedDataset(RootDataset):
     def load_data_list(self) -> list[dict]:
         """Videos that are selected, or in testing their windows."""
         self._metainfo.update(space_meta(self.root.label_space(self.body_groups)))
-        rows = [_row(video) for video in self._select(self.root.read_det())]
+        rows = [self._row(video) for video in self._select(self.root.read_det())]
         if not self.test_mode:
             return rows
         return [
@@ -247,6 +242,22 @@ class UntrimmedDataset(RootDataset):
             for windows in [self.window.tile(row['duration_sec'])]
             for i, window in enumerate(windows)
         ]
+
+    @staticmethod
+    def _row(video: Video) -> dict[str, Any]:
+        segments = [(i.start_sec, i.end_sec) for i in video.instances]
+        labels = [i.label for i in video.instances]
+        return {
+            'video': video.video,
+            'path': video.path,
+            'domain': sys.intern(video.domain),
+            'subject': sys.intern(video.subject),
+            'duration_sec': video.duration,
+            'withheld': video.withheld,
+            'segments': np.array(segments, np.float64).reshape(-1, 2),
+            'segment_labels': np.array(labels, np.int64),
+            'labels': [-1] if video.withheld else sorted(set(labels)),
+        }
 
     def get_data_info(self, idx: int) -> dict:
         """The sample's dict; in training without window and truth, which are drawn.
@@ -284,19 +295,3 @@ class UntrimmedDataset(RootDataset):
                 if not row['withheld']
             },
         }
-
-
-def _row(video: Video) -> dict[str, Any]:
-    segments = [(i.start_sec, i.end_sec) for i in video.instances]
-    labels = [i.label for i in video.instances]
-    return {
-        'video': video.video,
-        'path': video.path,
-        'domain': sys.intern(video.domain),
-        'subject': sys.intern(video.subject),
-        'duration_sec': video.duration,
-        'withheld': video.withheld,
-        'segments': np.array(segments, np.float64).reshape(-1, 2),
-        'segment_labels': np.array(labels, np.int64),
-        'labels': [-1] if video.withheld else sorted(set(labels)),
-    }

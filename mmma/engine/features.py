@@ -42,7 +42,7 @@ from torch import Tensor, nn
 
 from mmma import __version__
 from mmma.checkpoints import check_simulated, load_state, weights_of
-from mmma.datasets.clips import ClipFilter
+from mmma.datasets.clips import read_names
 from mmma.datasets.samplers import SampleKey
 from mmma.engine.run import BackboneOptions, Run
 from mmma.engine.weights import FROM_SCRATCH, starting_weights, with_frozen
@@ -372,8 +372,7 @@ class FeatureSource:
         dataset = self._dataset(subset, domain)
         clips = dataset.metainfo['clips']
         if names is None and options.get('clips') is not None:
-            chosen = ClipFilter(subset, [domain], options.clips, True).names or ()
-            names = set(chosen).intersection(clips)
+            names = read_names(options.clips).intersection(clips)
         wanted = set(clips if names is None else names)
         folder, stamps = None, {}
         if self.checkpoint:

@@ -15,11 +15,10 @@ from mmengine.dataset import pseudo_collate
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader
 
-from mmma.data.clips import Clip, write_rec
+from mmma.data.clips import write_rec
 from mmma.data.root import DataRoot, write_info
 from mmma.datasets.clips import (
     ClipDataset,
-    ClipFilter,
     RootDataset,
     sample_rng,
 )
@@ -60,81 +59,6 @@ def test_global_generators_go_on_as_if_nothing_had_been():
     with pytest.raises(ZeroDivisionError), sample_rng(SampleKey(1, 2, 3)):
         random.random() / 0
     assert draw() == undisturbed
-
-
-ROOT = Path('some/root')
-
-
-def row(name, subset='train', domain='lab', action=0):
-    return Clip(name, f'{name}.mp4', subset, domain, 's', action, 0)
-
-
-TABLE = [
-    row('b'),
-    row('a', domain='street'),
-    row('c', subset='val'),
-    row('d', action=None),
-    row('e', subset='test', domain='street', action=None),
-]
-
-
-def names(subset='train', domains=None, clips=None, keep_unlabelled=False):
-    wanted = ClipFilter(subset, domains, clips, keep_unlabelled)
-    chosen, left_out = wanted.select(TABLE, ROOT, 'clip')
-    return [clip.clip for clip in chosen], left_out
-
-
-def test_subset_and_domains():
-    assert names() == (['b', 'a'], 1)  # in the order of the table
-    assert names(domains=['street']) == (['a'], 0)
-    assert names(domains='street') == (['a'], 0)
-    assert names('val') == (['c'], 0)
-
-
-def test_withheld_labels():
-    assert names(keep_unlabelled=True) == (['b', 'a', 'd'], 0)
-
-
-def test_a_list_of_clips(tmp_path):
-    assert names(clips=['a']) == (['a'], 0)
-    file = tmp_path / 'support.txt'
-    file.write_text('b\n\na\n')
-    assert names(clips=file) == (['b', 'a'], 0)
-    assert names(clips=str(file)) == (['b', 'a'], 0)
-
-
-def test_a_missing_list(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'absent\.txt: no such list of clips'):
-        names(clips=str(tmp_path / 'absent.txt'))
-
-
-def test_a_listed_clip_of_another_subset():
-    with pytest.raises(
-        ValueError, match=r"1 of 2 listed clips are no train clips of lab.*'c'"
-    ):
-        names(domains=['lab'], clips=['b', 'c'])
-
-
-def test_an_unknown_domain():
-    with pytest.raises(
-        ValueError, match=r"unknown domain 'stret'.*Did you mean 'street'"
-    ):
-        names(domains=['stret'])
-
-
-def test_an_empty_selection_tells_what_there_is():
-    with pytest.raises(ValueError, match='no test clip of emotion') as error:
-        names('test', ['emotion'])
-    assert str(error.value).endswith(
-        'It holds: lab: train 2, val 1, test 0; street: train 1, val 0, test 1'
-    )
-
-
-def test_a_selection_without_labels():
-    with pytest.raises(
-        ValueError, match=r'no test clip of street with a known action \(of 1\)'
-    ):
-        names('test', ['street'])
 
 
 @pytest.fixture(params=[(ClipDataset, 'video_root'), (UntrimmedDataset, 'det_root')])
@@ -264,31 +188,37 @@ def test_indices_shorten_metainfo_as_well(video_root, indices):
     assert dataset.get_data_info(2)['index'] == 2
 
 
-def test_clips_restrict(video_root):
-    dataset = build(video_root, clips=['street_train_1', 'lab_train_2'])
-    assert dataset.metainfo['clips'] == ['lab_train_2', 'street_train_1']
+def test_clips_and_domains_restrict(video_root, tmp_path):
+    file = tmp_path / 'support.txt'
+    file.write_text('street_train_1\n\nlab_train_2\n')
+    for clips in (['street_train_1', 'lab_train_2'], file, str(file)):
+        dataset = build(video_root, clips=clips)
+        assert dataset.metainfo['clips'] == ['lab_train_2', 'street_train_1']
+    only = build(video_root, domains='street', clips=['street_train_1'])
+    assert only.metainfo['clips'] == ['street_train_1']
+    with pytest.raises(FileNotFoundError, match=r'absent\.txt: no such list of clips'):
+        build(video_root, clips=str(tmp_path / 'absent.txt'))
 
 
-def test_withheld_labels_of_clip_dataset(own_root, caplog):
+def test_withheld_labels_are_kept_in_testing_only(own_root, monkeypatch):
     def withhold(clip):
-        hide = clip.clip.endswith('_0')
+        hide = clip.clip.endswith('_0') or clip.domain == 'emotion'
         return replace(clip, action=None, body=None) if hide else clip
 
     rewrite(own_root, withhold)
-    assert len(build(own_root)) == 8
-    tested = build(own_root, 'test', test_mode=True)
-    assert tested.metainfo['labels'][:2] == [-1, 7]
-    assert tested[0]['data_samples'].body == -1
-
-
-def test_withheld_labels_are_counted(own_root, monkeypatch):
-    rewrite(own_root, lambda c: replace(c, action=None) if '_0' in c.clip else c)
     said = []
     monkeypatch.setattr(
         'mmma.datasets.clips.print_log', lambda text, *_: said.append(text)
     )
-    build(own_root)
-    assert 'left out 4 train clips whose action is withheld' in said[0]
+    assert len(build(own_root)) == 6
+    assert 'left out 6 train clips whose action is withheld' in said[0]
+    tested = build(own_root, 'test', test_mode=True)
+    assert tested.metainfo['labels'][:2] == [-1, 7]
+    assert tested[0]['data_samples'].body == -1
+    with pytest.raises(
+        ValueError, match=r'no test clip of emotion with a known action \(of 3\)'
+    ):
+        build(own_root, 'test', domains=['emotion'])
 
 
 def samples(dataset, workers, epoch=0, seed=0):
@@ -322,15 +252,6 @@ def test_a_sample_is_a_function_of_its_key(video_root):
         assert not torch.equal(other, images[0])
 
 
-def test_global_randomness_is_left_alone(video_root):
-    dataset = build(video_root)
-    random.seed(1), np.random.seed(1), torch.manual_seed(1)
-    expected = random.random(), np.random.rand(), torch.rand(()).item()
-    random.seed(1), np.random.seed(1), torch.manual_seed(1)
-    dataset[0]
-    assert (random.random(), np.random.rand(), torch.rand(()).item()) == expected
-
-
 def test_in_training_the_next_readable_clip_comes(own_root):
     spoil(own_root, 'lab_train_1', 'lab_train_2')
     (own_root / 'videos/psychiatric/psychiatric_train_0.mp4').unlink()
@@ -355,15 +276,10 @@ def test_in_testing_it_is_an_error(own_root):
         ValueError,
         match=r"clip 'lab_test_1' cannot be read: \S+/videos/lab/lab_test_1\.mp4: "
         r'zero bytes.*--skip-broken',
-    ):
+    ) as error:
         dataset[1]
-
-
-def test_the_error_crosses_workers(own_root):
-    spoil(own_root, 'lab_test_1')
-    dataset = build(own_root, 'test', test_mode=True)
     try:
-        dataset[1]
+        raise error.value
     except ValueError:
         wrapped = ExceptionWrapper(where='in a worker')  # as DataLoader does
     with pytest.raises(ValueError, match=r'lab_test_1.*--skip-broken'):
@@ -407,6 +323,10 @@ def test_a_missing_root(tmp_path):
             "label space 'mma82', but the config asks for 'ma52'",
         ),
         ({'clips': ['lab_trian_0']}, "no train clips.*Did you mean 'lab_train_0'"),
+        (
+            {'domains': ['lab'], 'clips': ['lab_train_0', 'street_train_0']},
+            r"1 of 2 listed clips are no train clips of lab.*'street_train_0'",
+        ),
     ],
 )
 def test_bad_options(video_root, options, message):

@@ -23,23 +23,15 @@ from mmma.datasets.samplers import (
     EpochSampler,
     GroupedDraws,
     SampleKey,
-    as_key,
-    check_power,
     class_weights,
     domain_shares,
     earlier_draws,
     grouped_draws,
-    read_domains,
+    read_column,
     read_labels,
 )
 from mmma.evaluation.metrics import RecognitionMetric
 from mmma.registry import DATA_SAMPLERS
-
-
-def test_a_plain_index_has_seed_and_epoch_zero():
-    assert as_key(5) == SampleKey(0, 0, 5)
-    assert as_key(SampleKey(1, 2, 3)) == SampleKey(1, 2, 3, repeat=0)
-
 
 SIZES = np.array([7, 1, 3, 5])
 WEIGHTS = np.array([0.1, 2.3, 0.0, 1.7])
@@ -52,7 +44,6 @@ def draws(request):
 
 def test_each_group_and_run_of_groups_is_exact_up_to_rounding(draws):
     expected = draws.length * WEIGHTS / WEIGHTS.sum()
-    assert draws.expected == pytest.approx(expected)
     counts = draws.counts(3, np.arange(50))
     assert counts.shape == (50, 4)
     for first in range(4):
@@ -66,7 +57,8 @@ def test_each_group_and_run_of_groups_is_exact_up_to_rounding(draws):
 
 def test_what_is_rounded_evens_out_over_epochs(draws):
     drawn = draws.counts(3, np.arange(200)).sum(axis=0)
-    assert np.abs(drawn - 200 * draws.expected).max() < 3  # i.i.d.: 3 to 60
+    expected = draws.length * WEIGHTS / WEIGHTS.sum()
+    assert np.abs(drawn - 200 * expected).max() < 3  # i.i.d.: 3 to 60
 
 
 def test_indices_have_the_counts(draws):
@@ -103,15 +95,14 @@ def test_groups_that_begin_alike_stay_together():
     groups = [('lab', 0), ('street', 1), ('lab', 1), ('street', 0)] * 3
     weights = np.array([3, 1, 1.4, 0.6] * 3)
     draws = grouped_draws(groups, weights, 10)
-    assert draws.expected == pytest.approx([5, 7 / 3, 1, 5 / 3])
     lab = draws.counts(0, np.arange(30))[:, :2].sum(axis=1)
     assert set(lab) == {7, 8}  # 22 / 3
 
 
-@pytest.mark.parametrize('power', [-0.1, 1.5, '0.5', None, True, float('nan')])
+@pytest.mark.parametrize('power', [-0.1, 1.5, '0.5', True, float('nan')])
 def test_bad_power(power):
     with pytest.raises(ValueError, match=r'power .*: use a number from 0'):
-        check_power('power', power)
+        domain_shares(['lab'], power, None)
 
 
 class Listed(list):
@@ -126,19 +117,15 @@ class Listed(list):
 
 
 def test_labels_are_one_per_clip_or_several_per_video():
-    assert read_labels(Listed(labels=[2, np.int64(0), 1, 2])) == [
-        (2,),
-        (0,),
-        (1,),
-        (2,),
-    ]
+    clips = Listed(labels=[2, np.int64(0), 1, 2])
+    assert read_labels(clips) == [(2,), (0,), (1,), (2,)]
     videos = Listed(labels=[[3, 1, 3], [], (2,), np.array([5, 4])])
     assert read_labels(videos) == [(1, 3), (), (2,), (4, 5)]
 
 
 def test_a_lazy_data_set_is_read_first(video_root):
     dataset = clip_dataset.ClipDataset(video_root, 'train', [], lazy_init=True)
-    domains = read_domains(dataset)
+    domains = read_column(dataset, 'domains')
     assert len(domains) == len(dataset) == len(read_labels(dataset))
     assert set(domains) == {'lab', 'psychiatric', 'street', 'emotion'}
 
@@ -146,7 +133,7 @@ def test_a_lazy_data_set_is_read_first(video_root):
 @pytest.mark.parametrize('dataset', [[1, 2], Listed(labels=[0])])
 def test_a_data_set_that_lists_nothing(dataset):
     with pytest.raises(ValueError, match=r"has no metainfo\['domains'\].*EpochSampler"):
-        read_domains(dataset)
+        read_column(dataset, 'domains')
 
 
 @pytest.mark.parametrize('wrap', [lambda d: RepeatDataset(d, 3), ConcatDataset])
@@ -194,6 +181,7 @@ def test_videos_without_any_instance_weigh_the_same():
     ],
 )
 def test_domain_shares(power, shares, lab):
+    power = None if shares else power
     found = domain_shares(['lab'] * 4 + ['street'], power, shares)
     assert found == pytest.approx({'lab': lab, 'street': 1 - lab})
 
@@ -212,7 +200,7 @@ def test_domain_shares(power, shares, lab):
 )
 def test_shares_that_do_not_fit(shares, message):
     with pytest.raises(ValueError, match=message):
-        domain_shares(['lab', 'street'], 1, shares)
+        domain_shares(['lab', 'street'], None, shares)
 
 
 @pytest.fixture
@@ -262,43 +250,20 @@ def test_a_step_is_the_same_for_any_world_size(shares, shuffle, world_size):
 
 def test_rounding_up_repeats_the_first(shares):
     samplers = shares(4, size=10, shuffle=False, seed=0)
-    assert [indices(s) for s in samplers] == [
-        [0, 4, 8],
-        [1, 5, 9],
-        [2, 6, 0],
-        [3, 7, 1],
-    ]
+    found = [indices(s) for s in samplers]
+    assert found == [[0, 4, 8], [1, 5, 9], [2, 6, 0], [3, 7, 1]]
     assert [len(s) for s in samplers] == [3, 3, 3, 3]
     assert {key.repeat for s in samplers for key in s} == {0}  # the same sample again
 
 
 def test_fewer_samples_than_processes(shares):
-    assert [indices(s) for s in shares(5, size=2, shuffle=False)] == [
-        [0],
-        [1],
-        [0],
-        [1],
-        [0],
-    ]
+    found = [indices(s) for s in shares(5, size=2, shuffle=False)]
+    assert found == [[0], [1], [0], [1], [0]]
 
 
 def test_processes_agree_on_a_seed(shares, monkeypatch):
     monkeypatch.setattr(module, 'sync_random_seed', lambda: 77)
     assert {s.seed for s in shares(2, seed=None)} == {77}
-
-
-class _Twice(EpochSampler):
-    def epoch_size(self):
-        return 4
-
-    def epoch_order(self):
-        return np.array([3, 1, 3, 3])
-
-
-def test_a_sampler_that_draws_again_marks_repeats(shares):
-    (sampler,) = shares(1, cls=_Twice, seed=0)
-    assert [(k.index, k.repeat) for k in sampler] == [(3, 0), (1, 0), (3, 1), (3, 2)]
-    assert len(sampler) == 4
 
 
 def test_earlier_draws_by_counting():
@@ -456,12 +421,7 @@ def test_without_shuffling_draws_are_in_order(cls):
     sampler = cls(Clips(), seed=0, shuffle=False)
     indices = [k.index for k in sampler]
     assert indices == sorted(indices)
-    assert (
-        cls.__name__
-        == type(
-            DATA_SAMPLERS.build(dict(type=cls.__name__, dataset=Clips(), shuffle=True))
-        ).__name__
-    )
+    assert DATA_SAMPLERS.get(cls.__name__) is cls
 
 
 def test_every_pass_of_an_endless_loop_is_another_epoch(monkeypatch):
@@ -509,13 +469,13 @@ def test_options_that_do_not_fit(build, message):
         build(Clips())
 
 
-SAMPLERS_TWO_PROCESSES = {
+OPTIONS = {
     'EpochSampler': {},
     'DomainBalancedSampler': {'shares': {'lab': 0.3, 'street': 0.7}},
     'ClassBalancedSampler': {'power': 0.5},
     'ClassBalancedWithinDomainSampler': {'domain_power': 1},
 }
-LABELS_TWO_PROCESSES = [0] * 12 + [1] * 3 + [0] * 2 + [1] * 3 + [2] * 2
+SOME_LABELS = [0] * 12 + [1] * 3 + [0] * 2 + [1] * 3 + [2] * 2
 
 
 class Points(Dataset):
@@ -528,7 +488,7 @@ class Points(Dataset):
             'bodies': ['x', 'y'],
             'body_of': [0, 0, 1],
             'clips': [str(i) for i in range(size)],
-            'labels': LABELS_TWO_PROCESSES[:size],
+            'labels': SOME_LABELS[:size],
             'domains': (['lab'] * 15 + ['street'] * 7)[:size],
             'subjects': ['s'] * size,
         }
@@ -538,7 +498,7 @@ class Points(Dataset):
 
     def __getitem__(self, key):
         noise = np.random.default_rng(list(key)).normal(0, 1.5, 4)
-        return key, np.eye(4)[LABELS_TWO_PROCESSES[key.index]] + noise
+        return key, np.eye(4)[SOME_LABELS[key.index]] + noise
 
 
 def batches(size, total_batch, sampler):
@@ -562,10 +522,8 @@ def batches(size, total_batch, sampler):
 def train_and_score(name):
     """Keys of all steps, and metrics of a softmax regression after them."""
     weight, steps = torch.zeros(4, 3, dtype=torch.float64), []
-    for keys, x in batches(
-        22, 6, {'type': name, 'shuffle': True, **SAMPLERS_TWO_PROCESSES[name]}
-    ):
-        truth = torch.eye(3)[torch.tensor(LABELS_TWO_PROCESSES)[keys[:, 2]]]
+    for keys, x in batches(22, 6, {'type': name, 'shuffle': True, **OPTIONS[name]}):
+        truth = torch.eye(3)[torch.tensor(SOME_LABELS)[keys[:, 2]]]
         gradient = x.T @ (torch.softmax(x @ weight, 1) - truth) / len(x)
         all_reduce(gradient, 'mean')
         weight -= gradient
@@ -584,7 +542,7 @@ def _worker(rank, folder):
         'gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2
     )
     torch.save(
-        [train_and_score(name) for name in SAMPLERS_TWO_PROCESSES],
+        [train_and_score(name) for name in OPTIONS],
         folder / f'{rank}.pt',
     )
     dist.destroy_process_group()
@@ -597,10 +555,10 @@ def both(tmp_path_factory):
     folder = tmp_path_factory.mktemp('gloo')
     mp.start_processes(_worker, (folder,), nprocs=2, start_method='fork')
     ranks = [torch.load(folder / f'{r}.pt', weights_only=True) for r in range(2)]
-    return dict(zip(SAMPLERS_TWO_PROCESSES, zip(*ranks, strict=True), strict=True))
+    return dict(zip(OPTIONS, zip(*ranks, strict=True), strict=True))
 
 
-@pytest.mark.parametrize('name', SAMPLERS_TWO_PROCESSES)
+@pytest.mark.parametrize('name', OPTIONS)
 def test_two_processes_are_as_one(both, name):
     steps, metrics = train_and_score(name)
     (first, first_metrics), (second, second_metrics) = both[name]

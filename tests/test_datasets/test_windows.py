@@ -47,7 +47,6 @@ def test_tiles_cover_every_position_and_differ(overlap):
 def test_times():
     window = Window(2.0, positions=8, valid=3, rate=4.0, video_sec=2.75)
     assert window.times_sec().tolist() == [2.0, 2.25, 2.5]
-    assert window.times_sec(scale=2).tolist() == [2, 2.125, 2.25, 2.375, 2.5, 2.625]
     assert window.end_sec == 2.75
 
 

@@ -45,9 +45,6 @@ class OpenVideo(BaseTransform):
         )
         return results
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(backend={self.backend!r})'
-
 
 @TRANSFORMS.register_module()
 class UniformFrames(BaseTransform):
@@ -100,12 +97,6 @@ class UniformFrames(BaseTransform):
         )
         return results
 
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(clip_len={self.clip_len}, views={self.views}, '
-            f'test_mode={self.test_mode})'
-        )
-
 
 @TRANSFORMS.register_module()
 class DecodeFrames(BaseTransform):
@@ -125,9 +116,6 @@ class DecodeFrames(BaseTransform):
             img_shape=frames.shape[1:3],
         )
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}()'
 
 
 def frames_shown(frame_times_sec: np.ndarray, times_sec: np.ndarray) -> np.ndarray:
@@ -189,53 +177,43 @@ def with_views(
             have to change: crops of skeletons above all.
     """
     changed = [dict(step) for step in pipeline]
+    names = ', '.join(_type(step) for step in changed)
     if views is not None:
-        _set_views(changed, views)
+        if views < 1:
+            raise ValueError(f'views {views}: use a whole number from 1')
+        place = _last(changed, *TIME_SAMPLERS)
+        if place is None:
+            raise ValueError(
+                f'views {views}: the test pipeline has none of '
+                f'{", ".join(TIME_SAMPLERS)}, which choose the times of a view; it has '
+                f'{names}. Use one of them, or set the views in the config'
+            )
+        changed[place]['views'] = views
     if crops is not None:
-        _set_crops(changed, crops)
-    return changed
-
-
-def _set_views(pipeline: list[dict[str, Any]], views: int) -> None:
-    if views < 1:
-        raise ValueError(f'views {views}: use a whole number from 1')
-    place = _last(pipeline, *TIME_SAMPLERS)
-    if place is None:
-        raise ValueError(
-            f'views {views}: the test pipeline has none of {", ".join(TIME_SAMPLERS)}, '
-            f'which choose the times of a view; it has {_names(pipeline)}. Use one of '
-            'them, or set the views in the config'
-        )
-    pipeline[place]['views'] = views
-
-
-def _set_crops(pipeline: list[dict[str, Any]], crops: int) -> None:
-    if crops not in (1, 3):
-        raise ValueError(f'crops {crops}: use 1 (the middle) or 3 (side by side)')
-    place = _last(pipeline, 'CenterCrop', 'ThreeCrop')
-    if place is None:
-        if _last(pipeline, 'LoadSkeleton') is not None:
+        if crops not in (1, 3):
+            raise ValueError(f'crops {crops}: use 1 (the middle) or 3 (side by side)')
+        place = _last(changed, 'CenterCrop', 'ThreeCrop')
+        if place is None and _last(changed, 'LoadSkeleton') is not None:
             raise ValueError(
                 f'crops {crops}: skeletons have no picture to crop. Use --views, which '
                 'takes more times of a clip'
             )
-        raise ValueError(
-            f'crops {crops}: the test pipeline has no CenterCrop to replace; it has '
-            f'{_names(pipeline)}. Add one, or set the crops in the config'
-        )
-    crop = pipeline[place]
-    wanted = 'ThreeCrop' if crops == 3 else 'CenterCrop'
-    if _type(crop) == wanted:
-        return
-    crop['type'] = wanted
-    if crops == 3:
-        _fit_short_side(pipeline, place, crop['crop_size'])
+        if place is None:
+            raise ValueError(
+                f'crops {crops}: the test pipeline has no CenterCrop to replace; it '
+                f'has {names}. Add one, or set the crops in the config'
+            )
+        wanted = 'ThreeCrop' if crops == 3 else 'CenterCrop'
+        if _type(changed[place]) != wanted:
+            changed[place]['type'] = wanted
+            if crops == 3:
+                _fit_short_side(changed, place)
+    return changed
 
 
-def _fit_short_side(
-    pipeline: list[dict[str, Any]], place: int, crop_size: int | Sequence[int]
-) -> None:
+def _fit_short_side(pipeline: list[dict[str, Any]], place: int) -> None:
     """Resize to the crop's size what is cropped at a place of the pipeline."""
+    crop_size = pipeline[place]['crop_size']
     sizes = {crop_size} if isinstance(crop_size, int) else set(crop_size)
     if len(sizes) > 1:
         raise ValueError(
@@ -259,7 +237,3 @@ def _last(pipeline: Sequence[Mapping[str, Any]], *types: str) -> int | None:
 
 def _type(step: Mapping[str, Any]) -> str:
     return str(step['type']).rpartition('.')[2]
-
-
-def _names(pipeline: Sequence[Mapping[str, Any]]) -> str:
-    return ', '.join(_type(step) for step in pipeline)

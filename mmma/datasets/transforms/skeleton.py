@@ -14,7 +14,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmma.data.arrays import SkeletonStore
-from mmma.data.joints import JointLayout, JointTree, get_layout, joint_tree
+from mmma.data.joints import JointTree, get_layout, joint_tree
 from mmma.datasets.windows import Window
 from mmma.registry import TRANSFORMS
 from mmma.taxonomy import suggest
@@ -83,8 +83,20 @@ class LoadSkeleton(BaseTransform):
             frames = _frames_of(window, total, fps)
             found = store.get(clip, frames=frames)
         tree = joint_tree(self.layout or layout, self.joints)
-        keypoint, score = pick_joints(*found, layout, tree.names)
-        keypoint, score = _pick_persons(keypoint, score, self.num_person)
+        places = _places(layout.names, tree.names)
+        keypoint, score = (part[:, :, places] for part in found)  # copies
+        lacking = places < 0
+        if lacking.any():
+            keypoint[:, :, lacking] = 0
+            score[:, :, lacking] = 0
+        persons = len(keypoint)
+        if persons > self.num_person:
+            best = np.argsort(-score.mean(axis=(1, 2)), kind='stable')
+            best = best[: self.num_person]
+            keypoint, score = keypoint[best], score[best]
+        elif persons < self.num_person:
+            empty = ((0, self.num_person - persons), (0, 0), (0, 0))
+            keypoint, score = np.pad(keypoint, (*empty, (0, 0))), np.pad(score, empty)
         results.update(
             keypoint=keypoint,
             keypoint_score=score,
@@ -105,46 +117,10 @@ def _frames_of(window: Window | None, total: int, fps: float) -> slice:
     return slice(first, max(min(int(window.end_sec * fps) + 2, total), first + 1))
 
 
-def pick_joints(
-    keypoint: np.ndarray, score: np.ndarray, layout: JointLayout, names: tuple[str, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Choose joints by name; those that the layout lacks are 0 with score 0.
-
-    Args:
-        keypoint: (M, T, W, 2), joints of ``layout``.
-        score: (M, T, W).
-        layout: Names of the W joints.
-        names: (V,) joints wanted.
-
-    Returns:
-        Keypoints (M, T, V, 2) and scores (M, T, V), new arrays.
-    """
-    places = _places(layout.names, names)
-    lacking = places < 0
-    keypoint, score = keypoint[:, :, places], score[:, :, places]
-    if lacking.any():
-        keypoint[:, :, lacking] = 0
-        score[:, :, lacking] = 0
-    return keypoint, score
-
-
 @functools.lru_cache(maxsize=32)
 def _places(have: tuple[str, ...], wanted: tuple[str, ...]) -> np.ndarray:
     index = {name: i for i, name in enumerate(have)}
     return np.array([index.get(name, -1) for name in wanted])
-
-
-def _pick_persons(
-    keypoint: np.ndarray, score: np.ndarray, num_person: int
-) -> tuple[np.ndarray, np.ndarray]:
-    persons = len(keypoint)
-    if persons > num_person:
-        best = np.argsort(-score.mean(axis=(1, 2)), kind='stable')[:num_person]
-        return keypoint[best], score[best]
-    if persons < num_person:
-        empty = ((0, num_person - persons), (0, 0), (0, 0))
-        return np.pad(keypoint, (*empty, (0, 0))), np.pad(score, empty)
-    return keypoint, score
 
 
 @TRANSFORMS.register_module()
@@ -229,25 +205,18 @@ class NormalizeSkeleton(BaseTransform):
     shrinks when the body turns.
 
     Changes ``keypoint``; scores stay, so a model can tell filled joints.
-
-    Args:
-        center: ``clip`` keeps one origin per clip, ``frame`` one per frame, which
-            takes out sway and shake.
-
-    Raises:
-        ValueError: Another ``center``.
     """
-
-    def __init__(self, center: str = 'clip') -> None:
-        if center not in ('clip', 'frame'):
-            raise ValueError(f'center {center!r}: use clip or frame.')
-        self.center = center
 
     def transform(self, results: dict) -> dict:
         """Fill and normalise every person."""
         tree, score = results['joint_tree'], results['keypoint_score']
         keypoint = fill_missing(results['keypoint'], score, tree)
-        origin = self._origin(keypoint, score, tree)
+        # The middle of the shoulders, or of what there is.
+        middle = [tree.names.index(n) for n in _SHOULDERS if n in tree.names]
+        if not middle or not (score[..., middle] > 0).any():
+            middle = slice(None)
+        origin = keypoint[:, :, middle].mean(axis=2, keepdims=True)
+        origin = np.median(origin, axis=1, keepdims=True)  # (M, 1, 1, 2)
         ever = (score > 0).any(axis=1)
         sizes = [
             body_size(*person, tree) for person in zip(keypoint, ever, strict=True)
@@ -255,19 +224,6 @@ class NormalizeSkeleton(BaseTransform):
         size = np.array(sizes, np.float32).reshape(-1, 1, 1, 1)
         results['keypoint'] = (keypoint - origin) / size
         return results
-
-    def _origin(
-        self, keypoint: np.ndarray, score: np.ndarray, tree: JointTree
-    ) -> np.ndarray:
-        """(M, T or 1, 1, 2) middle of the shoulders, or of what there is."""
-        shoulders = [tree.names.index(n) for n in _SHOULDERS if n in tree.names]
-        if shoulders and (score[..., shoulders] > 0).any():
-            origin = keypoint[:, :, shoulders].mean(axis=2, keepdims=True)
-        else:
-            origin = keypoint.mean(axis=2, keepdims=True)
-        if self.center == 'clip':
-            origin = np.median(origin, axis=1, keepdims=True)
-        return origin
 
 
 def fill_missing(

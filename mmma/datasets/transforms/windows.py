@@ -30,59 +30,37 @@ class WindowFrames(BaseTransform):
     ``clip_len`` T, ``num_clips`` (1) and ``frame_interval`` (None), as MMAction2 names
     them.
 
-    Args:
-        scale: Frames per position: T is ``scale`` times the positions that exist.
-
     Raises:
-        ValueError: A scale below 1, or a file much longer or shorter than the table
-            says.
+        ValueError: A file much longer or shorter than the table says.
     """
-
-    def __init__(self, scale: int = 1) -> None:
-        if scale < 1:
-            raise ValueError(f'scale {scale}: use a whole number from 1')
-        self.scale = scale
 
     def transform(self, results: dict) -> dict:
         """Choose the frames."""
         window = results['window']
         if not results.get('broken'):  # a stand-in has another length
             window.check_length(results['duration_sec'], results['filename'])
-        inds = frames_shown(results['times_sec'], window.times_sec(self.scale))
+        inds = frames_shown(results['times_sec'], window.times_sec())
         results.update(
             frame_inds=inds, clip_len=len(inds), num_clips=1, frame_interval=None
         )
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(scale={self.scale})'
-
-
-MODES = ('linear', 'nearest')
 
 
 @TRANSFORMS.register_module()
 class WindowSkeleton(BaseTransform):
     """Resample joints from the frames of a video to the positions of ``window``.
 
-    A missing joint stays missing: between a frame that shows a joint and one that does
-    not, the nearer one counts, and nothing is guessed. Positions past the video's end
-    are left out; ``PackWindow`` fills them, so that what comes between, such as
-    ``NormalizeSkeleton``, sees each moment once.
+    Between two frames a joint moves evenly. A missing one stays missing: between a
+    frame that shows a joint and one that does not, the nearer one counts, and nothing
+    is guessed. Positions past the video's end are left out; ``PackWindow`` fills them,
+    so that what comes between, such as ``NormalizeSkeleton``, sees each moment once.
 
     Comes after ``LoadSkeleton(task='det')``; changes ``keypoint`` (M, T, V, 2) and
     ``keypoint_score`` (M, T, V). Adds ``clip_len`` T and ``num_clips`` (1).
 
-    Args:
-        mode: ``linear`` in time between two frames, or the ``nearest`` frame.
-
     Raises:
-        ValueError: Another mode, or a skeleton much longer or shorter than the table
-            says.
+        ValueError: A skeleton much longer or shorter than the table says.
     """
-
-    def __init__(self, mode: str = 'linear') -> None:
-        self.mode = check_choice('mode', mode, MODES)
 
     def transform(self, results: dict) -> dict:
         """Resample."""
@@ -97,13 +75,12 @@ class WindowSkeleton(BaseTransform):
         share = (at - before).astype(np.float32)[None, :, None]  # (1, T, 1)
         keypoint, score = results['keypoint'], results['keypoint_score']
         nearer = np.where(share[0, :, 0] < 0.5, before, after)
-        found, found_score = keypoint[:, nearer], score[:, nearer]
-        if self.mode == 'linear':
-            both = (score[:, before] > 0) & (score[:, after] > 0)
-            mixed = _mix(keypoint[:, before], keypoint[:, after], share[..., None])
-            found = np.where(both[..., None], mixed, found)
-            mixed_score = _mix(score[:, before], score[:, after], share)
-            found_score = np.where(both, mixed_score, found_score)
+        both = (score[:, before] > 0) & (score[:, after] > 0)
+        first, last = keypoint[:, before], keypoint[:, after]
+        mixed = first + share[..., None] * (last - first)
+        found = np.where(both[..., None], mixed, keypoint[:, nearer])
+        first, last = score[:, before], score[:, after]
+        found_score = np.where(both, first + share * (last - first), score[:, nearer])
         results.update(
             keypoint=found,
             keypoint_score=found_score,
@@ -111,10 +88,6 @@ class WindowSkeleton(BaseTransform):
             num_clips=1,
         )
         return results
-
-
-def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
-    return first + share * (second - first)
 
 
 @functools.lru_cache(maxsize=8)
@@ -187,9 +160,6 @@ class LoadFeatures(BaseTransform):
         results['feature_times_sec'] = info.offset_sec + inds * stride_sec
         return results
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}({self.name!r}, {self.wanted})'
-
 
 def _stamp(data_root: str, name: str) -> int:
     """Changes with the array, so that a store written anew is opened anew."""
@@ -219,9 +189,6 @@ class WindowFeatures(BaseTransform):
         results['feature'] = np.ascontiguousarray(found.T)  # (T', D) -> (D, T')
         return results
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}()'
-
 
 PADDINGS = ('repeat', 'zero')
 META_KEYS = (
@@ -236,8 +203,8 @@ class PackWindow(BaseTransform):
 
     Takes the window, its truth, and one of ``imgs`` (1, 3, T, H, W), ``keypoint``
     (M, T, V, C) and ``feature`` (D, T); a ``keypoint_score`` (M, T, V) that is still
-    there becomes the last channel. Gives ``inputs`` (3, T', H, W) uint8, (M, T', V, C)
-    or (D, T') float32, where T' is T of a window that lies inside its video.
+    there becomes the last channel. Gives ``inputs`` (3, P, H, W) uint8, (M, P, V, C)
+    or (D, P) float32, where P is T of a window that lies inside its video.
 
     Args:
         padding: What fills positions past the video's end: ``repeat`` the last one, or
@@ -254,22 +221,30 @@ class PackWindow(BaseTransform):
         """Pack."""
         window = results['window']
         found = _input(results)
-        scale, rest = divmod(found.shape[1], window.valid)
-        if rest or not scale:
+        if found.shape[1] != window.valid:
             raise ValueError(
                 f'{results["video"]!r}: an input of {found.shape[1]} steps does not '
                 f'fit a window of {window.valid} positions. Use one of WindowFrames, '
                 'WindowSkeleton and WindowFeatures'
             )
-        lacking = scale * (window.positions - window.valid)
+        lacking = window.positions - window.valid
         if lacking:
             last = found[:, -1:] if self.padding == 'repeat' else found[:, -1:] * 0
             found = np.concatenate([found, np.repeat(last, lacking, axis=1)], axis=1)
         inputs = torch.from_numpy(np.ascontiguousarray(found))
-        return dict(inputs=inputs, data_samples=_sample(results))
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(padding={self.padding!r})'
+        sample = SegmentSample(
+            metainfo={
+                **{key: results[key] for key in META_KEYS if key in results},
+                'window_start_sec': window.start_sec,
+                'rate': window.rate,
+                'positions': window.positions,
+                'duration_sec': window.video_sec,
+            }
+        )
+        sample.gt_segments = results['gt_segments']
+        sample.gt_labels = results['gt_labels']
+        sample.valid = window.valid
+        return dict(inputs=inputs, data_samples=sample)
 
 
 def _input(results: dict) -> np.ndarray:
@@ -283,20 +258,3 @@ def _input(results: dict) -> np.ndarray:
             found = np.concatenate([found, score], axis=-1)
         return found.astype(np.float32, copy=False)
     return results['feature'].astype(np.float32, copy=False)
-
-
-def _sample(results: dict) -> SegmentSample:
-    window = results['window']
-    sample = SegmentSample(
-        metainfo={
-            **{key: results[key] for key in META_KEYS if key in results},
-            'window_start_sec': window.start_sec,
-            'rate': window.rate,
-            'positions': window.positions,
-            'duration_sec': window.video_sec,
-        }
-    )
-    sample.gt_segments = results['gt_segments']
-    sample.gt_labels = results['gt_labels']
-    sample.valid = window.valid
-    return sample

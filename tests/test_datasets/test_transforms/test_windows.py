@@ -26,11 +26,11 @@ from mmma.datasets.windows import Window
 from mmma.video import open_video
 
 
-def choose(path, start_sec, valid, rate, scale=1, video_sec=None):
+def choose(path, start_sec, valid, rate, video_sec=None):
     results = OpenVideo('pyav')({'filename': str(path)})
     length = results['duration_sec'] if video_sec is None else video_sec
     results['window'] = Window(start_sec, 64, valid, rate, length)
-    return WindowFrames(scale)(results)
+    return WindowFrames()(results)
 
 
 @pytest.fixture(scope='module')
@@ -46,7 +46,6 @@ def steady(tmp_path_factory):
         ((1.0, 4, 5.0), [10, 12, 14, 16]),
         ((0.0, 5, 20.0), [0, 0, 1, 1, 2]),
         ((1.25, 3, 10.0), [12, 13, 14]),
-        ((0.0, 2, 5.0, 2), [0, 1, 2, 3]),
         ((4.8, 4, 10.0), [48, 49, 49, 49]),  # past the end the last one stays
     ],
 )
@@ -83,16 +82,10 @@ def test_a_stand_in_may_have_another_length(steady):
     assert WindowFrames()(results)['frame_inds'].tolist() == [49, 49]
 
 
-def test_bad_scale():
-    with pytest.raises(ValueError, match='scale 0: use a whole number from 1'):
-        WindowFrames(0)
-    assert repr(WindowFrames(2)) == 'WindowFrames(scale=2)'
-
-
-def load(root, window, video='lab_test_0', mode='linear', **options):
+def load(root, window, video='lab_test_0', **options):
     results = {'video': video, 'data_root': str(root), 'window': window}
     load = LoadSkeleton(layout=None, task='det', **options)
-    return WindowSkeleton(mode)(load(results))
+    return WindowSkeleton()(load(results))
 
 
 def x_of(results, joint=0):
@@ -100,19 +93,18 @@ def x_of(results, joint=0):
 
 
 @pytest.mark.parametrize(
-    ('start_sec', 'rate', 'mode', 'expected'),
+    ('start_sec', 'rate', 'expected'),
     [
-        (1.0, 5.0, 'linear', [10, 12, 14, 16]),  # the store has 10 frames per second
-        (1.0, 10.0, 'linear', [10, 11, 12, 13]),
-        (1.0, 20.0, 'linear', [10, 10.5, 11, 11.5]),
-        (1.0, 40.0, 'nearest', [10, 10, 11, 11]),
-        (0.05, 10.0, 'linear', [0.5, 1.5, 2.5, 3.5]),
-        (9.8, 10.0, 'linear', [98, 99, 99, 99]),
+        (1.0, 5.0, [10, 12, 14, 16]),  # the store has 10 frames per second
+        (1.0, 10.0, [10, 11, 12, 13]),
+        (1.0, 20.0, [10, 10.5, 11, 11.5]),
+        (0.05, 10.0, [0.5, 1.5, 2.5, 3.5]),
+        (9.8, 10.0, [98, 99, 99, 99]),
     ],
 )
-def test_the_grid(det_root, start_sec, rate, mode, expected):
+def test_the_grid(det_root, start_sec, rate, expected):
     window = Window(start_sec, 8, 4, rate, 10.0)
-    results = load(det_root, window, mode=mode)
+    results = load(det_root, window)
     assert x_of(results) == pytest.approx(expected)
     assert results['clip_len'] == 4
 
@@ -166,11 +158,6 @@ def test_a_store_of_another_length(det_root):
         ValueError, match=r"the skeleton of 'lab_test_0' is 10.00 s long.*12.00 s"
     ):
         load(det_root, Window(0.0, 8, 4, 5.0, 12.0))
-
-
-def test_bad_mode():
-    with pytest.raises(ValueError, match="unknown mode 'cubic': use one of linear"):
-        WindowSkeleton('cubic')
 
 
 INFO = FeaturesInfo(
@@ -295,11 +282,6 @@ def test_frames_are_repeated_past_the_end():
     assert inputs[0, :, 0, 0].tolist() == [0, 1, 2, 3, 3, 3]
 
 
-def test_several_frames_per_position():
-    inputs = pack(imgs=np.zeros((1, 3, 8, 2, 2), np.uint8))['inputs']
-    assert inputs.shape == (3, 12, 2, 2)
-
-
 def test_joints_and_their_score():
     keypoint = np.random.default_rng(0).normal(size=(2, 4, 5, 2))
     score = np.ones((2, 4, 5))
@@ -344,4 +326,3 @@ def test_an_input_of_another_length(steps):
 def test_bad_padding():
     with pytest.raises(ValueError, match="unknown padding 'loop': use one of repeat"):
         PackWindow('loop')
-    assert repr(PackWindow('zero')) == "PackWindow(padding='zero')"
