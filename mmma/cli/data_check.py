@@ -1,4 +1,4 @@
-"""``data/check.py``: is a data root what the rest of the toolbox expects?"""
+"""``data/check``: checks of a data root."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 HELP = """Validate a data root: tables, videos, skeletons, published margins.
 
@@ -57,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check, and print the report."""
     from mmma.data.check import check_root
+    from mmma.data.leakage import find_leakage
+    from mmma.data.root import DataRoot
     from mmma.files import atomic_write
 
     if args.workers is not None and args.workers < 0:
@@ -66,10 +67,11 @@ def run(args: argparse.Namespace) -> int:
     report = check_root(args.root, args.decode, args.workers)
     content, lines, ok = report.as_dict(), report.lines(), report.ok
     if args.leakage:
-        leakage = look_for_leakage(args)
-        content['leakage'] = leakage.as_dict()
-        lines += leakage_lines(leakage, args.names_only)
-        content['ok'] = ok = ok and leakage.ok
+        root, names_only = DataRoot(args.root), args.names_only
+        leakage = find_leakage(root, args.against, args.workers, not names_only)
+        content['leakage'] = leakage
+        lines += leakage_lines(leakage, names_only)
+        content['ok'] = ok = ok and leakage['ok']
     text = json.dumps(content, indent=1, ensure_ascii=False)
     if args.json == '-':
         print(text)
@@ -81,35 +83,26 @@ def run(args: argparse.Namespace) -> int:
     return 0 if ok else 1
 
 
-def look_for_leakage(args: argparse.Namespace) -> Any:
-    """The leakage report that the arguments ask for."""
-    from mmma.data.leakage import find_leakage
-    from mmma.data.root import DataRoot
-
-    root = DataRoot(args.root)
-    return find_leakage(root, args.against, args.workers, not args.names_only)
-
-
-def leakage_lines(leakage: Any, names_only: bool) -> list[str]:
-    """What is shared, as a table.
+def leakage_lines(leakage: dict, names_only: bool) -> list[str]:
+    """Everything that is shared, as a table.
 
     Args:
-        leakage: A ``LeakageReport``.
+        leakage: From ``find_leakage``.
         names_only: Whether videos were left alone.
     """
     from prettytable import PrettyTable
 
     from mmma.data.leakage import WHAT
 
-    looked = 'names only' if names_only else f'{leakage.videos:,} videos looked at'
+    looked = 'names only' if names_only else f'{leakage["videos"]:,} videos looked at'
     lines = [f'leakage: {looked}']
-    lines += [f'  not readable: {file}: {why}' for file, why in leakage.unreadable]
-    if not leakage.rows:
+    lines += [f'  not readable: {file}: {why}' for file, why in leakage['unreadable']]
+    if not leakage['shared']:
         return [*lines, '  nothing is shared']
     table = PrettyTable(['level', 'between', 'and', 'shared', 'number', 'first'])
     table.align = 'l'
     table.align['number'] = 'r'
-    for row in leakage.rows:
-        between = row.left, row.right, WHAT[row.what], f'{row.count:,}'
-        table.add_row([row.level, *between, row.examples[0]])
+    for row in leakage['shared']:
+        shared = WHAT[row['what']], f'{row["count"]:,}', row['examples'][0]
+        table.add_row([row['level'], row['left'], row['right'], *shared])
     return [*lines, table.get_string()]

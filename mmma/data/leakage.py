@@ -10,19 +10,18 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import combinations, product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from mmma.data.check import RootContent
-from mmma.data.clips import Clip
+from mmma.data.check import read_tables, try_all
 from mmma.data.root import DataRoot
-from mmma.data.videos import Video
-from mmma.files import atomic_write, cache_home, map_in_processes, progress, read_text
+from mmma.files import atomic_write, cache_home, read_text
 from mmma.taxonomy import SUBSETS
 from mmma.video import opened_video
 
@@ -32,10 +31,211 @@ CELLS = 16
 _SIDE = 128  # pixels that a picture is shrunk to before cells are averaged
 _SHARD = 256  # videos per file of the cache
 _VERSION = 1
+HASH_TOLERANCE = 4
+"""Bits of 64 in which difference hashes of one moment may disagree."""
+MIN_AGREEMENT = 0.8
+"""Correlation of changes from which two videos show the same. Three published clips
+agree with their copies of 256 pixels, crf 28, to 0.97 and more."""
+MOVING_CELLS = 64
+"""Cells that are compared, those that change most: elsewhere is noise of encoders."""
+MIN_MARKS = 6
+MIN_MOTION = 0.25
+"""Root mean square of changes, of 255, below which nothing can be said."""
+_DEAD_ZONE = 1.0  # brightness; smaller differences do not survive a new encoding
+_BLOCK = 2048
+
+WHAT = {
+    'subjects': 'subjects (a person within a domain)',
+    'sources': 'source videos',
+    'files': 'video files',
+    'names': 'names of clips or videos',
+    'frames': 'videos that show the same',
+    'still': 'videos that look the same, too still to tell',
+}
+_LEVELS = ('error', 'warning', 'note')
+_NAME_COLUMNS = ('clip', 'video_id', 'video', 'name', 'file', 'path')
+EXAMPLES = 5
 
 
-Marks = dict[Path, np.ndarray]
-"""File -> (T, 16, 16) float16 mean brightness of each cell, ``RATE`` times a second."""
+@dataclass
+class Group:
+    """Clips or videos of one subset, or names of a list.
+
+    Attributes:
+        origin: The root that is checked, or what it is compared with.
+        name: As reports call it.
+        subset: ``train``, ``val`` or ``test``.
+        has: What it has of each key of ``WHAT`` that can be compared by name.
+        files: Name -> video, of those that exist.
+    """
+
+    origin: str
+    name: str
+    subset: str
+    has: dict[str, set[Any]] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def marks(self, marks: Mapping[Path, np.ndarray]) -> dict[str, np.ndarray]:
+        """Marks of its videos by name."""
+        return {n: marks[file] for n, file in self.files.items() if file in marks}
+
+
+def find_leakage(
+    root: DataRoot,
+    against: Sequence[Path] = (),
+    workers: int | None = None,
+    frames: bool = True,
+) -> dict[str, Any]:
+    """Compare the subsets of a root with each other, across tasks, and with others.
+
+    Args:
+        root: The data root.
+        against: Other roots, or lists of names: a text file of one name per line, or a
+            CSV file; the subset is in the name of the file, else it is ``train``.
+        workers: Processes that look at videos; 0 uses this one, None one per CPU.
+        frames: Whether to look at videos at all, or at names only.
+
+    Returns:
+        The report as one JSON object. ``shared`` has a row per pair of groups and kind,
+        the worst first: ``what`` is a key of ``WHAT``, ``left`` and ``right`` name the
+        groups, ``count`` is followed by the first ``examples``. ``level`` is ``error``
+        where evaluation has seen its clips in training, ``warning`` where people are
+        shared or two other subsets share clips, ``note`` where one subset shares with
+        itself across tasks. ``ok`` is false where there is an error, ``videos`` says
+        how many were looked at, ``unreadable`` has (file, reason) of the others.
+
+    Raises:
+        FileNotFoundError: There is no such root or list.
+        ValueError: A list without names.
+    """
+    own = _root_groups(root, '')
+    others: list[Group] = []
+    for path in against:
+        if path.is_dir():
+            others += _root_groups(DataRoot(path), path.name)
+        else:
+            others.append(_name_list(path))
+    marks: dict[Path, np.ndarray] = {}
+    broken: list[tuple[Path, str]] = []
+    if frames:
+        files = (file for group in own + others for file in group.files.values())
+        marks, broken = all_marks(files, root.path, workers)
+    rows: list[dict[str, Any]] = []
+    for left, right in [*combinations(own, 2), *product(own, others)]:
+        rows += _compare(left, right, marks)
+    rows.sort(
+        key=lambda row: (_LEVELS.index(row['level']), list(WHAT).index(row['what']))
+    )
+    return {
+        'ok': all(row['level'] != 'error' for row in rows),
+        'videos': len(marks),
+        'unreadable': [[str(file), reason] for file, reason in broken],
+        'shared': rows,
+    }
+
+
+def _root_groups(root: DataRoot, origin: str) -> list[Group]:
+    """Subsets of both tables of a root; rows that cannot be read are left out."""
+    clips, videos, _ = read_tables(root)
+    rows = [('rec', c, c.clip, c.source_video) for c in clips]
+    rows += [('det', v, v.video, v.video) for v in videos]
+    groups = {
+        (task, subset): Group(origin, f'{origin} {task} {subset}'.strip(), subset)
+        for task, subset in product(('rec', 'det'), SUBSETS)
+    }
+    for group in groups.values():
+        group.has = {what: set() for what in ('subjects', 'sources', 'files', 'names')}
+    for task, row, name, source in rows:
+        group = groups[task, row.subset]
+        group.has['names'].add(_stem(name))
+        if row.subject:
+            group.has['subjects'].add((row.domain, row.subject))
+        if _stem(source):
+            group.has['sources'].add(_stem(source))
+        file = root.video_path(row.path) if row.path else None
+        if file is not None and file.is_file():
+            group.has['files'].add(file)
+            group.files[name] = file
+    return [group for group in groups.values() if group.has['names']]
+
+
+def _name_list(path: Path) -> Group:
+    """A list of clips of another data set as a group."""
+    text = read_text(path)
+    if path.suffix.lower() == '.csv':
+        reader = csv.DictReader(io.StringIO(text, newline=''))
+        column = next((c for c in _NAME_COLUMNS if c in (reader.fieldnames or ())), '')
+        if not column:
+            raise ValueError(
+                f'{path}:1: no column of names; one of {", ".join(_NAME_COLUMNS)}'
+            )
+        names = [row[column] or '' for row in reader]
+    else:
+        names = [line.split()[0] for line in text.splitlines() if line.strip()]
+    stems = {_stem(name) for name in names if name}
+    if not stems:
+        raise ValueError(f'{path}: no names in it')
+    subset = next((s for s in SUBSETS if s in path.stem.lower()), 'train')
+    return Group(path.name, f'{path.name} {subset}', subset, {'names': stems})
+
+
+def _stem(name: str) -> str:
+    """Name without folders and suffix, in lower case."""
+    return PurePosixPath(name.replace('\\', '/')).stem.lower()
+
+
+def _compare(
+    left: Group, right: Group, marks: Mapping[Path, np.ndarray]
+) -> Iterator[dict[str, Any]]:
+    """Rows for what two groups share."""
+    found: dict[str, list[Any]] = {
+        what: sorted(left.has.get(what, set()) & right.has.get(what, set()) - {''})
+        for what in ('subjects', 'sources', 'files', 'names')
+    }
+    found['subjects'] = [' '.join(subject) for subject in found['subjects']]
+    if left.origin == right.origin:
+        found['names'] = []
+        # A file that both use is told already.
+        marks = {f: mark for f, mark in marks.items() if f not in found['files']}
+    found |= {'frames': [], 'still': []}
+    for a, b, agreement in same_moments(left.marks(marks), right.marks(marks)):
+        if math.isnan(agreement):
+            found['still'].append(f'{a} = {b}')
+        else:
+            found['frames'].append(f'{a} = {b} ({agreement:.2f})')
+    for what, things in found.items():
+        subsets = {left.subset, right.subset}
+        seen = 'train' in subsets and what not in ('subjects', 'still')
+        level = 'note' if len(subsets) == 1 else 'error' if seen else 'warning'
+        if things:
+            yield {
+                'what': what,
+                'left': left.name,
+                'right': right.name,
+                'count': len(things),
+                'level': level,
+                'examples': [str(thing) for thing in things[:EXAMPLES]],
+            }
+
+
+def note_on_subjects(name: str, subset: str) -> str:
+    """Sentence beside a number on a data set whose subsets share people.
+
+    Args:
+        name: Of the data set, as in ``dataset.json``.
+        subset: That was evaluated.
+
+    Returns:
+        One line, or nothing.
+
+    Source: the released lists of MA-52; a subject is what comes before the first ``_``.
+    """
+    if name == 'MA-52' and subset == 'val':
+        return (
+            "MA-52's own train and val share all 186 subjects: a val number does not "
+            'say how a model does on new people.'
+        )
+    return ''
 
 
 def read_marks(path: Path) -> np.ndarray:
@@ -76,8 +276,11 @@ def read_marks(path: Path) -> np.ndarray:
 
 def all_marks(
     files: Iterable[Path], root: Path, workers: int | None
-) -> tuple[Marks, list[tuple[Path, str]]]:
+) -> tuple[dict[Path, np.ndarray], list[tuple[Path, str]]]:
     """Marks of many videos, side by side; those seen before come from a cache.
+
+    The cache, ``frame_marks`` in :func:`cache_home`, knows a video by path, size and
+    time of change.
 
     Args:
         files: Existing ones.
@@ -87,53 +290,39 @@ def all_marks(
     Returns:
         The marks, and (file, reason) of those that could not be read.
     """
-    cache = _Cache(root)
-    keys = {file: _key(file) for file in dict.fromkeys(files)}
-    found = {f: cache.known[k] for f, k in keys.items() if k in cache.known}
+    digest = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+    folder = cache_home() / 'frame_marks' / f'{digest}-{_VERSION}'
+    known = dict(_stored(folder))
+    keys = {}
+    for file in dict.fromkeys(files):
+        status = file.stat()
+        keys[file] = f'{file.resolve()} {status.st_size} {status.st_mtime_ns}'
+    found = {file: known[key] for file, key in keys.items() if key in known}
     broken = []
+    new: dict[str, np.ndarray] = {}
     todo = [file for file in keys if file not in found]
-    outcomes = map_in_processes(_try, todo, workers)
-    for file, outcome in progress(outcomes, len(todo), 'look at videos'):
+    for file, outcome in try_all(read_marks, todo, workers, 'look at videos'):
         if isinstance(outcome, str):
             broken.append((file, outcome))
-        else:
-            found[file] = outcome
-            cache.add(keys[file], outcome)
-    cache.flush()
+            continue
+        found[file] = new[keys[file]] = outcome
+        if len(new) >= _SHARD:
+            _store(folder, new)
+            new = {}
+    if new:
+        _store(folder, new)
     return found, sorted(broken)
 
 
-def cache_folder() -> Path:
-    """Where marks are kept: ``frame_marks`` in ``$MMMA_HOME``, or in ~/.cache/mmma."""
-    return cache_home() / 'frame_marks'
-
-
-class _Cache:
-    """Marks on disk by path, size and time of change of the video."""
-
-    def __init__(self, root: Path) -> None:
-        name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
-        self._folder = cache_folder() / f'{name}-{_VERSION}'
-        self._new: dict[str, np.ndarray] = {}
-        self.known = dict(_stored(self._folder))
-
-    def add(self, key: str, marks: np.ndarray) -> None:
-        self._new[key] = marks
-        if len(self._new) >= _SHARD:
-            self.flush()
-
-    def flush(self) -> None:
-        if not self._new:
-            return
-        name = hashlib.sha256('\n'.join(self._new).encode()).hexdigest()[:16]
-        with atomic_write(self._folder / f'{name}.npz', 'wb') as file:
-            np.savez(
-                file,
-                keys=np.array(list(self._new)),
-                lengths=np.array([len(marks) for marks in self._new.values()]),
-                marks=np.concatenate(list(self._new.values())),
-            )
-        self._new = {}
+def _store(folder: Path, marks: Mapping[str, np.ndarray]) -> None:
+    name = hashlib.sha256('\n'.join(marks).encode()).hexdigest()[:16]
+    with atomic_write(folder / f'{name}.npz', 'wb') as file:
+        np.savez(
+            file,
+            keys=np.array(list(marks)),
+            lengths=np.array([len(seen) for seen in marks.values()]),
+            marks=np.concatenate(list(marks.values())),
+        )
 
 
 def _stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -143,18 +332,6 @@ def _stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
         ends = np.cumsum(content['lengths'])
         parts = np.split(content['marks'], ends[:-1])
         yield from zip(content['keys'].tolist(), parts, strict=True)
-
-
-def _key(file: Path) -> str:
-    found = file.stat()
-    return f'{file.resolve()} {found.st_size} {found.st_mtime_ns}'
-
-
-def _try(file: Path) -> np.ndarray | str:
-    try:
-        return read_marks(file)
-    except (ValueError, FileNotFoundError) as error:
-        return str(error)
 
 
 def _cells(frame: object, shrink: object) -> np.ndarray:
@@ -167,23 +344,9 @@ def _cells(frame: object, shrink: object) -> np.ndarray:
     return np.rot90(cells, round(frame.rotation / 90)).astype(np.float16)
 
 
-HASH_TOLERANCE = 4
-"""Bits of 64 in which difference hashes of one moment may disagree."""
-MIN_AGREEMENT = 0.8
-"""Correlation of changes from which two videos show the same. Three published clips
-agree with their copies of 256 pixels, crf 28, to 0.97 and more."""
-MOVING_CELLS = 64
-"""Cells that are compared, those that change most: elsewhere is noise of encoders."""
-MIN_MARKS = 6
-MIN_MOTION = 0.25
-"""Root mean square of changes, of 255, below which nothing can be said."""
-_DEAD_ZONE = 1.0  # brightness; smaller differences do not survive a new encoding
-_BLOCK = 2048
-
-
 def same_moments(
     left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]
-) -> Iterator[tuple[str, str, float, bool]]:
+) -> Iterator[tuple[str, str, float]]:
     """Pairs of videos that show the same, or of which one is cut from the other.
 
     Found across other sizes, codecs and frame rates. Not found: mirrored, cropped or
@@ -194,24 +357,19 @@ def same_moments(
         right: Those they are compared with.
 
     Yields:
-        Both names, the correlation of changes at the best shift, and False where too
+        Both names, and the correlation of changes at the best shift; NaN where too
         little moves to tell a clip from another one before the same still camera.
     """
-    for a, b in candidates(left, right):
-        agreement, _, decided = compare(left[a], right[b]) or (0.0, 0.0, True)
-        if not decided or agreement >= MIN_AGREEMENT:
-            yield a, b, agreement, decided
+    for a, b in _candidates(left, right):
+        agreement = marks_agreement(left[a], right[b])
+        if not agreement < MIN_AGREEMENT:
+            yield a, b, agreement
 
 
-def candidates(
+def _candidates(
     left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]
 ) -> list[tuple[str, str]]:
-    """Pairs whose picture agrees in any two seconds.
-
-    Args:
-        left: Name -> (T, 16, 16) marks.
-        right: The same.
-    """
+    """Pairs whose picture agrees in any two seconds."""
     if not left or not right:
         return []
     hashes, owners = _hashes(left)
@@ -230,12 +388,19 @@ def candidates(
     return [(names[i], other_names[j]) for i, j in sorted(pairs)]
 
 
-def difference_hash(picture: np.ndarray) -> np.ndarray:
-    """(64,) of -1, 0 and 1: is the right neighbour darker, alike or brighter?
+def _hashes(videos: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes of each second's mean picture, (n, 64), and whose they are, (n,)."""
+    made: list[np.ndarray] = []
+    owners: list[int] = []
+    for owner, marks in enumerate(videos.values()):
+        for at in range(0, len(marks), RATE):
+            made.append(_difference_hash(marks[at : at + RATE].mean(0)))
+            owners.append(owner)
+    return np.stack(made), np.array(owners)
 
-    Args:
-        picture: (16, 16) brightness.
-    """
+
+def _difference_hash(picture: np.ndarray) -> np.ndarray:
+    """(64,) of -1, 0 and 1: is the right neighbour darker, alike or brighter?"""
     rows = picture.astype(np.float32).reshape(8, 2, 16).mean(1)
     places = np.linspace(0, 15, 9)
     low = np.minimum(places.astype(int), 14)
@@ -245,20 +410,20 @@ def difference_hash(picture: np.ndarray) -> np.ndarray:
     return (np.sign(steps) * (np.abs(steps) >= _DEAD_ZONE)).astype(np.float32)
 
 
-def compare(left: np.ndarray, right: np.ndarray) -> tuple[float, float, bool] | None:
-    """Fit of the shorter of two videos into the longer one.
+def marks_agreement(left: np.ndarray, right: np.ndarray) -> float:
+    """Correlation of changes where the shorter of two videos fits best into the other.
 
     Args:
         left: (T, 16, 16) marks.
         right: The same.
 
     Returns:
-        Agreement, shift in seconds, and whether enough moves to decide; None where
-        they do not show the same, or are too short.
+        0 where they do not show the same or are too short; NaN where picture and length
+        agree, and too little moves to say more.
     """
     short, long = sorted((left, right), key=len)
     if len(short) < MIN_MARKS:
-        return None
+        return 0.0
     a, b = _changes(short), _half_steps(_changes(long))
     moving = np.argsort(-a.var(0), kind='stable')[:MOVING_CELLS]
     a, b = a[:, moving], b[:, moving]
@@ -273,10 +438,11 @@ def compare(left: np.ndarray, right: np.ndarray) -> tuple[float, float, bool] | 
     own = np.sqrt((a * a).sum())
     still = MIN_MOTION * np.sqrt(a.size)
     if own < still or energy.max() < still:
-        return _still(short, long)
+        pictures = (marks.astype(np.float32).mean(0) for marks in (short, long))
+        unlike = np.abs(np.subtract(*pictures)).mean() > 2 * _DEAD_ZONE
+        return 0.0 if unlike or len(long) - len(short) > 1 else math.nan
     scores = np.where(energy >= still, agree / np.maximum(own * energy, 1e-9), 0)
-    best = int(scores.argmax())
-    return float(scores[best]), best / 2 / RATE, True
+    return float(scores.max())
 
 
 def _window_means(b: np.ndarray, length: int) -> np.ndarray:
@@ -288,14 +454,6 @@ def _window_means(b: np.ndarray, length: int) -> np.ndarray:
         windows = sums[length:] - sums[:-length]
         made[first::2] = windows[: len(made[first::2])] / length
     return made
-
-
-def _still(short: np.ndarray, long: np.ndarray) -> tuple[float, float, bool] | None:
-    """Hardly anything moves: all that can be said is that picture and length agree."""
-    a, b = short.astype(np.float32).mean(0), long.astype(np.float32).mean(0)
-    if len(long) - len(short) > 1 or np.abs(a - b).mean() > 2 * _DEAD_ZONE:
-        return None
-    return 0.0, 0.0, False
 
 
 def _changes(marks: np.ndarray) -> np.ndarray:
@@ -310,288 +468,3 @@ def _half_steps(rows: np.ndarray) -> np.ndarray:
     made[::2] = rows
     made[1::2] = (rows[1:] + rows[:-1]) / 2
     return made
-
-
-def _hashes(videos: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of each second's mean picture, (n, 64), and whose they are, (n,)."""
-    made: list[np.ndarray] = []
-    owners: list[int] = []
-    for owner, marks in enumerate(videos.values()):
-        for at in range(0, len(marks), RATE):
-            made.append(difference_hash(marks[at : at + RATE].mean(0)))
-            owners.append(owner)
-    return np.stack(made), np.array(owners)
-
-
-ERROR, WARNING, NOTE = LEVELS = ('error', 'warning', 'note')
-WHAT = {
-    'subjects': 'subjects (a person within a domain)',
-    'sources': 'source videos',
-    'files': 'video files',
-    'names': 'names of clips or videos',
-    'frames': 'videos that show the same',
-    'still': 'videos that look the same, too still to tell',
-}
-_NAME_COLUMNS = ('clip', 'video_id', 'video', 'name', 'file', 'path')
-EXAMPLES = 5
-
-
-@dataclass(frozen=True)
-class Item:
-    """One clip or video, as far as leakage is concerned.
-
-    Attributes:
-        name: Clip or video.
-        subject: (domain, subject), or None where unknown.
-        sources: Names of the recordings that it is or was cut from.
-        file: Its video, None where there is none.
-    """
-
-    name: str
-    subject: tuple[str, str] | None = None
-    sources: tuple[str, ...] = ()
-    file: Path | None = None
-
-
-@dataclass(frozen=True)
-class Group:
-    """Clips or videos of one subset.
-
-    Attributes:
-        origin: The root that is checked, or what it is compared with.
-        task: ``rec`` or ``det``; empty for a list.
-        subset: ``train``, ``val`` or ``test``.
-        items: Its clips or videos.
-    """
-
-    origin: str
-    task: str
-    subset: str
-    items: tuple[Item, ...]
-
-    @property
-    def name(self) -> str:
-        """As reports call it."""
-        return ' '.join(filter(None, (self.origin, self.task, self.subset)))
-
-
-@dataclass(frozen=True)
-class Shared:
-    """Things that two groups share.
-
-    Attributes:
-        what: A key of ``WHAT``.
-        left: Name of one group.
-        right: Name of the other.
-        count: How many.
-        level: ``error`` where evaluation has seen its clips in training, ``warning``
-            where people are shared or two other subsets share clips, ``note`` where one
-            subset shares with itself across tasks.
-        examples: The first few.
-    """
-
-    what: str
-    left: str
-    right: str
-    count: int
-    level: str
-    examples: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class LeakageReport:
-    """Everything that is shared.
-
-    Attributes:
-        rows: One per pair of groups and kind; the worst first.
-        videos: How many videos were looked at.
-        unreadable: (file, reason) of those that could not be.
-    """
-
-    rows: list[Shared] = field(default_factory=list)
-    videos: int = 0
-    unreadable: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether no clip or source of an evaluation subset is in a training subset."""
-        return all(row.level != ERROR for row in self.rows)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as one JSON object."""
-        rows = [asdict(row) for row in self.rows]
-        return {
-            'ok': self.ok,
-            'videos': self.videos,
-            'unreadable': [list(entry) for entry in self.unreadable],
-            'shared': rows,
-        }
-
-
-def find_leakage(
-    root: DataRoot,
-    against: Sequence[Path] = (),
-    workers: int | None = None,
-    frames: bool = True,
-) -> LeakageReport:
-    """Compare the subsets of a root with each other, across tasks, and with others.
-
-    Args:
-        root: The data root.
-        against: Other roots, or lists of names: a text file of one name per line, or a
-            CSV file; the subset is in the name of the file, else it is ``train``.
-        workers: Processes that look at videos; 0 uses this one, None one per CPU.
-        frames: Whether to look at videos at all, or at names only.
-
-    Raises:
-        FileNotFoundError: There is no such root or list.
-        ValueError: A list without names.
-    """
-    own = root_groups(root, '')
-    others: list[Group] = []
-    for path in against:
-        if path.is_dir():
-            others += root_groups(DataRoot(path), path.name)
-        else:
-            others.append(read_name_list(path))
-    marks: Marks = {}
-    broken: list[tuple[Path, str]] = []
-    if frames:
-        items = (item for group in own + others for item in group.items)
-        files = [item.file for item in items if item.file is not None]
-        marks, broken = all_marks(files, root.path, workers)
-    rows: list[Shared] = []
-    for left, right in [*combinations(own, 2), *product(own, others)]:
-        rows += _compare(left, right, marks)
-    rows.sort(key=lambda row: (LEVELS.index(row.level), list(WHAT).index(row.what)))
-    unreadable = [(str(file), reason) for file, reason in broken]
-    return LeakageReport(rows, len(marks), unreadable)
-
-
-def root_groups(root: DataRoot, origin: str) -> list[Group]:
-    """Subsets of both tables of a root; rows that cannot be read are left out.
-
-    Args:
-        root: The data root.
-        origin: How reports call it.
-    """
-    content = RootContent(root)
-    items = [
-        ('rec', c.subset, _item(c.clip, c, c.source_video, root)) for c in content.clips
-    ] + [('det', v.subset, _item(v.video, v, v.video, root)) for v in content.videos]
-    groups = []
-    for task, subset in product(('rec', 'det'), SUBSETS):
-        chosen = tuple(i for t, s, i in items if (t, s) == (task, subset))
-        if chosen:
-            groups.append(Group(origin, task, subset, chosen))
-    return groups
-
-
-def read_name_list(path: Path) -> Group:
-    """A list of clips of another data set as a group.
-
-    Args:
-        path: ``.csv`` with a column clip, video_id, video, name, file or path; else
-            text, whose lines begin with a name.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: No names in it.
-    """
-    text = read_text(path)
-    if path.suffix.lower() == '.csv':
-        reader = csv.DictReader(io.StringIO(text, newline=''))
-        column = next((c for c in _NAME_COLUMNS if c in (reader.fieldnames or ())), '')
-        if not column:
-            raise ValueError(
-                f'{path}:1: no column of names; one of {", ".join(_NAME_COLUMNS)}'
-            )
-        names = [row[column] or '' for row in reader]
-    else:
-        names = [line.split()[0] for line in text.splitlines() if line.strip()]
-    stems = dict.fromkeys(_stem(name) for name in names if name)
-    if not stems:
-        raise ValueError(f'{path}: no names in it')
-    subset = next((s for s in SUBSETS if s in path.stem.lower()), 'train')
-    return Group(path.name, '', subset, tuple(Item(stem) for stem in stems))
-
-
-def note_on_subjects(name: str, subset: str) -> str:
-    """Sentence beside a number on a data set whose subsets share people.
-
-    Args:
-        name: Of the data set, as in ``dataset.json``.
-        subset: That was evaluated.
-
-    Returns:
-        One line, or nothing.
-
-    Source: the released lists of MA-52; a subject is what comes before the first ``_``.
-    """
-    if name == 'MA-52' and subset == 'val':
-        return (
-            "MA-52's own train and val share all 186 subjects: a val number does not "
-            'say how a model does on new people.'
-        )
-    return ''
-
-
-def _item(name: str, row: Clip | Video, sources: str, root: DataRoot) -> Item:
-    subject = (row.domain, row.subject) if row.subject else None
-    file = root.video_path(row.path) if row.path else None
-    there = file if file is not None and file.is_file() else None
-    return Item(name, subject, (sources,) if sources else (), there)
-
-
-def _compare(left: Group, right: Group, marks: dict[Path, Any]) -> Iterator[Shared]:
-    """Rows for what two groups share."""
-    subjects = _common(left, right, lambda item: [item.subject])
-    sources = _common(left, right, lambda item: [_stem(s) for s in item.sources])
-    files = _common(left, right, lambda item: [item.file])
-    found: dict[str, list[str]] = {
-        'subjects': [f'{domain} {subject}' for domain, subject in subjects],
-        'sources': [str(source) for source in sources],
-        'files': [str(file) for file in files],
-        'names': [],
-        'frames': [],
-        'still': [],
-    }
-    if left.origin != right.origin:
-        found['names'] = _common(left, right, lambda item: [_stem(item.name)])
-    else:  # a file that both use is told above
-        marks = {file: seen for file, seen in marks.items() if file not in files}
-    for a, b, agreement, decided in same_moments(
-        _marks(left, marks), _marks(right, marks)
-    ):
-        text = f'{a} = {b} ({agreement:.2f})' if decided else f'{a} = {b}'
-        found['frames' if decided else 'still'].append(text)
-    for what, things in found.items():
-        if things:
-            yield Shared(
-                what, left.name, right.name, len(things),
-                _level(what, left, right), tuple(things[:EXAMPLES]),
-            )  # fmt: skip
-
-
-def _marks(group: Group, marks: dict[Path, Any]) -> dict[str, Any]:
-    return {item.name: marks[item.file] for item in group.items if item.file in marks}
-
-
-def _common(left: Group, right: Group, keys: Any) -> list[Any]:
-    mine, theirs = (
-        {key for item in group.items for key in keys(item) if key}
-        for group in (left, right)
-    )
-    return sorted(mine & theirs)
-
-
-def _level(what: str, left: Group, right: Group) -> str:
-    if left.subset == right.subset:
-        return NOTE
-    clips = what not in ('subjects', 'still')
-    return ERROR if clips and 'train' in (left.subset, right.subset) else WARNING
-
-
-def _stem(name: str) -> str:
-    """Name without folders and suffix, in lower case."""
-    return PurePosixPath(name.replace('\\', '/')).stem.lower()

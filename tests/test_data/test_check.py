@@ -5,20 +5,9 @@ from dataclasses import replace
 import pytest
 from video_files import make_video, moving_frames
 
-from mmma.data import check as check_videos
-from mmma.data.check import (
-    CHECKS,
-    Use,
-    broken_videos,
-    check_root,
-    claims_real,
-    decode_all,
-    det_differences,
-    missing_videos,
-    rec_differences,
-)
+from mmma.data.check import _det_differences, _rec_differences, check_root, try_all
 from mmma.data.clips import Clip
-from mmma.data.root import DataRoot, DatasetInfo, write_info
+from mmma.data.root import DatasetInfo, write_info
 from mmma.data.videos import Instance, Video
 from mmma.taxonomy import DOMAINS, SUBSETS, load_statistics
 
@@ -54,27 +43,13 @@ def videos(space):
     ]
 
 
-@pytest.mark.parametrize(
-    ('info', 'claims'),
-    [
-        (DatasetInfo('mma82', 'mma82', False), True),
-        (DatasetInfo('MMA-82', 'mma82', False), True),
-        (DatasetInfo('mma82', 'mma82', True), False),
-        (DatasetInfo('mma82-mine', 'mma82', False), False),
-        (DatasetInfo('mma82', 'ma52', False), False),
-    ],
-)
-def test_which_roots_claim_to_be_real(info, claims):
-    assert claims_real(info) == claims
-
-
 def test_the_published_margins_have_no_difference(clips, videos, space):
-    assert list(rec_differences(clips, space)) == []
-    assert list(det_differences(videos, space)) == []
+    assert list(_rec_differences(clips, space)) == []
+    assert list(_det_differences(videos, space)) == []
 
 
 def test_a_missing_clip_shows_in_its_cell_and_action(clips, space):
-    assert list(rec_differences(clips[1:], space)) == [
+    assert list(_rec_differences(clips[1:], space)) == [
         'lab train: 15,819 clips, published 15,820',
         f"'{space.actions[0]}': 339 clips, published 340",
     ]
@@ -82,16 +57,16 @@ def test_a_missing_clip_shows_in_its_cell_and_action(clips, space):
 
 def test_withheld_truth_excuses_fewer_clips_of_an_action_not_more(clips, space):
     hidden = [Clip('x', '', 'train', 'lab', '', None, None), *clips[1:]]
-    assert list(rec_differences(hidden, space)) == []
+    assert list(_rec_differences(hidden, space)) == []
     more = [hidden[0], replace(clips[1], action=81), *clips[2:]]
-    assert list(rec_differences(more, space)) == [
+    assert list(_rec_differences(more, space)) == [
         f"'{space.actions[81]}': {space.rec_instances[81] + 1:,} clips, published "
         f'{space.rec_instances[81]:,}'
     ]
 
 
 def test_a_missing_video_shows_with_its_instances(videos, space):
-    differences = list(det_differences(videos[1:], space))
+    differences = list(_det_differences(videos[1:], space))
     gone = len(videos[0].instances)
     assert differences[0] == '11,179 videos, published 11,180'
     assert differences[1] == f'{39_758 - gone:,} instances, published 39,758'
@@ -100,85 +75,7 @@ def test_a_missing_video_shows_with_its_instances(videos, space):
 
 def test_withheld_videos_excuse_fewer_instances(videos, space):
     hidden = Video(*('x', '', 'test', 'lab', '', 30.0, 300, 10.0), withheld=True)
-    assert list(det_differences([hidden, *videos[1:]], space)) == []
-
-
-@pytest.fixture
-def files(root):
-    """A whole video and one without content."""
-    make_video(root / 'videos' / 'a.mp4', moving_frames(12), fps=30)
-    (root / 'videos' / 'b.mp4').write_bytes(b'')
-    return root
-
-
-def use(path='videos/a.mp4', **facts):
-    return Use('rec.csv', 7, 'clip', path, **facts)
-
-
-def texts(problems):
-    return [str(problem) for problem in problems]
-
-
-def test_missing_and_outside(files, tmp_path):
-    (files / 'videos' / 'out.mp4').symlink_to(tmp_path)
-    paths = ['videos/a.mp4', 'videos/c.mp4', 'videos/out.mp4']
-    found = texts(missing_videos(DataRoot(files), [use(path) for path in paths]))
-    assert found[0] == 'rec.csv:7: clip: videos/c.mp4: no such file'
-    assert "'videos/out.mp4' leaves the data root" in found[1]
-    assert len(found) == 2
-
-
-@pytest.mark.parametrize('workers', [0, 2])
-def test_broken_files_name_their_row(files, workers):
-    uses = [use(), use('videos/b.mp4'), use('videos/gone.mp4')]
-    found = texts(broken_videos(DataRoot(files), uses, workers))
-    assert found == ['rec.csv:7: clip: videos/b.mp4: zero bytes']
-
-
-@pytest.mark.parametrize(
-    ('facts', 'expected'),
-    [
-        ({'frames': 12, 'fps': 30.0, 'duration': 0.4}, []),
-        ({'frames': 13}, []),
-        ({'frames': 14}, ['12 frames, expected 14']),
-        ({'frames': 10}, ['12 frames, expected 10']),
-        ({'fps': 29.97}, []),
-        ({'fps': 29.0}, ['30.00 frames per second, expected 29.00']),
-        ({'duration': 0.8}, []),
-        ({'duration': 1.0}, ['0.40 s long, expected 1.00 s']),
-    ],
-)
-def test_what_the_tables_say_is_compared(files, facts, expected):
-    found = broken_videos(DataRoot(files), [use(**facts)], 0)
-    assert [p.text.removeprefix('videos/a.mp4: ') for p in found] == expected
-
-
-def test_a_shared_file_is_decoded_once_and_reported_for_each_row(files, capsys):
-    uses = [use('videos/b.mp4'), Use('det.json', 2, 'v', 'videos/b.mp4')]
-    found = list(broken_videos(DataRoot(files), uses, 0))
-    assert [problem.item for problem in found] == ['clip', 'v']
-    assert capsys.readouterr().err == 'decode 1/1\n'
-
-
-def test_a_crash_of_the_decoder_costs_one_file(files, monkeypatch):
-    whole = files / 'videos' / 'a.mp4'
-    names = {str(i): whole for i in range(9)} | {'bad': files / 'videos' / 'b.mp4'}
-    decode = check_videos.decode_video
-    monkeypatch.setattr(
-        check_videos,
-        'decode_video',
-        lambda path: decode(path) if path == whole else os._exit(1),
-    )
-    outcomes = dict(decode_all(names, 2))
-    assert outcomes.pop('bad') == 'the decoder crashes on it'
-    assert {outcome.frames for outcome in outcomes.values()} == {12}
-
-
-def test_order_is_that_of_the_tables(files):
-    names = {str(i): files / 'videos' / f'{"ab"[i % 2]}.mp4' for i in range(20)}
-    outcomes = list(decode_all(names, 2))
-    assert [name for name, _ in outcomes] == list(names)
-    assert [isinstance(outcome, str) for _, outcome in outcomes] == [False, True] * 10
+    assert list(_det_differences([hidden, *videos[1:]], space)) == []
 
 
 @pytest.fixture
@@ -191,21 +88,18 @@ def whole(root, write_skeletons):
     return root
 
 
-def statuses(report):
-    return {result.check.name: result.status for result in report.results}
-
-
 def problems(report, name):
-    result = next(r for r in report.results if r.check.name == name)
-    return [str(problem) for problem in result.problems]
+    return [str(problem) for problem in report.checks[name]]
 
 
 def test_a_whole_root(whole):
     report = check_root(whole, decode=True, workers=2)
     assert report.ok
-    assert {name for name, status in statuses(report).items() if status != 'ok'} == {
-        'published margins'
-    }
+    skipped = {'published margins': 'the root does not claim to be the real MMA-82'}
+    names = ['tables', 'rec.csv', 'det.json', 'published margins', 'videos']
+    names += ['skeletons/rec.npy', 'skeletons/det.npy', 'decoding']
+    assert report.checks == {**{name: [] for name in names}, **skipped}
+    assert list(report.checks) == names
     assert report.summary['counts'] == {
         'clips': 2,
         'clips_unlabelled': 1,
@@ -268,12 +162,13 @@ def test_no_root(tmp_path):
         check_root(tmp_path / 'gone')
 
 
-def test_missing_videos(root):
-    assert problems(check_root(root), 'videos') == [
-        f'{root}/rec.csv:2: a: videos/a.mp4: no such file',
-        f'{root}/rec.csv:3: b: videos/b.mp4: no such file',
-        f'{root}/det.json:2: v: videos/v.mp4: no such file',
-    ]
+def test_missing_videos_and_those_outside(root, tmp_path):
+    (root / 'videos').mkdir()
+    (root / 'videos/b.mp4').symlink_to(tmp_path)
+    found = problems(check_root(root), 'videos')
+    assert found[0] == f'{root}/rec.csv:2: a: videos/a.mp4: no such file'
+    assert found[1].startswith(f"{root}/rec.csv:3: b: path 'videos/b.mp4' leaves the")
+    assert found[2:] == [f'{root}/det.json:2: v: videos/v.mp4: no such file']
 
 
 def test_skeletons_of_other_clips(root, write_skeletons):
@@ -299,18 +194,18 @@ def test_skeletons_of_another_length(root, write_skeletons, frames, fps, message
     ]
 
 
-def test_broken_skeletons(root, write_skeletons):
+@pytest.mark.parametrize(
+    ('damage', 'message'),
+    [
+        (lambda folder: (folder / 'rec.npy').write_bytes(b'x'), 'not a skeleton array'),
+        (lambda folder: (folder / 'rec_index.csv').unlink(), 'csv: no such file'),
+    ],
+)
+def test_broken_skeletons(root, write_skeletons, damage, message):
     write_skeletons(root, 'rec', {'a': 10})
-    (root / 'skeletons' / 'rec.npy').write_bytes(b'x')
+    damage(root / 'skeletons')
     (problem,) = problems(check_root(root), 'skeletons/rec.npy')
-    assert 'not a skeleton array, or cut off' in problem
-
-
-def test_skeletons_without_an_index(root, write_skeletons):
-    write_skeletons(root, 'rec', {'a': 10})
-    (root / 'skeletons' / 'rec_index.csv').unlink()
-    (problem,) = problems(check_root(root), 'skeletons/rec.npy')
-    assert 'rec_index.csv: no such file' in problem
+    assert message in problem
 
 
 def test_decoding_finds_what_a_look_does_not(whole, write_skeletons):
@@ -324,6 +219,47 @@ def test_decoding_finds_what_a_look_does_not(whole, write_skeletons):
     ]
 
 
+@pytest.mark.parametrize(
+    ('facts', 'expected'),
+    [
+        ({'frames': 301, 'fps': 29.97, 'duration': 10.4}, []),
+        ({'frames': 302}, ['300 frames, expected 302']),
+        ({'frames': 298}, ['300 frames, expected 298']),
+        ({'fps': 29.0}, ['30.00 frames per second, expected 29.00']),
+        ({'duration': 10.6}, ['10.00 s long, expected 10.60 s']),
+    ],
+)
+def test_what_the_tables_say_is_compared(whole, facts, expected):
+    content = json.loads((whole / 'det.json').read_text())
+    content['database']['v'].update(facts)
+    (whole / 'det.json').write_text(json.dumps(content))
+    found = check_root(whole, decode=True, workers=0).checks['decoding']
+    assert [p.text.removeprefix('videos/v.mp4: ') for p in found] == expected
+
+
+def test_a_shared_file_is_decoded_once_and_reported_for_each_row(whole, capsys):
+    text = (whole / 'rec.csv').read_text()
+    (whole / 'rec.csv').write_text(text.replace('a.mp4', 'v.mp4').replace('b.m', 'v.m'))
+    (whole / 'videos/v.mp4').write_bytes(b'')
+    found = check_root(whole, decode=True, workers=0).checks['decoding']
+    assert [problem.item for problem in found] == ['a', 'b', 'v']
+    assert capsys.readouterr().err == 'decode 1/1\n'
+
+
+def first_byte(file):
+    return file.read_bytes()[0] or os._exit(1)
+
+
+def test_a_crash_costs_one_file(tmp_path):
+    files = [tmp_path / f'{i}' for i in range(9)]
+    for i, file in enumerate(files[:8]):
+        file.write_bytes(bytes([i]))
+    found = dict(try_all(first_byte, files * 2, 2, 'read'))
+    assert found.pop(files[0]) == 'the decoder crashes on it'
+    assert 'No such file' in found.pop(files[8])
+    assert found == {file: i for i, file in enumerate(files[:8]) if i}
+
+
 def test_clips_that_share_a_file_have_no_frame_count_of_their_own(
     whole, write_skeletons
 ):
@@ -333,8 +269,18 @@ def test_clips_that_share_a_file_have_no_frame_count_of_their_own(
     assert check_root(whole, decode=True, workers=0).ok
 
 
-def test_a_root_that_claims_to_be_real_is_compared(root):
-    write_info(root, DatasetInfo('mma82', 'mma82', False))
+@pytest.mark.parametrize(
+    'info',
+    [
+        DatasetInfo('mma82', 'mma82', True),
+        DatasetInfo('mma82-mine', 'mma82', False),
+        DatasetInfo('mma82', 'ma52', False),
+    ],
+)
+def test_only_a_root_that_claims_to_be_real_is_compared(root, info):
+    write_info(root, info)
+    assert 'does not claim' in check_root(root).checks['published margins']
+    write_info(root, DatasetInfo('MMA-82', 'mma82', False))
     found = problems(check_root(root), 'published margins')
     assert f'{root}/rec.csv: lab train: 1 clips, published 15,820' in found
     assert f'{root}/det.json: 1 videos, published 11,180' in found
@@ -356,7 +302,3 @@ def test_a_long_list_is_cut_in_the_text_not_in_the_json(root):
         'item': 'c0',
         'text': 'videos/c0.mp4: no such file',
     }
-
-
-def test_names_of_checks_are_unique():
-    assert len({check.name for check in CHECKS}) == len(CHECKS)
