@@ -23,8 +23,8 @@ def scene(domain='lab', action='nodding', seed=0, **changes):
 def painted(parts, view, frame=0):
     width, height = view.motion.camera.size
     canvas = np.zeros((height, width, 3), np.uint8)
-    for part in parts:
-        part.paint(canvas, frame)
+    for _, paint in parts:
+        paint(canvas, frame)
     return canvas
 
 

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     import cv2
 
     from mmma.data.root import DataRoot
-    from mmma.simulation.preview import Strip, contact_sheet
+    from mmma.simulation.preview import contact_sheet
 
     out = Path(args.out)
     check_choice('suffix of --out', out.suffix.lower(), SUFFIXES)
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     actions = [space.action_id(name) for name in args.actions or space.actions]
     shown = choose_clips(root, actions, args.domain)
     read = clip_reader(root, args.frames)
-    strips = [Strip(label, read(clip) if clip else []) for label, clip in shown]
+    strips = [(label, read(clip) if clip else []) for label, clip in shown]
     domains = len(strips) // len(actions)
     columns = domains if domains > 1 else min(_COLUMNS, len(strips))
     mark = ' (simulated: no real person, never a benchmark)'

@@ -529,15 +529,14 @@ def write_sheet(
     """
     import cv2
 
-    from mmma.simulation.preview import Strip, contact_sheet, pick_frames
+    from mmma.simulation.preview import contact_sheet, pick_frames
 
     store = SkeletonStore(root, task)
     paths = {name: path for _, name, path in table_rows(root, (task,))}
     names = [n for n in store.names if paths.get(n)]
     names = [names[i] for i in np.unique(pick_frames(len(names), clips))]
     strips = [
-        Strip(name, _frames(root.video_path(paths[name]), name, store))
-        for name in names
+        (name, _frames(root.video_path(paths[name]), name, store)) for name in names
     ]
     sheet = contact_sheet(strips, 1, height, store.layout.extractor)
     good, data = cv2.imencode(out.suffix.lower(), sheet[:, :, ::-1])

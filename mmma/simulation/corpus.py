@@ -23,10 +23,10 @@ from mmma.data.joints import WHOLEBODY65
 from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, read_info, write_info
 from mmma.data.videos import write_det
 from mmma.files import CRASHED, atomic_write, map_in_processes
-from mmma.simulation.domains import DOMAIN_STYLES, Subject, make_subject
+from mmma.simulation.domains import DOMAIN_STYLES, make_subject
 from mmma.simulation.motion import observe_skeleton, simulate_motion
 from mmma.simulation.plan import NAME, TASKS, VERSION, Item, Plan
-from mmma.simulation.render import write_video
+from mmma.simulation.render import render_frames, write_video
 from mmma.taxonomy import load_label_space
 
 PARTIAL = '.partial'
@@ -36,23 +36,17 @@ _DRAWINGS = {'rec': 6, 'det': 1}
 
 
 class Chunk(NamedTuple):
-    """Some consecutive items of a task: its position among the chunks, the items, the
-    seed of the corpus, and whether skeletons are written.
-    """
+    """Some consecutive items of a task."""
 
     task: str
-    number: int
+    number: int  # position among the chunks of the task
     items: tuple[Item, ...]
-    seed: int
-    observes: bool
+    seed: int  # of the corpus
+    observes: bool  # whether skeletons are written
 
     def skeleton_file(self, root: Path) -> Path:
         """The file where the chunk's skeletons wait until all are there."""
         return root / PARTIAL / f'{self.task}_{self.number:05d}.npy'
-
-    def joined_file(self, root: Path) -> Path:
-        """The file of all skeletons of the task in the end."""
-        return root / 'skeletons' / f'{self.task}.npy'
 
     @property
     def frames(self) -> int:
@@ -61,7 +55,7 @@ class Chunk(NamedTuple):
 
     def lacks_skeletons(self, root: Path) -> bool:
         """True if skeletons are wanted and neither waiting nor joined."""
-        files = self.skeleton_file(root), self.joined_file(root)
+        files = self.skeleton_file(root), _joined_file(root, self.task)
         return self.observes and not any(file.is_file() for file in files)
 
     def is_wanting(self, root: Path) -> bool:
@@ -70,12 +64,12 @@ class Chunk(NamedTuple):
         return self.lacks_skeletons(root) or not all(v.is_file() for v in videos)
 
 
-def make_chunks(plan: Plan) -> list[Chunk]:
-    """Divide a plan; the same plan is always divided alike.
+def _joined_file(root: Path, task: str) -> Path:
+    return root / 'skeletons' / f'{task}.npy'
 
-    Args:
-        plan: The whole corpus.
-    """
+
+def make_chunks(plan: Plan) -> list[Chunk]:
+    """Divide a plan; the same plan is always divided alike."""
     options = plan.options
     sizes = _DRAWINGS if options.draws else _SKELETONS
     chunks = []
@@ -87,12 +81,7 @@ def make_chunks(plan: Plan) -> list[Chunk]:
 
 
 def write_chunk(chunk: Chunk, root: Path) -> None:
-    """Make what the chunk still lacks: its skeleton file, its videos.
-
-    Args:
-        chunk: The chunk.
-        root: Folder of the corpus.
-    """
+    """Make what the chunk still lacks: its skeleton file, its videos."""
     skeletons = []
     observes = chunk.lacks_skeletons(root)
     for item in chunk.items:
@@ -122,15 +111,13 @@ class Scene:
     """
 
     def __init__(self, item: Item, seed: int) -> None:
-        sequence = np.random.SeedSequence(
-            [seed, 1 + TASKS.index(item.task), item.index]
+        entropy = [seed, 1 + TASKS.index(item.task), item.index]
+        motion_rng, self._pose_rng, self._picture_rng = map(
+            np.random.default_rng, np.random.SeedSequence(entropy).spawn(3)
         )
         self._item = item
         self._style = DOMAIN_STYLES[item.domain]
-        self._subject = _subject(item.person.seed, item.domain)
-        motion_rng, self._pose_rng, self._picture_rng = map(
-            np.random.default_rng, sequence.spawn(3)
-        )
+        self._subject = _subject(item.person_seed, item.domain)
         self._motion = simulate_motion(
             self._subject, self._style, item.events, item.seconds, item.fps, motion_rng
         )
@@ -144,8 +131,6 @@ class Scene:
     def frames(self) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 RGB: what the camera sees."""
         import cv2
-
-        from mmma.simulation.render import render_frames
 
         if multiprocessing.parent_process() is not None:
             cv2.setNumThreads(1)  # every core has a worker of its own
@@ -164,10 +149,7 @@ class Scene:
             )
 
 
-@functools.lru_cache(maxsize=512)
-def _subject(seed: int, domain: str) -> Subject:
-    return make_subject(seed, domain)
-
+_subject = functools.lru_cache(maxsize=512)(make_subject)
 
 _PLAN_FILE = 'plan.json'
 _OURS = (PARTIAL, INFO_FILE, REC_FILE, DET_FILE, 'skeletons', 'videos')
@@ -179,17 +161,8 @@ _BYTES_PER_PIXEL = 0.014
 def _prepare(root: Path, plan: Plan, fingerprint: str, force: bool) -> bool:
     """Make sure that the folder is new, or an earlier stage of the same corpus.
 
-    Args:
-        root: Where the corpus goes.
-        plan: The corpus.
-        fingerprint: Of the plan and of the code that carries it out.
-        force: Delete another simulated corpus that is in the way.
-
     Returns:
-        Whether the complete corpus is there already.
-
-    Raises:
-        ValueError: Something else is in the folder, or the disk is too small.
+        True if the complete corpus is there already.
     """
     if root.exists() and not root.is_dir():
         raise ValueError(f'{root} is a file: name a folder')
@@ -213,12 +186,7 @@ def _finish(root: Path) -> None:
 
 
 def write_tables(root: Path, plan: Plan) -> None:
-    """Write ``rec.csv`` and ``det.json``, whichever the plan has.
-
-    Args:
-        root: The folder.
-        plan: The corpus.
-    """
+    """Write ``rec.csv`` and ``det.json``, whichever the plan has."""
     space = load_label_space('mma82')
     if plan.rec:
         write_rec(root / REC_FILE, plan.clips(space), space)
@@ -357,11 +325,9 @@ def _write_chunks(
     total = sum(chunk.frames for chunk in chunks)
     done = total - sum(chunk.frames for chunk in todo)
     report(done, total)
-    workers = min(workers, len(todo))
+    workers = workers if min(workers, len(todo)) > 1 else 0
     work = functools.partial(write_chunk, root=root)
-    for chunk, outcome in map_in_processes(
-        work, todo, workers if workers > 1 else 0, spawn=True
-    ):
+    for chunk, outcome in map_in_processes(work, todo, workers, spawn=True):
         if outcome == CRASHED:
             raise ChildProcessError(
                 f'a worker process ended at {chunk.items[0].name} (killed, often for '
@@ -371,7 +337,7 @@ def _write_chunks(
         report(done, total)
     for task in TASKS:
         mine = [chunk for chunk in chunks if chunk.task == task and chunk.observes]
-        if mine and not mine[0].joined_file(root).is_file():
+        if mine and not _joined_file(root, task).is_file():
             _join(mine, root)
 
 

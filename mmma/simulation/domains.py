@@ -18,8 +18,7 @@ class DomainStyle:
 
     size: tuple[int, int]  # width and height of the picture, pixels
     fps: tuple[float, ...]  # frame rates that occur, most frequent first
-    # postures of its subjects: seated, armchair, standing
-    postures: tuple[str, ...]
+    postures: tuple[str, ...]  # of its subjects: seated, armchair, standing
     look_at: str  # what the picture is centred on: figure, chest or head
     view_height: Range  # height of the picture at the person, metres
     distance: Range  # camera to person, metres
@@ -34,113 +33,48 @@ class DomainStyle:
     hand_miss: float  # share of the time that an extractor finds no hand
     toe_miss: float  # share of the time that it finds no small toes and heels
     glitch: float  # share of single joints that jump in a frame
-    roll: float = 0.0  # largest tilt of the picture, degrees
-    shake: float = 0.0  # handheld shake, degrees
-    pan: float = 0.0  # slow turn of the camera, degrees
-    cuts_per_sec: float = 0.0  # rate of jumps to another view
-    blur: int = 0  # radius of the optical blur, pixels; 0 for none
-    tempo: float = 1.0  # factor of the speed of motion
-    vigor: float = 1.0  # factor of the size of motion
-    distraction: float = 0.1  # unlabelled small motions per second
+    roll: float  # largest tilt of the picture, degrees
+    shake: float  # handheld shake, degrees
+    pan: float  # slow turn of the camera, degrees
+    cuts_per_sec: float  # rate of jumps to another view
+    blur: int  # radius of the optical blur, pixels; 0 for none
+    tempo: float  # factor of the speed of motion
+    vigor: float  # factor of the size of motion
+    distraction: float  # unlabelled small motions per second
 
 
-DOMAIN_STYLES: dict[str, DomainStyle] = {
-    'lab': DomainStyle(
-        size=(320, 384),
-        fps=(30.0,),
-        postures=('seated',),
-        look_at='figure',
-        view_height=(1.6, 1.9),
-        distance=(2.6, 3.6),
-        yaw=(0.0, 18.0),
-        pitch=(0.0, 10.0),
-        background='wall',
-        light=(0.95, 1.08),
-        warmth=(-0.02, 0.03),
-        sensor_noise=2.0,
-        joint_noise=0.007,
-        joint_drift=0.009,
-        hand_miss=0.06,
-        toe_miss=0.12,
-        glitch=0.002,
-        distraction=0.35,
-    ),
-    'psychiatric': DomainStyle(
-        size=(256, 192),
-        fps=(25.0,),
-        postures=('armchair',),
-        look_at='chest',
-        view_height=(1.1, 1.4),
-        distance=(2.2, 3.0),
-        yaw=(16.0, 36.0),
-        pitch=(8.0, 18.0),
-        background='room',
-        light=(0.55, 0.75),
-        warmth=(-0.08, 0.0),
-        sensor_noise=6.0,
-        joint_noise=0.008,
-        joint_drift=0.01,
-        hand_miss=0.12,
-        toe_miss=0.3,
-        glitch=0.004,
-        roll=1.0,
-        blur=1,
-        tempo=0.82,
-        vigor=0.85,
-        distraction=0.3,
-    ),
-    'street': DomainStyle(
-        size=(384, 288),
-        fps=(30.0, 29.0),
-        postures=('standing',),
-        look_at='chest',
-        view_height=(1.45, 2.0),
-        distance=(1.8, 3.0),
-        yaw=(0.0, 32.0),
-        pitch=(-6.0, 8.0),
-        background='street',
-        light=(0.9, 1.25),
-        warmth=(-0.04, 0.08),
-        sensor_noise=3.0,
-        joint_noise=0.008,
-        joint_drift=0.01,
-        hand_miss=0.1,
-        toe_miss=0.25,
-        glitch=0.004,
-        roll=3.0,
-        shake=0.7,
-        pan=3.0,
-        tempo=1.12,
-        vigor=1.1,
-        distraction=0.45,
-    ),
-    'emotion': DomainStyle(
-        size=(320, 240),
-        fps=(25.0, 24.0),
-        postures=('seated', 'standing'),
-        look_at='head',
-        view_height=(0.85, 1.25),
-        distance=(1.3, 2.4),
-        yaw=(0.0, 50.0),
-        pitch=(-8.0, 10.0),
-        background='set',
-        light=(0.6, 1.05),
-        warmth=(-0.1, 0.12),
-        sensor_noise=3.0,
-        joint_noise=0.008,
-        joint_drift=0.01,
-        hand_miss=0.12,
-        toe_miss=0.3,
-        glitch=0.005,
-        roll=2.0,
-        shake=0.15,
-        pan=4.0,
-        cuts_per_sec=0.2,
-        blur=1,
-        tempo=1.15,
-        vigor=0.95,
-        distraction=0.5,
-    ),
+# Columns as in the first line.
+_STYLES = {
+    'name': ('lab', 'psychiatric', 'street', 'emotion'),
+    'size': ((320, 384), (256, 192), (384, 288), (320, 240)),
+    'fps': ((30.0,), (25.0,), (30.0, 29.0), (25.0, 24.0)),
+    'postures': (('seated',), ('armchair',), ('standing',), ('seated', 'standing')),
+    'look_at': ('figure', 'chest', 'chest', 'head'),
+    'view_height': ((1.6, 1.9), (1.1, 1.4), (1.45, 2.0), (0.85, 1.25)),
+    'distance': ((2.6, 3.6), (2.2, 3.0), (1.8, 3.0), (1.3, 2.4)),
+    'yaw': ((0.0, 18.0), (16.0, 36.0), (0.0, 32.0), (0.0, 50.0)),
+    'pitch': ((0.0, 10.0), (8.0, 18.0), (-6.0, 8.0), (-8.0, 10.0)),
+    'background': ('wall', 'room', 'street', 'set'),
+    'light': ((0.95, 1.08), (0.55, 0.75), (0.9, 1.25), (0.6, 1.05)),
+    'warmth': ((-0.02, 0.03), (-0.08, 0.0), (-0.04, 0.08), (-0.1, 0.12)),
+    'sensor_noise': (2.0, 6.0, 3.0, 3.0),
+    'joint_noise': (0.007, 0.008, 0.008, 0.008),
+    'joint_drift': (0.009, 0.01, 0.01, 0.01),
+    'hand_miss': (0.06, 0.12, 0.1, 0.12),
+    'toe_miss': (0.12, 0.3, 0.25, 0.3),
+    'glitch': (0.002, 0.004, 0.004, 0.005),
+    'roll': (0.0, 1.0, 3.0, 2.0),
+    'shake': (0.0, 0.0, 0.7, 0.15),
+    'pan': (0.0, 0.0, 3.0, 4.0),
+    'cuts_per_sec': (0.0, 0.0, 0.0, 0.2),
+    'blur': (0, 1, 0, 1),
+    'tempo': (1.0, 0.82, 1.12, 1.15),
+    'vigor': (1.0, 0.85, 1.1, 0.95),
+    'distraction': (0.35, 0.3, 0.45, 0.5),
+}
+DOMAIN_STYLES = {
+    name: DomainStyle(**dict(zip(list(_STYLES)[1:], values, strict=True)))
+    for name, *values in zip(*_STYLES.values(), strict=True)
 }
 
 
@@ -190,11 +124,7 @@ class Subject:
 
 
 def make_subject(seed: int, domain: str) -> Subject:
-    """Make a person.
-
-    Args:
-        seed: Not negative; the same seed and domain give the same person.
-        domain: Where the person is filmed; decides the posture.
+    """Make a person; the same seed, not negative, and domain give the same one.
 
     Raises:
         ValueError: An unknown domain.

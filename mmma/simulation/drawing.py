@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,16 +17,9 @@ _FAR_PX = 3000.0
 _OUTLINE = 0.62  # brightness of an outline against its fill
 
 
-class Part(NamedTuple):
-    """Something that is painted as a whole.
-
-    Attributes:
-        depth: (T,) metres from the camera; far parts are painted first.
-        paint: Paints the frame of a number on (H, W, 3).
-    """
-
-    depth: np.ndarray
-    paint: Callable[[np.ndarray, int], None]
+# Something that is painted as a whole: (T,) metres from the camera, of which far ones
+# come first, and what paints the frame of a number on (H, W, 3).
+Part = tuple[np.ndarray, Callable[[np.ndarray, int], None]]
 
 
 def fixed(points: np.ndarray) -> np.ndarray:
@@ -101,7 +93,7 @@ def _limb(
         _lines(canvas, [line[frame]], dark, widths[frame] + 2)
         _lines(canvas, [line[frame]], colour, widths[frame])
 
-    return Part(view.depth[:, joints].mean(axis=1) + bias, paint)
+    return view.depth[:, joints].mean(axis=1) + bias, paint
 
 
 def _trunk(view: View, subject: Subject) -> Part:
@@ -122,7 +114,7 @@ def _trunk(view: View, subject: Subject) -> Part:
             _fill(canvas, hull[frame], colour)
             _lines(canvas, [back[frame]], colour, core[frame] + grow)
 
-    return Part(view.depth[:, spine].mean(axis=1) + 0.13, paint)
+    return view.depth[:, spine].mean(axis=1) + 0.13, paint
 
 
 def _hand(view: View, side: int, skin: Colour) -> Part:
@@ -144,7 +136,7 @@ def _hand(view: View, side: int, skin: Colour) -> Part:
         if width >= 3:  # lines between fingers that lie side by side
             _lines(canvas, list(fingers[frame, 1:]), dark, 1)
 
-    return Part(view.depth[:, joints].mean(axis=1) - 0.02, paint)
+    return view.depth[:, joints].mean(axis=1) - 0.02, paint
 
 
 def body_parts(view: View, subject: Subject) -> list[Part]:
@@ -191,15 +183,8 @@ _LINES = {
 
 
 def head_part(view: View, subject: Subject, glasses: bool) -> Part:
-    """A head whose face shows where it turns.
-
-    Args:
-        view: The scene.
-        subject: Colours and haircut.
-        glasses: Whether glasses are on.
-    """
-    head = _Head(view, subject, glasses)
-    return Part(view.depth[:, JOINT['head']], head.paint)
+    """A head whose face shows where it turns, with glasses or without."""
+    return view.depth[:, JOINT['head']], _Head(view, subject, glasses).paint
 
 
 class _Head:
@@ -324,9 +309,9 @@ def _slab(
 
     Args:
         view: The scene.
-        corners: (T, N, 3) metres, or (N, 3) of what stands still.
+        corners: (T, N, 3) metres, or (N, 3) of what stands still; two make a stroke.
         colour: RGB.
-        width: Of the rounded edge, metres; two corners make a stroke.
+        width: Width of the rounded edge, metres.
         bias: Added to the depth.
         weight: (T,) painted where above one half.
     """
@@ -347,7 +332,7 @@ def _slab(
             _lines(canvas, [points[frame]], dark, widths[frame], closed=True)
             _fill(canvas, points[frame], colour)
 
-    return Part(away + bias, paint)
+    return away + bias, paint
 
 
 def seat_parts(view: View, subject: Subject) -> list[Part]:
@@ -391,11 +376,11 @@ def _armchair(view: View, chair: Colour, y: float, arm: float) -> list[Part]:
 def object_parts(view: View, objects: list[Held]) -> list[Part]:
     """Pens, phones and cups in hands; glasses belong to the head."""
     figure, parts = view.motion.figure, []
-    for held in objects:
-        if held.kind in _OBJECTS:
-            local, width, colour = _OBJECTS[held.kind]
-            axes = np.swapaxes(figure.hands[:, held.side], 1, 2)
-            corners = figure.joints[:, None, HAND_START[held.side]]
+    for kind, side, weight in objects:
+        if kind in _OBJECTS:
+            local, width, colour = _OBJECTS[kind]
+            axes = np.swapaxes(figure.hands[:, side], 1, 2)
+            corners = figure.joints[:, None, HAND_START[side]]
             corners = corners + local * figure.build.hand @ axes
-            parts.append(_slab(view, corners, colour, width, -0.05, held.weight))
+            parts.append(_slab(view, corners, colour, width, -0.05, weight))
     return parts

@@ -59,14 +59,7 @@ def euler_rotation(yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> np.n
 
 
 def axis_rotation(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Rotation by an angle about an axis.
-
-    Args:
-        axis: (..., 3), any length but zero.
-        angle: (...,).
-
-    Returns:
-        (..., 3, 3).
+    """(..., 3, 3) rotation by (...,) angles about (..., 3) axes of any length but zero.
 
     Source: Rodrigues' rotation formula.
     """
@@ -85,12 +78,7 @@ def axis_rotation(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
 def direction_frame(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Right-handed frame whose first axis is given and second is nearest to a wish.
 
-    Args:
-        first: (..., 3) direction of the first axis.
-        second: (..., 3) wished direction of the second; made perpendicular.
-
-    Returns:
-        (..., 3, 3), columns are the axes.
+    Both are (..., 3) directions; the columns of the (..., 3, 3) frame are its axes.
     """
     out = np.empty((*np.broadcast_shapes(first.shape, second.shape), 3))
     f = unit(first)
@@ -150,7 +138,7 @@ TURN = 2.0 * np.pi
 
 
 class Draw:
-    """The dice of one event: what its tracks share, so that they keep step.
+    """Dice of one event, with what its tracks share, so that they keep step.
 
     Args:
         rng: Source of all that is not shared.
@@ -201,9 +189,8 @@ def draw_wave(spec: Any, draw: Draw) -> Course:
     if not isinstance(spec, Mapping):
         spec = {'how': 'hold', 'size': spec}
     how, anti = spec['how'], bool(spec.get('anti', False))
-    if how not in GENERATORS and how != 'wander':
-        known = ', '.join([*GENERATORS, 'wander'])
-        raise ValueError(f'unknown generator {how!r}: use one of {known}')
+    if how not in (known := (*GENERATORS, 'wander')):
+        raise ValueError(f'unknown generator {how!r}: use one of {", ".join(known)}')
     # Held postures vary less: hands have to reach their places.
     held = how in ('hold', 'settle')
     size = draw.number(spec['size']) * draw.vigor ** (0.5 if held else 1.0)
@@ -258,34 +245,28 @@ GENERATORS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
 }
 
 
-@dataclass(frozen=True)
-class Ramp:
-    """Weight of an event in time: it rises, stays, falls."""
+# Weight of an event in time: second at which its rise begins and the length of it,
+# second at which its fall ends and the length of that.
+Ramp = tuple[float, float, float, float]
 
-    start_sec: float  # where the rise begins
-    attack: float  # its length, seconds
-    end_sec: float  # where the fall ends
-    release: float  # its length
 
-    def values(self, time_sec: np.ndarray) -> np.ndarray:
-        """(T,) weights in [0, 1] at (T,) seconds of the clip."""
-        rise = smoothstep((time_sec - self.start_sec) / self.attack)
-        return rise * smoothstep((self.end_sec - time_sec) / self.release)
+def ramp_weight(ramp: Ramp, time_sec: np.ndarray) -> np.ndarray:
+    """(T,) weights in [0, 1] at (T,) seconds of the clip."""
+    start_sec, attack, end_sec, release = ramp
+    rise = smoothstep((time_sec - start_sec) / attack)
+    return rise * smoothstep((end_sec - time_sec) / release)
 
 
 def idle_noise(
     rng: np.random.Generator, time_sec: np.ndarray, channels: int, rate: float
 ) -> np.ndarray:
-    """Smooth noise of about unit size.
+    """(T, C) smooth noise of about unit size in independent channels.
 
     Args:
         rng: Source of rates and phases.
         time_sec: (T,) seconds.
-        channels: C, independent courses.
+        channels: C.
         rate: Typical cycles per second.
-
-    Returns:
-        (T, C).
     """
     rates = rate * rng.uniform(0.3, 1.6, (3, channels))
     phases = rng.random((3, channels))
@@ -309,14 +290,7 @@ class Camera:
     shot: np.ndarray  # (T,) number of the shot; it changes at a cut
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Points in the picture.
-
-        Args:
-            points: (T, J, 3) metres.
-
-        Returns:
-            (T, J, 2) pixels, and (T, J) depths in metres.
-        """
+        """(T, J, 3) points in metres -> (T, J, 2) pixels, (T, J) depths in metres."""
         seen = (points - self.position[:, None]) @ np.swapaxes(self.rotation, 1, 2)
         depth = np.maximum(seen[..., 2], _NEAREST)
         scale = self.focal[:, None] / depth
@@ -330,14 +304,7 @@ def film(
     time_sec: np.ndarray,
     rng: np.random.Generator,
 ) -> Camera:
-    """A camera that films a place.
-
-    Args:
-        style: How the domain films.
-        centre: (3,) what to look at, metres.
-        time_sec: (T,) seconds.
-        rng: Dice.
-    """
+    """Place a camera that films a (3,) centre over (T,) seconds as the domain does."""
     step = time_sec[1] - time_sec[0] if len(time_sec) > 1 else 1.0
     cuts = rng.random(len(time_sec)) < style.cuts_per_sec * step
     cuts[0] = False

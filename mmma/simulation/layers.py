@@ -69,7 +69,7 @@ class Layer:
 
 
 def make_ramp(track: Track, span: tuple[float, float], draw: Draw) -> Ramp:
-    """Rise and fall of a track of an event.
+    """Draw rise and fall of a track of an event.
 
     Args:
         track: May have ``attack`` and ``release`` in seconds, and ``stay``: the chance
@@ -77,8 +77,7 @@ def make_ramp(track: Track, span: tuple[float, float], draw: Draw) -> Ramp:
         span: Start and end of the event, seconds.
         draw: Dice of the event.
     """
-    kind = next((k for k in _RAMPS if k in track), None)
-    usual = _RAMPS.get(kind, _ANGLE_RAMP)
+    usual = next((v for k, v in _RAMPS.items() if k in track), _ANGLE_RAMP)
     attack = draw.number(track.get('attack', usual), draw.ramp_share) / draw.tempo
     release = draw.number(track.get('release', usual), draw.ramp_share) / draw.tempo
     start_sec, end_sec = span
@@ -87,17 +86,11 @@ def make_ramp(track: Track, span: tuple[float, float], draw: Draw) -> Ramp:
     start_sec -= 0.3 * draw.ramp_share * attack
     stays = draw.rng.random() < track.get('stay', 0.0)
     end_sec += release if stays else 0.3 * draw.ramp_share * release
-    return Ramp(start_sec, attack, end_sec, release)
+    return start_sec, attack, end_sec, release
 
 
 def add_angles(channels: np.ndarray, layer: Layer) -> None:
-    """Add trunk, head and shoulder angles of a layer.
-
-    Args:
-        channels: (T, 14) courses in the order of ``CHANNELS``, radians or metres;
-            changed.
-        layer: What to add.
-    """
+    """Add trunk, head and shoulder angles of a layer to (T, 14) ``CHANNELS``."""
     sign = OUTWARD[layer.sides[0]]
     for effector in ANGLES:
         for channel, spec in layer.track.get(effector, {}).items():
@@ -134,19 +127,11 @@ def move_feet(feet: np.ndarray, layer: Layer) -> None:
         turned = {
             k: np.radians(w(layer.time_sec, i > 0)) * weight for k, w in turns.items()
         }
-        _turn_foot(at, angles, turned)
-
-
-def _turn_foot(
-    at: np.ndarray, angles: np.ndarray, turns: dict[str, np.ndarray]
-) -> None:
-    """Lift the heel about the ball of the foot, or the toes about the heel."""
-    if 'turn' in turns:
-        angles[:, 0] += turns['turn']
-    if 'toe' in turns:
-        angles[:, 1] -= turns['toe']
-    if 'heel' in turns:
-        lift = turns['heel']
+        angles[:, 0] += turned.get('turn', 0.0)
+        angles[:, 1] -= turned.get('toe', 0.0)  # the toes are lifted about the heel
+        if 'heel' not in turned:
+            continue
+        lift = turned['heel']  # about the ball of the foot
         up, back = _BALL
         at[:, 1] += up * np.cos(lift) - back * np.sin(lift) - up
         at[:, 2] += up * np.sin(lift) + back * np.cos(lift) - back
@@ -156,15 +141,12 @@ def _turn_foot(
 def sum_waves(
     waves: list[tuple[Any, Course]], time_sec: np.ndarray, second: bool
 ) -> np.ndarray:
-    """Sum of courses along their axes.
+    """(T, 3) sum of courses along the ``axis`` of each spec.
 
     Args:
-        waves: Specs with an ``axis`` and their courses.
+        waves: Specs and their courses.
         time_sec: (T,) seconds since the event began.
-        second: Whether this is the second limb of a pair.
-
-    Returns:
-        (T, 3).
+        second: True for the second limb of a pair.
     """
     total = np.zeros((len(time_sec), 3))
     for spec, wave in waves:

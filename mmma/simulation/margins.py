@@ -8,79 +8,10 @@ proportional fitting, then rounded cell by cell so that every margin stays exact
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from mmma.simulation.programs import load_table
 from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice, load_statistics
-
-# Weight of a class in a domain against its share in the whole corpus: by body group,
-# overridden by action. A zero is an action the setting rules out.
-DOMAIN_WEIGHTS: dict[str, dict[str, float]] = {
-    'lab': {},
-    # Armchair, framed to the knees: restless hands, rubbing, few feet in the picture.
-    'psychiatric': {
-        'lower limb': 0.35,
-        'leg-hand': 1.8,
-        'body-hand': 1.5,
-        'tiptoe': 0.05,
-        'ankle movements': 0.05,
-        'scratching feet': 0.1,
-        'swing body': 2.5,
-        'shaking body': 2.0,
-        'bowing head': 2.5,
-        'illustrative gestures': 0.7,
-        'pointing': 0.5,
-        'rubbing hands': 4.0,
-        'rubbing hands with clenched': 4.0,
-        'rolling thumbs': 3.0,
-        'other finger interaction movements': 2.5,
-        'holding fingers': 2.5,
-        'scratching arms': 2.5,
-        'folding arms rubbing': 3.0,
-        'rubbing knee': 4.0,
-        'touching legs': 3.0,
-        'shaking legs': 1.5,
-    },
-    # Standing talk to a microphone: gestures; nothing that needs a seat.
-    'street': {
-        'lower limb': 0.25,
-        'leg-hand': 0.05,
-        'illustrative gestures': 3.0,
-        'pointing': 3.5,
-        'spreading hands': 2.5,
-        'waving': 3.0,
-        'thumbs up': 3.0,
-        'v gestures': 3.0,
-        'ok gestures': 3.0,
-        'other symbolic gestures': 3.0,
-        'change body direction': 3.0,
-        'hands behind back': 3.0,
-        'arms akimbo': 2.0,
-        'sitting straightly': 0.0,
-        'curling legs': 0.0,
-        'scratching feet': 0.0,
-        'placing hands on legs with elbows outward': 0.0,
-        'flatting hands on legs': 0.0,
-        'folding hands on legs': 0.0,
-    },
-    # Close shots of television drama: head and face; legs are rarely in the picture.
-    'emotion': {
-        'head': 1.8,
-        'head-hand': 2.5,
-        'lower limb': 0.03,
-        'leg-hand': 0.05,
-        'tiptoe': 0.0,
-        'ankle movements': 0.0,
-        'scratching feet': 0.0,
-        'semantic head movements': 4.0,
-        'shrugging': 3.0,
-        'covering eyes': 4.0,
-        'covering mouth': 5.0,
-        'swing hair': 3.0,
-        'clapping': 2.0,
-    },
-}
 
 # CAER's seven emotions with the clips of each. The emotions of MMA-82 itself are not
 # published (its page also names melancholy).
@@ -95,59 +26,20 @@ EMOTION_CLIPS: dict[str, int] = {
     'surprise': 1562,
 }
 
+_WEIGHTS = load_table('weights')
+# Weight of a class in a domain against its share in the whole corpus: by body group,
+# overridden by action. A zero is an action the setting rules out. Psychiatric is an
+# armchair, framed to the knees: restless hands, rubbing, few feet. Street is standing
+# talk to a microphone: gestures, nothing that needs a seat. Emotion is close shots of
+# television drama: head and face.
+DOMAIN_WEIGHTS: dict[str, dict[str, float]] = _WEIGHTS['domains']
 # How much likelier than usual an action is under an emotion. Bowing and turning the
 # head go with sadness on the MMA-82 page; the rest is plausible invention.
-EMOTION_WEIGHTS: dict[str, dict[str, float]] = {
-    'anger': {
-        'pointing': 6.0,
-        'clenching fists': 8.0,
-        'shaking head': 3.0,
-        'arms akimbo': 6.0,
-        'tilting forward/backward': 3.0,
-    },
-    'disgust': {
-        'touching nose': 8.0,
-        'scratching or touching philtrum': 8.0,
-        'change body direction': 5.0,
-        'shaking head': 4.0,
-    },
-    'fear': {
-        'shaking body': 8.0,
-        'retracting and stretching arms': 8.0,
-        'holding hands': 6.0,
-        'covering eyes': 8.0,
-        'covering mouth': 5.0,
-    },
-    'happy': {
-        'nodding': 2.5,
-        'clapping': 8.0,
-        'swing body': 5.0,
-        'thumbs up': 6.0,
-        'playing or tidying hair': 3.0,
-    },
-    'neutral': {'illustrative gestures': 1.5, 'tilting head': 1.5},
-    'sad': {
-        'bowing head': 8.0,
-        'turning head': 3.0,
-        'rubbing eyes': 8.0,
-        'cradling chin': 4.0,
-        'scratching or touching forehead': 4.0,
-    },
-    'surprise': {
-        'raising head': 8.0,
-        'spreading hands': 4.0,
-        'shrugging': 4.0,
-        'covering mouth': 6.0,
-    },
-}
+EMOTION_WEIGHTS: dict[str, dict[str, float]] = _WEIGHTS['emotions']
 
 
 def domain_prior(space: LabelSpace) -> np.ndarray:
-    """Weight of every action in every domain.
-
-    Returns:
-        (4, K) float64, domains in the order of ``DOMAINS``.
-    """
+    """(4, K) weight of every action in every domain, in the order of ``DOMAINS``."""
     return np.array(
         [
             [
@@ -160,21 +52,20 @@ def domain_prior(space: LabelSpace) -> np.ndarray:
 
 
 def emotion_given_action(space: LabelSpace) -> np.ndarray:
-    """Probability of every emotion for a clip of each action.
+    """(K, 7) probability of every emotion, as in ``EMOTION_CLIPS``, given an action.
 
     Drawing the emotion of a clip from its action, rather than the reverse, leaves the
     number of clips per action as it is, while emotions differ in their actions.
-
-    Returns:
-        (K, 7) float64, rows sum to 1, emotions in the order of ``EMOTION_CLIPS``.
     """
     weights = np.array(
         [
-            [share * EMOTION_WEIGHTS[name].get(action, 1.0)]
+            [
+                share * EMOTION_WEIGHTS[name].get(action, 1.0)
+                for name, share in EMOTION_CLIPS.items()
+            ]
             for action in space.actions
-            for name, share in EMOTION_CLIPS.items()
         ]
-    ).reshape(space.num_actions, len(EMOTION_CLIPS))
+    )
     return weights / weights.sum(axis=1, keepdims=True)
 
 
@@ -224,7 +115,7 @@ def apportion(
 
 
 def fit_margins(prior: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The table nearest to a prior (in relative entropy) with the given margins.
+    """Fit the table nearest to a prior, in relative entropy, with given margins.
 
     Args:
         prior: (R, K) non-negative; a zero cell stays zero.
@@ -247,9 +138,14 @@ def fit_margins(prior: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.
             f'row totals add up to {rows.sum():g}, column totals to {columns.sum():g}'
         )
     table = np.array(prior, dtype=float)
+
+    def ratio(wanted: np.ndarray, axis: int) -> np.ndarray:
+        found = table.sum(axis=axis)
+        return np.divide(wanted, found, out=np.zeros_like(wanted), where=found > 0)
+
     for _ in range(_ROUNDS):
-        table *= _ratio(rows, table.sum(axis=1))[:, None]
-        table *= _ratio(columns, table.sum(axis=0))
+        table *= ratio(rows, 1)[:, None]
+        table *= ratio(columns, 0)
         if np.abs(table.sum(axis=1) - rows).max() <= 1e-11 * max(rows.sum(), 1.0):
             break
     gap = max(
@@ -262,10 +158,6 @@ def fit_margins(prior: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.
             f'misplaced after {_ROUNDS} rounds; give some zero cells a small weight'
         )
     return table
-
-
-def _ratio(wanted: np.ndarray, found: np.ndarray) -> np.ndarray:
-    return np.divide(wanted, found, out=np.zeros_like(wanted), where=found > 0)
 
 
 def round_margins(table: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -371,32 +263,14 @@ _LAB = [ROWS.index(('lab', subset)) for subset in SUBSETS]
 _INSTANCES_TO_HOLD_EVERY_CLASS = 1.2
 
 
-@dataclass(frozen=True)
-class Scale:
-    """Size of a corpus against the published one."""
-
-    clips: float  # share of the published trimmed clips
-    videos: float  # share of the published untrimmed videos
-    least_clips: int  # clips that a subset of a domain holds at least
-    least_videos: int  # videos that a subset of a domain holds at least
-    # clips of every class in train, val, test of the lab at least
-    lab_clips: tuple[int, int, int]
-    lab_instances: tuple[int, int, int]  # the same for instances in untrimmed videos
-
-
-SCALES: dict[str, Scale] = {
-    'tiny': Scale(0.01, 0.004, 8, 2, (1, 0, 0), (1, 0, 0)),
-    'small': Scale(1 / 8, 1 / 16, 8, 4, (2, 1, 1), (1, 1, 1)),
-    'full': Scale(1.0, 1.0, 0, 0, (2, 1, 1), (1, 1, 1)),
+# Of a task at a scale: share of the published clips or videos, what a subset of a
+# domain holds of them at least, and the clips or instances of every class in train, val
+# and test of the lab at least.
+SCALES: dict[str, dict[str, tuple[float, int, tuple[int, int, int]]]] = {
+    'tiny': {'rec': (0.01, 8, (1, 0, 0)), 'det': (0.004, 2, (1, 0, 0))},
+    'small': {'rec': (1 / 8, 8, (2, 1, 1)), 'det': (1 / 16, 4, (1, 1, 1))},
+    'full': {'rec': (1.0, 0, (2, 1, 1)), 'det': (1.0, 0, (1, 1, 1))},
 }
-
-
-@dataclass(frozen=True)
-class Size:
-    """Counts that a corpus has exactly."""
-
-    items: np.ndarray  # (12,) clips or videos of every row of ROWS
-    actions: np.ndarray  # (12, K) clips, or instances in videos, per row and action
 
 
 def published_clips() -> np.ndarray:
@@ -407,7 +281,7 @@ def published_clips() -> np.ndarray:
 
 def corpus_size(
     task: str, scale: str, balanced: bool, space: LabelSpace, rng: np.random.Generator
-) -> Size:
+) -> tuple[np.ndarray, np.ndarray]:
     """Trimmed clips or untrimmed videos per domain and subset, and actions in them.
 
     How the published videos divide into domains and subsets is unknown; they follow
@@ -421,25 +295,28 @@ def corpus_size(
         space: Label space with published counts.
         rng: Draws the rounding.
 
+    Returns:
+        (12,) clips or videos of every row of ``ROWS``, and (12, K) clips, or instances
+        in videos, per row and action.
+
     Raises:
         ValueError: An unknown scale, or a label space without published counts.
     """
-    size = SCALES[check_choice('scale', scale, tuple(SCALES))]
+    share, few, lab = SCALES[check_choice('scale', scale, tuple(SCALES))][task]
     if task == 'rec':
-        items = np.rint(published_clips() * size.clips).astype(np.int64)
-        rows = items = np.maximum(items, size.least_clips)
-        counts, lab = space.rec_instances, size.lab_clips
+        items = np.rint(published_clips() * share).astype(np.int64)
+        rows = items = np.maximum(items, few)
+        counts = space.rec_instances
     else:
         det = load_statistics()['det']
         per_video = det['instances'] / det['videos']
-        total = round(det['videos'] * size.videos)
-        items = apportion(total, published_clips(), size.least_videos)
+        items = apportion(round(det['videos'] * share), published_clips(), few)
         # A tiny lab would otherwise have fewer instances than there are classes.
         needed = _INSTANCES_TO_HOLD_EVERY_CLASS * space.num_actions / per_video
-        for row, least in zip(_LAB, size.lab_instances, strict=True):
+        for row, least in zip(_LAB, lab, strict=True):
             items[row] = max(items[row], round(needed * least))
         rows = apportion(round(items.sum() * per_video), items, items)
-        counts, lab = space.det_instances, size.lab_instances
+        counts = space.det_instances
     if balanced:
         counts = (1,) * space.num_actions
     if counts is None:
@@ -448,4 +325,4 @@ def corpus_size(
     least[_LAB] = np.array(lab)[:, None]
     columns = apportion(int(rows.sum()), np.array(counts, dtype=float), sum(lab))
     prior = np.repeat(domain_prior(space), len(SUBSETS), axis=0) * columns
-    return Size(items, integer_table(prior, rows, columns, least, rng))
+    return items, integer_table(prior, rows, columns, least, rng)

@@ -30,6 +30,7 @@ from mmma.simulation.geometry import (
     film,
     idle_noise,
     norm,
+    ramp_weight,
     rotate,
 )
 from mmma.simulation.layers import (
@@ -57,7 +58,7 @@ _DOMINANT = 0.8  # chance that the leading hand acts
 _HABITUAL = 0.7  # chance of the person's own resting posture
 _VIGOR_SPREAD, _TEMPO_SPREAD = 0.22, 0.15  # of instances, in logarithms
 _VIGOR = 0.6, 1.6  # limits, so that actions stay what they are
-_ALWAYS = Ramp(-1e6, 1.0, 1e6, 1.0)
+_ALWAYS: Ramp = (-1e6, 1.0, 1e6, 1.0)
 _SEAT_SINK = 0.005
 # Idle motion: radians or metres by channel; what is not here rests.
 _IDLE = {
@@ -81,13 +82,9 @@ class Event:
     end_sec: float  # when it ends; may lie behind the last
 
 
-@dataclass(frozen=True)
-class Held:
-    """An object in a hand, or glasses on the nose."""
-
-    kind: str  # pen, phone, cup or glasses
-    side: int  # 0 left, 1 right
-    weight: np.ndarray  # (T,) how much it is there
+# Object in a hand, or glasses on the nose: pen, phone, cup or glasses; side, 0 left and
+# 1 right; (T,) how much it is there.
+Held = tuple[str, int, np.ndarray]
 
 
 @dataclass
@@ -144,7 +141,7 @@ def simulate_motion(
         if 'object' in layer.track:
             weight = np.zeros(frames)
             weight[layer.frames] = layer.weight
-            held.append(Held(layer.track['object'], layer.sides[0], weight))
+            held.append((layer.track['object'], layer.sides[0], weight))
     return Motion(figure, camera, fps, subject.posture, scene.seat, held)
 
 
@@ -223,14 +220,14 @@ class _Scene:
     ) -> Layer:
         who = next((track[k] for k in LIMBS if k in track), 'main')
         sides = {'main': (main,), 'other': (1 - main,), 'both': (main, 1 - main)}
-        first, last = np.searchsorted(self.time_sec, [ramp.start_sec, ramp.end_sec])
+        first, last = np.searchsorted(self.time_sec, ramp[::2])
         time_sec = self.time_sec[first:last]
         return Layer(
             track=track,
             sides=sides[who],
             frames=slice(int(first), int(last)),
             time_sec=time_sec - start_sec,
-            weight=ramp.values(time_sec),
+            weight=ramp_weight(ramp, time_sec),
             draw=draw,
             posture=self.subject.posture,
         )
@@ -304,17 +301,16 @@ def _place_arms(scene: _Scene, figure: Figure, layers: list[Layer]) -> None:
     """First the hands that go to trunk, head and legs, then those that go to arms."""
     frames = len(scene.time_sec)
     hands = Hands.empty(frames)
-    late = [needs_arms(layer) for layer in layers]
-    for layer, waits in zip(layers, late, strict=True):
-        if not waits:
+    late = [layer for layer in layers if needs_arms(layer)]
+    for layer in layers:
+        if not needs_arms(layer):
             move_hands(hands, figure, layer)
     hands.wrists += 0.004 * scene.idle(6, 0.5).reshape(frames, 2, 3)
-    if any(late):
+    if late:
         pose_arms(figure, hands.wrists, hands.poles)
         figure.hands = hand_frames(hands.fingers, hands.palms, OUTWARD)
-        for layer, waits in zip(layers, late, strict=True):
-            if waits:
-                move_hands(hands, figure, layer)
+        for layer in late:
+            move_hands(hands, figure, layer)
     pose_arms(figure, hands.wrists, hands.poles)
     hands.shapes[..., 2:7] += 0.03 * scene.idle(10, 0.5).reshape(frames, 2, 5)
     pose_hands(figure, hand_frames(hands.fingers, hands.palms, OUTWARD), hands.shapes)
@@ -351,12 +347,11 @@ _SCORES |= {'thumb': 0.86}
 
 def _per_joint(values: dict[str, float], usual: float) -> np.ndarray:
     """(65,) the value of the first key in each joint's name."""
-    return np.array(
-        [
-            next((v for key, v in values.items() if key in name), usual)
-            for name in WHOLEBODY65.names
-        ]
+    found = (
+        next((v for key, v in values.items() if key in name), usual)
+        for name in WHOLEBODY65.names
     )
+    return np.array(list(found))
 
 
 _ERROR = _per_joint(_ERRORS, 1.0)
@@ -366,12 +361,7 @@ _SCORE = _per_joint(_SCORES, 0.93)
 def observe_skeleton(
     motion: Motion, style: DomainStyle, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The skeleton that a pose extractor would find.
-
-    Args:
-        motion: Figure and camera.
-        style: Domain; its extractor errors.
-        rng: Dice; the same state gives the same numbers.
+    """Observe the skeleton that a pose extractor would find; the same dice, the same.
 
     Returns:
         Keypoints (T, 65, 2) float32 in pixels and scores (T, 65) float32 in [0, 1], in

@@ -6,7 +6,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -20,13 +19,8 @@ from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice, load_stati
 _STREAM = 3  # of the seed; 1 and 2 are the tasks
 
 
-class Person(NamedTuple):
-    """A person of a pool: name in the tables, and what the figure is made from."""
-
-    name: str
-    seed: int
-
-
+# Name in the tables, and the seed that the figure is made from.
+Person = tuple[str, int]
 Pools = list[list[Person]]  # of the rows of ``ROWS``; no person is in two rows
 
 
@@ -34,12 +28,7 @@ def make_pools(clips: np.ndarray, videos: np.ndarray, seed: int) -> tuple[Pools,
     """Divide the published pools among the subsets.
 
     A subset has persons in proportion to its published clips, but never more than one
-    for two of its clips or videos, which at full scale binds nowhere.
-
-    Args:
-        clips: (12,) clips per row.
-        videos: (12,) videos per row.
-        seed: Seed of the corpus.
+    for two of its (12,) clips or videos per row, which at full scale binds nowhere.
 
     Returns:
         Persons of the trimmed clips, and of the untrimmed videos: some of the former.
@@ -54,15 +43,13 @@ def make_pools(clips: np.ndarray, videos: np.ndarray, seed: int) -> tuple[Pools,
     for (domain, _), count in zip(ROWS, rec.tolist(), strict=True):
         numbers = range(last[domain] + 1, last[domain] + 1 + count)
         last[domain] += count
-        persons.append([_make_person(domain, number, seed) for number in numbers])
-    filmed_persons = [row[:n] for row, n in zip(persons, det.tolist(), strict=True)]
-    return persons, filmed_persons
-
-
-def _make_person(domain: str, number: int, seed: int) -> Person:
-    entropy = [seed, _STREAM, DOMAINS.index(domain), number]
-    state = np.random.SeedSequence(entropy).generate_state(1)
-    return Person(f'{domain}_p{number:03d}', int(state[0]))
+        row = []
+        for number in numbers:
+            entropy = [seed, _STREAM, DOMAINS.index(domain), number]
+            state = np.random.SeedSequence(entropy).generate_state(1)
+            row.append((f'{domain}_p{number:03d}', int(state[0])))
+        persons.append(row)
+    return persons, [row[:n] for row, n in zip(persons, det.tolist(), strict=True)]
 
 
 def _by_subset(people: np.ndarray) -> np.ndarray:
@@ -76,13 +63,7 @@ def _by_subset(people: np.ndarray) -> np.ndarray:
 def cast(
     persons: Sequence[Person], count: int, rng: np.random.Generator
 ) -> list[Person]:
-    """Persons in each of ``count`` clips: everybody, some more often than others.
-
-    Args:
-        persons: The pool, not larger than ``count``.
-        count: Number of clips or videos.
-        rng: Draws how often, and the order.
-    """
+    """Persons of ``count`` clips: the whole pool, some more often than others."""
     weights = rng.gamma(4.0, size=len(persons))
     more = rng.multinomial(count - len(persons), weights / weights.sum())
     order = np.repeat(np.arange(len(persons)), 1 + more)
@@ -168,11 +149,11 @@ class Item:
     path: str  # video relative to the root; empty where none is drawn
     subset: str  # train, val or test
     domain: str  # one of the four
-    person: Person  # who is filmed
+    subject: str  # who is filmed
+    person_seed: int  # what the figure is made from
     fps: float  # frames per second
     frames: int  # number of frames
-    # what happens; a single one, from start to end, in a clip
-    events: tuple[Event, ...]
+    events: tuple[Event, ...]  # a single one, from start to end, in a clip
     emotion: str = ''  # emotion of the scene; only in clips of the emotion domain
 
     @property
@@ -195,10 +176,7 @@ class Plan:
         return self.rec + self.det
 
     def head(self, count: int) -> Plan:
-        """The same plan with at most ``count`` items per task.
-
-        They are taken in turn from every domain and subset.
-        """
+        """At most ``count`` items per task, in turn from every domain and subset."""
         return replace(self, rec=_keep(self.rec, count), det=_keep(self.det, count))
 
     def clips(self, space: LabelSpace) -> list[Clip]:
@@ -210,7 +188,7 @@ class Plan:
                 path=item.path,
                 subset=item.subset,
                 domain=item.domain,
-                subject=item.person.name,
+                subject=item.subject,
                 action=action,
                 body=space.body_of[action],
                 emotion=item.emotion,
@@ -227,7 +205,7 @@ class Plan:
                 path=item.path,
                 subset=item.subset,
                 domain=item.domain,
-                subject=item.person.name,
+                subject=item.subject,
                 fps=item.fps,
                 frames=item.frames,
                 duration=round(item.seconds, 4),
@@ -275,18 +253,10 @@ _COLUMNS = ('domain', *SUBSETS, 'total', 'seconds', 'subjects', 'actions', 'draw
 
 
 def summarize(plan: Plan) -> str:
-    """Items per domain and subset, mean duration, subjects, actions, videos drawn.
-
-    Args:
-        plan: The corpus.
-
-    Returns:
-        A table per task and the sentence that it is simulated.
-    """
+    """Table of each task: domains, subsets, durations, subjects, actions, videos."""
     parts = []
     if plan.rec:
-        parts.append(f'{len(plan.rec):,} trimmed clips')
-        parts.append(_table(plan.rec))
+        parts += [f'{len(plan.rec):,} trimmed clips', _table(plan.rec)]
     if plan.det:
         instances = [e for item in plan.det for e in item.events]
         mean = sum(e.end_sec - e.start_sec for e in instances) / len(instances)
@@ -317,7 +287,7 @@ def _row(name: str, items: Sequence[Item]) -> tuple[str, ...]:
         *(f'{subsets[s]:,}' for s in SUBSETS),
         f'{len(items):,}',
         f'{mean_sec:.2f}',
-        str(len({item.person for item in items})),
+        str(len({item.subject for item in items})),
         str(len({e.action for item in items for e in item.events})),
         f'{sum(bool(item.path) for item in items):,}',
     )

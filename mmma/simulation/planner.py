@@ -12,7 +12,6 @@ from mmma.simulation.domains import DOMAIN_STYLES
 from mmma.simulation.margins import (
     EMOTION_CLIPS,
     ROWS,
-    Size,
     corpus_size,
     emotion_given_action,
 )
@@ -34,13 +33,7 @@ def spread_normal(count: int, rng: np.random.Generator) -> np.ndarray:
     """Standard normal numbers, one from each of ``count`` equally likely ranges.
 
     Their mean and spread differ far less from 0 and 1 than those of independent ones.
-
-    Args:
-        count: How many.
-        rng: Draws the place in each range, and the order.
-
-    Returns:
-        (count,) float64, in random order.
+    They come in random order.
     """
     places = (np.arange(count) + rng.uniform(0.05, 0.95, count)) / max(count, 1)
     inverse = NormalDist().inv_cdf
@@ -96,9 +89,6 @@ def conflict_table(space: LabelSpace) -> np.ndarray:
     them: those are led to a place. Turns of trunk and head that go with it add to
     those of others and claim nothing, so people nod while they touch their nose.
 
-    Args:
-        space: The label space.
-
     Returns:
         (K, K) bool; every action conflicts with itself.
     """
@@ -111,16 +101,7 @@ def conflict_table(space: LabelSpace) -> np.ndarray:
 
 
 def deal_counts(videos: int, total: int, rng: np.random.Generator) -> np.ndarray:
-    """Number of instances of each video: at least one, ``total`` in all.
-
-    Args:
-        videos: Number of videos, at most ``total``.
-        total: Number of instances.
-        rng: Draws the counts.
-
-    Returns:
-        (videos,) int64.
-    """
+    """(videos,) number of instances of each video: at least one, ``total`` in all."""
     weights = rng.gamma(6.0, size=videos)
     return 1 + rng.multinomial(total - videos, weights / weights.sum())
 
@@ -137,9 +118,6 @@ def interleave(
         actions: (I,) indices, with repeats.
         conflicts: (K, K) bool of ``conflict_table``.
         rng: Draws the order within each kind.
-
-    Returns:
-        (I,) the same indices.
     """
     _, kind_of = np.unique(conflicts, axis=0, return_inverse=True)
     kind = kind_of.reshape(-1)[actions]
@@ -154,16 +132,7 @@ def interleave(
 def video_seconds(
     counts: np.ndarray, mean: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Durations of videos; those with more instances are longer.
-
-    Args:
-        counts: (V,) instances per video.
-        mean: Mean duration, seconds.
-        rng: Draws the durations.
-
-    Returns:
-        (V,) float64, 5 to 45 seconds.
-    """
+    """(V,) durations, 5 to 45 seconds; videos with more instances are longer."""
     exponents = 0.28 * spread_normal(len(counts), rng) + 0.06 * counts
     return lognormal_lengths(exponents, mean, 5.0, 45.0)
 
@@ -222,16 +191,8 @@ def _place(
     """Place the longest instance of every video, then the next, and so on.
 
     Some places are tried at random; what fits nowhere is shortened and tried again.
-
-    Args:
-        board: (V, M) actions.
-        length: (V, M) wished seconds; 0 where a video has fewer than M instances.
-        seconds: (V,) durations.
-        conflicts: (K, K) bool.
-        rng: Draws the places.
-
-    Returns:
-        (V, M) starts and ends; infinite where there is no instance.
+    Actions and wished seconds are (V, M), 0 where a video has fewer than M instances;
+    so are starts and ends, infinite there.
     """
     used = (length > 0).sum(axis=1)
     start, end = np.full(board.shape, np.inf), np.full(board.shape, -np.inf)
@@ -276,9 +237,6 @@ def make_plan(options: SimulationOptions) -> Plan:
 
     Both tasks are planned whatever ``options.tasks`` says, so that choosing one of them
     changes neither its items nor who is filmed in them.
-
-    Args:
-        options: What to simulate.
     """
     space = load_label_space('mma82')
     rec_rng, det_rng = (
@@ -287,25 +245,33 @@ def make_plan(options: SimulationOptions) -> Plan:
     )
     rec = corpus_size('rec', options.scale, options.balanced, space, rec_rng)
     det = corpus_size('det', options.scale, options.balanced, space, det_rng)
-    people = make_pools(rec.items, det.items, options.seed)
+    people = make_pools(rec[0], det[0], options.seed)
     clips, videos = (), ()
     if 'rec' in options.tasks:
-        clips = tuple(_plan_clips(rec, people[0], space, rec_rng))
+        clips = tuple(_plan_clips(*rec, people[0], space, rec_rng))
     if 'det' in options.tasks:
-        videos = tuple(_plan_videos(det, people[1], space, det_rng))
+        videos = tuple(_plan_videos(*det, people[1], space, det_rng))
     return _with_paths(Plan(options, clips, videos))
 
 
 def _plan_clips(
-    size: Size, pools: Pools, space: LabelSpace, rng: np.random.Generator
+    clips: np.ndarray,
+    counts: np.ndarray,
+    pools: Pools,
+    space: LabelSpace,
+    rng: np.random.Generator,
 ) -> Iterator[Item]:
     """Clips row by row; the actions of a row in random order."""
     emotions = tuple(EMOTION_CLIPS)
     steps = np.cumsum(emotion_given_action(space), axis=1)
-    lengths = {d: iter(_clip_frames(d, size, rng)) for d in DOMAINS}
+    per_domain = clips.reshape(len(DOMAINS), -1).sum(axis=1).tolist()
+    lengths = {
+        domain: iter(_clip_frames(domain, count, rng))
+        for domain, count in zip(DOMAINS, per_domain, strict=True)
+    }
     index = 0
     for row, (domain, subset) in enumerate(ROWS):
-        actions = _shuffled(size.actions[row], rng)
+        actions = _shuffled(counts[row], rng)
         people = cast(pools[row], len(actions), rng)
         for number, (action, person) in enumerate(zip(actions, people, strict=True)):
             fps, frames = next(lengths[domain])
@@ -320,7 +286,8 @@ def _plan_clips(
                 path='',
                 subset=subset,
                 domain=domain,
-                person=person,
+                subject=person[0],
+                person_seed=person[1],
                 fps=fps,
                 frames=frames,
                 events=(Event(space.actions[action], 0.0, frames / fps),),
@@ -330,13 +297,17 @@ def _plan_clips(
 
 
 def _plan_videos(
-    size: Size, pools: Pools, space: LabelSpace, rng: np.random.Generator
+    videos: np.ndarray,
+    instances: np.ndarray,
+    pools: Pools,
+    space: LabelSpace,
+    rng: np.random.Generator,
 ) -> Iterator[Item]:
     """Videos row by row."""
-    fps, frames, events = _video_events(size, space, rng)
+    fps, frames, events = _video_events(videos.tolist(), instances, space, rng)
     index = 0
     for row, (domain, subset) in enumerate(ROWS):
-        people = cast(pools[row], int(size.items[row]), rng)
+        people = cast(pools[row], int(videos[row]), rng)
         for number, person in enumerate(people):
             yield Item(
                 task='det',
@@ -345,7 +316,8 @@ def _plan_videos(
                 path='',
                 subset=subset,
                 domain=domain,
-                person=person,
+                subject=person[0],
+                person_seed=person[1],
                 fps=float(fps[index]),
                 frames=int(frames[index]),
                 events=events[index],
@@ -354,29 +326,25 @@ def _plan_videos(
 
 
 def _video_events(
-    size: Size, space: LabelSpace, rng: np.random.Generator
+    videos: list[int],
+    instances: np.ndarray,
+    space: LabelSpace,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, list[tuple[Event, ...]]]:
     """Frame rates, numbers of frames and events of all videos, laid out together."""
     published = load_statistics()['det']
     conflicts = conflict_table(space)
     counts, actions, rates = [], [], []
-    for (domain, _), videos, row in zip(ROWS, size.items, size.actions, strict=True):
-        counts.append(deal_counts(int(videos), int(row.sum()), rng))
+    for (domain, _), number, row in zip(ROWS, videos, instances, strict=True):
+        counts.append(deal_counts(number, int(row.sum()), rng))
         actions.append(interleave(_shuffled(row, rng), conflicts, rng))
-        rates.append(_draw_fps(domain, int(videos), rng))
-    count, fps = np.concatenate(counts), np.concatenate(rates)
+        rates.append(_draw_fps(domain, number, rng))
+    count, action, fps = (np.concatenate(x) for x in (counts, actions, rates))
     mean_sec = published['hours'] * 3600 / published['videos']
     frames = np.rint(video_seconds(count, mean_sec, rng) * fps).astype(np.int64)
-    start, end = lay_out(
-        count,
-        np.concatenate(actions),
-        frames / fps,
-        conflicts,
-        published['mean_instance_seconds'],
-        rng,
-    )
+    mean = published['mean_instance_seconds']
+    start, end = lay_out(count, action, frames / fps, conflicts, mean, rng)
     video = np.repeat(np.arange(len(count)), count)
-    action = np.concatenate(actions)
     events: list[list[Event]] = [[] for _ in count]
     for at in np.lexsort((end, start)):
         event = Event(space.actions[action[at]], float(start[at]), float(end[at]))
@@ -397,12 +365,9 @@ def _draw_fps(domain: str, count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _clip_frames(
-    domain: str, size: Size, rng: np.random.Generator
+    domain: str, count: int, rng: np.random.Generator
 ) -> list[tuple[float, int]]:
     """Frame rate and number of frames of a domain's clips, with its published mean."""
-    count = sum(
-        int(n) for n, (d, _) in zip(size.items, ROWS, strict=True) if d == domain
-    )
     mean = load_statistics()['rec'][domain]['mean_seconds']
     fps = _draw_fps(domain, count, rng)
     exponents = _CLIP_SPREAD * spread_normal(count, rng)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,20 +17,12 @@ _INK = (40, 40, 40)
 _SIDES, _MIDDLE = {'left': (214, 90, 40), 'right': (40, 96, 196)}, (70, 70, 70)
 
 
-class Strip(NamedTuple):
-    """Frames of one clip with a line of text above."""
-
-    label: str
-    frames: Sequence[np.ndarray]  # (H, W, 3) uint8 RGB, in time order; none: left empty
+# A line of text, and the frames of a clip below it: (H, W, 3) uint8 RGB, in time order.
+Strip = tuple[str, Sequence[np.ndarray]]
 
 
 def pick_frames(total: int, count: int) -> np.ndarray:
-    """(count,) numbers of frames in the middles of equal parts of a clip.
-
-    Args:
-        total: Frames of the clip.
-        count: How many to pick.
-    """
+    """(count,) numbers of frames in the middles of equal parts of a clip."""
     return ((np.arange(count) + 0.5) * total / count).astype(int)
 
 
@@ -41,7 +32,7 @@ def contact_sheet(
     """Put strips side by side, row after row.
 
     Args:
-        strips: What to show; those of a column get the width of the widest.
+        strips: Those of a column get the width of the widest.
         columns: Strips in a row.
         height: Height of a frame in the sheet, pixels.
         title: Line of text above all.
@@ -49,37 +40,31 @@ def contact_sheet(
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    strips = [*strips, *[Strip('', ())] * (-len(strips) % columns)]
-    pictures = [_join(strip, height) for strip in strips]
+    strips = [*strips, *[('', ())] * (-len(strips) % columns)]
+    pictures = [_join(frames, height) for _, frames in strips]
     wide = [max(p.shape[1] for p in pictures[i::columns]) for i in range(columns)]
-    cells = [
-        _cell(strip.label, picture, max(wide[i % columns], height), height)
-        for i, (strip, picture) in enumerate(zip(strips, pictures, strict=True))
-    ]
-    rows = [
-        np.hstack(cells[start : start + columns])
-        for start in range(0, len(cells), columns)
-    ]
+    cells = []
+    for number, ((label, _), picture) in enumerate(zip(strips, pictures, strict=True)):
+        width = max(wide[number % columns], height)
+        shape = (height + _LABEL_PX + _GAP_PX, width + _GAP_PX, 3)
+        cell = np.full(shape, _PAPER, np.uint8)
+        cell[_LABEL_PX : _LABEL_PX + height, :width] = _EMPTY
+        cell[_LABEL_PX : _LABEL_PX + height, : picture.shape[1]] = picture
+        _write(cell, label)
+        cells.append(cell)
+    starts = range(0, len(cells), columns)
+    rows = [np.hstack(cells[start : start + columns]) for start in starts]
     header = np.full((_LABEL_PX + _GAP_PX, rows[0].shape[1], 3), _PAPER, np.uint8)
     _write(header, title)
     return np.vstack([header, *rows] if title else rows)
 
 
-def _join(strip: Strip, height: int) -> np.ndarray:
-    tiles = []
-    for frame in strip.frames:
+def _join(frames: Sequence[np.ndarray], height: int) -> np.ndarray:
+    tiles = [np.zeros((height, 0, 3), np.uint8)]
+    for frame in frames:
         width = max(1, round(frame.shape[1] * height / frame.shape[0]))
         tiles.append(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA))
-    return np.hstack(tiles) if tiles else np.zeros((height, 0, 3), np.uint8)
-
-
-def _cell(label: str, picture: np.ndarray, width: int, height: int) -> np.ndarray:
-    shape = (height + _LABEL_PX + _GAP_PX, width + _GAP_PX, 3)
-    cell = np.full(shape, _PAPER, np.uint8)
-    cell[_LABEL_PX : _LABEL_PX + height, :width] = _EMPTY
-    cell[_LABEL_PX : _LABEL_PX + height, : picture.shape[1]] = picture
-    _write(cell, label)
-    return cell
+    return np.hstack(tiles)
 
 
 def _write(canvas: np.ndarray, text: str) -> None:

@@ -10,7 +10,7 @@ who stand. A variant is a list of tracks. A track moves one effector::
 
 Vectors are outward, up, forward. Files of ``programs/`` hold actions by body group,
 ``rest`` postures, ``shapes`` of hands, ``places`` to touch, ``presets`` that a track
-takes over with ``use``, ``habits`` that nobody labels.
+takes over with ``use``, ``habits`` that nobody labels, ``weights`` of classes.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ _PASSERS = 4
 def make_background(
     kind: str, camera: Camera, rng: np.random.Generator
 ) -> Callable[[int], np.ndarray]:
-    """A still picture, larger than the frame, that slides when the camera turns.
+    """Paint a still picture, larger than the frame, that slides as the camera turns.
 
     Args:
         kind: ``wall``, ``room``, ``street`` or ``set``.
@@ -175,30 +175,21 @@ _NOISE_PICTURES = 3
 def render_frames(
     motion: Motion, subject: Subject, style: DomainStyle, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Draw a motion frame by frame.
-
-    Args:
-        motion: Figure and camera.
-        subject: Who moves.
-        style: Domain: background, light, noise.
-        rng: Dice; the same state gives the same pixels.
-
-    Yields:
-        (H, W, 3) uint8, RGB.
-    """
+    """Draw a motion as (H, W, 3) uint8 RGB frames; the same dice, the same pixels."""
     background = make_background(style.background, motion.camera, rng)
     finish = _finisher(style, rng)
     view = View(motion)
     parts = body_parts(view, subject) + seat_parts(view, subject)
     parts += object_parts(view, motion.objects)
     # The person's own glasses, or those that are pushed.
-    on = subject.glasses or any(held.kind == 'glasses' for held in motion.objects)
-    parts.append(head_part(view, subject, bool(on)))
-    order = np.argsort(-np.stack([part.depth for part in parts], axis=1), axis=1)
+    on = subject.glasses or any(kind == 'glasses' for kind, _, _ in motion.objects)
+    parts.append(head_part(view, subject, on))
+    depths, painters = zip(*parts, strict=True)
+    order = np.argsort(-np.stack(depths, axis=1), axis=1)
     for frame in range(len(view.depth)):
         canvas = background(frame)
         for i in order[frame].tolist():
-            parts[i].paint(canvas, frame)
+            painters[i](canvas, frame)
         yield finish(canvas)
 
 

@@ -6,18 +6,15 @@ import numpy as np
 import pytest
 
 from mmma.simulation.domains import DOMAIN_STYLES, make_subject
-from mmma.simulation.geometry import Draw
+from mmma.simulation.geometry import Draw, ramp_weight
 from mmma.simulation.layers import (
     CHANNELS,
     Hands,
     Layer,
     add_angles,
-    blend,
     make_ramp,
     move_feet,
     move_hands,
-    needs_arms,
-    sum_waves,
 )
 from mmma.simulation.motion import simulate_motion
 from mmma.simulation.programs import load_shapes, locate
@@ -58,11 +55,6 @@ def test_positive_goes_towards_the_main_side():
         assert right == (left if sign is None else -left)
 
 
-def test_weight_scales_angles():
-    half = angles({'head': {'yaw': 10}}, weight=0.5)
-    assert half['head.yaw'] == pytest.approx(np.radians(5))
-
-
 def feet(track, **kwargs):
     targets = np.zeros((3, T, 2, 3))
     targets[0] = [0.1, 0.08, 0.4]
@@ -95,34 +87,16 @@ def test_lifted_toes_leave_the_ankle():
 
 def test_ramp_fits_into_short_events():
     ramp = make_ramp({'hand': 'main'}, (1.0, 1.2), Draw(np.random.default_rng(0)))
-    weight = ramp.values(np.linspace(1.0, 1.2, 50))
+    weight = ramp_weight(ramp, np.linspace(1.0, 1.2, 50))
     assert weight.max() > 0.99
-    assert ramp.attack + ramp.release <= 0.2
+    assert ramp[1] + ramp[3] <= 0.2
 
 
 def test_what_stays_falls_after_the_end():
     for stay in (0.0, 1.0):
         track = {'head': {}, 'release': 0.4, 'stay': stay}
         ramp = make_ramp(track, (0.0, 2.0), Draw(np.random.default_rng(0)))
-        assert (ramp.values(np.array([2.0]))[0] > 0.9) == bool(stay)
-
-
-def test_waves_add_up_along_their_axes():
-    waves = layer({}).waves(
-        [
-            {'axis': [2, 0, 0], 'how': 'hold', 'size': 0.3},
-            {'axis': [0, 1, 0], 'how': 'hold', 'size': 0.1},
-        ]
-    )
-    np.testing.assert_allclose(
-        sum_waves(waves, np.zeros(2), False), [[0.3, 0.1, 0]] * 2
-    )
-
-
-def test_blend():
-    here = np.zeros((2, 3))
-    blend(here, np.array([1.0, 2, 3]), np.array([0.5, 1.0]))
-    np.testing.assert_allclose(here, [[0.5, 1, 1.5], [1, 2, 3]])
+        assert (ramp_weight(ramp, np.array([2.0]))[0] > 0.9) == bool(stay)
 
 
 TRACK = {
@@ -206,9 +180,3 @@ def test_shift_starts_from_where_the_hand_is(figure):
     move_hands(hands, figure, layer({'shift_hand': 'main', 'by': by}))
     assert np.linalg.norm(hands.wrists[0, 0] - 1.0) == pytest.approx(0.05)
     assert (hands.wrists[:, 1] == 1.0).all()
-
-
-def test_hands_on_arms_wait_for_the_arms():
-    assert needs_arms(layer({**TRACK, 'at': 'forearm'}))
-    assert not needs_arms(layer(TRACK))
-    assert not needs_arms(layer({'shift_hand': 'main', 'by': []}))

@@ -164,13 +164,6 @@ def test_instances_of_an_action_vary():
         assert norm(a - b).max() > 0.05
 
 
-def test_same_dice_same_motion():
-    subject, style = make_subject(3, 'emotion'), DOMAIN_STYLES['emotion']
-    a, b = (move('clapping', subject, style, seed=5) for _ in range(2))
-    assert a.joints.tobytes() == b.joints.tobytes()
-    assert a.camera.rotation.tobytes() == b.camera.rotation.tobytes()
-
-
 def test_idle_people_hardly_move():
     for domain, seed in itertools.product(DOMAIN_STYLES, range(3)):
         style = dataclasses.replace(DOMAIN_STYLES[domain], distraction=0.0)
@@ -287,33 +280,12 @@ def test_hidden_hands_are_doubtful():
     assert behind[30, 23:].mean() < 0.6 < before[30, 23:].mean()
 
 
-def test_noise_grows_with_the_style():
-    def jitter(domain):
-        errors = {name: getattr(DOMAIN_STYLES[domain], name) for name in ERRORS}
-        style = dataclasses.replace(DOMAIN_STYLES['lab'], **errors)
-        subject = dataclasses.replace(make_subject(0, 'lab'), sway=0.0)
-        rng = np.random.default_rng(0)
-        motion = simulate_motion(subject, style, [], 4.0, 30, rng)
-        keypoints, _ = observe_skeleton(motion, style, rng)
-        return np.abs(np.diff(keypoints, axis=0)).mean()
-
-    assert jitter('lab') < jitter('psychiatric')
-    assert jitter('lab') < 4.0
-
-
 def test_missed_hands_come_in_runs():
     errors = {**CLEAN, 'hand_miss': 0.3}
     _, _, scores = observe(action='nodding', sec=20.0, **errors)
     missed = scores[:, 23:44].max(axis=1) < 0.31
     assert 0.1 < missed.mean() < 0.5
     assert (np.diff(missed.astype(int)) != 0).sum() < missed.sum() / 2
-
-
-def test_toes_are_missed_and_knees_are_not():
-    errors = {**CLEAN, 'toe_miss': 0.5}
-    _, _, scores = observe(action='nodding', sec=10.0, **errors)
-    assert (scores[:, NAMES.index('left_small_toe')] < 0.31).mean() > 0.2
-    assert (scores[:, NAMES.index('left_knee')] < 0.31).mean() == 0
 
 
 def test_glitches_are_rare_jumps():

@@ -4,7 +4,6 @@ import numpy as np
 
 from mmma.data.joints import JointLayout
 from mmma.simulation.preview import (
-    Strip,
     contact_sheet,
     draw_skeleton,
     pick_frames,
@@ -22,7 +21,7 @@ def test_frames_are_spread():
 
 
 def test_sheet_keeps_time_order_and_columns():
-    strips = [Strip('a', [tile(10), tile(60)]), Strip('b', []), Strip('c', [tile(90)])]
+    strips = [('a', [tile(10), tile(60)]), ('b', []), ('c', [tile(90)])]
     sheet = contact_sheet(strips, columns=2, height=20)
     cell_height, wide, narrow = 20 + 18, 2 * 40 + 4, 20 + 4
     assert sheet.shape == (2 * cell_height, wide + narrow, 3)
@@ -32,7 +31,7 @@ def test_sheet_keeps_time_order_and_columns():
 
 
 def test_title_adds_a_line():
-    strips = [Strip('a', [tile(10)])]
+    strips = [('a', [tile(10)])]
     with_title = contact_sheet(strips, 1, 20, title='simulated')
     assert len(with_title) == len(contact_sheet(strips, 1, 20)) + 18
     assert with_title[:18].min() < 200

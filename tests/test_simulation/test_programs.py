@@ -12,7 +12,6 @@ from mmma.simulation.programs import (
     action_effectors,
     check_track,
     find_program,
-    load_habits,
     load_programs,
     load_rest,
     load_table,
@@ -65,20 +64,6 @@ def test_rest_places_all_limbs():
             for variant in rest[part]:
                 whose = {track[limb] for track in variant if limb in track}
                 assert 'both' in whose or whose == {'main', 'other'}
-
-
-def test_habits_are_small():
-    angles = [
-        max(abs(v) for v in wave)
-        for variants in load_habits().values()
-        for variant in variants
-        for track in variant
-        for channels in (track.get('head', {}), track.get('torso', {}))
-        for wave in channels.values()
-        if isinstance(wave, list)
-    ]
-    assert angles
-    assert max(angles) <= 22
 
 
 @pytest.mark.parametrize(
@@ -144,11 +129,6 @@ def test_sides():
         left, right, other = where(name, 0), where(name, 1), where(f'{name}.other', 0)
         assert left[0] > right[0], name
         np.testing.assert_allclose(other, right, atol=1e-9)
-
-
-def test_order_of_the_face():
-    heights = [where(n)[1] for n in ('forehead', 'nose', 'philtrum', 'lips', 'chin')]
-    assert heights == sorted(heights, reverse=True)
 
 
 def test_a_hand_goes_to_the_other_arm():
