@@ -9,34 +9,20 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import pkgutil
 import re
 import sys
 from collections.abc import Sequence
 
-COMMANDS = (
-    'train',
-    'test',
-    'probe',
-    'real',
-    'evaluate',
-    'fuse',
-    'submit',
-    'print_config',
-    'table',
-    'infer',
-    'convert_weights',
-    'download',
-    'doctor',
-    'publish_model',
-    'build_model_zoo',
-    'data/simulate',
-    'data/convert',
-    'data/check',
-    'data/preview',
-    'data/pack',
-    'data/features',
-    'data/pose',
+_PARTS = ('arguments', 'evaluate_det', 'evaluate_rec')
+_NAMES = (m.name for m in pkgutil.iter_modules(__path__) if m.name not in _PARTS)
+COMMANDS = tuple(
+    sorted(
+        (re.sub('^data_', 'data/', name) for name in _NAMES),
+        key=lambda name: ('/' in name, name),
+    )
 )
+"""Modules of this package; ``data/check`` is ``data_check``."""
 
 
 def main(command: str, argv: Sequence[str] | None = None) -> int:
