@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import PurePosixPath
@@ -114,7 +114,7 @@ def zoo_pages(methods: Sequence[Method]) -> dict[str, str]:
     lines += ['## Ours, on simulated data: no benchmark', '', *_simulated(methods)]
     lines += ['## Upstream weights that recipes start from', '']
     lines += ['The name downloads the file; the link is where it is published.', '']
-    lines += upstream_table(methods) or ['None.']
+    lines += _upstream(methods) or ['None.']
     pages = {PAGE: lines}
     for method in methods:
         pages[f'{PAGES}/{method.name}.md'] = _method_page(method)
@@ -134,8 +134,8 @@ def _method_page(method: Method) -> list[str]:
     lines = [_HEAD, '', f'# {collection["Name"]}', '']
     lines += [f'{"; ".join(found)}.', ''] if found else ['']
     lines += [f'All methods: {_link("model zoo", _UP + "model_zoo.md")}.', '']
-    lines += ['## Recipes', '', _COSTS, '', *recipes_table(method, _UP)]
-    upstream = upstream_table([method], _UP)
+    lines += ['## Recipes', '', _COSTS, '', *_recipes(method, _UP)]
+    upstream = _upstream([method], _UP)
     lines += ['## Upstream weights', '', *upstream] if upstream else []
     lines += _compared([method], on_its_page=True)
     for simulated in (False, True):
@@ -153,36 +153,29 @@ def _overview(methods: Sequence[Method]) -> list[str]:
     for method in methods:
         known = [recipe['Metadata'] for recipe in method.recipes]
         real = [c for c in method.checkpoints if not c.simulated]
-        rows.append(
+        top1, average = (
             [
-                _link(method.collection['Name'], f'{PAGES}/{method.name}.md'),
-                '/'.join(dict.fromkeys(_TASKS[task_of(r)] for r in method.recipes)),
-                '/'.join(dict.fromkeys(r['Modality'] for r in method.recipes)),
-                str(len(method.recipes)),
-                span([millions(m.get('Parameters')) for m in known]),
-                span([billions(m.get('FLOPs')) for m in known]),
-                _headline(method),
-                str(len(real) or UNKNOWN),
-                str(len(method.checkpoints) - len(real) or UNKNOWN),
+                f'{row.cells[key, "test"].value:.2f}'
+                for row in compare(task, 'indomain', [method])
+                if row.paper and row.place == 'all'
             ]
+            for task, key in (('rec', 'action/top1'), ('det', 'AVG'))
         )
-    titles = ['method', 'task', 'input', 'recipes', 'params (M)', 'GFLOPs']
-    titles += ['paper', 'ours, real', 'ours, simulated']
-    return _table(titles, rows, 3)
-
-
-def _headline(method: Method) -> str:
-    """The paper's number of a method."""
-    top1, average = (
-        [
-            row.cells[key, 'test'].value
-            for row in compare(task, 'indomain', [method])
-            if row.paper and row.place == 'all'
-        ]
-        for task, key in (('rec', 'action/top1'), ('det', 'AVG'))
-    )
-    text = span([f'{value:.2f}' for value in top1 or average])
-    return text if text == UNKNOWN else f'{text} {"Top-1" if top1 else "AVG"}'
+        unit = ' Top-1' if top1 else ' AVG' if average else ''
+        tasks = [_TASKS[task_of(r)] for r in method.recipes]
+        row = {
+            'method': _link(method.collection['Name'], f'{PAGES}/{method.name}.md'),
+            'task': '/'.join(dict.fromkeys(tasks)),
+            'input': '/'.join(dict.fromkeys(r['Modality'] for r in method.recipes)),
+            'recipes': str(len(method.recipes)),
+            'params (M)': _span([millions(m.get('Parameters')) for m in known]),
+            'GFLOPs': _span([billions(m.get('FLOPs')) for m in known]),
+            'paper': _span(top1 or average) + unit,
+            'ours, real': str(len(real) or UNKNOWN),
+            'ours, simulated': str(len(method.checkpoints) - len(real) or UNKNOWN),
+        }
+        rows.append(row)
+    return _table(rows, 3)
 
 
 def _compared(methods: Sequence[Method], on_its_page: bool = False) -> list[str]:
@@ -200,7 +193,7 @@ def _compared(methods: Sequence[Method], on_its_page: bool = False) -> list[str]
         lines += [f'{"##" if on_its_page else "###"} {title}', '']
         lines += [_NOTES[task, kind if task == 'rec' else 'indomain'], '']
         subsets = ('val', 'test') if both else ('test',)
-        lines += compared_table(rows, columns[task], pages, subsets)
+        lines += _compared_table(rows, columns[task], pages, subsets)
     return lines
 
 
@@ -213,12 +206,12 @@ def _simulated(methods: Sequence[Method]) -> list[str]:
         'Demonstrations: they show that training, testing and inference run, and say '
         'nothing of people. On real video they refuse without `--allow-simulated`.',
         '',
-        *checkpoints_table(every, pages=pages),
+        *_files(every, pages=pages),
     ]
     for task, name in _TASKS.items():
-        for data, group in data_groups(c for c in every if c.task == task):
+        for data, group in _data_groups(c for c in every if c.task == task):
             lines += [f'### {name.capitalize()}, simulated', '']
-            lines += [f'{_SIMULATED}: {data}. {_INTERVALS}', '', *measured_table(group)]
+            lines += [f'{_SIMULATED}: {data}. {_INTERVALS}', '', *_measured(group)]
     return lines
 
 
@@ -228,14 +221,14 @@ def _details(checkpoint: Checkpoint, mark: str) -> list[str]:
     lines = [f'### {checkpoint.name}', '', '```']
     lines += [f'python tools/download.py {checkpoint.name}']
     lines += [f'python tools/test.py {entry["Config"]} {checkpoint.name}{options}']
-    lines += ['```', '', *checkpoints_table([checkpoint], _UP)]
+    lines += ['```', '', *_files([checkpoint], _UP)]
     keys = ('Training Data', 'Training Resources', 'Precision')
     facts = [f'{key}: {metadata[key]}' for key in keys if metadata.get(key)]
-    facts += [f'{megabytes(entry.get("Weights Size"))}']
+    facts += [f'{_megabytes(entry.get("Weights Size"))}']
     facts += [f'SHA-256 `{entry["Weights SHA256"]}`']
-    data = data_groups([checkpoint])[0][0]
+    data = _data_groups([checkpoint])[0][0]
     lines += ['; '.join(facts) + '.', '', f'{mark}Tested on {data}. {_INTERVALS}', '']
-    return [*lines, *measured_table([checkpoint], every_interval=True)]
+    return [*lines, *_measured([checkpoint], every_interval=True)]
 
 
 def compare(task: str, kind: str, methods: Sequence[Method]) -> list[Row]:
@@ -294,82 +287,82 @@ def _lacking(paper: Sequence[Row], ours: Sequence[Row]) -> list[Row]:
     return [Row(*key, recipe=key[-1]) for key in keys if key not in known]
 
 
-def compared_table(
+def _compared_table(
     rows: Sequence[Row],
     columns: Mapping[str, str],
     pages: Mapping[str, str],
-    subsets: Sequence[str] = ('test',),
+    subsets: Sequence[str],
 ) -> list[str]:
     """The rows of :func:`compare` as a table, each of ours linked to its page."""
-    settings = any(row.setting for row in rows)
-    cells = []
-    for row in rows:
-        name = row.model if row.paper else _link(row.model, pages[row.recipe])
-        for subset in subsets:
-            if row.paper and not any(s == subset for _, s in row.cells):
-                continue
-            source = 'paper' if row.paper else '**ours**'
-            setting = [row.setting] if settings else []
-            place = [row.place, *setting, *([subset] if len(subsets) > 1 else [])]
-            values = []
-            for key in columns.values():
-                text = number(row.cells.get((key, subset)), row.simulated)
-                mark = _SUSPECT if key in row.suspect and text != UNKNOWN else ''
-                values.append(text + mark)
-            cells.append([*place, name, source, *values])
-    titles = ['target', 'setting'] if settings else ['domain']
-    titles += ['subset'] if len(subsets) > 1 else []
-    titles += ['model', 'source']
-    lines = _table([*titles, *columns], cells, len(titles))
+    settings, several = any(row.setting for row in rows), len(subsets) > 1
+    cells = [
+        {
+            'target' if settings else 'domain': row.place,
+            **({'setting': row.setting} if settings else {}),
+            **({'subset': subset} if several else {}),
+            'model': row.model if row.paper else _link(row.model, pages[row.recipe]),
+            'source': 'paper' if row.paper else '**ours**',
+            **_numbers(row, columns, subset),
+        }
+        for row in rows
+        for subset in subsets
+        if not row.paper or any(s == subset for _, s in row.cells)
+    ]
+    lines = _table(cells, 3 + settings + several)
     if any(row.suspect for row in rows):
         lines += [f'{_SUSPECT} Stands out; probably a misprint of the paper.', '']
     return lines
 
 
-def checkpoints_table(
+def _numbers(
+    row: Row, columns: Mapping[str, str], subset: str, bracketed: Collection[str] = ()
+) -> dict[str, str]:
+    """Cells by title, some with their interval in brackets."""
+    texts = {}
+    for title, key in columns.items():
+        cell = row.cells.get((key, subset))
+        texts[title] = number(cell, row.simulated)
+        if cell is not None and cell.interval == 'clips' and key in bracketed:
+            texts[title] += f' [{cell.low:.1f}, {cell.high:.1f}]'
+        if cell is not None and key in row.suspect:
+            texts[title] += _SUSPECT
+    return texts
+
+
+def _files(
     checkpoints: Sequence[Checkpoint],
     up: str = '',
     pages: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Files of our own weights, each linked to the page with its details."""
-    named = {c.name: f'`{c.name}`' for c in checkpoints}
-    for name, page in (pages or {}).items():
-        named[name] = _link(f'`{name}`', f'{page}#{name}')
-    titles = ['name', 'config', 'protocol', 'params (M)', 'size', 'SHA-256', 'files']
     rows = []
     for checkpoint in checkpoints:
         entry, metadata = checkpoint.entry, checkpoint.entry['Metadata']
+        name = f'`{checkpoint.name}`'
+        if pages:
+            name = _link(name, f'{pages[checkpoint.name]}#{checkpoint.name}')
         files = [_link('log', f'{up}zoo/{checkpoint.name}/train.log')]
         files += [
             _link(file.stem.replace('_', ' '), up + file.as_posix())
             for file in (results['files'][0] for results in checkpoint.measured)
         ]
-        rows.append(
-            [
-                named[checkpoint.name],
-                _link(PurePosixPath(entry['Config']).stem, up + entry['Config']),
-                metadata['Protocol'],
-                millions(metadata.get('Parameters')),
-                megabytes(entry.get('Weights Size')),
-                _link(f'`{entry["Weights SHA256"][:8]}`', up + entry['Weights']),
-                ', '.join(files),
-            ]
-        )
-    return _table(titles, rows, 3)
+        row = {
+            'name': name,
+            'config': _link(PurePosixPath(entry['Config']).stem, up + entry['Config']),
+            'protocol': metadata['Protocol'],
+            'params (M)': millions(metadata.get('Parameters')),
+            'size': _megabytes(entry.get('Weights Size')),
+            'SHA-256': _link(f'`{entry["Weights SHA256"][:8]}`', up + entry['Weights']),
+            'files': ', '.join(files),
+        }
+        rows.append(row)
+    return _table(rows, 3)
 
 
-def measured_table(
+def _measured(
     checkpoints: Sequence[Checkpoint], every_interval: bool = False
 ) -> list[str]:
-    """Results of weights of ours, with counts.
-
-    Args:
-        checkpoints: Of one task, all on simulated data or all on real data.
-        every_interval: Show every interval, not that of the main metrics alone.
-
-    Raises:
-        ValueError: Real and simulated data in one table.
-    """
+    """Results of weights of ours, of one task and of real or simulated data alone."""
     if len({(c.task, c.simulated) for c in checkpoints}) > 1:
         raise ValueError(
             f'{", ".join(c.name for c in checkpoints)}: numbers of two tasks, or of '
@@ -377,29 +370,21 @@ def measured_table(
         )
     task = checkpoints[0].task
     columns = {'rec': REC_COLUMNS, 'det': COLUMNS['det']}[task]
-    counted = _COUNTED[task]
+    bracketed = tuple(columns.values()) if every_interval else _HEADLINES
     cells = []
-    for checkpoint in checkpoints:
-        for row in checkpoint.rows():
-            for subset in (s for s in SUBSETS if s in row.samples):
-                counts = row.samples[subset][0].run['counts']
-                place = f'{row.place}, {row.setting}' if row.setting else row.place
-                place += '' if subset == 'test' else f', {subset}'
-                values = []
-                for key in columns.values():
-                    cell = row.cells.get((key, subset))
-                    text = number(cell, row.simulated)
-                    bracketed = every_interval or key in _HEADLINES
-                    if bracketed and cell is not None and cell.interval == 'clips':
-                        text += f' [{cell.low:.1f}, {cell.high:.1f}]'
-                    values.append(text)
-                numbers = [f'{counts[key]:,}' for key in counted]
-                cells.append([f'`{row.name}`', place, *numbers, *values])
-    titles = ['name', 'tested on', *counted, *columns]
-    return _table(titles, cells, 2)
+    for row in (row for checkpoint in checkpoints for row in checkpoint.rows()):
+        for subset in (s for s in SUBSETS if s in row.samples):
+            counts = row.samples[subset][0].run['counts']
+            place = f'{row.place}, {row.setting}' if row.setting else row.place
+            place += '' if subset == 'test' else f', {subset}'
+            told = {key: f'{counts[key]:,}' for key in _COUNTED[task]}
+            numbers = _numbers(row, columns, subset, bracketed)
+            named = {'name': f'`{row.name}`', 'tested on': place}
+            cells.append({**named, **told, **numbers})
+    return _table(cells, 2)
 
 
-def data_groups(
+def _data_groups(
     checkpoints: Iterable[Checkpoint],
 ) -> list[tuple[str, list[Checkpoint]]]:
     """Weights of ours by what they were tested on, which a sentence names."""
@@ -415,7 +400,7 @@ def data_groups(
     ]
 
 
-def upstream_table(methods: Sequence[Method], up: str = '') -> list[str]:
+def _upstream(methods: Sequence[Method], up: str = '') -> list[str]:
     """Pretrained weights that recipes start from; empty if none does."""
     found: dict[str, list[tuple[Method, Mapping[str, Any]]]] = {}
     for method in methods:
@@ -429,26 +414,22 @@ def upstream_table(methods: Sequence[Method], up: str = '') -> list[str]:
             {**(method.collection.get('License') or {}), **(r.get('License') or {})}
             for method, r in users
         ]
-        licences = dict.fromkeys(str(t.get('Pretrained Weights') or '') for t in told)
-        licences = [text for text in licences if text not in ('', UNKNOWN)]
-        recipes = [_link(recipe['Name'], up + recipe['Config']) for _, recipe in users]
-        hashes = [m.get('Pretrained Weights SHA256') for m in known]
-        sizes = [m.get('Pretrained Weights Size') for m in known]
-        rows.append(
-            [
-                _link(f'`{PurePosixPath(file_name(url)).stem}`', url),
-                known[0].get('Pretrained') or UNKNOWN,
-                megabytes(next(filter(None, sizes), None)),
-                next((f'`{h[:8]}`' for h in hashes if h), 'unknown'),
-                ', '.join(licences) or UNKNOWN,
-                ', '.join(recipes),
-            ]
-        )
-    titles = ['name', 'trained on', 'size', 'SHA-256', 'licence', 'start of']
-    return _table(titles, rows, len(titles)) if rows else []
+        terms = dict.fromkeys(str(t.get('Pretrained Weights') or UNKNOWN) for t in told)
+        hashes = (m.get('Pretrained Weights SHA256') for m in known)
+        sizes = (m.get('Pretrained Weights Size') for m in known)
+        row = {
+            'name': _link(f'`{PurePosixPath(file_name(url)).stem}`', url),
+            'trained on': known[0].get('Pretrained') or UNKNOWN,
+            'size': _megabytes(next(filter(None, sizes), None)),
+            'SHA-256': next((f'`{h[:8]}`' for h in hashes if h), 'unknown'),
+            'licence': ', '.join(t for t in terms if t != UNKNOWN) or UNKNOWN,
+            'start of': ', '.join(_link(r['Name'], up + r['Config']) for _, r in users),
+        }
+        rows.append(row)
+    return _table(rows, 6)
 
 
-def recipes_table(method: Method, up: str) -> list[str]:
+def _recipes(method: Method, up: str) -> list[str]:
     """Recipes of a method and their costs."""
     windows = any(r['Metadata'].get('Window Seconds') for r in method.recipes)
     rows = []
@@ -460,24 +441,22 @@ def recipes_table(method: Method, up: str) -> list[str]:
             for leaf, stem in stems.items()
         ]
         names = [f'`{c.name}`' for c in method.weights_of(recipe)]
-        seconds = known.get('Window Seconds')
-        rows.append(
-            [
-                recipe['Name'],
-                ' '.join(leaves),
-                known.get('Architecture', UNKNOWN),
-                known.get('Input', UNKNOWN),
-                known.get('Pretrained') or 'scratch',
-                ', '.join(names) or 'none yet: train it',
-                millions(known.get('Parameters')),
-                millions(known.get('Trainable Parameters') or known.get('Parameters')),
-                billions(known.get('FLOPs')),
-                *([f'{seconds:.2f}' if seconds else UNKNOWN] if windows else []),
-            ]
-        )
-    titles = ['recipe', 'configs', 'architecture', 'input', 'starts from']
-    titles += ['our weights', 'params (M)', 'trained (M)', 'GFLOPs']
-    return _table([*titles, *(['window (s)'] if windows else [])], rows, 6)
+        params, seconds = known.get('Parameters'), known.get('Window Seconds')
+        row = {
+            'recipe': recipe['Name'],
+            'configs': ' '.join(leaves),
+            'architecture': known.get('Architecture', UNKNOWN),
+            'input': known.get('Input', UNKNOWN),
+            'starts from': known.get('Pretrained') or 'scratch',
+            'our weights': ', '.join(names) or 'none yet: train it',
+            'params (M)': millions(params),
+            'trained (M)': millions(known.get('Trainable Parameters') or params),
+            'GFLOPs': billions(known.get('FLOPs')),
+        }
+        if windows:
+            row['window (s)'] = f'{seconds:.2f}' if seconds else UNKNOWN
+        rows.append(row)
+    return _table(rows, 6)
 
 
 def millions(number: int | None) -> str:
@@ -492,27 +471,26 @@ def billions(number: int | None) -> str:
     return f'{number / 1e9:.{2 if number > 1e8 else 4}f}'
 
 
-def megabytes(size: int | None) -> str:
-    """Size of a file, in millions of bytes."""
+def _megabytes(size: int | None) -> str:
     return f'{size / 1e6:.2f} MB' if size else 'unknown'
 
 
-def span(texts: Sequence[str]) -> str:
+def _span(texts: Sequence[str]) -> str:
     """Smallest and largest of several numbers: ``0.17–2.04``."""
     known = sorted({t for t in texts if t != UNKNOWN}, key=float)
-    if not known:
-        return UNKNOWN
-    return known[0] if len(known) == 1 else f'{known[0]}–{known[-1]}'
+    return '–'.join(dict.fromkeys([known[0], known[-1]])) if known else UNKNOWN
 
 
 def _link(text: str, target: str) -> str:
     return f'[{text}]({target})'
 
 
-def _table(
-    titles: Sequence[str], rows: Sequence[Sequence[str]], left: int
-) -> list[str]:
-    return [*Table(titles, rows, left).markdown(), '']
+def _table(rows: Sequence[Mapping[str, str]], left: int) -> list[str]:
+    """Lines of a table of cells by title; none without rows."""
+    if not rows:
+        return []
+    cells = [list(row.values()) for row in rows]
+    return [*Table(list(rows[0]), cells, left).markdown(), '']
 
 
 def text_differences(old: str, new: str) -> Iterator[str]:
