@@ -286,8 +286,12 @@ def measure_data(data: str, sample: str, packed: str | bool) -> dict[str, Any]:
 
 def measure_pose(root: str, backend: str, models: str | None) -> dict[str, Any]:
     """Seconds per frame of finding joints, on one core, without loading models."""
-    from mmma.media.extractors import PoseOptions, build_extractor
-    from mmma.media.pose import VideoFrames, extract_clip
+    from mmma.media.pose import (
+        PoseOptions,
+        VideoFrames,
+        build_extractor,
+        extract_clip,
+    )
 
     data = DataRoot(root)
     path = data.video_path(data.read_rec()[0].path)

@@ -419,7 +419,7 @@ class Workflow:
         """
         args = self.args
         if any(step.name == 'pose' for step in left):
-            from mmma.media.extractors import PoseOptions, describe_extractor
+            from mmma.media.pose import PoseOptions, describe_extractor
 
             try:
                 describe_extractor(PoseOptions(args.backend, models=args.models))

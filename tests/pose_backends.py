@@ -8,9 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from mmma.media import extractors
-from mmma.media import pose as extraction
-from mmma.media.extractors import NUM_JOINTS, Extractor
+from mmma.media import pose
+from mmma.media.pose import NUM_JOINTS, Extractor
 
 VERSION = 'fake 1'
 
@@ -57,5 +56,5 @@ class FakeExtractor(Extractor):
 
 def use_fake(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ``mediapipe`` be the fake, in this process and those it starts."""
-    monkeypatch.setitem(extractors.BACKENDS, 'mediapipe', __name__)
-    extraction._extractor.cache_clear()
+    monkeypatch.setitem(pose.BACKENDS, 'mediapipe', __name__)
+    pose.build_extractor.cache_clear()

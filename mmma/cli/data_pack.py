@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     """Pack, and say what came of it."""
     os.environ.setdefault('OMP_NUM_THREADS', '1')  # before numpy is there
     from mmma.data.root import DataRoot
-    from mmma.media.encode import PackOptions, read_following
+    from mmma.media.encode import PackOptions, read_person
     from mmma.media.pack import pack_root
 
     if args.workers is not None and args.workers < 0:
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         crf=args.crf,
         crop=args.crop,
         margin=args.margin,
-        following=read_following(args.person),
+        **read_person(args.person),
     )
     started = time.monotonic()
     try:

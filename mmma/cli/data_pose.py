@@ -80,8 +80,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.sheet.parent.is_dir():
             raise FileNotFoundError(f'--sheet: there is no folder {args.sheet.parent}')
     root = DataRoot(args.root)
-    from mmma.media.extractors import PoseOptions
-    from mmma.media.pose import extract_root, write_sheet
+    from mmma.media.pose import PoseOptions, extract_root, write_sheet
 
     options = PoseOptions(
         args.backend, args.persons, args.smooth, args.models, args.device

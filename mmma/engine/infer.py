@@ -36,8 +36,7 @@ from mmma.engine.weights import Weights, read_checkpoint, with_frozen
 from mmma.evaluation.recognition import summed_body_scores
 from mmma.files import source_identity
 from mmma.hub.zoo import checkpoint_path, list_models
-from mmma.media.extractors import PoseOptions, describe_extractor
-from mmma.media.pose import extract_video
+from mmma.media.pose import PoseOptions, describe_extractor, extract_video
 from mmma.registry import METRICS, MODELS
 from mmma.structures.segments import Detections
 from mmma.taxonomy import LabelSpace, check_choice, load_label_space

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,31 +20,36 @@ from mmma.taxonomy import check_choice, suggest
 CROPS = ('none', 'person')
 LARGEST, LEFT, RIGHT = RULES = ('largest', 'left', 'right')
 PRESET, TUNE, SCALER = 'fast', 'fastdecode', 'bicubic'
-
-
-@dataclass(frozen=True)
-class Following:
-    """Which of several people a crop follows.
-
-    Attributes:
-        rule: ``largest`` (mean score times area), ``left`` or ``right`` in the picture,
-            or the place of a person in the skeleton store, from 0.
-        by_name: Rules of single clips and videos.
-        digest: Of the file that ``by_name`` came from; empty without one.
-    """
-
-    rule: str | int = LARGEST
-    by_name: Mapping[str, str | int] = field(default_factory=dict)
-    digest: str = ''
-
-    def of(self, name: str) -> str | int:
-        """Rule of a clip or video."""
-        return self.by_name.get(name, self.rule)
+X264 = {
+    'preset': PRESET,
+    'tune': TUNE,
+    'sc_threshold': '0',
+    'bf': '0',
+    'mbtree': '0',
+    'a53cc': '0',
+    'threads': '1',
+}
+"""No B-frames: every frame decodes as soon as it is read. ``fastdecode`` costs 8 % of
+size and 0.1 dB, and decodes 1.6 times as fast (three published clips). The macroblock
+tree reads memory that was never written (seen in x264 build 165), so it is off."""
+MIN_SCORE = 0.3
+_LEAST_SIDE = 32
+_TAILS = (1, 99)  # percentiles: a joint that jumps for a frame does not widen the box
+_COLOUR = ('colorspace', 'color_range', 'color_primaries', 'color_trc')
+_TURNS = {
+    0: (),
+    1: (('transpose', 'cclock'),),
+    2: (('hflip', None), ('vflip', None)),
+    3: (('transpose', 'clock'),),
+}
+Times = tuple[list[int], Fraction]
+"""Stamps at which frames are shown, ascending, the first one 0, and (last) the end of
+the last one; and seconds per unit of them."""
 
 
 @dataclass(frozen=True)
 class PackOptions:
-    """How videos are packed.
+    """Options of packing videos.
 
     Attributes:
         short_side: Pixels; a smaller picture is not enlarged.
@@ -52,7 +57,11 @@ class PackOptions:
         crf: Quality of x264: 0 is exact, 51 the worst.
         crop: ``none``, or ``person``: one box per video around the followed person.
         margin: Share of the person's longer side that is added on each side.
-        following: Whom ``person`` follows.
+        person: Whom of several a crop follows: ``largest`` (mean score times area),
+            ``left`` or ``right`` in the picture, or the place of a person in the
+            skeleton store, from 0.
+        by_name: The same of single clips and videos.
+        person_file: Digest of the file that ``by_name`` came from; empty without one.
 
     Raises:
         ValueError: A value that is not allowed.
@@ -63,7 +72,9 @@ class PackOptions:
     crf: int = 18
     crop: str = 'none'
     margin: float = 0.15
-    following: Following = field(default_factory=Following)
+    person: str | int = LARGEST
+    by_name: Mapping[str, str | int] = field(default_factory=dict)
+    person_file: str = ''
 
     def __post_init__(self) -> None:
         check_choice('crop', self.crop, CROPS)
@@ -90,15 +101,14 @@ class PackOptions:
             'crop': self.crop,
         }
         if self.crop == 'person':
-            found['margin'] = self.margin
-            found['person'] = self.following.rule
-            if self.following.digest:
-                found['person_file'] = self.following.digest
+            found |= {'margin': self.margin, 'person': self.person}
+            if self.person_file:
+                found['person_file'] = self.person_file
         return found
 
 
-def read_following(text: str) -> Following:
-    """Read ``--person``.
+def read_person(text: str) -> dict[str, Any]:
+    """Read ``--person`` into the options ``person``, ``by_name`` and ``person_file``.
 
     Args:
         text: ``largest``, ``left``, ``right``, a number, or a CSV file with columns
@@ -109,7 +119,7 @@ def read_following(text: str) -> Following:
         FileNotFoundError: There is no such file.
     """
     if not text.lower().endswith('.csv'):
-        return Following(_rule(text))
+        return {'person': _rule(text)}
     content = read_text(Path(text))
     rows = list(csv.reader(io.StringIO(content, newline='')))
     if not rows or rows[0] != ['name', 'person']:
@@ -123,7 +133,7 @@ def read_following(text: str) -> Following:
         except ValueError as error:
             raise ValueError(f'{text}:{line}: {error}') from None
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
-    return Following(LARGEST, by_name, digest)
+    return {'by_name': by_name, 'person_file': digest}
 
 
 def _rule(text: str) -> str | int:
@@ -137,39 +147,15 @@ def _rule(text: str) -> str | int:
     )
 
 
-MIN_SCORE = 0.3
-_LEAST_SIDE = 32
-_TAILS = (1, 99)  # percentiles: a joint that jumps for a frame does not widen the box
-
-
-class Box(NamedTuple):
-    """Part of a picture, in shares of its width and height.
-
-    Attributes:
-        left: Where it starts.
-        top: Where it starts.
-        right: Where it ends.
-        bottom: Where it ends.
-    """
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-
-WHOLE = Box(0, 0, 1, 1)
-
-
 def choose_person(
     keypoints: np.ndarray, scores: np.ndarray, rule: str | int
 ) -> int | None:
-    """The person that a crop follows.
+    """Choose the person that a crop follows.
 
     Args:
         keypoints: (M, T, V, 2) in pixels.
         scores: (M, T, V) in [0, 1].
-        rule: As in ``Following``; ``largest`` is the highest mean score times area.
+        rule: As in ``PackOptions``; ``largest`` is the highest mean score times area.
 
     Returns:
         Their place, or None where nobody is seen, or not the one asked for.
@@ -181,53 +167,50 @@ def choose_person(
         return None
     extents = {m: _extent(keypoints[m], scores[m]) for m in seen}
     if rule == LARGEST:
-        return max(seen, key=lambda m: (scores[m].mean() * _area(extents[m]), -m))
-    middles = {m: (extents[m][0] + extents[m][2]) / 2 for m in seen}
+        areas = {m: float((e[2:] - e[:2]).prod()) for m, e in extents.items()}
+        return max(seen, key=lambda m: (scores[m].mean() * areas[m], -m))
     choose = min if rule == LEFT else max
-    return choose(seen, key=lambda m: middles[m])
+    return choose(seen, key=lambda m: (extents[m][0] + extents[m][2]) / 2)
 
 
-def person_box(keypoints: np.ndarray, scores: np.ndarray, size: tuple[int, int]) -> Box:
-    """Box that holds one person in all frames.
+def person_box(
+    keypoints: np.ndarray, scores: np.ndarray, size: tuple[int, int]
+) -> np.ndarray:
+    """(4,) left, top, right and bottom of one person in all frames.
+
+    In shares of the picture's width and height.
 
     Args:
         keypoints: (T, V, 2) in pixels.
         scores: (T, V) in [0, 1], some of them at least ``MIN_SCORE``.
         size: Width and height of the picture.
     """
-    left, top, right, bottom = _extent(keypoints, scores)
-    width, height = size
-    return Box(left / width, top / height, right / width, bottom / height)
+    return _extent(keypoints, scores) / np.array([*size, *size])
 
 
-def join(boxes: list[Box]) -> Box:
-    """The smallest box that holds all.
-
-    Args:
-        boxes: At least one.
-    """
-    columns = list(zip(*boxes, strict=True))
-    return Box(*map(min, columns[:2]), *map(max, columns[2:]))
+def _extent(keypoints: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(4,) left, top, right and bottom of the joints that are seen."""
+    seen = keypoints[scores >= MIN_SCORE]
+    return np.percentile(seen, _TAILS, axis=0).reshape(-1)
 
 
 def square_pixels(
-    box: Box, size: tuple[int, int], margin: float
+    box: Sequence[float], size: tuple[int, int], margin: float
 ) -> tuple[int, int, int, int]:
     """A square with margin around a box, as far as the picture has room.
 
     Args:
-        box: What it must hold.
+        box: From :func:`person_box`.
         size: Width and height of the picture.
         margin: Share of the longer side that is added on each side.
 
     Returns:
         Left, top, width and height in pixels; even, but for a whole odd side.
     """
-    width, height = size
-    wide, high = (box.right - box.left) * width, (box.bottom - box.top) * height
-    side = max(wide, high) * (1 + 2 * margin)
-    left, wide = _span((box.left + box.right) / 2 * width, side, width)
-    top, high = _span((box.top + box.bottom) / 2 * height, side, height)
+    (left, top, right, bottom), (width, height) = box, size
+    side = max((right - left) * width, (bottom - top) * height) * (1 + 2 * margin)
+    left, wide = _span((left + right) / 2 * width, side, width)
+    top, high = _span((top + bottom) / 2 * height, side, height)
     return left, top, wide, high
 
 
@@ -240,47 +223,8 @@ def _span(middle: float, side: float, limit: int) -> tuple[int, int]:
     return 2 * int(start / 2), length
 
 
-def _extent(keypoints: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(4,) left, top, right and bottom of the joints that are seen."""
-    seen = keypoints[scores >= MIN_SCORE]
-    return np.percentile(seen, _TAILS, axis=0).reshape(-1)
-
-
-def _area(extent: np.ndarray) -> float:
-    return float((extent[2] - extent[0]) * (extent[3] - extent[1]))
-
-
-_COLOUR = ('colorspace', 'color_range', 'color_primaries', 'color_trc')
-_TURNS = {
-    0: (),
-    1: (('transpose', 'cclock'),),
-    2: (('hflip', None), ('vflip', None)),
-    3: (('transpose', 'clock'),),
-}
-
-
-@dataclass(frozen=True)
-class FrameTimes:
-    """When the frames of a video are shown, exactly.
-
-    Attributes:
-        stamps: (T,) of each frame, ascending, the first one is 0.
-        last: How long the last frame is shown, in the same units.
-        unit: Seconds.
-    """
-
-    stamps: tuple[int, ...]
-    last: int
-    unit: Fraction
-
-    def seconds(self) -> list[Fraction]:
-        """(T + 1,) when each frame appears, and when the last one ends."""
-        ends = (*self.stamps, self.stamps[-1] + self.last)
-        return [stamp * self.unit for stamp in ends]
-
-
 def pack_video(
-    source: Path, target: Path, options: PackOptions, box: Box | None = None
+    source: Path, target: Path, options: PackOptions, box: Sequence[float] | None = None
 ) -> dict[str, Any]:
     """Write one video; it appears only when it equals its source in count and times.
 
@@ -289,8 +233,8 @@ def pack_video(
     Args:
         source: Any file that FFmpeg reads.
         target: The MP4 file to write.
-        options: How.
-        box: What to keep of the picture, before ``options.margin``; None is all.
+        options: Of packing.
+        box: From :func:`person_box`, to keep with ``options.margin``; None keeps all.
 
     Returns:
         ``frames``; ``picture``, width and height of the upright source; ``crop``, left,
@@ -308,24 +252,19 @@ def pack_video(
         raise ValueError('zero bytes')
     with _readable('source'):
         times = read_times(source)
-    if len(set(times.stamps)) < len(times.stamps):
+    if len(set(times[0])) < len(times[0]):
         raise ValueError('two frames at one time: the order of frames is not known')
     with draft(target) as part:
-        picture, crop, size = _transcode(source, part, options, (times, box))
+        picture, crop, size = _transcode(source, part, options, times, box)
         with _readable('packed file'):
             _verify(part, times, size)
-        size_bytes = part.stat().st_size
-    return {
-        'frames': len(times.stamps),
-        'picture': picture,
-        'crop': crop,
-        'size': size,
-        'bytes': size_bytes,
-    }
+        written = part.stat().st_size
+    made = {'frames': len(times[0]) - 1, 'picture': picture, 'crop': crop}
+    return {**made, 'size': size, 'bytes': written}
 
 
-def read_times(path: Path) -> FrameTimes:
-    """When frames are shown, from the packets; those that no player shows left out.
+def read_times(path: Path) -> Times:
+    """Read when frames are shown; those that no player shows are left out.
 
     Args:
         path: A video file.
@@ -337,17 +276,24 @@ def read_times(path: Path) -> FrameTimes:
         packets = []
         for packet in container.demux(stream):
             if packet.size:
-                packets.append((_stamp(packet, stream, len(packets)), packet))
+                stamp = packet.dts if packet.pts is None else packet.pts
+                if stamp is None:  # raw streams carry none: frames follow at their rate
+                    rate = stream.average_rate or 25
+                    stamp = round(len(packets) / (stream.time_base * rate))
+                packets.append((int(stamp), packet))
         first = next((stamp for stamp, p in packets if p.is_keyframe), None)
         shown = [(s, p.duration) for s, p in packets if not p.is_discard]
         shown = sorted((s, d or 0) for s, d in shown if first is None or s >= first)
         if not shown:
             raise ValueError('no frames')
         unit = Fraction(stream.time_base)
-        rate = stream.average_rate or 25
-        last = shown[-1][1] or max(1, round(1 / rate / unit))
-        start = shown[0][0]
-        return FrameTimes(tuple(stamp - start for stamp, _ in shown), last, unit)
+        start, (end, last) = shown[0][0], shown[-1]
+        end += last or max(1, round(1 / (stream.average_rate or 25) / unit))
+        return [stamp - start for stamp in (*(s for s, _ in shown), end)], unit
+
+
+def _seconds(times: Times) -> list[Fraction]:
+    return [stamp * times[1] for stamp in times[0]]
 
 
 def even_size(width: int, height: int, short_side: int) -> tuple[int, int]:
@@ -364,23 +310,15 @@ def even_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     return 2 * round(width * scale / 2), 2 * round(height * scale / 2)
 
 
-def _stamp(packet: Any, stream: Any, number: int) -> int:
-    """A packet's stamp; raw streams carry none: frames follow at their rate."""
-    stamp = packet.dts if packet.pts is None else packet.pts
-    if stamp is not None:
-        return int(stamp)
-    return round(number / (stream.time_base * (stream.average_rate or 25)))
-
-
 def _transcode(
     source: Path,
     part: Path,
     options: PackOptions,
-    what: tuple[FrameTimes, Box | None],
+    times: Times,
+    box: Sequence[float] | None,
 ) -> tuple[tuple[int, int], tuple[int, int, int, int], tuple[int, int]]:
     """Decode, filter and encode; returns picture, crop and size."""
-    times, box = what
-    pictures = _upright(source, len(times.stamps))
+    pictures = _upright(source, len(times[0]) - 1)
     with _readable('source'):
         frame = next(pictures)
     turns = round(frame.rotation / 90) % 4
@@ -447,24 +385,24 @@ def _filtered(
 
 @contextmanager
 def _encoder(
-    part: Path, size: tuple[int, int], times: FrameTimes, options: PackOptions
+    part: Path, size: tuple[int, int], times: Times, options: PackOptions
 ) -> Iterator[Callable[[Any], None]]:
     """Write frames at given times; one thread, so that bytes do not depend on it."""
     import av
 
-    unit, scale = Fraction(1, times.unit.denominator), times.unit.numerator
+    stamps, scale = times[0], times[1].numerator
+    unit = Fraction(1, times[1].denominator)
     settings = {
         'fflags': '+bitexact',
         'movflags': '+faststart',
         'video_track_timescale': str(unit.denominator),
     }
-    ends = times.seconds()
-    mean = (Fraction(len(ends) - 1) / ends[-1]).limit_denominator(1001)
-    stamps = iter(times.stamps)
+    mean = ((len(stamps) - 1) / (stamps[-1] * times[1])).limit_denominator(1001)
+    coder = {**X264, 'crf': str(options.crf), 'g': str(options.gop)}
+    coder['keyint_min'] = str(options.gop)
+    left = iter(stamps)
     with av.open(str(part), 'w', format='mp4', options=settings) as container:
-        stream = container.add_stream(
-            'libx264', rate=mean, options=x264_options(options)
-        )
+        stream = container.add_stream('libx264', rate=mean, options=coder)
         stream.width, stream.height = size
         stream.pix_fmt = 'yuv420p'
         context = stream.codec_context
@@ -472,12 +410,12 @@ def _encoder(
 
         def mux(frame: Any) -> None:
             for packet in stream.encode(frame):
-                if packet.pts == times.stamps[-1] * scale:
-                    packet.duration = times.last * scale
+                if packet.pts == stamps[-2] * scale:
+                    packet.duration = (stamps[-1] - stamps[-2]) * scale
                 container.mux(packet)
 
         def add(frame: Any) -> None:
-            stamp = next(stamps)
+            stamp = next(left)
             if not stamp:  # the first one
                 for name in _COLOUR:
                     setattr(context, name, getattr(frame, name))
@@ -489,46 +427,21 @@ def _encoder(
         mux(None)
 
 
-def x264_options(options: PackOptions) -> dict[str, str]:
-    """Options of the encoder.
-
-    No B-frames: every frame decodes as soon as it is read. ``fastdecode`` costs 8 % of
-    size and 0.1 dB, and decodes 1.6 times as fast (three published clips). The
-    macroblock tree reads memory that was never written (seen in x264 build 165), so it
-    is off.
-
-    Args:
-        options: How videos are packed.
-    """
-    return {
-        'preset': PRESET,
-        'tune': TUNE,
-        'crf': str(options.crf),
-        'g': str(options.gop),
-        'keyint_min': str(options.gop),
-        'sc_threshold': '0',
-        'bf': '0',
-        'mbtree': '0',
-        'a53cc': '0',
-        'threads': '1',
-    }
-
-
-def _verify(part: Path, times: FrameTimes, size: tuple[int, int]) -> None:
+def _verify(part: Path, times: Times, size: tuple[int, int]) -> None:
     """Decode what was written and compare it with what was wanted.
 
     Raises:
         ValueError: It differs.
     """
-    written = read_times(part)
-    if written.seconds() != times.seconds():
+    if _seconds(read_times(part)) != _seconds(times):
         raise ValueError('packed frames are shown at other times than in the source')
     with _opened(part) as (container, stream):
         sizes = [(f.width, f.height) for f in container.decode(stream)]
-    if sizes != [size] * len(times.stamps):
+    expected = len(times[0]) - 1
+    if sizes != [size] * expected:
         raise ValueError(
             f'{len(sizes)} packed frames of {sorted(set(sizes))}, expected '
-            f'{len(times.stamps)} of {size}'
+            f'{expected} of {size}'
         )
 
 

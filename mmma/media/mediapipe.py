@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from mmma.media.extractors import JOINTS, NUM_JOINTS, Extractor, PoseOptions
+from mmma.media.pose import JOINTS, NUM_JOINTS, Extractor, PoseOptions
 
 SIDES = ('left', 'right')
 _REACH = 0.5

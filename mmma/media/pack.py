@@ -18,6 +18,7 @@ import numpy as np
 
 from mmma.data.arrays import SkeletonStore, SkeletonWriter
 from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, TASKS, DataRoot, write_info
+from mmma.data.videos import write_entries
 from mmma.files import (
     Journal,
     atomic_write,
@@ -26,141 +27,21 @@ from mmma.files import (
     source_identity,
     usable_cores,
 )
-from mmma.media.encode import (
-    Box,
-    PackOptions,
-    choose_person,
-    join,
-    pack_video,
-    person_box,
-)
-
-_LIMIT_PX = 2047  # what 1/16 pixel in 16 bits can hold
-
-
-def packed_path(path: str) -> str:
-    """Where a packed video lies, relative to the packed root.
-
-    Args:
-        path: As in the tables.
-    """
-    return path if path.lower().endswith('.mp4') else f'{path}.mp4'
-
-
-def copy_table(root: DataRoot, out: Path, task: str) -> None:
-    """Copy a table; only paths of videos that were no MP4 files change.
-
-    Args:
-        root: The source.
-        out: The packed root.
-        task: ``rec`` or ``det``.
-    """
-    source = root.path / (REC_FILE if task == 'rec' else DET_FILE)
-    rows = root.read_rec() if task == 'rec' else root.read_det()
-    if all(packed_path(row.path) == row.path for row in rows if row.path):
-        with atomic_write(out / source.name, 'wb') as file:
-            file.write(source.read_bytes())
-        return
-    text = read_text(source)
-    with atomic_write(out / source.name) as file:
-        file.write(_moved_rec(text) if task == 'rec' else _moved_det(text))
-
-
-def copy_skeletons(
-    root: DataRoot,
-    out: Path,
-    task: str,
-    places: Mapping[str, Mapping[str, Any]],
-) -> None:
-    """Copy a skeleton store, its coordinates in the packed pictures.
-
-    Args:
-        root: The source.
-        out: The packed root.
-        task: ``rec`` or ``det``.
-        places: Clip or video -> ``picture``, ``crop`` and ``size`` of its packed video;
-            skeletons of those without stay as they are.
-    """
-    store = SkeletonStore(root, task)
-    persons = max(row.persons for row in store.index.values())
-    with SkeletonWriter(out, task, store.layout, persons) as writer:
-        for name in store.names:
-            keypoints, scores = store.get(name)
-            size = store.size(name)
-            if name in places:
-                place = places[name]
-                keypoints = move_joints(keypoints, size, place)
-                size = place['size']
-            writer.append(name, keypoints, scores, store.fps(name), *size)
-
-
-def move_joints(
-    keypoints: np.ndarray, size: Sequence[int], place: Mapping[str, Any]
-) -> np.ndarray:
-    """Joints in the picture of a packed video.
-
-    Args:
-        keypoints: (..., 2) in pixels.
-        size: Width and height of the picture they refer to.
-        place: ``picture``, ``crop`` and ``size`` of the packed video.
-    """
-    picture, crop = np.array(place['picture']), np.array(place['crop'])
-    in_picture = keypoints * (picture / np.array(size))
-    moved = (in_picture - crop[:2]) * (np.array(place['size']) / crop[2:])
-    return moved.clip(-_LIMIT_PX, _LIMIT_PX)
-
-
-def _moved_rec(text: str) -> str:
-    rows = list(csv.reader(io.StringIO(text, newline='')))
-    column = rows[0].index('path')
-    for row in rows[1:]:
-        if row and row[column]:
-            row[column] = packed_path(row[column])
-    made = io.StringIO()
-    csv.writer(made, lineterminator='\n').writerows(rows)
-    return made.getvalue()
-
-
-def _moved_det(text: str) -> str:
-    content = json.loads(text)
-    for entry in content['database'].values():
-        if entry.get('path'):
-            entry['path'] = packed_path(entry['path'])
-    lines = (
-        f'{json.dumps(name, ensure_ascii=False)}: '
-        f'{json.dumps(entry, ensure_ascii=False)}'
-        for name, entry in content.pop('database').items()
-    )
-    head = json.dumps(content, ensure_ascii=False)[1:-1]
-    head = f'{head}, ' if head else ''
-    return f'{{{head}"database": {{\n' + ',\n'.join(lines) + '\n}}\n'
-
+from mmma.media.encode import PackOptions, choose_person, pack_video, person_box
 
 MEASURED = 4
 """Videos that are packed before disk and time are estimated."""
 _RESERVE = 1.1  # the few that were measured may be smaller than most
-
-
-@dataclass(frozen=True)
-class Job:
-    """One video to pack.
-
-    Attributes:
-        path: As in the tables.
-        source: The file.
-        target: What to write.
-        users: (task, clip or video, rule of whom to follow) of each row that uses it.
-    """
-
-    path: str
-    source: Path
-    target: Path
-    users: tuple[tuple[str, str, str | int], ...]
+_LIMIT_PX = 2047  # what 1/16 pixel in 16 bits can hold
+_User = tuple[str, str, str | int]
+"""Task, clip or video, and rule of whom to follow, of a row that uses a video."""
+_Job = tuple[str, Path, list[_User]]
+"""Path of a video as in the tables, the file, and its users."""
 
 
 @dataclass
 class PackReport:
-    """What came of packing a root.
+    """Result of packing a root.
 
     Attributes:
         videos: Of the tables.
@@ -203,7 +84,7 @@ def pack_root(
     Args:
         root: The source.
         out: Folder of the packed root.
-        options: What is done to the pictures.
+        options: Done to the pictures.
         tasks: Tables whose videos are packed; by default those that exist.
         workers: Processes; 0 works in this one, None takes one per CPU.
         allow_failures: Finish the root though videos could not be packed.
@@ -225,28 +106,47 @@ def pack_root(
     if out.resolve() == root.path.resolve():
         raise ValueError(f'{out}: the packed root needs a folder of its own')
     tasks = chosen_tasks(root, tasks)
-    jobs = _jobs(root, out, options, tasks)
+    jobs = _jobs(root, options, tasks)
     header = {'source': root.info.name, 'tasks': tasks, **options.as_dict()}
     if options.crop == 'person':
         stores = {task: SkeletonStore(root, task).path for task in tasks}
         header['followed_in'] = {t: source_identity(p) for t, p in stores.items()}
     journal = Journal(out, header, force)
-    todo = [job for job in jobs if not journal.holds(job.path, job.source)]
+    todo = [job for job in jobs if not journal.holds(*job[:2])]
     report = PackReport(videos=len(jobs))
-    report.changed = sum(job.path in journal.records for job in todo)
+    report.changed = sum(path in journal.records for path, *_ in todo)
     if todo:
         (out / INFO_FILE).unlink(missing_ok=True)
-    _pack_all(todo, journal, report, (root, options, workers, on_estimate, on_progress))
-    for folder in {job.target.parent for job in jobs}:
+    plain = replace(options, by_name={})  # small to send: jobs carry their rules
+    work = functools.partial(_pack_one, root=root, out=out, options=plain)
+    _pack_all(todo, work, root, journal, report, workers, on_estimate, on_progress)
+    for folder in {(out / path).parent for path, *_ in jobs}:
         for part in folder.glob('.*.part'):  # of a run that was killed
             part.unlink(missing_ok=True)
-    journal.finish(job.path for job in jobs)
-    records = journal.records.values()
-    report.uncropped = sum(record.get('followed') is False for record in records)
-    report.source_bytes = sum(record['source_bytes'] for record in records)
-    report.packed_bytes = sum(record['bytes'] for record in records)
-    if not report.failures or allow_failures:
-        _finish(root, out, (options, jobs, tasks), (journal, report))
+    journal.finish(path for path, *_ in jobs)
+    records = journal.records
+    report.uncropped = sum(r.get('followed') is False for r in records.values())
+    report.source_bytes = sum(r['source_bytes'] for r in records.values())
+    report.packed_bytes = sum(r['bytes'] for r in records.values())
+    if report.failures and not allow_failures:
+        return report
+    for task in tasks:
+        copy_table(root, out, task)
+        if root.has_skeletons(task):
+            places = {
+                name: records[path]
+                for path, _, users in jobs
+                for own, name, _ in users
+                if own == task and path in records
+            }
+            copy_skeletons(root, out, task, places)
+    packed = options.as_dict()
+    if options.crop == 'person':
+        packed['uncropped'] = report.uncropped
+    if report.failures:
+        packed['failed'] = [path for path, _ in report.failures]
+    write_info(out, replace(root.info, packed=packed))
+    report.complete = True
     return report
 
 
@@ -268,12 +168,7 @@ def chosen_tasks(root: DataRoot, asked: Sequence[str] | None) -> tuple[str, ...]
 
 
 def table_rows(root: DataRoot, tasks: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Task, clip or video, and path of every row.
-
-    Args:
-        root: The data root.
-        tasks: From :func:`chosen_tasks`.
-    """
+    """Task, clip or video, and path of every row of these tasks."""
     rows: list[tuple[str, str, str]] = []
     if 'rec' in tasks:
         rows += [('rec', clip.clip, clip.path) for clip in root.read_rec()]
@@ -287,18 +182,21 @@ def file_bytes(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _jobs(
-    root: DataRoot, out: Path, options: PackOptions, tasks: Sequence[str]
-) -> list[Job]:
+def packed_path(path: str) -> str:
+    """Path of a packed video relative to the packed root, of that in the tables."""
+    return path if path.lower().endswith('.mp4') else f'{path}.mp4'
+
+
+def _jobs(root: DataRoot, options: PackOptions, tasks: Sequence[str]) -> list[_Job]:
     """Every video of the tables, once.
 
     Raises:
         ValueError: Two videos would get one name, or a path leaves the root.
     """
-    users: dict[str, list[tuple[str, str, str | int]]] = {}
+    users: dict[str, list[_User]] = {}
     for task, name, path in table_rows(root, tasks):
         if path:
-            rule = options.following.of(name)
+            rule = options.by_name.get(name, options.person)
             users.setdefault(path, []).append((task, name, rule))
     taken: dict[str, str] = {}
     for path in users:
@@ -307,98 +205,47 @@ def _jobs(
             raise ValueError(
                 f'{other} and {path} would both become {packed_path(path)}: rename one'
             )
-    return [
-        Job(path, root.video_path(path), out / packed_path(path), tuple(rows))
-        for path, rows in users.items()
-    ]
+    return [(path, root.video_path(path), rows) for path, rows in users.items()]
 
 
 def _pack_all(
-    todo: list[Job], journal: Journal, report: PackReport, how: tuple[Any, ...]
+    todo: list[_Job],
+    work: Callable[[_Job], dict[str, Any] | str],
+    root: DataRoot,
+    journal: Journal,
+    report: PackReport,
+    workers: int | None,
+    on_estimate: Callable[[int, float, float], None],
+    on_progress: Callable[[int, int], None],
 ) -> None:
     """Pack a few, estimate, then pack the rest."""
-    root, options, workers, on_estimate, on_progress = how
-    # Small to send: jobs carry the rules of their names.
-    plain = replace(options, following=replace(options.following, by_name={}))
-    work = functools.partial(_pack_one, root=root, options=plain)
     step = -(-len(todo) // MEASURED) or 1
     first = todo[::step]
     rest = [job for number, job in enumerate(todo) if number % step]
-    total, done = sum(file_bytes(job.source) for job in todo), 0
+    sizes = {path: file_bytes(source) for path, source, _ in todo}
+    done = 0
     for jobs in (first, rest):
         started = time.perf_counter()
-        for job, record in map_in_processes(work, jobs, workers):
-            done += file_bytes(job.source)
+        for (path, *_), record in map_in_processes(work, jobs, workers):
+            done += sizes[path]
             if isinstance(record, str):
-                report.failures.append((job.path, record))
+                report.failures.append((path, record))
             else:
                 journal.add(record)
                 report.packed += 1
-            on_progress(done, total)
+            on_progress(done, sum(sizes.values()))
         if jobs is first and rest:
-            spent = (time.perf_counter() - started) * _busy(len(first), workers)
-            packed = [r for j in first if (r := journal.records.get(j.path))]
+            cores = usable_cores() if workers is None else max(workers, 1)
+            busy = min(cores, len(first)) / cores  # share of workers with work
+            spent = (time.perf_counter() - started) * busy
+            packed = [r for path, *_ in first if (r := journal.records.get(path))]
             read = sum(record['source_bytes'] for record in packed) or 1
-            share = sum(file_bytes(job.source) for job in rest) / read
+            share = sum(sizes[path] for path, *_ in rest) / read
             size = share * sum(record['bytes'] for record in packed)
             on_estimate(len(rest), size, share * spent)
             _check_disk(root, journal.path.parent, len(rest), size)
-    order = {job.path: number for number, job in enumerate(todo)}
+    order = {path: number for number, (path, *_) in enumerate(todo)}
     report.failures.sort(key=lambda failure: order[failure[0]])
-
-
-def _busy(jobs: int, workers: int | None) -> float:
-    """Share of the workers that so few jobs keep busy."""
-    workers = usable_cores() if workers is None else max(workers, 1)
-    return min(workers, jobs) / workers
-
-
-def _pack_one(job: Job, root: DataRoot, options: PackOptions) -> dict[str, Any] | str:
-    """Pack one video; its record, or the reason why there is none.
-
-    Raises:
-        OSError: The disk is full.
-    """
-    try:
-        found = source_identity(job.source)
-        box = _followed_box(job, root) if options.crop == 'person' else None
-        made = pack_video(job.source, job.target, options, box)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OSError(
-                error.errno, f'{job.target}: no space left on the disk'
-            ) from None
-        gone = isinstance(error, FileNotFoundError)
-        return 'no such file' if gone else error.strerror or str(error)
-    except ValueError as error:
-        return str(error)
-    record = {'path': job.path, 'packed': packed_path(job.path), **found}
-    if options.crop == 'person':
-        record['followed'] = box is not None
-    return {**record, **made}
-
-
-def _followed_box(job: Job, root: DataRoot) -> Box | None:
-    """Box around the followed person of a video in all rows that use it.
-
-    In shares of the picture; None where nobody is found.
-    """
-    boxes = []
-    for task, name, rule in job.users:
-        store = _store(root.path, task)
-        if name not in store:
-            continue
-        keypoints, scores = store.get(name)
-        person = choose_person(keypoints, scores, rule)
-        if person is not None:
-            size = store.size(name)
-            boxes.append(person_box(keypoints[person], scores[person], size))
-    return join(boxes) if boxes else None
-
-
-@functools.cache
-def _store(path: Path, task: str) -> SkeletonStore:
-    return SkeletonStore(path, task)
 
 
 def _check_disk(root: DataRoot, out: Path, videos: int, size: float) -> None:
@@ -413,28 +260,130 @@ def _check_disk(root: DataRoot, out: Path, videos: int, size: float) -> None:
         )
 
 
-def _finish(
+def _pack_one(
+    job: _Job, root: DataRoot, out: Path, options: PackOptions
+) -> dict[str, Any] | str:
+    """Pack one video; its record, or the reason why there is none.
+
+    Raises:
+        OSError: The disk is full.
+    """
+    path, source, users = job
+    target = out / packed_path(path)
+    record = {'path': path, 'packed': packed_path(path)}
+    box = None
+    try:
+        record |= source_identity(source)
+        if options.crop == 'person':
+            box = _followed_box(users, root)
+            record['followed'] = box is not None
+        return record | pack_video(source, target, options, box)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OSError(error.errno, f'{target}: no space left on the disk') from None
+        gone = isinstance(error, FileNotFoundError)
+        return 'no such file' if gone else error.strerror or str(error)
+    except ValueError as error:
+        return str(error)
+
+
+def _followed_box(users: Sequence[_User], root: DataRoot) -> np.ndarray | None:
+    """Box around the followed person of a video in all rows that use it.
+
+    In shares of the picture; None where nobody is found.
+    """
+    boxes = []
+    for task, name, rule in users:
+        store = _store(root.path, task)
+        if name not in store:
+            continue
+        keypoints, scores = store.get(name)
+        person = choose_person(keypoints, scores, rule)
+        if person is not None:
+            size = store.size(name)
+            boxes.append(person_box(keypoints[person], scores[person], size))
+    if not boxes:
+        return None
+    low, high = np.min(boxes, axis=0), np.max(boxes, axis=0)
+    return np.concatenate([low[:2], high[2:]])
+
+
+@functools.cache
+def _store(path: Path, task: str) -> SkeletonStore:
+    return SkeletonStore(path, task)
+
+
+def copy_table(root: DataRoot, out: Path, task: str) -> None:
+    """Copy a table; only paths of videos that were no MP4 files change.
+
+    Args:
+        root: The source.
+        out: The packed root.
+        task: ``rec`` or ``det``.
+    """
+    source = root.path / (REC_FILE if task == 'rec' else DET_FILE)
+    paths = [path for _, _, path in table_rows(root, (task,))]
+    if all(packed_path(path) == path for path in paths if path):
+        with atomic_write(out / source.name, 'wb') as file:
+            file.write(source.read_bytes())
+    elif task == 'rec':
+        rows = list(csv.reader(io.StringIO(read_text(source), newline='')))
+        column = rows[0].index('path')
+        for row in rows[1:]:
+            if row and row[column]:
+                row[column] = packed_path(row[column])
+        with atomic_write(out / source.name) as file:
+            csv.writer(file, lineterminator='\n').writerows(rows)
+    else:
+        content = json.loads(read_text(source))
+        database = content.pop('database')
+        for entry in database.values():
+            if entry.get('path'):
+                entry['path'] = packed_path(entry['path'])
+        head = json.dumps(content, ensure_ascii=False)[1:-1]
+        head = f'{head}, ' if head else ''
+        head = f'{{{head}"database": {{'
+        write_entries(out / source.name, database.items(), head, '}}')
+
+
+def copy_skeletons(
     root: DataRoot,
     out: Path,
-    what: tuple[PackOptions, list[Job], Sequence[str]],
-    result: tuple[Journal, PackReport],
+    task: str,
+    places: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Tables, skeletons, and last of all ``dataset.json``."""
-    (options, jobs, tasks), (journal, report) = what, result
-    for task in tasks:
-        copy_table(root, out, task)
-        if root.has_skeletons(task):
-            places = {
-                name: journal.records[job.path]
-                for job in jobs
-                for used_by, name, _ in job.users
-                if used_by == task and job.path in journal.records
-            }
-            copy_skeletons(root, out, task, places)
-    packed = options.as_dict()
-    if options.crop == 'person':
-        packed['uncropped'] = report.uncropped
-    if report.failures:
-        packed['failed'] = [path for path, _ in report.failures]
-    write_info(out, replace(root.info, packed=packed))
-    report.complete = True
+    """Copy a skeleton store, its coordinates in the packed pictures.
+
+    Args:
+        root: The source.
+        out: The packed root.
+        task: ``rec`` or ``det``.
+        places: Clip or video -> ``picture``, ``crop`` and ``size`` of its packed video;
+            skeletons of those without stay as they are.
+    """
+    store = SkeletonStore(root, task)
+    persons = max(row.persons for row in store.index.values())
+    with SkeletonWriter(out, task, store.layout, persons) as writer:
+        for name in store.names:
+            keypoints, scores = store.get(name)
+            size = store.size(name)
+            if name in places:
+                keypoints = move_joints(keypoints, size, places[name])
+                size = places[name]['size']
+            writer.append(name, keypoints, scores, store.fps(name), *size)
+
+
+def move_joints(
+    keypoints: np.ndarray, size: Sequence[int], place: Mapping[str, Any]
+) -> np.ndarray:
+    """Joints in the picture of a packed video.
+
+    Args:
+        keypoints: (..., 2) in pixels.
+        size: Width and height of the picture they refer to.
+        place: ``picture``, ``crop`` and ``size`` of the packed video.
+    """
+    picture, crop = np.array(place['picture']), np.array(place['crop'])
+    in_picture = keypoints * (picture / np.array(size))
+    moved = (in_picture - crop[:2]) * (np.array(place['size']) / crop[2:])
+    return moved.clip(-_LIMIT_PX, _LIMIT_PX)

@@ -7,10 +7,12 @@ import csv
 import errno
 import functools
 import hashlib
+import importlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,17 +23,10 @@ from mmma.data.arrays import SkeletonStore, SkeletonWriter, encode_joints
 from mmma.data.joints import WHOLEBODY65, JointLayout, read_layout
 from mmma.data.root import TASKS, DataRoot
 from mmma.files import CRASHED, atomic_write, map_in_processes, source_identity
-from mmma.media.extractors import (
-    JOINTS,
-    Extractor,
-    PoseOptions,
-    build_extractor,
-    describe_extractor,
-)
 from mmma.media.pack import chosen_tasks, file_bytes, table_rows
+from mmma.taxonomy import check_choice
 from mmma.video import (
     BrokenVideoError,
-    VideoIndex,
     damage_errors,
     damaged,
     open_container,
@@ -39,12 +34,150 @@ from mmma.video import (
     video_stream,
 )
 
+BACKENDS = {
+    'mediapipe': 'mmma.media.mediapipe',
+    'rtmlib': 'mmma.media.rtmlib',
+}
+"""Module of each backend: ``describe(options)`` names it without loading its library
+(and says what is missing), ``build(options)`` loads it."""
+
 FOLDER = '.pose'
+MAX_SIDE = 2047
+"""Larger pictures are scaled down, as coordinates are 1/16 pixel in 16 bits."""
+JOINTS = {name: place for place, name in enumerate(WHOLEBODY65.names)}
+NUM_JOINTS = len(JOINTS)
 _PARTS = {
     'body': slice(0, JOINTS['left_big_toe']),
     'left hand': slice(JOINTS['left_hand_root'], JOINTS['right_hand_root']),
     'right hand': slice(JOINTS['right_hand_root'], len(JOINTS)),
 }
+_COLOURS = {'left': (255, 140, 40), 'right': (60, 150, 255), '': (90, 255, 120)}
+
+
+@dataclass(frozen=True)
+class PoseOptions:
+    """Options of an extractor.
+
+    Attributes:
+        backend: One of ``BACKENDS``.
+        persons: Most people to keep per clip.
+        smooth: Let mediapipe smooth the body over time, which damps small motion.
+        models: rtmlib: folder of ``det.onnx`` and ``pose.onnx``.
+        device: rtmlib: ``cpu``, ``cuda`` or ``cuda:N``; changes no option of the data.
+
+    Raises:
+        ValueError: An unknown backend, or no person to keep.
+    """
+
+    backend: str
+    persons: int = 1
+    smooth: bool = False
+    models: Path | None = None
+    device: str = 'cpu'
+
+    def __post_init__(self) -> None:
+        check_choice('backend', self.backend, tuple(BACKENDS))
+        if self.persons < 1:
+            raise ValueError(f'--persons {self.persons}: must be 1 or more')
+
+
+class Extractor(ABC):
+    """Finds the joints of ``WHOLEBODY65`` in the frames of one clip after another."""
+
+    @abstractmethod
+    def extract(
+        self, frames: Iterable[np.ndarray], fps: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the joints of a clip; nothing of the clip before is remembered.
+
+        Args:
+            frames: (H, W, 3) uint8 RGB each, in time order.
+            fps: Frames per second.
+
+        Returns:
+            Keypoints (M, T, V, 2) in pixels and scores (M, T, V) in [0, 1], 0 where a
+            joint was not found.
+        """
+
+
+def describe_extractor(options: PoseOptions) -> str:
+    """Name, version and options of an extractor, as a skeleton store records them.
+
+    Raises:
+        ValueError: Its library is missing, or an option is not for it.
+        FileNotFoundError: Its model files are missing.
+    """
+    return importlib.import_module(BACKENDS[options.backend]).describe(options)
+
+
+@functools.cache
+def build_extractor(options: PoseOptions) -> Extractor:
+    """Load an extractor, once per process: it takes as long as many frames."""
+    return importlib.import_module(BACKENDS[options.backend]).build(options)
+
+
+class VideoFrames:
+    """Frames of a video that is gone through once, decoded by one thread.
+
+    They are those of ``mmma.video``: upright, those shown, in order.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        fps: Mean frames per second.
+        size: Width and height in pixels; (0, 0) before the first frame.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        BrokenVideoError: It cannot be read as video; a frame that does not decode is
+            found on the way.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.size = path, (0, 0)
+        with open_container(path) as container:
+            self._index = read_index(container)
+        self.fps = len(self) / self._index.duration_sec
+
+    def __len__(self) -> int:
+        return len(self._index.pts)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """(H, W, 3) uint8 RGB each."""
+        from av.video.reformatter import VideoReformatter
+
+        converter = VideoReformatter()
+        # Those that the index has: by stamp, or the first ones.
+        stamps = set(self._index.pts.tolist()) if self._index.stamped else None
+        found = 0
+        try:
+            with open_container(self.path) as container:
+                for frame in container.decode(video_stream(container)):
+                    if stamps is None or frame.pts in stamps:
+                        found += 1
+                        yield self._upright(frame, converter)
+                    if found == len(self):
+                        return
+        except damage_errors() as error:
+            raise damaged(str(self.path), error) from None
+        raise BrokenVideoError(self.path, f'{found} of {len(self)} frames decode')
+
+    def _upright(self, frame: Any, converter: Any) -> np.ndarray:
+        image = converter.reformat(frame, format='rgb24').to_ndarray()
+        turns = round(frame.rotation / 90)  # counter-clockwise
+        image = np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+        size = (image.shape[1], image.shape[0])
+        if self.size not in ((0, 0), size):
+            raise BrokenVideoError(self.path, 'the picture changes its size')
+        self.size = size
+        return image
+
+    def even_rows(self) -> np.ndarray:
+        """(T,) frames shown at the middles of T equal parts of the time."""
+        parts = len(self)
+        middles_sec = (np.arange(parts) + 0.5) * (self._index.duration_sec / parts)
+        return np.searchsorted(self._index.times_sec, middles_sec, side='right') - 1
 
 
 @dataclass(frozen=True)
@@ -64,8 +197,47 @@ class Partial:
     height: int
 
 
+def extract_video(path: Path, options: PoseOptions) -> Partial:
+    """Find the skeletons of a video file.
+
+    Rows of a store are evenly spaced: at a variable frame rate each one is what is
+    shown in the middle of its time, at a constant rate all frames stay.
+
+    Args:
+        path: The file.
+        options: Those of the extractor.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It cannot be read as video.
+    """
+    video = VideoFrames(path)
+    clip = extract_clip(build_extractor(options), video)
+    return replace(clip, joints=clip.joints[video.even_rows()])
+
+
+def extract_clip(extractor: Extractor, video: VideoFrames) -> Partial:
+    """Find the skeletons of a video, as a store holds them.
+
+    Joints outside the picture are guesses of where nothing can be seen: score 0.
+
+    Args:
+        extractor: Finds the joints.
+        video: Its frames.
+    """
+    keypoints, scores = extractor.extract(video, video.fps)
+    size = np.array(video.size)
+    inside = ((keypoints >= 0) & (keypoints < size)).all(axis=-1)
+    scale = min(1.0, MAX_SIDE / size.max())
+    joints = encode_joints(
+        keypoints * scale, np.where(inside, scores, 0), WHOLEBODY65.score_scale
+    )
+    width, height = (round(side * scale) for side in video.size)
+    return Partial(joints, video.fps, width, height)
+
+
 def open_partials(skeletons: Path, extractor: str, force: bool) -> Path:
-    """Folder of clips that are done before the store is written.
+    """Open the folder of clips that are done before the store is written.
 
     Args:
         skeletons: The root's ``skeletons`` folder.
@@ -93,25 +265,13 @@ def open_partials(skeletons: Path, extractor: str, force: bool) -> Path:
 
 
 def partial_path(folder: Path, task: str, name: str) -> Path:
-    """File of a clip or video that is done.
-
-    Args:
-        folder: From :func:`open_partials`.
-        task: ``rec`` or ``det``.
-        name: The clip or video.
-    """
+    """File of a clip or video of a task that is done, in that folder."""
     mark = hashlib.sha256(f'{task} {name}'.encode()).hexdigest()[:24]
     return folder / mark[:2] / f'{mark}.npz'
 
 
 def write_partial(path: Path, partial: Partial, source: Path) -> None:
-    """Write a clip's file; it appears whole or not at all.
-
-    Args:
-        path: From :func:`partial_path`.
-        partial: What to write.
-        source: The video.
-    """
+    """Write a clip's file, with the identity of its video."""
     facts = {**source_identity(source), **asdict(partial)}
     joints = facts.pop('joints')
     with atomic_write(path, 'wb') as file:
@@ -133,80 +293,6 @@ def read_partial(path: Path, source: Path | None = None) -> Partial | None:
         if source is not None and identity != source_identity(source):
             return None
         return Partial(content['joints'], **facts)
-
-
-@dataclass
-class VideoFrames:
-    """A video that is gone through once, decoded by one thread.
-
-    The frames are those of ``mmma.video``: upright, those shown, in order.
-
-    Args:
-        path: The file.
-
-    Attributes:
-        fps: Mean frames per second.
-        size: Width and height in pixels; (0, 0) before the first frame.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        BrokenVideoError: It cannot be read as video; a frame that does not decode is
-            found on the way.
-    """
-
-    path: Path
-    size: tuple[int, int] = (0, 0)
-
-    def __post_init__(self) -> None:
-        with open_container(self.path) as container:
-            self._index: VideoIndex = read_index(container)
-        self.fps = len(self) / self._index.duration_sec
-
-    def __len__(self) -> int:
-        return len(self._index.pts)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """(H, W, 3) uint8 RGB each."""
-        from av.video.reformatter import VideoReformatter
-
-        converter = VideoReformatter()
-        found = 0
-        try:
-            with open_container(self.path) as container:
-                for frame in self._shown(container):
-                    found += 1
-                    yield self._upright(frame, converter)
-        except damage_errors() as error:
-            raise damaged(str(self.path), error) from None
-        if found < len(self):
-            reason = f'{found} of {len(self)} frames decode'
-            raise BrokenVideoError(self.path, reason)
-
-    def _shown(self, container: Any) -> Iterator[Any]:
-        """Decoded frames that the index has: by stamp, or the first ones."""
-        stamps = set(self._index.pts.tolist()) if self._index.stamped else None
-        left = len(self)
-        for frame in container.decode(video_stream(container)):
-            if stamps is None or frame.pts in stamps:
-                yield frame
-                left -= 1
-            if not left:
-                return
-
-    def _upright(self, frame: Any, converter: Any) -> np.ndarray:
-        image = converter.reformat(frame, format='rgb24').to_ndarray()
-        turns = round(frame.rotation / 90)  # counter-clockwise
-        image = np.ascontiguousarray(np.rot90(image, turns)) if turns else image
-        size = (image.shape[1], image.shape[0])
-        if self.size not in ((0, 0), size):
-            raise BrokenVideoError(self.path, 'the picture changes its size')
-        self.size = size
-        return image
-
-
-_LEFT, _RIGHT, _MIDDLE = (255, 140, 40), (60, 150, 255), (90, 255, 120)
-MAX_SIDE = 2047
-"""Larger pictures are scaled down, as coordinates are 1/16 pixel in 16 bits."""
 
 
 @dataclass
@@ -251,7 +337,7 @@ def extract_root(
 
     Args:
         root: The data root.
-        options: What finds the joints.
+        options: Those of the extractor.
         tasks: Tables whose videos are looked at; by default those that exist.
         workers: Processes; 0 works in this one, None takes one per CPU.
         skip_broken: Write the store without the clips that failed.
@@ -272,11 +358,15 @@ def extract_root(
     if not any(path for _, _, path in rows):
         raise ValueError(f'{root.path}: no row has a video file to look at')
     report.clips = len(rows)
+    files = {row[:2]: partial_path(folder, *row[:2]) for row in rows}
     todo = [
         (task, name, path)
         for task, name, path in rows
-        if not (task in kept and name in kept[task])
-        and not _is_done(partial_path(folder, task, name), root, path)
+        if name not in kept.get(task, ())
+        and not (
+            files[task, name].is_file()
+            and read_partial(files[task, name], root.video_path(path))
+        )
     ]
     work = functools.partial(_extract_one, root=root, options=options, folder=folder)
     sizes = {row: file_bytes(root.path / row[2]) for row in todo}
@@ -296,48 +386,14 @@ def extract_root(
     if not report.failures or skip_broken:
         failed = {failure[:2] for failure in report.failures}
         for task in tasks:
-            clips = {
-                name: partial_path(folder, task, name)
-                for own, name, _ in rows
-                if own == task and (task, name) not in failed
-            }
-            _write_store(root, layout, task, (clips, kept.get(task), options.persons))
+            own = {k: f for k, f in files.items() if k[0] == task and k not in failed}
+            clips = {name: file for (_, name), file in own.items()}
+            _write_store(root, layout, task, clips, kept.get(task), options.persons)
             _write_missing(root, task, report.failures)
             report.rates[task] = detection_rates(SkeletonStore(root, task))
         report.complete = True
         shutil.rmtree(folder, ignore_errors=True)
     return report
-
-
-def missing_file(root: DataRoot, task: str) -> Path:
-    """The list of clips without skeletons: ``name,reason``.
-
-    Args:
-        root: The data root.
-        task: ``rec`` or ``det``.
-    """
-    return root.path / 'skeletons' / f'{task}_missing.csv'
-
-
-def detection_rates(store: SkeletonStore) -> tuple[int, dict[str, float], int]:
-    """Shares of a store's frames in which parts of anybody were found.
-
-    Args:
-        store: Of ``WHOLEBODY65``.
-
-    Returns:
-        Frames, the share of each part in [0, 1], and clips without any body.
-    """
-    found = dict.fromkeys(_PARTS, 0)
-    frames = without_body = 0
-    for name in store.names:
-        scores = store.get(name)[1]  # (M, T, V)
-        frames += scores.shape[1]
-        before = found['body']
-        for part, places in _PARTS.items():
-            found[part] += int(scores[..., places].any(axis=(0, 2)).sum())
-        without_body += found['body'] == before
-    return frames, {part: n / frames for part, n in found.items()}, without_body
 
 
 def _extract_one(
@@ -362,64 +418,6 @@ def _extract_one(
     return len(partial.joints)
 
 
-def _is_done(partial: Path, root: DataRoot, path: str) -> bool:
-    found = partial.is_file() and read_partial(partial, root.video_path(path))
-    return bool(found)
-
-
-def extract_video(path: Path, options: PoseOptions) -> Partial:
-    """Skeletons of a video file; the extractor is loaded once per process.
-
-    Rows of a store are evenly spaced: at a variable frame rate each one is what is
-    shown in the middle of its time, at a constant rate all frames stay.
-
-    Args:
-        path: The file.
-        options: What finds the joints.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It cannot be read as video.
-    """
-    clip = extract_clip(_extractor(options), VideoFrames(path))
-    return replace(clip, joints=clip.joints[_even_rows(path)])
-
-
-def extract_clip(extractor: Extractor, video: VideoFrames) -> Partial:
-    """Skeletons of a video as a store holds them.
-
-    Joints outside the picture are guesses of where nothing can be seen: score 0.
-
-    Args:
-        extractor: What finds the joints.
-        video: Its frames.
-    """
-    keypoints, scores = extractor.extract(video, video.fps)
-    size = np.array(video.size)
-    inside = ((keypoints >= 0) & (keypoints < size)).all(axis=-1)
-    scale = min(1.0, MAX_SIDE / size.max())
-    joints = encode_joints(
-        keypoints * scale, np.where(inside, scores, 0), WHOLEBODY65.score_scale
-    )
-    width, height = (round(side * scale) for side in video.size)
-    return Partial(joints, video.fps, width, height)
-
-
-def _even_rows(path: Path) -> np.ndarray:
-    """(T,) frames shown at the middles of T equal parts."""
-    with open_container(path) as container:
-        index = read_index(container)
-    parts = len(index.pts)
-    middles_sec = (np.arange(parts) + 0.5) * (index.duration_sec / parts)
-    return np.searchsorted(index.times_sec, middles_sec, side='right') - 1
-
-
-@functools.cache
-def _extractor(options: PoseOptions) -> Extractor:
-    """One per process: loading takes as long as many frames."""
-    return build_extractor(options)
-
-
 def _kept_stores(
     root: DataRoot, layout: JointLayout, tasks: Sequence[str], force: bool
 ) -> dict[str, SkeletonStore]:
@@ -435,8 +433,7 @@ def _kept_stores(
                 kept[task] = SkeletonStore(root, task)
         return kept
     origin = f'{root.path} has skeletons of {old.extractor!r}, not {layout.extractor!r}'
-    others = [task for task in existing if task not in tasks]
-    if others:
+    if any(task not in tasks for task in existing):
         raise ValueError(
             f'{origin}, and both tasks of a root share one extractor: '
             f'give --tasks {" ".join(TASKS)}'
@@ -450,10 +447,11 @@ def _write_store(
     root: DataRoot,
     layout: JointLayout,
     task: str,
-    what: tuple[dict[str, Path], SkeletonStore | None, int],
+    clips: dict[str, Path],
+    kept: SkeletonStore | None,
+    persons: int,
 ) -> None:
     """Write the store of a task in the order of its table, unless it is there."""
-    clips, kept, persons = what
     if kept is not None and kept.names == list(clips):
         return
     folder = root.path / 'skeletons'
@@ -469,6 +467,11 @@ def _write_store(
             writer.append_encoded(name, clip.joints, clip.fps, clip.width, clip.height)
 
 
+def missing_file(root: DataRoot, task: str) -> Path:
+    """The list of a task's clips without skeletons: ``name,reason``."""
+    return root.path / 'skeletons' / f'{task}_missing.csv'
+
+
 def _write_missing(
     root: DataRoot, task: str, failures: list[tuple[str, str, str]]
 ) -> None:
@@ -481,13 +484,34 @@ def _write_missing(
             writer.writerows([('name', 'reason'), *rows])
 
 
+def detection_rates(store: SkeletonStore) -> tuple[int, dict[str, float], int]:
+    """Shares of a store's frames in which parts of anybody were found.
+
+    Args:
+        store: Of ``WHOLEBODY65``.
+
+    Returns:
+        Frames, the share of each part in [0, 1], and clips without any body.
+    """
+    found = dict.fromkeys(_PARTS, 0)
+    frames = without_body = 0
+    for name in store.names:
+        scores = store.get(name)[1]  # (M, T, V)
+        frames += scores.shape[1]
+        before = found['body']
+        for part, places in _PARTS.items():
+            found[part] += int(scores[..., places].any(axis=(0, 2)).sum())
+        without_body += found['body'] == before
+    return frames, {part: n / frames for part, n in found.items()}, without_body
+
+
 def draw_over(
     frame: np.ndarray, keypoints: np.ndarray, scores: np.ndarray, layout: JointLayout
 ) -> np.ndarray:
-    """A frame with one skeleton on it: left orange, right blue, doubtful ones faint.
+    """Draw one skeleton: left orange, right blue, doubtful limbs faint.
 
     Args:
-        frame: (H, W, 3) uint8 RGB.
+        frame: (H, W, 3) uint8 RGB; not changed.
         keypoints: (V, 2) pixels.
         scores: (V,) in [0, 1]; joints with score 0 are left out.
         layout: Names and limbs.
@@ -501,9 +525,14 @@ def draw_over(
         sure = float(min(scores[a], scores[b]))
         if sure > 0:
             names = layout.names[a], layout.names[b]
+            colour = next(
+                colour
+                for side, colour in _COLOURS.items()
+                if all(name.startswith(side) for name in names)
+            )
             line = points[a].tolist(), points[b].tolist()
             layer = drawn.copy() if sure < 0.5 else drawn
-            cv2.line(layer, *line, _colour(*names), thickness, cv2.LINE_AA, 4)
+            cv2.line(layer, *line, colour, thickness, cv2.LINE_AA, 4)
             if layer is not drawn:
                 drawn = cv2.addWeighted(layer, 0.4, drawn, 0.6, 0)
     return drawn
@@ -535,9 +564,7 @@ def write_sheet(
     paths = {name: path for _, name, path in table_rows(root, (task,))}
     names = [n for n in store.names if paths.get(n)]
     names = [names[i] for i in np.unique(pick_frames(len(names), clips))]
-    strips = [
-        (name, _frames(root.video_path(paths[name]), name, store)) for name in names
-    ]
+    strips = [(n, _drawn(root.video_path(paths[n]), n, store)) for n in names]
     sheet = contact_sheet(strips, 1, height, store.layout.extractor)
     good, data = cv2.imencode(out.suffix.lower(), sheet[:, :, ::-1])
     if not good:
@@ -546,7 +573,8 @@ def write_sheet(
     return names
 
 
-def _frames(path: Path, name: str, store: SkeletonStore) -> list[np.ndarray]:
+def _drawn(path: Path, name: str, store: SkeletonStore) -> list[np.ndarray]:
+    """Five frames of a clip with its skeletons."""
     from mmma.simulation.preview import pick_frames
 
     keypoints, scores = store.get(name)
@@ -555,17 +583,10 @@ def _frames(path: Path, name: str, store: SkeletonStore) -> list[np.ndarray]:
     for number, frame in enumerate(VideoFrames(path)):
         if number in wanted:
             scale = frame.shape[1] / store.size(name)[0]
-            for person in range(len(scores)):
-                joints = keypoints[person, number] * scale, scores[person, number]
+            for points, sure in zip(keypoints, scores, strict=True):
+                joints = points[number] * scale, sure[number]
                 frame = draw_over(frame, *joints, store.layout)
             frames.append(frame)
         if len(frames) == len(wanted):
             break
     return frames
-
-
-def _colour(*names: str) -> tuple[int, int, int]:
-    for side, colour in (('left', _LEFT), ('right', _RIGHT)):
-        if all(name.startswith(side) for name in names):
-            return colour
-    return _MIDDLE

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mmma.checkpoints import file_sha256
-from mmma.media.extractors import NUM_JOINTS, Extractor, PoseOptions
+from mmma.media.pose import NUM_JOINTS, Extractor, PoseOptions
 
 _SURE = 0.3
 _LEAST_OVERLAP = 0.3

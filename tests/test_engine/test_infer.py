@@ -18,9 +18,8 @@ from mmma.engine.infer import InferenceOptions, config_of, own_label_space
 from mmma.engine.weights import read_checkpoint
 from mmma.hub import zoo
 from mmma.hub.zoo import ZooModel
-from mmma.media import extractors
-from mmma.media.extractors import PoseOptions
-from mmma.media.pose import extract_root
+from mmma.media import pose
+from mmma.media.pose import PoseOptions, extract_root
 from mmma.taxonomy import load_label_space
 
 
@@ -361,7 +360,7 @@ def test_a_decoder_that_gives_key_frames_only_is_refused(checkpoints, tmp_path):
 
 
 def test_a_missing_backend_says_how_to_install_it(checkpoints, monkeypatch):
-    monkeypatch.setitem(extractors.BACKENDS, 'mediapipe', 'mmma.media.mediapipe')
+    monkeypatch.setitem(pose.BACKENDS, 'mediapipe', 'mmma.media.mediapipe')
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     with pytest.raises(ValueError, match=r"pip install 'mmma\[pose\]'"):
         infer.open_model(checkpoints['rec', 'Pose'])

@@ -8,7 +8,6 @@ import pytest
 from figure_scenes import pictures
 
 from mmma.media import mediapipe as mediapipe_backend
-from mmma.media.extractors import JOINTS, NUM_JOINTS, PoseOptions
 from mmma.media.mediapipe import (
     BLAZEPOSE,
     Hand,
@@ -17,6 +16,7 @@ from mmma.media.mediapipe import (
     pair_with_wrists,
     place_hands,
 )
+from mmma.media.pose import JOINTS, NUM_JOINTS, PoseOptions
 
 LEFT, RIGHT = (slice(JOINTS[f'{s}_hand_root'], JOINTS[f'{s}_hand_root'] + 21)
                for s in ('left', 'right'))  # fmt: skip

@@ -17,24 +17,15 @@ from mmma.data.arrays import SkeletonStore
 from mmma.data.check import check_root
 from mmma.data.root import DataRoot, read_info
 from mmma.media import pack as packer
-from mmma.media.encode import Following, PackOptions
+from mmma.media.encode import PackOptions
 from mmma.media.pack import copy_table, move_joints, pack_root, packed_path
 
 
-@pytest.mark.parametrize(
-    ('path', 'packed'),
-    [('v/a.mp4', 'v/a.mp4'), ('v/a.MP4', 'v/a.MP4'), ('v/a.avi', 'v/a.avi.mp4')],
-)
-def test_names(path, packed):
-    assert packed_path(path) == packed
-
-
-def test_tables_whose_paths_stay_are_copied(det_root, tmp_path):
+def test_only_paths_change(det_root, tmp_path):
+    paths = {'v/a.mp4': 'v/a.mp4', 'v/a.MP4': 'v/a.MP4', 'v/a.avi': 'v/a.avi.mp4'}
+    assert {path: packed_path(path) for path in paths} == paths
     copy_table(DataRoot(det_root), tmp_path, 'det')
     assert (tmp_path / 'det.json').read_bytes() == (det_root / 'det.json').read_bytes()
-
-
-def test_only_paths_change(det_root, tmp_path):
     source = tmp_path / 'root'
     source.mkdir()
     (source / 'dataset.json').write_bytes((det_root / 'dataset.json').read_bytes())
@@ -113,7 +104,7 @@ def test_skeletons_move_into_the_new_picture(root, tmp_path):
 
 @pytest.mark.parametrize(('rule', 'left'), [('largest', True), ('left', False)])
 def test_a_crop_follows_one_person(root, tmp_path, rule, left):
-    options = PackOptions(crop='person', margin=0, following=Following(rule))
+    options = PackOptions(crop='person', margin=0, person=rule)
     report = pack(root, tmp_path / 'out', options)
     assert report.uncropped == 0
     packed = read_info(tmp_path / 'out').packed
@@ -133,8 +124,7 @@ def test_a_crop_follows_one_person(root, tmp_path, rule, left):
 
 
 def test_nobody_to_follow_keeps_the_picture_and_is_counted(root, tmp_path):
-    following = Following('largest', {'clip2': 7})
-    options = PackOptions(crop='person', following=following)
+    options = PackOptions(crop='person', by_name={'clip2': 7})
     assert pack(root, tmp_path / 'out', options).uncropped == 1
     assert read_info(tmp_path / 'out').packed['uncropped'] == 1
     assert SkeletonStore(tmp_path / 'out', 'rec').size('clip2') == (80, 60)

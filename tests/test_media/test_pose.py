@@ -16,13 +16,15 @@ from mmma.data.clips import Clip, write_rec
 from mmma.data.joints import WHOLEBODY65
 from mmma.data.root import DataRoot, DatasetInfo, write_info
 from mmma.data.videos import Video, write_det
-from mmma.media import extractors
 from mmma.media import pose as extraction
-from mmma.media.extractors import JOINTS
 from mmma.media.pose import (
+    JOINTS,
+    Extractor,
     Partial,
     PoseOptions,
     VideoFrames,
+    build_extractor,
+    describe_extractor,
     detection_rates,
     draw_over,
     extract_clip,
@@ -37,6 +39,17 @@ from mmma.taxonomy import load_label_space
 from mmma.video import BrokenVideoError, open_video
 
 
+def test_options_and_the_backend_by_name(monkeypatch):
+    with pytest.raises(ValueError, match="Did you mean 'mediapipe'"):
+        PoseOptions('mediapip')
+    with pytest.raises(ValueError, match='--persons 0: must be 1 or more'):
+        PoseOptions('mediapipe', persons=0)
+    use_fake(monkeypatch)
+    options = PoseOptions('mediapipe', persons=2)
+    assert describe_extractor(options) == 'fake 1 persons=2 smooth=False'
+    assert isinstance(build_extractor(options), FakeExtractor)
+
+
 @pytest.fixture
 def source(tmp_path):
     file = tmp_path / 'a.mp4'
@@ -46,6 +59,7 @@ def source(tmp_path):
 
 def test_what_is_written_is_read(tmp_path, source):
     path = partial_path(tmp_path, 'rec', 'a/b')
+    assert path != partial_path(tmp_path, 'det', 'a/b')
     joints = np.arange(12, dtype=np.int16).reshape(2, 1, 2, 3)
     write_partial(path, Partial(joints, 29.97, 64, 48), source)
     found = read_partial(path, source)
@@ -63,11 +77,6 @@ def test_a_changed_video_is_not_done(tmp_path, source):
     assert read_partial(path) is not None
     source.unlink()
     assert read_partial(path, source) is None
-
-
-def test_tasks_do_not_share_files(tmp_path):
-    paths = [partial_path(tmp_path, task, 'a') for task in ('rec', 'det')]
-    assert paths[0] != paths[1]
 
 
 def test_runs_of_two_extractors_do_not_mix(tmp_path, source):
@@ -312,7 +321,7 @@ def test_large_pictures_are_scaled_down(root):
         def __iter__(self):
             return iter([np.zeros((2000, 4094, 3), np.uint8)])
 
-    class Corner(extractors.Extractor):
+    class Corner(Extractor):
         def extract(self, frames, fps):
             list(frames)
             return np.full((1, 1, 65, 2), 1600.0), np.ones((1, 1, 65))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmma.media import rtmlib as rtmlib_backend
-from mmma.media.extractors import JOINTS, PoseOptions
+from mmma.media.pose import JOINTS, PoseOptions
 from mmma.media.rtmlib import (
     PersonPlaces,
     RtmlibExtractor,
