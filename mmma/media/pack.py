@@ -128,8 +128,21 @@ def pack_root(
     report.uncropped = sum(r.get('followed') is False for r in records.values())
     report.source_bytes = sum(r['source_bytes'] for r in records.values())
     report.packed_bytes = sum(r['bytes'] for r in records.values())
-    if report.failures and not allow_failures:
-        return report
+    if not report.failures or allow_failures:
+        _finish(root, out, options, tasks, jobs, records, report)
+    return report
+
+
+def _finish(
+    root: DataRoot,
+    out: Path,
+    options: PackOptions,
+    tasks: Sequence[str],
+    jobs: list[_Job],
+    records: Mapping[str, Mapping[str, Any]],
+    report: PackReport,
+) -> None:
+    """Write tables, skeletons, and last of all ``dataset.json``."""
     for task in tasks:
         copy_table(root, out, task)
         if root.has_skeletons(task):
@@ -147,7 +160,6 @@ def pack_root(
         packed['failed'] = [path for path, _ in report.failures]
     write_info(out, replace(root.info, packed=packed))
     report.complete = True
-    return report
 
 
 def chosen_tasks(root: DataRoot, asked: Sequence[str] | None) -> tuple[str, ...]:
