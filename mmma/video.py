@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +20,7 @@ from mmma.taxonomy import check_choice
 
 
 class BrokenVideoError(ValueError):
-    """A file that cannot be read as video: truncated, empty, sound only, not a video.
-
-    Args:
-        path: The file.
-        reason: What is wrong with it.
-    """
+    """A file that cannot be read as video: truncated, empty, without pictures."""
 
     def __init__(self, path: str | os.PathLike[str], reason: str = '') -> None:
         super().__init__(str(path), reason)  # both, so that it can be pickled
@@ -42,13 +37,8 @@ _CONTAINERS = ('mp4', 'matroska')
 _CODECS = ('h264', 'hevc', 'mpeg4', 'vp9')
 _STAMPED = (*_CONTAINERS, 'mpegts')  # containers with true presentation stamps
 _PIXEL_FORMATS = (
-    'yuv420p',
-    'yuvj420p',
-    'yuv422p',
-    'yuvj422p',
-    'yuv444p',
-    'yuvj444p',
-    'gray',
+    *('yuv420p', 'yuv422p', 'yuv444p', 'gray'),
+    *('yuvj420p', 'yuvj422p', 'yuvj444p'),
 )
 # decord 0.6.0 stumbles over rows of these lengths; tried: all even widths below 420.
 _UNREAD_WIDTHS = (2, 8, 16, 24, 48, 72)
@@ -95,9 +85,6 @@ class VideoIndex:
 def open_container(path: str | os.PathLike[str]) -> Any:
     """Open a file with PyAV, to be decoded by one thread.
 
-    Args:
-        path: The file.
-
     Raises:
         FileNotFoundError: There is no such file.
         BrokenVideoError: It is empty, or FFmpeg does not know what it is.
@@ -124,9 +111,6 @@ def open_container(path: str | os.PathLike[str]) -> Any:
 def video_stream(container: Any) -> Any:
     """The first stream of moving pictures; cover art of a sound file is none.
 
-    Args:
-        container: From :func:`open_container`.
-
     Raises:
         BrokenVideoError: There is no such stream, or nothing decodes it.
     """
@@ -144,10 +128,7 @@ def video_stream(container: Any) -> Any:
 
 
 def read_index(container: Any) -> VideoIndex:
-    """Read every packet's stamp; leaves the container at its end.
-
-    Args:
-        container: From :func:`open_container`, at its start.
+    """Read every packet's stamp of a container at its start; leaves it at its end.
 
     Raises:
         BrokenVideoError: No video in it, no frames, or fewer than announced.
@@ -157,25 +138,30 @@ def read_index(container: Any) -> VideoIndex:
         packets, end_sec = _demux(container, stream)
     except damage_errors() as error:
         raise damaged(container.name, error) from None
-    _check_complete(container, stream, packets, end_sec)
-    first = next((p.pts for p in packets if p.key), packets[0].pts)
-    shown = [p for p in packets if p.pts >= first and not p.hidden] or packets
-    last = max(shown, key=lambda p: p.pts)
-    if last.duration > 0:
-        last_sec = float(last.duration * stream.time_base)
+    pts, dts, duration, key, hidden, corrupt = packets
+    _check_complete(container, stream, len(pts), int((corrupt == 0).sum()), end_sec)
+    first = pts[key > 0][0] if key.any() else pts[0]
+    shown = (pts >= first) & (hidden == 0)
+    if not shown.any():
+        shown[:] = True
+    last_duration = int(duration[shown][pts[shown].argmax()])
+    if last_duration > 0:
+        last_sec = float(last_duration * stream.time_base)
     else:
         last_sec = 1 / float(stream.average_rate or 25)
-    pts = np.sort(np.array([p.pts for p in shown], np.int64))
-    keys = sorted((p.pts, p.dts) for p in packets if p.key) or [(pts[0], pts[0])]
+    stamps = np.sort(pts[shown])
+    keys = np.array(sorted(zip(pts[key > 0], dts[key > 0], strict=True)), np.int64)
+    if not len(keys):
+        keys = np.array([(stamps[0], stamps[0])])
     known = any(name in container.format.name for name in _STAMPED)
     return VideoIndex(
-        pts=pts,
-        key_pts=np.array([key[0] for key in keys], np.int64),
-        key_dts=np.array([key[1] for key in keys], np.int64),
+        pts=stamps,
+        key_pts=keys[:, 0],
+        key_dts=keys[:, 1],
         time_base=float(stream.time_base),
         last_sec=last_sec,
-        stamped=known and bool((np.diff(pts) > 0).all()),
-        common=len(shown) == len(packets) and _is_common(container, stream),
+        stamped=known and bool((np.diff(stamps) > 0).all()),
+        common=bool(shown.all()) and _is_common(container, stream),
     )
 
 
@@ -205,17 +191,13 @@ def damaged(path: str, error: Exception) -> BrokenVideoError:
     return BrokenVideoError(path, f'damaged: {reason}')
 
 
-class _Packet(NamedTuple):
-    pts: int
-    dts: int
-    key: bool
-    hidden: bool
-    corrupt: bool
-    duration: int
+def _demux(container: Any, stream: Any) -> tuple[np.ndarray, float]:
+    """Packets of one stream, and where the last of any stream ends.
 
-
-def _demux(container: Any, stream: Any) -> tuple[list[_Packet], float]:
-    """Packets of one stream in stored order, and where the last of any stream ends."""
+    Returns:
+        (6, n) int64 in stored order: presentation stamp, decoding stamp, duration, and
+        whether it is a key frame, hidden, damaged; and seconds.
+    """
     packets = []
     end_sec = 0.0
     for packet in container.demux():
@@ -230,27 +212,18 @@ def _demux(container: Any, stream: Any) -> tuple[list[_Packet], float]:
         if stamp is None:  # raw streams carry no stamps: frames follow at their rate
             step = 1 / (stream.time_base * (stream.average_rate or 25))
             stamp = round(len(packets) * step)
-        packets.append(
-            _Packet(
-                stamp,
-                stamp if packet.dts is None else packet.dts,
-                packet.is_keyframe,
-                packet.is_discard,
-                packet.is_corrupt,
-                packet.duration or 0,
-            )
-        )
-    return packets, end_sec
+        dts = stamp if packet.dts is None else packet.dts
+        flags = packet.is_keyframe, packet.is_discard, packet.is_corrupt
+        packets.append((stamp, dts, packet.duration or 0, *flags))
+    return np.array(packets, np.int64).reshape(-1, 6).T, end_sec
 
 
 def _check_complete(
-    container: Any, stream: Any, packets: list[_Packet], end_sec: float
+    container: Any, stream: Any, packets: int, whole: int, end_sec: float
 ) -> None:
     # Not `stream.frames`: it counts what edit lists leave out of the index as well.
-    indexed = sum(entry.size > 0 for entry in stream.index_entries)
-    whole = sum(not p.corrupt for p in packets)
-    if whole < max(indexed, len(packets)):
-        total = max(indexed, len(packets))
+    total = max(packets, sum(entry.size > 0 for entry in stream.index_entries))
+    if whole < total:
         reason = f'truncated or damaged: {whole} of {total} frames are whole'
         raise BrokenVideoError(container.name, reason)
     if not packets:
@@ -278,10 +251,6 @@ class VideoReader(ABC):
 
     Frames are upright: rotation that the file asks for is applied. Use it in a
     ``with`` block, or call :meth:`close`: one reader per sample keeps memory small.
-
-    Args:
-        path: The file.
-        index: Its frames.
     """
 
     def __init__(self, path: str | os.PathLike[str], index: VideoIndex) -> None:
@@ -304,16 +273,6 @@ class VideoReader(ABC):
     def fps(self) -> float:
         """Mean frames per second."""
         return self.num_frames / self.duration_sec
-
-    @property
-    def width(self) -> int:
-        """W in pixels, of the upright picture."""
-        return self._size()[1]
-
-    @property
-    def height(self) -> int:
-        """H in pixels, of the upright picture."""
-        return self._size()[0]
 
     def get_frames(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Decode frames.
@@ -340,7 +299,8 @@ class VideoReader(ABC):
         in_order = len(unique) == len(wanted) and (places[:-1] < places[1:]).all()
         return frames if in_order else frames[places.reshape(-1)]
 
-    def close(self) -> None:  # noqa: B027  (a backend may have nothing to free)
+    @abstractmethod
+    def close(self) -> None:
         """Free the decoder; the reader is of no use afterwards."""
 
     def __enter__(self) -> VideoReader:
@@ -348,10 +308,6 @@ class VideoReader(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @abstractmethod
-    def _size(self) -> tuple[int, int]:
-        """Height and width of the upright picture."""
 
     @abstractmethod
     def _decode(self, wanted: np.ndarray) -> np.ndarray:
@@ -362,12 +318,8 @@ class PyAVReader(VideoReader):
     """Reads any file that FFmpeg knows; decodes with one thread.
 
     Decoding starts at the last key frame before a wanted frame, and frames that no
-    other frame refers to are left out unless they are wanted.
-
-    Args:
-        path: The file.
-        index: Its frames.
-        container: The open file; closed with the reader.
+    other frame refers to are left out unless they are wanted. The container is closed
+    with the reader.
     """
 
     def __init__(
@@ -377,7 +329,6 @@ class PyAVReader(VideoReader):
 
         super().__init__(path, index)
         self._converter = VideoReformatter()
-        self._shape: tuple[int, int] | None = None
         self._container = container
         self._stream = video_stream(container)
 
@@ -390,41 +341,44 @@ class PyAVReader(VideoReader):
         self._container = open_container(self.path)
         self._stream = video_stream(self._container)
 
-    def _size(self) -> tuple[int, int]:
-        if self._shape is None:
-            self._shape = self._decode(np.array([0])).shape[1:3]
-        return self._shape
-
     def _decode(self, wanted: np.ndarray) -> np.ndarray:
-        found = _Frames(self.path, wanted)
+        places = {int(number): i for i, number in enumerate(wanted)}
+        missing = set(places)
+        images = np.empty((0, 0, 0, 3), np.uint8)
+        find = self._find_by_stamp if self._index.stamped else self._find_by_place
         try:
-            if self._index.stamped:
-                self._decode_by_stamp(wanted, found)
-            else:
-                self._decode_by_place(wanted, found)
+            for number, frame in find(wanted, missing):
+                image = self._convert(frame)
+                if not len(images):
+                    images = np.empty((len(wanted), *image.shape), np.uint8)
+                if image.shape != images.shape[1:]:
+                    raise BrokenVideoError(self.path, 'the picture changes its size')
+                images[places[number]] = image
+                missing.discard(number)
         except damage_errors() as error:
             raise damaged(self.path, error) from None
-        if found.missing:
-            lost = min(found.missing)
-            raise BrokenVideoError(
-                self.path, f'frame {lost} of {self.num_frames} does not decode'
-            )
-        return found.images
+        if missing:
+            reason = f'frame {min(missing)} of {self.num_frames} does not decode'
+            raise BrokenVideoError(self.path, reason)
+        return images
 
-    def _decode_by_stamp(self, wanted: np.ndarray, found: _Frames) -> None:
+    def _find_by_stamp(
+        self, wanted: np.ndarray, missing: set[int]
+    ) -> Iterator[tuple[int, Any]]:
+        """Numbers and frames; the caller takes what it got out of ``missing``."""
         index = self._index
         stamps = index.pts[wanted]
         keys = np.searchsorted(index.key_pts, stamps, side='right') - 1
         for key in np.unique(keys):
             chosen = keys == key
-            numbers = dict(zip(stamps[chosen].tolist(), wanted[chosen], strict=True))
+            pairs = zip(stamps[chosen].tolist(), wanted[chosen].tolist(), strict=True)
             self._container.seek(int(index.key_dts[max(key, 0)]), stream=self._stream)
-            self._collect(numbers, found)
-        if found.missing:  # some containers do not seek exactly
+            yield from self._find_next(dict(pairs))
+        if missing:  # some containers do not seek exactly
             self._restart()
-            self._collect({int(index.pts[i]): i for i in found.missing}, found)
+            yield from self._find_next({int(index.pts[i]): i for i in missing})
 
-    def _collect(self, numbers: dict[int, int], found: _Frames) -> None:
+    def _find_next(self, numbers: dict[int, int]) -> Iterator[tuple[int, Any]]:
         """Decode on until the frames of the given stamps are found."""
         context = self._stream.codec_context
         for packet in self._container.demux(self._stream):
@@ -433,16 +387,18 @@ class PyAVReader(VideoReader):
             for frame in packet.decode():
                 number = numbers.pop(frame.pts, None)
                 if number is not None:
-                    found.put(int(number), self._convert(frame))
+                    yield number, frame
             if not numbers:
                 return
 
-    def _decode_by_place(self, wanted: np.ndarray, found: _Frames) -> None:
+    def _find_by_place(
+        self, wanted: np.ndarray, missing: set[int]
+    ) -> Iterator[tuple[int, Any]]:
         """Decode from the start and count what comes out."""
         self._restart()
         for number, frame in enumerate(self._container.decode(self._stream)):
-            if number in found.missing:
-                found.put(number, self._convert(frame))
+            if number in missing:
+                yield number, frame
             if number >= wanted[-1]:
                 return
 
@@ -453,31 +409,8 @@ class PyAVReader(VideoReader):
         return np.rot90(image, turns) if turns else image
 
 
-class _Frames:
-    """Frames as they are found, written in place."""
-
-    def __init__(self, path: str, wanted: np.ndarray) -> None:
-        self.path = path
-        self.places = {int(number): i for i, number in enumerate(wanted)}
-        self.missing = set(self.places)
-        self.images = np.empty((0, 0, 0, 3), np.uint8)
-
-    def put(self, number: int, image: np.ndarray) -> None:
-        """Keep frame ``number``."""
-        if not len(self.images):
-            self.images = np.empty((len(self.places), *image.shape), np.uint8)
-        if image.shape != self.images.shape[1:]:
-            raise BrokenVideoError(self.path, 'the picture changes its size')
-        self.images[self.places[number]] = image
-        self.missing.discard(number)
-
-
 class DecordReader(VideoReader):
     """Reads the files of ``VideoIndex.common``; decodes with one thread.
-
-    Args:
-        path: The file.
-        index: Its frames.
 
     Raises:
         BrokenVideoError: decord cannot open the file.
@@ -502,9 +435,6 @@ class DecordReader(VideoReader):
         first = str(error).strip().split('\n')[0]
         reason = re.sub(r'\[[\d:]+\] \S+:\d+: ', '', first)  # lines of its own code
         return BrokenVideoError(self.path, f'decord: {reason}')
-
-    def _size(self) -> tuple[int, int]:
-        return self._decode(np.array([0])).shape[1:3]
 
     def _decode(self, wanted: np.ndarray) -> np.ndarray:
         try:
@@ -597,9 +527,6 @@ class VideoFacts:
 def probe_video(path: Path) -> VideoFacts:
     """Read a video's header.
 
-    Args:
-        path: The file.
-
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: Zero bytes, no video in it, or not readable.
@@ -610,9 +537,6 @@ def probe_video(path: Path) -> VideoFacts:
 
 def decode_video(path: Path) -> VideoFacts:
     """Decode a video from its first frame to its last.
-
-    Args:
-        path: The file.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -647,9 +571,6 @@ def decode_video(path: Path) -> VideoFacts:
 @contextmanager
 def opened_video(path: Path) -> Iterator[tuple[Any, Any]]:
     """Container and first video stream; FFmpeg's errors as ValueError.
-
-    Args:
-        path: The file.
 
     Raises:
         FileNotFoundError: There is no such file.
