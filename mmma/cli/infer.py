@@ -11,6 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mmma.cli.arguments import CKPT_HELP, add_options, options_of
+from mmma.engine.findings import (
+    InferenceOptions,
+    find_videos,
+    made_before,
+    write_findings,
+)
+
 HELP = """Which action clips show (--recog), and when actions happen in videos (--det).
 
 Writes DIR/<stem>.json with everything and DIR/<stem>.csv with a row per finding: task,
@@ -35,8 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     given = 'file, or folder of files'
     add('videos', nargs='+', metavar='VIDEO', type=Path, help=given)
-    ckpt = 'path, URL, or name in the model zoo (download.py --list)'
-    add('--recog', metavar='CKPT', help=f'recognizer: {ckpt}')
+    add('--recog', metavar='CKPT', help=f'recognizer: {CKPT_HELP}')
     add('--det', metavar='CKPT', help='detector: likewise')
     known = 'its config (default: what the zoo or the checkpoint names)'
     add('--config-recog', metavar='CONFIG', help=known)
@@ -44,22 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--out', required=True, metavar='DIR', type=Path)
     shown = 'actions in the JSON, of clips'
     add('--top-k', type=int, default=5, metavar='K', help=shown)
-    lowest = 'lowest score that counts (default: 0 for clips, 0.2 for segments)'
-    add('--threshold', type=float, metavar='T', help=lowest)
-    add('--device', metavar='cpu|cuda|cuda:N')
-    others = 'use skeletons of another extractor than the weights were trained on'
-    for flag, text in (
-        ('--private', 'no network, no names: see above'),
-        ('--allow-simulated', 'use weights that were trained on simulated data'),
-        ('--allow-extractor', others),
-    ):
-        add(flag, action='store_true', help=text)
-    add = parser.add_argument_group('skeleton models').add_argument
-    add('--pose-backend', default='mediapipe', metavar='mediapipe|rtmlib')
-    models = 'rtmlib: det.onnx and pose.onnx'
-    add('--pose-models', type=Path, metavar='DIR', help=models)
-    add('--persons', type=int, default=1, help='rtmlib: most per video')
-    add('--smooth', action='store_true', help='mediapipe: smooth the body over time')
+    names = ('threshold', 'device', 'private', 'allow_simulated', 'allow_extractor')
+    add_options(parser, InferenceOptions, *names, device={'help': None})
+    group = parser.add_argument_group('skeleton models')
+    names = ('pose_backend', 'pose_models', 'persons', 'smooth')
+    add_options(group, InferenceOptions, *names, pose_backend={'help': None})
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,7 +64,6 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError('give --recog, --det or both: which model is to look?')
     if args.top_k < 1:
         raise ValueError(f'--top-k {args.top_k}: use at least 1 action.')
-    from mmma.engine.findings import find_videos
     from mmma.files import sigterm_interrupts
 
     try:
@@ -90,10 +85,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, videos: dict[Path, str]) -> int:
     from mmma.engine import infer
-    from mmma.engine.findings import made_before, write_findings
 
-    known = infer.InferenceOptions.__dataclass_fields__
-    options = {key: getattr(args, key) for key in known}
+    options = vars(options_of(InferenceOptions, args))
     models = []
     for task, name, config in (
         ('rec', args.recog, args.config_recog),

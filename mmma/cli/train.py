@@ -6,13 +6,14 @@ import argparse
 from dataclasses import replace
 
 from mmma.cli.arguments import (
-    CKPT_HELP,
     add_config_arguments,
+    add_options,
     add_run_arguments,
     options_of,
     report,
     run_arguments,
 )
+from mmma.engine.run import TestOptions, TrainOptions
 
 HELP = """Train a model under a protocol.
 
@@ -24,25 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_config_arguments(parser)
     add_run_arguments(parser)
-    add = parser.add_argument
-    add('--load-from', metavar='CKPT', help=f'start from these weights: {CKPT_HELP}')
-    resume = 'go on from the latest in the work dir'
-    add('--resume', action='store_true', help=resume)
-    amp = 'mixed precision (bf16 where the GPU has it)'
-    add('--amp', action='store_true', help=amp)
-    scratch = 'train from scratch'
-    add('--no-pretrained', dest='pretrained', action='store_false', help=scratch)
-    trust = 'load weights even if they are a pickle that can run code'
-    add('--trust-checkpoint', dest='trust', action='store_true', help=trust)
-    simulated = 'start from weights trained on simulated data on real data'
-    add('--allow-simulated', action='store_true', help=simulated)
-    short = 'two iterations each of train, validate and test, to a results.json'
-    add('--fast-dev-run', action='store_true', help=short)
+    names = ('load_from', 'resume', 'amp', 'pretrained', 'trust', 'allow_simulated')
+    trust = {'flag': '--trust-checkpoint'}
+    add_options(parser, TrainOptions, *names, 'fast_dev_run', trust=trust)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train; with ``--fast-dev-run`` also test and write the results."""
-    from mmma.engine.run import TestOptions, TrainOptions, open_run
+    from mmma.engine.run import open_run
     from mmma.hub.zoo import checkpoint_path
 
     options = options_of(TrainOptions, args)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmma.data.joints import WHOLEBODY65
 from mmma.files import atomic_write
+from mmma.taxonomy import check_choice
 from mmma.video import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
@@ -27,6 +28,52 @@ COLUMNS = (
     *('score', 'abstained', 'simulated', 'model'),
 )
 _FEET = WHOLEBODY65.names.index('left_big_toe')  # what lies before is the body
+
+
+SEGMENT_THRESHOLD = 0.2
+"""Lowest score of a segment, unless the user says. On the simulated test videos of the
+laboratory, ``skeletondet-tiny`` then shows 3.7 segments per video, as many as are
+true."""
+
+
+@dataclass(frozen=True)
+class InferenceOptions:
+    """Ways to look at a video; what is said of them is the command's help.
+
+    Attributes:
+        threshold (T): lowest score that counts (default: 0 for clips, 0.2 for segments)
+        device (cpu|cuda|cuda:N): None takes the GPU if there is one.
+        private: no network, no names: see above
+        allow_simulated: use weights that were trained on simulated data
+        allow_extractor: use skeletons of another extractor than the weights were
+            trained on
+        pose_backend (mediapipe|rtmlib): What finds joints.
+        pose_models (DIR): rtmlib: det.onnx and pose.onnx
+        persons: rtmlib: most per video
+        smooth: mediapipe: smooth the body over time
+
+    Raises:
+        ValueError: A threshold outside [0, 1], or a device that is not there.
+    """
+
+    threshold: float | None = None
+    device: str | None = None
+    private: bool = False
+    allow_simulated: bool = False
+    allow_extractor: bool = False
+    pose_backend: str = 'mediapipe'
+    pose_models: Path | None = None
+    persons: int = 1
+    smooth: bool = False
+
+    def __post_init__(self) -> None:
+        import torch
+
+        if not 0 <= (self.threshold or 0) <= 1:
+            raise ValueError(f'threshold {self.threshold}: use a score from 0 to 1.')
+        gpus = [f'cuda:{i}' for i in range(torch.cuda.device_count())]
+        allowed = ('cpu', *(['cuda'] if gpus else []), *gpus)
+        check_choice('device', self.device or 'cpu', allowed)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,10 @@ from mmma.data.root import DatasetInfo
 from mmma.datasets.clips import refuse_key_frames_only, space_meta
 from mmma.datasets.windows import WindowOptions
 from mmma.engine.findings import (
+    SEGMENT_THRESHOLD,
     Answer,
     Finding,
+    InferenceOptions,
     ModelCard,
     VideoFindings,
     body_found,
@@ -46,63 +48,22 @@ if TYPE_CHECKING:
     from mmma.media.pose import Partial
 
 LEVELS = ('action', 'body')
-SEGMENT_THRESHOLD = 0.2
-"""Lowest score of a segment, unless the user says. On the simulated test videos of the
-laboratory, ``skeletondet-tiny`` then shows 3.7 segments per video, as many as are
-true."""
 LONG_SEC = 30
 """Recognition of more than this is noted: models learn from clips of seconds."""
 ENOUGH_FRAMES = 0.5
 """A body that is found in a smaller share of the frames is noted."""
 
 
-@dataclass(frozen=True)
-class InferenceOptions:
-    """Ways to look at a video.
-
-    Attributes:
-        threshold: From which score, in [0, 1], an action is named. Below it recognition
-            abstains and detection drops the segment. None: 0 for recognition,
-            ``SEGMENT_THRESHOLD`` for detection.
-        allow_simulated: Allow weights trained on simulated data on real video.
-        allow_extractor: Allow skeletons of another extractor than in training.
-        private: No network, and no name of a file in what is said.
-        device: ``cpu``, ``cuda`` or ``cuda:N``; None takes the GPU if there is one.
-        pose_backend: What finds joints: ``mediapipe`` or ``rtmlib``.
-        pose_models: rtmlib: folder of ``det.onnx`` and ``pose.onnx``.
-        persons: rtmlib: most people to keep.
-        smooth: mediapipe: smooth the body over time, which damps small motion.
-
-    Raises:
-        ValueError: A threshold outside [0, 1], or a device that is not there.
-    """
-
-    threshold: float | None = None
-    allow_simulated: bool = False
-    allow_extractor: bool = False
-    private: bool = False
-    device: str | None = None
-    pose_backend: str = 'mediapipe'
-    pose_models: Path | None = None
-    persons: int = 1
-    smooth: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 <= (self.threshold or 0) <= 1:
-            raise ValueError(f'threshold {self.threshold}: use a score from 0 to 1.')
-        gpus = [f'cuda:{i}' for i in range(torch.cuda.device_count())]
-        allowed = ('cpu', *(['cuda'] if gpus else []), *gpus)
-        check_choice('device', self.device or 'cpu', allowed)
-
-    def pose(self) -> PoseOptions:
-        """Options of the extractor of joints."""
-        return PoseOptions(
-            backend=self.pose_backend,
-            persons=self.persons,
-            smooth=self.smooth,
-            models=None if self.pose_models is None else Path(self.pose_models),
-            device=self.device or 'cpu',
-        )
+def pose_options(options: InferenceOptions) -> PoseOptions:
+    """Options of the extractor of joints."""
+    models = options.pose_models
+    return PoseOptions(
+        backend=options.pose_backend,
+        persons=options.persons,
+        smooth=options.smooth,
+        models=None if models is None else Path(models),
+        device=options.device or 'cpu',
+    )
 
 
 class VideoModel:
@@ -124,7 +85,7 @@ class VideoModel:
     ) -> None:
         modality = cfg.test_dataloader.dataset.get('modality', 'RGB')
         pose = modality == 'Pose'
-        extractor = describe_extractor(options.pose()) if pose else None
+        extractor = describe_extractor(pose_options(options)) if pose else None
         data = weights.meta.get('data') or {}
         real = DatasetInfo('videos', cfg.label_space, simulated=False)
         check_simulated(weights.meta, real, options.allow_simulated)
@@ -415,7 +376,7 @@ def recognize(
         model: Model-zoo name, path or URL of a recognizer; or from :func:`open_model`,
             which saves loading it for each clip.
         config: Its config; by default what the zoo or the checkpoint names.
-        **options: Fields of ``mmma.engine.infer.InferenceOptions``.
+        **options: Fields of ``mmma.engine.findings.InferenceOptions``.
 
     Raises:
         FileNotFoundError: There is no such video, model or config.
@@ -506,7 +467,7 @@ def look_at(
             index = read_index(container)
         duration_sec, frames = index.duration_sec, len(index.pts)
         pose = any(model.card.extractor for model in models)
-        skeletons = extract_video(path, options.pose()) if pose else None
+        skeletons = extract_video(path, pose_options(options)) if pose else None
         results = [
             model.look(path, duration_sec, skeletons if model.card.extractor else None)
             for model in models

@@ -97,17 +97,18 @@ class Run:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What the command line adds to a config in training.
+    """Choices in training; what is said of them is the command's help.
 
     Attributes:
         work_dir: Folder of logs and checkpoints; None names one after the config.
-        load_from: Path of weights to start from instead of the recipe's.
-        resume: Go on from the latest checkpoint of the work dir, if there is one.
-        amp: Mixed precision.
-        pretrained: Start from the recipe's pretrained weights.
-        trust: Allow ``load_from`` to be a pickle that can run code.
-        allow_simulated: Allow weights trained on simulated data on real data.
-        fast_dev_run: Two iterations of training and validation.
+        load_from (CKPT): start from these weights: path, URL, or name in the model zoo
+            (download.py --list)
+        resume: go on from the latest in the work dir
+        amp: mixed precision (bf16 where the GPU has it)
+        pretrained: train from scratch
+        trust: load weights even if they are a pickle that can run code
+        allow_simulated: start from weights trained on simulated data on real data
+        fast_dev_run: two iterations each of train, validate and test, to a results.json
         launcher: ``none``, ``pytorch`` or ``slurm``.
     """
 
@@ -134,35 +135,40 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class TestOptions:
-    """How to test.
+    """Choices in testing; what is said of them is the command's help.
 
     Attributes:
         subset: ``test`` or ``val``.
-        skip_broken: Leave out clips or videos that cannot be read, and name them.
-        trust: Allow the checkpoint to be a pickle that can run code.
-        allow_simulated: Allow weights trained on simulated data on real data.
-        allow_extractor: Allow skeletons of another extractor than in training.
         work_dir: Folder of the logs; None names one after the config.
         launcher: ``none``, ``pytorch`` or ``slurm``.
-        cache: Few-shot: keep features on disk, and use those that are there.
-        class_set: Classes of MCA and macro F1; None keeps the config's.
-        body_scores: Where body scores come from; None keeps the config's.
-        adapt: Few-shot: how to adapt; None keeps the config's.
+        adapt (linear|prototype|finetune): fewshot: refit the classifier (default),
+            compare with class means, or train the model
+        cache: fewshot: neither use nor keep features on disk
+        class_set: classes of MCA and macro F1: with truth (default), with truth or
+            prediction, all
+        body_scores: body scores: sum of a group's actions (default), group of the top
+            action, or the model's own
+        skip_broken: leave out clips or videos that cannot be read; the results name
+            them
+        trust: load the checkpoint even if it is a pickle that can run code
+        allow_simulated: test weights that were trained on simulated data on real data
+        allow_extractor: test on skeletons of another extractor than the weights were
+            trained on
     """
 
     __test__ = False  # not a pytest class
 
     subset: str = 'test'
+    work_dir: str | None = None
+    launcher: str = 'none'
+    adapt: str | None = None
+    cache: bool = True
+    class_set: str | None = None
+    body_scores: str | None = None
     skip_broken: bool = False
     trust: bool = False
     allow_simulated: bool = False
     allow_extractor: bool = False
-    work_dir: str | None = None
-    launcher: str = 'none'
-    cache: bool = True
-    class_set: str | None = None
-    body_scores: str | None = None
-    adapt: str | None = None
 
     def write(self, cfg: Any, root: DataRoot, folder: Path) -> None:
         """Write them into a config that :func:`open_run` owns."""

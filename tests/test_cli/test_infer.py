@@ -207,7 +207,7 @@ def test_private_errors_tell_no_name(
     def fail(*_, **__):
         raise error(28 if error is OSError else 13, 'no way', SECRET)
 
-    monkeypatch.setattr('mmma.engine.findings.write_findings', fail)
+    monkeypatch.setattr('mmma.cli.infer.write_findings', fail)
     assert infer(checkpoints, [videos], tmp_path / 'out', '--private') == 2
     caught = capfd.readouterr()
     assert SECRET not in caught.err + caught.out

@@ -14,7 +14,8 @@ from video_files import make_audio, make_video, moving_frames
 from mmma.cli import main
 from mmma.data.root import DataRoot
 from mmma.engine import infer
-from mmma.engine.infer import InferenceOptions, config_of, own_label_space
+from mmma.engine.findings import InferenceOptions
+from mmma.engine.infer import config_of, own_label_space
 from mmma.engine.weights import read_checkpoint
 from mmma.hub import zoo
 from mmma.hub.zoo import ZooModel
