@@ -16,6 +16,7 @@ from mmma.engine.findings import (
     InferenceOptions,
     find_videos,
     made_before,
+    summary,
     write_findings,
 )
 
@@ -113,10 +114,10 @@ def _run(args: argparse.Namespace, videos: dict[Path, str]) -> int:
         with _noting(failures, label := videos[video]):
             started = time.perf_counter()
             print(f'{label}: looking', file=sys.stderr)
-            findings = infer.look_at(video, models, label)
-            write_findings(args.out, video.stem, findings, facts)
+            answers = infer.look_at(video, models, label)
+            write_findings(args.out, video.stem, answers, facts)
             spent_sec = time.perf_counter() - started
-            print(f'{label}: {findings.summary()} ({spent_sec:.1f} s)')
+            print(f'{label}: {summary(answers)} ({spent_sec:.1f} s)')
     for failure in failures if len(videos) > 1 else ():
         print(f'not done: {failure}', file=sys.stderr)
     return 2 if failures else 0

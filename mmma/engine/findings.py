@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +130,10 @@ class Answer:
 
     Attributes:
         model: The model.
+        video: ``frames`` that are shown, mean ``fps``, ``duration_sec`` from the first
+            frame's appearance to the last one's end, and ``first_frame_sec``, the time
+            stamp of the first frame in the file. Every other time is counted from this
+            frame, as in ``det.json``.
         actions: All actions for a recognizer, for a detector the segments from the
             threshold on; the best first.
         bodies: Body groups, likewise.
@@ -138,15 +142,18 @@ class Answer:
         threshold: From which score an action is named, or a segment kept.
         dropped: Segments below the threshold.
         notes: What to bear in mind.
+        skeletons: Of the video, if the model sees those.
     """
 
     model: ModelCard
+    video: dict[str, Any]
     actions: tuple[Finding, ...]
     bodies: tuple[Finding, ...]
     abstained: bool
     threshold: float
     dropped: int = 0
     notes: tuple[str, ...] = ()
+    skeletons: Partial | None = field(default=None, repr=False, compare=False)
 
     @property
     def simulated(self) -> bool:
@@ -167,33 +174,16 @@ class Answer:
         return self.actions if self.model.task == 'det' else (self.answer,)
 
 
-@dataclass(frozen=True)
-class VideoFindings:
-    """Answers of all models about a video.
-
-    Attributes:
-        video: ``frames`` that are shown, mean ``fps``, ``duration_sec`` from the first
-            frame's appearance to the last one's end, and ``first_frame_sec``, the time
-            stamp of the first frame in the file. Every other time is counted from this
-            frame, as in ``det.json``.
-        results: Of each model.
-        skeletons: Of the video, if a model asked for them.
-    """
-
-    video: dict[str, Any]
-    results: tuple[Answer, ...]
-    skeletons: Partial | None = None
-
-    def summary(self) -> str:
-        """One line on what was found."""
-        parts = []
-        for found in self.results:
-            if found.model.task == 'rec':
-                text = f'{found.answer.action or "abstained"} {found.answer.score:.2f}'
-            else:
-                text = f'{len(found.actions)} segments, {found.dropped} below threshold'
-            parts.append(text + (' [simulated]' if found.simulated else ''))
-        return '; '.join(parts)
+def summary(answers: Sequence[Answer]) -> str:
+    """One line on what all models found."""
+    parts = []
+    for found in answers:
+        if found.model.task == 'rec':
+            text = f'{found.answer.action or "abstained"} {found.answer.score:.2f}'
+        else:
+            text = f'{len(found.actions)} segments, {found.dropped} below threshold'
+        parts.append(text + (' [simulated]' if found.simulated else ''))
+    return '; '.join(parts)
 
 
 def body_found(skeletons: Partial) -> float:
@@ -279,20 +269,20 @@ def made_before(
 
 
 def write_findings(
-    folder: Path, stem: str, findings: VideoFindings, facts: Mapping[str, Any]
+    folder: Path, stem: str, answers: Sequence[Answer], facts: Mapping[str, Any]
 ) -> None:
     """Write both files of a video; each appears whole, the JSON last.
 
     Args:
         folder: Of the files.
         stem: Name of the video without its suffix.
-        findings: Of the video.
+        answers: Of each model.
         facts: ``request``, ``top_k``, and ``path`` unless it is private.
     """
     with atomic_write(folder / f'{stem}.csv') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(COLUMNS)
-        for result in findings.results:
+        for result in answers:
             told = [str(flag).lower() for flag in (result.abstained, result.simulated)]
             for f in result.segments:
                 times, names = (f.start_sec, f.end_sec), (f.action, f.body)
@@ -302,24 +292,24 @@ def write_findings(
                     [result.model.task, *row, score, *told, result.model.name]
                 )
     with atomic_write(folder / f'{stem}.json') as file:
-        content = _describe(findings, facts)
+        content = _describe(answers, facts)
         file.write(json.dumps(content, indent=1, ensure_ascii=False) + '\n')
 
 
-def _describe(findings: VideoFindings, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _describe(answers: Sequence[Answer], facts: Mapping[str, Any]) -> dict[str, Any]:
     """The contents of the JSON file."""
-    results, skeletons = findings.results, findings.skeletons
     path = {'path': facts['path']} if 'path' in facts else {}
-    content: dict[str, Any] = {'schema': SCHEMA, 'video': {**path, **findings.video}}
+    content: dict[str, Any] = {'schema': SCHEMA}
+    content['video'] = {**path, **answers[0].video}
     content['time'] = 'seconds from the first frame'
-    content['simulated'] = any(result.simulated for result in results)
-    if skeletons is not None:
-        extractors = (result.model.extractor for result in results)
-        content['skeletons'] = {
-            'extractor': next(filter(None, extractors)),
-            'body_found': body_found(skeletons),
-        }
-    for result in results:
+    content['simulated'] = any(result.simulated for result in answers)
+    for result in answers:
+        if result.skeletons is not None:
+            content['skeletons'] = {
+                'extractor': result.model.extractor,
+                'body_found': body_found(result.skeletons),
+            }
+    for result in answers:
         own: dict[str, Any] = {
             'model': asdict(result.model),
             'simulated': result.simulated,

@@ -29,7 +29,6 @@ from mmma.engine.findings import (
     Finding,
     InferenceOptions,
     ModelCard,
-    VideoFindings,
     body_found,
 )
 from mmma.engine.hooks import tell_classes
@@ -138,19 +137,20 @@ class VideoModel:
         return self._model
 
     def look(
-        self, path: Path, duration_sec: float, skeletons: Partial | None = None
+        self, path: Path, video: dict[str, Any], skeletons: Partial | None = None
     ) -> Answer:
         """Ask the model what a video shows.
 
         Args:
             path: The video.
-            duration_sec: Its length.
-            skeletons: Of the video, for a model that sees those.
+            video: What is known of it.
+            skeletons: Its skeletons, for a model that sees those.
 
         Raises:
             BrokenVideoError: A frame cannot be read.
         """
-        task, found, dropped = self.card.task, {}, 0
+        task, duration_sec = self.card.task, video['duration_sec']
+        found, dropped = {}, 0
         notes = (*self.notes, *_video_notes(task, duration_sec, skeletons))
         seen = skeletons is None or body_found(skeletons) > 0
         sample = _sample(path, self.card.modality, skeletons)
@@ -175,7 +175,10 @@ class VideoModel:
                 if level == 'action':
                     dropped = len(whole) - len(found[level])
         return Answer(
-            self.card, found['action'], found['body'], abstained, lowest, dropped, notes
+            *(self.card, video, found['action'], found['body'], abstained, lowest),
+            dropped=dropped,
+            notes=notes,
+            skeletons=skeletons,
         )
 
     @torch.no_grad()
@@ -421,7 +424,7 @@ def _look(
     elif config is not None or options:
         raise ValueError('this model is open: give config and options to open_model.')
     require_task(model, task)
-    return look_at(video, [model]).results[0]
+    return look_at(video, [model])[0]
 
 
 def require_task(model: VideoModel, task: str) -> None:
@@ -444,7 +447,7 @@ def require_task(model: VideoModel, task: str) -> None:
 
 def look_at(
     video: str | Path, models: Sequence[VideoModel], label: str | None = None
-) -> VideoFindings:
+) -> tuple[Answer, ...]:
     """Ask models what a video shows; joints are found once for all of them.
 
     Args:
@@ -465,25 +468,24 @@ def look_at(
     try:
         with open_container(path) as container:
             index = read_index(container)
-        duration_sec, frames = index.duration_sec, len(index.pts)
+        frames, duration_sec = len(index.pts), index.duration_sec
+        known = {
+            'frames': frames,
+            'fps': frames / duration_sec,
+            'duration_sec': duration_sec,
+            'first_frame_sec': float(index.pts[0] * index.time_base),
+        }
         pose = any(model.card.extractor for model in models)
         skeletons = extract_video(path, pose_options(options)) if pose else None
-        results = [
-            model.look(path, duration_sec, skeletons if model.card.extractor else None)
+        return tuple(
+            model.look(path, known, skeletons if model.card.extractor else None)
             for model in models
-        ]
+        )
     except FileNotFoundError:
         raise FileNotFoundError(f'{label}: no such video file') from None
     except (ValueError, RuntimeError) as error:
         reason = error.reason if isinstance(error, BrokenVideoError) else str(error)
         raise ValueError(f'{label}: {reason.replace(str(path), label)}') from None
-    known = {
-        'frames': frames,
-        'fps': frames / duration_sec,
-        'duration_sec': duration_sec,
-        'first_frame_sec': float(index.pts[0] * index.time_base),
-    }
-    return VideoFindings(known, tuple(results), skeletons)
 
 
 def describe_request(

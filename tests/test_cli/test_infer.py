@@ -229,7 +229,7 @@ def test_work_files_go_when_it_is_stopped(
     monkeypatch.setattr(tempfile, 'tempdir', str(temporary))
     before = signal.getsignal(signal.SIGTERM)
 
-    def stop(self, path, duration_sec, skeletons):
+    def stop(self, path, video, skeletons):
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr('mmma.engine.infer.VideoModel.look', stop)

@@ -10,10 +10,10 @@ from mmma.engine.findings import (
     Answer,
     Finding,
     ModelCard,
-    VideoFindings,
     body_found,
     find_videos,
     made_before,
+    summary,
     write_findings,
 )
 from mmma.media.pose import Partial
@@ -31,21 +31,20 @@ BODY = Finding(0.0, 2.5, None, 'head', 1.0)
 VIDEO = {'frames': 75, 'fps': 30.0, 'duration_sec': 2.5, 'first_frame_sec': 0.5}
 
 
-def findings(abstained=False):
+def answers(abstained=False):
     detector = ModelCard(**{**vars(CARD), 'name': 'finder', 'task': 'det'})
     segment = Finding(0.5, 1.23456, 'nodding', 'head', 0.98765)
-    return VideoFindings(
-        VIDEO,
-        (
-            Answer(CARD, (NOD, TURN), (BODY,), abstained, 0.5, notes=('mind',)),
-            Answer(detector, (segment,), (), False, 0.2, 3),
+    joints = Partial(np.ones((75, 1, 65, 3), np.int16), 30.0, 64, 48)
+    return (
+        Answer(
+            *(CARD, VIDEO, (NOD, TURN), (BODY,), abstained, 0.5, 0, ('mind',), joints)
         ),
-        Partial(np.ones((75, 1, 65, 3), np.int16), 30.0, 64, 48),
+        Answer(detector, VIDEO, (segment,), (), False, 0.2, 3),
     )
 
 
 def written(folder, facts, abstained=False):
-    write_findings(folder, 'clip', findings(abstained), facts)
+    write_findings(folder, 'clip', answers(abstained), facts)
     content = json.loads((folder / 'clip.json').read_text())
     return content, (folder / 'clip.csv').read_text().splitlines()
 
@@ -62,7 +61,7 @@ def test_rows(tmp_path):
     _, rows = written(tmp_path, facts, abstained=True)
     assert rows[1] == 'rec,0.000,2.500,,,0.7500,true,true,small'
     text = 'abstained 0.75 [simulated]; 1 segments, 3 below threshold [simulated]'
-    assert findings(abstained=True).summary() == text
+    assert summary(answers(abstained=True)) == text
 
 
 def test_the_json_keeps_what_an_abstention_hides(tmp_path):
@@ -90,7 +89,7 @@ def test_the_json_keeps_what_an_abstention_hides(tmp_path):
 def test_what_is_whole_and_made_alike_is_known(tmp_path):
     out, request = tmp_path / 'new', {'options': {'threshold': 0.5}}
     assert not made_before(out, 'clip', request, 'video 1')
-    write_findings(out, 'clip', findings(), {'request': request, 'top_k': 5})
+    write_findings(out, 'clip', answers(), {'request': request, 'top_k': 5})
     assert made_before(out, 'clip', request, 'video 1')
     assert not made_before(out, 'clip', {'options': {'threshold': 0.4}}, 'video 1')
     assert sorted(p.name for p in out.iterdir()) == ['clip.csv', 'clip.json']
