@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
 from types import UnionType
@@ -145,6 +147,42 @@ def options_of(kind: type[Options], args: argparse.Namespace, **values: Any) -> 
     given = {name: getattr(args, name) for name in known if hasattr(args, name)}
     lists = {k: tuple(v) for k, v in given.items() if isinstance(v, list)}
     return kind(**{**given, **lists, **values})
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """``--workers``."""
+    parser.add_argument(
+        '--workers', type=int, metavar='N', help='processes (default: one per core)'
+    )
+
+
+def check_workers(workers: int | None) -> None:
+    """Refuse a negative number of ``--workers``.
+
+    Raises:
+        ValueError: It is negative.
+    """
+    if workers is not None and workers < 0:
+        raise ValueError(f'--workers {workers}: must be 0 or more')
+
+
+@contextmanager
+def kept_work() -> Iterator[None]:
+    """Tell, of work that is interrupted or has no room, that it can go on.
+
+    Raises:
+        ValueError: The disk is full, or the like.
+    """
+    go_on = 'what is done is kept: give the same command again to go on'
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f'\n{go_on}', file=sys.stderr)
+        raise
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(f'{error}\n{go_on}') from None
 
 
 def find_recipe(name: str) -> str:

@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from mmma.cli.arguments import check_workers
+
 HELP = """Validate a data root: tables, videos, skeletons, published margins.
 
 Every bad row is listed with its file and line.
@@ -60,8 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from mmma.data.root import DataRoot
     from mmma.files import atomic_write
 
-    if args.workers is not None and args.workers < 0:
-        raise ValueError(f'--workers {args.workers}: must be 0 or more')
+    check_workers(args.workers)
     if args.against and not args.leakage:
         raise ValueError('--against compares with other data: give --leakage as well')
     report = check_root(args.root, args.decode, args.workers)

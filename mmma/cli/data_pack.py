@@ -1,4 +1,4 @@
-"""``data/pack``: encode the videos of a root anew, small and quick to decode."""
+"""``data/pack``: a root's videos encoded anew, small and quick to decode."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mmma.cli.arguments import (
+    add_options,
+    add_workers,
+    check_workers,
+    kept_work,
+    options_of,
+)
 from mmma.files import duration, progress_bar
 
 HELP = """Pack a data root: its videos small, with many key frames, quick to decode.
@@ -26,36 +33,21 @@ clip.
 
 Exit status: 0 done, 1 videos failed (listed), 2 bad usage or no room on the disk."""
 
-_GO_ON = 'what is done is kept: give the same command again to go on'
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
+    os.environ.setdefault('OMP_NUM_THREADS', '1')  # before numpy is there
+    from mmma.media.encode import PackOptions
+
     parser.add_argument('root', metavar='ROOT', type=Path, help='data root to pack')
     parser.add_argument('out', metavar='OUT', type=Path, help='packed root to write')
-    parser.add_argument(
-        '--short-side', type=int, default=256, metavar='PX', help='default: 256'
-    )
-    parser.add_argument(
-        '--gop', type=int, default=16, metavar='N', help='frames per key frame'
-    )
-    parser.add_argument('--crf', type=int, default=18, help='quality, 0 best, 51 worst')
-    parser.add_argument('--crop', default='none', metavar='none|person')
-    parser.add_argument(
-        '--person',
-        default='largest',
-        metavar='largest|left|right|N|FILE',
-        help='whom --crop person follows',
-    )
-    parser.add_argument(
-        '--margin', type=float, default=0.15, help='around the person, share of a side'
-    )
+    names = ('short_side', 'gop', 'crf', 'crop', 'person', 'margin')
+    plain = {'short_side': {'help': 'default: 256'}, 'crop': {'help': None}}
+    add_options(parser, PackOptions, *names, **plain)
     parser.add_argument(
         '--tasks', nargs='+', choices=('rec', 'det'), help='default: those of the root'
     )
-    parser.add_argument(
-        '--workers', type=int, metavar='N', help='processes (default: one per core)'
-    )
+    add_workers(parser)
     parser.add_argument(
         '--allow-failures',
         action='store_true',
@@ -68,48 +60,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Pack, and say what came of it."""
-    os.environ.setdefault('OMP_NUM_THREADS', '1')  # before numpy is there
     from mmma.data.root import DataRoot
     from mmma.media.encode import PackOptions, read_person
     from mmma.media.pack import pack_root
 
-    if args.workers is not None and args.workers < 0:
-        raise ValueError(f'--workers {args.workers}: must be 0 or more')
-    options = PackOptions(
-        short_side=args.short_side,
-        gop=args.gop,
-        crf=args.crf,
-        crop=args.crop,
-        margin=args.margin,
-        **read_person(args.person),
-    )
+    check_workers(args.workers)
+    options = options_of(PackOptions, args, **read_person(args.person))
     started = time.monotonic()
-    try:
-        with progress_bar('pack, MB') as show:
-            report = pack_root(
-                DataRoot(args.root),
-                args.out,
-                options,
-                tasks=args.tasks,
-                workers=args.workers,
-                allow_failures=args.allow_failures,
-                force=args.force,
-                on_estimate=show_estimate,
-                on_progress=lambda *sizes: show(*(n // 10**6 for n in sizes)),
-            )
-    except KeyboardInterrupt:
-        print(f'\n{_GO_ON}', file=sys.stderr)
-        raise
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        print(f'error: {error}\n{_GO_ON}', file=sys.stderr)
-        return 2
-    show_report(args.out, report, time.monotonic() - started)
+    with kept_work(), progress_bar('pack, MB') as show:
+        report = pack_root(
+            DataRoot(args.root),
+            args.out,
+            options,
+            tasks=args.tasks,
+            workers=args.workers,
+            allow_failures=args.allow_failures,
+            force=args.force,
+            on_estimate=_show_estimate,
+            on_progress=lambda *sizes: show(*(n // 10**6 for n in sizes)),
+        )
+    _show_report(args.out, report, time.monotonic() - started)
     return 1 if report.failures else 0
 
 
-def show_estimate(videos: int, size: float, seconds: float) -> None:
+def _show_estimate(videos: int, size: float, seconds: float) -> None:
     """Say what is left to do."""
     print(
         f'{videos:,} more videos: about {size / 1e6:,.0f} MB and {duration(seconds)}',
@@ -117,7 +91,7 @@ def show_estimate(videos: int, size: float, seconds: float) -> None:
     )
 
 
-def show_report(out: Path, report: Any, seconds: float) -> None:
+def _show_report(out: Path, report: Any, seconds: float) -> None:
     """Print what came of it; failures last, on standard error."""
     print(
         f'{out}: {report.videos:,} videos, {report.packed:,} packed now in '

@@ -8,6 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mmma.cli.arguments import (
+    add_options,
+    add_workers,
+    check_workers,
+    kept_work,
+    options_of,
+)
 from mmma.files import progress_bar
 from mmma.taxonomy import check_choice
 
@@ -28,33 +35,19 @@ skeleton model is an error until its row leaves the table.
 
 Exit status: 0 done, 1 clips failed and were not skipped, 2 bad usage."""
 
-_GO_ON = 'what is done is kept: give the same command again to go on'
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
+    os.environ.setdefault('OMP_NUM_THREADS', '1')  # before numpy is there
+    from mmma.media.pose import PoseOptions
+
     parser.add_argument('root', metavar='ROOT', type=Path, help='data root')
-    parser.add_argument('--backend', required=True, metavar='mediapipe|rtmlib')
+    add_options(parser, PoseOptions, 'backend', backend={'help': None})
     parser.add_argument(
         '--tasks', nargs='+', choices=('rec', 'det'), help='default: those of the root'
     )
-    parser.add_argument(
-        '--workers', type=int, metavar='N', help='processes (default: one per core)'
-    )
-    parser.add_argument(
-        '--persons', type=int, default=1, metavar='M', help='rtmlib: most per clip'
-    )
-    parser.add_argument(
-        '--smooth',
-        action='store_true',
-        help='mediapipe: smooth the body over time; damps small motion',
-    )
-    parser.add_argument(
-        '--models', type=Path, metavar='DIR', help='rtmlib: det.onnx and pose.onnx'
-    )
-    parser.add_argument(
-        '--device', default='cpu', metavar='D', help='rtmlib: cpu, cuda, cuda:N'
-    )
+    add_workers(parser)
+    add_options(parser, PoseOptions, 'persons', 'smooth', 'models', 'device')
     parser.add_argument(
         '--skip-broken',
         action='store_true',
@@ -70,41 +63,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Extract, and say what came of it."""
-    os.environ.setdefault('OMP_NUM_THREADS', '1')  # before numpy is there
     from mmma.data.root import DataRoot
+    from mmma.media.pose import PoseOptions, extract_root, write_sheet
 
-    if args.workers is not None and args.workers < 0:
-        raise ValueError(f'--workers {args.workers}: must be 0 or more')
+    check_workers(args.workers)
     if args.sheet is not None:
         check_choice('suffix of --sheet', args.sheet.suffix.lower(), ('.png', '.jpg'))
         if not args.sheet.parent.is_dir():
             raise FileNotFoundError(f'--sheet: there is no folder {args.sheet.parent}')
     root = DataRoot(args.root)
-    from mmma.media.pose import PoseOptions, extract_root, write_sheet
-
-    options = PoseOptions(
-        args.backend, args.persons, args.smooth, args.models, args.device
-    )
-    try:
-        with progress_bar('find joints, MB') as show:
-            report = extract_root(
-                root,
-                options,
-                tasks=args.tasks,
-                workers=args.workers,
-                skip_broken=args.skip_broken,
-                force=args.force,
-                on_progress=lambda *sizes: show(*(n // 10**6 for n in sizes)),
-            )
-    except KeyboardInterrupt:
-        print(f'\n{_GO_ON}', file=sys.stderr)
-        raise
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        print(f'error: {error}\n{_GO_ON}', file=sys.stderr)
-        return 2
-    show_report(args.root, report)
+    options = options_of(PoseOptions, args)
+    with kept_work(), progress_bar('find joints, MB') as show:
+        report = extract_root(
+            root,
+            options,
+            tasks=args.tasks,
+            workers=args.workers,
+            skip_broken=args.skip_broken,
+            force=args.force,
+            on_progress=lambda *sizes: show(*(n // 10**6 for n in sizes)),
+        )
+    _show_report(args.root, report)
     if args.sheet is not None and report.complete:
         for number, task in enumerate(report.rates):
             name = f'{args.sheet.stem}_{task}{args.sheet.suffix}'
@@ -113,13 +92,8 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report.complete else 1
 
 
-def show_report(root: Path, report: Any) -> None:
-    """Print what came of it; failures last, on standard error.
-
-    Args:
-        root: The data root.
-        report: ``mmma.media.pose.PoseReport``.
-    """
+def _show_report(root: Path, report: Any) -> None:
+    """Print what came of it; failures last, on standard error."""
     speed = report.frames / max(report.seconds, 1e-9)
     print(
         f'{root}: {report.extractor}: {report.clips:,} clips, {report.extracted:,} '

@@ -52,14 +52,12 @@ class PackOptions:
     """Options of packing videos.
 
     Attributes:
-        short_side: Pixels; a smaller picture is not enlarged.
-        gop: A key frame every so many frames.
-        crf: Quality of x264: 0 is exact, 51 the worst.
-        crop: ``none``, or ``person``: one box per video around the followed person.
-        margin: Share of the person's longer side that is added on each side.
-        person: Whom of several a crop follows: ``largest`` (mean score times area),
-            ``left`` or ``right`` in the picture, or the place of a person in the
-            skeleton store, from 0.
+        short_side (PX): Pixels; a smaller picture is not enlarged.
+        gop (N): frames per key frame
+        crf: quality, 0 best, 51 worst
+        crop (none|person): ``person`` keeps one box per video around that person.
+        margin: around the person, share of a side
+        person (largest|left|right|N|FILE): whom --crop person follows
         by_name: The same of single clips and videos.
         person_file: Digest of the file that ``by_name`` came from; empty without one.
 
@@ -111,8 +109,10 @@ def read_person(text: str) -> dict[str, Any]:
     """Read ``--person`` into the options ``person``, ``by_name`` and ``person_file``.
 
     Args:
-        text: ``largest``, ``left``, ``right``, a number, or a CSV file with columns
-            ``name,person``; clips that it does not name follow ``largest``.
+        text: ``largest`` (mean score times area), ``left`` or ``right`` in the
+            picture, the place of a person in the skeleton store, from 0, or a CSV file
+            with columns ``name,person``; clips that it does not name follow
+            ``largest``.
 
     Raises:
         ValueError: None of these, or a bad row.
@@ -133,7 +133,7 @@ def read_person(text: str) -> dict[str, Any]:
         except ValueError as error:
             raise ValueError(f'{text}:{line}: {error}') from None
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
-    return {'by_name': by_name, 'person_file': digest}
+    return {'person': LARGEST, 'by_name': by_name, 'person_file': digest}
 
 
 def _rule(text: str) -> str | int:
@@ -155,7 +155,7 @@ def choose_person(
     Args:
         keypoints: (M, T, V, 2) in pixels.
         scores: (M, T, V) in [0, 1].
-        rule: As in ``PackOptions``; ``largest`` is the highest mean score times area.
+        rule: As ``PackOptions.person``.
 
     Returns:
         Their place, or None where nobody is seen, or not the one asked for.

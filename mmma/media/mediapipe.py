@@ -16,7 +16,6 @@ import itertools
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,22 +34,11 @@ _ARM = [
 _ARM_PLACES = np.array([[JOINTS[a], JOINTS[b]] for a, b in _ARM])
 _WRISTS = [JOINTS[f'{side}_wrist'] for side in SIDES]
 _ROOTS = [JOINTS[f'{side}_hand_root'] for side in SIDES]
-_HAND_JOINTS = 21
 
 
-@dataclass(frozen=True)
-class Hand:
-    """A hand that was found.
-
-    Attributes:
-        points: (21, 2) pixels: root, then thumb to little finger from palm to tip.
-        score: In [0, 1].
-        side: ``left`` or ``right`` of the person, as the hand alone looks.
-    """
-
-    points: np.ndarray
-    score: float
-    side: str
+Hand = tuple[np.ndarray, float, int]
+"""Points (21, 2) in pixels: root, then thumb to little finger from palm to tip; score
+in [0, 1]; and index in ``SIDES`` of the person's side, as the hand alone looks."""
 
 
 def place_hands(keypoints: np.ndarray, scores: np.ndarray, hands: list[Hand]) -> None:
@@ -67,13 +55,12 @@ def place_hands(keypoints: np.ndarray, scores: np.ndarray, hands: list[Hand]) ->
     if scores[_WRISTS].any():
         sides = pair_with_wrists(keypoints, hands)
     else:
-        sides = [SIDES.index(hand.side) for hand in hands]
-    order = np.argsort([hand.score for hand in hands], kind='stable')
-    for number in order:
-        if sides[number] is not None:
-            places = slice(_ROOTS[sides[number]], _ROOTS[sides[number]] + _HAND_JOINTS)
-            keypoints[places] = hands[number].points
-            scores[places] = hands[number].score
+        sides = [look for _, _, look in hands]
+    found = zip(hands, sides, strict=True)
+    for (points, score, _), side in sorted(found, key=lambda pair: pair[0][1]):
+        if side is not None:
+            places = slice(_ROOTS[side], _ROOTS[side] + len(points))
+            keypoints[places], scores[places] = points, score
 
 
 def pair_with_wrists(keypoints: np.ndarray, hands: Sequence[Hand]) -> list[int | None]:
@@ -90,16 +77,16 @@ def pair_with_wrists(keypoints: np.ndarray, hands: Sequence[Hand]) -> list[int |
     """
     arms = keypoints[_ARM_PLACES]  # (bones, 2, 2)
     bone = np.linalg.norm(arms[:, 0] - arms[:, 1], axis=-1).max()
-    roots = np.array([hand.points[0] for hand in hands]).reshape(-1, 1, 2)
+    roots = np.array([points[0] for points, _, _ in hands]).reshape(-1, 1, 2)
     far = np.linalg.norm(roots - keypoints[_WRISTS], axis=-1)  # (hands, sides)
     best: tuple[tuple[int, float], list[int | None]] = ((1, 0.0), [])
     for sides in itertools.product((None, 0, 1), repeat=len(hands)):
         taken = [(hand, side) for hand, side in enumerate(sides) if side is not None]
-        other = [hands[hand].side != SIDES[side] for hand, side in taken]
+        other = sum(hands[hand][2] != side for hand, side in taken)
         twice = len({side for _, side in taken}) < len(taken)
         if twice or any(far[pair] > _REACH * bone for pair in taken):
             continue
-        distance = sum(far[pair] for pair in taken) + _MARGIN * bone * sum(other)
+        distance = sum(far[pair] for pair in taken) + _MARGIN * bone * other
         cost = (-len(taken), float(distance))
         best = min(best, (cost, list(sides)), key=lambda found: found[0])
     return best[1]
@@ -131,9 +118,6 @@ _INSTALL = (
 def describe(options: PoseOptions) -> str:
     """Name, version and options of the extractor.
 
-    Args:
-        options: Of the extractor.
-
     Raises:
         ValueError: MediaPipe or its models are not installed; an option for others.
     """
@@ -164,11 +148,7 @@ def _version() -> str:
 
 
 def build(options: PoseOptions) -> MediapipeExtractor:
-    """Load the models.
-
-    Args:
-        options: Of the extractor.
-    """
+    """Load the models."""
     with _silent():
         from mediapipe.python.solutions import hands, pose
 
@@ -240,13 +220,9 @@ def _silent() -> Iterator[None]:
 def _hands(found: Any, size: tuple[int, int]) -> list[Hand]:
     kinds = [kind.classification[0] for kind in found.multi_handedness or ()]
     marks = found.multi_hand_landmarks or ()
+    # MediaPipe takes the picture for a mirrored one and names the other side.
     return [
-        # MediaPipe takes the picture for a mirrored one and names the other side.
-        Hand(
-            _pixels(mark, size),
-            min(kind.score, 1.0),
-            'right' if kind.label == 'Left' else 'left',
-        )
+        (_pixels(mark, size), min(kind.score, 1.0), int(kind.label == 'Left'))
         for kind, mark in zip(kinds, marks, strict=True)
     ]
 

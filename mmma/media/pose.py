@@ -59,11 +59,11 @@ class PoseOptions:
     """Options of an extractor.
 
     Attributes:
-        backend: One of ``BACKENDS``.
-        persons: Most people to keep per clip.
-        smooth: Let mediapipe smooth the body over time, which damps small motion.
-        models: rtmlib: folder of ``det.onnx`` and ``pose.onnx``.
-        device: rtmlib: ``cpu``, ``cuda`` or ``cuda:N``; changes no option of the data.
+        backend (mediapipe|rtmlib): One of ``BACKENDS``.
+        persons (M): rtmlib: most per clip
+        smooth: mediapipe: smooth the body over time; damps small motion
+        models (DIR): rtmlib: det.onnx and pose.onnx
+        device (D): rtmlib: cpu, cuda, cuda:N
 
     Raises:
         ValueError: An unknown backend, or no person to keep.

@@ -116,9 +116,6 @@ _ZIPS = 'download.openmmlab.com/mmpose/v1/projects: end2end.onnx of the named zi
 def describe(options: PoseOptions) -> str:
     """Name, version, model files and options of the extractor.
 
-    Args:
-        options: Of the extractor.
-
     Raises:
         ValueError: rtmlib is not installed, or an option for others.
         FileNotFoundError: There are no such model files.
@@ -158,11 +155,7 @@ def model_files(folder: Path | None) -> list[Path]:
 
 
 def build(options: PoseOptions) -> RtmlibExtractor:
-    """Load the models.
-
-    Args:
-        options: Of the extractor.
-    """
+    """Load the models."""
     from rtmlib import YOLOX, RTMPose
 
     detector, pose = model_files(options.models)

@@ -10,7 +10,6 @@ from figure_scenes import pictures
 from mmma.media import mediapipe as mediapipe_backend
 from mmma.media.mediapipe import (
     BLAZEPOSE,
-    Hand,
     MediapipeExtractor,
     describe,
     pair_with_wrists,
@@ -23,7 +22,8 @@ LEFT, RIGHT = (slice(JOINTS[f'{s}_hand_root'], JOINTS[f'{s}_hand_root'] + 21)
 
 
 def hand_at(x, y, side='left', score=0.9):
-    return Hand(np.array([x, y]) + np.arange(21)[:, None] * [0, 0.5], score, side)
+    points = np.array([x, y]) + np.arange(21)[:, None] * [0, 0.5]
+    return points, score, ['left', 'right'].index(side)
 
 
 @pytest.fixture

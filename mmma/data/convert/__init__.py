@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from mmma.data.convert.detection import (
-    convert_opentad,
-    convert_pointtad,
-    export_opentad,
-    export_pointtad,
-)
+from mmma.data.convert.detection import convert_detection, export_detection
 from mmma.data.convert.ma52 import convert_ma52, convert_mma52
 from mmma.data.convert.mma82 import convert_mma82
 from mmma.data.convert.pyskl import convert_pyskl
@@ -18,26 +14,15 @@ from mmma.data.convert.target import Conversion, Options
 from mmma.data.root import DataRoot
 from mmma.taxonomy import check_choice
 
-__all__ = [
-    'CONVERTERS',
-    'EXPORTERS',
-    'Conversion',
-    'Options',
-    'convert',
-    'export',
-]
+__all__ = ['CONVERTERS', 'Conversion', 'Options', 'convert', 'export']
 
 CONVERTERS: dict[str, Callable[[Path, Path, Options], Conversion]] = {
     'ma52': convert_ma52,
     'mma52': convert_mma52,
     'mma82': convert_mma82,
-    'opentad': convert_opentad,
-    'pointtad': convert_pointtad,
+    'opentad': partial(convert_detection, 'opentad'),
+    'pointtad': partial(convert_detection, 'pointtad'),
     'pyskl': convert_pyskl,
-}
-EXPORTERS: dict[str, Callable[[DataRoot, Path], list[str]]] = {
-    'opentad': export_opentad,
-    'pointtad': export_pointtad,
 }
 
 
@@ -64,7 +49,7 @@ def export(kind: str, root: Path, out: Path, force: bool = False) -> list[str]:
     """Write a data root's detection table in the format of others.
 
     Args:
-        kind: One of ``EXPORTERS``.
+        kind: ``opentad`` or ``pointtad``.
         root: The data root.
         out: Folder to write into.
         force: Write into a folder that is not empty.
@@ -77,8 +62,8 @@ def export(kind: str, root: Path, out: Path, force: bool = False) -> list[str]:
         ValueError: A kind that nothing is written in, a bad table, or a folder that is
             not empty.
     """
-    check_choice('format to export', kind, tuple(EXPORTERS))
+    check_choice('format to export', kind, ('opentad', 'pointtad'))
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not force:
         raise ValueError(f'{out} is not empty: give --force to write into it')
-    return EXPORTERS[kind](DataRoot(root), out)
+    return export_detection(kind, DataRoot(root), out)

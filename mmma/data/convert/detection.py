@@ -59,18 +59,16 @@ _SUBSETS = {'training': 'train', 'validation': 'val', 'testing': 'test'}
 _ITEMS = {'opentad': 'annotations', 'pointtad': 'actions'}
 
 
-def convert_opentad(source: Path, out: Path, options: Options) -> Conversion:
-    """Convert OpenTAD's JSON, a file or a folder with it, into a data root."""
-    return _convert('opentad', source, out, options)
-
-
-def convert_pointtad(source: Path, out: Path, options: Options) -> Conversion:
-    """Convert PointTAD's JSON, a file or a folder with it, into a data root."""
-    return _convert('pointtad', source, out, options)
-
-
-def _convert(kind: str, source: Path, out: Path, options: Options) -> Conversion:
+def convert_detection(
+    kind: str, source: Path, out: Path, options: Options
+) -> Conversion:
     """Convert a detection file, and the videos that lie beside it.
+
+    Args:
+        kind: ``opentad`` or ``pointtad``.
+        source: The file, or a folder with it, its list of classes and its videos.
+        out: The data root to write.
+        options: Those of the user; ``fps`` only where the file does not say.
 
     Raises:
         FileNotFoundError: No such file or folder, or no JSON file in it.
@@ -365,24 +363,20 @@ def _key(label: Any) -> Any:
     return label if is_label else repr(label)
 
 
-def export_opentad(root: DataRoot, out: Path) -> list[str]:
-    """Write a root's detection table for OpenTAD into a folder; return what to say."""
-    return _export('opentad', root, out)
-
-
-def export_pointtad(root: DataRoot, out: Path) -> list[str]:
-    """Write a root's detection table for PointTAD into a folder; return what to say.
-
-    Classes count from 0, in the order of the list.
-    """
-    return _export('pointtad', root, out)
-
-
-def _export(kind: str, root: DataRoot, out: Path) -> list[str]:
-    """Write a detection file, one line per video, and the list of classes beside it.
+def export_detection(kind: str, root: DataRoot, out: Path) -> list[str]:
+    """Write a root's detection table for others, and the list of classes beside it.
 
     What the format does not know (rate, domain, subject) is added to each video, so
-    that converting back loses nothing but the places of the videos.
+    that converting back loses nothing but the places of the videos. Classes count from
+    0, in the order of the list.
+
+    Args:
+        kind: ``opentad`` or ``pointtad``.
+        root: The data root.
+        out: Folder of the files.
+
+    Returns:
+        Lines for the user.
     """
     videos, actions = root.read_det(), root.label_space().actions
     theirs = {ours: name for name, ours in _SUBSETS.items()}
