@@ -238,15 +238,13 @@ def report(
 
 
 def _write_dump(run: Any, groups: Sequence[Any], dump: Path) -> None:
-    from mmma.evaluation.rows import join_videos
+    from mmma.data.videos import write_detections
     from mmma.evaluation.scores import join_tables, write_scores
-    from mmma.evaluation.segment_files import DetectionTable, write_detections
+    from mmma.structures.segments import Segments
 
     if run.task == 'det':
-        found = {n: d for g in groups for n, d in g.table['action'].items()}
-        write_detections(
-            dump, DetectionTable(tuple(found), join_videos(found)), run.space
-        )
+        found = Segments.concat([group.table['action'] for group in groups])
+        write_detections(dump, found, run.space)
     elif 'shots' not in groups[0].labels:
         write_scores(dump, join_tables([group.table for group in groups]), run.space)
     else:

@@ -5,16 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mmma.taxonomy import BODY_GROUPS, LABEL_SPACES, load_label_space
-
-if TYPE_CHECKING:
-    from mmma.evaluation.detection import Predictions
-    from mmma.evaluation.rows import DetectionOptions
-    from mmma.evaluation.segment_files import DetectionTruth
-    from mmma.taxonomy import LabelSpace
+from mmma.taxonomy import BODY_GROUPS, LABEL_SPACES
 
 HELP = """Evaluate detections.
 
@@ -43,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='videos to evaluate, or all (default: the only subset of the truth file, '
         'or test if it has several)',
     )
+    add('--domain', help='videos of this domain alone (default: all)')
     add('--level', choices=_LEVEL_CHOICES, default='both')
     add(
         '--preset',
@@ -80,9 +76,31 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: ``--resamples`` below 0.
     """
+    from mmma.evaluation.reports import detection_report
+    from mmma.evaluation.rows import DetectionOptions
+
     if args.resamples < 0:
         raise ValueError(f'--resamples {args.resamples}: use 0 or more')
-    report = _report(args)
+    report = detection_report(
+        args.gt,
+        args.pred,
+        args.label_space,
+        args.body_groups,
+        DetectionOptions(
+            preset=args.preset,
+            level=args.level,
+            legacy=args.legacy,
+            resamples=args.resamples,
+            seed=args.seed,
+        ),
+        args.subset,
+        args.domain,
+        profile=bool(args.profile or args.plot),
+        segment_map=args.seg_map,
+    )
+    place = repr(report['subset'])
+    place += f' of {args.domain!r}' if args.domain else ''
+    _warn(report['counts'], place)
     if args.plot:
         from mmma.reporting.plots import draw_profile
 
@@ -98,81 +116,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _report(args: argparse.Namespace) -> dict[str, Any]:
-    """What ``--json`` prints: metrics of all videos on top, then all rows."""
-    from mmma.data.root import is_simulated
-    from mmma.evaluation.rows import detection_rows
-    from mmma.evaluation.segment_files import (
-        place_predictions,
-        read_detections,
-        read_truth,
-    )
-
-    space = load_label_space(args.label_space, args.body_groups)
-    truth = read_truth(args.gt, space)
-    try:
-        subset, chosen = truth.choose(args.subset)
-    except ValueError as error:
-        raise ValueError(f'{args.gt}: {error}') from None
-    table = read_detections(args.pred, space)
-    try:
-        found, counts = place_predictions(table, truth, chosen)
-    except ValueError as error:
-        raise ValueError(f'{args.pred}: {error}') from None
-    _warn(counts, subset, len(found))
-    options = _options(args)
-    rows = detection_rows(found, chosen, space, options)
-    return {
-        **rows[0]['metrics'],
-        'task': 'det',
-        'subset': subset,
-        'simulated': is_simulated(args.gt),
-        'counts': {**rows[0]['counts'], **counts},
-        'options': {
-            'label_space': args.label_space,
-            'body_groups': args.body_groups,
-            **options.record(),
-        },
-        **_extras(args, found, chosen, space),
-        'rows': rows,
-    }
-
-
-def _options(args: argparse.Namespace) -> DetectionOptions:
-    from mmma.evaluation.bootstrap import BootstrapOptions
-    from mmma.evaluation.detection import LEGACY, MatchOptions
-    from mmma.evaluation.rows import DetectionOptions
-
-    return DetectionOptions(
-        preset=args.preset,
-        level=args.level,
-        matching=LEGACY if args.legacy else MatchOptions(),
-        bootstrap=BootstrapOptions(resamples=args.resamples, seed=args.seed),
-    )
-
-
-def _extras(
-    args: argparse.Namespace,
-    predictions: Predictions,
-    truth: DetectionTruth,
-    space: LabelSpace,
-) -> dict[str, Any]:
-    """Error profile and segment mAP, where asked for."""
-    from mmma.evaluation import rows
-
-    extras: dict[str, Any] = {}
-    if args.profile or args.plot or args.seg_map:
-        found = rows.match_levels(predictions, truth.instances, space, _options(args))
-        if args.seg_map:
-            extras |= rows.segment_maps(found, truth)
-        if args.profile or args.plot:
-            extras['profile'] = rows.profile_levels(found, truth, args.legacy)
-    return extras
-
-
-def _warn(counts: dict[str, int], subset: str, predictions: int) -> None:
+def _warn(counts: Mapping[str, Any], place: str) -> None:
     messages = {
-        'ignored': f'predictions for videos outside {subset!r} left out',
+        'ignored': f'predictions for videos outside {place} left out',
         'outside': 'predictions leave their video by more than half a second; scored '
         'as they are',
         'without_prediction': 'videos without any prediction; their truths count as '
@@ -181,5 +127,5 @@ def _warn(counts: dict[str, int], subset: str, predictions: int) -> None:
     for key, text in messages.items():
         if counts[key]:
             print(f'{counts[key]} {text}', file=sys.stderr)
-    if not predictions:
-        print(f'warning: no prediction for {subset!r}: every AP is 0', file=sys.stderr)
+    if not counts['predictions']:
+        print(f'warning: no prediction for {place}: every AP is 0', file=sys.stderr)

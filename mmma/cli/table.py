@@ -85,12 +85,11 @@ def run(args: argparse.Namespace) -> int:
 def _in_paper_layout(
     args: argparse.Namespace, results: Sequence[dict[str, Any]], form: str
 ) -> str:
-    from mmma.evaluation.bootstrap import BootstrapOptions
     from mmma.reporting.paired import compare_with
     from mmma.reporting.paper import paper_tables, render
 
     tables = paper_tables(results, published=not args.no_published, level=args.level)
     if args.baseline:
-        options = BootstrapOptions(args.resamples)
-        compare_with(tables, args.baseline, results, args.gt, args.scores, options)
+        given = (args.gt, args.scores, args.resamples)
+        compare_with(tables, args.baseline, results, *given)
     return render(tables, form)

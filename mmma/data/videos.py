@@ -3,16 +3,25 @@
 ``{"database": {video: {"subset", "annotations": [{"segment": [start_sec, end_sec],
 "label"}]}}}``, labels as name or index; a data root has ``path``, ``domain``,
 ``subject``, ``fps``, ``frames`` and ``duration`` of each video as well.
+
+Detections are ``{"results": {video: [{"segment", "label", "score"}]}}``. Their files
+have millions of entries, so they are taken apart column by column; only a file with a
+fault is looked at entry by entry. Other keys are ignored.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mmma.files import (
     CHECK_HINT,
@@ -24,6 +33,7 @@ from mmma.files import (
     read_text,
     refuse,
 )
+from mmma.structures.segments import Segments
 from mmma.taxonomy import (
     DOMAINS,
     LABEL_SPACES,
@@ -33,6 +43,7 @@ from mmma.taxonomy import (
     load_label_space,
 )
 
+_NEEDED = '{"results": {video: [{"segment", "label", "score"}]}}'
 END_TOLERANCE_SEC = 0.5
 """A segment may end this much after its video and is then cut there: annotators count
 frames and containers round durations. Beyond it the times belong to something else."""
@@ -351,3 +362,145 @@ def entry_lines(text: str, names: Iterable[str]) -> dict[str, int]:
             at = found
         lines[name] = line if found >= 0 else 0
     return lines
+
+
+def true_segments(videos: Sequence[Video]) -> Segments:
+    """True segments of entries of ``det.json``, videos in their order."""
+    rows = [
+        (x.start_sec, x.end_sec, x.label, i)
+        for i, video in enumerate(videos)
+        for x in video.instances
+    ]
+    table = np.array(rows, dtype=np.float64).reshape(len(rows), 4)
+    labels, places = table[:, 2:].astype(np.int64).T
+    names = tuple(video.video for video in videos)
+    return Segments(table[:, :2], None, labels, places, names)  # type: ignore[arg-type]
+
+
+def read_detections(path: Path, space: LabelSpace) -> Segments:
+    """Read a file of detections.
+
+    Args:
+        path: The file.
+        space: Label space of its labels.
+
+    Returns:
+        All of them in the order of the file, with the names of its videos.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Not of that form, or bad entries: the first five are shown, and
+            labels that the space lacks are counted.
+    """
+    path = Path(path)
+    content, repeated = parse_json(read_text(path), path)
+    results = content.get('results') if isinstance(content, dict) else None
+    if not isinstance(results, dict) or not results:
+        raise ValueError(f'{path}: no detections: need {_NEEDED}')
+    problems = [Problem(str(path), 0, key, 'is there twice') for key in repeated]
+    lists = [v if isinstance(v, list) else [] for v in results.values()]
+    problems += [
+        Problem(str(path), 0, video, f'{value!r} is no list')
+        for video, value in results.items()
+        if not isinstance(value, list)
+    ]
+    entries = list(chain.from_iterable(lists))
+    columns = _columns(entries, space)
+    if problems or columns is None:
+        found = _bad_entries(path, results, space)
+        refuse([*problems, *found], path, _unknown_labels(entries, space))
+        raise ValueError(f'{path}: not readable as detections: need {_NEEDED}')
+    videos = np.repeat(np.arange(len(lists), dtype=np.int32), list(map(len, lists)))
+    return Segments(*columns, videos, tuple(results))
+
+
+def write_detections(path: Path, found: Segments, space: LabelSpace) -> None:
+    """Write detections, labels by name, one line per video.
+
+    Args:
+        path: The file to write.
+        found: With names; those of a video keep their order.
+        space: Label space of the labels.
+    """
+    order = np.argsort(found.videos, kind='stable')
+    counts = np.bincount(found.videos, minlength=len(found.names))
+    columns = (found.segments_sec, found.labels, found.scores)
+    rows = zip(*(column[order].tolist() for column in columns), strict=True)
+    entries = (
+        (
+            name,
+            [
+                {'segment': segment, 'label': space.actions[label], 'score': score}
+                for segment, label, score in islice(rows, size)
+            ],
+        )
+        for name, size in zip(found.names, counts, strict=True)
+    )
+    write_entries(path, entries, '{"results": {', '}}')
+
+
+def _columns(
+    entries: Sequence[Any], space: LabelSpace
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Segments (n, 2), scores (n,) and labels (n,); None if any entry is bad."""
+    try:
+        parts = [
+            list(map(itemgetter(key), entries)) for key in ('segment', 'label', 'score')
+        ]
+        segments, labels, scores = parts
+        ends = list(chain.from_iterable(segments))
+        kinds = set(map(type, chain(ends, scores)))
+        if not kinds <= {int, float} or set(map(type, labels)) - {int, str}:
+            return None
+        if set(map(type, segments)) - {list} or set(map(len, segments)) - {2}:
+            return None
+        index_of = {label: label_index(label, space) for label in set(labels)}
+    except (TypeError, KeyError, IndexError, ValueError):
+        return None
+    size = len(entries)
+    times = np.fromiter(ends, np.float64, 2 * size).reshape(size, 2)
+    found = np.fromiter(map(index_of.__getitem__, labels), np.int16, size)
+    values = np.fromiter(scores, np.float64, size)
+    finite = np.isfinite(times).all() and np.isfinite(values).all()
+    if not finite or (times[:, 1] < times[:, 0]).any():
+        return None
+    return times, values, found
+
+
+def _bad_entries(
+    path: Path, results: dict[str, Any], space: LabelSpace
+) -> list[Problem]:
+    problems = []
+    for video, entries in results.items():
+        for i, entry in enumerate(entries if isinstance(entries, list) else []):
+            try:
+                _check_detection(entry, space)
+            except ValueError as error:
+                problems.append(Problem(str(path), 0, f'{video} [{i}]', str(error)))
+    return problems
+
+
+def _check_detection(entry: Any, space: LabelSpace) -> None:
+    if not isinstance(entry, dict) or not {'segment', 'label', 'score'} <= set(entry):
+        raise ValueError(f'must be {{"segment", "label", "score"}}, not {entry!r}')
+    segment, score = entry['segment'], entry['score']
+    pair = isinstance(segment, list) and len(segment) == 2
+    if not (pair and all(map(is_number, segment)) and segment[0] <= segment[1]):
+        raise ValueError(f'segment {segment!r}: must be seconds, start <= end')
+    if not is_number(score):
+        raise ValueError(f'score {score!r}: must be a finite number')
+    label_index(entry['label'], space)
+
+
+def _unknown_labels(entries: Sequence[Any], space: LabelSpace) -> str:
+    """Every label that the space lacks, with how often it is there; a hint."""
+    counts: Counter[str] = Counter()
+    for entry in entries:
+        label = entry.get('label') if isinstance(entry, dict) else None
+        if isinstance(label, (str, int)) and not has_label(label, space):
+            counts[repr(label)] += 1
+    if not counts:
+        return ''
+    shown = ', '.join(f'{label} ({n})' for label, n in counts.most_common(5))
+    more = f', and {len(counts) - 5} others' if len(counts) > 5 else ''
+    return f'unknown labels {shown}{more}'

@@ -14,7 +14,7 @@ import numpy as np
 from mmma.data.videos import END_TOLERANCE_SEC, Video
 from mmma.datasets.clips import RootDataset, space_meta
 from mmma.registry import DATASETS
-from mmma.structures.segments import grid_length, window_starts_sec
+from mmma.structures.segments import grid_length, window_starts
 from mmma.taxonomy import check_choice
 
 TRIALS = 200
@@ -134,11 +134,11 @@ class WindowOptions:
             video_sec: Length of the video.
         """
         length = grid_length(video_sec, self.rate)
-        starts = window_starts_sec(video_sec, self.positions, self.rate, self.overlap)
-        lengths = [length - round(start * self.rate) for start in starts]
         return [
-            self._window(start, min(left, self.positions), video_sec)
-            for start, left in zip(starts, lengths, strict=True)
+            self._window(
+                start / self.rate, min(length - start, self.positions), video_sec
+            )
+            for start in window_starts(length, self.positions, self.overlap)
         ]
 
     def draw(self, video_sec: float, segments: np.ndarray) -> Window:

@@ -39,7 +39,7 @@ from mmma.files import source_identity
 from mmma.hub.zoo import checkpoint_path, list_models
 from mmma.media.pose import PoseOptions, describe_extractor, extract_video
 from mmma.registry import METRICS, MODELS
-from mmma.structures.segments import Detections
+from mmma.structures.segments import Segments
 from mmma.taxonomy import LabelSpace, check_choice, load_label_space
 from mmma.video import BrokenVideoError, open_container, read_index
 
@@ -167,7 +167,7 @@ class VideoModel:
             levels = self._detections(sample, duration_sec) if seen else {}
             abstained = not seen
             for level in LEVELS:
-                table = levels.get(level, Detections.empty())
+                table = levels.get(level, Segments([], [], []))
                 columns = (table.segments_sec, table.labels, table.scores)
                 rows = zip(*(column.tolist() for column in columns), strict=True)
                 whole = [Finding(*t, *self._names(i, level), s) for t, i, s in rows]
@@ -196,7 +196,7 @@ class VideoModel:
 
     def _detections(
         self, sample: Mapping[str, Any], video_sec: float
-    ) -> dict[str, Detections]:
+    ) -> dict[str, Segments]:
         """Detections by level in a video, in memory that does not grow."""
         loader = self._cfg.test_dataloader
         model = self.build()
@@ -206,9 +206,9 @@ class VideoModel:
             self._pack({**sample, 'window': w, 'window_index': i, 'num_windows': total})
             for i, w in enumerate(windows)
         )
-        merging = METRICS.build(dict(self._cfg.test_evaluator)).merging
+        merger = METRICS.build(dict(self._cfg.test_evaluator)).merger
         ((_, levels),) = detect_videos(
-            model, packed, self.space.body_of, merging, loader.batch_size
+            model, packed, merger(self.space.body_of), loader.batch_size
         )
         return levels
 

@@ -38,8 +38,8 @@ from mmma.evaluation.rows import (
     group_rows,
 )
 from mmma.registry import METRICS
-from mmma.structures.samples import MergeOptions, WindowMerger
-from mmma.structures.segments import Detections
+from mmma.structures.samples import WindowMerger
+from mmma.structures.segments import Segments
 
 
 def score_checkpoint(
@@ -166,8 +166,8 @@ def summarize(
         chosen = DetectionOptions(preset=known.preset, body_rule=known.body_rule)
         record = {
             **chosen.record(),
-            'nms': asdict(metric.merging.nms),
-            'max_candidates': metric.merging.max_candidates,
+            'nms': asdict(metric.merging['nms']),
+            'max_candidates': metric.merging['max_candidates'],
         }
     else:
         entries = run.clips()
@@ -228,27 +228,24 @@ def summarize(
 def detect_videos(
     model: nn.Module,
     windows: Iterable[Mapping[str, Any]],
-    body_of: Sequence[int],
-    options: MergeOptions | None = None,
+    merger: WindowMerger,
     batch_size: int = 1,
-) -> Iterator[tuple[str, dict[str, Detections]]]:
+) -> Iterator[tuple[str, dict[str, Segments]]]:
     """Detect in videos of any length with constant memory.
 
-    What is held are the windows of a batch and ``options.max_candidates`` detections
-    per level, if ``windows`` makes each when it is asked for.
+    What is held are the windows of a batch and the ``max_candidates`` of the merger per
+    level, if ``windows`` makes each when it is asked for.
 
     Args:
         model: A ``SegmentDetector`` in evaluation mode.
         windows: Packed samples; those of a video follow one another, as an
             ``UntrimmedDataset`` in test mode gives them.
-        body_of: (K,) body group of each action.
-        options: Of the merging.
+        merger: Of the windows of a video.
         batch_size: Windows that the model sees at once.
 
     Yields:
         Each video as soon as its last window is done, with its detections by level.
     """
-    merger = WindowMerger(body_of, options)
     waiting = iter(windows)
     while batch := list(islice(waiting, batch_size)):
         for sample in model.test_step(pseudo_collate(batch)):

@@ -23,7 +23,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,67 +33,14 @@ from mmma.evaluation.detection import (
     detection_metrics,
     envelope,
     preset_columns,
-    split_classes,
 )
-from mmma.evaluation.recognition import (
-    ClassCounts,
-    FloatArray,
-    IntArray,
-    Outcomes,
-    recognition_metrics,
-)
+from mmma.evaluation.recognition import ClassCounts, Outcomes, recognition_metrics
+from mmma.structures.segments import BoolArray, FloatArray, IntArray
 
 MIN_SUBJECTS = 5
-METHOD = 'percentile bootstrap, centred on the measured value'
-"""Of detection; intervals of recognition are not shifted."""
+LEVEL = 0.95
+"""Coverage of every interval."""
 _BLOCK = 250
-
-
-@dataclass(frozen=True)
-class BootstrapOptions:
-    """How intervals are made.
-
-    Attributes:
-        resamples: Number of resamples; 0 switches intervals off.
-        seed: Seed of the resampling.
-        level: Coverage as a fraction.
-    """
-
-    resamples: int = 1000
-    seed: int = 0
-    level: float = 0.95
-
-
-@dataclass(frozen=True)
-class Intervals:
-    """Percentile intervals and how they came about.
-
-    Attributes:
-        unit: Drawn with replacement: ``subject``, ``clip`` or ``video``.
-        units: How many of them there are.
-        options: The options used.
-        bounds: Metric key to (low, high) fractions.
-    """
-
-    unit: str
-    units: int
-    options: BootstrapOptions
-    bounds: dict[str, tuple[float, float]]
-
-    def record(self, scale: float = 1.0) -> dict[str, Any]:
-        """As plain types, bounds multiplied by ``scale``."""
-        return {
-            'method': 'percentile bootstrap',
-            'unit': self.unit,
-            'units': self.units,
-            'resamples': self.options.resamples,
-            'seed': self.options.seed,
-            'level': self.options.level,
-            'bounds': {
-                key: [low * scale, high * scale]
-                for key, (low, high) in self.bounds.items()
-            },
-        }
 
 
 def choose_units(subjects: Sequence[str], single: str) -> tuple[str, IntArray]:
@@ -114,25 +60,21 @@ def choose_units(subjects: Sequence[str], single: str) -> tuple[str, IntArray]:
 
 
 def _draws(
-    units: int, options: BootstrapOptions, chances: FloatArray | None = None
+    units: int, resamples: int, seed: int, chances: FloatArray | None = None
 ) -> Iterator[IntArray]:
     """Blocks (R, U) of how often each unit, or kind of unit, is drawn."""
-    if options.resamples < 1 or not 0 < options.level < 1:
-        raise ValueError(
-            f'{options.resamples} resamples at level {options.level}: use at least one '
-            'resample and a level between 0 and 1'
-        )
+    if resamples < 1:
+        raise ValueError(f'{resamples} resamples: use at least one resample')
     if chances is None:
         chances = np.full(units, 1 / units)
-    rng = np.random.default_rng(options.seed)
-    for start in range(0, options.resamples, _BLOCK):
-        size = min(_BLOCK, options.resamples - start)
-        yield rng.multinomial(units, chances, size=size)
+    rng = np.random.default_rng(seed)
+    for start in range(0, resamples, _BLOCK):
+        yield rng.multinomial(units, chances, size=min(_BLOCK, resamples - start))
 
 
-def _quantiles(values: FloatArray, level: float) -> FloatArray:
+def _quantiles(values: FloatArray) -> FloatArray:
     """(2, ...) ends of the middle share of (R, ...) values; NaN left out."""
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     return np.asarray(np.nanquantile(values, (tail, 1 - tail), axis=0))
 
 
@@ -141,12 +83,34 @@ def _joined(blocks: Sequence[Mapping[str, FloatArray]]) -> dict[str, FloatArray]
     return {key: np.concatenate([b[key] for b in blocks]) for key in blocks[0]}
 
 
-def bootstrap_intervals(
+def _record(
+    method: str,
+    unit: tuple[str, int],
+    resamples: int,
+    seed: int,
+    bounds: Mapping[str, FloatArray],
+) -> dict[str, Any]:
+    """Intervals as results hold them: ``bounds`` are percent."""
+    return {
+        'method': method,
+        'unit': unit[0],
+        'units': unit[1],
+        'resamples': resamples,
+        'seed': seed,
+        'level': LEVEL,
+        'bounds': {
+            key: [100.0 * end for end in ends.tolist()] for key, ends in bounds.items()
+        },
+    }
+
+
+def recognition_intervals(
     levels: Mapping[str, Outcomes],
     subjects: Sequence[str],
     class_set: str = 'present',
-    options: BootstrapOptions | None = None,
-) -> Intervals:
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
     """Percentile intervals by resampling subjects, or clips where subjects are few.
 
     Subjects are drawn with all their clips if there are at least five and every clip
@@ -156,12 +120,16 @@ def bootstrap_intervals(
         levels: ``action`` and ``body`` to the outcomes of the same N clips.
         subjects: (N,) names; empty where unknown.
         class_set: Classes over which MCA and macro F1 are means.
-        options: Resamples, seed and level.
+        resamples: How many.
+        seed: Of the resampling.
+
+    Returns:
+        ``method``, ``unit``, ``units``, ``resamples``, ``seed``, ``level`` and
+        ``bounds``: metric key to [low, high] in percent.
 
     Raises:
-        ValueError: No resamples, or a level outside (0, 1).
+        ValueError: No resamples.
     """
-    options = options or BootstrapOptions()
     unit, unit_of = choose_units(subjects, 'clip')
     units, chances = int(unit_of.max()) + 1, None
     if unit == 'clip':
@@ -178,13 +146,10 @@ def bootstrap_intervals(
     counts = _unit_counts(levels, unit_of)
     blocks = [
         _weighted_metrics(counts, weights, class_set)
-        for weights in _draws(units, options, chances)
+        for weights in _draws(units, resamples, seed, chances)
     ]
-    bounds = {}
-    for key, values in _joined(blocks).items():
-        low, high = _quantiles(values, options.level).tolist()
-        bounds[key] = (low, high)
-    return Intervals(unit, units, options, bounds)
+    bounds = {key: _quantiles(values) for key, values in _joined(blocks).items()}
+    return _record('percentile bootstrap', (unit, units), resamples, seed, bounds)
 
 
 def _unit_counts(
@@ -196,11 +161,10 @@ def _unit_counts(
     """
     units, table = int(unit_of.max()) + 1, {}
     for level, o in levels.items():
-        hit = o.labels == o.predictions
         columns = [
             (unit_of, o.labels),
             (unit_of, o.predictions),
-            (unit_of[hit], o.labels[hit]),
+            (unit_of[o.hits], o.labels[o.hits]),
             (unit_of[o.top5], o.labels[o.top5]),
         ]
         cells = [
@@ -230,8 +194,9 @@ def detection_intervals(
     levels: Mapping[str, Matches],
     subjects: Sequence[str],
     preset: str = 'mma82',
-    options: BootstrapOptions | None = None,
-) -> tuple[Intervals, dict[str, FloatArray]]:
+    resamples: int = 200,
+    seed: int = 0,
+) -> tuple[dict[str, Any], dict[str, FloatArray]]:
     """Intervals of every metric, and of the AP of every class.
 
     Classes of the means are those with truth in the resample; resamples without truth
@@ -241,43 +206,41 @@ def detection_intervals(
         levels: ``action``, ``body`` or both, of the same V videos.
         subjects: (V,) names; empty where unknown.
         preset: Key of ``PRESETS``.
-        options: Resamples, seed and level.
+        resamples: How many.
+        seed: Of the resampling.
 
     Returns:
-        The intervals, and per level the (C, 2) bounds of the AP of each class,
-        averaged over the thresholds of the preset.
+        The intervals as of :func:`recognition_intervals`, and per level the (C, 2)
+        bounds of the AP of each class, fractions averaged over the thresholds of the
+        preset.
 
     Raises:
-        ValueError: No resamples, or a level outside (0, 1).
+        ValueError: No resamples.
     """
-    options = options or BootstrapOptions()
     unit, unit_of = choose_units(subjects, 'video')
     units = int(unit_of.max()) + 1
     blocks = [
-        resample(levels, unit_of, weights, preset) for weights in _draws(units, options)
+        resample(levels, unit_of, weights, preset)
+        for weights in _draws(units, resamples, seed)
     ]
     whole = np.ones((1, units), dtype=np.int64)
     measured, by_class = resample(levels, unit_of, whole, preset)
     drawn = _joined([metrics for metrics, _ in blocks])
     drawn_classes = _joined([classes for _, classes in blocks])
-    bounds = {}
-    for key, value in measured.items():
-        low, high = _centred_bounds(drawn[key], value, options.level).tolist()
-        bounds[key] = (low, high)
+    bounds = {k: _centred_bounds(drawn[k], value) for k, value in measured.items()}
     classes = {
-        level: _centred_bounds(drawn_classes[level], values[0], options.level).T
+        level: _centred_bounds(drawn_classes[level], values[0]).T
         for level, values in by_class.items()
     }
-    return Intervals(unit, units, options, bounds), classes
+    method = 'percentile bootstrap, centred on the measured value'
+    return _record(method, (unit, units), resamples, seed, bounds), classes
 
 
-def _centred_bounds(
-    values: FloatArray, measured: FloatArray, level: float
-) -> FloatArray:
+def _centred_bounds(values: FloatArray, measured: FloatArray) -> FloatArray:
     """(2, ...) quantiles of (R, ...) values, moved to lie around the measured (...)."""
     missing = np.isnan(values).all(axis=0)
     values = np.where(missing, measured, values)
-    found = _quantiles(values, level) + (measured - np.nanmean(values, axis=0))
+    found = _quantiles(values) + (measured - np.nanmean(values, axis=0))
     return np.asarray(np.clip(found, 0.0, 1.0), dtype=np.float64)
 
 
@@ -311,11 +274,12 @@ def resample(
 
 def _resample(
     matches: Matches, unit_of: IntArray, weights: IntArray
-) -> tuple[FloatArray, Any]:
+) -> tuple[FloatArray, BoolArray]:
     """(R, T, C) average precision, and (R, C) whether the class has truth."""
     drawn = weights.astype(np.float32)  # whole numbers, exact below 2 ** 24
-    hits = [split_classes(matches, positions) for positions in matches.hits]
-    truth_unit, found_unit = unit_of[matches.truth.videos], unit_of[matches.videos]
+    hits = [matches.split(positions) for positions in matches.hits]
+    truth_unit = unit_of[matches.truth.videos]
+    found_unit = unit_of[matches.found.videos[matches.order]]
     bounds = np.r_[0, np.cumsum(matches.truths)]
     shape = (len(weights), len(hits), len(matches.classes))
     precisions, members = np.zeros(shape), np.zeros((shape[0], shape[2]), dtype=bool)
@@ -348,30 +312,14 @@ def _weighted_ranks(
     return np.cumsum(steps, axis=1, dtype=np.float64)
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Model minus baseline of one metric, as fractions.
-
-    Attributes:
-        value: On the clips themselves.
-        low: Lower bound of the percentile interval.
-        high: Upper bound.
-        p: Two-sided: twice the share of resamples on the rarer side of 0.
-    """
-
-    value: float
-    low: float
-    high: float
-    p: float
-
-
 def paired_bootstrap(
     model: Sequence[Mapping[str, Outcomes]],
     baseline: Sequence[Mapping[str, Outcomes]],
     subjects: Sequence[str],
     class_set: str = 'present',
-    options: BootstrapOptions | None = None,
-) -> tuple[str, dict[str, Difference]]:
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> tuple[str, dict[str, tuple[float, float, float, float]]]:
     """Difference of every metric, by resampling what both models were tested on.
 
     Subjects are drawn with all their clips if there are at least five and every clip
@@ -383,15 +331,17 @@ def paired_bootstrap(
         baseline: The same of the baseline; it may have another number of runs.
         subjects: (N,) names; empty where unknown.
         class_set: Classes over which MCA and macro F1 are means.
-        options: Resamples, seed and level.
+        resamples: How many.
+        seed: Of the resampling.
 
     Returns:
-        ``subject`` or ``clip``, and metric key to difference.
+        ``subject`` or ``clip``, and metric key to the difference (fractions): its
+        value, the bounds of its interval, and its two-sided p, twice the share of
+        resamples on the rarer side of 0.
 
     Raises:
-        ValueError: No run, runs of other clips, or options out of range.
+        ValueError: No run, runs of other clips, or no resamples.
     """
-    options = options or BootstrapOptions(resamples=10000)
     runs = [*model, *baseline]
     truths = {
         tuple(run[level].labels.tobytes() for level in sorted(run)) for run in runs
@@ -414,15 +364,15 @@ def paired_bootstrap(
         }
 
     whole = difference(np.ones((1, units)))
-    drawn = _joined([difference(weights) for weights in _draws(units, options)])
+    drawn = _joined([difference(w) for w in _draws(units, resamples, seed)])
     found = {}
     for key, values in drawn.items():
         # Rounding must not make two models differ that are equal in every resample.
         values = np.where(np.abs(values) < 1e-12, 0.0, values)
         rarer = min(int((values <= 0).sum()), int((values >= 0).sum()))
-        low, high = _quantiles(values, options.level).tolist()
+        low, high = _quantiles(values).tolist()
         p = min(1.0, 2 * (rarer + 1) / (len(values) + 1))
-        found[key] = Difference(float(whole[key][0]), low, high, p)
+        found[key] = (float(whole[key][0]), low, high, p)
     return unit, found
 
 
@@ -472,29 +422,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Summary of n values.
-
-    Attributes:
-        n: How many.
-        mean: Their mean.
-        sd: Standard deviation of a sample; None of one value.
-        half_width: Of the t-interval around the mean; None of one value.
-    """
-
-    n: int
-    mean: float
-    sd: float | None
-    half_width: float | None
-
-
-def spread(values: Sequence[float], level: float = 0.95) -> Spread:
-    """Mean and t-interval of independent values.
+def spread(values: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """Mean of independent values and its t-interval.
 
     Args:
         values: At least one.
-        level: Coverage as a fraction.
+
+    Returns:
+        The mean, the standard deviation of a sample, and the half width of the
+        interval; the latter two are None of one value.
 
     Raises:
         ValueError: No value.
@@ -508,7 +444,7 @@ def spread(values: Sequence[float], level: float = 0.95) -> Spread:
         raise ValueError('no values to average: give at least one')
     mean = statistics.fmean(values)
     if n == 1:
-        return Spread(1, mean, None, None)
+        return mean, None, None
     sd = statistics.stdev(values)
-    half_width = float(stdtrit(n - 1, (1 + level) / 2)) * sd / math.sqrt(n)
-    return Spread(n, mean, sd, half_width)
+    half_width = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * sd / math.sqrt(n)
+    return mean, sd, half_width

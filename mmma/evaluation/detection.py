@@ -27,96 +27,35 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mmma.structures.segments import tiou_pairs
+from mmma.evaluation.recognition import LEVELS
+from mmma.structures.segments import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Segments,
+    tiou_pairs,
+)
 
-BoolArray = NDArray[np.bool_]
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+Pairs = tuple[NDArray[np.int32], NDArray[np.int32], FloatArray]
 
+THRESHOLDS: tuple[float, ...] = tuple(float(t) for t in np.arange(1, 10) / 10)
+"""tIoU 0.1 to 0.9; ``np.arange(.1, 1, .1)`` would give .30000000000000004."""
 SAME_SEC = 1e-3
 """Truths of one label both of whose ends are this close are one truth."""
+STEPS_PER_SEC = 10.0
+"""Of segment mAP."""
+LEGACY_DECIMALS = 4
+"""Of scores, as OpenTAD writes them."""
 _CHUNK = 2_000_000  # pairs that are looked at together
 
-AnyInstances = TypeVar('AnyInstances', bound='Instances')
 
-
-@dataclass(frozen=True)
-class Instances:
-    """Labelled segments.
-
-    Attributes:
-        videos: (n,) index of the video.
-        labels: (n,) index of the class.
-        segments: (n, 2) start_sec, end_sec.
-
-    Raises:
-        ValueError: Columns that do not fit, a negative index, times that are not
-            finite, or a segment that ends before it starts.
-    """
-
-    videos: NDArray[Any]
-    labels: NDArray[Any]
-    segments: FloatArray
-
-    def __post_init__(self) -> None:
-        size = len(self.videos)
-        if self.labels.shape != (size,) or self.segments.shape != (size, 2):
-            raise ValueError(
-                f'labels {self.labels.shape} and segments {self.segments.shape} do '
-                f'not fit {size} videos: give (n,), (n,) and (n, 2)'
-            )
-        if size and min(self.videos.min(), self.labels.min()) < 0:
-            raise ValueError('a negative video or label: give indices from 0')
-        _check_finite('segment', self.segments.sum(axis=1))
-        reversed_ = np.flatnonzero(self.segments[:, 1] < self.segments[:, 0])
-        if len(reversed_):
-            raise ValueError(
-                f'{len(reversed_)} segments end before they start, the first is row '
-                f'{reversed_[0]}: {self.segments[reversed_[0]].tolist()}'
-            )
-
-    def __len__(self) -> int:
-        return len(self.videos)
-
-    def select(self: AnyInstances, rows: ArrayLike) -> AnyInstances:
-        """The rows of an index or mask array."""
-        columns = {name: column[rows] for name, column in vars(self).items()}
-        return type(self)(**columns)
-
-    def relabel(self: AnyInstances, new_labels: ArrayLike) -> AnyInstances:
-        """Each label replaced: action to body group, by ``body_of``."""
-        return replace(self, labels=np.asarray(new_labels)[self.labels])
-
-
-@dataclass(frozen=True)
-class Predictions(Instances):
-    """Scored segments.
-
-    Attributes:
-        scores: (n,) higher is more likely; any finite numbers.
-
-    Raises:
-        ValueError: As for :class:`Instances`, or a score that is not finite.
-    """
-
-    scores: FloatArray
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.scores.shape != (len(self),):
-            raise ValueError(
-                f'scores {self.scores.shape} do not fit {len(self)} segments'
-            )
-        _check_finite('score', self.scores)
-
-
-def merge_duplicates(truth: Instances) -> Instances:
+def merge_duplicates(truth: Segments) -> Segments:
     """Truths by label, video, start, end, without repeated ones.
 
     A truth is dropped if an earlier one that is kept has its label and video and both
@@ -124,15 +63,15 @@ def merge_duplicates(truth: Instances) -> Instances:
 
     Source: OpenTAD, remove_duplicate_annotations.
     """
-    starts, ends = truth.segments.T
+    starts, ends = truth.segments_sec.T
     truth = truth.select(np.lexsort((ends, starts, truth.videos, truth.labels)))
-    group = _groups(truth)[0]
-    near = (np.diff(group) == 0) & (np.diff(truth.segments[:, 0]) <= SAME_SEC)
+    group, times = _groups(truth)[0], truth.segments_sec
+    near = (np.diff(group) == 0) & (np.diff(times[:, 0]) <= SAME_SEC)
     keep = np.ones(len(truth), dtype=np.bool_)
     for row in np.flatnonzero(near) + 1:
         before = row - 1
         while before >= 0 and group[before] == group[row]:
-            gap = np.abs(truth.segments[row] - truth.segments[before])
+            gap = np.abs(times[row] - times[before])
             if gap[0] > SAME_SEC:
                 break
             if keep[before] and gap[1] <= SAME_SEC:
@@ -165,166 +104,130 @@ def expand_runs(
         yield rows, np.arange(len(rows)) - offsets + first[rows]
 
 
-def _check_finite(what: str, values: FloatArray) -> None:
-    bad = np.flatnonzero(~np.isfinite(values))
-    if len(bad):
-        raise ValueError(
-            f'{what} of {len(bad)} rows, the first is row {bad[0]}: NaN or infinite'
-        )
-
-
-Pairs = tuple[NDArray[np.int32], NDArray[np.int32], FloatArray]
-
-THRESHOLDS: tuple[float, ...] = tuple(float(t) for t in np.arange(1, 10) / 10)
-"""tIoU 0.1 to 0.9; ``np.arange(.1, 1, .1)`` would give .30000000000000004."""
-
-
-@dataclass(frozen=True)
-class MatchOptions:
-    """Choices of matching.
-
-    Attributes:
-        thresholds: tIoU thresholds, rising.
-        score_decimals: Round scores first; None does not. OpenTAD writes 4.
-        late_ties: Of equal scores the later row of the input comes first, as the
-            ``argsort()[::-1]`` of the ActivityNet evaluation has it wherever its sort
-            is stable. Needed for parity only: the order of a file then moves numbers.
-    """
-
-    thresholds: tuple[float, ...] = THRESHOLDS
-    score_decimals: int | None = None
-    late_ties: bool = False
-
-    def __post_init__(self) -> None:
-        steps = np.diff((0.0, *self.thresholds, 1.0 + 1e-9))
-        if not self.thresholds or (steps <= 0).any():
-            raise ValueError(
-                f'thresholds {self.thresholds}: use rising numbers above 0, up to 1'
-            )
-
-
-LEGACY = MatchOptions(score_decimals=4, late_ties=True)
-
-
 @dataclass(frozen=True)
 class Matches:
     """Which prediction takes which truth; C classes, those with truth.
 
     Attributes:
         thresholds: (T,) tIoU.
-        classes: (C,) labels with truth, ascending.
         truth: The truths once duplicates are merged, by class, video, start, end.
+        found: The predictions.
+        ranking: (n,) rows of all predictions, best first.
+        classes: (C,) labels with truth, ascending.
         truths: (C,) how many of each class.
         order: (P,) rows of the predictions of these classes, by class, best first.
-        videos: (P,) video of each of them.
         starts: (C + 1,) where each class starts in ``order``.
         hits: Per threshold, positions in ``order`` of the predictions that take a
             truth, ascending.
         taken: Per threshold, the row of ``truth`` that each of them takes.
         merged: Duplicate truths that were dropped.
-        ignored: Predictions of labels without truth.
     """
 
-    thresholds: FloatArray
+    thresholds: tuple[float, ...]
+    truth: Segments
+    found: Segments
+    ranking: IntArray
     classes: IntArray
-    truth: Instances
     truths: IntArray
     order: IntArray
-    videos: IntArray
     starts: IntArray
     hits: tuple[IntArray, ...]
     taken: tuple[IntArray, ...]
     merged: int
-    ignored: int
 
-    def class_of(self, positions: IntArray) -> IntArray:
-        """(n,) index into ``classes`` of positions in ``order``."""
-        found = np.searchsorted(self.starts, positions, side='right') - 1
-        return found.astype(np.int64)
+    def split(self, positions: IntArray) -> list[IntArray]:
+        """Ascending positions in ``order``, one array per class."""
+        return np.split(positions, np.searchsorted(positions, self.starts[1:-1]))
 
 
-def rank_predictions(
-    predictions: Predictions, options: MatchOptions | None = None
-) -> IntArray:
+def rank_predictions(found: Segments, legacy: bool = False) -> IntArray:
     """(n,) rows of all predictions, best first, ties as the head of this module says.
 
     One ranking serves every relabelling of the predictions.
+
+    Args:
+        found: The predictions.
+        legacy: Round scores to four decimals first; of equal ones the later row of the
+            input comes first, as the ``argsort()[::-1]`` of the ActivityNet evaluation
+            has it wherever its sort is stable. Needed for parity only: the order of a
+            file then moves numbers.
     """
-    options = options or MatchOptions()
-    scores = predictions.scores
-    if options.score_decimals is not None:
-        scores = np.round(scores, options.score_decimals)
-    if options.late_ties:
-        return np.argsort(scores, kind='stable')[::-1].astype(np.int64)
-    order = np.argsort(-scores)
-    ranked = scores[order]
+    if legacy:
+        rounded = np.round(found.scores, LEGACY_DECIMALS)
+        return np.argsort(rounded, kind='stable')[::-1].astype(np.int64)
+    order = np.argsort(-found.scores)
+    ranked = found.scores[order]
     again = ranked[1:] == ranked[:-1]
     tied = np.flatnonzero(np.r_[False, again] | np.r_[again, False])
     if len(tied):  # only these are sorted by all keys: unrounded scores have few
         rows = order[tied]
         run = np.cumsum(np.r_[True, ~again])[tied]
-        starts, ends = predictions.segments[rows].T
-        order[tied] = rows[np.lexsort((ends, starts, predictions.videos[rows], run))]
+        starts, ends = found.segments_sec[rows].T
+        order[tied] = rows[np.lexsort((ends, starts, found.videos[rows], run))]
     return order.astype(np.int64, copy=False)
 
 
 def match_detections(
-    truth: Instances,
-    predictions: Predictions,
-    options: MatchOptions | None = None,
+    truth: Segments,
+    found: Segments,
     ranking: IntArray | None = None,
+    thresholds: tuple[float, ...] = THRESHOLDS,
 ) -> Matches:
     """Match predictions with truths, for every threshold independently.
 
     Args:
-        truth: True instances; duplicates are merged here.
-        predictions: Those of other labels than the truths are ignored, and counted.
-        options: Choices of matching.
-        ranking: Of :func:`rank_predictions`, if it is known already.
+        truth: Duplicates are merged here.
+        found: The predictions; those of other labels than the truths are ignored.
+        ranking: Default: :func:`rank_predictions`.
+        thresholds: tIoU, rising.
 
     Raises:
-        ValueError: No truth, or one that does not end after it starts.
+        ValueError: No truth, one that does not end after it starts, or thresholds that
+            do not rise.
     """
-    options = options or MatchOptions()
+    if not thresholds or (np.diff((0.0, *thresholds, 1.0 + 1e-9)) <= 0).any():
+        raise ValueError(
+            f'thresholds {thresholds}: use rising numbers above 0, up to 1'
+        )
     if not len(truth):
         raise ValueError('no true instance: nothing can be measured')
-    empty = np.flatnonzero(truth.segments[:, 1] <= truth.segments[:, 0])
+    empty = np.flatnonzero(truth.segments_sec[:, 1] <= truth.segments_sec[:, 0])
     if len(empty):
         raise ValueError(
             f'{len(empty)} truths do not end after they start, the first is row '
-            f'{empty[0]}: {truth.segments[empty[0]].tolist()}'
+            f'{empty[0]}: {truth.segments_sec[empty[0]].tolist()}'
         )
     if ranking is None:
-        ranking = rank_predictions(predictions, options)
+        ranking = rank_predictions(found)
     merged = merge_duplicates(truth)
     classes, counts = np.unique(merged.labels, return_counts=True)
-    order, starts = _by_class(predictions, ranking, classes)
-    pairs = _overlapping_pairs(merged, predictions, order, starts, options)
-    found = [_greedy(pairs, t, merged, len(order)) for t in options.thresholds]
+    order, starts = _by_class(found, ranking, classes)
+    pairs = _overlapping_pairs(merged, found, order, starts, thresholds[0])
+    walks = [_greedy(pairs, t, merged, len(order)) for t in thresholds]
     return Matches(
-        thresholds=np.array(options.thresholds),
-        classes=classes.astype(np.int64),
+        thresholds=thresholds,
         truth=merged,
+        found=found,
+        ranking=ranking,
+        classes=classes.astype(np.int64),
         truths=counts.astype(np.int64),
         order=order,
-        videos=predictions.videos[order],
         starts=starts,
-        hits=tuple(hits for hits, _ in found),
-        taken=tuple(taken for _, taken in found),
+        hits=tuple(hits for hits, _ in walks),
+        taken=tuple(taken for _, taken in walks),
         merged=len(truth) - len(merged),
-        ignored=len(predictions) - len(order),
     )
 
 
 def _by_class(
-    predictions: Predictions, ranking: IntArray, classes: NDArray[Any]
+    found: Segments, ranking: IntArray, classes: NDArray[Any]
 ) -> tuple[IntArray, IntArray]:
     """The ranking stably parted by class, and where each class starts in it."""
-    highest = max(int(classes[-1]), int(predictions.labels.max(initial=0)))
+    highest = max(int(classes[-1]), int(found.labels.max(initial=0)))
     small = np.int16 if len(classes) < 2**15 else np.int64
     index_of = np.full(highest + 1, len(classes), dtype=small)
     index_of[classes] = np.arange(len(classes))
-    column = index_of[predictions.labels[ranking]]
+    column = index_of[found.labels[ranking]]
     order = ranking[np.argsort(column, kind='stable')]  # radix sort of small integers
     counts = np.bincount(column, minlength=len(classes) + 1)[:-1]
     starts = np.r_[0, np.cumsum(counts)].astype(np.int64)
@@ -332,11 +235,11 @@ def _by_class(
 
 
 def _overlapping_pairs(
-    truth: Instances,
-    predictions: Predictions,
+    truth: Segments,
+    found: Segments,
     order: IntArray,
     starts: IntArray,
-    options: MatchOptions,
+    lowest: float,
 ) -> Pairs:
     """Pairs of the same class and video that reach the lowest threshold.
 
@@ -345,7 +248,7 @@ def _overlapping_pairs(
         then rank, then falling tIoU, then truth.
     """
     first, sizes = _groups(truth)[1:]
-    videos = int(max(truth.videos.max(), predictions.videos.max(initial=0))) + 1
+    videos = int(max(truth.videos.max(), found.videos.max(initial=0))) + 1
     heads = truth.labels[first].astype(np.int64)
     classes = np.unique(heads)
     cell = np.searchsorted(classes, heads) * videos + truth.videos[first]
@@ -353,18 +256,18 @@ def _overlapping_pairs(
     table[cell] = np.arange(len(first))
     positions = []
     for column, (low, high) in enumerate(itertools.pairwise(starts)):
-        own = table[column * videos :][:videos][predictions.videos[order[low:high]]]
+        own = table[column * videos :][:videos][found.videos[order[low:high]]]
         at = np.flatnonzero(own >= 0)
         positions.append(low + at[np.argsort(own[at], kind='stable')])
-    position = np.concatenate(positions) if positions else np.empty(0, dtype=np.int64)
+    position = np.concatenate(positions)
     label = np.searchsorted(starts, position, side='right') - 1
-    group = table[label * videos + predictions.videos[order[position]]]
+    group = table[label * videos + found.videos[order[position]]]
     none = np.empty(0, dtype=np.int32)
     pieces: list[Pairs] = [(none, none, np.empty(0))]
     for rows, members in expand_runs(first[group], sizes[group]):
         own = position[rows]
-        tiou = tiou_pairs(predictions.segments[order[own]], truth.segments[members])
-        near = tiou >= options.thresholds[0]
+        tiou = tiou_pairs(found.segments_sec[order[own]], truth.segments_sec[members])
+        near = tiou >= lowest
         pair = own[near].astype(np.int32), members[near].astype(np.int32), tiou[near]
         pieces.append(_best_first(*pair))
     return tuple(np.concatenate(column) for column in zip(*pieces, strict=True))  # type: ignore[return-value]
@@ -383,7 +286,7 @@ def _best_first(
     return positions, members, tiou
 
 
-def _groups(truth: Instances) -> tuple[IntArray, IntArray, IntArray]:
+def _groups(truth: Segments) -> tuple[IntArray, IntArray, IntArray]:
     """Group of each truth, first truth of each group, truths in it."""
     new = np.r_[True, (np.diff(truth.labels) != 0) | (np.diff(truth.videos) != 0)]
     first = np.flatnonzero(new)
@@ -391,7 +294,7 @@ def _groups(truth: Instances) -> tuple[IntArray, IntArray, IntArray]:
 
 
 def _greedy(
-    pairs: Pairs, threshold: float, truth: Instances, size: int
+    pairs: Pairs, threshold: float, truth: Segments, size: int
 ) -> tuple[IntArray, IntArray]:
     """The greedy walk at one threshold, in all groups at once.
 
@@ -420,7 +323,6 @@ def _greedy(
     return found[sort], owner[sort]
 
 
-LEVELS = ('action', 'body')
 PRESETS: dict[str, tuple[float, ...]] = {'mma82': THRESHOLDS, 'mac': (0.2, 0.5, 0.7)}
 """Thresholds whose mean is ``mAP``: of MMA-82, and of the Micro-Action Challenge."""
 MIN_TRUTHS = 10
@@ -441,13 +343,6 @@ COLUMNS = {
 """Titles and keys of tables: a metric that tables show is added here."""
 
 
-def metric_keys(levels: Sequence[str] = LEVELS) -> tuple[str, ...]:
-    """Names of the metrics of some levels; ``AVG`` needs both."""
-    names = [*(f'mAP@{t:.2f}' for t in THRESHOLDS), 'mAP']
-    keys = [f'{level}/{name}' for level in levels for name in names]
-    return (*keys, 'AVG') if set(levels) == set(LEVELS) else tuple(keys)
-
-
 def average_precisions(matches: Matches) -> FloatArray:
     """(T, C) average precision, all points under the precision envelope.
 
@@ -455,7 +350,7 @@ def average_precisions(matches: Matches) -> FloatArray:
     """
     found = np.zeros((len(matches.thresholds), len(matches.classes)))
     for row, positions in enumerate(matches.hits):
-        for column, own in enumerate(split_classes(matches, positions)):
+        for column, own in enumerate(matches.split(positions)):
             ranks = own - matches.starts[column] + 1
             precision = np.arange(1, len(own) + 1) / ranks
             found[row, column] = envelope(precision).sum()
@@ -466,11 +361,6 @@ def envelope(precision: FloatArray) -> FloatArray:
     """(..., n) the largest precision at this or any later recall."""
     falling = np.maximum.accumulate(precision[..., ::-1], axis=-1)
     return np.asarray(falling[..., ::-1], dtype=np.float64)
-
-
-def split_classes(matches: Matches, positions: IntArray) -> list[IntArray]:
-    """Ascending positions in ``matches.order``, one array per class."""
-    return np.split(positions, np.searchsorted(positions, matches.starts[1:-1]))
 
 
 def detection_metrics(
@@ -487,7 +377,7 @@ def detection_metrics(
         preset: Key of ``PRESETS``.
 
     Returns:
-        :func:`metric_keys` to (...,) fractions.
+        Metric key to (...,) fractions; ``AVG`` needs both levels.
 
     Raises:
         ValueError: Another preset.
@@ -519,10 +409,7 @@ def preset_columns(preset: str) -> list[int]:
 
 
 def recall_at(
-    matches: Matches,
-    predictions: Predictions,
-    ranking: IntArray,
-    numbers: Sequence[int] = RECALL_AT,
+    matches: Matches, numbers: Sequence[int] = RECALL_AT
 ) -> dict[int, FloatArray]:
     """Share of all truths found by the N best predictions of each video.
 
@@ -531,14 +418,13 @@ def recall_at(
 
     Args:
         matches: At any level.
-        predictions: What was matched.
-        ranking: All of them, best first, of :func:`rank_predictions`.
         numbers: The Ns.
 
     Returns:
         N to (T,) recall.
     """
-    videos = predictions.videos[ranking]
+    ranking = matches.ranking
+    videos = matches.found.videos[ranking]
     by_video = np.argsort(videos, kind='stable')
     counts = np.bincount(videos)
     place = np.empty(len(ranking), dtype=np.int64)
@@ -549,22 +435,15 @@ def recall_at(
     return {n: np.array([(f < n).sum() for f in found]) / truths for n in numbers}
 
 
-RATE = 10.0
-
-
 def segment_average_precisions(
-    truth: Instances,
-    predictions: Predictions,
-    durations: ArrayLike,
-    rate: float = RATE,
+    truth: Segments, found: Segments, durations: ArrayLike
 ) -> tuple[IntArray, FloatArray]:
     """AP over time steps of each class.
 
     Args:
-        truth: True instances.
-        predictions: Scored segments.
+        truth: True segments.
+        found: Scored ones.
         durations: (V,) seconds of each video.
-        rate: Steps per second.
 
     Returns:
         (C,) labels with a true step, ascending, and their (C,) fractions.
@@ -579,27 +458,28 @@ def segment_average_precisions(
             f'{len(bad)} videos without a duration, the first is number {bad[0]}: '
             'segment mAP needs the length of each video'
         )
-    steps = np.ceil(seconds * rate - 0.5).astype(np.int64)  # centres before the end
+    steps = np.ceil(seconds * STEPS_PER_SEC - 0.5)  # centres before the end
+    steps = steps.astype(np.int64)
     ends = np.cumsum(steps)
     grid = (ends - steps, ends)
     classes, values = [], []
     for label in np.unique(truth.labels):
         own = truth.select(truth.labels == label)
         true = np.zeros(int(ends[-1]), dtype=np.bool_)
-        for _, covered in _covered(own, grid, rate):
+        for _, covered in _covered(own, grid):
             true[covered] = True
         if not true.any():
             continue
         scores = np.full(len(true), -np.inf)
-        of_class = predictions.select(predictions.labels == label)
-        for rows, covered in _covered(of_class, grid, rate):
+        of_class = found.select(found.labels == label)
+        for rows, covered in _covered(of_class, grid):
             np.maximum.at(scores, covered, of_class.scores[rows])
         classes.append(label)
         values.append(average_precision(true, scores))
     return np.array(classes, dtype=np.int64), np.array(values)
 
 
-def average_precision(true: NDArray[np.bool_], scores: FloatArray) -> float:
+def average_precision(true: BoolArray, scores: FloatArray) -> float:
     """AP of n scored items with at least one true one; equal scores count together.
 
     Source: scikit-learn, average_precision_score.
@@ -613,11 +493,13 @@ def average_precision(true: NDArray[np.bool_], scores: FloatArray) -> float:
 
 
 def _covered(
-    segments: Instances, grid: Sequence[IntArray], rate: float
+    segments: Segments, grid: Sequence[IntArray]
 ) -> Iterator[tuple[IntArray, IntArray]]:
     """Rows of segments beside the steps whose centre lies in them, in chunks."""
     start, end = grid[0][segments.videos], grid[1][segments.videos]
-    low, high = (np.ceil(segments.segments[:, side] * rate - 0.5) for side in (0, 1))
+    low, high = (
+        np.ceil(segments.segments_sec[:, side] * STEPS_PER_SEC - 0.5) for side in (0, 1)
+    )
     first = start + np.clip(low, 0, end - start).astype(np.int64)
     stop = start + np.clip(high, 0, end - start).astype(np.int64)
     return expand_runs(first, stop - first)

@@ -1,9 +1,8 @@
-"""Where detections fail: error profile and sensitivity.
+"""Where detections fail: kinds of errors, and what the missed instances are like.
 
-What kinds of errors a detector makes (DETAD), also where labels overlap.
-
-Of each class the best 10 G predictions are looked at, G being its number of truths. A
-prediction that takes no truth at a threshold t is, by the first line that holds:
+**Error profile** (DETAD), also where labels overlap. Of each class the best 10 G
+predictions are looked at, G being its number of truths. A prediction that takes no
+truth at a threshold t is, by the first line that holds:
 
 ==============  ===================================================================
 double          tIoU >= t with a truth of its class (which is taken already)
@@ -21,36 +20,33 @@ class counts).
 AP is normalised, so that classes of different size compare: precision is
 rec N / (rec N + FP) with N the mean number of truths per class.
 
-Source: Alwassel et al., Diagnosing Error in Temporal Action Detectors, ECCV 2018.
+**Sensitivity** to length, coverage and company of the instances. Per bin of a
+characteristic: the share of its truths that no prediction finds, and the normalised AP
+of its truths alone. For that AP a prediction that takes a truth of another bin is
+neither hit nor error.
 
-How detection depends on what the instances are like: length, coverage, company.
-
-Per bin of a characteristic: the share of its truths that no prediction finds, and the
-normalised AP of its truths alone. For that AP a prediction that takes a truth of
-another bin is neither hit nor error.
+All results are percent, averaged over thresholds.
 
 Source: Alwassel et al., Diagnosing Error in Temporal Action Detectors, ECCV 2018.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmma.evaluation.detection import (
+from mmma.evaluation.detection import Matches, envelope, expand_runs
+from mmma.structures.segments import (
     BoolArray,
     FloatArray,
-    Instances,
     IntArray,
-    Matches,
-    Predictions,
-    envelope,
-    expand_runs,
+    Segments,
+    tiou_pairs,
 )
-from mmma.structures.segments import tiou_pairs
 
 KINDS = (
     'true positive',
@@ -63,80 +59,86 @@ KINDS = (
 DEPTH = 10
 """Predictions of a class looked at, in multiples of its truths."""
 NEAR = 0.1
+EDGES: dict[str, tuple[float, ...]] = {
+    'length': (0.0, 1.0, 2.0, 4.0, 8.0, np.inf),
+    'coverage': (0.0, 0.2, 0.4, 0.6, 0.8, np.inf),
+    'instances': (1.0, 2.0, 5.0, 9.0, np.inf),
+}
+"""Bin edges, lower ones included: seconds, fraction of the video, instances of the
+class in the video. Micro-actions are short, so length has bins of its own."""
 
 
-@dataclass(frozen=True)
-class ErrorProfile:
-    """Errors of one level.
+def profile_levels(
+    found: Mapping[str, Matches], durations: ArrayLike, legacy: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Error profile and sensitivity of each level, as plain types.
 
-    Attributes:
-        shares: (DEPTH, T, 6) fractions of KINDS among the k-th G predictions of each
-            class; 0 where there are none.
-        predictions: (DEPTH,) predictions in each slice.
-        map_n: (T,) mean normalised AP.
-        gain: (T, 5) what it would gain without each kind of error, KINDS[1:].
+    Args:
+        found: Level to its matches.
+        durations: (V,) seconds of the videos; NaN where unknown.
+        legacy: The original's rule, which looks at one truth alone.
     """
-
-    shares: FloatArray
-    predictions: IntArray
-    map_n: FloatArray
-    gain: FloatArray
-
-    def record(self, scale: float = 100.0) -> dict[str, Any]:
-        """As plain types, averaged over thresholds, multiplied by ``scale``."""
-        shares = self.shares.mean(axis=1) * scale
-        return {
-            'kinds': list(KINDS),
-            'slices': shares.tolist(),
-            'predictions': self.predictions.tolist(),
-            'mAP_N': float(self.map_n.mean()) * scale,
-            'gain': dict(
-                zip(KINDS[1:], (self.gain.mean(axis=0) * scale).tolist(), strict=True)
-            ),
+    profiles = {}
+    for level, matches in found.items():
+        values = characteristics(matches.truth, durations)
+        profiles[level] = {
+            'rule': 'nearest truth' if legacy else 'own class first',
+            **error_profile(matches, legacy),
+            'sensitivity': {
+                name: sensitivity(matches, values[name], EDGES[name])
+                for name in EDGES
+                if name in values
+            },
         }
+    return profiles
 
 
-def error_profile(
-    matches: Matches, predictions: Predictions, legacy: bool = False
-) -> ErrorProfile:
+def error_profile(matches: Matches, legacy: bool = False) -> dict[str, Any]:
     """Kinds of errors by rank, and what removing each would gain.
 
     Args:
         matches: At any level.
-        predictions: What was matched, at that level.
         legacy: The rule of the original, see the head of this module.
+
+    Returns:
+        ``kinds``, ``slices`` (their shares among the k-th G predictions of each class;
+        0 where there are none), ``predictions`` (in each slice), ``mAP_N`` (normalised)
+        and ``gain`` (of it, without each kind of error).
     """
-    top = top_positions(matches)
-    kinds = classify(matches, predictions, top, legacy)
-    column = matches.class_of(top)
+    top = _top_positions(matches)
+    kinds = _classify(matches, top, legacy)
+    column = np.searchsorted(matches.starts, top, side='right') - 1
     slices = (top - matches.starts[column]) // matches.truths[column]
-    return ErrorProfile(
-        shares=_shares(kinds, slices),
-        predictions=np.bincount(slices, minlength=DEPTH),
-        map_n=_mean_normalised_ap(matches, top, kinds),
-        gain=np.stack(
-            [
-                _mean_normalised_ap(matches, top, kinds, without=kind)
-                - _mean_normalised_ap(matches, top, kinds)
-                for kind in range(1, len(KINDS))
-            ],
-            axis=1,
-        ),
-    )
+    shares = np.zeros((DEPTH, len(kinds), len(KINDS)))
+    for row, own in enumerate(kinds):
+        cells = np.bincount(slices * len(KINDS) + own, minlength=DEPTH * len(KINDS))
+        table = cells.reshape(DEPTH, len(KINDS))
+        shares[:, row] = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    map_n = _mean_normalised_ap(matches, top, kinds)
+    gains = [
+        _mean_normalised_ap(matches, top, kinds, without=kind) - map_n
+        for kind in range(1, len(KINDS))
+    ]
+    gain = np.stack(gains, axis=1).mean(axis=0) * 100.0
+    return {
+        'kinds': list(KINDS),
+        'slices': (shares.mean(axis=1) * 100.0).tolist(),
+        'predictions': np.bincount(slices, minlength=DEPTH).tolist(),
+        'mAP_N': float(map_n.mean()) * 100.0,
+        'gain': dict(zip(KINDS[1:], gain.tolist(), strict=True)),
+    }
 
 
-def top_positions(matches: Matches) -> IntArray:
+def _top_positions(matches: Matches) -> IntArray:
     """Positions in ``matches.order`` of the best DEPTH G predictions of each class."""
     sizes = np.minimum(np.diff(matches.starts), DEPTH * matches.truths)
     runs = zip(matches.starts[:-1], sizes, strict=True)
     return np.concatenate([np.arange(start, start + size) for start, size in runs])
 
 
-def classify(
-    matches: Matches, predictions: Predictions, top: IntArray, legacy: bool = False
-) -> IntArray:
+def _classify(matches: Matches, top: IntArray, legacy: bool) -> IntArray:
     """(T, n) index into KINDS of the predictions at ``top``."""
-    same, other = nearest_truths(matches.truth, predictions.select(matches.order[top]))
+    same, other = _nearest(matches.truth, matches.found.select(matches.order[top]))
     if legacy:
         same, other = (
             np.where(same >= other, same, 0.0),
@@ -158,25 +160,38 @@ def classify(
     return kinds
 
 
-def nearest_truths(
-    truth: Instances, predictions: Predictions
-) -> tuple[FloatArray, FloatArray]:
-    """Largest tIoU of each prediction in its video.
+def _nearest(truth: Segments, found: Segments) -> tuple[FloatArray, FloatArray]:
+    """Largest tIoU of each prediction in its video, with its own and other labels.
 
-    Returns:
-        (n,) with truths of its own label, and with those of other labels; 0 where
-        the video has none.
+    0 where the video has no such truth.
     """
     by_video = truth.select(np.argsort(truth.videos, kind='stable'))
-    low = np.searchsorted(by_video.videos, predictions.videos, side='left')
-    high = np.searchsorted(by_video.videos, predictions.videos, side='right')
-    same, other = np.zeros(len(predictions)), np.zeros(len(predictions))
+    low = np.searchsorted(by_video.videos, found.videos, side='left')
+    high = np.searchsorted(by_video.videos, found.videos, side='right')
+    same, other = np.zeros(len(found)), np.zeros(len(found))
     for rows, members in expand_runs(low, high - low):
-        tiou = tiou_pairs(predictions.segments[rows], by_video.segments[members])
-        own = predictions.labels[rows] == by_video.labels[members]
+        tiou = tiou_pairs(found.segments_sec[rows], by_video.segments_sec[members])
+        own = found.labels[rows] == by_video.labels[members]
         np.maximum.at(same, rows[own], tiou[own])
         np.maximum.at(other, rows[~own], tiou[~own])
     return same, other
+
+
+def _mean_normalised_ap(
+    matches: Matches, top: IntArray, kinds: IntArray, without: int | None = None
+) -> FloatArray:
+    """(T,) mean over classes, predictions of one kind removed."""
+    size = float(matches.truths.sum() / len(matches.classes))
+    cuts = np.searchsorted(top, matches.starts[1:-1])
+    means = np.zeros(len(kinds))
+    for row, own in enumerate(kinds):
+        parts = [part[part != without] == 0 for part in np.split(own, cuts)]
+        ranks = [np.flatnonzero(part) + 1 for part in parts]
+        values = map(
+            normalised_ap, ranks, matches.truths.tolist(), itertools.repeat(size)
+        )
+        means[row] = np.mean(list(values))
+    return means
 
 
 def normalised_ap(ranks: IntArray, truths: int, mean_truths: float) -> float:
@@ -193,90 +208,8 @@ def normalised_ap(ranks: IntArray, truths: int, mean_truths: float) -> float:
     return float(envelope(precision).sum() / truths)
 
 
-def mean_truths(matches: Matches) -> float:
-    """N of the normalised AP: truths per class."""
-    return float(matches.truths.sum() / len(matches.classes))
-
-
-def _shares(kinds: IntArray, slices: IntArray) -> FloatArray:
-    shares = np.zeros((DEPTH, len(kinds), len(KINDS)))
-    for row, own in enumerate(kinds):
-        cells = np.bincount(slices * len(KINDS) + own, minlength=DEPTH * len(KINDS))
-        table = cells.reshape(DEPTH, len(KINDS))
-        shares[:, row] = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
-    return shares
-
-
-def _mean_normalised_ap(
-    matches: Matches, top: IntArray, kinds: IntArray, without: int | None = None
-) -> FloatArray:
-    """(T,) mean over classes, predictions of one kind removed."""
-    size = mean_truths(matches)
-    cuts = np.searchsorted(top, matches.starts[1:-1])
-    means = np.zeros(len(kinds))
-    for row, own in enumerate(kinds):
-        parts = np.split(own, cuts)
-        means[row] = np.mean(
-            [
-                normalised_ap(_hit_ranks(part[part != without] == 0), int(truths), size)
-                for part, truths in zip(parts, matches.truths, strict=True)
-            ]
-        )
-    return means
-
-
-def _hit_ranks(hit: BoolArray) -> IntArray:
-    return np.flatnonzero(hit) + 1
-
-
-LENGTH_SEC = (0.0, 1.0, 2.0, 4.0, 8.0, np.inf)
-COVERAGE = (0.0, 0.2, 0.4, 0.6, 0.8, np.inf)
-COMPANY = (1.0, 2.0, 5.0, 9.0, np.inf)
-EDGES: dict[str, tuple[float, ...]] = {
-    'length': LENGTH_SEC,
-    'coverage': COVERAGE,
-    'instances': COMPANY,
-}
-"""Bin edges, lower ones included: seconds, fraction of the video, instances of the
-class in the video. Micro-actions are short, so length has bins of its own."""
-
-
-@dataclass(frozen=True)
-class Sensitivity:
-    """What depends on one characteristic; B bins.
-
-    Attributes:
-        edges: (B + 1,) of the bins.
-        truths: (B,) truths in each.
-        missed: (T, B) fraction of them that no prediction takes; 0 without truths.
-        map_n: (T, B) mean normalised AP over the classes with truths in the bin.
-    """
-
-    edges: tuple[float, ...]
-    truths: IntArray
-    missed: FloatArray
-    map_n: FloatArray
-
-    def record(self, scale: float = 100.0) -> list[dict[str, Any]]:
-        """A row per bin as plain types, averaged over thresholds."""
-        bins = [
-            f'{low:g}..{high:g}' if np.isfinite(high) else f'{low:g} and more'
-            for low, high in zip(self.edges[:-1], self.edges[1:], strict=True)
-        ]
-        missed, map_n = self.missed.mean(axis=0), self.map_n.mean(axis=0)
-        return [
-            {
-                'bin': name,
-                'truths': int(self.truths[i]),
-                'missed': float(missed[i]) * scale,
-                'mAP_N': float(map_n[i]) * scale,
-            }
-            for i, name in enumerate(bins)
-        ]
-
-
 def characteristics(
-    truth: Instances, durations: ArrayLike | None = None
+    truth: Segments, durations: ArrayLike | None = None
 ) -> dict[str, FloatArray]:
     """Keys of ``EDGES`` to (G,) values.
 
@@ -285,7 +218,7 @@ def characteristics(
         durations: (V,) seconds; without them, or with one that is not a number,
             there is no coverage.
     """
-    lengths = truth.segments[:, 1] - truth.segments[:, 0]
+    lengths = truth.segments_sec[:, 1] - truth.segments_sec[:, 0]
     pairs = np.stack([truth.labels, truth.videos], axis=1)
     _, group, sizes = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
     found = {'length': lengths, 'instances': sizes[group.reshape(-1)].astype(float)}
@@ -298,37 +231,48 @@ def characteristics(
 
 def sensitivity(
     matches: Matches, values: FloatArray, edges: tuple[float, ...]
-) -> Sensitivity:
+) -> list[dict[str, Any]]:
     """Misses and AP per bin of one characteristic.
 
     Args:
         matches: At any level.
         values: (G,) of each row of ``matches.truth``.
         edges: Rising; a value belongs to the bin whose lower edge it reaches.
+
+    Returns:
+        Per bin ``bin`` (its name), ``truths``, ``missed`` (those that no prediction
+        takes; 0 without truths) and ``mAP_N`` (over the classes with truths in it).
     """
-    num_bins = len(edges) - 1
-    bin_of = np.searchsorted(edges, values, side='right') - 1
-    bin_of = np.clip(bin_of, 0, num_bins - 1)
-    truths = np.bincount(bin_of, minlength=num_bins)
+    bins = len(edges) - 1
+    bin_of = np.clip(np.searchsorted(edges, values, side='right') - 1, 0, bins - 1)
+    truths = np.bincount(bin_of, minlength=bins)
     missed, map_n = [], []
     for hits, taken in zip(matches.hits, matches.taken, strict=True):
-        found = np.bincount(bin_of[taken], minlength=num_bins)
+        found = np.bincount(bin_of[taken], minlength=bins)
         missed.append((truths - found) / np.maximum(truths, 1))
-        map_n.append(
-            [_bin_ap(matches, hits, taken, bin_of == b) for b in range(num_bins)]
-        )
-    return Sensitivity(edges, truths, np.array(missed), np.array(map_n))
+        map_n.append([_bin_ap(matches, hits, taken, bin_of == b) for b in range(bins)])
+    means = np.mean(missed, axis=0), np.mean(map_n, axis=0)
+    return [
+        {
+            'bin': f'{low:g}..{high:g}' if np.isfinite(high) else f'{low:g} and more',
+            'truths': int(truths[i]),
+            'missed': float(means[0][i]) * 100.0,
+            'mAP_N': float(means[1][i]) * 100.0,
+        }
+        for i, (low, high) in enumerate(itertools.pairwise(edges))
+    ]
 
 
-def _bin_ap(matches: Matches, hits: IntArray, taken: IntArray, inside: Any) -> float:
+def _bin_ap(
+    matches: Matches, hits: IntArray, taken: IntArray, inside: BoolArray
+) -> float:
     """Mean over classes of the normalised AP of the truths ``inside`` a bin."""
     column_of = np.searchsorted(matches.classes, matches.truth.labels)
     truths = np.bincount(column_of[inside], minlength=len(matches.classes))
-    size = mean_truths(matches)
-    cuts = np.searchsorted(hits, matches.starts[1:-1])
-    own = np.split(inside[taken], cuts)
+    size = float(matches.truths.sum() / len(matches.classes))
+    own = np.split(inside[taken], np.searchsorted(hits, matches.starts[1:-1]))
     values = []
-    for column, positions in enumerate(np.split(hits, cuts)):
+    for column, positions in enumerate(matches.split(hits)):
         if truths[column]:
             # Hits of other bins are left out: they hold no rank.
             elsewhere = np.cumsum(~own[column])

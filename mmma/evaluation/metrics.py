@@ -3,40 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from mmengine.dist import all_gather_object, broadcast_object_list
 from mmengine.evaluator import BaseMetric
 
-from mmma.evaluation.bootstrap import BootstrapOptions
-from mmma.evaluation.detection import LEVELS, Instances
+from mmma.data.clips import Clip
+from mmma.data.videos import Instance, Video
+from mmma.evaluation.recognition import LEVELS
 from mmma.evaluation.rows import (
     DetectionOptions,
     EvaluationOptions,
-    Truth,
-    detection_rows,
-    join_videos,
-    recognition_rows,
+    domain_rows,
     require_truth,
 )
 from mmma.evaluation.scores import ScoreTable
-from mmma.evaluation.segment_files import DetectionTruth
 from mmma.registry import METRICS
-from mmma.structures.samples import MergeOptions, WindowMerger
-from mmma.structures.segments import Detections, NmsOptions
+from mmma.structures.samples import WindowMerger
+from mmma.structures.segments import NmsOptions, Segments
 from mmma.taxonomy import LabelSpace
 
 _REC_KEYS = ('action/top1', 'action/mca', 'action/macro_f1', 'F1_mean')
-"""What is logged of a single domain; ``results.json`` has everything."""
+_DET_KEYS = ('action/mAP', 'body/mAP', 'AVG')
+"""Logged of a single domain; ``results.json`` has everything."""
+BODY_RULE = {'relabel': 'before nms', 'head': 'head'}
+"""Rule of ``WindowMerger`` to that of ``DetectionOptions``."""
+
+_Scored = tuple[int, str, bool, np.ndarray, np.ndarray | None]
+"""Index, clip, whether it is broken, scores (K,) and body scores (B,), float32."""
+_Windows = dict[int, tuple[bool, Segments, Segments | None]]
+"""Index to whether it is broken, segments of actions and of the body head."""
 
 
-class _Scored(NamedTuple):
-    index: int
-    clip: str
-    broken: bool
-    scores: np.ndarray  # (K,) float32
-    body_scores: np.ndarray | None  # (B,) float32
+def _space_of_meta(meta: Mapping[str, Any]) -> LabelSpace:
+    return LabelSpace(
+        name=meta['label_space'],
+        actions=tuple(meta['classes']),
+        bodies=tuple(meta['bodies']),
+        body_of=tuple(meta['body_of']),
+    )
+
+
+def _flat(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, float]:
+    """Metrics of the pooled row, and some of each domain if there are several."""
+    pooled, *domains = rows
+    flat = dict(pooled['metrics'])
+    if len(domains) > 1:
+        for row in domains:
+            flat |= {f'{row["domain"]}/{k}': row['metrics'][k] for k in keys}
+    return flat
 
 
 @METRICS.register_module()
@@ -64,9 +82,7 @@ class RecognitionMetric(BaseMetric):
 
     def __init__(self, class_set: str = 'present', body_scores: str = 'sum') -> None:
         super().__init__()
-        self.options = EvaluationOptions(
-            class_set, body_scores, BootstrapOptions(resamples=0)
-        )
+        self.options = EvaluationOptions(class_set, body_scores, resamples=0)
         self.makes_rows = True
         self.table: ScoreTable | None = None
         self.broken: list[str] = []
@@ -75,12 +91,12 @@ class RecognitionMetric(BaseMetric):
         """Keep index, name and scores of each sample."""
         for sample in data_samples:
             body = sample.get('pred_body_score')
-            scored = _Scored(
-                index=int(sample['index']),
-                clip=sample['clip'],
-                broken=bool(sample.get('broken')),
-                scores=sample['pred_score'].float().cpu().numpy(),
-                body_scores=None if body is None else body.float().cpu().numpy(),
+            scored = (
+                int(sample['index']),
+                sample['clip'],
+                bool(sample.get('broken')),
+                sample['pred_score'].float().cpu().numpy(),
+                None if body is None else body.float().cpu().numpy(),
             )
             self.results.append(scored)
 
@@ -96,7 +112,7 @@ class RecognitionMetric(BaseMetric):
         """
         shares = all_gather_object(list(self.results))
         self.results.clear()
-        first_of = {s.index: s for share in reversed(shares) for s in reversed(share)}
+        first_of = {s[0]: s for share in reversed(shares) for s in reversed(share)}
         missing = [i for i in range(size) if i not in first_of]
         if missing:
             raise ValueError(
@@ -116,70 +132,32 @@ class RecognitionMetric(BaseMetric):
         Raises:
             ValueError: No readable clip, or an index that belongs to another clip.
         """
-        names = self.dataset_meta['clips']
-        wrong = [s for s in results if names[s.index] != s.clip]
-        if wrong:
-            raise ValueError(
-                f'sample {wrong[0].index} is clip {wrong[0].clip!r}, but dataset_meta '
-                f'names {names[wrong[0].index]!r}: use the indices of the data set'
-            )
-        self.broken = [s.clip for s in results if s.broken]
-        kept = [s for s in results if not s.broken]
+        meta = self.dataset_meta
+        for index, clip, *_ in results:
+            if meta['clips'][index] != clip:
+                raise ValueError(
+                    f'sample {index} is clip {clip!r}, but dataset_meta names '
+                    f'{meta["clips"][index]!r}: use the indices of the data set'
+                )
+        self.broken = [clip for _, clip, broken, *_ in results if broken]
+        kept = [scored for scored in results if not scored[2]]
         if not kept:
             raise ValueError(f'none of the {len(results)} clips could be read')
-        bodies = [s.body_scores for s in kept if s.body_scores is not None]
+        rows, names, _, scores, bodies = zip(*kept, strict=True)
+        heads = all(body is not None for body in bodies)
         self.table = ScoreTable(
-            names=tuple(s.clip for s in kept),
-            scores=np.stack([s.scores for s in kept]),
-            body_scores=np.stack(bodies) if len(bodies) == len(kept) else None,
+            names, np.stack(scores), np.stack(bodies) if heads else None
         )
         if not self.makes_rows:
             return {}
-        meta, rows = self.dataset_meta, [s.index for s in kept]
         space = _space_of_meta(meta)
-        labels = np.asarray(meta['labels'], dtype=np.int64)[rows]
-        truth = Truth(
-            names=self.table.names,
-            labels=labels,
-            bodies=np.asarray(space.body_of)[labels],
-            domains=tuple(meta['domains'][i] for i in rows),
-            subjects=tuple(meta['subjects'][i] for i in rows),
-        )
-        return _flat(
-            recognition_rows(self.table, truth, space, self.options), _REC_KEYS
-        )
-
-
-def _space_of_meta(meta: Mapping[str, Any]) -> LabelSpace:
-    return LabelSpace(
-        name=meta['label_space'],
-        actions=tuple(meta['classes']),
-        bodies=tuple(meta['bodies']),
-        body_of=tuple(meta['body_of']),
-    )
-
-
-def _flat(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, float]:
-    """Metrics of the pooled row, and some of each domain if there are several."""
-    pooled, *domains = rows
-    flat = dict(pooled['metrics'])
-    if len(domains) > 1:
-        for row in domains:
-            flat |= {f'{row["domain"]}/{k}': row['metrics'][k] for k in keys}
-    return flat
-
-
-_DET_KEYS = ('action/mAP', 'body/mAP', 'AVG')
-"""What is logged of a single domain; ``results.json`` has everything."""
-BODY_RULE = {'relabel': 'before nms', 'head': 'head'}
-"""Rule of ``MergeOptions`` to that of ``DetectionOptions``."""
-
-
-class _Window(NamedTuple):
-    index: int
-    broken: bool
-    actions: Detections
-    bodies: Detections | None
+        clips = []
+        for i, name in zip(rows, names, strict=True):
+            label = meta['labels'][i] if meta['labels'][i] >= 0 else None
+            body = None if label is None else space.body_of[label]
+            place = (meta['domains'][i], meta['subjects'][i])
+            clips.append(Clip(name, '', '', *place, label, body))
+        return _flat(domain_rows(self.table, clips, space, self.options), _REC_KEYS)
 
 
 @METRICS.register_module()
@@ -197,12 +175,13 @@ class DetectionMetric(BaseMetric):
 
     Args:
         preset: Thresholds of the average: ``mma82`` or ``mac``.
-        bodies: ``relabel`` or ``head``; see ``MergeOptions``.
+        bodies: ``relabel`` or ``head``; see ``WindowMerger``.
         nms: Fields of ``NmsOptions``.
         max_candidates: Of a video and level, before NMS.
 
     Attributes:
-        table: Level to video to its detections after NMS, after ``evaluate``.
+        table: Level to detections after NMS, with names, after ``evaluate``.
+        merger: Makes a ``WindowMerger`` of the body groups of the actions.
         makes_rows: Compute metrics; testing makes them of the detections afterwards.
         options: How they are evaluated.
         broken: Names of the videos that were left out, after ``evaluate``.
@@ -218,18 +197,21 @@ class DetectionMetric(BaseMetric):
         max_candidates: int = 10_000,
     ) -> None:
         super().__init__()
-        options = NmsOptions(**(nms or {}))
-        self.merging = MergeOptions(options, bodies, max_candidates)
+        self.merging = {
+            'nms': NmsOptions(**(nms or {})),
+            'bodies': bodies,
+            'max_candidates': max_candidates,
+        }
+        self.merger = partial(WindowMerger, **self.merging)
+        self.merger(())  # refuses bad options now
         self.options = DetectionOptions(
-            preset=preset,
-            body_rule=BODY_RULE[bodies],
-            bootstrap=BootstrapOptions(resamples=0),
+            preset=preset, body_rule=BODY_RULE[bodies], resamples=0
         )
         self.makes_rows = True
-        self.table: dict[str, dict[str, Detections]] = {}
+        self.table: dict[str, Segments] = {}
         self.broken: list[str] = []
-        self._open: dict[str, dict[int, _Window]] = {}
-        self._merged: dict[str, dict[str, Detections] | None] = {}
+        self._open: dict[str, _Windows] = {}
+        self._merged: dict[str, dict[str, Segments] | None] = {}
         self._seen: set[int] = set()
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -246,17 +228,12 @@ class DetectionMetric(BaseMetric):
                     f'sample {index} is of video {video!r}, but dataset_meta names '
                     f'{named!r}: use the indices of the data set'
                 )
-            window = _Window(
-                index=index,
-                broken=bool(sample.get('broken')),
-                actions=sample['pred'],
-                bodies=sample.get('pred_body'),
-            )
-            self._seen.add(window.index)
+            self._seen.add(index)
             if video in self._merged:  # padding
                 continue
             windows = self._open.setdefault(video, {})
-            windows[window.index] = window
+            broken = bool(sample.get('broken'))
+            windows[index] = (broken, sample['pred'], sample.get('pred_body'))
             if len(windows) == sample['num_windows']:
                 self._merged[video] = self._merge(self._open.pop(video))
 
@@ -278,7 +255,7 @@ class DetectionMetric(BaseMetric):
                 f'{len(missing)} of {size} windows were not scored (indices '
                 f'{missing[:5]}): the sampler must give each window to some process'
             )
-        windows: dict[str, dict[int, _Window]] = {}
+        windows: dict[str, _Windows] = {}
         for _, _, share in shares:
             for video, own in share.items():
                 windows.setdefault(video, {}).update(own)
@@ -290,7 +267,7 @@ class DetectionMetric(BaseMetric):
         return metrics[0]
 
     def compute_metrics(
-        self, results: list[dict[str, dict[str, Detections] | None]]
+        self, results: list[dict[str, dict[str, Segments] | None]]
     ) -> dict[str, float]:
         """Percent of every metric.
 
@@ -300,33 +277,35 @@ class DetectionMetric(BaseMetric):
         Raises:
             ValueError: No readable video, or truth that is withheld.
         """
-        found = results[0]
+        (found,) = results
         names = list(dict.fromkeys(self.dataset_meta['videos']))
         self.broken = [name for name in names if found[name] is None]
-        kept = [name for name in names if found[name] is not None]
+        kept = {name: own for name in names if (own := found[name]) is not None}
         if not kept:
             raise ValueError(f'none of the {len(names)} videos could be read')
         self.table = {
-            level: {name: found[name][level] for name in kept} for level in LEVELS
+            level: Segments.concat(
+                [replace(own[level], names=(name,)) for name, own in kept.items()]
+            )
+            for level in LEVELS
         }
         if not self.makes_rows:
             return {}
-        truth = truth_of_meta(self.dataset_meta, kept)
-        levels = {level: join_videos(table) for level, table in self.table.items()}
+        videos = videos_of_meta(self.dataset_meta, tuple(kept))
         space = _space_of_meta(self.dataset_meta)
-        return _flat(detection_rows(levels, truth, space, self.options), _DET_KEYS)
+        return _flat(domain_rows(self.table, videos, space, self.options), _DET_KEYS)
 
-    def _merge(self, windows: dict[int, _Window]) -> dict[str, Detections] | None:
-        if any(window.broken for window in windows.values()):
+    def _merge(self, windows: _Windows) -> dict[str, Segments] | None:
+        if any(broken for broken, _, _ in windows.values()):
             return None
-        merger = WindowMerger(self.dataset_meta['body_of'], self.merging)
+        merger = self.merger(self.dataset_meta['body_of'])
         for index in sorted(windows):
-            merger.add(windows[index].actions, windows[index].bodies)
+            merger.add(*windows[index][1:])
         return merger.finish()
 
 
-def truth_of_meta(meta: Mapping[str, Any], names: Sequence[str]) -> DetectionTruth:
-    """What is true of some videos of a data set.
+def videos_of_meta(meta: Mapping[str, Any], names: Sequence[str]) -> list[Video]:
+    """Some videos of a data set, as far as they are evaluated.
 
     Args:
         meta: Its ``metainfo``.
@@ -335,22 +314,25 @@ def truth_of_meta(meta: Mapping[str, Any], names: Sequence[str]) -> DetectionTru
     Raises:
         ValueError: The truth of some is withheld.
     """
-    place = {name: i for i, name in reversed(list(enumerate(meta['videos'])))}
     require_truth([name for name in names if name not in meta['truth']])
-    truths = [meta['truth'][name] for name in names]
-    sizes = [len(labels) for _, labels in truths]
-    segments = [np.zeros((0, 2)), *(segments for segments, _ in truths)]
-    labels = [np.zeros(0, np.int64), *(labels for _, labels in truths)]
-    return DetectionTruth(
-        names=tuple(names),
-        subsets=('',) * len(names),
-        domains=tuple(meta['domains'][place[name]] for name in names),
-        subjects=tuple(meta['subjects'][place[name]] for name in names),
-        durations=np.array([meta['durations'][name] for name in names]),
-        withheld=np.zeros(len(names), dtype=np.bool_),
-        instances=Instances(
-            np.repeat(np.arange(len(names)), sizes),
-            np.concatenate(labels),
-            np.concatenate(segments),
-        ),
-    )
+    place = {name: i for i, name in reversed(list(enumerate(meta['videos'])))}
+    videos = []
+    for name in names:
+        segments, labels = meta['truth'][name]
+        videos.append(
+            Video(
+                video=name,
+                path='',
+                subset='',
+                domain=meta['domains'][place[name]],
+                subject=meta['subjects'][place[name]],
+                fps=np.nan,
+                frames=0,
+                duration=meta['durations'][name],
+                instances=tuple(
+                    Instance(*segment, int(label))
+                    for segment, label in zip(segments, labels, strict=True)
+                ),
+            )
+        )
+    return videos

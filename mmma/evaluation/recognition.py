@@ -9,8 +9,8 @@ Ties: of equal scores the lower class index ranks first, for top-1, top-5 and th
 confusion matrix alike. The rule looks at no truth, so it cannot favour it: a model
 that scores all classes equally is right on class 0 only.
 
-UAR (unweighted average recall) is :func:`mean_class_accuracy`; WAR and micro F1 are
-top-1, because each clip has one truth and one prediction.
+UAR (unweighted average recall) is ``mca``; WAR and micro F1 are ``top1``, because each
+clip has one truth and one prediction.
 
 Controls of few-shot runs: a few labelled clips of a target also reveal which classes
 occur there, and how often. Masking and reweighting give that knowledge to zero-shot
@@ -26,9 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-BoolArray = NDArray[np.bool_]
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from mmma.structures.segments import BoolArray, FloatArray, IntArray
 
 CLASS_SETS = ('present', 'union', 'all')
 LEVELS = ('action', 'body')
@@ -36,12 +34,12 @@ LEVELS = ('action', 'body')
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What a model made of each of N clips, at one level.
+    """Truth and prediction of each of N clips, at one level.
 
     Attributes:
         labels: (N,) true classes.
         predictions: (N,) first-ranked classes.
-        top5: (N,) whether the truth is among the first five.
+        top5: (N,) true where the truth is among the first five.
         num_classes: K.
     """
 
@@ -49,6 +47,11 @@ class Outcomes:
     predictions: IntArray
     top5: BoolArray
     num_classes: int
+
+    @property
+    def hits(self) -> BoolArray:
+        """(N,) true where the prediction is right."""
+        return self.labels == self.predictions
 
     def select(self, rows: IntArray) -> Outcomes:
         """Some of the clips."""
@@ -73,8 +76,8 @@ class ClassCounts:
     top5_hits: FloatArray
 
 
-def check_scores(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], IntArray]:
-    """Scores and labels as arrays, once they are known to fit each other.
+def rank_outcomes(scores: ArrayLike, labels: ArrayLike) -> Outcomes:
+    """Prediction and top-5 hit of each clip.
 
     Args:
         scores: (N, K), higher is more likely.
@@ -100,56 +103,25 @@ def check_scores(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], In
         raise ValueError(
             f'labels {truth.min()}..{truth.max()} lie outside 0..{table.shape[1] - 1}'
         )
-    return table, truth
-
-
-def truth_ranks(scores: ArrayLike, labels: ArrayLike) -> IntArray:
-    """Rank of the true class of each clip, 0 for the first.
-
-    Args:
-        scores: (N, K); of equal scores the lower index ranks first.
-        labels: (N,) class indices.
-
-    Returns:
-        (N,) ranks 0..K-1.
-    """
-    table, truth = check_scores(scores, labels)
-    own = np.take_along_axis(table, truth[:, None], axis=1)
-    earlier = np.arange(table.shape[1]) < truth[:, None]
-    ahead = (table > own) | ((table == own) & earlier)
-    return np.asarray(ahead.sum(axis=1), dtype=np.int64)
-
-
-def top_k_accuracy(scores: ArrayLike, labels: ArrayLike, k: int = 1) -> float:
-    """Share of clips whose true class ranks among the first k.
-
-    Args:
-        scores: (N, K).
-        labels: (N,) class indices.
-        k: At least 1; from K on the answer is 1.
-
-    Raises:
-        ValueError: ``k`` below 1.
-    """
-    if k < 1:
-        raise ValueError(f'k = {k}: use 1 or more')
-    return float((truth_ranks(scores, labels) < k).mean())
-
-
-def rank_outcomes(scores: ArrayLike, labels: ArrayLike) -> Outcomes:
-    """Prediction and top-5 hit of each clip.
-
-    Args:
-        scores: (N, K).
-        labels: (N,) class indices.
-    """
-    table, truth = check_scores(scores, labels)
     return Outcomes(
         labels=truth,
         predictions=np.argmax(table, axis=1).astype(np.int64),  # first of equals
         top5=truth_ranks(table, truth) < 5,
         num_classes=int(table.shape[1]),
     )
+
+
+def truth_ranks(scores: NDArray[Any], labels: IntArray) -> IntArray:
+    """(N,) rank of the true class of each clip, 0 for the first.
+
+    Args:
+        scores: (N, K); of equal scores the lower index ranks first.
+        labels: (N,) class indices.
+    """
+    own = np.take_along_axis(scores, labels[:, None], axis=1)
+    earlier = np.arange(scores.shape[1]) < labels[:, None]
+    ahead = (scores > own) | ((scores == own) & earlier)
+    return np.asarray(ahead.sum(axis=1), dtype=np.int64)
 
 
 def confusion_matrix(
@@ -181,7 +153,7 @@ def count_classes(outcomes: Outcomes) -> ClassCounts:
     return ClassCounts(
         support=count(labels),
         predicted=count(outcomes.predictions),
-        hits=count(labels[labels == outcomes.predictions]),
+        hits=count(labels[outcomes.hits]),
         top5_hits=count(labels[outcomes.top5]),
     )
 
@@ -202,7 +174,7 @@ def class_f1(counts: ClassCounts) -> FloatArray:
 
 
 def class_members(counts: ClassCounts, class_set: str = 'present') -> BoolArray:
-    """Which classes a class set holds.
+    """(..., K) true for the classes that a class set holds.
 
     Args:
         counts: Counts of (..., K).
@@ -222,26 +194,9 @@ def class_members(counts: ClassCounts, class_set: str = 'present') -> BoolArray:
     raise ValueError(f'class set {class_set!r}: use one of {", ".join(CLASS_SETS)}')
 
 
-def mean_over_classes(values: FloatArray, members: BoolArray) -> FloatArray:
+def _mean(values: FloatArray, members: BoolArray) -> FloatArray:
     """(...,) mean of (..., K) values over the member classes; 0 without members."""
     return _ratio((values * members).sum(axis=-1), members.sum(axis=-1))
-
-
-def accuracy(counts: ClassCounts) -> float:
-    """Top-1 accuracy of (K,) counts; equals micro F1 and WAR."""
-    return float(_share(counts.hits, counts))
-
-
-def mean_class_accuracy(counts: ClassCounts, class_set: str = 'present') -> float:
-    """Mean recall over a class set (MCA, UAR, balanced accuracy) of (K,) counts."""
-    members = class_members(counts, class_set)
-    return float(mean_over_classes(class_recall(counts), members))
-
-
-def macro_f1(counts: ClassCounts, class_set: str = 'present') -> float:
-    """Mean F1 over a class set of (K,) counts."""
-    members = class_members(counts, class_set)
-    return float(mean_over_classes(class_f1(counts), members))
 
 
 def _share(hits: FloatArray, counts: ClassCounts) -> FloatArray:
@@ -284,13 +239,13 @@ METRICS = {
     ),
     'mca': Metric(
         'MCA',
-        lambda counts, members: mean_over_classes(class_recall(counts), members),
+        lambda counts, members: _mean(class_recall(counts), members),
         by_class_set=True,
         hub=('mean_class_accuracy', 'mean class accuracy'),
     ),
     'macro_f1': Metric(
         'macro F1',
-        lambda counts, members: mean_over_classes(class_f1(counts), members),
+        lambda counts, members: _mean(class_f1(counts), members),
         by_class_set=True,
         hub=('f1', 'macro F1'),
     ),
@@ -479,33 +434,22 @@ HEAD_MIN = 200
 TAIL_MAX = 49
 
 
-def frequency_groups(
-    counts: ArrayLike, head_min: float = HEAD_MIN, tail_max: float = TAIL_MAX
-) -> NDArray[np.str_]:
+def frequency_groups(counts: ArrayLike) -> NDArray[np.str_]:
     """Sort classes into head, medium and tail by how often they occur.
 
-    The default limits are counts of training clips. On the published MMA-82 counts
-    they give 26 head, 34 medium and 22 tail classes with 80, 17 and 3 % of the clips;
-    the usual 100 and 20 of ImageNet-LT would leave five classes in the tail.
+    The limits are counts of training clips. On the published MMA-82 counts they give
+    26 head, 34 medium and 22 tail classes with 80, 17 and 3 % of the clips; the usual
+    100 and 20 of ImageNet-LT would leave five classes in the tail.
 
     Args:
-        counts: (K,) clips per class.
-        head_min: Classes with at least as many are ``head``.
-        tail_max: Of the others, those with at most as many are ``tail``.
+        counts: (K,) clips per class; from ``HEAD_MIN`` on a class is ``head``, up to
+            ``TAIL_MAX`` it is ``tail``.
 
     Returns:
         (K,) names of ``GROUPS``.
-
-    Raises:
-        ValueError: Limits that overlap.
     """
-    if tail_max >= head_min:
-        raise ValueError(f'tail_max {tail_max} must lie below head_min {head_min}')
     table = np.asarray(counts)
-    return np.select([table >= head_min, table <= tail_max], ['head', 'tail'], 'medium')
-
-
-LAPLACE_SMOOTHING = 1.0
+    return np.select([table >= HEAD_MIN, table <= TAIL_MAX], ['head', 'tail'], 'medium')
 
 
 def mask_to_classes(scores: ArrayLike, classes: Sequence[int]) -> FloatArray:
@@ -534,34 +478,25 @@ def mask_to_classes(scores: ArrayLike, classes: Sequence[int]) -> FloatArray:
     return _normalised(table * allowed, fallback=allowed / allowed.sum())
 
 
-def class_prior(
-    labels: ArrayLike, num_classes: int, smoothing: float = LAPLACE_SMOOTHING
-) -> FloatArray:
-    """Smoothed class frequencies: ``(count + smoothing) / (N + K * smoothing)``.
+def class_prior(labels: ArrayLike, num_classes: int) -> FloatArray:
+    """Class frequencies smoothed after Laplace: ``(count + 1) / (N + K)``.
 
     Args:
         labels: (N,) class index of each clip; not counts.
         num_classes: K.
-        smoothing: Clips added to every class (Laplace); 0 gives plain frequencies.
 
     Returns:
         (K,), sums to 1.
 
     Raises:
-        ValueError: A label outside 0..K-1, negative smoothing, or neither labels nor
-            smoothing.
+        ValueError: A label outside 0..K-1.
     """
     classes = np.asarray(labels, dtype=np.int64)
     if classes.size and (classes.min() < 0 or classes.max() >= num_classes):
         raise ValueError(
             f'labels {classes.min()}..{classes.max()} lie outside 0..{num_classes - 1}'
         )
-    if smoothing < 0 or classes.size + smoothing <= 0:
-        raise ValueError(
-            f'smoothing {smoothing} of {classes.size} labels: give smoothing of at '
-            'least 0, and above 0 where there are no labels'
-        )
-    smooth = np.bincount(classes, minlength=num_classes) + float(smoothing)
+    smooth = np.bincount(classes, minlength=num_classes) + 1.0
     return np.asarray(smooth / smooth.sum())
 
 

@@ -24,11 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmma.files import atomic_write, read_text
+from mmma.files import SHOWN, atomic_write, read_text
 from mmma.taxonomy import LabelSpace, check_choice, suggest
 
 SUFFIXES = ('.npz', '.csv')
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class ScoreTable:
         twice = [name for name, n in Counter(self.names).items() if n > 1]
         if twice:
             raise ValueError(
-                f'{_count(twice, "clip")} repeated: {_first(twice)}; give each once'
+                f'{_count(twice, "clip")} repeated: {first_of(twice)}; give each once'
             )
         for kind in ('scores', 'body_scores'):
             array = getattr(self, kind)
@@ -70,7 +69,7 @@ class ScoreTable:
         if len(bad):
             clips = [self.names[i] for i in bad]
             raise ValueError(
-                f'NaN or infinite {kind} of {_count(clips, "clip")}: {_first(clips)}'
+                f'NaN or infinite {kind} of {_count(clips, "clip")}: {first_of(clips)}'
             )
 
     def select(self, names: Sequence[str]) -> ScoreTable:
@@ -128,7 +127,7 @@ def match_scores(
     if unknown:
         errors.append(
             f'scores of {_count(unknown, "unknown clip")}, not in the truth file: '
-            f'{_first(unknown)}; use its names, letter by letter'
+            f'{first_of(unknown)}; use its names, letter by letter'
         )
     if errors:
         raise ValueError('; '.join(errors))
@@ -147,8 +146,7 @@ def read_scores(path: str | Path, space: LabelSpace) -> ScoreTable:
         ValueError: Another suffix, or a file that is not as the head of this module
             says; the message names the file.
     """
-    path = Path(path)
-    _check_suffix(path)
+    path = _with_suffix(path)
     if not path.is_file():
         raise FileNotFoundError(f'no score file {path}')
     try:
@@ -173,8 +171,7 @@ def write_scores(path: str | Path, table: ScoreTable, space: LabelSpace) -> None
     Raises:
         ValueError: Another suffix, or a table of another width.
     """
-    path = Path(path)
-    _check_suffix(path)
+    path = _with_suffix(path)
     _check_width('scores', table.scores, space.actions, space)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == '.csv':
@@ -280,13 +277,13 @@ def _column_order(
     missing = [n for n in names if n not in position]
     errors = []
     if twice:
-        errors.append(f'{_count(twice, "class column")} repeated: {_first(twice)}')
+        errors.append(f'{_count(twice, "class column")} repeated: {first_of(twice)}')
     if unknown:
         hint = suggest(unknown[0], names)
-        errors.append(f'{_count(unknown, "unknown class column")}: {_first(unknown)}')
+        errors.append(f'{_count(unknown, "unknown class column")}: {first_of(unknown)}')
         errors[-1] += f'.{hint}' if hint else ''
     if missing:
-        errors.append(f'{_count(missing, "class column")} missing: {_first(missing)}')
+        errors.append(f'{_count(missing, "class column")} missing: {first_of(missing)}')
     if errors:
         raise ValueError(
             f'{"; ".join(errors)} (label space {space.name!r}, {len(names)} names)'
@@ -299,8 +296,8 @@ def _read_csv(path: Path, space: LabelSpace) -> ScoreTable:
     header = next(lines, [])
     if 'clip' not in header:
         raise ValueError(
-            f'no column clip in line 1 ({_first(header)}); the file needs clip and one '
-            'column per action'
+            f'no column clip in line 1 ({first_of(header)}); the file needs clip and '
+            'one column per action'
         )
     at = header.index('clip')
     order = _column_order(header[:at] + header[at + 1 :], space.actions, space)
@@ -318,28 +315,31 @@ def _read_csv(path: Path, space: LabelSpace) -> ScoreTable:
     if bad:
         raise ValueError(
             f'{_count(bad, "row")} not of {len(header) - 1} numbers: '
-            f'line {", ".join(bad[:_SHOWN])}'
+            f'line {", ".join(bad[:SHOWN])}'
         )
     scores = np.array(rows, dtype=np.float64).reshape(len(rows), len(order))
     return ScoreTable(tuple(names), scores[:, order])
 
 
-def _check_suffix(path: Path) -> None:
+def _with_suffix(path: str | Path) -> Path:
+    path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ValueError(f'score file {path}: use a name that ends in .npz or .csv')
+    return path
 
 
 def _missing(missing: Sequence[str], total: int) -> str:
-    return f'{len(missing)} of {total} clips have no scores: {_first(missing)}'
+    return f'{len(missing)} of {total} clips have no scores: {first_of(missing)}'
 
 
 def _count(items: Sequence[Any], noun: str) -> str:
     return f'{len(items)} {noun}{"" if len(items) == 1 else "s"}'
 
 
-def _first(items: Sequence[str]) -> str:
-    more = ', ...' if len(items) > _SHOWN else ''
-    return ', '.join(repr(item) for item in items[:_SHOWN]) + more
+def first_of(items: Sequence[str]) -> str:
+    """The first five names, for a message."""
+    more = ', ...' if len(items) > SHOWN else ''
+    return ', '.join(repr(item) for item in items[:SHOWN]) + more
 
 
 SPACES = ('mean', 'logit')
@@ -348,27 +348,6 @@ FLOOR = 1e-12
 _SUM_TOLERANCE = 0.01
 
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
-
-
-@dataclass(frozen=True)
-class LearntWeights:
-    """Weights that minimise the negative log likelihood of the true actions.
-
-    Attributes:
-        weights: (M,) at least 0, adding up to 1.
-        nll: Of the fused scores with these weights, nats per clip.
-        equal_nll: With equal weights.
-        single_nll: (M,) of each model alone.
-        gap: Upper bound on ``nll`` minus its minimum.
-        steps: Steps taken.
-    """
-
-    weights: np.ndarray
-    nll: float
-    equal_nll: float
-    single_nll: np.ndarray
-    gap: float
-    steps: int
 
 
 def align_tables(
@@ -390,7 +369,8 @@ def align_tables(
         missing = [name for name in union if name not in present]
         if missing:
             errors.append(
-                f'{file} lacks {len(missing)} of {len(union)} clips: {_first(missing)}'
+                f'{file} lacks {len(missing)} of {len(union)} clips: '
+                f'{first_of(missing)}'
             )
     if errors:
         raise ValueError(
@@ -450,7 +430,7 @@ def check_weights(weights: Sequence[float], number: int) -> np.ndarray:
 
 
 def are_probabilities(scores: np.ndarray) -> bool:
-    """Whether no score is negative and every row of (N, K) adds up to 1, roughly."""
+    """True if no score is negative and every row of (N, K) adds up to 1, roughly."""
     sums = scores.sum(axis=1, dtype=np.float64)
     near = np.abs(sums - 1) <= _SUM_TOLERANCE
     return bool(scores.min(initial=0) >= 0 and near.all())
@@ -458,7 +438,7 @@ def are_probabilities(scores: np.ndarray) -> bool:
 
 def learn_weights(
     tables: Sequence[ScoreTable], labels: ArrayLike, space: str = 'mean'
-) -> LearntWeights:
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Weights under which the fused scores make the truth most likely.
 
     The problem is convex in both spaces. Sequential quadratic programming from equal
@@ -468,6 +448,12 @@ def learn_weights(
         tables: M tables of N clips, aligned, probabilities.
         labels: (N,) true actions.
         space: ``mean`` or ``logit``, as the weights will be used.
+
+    Returns:
+        (M,) weights of at least 0 that add up to 1, and negative log likelihoods in
+        nats per clip: ``nll`` with them, ``equal_nll`` with equal weights,
+        ``single_nll`` of each model alone; ``gap``, an upper bound on ``nll`` minus its
+        minimum; and ``steps`` taken.
 
     Raises:
         ValueError: Unknown space, no clip, or scores that are no probabilities.
@@ -500,15 +486,14 @@ def learn_weights(
     )
     weights = check_weights(np.maximum(found.x, 0), size)
     nll, gradient = objective(weights)
-    return LearntWeights(
-        weights=weights,
-        nll=nll,
-        equal_nll=objective(equal)[0],
-        single_nll=np.array([objective(row)[0] for row in np.eye(size)]),
+    return weights, {
+        'nll': nll,
+        'equal_nll': objective(equal)[0],
+        'single_nll': [objective(row)[0] for row in np.eye(size)],
         # No point of the simplex is better than this one by more: it is convex.
-        gap=max(float(weights @ gradient - gradient.min()), 0.0),
-        steps=int(found.nit),
-    )
+        'gap': max(float(weights @ gradient - gradient.min()), 0.0),
+        'steps': int(found.nit),
+    }
 
 
 def _fuse(arrays: Sequence[np.ndarray], weights: ArrayLike, space: str) -> np.ndarray:

@@ -13,19 +13,14 @@ from pathlib import Path
 
 from mmma.data.clips import Clip, body_map, read_rec
 from mmma.data.root import DataRoot
-from mmma.evaluation.bootstrap import (
-    BootstrapOptions,
-    holm,
-    mcnemar_exact,
-    paired_bootstrap,
-)
+from mmma.evaluation.bootstrap import holm, mcnemar_exact, paired_bootstrap
 from mmma.evaluation.recognition import (
     Outcomes,
     count_classes,
     rank_outcomes,
     recognition_metrics,
 )
-from mmma.evaluation.rows import Truth, body_variants, to_percent
+from mmma.evaluation.rows import body_variants, people, to_percent, true_labels
 from mmma.evaluation.scores import ScoreTable, join_tables, read_scores
 from mmma.reporting.paper import LEVEL, Cell, PaperTable, Row
 from mmma.reporting.results import Results, Sample
@@ -35,7 +30,7 @@ _HITS = ('top1', 'micro_f1', 'top5')
 """Metrics that are a share of hits."""
 _Test = tuple[float, float, str]
 """Difference in percent, p, and the test's name."""
-Scored = tuple[Truth, dict[str, Outcomes]]
+Scored = tuple[list[Clip], dict[str, Outcomes]]
 """Clips of a row, sorted by name, and their outcomes at both levels, in that order."""
 
 
@@ -98,15 +93,16 @@ class ScoreFiles:
             if path not in self._tables:
                 self._tables[path] = read_scores(path, self._space)
         table = join_tables([self._tables[path] for path in paths])
-        truth, options = self._truth(sample), sample.results['options']
+        clips, options = self._own_clips(sample), sample.results['options']
+        actions, groups = true_labels(clips)
         try:
-            table = table.select(truth.names)
+            table = table.select([clip.clip for clip in clips])
         except ValueError as error:
             raise ValueError(f'{paths[0]}: {error}') from None
         bodies = body_variants(table, self._space, options['body_scores'])
         outcomes = {
-            'action': rank_outcomes(table.scores, truth.labels),
-            'body': rank_outcomes(bodies[options['body_scores']], truth.bodies),
+            'action': rank_outcomes(table.scores, actions),
+            'body': rank_outcomes(bodies[options['body_scores']], groups),
         }
         counts = {level: count_classes(o) for level, o in outcomes.items()}
         found = to_percent(recognition_metrics(counts, options['class_set']))
@@ -119,9 +115,9 @@ class ScoreFiles:
                     f'{value:.4f} on {sample.place}, {files} says {metrics[key]:.4f}. '
                     'They are not the scores of these results: test again with --dump.'
                 )
-        return truth, outcomes
+        return clips, outcomes
 
-    def _truth(self, sample: Sample) -> Truth:
+    def _own_clips(self, sample: Sample) -> list[Clip]:
         results, place = sample.results, sample.place
         known = {clip.domain for clip in self._clips}
         domains = results['protocol'].get('pooled', ()) if place not in known else ()
@@ -138,14 +134,14 @@ class ScoreFiles:
                 f'the truth file has no clip of {place}, subset {sample.subset!r}: '
                 f'give --gt of the data {results["data"]["name"]!r}.'
             )
-        return Truth.from_clips(sorted(wanted, key=lambda clip: clip.clip))
+        return sorted(wanted, key=lambda clip: clip.clip)
 
 
 def add_tests(
     tables: Sequence[PaperTable],
     baseline: str,
     files: ScoreFiles,
-    options: BootstrapOptions,
+    resamples: int,
 ) -> None:
     """Test every row of our own against the baseline's row of its place and setting.
 
@@ -157,7 +153,7 @@ def add_tests(
             notes are changed.
         baseline: Name of its results, or of its rows.
         files: The scores.
-        options: Of the bootstrap.
+        resamples: Of the bootstrap.
 
     Raises:
         ValueError: No such row, several of them, or detection.
@@ -185,7 +181,7 @@ def add_tests(
             for subset in row.samples:
                 key = (row.place, row.setting, row.model, subset)
                 if key not in cache:
-                    cache[key] = _compare(row, other, subset, files, options)
+                    cache[key] = _compare(row, other, subset, files, resamples)
                 for metric in cache[key].keys() & table.columns.values():
                     if cell := row.cells.get((metric, subset)):
                         difference, p, test = cache[key][metric]
@@ -197,7 +193,7 @@ def add_tests(
             [row.cells[key] for key in row.cells if key[0] in table.columns.values()]
             for row in compared
         ]
-        table.notes += _notes(own, baseline, files, most, options.resamples)
+        table.notes += _notes(own, baseline, files, most, resamples)
 
 
 def compare_with(
@@ -206,7 +202,7 @@ def compare_with(
     results: Sequence[Results],
     gt: Path,
     scores: Sequence[str],
-    options: BootstrapOptions,
+    resamples: int,
 ) -> None:
     """Read truth and scores, and test every row of our own against a baseline's.
 
@@ -216,7 +212,7 @@ def compare_with(
         results: Behind the tables.
         gt: ``rec.csv``, or the data root that was tested.
         scores: ``RESULTS=FILE``, where scores do not lie beside their results.
-        options: Of the bootstrap.
+        resamples: Of the bootstrap.
 
     Raises:
         ValueError: As :func:`add_tests`; or other data, or scores of no results.
@@ -234,7 +230,7 @@ def compare_with(
                 'this table.'
             )
         given[Path(told)] = Path(file)
-    add_tests(tables, baseline, ScoreFiles(clips, space, given), options)
+    add_tests(tables, baseline, ScoreFiles(clips, space, given), resamples)
 
 
 def _read_truth(gt: Path, results: Results) -> tuple[list[Clip], LabelSpace]:
@@ -279,7 +275,7 @@ def _baseline_row(table: PaperTable, row: Row, baseline: str) -> Row | None:
 
 
 def _compare(
-    row: Row, other: Row, subset: str, files: ScoreFiles, options: BootstrapOptions
+    row: Row, other: Row, subset: str, files: ScoreFiles, resamples: int
 ) -> dict[str, _Test]:
     """Tests of every metric; empty where scores are missing."""
     if subset not in other.samples:
@@ -289,8 +285,8 @@ def _compare(
     runs = [scored for scored in (*ours, *theirs) if scored is not None]
     if len(runs) < len(ours) + len(theirs):
         return {}
-    truth = runs[0][0]
-    if any(own.names != truth.names for own, _ in runs):
+    clips = runs[0][0]
+    if any(own != clips for own, _ in runs):
         raise ValueError(
             f'{row.model} and {other.model} were tested on different clips of '
             f'{row.place}, {subset}: test both without --skip-broken.'
@@ -300,16 +296,16 @@ def _compare(
         [outcomes for _, outcomes in part]
         for part in (runs[: len(ours)], runs[len(ours) :])
     )
-    unit, drawn = paired_bootstrap(model, base, truth.people(), class_set, options)
+    unit, drawn = paired_bootstrap(model, base, people(clips), class_set, resamples)
     tests = {
-        key: (100 * d.value, d.p, f'paired bootstrap by {unit}')
-        for key, d in drawn.items()
+        key: (100 * value, p, f'paired bootstrap by {unit}')
+        for key, (value, _, _, p) in drawn.items()
     }
     if len(model) == len(base) == 1:
         for level, own in model[0].items():
             for metric in _HITS:
                 hits = [
-                    o.top5 if metric == 'top5' else o.labels == o.predictions
+                    o.top5 if metric == 'top5' else o.hits
                     for o in (own, base[0][level])
                 ]
                 key = f'{level}/{metric}'

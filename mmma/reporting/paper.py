@@ -260,15 +260,15 @@ def _own_row(place: str, setting: str, model: str, samples: Sequence[Sample]) ->
 def _cell(metric: str, by_seed: Sequence[Sequence[Sample]]) -> Cell:
     values = [[s.run['metrics'][metric] for s in samples] for samples in by_seed]
     means = [statistics.fmean(v) for v in values]
-    found = spread(means if len(means) > 1 else values[0])
-    if found.half_width is not None:
-        bounds = found.mean - found.half_width, found.mean + found.half_width
+    found = means if len(means) > 1 else values[0]
+    mean, sd, half = spread(found)
+    if half is not None:
         over = 'seeds' if len(means) > 1 else 'draws'
-        return Cell(found.mean, found.n, found.sd, *bounds, interval=over)
+        return Cell(mean, len(found), sd, mean - half, mean + half, interval=over)
     bounds = by_seed[0][0].run.get('intervals', {}).get('bounds', {}).get(metric)
     if bounds is None:
-        return Cell(found.mean)
-    return Cell(found.mean, low=bounds[0], high=bounds[1], interval='clips')
+        return Cell(mean)
+    return Cell(mean, low=bounds[0], high=bounds[1], interval='clips')
 
 
 def published_rows(task: str, kind: str) -> list[Row]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mmma.data.clips import Clip
 from mmma.evaluation.recognition import confusion_matrix
-from mmma.evaluation.rows import Truth
+from mmma.evaluation.rows import true_labels
 from mmma.evaluation.scores import ScoreTable
 from mmma.taxonomy import LabelSpace
 
@@ -17,10 +18,13 @@ _SHOWN = 12
 _COLORS = ('#4daf4a', '#984ea3', '#e41a1c', '#377eb8', '#ff7f00', '#999999')
 
 
-def count_confusions(table: ScoreTable, truth: Truth, space: LabelSpace) -> np.ndarray:
+def count_confusions(
+    table: ScoreTable, clips: Sequence[Clip], space: LabelSpace
+) -> np.ndarray:
     """Clips per true action (row) and predicted action (column), (K, K)."""
-    scores = table.select(truth.names).scores
-    return confusion_matrix(truth.labels, scores.argmax(axis=1), space.num_actions)
+    scores = table.select([clip.clip for clip in clips]).scores
+    labels, _ = true_labels(clips)
+    return confusion_matrix(labels, scores.argmax(axis=1), space.num_actions)
 
 
 def confused_pairs(counts: np.ndarray, space: LabelSpace) -> list[tuple[str, str, int]]:

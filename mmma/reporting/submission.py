@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from mmma.data import videos
 from mmma.data.convert.target import split_name
-from mmma.evaluation import segment_files
 from mmma.evaluation.rows import body_variants
 from mmma.evaluation.scores import ScoreTable, read_scores
 from mmma.files import Problem, draft, read_text, refuse
@@ -371,7 +371,7 @@ def read_segments(path: Path, space: LabelSpace) -> dict[str, list[Segment]]:
     """Detections in ActivityNet style, as a server takes them.
 
     Args:
-        path: A file as :mod:`mmma.evaluation.segment_files` describes.
+        path: A file as :mod:`mmma.data.videos` describes.
         space: Label space of the labels.
 
     Returns:
@@ -382,16 +382,15 @@ def read_segments(path: Path, space: LabelSpace) -> dict[str, list[Segment]]:
         ValueError: Not of that form, or entries that the server would refuse, of which
             the first five are shown.
     """
-    table = segment_files.read_detections(path, space)
-    found = table.predictions
-    videos: dict[str, list[Segment]] = {name: [] for name in table.names}
+    found = videos.read_detections(path, space)
+    segments: dict[str, list[Segment]] = {name: [] for name in found.names}
     problems = []
-    columns = (found.videos, found.labels, *found.segments.T, found.scores)
+    columns = (found.videos, found.labels, *found.segments_sec.T, found.scores)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     for video, label, start, end, score in rows:
-        name = table.names[video]
-        place = f'{name} [{len(videos[name])}]'
-        videos[name].append((start, end, label, score))
+        name = found.names[video]
+        place = f'{name} [{len(segments[name])}]'
+        segments[name].append((start, end, label, score))
         if not 0 <= start < end:
             text = f'segment {[start, end]}: must be seconds, 0 <= start < end'
             problems.append(Problem(str(path), 0, place, text))
@@ -399,7 +398,7 @@ def read_segments(path: Path, space: LabelSpace) -> dict[str, list[Segment]]:
             text = f'score {score!r}: must be a number 0..1'
             problems.append(Problem(str(path), 0, place, text))
     refuse(problems, path)
-    return videos
+    return segments
 
 
 def segment_rows(

@@ -192,10 +192,10 @@ def results_table(results: Sequence[Results]) -> str:
                 [r['metrics'][key] for r in runs if key in r['metrics']]
                 for key in COLUMNS[task].values()
             ]
-            found = [spread(v) if v else None for v in values]
-            cells = [f'{s.mean:.2f}' if s else '–' for s in found]
-            if found[0] and found[0].half_width is not None:
-                cells[0] += f' ± {found[0].half_width:.2f}'
+            found = [spread(v) if v else (None, None, None) for v in values]
+            cells = ['–' if mean is None else f'{mean:.2f}' for mean, _, _ in found]
+            if (half_width := found[0][2]) is not None:
+                cells[0] += f' ± {half_width:.2f}'
             rows.append([name, label, place, str(runs[0]['counts'][counted]), *cells])
     headings = ['model', 'protocol', 'domain', counted, *COLUMNS[task]]
     return '\n'.join([*result_notes(results), Table(headings, rows, left=3).text()])
@@ -296,22 +296,25 @@ def report_text(report: Mapping[str, Any], per_class: bool = False) -> str:
     return '\n'.join(lines)
 
 
+def _place(report: Mapping[str, Any]) -> str:
+    domain = f' of {report["domain"]}' if 'domain' in report else ''
+    return f'subset {report["subset"]}{domain}'
+
+
 def _rec_notes(report: Mapping[str, Any]) -> list[str]:
-    place = f'subset {report["subset"]}'
-    place += f' of {report["domain"]}' if 'domain' in report else ''
     class_set, body_scores = (
         report['options'][k] for k in ('class_set', 'body_scores')
     )
     return [
-        f'{place}, percent; MCA and macro F1 over class set {class_set!r}, body scores '
-        f'{body_scores!r}',
+        f'{_place(report)}, percent; MCA and macro F1 over class set {class_set!r}, '
+        f'body scores {body_scores!r}',
         'Top-1 = micro F1 = WAR, MCA = UAR',
     ]
 
 
 def _det_notes(report: Mapping[str, Any]) -> list[str]:
     options = report['options']
-    lines = [f'subset {report["subset"]}, percent; mAP is the {_thresholds(options)}']
+    lines = [f'{_place(report)}, percent; mAP is the {_thresholds(options)}']
     if options['level'] != 'action':
         lines.append(f'body: {options["body_detections"]}')
     for key, text in (

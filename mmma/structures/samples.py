@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from mmma.structures.segments import Detections, NmsOptions
+from mmma.structures.segments import NmsOptions, Segments
 from mmma.taxonomy import check_choice
 
 _MIN_LENGTH = 1e-6  # what is shorter counts as a moment
@@ -88,113 +87,46 @@ class SegmentSample(BaseDataElement):  # type: ignore[misc]
     Metainfo: ``video``, ``index``, ``domain``, ``subject``, ``window_start_sec``,
     ``rate`` (positions per second), ``positions``, ``duration_sec`` (of the video) and
     ``broken``.
+
+    Attributes:
+        gt_segments: (G, 2) float32, seconds from the start of the window.
+        gt_labels: (G,) int64, indices of the label space.
+        valid: Positions that exist, from the first; the rest is padding.
+        pred: Segments that were found, in seconds of the video, before NMS.
+
+    Raises:
+        ValueError: Truth of another shape, or more positions than the window has.
     """
 
-    @property
-    def gt_segments(self) -> Tensor:
-        """(G, 2) float32, seconds from the start of the window."""
-        table: Tensor = self._gt_segments
-        return table
-
-    @gt_segments.setter
-    def gt_segments(self, value: Any) -> None:
-        table = torch.as_tensor(value, dtype=torch.float32)
-        if table.numel() == 0:
-            table = table.reshape(0, 2)
-        if table.dim() != 2 or table.shape[1] != 2:
-            raise ValueError(
-                f'gt_segments of shape {tuple(table.shape)}: give (G, 2), start and '
-                'end in seconds from the start of the window.'
-            )
-        self.set_field(table, '_gt_segments', dtype=Tensor)
-
-    @gt_segments.deleter
-    def gt_segments(self) -> None:
-        del self._gt_segments
-
-    @property
-    def gt_labels(self) -> Tensor:
-        """(G,) int64, indices of the label space."""
-        labels: Tensor = self._gt_labels
-        return labels
-
-    @gt_labels.setter
-    def gt_labels(self, value: Any) -> None:
-        labels = torch.as_tensor(value)
-        if labels.dim() != 1 or (labels.numel() and labels.is_floating_point()):
-            raise ValueError(
-                f'gt_labels of shape {tuple(labels.shape)} and type {labels.dtype}: '
-                'give (G,) class indices.'
-            )
-        self.set_field(labels.long(), '_gt_labels', dtype=Tensor)
-
-    @gt_labels.deleter
-    def gt_labels(self) -> None:
-        del self._gt_labels
-
-    @property
-    def valid(self) -> int:
-        """Positions that exist, from the first; the rest is padding."""
-        count: int = self._valid
-        return count
-
-    @valid.setter
-    def valid(self, value: int) -> None:
-        positions = self.get('positions')
-        if value < 0 or (positions is not None and value > positions):
-            raise ValueError(
-                f'valid {value}: use a number from 0 to {positions}, the positions of '
-                'the window.'
-            )
-        self.set_field(int(value), '_valid', dtype=int)
-
-    @valid.deleter
-    def valid(self) -> None:
-        del self._valid
-
-    @property
-    def pred(self) -> Detections:
-        """What was found, in seconds of the video, before NMS."""
-        found: Detections = self._pred
-        return found
-
-    @pred.setter
-    def pred(self, value: Detections) -> None:
-        self.set_field(value, '_pred', dtype=Detections)
-
-    @pred.deleter
-    def pred(self) -> None:
-        del self._pred
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == 'gt_segments':
+            value = torch.as_tensor(value, dtype=torch.float32)
+            value = value if value.numel() else value.reshape(0, 2)
+            if value.dim() != 2 or value.shape[1] != 2:
+                raise ValueError(
+                    f'gt_segments of shape {tuple(value.shape)}: give (G, 2), start '
+                    'and end in seconds from the start of the window.'
+                )
+        elif name == 'gt_labels':
+            value = torch.as_tensor(value)
+            if value.dim() != 1 or (value.numel() and value.is_floating_point()):
+                raise ValueError(
+                    f'gt_labels of shape {tuple(value.shape)} and type {value.dtype}: '
+                    'give (G,) class indices.'
+                )
+            value = value.long()
+        elif name == 'valid':
+            positions = self.get('positions')
+            if value < 0 or (positions is not None and value > positions):
+                raise ValueError(
+                    f'valid {value}: use a number from 0 to {positions}, the positions '
+                    'of the window.'
+                )
+        super().__setattr__(name, value)
 
 
 MERGE_RULES = ('relabel', 'head')
 """Where bodies come from: actions relabelled before NMS, or the body head."""
-
-
-@dataclass(frozen=True)
-class MergeOptions:
-    """How the windows of a video become its detections.
-
-    Attributes:
-        nms: Of each level by itself.
-        bodies: ``relabel`` or ``head``.
-        max_candidates: Of a video and level before NMS, the best; so that memory does
-            not grow with the video.
-
-    Raises:
-        ValueError: Another rule, or no candidate.
-    """
-
-    nms: NmsOptions = field(default_factory=NmsOptions)
-    bodies: str = 'relabel'
-    max_candidates: int = 10_000
-
-    def __post_init__(self) -> None:
-        check_choice('bodies', self.bodies, MERGE_RULES)
-        if self.max_candidates < 1:
-            raise ValueError(
-                f'max_candidates {self.max_candidates}: use at least 1 candidate.'
-            )
 
 
 class WindowMerger:
@@ -206,17 +138,34 @@ class WindowMerger:
 
     Args:
         body_of: (K,) body group of each action.
-        options: Default: ``MergeOptions()``.
+        nms: Of each level by itself.
+        bodies: ``relabel`` or ``head``.
+        max_candidates: Of a video and level before NMS, the best; so that memory does
+            not grow with the video.
+
+    Raises:
+        ValueError: Another rule, or no candidate.
     """
 
     def __init__(
-        self, body_of: Sequence[int], options: MergeOptions | None = None
+        self,
+        body_of: Sequence[int],
+        nms: NmsOptions | None = None,
+        bodies: str = 'relabel',
+        max_candidates: int = 10_000,
     ) -> None:
+        check_choice('bodies', bodies, MERGE_RULES)
+        if max_candidates < 1:
+            raise ValueError(
+                f'max_candidates {max_candidates}: use at least 1 candidate.'
+            )
         self.body_of = list(body_of)
-        self.options = options or MergeOptions()
-        self._kept: dict[str, Detections] = {}
+        self.nms = nms or NmsOptions()
+        self.bodies = bodies
+        self.max_candidates = max_candidates
+        self._kept: dict[str, Segments] = {}
 
-    def add(self, actions: Detections, bodies: Detections | None = None) -> None:
+    def add(self, actions: Segments, bodies: Segments | None = None) -> None:
         """Take a window.
 
         Args:
@@ -226,30 +175,26 @@ class WindowMerger:
         Raises:
             ValueError: The rule is ``head`` and the model has no such head.
         """
-        self._add('action', actions)
-        if self.options.bodies == 'head':
+        found = {'action': actions}
+        if self.bodies == 'head':
             if bodies is None:
                 raise ValueError(
                     "bodies 'head': the model has no body head. Use bodies 'relabel', "
                     'or a model whose head has body=dict().'
                 )
-            self._add('body', bodies)
+            found['body'] = bodies
+        for level, own in found.items():
+            if level in self._kept:
+                own = Segments.concat([self._kept[level], own])
+            if len(own) > self.max_candidates:
+                own = own.top(self.max_candidates)
+            self._kept[level] = own
 
-    def candidates(self, level: str) -> Detections:
-        """What is held of a level, in any order."""
-        return self._kept.get(level, Detections.empty())
-
-    def finish(self) -> dict[str, Detections]:
-        """Detections by level, best first; the next video may be added then."""
-        actions, bodies = self.candidates('action'), self.candidates('body')
+    def finish(self) -> dict[str, Segments]:
+        """Segments by level, best first; the next video may be added then."""
+        none = Segments([], [], [])  # type: ignore[arg-type]
+        levels = {level: self._kept.get(level, none) for level in ('action', 'body')}
         self._kept = {}
-        if self.options.bodies == 'relabel':
-            bodies = actions.to_bodies(self.body_of)
-        levels = {'action': actions, 'body': bodies}
-        return {level: found.nms(self.options.nms) for level, found in levels.items()}
-
-    def _add(self, level: str, found: Detections) -> None:
-        joined = Detections.concat([self.candidates(level), found])
-        if len(joined) > self.options.max_candidates:
-            joined = joined.top(self.options.max_candidates)
-        self._kept[level] = joined
+        if self.bodies == 'relabel':
+            levels['body'] = levels['action'].to_bodies(self.body_of)
+        return {level: found.nms(self.nms) for level, found in levels.items()}

@@ -20,7 +20,7 @@ from mmma.models.losses import SegmentDIoULoss, SigmoidFocalLoss
 from mmma.models.pyramid import Points, pyramid_points
 from mmma.registry import MODELS
 from mmma.structures.samples import SegmentSample, segment_iou_pairs
-from mmma.structures.segments import Detections
+from mmma.structures.segments import Segments
 from mmma.taxonomy import check_choice
 
 TARGETS = ('shortest', 'union')
@@ -300,7 +300,7 @@ class SegmentHead(ClassesOfData, BaseModule):
         levels: Sequence[Tensor],
         masks: Sequence[Tensor],
         samples: Sequence[SegmentSample],
-    ) -> list[tuple[Detections, Detections | None]]:
+    ) -> list[tuple[Segments, Segments | None]]:
         """Detections of each window before NMS, best first.
 
         Args:
@@ -331,7 +331,7 @@ class SegmentHead(ClassesOfData, BaseModule):
         index: int,
         sample: SegmentSample,
         scores_of: str,
-    ) -> Detections:
+    ) -> Segments:
         """Detections of window ``index``, scored by ``cls`` or ``body``."""
         logits = values[scores_of][index]  # (P, K or B)
         scores = logits.sigmoid().masked_fill(~valid[index, :, None], 0).flatten()
@@ -350,7 +350,7 @@ class SegmentHead(ClassesOfData, BaseModule):
         segments = segments.clamp(0, sample.duration_sec)
         lasting = segments[:, 1] > segments[:, 0]
         found = (segments[lasting], scores[kept][lasting], label[lasting])
-        return Detections(*(x.cpu().numpy() for x in found))
+        return Segments(*(x.cpu().numpy() for x in found))
 
 
 @MODELS.register_module()

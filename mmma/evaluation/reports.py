@@ -1,0 +1,526 @@
+"""Evaluation of files: what ``evaluate.py`` prints, and what ``fuse.py`` records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from mmma.data.clips import Clip, body_map, read_rec
+from mmma.data.root import INFO_FILE, REC_FILE, is_simulated, missing_root, read_info
+from mmma.data.videos import (
+    END_TOLERANCE_SEC,
+    Video,
+    read_detections,
+    scan_det,
+    true_segments,
+)
+from mmma.evaluation.detection import segment_average_precisions
+from mmma.evaluation.errors import profile_levels
+from mmma.evaluation.recognition import fuse_body_scores
+from mmma.evaluation.rows import (
+    DetectionOptions,
+    EvaluationOptions,
+    domain_rows,
+    match_levels,
+    recognition_row,
+    true_labels,
+)
+from mmma.evaluation.scores import (
+    ScoreTable,
+    align_tables,
+    are_probabilities,
+    check_weights,
+    first_of,
+    fuse_tables,
+    learn_weights,
+    match_scores,
+    read_scores,
+    write_scores,
+)
+from mmma.files import refuse
+from mmma.structures.segments import Segments
+from mmma.taxonomy import LabelSpace, load_label_space, suggest
+
+Entry = TypeVar('Entry', Clip, Video)
+ALIASES = {'UAR': 'action/mca', 'WAR': 'action/top1'}
+"""What the emotion literature calls two of the metrics."""
+
+
+def recognition_report(
+    gt: Path,
+    pred: Path,
+    label_space: str,
+    body_groups: str,
+    options: EvaluationOptions,
+    subset: str | None = None,
+    domain: str | None = None,
+) -> tuple[dict[str, Any], tuple[ScoreTable, list[Clip], LabelSpace]]:
+    """Metrics of scores against a ``rec.csv``.
+
+    Args:
+        gt: The truth.
+        pred: The scores.
+        label_space: Of both.
+        body_groups: Of actions to which the truth gives no group.
+        options: Choices that move a number.
+        subset: Clips to evaluate, or ``all``; by default the only subset of the truth,
+            or ``test``.
+        domain: Clips of this domain alone.
+
+    Returns:
+        The report (metrics of all clips on top, then all rows), and what was scored.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: Files that are not valid or do not belong together.
+    """
+    space = load_label_space(label_space, body_groups)
+    clips = read_rec(gt, space)
+    space = body_map(clips, space)
+    try:
+        subset, chosen = choose(clips, 'clips', subset, domain)
+    except ValueError as error:
+        raise ValueError(f'{gt}: {error}') from None
+    true_labels(chosen)  # refuses withheld ones before anything else is read
+    scores = read_scores(pred, space)
+    _check_overlap(scores.names, clips, chosen, subset)
+    names = [clip.clip for clip in chosen]
+    table, ignored = match_scores(scores, names, {clip.clip for clip in clips})
+    trained = Counter(c.action for c in clips if c.subset == 'train')
+    trained.pop(None, None)
+    counts = [trained[action] for action in range(space.num_actions)]
+    options = replace(options, train_counts=counts if trained else None)
+    rows = domain_rows(table, chosen, space, options)
+    report = {
+        **rows[0]['metrics'],
+        'task': 'rec',
+        'subset': subset,
+        **({'domain': domain} if domain else {}),
+        'simulated': is_simulated(gt),
+        'counts': {**rows[0]['counts'], 'ignored': ignored},
+        'options': {
+            'label_space': label_space,
+            'body_groups': body_groups,
+            'class_set': options.class_set,
+            'body_scores': options.body_scores,
+        },
+        'aliases': ALIASES,
+        'rows': rows,
+    }
+    return report, (table, chosen, space)
+
+
+def detection_report(
+    gt: Path,
+    pred: Path,
+    label_space: str,
+    body_groups: str,
+    options: DetectionOptions,
+    subset: str | None = None,
+    domain: str | None = None,
+    profile: bool = False,
+    segment_map: bool = False,
+) -> dict[str, Any]:
+    """Metrics of detections against a ``det.json``, or a truth file of anybody.
+
+    Args:
+        gt: The truth.
+        pred: The detections.
+        label_space: Of both.
+        body_groups: Of the actions.
+        options: Choices that move a number.
+        subset: Videos to evaluate, or ``all``; by default the only subset of the truth,
+            or ``test``.
+        domain: Videos of this domain alone.
+        profile: Add the error profile.
+        segment_map: Add mAP over time steps.
+
+    Returns:
+        Metrics of all videos on top, then all rows.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: Files that are not valid or do not belong together.
+    """
+    space = load_label_space(label_space, body_groups)
+    videos, problems = scan_det(gt, space, strict=False)
+    refuse(problems, gt)
+    try:
+        subset, chosen = choose(videos, 'videos', subset, domain)
+        _check_truth(chosen, videos, subset)
+    except ValueError as error:
+        raise ValueError(f'{gt}: {error}') from None
+    found = read_detections(pred, space)
+    try:
+        found, counts = place_detections(found, videos, chosen)
+    except ValueError as error:
+        raise ValueError(f'{pred}: {error}') from None
+    rows = domain_rows(found, chosen, space, options)
+    extras: dict[str, Any] = {}
+    if profile or segment_map:
+        durations = np.array([video.duration for video in chosen])
+        levels = match_levels(found, true_segments(chosen), space, options)
+        for level, own in levels.items() if segment_map else ():
+            _, values = segment_average_precisions(own.truth, own.found, durations)
+            extras[f'{level}/segment_mAP'] = 100.0 * float(values.mean())
+        if profile:
+            extras['profile'] = profile_levels(levels, durations, options.legacy)
+    return {
+        **rows[0]['metrics'],
+        'task': 'det',
+        'subset': subset,
+        **({'domain': domain} if domain else {}),
+        'simulated': is_simulated(gt),
+        'counts': {**rows[0]['counts'], **counts},
+        'options': {
+            'label_space': label_space,
+            'body_groups': body_groups,
+            **options.record(),
+        },
+        **extras,
+        'rows': rows,
+    }
+
+
+def choose(
+    entries: Sequence[Entry], noun: str, subset: str | None, domain: str | None = None
+) -> tuple[str, list[Entry]]:
+    """Clips or videos of a subset, and of a domain.
+
+    Args:
+        entries: Of the truth file.
+        noun: ``clips`` or ``videos``.
+        subset: Its name, compared for equality; ``all`` takes every one. By default the
+            only subset there is, or ``test``.
+        domain: Its name; None takes every one.
+
+    Returns:
+        The name of the subset, and its entries.
+
+    Raises:
+        ValueError: There are none.
+    """
+    counts = Counter(entry.subset for entry in entries)
+    subset = subset or (next(iter(counts)) if len(counts) == 1 else 'test')
+    chosen = [entry for entry in entries if subset in ('all', entry.subset)]
+    if not chosen:
+        raise ValueError(
+            f'no {noun} of subset {subset!r}; it has {_sizes(counts, noun)}: choose '
+            'one with --subset'
+        )
+    own = [entry for entry in chosen if domain in (None, entry.domain)]
+    if domain and not own:
+        counts = Counter(entry.domain for entry in chosen)
+        raise ValueError(
+            f'no {noun} of domain {domain!r} in subset {subset!r}; it has '
+            f'{_sizes(counts, noun)}.{suggest(domain, list(counts))}'
+        )
+    return subset, own
+
+
+def _sizes(counts: Mapping[str, int], noun: str) -> str:
+    return ', '.join(f'{name} ({n} {noun})' for name, n in counts.items())
+
+
+def _check_overlap(
+    names: Sequence[str], clips: Sequence[Clip], chosen: Sequence[Clip], subset: str
+) -> None:
+    """Refuse scores of another subset, or of one domain of several, by their name."""
+    scored = set(names)
+    subsets = {clip.subset for clip in clips if clip.clip in scored}
+    if subsets and subset != 'all' and subset not in subsets:
+        raise ValueError(
+            f'no score is of a clip of subset {subset!r}, they are of '
+            f'{", ".join(sorted(subsets))}: choose with --subset'
+        )
+    there = {clip.domain for clip in chosen}
+    domains = sorted({clip.domain for clip in chosen if clip.clip in scored})
+    if domains and len(domains) < len(there):
+        raise ValueError(
+            f'no score is of a clip of {", ".join(sorted(there - set(domains)))}, all '
+            f'are of {", ".join(domains)}: choose with --domain'
+        )
+
+
+def _check_truth(chosen: Sequence[Video], videos: Sequence[Video], subset: str) -> None:
+    """Refuse videos whose truth is withheld, and those in which nothing happens."""
+    hidden = [video.video for video in chosen if video.withheld]
+    if hidden:
+        raise ValueError(
+            f'{len(hidden)} of {len(chosen)} videos of subset {subset!r} have no '
+            f'annotations: {first_of(hidden)}; their truth is withheld, so they '
+            f'cannot be scored here (an empty list says that nothing happens)'
+        )
+    if not any(video.instances for video in chosen):
+        there = _sizes(Counter(video.subset for video in videos), 'videos')
+        raise ValueError(
+            f'no instance in the {len(chosen)} videos of subset {subset!r}: nothing '
+            f'can be measured; there are {there}'
+        )
+
+
+def place_detections(
+    found: Segments, videos: Sequence[Video], chosen: Sequence[Video]
+) -> tuple[Segments, dict[str, int]]:
+    """Detections of the videos to evaluate, numbered as these are.
+
+    Args:
+        found: As read.
+        videos: All of the truth file.
+        chosen: Those to evaluate.
+
+    Returns:
+        The detections, and counts: ``ignored`` ones of videos outside the chosen,
+        ``outside`` ones that leave their video by more than half a second,
+        ``without_prediction`` chosen videos.
+
+    Raises:
+        ValueError: Videos that the truth file lacks, or detections that start after
+            their video has ended.
+    """
+    known = {video.video for video in videos}
+    unknown = [name for name in found.names if name not in known]
+    if unknown:
+        raise ValueError(
+            f'predictions for {len(unknown)} unknown videos, not in the truth file: '
+            f'{first_of(unknown)}; use its names, letter by letter.'
+            f'{suggest(unknown[0], [video.video for video in videos])}'
+        )
+    kept = found.of([video.video for video in chosen])
+    # A video of unknown length has no end.
+    ends = np.array([video.duration for video in chosen])[kept.videos]
+    ends += END_TOLERANCE_SEC
+    after = np.flatnonzero(kept.segments_sec[:, 0] > ends)
+    if len(after):
+        video = chosen[kept.videos[after[0]]]
+        raise ValueError(
+            f'{len(after)} predictions start after the end of their video, the first '
+            f'{kept.segments_sec[after[0]].tolist()} of {video.video!r} '
+            f'({video.duration:g} s); frames taken for seconds, or another fps?'
+        )
+    early = kept.segments_sec[:, 0] < -END_TOLERANCE_SEC
+    return kept, {
+        'ignored': len(found) - len(kept),
+        'outside': int((early | (kept.segments_sec[:, 1] > ends)).sum()),
+        'without_prediction': len(chosen) - len(np.unique(kept.videos)),
+    }
+
+
+def fuse_files(
+    scores: Sequence[Path],
+    out: Path,
+    *,
+    weights: Sequence[float] | None = None,
+    learn: bool = False,
+    val_scores: Sequence[Path] | None = None,
+    gt: Path | None = None,
+    space: str = 'mean',
+    body_fusion: float | None = None,
+    label_space: str = 'mma82',
+    body_scores: str = 'sum',
+    resamples: int = 1000,
+) -> tuple[dict[str, Any], list[str]]:
+    """Average score files, and write the scores and a record of how they came about.
+
+    Args:
+        scores: Files of the same clips.
+        out: Score file to write; the record has its name and ends in ``.json``.
+        weights: One per file; by default they are equal.
+        learn: Learn the weights on val; needs ``val_scores`` and ``gt``.
+        val_scores: Files of the same models on val clips.
+        gt: A ``rec.csv`` or data root; with it, metrics are recorded.
+        space: ``mean`` or ``logit``.
+        body_fusion: Weight of the fused body scores that then multiply the actions.
+        label_space: Of the scores.
+        body_scores: As in :class:`EvaluationOptions`.
+        resamples: Of the intervals of the metrics.
+
+    Returns:
+        The record, and notes for the user.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: Files that are not valid or do not belong together.
+    """
+    labels, clips, simulated = load_label_space(label_space), {}, None
+    if gt:
+        gt, simulated = _truth_file(gt, label_space)
+        clips = {clip.clip: clip for clip in read_rec(gt, labels)}
+        labels = body_map(clips.values(), labels)
+    tables, notes = _read_tables(scores, labels), []
+    learnt, fitted = None, ()
+    if learn and gt and val_scores:
+        own = _read_tables(val_scores, labels)
+        fitted = own[0].names
+        found, learnt = _learn(own, clips, gt, space, notes)
+        learnt['val_scores'] = _files(val_scores)
+    else:
+        found = check_weights(weights or [1.0] * len(scores), len(scores))
+    notes += _notes_on_scales(tables, scores, space)
+    fused = fuse_tables(tables, found, space)
+    if body_fusion is not None:
+        fused = _fuse_bodies(fused, labels, body_fusion)
+    known = [clips[name] for name in fused.names if name in clips]
+    known = [clip for clip in known if clip.action is not None]
+    if gt and len(known) < len(fused.names):
+        notes.append(
+            f'{gt} has the truth of {len(known)} of {len(fused.names)} clips: '
+            + ('metrics are of these alone' if known else 'no metrics')
+        )
+    metrics = None
+    if known:
+        options = EvaluationOptions(body_scores=body_scores, resamples=resamples)
+        metrics = _fusion_metrics([*tables, fused], known, fitted, labels, options)
+    write_scores(out, fused, labels)
+    record = {
+        'schema': 1,
+        'weights': found.tolist(),
+        'weights_from': 'learnt' if learn else 'given' if weights else 'equal',
+        'space': space,
+        'label_space': label_space,
+        'clips': len(fused.names),
+        'body_scores': fused.body_scores is not None,
+        'body_fusion': body_fusion,
+        'inputs': _files(scores),
+        'learnt': learnt,
+        'metrics': metrics,
+        'simulated': simulated,
+    }
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    out.with_suffix('.json').write_text(text + '\n', encoding='utf-8')
+    return record, notes
+
+
+def _truth_file(path: Path, label_space: str) -> tuple[Path, bool | None]:
+    """A truth file, or that of a data root; and what its root says of itself."""
+    if path.is_dir():
+        if not (path / INFO_FILE).is_file():
+            raise FileNotFoundError(missing_root(path))
+        path = path / REC_FILE
+    if not (path.parent / INFO_FILE).is_file():
+        return path, None
+    info = read_info(path.parent)
+    if info.label_space != label_space:
+        raise ValueError(
+            f'{path.parent} is of label space {info.label_space!r}, not '
+            f'{label_space!r}: give --label-space {info.label_space}'
+        )
+    return path, info.simulated
+
+
+def _read_tables(paths: Sequence[Path], space: LabelSpace) -> list[ScoreTable]:
+    tables = [read_scores(path, space) for path in paths]
+    return align_tables(tables, [str(path) for path in paths])
+
+
+def _learn(
+    tables: Sequence[ScoreTable],
+    clips: Mapping[str, Clip],
+    gt: Path,
+    space: str,
+    notes: list[str],
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Weights learnt on clips of subset val alone, and how they came about."""
+    names = tables[0].names
+    unknown = [name for name in names if name not in clips]
+    if unknown:
+        raise ValueError(
+            f'--val-scores: {len(unknown)} of {len(names)} clips are not in {gt}: '
+            f'{first_of(unknown)}'
+        )
+    others = [name for name in names if clips[name].subset != 'val']
+    if others:
+        subsets = Counter(clips[name].subset for name in others)
+        counts = ', '.join(f'{n} of {subset}' for subset, n in sorted(subsets.items()))
+        raise ValueError(
+            f'--val-scores: {len(others)} of {len(names)} clips are not of subset val '
+            f'({counts}): {first_of(others)}; weights are learnt on val alone'
+        )
+    own = [clips[name] for name in names]
+    weights, found = learn_weights(tables, true_labels(own)[0], space)
+    listed = sum(clip.subset == 'val' for clip in clips.values())
+    if listed > len(own):
+        notes.append(
+            f'{listed - len(own)} of {listed} val clips of {gt} have no scores: '
+            'weights are learnt on the others'
+        )
+    return weights, {
+        'objective': 'negative log likelihood of the true action, nats per clip',
+        'subset': 'val',
+        'clips': len(own),
+        'domains': dict(Counter(clip.domain for clip in own)),
+        'truth': _files([gt])[0],
+        'val_scores': [],
+        **found,
+    }
+
+
+def _fuse_bodies(fused: ScoreTable, space: LabelSpace, weight: float) -> ScoreTable:
+    if fused.body_scores is None:
+        raise ValueError(
+            '--body-fusion needs body_scores in every score file; test a model with a '
+            'body head, or leave it out'
+        )
+    scores = fuse_body_scores(fused.scores, fused.body_scores, space.body_of, weight)
+    return replace(fused, scores=scores)
+
+
+def _notes_on_scales(
+    tables: Sequence[ScoreTable], files: Sequence[Path], space: str
+) -> list[str]:
+    """The arithmetic mean follows whoever writes the larger numbers."""
+    notes = [
+        f'{path}: rows do not add up to 1, so these are no probabilities; averaged as '
+        'given, larger numbers weigh more'
+        for path, table in zip(files, tables, strict=True)
+        if space == 'mean' and not are_probabilities(table.scores)
+    ]
+    heads = [table.body_scores is not None for table in tables]
+    if any(heads) and not all(heads):
+        notes.append(
+            f'{sum(heads)} of {len(heads)} files have body_scores: none are written'
+        )
+    return notes
+
+
+def _fusion_metrics(
+    tables: Sequence[ScoreTable],
+    clips: Sequence[Clip],
+    fitted: Sequence[str],
+    space: LabelSpace,
+    options: EvaluationOptions,
+) -> dict[str, Any]:
+    """Metrics of each table, the fused one last."""
+    rows = [recognition_row(table, clips, space, options) for table in tables]
+    *inputs, fused = (
+        {key: row[key] for key in ('metrics', 'intervals') if key in row}
+        for row in rows
+    )
+    return {
+        'clips': len(clips),
+        'subsets': dict(sorted(Counter(clip.subset for clip in clips).items())),
+        'weights_fitted_on_them': len({clip.clip for clip in clips} & set(fitted)),
+        'options': {
+            'class_set': options.class_set,
+            'body_scores': options.body_scores,
+        },
+        'inputs': inputs,
+        'fused': fused,
+    }
+
+
+def _files(paths: Sequence[Path]) -> list[dict[str, str]]:
+    return [
+        {
+            'file': path.as_posix(),
+            'sha256': hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for path in paths
+    ]
