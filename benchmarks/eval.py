@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 from harness import count, fresh_process, main, resident_mib
+from mmma.evaluation.segment_files import write_detections
 
 from mmma.cli import main as run_command
-from mmma.evaluation.detection import Instances, Predictions, detection_metrics
+from mmma.evaluation.detection import average_precisions, detection_metrics
 from mmma.evaluation.rows import match_levels
-from mmma.evaluation.segment_files import DetectionTable, write_detections
+from mmma.structures.segments import Segments
 from mmma.taxonomy import load_label_space
 
 ARRAYS, FILES = 'arrays', 'evaluate.py det'
@@ -59,7 +60,9 @@ def alone(what: str, *arguments: Any) -> dict[str, float | None]:
         truth, predictions = random_problem(*arguments)
         start, cpu = time.perf_counter(), time.process_time()
         found = match_levels(predictions, truth, load_label_space())
-        metrics = detection_metrics({level: r.precisions for level, r in found.items()})
+        metrics = detection_metrics(
+            {k: average_precisions(m) for k, m in found.items()}
+        )
         seconds, avg = time.perf_counter() - start, 100 * float(metrics['AVG'])
     else:
         (folder,), seconds, cpu = arguments, None, 0.0
@@ -78,16 +81,15 @@ def alone(what: str, *arguments: Any) -> dict[str, float | None]:
     }
 
 
-def random_problem(size: int, videos: int) -> tuple[Instances, Predictions]:
+def random_problem(size: int, videos: int) -> tuple[Segments, Segments]:
     """Random truths, six a video, and predictions of which a third is near one."""
     rng = np.random.default_rng(0)
     total = TRUTHS_PER_VIDEO * videos
     start = rng.uniform(0, 25, total)
-    truth = Instances(
-        np.sort(rng.integers(0, videos, total)),
-        rng.integers(0, 82, total),
-        np.stack([start, start + rng.uniform(0.5, 5, total)], axis=1),
-    )
+    names = tuple(f'video{i:05d}' for i in range(videos))
+    own, labels = np.sort(rng.integers(0, videos, total)), rng.integers(0, 82, total)
+    segment = np.stack([start, start + rng.uniform(0.5, 5, total)], axis=1)
+    truth = Segments(segment, None, labels, own, names)
     video = rng.integers(0, videos, size, dtype=np.int32)
     label = rng.integers(0, 82, size, dtype=np.int16)
     start = rng.uniform(0, 27, size)
@@ -95,25 +97,28 @@ def random_problem(size: int, videos: int) -> tuple[Instances, Predictions]:
     near = np.flatnonzero(rng.random(size) < 1 / 3)
     source = rng.integers(0, total, len(near))
     video[near], label[near] = truth.videos[source], truth.labels[source]
-    moved = truth.segments[source] + rng.normal(0, 0.3, (len(near), 2))
+    moved = truth.segments_sec[source] + rng.normal(0, 0.3, (len(near), 2))
     segment[near] = np.sort(moved, axis=1).clip(0, DURATION_SEC)
-    return truth, Predictions(video, label, segment, rng.random(size))
+    return truth, Segments(segment, rng.random(size), label, video, names)
 
 
 def write_files(folder: Path, size: int, videos: int) -> None:
     """The same problem as ``det.json`` and ``pred.json``."""
     space = load_label_space()
     truth, predictions = random_problem(size, videos)
-    names = tuple(f'video{i:05d}' for i in range(videos))
-    write_detections(folder / 'pred.json', DetectionTable(names, predictions), space)
+    write_detections(folder / 'pred.json', predictions, space)
     database: dict[str, Any] = {
         name: {'subset': 'test', 'duration': DURATION_SEC, 'annotations': []}
-        for name in names
+        for name in truth.names
     }
-    columns = (truth.videos.tolist(), truth.labels.tolist(), truth.segments.tolist())
+    columns = (
+        truth.videos.tolist(),
+        truth.labels.tolist(),
+        truth.segments_sec.tolist(),
+    )
     for video, label, segment in zip(*columns, strict=True):
         mark = {'segment': segment, 'label': space.actions[label]}
-        database[names[video]]['annotations'].append(mark)
+        database[truth.names[video]]['annotations'].append(mark)
     (folder / 'det.json').write_text(json.dumps({'database': database}))
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from harness import conditions, count, main
 
+from mmma.data.clips import Clip
 from mmma.engine.fewshot import Classifier, adapt_linear, prototype_scores
-from mmma.evaluation.rows import Truth, recognition_row
+from mmma.evaluation.rows import recognition_row
 from mmma.evaluation.scores import ScoreTable
 from mmma.protocols import draw_supports, make_protocol
 from mmma.taxonomy import load_label_space, load_statistics
@@ -75,9 +76,11 @@ class RandomFeatures:
 
         self.train, self.train_labels = draw(size['train'])
         self.test, labels = draw(size['test'])
-        names = tuple(map(str, range(len(labels))))
-        bodies = np.array(self.space.body_of)[labels]
-        self.truth = Truth(names, labels, bodies, (target,) * len(labels), names)
+        self.names = tuple(map(str, range(len(labels))))
+        self.clips = [
+            Clip(name, '', 'test', target, name, label, self.space.body_of[label])
+            for name, label in zip(self.names, labels.tolist(), strict=True)
+        ]
         weight = torch.from_numpy(means.astype(np.float32)) / args.dim
         self.source = Classifier(weight, torch.zeros(len(means)))
 
@@ -91,7 +94,7 @@ class RandomFeatures:
         clocks.append(_now())
         prototype_scores(features, labels, self.test, num_classes, 0.1)
         clocks.append(_now())
-        recognition_row(ScoreTable(self.truth.names, scores), self.truth, self.space)
+        recognition_row(ScoreTable(self.names, scores), self.clips, self.space)
         clocks.append(_now())
         return [(b[0] - a[0], b[1] - a[1]) for a, b in itertools.pairwise(clocks)]
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from harness import Case, count, main, time_cases
 
-from mmma.structures.segments import NmsOptions, class_nms
+from mmma.structures.segments import NmsOptions, Segments
 
 PLAIN = 'one pick at a time'
-OURS = 'mmma class_nms'
+OURS = 'mmma Segments.nms'
 SPREADS = ('even', 'longtail')
 
 
@@ -58,7 +58,8 @@ def build_cases(spread: str, args: argparse.Namespace) -> list[Case]:
         return [pick_one_at_a_time(*video, options) for video in videos]
 
     def pick_together() -> list[Any]:
-        return [np.column_stack(class_nms(*video, options)) for video in videos]
+        found = [Segments(*video).nms(options) for video in videos]
+        return [np.column_stack([s.segments_sec, s.scores, s.labels]) for s in found]
 
     return [
         Case({'classes': spread, 'code': PLAIN}, pick_plainly),

@@ -1,25 +1,36 @@
 """Random detection problems, and a matcher slow enough to be checked by eye."""
 
 from collections import defaultdict
+from dataclasses import replace
 from itertools import accumulate
 
 import numpy as np
 
-from mmma.evaluation.detection import Instances, Predictions
+from mmma.evaluation.detection import LEVELS, THRESHOLDS
+from mmma.structures.segments import Segments
+
+VIDEOS = tuple(f'v{i}' for i in range(9))
 
 
 def instances(*rows):
     """Truths of (video, label, start, end)."""
     table = np.array(rows, dtype=float).reshape(-1, 4)
     ids = table[:, :2].astype(int)
-    return Instances(ids[:, 0], ids[:, 1], table[:, 2:])
+    return Segments(table[:, 2:], None, ids[:, 1], ids[:, 0])
 
 
 def predictions(*rows):
     """Predictions of (video, label, start, end, score)."""
     table = np.array(rows, dtype=float).reshape(-1, 5)
     ids = table[:, :2].astype(int)
-    return Predictions(ids[:, 0], ids[:, 1], table[:, 2:4], table[:, 4])
+    return Segments(table[:, 2:4], table[:, 4], ids[:, 1], ids[:, 0], VIDEOS)
+
+
+def metric_keys(levels=LEVELS):
+    """Names of the metrics of some levels; ``AVG`` needs both."""
+    names = [*(f'mAP@{t:.2f}' for t in THRESHOLDS), 'mAP']
+    keys = [f'{level}/{name}' for level in levels for name in names]
+    return (*keys, 'AVG') if len(levels) == 2 else tuple(keys)
 
 
 def random_problem(seed):
@@ -31,23 +42,20 @@ def random_problem(seed):
     def draw(size, top):
         start = np.round(rng.uniform(0, 6, size) / grid) * grid
         length = np.round(rng.uniform(0, 3, size) / grid) * grid
-        length = np.maximum(length, 0.25)
-        segments = np.stack([start, start + length], axis=1)
-        return rng.integers(0, videos, size), rng.integers(0, top, size), segments
+        times = np.stack([start, start + np.maximum(length, 0.25)], axis=1)
+        own, labels = rng.integers(0, videos, size), rng.integers(0, top, size)
+        return Segments(times, None, labels, own)
 
-    truth = Instances(*draw(rng.integers(1, 15), classes))
+    truth = draw(rng.integers(1, 15), classes)
     if rng.random() < 0.4:  # exact duplicates, and near ones
         again = truth.select(rng.integers(0, len(truth), 3))
         shift = rng.choice([0, 4e-4, 3e-3], (3, 1))
-        truth = Instances(
-            np.r_[truth.videos, again.videos],
-            np.r_[truth.labels, again.labels],
-            np.r_[truth.segments, again.segments + shift],
-        )
+        moved = replace(again, segments_sec=again.segments_sec + shift)
+        truth = Segments.concat([truth, moved])
     size = rng.integers(0, 60)
-    columns = draw(size, classes + 1)  # one class without truth
+    found = draw(size, classes + 1)  # one class without truth
     scores = rng.random(size)
-    return truth, Predictions(*columns, np.round(scores, rng.integers(1, 6)))
+    return truth, replace(found, scores=np.round(scores, rng.integers(1, 6)))
 
 
 def tiou(a, b):
@@ -56,9 +64,7 @@ def tiou(a, b):
 
 
 def as_rows(table):
-    columns = [table.videos, table.labels, *table.segments.T]
-    if isinstance(table, Predictions):
-        columns.append(table.scores)
+    columns = [table.videos, table.labels, *table.segments_sec.T, table.scores]
     return list(zip(*(c.tolist() for c in columns), strict=True))
 
 

@@ -1,10 +1,11 @@
 """Windows with random features and overlapping instances, and a detector for them."""
 
+import numpy as np
 import torch
 
 from mmma.registry import MODELS
 from mmma.structures.samples import SegmentSample
-from mmma.structures.segments import NmsOptions, segment_tiou
+from mmma.structures.segments import NmsOptions, tiou_pairs
 
 POSITIONS, RATE, CHANNELS, CLASSES = 64, 4.0, 16, 6
 
@@ -86,7 +87,10 @@ def hits(model, features, samples, tiou, score=0.2):
     for sample in samples:
         best = sample.pred.nms(NmsOptions(method='hard', tiou=0.5))
         best = best.select(best.scores > score)
-        near = segment_tiou(best.segments_sec, sample.gt_segments.double().numpy())
+        truth = sample.gt_segments.double().numpy()
+        near = tiou_pairs(
+            best.segments_sec.repeat(len(truth), 0), np.tile(truth, (len(best), 1))
+        ).reshape(len(best), len(truth))
         same = best.labels[:, None] == sample.gt_labels.numpy()
         good = (near >= tiou) & same
         found, truths = found + good.any(0).sum(), truths + good.shape[1]

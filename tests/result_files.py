@@ -6,13 +6,7 @@ import numpy as np
 
 from mmma.data.clips import Clip, write_rec
 from mmma.data.root import DataRoot, DatasetInfo, write_info
-from mmma.evaluation.bootstrap import BootstrapOptions
-from mmma.evaluation.rows import (
-    EvaluationOptions,
-    Truth,
-    recognition_row,
-    recognition_rows,
-)
+from mmma.evaluation.rows import EvaluationOptions, domain_rows, recognition_row
 from mmma.evaluation.scores import ScoreTable, write_scores
 from mmma.reporting.results import SCHEMA, write_results
 from mmma.taxonomy import DOMAINS
@@ -48,9 +42,8 @@ def write_model(
         c for c in root.read_rec() if c.subset == subset and domain in ('all', c.domain)
     ]
     table = scores_of(root, clips, right, f'{name} {seed} {domain} {subset}')
-    truth, space = Truth.from_clips(clips), root.label_space()
-    options = EvaluationOptions(bootstrap=BootstrapOptions(resamples=20))
-    rows = recognition_rows(table, truth, space, options)
+    space, options = root.label_space(), EvaluationOptions(resamples=20)
+    rows = domain_rows(table, clips, space, options)
     runs = [{**row, 'seed': seed, 'subset': subset} for row in rows]
     protocol = {'name': 'indomain', 'domain': domain, 'seed': seed}
     content = results_of(root, name, protocol, runs, subset)
@@ -63,8 +56,7 @@ def write_model(
 def write_fewshot(folder, root, name, right, *, seed=0, runs=3, shots=(5,), **changes):
     """Write results and scores of a model under the few-shot protocol, to street."""
     clips = [c for c in root.read_rec() if (c.subset, c.domain) == ('test', 'street')]
-    truth, space = Truth.from_clips(clips), root.label_space()
-    options = EvaluationOptions(bootstrap=BootstrapOptions(resamples=20))
+    space, options = root.label_space(), EvaluationOptions(resamples=20)
     folder.mkdir(parents=True)
     labels = [{'shots': 0}, {'shots': 0, 'control': 'classes'}]
     labels += [{'shots': k, 'run': r} for k in shots for r in range(runs)]
@@ -75,7 +67,7 @@ def write_fewshot(folder, root, name, right, *, seed=0, runs=3, shots=(5,), **ch
         parts += [f'run{label["run"]}' if 'run' in label else '']
         tag = '_'.join(filter(None, parts))
         write_scores(folder / f'scores_street_{tag}.npz', table, space)
-        row = recognition_row(table, truth, space, options)
+        row = recognition_row(table, clips, space, options)
         rows.append({'target': 'street', **label, 'subset': 'test', **row})
     protocol = {'name': 'fewshot', 'target': ['street'], 'seed': seed}
     content = results_of(root, name, protocol, rows, 'test')

@@ -111,7 +111,7 @@ def test_all_nms_keep_the_same(load, measured):
     bench = load('nms')
     rows = measured(bench)['rows']
     assert [row['classes'] for row in rows] == ['even'] * 2 + ['longtail'] * 2
-    assert {row['code'] for row in rows} == {'one pick at a time', 'mmma class_nms'}
+    assert {row['code'] for row in rows} == {'one pick at a time', 'mmma Segments.nms'}
     assert all(row['difference'] < 1e-6 for row in rows)
     assert all(0 < row['kept per video'] <= 80 for row in rows)
     assert bench.difference([[1], [2]], [[1]]) is None  # other detections

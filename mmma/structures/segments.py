@@ -166,6 +166,7 @@ class Segments:
             object.__setattr__(self, name, column)
         object.__setattr__(self, 'segments_sec', segments)
         object.__setattr__(self, 'scores', scores)
+        object.__setattr__(self, 'names', tuple(self.names))
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -4,10 +4,11 @@ import subprocess
 import sys
 
 import pytest
+from detection_problems import metric_keys
 
 from mmma.cli import evaluate_det, main
 from mmma.data.root import DatasetInfo, write_info
-from mmma.evaluation.detection import PRESETS, metric_keys
+from mmma.evaluation.detection import PRESETS
 from mmma.evaluation.rows import LEVEL_CHOICES
 from mmma.taxonomy import load_label_space
 

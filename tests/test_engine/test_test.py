@@ -26,8 +26,8 @@ from mmma.engine.train import latest_checkpoint, train
 from mmma.evaluation.recognition import fuse_body_scores
 from mmma.evaluation.rows import DetectionOptions, Group, group_rows
 from mmma.registry import DATASETS, HOOKS
-from mmma.structures.samples import MergeOptions
-from mmma.structures.segments import Detections
+from mmma.structures.samples import WindowMerger
+from mmma.structures.segments import Segments
 from mmma.taxonomy import load_label_space
 
 TINY_DETECTION = 'configs/det/skeletondet-tiny_mma82.py'
@@ -115,7 +115,7 @@ def test_one_group_indomain_and_one_per_target(root, trained, tmp_path):
 def test_a_target_in_which_nothing_happens():
     space = load_label_space('mma82')
     videos = [Video('v', '', 'test', 'street', 's', 10.0, 20, 2.0)]
-    nothing = {level: {'v': Detections.empty()} for level in ('action', 'body')}
+    nothing = {k: Segments([], [], [], names=('v',)) for k in ('action', 'body')}
     group = Group({'target': 'street'}, nothing)
     with pytest.raises(ValueError, match=r"street'.: there is no instance in its 1"):
         group_rows([group], videos, space, DetectionOptions())
@@ -182,7 +182,8 @@ def stream(model, cfg, video):
     windows = (dataset[i] for i in range(len(dataset)))
     gc.collect()
     tracemalloc.start()
-    found = dict(detect_videos(model, windows, dataset.metainfo['body_of']))
+    merger = WindowMerger(dataset.metainfo['body_of'])
+    found = dict(detect_videos(model, windows, merger))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return found[video], peak
@@ -200,7 +201,7 @@ def test_a_stream_takes_constant_memory_and_finds_the_same(
     assert long < 1.1 * short + 2**20
     assert len(found['action']) == 200
     for level, table in group.table.items():
-        whole, streamed = table['m10'], found[level]
+        whole, streamed = table.of(['m10']), found[level]
         np.testing.assert_allclose(whole.scores, streamed.scores, rtol=1e-4)
 
 
@@ -215,9 +216,8 @@ def test_a_stream_gives_videos_one_by_one(root, trained, tmp_path):
             taken.append(i)
             yield dataset[i]
 
-    options = MergeOptions(max_candidates=5)
-    body_of = dataset.metainfo['body_of']
-    first, found = next(detect_videos(runner.model.eval(), windows(), body_of, options))
+    merger = WindowMerger(dataset.metainfo['body_of'], max_candidates=5)
+    first, found = next(detect_videos(runner.model.eval(), windows(), merger))
     assert first == 'lab_test_0'
     assert len(taken) == dataset.metainfo['videos'].count(first) > 1
     assert len(found['action']) <= 5

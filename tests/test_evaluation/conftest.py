@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmma.evaluation.rows import Truth
+from mmma.data.clips import Clip
 from mmma.evaluation.scores import ScoreTable
 from mmma.taxonomy import LabelSpace
 
@@ -19,18 +19,20 @@ def space() -> LabelSpace:
 
 
 @pytest.fixture
-def truth() -> Truth:
-    return Truth(
-        names=('a', 'b', 'c', 'd', 'e', 'f'),
-        labels=np.array([0, 1, 2, 2, 0, 2]),
-        bodies=np.array([0, 0, 1, 1, 0, 1]),
-        domains=('lab', 'lab', 'lab', 'lab', 'street', 'street'),
-        subjects=('1', '1', '2', '', '1', '3'),
-    )
+def clips() -> list[Clip]:
+    rows = [
+        ('a', 'lab', '1', 0, 0),
+        ('b', 'lab', '1', 1, 0),
+        ('c', 'lab', '2', 2, 1),
+        ('d', 'lab', '', 2, 1),
+        ('e', 'street', '1', 0, 0),
+        ('f', 'street', '3', 2, 1),
+    ]
+    return [Clip(name, '', 'test', *place) for name, *place in rows]
 
 
 @pytest.fixture
-def table(truth) -> ScoreTable:
+def table(clips) -> ScoreTable:
     """Predictions 0, 0, 2, 3 in the lab and 0, 0 on the street."""
     scores = [
         [0.7, 0.1, 0.1, 0.1],
@@ -40,4 +42,4 @@ def table(truth) -> ScoreTable:
         [0.9, 0.1, 0.0, 0.0],
         [0.4, 0.0, 0.3, 0.3],
     ]
-    return ScoreTable(truth.names, np.array(scores))
+    return ScoreTable(tuple(clip.clip for clip in clips), np.array(scores))

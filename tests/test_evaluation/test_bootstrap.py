@@ -1,26 +1,24 @@
+from dataclasses import replace
 from math import comb
 
 import numpy as np
 import pytest
-from detection_problems import random_problem
+from detection_problems import instances, predictions, random_problem
 from scipy import stats
 from scipy.stats import binom
 
 from mmma.evaluation import bootstrap
 from mmma.evaluation.bootstrap import (
-    BootstrapOptions,
-    bootstrap_intervals,
     choose_units,
     detection_intervals,
     holm,
     mcnemar_exact,
     paired_bootstrap,
+    recognition_intervals,
     resample,
     spread,
 )
 from mmma.evaluation.detection import (
-    Instances,
-    Predictions,
     average_precisions,
     detection_metrics,
     match_detections,
@@ -61,57 +59,50 @@ def subjects(number: int) -> list[str]:
     ],
 )
 def test_subjects_are_drawn_where_there_are_five(levels, names, unit, units):
-    options = BootstrapOptions(20, seed=3)
-    result = bootstrap_intervals(levels, names, options=options)
-    record = result.record(scale=100.0)
+    record = recognition_intervals(levels, names, resamples=20, seed=3)
     assert (record['unit'], record['units']) == (unit, units)
     assert (record['resamples'], record['seed'], record['level']) == (20, 3, 0.95)
     assert record['bounds'].keys() == set(METRIC_KEYS)
-    low, high = result.bounds['action/mca']
-    assert record['bounds']['action/mca'] == [100 * low, 100 * high]
-    assert paired_bootstrap([levels], [levels], names, options=options)[0] == unit
+    assert paired_bootstrap([levels], [levels], names, resamples=20)[0] == unit
     name, unit_of = choose_units(names, 'video')
     assert (name == 'subject', len(set(unit_of.tolist()))) == (unit == 'subject', units)
 
 
 @pytest.mark.parametrize('class_set', ['present', 'union'])
 def test_subject_intervals_equal_resampling_clip_by_clip(levels, class_set):
-    options = BootstrapOptions(resamples=60, seed=5)
-    result = bootstrap_intervals(levels, subjects(6), class_set, options)
+    result = recognition_intervals(levels, subjects(6), class_set, 60, seed=5)
     weights = np.random.default_rng(5).multinomial(6, [1 / 6] * 6, size=60)
     values = []
     for weight in weights:
         rows = np.repeat(np.arange(NUM_CLIPS), weight[np.arange(NUM_CLIPS) % 6])
         drawn = {k: count_classes(o.select(rows)) for k, o in levels.items()}
         values.append(recognition_metrics(drawn, class_set))
-    for key, bounds in result.bounds.items():
-        expected = np.quantile([v[key] for v in values], [0.025, 0.975])
-        assert bounds == pytest.approx(tuple(expected), abs=1e-12)
+    for key, bounds in result['bounds'].items():
+        expected = 100 * np.quantile([v[key] for v in values], [0.025, 0.975])
+        assert bounds == pytest.approx(expected.tolist(), abs=1e-10)
 
 
 def test_clip_intervals_of_top1_follow_the_binomial(levels):
-    options = BootstrapOptions(resamples=4000)
-    bounds = bootstrap_intervals(levels, subjects(1), options=options).bounds
-    rate = (levels['action'].labels == levels['action'].predictions).mean()
-    expected = binom.ppf([0.025, 0.975], NUM_CLIPS, rate) / NUM_CLIPS
-    assert bounds['action/top1'] == pytest.approx(tuple(expected), abs=1.5 / NUM_CLIPS)
+    bounds = recognition_intervals(levels, subjects(1), resamples=4000)['bounds']
+    rate = levels['action'].hits.mean()
+    expected = 100 * binom.ppf([0.025, 0.975], NUM_CLIPS, rate) / NUM_CLIPS
+    assert bounds['action/top1'] == pytest.approx(list(expected), abs=150 / NUM_CLIPS)
 
 
 @pytest.mark.parametrize('names', [subjects(1), subjects(30)])
 def test_same_seed_same_interval_whatever_the_block(levels, names, monkeypatch):
-    options = BootstrapOptions(resamples=50, seed=1)
-    first = bootstrap_intervals(levels, names, options=options)
+    first = recognition_intervals(levels, names, resamples=50, seed=1)
     monkeypatch.setattr(bootstrap, '_BLOCK', 7)
-    assert bootstrap_intervals(levels, names, options=options) == first
-    other = bootstrap_intervals(levels, names, options=BootstrapOptions(50, seed=2))
-    assert other.bounds != first.bounds
+    assert recognition_intervals(levels, names, resamples=50, seed=1) == first
+    other = recognition_intervals(levels, names, resamples=50, seed=2)
+    assert other['bounds'] != first['bounds']
 
 
 def problem(seed):
     """Without tied scores within a video, where copies of it could be told apart."""
     truth, found = random_problem(seed)
     scores = np.random.default_rng(seed).permutation(len(found)) / 100 + 0.001
-    return truth, Predictions(found.videos, found.labels, found.segments, scores)
+    return truth, replace(found, scores=scores)
 
 
 def drawn_anew(truth, found, weights):
@@ -121,8 +112,7 @@ def drawn_anew(truth, found, weights):
     def copy(table):
         rows = [np.flatnonzero(table.videos == v) for v in copies]
         new = np.repeat(np.arange(len(copies)), [len(own) for own in rows])
-        own = table.select(np.concatenate(rows))
-        return type(table)(**{**vars(own), 'videos': new})
+        return replace(table.select(np.concatenate(rows)), videos=new)
 
     return copy(truth), copy(found)
 
@@ -155,37 +145,32 @@ def test_intervals_hold_the_measured_value():
     truth, found = problem(3)
     videos = int(max(truth.videos.max(), found.videos.max())) + 1
     match = match_detections(truth, found)
-    options = BootstrapOptions(resamples=300, seed=1)
-    levels = {'action': match}
-    intervals, classes = detection_intervals(levels, [''] * videos, options=options)
+    given = ({'action': match}, [''] * videos, 'mma82', 300, 1)
+    intervals, classes = detection_intervals(*given)
     measured = detection_metrics({'action': average_precisions(match)})
-    for key, (low, high) in intervals.bounds.items():
-        assert 0 <= low <= measured[key] <= high <= 1
-    assert (intervals.unit, intervals.units) == ('video', videos)
+    for key, (low, high) in intervals['bounds'].items():
+        assert 0 <= low <= 100 * measured[key] <= high <= 100
+    assert (intervals['unit'], intervals['units']) == ('video', videos)
+    assert 'centred' in intervals['method']
     assert classes['action'].shape == (len(match.classes), 2)
-    again, _ = detection_intervals(levels, [''] * videos, options=options)
-    assert again == intervals
+    assert detection_intervals(*given)[0] == intervals
 
 
-@pytest.mark.parametrize(('resamples', 'level'), [(0, 0.95), (9, 1.0), (9, 0.0)])
-def test_bad_options(levels, resamples, level):
-    options = BootstrapOptions(resamples, level=level)
+def test_no_resamples(levels):
     match = match_detections(*problem(0))
     names = subjects(1)
     for make in (
-        lambda: bootstrap_intervals(levels, names, options=options),
-        lambda: detection_intervals({'action': match}, [''] * 9, options=options),
-        lambda: paired_bootstrap([levels], [levels], names, options=options),
+        lambda: recognition_intervals(levels, names, resamples=0),
+        lambda: detection_intervals({'action': match}, [''] * 9, resamples=0),
+        lambda: paired_bootstrap([levels], [levels], names, resamples=0),
     ):
-        with pytest.raises(ValueError, match='use at least one resample and a level'):
+        with pytest.raises(ValueError, match='0 resamples: use at least one resample'):
             make()
 
 
 def test_instances_of_a_video_without_predictions_count():
-    truth = Instances(np.arange(3), np.zeros(3, int), np.tile([0.0, 1], (3, 1)))
-    found = Predictions(
-        np.array([0]), np.zeros(1, int), np.array([[0.0, 1]]), np.ones(1)
-    )
+    truth = instances(*((video, 0, 0, 1) for video in range(3)))
+    found = predictions((0, 0, 0, 1, 1))
     level = match_detections(truth, found)
     weights = np.array([[3, 0, 0], [0, 3, 0], [1, 1, 1]])
     metrics, _ = resample({'action': level}, np.arange(3), weights)
@@ -243,53 +228,47 @@ def test_holm_by_hand():
 
 def test_the_difference_is_that_of_the_metrics():
     ours, theirs = outcomes(0, 0.7), outcomes(1, 0.4)
-    unit, found = paired_bootstrap(
-        [ours], [theirs], [''] * N, 'present', BootstrapOptions(99)
-    )
+    unit, found = paired_bootstrap([ours], [theirs], [''] * N, resamples=99)
     values = [
         recognition_metrics({level: count_classes(o) for level, o in run.items()})
         for run in (ours, theirs)
     ]
     assert unit == 'clip'
     assert set(found) == set(values[0])
-    for key, difference in found.items():
-        assert difference.value == pytest.approx(values[0][key] - values[1][key])
-        assert difference.low <= difference.value <= difference.high
+    for key, (value, low, high, _) in found.items():
+        assert value == pytest.approx(values[0][key] - values[1][key])
+        assert low <= value <= high
 
 
 def test_a_large_difference_is_significant_and_none_is_not():
     ours, theirs = outcomes(0, 0.7), outcomes(1, 0.4)
-    options = BootstrapOptions(resamples=400)
     subjects = [f's{i % 20}' for i in range(N)]
-    unit, found = paired_bootstrap([ours], [theirs], subjects, options=options)
+    unit, found = paired_bootstrap([ours], [theirs], subjects, resamples=400)
     assert unit == 'subject'
-    assert found['action/mca'].p == pytest.approx(2 / 401)
-    _, same = paired_bootstrap([ours], [ours], subjects, options=options)
-    assert {d.p for d in same.values()} == {1.0}
+    assert found['action/mca'][3] == pytest.approx(2 / 401)
+    _, same = paired_bootstrap([ours], [ours], subjects, resamples=400)
+    assert {p for *_, p in same.values()} == {1.0}
 
 
 def test_its_interval_agrees_with_scipy():
     ours, theirs = outcomes(0, 0.6), outcomes(1, 0.5)
-    hits = [o['action'].labels == o['action'].predictions for o in (ours, theirs)]
+    hits = [o['action'].hits for o in (ours, theirs)]
     scipys = stats.bootstrap(
         hits,
         lambda a, b, axis=-1: a.mean(axis=axis) - b.mean(axis=axis),
         paired=True, vectorized=True, method='percentile', n_resamples=4000, rng=0,
     ).confidence_interval  # fmt: skip
-    options = BootstrapOptions(resamples=4000)
-    own = paired_bootstrap([ours], [theirs], [''] * N, options=options)[1][
-        'action/top1'
-    ]
-    assert (own.low, own.high) == pytest.approx(tuple(scipys), abs=0.015)
+    _, found = paired_bootstrap([ours], [theirs], [''] * N, resamples=4000)
+    assert found['action/top1'][1:3] == pytest.approx(tuple(scipys), abs=0.015)
 
 
 def test_metrics_of_several_runs_are_averaged():
     runs = [outcomes(seed, 0.6) for seed in range(3)]
-    base, few = outcomes(9, 0.5), BootstrapOptions(resamples=10)
-    _, together = paired_bootstrap(runs, [base], [''] * N, options=few)
-    alone = [paired_bootstrap([r], [base], [''] * N, options=few)[1] for r in runs]
-    values = [found['action/macro_f1'].value for found in alone]
-    assert together['action/macro_f1'].value == pytest.approx(np.mean(values))
+    base, few = outcomes(9, 0.5), dict(resamples=10)
+    _, together = paired_bootstrap(runs, [base], [''] * N, **few)
+    alone = [paired_bootstrap([r], [base], [''] * N, **few)[1] for r in runs]
+    values = [found['action/macro_f1'][0] for found in alone]
+    assert together['action/macro_f1'][0] == pytest.approx(np.mean(values))
 
 
 @pytest.mark.parametrize('baseline', [[], [outcomes(0, 0.5, clips=N - 1)]])
@@ -299,18 +278,14 @@ def test_runs_of_other_clips_are_refused(baseline):
 
 
 def test_spread_by_hand():
-    found = spread([10.0, 12.0, 14.0])
-    assert (found.n, found.mean, found.sd) == (3, 12.0, 2.0)
+    mean, sd, half_width = spread([10.0, 12.0, 14.0])
+    assert (mean, sd) == (12.0, 2.0)
     # 4.3027 is the tabulated 97.5 % quantile of t with 2 degrees of freedom.
-    assert found.half_width == pytest.approx(4.3027 * 2 / 3**0.5, rel=1e-4)
-    for n, level in ((2, 0.5), (5, 0.95), (31, 0.99)):
-        found = spread(list(range(n)), level)
-        expected = stats.t.ppf((1 + level) / 2, n - 1) * found.sd / n**0.5
-        assert found.half_width == pytest.approx(expected, rel=1e-12)
-
-
-def test_one_value_has_no_spread():
-    found = spread([7.0])
-    assert (found.mean, found.sd, found.half_width) == (7.0, None, None)
+    assert half_width == pytest.approx(4.3027 * 2 / 3**0.5, rel=1e-4)
+    for n in (2, 5, 31):
+        _, sd, half_width = spread(list(range(n)))
+        expected = stats.t.ppf(0.975, n - 1) * sd / n**0.5
+        assert half_width == pytest.approx(expected, rel=1e-12)
+    assert spread([7.0]) == (7.0, None, None)
     with pytest.raises(ValueError, match='no values to average'):
         spread([])

@@ -1,19 +1,18 @@
+import json
+
 import numpy as np
 import pytest
 from detection_problems import instances, predictions
 
-from mmma.evaluation.detection import MatchOptions, match_detections
+from mmma.evaluation.detection import match_detections
 from mmma.evaluation.errors import (
     EDGES,
     KINDS,
-    LENGTH_SEC,
     characteristics,
-    classify,
     error_profile,
-    nearest_truths,
     normalised_ap,
+    profile_levels,
     sensitivity,
-    top_positions,
 )
 
 TRUTH = instances((0, 0, 0, 10), (0, 1, 20, 30), (1, 1, 0, 10))
@@ -28,10 +27,14 @@ FOUND = predictions(
 )
 
 
+def matched(truth, found, threshold):
+    return match_detections(truth, found, thresholds=(threshold,))
+
+
 def kinds_at(truth, found, threshold, legacy=False):
-    match = match_detections(truth, found, MatchOptions(thresholds=(0.1, threshold)))
-    rows = classify(match, found, top_positions(match), legacy)
-    return [KINDS[kind] for kind in rows[1]]
+    """Kind of each prediction of a class with one truth: each is a slice."""
+    slices = error_profile(matched(truth, found, threshold), legacy)['slices']
+    return [KINDS[np.argmax(shares)] for shares in slices[: len(found)]]
 
 
 def test_every_kind_by_hand():
@@ -59,42 +62,31 @@ def test_where_labels_overlap_the_own_class_decides():
 
 
 def test_profile_by_hand():
-    match = match_detections(TRUTH, FOUND, MatchOptions(thresholds=(0.1, 0.5)))
-    profile = error_profile(match, FOUND)
+    profile = error_profile(matched(TRUTH, FOUND, 0.5))
+    assert profile['kinds'] == list(KINDS)
     # Class 0 has one truth, so each of its predictions is a slice of its own.
-    assert profile.predictions.tolist() == [1] * 7 + [0] * 3
-    assert profile.shares[0, 1].tolist() == [1, 0, 0, 0, 0, 0]
-    assert profile.shares[1, 1].tolist() == [0, 1, 0, 0, 0, 0]
-    assert profile.shares[7:].sum() == 0
-    assert profile.map_n == pytest.approx([0.5, 0.5])  # class 1 is never found
-    assert (profile.gain == 0).all()  # the hit ranks first already
-    record = profile.record()
-    assert record['kinds'] == list(KINDS)
-    assert record['mAP_N'] == pytest.approx(50)
+    assert profile['predictions'] == [1] * 7 + [0] * 3
+    assert profile['slices'][:2] == [[100, 0, 0, 0, 0, 0], [0, 100, 0, 0, 0, 0]]
+    assert np.sum(profile['slices'][7:]) == 0
+    assert profile['mAP_N'] == pytest.approx(50)  # class 1 is never found
+    assert set(profile['gain'].values()) == {0}  # the hit ranks first already
 
 
 def test_gain_of_removing_what_ranks_above_a_hit():
     found = predictions((0, 0, 50, 60, 0.9), (0, 0, 20, 30, 0.8), (0, 0, 0, 10, 0.7))
-    match = match_detections(TRUTH, found, MatchOptions(thresholds=(0.5,)))
-    profile = error_profile(match, found)
+    profile = error_profile(matched(TRUTH, found, 0.5))
     # N = 3 truths / 2 classes; precision 1.5 / (1.5 + FP), mean over two classes.
-    assert profile.map_n[0] == pytest.approx(1.5 / 3.5 / 2)
-    gain = dict(zip(KINDS[1:], profile.gain[0], strict=True))
-    one_left = 1.5 / 2.5 / 2 - 1.5 / 3.5 / 2
+    assert profile['mAP_N'] == pytest.approx(150 / 3.5 / 2)
+    gain = profile['gain']
+    one_left = 150 / 2.5 / 2 - 150 / 3.5 / 2
     assert gain['background'] == gain['wrong label'] == pytest.approx(one_left)
     assert gain['double'] == 0
 
 
 def test_only_ten_predictions_per_truth_are_looked_at():
     found = predictions(*[(0, 0, 50, 60, i / 40) for i in range(40)])
-    match = match_detections(TRUTH, found)
-    assert len(top_positions(match)) == 10
-
-
-def test_nearest_truths():
-    same, other = nearest_truths(TRUTH, FOUND)
-    assert same == pytest.approx([1, 0.9, 0, 2 / 18, 0, 0, 0])
-    assert other == pytest.approx([0, 0, 1, 0, 2 / 18, 0, 0])
+    profile = error_profile(match_detections(TRUTH, found))
+    assert sum(profile['predictions']) == 10
 
 
 def test_normalised_ap_of_a_class_of_mean_size_is_ap():
@@ -102,17 +94,9 @@ def test_normalised_ap_of_a_class_of_mean_size_is_ap():
     assert normalised_ap(np.array([], dtype=int), 2, 2.0) == 0
 
 
-TRUTH_DETECTION_SENSITIVITY = instances(
-    (0, 0, 0, 1), (0, 0, 5, 5.5), (0, 1, 0, 9), (1, 0, 0, 1)
-)
-FOUND_DETECTION_SENSITIVITY = predictions(
-    (0, 0, 0, 1, 0.9), (0, 0, 8, 9, 0.8), (0, 0, 5, 5.5, 0.7)
-)
-MATCH = match_detections(
-    TRUTH_DETECTION_SENSITIVITY,
-    FOUND_DETECTION_SENSITIVITY,
-    MatchOptions(thresholds=(0.5, 0.9)),
-)
+BINNED = instances((0, 0, 0, 1), (0, 0, 5, 5.5), (0, 1, 0, 9), (1, 0, 0, 1))
+BINNED_FOUND = predictions((0, 0, 0, 1, 0.9), (0, 0, 8, 9, 0.8), (0, 0, 5, 5.5, 0.7))
+MATCH = matched(BINNED, BINNED_FOUND, 0.5)
 
 
 def test_characteristics():
@@ -127,12 +111,19 @@ def test_characteristics():
 
 def test_by_length():
     lengths = characteristics(MATCH.truth)['length']
-    found = sensitivity(MATCH, lengths, LENGTH_SEC)
-    assert found.truths.tolist() == [1, 2, 0, 0, 1]  # an edge belongs above
-    assert found.missed[0].tolist() == [0, 0.5, 0, 0, 1]
+    rows = sensitivity(MATCH, lengths, EDGES['length'])
+    assert [row['truths'] for row in rows] == [1, 2, 0, 0, 1]  # an edge belongs above
+    assert [row['missed'] for row in rows] == [0, 50, 0, 0, 100]
     # N = 4 truths / 2 classes. The short one: the hit of the other bin holds no rank,
     # so one error ranks above it: 2 / (2 + 1).
-    assert found.map_n[0] == pytest.approx([2 / 3, 0.5, 0, 0, 0])
-    rows = found.record()
-    assert rows[0]['bin'] == '0..1'
-    assert rows[4] == dict(bin='8 and more', truths=1, missed=100, mAP_N=0)
+    assert [row['mAP_N'] for row in rows] == pytest.approx([200 / 3, 50, 0, 0, 0])
+    assert [rows[0]['bin'], rows[4]['bin']] == ['0..1', '8 and more']
+
+
+def test_profiles_of_levels():
+    profile = profile_levels({'body': MATCH}, [10, 4])['body']
+    assert set(profile['sensitivity']) == {'length', 'coverage', 'instances'}
+    assert profile['rule'] == 'own class first'
+    legacy = profile_levels({'body': MATCH}, [10, 4], legacy=True)['body']
+    assert legacy['rule'] == 'nearest truth'
+    json.dumps(profile, allow_nan=False)

@@ -3,36 +3,32 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from detection_problems import instances, predictions
+from detection_problems import metric_keys, predictions
 
 from mmma.data.clips import Clip
-from mmma.evaluation.bootstrap import BootstrapOptions
-from mmma.evaluation.detection import metric_keys
+from mmma.data.videos import Instance, Video
 from mmma.evaluation.recognition import METRIC_KEYS
 from mmma.evaluation.rows import (
     BODY_RULES,
     DetectionOptions,
     EvaluationOptions,
-    Truth,
     across_domains,
     detection_row,
-    detection_rows,
-    match_levels,
-    profile_levels,
+    domain_rows,
+    environment,
+    people,
     recognition_row,
-    recognition_rows,
-    segment_maps,
+    true_labels,
 )
 from mmma.evaluation.scores import ScoreTable
-from mmma.evaluation.segment_files import DetectionTruth
 from mmma.taxonomy import load_label_space
 
-FEW = EvaluationOptions(bootstrap=BootstrapOptions(resamples=20))
-NONE = EvaluationOptions(bootstrap=BootstrapOptions(resamples=0))
+FEW = EvaluationOptions(resamples=20)
+NONE = EvaluationOptions(resamples=0)
 
 
-def test_hand_worked_row(table, truth, space):
-    row = recognition_row(table, truth, space, NONE)
+def test_hand_worked_row(table, clips, space):
+    row = recognition_row(table, clips, space, NONE)
     metrics = row['metrics']
     assert metrics.keys() == set(METRIC_KEYS)
     assert metrics['action/top1'] == metrics['action/micro_f1'] == 50  # a, c, e
@@ -52,9 +48,9 @@ def test_hand_worked_row(table, truth, space):
     assert 'intervals' not in row
 
 
-def test_all_class_sets_are_stored_and_one_is_chosen(table, truth, space):
+def test_all_class_sets_are_stored_and_one_is_chosen(table, clips, space):
     rows = {
-        name: recognition_row(table, truth, space, replace(NONE, class_set=name))
+        name: recognition_row(table, clips, space, replace(NONE, class_set=name))
         for name in ('present', 'union', 'all')
     }
     for name, row in rows.items():
@@ -69,10 +65,10 @@ def test_all_class_sets_are_stored_and_one_is_chosen(table, truth, space):
     assert sets['all'] == sets['union']
 
 
-def test_all_body_scores_are_stored_and_one_is_chosen(table, truth, space):
-    own = replace(table, body_scores=np.eye(2)[truth.bodies])
+def test_all_body_scores_are_stored_and_one_is_chosen(table, clips, space):
+    own = replace(table, body_scores=np.eye(2)[[clip.body for clip in clips]])
     rows = {
-        name: recognition_row(own, truth, space, replace(NONE, body_scores=name))
+        name: recognition_row(own, clips, space, replace(NONE, body_scores=name))
         for name in ('sum', 'top1', 'head')
     }
     for name, row in rows.items():
@@ -83,19 +79,19 @@ def test_all_body_scores_are_stored_and_one_is_chosen(table, truth, space):
     top1 = {k: v['body/top1'] for k, v in rows['sum']['body_scores'].items()}
     assert top1 == pytest.approx({'sum': 500 / 6, 'top1': 500 / 6, 'head': 100})
     assert rows['head']['per_class']['body']['hits'] == [3, 3]
-    assert 'head' not in recognition_row(table, truth, space, NONE)['body_scores']
+    assert 'head' not in recognition_row(table, clips, space, NONE)['body_scores']
 
 
-def test_logits_have_no_sum(table, truth, space):
+def test_logits_have_no_sum(table, clips, space):
     logits = replace(table, scores=np.log(table.scores + 1e-9))
-    row = recognition_row(logits, truth, space, replace(NONE, body_scores='top1'))
+    row = recognition_row(logits, clips, space, replace(NONE, body_scores='top1'))
     assert row['body_scores'].keys() == {'top1'}
     with pytest.raises(ValueError, match='give probabilities'):
-        recognition_row(logits, truth, space, NONE)
+        recognition_row(logits, clips, space, NONE)
 
 
-def test_rows_by_domain_add_up(table, truth, space):
-    rows = recognition_rows(table, truth, space, FEW)
+def test_rows_by_domain_add_up(table, clips, space):
+    rows = domain_rows(table, clips, space, FEW)
     assert [r['domain'] for r in rows] == ['all', 'lab', 'street']
     assert [r['counts']['clips'] for r in rows] == [6, 4, 2]
     for column in ('support', 'predicted', 'hits', 'top5_hits'):
@@ -113,24 +109,24 @@ def test_worst_domain_of_equals_is_the_first():
     assert across['worst_domain'] == {'k': 'lab'}
 
 
-def test_one_domain_has_no_mean_over_domains(table, truth, space):
-    rows = recognition_rows(table, truth.select([0, 1]), space, NONE)
+def test_one_domain_has_no_mean_over_domains(table, clips, space):
+    rows = domain_rows(table, clips[:2], space, NONE)
     assert [r['domain'] for r in rows] == ['all', 'lab']
     assert 'across_domains' not in rows[0]
     assert rows[0]['metrics'] == rows[1]['metrics']
 
 
-def test_rows_are_plain_and_percent(table, truth, space):
-    rows = recognition_rows(table, truth, space, FEW)
+def test_rows_are_plain_and_percent(table, clips, space):
+    rows = domain_rows(table, clips, space, FEW)
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows
     assert rows[0]['intervals']['unit'] == 'clip'
     low, high = rows[0]['intervals']['bounds']['action/top1']
     assert 0 <= low < 50 < high <= 100
 
 
-def test_order_of_the_score_table_does_not_matter(table, truth, space):
-    rows = recognition_rows(table, truth, space, FEW)
-    assert recognition_rows(table.select(list('fbadce')), truth, space, FEW) == rows
+def test_order_of_the_score_table_does_not_matter(table, clips, space):
+    rows = domain_rows(table, clips, space, FEW)
+    assert domain_rows(table.select(list('fbadce')), clips, space, FEW) == rows
 
 
 @pytest.mark.parametrize(
@@ -140,8 +136,8 @@ def test_order_of_the_score_table_does_not_matter(table, truth, space):
         (None, 'truth', ['tail'] * 4),
     ],
 )
-def test_head_medium_tail(table, truth, space, counts, basis, groups):
-    row = recognition_row(table, truth, space, replace(NONE, train_counts=counts))
+def test_head_medium_tail(table, clips, space, counts, basis, groups):
+    row = recognition_row(table, clips, space, replace(NONE, train_counts=counts))
     assert row['per_class']['action']['group'] == groups
     assert row['groups']['basis'] == basis
     tail = row['groups']['tail']
@@ -152,17 +148,15 @@ def test_head_medium_tail(table, truth, space, counts, basis, groups):
         assert row['groups']['head']['action/mca'] == 100
 
 
-def test_group_without_clips_has_no_metrics(table, truth, space):
-    row = recognition_row(table, truth, space, NONE)
+def test_group_without_clips_has_no_metrics(table, clips, space):
+    row = recognition_row(table, clips, space, NONE)
     assert row['groups']['head'] == {'classes': 0, 'classes_present': 0, 'clips': 0}
 
 
 def test_published_counts_decide_where_training_counts_are_unknown():
     space = load_label_space('mma82')
-    truth = Truth(('x',), np.array([6]), np.array([1]), ('lab',), ('',))
-    row = recognition_row(
-        ScoreTable(('x',), np.full((1, 82), 1 / 82)), truth, space, NONE
-    )
+    scores = ScoreTable(('x',), np.full((1, 82), 1 / 82))
+    row = recognition_row(scores, [clip('x', 6)], space, NONE)
     assert row['groups']['basis'] == 'published'
     assert [row['groups'][g]['classes'] for g in ('head', 'medium', 'tail')] == [
         26,
@@ -171,14 +165,18 @@ def test_published_counts_decide_where_training_counts_are_unknown():
     ]
 
 
-def test_results_of_the_full_test_subset_stay_small(space):
+def test_results_of_the_full_test_subset_stay_small():
     space = load_label_space('mma82')
     rng = np.random.default_rng(0)
-    labels = rng.integers(0, 82, 400)
-    names = tuple(f'{i}' for i in range(400))
     domains = ('lab', 'psychiatric', 'street', 'emotion') * 100
-    truth = Truth(names, labels, np.array(space.body_of)[labels], domains, names)
-    rows = recognition_rows(ScoreTable(names, rng.random((400, 82))), truth, space, FEW)
+    clips = [
+        Clip(f'{i}', '', 'test', domain, f'{i}', action, space.body_of[action])
+        for i, (domain, action) in enumerate(
+            zip(domains, rng.integers(0, 82, 400).tolist(), strict=True)
+        )
+    ]
+    names = tuple(clip.clip for clip in clips)
+    rows = domain_rows(ScoreTable(names, rng.random((400, 82))), clips, space, FEW)
     assert len(json.dumps(rows)) < 60_000
 
 
@@ -187,23 +185,18 @@ def clip(name: str, action: int | None) -> Clip:
     return Clip(name, '', 'test', 'lab', 's1', action, body)
 
 
-def test_truth_of_clips():
-    truth = Truth.from_clips([clip('x', 1), clip('y', 0)])
-    assert truth.names == ('x', 'y')
-    assert truth.labels.tolist() == [1, 0]
-    assert truth.people() == ['lab/s1', 'lab/s1']
+def test_truth_of_clips(clips):
+    actions, bodies = true_labels(clips)
+    assert actions.tolist() == [0, 1, 2, 2, 0, 2]
+    assert bodies.tolist() == [0, 0, 1, 1, 0, 1]
+    assert people(clips)[2:5] == ['lab/2', '', 'street/1']
 
 
 def test_withheld_truth_is_refused():
     with pytest.raises(
         ValueError, match=r"1 of 2 clips .* 'y': their truth is withheld"
     ):
-        Truth.from_clips([clip('x', 1), clip('y', None)])
-
-
-def test_columns_of_truth_must_fit():
-    with pytest.raises(ValueError, match=r'columns of \[1, 1, 1, 1\] rows for 2 clips'):
-        Truth(('x', 'y'), np.array([0]), np.array([0]), ('lab',), ('',))
+        true_labels([clip('x', 1), clip('y', None)])
 
 
 @pytest.mark.parametrize(
@@ -218,31 +211,28 @@ def test_unknown_options(change, text):
         EvaluationOptions(**change)
 
 
-def test_head_scores_must_be_there(table, truth, space):
+def test_head_scores_must_be_there(table, clips, space):
     with pytest.raises(
         ValueError, match=r'without any of a body head; use .*sum, top1'
     ):
-        recognition_row(table, truth, space, replace(NONE, body_scores='head'))
+        recognition_row(table, clips, space, replace(NONE, body_scores='head'))
 
 
 SPACE = load_label_space('mma82')
-PLAIN = DetectionOptions(bootstrap=BootstrapOptions(resamples=0))
+PLAIN = DetectionOptions(resamples=0)
 
 
-def truth_of(*rows, domains=('lab', 'lab', 'street'), subjects=None):
-    count = len(domains)
-    return DetectionTruth(
-        names=tuple(f'v{i}' for i in range(count)),
-        subsets=('test',) * count,
-        domains=domains,
-        subjects=tuple(subjects or [''] * count),
-        durations=np.full(count, 20.0),
-        withheld=np.zeros(count, dtype=bool),
-        instances=instances(*rows),
-    )
+def videos_of(*rows, domains=('lab', 'lab', 'street'), subjects=None):
+    """Videos with instances of (video, label, start, end)."""
+    found = []
+    for i, domain in enumerate(domains):
+        own = tuple(Instance(start, end, k) for v, k, start, end in rows if v == i)
+        person = subjects[i] if subjects else ''
+        found.append(Video(f'v{i}', '', 'test', domain, person, 30, 600, 20.0, own))
+    return found
 
 
-TRUTH = truth_of((0, 3, 0, 2), (0, 4, 0, 2), (1, 3, 5, 6), (2, 3, 1, 2))
+TRUTH = videos_of((0, 3, 0, 2), (0, 4, 0, 2), (1, 3, 5, 6), (2, 3, 1, 2))
 FOUND = predictions(
     (0, 3, 0, 2, 0.9), (0, 4, 0, 2, 0.8), (2, 3, 8, 9, 0.7), (2, 3, 1, 2, 0.6)
 )
@@ -284,7 +274,7 @@ def test_a_row_by_hand():
 
 
 def test_rows_of_domains():
-    rows = detection_rows(FOUND, TRUTH, SPACE, PLAIN)
+    rows = domain_rows(FOUND, TRUTH, SPACE, PLAIN)
     assert [r['domain'] for r in rows] == ['all', 'lab', 'street']
     assert rows[2]['metrics']['action/mAP'] == pytest.approx(50)
     assert rows[2]['counts']['predictions'] == 2
@@ -292,19 +282,19 @@ def test_rows_of_domains():
 
 
 def test_a_domain_without_truth_is_named():
-    truth = truth_of((0, 3, 0, 2))
-    rows = detection_rows(FOUND, truth, SPACE, PLAIN)
+    truth = videos_of((0, 3, 0, 2))
+    rows = domain_rows(FOUND, truth, SPACE, PLAIN)
     assert [r['domain'] for r in rows] == ['all', 'lab']
     assert rows[0]['counts']['domains_without_truth'] == ['street']
 
 
 def test_unknown_domains_give_one_row():
-    truth = truth_of((0, 3, 0, 2), domains=('', '', ''))
-    assert len(detection_rows(FOUND, truth, SPACE, PLAIN)) == 1
+    truth = videos_of((0, 3, 0, 2), domains=('', '', ''))
+    assert len(domain_rows(FOUND, truth, SPACE, PLAIN)) == 1
 
 
 def test_one_level():
-    options = DetectionOptions(level='body', bootstrap=PLAIN.bootstrap)
+    options = DetectionOptions(level='body', resamples=0)
     row = detection_row(FOUND, TRUTH, SPACE, options)
     assert tuple(row['metrics']) == metric_keys(['body'])
 
@@ -319,12 +309,12 @@ def test_body_detections_of_their_own():
 
 
 def test_intervals():
-    truth = truth_of(
+    truth = videos_of(
         *[(v, 3, 0, 2) for v in range(5)],
         domains=('lab',) * 5,
         subjects=['a', 'b', 'c', 'd', 'e'],
     )
-    options = DetectionOptions(bootstrap=BootstrapOptions(resamples=40))
+    options = DetectionOptions(resamples=40)
     row = detection_row(FOUND, truth, SPACE, options)
     assert row['intervals']['unit'] == 'subject'
     assert 'centred' in row['intervals']['method']
@@ -333,18 +323,6 @@ def test_intervals():
     ((low, high),) = row['per_class']['action']['AP_bounds']
     assert 0 <= low < row['per_class']['action']['AP'][0] < high <= 100
     json.dumps(row, allow_nan=False)
-
-
-def test_profile_and_segment_map():
-    found = match_levels(FOUND, TRUTH.instances, SPACE)
-    profile = profile_levels(found, TRUTH)
-    assert set(profile['action']['sensitivity']) == {'length', 'coverage', 'instances'}
-    assert profile['body']['rule'] == 'own class first'
-    assert profile_levels(found, TRUTH, legacy=True)['body']['rule'] == 'nearest truth'
-    json.dumps(profile, allow_nan=False)
-    maps = segment_maps(found, TRUTH)
-    assert set(maps) == {'action/segment_mAP', 'body/segment_mAP'}
-    assert all(50 < value < 100 for value in maps.values())
 
 
 def test_options_are_recorded():
@@ -367,8 +345,6 @@ def test_bad_options(option, text):
 
 
 def test_environment_names_versions_and_device():
-    from mmma.evaluation.rows import environment
-
     found = environment('cpu')
     assert found['device'] == 'cpu'
     assert found['torch'][0].isdigit()

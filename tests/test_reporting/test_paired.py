@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from result_files import ACTIONS, write_fewshot, write_model
 
-from mmma.evaluation.bootstrap import BootstrapOptions, holm, mcnemar_exact
+from mmma.evaluation.bootstrap import holm, mcnemar_exact
 from mmma.evaluation.scores import read_scores
 from mmma.reporting.paired import ScoreFiles, add_tests
 from mmma.reporting.paper import paper_tables
@@ -12,7 +12,7 @@ from mmma.reporting.results import pool_results, read_named
 from mmma.taxonomy import DOMAINS
 
 KEY = ('action/top1', 'test')
-FEW = BootstrapOptions(resamples=1000)
+FEW = 1000
 
 
 @pytest.fixture(scope='module')
@@ -26,11 +26,11 @@ def models(rec_root, tmp_path_factory):
     }
 
 
-def compare(root, files, baseline, pool=False, given=None, options=FEW):
+def compare(root, files, baseline, pool=False, given=None, resamples=FEW):
     entries = read_named([str(file) for file in files])
     tables = paper_tables(pool_results(entries) if pool else entries)
     scores = ScoreFiles(root.read_rec(), root.label_space(), given)
-    add_tests(tables, baseline, scores, options)
+    add_tests(tables, baseline, scores, resamples)
     return tables
 
 
@@ -140,8 +140,8 @@ def test_clips_left_out_of_one_model_are_refused(rec_root, models):
     clips = [c for c in rec_root.read_rec() if c.subset == 'test']
     scores = ScoreFiles(clips, rec_root.label_space())
     sample = own(tables[0], place='all', name='good')[0].samples['test'][0]
-    truth, outcomes = scores.scored(sample)
-    shorter = truth.select(range(95)), outcomes
+    clips, outcomes = scores.scored(sample)
+    shorter = clips[:95], outcomes
     scores._found[id(sample.run)] = shorter
     with pytest.raises(
         ValueError, match='good and base were tested on different clips'
@@ -172,7 +172,7 @@ def test_a_baseline_of_several_rows_is_refused(rec_root, tmp_path):
 
 
 def test_too_few_resamples_are_owned_up_to(rec_root, models):
-    table, _ = compare(rec_root, models.values(), 'base', options=BootstrapOptions(99))
+    table, _ = compare(rec_root, models.values(), 'base', resamples=99)
     assert any('99 resamples can show no p below' in note for note in table.notes)
 
 

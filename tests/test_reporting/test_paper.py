@@ -98,10 +98,10 @@ def test_seeds_of_a_recipe_are_one_row_with_val_and_test_columns(seeds):
         for run in entry['runs']
         if (run['domain'], run['subset']) == ('street', 'val')
     ]
-    expected = spread(values)
+    mean, _, half_width = spread(values)
     cell = row.cells['action/mca', 'val']
-    assert (cell.n, cell.value, cell.interval) == (2, expected.mean, 'seeds')
-    assert cell.high - cell.value == pytest.approx(expected.half_width)
+    assert (cell.n, cell.value, cell.interval) == (2, mean, 'seeds')
+    assert cell.high - cell.value == pytest.approx(half_width)
     assert cell.value != row.cells['action/mca', 'test'].value
 
 

@@ -3,14 +3,9 @@
 import numpy as np
 from detection_problems import random_problem
 
+from mmma.data.clips import Clip
 from mmma.evaluation.detection import match_detections
-from mmma.evaluation.errors import (
-    LENGTH_SEC,
-    characteristics,
-    error_profile,
-    sensitivity,
-)
-from mmma.evaluation.rows import Truth
+from mmma.evaluation.errors import profile_levels
 from mmma.evaluation.scores import ScoreTable
 from mmma.reporting.plots import (
     confused_pairs,
@@ -28,12 +23,12 @@ NODDING, SHAKING, WAVING = map(SPACE.action_id, ['nodding', 'shaking head', 'wav
 def counts():
     truth = [NODDING, NODDING, NODDING, WAVING]
     predicted = [SHAKING, SHAKING, NODDING, NODDING]
-    names = tuple('abcd')
-    table = ScoreTable(names, np.eye(SPACE.num_actions)[predicted])
-    labels = np.array(truth)
-    bodies = np.array(SPACE.body_of)[labels]
-    known = Truth(names, labels, bodies, ('lab',) * 4, ('s',) * 4)
-    return count_confusions(table, known, SPACE)
+    table = ScoreTable(tuple('abcd'), np.eye(SPACE.num_actions)[predicted])
+    clips = [
+        Clip(name, '', 'test', 'lab', 's', action, SPACE.body_of[action])
+        for name, action in zip('abcd', truth, strict=True)
+    ]
+    return count_confusions(table, clips, SPACE)
 
 
 def test_mistakes_are_counted_and_ranked():
@@ -53,12 +48,8 @@ def test_the_picture_is_a_png(tmp_path):
 def test_profiles_are_drawn(tmp_path):
     truth, found = random_problem(1)
     match = match_detections(truth, found)
-    lengths = characteristics(match.truth)['length']
-    profile = {
-        **error_profile(match, found).record(),
-        'sensitivity': {'length': sensitivity(match, lengths, LENGTH_SEC).record()},
-    }
-    for levels in ({'action': profile}, {'action': profile, 'body': profile}):
+    both = profile_levels({'action': match, 'body': match}, np.full(9, 20.0))
+    for levels in ({'action': both['action']}, both):
         path = tmp_path / f'{len(levels)}.png'
         draw_profile(levels, path, 'title')
         assert path.read_bytes()[:4] == b'\x89PNG'

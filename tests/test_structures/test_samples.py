@@ -6,13 +6,12 @@ import pytest
 import torch
 
 from mmma.structures.samples import (
-    MergeOptions,
     SegmentSample,
     WindowMerger,
     segment_diou_pairs,
     segment_iou_pairs,
 )
-from mmma.structures.segments import Detections, NmsOptions, tiou_pairs
+from mmma.structures.segments import NmsOptions, Segments, tiou_pairs
 
 
 def segments(n, seed=0):
@@ -101,7 +100,7 @@ def test_fields_and_metainfo():
 )
 def test_samples_travel(copied):
     sample = window()
-    sample.pred = Detections([[0, 1]], [0.5], [3])
+    sample.pred = Segments([[0, 1]], [0.5], [3])
     other = copied(sample)
     assert other.pred.labels.tolist() == [3]
     assert torch.equal(other.gt_segments, sample.gt_segments)
@@ -110,7 +109,7 @@ def test_samples_travel(copied):
 
 def test_fields_can_be_removed():
     sample = window()
-    sample.pred = Detections.empty()
+    sample.pred = Segments([], [], [])
     del sample.gt_segments, sample.gt_labels, sample.valid, sample.pred
     assert list(sample.keys()) == []
 
@@ -136,7 +135,7 @@ KEEP_ALL = NmsOptions(method='none', min_score=0)
 
 def found(*rows):
     table = np.array(rows, dtype=float).reshape(-1, 4)
-    return Detections(table[:, :2], table[:, 2], table[:, 3].astype(int))
+    return Segments(table[:, :2], table[:, 2], table[:, 3].astype(int))
 
 
 def windows(count=6, size=40):
@@ -147,12 +146,12 @@ def windows(count=6, size=40):
         starts = 5 * i + rng.uniform(0, 8, size)
         ends = starts + rng.uniform(0.2, 2, size)
         labels = rng.integers(0, len(BODY_OF), size)
-        parts.append(Detections(np.stack([starts, ends], 1), rng.random(size), labels))
+        parts.append(Segments(np.stack([starts, ends], 1), rng.random(size), labels))
     return parts
 
 
 def merged(parts, heads=None, **options):
-    merger = WindowMerger(BODY_OF, MergeOptions(**options))
+    merger = WindowMerger(BODY_OF, **options)
     for i, part in enumerate(parts):
         merger.add(part, heads and heads[i])
     return merger.finish()
@@ -183,17 +182,17 @@ def test_or_from_the_body_head():
 def test_the_best_candidates_of_all_windows_count_in_any_order(most):
     parts = windows()
     levels = merged(parts, max_candidates=most)
-    same(levels['action'], Detections.concat(parts).top(most).nms())
-    again = merged([Detections.concat(parts[3:]), *parts[2::-1]], max_candidates=most)
+    same(levels['action'], Segments.concat(parts).top(most).nms())
+    again = merged([Segments.concat(parts[3:]), *parts[2::-1]], max_candidates=most)
     same(levels['action'], again['action'])
     same(levels['body'], again['body'])
 
 
 def test_what_is_held_does_not_grow():
-    merger = WindowMerger(BODY_OF, MergeOptions(max_candidates=30))
+    merger = WindowMerger(BODY_OF, max_candidates=30)
     for part in windows():
         merger.add(part)
-        assert len(merger.candidates('action')) == 30
+        assert len(merger._kept['action']) == 30
 
 
 def test_the_next_video_starts_empty():
@@ -213,4 +212,4 @@ def test_the_next_video_starts_empty():
 )
 def test_bad_options(options, text):
     with pytest.raises(ValueError, match=text):
-        MergeOptions(**options)
+        WindowMerger(BODY_OF, **options)

@@ -1,18 +1,15 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mmma.structures.segments import (
-    Detections,
     NmsOptions,
-    class_nms,
+    Segments,
     grid_length,
-    rank_order,
-    segment_tiou,
     tiou_pairs,
     window_starts,
-    window_starts_sec,
 )
 
 
@@ -51,47 +48,37 @@ def candidates(seed, n=150, num_classes=4, ties=False):
     return segments, scores, rng.integers(0, num_classes, n)
 
 
+def nms(segments, scores, labels, options=None):
+    found = Segments(segments, scores, labels).nms(options)
+    return found.segments_sec, found.scores, found.labels
+
+
 def test_tiou_of_worked_segments():
-    pred = [[0, 2], [1, 3], [5, 6], [4, 4]]
-    found = segment_tiou(pred, [[0, 2], [2, 6], [4, 4]])
-    assert found == pytest.approx(
-        np.array([[1, 0, 0], [1 / 3, 1 / 5, 0], [0, 1 / 4, 0], [0, 0, 0]])
-    )
-
-
-def test_tiou_of_pairs_is_the_diagonal():
-    a, b = candidates(0)[0], candidates(1)[0]
-    assert np.array_equal(tiou_pairs(a, b), segment_tiou(a, b).diagonal())
-
-
-def test_nothing_overlaps_nothing():
-    assert segment_tiou([], [[0, 1]]).shape == (0, 1)
-    assert segment_tiou([[0, 1]], np.zeros((0, 2))).shape == (1, 0)
+    pred = [[0, 2], [0, 2], [1, 3], [1, 3], [5, 6], [5, 6], [4, 4]]
+    gt = [[0, 2], [2, 6], [0, 2], [2, 6], [0, 2], [2, 6], [4, 4]]
+    assert tiou_pairs(pred, gt) == pytest.approx([1, 0, 1 / 3, 1 / 5, 0, 1 / 4, 0])
+    assert tiou_pairs([], np.zeros((0, 2))).shape == (0,)
 
 
 @pytest.mark.parametrize(
-    ('pred', 'message'),
+    ('a', 'message'),
     [
-        ([[0, 1], [3, 2]], r'pred\[1\] = \[3.0, 2.0\] ends before it starts: swap'),
-        ([[0, np.nan]], r'pred\[0\] = \[0.0, nan\]: not finite'),
-        ([[-np.inf, 1]], r'pred\[0\] = \[-inf, 1.0\]: not finite'),
-        ([[0, 1, 2]], r'pred of shape \(1, 3\): give \(n, 2\)'),
-        ([0, 1], r'pred of shape \(2,\): give \(n, 2\)'),
+        ([[0, 1], [3, 2]], r'a\[1\] = \[3.0, 2.0\] ends before it starts: swap'),
+        ([[0, np.nan]], r'a\[0\] = \[0.0, nan\]: not finite'),
+        ([[-np.inf, 1]], r'a\[0\] = \[-inf, 1.0\]: not finite'),
+        ([[0, 1, 2]], r'a of shape \(1, 3\): give \(n, 2\)'),
+        ([0, 1], r'a of shape \(2,\): give \(n, 2\)'),
+        ([[0, 1]], 'tiou_pairs of 1 and 2 segments'),
     ],
 )
-def test_bad_segments_are_refused(pred, message):
+def test_bad_segments_are_refused(a, message):
     with pytest.raises(ValueError, match=message):
-        segment_tiou(pred, [[0, 1]])
-
-
-def test_pairs_of_different_numbers_are_refused():
-    with pytest.raises(ValueError, match='tiou_pairs of 1 and 2 segments'):
-        tiou_pairs([[0, 1]], [[0, 1], [1, 2]])
+        tiou_pairs(a, [[0, 1], [1, 2]])
 
 
 def test_soft_nms_of_worked_segments():
     segments = [[0, 2], [1, 3], [1, 3], [8, 9]]
-    found = class_nms(segments, [0.9, 0.8, 0.7, 0.1], [3, 3, 5, 3])
+    found = nms(segments, [0.9, 0.8, 0.7, 0.1], [3, 3, 5, 3])
     assert found[0].tolist() == [[0, 2], [1, 3], [1, 3], [8, 9]]
     decayed = 0.8 * np.exp(-(1 / 9) / 0.5)
     assert found[1] == pytest.approx([0.9, 0.7, decayed, 0.1])
@@ -101,7 +88,7 @@ def test_soft_nms_of_worked_segments():
 def test_min_score_removes_what_decays_to_it():
     segments = [[0, 2], [0, 2], [0, 2]]
     options = NmsOptions(sigma=0.5, min_score=0.1)
-    found = class_nms(segments, [0.9, 0.8, 0.1], [0, 0, 0], options)
+    found = nms(segments, [0.9, 0.8, 0.1], [0, 0, 0], options)
     assert found[1] == pytest.approx([0.9, 0.8 * np.exp(-2)], rel=1e-5)
 
 
@@ -109,10 +96,10 @@ def test_hard_nms_of_worked_segments():
     segments = [[0, 2], [0, 2], [1, 3], [0, 2]]
     scores, labels = [0.9, 0.8, 0.7, 0.6], [0, 0, 0, 1]
     options = NmsOptions(method='hard', tiou=0.5)
-    found = class_nms(segments, scores, labels, options)
+    found = nms(segments, scores, labels, options)
     assert found[1].tolist() == [0.9, 0.7, 0.6]
     assert found[2].tolist() == [0, 0, 1]
-    assert len(class_nms(segments, scores, labels, NmsOptions(method='none'))[0]) == 4
+    assert len(nms(segments, scores, labels, NmsOptions(method='none'))[0]) == 4
 
 
 @pytest.mark.parametrize('seed', range(4))
@@ -129,7 +116,7 @@ def test_hard_nms_of_worked_segments():
 )
 def test_all_classes_at_once_are_one_after_the_other(seed, ties, options):
     detections = candidates(seed, ties=ties)
-    segments, scores, labels = class_nms(*detections, options)
+    segments, scores, labels = nms(*detections, options)
     found = np.column_stack([-scores, segments, labels])
     expected = pick_by_pick(*detections, options)
     assert -scores == pytest.approx(expected[:, 0], abs=1e-12)
@@ -140,48 +127,40 @@ def test_all_classes_at_once_are_one_after_the_other(seed, ties, options):
 def test_order_of_the_input_does_not_matter():
     segments, scores, labels = candidates(5, ties=True)
     order = np.random.default_rng(0).permutation(len(scores))
-    first = class_nms(segments, scores, labels)
-    second = class_nms(segments[order], scores[order], labels[order])
+    first = nms(segments, scores, labels)
+    second = nms(segments[order], scores[order], labels[order])
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 def test_ties_go_by_start_end_and_label():
-    segments = np.array([[1.0, 2], [0, 3], [0, 2], [0, 2], [9, 9.5], [0, 2]])
-    scores = np.array([0.5, 0.5, 0.5, 0.5, 0.9, 0.5])
-    labels = np.array([0, 0, 2, 1, 0, 1])
-    assert rank_order(segments, scores, labels).tolist() == [4, 3, 5, 2, 1, 0]
+    rows = [[1.0, 2], [0, 3], [0, 2], [0, 2], [9, 9.5], [0, 2]]
+    labels = [0, 0, 2, 1, 0, 1]
+    found = Segments(rows, [0.5, 0.5, 0.5, 0.5, 0.9, 0.5], labels, range(6))
+    assert found.top(9).videos.tolist() == [4, 3, 5, 2, 1, 0]
 
 
 def test_a_full_list_still_takes_an_earlier_tie():
     segments, scores = [[5, 6], [0, 1], [0, 1]], [0.5, 0.5, 0.4]
-    found = class_nms(segments, scores, [0, 0, 0], NmsOptions(max_per_video=1))
+    found = nms(segments, scores, [0, 0, 0], NmsOptions(max_per_video=1))
     assert found[0].tolist() == [[0, 1]]
 
 
 def test_moments_do_not_suppress():
-    found = class_nms([[1, 1], [1, 1], [0, 2]], [0.5, 0.5, 0.4], [0, 0, 0])
+    found = nms([[1, 1], [1, 1], [0, 2]], [0.5, 0.5, 0.4], [0, 0, 0])
     assert found[1].tolist() == [0.5, 0.5, 0.4]
 
 
 @pytest.mark.parametrize('method', ['soft', 'hard', 'none'])
 def test_nothing_stays_nothing(method):
     options = NmsOptions(method=method)
-    segments, scores, labels = class_nms([], [], [], options)
+    segments, scores, labels = nms([], [], [], options)
     assert (segments.shape, scores.shape, labels.shape) == ((0, 2), (0,), (0,))
-    assert len(class_nms([[0, 1]], [1e-4], [0], options)[0]) == 0
+    assert len(nms([[0, 1]], [1e-4], [0], options)[0]) == 0
 
 
-@pytest.mark.parametrize(
-    ('scores', 'labels', 'message'),
-    [
-        ([0.5], [0, 1], '2 segments, 1 scores and 2 labels'),
-        ([0.5, -1], [0, 1], r'scores\[1\] = -1.0: NMS needs finite scores from 0'),
-        ([np.nan, 1], [0, 1], r'scores\[0\] = nan: NMS needs finite'),
-    ],
-)
-def test_bad_candidates_are_refused(scores, labels, message):
-    with pytest.raises(ValueError, match=message):
-        class_nms([[0, 1], [1, 2]], scores, labels)
+def test_scores_below_0_are_refused():
+    with pytest.raises(ValueError, match=r'scores\[1\] = -1.0: NMS needs finite score'):
+        nms([[0, 1], [1, 2]], [0.5, -1], [0, 1])
 
 
 @pytest.mark.parametrize(
@@ -199,14 +178,15 @@ def test_bad_options_are_refused(options, message):
         NmsOptions(**options)
 
 
-SOME = Detections([[1, 3], [0, 2], [0, 2]], [0.5, 0.5, 0.9], [4, 2, 1])
+SOME = Segments([[1, 3], [0, 2], [0, 2]], [0.5, 0.5, 0.9], [4, 2, 1])
 
 
 def test_lists_become_arrays():
     assert SOME.segments_sec.dtype == SOME.scores.dtype == np.float64
-    assert SOME.labels.dtype == np.int64
-    assert len(SOME) == 3
-    assert len(Detections([], [], [])) == len(Detections.empty()) == 0
+    assert SOME.videos.tolist() == [0, 0, 0]
+    assert Segments([[0, 1]], None, [3]).scores.tolist() == [1]
+    nothing = Segments([], [], [])
+    assert (len(SOME), len(nothing), nothing.labels.dtype) == (3, 0, np.int64)
 
 
 @pytest.mark.parametrize(
@@ -215,88 +195,69 @@ def test_lists_become_arrays():
         (([[2, 1]], [1], [0]), r'segments_sec\[0\] = \[2.0, 1.0\] ends before'),
         (([[0, np.nan]], [1], [0]), r'segments_sec\[0\] = \[0.0, nan\]: not finite'),
         (([[0, 1]], [np.nan], [0]), r'scores\[0\] = nan: not finite'),
-        (([[0, 1]], [1, 2], [0]), r'1 segments, scores of shape \(2,\), labels'),
-        (([[0, 1]], [1], [[0]]), r'labels of shape \(1, 1\): give one score'),
-        (([[0, 1]], [1], [0.0]), 'labels of type float64, lowest 0.0: use class'),
-        (([[0, 1]], [1], [-1]), 'labels of type int64, lowest -1: use class'),
+        (([[0, 1]], [1, 2], [0]), r'1 segments, scores of shape \(2,\): give one'),
+        (([[0, 1]], [1], [[0]]), r'labels of shape \(1, 1\): give one per segment'),
+        (([[0, 1]], [1], [0.0]), 'labels of type float64, lowest 0.0: use indices'),
+        (([[0, 1]], [1], [-1]), 'labels of type int64, lowest -1: use indices'),
+        (([[0, 1]], [1], [0], [-1]), 'videos of type int64, lowest -1: use indices'),
     ],
 )
 def test_bad_fields_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
-        Detections(*fields)
+        Segments(*fields)
 
 
-def test_top_breaks_ties_by_start():
+def test_top_and_select():
     assert SOME.top(2).labels.tolist() == [1, 2]
     assert SOME.top(9).labels.tolist() == [1, 2, 4]
-    assert len(SOME.top(0)) == 0
-    with pytest.raises(ValueError, match='top -1 detections: use a number from 0'):
-        SOME.top(-1)
-
-
-def test_parts_are_put_together():
-    both = Detections.concat([SOME, Detections.empty(), SOME.shift(10)])
-    assert both.segments_sec[:, 0].tolist() == [1, 0, 0, 11, 10, 10]
-    assert both.labels.tolist() == [4, 2, 1, 4, 2, 1]
-    assert len(Detections.concat([])) == 0
-
-
-def test_clip_cuts_at_the_edges():
-    assert SOME.clip(1.5, 2.5).segments_sec.tolist() == [[1.5, 2.5]] + [[1.5, 2]] * 2
-    assert SOME.clip(5, 6).segments_sec.tolist() == [[5, 5]] * 3
-    with pytest.raises(ValueError, match=r'clip to 2 \.\. 1 s: the end comes before'):
-        SOME.clip(2, 1)
-
-
-def test_a_mask_of_none_selects_none():
-    assert len(SOME.select([])) == 0
+    assert len(SOME.top(0)) == len(SOME.select([])) == 0
     assert SOME.select(SOME.scores > 0.6).labels.tolist() == [1]
 
 
+def test_parts_are_put_together():
+    both = Segments.concat([SOME, Segments([], [], []), SOME.relabel(range(9))])
+    assert both.labels.tolist() == [4, 2, 1, 4, 2, 1]
+    assert both.videos.tolist() == [0] * 6
+    assert len(Segments.concat([])) == 0
+    a, b = (replace(SOME, names=(name,)) for name in 'ab')
+    nothing = Segments([], [], [], names=('x',))
+    named = Segments.concat([a, nothing, b])
+    assert (named.names, named.videos.tolist()) == (('a', 'x', 'b'), [0] * 3 + [2] * 3)
+
+
+def test_videos_are_chosen_by_name():
+    found = Segments([[0, 1]] * 4, None, range(4), [0, 2, 1, 2], 'abc')
+    own = found.of(['c', 'z', 'a'])
+    assert own.names == ('c', 'z', 'a')
+    assert (own.labels.tolist(), own.videos.tolist()) == ([0, 1, 3], [2, 0, 0])
+    assert found.of('abc') is found
+
+
 def test_bodies_keep_the_best_of_a_segment():
-    found = Detections(
-        [[0, 1], [0, 1], [0, 1], [0, 2], [0, 1]], [0.2, 0.6, 0.5, 0.3, 0.6], range(5)
-    ).to_bodies([0, 0, 1, 0, 0])
+    rows = [[0, 1], [0, 1], [0, 1], [0, 2], [0, 1]]
+    found = Segments(rows, [0.2, 0.6, 0.5, 0.3, 0.6], range(5)).to_bodies(
+        [0, 0, 1, 0, 0]
+    )
     assert found.segments_sec.tolist() == [[0, 1], [0, 1], [0, 2]]
     assert found.labels.tolist() == [0, 1, 0]
     assert found.scores.tolist() == [0.6, 0.5, 0.3]
-    assert len(Detections.empty().to_bodies([0])) == 0
+    assert len(Segments([], [], []).to_bodies([0])) == 0
+    with pytest.raises(ValueError, match='label 4 has no body group: there are 1 act'):
+        SOME.to_bodies([0])
 
 
 def test_relabelling_before_nms_leaves_no_doubles():
-    same = Detections([[0, 1], [0, 1]], [0.9, 0.8], [0, 1])
+    same = Segments([[0, 1], [0, 1]], [0.9, 0.8], [0, 1])
     assert len(same.nms()) == 2
     assert same.to_bodies([3, 3]).nms().scores.tolist() == [0.9]
 
 
-def test_nms_takes_options():
-    assert SOME.nms(NmsOptions(max_per_video=1)).labels.tolist() == [1]
-
-
-def test_rows_are_those_of_a_file():
-    rows = SOME.top(1).to_rows(['none', 'nod'])
-    assert rows == [{'segment': [0.0, 2.0], 'label': 'nod', 'score': 0.9}]
-    assert type(rows[0]['score']) is float
-
-
-@pytest.mark.parametrize(
-    ('use', 'message'),
-    [
-        (lambda: SOME.to_rows(['nod']), 'label 4 has no name: there are 1'),
-        (lambda: SOME.to_bodies([0]), 'label 4 has no body group: there are 1 act'),
-    ],
-)
-def test_unknown_labels_are_refused(use, message):
-    with pytest.raises(ValueError, match=message):
-        use()
-
-
 @pytest.mark.parametrize('window', [1, 4, 7])
-@pytest.mark.parametrize('share', [0.25, 0.5, 0.75, 1.0])
-def test_windows_cover_everything_once(window, share):
-    stride = max(1, int(window * share))
+@pytest.mark.parametrize('overlap', [0.75, 0.5, 0.25, 0.0])
+def test_windows_cover_everything_once(window, overlap):
+    stride = max(1, int(window * (1 - overlap)))
     for length in range(1, 3 * window + 1):
-        starts = window_starts(length, window, stride)
+        starts = window_starts(length, window, overlap)
         assert starts == sorted(set(starts))
         assert starts[0] == 0
         assert starts[-1] == max(0, length - window)
@@ -307,19 +268,20 @@ def test_windows_cover_everything_once(window, share):
 
 
 def test_worked_windows():
-    assert window_starts(256, 256, 128) == [0]
-    assert window_starts(257, 256, 128) == [0, 1]
-    assert window_starts(512, 256, 128) == [0, 128, 256]  # the last one only once
-    assert window_starts(500, 256, 128) == [0, 128, 244]
+    assert window_starts(256, 256) == [0]
+    assert window_starts(257, 256) == [0, 1]
+    assert window_starts(512, 256) == [0, 128, 256]  # the last one only once
+    assert window_starts(500, 256) == [0, 128, 244]
+    assert window_starts(450, 256, overlap=0) == [0, 194]
+    assert window_starts(30, 10, overlap=0.9)[:2] == [0, 1]
 
 
 @pytest.mark.parametrize(
     ('numbers', 'message'),
     [
-        ((0, 4, 2), 'length 0: use at least 1 position'),
-        ((9, 0, 2), 'window 0: use at least 1 position'),
-        ((9, 4, 0), 'stride 0: use at least 1 position'),
-        ((9, 4, 5), 'stride 5 leaves gaps between windows of 4: use at most 4'),
+        ((0, 4), 'length 0: use at least 1 position'),
+        ((9, 0), 'window 0: use at least 1 position'),
+        ((9, 4, 1), 'overlap 1: use a share from 0, below 1'),
     ],
 )
 def test_bad_windows_are_refused(numbers, message):
@@ -346,12 +308,3 @@ def test_positions_start_before_the_end(duration_sec, rate, length):
 def test_bad_grids_are_refused(numbers, message):
     with pytest.raises(ValueError, match=message):
         grid_length(*numbers)
-
-
-def test_windows_in_seconds():
-    assert window_starts_sec(12, 256, 15.0) == [0]
-    assert window_starts_sec(30, 256, 15.0) == pytest.approx([0, 128 / 15, 194 / 15])
-    assert window_starts_sec(30, 256, 15.0, overlap=0) == pytest.approx([0, 194 / 15])
-    assert window_starts_sec(3, 10, 10.0, overlap=0.9)[:2] == pytest.approx([0, 0.1])
-    with pytest.raises(ValueError, match=r'overlap 1: use a share from 0, below 1'):
-        window_starts_sec(30, 256, 15.0, overlap=1)

@@ -1,0 +1,148 @@
+import json
+
+import numpy as np
+import pytest
+
+from mmma.data.clips import Clip
+from mmma.data.videos import Instance, Video
+from mmma.evaluation.reports import choose, detection_report, place_detections
+from mmma.evaluation.rows import DetectionOptions
+from mmma.structures.segments import Segments
+from mmma.taxonomy import load_label_space
+
+SPACE = load_label_space('mma82')
+
+
+def video(*marks, subset='test', **more):
+    annotations = [{'segment': list(m[1:]), 'label': m[0]} for m in marks]
+    return {'subset': subset, 'annotations': annotations, **more}
+
+
+@pytest.fixture
+def report(tmp_path):
+    """Report of a truth file against detections of none of its first video."""
+
+    def from_content(content, **options):
+        text = content if isinstance(content, str) else json.dumps(content)
+        gt, pred = tmp_path / 'det.json', tmp_path / 'pred.json'
+        gt.write_text(text)
+        pred.write_text(json.dumps({'results': {'a': []}}))
+        plain = DetectionOptions(resamples=0)
+        return detection_report(gt, pred, 'mma82', 'taxonomy', plain, **options)
+
+    return from_content
+
+
+def test_anybodys_file(report):
+    database = {
+        'a': video((3, 0, 1), (SPACE.actions[5], 2, 4), subset='validation'),
+        'b': video((3, 0, 1), duration=9, domain='lab', subject='s1', url='x'),
+        'c': {'subset': 'test'},
+    }
+    found = report({'taxonomy': [], 'database': database}, subset='validation')
+    assert found['rows'][0]['per_class']['action']['name'] == [
+        SPACE.actions[3],
+        SPACE.actions[5],
+    ]
+    del database['c']
+    found = report({'database': database}, subset='all')
+    assert [row['domain'] for row in found['rows']] == ['all', 'lab']
+    assert found['counts']['subjects'] == 1
+
+
+def clips(*places):
+    return [Clip(str(i), '', *place, '', 0, 0) for i, place in enumerate(places)]
+
+
+def test_subsets_and_domains_are_chosen():
+    both = clips(('val', 'lab'), ('test', 'lab'), ('test', 'street'))
+    assert choose(both, 'clips', None) == ('test', both[1:])
+    assert choose(both, 'clips', 'val') == ('val', both[:1])
+    assert choose(both, 'clips', 'all') == ('all', both)
+    assert choose(both, 'clips', None, 'street') == ('test', both[2:])
+    assert choose(both[:1], 'clips', None) == ('val', both[:1])
+
+
+@pytest.mark.parametrize(
+    ('given', 'text'),
+    [
+        (('tes', None), r"no clips of subset 'tes'; it has test \(1 clips\): choose"),
+        (('test', 'la'), r"of domain 'la' in subset 'test'; it has lab .* mean 'lab'"),
+    ],
+)
+def test_nothing_to_choose(given, text):
+    with pytest.raises(ValueError, match=text):
+        choose(clips(('test', 'lab')), 'clips', *given)
+
+
+@pytest.mark.parametrize(
+    ('database', 'subset', 'text'),
+    [
+        ({'a': video((0, 0, 1))}, 'val', r"no videos of subset 'val'.* test \(1 vid"),
+        ({'a': video()}, None, "no instance in the 1 videos of subset 'test'"),
+        ({'a': video((0, 0, 1)), 'b': {'subset': 'test'}}, None, "1 of 2.*'b'.*withh"),
+    ],
+)
+def test_subsets_that_cannot_be_measured(report, database, subset, text):
+    with pytest.raises(ValueError, match=f'det.json: {text}'):
+        report({'database': database}, subset=subset)
+
+
+@pytest.mark.parametrize(
+    ('content', 'text'),
+    [
+        ('{', 'not readable as JSON'),
+        ({'results': {}}, 'no truth: need'),
+        ({'database': {'a': 3}}, 'a: must be an object'),
+        ({'database': {'a': {'annotations': []}}}, 'subset None: must be a name'),
+        ({'database': {'a': video(duration=0)}}, 'duration 0: must be seconds above'),
+        ({'database': {'a': {'subset': 'test', 'annotations': 3}}}, 'must be a list'),
+        (
+            {'database': {'a': {'subset': 'test', 'annotations': [3]}}},
+            'annotation 0: must be .*not 3',
+        ),
+        ({'database': {'a': video((0, 2, 1))}}, r'segment \[2, 1\]: must be seconds'),
+        ({'database': {'a': video((0, 2, 2))}}, 'must be seconds, 0 <= start < end'),
+        ({'database': {'a': video((0, 0, float('nan')))}}, 'must be seconds'),
+        ({'database': {'a': video((0, 0, 9.6), duration=9)}}, 'ends after the video'),
+        ({'database': {'a': video(('noding', 0, 1))}}, "Did you mean 'nodding'"),
+        ('{"database": {"a": {}, "a": {}}}', 'a: is there twice'),
+    ],
+)
+def test_bad_truth(report, content, text):
+    with pytest.raises(ValueError, match=text):
+        report(content)
+
+
+VIDEOS = [
+    Video('a', '', 'test', '', '', 30, 0, 5.0, (Instance(0, 1, 3), Instance(2, 4, 5))),
+    Video('b', '', 'test', '', '', 30, 0, float('nan'), (Instance(0, 1, 3),)),
+    Video('c', '', 'val', '', '', 30, 0, float('nan')),
+]
+
+
+def detections(names, *rows):
+    columns = np.array(rows, dtype=float).reshape(-1, 4)
+    videos, labels = columns[:, :2].astype(int).T
+    return Segments(columns[:, 2:], None, labels, videos, names)
+
+
+def test_detections_of_other_videos_are_counted():
+    rows = [(0, 1, 0, 1), (1, 2, 0, 5.6), (1, 3, -1, 1), (1, 4, 0, 5.5)]
+    found, counts = place_detections(detections('ca', *rows), VIDEOS, VIDEOS[:2])
+    assert found.videos.tolist() == [0, 0, 0]
+    assert found.labels.tolist() == [2, 3, 4]
+    assert counts == dict(ignored=1, outside=2, without_prediction=1)
+
+
+@pytest.mark.parametrize(
+    ('names', 'rows', 'text'),
+    [
+        (('a', 'x1', 'bb'), [], r"for 2 unknown videos, .*'x1', 'bb'"),
+        ('qrstuvw', [], r"7 unknown .*'q', 'r', 's', 't', 'u', \.\.\.;"),
+        ('a', [(0, 0, 6, 7)], r'1 predictions start after .*\[6.*5 s\); frames'),
+    ],
+)
+def test_detections_that_do_not_belong(names, rows, text):
+    with pytest.raises(ValueError, match=text):
+        place_detections(detections(names, *rows), VIDEOS, VIDEOS)
