@@ -6,9 +6,11 @@ by one NMS per level (``mmma.structures.samples``).
 
 from __future__ import annotations
 
+import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from importlib import metadata
 from itertools import islice
 from typing import Any
 
@@ -34,12 +36,13 @@ from mmma.evaluation.rows import (
     DetectionOptions,
     EvaluationOptions,
     Group,
-    environment,
     group_rows,
 )
 from mmma.registry import METRICS
 from mmma.structures.samples import WindowMerger
 from mmma.structures.segments import Segments
+
+_PACKAGES = ('mmma', 'torch', 'mmengine', 'mmcv-lite', 'mmaction2', 'numpy')
 
 
 def score_checkpoint(
@@ -216,12 +219,23 @@ def summarize(
         },
         'adaptation': fewshot_settings(cfg.fewshot) if fewshot else None,
         'broken': sorted({name for group in groups for name in group.broken}),
-        'environment': environment(
+        'environment': _environment(
             torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'
         ),
         'config': cfg.to_dict(),
         'runs': [{**labels, **given, **row} for labels, row in rows],
     }
+
+
+def _environment(device: str) -> dict[str, str]:
+    """Versions and device of a run; nothing that names a person or a machine."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = 'absent'
+    return {'python': platform.python_version(), **versions, 'device': device}
 
 
 @torch.no_grad()

@@ -351,8 +351,7 @@ def fuse_files(
     """
     labels, clips, simulated = load_label_space(label_space), {}, None
     if gt:
-        gt, simulated = _truth_file(gt, label_space)
-        clips = {clip.clip: clip for clip in read_rec(gt, labels)}
+        gt, clips, simulated = _read_truth(gt, labels)
         labels = body_map(clips.values(), labels)
     tables, notes = _read_tables(scores, labels), []
     learnt, fitted = None, ()
@@ -369,15 +368,15 @@ def fuse_files(
         fused = _fuse_bodies(fused, labels, body_fusion)
     known = [clips[name] for name in fused.names if name in clips]
     known = [clip for clip in known if clip.action is not None]
+    metrics = None
+    if known:
+        options = EvaluationOptions(body_scores=body_scores, resamples=resamples)
+        metrics = _fusion_metrics([*tables, fused], known, fitted, labels, options)
     if gt and len(known) < len(fused.names):
         notes.append(
             f'{gt} has the truth of {len(known)} of {len(fused.names)} clips: '
             + ('metrics are of these alone' if known else 'no metrics')
         )
-    metrics = None
-    if known:
-        options = EvaluationOptions(body_scores=body_scores, resamples=resamples)
-        metrics = _fusion_metrics([*tables, fused], known, fitted, labels, options)
     write_scores(out, fused, labels)
     record = {
         'schema': 1,
@@ -398,21 +397,22 @@ def fuse_files(
     return record, notes
 
 
-def _truth_file(path: Path, label_space: str) -> tuple[Path, bool | None]:
-    """A truth file, or that of a data root; and what its root says of itself."""
+def _read_truth(
+    path: Path, space: LabelSpace
+) -> tuple[Path, dict[str, Clip], bool | None]:
+    """A truth file, or that of a data root; its clips, and what its root says."""
     if path.is_dir():
         if not (path / INFO_FILE).is_file():
             raise FileNotFoundError(missing_root(path))
         path = path / REC_FILE
-    if not (path.parent / INFO_FILE).is_file():
-        return path, None
-    info = read_info(path.parent)
-    if info.label_space != label_space:
+    info = read_info(path.parent) if (path.parent / INFO_FILE).is_file() else None
+    if info and info.label_space != space.name:
         raise ValueError(
             f'{path.parent} is of label space {info.label_space!r}, not '
-            f'{label_space!r}: give --label-space {info.label_space}'
+            f'{space.name!r}: give --label-space {info.label_space}'
         )
-    return path, info.simulated
+    clips = {clip.clip: clip for clip in read_rec(path, space)}
+    return path, clips, info.simulated if info else None
 
 
 def _read_tables(paths: Sequence[Path], space: LabelSpace) -> list[ScoreTable]:

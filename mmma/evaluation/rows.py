@@ -8,10 +8,8 @@ over all videos, so rows of detection cannot: pool their detections.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -61,7 +59,6 @@ from mmma.taxonomy import DOMAINS, LabelSpace, check_choice, load_statistics
 
 SCHEMA = 1
 """Of ``results.json``."""
-_PACKAGES = ('mmma', 'torch', 'mmengine', 'mmcv-lite', 'mmaction2', 'numpy')
 ALL_DOMAINS = 'all'
 LEVEL_CHOICES = (*LEVELS, 'both')
 BODY_RULES = {
@@ -311,17 +308,6 @@ def people(entries: Sequence[Clip] | Sequence[Video]) -> list[str]:
 def to_percent(fractions: Mapping[str, Any]) -> dict[str, float]:
     """Fractions as plain percent; the one place where that happens to metrics."""
     return {key: 100.0 * float(value) for key, value in fractions.items()}
-
-
-def environment(device: str) -> dict[str, str]:
-    """Versions and device of a run; nothing that names a person or a machine."""
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = 'absent'
-    return {'python': platform.python_version(), **versions, 'device': device}
 
 
 def recognition_row(

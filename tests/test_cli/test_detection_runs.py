@@ -34,6 +34,8 @@ def test_fast_dev_run_trains_validates_tests_and_says_so(work_dir):
     assert results['data']['simulated'] is True
     assert results['data']['skeleton_layout']['joints'] == 3
     assert results['target_seen'] == []
+    assert results['environment']['device'] == 'cpu'
+    assert results['environment']['torch'][0].isdigit()
     (row,) = results['runs']
     assert (row['target'], row['subset'], row['seed']) == ('street', 'test', 0)
     assert row['counts']['videos'] == 1

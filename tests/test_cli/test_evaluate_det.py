@@ -86,6 +86,19 @@ def test_level_preset_and_subset(files, capsys):
     assert report['action/mAP'] == pytest.approx(sum(at) / 3)
 
 
+def test_one_domain(files, capsys):
+    report, err = report_of([*files(), '--domain', 'street'], capsys)
+    assert (report['domain'], report['counts']['videos']) == ('street', 1)
+    assert [row['domain'] for row in report['rows']] == ['all', 'street']
+    assert report['counts']['ignored'] == 4
+    assert "4 predictions for videos outside 'test' of 'street' left out" in err
+    main('evaluate', [*files(), '--domain', 'street'])
+    assert 'subset test of street, percent' in capsys.readouterr().out
+    assert main('evaluate', [*files(), '--domain', 'sreet']) == 2
+    told = "det.json: no videos of domain 'sreet' in subset 'test'; it has lab (1 vid"
+    assert told in capsys.readouterr().err
+
+
 def test_empty_results_are_0_and_warned(files, capsys):
     report, err = report_of(files(prediction={'a': [], 'b': []}), capsys)
     assert {report[key] for key in metric_keys()} == {0}

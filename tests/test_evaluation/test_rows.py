@@ -15,7 +15,6 @@ from mmma.evaluation.rows import (
     across_domains,
     detection_row,
     domain_rows,
-    environment,
     people,
     recognition_row,
     true_labels,
@@ -342,9 +341,3 @@ def test_options_are_recorded():
 def test_bad_options(option, text):
     with pytest.raises(ValueError, match=text):
         DetectionOptions(**option)
-
-
-def test_environment_names_versions_and_device():
-    found = environment('cpu')
-    assert found['device'] == 'cpu'
-    assert found['torch'][0].isdigit()
