@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         options=weights,
         views=args.views,
     )
-    from mmma.engine.extract import extract
+    from mmma.engine.features import extract
 
     name = args.name or opened.name.removesuffix('_mma82')
     options = (name, args.task, args.dtype, args.rate, args.stride_sec)

@@ -115,13 +115,13 @@ def _probe(
     folder = args.out / plain.name / kind
     own = {'tokens': kind == 'attentive', 'work_dir': str(folder / 'logs')}
     options = options_of(BackboneOptions, args, checkpoint=checkpoint, **own)
-    from mmma.engine.features import load_backbone
     from mmma.engine.probe import Prober, save_probe
     from mmma.engine.test import summarize
+    from mmma.engine.weights import load_backbone
     from mmma.reporting.results import write_results
 
-    backbone = load_backbone(open_run(plain.cfg, options=options), options, args.cache)
-    prober = Prober(*backbone, plain.clips(), kind, args.seed)
+    backbone = load_backbone(open_run(plain.cfg, options=options), options)
+    prober = Prober(*backbone, plain.clips(), kind, args.seed, args.cache)
     wanted = PROTOCOLS if 'all' in args.protocols else args.protocols
     runs = list(map(load, prober.plan(wanted, args.subset, *plain.root.domains)))
     started = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import random
@@ -198,6 +199,21 @@ class RootDataset(BaseDataset, ABC):
         )
         return info
 
+    def file_stamps(self) -> dict[str, int]:
+        """Numbers by sample, which change with the tables and the file it is read from.
+
+        Of ``RGB`` that is a video, else the skeleton store; size and time of change
+        are looked at.
+        """
+        names, known = self._metainfo[f'{self.noun}s'], self.root.fingerprint()
+        if self.modality != 'RGB':
+            files = sorted((self.root.path / 'skeletons').iterdir())
+            known += ''.join(f'{file.name} {_size_and_time(file)}' for file in files)
+            return dict.fromkeys(names, _number(known))
+        files = [Path(self.get_data_info(i)['filename']) for i in range(len(names))]
+        stamps = (_number(known + _size_and_time(file)) for file in files)
+        return dict(zip(names, stamps, strict=True))
+
     def __getitem__(self, key: SampleKey | int) -> dict:
         """One sample after the pipeline.
 
@@ -287,6 +303,19 @@ class RootDataset(BaseDataset, ABC):
                 'OUT --modality video` (or both)'
             )
         return chosen
+
+
+def _size_and_time(file: Path) -> str:
+    try:
+        status = file.stat()
+    except OSError:
+        return 'absent'
+    return f'{status.st_size} {status.st_mtime_ns}'
+
+
+def _number(text: str) -> int:
+    digest = hashlib.sha256(text.encode()).digest()
+    return int.from_bytes(digest[:8], 'big', signed=True)
 
 
 def space_meta(space: LabelSpace) -> dict[str, Any]:

@@ -171,6 +171,33 @@ class WindowOptions:
         return Window(start_sec, self.positions, valid, self.rate, video_sec)
 
 
+@dataclass(frozen=True)
+class DenseWindows(WindowOptions):
+    """Windows at constant steps, the last ones reaching beyond the video's end.
+
+    Attributes:
+        stride: Positions from one window to the next.
+    """
+
+    stride: int = 1
+
+    def tile(self, video_sec: float) -> list[Window]:
+        """Windows from 0 on, until one reaches the end of the video.
+
+        Args:
+            video_sec: Length of the video.
+        """
+        length = grid_length(video_sec, self.rate)
+        count = 1 + max(0, math.ceil((length - self.positions) / self.stride))
+        return [
+            self._window(
+                start / self.rate, min(length - start, self.positions), video_sec
+            )
+            for start in range(0, count * self.stride, self.stride)
+            if start < length  # a long stride can step over the end
+        ]
+
+
 @DATASETS.register_module()
 class UntrimmedDataset(RootDataset):
     """Windows of the untrimmed videos of one subset and some domains of a data root.
@@ -194,7 +221,7 @@ class UntrimmedDataset(RootDataset):
         data_root: Folder with ``dataset.json`` and ``det.json``.
         subset: ``train``, ``val`` or ``test``.
         pipeline: Transforms.
-        window: Fields of :class:`WindowOptions`.
+        window: Fields of :class:`WindowOptions`, or such options.
         videos: Names to restrict to, or a file with one per line.
         **options: As in ``ClipDataset``. ``modality`` may be ``Feature`` as well.
             Videos whose truth is withheld are left out in training; those in which
@@ -219,15 +246,17 @@ class UntrimmedDataset(RootDataset):
         data_root: str | os.PathLike[str],
         subset: str,
         pipeline: Sequence[dict | Callable],
-        window: Mapping[str, Any] | None = None,
+        window: Mapping[str, Any] | WindowOptions | None = None,
         videos: Iterable[str] | str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> None:
-        for key in window or {}:
-            check_choice(
-                'window option', key, tuple(WindowOptions.__dataclass_fields__)
-            )
-        self.window = WindowOptions(**(window or {}))
+        if not isinstance(window, WindowOptions):
+            for key in window or {}:
+                check_choice(
+                    'window option', key, tuple(WindowOptions.__dataclass_fields__)
+                )
+            window = WindowOptions(**(window or {}))
+        self.window = window
         super().__init__(data_root, subset, pipeline, names=videos, **options)
 
     def load_data_list(self) -> list[dict]:

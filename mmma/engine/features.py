@@ -1,4 +1,5 @@
-"""Features of clips by a frozen backbone, each clip extracted once and kept on disk.
+"""Features of clips by a frozen backbone, each clip extracted once and kept on disk;
+and those of a data root's clips or videos, in its feature store.
 
 ``features/<fingerprint>/<domain>_<subset>/`` in ``$MMMA_HOME`` or ~/.cache/mmma holds
 one ``.npz`` per few hundred clips, never changed once written: what an interrupted run
@@ -9,7 +10,8 @@ Any of the folders may be deleted.
 Clips go through the model in blocks that are the same for any wish: the first batch of
 clips of a domain and subset, the second, and so on. A clip's neighbours can change the
 last bits of its features, so this is what makes results the same with and without the
-cache, for any number of runs and shots, and for any number of processes.
+cache, for any number of runs and shots, and for any number of processes. Memory does
+not grow with the data: a store gets clips block by block, and videos one by one.
 """
 
 from __future__ import annotations
@@ -18,72 +20,38 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import partial
+from itertools import groupby, islice, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmengine.dist import (
-    all_gather_object,
-    broadcast_object_list,
-    get_dist_info,
-    is_main_process,
-)
+from mmengine import dist
+from mmengine.dataset import pseudo_collate
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmengine.runner.amp import autocast
 from torch import Tensor, nn
 
 from mmma import __version__
-from mmma.checkpoints import check_simulated, load_state, weights_of
+from mmma.data.arrays import FeaturesInfo, FeatureStore, FeatureWriter
+from mmma.data.root import DataRoot
 from mmma.datasets.clips import read_names
 from mmma.datasets.samplers import SampleKey
+from mmma.datasets.windows import DenseWindows
 from mmma.engine.run import BackboneOptions, Run
-from mmma.engine.weights import FROM_SCRATCH, starting_weights, with_frozen
+from mmma.engine.weights import load_backbone
 from mmma.evaluation.scores import ScoreTable
 from mmma.files import atomic_write, cache_home
-from mmma.models.heads.action_head import POOLINGS, ActionHead
-from mmma.registry import DATASETS, MODELS
-
-
-@MODELS.register_module()
-class TokenHead(ActionHead):
-    """``ActionHead`` that averages over space and persons, but not over time.
-
-    A clip's tokens take the place of its views: features are (N * views * T', D), and
-    scores are averaged over tokens. The options are those of ``ActionHead``, but for
-    pooling ``none``, which leaves nothing to average.
-    """
-
-    def pool(self, x: Tensor, num_segs: int | None = None) -> Tensor:
-        """Tokens (N * views * T', D), in order of time within a view.
-
-        Args:
-            x: Features of the backbone, of the shape that ``pooling`` takes.
-            num_segs: Unused, as in ``ActionHead``.
-
-        Raises:
-            ValueError: ``x`` has another shape.
-        """
-        if x.ndim != POOLINGS[self.pooling] or self.pooling == 'none':
-            raise ValueError(
-                f'features of shape {tuple(x.shape)} hold no tokens for pooling '
-                f'{self.pooling!r}: the backbone must give a map of them.'
-            )
-        if self.pooling == 'segments':
-            return x.mean(dim=(2, 3))  # (N*S, D, H, W) -> (N*S, D)
-        if self.pooling == 'clip':
-            x = x.mean(dim=(3, 4))  # (N, D, T, H, W) -> (N, D, T)
-        else:
-            x = x.mean(dim=(1, 4))  # (N, M, D, T, V) -> (N, D, T)
-        return x.transpose(1, 2).flatten(0, 1)  # (N, D, T) -> (N*T, D)
-
+from mmma.registry import DATASETS
+from mmma.taxonomy import SUBSETS
 
 Row = tuple[np.ndarray, ...]
 """Of one clip: features (views, D), scores (K,) and, if the model has them, body scores
@@ -149,7 +117,7 @@ def read_cache(folder: Path, stamps: Mapping[str, int]) -> dict[str, Row]:
 
     Args:
         folder: Where they lie; it may be absent.
-        stamps: Of :func:`file_stamps`; rows of a file that has changed are not used.
+        stamps: Of the dataset's files; rows of a file that has changed are not used.
     """
     rows: dict[str, Row] = {}
     for file in sorted(folder.glob('*.npz')):
@@ -176,7 +144,7 @@ def write_cache(
 
     Args:
         folder: Of the domain and subset; made if it is absent.
-        stamps: Of :func:`file_stamps`.
+        stamps: Of the dataset's files.
         rows: By clip.
     """
     if not rows:
@@ -194,40 +162,6 @@ def write_cache(
             np.savez(draft, **arrays)
     except OSError as error:
         print_log(f'features are not kept: {error}', 'current', logging.WARNING)
-
-
-def file_stamps(dataset: Any) -> dict[str, int]:
-    """A number for each clip that changes with the file it is read from.
-
-    Args:
-        dataset: A ``ClipDataset``: ``RGB`` reads a video per clip, ``Pose`` all from
-            the skeleton store. Size and time of change are looked at.
-    """
-    clips = dataset.metainfo['clips']
-    tables = hashlib.sha256(dataset.root.fingerprint().encode())
-    if dataset.modality != 'RGB':
-        for file in sorted((dataset.root.path / 'skeletons').iterdir()):
-            tables.update(f'{file.name} {_size_and_time(file)}'.encode())
-        return dict.fromkeys(clips, _number(tables))
-    stamps = {}
-    for index, clip in enumerate(clips):
-        stamp = tables.copy()
-        file = Path(dataset.get_data_info(index)['filename'])
-        stamp.update(_size_and_time(file).encode())
-        stamps[clip] = _number(stamp)
-    return stamps
-
-
-def _size_and_time(file: Path) -> str:
-    try:
-        status = file.stat()
-    except OSError:
-        return 'absent'
-    return f'{status.st_size} {status.st_mtime_ns}'
-
-
-def _number(digest: Any) -> int:
-    return int.from_bytes(digest.digest()[:8], 'big', signed=True)
 
 
 def find_classifier(model: nn.Module) -> nn.Linear:
@@ -270,8 +204,7 @@ def run_model(
     """
     model.eval()
     seen: list[Tensor] = []
-    outputs: list[Any] = []
-    hooks: list[Any] = []
+    outputs, hooks = [], []
     if linear:
         layer, head = find_classifier(model), getattr(model, 'module', model).cls_head
         hooks = [
@@ -369,16 +302,20 @@ class FeatureSource:
                 test set skips such clips.
         """
         options = self.runner.cfg.test_dataloader.dataset
-        dataset = self._dataset(subset, domain)
+        own = dict(subset=subset, domains=[domain], clips=None, on_broken='skip')
+        own['serialize_data'] = False  # few rows, and it collects garbage each time
+        dataset = DATASETS.build({**options.to_dict(), **own})
+        dataset.full_init()
         clips = dataset.metainfo['clips']
         if names is None and options.get('clips') is not None:
             names = read_names(options.clips).intersection(clips)
         wanted = set(clips if names is None else names)
         folder, stamps = None, {}
         if self.checkpoint:
-            folder, stamps = self._folder(subset, domain), file_stamps(dataset)
-        held = [read_cache(folder, stamps) if folder and is_main_process() else {}]
-        broadcast_object_list(held)  # else processes could differ in what they miss
+            folder, stamps = self._folder(subset, domain), dataset.file_stamps()
+        keeps = folder if dist.is_main_process() else None
+        held = [read_cache(keeps, stamps) if keeps else {}]
+        dist.broadcast_object_list(held)  # else they could differ in what they miss
         missing = wanted - held[0].keys()
         if folder:
             print_log(
@@ -389,13 +326,11 @@ class FeatureSource:
         yield from ((name, row) for name, row in held[0].items() if name in wanted)
         broken = []
         for found in self._rounds(dataset, missing):
-            if folder and is_main_process():
-                read = {name: row for name, row in found.items() if row is not None}
-                write_cache(folder, stamps, read)
-            for name, row in found.items():
-                if name in missing:
-                    broken += [name] if row is None else []
-                    yield name, row
+            if keeps:
+                write_cache(keeps, stamps, {n: r for n, r in found.items() if r})
+            found = {name: row for name, row in found.items() if name in missing}
+            broken += [name for name, row in found.items() if row is None]
+            yield from found.items()
         if broken and options.get('on_broken') != 'skip':
             dataset.on_broken = 'raise'
             dataset[clips.index(min(broken))]
@@ -406,21 +341,25 @@ class FeatureSource:
         """Rows of all processes of the blocks with missing clips, round by round."""
         clips = dataset.metainfo['clips']
         size = self.runner.cfg.test_dataloader.batch_size
-        blocks = [range(len(clips))[i : i + size] for i in range(0, len(clips), size)]
+        blocks = _blocks(range(len(clips)), size)
         blocks = [block for block in blocks if any(clips[i] in missing for i in block)]
         if not blocks:
             return
-        rank, world = get_dist_info()
+        rank, world = dist.get_dist_info()
         batches = self.run(dataset, blocks[rank::world])
         per_round = max(1, CLIPS_PER_ROUND // (size * world))
         for _ in range(0, len(blocks), per_round * world):
             own: dict[str, Row | None] = {}
-            for samples, features in islice(batches, per_round):
-                for sample, seen in zip(samples, features, strict=True):
+            for batch in islice(batches, per_round):
+                for sample, seen in zip(*batch, strict=True):
                     scores = [sample.pred_score, sample.get('pred_body_score')]
                     kept = [s.float().cpu().numpy() for s in scores if s is not None]
                     own[sample.clip] = None if sample.get('broken') else (seen, *kept)
-            yield {n: row for part in all_gather_object(own) for n, row in part.items()}
+            yield {
+                n: row
+                for part in dist.all_gather_object(own)
+                for n, row in part.items()
+            }
 
     def run(
         self, dataset: Any, batches: Sequence[Iterable[int]], **loading: Any
@@ -445,14 +384,6 @@ class FeatureSource:
     def _fp16(self) -> bool:
         return (self.runner.cfg.get('test_cfg') or {}).get('fp16', False)
 
-    def _dataset(self, subset: str, domain: str) -> Any:
-        options = self.runner.cfg.test_dataloader.dataset.to_dict()
-        options.update(subset=subset, domains=[domain], clips=None, on_broken='skip')
-        options['serialize_data'] = False  # few rows, and it collects garbage each time
-        dataset = DATASETS.build(options)
-        dataset.full_init()
-        return dataset
-
     def _folder(self, subset: str, domain: str) -> Path:
         """Folder by all that features depend on, but the files of the clips."""
         cfg = self.runner.cfg
@@ -476,66 +407,189 @@ class FeatureSource:
         return cache_home() / 'features' / fingerprint / f'{domain}_{subset}'
 
 
-RANDOM_SEED = 0
-"""Of random weights, and of parts that a file leaves out: the same in every run."""
+def _blocks(items: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]
 
 
-def load_backbone(
-    run: Run, options: BackboneOptions, cache: bool = False
-) -> tuple[FeatureSource, dict[str, Any]]:
-    """Build the model of a recipe and put weights into its backbone.
+def extract(
+    run: Run,
+    weights: BackboneOptions,
+    name: str,
+    task: str = 'det',
+    dtype: str = 'float16',
+    rate: float = 15.0,
+    stride_sec: float | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[FeatureStore, int, list[str]]:
+    """Extract the features of all clips or videos of a data root.
 
     Args:
-        run: Opened with the same options: no body classifier, and with ``tokens``
-            another head.
-        options: Which weights.
-        cache: Keep features on disk, and use those that are there; apart from those of
-            the same weights with a classifier.
+        run: Opened with ``weights``.
+        weights: Of the backbone; with tokens where several features of a clip or
+            window are wanted.
+        name: Of the features.
+        task: ``rec`` or ``det``.
+        dtype: ``float16`` or ``float32``.
+        rate: Of ``det``: frames per second that the backbone sees.
+        stride_sec: Of ``det``: seconds from one window to the next, one pooled feature
+            each; None: windows end to end, one feature per token of time.
+        on_progress: Called with how many are done, and how many there are.
 
     Returns:
-        Source of features, whose classifier means nothing; and of the weights the
-        ``checkpoint``, as ``results.json`` has it, with the hash of the backbone's
-        weights as they are in the model, and ``seen_domains``, None where untold.
+        The store, how many clips or videos this run added, and the names of those that
+        cannot be read and were left out.
 
     Raises:
-        FileNotFoundError: Weights are missing.
-        ValueError: There are no weights and random ones were not asked for; they do not
-            fit, or are not allowed on these data.
+        FileNotFoundError: The root has no such table, or weights are missing.
+        ValueError: The recipe or the options do not fit, a clip or video cannot be read
+            and is not to be skipped, or other features have this name.
     """
-    cfg = run.cfg
-    weights = starting_weights(
-        cfg, options.checkpoint, options.pretrained, options.trust
+    for key, value in (('rate', rate), ('stride_sec', stride_sec)):
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f'{key} {value}: use a number above 0.')
+    root = run.root
+    runner, origin = load_backbone(run, weights)
+    source, record = FeatureSource(runner), origin['checkpoint']
+    stream: Callable[[set[str]], Iterator[tuple[str, np.ndarray | None]]]
+    if task == 'rec':
+        names = {clip.clip for clip in root.read_rec()}
+        # Clips of any length have as many rows: the stride is a stand-in.
+        times = dict(dim=runner.model.cls_head.in_channels, stride_sec=1.0)
+        stream = partial(_clips, source, root)
+    else:
+        names = {video.video for video in root.read_det()}
+        datasets, times = _windows(source, root, rate, stride_sec)
+        stream = partial(_videos, source, datasets)
+    info = FeaturesInfo(
+        dtype=dtype,
+        backbone=run.name + (', random weights' if record['random_backbone'] else ''),
+        weights_sha256=record['sha256'],
+        data_fingerprint=root.fingerprint(),
+        **times,
     )
-    if weights is None and options.pretrained:
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        store = FeatureStore(root.path, name, task)
+        if store.info == info and set(store.names) == names:
+            return store, 0, []
+    broken: list[str] = []
+    with FeatureWriter(root.path, name, info, task) as writer:
+        before = len(writer.names)
+        for each, features in stream(names.difference(writer.names)):
+            if features is None:
+                broken.append(each)
+            else:
+                writer.append(each, features)
+            on_progress(len(writer.names) + len(broken), len(names))
+        added = len(writer.names) - before
+    return FeatureStore(root.path, name, task), added, broken
+
+
+def _clips(
+    source: FeatureSource, root: DataRoot, missing: set[str]
+) -> Iterator[tuple[str, np.ndarray | None]]:
+    """Features of trimmed clips: of their views, or the tokens of their views."""
+    clips = [clip for clip in root.read_rec() if clip.clip in missing]
+    for domain, subset in product(root.info.domains, SUBSETS):
+        own = [c.clip for c in clips if (c.domain, c.subset) == (domain, subset)]
+        rows = source.stream(subset, domain, own) if own else ()
+        yield from ((name, row and row[0]) for name, row in rows)
+
+
+_STEPS = {'UniformFrames': 'WindowFrames', 'PackClip': 'PackWindow'}
+"""Steps of a recipe for clips, and what takes their place in untrimmed videos."""
+
+
+def _windows(
+    source: FeatureSource, root: DataRoot, rate: float, stride_sec: float | None
+) -> tuple[list[Any], dict[str, Any]]:
+    """Untrimmed videos as windows of as many frames as the recipe's clips have.
+
+    Returns:
+        A dataset for each subset, and fields of ``FeaturesInfo``.
+    """
+    model, loader = source.runner.model, source.runner.cfg.test_dataloader
+    steps = [step.to_dict() for step in loader.dataset.pipeline]
+    lengths = [step['clip_len'] for step in steps if step['type'] == 'UniformFrames']
+    if len(lengths) != 1:
+        names = ', '.join(str(step['type']) for step in steps)
         raise ValueError(
-            'the recipe names no pretrained weights: give a checkpoint, or say '
-            '--no-pretrained for the features of random weights.'
+            'features of untrimmed videos need a recipe for RGB whose test pipeline '
+            f'has one UniformFrames; this one has {names}.'
         )
-    if weights:
-        check_simulated(weights.meta, run.root.info, options.allow_simulated)
-    runner = Runner.from_cfg(cfg)
-    torch.manual_seed(RANDOM_SEED)
-    runner.model.init_weights()
-    seen: list[str] | None = []
-    if weights:
-        whole = with_frozen(runner.model, weights, cfg)
-        load_state(runner.model, weights_of(whole.content), str(whole.path))
-        record = weights.record()
-        seen = weights.seen_domains or ([] if weights.of_recipe else None)
-    sha256 = weights_sha256(runner.model.backbone)
-    if not weights:
-        record = dict(pretrain_data=FROM_SCRATCH, simulated=False)
-        record.update(path='random', sha256=sha256, trained_on=FROM_SCRATCH)
-    record |= dict(backbone_sha256=sha256, random_backbone=weights is None)
-    source = FeatureSource(runner, f'backbone-{sha256}' if cache else None)
-    return source, {'checkpoint': record, 'seen_domains': seen}
+    stride = frames = int(lengths[0])
+    if stride_sec is not None:
+        stride = round(stride_sec * rate)
+        if not math.isclose(stride / rate, stride_sec) or not stride:
+            raise ValueError(
+                f'stride_sec {stride_sec} is no whole number of frames at {rate:g} per '
+                'second.'
+            )
+    for place, step in enumerate(steps):
+        if step['type'] in _STEPS:
+            steps[place] = dict(type=_STEPS[step['type']])
+        if step['type'] == 'FormatShape':
+            step['input_format'] = 'NCTHW'  # what PackWindow takes
+    keys = ('data_root', 'label_space', 'on_broken')
+    options = dict(
+        type='UntrimmedDataset',
+        window=DenseWindows(frames, rate, stride=stride),
+        pipeline=steps,
+        test_mode=True,
+        serialize_data=False,
+        **{key: loader.dataset[key] for key in keys if key in loader.dataset},
+    )
+    subsets = {video.subset for video in root.read_det()}
+    datasets = [
+        DATASETS.build({**options, 'subset': subset})
+        for subset in SUBSETS
+        if subset in subsets
+    ]
+    # How many features a window gives is known only by asking.
+    first = _as_clips(model.data_preprocessor.format_shape, [datasets[0][0]])
+    ((_, found),) = run_model(model, [first])
+    _, count, dim = found.shape
+    sec = frames / rate
+    times = dict(stride_sec=sec / count, offset_sec=sec / count / 2)
+    if stride_sec is not None:
+        times = dict(stride_sec=stride_sec, offset_sec=sec / 2)
+    return datasets, dict(dim=dim, fps=rate, **times)
 
 
-def weights_sha256(model: nn.Module) -> str:
-    """SHA-256 of names, types, shapes and bytes of a model's weights."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        value = value.detach().cpu().contiguous()
-        digest.update(f'{name} {value.dtype} {tuple(value.shape)};'.encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+def _videos(
+    source: FeatureSource, datasets: Iterable[Any], missing: set[str]
+) -> Iterator[tuple[str, np.ndarray | None]]:
+    """Features of untrimmed videos."""
+    runner = source.runner
+    collate = partial(_as_clips, runner.model.data_preprocessor.format_shape)
+    size = runner.cfg.test_dataloader.batch_size
+    for dataset in datasets:
+        videos = dataset.metainfo['videos']
+        windows = groupby(range(len(videos)), key=videos.__getitem__)
+        todo = {name: list(own) for name, own in windows if name in missing}
+        batches = [block for own in todo.values() for block in _blocks(own, size)]
+        found = source.run(dataset, batches, collate_fn=collate)
+        pairs = (pair for batch in found for pair in zip(*batch, strict=True))
+        for name, own in todo.items():
+            seen = list(islice(pairs, len(own)))
+            if any(sample.get('broken') for sample, _ in seen):
+                yield name, None
+                continue
+            features = np.concatenate([part for _, part in seen])
+            padded, positions = seen[-1][0].padding  # of the last window
+            empty = len(seen[-1][1]) * padded // positions
+            yield name, features[: len(features) - empty]
+
+
+def _as_clips(shape: str, windows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A batch of windows, in the shape of a batch of clips."""
+    from mmaction.structures import ActionDataSample
+
+    data = pseudo_collate(windows)
+    # (3, T, H, W) -> views of one clip (1, 3, T, H, W), or its frames (T, 3, H, W)
+    flat = shape == 'NCHW'
+    data['inputs'] = [x.transpose(0, 1) if flat else x[None] for x in data['inputs']]
+    for place, sample in enumerate(data['data_samples']):
+        padding = (sample.positions - sample.valid, sample.positions)
+        meta = dict(clip=sample.video, broken=sample.get('broken'), padding=padding)
+        data['data_samples'][place] = ActionDataSample(metainfo=meta)
+    return data

@@ -41,12 +41,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmma import __version__
 from mmma.checkpoints import to_plain
 from mmma.data.clips import Clip
-from mmma.engine.features import Features, FeatureSource, weights_sha256
+from mmma.engine.features import Features, FeatureSource
 from mmma.engine.fewshot import (
     Classifier,
     fewshot_settings,
@@ -54,6 +55,7 @@ from mmma.engine.fewshot import (
     score_fewshot,
 )
 from mmma.engine.run import Run
+from mmma.engine.weights import weights_sha256
 from mmma.evaluation.rows import Group
 from mmma.evaluation.scores import join_tables
 from mmma.files import atomic_write
@@ -306,22 +308,27 @@ class Prober:
     """Probes of one frozen backbone on one data root.
 
     Args:
-        source: Features of the backbone; tokens for an attentive probe.
+        runner: With the backbone; with tokens for an attentive probe.
         origin: Of its weights, as ``load_backbone`` tells it.
         clips: All clips of the data root.
         kind: ``linear`` or ``attentive``.
         seed: Of the weights that an attentive probe starts from.
+        cache: Keep features on disk, and use those that are there; apart from those of
+            the same weights with a classifier.
     """
 
     def __init__(
         self,
-        source: FeatureSource,
+        runner: Runner,
         origin: Mapping[str, Any],
         clips: Sequence[Clip],
         kind: str = 'linear',
         seed: int = 0,
+        cache: bool = True,
     ) -> None:
-        self.source, self.origin, self.kind, self.seed = source, origin, kind, seed
+        key = f'backbone-{origin["checkpoint"]["backbone_sha256"]}' if cache else None
+        self.source = FeatureSource(runner, key)
+        self.origin, self.kind, self.seed = origin, kind, seed
         self._action = {c.clip: c.action for c in clips}
         self.counts = Counter((c.subset, c.domain) for c in clips)
         self._bank: dict[tuple[str, str], Features] = {}

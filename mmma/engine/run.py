@@ -21,11 +21,6 @@ from mmma.taxonomy import SUBSETS, LabelSpace
 FAST_DEV_ITERATIONS = 2
 _RECOGNITION_ONLY = ('views', 'crops', 'class_set', 'body_scores')
 _KEPT = ('num_classes', 'in_channels', 'num_segments', 'average_clips')
-_MAPS = {
-    'VideoMAEViT': dict(return_feat_map=True),
-    'HubVideoEncoder': dict(output='map'),
-}
-"""How backbones that pool their tokens are told not to."""
 
 
 @dataclass(frozen=True)
@@ -311,6 +306,8 @@ def show_tokens(model: Any) -> None:
     """
     from mmengine.config import ConfigDict
 
+    from mmma.registry import MODELS
+
     head, kind = model.cls_head, model.backbone.type
     if 'pooling' not in head:
         raise ValueError(
@@ -319,12 +316,15 @@ def show_tokens(model: Any) -> None:
         )
     pooling = head.pooling
     if pooling == 'none':
-        if kind not in _MAPS:
+        MODELS.import_from_location()
+        own = {name: vars(kind) for name, kind in MODELS.module_dict.items()}
+        maps = {n: v['token_options'] for n, v in own.items() if 'token_options' in v}
+        if kind not in maps:
             raise ValueError(
                 f'{kind} gives one feature per clip, and is not known to give tokens '
-                f'(known: {", ".join(_MAPS)}). Use a linear probe, or pooled features.'
+                f'(known: {", ".join(maps)}). Use a linear probe, or pooled features.'
             )
-        model.backbone.update(_MAPS[kind])
+        model.backbone.update(maps[kind])
         pooling = 'clip'
     kept = {key: head[key] for key in _KEPT if key in head}
     space = {'label_space': head.label_space} if 'label_space' in head else {}

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
 
 from mmma.checkpoints import (
     RemoteFile,
+    check_simulated,
     fetch_file,
     fetch_url,
     file_sha256,
@@ -23,7 +28,7 @@ from mmma.checkpoints import (
 )
 from mmma.checkpoints.download import file_name
 from mmma.checkpoints.files import frozen_state
-from mmma.engine.run import Run, TestOptions
+from mmma.engine.run import BackboneOptions, Run, TestOptions
 
 FROM_SCRATCH = 'none'
 
@@ -168,6 +173,66 @@ class StartFrom(Hook):
         model = unwrapped(runner.model)
         whole = with_frozen(model, self.weights, runner.cfg)
         load_state(model, weights_of(whole.content), str(whole.path))
+
+
+RANDOM_SEED = 0
+"""Of random weights, and of parts that a file leaves out: the same in every run."""
+
+
+def load_backbone(run: Run, options: BackboneOptions) -> tuple[Runner, dict[str, Any]]:
+    """Build the model of a recipe and put weights into its backbone.
+
+    Args:
+        run: Opened with the same options: no body classifier, and with ``tokens``
+            another head.
+        options: Which weights.
+
+    Returns:
+        A runner with the model, whose classifier means nothing; and of the weights the
+        ``checkpoint``, as ``results.json`` has it, with the hash of the backbone's
+        weights as they are in the model, and ``seen_domains``, None where untold.
+
+    Raises:
+        FileNotFoundError: Weights are missing.
+        ValueError: There are no weights and random ones were not asked for; they do not
+            fit, or are not allowed on these data.
+    """
+    cfg = run.cfg
+    weights = starting_weights(
+        cfg, options.checkpoint, options.pretrained, options.trust
+    )
+    if weights is None and options.pretrained:
+        raise ValueError(
+            'the recipe names no pretrained weights: give a checkpoint, or say '
+            '--no-pretrained for the features of random weights.'
+        )
+    if weights:
+        check_simulated(weights.meta, run.root.info, options.allow_simulated)
+    runner = Runner.from_cfg(cfg)
+    torch.manual_seed(RANDOM_SEED)
+    runner.model.init_weights()
+    seen: list[str] | None = []
+    if weights:
+        whole = with_frozen(runner.model, weights, cfg)
+        load_state(runner.model, weights_of(whole.content), str(whole.path))
+        record = weights.record()
+        seen = weights.seen_domains or ([] if weights.of_recipe else None)
+    sha256 = weights_sha256(runner.model.backbone)
+    if not weights:
+        record = dict(pretrain_data=FROM_SCRATCH, simulated=False)
+        record.update(path='random', sha256=sha256, trained_on=FROM_SCRATCH)
+    record |= dict(backbone_sha256=sha256, random_backbone=weights is None)
+    return runner, {'checkpoint': record, 'seen_domains': seen}
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """SHA-256 of names, types, shapes and bytes of a model's weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        value = value.detach().cpu().contiguous()
+        digest.update(f'{name} {value.dtype} {tuple(value.shape)};'.encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def check_extractor(meta: Mapping[str, Any], run: Run, options: TestOptions) -> None:

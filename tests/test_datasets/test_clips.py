@@ -403,3 +403,25 @@ def test_base_configs_give_what_their_names_say(video_root, size, subset):
     data = DATASETS.build(dataset)[0]
     assert data['inputs'].shape == (1, 3, 16, size, size)
     assert data['inputs'].dtype == torch.uint8
+
+
+def test_stamps_tell_which_video_changed(own_root):
+    dataset = build(own_root, domains=['street'])
+    before = dataset.file_stamps()
+    videos = own_root / 'videos' / 'street'
+    os.utime(videos / 'street_train_0.mp4', ns=(5, 5))
+    (videos / 'street_train_1.mp4').rename(own_root / 'elsewhere.mp4')
+    after = dataset.file_stamps()
+    assert [before[n] != after[n] for n in before] == [True, True, False]
+    assert dataset.file_stamps() == after
+
+
+def test_stamps_of_skeletons_are_those_of_the_store(own_root):
+    dataset = build(own_root, domains=['street'], modality='Pose', pipeline=[])
+    store = own_root / 'skeletons' / 'rec.npy'
+    store.parent.mkdir(exist_ok=True)
+    store.write_bytes(b'1')
+    before = set(dataset.file_stamps().values())
+    assert len(before) == 1
+    store.write_bytes(b'12')
+    assert before.isdisjoint(dataset.file_stamps().values())

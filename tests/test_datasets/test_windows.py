@@ -24,7 +24,7 @@ from mmma.datasets.samplers import (
     EpochSampler,
     SampleKey,
 )
-from mmma.datasets.windows import TRIALS, Window, WindowOptions
+from mmma.datasets.windows import TRIALS, DenseWindows, Window, WindowOptions
 from mmma.registry import DATASETS
 
 NONE = np.zeros((0, 2))
@@ -412,3 +412,12 @@ def test_base_configs_give_what_their_names_say(feature_root, name, shape, subse
     assert data['inputs'].shape == shape
     assert torch.isfinite(data['inputs'].float()).all()
     assert data['data_samples'].valid < shape[-1 if len(shape) == 2 else 1]
+
+
+def test_windows_cover_a_video_at_constant_steps():
+    windows = DenseWindows(positions=4, rate=2.0, stride=4).tile(4.6)
+    assert [(w.start_sec, w.valid) for w in windows] == [(0, 4), (2, 4), (4, 2)]
+    windows = DenseWindows(positions=4, rate=2.0, stride=1).tile(2.6)
+    assert [(w.start_sec, w.valid) for w in windows] == [(0, 4), (0.5, 4), (1, 4)]
+    windows = DenseWindows(positions=4, rate=2.0, stride=6).tile(3.0)
+    assert [(w.start_sec, w.valid) for w in windows] == [(0, 4)]

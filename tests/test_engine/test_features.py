@@ -1,5 +1,4 @@
-import os
-from types import SimpleNamespace
+import shutil
 
 import numpy as np
 import pytest
@@ -8,25 +7,22 @@ from fewshot_runs import make_run
 from mmengine.config import ConfigDict
 from mmengine.structures import BaseDataElement
 from torch import nn
-from video_files import make_video_root
 
 from mmma.apis import load_config
-from mmma.datasets.clips import ClipDataset
 from mmma.engine import features as module
 from mmma.engine.features import (
     Features,
     FeatureSource,
-    TokenHead,
-    file_stamps,
+    extract,
     find_classifier,
     read_cache,
     run_model,
-    weights_sha256,
     write_cache,
 )
 from mmma.engine.fewshot import source_classifier
-from mmma.engine.run import show_tokens
-from mmma.models.heads.action_head import ActionHead
+from mmma.engine.run import BackboneOptions, open_run, show_tokens
+from mmma.engine.weights import load_backbone, weights_sha256
+from mmma.models.heads.action_head import ActionHead, TokenHead
 
 
 @pytest.mark.parametrize(
@@ -64,7 +60,10 @@ def test_a_backbone_that_pools_is_told_not_to():
     ('head', 'message'),
     [
         (dict(type='GCNHead'), 'GCNHead: tokens are taken from recipes whose head'),
-        (dict(type='ActionHead', pooling='none'), 'SlowFast gives one feature per'),
+        (
+            dict(type='ActionHead', pooling='none'),
+            'SlowFast gives.* tokens .known: HubV.*, VideoM',
+        ),
     ],
 )
 def test_recipes_without_tokens(head, message):
@@ -139,32 +138,6 @@ def test_features_that_cannot_be_written_are_no_error(tmp_path, said):
     (tmp_path / 'file').write_text('')
     write_cache(tmp_path / 'file' / 'folder', STAMPS, rows(['a']))
     assert said[0].startswith('features are not kept: ')
-
-
-def test_stamps_tell_which_video_changed(tmp_path):
-    root = make_video_root(tmp_path, clips=2)
-    dataset = ClipDataset(root, 'train', [], domains=['street'])
-    dataset.full_init()
-    before = file_stamps(dataset)
-    os.utime(root / 'videos/street/street_train_0.mp4', ns=(5, 5))
-    (root / 'videos/street/street_train_1.mp4').rename(root / 'elsewhere.mp4')
-    after = file_stamps(dataset)
-    assert [before[n] != after[n] for n in before] == [True, True]
-    assert file_stamps(dataset) == after
-
-
-def test_stamps_of_skeletons_are_those_of_the_store(tmp_path):
-    (tmp_path / 'skeletons').mkdir()
-    store = tmp_path / 'skeletons' / 'rec.npy'
-    store.write_bytes(b'1')
-    root = SimpleNamespace(path=tmp_path, fingerprint=lambda: 'tables')
-    dataset = SimpleNamespace(
-        metainfo={'clips': ['a', 'b']}, root=root, modality='Pose'
-    )
-    before = file_stamps(dataset)
-    assert before['a'] == before['b']
-    store.write_bytes(b'12')
-    assert file_stamps(dataset)['a'] != before['a']
 
 
 K, D = 4, 6
@@ -317,24 +290,11 @@ def test_an_interrupted_extraction_goes_on_from_what_was_written(runner, monkeyp
     assert len(calls) == 3
 
 
-def test_only_wanted_clips_that_are_broken_matter(runner, monkeypatch):
+def test_only_wanted_clips_that_are_broken_matter(video_root, tmp_path):
+    root = shutil.copytree(video_root, tmp_path / 'root')
+    (root / 'videos/street/street_test_1.mp4').write_bytes(b'')
+    _, runner = make_run(root, tmp_path)
     source = FeatureSource(runner, 'sha')
-    open_video = type(source)._dataset
-
-    def with_broken(self, subset, domain):
-        dataset = open_video(self, subset, domain)
-        info = dataset.get_data_info
-
-        def broken_second(index):
-            found = info(index)
-            if index == 1:
-                found['filename'] = 'nowhere.mp4'
-            return found
-
-        monkeypatch.setattr(dataset, 'get_data_info', broken_second)
-        return dataset
-
-    monkeypatch.setattr(FeatureSource, '_dataset', with_broken)
     assert source.features('test', 'street', ['street_test_0']).broken == []
     with pytest.raises(ValueError, match=r"clip 'street_test_1' cannot be read"):
         source.features('test', 'street')
@@ -357,3 +317,116 @@ def test_a_hash_of_weights_is_of_names_and_values():
     with torch.no_grad():
         layer.bias[0] += 1
     assert weights_sha256(layer) != first
+
+
+def opened(root, work_dir, tokens=False, **options):
+    cfg = load_config(
+        'recog/videomae-tiny_mma82_indomain',
+        {'protocol': 'indomain'},
+        data_root=str(root),
+    )
+    cfg.test_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
+    options = BackboneOptions(
+        pretrained=False, tokens=tokens, work_dir=str(work_dir), **options
+    )
+    return open_run(cfg, options=options), options
+
+
+@pytest.fixture(scope='module')
+def clips(video_root, tmp_path_factory):
+    root = tmp_path_factory.mktemp('rec') / 'root'
+    shutil.copytree(video_root, root)
+    return opened(root, root.parent / 'work'), root
+
+
+@pytest.fixture(scope='module')
+def videos(det_root, tmp_path_factory):
+    root = tmp_path_factory.mktemp('det') / 'root'
+    shutil.copytree(det_root, root)
+    return opened(root, root.parent / 'work', tokens=True), root
+
+
+def bytes_of(root, name, task):
+    files = (f'{task}.npy', f'{task}_index.csv', 'features.json')
+    return [(root / 'features' / name / f).read_bytes() for f in files]
+
+
+def stop_after(count):
+    def stop(done, total):
+        if done == count:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+@pytest.mark.parametrize('task', ['rec', 'det'])
+def test_a_run_that_was_stopped_goes_on_with_the_same_bytes(task, request, monkeypatch):
+    run, root = request.getfixturevalue({'rec': 'clips', 'det': 'videos'}[task])
+    monkeypatch.setattr(module, 'CLIPS_PER_ROUND', 2)
+    whole, added, _ = extract(*run, 'whole', task)
+    assert len(whole) == added
+    for count in (1, 4):
+        with pytest.raises(KeyboardInterrupt):
+            extract(*run, 'parts', task, on_progress=stop_after(count))
+    _, rest, _ = extract(*run, 'parts', task)
+    assert rest == added - 4
+    assert bytes_of(root, 'parts', task) == bytes_of(root, 'whole', task)
+    assert extract(*run, 'whole', task)[1] == 0
+
+
+def test_clips_have_the_features_of_the_classifier(clips):
+    run, _ = clips
+    store, *_ = extract(*run, 'exact', 'rec', 'float32')
+    runner, origin = load_backbone(*run)
+    expected = FeatureSource(runner).features('val', 'street')
+    found = np.stack([store.get(name) for name in expected.names])
+    np.testing.assert_array_equal(found, expected.features)
+    assert store.info.backbone == 'videomae-tiny_mma82, random weights'
+    assert store.info.weights_sha256 == origin['checkpoint']['backbone_sha256']
+
+
+def test_a_video_has_a_feature_for_each_token_until_its_end(videos):
+    store, *_ = extract(*videos[0], 'dense', rate=10.0)
+    assert store.info.stride_sec == pytest.approx(0.2)  # two frames at 10 per second
+    assert store.info.offset_sec == pytest.approx(0.1)
+    assert store.info.fps == 10
+    # 40, 100 and 30 frames are 20, 50 and 15 pairs.
+    names = ('lab_train_0', 'lab_train_1', 'street_test_0')
+    assert [store.steps(n) for n in names] == [20, 50, 15]
+
+
+def test_strides_give_one_pooled_feature_per_window(det_root, tmp_path):
+    root = tmp_path / 'root'
+    shutil.copytree(det_root, root)
+    run = opened(root, tmp_path / 'work')
+    store, *_ = extract(*run, 'slow', rate=10.0, stride_sec=0.5)
+    assert store.info.offset_sec == pytest.approx(0.8)
+    # 16 frames each 5: 40 frames take windows at 0, 5, ... 25.
+    assert store.steps('lab_train_0') == 6
+    with pytest.raises(ValueError, match=r'stride_sec 0.25 is no whole number of fra'):
+        extract(*run, 'odd', rate=10.0, stride_sec=0.25)
+
+
+def test_broken_clips_and_videos_are_left_out_if_allowed(
+    video_root, det_root, tmp_path
+):
+    for task, source, file, name, rows in (
+        ('rec', video_root, 'street/street_val_1.mp4', 'street_val_1', 35),
+        ('det', det_root, 'street_test_0.mp4', 'street_test_0', 7),
+    ):
+        root = tmp_path / task
+        shutil.copytree(source, root)
+        (root / 'videos' / file).write_bytes(b'')
+        tokens = task == 'det'
+        strict = opened(root, tmp_path / f'{task}-strict', tokens)
+        with pytest.raises(ValueError, match=f"'{name}' cannot be read"):
+            extract(*strict, 'a', task)
+        lenient = opened(root, tmp_path / f'{task}-skip', tokens, skip_broken=True)
+        store, _, broken = extract(*lenient, 'a', task)
+        assert (len(store), broken) == (rows, [name])
+
+
+@pytest.mark.parametrize('change', [{'rate': 0}, {'stride_sec': -1}])
+def test_bad_options(change):
+    with pytest.raises(ValueError, match='use a number above 0'):
+        extract(None, None, 'a', **change)

@@ -201,7 +201,8 @@ def test_the_plan_has_what_the_data_can_fill():
 
 def test_clips_go_through_the_backbone_once_and_lab_is_fitted_once():
     source, shown = Source(make_clips()), []
-    prober = Prober(source, ORIGIN, source.clips)
+    prober = Prober(None, ORIGIN, source.clips)
+    prober.source = source
     prober.extract([opened(protocol='fewshot')], 'test', lambda *p: shown.append(p))
     assert shown == [(9, 36), (18, 36), (27, 36), (36, 36)]
     assert source.asked == [

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from mmengine.model import BaseModule
@@ -63,6 +63,8 @@ class HubVideoEncoder(BaseModule):
         ValueError: An unknown model, field, output or number of blocks, or a model that
             is no stack of blocks over the tokens of a video.
     """
+
+    token_options: ClassVar = {'output': 'map'}  # give tokens, not their mean
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -303,6 +303,8 @@ class VideoMAEViT(BaseModule):
     Raises:
         ValueError: An unknown architecture or sizes that do not fit.
     """
+
+    token_options: ClassVar = {'return_feat_map': True}  # give tokens, not their mean
 
     def __init__(
         self,

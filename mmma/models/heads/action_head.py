@@ -294,6 +294,39 @@ class ActionHead(ClassesOfData, BaseHead):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
+@MODELS.register_module()
+class TokenHead(ActionHead):
+    """``ActionHead`` that averages over space and persons, but not over time.
+
+    A clip's tokens take the place of its views: features are (N * views * T', D), and
+    scores are averaged over tokens. The options are those of ``ActionHead``, but for
+    pooling ``none``, which leaves nothing to average.
+    """
+
+    def pool(self, x: Tensor, num_segs: int | None = None) -> Tensor:
+        """Tokens (N * views * T', D), in order of time within a view.
+
+        Args:
+            x: Features of the backbone, of the shape that ``pooling`` takes.
+            num_segs: Unused, as in ``ActionHead``.
+
+        Raises:
+            ValueError: ``x`` has another shape.
+        """
+        if x.ndim != POOLINGS[self.pooling] or self.pooling == 'none':
+            raise ValueError(
+                f'features of shape {tuple(x.shape)} hold no tokens for pooling '
+                f'{self.pooling!r}: the backbone must give a map of them.'
+            )
+        if self.pooling == 'segments':
+            return x.mean(dim=(2, 3))  # (N*S, D, H, W) -> (N*S, D)
+        if self.pooling == 'clip':
+            x = x.mean(dim=(3, 4))  # (N, D, T, H, W) -> (N, D, T)
+        else:
+            x = x.mean(dim=(1, 4))  # (N, M, D, T, V) -> (N, D, T)
+        return x.transpose(1, 2).flatten(0, 1)  # (N, D, T) -> (N*T, D)
+
+
 def fuse_bodies(
     actions: Tensor, bodies: Tensor, body_of: Tensor, weight: float
 ) -> Tensor:
