@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import json
 import math
@@ -30,13 +29,10 @@ def cache_home() -> Path:
 
 
 def leaves_root(relative: str) -> bool:
-    """Whether a path of a table is absolute or climbs out by ``..``.
+    """True for a path of a table that is absolute or climbs out by ``..``.
 
     Looks at the text alone, so that large tables read fast; links are looked at when
-    a file is opened (``DataRoot.video_path``).
-
-    Args:
-        relative: Path as written, relative to the data root; empty is inside.
+    a file is opened (``DataRoot.video_path``). Empty is inside.
     """
     if not relative:
         return False
@@ -49,8 +45,7 @@ def leaves_root(relative: str) -> bool:
 def draft(path: Path) -> Iterator[Path]:
     """Path to write to of a file that appears under its name only when it is complete.
 
-    Args:
-        path: The file; its folder is made if it does not exist.
+    Its folder is made if it does not exist.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
@@ -66,7 +61,7 @@ def atomic_write(path: Path, mode: str = 'w') -> Iterator[IO[Any]]:
     """Open a file that appears under its name only when it is complete.
 
     Args:
-        path: The file; its folder is made if it does not exist.
+        path: As in :func:`draft`.
         mode: ``w`` for UTF-8 text, ``wb`` for bytes.
     """
     text = {} if 'b' in mode else {'encoding': 'utf-8', 'newline': ''}
@@ -101,9 +96,6 @@ def read_text(path: Path, content: bytes | None = None) -> str:
 def read_json(path: Path) -> Any:
     """Content of a JSON file.
 
-    Args:
-        path: The file.
-
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file is not UTF-8 text, or not JSON.
@@ -112,15 +104,9 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str, path: Path) -> tuple[Any, list[str]]:
-    """Content of the text of a JSON file.
+    """Content of the text of a JSON file, and keys that an object has twice.
 
-    Args:
-        text: The text.
-        path: The file, for messages.
-
-    Returns:
-        The content, and the keys that an object has twice, of which plain reading keeps
-        one in silence.
+    Of these, plain reading keeps one in silence. The path is for messages.
 
     Raises:
         ValueError: It is not JSON.
@@ -175,11 +161,7 @@ class Problem:
 
     def __str__(self) -> str:
         where = f'{self.file}:{self.line}' if self.line else self.file
-        return (
-            f'{where}: {self.item}: {self.text}'
-            if self.item
-            else f'{where}: {self.text}'
-        )
+        return ': '.join(filter(None, (where, self.item, self.text)))
 
 
 def refuse(problems: Sequence[Problem], path: Path, hint: str = '') -> None:
@@ -210,12 +192,18 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """Function of (done, total) that shows on standard error how far the work is.
 
     A terminal gets a bar with the time left; a log file gets at most ten lines.
-
-    Args:
-        label: Name of the work.
     """
+    shown = -1
+
+    def report(done: int, total: int) -> None:
+        nonlocal shown
+        tenth = done * 10 // max(total, 1)
+        if tenth != shown:
+            shown = tenth
+            print(f'{label} {done}/{total}', file=sys.stderr, flush=True)
+
     if not sys.stderr.isatty():
-        yield _lines_of(label)
+        yield report
         return
     from rich.console import Console
     from rich.progress import (
@@ -237,27 +225,8 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
         )
 
 
-def _lines_of(label: str) -> Callable[[int, int], None]:
-    shown = -1
-
-    def report(done: int, total: int) -> None:
-        nonlocal shown
-        tenth = done * 10 // max(total, 1)
-        if tenth != shown:
-            shown = tenth
-            print(f'{label} {done}/{total}', file=sys.stderr, flush=True)
-
-    return report
-
-
 def progress(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
-    """Pass items through and show how many have passed.
-
-    Args:
-        items: Anything.
-        total: Their number.
-        label: Name of the work.
-    """
+    """Pass items through and show how many of ``total`` have passed."""
     with progress_bar(label) as report:
         for done, item in enumerate(items, start=1):
             yield item
@@ -265,11 +234,7 @@ def progress(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    Args:
-        seconds: At least 0.
-    """
+    """Seconds, at least 0, as people say them."""
     if seconds < 90:
         return f'{seconds:.0f} s'
     minutes = round(seconds / 60)
@@ -291,7 +256,6 @@ def sigterm_interrupts() -> Iterator[None]:
 
 
 CRASHED = 'the decoder crashes on it'
-_THREADS = 'OMP_NUM_THREADS'
 
 
 def map_in_processes(
@@ -320,15 +284,14 @@ def map_in_processes(
     if not workers or method not in multiprocessing.get_all_start_methods():
         yield from ((item, work(item)) for item in items)
         return
-    run = functools.partial(_in_pool, method, work)
     left = dict(enumerate(items))
     try:
-        for number, outcome in run(left.copy(), workers):
+        for number, outcome in _in_pool(method, work, left.copy(), workers):
             yield left.pop(number), outcome
     except BrokenProcessPool:
         for number, item in left.items():
             try:
-                yield item, next(run({number: item}, 1))[1]
+                yield item, next(_in_pool(method, work, {number: item}, 1))[1]
             except BrokenProcessPool:
                 yield item, CRASHED
 
@@ -361,30 +324,30 @@ def _fresh_processes() -> Iterator[None]:
     A spawned process imports the script that runs, which would run it once more where
     it has no guard; what is called here lies in modules.
     """
-    main, threads = sys.modules['__main__'], os.environ.get(_THREADS)
+    main, threads = sys.modules['__main__'], os.environ.get('OMP_NUM_THREADS')
     sys.modules['__main__'] = types.ModuleType('__main__')
-    os.environ[_THREADS] = '1'
+    os.environ['OMP_NUM_THREADS'] = '1'
     try:
         yield
     finally:
         sys.modules['__main__'] = main
         if threads is None:
-            del os.environ[_THREADS]
+            del os.environ['OMP_NUM_THREADS']
         else:
-            os.environ[_THREADS] = threads
+            os.environ['OMP_NUM_THREADS'] = threads
 
 
 def _end_with() -> None:
     """Leave interrupts to the parent, and end when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
     if parent is not None:
-        threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True).start()
-
-
-def _watch(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)
+        threading.Thread(target=watch, daemon=True).start()
 
 
 JOURNAL_FILE = 'packing.jsonl'
@@ -414,7 +377,7 @@ class Journal:
             raise ValueError(
                 f'{out} is not empty and was not packed: give another folder'
             )
-        self._write(self.records.values())
+        self._write()
 
     def _read(self, force: bool) -> None:
         lines = []
@@ -428,14 +391,19 @@ class Journal:
         if header == self.header:
             self.records = {record['path']: record for record in records}
         elif not force:
-            changes = _changes(header, self.header)
+            old, new = header, self.header
+            changes = ', '.join(
+                f'{key} was {old.get(key)!r}, now {new.get(key)!r}'
+                for key in {**old, **new}
+                if old.get(key) != new.get(key)
+            )
             raise ValueError(
                 f'{self.path.parent} was packed differently: {changes}; give another '
                 'folder, or --force to pack everything anew'
             )
 
     def holds(self, path: str, source: Path) -> bool:
-        """Whether a video is packed, and neither it nor its source has changed since.
+        """True if a video is packed, and neither it nor its source has changed since.
 
         Args:
             path: As in the tables.
@@ -455,38 +423,23 @@ class Journal:
             file.write(_line(record))
 
     def finish(self, paths: Iterable[str]) -> None:
-        """Sort the records; packed videos that no table names any more are removed.
-
-        Args:
-            paths: Those of the tables.
-        """
+        """Sort records by ``paths`` of the tables; packed videos of others go."""
         self.records = {p: self.records[p] for p in sorted(paths) if p in self.records}
         kept = {record['packed'] for record in self.records.values()}
         for stale in self._packed_before - kept:
             (self.path.parent / stale).unlink(missing_ok=True)
-        self._write(self.records.values())
+        self._write()
 
-    def _write(self, records: Iterable[Mapping[str, Any]]) -> None:
+    def _write(self) -> None:
         with atomic_write(self.path) as file:
-            file.writelines(map(_line, [self.header, *records]))
+            file.writelines(map(_line, [self.header, *self.records.values()]))
 
 
 def source_identity(source: Path) -> dict[str, int]:
-    """What tells whether a source has changed.
-
-    Args:
-        source: An existing file.
-    """
+    """Facts of an existing file that tell if it has changed."""
     found = source.stat()
     return {'source_bytes': found.st_size, 'source_mtime_ns': found.st_mtime_ns}
 
 
 def _line(record: Mapping[str, Any]) -> str:
     return json.dumps(record, ensure_ascii=False) + '\n'
-
-
-def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    return ', '.join(
-        f'{key} was {old.get(key)!r}, now {new.get(key)!r}' for key in keys
-    )

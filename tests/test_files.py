@@ -28,18 +28,13 @@ from mmma.files import (
     read_text,
     refuse,
     source_identity,
-    usable_cores,
 )
 
 
-def test_the_user_may_choose(monkeypatch):
-    monkeypatch.setenv('MMMA_HOME', '/a')
-    assert cache_home() == Path('/a')
-    monkeypatch.setenv('MMMA_HOME', '~/a')
-    assert cache_home() == Path.home() / 'a'
-
-
-def test_default(monkeypatch):
+def test_cache_home(monkeypatch):
+    for chosen, home in (('/a', Path('/a')), ('~/a', Path.home() / 'a')):
+        monkeypatch.setenv('MMMA_HOME', chosen)
+        assert cache_home() == home
     monkeypatch.delenv('MMMA_HOME')
     assert cache_home() == Path.home() / '.cache/mmma'
 
@@ -81,35 +76,18 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_byte_order_mark_is_dropped(tmp_path):
-    (tmp_path / 'f').write_bytes(b'\xef\xbb\xbfclip')
-    assert read_text(tmp_path / 'f') == 'clip'
-
-
-def test_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match='gone: no such file'):
-        read_text(tmp_path / 'gone')
-
-
-def test_not_text(tmp_path):
-    (tmp_path / 'f').write_bytes(b'abc\xff')
+def test_text_without_a_mark_and_with_plain_line_ends(tmp_path):
+    path = tmp_path / 'f'
+    with pytest.raises(FileNotFoundError, match='f: no such file'):
+        read_text(path)
+    path.write_bytes(b'\xef\xbb\xbfclip\r\nb\r')
+    assert read_text(path) == 'clip\nb\n'
+    path.write_bytes(b'abc\xff')
     with pytest.raises(ValueError, match=r'not UTF-8 text \(byte 3\)'):
-        read_text(tmp_path / 'f')
+        read_text(path)
 
 
-@pytest.mark.parametrize(
-    ('problem', 'text'),
-    [
-        (Problem('rec.csv', 3, 'a', 'bad'), 'rec.csv:3: a: bad'),
-        (Problem('rec.csv', 0, 'a', 'bad'), 'rec.csv: a: bad'),
-        (Problem('rec.csv', 3, '', 'bad'), 'rec.csv:3: bad'),
-    ],
-)
-def test_a_problem_as_text(problem, text):
-    assert str(problem) == text
-
-
-def test_first_five_are_shown_and_the_rest_counted():
+def test_first_five_problems_are_shown_and_the_rest_counted():
     problems = [Problem('f', line, f'c{line}', 'bad') for line in range(1, 8)]
     with pytest.raises(ValueError, match='7 problems') as error:
         refuse(problems, Path('f'), 'look there')
@@ -117,14 +95,9 @@ def test_first_five_are_shown_and_the_rest_counted():
     assert 'f:5: c5: bad' in text
     assert 'c6' not in text
     assert text.endswith('... and 2 more (look there)')
-
-
-def test_one_problem_is_one():
     with pytest.raises(ValueError, match=r'^f: 1 problem\n  f:1: bad$'):
         refuse([Problem('f', 1, '', 'bad')], Path('f'))
-
-
-def test_nothing_wrong_is_no_error():
+    assert str(Problem('f', 0, 'a', 'bad')) == 'f: a: bad'
     refuse([], Path('f'))
 
 
@@ -140,17 +113,14 @@ def test_items_pass_and_a_log_gets_ten_lines(capsys):
     assert len(lines) <= 11
 
 
-def test_a_terminal_gets_a_bar(monkeypatch):
+def test_a_terminal_gets_a_bar(monkeypatch, capsys):
+    for total in (0, 3):
+        assert list(progress([], total, 'decode')) == []
+    assert capsys.readouterr().err == ''
     terminal = Terminal()
     monkeypatch.setattr(sys, 'stderr', terminal)
     assert list(progress('ab', 2, 'decode [x]')) == ['a', 'b']
     assert re.search(r'decode \[x\] .*2/2', terminal.getvalue())
-
-
-@pytest.mark.parametrize('total', [0, 3])
-def test_nothing_to_do(capsys, total):
-    assert list(progress([], total, 'decode')) == []
-    assert capsys.readouterr().err == ''
 
 
 def square(number):
@@ -164,7 +134,10 @@ def square(number):
 def test_every_item_once(workers, spawn):
     found = dict(map_in_processes(square, [1, 2, 3], workers, spawn))
     assert found == {1: 1, 2: 4, 3: 9}
+    assert list(map_in_processes(square, [], workers, spawn)) == []
     assert multiprocessing.active_children() == []
+    with pytest.raises(ValueError, match='-1 is too small'):
+        list(map_in_processes(square, [-1, 1], workers, spawn))
 
 
 @pytest.mark.parametrize('spawn', [False, True])
@@ -172,11 +145,6 @@ def test_a_crash_costs_one_item(spawn):
     found = dict(map_in_processes(square, list(range(9)), 2, spawn))
     assert found.pop(5) == CRASHED
     assert found == {n: n**2 for n in range(9) if n != 5}
-
-
-def test_errors_come_through():
-    with pytest.raises(ValueError, match='-1 is too small'):
-        list(map_in_processes(square, [-1, 1], 2))
 
 
 def threads_of(_):
@@ -197,11 +165,6 @@ def test_fresh_processes_run_no_script_and_one_thread(monkeypatch, tmp_path):
     script.write_text(code)
     done = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert done.stdout == '{4: 2.0}\n', done.stderr
-
-
-def test_nothing_to_do_of_processes():
-    assert list(map_in_processes(square, [], None)) == []
-    assert usable_cores() >= 1
 
 
 def test_processes_end_when_their_parent_is_killed():
@@ -251,9 +214,12 @@ def test_a_line_that_was_cut_off_does_not_count(tmp_path, source):
     assert again.holds('a.avi', source)
     assert not again.holds('b.avi', source)
     assert (out / JOURNAL_FILE).read_text().count('\n') == 2
+    with pytest.raises(ValueError, match='packed differently: gop was 4, now 5; give'):
+        Journal(out, {'gop': 5}, force=False)
+    assert not Journal(out, {'gop': 5}, force=True).holds('a.avi', source)
 
 
-def test_what_makes_a_record_void(tmp_path, source):
+def test_changes_that_make_a_record_void(tmp_path, source):
     out = tmp_path / 'out'
     journal = Journal(out, {}, force=False)
     add(journal, out, source)
