@@ -135,7 +135,7 @@ def _replace_package_lookup() -> None:
 
 
 def is_installed(package: str) -> bool:
-    """Whether a distribution or an importable module of this name exists."""
+    """True if a distribution or an importable module of this name exists."""
     try:
         importlib.metadata.distribution(package)
     except importlib.metadata.PackageNotFoundError:

@@ -16,7 +16,7 @@ _PACKAGE = Path(mmma.__file__).parent
 
 
 def config_folders() -> list[Path]:
-    """Where configs lie: those of the checkout first, then those of the wheel."""
+    """Folders of configs: that of the checkout first, then that of the wheel."""
     folders = (_PACKAGE.parent / 'configs', _PACKAGE / '.mim' / 'configs')
     return [f for f in folders if (f / '_base_').is_dir()]
 
@@ -144,7 +144,7 @@ def flatten(cfg: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
 
 
 def origins(path: Path) -> dict[str, Path]:
-    """Which file of a config's chain of bases sets each key.
+    """File of a config's chain of bases that sets each key.
 
     Args:
         path: A config file.

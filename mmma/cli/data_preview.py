@@ -101,12 +101,7 @@ def choose_clips(
 
 
 def clip_reader(root: DataRoot, frames: int) -> Callable[[Clip], list[np.ndarray]]:
-    """What reads some frames of a clip: video, or drawn skeletons where it has none.
-
-    Args:
-        root: Data root.
-        frames: How many frames to pick.
-    """
+    """Reader of some frames of a clip: video, or drawn skeletons where it has none."""
     from mmma.data.arrays import SkeletonStore
     from mmma.simulation.preview import draw_skeleton, pick_frames
     from mmma.video import open_video

@@ -48,7 +48,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether no check failed."""
+        """True if no check failed."""
         return all(isinstance(c, str) or not c for c in self.checks.values())
 
     def as_dict(self) -> dict[str, Any]:
@@ -147,7 +147,8 @@ def read_tables(
         rows[name], checks[name] = [], 'the root has none'
         if there:
             try:
-                rows[name], checks[name] = scan(root.path / name, space)
+                found = scan(root.path / name, space, domains=root.info.domains)
+                rows[name], checks[name] = found
             except ValueError as error:  # not text, not JSON
                 checks[name] = [Problem(name, 0, '', str(error))]
     return rows[REC_FILE], rows[DET_FILE], checks

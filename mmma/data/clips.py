@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mmma.files import CHECK_HINT, Problem, atomic_write, leaves_root, read_text
 from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice, suggest
 
 REQUIRED = ('clip', 'path', 'subset', 'domain', 'subject', 'action', 'body')
+_TEXT = ('clip', 'path', 'subject', 'emotion', 'source_video')
 OPTIONAL = ('emotion', 'source_video', 'start_sec', 'end_sec')
 
 
@@ -82,13 +84,7 @@ def scan_rec(
     content: bytes | None = None,
     domains: Sequence[str] = DOMAINS,
 ) -> tuple[list[Clip], list[Problem]]:
-    """Read a recognition table as far as it can be read.
-
-    Args:
-        path: A ``rec.csv``.
-        space: Its label space.
-        content: Bytes of the file, where they were read.
-        domains: Domains that a row may have.
+    """Read a recognition table, as :func:`read_rec`, as far as it can be read.
 
     Returns:
         The good rows, and every problem in the order of the file.
@@ -114,11 +110,6 @@ def write_rec(path: Path, clips: Iterable[Clip], space: LabelSpace) -> None:
     """Write a recognition table: labels by name, rows in the order given.
 
     A body group of None stays empty, so that the reader fills it from its label space.
-
-    Args:
-        path: The ``rec.csv`` to write.
-        clips: Its rows.
-        space: Label space of their indices.
     """
     clips = list(clips)
     optional = [
@@ -138,9 +129,7 @@ def write_rec(path: Path, clips: Iterable[Clip], space: LabelSpace) -> None:
 def body_map(clips: Iterable[Clip], space: LabelSpace) -> LabelSpace:
     """The label space with the body groups that a table gives to its actions.
 
-    Args:
-        clips: Rows as ``read_rec`` returned them for the same ``space``.
-        space: Label space; actions absent from ``clips`` keep its groups.
+    The table was read with the same ``space``, whose groups absent actions keep.
     """
     body_of = list(space.body_of)
     for clip in clips:
@@ -160,10 +149,13 @@ class _Scan:
         self._columns: list[str] = []
         self._lines: dict[str, int] = {}  # clip -> line of its first row
         self._bodies: dict[int, tuple[int, int]] = {}  # action -> (body, line)
-        self._subset = _remember(lambda s: check_choice('subset', s, SUBSETS))
-        self._domain = _remember(lambda s: check_choice('domain', s, domains))
-        self._action = _remember(lambda s: space.action_id(s) if s else None)
-        self._body = _remember(lambda s: space.body_id(s) if s else None)
+        lookups = {
+            'subset': lambda s: check_choice('subset', s, SUBSETS),
+            'domain': lambda s: check_choice('domain', s, domains),
+            'action': lambda s: space.action_id(s) if s else None,
+            'body': lambda s: space.body_id(s) if s else None,
+        }
+        self._lookups = {key: functools.cache(f) for key, f in lookups.items()}
 
     def problem(self, line: int, item: str, text: str) -> None:
         self.problems.append(Problem(self.file, line, item, text))
@@ -203,8 +195,15 @@ class _Scan:
         first = self._lines.setdefault(name, line)
         if first != line and name:
             errors.append(f'duplicate clip (first in line {first})')
-        if not errors:
-            self._agree(fields, errors)
+        action, own = fields['action'], fields['body']
+        if not errors and None not in (action, own):
+            body, where = self._bodies.setdefault(action, (own, line))
+            if body != own:
+                errors.append(
+                    f'body {self.space.bodies[own]!r} for action '
+                    f'{self.space.actions[action]!r}, but line {where} says '
+                    f'{self.space.bodies[body]!r}: one action has one body group'
+                )
         for text in errors:
             self.problem(line, name, text)
         if not errors:
@@ -213,13 +212,6 @@ class _Scan:
     def _fields(
         self, row: dict[str, str], line: int, errors: list[str]
     ) -> dict[str, Any]:
-        def look(lookup: Callable[[str], Any], column: str) -> Any:
-            try:
-                return lookup(row[column])
-            except ValueError as error:
-                errors.append(str(error))
-                return None
-
         if not row['clip']:
             errors.append('clip has no name')
         if leaves_root(row['path']):
@@ -228,32 +220,14 @@ class _Scan:
                 'root, without ..'
             )
         start_sec, end_sec = times(row, errors)
-        return dict(
-            clip=row['clip'],
-            path=row['path'],
-            subset=look(self._subset, 'subset'),
-            domain=look(self._domain, 'domain'),
-            subject=row['subject'],
-            action=look(self._action, 'action'),
-            body=look(self._body, 'body'),
-            emotion=row.get('emotion', ''),
-            source_video=row.get('source_video', ''),
-            start_sec=start_sec,
-            end_sec=end_sec,
-            line=line,
-        )
-
-    def _agree(self, fields: dict[str, Any], errors: list[str]) -> None:
-        action, own = fields['action'], fields['body']
-        if action is None or own is None:
-            return
-        body, line = self._bodies.setdefault(action, (own, fields['line']))
-        if body != own:
-            errors.append(
-                f'body {self.space.bodies[own]!r} for action '
-                f'{self.space.actions[action]!r}, but line {line} says '
-                f'{self.space.bodies[body]!r}: one action has one body group'
-            )
+        fields = {column: row.get(column, '') for column in _TEXT}
+        for column, lookup in self._lookups.items():
+            try:
+                fields[column] = lookup(row[column])
+            except ValueError as error:
+                fields[column] = None
+                errors.append(str(error))
+        return {**fields, 'start_sec': start_sec, 'end_sec': end_sec, 'line': line}
 
     def finish(self) -> list[Clip]:
         """The good rows, empty body groups filled; having no row is a problem."""
@@ -267,27 +241,8 @@ class _Scan:
         return [Clip(**fields) for fields in self._rows]
 
 
-def _remember(lookup: Callable[[str], Any]) -> Callable[[str], Any]:
-    answers: dict[str, Any] = {}
-
-    def remembered(text: str) -> Any:
-        if text not in answers:
-            answers[text] = lookup(text)
-        return answers[text]
-
-    return remembered
-
-
 def times(row: dict[str, str], errors: list[str]) -> tuple[float | None, float | None]:
-    """Start and end of a row, both or neither.
-
-    Args:
-        row: Text by column.
-        errors: Gets what is wrong with them.
-
-    Returns:
-        ``start_sec`` and ``end_sec``.
-    """
+    """Start and end of a row of text, both or neither; ``errors`` gets their faults."""
     texts = row.get('start_sec', ''), row.get('end_sec', '')
     if texts == ('', ''):
         return None, None

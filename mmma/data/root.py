@@ -21,7 +21,7 @@ TASKS = ('rec', 'det')
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What ``dataset.json`` says of a root.
+    """Content of ``dataset.json``.
 
     Attributes:
         name: Name of the data set.
@@ -69,7 +69,7 @@ class DataRoot:
 
     @property
     def is_current(self) -> bool:
-        """Whether ``dataset.json`` is what it was when the root was opened."""
+        """True if ``dataset.json`` is what it was when the root was opened."""
         known = self._files.get(INFO_FILE)
         return known is not None and known[0] == _stamp(self.path / INFO_FILE)
 
@@ -86,16 +86,16 @@ class DataRoot:
 
     @property
     def has_rec(self) -> bool:
-        """Whether there is a recognition table."""
+        """True if there is a recognition table."""
         return (self.path / REC_FILE).is_file()
 
     @property
     def has_det(self) -> bool:
-        """Whether there is a detection table."""
+        """True if there is a detection table."""
         return (self.path / DET_FILE).is_file()
 
     def has_skeletons(self, task: str) -> bool:
-        """Whether there is a skeleton store for ``rec`` or ``det``."""
+        """True if there is a skeleton store for ``rec`` or ``det``."""
         check_choice('task', task, TASKS)
         return (self.path / 'skeletons' / f'{task}.npy').is_file()
 
@@ -103,15 +103,14 @@ class DataRoot:
         """Rows of ``rec.csv``; the file is read once, until it changes.
 
         Args:
-            body_groups: Whose body groups fill what the file leaves empty, as in
+            body_groups: Source of the body groups that the file leaves empty, as in
                 ``load_label_space``.
 
         Raises:
             FileNotFoundError: The root has no such table.
             ValueError: Bad rows.
         """
-        self._need(REC_FILE, self.has_rec, 'recognition')
-        return list(self._table(REC_FILE, read_rec, body_groups))
+        return list(self._table(REC_FILE, 'recognition', read_rec, body_groups))
 
     def read_det(self) -> list[Video]:
         """Entries of ``det.json``; the file is read once, until it changes.
@@ -120,14 +119,12 @@ class DataRoot:
             FileNotFoundError: The root has no such table.
             ValueError: Bad entries.
         """
-        self._need(DET_FILE, self.has_det, 'detection')
-        return list(self._table(DET_FILE, read_det, 'taxonomy'))
+        return list(self._table(DET_FILE, 'detection', read_det, 'taxonomy'))
 
     def label_space(self, body_groups: str = 'taxonomy') -> LabelSpace:
         """The root's label space, with the body groups that ``rec.csv`` gives.
 
-        Args:
-            body_groups: As in ``load_label_space``, where the file says nothing.
+        Where it gives none, ``body_groups`` are as in ``load_label_space``.
         """
         space = self._published(body_groups)
         if not self.has_rec:
@@ -145,10 +142,7 @@ class DataRoot:
         return digest.hexdigest()
 
     def video_path(self, relative: str) -> Path:
-        """Where a video of a table lies; it need not exist.
-
-        Args:
-            relative: Path as written in the table.
+        """Path of a video, from that in a table; it need not exist.
 
         Raises:
             ValueError: The path is empty, or leaves the root: absolute, by ``..`` or
@@ -179,7 +173,13 @@ class DataRoot:
             self._made = {key: v for key, v in self._made.items() if key[0] != name}
         return self._files[name][1]
 
-    def _table(self, name: str, read: Callable[..., Any], body_groups: str) -> Any:
+    def _table(
+        self, name: str, task: str, read: Callable[..., Any], body_groups: str
+    ) -> Any:
+        if not (self.path / name).is_file():
+            raise FileNotFoundError(
+                f'{self.path} has no {name}, so it holds no {task} data'
+            )
         content = self._content(name)  # forgets what was made of another
         if (name, body_groups) not in self._made:
             space = self._published(body_groups)
@@ -190,27 +190,13 @@ class DataRoot:
     def _published(self, body_groups: str) -> LabelSpace:
         return load_label_space(self.info.label_space, body_groups)
 
-    def _need(self, name: str, exists: bool, task: str) -> None:
-        if not exists:
-            raise FileNotFoundError(
-                f'{self.path} has no {name}, so it holds no {task} data'
-            )
-
 
 _OPENED: dict[tuple[str, str], DataRoot] = {}
 _MOST_OPEN = 8
 
 
 def read_root(path: str | os.PathLike[str]) -> DataRoot:
-    """Open a data root, once per process as long as it does not change.
-
-    Args:
-        path: The root.
-
-    Raises:
-        FileNotFoundError: As ``DataRoot``.
-        ValueError: As ``DataRoot``.
-    """
+    """Open a ``DataRoot``, once per process as long as it does not change."""
     key = os.fspath(path), os.path.abspath(path)
     known = _OPENED.pop(key, None)
     root = known if known is not None and known.is_current else DataRoot(path)
@@ -230,11 +216,7 @@ def _stamp(file: Path) -> tuple[int, ...] | None:
 
 
 def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
-    """Read ``dataset.json``; keys it does not know are left alone.
-
-    Args:
-        root: The data root.
-        content: Of the file, where it was read.
+    """Read ``dataset.json``, or its content; keys it does not know are left alone.
 
     Raises:
         FileNotFoundError: There is none.
@@ -272,7 +254,7 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
 
 
 def is_simulated(truth: Path) -> bool | None:
-    """What the root of a truth file says of itself; None for a file on its own."""
+    """True or False as the root of a truth file says; None for a file on its own."""
     try:
         return read_info(truth.parent).simulated
     except (FileNotFoundError, ValueError):
@@ -280,12 +262,7 @@ def is_simulated(truth: Path) -> bool | None:
 
 
 def write_info(root: Path, info: DatasetInfo) -> None:
-    """Write ``dataset.json``; what is None is left out.
-
-    Args:
-        root: The data root; made if it does not exist.
-        info: What to write.
-    """
+    """Write ``dataset.json`` of a root, which is made; what is None is left out."""
     content = {key: value for key, value in vars(info).items() if value is not None}
     if info.domains == DOMAINS and info.source_domain == DOMAINS[0]:
         del content['domains'], content['source_domain']
@@ -294,11 +271,7 @@ def write_info(root: Path, info: DatasetInfo) -> None:
 
 
 def missing_root(path: Path) -> str:
-    """What is missing and how to get it, in one paragraph.
-
-    Args:
-        path: Where a data root was expected.
-    """
+    """Paragraph on what a data root lacks that was expected, and how to get it."""
     what = 'it has no dataset.json' if path.is_dir() else 'there is no such folder'
     return (
         f'No data in {path}: {what}. Either make the simulated stand-in, which needs '

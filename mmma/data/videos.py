@@ -304,13 +304,7 @@ def has_label(label: Any, space: LabelSpace) -> bool:
 
 
 def write_det(path: Path, videos: Iterable[Video], space: LabelSpace) -> None:
-    """Write a detection table: labels by name, one line per video.
-
-    Args:
-        path: The ``det.json`` to write.
-        videos: Its entries, in order.
-        space: Label space of their indices.
-    """
+    """Write a detection table: labels by name, one line per video."""
     entries = ((video.video, _entry(video, space)) for video in videos)
     write_entries(path, entries, '{"database": {', '}}')
 
@@ -349,9 +343,7 @@ def _entry(video: Video, space: LabelSpace) -> dict[str, Any]:
 def entry_lines(text: str, names: Iterable[str]) -> dict[str, int]:
     """Line on which each video's entry starts; 0 where the key is spelt oddly.
 
-    Args:
-        text: Of a JSON file.
-        names: Its keys, in order.
+    ``names`` are the keys in their order.
     """
     lines, line, at = {}, 1, 0
     for name in names:

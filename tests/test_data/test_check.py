@@ -302,3 +302,13 @@ def test_a_long_list_is_cut_in_the_text_not_in_the_json(root):
         'item': 'c0',
         'text': 'videos/c0.mp4: no such file',
     }
+
+
+def test_a_root_has_domains_of_its_own(root):
+    write_info(root, DatasetInfo('t', 'mma82', True, None, None, None, ('lab', 'gym')))
+    assert problems(check_root(root), 'rec.csv') == [
+        f"{root}/rec.csv:3: b: unknown domain 'street': use one of lab, gym."
+    ]
+    text = (root / 'rec.csv').read_text().replace('street', 'gym')
+    (root / 'rec.csv').write_text(text)
+    assert check_root(root).checks['rec.csv'] == []
