@@ -32,13 +32,6 @@ def test_the_zoo_is_small_enough_for_a_repository():
     assert sum(p.stat().st_size for p in files) < 20 * MEGABYTE
 
 
-@pytest.mark.parametrize('model', OURS, ids=lambda model: model.name)
-def test_log_config_and_results_lie_beside_the_weights(model):
-    folder = model.local.parent
-    for name in ('config.py', 'train.log', 'results.json'):
-        assert (folder / name).stat().st_size > 0
-
-
 def test_the_number_of_the_page(tmp_path):
     """The smallest whose data take seconds to simulate, from its name to its number."""
     poses = [m for m in OURS if (m.task, m.modality) == ('rec', 'Pose')]

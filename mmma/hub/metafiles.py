@@ -43,11 +43,6 @@ def measure(
 
     A recipe that needs a package which is not installed keeps its recorded costs.
 
-    Args:
-        root: Folder of ``configs/``.
-        recipes: From ``find_recipes``.
-        metafiles: By method.
-
     Returns:
         Keys of entries by method and name, and one sentence for each recipe that does
         not build.
@@ -97,15 +92,14 @@ def _config_facts(leaves: Sequence[str], cfg: Mapping[str, Any]) -> dict[str, An
 def refresh(
     data: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """A metafile with its computed fields set, and entries of new recipes added.
+    """Contents of a metafile with computed fields set, and new recipes added.
+
+    People's own words stay, models are sorted by name.
 
     Args:
         data: Contents of a metafile.
         facts: Keys of the method's recipes, by name, from :func:`measure`; the
             architecture is for an entry that says no better.
-
-    Returns:
-        New contents; what people wrote stays, models are sorted by name.
     """
     collection = data['Collections'][0]['Name']
     entries = {entry['Name']: dict(entry) for entry in data.get('Models') or []}

@@ -133,7 +133,7 @@ def publish(
 
 
 def publishable_meta(checkpoint: Any) -> dict[str, Any]:
-    """What a checkpoint tells of itself that others need: no time, host or path.
+    """Facts of a checkpoint that others need: no time, host or path.
 
     Beside what the checkpoint hook wrote, ``metrics`` holds the score by which it was
     chosen, on the validation subset and in percent.
@@ -152,10 +152,6 @@ def to_precision(weights: Mapping[str, Any], precision: str) -> dict[str, Any]:
 
     Counters and other integers keep theirs; so does, in half precision, a tensor with
     a number that it cannot hold.
-
-    Args:
-        weights: Tensors by name.
-        precision: ``float16`` or ``float32``.
     """
     found = {}
     for name, value in weights.items():
@@ -176,7 +172,7 @@ def add_results(model: ZooFolder, files: Iterable[Path]) -> list[Path]:
         files: ``results.json`` of ``tools/test.py`` on the published file.
 
     Returns:
-        The files that were written.
+        Files that were written.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -212,7 +208,7 @@ def update_metafile(model: ZooFolder, resources: str | None = None) -> Path | No
 
     Args:
         model: The published model.
-        resources: What it was trained on; None says what the log says.
+        resources: Devices and time of its training; None takes them from the log.
 
     Returns:
         The metafile; None where mmma has no such method.
@@ -220,11 +216,10 @@ def update_metafile(model: ZooFolder, resources: str | None = None) -> Path | No
     Raises:
         ValueError: A recipe has that name.
     """
-    data = read_metafile_of(model)
+    path, data, own = _metafile_of(model)
     if data is None:
         return None
-    path = _metafile_path(model)
-    entry = _entry(model, data, resources)
+    entry = _entry(model, data, own, resources)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(metafile_text(with_entry(data, entry)), encoding='utf-8')
     return path
@@ -232,44 +227,40 @@ def update_metafile(model: ZooFolder, resources: str | None = None) -> Path | No
 
 def metafile_differences(model: ZooFolder) -> list[str]:
     """Sentences on what the metafile says of a model and its folder does not."""
-    data = read_metafile_of(model)
+    path, data, own = _metafile_of(model)
     if data is None:
         return []
-    entry = with_entry(data, _entry(model, data))
-    return [f'{_metafile_path(model)}: {line}' for line in differences(data, entry)]
+    entry = with_entry(data, _entry(model, data, own))
+    return [f'{path}: {line}' for line in differences(data, entry)]
 
 
-def read_metafile_of(model: ZooFolder) -> dict[str, Any] | None:
-    """Metafile of a model's method; mmma's own without models where it is missing.
+def _metafile_of(
+    model: ZooFolder,
+) -> tuple[Path, dict[str, Any] | None, dict[str, Any]]:
+    """Metafile of a model's method: beside the zoo, its contents, and mmma's own.
 
-    None where mmma has no such method.
+    Without a file the contents are mmma's own without models; None where mmma has no
+    such method.
     """
-    path = _metafile_path(model)
-    if path.is_file():
-        return yaml.safe_load(path.read_text(encoding='utf-8'))
-    own = _own_metafile(path.stem)
-    return {**own, 'Models': []} if own else None
-
-
-def _own_metafile(method: str) -> dict[str, Any] | None:
-    """The metafile that comes with mmma."""
-    for folder in config_folders():
-        path = metafile_path(folder.parent, method)
-        if path.is_file():
-            return yaml.safe_load(path.read_text(encoding='utf-8'))
-    return None
-
-
-def _metafile_path(model: ZooFolder) -> Path:
-    recipe = Path(leaf_of(model) or model.name).stem
-    return metafile_path(model.path.parents[1], method_of(recipe))
+    method = method_of(Path(leaf_of(model) or model.name).stem)
+    path = metafile_path(model.path.parents[1], method)
+    places = [metafile_path(folder.parent, method) for folder in config_folders()]
+    known = {
+        place: yaml.safe_load(place.read_text(encoding='utf-8'))
+        for place in (path, *places)
+        if place.is_file()
+    }
+    own = next((known[place] for place in places if place in known), {})
+    return path, known.get(path, {**own, 'Models': []} if own else None), own
 
 
 def _entry(
-    model: ZooFolder, data: Mapping[str, Any], resources: str | None = None
+    model: ZooFolder,
+    data: Mapping[str, Any],
+    own: Mapping[str, Any],
+    resources: str | None = None,
 ) -> dict[str, Any]:
     leaf = leaf_of(model)
-    own = _own_metafile(_metafile_path(model).stem) or {}
     recipes = (e for e in own.get('Models', []) if not is_checkpoint(e))
     recipe = next((e for e in recipes if leaf in (e.get('Configs') or ())), {})
     noted = {
@@ -358,7 +349,7 @@ def write_hub_folder(model: ZooFolder, out: Path, force: bool = False) -> list[P
     shutil.copyfile(model.path / 'config.py', out / 'config.py')
     told = json.dumps(_hub_config(model), indent=2, ensure_ascii=False)
     (out / 'config.json').write_text(told + '\n', encoding='utf-8')
-    terms = license_of(read_metafile_of(model) or {}, model.meta)
+    terms = license_of(_metafile_of(model)[1] or {}, model.meta)
     card = model_card(model, leaf or 'config.py', terms)
     (out / 'README.md').write_text(card, encoding='utf-8')
     return [out / name for name in (WEIGHTS, 'config.json', 'config.py', 'README.md')]

@@ -112,7 +112,7 @@ def parse_config(text: str, source: str) -> dict[str, Any]:
 
     Args:
         text: Assignments of literals and of ``dict(...)``, as ``Config.pretty_text``.
-        source: Whose config it is, for the error.
+        source: Its owner, for the error.
 
     Raises:
         ValueError: It has anything else in it.
@@ -182,11 +182,7 @@ def portable(
 def measured_otherwise(
     cfg: Mapping[str, Any], other: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Keys that make a number, and in which two configs differ.
-
-    Yields:
-        Dotted keys below the model, the test pipeline and the evaluation.
-    """
+    """Dotted keys of model, test pipeline and evaluation in which configs differ."""
     for key in _MEASURED_BY:
         parts = []
         for part in (cfg, other):
@@ -234,7 +230,7 @@ class TrainingRun:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What the checkpoint tells of itself."""
+        """Facts that the checkpoint tells of itself."""
         return meta_of(self.content)
 
     @property
@@ -403,7 +399,7 @@ class ZooFolder:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the weights file as it is."""
+        """SHA-256 of the weights file as it is."""
         return file_sha256(self.weights)
 
     @property
@@ -413,7 +409,7 @@ class ZooFolder:
 
     @cached_property
     def meta(self) -> dict[str, Any]:
-        """What the weights tell of themselves."""
+        """Facts that the weights tell of themselves."""
         return read_safetensors_meta(self.weights)
 
     @cached_property
@@ -443,11 +439,7 @@ def find_published(folder: Path) -> ZooFolder | None:
 
 
 def read_published(source: str | Path, zoo: Path) -> ZooFolder:
-    """Find a published model.
-
-    Args:
-        source: Its folder, or its name in the zoo.
-        zoo: The zoo's folder.
+    """Find a published model by its folder, or by its name in the zoo.
 
     Raises:
         FileNotFoundError: There is none of that name.
@@ -465,12 +457,7 @@ def read_published(source: str | Path, zoo: Path) -> ZooFolder:
 
 
 def results_name(results: Mapping[str, Any], own: Mapping[str, Any]) -> str:
-    """File name of results: ``results.json`` for the protocol that was trained for.
-
-    Args:
-        results: Contents of a results file.
-        own: ``protocol`` of the published config.
-    """
+    """File name of results: ``results.json`` for ``own``, the published protocol."""
     told = results['protocol']
     if {**told, 'seed': 0} == {**own, 'seed': 0}:
         return 'results.json'
@@ -507,7 +494,7 @@ def check_results(
 
     Args:
         results: Contents of a results file.
-        model: Whose results they are said to be.
+        model: Their owner, as is said.
         reference: Config to measure with, resolved for the protocol of the results.
 
     Raises:
@@ -541,7 +528,7 @@ def check_results(
 
 
 def problems_of(model: ZooFolder) -> Iterator[str]:
-    """What is wrong with a published folder, as sentences."""
+    """Sentences on faults of a published folder."""
     if not model.weights.name.endswith(f'-{model.sha256[:8]}{SUFFIX}'):
         yield (
             f'{model.relative} has SHA-256 {model.sha256[:8]}...: damaged or changed.'

@@ -50,37 +50,15 @@ _HEAD = """\
 # detector of one window; Input is what the network takes for it.
 """
 _ENTRY_KEYS = (
-    'Name',
-    'In Collection',
-    'Config',
-    'Configs',
-    'Modality',
-    'Metadata',
-    'Paper',
-    'License',
-    'Results',
-    'Weights',
-    'Weights SHA256',
-    'Weights Size',
-)
+    'Name', 'In Collection', 'Config', 'Configs', 'Modality', 'Metadata', 'Paper',
+    'License', 'Results', 'Weights', 'Weights SHA256', 'Weights Size',
+)  # fmt: skip
 _METADATA_KEYS = (
-    'Architecture',
-    'Input',
-    'Window Seconds',
-    'Parameters',
-    'Trainable Parameters',
-    'FLOPs',
-    'Pretrained',
-    'Pretrained Weights',
-    'Pretrained Weights SHA256',
-    'Pretrained Weights Size',
-    'Training Data',
-    'Simulated',
-    'Protocol',
-    'Epochs',
-    'Precision',
-    'Training Resources',
-)
+    'Architecture', 'Input', 'Window Seconds', 'Parameters', 'Trainable Parameters',
+    'FLOPs', 'Pretrained', 'Pretrained Weights', 'Pretrained Weights SHA256',
+    'Pretrained Weights Size', 'Training Data', 'Simulated', 'Protocol', 'Epochs',
+    'Precision', 'Training Resources',
+)  # fmt: skip
 
 
 def method_of(recipe: str) -> str:
@@ -89,10 +67,7 @@ def method_of(recipe: str) -> str:
 
 
 def find_recipes(root: Path) -> dict[str, tuple[str, ...]]:
-    """Recipes of recognition and detection by name, sorted, with their leaves.
-
-    Args:
-        root: Folder of ``configs/``.
+    """Recipes of recognition and detection of a checkout, sorted, with their leaves.
 
     Returns:
         Name without the protocol, ``videomae-s_mma82``, to config files relative to
@@ -118,10 +93,7 @@ def metafile_path(root: Path, method: str) -> Path:
 
 
 def read_metafiles(root: Path) -> dict[str, dict[str, Any]]:
-    """Contents of every metafile by method, sorted.
-
-    Args:
-        root: Folder of ``configs/``.
+    """Contents of every metafile of a checkout by method, sorted.
 
     Raises:
         ValueError: A file is no YAML, has not exactly one collection, or has a model
@@ -144,14 +116,7 @@ def is_checkpoint(entry: Mapping[str, Any]) -> bool:
 
 
 def with_entry(data: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A metafile with an entry added, or put in the place of the one of its name.
-
-    Args:
-        data: Contents of a metafile.
-        entry: A whole entry; its collection is set.
-
-    Returns:
-        New contents, models sorted by name.
+    """Contents of a metafile with an entry added, or in place of the one of its name.
 
     Raises:
         ValueError: The name is a recipe's and the entry is weights, or vice versa.
@@ -170,12 +135,7 @@ def with_entry(data: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, A
 def unlisted(
     recipes: Mapping[str, Sequence[str]], metafiles: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
-    """Sentences on recipes without a metafile, and on entries without their config.
-
-    Args:
-        recipes: From :func:`find_recipes`.
-        metafiles: From :func:`read_metafiles`.
-    """
+    """Sentences on recipes without a metafile, and on entries without their config."""
     problems = [
         f'{leaves[0]}: there is no {_FOLDER}/{method_of(name)}.yml. Write one with a '
         f'collection.{suggest(method_of(name), list(metafiles))}'
@@ -227,12 +187,7 @@ def index_text(methods: Iterable[str]) -> str:
 
 
 def differences(old: Any, new: Any, where: str = '') -> Iterator[str]:
-    """Say where two contents differ.
-
-    Args:
-        old: As written.
-        new: As computed.
-        where: Key that leads there.
+    """Say where two contents differ below a key.
 
     Yields:
         ``Models.videomae_mma82.Metadata.FLOPs is 1, should be 2``; models go by name,

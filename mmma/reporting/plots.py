@@ -28,15 +28,9 @@ def count_confusions(
 
 
 def confused_pairs(counts: np.ndarray, space: LabelSpace) -> list[tuple[str, str, int]]:
-    """The most frequent mistakes.
+    """The most frequent mistakes: true action, predicted action and clips.
 
-    Args:
-        counts: From :func:`count_confusions`.
-        space: Its label space.
-
-    Returns:
-        True action, predicted action and clips, most frequent first; of equal ones the
-        lower indices first.
+    Most frequent first; of equal ones the lower indices first.
     """
     wrong = counts - np.diag(np.diag(counts))
     order = np.argsort(-wrong, axis=None, kind='stable')[:_SHOWN]
@@ -65,7 +59,7 @@ def draw_confusions(
         counts: From :func:`count_confusions`.
         space: Its label space.
         path: Picture to write, as ``confusions.png``.
-        title: What it shows; say there if the data are simulated.
+        title: Subject; say there if the data are simulated.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -103,7 +97,7 @@ def draw_profile(
     Args:
         profile: Level to what ``profile_levels`` gives.
         path: Picture to write, as ``profile.png``.
-        title: What it shows; say there if the data are simulated.
+        title: Subject; say there if the data are simulated.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -134,24 +134,13 @@ def _measured_by(results: Results, layout: Any) -> dict[str, Any]:
 
 
 _RECIPE = (
-    'model',
-    'pretrained',
-    'train_dataloader',
-    'train_cfg',
-    'optim_wrapper',
-    'param_scheduler',
-    'test_dataloader.dataset.pipeline',
-)
+    'model', 'pretrained', 'train_dataloader', 'train_cfg', 'optim_wrapper',
+    'param_scheduler', 'test_dataloader.dataset.pipeline',
+)  # fmt: skip
 _NO_RECIPE = {
-    'data_root',
-    'domains',
-    'subset',
-    'on_broken',
-    'num_workers',
-    'persistent_workers',
-    'serialize_data',
-    'seed',
-}
+    'data_root', 'domains', 'subset', 'on_broken', 'num_workers', 'persistent_workers',
+    'serialize_data', 'seed',
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -405,10 +394,6 @@ _Check = tuple[str, Any, Any, float]
 
 def audit_results(results: Mapping[str, Any], where: str) -> None:
     """Compute again what can be: metrics that were changed do not fit their counts.
-
-    Args:
-        results: Contents of a results file.
-        where: Its name, for the message.
 
     Raises:
         ValueError: A number does not fit the others, or one that is needed is missing.

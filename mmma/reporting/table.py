@@ -31,24 +31,11 @@ CONTROLS = {
 MARK = 'ˢ'
 """Behind every number measured on simulated data."""
 _LATEX = {
-    '\\': r'\textbackslash{}',
-    '&': r'\&',
-    '%': r'\%',
-    '$': r'\$',
-    '#': r'\#',
-    '_': r'\_',
-    '{': r'\{',
-    '}': r'\}',
-    '~': r'\textasciitilde{}',
-    '^': r'\textasciicircum{}',
-    '<': r'\textless{}',
-    '>': r'\textgreater{}',
-    '|': r'\textbar{}',
-    '"': "''",
-    '–': '--',
-    '±': r'$\pm$',
-    MARK: r'$^{\mathrm{s}}$',
-}
+    **{letter: f'\\{letter}' for letter in '&%$#_{}'},
+    '\\': r'\textbackslash{}', '~': r'\textasciitilde{}', '^': r'\textasciicircum{}',
+    '<': r'\textless{}', '>': r'\textgreater{}', '|': r'\textbar{}', '"': "''",
+    '–': '--', '±': r'$\pm$', MARK: r'$^{\mathrm{s}}$',
+}  # fmt: skip
 
 
 def escape(text: str) -> str:

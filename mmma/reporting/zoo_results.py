@@ -86,10 +86,6 @@ def read_zoo(
 ) -> tuple[dict[str, Any], list[Method], list[str]]:
     """Read the results of our own weights, and compute the fields of their entries.
 
-    Args:
-        root: Folder of ``zoo/`` and ``configs/``.
-        metafiles: By method.
-
     Returns:
         The metafiles, the methods, and one sentence for each entry that is refused.
     """
@@ -116,10 +112,6 @@ def read_zoo(
 
 def read_zoo_checkpoint(root: Path, entry: Mapping[str, Any]) -> Checkpoint:
     """Read the results of our own weights, and check that they are theirs.
-
-    Args:
-        root: Folder of ``zoo/`` and ``configs/``.
-        entry: With ``Weights``.
 
     Raises:
         FileNotFoundError: Weights, or a file that belongs beside them, are missing.

@@ -56,12 +56,6 @@ def test_results_side_by_side_printed_and_saved(tmp_path, capsys):
     assert printed.count('12.50') == 16
 
 
-def test_results_that_differ_in_an_option_are_refused(tmp_path, capsys):
-    files = [results_file(tmp_path, 'one'), results_file(tmp_path, 'two', 'all')]
-    assert main('table', files) == 2
-    assert 'options.class_set differs' in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ('form', 'start', 'bold'),
     [
@@ -111,11 +105,6 @@ def test_scores_may_lie_elsewhere(root, models, tmp_path, capsys):
     assert main('table', [*command, '--scores', f'{bare}={scores}']) == 0
     rows = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert all(row['test'] for row in rows if row['model'] == 'good')
-
-
-def test_another_name_makes_rows_of_their_own(models, capsys):
-    assert main('table', [models[1], f'mine={models[3]}', '--paper']) == 0
-    assert '| mine (simulated) ' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

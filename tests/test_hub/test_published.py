@@ -1,4 +1,4 @@
-"""What is taken out of texts, and what stays in them."""
+"""Published models: texts without traces, configs, runs, folders and their results."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from zoo_runs import LOG, make_results, make_run
 
 from mmma.apis import load_config
 from mmma.checkpoints.files import write_safetensors
-from mmma.hub import published as scrubbing
+from mmma.hub import published
 from mmma.hub.metafiles import license_of, measured_places, metafile_entry, result_items
 from mmma.hub.published import (
     MAX_BYTES,
@@ -33,30 +33,22 @@ from mmma.hub.published import (
     results_name,
     training_resources,
 )
-from mmma.hub.zoo import display_name, modality
 
 
-@pytest.mark.parametrize(
-    ('text', 'expected'),
-    [
-        ('saved to /home/ada/runs/a.', 'saved to <path>'),
-        ("x = '/mnt/disk/best_epoch_2.pth'", "x = '<path>/best_epoch_2.pth'"),
-        ('/home/ada.lovelace', '<path>/ada.lovelace'),
-        ('-I/usr/include/x -L/opt/lib', '-I<path> -L<path>'),
-        ('CC=/usr/bin/cc, y', 'CC=<path>, y'),
-        (r'C:\Users\ada\x.py', r'<path>/x.py'),
-        ('~/runs/a/b', '<path>'),
-        ('file:///home/ada/a.pth', '<path>'),
-        ('(/data/a/b) [/c/d]', '(<path>) [<path>]'),
-    ],
-)
-def test_paths(text, expected):
-    assert Scrubber().text(text) == expected
-
-
-@pytest.mark.parametrize(
-    'text',
-    [
+def test_paths_go_and_all_else_stays():
+    paths = {
+        'saved to /home/ada/runs/a.': 'saved to <path>',
+        "x = '/mnt/disk/best_epoch_2.pth'": "x = '<path>/best_epoch_2.pth'",
+        '/home/ada.lovelace': '<path>/ada.lovelace',
+        '-I/usr/include/x -L/opt/lib': '-I<path> -L<path>',
+        'CC=/usr/bin/cc, y': 'CC=<path>, y',
+        r'C:\Users\ada\x.py': r'<path>/x.py',
+        '~/runs/a/b': '<path>',
+        'file:///home/ada/a.pth': '<path>',
+        '(/data/a/b) [/c/d]': '(<path>) [<path>]',
+    }
+    assert {text: Scrubber().text(text) for text in paths} == paths
+    others = [
         'https://download.openmmlab.com/mmaction/v1.0/a-01234567.pth',
         'tilting forward/backward',
         '2026/01/02 10:00:00 - INFO - Epoch(train) [1][ 1/24] lr: 1/3',
@@ -64,10 +56,8 @@ def test_paths(text, expected):
         'configs/recog/tsm_mma82_indomain.py',
         'a / b, 5 // 2, <b>/c/d',
         'OpenCV: 4.10.0.84',
-    ],
-)
-def test_what_stays(text):
-    assert Scrubber().log(text) == text
+    ]
+    assert [Scrubber().log(text) for text in others] == others
 
 
 def test_known_folders(tmp_path, monkeypatch):
@@ -91,7 +81,7 @@ def test_nested_values():
 
 
 def test_hosts_and_users(monkeypatch):
-    monkeypatch.setattr(scrubbing.platform, 'node', lambda: 'gpu-07.lab.example')
+    monkeypatch.setattr(published.platform, 'node', lambda: 'gpu-07.lab.example')
     monkeypatch.setenv('HOSTNAME', 'gpu-07')
     text = 'ada@gpu-07 on gpu-07.lab.example, gpu-07: tcp://192.168.1.20:29500, gpu-071'
     assert Scrubber().log(text) == ('<host> on <host>, <host>: tcp://<host>, gpu-071')
@@ -101,43 +91,34 @@ def test_hosts_and_users(monkeypatch):
 CONFIG = 'configs/recog/skeletontcn-tiny_mma82_zeroshot.py'
 
 
-@pytest.mark.parametrize(
-    'config',
-    [CONFIG, 'configs/det/adatad_videomae-tiny_mma82.py', 'recog/tsm_mma82_fewshot'],
-)
-def test_what_mmengine_prints_is_read_back(config):
-    cfg = load_config(config)
-    assert parse_config(cfg.pretty_text, 'a.pth') == cfg.to_dict()
-
-
-def test_values():
+def test_what_mmengine_prints_is_read_back():
+    for config in (CONFIG, 'det/adatad_videomae-tiny_mma82', 'recog/tsm_mma82_fewshot'):
+        cfg = load_config(config)
+        assert parse_config(cfg.pretty_text, 'a.pth') == cfg.to_dict()
     text = "a = dict(b=[(1, -2.5), dict({'c d': dict(e=None)})], f=inf)"
     assert parse_config(text, 'a') == {
         'a': {'b': [(1, -2.5), {'c d': {'e': None}}], 'f': math.inf}
     }
 
 
-@pytest.mark.parametrize(
-    'text',
-    [
+def test_what_is_no_plain_config():
+    for text in (
         'import os',
         "a = __import__('os').system('true')",
         'a = dict(1)',
         'a = dict(**b)',
         'a = dict({**b})',
         'a = dict({}, {})',
+        'a = dict(b=c)',
         'a = [x for x in y]',
         'a.b = 1',
-        'a = dict(b=c)',
         'a = {**b}',
         'a = b = 1',
         'a = (',
         '(' * 5000,
-    ],
-)
-def test_what_is_no_plain_config(text):
-    with pytest.raises(ValueError, match=r'a\.pth: its config is not one of plain val'):
-        parse_config(text, 'a.pth')
+    ):
+        with pytest.raises(ValueError, match=r'a\.pth: its config is not one of plain'):
+            parse_config(text, 'a.pth')
 
 
 def test_a_run_leaves_no_trace():
@@ -153,21 +134,19 @@ def test_a_run_leaves_no_trace():
     assert alone['launcher'] == 'none'
 
 
-@pytest.mark.parametrize(
-    ('option', 'found'),
-    [
-        ('model.backbone.joints=body13', ['model.backbone.joints']),
-        ('test_dataloader.dataset.pipeline.1.clip_len=32',
-         ['test_dataloader.dataset.pipeline']),
-        ('+test_evaluator.class_set=all', ['test_evaluator.class_set']),
-        ('train_dataloader.batch_size=3', []),
-        ('test_dataloader.batch_size=3', []),
-    ],
-)  # fmt: skip
-def test_what_moves_a_number(option, found):
-    other = load_config(CONFIG, cfg_options=[option])
-    leaf = load_config(CONFIG, data_root='elsewhere')
-    assert list(measured_otherwise(other.to_dict(), leaf.to_dict())) == found
+def test_what_moves_a_number():
+    leaf = load_config(CONFIG, data_root='elsewhere').to_dict()
+    pipeline = 'test_dataloader.dataset.pipeline'
+    moved = {
+        'model.backbone.joints=body13': ['model.backbone.joints'],
+        f'{pipeline}.1.clip_len=32': [pipeline],
+        '+test_evaluator.class_set=all': ['test_evaluator.class_set'],
+        'train_dataloader.batch_size=3': [],
+        'test_dataloader.batch_size=3': [],
+    }
+    for option, found in moved.items():
+        other = load_config(CONFIG, cfg_options=[option]).to_dict()
+        assert list(measured_otherwise(other, leaf)) == found, option
 
 
 @pytest.fixture(scope='module')
@@ -251,21 +230,16 @@ def test_logs_of_a_run_that_went_on(work_dir):
     assert read_run(work_dir).log == f'{LOG}\n{more}'
 
 
-@pytest.mark.parametrize(
-    ('old', 'new', 'expected'),
-    [
-        ('', '', '2 x NVIDIA H100 80GB HBM3, 12 min'),
+def test_resources():
+    gpus = '2 x NVIDIA H100 80GB HBM3'
+    for old, new, expected in (
+        ('', '', f'{gpus}, 12 min'),
         ('GPU 0,1: NVIDIA H100 80GB HBM3', 'CUDA: none', 'CPU, 12 min'),
-        ('10:12:00', '13:00:00', '2 x NVIDIA H100 80GB HBM3, 3.0 h'),
-        ('10:12:00', '10:10:00', '2 x NVIDIA H100 80GB HBM3, 10 min'),
-    ],
-)
-def test_resources(old, new, expected):
-    assert training_resources(LOG.replace(old, new) if old else LOG) == expected
-
-
-def test_resources_of_a_run_that_went_on():
-    later = LOG.replace('2026/01/02', '2026/01/09')
+        ('10:12:00', '13:00:00', f'{gpus}, 3.0 h'),
+        ('10:12:00', '10:10:00', f'{gpus}, 10 min'),
+    ):
+        assert training_resources(LOG.replace(old, new) if old else LOG) == expected
+    later = LOG.replace('2026/01/02', '2026/01/09')  # a run that went on
     assert training_resources(LOG + later).endswith(', 24 min')
     assert training_resources('') is None
 
@@ -274,49 +248,40 @@ ZEROSHOT = {'name': 'zeroshot'}
 LAB = {'name': 'indomain', 'domain': 'lab', 'seed': 3}
 
 
-@pytest.mark.parametrize(
-    ('config', 'protocol', 'path', 'flags'),
-    [
-        ('tsm_mma82_indomain.py', ZEROSHOT, 'recog/tsm_mma82_zeroshot.py', ''),
-        ('tsm_mma82_zeroshot.py', {**ZEROSHOT, 'target': ['street']},
-         'recog/tsm_mma82_zeroshot.py', '--target street'),
-        ('tsm_mma82_indomain.py', LAB,
-         'recog/tsm_mma82_indomain.py', '--domain lab --seed 3'),
-        ('skeletondet-tiny_mma82.py', ZEROSHOT,
-         'det/skeletondet-tiny_mma82.py', '--protocol zeroshot'),
-        ('skeletondet-tiny_mma82.py', {'name': 'indomain'},
-         'det/skeletondet-tiny_mma82.py', ''),
-    ],
-)  # fmt: skip
-def test_leaves(config, protocol, path, flags):
-    leaf = find_leaf(config, protocol)
-    assert leaf == f'configs/{path}'
-    assert ' '.join(leaf_flags(leaf, protocol)) == flags
-    assert resolved(leaf, protocol)['protocol']['name'] == protocol['name']
+TINY = 'skeletondet-tiny_mma82'
 
 
-@pytest.mark.parametrize('config', ['mine.py', None, '../_base_/x.py'])
-def test_a_config_of_the_users_own(config):
-    assert find_leaf(config, {'name': 'zeroshot'}) is None
+def test_leaves_and_their_flags():
+    for config, protocol, path, flags in (
+        ('tsm_mma82_indomain', ZEROSHOT, 'recog/tsm_mma82_zeroshot', ''),
+        ('tsm_mma82_zeroshot', {**ZEROSHOT, 'target': ['street']},
+         'recog/tsm_mma82_zeroshot', '--target street'),
+        ('tsm_mma82_indomain', LAB,
+         'recog/tsm_mma82_indomain', '--domain lab --seed 3'),
+        (TINY, ZEROSHOT, f'det/{TINY}', '--protocol zeroshot'),
+        (TINY, {'name': 'indomain'}, f'det/{TINY}', ''),
+    ):  # fmt: skip
+        leaf = find_leaf(f'{config}.py', protocol)
+        assert leaf == f'configs/{path}.py'
+        assert ' '.join(leaf_flags(leaf, protocol)) == flags
+        assert resolved(leaf, protocol)['protocol']['name'] == protocol['name']
+    for config in ('mine.py', None, '../_base_/x.py'):  # of the user's own
+        assert find_leaf(config, ZEROSHOT) is None
 
 
-@pytest.mark.parametrize(
-    ('config', 'protocol', 'simulated', 'expected'),
-    [
-        ('tsm_mma82_zeroshot.py', ZEROSHOT, True, 'tsm_mma82_zeroshot-simulated'),
-        ('tsm_mma82_zeroshot.py', ZEROSHOT, False, 'tsm_mma82_zeroshot'),
-        ('tsm_mma82_indomain.py', LAB, False, 'tsm_mma82_indomain-lab'),
-        ('skeletondet-tiny_mma82.py', {'name': 'indomain'}, False,
-         'skeletondet-tiny_mma82'),
-        ('skeletondet-tiny_mma82.py', ZEROSHOT, True,
-         'skeletondet-tiny_mma82_zeroshot-simulated'),
-        ('mine.py', ZEROSHOT, False, 'mine_zeroshot'),
-    ],
-)  # fmt: skip
-def test_names(tmp_path, config, protocol, simulated, expected):
-    meta = {'config_name': config, 'data': {'simulated': simulated}}
-    run = TrainingRun(tmp_path, tmp_path, {'meta': meta}, {'protocol': protocol}, '')
-    assert default_name(run, find_leaf(config, protocol)) == expected
+def test_names(tmp_path):
+    for config, protocol, simulated, expected in (
+        ('tsm_mma82_zeroshot', ZEROSHOT, True, 'tsm_mma82_zeroshot-simulated'),
+        ('tsm_mma82_zeroshot', ZEROSHOT, False, 'tsm_mma82_zeroshot'),
+        ('tsm_mma82_indomain', LAB, False, 'tsm_mma82_indomain-lab'),
+        (TINY, {'name': 'indomain'}, False, TINY),
+        (TINY, ZEROSHOT, True, f'{TINY}_zeroshot-simulated'),
+        ('mine', ZEROSHOT, False, 'mine_zeroshot'),
+    ):
+        meta = {'config_name': f'{config}.py', 'data': {'simulated': simulated}}
+        cfg = {'protocol': protocol}
+        run = TrainingRun(tmp_path, tmp_path, {'meta': meta}, cfg, '')
+        assert default_name(run, find_leaf(f'{config}.py', protocol)) == expected
 
 
 @pytest.fixture
@@ -364,10 +329,6 @@ def test_several_weights(model):
         read_published('tiny', model.path.parent)
 
 
-def test_its_results(model, tmp_path):
-    check_results(results_of(model, tmp_path), model, reference())
-
-
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
@@ -381,36 +342,32 @@ def test_its_results(model, tmp_path):
     ],
 )  # fmt: skip
 def test_other_results(model, tmp_path, changes, message):
+    check_results(results_of(model, tmp_path), model, reference())
     with pytest.raises(ValueError, match=message):
         check_results(results_of(model, tmp_path, **changes), model, reference())
 
 
-@pytest.mark.parametrize(
-    'text', ['{', '[]', '{"schema": 2}', '{"schema": 1, "runs": []}']
-)
-def test_no_results_file(tmp_path, text):
+def test_no_results_file(tmp_path):
     path = tmp_path / 'a.json'
     with pytest.raises(FileNotFoundError, match='no results file'):
         read_results(path)
-    path.write_text(text)
-    with pytest.raises(ValueError, match='no results file of this version'):
-        read_results(path)
+    for text in ('{', '[]', '{"schema": 2}', '{"schema": 1, "runs": []}'):
+        path.write_text(text)
+        with pytest.raises(ValueError, match='no results file of this version'):
+            read_results(path)
 
 
-@pytest.mark.parametrize(
-    ('protocol', 'expected'),
-    [
-        ({'name': 'zeroshot', 'target': ['street', 'lab'], 'seed': 5}, 'results.json'),
-        ({'name': 'zeroshot', 'target': ['street']}, 'results_zeroshot_street.json'),
+def test_names_of_results():
+    own = {'name': 'zeroshot', 'target': ['street', 'lab'], 'seed': 0}
+    fewshot = {'name': 'fewshot', 'target': ['street'], 'shots': [1, 5]}
+    for protocol, expected in (
+        ({**own, 'seed': 5}, 'results.json'),
+        ({**own, 'target': ['street']}, 'results_zeroshot_street.json'),
         ({'name': 'indomain', 'domain': 'all'}, 'results_indomain.json'),
         ({'name': 'indomain', 'domain': 'lab'}, 'results_indomain_lab.json'),
-        ({'name': 'fewshot', 'target': ['street'], 'shots': [1, 5]},
-         'results_fewshot_street_1shot_5shot.json'),
-    ],
-)  # fmt: skip
-def test_names_of_results(protocol, expected):
-    own = {'name': 'zeroshot', 'target': ['street', 'lab'], 'seed': 0}
-    assert results_name({'protocol': protocol}, own) == expected
+        (fewshot, 'results_fewshot_street_1shot_5shot.json'),
+    ):
+        assert results_name({'protocol': protocol}, own) == expected
 
 
 def test_what_is_wrong_with_a_folder(model, tmp_path):
@@ -501,13 +458,14 @@ def test_what_people_wrote_of_other_weights_goes(tmp_path):
         assert ('Paper' in entry) is kept
 
 
-@pytest.mark.parametrize(
-    ('started', 'expected'),
-    [('kinetics-400', 'CC-BY-NC-4.0'), ('none', 'MIT'), (None, 'MIT')],
-)
-def test_license(started, expected):
-    assert license_of(METAFILE, {'pretrain_data': started}) == expected
-    assert license_of({}, {'pretrain_data': started}) == 'Apache-2.0'
+def test_license():
+    for started, expected in (
+        ('kinetics-400', 'CC-BY-NC-4.0'),
+        ('none', 'MIT'),
+        (None, 'MIT'),
+    ):
+        assert license_of(METAFILE, {'pretrain_data': started}) == expected
+        assert license_of({}, {'pretrain_data': started}) == 'Apache-2.0'
 
 
 def test_results(tmp_path):
@@ -560,8 +518,3 @@ def test_support_draws_are_averaged_and_controls_left_out(tmp_path):
         ('street 0-shot', {'F1_mean': 1.0}),
         ('street 5-shot', {'F1_mean': 3.5}),
     ]
-
-
-def test_names_of_entries():
-    assert display_name('ma52') == 'MA-52'
-    assert modality({'test_dataloader': {'dataset': {}}}) == 'RGB'

@@ -1,5 +1,7 @@
 """Metafiles: what is computed, what is kept, what is found wrong."""
 
+from types import SimpleNamespace
+
 import pytest
 import yaml
 from http_files import file_server
@@ -47,26 +49,19 @@ def save(root, method, text):
 
 
 def test_recipes_are_found_with_leaves_in_order(tmp_path):
-    (tmp_path / 'configs/recog').mkdir(parents=True)
-    for leaf in (*leaves('b-s_mma82'), leaves('a_mma82')[1], 'configs/recog/x.py'):
+    detector = 'configs/det/adatad_vit-s_mma82.py'
+    for folder in ('recog', 'det'):
+        (tmp_path / 'configs' / folder).mkdir(parents=True)
+    other = leaves('a_mma82')[1]
+    for leaf in (*leaves('b-s_mma82'), other, detector, 'configs/recog/x.py'):
         (tmp_path / leaf).touch()
     assert list(find_recipes(tmp_path).items()) == [
-        ('a_mma82', leaves('a_mma82')[1:2]),
+        ('a_mma82', (other,)),
+        ('adatad_vit-s_mma82', (detector,)),
         ('b-s_mma82', leaves('b-s_mma82')),
     ]
-
-
-def test_a_detector_is_one_leaf(tmp_path):
-    leaf = 'configs/det/adatad_vit-s_mma82.py'
-    (tmp_path / 'configs/det').mkdir(parents=True)
-    (tmp_path / leaf).touch()
-    assert find_recipes(tmp_path) == {'adatad_vit-s_mma82': (leaf,)}
-    assert method_of('adatad_vit-s_mma82') == 'adatad'
-
-
-@pytest.mark.parametrize('name', ['videomae_mma82', 'videomae-s_mma82'])
-def test_the_method_is_the_first_word(name):
-    assert method_of(name) == 'videomae'
+    names = ['videomae_mma82', 'videomae-s_mma82', 'adatad_vit-s_mma82']
+    assert [method_of(name) for name in names] == ['videomae', 'videomae', 'adatad']
 
 
 def test_refresh_changes_what_is_computed_and_keeps_what_people_wrote():
@@ -83,13 +78,8 @@ def test_refresh_changes_what_is_computed_and_keeps_what_people_wrote():
     assert added['Metadata'] == {'Architecture': 'VideoMAEViT', 'FLOPs': 2}
     assert added['In Collection'] == changed['In Collection'] == 'VideoMAE'
     assert entry['Metadata']['FLOPs'] == 1  # the old contents stay
-
-
-def test_costs_that_cannot_be_computed_stay():
-    entry = {'Name': 'a_mma82', 'Metadata': {'FLOPs': 1, 'Parameters': 3}}
-    known = facts()
-    del known['Metadata']['FLOPs']
-    new = refresh({'Collections': COLLECTIONS, 'Models': [entry]}, {'a_mma82': known})
+    del (known := facts())['Metadata']['FLOPs']  # costs that cannot be computed stay
+    new = refresh(data, {'b_mma82': known})
     assert new['Models'][0]['Metadata']['FLOPs'] == 1
 
 
@@ -105,10 +95,8 @@ def test_text_is_stable_and_reads_back(tmp_path):
 
 
 def test_the_index_lists_metafiles_by_name():
-    index = yaml.safe_load(index_text(['tsm', 'gctsm']))
-    assert index == {
-        'Import': ['configs/metafiles/gctsm.yml', 'configs/metafiles/tsm.yml']
-    }
+    told = yaml.safe_load(index_text(['tsm', 'gctsm']))['Import']
+    assert told == ['configs/metafiles/gctsm.yml', 'configs/metafiles/tsm.yml']
 
 
 @pytest.mark.parametrize(
@@ -146,14 +134,13 @@ def test_differences_name_the_key():
         'Models.b is missing',
     ]
     assert not list(differences(new, new))
-
-
-def test_differences_of_results_name_the_data_set():
-    def results(value):
-        return {'Results': [{'Dataset': 'street', 'Metrics': {'action/top1': value}}]}
-
-    (found,) = differences(results(1.0), results(2.0))
-    assert found == 'Results.street.Metrics.action/top1 is 1.0, should be 2.0'
+    old, new = (
+        {'Results': [{'Dataset': 'street', 'Metrics': {'top1': value}}]}
+        for value in (1.0, 2.0)
+    )
+    assert list(differences(old, new)) == [
+        'Results.street.Metrics.top1 is 1.0, should be 2.0'
+    ]
 
 
 def weights(name='a_mma82_zeroshot', **keys):
@@ -171,19 +158,15 @@ def test_weights_are_added_and_replaced_by_name():
     found = replaced['Models'][0]
     assert found == {**weights(Other=2), 'In Collection': 'VideoMAE'}
     assert data['Models'] == [recipe]  # the old contents stay
+    new = refresh(added, {'a_mma82': facts()})
+    assert new['Models'][1] == added['Models'][0]
 
 
-@pytest.mark.parametrize('entry', [weights('b_mma82'), {'Name': 'w'}])
-def test_weights_and_recipes_do_not_replace_each_other(entry):
+def test_weights_and_recipes_do_not_replace_each_other():
     models = [{'Name': 'b_mma82'}, weights('w')]
-    with pytest.raises(ValueError, match='one of the two is a recipe'):
-        with_entry({'Collections': COLLECTIONS, 'Models': models}, entry)
-
-
-def test_refresh_leaves_weights_alone():
-    data = with_entry({'Collections': COLLECTIONS}, weights(Results=[1]))
-    new = refresh(data, {'a_mma82': facts()})
-    assert new['Models'][1] == data['Models'][0]
+    for entry in (weights('b_mma82'), {'Name': 'w'}):
+        with pytest.raises(ValueError, match='one of the two is a recipe'):
+            with_entry({'Collections': COLLECTIONS, 'Models': models}, entry)
 
 
 def test_weights_need_a_config_of_their_method():
@@ -193,9 +176,6 @@ def test_weights_need_a_config_of_their_method():
     problems = unlisted(recipes, metafiles)
     assert [p.split()[1] for p in problems] == ['w2', 'w3']
     assert 'has Config t.py, which is no config of this method' in problems[0]
-
-
-DETECTION = 'Temporal Action Detection'
 
 
 def models(root, *entries, **kwargs):
@@ -227,15 +207,15 @@ def test_what_an_entry_need_not_say(tmp_path):
     assert (model.simulated, model.license, model.modality) == (False, None, 'RGB')
 
 
-@pytest.mark.parametrize(
-    'changes',
-    [
-        {'Config': 'configs/det/tiny_mma82.py'},
-        {'Config': 'zoo/x/config.py', 'Results': [{'Task': DETECTION, 'Metrics': {}}]},
-    ],
-)
-def test_detectors(tmp_path, changes):
-    assert models(tmp_path, ours(**changes))[NAME].task == 'det'
+def test_detectors(tmp_path):
+    of_results = [{'Task': 'Temporal Action Detection', 'Metrics': {}}]
+    for i, changes in enumerate(
+        [
+            {'Config': 'configs/det/tiny_mma82.py'},
+            {'Config': 'zoo/x/config.py', 'Results': of_results},
+        ]
+    ):
+        assert models(tmp_path / f'{i}', ours(**changes))[NAME].task == 'det'
 
 
 def test_upstream_weights_of_several_recipes(tmp_path):
@@ -260,24 +240,19 @@ def test_upstream_weights_of_several_recipes(tmp_path):
     )
 
 
-@pytest.mark.parametrize('order', [1, -1])
-def test_upstream_weights_of_a_detector_too(tmp_path, order):
-    detector = {**recipe('b', URL), 'Config': 'configs/det/b.py'}
-    found = models(tmp_path, *[detector, recipe('a', URL)][::order])
-    model = found['net_2022-0123abcd']
-    assert (model.task, model.config) == ('rec', 'configs/recog/a_indomain.py')
-    assert model.configs == ('configs/recog/a_indomain.py', 'configs/det/b.py')
+def test_upstream_weights_of_a_detector_too(tmp_path):
+    entries = [{**recipe('b', URL), 'Config': 'configs/det/b.py'}, recipe('a', URL)]
+    for i, order in enumerate((entries, entries[::-1])):
+        model = models(tmp_path / f'{i}', *order)['net_2022-0123abcd']
+        assert (model.task, model.config) == ('rec', 'configs/recog/a_indomain.py')
+        assert model.configs == ('configs/recog/a_indomain.py', 'configs/det/b.py')
 
 
-def test_files_of_the_hub(tmp_path):
-    found = models(tmp_path, recipe('a_mma82', HUB))
-    assert found['a-b-model'].sha256 is None
-    assert found['a-b-model'].remote().name == 'a-b-model.safetensors'
-
-
-def test_ours_come_first(tmp_path):
+def test_ours_come_first_and_files_of_the_hub_have_their_repository(tmp_path):
     found = models(tmp_path, recipe('a', URL), recipe('b', HUB), ours())
     assert list(found) == [NAME, 'a-b-model', 'net_2022-0123abcd']
+    assert found['a-b-model'].sha256 is None
+    assert found['a-b-model'].remote().name == 'a-b-model.safetensors'
 
 
 def test_two_files_of_one_name(tmp_path):
@@ -287,44 +262,29 @@ def test_two_files_of_one_name(tmp_path):
         models(tmp_path, recipe('a', URL), recipe('b', URL.replace('a.org', 'b.org')))
 
 
-@pytest.mark.parametrize(
-    'entry',
-    [
-        ours(Weights='zoo/../../etc/passwd'),
-        ours(Weights='/etc/passwd'),
-        ours(Weights='zoo\\..\\x.pth'),
-        ours(Name='../x'),
-        recipe('a', 'https://a.org/..%2F..%2Fx.pth'),
-    ],
-)
-def test_entries_that_lead_elsewhere(tmp_path, entry):
-    with pytest.raises(
-        ValueError, match=r'the metafile entry .* names a file .* slash'
+def test_entries_that_lead_elsewhere(tmp_path):
+    for i, entry in enumerate(
+        [
+            ours(Weights='zoo/../../etc/passwd'),
+            ours(Weights='/etc/passwd'),
+            ours(Weights='zoo\\..\\x.pth'),
+            ours(Name='../x'),
+            recipe('a', 'https://a.org/..%2F..%2Fx.pth'),
+        ]
     ):
-        models(tmp_path, entry)
+        with pytest.raises(
+            ValueError, match=r'the metafile entry .* names a file .* slash'
+        ):
+            models(tmp_path / f'{i}', entry)
 
 
-@pytest.mark.parametrize(
-    ('urls', 'expected'),
-    [
-        (None, ''),
-        (['Homepage, https://a.org'], ''),
-        (
-            ['Homepage, https://a.org', 'Repository, https://b.org/c/'],
-            'https://b.org/c',
-        ),
-    ],
-)
-def test_repository(monkeypatch, urls, expected):
-    class Metadata:
-        def get_all(self, name):
-            return urls
+def test_repository(monkeypatch):
+    both = ['Homepage, https://a.org', 'Repository, https://b.org/c/']
+    for urls, expected in ((None, ''), (both[:1], ''), (both, 'https://b.org/c')):
+        told = SimpleNamespace(get_all=lambda name, urls=urls: urls)
+        monkeypatch.setattr(index, 'metadata', lambda name, told=told: told)
+        assert repository_url() == expected
 
-    monkeypatch.setattr(index, 'metadata', lambda name: Metadata())
-    assert repository_url() == expected
-
-
-def test_repository_of_what_is_not_installed(monkeypatch):
     def missing(name):
         raise index.PackageNotFoundError(name)
 
@@ -429,22 +389,23 @@ def test_offline(zoo):
         checkpoint_path('net_2022-0123abcd', offline=True)
 
 
-@pytest.mark.parametrize(
-    'ckpt', ['a/best.pth', '../x', 'best.pth', 'best.safetensors', '..\\x', '/etc/x']
-)
-def test_paths_to_nothing(zoo, ckpt, tmp_path, monkeypatch):
+def test_paths_to_nothing(zoo, tmp_path, monkeypatch):
     (tmp_path / 'empty').mkdir()
     monkeypatch.chdir(tmp_path / 'empty')
-    with pytest.raises(FileNotFoundError, match=r'checkpoint .*: no such file'):
-        checkpoint_path(ckpt)
-
-
-@pytest.mark.parametrize('name', ['work_dir', 'a/b'])
-def test_a_folder(zoo, tmp_path, monkeypatch, name):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / name).mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match=f'{name} is a folder: name a file in'):
-        checkpoint_path(name)
+    for ckpt in (
+        'a/best.pth',
+        '../x',
+        'best.pth',
+        'best.safetensors',
+        '..\\x',
+        '/etc/x',
+    ):
+        with pytest.raises(FileNotFoundError, match=r'checkpoint .*: no such file'):
+            checkpoint_path(ckpt)
+    for name in ('work_dir', 'a/b'):
+        (tmp_path / 'empty' / name).mkdir(parents=True)
+        with pytest.raises(FileNotFoundError, match=f'{name} is a folder: name a file'):
+            checkpoint_path(name)
 
 
 def test_a_folder_called_like_a_model(zoo, tmp_path, monkeypatch):

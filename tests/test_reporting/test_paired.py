@@ -2,7 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
-from result_files import ACTIONS, write_fewshot, write_model
+from result_files import write_fewshot, write_model
 
 from mmma.evaluation.bootstrap import holm, mcnemar_exact
 from mmma.evaluation.scores import read_scores
@@ -182,7 +182,3 @@ def test_detection_has_no_paired_test(rec_root, models):
     scores = ScoreFiles(rec_root.read_rec(), rec_root.label_space())
     with pytest.raises(ValueError, match='AP is no mean over clips'):
         add_tests([table], 'base', scores, FEW)
-
-
-def test_the_made_up_root_is_what_the_tests_think(rec_root):
-    assert {clip.action for clip in rec_root.read_rec()} == set(ACTIONS)

@@ -2,7 +2,7 @@ import copy
 from pathlib import Path
 
 import pytest
-from result_files import make_rec_root, write_fewshot, write_model
+from result_files import write_fewshot, write_model
 from zoo_folders import det_results, rec_results
 
 from mmma.evaluation.rows import EvaluationOptions, recognition_row
@@ -120,12 +120,6 @@ def test_the_same_results_twice_are_refused(tmp_path):
     write_results(RESULTS, tmp_path / 'copy.json')
     with pytest.raises(ValueError, match=r'copy\.json are the same results'):
         read_named([f'{tmp_path}/a.json', f'mine={tmp_path}/copy.json'])
-
-
-def test_protocol_and_model_may_differ():
-    check_comparable(
-        [RESULTS, changed('name', 'b_mma82'), changed('protocol.name', 'zeroshot')]
-    )
 
 
 def sample(file, seed=0, checkpoint='aaaaaaaa', results=None, **config):
@@ -295,15 +289,6 @@ def test_detection_is_not_pooled(separate):
     (entry,) = read(separate[:1])
     with pytest.raises(ValueError, match='AP ranks the predictions of all videos'):
         pool_results([{**entry, 'task': 'det'}])
-
-
-def test_the_root_may_be_real(tmp_path):
-    root = make_rec_root(tmp_path / 'real', simulated=False)
-    files = [
-        write_model(tmp_path / d, root, 'a_mma82', 0.5, domain=d) for d in DOMAINS[:2]
-    ]
-    (pooled,) = pool_results(read(files))
-    assert pooled['checkpoint']['simulated'] is False
 
 
 @pytest.fixture(scope='module')

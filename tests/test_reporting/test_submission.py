@@ -11,10 +11,8 @@ from mmma.reporting.submission import (
     HEADERS,
     Layout,
     check_archive,
-    check_suffix,
     clip_layout,
     clip_rows,
-    first_disorder,
     match_names,
     read_expected,
     read_ma52_scores,
@@ -22,7 +20,6 @@ from mmma.reporting.submission import (
     segment_layout,
     segment_rows,
     shown,
-    stem,
     unique_stems,
     write_archive,
 )
@@ -85,11 +82,6 @@ def test_two_names_for_one():
         unique_stems(['a', 'a.mp4'])
 
 
-def test_first_disorder():
-    assert first_disorder('abc', 'abc') is None
-    assert first_disorder('abc', 'acb') == 1
-
-
 def test_shown_stops_after_five():
     assert shown(list('abc')) == "'a', 'b', 'c'"
     assert shown(list('abcdef')).endswith("'e', ...")
@@ -126,12 +118,6 @@ def test_content_and_bytes(written):
     assert written(ROWS).read_bytes() == first
     assert [p.name for p in path.parent.iterdir()] == ['s.zip']
     assert check_archive(path, LAYOUT, ['a', 'b']) == 2
-
-
-def test_several_rows_per_video(written):
-    rows = [[0, 'a', 0.5, 1], [1, 'a', 1.5, 1], [2, 'b', 0, 6]]
-    path = written(rows, TIMED.header)
-    assert check_archive(path, TIMED, ['a', 'b']) == 3
 
 
 @pytest.mark.parametrize(
@@ -179,11 +165,6 @@ def test_other_files(tmp_path):
         archive.writestr(FILE, '')
     with pytest.raises(ValueError, match=r'prediction.csv is empty'):
         check_archive(path, LAYOUT, [])
-
-
-def test_suffix(tmp_path):
-    with pytest.raises(ValueError, match=r'ends in .zip'):
-        check_suffix(tmp_path / 'prediction.csv')
 
 
 SPACE = load_label_space('ma52')
@@ -334,10 +315,6 @@ def test_headers_of_detection():
         'label'
     ] == 52
     assert [layout.header[at] for at in layout.numbers] == ['t-start', 't-end', 'score']
-
-
-def test_stem():
-    assert stem('test0000.mp4') == stem('test0000') == 'test0000'
 
 
 @pytest.mark.parametrize(

@@ -128,11 +128,6 @@ def test_detection_has_both_levels_and_says_where_bodies_come_from():
     assert 'no video of the target domain' in text
 
 
-def test_tasks_do_not_share_a_table():
-    with pytest.raises(ValueError, match='task differs'):
-        results_table([detection([]), FEWSHOT])
-
-
 def test_shared_subjects_of_ma52_are_named():
     val = result('indomain', [row(50.0, domain='all')], simulated=False)
     val |= {'data': {'name': 'MA-52', 'simulated': False}, 'options': {'subset': 'val'}}
