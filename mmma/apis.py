@@ -1,4 +1,4 @@
-"""What tools and notebooks call; what needs torch loads when it is asked for."""
+"""Names for tools and notebooks; those that need torch load when asked for."""
 
 from mmma.config import load_config as load_config
 

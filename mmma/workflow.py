@@ -71,7 +71,7 @@ class Step:
 
     @property
     def names(self) -> set[str]:
-        """What options may call it: its name and its group."""
+        """Names by which options may call it: its own and that of its group."""
         return {self.name, self.name.partition('-')[0]}
 
     def missing(self) -> list[Path]:
@@ -92,7 +92,7 @@ class Step:
         return ' '.join([shlex.quote(python), *quoted])
 
     def essence(self) -> list[Any]:
-        """What its result depends on: its words without those for speed alone."""
+        """Words that its result depends on: all but those for speed alone."""
         words: list[Any] = [self.gpus]
         skip = False
         for word in self.command:

@@ -54,7 +54,7 @@ class Windows(torch.utils.data.Dataset):
 
 
 class Count(BaseMetric):
-    """How many windows there are."""
+    """Number of windows."""
 
     def process(self, data_batch, data_samples):
         self.results.append(len(data_samples))

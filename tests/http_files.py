@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class FileServer:
-    """What is served, what goes wrong, and what was asked.
+    """Files to serve, what goes wrong, and what was asked.
 
     Attributes:
         files: Path below the root -> bytes.

@@ -1,4 +1,4 @@
-"""What the repository publishes: files that are what the page says of them."""
+"""Published files of the repository are what the page says of them."""
 
 import json
 import subprocess

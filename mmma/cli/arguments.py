@@ -86,7 +86,7 @@ def protocol_flags(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_arguments(args: argparse.Namespace) -> tuple[Any, ...]:
-    """What ``open_run`` and ``load_config`` take of the shared arguments, in order."""
+    """Shared arguments of ``open_run`` and ``load_config``, in order."""
     return args.config, protocol_flags(args), args.data_root, args.cfg_options
 
 

@@ -95,7 +95,7 @@ def course(spec, second=False, **kwargs):
 
 
 def turns(values):
-    """How often a course passes its middle."""
+    """Number of times that a course passes its middle."""
     return int(
         (np.diff(np.sign(values - (values.max() + values.min()) / 2)) != 0).sum()
     )
