@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from mmma.protocols import PROTOCOLS
 
@@ -47,19 +47,6 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar='K=V',
         help='change config values; +K=V adds a key',
-    )
-
-
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--work-dir`` and ``--launcher``."""
-    parser.add_argument(
-        '--work-dir', metavar='DIR', help='default: work_dirs/<model>_<data>/<protocol>'
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=('none', 'pytorch', 'slurm'),
-        default='none',
-        help='how several processes were started',
     )
 
 
@@ -116,7 +103,7 @@ def add_options(
         default, hint = known[name].default, types[name]
         metavar, text = texts[name]
         keywords = {'dest': name, 'default': default, 'help': text.replace('%', '%%')}
-        if get_origin(hint) is UnionType:  # None is what was not given
+        if get_origin(hint) in (Union, UnionType):  # None is what was not given
             hint = get_args(hint)[0]
         flag = name
         if hint is bool:
@@ -151,38 +138,36 @@ def options_of(kind: type[Options], args: argparse.Namespace, **values: Any) -> 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """``--workers``."""
-    parser.add_argument(
-        '--workers', type=int, metavar='N', help='processes (default: one per core)'
-    )
+    told = 'processes (default: one per core)'
+    parser.add_argument('--workers', type=int, metavar='N', help=told)
 
 
 def check_workers(workers: int | None) -> None:
-    """Refuse a negative number of ``--workers``.
-
-    Raises:
-        ValueError: It is negative.
-    """
+    """Refuse a negative number of ``--workers``."""
     if workers is not None and workers < 0:
         raise ValueError(f'--workers {workers}: must be 0 or more')
 
 
 @contextmanager
-def kept_work() -> Iterator[None]:
+def kept_work(done: str = '\nwhat is done') -> Iterator[None]:
     """Tell, of work that is interrupted or has no room, that it can go on.
+
+    Args:
+        done: Words for the part that is kept at an interruption.
 
     Raises:
         ValueError: The disk is full, or the like.
     """
-    go_on = 'what is done is kept: give the same command again to go on'
+    go_on = 'is kept: give the same command again to go on'
     try:
         yield
     except KeyboardInterrupt:
-        print(f'\n{go_on}', file=sys.stderr)
+        print(f'{done} {go_on}', file=sys.stderr)
         raise
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise ValueError(f'{error}\n{go_on}') from None
+        raise ValueError(f'{error}\nwhat is done {go_on}') from None
 
 
 def find_recipe(name: str) -> str:

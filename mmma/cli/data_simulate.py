@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from mmma.cli.arguments import add_options, options_of
+from mmma.cli.arguments import add_options, add_workers, kept_work, options_of
 from mmma.files import progress_bar, usable_cores
 
 HELP = """Write a simulated MMA-82: 82 actions, four domains, both tasks.
@@ -20,8 +20,6 @@ run goes on when the same command is given again.
 scales: tiny (about 400 clips, 60 videos), small (about 5,000 and 700; the default),
 full (the published 39,816 and 11,180)"""
 
-_GO_ON = 'give the same command again to go on'
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
@@ -31,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument('out', metavar='OUT', help='folder to write, as data/mma82')
     add_options(parser, SimulationOptions, scale={'help': None}, seed={'help': None})
-    parser.add_argument(
-        '--workers', type=int, metavar='N', help='processes (default: one per core)'
-    )
+    add_workers(parser)
     parser.add_argument(
         '--force', action='store_true', help='delete another simulated corpus in OUT'
     )
@@ -54,15 +50,8 @@ def run(args: argparse.Namespace) -> int:
         f'{root}: {options.describe()}; up to {needed_bytes(plan) / 1e6:,.0f} MB',
         file=sys.stderr,
     )
-    try:
-        with progress_bar('frames') as report:
-            fresh = write_corpus(plan, root, workers, args.force, report)
-    except KeyboardInterrupt:
-        print(f'what is done in {root} is kept: {_GO_ON}', file=sys.stderr)
-        raise
-    except OSError as error:
-        print(f'error: {error}\nwhat is done is kept: {_GO_ON}', file=sys.stderr)
-        return 2
+    with kept_work(f'what is done in {root}'), progress_bar('frames') as report:
+        fresh = write_corpus(plan, root, workers, args.force, report)
     print(summarize(plan))
     took = f'written in {time.monotonic() - started:.1f} s with {workers} workers'
     print(f'{root}: {took if fresh else "complete already, nothing to do"}')

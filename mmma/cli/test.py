@@ -8,7 +8,6 @@ from mmma.cli.arguments import (
     CKPT_HELP,
     add_config_arguments,
     add_options,
-    add_run_arguments,
     add_view_arguments,
     options_of,
     report,
@@ -29,20 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
     add = parser.add_argument
     add('checkpoint', metavar='CKPT', help=f'weights: {CKPT_HELP}')
-    add_run_arguments(parser)
-    add('--subset', choices=('test', 'val'), default='test')
+    names = ('work_dir', 'launcher', 'subset')
+    add_options(parser, TestOptions, *names, subset={'help': None})
     add('--runs', type=int, metavar='N', help='fewshot: support draws')
     strict = 'fewshot: a class with fewer clips than shots is an error'
     add('--strict-shots', action='store_true', default=None, help=strict)
     add_options(parser, TestOptions, 'adapt', 'cache')
     add_view_arguments(parser)
-    add_options(
-        *(parser, TestOptions, 'class_set', 'body_scores', 'skip_broken', 'trust'),
-        *('allow_simulated', 'allow_extractor'),
-        class_set={'choices': ('present', 'union', 'all')},
-        body_scores={'choices': ('sum', 'top1', 'head')},
-        trust={'flag': '--trust-checkpoint'},
-    )
+    names = ('class_set', 'body_scores', 'skip_broken', 'trust', 'allow_simulated')
+    trust = {'flag': '--trust-checkpoint'}
+    add_options(parser, TestOptions, *names, 'allow_extractor', trust=trust)
     add('--out', metavar='FILE', help='default: results.json in the work dir')
     dump = 'also write scores.npz; detections of actions as ActivityNet-style JSON'
     add('--dump', metavar='FILE', help=dump)

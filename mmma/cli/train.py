@@ -8,7 +8,6 @@ from dataclasses import replace
 from mmma.cli.arguments import (
     add_config_arguments,
     add_options,
-    add_run_arguments,
     options_of,
     report,
     run_arguments,
@@ -24,10 +23,7 @@ few-shot adaptation to a target happens in test.py."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_config_arguments(parser)
-    add_run_arguments(parser)
-    names = ('load_from', 'resume', 'amp', 'pretrained', 'trust', 'allow_simulated')
-    trust = {'flag': '--trust-checkpoint'}
-    add_options(parser, TrainOptions, *names, 'fast_dev_run', trust=trust)
+    add_options(parser, TrainOptions, trust={'flag': '--trust-checkpoint'})
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mmma import compat
 from mmma.config import load_config, model_name
@@ -95,7 +95,8 @@ class TrainOptions:
     """Choices in training; what is said of them is the command's help.
 
     Attributes:
-        work_dir: Folder of logs and checkpoints; None names one after the config.
+        work_dir (DIR): default: work_dirs/<model>_<data>/<protocol>
+        launcher: how several processes were started
         load_from (CKPT): start from these weights: path, URL, or name in the model zoo
             (download.py --list)
         resume: go on from the latest in the work dir
@@ -104,10 +105,10 @@ class TrainOptions:
         trust: load weights even if they are a pickle that can run code
         allow_simulated: start from weights trained on simulated data on real data
         fast_dev_run: two iterations each of train, validate and test, to a results.json
-        launcher: ``none``, ``pytorch`` or ``slurm``.
     """
 
     work_dir: str | None = None
+    launcher: Literal['none', 'pytorch', 'slurm'] = 'none'
     load_from: str | None = None
     resume: bool = False
     amp: bool = False
@@ -115,7 +116,6 @@ class TrainOptions:
     trust: bool = False
     allow_simulated: bool = False
     fast_dev_run: bool = False
-    launcher: str = 'none'
 
     def write(self, cfg: Any, root: DataRoot, folder: Path) -> None:
         """Write them into a config that :func:`open_run` owns."""
@@ -133,9 +133,9 @@ class TestOptions:
     """Choices in testing; what is said of them is the command's help.
 
     Attributes:
-        subset: ``test`` or ``val``.
-        work_dir: Folder of the logs; None names one after the config.
-        launcher: ``none``, ``pytorch`` or ``slurm``.
+        work_dir (DIR): default: work_dirs/<model>_<data>/<protocol>
+        launcher: how several processes were started
+        subset: Clips or videos that are tested.
         adapt (linear|prototype|finetune): fewshot: refit the classifier (default),
             compare with class means, or train the model
         cache: fewshot: neither use nor keep features on disk
@@ -153,13 +153,13 @@ class TestOptions:
 
     __test__ = False  # not a pytest class
 
-    subset: str = 'test'
     work_dir: str | None = None
-    launcher: str = 'none'
+    launcher: Literal['none', 'pytorch', 'slurm'] = 'none'
+    subset: Literal['test', 'val'] = 'test'
     adapt: str | None = None
     cache: bool = True
-    class_set: str | None = None
-    body_scores: str | None = None
+    class_set: Literal['present', 'union', 'all'] | None = None
+    body_scores: Literal['sum', 'top1', 'head'] | None = None
     skip_broken: bool = False
     trust: bool = False
     allow_simulated: bool = False
