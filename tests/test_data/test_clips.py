@@ -3,30 +3,25 @@ from dataclasses import replace
 
 import pytest
 
-from mmma.data.clips import Clip, body_map, read_rec, scan_rec, write_rec
+from mmma.data.clips import REQUIRED, Clip, body_map, read_rec, scan_rec, write_rec
 from mmma.taxonomy import load_label_space
 
 FOREHEAD = 'scratching or touching forehead'
 GOOD = 'a,v/a.mp4,train,lab,s1,nodding,'
 
 
-def test_a_row_becomes_a_clip(rec_file, space):
-    path = rec_file('a,v/a.mp4,train,lab,s1,nodding,head')
-    nodding = space.action_id('nodding')
-    expected = Clip(
-        'a', 'v/a.mp4', 'train', 'lab', 's1', nodding, space.body_id('head')
-    )
-    clip = read_rec(path, space)[0]
-    assert clip == expected
-    assert clip.line == 2
-
-
-def test_index_empty_path_empty_body_and_withheld_action(rec_file, space):
-    path = rec_file('a,,train,lab,s1,0,', 'b,,test,lab,,,', 'c,,test,lab,,,head')
-    first, second, third = read_rec(path, space)
-    assert (first.action, first.body, first.path) == (0, space.body_of[0], '')
-    assert (second.action, second.body) == (None, None)
-    assert (third.action, third.body) == (None, space.body_id('head'))
+def test_rows_become_clips(rec_file, space):
+    nodding, head = space.action_id('nodding'), space.body_id('head')
+    rows = ['a,v/a.mp4,train,lab,s1,nodding,head', 'b,,train,lab,s,0,']
+    rows += ['', 'c,,test,lab,,,', 'd,,test,lab,,,head']
+    clips = read_rec(rec_file(*rows), space)
+    assert clips == [
+        Clip('a', 'v/a.mp4', 'train', 'lab', 's1', nodding, head),
+        Clip('b', '', 'train', 'lab', 's', 0, space.body_of[0]),
+        Clip('c', '', 'test', 'lab', '', None, None),
+        Clip('d', '', 'test', 'lab', '', None, head),
+    ]
+    assert [clip.line for clip in clips] == [2, 3, 5, 6]
 
 
 def test_body_of_the_file_wins_over_the_space_and_fills_its_rows(rec_file, space):
@@ -84,11 +79,8 @@ def test_bad_times(rec_file, space, start, end):
 
 
 def test_bodies_that_disagree_within_one_action(rec_file, space):
-    path = rec_file(
-        'a,,train,lab,s,nodding,head',
-        'b,,train,lab,s,nodding,body',
-        'c,,train,lab,s,turning head,body',
-    )
+    row = 'b,,train,lab,s,nodding,body'
+    path = rec_file('a,,train,lab,s,nodding,head', row, 'c,,train,lab,s,0,body')
     message = "rec.csv:3: b: body 'body' for action 'nodding', but line 2 says 'head'"
     with pytest.raises(ValueError, match=message) as error:
         read_rec(path, space)
@@ -123,11 +115,7 @@ def test_bad_headers(tmp_path, space, header, message):
 
 def test_own_columns_are_left_alone(rec_file, space):
     header = 'clip,path,subset,domain,subject,action,body,camera_angle'
-    path = rec_file(f'{GOOD},12', header=header)
-    assert len(read_rec(path, space)) == 1
-
-
-def test_empty_table(rec_file, space):
+    assert len(read_rec(rec_file(f'{GOOD},12', header=header), space)) == 1
     with pytest.raises(ValueError, match='empty table: a header and no clip'):
         read_rec(rec_file(), space)
 
@@ -151,14 +139,9 @@ def test_written_rows_read_back_and_labels_are_names(tmp_path, space):
     assert header.endswith('body,emotion,source_video,start_sec,end_sec')
     assert space.actions[3] in first
     assert second == 'b,,test,emotion,,,,sad,film,0.1,2.5'
-
-
-def test_unused_optional_columns_are_not_written(tmp_path, space):
-    path = tmp_path / 'rec.csv'
     write_rec(path, [Clip('a', '', 'train', 'lab', '', 0, None)], space)
-    assert path.read_text() == (
-        f'clip,path,subset,domain,subject,action,body\na,,train,lab,,{space.actions[0]},\n'
-    )
+    name = space.actions[0]  # optional columns are written where they are used
+    assert path.read_text() == f'{",".join(REQUIRED)}\na,,train,lab,,{name},\n'
 
 
 def test_a_full_table_reads_in_well_under_a_second(tmp_path, space):
