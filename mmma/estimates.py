@@ -131,15 +131,13 @@ def _cells(
     size: float | None, seconds: float | None, mib: float | None = None
 ) -> tuple[str, str, str]:
     """Texts for disk, time and memory; – is unknown."""
-    disk = time_left = memory = '–'
+    disk = memory = '–'
     if size is not None:
         big = size >= 1e9
         disk = f'{size / 1e9:,.1f} GB' if big else f'{size / 1e6:,.1f} MB'
-    if seconds is not None:
-        time_left = duration(seconds)
     if mib is not None:
         memory = f'{mib / 1024:,.1f} GiB'
-    return disk, time_left, memory
+    return disk, '–' if seconds is None else duration(seconds), memory
 
 
 def estimate(
@@ -229,12 +227,10 @@ def measure_part(request: dict[str, Any], timeout_sec: float = 900) -> dict[str,
     Returns:
         What the function returned, or ``failure``.
     """
-    command = [sys.executable, '-W', 'ignore', '-m', 'mmma.estimates']
-    command.append(json.dumps(request))
+    words = ['-W', 'ignore', '-m', 'mmma.estimates', json.dumps(request)]
+    pipes: dict[str, Any] = dict(capture_output=True, text=True, timeout=timeout_sec)
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=timeout_sec
-        )
+        done = subprocess.run([sys.executable, *words], check=False, **pipes)
     except subprocess.TimeoutExpired:
         return {'failure': f'took longer than {timeout_sec:.0f} s'}
     if done.returncode or not done.stdout.strip():
@@ -342,14 +338,14 @@ def measure_recipe(
         }
         model.eval()
         with torch.no_grad():
-            taken = _median_seconds(lambda: model.test_step(tested))
+            taken = _seconds(lambda: model.test_step(tested), _STEPS)
         found['test'] = taken / cfg.test_dataloader.batch_size
         if train:
             batch, found['load'] = _load_batch(loader)
             model.train()
             learned = [p for p in model.parameters() if p.requires_grad]
             steps = OptimWrapper(torch.optim.SGD(learned, lr=1e-9, momentum=0.9))
-            taken = _median_seconds(lambda: model.train_step(batch, steps))
+            taken = _seconds(lambda: model.train_step(batch, steps), _STEPS)
             found['train'] = taken / loader.batch_size
     found['mib'] = _peak_mib(device)
     return found
@@ -388,19 +384,17 @@ def _load_batch(loader: Any) -> tuple[Any, float]:
     return pseudo_collate(many), taken / len(dataset)
 
 
-def _median_seconds(step: Callable[[], Any]) -> float:
-    step()
-    return statistics.median(_seconds(step) for _ in range(_STEPS))
-
-
-def _seconds(work: Callable[[], Any]) -> float:
-    """Time that something takes, the GPU's share included."""
+def _seconds(work: Callable[[], Any], repeats: int = 0) -> float:
+    """Time that something takes, the GPU's share included; or the median of repeats."""
+    if repeats:
+        work()
+        return statistics.median(_seconds(work) for _ in range(repeats))
     torch = sys.modules.get('torch')
-    wait = torch.cuda.synchronize if torch and torch.cuda.is_available() else None
+    gpu = torch and torch.cuda.is_available()
     started = time.perf_counter()
     work()
-    if wait:
-        wait()
+    if gpu:
+        torch.cuda.synchronize()
     return time.perf_counter() - started
 
 
@@ -419,11 +413,7 @@ def _peak_mib(device: str) -> float:
     return peak / 2**20 if sys.platform == 'darwin' else peak / 1024
 
 
-PARTS: dict[str, Callable[..., dict[str, Any]]] = {
-    'data': measure_data,
-    'pose': measure_pose,
-    'recipe': measure_recipe,
-}
+PARTS = {'data': measure_data, 'pose': measure_pose, 'recipe': measure_recipe}
 
 if __name__ == '__main__':
     arguments = json.loads(sys.argv[1])

@@ -252,7 +252,8 @@ class Workflow:
     """The steps, those that are done, and the running of the others.
 
     Args:
-        args: Of the command ``real``.
+        args: Of the command ``real``. Steps of ``again`` are forgotten, with all that
+            build on them, unless it is a ``dry_run``.
         lock: From :func:`only_run`: held by the run and by each of its steps.
 
     Attributes:
@@ -265,8 +266,8 @@ class Workflow:
 
     Raises:
         FileNotFoundError: No data root, or no recognition table in it.
-        ValueError: An unknown preset or step of ``--skip``, a number below 1, nothing
-            is left to tabulate, or ``real.json`` in the folder is none of ours.
+        ValueError: An unknown preset, or step of ``--skip`` or ``--again``, a number
+            below 1, nothing is left to tabulate, or ``real.json`` is none of ours.
     """
 
     def __init__(self, args: argparse.Namespace, lock: IO[str]) -> None:
@@ -286,8 +287,8 @@ class Workflow:
                     'give another --out'
                 ) from None
         data = DataRoot(args.data).fingerprint()
-        known = self._records.items()
-        keys = {n: record['key'] for n, record in known if record['status'] == 'done'}
+        pairs = self._records.items()
+        keys = {n: record['key'] for n, record in pairs if record['status'] == 'done'}
         for step in self.steps:
             content = [
                 step.essence(),
@@ -298,22 +299,15 @@ class Workflow:
             keys[step.name] = digest.hexdigest()[:16]
         self.keys = {step.name: keys[step.name] for step in self.steps}
 
-    def forget(self, again: Sequence[str]) -> None:
-        """Let steps run again from nothing, and all that build on them.
-
-        Args:
-            again: Names or groups.
-
-        Raises:
-            ValueError: There is no such step.
-        """
+        if args.dry_run:
+            return
         groups = dict.fromkeys(step.name.partition('-')[0] for step in self.steps)
-        for name in again:
-            known = (*groups, *(step.name for step in self.steps))
+        known = (*groups, *(step.name for step in self.steps))
+        for name in args.again:
             check_choice('step of --again', name, known)
         forgotten: set[str] = set()
         for step in self.steps:
-            if step.names & set(again) or forgotten & set(step.needs):
+            if step.names & set(args.again) or forgotten & set(step.needs):
                 forgotten.add(step.name)
                 if step.name in self._records:
                     self._note(step, **{**self._records[step.name], 'key': ''})
@@ -330,13 +324,14 @@ class Workflow:
         Returns:
             0, or 1 where a step failed; the later ones were then not run.
         """
-        for number, step in enumerate(self.steps, start=1):
-            place = f'[{number}/{len(self.steps)}] {step.name}'
-            log = self.out / 'logs' / f'{number:02d}_{step.name}.log'
-            if self.is_done(step):
-                print(f'{place}: done before', flush=True)
-            elif not self._step(step, log, place):
-                return 1
+        with sigterm_interrupts():
+            for number, step in enumerate(self.steps, start=1):
+                place = f'[{number}/{len(self.steps)}] {step.name}'
+                log = self.out / 'logs' / f'{number:02d}_{step.name}.log'
+                if self.is_done(step):
+                    print(f'{place}: done before', flush=True)
+                elif not self._step(step, log, place):
+                    return 1
         return 0
 
     def _step(self, step: Step, log: Path, place: str) -> bool:
@@ -380,7 +375,7 @@ class Workflow:
             file.write(json.dumps(content, indent=1) + '\n')
 
     def _call(self, step: Step, log: Path, place: str) -> int:
-        """Exit status of a step; it ends with this process."""
+        """Exit status of a step; its last line is shown, and it ends with this process."""
         with log.open('a', encoding='utf-8') as file:
             print(f'$ {step.line(sys.executable)}', file=file, flush=True)
             process = subprocess.Popen(
@@ -394,16 +389,23 @@ class Workflow:
         self._lock.truncate(0)
         self._lock.write(f'{step.name}, process {process.pid}')
         self._lock.flush()
-        with sigterm_interrupts():
-            try:
-                return _wait(process, log, place)
-            finally:
-                process.terminate()  # of one that has ended, this does nothing
+        shown = ''
+        try:
+            while True:
                 try:
-                    process.wait(timeout=30)
+                    return process.wait(timeout=_SHOW_EVERY_SEC)
                 except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                    line = next(iter(_last_lines(log, 1)), '')
+                    if line != shown:
+                        print(f'{place}: {line[:100]}', flush=True)
+                    shown = line
+        finally:
+            process.terminate()  # of one that has ended, this does nothing
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def check_machine(self, left: Sequence[Step], needed: float) -> None:
         """Refuse now what would fail hours later.
@@ -478,19 +480,6 @@ def _newest(word: str) -> str:
     path = Path(word)
     found = path.parent.glob(path.name) if '*' in word else ()
     return str(max(found, key=lambda p: p.stat().st_mtime, default=word))
-
-
-def _wait(process: subprocess.Popen[Any], log: Path, place: str) -> int:
-    """Exit status of a step; now and then the last line of its log is shown."""
-    shown = ''
-    while True:
-        try:
-            return process.wait(timeout=_SHOW_EVERY_SEC)
-        except subprocess.TimeoutExpired:
-            line = next(iter(_last_lines(log, 1)), '')
-            if line != shown:
-                print(f'{place}: {line[:100]}', flush=True)
-            shown = line
 
 
 def _last_lines(log: Path, count: int) -> list[str]:

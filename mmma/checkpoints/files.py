@@ -388,25 +388,3 @@ def frozen_sha256(model: Any) -> str:
         digest.update(f'{name} {value.dtype} {tuple(value.shape)};'.encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def frozen_state(model: Any, sha256: str, source: str) -> dict[str, Any]:
-    """A model's frozen weights, to go with weights that were trained on them.
-
-    Args:
-        model: With the frozen weights in place.
-        sha256: Of those that the others were trained on.
-        source: Name of the checkpoint, for the error.
-
-    Raises:
-        ValueError: They are others.
-    """
-    found = frozen_sha256(model)
-    if found != sha256:
-        raise ValueError(
-            f'{source} was trained on other frozen weights (SHA-256 {sha256[:8]}...) '
-            f'than the recipe now gives ({found[:8]}...). Test it with the config that '
-            'it was trained with: the same pretrained weights, arch and frozen_dtype.'
-        )
-    state = model.state_dict()
-    return {name: state[name] for name in frozen_names(model)}

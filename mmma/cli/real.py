@@ -58,8 +58,6 @@ def run(args: argparse.Namespace) -> int:
 
     with only_run(args.out) as lock:
         flow = Workflow(args, lock)
-        if not args.dry_run:
-            flow.forget(args.again)
         left = [step for step in flow.steps if not flow.is_done(step)]
         estimates = {} if args.no_estimate else estimate_steps(flow, left)
         print(plan_table(flow, estimates, left), flush=True)

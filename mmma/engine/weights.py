@@ -27,7 +27,7 @@ from mmma.checkpoints import (
     weights_of,
 )
 from mmma.checkpoints.download import file_name
-from mmma.checkpoints.files import frozen_state
+from mmma.checkpoints.files import frozen_names, frozen_sha256
 from mmma.engine.run import BackboneOptions, Run, TestOptions
 
 FROM_SCRATCH = 'none'
@@ -147,12 +147,18 @@ def with_frozen(
             'with the config that it was trained with.'
         )
     load_state(model, weights_of(start.content), str(start.path))
-    state = frozen_state(model, frozen['sha256'], str(weights.path))
-    content = {
-        **weights.content,
-        'state_dict': {**weights.content['state_dict'], **state},
-    }
-    return replace(weights, content=content)
+    found, expected = frozen_sha256(model), frozen['sha256']
+    if found != expected:
+        raise ValueError(
+            f'{weights.path} was trained on other frozen weights (SHA-256 '
+            f'{expected[:8]}...) than the recipe now gives ({found[:8]}...). Test it '
+            'with the config that it was trained with: the same pretrained weights, '
+            'arch and frozen_dtype.'
+        )
+    own = model.state_dict()
+    state = {name: own[name] for name in frozen_names(model)}
+    state.update(weights.content['state_dict'])
+    return replace(weights, content={**weights.content, 'state_dict': state})
 
 
 def unwrapped(model: Any) -> Any:
