@@ -375,7 +375,7 @@ class Workflow:
             file.write(json.dumps(content, indent=1) + '\n')
 
     def _call(self, step: Step, log: Path, place: str) -> int:
-        """Exit status of a step; its last line is shown, and it ends with this process."""
+        """Exit status of a step; now and then the last line of its log is shown."""
         with log.open('a', encoding='utf-8') as file:
             print(f'$ {step.line(sys.executable)}', file=file, flush=True)
             process = subprocess.Popen(
