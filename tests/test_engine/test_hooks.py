@@ -289,16 +289,6 @@ def test_workers_change_nothing(tmp_path, uninterrupted):
     assert_equal(left | {'random_state': None}, right | {'random_state': None})
 
 
-def test_averaged_weights_are_resumed(tmp_path):
-    hooks = {'custom_hooks': [{'type': 'EMAHook', 'momentum': 0.1}]}
-    whole = train_small(tmp_path / 'whole', **hooks)
-    train_small(tmp_path / 'parts', stop={'train_iter': 5}, **hooks)
-    resumed = train_small(tmp_path / 'parts', resume=True, **hooks)
-    average = whole['state_dict']['cls_head.weight']
-    assert not average.equal(whole['ema_state_dict']['module.cls_head.weight'])
-    assert_equal(comparable(resumed), comparable(whole))
-
-
 def test_loss_scale_is_resumed(tmp_path, monkeypatch):
     monkeypatch.setattr(amp_optimizer_wrapper, 'is_cuda_available', lambda: True)
     scaler = functools.partial(torch.amp.GradScaler, 'cpu', growth_interval=3)
@@ -426,18 +416,8 @@ def moved_root(tmp_path_factory):
     clips = []
     with SkeletonWriter(folder, 'rec', WHOLEBODY65) as writer:
         for i, (domain, subset, action) in enumerate(ROWS):
-            known = action is not None
-            clips.append(
-                Clip(
-                    clip=f'c{i:02}',
-                    path='',
-                    subset=subset,
-                    domain=domain,
-                    subject=f's{i}',
-                    action=action,
-                    body=body_of(action) if known else None,
-                )
-            )
+            body = None if action is None else body_of(action)
+            clips.append(Clip(f'c{i:02}', '', subset, domain, f's{i}', action, body))
             place = rng.uniform(20, 200, (1, 12, 65, 2))
             writer.append(f'c{i:02}', place, np.ones((1, 12, 65)), 30, 320, 240)
     write_rec(folder / 'rec.csv', clips, SPACE)
@@ -502,13 +482,12 @@ class Listening(nn.Module):
         self.heard = dataset_meta
 
 
-@pytest.mark.parametrize('training', [True, False])
-def test_every_part_is_told_through_wrappers(training):
+def test_every_part_is_told_through_wrappers():
     inner = Listening()
     wrapped = nn.DataParallel(nn.Sequential(nn.Linear(1, 1), inner))
-    tell_classes(wrapped, dict(classes=['a'], labels=[0]), training)
-    labels = dict(labels=[0]) if training else {}
-    assert inner.heard == dict(classes=['a'], **labels)
+    for training, heard in ((True, dict(labels=[0])), (False, {})):
+        tell_classes(wrapped, dict(classes=['a'], labels=[0]), training)
+        assert inner.heard == dict(classes=['a'], **heard)
 
 
 DECAY = 0.75
@@ -670,15 +649,13 @@ def test_a_resumed_run_of_trained_weights_equals_one_not_interrupted(tmp_path, r
         assert_equal(resumed[part], whole[part])
 
 
-def test_all_is_saved_without_the_weights_of_a_recipe(tmp_path, scope):
-    runner, saved = train(tmp_path, **TRAINED_ONLY)
+def test_all_is_saved_without_the_weights_of_a_recipe(tmp_path, recipe):
+    runner, saved = train(tmp_path / 'plain', **TRAINED_ONLY)
     assert set(saved['state_dict']) == set(runner.model.state_dict())
     assert 'frozen' not in saved['meta']
     whole = as_read(saved)
     assert with_frozen(runner.model, whole, runner.cfg) is whole
-
-
-def test_all_is_saved_where_nothing_is_frozen(tmp_path, recipe):
+    # So is where nothing is frozen.
     runner, saved = run(tmp_path / 'run', recipe, frozen=False)
     assert set(saved['state_dict']) == set(runner.model.state_dict())
 
