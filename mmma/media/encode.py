@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -333,9 +334,7 @@ def _transcode(
         filters.append(('crop', f'{wide}:{high}:{left}:{top}:exact=1'))
     flags = f'{SCALER}+accurate_rnd+bitexact'
     filters.append(('scale', f'{size[0]}:{size[1]}:flags={flags}:out_range=tv'))
-    with _encoder(part, size, times, options) as add:
-        for filtered in _filtered(frame, pictures, filters):
-            add(filtered)
+    _encode(part, _filtered(frame, pictures, filters), size, times, options)
     return picture, crop, size
 
 
@@ -348,7 +347,8 @@ def _upright(source: Path, expected: int) -> Iterator[Any]:
             if frame.is_corrupt:
                 raise ValueError(f'damaged: frame {count}')
             count += 1
-            yield frame
+            if count <= expected:
+                yield frame
         if count != expected:
             raise ValueError(f'truncated or damaged: {count} frames of {expected}')
 
@@ -383,10 +383,13 @@ def _filtered(
             frame = next(others, None)
 
 
-@contextmanager
-def _encoder(
-    part: Path, size: tuple[int, int], times: Times, options: PackOptions
-) -> Iterator[Callable[[Any], None]]:
+def _encode(
+    part: Path,
+    frames: Iterator[Any],
+    size: tuple[int, int],
+    times: Times,
+    options: PackOptions,
+) -> None:
     """Write frames at given times; one thread, so that bytes do not depend on it."""
     import av
 
@@ -400,31 +403,24 @@ def _encoder(
     mean = ((len(stamps) - 1) / (stamps[-1] * times[1])).limit_denominator(1001)
     coder = {**X264, 'crf': str(options.crf), 'g': str(options.gop)}
     coder['keyint_min'] = str(options.gop)
-    left = iter(stamps)
     with av.open(str(part), 'w', format='mp4', options=settings) as container:
         stream = container.add_stream('libx264', rate=mean, options=coder)
         stream.width, stream.height = size
         stream.pix_fmt = 'yuv420p'
         context = stream.codec_context
         context.time_base = unit
-
-        def mux(frame: Any) -> None:
+        # At the end of the last one None asks for what the encoder still holds.
+        for stamp, frame in zip(stamps, itertools.chain(frames, [None]), strict=True):
+            if not stamp:  # the first one
+                for name in _COLOUR:
+                    setattr(context, name, getattr(frame, name))
+            if frame is not None:
+                frame.pict_type = 0  # else the encoder repeats the source's kinds
+                frame.pts, frame.time_base = stamp * scale, unit
             for packet in stream.encode(frame):
                 if packet.pts == stamps[-2] * scale:
                     packet.duration = (stamps[-1] - stamps[-2]) * scale
                 container.mux(packet)
-
-        def add(frame: Any) -> None:
-            stamp = next(left)
-            if not stamp:  # the first one
-                for name in _COLOUR:
-                    setattr(context, name, getattr(frame, name))
-            frame.pict_type = 0  # else the encoder repeats the source's kinds of frames
-            frame.pts, frame.time_base = stamp * scale, unit
-            mux(frame)
-
-        yield add
-        mux(None)
 
 
 def _verify(part: Path, times: Times, size: tuple[int, int]) -> None:

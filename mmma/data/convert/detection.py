@@ -352,8 +352,6 @@ def _best_space(names: set[str], renamed: Mapping[str, str], labels: bool) -> st
 
 
 def _is_index(label: Any) -> bool:
-    if isinstance(label, bool):
-        return False
     return isinstance(label, int) or (isinstance(label, str) and label.isdecimal())
 
 

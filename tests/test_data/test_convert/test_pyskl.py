@@ -92,8 +92,8 @@ def test_arrays_of_numbers(dump, dtype, order):
 
 
 class Attack:
-    def __init__(self, function, *args):
-        self.made = function, args
+    def __init__(self, function, *args, state=()):
+        self.made = function, args, *state
 
     def __reduce__(self):
         return self.made
@@ -126,6 +126,7 @@ def test_any_other_name_is_refused(dump, tmp_path, value, name):
         load_restricted(dump(b'Px\n.'))
 
 
+RECORDS = Attack(np.dtype, 'f4', state=[(3, '<', None, ('a',), {}, 4, 1, 0)])
 ARRAY = b'cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC\x01btR'
 
 
@@ -138,6 +139,7 @@ ARRAY = b'cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC\x01bt
         (pickle.dumps(np.array([{}], dtype=object)), 'not of numbers'),
         (pickle.dumps(np.array(['text'])), 'not of numbers'),
         (pickle.dumps(np.zeros(2, [('a', 'i4')])), 'not of numbers'),
+        (pickle.dumps(RECORDS), 'an array of records, not of numbers'),
         (b'cnumpy\ndtype\n.', 'something else than annotations'),
         (b'cnumpy\nndarray\n(K\x05tR.', 'numpy.ndarray is not called'),
         (ARRAY + b'(K\x01(K\x02tNI00\nC\x04abcdtb.', 'an array without a dtype'),
