@@ -42,7 +42,6 @@ import torch
 import torch.nn.functional as F
 from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -89,16 +88,15 @@ def fewshot_settings(configured: Mapping[str, Any]) -> dict[str, Any]:
                 f'unknown fewshot.{key}: there are {", ".join(known)}.'
                 f'{suggest(key, known)}'
             )
-    missing = [key for key in ADAPTATIONS[adapt] if key not in configured]
-    if missing:
-        raise ValueError(f'fewshot.{missing[0]} is missing; {adapt!r} needs it.')
-    settings = {'adapt': adapt, **{k: configured[k] for k in ADAPTATIONS[adapt]}}
-    for key in ('proximity', 'temperature', 'iters', 'lr'):
-        value = settings.get(key)
-        if value is not None and not value > 0:
+    settings = {'adapt': adapt}
+    for key in ADAPTATIONS[adapt]:
+        if key not in configured:
+            raise ValueError(f'fewshot.{key} is missing; {adapt!r} needs it.')
+        value = settings[key] = configured[key]
+        if key == 'train':
+            check_choice('fewshot.train', value, TRAINED_PARTS)
+        elif value is not None and not value > 0:
             raise ValueError(f'fewshot.{key} {value}: use a number above 0.')
-    if 'train' in settings:
-        check_choice('fewshot.train', settings['train'], TRAINED_PARTS)
     return settings
 
 
@@ -139,13 +137,9 @@ def adapt_linear(
         features: (N, views, D) features of the supports.
         labels: (N,) action indices.
         proximity: Weight of the distance to the source, above 0; larger adapts less.
-
-    Returns:
-        The adapted classifier.
     """
-    views = features.shape[1]
     x = torch.from_numpy(features).flatten(0, 1).double()  # (N, V, D) -> (N*V, D)
-    y = torch.from_numpy(labels).long().repeat_interleave(views)
+    y = torch.from_numpy(labels).long().repeat_interleave(features.shape[1])
     scale = x.square().sum(dim=1).mean().sqrt().clamp_min(1e-12)
     x = x / scale
     weight, bias = source.weight.double() * scale, source.bias.double()
@@ -156,21 +150,13 @@ def adapt_linear(
     if 2 * len(x) <= x.shape[1]:
         basis, triangle = torch.linalg.qr(x.T)
         x = triangle.T
-    step, shift = fit_softmax(
-        (x, y),
-        (x.new_zeros(len(bias), x.shape[1]), torch.zeros_like(bias)),
-        proximity,
-        prior=start,
-        steps=200,
-        tolerances=(1e-8, 1e-12),
-    )
+    zero = x.new_zeros(len(bias), x.shape[1]), torch.zeros_like(bias)
+    limits = dict(steps=200, tolerances=(1e-8, 1e-12))
+    step, shift = fit_softmax((x, y), zero, proximity, prior=start, **limits)
     if basis is not None:
         step = step @ basis.T
-    return replace(
-        source,
-        weight=((weight + step) / scale).float(),
-        bias=(bias + shift).float(),
-    )
+    weight = ((weight + step) / scale).float()
+    return replace(source, weight=weight, bias=(bias + shift).float())
 
 
 def fit_softmax(
@@ -290,10 +276,10 @@ def score_fewshot(
     """
     protocol, clips = run.protocol, run.clips()
     settings = fewshot_settings(run.cfg.fewshot)
-    prior = _actions(clips, 'train', protocol.source)
+    prior = _trained(clips, protocol.source)
     found: list[Group] = []
     for target in protocol.target:
-        pool = _actions(clips, 'train', target)
+        pool = _trained(clips, target)
         draws = [draw_supports(pool, target, protocol, r) for r in range(protocol.runs)]
         wanted = {n for draw in draws for names in draw.values() for n in names}
         supports = features('train', target, wanted)
@@ -365,12 +351,10 @@ def _zero_shot(
     ]
 
 
-def _actions(clips: Sequence[Clip], subset: str, domain: str) -> dict[str, int]:
-    return {
-        c.clip: c.action
-        for c in clips
-        if c.subset == subset and c.domain == domain and c.action is not None
-    }
+def _trained(clips: Sequence[Clip], domain: str) -> dict[str, int]:
+    """Actions of the train clips of a domain, where they are known."""
+    own = [c for c in clips if (c.subset, c.domain) == ('train', domain)]
+    return {c.clip: c.action for c in own if c.action is not None}
 
 
 DEFAULT_SHARE = 0.1
@@ -398,8 +382,7 @@ def finetuned(
     Raises:
         ValueError: ``train`` is ``last`` and the backbone has no numbered blocks.
     """
-    wrapped = is_model_wrapper(runner.model)
-    model = runner.model.module if wrapped else runner.model
+    model = getattr(runner.model, 'module', runner.model)
     source = copy.deepcopy(model.state_dict())
     trainable = {n: p.requires_grad for n, p in model.named_parameters()}
     try:
@@ -463,7 +446,7 @@ def _train(
     trainee = runner.wrap_model(copy.deepcopy(cfg.get('model_wrapper_cfg')), model)
     trainee.train()
     _freeze(model)
-    for step, batch in enumerate(_batches(loader, iters)):
+    for step, batch in enumerate(itertools.islice(_epochs(loader), iters)):
         seed_everything(*seeds, get_rank(), step)
         for group, first in zip(optimizer.param_groups, rates, strict=True):
             group['lr'] = first * (1 - step / iters)
@@ -486,13 +469,8 @@ def _loader(
     """Supports in the recipe's training pipeline, in batches of the recipe's size."""
     loader = runner.cfg.train_dataloader.to_dict()
     share = -(-len(supports) // get_world_size())
-    loader['dataset'].update(
-        subset='train',
-        domains=[target],
-        clips=list(supports),
-        on_broken='replace',
-        serialize_data=False,
-    )
+    own = dict(subset='train', domains=[target], clips=list(supports))
+    loader['dataset'].update(own, on_broken='replace', serialize_data=False)
     loader.update(
         batch_size=min(loader['batch_size'], share),
         sampler=dict(type='EpochSampler', shuffle=True),
@@ -503,12 +481,8 @@ def _loader(
     return Runner.build_dataloader(loader, seed=seed)
 
 
-def _batches(loader: Any, count: int) -> Iterator[Any]:
-    """Epoch after epoch, until there were as many batches as asked."""
+def _epochs(loader: Any) -> Iterator[Any]:
+    """Batches of one epoch after the other, without end."""
     for epoch in itertools.count():
         loader.sampler.set_epoch(epoch)
-        for batch in loader:
-            yield batch
-            count -= 1
-            if not count:
-                return
+        yield from loader

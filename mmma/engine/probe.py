@@ -35,6 +35,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ from torch import Tensor, nn
 from mmma import __version__
 from mmma.checkpoints import to_plain
 from mmma.data.clips import Clip
+from mmma.datasets.clips import space_meta
 from mmma.engine.features import Features, FeatureSource
 from mmma.engine.fewshot import (
     Classifier,
@@ -354,18 +356,17 @@ class Prober:
         Raises:
             ValueError: None can be filled.
         """
-        whole = [d for d in domains if self._has(d, 'train', 'val', subset)]
+        has = self._with_clips
         flags: list[dict[str, Any]] = []
-        if 'indomain' in protocols and whole:
+        if 'indomain' in protocols:
+            whole = has(domains, 'train', 'val', subset)
             together = ['all'] if len(whole) > 1 else []
             flags += [{'protocol': 'indomain', 'domain': d} for d in together + whole]
-        if self._has(source, 'train', 'val'):
-            for name, needs in (('zeroshot', ()), ('fewshot', ('train',))):
-                targets = [
-                    d for d in domains if d != source and self._has(d, subset, *needs)
-                ]
-                if name in protocols and targets:
-                    flags.append({'protocol': name, 'target': targets})
+        others = [d for d in domains if d != source]
+        for name, needs in (('zeroshot', ()), ('fewshot', ('train',))):
+            targets = has(others, subset, *needs)
+            if name in protocols and targets and has([source], 'train', 'val'):
+                flags.append({'protocol': name, 'target': targets})
         if not flags:
             held = [(s, d, self.counts[s, d]) for s in SUBSETS for d in domains]
             raise ValueError(
@@ -405,12 +406,10 @@ class Prober:
                     )
                 parts += [('train', d) for d in protocol.target]
             wanted.update((part, None) for part in parts if self.counts[part])
-        total = sum(self.counts[part] for part in wanted)
-        done = 0
-        for part in wanted:
+        sizes = [self.counts[part] for part in wanted]
+        for part, done in zip(wanted, accumulate(sizes), strict=True):
             self.features(*part)
-            done += self.counts[part]
-            on_progress(done, total)
+            on_progress(done, sum(sizes))
 
     def features(
         self, subset: str, domain: str, names: Iterable[str] | None = None
@@ -430,7 +429,7 @@ class Prober:
             num_classes: K.
             average: What is averaged over views: ``prob`` or ``score``.
         """
-        key = tuple(d for d in domains if self.counts['train', d])
+        key = tuple(self._with_clips(domains, 'train'))
         if key not in self._probes:
             train, val = self._labelled('train', key), self._labelled('val', key)
             if self.kind == 'attentive':
@@ -459,48 +458,41 @@ class Prober:
         if protocol.name == 'fewshot':
             groups = score_fewshot(run, features, probe.classifier, subset)
         else:
-            domains = [d for d in protocol.test_domains if self.counts[subset, d]]
-            found = [features(subset, d) for d in domains]
-            if protocol.name == 'zeroshot':
-                groups = [
-                    Group({'target': domain}, part.table(), part.broken)
-                    for domain, part in zip(domains, found, strict=True)
-                ]
-            else:
-                table = join_tables([part.table() for part in found])
-                broken = [name for part in found for name in part.broken]
+            domains = self._with_clips(protocol.test_domains, subset)
+            found = [(d, features(subset, d)) for d in domains]
+            groups = [Group({'target': d}, p.table(), p.broken) for d, p in found]
+            if protocol.name == 'indomain':
+                table = join_tables([group.table for group in groups])
+                broken = [name for group in groups for name in group.broken]
                 groups = [Group({'domain': protocol.domain}, table, broken)]
-        seen = self.origin['seen_domains']
+        seen, domains = self.origin['seen_domains'], list(probe.domains)
         record, info = self.origin['checkpoint'], run.root.info
         both = f'{record["backbone_sha256"]} {probe.sha256()}'
-        domains = list(probe.domains)
+        selected = {'subset': 'val', 'domains': domains, 'metric': SELECTED_BY}
+        tested = {
+            **record,
+            'sha256': hashlib.sha256(both.encode()).hexdigest(),
+            'trained_on': info.name,
+            'simulated': record['simulated'] or info.simulated,
+        }
         return (
             probe,
             groups,
             {
-                'checkpoint': {
-                    **record,
-                    'sha256': hashlib.sha256(both.encode()).hexdigest(),
-                    'trained_on': info.name,
-                    'simulated': record['simulated'] or info.simulated,
-                },
+                'checkpoint': tested,
                 'seen_domains': None if seen is None else sorted({*seen, *domains}),
-                'selected_on': {
-                    'subset': 'val',
-                    'domains': domains,
-                    'metric': SELECTED_BY,
-                },
+                'selected_on': selected,
             },
         )
 
-    def _has(self, domain: str, *subsets: str) -> bool:
-        return all(self.counts[subset, domain] for subset in subsets)
+    def _with_clips(self, domains: Iterable[str], *subsets: str) -> list[str]:
+        return [d for d in domains if all(self.counts[s, d] for s in subsets)]
 
     def _labelled(
         self, subset: str, domains: Iterable[str]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Features and actions of the clips of some domains whose action is known."""
-        parts = [self.features(subset, d) for d in domains if self._has(d, subset)]
+        parts = [self.features(subset, d) for d in self._with_clips(domains, subset)]
         actions = [self._action[name] for part in parts for name in part.names]
         known = np.array([action is not None for action in actions])
         features = np.concatenate([part.features for part in parts])
@@ -509,11 +501,7 @@ class Prober:
 
 
 def save_probe(
-    path: Path,
-    run: Run,
-    model: nn.Module,
-    probe: Probe,
-    origin: Mapping[str, Any],
+    path: Path, run: Run, model: nn.Module, probe: Probe, origin: Mapping[str, Any]
 ) -> None:
     """Write backbone and classifier as ``test.py`` takes them.
 
@@ -536,25 +524,19 @@ def save_probe(
             'probes take the place of a head with `fc_cls`.'
         )
     state.update({name: getattr(probe.classifier, p) for p, name in names.items()})
-    root, space = run.root, run.root.label_space()
+    root, record = run.root, origin['checkpoint']
     meta = {
         'mmma_version': __version__,
         'config_name': Path(run.cfg.filename).name,
-        'label_space': space.name,
-        'classes': list(space.actions),
-        'bodies': list(space.bodies),
-        'body_of': list(space.body_of),
-        'protocol': {
-            **run.protocol.as_dict(),
-            'train_domains': list(probe.domains),
-        },
+        **space_meta(root.label_space()),
+        'protocol': {**run.protocol.as_dict(), 'train_domains': list(probe.domains)},
         'seen_domains': origin['seen_domains'],
-        'pretrain_data': origin['checkpoint']['pretrain_data'],
+        'pretrain_data': record['pretrain_data'],
         'selected_on': origin['selected_on'],
         'data': {
             'name': root.info.name,
             'fingerprint': root.fingerprint(),
-            'simulated': origin['checkpoint']['simulated'],
+            'simulated': record['simulated'],
         },
         'probe': probe.record(),
         'cfg': run.cfg.to_dict(),
