@@ -181,9 +181,6 @@ class RootDataset(BaseDataset, ABC):
     def get_data_info(self, idx: int) -> dict:
         """The sample's dict, before all that is random.
 
-        Args:
-            idx: Place in the data set.
-
         Raises:
             ValueError: The video lies outside the root.
         """
@@ -215,10 +212,7 @@ class RootDataset(BaseDataset, ABC):
         return dict(zip(names, stamps, strict=True))
 
     def __getitem__(self, key: SampleKey | int) -> dict:
-        """One sample after the pipeline.
-
-        Args:
-            key: From a sampler, or a plain index.
+        """One sample after the pipeline; a plain index has seed and epoch 0.
 
         Raises:
             ValueError: A video cannot be read and ``on_broken`` is ``raise``, or none
@@ -330,9 +324,6 @@ def space_meta(space: LabelSpace) -> dict[str, Any]:
 
 def refuse_key_frames_only(transform: Any) -> None:
     """Refuse MMAction2's ``mode='efficient'``, also inside wrappers.
-
-    Args:
-        transform: A transform or a composition.
 
     Raises:
         ValueError: It returns key frames only.

@@ -1,12 +1,7 @@
 """Samplers: samples of an epoch and their order, plain or with balanced shares.
 
-Balanced ones draw by :class:`GroupedDraws`: shares hold in every epoch up to rounding,
-and the samples of a group are drawn equally often. Labels are one per clip, or several
-per video (detection), where the rarest class of a video counts (:func:`class_weights`).
-
-An epoch has as many draws as the data set has samples. Each takes the arguments of
-:class:`EpochSampler`; without ``shuffle`` the draws of each epoch come in the order of
-the data set.
+An epoch has as many draws as the data set has samples. All take the arguments of
+:class:`EpochSampler`; without ``shuffle`` draws come in the order of the data set.
 """
 
 from __future__ import annotations
@@ -57,31 +52,29 @@ class GroupedDraws:
     stretch of epochs. All depends on seed and epoch alone.
 
     Args:
-        group_of: (n,) group of each sample, from 0, each group with a sample.
-        weights: (G,) weight of each group, not negative, at least one above 0.
+        groups: (n,) what samples have in common, as (domain, class); groups that begin
+            alike stay together and their total is as exact as each.
+        weights: (n,) weight of each sample, equal inside a group, not negative, at
+            least one above 0.
         length: Draws per epoch.
 
     Source: systematic sampling (Madow, 'On the Theory of Systematic Sampling, II',
     Annals of Mathematical Statistics 1949), over groups.
     """
 
-    def __init__(self, group_of: np.ndarray, weights: np.ndarray, length: int) -> None:
-        self.group_of = np.asarray(group_of)
-        self.sizes = np.bincount(self.group_of, minlength=len(weights))  # (G,)
+    def __init__(self, groups: Sequence[Any], weights: np.ndarray, length: int) -> None:
+        places = {group: place for place, group in enumerate(sorted(set(groups)))}
+        self.group_of = np.array([places[group] for group in groups])
+        self.sizes = np.bincount(self.group_of)  # (G,)
         self.length = length
-        ends = np.cumsum(weights, dtype=np.float64)
+        ends = np.cumsum(np.bincount(self.group_of, weights=weights))
         # Whole numbers stay whole: an even split must not be rounded at random.
         self._ends = np.round(np.r_[0, ends / ends[-1] * length], 9)  # (G + 1,)
 
     def counts(self, seed: int, epochs: int | np.ndarray) -> np.ndarray:
-        """Draws of each group.
+        """Draws of each group, int64, adding up to ``length``.
 
-        Args:
-            seed: Of the run.
-            epochs: (E,) numbers of epochs, or one of them.
-
-        Returns:
-            (E, G) int64, or (G,) for one epoch; each row adds up to ``length``.
+        (E, G) for (E,) numbers of epochs, (G,) for one.
         """
         first = _rng(seed).integers(_OFFSETS)
         places = (first + np.asarray(epochs, np.int64) * _STEP) % _OFFSETS
@@ -104,22 +97,6 @@ class GroupedDraws:
 def _rng(seed: int) -> np.random.Generator:
     """Of the run; its third number keeps it apart from [seed, epoch], the shuffling."""
     return np.random.default_rng([seed, 0, 1])
-
-
-def grouped_draws(
-    groups: Sequence[tuple], weights: np.ndarray, length: int
-) -> GroupedDraws:
-    """Draws by the weights of samples, which are equal inside a group.
-
-    Args:
-        groups: (n,) what samples have in common, as (domain, class); groups that begin
-            alike stay together and their total is as exact as each.
-        weights: (n,) weight of each sample.
-        length: Draws per epoch.
-    """
-    places = {group: place for place, group in enumerate(sorted(set(groups)))}
-    group_of = np.array([places[group] for group in groups])
-    return GroupedDraws(group_of, np.bincount(group_of, weights=weights), length)
 
 
 def _check_power(name: str, power: float) -> float:
@@ -263,8 +240,7 @@ class EpochSampler(Sampler[SampleKey]):
     Each process computes the order of the whole epoch and takes every ``world size``-th
     sample, so that the samples of a step are the same for any world size with the same
     total batch. The first samples are repeated until all processes have equally many;
-    in evaluation the metric drops the copies. A subclass that draws samples otherwise
-    sets ``draws``.
+    in evaluation the metric drops the copies.
 
     Args:
         dataset: The data set.
@@ -302,13 +278,15 @@ class EpochSampler(Sampler[SampleKey]):
         return drawn[rng.permutation(len(drawn))]
 
     def __iter__(self) -> Iterator[SampleKey]:
-        order = self.epoch_order()
-        repeats = earlier_draws(order)
+        order = self.epoch_order().tolist()
+        seen: Counter[int] = Counter()
+        repeats = []
+        for index in order:
+            repeats.append(seen[index])
+            seen[index] += 1
         for place in range(self.rank, self._padded(), self.world_size):
             place %= len(order)
-            yield SampleKey(
-                self.seed, self.epoch, int(order[place]), int(repeats[place])
-            )
+            yield SampleKey(self.seed, self.epoch, order[place], repeats[place])
 
     def __len__(self) -> int:
         return len(range(self.rank, self._padded(), self.world_size))
@@ -317,24 +295,6 @@ class EpochSampler(Sampler[SampleKey]):
         """Samples over all processes, copies counted."""
         size = len(self.dataset)
         return size + -size % self.world_size
-
-
-def earlier_draws(order: np.ndarray) -> np.ndarray:
-    """How often each index came before its place.
-
-    Args:
-        order: (n,) indices.
-
-    Returns:
-        (n,) int64: 0 for a first draw, 1 for a second.
-    """
-    by_index = np.argsort(order, kind='stable')
-    ordered = order[by_index]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    first_place = np.repeat(starts, np.diff(np.r_[starts, len(order)]))
-    draws = np.empty(len(order), np.int64)
-    draws[by_index] = np.arange(len(order)) - first_place
-    return draws
 
 
 @DATA_SAMPLERS.register_module()
@@ -366,7 +326,7 @@ class DomainBalancedSampler(EpochSampler):
         share = domain_shares(domains, power, shares)
         sizes = Counter(domains)
         weights = np.array([share[d] / sizes[d] for d in domains])
-        self.draws = grouped_draws([(d,) for d in domains], weights, len(dataset))
+        self.draws = GroupedDraws(domains, weights, len(dataset))
 
 
 @DATA_SAMPLERS.register_module()
@@ -391,7 +351,7 @@ class ClassBalancedSampler(EpochSampler):
         super().__init__(dataset, **kwargs)
         power = _check_power('power', power)
         classes, weights = class_weights(read_labels(dataset), power)
-        self.draws = grouped_draws([(c,) for c in classes], weights, len(dataset))
+        self.draws = GroupedDraws(classes, weights, len(dataset))
 
 
 @DATA_SAMPLERS.register_module()
@@ -431,4 +391,4 @@ class ClassBalancedWithinDomainSampler(EpochSampler):
             weights[inside] = share * weight / weight.sum()
             for i, label in zip(inside, classes, strict=True):
                 groups[i] = (domain, label)
-        self.draws = grouped_draws(groups, weights, len(dataset))
+        self.draws = GroupedDraws(groups, weights, len(dataset))

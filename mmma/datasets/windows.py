@@ -24,21 +24,13 @@ random_trunc, 3dd7b032."""
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of a video, ``rate`` positions per second.
+    """A stretch of a video, ``rate`` positions per second."""
 
-    Attributes:
-        start_sec: Time of its first position.
-        positions: P, the length that a model sees.
-        valid: Positions that exist, from the first; the rest is padding.
-        rate: Positions per second.
-        video_sec: Length of the video, by the table.
-    """
-
-    start_sec: float
-    positions: int
-    valid: int
+    start_sec: float  # of its first position
+    positions: int  # P, the length that a model sees
+    valid: int  # positions that exist, from the first; the rest is padding
     rate: float
-    video_sec: float
+    video_sec: float  # length of the video, by the table
 
     @property
     def end_sec(self) -> float:
@@ -70,15 +62,10 @@ class Window:
     def check_length(
         self, found_sec: float, what: str, tolerance_sec: float = 0.0
     ) -> None:
-        """Compare what was found with the table.
-
-        Args:
-            found_sec: How long the video is.
-            what: Of which file, for the message.
-            tolerance_sec: Allowed beyond that of the table.
+        """Compare the length that was found, of ``what``, with the table.
 
         Raises:
-            ValueError: The lengths differ, so that the times are another video's.
+            ValueError: They differ, so that the times are another video's.
         """
         if abs(found_sec - self.video_sec) > END_TOLERANCE_SEC + tolerance_sec:
             raise ValueError(
@@ -128,11 +115,7 @@ class WindowOptions:
             )
 
     def tile(self, video_sec: float) -> list[Window]:
-        """The windows of a video in testing; together they cover it.
-
-        Args:
-            video_sec: Length of the video.
-        """
+        """The windows of a video in testing; together they cover it."""
         length = grid_length(video_sec, self.rate)
         return [
             self._window(
@@ -146,10 +129,7 @@ class WindowOptions:
 
         Starts are drawn until enough of an instance lies inside; after ``TRIALS`` the
         last is taken, and may have none. A video without instances takes one draw.
-
-        Args:
-            video_sec: Length of the video.
-            segments: (G, 2) its instances, seconds.
+        Segments are (G, 2), its instances, in seconds.
 
         Source: OpenTAD, random_trunc, 3dd7b032.
         """
@@ -182,11 +162,7 @@ class DenseWindows(WindowOptions):
     stride: int = 1
 
     def tile(self, video_sec: float) -> list[Window]:
-        """Windows from 0 on, until one reaches the end of the video.
-
-        Args:
-            video_sec: Length of the video.
-        """
+        """Windows from 0 on, until one reaches the end of the video."""
         length = grid_length(video_sec, self.rate)
         count = 1 + max(0, math.ceil((length - self.positions) / self.stride))
         return [
@@ -228,8 +204,8 @@ class UntrimmedDataset(RootDataset):
             nothing happens are not.
 
     Raises:
-        FileNotFoundError: There is no such root.
-        ValueError: As ``ClipDataset``, or a bad window.
+        FileNotFoundError: As ``RootDataset``.
+        ValueError: As ``RootDataset``, or a bad window.
     """
 
     noun = 'video'
@@ -290,9 +266,6 @@ class UntrimmedDataset(RootDataset):
 
     def get_data_info(self, idx: int) -> dict:
         """The sample's dict; in training without window and truth, which are drawn.
-
-        Args:
-            idx: Place in the data set.
 
         Raises:
             ValueError: The video lies outside the root.

@@ -21,13 +21,8 @@ def blank(x: Tensor, mask: Tensor) -> Tensor:
 def pad_positions(x: Tensor, mask: Tensor, multiple: int) -> tuple[Tensor, Tensor]:
     """Append positions that do not exist, up to a multiple.
 
-    Args:
-        x: (N, C, P).
-        mask: (N, P), bool.
-        multiple: Of the number of positions in the end.
-
     Returns:
-        Features, zero where nothing exists, and their mask.
+        Features (N, C, P'), zero where nothing exists, and their mask (N, P').
     """
     missing = -x.shape[-1] % multiple
     mask = F.pad(mask, (0, missing))
@@ -37,13 +32,8 @@ def pad_positions(x: Tensor, mask: Tensor, multiple: int) -> tuple[Tensor, Tenso
 def pool_positions(x: Tensor, mask: Tensor, stride: int) -> Tensor:
     """Maximum over ``stride + 1`` existing positions around every ``stride``-th.
 
-    Args:
-        x: (N, C, P); P is a multiple of the stride.
-        mask: (N, P), bool.
-        stride: Even, or 1 for no change.
-
-    Returns:
-        (N, C, P / stride), to go with ``mask[:, ::stride]``.
+    From (N, C, P), P a multiple of the stride (even, or 1 for no change), to
+    (N, C, P / stride), which goes with ``mask[:, ::stride]``.
     """
     if stride == 1:
         return x
@@ -78,14 +68,7 @@ class MaskedGroupNorm(nn.GroupNorm):
 class MaskedConv(nn.Module):
     """A convolution over positions, with layer norm and ReLU if asked.
 
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        kernel_size: Odd.
-        stride: Step between positions of the output.
-        groups: Groups of channels.
-        norm: Layer norm and ReLU behind the convolution, which then has no bias.
-        bias: Of a convolution without norm.
+    With them it has no bias, whatever ``bias`` says; ``kernel_size`` is odd.
 
     Source: OpenTAD ``ConvModule``, whose names of weights these are.
     """
@@ -146,10 +129,6 @@ class Scale(nn.Module):
 
 class ScaledDropPath(nn.Module):
     """A factor per channel, and in training whole branches dropped per sample.
-
-    Args:
-        channels: C.
-        drop: Share of samples that lose the branch.
 
     Source: ActionFormer ``AffineDropPath``, after Touvron et al., 'Going deeper with
         image transformers', ICCV 2021 (LayerScale).
@@ -301,14 +280,9 @@ def _pointwise(in_channels: int, out_channels: int) -> nn.Conv1d:
 
 
 def sinusoid_table(length: int, dims: int) -> Tensor:
-    """Fixed position table, sines in even and cosines in odd channels.
+    """Fixed position table (1, L, D), sines in even and cosines in odd channels.
 
-    Args:
-        length: Number of positions L.
-        dims: Number of channels D.
-
-    Returns:
-        (1, L, D), float32; angle of channel j is ``pos / 10000**(2 * (j // 2) / D)``.
+    The angle of channel j is ``pos / 10000**(2 * (j // 2) / D)``; float32.
 
     Source: Vaswani et al., 'Attention Is All You Need', NeurIPS 2017, section 3.5.
     """

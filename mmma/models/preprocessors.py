@@ -230,15 +230,9 @@ class FrameDifferencePreprocessor(ActionDataPreprocessor):
     def preprocess(
         self, inputs: list[Tensor], data_samples: list, training: bool = False
     ) -> tuple[Tensor, list]:
-        """Stack, normalise and subtract.
+        """Stack, normalise and subtract N samples of one shape.
 
-        Args:
-            inputs: N samples of one shape.
-            data_samples: N samples, unchanged.
-            training: Whether to blend, where that is configured.
-
-        Returns:
-            (N, S, C, H, W) or (N, views, C, T, H, W), and the samples.
+        Gives (N, S, C, H, W) or (N, views, C, T, H, W), and the samples.
         """
         clips, data_samples = super().preprocess(inputs, data_samples, training)
         axis = 1 if self.format_shape == 'NCHW' else 3
@@ -284,12 +278,8 @@ class HeatmapPreprocessor(BaseDataPreprocessor):
     def forward(self, data: dict, training: bool = False) -> dict:
         """Move a batch to the device and draw it.
 
-        Args:
-            data: ``inputs``, N arrays (S, M, T, V, 3) of x, y, score; ``data_samples``.
-            training: Ignored; all that is random happens to the joints before.
-
-        Returns:
-            The same, with ``inputs`` (N, S, C, T, H, W).
+        From N arrays (S, M, T, V, 3) of x, y, score to (N, S, C, T, H, W). Training is
+        as testing: all that is random happens to the joints before.
 
         Raises:
             ValueError: Samples of different sizes, or of another number of joints.

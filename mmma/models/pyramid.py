@@ -63,15 +63,7 @@ class PyramidProjection(BaseModule):
         self.branch = nn.ModuleList(blocks[stem:])
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Levels of a batch of windows.
-
-        Args:
-            x: (N, D, P).
-            mask: (N, P), bool; false where the window is padding.
-
-        Returns:
-            B + 1 levels (N, C, P_l) and their masks (N, P_l), finest first.
-        """
+        """Levels (N, C, P_l) and masks (N, P_l), finest first, of (N, D, P), (N, P)."""
         x, mask = pad_positions(x, mask, 2 ** len(self.branch))
         for layer in (*self.embed, *self.stem):
             x = layer(x, mask)
@@ -283,15 +275,15 @@ _ENDLESS = 1e4  # positions; no window is as long
 
 @dataclass(frozen=True)
 class Points:
-    """Points of all levels, finest level first.
+    """Points of all levels, finest level first; (P,) each.
 
     Attributes:
-        times: (P,) float32, in positions of the window.
-        strides: (P,) float32, positions between points of the level.
-        low: (P,) float32, least distance in positions to the further end of a truth
-            that the level is for.
-        high: (P,) float32, largest such distance.
-        levels: (P,) int64.
+        times: In positions of the window.
+        strides: Positions between points of the level.
+        low: Least distance in positions to the further end of a truth that the level
+            is for.
+        high: Largest such distance.
+        levels: int64; the others are float32.
     """
 
     times: Tensor
@@ -326,11 +318,6 @@ def pyramid_points(
     device: torch.device | str | None = None,
 ) -> Points:
     """Points of levels: point i of level l lies at i * stride, without half a step.
-
-    Args:
-        lengths: Points of each level.
-        strides: Of each level.
-        device: Of the tensors.
 
     Raises:
         ValueError: Different numbers of levels.

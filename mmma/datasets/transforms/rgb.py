@@ -50,10 +50,9 @@ class OpenVideo(BaseTransform):
 class UniformFrames(BaseTransform):
     """One frame from each of ``clip_len`` equal parts of the clip's duration.
 
-    Chosen are times, and of each time the frame that is shown then, so that variable
-    frame rates are right; a clip with fewer frames shows some of them again. In
-    training the time is random within each part. In testing it is the middle; with V
-    views, view v takes (v + 1/2) / V of each part.
+    Chosen are times by :func:`places_in_parts`, and of each time the frame that is
+    shown then, so that variable frame rates are right; a clip with fewer frames shows
+    some of them again.
 
     Adds ``frame_inds`` (views * clip_len,), ``clip_len``, ``num_clips`` (the views)
     and ``frame_interval`` (None: it is not constant), as MMAction2 names them.
@@ -82,12 +81,7 @@ class UniformFrames(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Choose frames by ``times_sec`` and ``duration_sec``."""
-        shape = self.views, self.clip_len
-        if self.test_mode:
-            offsets = (np.arange(self.views)[:, None] + 0.5) / self.views
-        else:
-            offsets = np.random.random_sample(shape)
-        parts = np.arange(self.clip_len) + offsets  # (views, clip_len)
+        parts = places_in_parts(self.clip_len, self.views, self.test_mode)
         times_sec = parts * (results['duration_sec'] / self.clip_len)
         results.update(
             frame_inds=frames_shown(results['times_sec'], times_sec).reshape(-1),
@@ -118,16 +112,26 @@ class DecodeFrames(BaseTransform):
         return results
 
 
+def places_in_parts(clip_len: int, views: int, test_mode: bool) -> np.ndarray:
+    """(views, clip_len) places in units of one part, the k-th in [k, k + 1).
+
+    In training they are random. In testing view v of V takes (v + 1/2) / V of each
+    part: the middle, if there is one view.
+    """
+    if test_mode:
+        offsets = (np.arange(views)[:, None] + 0.5) / views
+    else:
+        offsets = np.random.random_sample((views, clip_len))
+    return np.arange(clip_len) + offsets
+
+
 def frames_shown(frame_times_sec: np.ndarray, times_sec: np.ndarray) -> np.ndarray:
-    """Numbers of the frames that are shown at given times.
+    """Numbers, below T, of the frames that are shown at given times.
 
     Args:
         frame_times_sec: (T,) when each frame appears, ascending, from 0.
         times_sec: Times from 0, any shape; a time at which a frame appears, up to
             rounding, shows that frame.
-
-    Returns:
-        int64 of the shape of ``times_sec``, each below T.
     """
     shown = np.searchsorted(frame_times_sec, times_sec + _ROUNDING_SEC, side='right')
     return shown - 1

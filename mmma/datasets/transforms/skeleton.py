@@ -15,6 +15,7 @@ from mmcv.transforms import BaseTransform
 
 from mmma.data.arrays import SkeletonStore
 from mmma.data.joints import JointTree, get_layout, joint_tree
+from mmma.datasets.transforms.rgb import places_in_parts
 from mmma.datasets.windows import Window
 from mmma.registry import TRANSFORMS
 from mmma.taxonomy import suggest
@@ -127,10 +128,9 @@ def _places(have: tuple[str, ...], wanted: tuple[str, ...]) -> np.ndarray:
 class UniformSkeletonFrames(BaseTransform):
     """Keep ``clip_len`` frames, one from each of as many equal parts of the clip.
 
-    In training the place inside each part is random; in testing it is the middle, or
-    ``views`` evenly spread places, one after the other along T. A clip with fewer
-    frames repeats neighbours, in order: it looks slower, and neither jumps back to
-    its start nor stops. Draws from numpy's global state and never seeds it.
+    Places are those of :func:`places_in_parts`, views one after the other along T. A
+    clip with fewer frames repeats neighbours, in order: it looks slower, and neither
+    jumps back to its start nor stops.
 
     Takes and shortens ``keypoint`` and ``keypoint_score``. Adds ``frame_inds``,
     ``clip_len`` and ``num_clips``.
@@ -138,7 +138,7 @@ class UniformSkeletonFrames(BaseTransform):
     Args:
         clip_len: Frames to keep, T.
         views: Clips of T frames each; more than one in testing only.
-        test_mode: Whether places are fixed.
+        test_mode: Fixed places instead of random ones.
 
     Raises:
         ValueError: A number below 1, or several views in training.
@@ -156,7 +156,8 @@ class UniformSkeletonFrames(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Sample the frames."""
         frames = results['keypoint'].shape[1]
-        inds = self._places() * (frames / self.clip_len)
+        places = places_in_parts(self.clip_len, self.views, self.test_mode).ravel()
+        inds = places * (frames / self.clip_len)
         inds = np.minimum(inds.astype(np.int64), frames - 1)
         for key in ('keypoint', 'keypoint_score'):
             results[key] = results[key][:, inds]
@@ -164,14 +165,6 @@ class UniformSkeletonFrames(BaseTransform):
         results['clip_len'] = self.clip_len
         results['num_clips'] = self.views
         return results
-
-    def _places(self) -> np.ndarray:
-        """(views * T,) places in units of one part, the k-th in [k, k + 1)."""
-        parts = np.arange(self.clip_len)
-        if not self.test_mode:
-            return parts + np.random.random(self.clip_len)
-        inside = (np.arange(self.views) + 0.5) / self.views
-        return (parts + inside[:, None]).ravel()
 
 
 # Length of limbs as a fraction of stature, by the names of their ends.
@@ -235,11 +228,6 @@ def fill_missing(
     the last it rests. A joint that no frame shows lies on its nearest ancestor that
     is shown, or in the middle of all joints; a person without joints lies in (0, 0).
 
-    Args:
-        keypoint: (M, T, V, 2).
-        score: (M, T, V).
-        tree: Its V joints.
-
     Returns:
         (M, T, V, 2), finite, new.
     """
@@ -248,22 +236,17 @@ def fill_missing(
     gaps = np.flatnonzero(~seen.all(axis=(0, 1)))  # joints, to spare the others
     if len(gaps):
         keypoint[:, :, gaps] = _interpolate(keypoint[:, :, gaps], seen[:, :, gaps])
-    lost = ~seen.any(axis=1)  # (M, V)
-    for person in np.flatnonzero(lost.any(axis=1)):
-        _hang_lost(keypoint[person], lost[person], np.array(tree.parents))
+    lost_of, parents = ~seen.any(axis=1), np.array(tree.parents)  # (M, V), (V,)
+    for person in np.flatnonzero(lost_of.any(axis=1)):
+        joints, lost = keypoint[person], lost_of[person]
+        anchor = np.arange(len(parents))
+        for _ in parents:
+            anchor = np.where(lost[anchor], parents[anchor], anchor)
+        joints[:] = joints[:, anchor]
+        adrift = lost[anchor]
+        if adrift.any() and not lost.all():
+            joints[:, adrift] = joints[:, ~lost].mean(axis=1, keepdims=True)
     return keypoint
-
-
-def _hang_lost(keypoint: np.ndarray, lost: np.ndarray, parents: np.ndarray) -> None:
-    """Put joints that no frame shows on an ancestor, in place; keypoint (T, V, 2)."""
-    anchor = np.arange(len(parents))
-    for _ in parents:
-        anchor = np.where(lost[anchor], parents[anchor], anchor)
-    keypoint[:] = keypoint[:, anchor]
-    adrift = lost[anchor]
-    if adrift.any() and not lost.all():
-        middle = keypoint[:, ~lost].mean(axis=1, keepdims=True)
-        keypoint[:, adrift] = middle
 
 
 def _interpolate(keypoint: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -294,7 +277,7 @@ def body_size(keypoint: np.ndarray, ever: np.ndarray, tree: JointTree) -> float:
 
     Args:
         keypoint: (T, V, 2) pixels, gaps filled.
-        ever: (V,) whether any frame shows the joint.
+        ever: (V,), true where any frame shows the joint.
         tree: The V joints.
     """
     first, last, scale = _limbs(tree)
@@ -337,7 +320,7 @@ class SkeletonFeatures(BaseTransform):
 
     Args:
         streams: Some of ``STREAMS``, in the order of the channels.
-        score: Whether the score is a channel.
+        score: Keep the score.
 
     Raises:
         ValueError: No stream, or an unknown one.
@@ -368,21 +351,15 @@ class SkeletonFeatures(BaseTransform):
         for stream in self.streams:
             values = bone if stream.startswith('bone') else joint
             if stream.endswith('motion'):
-                values = _motion(values, views)
+                clips = values.reshape(len(values), views, -1, *values.shape[2:])
+                change = np.zeros_like(clips)
+                change[:, :, :-1] = clips[:, :, 1:] - clips[:, :, :-1]
+                values = change.reshape(values.shape)
             found.append(values)
         results['keypoint'] = np.concatenate(found, axis=-1)
         if not self.score:
             results.pop('keypoint_score', None)
         return results
-
-
-def _motion(values: np.ndarray, views: int) -> np.ndarray:
-    """Change to the next frame inside each of ``views`` clips along T."""
-    persons, frames = values.shape[:2]
-    clips = values.reshape(persons, views, frames // views, *values.shape[2:])
-    change = np.zeros_like(clips)
-    change[:, :, :-1] = clips[:, :, 1:] - clips[:, :, :-1]
-    return change.reshape(values.shape)
 
 
 @TRANSFORMS.register_module()

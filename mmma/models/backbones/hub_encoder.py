@@ -148,11 +148,7 @@ class HubVideoEncoder(BaseModule):
     def layer_of(self, name: str) -> int:
         """Depth of a parameter, for rates that decay with it.
 
-        Args:
-            name: Name within the backbone.
-
-        Returns:
-            0 for the embedding, k + 1 for block k, ``num_layers + 1`` for the norm.
+        0 for the embedding, k + 1 for block k, ``num_layers + 1`` for the norm.
         """
         if name.startswith(f'{self._blocks}.'):
             return int(name.removeprefix(f'{self._blocks}.').split('.')[0]) + 1
@@ -169,13 +165,7 @@ class HubVideoEncoder(BaseModule):
         """Leave the weights that transformers drew when it built the model."""
 
     def forward(self, imgs: Tensor) -> Tensor:
-        """Features of clips.
-
-        Args:
-            imgs: (N, 3, T, H, W), normalised.
-
-        Returns:
-            (N, D), or (N, D, t, h, w) for ``map``.
+        """Features (N, D) or maps (N, D, t, h, w) of normalised clips (N, 3, T, H, W).
 
         Raises:
             ValueError: T, H or W is not what the model takes.
@@ -244,9 +234,6 @@ class HubVideoEncoder(BaseModule):
 
 def read_config(config: Mapping[str, Any] | str) -> Any:
     """A transformers config, from its fields or a local file.
-
-    Args:
-        config: As of :class:`HubVideoEncoder`.
 
     Raises:
         ImportError: transformers is not installed.

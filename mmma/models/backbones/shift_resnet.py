@@ -184,7 +184,7 @@ _HEAD = 'new_fc.'  # of TSM and Group-Contextualization
 
 
 def adapted_names(names: Iterable[str], prefix: str) -> dict[str, str | None]:
-    """New names of the weights that other programs name otherwise.
+    """New names by old ones of weights that other programs name otherwise.
 
     Args:
         names: Of a file's weights, without ``module.``: of torchvision, of MMAction2
@@ -193,7 +193,7 @@ def adapted_names(names: Iterable[str], prefix: str) -> dict[str, str | None]:
         prefix: Of the backbone in the model, ``backbone.`` or empty.
 
     Returns:
-        New name by old one, of the names that change; None for weights to drop.
+        Those that change; None for weights to drop.
 
     Source: mit-han-lab/temporal-shift-module; haoyanbin918/Group-Contextualization,
     b99be50a; VUT-HFUT/Micro-Action, e38d2417.
@@ -268,12 +268,8 @@ class ShiftedConv(nn.Module):
 class ShiftBottleneck(nn.Module):
     """Bottleneck: shift, conv1, conv2, (gates), conv3, and the input added.
 
-    Args:
-        in_channels: Channels of the input.
-        planes: Inner channels; the output has four times as many.
-        stride: Of conv2.
-        context: Arguments of :class:`GroupContext` after conv2; None is none.
-        **shift: ``num_segments``, ``shift_div`` and ``squeeze`` of ``ShiftResNet``.
+    ``context`` and ``shift`` (``num_segments``, ``shift_div``, ``squeeze``) are as of
+    :class:`ShiftResNet`; the output has four times as many channels as ``planes``.
     """
 
     def __init__(
@@ -370,14 +366,7 @@ class ShiftResNet(BaseModule):
                 module.init_weights()
 
     def forward(self, imgs: Tensor) -> Tensor:
-        """Features of frames.
-
-        Args:
-            imgs: (N*T, 3, H, W), normalised; the frames of a clip stand together.
-
-        Returns:
-            (N*T, D, H/32, W/32) for four stages.
-        """
+        """Features (N*T, D, H/32, W/32), of four stages, of frames (N*T, 3, H, W)."""
         if len(imgs) % self.num_segments:
             raise ValueError(
                 f'{len(imgs)} frames are no whole number of clips of '
@@ -402,16 +391,10 @@ class ShiftResNet(BaseModule):
 
 
 def shift_in_time(x: Tensor, num_segments: int, shift_div: int) -> Tensor:
-    """Shift channels of frames to their neighbours.
+    """Shift channels of frames (N*T, C, h, w) of N clips to their neighbours.
 
-    Args:
-        x: (N*T, C, h, w), frames of N clips.
-        num_segments: T.
-        shift_div: The first C // shift_div channels come from the next frame, as many
-            after them from the one before; zeros stand in at the ends.
-
-    Returns:
-        (N*T, C, h, w).
+    The first C // shift_div channels come from the next frame, as many after them from
+    the one before; zeros stand in at the ends.
 
     Source: Lin et al., TSM, ICCV 2019, section 4; mmaction2, resnet_tsm.py, 4d6c9347.
     """

@@ -62,13 +62,7 @@ class SkeletonSlowOnly(ResNet3dSlowOnly):
 
 
 class TemporalBlock(BaseModule):
-    """Two temporal convolutions with batch norm beside a shortcut.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        stride: Step along T of the first convolution.
-    """
+    """Two temporal convolutions with batch norm beside a shortcut."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -137,14 +131,7 @@ class SkeletonTCN(BaseModule):
         self.blocks = nn.Sequential(*(TemporalBlock(*each) for each in sizes))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features of skeletons.
-
-        Args:
-            x: (N, M, T, V, C).
-
-        Returns:
-            (N, M, C', T', 1).
-        """
+        """Features (N, M, C', T', 1) of skeletons (N, M, T, V, C)."""
         persons = x.shape[:2]
         # (N, M, T, V, C) -> (N*M, V*C, T)
         x = x.flatten(0, 1).flatten(2).transpose(1, 2)

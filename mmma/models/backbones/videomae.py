@@ -196,10 +196,7 @@ ARCHS = {
 
 
 def find_arch(arch: str | Mapping[str, int]) -> ViTArch:
-    """An architecture by its name or its numbers.
-
-    Args:
-        arch: A key of ``ARCHS`` or the fields of :class:`ViTArch`.
+    """An architecture by its key in ``ARCHS`` or the fields of :class:`ViTArch`.
 
     Raises:
         ValueError: An unknown name or field, or numbers missing.
@@ -345,11 +342,7 @@ class VideoMAEViT(BaseModule):
     def layer_of(self, name: str) -> int:
         """Depth of a parameter, for rates that decay with it.
 
-        Args:
-            name: Name within the backbone.
-
-        Returns:
-            0 for the embedding, k + 1 for block k, ``num_layers + 1`` for the norm.
+        0 for the embedding, k + 1 for block k, ``num_layers + 1`` for the norm.
 
         Source: MCG-NJU/VideoMAE, optim_factory.py, 14ef8d85.
         """
@@ -360,13 +353,7 @@ class VideoMAEViT(BaseModule):
         return self.num_layers + 1
 
     def forward(self, imgs: Tensor) -> Tensor:
-        """Features of clips.
-
-        Args:
-            imgs: (N, 3, T, H, W), normalised.
-
-        Returns:
-            (N, D), or (N, D, t, h, w) with ``return_feat_map``.
+        """Features (N, D) or maps (N, D, t, h, w) of normalised clips (N, 3, T, H, W).
 
         Raises:
             ValueError: T is not ``num_frames``, or H or W no multiple of the patch.
@@ -446,13 +433,8 @@ def resize_table(
 ) -> Tensor:
     """Resize a position table within each temporal slice, bicubically.
 
-    Args:
-        table: (1, t*h*w, D).
-        grid: Its t, h, w.
-        size: New h, w.
-
-    Returns:
-        (1, t*h'*w', D); the table itself where the size stays.
+    From (1, t*h*w, D) of grid (t, h, w) to (1, t*h'*w', D) of size (h', w'); the table
+    itself where the size stays.
 
     Source: open-mmlab/mmaction2, vit_mae.py, 4d6c9347.
     """

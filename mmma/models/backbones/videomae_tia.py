@@ -72,9 +72,6 @@ class TIAdapter(nn.Module):
                 one after another.
             windows: N.
             slices: t.
-
-        Returns:
-            The same shape.
         """
         hidden = F.gelu(self.down_proj(tokens))
         # (N*C, t*S, r) -> (N, C*t, S, r) -> (N, r, C*t, S), channels last in memory
@@ -162,13 +159,9 @@ class VideoMAETIA(VideoMAEViT):
         return self
 
     def forward(self, imgs: Tensor) -> Tensor:
-        """Features in time.
+        """Features (N, D, T / 2) of normalised windows (N, 3, T, H, W).
 
-        Args:
-            imgs: (N, 3, T, H, W), normalised; T is a multiple of the chunk's frames.
-
-        Returns:
-            (N, D, T / 2): the mean over the places of each slice of two frames.
+        Each is the mean over the places of a slice of two frames.
 
         Raises:
             ValueError: T is no multiple of the chunk's frames, or H or W none of the

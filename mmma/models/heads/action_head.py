@@ -22,12 +22,7 @@ _FLOOR = 1e-30  # of body probabilities: keeps the fusion of contradictions fini
 def fill_options(
     where: str, defaults: Mapping[str, float], given: Mapping[str, float]
 ) -> dict[str, float]:
-    """Defaults and what is given, checked.
-
-    Args:
-        where: What they are and of what, as ``body of ActionHead``.
-        defaults: All options.
-        given: Some of them.
+    """Join defaults and what is given in ``where``, as ``body of ActionHead``.
 
     Raises:
         ValueError: An unknown option, or a negative number.
@@ -178,15 +173,12 @@ class ActionHead(ClassesOfData, BaseHead):
             self.loss_cls.set_class_counts(counts)
 
     def pool(self, x: Tensor, num_segs: int | None = None) -> Tensor:
-        """Features that the classifiers see.
+        """Features (N * views, D) that the classifiers see, after dropout.
 
         Args:
             x: Features of the backbone, of the shape that ``pooling`` takes.
             num_segs: Frames of all views, from ``Recognizer2D``; unused, because
                 ``num_segments`` says how many make one view.
-
-        Returns:
-            (N * views, D), after dropout.
 
         Raises:
             ValueError: ``x`` has another shape.
@@ -216,15 +208,10 @@ class ActionHead(ClassesOfData, BaseHead):
         return self.fc_cls(self.pool(x, num_segs))
 
     def loss(self, feats: Tensor, data_samples: list, **kwargs: Any) -> dict:
-        """Losses of a batch.
+        """Losses of samples with ``gt_label``, an index (1,) or shares (K,).
 
-        Args:
-            feats: Features of the backbone.
-            data_samples: N samples with ``gt_label``, an index (1,) or shares (K,).
-
-        Returns:
-            ``loss_cls``, with ``body`` also ``loss_body``; and of hard labels
-            ``top1_acc``, ``top5_acc``, with ``body`` also ``body_top1_acc``.
+        ``loss_cls``, with ``body`` also ``loss_body``; and of hard labels ``top1_acc``,
+        ``top5_acc``, with ``body`` also ``body_top1_acc``.
         """
         features = self.pool(feats, kwargs.get('num_segs'))
         # NumPy, in which upstream computes accuracies, has no bfloat16.
@@ -256,9 +243,7 @@ class ActionHead(ClassesOfData, BaseHead):
     def predict(self, feats: Tensor, data_samples: list, **kwargs: Any) -> list:
         """Set ``pred_score``, ``pred_label`` and ``pred_body_score`` of samples.
 
-        Args:
-            feats: Features of the backbone.
-            data_samples: N samples; views are what there are more features than these.
+        Views are what there are more features than samples.
         """
         features = self.pool(feats, kwargs.get('num_segs'))
         views = len(features) // len(data_samples)
@@ -283,9 +268,7 @@ class ActionHead(ClassesOfData, BaseHead):
             return logits.softmax(dim=-1).mean(dim=1)
         return logits.mean(dim=1).softmax(dim=-1)
 
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: Any
-    ) -> None:
+    def _load_from_state_dict(self, state_dict, prefix: str, *args: Any) -> None:
         """Take ``fc.`` of MMAction2's skeleton heads as ``fc_cls.``."""
         for part in ('weight', 'bias'):
             old, new = f'{prefix}fc.{part}', f'{prefix}fc_cls.{part}'
@@ -353,15 +336,7 @@ def fuse_bodies(
 
 
 def count_labels(labels: Sequence[Any], num_classes: int) -> Tensor:
-    """Clips of each class.
-
-    Args:
-        labels: An index per clip, or a sequence of them; below 0 is withheld.
-        num_classes: K.
-
-    Returns:
-        (K,) counts.
-    """
+    """Clips of each class, (K,); a label is an index or several, below 0 withheld."""
     flat: list[int] = []
     for label in labels:
         flat.extend(label if isinstance(label, (list, tuple)) else [label])

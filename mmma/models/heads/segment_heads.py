@@ -168,15 +168,10 @@ class SegmentHead(ClassesOfData, BaseModule):
     def forward(
         self, levels: Sequence[Tensor], masks: Sequence[Tensor]
     ) -> dict[str, Tensor]:
-        """Raw outputs at the P points of all levels.
+        """Raw outputs at the P points of levels (N, C, P_l), finest first.
 
-        Args:
-            levels: Features (N, C, P_l), finest first.
-            masks: (N, P_l), bool.
-
-        Returns:
-            ``cls`` (N, K, P) logits, ``reg`` (N, R, P), with ``body`` also ``body``
-            (N, B, P) logits; what else a head needs.
+        ``cls`` (N, K, P) logits, ``reg`` (N, R, P), with ``body`` also ``body``
+        (N, B, P) logits; what else a head needs.
         """
         parts = [
             self.forward_level(level, x, mask)
@@ -220,16 +215,10 @@ class SegmentHead(ClassesOfData, BaseModule):
         masks: Sequence[Tensor],
         samples: Sequence[SegmentSample],
     ) -> dict[str, Tensor]:
-        """Losses of a batch.
+        """Losses of samples with ``gt_segments``, ``gt_labels`` and ``rate``.
 
-        Args:
-            levels: Features (N, C, P_l), finest first.
-            masks: (N, P_l), bool.
-            samples: N samples with ``gt_segments``, ``gt_labels`` and ``rate``.
-
-        Returns:
-            ``loss_cls``, ``loss_reg``, with ``body`` also ``loss_body``; each divided
-            by a running mean of the number of points that have a truth.
+        ``loss_cls``, ``loss_reg``, with ``body`` also ``loss_body``; each divided by a
+        running mean of the number of points that have a truth.
         """
         with torch.autocast(levels[0].device.type, enabled=False):
             values, points, valid = self._outputs(levels, masks)
@@ -303,14 +292,9 @@ class SegmentHead(ClassesOfData, BaseModule):
     ) -> list[tuple[Segments, Segments | None]]:
         """Detections of each window before NMS, best first.
 
-        Args:
-            levels: Features (N, C, P_l), finest first.
-            masks: (N, P_l), bool.
-            samples: N samples with ``rate``, ``window_start_sec``, ``duration_sec``.
-
-        Returns:
-            Of actions and, with ``body``, of body groups; in seconds of the video, cut
-            to its duration. What has no length then is left out.
+        Of actions and, with ``body``, of body groups; in seconds of the video, cut to
+        its duration. What has no length then is left out. Samples tell ``rate``,
+        ``window_start_sec`` and ``duration_sec``.
         """
         with torch.autocast(levels[0].device.type, enabled=False):
             outputs = self._outputs(levels, masks)
