@@ -29,7 +29,6 @@ from mmma.taxonomy import DOMAINS, SUBSETS, check_choice, load_label_space
 PROTOCOLS = ('indomain', 'zeroshot', 'fewshot')
 
 _HEADS = {'rec': 'cls_head', 'det': 'head'}
-_OWN_HEADS = ('ActionHead', 'ActionFormerHead', 'TriDetHead')
 _OPTIONS = {
     'indomain': ('domain',),
     'zeroshot': ('target',),
@@ -197,8 +196,7 @@ def write_protocol(
         for part in _parts_with_classes(model, _HEADS[task]):
             part['num_classes'] = num_classes
         head = model.get(_HEADS[task]) or {}
-        # MMAction2's heads know no label space.
-        if head.get('type') in _OWN_HEADS or 'label_space' in head:
+        if 'label_space' in head:  # MMAction2's heads know none
             head['label_space'] = cfg['label_space']
 
 

@@ -22,7 +22,11 @@ model = dict(
     ),
     neck=dict(type='FPNIdentity', num_levels=6),
     head=dict(
-        type='ActionFormerHead', num_classes=82, num_levels=6, targets='shortest'
+        type='ActionFormerHead',
+        num_classes=82,
+        label_space='mma82',
+        num_levels=6,
+        targets='shortest',
     ),
 )
 pretrained = None

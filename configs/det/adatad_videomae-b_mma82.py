@@ -26,6 +26,7 @@ model = dict(
     head=dict(
         type='ActionFormerHead',
         num_classes=82,
+        label_space='mma82',
         num_levels=6,
         targets='shortest',
         test_cfg=dict(score_thr=0.001, top_k=2000),

@@ -22,6 +22,7 @@ model = dict(
     head=dict(
         type='ActionFormerHead',
         num_classes=82,
+        label_space='mma82',
         in_channels=128,
         feat_channels=128,
         num_convs=1,

@@ -26,6 +26,7 @@ model = dict(
     head=dict(
         type='TriDetHead',
         num_classes=82,
+        label_space='mma82',
         num_levels=6,
         num_bins=16,
         iou_power=0.2,

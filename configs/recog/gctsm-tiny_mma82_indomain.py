@@ -26,6 +26,7 @@ model = dict(
         pooling='segments',
         num_segments=8,
         num_classes=82,
+        label_space='mma82',
         in_channels=512,
         dropout_ratio=0.2,
         init_std=0.01,

@@ -21,6 +21,7 @@ model = dict(
         type='ActionHead',
         pooling='clip',
         num_classes=82,
+        label_space='mma82',
         in_channels=512,
         dropout_ratio=0.5,
     ),

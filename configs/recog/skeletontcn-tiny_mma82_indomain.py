@@ -22,6 +22,7 @@ model = dict(
         type='ActionHead',
         pooling='graph',
         num_classes=82,
+        label_space='mma82',
         in_channels=256,
         dropout_ratio=0.3,
         label_smooth_eps=0.1,

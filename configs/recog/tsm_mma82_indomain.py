@@ -20,6 +20,7 @@ model = dict(
         pooling='segments',
         num_segments=8,
         num_classes=82,
+        label_space='mma82',
         in_channels=2048,
         dropout_ratio=0.5,
         init_std=0.001,

@@ -18,6 +18,7 @@ model = dict(
         type='ActionHead',
         pooling='none',
         num_classes=82,
+        label_space='mma82',
         in_channels=128,
         dropout_ratio=0.0,
         init_std=0.02,

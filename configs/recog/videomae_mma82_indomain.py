@@ -20,6 +20,7 @@ model = dict(
         type='ActionHead',
         pooling='none',
         num_classes=82,
+        label_space='mma82',
         in_channels=768,
         dropout_ratio=0.0,
         init_std=2e-5,

@@ -68,6 +68,8 @@ class UniformFrames(BaseTransform):
     Source: Wang et al., 'Temporal Segment Networks', ECCV 2016 (segments).
     """
 
+    in_windows = 'WindowFrames'  # takes its place in untrimmed videos
+
     def __init__(
         self, clip_len: int = 16, views: int = 1, test_mode: bool = False
     ) -> None:
@@ -148,6 +150,8 @@ class PackClip(PackActionInputs):
         meta_keys: Keys that go into the sample's meta info, where they exist.
         **kwargs: As in ``PackActionInputs``.
     """
+
+    in_windows = 'PackWindow'
 
     def __init__(self, meta_keys: Sequence[str] = META_KEYS, **kwargs: Any) -> None:
         super().__init__(meta_keys=meta_keys, **kwargs)
