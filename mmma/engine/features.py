@@ -50,7 +50,7 @@ from mmma.engine.run import BackboneOptions, Run
 from mmma.engine.weights import load_backbone
 from mmma.evaluation.scores import ScoreTable
 from mmma.files import atomic_write, cache_home
-from mmma.registry import DATASETS
+from mmma.registry import DATASETS, TRANSFORMS
 from mmma.taxonomy import SUBSETS
 
 Row = tuple[np.ndarray, ...]
@@ -495,10 +495,6 @@ def _clips(
         yield from ((name, row and row[0]) for name, row in rows)
 
 
-_STEPS = {'UniformFrames': 'WindowFrames', 'PackClip': 'PackWindow'}
-"""Steps of a recipe for clips, and what takes their place in untrimmed videos."""
-
-
 def _windows(
     source: FeatureSource, root: DataRoot, rate: float, stride_sec: float | None
 ) -> tuple[list[Any], dict[str, Any]]:
@@ -525,8 +521,9 @@ def _windows(
                 'second.'
             )
     for place, step in enumerate(steps):
-        if step['type'] in _STEPS:
-            steps[place] = dict(type=_STEPS[step['type']])
+        kind = TRANSFORMS.get(step['type'])
+        if hasattr(kind, 'in_windows'):
+            steps[place] = dict(type=kind.in_windows)
         if step['type'] == 'FormatShape':
             step['input_format'] = 'NCTHW'  # what PackWindow takes
     keys = ('data_root', 'label_space', 'on_broken')
