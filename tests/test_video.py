@@ -260,7 +260,7 @@ def test_decoding_stops_behind_the_last_frame(tmp_path):
         with pytest.raises(BrokenVideoError, match='damaged: Invalid data'):
             video.get_frames(range(40))
     with (
-        pytest.raises(ValueError, match='^not readable as video: Invalid data'),
+        pytest.raises(ValueError, match=r'^not readable as video: Invalid data'),
         opened_video(path) as (container, stream),
     ):
         list(container.decode(stream))
