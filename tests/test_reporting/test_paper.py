@@ -170,19 +170,9 @@ def test_a_model_of_one_domain_is_told_from_a_joint_one(rec_root, seeds, tmp_pat
     assert len(rows(table, place='all')) == 1
 
 
-@pytest.mark.parametrize(
-    ('change', 'value'),
-    [
-        ('options__body_scores', 'top1'),
-        ('options__views', 3),
-        ('data__fingerprint', 'f'),
-        ('data__simulated', False),
-        ('task', 'det'),
-    ],
-)
-def test_a_planted_difference_is_refused(rec_root, seeds, tmp_path, change, value):
-    other = write_model(tmp_path / 'o', rec_root, 'b_mma82', 0.5, **{change: value})
-    with pytest.raises(ValueError, match=f'{change.replace("__", ".")} differs'):
+def test_a_planted_difference_is_refused(rec_root, seeds, tmp_path):
+    other = write_model(tmp_path / 'o', rec_root, 'b_mma82', 0.5, options__views=3)
+    with pytest.raises(ValueError, match=r'options\.views differs'):
         paper_tables(read(seeds[1], other))
 
 
@@ -243,12 +233,13 @@ def test_detection_has_the_columns_of_the_paper():
     assert any("mAP of preset 'mac' is not the paper's" in n for n in bare.notes)
 
 
-@pytest.mark.parametrize(
-    ('difference', 'p', 'bold'), [(1, 0.04, True), (1, 0.05, False), (-1, 0.01, False)]
-)
-def test_only_what_is_significantly_better_is_bold(difference, p, bold):
-    assert Cell(50.0, difference=difference, p_holm=p, test='x').is_bold() is bold
+def test_only_what_is_significantly_better_is_bold():
+    for difference, p, bold in ((1, 0.04, True), (1, 0.05, False), (-1, 0.01, False)):
+        cell = Cell(50.0, difference=difference, p_holm=p, test='x')
+        assert cell.is_bold() is bold
     assert not Cell(99.0).is_bold()
+    assert '**50' not in render([made_up_table(bold=False)], 'md')
+    assert '*50' not in render([made_up_table(bold=False)], 'paper')
 
 
 KEY = ('action/top1', 'test')
@@ -283,11 +274,11 @@ def test_marks_stand_in_the_row_of_every_simulated_number(form):
     assert f'{MARK}: measured on simulated data, so beside [paper]' in text
 
 
-@pytest.mark.parametrize('form', ['paper', 'md', 'csv'])
-def test_real_numbers_have_no_such_mark(form):
-    text = render([made_up_table(simulated=False)], form)
-    assert MARK not in text
-    assert 'imulated' not in text.replace('simulated,data', '')
+def test_real_numbers_have_no_such_mark():
+    for form in ('paper', 'md', 'csv'):
+        text = render([made_up_table(simulated=False)], form)
+        assert MARK not in text
+        assert 'imulated' not in text.replace('simulated,data', '')
 
 
 def test_text_has_data_notes_and_a_rule_between_domains():
@@ -320,11 +311,6 @@ def test_csv_has_a_line_per_cell_with_its_source_and_test():
     assert (ours['p'], ours['p_holm'], ours['bold']) == ('0.001', '0.002', 'true')
     assert rows[2]['bold'] == 'false'
     assert rows[2]['low'] == '10.000000'
-
-
-def test_nothing_is_bold_that_is_not_significant():
-    assert '**50' not in render([made_up_table(bold=False)], 'md')
-    assert '*50' not in render([made_up_table(bold=False)], 'paper')
 
 
 NASTY = r'a_b & 50% $x$ #1 {y} ~^\ <|>"'

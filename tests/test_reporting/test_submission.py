@@ -26,42 +26,40 @@ from mmma.reporting.submission import (
 from mmma.taxonomy import load_label_space
 
 
-@pytest.mark.parametrize(
-    ('text', 'names'),
-    [
-        ('b.mp4 0\na.mp4 0', ['b.mp4', 'a.mp4']),
-        ('b\n\na\n', ['b', 'a']),
-        ('vid,action_pred_1\nb.mp4,3\na.mp4,2\n', ['b.mp4', 'a.mp4']),
-        ('id,pred_label_1\nb,3\na,2\n', ['b', 'a']),
-        ('id,video_id,class\n0,b,1\n1,a,2\n2,b,3\n', ['b', 'a']),
-        (',video-id\n0,b\n1,b\n', ['b']),
-    ],
-)
-def test_lists_of_names(tmp_path, text, names):
-    (tmp_path / 'list').write_text(text)
-    assert read_expected(tmp_path / 'list') == names
+@pytest.fixture
+def listed(tmp_path):
+    def read(text):
+        (tmp_path / 'list').write_text(text)
+        return read_expected(tmp_path / 'list')
+
+    return read
 
 
-@pytest.mark.parametrize(
-    ('text', 'message'),
-    [
-        ('', 'no names in it'),
-        ('vid,x\n', 'no names in it'),
-        ('a.mp4 0\nb 0\na 1\n', "1 names repeated: 'a'; list each once"),
-        ('vid,x\na,1\na,2\n', '1 names repeated'),
-        ('a.mp4,0\n', r'line 1 names no column video_id, .* \(a.mp4, 0\)'),
-        ('x,vid\n1,a\n2\n', "row '2' has no column vid"),
-    ],
-)
-def test_bad_lists(tmp_path, text, message):
-    (tmp_path / 'list').write_text(text)
-    with pytest.raises(ValueError, match=message):
-        read_expected(tmp_path / 'list')
+def test_lists_of_names(listed):
+    for text, names in {
+        'b.mp4 0\na.mp4 0': ['b.mp4', 'a.mp4'],
+        'b\n\na\n': ['b', 'a'],
+        'vid,action_pred_1\nb.mp4,3\na.mp4,2\n': ['b.mp4', 'a.mp4'],
+        'id,pred_label_1\nb,3\na,2\n': ['b', 'a'],
+        'id,video_id,class\n0,b,1\n1,a,2\n2,b,3\n': ['b', 'a'],
+        ',video-id\n0,b\n1,b\n': ['b'],
+    }.items():
+        assert listed(text) == names
 
 
-def test_missing_list(tmp_path):
+def test_bad_lists(listed, tmp_path):
     with pytest.raises(FileNotFoundError, match='list: no such file'):
         read_expected(tmp_path / 'list')
+    for text, message in {
+        '': 'no names in it',
+        'vid,x\n': 'no names in it',
+        'a.mp4 0\nb 0\na 1\n': "1 names repeated: 'a'; list each once",
+        'vid,x\na,1\na,2\n': '1 names repeated',
+        'a.mp4,0\n': r'line 1 names no column video_id, .* \(a.mp4, 0\)',
+        'x,vid\n1,a\n2\n': "row '2' has no column vid",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            listed(text)
 
 
 def test_names_match_with_or_without_suffix():
@@ -120,9 +118,8 @@ def test_content_and_bytes(written):
     assert check_archive(path, LAYOUT, ['a', 'b']) == 2
 
 
-@pytest.mark.parametrize(
-    ('rows', 'text'),
-    [
+def test_bad_rows(written):
+    for rows, text in (
         ([['a', 0, 7], ['b', 1, 2]], r"1 bad rows: line 2: second '7', expected 0..6"),
         ([['a', 0, -1], ['b', 1, 2]], "second '-1', expected"),
         ([['a', 1, 2.0], ['b', 1, 2]], "second '2.0', expected"),
@@ -132,18 +129,16 @@ def test_content_and_bytes(written):
         ([['b', 0, 1], ['a', 0, 1]], "name 1 in column 'vid' is 'b', expected 'a'"),
         ([['a', 0, 1], ['a', 0, 1], ['b', 0, 1]], '3 rows of 2 clips'),
         ([['a', 0, 1], ['b', 0, 1], ['a', 0, 1]], '3 names, expected 2'),
-    ],
-)
-def test_bad_rows(written, rows, text):
-    with pytest.raises(ValueError, match=text):
-        check_archive(written(rows), LAYOUT, ['a', 'b'])
+    ):
+        with pytest.raises(ValueError, match=text):
+            check_archive(written(rows), LAYOUT, ['a', 'b'])
 
 
-@pytest.mark.parametrize('number', ['x', 'nan', 'inf'])
-def test_bad_numbers(written, number):
-    path = written([[0, 'a', number, 1]], TIMED.header)
-    with pytest.raises(ValueError, match=f"'start' '{number}' is no number"):
-        check_archive(path, TIMED, ['a'])
+def test_bad_numbers(written):
+    for number in ('x', 'nan', 'inf'):
+        path = written([[0, 'a', number, 1]], TIMED.header)
+        with pytest.raises(ValueError, match=f"'start' '{number}' is no number"):
+            check_archive(path, TIMED, ['a'])
 
 
 def test_bad_header(written):
@@ -187,22 +182,19 @@ def rows(edition, body_from, table=TABLE):
     return list(clip_rows(table, edition, body_from, SPACE))
 
 
-@pytest.mark.parametrize(('body_from', 'body'), [('sum', 2), ('top1', 1), ('head', 3)])
-def test_2024_is_body_then_action(body_from, body):
-    assert rows('mac2024', body_from) == [['a', body, 9]]
+def test_2024_is_body_then_action():
+    for body_from, body in {'sum': 2, 'top1': 1, 'head': 3}.items():
+        assert rows('mac2024', body_from) == [['a', body, 9]]
 
 
-@pytest.mark.parametrize(
-    ('body_from', 'bodies'),
-    [
-        ('sum', [2, 1, 5, 0, 3]),
+def test_2025_is_five_of_each_best_first():
+    for body_from, bodies in {
+        'sum': [2, 1, 5, 0, 3],
         # after the scored actions come those of score 0, lowest number first
-        ('top1', [1, 2, 5, 0, 3]),
-        ('head', [3, 6, 5, 4, 2]),
-    ],
-)
-def test_2025_is_five_of_each_best_first(body_from, bodies):
-    assert rows('mac2025', body_from) == [['a', 9, 12, 13, 45, 0, *bodies]]
+        'top1': [1, 2, 5, 0, 3],
+        'head': [3, 6, 5, 4, 2],
+    }.items():
+        assert rows('mac2025', body_from) == [['a', 9, 12, 13, 45, 0, *bodies]]
 
 
 def test_unsigned_scores_rank_as_numbers():
@@ -219,20 +211,15 @@ def test_body_scores_that_cannot_be_had():
         rows('mac2024', 'sum', one_clip({9: -1.0}))
 
 
-@pytest.mark.parametrize('edition', EDITIONS)
-def test_rows_fit_the_layout(edition):
-    layout = clip_layout(edition, SPACE)
-    (row,) = rows(edition, 'sum')
-    assert len(row) == len(layout.header)
-    assert all(row[at] < size for at, size in layout.classes.items())
-    assert sorted(set(layout.classes.values())) == [7, 52]
-
-
-def test_headers():
-    assert clip_layout('mac2024', SPACE).header == (
-        'id',
-        'pred_label_1',
-        'pred_label_2',
+def test_rows_fit_the_layout():
+    for edition in EDITIONS:
+        layout = clip_layout(edition, SPACE)
+        (row,) = rows(edition, 'sum')
+        assert len(row) == len(layout.header)
+        assert all(row[at] < size for at, size in layout.classes.items())
+        assert sorted(set(layout.classes.values())) == [7, 52]
+    assert ','.join(clip_layout('mac2024', SPACE).header) == (
+        'id,pred_label_1,pred_label_2'
     )
     assert ','.join(clip_layout('mac2025', SPACE).header) == (
         'vid,action_pred_1,action_pred_2,action_pred_3,action_pred_4,action_pred_5,'
@@ -240,22 +227,19 @@ def test_headers():
     )
 
 
-@pytest.mark.parametrize('named', [True, False])
-def test_scores_of_mma82_are_refused(tmp_path, named):
-    space = load_label_space('mma82')
-    path = tmp_path / 's.npz'
-    if named:
-        write_scores(path, ScoreTable(('a',), np.ones((1, 82))), space)
-    else:
-        np.savez(path, clips=['a'], scores=np.ones((1, 82)))
-    with pytest.raises(ValueError, match=r's.npz: scores of the 82 actions of MMA-82'):
-        read_ma52_scores(path)
-
-
-def test_other_bad_scores_keep_their_message(tmp_path):
-    np.savez(tmp_path / 's.npz', clips=['a'], scores=np.ones((1, 60)))
+def test_scores_of_mma82_are_refused(tmp_path):
+    named, bare = tmp_path / 'a.npz', tmp_path / 'b.npz'
+    table = ScoreTable(('a',), np.ones((1, 82)))
+    write_scores(named, table, load_label_space('mma82'))
+    np.savez(bare, clips=['a'], scores=np.ones((1, 82)))
+    for path in (named, bare):
+        with pytest.raises(
+            ValueError, match=r'npz: scores of the 82 actions of MMA-82'
+        ):
+            read_ma52_scores(path)
+    np.savez(bare, clips=['a'], scores=np.ones((1, 60)))  # others keep their message
     with pytest.raises(ValueError, match=r"label space 'ma52' needs \(N, 52\)"):
-        read_ma52_scores(tmp_path / 's.npz')
+        read_ma52_scores(bare)
 
 
 def test_class_numbers_are_those_of_the_released_names(shared_data):
@@ -299,9 +283,6 @@ def test_rows_are_ranked_within_a_video_and_numbered():
         [2, 'a', 0, 1, 3, 0.1],
     ]
     assert len(list(segment_rows(videos))) == 4
-
-
-def test_top_needs_one():
     with pytest.raises(ValueError, match='--top 0: keep at least 1'):
         list(segment_rows({}, top=0))
 
@@ -344,8 +325,3 @@ def test_headers_of_detection():
 def test_bad_detections(read, content, text):
     with pytest.raises(ValueError, match=text):
         read(content)
-
-
-def test_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match='no such file'):
-        read_segments(tmp_path / 'd.json', SPACE)

@@ -37,19 +37,14 @@ def test_weights_belong_to_the_recipe_of_their_config(published):
     assert task_of({'Config': 'configs/recog/a.py'}) == 'rec'
 
 
-@pytest.mark.parametrize('file', ['config.py', 'train.log', 'results.json'])
-def test_a_missing_file_is_named(published, file):
+def test_a_missing_file_is_named(published):
     root, entry = published
-    (root / 'zoo' / entry['Name'] / file).unlink()
-    with pytest.raises(FileNotFoundError, match=f'there is no zoo/.*/{file}. Publish'):
-        read_zoo_checkpoint(root, entry)
-
-
-def test_missing_weights_are_named(published):
-    root, entry = published
-    (root / entry['Weights']).unlink()
-    with pytest.raises(FileNotFoundError, match=f'there is no {entry["Weights"]}'):
-        read_zoo_checkpoint(root, entry)
+    folder = f'zoo/{entry["Name"]}'
+    files = [f'{folder}/{name}' for name in ('results.json', 'train.log', 'config.py')]
+    for file in (*files, entry['Weights']):  # weights are looked for first
+        (root / file).unlink()
+        with pytest.raises(FileNotFoundError, match=f'there is no {file}. Publish'):
+            read_zoo_checkpoint(root, entry)
 
 
 def test_weights_of_another_hash_are_refused_with_both(published):
@@ -60,14 +55,12 @@ def test_weights_of_another_hash_are_refused_with_both(published):
         read_zoo_checkpoint(root, entry)
 
 
-@pytest.mark.parametrize(
-    'change',
-    [{'Weights SHA256': '0' * 64}, {'Weights SHA256': None}, {'Weights': 'zoo/a.pth'}],
-)
-def test_weights_are_called_by_their_whole_hash(published, change):
+def test_weights_are_called_by_their_whole_hash(published):
     root, entry = published
-    with pytest.raises(ValueError, match='weights of this hash are called zoo/'):
-        read_zoo_checkpoint(root, {**entry, **change})
+    short, none = {'Weights SHA256': '0' * 64}, {'Weights SHA256': None}
+    for change in (short, none, {'Weights': 'zoo/a.pth'}):
+        with pytest.raises(ValueError, match='weights of this hash are called zoo/'):
+            read_zoo_checkpoint(root, {**entry, **change})
 
 
 def test_results_of_another_checkpoint_are_refused_with_both_hashes(published):
@@ -86,14 +79,12 @@ def test_real_and_simulated_do_not_mix(published, part):
         read_zoo_checkpoint(root, entry)
 
 
-@pytest.mark.parametrize(
-    ('name', 'simulated'), [('a-simulated', False), ('a', True), ('a', None)]
-)
-def test_the_name_says_that_weights_are_of_simulated_data(published, name, simulated):
+def test_the_name_says_that_weights_are_of_simulated_data(published):
     root, entry = published
-    bad = {**entry, 'Name': name, 'Metadata': {'Simulated': simulated}}
-    with pytest.raises(ValueError, match=f'Metadata.Simulated is {simulated}. Write'):
-        read_zoo_checkpoint(root, bad)
+    for name, simulated in (('a-simulated', False), ('a', True), ('a', None)):
+        bad = {**entry, 'Name': name, 'Metadata': {'Simulated': simulated}}
+        with pytest.raises(ValueError, match=f'Simulated is {simulated}. Write'):
+            read_zoo_checkpoint(root, bad)
 
 
 @pytest.mark.parametrize(
