@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from mmma.taxonomy import BODY_GROUPS, LABEL_SPACES, SUBSETS
 
@@ -99,26 +98,15 @@ def run(args: argparse.Namespace) -> int:
     if ignored:
         print(f'scores of {ignored} clips outside {place} left out', file=sys.stderr)
     if args.confusions:
+        from mmma.reporting.plots import draw_confusions
+
         mark = ' (simulated data)' if report['simulated'] else ''
         count = f'{report["counts"]["clips"]} {report["subset"]} clips'
         title = f'{args.pred.name}: {count}{mark}'
-        _report_confusions(args.confusions, *scored, title)
+        for line in draw_confusions(*scored, args.confusions, title):
+            print(line, file=sys.stderr)  # beside --json
     if args.json:
         print(json.dumps(report, ensure_ascii=False, allow_nan=False))
         return 0
     print(report_text(report, args.per_class))
     return 0
-
-
-def _report_confusions(
-    path: Path, scores: Any, clips: Any, space: Any, title: str
-) -> None:
-    """Draw the matrix; the mistakes go to standard error, beside ``--json``."""
-    from mmma.reporting import plots
-
-    counts = plots.count_confusions(scores, clips, space)
-    plots.draw_confusions(counts, space, path, title)
-    share = plots.same_body_share(counts, space)
-    print(f'{share:.0%} of the mistakes stay in the true body group', file=sys.stderr)
-    for true, predicted, number in plots.confused_pairs(counts, space):
-        print(f'{number:5d}  {true} taken for {predicted}', file=sys.stderr)

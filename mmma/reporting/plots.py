@@ -18,53 +18,32 @@ _SHOWN = 12
 _COLORS = ('#4daf4a', '#984ea3', '#e41a1c', '#377eb8', '#ff7f00', '#999999')
 
 
-def count_confusions(
-    table: ScoreTable, clips: Sequence[Clip], space: LabelSpace
-) -> np.ndarray:
-    """Clips per true action (row) and predicted action (column), (K, K)."""
-    scores = table.select([clip.clip for clip in clips]).scores
-    labels, _ = true_labels(clips)
-    return confusion_matrix(labels, scores.argmax(axis=1), space.num_actions)
-
-
-def confused_pairs(counts: np.ndarray, space: LabelSpace) -> list[tuple[str, str, int]]:
-    """The most frequent mistakes: true action, predicted action and clips.
-
-    Most frequent first; of equal ones the lower indices first.
-    """
-    wrong = counts - np.diag(np.diag(counts))
-    order = np.argsort(-wrong, axis=None, kind='stable')[:_SHOWN]
-    cells = [divmod(int(cell), len(counts)) for cell in order]
-    return [
-        (space.actions[row], space.actions[column], int(wrong[row, column]))
-        for row, column in cells
-        if wrong[row, column]
-    ]
-
-
-def same_body_share(counts: np.ndarray, space: LabelSpace) -> float:
-    """Fraction of the mistakes that stay within the true body group; 0 without any."""
-    wrong = counts - np.diag(np.diag(counts))
-    body_of = np.array(space.body_of)
-    inside = wrong[body_of[:, None] == body_of[None]].sum()
-    return float(inside / max(wrong.sum(), 1))
-
-
 def draw_confusions(
-    counts: np.ndarray, space: LabelSpace, path: Path, title: str
-) -> None:
-    """Draw the row-normalised matrix, body groups framed.
+    table: ScoreTable,
+    clips: Sequence[Clip],
+    space: LabelSpace,
+    path: Path,
+    title: str,
+) -> list[str]:
+    """Draw the row-normalised confusion matrix of actions, body groups framed.
 
     Args:
-        counts: From :func:`count_confusions`.
-        space: Its label space.
+        table: Scores of at least these clips.
+        clips: With their truth.
+        space: Their label space.
         path: Picture to write, as ``confusions.png``.
         title: Subject; say there if the data are simulated.
+
+    Returns:
+        Lines on the share of mistakes within the true body group, and on the most
+        frequent mistakes; of equal ones the lower indices come first.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
+    predicted = table.select([clip.clip for clip in clips]).scores.argmax(axis=1)
+    counts = confusion_matrix(true_labels(clips)[0], predicted, space.num_actions)
     body_of = np.array(space.body_of)
     order = np.argsort(body_of, kind='stable')
     shares = counts[np.ix_(order, order)] / np.maximum(
@@ -87,6 +66,15 @@ def draw_confusions(
     axes.set_ylabel('true')
     axes.set_title(title)
     figure.savefig(path, dpi=110)
+    wrong = counts - np.diag(np.diag(counts))
+    inside = wrong[body_of[:, None] == body_of[None]].sum() / max(wrong.sum(), 1)
+    lines = [f'{inside:.0%} of the mistakes stay in the true body group']
+    for cell in np.argsort(-wrong, axis=None, kind='stable')[:_SHOWN]:
+        true, taken = divmod(int(cell), len(counts))
+        if number := int(wrong[true, taken]):
+            actions = f'{space.actions[true]} taken for {space.actions[taken]}'
+            lines.append(f'{number:5d}  {actions}')
+    return lines
 
 
 def draw_profile(
