@@ -46,12 +46,8 @@ _BLOCK = 250
 def choose_units(subjects: Sequence[str], single: str) -> tuple[str, IntArray]:
     """Choose what is drawn: subjects where all items name one of at least five.
 
-    Args:
-        subjects: (N,) names; empty where unknown.
-        single: Name of an item, drawn otherwise: ``clip`` or ``video``.
-
     Returns:
-        ``subject`` or ``single``, and the (N,) unit of each item.
+        ``subject``, or else ``single`` (``clip``, ``video``); the (N,) units of items.
     """
     names, unit_of = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
     if len(names) >= MIN_SUBJECTS and '' not in names:
@@ -120,7 +116,7 @@ def recognition_intervals(
         levels: ``action`` and ``body`` to the outcomes of the same N clips.
         subjects: (N,) names; empty where unknown.
         class_set: Classes over which MCA and macro F1 are means.
-        resamples: How many.
+        resamples: 1 or more.
         seed: Of the resampling.
 
     Returns:
@@ -202,13 +198,6 @@ def detection_intervals(
     Classes of the means are those with truth in the resample; resamples without truth
     of a class say nothing of its AP.
 
-    Args:
-        levels: ``action``, ``body`` or both, of the same V videos.
-        subjects: (V,) names; empty where unknown.
-        preset: Key of ``PRESETS``.
-        resamples: How many.
-        seed: Of the resampling.
-
     Returns:
         The intervals as of :func:`recognition_intervals`, and per level the (C, 2)
         bounds of the AP of each class, fractions averaged over the thresholds of the
@@ -250,13 +239,7 @@ def resample(
     weights: IntArray,
     preset: str = 'mma82',
 ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-    """Metrics of R resamples.
-
-    Args:
-        levels: ``action``, ``body`` or both.
-        unit_of: (V,) unit of each video.
-        weights: (R, U) how often each unit was drawn.
-        preset: Key of ``PRESETS``.
+    """Metrics of R resamples, by (R, U) counts of the units of (V,) videos.
 
     Returns:
         Metric to (R,) fractions; level to (R, C) AP of its classes, NaN for those
@@ -331,7 +314,7 @@ def paired_bootstrap(
         baseline: The same of the baseline; it may have another number of runs.
         subjects: (N,) names; empty where unknown.
         class_set: Classes over which MCA and macro F1 are means.
-        resamples: How many.
+        resamples: 1 or more.
         seed: Of the resampling.
 
     Returns:
@@ -382,10 +365,6 @@ def mcnemar_exact(model: ArrayLike, baseline: ArrayLike) -> float:
     Only clips on which the two disagree count; were the models equal, each of them
     would be a fair coin. Clips are taken as independent of each other.
 
-    Args:
-        model: (N,) whether the model has the clip right.
-        baseline: (N,) the same of the baseline.
-
     Raises:
         ValueError: Columns of different length.
 
@@ -406,10 +385,7 @@ def mcnemar_exact(model: ArrayLike, baseline: ArrayLike) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values after Holm's step-down correction, in the order given.
-
-    Args:
-        p_values: Of all comparisons of one family.
+    """P values of one family after Holm's step-down correction, in the order given.
 
     Source: Holm, Scandinavian Journal of Statistics 6, 1979.
     """
@@ -424,9 +400,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def spread(values: Sequence[float]) -> tuple[float, float | None, float | None]:
     """Mean of independent values and its t-interval.
-
-    Args:
-        values: At least one.
 
     Returns:
         The mean, the standard deviation of a sample, and the half width of the

@@ -84,15 +84,12 @@ def merge_duplicates(truth: Segments) -> Segments:
 def expand_runs(
     first: NDArray[Any], sizes: NDArray[Any], chunk: int = _CHUNK
 ) -> Iterator[tuple[IntArray, IntArray]]:
-    """Rows paired with every member of their run, chunk by chunk.
+    """Rows 0..n-1, each repeated beside the members of its run, chunk by chunk.
 
     Args:
         first: (n,) first member of the run of each row.
         sizes: (n,) members of it.
         chunk: About how many pairs to give at once.
-
-    Yields:
-        Rows 0..n-1, repeated, and the members beside them.
     """
     ends = np.cumsum(sizes)
     total = int(ends[-1]) if len(ends) else 0
@@ -110,8 +107,8 @@ class Matches:
 
     Attributes:
         thresholds: (T,) tIoU.
-        truth: The truths once duplicates are merged, by class, video, start, end.
-        found: The predictions.
+        truth: Truths once duplicates are merged, by class, video, start, end.
+        found: Predictions.
         ranking: (n,) rows of all predictions, best first.
         classes: (C,) labels with truth, ascending.
         truths: (C,) how many of each class.
@@ -175,11 +172,7 @@ def match_detections(
 ) -> Matches:
     """Match predictions with truths, for every threshold independently.
 
-    Args:
-        truth: Duplicates are merged here.
-        found: The predictions; those of other labels than the truths are ignored.
-        ranking: Default: :func:`rank_predictions`.
-        thresholds: tIoU, rising.
+    Duplicate truths are merged, predictions of other labels than the truths ignored.
 
     Raises:
         ValueError: No truth, one that does not end after it starts, or thresholds that
@@ -416,10 +409,6 @@ def recall_at(
     A match depends on better-ranked predictions alone, so keeping the first N of each
     video before matching would find the same truths.
 
-    Args:
-        matches: At any level.
-        numbers: The Ns.
-
     Returns:
         N to (T,) recall.
     """
@@ -438,12 +427,7 @@ def recall_at(
 def segment_average_precisions(
     truth: Segments, found: Segments, durations: ArrayLike
 ) -> tuple[IntArray, FloatArray]:
-    """AP over time steps of each class.
-
-    Args:
-        truth: True segments.
-        found: Scored ones.
-        durations: (V,) seconds of each video.
+    """AP over time steps of each class, in videos of (V,) seconds.
 
     Returns:
         (C,) labels with a true step, ascending, and their (C,) fractions.

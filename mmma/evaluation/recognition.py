@@ -77,11 +77,7 @@ class ClassCounts:
 
 
 def rank_outcomes(scores: ArrayLike, labels: ArrayLike) -> Outcomes:
-    """Prediction and top-5 hit of each clip.
-
-    Args:
-        scores: (N, K), higher is more likely.
-        labels: (N,) class indices.
+    """Outcomes of (N, K) scores, higher is more likely, and (N,) true classes.
 
     Raises:
         ValueError: No clip, shapes that do not fit, a score that is not finite or a
@@ -112,12 +108,7 @@ def rank_outcomes(scores: ArrayLike, labels: ArrayLike) -> Outcomes:
 
 
 def truth_ranks(scores: NDArray[Any], labels: IntArray) -> IntArray:
-    """(N,) rank of the true class of each clip, 0 for the first.
-
-    Args:
-        scores: (N, K); of equal scores the lower index ranks first.
-        labels: (N,) class indices.
-    """
+    """(N,) rank of the true class of each clip, 0 for the first."""
     own = np.take_along_axis(scores, labels[:, None], axis=1)
     earlier = np.arange(scores.shape[1]) < labels[:, None]
     ahead = (scores > own) | ((scores == own) & earlier)
@@ -127,16 +118,7 @@ def truth_ranks(scores: NDArray[Any], labels: IntArray) -> IntArray:
 def confusion_matrix(
     labels: ArrayLike, predictions: ArrayLike, num_classes: int
 ) -> IntArray:
-    """Clips per true class (row) and predicted class (column).
-
-    Args:
-        labels: (N,) class indices.
-        predictions: (N,) class indices.
-        num_classes: K.
-
-    Returns:
-        (K, K) counts.
-    """
+    """(K, K) clips per true class (row) and predicted class (column)."""
     rows = np.asarray(labels, dtype=np.int64)
     cells = rows * num_classes + np.asarray(predictions, dtype=np.int64)
     counts = np.bincount(cells, minlength=num_classes**2)
@@ -174,13 +156,10 @@ def class_f1(counts: ClassCounts) -> FloatArray:
 
 
 def class_members(counts: ClassCounts, class_set: str = 'present') -> BoolArray:
-    """(..., K) true for the classes that a class set holds.
+    """(..., K) true for the classes of a class set.
 
-    Args:
-        counts: Counts of (..., K).
-        class_set: ``present`` (with truth), ``union`` (with truth or prediction, as
-            MMAction2's mean_class_accuracy and scikit-learn's default count) or
-            ``all``.
+    Those are ``present`` (with truth), ``union`` (with truth or prediction, as
+    MMAction2's mean_class_accuracy and scikit-learn's default count) and ``all``.
 
     Raises:
         ValueError: Another word.
@@ -284,16 +263,9 @@ COLUMNS = {**metric_columns(lambda lv, m: lv in m.shown), 'F1_mean': 'F1_mean'}
 def recognition_metrics(
     levels: Mapping[str, ClassCounts], class_set: str = 'present'
 ) -> dict[str, FloatArray]:
-    """Every metric of every level.
+    """``METRIC_KEYS`` to (...,) fractions, of the counts of both levels.
 
-    Args:
-        levels: ``action`` and ``body`` to their counts, all with the same leading
-            dimensions.
-        class_set: Classes over which MCA and macro F1 are means; the other metrics
-            do not depend on it.
-
-    Returns:
-        The keys of ``METRIC_KEYS`` to (...,) fractions.
+    MCA and macro F1 are means over the class set, on which nothing else depends.
 
     Source: F1_mean as in the Micro-Action Challenge (MAC): the mean of macro and
         micro F1 of both levels.
@@ -303,14 +275,8 @@ def recognition_metrics(
         members = class_members(counts, class_set)
         for name, metric in METRICS.items():
             metrics[f'{level}/{name}'] = metric.value(counts, members)
-    metrics['F1_mean'] = np.mean(
-        [
-            metrics[f'{level}/{f1}']
-            for level in LEVELS
-            for f1 in ('macro_f1', 'micro_f1')
-        ],
-        axis=0,
-    )
+    keys = [f'{level}/{f1}' for level in LEVELS for f1 in ('macro_f1', 'micro_f1')]
+    metrics['F1_mean'] = np.mean([metrics[key] for key in keys], axis=0)
     return metrics
 
 
@@ -329,15 +295,7 @@ _FLOOR = 1e-30  # keeps the fusion of contradicting levels finite
 def summed_body_scores(
     scores: ArrayLike, body_of: Sequence[int], num_bodies: int
 ) -> FloatArray:
-    """Score of a group: the sum of the scores of its actions.
-
-    Args:
-        scores: (N, K) probabilities, or any scores >= 0.
-        body_of: (K,) group of each action.
-        num_bodies: B.
-
-    Returns:
-        (N, B).
+    """(N, B) sums of the (N, K) scores of the actions of each group.
 
     Raises:
         ValueError: A negative score: sums of logits rank groups by their size.
@@ -357,14 +315,10 @@ def top_action_body_scores(
 ) -> FloatArray:
     """Rank groups by their best action, so that the first is that of the top action.
 
-    Args:
-        scores: (N, K); of equal actions the lower index ranks first.
-        body_of: (K,) group of each action.
-        num_bodies: B.
-
     Returns:
         (N, B) K minus the rank of the group's best action, an order and no
-        probability; 0 for a group without actions.
+        probability; 0 for a group without actions. Of equal (N, K) scores the lower
+        index ranks first.
 
     Source: the Micro-Action Challenge (MAC) starter kit maps the predicted action to
         its group.
@@ -390,16 +344,9 @@ def fuse_body_scores(
     """Action scores that agree with the model's own body scores.
 
     ``p(a) ~ p_action(a) * p_body(body_of(a)) ** weight``, renormalised: what
-    ``ActionHead`` with ``fusion_weight`` does in testing, for scores of files.
-
-    Args:
-        action_scores: (N, K) probabilities, not fused yet.
-        body_scores: (N, B) probabilities; below 1e-30 they count as 1e-30.
-        body_of: (K,) group of each action.
-        weight: 0 leaves the actions as they are; 1 is the plain product.
-
-    Returns:
-        (N, K), rows of sum 1; an action of score 0 keeps it.
+    ``ActionHead`` with ``fusion_weight`` does in testing, for scores of files. Weight 0
+    leaves the actions as they are, 1 is the plain product. An action of score 0 keeps
+    it; body scores below 1e-30 count as 1e-30.
 
     Raises:
         ValueError: Scores that are no probabilities, or a negative weight.
@@ -442,26 +389,18 @@ def frequency_groups(counts: ArrayLike) -> NDArray[np.str_]:
     100 and 20 of ImageNet-LT would leave five classes in the tail.
 
     Args:
-        counts: (K,) clips per class; from ``HEAD_MIN`` on a class is ``head``, up to
+        counts: (K,) clips per class; from ``HEAD_MIN`` on it is ``head``, up to
             ``TAIL_MAX`` it is ``tail``.
-
-    Returns:
-        (K,) names of ``GROUPS``.
     """
     table = np.asarray(counts)
     return np.select([table >= HEAD_MIN, table <= TAIL_MAX], ['head', 'tail'], 'medium')
 
 
 def mask_to_classes(scores: ArrayLike, classes: Sequence[int]) -> FloatArray:
-    """Set the scores of all other classes to 0 and renormalise.
+    """Set the (N, K) probabilities of all other classes to 0 and renormalise.
 
-    Args:
-        scores: (N, K) probabilities.
-        classes: Indices of the classes to keep.
-
-    Returns:
-        (N, K), rows sum to 1. A row with no mass on the kept classes becomes uniform
-        over them, so the lowest index is predicted.
+    A row with no mass on the kept classes becomes uniform over them, so the lowest
+    index is predicted.
 
     Raises:
         ValueError: No class to keep, an index outside 0..K-1, or a negative score.
@@ -479,14 +418,7 @@ def mask_to_classes(scores: ArrayLike, classes: Sequence[int]) -> FloatArray:
 
 
 def class_prior(labels: ArrayLike, num_classes: int) -> FloatArray:
-    """Class frequencies smoothed after Laplace: ``(count + 1) / (N + K)``.
-
-    Args:
-        labels: (N,) class index of each clip; not counts.
-        num_classes: K.
-
-    Returns:
-        (K,), sums to 1.
+    """(K,) frequencies of N labels smoothed after Laplace: ``(count + 1) / (N + K)``.
 
     Raises:
         ValueError: A label outside 0..K-1.
@@ -505,15 +437,8 @@ def reweight_by_prior(
 ) -> FloatArray:
     """Move probabilities from one class prior to another (label shift).
 
-    ``p_t(y | x)`` is proportional to ``p_s(y | x) * p_t(y) / p_s(y)``.
-
-    Args:
-        scores: (N, K) probabilities of a model trained under ``source_prior``.
-        source_prior: (K,) above 0, as of :func:`class_prior`.
-        target_prior: (K,) at least 0; a class of prior 0 gets score 0.
-
-    Returns:
-        (N, K), rows sum to 1. A row that loses all its mass becomes the target prior.
+    ``p_t(y | x)`` is proportional to ``p_s(y | x) * p_t(y) / p_s(y)``, so a class of
+    target prior 0 gets score 0. A row that loses all its mass becomes the target prior.
 
     Raises:
         ValueError: A negative score, priors of another length, a source prior that is

@@ -40,7 +40,6 @@ from mmma.evaluation.scores import (
     first_of,
     fuse_tables,
     learn_weights,
-    match_scores,
     read_scores,
     write_scores,
 )
@@ -90,9 +89,7 @@ def recognition_report(
         raise ValueError(f'{gt}: {error}') from None
     true_labels(chosen)  # refuses withheld ones before anything else is read
     scores = read_scores(pred, space)
-    _check_overlap(scores.names, clips, chosen, subset)
-    names = [clip.clip for clip in chosen]
-    table, ignored = match_scores(scores, names, {clip.clip for clip in clips})
+    table = _match_scores(scores, clips, chosen, subset)
     trained = Counter(c.action for c in clips if c.subset == 'train')
     trained.pop(None, None)
     counts = [trained[action] for action in range(space.num_actions)]
@@ -104,7 +101,10 @@ def recognition_report(
         'subset': subset,
         **({'domain': domain} if domain else {}),
         'simulated': is_simulated(gt),
-        'counts': {**rows[0]['counts'], 'ignored': ignored},
+        'counts': {
+            **rows[0]['counts'],
+            'ignored': len(scores.names) - len(table.names),
+        },
         'options': {
             'label_space': label_space,
             'body_groups': body_groups,
@@ -229,11 +229,11 @@ def _sizes(counts: Mapping[str, int], noun: str) -> str:
     return ', '.join(f'{name} ({n} {noun})' for name, n in counts.items())
 
 
-def _check_overlap(
-    names: Sequence[str], clips: Sequence[Clip], chosen: Sequence[Clip], subset: str
-) -> None:
-    """Refuse scores of another subset, or of one domain of several, by their name."""
-    scored = set(names)
+def _match_scores(
+    table: ScoreTable, clips: Sequence[Clip], chosen: Sequence[Clip], subset: str
+) -> ScoreTable:
+    """Scores of the chosen clips, once none is missing and none of an unknown clip."""
+    scored = set(table.names)
     subsets = {clip.subset for clip in clips if clip.clip in scored}
     if subsets and subset != 'all' and subset not in subsets:
         raise ValueError(
@@ -247,6 +247,23 @@ def _check_overlap(
             f'no score is of a clip of {", ".join(sorted(there - set(domains)))}, all '
             f'are of {", ".join(domains)}: choose with --domain'
         )
+    wanted, known = [clip.clip for clip in chosen], {clip.clip for clip in clips}
+    missing = [name for name in wanted if name not in scored]
+    unknown = [name for name in table.names if name not in known]
+    errors = []
+    if missing:
+        errors.append(
+            f'{len(missing)} of {len(wanted)} clips have no scores: {first_of(missing)}'
+        )
+    if unknown:
+        noun = 'unknown clip' if len(unknown) == 1 else 'unknown clips'
+        errors.append(
+            f'scores of {len(unknown)} {noun}, not in the truth file: '
+            f'{first_of(unknown)}; use its names, letter by letter'
+        )
+    if errors:
+        raise ValueError('; '.join(errors))
+    return table.select(wanted)
 
 
 def _check_truth(chosen: Sequence[Video], videos: Sequence[Video], subset: str) -> None:

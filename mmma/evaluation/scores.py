@@ -16,7 +16,7 @@ import csv
 import io
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,23 +54,21 @@ class ScoreTable:
             raise ValueError(
                 f'{_count(twice, "clip")} repeated: {first_of(twice)}; give each once'
             )
-        for kind in ('scores', 'body_scores'):
-            array = getattr(self, kind)
-            if array is not None:
-                self._check(kind, np.asarray(array))
-
-    def _check(self, kind: str, array: np.ndarray) -> None:
-        if array.ndim != 2 or len(array) != len(self.names):
-            raise ValueError(
-                f'{kind} of shape {array.shape} do not fit {len(self.names)} clips: '
-                'give one row per clip and one column per class'
-            )
-        bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
-        if len(bad):
-            clips = [self.names[i] for i in bad]
-            raise ValueError(
-                f'NaN or infinite {kind} of {_count(clips, "clip")}: {first_of(clips)}'
-            )
+        arrays = {'scores': self.scores, 'body_scores': self.body_scores}
+        for kind, array in arrays.items():
+            if array is None:
+                continue
+            if array.ndim != 2 or len(array) != len(self.names):
+                raise ValueError(
+                    f'{kind} of shape {array.shape} do not fit {len(self.names)} '
+                    'clips: give one row per clip and one column per class'
+                )
+            good = np.isfinite(array).all(axis=1)
+            if not good.all():
+                bad = [self.names[i] for i in np.flatnonzero(~good)]
+                raise ValueError(
+                    f'NaN or infinite {kind} of {_count(bad, "clip")}: {first_of(bad)}'
+                )
 
     def select(self, names: Sequence[str]) -> ScoreTable:
         """The rows of ``names``, in that order.
@@ -81,7 +79,10 @@ class ScoreTable:
         row_of = {name: row for row, name in enumerate(self.names)}
         missing = [name for name in names if name not in row_of]
         if missing:
-            raise ValueError(_missing(missing, len(names)))
+            raise ValueError(
+                f'{len(missing)} of {len(names)} clips have no scores: '
+                f'{first_of(missing)}'
+            )
         rows = [row_of[name] for name in names]
         bodies = None if self.body_scores is None else self.body_scores[rows]
         return ScoreTable(tuple(names), self.scores[rows], bodies)
@@ -103,43 +104,8 @@ def join_tables(tables: Sequence[ScoreTable]) -> ScoreTable:
     )
 
 
-def match_scores(
-    table: ScoreTable, wanted: Sequence[str], known: Collection[str]
-) -> tuple[ScoreTable, int]:
-    """The scores of the clips to evaluate, once nothing is missing or unknown.
-
-    Args:
-        table: Scores as read.
-        wanted: Clips to evaluate.
-        known: All clips of the truth file; scores of those not wanted are left out.
-
-    Returns:
-        The rows of ``wanted`` in that order, and how many were left out.
-
-    Raises:
-        ValueError: A wanted clip has no scores, or scores are of an unknown clip.
-    """
-    known = set(known) | set(wanted)
-    unknown = [name for name in table.names if name not in known]
-    scored = set(table.names)
-    missing = [name for name in wanted if name not in scored]
-    errors = [_missing(missing, len(wanted))] if missing else []
-    if unknown:
-        errors.append(
-            f'scores of {_count(unknown, "unknown clip")}, not in the truth file: '
-            f'{first_of(unknown)}; use its names, letter by letter'
-        )
-    if errors:
-        raise ValueError('; '.join(errors))
-    return table.select(wanted), len(table.names) - len(wanted)
-
-
 def read_scores(path: str | Path, space: LabelSpace) -> ScoreTable:
     """Read a score file and bring its columns into the order of the label space.
-
-    Args:
-        path: ``*.npz`` or ``*.csv``.
-        space: Label space of the columns.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -149,24 +115,16 @@ def read_scores(path: str | Path, space: LabelSpace) -> ScoreTable:
     path = _with_suffix(path)
     if not path.is_file():
         raise FileNotFoundError(f'no score file {path}')
+    read = _read_csv if path.suffix == '.csv' else _read_npz
     try:
-        return (
-            _read_csv(path, space) if path.suffix == '.csv' else _read_npz(path, space)
-        )
+        return read(path, space)
     except (ValueError, csv.Error) as error:
-        text = str(error)
-        raise ValueError(
-            text if text.startswith(str(path)) else f'{path}: {text}'
-        ) from None
+        head = '' if str(error).startswith(str(path)) else f'{path}: '
+        raise ValueError(f'{head}{error}') from None
 
 
 def write_scores(path: str | Path, table: ScoreTable, space: LabelSpace) -> None:
-    """Write a score file with its class names.
-
-    Args:
-        path: ``*.npz``, or ``*.csv``, which holds no body scores.
-        table: Columns in the order of ``space``.
-        space: Label space of the columns.
+    """Write a score file with its class names; a ``*.csv`` holds no body scores.
 
     Raises:
         ValueError: Another suffix, or a table of another width.
@@ -176,12 +134,10 @@ def write_scores(path: str | Path, table: ScoreTable, space: LabelSpace) -> None
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == '.csv':
         with atomic_write(path) as file:
+            rows = zip(table.names, table.scores.astype(float).tolist(), strict=True)
             writer = csv.writer(file, lineterminator='\n')
             writer.writerow(['clip', *space.actions])
-            rows = table.scores.astype(np.float64).tolist()
-            writer.writerows(
-                [n, *row] for n, row in zip(table.names, rows, strict=True)
-            )
+            writer.writerows([name, *row] for name, row in rows)
         return
     arrays = {
         'clips': np.array(table.names, dtype=np.str_),
@@ -195,6 +151,13 @@ def write_scores(path: str | Path, table: ScoreTable, space: LabelSpace) -> None
     np.savez_compressed(path, **arrays)
 
 
+def _with_suffix(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f'score file {path}: use a name that ends in .npz or .csv')
+    return path
+
+
 def _read_npz(path: Path, space: LabelSpace) -> ScoreTable:
     arrays = _load_arrays(path)
     for key in ('clips', 'scores'):
@@ -205,12 +168,9 @@ def _read_npz(path: Path, space: LabelSpace) -> ScoreTable:
             )
     bodies = None
     if 'body_scores' in arrays:
-        bodies = _in_order(arrays, ('body_scores', 'bodies'), space.bodies, space)
-    return ScoreTable(
-        names=_names(arrays['clips']),
-        scores=_in_order(arrays, ('scores', 'classes'), space.actions, space),
-        body_scores=bodies,
-    )
+        bodies = _in_order(arrays, 'body_scores', 'bodies', space.bodies, space)
+    scores = _in_order(arrays, 'scores', 'classes', space.actions, space)
+    return ScoreTable(_names(arrays['clips']), scores, bodies)
 
 
 def _load_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -238,21 +198,22 @@ def _names(array: np.ndarray) -> tuple[str, ...]:
 
 def _in_order(
     arrays: dict[str, np.ndarray],
-    keys: tuple[str, str],
+    kind: str,
+    heads: str,
     names: Sequence[str],
     space: LabelSpace,
 ) -> np.ndarray:
-    """An array of the file with its columns in the order of ``names``."""
-    scores = arrays[keys[0]]
+    """Scores of the file with their columns in the order of ``names``."""
+    scores = arrays[kind]
     if scores.dtype.kind not in 'fiu':
-        raise ValueError(f'{keys[0]} are {scores.dtype}, not numbers')
-    if keys[1] not in arrays:
-        _check_width(keys[0], scores, names, space)
+        raise ValueError(f'{kind} are {scores.dtype}, not numbers')
+    if heads not in arrays:
+        _check_width(kind, scores, names, space)
         return scores
-    columns = _names(arrays[keys[1]])
+    columns = _names(arrays[heads])
     if scores.ndim != 2 or scores.shape[1] != len(columns):
         raise ValueError(
-            f'{keys[0]} of shape {scores.shape} do not fit {len(columns)} {keys[1]}'
+            f'{kind} of shape {scores.shape} do not fit {len(columns)} {heads}'
         )
     return scores[:, _column_order(columns, names, space)]
 
@@ -280,8 +241,8 @@ def _column_order(
         errors.append(f'{_count(twice, "class column")} repeated: {first_of(twice)}')
     if unknown:
         hint = suggest(unknown[0], names)
-        errors.append(f'{_count(unknown, "unknown class column")}: {first_of(unknown)}')
-        errors[-1] += f'.{hint}' if hint else ''
+        text = f'{_count(unknown, "unknown class column")}: {first_of(unknown)}'
+        errors.append(f'{text}.{hint}' if hint else text)
     if missing:
         errors.append(f'{_count(missing, "class column")} missing: {first_of(missing)}')
     if errors:
@@ -321,17 +282,6 @@ def _read_csv(path: Path, space: LabelSpace) -> ScoreTable:
     return ScoreTable(tuple(names), scores[:, order])
 
 
-def _with_suffix(path: str | Path) -> Path:
-    path = Path(path)
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f'score file {path}: use a name that ends in .npz or .csv')
-    return path
-
-
-def _missing(missing: Sequence[str], total: int) -> str:
-    return f'{len(missing)} of {total} clips have no scores: {first_of(missing)}'
-
-
 def _count(items: Sequence[Any], noun: str) -> str:
     return f'{len(items)} {noun}{"" if len(items) == 1 else "s"}'
 
@@ -345,7 +295,6 @@ def first_of(items: Sequence[str]) -> str:
 SPACES = ('mean', 'logit')
 FLOOR = 1e-12
 """Scores below count as this in logarithms, so that no model alone can veto a class."""
-_SUM_TOLERANCE = 0.01
 
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
@@ -353,11 +302,7 @@ Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 def align_tables(
     tables: Sequence[ScoreTable], files: Sequence[str]
 ) -> list[ScoreTable]:
-    """Bring the clips of all tables into the order of the first.
-
-    Args:
-        tables: Scores of the same clips, in any order.
-        files: What to call each table in messages.
+    """Bring the clips of all tables, each read from a file, into one order.
 
     Raises:
         ValueError: A clip of one table is missing in another.
@@ -382,36 +327,20 @@ def align_tables(
 def fuse_tables(
     tables: Sequence[ScoreTable], weights: ArrayLike, space: str = 'mean'
 ) -> ScoreTable:
-    """Weighted mean of several tables.
-
-    Args:
-        tables: M tables of the same clips in the same order (:func:`align_tables`).
-        weights: (M,) from :func:`check_weights`.
-        space: ``mean`` or ``logit``.
-
-    Returns:
-        The fused scores, and fused body scores if all tables have them.
+    """Weighted mean of M aligned tables; of body scores, too, if all have them.
 
     Raises:
         ValueError: Unknown space, or negative scores in ``logit``.
     """
     check_choice('fusion space', space, SPACES)
     bodies = [t.body_scores for t in tables if t.body_scores is not None]
-    return ScoreTable(
-        names=tables[0].names,
-        scores=_fuse([t.scores for t in tables], weights, space),
-        body_scores=(
-            _fuse(bodies, weights, space) if len(bodies) == len(tables) else None
-        ),
-    )
+    heads = _fuse(bodies, weights, space) if len(bodies) == len(tables) else None
+    scores = _fuse([t.scores for t in tables], weights, space)
+    return ScoreTable(tables[0].names, scores, heads)
 
 
 def check_weights(weights: Sequence[float], number: int) -> np.ndarray:
-    """Weights scaled to add up to 1.
-
-    Args:
-        weights: One per table, at least 0.
-        number: M, how many tables there are.
+    """(M,) weights of ``number`` tables, scaled to add up to 1.
 
     Raises:
         ValueError: Another number of weights, a negative or infinite one, or all 0.
@@ -432,7 +361,7 @@ def check_weights(weights: Sequence[float], number: int) -> np.ndarray:
 def are_probabilities(scores: np.ndarray) -> bool:
     """True if no score is negative and every row of (N, K) adds up to 1, roughly."""
     sums = scores.sum(axis=1, dtype=np.float64)
-    near = np.abs(sums - 1) <= _SUM_TOLERANCE
+    near = np.abs(sums - 1) <= 0.01
     return bool(scores.min(initial=0) >= 0 and near.all())
 
 
@@ -502,7 +431,10 @@ def _fuse(arrays: Sequence[np.ndarray], weights: ArrayLike, space: str) -> np.nd
     for array, weight in zip(arrays, np.asarray(weights).tolist(), strict=True):
         if weight:
             total += weight * (_log(array) if space == 'logit' else array)
-    return _softmax(total) if space == 'logit' else total
+    if space == 'mean':
+        return total
+    powers = np.exp(total - total.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def _log(scores: np.ndarray) -> np.ndarray:
@@ -513,11 +445,6 @@ def _log(scores: np.ndarray) -> np.ndarray:
             'probabilities (softmax of logits), or use --space mean'
         )
     return np.log(np.maximum(table, FLOOR))
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def _mean_objective(arrays: Sequence[np.ndarray], truth: np.ndarray) -> Objective:

@@ -180,6 +180,12 @@ def withheld() -> list[Clip]:
     [
         (clips(), clips()[1:], (), "1 of 12 clips have no scores: 'test0'"),
         (clips(), clips(number=13), (), "scores of 1 unknown clip, .*'test12'"),
+        (
+            clips(),
+            clips(number=14)[1:],
+            (),
+            "1 of 12 clips .*: 'test0'; scores of 2 unknown clips.*'test12', 'test13'",
+        ),
         (withheld(), clips(), (), "1 of 13 clips have no action, .*'x'.*withheld"),
         (clips(), clips(), ('--subset', 'val'), r"no clips of subset 'val'.*test \(12"),
         (

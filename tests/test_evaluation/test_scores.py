@@ -12,7 +12,6 @@ from mmma.evaluation.scores import (
     check_weights,
     fuse_tables,
     learn_weights,
-    match_scores,
     read_scores,
     write_scores,
 )
@@ -187,20 +186,6 @@ def test_select_takes_rows_in_order(table):
     assert (selected.scores == table.scores[[5, 0]]).all()
     with pytest.raises(ValueError, match="1 of 2 clips have no scores: 'z'"):
         table.select(['a', 'z'])
-
-
-def test_known_clips_that_are_not_wanted_are_counted(table):
-    matched, ignored = match_scores(table, ['c', 'a'], known=table.names)
-    assert matched.names == ('c', 'a')
-    assert ignored == 4
-
-
-def test_missing_and_unknown_clips_are_told_together(table):
-    with pytest.raises(
-        ValueError,
-        match=r"1 of 2 clips .*: 'z'; scores of 5 unknown clips.*'b'.*'f'; use",
-    ):
-        match_scores(table, ['a', 'z'], known=['a', 'z'])
 
 
 A = ScoreTable(('x', 'y'), np.array([[0.8, 0.2], [0.5, 0.5]]))
