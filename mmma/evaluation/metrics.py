@@ -124,10 +124,7 @@ class RecognitionMetric(BaseMetric):
         return metrics[0]
 
     def compute_metrics(self, results: list[_Scored]) -> dict[str, float]:
-        """Percent of every metric.
-
-        Args:
-            results: One entry per clip, in the order of the data set.
+        """Percent of every metric, of one entry per clip, in the data set's order.
 
         Raises:
             ValueError: No readable clip, or an index that belongs to another clip.
@@ -269,10 +266,7 @@ class DetectionMetric(BaseMetric):
     def compute_metrics(
         self, results: list[dict[str, dict[str, Segments] | None]]
     ) -> dict[str, float]:
-        """Percent of every metric.
-
-        Args:
-            results: One dict: video to detections by level, None where broken.
+        """Percent of every metric, of one dict: video to levels, None where broken.
 
         Raises:
             ValueError: No readable video, or truth that is withheld.
@@ -305,34 +299,21 @@ class DetectionMetric(BaseMetric):
 
 
 def videos_of_meta(meta: Mapping[str, Any], names: Sequence[str]) -> list[Video]:
-    """Some videos of a data set, as far as they are evaluated.
-
-    Args:
-        meta: Its ``metainfo``.
-        names: Videos.
+    """Videos of a data set with this ``metainfo``, as far as they are evaluated.
 
     Raises:
         ValueError: The truth of some is withheld.
     """
     require_truth([name for name in names if name not in meta['truth']])
-    place = {name: i for i, name in reversed(list(enumerate(meta['videos'])))}
+    where = {name: i for i, name in reversed(list(enumerate(meta['videos'])))}
     videos = []
     for name in names:
-        segments, labels = meta['truth'][name]
-        videos.append(
-            Video(
-                video=name,
-                path='',
-                subset='',
-                domain=meta['domains'][place[name]],
-                subject=meta['subjects'][place[name]],
-                fps=np.nan,
-                frames=0,
-                duration=meta['durations'][name],
-                instances=tuple(
-                    Instance(*segment, int(label))
-                    for segment, label in zip(segments, labels, strict=True)
-                ),
-            )
+        place, (segments, labels) = where[name], meta['truth'][name]
+        instances = tuple(
+            Instance(*segment, int(label))
+            for segment, label in zip(segments, labels, strict=True)
         )
+        person = (meta['domains'][place], meta['subjects'][place])
+        numbers = (np.nan, 0, meta['durations'][name])
+        videos.append(Video(name, '', '', *person, *numbers, instances))
     return videos

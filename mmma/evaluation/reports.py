@@ -130,24 +130,8 @@ def detection_report(
 ) -> dict[str, Any]:
     """Metrics of detections against a ``det.json``, or a truth file of anybody.
 
-    Args:
-        gt: The truth.
-        pred: The detections.
-        label_space: Of both.
-        body_groups: Of the actions.
-        options: Choices that move a number.
-        subset: Videos to evaluate, or ``all``; by default the only subset of the truth,
-            or ``test``.
-        domain: Videos of this domain alone.
-        profile: Add the error profile.
-        segment_map: Add mAP over time steps.
-
-    Returns:
-        Metrics of all videos on top, then all rows.
-
-    Raises:
-        FileNotFoundError: A file is missing.
-        ValueError: Files that are not valid or do not belong together.
+    Arguments, errors and report are those of :func:`recognition_report`; ``profile``
+    adds the error profile, ``segment_map`` mAP over time steps.
     """
     space = load_label_space(label_space, body_groups)
     videos, problems = scan_det(gt, space, strict=False)
@@ -192,17 +176,9 @@ def detection_report(
 def choose(
     entries: Sequence[Entry], noun: str, subset: str | None, domain: str | None = None
 ) -> tuple[str, list[Entry]]:
-    """Clips or videos of a subset, and of a domain.
+    """A subset and its clips or videos, of one domain or of all.
 
-    Args:
-        entries: Of the truth file.
-        noun: ``clips`` or ``videos``.
-        subset: Its name, compared for equality; ``all`` takes every one. By default the
-            only subset there is, or ``test``.
-        domain: Its name; None takes every one.
-
-    Returns:
-        The name of the subset, and its entries.
+    The default is the only subset there is, or ``test``; ``all`` takes every one.
 
     Raises:
         ValueError: There are none.
@@ -286,12 +262,7 @@ def _check_truth(chosen: Sequence[Video], videos: Sequence[Video], subset: str) 
 def place_detections(
     found: Segments, videos: Sequence[Video], chosen: Sequence[Video]
 ) -> tuple[Segments, dict[str, int]]:
-    """Detections of the videos to evaluate, numbered as these are.
-
-    Args:
-        found: As read.
-        videos: All of the truth file.
-        chosen: Those to evaluate.
+    """Detections of the chosen of the videos of a truth file.
 
     Returns:
         The detections, and counts: ``ignored`` ones of videos outside the chosen,
@@ -347,8 +318,8 @@ def fuse_files(
     """Average score files, and write the scores and a record of how they came about.
 
     Args:
-        scores: Files of the same clips.
-        out: Score file to write; the record has its name and ends in ``.json``.
+        scores: Of the same clips.
+        out: Score file to write; the record beside it ends in ``.json``.
         weights: One per file; by default they are equal.
         learn: Learn the weights on val; needs ``val_scores`` and ``gt``.
         val_scores: Files of the same models on val clips.

@@ -178,7 +178,7 @@ def group_rows(
         groups: What was scored.
         entries: Clips or videos of the data root.
         space: Label space, with the body groups of the run.
-        options: Choices that move a number.
+        options: Of the task.
 
     Raises:
         ValueError: Truth that is withheld, or nothing happens in a group's videos.
@@ -211,20 +211,13 @@ def domain_rows(
 ) -> list[dict[str, Any]]:
     """A row over all clips or videos, then one per domain in which anything is true.
 
-    Args:
-        table: Scores of at least these clips, or detections with the names of videos.
-        entries: The clips or videos to evaluate.
-        space: Label space, with the body groups of the run.
-        options: Choices that move a number.
-
     Returns:
         Rows as of :func:`recognition_row` or :func:`detection_row`, each with its
         ``domain`` (``all`` first). The first has ``across_domains`` where there is more
         than one domain.
 
     Raises:
-        ValueError: A clip has no scores, body scores that cannot be had, or no instance
-            at all.
+        ValueError: A clip without scores, body scores that cannot be had, no instance.
     """
     rows = [{'domain': ALL_DOMAINS, **_row(table, entries, space, options)}]
     there = {entry.domain for entry in entries}
@@ -248,10 +241,7 @@ def _row(table: Any, entries: Any, space: LabelSpace, options: Any) -> dict[str,
 
 
 def across_domains(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Mean and worst domain of each metric.
-
-    Args:
-        metrics: Domain to its metrics.
+    """Mean and worst of the metrics of each domain.
 
     Returns:
         ``mean`` and ``worst`` (metric to value) and ``worst_domain`` (metric to name;
@@ -270,11 +260,7 @@ def across_domains(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Any]
 
 
 def require_truth(withheld: Sequence[str]) -> None:
-    """Refuse videos whose truth is withheld.
-
-    Raises:
-        ValueError: There are some.
-    """
+    """Refuse videos, if there are any, whose truth is withheld."""
     if withheld:
         raise ValueError(
             f'the annotations of {len(withheld)} videos are withheld (the first: '
@@ -320,7 +306,7 @@ def recognition_row(
 
     Args:
         table: Scores of at least these clips, columns as in ``space``.
-        clips: The clips to evaluate.
+        clips: Those to evaluate.
         space: Label space, with the body groups of the run.
         options: Choices that move a number.
 
@@ -480,8 +466,8 @@ def detection_row(
     """One row: ``counts``, ``metrics`` and what stands behind them.
 
     Args:
-        found: Detections with the names of their videos.
-        videos: The videos to evaluate.
+        found: Detections with the names of at least these videos.
+        videos: Those to evaluate.
         space: Label space, with the body groups of the run.
         options: Choices that move a number.
 
@@ -554,11 +540,7 @@ def match_levels(
 ) -> dict[str, Matches]:
     """Matches of every level asked for, at all nine thresholds.
 
-    Args:
-        found: Detections; those of other videos than the truth names are left out.
-        truth: Of actions.
-        space: Label space, with the body groups of the run.
-        options: Choices that move a number.
+    Detections of other videos than those that the truth names are left out.
     """
     options = options or DetectionOptions()
     if isinstance(found, Segments):

@@ -16,11 +16,7 @@ _MIN_LENGTH = 1e-6  # what is shorter counts as a moment
 
 
 def segment_iou_pairs(pred: Tensor, gt: Tensor) -> Tensor:
-    """Temporal IoU of segments with the same index, with gradients.
-
-    Args:
-        pred: (n, 2), columns start and end, in any unit.
-        gt: (n, 2).
+    """Temporal IoU of (n, 2) segments with the same index, with gradients.
 
     Returns:
         (n,), in [0, 1], at least float32; where both are moments it is 0, and so is
@@ -33,14 +29,10 @@ def segment_iou_pairs(pred: Tensor, gt: Tensor) -> Tensor:
 
 
 def segment_diou_pairs(pred: Tensor, gt: Tensor) -> Tensor:
-    """Distance IoU of segments with the same index, with gradients.
+    """Distance IoU of (n, 2) segments with the same index, with gradients.
 
     IoU minus the square of the distance of the centres over the length that encloses
     both. One value per pair: memory grows with n, not with its square.
-
-    Args:
-        pred: (n, 2), columns start and end, in any unit.
-        gt: (n, 2).
 
     Returns:
         (n,), in (-1, 1], at least float32: 1 for equal segments, below 0 for distant
@@ -166,11 +158,7 @@ class WindowMerger:
         self._kept: dict[str, Segments] = {}
 
     def add(self, actions: Segments, bodies: Segments | None = None) -> None:
-        """Take a window.
-
-        Args:
-            actions: Before NMS, seconds of the video.
-            bodies: Of the body head; only needed for the rule ``head``.
+        """Take what was found in a window, before NMS, in seconds of the video.
 
         Raises:
             ValueError: The rule is ``head`` and the model has no such head.

@@ -63,11 +63,7 @@ class NmsOptions:
 
 
 def check_segments(segments: ArrayLike, name: str = 'segments') -> FloatArray:
-    """Segments as an array of float64.
-
-    Args:
-        segments: (n, 2); any empty array counts as (0, 2).
-        name: For the message.
+    """(n, 2) segments as float64; any empty array counts as (0, 2).
 
     Raises:
         ValueError: Another shape, a number that is not finite, or a segment that ends
@@ -104,8 +100,7 @@ def tiou_pairs(a: ArrayLike, b: ArrayLike) -> FloatArray:
         (n,), in [0, 1]; a zero-length pair gives 0, never NaN.
 
     Raises:
-        ValueError: A segment ends before it starts, or is not a pair of finite numbers;
-            or another number of segments.
+        ValueError: As :func:`check_segments`, or another number of segments.
 
     Source: ActivityNet evaluation, segment_iou.
     """
@@ -173,12 +168,7 @@ class Segments:
 
     @classmethod
     def concat(cls, parts: Sequence[Segments]) -> Segments:
-        """All segments of several parts, one after the other.
-
-        Args:
-            parts: Such as the windows of a video; those with names, of other videos
-                each.
-        """
+        """All segments of several parts; those with names are of other videos each."""
         parts = parts or [cls([], [], [])]  # type: ignore[arg-type]
         starts = [0, *accumulate(len(part.names) for part in parts)]
         return cls(
@@ -215,13 +205,8 @@ class Segments:
         """Segments of body groups in one video, to be thinned out by NMS after this.
 
         Of actions of one group with the same segment the highest score is kept: after
-        NMS of actions they would stay as doubles and count as false.
-
-        Args:
-            body_of: (K,) group of each action.
-
-        Returns:
-            Sorted by segment, then group.
+        NMS of actions they would stay as doubles and count as false. The result is
+        sorted by segment, then group.
 
         Raises:
             ValueError: A label beyond the K actions.
@@ -253,13 +238,8 @@ class Segments:
 
         The best segment of a class is kept and lowers the scores of the rest by their
         overlap with it, again and again. Of equal scores the earlier start, then the
-        earlier end goes first.
-
-        Args:
-            options: Default: ``NmsOptions()``.
-
-        Returns:
-            Best first, with the scores after the decay.
+        earlier end goes first. The result is best first, scores are those after the
+        decay.
 
         Raises:
             ValueError: A score below 0.
@@ -336,7 +316,7 @@ def _pick(
         members: (2, B, m) starts and ends, by start.
         scores: (B, m); 0 where there is none.
         earlier: Scores that were picked in other blocks.
-        options: Sigma, method, lowest score, maximum.
+        options: As of ``nms``.
 
     Returns:
         (B, m) score of each member when it was picked, or 0.
@@ -384,7 +364,7 @@ _TOLERANCE = 1e-6  # of a position: a duration is a rounded number
 
 
 def window_starts(length: int, window: int, overlap: float = 0.5) -> list[int]:
-    """Starts of windows that cover every position, none twice the same.
+    """Starts of windows that cover all positions of a video, none twice the same.
 
     They are a stride apart, but the last one, which ends with the video. A video no
     longer than a window gets one, which starts at 0 and reaches beyond its end.
@@ -410,10 +390,6 @@ def window_starts(length: int, window: int, overlap: float = 0.5) -> list[int]:
 
 def grid_length(duration_sec: float, rate: float) -> int:
     """Positions of a video: moments ``i / rate`` before its end, at least one.
-
-    Args:
-        duration_sec: Its length.
-        rate: Positions per second.
 
     Raises:
         ValueError: A number that is not finite or above 0.
