@@ -57,14 +57,9 @@ CONTACTS = (*_CONTACTS, *_TIPS)
 
 
 def finger_joints(shape: np.ndarray) -> np.ndarray:
-    """Finger joints in hand axes.
+    """(..., 5, 4, 3) finger joints of (..., 9) shapes, in hand axes.
 
-    Args:
-        shape: (..., 9) shapes.
-
-    Returns:
-        (..., 5, 4, 3): thumb to little finger, root to tip, metres from the wrist for a
-        person of 1.70 m.
+    Thumb to little finger, root to tip; metres from the wrist for a person of 1.70 m.
     """
     out = np.empty((*shape.shape[:-1], 5, 4, 3))
     _place_fingers(shape, out[..., 1:, :, :])
@@ -73,14 +68,9 @@ def finger_joints(shape: np.ndarray) -> np.ndarray:
 
 
 def contact_point(touch: str, shape: np.ndarray) -> np.ndarray:
-    """Point at which a hand of a given shape touches things.
+    """(3,) point at which a hand of a (9,) shape touches things, by ``CONTACTS``.
 
-    Args:
-        touch: One of ``CONTACTS``; fingertips follow the shape.
-        shape: (9,) shape.
-
-    Returns:
-        (3,) in hand axes, metres for a person of 1.70 m.
+    In hand axes, metres for a person of 1.70 m; fingertips follow the shape.
     """
     if touch in _CONTACTS:
         return np.array(_CONTACTS[touch])
@@ -153,9 +143,6 @@ _FOOT = {
 
 class Build:
     """Bone lengths and sizes of one person, metres or factors of an average person.
-
-    Args:
-        subject: Who.
 
     Source: segment lengths as shares of height, Drillis and Contini 1966, rounded.
     """
@@ -241,14 +228,9 @@ def _place_shoulders(figure: Figure, shoulders: np.ndarray) -> None:
     """Collar bones turn about the base of the neck, so that they keep their length."""
     lift = shoulders[..., 0] - 0.1
     forward = shoulders[..., 1]
-    local = np.stack(
-        [
-            OUTWARD * np.cos(lift) * np.cos(forward),
-            np.sin(lift),
-            np.cos(lift) * np.sin(forward),
-        ],
-        axis=-1,
-    )  # (T, 2, 3)
+    aside = OUTWARD * np.cos(lift) * np.cos(forward)
+    ahead = np.cos(lift) * np.sin(forward)
+    local = np.stack([aside, np.sin(lift), ahead], axis=-1)  # (T, 2, 3)
     base = figure.joints[:, None, JOINT['neck']]
     offset = figure.build.shoulder * rotate(figure.chest[:, None], local)
     figure.joints[:, joint_pair('shoulder')] = base + offset
@@ -268,13 +250,10 @@ def _place_face(figure: Figure) -> None:
 def pose_legs(
     figure: Figure, ankles: np.ndarray, poles: np.ndarray, feet: np.ndarray
 ) -> None:
-    """Place legs and feet.
+    """Place legs and feet of a figure.
 
-    Args:
-        figure: Changed.
-        ankles: (T, 2, 3) where the ankles should be.
-        poles: (T, 2, 3) where the knees point.
-        feet: (T, 2, 3) yaw, pitch, roll of the feet, radians.
+    Args are (T, 2, 3): where the ankles should be, where the knees point, and yaw,
+    pitch, roll of the feet in radians.
     """
     build, joints = figure.build, figure.joints
     knees, ankles = two_bone_ik(
@@ -290,20 +269,10 @@ def pose_legs(
 
 
 def pose_arms(figure: Figure, wrists: np.ndarray, poles: np.ndarray) -> None:
-    """Place elbows and wrists.
-
-    Args:
-        figure: Changed.
-        wrists: (T, 2, 3) where the wrists should be.
-        poles: (T, 2, 3) where the elbows point.
-    """
-    build, joints = figure.build, figure.joints
-    elbows, wrists = two_bone_ik(
-        joints[:, joint_pair('shoulder')],
-        wrists,
-        (build.upper_arm, build.forearm),
-        poles,
-    )
+    """Place elbows and wrists: (T, 2, 3) where these should be and those point."""
+    joints, lengths = figure.joints, (figure.build.upper_arm, figure.build.forearm)
+    shoulders = joints[:, joint_pair('shoulder')]
+    elbows, wrists = two_bone_ik(shoulders, wrists, lengths, poles)
     joints[:, joint_pair('elbow')] = elbows
     joints[:, joint_pair('wrist')] = wrists
 
@@ -311,15 +280,12 @@ def pose_arms(figure: Figure, wrists: np.ndarray, poles: np.ndarray) -> None:
 def hand_frames(
     fingers: np.ndarray, palms: np.ndarray, outward: np.ndarray | float
 ) -> np.ndarray:
-    """Axes of hands.
+    """(..., 3, 3) axes of hands, in columns: to fingers, out of the palm, to the thumb.
 
     Args:
         fingers: (..., 3) where the fingers point.
         palms: (..., 3) where the palms face.
         outward: (...,) or one number, 1 for left and -1 for right hands.
-
-    Returns:
-        (..., 3, 3), columns towards fingers, out of the palm, towards the thumb.
     """
     out = direction_frame(fingers, palms)
     # The left hand is the right one mirrored.
@@ -328,13 +294,7 @@ def hand_frames(
 
 
 def pose_hands(figure: Figure, frames: np.ndarray, shapes: np.ndarray) -> None:
-    """Place the finger joints.
-
-    Args:
-        figure: Changed.
-        frames: (T, 2, 3, 3) axes of the hands.
-        shapes: (T, 2, 9) shapes.
-    """
+    """Place the finger joints by (T, 2, 3, 3) axes and (T, 2, 9) shapes of hands."""
     joints = figure.joints
     figure.hands = frames
     local = finger_joints(shapes) * figure.build.hand  # (T, 2, 5, 4, 3)

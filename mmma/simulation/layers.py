@@ -188,12 +188,9 @@ def needs_arms(layer: Layer) -> bool:
 
 
 def move_hands(hands: Hands, figure: Figure, layer: Layer) -> None:
-    """Blend a layer into the targets of the hands.
+    """Blend a layer with a hand track, or one that shifts hands, into their targets.
 
-    Args:
-        hands: Changed.
-        figure: Posed as far as the place needs.
-        layer: Has a hand track, or one that shifts hands from where they are.
+    The figure is posed as far as the place needs.
     """
     if 'shift_hand' in layer.track:
         moves = layer.waves(layer.track['by'])

@@ -219,12 +219,12 @@ class _Scene:
         self, track: Track, main: int, ramp: Ramp, start_sec: float, draw: Draw
     ) -> Layer:
         who = next((track[k] for k in LIMBS if k in track), 'main')
-        sides = {'main': (main,), 'other': (1 - main,), 'both': (main, 1 - main)}
+        sides = {'main': (main,), 'other': (1 - main,), 'both': (main, 1 - main)}[who]
         first, last = np.searchsorted(self.time_sec, ramp[::2])
         time_sec = self.time_sec[first:last]
         return Layer(
             track=track,
-            sides=sides[who],
+            sides=sides,
             frames=slice(int(first), int(last)),
             time_sec=time_sec - start_sec,
             weight=ramp_weight(ramp, time_sec),

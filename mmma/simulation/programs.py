@@ -68,11 +68,11 @@ def load_programs() -> dict[str, dict[str, Variants]]:
     Raises:
         ValueError: A file has an unknown name in a track.
     """
-    programs = {}
-    for group in GROUPS:
-        for action, entry in load_table(group).items():
-            programs[action] = _by_posture(entry, f'{group}.json: {action}')
-    return programs
+    return {
+        action: _by_posture(entry, f'{group}.json: {action}')
+        for group in GROUPS
+        for action, entry in load_table(group).items()
+    }
 
 
 @functools.cache
@@ -96,10 +96,6 @@ def load_rest() -> dict[str, dict[str, Variants]]:
 def find_program(action: str, posture: str) -> Variants:
     """Variants of an action for people in a posture.
 
-    Args:
-        action: Name of an action.
-        posture: ``seated``, ``armchair`` or ``standing``.
-
     Raises:
         ValueError: No program has that name.
     """
@@ -113,26 +109,22 @@ def find_program(action: str, posture: str) -> Variants:
 
 @functools.cache
 def action_effectors(action: str) -> frozenset[str]:
-    """Parts of the body that an action moves.
-
-    Args:
-        action: Name of an action.
+    """Parts of the body that an action moves; actions that share none can overlap.
 
     Returns:
-        Some of ``torso``, ``head``, ``shoulders``, ``hands``, ``legs``; actions that
-        share none can overlap in time.
+        Some of ``torso``, ``head``, ``shoulders``, ``hands``, ``legs``.
 
     Raises:
         ValueError: No program has that name.
     """
-    find_program(action, 'seated')
-    moved = set()
-    for variants in load_programs()[action].values():
-        for track in (track for variant in variants for track in variant):
-            moved |= {key for key in ANGLES if key in track}
-            moved |= {'hands'} if {'hand', 'shift_hand'} & track.keys() else set()
-            moved |= {'legs'} if 'foot' in track else set()
-    return frozenset(moved)
+    limbs = {'hand': 'hands', 'shift_hand': 'hands', 'foot': 'legs'}
+    return frozenset(
+        limbs.get(key, key)
+        for posture in ('seated', 'standing')
+        for variant in find_program(action, posture)
+        for track in variant
+        for key in track.keys() & {*ANGLES, *limbs}
+    )
 
 
 def _by_posture(entry: Any, where: str) -> dict[str, Variants]:

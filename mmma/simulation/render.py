@@ -86,9 +86,8 @@ def draw_passers(
     width, height = camera.size
     passers = []
     for _ in range(_PASSERS):
-        size = np.array(
-            [rng.uniform(0.06, 0.4) * width, rng.uniform(0.18, 0.4) * height]
-        )
+        wide, high = rng.uniform(0.06, 0.4) * width, rng.uniform(0.18, 0.4) * height
+        size = np.array([wide, high])
         speed = rng.choice([-1, 1]) * rng.uniform(0.4, 2.4) * width / 90
         x = np.mod(rng.uniform(0, 2 * width) + speed * np.arange(frames), 2 * width)
         y = np.full(frames, rng.uniform(0.45, 0.6) * height)
