@@ -6,7 +6,7 @@ import argparse
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -22,49 +22,29 @@ _FLAGS = ('protocol', 'domain', 'target', 'shots', 'runs', 'strict_shots', 'seed
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """CONFIG, the protocol flags, ``--data-root`` and ``--cfg-options``."""
-    parser.add_argument(
-        'config', help='config file, as configs/recog/videomae_mma82_indomain.py'
-    )
+    add = parser.add_argument
+    add('config', help='config file, as configs/recog/videomae_mma82_indomain.py')
     group = parser.add_argument_group('protocol (what is not given: the config says)')
-    group.add_argument('--protocol', metavar='|'.join(PROTOCOLS))
-    group.add_argument(
-        '--domain', metavar='all|D', help='indomain: domain to train and test on'
-    )
-    group.add_argument(
-        '--target',
-        nargs='+',
-        metavar='D',
-        help='zeroshot, fewshot: domains to test on (default: all but the source)',
-    )
-    group.add_argument(
-        '--shots', nargs='+', type=int, metavar='K', help='fewshot: supports per class'
-    )
-    group.add_argument('--seed', type=int, metavar='S')
-    parser.add_argument('--data-root', metavar='DIR', help='default: data/mma82')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        default=[],
-        metavar='K=V',
-        help='change config values; +K=V adds a key',
-    )
+    flag = group.add_argument
+    flag('--protocol', metavar='|'.join(PROTOCOLS))
+    flag('--domain', metavar='all|D', help='indomain: domain to train and test on')
+    tested = 'zeroshot, fewshot: domains to test on (default: all but the source)'
+    flag('--target', nargs='+', metavar='D', help=tested)
+    shots = 'fewshot: supports per class'
+    flag('--shots', nargs='+', type=int, metavar='K', help=shots)
+    flag('--seed', type=int, metavar='S')
+    add('--data-root', metavar='DIR', help='default: data/mma82')
+    changed = 'change config values; +K=V adds a key'
+    add('--cfg-options', nargs='+', default=[], metavar='K=V', help=changed)
 
 
 def add_view_arguments(parser: argparse.ArgumentParser) -> None:
     """``--views`` and ``--crops``."""
-    parser.add_argument(
-        '--views',
-        type=int,
-        metavar='V',
-        help='sets of times per clip, whose scores are averaged; memory grows with '
-        'them: --cfg-options test_dataloader.batch_size=1',
-    )
-    parser.add_argument(
-        '--crops',
-        type=int,
-        choices=(1, 3),
-        help='of RGB: the middle of the picture, or three crops that cover it',
-    )
+    views = 'sets of times per clip, whose scores are averaged; memory grows with '
+    views += 'them: --cfg-options test_dataloader.batch_size=1'
+    parser.add_argument('--views', type=int, metavar='V', help=views)
+    crops = 'of RGB: the middle of the picture, or three crops that cover it'
+    parser.add_argument('--crops', type=int, choices=(1, 3), help=crops)
 
 
 def protocol_flags(args: argparse.Namespace) -> dict[str, Any]:
@@ -105,21 +85,19 @@ def add_options(
         keywords = {'dest': name, 'default': default, 'help': text.replace('%', '%%')}
         if get_origin(hint) in (Union, UnionType):  # None is what was not given
             hint = get_args(hint)[0]
-        flag = name
+        flag = f'--no_{name}' if default is True else f'--{name}'
         if hint is bool:
-            flag = f'no_{name}' if default else name
             keywords['action'] = 'store_false' if default else 'store_true'
         elif get_origin(hint) is Literal:
-            keywords |= {'choices': get_args(hint), 'metavar': metavar or None}
+            keywords |= {'metavar': metavar or None, 'choices': get_args(hint)}
         elif get_origin(hint) is tuple:
-            keywords |= {'nargs': '+', 'type': get_args(hint)[0], 'metavar': metavar}
+            keywords |= {'metavar': metavar, 'type': get_args(hint)[0], 'nargs': '+'}
         else:
-            keywords |= {'type': hint, 'metavar': metavar or None}
+            keywords |= {'metavar': metavar or None, 'type': hint}
         if default is MISSING:
             keywords |= {'default': None, 'required': True}
-        keywords |= changes.get(name, {})
-        flag = keywords.pop('flag', '--' + flag.replace('_', '-'))
-        parser.add_argument(flag, **keywords)
+        keywords = {'flag': flag.replace('_', '-'), **keywords, **changes.get(name, {})}
+        parser.add_argument(keywords.pop('flag'), **keywords)
 
 
 def options_of(kind: type[Options], args: argparse.Namespace, **values: Any) -> Options:
@@ -171,10 +149,7 @@ def kept_work(done: str = '\nwhat is done') -> Iterator[None]:
 
 
 def find_recipe(name: str) -> str:
-    """The config that a user means.
-
-    Args:
-        name: A config, or the name of a recipe, as ``videomae-s``.
+    """Find a config by its name, or by that of its recipe, as ``videomae-s``.
 
     Raises:
         FileNotFoundError: There is no such config.
@@ -206,7 +181,7 @@ def report(
     """
     from mmengine.dist import is_main_process
 
-    from mmma.engine.test import score_checkpoint, summarize
+    from mmma.engine.test import score_checkpoint, summarize, write_dump
     from mmma.reporting.results import write_results
     from mmma.reporting.table import results_table
 
@@ -217,26 +192,6 @@ def report(
     path = Path(out or run.work_dir / 'results.json')
     write_results(results, path)
     if dump:
-        _write_dump(run, groups, Path(dump))
+        write_dump(run, groups, Path(dump))
     print(results_table([results]))
     print(f'written to {path}')
-
-
-def _write_dump(run: Any, groups: Sequence[Any], dump: Path) -> None:
-    from mmma.data.videos import write_detections
-    from mmma.evaluation.scores import join_tables, write_scores
-    from mmma.structures.segments import Segments
-
-    if run.task == 'det':
-        found = Segments.concat([group.table['action'] for group in groups])
-        write_detections(dump, found, run.space)
-    elif 'shots' not in groups[0].labels:
-        write_scores(dump, join_tables([group.table for group in groups]), run.space)
-    else:
-        for group in groups:
-            labels = group.labels
-            parts = [dump.stem, labels['target'], f'{labels["shots"]}shot']
-            parts += [labels['control']] if 'control' in labels else []
-            parts += [f'run{labels["run"]}'] if 'run' in labels else []
-            file = dump.with_name('_'.join(parts) + dump.suffix)
-            write_scores(file, group.table, run.space)

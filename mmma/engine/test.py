@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -266,3 +267,31 @@ def detect_videos(
             merger.add(sample.pred, sample.get('pred_body'))
             if sample.window_index == sample.num_windows - 1:
                 yield sample.video, merger.finish()
+
+
+def write_dump(run: Run, groups: Sequence[Group], dump: Path) -> None:
+    """Write the scores or detections that were tested.
+
+    Args:
+        run: What was tested.
+        groups: Its scores.
+        dump: The file; of few-shot the stem of several, as
+            ``scores_street_5shot_run0.npz``.
+    """
+    from mmma.data.videos import write_detections
+    from mmma.evaluation.scores import join_tables, write_scores
+    from mmma.structures.segments import Segments
+
+    if run.task == 'det':
+        found = Segments.concat([group.table['action'] for group in groups])
+        write_detections(dump, found, run.space)
+    elif 'shots' not in groups[0].labels:
+        write_scores(dump, join_tables([group.table for group in groups]), run.space)
+    else:
+        for group in groups:
+            labels = group.labels
+            parts = [dump.stem, labels['target'], f'{labels["shots"]}shot']
+            parts += [labels['control']] if 'control' in labels else []
+            parts += [f'run{labels["run"]}'] if 'run' in labels else []
+            file = dump.with_name('_'.join(parts) + dump.suffix)
+            write_scores(file, group.table, run.space)
