@@ -134,10 +134,8 @@ def read_index(container: Any) -> VideoIndex:
         BrokenVideoError: No video in it, no frames, or fewer than announced.
     """
     stream = video_stream(container)
-    try:
+    with broken_by_damage(container.name):
         packets, end_sec = _demux(container, stream)
-    except damage_errors() as error:
-        raise damaged(container.name, error) from None
     pts, dts, duration, key, hidden, corrupt = packets
     _check_complete(container, stream, len(pts), int((corrupt == 0).sum()), end_sec)
     first = pts[key > 0][0] if key.any() else pts[0]
@@ -168,27 +166,24 @@ def read_index(container: Any) -> VideoIndex:
 def is_rotated(container: Any) -> bool:
     """True if players turn the picture; the first frame says so, which is decoded."""
     stream = video_stream(container)
-    try:
+    with broken_by_damage(container.name):
         container.seek(0)
         return any(frame.rotation for frame in islice(container.decode(stream), 1))
-    except damage_errors() as error:
-        raise damaged(container.name, error) from None
 
 
-def damage_errors() -> tuple[type[Exception], ...]:
-    """Errors of PyAV for damaged files.
+@contextmanager
+def broken_by_damage(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise what PyAV raises for a damaged file as BrokenVideoError.
 
-    An IndexError among them: PyAV looks up streams that appear in the middle of a file.
+    An IndexError among it: PyAV looks up streams that appear in the middle of a file.
     """
     import av
 
-    return av.error.FFmpegError, IndexError
-
-
-def damaged(path: str, error: Exception) -> BrokenVideoError:
-    """One of :func:`damage_errors` as the error to raise."""
-    reason = getattr(error, 'strerror', None) or error
-    return BrokenVideoError(path, f'damaged: {reason}')
+    try:
+        yield
+    except (av.error.FFmpegError, IndexError) as error:
+        reason = getattr(error, 'strerror', None) or error
+        raise BrokenVideoError(path, f'damaged: {reason}') from None
 
 
 def _demux(container: Any, stream: Any) -> tuple[np.ndarray, float]:
@@ -346,7 +341,7 @@ class PyAVReader(VideoReader):
         missing = set(places)
         images = np.empty((0, 0, 0, 3), np.uint8)
         find = self._find_by_stamp if self._index.stamped else self._find_by_place
-        try:
+        with broken_by_damage(self.path):
             for number, frame in find(wanted, missing):
                 image = self._convert(frame)
                 if not len(images):
@@ -355,8 +350,6 @@ class PyAVReader(VideoReader):
                     raise BrokenVideoError(self.path, 'the picture changes its size')
                 images[places[number]] = image
                 missing.discard(number)
-        except damage_errors() as error:
-            raise damaged(self.path, error) from None
         if missing:
             reason = f'frame {min(missing)} of {self.num_frames} does not decode'
             raise BrokenVideoError(self.path, reason)
@@ -511,13 +504,7 @@ VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.webm')
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """Size of a video.
-
-    Attributes:
-        frames: Number of frames; 0 where only the header was read and it does not say.
-        fps: Mean frames per second.
-        duration: Seconds; 0 where the header does not say.
-    """
+    """Frames, frames per second and seconds; 0 where a header alone does not say."""
 
     frames: int
     fps: float
@@ -576,6 +563,8 @@ def opened_video(path: Path) -> Iterator[tuple[Any, Any]]:
         FileNotFoundError: There is no such file.
         ValueError: Zero bytes, no video in it, or not readable.
     """
+    import av
+
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no such file')
     try:
@@ -583,7 +572,7 @@ def opened_video(path: Path) -> Iterator[tuple[Any, Any]]:
             yield container, video_stream(container)
     except BrokenVideoError as error:
         raise ValueError(error.reason) from None
-    except damage_errors() as error:
+    except (av.error.FFmpegError, IndexError) as error:
         reason = getattr(error, 'strerror', None) or type(error).__name__
         raise ValueError(f'not readable as video: {reason}') from None
 

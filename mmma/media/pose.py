@@ -27,8 +27,7 @@ from mmma.media.pack import chosen_tasks, file_bytes, table_rows
 from mmma.taxonomy import check_choice
 from mmma.video import (
     BrokenVideoError,
-    damage_errors,
-    damaged,
+    broken_by_damage,
     open_container,
     read_index,
     video_stream,
@@ -151,16 +150,13 @@ class VideoFrames:
         # Those that the index has: by stamp, or the first ones.
         stamps = set(self._index.pts.tolist()) if self._index.stamped else None
         found = 0
-        try:
-            with open_container(self.path) as container:
-                for frame in container.decode(video_stream(container)):
-                    if stamps is None or frame.pts in stamps:
-                        found += 1
-                        yield self._upright(frame, converter)
-                    if found == len(self):
-                        return
-        except damage_errors() as error:
-            raise damaged(str(self.path), error) from None
+        with broken_by_damage(self.path), open_container(self.path) as container:
+            for frame in container.decode(video_stream(container)):
+                if stamps is None or frame.pts in stamps:
+                    found += 1
+                    yield self._upright(frame, converter)
+                if found == len(self):
+                    return
         raise BrokenVideoError(self.path, f'{found} of {len(self)} frames decode')
 
     def _upright(self, frame: Any, converter: Any) -> np.ndarray:
