@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from mmma.data.convert import Conversion, Options, convert
+from mmma.data.root import DataRoot
+
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Callable[[Mapping[str, str | bytes]], Path]:
@@ -37,3 +40,19 @@ def mapping_file(tmp_path: Path) -> Callable[[Any], Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def run(
+    tree: Callable[[Mapping[str, str | bytes]], Path], tmp_path: Path
+) -> Callable[..., tuple[DataRoot, Conversion]]:
+    """Converts files into the root ``out``."""
+
+    def convert_files(
+        kind: str, files: Mapping[str, str | bytes], **options: Any
+    ) -> tuple[DataRoot, Conversion]:
+        out = tmp_path / 'out'
+        conversion = convert(kind, tree(files), out, Options(**options))
+        return DataRoot(out), conversion
+
+    return convert_files

@@ -8,7 +8,7 @@ from video_files import make_video, moving_frames
 
 from mmma.data.convert import convert, export
 from mmma.data.convert.detection import MAPPING_KEYS, resolve_labels, subset_of
-from mmma.data.convert.target import Options, UserMapping
+from mmma.data.convert.target import UserMapping
 from mmma.data.root import DataRoot, write_info
 from mmma.data.videos import Instance
 from mmma.taxonomy import load_label_space
@@ -98,26 +98,24 @@ def entry(*annotations, **said):
 
 
 @pytest.fixture
-def run(tree, tmp_path):
-    """Converts OpenTAD's database, or another file by its name."""
+def opentad(run):
+    """Converts OpenTAD's database."""
 
-    def convert_file(content, files=None, kind='opentad', **options):
-        name = 'anno/my.json' if kind == 'opentad' else 'mmad.json'
-        content = {'database': content} if kind == 'opentad' else content
-        source = tree({name: json.dumps(content), **(files or {})})
-        conversion = convert(kind, source, tmp_path / 'out', Options(**options))
-        return DataRoot(tmp_path / 'out'), conversion.notices
+    def convert_file(content, files=None, **options):
+        files = {'anno/my.json': json.dumps({'database': content}), **(files or {})}
+        root, conversion = run('opentad', files, **options)
+        return root, conversion.notices
 
     return convert_file
 
 
-def test_a_file_becomes_a_root(run):
+def test_a_file_becomes_a_root(opentad):
     database = {
         '196_01_0005_L': entry(NODDING, {'label': ONLY_THERE, 'segment': [3, 5.9]}),
         'x': entry(NODDING, subset='validation', duration=10, frame=290),
         'y': entry(subset='testing', domain='street'),
     }
-    root, notices = run(database)
+    root, notices = opentad(database)
     videos = root.read_det()
     assert (root.info.name, root.info.label_space) == ('my', 'ma52')
     assert (root.info.source, root.info.simulated) == ('OpenTAD my.json', False)
@@ -156,9 +154,9 @@ def test_one_file_several_and_none(tree, tmp_path):
         (7, 'annotation 1: must be {"segment", "label"}, not 7'),
     ],
 )
-def test_bad_segments_name_file_and_video(run, tmp_path, bad, message):
+def test_bad_segments_name_file_and_video(opentad, tmp_path, bad, message):
     with pytest.raises(ValueError, match=rf'my\.json:1: v7: {message}'):
-        run({'fine': entry(NODDING), 'v7': entry(NODDING, bad)})
+        opentad({'fine': entry(NODDING), 'v7': entry(NODDING, bad)})
     assert not (tmp_path / 'out').exists()
 
 
@@ -174,9 +172,9 @@ def test_bad_segments_name_file_and_video(run, tmp_path, bad, message):
         ({'annotations': {}}, 'v: must be an object with subset'),
     ],
 )
-def test_bad_videos(run, said, message):
+def test_bad_videos(opentad, said, message):
     with pytest.raises(ValueError, match=message):
-        run({'v': {**entry(NODDING), **said}})
+        opentad({'v': {**entry(NODDING), **said}})
 
 
 @pytest.mark.parametrize(
@@ -188,19 +186,19 @@ def test_bad_videos(run, said, message):
         ('{"database": {"a": {}, "a": {}}}', r'my\.json.* a: is there twice'),
     ],
 )
-def test_other_files(tree, tmp_path, content, message):
+def test_other_files(run, content, message):
     with pytest.raises(ValueError, match=message):
-        convert('opentad', tree({'my.json': content}), tmp_path / 'out')
+        run('opentad', {'my.json': content})
 
 
-def test_the_rate_is_never_guessed(run):
+def test_the_rate_is_never_guessed(opentad):
     plain = entry(NODDING)
     del plain['frame']
     with pytest.raises(
         ValueError, match=r'(?s)2 problems.*a: neither fps nor .*--fps N if all'
     ):
-        run({'a': plain, 'b': plain})
-    root, notices = run({'a': plain, 'b': entry(NODDING)}, fps=25.0)
+        opentad({'a': plain, 'b': plain})
+    root, notices = opentad({'a': plain, 'b': entry(NODDING)}, fps=25.0)
     assert [(v.fps, v.frames) for v in root.read_det()] == [
         (25.0, 140),
         (pytest.approx(30), 168),
@@ -208,27 +206,27 @@ def test_the_rate_is_never_guessed(run):
     assert 'videos with their own fps or frames: --fps is not for them' in notices
 
 
-def test_the_rate_of_the_video(run, tmp_path):
+def test_the_rate_of_the_video(opentad, tmp_path):
     plain = entry(NODDING)
     del plain['frame']
     video = make_video(tmp_path / 'v.mp4', moving_frames(28), 5)
-    root, _ = run({'a': plain}, {'clips/a.mp4': video.read_bytes()})
+    root, _ = opentad({'a': plain}, {'clips/a.mp4': video.read_bytes()})
     assert (root.read_det()[0].fps, root.read_det()[0].frames) == (5.0, 28)
     assert root.video_path('videos/train/a.mp4').is_file()
 
 
-def test_what_the_mapping_renames_and_leaves_out(run, mapping_file):
+def test_what_the_mapping_renames_and_leaves_out(opentad, mapping_file):
     names, subsets = {'nod': 'nodding', 'Ambiguous': ''}, {'validation': ''}
     mapping = mapping_file({'action_names': names, 'subsets': subsets})
     unclear, nod = ({'label': n, 'segment': [1, 2]} for n in ('Ambiguous', 'nod'))
     database = {'a': entry(nod, unclear), 'b': entry(NODDING, subset='validation')}
-    root, notices = run(database, mapping=mapping)
+    root, notices = opentad(database, mapping=mapping)
     (video,) = root.read_det()
     assert [root.label_space().actions[i.label] for i in video.instances] == ['nodding']
     assert "'Ambiguous': 1 annotations left out, as asked" in notices
     mapping_file({'subsets': {'training': ''}})
     with pytest.raises(ValueError, match=r'my\.json: no videos are left to convert'):
-        run({'a': entry(NODDING)}, mapping=mapping, force=True)
+        opentad({'a': entry(NODDING)}, mapping=mapping, force=True)
 
 
 # As in the released mmad.json.
@@ -240,25 +238,24 @@ MMAD = {
 
 
 def test_indices_of_pointtad(run, mapping_file):
-    frames = {'mmad_frames.json': '{"train0000": 138}'}
+    files = {'mmad.json': json.dumps({'train0000': MMAD})}
+    files['mmad_frames.json'] = '{"train0000": 138}'
     with pytest.raises(ValueError, match=r'mmad\.json:1: train0000: neither fps nor'):
-        run({'train0000': MMAD}, frames, 'pointtad')
-    root, notices = run({'train0000': MMAD}, frames, 'pointtad', fps=30)
+        run('pointtad', files)
+    root, conversion = run('pointtad', files, fps=30)
     (video,) = root.read_det()
-    assert video.instances == (
-        Instance(0.7667, 2.3667, 9),
-        Instance(2.2667, 4.1667, 21),
-    )
+    first, second = Instance(0.7667, 2.3667, 9), Instance(2.2667, 4.1667, 21)
+    assert video.instances == (first, second)
     assert (video.fps, video.frames, video.subset) == (30.0, 168, 'train')
-    assert 'label space ma52' in notices
+    assert 'label space ma52' in conversion.notices
     mapping = mapping_file({'first_index': 1})
-    root, _ = run({'a': MMAD}, kind='pointtad', fps=30, mapping=mapping, force=True)
+    root, _ = run('pointtad', files, fps=30, mapping=mapping, force=True)
     assert [i.label for i in root.read_det()[0].instances] == [8, 20]
-    unknown = {**MMAD, 'actions': [[52, 1, 2], [52, 2, 3]]}
+    unknown = {'v': {**MMAD, 'actions': [[52, 1, 2], [52, 2, 3]]}}
     with pytest.raises(
         ValueError, match=r'(?s)1 unknown labels of ma52 in 2 annotations\n  52: 2 ann'
     ):
-        run({'v': unknown}, kind='pointtad', fps=30, force=True)
+        run('pointtad', {'mmad.json': json.dumps(unknown)}, fps=30, force=True)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +274,7 @@ def test_bad_files_of_pointtad(run, content, message):
     if not isinstance(content, dict):
         content = {'v': {**MMAD, 'actions': [content]}}
     with pytest.raises(ValueError, match=message):
-        run(content, kind='pointtad', fps=30)
+        run('pointtad', {'mmad.json': json.dumps(content)}, fps=30)
 
 
 def table(root):

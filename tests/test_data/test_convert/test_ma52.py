@@ -6,7 +6,6 @@ from video_files import make_video, moving_frames
 from mmma.data.clips import Clip
 from mmma.data.convert import convert
 from mmma.data.convert.ma52 import FrameRow, is_placeholder, parse_frames, to_video
-from mmma.data.convert.target import Options
 from mmma.data.root import DataRoot
 from mmma.data.videos import Instance, Video
 from mmma.taxonomy import load_label_space
@@ -20,10 +19,8 @@ LISTS = {
 }
 
 
-def test_lists_become_a_root(tree, tmp_path):
-    source = tree({**LISTS, 'lists/label_name.txt': NAMES})
-    conversion = convert('ma52', source, tmp_path / 'out')
-    root = DataRoot(tmp_path / 'out')
+def test_lists_become_a_root(run):
+    root, conversion = run('ma52', {**LISTS, 'lists/label_name.txt': NAMES})
     info = root.info
     assert (info.name, info.label_space, info.simulated) == ('MA-52', 'ma52', False)
     clips = root.read_rec()
@@ -38,18 +35,16 @@ def test_lists_become_a_root(tree, tmp_path):
     assert 'videos: 0 put in place, 5 absent' in lines
 
 
-def test_a_test_list_with_real_labels_keeps_them(tree, tmp_path):
-    source = tree({**LISTS, 'lists/test_list_videos.txt': 't0.mp4 0\nt1.mp4 3\n'})
-    convert('ma52', source, tmp_path / 'out')
-    clips = DataRoot(tmp_path / 'out').read_rec()
-    assert [clip.action for clip in clips[-2:]] == [0, 3]
+def test_a_test_list_with_real_labels_keeps_them(run):
+    test = {'lists/test_list_videos.txt': 't0.mp4 0\nt1.mp4 3\n'}
+    root, _ = run('ma52', {**LISTS, **test})
+    assert [clip.action for clip in root.read_rec()[-2:]] == [0, 3]
 
 
-def test_a_missing_list_is_told_and_videos_keep_their_container(tree, tmp_path):
-    source = tree({'train_list_videos.txt': 'a.mp4 1', 'train/a.avi': b'film'})
-    conversion = convert('ma52', source, tmp_path / 'out')
+def test_a_missing_list_is_told_and_videos_keep_their_container(run):
+    files = {'train_list_videos.txt': 'a.mp4 1', 'train/a.avi': b'film'}
+    root, conversion = run('ma52', files)
     assert 'no val_list_videos.txt: no val clips' in conversion.notices
-    root = DataRoot(tmp_path / 'out')
     path = root.read_rec()[0].path
     assert path == 'videos/train/a.avi'
     assert root.video_path(path).read_bytes() == b'film'
@@ -67,9 +62,9 @@ def test_a_missing_list_is_told_and_videos_keep_their_container(tree, tmp_path):
         ('\n', 'empty list'),
     ],
 )
-def test_bad_lists(tree, tmp_path, text, message):
+def test_bad_lists(run, text, message):
     with pytest.raises(ValueError, match=message):
-        convert('ma52', tree({'train_list_videos.txt': text}), tmp_path / 'out')
+        run('ma52', {'train_list_videos.txt': text})
 
 
 @pytest.mark.parametrize(
@@ -83,9 +78,9 @@ def test_bad_lists(tree, tmp_path, text, message):
         ('0\tshaking body\n', '1 names, expected 52'),
     ],
 )
-def test_names_of_another_label_space(tree, tmp_path, names, message):
+def test_names_of_another_label_space(run, names, message):
     with pytest.raises(ValueError, match=message):
-        convert('ma52', tree({**LISTS, 'label_name.txt': names}), tmp_path / 'out')
+        run('ma52', {**LISTS, 'label_name.txt': names})
 
 
 def test_the_released_lists(shared_data, tmp_path):
@@ -106,10 +101,9 @@ PLACEHOLDER = NEW + ''.join(f'{i},test{i:04},0,20,{i + 1},166,30\n' for i in ran
 OLD_TRAIN = OLD + '0,196_01_0005_L,0,227,28,228\n1,196_01_0005_L,10,50,9,228\n'
 
 
-def test_the_later_generation(tree, tmp_path):
-    source = tree({'train.csv': TRAIN, 'test.csv': PLACEHOLDER})
-    conversion = convert('mma52', source, tmp_path / 'out', Options(fps=25))
-    root = DataRoot(tmp_path / 'out')
+def test_the_later_generation(run):
+    files = {'train.csv': TRAIN, 'test.csv': PLACEHOLDER}
+    root, conversion = run('mma52', files, fps=25)
     first, second = root.read_det()
     assert first == Video(
         video='train0000',
@@ -133,29 +127,29 @@ def test_the_later_generation(tree, tmp_path):
     assert 'train.csv has its own fps: --fps is not used for it' in lines
 
 
-def test_the_earlier_generation_needs_a_rate(tree, tmp_path):
-    source, out = tree({'train.csv': OLD_TRAIN}), tmp_path / 'out'
+def test_the_earlier_generation_needs_a_rate(run, tmp_path):
+    files = {'train.csv': OLD_TRAIN}
     with pytest.raises(
         ValueError, match=r'csv:2: 196_01_0005_L: no fps in the table.*--fps N'
     ):
-        convert('mma52', source, out)
-    assert not out.exists()
-    conversion = convert('mma52', source, out, Options(fps=29))
-    (video,) = DataRoot(out).read_det()
+        run('mma52', files)
+    assert not (tmp_path / 'out').exists()
+    root, conversion = run('mma52', files, fps=29)
+    (video,) = root.read_det()
     assert (video.video, video.subject, video.fps) == ('196_01_0005_L', '196', 29.0)
     assert video.instances[0] == Instance(0.0, 227 / 29, 28)
     assert 'train.csv has no fps: 29 taken for all, as asked' in conversion.notices
 
 
-def test_the_earlier_generation_with_videos(tree, tmp_path):
-    source, out = tree({'train.csv': OLD_TRAIN, 'train/196_01_0005_L.mp4': ''}), 'out'
+def test_the_earlier_generation_with_videos(run, tmp_path):
+    files = {'train.csv': OLD_TRAIN, 'train/196_01_0005_L.mp4': ''}
     with pytest.raises(ValueError, match=r'no fps to read from .*L\.mp4: zero bytes'):
-        convert('mma52', source, tmp_path / out)
-    make_video(source / 'train' / '196_01_0005_L.mp4', moving_frames(4), fps=25)
-    conversion = convert('mma52', source, tmp_path / out)
-    (video,) = DataRoot(tmp_path / out).read_det()
+        run('mma52', files)
+    film = make_video(tmp_path / 'a.mp4', moving_frames(4), fps=25).read_bytes()
+    root, conversion = run('mma52', {**files, 'train/196_01_0005_L.mp4': film})
+    (video,) = root.read_det()
     assert video.fps == 25
-    assert (tmp_path / out / video.path).is_file()
+    assert root.video_path(video.path).is_file()
     assert 'train.csv has no fps: read from the video files' in conversion.notices
 
 
@@ -177,19 +171,18 @@ def test_the_earlier_generation_with_videos(tree, tmp_path):
         (NEW + '0,../../../v,0,3,1,9,30\n', 'leaves the data root'),
     ],
 )
-def test_bad_tables(tree, tmp_path, text, message):
+def test_bad_tables(run, text, message):
     with pytest.raises(ValueError, match=message):
-        convert('mma52', tree({'train.csv': text}), tmp_path / 'out')
+        run('mma52', {'train.csv': text})
 
 
-def test_no_table(tree, tmp_path):
-    source = tree({'anns.json': ''})
+def test_no_table(run):
     for kind, first in (
         ('ma52', 'train_list_videos.txt, val_'),
         ('mma52', 'train.csv'),
     ):
         with pytest.raises(FileNotFoundError, match=f'none of {first}'):
-            convert(kind, source, tmp_path / 'out')
+            run(kind, {'anns.json': ''})
 
 
 def row(**changes):

@@ -13,7 +13,7 @@ from mmma.data.convert.mma82 import (
     load_mapping,
     read_rows,
 )
-from mmma.data.convert.target import Options, SourceTree
+from mmma.data.convert.target import SourceTree
 from mmma.data.root import DataRoot
 from mmma.data.videos import Instance
 from mmma.taxonomy import load_label_space
@@ -271,24 +271,23 @@ def test_a_tree_like_the_earlier_releases(tree, tmp_path):
         (f'a.mp4 {NODDING}', 'street_interviews/train/a.mp4'),  # a folder of the video
     ],
 )
-def test_the_domain_of_one_list_for_all(tree, tmp_path, row, video):
+def test_the_domain_of_one_list_for_all(run, row, video):
     files = {'train_list_videos.txt': row, 'label_name.txt': NAMES, video: b'x'}
-    convert('mma82', tree(files), tmp_path / 'out')
-    (clip,) = DataRoot(tmp_path / 'out').read_rec()
+    root, _ = run('mma82', files)
+    (clip,) = root.read_rec()
     assert (clip.domain, clip.path) == ('street', 'videos/street/train/a.mp4')
-    assert (tmp_path / 'out' / clip.path).is_file()
+    assert root.video_path(clip.path).is_file()
 
 
-def test_nothing_tells_the_domain(tree, tmp_path, changed):
+def test_nothing_tells_the_domain(run, changed):
     files = {'train_list_videos.txt': f'a.mp4 {NODDING}', 'label_name.txt': NAMES}
     with pytest.raises(ValueError, match=r'txt:1: a\.mp4: nothing tells the domain'):
-        convert('mma82', tree(files), tmp_path / 'out')
-    options = Options(mapping=changed(default_domain='emotion'))
-    convert('mma82', tree(files), tmp_path / 'out', options)
-    assert DataRoot(tmp_path / 'out').read_rec()[0].domain == 'emotion'
+        run('mma82', files)
+    root, _ = run('mma82', files, mapping=changed(default_domain='emotion'))
+    assert root.read_rec()[0].domain == 'emotion'
 
 
-def test_a_mapping_of_ones_own(tree, tmp_path, changed):
+def test_a_mapping_of_ones_own(run, changed):
     header = 'file\tsplit\tscene\tperson\tname\tgroup\tfrom\tto'
     row = 'x/c1.avi\tTraining\tclinic\tp9\tNodding\tHead\t0.5\t2'
     files = {'all.tsv': f'{header}\n{row}\n'}
@@ -297,10 +296,9 @@ def test_a_mapping_of_ones_own(tree, tmp_path, changed):
         **{'action': 'name', 'body': 'group', 'start_sec': 'from', 'end_sec': 'to'},
     }
     rec = {'files': ['all.tsv'], 'delimiter': '\t', 'header': True, 'columns': columns}
-    words = {'Clinic': 'psychiatric'}
-    options = Options(mapping=changed(rec=rec, domains=words))
-    convert('mma82', tree(files), tmp_path / 'out', options)
-    (clip,) = DataRoot(tmp_path / 'out').read_rec()
+    mapping = changed(rec=rec, domains={'Clinic': 'psychiatric'})
+    root, _ = run('mma82', files, mapping=mapping)
+    (clip,) = root.read_rec()
     assert clip.path == 'videos/psychiatric/train/c1.avi'
     assert (clip.subset, clip.domain, clip.subject) == ('train', 'psychiatric', 'p9')
     assert (clip.start_sec, clip.end_sec) == (0.5, 2.0)
@@ -316,18 +314,17 @@ def test_a_mapping_of_ones_own(tree, tmp_path, changed):
         ('a,train,lab,nodding,2,1', '0 <= start_sec < end_sec'),
     ],
 )
-def test_bad_rows_name_the_file_of_the_release(tree, tmp_path, changed, row, message):
+def test_bad_rows_name_the_file_of_the_release(run, changed, row, message):
     columns = ['path', 'subset', 'domain', 'action', 'start_sec', 'end_sec']
     rec = {'files': ['all'], 'delimiter': ',', 'header': False, 'columns': columns}
-    options = Options(mapping=changed(rec=rec))
     with pytest.raises(ValueError, match=rf'download/all:1: a: .*{message}'):
-        convert('mma82', tree({'all': row}), tmp_path / 'out', options)
+        run('mma82', {'all': row}, mapping=changed(rec=rec))
 
 
-def test_another_layout_says_what_was_expected_and_how_to_describe_it(tree, tmp_path):
-    source = tree({'annotations/train.jsonl': '{}', 'videos.zip': b'', 'a.mp4': b''})
+def test_another_layout_says_what_was_expected_and_how_to_describe_it(run):
+    files = {'annotations/train.jsonl': '{}', 'videos.zip': b'', 'a.mp4': b''}
     with pytest.raises(FileNotFoundError, match='no table of the release') as error:
-        convert('mma82', source, tmp_path / 'out')
+        run('mma82', files)
     text = str(error.value)
     assert 'recognition: {domain}/{subset}_list_videos.txt' in text
     assert 'It has annotations/train.jsonl and 1 videos' in text
@@ -336,7 +333,7 @@ def test_another_layout_says_what_was_expected_and_how_to_describe_it(tree, tmp_
     assert '--mapping COPY' in text
 
 
-def test_names_that_repeat_get_domain_and_subset(tree, tmp_path):
+def test_names_that_repeat_get_domain_and_subset(run):
     files = {
         'label_name.txt': NAMES,
         'lab/train_list_videos.txt': f'0001.mp4 {NODDING}',
@@ -344,15 +341,15 @@ def test_names_that_repeat_get_domain_and_subset(tree, tmp_path):
         'lab/0001.mp4': b'lab',
         'street/0001.mp4': b'street',
     }
-    conversion = convert('mma82', tree(files), tmp_path / 'out')
-    clips = DataRoot(tmp_path / 'out').read_rec()
+    root, conversion = run('mma82', files)
+    clips = root.read_rec()
     assert [clip.clip for clip in clips] == ['lab_train_0001', 'street_train_0001']
-    contents = [(tmp_path / 'out' / clip.path).read_bytes() for clip in clips]
+    contents = [root.video_path(clip.path).read_bytes() for clip in clips]
     assert contents == [b'lab', b'street']
     assert any('clip names repeat' in notice for notice in conversion.notices)
 
 
-def test_detection_alone_and_its_placeholder(tree, tmp_path):
+def test_detection_alone_and_its_placeholder(run):
     rows = ''.join(f'{i},t{i},0,20,{i + 1},99,30\n' for i in range(4))
     files = {
         'label_name.txt': NAMES,
@@ -360,8 +357,8 @@ def test_detection_alone_and_its_placeholder(tree, tmp_path):
         '1,0012_a,30,90,0,300,30\n',
         'lab/test.csv': CSV + rows,
     }
-    conversion = convert('mma82', tree(files), tmp_path / 'out')
-    (video,) = DataRoot(tmp_path / 'out').read_det()
+    root, conversion = run('mma82', files)
+    (video,) = root.read_det()
     assert (video.subset, video.subject, len(video.instances)) == ('val', '0012', 2)
     notices = '\n'.join(conversion.notices)
     assert 'lab/test.csv skipped: a placeholder' in notices
@@ -377,16 +374,16 @@ def test_detection_alone_and_its_placeholder(tree, tmp_path):
         (f'0,v,0,3,{NODDING},9,30', r'val\.csv:2: v: nothing tells the domain'),
     ],
 )
-def test_bad_instances(tree, tmp_path, row, message):
+def test_bad_instances(run, row, message):
     files = {'label_name.txt': NAMES, 'val.csv': CSV + row}
     with pytest.raises(ValueError, match=message):
-        convert('mma82', tree(files), tmp_path / 'out')
+        run('mma82', files)
 
 
-def test_detection_tables_without_fps(tree, tmp_path, changed):
+def test_detection_tables_without_fps(run, changed):
     old = CSV.replace(',fps', '')
     files = {'label_name.txt': NAMES, 'lab/val.csv': f'{old}0,v,0,3,{NODDING},9'}
     with pytest.raises(ValueError, match='no fps in the table'):
-        convert('mma82', tree(files), tmp_path / 'out')
-    convert('mma82', tree(files), tmp_path / 'out', Options(mapping=changed(fps=25)))
-    assert DataRoot(tmp_path / 'out').read_det()[0].fps == 25
+        run('mma82', files)
+    root, _ = run('mma82', files, mapping=changed(fps=25))
+    assert root.read_det()[0].fps == 25
