@@ -3,7 +3,6 @@ import multiprocessing
 import os
 import signal
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -57,6 +56,9 @@ def source(tmp_path):
     return file
 
 
+EMPTY = Partial(np.zeros((1, 1, 1, 3), np.int16), 30, 8, 8)
+
+
 def test_what_is_written_is_read(tmp_path, source):
     path = partial_path(tmp_path, 'rec', 'a/b')
     assert path != partial_path(tmp_path, 'det', 'a/b')
@@ -70,8 +72,7 @@ def test_what_is_written_is_read(tmp_path, source):
 
 def test_a_changed_video_is_not_done(tmp_path, source):
     path = partial_path(open_partials(tmp_path, 'x 1', False), 'rec', 'a')
-    partial = Partial(np.zeros((1, 1, 1, 3), np.int16), 30, 8, 8)
-    write_partial(path, partial, source)
+    write_partial(path, EMPTY, source)
     os.utime(source, (1, 1))
     assert read_partial(path, source) is None
     assert read_partial(path) is not None
@@ -81,8 +82,7 @@ def test_a_changed_video_is_not_done(tmp_path, source):
 
 def test_runs_of_two_extractors_do_not_mix(tmp_path, source):
     path = partial_path(open_partials(tmp_path, 'x 1', False), 'rec', 'a')
-    partial = Partial(np.zeros((1, 1, 1, 3), np.int16), 30, 8, 8)
-    write_partial(path, partial, source)
+    write_partial(path, EMPTY, source)
     with pytest.raises(ValueError, match="run with 'x 1' was not finished"):
         open_partials(tmp_path, 'x 2', False)
     open_partials(tmp_path, 'x 1', True)
@@ -168,9 +168,13 @@ def lose(root, *names):
 
 
 def test_what_is_stored(root):
-    report = extract_root(root, OPTIONS, **HERE)
+    told = []
+    progress = lambda *now: told.append(now)  # noqa: E731
+    report = extract_root(root, OPTIONS, **HERE, on_progress=progress)
     assert (report.clips, report.extracted, report.frames) == (6, 6, 34)
     assert report.complete
+    total = sum(f.stat().st_size for f in (root.path / 'videos').iterdir())
+    assert (told[-1], len(told)) == ((total, total), 6)
     store = SkeletonStore(root, 'rec')
     assert store.names == list(CLIPS)
     assert store.layout.extractor == 'fake 1 persons=2 smooth=False'
@@ -183,14 +187,6 @@ def test_what_is_stored(root):
     assert SkeletonStore(root, 'det').size('long') == (40, 32)
     assert report.rates['rec'][1]['left hand'] == 14 / 25
     assert not (root.path / 'skeletons/.pose').exists()
-
-
-def test_workers_change_nothing(root):
-    extract_root(root, OPTIONS, **HERE)
-    alone = contents(root)
-    report = extract_root(root, OPTIONS, workers=2, force=True)
-    assert report.extracted == 6
-    assert contents(root) == alone
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(root, monkeypatch):
@@ -276,8 +272,11 @@ def test_a_clip_that_kills_its_process(root, monkeypatch):
     assert report.extracted == 5
 
 
-def test_another_extractor_needs_force(root):
+def test_another_extractor_needs_force_and_workers_change_nothing(root):
     extract_root(root, OPTIONS, **HERE)
+    alone = contents(root)
+    assert extract_root(root, OPTIONS, workers=2, force=True).extracted == 6
+    assert contents(root) == alone
     smooth = dataclasses.replace(OPTIONS, smooth=True)
     with pytest.raises(ValueError, match=r"smooth=False', not .*: --force replaces"):
         extract_root(root, smooth, **HERE)
@@ -289,16 +288,12 @@ def test_another_extractor_needs_force(root):
     assert SkeletonStore(root, 'det').layout.extractor == report.extractor
 
 
-def test_tasks(root):
+def test_a_root_without_a_table_or_videos(root):
     extract_root(root, OPTIONS, **HERE, tasks=('det',))
     assert not root.has_skeletons('rec')
     (root.path / 'det.json').unlink()
     with pytest.raises(FileNotFoundError, match="no table for task 'det'"):
         extract_root(root, OPTIONS, **HERE, tasks=('det',))
-
-
-def test_a_root_without_videos(root):
-    (root.path / 'det.json').unlink()
     rows = [dataclasses.replace(row, path='') for row in root.read_rec()]
     write_rec(root.path / 'rec.csv', rows, root.label_space())
     with pytest.raises(ValueError, match='no row has a video file to look at'):
@@ -331,14 +326,6 @@ def test_large_pictures_are_scaled_down(root):
     assert clip.joints[0, 0, 0].tolist() == [800 * 16, 800 * 16, 10000]
 
 
-def test_progress_is_told(root):
-    told = []
-    extract_root(root, OPTIONS, **HERE, on_progress=lambda *now: told.append(now))
-    total = sum(f.stat().st_size for f in Path(root.path, 'videos').iterdir())
-    assert told[-1] == (total, total)
-    assert len(told) == 6
-
-
 def test_rates_by_hand(tmp_path):
     scores = np.zeros((2, 4, 65))
     scores[0, :3, JOINTS['nose']] = 1
@@ -369,16 +356,12 @@ def test_limbs_are_drawn_in_the_colour_of_their_side():
     assert not frame.any()
 
 
-def test_a_sheet_shows_some_clips(root, tmp_path):
+def test_a_sheet_shows_some_clips(root, tmp_path, monkeypatch):
     extract_root(root, OPTIONS, **HERE)
     names = write_sheet(root, 'rec', tmp_path / 'a.png', clips=2, height=50)
     assert names == ['a', 'e']
     picture = cv2.imread(str(tmp_path / 'a.png'))
     assert picture.shape[0] >= 2 * 50
-
-
-def test_a_sheet_that_cannot_be_encoded(root, tmp_path, monkeypatch):
-    extract_root(root, OPTIONS, **HERE)
     monkeypatch.setattr(cv2, 'imencode', lambda *_: (False, None))
     with pytest.raises(ValueError, match='could not be encoded; show fewer clips'):
         write_sheet(root, 'rec', tmp_path / 'a.png', clips=1)
