@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 from harness import count, fresh_process, main, resident_mib
-from mmma.evaluation.segment_files import write_detections
 
 from mmma.cli import main as run_command
+from mmma.data.videos import write_detections
 from mmma.evaluation.detection import average_precisions, detection_metrics
 from mmma.evaluation.rows import match_levels
 from mmma.structures.segments import Segments
