@@ -205,20 +205,12 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     if not sys.stderr.isatty():
         yield report
         return
+    import rich.progress as bars
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
-    columns = (
-        TextColumn('{task.description}', markup=False),
-        *(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
-    )
-    with Progress(*columns, console=Console(file=sys.stderr)) as bar:
+    text = bars.TextColumn('{task.description}', markup=False)
+    rest = bars.BarColumn(), bars.MofNCompleteColumn(), bars.TimeRemainingColumn()
+    with bars.Progress(text, *rest, console=Console(file=sys.stderr)) as bar:
         task = bar.add_task(label, total=None, visible=False)
         yield lambda done, total: bar.update(
             task, completed=done, total=total, visible=True
