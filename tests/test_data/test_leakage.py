@@ -1,3 +1,5 @@
+"""Subjects, sources, files and moments that subsets share."""
+
 import dataclasses
 import re
 import shutil
@@ -23,11 +25,6 @@ from mmma.media.encode import PackOptions, pack_video
 from mmma.taxonomy import load_label_space
 
 
-@pytest.fixture
-def video(tmp_path):
-    return make_video(tmp_path / 'a.mp4', moving_frames(31), 30)
-
-
 def test_eight_a_second_of_the_frame_shown_then(tmp_path):
     frames = np.zeros((12, 32, 32, 3), np.uint8)
     frames += np.arange(12, dtype=np.uint8)[:, None, None, None] * 20
@@ -40,18 +37,14 @@ def test_eight_a_second_of_the_frame_shown_then(tmp_path):
     assert levels == pytest.approx([20 * i for i in shown], abs=4)
 
 
-def test_size_and_quality_hardly_matter(tmp_path, video):
+def test_size_quality_and_rotation_hardly_matter(tmp_path):
     frames = moving_frames(31)
+    marks = read_marks(make_video(tmp_path / 'a.mp4', frames)).astype(float)
     large = np.repeat(np.repeat(frames, 3, 1), 3, 2)
-    other = make_video(tmp_path / 'b.mp4', large, 30, options={'qp': '30'})
-    difference = read_marks(video).astype(float) - read_marks(other)
-    assert np.abs(difference).mean() < 2
-
-
-def test_rotation(tmp_path, video):
-    turned = make_video(tmp_path / 'b.mp4', moving_frames(31), 30, rotation=90)
-    expected = np.rot90(read_marks(video), axes=(1, 2)).astype(float)
-    assert np.abs(read_marks(turned) - expected).mean() < 2
+    other = make_video(tmp_path / 'b.mp4', large, options={'qp': '30'})
+    assert np.abs(read_marks(other) - marks).mean() < 2
+    turned = make_video(tmp_path / 'c.mp4', frames, rotation=90)
+    assert np.abs(read_marks(turned) - np.rot90(marks, axes=(1, 2))).mean() < 2
 
 
 def test_what_was_seen_is_not_read_again(tmp_path, monkeypatch):
@@ -96,19 +89,13 @@ def noisy(marks, sigma, seed=5):
     return marks + np.random.default_rng(seed).normal(0, sigma, marks.shape)
 
 
-def pairs(left, right):
-    return [same[:2] for same in same_moments(left, right)]
-
-
 def test_a_copy_is_found_and_another_take_is_not():
     left = {'a': scene(0), 'b': scene(1), 'c': scene(2, camera=1)}
-    right = {
-        'copy': noisy(left['b'], 0.5),
-        'take': scene(3),
-        'room': scene(2, camera=2),
-    }
+    right = {'copy': noisy(left['b'], 0.5), 'take': scene(3)}
+    right['room'] = scene(2, camera=2)
     assert ('a', 'take') in leakage._candidates(left, right)  # the same still picture
-    assert pairs(left, right) == [('b', 'copy')]
+    assert [same[:2] for same in same_moments(left, right)] == [('b', 'copy')]
+    assert list(same_moments({}, right)) == []
 
 
 def test_a_part_is_found_also_between_two_marks():
@@ -116,6 +103,7 @@ def test_a_part_is_found_also_between_two_marks():
     assert marks_agreement(noisy(whole[9:20], 0.3), whole) > 0.9
     between = ((whole[1:] + whole[:-1]) / 2)[5:20]
     assert marks_agreement(between, whole) > 0.99
+    assert marks_agreement(whole[:5], whole) == 0  # too short
 
 
 def test_lamps_that_flicker_are_no_motion():
@@ -123,22 +111,14 @@ def test_lamps_that_flicker_are_no_motion():
     assert marks_agreement(scene(0) + flicker, scene(1) + flicker) < 0.5
 
 
-@pytest.mark.parametrize(
-    ('frames', 'brighter', 'found'),
-    [(24, 0, [('a', 'b')]), (25, 0, [('a', 'b')]), (40, 0, []), (24, 5, [])],
-)
-def test_too_still_to_tell_is_said(frames, brighter, found):
+def test_too_still_to_tell_is_said():
     room = scene(0)[:1]
-    left = {'a': np.repeat(room, 24, 0)}
-    right = {'b': np.repeat(room + brighter, frames, 0)}
-    same = list(same_moments(left, right))
-    assert [s[:2] for s in same] == found
-    assert all(np.isnan(s[2]) for s in same)
-
-
-def test_short_or_missing_videos_match_nothing():
-    assert marks_agreement(scene(0)[:5], scene(0)) == 0
-    assert pairs({}, {'a': scene(0)}) == []
+    short = np.repeat(room, 24, 0)
+    for frames, brighter, still in ((24, 0, True), (25, 0, True), (40, 0, False),
+                                    (24, 5, False)):  # fmt: skip
+        found = marks_agreement(short, np.repeat(room + brighter, frames, 0))
+        assert np.isnan(found) == still
+        assert still or found == 0
 
 
 def test_the_hash_leaves_flat_places_open():
@@ -232,6 +212,15 @@ def test_one_file_or_source_in_two_subsets(root):
         ('error', 'files', 'rec train', 'rec test', 1),
         ('warning', 'sources', 'rec val', 'rec test', 1),
     ]
+
+
+def test_still_videos_that_look_the_same_are_a_warning(root):
+    for number in (0, 2):
+        frames = np.repeat(moving_frames(1, 60, 80, 7), 32, 0)
+        make_video(root.path / f'videos/{number}.mp4', frames)
+    report = find_leakage(root, workers=0)
+    assert told(report) == [('warning', 'still', 'rec train', 'rec test', 1)]
+    assert report['shared'][0]['examples'] == ['c0 = c2']
 
 
 def test_a_clip_that_was_cut_from_a_video_of_the_other_task(root):
