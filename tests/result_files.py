@@ -6,9 +6,9 @@ import numpy as np
 
 from mmma.data.clips import Clip, write_rec
 from mmma.data.root import DataRoot, DatasetInfo, write_info
-from mmma.evaluation.rows import EvaluationOptions, domain_rows, recognition_row
+from mmma.evaluation.reports import write_results
+from mmma.evaluation.rows import SCHEMA, EvaluationOptions, domain_rows, recognition_row
 from mmma.evaluation.scores import ScoreTable, write_scores
-from mmma.reporting.results import SCHEMA, write_results
 from mmma.taxonomy import DOMAINS
 
 ACTIONS = (0, 5, 9, 30, 60, 81)

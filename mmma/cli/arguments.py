@@ -182,7 +182,7 @@ def report(
     from mmengine.dist import is_main_process
 
     from mmma.engine.test import score_checkpoint, summarize, write_dump
-    from mmma.reporting.results import write_results
+    from mmma.evaluation.reports import write_results
     from mmma.reporting.table import results_table
 
     groups, origin = score_checkpoint(run, checkpoint, options)

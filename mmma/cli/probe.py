@@ -118,7 +118,7 @@ def _probe(
     from mmma.engine.probe import Prober, save_probe
     from mmma.engine.test import summarize
     from mmma.engine.weights import load_backbone
-    from mmma.reporting.results import write_results
+    from mmma.evaluation.reports import write_results
 
     backbone = load_backbone(open_run(plain.cfg, options=options), options)
     prober = Prober(*backbone, plain.clips(), kind, args.seed, args.cache)

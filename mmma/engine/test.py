@@ -159,7 +159,7 @@ def summarize(
         options: How it was tested.
 
     Returns:
-        Plain types, as :func:`mmma.reporting.results.write_results` takes them.
+        Plain types, as :func:`mmma.evaluation.reports.write_results` takes them.
     """
     cfg, protocol = run.cfg, run.protocol
     evaluator = cfg.test_evaluator

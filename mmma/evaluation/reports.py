@@ -1,4 +1,4 @@
-"""Evaluation of files: what ``evaluate.py`` prints, and what ``fuse.py`` records."""
+"""Files of evaluation: ``results.json``, reports of ``evaluate.py`` and ``fuse.py``."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from mmma.evaluation.detection import segment_average_precisions
 from mmma.evaluation.errors import profile_levels
 from mmma.evaluation.recognition import fuse_body_scores
 from mmma.evaluation.rows import (
+    SCHEMA,
     DetectionOptions,
     EvaluationOptions,
     domain_rows,
@@ -43,13 +44,48 @@ from mmma.evaluation.scores import (
     read_scores,
     write_scores,
 )
-from mmma.files import refuse
+from mmma.files import atomic_write, refuse
 from mmma.structures.segments import Segments
 from mmma.taxonomy import LabelSpace, load_label_space, suggest
 
 Entry = TypeVar('Entry', Clip, Video)
 ALIASES = {'UAR': 'action/mca', 'WAR': 'action/top1'}
 """What the emotion literature calls two of the metrics."""
+
+
+def write_results(results: Mapping[str, Any], path: Path) -> None:
+    """Write ``results.json``; a run that is stopped leaves the old file whole.
+
+    Args:
+        results: Plain types only; NaN is refused.
+        path: File to write; its folder is made.
+    """
+    text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
+    with atomic_write(path) as file:
+        file.write(text + '\n')
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Read a ``results.json``.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: It is no results file, or of a schema this version cannot read.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'no results file {str(path)!r}.')
+    try:
+        results: dict[str, Any] = json.loads(Path(path).read_text(encoding='utf-8'))
+        schema, *_ = results['schema'], results['runs'][0], results['checkpoint']
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ValueError(
+            f'{path} is no results file of tools/test.py ({error!r}).'
+        ) from None
+    if schema != SCHEMA:
+        raise ValueError(
+            f'{path} has schema {schema}, this version reads {SCHEMA}: test again.'
+        )
+    return results
 
 
 def recognition_report(

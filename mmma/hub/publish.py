@@ -25,6 +25,7 @@ from mmma.checkpoints import file_sha256, meta_of, to_plain
 from mmma.checkpoints.files import SUFFIX, frozen_names, write_safetensors
 from mmma.config import config_folders
 from mmma.evaluation.recognition import METRICS
+from mmma.evaluation.reports import read_results, write_results
 from mmma.hub.metafiles import (
     PUBLISHED,
     TASKS,
@@ -43,7 +44,6 @@ from mmma.hub.published import (
     find_published,
     measured_otherwise,
     portable,
-    read_results,
     resolved,
     results_name,
 )
@@ -195,8 +195,7 @@ def add_results(model: ZooFolder, files: Iterable[Path]) -> list[Path]:
             'config': portable(results['config'], reference, scrubber),
         }
     for name, results in found.items():
-        text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
-        (model.path / name).write_text(text + '\n', encoding='utf-8')
+        write_results(results, model.path / name)
     return [model.path / name for name in found]
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from mmma.checkpoints import file_sha256, load_weights_file, meta_of, weights_of
 from mmma.checkpoints.files import SUFFIX, read_safetensors_meta
 from mmma.config import config_folders
+from mmma.evaluation.reports import read_results
 from mmma.protocols import PROTOCOLS, make_protocol, write_protocol
 from mmma.taxonomy import suggest
 
@@ -377,7 +378,6 @@ def default_name(run: TrainingRun, leaf: str | None) -> str:
 
 
 MAX_BYTES = 8 << 20
-_SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -467,24 +467,6 @@ def results_name(results: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     parts += targets if len(targets) == 1 else []
     parts += [f'{k}shot' for k in told.get('shots', [])]
     return f'results_{"_".join(parts)}.json'
-
-
-def read_results(path: Path) -> dict[str, Any]:
-    """Read a results file.
-
-    Raises:
-        FileNotFoundError: There is none.
-        ValueError: It is no results file.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'no results file {str(path)!r}.')
-    try:
-        results: dict[str, Any] = json.loads(Path(path).read_text(encoding='utf-8'))
-        if results['schema'] == _SCHEMA and results['runs'] and results['checkpoint']:
-            return results
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise ValueError(f'{path} is no results file of this version of tools/test.py.')
 
 
 def check_results(

@@ -1,4 +1,4 @@
-"""results.json: reading, writing, grouping by seed, pooling, auditing.
+"""results.json: reading several, grouping by seed, pooling, auditing.
 
 Results are the contents of a file; those that stand in tables also have ``files``, the
 paths that they were read from. Counts per class add up over clips, so the metrics of
@@ -8,7 +8,6 @@ pooled rows are exact. Intervals need the clips themselves: pooled rows have non
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,46 +23,11 @@ from mmma.evaluation.recognition import (
     ClassCounts,
     recognition_metrics,
 )
-from mmma.evaluation.rows import ALL_DOMAINS, SCHEMA, across_domains, to_percent
-from mmma.files import atomic_write
+from mmma.evaluation.reports import read_results
+from mmma.evaluation.rows import ALL_DOMAINS, across_domains, to_percent
 from mmma.taxonomy import DOMAINS
 
 Results = dict[str, Any]
-
-
-def write_results(results: Results, path: Path) -> None:
-    """Write results as JSON; a run that is stopped leaves the old file whole.
-
-    Args:
-        results: Plain types only; NaN is refused.
-        path: File to write; its folder is made.
-    """
-    text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
-    with atomic_write(path) as file:
-        file.write(text + '\n')
-
-
-def read_results(path: Path) -> Results:
-    """Read a results file.
-
-    Raises:
-        FileNotFoundError: There is none.
-        ValueError: It is no results file, or of a schema this version cannot read.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'no results file {str(path)!r}.')
-    try:
-        results: Results = json.loads(Path(path).read_text(encoding='utf-8'))
-        schema, _ = results['schema'], results['runs']
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f'{path} is no results file of tools/test.py ({error!r}).'
-        ) from None
-    if schema != SCHEMA:
-        raise ValueError(
-            f'{path} has schema {schema}, this version reads {SCHEMA}: test again.'
-        )
-    return results
 
 
 def read_named(arguments: Sequence[str]) -> list[Results]:

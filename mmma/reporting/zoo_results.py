@@ -12,12 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mmma.checkpoints import file_sha256
+from mmma.evaluation.reports import read_results
 from mmma.hub.metafiles import metafile_entry
 from mmma.hub.publish import SIMULATED
 from mmma.hub.published import ZooFolder
 from mmma.hub.zoo import is_checkpoint, with_entry
 from mmma.reporting.paper import Row, paper_tables
-from mmma.reporting.results import Results, audit_results, read_results
+from mmma.reporting.results import Results, audit_results
 
 _RESULTS = 'results.json'
 

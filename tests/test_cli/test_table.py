@@ -7,7 +7,7 @@ import pytest
 from result_files import make_rec_root, write_fewshot, write_model
 
 from mmma.cli import main
-from mmma.reporting.results import SCHEMA
+from mmma.evaluation.rows import SCHEMA
 from mmma.taxonomy import DOMAINS
 
 

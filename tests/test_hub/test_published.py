@@ -10,6 +10,7 @@ from zoo_runs import LOG, make_results, make_run
 
 from mmma.apis import load_config
 from mmma.checkpoints.files import write_safetensors
+from mmma.evaluation.reports import read_results
 from mmma.hub import published
 from mmma.hub.metafiles import license_of, measured_places, metafile_entry, result_items
 from mmma.hub.published import (
@@ -27,7 +28,6 @@ from mmma.hub.published import (
     portable,
     problems_of,
     read_published,
-    read_results,
     read_run,
     resolved,
     results_name,
@@ -345,16 +345,6 @@ def test_other_results(model, tmp_path, changes, message):
     check_results(results_of(model, tmp_path), model, reference())
     with pytest.raises(ValueError, match=message):
         check_results(results_of(model, tmp_path, **changes), model, reference())
-
-
-def test_no_results_file(tmp_path):
-    path = tmp_path / 'a.json'
-    with pytest.raises(FileNotFoundError, match='no results file'):
-        read_results(path)
-    for text in ('{', '[]', '{"schema": 2}', '{"schema": 1, "runs": []}'):
-        path.write_text(text)
-        with pytest.raises(ValueError, match='no results file of this version'):
-            read_results(path)
 
 
 def test_names_of_results():

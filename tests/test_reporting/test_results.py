@@ -5,10 +5,10 @@ import pytest
 from result_files import write_fewshot, write_model
 from zoo_folders import det_results, rec_results
 
-from mmma.evaluation.rows import EvaluationOptions, recognition_row
+from mmma.evaluation.reports import read_results, write_results
+from mmma.evaluation.rows import SCHEMA, EvaluationOptions, recognition_row
 from mmma.evaluation.scores import join_tables, read_scores
 from mmma.reporting.results import (
-    SCHEMA,
     Sample,
     audit_results,
     check_comparable,
@@ -16,9 +16,7 @@ from mmma.reporting.results import (
     check_weights,
     pool_results,
     read_named,
-    read_results,
     take_samples,
-    write_results,
 )
 from mmma.reporting.table import results_table
 from mmma.taxonomy import DOMAINS
@@ -30,7 +28,8 @@ RESULTS = {
     'protocol': {'name': 'indomain'},
     'data': {'name': 'x', 'fingerprint': 'f', 'simulated': True, 'packed': None},
     'options': {'class_set': 'present'},
-    'runs': [],
+    'checkpoint': {},
+    'runs': [{}],
 }
 
 
@@ -64,8 +63,10 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match='no results file'):
         read_results(path)
     for text, message in {
-        '{"schema": 99, "runs": []}': 'has schema 99, this version reads',
-        '{"runs": []}': 'is no results file',
+        '{"schema": 99, "runs": [1], "checkpoint": {}}': 'has schema 99, this version',
+        '{"schema": 1, "runs": [], "checkpoint": {}}': 'is no results file',
+        '{"schema": 1, "runs": [1]}': 'is no results file',
+        '[]': 'is no results file',
         'scores': 'is no results file',
     }.items():
         path.write_text(text)
