@@ -18,7 +18,7 @@ import re
 import tarfile
 import zipfile
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -377,13 +377,18 @@ def frozen_names(model: Any) -> list[str]:
     ]
 
 
-def frozen_sha256(model: Any) -> str:
-    """SHA-256 of names, types, shapes and bytes of a model's frozen weights."""
+def weights_sha256(model: Any, names: Iterable[str] | None = None) -> str:
+    """SHA-256 of names, types, shapes and bytes of a model's weights.
+
+    Args:
+        model: The model.
+        names: In its state dict; None takes all.
+    """
     import torch
 
     state = model.state_dict()
     digest = hashlib.sha256()
-    for name in sorted(frozen_names(model)):
+    for name in sorted(state if names is None else names):
         value = state[name].detach().cpu().contiguous()
         digest.update(f'{name} {value.dtype} {tuple(value.shape)};'.encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy())

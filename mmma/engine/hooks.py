@@ -19,7 +19,7 @@ from torch import nn
 
 from mmma import __version__
 from mmma.checkpoints import to_plain
-from mmma.checkpoints.files import frozen_names, frozen_sha256
+from mmma.checkpoints.files import frozen_names, weights_sha256
 from mmma.engine.run import Run, describe_data
 from mmma.engine.weights import StartFrom, Weights, unwrapped, with_frozen
 from mmma.files import atomic_write
@@ -449,7 +449,7 @@ class TrainedOnlyHook(Hook):
         names = frozen_names(model)
         if again and names and not self._resumed:
             self._frozen = {
-                'sha256': frozen_sha256(model),
+                'sha256': weights_sha256(model, names),
                 'count': len(names),
                 'source': runner.cfg.pretrained.url.rsplit('/', 1)[-1],
             }

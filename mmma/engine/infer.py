@@ -267,7 +267,7 @@ def own_label_space(meta: Mapping[str, Any], name: str) -> LabelSpace:
         return space
     group_of = dict(zip(classes, groups, strict=True))
     body_of = [space.bodies.index(bodies[group_of[a]]) for a in space.actions]
-    return LabelSpace(space.name, space.actions, space.bodies, tuple(body_of))
+    return space.with_body_of(body_of)
 
 
 def _sample(path: Path, modality: str, skeletons: Partial | None) -> dict[str, Any]:
@@ -428,15 +428,7 @@ def _look(
 
 
 def require_task(model: VideoModel, task: str) -> None:
-    """Refuse a model of the other task.
-
-    Args:
-        model: From :func:`open_model`.
-        task: ``rec`` or ``det``.
-
-    Raises:
-        ValueError: It is of the other one.
-    """
+    """Refuse a model of the other task, ``rec`` or ``det``."""
     if model.card.task != task:
         use = {
             'rec': 'a recognizer: recognize() or --recog takes it, for clips',

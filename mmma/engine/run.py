@@ -123,7 +123,15 @@ class TrainOptions:
         cfg.resume = self.resume
         set_environment(cfg, self.launcher)
         if self.amp:
-            _use_amp(cfg)
+            import torch
+
+            if not torch.cuda.is_available():
+                raise ValueError(
+                    '--amp needs a GPU, and torch sees none: leave it out.'
+                )
+            bf16 = torch.cuda.is_bf16_supported()
+            cfg.optim_wrapper.type = 'AmpOptimWrapper'
+            cfg.optim_wrapper.dtype = 'bfloat16' if bf16 else 'float16'
         if self.fast_dev_run:
             _shorten(cfg, root)
 
@@ -329,16 +337,6 @@ def show_tokens(model: Any) -> None:
     kept = {key: head[key] for key in _KEPT if key in head}
     space = {'label_space': head.label_space} if 'label_space' in head else {}
     model.cls_head = ConfigDict(type='TokenHead', pooling=pooling, **kept, **space)
-
-
-def _use_amp(cfg: Any) -> None:
-    import torch
-
-    if not torch.cuda.is_available():
-        raise ValueError('--amp needs a GPU, and torch sees none: leave it out.')
-    bf16 = torch.cuda.is_bf16_supported()
-    cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    cfg.optim_wrapper.dtype = 'bfloat16' if bf16 else 'float16'
 
 
 def _shorten(cfg: Any, root: DataRoot) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +12,6 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
 from mmma.checkpoints import (
     RemoteFile,
@@ -27,7 +25,7 @@ from mmma.checkpoints import (
     weights_of,
 )
 from mmma.checkpoints.download import file_name
-from mmma.checkpoints.files import frozen_names, frozen_sha256
+from mmma.checkpoints.files import frozen_names, weights_sha256
 from mmma.engine.run import BackboneOptions, Run, TestOptions
 
 FROM_SCRATCH = 'none'
@@ -147,7 +145,8 @@ def with_frozen(
             'with the config that it was trained with.'
         )
     load_state(model, weights_of(start.content), str(start.path))
-    found, expected = frozen_sha256(model), frozen['sha256']
+    names, expected = frozen_names(model), frozen['sha256']
+    found = weights_sha256(model, names)
     if found != expected:
         raise ValueError(
             f'{weights.path} was trained on other frozen weights (SHA-256 '
@@ -156,7 +155,7 @@ def with_frozen(
             'arch and frozen_dtype.'
         )
     own = model.state_dict()
-    state = {name: own[name] for name in frozen_names(model)}
+    state = {name: own[name] for name in names}
     state.update(weights.content['state_dict'])
     return replace(weights, content={**weights.content, 'state_dict': state})
 
@@ -229,16 +228,6 @@ def load_backbone(run: Run, options: BackboneOptions) -> tuple[Runner, dict[str,
         record.update(path='random', sha256=sha256, trained_on=FROM_SCRATCH)
     record |= dict(backbone_sha256=sha256, random_backbone=weights is None)
     return runner, {'checkpoint': record, 'seen_domains': seen}
-
-
-def weights_sha256(model: nn.Module) -> str:
-    """SHA-256 of names, types, shapes and bytes of a model's weights."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        value = value.detach().cpu().contiguous()
-        digest.update(f'{name} {value.dtype} {tuple(value.shape)};'.encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def check_extractor(meta: Mapping[str, Any], run: Run, options: TestOptions) -> None:
