@@ -11,12 +11,13 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,24 @@ PRESETS: dict[str, dict[str, Any]] = {
 """What a kind of machine changes: processes of a training, each with a GPU (0: on the
 CPU), the frozen backbone's recipe, the end of the trained recipes' names, clips per
 process (the learning rate follows: auto_scale_lr), epochs and few-shot draws."""
+
+_COMMANDS = {
+    'check': 'data/check {data} --leakage --json {out}/check.json --workers {workers}',
+    'pack': 'data/pack {data} {out}/packed --tasks rec --workers {workers} '
+    '--allow-failures {skip_broken}',
+    'pose': 'data/pose {root} --backend {backend} --tasks rec --workers {workers} '
+    '--models {models} --device {device} --skip-broken {skip_broken}',
+    'probe-test': 'probe {probe} --data-root {root} --out {out}/probes '
+    '--no-pretrained {random} --skip-broken {skip_broken} --runs {runs}',
+    'probe-val': 'probe {probe} --data-root {root} --out {out}/probes '
+    '--no-pretrained {random} --skip-broken {skip_broken} '
+    '--subset val --protocols indomain',
+    'train': 'train {config} --data-root {root} --work-dir {place} --resume '
+    '--amp {amp} --cfg-options {options}',
+    'test': 'test {config} {best} --data-root {root} --subset {subset} --runs {draws} '
+    '--work-dir {place} --dump {place}/scores.npz --skip-broken {skip_broken}',
+}
+"""Words behind ``python -m mmma``; a flag whose field has no value is left out."""
 
 _SHOW_EVERY_SEC = 30
 _LAST_LINES = 15
@@ -120,9 +139,7 @@ def _plan(args: argparse.Namespace) -> tuple[list[Step], dict[str, str], Path]:
     root = data.path if not_needed else packed
     if data.has_skeletons('rec'):
         not_needed['pose'] = f'{data.path} has skeletons'
-    steps = [*_data_steps(args, root)]
-    for model, inputs in (('gctsm', ('pack',)), ('posec3d', ('pack', 'pose'))):
-        steps += _model_steps(args, root, model, inputs)
+    steps = list(_steps(args, root))
     for name in args.skip:
         check_choice('step of --skip', name, (*GROUPS, *(s.name for s in steps)))
     # Models read the data where they were not packed, and skeletons that it has.
@@ -146,106 +163,85 @@ def _plan(args: argparse.Namespace) -> tuple[list[Step], dict[str, str], Path]:
     elif not results:
         raise ValueError('nothing is left to make a table of: skip less, or table too.')
     else:
-        files = [path for step in results for path in step.marks]
+        files = [str(path) for step in results for path in step.marks]
         needs = tuple(step.name for step in results)
         for name, flag, end in (('text', 'paper', 'txt'), ('latex', 'latex', 'tex')):
             file = out / f'table.{end}'
-            command = _command('table', *files, **{flag: True}, out=file)
+            command = ('table', *files, f'--{flag}', '--out', str(file))
             kept.append(Step(f'table-{name}', command, file, (file,), needs))
     return kept, left_out, root
 
 
-def _command(*words: object, **flags: Any) -> tuple[str, ...]:
-    """Words of a command; a flag stands alone, before values, or is left out."""
-    found = [str(word) for word in words]
-    for name, value in flags.items():
-        if value not in (None, False, []):
-            found.append(f'--{name.replace("_", "-")}')
-            values = value if isinstance(value, list) else [value]
-            found += [str(v) for v in values if v is not True]
-    return tuple(found)
+def _words(command: str, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Words of a command; without a value a flag is left out, True leaves it alone."""
+    words: list[str] = []
+    for word in command.split():
+        field = re.fullmatch(r'{(\w+)}', word)
+        value = values[field[1]] if field else word.format_map(values)
+        if value in (None, False, []):
+            words.pop()
+        elif value is not True:
+            words += map(str, value if isinstance(value, list) else [value])
+    return tuple(words)
 
 
-def _chosen(args: argparse.Namespace, name: str) -> Any:
-    """The user's choice, else the preset's; None where neither says."""
-    return getattr(args, name) or PRESETS[args.preset].get(name)
-
-
-def _data_steps(args: argparse.Namespace, root: Path) -> Iterator[Step]:
-    """Check, pack, pose; probes of the frozen backbone on test, in-domain on val."""
-    out, data, workers = args.out, args.data, args.workers
-    report, packed, skeletons = out / 'check.json', out / 'packed', root / 'skeletons'
-    words = _command('data/check', data, leakage=True, json=report, workers=workers)
-    yield Step('check', words, report, (report,))
-    words = _command('data/pack', data, packed, tasks='rec', workers=workers)
-    words += _command(allow_failures=args.skip_broken)
-    yield Step('pack', words, packed, (packed / 'dataset.json',))
-    gpu = args.backend == 'rtmlib' and PRESETS[args.preset]['gpus']
-    words = _command(
-        *('data/pose', root),
-        backend=args.backend,
-        tasks='rec',
-        workers=workers,
-        models=args.models,
-        device='cuda' if gpu else None,
-        skip_broken=args.skip_broken,
-    )
-    yield Step('pose', words, skeletons, (skeletons / 'rec.npy',), ('pack',))
-    recipe, place = _chosen(args, 'probe'), out / 'probes'
-    common = _command(
-        *('probe', recipe),
-        data_root=root,
-        out=place,
-        # A tiny one has no published weights.
-        no_pretrained=not args.probe and recipe.endswith('-tiny'),
-        skip_broken=args.skip_broken,
-    )
-    folder = place / f'{recipe}_mma82' / 'linear'
-    tests = ('indomain', 'zeroshot', 'fewshot')
-    marks = tuple(folder / tag / 'results.json' for tag in tests)
-    words = common + _command(runs=_chosen(args, 'runs'))
-    yield Step('probe-test', words, marks[0], marks, ('pack',), recipe)
-    mark = folder / 'indomain-val' / 'results.json'
-    words = common + _command(subset='val', protocols='indomain')
-    yield Step('probe-val', words, mark, (mark,), ('pack',), recipe)
-
-
-def _model_steps(
-    args: argparse.Namespace, root: Path, model: str, inputs: tuple[str, ...]
-) -> Iterator[Step]:
-    """Two trainings, on all domains and on lab, and their four tests."""
-    preset = PRESETS[args.preset]
-    recipe = model + preset['suffix']
+def _steps(args: argparse.Namespace, root: Path) -> Iterator[Step]:
+    """All steps but the tables: data, probes, two trainings of each model, tests."""
+    preset, out = PRESETS[args.preset], args.out
+    packed, skeletons, report = out / 'packed', root / 'skeletons', out / 'check.json'
+    chosen = {
+        name: getattr(args, name) or preset.get(name)
+        for name in ('probe', 'runs', 'epochs', 'batch_size')
+    }
+    probe, gpu = chosen['probe'], args.backend == 'rtmlib' and preset['gpus']
     changed = {
-        'train_dataloader.batch_size': _chosen(args, 'batch_size'),
-        'train_cfg.max_epochs': _chosen(args, 'epochs'),
+        'train_dataloader.batch_size': chosen['batch_size'],
+        'train_cfg.max_epochs': chosen['epochs'],
         'train_dataloader.num_workers': args.workers,
     }
-    options = [f'{key}={value}' for key, value in changed.items() if value]
-    draws = _chosen(args, 'runs')
-    for trained, protocol, tests in (
-        ('train', 'indomain', {'val': {'subset': 'val'}, 'test': {}}),
-        ('lab', 'zeroshot', {'zeroshot': {}, 'fewshot': {'runs': draws}}),
-    ):
-        folder = args.out / model / trained
-        best, name = folder / 'best_*.pth', f'{model}-{trained}'
-        config = f'configs/recog/{recipe}_mma82_{protocol}.py'
-        words = _command(
-            *('train', config),
-            data_root=root,
-            work_dir=folder,
-            resume=True,
-            amp=args.amp,
-            cfg_options=options,
-        )
-        yield Step(name, words, folder, (best,), inputs, recipe, preset['gpus'])
-        for tag, more in tests.items():
-            place = args.out / model / tag
-            own = config.replace(protocol, tag) if tag == 'fewshot' else config
-            words = _command('test', own, best, data_root=root, **more, work_dir=place)
-            words += _command(dump=place / 'scores.npz', skip_broken=args.skip_broken)
-            marks = (place / 'results.json',)
-            yield Step(f'{model}-{tag}', words, place, marks, (name,), recipe)
+    values: dict[str, Any] = {
+        **vars(args),
+        **chosen,
+        'root': root,
+        'device': 'cuda' if gpu else None,
+        # A tiny one has no published weights.
+        'random': not args.probe and probe.endswith('-tiny'),
+        'options': [f'{key}={value}' for key, value in changed.items() if value],
+    }
+
+    def words(name: str, **more: Any) -> tuple[str, ...]:
+        return _words(_COMMANDS[name], {**values, **more})
+
+    yield Step('check', words('check'), report, (report,))
+    yield Step('pack', words('pack'), packed, (packed / 'dataset.json',))
+    yield Step('pose', words('pose'), skeletons, (skeletons / 'rec.npy',), ('pack',))
+    tests = ('indomain', 'zeroshot', 'fewshot')
+    for name, tags in (('probe-test', tests), ('probe-val', ('indomain-val',))):
+        folder = out / 'probes' / f'{probe}_mma82' / 'linear'
+        marks = tuple(folder / tag / 'results.json' for tag in tags)
+        yield Step(name, words(name), marks[0], marks, ('pack',), probe)
+    for model, inputs in (('gctsm', ('pack',)), ('posec3d', ('pack', 'pose'))):
+        recipe = model + preset['suffix']
+        for trained, protocol, tags in (
+            ('train', 'indomain', ('val', 'test')),
+            ('lab', 'zeroshot', ('zeroshot', 'fewshot')),
+        ):
+            folder, name = out / model / trained, f'{model}-{trained}'
+            best, of_recipe = folder / 'best_*.pth', f'configs/recog/{recipe}_mma82'
+            train = words('train', config=f'{of_recipe}_{protocol}.py', place=folder)
+            yield Step(name, train, folder, (best,), inputs, recipe, preset['gpus'])
+            for tag in tags:
+                place, few = out / model / tag, tag == 'fewshot'
+                test = words(
+                    'test',
+                    config=f'{of_recipe}_{tag if few else protocol}.py',
+                    best=best,
+                    subset='val' if tag == 'val' else None,
+                    draws=chosen['runs'] if few else None,
+                    place=place,
+                )
+                marks = (place / 'results.json',)
+                yield Step(f'{model}-{tag}', test, place, marks, (name,), recipe)
 
 
 class Workflow:
