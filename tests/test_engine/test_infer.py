@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from inference_models import RECIPES, make_checkpoint
 from pose_backends import FakeExtractor, use_fake
-from video_files import make_audio, make_video, moving_frames
+from video_files import make_audio, make_video, moving_frames, spoil_packet
 
 from mmma.cli import main
 from mmma.data.root import DataRoot
@@ -337,6 +337,11 @@ def test_private_without_network_or_name(checkpoints, tmp_path, monkeypatch):
     make_audio(broken)
     with pytest.raises(ValueError, match=r'^the video: .*audio only'):
         infer.recognize(broken, model)
+    make_video(broken, moving_frames(9, 32, 40), 30)
+    spoil_packet(broken, 5)
+    pictures = infer.open_model(checkpoints['rec', 'RGB'], private=True)
+    with pytest.raises(ValueError, match=r'^the video: cannot be read: '):
+        infer.recognize(broken, pictures)
     make_video(broken, moving_frames(9, 32, 40), 30)
     memory = RuntimeError(f'{broken}: out of memory')
     monkeypatch.setattr(
