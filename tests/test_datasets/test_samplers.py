@@ -84,12 +84,6 @@ def test_even_splits_are_never_rounded():
     assert set(thirds.counts(0, np.arange(100)).ravel()) == {100_000}
 
 
-def test_seeds_differ(draws):
-    turns = {s: draws.indices(s, 0).tolist() for s in range(5)}
-    assert len({tuple(t) for t in turns.values()}) > 1
-    assert turns[0] == draws.indices(0, 0).tolist()
-
-
 def test_groups_that_begin_alike_stay_together():
     groups = [('lab', 0), ('street', 1), ('lab', 1), ('street', 0)] * 3
     weights = np.array([3, 1, 1.4, 0.6] * 3)
@@ -226,25 +220,19 @@ def test_in_order_without_shuffling(shares):
 
 
 def test_epoch_and_seed_decide(shares):
-    orders = {}
-    for seed in (0, 1):
-        (sampler,) = shares(1, size=50, seed=seed)
-        for number in (0, 1):
-            sampler.set_epoch(number)
-            orders[seed, number] = indices(sampler)
-            assert indices(sampler) == orders[seed, number]
-            assert {key.epoch for key in sampler} == {number}
-    assert len({tuple(o) for o in orders.values()}) == 4
-    assert all(sorted(o) == list(range(50)) for o in orders.values())
+    (sampler,) = shares(1, size=50, seed=0)
+    sampler.set_epoch(3)
+    assert sorted(indices(sampler)) == list(range(50))
+    assert {key.epoch for key in sampler} == {3}
 
 
 @pytest.mark.parametrize('shuffle', [True, False])
-@pytest.mark.parametrize('world_size', [2, 3, 4])
-def test_a_step_is_the_same_for_any_world_size(shares, shuffle, world_size):
+def test_a_step_is_the_same_for_any_world_size(shares, shuffle):
     (alone,) = shares(1, size=24, seed=5, shuffle=shuffle)
-    together = shares(world_size, size=24, seed=5, shuffle=shuffle)
-    interleaved = [key for step in zip(*together, strict=True) for key in step]
-    assert interleaved == list(alone)
+    for world_size in (2, 3, 4):
+        together = shares(world_size, size=24, seed=5, shuffle=shuffle)
+        interleaved = [key for step in zip(*together, strict=True) for key in step]
+        assert interleaved == list(alone)
 
 
 def test_rounding_up_repeats_the_first(shares):
@@ -265,7 +253,8 @@ def test_processes_agree_on_a_seed(shares, monkeypatch):
     assert {s.seed for s in shares(2, seed=None)} == {77}
 
 
-SAMPLERS = (
+WITHIN = ClassBalancedWithinDomainSampler
+BALANCED = (
     DomainBalancedSampler,
     ClassBalancedSampler,
     ClassBalancedWithinDomainSampler,
@@ -292,15 +281,10 @@ def counts(sampler, epoch=0):
 
 
 def near(drawn, shares, length=80):
-    """Whether each count is its share of the length, rounded up or down."""
+    """True if each count is its share of the length, rounded up or down."""
     total = sum(shares.values())
-    return (
-        all(
-            abs(drawn[key] - length * share / total) < 1
-            for key, share in shares.items()
-        )
-        and sum(drawn.values()) == length
-    )
+    apart = [abs(drawn[k] - length * share / total) for k, share in shares.items()]
+    return max(apart) < 1 and sum(drawn.values()) == length
 
 
 @pytest.mark.parametrize(
@@ -356,12 +340,6 @@ def test_shares_of_classes_within_domains(options, lab, street, power):
         assert near(pairs, shares)
 
 
-def test_power_0_is_every_sample_once():
-    sampler = ClassBalancedSampler(Clips(), power=0, seed=1)
-    assert sorted(k.index for k in sampler) == list(range(80))
-    assert {k.repeat for k in sampler} == {0}
-
-
 def test_videos_are_drawn_by_their_rarest_class():
     labels = [[0]] * 6 + [[0, 1]] * 2 + [[]] * 2  # weights 1/8, 1/2 and 1/8
     videos = Clips(['lab'] * 10, labels)
@@ -386,7 +364,7 @@ def test_videos_are_balanced_within_domains():
     assert [drawn[i] for i in range(4, 8)] == [7] * 4
 
 
-@pytest.mark.parametrize('cls', SAMPLERS)
+@pytest.mark.parametrize('cls', [EpochSampler, *BALANCED])
 def test_an_epoch_depends_on_seed_and_epoch_alone(cls):
     keys = {}
     for seed in (0, 1):
@@ -398,22 +376,13 @@ def test_an_epoch_depends_on_seed_and_epoch_alone(cls):
             resumed.set_epoch(epoch)
             assert list(resumed) == keys[seed, epoch]
     assert len({tuple(k.index for k in order) for order in keys.values()}) == 6
-
-
-@pytest.mark.parametrize('cls', SAMPLERS)
-def test_a_drawn_sample_comes_with_its_repeat(cls):
-    keys = list(cls(Clips(), seed=0))
-    assert len(set(keys)) == 80
+    drawn = keys[0, 0]
+    assert len(set(drawn)) == 80
     for index in range(80):
-        repeats = [k.repeat for k in keys if k.index == index]
+        repeats = [k.repeat for k in drawn if k.index == index]
         assert repeats == list(range(len(repeats)))
-
-
-@pytest.mark.parametrize('cls', SAMPLERS)
-def test_without_shuffling_draws_are_in_order(cls):
-    sampler = cls(Clips(), seed=0, shuffle=False)
-    indices = [k.index for k in sampler]
-    assert indices == sorted(indices)
+    plain = [k.index for k in cls(Clips(), seed=0, shuffle=False)]
+    assert plain == sorted(plain)
     assert DATA_SAMPLERS.get(cls.__name__) is cls
 
 
@@ -439,18 +408,10 @@ def test_every_pass_of_an_endless_loop_is_another_epoch(monkeypatch):
     ('build', 'message'),
     [
         (lambda d: DomainBalancedSampler(d, 1, {'lab': 1}), 'power 1 and shares'),
-        (
-            lambda d: ClassBalancedWithinDomainSampler(
-                d, domain_power=0, shares={'lab': 1}
-            ),
-            'domain_power 0 and shares',
-        ),
+        (lambda d: WITHIN(d, domain_power=0, shares={'lab': 1}), 'domain_power 0 and'),
         (lambda d: DomainBalancedSampler(d, 2), 'power 2: use a number from 0'),
         (lambda d: ClassBalancedSampler(d, -1), 'power -1: use a number from 0'),
-        (
-            lambda d: ClassBalancedWithinDomainSampler(d, domain_power=3),
-            'domain_power 3: use a number from 0',
-        ),
+        (lambda d: WITHIN(d, domain_power=3), 'domain_power 3: use a number from 0'),
         (
             lambda d: ClassBalancedSampler(Clips(['lab'] * 2, [0, -1])),
             '1 of 2 samples have no label',

@@ -197,26 +197,18 @@ def rotate(clip: np.ndarray, level: float) -> np.ndarray:
     return _warp(clip, linear, centre - linear @ centre)
 
 
-def shear_x(clip: np.ndarray, level: float) -> np.ndarray:
-    """Slant columns about the upper left corner, by 0.3 at level 1."""
-    return _warp(clip, np.array([[1, _signed(level * 0.3)], [0, 1]]), np.zeros(2))
+def shear(clip: np.ndarray, level: float, axis: int) -> np.ndarray:
+    """Slant columns (axis 0) or rows about the upper left corner, by 0.3 at level 1."""
+    linear = np.eye(2)
+    linear[axis, 1 - axis] = _signed(level * 0.3)
+    return _warp(clip, linear, np.zeros(2))
 
 
-def shear_y(clip: np.ndarray, level: float) -> np.ndarray:
-    """Slant rows about the upper left corner, by 0.3 at level 1."""
-    return _warp(clip, np.array([[1, 0], [_signed(level * 0.3), 1]]), np.zeros(2))
-
-
-def translate_x(clip: np.ndarray, level: float) -> np.ndarray:
-    """Move sideways, by 0.45 of the width at level 1."""
-    shift = _signed(level * 0.45) * clip.shape[2]
-    return _warp(clip, np.eye(2), np.array([shift, 0]))
-
-
-def translate_y(clip: np.ndarray, level: float) -> np.ndarray:
-    """Move up or down, by 0.45 of the height at level 1."""
-    shift = _signed(level * 0.45) * clip.shape[1]
-    return _warp(clip, np.eye(2), np.array([0, shift]))
+def translate(clip: np.ndarray, level: float, axis: int) -> np.ndarray:
+    """Move sideways (axis 0) or up and down, by 0.45 of the size at level 1."""
+    shift = np.zeros(2)
+    shift[axis] = _signed(level * 0.45) * clip.shape[2 - axis]
+    return _warp(clip, np.eye(2), shift)
 
 
 OPERATIONS: list[Callable[[np.ndarray, float], np.ndarray]] = [
@@ -231,10 +223,10 @@ OPERATIONS: list[Callable[[np.ndarray, float], np.ndarray]] = [
     adjust_contrast,
     adjust_brightness,
     adjust_sharpness,
-    shear_x,
-    shear_y,
-    translate_x,
-    translate_y,
+    functools.partial(shear, axis=0),
+    functools.partial(shear, axis=1),
+    functools.partial(translate, axis=0),
+    functools.partial(translate, axis=1),
 ]
 """Those of timm, in its order."""
 

@@ -200,7 +200,10 @@ class HubVideoEncoder(BaseModule):
                 f'frames of {sizes["h"]}x{sizes["w"]} pixels: this encoder takes '
                 f'{side[0]}x{side[1]}. Resize and crop them to it.'
             )
-        token = _token_size(config)
+        tubelet = getattr(config, 'tubelet_size', 1)  # a number, or three
+        if isinstance(tubelet, int):
+            tubelet = (tubelet, *_pair(config.patch_size))
+        token = dict(zip('thw', tubelet, strict=True))
         frames = getattr(config, 'num_frames', None)  # V-JEPA 2 takes any number
         if sizes['t'] % token['t'] or (frames and sizes['t'] != frames):
             takes = frames or f'a multiple of {token["t"]}'
@@ -253,40 +256,30 @@ def read_config(config: Mapping[str, Any] | str) -> Any:
                 f'config {str(config)!r}: no such file, and no folder with a '
                 'config.json. Nothing is downloaded for it; give a local one.'
             )
-        return _check_video(AutoConfig.from_pretrained(path, local_files_only=True))
-    fields = dict(config)
-    kind = fields.pop('model_type', None)
-    if kind not in CONFIG_MAPPING:
-        raise ValueError(
-            f'model_type {kind!r} in config: transformers has no such model.'
-            f'{suggest(str(kind), list(CONFIG_MAPPING))} Known to fit: '
-            f'{", ".join(_TOKEN_ORDERS)}.'
-        )
-    known = list(AutoConfig.for_model(kind).to_dict())
-    for name in fields:
-        if name not in known:
+        found = AutoConfig.from_pretrained(path, local_files_only=True)
+    else:
+        fields = dict(config)
+        kind = fields.pop('model_type', None)
+        if kind not in CONFIG_MAPPING:
             raise ValueError(
-                f'unknown field {name!r} in the config of {kind}.{suggest(name, known)}'
+                f'model_type {kind!r} in config: transformers has no such model.'
+                f'{suggest(str(kind), list(CONFIG_MAPPING))} Known to fit: '
+                f'{", ".join(_TOKEN_ORDERS)}.'
             )
-    return _check_video(AutoConfig.for_model(kind, **fields))
-
-
-def _check_video(config: Any) -> Any:
-    if not hasattr(config, 'num_frames') and not hasattr(config, 'frames_per_clip'):
+        known = list(AutoConfig.for_model(kind).to_dict())
+        for name in fields:
+            if name not in known:
+                raise ValueError(
+                    f'unknown field {name!r} in the config of {kind}.'
+                    f'{suggest(name, known)}'
+                )
+        found = AutoConfig.for_model(kind, **fields)
+    if not hasattr(found, 'num_frames') and not hasattr(found, 'frames_per_clip'):
         raise ValueError(
-            f'{config.model_type} is no encoder of video: its config tells no number '
+            f'{found.model_type} is no encoder of video: its config tells no number '
             f'of frames. Known to fit: {", ".join(_TOKEN_ORDERS)}.'
         )
-    return config
-
-
-def _token_size(config: Any) -> dict[str, int]:
-    """Frames, rows and columns of pixels of one token."""
-    tubelet = getattr(config, 'tubelet_size', 1)
-    if not isinstance(tubelet, int):
-        return dict(zip('thw', tubelet, strict=True))
-    height, width = _pair(config.patch_size)
-    return dict(t=tubelet, h=height, w=width)
+    return found
 
 
 def _pair(size: Any) -> tuple[int, int]:

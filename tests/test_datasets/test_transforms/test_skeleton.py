@@ -73,14 +73,10 @@ def test_load_from_another_layout_scores_what_it_lacks_0(tmp_path):
     results = load(tmp_path, joints='body17')
     seen = results['keypoint_score'][0].any(axis=0)
     names = results['joint_tree'].names
-    assert {n for n, s in zip(names, seen, strict=True) if s} == {
-        'nose',
-        'left_wrist',
-        'right_wrist',
-    }
-    np.testing.assert_array_equal(
-        results['keypoint'][:, :, names.index('left_wrist')], keypoint[:, :, 2]
-    )
+    wrists = {'nose', 'left_wrist', 'right_wrist'}
+    assert {n for n, s in zip(names, seen, strict=True) if s} == wrists
+    wrist = results['keypoint'][:, :, names.index('left_wrist')]
+    np.testing.assert_array_equal(wrist, keypoint[:, :, 2])
     assert not results['keypoint'][:, :, ~seen].any()
 
 
@@ -92,15 +88,10 @@ def test_load_in_the_stores_own_layout(tmp_path):
     assert tree.parents == (3, 0, 0, 3)  # from the nose over the neck
 
 
-def test_load_keeps_the_surest_person(tmp_path):
+def test_load_keeps_the_surest_person_and_pads_with_score_0(tmp_path):
     keypoint, score = write_store(tmp_path, persons=2)
     best = score.mean(axis=(1, 2)).argmax()
-    loaded = load(tmp_path, num_person=1)['keypoint']
-    np.testing.assert_array_equal(loaded, keypoint[[best]])
-
-
-def test_load_pads_persons_with_score_0(tmp_path):
-    keypoint, _ = write_store(tmp_path, persons=2)
+    np.testing.assert_array_equal(load(tmp_path)['keypoint'], keypoint[[best]])
     results = load(tmp_path, num_person=3)
     np.testing.assert_array_equal(results['keypoint'][:2], keypoint)
     assert not results['keypoint_score'][2].any()
@@ -128,47 +119,32 @@ def sequence(frames):
     return dict(keypoint=keypoint, keypoint_score=keypoint[..., 0] + 1, fps=FPS)
 
 
-@pytest.mark.parametrize('frames', [5, 16, 17, 100])
-def test_training_frames_lie_one_in_each_part(frames):
-    np.random.seed(0)
-    results = UniformSkeletonFrames(16)(sequence(frames))
-    edges = np.arange(17) * frames / 16
-    assert (results['frame_inds'] >= np.floor(edges[:-1])).all()
-    assert (results['frame_inds'] <= np.ceil(edges[1:])).all()
-    assert (np.diff(results['frame_inds']) >= 0).all()
-    np.testing.assert_array_equal(
-        results['keypoint'][0, :, 0, 0], results['frame_inds']
-    )
+def test_training_frames_lie_one_in_each_part():
+    for frames in (5, 16, 17, 100):
+        np.random.seed(0)
+        results = UniformSkeletonFrames(16)(sequence(frames))
+        inds, edges = results['frame_inds'], np.arange(17) * frames / 16
+        assert (inds >= np.floor(edges[:-1])).all()
+        assert (inds <= np.ceil(edges[1:])).all()
+        assert (np.diff(inds) >= 0).all()
+        np.testing.assert_array_equal(results['keypoint'][0, :, 0, 0], inds)
 
 
-def test_training_frames_follow_numpys_state():
-    np.random.seed(3)
-    first = UniformSkeletonFrames(8)(sequence(100))['frame_inds']
-    second = UniformSkeletonFrames(8)(sequence(100))['frame_inds']
-    np.random.seed(3)
-    again = UniformSkeletonFrames(8)(sequence(100))['frame_inds']
-    np.testing.assert_array_equal(first, again)
-    assert (first != second).any()
-
-
-def test_test_frames_are_midpoints_and_leave_the_random_state_alone():
+@pytest.mark.parametrize(
+    ('clip_len', 'views', 'frames', 'expected'),
+    [
+        (4, 1, 12, [1, 4, 7, 10]),
+        (4, 3, 12, [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]),
+        (6, 1, 3, [0, 0, 1, 1, 2, 2]),  # a short clip repeats neighbours
+    ],
+)
+def test_test_frames_are_fixed(clip_len, views, frames, expected):
     np.random.seed(0)
     before = np.random.get_state()[1].copy()
-    results = UniformSkeletonFrames(4, test_mode=True)(sequence(12))
-    assert results['frame_inds'].tolist() == [1, 4, 7, 10]
+    results = UniformSkeletonFrames(clip_len, views, True)(sequence(frames))
+    assert results['frame_inds'].tolist() == expected
+    assert results['num_clips'] == views
     np.testing.assert_array_equal(np.random.get_state()[1], before)
-
-
-def test_views_follow_each_other_and_differ():
-    results = UniformSkeletonFrames(4, views=3, test_mode=True)(sequence(12))
-    expected = [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]
-    assert results['frame_inds'].reshape(3, 4).tolist() == expected
-    assert results['num_clips'] == 3
-
-
-def test_a_short_clip_repeats_neighbours():
-    results = UniformSkeletonFrames(6, test_mode=True)(sequence(3))
-    assert results['frame_inds'].tolist() == [0, 0, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -179,19 +155,17 @@ def test_sampling_refuses(args, message):
         UniformSkeletonFrames(*args)
 
 
-def test_flip_mirrors_and_swaps(tmp_path):
+def test_flip_mirrors_and_swaps_or_changes_nothing(tmp_path):
     keypoint, _ = write_store(tmp_path)
     flipped = flip(1, load(tmp_path))
-    left, right = (
-        WHOLEBODY65.names.index(f'{s}_pinky_finger4') for s in ('left', 'right')
-    )
+    names = [f'{side}_pinky_finger4' for side in ('left', 'right')]
+    left, right = map(WHOLEBODY65.names.index, names)
+    wanted = keypoint[0, :, right] * [-1, 1] + [WIDTH, 0]
     assert flipped['flip']
-    np.testing.assert_array_equal(
-        flipped['keypoint'][0, :, left, 0], WIDTH - keypoint[0, :, right, 0]
-    )
-    np.testing.assert_array_equal(
-        flipped['keypoint'][0, :, left, 1], keypoint[0, :, right, 1]
-    )
+    np.testing.assert_array_equal(flipped['keypoint'][0, :, left], wanted)
+    results = flip(0, load(tmp_path))
+    assert not results['flip']
+    np.testing.assert_array_equal(results['keypoint'], keypoint)
 
 
 @pytest.mark.parametrize('joints', ['all', 'ends31', ['left_wrist', 'nose']])
@@ -208,13 +182,6 @@ def test_flip_leaves_missing_joints_at_0(tmp_path):
     write_store(tmp_path, OTHER)
     results = flip(1, load(tmp_path, joints='body17'))
     assert not results['keypoint'][results['keypoint_score'] == 0].any()
-
-
-def test_flip_at_probability_0_changes_nothing(tmp_path):
-    keypoint, _ = write_store(tmp_path)
-    results = flip(0, load(tmp_path))
-    assert not results['flip']
-    np.testing.assert_array_equal(results['keypoint'], keypoint)
 
 
 def test_crop_hides_only_what_is_below_the_hips(tmp_path):
@@ -326,21 +293,14 @@ def test_body_size_without_limbs_comes_from_the_box():
     assert body_size(keypoint, np.array([False, False]), tree) == 1
 
 
-TREE_SKELETON_FEATURES = joint_tree(
-    'wholebody65', ['nose', 'left_shoulder', 'left_elbow']
-)
+ARM = joint_tree('wholebody65', ['nose', 'left_shoulder', 'left_elbow'])
 
 
 def sample(frames=4, **extra):
     rng = np.random.default_rng(0)
     keypoint = rng.normal(size=(1, frames, 3, 2)).astype(np.float32)
     score = np.ones(keypoint.shape[:3], np.float32)
-    return dict(
-        keypoint=keypoint,
-        keypoint_score=score,
-        joint_tree=TREE_SKELETON_FEATURES,
-        **extra,
-    )
+    return dict(keypoint=keypoint, keypoint_score=score, joint_tree=ARM, **extra)
 
 
 def test_streams_side_by_side():
@@ -362,9 +322,9 @@ def test_motion_stops_at_the_end_of_each_view():
     assert out[:, [0, 2]].all()
 
 
-@pytest.mark.parametrize('score', [True, False])
-def test_score_stays_for_formatting_or_goes(score):
-    assert ('keypoint_score' in SkeletonFeatures(score=score)(sample())) is score
+def test_score_stays_for_formatting_or_goes():
+    assert 'keypoint_score' in SkeletonFeatures()(sample())
+    assert 'keypoint_score' not in SkeletonFeatures(score=False)(sample())
 
 
 @pytest.mark.parametrize(
@@ -389,9 +349,10 @@ def test_jitter_is_one_map_for_the_clip():
     assert 0.01 < np.abs(matrix - np.eye(2)).max() < 0.5
 
 
-def test_jitter_of_nothing_is_identity():
-    out = SkeletonJitter(degrees=0, scale=0, shear=0)(sample())['keypoint']
-    np.testing.assert_allclose(out, sample()['keypoint'], rtol=1e-6)
+def test_changes_of_nothing_are_identity():
+    for step in (SkeletonJitter(0, 0, 0), SkeletonBend(0, 0, 0)):
+        out = step(sample())['keypoint']
+        np.testing.assert_allclose(out, sample()['keypoint'], rtol=1e-6, atol=1e-6)
 
 
 def bend(**kwargs):
@@ -399,15 +360,10 @@ def bend(**kwargs):
     return SkeletonBend(**kwargs)(sample(frames=8))['keypoint']
 
 
-def test_bend_of_nothing_is_identity():
-    out = bend(degrees=0, leg_degrees=0, scale=0)
-    np.testing.assert_allclose(out, sample(frames=8)['keypoint'], atol=1e-6)
-
-
 def test_bend_turns_bones_and_keeps_their_lengths_and_the_root():
     before, after = sample(frames=8)['keypoint'], bend(degrees=20, scale=0)
     np.testing.assert_array_equal(after[:, :, 0], before[:, :, 0])
-    parents = list(TREE_SKELETON_FEATURES.parents)
+    parents = list(ARM.parents)
     bones = [k - k[:, :, parents] for k in (before, after)]
     lengths = [np.linalg.norm(b, axis=-1) for b in bones]
     np.testing.assert_allclose(*lengths, rtol=1e-4)
@@ -435,14 +391,13 @@ def make(low=(100, 50), high=(180, 200), joints=9):
     return dict(keypoint=keypoint, keypoint_score=score, img_shape=(240, 320))
 
 
-@pytest.mark.parametrize('padding', [0.0, 0.25])
 @pytest.mark.parametrize('hw_ratio', [None, 1.0, 1.5])
-def test_the_box_is_that_of_upstream(padding, hw_ratio):
-    ours = SkeletonCompact(padding, 10, hw_ratio).transform(make())
-    found = make()
-    theirs = PoseCompact(padding, 10, hw_ratio).transform(found)
-    assert ours['img_shape'] == tuple(theirs['img_shape'])
-    np.testing.assert_allclose(ours['keypoint'], theirs['keypoint'], atol=1e-4)
+def test_the_box_is_that_of_upstream(hw_ratio):
+    for padding in (0.0, 0.25):
+        ours = SkeletonCompact(padding, 10, hw_ratio).transform(make())
+        theirs = PoseCompact(padding, 10, hw_ratio).transform(make())
+        assert ours['img_shape'] == tuple(theirs['img_shape'])
+        np.testing.assert_allclose(ours['keypoint'], theirs['keypoint'], atol=1e-4)
 
 
 def test_a_missing_joint_is_outside_and_a_joint_at_the_edge_counts():
