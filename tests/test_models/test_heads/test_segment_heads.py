@@ -17,11 +17,13 @@ def test_ranges_are_those_of_thumos():
 
 def test_points_lie_at_multiples_of_the_stride():
     points = pyramid_points([4, 2], [1, 2])
-    assert points.times.tolist() == [0, 1, 2, 3, 0, 2]
-    assert points.strides.tolist() == [1, 1, 1, 1, 2, 2]
-    assert points.levels.tolist() == [0, 0, 0, 0, 1, 1]
-    assert points.low.tolist() == [0, 0, 0, 0, 4, 4]
-    assert points.high.tolist() == [4, 4, 4, 4, 10000, 10000]
+    assert {name: value.tolist() for name, value in vars(points).items()} == {
+        'times': [0, 1, 2, 3, 0, 2],
+        'strides': [1, 1, 1, 1, 2, 2],
+        'low': [0, 0, 0, 0, 4, 4],
+        'high': [4, 4, 4, 4, 10000, 10000],
+        'levels': [0, 0, 0, 0, 1, 1],
+    }
 
 
 def test_decode_by_hand_and_as_the_inverse_of_encode():
@@ -153,16 +155,16 @@ def test_losses_train_all_weights(kind):
 
 
 @pytest.mark.parametrize('kind', HEADS)
-@pytest.mark.parametrize('valid', [POSITIONS, 0])
-def test_a_batch_without_truth_or_positions_is_finite(kind, valid):
-    head = build(kind)
-    losses = head.loss(*pyramid(valid), [window(valid=valid)])
-    sum(losses.values()).backward()
-    assert losses['loss_reg'] == 0
-    assert (losses['loss_cls'] > 0) == (valid > 0)
-    assert all(p.grad.isfinite().all() for p in head.parameters())
-    head.eval()
-    assert len(actions_of(head, *pyramid(0), [window(valid=0)])[0]) == 0
+def test_a_batch_without_truth_or_positions_is_finite(kind):
+    for valid in (POSITIONS, 0):
+        head = build(kind)
+        losses = head.loss(*pyramid(valid), [window(valid=valid)])
+        sum(losses.values()).backward()
+        assert losses['loss_reg'] == 0
+        assert (losses['loss_cls'] > 0) == (valid > 0)
+        assert all(p.grad.isfinite().all() for p in head.parameters())
+        head.eval()
+        assert len(actions_of(head, *pyramid(0), [window(valid=0)])[0]) == 0
 
 
 def test_classification_loss_by_hand():
@@ -294,13 +296,13 @@ def test_bodies_come_from_the_data():
     build().set_classes(dict(classes=['c'] * CLASSES, bodies=['b'] * 7))
 
 
-@pytest.mark.parametrize(
-    ('key', 'count'), [('classes', 52), ('bodies', 5)], ids=['classes', 'bodies']
-)
-def test_other_classes_are_refused(key, count):
+def test_other_classes_are_refused():
     head = build(num_classes=82, body={})
-    with pytest.raises(ValueError, match=f'{key}: the head is built for .* {count}'):
-        head.set_classes({key: ['c'] * count})
+    for key, count in (('classes', 52), ('bodies', 5)):
+        with pytest.raises(
+            ValueError, match=f'{key}: the head is built for .* {count}'
+        ):
+            head.set_classes({key: ['c'] * count})
 
 
 @pytest.mark.parametrize(
@@ -335,13 +337,14 @@ def test_autocast_does_not_reach_a_head(kind):
     assert (found.segments_sec == cast_found.segments_sec).all()
 
 
-def test_learns_one_segment_per_point():
-    head = build()
+def test_a_point_learns_one_segment_or_one_of_each_class():
     owners = torch.tensor([[-1, 5, 3]])
     by_class = torch.tensor([[[-1, -1], [5, 7], [-1, 3]]])
-    pairs, truths = head.targets_of(owners, by_class)
-    assert pairs[1].tolist() == [1, 2]
-    assert truths.tolist() == [5, 3]
+    (_, point, _), truths = build().targets_of(owners, by_class)
+    assert (point.tolist(), truths.tolist()) == ([1, 2], [5, 3])
+    (_, point, label), truths = build('TriDetHead').targets_of(owners, by_class)
+    assert (point.tolist(), label.tolist()) == ([1, 1, 2], [0, 1, 1])
+    assert truths.tolist() == [5, 7, 3]
 
 
 BINS = 2
@@ -380,13 +383,6 @@ def test_a_point_has_a_say_in_its_bins():
     pairs = (*torch.tensor([[0], [2], [0]]),)
     found = head(num_classes=1).offsets(values, pyramid_points([4], [1]), pairs)
     assert found[0].tolist() == pytest.approx([2, 0])
-
-
-def test_classes_learn_their_own_segments():
-    by_class = torch.tensor([[[-1, -1], [5, 7], [-1, 3]]])
-    pairs, truths = head().targets_of(torch.tensor([[-1, 5, 3]]), by_class)
-    assert [x.tolist() for x in pairs[1:]] == [[1, 1, 2], [0, 1, 1]]
-    assert truths.tolist() == [5, 7, 3]
 
 
 def test_true_scores_count_by_iou():
