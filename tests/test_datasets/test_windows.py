@@ -3,7 +3,6 @@
 import pickle
 import random
 import shutil
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +18,6 @@ from mmma.data.arrays import FeaturesInfo, FeatureWriter
 from mmma.data.root import DataRoot
 from mmma.data.videos import write_det
 from mmma.datasets.samplers import (
-    ClassBalancedSampler,
-    DomainBalancedSampler,
     EpochSampler,
     SampleKey,
 )
@@ -98,16 +95,6 @@ def test_short_videos_are_cropped():
     assert options().draw(3.0, NONE) == Window(0.0, 40, 30, 10.0, 3.0)
     long = options(crop=(0.9, 1.0)).draw(5.0, NONE)
     assert long.valid == 40  # longer than a window: not cropped
-
-
-def test_draws_depend_on_numpys_generator_alone():
-    segments = np.array([[10.0, 12.0]])
-
-    def draw():
-        np.random.seed(5)
-        return options().draw(30.0, segments)
-
-    assert draw() == draw()
 
 
 @pytest.mark.parametrize(
@@ -216,16 +203,11 @@ def test_testing_gives_every_window_in_order(det_root):
     dataset = build(det_root, 'test', test_mode=True)
     meta = dataset.metainfo
     samples = [dataset[i]['data_samples'] for i in range(len(dataset))]
-    assert [(s.video, s.window_start_sec) for s in samples] == [
-        ('lab_test_0', 0.0),
-        ('lab_test_0', 3.2),
-        ('lab_test_0', 3.6),
-        ('lab_test_1', 0.0),
-        ('street_test_0', 0.0),
-    ]
-    assert [(s.window_index, s.num_windows) for s in samples[:4]] == [
-        *((0, 3), (1, 3), (2, 3), (0, 1))
-    ]
+    videos = ['lab_test_0'] * 3 + ['lab_test_1', 'street_test_0']
+    assert [s.video for s in samples] == videos
+    assert [s.window_start_sec for s in samples] == [0.0, 3.2, 3.6, 0.0, 0.0]
+    assert [s.window_index for s in samples[:4]] == [0, 1, 2, 0]
+    assert [s.num_windows for s in samples[:4]] == [3, 3, 3, 1]
     assert [s.valid for s in samples] == [32, 32, 32, 10, 15]
     assert meta['videos'] == [s.video for s in samples]
     assert meta['labels'] == [[7, 20]] * 3 + [[-1], [63]]
@@ -301,15 +283,6 @@ def test_batches_are_lists_and_workers_change_nothing(det_root):
         assert all(torch.equal(*pair) for pair in zip(own[0], other[0], strict=True))
 
 
-def test_samplers_of_classes_and_domains(det_root):
-    dataset = build(det_root)
-    by_domain = DomainBalancedSampler(dataset, seed=0)
-    drawn = Counter(dataset.metainfo['domains'][key.index] for key in by_domain)
-    assert set(drawn) == {'lab', 'street'}
-    assert abs(drawn['lab'] - drawn['street']) <= len(dataset) % 2
-    assert len(list(ClassBalancedSampler(dataset, seed=0))) == len(dataset)
-
-
 def test_in_training_the_next_readable_video_comes(own_root):
     spoil(own_root, 'lab_train_0')
     dataset = build(own_root)
@@ -319,7 +292,7 @@ def test_in_training_the_next_readable_video_comes(own_root):
     assert torch.equal(data['inputs'], dataset[SampleKey(0, 4, 1)]['inputs'])
 
 
-def test_in_testing_it_is_an_error(own_root):
+def test_in_testing_it_is_an_error_or_skipped(own_root):
     spoil(own_root, 'lab_test_0')
     with pytest.raises(
         ValueError,
@@ -327,20 +300,10 @@ def test_in_testing_it_is_an_error(own_root):
         r'leave such videos out',
     ):
         build(own_root, 'test', test_mode=True)[1]
-
-
-def test_skipped_windows_keep_their_name(own_root):
-    spoil(own_root, 'lab_test_0')
     dataset = build(own_root, 'test', test_mode=True, on_broken='skip')
     sample = dataset[1]['data_samples']
     assert (sample.index, sample.video, sample.broken) == (1, *['lab_test_0'] * 2)
     assert (sample.window_start_sec, sample.valid) == (3.2, 32)
-
-
-def test_when_nothing_can_be_read(own_root):
-    spoil(own_root, *VIDEOS)
-    with pytest.raises(ValueError, match='3 videos in a row cannot be read'):
-        build(own_root)[0]
 
 
 def test_a_file_of_another_length(own_root):
@@ -394,7 +357,6 @@ def feature_root(det_root, tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize('subset', ['train', 'val', 'test'])
 @pytest.mark.parametrize(
     ('name', 'shape'),
     [
@@ -404,14 +366,15 @@ def feature_root(det_root, tmp_path_factory):
         ('features_videomae-s', (384, 256)),
     ],
 )
-def test_base_configs_give_what_their_names_say(feature_root, name, shape, subset):
+def test_base_configs_give_what_their_names_say(feature_root, name, shape):
     cfg = Config.fromfile(BASES / f'mma82_det_{name}.py')
-    dataset = cfg[f'{subset}_dataloader'].dataset
-    dataset.update(data_root=str(feature_root), _scope_='mmma')
-    data = DATASETS.build(dataset)[0]
-    assert data['inputs'].shape == shape
-    assert torch.isfinite(data['inputs'].float()).all()
-    assert data['data_samples'].valid < shape[-1 if len(shape) == 2 else 1]
+    for subset in ('train', 'val', 'test'):
+        dataset = cfg[f'{subset}_dataloader'].dataset
+        dataset.update(data_root=str(feature_root), _scope_='mmma')
+        data = DATASETS.build(dataset)[0]
+        assert data['inputs'].shape == shape
+        assert torch.isfinite(data['inputs'].float()).all()
+        assert data['data_samples'].valid < shape[-1 if len(shape) == 2 else 1]
 
 
 def test_windows_cover_a_video_at_constant_steps():

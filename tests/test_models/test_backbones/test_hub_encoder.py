@@ -64,6 +64,11 @@ def test_the_feature_is_the_mean_of_the_map(build, kind):
     torch.testing.assert_close(maps.mean(dim=(2, 3, 4)), feature)
 
 
+def test_vjepa2_takes_any_even_number_of_frames(build):
+    model = build(output='map').eval()
+    assert model(clips(frames=8)).shape == (2, 24, 4, 2, 2)
+
+
 @pytest.mark.parametrize('kind', KINDS)
 def test_a_map_keeps_places(build, kind):
     """A change of the last frames and of one corner shows most where it happened."""
@@ -76,16 +81,12 @@ def test_a_map_keeps_places(build, kind):
     assert (slices >= moved.shape[0] // 2, row, column) == (True, 0, 1)
 
 
-@pytest.mark.parametrize('kind', ['vjepa2', 'videomae', 'vivit'])
-def test_attention_is_fused(build, kind):
-    assert build(kind).config._attn_implementation == 'sdpa'
-
-
 @pytest.mark.parametrize('kind', KINDS)
 def test_every_parameter_learns_when_nothing_is_frozen(build, kind):
     model = build(kind, freeze='none')
     model(clips()).square().sum().backward()
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
+    assert (model.config._attn_implementation == 'sdpa') is (kind != 'timesformer')
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -159,11 +160,6 @@ def test_checkpointing_gives_the_same_gradients(build):
         torch.testing.assert_close(recomputed, plain)
 
 
-def test_vjepa2_takes_any_even_number_of_frames(build):
-    model = build(output='map').eval()
-    assert model(clips(frames=8)).shape == (2, 24, 4, 2, 2)
-
-
 @pytest.mark.parametrize('suffix', ['safetensors', 'pth'])
 def test_a_whole_vjepa2_file_loads_into_the_encoder(
     transformers, build, tmp_path, suffix, capsys
@@ -200,16 +196,13 @@ def test_the_library_s_own_weights_load_strictly(transformers, build, kind, pref
 
 
 def test_published_names_of_videomae_load(transformers, build):
-    full = whole(transformers, 'videomae')
-    published = {
-        f'videomae.{n}'.replace('query.bias', 'q_bias').replace(
-            'value.bias', 'v_bias'
-        ): w
-        for n, w in full.state_dict().items()
-    }
-    assert any(n.endswith('.q_bias') for n in published)
+    names = {}
+    for name, weight in whole(transformers, 'videomae').state_dict().items():
+        old = name.replace('query.bias', 'q_bias').replace('value.bias', 'v_bias')
+        names[f'videomae.{old}'] = weight
+    assert any(name.endswith('.q_bias') for name in names)
     model = nn.ModuleDict(dict(backbone=build('videomae')))
-    report = load_state(model, {**published, 'classifier.weight': torch.ones(400, 24)})
+    report = load_state(model, {**names, 'classifier.weight': torch.ones(400, 24)})
     assert (report.ratio, report.unexpected) == (1.0, ())
 
 
@@ -245,6 +238,8 @@ def test_sizes_are_those_published(transformers, fields, millions):
 
 
 def test_a_local_folder_gives_the_config(transformers, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'no folder with a config\.json'):
+        HubVideoEncoder(str(tmp_path))
     (tmp_path / 'config.json').write_text(json.dumps(CONFIGS['vjepa2']))
     for path in (tmp_path, tmp_path / 'config.json'):
         assert HubVideoEncoder(str(path)).num_features == 24
@@ -310,11 +305,6 @@ def test_models_that_do_not_fit_are_refused(build, monkeypatch):
     monkeypatch.setattr(nn, 'ModuleList', tuple)
     with pytest.raises(ValueError, match='vjepa2: no list of 3 blocks in it'):
         HubVideoEncoder._find_blocks(build())
-
-
-def test_a_missing_folder_is_told(transformers, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'no folder with a config\.json'):
-        HubVideoEncoder(str(tmp_path))
 
 
 def test_a_missing_library_is_told(monkeypatch):

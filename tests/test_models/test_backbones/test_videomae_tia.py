@@ -33,19 +33,6 @@ def train_steps(model, steps, x=None):
     return model
 
 
-@pytest.mark.parametrize(
-    ('arch', 'millions'),
-    [('small', 1.01), ('base', 4.00), ('large', 14.2), ('huge', 29.6)],
-)
-def test_adapters_have_the_published_number_of_parameters(arch, millions):
-    with torch.device('meta'):
-        model = VideoMAETIA(arch)
-    learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    assert all('.adapter.' in name for name in learned)
-    total = sum(p.numel() for p in learned.values()) / 1e6
-    assert total == pytest.approx(millions, rel=5e-3)
-
-
 def test_names_are_those_of_opentad():
     with torch.device('meta'):
         ours = set(VideoMAETIA(SMALL).state_dict())
@@ -67,12 +54,10 @@ def test_it_starts_as_videomae_on_every_chunk(init):
     torch.testing.assert_close(model(x), torch.cat(maps, dim=2))
 
 
-@pytest.mark.parametrize('frames', [4, 16, 36])
-@pytest.mark.parametrize('size', [(32, 32), (48, 16)])
-def test_any_number_of_chunks_and_any_size(frames, size):
+def test_any_number_of_chunks_and_any_size():
     model = build()
-    x = torch.randn(2, 3, frames, *size)
-    assert model(x).shape == (2, 24, frames // 2)
+    for frames, size in ((4, (32, 32)), (16, (48, 16)), (36, (32, 32))):
+        assert model(torch.randn(2, 3, frames, *size)).shape == (2, 24, frames // 2)
 
 
 def test_an_adapter_is_the_formula_of_the_paper():
@@ -199,21 +184,15 @@ def test_frozen_weights_may_be_kept_in_half_the_memory():
     assert (found - expected).norm() < 0.05 * expected.norm()
     found.sum().backward()
     assert half.blocks[0].adapter.up_proj.weight.grad.dtype == torch.float32
-
-
-def test_half_precision_with_checkpointing():
     model = build(frozen_dtype='bfloat16', with_cp=True).train()
     model(windows()).sum().backward()
     assert model.blocks[0].adapter.gamma.grad.isfinite().all()
 
 
-def test_windows_of_other_lengths_are_refused():
-    with pytest.raises(ValueError, match=r'windows of 18 frames: .* multiples of 4'):
-        build()(windows(frames=18))
-
-
-def test_bad_options_are_refused():
+def test_bad_options_and_windows_are_refused():
     with pytest.raises(ValueError, match='frozen_dtype'):
         VideoMAETIA(SMALL, frozen_dtype='float16')
     with pytest.raises(ValueError, match='weights that learn stay in float32'):
         VideoMAETIA(SMALL, frozen=False, frozen_dtype='bfloat16')
+    with pytest.raises(ValueError, match=r'windows of 18 frames: .* multiples of 4'):
+        build()(windows(frames=18))
