@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -66,12 +67,6 @@ class DataRoot:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, '_files': {}, '_made': {}}  # a worker opens anew
-
-    @property
-    def is_current(self) -> bool:
-        """True if ``dataset.json`` is what it was when the root was opened."""
-        known = self._files.get(INFO_FILE)
-        return known is not None and known[0] == _stamp(self.path / INFO_FILE)
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -191,19 +186,15 @@ class DataRoot:
         return load_label_space(self.info.label_space, body_groups)
 
 
-_OPENED: dict[tuple[str, str], DataRoot] = {}
-_MOST_OPEN = 8
-
-
 def read_root(path: str | os.PathLike[str]) -> DataRoot:
     """Open a ``DataRoot``, once per process as long as it does not change."""
-    key = os.fspath(path), os.path.abspath(path)
-    known = _OPENED.pop(key, None)
-    root = known if known is not None and known.is_current else DataRoot(path)
-    _OPENED[key] = root
-    for old in list(_OPENED)[:-_MOST_OPEN]:
-        del _OPENED[old]
-    return root
+    stamp = _stamp(Path(path) / INFO_FILE)
+    return _opened(os.fspath(path), os.path.abspath(path), stamp)
+
+
+@functools.lru_cache(maxsize=8)
+def _opened(path: str, absolute: str, stamp: Any) -> DataRoot:
+    return DataRoot(path)
 
 
 def _stamp(file: Path) -> tuple[int, ...] | None:
