@@ -33,13 +33,14 @@ def convert(
 
     Args:
         kind: One of ``CONVERTERS``.
-        source: The folder, or for ``pyskl`` the file, that was downloaded.
+        source: The folder that was downloaded, or the file of a kind that is one.
         out: The data root to write.
-        options: Those of the user.
+        options: Those of the user; ``fps`` counts only where the tables do not say.
 
     Raises:
         FileNotFoundError: No such folder, or it lacks the tables.
-        ValueError: An unknown kind, or something in the tables or options is wrong.
+        ValueError: An unknown kind, something in the tables, the mapping or the options
+            is wrong, a rate that nothing tells, or a bad place to write.
     """
     check_choice('format', kind, tuple(CONVERTERS))
     return CONVERTERS[kind](Path(source), Path(out), options or Options())

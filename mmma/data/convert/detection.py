@@ -62,18 +62,9 @@ _ITEMS = {'opentad': 'annotations', 'pointtad': 'actions'}
 def convert_detection(
     kind: str, source: Path, out: Path, options: Options
 ) -> Conversion:
-    """Convert a detection file, and the videos that lie beside it.
+    """Convert a detection file, its list of classes and the videos beside it.
 
-    Args:
-        kind: ``opentad`` or ``pointtad``.
-        source: The file, or a folder with it, its list of classes and its videos.
-        out: The data root to write.
-        options: Those of the user; ``fps`` only where the file does not say.
-
-    Raises:
-        FileNotFoundError: No such file or folder, or no JSON file in it.
-        ValueError: Another format, unknown labels or subsets, bad segments, an unknown
-            rate, or a bad place to write.
+    ``kind`` is ``opentad`` or ``pointtad``; the mapping may have ``MAPPING_KEYS``.
     """
     tree, path = open_source(source, ('.json',))
     conversion = Conversion(tree, out, options)

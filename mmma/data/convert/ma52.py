@@ -42,19 +42,10 @@ mostly the class after the one before, is no annotation."""
 
 
 def convert_ma52(source: Path, out: Path, options: Options) -> Conversion:
-    """Convert the MA-52 lists, and the videos that lie beside them.
+    """Convert the MA-52 lists, at any depth, and the videos that lie beside them.
 
     The person is the text before the first ``_`` of a name; clips named otherwise (the
     test clips) have an empty one.
-
-    Args:
-        source: Folder with ``train_list_videos.txt`` and its like, at any depth.
-        out: The data root to write.
-        options: Those of the user.
-
-    Raises:
-        FileNotFoundError: No such folder, or none of the lists is in it.
-        ValueError: Bad rows, names of another label space, or a bad place to write.
     """
     conversion = Conversion(SourceTree(source), out, options)
     space = load_label_space('ma52')
@@ -68,17 +59,7 @@ def convert_ma52(source: Path, out: Path, options: Options) -> Conversion:
 
 
 def convert_mma52(source: Path, out: Path, options: Options) -> Conversion:
-    """Convert the MMA-52 tables, and the videos that lie beside them.
-
-    Args:
-        source: Folder with ``train.csv`` and its like, at any depth.
-        out: The data root to write.
-        options: Those of the user; ``fps`` only where the tables have none.
-
-    Raises:
-        FileNotFoundError: No such folder, or none of the tables is in it.
-        ValueError: Bad rows, an unknown rate, or a bad place to write.
-    """
+    """Convert the MMA-52 tables, at any depth, and the videos that lie beside them."""
     conversion = Conversion(SourceTree(source), out, options)
     space = load_label_space('ma52')
     _check_names(conversion.tree, space)

@@ -35,7 +35,6 @@ from mmma.files import Problem, read_json, read_text, refuse
 from mmma.taxonomy import (
     DOMAINS,
     SUBSETS,
-    LabelSpace,
     check_choice,
     load_label_space,
     suggest,
@@ -228,88 +227,15 @@ def read_rows(
     return rows
 
 
-class ReleaseLabels:
-    """Labels of a release. An index counts only with the release's own list of names.
-
-    Args:
-        tree: The download; a label file of the mapping is looked for in it.
-        mapping: From :func:`load_mapping`.
-        space: Our label space.
-
-    Raises:
-        ValueError: A label file has a bad line or a name that is not ours.
-    """
-
-    def __init__(
-        self, tree: SourceTree, mapping: Mapping[str, Any], space: LabelSpace
-    ) -> None:
-        self._mapping = mapping
-        self._names = {'action': space.actions, 'body': space.bodies}
-        self._known = {
-            kind: {plain_name(name): i for i, name in enumerate(names)}
-            for kind, names in self._names.items()
-        }
-        self._file = tree.find(*mapping['label_names'].get('files', ()))
-        self._by_index = read_label_names(self._file) if self._file else {}
-        for index, name in self._by_index.items():
-            try:
-                self.find('action', name)
-            except ValueError as error:
-                raise ValueError(f'{self._file}: index {index}: {error}') from None
-
-    def find(self, kind: str, text: str) -> int | None:
-        """Index of an action or body group, None where the truth is withheld.
-
-        Args:
-            kind: ``action`` or ``body``.
-            text: Name as released, or index of an action; empty and -1 withhold it.
-
-        Raises:
-            ValueError: An unknown name, or an index that nothing explains.
-        """
-        if text in _WITHHELD:
-            return None
-        renamed = self._mapping[f'{kind}_names']
-        name = renamed.get(text, text)
-        if kind == 'action' and name.isdecimal():
-            if int(name) not in self._by_index:
-                source = self._file or 'no ' + ', '.join(
-                    self._mapping['label_names'].get('files', ())
-                )
-                raise ValueError(
-                    f'action {text!r} is an index that nothing explains ({source}): '
-                    'the order of the release is not assumed; add its list of names, '
-                    f'or action_names to a copy of {self._mapping["file"]}'
-                )
-            name = self._by_index[int(name)]
-            name = renamed.get(name, name)
-        index = self._known[kind].get(plain_name(name))
-        if index is None:
-            word = 'action' if kind == 'action' else 'body group'
-            raise ValueError(
-                f'unknown {word} {name!r}.{suggest(name, self._names[kind])} Rename it '
-                f'under {kind}_names in a copy of {self._mapping["file"]}'
-            )
-        return index
-
-
 def convert_mma82(source: Path, out: Path, options: Options) -> Conversion:
     """Convert the download of MMA-82.
 
-    Args:
-        source: The folder that was downloaded.
-        out: The data root to write.
-        options: Those of the user; ``mapping`` where the release differs from what was
-            expected.
-
-    Raises:
-        FileNotFoundError: No such folder, or no table that the mapping knows.
-        ValueError: A bad mapping, bad rows, or a bad place to write.
+    ``options.mapping`` is for a release that differs from what was expected.
     """
     tree = SourceTree(source)
     conversion = Conversion(tree, out, options)
     mapping = load_mapping(options.mapping or RELEASE)
-    release = _Release(conversion, mapping)
+    release = Release(conversion, mapping)
     found = {task: find_tables(mapping, task, tree.files) for task in TASK_NAMES}
     if not any(found.values()):
         raise FileNotFoundError(_nothing_found(tree, mapping))
@@ -338,13 +264,69 @@ def convert_mma82(source: Path, out: Path, options: Options) -> Conversion:
     return conversion
 
 
-class _Release:
-    """Reader of the tables of a release into a conversion."""
+class Release:
+    """Reader of the tables of a release into a conversion.
+
+    An index of an action counts only with the release's own list of names.
+
+    Args:
+        conversion: Gets clips, videos and notices.
+        mapping: From :func:`load_mapping`.
+
+    Raises:
+        ValueError: A label file has a bad line or a name that is not ours.
+    """
 
     def __init__(self, conversion: Conversion, mapping: Mapping[str, Any]) -> None:
         self.conversion, self.mapping = conversion, mapping
         self.space = load_label_space('mma82')
-        self.labels = ReleaseLabels(conversion.tree, mapping, self.space)
+        self._names = {'action': self.space.actions, 'body': self.space.bodies}
+        self._known = {
+            kind: {plain_name(name): i for i, name in enumerate(names)}
+            for kind, names in self._names.items()
+        }
+        self._file = conversion.tree.find(*mapping['label_names'].get('files', ()))
+        self._by_index = read_label_names(self._file) if self._file else {}
+        for index, name in self._by_index.items():
+            try:
+                self.label('action', name)
+            except ValueError as error:
+                raise ValueError(f'{self._file}: index {index}: {error}') from None
+
+    def label(self, kind: str, text: str) -> int | None:
+        """Index of an action or body group, None where the truth is withheld.
+
+        Args:
+            kind: ``action`` or ``body``.
+            text: Name as released, or index of an action; empty and -1 withhold it.
+
+        Raises:
+            ValueError: An unknown name, or an index that nothing explains.
+        """
+        if text in _WITHHELD:
+            return None
+        renamed = self.mapping[f'{kind}_names']
+        name = renamed.get(text, text)
+        if kind == 'action' and name.isdecimal():
+            if int(name) not in self._by_index:
+                source = self._file or 'no ' + ', '.join(
+                    self.mapping['label_names'].get('files', ())
+                )
+                raise ValueError(
+                    f'action {text!r} is an index that nothing explains ({source}): '
+                    'the order of the release is not assumed; add its list of names, '
+                    f'or action_names to a copy of {self.mapping["file"]}'
+                )
+            name = self._by_index[int(name)]
+            name = renamed.get(name, name)
+        index = self._known[kind].get(plain_name(name))
+        if index is None:
+            word = 'action' if kind == 'action' else 'body group'
+            raise ValueError(
+                f'unknown {word} {name!r}.{suggest(name, self._names[kind])} Rename it '
+                f'under {kind}_names in a copy of {self.mapping["file"]}'
+            )
+        return index
 
     def add_clips(self, path: PurePosixPath, told: Mapping[str, str]) -> None:
         """Add the rows of a recognition table."""
@@ -371,8 +353,8 @@ class _Release:
         return Clip(
             clip=row.get('clip') or split_name(row['path'])[0],
             **self._place(row['path'], row, told),
-            action=self.labels.find('action', row['action']),
-            body=self.labels.find('body', row.get('body', '')),
+            action=self.label('action', row['action']),
+            body=self.label('body', row.get('body', '')),
             emotion=row.get('emotion', ''),
             source_video=row.get('source_video', ''),
             start_sec=start_sec,
@@ -408,7 +390,7 @@ class _Release:
 
     def _frames(self, row: Mapping[str, str]) -> dict[str, str]:
         """A row under the names that frame tables use, its label as our index."""
-        label = self.labels.find('action', row['action'])
+        label = self.label('action', row['action'])
         if label is None:
             raise ValueError('an instance without an action')
         ours = ('video', 'start_frame', 'end_frame', 'action', 'frames')

@@ -256,18 +256,9 @@ LAYOUTS = {17: _coco17(), 65: WHOLEBODY65}
 
 
 def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
-    """Convert a skeleton pickle into a root without videos.
+    """Convert a skeleton pickle, or a folder with one, into a root without videos.
 
-    Args:
-        source: The pickle, or a folder with one at any depth.
-        out: The data root to write.
-        options: Those of the user; ``fps`` is that of all clips, ``mapping`` may have
-            ``splits`` and ``layout``.
-
-    Raises:
-        FileNotFoundError: No such file or folder, or no pickle in it.
-        ValueError: A pickle that is refused or bad, labels beyond the label space,
-            joints of no known layout, or a bad place to write.
+    The mapping may have ``splits`` and ``layout``; ``fps`` is that of all clips.
     """
     tree, path = open_source(source, SUFFIXES, 'pickle')
     conversion = Conversion(tree, out, options)

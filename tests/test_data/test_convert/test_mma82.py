@@ -8,12 +8,12 @@ from mmma.data.check import check_root
 from mmma.data.convert import convert
 from mmma.data.convert.mma82 import (
     RELEASE,
-    ReleaseLabels,
+    Release,
     find_tables,
     load_mapping,
     read_rows,
 )
-from mmma.data.convert.target import SourceTree
+from mmma.data.convert.target import Conversion, Options, SourceTree
 from mmma.data.root import DataRoot
 from mmma.data.videos import Instance
 from mmma.taxonomy import load_label_space
@@ -156,11 +156,12 @@ def test_tables_of_another_form(rows, text, task, message):
 
 
 @pytest.fixture
-def labels(tree):
+def labels(tree, tmp_path):
     def make(text=None, **changes):
         files = {} if text is None else {'ann/label_name.txt': text}
         mapping = {**load_mapping(RELEASE), **changes}
-        return ReleaseLabels(SourceTree(tree(files)), mapping, SPACE)
+        source = SourceTree(tree(files))
+        return Release(Conversion(source, tmp_path / 'out', Options()), mapping)
 
     return make
 
@@ -168,9 +169,9 @@ def labels(tree):
 def test_names_in_any_spelling(labels):
     names = {'nodding': NODDING_ID, 'Nodding': NODDING_ID, ' nodding': NODDING_ID}
     names |= {'SWING_BODY': SWING_ID, '': None, '-1': None}  # the last are withheld
-    assert {name: labels().find('action', name) for name in names} == names
+    assert {name: labels().label('action', name) for name in names} == names
     bodies = {'Head': SPACE.body_id('head'), '': None, '-1': None}
-    assert {name: labels().find('body', name) for name in bodies} == bodies
+    assert {name: labels().label('body', name) for name in bodies} == bodies
 
 
 @pytest.mark.parametrize(
@@ -179,15 +180,15 @@ def test_names_in_any_spelling(labels):
 )
 def test_an_index_follows_the_release_not_our_order(labels, text):
     found = labels(text)
-    assert [found.find('action', i) for i in '10'] == [NODDING_ID, SWING_ID]
+    assert [found.label('action', i) for i in '10'] == [NODDING_ID, SWING_ID]
 
 
 def test_renaming(labels):
     renamed = {'7': 'nodding', 'nod': 'nodding'}
     found = labels('4 nod', action_names=renamed, body_names={'1': 'head'})
     for text in ('7', 'nod', '4'):  # names of the list are renamed too
-        assert found.find('action', text) == NODDING_ID
-    assert found.find('body', '1') == SPACE.body_id('head')
+        assert found.label('action', text) == NODDING_ID
+    assert found.label('body', '1') == SPACE.body_id('head')
 
 
 def test_unknown_labels(labels):
@@ -201,9 +202,9 @@ def test_unknown_labels(labels):
         ('body', '1', r"body group '1'.*under body_names in a copy"),
     ):
         with pytest.raises(ValueError, match=message):
-            labels().find(kind, text)
+            labels().label(kind, text)
     with pytest.raises(ValueError, match=r"'7' is an index .*label_name\.txt\)"):
-        labels('0 nodding').find('action', '7')
+        labels('0 nodding').label('action', '7')
 
 
 @pytest.mark.parametrize(
