@@ -21,6 +21,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmma.checkpoints import check_simulated, load_trained
+from mmma.data.videos import write_detections
 from mmma.engine.features import FeatureSource
 from mmma.engine.fewshot import fewshot_settings, score_fewshot, source_classifier
 from mmma.engine.hooks import tell_classes
@@ -39,6 +40,7 @@ from mmma.evaluation.rows import (
     Group,
     group_rows,
 )
+from mmma.evaluation.scores import join_tables, write_scores
 from mmma.registry import METRICS
 from mmma.structures.samples import WindowMerger
 from mmma.structures.segments import Segments
@@ -278,10 +280,6 @@ def write_dump(run: Run, groups: Sequence[Group], dump: Path) -> None:
         dump: The file; of few-shot the stem of several, as
             ``scores_street_5shot_run0.npz``.
     """
-    from mmma.data.videos import write_detections
-    from mmma.evaluation.scores import join_tables, write_scores
-    from mmma.structures.segments import Segments
-
     if run.task == 'det':
         found = Segments.concat([group.table['action'] for group in groups])
         write_detections(dump, found, run.space)

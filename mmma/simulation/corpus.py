@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -35,67 +34,55 @@ _SKELETONS = {'rec': 128, 'det': 24}
 _DRAWINGS = {'rec': 6, 'det': 1}
 
 
-class Chunk(NamedTuple):
-    """Some consecutive items of a task."""
-
-    task: str
-    number: int  # position among the chunks of the task
-    items: tuple[Item, ...]
-    seed: int  # of the corpus
-    observes: bool  # whether skeletons are written
-
-    def skeleton_file(self, root: Path) -> Path:
-        """The file where the chunk's skeletons wait until all are there."""
-        return root / PARTIAL / f'{self.task}_{self.number:05d}.npy'
-
-    @property
-    def frames(self) -> int:
-        """Number of frames."""
-        return sum(item.frames for item in self.items)
-
-    def lacks_skeletons(self, root: Path) -> bool:
-        """True if skeletons are wanted and neither waiting nor joined."""
-        files = self.skeleton_file(root), _joined_file(root, self.task)
-        return self.observes and not any(file.is_file() for file in files)
-
-    def is_wanting(self, root: Path) -> bool:
-        """True if anything is still to do."""
-        videos = (root / item.path for item in self.items if item.path)
-        return self.lacks_skeletons(root) or not all(v.is_file() for v in videos)
+def make_chunks(plan: Plan) -> list[Plan]:
+    """Divide a plan into plans of few items; the same plan is always divided alike."""
+    sizes = _DRAWINGS if plan.options.draws else _SKELETONS
+    empty = {'rec': (), 'det': ()}
+    return [
+        replace(plan, **{**empty, task: items[start : start + sizes[task]]})
+        for task, items in (('rec', plan.rec), ('det', plan.det))
+        for start in range(0, len(items), sizes[task])
+    ]
 
 
 def _joined_file(root: Path, task: str) -> Path:
     return root / 'skeletons' / f'{task}.npy'
 
 
-def make_chunks(plan: Plan) -> list[Chunk]:
-    """Divide a plan; the same plan is always divided alike."""
-    options = plan.options
-    sizes = _DRAWINGS if options.draws else _SKELETONS
-    chunks = []
-    for task, items in zip(TASKS, (plan.rec, plan.det), strict=True):
-        for number, start in enumerate(range(0, len(items), sizes[task])):
-            part = items[start : start + sizes[task]]
-            chunks.append(Chunk(task, number, part, options.seed, options.observes))
-    return chunks
+def skeleton_file(chunk: Plan, root: Path) -> Path:
+    """The file where a chunk's skeletons wait until all are there."""
+    first = chunk.items[0]
+    return root / PARTIAL / f'{first.task}_{first.index:06d}.npy'
 
 
-def write_chunk(chunk: Chunk, root: Path) -> None:
+def lacks_skeletons(chunk: Plan, root: Path) -> bool:
+    """True if skeletons are wanted and neither waiting nor joined."""
+    files = skeleton_file(chunk, root), _joined_file(root, chunk.items[0].task)
+    return chunk.options.observes and not any(file.is_file() for file in files)
+
+
+def is_wanting(chunk: Plan, root: Path) -> bool:
+    """True if anything is still to do."""
+    videos = (root / item.path for item in chunk.items if item.path)
+    return lacks_skeletons(chunk, root) or not all(v.is_file() for v in videos)
+
+
+def write_chunk(chunk: Plan, root: Path) -> None:
     """Make what the chunk still lacks: its skeleton file, its videos."""
     skeletons = []
-    observes = chunk.lacks_skeletons(root)
+    observes = lacks_skeletons(chunk, root)
     for item in chunk.items:
         video = root / item.path if item.path else None
         draws = video is not None and not video.is_file()
         if not (observes or draws):
             continue
-        scene = Scene(item, chunk.seed)
+        scene = Scene(item, chunk.options.seed)
         if observes:
             skeletons.append(scene.skeleton())
         if video is not None and draws:
             write_video(video, scene.frames(), item.fps)
     if observes:
-        with atomic_write(chunk.skeleton_file(root), 'wb') as file:
+        with atomic_write(skeleton_file(chunk, root), 'wb') as file:
             np.save(file, np.concatenate(skeletons))
 
 
@@ -319,9 +306,9 @@ def write_corpus(
 
 
 def _write_chunks(
-    chunks: list[Chunk], root: Path, workers: int, report: Callable[[int, int], None]
+    chunks: list[Plan], root: Path, workers: int, report: Callable[[int, int], None]
 ) -> None:
-    todo = [chunk for chunk in chunks if chunk.is_wanting(root)]
+    todo = [chunk for chunk in chunks if is_wanting(chunk, root)]
     total = sum(chunk.frames for chunk in chunks)
     done = total - sum(chunk.frames for chunk in todo)
     report(done, total)
@@ -336,23 +323,24 @@ def _write_chunks(
         done += chunk.frames
         report(done, total)
     for task in TASKS:
-        mine = [chunk for chunk in chunks if chunk.task == task and chunk.observes]
-        if mine and not _joined_file(root, task).is_file():
+        mine = [chunk for chunk in chunks if getattr(chunk, task)]
+        observes = mine and mine[0].options.observes
+        if observes and not _joined_file(root, task).is_file():
             _join(mine, root)
 
 
-def _join(chunks: list[Chunk], root: Path) -> None:
+def _join(chunks: list[Plan], root: Path) -> None:
     """Put the skeletons of a task into one array, in the order of the plan."""
-    with SkeletonWriter(root, chunks[0].task, JOINTS) as writer:
+    with SkeletonWriter(root, chunks[0].items[0].task, JOINTS) as writer:
         for chunk in chunks:
-            joints, start = np.load(chunk.skeleton_file(root)), 0
+            joints, start = np.load(skeleton_file(chunk, root)), 0
             for item in chunk.items:
                 width, height = DOMAIN_STYLES[item.domain].size
                 mine = joints[start : start + item.frames]
                 writer.append_encoded(item.name, mine, item.fps, width, height)
                 start += item.frames
     for chunk in chunks:
-        chunk.skeleton_file(root).unlink()
+        skeleton_file(chunk, root).unlink()
 
 
 def _fingerprint(plan: Plan) -> str:

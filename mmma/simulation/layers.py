@@ -166,20 +166,16 @@ _TILT = 0.13  # by how much the direction of a hand varies
 _ARC = (0.03, 0.0, 0.06)  # metres outward, up, forward of the straight way to a place
 
 
-@dataclass
-class Hands:
-    """Targets of the hands."""
+# Targets of the hands: (T, 2, 3) ``wrists`` in metres, directions in which ``fingers``
+# point, ``palms`` face and elbows point (``poles``), and (T, 2, 9) ``shapes``.
+Hands = dict[str, np.ndarray]
 
-    wrists: np.ndarray  # (T, 2, 3) metres
-    fingers: np.ndarray  # (T, 2, 3) where the fingers point
-    palms: np.ndarray  # (T, 2, 3) where the palms face
-    poles: np.ndarray  # (T, 2, 3) where the elbows point
-    shapes: np.ndarray  # (T, 2, 9)
 
-    @classmethod
-    def empty(cls, frames: int) -> Hands:
-        """All at zero: the first layer of each hand must have full weight."""
-        return cls(*np.zeros((4, frames, 2, 3)), np.zeros((frames, 2, SHAPE_SIZE)))
+def resting_hands(frames: int) -> Hands:
+    """All at zero: the first layer of each hand must have full weight."""
+    names = ('wrists', 'fingers', 'palms', 'poles')
+    hands = {name: np.zeros((frames, 2, 3)) for name in names}
+    return {**hands, 'shapes': np.zeros((frames, 2, SHAPE_SIZE))}
 
 
 def needs_arms(layer: Layer) -> bool:
@@ -197,7 +193,7 @@ def move_hands(hands: Hands, figure: Figure, layer: Layer) -> None:
         for i, side in enumerate(layer.sides):
             axes = part_frame(figure, 'pelvis', side, side, layer.frames)[1]
             shift = rotate(axes, sum_waves(moves, layer.time_sec, i > 0))
-            hands.wrists[layer.frames, side] += layer.weight[:, None] * shift
+            hands['wrists'][layer.frames, side] += layer.weight[:, None] * shift
     else:
         _reach(hands, figure, layer)
 
@@ -239,13 +235,13 @@ def _reach(hands: Hands, figure: Figure, layer: Layer) -> None:
             shapes[:, spec['slots']] += course[:, None]
         if shape_moves:
             shapes[:, CURLED] = np.clip(shapes[:, CURLED], 0.0, 1.1)
-        wrist = hands.wrists[frames, side]
+        wrist = hands['wrists'][frames, side]
         blend(wrist, point - rotate(turned, contact), weight)
         arc = np.array(track.get('arc', _ARC)) * (out, 1.0, 1.0)
         wrist += (4.0 * weight * (1.0 - weight))[:, None] * arc
-        blend(hands.fingers[frames, side], turned[..., 0], weight)
-        blend(hands.palms[frames, side], turned[..., 1], weight)
-        blend(hands.shapes[frames, side], shapes, weight)
+        blend(hands['fingers'][frames, side], turned[..., 0], weight)
+        blend(hands['palms'][frames, side], turned[..., 1], weight)
+        blend(hands['shapes'][frames, side], shapes, weight)
         chest = part_frame(figure, 'chest', side, side, frames)[1]
         pole = rotate(chest, np.array(track['elbow'], float))
-        blend(hands.poles[frames, side], pole, weight)
+        blend(hands['poles'][frames, side], pole, weight)

@@ -35,13 +35,13 @@ from mmma.simulation.geometry import (
 )
 from mmma.simulation.layers import (
     CHANNELS,
-    Hands,
     Layer,
     add_angles,
     make_ramp,
     move_feet,
     move_hands,
     needs_arms,
+    resting_hands,
 )
 from mmma.simulation.programs import (
     ANGLES,
@@ -300,20 +300,22 @@ def _place_legs(
 def _place_arms(scene: _Scene, figure: Figure, layers: list[Layer]) -> None:
     """First the hands that go to trunk, head and legs, then those that go to arms."""
     frames = len(scene.time_sec)
-    hands = Hands.empty(frames)
+    hands = resting_hands(frames)
     late = [layer for layer in layers if needs_arms(layer)]
     for layer in layers:
         if not needs_arms(layer):
             move_hands(hands, figure, layer)
-    hands.wrists += 0.004 * scene.idle(6, 0.5).reshape(frames, 2, 3)
+    hands['wrists'] += 0.004 * scene.idle(6, 0.5).reshape(frames, 2, 3)
     if late:
-        pose_arms(figure, hands.wrists, hands.poles)
-        figure.hands = hand_frames(hands.fingers, hands.palms, OUTWARD)
+        pose_arms(figure, hands['wrists'], hands['poles'])
+        figure.hands = hand_frames(hands['fingers'], hands['palms'], OUTWARD)
         for layer in late:
             move_hands(hands, figure, layer)
-    pose_arms(figure, hands.wrists, hands.poles)
-    hands.shapes[..., 2:7] += 0.03 * scene.idle(10, 0.5).reshape(frames, 2, 5)
-    pose_hands(figure, hand_frames(hands.fingers, hands.palms, OUTWARD), hands.shapes)
+    pose_arms(figure, hands['wrists'], hands['poles'])
+    hands['shapes'][..., 2:7] += 0.03 * scene.idle(10, 0.5).reshape(frames, 2, 5)
+    pose_hands(
+        figure, hand_frames(hands['fingers'], hands['palms'], OUTWARD), hands['shapes']
+    )
 
 
 def _look_at(figure: Figure, target: str) -> np.ndarray:

@@ -164,7 +164,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every item of a corpus."""
+    """Every item of a corpus, or of a part of one."""
 
     options: SimulationOptions  # what it was made from
     rec: tuple[Item, ...]  # trimmed clips, by domain and subset
@@ -174,6 +174,11 @@ class Plan:
     def items(self) -> tuple[Item, ...]:
         """Clips, then videos."""
         return self.rec + self.det
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return sum(item.frames for item in self.items)
 
     def head(self, count: int) -> Plan:
         """At most ``count`` items per task, in turn from every domain and subset."""

@@ -15,8 +15,10 @@ from mmma.simulation import corpus
 from mmma.simulation.corpus import (
     PARTIAL,
     Scene,
+    is_wanting,
     make_chunks,
     needed_bytes,
+    skeleton_file,
     write_chunk,
     write_corpus,
 )
@@ -37,7 +39,7 @@ def test_chunks_hold_every_item_once(monkeypatch):
     monkeypatch.setitem(corpus._SKELETONS, 'rec', 5)
     plan = micro()
     pieces = make_chunks(plan)
-    assert [len(c.items) for c in pieces if c.task == 'rec'] == [5, 5, 2]
+    assert [len(c.rec) for c in pieces if c.rec] == [5, 5, 2]
     assert tuple(item for c in pieces for item in c.items) == plan.items
     assert sum(c.frames for c in pieces) == sum(item.frames for item in plan.items)
 
@@ -69,14 +71,14 @@ def test_only_what_is_missing_is_made(tmp_path, monkeypatch):
     (tmp_path / PARTIAL).mkdir()
     monkeypatch.setitem(corpus._DRAWINGS, 'rec', 2)
     (chunk,) = make_chunks(plan)
-    assert chunk.is_wanting(tmp_path)
+    assert is_wanting(chunk, tmp_path)
     write_chunk(chunk, tmp_path)
-    assert not chunk.is_wanting(tmp_path)
-    skeletons = chunk.skeleton_file(tmp_path)
+    assert not is_wanting(chunk, tmp_path)
+    skeletons = skeleton_file(chunk, tmp_path)
     before = skeletons.stat().st_mtime_ns
     video = tmp_path / next(item.path for item in plan.rec if item.path)
     video.unlink()
-    assert chunk.is_wanting(tmp_path)
+    assert is_wanting(chunk, tmp_path)
     write_chunk(chunk, tmp_path)
     assert video.is_file()
     assert skeletons.stat().st_mtime_ns == before
@@ -149,7 +151,7 @@ def die(chunk, root):
 
 
 def fail(chunk, root):
-    raise ValueError(f'{chunk.task} {chunk.number} is bad')
+    raise ValueError(f'{chunk.items[0].task} {len(chunk.items)} is bad')
 
 
 def test_killed_or_failing_workers(tmp_path, monkeypatch):

@@ -9,12 +9,12 @@ from mmma.simulation.domains import DOMAIN_STYLES, make_subject
 from mmma.simulation.geometry import Draw, ramp_weight
 from mmma.simulation.layers import (
     CHANNELS,
-    Hands,
     Layer,
     add_angles,
     make_ramp,
     move_feet,
     move_hands,
+    resting_hands,
 )
 from mmma.simulation.motion import simulate_motion
 from mmma.simulation.programs import load_shapes, locate
@@ -119,7 +119,7 @@ def figure():
 
 
 def moved(figure, track, **kwargs):
-    hands = Hands.empty(T)
+    hands = resting_hands(T)
     move_hands(hands, figure, layer(track, **kwargs))
     return hands
 
@@ -127,23 +127,23 @@ def moved(figure, track, **kwargs):
 def test_wrist_goes_to_the_place(figure):
     hands = moved(figure, TRACK)
     nose, _ = locate(figure, 'nose', 0, 'seated', slice(None))
-    assert np.linalg.norm(hands.wrists[:, 0] - nose, axis=1).max() < 0.04
-    assert np.abs(hands.wrists[:, 1]).max() == 0
-    np.testing.assert_allclose(hands.shapes[0, 0], load_shapes()['point'])
-    assert hands.fingers[0, 0, 1] > 0.8
-    assert hands.palms[0, 0, 2] < -0.8
+    assert np.linalg.norm(hands['wrists'][:, 0] - nose, axis=1).max() < 0.04
+    assert np.abs(hands['wrists'][:, 1]).max() == 0
+    np.testing.assert_allclose(hands['shapes'][0, 0], load_shapes()['point'])
+    assert hands['fingers'][0, 0, 1] > 0.8
+    assert hands['palms'][0, 0, 2] < -0.8
 
 
 def test_weight_decides_how_far(figure):
     weight = np.linspace(0, 1, T)
-    x = moved(figure, TRACK, weight=weight).wrists[:, 0, 1]
+    x = moved(figure, TRACK, weight=weight)['wrists'][:, 0, 1]
     assert x[0] == 0
     assert (np.diff(x) > 0).all()
 
 
 def test_both_hands_are_mirrored(figure):
     front = {**TRACK, 'hand': 'both', 'at': 'front', 'offset': [0.2, -0.2, 0.3]}
-    left, right = moved(figure, front, sides=(0, 1)).wrists[0]
+    left, right = moved(figure, front, sides=(0, 1))['wrists'][0]
     gap = left - right
     assert gap[0] == pytest.approx(0.4, abs=0.05)
     assert np.abs(gap[1:]).max() < 0.06
@@ -153,7 +153,7 @@ def test_rubbing_hands_move_with_or_against_each_other(figure):
     wave = {'axis': [0, 1, 0], 'how': 'oscillate', 'size': 0.05, 'rate': 2}
     for anti in (False, True):
         track = {**TRACK, 'at': 'front', 'moves': [{**wave, 'anti': anti}]}
-        y = moved(figure, track, sides=(0, 1)).wrists[..., 1]
+        y = moved(figure, track, sides=(0, 1))['wrists'][..., 1]
         y = y - y.mean(axis=0)
         assert np.ptp(y[:, 0]) == pytest.approx(0.1, abs=0.02)
         np.testing.assert_allclose(y[:, 1], -y[:, 0] if anti else y[:, 0], atol=1e-6)
@@ -162,21 +162,21 @@ def test_rubbing_hands_move_with_or_against_each_other(figure):
 def test_twist_turns_the_hand_and_leaves_the_wrist(figure):
     twist = [{'about': 'palm', 'how': 'oscillate', 'size': 30, 'rate': 2}]
     hands = moved(figure, {**TRACK, 'twist': twist})
-    assert np.ptp(hands.fingers[:, 0, 0]) > 0.6
-    assert np.ptp(hands.wrists[:, 0], axis=0).max() < 1e-9
+    assert np.ptp(hands['fingers'][:, 0, 0]) > 0.6
+    assert np.ptp(hands['wrists'][:, 0], axis=0).max() < 1e-9
 
 
 def test_shape_moves_stay_possible(figure):
     waves = [{'slots': [3, 4], 'how': 'oscillate', 'size': 3.0, 'rate': 2}]
-    curls = moved(figure, {**TRACK, 'shape_moves': waves}).shapes[:, 0, 3:5]
+    curls = moved(figure, {**TRACK, 'shape_moves': waves})['shapes'][:, 0, 3:5]
     assert curls.min() == 0.0
     assert curls.max() == pytest.approx(1.1)
 
 
 def test_shift_starts_from_where_the_hand_is(figure):
     by = [{'axis': [0, 1, 0], 'how': 'hold', 'size': 0.05}]
-    hands = Hands.empty(T)
-    hands.wrists[:] = 1.0
+    hands = resting_hands(T)
+    hands['wrists'][:] = 1.0
     move_hands(hands, figure, layer({'shift_hand': 'main', 'by': by}))
-    assert np.linalg.norm(hands.wrists[0, 0] - 1.0) == pytest.approx(0.05)
-    assert (hands.wrists[:, 1] == 1.0).all()
+    assert np.linalg.norm(hands['wrists'][0, 0] - 1.0) == pytest.approx(0.05)
+    assert (hands['wrists'][:, 1] == 1.0).all()
