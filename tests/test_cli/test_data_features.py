@@ -1,7 +1,5 @@
 import shutil
 
-import pytest
-
 from mmma.cli import main
 from mmma.data.arrays import FeatureStore
 
@@ -21,15 +19,18 @@ def test_features_of_videos(det_root, tmp_path, monkeypatch, capsys):
     assert store.steps('lab_train_0') == 30  # 4 s
 
 
-@pytest.mark.parametrize(
-    ('more', 'message'),
-    [
-        (['--tokens'], '--tokens is no option of --task det'),
-        (['--task', 'rec', '--stride-sec', '1'], '--stride-sec is no option of'),
-        ([], 'the recipe names no pretrained weights'),
-        (['--rate', '0'], 'rate 0.0: use a number above 0'),
-    ],
-)
-def test_bad_usage(more, message, det_root, capsys):
-    assert main('data/features', [str(det_root), 'videomae-tiny', *more]) == 2
-    assert message in capsys.readouterr().err
+def test_bad_usage(det_root, capsys):
+    rgb = 'videomae-tiny'
+    for argv, message in (
+        ([rgb, '--tokens'], '--tokens is no option of --task det'),
+        ([rgb, '--task', 'rec', '--stride-sec', '1'], '--stride-sec is no option of'),
+        ([rgb], 'the recipe names no pretrained weights'),
+        ([rgb, '--rate', '0'], 'rate 0.0: use a number above 0'),
+        ([rgb, '--stride-sec', '-1'], 'stride_sec -1.0: use a number above 0'),
+        (
+            ['skeletontcn-tiny', '--no-pretrained'],
+            'need a recipe for RGB whose test pipeline has one UniformFrames; this one',
+        ),
+    ):
+        assert main('data/features', [str(det_root), *argv]) == 2
+        assert message in capsys.readouterr().err

@@ -7,7 +7,7 @@ from fewshot_runs import make_run
 from scipy.optimize import minimize
 from torch import nn
 
-from mmma.engine import fewshot as finetune
+from mmma.engine import fewshot as module
 from mmma.engine.fewshot import (
     Classifier,
     adapt_linear,
@@ -106,23 +106,17 @@ def test_settings_are_those_of_the_adaptation():
         assert found == {'adapt': adapt, **settings}
 
 
-@pytest.mark.parametrize(
-    ('change', 'message'),
-    [
+def test_bad_settings():
+    for change, message in (
         ({'adapt': 'liner'}, r"unknown fewshot.adapt 'liner'.*Did you mean 'linear'"),
         ({'proximity': 0}, r'fewshot.proximity 0: use a number above 0'),
         ({'proximty': 1}, r"unknown fewshot.proximty: .*Did you mean 'proximity'"),
         ({'adapt': 'finetune', 'train': 'neck'}, r"unknown fewshot.train 'neck'"),
         ({'adapt': 'finetune', 'iters': 0}, r'fewshot.iters 0: use a number above 0'),
         ({'adapt': 'finetune', 'lr': -1}, r'fewshot.lr -1: use a number above 0'),
-    ],
-)
-def test_bad_settings(change, message):
-    with pytest.raises(ValueError, match=message):
-        fewshot_settings({**CONFIGURED, **change})
-
-
-def test_a_setting_that_is_missing():
+    ):
+        with pytest.raises(ValueError, match=message):
+            fewshot_settings({**CONFIGURED, **change})
     with pytest.raises(ValueError, match=r"fewshot.proximity is missing; 'linear'"):
         fewshot_settings({'adapt': 'linear'})
 
@@ -214,28 +208,20 @@ class Blocks(nn.Module):
         self.cls_head.fc_cls = nn.Linear(2, 3)
 
 
-def test_the_last_block_and_all_after_it():
-    chosen = trained_parameters(Blocks(), 'last')
+def test_the_last_block_and_all_after_it_is_trained():
+    model = Blocks().train()
+    chosen = trained_parameters(model, 'last')
     stems = {name.rpartition('.')[0] for name in chosen}
     assert stems == {
         'backbone.layer2.1.0', 'backbone.layer2.1.1', 'backbone.norm', 'cls_head.fc_cls'
     }  # fmt: skip
-
-
-def test_a_backbone_without_blocks():
-    model = Blocks()
-    model.backbone = nn.Linear(2, 2)
-    with pytest.raises(ValueError, match="'last': Linear has no numbered blocks"):
-        trained_parameters(model, 'last')
-
-
-def test_what_is_frozen_neither_drops_nor_counts():
-    model = Blocks().train()
-    chosen = trained_parameters(model, 'last')
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in chosen)
-    finetune._freeze(model)
+    module._freeze(model)  # what is frozen neither drops nor counts
     first, second = model.backbone.layer2
     assert not first[2].training
     assert second[2].training
     assert not second[1].training
+    model.backbone = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="'last': Linear has no numbered blocks"):
+        trained_parameters(model, 'last')
