@@ -115,22 +115,16 @@ def test_of_equal_scores_the_lower_index_ranks_first():
     assert outcomes.top5.tolist() == [True, True, False]
 
 
-def test_counts(counts):
+def test_counts_and_rates_of_classes(counts):
     assert counts.support.tolist() == [2, 2, 0, 0]
     assert counts.predicted.tolist() == [2, 1, 1, 0]
     assert counts.hits.tolist() == [1, 1, 0, 0]
     assert counts.top5_hits.tolist() == [2, 2, 0, 0]
-
-
-def test_confusion_matrix_has_truth_in_rows():
-    matrix = confusion_matrix(LABELS, SCORES.argmax(axis=1), 4)
-    assert matrix.tolist() == [[1, 0, 1, 0], [1, 1, 0, 0], [0] * 4, [0] * 4]
-
-
-def test_rates_of_classes(counts):
     assert class_recall(counts).tolist() == [0.5, 0.5, 0, 0]
     assert class_precision(counts).tolist() == [0.5, 1, 0, 0]
     assert class_f1(counts).tolist() == pytest.approx([1 / 2, 2 / 3, 0, 0])
+    matrix = confusion_matrix(LABELS, SCORES.argmax(axis=1), 4)
+    assert matrix.tolist() == [[1, 0, 1, 0], [1, 1, 0, 0], [0] * 4, [0] * 4]
 
 
 @pytest.mark.parametrize(
@@ -184,26 +178,18 @@ def test_bad_class_set(counts):
 BODY_OF = (0, 0, 1, 2)
 
 
-def test_sum_may_differ_from_the_body_of_the_top_action():
-    scores = [[0.3, 0.3, 0.4, 0.0]]
+def test_bodies_by_sum_and_by_their_best_action():
+    scores = [[0.3, 0.3, 0.4, 0.0]]  # which may differ
     assert summed_body_scores(scores, BODY_OF, 3)[0] == pytest.approx([0.6, 0.4, 0])
     assert top_action_body_scores(scores, BODY_OF, 3)[0].argmax() == 1
-
-
-def test_top_action_ranks_groups_by_their_best_action():
     scores = [[0.1, 0.2, 0.3, 0.4]]  # groups in order of first appearance: 2, 1, 0
     assert top_action_body_scores(scores, BODY_OF, 3).tolist() == [[2, 3, 4]]
-
-
-def test_equal_actions_map_to_the_body_of_the_lower_index():
     # Actions 0 and 1 tie; the body of action 0 has the higher index.
-    scores = top_action_body_scores([[0.5, 0.5]], (1, 0), 2)
-    assert scores.argmax(axis=1).tolist() == [1]
-
-
-def test_group_without_actions_comes_last():
-    scores = [[0.0, 0.0, 0.1, -5.0]]
-    assert top_action_body_scores(scores, BODY_OF, 4)[0, 3] == 0
+    assert top_action_body_scores([[0.5, 0.5]], (1, 0), 2).argmax() == 1
+    # A group without actions comes last.
+    assert top_action_body_scores([[0.0, 0, 0.1, -5]], BODY_OF, 4)[0, 3] == 0
+    with pytest.raises(ValueError, match=r'lowest -2\).*give probabilities'):
+        summed_body_scores([[1.0, -2.0, 0, 0]], BODY_OF, 3)
 
 
 def test_top_action_body_is_the_body_of_argmax():
@@ -211,11 +197,6 @@ def test_top_action_body_is_the_body_of_argmax():
     scores, body_of = rng.integers(0, 3, (200, 9)), rng.integers(0, 4, 9)
     bodies = top_action_body_scores(scores, body_of, 4).argmax(axis=1)
     assert (bodies == body_of[scores.argmax(axis=1)]).all()
-
-
-def test_logits_cannot_be_summed():
-    with pytest.raises(ValueError, match=r'lowest -2\).*give probabilities'):
-        summed_body_scores([[1.0, -2.0, 0, 0]], BODY_OF, 3)
 
 
 def test_fused_scores_are_the_renormalised_product():
@@ -269,12 +250,9 @@ def test_published_counts_give_the_documented_groups():
     }
 
 
-def test_mask_renormalises_over_the_kept_classes():
+def test_mask_renormalises_or_leaves_a_uniform_row():
     masked = mask_to_classes([[0.5, 0.3, 0.2]], [2, 1, 2])
     assert masked[0] == pytest.approx([0, 0.6, 0.4])
-
-
-def test_mask_that_removes_all_mass_leaves_a_uniform_row():
     masked = mask_to_classes([[1.0, 0, 0], [0, 1, 0]], [1, 2])
     assert masked.tolist() == [[0, 0.5, 0.5], [0, 1, 0]]
 
