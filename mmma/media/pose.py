@@ -199,10 +199,6 @@ def extract_video(path: Path, options: PoseOptions) -> Partial:
     Rows of a store are evenly spaced: at a variable frame rate each one is what is
     shown in the middle of its time, at a constant rate all frames stay.
 
-    Args:
-        path: The file.
-        options: Those of the extractor.
-
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It cannot be read as video.
@@ -216,10 +212,6 @@ def extract_clip(extractor: Extractor, video: VideoFrames) -> Partial:
     """Find the skeletons of a video, as a store holds them.
 
     Joints outside the picture are guesses of where nothing can be seen: score 0.
-
-    Args:
-        extractor: Finds the joints.
-        video: Its frames.
     """
     keypoints, scores = extractor.extract(video, video.fps)
     size = np.array(video.size)
@@ -235,10 +227,7 @@ def extract_clip(extractor: Extractor, video: VideoFrames) -> Partial:
 def open_partials(skeletons: Path, extractor: str, force: bool) -> Path:
     """Open the folder of clips that are done before the store is written.
 
-    Args:
-        skeletons: The root's ``skeletons`` folder.
-        extractor: What finds the joints, with its options.
-        force: Throw away what another extractor has begun.
+    ``force`` throws away what another extractor has begun.
 
     Raises:
         ValueError: Another extractor has begun here.
@@ -277,9 +266,7 @@ def write_partial(path: Path, partial: Partial, source: Path) -> None:
 def read_partial(path: Path, source: Path | None = None) -> Partial | None:
     """Read a clip's file; None where there is none, or its video has changed.
 
-    Args:
-        path: From :func:`partial_path`.
-        source: The video; None does not look whether it has changed.
+    A source of None does not look whether the video has changed.
     """
     if not path.is_file() or (source is not None and not source.is_file()):
         return None
@@ -481,14 +468,7 @@ def _write_missing(
 
 
 def detection_rates(store: SkeletonStore) -> tuple[int, dict[str, float], int]:
-    """Shares of a store's frames in which parts of anybody were found.
-
-    Args:
-        store: Of ``WHOLEBODY65``.
-
-    Returns:
-        Frames, the share of each part in [0, 1], and clips without any body.
-    """
+    """Frames, shares of them with each part of anybody, and clips without any body."""
     found = dict.fromkeys(_PARTS, 0)
     frames = without_body = 0
     for name in store.names:

@@ -20,6 +20,16 @@ import numpy as np
 from mmma.checkpoints import file_sha256
 from mmma.media.pose import NUM_JOINTS, Extractor, PoseOptions
 
+WHOLEBODY = [*range(23), *range(91, 133)]
+"""Our joints in COCO-WholeBody: body and feet, then both hands, without the 68 of the
+face. Source: COCO-WholeBody (arXiv 2007.11858)."""
+
+FILES = {
+    'det.onnx': 'a YOLOX person detector, as yolox_m_8xb8-300e_humanart-c2c7a14a',
+    'pose.onnx': 'a whole-body model of 133 joints, as '
+    'rtmw-dw-x-l_simcc-cocktail14_270e-384x288_20231122',
+}
+_ZIPS = 'download.openmmlab.com/mmpose/v1/projects: end2end.onnx of the named zip'
 _SURE = 0.3
 _LEAST_OVERLAP = 0.3
 
@@ -101,18 +111,6 @@ def _area(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, 2:] - boxes[:, :2]).prod(axis=-1)
 
 
-WHOLEBODY = [*range(23), *range(91, 133)]
-"""Our joints in COCO-WholeBody: body and feet, then both hands, without the 68 of the
-face. Source: COCO-WholeBody (arXiv 2007.11858)."""
-
-FILES = {
-    'det.onnx': 'a YOLOX person detector, as yolox_m_8xb8-300e_humanart-c2c7a14a',
-    'pose.onnx': 'a whole-body model of 133 joints, as '
-    'rtmw-dw-x-l_simcc-cocktail14_270e-384x288_20231122',
-}
-_ZIPS = 'download.openmmlab.com/mmpose/v1/projects: end2end.onnx of the named zip'
-
-
 def describe(options: PoseOptions) -> str:
     """Name, version, model files and options of the extractor.
 
@@ -135,10 +133,7 @@ def describe(options: PoseOptions) -> str:
 
 
 def model_files(folder: Path | None) -> list[Path]:
-    """Paths of ``det.onnx`` and ``pose.onnx``.
-
-    Args:
-        folder: The user's ``--models``.
+    """Paths of ``det.onnx`` and ``pose.onnx`` in the user's ``--models``.
 
     Raises:
         FileNotFoundError: A file is not there.

@@ -31,6 +31,13 @@ FIELDS = (
     *('keypoint', 'keypoint_score'),
 )
 FPS = 30.0
+_BODY = JOINT_SETS['body17']
+_BODY_PAIRS = {
+    key: tuple(p for p in getattr(WHOLEBODY65, key) if set(p) <= set(_BODY))
+    for key in ('flip_pairs', 'limbs')
+}
+LAYOUTS = {17: JointLayout(_BODY, **_BODY_PAIRS), 65: WHOLEBODY65}
+"""Layouts by number of joints; others need the mapping's ``layout``."""
 _NUMBERS = 'biuf'  # kinds of dtype: bool, int, unsigned, float
 _DEPTH = 6  # of containers in each other
 _BROKEN = (
@@ -240,19 +247,6 @@ def _checked(row: Any) -> dict[str, Any]:
         keypoint_score=score,
         repaired=repaired,
     )
-
-
-def _coco17() -> JointLayout:
-    body = set(JOINT_SETS['body17'])
-    return JointLayout(
-        names=JOINT_SETS['body17'],
-        flip_pairs=tuple(p for p in WHOLEBODY65.flip_pairs if body.issuperset(p)),
-        limbs=tuple(p for p in WHOLEBODY65.limbs if body.issuperset(p)),
-    )
-
-
-LAYOUTS = {17: _coco17(), 65: WHOLEBODY65}
-"""Layouts by number of joints; others need the mapping's ``layout``."""
 
 
 def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
