@@ -142,12 +142,13 @@ def test_options_that_the_config_lacks(run, tmp_path):
         publish(other, tmp_path)
 
 
-@pytest.mark.parametrize(
-    'state', [{'new': torch.ones(1)}, {'cls_head.fc_cls.bias': torch.ones(3)}]
-)
-def test_weights_of_another_model(run, tmp_path, state):
-    with pytest.raises(ValueError, match=f'not fit the model .*{next(iter(state))}'):
-        publish(changed(run, state=state), tmp_path)
+def test_weights_of_another_model(run, tmp_path):
+    for name, value in {
+        'new': torch.ones(1),
+        'cls_head.fc_cls.bias': torch.ones(3),
+    }.items():
+        with pytest.raises(ValueError, match=f'not fit the model .*{name}'):
+            publish(changed(run, state={name: value}), tmp_path)
 
 
 def test_a_config_of_the_users_own(run, tmp_path):
@@ -241,11 +242,12 @@ def test_metafile_follows_the_results(model, tmp_path):
 
 
 @pytest.fixture(scope='module')
-def measured(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('run')
-    make_run(folder)
-    model = publish(read_run(folder), folder / 'zoo')
-    add_results(model, [make_results(folder / 'r.json', model.weights, model.sha256)])
+def measured(published, tmp_path_factory):
+    """A copy with results."""
+    folder = tmp_path_factory.mktemp('measured')
+    shutil.copytree(published.path.parent, folder / 'zoo')
+    model = read_published(NAME, folder / 'zoo')
+    add_results(model, [results_of(model, folder)])
     return model
 
 
@@ -260,24 +262,16 @@ def test_files_for_the_hub(measured, tmp_path):
     assert [path.name for path in files] == names
     assert files[0].read_bytes() == measured.weights.read_bytes()
     assert meta_of(load_weights_file(files[0])) == measured.meta
-    write_hub_folder(measured, tmp_path / 'hub')
-
-
-def test_another_model_there(measured, tmp_path):
-    (tmp_path / 'model.safetensors').write_bytes(b'other')
-    with pytest.raises(ValueError, match=r'is of another model: --force replaces it'):
-        write_hub_folder(measured, tmp_path)
-    write_hub_folder(measured, tmp_path, force=True)
-
-
-def test_config(measured, tmp_path):
-    write_hub_folder(measured, tmp_path)
-    found = json.loads((tmp_path / 'config.json').read_text())
-    classes = measured.meta['classes']
+    found, classes = json.loads(files[1].read_text()), measured.meta['classes']
     assert found['architectures'] == ['RecognizerGCN']
     assert [found['id2label'][str(i)] for i in range(82)] == classes
     assert found['label2id'] == {name: i for i, name in enumerate(classes)}
     assert found['mmma_config']['model'] == measured.cfg['model']
+    write_hub_folder(measured, tmp_path / 'hub')
+    files[0].write_bytes(b'other')
+    with pytest.raises(ValueError, match=r'is of another model: --force replaces it'):
+        write_hub_folder(measured, tmp_path / 'hub')
+    write_hub_folder(measured, tmp_path / 'hub', force=True)
 
 
 def test_front_matter(measured):
