@@ -11,16 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mmma.checkpoints import file_sha256
-from mmma.evaluation.reports import read_results
 from mmma.hub.metafiles import metafile_entry
 from mmma.hub.publish import SIMULATED
 from mmma.hub.published import ZooFolder
 from mmma.hub.zoo import is_checkpoint, with_entry
 from mmma.reporting.paper import Row, paper_tables
 from mmma.reporting.results import Results, audit_results
-
-_RESULTS = 'results.json'
 
 
 @dataclass(frozen=True)
@@ -94,10 +90,10 @@ def read_zoo(
     for method, data in metafiles.items():
         own = []
         for entry in filter(is_checkpoint, data.get('Models') or ()):
+            weights = root / entry['Weights']
+            model = ZooFolder(weights.parent, weights)
             try:
-                read = read_zoo_checkpoint(root, entry)
-                weights = root / entry['Weights']
-                model = ZooFolder(weights.parent, weights)
+                read = read_zoo_checkpoint(model, entry)
                 fields = metafile_entry(model, entry['Config'], data)
             except (ValueError, FileNotFoundError) as error:
                 problems.append(f'configs/metafiles/{method}.yml: {error}')
@@ -111,7 +107,7 @@ def read_zoo(
     return found, methods, problems
 
 
-def read_zoo_checkpoint(root: Path, entry: Mapping[str, Any]) -> Checkpoint:
+def read_zoo_checkpoint(model: ZooFolder, entry: Mapping[str, Any]) -> Checkpoint:
     """Read the results of our own weights, and check that they are theirs.
 
     Raises:
@@ -120,56 +116,42 @@ def read_zoo_checkpoint(root: Path, entry: Mapping[str, Any]) -> Checkpoint:
             and results, or the results contradict themselves.
     """
     name, simulated = entry['Name'], (entry.get('Metadata') or {}).get('Simulated')
-    folder = root / 'zoo' / name
     if not isinstance(simulated, bool) or name.endswith(SIMULATED) is not simulated:
         raise ValueError(
             f'{name}: Metadata.Simulated is {simulated!r}. Write true or false; names '
             f'of weights trained on simulated data, and no others, end in {SIMULATED}.'
         )
-    _check_weights(root, entry)
-    for file in ('config.py', 'train.log', _RESULTS):
-        if not (folder / file).is_file():
-            raise FileNotFoundError(
-                f'{name}: there is no zoo/{name}/{file}. '
-                'Publish the weights again, or remove the entry.'
-            )
-    further = sorted(p.name for p in folder.glob('results_*.json'))
-    paths = [PurePosixPath('zoo', name, file) for file in (_RESULTS, *further)]
-    measured = [(path, read_results(root / path)) for path in paths]
-    for path, results in measured:
-        _check_belongs(entry, results, str(path))
-        audit_results(results, str(path))
-    protocol = measured[0][1]['protocol']['name']
-    if protocol != entry['Metadata'].get('Protocol'):
-        raise ValueError(
-            f'{paths[0]} is of protocol {protocol}, the entry says '
-            f'{entry["Metadata"].get("Protocol")}.'
-        )
-    named = ({**results, 'name': name, 'files': [p]} for p, results in measured)
-    return Checkpoint(entry, tuple(named))
-
-
-def _check_weights(root: Path, entry: Mapping[str, Any]) -> None:
-    name, path = entry['Name'], root / entry['Weights']
-    where = PurePosixPath(entry['Weights'])
-    wanted = str(entry.get('Weights SHA256') or '')
+    where, wanted = entry['Weights'], str(entry.get('Weights SHA256') or '')
     expected = f'zoo/{name}/{name}-{wanted[:8]}.safetensors'
-    if len(wanted) != 64 or str(where) != expected:
+    if len(wanted) != 64 or where != expected:
         raise ValueError(
             f'{name}: Weights {where} with SHA-256 {wanted or "unknown"}: weights of '
             f'this hash are called {expected}, and the whole hash is needed.'
         )
-    if not path.is_file():
-        raise FileNotFoundError(
-            f'{name}: there is no {where}. Publish the weights again, or remove the '
-            'entry.'
-        )
-    found = file_sha256(path)
-    if found != wanted:
+    for file in (model.weights.name, 'config.py', 'train.log', 'results.json'):
+        if not (model.path / file).is_file():
+            raise FileNotFoundError(
+                f'{name}: there is no zoo/{name}/{file}. '
+                'Publish the weights again, or remove the entry.'
+            )
+    if model.sha256 != wanted:
         raise ValueError(
-            f'{where} has SHA-256 {found}, the entry of {name} says {wanted}. Publish '
-            'the weights again.'
+            f'{where} has SHA-256 {model.sha256}, the entry of {name} says {wanted}. '
+            'Publish the weights again.'
         )
+    measured = {f'zoo/{name}/{file}': r for file, r in model.results().items()}
+    for path, results in measured.items():
+        _check_belongs(entry, results, path)
+        audit_results(results, path)
+    path, results = next(iter(measured.items()))
+    protocol, told = results['protocol']['name'], entry['Metadata'].get('Protocol')
+    if protocol != told:
+        raise ValueError(f'{path} is of protocol {protocol}, the entry says {told}.')
+    named = (
+        {**results, 'name': name, 'files': [PurePosixPath(path)]}
+        for path, results in measured.items()
+    )
+    return Checkpoint(entry, tuple(named))
 
 
 def _check_belongs(
