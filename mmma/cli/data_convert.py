@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mmma.cli.arguments import add_options, options_of
+
 HELP = """Convert a published data set into a data root.
 
   ma52      lists of MA-52 (train_list_videos.txt ...)
@@ -20,42 +22,18 @@ Videos found in SRC are linked or copied; tables are written with label names.""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     from mmma.data.convert import CONVERTERS
-    from mmma.data.convert.target import VIDEO_MODES
+    from mmma.data.convert.target import Options
 
-    parser.add_argument('format', choices=list(CONVERTERS), help='what SRC holds')
-    parser.add_argument(
-        'source',
-        metavar='SRC',
-        type=Path,
-        help='downloaded folder, pickle or JSON file',
-    )
-    parser.add_argument('out', metavar='OUT', type=Path, help='data root to write')
-    parser.add_argument(
-        '--videos',
-        choices=VIDEO_MODES,
-        default='link',
-        help='hard links (copies where there are none), copies, or leave them to me '
-        '(default: link)',
-    )
-    parser.add_argument(
-        '--fps', type=float, help='frames per second, where tables have no fps column'
-    )
-    parser.add_argument(
-        '--mapping',
-        type=Path,
-        help='for mma82: JSON file that says which files of the release mean what; for '
-        'pyskl: label_space, splits, domain, domains, layout; for opentad, pointtad: '
-        'label_space, action_names, first_index, subsets, domain, domains',
-    )
-    parser.add_argument(
-        '--export',
-        action='store_true',
-        help='the other way round: SRC is a data root, and OUT a folder for its '
-        'detection table in the format (opentad, pointtad)',
-    )
-    parser.add_argument(
-        '--force', action='store_true', help='write into a folder that is not empty'
-    )
+    add = parser.add_argument
+    add('format', choices=list(CONVERTERS), help='what SRC holds')
+    source = 'downloaded folder, pickle or JSON file'
+    add('source', metavar='SRC', type=Path, help=source)
+    add('out', metavar='OUT', type=Path, help='data root to write')
+    add_options(parser, Options, 'videos', 'fps', 'mapping')
+    export = 'the other way round: SRC is a data root, and OUT a folder for its '
+    export += 'detection table in the format (opentad, pointtad)'
+    add('--export', action='store_true', help=export)
+    add_options(parser, Options, 'force')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if args.export:
         print('\n'.join(export(args.format, args.source, args.out, args.force)))
         return 0
-    options = Options(args.videos, args.force, args.fps, args.mapping)
+    options = options_of(Options, args)
     conversion = convert(args.format, args.source, args.out, options)
     print('\n'.join(conversion.lines()))
     print(f'next: python tools/data/check.py {args.out} --decode')

@@ -1,4 +1,4 @@
-"""``data/features``: what a frozen backbone makes of a data root's clips or videos."""
+"""``data/features``: features of a root's clips or videos by a frozen backbone."""
 
 from __future__ import annotations
 
@@ -25,39 +25,25 @@ not be read and were left out (listed), 2 bad usage or bad input."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument('root', metavar='ROOT', type=Path, help='data root')
-    parser.add_argument(
-        'config', metavar='CONFIG|NAME', help='of recognition, as videomae-s'
-    )
-    parser.add_argument(
-        'checkpoint',
-        nargs='?',
-        metavar='CKPT',
-        help=f'default: weights of the recipe; {CKPT_HELP}',
-    )
-    parser.add_argument(
-        '--no-pretrained',
-        dest='pretrained',
-        action='store_false',
-        help='random weights, marked as such',
-    )
-    parser.add_argument('--name', help='of the features (default: that of the recipe)')
-    parser.add_argument('--task', choices=('rec', 'det'), default='det')
-    parser.add_argument('--dtype', choices=('float16', 'float32'), default='float16')
-    parser.add_argument(
-        '--rate', type=float, default=15.0, metavar='FPS', help='det: default 15'
-    )
-    parser.add_argument('--stride-sec', type=float, metavar='S', help='det: see above')
-    parser.add_argument('--tokens', action='store_true', help='rec: see above')
-    parser.add_argument('--views', type=int, metavar='V', help='rec: views per clip')
-    parser.add_argument(
-        '--skip-broken',
-        action='store_true',
-        help='leave out what cannot be read, and list it',
-    )
-    parser.add_argument('--trust-checkpoint', dest='trust', action='store_true')
-    parser.add_argument('--allow-simulated', action='store_true')
-    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='K=V')
+    add = parser.add_argument
+    add('root', metavar='ROOT', type=Path, help='data root')
+    add('config', metavar='CONFIG|NAME', help='of recognition, as videomae-s')
+    told = f'default: weights of the recipe; {CKPT_HELP}'
+    add('checkpoint', nargs='?', metavar='CKPT', help=told)
+    told = 'random weights, marked as such'
+    add('--no-pretrained', dest='pretrained', action='store_false', help=told)
+    add('--name', help='of the features (default: that of the recipe)')
+    add('--task', choices=('rec', 'det'), default='det')
+    add('--dtype', choices=('float16', 'float32'), default='float16')
+    add('--rate', type=float, default=15.0, metavar='FPS', help='det: default 15')
+    add('--stride-sec', type=float, metavar='S', help='det: see above')
+    add('--tokens', action='store_true', help='rec: see above')
+    add('--views', type=int, metavar='V', help='rec: views per clip')
+    told = 'leave out what cannot be read, and list it'
+    add('--skip-broken', action='store_true', help=told)
+    add('--trust-checkpoint', dest='trust', action='store_true')
+    add('--allow-simulated', action='store_true')
+    add('--cfg-options', nargs='+', default=[], metavar='K=V')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal, get_args
 
 from mmma.data.clips import Clip, read_rec, write_rec
 from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, DatasetInfo, write_info
@@ -19,7 +19,7 @@ from mmma.files import progress, read_text
 from mmma.taxonomy import DOMAINS, LABEL_SPACES, SUBSETS, LabelSpace, check_choice
 from mmma.video import VIDEO_SUFFIXES
 
-VIDEO_MODES = ('link', 'copy', 'none')
+VideoMode = Literal['link', 'copy', 'none']
 
 
 class SourceTree:
@@ -250,18 +250,19 @@ class Options:
     """Options of a conversion.
 
     Attributes:
-        videos: ``link`` makes hard links (a symbolic link would leave the root) and
-            copies where the file system has none; ``copy`` copies; ``none`` leaves the
-            videos to the user.
-        force: Write into a folder that is not empty.
-        fps: Frames per second where the tables do not say.
-        mapping: A table of one's own, for converters that have one.
+        videos: hard links (copies where there are none), copies, or leave them to me
+            (default: link)
+        fps: frames per second, where tables have no fps column
+        mapping: for mma82: JSON file that says which files of the release mean what;
+            for pyskl: label_space, splits, domain, domains, layout; for opentad,
+            pointtad: label_space, action_names, first_index, subsets, domain, domains
+        force: write into a folder that is not empty
     """
 
-    videos: str = 'link'
-    force: bool = False
+    videos: VideoMode = 'link'
     fps: float | None = None
     mapping: Path | None = None
+    force: bool = False
 
 
 class Conversion:
@@ -285,7 +286,7 @@ class Conversion:
     """
 
     def __init__(self, tree: SourceTree, out: Path, options: Options) -> None:
-        check_choice('--videos', options.videos, VIDEO_MODES)
+        check_choice('--videos', options.videos, get_args(VideoMode))
         if options.fps is not None and not 1 <= options.fps <= 1000:
             raise ValueError(f'--fps {options.fps:g}: must be 1..1000')
         here, there = tree.path.resolve(), out.resolve()
