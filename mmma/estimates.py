@@ -39,10 +39,6 @@ def estimate_steps(flow: Workflow, left: Sequence[Step]) -> dict[str, Estimate]:
     """Estimate steps by name; none where only tables are left.
 
     What was measured before in the same way is taken from ``measured.json``.
-
-    Args:
-        flow: The workflow.
-        left: Its steps that are not done.
     """
     if all(step.command[0] == 'table' for step in left):
         return {}
@@ -101,12 +97,9 @@ def _requests(flow: Workflow, left: Sequence[Step]) -> dict[str, dict[str, Any]]
 def plan_table(
     flow: Workflow, estimates: Mapping[str, Estimate], left: Sequence[Step]
 ) -> str:
-    """Show the plan with its estimates as a table, and the commands below it.
+    """Show the plan with estimates as a table, and the commands below it.
 
-    Args:
-        flow: The workflow.
-        estimates: By step; a step without one is unknown.
-        left: Steps that are not done.
+    Steps that are not left were done; one without an estimate is unknown.
     """
     from prettytable import PrettyTable
 
@@ -143,12 +136,9 @@ def _cells(
 def estimate(
     step: Step, counts: Mapping[Any, int], measured: Mapping[str, Any], cores: int
 ) -> Estimate:
-    """Estimate one step.
+    """Estimate one step from clips by (subset, domain) and what was measured by part.
 
     Args:
-        step: The step.
-        counts: Clips by (subset, domain).
-        measured: By part, from :func:`measure_part`.
         cores: Processes that check, pack and find poses.
     """
     data, kind = measured.get('data', {}), step.command[0]

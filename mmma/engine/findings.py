@@ -276,7 +276,7 @@ def write_findings(
     Args:
         folder: Of the files.
         stem: Name of the video without its suffix.
-        answers: Of each model.
+        answers: One per model.
         facts: ``request``, ``top_k``, and ``path`` unless it is private.
     """
     with atomic_write(folder / f'{stem}.csv') as file:

@@ -95,13 +95,8 @@ class PlainCheckpointHook(CheckpointHook):
     as ``cfg``), ``meta`` has ``mmma_version``, ``config_name``, ``label_space``,
     ``classes``, ``bodies``, ``body_of``, ``protocol`` with its ``train_domains``,
     ``seen_domains`` (those, and what the weights it started from had seen), ``data``
-    (``name``, ``fingerprint``, ``simulated``, ``source``, and ``extractor`` of
-    skeletons),
-    ``pretrain_data``, ``selected_on`` (``subset``, ``domains``, ``metric``; None for
-    the last of a run), ``validated`` and ``random_state``.
-
-    Args:
-        kwargs: As for ``CheckpointHook``.
+    (``describe_data``), ``pretrain_data``, ``selected_on`` (``subset``, ``domains``,
+    ``metric``; None for the last of a run), ``validated`` and ``random_state``.
 
     Attributes:
         run: What is trained, from whoever builds the runner.
@@ -195,7 +190,17 @@ class PlainCheckpointHook(CheckpointHook):
                 log, count = (value[key].cpu().numpy() for key in ('log', 'count'))
                 scalars[name] = HistoryBuffer(log, count, value['max_length'])
         if runner._resume:
-            self._check_data(runner, meta)
+            # Compared here: MMEngine would compare every clip's name, pickled.
+            dataset = runner.train_dataloader.dataset
+            meta['dataset_meta'] = getattr(dataset, 'metainfo', None)
+            now = describe_data(self.run) if self.run and 'data' in meta else None
+            if now and now != meta['data']:
+                print_log(
+                    f'resuming on other data: the run began with {meta["data"]}, '
+                    f'now it is {now}',
+                    logger='current',
+                    level=logging.WARNING,
+                )
             self._unvalidated = not meta.get('validated', True)
             self._random_state = meta.get('random_state')
 
@@ -218,22 +223,6 @@ class PlainCheckpointHook(CheckpointHook):
             self._data = self._data or describe_data(self.run)
             origin['data'] = self._data
         return origin
-
-    def _check_data(self, runner: Any, meta: dict[str, Any]) -> None:
-        """Warn where a run goes on with other data than it began with."""
-        # Compared here: MMEngine would compare every clip's name, pickled.
-        metainfo = getattr(runner.train_dataloader.dataset, 'metainfo', None)
-        meta['dataset_meta'] = metainfo
-        if self.run is None or 'data' not in meta:
-            return
-        now = describe_data(self.run)
-        if now != meta['data']:
-            print_log(
-                f'resuming on other data: the run began with {meta["data"]}, '
-                f'now it is {now}',
-                logger='current',
-                level=logging.WARNING,
-            )
 
 
 def get_random_state() -> dict[str, Any]:

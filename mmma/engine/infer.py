@@ -142,9 +142,9 @@ class VideoModel:
         """Ask the model what a video shows.
 
         Args:
-            path: The video.
-            video: What is known of it.
-            skeletons: Its skeletons, for a model that sees those.
+            path: The file.
+            video: As :class:`Answer` has it.
+            skeletons: For a model that sees those.
 
         Raises:
             BrokenVideoError: A frame cannot be read.
@@ -230,10 +230,6 @@ def config_of(weights: Weights, name: str) -> str:
 
     Its file name alone is used: no text or path of a checkpoint is ever run.
 
-    Args:
-        weights: The checkpoint.
-        name: What to call it.
-
     Raises:
         ValueError: It names none, or one that does not come with mmma.
     """
@@ -252,12 +248,7 @@ def config_of(weights: Weights, name: str) -> str:
 
 
 def own_label_space(meta: Mapping[str, Any], name: str) -> LabelSpace:
-    """A label space with the body groups that a model was trained with.
-
-    Args:
-        meta: What its checkpoint tells of itself.
-        name: Of the label space.
-    """
+    """The named label space, with the body groups that a checkpoint tells of."""
     space = load_label_space(name)
     classes, bodies, groups = (
         list(meta.get(key) or ()) for key in ('classes', 'bodies', 'body_of')
@@ -337,14 +328,7 @@ def _video_notes(
 def open_model(model: str, *, config: str | None = None, **options: Any) -> VideoModel:
     """Open a trained model for many videos.
 
-    Args:
-        model: Model-zoo name, path or URL.
-        config: Its config; by default what the zoo or the checkpoint names.
-        **options: As of :func:`recognize`.
-
-    Raises:
-        FileNotFoundError: There is no such model or config.
-        ValueError: As :func:`recognize`, but for the video.
+    Arguments and errors are those of :func:`recognize`, but for the video.
     """
     for key in options:
         check_choice('option', key, tuple(InferenceOptions.__dataclass_fields__))
@@ -399,15 +383,7 @@ def detect(
 ) -> Answer:
     """Find the actions in a video of any length, by the same path as testing.
 
-    Args:
-        video: The file.
-        model: As of :func:`recognize`, a detector.
-        config: Its config; by default what the zoo or the checkpoint names.
-        **options: As of :func:`recognize`.
-
-    Raises:
-        FileNotFoundError: As :func:`recognize`.
-        ValueError: As :func:`recognize`.
+    Arguments and errors are those of :func:`recognize`; the model is a detector.
     """
     return _look(video, model, 'det', config, options)
 

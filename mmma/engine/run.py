@@ -118,7 +118,7 @@ class TrainOptions:
     fast_dev_run: bool = False
 
     def write(self, cfg: Any, root: DataRoot, folder: Path) -> None:
-        """Write them into a config that :func:`open_run` owns."""
+        """Write them into the config of a run that is opened."""
         cfg.work_dir = str(self.work_dir or cfg.get('work_dir') or folder)
         cfg.resume = self.resume
         set_environment(cfg, self.launcher)
@@ -174,7 +174,7 @@ class TestOptions:
     allow_extractor: bool = False
 
     def write(self, cfg: Any, root: DataRoot, folder: Path) -> None:
-        """Write them into a config that :func:`open_run` owns."""
+        """Write them into the config of a run that is opened."""
         for key in ('class_set', 'body_scores'):
             if getattr(self, key):
                 cfg.test_evaluator[key] = getattr(self, key)
@@ -215,7 +215,7 @@ class BackboneOptions:
     work_dir: str | None = None
 
     def write(self, cfg: Any, root: DataRoot, folder: Path) -> None:
-        """Write them into a config that :func:`open_run` owns: no body classifier."""
+        """Write them into the config of a run that is opened: no body classifier."""
         cfg.work_dir = self.work_dir or str(folder / 'frozen')
         set_environment(cfg, 'none')
         cfg.load_from, cfg.resume = None, False
@@ -242,9 +242,7 @@ def open_run(
     Args:
         config: Path or name of a config file; or a loaded config, which stays as it
             is, and takes no flags.
-        flags: As of :func:`mmma.config.load_config`.
-        data_root: As there.
-        cfg_options: As there.
+        flags: As of :func:`mmma.config.load_config`, as the next two are.
         options: What the run is for; None leaves the config as it is loaded.
         views: Sets of times per tested clip; None keeps the recipe's.
         crops: Crops per tested picture; None keeps the recipe's.

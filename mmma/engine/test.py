@@ -78,15 +78,7 @@ def score_checkpoint(
 def load_runner(
     run: Run, checkpoint: str | Weights, options: TestOptions
 ) -> tuple[Runner, Weights]:
-    """Build what tests a checkpoint.
-
-    Args:
-        run: Opened with the same options.
-        checkpoint: Path or URL of the weights, or the weights as read.
-        options: How to test.
-
-    Returns:
-        A runner whose model holds the weights, and what the checkpoint says of them.
+    """Build what tests a checkpoint: a runner whose model holds it, and the weights.
 
     Raises:
         FileNotFoundError: No such checkpoint.
@@ -114,7 +106,7 @@ def score_protocol(
 
     Args:
         run: With the protocol.
-        runner: Of the run; its model holds the checkpoint.
+        runner: From :func:`load_runner`.
         subset: ``test`` or ``val``.
         cached: SHA-256 of the checkpoint, to keep features under; None keeps none.
 

@@ -19,11 +19,7 @@ from mmma.engine.weights import (
 
 
 def train(run: Run, options: TrainOptions) -> Run:
-    """Train a model.
-
-    Args:
-        run: Opened with the same options.
-        options: What the command line adds.
+    """Train a model in a run that was opened with the same options.
 
     Returns:
         The run as it was trained, which tells what its weights had seen before.
