@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 from mmma.checkpoints import load_weights_file
 from mmma.models.backbones.videomae import VideoMAEViT
-from mmma.registry import MODELS
+from mmma.registry import HOOKS, MODELS
 from mmma.structures.samples import SegmentSample
 
 ARCH = dict(embed_dims=16, depth=2, num_heads=2, img_size=32, num_frames=4)
@@ -32,6 +32,20 @@ class StopHook(Hook):
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if runner.iter == self.before:
             raise Stop
+
+
+@HOOKS.register_module()
+class StopAfter(Hook):
+    """Stops a run as Ctrl-C would, once an epoch's checkpoint is written."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, epochs):
+        self.epochs = epochs
+
+    def after_train_epoch(self, runner):
+        if runner.epoch + 1 == self.epochs:
+            raise KeyboardInterrupt
 
 
 class Windows(torch.utils.data.Dataset):

@@ -8,8 +8,8 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
+from adapter_runs import StopAfter
 from fewshot_runs import TINY, make_run
-from mmengine.hooks import Hook
 from video_files import make_video_root
 
 from mmma.apis import load_config
@@ -25,26 +25,12 @@ from mmma.engine.test import detect_videos, load_runner, score_protocol, summari
 from mmma.engine.train import latest_checkpoint, train
 from mmma.evaluation.recognition import fuse_body_scores
 from mmma.evaluation.rows import DetectionOptions, Group, group_rows
-from mmma.registry import DATASETS, HOOKS
+from mmma.registry import DATASETS
 from mmma.structures.samples import WindowMerger
 from mmma.structures.segments import Segments
 from mmma.taxonomy import load_label_space
 
-TINY_DETECTION = 'configs/det/skeletondet-tiny_mma82.py'
-
-
-@HOOKS.register_module()
-class StopDetectorAfter(Hook):
-    """Stops a run as Ctrl-C would, once an epoch's checkpoint is written."""
-
-    priority = 'LOWEST'
-
-    def __init__(self, epochs):
-        self.epochs = epochs
-
-    def after_train_epoch(self, runner):
-        if runner.epoch + 1 == self.epochs:
-            raise KeyboardInterrupt
+DETECTOR = 'configs/det/skeletondet-tiny_mma82.py'
 
 
 @pytest.fixture(scope='module')
@@ -59,7 +45,7 @@ def root(det_root, tmp_path_factory):
 
 
 def config(root, window=None, **flags):
-    cfg = load_config(TINY_DETECTION, flags, data_root=str(root))
+    cfg = load_config(DETECTOR, flags, data_root=str(root))
     for subset in ('train', 'val', 'test'):
         loader = cfg[f'{subset}_dataloader']
         loader.update(num_workers=0, persistent_workers=False, batch_size=2)
@@ -129,22 +115,23 @@ def test_short_runs_take_videos_in_which_something_happens(root):
     assert cfg.test_dataloader.dataset.videos == ['lab_test_0', 'street_test_0']
 
 
-def run(root, folder, resume=False, **hooks):
+def resumable(root, folder, resume=False, hooks=()):
     cfg = config(root, protocol='zeroshot')
     cfg.train_cfg.update(max_epochs=2, val_interval=1)
     cfg.param_scheduler = [dict(type='CosineAnnealingLR', T_max=2, by_epoch=True)]
     cfg.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
-    cfg.custom_hooks += [dict(type=name, epochs=n) for name, n in hooks.items()]
+    cfg.custom_hooks += hooks
     options = TrainOptions(work_dir=str(folder), resume=resume)
     trained = train(open_run(cfg, options=options), options)
     return torch.load(latest_checkpoint(trained.work_dir), weights_only=True)
 
 
 def test_resumed_equals_uninterrupted_bit_for_bit(root, tmp_path):
-    whole = run(root, tmp_path / 'whole')
+    whole = resumable(root, tmp_path / 'whole')
+    stop = dict(type=StopAfter.__name__, epochs=1)
     with pytest.raises(KeyboardInterrupt):
-        run(root, tmp_path / 'parts', StopDetectorAfter=1)
-    parts = run(root, tmp_path / 'parts', resume=True)
+        resumable(root, tmp_path / 'parts', hooks=[stop])
+    parts = resumable(root, tmp_path / 'parts', resume=True)
     assert whole['meta']['epoch'] == parts['meta']['epoch'] == 2
     for part in ('state_dict', 'ema_state_dict'):
         for name, weight in whole[part].items():
@@ -224,17 +211,17 @@ def test_a_stream_gives_videos_one_by_one(root, trained, tmp_path):
 
 
 @pytest.fixture(scope='module')
-def root_of_testing(tmp_path_factory):
+def pool(tmp_path_factory):
     return make_video_root(tmp_path_factory.mktemp('pool'), actions=(0, 7), clips=5)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv('MMMA_HOME', str(tmp_path / 'home'))
 
 
-def score(root_of_testing, folder, cached=None, settings=(), **options):
-    run, runner = make_run(root_of_testing, folder, **options)
+def score(pool, folder, cached=None, settings=(), **options):
+    run, runner = make_run(pool, folder, **options)
     run.cfg.fewshot.update(dict(settings))
     return score_protocol(run, runner, 'test', cached)
 
@@ -252,24 +239,22 @@ def same(left, right):
 
 @pytest.mark.parametrize('adapt', ['linear', 'prototype'])
 def test_a_run_depends_on_neither_cache_nor_other_runs_and_shots(
-    root_of_testing, tmp_path, adapt
+    pool, tmp_path, home, adapt
 ):
     settings = {'adapt': adapt}
-    alone = keyed(score(root_of_testing, tmp_path, settings=settings))
-    cold = score(root_of_testing, tmp_path, 'sha', settings, shots=[1, 2], runs=2)
-    warm = score(root_of_testing, tmp_path, 'sha', settings, shots=[1, 2], runs=2)
+    alone = keyed(score(pool, tmp_path, settings=settings))
+    cold = score(pool, tmp_path, 'sha', settings, shots=[1, 2], runs=2)
+    warm = score(pool, tmp_path, 'sha', settings, shots=[1, 2], runs=2)
     assert len(cold) == 3 + 2 * 2
     for left, right in zip(cold, warm, strict=True):
         same(left, right)
     check_alone(alone, keyed(cold))
 
 
-def test_a_finetuned_run_does_not_depend_on_other_runs_and_shots(
-    root_of_testing, tmp_path
-):
+def test_a_finetuned_run_does_not_depend_on_other_runs_and_shots(pool, tmp_path):
     settings = {'adapt': 'finetune', 'train': 'head', 'iters': 1, 'lr': 0.1}
-    alone = keyed(score(root_of_testing, tmp_path, settings=settings))
-    grid = score(root_of_testing, tmp_path, settings=settings, shots=[2, 1], runs=2)
+    alone = keyed(score(pool, tmp_path, settings=settings))
+    grid = score(pool, tmp_path, settings=settings, shots=[2, 1], runs=2)
     check_alone(alone, keyed(grid))
 
 
@@ -281,30 +266,28 @@ def check_alone(alone, grid):
     assert not np.array_equal(scores[0], grid[0, None, None].table.scores)
 
 
-def test_adapted_scores_are_fused_with_the_bodies_of_the_source(
-    root_of_testing, tmp_path
-):
-    run, runner = make_run(root_of_testing, tmp_path, body=True)
+def test_adapted_scores_are_fused_with_the_bodies_of_the_source(pool, tmp_path):
+    run, runner = make_run(pool, tmp_path, body=True)
     *_, group = score_protocol(run, runner)
     source = FeatureSource(runner)
     support = source.features('train', 'street').take(group.labels['supports'])
     tested = source.features('test', 'street')
-    actions = {c.clip: c.action for c in DataRoot(root_of_testing).read_rec()}
+    actions = {c.clip: c.action for c in DataRoot(pool).read_rec()}
     labels = np.array([actions[name] for name in support.names])
     adapted = adapt_linear(
         source_classifier(runner.model), support.features, labels, 0.1
     ).predict(tested.features)
-    body_of = DataRoot(root_of_testing).label_space().body_of
+    body_of = DataRoot(pool).label_space().body_of
     expected = fuse_body_scores(adapted, tested.body_scores, body_of, 0.5)
     np.testing.assert_array_equal(group.table.scores, expected)
     np.testing.assert_array_equal(group.table.body_scores, tested.body_scores)
     assert not np.allclose(expected, adapted)
 
 
-def test_the_flags_of_the_command(root_of_testing, tmp_path, monkeypatch, capsys):
-    make_run(root_of_testing, tmp_path)
+def test_the_flags_of_the_command(pool, tmp_path, monkeypatch, capsys):
+    make_run(pool, tmp_path)
     argv = [TINY, str(tmp_path / 'source.pth')]
-    argv += ['--data-root', str(root_of_testing), '--work-dir', str(tmp_path / 'test')]
+    argv += ['--data-root', str(pool), '--work-dir', str(tmp_path / 'test')]
     argv += ['--out', str(tmp_path / 'out.json')]
     assert main('test', [*argv, '--protocol', 'zeroshot', '--adapt', 'linear']) == 2
     assert "--adapt is no option of protocol 'zeroshot'" in capsys.readouterr().err
@@ -320,10 +303,8 @@ def test_the_flags_of_the_command(root_of_testing, tmp_path, monkeypatch, capsys
     assert given == {'adapt': 'linear', 'cache': True}
 
 
-def test_results_say_which_adaptation_with_its_settings_alone(
-    root_of_testing, tmp_path
-):
-    run, runner = make_run(root_of_testing, tmp_path)
+def test_results_say_which_adaptation_with_its_settings_alone(pool, tmp_path, home):
+    run, runner = make_run(pool, tmp_path)
     run.cfg.fewshot.adapt = 'prototype'
     groups = score_protocol(run, runner, 'test', 'sha')
     origin = dict(checkpoint={}, seen_domains=None, selected_on=None)

@@ -2,29 +2,14 @@
 
 import pytest
 import torch
-from mmengine.hooks import Hook
+from adapter_runs import StopAfter
 
 from mmma.apis import load_config
 from mmma.engine.run import TestOptions, TrainOptions, open_run
 from mmma.engine.train import latest_checkpoint
 from mmma.engine.train import train as train_run
-from mmma.registry import HOOKS
 
 TINY = 'configs/recog/videomae-tiny_mma82_indomain.py'
-
-
-@HOOKS.register_module()
-class StopAfter(Hook):
-    """Stops a run as Ctrl-C would, once an epoch's checkpoint is written."""
-
-    priority = 'LOWEST'
-
-    def __init__(self, epochs):
-        self.epochs = epochs
-
-    def after_train_epoch(self, runner):
-        if runner.epoch + 1 == self.epochs:
-            raise KeyboardInterrupt
 
 
 def train(cfg, **options):
@@ -55,7 +40,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(video_root, tmp_path):
     whole = train(config(video_root), work_dir=str(tmp_path / 'whole'))
     work_dir = str(tmp_path / 'parts')
     stopped = config(video_root)
-    stopped.custom_hooks.append(dict(type='StopAfter', epochs=2))
+    stopped.custom_hooks.append(dict(type=StopAfter.__name__, epochs=2))
     with pytest.raises(KeyboardInterrupt):
         train(stopped, work_dir=work_dir)
     parts = train(config(video_root), work_dir=work_dir, resume=True)
