@@ -89,7 +89,7 @@ def check_root(
     """Run every check on a data root.
 
     Args:
-        path: The data root.
+        path: The root.
         decode: Decode every video to its last frame.
         workers: Processes for that; 0 decodes in this one, None takes one per CPU.
 
@@ -132,11 +132,7 @@ def check_root(
 def read_tables(
     root: DataRoot,
 ) -> tuple[list[Clip], list[Video], dict[str, list[Problem] | str]]:
-    """Good rows of both tables, and checks of the tables.
-
-    Args:
-        root: The data root.
-    """
+    """Good rows of both tables, and checks of the tables."""
     space = load_label_space(root.info.label_space)
     rows: dict[str, list[Any]] = {}
     checks: dict[str, list[Problem] | str] = {'tables': []}

@@ -134,12 +134,7 @@ def encode_joints(
 def decode_joints(
     encoded: np.ndarray, score_scale: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints (M, T, V, 2) in pixels and scores (M, T, V), float32, of stored joints.
-
-    Args:
-        encoded: (T, M, V, 3) as from :func:`encode_joints`.
-        score_scale: Stored value of score 1.
-    """
+    """Keypoints (M, T, V, 2) in pixels and scores (M, T, V), float32, as they were."""
     raw = encoded.astype(np.float32).transpose(1, 0, 2, 3)
     keypoints = raw[..., :2] / np.float32(_STEPS_PER_PIXEL)
     return keypoints, raw[..., 2] / np.float32(score_scale)

@@ -11,6 +11,7 @@ import csv
 import hashlib
 import io
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, product
@@ -57,7 +58,7 @@ _NAME_COLUMNS = ('clip', 'video_id', 'video', 'name', 'file', 'path')
 EXAMPLES = 5
 
 
-@dataclass
+@dataclass(frozen=True)
 class Group:
     """Clips or videos of one subset, or names of a list.
 
@@ -72,7 +73,7 @@ class Group:
     origin: str
     name: str
     subset: str
-    has: dict[str, set[Any]] = field(default_factory=dict)
+    has: Mapping[str, set[Any]]
     files: dict[str, Path] = field(default_factory=dict)
 
     def marks(self, marks: Mapping[Path, np.ndarray]) -> dict[str, np.ndarray]:
@@ -140,11 +141,11 @@ def _root_groups(root: DataRoot, origin: str) -> list[Group]:
     rows = [('rec', c, c.clip, c.source_video) for c in clips]
     rows += [('det', v, v.video, v.video) for v in videos]
     groups = {
-        (task, subset): Group(origin, f'{origin} {task} {subset}'.strip(), subset)
+        (task, subset): Group(
+            origin, f'{origin} {task} {subset}'.strip(), subset, defaultdict(set)
+        )
         for task, subset in product(('rec', 'det'), SUBSETS)
     }
-    for group in groups.values():
-        group.has = {what: set() for what in ('subjects', 'sources', 'files', 'names')}
     for task, row, name, source in rows:
         group = groups[task, row.subset]
         group.has['names'].add(_stem(name))
@@ -219,14 +220,7 @@ def _compare(
 
 
 def note_on_subjects(name: str, subset: str) -> str:
-    """Sentence beside a number on a data set whose subsets share people.
-
-    Args:
-        name: Of the data set, as in ``dataset.json``.
-        subset: That was evaluated.
-
-    Returns:
-        One line, or nothing.
+    """Sentence beside a number of a subset where subsets share people, or nothing.
 
     Source: the released lists of MA-52; a subject is what comes before the first ``_``.
     """
@@ -240,9 +234,6 @@ def note_on_subjects(name: str, subset: str) -> str:
 
 def read_marks(path: Path) -> np.ndarray:
     """Marks of one video.
-
-    Args:
-        path: The file.
 
     Returns:
         (T, 16, 16) float16, brightness from 0 to 255 of the frames shown at 0, 1/8,
@@ -285,7 +276,7 @@ def all_marks(
     Args:
         files: Existing ones.
         root: Data root that they belong to.
-        workers: Processes; 0 reads in this one, None takes one per CPU.
+        workers: As in :func:`try_all`.
 
     Returns:
         The marks, and (file, reason) of those that could not be read.
@@ -412,10 +403,6 @@ def _difference_hash(picture: np.ndarray) -> np.ndarray:
 
 def marks_agreement(left: np.ndarray, right: np.ndarray) -> float:
     """Correlation of changes where the shorter of two videos fits best into the other.
-
-    Args:
-        left: (T, 16, 16) marks.
-        right: The same.
 
     Returns:
         0 where they do not show the same or are too short; NaN where picture and length
