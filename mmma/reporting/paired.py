@@ -189,11 +189,11 @@ def add_tests(
                             cell, difference=difference, p=p, test=test
                         )
         most = _correct(table)
-        own = [
+        cells = [
             [row.cells[key] for key in row.cells if key[0] in table.columns.values()]
             for row in compared
         ]
-        table.notes += _notes(own, baseline, files, most, resamples)
+        table.notes += _notes(cells, baseline, files, most, resamples)
 
 
 def compare_with(

@@ -5,7 +5,13 @@ import pytest
 
 from mmma.data.clips import Clip
 from mmma.data.videos import Instance, Video
-from mmma.evaluation.reports import choose, detection_report, place_detections
+from mmma.evaluation.reports import (
+    choose,
+    detection_report,
+    place_detections,
+    read_results,
+    write_results,
+)
 from mmma.evaluation.rows import DetectionOptions
 from mmma.structures.segments import Segments
 from mmma.taxonomy import load_label_space
@@ -146,3 +152,31 @@ def test_detections_of_other_videos_are_counted():
 def test_detections_that_do_not_belong(names, rows, text):
     with pytest.raises(ValueError, match=text):
         place_detections(detections(names, *rows), VIDEOS, VIDEOS)
+
+
+RESULTS = {'schema': 1, 'runs': [{'counts': 1}], 'checkpoint': {}}
+
+
+def test_results_that_are_written_are_read_and_nan_leaves_the_old_file(tmp_path):
+    path = tmp_path / 'new' / 'results.json'
+    write_results(RESULTS, path)
+    with pytest.raises(ValueError, match='JSON compliant'):
+        write_results({**RESULTS, 'options': float('nan')}, path)
+    assert read_results(path) == RESULTS
+    assert [p.name for p in path.parent.iterdir()] == ['results.json']
+
+
+def test_files_that_are_no_results(tmp_path):
+    path = tmp_path / 'results.json'
+    with pytest.raises(FileNotFoundError, match='no results file'):
+        read_results(path)
+    for text, message in {
+        json.dumps({**RESULTS, 'schema': 99}): 'has schema 99, this version reads',
+        json.dumps({**RESULTS, 'runs': []}): 'is no results file',
+        '{"schema": 1, "runs": [1]}': 'is no results file',
+        '[]': 'is no results file',
+        'scores': 'is no results file',
+    }.items():
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_results(path)
