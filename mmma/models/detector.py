@@ -134,7 +134,17 @@ class SegmentDetector(BaseModel):
             ValueError: Features of another shape than ``pooling`` says, or windows of
                 different lengths.
         """
-        x = self._features(inputs)
+        x = inputs if isinstance(inputs, Tensor) else torch.stack(list(inputs))
+        if self.backbone is not None:
+            x = self.backbone(x)
+        axes = POOLINGS[self.pooling]
+        if x.ndim != _FEATURE_DIMS + len(axes):
+            raise ValueError(
+                f'features of shape {tuple(x.shape)} do not fit pooling '
+                f'{self.pooling!r} of SegmentDetector, which takes '
+                f'{_FEATURE_DIMS + len(axes)} dimensions: choose another pooling.'
+            )
+        x = (x.mean(dim=axes) if axes else x).float()  # (N, D, T)
         if samples:
             lengths = {int(sample.positions) for sample in samples}
             if len(lengths) > 1:
@@ -153,20 +163,6 @@ class SegmentDetector(BaseModel):
         if self.neck is not None:
             levels = self.neck(levels, masks)
         return levels, masks
-
-    def _features(self, inputs: Tensor | Sequence[Tensor]) -> Tensor:
-        """(N, D, T), float32."""
-        x = inputs if isinstance(inputs, Tensor) else torch.stack(list(inputs))
-        if self.backbone is not None:
-            x = self.backbone(x)
-        axes = POOLINGS[self.pooling]
-        if x.ndim != _FEATURE_DIMS + len(axes):
-            raise ValueError(
-                f'features of shape {tuple(x.shape)} do not fit pooling '
-                f'{self.pooling!r} of SegmentDetector, which takes '
-                f'{_FEATURE_DIMS + len(axes)} dimensions: choose another pooling.'
-            )
-        return (x.mean(dim=axes) if axes else x).float()
 
     def forward(
         self,

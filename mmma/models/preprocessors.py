@@ -139,30 +139,22 @@ class _Canvas:
     def draw_limbs(
         self, starts: Tensor, stops: Tensor, first: Tensor, last: Tensor
     ) -> None:
-        """One limb on each map: ends (2, B) each, their scores (B,) each."""
+        """One limb on each of B maps: ends (2, B) each, their scores (B,) each."""
         values = torch.minimum(first, last)
         squares = (stops - starts).square_().sum(0)
         short = squares < 1
         if bool(short.any()):
             self.draw_points(starts, torch.where(short & (values > 0), first, 0))
         chosen = (~short & (values > 0)).nonzero()[:, 0]
+        maps = self.maps[chosen]  # of L limbs
         limbs = torch.cat([starts, stops - starts, squares[None], values[None]])
-        limbs = limbs.index_select(1, chosen)
+        limbs = limbs.index_select(1, chosen)  # (6, L)
         starts, stops = (x.index_select(1, chosen) for x in (starts, stops))
         low = torch.minimum(starts, stops).sub_(_REACH).trunc_().clamp_(min=0)
         high = torch.maximum(starts, stops).add_(_REACH).trunc_().add_(1)
         extents = torch.minimum(high, self.size).sub_(low).clamp_(min=0)
-        self._draw_boxes(self.maps[chosen], limbs, low.long(), extents.long())
-
-    def _draw_boxes(
-        self, maps: Tensor, limbs: Tensor, corners: Tensor, extents: Tensor
-    ) -> None:
-        """Every pixel of the box around each of L limbs, on maps (L,).
-
-        Limbs are (6, L): x and y of the start, change of both to the end, its square,
-        value; corners (2, L) first column and row; extents (2, L) columns and rows.
-        """
-        columns, rows = extents
+        # Every pixel of the box around each limb, by its rows.
+        corners, (columns, rows) = low.long(), extents.long()
         of_row, row = _spread(torch.where(columns > 0, rows, 0))
         corner = corners.index_select(1, of_row)
         row += corner[1]

@@ -220,7 +220,14 @@ class PackWindow(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Pack."""
         window = results['window']
-        found = _input(results)
+        if 'imgs' in results:
+            found = results['imgs'][0]  # (1, 3, T, H, W) -> (3, T, H, W)
+        else:
+            found = results['keypoint' if 'keypoint' in results else 'feature']
+            if 'keypoint_score' in results:
+                score = results['keypoint_score'][..., None]
+                found = np.concatenate([found, score], axis=-1)
+            found = found.astype(np.float32, copy=False)
         if found.shape[1] != window.valid:
             raise ValueError(
                 f'{results["video"]!r}: an input of {found.shape[1]} steps does not '
@@ -245,16 +252,3 @@ class PackWindow(BaseTransform):
         sample.gt_labels = results['gt_labels']
         sample.valid = window.valid
         return dict(inputs=inputs, data_samples=sample)
-
-
-def _input(results: dict) -> np.ndarray:
-    """What the model sees; time is its second axis."""
-    if 'imgs' in results:
-        return results['imgs'][0]  # (1, 3, T, H, W) -> (3, T, H, W)
-    if 'keypoint' in results:
-        found = results['keypoint']
-        if 'keypoint_score' in results:
-            score = results['keypoint_score'][..., None]
-            found = np.concatenate([found, score], axis=-1)
-        return found.astype(np.float32, copy=False)
-    return results['feature'].astype(np.float32, copy=False)

@@ -217,27 +217,19 @@ class ActionHead(ClassesOfData, BaseHead):
         # NumPy, in which upstream computes accuracies, has no bfloat16.
         losses = self.loss_by_feat(self.fc_cls(features).float(), data_samples)
         if self.fc_body is not None:
-            labels = torch.stack([s.gt_label for s in data_samples])
-            logits = self.fc_body(features)
-            losses |= self._body_losses(logits, labels.to(logits.device))
-        return losses
-
-    def _body_losses(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Of logits (N, B) and action labels, (N, 1) indices or (N, K) shares."""
-        hard = labels.shape[1] == 1
-        losses = {}
-        if hard:
-            bodies = self.body_of[labels[:, 0]]
-            hits = logits.detach().argmax(dim=1) == bodies
-            losses['body_top1_acc'] = hits.float().mean()
-            target = F.one_hot(bodies, self.num_bodies).float()
-        else:
-            groups = F.one_hot(self.body_of, self.num_bodies)  # (K, B)
-            target = labels.float() @ groups.float()
-        loss = F.cross_entropy(
-            logits.float(), target, label_smoothing=self.label_smooth_eps
-        )
-        losses['loss_body'] = self.body_loss_weight * loss
+            labels = torch.stack([s.gt_label for s in data_samples]).to(features.device)
+            logits = self.fc_body(features).float()
+            if labels.shape[1] == 1:
+                bodies = self.body_of[labels[:, 0]]
+                hits = logits.detach().argmax(dim=1) == bodies
+                losses['body_top1_acc'] = hits.float().mean()
+                target = F.one_hot(bodies, self.num_bodies).float()
+            else:
+                groups = F.one_hot(self.body_of, self.num_bodies)  # (K, B)
+                target = labels.float() @ groups.float()
+            smoothing = self.label_smooth_eps
+            loss = F.cross_entropy(logits, target, label_smoothing=smoothing)
+            losses['loss_body'] = self.body_loss_weight * loss
         return losses
 
     def predict(self, feats: Tensor, data_samples: list, **kwargs: Any) -> list:
