@@ -151,26 +151,22 @@ def test_persons_do_not_mix():
     torch.testing.assert_close(model(x)[:, 1:], model(x[:, 1:]))
 
 
-def test_a_stem_alone_is_refused():
+def test_bad_sizes_are_refused():
     with pytest.raises(
         ValueError, match=r'channels \[8\]: use a stem and at least one'
     ):
         SkeletonTCN(channels=(8,))
+    with pytest.raises(ValueError, match='2 strides for 3 blocks'):
+        SkeletonTCN(channels=(8, 8, 8, 8), strides=(1, 2))
 
 
 def test_strides_keep_time_for_detection():
     model = SkeletonTCN(channels=(8, 8, 8, 8), strides=(1, 2, 1)).eval()
     assert model(torch.rand(2, 1, 16, 65, 3)).shape == (2, 1, 8, 8, 1)
-    with pytest.raises(ValueError, match='2 strides for 3 blocks'):
-        SkeletonTCN(channels=(8, 8, 8, 8), strides=(1, 2))
 
 
 PLUS = dict(gcn_adaptive='init', gcn_with_res=True, tcn_type='mstcn')
 TINY = dict(base_channels=12, num_stages=3, inflate_stages=[2], down_stages=[3])
-
-
-def count(module):
-    return sum(p.numel() for p in module.parameters())
 
 
 def test_same_weights_same_output_as_mmaction():
@@ -193,7 +189,8 @@ def test_same_weights_same_output_as_mmaction():
 def test_published_size():
     """1.39 M parameters, PYSKL's ST-GCN++ on NTU60 with 2D skeletons."""
     model = SkeletonSTGCN(joints='body17', **PLUS)
-    assert count(model) / 1e6 == pytest.approx(1.38, abs=0.02)
+    count = sum(p.numel() for p in model.parameters()) / 1e6
+    assert count == pytest.approx(1.38, abs=0.02)
 
 
 def test_shape_at_any_layout():
