@@ -159,7 +159,7 @@ class RootDataset(BaseDataset, ABC):
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """What is known of classes and samples; the lists are shared, not copied."""
+        """Facts of classes and samples; the lists are shared, not copied."""
         return dict(self._metainfo)
 
     @abstractmethod
@@ -246,13 +246,13 @@ class RootDataset(BaseDataset, ABC):
         )
 
     def _describe(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """What ``metainfo`` says of the rows."""
+        """Entries of ``metainfo`` for the rows."""
         return {
             column: [row[key] for row in rows] for column, key in self.columns.items()
         }
 
     def _draw(self, info: dict) -> dict:
-        """What is random of a sample before its pipeline; generators are seeded."""
+        """Draw what is random before the pipeline; generators are seeded."""
         return info
 
     def _select(self, table: Sequence[Any]) -> list[Any]:

@@ -95,7 +95,7 @@ class GroupedDraws:
 
 
 def _rng(seed: int) -> np.random.Generator:
-    """Of the run; its third number keeps it apart from [seed, epoch], the shuffling."""
+    """Generator of the run, kept apart from [seed, epoch], that of the shuffling."""
     return np.random.default_rng([seed, 0, 1])
 
 
@@ -356,7 +356,7 @@ class ClassBalancedSampler(EpochSampler):
 
 @DATA_SAMPLERS.register_module()
 class ClassBalancedWithinDomainSampler(EpochSampler):
-    """As :class:`ClassBalancedSampler` inside each domain; domains keep their share.
+    """:class:`ClassBalancedSampler` inside each domain; domains keep their share.
 
     Args:
         dataset: Lists ``domains`` and ``labels`` in its ``metainfo``.

@@ -34,7 +34,7 @@ class Window:
 
     @property
     def end_sec(self) -> float:
-        """Where the last position that exists ends."""
+        """End of the last position that exists."""
         return self.start_sec + self.valid / self.rate
 
     def times_sec(self) -> np.ndarray:
@@ -77,7 +77,7 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowOptions:
-    """How videos are cut into windows.
+    """Rules by which videos are cut into windows.
 
     Attributes:
         positions: P, positions of a window.

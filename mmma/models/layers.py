@@ -215,7 +215,7 @@ class MaskedAttention(nn.Module):
         return x.unflatten(1, (self.num_heads, -1)).transpose(2, 3)
 
     def _visible(self, mask: Tensor) -> Tensor:
-        """Which keys a query sees, (N, 1, P or 1, P).
+        """Keys that a query sees, (N, 1, P or 1, P).
 
         A query that sees no key would be NaN; those that do not exist see themselves,
         and where nothing exists all see all. Either way they are blanked later.

@@ -142,7 +142,7 @@ PUBLISHED_GRID = (8, 14, 14)
 
 @dataclass(frozen=True)
 class ViTArch:
-    """What fixes the shapes of a vision transformer's weights.
+    """Sizes that fix the shapes of a vision transformer's weights.
 
     Attributes:
         embed_dims: Channels D of a token.

@@ -137,7 +137,7 @@ class VideoMAETIA(VideoMAEViT):
             block.adapter = TIAdapter(self.arch.embed_dims)
 
     def init_weights(self) -> None:
-        """As ``VideoMAEViT``, with adapters that change nothing."""
+        """Draw weights as ``VideoMAEViT``; adapters change nothing."""
         super().init_weights()
         for block in self.blocks:
             block.adapter.init_weights()

@@ -161,7 +161,7 @@ class ActionHead(ClassesOfData, BaseHead):
             nn.init.zeros_(layer.bias)
 
     def set_classes(self, dataset_meta: Mapping[str, Any]) -> None:
-        """As in ``ClassesOfData``, and learn how many clips each class has.
+        """Learn the body of each action and how many clips each class has.
 
         Args:
             dataset_meta: Also ``labels``, an index per clip (or several), counted for a

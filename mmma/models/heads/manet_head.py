@@ -128,7 +128,7 @@ class MANetHead(ActionHead):
             nn.init.zeros_(layer.bias)
 
     def set_classes(self, dataset_meta: Mapping[str, Any]) -> None:
-        """As in ``ActionHead``; ``classes`` (K,) are the names that E is made of."""
+        """Learn classes as ``ActionHead``, and make E of the names ``classes`` (K,)."""
         super().set_classes(dataset_meta)
         if 'classes' in dataset_meta:
             vectors = torch.from_numpy(label_vectors(dataset_meta['classes']))
