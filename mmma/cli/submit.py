@@ -104,7 +104,7 @@ def _submit_segments(args: argparse.Namespace) -> int:
         _warn(f'{len(videos)} videos; the MMA-52 test subset has {expected}')
     empty = [name for name, detections in videos.items() if not detections]
     if empty:
-        some = submission.shown(empty)
+        some = submission.first_of(empty)
         _warn(f'{len(empty)} videos without a detection, and so a row: {some}')
     layout = submission.segment_layout(args.header, space)
     rows = list(submission.segment_rows(videos, args.top))

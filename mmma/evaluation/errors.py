@@ -208,24 +208,18 @@ def normalised_ap(ranks: IntArray, truths: int, mean_truths: float) -> float:
     return float(envelope(precision).sum() / truths)
 
 
-def characteristics(
-    truth: Segments, durations: ArrayLike | None = None
-) -> dict[str, FloatArray]:
-    """Keys of ``EDGES`` to (G,) values.
+def characteristics(truth: Segments, durations: ArrayLike) -> dict[str, FloatArray]:
+    """Keys of ``EDGES`` to (G,) values, in videos of (V,) seconds.
 
-    Args:
-        truth: As in ``Matches.truth``.
-        durations: (V,) seconds; without them, or with one that is not a number,
-            there is no coverage.
+    There is no coverage where one of them is not a number.
     """
     lengths = truth.segments_sec[:, 1] - truth.segments_sec[:, 0]
     pairs = np.stack([truth.labels, truth.videos], axis=1)
     _, group, sizes = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
     found = {'length': lengths, 'instances': sizes[group.reshape(-1)].astype(float)}
-    if durations is not None:
-        known = np.asarray(durations, dtype=np.float64)[truth.videos]
-        if np.isfinite(known).all():
-            found['coverage'] = lengths / known
+    known = np.asarray(durations, dtype=np.float64)[truth.videos]
+    if np.isfinite(known).all():
+        found['coverage'] = lengths / known
     return found
 
 

@@ -51,7 +51,7 @@ class Outcomes:
     @property
     def hits(self) -> BoolArray:
         """(N,) true where the prediction is right."""
-        return self.labels == self.predictions
+        return np.equal(self.labels, self.predictions)
 
     def select(self, rows: IntArray) -> Outcomes:
         """Some of the clips."""

@@ -119,10 +119,7 @@ def recognition_report(
     space = load_label_space(label_space, body_groups)
     clips = read_rec(gt, space)
     space = body_map(clips, space)
-    try:
-        subset, chosen = choose(clips, 'clips', subset, domain)
-    except ValueError as error:
-        raise ValueError(f'{gt}: {error}') from None
+    subset, chosen = choose(gt, clips, 'clips', subset, domain)
     true_labels(chosen)  # refuses withheld ones before anything else is read
     scores = read_scores(pred, space)
     table = _match_scores(scores, clips, chosen, subset)
@@ -172,16 +169,9 @@ def detection_report(
     space = load_label_space(label_space, body_groups)
     videos, problems = scan_det(gt, space, strict=False)
     refuse(problems, gt)
-    try:
-        subset, chosen = choose(videos, 'videos', subset, domain)
-        _check_truth(chosen, videos, subset)
-    except ValueError as error:
-        raise ValueError(f'{gt}: {error}') from None
-    found = read_detections(pred, space)
-    try:
-        found, counts = place_detections(found, videos, chosen)
-    except ValueError as error:
-        raise ValueError(f'{pred}: {error}') from None
+    subset, chosen = choose(gt, videos, 'videos', subset, domain)
+    _check_truth(gt, chosen, videos, subset)
+    found, counts = place_detections(pred, read_detections(pred, space), videos, chosen)
     rows = domain_rows(found, chosen, space, options)
     extras: dict[str, Any] = {}
     if profile or segment_map:
@@ -210,9 +200,13 @@ def detection_report(
 
 
 def choose(
-    entries: Sequence[Entry], noun: str, subset: str | None, domain: str | None = None
+    gt: Path,
+    entries: Sequence[Entry],
+    noun: str,
+    subset: str | None,
+    domain: str | None = None,
 ) -> tuple[str, list[Entry]]:
-    """A subset and its clips or videos, of one domain or of all.
+    """A subset of a truth file and its clips or videos, of one domain or of all.
 
     The default is the only subset there is, or ``test``; ``all`` takes every one.
 
@@ -224,14 +218,14 @@ def choose(
     chosen = [entry for entry in entries if subset in ('all', entry.subset)]
     if not chosen:
         raise ValueError(
-            f'no {noun} of subset {subset!r}; it has {_sizes(counts, noun)}: choose '
-            'one with --subset'
+            f'{gt}: no {noun} of subset {subset!r}; it has {_sizes(counts, noun)}: '
+            'choose one with --subset'
         )
     own = [entry for entry in chosen if domain in (None, entry.domain)]
     if domain and not own:
         counts = Counter(entry.domain for entry in chosen)
         raise ValueError(
-            f'no {noun} of domain {domain!r} in subset {subset!r}; it has '
+            f'{gt}: no {noun} of domain {domain!r} in subset {subset!r}; it has '
             f'{_sizes(counts, noun)}.{suggest(domain, list(counts))}'
         )
     return subset, own
@@ -278,25 +272,27 @@ def _match_scores(
     return table.select(wanted)
 
 
-def _check_truth(chosen: Sequence[Video], videos: Sequence[Video], subset: str) -> None:
+def _check_truth(
+    gt: Path, chosen: Sequence[Video], videos: Sequence[Video], subset: str
+) -> None:
     """Refuse videos whose truth is withheld, and those in which nothing happens."""
     hidden = [video.video for video in chosen if video.withheld]
     if hidden:
         raise ValueError(
-            f'{len(hidden)} of {len(chosen)} videos of subset {subset!r} have no '
+            f'{gt}: {len(hidden)} of {len(chosen)} videos of subset {subset!r} have no '
             f'annotations: {first_of(hidden)}; their truth is withheld, so they '
             f'cannot be scored here (an empty list says that nothing happens)'
         )
     if not any(video.instances for video in chosen):
         there = _sizes(Counter(video.subset for video in videos), 'videos')
         raise ValueError(
-            f'no instance in the {len(chosen)} videos of subset {subset!r}: nothing '
-            f'can be measured; there are {there}'
+            f'{gt}: no instance in the {len(chosen)} videos of subset {subset!r}: '
+            f'nothing can be measured; there are {there}'
         )
 
 
 def place_detections(
-    found: Segments, videos: Sequence[Video], chosen: Sequence[Video]
+    pred: Path, found: Segments, videos: Sequence[Video], chosen: Sequence[Video]
 ) -> tuple[Segments, dict[str, int]]:
     """Detections of the chosen of the videos of a truth file.
 
@@ -313,7 +309,8 @@ def place_detections(
     unknown = [name for name in found.names if name not in known]
     if unknown:
         raise ValueError(
-            f'predictions for {len(unknown)} unknown videos, not in the truth file: '
+            f'{pred}: predictions for {len(unknown)} unknown videos, not in the truth '
+            'file: '
             f'{first_of(unknown)}; use its names, letter by letter.'
             f'{suggest(unknown[0], [video.video for video in videos])}'
         )
@@ -325,8 +322,8 @@ def place_detections(
     if len(after):
         video = chosen[kept.videos[after[0]]]
         raise ValueError(
-            f'{len(after)} predictions start after the end of their video, the first '
-            f'{kept.segments_sec[after[0]].tolist()} of {video.video!r} '
+            f'{pred}: {len(after)} predictions start after the end of their video, the '
+            f'first {kept.segments_sec[after[0]].tolist()} of {video.video!r} '
             f'({video.duration:g} s); frames taken for seconds, or another fps?'
         )
     early = kept.segments_sec[:, 0] < -END_TOLERANCE_SEC

@@ -17,7 +17,7 @@ import numpy as np
 from mmma.data import videos
 from mmma.data.convert.target import split_name
 from mmma.evaluation.rows import body_variants
-from mmma.evaluation.scores import ScoreTable, read_scores
+from mmma.evaluation.scores import ScoreTable, first_of, read_scores
 from mmma.files import Problem, draft, read_text, refuse
 from mmma.taxonomy import LabelSpace, load_label_space, suggest
 
@@ -51,7 +51,7 @@ def read_expected(path: Path) -> list[str]:
     twice = [name for name, n in Counter(map(stem, names)).items() if n > 1]
     if twice and not several:
         raise ValueError(
-            f'{path}: {len(twice)} names repeated: {shown(twice)}; list each once'
+            f'{path}: {len(twice)} names repeated: {first_of(twice)}; list each once'
         )
     unique: dict[str, str] = {}
     for name in names:
@@ -89,11 +89,11 @@ def match_names(names: Sequence[str], expected: Sequence[str]) -> dict[str, str]
     extra = [name for key, name in own.items() if key not in wanted]
     errors = []
     if missing:
-        errors.append(f'{len(missing)} of {len(expected)} missing: {shown(missing)}')
+        errors.append(f'{len(missing)} of {len(expected)} missing: {first_of(missing)}')
     if extra:
         hint = suggest(stem(extra[0]), [stem(name) for name in missing])
         hint = f'.{hint}' if hint else ''
-        errors.append(f'{len(extra)} not in the list: {shown(extra)}{hint}')
+        errors.append(f'{len(extra)} not in the list: {first_of(extra)}{hint}')
     if errors:
         raise ValueError(
             f'names differ from the official list: {"; ".join(errors)}; give every '
@@ -127,11 +127,6 @@ def first_disorder(names: Sequence[str], ordered: Sequence[str]) -> int | None:
     """First position where two orders of the same names differ; None where none do."""
     pairs = zip(names, ordered, strict=True)
     return next((i for i, (a, b) in enumerate(pairs) if a != b), None)
-
-
-def shown(names: Sequence[str]) -> str:
-    """The first five names, quoted."""
-    return ', '.join(map(repr, names[:5])) + (', ...' if len(names) > 5 else '')
 
 
 FILE = 'prediction.csv'
@@ -222,7 +217,7 @@ def check_archive(path: Path, layout: Layout, names: Sequence[str]) -> int:
         lost = [name for name in names if name not in set(found)]
         raise ValueError(
             f'{path}: {len(found)} names, expected {len(names)}'
-            + (f'; missing: {shown(lost)}' if lost else '')
+            + (f'; missing: {first_of(lost)}' if lost else '')
         )
     place = first_disorder(found, names)
     if place is not None:

@@ -184,8 +184,13 @@ class Segments:
         chosen = np.asarray(rows)
         if chosen.size == 0:
             chosen = chosen.astype(np.int64)
-        columns = (self.segments_sec, self.scores, self.labels, self.videos)
-        return Segments(*(column[chosen] for column in columns), self.names)
+        return Segments(
+            self.segments_sec[chosen],
+            self.scores[chosen],
+            self.labels[chosen],
+            self.videos[chosen],
+            self.names,
+        )
 
     def of(self, names: Sequence[str]) -> Segments:
         """Those of some videos, which are numbered in this order."""

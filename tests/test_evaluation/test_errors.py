@@ -106,11 +106,10 @@ def test_characteristics():
     assert found['coverage'] == pytest.approx([0.1, 0.05, 0.25, 0.9])
     assert set(found) == set(EDGES)
     assert 'coverage' not in characteristics(MATCH.truth, [10, np.nan])
-    assert 'coverage' not in characteristics(MATCH.truth)
 
 
 def test_by_length():
-    lengths = characteristics(MATCH.truth)['length']
+    lengths = characteristics(MATCH.truth, [10, 4])['length']
     rows = sensitivity(MATCH, lengths, EDGES['length'])
     assert [row['truths'] for row in rows] == [1, 2, 0, 0, 1]  # an edge belongs above
     assert [row['missed'] for row in rows] == [0, 50, 0, 0, 100]

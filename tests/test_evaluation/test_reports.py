@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from mmma.structures.segments import Segments
 from mmma.taxonomy import load_label_space
 
 SPACE = load_label_space('mma82')
+PATH = Path('some.file')
 
 
 def video(*marks, subset='test', **more):
@@ -62,11 +64,11 @@ def clips(*places):
 
 def test_subsets_and_domains_are_chosen():
     both = clips(('val', 'lab'), ('test', 'lab'), ('test', 'street'))
-    assert choose(both, 'clips', None) == ('test', both[1:])
-    assert choose(both, 'clips', 'val') == ('val', both[:1])
-    assert choose(both, 'clips', 'all') == ('all', both)
-    assert choose(both, 'clips', None, 'street') == ('test', both[2:])
-    assert choose(both[:1], 'clips', None) == ('val', both[:1])
+    assert choose(PATH, both, 'clips', None) == ('test', both[1:])
+    assert choose(PATH, both, 'clips', 'val') == ('val', both[:1])
+    assert choose(PATH, both, 'clips', 'all') == ('all', both)
+    assert choose(PATH, both, 'clips', None, 'street') == ('test', both[2:])
+    assert choose(PATH, both[:1], 'clips', None) == ('val', both[:1])
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_subsets_and_domains_are_chosen():
 )
 def test_nothing_to_choose(given, text):
     with pytest.raises(ValueError, match=text):
-        choose(clips(('test', 'lab')), 'clips', *given)
+        choose(PATH, clips(('test', 'lab')), 'clips', *given)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,7 @@ def detections(names, *rows):
 
 def test_detections_of_other_videos_are_counted():
     rows = [(0, 1, 0, 1), (1, 2, 0, 5.6), (1, 3, -1, 1), (1, 4, 0, 5.5)]
-    found, counts = place_detections(detections('ca', *rows), VIDEOS, VIDEOS[:2])
+    found, counts = place_detections(PATH, detections('ca', *rows), VIDEOS, VIDEOS[:2])
     assert found.videos.tolist() == [0, 0, 0]
     assert found.labels.tolist() == [2, 3, 4]
     assert counts == dict(ignored=1, outside=2, without_prediction=1)
@@ -151,7 +153,7 @@ def test_detections_of_other_videos_are_counted():
 )
 def test_detections_that_do_not_belong(names, rows, text):
     with pytest.raises(ValueError, match=text):
-        place_detections(detections(names, *rows), VIDEOS, VIDEOS)
+        place_detections(PATH, detections(names, *rows), VIDEOS, VIDEOS)
 
 
 RESULTS = {'schema': 1, 'runs': [{'counts': 1}], 'checkpoint': {}}

@@ -19,7 +19,6 @@ from mmma.reporting.submission import (
     read_segments,
     segment_layout,
     segment_rows,
-    shown,
     unique_stems,
     write_archive,
 )
@@ -78,11 +77,6 @@ def test_all_that_differs_is_told():
 def test_two_names_for_one():
     with pytest.raises(ValueError, match=r"'a' and 'a.mp4' are the same official name"):
         unique_stems(['a', 'a.mp4'])
-
-
-def test_shown_stops_after_five():
-    assert shown(list('abc')) == "'a', 'b', 'c'"
-    assert shown(list('abcdef')).endswith("'e', ...")
 
 
 def test_released_lists(shared_data):
