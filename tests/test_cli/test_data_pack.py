@@ -62,12 +62,19 @@ def test_bad_usage(root, tmp_path, capsys, options, message):
 
 
 @pytest.mark.parametrize(
-    ('error', 'status'), [(OSError(errno.ENOSPC, 'x'), 2), (KeyboardInterrupt(), 130)]
+    ('error', 'status', 'message'),
+    [
+        (OSError(errno.ENOSPC, 'x'), 2, 'videos/0.mp4: no space left on the disk'),
+        (KeyboardInterrupt(), 130, ''),
+    ],
 )
-def test_what_is_done_is_kept(root, tmp_path, capsys, monkeypatch, error, status):
+def test_what_is_done_is_kept(
+    root, tmp_path, capsys, monkeypatch, error, status, message
+):
     def stop(*_):
         raise error
 
     monkeypatch.setattr(packer, 'pack_video', stop)
     assert main('data/pack', [str(root), str(tmp_path / 'out'), *SMALL]) == status
-    assert 'give the same command again to go on' in capsys.readouterr().err
+    wanted = f'{message}\nwhat is done is kept: give the same command again to go on'
+    assert wanted in capsys.readouterr().err

@@ -300,15 +300,6 @@ def test_a_root_without_a_table_or_videos(root):
         extract_root(root, OPTIONS, **HERE)
 
 
-def test_a_full_disk_ends_the_run(root, monkeypatch):
-    def full(*_):
-        raise OSError(28, 'No space left on device')
-
-    monkeypatch.setattr(extraction, 'write_partial', full)
-    with pytest.raises(OSError, match='No space left'):
-        extract_root(root, OPTIONS, **HERE)
-
-
 def test_large_pictures_are_scaled_down(root):
     class Video:
         fps, size = 30.0, (4094, 2000)
