@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
@@ -82,12 +82,6 @@ class Run:
     def extractor(self) -> str | None:
         """What found the joints that the model sees; None for video."""
         return self.layout and self.layout.extractor
-
-    def with_keys(self, **values: Any) -> Run:
-        """The same run with more in its config."""
-        cfg = copy.deepcopy(self.cfg)
-        cfg.update(values)
-        return replace(self, cfg=cfg)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 from mmengine.logging import print_log
@@ -37,10 +39,9 @@ def train(run: Run, options: TrainOptions) -> Run:
         )
     if start:
         check_simulated(start.meta, run.root.info, options.allow_simulated)
-    run = run.with_keys(
-        pretrain_data=start.pretrain_data if start else FROM_SCRATCH,
-        seen_before=(start.seen_domains or []) if start else [],
-    )
+    run = replace(run, cfg=copy.deepcopy(run.cfg))
+    run.cfg.pretrain_data = start.pretrain_data if start else FROM_SCRATCH
+    run.cfg.seen_before = (start.seen_domains or []) if start else []
     runner = build_trainer(run)
     if options.resume and not resuming:
         print_log(f'nothing to resume in {run.work_dir}: training starts', 'current')
