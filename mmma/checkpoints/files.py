@@ -377,16 +377,15 @@ def frozen_names(model: Any) -> list[str]:
     ]
 
 
-def weights_sha256(model: Any, names: Iterable[str] | None = None) -> str:
-    """SHA-256 of names, types, shapes and bytes of a model's weights.
+def weights_sha256(state: Mapping[str, Any], names: Iterable[str] | None = None) -> str:
+    """SHA-256 of names, types, shapes and bytes of weights.
 
     Args:
-        model: The model.
-        names: In its state dict; None takes all.
+        state: Tensors by name.
+        names: Of those to take; None takes all.
     """
     import torch
 
-    state = model.state_dict()
     digest = hashlib.sha256()
     for name in sorted(state if names is None else names):
         value = state[name].detach().cpu().contiguous()

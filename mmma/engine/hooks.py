@@ -438,7 +438,7 @@ class TrainedOnlyHook(Hook):
         names = frozen_names(model)
         if again and names and not self._resumed:
             self._frozen = {
-                'sha256': weights_sha256(model, names),
+                'sha256': weights_sha256(model.state_dict(), names),
                 'count': len(names),
                 'source': runner.cfg.pretrained.url.rsplit('/', 1)[-1],
             }

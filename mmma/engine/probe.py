@@ -47,6 +47,7 @@ from torch import Tensor, nn
 
 from mmma import __version__
 from mmma.checkpoints import to_plain
+from mmma.checkpoints.files import weights_sha256
 from mmma.data.clips import Clip
 from mmma.datasets.clips import space_meta
 from mmma.engine.features import Features, FeatureSource
@@ -57,7 +58,6 @@ from mmma.engine.fewshot import (
     score_fewshot,
 )
 from mmma.engine.run import Run
-from mmma.engine.weights import weights_sha256
 from mmma.evaluation.rows import Group
 from mmma.evaluation.scores import join_tables
 from mmma.files import atomic_write
@@ -257,15 +257,14 @@ class Probe:
             found, features=features, scores=self.classifier.predict(features)
         )
 
-    def sha256(self) -> str:
-        """SHA-256 of its weights."""
-        layer = nn.Linear(*reversed(self.classifier.weight.shape))
-        layer.weight.data = self.classifier.weight
-        layer.bias.data = self.classifier.bias
-        model = nn.ModuleDict({'cls_head': nn.ModuleDict({'fc_cls': layer})})
-        if self.pooler:
-            model['pooler'] = self.pooler
-        return weights_sha256(model)
+    def state(self) -> dict[str, Tensor]:
+        """Its weights, under the names that they have in a recognizer."""
+        pooler = self.pooler.state_dict() if self.pooler else {}
+        return {
+            'cls_head.fc_cls.weight': self.classifier.weight,
+            'cls_head.fc_cls.bias': self.classifier.bias,
+            **{f'pooler.{name}': value for name, value in pooler.items()},
+        }
 
     def record(self) -> dict[str, Any]:
         """What ``results.json`` says of the probe."""
@@ -277,33 +276,6 @@ class Probe:
             **fixed,
             'tried': self.tried,
         }
-
-
-def choose_probe(
-    candidates: Iterable[Candidate],
-    domains: Sequence[str],
-    features: np.ndarray,
-    labels: np.ndarray,
-) -> Probe:
-    """The best of some candidates, by Top-1; of equals the first.
-
-    Args:
-        candidates: Of one kind.
-        domains: Whose clips they were trained on, and are chosen on.
-        features: Of val clips: features or tokens (N, views, D).
-        labels: (N,) action indices.
-    """
-    best: Probe | None = None
-    tried: list[dict[str, float]] = []
-    for setting, pooler, classifier in candidates:
-        probe = Probe(pooler, classifier, tuple(domains), dict(setting), tried)
-        scores = classifier.predict(probe.embed(features))
-        top1 = 100 * float((scores.argmax(axis=1) == labels).mean())
-        if top1 > max((t['val_top1'] for t in tried), default=-1):
-            best = probe
-        tried.append({**setting, 'val_top1': top1})
-    assert best is not None  # no grid is empty
-    return best
 
 
 class Prober:
@@ -424,19 +396,30 @@ class Prober:
     def probe(self, domains: Sequence[str], num_classes: int, average: str) -> Probe:
         """The probe of some training domains, trained at most once.
 
+        It is the best of its kind's grid by Top-1 on val clips; of equals the first.
+
         Args:
             domains: Those that have clips count.
             num_classes: K.
             average: What is averaged over views: ``prob`` or ``score``.
         """
         key = tuple(self._with_clips(domains, 'train'))
-        if key not in self._probes:
-            train, val = self._labelled('train', key), self._labelled('val', key)
-            if self.kind == 'attentive':
-                found = fit_attentive(*train, num_classes, self.seed)
-            else:
-                found = fit_linear(*train, num_classes, average)
-            self._probes[key] = choose_probe(found, key, *val)
+        if key in self._probes:
+            return self._probes[key]
+        train, (features, labels) = (self._labelled(s, key) for s in ('train', 'val'))
+        if self.kind == 'attentive':
+            candidates = fit_attentive(*train, num_classes, self.seed)
+        else:
+            candidates = fit_linear(*train, num_classes, average)
+        tried: list[dict[str, float]] = []
+        top = -1.0
+        for setting, pooler, classifier in candidates:
+            probe = Probe(pooler, classifier, key, dict(setting), tried)
+            scores = classifier.predict(probe.embed(features))
+            top1 = 100 * float((scores.argmax(axis=1) == labels).mean())
+            tried.append({**setting, 'val_top1': top1})
+            if top1 > top:
+                self._probes[key], top = probe, top1
         return self._probes[key]
 
     def score(
@@ -467,7 +450,7 @@ class Prober:
                 groups = [Group({'domain': protocol.domain}, table, broken)]
         seen, domains = self.origin['seen_domains'], list(probe.domains)
         record, info = self.origin['checkpoint'], run.root.info
-        both = f'{record["backbone_sha256"]} {probe.sha256()}'
+        both = f'{record["backbone_sha256"]} {weights_sha256(probe.state())}'
         selected = {'subset': 'val', 'domains': domains, 'metric': SELECTED_BY}
         tested = {
             **record,
@@ -516,14 +499,13 @@ def save_probe(
         ValueError: The probe is not linear, or the recipe's classifier is not
             ``cls_head.fc_cls``.
     """
-    state = dict(model.state_dict())
-    names = {part: f'cls_head.fc_cls.{part}' for part in ('weight', 'bias')}
-    if probe.kind != 'linear' or not state.keys() >= {*names.values()}:
+    state, own = dict(model.state_dict()), probe.state()
+    if probe.kind != 'linear' or not state.keys() >= own.keys():
         raise ValueError(
             f'this {probe.kind} probe is no checkpoint of the recipe: only linear '
             'probes take the place of a head with `fc_cls`.'
         )
-    state.update({name: getattr(probe.classifier, p) for p, name in names.items()})
+    state.update(own)
     root, record = run.root, origin['checkpoint']
     meta = {
         'mmma_version': __version__,

@@ -146,7 +146,7 @@ def with_frozen(
         )
     load_state(model, weights_of(start.content), str(start.path))
     names, expected = frozen_names(model), frozen['sha256']
-    found = weights_sha256(model, names)
+    found = weights_sha256(model.state_dict(), names)
     if found != expected:
         raise ValueError(
             f'{weights.path} was trained on other frozen weights (SHA-256 '
@@ -222,7 +222,7 @@ def load_backbone(run: Run, options: BackboneOptions) -> tuple[Runner, dict[str,
         load_state(runner.model, weights_of(whole.content), str(whole.path))
         record = weights.record()
         seen = weights.seen_domains or ([] if weights.of_recipe else None)
-    sha256 = weights_sha256(runner.model.backbone)
+    sha256 = weights_sha256(runner.model.backbone.state_dict())
     if not weights:
         record = dict(pretrain_data=FROM_SCRATCH, simulated=False)
         record.update(path='random', sha256=sha256, trained_on=FROM_SCRATCH)
