@@ -100,24 +100,13 @@ def conflict_table(space: LabelSpace) -> np.ndarray:
     return np.array([[bool(a & b) for b in limbs] for a in limbs])
 
 
-def deal_counts(videos: int, total: int, rng: np.random.Generator) -> np.ndarray:
-    """(videos,) number of instances of each video: at least one, ``total`` in all."""
-    weights = rng.gamma(6.0, size=videos)
-    return 1 + rng.multinomial(total - videos, weights / weights.sum())
-
-
-def interleave(
+def _interleave(
     actions: np.ndarray, conflicts: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Put actions in an order in which neighbours seldom need the same limb.
 
     Actions that share their limbs are spread evenly over the whole order, so that the
     few consecutive ones that a video gets are of different limbs and can overlap.
-
-    Args:
-        actions: (I,) indices, with repeats.
-        conflicts: (K, K) bool of ``conflict_table``.
-        rng: Draws the order within each kind.
     """
     _, kind_of = np.unique(conflicts, axis=0, return_inverse=True)
     kind = kind_of.reshape(-1)[actions]
@@ -129,15 +118,7 @@ def interleave(
     return actions[np.argsort(place, kind='stable')]
 
 
-def video_seconds(
-    counts: np.ndarray, mean: float, rng: np.random.Generator
-) -> np.ndarray:
-    """(V,) durations, 5 to 45 seconds; videos with more instances are longer."""
-    exponents = 0.28 * spread_normal(len(counts), rng) + 0.06 * counts
-    return lognormal_lengths(exponents, mean, 5.0, 45.0)
-
-
-def lay_out(
+def _lay_out(
     counts: np.ndarray,
     actions: np.ndarray,
     seconds: np.ndarray,
@@ -156,10 +137,7 @@ def lay_out(
         seconds: (V,) durations.
         conflicts: (K, K) bool of ``conflict_table``.
         mean: Mean length of an instance, seconds.
-        rng: Draws lengths and places.
-
-    Returns:
-        (I,) starts and (I,) ends, seconds.
+        rng: Dice.
     """
     video = np.repeat(np.arange(len(counts)), counts)
     exponents = 0.6 * spread_normal(len(video), rng)
@@ -336,14 +314,18 @@ def _video_events(
     conflicts = conflict_table(space)
     counts, actions, rates = [], [], []
     for (domain, _), number, row in zip(ROWS, videos, instances, strict=True):
-        counts.append(deal_counts(number, int(row.sum()), rng))
-        actions.append(interleave(_shuffled(row, rng), conflicts, rng))
+        weights = rng.gamma(6.0, size=number)
+        more = rng.multinomial(int(row.sum()) - number, weights / weights.sum())
+        counts.append(1 + more)
+        actions.append(_interleave(_shuffled(row, rng), conflicts, rng))
         rates.append(_draw_fps(domain, number, rng))
     count, action, fps = (np.concatenate(x) for x in (counts, actions, rates))
     mean_sec = published['hours'] * 3600 / published['videos']
-    frames = np.rint(video_seconds(count, mean_sec, rng) * fps).astype(np.int64)
+    exponents = 0.28 * spread_normal(len(count), rng) + 0.06 * count
+    seconds = lognormal_lengths(exponents, mean_sec, 5.0, 45.0)
+    frames = np.rint(seconds * fps).astype(np.int64)
     mean = published['mean_instance_seconds']
-    start, end = lay_out(count, action, frames / fps, conflicts, mean, rng)
+    start, end = _lay_out(count, action, frames / fps, conflicts, mean, rng)
     video = np.repeat(np.arange(len(count)), count)
     events: list[list[Event]] = [[] for _ in count]
     for at in np.lexsort((end, start)):

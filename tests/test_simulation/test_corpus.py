@@ -13,13 +13,8 @@ from mmma.data.arrays import SkeletonStore
 from mmma.data.root import DataRoot
 from mmma.simulation import corpus
 from mmma.simulation.corpus import (
-    PARTIAL,
     Scene,
-    is_wanting,
-    make_chunks,
     needed_bytes,
-    skeleton_file,
-    write_chunk,
     write_corpus,
 )
 from mmma.simulation.plan import SimulationOptions
@@ -33,15 +28,6 @@ def micro(**options):
 @pytest.fixture(scope='module')
 def item():
     return min(micro(tasks=('rec',)).rec, key=lambda i: i.frames)
-
-
-def test_chunks_hold_every_item_once(monkeypatch):
-    monkeypatch.setitem(corpus._SKELETONS, 'rec', 5)
-    plan = micro()
-    pieces = make_chunks(plan)
-    assert [len(c.rec) for c in pieces if c.rec] == [5, 5, 2]
-    assert tuple(item for c in pieces for item in c.items) == plan.items
-    assert sum(c.frames for c in pieces) == sum(item.frames for item in plan.items)
 
 
 def test_scene_depends_on_seed_task_and_index_and_not_on_drawing(item):
@@ -64,25 +50,6 @@ def test_motion_must_be_as_long_as_planned(item, monkeypatch):
     for read in (Scene.skeleton, lambda scene: list(scene.frames())):
         with pytest.raises(ValueError, match=count):
             read(Scene(item, 0))
-
-
-def test_only_what_is_missing_is_made(tmp_path, monkeypatch):
-    plan = micro(tasks=('rec',), modality='both', videos=1).head(2)
-    (tmp_path / PARTIAL).mkdir()
-    monkeypatch.setitem(corpus._DRAWINGS, 'rec', 2)
-    (chunk,) = make_chunks(plan)
-    assert is_wanting(chunk, tmp_path)
-    write_chunk(chunk, tmp_path)
-    assert not is_wanting(chunk, tmp_path)
-    skeletons = skeleton_file(chunk, tmp_path)
-    before = skeletons.stat().st_mtime_ns
-    video = tmp_path / next(item.path for item in plan.rec if item.path)
-    video.unlink()
-    assert is_wanting(chunk, tmp_path)
-    write_chunk(chunk, tmp_path)
-    assert video.is_file()
-    assert skeletons.stat().st_mtime_ns == before
-    assert np.load(skeletons).shape == (chunk.frames, 1, 65, 3)
 
 
 def tables(**options):
@@ -270,12 +237,6 @@ def test_interrupted_while_joining(plan, written, tmp_path, monkeypatch):
             write_corpus(plan, tmp_path / 'a')
     assert write_corpus(plan, tmp_path / 'a')
     assert digests(tmp_path / 'a') == digests(written)
-
-
-def test_complete_corpus_is_left_alone(plan, written):
-    before = digests(written)
-    assert not write_corpus(plan, written)
-    assert digests(written) == before
 
 
 def test_lost_file_is_made_again(plan, written, tmp_path):

@@ -27,6 +27,15 @@ def test_hair_hangs_down():
         assert (rows.max() > face.max()) == (haircut == 'long')
 
 
+def test_the_back_of_a_head_is_hair():
+    subject, view = scene(haircut='short', hair=(0, 255, 0), skin=(255, 0, 0))
+    front = painted([head_part(view, subject, False)], view)
+    view.motion.figure.head *= (-1.0, 1.0, -1.0)
+    back = painted([head_part(view, subject, False)], view)
+    hidden, seen = ((c[..., 0] > 200).sum() for c in (back, front))  # skin
+    assert hidden < seen / 2
+
+
 def test_glasses():
     subject, view = scene(skin=(255, 255, 255), hair=(200, 200, 200))
     bare, worn = (painted([head_part(view, subject, on)], view) for on in (False, True))
@@ -45,5 +54,6 @@ def test_objects():
         _, view = scene(action='playing objects', seed=seed)
         parts = object_parts(view, view.motion.objects)
         assert painted(parts, view, frame=7).any()
+        assert not painted(parts, view, frame=0).any()  # not taken up yet
         kinds |= {kind for kind, _, _ in view.motion.objects}
     assert kinds == {'phone', 'pen', 'cup'}

@@ -47,12 +47,6 @@ def test_stretched_fingers():
         assert (np.delete(ratio, np.array(stretched, int) - 1) < 0.7).all(), name
 
 
-def test_thumb_meets_index():
-    for name in ('ok', 'pinch'):
-        joints = finger_joints(SHAPES[name])
-        assert norm(joints[0, 3] - joints[1, 3]) < 0.003
-
-
 T = 12
 
 

@@ -111,12 +111,6 @@ def test_extent_and_rate():
         assert cycles == pytest.approx(12, abs=1)
 
 
-def test_tempo_and_vigor():
-    spec = {'how': 'oscillate', 'size': 1, 'rate': 1}
-    assert turns(course(spec, tempo=2.0)) == pytest.approx(16, abs=1)
-    assert course(spec, vigor=0.5).max() == pytest.approx(0.5, abs=0.01)
-
-
 def test_count_ends_at_rest():
     values = course({'how': 'nod', 'size': 1, 'rate': 1, 'count': 2})
     assert values[TIME > 2.01].max() == 0.0
@@ -127,12 +121,6 @@ def test_settle_overshoots_then_holds():
     values = course({'how': 'settle', 'size': 1, 'rate': 1})
     assert values.max() > 1.2
     assert values[-1] == pytest.approx(1.0, abs=0.02)
-
-
-def test_wander_is_smooth_and_bounded():
-    values = course({'how': 'wander', 'size': 1, 'rate': 1})
-    assert 0.5 < np.abs(values).max() < 1.6
-    assert np.abs(np.diff(values)).max() < 0.2
 
 
 def test_anti_moves_against():

@@ -134,29 +134,12 @@ def test_wrist_goes_to_the_place(figure):
     assert hands['palms'][0, 0, 2] < -0.8
 
 
-def test_weight_decides_how_far(figure):
-    weight = np.linspace(0, 1, T)
-    x = moved(figure, TRACK, weight=weight)['wrists'][:, 0, 1]
-    assert x[0] == 0
-    assert (np.diff(x) > 0).all()
-
-
 def test_both_hands_are_mirrored(figure):
     front = {**TRACK, 'hand': 'both', 'at': 'front', 'offset': [0.2, -0.2, 0.3]}
     left, right = moved(figure, front, sides=(0, 1))['wrists'][0]
     gap = left - right
     assert gap[0] == pytest.approx(0.4, abs=0.05)
     assert np.abs(gap[1:]).max() < 0.06
-
-
-def test_rubbing_hands_move_with_or_against_each_other(figure):
-    wave = {'axis': [0, 1, 0], 'how': 'oscillate', 'size': 0.05, 'rate': 2}
-    for anti in (False, True):
-        track = {**TRACK, 'at': 'front', 'moves': [{**wave, 'anti': anti}]}
-        y = moved(figure, track, sides=(0, 1))['wrists'][..., 1]
-        y = y - y.mean(axis=0)
-        assert np.ptp(y[:, 0]) == pytest.approx(0.1, abs=0.02)
-        np.testing.assert_allclose(y[:, 1], -y[:, 0] if anti else y[:, 0], atol=1e-6)
 
 
 def test_twist_turns_the_hand_and_leaves_the_wrist(figure):

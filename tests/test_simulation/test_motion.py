@@ -89,13 +89,6 @@ def test_nodding_repeats_and_bowing_stays():
     assert max(nods) < min(bows)
 
 
-def test_bowing_looks_down_and_raising_up():
-    first, *_ = bow = head_angles(move('bowing head'))[:, 1]
-    assert bow.max() > first + 10
-    first, *_ = rise = head_angles(move('raising head'))[:, 1]
-    assert rise.min() < first - 8
-
-
 POSTURES = ('seated', 'armchair', 'standing')
 TOUCHES = [
     action
@@ -156,12 +149,6 @@ def test_similar_actions_differ():
     joints = {action: move(action).joints for pair in SIMILAR for action in pair}
     gaps = {pair: norm(joints[pair[0]] - joints[pair[1]]).max() for pair in SIMILAR}
     assert {pair for pair, gap in gaps.items() if gap <= 0.008} == set()
-
-
-def test_instances_of_an_action_vary():
-    for seed in (0, 2):
-        a, b = (move('waving', seed=s).joints for s in (seed, seed + 1))
-        assert norm(a - b).max() > 0.05
 
 
 def test_idle_people_hardly_move():

@@ -112,13 +112,6 @@ def test_emotions_only_in_their_domain_and_shifting_actions(full):
     assert max(share, key=share.get) == 'sad'
 
 
-def test_tiny_has_every_class_in_the_lab(tiny):
-    train = [i for i in tiny.items if (i.domain, i.subset) == ('lab', 'train')]
-    for task in ('rec', 'det'):
-        seen = {e.action for i in train if i.task == task for e in i.events}
-        assert seen == set(SPACE.actions)
-
-
 def test_names_are_unique_and_clips_long_enough(full):
     assert len({item.name for item in full.items}) == len(full.items)
     assert full.rec[0].name == 'lab_train_000001'
