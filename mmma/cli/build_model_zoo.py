@@ -40,31 +40,42 @@ def run(args: argparse.Namespace) -> int:
         ValueError: A metafile cannot be read, or real and simulated results would
             stand in one table.
     """
+    from mmma.hub import zoo
     from mmma.hub.metafiles import measure, refresh
-    from mmma.hub.zoo import find_recipes, read_metafiles, unlisted
+    from mmma.reporting.zoo_pages import PAGES, zoo_pages
     from mmma.reporting.zoo_results import read_zoo
 
     roots = [folder.parent for folder in config_folders()]
     if not roots or roots[0].name == _WHEEL:
         raise FileNotFoundError('no checkout found: run this in a checkout of mmma.')
     root = roots[0]
-    recipes, old = find_recipes(root), read_metafiles(root)
+    recipes, old = zoo.find_recipes(root), zoo.read_metafiles(root)
     facts, failures = measure(root, recipes, old)
     new = {method: refresh(data, facts.get(method, {})) for method, data in old.items()}
-    problems = [*unlisted(recipes, old), *failures]
+    problems = [*zoo.unlisted(recipes, old), *failures]
     new, methods, refused = read_zoo(root, new)
     _print_costs(methods)
     if refused:
         problems += refused
     else:
-        files = _files(root, new, methods)
+        files = {
+            **{
+                zoo.metafile_path(root, m): zoo.metafile_text(d) for m, d in new.items()
+            },
+            root / zoo.INDEX: zoo.index_text(new),
+            **{root / page: text for page, text in zoo_pages(methods).items()},
+        }
         if args.check:
             problems += _outdated(root, files, old, new)
         else:
             for path, text in files.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(text.encode('utf-8'))
-        problems += _stale(root, new)
+        problems += [
+            f'{PAGES}/{path.name}: there is no such method. Remove it.'
+            for path in sorted((root / PAGES).glob('*.md'))
+            if path.stem not in new
+        ]
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems else 0
@@ -79,18 +90,6 @@ def _print_costs(methods: Sequence[Method]) -> None:
         known = entry.get('Metadata', {})
         params, flops = millions(known.get('Parameters')), billions(known.get('FLOPs'))
         print(f'{entry["Name"]:<38}{params:>11}{flops:>9}  {known.get("Input", "–")}')
-
-
-def _files(
-    root: Path, metafiles: Mapping[str, Any], methods: Sequence[Method]
-) -> dict[Path, str]:
-    """Text of every file that is generated."""
-    from mmma.hub.zoo import INDEX, index_text, metafile_path, metafile_text
-    from mmma.reporting.zoo_pages import zoo_pages
-
-    files = {metafile_path(root, m): metafile_text(d) for m, d in metafiles.items()}
-    files[root / INDEX] = index_text(metafiles)
-    return {**files, **{root / p: text for p, text in zoo_pages(methods).items()}}
 
 
 def _outdated(
@@ -120,14 +119,3 @@ def _outdated(
         if len(where) > _SHOWN:
             found.append(f'{name}: and {len(where) - _SHOWN} more')
     return [*found, 'Run tools/build_model_zoo.py to update them.'] if found else []
-
-
-def _stale(root: Path, metafiles: Mapping[str, Any]) -> list[str]:
-    from mmma.reporting.zoo_pages import PAGES
-
-    pages = sorted((root / PAGES).glob('*.md'))
-    return [
-        f'{PAGES}/{path.name}: there is no such method. Remove it.'
-        for path in pages
-        if path.stem not in metafiles
-    ]
