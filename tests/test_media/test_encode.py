@@ -1,10 +1,12 @@
+from contextlib import nullcontext
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 from pack_roots import TIMES_MS
-from video_files import make_video, moving_frames
+from video_files import make_audio, make_video, moving_frames
 
 from mmma.media import encode as encoding
 from mmma.media.encode import (
@@ -156,6 +158,12 @@ def test_count_and_times_are_those_of_the_source(tmp_path, name, uneven):
         assert seconds(source)[:-1] == stamps
 
 
+def test_a_raw_stream_has_its_rate_for_stamps(tmp_path):
+    source = make_video(tmp_path / 'a.h264', moving_frames(5), 25)
+    pack_video(source, tmp_path / 'b.mp4', SMALL)
+    assert seconds(tmp_path / 'b.mp4') == [Fraction(i, 25) for i in range(6)]
+
+
 def test_key_frames_come_every_gop_and_nothing_refers_ahead(tmp_path):
     source = make_video(tmp_path / 'a.mp4', moving_frames(10))
     assert sum(key_frames(source)) == 1
@@ -240,17 +248,14 @@ def test_bad_sources_leave_nothing(tmp_path, spoil, message):
     assert list((tmp_path).rglob('*b.mp4*')) == []
 
 
-def test_no_frames_and_no_video(tmp_path):
-    with av.open(str(tmp_path / 'a.mp4'), 'w') as file:
-        stream = file.add_stream('aac', rate=8000)
-        sound = av.AudioFrame.from_ndarray(
-            np.zeros((1, 1024), np.float32), 'fltp', 'mono'
-        )
-        sound.sample_rate = 8000
-        file.mux(stream.encode(sound))
-        file.mux(stream.encode(None))
+def test_no_video_and_no_frames(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match='no video stream'):
-        pack_video(tmp_path / 'a.mp4', tmp_path / 'b.mp4', SMALL)
+        pack_video(make_audio(tmp_path / 'a.mp4'), tmp_path / 'b.mp4', SMALL)
+    hidden = SimpleNamespace(is_discard=True, is_keyframe=True, size=1, pts=0)
+    container = SimpleNamespace(demux=lambda stream: [hidden])
+    monkeypatch.setattr(encoding, '_opened', lambda _: nullcontext((container, None)))
+    with pytest.raises(ValueError, match='no frames'):
+        read_times(tmp_path / 'a.mp4')
 
 
 @pytest.mark.parametrize(
