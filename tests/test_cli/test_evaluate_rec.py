@@ -109,19 +109,23 @@ def test_choices_are_those_of_the_metrics():
     assert evaluate_rec._BODY_CHOICES == BODY_SCORES
 
 
-def test_tables(files, capsys):
-    assert main('evaluate', [*files(clips()), '--per-class', '--resamples', '50']) == 0
-    text = capsys.readouterr().out
+def test_tables_and_confusions(files, capsys, tmp_path):
+    picture = tmp_path / 'confusions.png'
+    extras = ['--per-class', '--resamples', '50', '--confusions', str(picture)]
+    assert main('evaluate', [*files(clips()), *extras]) == 0
+    text, told = capsys.readouterr()
     for part in (
         '75.00',
         'mean of domains',
         'worst domain',
         '50 resamples of 6 subjects',
+        'by published counts',
+        'swing body',
     ):
         assert part in text
-    assert 'by published counts' in text
-    assert 'swing body' in text
     assert 'SIMULATED' not in text
+    assert f'{SPACE.actions[3]} taken for {SPACE.actions[6]}' in told
+    assert picture.read_bytes()[:4] == b'\x89PNG'
 
 
 def test_training_clips_and_body_groups_of_the_truth_file_decide(files, capsys):

@@ -76,30 +76,29 @@ def test_bad_segments_are_refused(a, message):
         tiou_pairs(a, [[0, 1], [1, 2]])
 
 
-def test_soft_nms_of_worked_segments():
+def test_nms_of_worked_segments():
     segments = [[0, 2], [1, 3], [1, 3], [8, 9]]
     found = nms(segments, [0.9, 0.8, 0.7, 0.1], [3, 3, 5, 3])
     assert found[0].tolist() == [[0, 2], [1, 3], [1, 3], [8, 9]]
     decayed = 0.8 * np.exp(-(1 / 9) / 0.5)
     assert found[1] == pytest.approx([0.9, 0.7, decayed, 0.1])
     assert found[2].tolist() == [3, 5, 3, 3]
-
-
-def test_min_score_removes_what_decays_to_it():
-    segments = [[0, 2], [0, 2], [0, 2]]
+    # What decays to the lowest score is removed.
     options = NmsOptions(sigma=0.5, min_score=0.1)
-    found = nms(segments, [0.9, 0.8, 0.1], [0, 0, 0], options)
+    found = nms([[0, 2]] * 3, [0.9, 0.8, 0.1], [0, 0, 0], options)
     assert found[1] == pytest.approx([0.9, 0.8 * np.exp(-2)], rel=1e-5)
-
-
-def test_hard_nms_of_worked_segments():
     segments = [[0, 2], [0, 2], [1, 3], [0, 2]]
     scores, labels = [0.9, 0.8, 0.7, 0.6], [0, 0, 0, 1]
-    options = NmsOptions(method='hard', tiou=0.5)
-    found = nms(segments, scores, labels, options)
+    found = nms(segments, scores, labels, NmsOptions(method='hard', tiou=0.5))
     assert found[1].tolist() == [0.9, 0.7, 0.6]
     assert found[2].tolist() == [0, 0, 1]
     assert len(nms(segments, scores, labels, NmsOptions(method='none'))[0]) == 4
+    # Moments do not suppress, and a full list still takes an earlier tie.
+    found = nms([[1, 1], [1, 1], [0, 2]], [0.5, 0.5, 0.4], [0, 0, 0])
+    assert found[1].tolist() == [0.5, 0.5, 0.4]
+    segments, scores = [[5, 6], [0, 1], [0, 1]], [0.5, 0.5, 0.4]
+    found = nms(segments, scores, [0, 0, 0], NmsOptions(max_per_video=1))
+    assert found[0].tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize('seed', range(4))
@@ -137,17 +136,6 @@ def test_ties_go_by_start_end_and_label():
     labels = [0, 0, 2, 1, 0, 1]
     found = Segments(rows, [0.5, 0.5, 0.5, 0.5, 0.9, 0.5], labels, range(6))
     assert found.top(9).videos.tolist() == [4, 3, 5, 2, 1, 0]
-
-
-def test_a_full_list_still_takes_an_earlier_tie():
-    segments, scores = [[5, 6], [0, 1], [0, 1]], [0.5, 0.5, 0.4]
-    found = nms(segments, scores, [0, 0, 0], NmsOptions(max_per_video=1))
-    assert found[0].tolist() == [[0, 1]]
-
-
-def test_moments_do_not_suppress():
-    found = nms([[1, 1], [1, 1], [0, 2]], [0.5, 0.5, 0.4], [0, 0, 0])
-    assert found[1].tolist() == [0.5, 0.5, 0.4]
 
 
 @pytest.mark.parametrize('method', ['soft', 'hard', 'none'])
