@@ -155,9 +155,8 @@ def scan_det(
                 '"annotations"}}}'
             )
         what = 'empty table' if database == {} else 'no table'
-        return [], [
-            Problem(str(path), 0, '', f'{what}: need {{"database": {{video: ...}}}}')
-        ]
+        text = f'{what}: need {{"database": {{video: ...}}}}'
+        return [], [Problem(str(path), 0, '', text)]
     videos, wrong = [], [(name, 'is there twice') for name in repeated]
     lines = entry_lines(text, database)
     for name, entry in database.items():
@@ -178,15 +177,7 @@ def parse_video(
     domains: Sequence[str] = DOMAINS,
     strict: bool = True,
 ) -> tuple[Video | None, list[str]]:
-    """Read one entry of a detection table.
-
-    Args:
-        name: Name of the video.
-        entry: Its value in the table.
-        space: Label space of its labels.
-        line: Where it is in the file.
-        domains: As in :func:`scan_det`.
-        strict: As in :func:`scan_det`.
+    """Read one entry of a detection table; the rest is as in :func:`scan_det`.
 
     Returns:
         The video, or None and all that is wrong with it.
@@ -197,8 +188,8 @@ def parse_video(
     errors = list(_root_faults(name, entry, domains) if strict else _faults(entry))
     if errors:
         return None, errors
-    numbers = {k: entry.get(k) for k in ('fps', 'duration')}
-    fps, duration = (float(v) if is_number(v) else math.nan for v in numbers.values())
+    numbers = (entry.get(key) for key in ('fps', 'duration'))
+    fps, duration = (float(n) if is_number(n) else math.nan for n in numbers)
     frames, annotations = entry.get('frames'), entry.get('annotations')
     instances = []
     if annotations is not None and not isinstance(annotations, list):
@@ -312,14 +303,7 @@ def write_det(path: Path, videos: Iterable[Video], space: LabelSpace) -> None:
 def write_entries(
     path: Path, entries: Iterable[tuple[str, Any]], head: str, tail: str
 ) -> None:
-    """Write a JSON file of videos, one line per video.
-
-    Args:
-        path: The file to write.
-        entries: Name and value of each.
-        head: Text before the first one.
-        tail: Text after the last one.
-    """
+    """Write names and values of videos as JSON, a line each, between head and tail."""
     with atomic_write(Path(path)) as file:
         file.write(head)
         for i, (name, entry) in enumerate(entries):
@@ -372,10 +356,6 @@ def true_segments(videos: Sequence[Video]) -> Segments:
 def read_detections(path: Path, space: LabelSpace) -> Segments:
     """Read a file of detections.
 
-    Args:
-        path: The file.
-        space: Label space of its labels.
-
     Returns:
         All of them in the order of the file, with the names of its videos.
 
@@ -407,13 +387,7 @@ def read_detections(path: Path, space: LabelSpace) -> Segments:
 
 
 def write_detections(path: Path, found: Segments, space: LabelSpace) -> None:
-    """Write detections, labels by name, one line per video.
-
-    Args:
-        path: The file to write.
-        found: With names; those of a video keep their order.
-        space: Label space of the labels.
-    """
+    """Write detections with names of videos, one line each; labels by name."""
     order = np.argsort(found.videos, kind='stable')
     counts = np.bincount(found.videos, minlength=len(found.names))
     columns = (found.segments_sec, found.labels, found.scores)
