@@ -36,9 +36,9 @@ def test_checkpoints_record_the_extractor(run):
         assert 'extractor' not in describe_data(other)
 
 
-@pytest.mark.parametrize('content', [{}, {'data': {}}, meta('mediapipe 1')])
-def test_the_same_extractor_or_none_told(run, content):
-    check_extractor(content, run, TestOptions())
+def test_the_same_extractor_or_none_told(run):
+    for content in ({}, {'data': {}}, meta('mediapipe 1')):
+        check_extractor(content, run, TestOptions())
 
 
 def test_another_extractor_is_refused(run):
@@ -46,15 +46,10 @@ def test_another_extractor_is_refused(run):
         check_extractor(meta('rtmlib 2'), run, TestOptions())
 
 
-@pytest.mark.parametrize(
-    ('content', 'options'),
-    [
-        (meta('rtmlib 2'), TestOptions(allow_extractor=True)),
-        (meta('simulation 1', True), TestOptions(allow_simulated=True)),
-    ],
-)
-def test_the_user_may_force_it(run, content, options):
-    check_extractor(content, run, options)
+def test_the_user_may_force_it(run):
+    check_extractor(meta('rtmlib 2'), run, TestOptions(allow_extractor=True))
+    simulated = meta('simulation 1', simulated=True)
+    check_extractor(simulated, run, TestOptions(allow_simulated=True))
 
 
 def test_video_models_do_not_care(run):
