@@ -49,9 +49,9 @@ THRESHOLDS: tuple[float, ...] = tuple(float(t) for t in np.arange(1, 10) / 10)
 SAME_SEC = 1e-3
 """Truths of one label both of whose ends are this close are one truth."""
 STEPS_PER_SEC = 10.0
-"""Of segment mAP."""
+"""Grid of segment mAP."""
 LEGACY_DECIMALS = 4
-"""Of scores, as OpenTAD writes them."""
+"""Decimals of scores that OpenTAD writes."""
 _CHUNK = 2_000_000  # pairs that are looked at together
 
 
@@ -103,7 +103,7 @@ def expand_runs(
 
 @dataclass(frozen=True)
 class Matches:
-    """Which prediction takes which truth; C classes, those with truth.
+    """Predictions with the truths that they take; C classes, those with truth.
 
     Attributes:
         thresholds: (T,) tIoU.
@@ -319,8 +319,8 @@ def _greedy(
 PRESETS: dict[str, tuple[float, ...]] = {'mma82': THRESHOLDS, 'mac': (0.2, 0.5, 0.7)}
 """Thresholds whose mean is ``mAP``: of MMA-82, and of the Micro-Action Challenge."""
 MIN_TRUTHS = 10
-"""From so many truths on a class counts as frequent: below, one hit moves its AP by
-more than ten points."""
+"""A class of so many truths is frequent: with fewer, one hit moves its AP by more than
+ten points."""
 RECALL_AT = (1, 5, 10, 50, 100)
 SHOWN = (0.2, 0.5, 0.7)
 """Thresholds that tables show."""

@@ -1,4 +1,4 @@
-"""Where detections fail: kinds of errors, and what the missed instances are like.
+"""Errors of a detector by kind, and what the instances that it misses are like.
 
 **Error profile** (DETAD), also where labels overlap. Of each class the best 10 G
 predictions are looked at, G being its number of truths. A prediction that takes no

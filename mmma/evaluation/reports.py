@@ -50,7 +50,7 @@ from mmma.taxonomy import LabelSpace, load_label_space, suggest
 
 Entry = TypeVar('Entry', Clip, Video)
 ALIASES = {'UAR': 'action/mca', 'WAR': 'action/top1'}
-"""What the emotion literature calls two of the metrics."""
+"""Names of two metrics in the emotion literature."""
 
 
 def write_results(results: Mapping[str, Any], path: Path) -> None:

@@ -58,7 +58,7 @@ from mmma.structures.segments import Segments
 from mmma.taxonomy import DOMAINS, LabelSpace, check_choice, load_statistics
 
 SCHEMA = 1
-"""Of ``results.json``."""
+"""Version of ``results.json``."""
 ALL_DOMAINS = 'all'
 LEVEL_CHOICES = (*LEVELS, 'both')
 BODY_RULES = {
@@ -66,7 +66,7 @@ BODY_RULES = {
     'before nms': 'actions relabelled to body groups before NMS',
     'head': 'detections of the body head',
 }
-"""Where detections of body groups come from; the results say which."""
+"""Sources of the detections of body groups; the results say which."""
 
 Found: TypeAlias = Segments | Mapping[str, Segments]
 """Detections of actions, to be relabelled for the body level; or those of each level,
@@ -155,7 +155,7 @@ class DetectionOptions:
         check_choice('body rule', self.body_rule, tuple(BODY_RULES))
 
     def record(self) -> dict[str, Any]:
-        """As plain types."""
+        """Plain types for the results."""
         return {
             'preset': self.preset,
             'thresholds': list(PRESETS[self.preset]),

@@ -1,1 +1,1 @@
-"""What data sets, models and metrics have in common."""
+"""Segments and samples, which data sets, models and metrics share."""

@@ -118,7 +118,7 @@ class SegmentSample(BaseDataElement):  # type: ignore[misc]
 
 
 MERGE_RULES = ('relabel', 'head')
-"""Where bodies come from: actions relabelled before NMS, or the body head."""
+"""Sources of bodies: actions relabelled before NMS, or the body head."""
 
 
 class WindowMerger:

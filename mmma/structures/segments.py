@@ -25,7 +25,7 @@ _RAISE_EVERY = 16  # picks between looks at what can still be among the best
 
 @dataclass(frozen=True)
 class NmsOptions:
-    """How detections of one video are thinned out, class by class.
+    """Options of non-maximum suppression within a video, class by class.
 
     Attributes:
         sigma: ``soft`` multiplies the score of every other segment by
