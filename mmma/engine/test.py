@@ -180,7 +180,7 @@ def summarize(
         }
         trained = [counts[action] for action in range(run.space.num_actions)]
         chosen = EvaluationOptions(**record, train_counts=trained)
-    rows = group_rows(groups, entries, run.space, chosen)
+    rows = group_rows(groups, entries, run.space, chosen, protocol.domains)
     given = {'seed': protocol.seed, 'subset': options.subset}
     data = describe_data(run)
     extractor = data.pop('extractor', None)

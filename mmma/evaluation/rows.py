@@ -171,6 +171,7 @@ def group_rows(
     entries: Iterable[Clip] | Iterable[Video],
     space: LabelSpace,
     options: EvaluationOptions | DetectionOptions,
+    order: Sequence[str] = DOMAINS,
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Rows of ``results.json``, each behind the labels of its group.
 
@@ -179,6 +180,7 @@ def group_rows(
         entries: Clips or videos of the data root.
         space: Label space, with the body groups of the run.
         options: Of the task.
+        order: Of the domains, as the data root has it.
 
     Raises:
         ValueError: Truth that is withheld, or nothing happens in a group's videos.
@@ -198,7 +200,7 @@ def group_rows(
         if 'target' in group.labels:
             found = [_row(group.table, own, space, options)]
         else:
-            found = domain_rows(group.table, own, space, options)
+            found = domain_rows(group.table, own, space, options, order)
         rows += [(group.labels, row) for row in found]
     return rows
 
@@ -208,6 +210,7 @@ def domain_rows(
     entries: Sequence[Clip] | Sequence[Video],
     space: LabelSpace,
     options: EvaluationOptions | DetectionOptions | None = None,
+    order: Sequence[str] = DOMAINS,
 ) -> list[dict[str, Any]]:
     """A row over all clips or videos, then one per domain in which anything is true.
 
@@ -220,9 +223,9 @@ def domain_rows(
         ValueError: A clip without scores, body scores that cannot be had, no instance.
     """
     rows = [{'domain': ALL_DOMAINS, **_row(table, entries, space, options)}]
-    there = {entry.domain for entry in entries}
-    domains = [d for d in DOMAINS if d in there]
-    for domain in [*domains, *sorted(there - {*DOMAINS, ''})]:
+    there = sorted({entry.domain for entry in entries} - {''})
+    unknown = [d for d in there if d not in order]
+    for domain in [*(d for d in order if d in there), *unknown]:
         own: Any = [entry for entry in entries if entry.domain == domain]
         if isinstance(own[0], Video) and not any(v.instances for v in own):
             rows[0]['counts'].setdefault('domains_without_truth', []).append(domain)

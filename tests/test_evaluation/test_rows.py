@@ -93,6 +93,11 @@ def test_rows_by_domain_add_up(table, clips, space):
     rows = domain_rows(table, clips, space, FEW)
     assert [r['domain'] for r in rows] == ['all', 'lab', 'street']
     assert [r['counts']['clips'] for r in rows] == [6, 4, 2]
+    own = domain_rows(table, clips, space, FEW, ('street', 'lab', 'none'))
+    assert [r['domain'] for r in own] == ['all', 'street', 'lab']
+    assert [r['domain'] for r in domain_rows(table, clips, space, FEW, ())] == [
+        'all', 'lab', 'street'
+    ]  # fmt: skip
     for column in ('support', 'predicted', 'hits', 'top5_hits'):
         pooled, *parts = (np.array(r['per_class']['action'][column]) for r in rows)
         assert (pooled == sum(parts)).all()

@@ -320,3 +320,13 @@ def test_rows_without_what_is_behind_them_are_refused(measured):
     del edited['runs'][0]['per_class']
     with pytest.raises(ValueError, match=r"all: KeyError.'per_class'. is missing"):
         audit_results(edited, 'r.json')
+
+
+def test_results_may_be_older_than_a_metric(measured):
+    edited = copy.deepcopy(measured['rec'])
+    del edited['runs'][0]['metrics']['action/mca']
+    with pytest.raises(ValueError, match=r"all: KeyError.'action/mca'. is missing"):
+        audit_results(edited, 'r.json')
+    for row in edited['runs'][1:]:
+        del row['metrics']['action/mca']
+    audit_results(edited, 'r.json')
