@@ -156,6 +156,13 @@ def test_a_recipe_without_an_entry_is_out_of_date_and_gets_one(checkout, capsys)
     assert [entry['Name'] for entry in models] == ['skeletontcn-gone_mma82', NAME]
 
 
+def test_a_recipe_of_a_method_without_a_metafile_is_named(checkout, capsys):
+    (checkout / 'det').rename(checkout / 'configs/det')
+    assert main('build_model_zoo', ['--check']) == 1
+    told = 'mma82.py: there is no configs/metafiles/skeletondet.yml. Write one'
+    assert told in capsys.readouterr().err
+
+
 def test_a_method_without_recipes_yet(checkout):
     collection = {'Name': 'New', 'Paper': {'Title': 'T', 'URL': 'https://x'}}
     save_metafile(checkout, 'new', {'Collections': [collection]})

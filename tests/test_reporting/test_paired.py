@@ -98,6 +98,14 @@ def test_fewshot_and_pooled_rows_find_their_files(rec_root, tmp_path):
     assert own(table, place='lab', name='b')[0].cells[KEY].test
 
 
+def test_a_subset_that_the_baseline_lacks_is_not_tested(rec_root, models, tmp_path):
+    val = write_model(tmp_path / 'v', rec_root, 'good', 0.9, subset='val')
+    table, _ = compare(rec_root, [models['base'], models['good'], val], 'base')
+    cells = own(table, place='all', name='good')[0].cells
+    assert cells[KEY].test == 'McNemar exact'
+    assert cells['action/top1', 'val'].test == ''
+
+
 def test_without_scores_nothing_is_tested_and_the_table_says_so(
     rec_root, models, tmp_path
 ):

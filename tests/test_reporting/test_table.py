@@ -90,6 +90,8 @@ def test_simulated_numbers_are_marked_in_the_head_and_in_every_row():
     real = results_table([result('indomain', [], simulated=False)])
     assert SIMULATED not in real
     assert 'was trained on simulated data' in real
+    short = results_table([result('indomain', [], options={'fast_dev_run': True})])
+    assert 'FAST DEV RUN: a few clips only, no result.' in short
 
 
 def test_zero_shot_is_explained_and_a_target_seen_in_training_is_named():
