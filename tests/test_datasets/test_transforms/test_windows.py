@@ -147,12 +147,6 @@ def test_motion_is_per_position(det_root):
     assert x_of(results) == pytest.approx([2, 2, 2, 2, 0])  # pixels
 
 
-def test_persons_that_are_not_there(det_root):
-    results = load(det_root, Window(0.0, 8, 4, 5.0, 10.0), num_person=2)
-    assert results['keypoint'].shape == (2, 4, 3, 2)
-    assert not results['keypoint_score'][1].any()
-
-
 def test_a_store_of_another_length(det_root):
     with pytest.raises(
         ValueError, match=r"the skeleton of 'lab_test_0' is 10.00 s long.*12.00 s"

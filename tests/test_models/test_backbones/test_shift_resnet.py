@@ -248,16 +248,6 @@ def test_parameters_at_full_size():
         assert net.out_channels == 2048
 
 
-def test_names_of_gates():
-    gctsm, manet = (make_net(kind).state_dict() for kind in ('gctsm', 'manet'))
-    for name in ('l', 't', 's', 'g'):
-        assert f'layer2.1.gc.{name}.conv.weight' in gctsm
-        assert f'layer2.1.gc.{name}.bn.running_mean' in gctsm
-    assert gctsm['layer2.1.gc.l.conv.weight'].shape == (8, 8, 3, 1, 1)
-    assert manet['layer1.0.conv1.conv.fcce.0.weight'].shape == (4, 16)
-    assert manet['layer1.0.conv1.conv.fcce.2.weight'].shape == (16, 4)
-
-
 @kinds
 def test_shapes_and_gradients(kind):
     net = make_net(kind)
