@@ -24,13 +24,7 @@ from mmma.data.root import read_root
 from mmma.data.videos import Video
 from mmma.datasets.samplers import SampleKey
 from mmma.registry import DATASETS
-from mmma.taxonomy import (
-    SUBSETS,
-    LabelSpace,
-    check_choice,
-    load_label_space,
-    suggest,
-)
+from mmma.taxonomy import SUBSETS, LabelSpace, check_choice, load_label_space, suggest
 from mmma.video import BrokenVideoError
 
 

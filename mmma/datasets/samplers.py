@@ -164,11 +164,8 @@ def class_weights(
     """Weight of each sample: n**-power, n the samples that have its class.
 
     Of several classes the rarest counts, as in LVIS's repeat factors. A sample without
-    a class weighs as much as one of the most frequent class.
-
-    Args:
-        labels: (n,) classes of each sample.
-        power: From 0 (all samples alike) to 1.
+    a class weighs as much as one of the most frequent class. The power goes from 0, all
+    samples alike, to 1.
 
     Returns:
         The class that counts for each sample, -1 for none, and the weights (n,).

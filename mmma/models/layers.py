@@ -170,11 +170,7 @@ class MaskedAttention(nn.Module):
     """
 
     def __init__(
-        self,
-        channels: int,
-        num_heads: int = 4,
-        stride: int = 1,
-        window: int = -1,
+        self, channels: int, num_heads: int = 4, stride: int = 1, window: int = -1
     ) -> None:
         super().__init__()
         if channels % num_heads:
@@ -198,21 +194,16 @@ class MaskedAttention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(N, C, P) to (N, C, P / stride)."""
         out_mask = mask[:, :: self.stride]
-        query, key, value = (
-            self._heads(name, x, mask) for name in ('query', 'key', 'value')
-        )
-        out = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=self._visible(out_mask)
-        )
+        parts = []
+        for name in ('query', 'key', 'value'):
+            part = getattr(self, f'{name}_conv')(x, mask)
+            part = getattr(self, name)(getattr(self, f'{name}_norm')(part, out_mask))
+            # (N, C, P / stride) -> (N, heads, P / stride, C / heads)
+            parts.append(part.unflatten(1, (self.num_heads, -1)).transpose(2, 3))
+        visible = self._visible(out_mask)
+        out = F.scaled_dot_product_attention(*parts, attn_mask=visible)
         out = out.transpose(2, 3).flatten(1, 2)  # (N, h, P, d) -> (N, C, P)
         return blank(self.proj(out), out_mask)
-
-    def _heads(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
-        """(N, C, P) to (N, heads, P / stride, C / heads)."""
-        x = getattr(self, f'{name}_conv')(x, mask)
-        x = getattr(self, f'{name}_norm')(x, mask[:, :: self.stride])
-        x = getattr(self, name)(x)
-        return x.unflatten(1, (self.num_heads, -1)).transpose(2, 3)
 
     def _visible(self, mask: Tensor) -> Tensor:
         """Keys that a query sees, (N, 1, P or 1, P).
@@ -231,13 +222,9 @@ class MaskedAttention(nn.Module):
 class TransformerBlock(nn.Module):
     """Attention and a two-layer perceptron, each with layer norm and a shortcut.
 
-    Args:
-        channels: C.
-        num_heads: Heads of attention.
-        stride: 2 halves the positions; the shortcut is a maximum then.
-        window: Positions that one sees, -1 for all.
-        path_drop: Share of samples that lose a branch in training; above 0 branches
-            are also scaled per channel.
+    With stride 2, which halves the positions, the shortcut is a maximum. ``path_drop``
+    is the share of samples that lose a branch in training; above 0 branches are also
+    scaled per channel.
 
     Source: ActionFormer ``TransformerBlock``; names of weights as in OpenTAD.
     """

@@ -23,9 +23,6 @@ class ClassCountLoss(BaseWeightedLoss):
 
     A class without a training clip counts as one with a single clip, so that all is
     finite.
-
-    Args:
-        loss_weight: Factor of the loss.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
@@ -33,10 +30,7 @@ class ClassCountLoss(BaseWeightedLoss):
         self.register_buffer('class_counts', torch.zeros(0), persistent=False)
 
     def set_class_counts(self, counts: Any) -> None:
-        """Tell the training clips of each class.
-
-        Args:
-            counts: (K,) numbers from 0.
+        """Tell the training clips of each class, (K,) numbers from 0.
 
         Raises:
             ValueError: A negative number, or not a single clip.

@@ -128,12 +128,8 @@ class SGPBlock(nn.Module):
     counts padding in. The depthwise weights start at N(0, 1): OpenTAD's configs have 0,
     at which both gated products start at 0 without gradients and stay there.
 
-    Args:
-        channels: C.
-        stride: 2 halves the positions by a maximum.
-        k: ``convkw`` sees 2k positions, made odd.
-        hidden: Channels between the layers of the perceptron.
-        path_drop: As in ``TransformerBlock``.
+    ``convkw`` sees 2k positions, made odd; stride 2 halves the positions by a maximum;
+    ``hidden`` are the channels inside the perceptron.
 
     Source: Shi et al., 'TriDet', CVPR 2023, equations 1 to 3; OpenTAD ``SGPBlock``,
         whose names of weights these are.

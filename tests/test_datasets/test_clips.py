@@ -18,11 +18,7 @@ from torch.utils.data import DataLoader
 
 from mmma.data.clips import write_rec
 from mmma.data.root import DataRoot
-from mmma.datasets.clips import (
-    ClipDataset,
-    RootDataset,
-    sample_rng,
-)
+from mmma.datasets.clips import ClipDataset, RootDataset, sample_rng
 from mmma.datasets.samplers import EpochSampler, SampleKey
 from mmma.datasets.windows import UntrimmedDataset
 from mmma.registry import DATASETS

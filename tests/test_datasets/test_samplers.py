@@ -495,10 +495,7 @@ def _worker(rank, folder):
     dist.init_process_group(
         'gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2
     )
-    torch.save(
-        [train_and_score(name) for name in OPTIONS],
-        folder / f'{rank}.pt',
-    )
+    torch.save([train_and_score(name) for name in OPTIONS], folder / f'{rank}.pt')
     dist.destroy_process_group()
     os._exit(0)  # a fork of the test process: leave its exit handlers alone
 

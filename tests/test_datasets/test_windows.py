@@ -14,10 +14,7 @@ from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
 
 from mmma.data.arrays import FeaturesInfo, FeatureWriter
-from mmma.datasets.samplers import (
-    EpochSampler,
-    SampleKey,
-)
+from mmma.datasets.samplers import EpochSampler, SampleKey
 from mmma.datasets.windows import TRIALS, DenseWindows, Window, WindowOptions
 from mmma.registry import DATASETS
 

@@ -39,9 +39,7 @@ def draw(keypoint, score, limbs=None, size=SIZE):
 
 def upstream(keypoint, score, limbs, size=SIZE):
     made = GeneratePoseTarget(
-        with_kp=limbs is None,
-        with_limb=limbs is not None,
-        skeletons=limbs or (),
+        with_kp=limbs is None, with_limb=limbs is not None, skeletons=limbs or ()
     )
     found = dict(keypoint=keypoint, keypoint_score=score, img_shape=size)
     return made.transform(found)['imgs'].swapaxes(0, 1)
@@ -206,9 +204,7 @@ def test_the_volumes_of_two_upstream_steps(limbs, device):
     data = model(batch_of(clips), training=True)
     assert data['inputs'].shape == (3, 2, 17, 4, 32, 32)
     draw = GeneratePoseTarget(
-        with_kp=limbs is None,
-        with_limb=limbs is not None,
-        skeletons=model.limbs or (),
+        with_kp=limbs is None, with_limb=limbs is not None, skeletons=model.limbs or ()
     )
     shape = TRANSFORMS.get('FormatShape')('NCTHW_Heatmap')
     expected = [shape.transform(draw.transform(dict(clip)))['imgs'] for clip in clips]

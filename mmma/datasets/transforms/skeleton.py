@@ -273,12 +273,8 @@ def body_size(keypoint: np.ndarray, ever: np.ndarray, tree: JointTree) -> float:
     Every limb gives an estimate: its median length over time, times what shoulders
     measure relative to it. Foreshortening only shortens, so the upper quartile of the
     estimates is taken. Without limbs it is a quarter of the diagonal of the box
-    around all joints; never 0.
-
-    Args:
-        keypoint: (T, V, 2) pixels, gaps filled.
-        ever: (V,), true where any frame shows the joint.
-        tree: The V joints.
+    around all joints; never 0. Keypoints are (T, V, 2), gaps filled; ``ever`` (V,) is
+    true where any frame shows the joint.
     """
     first, last, scale = _limbs(tree)
     shown = ever[first] & ever[last]
@@ -385,10 +381,7 @@ class SkeletonCompact(BaseTransform):
     """
 
     def __init__(
-        self,
-        padding: float = 0.25,
-        threshold: float = 10,
-        hw_ratio: float | None = 1.0,
+        self, padding: float = 0.25, threshold: float = 10, hw_ratio: float | None = 1.0
     ) -> None:
         if padding < 0 or (hw_ratio is not None and hw_ratio <= 0):
             raise ValueError(

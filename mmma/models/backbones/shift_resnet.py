@@ -130,11 +130,7 @@ class GroupContext(nn.Module):
     starts_fresh = True
 
     def __init__(
-        self,
-        channels: int,
-        num_segments: int = 8,
-        cdiv: int = 4,
-        s_use_bn: bool = True,
+        self, channels: int, num_segments: int = 8, cdiv: int = 4, s_use_bn: bool = True
     ) -> None:
         super().__init__()
         if cdiv < len(GATES) or channels % cdiv:

@@ -28,13 +28,10 @@ _KERNEL = 3  # slices that the adapter's depthwise convolution sees
 
 
 class TIAdapter(nn.Module):
-    """Mixes the tokens of one place over time, in a quarter of the channels.
+    """Mix the tokens of one place over time, in a quarter of the channels.
 
     ``x + gamma * up(h + conv(dwconv(h)))`` with ``h = gelu(down(x))``, the convolutions
     over the slices of a whole window. It changes nothing at the start: ``up`` is zero.
-
-    Args:
-        embed_dims: D, channels of a token.
 
     Source: AdaTAD, section 3.3.
     """

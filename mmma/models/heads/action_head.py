@@ -281,10 +281,6 @@ class TokenHead(ActionHead):
     def pool(self, x: Tensor, num_segs: int | None = None) -> Tensor:
         """Tokens (N * views * T', D), in order of time within a view.
 
-        Args:
-            x: Features of the backbone, of the shape that ``pooling`` takes.
-            num_segs: Unused, as in ``ActionHead``.
-
         Raises:
             ValueError: ``x`` has another shape.
         """

@@ -35,11 +35,8 @@ def label_vectors(names: Sequence[str]) -> np.ndarray:
     unknown source, and covers MA-52 only: this one takes over its size and scale, for
     which the weight of MANet's loss was chosen, not its content.
 
-    Args:
-        names: (K,) class names.
-
     Returns:
-        (K, 300), float32.
+        (K, 300), float32, for K class names.
 
     Raises:
         ValueError: A name has no letter or digit.

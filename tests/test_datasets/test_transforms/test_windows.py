@@ -242,8 +242,7 @@ def test_other_tables_are_told(root, tmp_path, monkeypatch):
     other = shutil.copytree(root, tmp_path / 'other')
     said = []
     monkeypatch.setattr(
-        'mmma.datasets.transforms.windows.print_log',
-        lambda text, *_: said.append(text),
+        'mmma.datasets.transforms.windows.print_log', lambda text, *_: said.append(text)
     )
     window = Window(0.0, 16, 10, 10.0, 10.0)
     load_of_features(other, window)

@@ -7,11 +7,7 @@ from mmaction.models.utils import Graph
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmma.checkpoints import load_state
-from mmma.models.backbones.skeleton import (
-    SkeletonSlowOnly,
-    SkeletonSTGCN,
-    SkeletonTCN,
-)
+from mmma.models.backbones.skeleton import SkeletonSlowOnly, SkeletonSTGCN, SkeletonTCN
 from mmma.registry import MODELS
 
 
