@@ -60,7 +60,7 @@ Row = tuple[np.ndarray, ...]
 
 @dataclass(frozen=True)
 class Features:
-    """What a model sees of some clips.
+    """Features of some clips, and the scores that the model gives them.
 
     Attributes:
         names: (N,) clip names.

@@ -247,7 +247,7 @@ class Probe:
         return 'attentive' if self.pooler else 'linear'
 
     def embed(self, features: np.ndarray) -> np.ndarray:
-        """What the classifier takes, of features or tokens (N, views, D)."""
+        """Inputs of the classifier, from features or tokens (N, views, D)."""
         return self.pooler.embed(features) if self.pooler else features
 
     def apply(self, found: Features) -> Features:
@@ -267,7 +267,7 @@ class Probe:
         }
 
     def record(self) -> dict[str, Any]:
-        """What ``results.json`` says of the probe."""
+        """Entry of ``results.json`` for the probe."""
         fixed = {'epochs': EPOCHS, 'batch_size': BATCH_SIZE} if self.pooler else {}
         return {
             'kind': self.kind,
