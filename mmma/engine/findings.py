@@ -170,7 +170,7 @@ class Answer:
 
     @property
     def segments(self) -> tuple[Finding, ...]:
-        """What a table has of it: a detector's actions, or a recognizer's answer."""
+        """Rows of the table: actions of a detector, or the answer of a recognizer."""
         return self.actions if self.model.task == 'det' else (self.answer,)
 
 

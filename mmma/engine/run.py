@@ -25,7 +25,7 @@ _KEPT = ('num_classes', 'in_channels', 'num_segments', 'average_clips')
 
 @dataclass(frozen=True)
 class Run:
-    """What commands resolve once and hand down.
+    """A run that commands resolve once and hand down.
 
     Attributes:
         cfg: The ``mmengine.Config`` as it runs; nobody changes it.
@@ -44,7 +44,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Of the recipe, without its protocol."""
+        """Name of the recipe, without its protocol."""
         return model_name(self.cfg)
 
     @property
@@ -80,7 +80,7 @@ class Run:
 
     @property
     def extractor(self) -> str | None:
-        """What found the joints that the model sees; None for video."""
+        """Name of what found the joints that the model sees; None for video."""
         return self.layout and self.layout.extractor
 
 

@@ -49,7 +49,7 @@ class Weights:
 
     @cached_property
     def meta(self) -> dict[str, Any]:
-        """What the checkpoint tells of itself."""
+        """Facts that the checkpoint tells of itself."""
         return meta_of(self.content)
 
     @property
@@ -58,7 +58,7 @@ class Weights:
         return self.meta.get('seen_domains')
 
     def record(self) -> dict[str, Any]:
-        """What ``results.json`` says of the weights."""
+        """Facts about the weights for ``results.json``."""
         data = self.meta.get('data') or {}
         return {
             'path': str(self.path),
@@ -93,7 +93,7 @@ def starting_weights(
     trust: bool = False,
     offline: bool = False,
 ) -> Weights | None:
-    """What a training run starts from; None is from scratch.
+    """Weights that a training run starts from; None is from scratch.
 
     Args:
         cfg: A config; its ``pretrained`` names the recipe's weights.

@@ -72,7 +72,7 @@ class Scrubber:
         )
 
     def log(self, value: str) -> str:
-        """As :meth:`text`, and without names and addresses of hosts and users."""
+        """Text as of :meth:`text`, without names and addresses of hosts and users."""
         value = _USER_AT_HOST.sub(HOST, self.text(value))
         names = {platform.node(), platform.node().partition('.')[0]}
         names.add(os.environ.get('HOSTNAME', ''))

@@ -33,7 +33,7 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """As in the metafile."""
+        """Name as in the metafile."""
         return str(self.entry['Name'])
 
     @property

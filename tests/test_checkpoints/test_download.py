@@ -147,7 +147,7 @@ def refused(told):
 
 
 def leave(part, server, content=CONTENT[:300], **notes):
-    """What an earlier process left of a download."""
+    """Rest of a download that an earlier process left."""
     part.write_bytes(content)
     notes = {
         'url': f'{server.url}/{NAME}',

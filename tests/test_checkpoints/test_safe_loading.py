@@ -19,7 +19,7 @@ LOADERS = ('load_checkpoint', 'load_from_local', 'load_state_dict_from_url')
 
 
 def imported(tree):
-    """What the names of a module stand for."""
+    """Meanings of the names of a module."""
     names = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -42,7 +42,7 @@ def calls(source):
 
 
 def unsafe(source, trusting=False, restricted=False):
-    """What a module does that could run code from a file."""
+    """Calls of a module that could run code from a file."""
     for name, node in calls(source):
         given = {k.arg: k.value for k in node.keywords}
         if name == 'torch.load':

@@ -502,7 +502,7 @@ def _worker(rank, folder):
 
 @pytest.fixture(scope='module')
 def both(tmp_path_factory):
-    """What each process found, per sampler."""
+    """Findings of each process, per sampler."""
     folder = tmp_path_factory.mktemp('gloo')
     mp.start_processes(_worker, (folder,), nprocs=2, start_method='fork')
     ranks = [torch.load(folder / f'{r}.pt', weights_only=True) for r in range(2)]

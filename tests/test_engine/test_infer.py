@@ -73,7 +73,7 @@ def video(video_root):
 
 
 def dumped(root, task, modality, checkpoint, folder):
-    """What ``test.py --dump`` writes of the videos of the street."""
+    """Dump of ``test.py --dump`` for the videos of the street."""
     dump = folder / ('pred.json' if task == 'det' else 'scores.npz')
     one = [] if task == 'det' else ['test_dataloader.batch_size=1']
     argv = [

@@ -171,7 +171,7 @@ def recipe_groups(config):
     ],
 )
 def test_groups_of_shift_networks(config, fast):
-    """As in MMAction2 (tsm_optim_wrapper_constructor) and Group-Contextualization."""
+    """Those of MMAction2 (tsm_optim_wrapper_constructor), Group-Contextualization."""
     found, net = recipe_groups(f'configs/{config}.py')
     norms = {
         f'{name}.'
@@ -202,7 +202,7 @@ def test_groups_of_shift_networks(config, fast):
     ],
 )
 def test_groups_of_detectors(config, rate):
-    """As in OpenTAD: all of an adapter decays; outside, matrices and convolutions."""
+    """Those of OpenTAD: all of an adapter decays; outside, matrices, convolutions."""
     found, net = recipe_groups(f'configs/det/{config}_mma82.py')
     parameters = dict(net.named_parameters())
     wrong = {}

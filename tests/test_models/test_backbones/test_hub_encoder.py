@@ -44,7 +44,7 @@ def clips(frames=4, side=32):
 
 
 def whole(transformers, kind):
-    """What the library itself builds, random all over."""
+    """Model that the library itself builds, random all over."""
     torch.manual_seed(1)
     model = transformers.AutoModel.from_config(read_config(CONFIGS[kind])).eval()
     for parameter in model.parameters():
