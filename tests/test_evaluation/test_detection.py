@@ -77,11 +77,8 @@ def test_a_second_best_truth_that_is_free_is_taken():
     at = dict(zip(THRESHOLDS, zip(match.hits, match.taken, strict=True), strict=True))
     assert [a.tolist() for a in at[0.5]] == [[0, 1], [1, 0]]
     assert [a.tolist() for a in at[0.7]] == [[0], [1]]
-
-
-def test_a_threshold_is_reached_by_equality():
     match = match_detections(instances((0, 0, 0, 2)), predictions((0, 0, 0, 1, 1)))
-    assert [len(h) for h in match.hits] == [1] * 5 + [0] * 4  # tIoU 0.5
+    assert [len(h) for h in match.hits] == [1] * 5 + [0] * 4  # 0.5 is reached
 
 
 def test_ties_go_to_the_earlier_video_start_and_end():
@@ -197,6 +194,7 @@ def test_ap_by_hand():
     match = match_detections(TRUTH, predictions(*HITS_1_AND_3))
     # Hits at ranks 1 and 3 of two truths; class 3 is never predicted.
     assert average_precisions(match) == pytest.approx(np.tile([5 / 6, 0], (9, 1)))
+    assert (average_precisions(match_detections(TRUTH, NO_PREDICTION)) == 0).all()
 
 
 def test_the_envelope_takes_a_later_higher_precision():
@@ -206,14 +204,11 @@ def test_the_envelope_takes_a_later_higher_precision():
     assert average_precisions(match)[0, 0] == pytest.approx(2 / 3)
 
 
-def test_no_prediction_is_ap_0():
-    assert (average_precisions(match_detections(TRUTH, predictions())) == 0).all()
-
-
 def test_metrics_and_presets():
     rising = np.arange(1, 10)[:, None] / 10
     levels = {'action': rising * [1, 0], 'body': rising}
     metrics = detection_metrics(levels)
+    assert THRESHOLDS == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     assert tuple(metrics) == metric_keys()
     assert metrics['action/mAP@0.30'] == pytest.approx(0.15)
     assert metrics['action/mAP'] == pytest.approx(0.25)
@@ -225,9 +220,6 @@ def test_metrics_and_presets():
     assert only['action/mAP'] == 0
     none = detection_metrics({'body': rising}, {'body': np.zeros(1)})
     assert none['body/mAP'] == 0
-
-
-def test_unknown_preset():
     with pytest.raises(ValueError, match="preset 'thumos': use one of mma82, mac"):
         preset_columns('thumos')
 
@@ -246,10 +238,6 @@ def test_recall_is_that_of_the_first_n_of_each_video(seed):
         first = match_detections(truth, found.select(np.array(rows, dtype=int)))
         hits = [len(own) for own in first.hits]
         assert recall == pytest.approx(np.array(hits) / first.truths.sum())
-
-
-def test_thresholds_are_the_written_ones():
-    assert THRESHOLDS == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def covered(table, rows, centres):
@@ -294,6 +282,9 @@ def test_perfect_and_nothing():
     assert perfect[1].tolist() == [1]
     nothing = segment_average_precisions(truth, predictions(), [2, 2])
     assert nothing[1] == pytest.approx([20 / 40])  # the share of true steps
+    for unknown in (np.nan, 0.0):
+        with pytest.raises(ValueError, match='1 videos without a duration'):
+            segment_average_precisions(truth, predictions(), [unknown, 2])
 
 
 def test_average_precision_counts_ties_together():
@@ -301,9 +292,3 @@ def test_average_precision_counts_ties_together():
     scores = np.array([0.5, 0.5, 0.9, 0.1])
     expected = average_precision_score(true, scores)
     assert average_precision(true, scores) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize('durations', [[np.nan], [0.0]])
-def test_durations_are_needed(durations):
-    with pytest.raises(ValueError, match='1 videos without a duration'):
-        segment_average_precisions(instances((0, 0, 0, 1)), predictions(), durations)
