@@ -156,30 +156,7 @@ def summarize(
         Plain types, as :func:`mmma.evaluation.reports.write_results` takes them.
     """
     cfg, protocol = run.cfg, run.protocol
-    evaluator = cfg.test_evaluator
-    if run.task == 'det':
-        entries: Any = run.root.read_det()
-        metric = METRICS.build(dict(evaluator))
-        known = metric.options
-        chosen = DetectionOptions(preset=known.preset, body_rule=known.body_rule)
-        record = {
-            **chosen.record(),
-            'nms': asdict(metric.merging['nms']),
-            'max_candidates': metric.merging['max_candidates'],
-        }
-    else:
-        entries = run.clips()
-        counts = Counter(
-            c.action
-            for c in entries
-            if c.subset == 'train' and c.domain in protocol.train_domains
-        )
-        record = {
-            'class_set': evaluator.get('class_set', 'present'),
-            'body_scores': evaluator.get('body_scores', 'sum'),
-        }
-        trained = [counts[action] for action in range(run.space.num_actions)]
-        chosen = EvaluationOptions(**record, train_counts=trained)
+    entries, chosen, record = _options_of_rows(run)
     rows = group_rows(groups, entries, run.space, chosen, protocol.domains)
     given = {'seed': protocol.seed, 'subset': options.subset}
     data = describe_data(run)
@@ -220,6 +197,33 @@ def summarize(
         'config': cfg.to_dict(),
         'runs': [{**labels, **given, **row} for labels, row in rows],
     }
+
+
+def _options_of_rows(run: Run) -> tuple[Any, Any, dict[str, Any]]:
+    """Truth of all rows, options that move their numbers, and the record of these."""
+    evaluator = run.cfg.test_evaluator
+    if run.task == 'det':
+        metric = METRICS.build(dict(evaluator))
+        known = metric.options
+        chosen = DetectionOptions(preset=known.preset, body_rule=known.body_rule)
+        record = {
+            **chosen.record(),
+            'nms': asdict(metric.merging['nms']),
+            'max_candidates': metric.merging['max_candidates'],
+        }
+        return run.root.read_det(), chosen, record
+    clips = run.clips()
+    counts = Counter(
+        c.action
+        for c in clips
+        if c.subset == 'train' and c.domain in run.protocol.train_domains
+    )
+    record = {
+        'class_set': evaluator.get('class_set', 'present'),
+        'body_scores': evaluator.get('body_scores', 'sum'),
+    }
+    trained = [counts[action] for action in range(run.space.num_actions)]
+    return clips, EvaluationOptions(**record, train_counts=trained), record
 
 
 def _environment(device: str) -> dict[str, str]:
