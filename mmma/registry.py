@@ -25,7 +25,7 @@ TRANSFORMS = _child('TRANSFORMS', 'mmma.datasets')
 MODELS = _child('MODELS', 'mmma.models')
 METRICS = _child('METRICS', 'mmma.evaluation.metrics')
 HOOKS = _child('HOOKS', 'mmma.engine.hooks')
-OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'mmma.engine.optim')
+OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'mmma.engine.train')
 
 # Nothing of our own is in these, but a scope that lacks one makes MMEngine warn.
 EVALUATOR = _child('EVALUATOR')
