@@ -31,12 +31,12 @@ BESIDE = {('config', 'data'), ('files', 'taxonomy')}
 
 # These may only fall; a feature that needs more says what it replaces.
 BUDGET = {
-    'lines': 43_150,
-    'modules': 141,
-    'record types': 149,
+    'lines': 36_999,
+    'modules': 138,
+    'record types': 76,
     'percent in the largest package': 17,
-    'functions over 60 lines of code': 2,
-    'files over 600 lines': 8,
+    'functions over 60 lines of code': 0,
+    'files over 600 lines': 0,
 }
 
 
