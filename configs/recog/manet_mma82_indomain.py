@@ -10,7 +10,7 @@
 # The start is ImageNet, as published, so that it stays MANet; it lacks the gates. To
 # start from TSM on Kinetics-400 instead: --load-from with the URL in
 # tsm_mma82_indomain.py. The label vectors are our own: the published table covers MA-52
-# and its source is not told (mmma/models/heads/manet_head.py).
+# and its source is not told (mmma/models/heads/action_head.py).
 # Expected: – (real data not seen). Hardware: –. Hours: –
 _base_ = '../_base_/datasets/mma82_rgb_8x224.py'
 

@@ -33,25 +33,23 @@ from mmma.simulation.geometry import (
     ramp_weight,
     rotate,
 )
-from mmma.simulation.layers import (
+from mmma.simulation.programs import (
+    ANGLES,
     CHANNELS,
+    LIMBS,
     Layer,
+    Track,
+    Variants,
+    action_effectors,
     add_angles,
+    find_program,
+    load_habits,
+    load_rest,
     make_ramp,
     move_feet,
     move_hands,
     needs_arms,
     resting_hands,
-)
-from mmma.simulation.programs import (
-    ANGLES,
-    LIMBS,
-    Track,
-    Variants,
-    action_effectors,
-    find_program,
-    load_habits,
-    load_rest,
 )
 
 _DOMINANT = 0.8  # chance that the leading hand acts
