@@ -219,19 +219,6 @@ def _compare(
             }
 
 
-def note_on_subjects(name: str, subset: str) -> str:
-    """Sentence beside a number of a subset where subsets share people, or nothing.
-
-    Source: the released lists of MA-52; a subject is what comes before the first ``_``.
-    """
-    if name == 'MA-52' and subset == 'val':
-        return (
-            "MA-52's own train and val share all 186 subjects: a val number does not "
-            'say how a model does on new people.'
-        )
-    return ''
-
-
 def read_marks(path: Path) -> np.ndarray:
     """Marks of one video.
 

@@ -15,7 +15,6 @@ from mmma.data.leakage import (
     all_marks,
     find_leakage,
     marks_agreement,
-    note_on_subjects,
     read_marks,
     same_moments,
 )
@@ -276,14 +275,6 @@ def test_missing_and_broken_videos(root):
     report = find_leakage(root, workers=0)
     assert report['unreadable'] == [[str(root.path / 'videos/1.mp4'), 'zero bytes']]
     assert report['videos'] == 1
-
-
-@pytest.mark.parametrize(
-    ('name', 'subset', 'said'),
-    [('MA-52', 'val', True), ('MA-52', 'test', False), ('MMA-52', 'val', False)],
-)
-def test_ma52_shares_its_people(name, subset, said):
-    assert ('share all 186 subjects' in note_on_subjects(name, subset)) == said
 
 
 def test_published_clips_do_not_match_each_other(shared_data, tmp_path):
