@@ -31,8 +31,8 @@ BESIDE = {('config', 'data'), ('files', 'taxonomy')}
 
 # These may only fall; a feature that needs more says what it replaces.
 BUDGET = {
-    'lines': 36_999,
-    'modules': 138,
+    'lines': 36_956,
+    'modules': 136,
     'record types': 76,
     'percent in the largest package': 17,
     'functions over 60 lines of code': 0,
