@@ -198,7 +198,7 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     def report(done: int, total: int) -> None:
         nonlocal shown
         tenth = done * 10 // max(total, 1)
-        if total and tenth != shown:
+        if tenth != shown:
             shown = tenth
             print(f'{label} {done}/{total}', file=sys.stderr, flush=True)
 
