@@ -13,7 +13,7 @@ PACKAGE = REPO / 'mmma'
 
 # The floors, from the ground. A module imports from its own part and from floors below.
 FLOORS = (
-    ('taxonomy', 'files'),
+    ('taxonomy', 'files', 'packets'),
     ('video', 'protocols', 'checkpoints', 'structures'),
     ('data', 'config', 'compat'),
     ('registry', 'simulation'),

@@ -23,9 +23,9 @@ from mmma.data.clips import Clip, body_map
 from mmma.data.root import read_root
 from mmma.data.videos import Video
 from mmma.datasets.samplers import SampleKey
+from mmma.packets import BrokenVideoError
 from mmma.registry import DATASETS
 from mmma.taxonomy import SUBSETS, LabelSpace, check_choice, load_label_space, suggest
-from mmma.video import BrokenVideoError
 
 
 @contextmanager

@@ -38,10 +38,10 @@ from mmma.evaluation.recognition import summed_body_scores
 from mmma.files import source_identity
 from mmma.hub.zoo import checkpoint_path, list_models
 from mmma.media.pose import PoseOptions, describe_extractor, extract_video
+from mmma.packets import BrokenVideoError, open_container, read_index
 from mmma.registry import METRICS, MODELS
 from mmma.structures.segments import Segments
 from mmma.taxonomy import LabelSpace, check_choice, load_label_space
-from mmma.video import BrokenVideoError, open_container, read_index
 
 if TYPE_CHECKING:
     from mmma.media.pose import Partial

@@ -24,14 +24,14 @@ from mmma.data.joints import WHOLEBODY65, JointLayout, read_layout
 from mmma.data.root import TASKS, DataRoot
 from mmma.files import CRASHED, atomic_write, map_in_processes, source_identity
 from mmma.media.pack import chosen_tasks, file_bytes, table_rows
-from mmma.taxonomy import check_choice
-from mmma.video import (
+from mmma.packets import (
     BrokenVideoError,
     broken_by_damage,
     open_container,
     read_index,
     video_stream,
 )
+from mmma.taxonomy import check_choice
 
 BACKENDS = {
     'mediapipe': 'mmma.media.mediapipe',

@@ -1,0 +1,235 @@
+"""What the packets of a video file tell before decoding: its frames and their times."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class BrokenVideoError(ValueError):
+    """A file that cannot be read as video: truncated, empty, without pictures."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str = '') -> None:
+        super().__init__(str(path), reason)  # both, so that it can be pickled
+        self.path = str(path)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f'{self.path}: {self.reason}' if self.reason else self.path
+
+
+# Files for which decord and PyAV were found to give the same frames to the last bit;
+# halved chroma asks for even sizes as well.
+_CONTAINERS = ('mp4', 'matroska')
+_CODECS = ('h264', 'hevc', 'mpeg4', 'vp9')
+_STAMPED = (*_CONTAINERS, 'mpegts')  # containers with true presentation stamps
+_PIXEL_FORMATS = (
+    *('yuv420p', 'yuv422p', 'yuv444p', 'gray'),
+    *('yuvj420p', 'yuvj422p', 'yuvj444p'),
+)
+# decord 0.6.0 stumbles over rows of these lengths; tried: all even widths below 420.
+_UNREAD_WIDTHS = (2, 8, 16, 24, 48, 72)
+_ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC, FFmpeg, avformat.h
+
+
+@dataclass(frozen=True)
+class VideoIndex:
+    """The frames of a video in the order in which they are shown.
+
+    Frames that an edit list hides, and those before the first key frame, which cannot
+    be decoded, are not there.
+
+    Attributes:
+        pts: (T,) int64 presentation stamps, ascending.
+        key_pts: (G,) int64 stamps of the key frames, ascending.
+        key_dts: (G,) int64 where to seek to for each of them.
+        time_base: Seconds per unit of a stamp.
+        last_sec: How long the last frame is shown.
+        stamped: Each frame is known by its stamp; else only by its place.
+        common: All backends give the same frames, if there is no rotation; else only
+            PyAV's are right.
+    """
+
+    pts: np.ndarray
+    key_pts: np.ndarray
+    key_dts: np.ndarray
+    time_base: float
+    last_sec: float
+    stamped: bool
+    common: bool
+
+    @property
+    def times_sec(self) -> np.ndarray:
+        """(T,) float64, when each frame appears, from the first one."""
+        return (self.pts - self.pts[0]) * self.time_base
+
+    @property
+    def duration_sec(self) -> float:
+        """From the first frame's appearance to the last one's end."""
+        return float(self.times_sec[-1]) + self.last_sec
+
+
+def open_container(path: str | os.PathLike[str]) -> Any:
+    """Open a file with PyAV, to be decoded by one thread.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        BrokenVideoError: It is empty, or FFmpeg does not know what it is.
+    """
+    import av
+
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f'{path}: no such video file')
+    if not file.stat().st_size:
+        raise BrokenVideoError(path, 'zero bytes')
+    try:
+        container = av.open(str(file), metadata_errors='ignore')
+    except av.error.FFmpegError as error:
+        reason = f'not readable as video: {error.strerror}'
+        raise BrokenVideoError(path, reason) from None
+    for stream in container.streams.video:
+        if stream.codec_context is not None:
+            stream.thread_type = 'NONE'
+            stream.codec_context.thread_count = 1
+    return container
+
+
+def video_stream(container: Any) -> Any:
+    """The first stream of moving pictures; cover art of a sound file is none.
+
+    Raises:
+        BrokenVideoError: There is no such stream, or nothing decodes it.
+    """
+    moving = [
+        stream
+        for stream in container.streams.video
+        if not int(stream.disposition) & _ATTACHED_PICTURE
+    ]
+    if not moving:
+        what = 'audio only' if container.streams.audio else 'no video stream'
+        raise BrokenVideoError(container.name, what)
+    if moving[0].codec_context is None:
+        raise BrokenVideoError(container.name, 'unknown codec')
+    return moving[0]
+
+
+def read_index(container: Any) -> VideoIndex:
+    """Read every packet's stamp of a container at its start; leaves it at its end.
+
+    Raises:
+        BrokenVideoError: No video in it, no frames, or fewer than announced.
+    """
+    stream = video_stream(container)
+    with broken_by_damage(container.name):
+        packets, end_sec = _demux(container, stream)
+    pts, dts, duration, key, hidden, corrupt = packets
+    _check_complete(container, stream, len(pts), int((corrupt == 0).sum()), end_sec)
+    first = pts[key > 0][0] if key.any() else pts[0]
+    shown = (pts >= first) & (hidden == 0)
+    if not shown.any():
+        shown[:] = True
+    last_duration = int(duration[shown][pts[shown].argmax()])
+    if last_duration > 0:
+        last_sec = float(last_duration * stream.time_base)
+    else:
+        last_sec = 1 / float(stream.average_rate or 25)
+    stamps = np.sort(pts[shown])
+    keys = np.array(sorted(zip(pts[key > 0], dts[key > 0], strict=True)), np.int64)
+    if not len(keys):
+        keys = np.array([(stamps[0], stamps[0])])
+    known = any(name in container.format.name for name in _STAMPED)
+    return VideoIndex(
+        pts=stamps,
+        key_pts=keys[:, 0],
+        key_dts=keys[:, 1],
+        time_base=float(stream.time_base),
+        last_sec=last_sec,
+        stamped=known and bool((np.diff(stamps) > 0).all()),
+        common=bool(shown.all()) and _is_common(container, stream),
+    )
+
+
+def is_rotated(container: Any) -> bool:
+    """True if players turn the picture; the first frame says so, which is decoded."""
+    stream = video_stream(container)
+    with broken_by_damage(container.name):
+        container.seek(0)
+        return any(frame.rotation for frame in islice(container.decode(stream), 1))
+
+
+@contextmanager
+def broken_by_damage(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise what PyAV raises for a damaged file as BrokenVideoError.
+
+    An IndexError among it: PyAV looks up streams that appear in the middle of a file.
+    """
+    import av
+
+    try:
+        yield
+    except (av.error.FFmpegError, IndexError) as error:
+        reason = getattr(error, 'strerror', None) or error
+        raise BrokenVideoError(path, f'damaged: {reason}') from None
+
+
+def _demux(container: Any, stream: Any) -> tuple[np.ndarray, float]:
+    """Packets of one stream, and where the last of any stream ends.
+
+    Returns:
+        (6, n) int64 in stored order: presentation stamp, decoding stamp, duration, and
+        whether it is a key frame, hidden, damaged; and seconds.
+    """
+    packets = []
+    end_sec = 0.0
+    for packet in container.demux():
+        if not packet.size:
+            continue
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is not None:
+            end = (stamp + (packet.duration or 0)) * float(packet.time_base)
+            end_sec = max(end_sec, end)
+        if packet.stream_index != stream.index:
+            continue
+        if stamp is None:  # raw streams carry no stamps: frames follow at their rate
+            step = 1 / (stream.time_base * (stream.average_rate or 25))
+            stamp = round(len(packets) * step)
+        dts = stamp if packet.dts is None else packet.dts
+        flags = packet.is_keyframe, packet.is_discard, packet.is_corrupt
+        packets.append((stamp, dts, packet.duration or 0, *flags))
+    return np.array(packets, np.int64).reshape(-1, 6).T, end_sec
+
+
+def _check_complete(
+    container: Any, stream: Any, packets: int, whole: int, end_sec: float
+) -> None:
+    # Not `stream.frames`: it counts what edit lists leave out of the index as well.
+    total = max(packets, sum(entry.size > 0 for entry in stream.index_entries))
+    if whole < total:
+        reason = f'truncated or damaged: {whole} of {total} frames are whole'
+        raise BrokenVideoError(container.name, reason)
+    if not packets:
+        raise BrokenVideoError(container.name, 'no frames')
+    announced = (container.duration or 0) / 1e6  # Matroska lists no number of frames
+    lost = announced - end_sec
+    if 'matroska' in container.format.name and lost > max(0.5, 0.05 * announced):
+        raise BrokenVideoError(
+            container.name, f'truncated: ends {lost:.2f} s before its announced end'
+        )
+
+
+def _is_common(container: Any, stream: Any) -> bool:
+    """True if every backend decodes and converts this kind of file alike."""
+    context = stream.codec_context
+    kind = context.name in _CODECS and context.pix_fmt in _PIXEL_FORMATS
+    even = context.height % 2 == 0 and context.width % 2 == 0
+    whole = even or '420' not in context.pix_fmt
+    known = any(name in container.format.name for name in _CONTAINERS)
+    return known and kind and whole and context.width not in _UNREAD_WIDTHS
