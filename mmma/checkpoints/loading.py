@@ -13,44 +13,72 @@ MIN_MATCHED = 0.95
 _HEAD = 'cls_head'  # of MMAction2's recognizers, and its classifiers
 _CLASSIFIERS = ('fc_cls', 'fc')
 _MISMATCH = re.compile(r'(?:size mismatch for |parameter named ")([\w.]+)')
-_CONTAINERS = ('state_dict', 'model', 'module', 'model_state')
+_CONTAINERS = (
+    'state_dict',
+    'model',
+    'module',
+    'model_state',
+    'model_state_dict',
+    'net',
+)
 _AVERAGES = ('state_dict_ema', 'model_ema')
+_INSIDE = r'(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.'
+_WRAPPERS = re.compile(rf'^(?:module\.|{_INSIDE})+|(?<=\.){_INSIDE}')
+"""Parts of names that torch's wrappers add: DataParallel, compile, FSDP."""
+_DEPTH = 3  # of containers in each other
 
 
 def weights_of(checkpoint: Any, averaged: bool = True) -> dict[str, Any]:
-    """The weights in a checkpoint, by name, without ``module.`` in front.
+    """The weights in a checkpoint, by name, without what torch's wrappers add to names.
 
     Args:
-        checkpoint: From :func:`load_weights_file`.
+        checkpoint: From :func:`load_weights_file`: weights by name, or a container of
+            them, whose key may have any name if no other holds weights.
         averaged: Prefer averaged (EMA) weights. MMEngine's EMA hook keeps them in
             ``state_dict`` and the last ones in ``ema_state_dict``; others the reverse,
             in ``state_dict_ema`` or ``model_ema``.
 
     Raises:
-        ValueError: It holds no weights.
+        ValueError: It holds no weights, or names that are one without the wrappers.
     """
-    import torch
-
-    found = checkpoint
-    if isinstance(checkpoint, Mapping):
-        names = (*_AVERAGES, *_CONTAINERS) if averaged else _CONTAINERS
-        held = (checkpoint[n] for n in names if isinstance(checkpoint.get(n), Mapping))
-        found = next(held, checkpoint)
-        if not averaged and 'ema_state_dict' in checkpoint:
-            last = checkpoint['ema_state_dict'].items()
-            last = {name[7:]: value for name, value in last if name[:7] == 'module.'}
-            found = {**found, **last}  # all of a model, or what was trained of it
-    weights = {
-        str(name).removeprefix('module.'): value
-        for name, value in (found.items() if isinstance(found, Mapping) else ())
-        if isinstance(value, torch.Tensor)
-    }
-    if not weights:
+    names = (*_AVERAGES, *_CONTAINERS) if averaged else _CONTAINERS
+    found = _tensors_in(checkpoint, names)
+    if not found:
         raise ValueError(
             f'the checkpoint holds no weights: a {type(checkpoint).__name__} '
             f'with {_listed(checkpoint)}.'
         )
+    wrapped = sorted({part for name in found for part in _WRAPPERS.findall(name)})
+    if wrapped:
+        print(f'names of weights: {_listed(wrapped)} left out', file=sys.stderr)
+        found.pop('n_averaged', None)  # torch's AveragedModel counts there
+    weights = {_WRAPPERS.sub('', name): value for name, value in found.items()}
+    if len(weights) < len(found):
+        raise ValueError(
+            f'the checkpoint has {len(found) - len(weights)} weights twice, with and '
+            f'without {_listed(wrapped)} in their names: keep one of each.'
+        )
+    if not averaged and 'ema_state_dict' in checkpoint:
+        last = checkpoint['ema_state_dict'].items()
+        # All of a model, or what was trained of it; and a counter of steps.
+        weights |= {_WRAPPERS.sub('', n): v for n, v in last if n[:7] == 'module.'}
     return weights
+
+
+def _tensors_in(content: Any, names: Sequence[str], depth: int = _DEPTH) -> dict:
+    """Tensors by name, of the first container that has any."""
+    import torch
+
+    if not isinstance(content, Mapping):
+        return {}
+    for name in names if depth else ():
+        if found := _tensors_in(content.get(name), names, depth - 1):
+            return found
+    tensors = {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)}
+    if tensors or not depth:
+        return tensors
+    inner = [found for v in content.values() if (found := _tensors_in(v, (), 0))]
+    return inner[0] if len(inner) == 1 else {}
 
 
 @dataclass(frozen=True)
@@ -89,10 +117,10 @@ def load_state(
 ) -> LoadReport:
     """Start a model from pretrained weights, and print what matched.
 
-    The head does not count: one of another shape stays as it was. Weights of a bare
-    backbone are taken as the model's ``backbone.`` where that matches more names. A
-    part of the model with ``starts_fresh`` may be absent as a whole, and does not count
-    then.
+    The head does not count: one of another shape stays as it was. What all names begin
+    with is left out, and weights of a bare backbone are taken as the model's
+    ``backbone.``, where that matches more names. A part of the model with
+    ``starts_fresh`` may be absent as a whole, and does not count then.
 
     Args:
         model: A recognizer or detector, not wrapped.
@@ -103,11 +131,7 @@ def load_state(
     Raises:
         ValueError: Too few parameters matched.
     """
-    own = set(model.state_dict())
-    prefixed = {f'backbone.{name}': value for name, value in weights.items()}
-    if len(own & set(prefixed)) > len(own & set(weights)):
-        weights = prefixed
-    report = _fill(model, weights)
+    report = _fill(model, _unpacked(model, weights, source, ('', 'backbone.')))
     print(f'{source}: {report}', file=sys.stderr)
     if report.ratio < min_matched:
         raise ValueError(
@@ -116,6 +140,31 @@ def load_state(
             'model; choose other weights, or train from scratch with --no-pretrained.'
         )
     return report
+
+
+def _unpacked(
+    model: Any, weights: Mapping[str, Any], source: str, starts: Sequence[str]
+) -> Mapping[str, Any]:
+    """Weights without a start of all names, or with another one, if more then match."""
+    forms, start, rest = [('', weights)], '', weights
+    heads = {name.partition('.')[0] for name in rest if '.' in name}
+    while len(heads) == 1:
+        head = f'{heads.pop()}.'
+        start, size = start + head, len(rest)
+        rest = {name.removeprefix(head): value for name, value in rest.items()}
+        if len(rest) < size:  # two names are one
+            break
+        forms.append((start, rest))
+        heads = {name.partition('.')[0] for name in rest if '.' in name}
+    own = set(model.state_dict())
+    every = [
+        (s, {f'{t}{n}': v for n, v in f.items()}) for t in starts for s, f in forms
+    ]
+    start, found = max(every, key=lambda form: len(own & form[1].keys()))
+    if start:
+        text = f'{source}: all names begin with {start!r}, which is left out'
+        print(text, file=sys.stderr)
+    return found
 
 
 def _fill(model: Any, weights: Mapping[str, Any]) -> LoadReport:
@@ -147,8 +196,10 @@ def _fill(model: Any, weights: Mapping[str, Any]) -> LoadReport:
     apart = tuple(f'{part}.' for part in (_HEAD, *fresh))
     counted = [n for n, _ in model.named_parameters() if not n.startswith(apart)]
     hits = sum(name not in absent for name in counted)
+    # BatchNorm fills in a counter that the file lacks, and does not call it missing.
+    kept = {n for n in own if n.endswith('.num_batches_tracked')} - weights.keys()
     return LoadReport(
-        tuple(name for name in own if name not in absent),
+        tuple(name for name in own if name not in absent | kept),
         tuple(missing),
         tuple(unexpected),
         tuple(mismatched),
@@ -210,7 +261,7 @@ def load_trained(
                 f'{_listed(bodies, 9)}. Test it on data of its own label space.'
             )
         reorder.append((rows, groups, bodies))
-    report = _fill(model, weights_of(checkpoint))
+    report = _fill(model, _unpacked(model, weights_of(checkpoint), source, ('',)))
     if report.missing or report.unexpected or report.mismatched:
         made = meta.get('config_name')
         hint = f' It was trained with {made}.' if made else ''

@@ -272,3 +272,81 @@ def test_half_precision_fills_a_model_in_full(tmp_path):
     assert own['backbone.20.num_batches_tracked'].dtype == torch.int64
     for name, value in source.state_dict().items():
         torch.testing.assert_close(own[name], value, rtol=1e-3, atol=1e-6)
+
+
+WRAPPINGS = (
+    *('_orig_mod.', 'module.', 'module._orig_mod.', '_orig_mod.module.', 'model.'),
+    *('_fsdp_wrapped_module._orig_mod.', 'module.module.', 'student.net.'),
+)
+
+
+def test_what_wrappers_add_to_names_is_left_out(capsys):
+    source = make_model()
+    failed = []
+    for start in WRAPPINGS:
+        state = {f'{start}{k}': v for k, v in source.state_dict().items()}
+        wrapped = checkpoint_of(source) | {'state_dict': state}
+        model, other = make_model(), make_model()
+        reports = (
+            load_trained(model, wrapped, 'toy', CLASSES),
+            load_state(other, weights_of(wrapped)),
+        )
+        whole = all(len(report.matched) == 42 for report in reports)
+        told = start in capsys.readouterr().err
+        if (
+            not whole
+            or not told
+            or not model.backbone[3].weight.equal(source.backbone[3].weight)
+        ):
+            failed.append(start)
+    assert not failed
+
+
+def test_a_part_that_was_compiled_and_an_averaged_model():
+    source = make_model()
+    state = {
+        k.replace('backbone.', 'backbone._orig_mod.'): v
+        for k, v in source.state_dict().items()
+    }
+    assert load_state(make_model(), weights_of(state)).ratio == 1
+    averaged = torch.optim.swa_utils.AveragedModel(source).state_dict()
+    assert 'n_averaged' in averaged
+    found = load_trained(make_model(), {'state_dict': averaged}, 'toy', CLASSES)
+    assert len(found.matched) == 42
+
+
+def test_a_bare_backbone_in_any_wrapping():
+    bare = make_model().backbone.state_dict()
+    state = {f'encoder._orig_mod.{k}': v for k, v in bare.items()}
+    assert load_state(make_model(), weights_of(state)).ratio == 1
+
+
+def test_containers():
+    state = make_model().state_dict()
+    nothing = {'optimizer': {'state': {0: {'step': torch.ones(1)}}}, 'epoch': 3}
+    for held in (
+        {'model_state_dict': state},
+        {'net': state},
+        {'whatever': state},
+        {'model': {'name': 'tiny'}, 'weights': state},
+        {'state_dict': {'model': state}},
+    ):
+        assert weights_of({**held, **nothing}).keys() == state.keys()
+    with pytest.raises(ValueError, match='no weights: a dict with teacher, student'):
+        weights_of({'teacher': state, 'student': state})
+
+
+def test_a_weight_with_and_without_its_wrapping():
+    both = {'a.weight': torch.ones(1), '_orig_mod.a.weight': torch.ones(1)}
+    with pytest.raises(ValueError, match='1 weights twice, with and without _orig_mod'):
+        weights_of(both)
+
+
+def test_counters_that_a_file_lacks_are_not_matched():
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2))
+    state = {k: v for k, v in model.state_dict().items() if 'tracked' not in k}
+    report = load_state(model, state)
+    assert len(report.matched) == 6
+    assert not report.missing
+    with pytest.raises(ValueError, match='0 weights matched'):
+        load_state(model, {'other.weight': torch.ones(1)})
