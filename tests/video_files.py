@@ -167,3 +167,36 @@ def make_video_root(
     write_rec(root / 'rec.csv', rows, space)
     write_info(root, DatasetInfo('mma82-fixture', 'mma82', simulated=True))
     return root
+
+
+def numbered_frames(num_frames: int, height: int = 48) -> np.ndarray:
+    """(T, H, 128, 3) uint8 frames that say their number: eight bars, white is 1."""
+    bits = np.arange(num_frames)[:, None] >> np.arange(8) & 1
+    row = np.repeat(bits * 255, 16, axis=1).astype(np.uint8)
+    return np.tile(row[:, None, :, None], (1, height, 1, 3))
+
+
+def read_numbers(frames: Sequence[np.ndarray] | np.ndarray) -> list[int]:
+    """The numbers that frames of :func:`numbered_frames` say, at any size."""
+    wide = [frame.mean((0, 2)).reshape(8, -1).mean(1) > 128 for frame in frames]
+    return (np.array(wide) @ (1 << np.arange(8))).tolist()
+
+
+def make_span_root(root: Path, rows: Sequence[str], **video) -> Path:
+    """A root with ``videos/talk.mp4``, 75 numbered frames in 3 s, and rows of it.
+
+    Args:
+        root: Folder to make.
+        rows: Of ``clip,path,subset,action,source_video,start_sec,end_sec``.
+        **video: Options of :func:`make_video`.
+    """
+    from mmma.data.root import DatasetInfo, write_info
+
+    make_video(root / 'videos/talk.mp4', numbered_frames(75), 25, **video)
+    header = (
+        'clip,path,subset,action,source_video,start_sec,end_sec,domain,body,subject'
+    )
+    lines = [header, *(f'{row},lab,,s{i}' for i, row in enumerate(rows))]
+    (root / 'rec.csv').write_text('\n'.join(lines) + '\n')
+    write_info(root, DatasetInfo('spans', 'mma82', simulated=True))
+    return root

@@ -103,6 +103,7 @@ def choose_clips(
 def clip_reader(root: DataRoot, frames: int) -> Callable[[Clip], list[np.ndarray]]:
     """Reader of some frames of a clip: video, or drawn skeletons where it has none."""
     from mmma.data.arrays import SkeletonStore
+    from mmma.data.clips import span_frames
     from mmma.simulation.preview import draw_skeleton, pick_frames
     from mmma.video import open_video
 
@@ -111,7 +112,11 @@ def clip_reader(root: DataRoot, frames: int) -> Callable[[Clip], list[np.ndarray
     def read(clip: Clip) -> list[np.ndarray]:
         if clip.path:
             with open_video(root.video_path(clip.path)) as video:
-                return list(video.get_frames(pick_frames(video.num_frames, frames)))
+                first, stop, _ = span_frames(
+                    video.times_sec, video.duration_sec, clip.span
+                )
+                chosen = first + pick_frames(stop - first, frames)
+                return list(video.get_frames(chosen))
         if store is None or clip.clip not in store.index:
             raise ValueError(f'clip {clip.clip!r} has neither video nor skeleton')
         keypoints, scores = store.get(clip.clip)

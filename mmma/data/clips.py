@@ -11,12 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mmma.files import CHECK_HINT, Problem, atomic_write, leaves_root, read_text, refuse
 from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice, suggest
 
 REQUIRED = ('clip', 'path', 'subset', 'domain', 'subject', 'action', 'body')
 _TEXT = ('clip', 'path', 'subject', 'emotion', 'source_video')
 OPTIONAL = ('emotion', 'source_video', 'start_sec', 'end_sec')
+Span = tuple[float, float]
+_ROUNDING_SEC = 1e-6  # far below any frame, far above the rounding of a time
+_PAST_END_SEC = 0.1  # lists round the ends of files
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,8 @@ class Clip:
 
     Attributes:
         clip: Its name, unique in the table.
-        path: Video relative to the data root; empty where nothing is rendered.
+        path: Video relative to the data root; empty where nothing is rendered. A row
+            with times and without a path is a span of its ``source_video``.
         subset: ``train``, ``val`` or ``test``.
         domain: One of the root's.
         subject: Person; empty where unknown.
@@ -33,7 +39,7 @@ class Clip:
         body: Index of the body group; None where the truth is withheld.
         emotion: Emotion of the scene, if given.
         source_video: The video that the clip was cut from, if given.
-        start_sec: Where it starts there.
+        start_sec: Where it starts in the file; None if it is the whole file.
         end_sec: Where it ends there.
         line: Line of the table, for messages; 0 if it was not read from one.
     """
@@ -50,6 +56,43 @@ class Clip:
     start_sec: float | None = None
     end_sec: float | None = None
     line: int = field(default=0, compare=False)
+
+    @property
+    def span(self) -> Span | None:
+        """Start and end in seconds of the file; None if it is the whole file."""
+        if self.start_sec is None or self.end_sec is None:
+            return None
+        return self.start_sec, self.end_sec
+
+
+def span_frames(
+    times_sec: np.ndarray, duration_sec: float, span: Span | None
+) -> tuple[int, int, float]:
+    """Frames of a file that appear in a span of it, start included, end excluded.
+
+    Args:
+        times_sec: (T,) when each frame appears, ascending, from 0.
+        duration_sec: Where the last one ends.
+        span: Start and end in seconds from the first frame; None is the whole file.
+
+    Returns:
+        The first frame, the one behind the last, and where the span ends, in seconds.
+
+    Raises:
+        ValueError: The span goes beyond the file, or no frame appears in it.
+    """
+    if span is None:
+        return 0, len(times_sec), duration_sec
+    first, stop = np.searchsorted(times_sec, np.array(span) - _ROUNDING_SEC).tolist()
+    beyond = span[1] > duration_sec + _PAST_END_SEC
+    if beyond or first >= stop:
+        fault = 'ends after the file' if beyond else 'has no frame of the file'
+        raise ValueError(
+            f'the span start_sec {span[0]}, end_sec {span[1]} {fault}, which has '
+            f'{len(times_sec)} frames in {duration_sec:.2f} s: give times inside the '
+            'file, or neither if the file is the clip'
+        )
+    return first, stop, min(span[1], duration_sec)
 
 
 def read_rec(
@@ -214,13 +257,15 @@ class _Scan:
     ) -> dict[str, Any]:
         if not row['clip']:
             errors.append('clip has no name')
-        if leaves_root(row['path']):
-            errors.append(
-                f'path {row["path"]!r} leaves the data root; write it relative to the '
-                'root, without ..'
-            )
         start_sec, end_sec = times(row, errors)
         fields = {column: row.get(column, '') for column in _TEXT}
+        if start_sec is not None:
+            fields['path'] = fields['path'] or fields['source_video']
+        if leaves_root(fields['path']):
+            errors.append(
+                f'path {fields["path"]!r} leaves the data root; write it relative to '
+                'the root, without ..'
+            )
         for column, lookup in self._lookups.items():
             try:
                 fields[column] = lookup(row[column])

@@ -226,6 +226,7 @@ class RootDataset(BaseDataset, ABC):
                 other = self.get_data_info(index)
                 info = info if self.on_broken == 'skip' else dict(other)
                 info.update(filename=other['filename'], broken=wanted[self.noun])
+                info['span'] = other.get('span')
             try:
                 with sample_rng(key._replace(index=index)):
                     return self.pipeline(self._draw(info))
@@ -338,7 +339,7 @@ class ClipDataset(RootDataset):
 
     A sample's dict has ``clip``, ``index``, ``filename``, ``data_root``, ``label`` and
     ``body`` (-1 where withheld), ``domain``, ``subject``, ``modality`` and
-    ``start_index`` (0).
+    ``start_index`` (0), and ``span`` where the clip is a part of its file.
 
     ``metainfo`` has ``label_space``, ``classes`` (K names), ``bodies`` (B names),
     ``body_of`` (K indices), and in the order of the clips ``clips``, ``labels``,
@@ -396,6 +397,7 @@ class ClipDataset(RootDataset):
                 'body': -1 if clip.body is None else clip.body,
                 'domain': sys.intern(clip.domain),
                 'subject': sys.intern(clip.subject),
+                **({'span': clip.span} if clip.span else {}),
             }
             for clip in self._select(table)
         ]

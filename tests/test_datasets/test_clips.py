@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader
+from video_files import make_span_root, read_numbers
 
 from mmma.data.clips import write_rec
 from mmma.data.root import DataRoot
@@ -380,3 +381,82 @@ def test_base_configs_give_what_their_names_say(video_root):
         data = DATASETS.build(dataset)[0]
         assert data['inputs'].shape == (1, 3, 16, size, size)
         assert data['inputs'].dtype == torch.uint8
+
+
+SPANS = [
+    'a,videos/talk.mp4,train,1,,0,1',
+    'b,videos/talk.mp4,train,2,,1,2',
+    'c,,train,3,videos/talk.mp4,2.0,3.0',
+    'd,videos/talk.mp4,train,4,,1.01,1.3',
+    'e,videos/talk.mp4,train,5,,2.9,3.08',  # the end of a list may be rounded
+    'whole,videos/talk.mp4,train,6,,,',
+]
+SEEN = [
+    range(25),
+    range(25, 50),
+    range(50, 75),
+    range(26, 33),
+    range(73, 75),
+    range(75),
+]
+
+
+@pytest.mark.parametrize('backend', ['auto', 'pyav'])
+def test_a_span_shows_its_frames_and_no_others(tmp_path, backend):
+    root = make_span_root(tmp_path, SPANS)
+    opened = {'type': 'OpenVideo', 'backend': backend}
+    for test_mode, clip_len in itertools.product((False, True), (25, 150)):
+        uniform = dict(type='UniformFrames', clip_len=clip_len, test_mode=test_mode)
+        steps = [opened, uniform, {'type': 'DecodeFrames'}]
+        dataset = build(root, pipeline=steps)
+        for i, seen in enumerate(SEEN):
+            numbers = read_numbers(dataset[i]['imgs'])
+            assert set(numbers) <= set(seen), (i, numbers)
+            if clip_len >= 2 * len(seen) and test_mode:
+                assert set(numbers) == set(seen), i
+    stock = [opened, dict(type='mmaction.SampleFrames', clip_len=1, num_clips=5)]
+    dataset = build(root, pipeline=[*stock, {'type': 'DecodeFrames'}])
+    for i, seen in enumerate(SEEN):
+        assert set(read_numbers(dataset[i]['imgs'])) <= set(seen), i
+
+
+def test_a_span_is_one_of_times_not_of_numbers(tmp_path):
+    times_ms = [10 * i if i < 50 else 500 + 100 * (i - 50) for i in range(75)]
+    rows = ['a,videos/talk.mp4,train,1,,0.25,0.35', 'b,videos/talk.mp4,train,2,,0.6,3']
+    root = make_span_root(tmp_path, rows, times_ms=times_ms)
+    uniform = dict(type='UniformFrames', clip_len=48, test_mode=True)
+    pipeline = [{'type': 'OpenVideo'}, uniform, {'type': 'DecodeFrames'}]
+    dataset = build(root, pipeline=pipeline)
+    assert set(read_numbers(dataset[0]['imgs'])) == set(range(25, 35))
+    assert read_numbers(dataset[1]['imgs']) == np.arange(51, 75).repeat(2).tolist()
+
+
+@pytest.mark.parametrize(
+    ('times', 'message'),
+    [
+        (
+            '2,3.2',
+            'start_sec 2.0, end_sec 3.2 ends after the file, which has 75 frames',
+        ),
+        ('9,10', 'start_sec 9.0, end_sec 10.0 ends after the file'),
+        ('1.001,1.002', 'start_sec 1.001, end_sec 1.002 has no frame of the file'),
+    ],
+)
+def test_a_span_outside_of_its_file(tmp_path, times, message):
+    rows = [f'a,videos/talk.mp4,train,1,,{times}', SPANS[1]]
+    dataset = build(make_span_root(tmp_path, rows), on_broken='replace')
+    with pytest.raises(
+        ValueError, match=rf'rec.csv: a: .*talk.mp4: the span {message}'
+    ):
+        dataset[0]
+
+
+def test_the_stand_in_of_a_span_is_a_span(tmp_path):
+    rows = ['a,videos/gone.mp4,train,1,,0,2', SPANS[2]]
+    uniform = dict(type='UniformFrames', clip_len=25, test_mode=True)
+    pipeline = [{'type': 'OpenVideo'}, uniform, {'type': 'DecodeFrames'}]
+    root = make_span_root(tmp_path, rows)
+    for on_broken in ('replace', 'skip'):
+        sample = build(root, pipeline=pipeline, on_broken=on_broken)[0]
+        assert read_numbers(sample['imgs']) == list(range(50, 75)), on_broken
+        assert sample['broken'] == 'a'

@@ -9,6 +9,7 @@ import numpy as np
 from mmaction.datasets.transforms import PackActionInputs
 from mmcv.transforms import BaseTransform
 
+from mmma.data.clips import span_frames
 from mmma.registry import TRANSFORMS
 from mmma.video import check_backend, open_video
 
@@ -19,15 +20,18 @@ _ROUNDING_SEC = 1e-6  # far below any frame, far above the rounding of a time
 class OpenVideo(BaseTransform):
     """Open ``filename``; nothing is decoded yet.
 
-    Adds ``video_reader``, ``total_frames``, ``avg_fps``, ``times_sec`` (T,) and
-    ``duration_sec``. MMAction2's frame samplers can follow instead of
-    :class:`UniformFrames`; ``DecodeFrames`` decodes and closes.
+    Adds ``video_reader``, ``times_sec`` (T,) of the file, and of the clip
+    ``start_index``, ``total_frames``, ``avg_fps`` and ``duration_sec``: those of the
+    file, or of the frames that appear in the ``span`` of it. MMAction2's
+    frame samplers can follow instead of :class:`UniformFrames`; ``DecodeFrames``
+    decodes and closes.
 
     Args:
         backend: ``auto``, ``decord`` or ``pyav``; both give the same frames.
 
     Raises:
-        ValueError: An unknown backend, or one that is not installed.
+        ValueError: An unknown backend, or one that is not installed; in use, a span
+            that goes beyond the file or has no frame.
     """
 
     def __init__(self, backend: str = 'auto') -> None:
@@ -36,12 +40,23 @@ class OpenVideo(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Open the video of ``results``."""
         video = open_video(results['filename'], self.backend)
+        span = results.get('span')
+        try:
+            first, stop, end_sec = span_frames(
+                video.times_sec, video.duration_sec, span
+            )
+        except ValueError as error:
+            video.close()
+            row = f'{results.get("data_root")}/rec.csv: {results.get("clip")}'
+            raise ValueError(f'{row}: {results["filename"]}: {error}') from None
+        duration_sec = end_sec - video.times_sec[first]
         results.update(
             video_reader=video,
-            total_frames=video.num_frames,
-            avg_fps=video.fps,
+            start_index=first,
+            total_frames=stop - first,
+            avg_fps=(stop - first) / duration_sec,
             times_sec=video.times_sec,
-            duration_sec=video.duration_sec,
+            duration_sec=duration_sec,
         )
         return results
 
@@ -84,9 +99,12 @@ class UniformFrames(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Choose frames by ``times_sec`` and ``duration_sec``."""
         parts = places_in_parts(self.clip_len, self.views, self.test_mode)
+        shown_sec, first = results['times_sec'], results.get('start_index', 0)
         times_sec = parts * (results['duration_sec'] / self.clip_len)
+        chosen = frames_shown(shown_sec, shown_sec[first] + times_sec).reshape(-1)
+        last = first + results.get('total_frames', len(shown_sec)) - 1
         results.update(
-            frame_inds=frames_shown(results['times_sec'], times_sec).reshape(-1),
+            frame_inds=np.minimum(chosen, last),
             clip_len=self.clip_len,
             num_clips=self.views,
             frame_interval=None,
