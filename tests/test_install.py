@@ -70,7 +70,7 @@ def test_wheel_works_where_there_is_no_checkout(python, video_root, tmp_path):
     options = ('--data-root', video_root, '--work-dir', tmp_path / 'run')
     command = ('-m', 'mmma', 'train', config, '--no-pretrained', '--fast-dev-run')
     call(python, *command, *options, cwd=tmp_path)
-    assert (tmp_path / 'run' / 'results.json').is_file()
+    assert (tmp_path / 'run' / 'fast-dev-run' / 'results.json').is_file()
 
 
 def test_version_is_told_alike():

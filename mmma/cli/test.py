@@ -46,12 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Test, write the results and print their table."""
     from mmma.engine.run import open_run
-    from mmma.hub.zoo import checkpoint_path
 
     options = options_of(TestOptions, args)
     opened = open_run(
         *run_arguments(args), options=options, views=args.views, crops=args.crops
     )
-    checkpoint = str(checkpoint_path(args.checkpoint))
-    report(opened, checkpoint, options, args.out, args.dump)
+    report(opened, args.checkpoint, options, args.out, args.dump)
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 
 from mmma.cli.arguments import (
     add_config_arguments,
@@ -29,12 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train; with ``--fast-dev-run`` also test and write the results."""
     from mmma.engine.run import open_run
-    from mmma.hub.zoo import checkpoint_path
 
     options = options_of(TrainOptions, args)
-    opened = open_run(*run_arguments(args), options=options)
-    if args.load_from:
-        options = replace(options, load_from=str(checkpoint_path(args.load_from)))
+    opened = open_run(*run_arguments(args), options=options)  # before slow imports
     from mmma.engine.train import latest_checkpoint, train
 
     trained = train(opened, options)

@@ -261,12 +261,18 @@ def write_info(root: Path, info: DatasetInfo) -> None:
         file.write(json.dumps(content, indent=1, ensure_ascii=False) + '\n')
 
 
-def missing_root(path: Path) -> str:
-    """Paragraph on what a data root lacks that was expected, and how to get it."""
+def missing_root(path: Path, modality: str = 'Pose') -> str:
+    """Paragraph on what a data root lacks that was expected, and how to get it.
+
+    Args:
+        path: The root.
+        modality: What is to be read, as configs name it; only ``Pose`` needs no videos.
+    """
+    scale = 'small' if modality == 'Pose' else 'tiny --modality both'
     what = 'it has no dataset.json' if path.is_dir() else 'there is no such folder'
     return (
         f'No data in {path}: {what}. Either make the simulated stand-in, which needs '
-        f'no licence (`python tools/data/simulate.py {path} --scale small`), or get '
+        f'no licence (`python tools/data/simulate.py {path} --scale {scale}`), or get '
         'the real data: fill in the licence form of the dataset lpynow/MMA-82 on the '
         'Hugging Face hub, download it (`hf download lpynow/MMA-82 --repo-type dataset '
         '--local-dir downloads/mma82`) and convert it (`python tools/data/convert.py '

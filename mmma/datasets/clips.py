@@ -289,7 +289,7 @@ class RootDataset(BaseDataset, ABC):
                 f'{root}: {len(bare)} of {len(chosen)} selected {noun}s have no '
                 f'video file (the first: {bare[0]!r}), only skeletons. Use a skeleton '
                 'config, or make a root with videos: `python tools/data/simulate.py '
-                'OUT --modality video` (or both)'
+                'OUT --scale tiny --modality both`'
             )
         return chosen
 

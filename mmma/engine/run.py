@@ -14,11 +14,12 @@ from mmma import compat
 from mmma.config import load_config, model_name
 from mmma.data.clips import Clip
 from mmma.data.joints import JointLayout, read_layout
-from mmma.data.root import DataRoot, read_root
+from mmma.data.root import INFO_FILE, DataRoot, missing_root, read_root
 from mmma.protocols import Protocol, make_protocol
 from mmma.taxonomy import SUBSETS, LabelSpace
 
 FAST_DEV_ITERATIONS = 2
+FAST_DEV_FOLDER = 'fast-dev-run'
 _RECOGNITION_ONLY = ('views', 'crops', 'class_set', 'body_scores')
 _KEPT = ('num_classes', 'in_channels', 'num_segments', 'average_clips')
 
@@ -99,6 +100,7 @@ class TrainOptions:
         trust: load weights even if they are a pickle that can run code
         allow_simulated: start from weights trained on simulated data on real data
         fast_dev_run: two iterations each of train, validate and test, to a results.json
+            in the folder fast-dev-run of the work dir
     """
 
     work_dir: str | None = None
@@ -113,7 +115,15 @@ class TrainOptions:
 
     def write(self, cfg: Any, root: DataRoot, folder: Path) -> None:
         """Write them into the config of a run that is opened."""
-        cfg.work_dir = str(self.work_dir or cfg.get('work_dir') or folder)
+        place = Path(self.work_dir or cfg.get('work_dir') or folder)
+        if self.fast_dev_run:  # a trial must not touch what a training resumes from
+            if self.resume:
+                raise ValueError(
+                    '--fast-dev-run tries a training out in a folder of its own: '
+                    'there is nothing to --resume. Leave one of them out.'
+                )
+            place /= FAST_DEV_FOLDER
+        cfg.work_dir = str(place)
         cfg.resume = self.resume
         set_environment(cfg, self.launcher)
         if self.amp:
@@ -256,17 +266,38 @@ def open_run(
     for key in _RECOGNITION_ONLY if cfg.task == 'det' else ():
         if own.get(key) is not None:
             raise ValueError(f'--{key.replace("_", "-")} is no option of detection.')
-    root = read_root(cfg.data_root)  # says what is missing before the slow imports
+    dataset = cfg.test_dataloader.dataset
+    # Before the slow imports.
+    if not Path(cfg.data_root, INFO_FILE).is_file():
+        seen = dataset.get('modality', 'RGB')
+        raise FileNotFoundError(missing_root(Path(cfg.data_root), seen))
+    root = read_root(cfg.data_root)
     protocol = make_protocol(cfg.protocol, None, *root.domains)
     if views is not None or crops is not None:
         from mmma.datasets.transforms.rgb import with_views
 
-        dataset = cfg.test_dataloader.dataset
         dataset.pipeline = with_views(dataset.pipeline, views, crops)
     if options:
         folder = Path('work_dirs', model_name(cfg), protocol.tag())
         options.write(cfg, root, folder)
     return Run(cfg, protocol, root)
+
+
+def check_data(run: Run, *subsets: str) -> None:
+    """Build data sets of a run, which tells what is missing before weights are fetched.
+
+    Raises:
+        FileNotFoundError: The root lacks a table or a store.
+        ValueError: It does not fit the config, or has no clip or video of the protocol.
+    """
+    from mmengine.registry import init_default_scope
+
+    from mmma.registry import DATASETS
+
+    init_default_scope('mmma')
+    for subset in subsets:
+        if loader := run.cfg.get(f'{subset}_dataloader'):
+            DATASETS.build(loader.dataset)
 
 
 def describe_data(run: Run) -> dict[str, Any]:

@@ -13,13 +13,14 @@ from torch import nn
 
 from mmma.checkpoints import check_simulated
 from mmma.engine.hooks import PlainCheckpointHook
-from mmma.engine.run import Run, TrainOptions
+from mmma.engine.run import Run, TrainOptions, check_data
 from mmma.engine.weights import (
     FROM_SCRATCH,
     StartFrom,
     read_checkpoint,
     starting_weights,
 )
+from mmma.hub.zoo import checkpoint_path
 from mmma.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmma.taxonomy import suggest
 
@@ -34,13 +35,13 @@ def train(run: Run, options: TrainOptions) -> Run:
         ValueError: Weights that do not fit.
         FileNotFoundError: Data or weights are missing.
     """
+    check_data(run, 'train', 'val')
     resuming = options.resume and find_latest_checkpoint(str(run.work_dir))
     if resuming:
         start = read_checkpoint(resuming)
     else:
-        start = starting_weights(
-            run.cfg, options.load_from, options.pretrained, options.trust
-        )
+        given = options.load_from and str(checkpoint_path(options.load_from))
+        start = starting_weights(run.cfg, given, options.pretrained, options.trust)
     if start:
         check_simulated(start.meta, run.root.info, options.allow_simulated)
     run = replace(run, cfg=copy.deepcopy(run.cfg))

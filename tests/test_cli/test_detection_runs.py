@@ -16,7 +16,7 @@ def work_dir(det_root, tmp_path_factory):
     folder = tmp_path_factory.mktemp('work')
     argv = [TINY, '--data-root', str(det_root), '--work-dir', str(folder), *STREET]
     assert main('train', [*argv, '--fast-dev-run']) == 0
-    return folder
+    return folder / 'fast-dev-run'
 
 
 def run_test(root, work_dir, *more, options=()):

@@ -29,7 +29,7 @@ def train(root, work_dir, *more):
 def work_dir(video_root, tmp_path_factory):
     folder = tmp_path_factory.mktemp('work')
     assert train(video_root, folder, '--protocol', 'zeroshot', '--fast-dev-run') == 0
-    return folder
+    return folder / 'fast-dev-run'
 
 
 def run_test(root, work_dir, *more, checkpoint='iter_2.pth'):
@@ -97,7 +97,7 @@ def test_another_sampler_by_option(video_root, tmp_path):
     options = [f'{key}.type=ClassBalancedSampler', f'+{key}.power=0.5']
     flags = ['--fast-dev-run', '--cfg-options', *options]
     assert train(video_root, tmp_path, *flags) == 0
-    results = json.loads((tmp_path / 'results.json').read_text())
+    results = json.loads((tmp_path / 'fast-dev-run' / 'results.json').read_text())
     assert results['config']['train_dataloader']['sampler'] == {
         'type': 'ClassBalancedSampler', 'shuffle': True, 'power': 0.5
     }  # fmt: skip
@@ -110,7 +110,9 @@ def test_zeroshot_rows_and_honesty_about_targets_seen(video_root, work_dir):
     assert [r['target'] for r in results['runs']] == ['street']
     assert results['target_seen'] == []
     assert train(video_root, work_dir / 'all', '--fast-dev-run') == 0
-    _, results = run_test(video_root, work_dir, *flags, checkpoint='all/iter_2.pth')
+    _, results = run_test(
+        video_root, work_dir, *flags, checkpoint='all/fast-dev-run/iter_2.pth'
+    )
     assert results['target_seen'] == ['street']
 
 

@@ -48,7 +48,7 @@ def test_training_and_testing_read_each_table_once(video_root, tmp_path):
     assert opened(video_root, 'train', '--fast-dev-run', *place) == once
     workers = 'test_dataloader.num_workers=0'
     options = [workers, 'test_dataloader.persistent_workers=False']
-    checkpoint = str(tmp_path / 'iter_2.pth')
+    checkpoint = str(tmp_path / 'fast-dev-run' / 'iter_2.pth')
     more = [*place, '--cfg-options', *options]
     assert opened(video_root, 'test', checkpoint, *more) == once
 

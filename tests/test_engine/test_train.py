@@ -1,5 +1,8 @@
 """A run that is stopped and resumed equals one that was not."""
 
+import re
+import shutil
+
 import pytest
 import torch
 from adapter_runs import StopAfter
@@ -9,6 +12,7 @@ from torch import nn
 
 from mmma.apis import load_config
 from mmma.engine.run import TestOptions, TrainOptions, open_run
+from mmma.engine.test import load_runner
 from mmma.engine.train import latest_checkpoint
 from mmma.engine.train import train as train_run
 from mmma.models.backbones.videomae import VideoMAEViT
@@ -72,6 +76,53 @@ def test_what_the_starting_weights_saw_is_not_forgotten(video_root, tmp_path):
     assert meta['protocol']['train_domains'] == ['lab']
     assert meta['seen_domains'] == ['lab', 'street']
     assert meta['pretrain_data'] == 'none + mma82-fixture'
+
+
+def test_a_trial_leaves_the_training_beside_it_alone(video_root, tmp_path):
+    cfg = config(video_root)
+    cfg.train_cfg.max_epochs = 1
+    work_dir = train(cfg, work_dir=str(tmp_path))
+    before = {p: p.stat().st_mtime_ns for p in work_dir.rglob('*') if p.is_file()}
+    trial = train(cfg, work_dir=str(tmp_path), fast_dev_run=True)
+    assert trial == tmp_path / 'fast-dev-run'
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    assert {p.parent.name for p in tmp_path.rglob('iter_2.pth')} == {'fast-dev-run'}
+    assert latest_checkpoint(work_dir).endswith('epoch_1.pth')
+    with pytest.raises(ValueError, match='nothing to --resume'):
+        train(cfg, fast_dev_run=True, resume=True)
+
+
+def test_data_are_checked_before_weights_are_fetched(video_root, tmp_path, monkeypatch):
+    def fetch(*_, **__):
+        raise AssertionError('fetched')
+
+    for name in ('engine.weights.fetch_file', 'hub.zoo.fetch_model'):
+        monkeypatch.setattr(f'mmma.{name}', fetch)
+    shutil.copy(video_root / 'dataset.json', tmp_path)
+    table = (video_root / 'rec.csv').read_text()
+    (tmp_path / 'rec.csv').write_text(re.sub(r'videos/[^,]*', '', table))
+    cfg = load_config(TINY.replace('-tiny', ''), {}, data_root=str(tmp_path))
+    model = 'skeletontcn-tiny_mma82_zeroshot-simulated'
+    run = open_run(cfg, options=TestOptions())
+    for call in (
+        lambda: train(cfg),
+        lambda: train(cfg, load_from=model),
+        lambda: load_runner(run, model, TestOptions()),
+    ):
+        with pytest.raises(ValueError, match=r'no video file .*--modality both'):
+            call()
+
+
+@pytest.mark.parametrize(
+    ('name', 'scale'),
+    [('recog/videomae', 'tiny --modality both'), ('recog/skeletontcn-tiny', 'small')],
+)
+def test_advice_on_missing_data_fits_what_the_model_sees(tmp_path, name, scale):
+    cfg = load_config(
+        f'configs/{name}_mma82_indomain.py', {}, data_root=str(tmp_path / 'x')
+    )
+    with pytest.raises(FileNotFoundError, match=f'--scale {scale}`'):
+        train(cfg)
 
 
 def test_short_runs_take_clips_of_every_domain(video_root):
