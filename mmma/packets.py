@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +52,8 @@ class VideoIndex:
         time_base: Seconds per unit of a stamp.
         last_sec: How long the last frame is shown.
         stamped: Each frame is known by its stamp; else only by its place.
-        common: All backends give the same frames, if there is no rotation; else only
-            PyAV's are right.
+        common: All backends give the same frames, if they are shown as they are
+            stored; else only PyAV's are right.
     """
 
     pts: np.ndarray
@@ -155,14 +154,6 @@ def read_index(container: Any) -> VideoIndex:
         stamped=known and bool((np.diff(stamps) > 0).all()),
         common=bool(shown.all()) and _is_common(container, stream),
     )
-
-
-def is_rotated(container: Any) -> bool:
-    """True if players turn the picture; the first frame says so, which is decoded."""
-    stream = video_stream(container)
-    with broken_by_damage(container.name):
-        container.seek(0)
-        return any(frame.rotation for frame in islice(container.decode(stream), 1))
 
 
 @contextmanager

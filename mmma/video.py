@@ -19,19 +19,20 @@ from mmma.packets import (
     BrokenVideoError,
     VideoIndex,
     broken_by_damage,
-    is_rotated,
     open_container,
     read_index,
     video_stream,
 )
+from mmma.pictures import Upright
 from mmma.taxonomy import check_choice
 
 
 class VideoReader(ABC):
     """Frames of one video file, in the order in which a player shows them.
 
-    Frames are upright: rotation that the file asks for is applied. Use it in a
-    ``with`` block, or call :meth:`close`: one reader per sample keeps memory small.
+    Frames are upright, with square pixels, all in the size of the first: what the file
+    asks for is applied (``mmma.pictures``). Use it in a ``with`` block, or call
+    :meth:`close`: one reader per sample keeps memory small.
     """
 
     def __init__(self, path: str | os.PathLike[str], index: VideoIndex) -> None:
@@ -106,10 +107,8 @@ class PyAVReader(VideoReader):
     def __init__(
         self, path: str | os.PathLike[str], index: VideoIndex, container: Any
     ) -> None:
-        from av.video.reformatter import VideoReformatter
-
         super().__init__(path, index)
-        self._converter = VideoReformatter()
+        self._upright: Upright | None = None
         self._container = container
         self._stream = video_stream(container)
 
@@ -122,19 +121,24 @@ class PyAVReader(VideoReader):
         self._container = open_container(self.path)
         self._stream = video_stream(self._container)
 
+    def _look(self) -> Upright:
+        """See by the first frame how all are shown."""
+        if self._index.stamped:
+            self._container.seek(int(self._index.key_dts[0]), stream=self._stream)
+        else:
+            self._restart()
+        self._upright = Upright.of(self._container, self._stream)
+        return self._upright
+
     def _decode(self, wanted: np.ndarray) -> np.ndarray:
         places = {int(number): i for i, number in enumerate(wanted)}
         missing = set(places)
-        images = np.empty((0, 0, 0, 3), np.uint8)
         find = self._find_by_stamp if self._index.stamped else self._find_by_place
         with broken_by_damage(self.path):
+            upright = self._upright or self._look()
+            images = np.empty((len(wanted), *upright.size[::-1], 3), np.uint8)
             for number, frame in find(wanted, missing):
-                image = self._convert(frame)
-                if not len(images):
-                    images = np.empty((len(wanted), *image.shape), np.uint8)
-                if image.shape != images.shape[1:]:
-                    raise BrokenVideoError(self.path, 'the picture changes its size')
-                images[places[number]] = image
+                images[places[number]] = upright(frame)
                 missing.discard(number)
         if missing:
             reason = f'frame {min(missing)} of {self.num_frames} does not decode'
@@ -180,12 +184,6 @@ class PyAVReader(VideoReader):
                 yield number, frame
             if number >= wanted[-1]:
                 return
-
-    def _convert(self, frame: Any) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, upright."""
-        image = self._converter.reformat(frame, format='rgb24').to_ndarray()
-        turns = round(frame.rotation / 90)  # counter-clockwise
-        return np.rot90(image, turns) if turns else image
 
 
 class DecordReader(VideoReader):
@@ -258,8 +256,9 @@ def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoRead
 
     PyAV reads the time stamps for both of them. It also decodes, whatever was asked
     for, where decord is known to give other frames or none: odd sizes with
-    halved chroma, a few small widths, more than 8 bits, AV1, rotation, frames that an
-    edit list hides, containers other than MP4 and Matroska.
+    halved chroma, a few small widths, more than 8 bits, AV1, pictures that are turned,
+    mirrored or of pixels that are not square, frames that an edit list hides,
+    containers other than MP4 and Matroska.
 
     Args:
         path: The file.
@@ -275,7 +274,10 @@ def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoRead
     container = open_container(path)
     try:
         index = read_index(container)
-        common = backend != 'pyav' and index.common and not is_rotated(container)
+        common = backend != 'pyav' and index.common
+        if common:
+            container.seek(0)
+            common = Upright.of(container, video_stream(container)).plain
     except ValueError:
         container.close()
         raise

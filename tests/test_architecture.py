@@ -13,7 +13,7 @@ PACKAGE = REPO / 'mmma'
 
 # The floors, from the ground. A module imports from its own part and from floors below.
 FLOORS = (
-    ('taxonomy', 'files', 'packets'),
+    ('taxonomy', 'files', 'packets', 'pictures'),
     ('video', 'protocols', 'checkpoints', 'structures'),
     ('data', 'config', 'compat'),
     ('registry', 'simulation'),
@@ -27,7 +27,7 @@ FLOORS = (
     ('cli',),
 )
 RANK = {name: rank for rank, floor in enumerate(FLOORS) for name in floor}
-BESIDE = {('config', 'data'), ('files', 'taxonomy')}
+BESIDE = {('config', 'data'), ('files', 'taxonomy'), ('pictures', 'packets')}
 
 # These may only fall; a feature that needs more says what it replaces.
 BUDGET = {

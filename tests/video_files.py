@@ -51,6 +51,8 @@ def make_video(
     options: Mapping[str, str] | None = None,
     muxer: Mapping[str, str] | None = None,
     rotation: int | None = None,
+    matrix: Sequence[int] | None = None,
+    pixels: Fraction | None = None,
 ) -> Path:
     """Encode a video with one thread.
 
@@ -64,6 +66,8 @@ def make_video(
         options: Options of the encoder; for libx264 they are added to ``X264``.
         muxer: Options of the container.
         rotation: Degrees counter-clockwise that a player turns the picture by.
+        matrix: Numbers 0, 1, 3 and 4 of the display matrix, where not ``rotation``.
+        pixels: Width of a pixel by its height.
     """
     import av
 
@@ -79,12 +83,51 @@ def make_video(
         stream.options = {**(X264 if codec == 'libx264' else {}), **(options or {})}
         if rotation is not None:
             stream.set_display_rotation(rotation)
+        if matrix is not None:
+            a, b, c, d = (number << 16 for number in matrix)
+            stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
+        if pixels is not None:
+            stream.codec_context.sample_aspect_ratio = pixels
         for i, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(image, format='rgb24')
             frame.pts = i if times_ms is None else times_ms[i]
             frame.time_base = time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+    return path
+
+
+def make_changing_video(path: Path, *parts: np.ndarray, codec: str = 'libvpx') -> Path:
+    """Encode a video whose picture changes its size midway, as recorded calls do.
+
+    Args:
+        path: File to write, at 25 frames per second.
+        *parts: (T, H, W, 3) uint8 RGB, one after the other.
+        codec: Name of an FFmpeg encoder whose key frames tell the size.
+    """
+    import av
+
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.height, stream.width = parts[0].shape[1:3]
+        stream.pix_fmt = 'yuvj420p' if codec == 'mjpeg' else 'yuv420p'
+        start = 0
+        for part in parts:
+            encoder = av.CodecContext.create(codec, 'w')
+            encoder.height, encoder.width = part.shape[1:3]
+            encoder.pix_fmt, encoder.time_base = stream.pix_fmt, Fraction(1, 25)
+            encoder.bit_rate, encoder.thread_count = 2_000_000, 1
+            encoder.options = {'bf': '0'} if codec == 'libx264' else {}
+            packets = []
+            for i, image in enumerate(part):
+                frame = av.VideoFrame.from_ndarray(image, format='rgb24')
+                frame.pts, frame.time_base = start + i, Fraction(1, 25)
+                packets += encoder.encode(frame)
+            for packet in [*packets, *encoder.encode()]:
+                packet.stream = stream
+                packet.time_base = Fraction(1, 25)
+                container.mux(packet)
+            start += len(part)
     return path
 
 

@@ -100,10 +100,16 @@ def _show_report(out: Path, report: Any, seconds: float) -> None:
     )
     if report.changed:
         print(f'{report.changed:,} had changed and were packed anew')
-    if report.uncropped:
-        print(
-            f'nobody to follow in {report.uncropped:,} videos: their picture is whole'
-        )
+    for count, what in (
+        (report.uncropped, 'nobody to follow in {} videos: their picture is whole'),
+        (report.reshaped, 'the pixels of {} videos were not square, and are now'),
+        (
+            report.scaled,
+            'the picture of {} videos changes its size: scaled to the first',
+        ),
+    ):
+        if count:
+            print(what.format(f'{count:,}'))
     for path, reason in report.failures:
         print(f'FAILED {path}: {reason}', file=sys.stderr)
     if report.failures:

@@ -23,6 +23,7 @@ import numpy as np
 from mmma.data.check import read_tables, try_all
 from mmma.data.root import DataRoot
 from mmma.files import atomic_write, cache_home, read_text
+from mmma.pictures import turn_upright
 from mmma.taxonomy import SUBSETS
 from mmma.video import opened_video
 
@@ -31,7 +32,7 @@ RATE = 8
 CELLS = 16
 _SIDE = 128  # pixels that a picture is shrunk to before cells are averaged
 _SHARD = 256  # videos per file of the cache
-_VERSION = 1
+_VERSION = 2
 HASH_TOLERANCE = 4
 """Bits of 64 in which difference hashes of one moment may disagree."""
 MIN_AGREEMENT = 0.8
@@ -319,7 +320,7 @@ def _cells(frame: object, shrink: object) -> np.ndarray:
     ).to_ndarray()
     share = _SIDE // CELLS
     cells = small.reshape(CELLS, share, CELLS, share).mean((1, 3))
-    return np.rot90(cells, round(frame.rotation / 90)).astype(np.float16)
+    return turn_upright(cells, frame).astype(np.float16)
 
 
 def same_moments(

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mmma.files import draft, read_text
+from mmma.pictures import Upright, orientation, turning_filters
 from mmma.taxonomy import check_choice, suggest
 
 CROPS = ('none', 'person')
@@ -37,12 +38,6 @@ MIN_SCORE = 0.3
 _LEAST_SIDE = 32
 _TAILS = (1, 99)  # percentiles: a joint that jumps for a frame does not widen the box
 _COLOUR = ('colorspace', 'color_range', 'color_primaries', 'color_trc')
-_TURNS = {
-    0: (),
-    1: (('transpose', 'cclock'),),
-    2: (('hflip', None), ('vflip', None)),
-    3: (('transpose', 'clock'),),
-}
 Times = tuple[list[int], Fraction]
 """Stamps at which frames are shown, ascending, the first one 0, and (last) the end of
 the last one; and seconds per unit of them."""
@@ -229,7 +224,8 @@ def pack_video(
 ) -> dict[str, Any]:
     """Write one video; it appears only when it equals its source in count and times.
 
-    Sound is left out, rotation is applied, colours keep their matrix.
+    Sound is left out, colours keep their matrix; pictures become upright, of square
+    pixels, and all of the size of the first.
 
     Args:
         source: Any file that FFmpeg reads.
@@ -240,7 +236,8 @@ def pack_video(
     Returns:
         ``frames``; ``picture``, width and height of the upright source; ``crop``, left,
         top, width and height of what was kept of it; ``size``, width and height of the
-        packed video; ``bytes``.
+        packed video; ``bytes``; ``pixels``, where they were not square, and ``scaled``,
+        frames that had another size than the first, where there were any.
 
     Raises:
         FileNotFoundError: There is no such source.
@@ -256,12 +253,11 @@ def pack_video(
     if len(set(times[0])) < len(times[0]):
         raise ValueError('two frames at one time: the order of frames is not known')
     with draft(target) as part:
-        picture, crop, size = _transcode(source, part, options, times, box)
+        made = _transcode(source, part, options, times, box)
         with _readable('packed file'):
-            _verify(part, times, size)
+            _verify(part, times, made['size'])
         written = part.stat().st_size
-    made = {'frames': len(times[0]) - 1, 'picture': picture, 'crop': crop}
-    return {**made, 'size': size, 'bytes': written}
+    return {'frames': len(times[0]) - 1, **made, 'bytes': written}
 
 
 def read_times(path: Path) -> Times:
@@ -317,49 +313,74 @@ def _transcode(
     options: PackOptions,
     times: Times,
     box: Sequence[float] | None,
-) -> tuple[tuple[int, int], tuple[int, int, int, int], tuple[int, int]]:
-    """Decode, filter and encode; returns picture, crop and size."""
-    pictures = _upright(source, len(times[0]) - 1)
-    with _readable('source'):
-        frame = next(pictures)
-    turns = round(frame.rotation / 90) % 4
-    picture = (frame.width, frame.height)[:: -1 if turns % 2 else 1]
-    crop = (0, 0, *picture)
-    if box is not None:
-        crop = square_pixels(box, picture, options.margin)
-    size = even_size(*crop[2:], options.short_side)
-    filters = [*_TURNS[turns]]
-    if crop[2:] != picture:
-        left, top, wide, high = crop
-        filters.append(('crop', f'{wide}:{high}:{left}:{top}:exact=1'))
-    flags = f'{SCALER}+accurate_rnd+bitexact'
-    filters.append(('scale', f'{size[0]}:{size[1]}:flags={flags}:out_range=tv'))
-    _encode(part, _filtered(frame, pictures, filters), size, times, options)
-    return picture, crop, size
-
-
-def _upright(source: Path, expected: int) -> Iterator[Any]:
-    """Frames in the order shown; damage is an error."""
+) -> dict[str, Any]:
+    """Decode, filter and encode; returns what :func:`pack_video` does of it."""
     with _opened(source) as (container, stream):
-        stream.codec_context.options = {'err_detect': 'explode'}
-        count = 0
-        for frame in container.decode(stream):
-            if frame.is_corrupt:
-                raise ValueError(f'damaged: frame {count}')
-            count += 1
-            if count <= expected:
-                yield frame
-        if count != expected:
-            raise ValueError(f'truncated or damaged: {count} frames of {expected}')
+        pictures = _decoded(container, stream, len(times[0]) - 1)
+        with _readable('source'):
+            frame = next(pictures)
+        upright = Upright(stream, frame)
+        crop = (0, 0, *upright.size)
+        if box is not None:
+            crop = square_pixels(box, upright.size, options.margin)
+        size = even_size(*crop[2:], options.short_side)
+        made: dict[str, Any] = {'picture': upright.size, 'crop': crop, 'size': size}
+        if upright.stored != (frame.width, frame.height):
+            made['pixels'] = str(stream.sample_aspect_ratio).replace('/', ':')
+        filtered = _filtered(frame, pictures, upright, made)
+        _encode(part, filtered, size, times, options)
+    return made
+
+
+def _decoded(container: Any, stream: Any, expected: int) -> Iterator[Any]:
+    """Frames in the order shown; damage is an error."""
+    stream.codec_context.options = {'err_detect': 'explode'}
+    count = 0
+    for frame in container.decode(stream):
+        if frame.is_corrupt:
+            raise ValueError(f'damaged: frame {count}')
+        count += 1
+        if count <= expected:
+            yield frame
+    if count != expected:
+        raise ValueError(f'truncated or damaged: {count} frames of {expected}')
 
 
 def _filtered(
-    frame: Any, others: Iterator[Any], filters: list[tuple[str, str | None]]
+    frame: Any, others: Iterator[Any], upright: Upright, made: dict[str, Any]
 ) -> Iterator[Any]:
-    """A frame and all others of its kind, turned, cropped and resized by FFmpeg."""
+    """A frame and all others, turned, cropped and resized by FFmpeg.
+
+    ``made['scaled']`` counts those that have not the first one's size, if any.
+    """
+    first = (frame.width, frame.height)
+    graph = known = None
+    while frame is not None:
+        kind = (frame.width, frame.height, frame.format.name, orientation(frame))
+        if kind != known:
+            graph, known = _graph(frame, upright, made), kind
+        if kind[:2] != first:
+            made['scaled'] = made.get('scaled', 0) + 1
+        graph.push(frame)
+        yield graph.pull()
+        with _readable('source'):
+            frame = next(others, None)
+
+
+def _graph(frame: Any, upright: Upright, made: Mapping[str, Any]) -> Any:
+    """FFmpeg's filters for frames like this one."""
     import av
 
-    kind = (frame.width, frame.height, frame.format.name)
+    flags = f'flags={SCALER}+accurate_rnd+bitexact'
+    (left, top, wide, high), (width, height) = made['crop'], made['size']
+    filters = turning_filters(frame)
+    if (wide, high) != upright.size:
+        stored = (frame.width, frame.height)
+        if stored[:: -1 if orientation(frame)[0] else 1] != upright.size:
+            scale = f'{upright.size[0]}:{upright.size[1]}:{flags}'
+            filters.append(('scale', scale))
+        filters.append(('crop', f'{wide}:{high}:{left}:{top}:exact=1'))
+    filters.append(('scale', f'{width}:{height}:{flags}:out_range=tv'))
     graph = av.filter.Graph()
     graph.threads = 1
     space = 'unknown' if frame.colorspace == 2 else frame.colorspace
@@ -373,14 +394,7 @@ def _filtered(
         source.link_to(node)
         source = node
     graph.configure()
-    while frame is not None:
-        found = (frame.width, frame.height, frame.format.name)
-        if found != kind:
-            raise ValueError(f'the picture changes from {kind} to {found}')
-        graph.push(frame)
-        yield graph.pull()
-        with _readable('source'):
-            frame = next(others, None)
+    return graph
 
 
 def _encode(

@@ -49,6 +49,8 @@ class PackReport:
         changed: Of these, packed before from a source that has changed since.
         failures: (path, reason) of those that could not be packed.
         uncropped: Whose whole picture was kept, as nobody to follow was found.
+        reshaped: Whose pixels were not square, and are now.
+        scaled: Whose picture changes its size midway: all got the size of the first.
         source_bytes: Of the videos packed so far, by this run and earlier ones.
         packed_bytes: The same, packed.
         complete: Tables and ``dataset.json`` are written.
@@ -59,6 +61,8 @@ class PackReport:
     changed: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     uncropped: int = 0
+    reshaped: int = 0
+    scaled: int = 0
     source_bytes: int = 0
     packed_bytes: int = 0
     complete: bool = False
@@ -126,6 +130,8 @@ def pack_root(
     journal.finish(path for path, *_ in jobs)
     records = journal.records
     report.uncropped = sum(r.get('followed') is False for r in records.values())
+    report.reshaped = sum('pixels' in r for r in records.values())
+    report.scaled = sum('scaled' in r for r in records.values())
     report.source_bytes = sum(r['source_bytes'] for r in records.values())
     report.packed_bytes = sum(r['bytes'] for r in records.values())
     if not report.failures or allow_failures:

@@ -15,7 +15,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,6 +30,7 @@ from mmma.packets import (
     read_index,
     video_stream,
 )
+from mmma.pictures import Upright
 from mmma.taxonomy import check_choice
 
 BACKENDS = {
@@ -144,30 +144,21 @@ class VideoFrames:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 RGB each."""
-        from av.video.reformatter import VideoReformatter
-
-        converter = VideoReformatter()
         # Those that the index has: by stamp, or the first ones.
         stamps = set(self._index.pts.tolist()) if self._index.stamped else None
         found = 0
+        upright = None
         with broken_by_damage(self.path), open_container(self.path) as container:
-            for frame in container.decode(video_stream(container)):
+            stream = video_stream(container)
+            for frame in container.decode(stream):
+                upright = upright or Upright(stream, frame)
+                self.size = upright.size
                 if stamps is None or frame.pts in stamps:
                     found += 1
-                    yield self._upright(frame, converter)
+                    yield np.ascontiguousarray(upright(frame))
                 if found == len(self):
                     return
         raise BrokenVideoError(self.path, f'{found} of {len(self)} frames decode')
-
-    def _upright(self, frame: Any, converter: Any) -> np.ndarray:
-        image = converter.reformat(frame, format='rgb24').to_ndarray()
-        turns = round(frame.rotation / 90)  # counter-clockwise
-        image = np.ascontiguousarray(np.rot90(image, turns)) if turns else image
-        size = (image.shape[1], image.shape[0])
-        if self.size not in ((0, 0), size):
-            raise BrokenVideoError(self.path, 'the picture changes its size')
-        self.size = size
-        return image
 
     def even_rows(self) -> np.ndarray:
         """(T,) frames shown at the middles of T equal parts of the time."""

@@ -1,0 +1,112 @@
+"""How a decoded frame is shown: upright, square pixels, in the size of the first."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from mmma.packets import BrokenVideoError
+
+CHANGES = 'the picture changes its size midway; all are scaled to the first'
+_WIDEST = 8  # no camera's pixels are as many times as wide as high, or as high as wide
+
+
+def orientation(frame: Any) -> tuple[bool, bool, bool]:
+    """What a frame's display matrix asks for, in this order.
+
+    Source: FFmpeg, libavutil/display.h. A picture's point (x, y) is shown at
+    (a x + c y, b x + d y), where a, b, c and d are numbers 0, 1, 3 and 4 of the matrix.
+
+    Args:
+        frame: A frame of PyAV.
+
+    Returns:
+        Whether to swap rows and columns, to mirror left-right, to mirror top-bottom.
+        Angles between quarter turns go to the nearest.
+    """
+    matrix = frame.side_data.get('DISPLAYMATRIX')
+    if matrix is None:
+        return False, False, False
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        return True, c < 0, b < 0
+    return False, a < 0, d < 0
+
+
+def turn_upright(picture: np.ndarray, frame: Any) -> np.ndarray:
+    """A view of (H, W, ...) stored pixels of a frame, upright."""
+    swapped, left_right, top_bottom = orientation(frame)
+    picture = picture.swapaxes(0, 1) if swapped else picture
+    return picture[:: -1 if top_bottom else 1, :: -1 if left_right else 1]
+
+
+def turning_filters(frame: Any) -> list[tuple[str, str | None]]:
+    """FFmpeg's filters that do the same, and their arguments."""
+    swapped, left_right, top_bottom = orientation(frame)
+    if swapped:  # its names: turned clockwise, or not; mirrored on a diagonal, or not
+        turn = 'clock' if left_right else 'cclock'
+        return [('transpose', turn if left_right != top_bottom else f'{turn}_flip')]
+    wanted = (('hflip', left_right), ('vflip', top_bottom))
+    return [(name, None) for name, asked in wanted if asked]
+
+
+class Upright:
+    """Makes pictures of the frames of one stream as a player shows them.
+
+    Pixels become square at the stored height. Where a stream changes its size midway,
+    as recorded calls do, pictures are scaled to the size of the first.
+
+    Args:
+        stream: A video stream of PyAV.
+        first: Its first frame.
+
+    Attributes:
+        stored: Width and height of a picture with square pixels, before it is turned.
+        size: Width and height of every picture.
+        plain: The first frame is shown as it is stored.
+    """
+
+    def __init__(self, stream: Any, first: Any) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._name = stream.container.name
+        ratio = float(stream.sample_aspect_ratio or 1)
+        if not 1 / _WIDEST <= ratio <= _WIDEST:
+            text = f'{self._name}: pixels of {ratio:g}:1 are taken as square'
+            warnings.warn(text, stacklevel=2)
+            ratio = 1.0
+        self._coded = (first.width, first.height)
+        self.stored = (max(1, round(first.width * ratio)), first.height)
+        self.size = self.stored[:: -1 if orientation(first)[0] else 1]
+        self.plain = self.stored == self._coded and not any(orientation(first))
+        self._converter = VideoReformatter()
+
+    @classmethod
+    def of(cls, container: Any, stream: Any) -> Upright:
+        """Decode the first frame of a container that stands at its start.
+
+        Raises:
+            BrokenVideoError: No frame decodes.
+        """
+        import av
+
+        for packet in container.demux(stream):
+            with suppress(av.error.FFmpegError):
+                for frame in packet.decode():
+                    return cls(stream, frame)
+        raise BrokenVideoError(container.name, 'no frame decodes')
+
+    def __call__(self, frame: Any) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of a frame."""
+        swapped = orientation(frame)[0]
+        wanted = self.size[:: -1 if swapped else 1]
+        kind = {}
+        if (frame.width, frame.height) != wanted:
+            kind = {'width': wanted[0], 'height': wanted[1], 'interpolation': 'BICUBIC'}
+        if (frame.width, frame.height) != self._coded:
+            warnings.warn(f'{self._name}: {CHANGES}: {self.size}', stacklevel=2)
+        image = self._converter.reformat(frame, format='rgb24', **kind).to_ndarray()
+        return turn_upright(image, frame)
