@@ -6,10 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from mmma.pictures import Upright
 
 
 class BrokenVideoError(ValueError):
@@ -154,6 +157,15 @@ def read_index(container: Any) -> VideoIndex:
         stamped=known and bool((np.diff(stamps) > 0).all()),
         common=bool(shown.all()) and _is_common(container, stream),
     )
+
+
+def is_rotated(container: Any) -> bool:
+    """True if players change the picture; the first frame says so, which is decoded."""
+    stream = video_stream(container)
+    with broken_by_damage(container.name):
+        container.seek(0)
+        frames = islice(container.decode(stream), 1)
+        return any(not Upright(stream, frame).plain for frame in frames)
 
 
 @contextmanager

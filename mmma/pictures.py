@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
-
-from mmma.packets import BrokenVideoError
 
 CHANGES = 'the picture changes its size midway; all are scaled to the first'
 _WIDEST = 8  # no camera's pixels are as many times as wide as high, or as high as wide
@@ -89,15 +86,18 @@ class Upright:
         """Decode the first frame of a container that stands at its start.
 
         Raises:
-            BrokenVideoError: No frame decodes.
+            FFmpegError, IndexError: No frame decodes.
         """
         import av
 
+        damage: Exception = IndexError('no frame decodes')
         for packet in container.demux(stream):
-            with suppress(av.error.FFmpegError):
+            try:
                 for frame in packet.decode():
                     return cls(stream, frame)
-        raise BrokenVideoError(container.name, 'no frame decodes')
+            except av.error.FFmpegError as error:
+                damage = error
+        raise damage
 
     def __call__(self, frame: Any) -> np.ndarray:
         """(H, W, 3) uint8 RGB of a frame."""

@@ -19,6 +19,7 @@ from mmma.packets import (
     BrokenVideoError,
     VideoIndex,
     broken_by_damage,
+    is_rotated,
     open_container,
     read_index,
     video_stream,
@@ -274,10 +275,7 @@ def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoRead
     container = open_container(path)
     try:
         index = read_index(container)
-        common = backend != 'pyav' and index.common
-        if common:
-            container.seek(0)
-            common = Upright.of(container, video_stream(container)).plain
+        common = backend != 'pyav' and index.common and not is_rotated(container)
     except ValueError:
         container.close()
         raise

@@ -27,7 +27,7 @@ FLOORS = (
     ('cli',),
 )
 RANK = {name: rank for rank, floor in enumerate(FLOORS) for name in floor}
-BESIDE = {('config', 'data'), ('files', 'taxonomy'), ('pictures', 'packets')}
+BESIDE = {('config', 'data'), ('files', 'taxonomy'), ('packets', 'pictures')}
 
 # These may only fall; a feature that needs more says what it replaces.
 BUDGET = {

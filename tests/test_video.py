@@ -4,7 +4,6 @@ import importlib.util
 import resource
 import sys
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -156,36 +155,6 @@ def test_a_frame_that_never_comes(tmp_path):
         pytest.raises(BrokenVideoError, match='frame 5 of 6 does not decode'),
     ):
         video.get_frames([0, 5])
-
-
-def test_a_picture_that_changes_its_size(tmp_path):
-    import av
-
-    path = tmp_path / 'v.mkv'
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream('mjpeg', rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuvj420p'
-        for i, size in enumerate([(48, 64), (64, 96)]):
-            for packet in jpeg(moving_frames(1, *size)[0]):
-                packet.stream = stream
-                packet.pts = packet.dts = i
-                packet.time_base = Fraction(1, 25)
-                container.mux(packet)
-    with (
-        open_video(path) as video,
-        pytest.raises(BrokenVideoError, match='the picture changes its size'),
-    ):
-        video.get_frames([0, 1])
-
-
-def jpeg(image):
-    import av
-
-    encoder = av.CodecContext.create('mjpeg', 'w')
-    encoder.height, encoder.width = image.shape[:2]
-    encoder.pix_fmt, encoder.time_base = 'yuvj420p', Fraction(1, 25)
-    frame = av.VideoFrame.from_ndarray(image, format='rgb24')
-    return [*encoder.encode(frame), *encoder.encode()]
 
 
 @needs_decord

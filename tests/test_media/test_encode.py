@@ -284,13 +284,3 @@ def test_what_was_written_is_compared(tmp_path, stamps, size, message):
     path = make_video(tmp_path / 'a.mp4', moving_frames(3))
     with pytest.raises(ValueError, match=message):
         encoding._verify(path, (stamps, Fraction(1, 30)), size)
-
-
-def test_a_picture_that_changes_its_size_is_refused(tmp_path, monkeypatch):
-    parts = [make_video(tmp_path / f'{h}.ts', moving_frames(4, h)) for h in (48, 64)]
-    both = tmp_path / 'both.ts'
-    both.write_bytes(b''.join(part.read_bytes() for part in parts))
-    times = ([*range(9)], Fraction(1, 30))
-    monkeypatch.setattr(encoding, 'read_times', lambda _: times)
-    with pytest.raises(ValueError, match='the picture changes from'):
-        pack_video(both, tmp_path / 'b.mp4', SMALL)

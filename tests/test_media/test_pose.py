@@ -122,13 +122,6 @@ def test_what_is_no_video_is_told_at_once(tmp_path):
         VideoFrames(make_audio(tmp_path / 'a.mp4'))
 
 
-def test_a_picture_that_changes_its_size(tmp_path, monkeypatch):
-    video = VideoFrames(make_video(tmp_path / 'a.mp4', moving_frames(3)))
-    video.size = (8, 8)
-    with pytest.raises(BrokenVideoError, match='changes its size'):
-        list(video)
-
-
 CLIPS = ('b', 'a', 'c', 'e', 'd')
 OPTIONS = PoseOptions('mediapipe', persons=2)
 HERE = {'workers': 0}
