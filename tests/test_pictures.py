@@ -5,18 +5,18 @@ from itertools import product
 
 import numpy as np
 import pytest
+from video_files import (
+    make_changing_video,
+    make_video,
+    moving_frames,
+    spoil_packet,
+)
 
 from mmma.data.leakage import read_marks
 from mmma.media.encode import PackOptions, pack_video
 from mmma.media.pose import VideoFrames
 from mmma.packets import BrokenVideoError
 from mmma.video import available_backends, open_video
-from tests.video_files import (
-    make_changing_video,
-    make_video,
-    moving_frames,
-    spoil_packet,
-)
 
 SHOWN = {
     (1, 0, 0, 1): lambda a: a,
@@ -181,7 +181,9 @@ def test_all_pairs_of_sizes(tmp_path):
 
 
 def test_damaged_frames_do_not_tell_the_size(tmp_path):
-    path = make_video(tmp_path / 'a.mp4', moving_frames(12), options={'g': '4'})
+    path = make_video(
+        tmp_path / 'a.mp4', moving_frames(12), codec='mpeg4', options={'g': '4'}
+    )
     for number in range(3):
         spoil_packet(path, number)
     with open_video(path, 'pyav') as video:

@@ -1,8 +1,10 @@
 import errno
 import json
+from fractions import Fraction
 
 import pytest
 from pack_roots import make_pack_root
+from video_files import make_changing_video, make_video, moving_frames
 
 from mmma.cli import main
 from mmma.media import pack as packer
@@ -78,3 +80,15 @@ def test_what_is_done_is_kept(
     assert main('data/pack', [str(root), str(tmp_path / 'out'), *SMALL]) == status
     wanted = f'{message}\nwhat is done is kept: give the same command again to go on'
     assert wanted in capsys.readouterr().err
+
+
+def test_pictures_of_another_shape_are_counted(tmp_path, capsys):
+    root = make_pack_root(tmp_path / 'root', clips=3)
+    frames = moving_frames(12, 60, 80)
+    make_video(root / 'videos/0.mp4', frames, pixels=Fraction(4, 3))
+    half = frames[:6, ::2, ::2]
+    make_changing_video(root / 'videos/1.mkv', frames[:6], half, codec='mjpeg')
+    assert main('data/pack', [str(root), str(tmp_path / 'out'), *SMALL]) == 0
+    out = capsys.readouterr().out
+    assert 'the pixels of 1 videos were not square, and are now\n' in out
+    assert 'the picture of 1 videos changes its size: scaled to the first\n' in out
