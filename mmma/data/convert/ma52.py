@@ -16,7 +16,7 @@ import io
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmma.data.clips import Clip
@@ -38,7 +38,7 @@ NAMES = 'label_name.txt'
 COLUMNS = ('video_id', 'start_frame', 'end_frame', 'class', 'total_frames')
 PLACEHOLDER_ROWS = 3
 """A table of at least so many rows, each with a video of its own, the same frames and
-mostly the class after the one before, is no annotation."""
+mostly the class after the one before, annotates nothing: it lists the videos."""
 
 
 def convert_ma52(source: Path, out: Path, options: Options) -> Conversion:
@@ -66,12 +66,13 @@ def convert_mma52(source: Path, out: Path, options: Options) -> Conversion:
     form = f'tables that MMA-52 releases, with columns {",".join(COLUMNS)}'
     for subset, path in _tables(conversion, TABLES, form, 'videos'):
         rows = read_frames(path, space)
-        if is_placeholder(rows, [str(row.label) for row in rows]):
+        made_up = is_placeholder(rows, [str(row.label) for row in rows])
+        if made_up:
             conversion.notices.append(
-                f'{path.name} skipped: a placeholder, frames {rows[0].start_frame} to '
-                f'{rows[0].end_frame} in each video and classes counting up'
+                f'{path.name}: made-up instances, frames {rows[0].start_frame} to '
+                f'{rows[0].end_frame} in each video and classes counting up, so the '
+                f'truth of its {len(rows)} videos is withheld'
             )
-            continue
 
         def place(row: FrameRow, subset: str = subset) -> dict[str, str]:
             found = conversion.tree.find_video(row.video, subset)
@@ -79,7 +80,7 @@ def convert_mma52(source: Path, out: Path, options: Options) -> Conversion:
             subject = subject_of(row.video)
             return dict(path=target, subset=subset, domain='lab', subject=subject)
 
-        add_videos(conversion, path, rows, options.fps, place)
+        add_videos(conversion, path, rows, options.fps, place, made_up)
     info = DatasetInfo('MMA-52', 'ma52', False, 'MMA-52, arXiv 2407.05311')
     conversion.write(info, space)
     return conversion
@@ -286,6 +287,7 @@ def add_videos(
     rows: Sequence[FrameRow],
     fps: float | None,
     place: Callable[[FrameRow], dict[str, str]],
+    withheld: bool = False,
 ) -> None:
     """Add the videos of a table, in seconds.
 
@@ -298,6 +300,7 @@ def add_videos(
         fps: Frames per second as the user says, if known.
         place: Gives ``path``, ``subset``, ``domain`` and ``subject`` of a video, by its
             first row.
+        withheld: The instances are made up: the videos have no truth.
 
     Raises:
         ValueError: Only the file could tell the rate, and does not.
@@ -318,7 +321,10 @@ def add_videos(
         item = f'{path}:{own[0].line}: {own[0].video}'
         file = conversion.source_of(where['path'])
         rate = own[0].fps or fps or _fps_of_file(item, file)
-        conversion.videos.append(to_video(own, rate, where))
+        video = to_video(own, rate, where)
+        if withheld:
+            video = replace(video, instances=(), withheld=True)
+        conversion.videos.append(video)
 
 
 def _fps_of_file(where: str, file: Path | None) -> float:

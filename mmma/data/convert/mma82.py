@@ -372,11 +372,12 @@ class Release:
             self.space,
             self._frames,
         )
-        if is_placeholder(rows, [text['action'] for text in texts.values()]):
+        made_up = is_placeholder(rows, [text['action'] for text in texts.values()])
+        if made_up:
             self.conversion.notices.append(
-                f'{path} skipped: a placeholder, the same frames in each video'
+                f'{path}: made-up instances, the same frames in each video, so the '
+                f'truth of its {len(rows)} videos is withheld'
             )
-            return
 
         def place(row: FrameRow) -> dict[str, str]:
             text = texts[row.line]
@@ -386,7 +387,7 @@ class Release:
                 raise ValueError(f'{file}:{row.line}: {row.video}: {error}') from None
 
         fps = self.conversion.options.fps or self.mapping['fps']
-        add_videos(self.conversion, file, rows, fps, place)
+        add_videos(self.conversion, file, rows, fps, place, made_up)
 
     def _frames(self, row: Mapping[str, str]) -> dict[str, str]:
         """A row under the names that frame tables use, its label as our index."""

@@ -381,7 +381,8 @@ class Conversion:
         if self.videos:
             videos = Counter(v.subset for v in self.videos)
             instances = Counter(v.subset for v in self.videos for _ in v.instances)
-            lines.append(f'  {DET_FILE}: {_counts(videos)} videos')
+            hidden = sum(video.withheld for video in self.videos)
+            lines.append(f'  {DET_FILE}: {_counts(videos)} videos, {hidden} unlabelled')
             lines.append(f'  {DET_FILE}: {_counts(instances)} instances')
         lines.append(f'  videos: {self.placed} put in place, {len(self.absent)} absent')
         return lines + [f'note: {notice}' for notice in self.notices]

@@ -104,7 +104,7 @@ OLD_TRAIN = OLD + '0,196_01_0005_L,0,227,28,228\n1,196_01_0005_L,10,50,9,228\n'
 def test_the_later_generation(run):
     files = {'train.csv': TRAIN, 'test.csv': PLACEHOLDER}
     root, conversion = run('mma52', files, fps=25)
-    first, second = root.read_det()
+    first, second, *listed = root.read_det()
     assert first == Video(
         video='train0000',
         path='videos/train/train0000.mp4',
@@ -120,9 +120,12 @@ def test_the_later_generation(run):
     assert not root.has_rec
     assert root.info.label_space == 'ma52'
     lines = '\n'.join(conversion.lines())
-    assert 'det.json: 2 train videos\n' in lines
+    assert [video.video for video in listed] == [f'test{i:04}' for i in range(5)]
+    assert {(v.subset, v.withheld, v.instances) for v in listed} == {('test', True, ())}
+    assert 'det.json: 2 train + 5 test videos, 5 unlabelled\n' in lines
     assert 'det.json: 2 train instances' in lines
-    assert 'test.csv skipped: a placeholder, frames 0 to 20' in lines
+    assert 'test.csv: made-up instances, frames 0 to 20' in lines
+    assert 'the truth of its 5 videos is withheld' in lines
     assert 'no val.csv: no val videos' in lines
     assert 'train.csv has its own fps: --fps is not used for it' in lines
 
