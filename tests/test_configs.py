@@ -69,6 +69,17 @@ def test_a_recipe_is_one_file_on_its_pipelines():
     assert found == {}
 
 
+def test_every_pipeline_of_a_base_is_that_of_a_loader():
+    unused = []
+    for path in sorted(CONFIGS.glob('_base_/datasets/*.py')):
+        cfg = Config.fromfile(path)
+        loaders = [cfg[key] for key in cfg if key.endswith('_dataloader')]
+        used = [loader.dataset.pipeline for loader in loaders]
+        pipelines = [key for key in cfg if key.endswith('_pipeline')]
+        unused += [(path.stem, key) for key in pipelines if cfg[key] not in used]
+    assert unused == []
+
+
 def test_other_protocols_are_two_lines_on_the_recipe():
     found = [path.stem for path in sorted(CONFIGS.glob('recog/*.py'))]
     assert found == sorted(path.stem for path in LEAVES)

@@ -8,8 +8,8 @@
 # 0.1; the 2000 best pairs above 0.001; AdamW at 1e-4, weight decay 0.05 (none on
 # biases, norms and scales of the detector), warm-up of 5 epochs from 0, cosine to 1e-8,
 # clip 1. Blocks are recomputed in the backward pass. ImageNet mean and std, RGB.
-# Ours: window, 40 epochs, and batch (2 windows on each of 8 GPUs). The adapters
-# learn at 4e-4, the detector at 1e-4.
+# Ours: window, rate, 2000 segments kept per video (there 8000), 40 epochs, and batch (2
+# windows on each of 8 GPUs). The adapters learn at 4e-4, the detector at 1e-4.
 # Expected: AVG 21.36 (action mAP 13.59, body mAP 29.13) in the paper; – here (real data
 # not seen). Hardware: –. Hours: –
 _base_ = '../_base_/datasets/mma82_det_rgb_256x160.py'

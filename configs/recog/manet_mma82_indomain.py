@@ -23,6 +23,7 @@ model = dict(
         type='MANetHead',
         num_segments=8,
         num_classes=82,
+        label_space='mma82',
         in_channels=2048,
         dropout_ratio=0.5,
         embedding_weight=50.0,

@@ -1,7 +1,8 @@
 """Samplers: samples of an epoch and their order, plain or with balanced shares.
 
-An epoch has as many draws as the data set has samples. All take the arguments of
-:class:`EpochSampler`; without ``shuffle`` draws come in the order of the data set.
+An epoch has as many draws as the data set has samples, each given ``repeats`` times.
+All take the arguments of :class:`EpochSampler`; without ``shuffle`` draws come in the
+order of the data set.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class SampleKey(NamedTuple):
         epoch: Number of the epoch, from 0.
         index: Place in the data set.
         repeat: How often the index has come before in the same epoch, for samplers
-            that draw with replacement.
+            that draw with replacement or give draws several times.
     """
 
     seed: int
@@ -243,6 +244,11 @@ class EpochSampler(Sampler[SampleKey]):
         dataset: The data set.
         shuffle: Shuffle anew in each epoch; else the order is that of the data set.
         seed: Same in all processes; None lets them agree on a random one.
+        repeats: Give each draw so often in a row, every time with other random numbers
+            (repeated augmentation): in the same step if its samples are a multiple.
+
+    Raises:
+        ValueError: ``repeats`` below 1.
 
     Attributes:
         draws: How often an epoch has each sample; None for once.
@@ -251,8 +257,15 @@ class EpochSampler(Sampler[SampleKey]):
     draws: GroupedDraws | None = None
 
     def __init__(
-        self, dataset: Sized, shuffle: bool = True, seed: int | None = None
+        self,
+        dataset: Sized,
+        shuffle: bool = True,
+        seed: int | None = None,
+        repeats: int = 1,
     ) -> None:
+        if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
+            raise ValueError(f'repeats {repeats!r}: use a whole number from 1')
+        self.repeats = repeats
         self.rank, self.world_size = get_dist_info()
         self.dataset = dataset
         self.shuffle = shuffle
@@ -264,15 +277,15 @@ class EpochSampler(Sampler[SampleKey]):
         self.epoch = epoch
 
     def epoch_order(self) -> np.ndarray:
-        """Indices of the whole epoch, (n,), the same in every process."""
+        """Indices of the whole epoch, (n * repeats,), the same in every process."""
         if self.draws is None:
             drawn = np.arange(len(self.dataset))
         else:
             drawn = self.draws.indices(self.seed, self.epoch)
-        if not self.shuffle:
-            return drawn
-        rng = np.random.default_rng([self.seed, self.epoch])
-        return drawn[rng.permutation(len(drawn))]
+        if self.shuffle:
+            rng = np.random.default_rng([self.seed, self.epoch])
+            drawn = drawn[rng.permutation(len(drawn))]
+        return np.repeat(drawn, self.repeats)
 
     def __iter__(self) -> Iterator[SampleKey]:
         order = self.epoch_order().tolist()
@@ -290,7 +303,7 @@ class EpochSampler(Sampler[SampleKey]):
 
     def _padded(self) -> int:
         """Samples over all processes, copies counted."""
-        size = len(self.dataset)
+        size = len(self.dataset) * self.repeats
         return size + -size % self.world_size
 
 

@@ -2,8 +2,11 @@
 
 Features (N, C, P) come with a mask (N, P), true where a position exists. Every layer
 here takes zeros at the others and gives zeros there, so that padding never reaches what
-exists: a padded window gives what the same window without padding gives. Upstream adds
-biases of layer norms to the padding, which leak into its last existing position.
+exists: a padded window gives what the same window without padding gives. Upstream
+differs where a window is padded, so that a converted OpenTAD detector gives other
+scores there: its first convolution sees features of the repeated last frame (here
+zeros), biases of its layer norms are added to the padding and leak into the last
+existing position (here not), and its max-pools count padding as 0 (here not at all).
 """
 
 from __future__ import annotations

@@ -243,6 +243,29 @@ def test_rounding_up_repeats_the_first(shares):
     assert {key.repeat for s in samplers for key in s} == {0}  # the same sample again
 
 
+def test_draws_are_given_twice_in_a_row_with_other_random_numbers(shares):
+    (alone,) = shares(1, size=11, seed=5, repeats=2)
+    keys = list(alone)
+    assert len(alone) == len(keys) == 22
+    assert keys[::2] == list(*shares(1, size=11, seed=5))  # the first as ever
+    assert keys[1::2] == [key._replace(repeat=1) for key in keys[::2]]
+    together = shares(2, size=11, seed=5, repeats=2)
+    interleaved = [key for step in zip(*together, strict=True) for key in step]
+    assert interleaved == keys
+
+
+def test_repeats_of_balanced_draws_all_differ():
+    drawn = list(ClassBalancedSampler(Clips(), seed=0, repeats=2))
+    assert len(set(drawn)) == len(drawn) == 160
+    assert [key.index for key in drawn[::2]] == [key.index for key in drawn[1::2]]
+
+
+@pytest.mark.parametrize('repeats', [0, -1, 1.5, True, None])
+def test_bad_repeats_are_refused(repeats):
+    with pytest.raises(ValueError, match=r'repeats .*: use a whole number from 1'):
+        EpochSampler(Clips(), repeats=repeats)
+
+
 def test_fewer_samples_than_processes(shares):
     found = [indices(s) for s in shares(5, size=2, shuffle=False)]
     assert found == [[0], [1], [0], [1], [0]]

@@ -1,8 +1,12 @@
-# MMA-82 clips as RGB: 16 frames spread over the clip, 224 x 224; 8 clips per GPU.
+# MMA-82 clips as RGB: 16 frames spread over the clip, 224 x 224; 8 clips per GPU, in
+# training each of them twice.
 # Times, not frame numbers, are sampled: one random time in each of 16 equal parts, the
 # middles in validation and testing (one view, centre crop).
-# Augmentation is VideoMAE's, but for crops of at least half the picture: hands and feet
-# leave an .08 crop. Flips are safe: no action of MMA-82 names a side.
+# Augmentation is VideoMAE's, repeated (its num_sample of 2): a step has a clip twice,
+# differently cropped, changed and erased, and here of other times, too.
+# Ours: crops of at least half the picture, for hands and feet leave an .08 crop;
+# bilinear for bicubic; RandAugment after the crop (there before). Flips are safe: no
+# action of MMA-82 names a side.
 _base_ = '../default_runtime.py'
 
 train_pipeline = [
@@ -29,7 +33,10 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=8, num_workers=4, dataset=dict(pipeline=train_pipeline)
+    batch_size=16,
+    num_workers=4,
+    sampler=dict(repeats=2),
+    dataset=dict(pipeline=train_pipeline),
 )
 val_dataloader = test_dataloader = dict(
     batch_size=8, num_workers=4, dataset=dict(pipeline=test_pipeline)

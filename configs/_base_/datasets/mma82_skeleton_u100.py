@@ -1,5 +1,5 @@
 # 100 frames of 65 joints: x, y and score (the published joint stream). One view in
-# validation, ten in testing.
+# validation, ten in testing, as published.
 _base_ = '../default_runtime.py'
 
 train_pipeline = [
@@ -33,6 +33,9 @@ train_dataloader = dict(
     num_workers=8,
     dataset=dict(modality='Pose', pipeline=train_pipeline),
 )
-val_dataloader = test_dataloader = dict(
+val_dataloader = dict(
     batch_size=128, num_workers=8, dataset=dict(modality='Pose', pipeline=val_pipeline)
+)
+test_dataloader = dict(  # clips of 10 views
+    batch_size=16, num_workers=8, dataset=dict(modality='Pose', pipeline=test_pipeline)
 )

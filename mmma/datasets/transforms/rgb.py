@@ -80,7 +80,8 @@ class UniformFrames(BaseTransform):
     Raises:
         ValueError: ``clip_len`` or ``views`` below 1.
 
-    Source: Wang et al., 'Temporal Segment Networks', ECCV 2016 (segments).
+    Source: Wang et al., 'Temporal Segment Networks', ECCV 2016 (segments). Two views
+        are 1/4 and 3/4 of each part; MMAction2's ``twice_sample``: start and middle.
     """
 
     in_windows = 'WindowFrames'  # takes its place in untrimmed videos

@@ -321,7 +321,10 @@ class SkeletonFeatures(BaseTransform):
     Raises:
         ValueError: No stream, or an unknown one.
 
-    Source: the four streams are those of MS-AAGCN (arXiv 1912.06971).
+    Source: the four streams are those of MS-AAGCN (arXiv 1912.06971). PYSKL and
+        MMAction2 hang hips on the nose (here on the shoulders), and the score of a bone
+        or motion is there the mean of both ends or frames (here the joint's): their
+        bone and motion weights do not fit, those of joints do.
     """
 
     def __init__(self, streams: Sequence[str] = ('joint',), score: bool = True) -> None:
