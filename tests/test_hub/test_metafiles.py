@@ -138,8 +138,8 @@ def test_models_cost_what_was_published():
         'videomae-h': (400, 633e6, 1192),
         # TSM's table of Kinetics, 8 frames
         'tsm': (400, 24.3e6, 33),
-        # MMAction2's metafile, NTU60
-        'posec3d': (60, 2.03e6, 20.6),
+        # MMAction2's metafile, NTU60 at 64; that of HMDB51 is at 56, as here
+        'posec3d': (60, 2.03e6, 20.6 * (56 / 64) ** 2),
     }
     for name, (classes, params, gflops) in published.items():
         cost = cost_of(f'configs/recog/{name}_mma82_indomain.py', classes)
