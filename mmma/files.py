@@ -184,6 +184,32 @@ def refuse(problems: Sequence[Problem], path: Path, hint: str = '') -> None:
     raise ValueError('\n'.join([f'{path}: {count}', *lines]))
 
 
+def leave_out(
+    problems: Sequence[Problem], total: int, path: Path, strict: bool = False
+) -> list[str]:
+    """Tell what is left out of a file for what is wrong with it.
+
+    Args:
+        problems: One for each odd entry.
+        total: Number of all entries.
+        path: The file that was read.
+        strict: Refuse any.
+
+    Returns:
+        A line for the user, or none.
+
+    Raises:
+        ValueError: More than half of the entries are odd, or any if strict.
+    """
+    if strict or 2 * len(problems) > total:
+        refuse(problems, path)
+    if not problems:
+        return []
+    shown = '; '.join(f'{found.item}: {found.text}' for found in problems[:SHOWN])
+    more = f'; and {len(problems) - SHOWN} more' if len(problems) > SHOWN else ''
+    return [f'{len(problems)} of {total} left out of {path.name}: {shown}{more}']
+
+
 Item = TypeVar('Item')
 
 

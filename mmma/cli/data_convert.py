@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export = 'the other way round: SRC is a data root, and OUT a folder for its '
     export += 'detection table in the format (opentad, pointtad)'
     add('--export', action='store_true', help=export)
-    add_options(parser, Options, 'force')
+    add_options(parser, Options, 'force', 'strict')
 
 
 def run(args: argparse.Namespace) -> int:

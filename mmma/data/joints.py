@@ -19,6 +19,8 @@ from mmma.taxonomy import suggest
 LAYOUT_FILE = 'layout.json'
 _STEPS_PER_PIXEL = 16
 _LIMIT_PX = 32767 / _STEPS_PER_PIXEL
+MAX_SIDE = 2047
+"""Pixels of a stored picture; joints of larger ones are scaled down."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from mmma.data.arrays import SkeletonStore, SkeletonWriter, encode_joints
-from mmma.data.joints import WHOLEBODY65, JointLayout, read_layout
+from mmma.data.joints import MAX_SIDE, WHOLEBODY65, JointLayout, read_layout
 from mmma.data.root import TASKS, DataRoot
 from mmma.files import CRASHED, atomic_write, map_in_processes, source_identity
 from mmma.media.pack import chosen_tasks, file_bytes, table_rows
@@ -41,8 +41,6 @@ BACKENDS = {
 (and says what is missing), ``build(options)`` loads it."""
 
 FOLDER = '.pose'
-MAX_SIDE = 2047
-"""Larger pictures are scaled down, as coordinates are 1/16 pixel in 16 bits."""
 JOINTS = {name: place for place, name in enumerate(WHOLEBODY65.names)}
 NUM_JOINTS = len(JOINTS)
 _PARTS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -43,7 +44,17 @@ def convert(
             is wrong, a rate that nothing tells, or a bad place to write.
     """
     check_choice('format', kind, tuple(CONVERTERS))
-    return CONVERTERS[kind](Path(source), Path(out), options or Options())
+    out = Path(out)
+    there = out.exists()
+    fresh = not there or (out.is_dir() and not any(out.iterdir()))
+    try:
+        return CONVERTERS[kind](Path(source), out, options or Options())
+    except BaseException:
+        if fresh:  # nothing is left of a conversion that failed
+            shutil.rmtree(out, ignore_errors=True)
+            if there:
+                out.mkdir(exist_ok=True)
+        raise
 
 
 def export(kind: str, root: Path, out: Path, force: bool = False) -> list[str]:

@@ -9,6 +9,7 @@ Source: MMAction2, docs of ``PoseDataset``; PYSKL, tools/data/README.md, 3f6795f
 from __future__ import annotations
 
 import pickle
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,10 +20,16 @@ import numpy as np
 
 from mmma.data.arrays import SkeletonWriter
 from mmma.data.clips import Clip
-from mmma.data.convert.target import Conversion, Options, UserMapping, open_source
-from mmma.data.joints import JOINT_SETS, WHOLEBODY65, JointLayout, get_layout
+from mmma.data.convert.target import Conversion, Options, UserMapping, list_sources
+from mmma.data.joints import (
+    JOINT_SETS,
+    MAX_SIDE,
+    WHOLEBODY65,
+    JointLayout,
+    get_layout,
+)
 from mmma.data.root import DatasetInfo
-from mmma.files import Problem, refuse
+from mmma.files import SHOWN, Problem, leave_out, refuse
 from mmma.taxonomy import SUBSETS, LabelSpace, load_label_space, suggest
 
 SUFFIXES = ('.pkl', '.pickle')
@@ -38,6 +45,11 @@ _BODY_PAIRS = {
 }
 LAYOUTS = {17: JointLayout(_BODY, **_BODY_PAIRS), 65: WHOLEBODY65}
 """Layouts by number of joints; others need the mapping's ``layout``."""
+_WORDS = {
+    **dict.fromkeys(('train', 'training'), 'train'),
+    **dict.fromkeys(('val', 'valid', 'validation'), 'val'),
+    **dict.fromkeys(('test', 'testing'), 'test'),
+}
 _NUMBERS = 'biuf'  # kinds of dtype: bool, int, unsigned, float
 _DEPTH = 6  # of containers in each other
 _BROKEN = (
@@ -169,46 +181,74 @@ def _plain(value: Any, known: dict[int, Any], depth: int = _DEPTH) -> Any:
 
 
 def read_pyskl(
-    path: Path,
-) -> tuple[dict[str, tuple[str, ...]], list[dict[str, Any]]]:
+    path: Path, subset: str = '', strict: bool = False
+) -> tuple[dict[str, tuple[str, ...]], list[dict[str, Any]], list[str]]:
     """Read and check a skeleton pickle.
 
     Args:
-        path: A pickle of ``split`` and ``annotations``, written with numpy 1 or 2.
+        path: A pickle of ``split`` and ``annotations``, or a list of annotations alone,
+            written with numpy 1 or 2.
+        subset: Of the clips of a list; by default the one in the file's name.
+        strict: Refuse the file for one bad annotation.
 
     Returns:
-        Names of clips by name of split; and the annotations with their ``FIELDS``:
-        keypoint (M, T, V, 2) in pixels and keypoint_score (M, T, V) in [0, 1], float32,
-        0 where missing, and ``repaired``, the number of joints made missing for NaN or
-        whose score was cut to [0, 1].
+        Names of clips by name of split; the annotations with their ``FIELDS``, pictures
+        no larger than ``MAX_SIDE``: keypoint (M, T, V, 2) in pixels and keypoint_score
+        (M, T, V) in [0, 1], float32, 0 where missing, ``repaired``, the number of those
+        made missing for NaN or a place far outside, or whose score was cut to [0, 1],
+        and ``scaled``; V is 0 where nobody was found and the file does not tell it; and
+        a line on what was left out, if anything was.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: Not a pickle, one with more than plain values and arrays, or not of
-            this schema; the first five bad annotations are shown.
+            this schema; most annotations are bad: the first five are shown.
     """
     content = load_restricted(path)
+    if isinstance(content, (list, tuple)):
+        content = {'annotations': content}
     split = content.get('split') if isinstance(content, dict) else None
     rows = content.get('annotations') if isinstance(content, dict) else None
-    if not isinstance(split, dict) or not isinstance(rows, list) or not split:
+    if not isinstance(rows, (list, tuple)) or split == {}:
         have = ', '.join(map(str, content)) if isinstance(content, dict) else ''
         raise ValueError(
             f'{path}: a {type(content).__name__} of {have or "nothing named"}; needs '
-            "{'split': {name: clips}, 'annotations': [...]}, with at least one split"
+            "{'split': {name: clips}, 'annotations': [...]}, with at least one split, "
+            'or a list of annotations'
         )
-    names = {str(k): tuple(str(clip) for clip in v) for k, v in split.items()}
-    clips, problems = [], []
+    clips: dict[str, dict[str, Any]] = {}
+    problems = []
     for number, row in enumerate(rows):
         try:
-            clips.append(_checked(row))
-        except ValueError as error:
+            clip = _checked(row)
+            if clip['frame_dir'] in clips:
+                raise ValueError('is there twice')
+            clips[clip['frame_dir']] = clip
+        except (ValueError, TypeError) as error:
             name = row.get('frame_dir', '') if isinstance(row, dict) else ''
             item = f'annotation {number} {name}'.strip()
             problems.append(Problem(str(path), 0, item, str(error)))
     if not rows:
-        problems.append(Problem(str(path), 0, '', 'no annotations'))
-    refuse(problems, path)
-    return names, clips
+        refuse([Problem(str(path), 0, '', 'no annotations')], path)
+    notices = leave_out(problems, len(rows), path, strict)
+    if isinstance(split, dict):
+        names = {str(k): tuple(str(clip) for clip in v) for k, v in split.items()}
+    else:
+        names = {subset or _subset_in(path): tuple(clips)}
+    return names, list(clips.values()), notices
+
+
+def _subset_in(path: Path) -> str:
+    """The subset that a file's name has among its words."""
+    words = re.split(r'[^a-z]+', path.stem.lower())
+    found = {_WORDS[word] for word in words if word in _WORDS}
+    if len(found) != 1:
+        raise ValueError(
+            f'{path}: a list of annotations without splits, and the name of the file '
+            f'has {"several subsets" if found else "no subset"}. Say which it is: '
+            '--mapping FILE with {"subset": "train"}, or name the file ..._train.pkl'
+        )
+    return found.pop()
 
 
 def _checked(row: Any) -> dict[str, Any]:
@@ -218,25 +258,35 @@ def _checked(row: Any) -> dict[str, Any]:
     if missing:
         raise ValueError(f'no {", ".join(missing)}; it has {", ".join(map(str, row))}')
     keypoint, score = (np.asarray(row[k]) for k in ('keypoint', 'keypoint_score'))
+    frames, scaled = row['total_frames'], False
+    if not keypoint.size and not score.size and isinstance(frames, int) and frames > 0:
+        joints = keypoint.shape[2] if keypoint.ndim == 4 else 0  # nobody was found
+        keypoint = np.zeros((1, frames, joints, 2))
+        score = keypoint[..., 0]
     if keypoint.ndim != 4 or keypoint.shape != (*score.shape, 2):
         raise ValueError(
             f'keypoint {keypoint.shape} and keypoint_score {score.shape}: need '
             '(M, T, V, 2) and (M, T, V), in pixels of the picture'
         )
-    if not keypoint.size or keypoint.shape[1] != row['total_frames']:
+    if keypoint.shape[1] != frames or frames < 1:
         raise ValueError(
-            f'keypoint {keypoint.shape} has no joint, or not the total_frames '
-            f'{row["total_frames"]}'
+            f'keypoint {keypoint.shape} has not the total_frames {frames}, 1 or more'
         )
-    label, shape = row['label'], row['img_shape']
+    label, shape = row['label'], np.asarray(row['img_shape']).tolist()
     if not isinstance(label, int) or isinstance(label, bool) or label < 0:
         raise ValueError(f'label {label!r}: must be a whole number from 0')
     if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
         raise ValueError(f'img_shape {shape!r}: must be height and width in pixels')
     keypoint, score = keypoint.astype(np.float32), score.astype(np.float32)
-    bad = ~np.isfinite(keypoint).all(-1) | ~np.isfinite(score)
+    if max(shape) > MAX_SIDE:
+        scale, scaled = MAX_SIDE / max(shape), True
+        keypoint = keypoint * np.float32(scale)
+        shape = [max(1, round(side * scale)) for side in shape]
+    # NaN fails too, and so does what no store can hold.
+    bad = ~(np.abs(keypoint) <= MAX_SIDE).all(-1) | ~np.isfinite(score)
+    bad &= score != 0
     repaired = int((bad | (score < 0) | (score > 1)).sum())
-    # NaN is missing; detectors give scores a little above 1.
+    # Bad ones are missing; detectors give scores a little above 1.
     score = np.where(bad, 0, score.clip(0, 1)).astype(np.float32)
     keypoint = np.where(score[..., None] > 0, keypoint, 0)
     return dict(
@@ -246,44 +296,50 @@ def _checked(row: Any) -> dict[str, Any]:
         keypoint=keypoint,
         keypoint_score=score,
         repaired=repaired,
+        scaled=scaled,
     )
 
 
 def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
-    """Convert a skeleton pickle, or a folder with one, into a root without videos.
+    """Convert a skeleton pickle, or a folder of them, into a root without videos.
 
-    The mapping may have ``splits`` and ``layout``; ``fps`` is that of all clips.
+    The mapping may have ``splits``, ``subset`` and ``layout``; ``fps`` is that of all
+    clips. Pickles of one folder make one root, so they may not share splits or clips.
     """
-    tree, path = open_source(source, SUFFIXES, 'pickle')
+    tree, paths = list_sources(source, SUFFIXES, 'pickle')
     conversion = Conversion(tree, out, options)
-    mapping = UserMapping.read(options.mapping, 'splits', 'layout')
+    mapping = UserMapping.read(options.mapping, 'splits', 'subset', 'layout')
     space = load_label_space(mapping.label_space or 'mma82')
-    split, rows = read_pyskl(path)
-    notices = conversion.notices
-    have = {row['frame_dir'] for row in rows}
-    subsets = _subsets(split, have, mapping.splits, path, notices)
+    path = paths[0] if len(paths) == 1 else tree.path
+    notices, split, rows = conversion.notices, {}, []
+    have: set[str] = set()
+    for file in paths:
+        own, found, left_out = read_pyskl(file, mapping.subset, options.strict)
+        names = {row['frame_dir'] for row in found}
+        if again := sorted(own.keys() & split.keys()) or sorted(names & have):
+            raise ValueError(
+                f'{tree.path}: {len(paths)} pickles, of which several have '
+                f'{again[0]!r}; give one of them, or give each clips and a subset of '
+                'its own'
+            )
+        split, rows, have = {**split, **own}, [*rows, *found], have | names
+        notices += left_out
+    subsets = _subsets(split, have, mapping.splits, path, notices, options.strict)
     chosen = [row for row in rows if row['frame_dir'] in subsets]
     layout = _layout(chosen, mapping.layout, path)
-    _check(chosen, space, len(layout.names), path)
-    notices.append(f'labels are taken as indices of {space.name}')
+    most = len(chosen)
+    chosen, left_out = _fitting(chosen, space, len(layout.names), path, options.strict)
+    notices += [*left_out, f'labels are taken as indices of {space.name}']
     if not options.fps:
         notices.append(f'{FPS:g} frames per second assumed (--fps)')
-    if len(chosen) < len(rows):
-        left = len(rows) - len(chosen)
-        notices.append(f'{left} clips are in no split that was taken')
-    repaired = sum(row['repaired'] for row in chosen)
-    if repaired:
-        notices.append(
-            f'{repaired} joints had NaN, and are missing now, or scores outside '
-            '[0, 1], which were cut'
-        )
+    if most < len(rows):
+        notices.append(f'{len(rows) - most} clips are in no split that was taken')
+    notices += _repairs(chosen)
     for row in chosen:
         name = row['frame_dir']
         place = ('', subsets[name], mapping.domain_of(name), '')
         conversion.clips.append(Clip(name, *place, row['label'], None))
     kept = list(notices)
-    info = DatasetInfo(path.stem, space.name, False, f'skeleton pickle {path.name}')
-    conversion.write(info, space)
     most = max(len(row['keypoint']) for row in chosen)
     with SkeletonWriter(out, 'rec', layout, most) as writer:
         for row in chosen:
@@ -291,8 +347,31 @@ def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
             joints = row['keypoint'], row['keypoint_score']
             fps = options.fps or FPS
             writer.append(row['frame_dir'], *joints, fps, width, height)
+    info = DatasetInfo(path.stem, space.name, False, f'skeleton pickle {path.name}')
+    conversion.write(info, space)
     conversion.notices = kept  # skeletons that were there before are replaced
     return conversion
+
+
+def _repairs(rows: list[dict[str, Any]]) -> list[str]:
+    """Lines on what was changed in clips, and on clips without any joint."""
+    notices = []
+    repaired = sum(row['repaired'] for row in rows)
+    if repaired:
+        notices.append(
+            f'{repaired} joints had NaN or lay far outside, and are missing now, or '
+            'scores outside [0, 1], which were cut'
+        )
+    if scaled := sum(row['scaled'] for row in rows):
+        notices.append(
+            f'{scaled} clips are of larger pictures: joints, width and height are '
+            f'scaled down to {MAX_SIDE} pixels'
+        )
+    empty = [row['frame_dir'] for row in rows if not row['keypoint_score'].any()]
+    if empty:
+        shown = ', '.join(empty[:SHOWN]) + (', ...' if len(empty) > SHOWN else '')
+        notices.append(f'{len(empty)} clips in which nobody was found: {shown}')
+    return notices
 
 
 def _subsets(
@@ -301,11 +380,12 @@ def _subsets(
     asked: dict[str, str],
     path: Path,
     notices: list[str],
+    strict: bool,
 ) -> dict[str, str]:
     """Subset of each clip that is in a split taken.
 
     Splits that the user does not name count if they are a subset or end in ``_`` and
-    one.
+    one. A clip of several subsets stays where it is tested last.
     """
     for name in asked:
         if name not in split:
@@ -326,48 +406,70 @@ def _subsets(
     for name, subset in taken.items():
         if subset not in SUBSETS:
             notices.append(f'split {name} is left out')
-            continue
-        lost = [clip for clip in split[name] if clip not in have]
-        twice = [clip for clip in split[name] if clip in found]
-        if lost or twice:
-            reason = 'have no annotation' if lost else 'are in another subset too'
-            raise ValueError(
-                f'{path}: split {name!r}: {len(lost or twice)} clips {reason}, such '
-                f'as {(lost or twice)[0]!r}'
+    order = [
+        name for subset in SUBSETS[::-1] for name in taken if taken[name] == subset
+    ]
+    for name in order:  # tested clips first
+        problems = [
+            Problem(
+                str(path),
+                0,
+                f'split {name!r}, {clip}',
+                'is in another subset too' if clip in found else 'has no annotation',
             )
-        found.update(dict.fromkeys(split[name], subset))
+            for clip in split[name]
+            if clip in found or clip not in have
+        ]
+        notices += leave_out(problems, len(split[name]), path, strict)
+        new = (clip for clip in split[name] if clip in have and clip not in found)
+        found.update(dict.fromkeys(list(new), taken[name]))
     return found
 
 
 def _layout(
     rows: list[dict[str, Any]], asked: dict[str, Any] | None, path: Path
 ) -> JointLayout:
-    counts = sorted({row['keypoint'].shape[2] for row in rows})
+    counts = Counter(row['keypoint'].shape[2] for row in rows)
+    del counts[0]  # clips in which nobody was found
+    usual = counts.most_common(1)[0][0] if counts else 0
     if asked is not None:
         layout = get_layout(asked)
-    elif counts and counts[0] in LAYOUTS:
-        layout = LAYOUTS[counts[0]]
+    elif usual in LAYOUTS:
+        layout = LAYOUTS[usual]
     else:
         known = ' or '.join(map(str, LAYOUTS))
         raise ValueError(
-            f'{path}: clips of {", ".join(map(str, counts)) or "no"} joints; {known} '
-            'are known (COCO, COCO-WholeBody without the face). Name the joints: '
-            '--mapping FILE with {"layout": {"names": [...], "flip_pairs": [...], '
-            '"limbs": [...]}}'
+            f'{path}: clips of {", ".join(map(str, sorted(counts))) or "no"} joints; '
+            f'{known} are known (COCO, COCO-WholeBody without the face). Name the '
+            'joints: --mapping FILE with {"layout": {"names": [...], "flip_pairs": '
+            '[...], "limbs": [...]}}'
         )
     return replace(layout, extractor=layout.extractor or 'pyskl')
 
 
-def _check(
-    rows: list[dict[str, Any]], space: LabelSpace, joints: int, path: Path
-) -> None:
+def _fitting(
+    rows: list[dict[str, Any]],
+    space: LabelSpace,
+    joints: int,
+    path: Path,
+    strict: bool,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Clips of the layout, and a line on others; a clip without a joint fits any."""
     problems, top = [], space.num_actions
-    for row in rows:
-        label, found = row['label'], row['keypoint'].shape[2]
-        if label >= top:
-            text = f'label {label}, but {space.name} has 0..{top - 1}'
-            problems.append(Problem(str(path), 0, row['frame_dir'], text))
-        if found != joints:
-            text = f'{found} joints, the layout has {joints}'
+    for row in rows:  # one label outside puts all of them in doubt
+        if row['label'] >= top:
+            text = f'label {row["label"]}, but {space.name} has 0..{top - 1}'
             problems.append(Problem(str(path), 0, row['frame_dir'], text))
     refuse(problems, path)
+    fitting = []
+    for row in rows:
+        persons, frames, found, _ = row['keypoint'].shape
+        if not found:
+            row['keypoint'] = np.zeros((persons, frames, joints, 2), np.float32)
+            row['keypoint_score'] = row['keypoint'][..., 0]
+        if found in (0, joints):
+            fitting.append(row)
+            continue
+        text = f'{found} joints, the layout has {joints}'
+        problems.append(Problem(str(path), 0, row['frame_dir'], text))
+    return fitting, leave_out(problems, len(rows), path, strict)

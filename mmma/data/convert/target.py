@@ -114,8 +114,22 @@ def open_source(
         FileNotFoundError: No such file or folder, or no such table in it.
         ValueError: Several of them.
     """
+    tree, found = list_sources(source, suffixes, what)
+    if len(found) > 1:
+        files = f'{what}s' if what else f'{" or ".join(suffixes)} files'
+        names = ', '.join(path.name for path in found[:3])
+        raise ValueError(
+            f'{tree.path}: {len(found)} {files} ({names}); give one of them'
+        )
+    return tree, found[0]
+
+
+def list_sources(
+    source: Path, suffixes: Sequence[str], what: str = ''
+) -> tuple[SourceTree, list[Path]]:
+    """Open a source as :func:`open_source` does, with every such table in it."""
     if source.is_file():
-        return SourceTree(source, alone=True), source
+        return SourceTree(source, alone=True), [source]
     tree = SourceTree(source)
     # PointTAD keeps numbers of extracted frames in a second file.
     found = [
@@ -123,18 +137,12 @@ def open_source(
         for file in tree.files
         if file.suffix.lower() in suffixes and not file.stem.endswith('_frames')
     ]
-    kinds = ' or '.join(suffixes)
     if not found:
         raise FileNotFoundError(
-            f'{tree.path}: no {kinds} file is in it; give the {what or "file"}'
+            f'{tree.path}: no {" or ".join(suffixes)} file is in it; give the '
+            f'{what or "file"}'
         )
-    if len(found) > 1:
-        files = f'{what}s' if what else f'{kinds} files'
-        raise ValueError(
-            f'{tree.path}: {len(found)} {files} ({", ".join(map(str, found[:3]))}); '
-            'give one of them'
-        )
-    return tree, tree.path / found[0]
+    return tree, [tree.path / file for file in found]
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -195,6 +203,7 @@ class UserMapping:
         first_index: Where the file's indices of classes start.
         subsets: Their subset -> ours, or '' to leave it out.
         splits: The same for the splits of a pickle.
+        subset: Of all clips of a pickle without splits.
         layout: Fields of the joint layout of a pickle.
     """
 
@@ -205,6 +214,7 @@ class UserMapping:
     first_index: int = 0
     subsets: dict[str, str] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
+    subset: str = ''
     layout: dict[str, Any] | None = None
 
     @classmethod
@@ -230,7 +240,10 @@ class UserMapping:
                 check_choice('label_space', mapping.label_space, LABEL_SPACES)
             for domain in (mapping.domain, *mapping.domains.values()):
                 check_choice('domain', domain, DOMAINS)
-            subsets = (*mapping.subsets.values(), *mapping.splits.values())
+            subsets = (
+                *(*mapping.subsets.values(), *mapping.splits.values()),
+                mapping.subset,
+            )
             for subset in filter(None, subsets):
                 check_choice('subset', subset, SUBSETS)
             if mapping.first_index not in (0, 1):
@@ -254,15 +267,19 @@ class Options:
             (default: link)
         fps: frames per second, where tables have no fps column
         mapping: for mma82: JSON file that says which files of the release mean what;
-            for pyskl: label_space, splits, domain, domains, layout; for opentad,
-            pointtad: label_space, action_names, first_index, subsets, domain, domains
+            for pyskl: label_space, splits or subset, domain, domains, layout; for
+            opentad, pointtad: label_space, action_names, first_index, subsets, domain,
+            domains
         force: write into a folder that is not empty
+        strict: for pyskl, opentad, pointtad: refuse a file for one odd entry; else
+            such entries are repaired or left out, and counted, unless most are odd
     """
 
     videos: VideoMode = 'link'
     fps: float | None = None
     mapping: Path | None = None
     force: bool = False
+    strict: bool = False
 
 
 class Conversion:

@@ -50,7 +50,7 @@ def dump(tmp_path):
 @pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
 def test_every_protocol(dump, protocol):
     row = annotation(label=np.int64(7), img_shape=(np.int32(240), np.int64(320)))
-    split, (found,) = read_pyskl(dump(content(row), protocol))
+    split, (found,), _ = read_pyskl(dump(content(row), protocol))
     assert split == {'train': ('c0',)}
     facts = found['frame_dir'], found['label'], found['img_shape']
     assert facts == ('c0', 7, (240, 320))
@@ -179,7 +179,7 @@ def test_nan_is_missing_and_scores_are_cut(dump):
     row['keypoint'][0, 0, 3, 1] = np.nan
     row['keypoint_score'][0, 0, 4] = np.nan
     row['keypoint_score'][0, 1, 5] = 1.25
-    _, (clip,) = read_pyskl(dump(content(row)))
+    _, (clip,), _ = read_pyskl(dump(content(row)))
     keypoint, score = clip['keypoint'], clip['keypoint_score']
     assert clip['repaired'] == 3
     assert score[0, 0, 3] == score[0, 0, 4] == 0
@@ -191,17 +191,19 @@ def test_nan_is_missing_and_scores_are_cut(dump):
 @pytest.mark.parametrize(
     ('value', 'message'),
     [
-        ([], 'a list of nothing named; needs'),
-        (dict(annotations=[annotation()]), 'a dict of annotations; needs'),
+        ([], 'no annotations'),
+        ('text', 'a str of nothing named; needs'),
+        ([annotation()], 'the name of the file has no subset. Say which'),
+        (dict(annotations=[annotation()]), 'a list of annotations without splits'),
         (content(annotation()) | {'split': {}}, 'at least one split'),
         (content(), 'no annotations'),
         (content('row'), 'annotation 0: a str, expected a dict'),
         (content(dict(frame_dir='c0')), 'annotation 0 c0: no label, img_shape, total'),
         (content(annotation(label=-1)), 'label -1: must be a whole number'),
         (content(annotation(label='nod')), "label 'nod': must be a whole number"),
-        (content(annotation(img_shape=(0, 9))), r'img_shape \(0, 9\): must be height'),
+        (content(annotation(img_shape=(0, 9))), r'img_shape \[0, 9\]: must be height'),
         (content(annotation(total_frames=4)), 'not the total_frames 4'),
-        (content(annotation(shape=(0, 3, 17))), 'has no joint'),
+        (content(annotation(shape=(1, 0, 17))), 'not the total_frames 0, 1 or more'),
         (
             content(annotation(keypoint=np.zeros((2, 3, 17, 3)))),
             r'need \(M, T, V, 2\) and',
@@ -308,15 +310,18 @@ def test_force_replaces_skeletons_and_repairs_are_told(source, tmp_path):
     [
         ([annotation('a', 82)], {}, r'a: label 82, but mma82 has 0\.\.81'),
         ([annotation('a', 0, joints(25))], {}, 'clips of 25 joints; 17 or 65'),
-        ([annotation('a'), annotation('b', 0, joints(5))], {}, 'clips of 5, 17 joints'),
+        ([annotation('a', 0, joints(5))], {}, 'clips of 5 joints'),
         (
-            [annotation('a'), annotation('b', 0, joints(65))],
+            [
+                annotation('abcde'[n], 0, joints(v))
+                for n, v in enumerate((17, 17, 65, 5, 6))
+            ],
             {},
-            'b: 65 joints, the layout has 17',
+            'c: 65 joints, the layout has 17',
         ),
-        ([annotation('a'), annotation('a')], {}, 'a: duplicate clip'),
-        (None, {'train': 'az'}, "split 'train': 1 clips have no annotation.*'z'"),
-        (None, {'train': 'a', 'val': 'a'}, "'val': 1 clips are in another subset"),
+        ([annotation('a')] * 4, {}, 'a: is there twice'),
+        (None, {'train': 'ayz'}, "split 'train', y: has no annotation"),
+        (None, {'train': 'a', 'val': 'a'}, "'train', a: is in another subset too"),
         (None, {'all': 'a'}, 'no split is a subset: all. Say which'),
         (None, {'x_val': 'a', 'y_val': 'b'}, 'several splits for val: x_val, y_val'),
     ],
@@ -343,8 +348,139 @@ def test_bad_mappings(source, mapping_file, tmp_path, mapping, message):
 
 def test_no_pickle_and_several(source, tmp_path):
     source(), source(name='download/more.pickle')
-    with pytest.raises(ValueError, match=r'2 pickles .*; give one of them'):
+    with pytest.raises(ValueError, match=r"2 pickles, .*'test'; give one of them"):
         convert('pyskl', tmp_path / 'download', tmp_path / 'out')
     (tmp_path / 'empty').mkdir()
     with pytest.raises(FileNotFoundError, match=r'no \.pkl or \.pickle file is in it'):
         convert('pyskl', tmp_path / 'empty', tmp_path / 'out')
+
+
+def test_odd_clips_are_left_out_and_told(source, tmp_path):
+    rows = [annotation(n, i) for i, n in enumerate('abcdefgh')]
+    rows[2]['label'] = 'nod'
+    rows[4] = annotation('e', 0, joints(65))
+    rows[5] = annotation('a', 0)
+    splits = {'train': 'abcdez', 'test': 'aghf'}
+    path, out = source(rows, **splits), tmp_path / 'out'
+    conversion = convert('pyskl', path, out)
+    clips = {clip.clip: clip.subset for clip in DataRoot(out).read_rec()}
+    assert clips == dict(a='test', g='test', h='test', b='train', d='train')
+    assert set(SkeletonStore(out, 'rec').names) == set(clips)
+    assert DataRoot(out).read_rec()[0].action == 0  # of the first of two
+    told = '\n'.join(conversion.notices)
+    for text in (
+        "2 of 8 left out of poses.pkl: annotation 2 c: label 'nod'",
+        'annotation 5 a: is there twice',
+        "split 'train', z: has no annotation",
+        "split 'train', a: is in another subset too",
+        '1 of 6 left out of poses.pkl: e: 65 joints, the layout has 17',
+    ):
+        assert text in told, text
+    with pytest.raises(ValueError, match='2 problems'):
+        convert('pyskl', path, tmp_path / 'other', Options(strict=True))
+    assert not (tmp_path / 'other').exists()
+
+
+@pytest.mark.parametrize(
+    'shape', [(0, 3, 17), (0, 0, 17), (0,), (2, 3, 0)], ids=['M', 'MT', 'flat', 'V']
+)
+def test_a_clip_in_which_nobody_was_found_has_no_joint(source, tmp_path, shape):
+    rows = [annotation(n, i) for i, n in enumerate('abc')]
+    rows[1]['keypoint'] = np.zeros((*shape, 2) if len(shape) > 1 else shape)
+    rows[1]['keypoint_score'] = np.zeros(shape)
+    rows[2]['keypoint_score'] = rows[2]['keypoint_score'] * 0
+    conversion = convert('pyskl', source(rows), tmp_path / 'out')
+    assert '2 clips in which nobody was found: b, c' in conversion.notices
+    store = SkeletonStore(tmp_path / 'out', 'rec')
+    assert store.names == ['a', 'b', 'c']
+    assert store.frames('b') == 3
+    assert not store.get('b')[1].any()
+
+
+def test_large_pictures_are_scaled(source, tmp_path):
+    rows = [annotation(n, 0, joints(17)) for n in 'abc']
+    for row, size in zip(rows, [(2160, 3840), (4000, 3000), (240, 320)], strict=True):
+        row['img_shape'] = size
+        share = np.random.default_rng(1).random((1, 3, 17, 2))
+        row['keypoint'] = (share * size[::-1]).astype(np.float32)
+        row['keypoint_score'][:] = 0.5
+    rows[2]['keypoint'][0, 0, 0] = 9000, 3  # no store can hold it
+    found = convert('pyskl', source(rows), tmp_path / 'out')
+    store = SkeletonStore(tmp_path / 'out', 'rec')
+    sizes = [store.size(name) for name in 'abc']
+    assert sizes == [(2047, 1151), (1535, 2047), (320, 240)]
+    for name, scale in dict(a=2047 / 3840, b=2047 / 4000).items():
+        expected = rows['abc'.index(name)]['keypoint'] * scale
+        np.testing.assert_allclose(store.get(name)[0], expected, atol=1 / 16)
+    assert store.get('c')[1][0, 0, 0] == 0
+    assert any('2 clips are of larger pictures' in n for n in found.notices)
+    assert any('1 joints had NaN or lay far outside' in n for n in found.notices)
+
+
+def write_list(path, names):
+    path.parent.mkdir(exist_ok=True)
+    rows = [annotation(name, i) for i, name in enumerate(names)]
+    path.write_bytes(pickle.dumps(rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    ('name', 'subset'),
+    [
+        ('ntu60_xsub_train.pkl', 'train'),
+        ('gym-val.pickle', 'val'),
+        ('Testing.PKL', 'test'),
+        ('trainers_valid.pkl', 'val'),
+    ],
+)
+def test_a_list_is_of_the_subset_in_its_name(tmp_path, name, subset):
+    convert('pyskl', write_list(tmp_path / 'in' / name, 'abc'), tmp_path / 'out')
+    clips = DataRoot(tmp_path / 'out').read_rec()
+    assert [(c.clip, c.subset, c.action) for c in clips] == [
+        *(('a', subset, 0), ('b', subset, 1), ('c', subset, 2))
+    ]
+
+
+def test_a_list_is_of_the_subset_that_a_mapping_says(tmp_path, mapping_file):
+    path = write_list(tmp_path / 'in' / 'train_val.pkl', 'ab')
+    with pytest.raises(ValueError, match='has several subsets'):
+        convert('pyskl', path, tmp_path / 'out')
+    mapping = mapping_file({'subset': 'test'})
+    convert('pyskl', path, tmp_path / 'out', Options(mapping=mapping))
+    assert {c.subset for c in DataRoot(tmp_path / 'out').read_rec()} == {'test'}
+    mapping = mapping_file({'subset': 'tset'})
+    with pytest.raises(ValueError, match='tset'):
+        convert('pyskl', path, tmp_path / 'out', Options(mapping=mapping, force=True))
+
+
+def test_a_folder_of_lists_is_one_root(tmp_path):
+    folder = tmp_path / 'ntu'
+    write_list(folder / 'x_train.pkl', 'abc'), write_list(folder / 'x_val.pkl', 'de')
+    convert('pyskl', folder, tmp_path / 'out')
+    root = DataRoot(tmp_path / 'out')
+    clips = {clip.clip: clip.subset for clip in root.read_rec()}
+    assert clips == {**dict.fromkeys('abc', 'train'), **dict.fromkeys('de', 'val')}
+    assert root.info.name == 'ntu'
+    write_list(folder / 'x_test.pkl', 'ea')
+    with pytest.raises(ValueError, match=r"3 pickles, of which several have 'a'"):
+        convert('pyskl', folder, tmp_path / 'other')
+
+
+def test_a_conversion_that_fails_leaves_nothing(source, tmp_path, monkeypatch):
+    out = tmp_path / 'out'
+
+    def full(self, *args):
+        raise OSError('no space left')
+
+    monkeypatch.setattr('mmma.data.arrays.SkeletonWriter.append', full)
+    with pytest.raises(OSError, match='no space'):
+        convert('pyskl', source(), out)
+    assert not out.exists()
+    monkeypatch.undo()
+    convert('pyskl', source(), out)
+    before = DataRoot(out).fingerprint()
+    monkeypatch.setattr('mmma.data.arrays.SkeletonWriter.append', full)
+    with pytest.raises(OSError, match='no space'):
+        convert('pyskl', source(), out, Options(force=True))
+    assert DataRoot(out).fingerprint() == before
+    assert len(SkeletonStore(out, 'rec')) == 3
