@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ _PIXEL_FORMATS = (
 )
 # decord 0.6.0 stumbles over rows of these lengths; tried: all even widths below 420.
 _UNREAD_WIDTHS = (2, 8, 16, 24, 48, 72)
-_ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC, FFmpeg, avformat.h
+# AV_DISPOSITION_DEFAULT and AV_DISPOSITION_ATTACHED_PIC, FFmpeg, avformat.h
+_DEFAULT, _ATTACHED_PICTURE = 0x1, 0x400
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class VideoIndex:
         time_base: Seconds per unit of a stamp.
         last_sec: How long the last frame is shown.
         stamped: Each frame is known by its stamp; else only by its place.
-        common: All backends give the same frames, if they are shown as they are
-            stored; else only PyAV's are right.
+        common: The packets prove that all backends give the same frames, if they are
+            shown as they are stored; else only PyAV's are right.
     """
 
     pts: np.ndarray
@@ -76,6 +78,31 @@ class VideoIndex:
     def duration_sec(self) -> float:
         """From the first frame's appearance to the last one's end."""
         return float(self.times_sec[-1]) + self.last_sec
+
+
+def index_video(path: str | os.PathLike[str]) -> VideoIndex:
+    """Read which frames a file has, once per process while the file stays the same.
+
+    Here ``common`` holds for the file as it is, rotated or not.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        BrokenVideoError: It cannot be read as video.
+    """
+    file = Path(path).absolute()
+    state = file.stat() if file.is_file() else None
+    return _index(path, file, state and (state.st_size, state.st_mtime_ns))
+
+
+@functools.lru_cache(256)  # 0.7 MB for an hour of video
+def _index(path: str | os.PathLike[str], *_: object) -> VideoIndex:
+    with open_container(path) as container:
+        index = read_index(container)
+        try:
+            common = index.common and not is_rotated(container)
+        except BrokenVideoError:  # of other frames PyAV may give those that are whole
+            common = False
+    return replace(index, common=common)
 
 
 def open_container(path: str | os.PathLike[str]) -> Any:
@@ -105,7 +132,9 @@ def open_container(path: str | os.PathLike[str]) -> Any:
 
 
 def video_stream(container: Any) -> Any:
-    """The first stream of moving pictures; cover art of a sound file is none.
+    """The stream of moving pictures that players show: marked as default, or first.
+
+    Cover art of a sound file is none.
 
     Raises:
         BrokenVideoError: There is no such stream, or nothing decodes it.
@@ -118,9 +147,10 @@ def video_stream(container: Any) -> Any:
     if not moving:
         what = 'audio only' if container.streams.audio else 'no video stream'
         raise BrokenVideoError(container.name, what)
-    if moving[0].codec_context is None:
+    chosen = min(moving, key=lambda stream: not int(stream.disposition) & _DEFAULT)
+    if chosen.codec_context is None:
         raise BrokenVideoError(container.name, 'unknown codec')
-    return moving[0]
+    return chosen
 
 
 def read_index(container: Any) -> VideoIndex:
@@ -132,7 +162,7 @@ def read_index(container: Any) -> VideoIndex:
     stream = video_stream(container)
     with broken_by_damage(container.name):
         packets, end_sec = _demux(container, stream)
-    pts, dts, duration, key, hidden, corrupt = packets
+    pts, dts, duration, key, hidden, corrupt, guessed = packets
     _check_complete(container, stream, len(pts), int((corrupt == 0).sum()), end_sec)
     first = pts[key > 0][0] if key.any() else pts[0]
     shown = (pts >= first) & (hidden == 0)
@@ -148,14 +178,19 @@ def read_index(container: Any) -> VideoIndex:
     if not len(keys):
         keys = np.array([(stamps[0], stamps[0])])
     known = any(name in container.format.name for name in _STAMPED)
+    stamped = known and not guessed[shown > 0].any() and (np.diff(stamps) > 0).all()
+    # Open groups: frames that are shown before a key frame come behind it in the file.
+    last_key = np.maximum.accumulate(np.where(key > 0, pts, first))
+    closed = bool(key[0] and (pts >= last_key).all())
     return VideoIndex(
         pts=stamps,
         key_pts=keys[:, 0],
         key_dts=keys[:, 1],
         time_base=float(stream.time_base),
         last_sec=last_sec,
-        stamped=known and bool((np.diff(stamps) > 0).all()),
-        common=bool(shown.all()) and _is_common(container, stream),
+        stamped=bool(stamped),
+        common=bool(stamped and shown.all() and closed)
+        and _is_common(container, stream),
     )
 
 
@@ -187,10 +222,11 @@ def _demux(container: Any, stream: Any) -> tuple[np.ndarray, float]:
     """Packets of one stream, and where the last of any stream ends.
 
     Returns:
-        (6, n) int64 in stored order: presentation stamp, decoding stamp, duration, and
-        whether it is a key frame, hidden, damaged; and seconds.
+        (7, n) int64 in stored order: presentation stamp, decoding stamp, duration, and
+        whether it is a key frame, hidden, damaged, without presentation stamp; and
+        seconds.
     """
-    packets = []
+    packets: list[tuple[Any, ...]] = []
     end_sec = 0.0
     for packet in container.demux():
         if not packet.size:
@@ -201,13 +237,17 @@ def _demux(container: Any, stream: Any) -> tuple[np.ndarray, float]:
             end_sec = max(end_sec, end)
         if packet.stream_index != stream.index:
             continue
+        # In a container of stamps: from before a lossless cut, and never shown.
+        hidden = packet.is_discard or (
+            stamp is None and any(n in container.format.name for n in _CONTAINERS)
+        )
         if stamp is None:  # raw streams carry no stamps: frames follow at their rate
             step = 1 / (stream.time_base * (stream.average_rate or 25))
             stamp = round(len(packets) * step)
         dts = stamp if packet.dts is None else packet.dts
-        flags = packet.is_keyframe, packet.is_discard, packet.is_corrupt
+        flags = packet.is_keyframe, hidden, packet.is_corrupt, packet.pts is None
         packets.append((stamp, dts, packet.duration or 0, *flags))
-    return np.array(packets, np.int64).reshape(-1, 6).T, end_sec
+    return np.array(packets, np.int64).reshape(-1, 7).T, end_sec
 
 
 def _check_complete(
@@ -229,10 +269,15 @@ def _check_complete(
 
 
 def _is_common(container: Any, stream: Any) -> bool:
-    """True if every backend decodes and converts this kind of file alike."""
+    """True if every backend decodes and converts this kind of file alike.
+
+    decord takes another one of several streams, and needs to know the duration.
+    """
     context = stream.codec_context
+    plain = len(container.streams.video) == 1 and container.duration is not None
     kind = context.name in _CODECS and context.pix_fmt in _PIXEL_FORMATS
     even = context.height % 2 == 0 and context.width % 2 == 0
     whole = even or '420' not in context.pix_fmt
     known = any(name in container.format.name for name in _CONTAINERS)
-    return known and kind and whole and context.width not in _UNREAD_WIDTHS
+    readable = whole and context.width not in _UNREAD_WIDTHS
+    return plain and known and kind and readable

@@ -19,9 +19,8 @@ from mmma.packets import (
     BrokenVideoError,
     VideoIndex,
     broken_by_damage,
-    is_rotated,
+    index_video,
     open_container,
-    read_index,
     video_stream,
 )
 from mmma.pictures import Upright
@@ -190,6 +189,8 @@ class PyAVReader(VideoReader):
 class DecordReader(VideoReader):
     """Reads the files of ``VideoIndex.common``; decodes with one thread.
 
+    PyAV reads what it cannot read on the way.
+
     Raises:
         BrokenVideoError: decord cannot open the file.
     """
@@ -217,8 +218,10 @@ class DecordReader(VideoReader):
     def _decode(self, wanted: np.ndarray) -> np.ndarray:
         try:
             return self._reader.get_batch(wanted.tolist()).asnumpy()
-        except self._error as error:
-            raise self._broken(error) from None
+        except self._error:  # PyAV knows: it reads the frames, or says what is wrong
+            container = open_container(self.path)
+            with PyAVReader(self.path, self._index, container) as other:
+                return other.get_frames(wanted)
 
 
 _MODULES = {'decord': 'decord', 'pyav': 'av'}
@@ -255,11 +258,12 @@ def check_backend(backend: str) -> str:
 def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoReader:
     """Open a video; frames and times are the same for both backends.
 
-    PyAV reads the time stamps for both of them. It also decodes, whatever was asked
-    for, where decord is known to give other frames or none: odd sizes with
-    halved chroma, a few small widths, more than 8 bits, AV1, pictures that are turned,
-    mirrored or of pixels that are not square, frames that an edit list hides,
-    containers other than MP4 and Matroska.
+    PyAV reads the packets for both of them. It also decodes, whatever was asked for,
+    where they do not prove that decord gives the same frames (open groups of
+    pictures, several video streams, no duration, odd sizes with halved chroma, a few
+    small widths, more than 8 bits, AV1, pictures that are turned, mirrored or of
+    pixels that are not square, frames that an edit list hides, containers other than
+    MP4 and Matroska), and where decord fails.
 
     Args:
         path: The file.
@@ -272,17 +276,13 @@ def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoRead
         BrokenVideoError: The file cannot be read as video.
     """
     backend = check_backend(backend)
-    container = open_container(path)
-    try:
-        index = read_index(container)
-        common = backend != 'pyav' and index.common and not is_rotated(container)
-    except ValueError:
-        container.close()
-        raise
-    if not common:
-        return PyAVReader(path, index, container)
-    container.close()
-    return DecordReader(path, index)
+    index = index_video(path)
+    if backend == 'decord' and index.common:
+        try:
+            return DecordReader(path, index)
+        except BrokenVideoError:
+            pass  # PyAV has read its packets
+    return PyAVReader(path, index, open_container(path))
 
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.webm')

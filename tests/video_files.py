@@ -131,6 +131,59 @@ def make_changing_video(path: Path, *parts: np.ndarray, codec: str = 'libvpx') -
     return path
 
 
+def join_streams(path: Path, sources: Sequence[Path], default: int = 0) -> Path:
+    """One file with the video streams of several.
+
+    Args:
+        path: File to write.
+        sources: Files of one stream.
+        default: Place of the stream that is marked to be shown.
+    """
+    import av
+
+    with av.open(str(path), 'w') as container:
+        inputs = [av.open(str(source)) for source in sources]
+        streams = []
+        for i, source in enumerate(inputs):
+            stream = container.add_stream_from_template(source.streams.video[0])
+            stream.disposition = av.stream.Disposition(int(i == default))
+            streams.append(stream)
+        for source, stream in zip(inputs, streams, strict=True):
+            for packet in source.demux(video=0):
+                if packet.size:
+                    packet.stream = stream
+                    container.mux(packet)
+            source.close()
+    return path
+
+
+def cut_without_decoding(path: Path, source: Path, key: int) -> Path:
+    """Copy packets from a key frame on, which is at zero then.
+
+    Frames behind it in the file and before it in time get stamps below zero.
+
+    Args:
+        path: File to write.
+        source: A video of open groups.
+        key: Number of the key frame among key frames.
+    """
+    import av
+
+    with (
+        av.open(str(source)) as old,
+        av.open(str(path), 'w', options={'avoid_negative_ts': 'disabled'}) as new,
+    ):
+        stream = new.add_stream_from_template(old.streams.video[0])
+        packets = [packet for packet in old.demux(video=0) if packet.size]
+        first = [i for i, packet in enumerate(packets) if packet.is_keyframe][key]
+        start = packets[first].pts
+        for packet in packets[first:]:
+            packet.pts, packet.dts = packet.pts - start, packet.dts - start
+            packet.stream = stream
+            new.mux(packet)
+    return path
+
+
 def spoil_packet(path: Path, number: int, kept: int = 0) -> None:
     """Overwrite a frame's bytes, so that decoding it fails.
 
