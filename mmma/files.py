@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
 import gc
+import io
 import json
 import math
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -75,7 +79,7 @@ def read_text(path: Path, content: bytes | None = None) -> str:
     """Text of a table; a byte order mark is dropped.
 
     Args:
-        path: A UTF-8 file.
+        path: A UTF-8 file, or one of UTF-16 with its mark, as spreadsheets write.
         content: Its bytes, where they were read.
 
     Raises:
@@ -85,12 +89,74 @@ def read_text(path: Path, content: bytes | None = None) -> str:
     if content is None and not path.is_file():
         raise FileNotFoundError(f'{path}: no such file')
     try:
-        text = (path.read_bytes() if content is None else content).decode('utf-8-sig')
+        content = path.read_bytes() if content is None else content
+        wide = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        text = content.decode('utf-16' if wide else 'utf-8-sig')
         return text.replace('\r\n', '\n').replace('\r', '\n')
     except UnicodeDecodeError as error:
         raise ValueError(
             f'{path}: not UTF-8 text (byte {error.start}); save it as UTF-8'
         ) from None
+
+
+SEPARATORS = ',;\t'
+
+
+def read_table(
+    path: Path, content: bytes | None = None, separators: str = SEPARATORS
+) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Header of a table as spreadsheets write it, and its rows with their lines.
+
+    The separator is what parts the header into the most columns, or stands in a line
+    ``sep=;`` above it. Spaces around cells, empty rows and empty cells after the last
+    column are left out. A decimal comma becomes a point, but for a quoted ``1,234``
+    between commas, which may be a thousand.
+
+    Args:
+        path: The file.
+        content: Its bytes, where they were read.
+        separators: Characters that may part its cells; of equals the first.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Not UTF-8 text, or, while rows are read, not CSV.
+    """
+    lines = iter(io.StringIO(read_text(path, content), newline=''))
+    first, skipped = '', 0
+    for first in lines:
+        mark = re.fullmatch(r'\s*"?sep=(.)"?\s*', first, re.IGNORECASE)
+        separators = mark[1] if mark else separators
+        if first.strip() and not mark:
+            break
+        first, skipped = '', skipped + 1
+
+    def split(line: str, separator: str) -> list[str]:
+        return next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+
+    separator = max(separators, key=lambda s: len(split(first, s)))
+    header = [name.strip() for name in split(first, separator)]
+    while header and not header[-1]:
+        header.pop()
+    thousand = r'(?![-+]?[1-9]\d{0,2},\d{3}$)' if separator == ',' else ''
+    number = re.compile(rf'{thousand}[-+]?\d+,\d+')
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
+        reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+        try:
+            for row in reader:
+                cells = [cell.strip() for cell in row]
+                while len(cells) > len(header) and not cells[-1]:
+                    cells.pop()
+                if any(cells):
+                    for at, cell in enumerate(cells):
+                        if ',' in cell and number.fullmatch(cell):
+                            cells[at] = cell.replace(',', '.')
+                    yield reader.line_num + skipped + 1, cells
+        except csv.Error as error:
+            line = reader.line_num + skipped + 1
+            raise ValueError(f'{path}:{line}: not readable as CSV: {error}') from None
+
+    return header, rows()
 
 
 def read_json(path: Path) -> Any:

@@ -25,6 +25,7 @@ from mmma.files import (
     parse_json,
     progress,
     read_json,
+    read_table,
     read_text,
     refuse,
     source_identity,
@@ -85,6 +86,26 @@ def test_text_without_a_mark_and_with_plain_line_ends(tmp_path):
     path.write_bytes(b'abc\xff')
     with pytest.raises(ValueError, match=r'not UTF-8 text \(byte 3\)'):
         read_text(path)
+
+
+@pytest.mark.parametrize(
+    ('text', 'header', 'rows'),
+    [
+        ('a,b\n1,2\n', ['a', 'b'], [(2, ['1', '2'])]),
+        ('\n a ;b;;\n"x; y" ; z;;\n;;\n', ['a', 'b'], [(3, ['x; y', 'z'])]),
+        ('sep=|\na|b\n1,5|\n', ['a', 'b'], [(3, ['1.5', ''])]),
+        ('a\tb\n-1,234\tx, y\n', ['a', 'b'], [(2, ['-1.234', 'x, y'])]),
+        ('a,b\n"29,97", "0,123"\n', ['a', 'b'], [(2, ['29.97', '0.123'])]),
+        ('a,b\n"1,234",3\n', ['a', 'b'], [(2, ['1,234', '3'])]),  # a thousand?
+        ('a,b\n1\n1,2,3,\n', ['a', 'b'], [(2, ['1']), (3, ['1', '2', '3'])]),
+        ('name\nx\n', ['name'], [(2, ['x'])]),
+        ('', [], []),
+    ],
+)
+def test_tables_as_spreadsheets_write_them(tmp_path, text, header, rows):
+    (tmp_path / 't.csv').write_text(text)
+    found, lines = read_table(tmp_path / 't.csv')
+    assert (found, list(lines)) == (header, rows)
 
 
 def test_first_five_problems_are_shown_and_the_rest_counted():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import functools
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from mmma.files import CHECK_HINT, Problem, atomic_write, leaves_root, read_text, refuse
+from mmma.files import (
+    CHECK_HINT,
+    Problem,
+    atomic_write,
+    leaves_root,
+    read_table,
+    refuse,
+)
 from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice, suggest
 
 REQUIRED = ('clip', 'path', 'subset', 'domain', 'subject', 'action', 'body')
@@ -137,14 +143,13 @@ def scan_rec(
         ValueError: The file is not UTF-8 text.
     """
     path = Path(path)
-    reader = csv.reader(io.StringIO(read_text(path, content), newline=''))
+    header, rows = read_table(path, content)
     scan = _Scan(str(path), space, domains)
     try:
-        if scan.header(next(reader, [])):
-            for row in reader:
-                scan.row(row, reader.line_num)
-    except csv.Error as error:
-        scan.problem(reader.line_num, '', f'not readable as CSV: {error}')
+        for line, row in rows if scan.header(header) else ():
+            scan.row(row, line)
+    except ValueError as error:
+        scan.problem(0, '', str(error))
     clips = scan.finish()
     return clips, sorted(scan.problems, key=lambda problem: problem.line)
 
@@ -225,8 +230,6 @@ class _Scan:
 
     def row(self, values: Sequence[str], line: int) -> None:
         """Take one row: a clip, or what is wrong with it."""
-        if not values:
-            return
         row = dict(zip(self._columns, values, strict=False))
         name = row.get('clip', '')
         if len(values) != len(self._columns):

@@ -7,10 +7,9 @@ only; what decides is whether brightness changes in the same cells at the same t
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ import numpy as np
 
 from mmma.data.check import read_tables, try_all
 from mmma.data.root import DataRoot
-from mmma.files import atomic_write, cache_home, read_text
+from mmma.files import atomic_write, cache_home, read_table, read_text
 from mmma.pictures import turn_upright
 from mmma.taxonomy import SUBSETS
 from mmma.video import opened_video
@@ -163,18 +162,19 @@ def _root_groups(root: DataRoot, origin: str) -> list[Group]:
 
 def _name_list(path: Path) -> Group:
     """A list of clips of another data set as a group."""
-    text = read_text(path)
     if path.suffix.lower() == '.csv':
-        reader = csv.DictReader(io.StringIO(text, newline=''))
-        column = next((c for c in _NAME_COLUMNS if c in (reader.fieldnames or ())), '')
+        header, rows = read_table(path)
+        column = next((c for c in _NAME_COLUMNS if c in header), '')
         if not column:
             raise ValueError(
                 f'{path}:1: no column of names; one of {", ".join(_NAME_COLUMNS)}'
             )
-        names = [row[column] or '' for row in reader]
-    else:
-        names = [line.split()[0] for line in text.splitlines() if line.strip()]
-    stems = {_stem(name) for name in names if name}
+        at = header.index(column)
+        names = [row[at] for _, row in rows if len(row) > at]
+    else:  # frames and label may stand after a name
+        lines = read_text(path).splitlines()
+        names = [re.sub(r'(?<=\S)(\s+-?\d+)+\s*$', '', line) for line in lines]
+    stems = {_stem(name.strip()) for name in names if name.strip()}
     if not stems:
         raise ValueError(f'{path}: no names in it')
     subset = next((s for s in SUBSETS if s in path.stem.lower()), 'train')

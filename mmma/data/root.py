@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from mmma.data.clips import Clip, body_map, read_rec
 from mmma.data.videos import Video, read_det
@@ -139,6 +140,8 @@ class DataRoot:
     def video_path(self, relative: str) -> Path:
         """Path of a video, from that in a table; it need not exist.
 
+        Composed letters (NFC) and letters with marks (NFD) find each other's files.
+
         Raises:
             ValueError: The path is empty, or leaves the root: absolute, by ``..`` or
                 through a link.
@@ -150,6 +153,9 @@ class DataRoot:
         file = self.path / relative
         if leaves_root(relative):
             raise ValueError(f'path {relative!r} leaves the data root {self.path}')
+        if not (relative.isascii() or file.exists()):  # macOS writes names otherwise
+            forms = (self.path / normalize(form, relative) for form in ('NFC', 'NFD'))
+            file = next((other for other in forms if other.exists()), file)
         target = file.resolve()
         if not target.is_relative_to(self._real_path):
             raise ValueError(

@@ -13,7 +13,6 @@ their geometric mean, the weighted mean of log scores, renormalised to probabili
 from __future__ import annotations
 
 import csv
-import io
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmma.files import SHOWN, atomic_write, read_text
+from mmma.files import SHOWN, atomic_write, read_table
 from mmma.taxonomy import LabelSpace, check_choice, suggest
 
 SUFFIXES = ('.npz', '.csv')
@@ -118,7 +117,7 @@ def read_scores(path: str | Path, space: LabelSpace) -> ScoreTable:
     read = _read_csv if path.suffix == '.csv' else _read_npz
     try:
         return read(path, space)
-    except (ValueError, csv.Error) as error:
+    except ValueError as error:
         head = '' if str(error).startswith(str(path)) else f'{path}: '
         raise ValueError(f'{head}{error}') from None
 
@@ -253,8 +252,7 @@ def _column_order(
 
 
 def _read_csv(path: Path, space: LabelSpace) -> ScoreTable:
-    lines = csv.reader(io.StringIO(read_text(path), newline=''))
-    header = next(lines, [])
+    header, lines = read_table(path)
     if 'clip' not in header:
         raise ValueError(
             f'no column clip in line 1 ({first_of(header)}); the file needs clip and '
@@ -263,7 +261,7 @@ def _read_csv(path: Path, space: LabelSpace) -> ScoreTable:
     at = header.index('clip')
     order = _column_order(header[:at] + header[at + 1 :], space.actions, space)
     names, rows, bad = [], [], []
-    for line, row in ((lines.line_num, row) for row in lines if row):
+    for line, row in lines:
         try:
             values = [float(text) for text in row[:at] + row[at + 1 :]]
         except ValueError:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mmma.files import draft, read_text
+from mmma.files import draft, read_table, read_text
 from mmma.pictures import Upright, orientation, turning_filters
 from mmma.taxonomy import check_choice, suggest
 
@@ -117,11 +115,11 @@ def read_person(text: str) -> dict[str, Any]:
     if not text.lower().endswith('.csv'):
         return {'person': _rule(text)}
     content = read_text(Path(text))
-    rows = list(csv.reader(io.StringIO(content, newline='')))
-    if not rows or rows[0] != ['name', 'person']:
+    header, rows = read_table(Path(text), content.encode())
+    if header != ['name', 'person']:
         raise ValueError(f'{text}:1: the header must be name,person')
     by_name: dict[str, str | int] = {}
-    for line, row in enumerate(rows[1:], start=2):
+    for line, row in rows:
         if len(row) != 2 or row[0] in by_name:
             raise ValueError(f'{text}:{line}: {row}: need a name, once, and a person')
         try:

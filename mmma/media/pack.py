@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import errno
 import functools
-import io
 import json
 import shutil
 import time
@@ -23,6 +22,7 @@ from mmma.files import (
     Journal,
     atomic_write,
     map_in_processes,
+    read_table,
     read_text,
     source_identity,
     usable_cores,
@@ -345,10 +345,10 @@ def copy_table(root: DataRoot, out: Path, task: str) -> None:
         with atomic_write(out / source.name, 'wb') as file:
             file.write(source.read_bytes())
     elif task == 'rec':
-        rows = list(csv.reader(io.StringIO(read_text(source), newline='')))
-        column = rows[0].index('path')
+        header, lines = read_table(source)
+        rows, column = [header, *(row for _, row in lines)], header.index('path')
         for row in rows[1:]:
-            if row and row[column]:
+            if row[column]:
                 row[column] = packed_path(row[column])
         with atomic_write(out / source.name) as file:
             csv.writer(file, lineterminator='\n').writerows(rows)

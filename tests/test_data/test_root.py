@@ -165,3 +165,15 @@ def test_bad_domains(root, values, match):
     (root / 'dataset.json').write_text(json.dumps(info))
     with pytest.raises(ValueError, match=match):
         DataRoot(root)
+
+
+def test_composed_letters_find_letters_with_marks(root):
+    data = DataRoot(root)
+    composed, marks = 'videos/J\u00f6rg.mp4', 'videos/Jo\u0308rg.mp4'
+    for written, there in ((composed, marks), (marks, composed)):
+        file = root / there
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+        assert data.video_path(written).samefile(file)
+        file.unlink()
+    assert data.video_path(composed) == root / composed

@@ -124,12 +124,12 @@ HEADER = 'clip,nod,"shake, slow",wave,clap\n'
         ),
         (HEADER + 'x,1,2,3,nan\n', "NaN or infinite scores of 1 clip: 'x'"),
         (HEADER + 'x,1,2,3,4\nx,1,2,3,4\n', "1 clip repeated: 'x'"),
-        (HEADER + 'x,' + '1' * 200_000, 'field larger than field limit'),
+        (HEADER + 'x,' + '1' * 200_000, '2: not readable as CSV: field larger'),
     ],
 )
 def test_bad_csv(tmp_path, space, text, message):
     (tmp_path / 's.csv').write_text(text)
-    with pytest.raises(ValueError, match=rf's\.csv: {message}'):
+    with pytest.raises(ValueError, match=rf's\.csv: ?{message}'):
         read_scores(tmp_path / 's.csv', space)
 
 

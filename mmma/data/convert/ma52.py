@@ -11,8 +11,6 @@ MMAD, arXiv 2407.05311.
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,12 +22,13 @@ from mmma.data.convert.target import (
     Conversion,
     Options,
     SourceTree,
+    split_line,
     split_name,
     subject_of,
 )
 from mmma.data.root import DatasetInfo
 from mmma.data.videos import Instance, Video
-from mmma.files import Problem, read_text, refuse
+from mmma.files import Problem, read_table, read_text, refuse
 from mmma.taxonomy import SUBSETS, LabelSpace, load_label_space
 from mmma.video import probe_video
 
@@ -137,12 +136,15 @@ def _read_list(
     rows, problems = [], []
     allowed = {str(label) for label in range(space.num_actions)}
     for line, text in enumerate(read_text(path).splitlines(), start=1):
-        cells = text.split()
-        if len(cells) == 2 and cells[1] in allowed:
+        splits = (split_line(text, gap=gap) for gap in (None, ',', ';'))
+        cells = next((c for c in splits if len(c) == 2 and c[1] in allowed), None)
+        if cells:
             rows.append((line, cells[0], int(cells[1])))
-        elif cells:
+        elif text.strip():
             wanted = f'expected "file label", label 0..{space.num_actions - 1}'
-            problems.append(Problem(str(path), line, cells[0], f'{text!r}: {wanted}'))
+            problems.append(
+                Problem(str(path), line, text.split()[0], f'{text!r}: {wanted}')
+            )
     if not rows and not problems:
         problems.append(Problem(str(path), 0, '', 'empty list'))
     refuse(problems, path)
@@ -195,15 +197,19 @@ def read_frames(path: Path, space: LabelSpace) -> list[FrameRow]:
     Raises:
         ValueError: Another header, or bad rows; the first five are shown.
     """
-    reader = csv.DictReader(io.StringIO(read_text(path)))
-    columns = reader.fieldnames or []
+    columns, cells = read_table(path)
     missing = [column for column in COLUMNS if column not in columns]
     if missing:
         raise ValueError(
             f'{path}:1: no column {", ".join(missing)}; the header is '
             f'{",".join(columns)!r}, expected {",".join(COLUMNS)} and perhaps fps'
         )
-    rows = ((reader.line_num, row['video_id'] or '', row) for row in reader)
+    rows = []
+    at = columns.index('video_id')
+    for line, row in cells:
+        names = columns if len(row) == len(columns) else map(str, range(len(row)))
+        text = dict(zip(names, row, strict=True))
+        rows.append((line, ''.join(row[at : at + 1]), text))
     return parse_frames(path, rows, space)
 
 
@@ -248,7 +254,7 @@ def _parse_frame(values: Mapping[str, str], line: int, space: LabelSpace) -> Fra
     try:
         numbers = [float(values[column]) for column in COLUMNS[1:]]
         fps = float(values['fps']) if 'fps' in values else None
-    except (TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         raise ValueError(f'not a row of numbers: {list(values.values())}') from None
     start, end, label, total = numbers
     video = values['video_id']

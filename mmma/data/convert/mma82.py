@@ -6,7 +6,6 @@ what, and a user can pass another such file.
 
 from __future__ import annotations
 
-import csv
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,10 +27,18 @@ from mmma.data.convert.target import (
     SourceTree,
     plain_name,
     read_label_names,
+    split_line,
     split_name,
 )
 from mmma.data.root import DatasetInfo
-from mmma.files import Problem, read_json, read_text, refuse
+from mmma.files import (
+    SEPARATORS,
+    Problem,
+    read_json,
+    read_table,
+    read_text,
+    refuse,
+)
 from mmma.taxonomy import (
     DOMAINS,
     SUBSETS,
@@ -190,11 +197,11 @@ def read_rows(
     Raises:
         ValueError: Another header, no rows, or rows of another width.
     """
-    table, lines = mapping[task], read_text(path).splitlines()
+    table = mapping[task]
     columns, width, delimiter = table['columns'], table['width'], table['delimiter']
     if width is None:
-        reader = csv.reader(lines, delimiter=delimiter)
-        header = next(reader, [])
+        separators = ''.join(dict.fromkeys(delimiter + SEPARATORS))
+        header, cells = read_table(path, separators=separators)
         places, width = {}, len(header)
         for name, column in columns.items():
             if column in header:
@@ -205,11 +212,13 @@ def read_rows(
                     f'{header}, expected {sorted(map(str, columns.values()))} as '
                     f'{mapping["file"]} says'
                 )
-        cells = ((reader.line_num, row) for row in reader)
     else:
         places = columns
         gap = None if delimiter == ' ' else delimiter  # runs count once
-        cells = enumerate((line.strip().split(gap) for line in lines), start=1)
+        name = columns.get('path', columns.get('video', 0))
+        lines = read_text(path).splitlines()
+        splits = (split_line(line, width, name, gap) for line in lines)
+        cells = enumerate(splits, start=1)
     rows, problems = [], []
     for line, row in cells:
         if len(row) == width:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
+from unicodedata import normalize
 
 from mmma.data.clips import Clip, read_rec, write_rec
 from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, DatasetInfo, write_info
@@ -41,7 +42,7 @@ class SourceTree:
         self.videos: dict[str, list[PurePosixPath]] = defaultdict(list)
         for file in self.files:
             if file.suffix.lower() in VIDEO_SUFFIXES:
-                self.videos[file.stem].append(file)
+                self.videos[normalize('NFC', file.stem)].append(file)
 
     def find(self, *names: str) -> Path | None:
         """File of the first of these names, nearest to the top, if there is one."""
@@ -66,19 +67,19 @@ class SourceTree:
         Raises:
             ValueError: Several files fit equally well.
         """
-        wanted = PurePosixPath(name)
+        wanted = PurePosixPath(normalize('NFC', name))
         parents = wanted.parent.parts
         others = set(SUBSETS) - {subset}
         found: dict[tuple[bool, ...], list[PurePosixPath]] = defaultdict(list)
-        for file in self.videos.get(split_name(name)[0], []):
-            above = file.parts[:-1]
+        for file in self.videos.get(split_name(str(wanted))[0], []):
+            *above, own = normalize('NFC', str(file)).split('/')
             if subset not in above and others & set(above):
                 continue
             fit = (
-                above[len(above) - len(parents) :] == parents,
+                tuple(above[len(above) - len(parents) :]) == parents,
                 not {part.lower() for part in above}.isdisjoint(folders),
                 subset in above,
-                file.name == wanted.name,
+                own == wanted.name,
             )
             found[fit].append(file)
         best = found[max(found)] if found else []
@@ -143,6 +144,29 @@ def list_sources(
             f'{what or "file"}'
         )
     return tree, [tree.path / file for file in found]
+
+
+def split_line(
+    line: str, width: int = 2, name: int = 0, gap: str | None = None
+) -> list[str]:
+    """Cells of a line of a list; the name of a file may hold what parts them.
+
+    Args:
+        line: Without its end.
+        width: Number of cells.
+        name: Place of the cell with the name.
+        gap: What parts them; None is any run of spaces and tabs.
+
+    Returns:
+        ``width`` cells; others where the line has too few, or the text taken for the
+        name ends in a further number.
+    """
+    cells = line.strip().split(gap, name)
+    if len(cells) > name:
+        cells[name:] = cells[name].rsplit(gap, width - 1 - name)
+    cells = [cell.strip().strip('"') for cell in cells]
+    words = cells[name].split(gap) if len(cells) > name else ()
+    return line.split(gap) if len(words) > 1 and words[-1].isdecimal() else cells
 
 
 def split_name(name: str) -> tuple[str, str]:

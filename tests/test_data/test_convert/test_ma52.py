@@ -41,6 +41,26 @@ def test_a_test_list_with_real_labels_keeps_them(run):
     assert [clip.action for clip in root.read_rec()[-2:]] == [0, 3]
 
 
+@pytest.mark.parametrize('line', ['{} {}', '{}\t{} ', '{},{}', '{};{}', '"{}"  {}'])
+def test_names_of_a_list_may_have_spaces(run, line):
+    names = ['nodding (1)', 'nodding  (2)', 'a, b']
+    text = '\n'.join(line.format(f'videos/{n}.mp4', i) for i, n in enumerate(names))
+    files = {f'videos/{name}.mp4': '' for name in names}
+    root, conversion = run('ma52', {'train_list_videos.txt': text + '\n', **files})
+    clips = root.read_rec()
+    assert [(clip.clip, clip.action) for clip in clips] == [
+        (name, action) for action, name in enumerate(names)
+    ]
+    assert conversion.placed == 3
+
+
+def test_composed_letters_find_letters_with_marks(run):
+    lines = 'J\u00f6rg.mp4 1\nRe\u0301ne\u0301.mp4 2\n'
+    files = {'a/Jo\u0308rg.mp4': '', 'R\u00e9n\u00e9.mp4': ''}
+    _, conversion = run('ma52', {'train_list_videos.txt': lines, **files})
+    assert (conversion.placed, conversion.absent) == (2, set())
+
+
 def test_a_missing_list_is_told_and_videos_keep_their_container(run):
     files = {'train_list_videos.txt': 'a.mp4 1', 'train/a.avi': b'film'}
     root, conversion = run('ma52', files)

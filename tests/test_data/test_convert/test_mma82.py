@@ -123,18 +123,24 @@ def test_rows_without_a_header(rows, changed):
         (1, {'path': 'a.mp4', 'action': '3'}),
         (3, {'path': 'b.mp4', 'action': '4'}),
     ]
+    names = rows('lab/nodding (1).mp4 3\nlab/a  1.mp4\t4\nnodding (2) 5')
+    assert [row['path'] for _, row in names] == [
+        'lab/nodding (1).mp4', 'lab/a  1.mp4', 'nodding (2)',
+    ]  # fmt: skip
     mapping = changed('rec', columns=['action', '-', 'path'], delimiter=',')
     assert rows('3,120,a b.mp4', mapping) == [(1, {'action': '3', 'path': 'a b.mp4'})]
 
 
 def test_rows_with_a_header(rows):
-    text = 'fps,video_id,total_frames,start_frame,end_frame,class\n30,v,9,0,"3",7\n'
-    ((line, row),) = rows(text, task='det')
-    assert line == 2
-    assert row == {
-        **{'video': 'v', 'start_frame': '0', 'end_frame': '3', 'action': '7'},
-        **{'frames': '9', 'fps': '30'},
-    }
+    commas = 'fps,video_id,total_frames,start_frame,end_frame,class\n30,v,9,0,"3",7\n'
+    tabs = commas.replace(',', ' \t ') + '\t\t\n'
+    for text in (commas, commas.replace(',', ';'), tabs):
+        ((line, row),) = rows(text, task='det')
+        assert line == 2
+        assert row == {
+            **{'video': 'v', 'start_frame': '0', 'end_frame': '3', 'action': '7'},
+            **{'frames': '9', 'fps': '30'},
+        }
 
 
 @pytest.mark.parametrize(
