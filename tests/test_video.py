@@ -309,13 +309,14 @@ def test_real_clips_are_whole(shared_data):
     assert frames == [47, 50, 75]
 
 
+OPEN_X264 = 'open-gop=1:b-adapt=0:scenecut=0'
 OPEN_X265 = 'log-level=0:keyint=12:min-keyint=12:open-gop=1:pools=1:frame-threads=1'
 # Codec, options of its encoder, containers, and whether decord is trusted.
 GROUPS = {
     'one group': ('libx264', {}, ('mp4', 'mkv', 'mov'), True),
     'closed groups': ('libx264', {'g': '12'}, ('mp4', 'mkv', 'mov'), True),
     'open groups': (
-        *('libx264', {'g': '12', 'x264-params': 'open-gop=1'}),
+        *('libx264', {'g': '12', 'x264-params': OPEN_X264}),
         *(('mp4', 'mkv', 'mov', 'ts', 'avi'), False),
     ),
     'no B-frames': ('libx264', {'g': '12', 'bf': '0'}, ('mp4', 'mkv'), True),
@@ -421,7 +422,7 @@ def test_what_decord_refuses_is_read_by_pyav(tmp_path, monkeypatch):
 @pytest.mark.parametrize('suffix', ['mkv', 'mp4'])
 def test_a_cut_has_the_frames_that_decode(tmp_path, codec, suffix):
     options = {
-        'libx264': {'g': '12', 'x264-params': 'open-gop=1:b-adapt=0'},
+        'libx264': {'g': '12', 'x264-params': OPEN_X264},
         'libx265': {'x265-params': OPEN_X265},
     }.get(codec, {'g': '12', 'bf': '2', 'b': '900000'})
     source = make_video(
