@@ -171,27 +171,51 @@ def report(
 ) -> None:
     """Test a checkpoint; the first rank writes the results and prints their table.
 
+    Where truth is withheld nothing can be scored, and only ``dump`` is written.
+
     Args:
         run: ``mmma.engine.run.Run``.
-        checkpoint: Path or URL of the weights.
+        checkpoint: Path, URL or zoo name of the weights.
         options: ``mmma.engine.run.TestOptions``, those of the run.
         out: Results file; None writes ``results.json`` in the work dir.
         dump: Score file or detections to write as well; few-shot writes several score
             files, as ``scores_street_5shot_run0.npz``.
+
+    Raises:
+        ValueError: Truth is withheld, and there is no ``dump``.
     """
     from mmengine.dist import is_main_process
 
+    from mmma.engine.run import check_data
     from mmma.engine.test import score_checkpoint, summarize, write_dump
     from mmma.evaluation.reports import write_results
+    from mmma.hub.zoo import checkpoint_path
     from mmma.reporting.table import results_table
 
-    groups, origin = score_checkpoint(run, checkpoint, options)
+    (tested,) = check_data(run, 'test')
+    meta, noun = tested.metainfo, tested.noun
+    truth = dict(zip(meta[f'{noun}s'], meta['labels'], strict=True))
+    hidden = [name for name, label in truth.items() if label in (-1, [-1])]
+    if hidden and not dump:
+        raise ValueError(
+            f'{run.root.path}: the truth of {len(hidden)} of {len(truth)} {noun}s is '
+            f'withheld (the first: {hidden[0]!r}), so they cannot be scored here: give '
+            '--dump FILE to predict them, for submit.py.'
+        )
+    groups, origin = score_checkpoint(run, str(checkpoint_path(checkpoint)), options)
     if not is_main_process():
+        return
+    if dump:
+        write_dump(run, groups, Path(dump))
+    if hidden:
+        server = 'mmad' if run.task == 'det' else 'mac2025'
+        print(
+            f'written to {dump}\n{len(hidden)} of {len(truth)} {noun}s have no truth: '
+            f'not scored; next: python tools/submit.py {server} {dump} OUT.zip'
+        )
         return
     results = summarize(run, groups, origin, options)
     path = Path(out or run.work_dir / 'results.json')
     write_results(results, path)
-    if dump:
-        write_dump(run, groups, Path(dump))
     print(results_table([results]))
     print(f'written to {path}')

@@ -39,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     trust = {'flag': '--trust-checkpoint'}
     add_options(parser, TestOptions, *names, 'allow_extractor', trust=trust)
     add('--out', metavar='FILE', help='default: results.json in the work dir')
-    dump = 'also write scores.npz; detections of actions as ActivityNet-style JSON'
+    dump = 'also write scores.npz; detections of actions as ActivityNet-style JSON; '
+    dump += 'all that is written where truth is withheld'
     add('--dump', metavar='FILE', help=dump)
 
 

@@ -37,5 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if args.fast_dev_run:
         tested = TestOptions(work_dir=str(trained.work_dir))
         checkpoint = latest_checkpoint(trained.work_dir)
-        report(open_run(trained.cfg, options=tested), checkpoint, tested)
+        dump = 'detections.json' if trained.task == 'det' else 'scores.npz'
+        dump = str(trained.work_dir / dump)  # all there is where truth is withheld
+        report(open_run(trained.cfg, options=tested), checkpoint, tested, dump=dump)
     return 0

@@ -283,8 +283,8 @@ def open_run(
     return Run(cfg, protocol, root)
 
 
-def check_data(run: Run, *subsets: str) -> None:
-    """Build data sets of a run, which tells what is missing before weights are fetched.
+def check_data(run: Run, *subsets: str) -> list[Any]:
+    """Data sets of a run; that they can be built is known before weights are fetched.
 
     Raises:
         FileNotFoundError: The root lacks a table or a store.
@@ -295,9 +295,8 @@ def check_data(run: Run, *subsets: str) -> None:
     from mmma.registry import DATASETS
 
     init_default_scope('mmma')
-    for subset in subsets:
-        if loader := run.cfg.get(f'{subset}_dataloader'):
-            DATASETS.build(loader.dataset)
+    loaders = [run.cfg.get(f'{subset}_dataloader') for subset in subsets]
+    return [DATASETS.build(loader.dataset) for loader in loaders if loader]
 
 
 def describe_data(run: Run) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from mmma.data.videos import write_detections
 from mmma.engine.features import FeatureSource
 from mmma.engine.fewshot import fewshot_settings, score_fewshot, source_classifier
 from mmma.engine.hooks import tell_classes
-from mmma.engine.run import Run, TestOptions, check_data, describe_data
+from mmma.engine.run import Run, TestOptions, describe_data
 from mmma.engine.weights import (
     Weights,
     check_extractor,
@@ -41,7 +41,6 @@ from mmma.evaluation.rows import (
     group_rows,
 )
 from mmma.evaluation.scores import join_tables, write_scores
-from mmma.hub.zoo import checkpoint_path
 from mmma.registry import METRICS
 from mmma.structures.samples import WindowMerger
 from mmma.structures.segments import Segments
@@ -56,7 +55,7 @@ def score_checkpoint(
 
     Args:
         run: Opened with the same options.
-        checkpoint: Path, URL or zoo name of the weights, or the weights as read.
+        checkpoint: Path or URL of the weights, or the weights as read.
         options: How to test.
 
     Returns:
@@ -87,8 +86,7 @@ def load_runner(
     """
     weights = checkpoint
     if not isinstance(weights, Weights):
-        check_data(run, 'test')
-        weights = read_checkpoint(str(checkpoint_path(weights)), trust=options.trust)
+        weights = read_checkpoint(weights, trust=options.trust)
     check_simulated(weights.meta, run.root.info, options.allow_simulated)
     check_extractor(weights.meta, run, options)
     runner = Runner.from_cfg(run.cfg)

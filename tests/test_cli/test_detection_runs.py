@@ -1,6 +1,7 @@
 """Training and testing a detector through the commands, on a small root."""
 
 import json
+import shutil
 
 import pytest
 
@@ -41,6 +42,25 @@ def test_fast_dev_run_trains_validates_tests_and_says_so(work_dir):
     assert row['counts']['videos'] == 1
     assert 'AVG' in row['metrics']
     assert 'intervals' in row
+
+
+def test_videos_without_truth_are_predicted_and_not_scored(
+    det_root, work_dir, tmp_path, capsys
+):
+    root, dump, out = tmp_path / 'root', tmp_path / 'pred.json', tmp_path / 'out.json'
+    shutil.copytree(det_root, root)
+    content = json.loads((root / 'det.json').read_text())
+    for video in content['database'].values():
+        if video['subset'] == 'test':
+            video.pop('annotations', None)
+    (root / 'det.json').write_text(json.dumps(content))
+    assert run_test(root, work_dir, '--out', str(out)) == 2
+    assert 'the truth of 1 of 1 videos is withheld' in capsys.readouterr().err
+    assert run_test(root, work_dir, '--out', str(out), '--dump', str(dump)) == 0
+    told = capsys.readouterr().out
+    assert '1 of 1 videos have no truth: not scored; next: python tools/submit' in told
+    assert list(json.loads(dump.read_text())['results']) == ['street_test_0']
+    assert not out.exists()
 
 
 def test_what_is_dumped_scores_the_same(det_root, work_dir, capsys):

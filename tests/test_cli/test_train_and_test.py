@@ -1,5 +1,6 @@
 """Training and testing through the commands, on a small root with videos."""
 
+import csv
 import json
 import shutil
 
@@ -69,6 +70,33 @@ def test_indomain_reports_the_pooled_row_and_each_domain(video_root, work_dir):
     assert pooled == sum(rest) == len(np.load(dump)['clips'])
     assert set(results['runs'][0]['across_domains']) >= {'mean', 'worst'}
     assert results['target_seen'] == []
+
+
+def test_clips_without_truth_are_predicted_and_not_scored(
+    video_root, work_dir, tmp_path, capsys
+):
+    root, dump = tmp_path / 'root', tmp_path / 'scores.npz'
+    shutil.copytree(video_root, root)
+    with (root / 'rec.csv').open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        if row['subset'] == 'test':
+            row['action'] = row['body'] = ''
+    with (root / 'rec.csv').open('w') as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    count = sum(row['subset'] == 'test' for row in rows)
+    assert run_test(root, work_dir) == (2, None)
+    told = f'the truth of {count} of {count} clips is withheld'
+    assert told in capsys.readouterr().err
+    status, results = run_test(root, work_dir, '--dump', str(dump))
+    assert (status, results) == (0, None)
+    told = f'{count} of {count} clips have no truth: not scored; next: python tools/'
+    assert told in capsys.readouterr().out
+    assert len(np.load(dump)['clips']) == count
+    assert train(root, tmp_path, '--fast-dev-run') == 0
+    assert len(np.load(tmp_path / 'fast-dev-run' / 'scores.npz')['clips']) == 4
 
 
 def test_views_and_crops_change_the_scores_and_are_recorded(video_root, work_dir):

@@ -11,8 +11,8 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmma.apis import load_config
+from mmma.cli.arguments import report
 from mmma.engine.run import TestOptions, TrainOptions, open_run
-from mmma.engine.test import load_runner
 from mmma.engine.train import latest_checkpoint
 from mmma.engine.train import train as train_run
 from mmma.models.backbones.videomae import VideoMAEViT
@@ -107,7 +107,7 @@ def test_data_are_checked_before_weights_are_fetched(video_root, tmp_path, monke
     for call in (
         lambda: train(cfg),
         lambda: train(cfg, load_from=model),
-        lambda: load_runner(run, model, TestOptions()),
+        lambda: report(run, model, TestOptions()),
     ):
         with pytest.raises(ValueError, match=r'no video file .*--modality both'):
             call()
