@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mmma.pictures import Upright
+from mmma.pictures import Upright, may_change_size
 
 
 class BrokenVideoError(ValueError):
@@ -31,7 +31,7 @@ class BrokenVideoError(ValueError):
 # Files for which decord and PyAV were found to give the same frames to the last bit;
 # halved chroma asks for even sizes as well.
 _CONTAINERS = ('mp4', 'matroska')
-_CODECS = ('h264', 'hevc', 'mpeg4', 'vp9')
+_CODECS = ('h264', 'hevc', 'mpeg4')
 _STAMPED = (*_CONTAINERS, 'mpegts')  # containers with true presentation stamps
 _PIXEL_FORMATS = (
     *('yuv420p', 'yuv422p', 'yuv444p', 'gray'),
@@ -162,7 +162,7 @@ def read_index(container: Any) -> VideoIndex:
     stream = video_stream(container)
     with broken_by_damage(container.name):
         packets, end_sec = _demux(container, stream)
-    pts, dts, duration, key, hidden, corrupt, guessed = packets
+    pts, dts, duration, key, hidden, corrupt, guessed, free = packets
     _check_complete(container, stream, len(pts), int((corrupt == 0).sum()), end_sec)
     first = pts[key > 0][0] if key.any() else pts[0]
     shown = (pts >= first) & (hidden == 0)
@@ -189,7 +189,7 @@ def read_index(container: Any) -> VideoIndex:
         time_base=float(stream.time_base),
         last_sec=last_sec,
         stamped=bool(stamped),
-        common=bool(stamped and shown.all() and closed)
+        common=bool(stamped and shown.all() and closed and not free.any())
         and _is_common(container, stream),
     )
 
@@ -222,11 +222,13 @@ def _demux(container: Any, stream: Any) -> tuple[np.ndarray, float]:
     """Packets of one stream, and where the last of any stream ends.
 
     Returns:
-        (7, n) int64 in stored order: presentation stamp, decoding stamp, duration, and
-        whether it is a key frame, hidden, damaged, without presentation stamp; and
-        seconds.
+        (8, n) int64 in stored order: presentation stamp, decoding stamp, duration, and
+        whether it is a key frame, hidden, damaged, without presentation stamp, free to
+        change the size; and seconds.
     """
     packets: list[tuple[Any, ...]] = []
+    context = stream.codec_context
+    header = context.extradata or b''
     end_sec = 0.0
     for packet in container.demux():
         if not packet.size:
@@ -246,8 +248,9 @@ def _demux(container: Any, stream: Any) -> tuple[np.ndarray, float]:
             stamp = round(len(packets) * step)
         dts = stamp if packet.dts is None else packet.dts
         flags = packet.is_keyframe, hidden, packet.is_corrupt, packet.pts is None
-        packets.append((stamp, dts, packet.duration or 0, *flags))
-    return np.array(packets, np.int64).reshape(-1, 7).T, end_sec
+        free = packet.is_keyframe and may_change_size(packet, context.name, header)
+        packets.append((stamp, dts, packet.duration or 0, *flags, free))
+    return np.array(packets, np.int64).reshape(-1, 8).T, end_sec
 
 
 def _check_complete(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
 
 import numpy as np
 
 CHANGES = 'the picture changes its size midway; all are scaled to the first'
+# Where headers tell the length of a prefix; mask and kind of sequence parameter sets.
+# Source: ISO/IEC 14496-15, avcC and hvcC; H.264, 7.3.1; H.265, 7.3.1.2.
+_PREFIXED = {'h264': (4, 0x1F, 7), 'hevc': (21, 0x7E, 33 << 1)}
 _WIDEST = 8  # no camera's pixels are as many times as wide as high, or as high as wide
 
 
@@ -48,6 +52,35 @@ def turning_filters(frame: Any) -> list[tuple[str, str | None]]:
         return [('transpose', turn if left_right != top_bottom else f'{turn}_flip')]
     wanted = (('hflip', left_right), ('vflip', top_bottom))
     return [(name, None) for name, asked in wanted if asked]
+
+
+def may_change_size(packet: Any, codec: str, header: bytes) -> bool:
+    """False if a key frame's packet proves that its size is that of the file's header.
+
+    It does where it describes no picture, or in the header's words. VP9 may change the
+    size at any frame, and proves nothing.
+
+    Args:
+        packet: A key frame's packet of PyAV, from MP4 or Matroska.
+        codec: FFmpeg's name.
+        header: The stream's ``extradata``.
+    """
+    content, units = bytes(packet), []
+    if codec == 'mpeg4':
+        units = re.findall(
+            rb'(?s)\x00\x00\x01[\x20-\x2f].*?(?=\x00\x00\x01|$)', content
+        )
+    elif codec in _PREFIXED and len(header) > (place := _PREFIXED[codec][0]):
+        size, start = (header[place] & 3) + 1, 0
+        while start + size < len(content):
+            end = start + size + int.from_bytes(content[start : start + size], 'big')
+            units.append(content[start + size : end])
+            start = end
+        _, mask, kind = _PREFIXED[codec]
+        units = [unit for unit in units if unit[:1] and unit[0] & mask == kind]
+    else:
+        return True
+    return packet.has_sidedata('new_extradata') or any(u not in header for u in units)
 
 
 class Upright:

@@ -261,9 +261,9 @@ def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoRead
     PyAV reads the packets for both of them. It also decodes, whatever was asked for,
     where they do not prove that decord gives the same frames (open groups of
     pictures, several video streams, no duration, odd sizes with halved chroma, a few
-    small widths, more than 8 bits, AV1, pictures that are turned, mirrored or of
-    pixels that are not square, frames that an edit list hides, containers other than
-    MP4 and Matroska), and where decord fails.
+    small widths, a size that may change, more than 8 bits, AV1, VP9, pictures that are
+    turned, mirrored or of pixels that are not square, frames that an edit list hides,
+    containers other than MP4 and Matroska), and where decord fails.
 
     Args:
         path: The file.

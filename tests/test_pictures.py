@@ -15,7 +15,7 @@ from video_files import (
 from mmma.data.leakage import read_marks
 from mmma.media.encode import PackOptions, pack_video
 from mmma.media.pose import VideoFrames
-from mmma.packets import BrokenVideoError
+from mmma.packets import BrokenVideoError, index_video
 from mmma.video import available_backends, open_video
 
 SHOWN = {
@@ -136,9 +136,12 @@ def test_pixels_of_no_camera_are_square_and_that_is_said(tmp_path):
         ('a.ts', 'libx264'),
         ('a.mkv', 'libx264'),
         ('a.mp4', 'libvpx-vp9'),
+        ('a.mp4', 'libx264'),
+        ('a.mp4', 'mpeg4'),
+        ('a.mkv', 'mpeg4'),
     ],
 )
-@pytest.mark.parametrize('backend', ['pyav'])
+@pytest.mark.parametrize('backend', available_backends())
 def test_a_size_that_changes(tmp_path, name, codec, backend):
     right = moving_frames(18, 96, 160)
     small = right[12:, ::2, ::2]
@@ -195,3 +198,24 @@ def test_damaged_frames_do_not_tell_the_size(tmp_path):
         pytest.raises(BrokenVideoError, match='damaged: Invalid data'),
     ):
         video.get_frames([9])
+
+
+HEADERS = {
+    'once': ('libx264', {}, True),
+    'at each key frame': ('libx264', {'x264-params': 'repeat-headers=1'}, True),
+    'once, HEVC': ('libx265', {'x265-params': 'log-level=none'}, True),
+    'once, MPEG-4': ('mpeg4', {}, True),
+    'in any frame': ('libvpx-vp9', {}, False),
+}
+"""How a file tells its size, and whether its packets prove that it does not change."""
+
+
+@pytest.mark.parametrize('kind', HEADERS)
+@pytest.mark.parametrize('suffix', ['mp4', 'mkv'])
+def test_packets_that_prove_one_size(tmp_path, kind, suffix):
+    codec, options, proven = HEADERS[kind]
+    options = {'g': '4', 'bf': '0', **options}
+    path = make_video(
+        tmp_path / f'a.{suffix}', moving_frames(9), codec=codec, options=options
+    )
+    assert index_video(path).common == proven

@@ -335,7 +335,7 @@ GROUPS = {
         *('mpeg2video', {'g': '12', 'bf': '2', 'b': '900000'}),
         *(('ts', 'mkv'), False),
     ),
-    'VP9': ('libvpx-vp9', {'g': '12', 'cpu-used': '8'}, ('mp4', 'webm'), True),
+    'VP9': ('libvpx-vp9', {'g': '12', 'cpu-used': '8'}, ('mp4', 'webm'), False),
 }
 ORDERS = (range(40), range(0, 40, 3), range(5, 40, 7), [39, 12, 12, 11, 0], [23, 24, 1])
 
