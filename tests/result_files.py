@@ -53,13 +53,19 @@ def write_model(
     return folder / 'results.json'
 
 
-def write_fewshot(folder, root, name, right, *, seed=0, runs=3, shots=(5,), **changes):
-    """Write results and scores of a model under the few-shot protocol, to street."""
+def write_fewshot(
+    folder, root, name, right, *, seed=0, runs=3, shots=(5,), supports=False, **changes
+):
+    """Write results and scores of a model under the few-shot protocol, to street.
+
+    ``supports`` adds the control of the prior that the supports of each draw show.
+    """
     clips = [c for c in root.read_rec() if (c.subset, c.domain) == ('test', 'street')]
     space, options = root.label_space(), EvaluationOptions(resamples=20)
     folder.mkdir(parents=True)
     labels = [{'shots': 0}, {'shots': 0, 'control': 'classes'}]
     labels += [{'shots': k, 'run': r} for k in shots for r in range(runs)]
+    labels += [{**label, 'control': 'prior'} for label in labels[2:] if supports]
     rows = []
     for label in labels:
         table = scores_of(root, clips, right, f'{name} {seed} {label}')

@@ -13,6 +13,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
+from mmengine.dataset import DefaultSampler
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
@@ -157,6 +158,21 @@ def read_column(dataset: Sized, key: str) -> Sequence[Any]:
             'data set replace ConcatDataset'
         )
     return meta[key]
+
+
+def class_power(sampler: Mapping[str, Any]) -> float | None:
+    """Power of the size of a class that its share of what is drawn is in proportion to.
+
+    Args:
+        sampler: Of a config, with its ``type``; of one domain.
+
+    Returns:
+        1 for a plain sampler, less for one that balances, None for an unknown one.
+    """
+    kind = DATA_SAMPLERS.get(sampler['type'])
+    if issubclass(kind, ClassBalancedSampler | ClassBalancedWithinDomainSampler):
+        return 1 - sampler.get('power', 1.0)
+    return 1.0 if issubclass(kind, EpochSampler | DefaultSampler) else None
 
 
 def class_weights(

@@ -261,8 +261,14 @@ def score_fewshot(
     features: Callable[..., Features],
     source: Classifier | Runner,
     subset: str = 'test',
+    power: float | None = 1.0,
 ) -> list[Group]:
     """Zero-shot, its controls and every support draw, of each target.
+
+    Supports tell more than how classes look: which exist, and how often. The control
+    ``prior`` of a draw is zero-shot with the class prior that the drawn supports show:
+    of a few-shot gain, it is what that alone explains. ``oracle-prior`` knows the
+    labels of the target's whole train subset, which no few-shot method does.
 
     Args:
         run: Of a ``fewshot`` protocol.
@@ -270,13 +276,22 @@ def score_fewshot(
         source: What is adapted: the source's classifier, or a runner, whose model is
             trained and is as it was afterwards.
         subset: ``test`` or ``val``.
+        power: The scores assume classes of n source clips to be as frequent as
+            n**power; None where that is unknown: there are no controls of priors then.
 
     Raises:
         ValueError: As :func:`fewshot_settings`.
     """
     protocol, clips = run.protocol, run.clips()
     settings = fewshot_settings(run.cfg.fewshot)
-    prior = _trained(clips, protocol.source)
+    prior = None
+    if power is None:
+        told = 'no controls of class priors: what the scores assume is unknown'
+        print_log(f'{told} for this sampler, loss or source', 'current')
+    else:
+        known = list(_trained(clips, protocol.source).values())
+        assumed = class_prior(known, run.space.num_actions) ** power
+        prior = assumed / assumed.sum()
     found: list[Group] = []
     for target in protocol.target:
         pool = _trained(clips, target)
@@ -285,13 +300,21 @@ def score_fewshot(
         supports = features('train', target, wanted)
         tested = features(subset, target)
         found += _zero_shot(tested, target, pool, prior)
+        zero_shot = tested.table()
         for number, draw in enumerate(draws):
             for shots, drawn in draw.items():
                 labels = {'target': target, 'shots': shots, 'run': number}
                 print_log(f'{settings["adapt"]}: {labels}', 'current')
                 own = supports.take(drawn)
+                actions = np.array([pool[name] for name in own.names])
+                broken = tested.broken + supports.broken
+                if prior is not None:
+                    shown = class_prior(actions, len(prior))
+                    scores = reweight_by_prior(zero_shot.scores, prior, shown)
+                    control = {**labels, 'control': 'prior'}
+                    table = replace(zero_shot, scores=scores)
+                    found.append(Group(control, table, broken))
                 if isinstance(source, Classifier):
-                    actions = np.array([pool[name] for name in own.names])
                     table = _adapt(source, settings, own.features, actions, tested)
                 else:
                     seeds = (protocol.seed, number, zlib.crc32(target.encode()))
@@ -300,7 +323,7 @@ def score_fewshot(
                         table = model.features(subset, target).table()
                 labels['effective_shots'] = len(own.names) / len(set(pool.values()))
                 labels['supports'] = own.names
-                found.append(Group(labels, table, tested.broken + supports.broken))
+                found.append(Group(labels, table, broken))
     return found
 
 
@@ -325,22 +348,18 @@ def _adapt(
 
 
 def _zero_shot(
-    tested: Features, target: str, pool: Mapping[str, int], source: Mapping[str, int]
+    tested: Features, target: str, pool: Mapping[str, int], prior: np.ndarray | None
 ) -> list[Group]:
-    """The source model as it is, masked to the target's classes, and with its prior.
-
-    Supports tell more than how classes look: which exist, and how often. These rows
-    tell how much of a few-shot gain that alone explains.
-    """
+    """The source model as it is, masked to the target's classes, with their prior."""
     table = tested.table()
-    num_classes = table.scores.shape[1]
-    own, theirs = (list(actions.values()) for actions in (pool, source))
-    priors = (class_prior(actions, num_classes) for actions in (theirs, own))
+    own = list(pool.values())
     variants = {
         None: table.scores,
         'classes': mask_to_classes(table.scores, sorted(set(own))),
-        'prior': reweight_by_prior(table.scores, *priors),
     }
+    if prior is not None:
+        oracle = class_prior(own, len(prior))
+        variants['oracle-prior'] = reweight_by_prior(table.scores, prior, oracle)
     return [
         Group(
             {'target': target, 'shots': 0, **({'control': name} if name else {})},

@@ -20,9 +20,11 @@ from torch import nn
 from mmma import __version__
 from mmma.checkpoints import to_plain
 from mmma.checkpoints.files import frozen_names, weights_sha256
+from mmma.datasets import samplers
 from mmma.engine.run import Run, describe_data
 from mmma.engine.weights import StartFrom, Weights, unwrapped, with_frozen
 from mmma.files import atomic_write
+from mmma.models import losses
 from mmma.registry import HOOKS
 
 
@@ -94,9 +96,10 @@ class PlainCheckpointHook(CheckpointHook):
     Beside what MMEngine writes (``epoch``, ``iter``, ``seed``, and the resolved config
     as ``cfg``), ``meta`` has ``mmma_version``, ``config_name``, ``label_space``,
     ``classes``, ``bodies``, ``body_of``, ``protocol`` with its ``train_domains``,
-    ``seen_domains`` (those, and what the weights it started from had seen), ``data``
-    (``describe_data``), ``pretrain_data``, ``selected_on`` (``subset``, ``domains``,
-    ``metric``; None for the last of a run), ``validated`` and ``random_state``.
+    ``class_power`` (:func:`class_power`), ``seen_domains`` (those, and what the weights
+    it started from had seen), ``data`` (``describe_data``), ``pretrain_data``,
+    ``selected_on`` (``subset``, ``domains``, ``metric``; None for the last of a run),
+    ``validated`` and ``random_state``.
 
     Attributes:
         run: What is trained, from whoever builds the runner.
@@ -215,6 +218,8 @@ class PlainCheckpointHook(CheckpointHook):
         if self.run:
             domains = list(self.run.protocol.train_domains)
             origin['protocol'] = {**cfg.protocol, 'train_domains': domains}
+            if self.run.task == 'rec':
+                origin['class_power'] = class_power(cfg)
             origin['seen_domains'] = sorted({*domains, *cfg.get('seen_before', [])})
             if self._selecting:
                 metric = ', '.join(self.key_indicators)
@@ -223,6 +228,19 @@ class PlainCheckpointHook(CheckpointHook):
             self._data = self._data or describe_data(self.run)
             origin['data'] = self._data
         return origin
+
+
+def class_power(cfg: Mapping[str, Any]) -> float | None:
+    """Power of the training clips per class that a recognizer's prior goes with.
+
+    1 if sampler and loss take classes as they are, 0 if either balances them fully;
+    None where that is unknown.
+    """
+    loss = cfg['model']['cls_head'].get('loss_cls') or {'type': 'CrossEntropyLoss'}
+    loader = cfg.get('train_dataloader') or {}
+    sampler = loader.get('sampler') or {'type': 'DefaultSampler'}
+    moved, drawn = losses.class_power(loss), samplers.class_power(sampler)
+    return None if moved is None or drawn is None else drawn + moved
 
 
 def get_random_state() -> dict[str, Any]:

@@ -24,7 +24,7 @@ from mmma.checkpoints import check_simulated, load_trained
 from mmma.data.videos import write_detections
 from mmma.engine.features import FeatureSource
 from mmma.engine.fewshot import fewshot_settings, score_fewshot, source_classifier
-from mmma.engine.hooks import tell_classes
+from mmma.engine.hooks import class_power, tell_classes
 from mmma.engine.run import Run, TestOptions, describe_data
 from mmma.engine.weights import (
     Weights,
@@ -68,7 +68,7 @@ def score_checkpoint(
     runner, weights = load_runner(run, checkpoint, options)
     record = weights.record()
     cached = record['sha256'] if options.cache else None
-    return score_protocol(run, runner, options.subset, cached), {
+    return score_protocol(run, runner, options.subset, cached, weights.meta), {
         'checkpoint': record,
         'seen_domains': weights.seen_domains,
         'selected_on': weights.meta.get('selected_on'),
@@ -100,7 +100,11 @@ def load_runner(
 
 
 def score_protocol(
-    run: Run, runner: Runner, subset: str = 'test', cached: str | None = None
+    run: Run,
+    runner: Runner,
+    subset: str = 'test',
+    cached: str | None = None,
+    meta: Mapping[str, Any] | None = None,
 ) -> list[Group]:
     """Score the tested clips or videos of a protocol.
 
@@ -109,18 +113,23 @@ def score_protocol(
         runner: From :func:`load_runner`.
         subset: ``test`` or ``val``.
         cached: SHA-256 of the checkpoint, to keep features under; None keeps none.
+        meta: What the checkpoint tells of its training, before what the config does.
 
     Returns:
         For ``indomain`` one group over all tested domains; for ``zeroshot`` one per
-        target; for ``fewshot`` per target: zero-shot, its two controls, and one group
-        per number of shots and run.
+        target; for ``fewshot`` per target: zero-shot, its controls, and per number of
+        shots and run the control of the prior and the adapted scores.
     """
     protocol = run.protocol
     if protocol.name == 'fewshot':
         linear = fewshot_settings(run.cfg.fewshot)['adapt'] != 'finetune'
         source = FeatureSource(runner, cached, linear)
         adapted = source_classifier(runner.model) if linear else runner
-        return score_fewshot(run, source.features, adapted, subset)
+        told, own = meta or {}, [protocol.source]
+        power = told.get('class_power', class_power(run.cfg))
+        if (told.get('protocol') or {}).get('train_domains', own) != own:
+            power = None  # the clips of other domains are not counted
+        return score_fewshot(run, source.features, adapted, subset, power)
     metric = runner.test_loop.evaluator.metrics[0]
     metric.makes_rows = False  # they are made from its scores, with intervals
     runner.test()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from mmaction.models.losses import BaseWeightedLoss
+from mmaction.models.losses import BaseWeightedLoss, CrossEntropyLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -116,6 +117,24 @@ class ClassBalancedFocalLoss(ClassCountLoss):
         doubt = (1 - log_prob.exp()).clamp_min(torch.finfo(log_prob.dtype).eps)
         losses = -weights * doubt**self.gamma * log_prob
         return (target * losses).sum(dim=1).mean()
+
+
+def class_power(loss: Mapping[str, Any]) -> float | None:
+    """Power of the training clips per class by which a loss moves the model's prior.
+
+    Args:
+        loss: Of a config.
+
+    Returns:
+        0 for plain cross entropy, ``-tau`` for the logit-adjusted one, and None for
+        losses whose scores assume no prior in closed form.
+    """
+    options = dict(loss)
+    kind = MODELS.get(options.pop('type'))
+    if issubclass(kind, LogitAdjustedCrossEntropy):
+        return -options.get('tau', 1.0)
+    plain = kind is CrossEntropyLoss and not options.get('class_weight')
+    return 0.0 if plain else None
 
 
 @MODELS.register_module()

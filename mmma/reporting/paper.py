@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from mmma.reporting.table import (
     adaptation_text,
     escape,
     result_notes,
+    setting_title,
 )
 from mmma.taxonomy import DOMAINS, SUBSETS, load_label_space
 
@@ -229,11 +231,11 @@ def _setting_and_model(results: Results, run: Mapping[str, Any]) -> tuple[str, s
         model += ', one model per domain'
     elif domain != 'all':
         model += f', trained on {domain} alone'
-    elif shots and (adaptation := adaptation_text(results)):
+    elif shots and 'control' not in run and (adaptation := adaptation_text(results)):
         model += f', {adaptation}'
     if protocol['name'] == 'indomain':
         return '', model
-    return f'{shots}-shot' if shots else CONTROLS[run.get('control')], model
+    return setting_title(run), model
 
 
 def _own_row(place: str, setting: str, model: str, samples: Sequence[Sample]) -> Row:
@@ -246,7 +248,7 @@ def _own_row(place: str, setting: str, model: str, samples: Sequence[Sample]) ->
         if not own:
             continue
         where = f'{model}, {setting or place}, {subset}'
-        by_seed = take_samples(own, where, shared=setting in CONTROLS.values())
+        by_seed = take_samples(own, where, shared=setting.startswith('zero-shot'))
         row.samples[subset] = [s for kept in by_seed.values() for s in kept]
         draws = max(map(len, by_seed.values()))
         counts.append(f'{len(by_seed)} x {draws}' if draws > 1 else f'{len(by_seed)}')
@@ -333,13 +335,13 @@ def _order(row: Row) -> tuple[Any, ...]:
 
 
 def row_order(row: Row) -> tuple[int, int, int]:
-    """Sort key of a row's place, shots and control."""
+    """Sort key of a row's place and shots, controls first."""
     places, controls = ('all', *DOMAINS), list(CONTROLS.values())
     place = places.index(row.place) if row.place in places else len(places)
     if row.setting in controls:
         return place, 0, controls.index(row.setting)
-    shots, _, word = row.setting.partition('-')
-    return place, int(shots) if word else 0, 0
+    shots = re.search(r'(\d+)-shot', row.setting)
+    return place, int(shots[1]) if shots else 0, int(not row.setting.startswith('zero'))
 
 
 _CSV = (

@@ -29,8 +29,9 @@ _SIZES = {
 CONTROLS = {
     None: 'zero-shot',
     'classes': "zero-shot, target's classes only",
-    'prior': "zero-shot, target's class prior",
+    'oracle-prior': "zero-shot, target's whole class prior (oracle)",
 }
+"""Zero-shot and the controls that do without supports."""
 MARK = 'ˢ'
 """Behind every number measured on simulated data."""
 _LATEX = {
@@ -170,12 +171,13 @@ def results_table(results: Sequence[Results]) -> str:
             groups.setdefault(key, []).append(run)
         for (place, shots, control), runs in groups.items():
             label = result['protocol']['name']
-            if shots:
+            if control or shots == 0:
+                label = setting_title(runs[0])
+                label += f' ({len(runs)} runs)' if shots else ''
+            elif shots:
                 adaptation = adaptation_text(result)
                 label = f'{shots}-shot ({len(runs)} runs)'
                 label += f', {adaptation}' if adaptation else ''
-            elif shots == 0:
-                label = CONTROLS[control]
             elif 'pooled' in result['protocol']:
                 label += ', one model per domain'
             values = [
@@ -238,6 +240,19 @@ def _thresholds(options: Mapping[str, Any]) -> str:
     first, *_, last = options['thresholds']
     number = len(options['thresholds'])
     return f'mean over {number} tIoU thresholds, {first:g} to {last:g}'
+
+
+def setting_title(run: Mapping[str, Any]) -> str:
+    """Setting of a few-shot row: ``zero-shot``, a control of it, or ``5-shot``.
+
+    In older files ``prior`` is what is now called ``oracle-prior``: that of 0 shots.
+    """
+    shots, control = run.get('shots'), run.get('control')
+    if control == 'prior' and shots:
+        return f'zero-shot, class prior of the {shots}-shot supports'
+    if shots:
+        return f'{shots}-shot'
+    return CONTROLS['oracle-prior' if control == 'prior' else control]
 
 
 def adaptation_text(result: Mapping[str, Any]) -> str:

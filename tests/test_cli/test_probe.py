@@ -43,8 +43,9 @@ def test_every_row_is_filled(probed):
         if r['target'] == 'street'
     ]
     assert kinds == [
-        (0, None, None), (0, 'classes', None), (0, 'prior', None),
-        (1, None, 0), (2, None, 0), (1, None, 1), (2, None, 1),
+        (0, None, None), (0, 'classes', None), (0, 'oracle-prior', None),
+        (1, 'prior', 0), (1, None, 0), (2, 'prior', 0), (2, None, 0),
+        (1, 'prior', 1), (1, None, 1), (2, 'prior', 1), (2, None, 1),
     ]  # fmt: skip
 
 

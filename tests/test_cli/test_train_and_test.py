@@ -150,10 +150,11 @@ def test_fewshot_has_controls_runs_and_saved_supports(video_root, work_dir):
     assert status == 0
     kinds = [(r['shots'], r.get('control'), r.get('run')) for r in results['runs']]
     assert kinds == [
-        (0, None, None), (0, 'classes', None), (0, 'prior', None),
-        (1, None, 0), (2, None, 0), (1, None, 1), (2, None, 1),
+        (0, None, None), (0, 'classes', None), (0, 'oracle-prior', None),
+        (1, 'prior', 0), (1, None, 0), (2, 'prior', 0), (2, None, 0),
+        (1, 'prior', 1), (1, None, 1), (2, 'prior', 1), (2, None, 1),
     ]  # fmt: skip
-    supports = [set(r['supports']) for r in results['runs'][3:5]]
+    supports = [set(r['supports']) for r in results['runs'][4:7:2]]
     assert supports[0] <= supports[1]
     assert all(name.startswith('street_train') for name in supports[1])
 

@@ -23,6 +23,7 @@ from mmma.datasets.samplers import (
     EpochSampler,
     GroupedDraws,
     SampleKey,
+    class_power,
     class_weights,
     domain_shares,
     read_column,
@@ -150,6 +151,28 @@ def test_weights_of_clips():
     classes, weights = class_weights([(0,), (0,), (0,), (0,), (1,)], power=0.5)
     assert classes == [0, 0, 0, 0, 1]
     assert weights.tolist() == [0.5, 0.5, 0.5, 0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ('sampler', 'power'),
+    [
+        ({'type': 'EpochSampler'}, 1),
+        ({'type': 'DomainBalancedSampler', 'power': 0.5}, 1),  # of domains
+        ({'type': 'DefaultSampler', 'shuffle': True}, 1),
+        ({'type': 'ClassBalancedSampler'}, 0),
+        ({'type': 'ClassBalancedSampler', 'power': 0.25}, 0.75),
+        ({'type': 'ClassBalancedWithinDomainSampler', 'power': 0.5}, 0.5),
+        ({'type': 'InfiniteSampler'}, None),
+    ],
+)
+def test_power_of_the_frequencies_that_a_sampler_draws(sampler, power):
+    assert class_power(sampler) == power
+
+
+def test_what_is_drawn_has_the_power_of_its_sampler():
+    _, weights = class_weights([(0,)] * 90 + [(1,)] * 10, power=0.25)
+    power = class_power({'type': 'ClassBalancedSampler', 'power': 0.25})
+    assert weights[:90].sum() / weights[90:].sum() == pytest.approx(9**power)
 
 
 def test_the_rarest_class_of_a_video_counts():

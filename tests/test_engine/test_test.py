@@ -4,6 +4,7 @@ import gc
 import json
 import shutil
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from video_files import make_video_root
 from mmma.apis import load_config
 from mmma.cli import main
 from mmma.cli import test as command
+from mmma.data.clips import write_rec
 from mmma.data.root import DataRoot
 from mmma.data.videos import Video
 from mmma.engine import features
@@ -23,7 +25,11 @@ from mmma.engine.fewshot import adapt_linear, source_classifier
 from mmma.engine.run import TestOptions, TrainOptions, open_run
 from mmma.engine.test import detect_videos, load_runner, score_protocol, summarize
 from mmma.engine.train import latest_checkpoint, train
-from mmma.evaluation.recognition import fuse_body_scores
+from mmma.evaluation.recognition import (
+    class_prior,
+    fuse_body_scores,
+    reweight_by_prior,
+)
 from mmma.evaluation.rows import DetectionOptions, Group, group_rows
 from mmma.registry import DATASETS
 from mmma.structures.samples import WindowMerger
@@ -215,6 +221,20 @@ def pool(tmp_path_factory):
     return make_video_root(tmp_path_factory.mktemp('pool'), actions=(0, 7), clips=5)
 
 
+@pytest.fixture(scope='module')
+def long_tailed(pool, tmp_path_factory):
+    """The pool; train clips of actions 0 and 7: 4 and 1 of lab, 3 and 2 of street."""
+    folder = tmp_path_factory.mktemp('long') / 'root'
+    shutil.copytree(pool, folder)
+    root = DataRoot(pool)
+    rows = [
+        replace(c, action=0, body=0) if c.clip == 'lab_train_1' else c
+        for c in root.read_rec()
+    ]
+    write_rec(folder / 'rec.csv', rows, root.label_space())
+    return folder
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv('MMMA_HOME', str(tmp_path / 'home'))
@@ -245,7 +265,7 @@ def test_a_run_depends_on_neither_cache_nor_other_runs_and_shots(
     alone = keyed(score(pool, tmp_path, settings=settings))
     cold = score(pool, tmp_path, 'sha', settings, shots=[1, 2], runs=2)
     warm = score(pool, tmp_path, 'sha', settings, shots=[1, 2], runs=2)
-    assert len(cold) == 3 + 2 * 2
+    assert len(cold) == 3 + 2 * (2 * 2)
     for left, right in zip(cold, warm, strict=True):
         same(left, right)
     check_alone(alone, keyed(cold))
@@ -284,6 +304,52 @@ def test_adapted_scores_are_fused_with_the_bodies_of_the_source(pool, tmp_path):
     assert not np.allclose(expected, adapted)
 
 
+SAMPLER = {'type': 'ClassBalancedSampler', 'power': 0.5}
+ADJUSTED = {'type': 'LogitAdjustedCrossEntropy', 'tau': 1.0}
+
+
+@pytest.mark.parametrize(
+    ('sampler', 'loss', 'meta', 'power'),
+    [
+        (None, None, {}, 1),
+        (SAMPLER, None, {}, 0.5),
+        (None, ADJUSTED, {}, 0),
+        (SAMPLER, None, {'class_power': 1.0}, 1),  # trained otherwise than tested
+        (None, {'type': 'ClassBalancedFocalLoss'}, {}, None),
+        (None, None, {'protocol': {'train_domains': ['lab', 'street']}}, None),
+    ],
+)
+def test_controls_of_priors_know_what_supports_show_and_how_the_source_was_trained(
+    long_tailed, tmp_path, sampler, loss, meta, power
+):
+    run, runner = make_run(long_tailed, tmp_path, shots=[1, 2], runs=2)
+    run.cfg.train_dataloader.sampler = sampler or run.cfg.train_dataloader.sampler
+    run.cfg.model.cls_head.loss_cls = loss
+    groups = score_protocol(run, runner, meta=meta)
+    found = keyed(groups)
+    assert ((0, None, 'oracle-prior') in found) == (power is not None)
+    assert ((2, 1, 'prior') in found) == (power is not None)
+    if power is None:
+        assert {g.labels.get('control') for g in groups} == {None, 'classes'}
+        return
+    clips = DataRoot(long_tailed).read_rec()
+    lab, street = (
+        [c.action for c in clips if (c.subset, c.domain) == ('train', domain)]
+        for domain in ('lab', 'street')
+    )
+    zero_shot = found[0, None, None].table
+    source = class_prior(lab, zero_shot.scores.shape[1]) ** power
+    for key, shown in {
+        (0, None, 'oracle-prior'): street,
+        (1, 0, 'prior'): [0, 7],
+        (2, 1, 'prior'): [0, 0, 7, 7],
+    }.items():
+        own = class_prior(shown, len(source))
+        expected = reweight_by_prior(zero_shot.scores, source, own)
+        np.testing.assert_allclose(found[key].table.scores, expected)
+        assert found[key].table.names == zero_shot.names
+
+
 def test_the_flags_of_the_command(pool, tmp_path, monkeypatch, capsys):
     make_run(pool, tmp_path)
     argv = [TINY, str(tmp_path / 'source.pth')]
@@ -310,6 +376,6 @@ def test_results_say_which_adaptation_with_its_settings_alone(pool, tmp_path, ho
     origin = dict(checkpoint={}, seen_domains=None, selected_on=None)
     results = summarize(run, groups, origin, TestOptions())
     assert results['adaptation'] == {'adapt': 'prototype', 'temperature': 0.1}
-    assert [r['shots'] for r in results['runs']] == [0, 0, 0, 1]
+    assert [r['shots'] for r in results['runs']] == [0, 0, 0, 1, 1]
     assert len(list((tmp_path / 'home' / 'features').glob('*/*/*.npz'))) == 2
     assert features.CLIPS_PER_ROUND > 5

@@ -75,6 +75,7 @@ def test_what_the_starting_weights_saw_is_not_forgotten(video_root, tmp_path):
     meta = torch.load(latest_checkpoint(work_dir), weights_only=True)['meta']
     assert meta['protocol']['train_domains'] == ['lab']
     assert meta['seen_domains'] == ['lab', 'street']
+    assert meta['class_power'] == 1.0
     assert meta['pretrain_data'] == 'none + mma82-fixture'
 
 

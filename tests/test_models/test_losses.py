@@ -12,6 +12,7 @@ from mmma.models.losses import (
     LogitAdjustedCrossEntropy,
     SegmentDIoULoss,
     SigmoidFocalLoss,
+    class_power,
 )
 from mmma.registry import MODELS
 
@@ -210,6 +211,20 @@ def test_a_class_without_clips_counts_as_one_clip():
     torch.testing.assert_close(
         adjusted([6, 3, 0])(logits, labels), adjusted([6, 3, 1])(logits, labels)
     )
+
+
+@pytest.mark.parametrize(
+    ('loss', 'power'),
+    [
+        ({'type': 'CrossEntropyLoss'}, 0),
+        ({'type': 'CrossEntropyLoss', 'class_weight': [1, 2]}, None),
+        ({'type': 'LogitAdjustedCrossEntropy'}, -1),  # 1 - 1: what is tested below
+        ({'type': 'LogitAdjustedCrossEntropy', 'tau': 0.5}, -0.5),
+        ({'type': 'ClassBalancedFocalLoss'}, None),
+    ],
+)
+def test_power_of_class_counts_by_which_a_loss_moves_the_prior(loss, power):
+    assert class_power(loss) == power
 
 
 def test_trained_logits_forget_the_prior():

@@ -145,6 +145,20 @@ def test_fewshot_rows_stand_beside_their_controls_and_the_paper(fewshot):
     assert any('not unseen' in note for note in table.notes)
 
 
+def test_the_prior_of_supports_stands_before_what_it_explains(rec_root, tmp_path):
+    settings = {'adapt': 'prototype', 'temperature': 0.1}
+    files = [
+        write_fewshot(tmp_path / n, rec_root, 'a_mma82', 0.5, supports=True, **changes)
+        for n, changes in (('l', {}), ('p', {'adaptation': settings}))
+    ]
+    table, _ = paper_tables(read(*files), published=False)
+    assert [(row.setting, row.model, row.seeds) for row in table.rows[2:]] == [
+        ('zero-shot, class prior of the 5-shot supports', 'a_mma82', '1 x 3'),
+        ('5-shot', 'a_mma82, linear (proximity 0.1)', '1 x 3'),
+        ('5-shot', 'a_mma82, prototype (temperature 0.1)', '1 x 3'),
+    ]
+
+
 def test_a_misprint_of_the_paper_is_pointed_out(fewshot):
     action, body = paper_tables(read(fewshot))
     assert 'PoseC3D, street, 5-shot: macro F1 is probably a misprint.' in body.notes

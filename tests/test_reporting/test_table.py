@@ -10,6 +10,7 @@ from mmma.reporting.table import (
     fusion_text,
     report_text,
     results_table,
+    setting_title,
 )
 
 METRICS = dict.fromkeys(
@@ -79,6 +80,23 @@ def test_fewshot_rows_are_means_over_runs_beside_their_controls():
     assert '±: half-width of the 95 % t-interval over support draws.' in text
     assert '5-shot (2 runs)' in text
     assert "target's classes only" in text
+
+
+def test_the_prior_of_supports_is_told_from_that_of_a_whole_subset_by_its_shots():
+    old = row(31.0, target='street', shots=0, control='prior')
+    new = [
+        row(31.0, target='street', shots=0, control='oracle-prior'),
+        row(21.0, target='street', shots=5, run=0, control='prior'),
+        row(23.0, target='street', shots=5, run=1, control='prior'),
+    ]
+    oracle = "zero-shot, target's whole class prior (oracle)"
+    assert setting_title(old) == setting_title(new[0]) == oracle
+    shown = results_table([{**FEWSHOT, 'runs': [*FEWSHOT['runs'], *new]}])
+    assert oracle in shown
+    (line,) = (s for s in shown.splitlines() if 'class prior of the 5-shot' in s)
+    assert '(2 runs) ' in line
+    assert '22.00 ± ' in line
+    assert oracle in results_table([{**FEWSHOT, 'runs': [*FEWSHOT['runs'], old]}])
 
 
 def test_simulated_numbers_are_marked_in_the_head_and_in_every_row():
