@@ -218,7 +218,7 @@ class PlainCheckpointHook(CheckpointHook):
         if self.run:
             domains = list(self.run.protocol.train_domains)
             origin['protocol'] = {**cfg.protocol, 'train_domains': domains}
-            if self.run.task == 'rec':
+            if (cfg.get('model') or {}).get('cls_head'):
                 origin['class_power'] = class_power(cfg)
             origin['seen_domains'] = sorted({*domains, *cfg.get('seen_before', [])})
             if self._selecting:
