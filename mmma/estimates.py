@@ -258,7 +258,7 @@ def measure_data(data: str, sample: str, packed: str | bool) -> dict[str, Any]:
     write_rec(Path(sample, 'rec.csv'), clips, root.label_space())
     write_info(Path(sample), root.info)
     root, number = DataRoot(sample), len(clips)
-    frames = sum(len(VideoFrames(root.video_path(c.path))) for c in clips)
+    frames = sum(len(VideoFrames(root.video_path(c.path), c.span)) for c in clips)
     found: dict[str, Any] = {'clips': number, 'frames': frames / number}
     found['look'] = _seconds(lambda: find_leakage(root, workers=0)) / number
     if packed:
@@ -280,12 +280,13 @@ def measure_pose(root: str, backend: str, models: str | None) -> dict[str, Any]:
     )
 
     data = DataRoot(root)
-    path = data.video_path(data.read_rec()[0].path)
+    first = data.read_rec()[0]
+    file = data.video_path(first.path), first.span
     options = PoseOptions(backend, models=Path(models) if models else None)
     extractor = build_extractor(options)
-    extract_clip(extractor, VideoFrames(path))  # loads the models
-    taken = _seconds(lambda: extract_clip(extractor, VideoFrames(path)))
-    return {'pose': taken / len(VideoFrames(path))}
+    extract_clip(extractor, VideoFrames(*file))  # loads the models
+    taken = _seconds(lambda: extract_clip(extractor, VideoFrames(*file)))
+    return {'pose': taken / len(VideoFrames(*file))}
 
 
 def measure_recipe(

@@ -274,8 +274,9 @@ def numbered_frames(num_frames: int, height: int = 48) -> np.ndarray:
 
 def read_numbers(frames: Sequence[np.ndarray] | np.ndarray) -> list[int]:
     """The numbers that frames of :func:`numbered_frames` say, at any size."""
-    wide = [frame.mean((0, 2)).reshape(8, -1).mean(1) > 128 for frame in frames]
-    return (np.array(wide) @ (1 << np.arange(8))).tolist()
+    columns = (np.array_split(frame.mean((0, 2)), 8) for frame in frames)
+    bits = [[bar.mean() > 128 for bar in bars] for bars in columns]
+    return (np.array(bits) @ (1 << np.arange(8))).tolist()
 
 
 def make_span_root(root: Path, rows: Sequence[str], **video) -> Path:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mmma.data.clips import Span, span_frames
 from mmma.files import draft, read_table, read_text
 from mmma.pictures import Upright, orientation, turning_filters
 from mmma.taxonomy import check_choice, suggest
@@ -218,7 +219,11 @@ def _span(middle: float, side: float, limit: int) -> tuple[int, int]:
 
 
 def pack_video(
-    source: Path, target: Path, options: PackOptions, box: Sequence[float] | None = None
+    source: Path,
+    target: Path,
+    options: PackOptions,
+    box: Sequence[float] | None = None,
+    span: Span | None = None,
 ) -> dict[str, Any]:
     """Write one video; it appears only when it equals its source in count and times.
 
@@ -230,6 +235,7 @@ def pack_video(
         target: The MP4 file to write.
         options: Of packing.
         box: From :func:`person_box`, to keep with ``options.margin``; None keeps all.
+        span: Start and end in seconds of what is kept of the source; None keeps all.
 
     Returns:
         ``frames``; ``picture``, width and height of the upright source; ``crop``, left,
@@ -239,8 +245,8 @@ def pack_video(
 
     Raises:
         FileNotFoundError: There is no such source.
-        ValueError: The source is damaged, has two frames at one time, or what was
-            written differs from it.
+        ValueError: The source is damaged, has two frames at one time or none in the
+            span, or what was written differs from it.
     """
     if not source.is_file():
         raise FileNotFoundError('no such file')
@@ -250,8 +256,10 @@ def pack_video(
         times = read_times(source)
     if len(set(times[0])) < len(times[0]):
         raise ValueError('two frames at one time: the order of frames is not known')
+    total = len(times[0]) - 1
+    times, chosen = _cut(times, span)
     with draft(target) as part:
-        made = _transcode(source, part, options, times, box)
+        made = _transcode(source, part, options, times, box, chosen, total)
         with _readable('packed file'):
             _verify(part, times, made['size'])
         written = part.stat().st_size
@@ -287,6 +295,19 @@ def read_times(path: Path) -> Times:
         return [stamp - start for stamp in (*(s for s, _ in shown), end)], unit
 
 
+def _cut(times: Times, span: Span | None) -> tuple[Times, range]:
+    """Times of the frames of a span, from 0, and their numbers."""
+    stamps, unit = times
+    seconds = np.array([float(second) for second in _seconds(times)])
+    first, stop, end_sec = span_frames(seconds[:-1], seconds[-1], span)
+    if stop < len(stamps) - 1:
+        end = min(stamps[stop], max(stamps[stop - 1] + 1, round(end_sec / unit)))
+    else:
+        end = stamps[-1]
+    kept = [*stamps[first:stop], end]
+    return ([stamp - stamps[first] for stamp in kept], unit), range(first, stop)
+
+
 def _seconds(times: Times) -> list[Fraction]:
     return [stamp * times[1] for stamp in times[0]]
 
@@ -311,10 +332,12 @@ def _transcode(
     options: PackOptions,
     times: Times,
     box: Sequence[float] | None,
+    chosen: range,
+    total: int,
 ) -> dict[str, Any]:
     """Decode, filter and encode; returns what :func:`pack_video` does of it."""
     with _opened(source) as (container, stream):
-        pictures = _decoded(container, stream, len(times[0]) - 1)
+        pictures = _decoded(container, stream, total, chosen)
         with _readable('source'):
             frame = next(pictures)
         upright = Upright(stream, frame)
@@ -330,16 +353,20 @@ def _transcode(
     return made
 
 
-def _decoded(container: Any, stream: Any, expected: int) -> Iterator[Any]:
-    """Frames in the order shown; damage is an error."""
+def _decoded(
+    container: Any, stream: Any, expected: int, chosen: range
+) -> Iterator[Any]:
+    """The chosen frames, in the order shown; damage before their end is an error."""
     stream.codec_context.options = {'err_detect': 'explode'}
     count = 0
     for frame in container.decode(stream):
         if frame.is_corrupt:
             raise ValueError(f'damaged: frame {count}')
-        count += 1
-        if count <= expected:
+        if count in chosen:
             yield frame
+        count += 1
+        if count == chosen.stop < expected:
+            return
     if count != expected:
         raise ValueError(f'truncated or damaged: {count} frames of {expected}')
 

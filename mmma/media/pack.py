@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mmma.data.arrays import SkeletonStore, SkeletonWriter
+from mmma.data.clips import Span
 from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, TASKS, DataRoot, write_info
 from mmma.data.videos import write_entries
 from mmma.files import (
@@ -35,8 +36,9 @@ _RESERVE = 1.1  # the few that were measured may be smaller than most
 _LIMIT_PX = 2047  # what 1/16 pixel in 16 bits can hold
 _User = tuple[str, str, str | int]
 """Task, clip or video, and rule of whom to follow, of a row that uses a video."""
-_Job = tuple[str, Path, list[_User]]
-"""Path of a video as in the tables, the file, and its users."""
+_Job = tuple[str, Path, list[_User], str, Span | None]
+"""Path of a video as in the tables, and its span; the file, its users, the packed path,
+the span."""
 
 
 @dataclass
@@ -44,7 +46,7 @@ class PackReport:
     """Result of packing a root.
 
     Attributes:
-        videos: Of the tables.
+        videos: Of the tables; spans of a file count each.
         packed: Packed in this run.
         changed: Of these, packed before from a source that has changed since.
         failures: (path, reason) of those that could not be packed.
@@ -132,7 +134,8 @@ def pack_root(
     report.uncropped = sum(r.get('followed') is False for r in records.values())
     report.reshaped = sum('pixels' in r for r in records.values())
     report.scaled = sum('scaled' in r for r in records.values())
-    report.source_bytes = sum(r['source_bytes'] for r in records.values())
+    sizes = {j[1]: records[j[0]]['source_bytes'] for j in jobs if j[0] in records}
+    report.source_bytes = sum(sizes.values())
     report.packed_bytes = sum(r['bytes'] for r in records.values())
     if not report.failures or allow_failures:
         _finish(root, out, options, tasks, jobs, records, report)
@@ -154,7 +157,7 @@ def _finish(
         if root.has_skeletons(task):
             places = {
                 name: records[path]
-                for path, _, users in jobs
+                for path, _, users, *_ in jobs
                 for own, name, _ in users
                 if own == task and path in records
             }
@@ -185,13 +188,15 @@ def chosen_tasks(root: DataRoot, asked: Sequence[str] | None) -> tuple[str, ...]
     return tuple(task for task in TASKS if (task in asked if asked else has[task]))
 
 
-def table_rows(root: DataRoot, tasks: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Task, clip or video, and path of every row of these tasks."""
-    rows: list[tuple[str, str, str]] = []
+def table_rows(
+    root: DataRoot, tasks: Sequence[str]
+) -> list[tuple[str, str, str, Span | None]]:
+    """Task, clip or video, path and span of every row of these tasks."""
+    rows: list[tuple[str, str, str, Span | None]] = []
     if 'rec' in tasks:
-        rows += [('rec', clip.clip, clip.path) for clip in root.read_rec()]
+        rows += [('rec', clip.clip, clip.path, clip.span) for clip in root.read_rec()]
     if 'det' in tasks:
-        rows += [('det', video.video, video.path) for video in root.read_det()]
+        rows += [('det', video.video, video.path, None) for video in root.read_det()]
     return rows
 
 
@@ -200,30 +205,37 @@ def file_bytes(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def packed_path(path: str) -> str:
+def packed_path(path: str, span: Span | None = None) -> str:
     """Path of a packed video relative to the packed root, of that in the tables."""
-    return path if path.lower().endswith('.mp4') else f'{path}.mp4'
+    packed = path if path.lower().endswith('.mp4') else f'{path}.mp4'
+    if span is None:
+        return packed
+    return f'{packed[:-4]}_{span[0]}-{span[1]}.mp4'
 
 
 def _jobs(root: DataRoot, options: PackOptions, tasks: Sequence[str]) -> list[_Job]:
-    """Every video of the tables, once.
+    """Every video of the tables, and every span of one, once.
 
     Raises:
         ValueError: Two videos would get one name, or a path leaves the root.
     """
-    users: dict[str, list[_User]] = {}
-    for task, name, path in table_rows(root, tasks):
+    users: dict[tuple[str, Span | None], list[_User]] = {}
+    for task, name, path, span in table_rows(root, tasks):
         if path:
             rule = options.by_name.get(name, options.person)
-            users.setdefault(path, []).append((task, name, rule))
+            users.setdefault((path, span), []).append((task, name, rule))
     taken: dict[str, str] = {}
-    for path in users:
-        other = taken.setdefault(packed_path(path), path)
+    jobs: list[_Job] = []
+    for (path, span), rows in users.items():
+        packed = packed_path(path, span)
+        other = taken.setdefault(packed, path)
         if other != path:
             raise ValueError(
-                f'{other} and {path} would both become {packed_path(path)}: rename one'
+                f'{other} and {path} would both become {packed}: rename one'
             )
-    return [(path, root.video_path(path), rows) for path, rows in users.items()]
+        key = path if span is None else f'{path} {span[0]}-{span[1]} s'
+        jobs.append((key, root.video_path(path), rows, packed, span))
+    return jobs
 
 
 def _pack_all(
@@ -240,7 +252,7 @@ def _pack_all(
     step = -(-len(todo) // MEASURED) or 1
     first = todo[::step]
     rest = [job for number, job in enumerate(todo) if number % step]
-    sizes = {path: file_bytes(source) for path, source, _ in todo}
+    sizes = {path: file_bytes(source) for path, source, *_ in todo}
     done = 0
     for jobs in (first, rest):
         started = time.perf_counter()
@@ -286,16 +298,16 @@ def _pack_one(
     Raises:
         OSError: The disk is full.
     """
-    path, source, users = job
-    target = out / packed_path(path)
-    record = {'path': path, 'packed': packed_path(path)}
+    path, source, users, packed, span = job
+    target = out / packed
+    record = {'path': path, 'packed': packed}
     box = None
     try:
         record |= source_identity(source)
         if options.crop == 'person':
             box = _followed_box(users, root)
             record['followed'] = box is not None
-        return record | pack_video(source, target, options, box)
+        return record | pack_video(source, target, options, box, span)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OSError(error.errno, f'{target}: no space left on the disk') from None
@@ -332,7 +344,9 @@ def _store(path: Path, task: str) -> SkeletonStore:
 
 
 def copy_table(root: DataRoot, out: Path, task: str) -> None:
-    """Copy a table; only paths of videos that were no MP4 files change.
+    """Copy a table; only paths of videos that were no MP4 files, or spans, change.
+
+    A span becomes a whole file: its times go, its file becomes its ``source_video``.
 
     Args:
         root: The source.
@@ -340,18 +354,25 @@ def copy_table(root: DataRoot, out: Path, task: str) -> None:
         task: ``rec`` or ``det``.
     """
     source = root.path / (REC_FILE if task == 'rec' else DET_FILE)
-    paths = [path for _, _, path in table_rows(root, (task,))]
-    if all(packed_path(path) == path for path in paths if path):
+    rows = {row[1]: row[2:] for row in table_rows(root, (task,)) if row[2]}
+    if all(packed_path(*row) == row[0] for row in rows.values()):
         with atomic_write(out / source.name, 'wb') as file:
             file.write(source.read_bytes())
     elif task == 'rec':
-        header, lines = read_table(source)
-        rows, column = [header, *(row for _, row in lines)], header.index('path')
-        for row in rows[1:]:
-            if row[column]:
-                row[column] = packed_path(row[column])
+        columns, lines = read_table(source)
+        if any(span for _, span in rows.values()) and 'source_video' not in columns:
+            columns.append('source_video')
         with atomic_write(out / source.name) as file:
-            csv.writer(file, lineterminator='\n').writerows(rows)
+            writer = csv.DictWriter(file, columns, lineterminator='\n')
+            writer.writeheader()
+            for _, cells in lines:
+                row = dict(zip(columns, cells, strict=False))
+                path, span = rows.get(row['clip'], ('', None))
+                if span:
+                    row['source_video'] = row.get('source_video') or path
+                    row['start_sec'] = row['end_sec'] = ''
+                row['path'] = packed_path(path, span) if path else ''
+                writer.writerow(row)
     else:
         content = json.loads(read_text(source))
         database = content.pop('database')

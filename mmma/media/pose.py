@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from mmma.data.arrays import SkeletonStore, SkeletonWriter, encode_joints
+from mmma.data.clips import Span, span_frames
 from mmma.data.joints import MAX_SIDE, WHOLEBODY65, JointLayout, read_layout
 from mmma.data.root import TASKS, DataRoot
 from mmma.files import CRASHED, atomic_write, map_in_processes, source_identity
@@ -120,6 +121,7 @@ class VideoFrames:
 
     Args:
         path: The file.
+        span: Start and end in seconds of the part that is gone through; None is all.
 
     Attributes:
         fps: Mean frames per second.
@@ -129,29 +131,39 @@ class VideoFrames:
         FileNotFoundError: There is no such file.
         BrokenVideoError: It cannot be read as video; a frame that does not decode is
             found on the way.
+        ValueError: The span goes beyond the file, or has no frame.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, span: Span | None = None) -> None:
         self.path, self.size = path, (0, 0)
         with open_container(path) as container:
-            self._index = read_index(container)
-        self.fps = len(self) / self._index.duration_sec
+            self._index = index = read_index(container)
+        try:
+            first, stop, end_sec = span_frames(
+                index.times_sec, index.duration_sec, span
+            )
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from None
+        self._chosen = range(first, stop)
+        self._end_sec = end_sec
+        self.fps = len(self) / (end_sec - index.times_sec[first])
 
     def __len__(self) -> int:
-        return len(self._index.pts)
+        return len(self._chosen)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 RGB each."""
-        # Those that the index has: by stamp, or the first ones.
-        stamps = set(self._index.pts.tolist()) if self._index.stamped else None
+        # Those that the index has: by stamp, or by place.
+        pts = self._index.pts.tolist() if self._index.stamped else None
+        numbers = {pts[i] for i in self._chosen} if pts else self._chosen
         found = 0
         upright = None
         with broken_by_damage(self.path), open_container(self.path) as container:
             stream = video_stream(container)
-            for frame in container.decode(stream):
+            for place, frame in enumerate(container.decode(stream)):
                 upright = upright or Upright(stream, frame)
                 self.size = upright.size
-                if stamps is None or frame.pts in stamps:
+                if (frame.pts if pts else place) in numbers:
                     found += 1
                     yield np.ascontiguousarray(upright(frame))
                 if found == len(self):
@@ -160,9 +172,11 @@ class VideoFrames:
 
     def even_rows(self) -> np.ndarray:
         """(T,) frames shown at the middles of T equal parts of the time."""
-        parts = len(self)
-        middles_sec = (np.arange(parts) + 0.5) * (self._index.duration_sec / parts)
-        return np.searchsorted(self._index.times_sec, middles_sec, side='right') - 1
+        parts, first = len(self), self._chosen.start
+        times_sec = self._index.times_sec[first : self._chosen.stop]
+        step_sec = (self._end_sec - times_sec[0]) / parts
+        middles_sec = times_sec[0] + (np.arange(parts) + 0.5) * step_sec
+        return np.searchsorted(times_sec, middles_sec, side='right') - 1
 
 
 @dataclass(frozen=True)
@@ -182,8 +196,10 @@ class Partial:
     height: int
 
 
-def extract_video(path: Path, options: PoseOptions) -> Partial:
-    """Find the skeletons of a video file.
+def extract_video(
+    path: Path, options: PoseOptions, span: Span | None = None
+) -> Partial:
+    """Find the skeletons of a video file, or of a span of it.
 
     Rows of a store are evenly spaced: at a variable frame rate each one is what is
     shown in the middle of its time, at a constant rate all frames stay.
@@ -192,7 +208,7 @@ def extract_video(path: Path, options: PoseOptions) -> Partial:
         FileNotFoundError: There is no such file.
         ValueError: It cannot be read as video.
     """
-    video = VideoFrames(path)
+    video = VideoFrames(path, span)
     clip = extract_clip(build_extractor(options), video)
     return replace(clip, joints=clip.joints[video.even_rows()])
 
@@ -244,15 +260,19 @@ def partial_path(folder: Path, task: str, name: str) -> Path:
     return folder / mark[:2] / f'{mark}.npz'
 
 
-def write_partial(path: Path, partial: Partial, source: Path) -> None:
-    """Write a clip's file, with the identity of its video."""
-    facts = {**source_identity(source), **asdict(partial)}
+def write_partial(
+    path: Path, partial: Partial, source: Path, span: Span | None = None
+) -> None:
+    """Write a clip's file, with the identity of its video and the span of it."""
+    facts = {**source_identity(source), 'span': span, **asdict(partial)}
     joints = facts.pop('joints')
     with atomic_write(path, 'wb') as file:
         np.savez(file, joints=joints, facts=np.array(json.dumps(facts)))
 
 
-def read_partial(path: Path, source: Path | None = None) -> Partial | None:
+def read_partial(
+    path: Path, source: Path | None = None, span: Span | None = None
+) -> Partial | None:
     """Read a clip's file; None where there is none, or its video has changed.
 
     A source of None does not look whether the video has changed.
@@ -262,7 +282,10 @@ def read_partial(path: Path, source: Path | None = None) -> Partial | None:
     with np.load(path) as content:
         facts = json.loads(str(content['facts']))
         identity = {key: facts.pop(key) for key in ('source_bytes', 'source_mtime_ns')}
-        if source is not None and identity != source_identity(source):
+        same_span = facts.pop('span', None) == (list(span) if span else None)
+        if source is not None and not (
+            same_span and identity == source_identity(source)
+        ):
             return None
         return Partial(content['joints'], **facts)
 
@@ -327,17 +350,17 @@ def extract_root(
     kept = _kept_stores(root, layout, tasks, force)
     folder = open_partials(root.path / 'skeletons', report.extractor, force)
     rows = table_rows(root, tasks)
-    if not any(path for _, _, path in rows):
+    if not any(path for _, _, path, _ in rows):
         raise ValueError(f'{root.path}: no row has a video file to look at')
     report.clips = len(rows)
     files = {row[:2]: partial_path(folder, *row[:2]) for row in rows}
     todo = [
-        (task, name, path)
-        for task, name, path in rows
+        (task, name, path, span)
+        for task, name, path, span in rows
         if name not in kept.get(task, ())
         and not (
             files[task, name].is_file()
-            and read_partial(files[task, name], root.video_path(path))
+            and read_partial(files[task, name], root.video_path(path), span)
         )
     ]
     work = functools.partial(_extract_one, root=root, options=options, folder=folder)
@@ -369,18 +392,21 @@ def extract_root(
 
 
 def _extract_one(
-    row: tuple[str, str, str], root: DataRoot, options: PoseOptions, folder: Path
+    row: tuple[str, str, str, Span | None],
+    root: DataRoot,
+    options: PoseOptions,
+    folder: Path,
 ) -> int | str:
     """Look at one video and keep its skeletons; its frames, or why there are none.
 
     Raises:
         OSError: The disk is full.
     """
-    task, name, path = row
+    task, name, path, span = row
     try:
         source = root.video_path(path)
-        partial = extract_video(source, options)
-        write_partial(partial_path(folder, task, name), partial, source)
+        partial = extract_video(source, options, span)
+        write_partial(partial_path(folder, task, name), partial, source, span)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -526,10 +552,13 @@ def write_sheet(
     from mmma.simulation.preview import contact_sheet, pick_frames
 
     store = SkeletonStore(root, task)
-    paths = {name: path for _, name, path in table_rows(root, (task,))}
-    names = [n for n in store.names if paths.get(n)]
+    paths = {row[1]: row[2:] for row in table_rows(root, (task,))}
+    names = [n for n in store.names if paths.get(n, ('',))[0]]
     names = [names[i] for i in np.unique(pick_frames(len(names), clips))]
-    strips = [(n, _drawn(root.video_path(paths[n]), n, store)) for n in names]
+    strips = [
+        (n, _drawn(VideoFrames(root.video_path(paths[n][0]), paths[n][1]), n, store))
+        for n in names
+    ]
     sheet = contact_sheet(strips, 1, height, store.layout.extractor)
     good, data = cv2.imencode(out.suffix.lower(), sheet[:, :, ::-1])
     if not good:
@@ -538,14 +567,14 @@ def write_sheet(
     return names
 
 
-def _drawn(path: Path, name: str, store: SkeletonStore) -> list[np.ndarray]:
+def _drawn(video: VideoFrames, name: str, store: SkeletonStore) -> list[np.ndarray]:
     """Five frames of a clip with its skeletons."""
     from mmma.simulation.preview import pick_frames
 
     keypoints, scores = store.get(name)
     wanted = set(pick_frames(store.frames(name), 5).tolist())
     frames = []
-    for number, frame in enumerate(VideoFrames(path)):
+    for number, frame in enumerate(video):
         if number in wanted:
             scale = frame.shape[1] / store.size(name)[0]
             for points, sure in zip(keypoints, scores, strict=True):

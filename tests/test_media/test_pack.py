@@ -9,12 +9,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from mmengine.registry import DefaultScope
 from pack_roots import contents, make_pack_root
-from video_files import make_video, moving_frames
+from video_files import make_span_root, make_video, moving_frames, read_numbers
 
 from mmma.data.arrays import SkeletonStore
 from mmma.data.check import check_root
 from mmma.data.root import DataRoot, read_info
+from mmma.datasets.clips import ClipDataset
 from mmma.media import pack as packer
 from mmma.media.encode import PackOptions
 from mmma.media.pack import copy_table, move_joints, pack_root, packed_path
@@ -232,3 +234,50 @@ def test_killed_at_random_it_ends_with_the_same_bytes(tmp_path):
 def journal_lines(out):
     file = out / 'packing.jsonl'
     return len(file.read_text().splitlines()) if file.is_file() else 0
+
+
+@pytest.mark.parametrize('times_ms', [None, [33 * i + i % 3 * 10 for i in range(75)]])
+def test_each_span_is_cut_once_and_is_then_a_file(tmp_path, times_ms):
+    rows = [
+        'a,videos/talk.mp4,train,1,,0,1',
+        'b,videos/talk.mp4,train,2,,1,2.001',
+        'again,videos/talk.mp4,train,2,,1.0,2.001',
+        'c,,train,3,videos/talk.mp4,2.0,2.33',
+        'whole,videos/talk.mp4,train,4,,,',
+    ]
+    root = make_span_root(tmp_path / 'root', rows, times_ms=times_ms)
+    report = pack(root, tmp_path / 'out', PackOptions(short_side=32, crf=1))
+    assert (report.videos, report.packed, report.failures) == (4, 4, [])
+    assert report.source_bytes == (root / 'videos/talk.mp4').stat().st_size
+    assert check_root(tmp_path / 'out', decode=True, workers=0).ok
+    clips = DataRoot(tmp_path / 'out').read_rec()
+    assert [(clip.path, clip.span) for clip in clips] == [
+        ('videos/talk_0.0-1.0.mp4', None),
+        ('videos/talk_1.0-2.001.mp4', None),
+        ('videos/talk_1.0-2.001.mp4', None),
+        ('videos/talk_2.0-2.33.mp4', None),
+        ('videos/talk.mp4', None),
+    ]
+    assert {clip.source_video for clip in clips[:4]} == {'videos/talk.mp4'}
+    steps = [
+        {'type': 'OpenVideo'},
+        {'type': 'UniformFrames', 'clip_len': 60, 'test_mode': True},
+        {'type': 'DecodeFrames'},
+    ]
+    numbers = []
+    with DefaultScope.overwrite_default_scope('mmma'):
+        for data in (root, tmp_path / 'out'):
+            dataset = ClipDataset(data, 'train', steps)
+            samples = [dataset[i] for i in range(len(rows))]
+            numbers.append([read_numbers(sample['imgs']) for sample in samples])
+    assert numbers[0] == numbers[1]
+    assert pack(root, tmp_path / 'out', PackOptions(short_side=32, crf=1)).packed == 0
+
+
+def test_a_span_beyond_its_file_is_not_packed(tmp_path):
+    rows = ['a,videos/talk.mp4,train,1,,2,4', 'b,videos/talk.mp4,train,2,,0,1']
+    report = pack(make_span_root(tmp_path / 'root', rows), tmp_path / 'out')
+    assert not report.complete
+    ((path, reason),) = report.failures
+    assert path == 'videos/talk.mp4 2.0-4.0 s'
+    assert 'end_sec 4.0 ends after the file, which has 75 frames in 3.00 s' in reason

@@ -8,7 +8,14 @@ import cv2
 import numpy as np
 import pytest
 from pose_backends import FakeExtractor, use_fake
-from video_files import make_audio, make_video, moving_frames, spoil_packet
+from video_files import (
+    make_audio,
+    make_span_root,
+    make_video,
+    moving_frames,
+    read_numbers,
+    spoil_packet,
+)
 
 from mmma.data.arrays import SkeletonStore, SkeletonWriter
 from mmma.data.clips import Clip, write_rec
@@ -349,3 +356,35 @@ def test_a_sheet_shows_some_clips(root, tmp_path, monkeypatch):
     monkeypatch.setattr(cv2, 'imencode', lambda *_: (False, None))
     with pytest.raises(ValueError, match='could not be encoded; show fewer clips'):
         write_sheet(root, 'rec', tmp_path / 'a.png', clips=1)
+
+
+def test_a_span_is_gone_through_and_nothing_else(tmp_path, monkeypatch):
+    use_fake(monkeypatch)
+    rows = [
+        'a,videos/talk.mp4,train,1,,0,1',
+        'b,,train,2,videos/talk.mp4,2.2,3',
+        'whole,videos/talk.mp4,train,3,,,',
+    ]
+    root = make_span_root(tmp_path, rows)
+    file = root / 'videos/talk.mp4'
+    frames = [
+        read_numbers(list(VideoFrames(file, span))) for span in ((0, 1), (2.2, 3))
+    ]
+    assert frames == [list(range(25)), list(range(55, 75))]
+    assert VideoFrames(file, (2.2, 3)).fps == pytest.approx(25)
+    extract_root(DataRoot(root), PoseOptions('mediapipe'), workers=0)
+    store = SkeletonStore(root, 'rec')
+    assert [store.frames(name) for name in store.names] == [25, 20, 75]
+    whole, part = store.get('whole')[0], store.get('b')[0]
+    assert part[0].shape == whole[0, 55:].shape
+    assert write_sheet(DataRoot(root), 'rec', tmp_path / 'sheet.png') == store.names
+    with pytest.raises(ValueError, match=r'talk.mp4: the span .* ends after'):
+        VideoFrames(file, (2, 4))
+
+
+def test_a_partial_is_that_of_its_span(source, tmp_path):
+    path = tmp_path / 'a.npz'
+    write_partial(path, EMPTY, source, (0.0, 1.0))
+    assert read_partial(path, source, (0.0, 1.0)) is not None
+    assert read_partial(path, source, (0.0, 2.0)) is None
+    assert read_partial(path, source) is None
