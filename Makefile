@@ -15,9 +15,9 @@ endif
 DATA ?= data/mma82
 RUN ?= work_dirs/quickstart
 MODEL := configs/recog/skeletontcn-tiny_mma82
-TEST := tools/test.py $(MODEL)_indomain.py $(RUN)/best.pth --data-root $(DATA)
+TEST := tools/test.py $(MODEL)_indomain.py $(RUN) --data-root $(DATA)
 DET := configs/det/skeletondet-tiny_mma82.py
-TESTDET := tools/test.py $(DET) $(RUN)/det/best.pth --data-root $(DATA)
+TESTDET := tools/test.py $(DET) $(RUN)/det --data-root $(DATA)
 
 # The first evening: from a converted data root to the table (docs/first_evening.md).
 PRESET ?= 1gpu
@@ -39,12 +39,10 @@ quickstart: $(INSTALLED)
 	$(PY) tools/data/simulate.py $(DATA)-video --scale tiny --modality video --tasks rec \
 		--videos 24
 	$(PY) tools/train.py $(MODEL)_zeroshot.py --data-root $(DATA) --work-dir $(RUN)
-	cp $(RUN)/best_*.pth $(RUN)/best.pth
 	$(PY) $(TEST) --protocol indomain --domain lab --work-dir $(RUN)/indomain
 	$(PY) $(TEST) --protocol zeroshot --work-dir $(RUN)/zeroshot
 	$(PY) $(TEST) --protocol fewshot --shots 5 --work-dir $(RUN)/fewshot
 	$(PY) tools/train.py $(DET) --protocol zeroshot --data-root $(DATA) --work-dir $(RUN)/det
-	cp $(RUN)/det/best_*.pth $(RUN)/det/best.pth
 	$(PY) $(TESTDET) --protocol indomain --domain lab --work-dir $(RUN)/det/indomain
 	$(PY) $(TESTDET) --protocol zeroshot --work-dir $(RUN)/det/zeroshot
 	$(PY) tools/table.py $(RUN)/indomain/results.json $(RUN)/zeroshot/results.json \

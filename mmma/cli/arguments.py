@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from mmma.protocols import PROTOCOLS
 
 Options = TypeVar('Options')
-CKPT_HELP = 'path, URL, or name in the model zoo (download.py --list)'
+CKPT_HELP = 'path, work dir, URL, or name in the model zoo (download.py --list)'
 _FLAGS = ('protocol', 'domain', 'target', 'shots', 'runs', 'strict_shots', 'seed')
 
 

@@ -401,7 +401,7 @@ def checkpoint_path(ckpt: str, offline: bool = False) -> Path:
 
     Args:
         ckpt: A path, a URL, or the name of a model in the zoo. A file of that name
-            comes first.
+            comes first. A work dir means its best checkpoint; of several the newest.
         offline: Never use the network, as ``MMMA_OFFLINE=1`` does everywhere.
 
     Raises:
@@ -418,7 +418,13 @@ def checkpoint_path(ckpt: str, offline: bool = False) -> Path:
     if ckpt in models:
         return fetch_model(models[ckpt], offline=offline)
     if path.is_dir():
-        raise FileNotFoundError(f'checkpoint {path} is a folder: name a file in it.')
+        if best := sorted(path.glob('best_*.pth'), key=lambda p: p.stat().st_mtime):
+            if len(best) > 1:  # of trainings in one folder
+                print(f'{path}: {best[-1].name} is taken, the newest of {len(best)}')
+            return best[-1]
+        raise FileNotFoundError(
+            f'checkpoint {path} is a folder without best_*.pth: name a file in it.'
+        )
     if not plain:
         raise FileNotFoundError(f'checkpoint {path}: no such file.')
     unknown = no_model(ckpt, list(models.values()))

@@ -1,5 +1,6 @@
 """Metafiles: what is computed, what is kept, what is found wrong."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -404,8 +405,16 @@ def test_paths_to_nothing(zoo, tmp_path, monkeypatch):
             checkpoint_path(ckpt)
     for name in ('work_dir', 'a/b'):
         (tmp_path / 'empty' / name).mkdir(parents=True)
-        with pytest.raises(FileNotFoundError, match=f'{name} is a folder: name a file'):
+        with pytest.raises(FileNotFoundError, match=f'{name} is a folder without best'):
             checkpoint_path(name)
+
+
+def test_a_work_dir_means_its_newest_best(tmp_path, capsys):
+    for name, when in (('best_top1_epoch_9.pth', 1), ('best_top1_epoch_2.pth', 2)):
+        (tmp_path / name).write_bytes(b'')
+        os.utime(tmp_path / name, (when, when))
+    assert checkpoint_path(str(tmp_path)).name == 'best_top1_epoch_2.pth'
+    assert 'best_top1_epoch_2.pth is taken, the newest of 2' in capsys.readouterr().out
 
 
 def test_a_folder_called_like_a_model(zoo, tmp_path, monkeypatch):
