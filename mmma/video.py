@@ -285,7 +285,12 @@ def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoRead
     return PyAVReader(path, index, open_container(path))
 
 
-VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.webm')
+VIDEO_SUFFIXES = (
+    '.mp4', '.avi', '.mkv', '.mov', '.webm', '.m4v', '.mts', '.m2ts', '.ts', '.mpg',
+    '.mpeg', '.m2v', '.vob', '.mod', '.tod', '.wmv', '.asf', '.3gp', '.3g2', '.flv',
+    '.f4v', '.ogv', '.mxf', '.dv', '.insv', '.lrv',
+)  # fmt: skip
+"""What files of phones, camcorders and laboratories are called, in small letters."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from mmma.engine.findings import (
 HELP = """Which action clips show (--recog), and when actions happen in videos (--det).
 
 Writes DIR/<stem>.json with everything and DIR/<stem>.csv with a row per finding: task,
-start_sec, end_sec, action, body, score, abstained, simulated, model. Seconds count from
+start_sec, end_sec, action, body, score, abstained, simulated, model; in subfolders as
+those of a folder that is given. Seconds count from
 the first frame, by the file's time stamps. A recognizer looks at the whole file. Config
 and code are those of test.py, and so are the scores.
 
@@ -42,7 +43,7 @@ others are done."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
-    given = 'file, or folder of files'
+    given = 'file, or folder of files and subfolders'
     add('videos', nargs='+', metavar='VIDEO', type=Path, help=given)
     add('--recog', metavar='CKPT', help=f'recognizer: {CKPT_HELP}')
     add('--det', metavar='CKPT', help='detector: likewise')
@@ -69,7 +70,10 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         with sigterm_interrupts():  # drafts are removed as at Ctrl-C
-            return _run(args, find_videos(args.videos, args.private))
+            videos, notes = find_videos(args.videos, args.private)
+            for note in notes:
+                print(f'note: {note}', file=sys.stderr)
+            return _run(args, videos)
     except OSError as error:
         if error.errno is None:  # one of ours
             raise
@@ -84,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     return 2
 
 
-def _run(args: argparse.Namespace, videos: dict[Path, str]) -> int:
+def _run(args: argparse.Namespace, videos: dict[Path, tuple[str, str]]) -> int:
     from mmma.engine import infer
 
     options = vars(options_of(InferenceOptions, args))
@@ -100,22 +104,23 @@ def _run(args: argparse.Namespace, videos: dict[Path, str]) -> int:
         print(f'note: {note}', file=sys.stderr)
     failures: list[str] = []
     todo: dict[Path, dict[str, Any]] = {}
-    for video, label in videos.items():
+    for video, (label, stem) in videos.items():
         with _noting(failures, label):
             facts = {} if args.private else {'path': str(video.absolute())}
             request = infer.describe_request(video, models, top_k=args.top_k, **facts)
-            if made_before(args.out, video.stem, request, label):
+            if made_before(args.out, stem, request, label):
                 print(f'{label}: done before', file=sys.stderr)
             else:
                 todo[video] = {**facts, 'top_k': args.top_k, 'request': request}
     for model in models if todo else ():
         model.build()
     for video, facts in todo.items():
-        with _noting(failures, label := videos[video]):
+        label, stem = videos[video]
+        with _noting(failures, label):
             started = time.perf_counter()
             print(f'{label}: looking', file=sys.stderr)
             answers = infer.look_at(video, models, label)
-            write_findings(args.out, video.stem, answers, facts)
+            write_findings(args.out, stem, answers, facts)
             spent_sec = time.perf_counter() - started
             print(f'{label}: {summary(answers)} ({spent_sec:.1f} s)')
     for failure in failures if len(videos) > 1 else ():

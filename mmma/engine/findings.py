@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmma.data.joints import WHOLEBODY65
-from mmma.files import atomic_write
+from mmma.files import SHOWN, atomic_write
 from mmma.taxonomy import check_choice
 from mmma.video import VIDEO_SUFFIXES
 
@@ -192,44 +193,64 @@ def body_found(skeletons: Partial) -> float:
     return float((scores > 0).any(axis=(1, 2)).mean())
 
 
-def find_videos(given: Sequence[Path], private: bool) -> dict[Path, str]:
-    """Video files that the user means, with what messages call each.
+def find_videos(
+    given: Sequence[Path], private: bool
+) -> tuple[dict[Path, tuple[str, str]], list[str]]:
+    """Video files that the user means, and notes on what was left out of folders.
+
+    A video has what messages call it, and the name of its outputs: its stem, below a
+    folder that was given with the subfolders, and with the suffix where two are equal.
 
     Args:
-        given: Files and folders, which give their videos by name.
+        given: Files and folders, which give their videos and those of subfolders.
         private: Call them by their number.
 
     Raises:
         FileNotFoundError: Nothing there, or no video in a folder.
-        ValueError: Two files of one stem, whose outputs would be one.
+        ValueError: Two files whose outputs would be one.
     """
-    files: dict[Path, Path] = {}
+    files: dict[Path, tuple[Path, Path]] = {}
+    notes: list[str] = []
     for number, path in enumerate(given, start=1):
         found = [path]
         what = f'input {number} of {len(given)}' if private else str(path)
         if path.is_dir():
-            found = [
-                file
-                for file in sorted(path.iterdir())
-                if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()
+            entries = [
+                f for f in sorted(path.rglob('*')) if f.is_file() or f.is_symlink()
             ]
+            found = [f for f in entries if _is_video(f.relative_to(path), f)]
+            if left := [str(f.relative_to(path)) for f in entries if f not in found]:
+                names = '' if private else f': {", ".join(left[:SHOWN])}'
+                names += ', ...' if names and len(left) > SHOWN else ''
+                count = f'{len(left)} other file{"s"[: len(left) > 1]}'
+                notes.append(f'{what}: {count} left out{names}')
         elif not path.is_file():
             raise FileNotFoundError(f'{what}: no such video file or folder')
         if not found:
             raise FileNotFoundError(
                 f'{what}: no video in this folder ({", ".join(VIDEO_SUFFIXES)})'
             )
-        files.update((file.absolute(), file) for file in found)
+        top = path if path.is_dir() else path.parent
+        for file in found:
+            files.setdefault(file.absolute(), (file, file.relative_to(top)))
     videos, first = {}, {}
-    for i, path in enumerate(files.values(), start=1):
-        label = videos[path] = f'video {i} of {len(files)}' if private else str(path)
-        if first.setdefault(path.stem, label) != label:
+    stems = Counter(name.with_suffix('') for _, name in files.values())
+    for i, (path, name) in enumerate(files.values(), start=1):
+        label = f'video {i} of {len(files)}' if private else str(path)
+        stem = str(name if stems[name.with_suffix('')] > 1 else name.with_suffix(''))
+        videos[path] = label, stem
+        if first.setdefault(stem, label) != label:
             raise ValueError(
-                f'{first[path.stem]} and {label} have the same stem, so that their '
-                'outputs would be the same files: rename one, or use another --out for '
-                'it.'
+                f'{first[stem]} and {label} have the same name, so that their outputs '
+                'would be the same files: rename one, or use another --out for it.'
             )
-    return videos
+    return videos, notes
+
+
+def _is_video(name: Path, file: Path) -> bool:
+    """True by its suffix, unless it is hidden, as ``._a.mp4`` of macOS is."""
+    shown = not any(part.startswith('.') for part in name.parts)
+    return shown and file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()
 
 
 def made_before(

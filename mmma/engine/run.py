@@ -21,6 +21,10 @@ from mmma.taxonomy import SUBSETS, LabelSpace
 FAST_DEV_ITERATIONS = 2
 FAST_DEV_FOLDER = 'fast-dev-run'
 _RECOGNITION_ONLY = ('views', 'crops', 'class_set', 'body_scores')
+_OF_WORKERS = (
+    'persistent_workers', 'prefetch_factor', 'timeout', 'multiprocessing_context',
+)  # fmt: skip
+"""Settings of a loader that torch refuses where it has no workers."""
 _KEPT = ('num_classes', 'in_channels', 'num_segments', 'average_clips')
 
 
@@ -280,6 +284,16 @@ def open_run(
     if options:
         folder = Path('work_dirs', model_name(cfg), protocol.tag())
         options.write(cfg, root, folder)
+    for subset in SUBSETS:
+        loader = cfg.get(f'{subset}_dataloader') or {}
+        workers = loader.get('num_workers', 0)
+        if not isinstance(workers, int) or workers < 0:
+            raise ValueError(
+                f'{subset}_dataloader.num_workers is {workers!r}: use 0 (load in the '
+                'process itself) or more.'
+            )
+        for key in _OF_WORKERS if workers == 0 else ():
+            loader.pop(key, None)
     return Run(cfg, protocol, root)
 
 
@@ -374,8 +388,6 @@ def _shorten(cfg: Any, root: DataRoot) -> None:
         loader = cfg[f'{subset}_dataloader']
         loader.batch_size = 2
         loader.num_workers = 0
-        loader.persistent_workers = False
-        loader.pop('prefetch_factor', None)
         if subset != 'train':  # a few, from each domain in turn
             turns = zip_longest(
                 *(names.get((subset, d), []) for d in loader.dataset.domains)

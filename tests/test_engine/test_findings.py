@@ -119,17 +119,24 @@ def test_share_of_the_frames_with_a_body():
 
 
 def test_videos_that_are_meant(tmp_path):
-    names = ('b.mp4', 'a.MKV', 'notes.txt', 'sub/a.avi')
-    b, a, _, other = (tmp_path / name for name in names)
+    names = ('b.mp4', 'a.MKV', 'notes.txt', 'sub/a.avi', '._a.mp4')
+    b, a, _, other, _ = (tmp_path / name for name in names)
     (tmp_path / 'sub').mkdir()
     (tmp_path / 'empty').mkdir()
     for name in names:
         (tmp_path / name).touch()
-    assert find_videos([tmp_path, b], False) == {a: str(a), b: str(b)}
-    assert list(find_videos([b, other], True).values()) == [
-        'video 1 of 2',
-        'video 2 of 2',
-    ]
+    videos, notes = find_videos([tmp_path, b], False)
+    assert videos == {a: (str(a), 'a'), b: (str(b), 'b'), other: (str(other), 'sub/a')}
+    assert notes == [f'{tmp_path}: 2 other files left out: ._a.mp4, notes.txt']
+    assert find_videos([tmp_path], True)[1] == ['input 1 of 1: 2 other files left out']
+    videos, _ = find_videos([b, other], True)
+    assert [label for label, _ in videos.values()] == ['video 1 of 2', 'video 2 of 2']
+    camcorder = tmp_path / 'sub' / 'a.MTS'
+    camcorder.touch()
+    videos, notes = find_videos([tmp_path / 'sub'], False)
+    assert [stem for _, stem in videos.values()] == ['a.MTS', 'a.avi']
+    assert not notes
+    camcorder.unlink()
     gone, empty = tmp_path / 'gone.mp4', tmp_path / 'empty'
     for given, told, hidden, text in (
         ([gone], gone, 'input 1 of 1', 'no such video file or folder'),
@@ -139,7 +146,9 @@ def test_videos_that_are_meant(tmp_path):
             find_videos(given, False)
         with pytest.raises(FileNotFoundError, match=f'^{hidden}: {text}'):
             find_videos(given, True)
-    with pytest.raises(ValueError, match=f'^{a} and {other} have the same stem'):
-        find_videos([a, other], False)
+    twin = tmp_path / 'empty' / 'a.MKV'
+    twin.touch()
+    with pytest.raises(ValueError, match=f'^{a} and {twin} have the same name'):
+        find_videos([a, twin], False)
     with pytest.raises(ValueError, match=r'^video 1 of 2 and video 2 of 2 have the s'):
-        find_videos([a, other], True)
+        find_videos([a, twin], True)

@@ -53,6 +53,19 @@ def test_training_and_testing_read_each_table_once(video_root, tmp_path):
     assert opened(video_root, 'test', checkpoint, *more) == once
 
 
+def test_loaders_without_workers_keep_nothing_of_workers(video_root):
+    options = [f'{s}_dataloader.num_workers=0' for s in ('train', 'test')]
+    options += ['+train_dataloader.prefetch_factor=4', '+test_dataloader.timeout=9']
+    cfg = open_run(TINY, data_root=str(video_root), cfg_options=options).cfg
+    assert cfg.val_dataloader.num_workers > 0
+    assert cfg.val_dataloader.persistent_workers
+    for loader in (cfg.train_dataloader, cfg.test_dataloader):
+        assert not {'persistent_workers', 'prefetch_factor', 'timeout'} & set(loader)
+    wrong = ['val_dataloader.num_workers=-1']
+    with pytest.raises(ValueError, match=r'^val_dataloader.num_workers is -1: use 0'):
+        open_run(TINY, data_root=str(video_root), cfg_options=wrong)
+
+
 def test_a_loaded_config_stays_as_it_is(video_root):
     cfg = load_config(TINY, {'domain': 'lab'}, data_root=str(video_root))
     before = cfg.to_dict()
