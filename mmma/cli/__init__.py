@@ -12,7 +12,9 @@ import os
 import pkgutil
 import re
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 _PARTS = ('arguments', 'evaluate_det', 'evaluate_rec')
 _NAMES = (m.name for m in pkgutil.iter_modules(__path__) if m.name not in _PARTS)
@@ -43,6 +45,7 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
     )
     module.add_arguments(parser)
     args = parser.parse_args(argv)
+    warnings.formatwarning = _note
     try:
         status = module.run(args) or 0
         sys.stdout.flush()
@@ -58,6 +61,13 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return 130
+
+
+def _note(message: Any, category: Any, filename: str, lineno: int, *_: Any) -> str:
+    """A warning of ours without the line of code; of others with it."""
+    if category is UserWarning and filename.startswith(os.path.dirname(__path__[0])):
+        return f'note: {message}\n'
+    return f'{filename}:{lineno}: {category.__name__}: {message}\n'
 
 
 def plain_message(error: Exception) -> str:

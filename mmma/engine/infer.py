@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -444,16 +446,27 @@ def look_at(
             'first_frame_sec': float(index.pts[0] * index.time_base),
         }
         pose = any(model.card.extractor for model in models)
-        skeletons = extract_video(path, pose_options(options)) if pose else None
-        return tuple(
-            model.look(path, known, skeletons if model.card.extractor else None)
-            for model in models
-        )
+        with _called(label, path):
+            skeletons = extract_video(path, pose_options(options)) if pose else None
+            return tuple(
+                model.look(path, known, skeletons if model.card.extractor else None)
+                for model in models
+            )
     except FileNotFoundError:
         raise FileNotFoundError(f'{label}: no such video file') from None
     except (ValueError, RuntimeError) as error:
         reason = error.reason if isinstance(error, BrokenVideoError) else str(error)
         raise ValueError(f'{label}: {reason.replace(str(path), label)}') from None
+
+
+@contextmanager
+def _called(label: str, path: Path) -> Iterator[None]:
+    """Let warnings call a video by its label."""
+    with warnings.catch_warnings(record=True) as told:
+        yield
+    for warning in told:
+        text = str(warning.message).replace(str(path), label)
+        warnings.warn(text, warning.category, stacklevel=3)
 
 
 def describe_request(
