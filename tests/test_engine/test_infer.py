@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from inference_models import RECIPES, make_checkpoint
 from pose_backends import FakeExtractor, use_fake
 from video_files import make_audio, make_video, moving_frames, spoil_packet
 
-from mmma.cli import main
+from mmma.cli import _note, main
 from mmma.data.root import DataRoot
 from mmma.engine import infer
 from mmma.engine.findings import InferenceOptions, summary
@@ -380,3 +381,15 @@ def test_a_config_of_its_own(tmp_path):
     own = tmp_path / 'own.py'
     own.write_text(f'_base_ = {str(Path(RECIPES["rec", "Pose"]).absolute())!r}\n')
     assert infer.open_model(content, config=str(own)).card.config == 'own'
+
+
+def test_warnings_call_a_video_by_its_label(tmp_path):
+    path = tmp_path / 'secret.webm'
+    with (
+        pytest.warns(UserWarning, match=r'^video 1 of 1: scaled$'),
+        infer._called('video 1 of 1', path),
+    ):
+        warnings.warn(f'{path}: scaled', stacklevel=2)
+    note = _note('scaled', UserWarning, infer.__file__, 1)
+    assert note == 'note: scaled\n'
+    assert _note('old', UserWarning, 'a.py', 1) == 'a.py:1: UserWarning: old\n'
