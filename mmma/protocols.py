@@ -161,7 +161,7 @@ def write_protocol(
     """Write a protocol into a config, in place; writing it twice changes nothing.
 
     Sets ``protocol``, the subset and domains of every dataset, the seed, the data
-    root, the head's label space and number of classes. The head is
+    root, the label space of datasets and head and the number of classes. The head is
     ``model.cls_head``, in detection ``model.head``.
 
     Args:
@@ -189,6 +189,8 @@ def write_protocol(
             dataset['subset'] = subset
             dataset['domains'] = list(domains)
             dataset['data_root'] = cfg['data_root']
+            if 'label_space' in cfg:
+                dataset['label_space'] = cfg['label_space']
     cfg['randomness'] = dict(cfg.get('randomness') or {}, seed=protocol.seed)
     if 'label_space' in cfg:
         model = cfg.get('model') or {}

@@ -198,6 +198,8 @@ def test_heads_follow_another_label_space():
         cfg = load_config(path, cfg_options=['label_space=ma52'])
         assert cfg.model.cls_head.label_space == 'ma52', recipe
         assert cfg.model.cls_head.num_classes == 52, recipe
+        sets = [cfg[f'{s}_dataloader'].dataset for s in ('train', 'val', 'test')]
+        assert [part.label_space for part in sets] == ['ma52'] * 3, recipe
         if recipe == 'manet':  # its label vectors are made from the names
             assert build_on_meta(cfg).cls_head.label_vectors.shape == (52, 300)
 
