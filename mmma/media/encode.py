@@ -15,6 +15,14 @@ import numpy as np
 
 from mmma.data.clips import Span, span_frames
 from mmma.files import draft, read_table, read_text
+from mmma.packets import (
+    BrokenVideoError,
+    VideoIndex,
+    index_video,
+    open_container,
+    read_index,
+    video_stream,
+)
 from mmma.pictures import Upright, orientation, turning_filters
 from mmma.taxonomy import check_choice, suggest
 
@@ -276,23 +284,10 @@ def read_times(path: Path) -> Times:
         ValueError: No video in it.
     """
     with _opened(path) as (container, stream):
-        packets = []
-        for packet in container.demux(stream):
-            if packet.size:
-                stamp = packet.dts if packet.pts is None else packet.pts
-                if stamp is None:  # raw streams carry none: frames follow at their rate
-                    rate = stream.average_rate or 25
-                    stamp = round(len(packets) / (stream.time_base * rate))
-                packets.append((int(stamp), packet))
-        first = next((stamp for stamp, p in packets if p.is_keyframe), None)
-        shown = [(s, p.duration) for s, p in packets if not p.is_discard]
-        shown = sorted((s, d or 0) for s, d in shown if first is None or s >= first)
-        if not shown:
-            raise ValueError('no frames')
-        unit = Fraction(stream.time_base)
-        start, (end, last) = shown[0][0], shown[-1]
-        end += last or max(1, round(1 / (stream.average_rate or 25) / unit))
-        return [stamp - start for stamp in (*(s for s, _ in shown), end)], unit
+        index, unit = read_index(container), Fraction(stream.time_base)
+        stamps = index.pts.tolist()
+        end = stamps[-1] + max(1, round(index.last_sec / unit))
+        return [stamp - stamps[0] for stamp in (*stamps, end)], unit
 
 
 def _cut(times: Times, span: Span | None) -> tuple[Times, range]:
@@ -337,7 +332,8 @@ def _transcode(
 ) -> dict[str, Any]:
     """Decode, filter and encode; returns what :func:`pack_video` does of it."""
     with _opened(source) as (container, stream):
-        pictures = _decoded(container, stream, total, chosen)
+        index = index_video(source)
+        pictures = _decoded(container, stream, index, total, chosen)
         with _readable('source'):
             frame = next(pictures)
         upright = Upright(stream, frame)
@@ -354,12 +350,12 @@ def _transcode(
 
 
 def _decoded(
-    container: Any, stream: Any, expected: int, chosen: range
+    container: Any, stream: Any, index: VideoIndex, expected: int, chosen: range
 ) -> Iterator[Any]:
     """The chosen frames, in the order shown; damage before their end is an error."""
     stream.codec_context.options = {'err_detect': 'explode'}
     count = 0
-    for frame in container.decode(stream):
+    for frame in _shown(container, stream, index):
         if frame.is_corrupt:
             raise ValueError(f'damaged: frame {count}')
         if count in chosen:
@@ -369,6 +365,23 @@ def _decoded(
             return
     if count != expected:
         raise ValueError(f'truncated or damaged: {count} frames of {expected}')
+
+
+def _shown(container: Any, stream: Any, index: VideoIndex) -> Iterator[Any]:
+    """Frames that the index has; damage of others, as before a cut, is no error."""
+    import av
+
+    stamps = set(index.pts.tolist())
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            if not index.stamped or packet.pts in stamps:
+                raise
+            continue
+        for frame in frames:
+            if not index.stamped or frame.pts in stamps:
+                yield frame
 
 
 def _filtered(
@@ -482,16 +495,12 @@ def _verify(part: Path, times: Times, size: tuple[int, int]) -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """Container and first stream of moving pictures, decoded by one thread."""
-    import av
-
-    with av.open(str(path), metadata_errors='ignore') as container:
-        streams = [s for s in container.streams.video if s.codec_context is not None]
-        if not streams:
-            raise ValueError('no video stream')
-        streams[0].thread_type = 'NONE'
-        streams[0].codec_context.thread_count = 1
-        yield container, streams[0]
+    """Container and the stream that players show, decoded by one thread."""
+    try:
+        with open_container(path) as container:
+            yield container, video_stream(container)
+    except BrokenVideoError as error:
+        raise ValueError(error.reason) from None
 
 
 @contextmanager
