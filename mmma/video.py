@@ -314,7 +314,9 @@ def probe_video(path: Path) -> VideoFacts:
 
 
 def decode_video(path: Path) -> VideoFacts:
-    """Decode a video from its first frame to its last.
+    """Decode all frames that data sets can ask for, and conceal no damage.
+
+    Packets of frames that no player shows, as behind a cut, may be broken.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -324,23 +326,23 @@ def decode_video(path: Path) -> VideoFacts:
     import av
 
     with opened_video(path) as (container, stream):
-        stream.codec_context.options = {'err_detect': 'explode'}  # conceal nothing
-        decoded = damaged = hidden = 0
+        index = index_video(path)
+        stamps = set(index.pts.tolist()) if index.stamped else None
+        stream.codec_context.options = {'err_detect': 'explode'}
+        decoded = damaged = 0
         for packet in container.demux(stream):
-            hidden += bool(packet.is_discard)  # cut away by an edit list
+            shown = stamps is None or packet.pts in stamps
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
-                damaged += 1
+                damaged += shown
                 continue
+            frames = [f for f in frames if stamps is None or f.pts in stamps]
             decoded += len(frames)
             damaged += sum(bool(frame.is_corrupt) for frame in frames)
-        # Packets in the file: an edit list can leave out some that the header counts.
-        packets = sum(entry.size > 0 for entry in stream.index_entries)
-        announced = (packets or stream.frames) - hidden  # 0 if the container is silent
-        if damaged or not decoded or decoded < announced:
+        if damaged or decoded < len(index.pts):
             raise ValueError(
-                f'truncated or damaged: {decoded} frames of {announced or "?"} decode, '
+                f'truncated or damaged: {decoded} frames of {len(index.pts)} decode, '
                 f'{damaged} errors'
             )
         return _facts(stream, decoded)

@@ -293,10 +293,11 @@ def test_damage_in_and_behind_the_middle(tmp_path, whole):
     content, path = whole.read_bytes(), tmp_path / 'v.mp4'
     middle = len(content) * 2 // 3
     path.write_bytes(content[:middle])
-    with pytest.raises(
-        ValueError, match=r'^truncated or damaged: 1?\d frames of 20 de'
-    ):
+    reason = r'truncated or damaged: 1?\d of 20 frames are whole'
+    with pytest.raises(ValueError, match=f'^{reason}'):
         decode_video(path)
+    with pytest.raises(BrokenVideoError, match=reason):  # as data sets say
+        open_video(path)
     path.write_bytes(content[:middle] + bytes(900) + content[middle + 900 :])
     with pytest.raises(
         ValueError, match=r'^truncated or damaged: .*, [1-9]\d* errors$'
@@ -440,3 +441,4 @@ def test_a_cut_has_the_frames_that_decode(tmp_path, codec, suffix):
             assert 20 <= told[0] <= 24
             times_sec = 0.04 * np.arange(len(told))
             np.testing.assert_allclose(video.times_sec, times_sec, atol=1.5e-3)
+    assert decode_video(path).frames == len(told)
