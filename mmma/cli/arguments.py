@@ -47,6 +47,50 @@ def add_view_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--crops', type=int, choices=(1, 3), help=crops)
 
 
+SET_CHOICES = ('present', 'union', 'all')
+BODY_CHOICES = ('sum', 'top1', 'head')
+_PRESETS = {'mac': {'class_set': 'union', 'body_scores': 'top1'}}
+
+
+def add_metric_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--class-set``, ``--body-scores`` and ``--as``; see :func:`apply_preset`."""
+    parser.add_argument(
+        '--class-set',
+        choices=SET_CHOICES,
+        help='classes of MCA and macro F1: with truth (present, default), with '
+        'truth or prediction (union), or all',
+    )
+    parser.add_argument(
+        '--body-scores',
+        choices=BODY_CHOICES,
+        help='body scores: sums of action scores (default), the body of the top '
+        'action, or body_scores of the file',
+    )
+    add_preset_argument(parser)
+
+
+def add_preset_argument(parser: argparse.ArgumentParser) -> None:
+    """``--as``."""
+    text = 'count as the MAC challenge ranks: --class-set union --body-scores top1'
+    parser.add_argument('--as', dest='preset', choices=tuple(_PRESETS), help=text)
+
+
+def apply_preset(args: argparse.Namespace) -> None:
+    """Write what ``--as`` stands for into ``class_set`` and ``body_scores``.
+
+    Raises:
+        ValueError: One of them was given, and is another.
+    """
+    for key, value in _PRESETS.get(args.preset, {}).items():
+        if (given := getattr(args, key)) not in (None, value):
+            flag = f'--{key.replace("_", "-")}'
+            raise ValueError(
+                f'--as {args.preset} means {flag} {value}, but {flag} {given} was '
+                'given: leave one of them out.'
+            )
+        setattr(args, key, value)
+
+
 def protocol_flags(args: argparse.Namespace) -> dict[str, Any]:
     """The protocol flags that the user gave; None where not given."""
     return {flag: getattr(args, flag, None) for flag in _FLAGS}

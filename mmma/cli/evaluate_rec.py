@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from mmma.cli.arguments import add_metric_arguments, apply_preset
 from mmma.taxonomy import BODY_GROUPS, LABEL_SPACES, SUBSETS
 
 HELP = """Evaluate recognition scores.
@@ -16,10 +17,9 @@ optional classes: K names) or scores.csv (clip and one column per action). Clips
 classes are matched by name. Scores are probabilities and used as given.
 
 Each clip of the evaluated subset needs a score. Scores of clips of other subsets are
-left out and counted; clips that the truth file lacks are an error."""
+left out and counted; clips that the truth file lacks are an error.
 
-_SET_CHOICES = ('present', 'union', 'all')
-_BODY_CHOICES = ('sum', 'top1', 'head')
+--json holds all class sets, and all body scores that can be had."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,20 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='taxonomy',
         help='group of an action where the truth file gives none (default: taxonomy)',
     )
-    add(
-        '--class-set',
-        choices=_SET_CHOICES,
-        default='present',
-        help='classes of MCA and macro F1: with truth (default), with truth or '
-        'prediction, or all; --json holds all three',
-    )
-    add(
-        '--body-scores',
-        choices=_BODY_CHOICES,
-        default='sum',
-        help='body scores: sums of action scores (default), the body of the top '
-        'action, or body_scores of the file; --json holds all that exist',
-    )
+    add_metric_arguments(parser)
     add(
         '--resamples',
         type=int,
@@ -83,7 +70,9 @@ def run(args: argparse.Namespace) -> int:
     from mmma.evaluation.rows import EvaluationOptions
     from mmma.reporting.table import report_text
 
-    chosen = (args.class_set, args.body_scores, args.resamples, args.seed)
+    apply_preset(args)
+    scored_by = (args.class_set or 'present', args.body_scores or 'sum')
+    chosen = (*scored_by, args.resamples, args.seed)
     report, scored = recognition_report(
         args.gt,
         args.pred,

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from mmma.cli.arguments import add_metric_arguments, apply_preset
 from mmma.taxonomy import LABEL_SPACES
 
 HELP = """Average score files of several models; needs no torch.
@@ -19,7 +20,6 @@ Beside fused.npz a fused.json records weights, inputs and how they came about. W
 --gt, metrics of each input and of the fused scores are printed."""
 
 _SPACES = ('mean', 'logit')
-_BODY_CHOICES = ('sum', 'top1', 'head')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,12 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'power W; not for models whose head does so in testing (fusion_weight)',
     )
     add('--label-space', choices=LABEL_SPACES, default='mma82')
-    add(
-        '--body-scores',
-        choices=_BODY_CHOICES,
-        default='sum',
-        help='body scores of the metrics, as in evaluate.py',
-    )
+    add_metric_arguments(parser)
     add(
         '--resamples',
         type=int,
@@ -67,8 +62,9 @@ def run(args: argparse.Namespace) -> int:
     from mmma.reporting.table import fusion_text
 
     _check_arguments(args)
-    given = vars(args)
-    del given['subset']  # val
+    apply_preset(args)
+    beside = ('subset', 'preset')  # val; applied
+    given = {k: v for k, v in vars(args).items() if k not in beside and v is not None}
     record, notes = fuse_files(**given)
     for note in notes:
         print(note, file=sys.stderr)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mmma.cli.arguments import BODY_CHOICES
 from mmma.taxonomy import load_label_space
 
 HELP = """Write a submission to the Micro-Action Challenge; needs no torch.
@@ -22,7 +23,6 @@ _CLIP_HELP = {
     'mac2024': 'recognition, id,pred_label_1 (body),pred_label_2 (action)',
     'mac2025': 'recognition, vid,action_pred_1..5,body_pred_1..5',
 }
-_BODY_CHOICES = ('sum', 'top1', 'head')
 _HEADER_CHOICES = ('2025', '2026')
 
 
@@ -34,10 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         _add_files(clips, 'scores.npz or .csv, (N, 52)', 'test_list_videos.txt')
         clips.add_argument(
             '--body-from',
-            choices=_BODY_CHOICES,
-            default='sum',
-            help='body classes from sums of action scores (default), the best action '
-            'of each group, or body_scores of the file',
+            choices=BODY_CHOICES,
+            default='top1',
+            help='body classes from sums of action scores, the best action of each '
+            'group (default, as evaluate.py rec --as mac), or body_scores of the file',
         )
         clips.set_defaults(submit=_submit_clips)
     text = 'detection, video_id,t_start,t_end,class,score'

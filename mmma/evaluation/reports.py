@@ -345,6 +345,7 @@ def fuse_files(
     space: str = 'mean',
     body_fusion: float | None = None,
     label_space: str = 'mma82',
+    class_set: str = 'present',
     body_scores: str = 'sum',
     resamples: int = 1000,
 ) -> tuple[dict[str, Any], list[str]]:
@@ -360,7 +361,8 @@ def fuse_files(
         space: ``mean`` or ``logit``.
         body_fusion: Weight of the fused body scores that then multiply the actions.
         label_space: Of the scores.
-        body_scores: As in :class:`EvaluationOptions`.
+        class_set: As in :class:`EvaluationOptions`.
+        body_scores: As there.
         resamples: Of the intervals of the metrics.
 
     Returns:
@@ -391,7 +393,7 @@ def fuse_files(
     known = [clip for clip in known if clip.action is not None]
     metrics = None
     if known:
-        options = EvaluationOptions(body_scores=body_scores, resamples=resamples)
+        options = EvaluationOptions(class_set, body_scores, resamples)
         metrics = _fusion_metrics([*tables, fused], known, fitted, labels, options)
     if gt and len(known) < len(fused.names):
         notes.append(

@@ -12,7 +12,7 @@ from typing import Any
 from prettytable import PrettyTable
 
 from mmma.evaluation import detection, recognition
-from mmma.evaluation.bootstrap import spread
+from mmma.evaluation.bootstrap import FEW_UNITS, coverage, spread
 from mmma.reporting.results import Results, check_comparable
 
 SIMULATED = 'SIMULATED DATA: these numbers exercise the toolbox, they are no benchmark.'
@@ -341,7 +341,16 @@ def _det_notes(report: Mapping[str, Any]) -> list[str]:
 def _intervals(row: Mapping[str, Any]) -> str:
     told = row['intervals']
     units = f'{told["resamples"]} resamples of {told["units"]} {told["unit"]}s'
-    return f'intervals: 95 %, {units}'
+    few = coverage_text(told)
+    return f'intervals: 95 %, {units}' + (f', {few}' if few else '')
+
+
+def coverage_text(intervals: Mapping[str, Any]) -> str:
+    """What intervals of few subjects really cover; empty where that is their level."""
+    units = intervals.get('units', FEW_UNITS)
+    if units >= FEW_UNITS:
+        return ''
+    return f'with so few they hold the truth in about {100 * coverage(units):.0f} %'
 
 
 def _span(bounds: Sequence[float]) -> str:

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from mmma.checkpoints.download import file_name
+from mmma.evaluation.bootstrap import FEW_UNITS, coverage
 from mmma.evaluation.recognition import metric_columns
 from mmma.reporting.paper import (
     Row,
@@ -84,7 +85,8 @@ python tools/test.py CONFIG NAME --data-root ROOT
 """
 _INTERVALS = (
     'In brackets the 95 % bootstrap interval (by subject where there are at least five '
-    'known ones, else by clip or video); ±: half the 95 % t-interval over support '
+    'known ones, else by clip or video), and where those are fewer than 30, how many '
+    'such intervals really hold the truth; ±: half the 95 % t-interval over support '
     'draws. ˢ: measured on simulated data.'
 )
 _COSTS = (
@@ -323,7 +325,9 @@ def _numbers(
         cell = row.cells.get((key, subset))
         texts[title] = number(cell, row.simulated)
         if cell is not None and cell.interval == 'clips' and key in bracketed:
-            texts[title] += f' [{cell.low:.1f}, {cell.high:.1f}]'
+            units = row.samples[subset][0].run['intervals']['units']
+            few = f'; {100 * coverage(units):.0f} %' if units < FEW_UNITS else ''
+            texts[title] += f' [{cell.low:.1f}, {cell.high:.1f}{few}]'
         if cell is not None and key in row.suspect:
             texts[title] += _SUSPECT
     return texts

@@ -44,7 +44,7 @@ def rows_of(path):
 
 def test_choices_are_those_of_the_library():
     assert tuple(submit._CLIP_HELP) == EDITIONS
-    assert submit._BODY_CHOICES == BODY_SCORES
+    assert submit.BODY_CHOICES == BODY_SCORES
     assert tuple(HEADERS) == submit._HEADER_CHOICES
 
 
@@ -57,7 +57,7 @@ def test_clips_without_a_list(folder, capsys, edition, width):
     captured = capsys.readouterr()
     assert 'no --expect LIST: not checked that every official name' in captured.err
     assert '3 clips; the servers expect 5586 (MA-52 test) or 1138' in captured.err
-    assert '3 clips, body from sum; names not checked' in captured.out
+    assert '3 clips, body from top1; names not checked' in captured.out
     assert ','.join(rows[1]) in captured.out
 
 

@@ -10,6 +10,7 @@ from scipy.stats import binom
 from mmma.evaluation import bootstrap
 from mmma.evaluation.bootstrap import (
     choose_units,
+    coverage,
     detection_intervals,
     holm,
     mcnemar_exact,
@@ -154,6 +155,33 @@ def test_intervals_hold_the_measured_value():
     assert 'centred' in intervals['method']
     assert classes['action'].shape == (len(match.classes), 2)
     assert detection_intervals(*given)[0] == intervals
+
+
+def test_few_subjects_say_what_their_intervals_cover():
+    # Of normal subjects, by drawing; percentile intervals of the mean.
+    rng = np.random.default_rng(0)
+    for units, expected in ((5, 0.846), (8, 0.891), (13, 0.916), (30, 0.936)):
+        samples = rng.normal(size=(4000, units))
+        weights = rng.multinomial(units, np.full(units, 1 / units), size=1000) / units
+        low, high = np.quantile(samples @ weights.T, (0.025, 0.975), axis=1)
+        held = ((low < 0) & (high > 0)).mean()
+        assert coverage(units) == pytest.approx(expected, abs=5e-4)
+        assert held == pytest.approx(expected, abs=0.02)
+    assert coverage(1) == 0
+    for units in range(2, 31):
+        bound = stats.norm.ppf(0.975) * np.sqrt((units - 1) / units)
+        held = 1 - 2 * stats.t.sf(bound, units - 1)
+        assert coverage(units) == pytest.approx(held, abs=1e-12)
+
+
+@pytest.mark.parametrize('units', [6, 29, 30])
+def test_intervals_of_fewer_than_30_units_record_their_coverage(levels, units):
+    names = [f's{i % units}' for i in range(len(levels['action'].labels))]
+    record = recognition_intervals(levels, names, resamples=5)
+    if len(set(names)) < 30:
+        assert record['coverage'] == coverage(record['units']) < record['level']
+    else:
+        assert 'coverage' not in record
 
 
 def test_no_resamples(levels):
