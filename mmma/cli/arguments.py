@@ -49,45 +49,31 @@ def add_view_arguments(parser: argparse.ArgumentParser) -> None:
 
 SET_CHOICES = ('present', 'union', 'all')
 BODY_CHOICES = ('sum', 'top1', 'head')
-_PRESETS = {'mac': {'class_set': 'union', 'body_scores': 'top1'}}
 
 
 def add_metric_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--class-set``, ``--body-scores`` and ``--as``; see :func:`apply_preset`."""
-    parser.add_argument(
-        '--class-set',
-        choices=SET_CHOICES,
-        help='classes of MCA and macro F1: with truth (present, default), with '
-        'truth or prediction (union), or all',
-    )
-    parser.add_argument(
-        '--body-scores',
-        choices=BODY_CHOICES,
-        help='body scores: sums of action scores (default), the body of the top '
-        'action, or body_scores of the file',
-    )
+    """``--class-set`` and ``--body-scores``; None where not given."""
+    told = 'classes of MCA and macro F1: with truth (default), or prediction, or all'
+    parser.add_argument('--class-set', choices=SET_CHOICES, help=told)
+    told = "sums of action scores (default), the top action's body, the file's own"
+    parser.add_argument('--body-scores', choices=BODY_CHOICES, help=told)
     add_preset_argument(parser)
 
 
 def add_preset_argument(parser: argparse.ArgumentParser) -> None:
-    """``--as``."""
-    text = 'count as the MAC challenge ranks: --class-set union --body-scores top1'
-    parser.add_argument('--as', dest='preset', choices=tuple(_PRESETS), help=text)
+    """``--as mac``, applied by :func:`apply_preset`."""
+    told = 'as the MAC challenge ranks: --class-set union --body-scores top1'
+    parser.add_argument('--as', dest='preset', choices=('mac',), help=told)
 
 
 def apply_preset(args: argparse.Namespace) -> None:
-    """Write what ``--as`` stands for into ``class_set`` and ``body_scores``.
-
-    Raises:
-        ValueError: One of them was given, and is another.
-    """
-    for key, value in _PRESETS.get(args.preset, {}).items():
-        if (given := getattr(args, key)) not in (None, value):
-            flag = f'--{key.replace("_", "-")}'
-            raise ValueError(
-                f'--as {args.preset} means {flag} {value}, but {flag} {given} was '
-                'given: leave one of them out.'
-            )
+    """Set what ``--as mac`` stands for; refuse another ``--class-set`` beside it."""
+    chosen = {'class_set': 'union', 'body_scores': 'top1'} if args.preset else {}
+    for key, value in chosen.items():
+        flag, given = f'--{key.replace("_", "-")}', getattr(args, key)
+        if given not in (None, value):
+            told = f'--as mac means {flag} {value}, but {flag} {given} was given'
+            raise ValueError(f'{told}: leave one of them out.')
         setattr(args, key, value)
 
 

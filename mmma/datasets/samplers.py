@@ -161,13 +161,9 @@ def read_column(dataset: Sized, key: str) -> Sequence[Any]:
 
 
 def class_power(sampler: Mapping[str, Any]) -> float | None:
-    """Power of the size of a class that its share of what is drawn is in proportion to.
+    """Power p of what a sampler of a config draws of a class of n samples: n**p.
 
-    Args:
-        sampler: Of a config, with its ``type``; of one domain.
-
-    Returns:
-        1 for a plain sampler, less for one that balances, None for an unknown one.
+    1 for a plain sampler, less for one that balances, None for an unknown one.
     """
     kind = DATA_SAMPLERS.get(sampler['type'])
     if issubclass(kind, ClassBalancedSampler | ClassBalancedWithinDomainSampler):

@@ -79,26 +79,19 @@ def _joined(blocks: Sequence[Mapping[str, FloatArray]]) -> dict[str, FloatArray]
     return {key: np.concatenate([b[key] for b in blocks]) for key in blocks[0]}
 
 
-FEW_UNITS = 30
-"""With fewer, intervals cover visibly less than their level."""
+FEW_UNITS = 30  # with fewer, intervals cover visibly less than their level
 
 
 def coverage(units: int) -> float:
-    """Share of percentile intervals from that many units that hold the true mean.
+    """Share of percentile intervals of that many normal units that hold the mean.
 
-    They use the normal quantile and the standard deviation over n units, where those of
-    Student's t and over n - 1 are right: P(|t| < z * sqrt((n - 1) / n)), normal units.
-
-    Source: Student, Biometrika 6, 1908, his distribution as the sums 26.7.3 and 26.7.4
-        of Abramowitz and Stegun (scipy is not needed to evaluate); this narrowness of
-        percentile intervals, Hesterberg, The American Statistician 69 (2015).
+    Source: P(|t| < z * sqrt((n - 1) / n)) of Student's t (Hesterberg, The American
+        Statistician 69, 2015), by Abramowitz and Stegun 26.7.3 and 26.7.4.
     """
     if units < 2:
         return 0.0
-    freedom = units - 1
-    bound = statistics.NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(1 / units)
-    angle = math.atan(bound)  # of the bound over the root of the degrees of freedom
-    odd = freedom % 2
+    freedom, z = units - 1, statistics.NormalDist().inv_cdf((1 + LEVEL) / 2)
+    angle, odd = math.atan(z / math.sqrt(units)), freedom % 2
     term = math.cos(angle) if odd else 1.0
     total = 0.0 if freedom == 1 else term
     for k in range(2 + odd, freedom, 2):

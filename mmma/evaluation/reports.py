@@ -361,8 +361,7 @@ def fuse_files(
         space: ``mean`` or ``logit``.
         body_fusion: Weight of the fused body scores that then multiply the actions.
         label_space: Of the scores.
-        class_set: As in :class:`EvaluationOptions`.
-        body_scores: As there.
+        class_set, body_scores: As in :class:`EvaluationOptions`.
         resamples: Of the intervals of the metrics.
 
     Returns:
@@ -389,8 +388,7 @@ def fuse_files(
     fused = fuse_tables(tables, found, space)
     if body_fusion is not None:
         fused = _fuse_bodies(fused, labels, body_fusion)
-    known = [clips[name] for name in fused.names if name in clips]
-    known = [clip for clip in known if clip.action is not None]
+    known = [c for c in map(clips.get, fused.names) if c and c.action is not None]
     metrics = None
     if known:
         options = EvaluationOptions(class_set, body_scores, resamples)

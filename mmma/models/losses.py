@@ -120,14 +120,9 @@ class ClassBalancedFocalLoss(ClassCountLoss):
 
 
 def class_power(loss: Mapping[str, Any]) -> float | None:
-    """Power of the training clips per class by which a loss moves the model's prior.
+    """Power of the clips per class by which a loss of a config moves the prior.
 
-    Args:
-        loss: Of a config.
-
-    Returns:
-        0 for plain cross entropy, ``-tau`` for the logit-adjusted one, and None for
-        losses whose scores assume no prior in closed form.
+    0 for cross entropy, ``-tau`` for the logit-adjusted one, None where no power does.
     """
     options = dict(loss)
     kind = MODELS.get(options.pop('type'))

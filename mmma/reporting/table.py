@@ -341,16 +341,10 @@ def _det_notes(report: Mapping[str, Any]) -> list[str]:
 def _intervals(row: Mapping[str, Any]) -> str:
     told = row['intervals']
     units = f'{told["resamples"]} resamples of {told["units"]} {told["unit"]}s'
-    few = coverage_text(told)
-    return f'intervals: 95 %, {units}' + (f', {few}' if few else '')
-
-
-def coverage_text(intervals: Mapping[str, Any]) -> str:
-    """What intervals of few subjects really cover; empty where that is their level."""
-    units = intervals.get('units', FEW_UNITS)
-    if units >= FEW_UNITS:
-        return ''
-    return f'with so few they hold the truth in about {100 * coverage(units):.0f} %'
+    if told['units'] < FEW_UNITS:
+        held = 100 * coverage(told['units'])
+        units += f', with so few they hold the truth in about {held:.0f} %'
+    return f'intervals: 95 %, {units}'
 
 
 def _span(bounds: Sequence[float]) -> str:
