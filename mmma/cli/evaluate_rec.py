@@ -33,11 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='clips to evaluate (default: the only subset of the truth file, or test '
         'if it has several)',
     )
-    add(
-        '--domain',
-        help='clips of this domain alone, as test.py --protocol zeroshot --dump scores '
-        'them (default: all)',
+    told = (
+        'clips of this domain alone, as test.py --protocol zeroshot --dump scores them'
     )
+    add('--domain', help=f'{told} (default: all)')
     add('--label-space', choices=LABEL_SPACES, default='mma82')
     add(
         '--body-groups',
@@ -46,21 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='group of an action where the truth file gives none (default: taxonomy)',
     )
     add_metric_arguments(parser)
-    add(
-        '--resamples',
-        type=int,
-        default=1000,
-        metavar='N',
-        help='bootstrap resamples of the 95 %% intervals (default 1000; 0: none)',
-    )
+    told = 'bootstrap resamples of the 95 %% intervals (default 1000; 0: none)'
+    add('--resamples', type=int, default=1000, metavar='N', help=told)
     add('--seed', type=int, default=0, metavar='S', help='seed of the bootstrap')
     add('--per-class', action='store_true', help='also print one row per action')
-    add(
-        '--confusions',
-        type=Path,
-        metavar='FILE.png',
-        help='also draw the confusion matrix, and print the most frequent mistakes',
-    )
+    told = 'also draw the confusion matrix, and print the most frequent mistakes'
+    add('--confusions', type=Path, metavar='FILE.png', help=told)
     add('--json', action='store_true', help='print one JSON object, percent unrounded')
 
 

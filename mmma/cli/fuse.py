@@ -47,13 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add('--label-space', choices=LABEL_SPACES, default='mma82')
     add_metric_arguments(parser)
-    add(
-        '--resamples',
-        type=int,
-        default=1000,
-        metavar='N',
-        help='bootstrap resamples of the 95 %% intervals (default 1000; 0: none)',
-    )
+    told = 'bootstrap resamples of the 95 %% intervals (default 1000; 0: none)'
+    add('--resamples', type=int, default=1000, metavar='N', help=told)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -231,11 +231,7 @@ class PlainCheckpointHook(CheckpointHook):
 
 
 def class_power(cfg: Mapping[str, Any]) -> float | None:
-    """Power of the training clips per class that a recognizer's prior goes with.
-
-    1 if sampler and loss take classes as they are, 0 if either balances them fully;
-    None where that is unknown.
-    """
+    """Power of clips per class in a recognizer's prior: 1 plain, 0 balanced, or None."""
     loss = cfg['model']['cls_head'].get('loss_cls') or {'type': 'CrossEntropyLoss'}
     loader = cfg.get('train_dataloader') or {}
     sampler = loader.get('sampler') or {'type': 'DefaultSampler'}
