@@ -231,7 +231,7 @@ class PlainCheckpointHook(CheckpointHook):
 
 
 def class_power(cfg: Mapping[str, Any]) -> float | None:
-    """Power of clips per class in a recognizer's prior: 1 plain, 0 balanced, or None."""
+    """Power of clips per class in a prior: 1 plain, 0 balanced, None where unknown."""
     loss = cfg['model']['cls_head'].get('loss_cls') or {'type': 'CrossEntropyLoss'}
     loader = cfg.get('train_dataloader') or {}
     sampler = loader.get('sampler') or {'type': 'DefaultSampler'}
