@@ -134,7 +134,9 @@ def test_truncated_matroska_files(tmp_path):
 
 def test_pyav_failing_to_look_up_a_stream_is_damage():
     """Seen with transport streams; no small file was found that always shows it."""
-    stream = SimpleNamespace(disposition=0, codec_context=object())
+    stream = SimpleNamespace(
+        disposition=0, codec_context=SimpleNamespace(extradata=None)
+    )
     container = SimpleNamespace(
         name='v.ts',
         streams=SimpleNamespace(video=[stream]),

@@ -88,7 +88,7 @@ def test_what_is_dumped_scores_the_same(det_root, work_dir, capsys):
         (['--body-scores', 'sum'], [], '--body-scores is no option of detection'),
         (STREET, ['+test_evaluator.bodies=head'], 'the model has no body head'),
         (['--protocol', 'fewshot'], [], 'few-shot is for recognition'),
-        (['--protocol', 'indomain'], [], 'annotations of 1 videos are withheld'),
+        (['--protocol', 'indomain'], [], 'truth of 1 of 3 videos is withheld'),
     ],
 )
 def test_what_is_refused(det_root, work_dir, more, options, text, capsys):

@@ -160,7 +160,8 @@ def test_written_rows_read_back_and_labels_are_names(tmp_path, space):
     ]
     path = tmp_path / 'rec.csv'
     write_rec(path, clips, space)
-    assert read_rec(path, space) == clips
+    span = replace(clips[1], path='film')  # a span of its source
+    assert read_rec(path, space) == [clips[0], span]
     header, first, second = path.read_text().splitlines()
     assert header.endswith('body,emotion,source_video,start_sec,end_sec')
     assert space.actions[3] in first

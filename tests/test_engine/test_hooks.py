@@ -445,7 +445,7 @@ def trained(moved_root, tmp_path_factory):
     options = TrainOptions(work_dir=work_dir, fast_dev_run=True)
     runner = build_trainer(open_run(config(moved_root, domain='lab'), options=options))
     runner.train()
-    return runner, latest_checkpoint(work_dir)
+    return runner, latest_checkpoint(runner.work_dir)
 
 
 def test_training_counts_the_clips_that_it_may_use(trained):
