@@ -325,7 +325,7 @@ def _numbers(
         cell = row.cells.get((key, subset))
         texts[title] = number(cell, row.simulated)
         if cell is not None and cell.interval == 'clips' and key in bracketed:
-            units = row.samples[subset][0].run['intervals']['units']
+            units = row.samples[subset][0].run['intervals'].get('units', FEW_UNITS)
             few = f'; {100 * coverage(units):.0f} %' if units < FEW_UNITS else ''
             texts[title] += f' [{cell.low:.1f}, {cell.high:.1f}{few}]'
         if cell is not None and key in row.suspect:
