@@ -14,8 +14,8 @@ pretrained = dict(
         'https://huggingface.co/MCG-NJU/videomae-small-finetuned-kinetics/resolve/'
         'main/pytorch_model.bin'
     ),
-    sha8='d6958590',  # as public copies of the file say
+    sha8='d6958590',  # as two public lists of files say
     size=88197173,
     data='kinetics-400',
-    note='VideoMAE ViT-S, pre-trained and tuned on K400: 79.0 top-1',
+    note='VideoMAE ViT-S, pre-trained and tuned on K400: 79.0 top-1',  # MODEL_ZOO.md
 )

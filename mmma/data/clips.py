@@ -26,7 +26,7 @@ REQUIRED = ('clip', 'path', 'subset', 'domain', 'subject', 'action', 'body')
 _TEXT = ('clip', 'path', 'subject', 'emotion', 'source_video')
 OPTIONAL = ('emotion', 'source_video', 'start_sec', 'end_sec')
 Span = tuple[float, float]
-_ROUNDING_SEC = 1e-6  # far below any frame, far above the rounding of a time
+ROUNDING_SEC = 1e-6  # far below any frame, far above the rounding of a time
 _PAST_END_SEC = 0.1  # lists round the ends of files
 
 
@@ -89,7 +89,7 @@ def span_frames(
     """
     if span is None:
         return 0, len(times_sec), duration_sec
-    first, stop = np.searchsorted(times_sec, np.array(span) - _ROUNDING_SEC).tolist()
+    first, stop = np.searchsorted(times_sec, np.array(span) - ROUNDING_SEC).tolist()
     beyond = span[1] > duration_sec + _PAST_END_SEC
     if beyond or first >= stop:
         fault = 'ends after the file' if beyond else 'has no frame of the file'

@@ -40,7 +40,7 @@ from mmma.evaluation.recognition import summed_body_scores
 from mmma.files import source_identity
 from mmma.hub.zoo import checkpoint_path, list_models
 from mmma.media.pose import PoseOptions, describe_extractor, extract_video
-from mmma.packets import BrokenVideoError, open_container, read_index
+from mmma.packets import BrokenVideoError, index_video
 from mmma.registry import METRICS, MODELS
 from mmma.structures.segments import Segments
 from mmma.taxonomy import LabelSpace, check_choice, load_label_space
@@ -436,17 +436,16 @@ def look_at(
     label = label or ('the video' if options.private else str(video))
     path = Path(video).absolute()
     try:
-        with open_container(path) as container:
-            index = read_index(container)
-        frames, duration_sec = len(index.pts), index.duration_sec
-        known = {
-            'frames': frames,
-            'fps': frames / duration_sec,
-            'duration_sec': duration_sec,
-            'first_frame_sec': float(index.pts[0] * index.time_base),
-        }
         pose = any(model.card.extractor for model in models)
         with _called(label, path):
+            index = index_video(path)
+            frames, duration_sec = len(index.pts), index.duration_sec
+            known = {
+                'frames': frames,
+                'fps': frames / duration_sec,
+                'duration_sec': duration_sec,
+                'first_frame_sec': float(index.pts[0] * index.time_base),
+            }
             skeletons = extract_video(path, pose_options(options)) if pose else None
             return tuple(
                 model.look(path, known, skeletons if model.card.extractor else None)

@@ -13,6 +13,7 @@ An entry with ``Weights`` is ours, trained and measured here; what a recipe's
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, metadata
@@ -420,7 +421,8 @@ def checkpoint_path(ckpt: str, offline: bool = False) -> Path:
     if path.is_dir():
         if best := sorted(path.glob('best_*.pth'), key=lambda p: p.stat().st_mtime):
             if len(best) > 1:  # of trainings in one folder
-                print(f'{path}: {best[-1].name} is taken, the newest of {len(best)}')
+                text = f'{path}: {best[-1].name} is taken, the newest of {len(best)}'
+                print(text, file=sys.stderr)
             return best[-1]
         raise FileNotFoundError(
             f'checkpoint {path} is a folder without best_*.pth: name a file in it.'

@@ -20,7 +20,6 @@ from mmma.packets import (
     VideoIndex,
     index_video,
     open_container,
-    read_index,
     video_stream,
 )
 from mmma.pictures import Upright, orientation, turning_filters
@@ -283,8 +282,8 @@ def read_times(path: Path) -> Times:
     Raises:
         ValueError: No video in it.
     """
-    with _opened(path) as (container, stream):
-        index, unit = read_index(container), Fraction(stream.time_base)
+    with _opened(path) as (_, stream):
+        index, unit = index_video(path), Fraction(stream.time_base)
         stamps = index.pts.tolist()
         end = stamps[-1] + max(1, round(index.last_sec / unit))
         return [stamp - stamps[0] for stamp in (*stamps, end)], unit

@@ -27,8 +27,8 @@ from mmma.media.pack import chosen_tasks, file_bytes, table_rows
 from mmma.packets import (
     BrokenVideoError,
     broken_by_damage,
+    index_video,
     open_container,
-    read_index,
     video_stream,
 )
 from mmma.pictures import Upright
@@ -136,8 +136,7 @@ class VideoFrames:
 
     def __init__(self, path: Path, span: Span | None = None) -> None:
         self.path, self.size = path, (0, 0)
-        with open_container(path) as container:
-            self._index = index = read_index(container)
+        self._index = index = index_video(path)
         try:
             first, stop, end_sec = span_frames(
                 index.times_sec, index.duration_sec, span

@@ -414,7 +414,7 @@ def test_a_work_dir_means_its_newest_best(tmp_path, capsys):
         (tmp_path / name).write_bytes(b'')
         os.utime(tmp_path / name, (when, when))
     assert checkpoint_path(str(tmp_path)).name == 'best_top1_epoch_2.pth'
-    assert 'best_top1_epoch_2.pth is taken, the newest of 2' in capsys.readouterr().out
+    assert 'best_top1_epoch_2.pth is taken, the newest of 2' in capsys.readouterr().err
 
 
 def test_a_folder_called_like_a_model(zoo, tmp_path, monkeypatch):

@@ -9,11 +9,9 @@ import numpy as np
 from mmaction.datasets.transforms import PackActionInputs
 from mmcv.transforms import BaseTransform
 
-from mmma.data.clips import span_frames
+from mmma.data.clips import ROUNDING_SEC, span_frames
 from mmma.registry import TRANSFORMS
 from mmma.video import check_backend, open_video
-
-_ROUNDING_SEC = 1e-6  # far below any frame, far above the rounding of a time
 
 
 @TRANSFORMS.register_module()
@@ -154,7 +152,7 @@ def frames_shown(frame_times_sec: np.ndarray, times_sec: np.ndarray) -> np.ndarr
         times_sec: Times from 0, any shape; a time at which a frame appears, up to
             rounding, shows that frame.
     """
-    shown = np.searchsorted(frame_times_sec, times_sec + _ROUNDING_SEC, side='right')
+    shown = np.searchsorted(frame_times_sec, times_sec + ROUNDING_SEC, side='right')
     return shown - 1
 
 
