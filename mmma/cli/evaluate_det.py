@@ -31,7 +31,7 @@ _PRESET_CHOICES = ('mma82', 'mac')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate.py det``."""
     add = parser.add_argument
-    add('--gt', required=True, type=Path, metavar='det.json', help='truth')
+    add('--gt', required=True, type=Path, metavar='det.json|ROOT', help='truth')
     add('--pred', required=True, type=Path, metavar='pred.json', help='detections')
     add(
         '--subset',

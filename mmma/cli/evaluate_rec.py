@@ -25,7 +25,7 @@ left out and counted; clips that the truth file lacks are an error.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate.py rec``."""
     add = parser.add_argument
-    add('--gt', required=True, type=Path, metavar='rec.csv', help='truth')
+    add('--gt', required=True, type=Path, metavar='rec.csv|ROOT', help='truth')
     add('--pred', required=True, type=Path, metavar='scores.npz|csv', help='scores')
     add(
         '--subset',

@@ -250,14 +250,6 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
     return DatasetInfo(**values)
 
 
-def is_simulated(truth: Path) -> bool | None:
-    """True or False as the root of a truth file says; None for a file on its own."""
-    try:
-        return read_info(truth.parent).simulated
-    except (FileNotFoundError, ValueError):
-        return None
-
-
 def write_info(root: Path, info: DatasetInfo) -> None:
     """Write ``dataset.json`` of a root, which is made; what is None is left out."""
     content = {key: value for key, value in vars(info).items() if value is not None}

@@ -13,7 +13,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from mmma.data.clips import Clip, body_map, read_rec
-from mmma.data.root import INFO_FILE, REC_FILE, is_simulated, missing_root, read_info
+from mmma.data.root import (
+    DET_FILE,
+    INFO_FILE,
+    REC_FILE,
+    DatasetInfo,
+    missing_root,
+    read_info,
+)
 from mmma.data.videos import (
     END_TOLERANCE_SEC,
     Video,
@@ -100,7 +107,7 @@ def recognition_report(
     """Metrics of scores against a ``rec.csv``.
 
     Args:
-        gt: The truth.
+        gt: The truth, or a data root.
         pred: The scores.
         label_space: Of both.
         body_groups: Of actions to which the truth gives no group.
@@ -117,7 +124,8 @@ def recognition_report(
         ValueError: Files that are not valid or do not belong together.
     """
     space = load_label_space(label_space, body_groups)
-    clips = read_rec(gt, space)
+    gt, info = _truth_file(gt, REC_FILE, space)
+    clips = read_rec(gt, space, None, info.domains)
     space = body_map(clips, space)
     subset, chosen = choose(gt, clips, 'clips', subset, domain)
     true_labels(chosen)  # refuses withheld ones before anything else is read
@@ -127,13 +135,13 @@ def recognition_report(
     trained.pop(None, None)
     counts = [trained[action] for action in range(space.num_actions)]
     options = replace(options, train_counts=counts if trained else None)
-    rows = domain_rows(table, chosen, space, options)
+    rows = domain_rows(table, chosen, space, options, info.domains)
     report = {
         **rows[0]['metrics'],
         'task': 'rec',
         'subset': subset,
         **({'domain': domain} if domain else {}),
-        'simulated': is_simulated(gt),
+        'simulated': info.simulated,
         'counts': {
             **rows[0]['counts'],
             'ignored': len(scores.names) - len(table.names),
@@ -167,12 +175,13 @@ def detection_report(
     adds the error profile, ``segment_map`` mAP over time steps.
     """
     space = load_label_space(label_space, body_groups)
+    gt, info = _truth_file(gt, DET_FILE, space)
     videos, problems = scan_det(gt, space, strict=False)
     refuse(problems, gt)
     subset, chosen = choose(gt, videos, 'videos', subset, domain)
     _check_truth(gt, chosen, videos, subset)
     found, counts = place_detections(pred, read_detections(pred, space), videos, chosen)
-    rows = domain_rows(found, chosen, space, options)
+    rows = domain_rows(found, chosen, space, options, info.domains)
     extras: dict[str, Any] = {}
     if profile or segment_map:
         durations = np.array([video.duration for video in chosen])
@@ -187,7 +196,7 @@ def detection_report(
         'task': 'det',
         'subset': subset,
         **({'domain': domain} if domain else {}),
-        'simulated': is_simulated(gt),
+        'simulated': info.simulated,
         'counts': {**rows[0]['counts'], **counts},
         'options': {
             'label_space': label_space,
@@ -197,6 +206,32 @@ def detection_report(
         **extras,
         'rows': rows,
     }
+
+
+def _truth_file(path: Path, name: str, space: LabelSpace) -> tuple[Path, DatasetInfo]:
+    """A truth file, or that of a data root, and what its root says of itself.
+
+    Of a file on its own the domains are MMA-82's, and ``simulated`` is None.
+
+    Raises:
+        FileNotFoundError: A folder that is no data root.
+        ValueError: The root is of another label space.
+    """
+    root = path if path.is_dir() else path.parent
+    if path.is_dir() and not (root / INFO_FILE).is_file():
+        raise FileNotFoundError(missing_root(root))
+    try:
+        info = read_info(root)
+    except (FileNotFoundError, ValueError):
+        if path.is_dir():
+            raise
+        return path, DatasetInfo('', space.name, simulated=None)  # type: ignore[arg-type]
+    if info.label_space != space.name:
+        raise ValueError(
+            f'{root} is of label space {info.label_space!r}, not {space.name!r}: give '
+            f'--label-space {info.label_space}'
+        )
+    return root / name if path.is_dir() else path, info
 
 
 def choose(
@@ -373,8 +408,9 @@ def fuse_files(
     """
     labels, clips, simulated = load_label_space(label_space), {}, None
     if gt:
-        gt, clips, simulated = _read_truth(gt, labels)
-        labels = body_map(clips.values(), labels)
+        gt, info = _truth_file(gt, REC_FILE, labels)
+        clips = {c.clip: c for c in read_rec(gt, labels, None, info.domains)}
+        simulated, labels = info.simulated, body_map(clips.values(), labels)
     tables, notes = _read_tables(scores, labels), []
     learnt, fitted = None, ()
     if learn and gt and val_scores:
@@ -413,27 +449,8 @@ def fuse_files(
         'metrics': metrics,
         'simulated': simulated,
     }
-    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
-    out.with_suffix('.json').write_text(text + '\n', encoding='utf-8')
+    write_results(record, out.with_suffix('.json'))
     return record, notes
-
-
-def _read_truth(
-    path: Path, space: LabelSpace
-) -> tuple[Path, dict[str, Clip], bool | None]:
-    """A truth file, or that of a data root; its clips, and what its root says."""
-    if path.is_dir():
-        if not (path / INFO_FILE).is_file():
-            raise FileNotFoundError(missing_root(path))
-        path = path / REC_FILE
-    info = read_info(path.parent) if (path.parent / INFO_FILE).is_file() else None
-    if info and info.label_space != space.name:
-        raise ValueError(
-            f'{path.parent} is of label space {info.label_space!r}, not '
-            f'{space.name!r}: give --label-space {info.label_space}'
-        )
-    clips = {clip.clip: clip for clip in read_rec(path, space)}
-    return path, clips, info.simulated if info else None
 
 
 def _read_tables(paths: Sequence[Path], space: LabelSpace) -> list[ScoreTable]:

@@ -49,6 +49,23 @@ def files(tmp_path):
     return write
 
 
+def test_truth_of_a_data_root(files, tmp_path, capsys):
+    own = {'lab': 'clinic-b', 'street': 'clinic-a', None: 'clinic-a'}
+    truth = {k: {**v, 'domain': own[v.get('domain')]} for k, v in TRUTH.items()}
+    given = files(truth)
+    given[2] = str(tmp_path)
+    assert main('evaluate', given) != 0
+    assert 'dataset.json' in capsys.readouterr().err
+    domains = ('clinic-b', 'clinic-a')
+    write_info(
+        tmp_path,
+        DatasetInfo('two', 'mma82', True, domains=domains, source_domain=domains[0]),
+    )
+    report, _ = report_of(given, capsys)
+    assert [r['domain'] for r in report['rows']] == ['all', *domains]
+    assert report['simulated'] is True
+
+
 def report_of(arguments, capsys):
     assert main('evaluate', [*arguments, '--json']) == 0
     captured = capsys.readouterr()

@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,6 +92,27 @@ def test_scores_of_one_domain_are_evaluated_against_it(files, capsys):
     assert report['rows'] == alone['rows']
     main('evaluate', [*arguments, '--domain', 'street'])
     assert 'subset test of street, percent' in capsys.readouterr().out
+
+
+def test_truth_of_a_data_root(files, tmp_path, capsys):
+    own = {'lab': 'clinic-b', 'street': 'clinic-a'}
+    given = files([replace(clip, domain=own[clip.domain]) for clip in clips()])
+    given[2] = str(tmp_path)
+    assert main('evaluate', given) != 0
+    assert 'dataset.json' in capsys.readouterr().err
+    domains = tuple(own.values())
+    info = DatasetInfo(
+        'two clinics', 'mma82', True, domains=domains, source_domain=domains[0]
+    )
+    write_info(tmp_path, info)
+    report = report_of(given, capsys)
+    assert [r['domain'] for r in report['rows']] == ['all', *domains]
+    assert report['simulated'] is True
+    assert report == report_of(
+        ['rec', '--gt', str(tmp_path / 'rec.csv'), *given[3:]], capsys
+    )
+    assert main('evaluate', [*given, '--label-space', 'ma52']) != 0
+    assert 'give --label-space mma82' in capsys.readouterr().err
 
 
 def test_scores_of_other_domains_are_left_out(files, capsys):
