@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from mmma.cli.arguments import check_workers
+from mmma.cli.arguments import add_workers, check_workers
 
 HELP = """Validate a data root: tables, videos, skeletons, published margins.
 
@@ -25,34 +25,17 @@ in train, 2 there is no such root."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument('root', metavar='ROOT', type=Path, help='data root')
-    parser.add_argument(
-        '--decode', action='store_true', help='decode every video to its last frame'
-    )
-    parser.add_argument(
-        '--leakage', action='store_true', help='compare the subsets with each other'
-    )
-    parser.add_argument(
-        '--against',
-        nargs='+',
-        default=[],
-        type=Path,
-        metavar='ROOT|LIST',
-        help='other roots, or lists of names, to compare the subsets with (--leakage)',
-    )
-    parser.add_argument(
-        '--names-only', action='store_true', help='--leakage without looking at videos'
-    )
-    parser.add_argument(
-        '--json',
-        metavar='FILE',
-        help='also write the report as JSON; - prints it and nothing else',
-    )
-    parser.add_argument(
-        '--workers',
-        type=int,
-        help='processes that decode (default: one per core; 0: in this one)',
-    )
+    add = parser.add_argument
+    add('root', metavar='ROOT', type=Path, help='data root')
+    add('--decode', action='store_true', help='decode every video to its last frame')
+    add('--leakage', action='store_true', help='compare the subsets with each other')
+    told = 'other roots, or lists of names, to compare the subsets with (--leakage)'
+    add('--against', nargs='+', default=[], type=Path, metavar='ROOT|LIST', help=told)
+    told = '--leakage without looking at videos'
+    add('--names-only', action='store_true', help=told)
+    told = 'also write the report as JSON; - prints it and nothing else'
+    add('--json', metavar='FILE', help=told)
+    add_workers(parser)
 
 
 def run(args: argparse.Namespace) -> int:

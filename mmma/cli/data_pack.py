@@ -39,23 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     os.environ.setdefault('OMP_NUM_THREADS', '1')  # before numpy is there
     from mmma.media.encode import PackOptions
 
-    parser.add_argument('root', metavar='ROOT', type=Path, help='data root to pack')
-    parser.add_argument('out', metavar='OUT', type=Path, help='packed root to write')
+    add = parser.add_argument
+    add('root', metavar='ROOT', type=Path, help='data root to pack')
+    add('out', metavar='OUT', type=Path, help='packed root to write')
     names = ('short_side', 'gop', 'crf', 'crop', 'person', 'margin')
     plain = {'short_side': {'help': 'default: 256'}, 'crop': {'help': None}}
     add_options(parser, PackOptions, *names, **plain)
-    parser.add_argument(
-        '--tasks', nargs='+', choices=('rec', 'det'), help='default: those of the root'
-    )
+    add('--tasks', nargs='+', choices=('rec', 'det'), help='default: those of the root')
     add_workers(parser)
-    parser.add_argument(
-        '--allow-failures',
-        action='store_true',
-        help='finish OUT though videos failed: rows without a file',
-    )
-    parser.add_argument(
-        '--force', action='store_true', help='pack anew what other options packed'
-    )
+    told = 'finish OUT though videos failed: rows without a file'
+    add('--allow-failures', action='store_true', help=told)
+    add('--force', action='store_true', help='pack anew what other options packed')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -41,24 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     os.environ.setdefault('OMP_NUM_THREADS', '1')  # before numpy is there
     from mmma.media.pose import PoseOptions
 
-    parser.add_argument('root', metavar='ROOT', type=Path, help='data root')
+    add = parser.add_argument
+    add('root', metavar='ROOT', type=Path, help='data root')
     add_options(parser, PoseOptions, 'backend', backend={'help': None})
-    parser.add_argument(
-        '--tasks', nargs='+', choices=('rec', 'det'), help='default: those of the root'
-    )
+    add('--tasks', nargs='+', choices=('rec', 'det'), help='default: those of the root')
     add_workers(parser)
     add_options(parser, PoseOptions, 'persons', 'smooth', 'models', 'device')
-    parser.add_argument(
-        '--skip-broken',
-        action='store_true',
-        help='write the store without clips that failed, and name them in a file',
-    )
-    parser.add_argument(
-        '--force', action='store_true', help='replace the skeletons that are there'
-    )
-    parser.add_argument(
-        '--sheet', type=Path, metavar='FILE', help='PNG or JPG: skeletons over frames'
-    )
+    told = 'write the store without clips that failed, and name them in a file'
+    add('--skip-broken', action='store_true', help=told)
+    add('--force', action='store_true', help='replace the skeletons that are there')
+    add('--sheet', type=Path, metavar='FILE', help='PNG or JPG: skeletons over frames')
 
 
 def run(args: argparse.Namespace) -> int:

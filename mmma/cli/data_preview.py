@@ -26,16 +26,13 @@ _COLUMNS = 3  # of actions, when there is one domain
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument('root', metavar='ROOT', help='data root')
-    parser.add_argument('--out', required=True, metavar='sheet.png', help='PNG or JPG')
-    parser.add_argument('--domain', metavar='D', help='only this domain')
-    parser.add_argument(
-        '--actions', nargs='+', metavar='A', help='names or indices; by default all'
-    )
-    parser.add_argument('--frames', type=int, default=4, metavar='N', help='per clip')
-    parser.add_argument(
-        '--height', type=int, default=96, metavar='PX', help='of a frame in the sheet'
-    )
+    add = parser.add_argument
+    add('root', metavar='ROOT', help='data root')
+    add('--out', required=True, metavar='sheet.png', help='PNG or JPG')
+    add('--domain', metavar='D', help='only this domain')
+    add('--actions', nargs='+', metavar='A', help='names or indices; by default all')
+    add('--frames', type=int, default=4, metavar='N', help='per clip')
+    add('--height', type=int, default=96, metavar='PX', help='of a frame in the sheet')
 
 
 def run(args: argparse.Namespace) -> int:

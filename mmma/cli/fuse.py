@@ -32,19 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--val-scores', nargs='+', type=Path, metavar='FILE', help='for --learn')
     add('--gt', type=Path, metavar='rec.csv|DATAROOT', help='truth')
     add('--subset', default='val', metavar='val', help='--learn: val, nothing else')
-    add(
-        '--space',
-        choices=_SPACES,
-        default='mean',
-        help='mean: of scores (default); logit: of log scores, the geometric mean',
-    )
-    add(
-        '--body-fusion',
-        type=float,
-        metavar='W',
-        help='then multiply each action by the fused body score of its group to the '
-        'power W; not for models whose head does so in testing (fusion_weight)',
-    )
+    told = 'mean: of scores (default); logit: of log scores, the geometric mean'
+    add('--space', choices=_SPACES, default='mean', help=told)
+    told = 'then multiply each action by the fused body score of its group to the '
+    told += 'power W; not for models whose head does so in testing (fusion_weight)'
+    add('--body-fusion', type=float, metavar='W', help=told)
     add('--label-space', choices=LABEL_SPACES, default='mma82')
     add_metric_arguments(parser)
     told = 'bootstrap resamples of the 95 %% intervals (default 1000; 0: none)'

@@ -32,20 +32,10 @@ Written are OUT/NAME/PROBE/PROTOCOL/results.json, which table.py reads."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
-    add(
-        'configs',
-        nargs='+',
-        metavar='CONFIG|NAME',
-        help='config files, or names of recipes as videomae-s',
-    )
-    add(
-        '--ckpt',
-        nargs='+',
-        default=[],
-        metavar='CKPT',
-        help='weights, one for each config (default: those that the recipes name): '
-        f'{CKPT_HELP}',
-    )
+    text = 'config files, or names of recipes as videomae-s'
+    add('configs', nargs='+', metavar='CONFIG|NAME', help=text)
+    text = 'weights, one for each config (default: those that the recipes name): '
+    add('--ckpt', nargs='+', default=[], metavar='CKPT', help=text + CKPT_HELP)
     text = 'features of random weights, and say so in the results'
     add('--no-pretrained', dest='pretrained', action='store_false', help=text)
     add('--probe', choices=(*KINDS, 'both'), default='linear')

@@ -27,13 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('data', metavar='DATA', type=Path, help='data root, as convert.py writes it')
     add('--out', metavar='DIR', type=Path, default=Path('work_dirs/real'))
     add('--preset', default='1gpu', metavar='|'.join(PRESETS))
-    add(
-        '--skip',
-        nargs='+',
-        default=[],
-        metavar='STEP',
-        help=f'leave out steps, or groups of them: {", ".join(GROUPS)}',
-    )
+    told = f'leave out steps, or groups of them: {", ".join(GROUPS)}'
+    add('--skip', nargs='+', default=[], metavar='STEP', help=told)
     add('--again', nargs='+', default=[], metavar='STEP', help='as if never done')
     add('--probe', metavar='NAME', help='recipe of the frozen backbone')
     add('--epochs', type=int, metavar='N', help='of each training')
@@ -43,11 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--models', type=Path, metavar='DIR', help='of rtmlib')
     add('--workers', type=int, metavar='N', help='processes (default: one per core)')
     add('--amp', action='store_true', help='train in mixed precision')
-    add(
-        '--skip-broken',
-        action='store_true',
-        help='go on without videos that cannot be read; the results name them',
-    )
+    told = 'go on without videos that cannot be read; the results name them'
+    add('--skip-broken', action='store_true', help=told)
     add('--no-estimate', action='store_true', help='measure nothing, start')
     add('--dry-run', action='store_true', help='print the plan with its estimates')
 

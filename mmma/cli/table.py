@@ -25,35 +25,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('results', nargs='+', metavar='RESULTS', help='[NAME=]results.json')
     form = parser.add_mutually_exclusive_group()
-    form.add_argument(
-        '--paper', action='store_true', help="the paper's layout, as text"
-    )
-    form.add_argument('--latex', action='store_true', help='needs booktabs alone')
-    form.add_argument('--csv', action='store_true', help='one line per cell')
-    form.add_argument('--md', action='store_true', help='Markdown')
-    add(
-        '--pool',
-        action='store_true',
-        help='pool in-domain results of single domains, exactly, by their counts',
-    )
+    form = form.add_argument
+    form('--paper', action='store_true', help="the paper's layout, as text")
+    form('--latex', action='store_true', help='needs booktabs alone')
+    form('--csv', action='store_true', help='one line per cell')
+    form('--md', action='store_true', help='Markdown')
+    told = 'pool in-domain results of single domains, exactly, by their counts'
+    add('--pool', action='store_true', help=told)
     add('--level', choices=('action', 'body', 'both'), default='both')
     add('--no-published', action='store_true', help="leave the paper's rows out")
     add('--baseline', metavar='NAME', help='test the other rows against this one')
     add('--gt', type=Path, metavar='rec.csv|DATAROOT', help='truth, for --baseline')
-    add(
-        '--scores',
-        nargs='+',
-        default=[],
-        metavar='RESULTS=FILE',
-        help='score file of a results file, for --baseline',
-    )
-    add(
-        '--resamples',
-        type=int,
-        default=10000,
-        metavar='N',
-        help='of the paired bootstrap (default 10000)',
-    )
+    told = 'score file of a results file, for --baseline'
+    add('--scores', nargs='+', default=[], metavar='RESULTS=FILE', help=told)
+    told = 'of the paired bootstrap (default 10000)'
+    add('--resamples', type=int, default=10000, metavar='N', help=told)
     add('--out', metavar='FILE', help='also write the table here')
 
 

@@ -34,6 +34,8 @@ class DatasetInfo:
         packed: What was done to the videos when they were packed, if they were.
         domains: Its domains, in the order of rows and tables.
         source_domain: The one that zero-shot and few-shot train on.
+        follow_links: True where videos may lie behind links out of the root, as for
+            the command that was given ``--follow-links``.
     """
 
     name: str
@@ -44,6 +46,7 @@ class DatasetInfo:
     packed: Any = None
     domains: tuple[str, ...] = DOMAINS
     source_domain: str = DOMAINS[0]
+    follow_links: bool | None = None
 
 
 class DataRoot:
@@ -157,11 +160,12 @@ class DataRoot:
             forms = (self.path / normalize(form, relative) for form in ('NFC', 'NFD'))
             file = next((other for other in forms if other.exists()), file)
         target = file.resolve()
-        if not target.is_relative_to(self._real_path):
+        follows = self.info.follow_links or os.environ.get('MMMA_FOLLOW_LINKS')
+        if not follows and not target.is_relative_to(self._real_path):
             raise ValueError(
                 f'path {relative!r} leaves the data root {self.path} through a link '
-                f'to {target}: put the files inside the root, or make the whole root '
-                'a link'
+                f'to {target}: give --follow-links if you made the link, or write '
+                f'"follow_links": true into {INFO_FILE}; or put the files inside'
             )
         return file
 
@@ -229,6 +233,8 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
                 f'{file}: {key!r} is {parsed.get(key)!r}; it must be there and be a '
                 f'{kind.__name__}'
             )
+    if not isinstance(follows := parsed.get('follow_links', False), bool):
+        raise ValueError(f"{file}: 'follow_links' is {follows!r}; use true or false")
     domains = parsed.get('domains', list(DOMAINS))
     named = isinstance(domains, list) and all(isinstance(d, str) for d in domains)
     if not named or not domains or {'', 'all'} & set(domains):

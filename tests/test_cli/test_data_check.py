@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -93,3 +94,15 @@ def test_no_leakage_and_unreadable_videos(root, capsys):
     out = capsys.readouterr().out
     assert f'not readable: {root}/bad.mp4: zero bytes' in out
     assert 'nothing is shared' in out
+
+
+def test_links_are_followed_when_asked(video_root, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv('MMMA_FOLLOW_LINKS', raising=False)
+    root, storage = tmp_path / 'linked', tmp_path / 'storage'
+    shutil.copytree(video_root, root)
+    (root / 'videos').rename(storage)
+    (root / 'videos').symlink_to(storage)
+    assert main('data/check', [str(root)]) == 1
+    assert 'give --follow-links if you made the link' in capsys.readouterr().out
+    monkeypatch.setenv('MMMA_FOLLOW_LINKS', '')  # is set by the command, then undone
+    assert main('data/check', [str(root), '--follow-links']) == 0

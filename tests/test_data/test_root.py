@@ -83,7 +83,7 @@ def test_video_path_refuses_to_leave(root, path):
         DataRoot(root).video_path('')
 
 
-def test_video_path_through_links(root, tmp_path):
+def test_video_path_through_links(root, tmp_path, monkeypatch):
     assert DataRoot(root).video_path('videos/a.mp4') == root / 'videos' / 'a.mp4'
     (root / 'disk').mkdir()
     (root / 'videos').symlink_to('disk')
@@ -95,6 +95,17 @@ def test_video_path_through_links(root, tmp_path):
     (root / 'videos').symlink_to(tmp_path / 'elsewhere')
     with pytest.raises(ValueError, match=r'leaves the data root .* through a link to'):
         DataRoot(root).video_path('videos/a.mp4')
+    monkeypatch.setenv('MMMA_FOLLOW_LINKS', '1')
+    assert DataRoot(root).video_path('videos/a.mp4') == root / 'videos' / 'a.mp4'
+    with pytest.raises(ValueError, match='leaves the data root'):  # a table's path
+        DataRoot(root).video_path('../elsewhere/a.mp4')
+    monkeypatch.delenv('MMMA_FOLLOW_LINKS')
+    info = json.loads((root / 'dataset.json').read_text())
+    (root / 'dataset.json').write_text(json.dumps({**info, 'follow_links': True}))
+    assert DataRoot(root).video_path('videos/a.mp4') == root / 'videos' / 'a.mp4'
+    (root / 'dataset.json').write_text(json.dumps({**info, 'follow_links': 'yes'}))
+    with pytest.raises(ValueError, match="'follow_links' is 'yes'; use true or false"):
+        DataRoot(root)
 
 
 def test_info_is_written_without_what_is_none(tmp_path):
