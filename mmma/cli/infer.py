@@ -24,17 +24,18 @@ HELP = """Which action clips show (--recog), and when actions happen in videos (
 
 Writes DIR/<stem>.json with everything and DIR/<stem>.csv with a row per finding: task,
 start_sec, end_sec, action, body, score, abstained, simulated, model; in subfolders as
-those of a folder that is given. Seconds count from
-the first frame, by the file's time stamps. A recognizer looks at the whole file. Config
-and code are those of test.py, and so are the scores.
+those of a folder that is given, both sorted by time. Seconds count from the first
+frame, by the file's time stamps. A recognizer looks at the whole file. Config and code
+are those of test.py, and so are the scores.
 
 Below --threshold a recognizer abstains (a row without action) and a detector drops the
 segment (the JSON counts them). Skeleton models find the joints by themselves. Weights
 trained on simulated data need --allow-simulated, and every row then says so.
 
 Given again, the command goes on: what was made from the same file with the same models
-and options is kept. --private uses no network, calls videos by their number and leaves
-paths out of the JSON. Beside these two files nothing is written of a video.
+and options is kept. --private uses no network, calls videos and their files by their
+number (video-1.csv, in the order given) and leaves paths out of the JSON. Beside
+these two files nothing is written of a video.
 
 Exit status: 0 done, 2 bad usage, or some videos could not be read: they are listed, the
 others are done."""

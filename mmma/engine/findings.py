@@ -238,6 +238,7 @@ def find_videos(
     for i, (path, name) in enumerate(files.values(), start=1):
         label = f'video {i} of {len(files)}' if private else str(path)
         stem = str(name if stems[name.with_suffix('')] > 1 else name.with_suffix(''))
+        stem = f'video-{i}' if private else stem
         videos[path] = label, stem
         if first.setdefault(stem, label) != label:
             raise ValueError(
@@ -260,12 +261,13 @@ def made_before(
 
     Args:
         folder: Of the files.
-        stem: Name of the video without its suffix.
+        stem: Of their names.
         request: From :func:`mmma.engine.infer.describe_request`.
         label: What messages call the video.
 
     Raises:
-        ValueError: A file of that name is of another program.
+        ValueError: A file of that name is of another program, or, where names are
+            numbers, of another video.
     """
 
     def check(ours: bool, kind: str) -> None:
@@ -286,7 +288,13 @@ def made_before(
     except ValueError:
         content = None
     check(isinstance(content, dict) and content.get('schema') == SCHEMA, 'JSON')
-    return content['request'] == request and rows.is_file()
+    made, named = content['request'], 'path' in request['options']
+    if not named and made.get('video') != request.get('video'):
+        raise ValueError(
+            f'{label}: the output folder has a {stem}.json of another video: choose '
+            'another --out, or give the same videos in the same order.'
+        )
+    return made == request and rows.is_file()
 
 
 def write_findings(
@@ -296,7 +304,7 @@ def write_findings(
 
     Args:
         folder: Of the files.
-        stem: Name of the video without its suffix.
+        stem: Of their names.
         answers: One per model.
         facts: ``request``, ``top_k``, and ``path`` unless it is private.
     """
@@ -305,7 +313,7 @@ def write_findings(
         writer.writerow(COLUMNS)
         for result in answers:
             told = [str(flag).lower() for flag in (result.abstained, result.simulated)]
-            for f in result.segments:
+            for f in sorted(result.segments, key=_time):
                 times, names = (f.start_sec, f.end_sec), (f.action, f.body)
                 row = [f'{time:.3f}' for time in times] + [name or '' for name in names]
                 score = f'{f.score:.4f}'
@@ -342,8 +350,8 @@ def _describe(answers: Sequence[Answer], facts: Mapping[str, Any]) -> dict[str, 
             content['detection'] = own
             times = ('start_sec', 'end_sec')
             own['below_threshold'] = result.dropped
-            own['segments'] = [_named(found, *times) for found in result.actions]
-            own['bodies'] = [_named(found, *times) for found in result.bodies]
+            for key, told in (('segments', result.actions), ('bodies', result.bodies)):
+                own[key] = [_named(found, *times) for found in sorted(told, key=_time)]
         else:
             content['recognition'] = own
             own.update(asdict(result.answer))
@@ -351,6 +359,10 @@ def _describe(answers: Sequence[Answer], facts: Mapping[str, Any]) -> dict[str, 
             own['bodies'] = [_named(found) for found in result.bodies]
     content['request'] = facts['request']
     return content
+
+
+def _time(found: Finding) -> tuple[float, float]:
+    return found.start_sec, found.end_sec
 
 
 def _named(found: Finding, *times: str) -> dict[str, Any]:

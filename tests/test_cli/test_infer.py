@@ -195,8 +195,17 @@ def test_private_tells_no_name_and_uses_no_network(
     assert 'FAILED video 2 of 4: damaged' in caught.err
     assert not any(SECRET.encode() in part for part in everything_in(home))
     assert list(temporary.iterdir()) == []
-    content, _ = read(out, f'one {SECRET}')
+    assert {path.name for path in out.iterdir()} == {
+        *('video-3.csv', 'video-3.json', 'video-4.csv', 'video-4.json')
+    }
+    content, _ = read(out, 'video-3')
     assert SECRET not in json.dumps(content)
+    os.utime(videos / f'one {SECRET}.mp4', (1, 1))  # as another video
+    capfd.readouterr()
+    assert infer(checkpoints, [videos], out, '--private') == 2
+    caught = capfd.readouterr()
+    assert 'video 3 of 4: the output folder has a video-3.json of ano' in caught.err
+    assert read(out, 'video-3')[0] == content
     assert 'path' not in content['video']
 
 

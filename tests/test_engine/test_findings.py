@@ -150,5 +150,5 @@ def test_videos_that_are_meant(tmp_path):
     twin.touch()
     with pytest.raises(ValueError, match=f'^{a} and {twin} have the same name'):
         find_videos([a, twin], False)
-    with pytest.raises(ValueError, match=r'^video 1 of 2 and video 2 of 2 have the s'):
-        find_videos([a, twin], True)
+    numbered, _ = find_videos([a, twin], True)
+    assert [stem for _, stem in numbered.values()] == ['video-1', 'video-2']
