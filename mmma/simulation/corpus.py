@@ -102,17 +102,18 @@ class Scene:
         motion_rng, self._pose_rng, self._picture_rng = map(
             np.random.default_rng, np.random.SeedSequence(entropy).spawn(3)
         )
-        self._item = item
         self._style = DOMAIN_STYLES[item.domain]
         self._subject = _subject(item.person_seed, item.domain)
         self._motion = simulate_motion(
             self._subject, self._style, item.events, item.seconds, item.fps, motion_rng
         )
+        frames = len(self._motion.joints)
+        if frames != item.frames:
+            raise ValueError(f'{item.name}: {frames} frames instead of {item.frames}')
 
     def skeleton(self) -> np.ndarray:
         """(T, 1, V, 3) int16: what a pose extractor sees."""
         keypoints, scores = observe_skeleton(self._motion, self._style, self._pose_rng)
-        self._check(len(scores))
         return encode_joints(keypoints[None], scores[None], WHOLEBODY65.score_scale)
 
     def frames(self) -> Iterator[np.ndarray]:
@@ -121,19 +122,9 @@ class Scene:
 
         if multiprocessing.parent_process() is not None:
             cv2.setNumThreads(1)  # every core has a worker of its own
-        count = 0
-        for frame in render_frames(
+        yield from render_frames(
             self._motion, self._subject, self._style, self._picture_rng
-        ):
-            yield frame
-            count += 1
-        self._check(count)
-
-    def _check(self, frames: int) -> None:
-        if frames != self._item.frames:
-            raise ValueError(
-                f'{self._item.name}: {frames} frames instead of {self._item.frames}'
-            )
+        )
 
 
 _subject = functools.lru_cache(maxsize=512)(make_subject)
@@ -155,7 +146,7 @@ def _prepare(root: Path, plan: Plan, fingerprint: str, force: bool) -> bool:
         raise ValueError(f'{root} is a file: name a folder')
     if _has_tables(root, plan):
         if all(file.is_file() for file in data_files(root, plan)):
-            _finish(root)
+            shutil.rmtree(root / PARTIAL, ignore_errors=True)
             return True
     elif root.is_dir() and any(root.iterdir()):
         _check_content(root, fingerprint, force)
@@ -165,11 +156,6 @@ def _prepare(root: Path, plan: Plan, fingerprint: str, force: bool) -> bool:
         content = {'fingerprint': fingerprint, 'options': plan.options.describe()}
         file.write(json.dumps(content) + '\n')
     return False
-
-
-def _finish(root: Path) -> None:
-    """Remove what only an interrupted run needs."""
-    shutil.rmtree(root / PARTIAL, ignore_errors=True)
 
 
 def write_tables(root: Path, plan: Plan) -> None:
@@ -301,7 +287,7 @@ def write_corpus(
         _write_chunks(make_chunks(plan), root, workers, report or (lambda *_: None))
     write_tables(root, plan)
     write_info(root, plan.info())
-    _finish(root)
+    shutil.rmtree(root / PARTIAL, ignore_errors=True)
     return True
 
 

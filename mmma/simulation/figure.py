@@ -61,10 +61,10 @@ def finger_joints(shape: np.ndarray) -> np.ndarray:
 
     Thumb to little finger, root to tip; metres from the wrist for a person of 1.70 m.
     """
-    out = np.empty((*shape.shape[:-1], 5, 4, 3))
-    _place_fingers(shape, out[..., 1:, :, :])
-    _place_thumb(shape, out[..., 0, :, :])
-    return out
+    bones = np.empty((*shape.shape[:-1], 5, 4, 3))
+    bones[..., 0, 0, :], bones[..., 1:, 0, :] = _THUMB_ROOT, _KNUCKLES
+    bones[..., 0, 1:, :], bones[..., 1:, 1:, :] = _thumb(shape), _fingers(shape)
+    return bones.cumsum(axis=-2)
 
 
 def contact_point(touch: str, shape: np.ndarray) -> np.ndarray:
@@ -77,41 +77,29 @@ def contact_point(touch: str, shape: np.ndarray) -> np.ndarray:
     return finger_joints(shape)[list(_TIPS[touch]), 3].mean(axis=0)
 
 
-def _place_fingers(shape: np.ndarray, out: np.ndarray) -> None:
-    """Index to little finger: each bends in its own plane towards the palm."""
+def _fingers(shape: np.ndarray) -> np.ndarray:
+    """(..., 4, 3, 3) bones: each finger bends in its own plane towards the palm."""
     aside = shape[..., 8:9] * _SPREAD  # (..., 4)
     bends = shape[..., _FINGER_CURLS, None] * _FLEX  # (..., 4, 3)
     bends[..., 0] += np.radians(shape[..., 7:8])
     angle = np.cumsum(bends, axis=-1)
     along = np.cos(angle) * _PHALANGES
-    steps = np.empty((*angle.shape, 3))
-    steps[..., 0] = along * np.cos(aside)[..., None]
-    steps[..., 1] = np.sin(angle) * _PHALANGES
-    steps[..., 2] = along * np.sin(aside)[..., None]
-    out[..., 0, :] = _KNUCKLES
-    for i in range(3):
-        out[..., i + 1, :] = out[..., i, :] + steps[..., i, :]
+    forward, outward = np.cos(aside)[..., None], np.sin(aside)[..., None]
+    down = np.sin(angle) * _PHALANGES
+    return np.stack([along * forward, down, along * outward], axis=-1)
 
 
-def _place_thumb(shape: np.ndarray, out: np.ndarray) -> None:
-    """The thumb turns about its root and curls across the palm."""
+def _thumb(shape: np.ndarray) -> np.ndarray:
+    """(..., 3, 3) bones: the thumb turns about its root and curls across the palm."""
     azimuth, elevation = np.radians(shape[..., 0]), np.radians(shape[..., 1])
-    first = np.empty((*azimuth.shape, 3))
-    first[..., 0] = np.cos(azimuth) * np.cos(elevation)
-    first[..., 1] = np.sin(elevation)
-    first[..., 2] = np.sin(azimuth) * np.cos(elevation)
+    ahead, aside, flat = np.cos(azimuth), np.sin(azimuth), np.cos(elevation)
+    first = np.stack([ahead * flat, np.sin(elevation), aside * flat], axis=-1)
     # Perpendicular to the thumb and mostly towards the fingers.
-    across = np.empty_like(first)
-    across[..., 0] = np.sin(azimuth)
-    across[..., 1] = 0.0
-    across[..., 2] = -np.cos(azimuth)
+    across = np.stack([aside, np.zeros_like(aside), -ahead], axis=-1)
     angle = shape[..., 2, None] * np.cumsum(_THUMB_FLEX)  # (..., 3)
     steps = np.cos(angle)[..., None] * first[..., None, :]
     steps += np.sin(angle)[..., None] * across[..., None, :]
-    steps *= _THUMB_BONES[:, None]
-    out[..., 0, :] = _THUMB_ROOT
-    for i in range(3):
-        out[..., i + 1, :] = out[..., i, :] + steps[..., i, :]
+    return steps * _THUMB_BONES[:, None]
 
 
 REFERENCE_HEIGHT = 1.70
@@ -188,14 +176,9 @@ def pose_trunk(
 ) -> Figure:
     """Pelvis, spine, head with face, shoulders and hips; limbs are not placed yet.
 
-    Args:
-        build: Bone lengths.
-        base: (T, 3) where the pelvis is, metres.
-        pelvis: (T, 3) yaw, pitch, roll of the pelvis, radians.
-        chest: (T, 3) of the chest against the pelvis.
-        head: (T, 3) of the head against the chest.
-        thrust: (T,) how far the head is pushed forward, radians at the neck.
-        shoulders: (T, 2, 2) lift and forward turn of each shoulder.
+    Args are (T, 3): ``base`` where the pelvis is, metres; yaw, pitch, roll of pelvis,
+    of chest against pelvis, of head against chest, radians; (T,) ``thrust`` of the head
+    forward, radians at the neck; (T, 2, 2) lift and forward turn of each shoulder.
     """
     joints = np.zeros((len(base), len(JOINTS), 3))
     pelvis_axes = euler_rotation(*pelvis.T)
@@ -282,10 +265,8 @@ def hand_frames(
 ) -> np.ndarray:
     """(..., 3, 3) axes of hands, in columns: to fingers, out of the palm, to the thumb.
 
-    Args:
-        fingers: (..., 3) where the fingers point.
-        palms: (..., 3) where the palms face.
-        outward: (...,) or one number, 1 for left and -1 for right hands.
+    By (..., 3) directions in which fingers point and palms face; ``outward`` is (...,)
+    or one number, 1 for left and -1 for right hands.
     """
     out = direction_frame(fingers, palms)
     # The left hand is the right one mirrored.

@@ -32,15 +32,10 @@ def rotate(rotation: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 
 def euler_rotation(yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> np.ndarray:
-    """Rotation by roll, then pitch, then yaw.
+    """(..., 3, 3) rotation by roll, then pitch, then yaw; columns are the turned axes.
 
-    Args:
-        yaw: (...,) about y; positive turns to the person's left.
-        pitch: (...,) about x; positive bends forward and down.
-        roll: (...,) about z; positive leans to the person's right.
-
-    Returns:
-        (..., 3, 3), columns are the turned x, y, z axes.
+    Each is (...,): yaw about y, positive to the person's left; pitch about x, positive
+    forward and down; roll about z, positive to the person's right.
     """
     cy, sy = np.cos(yaw), np.sin(yaw)
     cp, sp = np.cos(pitch), np.sin(pitch)
@@ -99,19 +94,11 @@ def two_bone_ik(
     lengths: tuple[float, float],
     pole: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Place the middle and the end of a two-bone chain.
+    """Place the middle and the end, (..., 3) each, of a chain of two bones.
 
-    The end is the target where it is in reach, else the nearest point of the reach on
-    the line to it. Bones keep their lengths in any case.
-
-    Args:
-        root: (..., 3) shoulders or hips.
-        target: (..., 3) where wrists or ankles should be.
-        lengths: Upper and lower bone.
-        pole: (..., 3) direction towards which elbow or knee points.
-
-    Returns:
-        Middle and end, both (..., 3).
+    The end is the (..., 3) target where it is in reach of the (..., 3) root, else the
+    nearest point of the reach on the line to it; the middle lies towards the (..., 3)
+    pole. Upper and lower bone keep their lengths in any case.
     """
     upper, lower = lengths
     offset = target - root
@@ -260,14 +247,7 @@ def ramp_weight(ramp: Ramp, time_sec: np.ndarray) -> np.ndarray:
 def idle_noise(
     rng: np.random.Generator, time_sec: np.ndarray, channels: int, rate: float
 ) -> np.ndarray:
-    """(T, C) smooth noise of about unit size in independent channels.
-
-    Args:
-        rng: Source of rates and phases.
-        time_sec: (T,) seconds.
-        channels: C.
-        rate: Typical cycles per second.
-    """
+    """(T, C) smooth noise of about unit size; ``rate`` is typical cycles per second."""
     rates = rate * rng.uniform(0.3, 1.6, (3, channels))
     phases = rng.random((3, channels))
     out = np.zeros((len(time_sec), channels))

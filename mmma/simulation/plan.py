@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -182,7 +184,14 @@ class Plan:
 
     def head(self, count: int) -> Plan:
         """At most ``count`` items per task, in turn from every domain and subset."""
-        return replace(self, rec=_keep(self.rec, count), det=_keep(self.det, count))
+
+        def kept(items: tuple[Item, ...]) -> tuple[Item, ...]:
+            turns: dict[Any, Iterator[int]] = defaultdict(itertools.count)
+            ranks = [next(turns[item.domain, item.subset]) for item in items]
+            first = np.argsort(ranks, kind='stable')[:count]
+            return tuple(items[place] for place in sorted(first))
+
+        return replace(self, rec=kept(self.rec), det=kept(self.det))
 
     def clips(self, space: LabelSpace) -> list[Clip]:
         """Rows of ``rec.csv``."""
@@ -237,17 +246,6 @@ class Plan:
         for item in self.items:
             digest.update(repr(item).encode())
         return digest.hexdigest()
-
-
-def _keep(items: Sequence[Item], count: int) -> tuple[Item, ...]:
-    """At most ``count`` items, in turn from every domain and subset; order kept."""
-    turn: dict[tuple[str, str], int] = {}
-    ranked = []
-    for position, item in enumerate(items):
-        row = item.domain, item.subset
-        turn[row] = turn.get(row, -1) + 1
-        ranked.append((turn[row], position))
-    return tuple(items[p] for p in sorted(p for _, p in sorted(ranked)[:count]))
 
 
 NEVER_A_BENCHMARK = (

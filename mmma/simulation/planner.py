@@ -43,16 +43,10 @@ def spread_normal(count: int, rng: np.random.Generator) -> np.ndarray:
 def lognormal_lengths(
     exponents: np.ndarray, mean: float, low: float, high: float | np.ndarray
 ) -> np.ndarray:
-    """Lengths ``exp(shift + exponents)``, clipped, with the shift that gives a mean.
+    """(N,) seconds ``exp(shift + exponents)``, clipped, with the shift for a mean.
 
-    Args:
-        exponents: (N,) normal numbers times the wanted spread.
-        mean: Wanted mean, seconds.
-        low: Shortest length, seconds.
-        high: Longest: one number or (N,) of them.
-
-    Returns:
-        (N,) float64, seconds; its mean is as near to ``mean`` as the clipping allows.
+    ``exponents`` are (N,) normal numbers times the wanted spread; ``high`` is one
+    number or (N,) of them. The mean is as near to ``mean`` as the clipping allows.
     """
     exponents = np.asarray(exponents, dtype=float)
     floor, ceiling = np.log(mean) - 5.0, np.log(mean) + 5.0
@@ -126,18 +120,10 @@ def _lay_out(
     mean: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Choose start and end of every instance.
+    """Choose start and end of (I,) actions, (V,) ``counts`` of them in each video.
 
     Instances that need the same limb never overlap. Finding room for all shortens
     some, so lengths are drawn for a slightly larger mean until the result has ``mean``.
-
-    Args:
-        counts: (V,) instances per video.
-        actions: (I,) actions, videos one after another.
-        seconds: (V,) durations.
-        conflicts: (K, K) bool of ``conflict_table``.
-        mean: Mean length of an instance, seconds.
-        rng: Dice.
     """
     video = np.repeat(np.arange(len(counts)), counts)
     exponents = 0.6 * spread_normal(len(video), rng)
@@ -281,39 +267,11 @@ def _plan_videos(
     space: LabelSpace,
     rng: np.random.Generator,
 ) -> Iterator[Item]:
-    """Videos row by row."""
-    fps, frames, events = _video_events(videos.tolist(), instances, space, rng)
-    index = 0
-    for row, (domain, subset) in enumerate(ROWS):
-        people = cast(pools[row], int(videos[row]), rng)
-        for number, person in enumerate(people):
-            yield Item(
-                task='det',
-                index=index,
-                name=f'{domain}_{subset}_video_{number + 1:05d}',
-                path='',
-                subset=subset,
-                domain=domain,
-                subject=person[0],
-                person_seed=person[1],
-                fps=float(fps[index]),
-                frames=int(frames[index]),
-                events=events[index],
-            )
-            index += 1
-
-
-def _video_events(
-    videos: list[int],
-    instances: np.ndarray,
-    space: LabelSpace,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, list[tuple[Event, ...]]]:
-    """Frame rates, numbers of frames and events of all videos, laid out together."""
+    """Videos row by row; the events of all are laid out together."""
     published = load_statistics()['det']
     conflicts = conflict_table(space)
     counts, actions, rates = [], [], []
-    for (domain, _), number, row in zip(ROWS, videos, instances, strict=True):
+    for (domain, _), number, row in zip(ROWS, videos.tolist(), instances, strict=True):
         weights = rng.gamma(6.0, size=number)
         more = rng.multinomial(int(row.sum()) - number, weights / weights.sum())
         counts.append(1 + more)
@@ -331,7 +289,24 @@ def _video_events(
     for at in np.lexsort((end, start)):
         event = Event(space.actions[action[at]], float(start[at]), float(end[at]))
         events[video[at]].append(event)
-    return fps, frames, [tuple(mine) for mine in events]
+    index = 0
+    for row, (domain, subset) in enumerate(ROWS):
+        people = cast(pools[row], int(videos[row]), rng)
+        for number, person in enumerate(people):
+            yield Item(
+                task='det',
+                index=index,
+                name=f'{domain}_{subset}_video_{number + 1:05d}',
+                path='',
+                subset=subset,
+                domain=domain,
+                subject=person[0],
+                person_seed=person[1],
+                fps=float(fps[index]),
+                frames=int(frames[index]),
+                events=tuple(events[index]),
+            )
+            index += 1
 
 
 def _shuffled(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:

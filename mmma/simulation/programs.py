@@ -64,10 +64,8 @@ ANGLES = {
     'shoulders': ('lift', 'forward'),
 }
 _HAND_NEEDS = ('hand', 'at', 'touch', 'fingers', 'palm', 'elbow', 'shape')
-HAND_KEYS = {
-    *('hand', 'at', 'touch', 'offset', 'fingers', 'palm', 'elbow', 'shape', 'frame'),
-    *('moves', 'twist', 'shape_moves', 'arc', 'object', 'use'),
-}
+HAND_KEYS = {*_HAND_NEEDS, 'offset', 'frame', 'moves', 'twist', 'shape_moves'}
+HAND_KEYS |= {'arc', 'object', 'use'}
 FOOT_KEYS = {'foot', 'to', 'by', 'knee_to', 'knee', 'heel', 'toe', 'turn'}
 SHIFT_KEYS = {'shift_hand', 'by'}
 LIMBS = ('hand', 'foot', 'shift_hand')
@@ -152,12 +150,13 @@ def action_effectors(action: str) -> frozenset[str]:
 
 
 def _by_posture(entry: Any, where: str) -> dict[str, Variants]:
-    if isinstance(entry, list):
-        entry = {'tracks': entry}
+    entry = {'tracks': entry} if isinstance(entry, list) else entry
     seated = _expand(entry['tracks'], where)
-    if 'standing' not in entry:
-        return {'seated': seated, 'standing': seated}
-    return {'seated': seated, 'standing': _expand(entry['standing'], where)}
+    standing = entry.get('standing')
+    return {
+        'seated': seated,
+        'standing': _expand(standing, where) if standing else seated,
+    }
 
 
 def _expand(variants: Variants, where: str) -> Variants:
@@ -173,15 +172,11 @@ def _expand(variants: Variants, where: str) -> Variants:
 
 
 def check_track(track: Track, where: str) -> None:
-    """Refuse a track with a name that nothing answers to.
-
-    Args:
-        track: Presets filled in.
-        where: File and program, for the message.
+    """Refuse a track, its presets filled in, with a name that nothing answers to.
 
     Raises:
-        ValueError: A missing key; an unknown key, channel, place, shape, contact or
-            limb.
+        ValueError: ``where``, and a missing key or an unknown key, channel, place,
+            shape, contact or limb.
     """
     if 'hand' in track:
         keys = HAND_KEYS
@@ -232,17 +227,11 @@ def find_place(name: str) -> dict[str, Any]:
 def locate(
     figure: Figure, name: str, side: int, posture: str, frames: slice
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions and axes of a place.
+    """(T, 3) positions of a place and (T, 3, 3) axes, columns outward, up, forward.
 
-    Args:
-        figure: Posed as far as the place needs.
-        name: Place, of the other side with ``.other`` behind it.
-        side: Side of the hand that goes there; outward is its outward.
-        posture: Some places lie elsewhere when standing.
-        frames: Which frames, T of them.
-
-    Returns:
-        (T, 3) positions and (T, 3, 3) axes, columns outward, up, forward.
+    The figure is posed as far as the place needs; some lie elsewhere when standing.
+    ``side`` is that of the hand that goes there, and its outward; ``.other`` behind
+    the name means the place on the other side.
     """
     place = find_place(name)
     part, at = place['part'], place['at']
@@ -332,13 +321,10 @@ class Layer:
 
 
 def make_ramp(track: Track, span: tuple[float, float], draw: Draw) -> Ramp:
-    """Draw rise and fall of a track of an event.
+    """Draw rise and fall of a track of an event that spans some seconds.
 
-    Args:
-        track: May have ``attack`` and ``release`` in seconds, and ``stay``: the chance
-            that the fall comes after the end.
-        span: Start and end of the event, seconds.
-        draw: Dice of the event.
+    A track may have ``attack`` and ``release`` in seconds, and ``stay``: the chance
+    that the fall comes after the end.
     """
     usual = next((v for k, v in _RAMPS.items() if k in track), _ANGLE_RAMP)
     attack = draw.number(track.get('attack', usual), draw.ramp_share) / draw.tempo
@@ -366,13 +352,11 @@ def add_angles(channels: np.ndarray, layer: Layer) -> None:
 
 
 def move_feet(feet: np.ndarray, layer: Layer) -> None:
-    """Blend a layer into the targets of the feet.
+    """Blend a layer with a foot track into the (3, T, 2, 3) targets of the feet.
 
-    Args:
-        feet: (3, T, 2, 3), changed. Ankles, in the frame of the floor under the pelvis:
-            outward, up, forward, metres for 1.70 m; where the knees point, the same
-            axes; yaw outward, pitch down and roll of the feet, radians.
-        layer: Has a foot track.
+    Ankles, in the frame of the floor under the pelvis: outward, up, forward, metres for
+    1.70 m; where the knees point, the same axes; yaw outward, pitch down and roll of
+    the feet, radians.
     """
     track, draw, weight = layer.track, layer.draw, layer.weight
     goals = [draw.vector(track[k]) if k in track else None for k in ('to', 'knee_to')]
@@ -404,13 +388,7 @@ def move_feet(feet: np.ndarray, layer: Layer) -> None:
 def sum_waves(
     waves: list[tuple[Any, Course]], time_sec: np.ndarray, second: bool
 ) -> np.ndarray:
-    """(T, 3) sum of courses along the ``axis`` of each spec.
-
-    Args:
-        waves: Specs and their courses.
-        time_sec: (T,) seconds since the event began.
-        second: True for the second limb of a pair.
-    """
+    """(T, 3) sum of courses, of a limb or the second of a pair, along their axes."""
     total = np.zeros((len(time_sec), 3))
     for spec, wave in waves:
         course = wave(time_sec, second)
