@@ -47,16 +47,12 @@ def add_view_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--crops', type=int, choices=(1, 3), help=crops)
 
 
-SET_CHOICES = ('present', 'union', 'all')
-BODY_CHOICES = ('sum', 'top1', 'head')
+def add_metric_arguments(parser: argparse.ArgumentParser, *further: str) -> None:
+    """Options of recognition and ``--as``, which must see what was not given."""
+    from mmma.evaluation.rows import EvaluationOptions
 
-
-def add_metric_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--class-set`` and ``--body-scores``; None where not given."""
-    told = 'classes of MCA and macro F1: with truth (default), or prediction, or all'
-    parser.add_argument('--class-set', choices=SET_CHOICES, help=told)
-    told = "sums of action scores (default), the top action's body, the file's own"
-    parser.add_argument('--body-scores', choices=BODY_CHOICES, help=told)
+    unset = {k: {'default': argparse.SUPPRESS} for k in ('class_set', 'body_scores')}
+    add_options(parser, EvaluationOptions, *unset, 'resamples', *further, **unset)
     add_preset_argument(parser)
 
 
@@ -70,7 +66,7 @@ def apply_preset(args: argparse.Namespace) -> None:
     """Set what ``--as mac`` stands for; refuse another ``--class-set`` beside it."""
     chosen = {'class_set': 'union', 'body_scores': 'top1'} if args.preset else {}
     for key, value in chosen.items():
-        flag, given = f'--{key.replace("_", "-")}', getattr(args, key)
+        flag, given = f'--{key.replace("_", "-")}', getattr(args, key, None)
         if given not in (None, value):
             told = f'--as mac means {flag} {value}, but {flag} {given} was given'
             raise ValueError(f'{told}: leave one of them out.')

@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmma.cli.arguments import CKPT_HELP, find_recipe, options_of
+from mmma.cli.arguments import CKPT_HELP, add_options, find_recipe, options_of
+from mmma.engine.run import BackboneOptions, open_run
 from mmma.files import progress_bar
 
 HELP = """Extract features of a frozen backbone into ROOT/features/NAME.
@@ -30,8 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('config', metavar='CONFIG|NAME', help='of recognition, as videomae-s')
     told = f'default: weights of the recipe; {CKPT_HELP}'
     add('checkpoint', nargs='?', metavar='CKPT', help=told)
-    told = 'random weights, marked as such'
-    add('--no-pretrained', dest='pretrained', action='store_false', help=told)
+    add_options(parser, BackboneOptions, 'pretrained')
     add('--name', help='of the features (default: that of the recipe)')
     add('--task', choices=('rec', 'det'), default='det')
     add('--dtype', choices=('float16', 'float32'), default='float16')
@@ -39,10 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--stride-sec', type=float, metavar='S', help='det: see above')
     add('--tokens', action='store_true', help='rec: see above')
     add('--views', type=int, metavar='V', help='rec: views per clip')
-    told = 'leave out what cannot be read, and list it'
-    add('--skip-broken', action='store_true', help=told)
-    add('--trust-checkpoint', dest='trust', action='store_true')
-    add('--allow-simulated', action='store_true')
+    names, trust = ('skip_broken', 'trust', 'allow_simulated'), '--trust-checkpoint'
+    add_options(parser, BackboneOptions, *names, trust={'flag': trust})
     add('--cfg-options', nargs='+', default=[], metavar='K=V')
 
 
@@ -56,8 +54,6 @@ def run(args: argparse.Namespace) -> int:
     from mmma.hub.zoo import checkpoint_path
 
     checkpoint = args.checkpoint and str(checkpoint_path(args.checkpoint))
-    from mmma.engine.run import BackboneOptions, open_run
-
     dense = args.task == 'det' and args.stride_sec is None
     weights = options_of(
         BackboneOptions, args, checkpoint=checkpoint, tokens=dense or args.tokens

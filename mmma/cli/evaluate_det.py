@@ -9,6 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmma.cli.arguments import add_options, options_of
+from mmma.evaluation.reports import detection_report
+from mmma.evaluation.rows import DetectionOptions
+from mmma.reporting.plots import draw_profile
+from mmma.reporting.table import report_text
 from mmma.taxonomy import BODY_GROUPS, LABEL_SPACES
 
 HELP = """Evaluate detections.
@@ -24,9 +29,6 @@ predictions are never merged, so two actions of one group at once count one fals
 Classes are those with truth in the subset. Predictions for videos of other subsets are
 left out and counted; videos that the truth file lacks are an error."""
 
-_LEVEL_CHOICES = ('action', 'body', 'both')
-_PRESET_CHOICES = ('mma82', 'mac')
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate.py det``."""
@@ -39,34 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'or test if it has several)',
     )
     add('--domain', help='videos of this domain alone (default: all)')
-    add('--level', choices=_LEVEL_CHOICES, default='both')
-    add(
-        '--preset',
-        choices=_PRESET_CHOICES,
-        default='mma82',
-        help='thresholds of the average: nine, or 0.2, 0.5 and 0.7 (default: mma82)',
-    )
+    add_options(parser, DetectionOptions, 'level', 'preset', level={'help': None})
     add('--label-space', choices=LABEL_SPACES, default='mma82')
     add('--body-groups', choices=BODY_GROUPS, default='taxonomy')
     add('--profile', action='store_true', help='also tell the kinds of errors')
     add('--plot', type=Path, metavar='FILE.png', help='draw the profile')
     add('--seg-map', action='store_true', help='also mAP over time steps of 0.1 s')
     add('--per-class', action='store_true', help='also print one row per class')
-    add(
-        '--resamples',
-        type=int,
-        default=0,
-        metavar='N',
-        help='bootstrap resamples of 95 %% intervals, about 0.05 s each for a hundred '
-        'truths per class (default 0: none)',
-    )
-    add('--seed', type=int, default=0, metavar='S', help='seed of the bootstrap')
-    add(
-        '--legacy',
-        action='store_true',
-        help='for parity with published evaluators: scores rounded to four decimals, '
-        'of equal ones the later in the file first, errors by the nearest truth alone',
-    )
+    names = ('resamples', 'seed', 'legacy')
+    add_options(parser, DetectionOptions, *names, resamples={'default': 0})
     add('--json', action='store_true', help='print one JSON object, percent unrounded')
 
 
@@ -76,9 +59,6 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: ``--resamples`` below 0.
     """
-    from mmma.evaluation.reports import detection_report
-    from mmma.evaluation.rows import DetectionOptions
-
     if args.resamples < 0:
         raise ValueError(f'--resamples {args.resamples}: use 0 or more')
     report = detection_report(
@@ -86,13 +66,7 @@ def run(args: argparse.Namespace) -> int:
         args.pred,
         args.label_space,
         args.body_groups,
-        DetectionOptions(
-            preset=args.preset,
-            level=args.level,
-            legacy=args.legacy,
-            resamples=args.resamples,
-            seed=args.seed,
-        ),
+        options_of(DetectionOptions, args),
         args.subset,
         args.domain,
         profile=bool(args.profile or args.plot),
@@ -102,16 +76,12 @@ def run(args: argparse.Namespace) -> int:
     place += f' of {args.domain!r}' if args.domain else ''
     _warn(report['counts'], place)
     if args.plot:
-        from mmma.reporting.plots import draw_profile
-
         mark = ' (simulated data)' if report['simulated'] else ''
         title = f'{args.pred.name}: {report["subset"]}{mark}'
         draw_profile(report['profile'], args.plot, title)
     if args.json:
         print(json.dumps(report, ensure_ascii=False, allow_nan=False))
         return 0
-    from mmma.reporting.table import report_text
-
     print(report_text(report, args.per_class))
     return 0
 

@@ -7,7 +7,11 @@ import json
 import sys
 from pathlib import Path
 
-from mmma.cli.arguments import add_metric_arguments, apply_preset
+from mmma.cli.arguments import add_metric_arguments, apply_preset, options_of
+from mmma.evaluation.reports import recognition_report
+from mmma.evaluation.rows import EvaluationOptions
+from mmma.reporting.plots import draw_confusions
+from mmma.reporting.table import report_text
 from mmma.taxonomy import BODY_GROUPS, LABEL_SPACES, SUBSETS
 
 HELP = """Evaluate recognition scores.
@@ -44,10 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='taxonomy',
         help='group of an action where the truth file gives none (default: taxonomy)',
     )
-    add_metric_arguments(parser)
-    told = 'bootstrap resamples of the 95 %% intervals (default 1000; 0: none)'
-    add('--resamples', type=int, default=1000, metavar='N', help=told)
-    add('--seed', type=int, default=0, metavar='S', help='seed of the bootstrap')
+    add_metric_arguments(parser, 'seed')
     add('--per-class', action='store_true', help='also print one row per action')
     told = 'also draw the confusion matrix, and print the most frequent mistakes'
     add('--confusions', type=Path, metavar='FILE.png', help=told)
@@ -56,19 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print."""
-    from mmma.evaluation.reports import recognition_report
-    from mmma.evaluation.rows import EvaluationOptions
-    from mmma.reporting.table import report_text
-
     apply_preset(args)
-    scored_by = (args.class_set or 'present', args.body_scores or 'sum')
-    chosen = (*scored_by, args.resamples, args.seed)
     report, scored = recognition_report(
         args.gt,
         args.pred,
         args.label_space,
         args.body_groups,
-        EvaluationOptions(*chosen),
+        options_of(EvaluationOptions, args),
         args.subset,
         args.domain,
     )
@@ -77,8 +72,6 @@ def run(args: argparse.Namespace) -> int:
     if ignored:
         print(f'scores of {ignored} clips outside {place} left out', file=sys.stderr)
     if args.confusions:
-        from mmma.reporting.plots import draw_confusions
-
         mark = ' (simulated data)' if report['simulated'] else ''
         count = f'{report["counts"]["clips"]} {report["subset"]} clips'
         title = f'{args.pred.name}: {count}{mark}'

@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 from mmma.cli.arguments import add_metric_arguments, apply_preset
+from mmma.evaluation.reports import fuse_files
+from mmma.evaluation.scores import SPACES
+from mmma.reporting.table import fusion_text
 from mmma.taxonomy import LABEL_SPACES
 
 HELP = """Average score files of several models; needs no torch.
@@ -18,8 +21,6 @@ negative log likelihood of the true action over weights >= 0 that add up to 1.
 
 Beside fused.npz a fused.json records weights, inputs and how they came about. With
 --gt, metrics of each input and of the fused scores are printed."""
-
-_SPACES = ('mean', 'logit')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,21 +34,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--gt', type=Path, metavar='rec.csv|DATAROOT', help='truth')
     add('--subset', default='val', metavar='val', help='--learn: val, nothing else')
     told = 'mean: of scores (default); logit: of log scores, the geometric mean'
-    add('--space', choices=_SPACES, default='mean', help=told)
+    add('--space', choices=SPACES, default='mean', help=told)
     told = 'then multiply each action by the fused body score of its group to the '
     told += 'power W; not for models whose head does so in testing (fusion_weight)'
     add('--body-fusion', type=float, metavar='W', help=told)
     add('--label-space', choices=LABEL_SPACES, default='mma82')
     add_metric_arguments(parser)
-    told = 'bootstrap resamples of the 95 %% intervals (default 1000; 0: none)'
-    add('--resamples', type=int, default=1000, metavar='N', help=told)
 
 
 def run(args: argparse.Namespace) -> int:
     """Fuse, write scores and record, print weights and metrics."""
-    from mmma.evaluation.reports import fuse_files
-    from mmma.reporting.table import fusion_text
-
     _check_arguments(args)
     apply_preset(args)
     beside = ('subset', 'preset')  # val; applied

@@ -8,7 +8,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mmma.cli.arguments import CKPT_HELP, add_view_arguments, find_recipe, options_of
+from mmma.cli.arguments import (
+    CKPT_HELP,
+    add_options,
+    add_view_arguments,
+    find_recipe,
+    options_of,
+)
+from mmma.engine.run import BackboneOptions, TestOptions, open_run
 from mmma.files import progress_bar
 from mmma.protocols import PROTOCOLS
 
@@ -36,8 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('configs', nargs='+', metavar='CONFIG|NAME', help=text)
     text = 'weights, one for each config (default: those that the recipes name): '
     add('--ckpt', nargs='+', default=[], metavar='CKPT', help=text + CKPT_HELP)
-    text = 'features of random weights, and say so in the results'
-    add('--no-pretrained', dest='pretrained', action='store_false', help=text)
+    add_options(parser, BackboneOptions, 'pretrained')
     add('--probe', choices=(*KINDS, 'both'), default='linear')
     add('--protocols', nargs='+', choices=('all', *PROTOCOLS), default=['all'])
     add('--subset', choices=('test', 'val'), default='test')
@@ -52,12 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--save-checkpoint', action='store_true', help=text)
     text = 'neither use nor keep features on disk'
     add('--no-cache', dest='cache', action='store_false', help=text)
-    text = 'leave out clips that cannot be read; the results name them'
-    add('--skip-broken', action='store_true', help=text)
-    text = 'load checkpoints even if they are pickles that can run code'
-    add('--trust-checkpoint', dest='trust', action='store_true', help=text)
-    text = 'probe weights that were trained on simulated data on real data'
-    add('--allow-simulated', action='store_true', help=text)
+    names, trust = ('skip_broken', 'trust', 'allow_simulated'), '--trust-checkpoint'
+    add_options(parser, BackboneOptions, *names, trust={'flag': trust})
     add('--cfg-options', nargs='+', default=[], metavar='K=V')
 
 
@@ -89,8 +91,6 @@ def _probe(
     name: str, checkpoint: str | None, kind: str, args: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """Probe one backbone under all protocols that are wanted; gives the results."""
-    from mmma.engine.run import BackboneOptions, TestOptions, open_run
-
     config = find_recipe(name)
 
     def load(flags: dict[str, Any]) -> Any:

@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mmma.cli.arguments import BODY_CHOICES
+from mmma.data.convert.target import split_name
+from mmma.evaluation.recognition import BODY_SCORES
+from mmma.reporting import submission
 from mmma.taxonomy import load_label_space
 
 HELP = """Write a submission to the Micro-Action Challenge; needs no torch.
@@ -23,7 +25,6 @@ _CLIP_HELP = {
     'mac2024': 'recognition, id,pred_label_1 (body),pred_label_2 (action)',
     'mac2025': 'recognition, vid,action_pred_1..5,body_pred_1..5',
 }
-_HEADER_CHOICES = ('2025', '2026')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         _add_files(clips, 'scores.npz or .csv, (N, 52)', 'test_list_videos.txt')
         clips.add_argument(
             '--body-from',
-            choices=BODY_CHOICES,
+            choices=BODY_SCORES,
             default='top1',
             help='body classes from sums of action scores, the best action of each '
             'group (default, as evaluate.py rec --as mac), or body_scores of the file',
@@ -43,18 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = 'detection, video_id,t_start,t_end,class,score'
     mmad = servers.add_parser('mmad', help=text, description=text)
     _add_files(mmad, 'detections, ActivityNet JSON', 'test.csv')
-    mmad.add_argument(
-        '--header', choices=_HEADER_CHOICES, default='2025', help='names of the columns'
-    )
+    headers, told = tuple(submission.HEADERS), 'names of the columns'
+    mmad.add_argument('--header', choices=headers, default='2025', help=told)
     mmad.add_argument('--top', type=int, metavar='K', help='per video (default: all)')
     mmad.set_defaults(submit=_submit_segments)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the sub-command of the server."""
-    from mmma.reporting.submission import check_suffix
-
-    check_suffix(args.out)
+    submission.check_suffix(args.out)
     return int(args.submit(args))
 
 
@@ -66,9 +64,6 @@ def _add_files(parser: argparse.ArgumentParser, scores: str, listed: str) -> Non
 
 
 def _submit_clips(args: argparse.Namespace) -> int:
-    from mmma.data.convert.target import split_name
-    from mmma.reporting import submission
-
     space = load_label_space('ma52')
     table = submission.read_ma52_scores(args.scores)
     found = _official(args, table.names)
@@ -92,8 +87,6 @@ def _submit_clips(args: argparse.Namespace) -> int:
 
 
 def _submit_segments(args: argparse.Namespace) -> int:
-    from mmma.reporting import submission
-
     space = load_label_space('ma52')
     videos = submission.read_segments(args.scores, space)
     stems = submission.unique_stems
@@ -119,16 +112,14 @@ def _submit_segments(args: argparse.Namespace) -> int:
 
 def _official(args: argparse.Namespace, names: Sequence[str]) -> dict[str, str] | None:
     """Official name to the file's name, in official order; None without a list."""
-    from mmma.reporting.submission import first_disorder, match_names, read_expected
-
     if args.expect is None:
         _warn(
             'no --expect LIST: not checked that every official name is there, that no '
             'other is, and their order; names and order are those of the file'
         )
         return None
-    found = match_names(names, read_expected(args.expect))
-    place = first_disorder(names, list(found.values()))
+    found = submission.match_names(names, submission.read_expected(args.expect))
+    place = submission.first_disorder(names, list(found.values()))
     if place is not None:
         _warn(
             f'rows put into the order of {args.expect}: the file differs from row '

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from mmma.reporting.paired import compare_with
+from mmma.reporting.paper import paper_tables, render
+from mmma.reporting.results import pool_results, read_named
+from mmma.reporting.table import results_table
 
 HELP = """Print results files as one table; results measured differently are refused.
 
@@ -17,7 +20,12 @@ the rows of a file another name.
 what is significantly better in bold. It needs the truth (--gt) and the scores that
 test.py --dump wrote: scores.npz beside results.json, or --scores RESULTS=FILE."""
 
-_FORMS = ('paper', 'latex', 'csv', 'md')
+_FORMS = {
+    'paper': "the paper's layout, as text",
+    'latex': 'needs booktabs alone',
+    'csv': 'one line per cell',
+    'md': 'Markdown',
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,11 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('results', nargs='+', metavar='RESULTS', help='[NAME=]results.json')
     form = parser.add_mutually_exclusive_group()
-    form = form.add_argument
-    form('--paper', action='store_true', help="the paper's layout, as text")
-    form('--latex', action='store_true', help='needs booktabs alone')
-    form('--csv', action='store_true', help='one line per cell')
-    form('--md', action='store_true', help='Markdown')
+    for name, told in _FORMS.items():
+        form.add_argument(f'--{name}', action='store_true', help=told)
     told = 'pool in-domain results of single domains, exactly, by their counts'
     add('--pool', action='store_true', help=told)
     add('--level', choices=('action', 'body', 'both'), default='both')
@@ -45,9 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
-    from mmma.reporting.results import pool_results, read_named
-    from mmma.reporting.table import results_table
-
     if args.baseline and not args.gt:
         raise ValueError('--baseline needs --gt rec.csv, or a data root.')
     if not args.baseline and (args.gt or args.scores):
@@ -59,23 +61,15 @@ def run(args: argparse.Namespace) -> int:
         results = pool_results(results)
     form = next((name for name in _FORMS if getattr(args, name)), None)
     if form or args.baseline:
-        text = _in_paper_layout(args, results, form or 'paper')
+        published = not args.no_published
+        tables = paper_tables(results, published=published, level=args.level)
+        if args.baseline:
+            given = (args.gt, args.scores, args.resamples)
+            compare_with(tables, args.baseline, results, *given)
+        text = render(tables, form or 'paper')
     else:
         text = results_table(results)
     print(text)
     if args.out:
         Path(args.out).write_text(text + '\n', encoding='utf-8')
     return 0
-
-
-def _in_paper_layout(
-    args: argparse.Namespace, results: Sequence[dict[str, Any]], form: str
-) -> str:
-    from mmma.reporting.paired import compare_with
-    from mmma.reporting.paper import paper_tables, render
-
-    tables = paper_tables(results, published=not args.no_published, level=args.level)
-    if args.baseline:
-        given = (args.gt, args.scores, args.resamples)
-        compare_with(tables, args.baseline, results, *given)
-    return render(tables, form)

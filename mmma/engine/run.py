@@ -206,11 +206,11 @@ class BackboneOptions:
 
     Attributes:
         checkpoint: Path or URL of the weights; None takes the recipe's.
-        pretrained: False leaves the weights random, unless there is a checkpoint.
+        pretrained: features of random weights, and say so in the results
         tokens: See tokens instead of pooled features.
-        trust: Allow the checkpoint to be a pickle that can run code.
-        allow_simulated: Allow weights trained on simulated data on real data.
-        skip_broken: Leave out clips that cannot be read, and name them.
+        trust: load checkpoints even if they are pickles that can run code
+        allow_simulated: use weights that were trained on simulated data on real data
+        skip_broken: leave out what cannot be read, and name it
         work_dir: Folder of the logs; None names one after the config.
     """
 

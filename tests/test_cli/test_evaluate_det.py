@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from typing import get_args, get_type_hints
 
 import pytest
 from detection_problems import metric_keys
@@ -9,7 +10,7 @@ from detection_problems import metric_keys
 from mmma.cli import evaluate_det, main
 from mmma.data.root import DatasetInfo, write_info
 from mmma.evaluation.detection import PRESETS
-from mmma.evaluation.rows import LEVEL_CHOICES
+from mmma.evaluation.rows import LEVEL_CHOICES, DetectionOptions
 from mmma.taxonomy import load_label_space
 
 SPACE = load_label_space('mma82')
@@ -88,8 +89,9 @@ def test_json_is_one_object_with_flat_metrics(files, capsys):
 
 
 def test_choices_are_those_of_the_metrics():
-    assert evaluate_det._LEVEL_CHOICES == LEVEL_CHOICES
-    assert tuple(PRESETS) == evaluate_det._PRESET_CHOICES
+    kinds = get_type_hints(DetectionOptions)
+    assert get_args(kinds['level']) == LEVEL_CHOICES
+    assert get_args(kinds['preset']) == tuple(PRESETS)
 
 
 def test_level_preset_and_subset(files, capsys):

@@ -3,14 +3,16 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 
-from mmma.cli import arguments, main
+from mmma.cli import main
 from mmma.data.clips import Clip, write_rec
 from mmma.data.root import DatasetInfo, write_info
 from mmma.evaluation.recognition import BODY_SCORES, CLASS_SETS, METRIC_KEYS
+from mmma.evaluation.rows import EvaluationOptions
 from mmma.evaluation.scores import ScoreTable, write_scores
 from mmma.taxonomy import load_label_space
 
@@ -162,8 +164,9 @@ def f1_score(truth, found, average):
 
 
 def test_choices_are_those_of_the_metrics():
-    assert arguments.SET_CHOICES == CLASS_SETS
-    assert arguments.BODY_CHOICES == BODY_SCORES
+    kinds = get_type_hints(EvaluationOptions)
+    assert get_args(kinds['class_set']) == CLASS_SETS
+    assert get_args(kinds['body_scores']) == BODY_SCORES
 
 
 def test_tables_and_confusions(files, capsys, tmp_path):

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmma.cli import fuse, main
+from mmma.cli import main
 from mmma.data.clips import Clip, write_rec
 from mmma.data.root import DatasetInfo, write_info
-from mmma.evaluation.scores import SPACES, ScoreTable, read_scores, write_scores
+from mmma.evaluation.scores import ScoreTable, read_scores, write_scores
 from mmma.taxonomy import load_label_space
 
 SPACE = load_label_space('mma82')
@@ -57,10 +57,6 @@ LEARN = ['--learn', '--gt', 'rec.csv', '--val-scores', 'good_val.npz', 'weak_val
 
 def record_of(folder):
     return json.loads((folder / 'fused.json').read_text())
-
-
-def test_choices_are_those_of_the_library():
-    assert fuse._SPACES == SPACES
 
 
 def test_equal_weights_need_no_truth(folder, capsys):
