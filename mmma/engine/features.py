@@ -78,13 +78,10 @@ class Features:
 
     @classmethod
     def join(cls, rows: Mapping[str, Row | None]) -> Features:
-        """Rows as arrays, sorted by name.
-
-        Args:
-            rows: By clip; None for those that could not be read.
+        """Rows by clip as arrays, sorted by name; None where a clip could not be read.
 
         Raises:
-            ValueError: There are none.
+            ValueError: There is no other.
         """
         names = sorted(name for name, row in rows.items() if row is not None)
         broken = sorted(rows.keys() - set(names))
@@ -113,11 +110,9 @@ _DAMAGE = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.err
 
 
 def read_cache(folder: Path, stamps: Mapping[str, int]) -> dict[str, Row]:
-    """All valid rows of one domain and subset; damaged files are deleted.
+    """All valid rows in the folder of a domain and subset; damaged files are deleted.
 
-    Args:
-        folder: Where they lie; it may be absent.
-        stamps: Of the dataset's files; rows of a file that has changed are not used.
+    Rows are valid if the ``stamps`` of the dataset's files have not changed.
     """
     rows: dict[str, Row] = {}
     for file in sorted(folder.glob('*.npz')):
@@ -140,13 +135,7 @@ def read_cache(folder: Path, stamps: Mapping[str, int]) -> dict[str, Row]:
 def write_cache(
     folder: Path, stamps: Mapping[str, int], rows: Mapping[str, Row]
 ) -> None:
-    """Keep rows; where that fails, say so and go on.
-
-    Args:
-        folder: Of the domain and subset; made if it is absent.
-        stamps: Of the dataset's files.
-        rows: By clip.
-    """
+    """Keep rows in the folder of a domain and subset, or say why they are not kept."""
     if not rows:
         return
     names = sorted(rows)
@@ -185,16 +174,14 @@ def find_classifier(model: nn.Module) -> nn.Linear:
 def run_model(
     model: nn.Module, batches: Iterable[Any], linear: bool = True, fp16: bool = False
 ) -> Iterator[tuple[list[Any], np.ndarray]]:
-    """Run a model over batches, in this process.
+    """Run a recognizer over batches of a dataloader in test mode, in this process.
 
     Heads such as MMAction2's ``TSMHead`` classify frames and average their logits. As
     the classifier is linear, that is the logit of the mean feature, which is noted.
 
     Args:
-        model: A recognizer, with one linear classifier where features are wanted.
-        batches: Of a dataloader in test mode.
-        linear: Note features; without, any head will do, and they are empty.
-        fp16: Half precision.
+        linear: Note features, of one linear classifier; without, any head will do, and
+            they are empty.
 
     Yields:
         For each batch its N samples and their features (N, views, D).
@@ -264,7 +251,6 @@ class FeatureSource:
     """Features of clips, by the model that a runner holds.
 
     Args:
-        runner: Built from a resolved config.
         checkpoint: SHA-256 of the model's weights; None keeps nothing on disk.
         linear: As of :func:`run_model`.
     """
@@ -277,12 +263,7 @@ class FeatureSource:
     def features(
         self, subset: str, domain: str, names: Iterable[str] | None = None
     ) -> Features:
-        """Features of a subset of one domain, the same in every process.
-
-        Args:
-            subset: ``train``, ``val`` or ``test``.
-            domain: The domain.
-            names: Clips wanted; None takes all that the config's test set has.
+        """Rows of :meth:`stream` as arrays, the same in every process.
 
         Raises:
             ValueError: As :meth:`stream`.
@@ -292,10 +273,10 @@ class FeatureSource:
     def stream(
         self, subset: str, domain: str, names: Iterable[str] | None = None
     ) -> Iterator[tuple[str, Row | None]]:
-        """Rows as :meth:`features` joins them, None for clips that cannot be read.
+        """Features of a subset of one domain; None of clips that cannot be read.
 
-        Those on disk come first, then those that the model gives, which are kept some
-        hundred at a time.
+        Without ``names`` they are of all clips that the config's test set has. Those on
+        disk come first, then those that the model gives, kept some hundred at a time.
 
         Raises:
             ValueError: In the end: a wanted clip cannot be read, unless the config's
@@ -364,13 +345,7 @@ class FeatureSource:
     def run(
         self, dataset: Any, batches: Sequence[Iterable[int]], **loading: Any
     ) -> Iterator[tuple[list[Any], np.ndarray]]:
-        """Run the model over some samples; see :func:`run_model`.
-
-        Args:
-            dataset: In test mode.
-            batches: Places of the samples of each batch.
-            **loading: Changes to the config's test loader.
-        """
+        """:func:`run_model` over batches of places of samples, the loader changed."""
         loader = self.runner.cfg.test_dataloader.to_dict()
         for key in ('batch_size', 'drop_last'):
             loader.pop(key, None)
@@ -425,11 +400,8 @@ def extract(
 
     Args:
         run: Opened with ``weights``.
-        weights: Of the backbone; with tokens where several features of a clip or
-            window are wanted.
+        weights: With tokens where several features of a clip or window are wanted.
         name: Of the features.
-        task: ``rec`` or ``det``.
-        dtype: ``float16`` or ``float32``.
         rate: Of ``det``: frames per second that the backbone sees.
         stride_sec: Of ``det``: seconds from one window to the next, one pooled feature
             each; None: windows end to end, one feature per token of time.

@@ -71,10 +71,7 @@ TRAINED_PARTS = ('all', 'last', 'head')
 
 
 def fewshot_settings(configured: Mapping[str, Any]) -> dict[str, Any]:
-    """The adaptation of a config, and those settings that it uses.
-
-    Args:
-        configured: ``cfg.fewshot``; settings of other adaptations are left out.
+    """The adaptation of ``cfg.fewshot``, and those of the settings that it uses.
 
     Raises:
         ValueError: An unknown adaptation or setting, one that is missing, or a value
@@ -130,10 +127,9 @@ class Classifier:
 def adapt_linear(
     source: Classifier, features: np.ndarray, labels: np.ndarray, proximity: float
 ) -> Classifier:
-    """Refit a classifier to support clips, held near the source's.
+    """Refit the source's classifier to support clips, held near what it is.
 
     Args:
-        source: The source model's classifier.
         features: (N, views, D) features of the supports.
         labels: (N,) action indices.
         proximity: Weight of the distance to the source, above 0; larger adapts less.
@@ -271,11 +267,9 @@ def score_fewshot(
     labels of the target's whole train subset, which no few-shot method does.
 
     Args:
-        run: Of a ``fewshot`` protocol.
         features: ``features`` of a :class:`FeatureSource`, or the like of it.
         source: What is adapted: the source's classifier, or a runner, whose model is
             trained and is as it was afterwards.
-        subset: ``test`` or ``val``.
         power: The scores assume classes of n source clips to be as frequent as
             n**power; None where that is unknown: there are no controls of priors then.
 
@@ -392,9 +386,7 @@ def finetuned(
     """A runner's model trained on supports, until the end of the ``with`` block.
 
     Args:
-        runner: Its model holds the source's weights, and does again afterwards.
-        target: Domain of the supports.
-        supports: Clips of its train subset.
+        supports: Clips of the target's train subset.
         settings: ``train``, ``iters`` and ``lr``, as in ``cfg.fewshot``.
         seeds: Whole numbers from 0 that all randomness follows from.
 
@@ -418,12 +410,9 @@ def finetuned(
 
 
 def trained_parameters(model: nn.Module, part: str) -> set[str]:
-    """Names of the parameters that a part of a recognizer has.
+    """Names of the parameters of a recognizer's part: ``all``, ``head`` or ``last``.
 
-    Args:
-        model: A recognizer, not wrapped.
-        part: ``all``; ``head``; or ``last``: the last numbered block of the backbone
-            and all that comes after it.
+    ``last`` is the last numbered block of the backbone and all that comes after it.
 
     Raises:
         ValueError: The backbone has no numbered blocks.

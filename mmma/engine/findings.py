@@ -82,11 +82,7 @@ class ModelCard:
     """Facts of a model.
 
     Attributes:
-        name: Model-zoo name, or that of the file.
-        task: ``rec`` or ``det``.
-        modality: ``RGB`` or ``Pose``.
         sha256: Of the weights' file.
-        config: Name of the config.
         config_sha256: Of the resolved config.
         label_space: Whose actions it knows.
         trained_on: Name of the data, if the weights tell.
@@ -198,12 +194,9 @@ def find_videos(
 ) -> tuple[dict[Path, tuple[str, str]], list[str]]:
     """Video files that the user means, and notes on what was left out of folders.
 
-    A video has what messages call it, and the name of its outputs: its stem, below a
-    folder that was given with the subfolders, and with the suffix where two are equal.
-
-    Args:
-        given: Files and folders, which give their videos and those of subfolders.
-        private: Call them by their number.
+    A video has what messages call it (``private``: its number), and the name of its
+    outputs: its stem, below a folder that was given with the subfolders, and with the
+    suffix where two are equal.
 
     Raises:
         FileNotFoundError: Nothing there, or no video in a folder.
@@ -257,13 +250,7 @@ def _is_video(name: Path, file: Path) -> bool:
 def made_before(
     folder: Path, stem: str, request: Mapping[str, Any], label: str
 ) -> bool:
-    """True if both files of a video are there and were made in a given way.
-
-    Args:
-        folder: Of the files.
-        stem: Of their names.
-        request: From :func:`mmma.engine.infer.describe_request`.
-        label: What messages call the video.
+    """True if both files of a video are there and were made as a request describes it.
 
     Raises:
         ValueError: A file of that name is of another program, or, where names are
@@ -300,13 +287,9 @@ def made_before(
 def write_findings(
     folder: Path, stem: str, answers: Sequence[Answer], facts: Mapping[str, Any]
 ) -> None:
-    """Write both files of a video; each appears whole, the JSON last.
+    """Write both files of a video, one answer per model; each appears whole, JSON last.
 
-    Args:
-        folder: Of the files.
-        stem: Of their names.
-        answers: One per model.
-        facts: ``request``, ``top_k``, and ``path`` unless it is private.
+    ``facts`` are ``request``, ``top_k``, and ``path`` unless it is private.
     """
     with atomic_write(folder / f'{stem}.csv') as file:
         writer = csv.writer(file, lineterminator='\n')

@@ -269,13 +269,10 @@ _TRUTH = ('labels', 'truth')
 def tell_classes(
     model: nn.Module, dataset_meta: Mapping[str, Any], training: bool = False
 ) -> None:
-    """Call ``set_classes`` of every part of a model that has it.
+    """Call ``set_classes`` of every part of a model that has it, with the ``metainfo``.
 
-    Args:
-        model: Wrapped or not.
-        dataset_meta: ``metainfo`` of the data set.
-        training: Pass on ``labels``, from which losses count the clips of a class. In
-            testing they, and ``truth`` of untrimmed videos, stay away from the model.
+    ``training`` passes on ``labels``, from which losses count the clips of a class. In
+    testing they, and ``truth`` of untrimmed videos, stay away from the model.
 
     Raises:
         ValueError: The model is built for other classes.

@@ -70,12 +70,6 @@ def pose_options(options: InferenceOptions) -> PoseOptions:
 class VideoModel:
     """A trained model for video files; it is built when the first one comes.
 
-    Args:
-        name: Model-zoo name, or that of the file.
-        weights: Its checkpoint.
-        cfg: Its config, from :func:`mmma.config.load_config`.
-        options: How to look at videos.
-
     Raises:
         ValueError: The model sees neither pictures nor joints, was trained on simulated
             data, or on skeletons of another extractor, and that was not allowed.
@@ -141,12 +135,7 @@ class VideoModel:
     def look(
         self, path: Path, video: dict[str, Any], skeletons: Partial | None = None
     ) -> Answer:
-        """Ask the model what a video shows.
-
-        Args:
-            path: The file.
-            video: As :class:`Answer` has it.
-            skeletons: For a model that sees those.
+        """Ask the model what a video shows, and its skeletons if it sees those.
 
         Raises:
             BrokenVideoError: A frame cannot be read.
@@ -418,11 +407,9 @@ def require_task(model: VideoModel, task: str) -> None:
 def look_at(
     video: str | Path, models: Sequence[VideoModel], label: str | None = None
 ) -> tuple[Answer, ...]:
-    """Ask models what a video shows; joints are found once for all of them.
+    """Ask models, opened with equal options, what a video shows; joints are found once.
 
     Args:
-        video: The file.
-        models: From :func:`open_model`, with equal options.
         label: What messages call the video; by default its path, or with ``private``
             nothing that tells it.
 
@@ -471,12 +458,9 @@ def _called(label: str, path: Path) -> Iterator[None]:
 def describe_request(
     video: Path, models: Sequence[VideoModel], **more: Any
 ) -> dict[str, Any]:
-    """Describe what findings depend on: file, models, options and version.
+    """Describe what findings depend on: file, models, options (and ``more``), version.
 
-    Args:
-        video: An existing file; size and time of change stand for what is in it.
-        models: In order.
-        more: Further options.
+    Size and time of change stand for what is in the file.
     """
     chosen = asdict(models[0].options)
     for key in ('device', 'private', 'pose_models'):  # where, and not what

@@ -133,9 +133,7 @@ def fit_linear(
 
     Args:
         features: (N, views, D) float32; views count as clips of their own.
-        labels: (N,) action indices.
-        num_classes: K.
-        average: As of ``Classifier``.
+        labels: (N,) action indices, of K classes.
         grid: Strengths above 0; quickest where each is below the one before.
     """
     exact = features.size <= _EXACT
@@ -181,10 +179,8 @@ def fit_attentive(
 
     Args:
         tokens: (N, L, D) float32.
-        labels: (N,) action indices.
-        num_classes: K.
+        labels: (N,) action indices, of K classes.
         seed: Of the first weights and of the order of clips, the same for all settings.
-        grid: ``lr`` and ``weight_decay``.
     """
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     x, y = torch.from_numpy(tokens), torch.from_numpy(labels).long()
@@ -285,8 +281,6 @@ class Prober:
         runner: With the backbone; with tokens for an attentive probe.
         origin: Of its weights, as ``load_backbone`` tells it.
         clips: All clips of the data root.
-        kind: ``linear`` or ``attentive``.
-        seed: Of the weights that an attentive probe starts from.
         cache: Keep features on disk, and use those that are there; apart from those of
             the same weights with a classifier.
     """
@@ -318,12 +312,7 @@ class Prober:
         """Flags of the protocols that the data can fill, of those that are wanted.
 
         In-domain is all domains, then each. Domains that lack a subset are left out.
-
-        Args:
-            protocols: Names; a name twice counts once.
-            subset: To score.
-            domains: Of the data root.
-            source: The one that zero-shot and few-shot train on.
+        ``subset`` is what is scored; zero-shot and few-shot train on the ``source``.
 
         Raises:
             ValueError: None can be filled.
@@ -357,7 +346,6 @@ class Prober:
         """Run the clips of some runs through the backbone, unless they are on disk.
 
         Args:
-            runs: With their protocols.
             subset: To score.
             on_progress: Called with the clips done, and all, after each part.
 
@@ -394,14 +382,9 @@ class Prober:
         return found if names is None else found.take(sorted(names))
 
     def probe(self, domains: Sequence[str], num_classes: int, average: str) -> Probe:
-        """The probe of some training domains, trained at most once.
+        """The probe of those of the domains that have clips, trained at most once.
 
         It is the best of its kind's grid by Top-1 on val clips; of equals the first.
-
-        Args:
-            domains: Those that have clips count.
-            num_classes: K.
-            average: What is averaged over views: ``prob`` or ``score``.
         """
         key = tuple(self._with_clips(domains, 'train'))
         if key in self._probes:
@@ -425,12 +408,7 @@ class Prober:
     def score(
         self, run: Run, subset: str = 'test'
     ) -> tuple[Probe, list[Group], dict[str, Any]]:
-        """The probe of a protocol, what it scores, and what results tell of it.
-
-        Args:
-            run: With the protocol.
-            subset: ``test`` or ``val``.
-        """
+        """The probe of a protocol, what it scores, and what results tell of it."""
         protocol, head = run.protocol, run.cfg.model.cls_head
         average = head.get('average_clips') or 'prob'
         probe = self.probe(protocol.train_domains, head.num_classes, average)
@@ -486,13 +464,10 @@ class Prober:
 def save_probe(
     path: Path, run: Run, model: nn.Module, probe: Probe, origin: Mapping[str, Any]
 ) -> None:
-    """Write backbone and classifier as ``test.py`` takes them.
+    """Write backbone and classifier of a linear probe as ``test.py`` takes them.
 
     Args:
-        path: File to write.
-        run: With the protocol that the probe was trained under.
         model: Whose backbone is under the probe.
-        probe: A linear one.
         origin: What :meth:`Prober.score` tells of the weights.
 
     Raises:

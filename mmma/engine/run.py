@@ -339,10 +339,7 @@ def set_environment(cfg: Any, launcher: str) -> None:
 
 
 def show_tokens(model: Any) -> None:
-    """Change the config of a recognizer so that its classifier sees tokens, in place.
-
-    Args:
-        model: ``cfg.model`` of a recipe.
+    """Change ``cfg.model`` of a recipe so that its classifier sees tokens.
 
     Raises:
         ValueError: Its head is no ``ActionHead``, or its backbone pools its tokens and

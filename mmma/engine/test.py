@@ -56,7 +56,6 @@ def score_checkpoint(
     Args:
         run: Opened with the same options.
         checkpoint: Path or URL of the weights, or the weights as read.
-        options: How to test.
 
     Returns:
         The groups, and what :func:`summarize` tells of the weights.
@@ -109,9 +108,7 @@ def score_protocol(
     """Score the tested clips or videos of a protocol.
 
     Args:
-        run: With the protocol.
         runner: From :func:`load_runner`.
-        subset: ``test`` or ``val``.
         cached: SHA-256 of the checkpoint, to keep features under; None keeps none.
         meta: What the checkpoint tells of its training, before what the config does.
 
@@ -160,9 +157,6 @@ def summarize(
             ``seen_domains`` (None where they do not say), ``selected_on`` (None for the
             last of a run).
         options: How it was tested.
-
-    Returns:
-        Plain types, as :func:`mmma.evaluation.reports.write_results` takes them.
     """
     cfg, protocol = run.cfg, run.protocol
     entries, chosen, record = _options_of_rows(run)
@@ -279,11 +273,7 @@ def detect_videos(
 def write_dump(run: Run, groups: Sequence[Group], dump: Path) -> None:
     """Write the scores or detections that were tested.
 
-    Args:
-        run: What was tested.
-        groups: Its scores.
-        dump: The file; of few-shot the stem of several, as
-            ``scores_street_5shot_run0.npz``.
+    Few-shot writes several files, as ``scores_street_5shot_run0.npz``.
     """
     if run.task == 'det':
         found = Segments.concat([group.table['action'] for group in groups])

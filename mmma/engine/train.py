@@ -118,13 +118,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 )
 
     def add_params(self, params: list[dict], module: nn.Module, **kwargs) -> None:
-        """Append one group per layer and kind of weight decay.
-
-        Args:
-            params: Groups for the optimizer; extended in place.
-            module: The whole model.
-            **kwargs: Of the parent class; unused.
-        """
+        """Append one group per layer and kind of weight decay to ``params``."""
         backbone = getattr(module, 'backbone', None)
         if not hasattr(backbone, 'layer_of'):
             raise ValueError(

@@ -98,7 +98,6 @@ def starting_weights(
     Args:
         cfg: A config; its ``pretrained`` names the recipe's weights.
         load_from: Path or URL that the user gave instead.
-        pretrained: Whether to use the recipe's.
         trust: Allow the file to be a pickle that can run code.
         offline: Never use the network for the recipe's.
     """
@@ -120,14 +119,12 @@ def starting_weights(
 def with_frozen(
     model: Any, weights: Weights, cfg: Any, offline: bool = False
 ) -> Weights:
-    """A checkpoint with the frozen weights that it leaves out.
+    """A checkpoint with the frozen weights that it leaves out, if it leaves out any.
 
     Args:
         model: To load it into; not wrapped. Where the checkpoint leaves something out,
             the recipe's pretrained weights are in it afterwards.
-        weights: As read; nothing changes where it is whole.
         cfg: Whose ``pretrained`` names where frozen weights come from.
-        offline: Never use the network for them.
 
     Raises:
         ValueError: The recipe has no pretrained weights, or others than those that the
@@ -190,7 +187,6 @@ def load_backbone(run: Run, options: BackboneOptions) -> tuple[Runner, dict[str,
     Args:
         run: Opened with the same options: no body classifier, and with ``tokens``
             another head.
-        options: Which weights.
 
     Returns:
         A runner with the model, whose classifier means nothing; and of the weights the
@@ -235,11 +231,6 @@ def check_extractor(meta: Mapping[str, Any], run: Run, options: TestOptions) -> 
 
     Weights that do not say are let through, and so are those trained on simulated data
     where the user allows them on real data.
-
-    Args:
-        meta: What a checkpoint tells of itself.
-        run: The run that they are tested in.
-        options: How to test.
 
     Raises:
         ValueError: They would meet.

@@ -27,18 +27,12 @@ def draw_confusions(
 ) -> list[str]:
     """Draw the row-normalised confusion matrix of actions, body groups framed.
 
-    Args:
-        table: Scores of at least these clips.
-        clips: With their truth.
-        space: Their label space.
-        path: Picture to write, as ``confusions.png``.
-        title: Subject; say there if the data are simulated.
+    ``table`` has scores of at least these clips; ``title`` says if they are simulated.
 
     Returns:
         Lines on the share of mistakes within the true body group, and on the most
         frequent mistakes; of equal ones the lower indices come first.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
@@ -50,7 +44,6 @@ def draw_confusions(
         counts[order].sum(axis=1, keepdims=True), 1
     )
     figure = Figure(figsize=(11, 11), layout='constrained')
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.imshow(shares, cmap='magma_r', vmin=0, vmax=1)
     names = [space.actions[i] for i in order]
@@ -82,16 +75,12 @@ def draw_profile(
 ) -> None:
     """Draw kinds of errors by rank, the gain without each, and misses by length.
 
-    Args:
-        profile: Level to what ``profile_levels`` gives.
-        path: Picture to write, as ``profile.png``.
-        title: Subject; say there if the data are simulated.
+    ``profile`` is what ``profile_levels`` gives; ``title`` says if the data are
+    simulated.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 4 * len(profile)), layout='constrained')
-    FigureCanvasAgg(figure)
     figure.suptitle(title)
     axes = figure.subplots(len(profile), 3, squeeze=False)
     for row, (level, found) in zip(axes, profile.items(), strict=True):

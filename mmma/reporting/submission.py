@@ -31,10 +31,9 @@ Segment = tuple[float, float, int, float]
 def read_expected(path: Path) -> list[str]:
     """Official names, each once, in the order of a list.
 
-    Args:
-        path: ``file label`` or ``file`` per line, as MA-52 releases its lists; or CSV
-            with a column of names, as the annotations of MMA-52 or a sample
-            submission. Only in a column of videos may names repeat.
+    A list has ``file label`` or ``file`` per line, as MA-52 releases its lists; or is
+    CSV with a column of names, as the annotations of MMA-52 or a sample submission.
+    Only in a column of videos may names repeat.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -156,11 +155,7 @@ class Layout:
 def write_archive(
     path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
-    """Write the zip; equal rows give equal bytes, whatever the time or machine.
-
-    Raises:
-        ValueError: Another suffix than ``.zip``.
-    """
+    """Write the zip; equal rows give equal bytes, whatever the time or machine."""
     check_suffix(path)
     text = io.StringIO(newline='')
     csv.writer(text, lineterminator='\n').writerows([header, *rows])
@@ -173,11 +168,7 @@ def write_archive(
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse a name that is no zip.
-
-    Raises:
-        ValueError: Another suffix.
-    """
+    """Refuse a name that does not end in ``.zip``."""
     if path.suffix != '.zip':
         raise ValueError(
             f'{path}: the servers take a zip; use a name that ends in .zip'
@@ -363,14 +354,7 @@ def segment_layout(header: str, space: LabelSpace) -> Layout:
 
 
 def read_segments(path: Path, space: LabelSpace) -> dict[str, list[Segment]]:
-    """Detections in ActivityNet style, as a server takes them.
-
-    Args:
-        path: A file as :mod:`mmma.data.videos` describes.
-        space: Label space of the labels.
-
-    Returns:
-        Video to its detections, in the order of the file.
+    """Detections of each video, in the order of an ActivityNet-style file.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -399,11 +383,7 @@ def read_segments(path: Path, space: LabelSpace) -> dict[str, list[Segment]]:
 def segment_rows(
     videos: Mapping[str, Sequence[Segment]], top: int | None = None
 ) -> Iterator[list[str | int | float]]:
-    """Rows of ``prediction.csv``: videos in their order, best detections first.
-
-    Args:
-        videos: Video name to detections; the names are written as they are.
-        top: Number of each video to keep; None keeps all.
+    """Rows of ``prediction.csv``: videos in order, the ``top`` (None: all) best first.
 
     Raises:
         ValueError: ``top`` below 1.
