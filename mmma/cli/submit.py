@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mmma.data.convert.target import split_name
+from mmma.data.clips import split_name
 from mmma.evaluation.recognition import BODY_SCORES
 from mmma.reporting import submission
 from mmma.taxonomy import load_label_space

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import functools
 import math
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
@@ -21,6 +24,7 @@ from mmma.files import (
     refuse,
 )
 from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice, suggest
+from mmma.video import VIDEO_SUFFIXES
 
 REQUIRED = ('clip', 'path', 'subset', 'domain', 'subject', 'action', 'body')
 _TEXT = ('clip', 'path', 'subject', 'emotion', 'source_video')
@@ -44,9 +48,10 @@ class Clip:
         action: Index in the label space; None where the truth is withheld.
         body: Index of the body group; None where the truth is withheld.
         emotion: Emotion of the scene, if given.
-        source_video: The video that the clip was cut from, if given.
-        start_sec: Where it starts in the file; None if it is the whole file.
+        source_video: The video that the clip is from, if given.
+        start_sec: Where it starts in that; None if it is the whole file.
         end_sec: Where it ends there.
+        cut: The file is cut to these times already (:func:`read_rec` tells).
         line: Line of the table, for messages; 0 if it was not read from one.
     """
 
@@ -61,12 +66,13 @@ class Clip:
     source_video: str = ''
     start_sec: float | None = None
     end_sec: float | None = None
+    cut: bool = False
     line: int = field(default=0, compare=False)
 
     @property
     def span(self) -> Span | None:
         """Start and end in seconds of the file; None if it is the whole file."""
-        if self.start_sec is None or self.end_sec is None:
+        if self.cut or self.start_sec is None or self.end_sec is None:
             return None
         return self.start_sec, self.end_sec
 
@@ -110,7 +116,8 @@ def read_rec(
     """Read and validate a recognition table.
 
     A body group left empty is filled from other rows of the same action, then from
-    ``space``.
+    ``space``. Times are a span of the file, unless ``source_video`` names another one,
+    from which this one was cut; files of which rows want several spans are never cut.
 
     Args:
         path: A ``rec.csv``.
@@ -283,9 +290,17 @@ class _Scan:
             self.problem(0, '', 'empty table: a header and no clip')
         body_of = dict(enumerate(self.space.body_of))
         body_of |= {action: body for action, (body, _) in self._bodies.items()}
+        spans: dict[str, set[tuple[Any, Any]]] = defaultdict(set)
+        for fields in self._rows:
+            if fields['start_sec'] is not None:
+                spans[fields['path']].add((fields['start_sec'], fields['end_sec']))
         for fields in self._rows:
             if fields['body'] is None:
                 fields['body'] = body_of.get(fields['action'])
+            path, source = fields['path'], fields['source_video']
+            alone = source and len(spans.get(path, ())) == 1
+            if alone and fields['start_sec'] is not None:
+                fields['cut'] = not is_named(path, source)
         return [Clip(**fields) for fields in self._rows]
 
 
@@ -295,13 +310,43 @@ def times(row: dict[str, str], errors: list[str]) -> tuple[float | None, float |
     if texts == ('', ''):
         return None, None
     try:
-        start_sec, end_sec = (float(text) for text in texts)
+        start_sec, end_sec = map(_seconds, texts)
     except ValueError:
         start_sec = end_sec = math.nan
     if not 0 <= start_sec < end_sec < math.inf:
         errors.append(
-            f'start_sec {texts[0]!r}, end_sec {texts[1]!r}: give both in seconds, '
-            '0 <= start_sec < end_sec, or neither'
+            f'start_sec {texts[0]!r}, end_sec {texts[1]!r}: give both in seconds or as '
+            'HH:MM:SS.sss, 0 <= start_sec < end_sec, or neither'
         )
         return None, None
     return start_sec, end_sec
+
+
+def _seconds(text: str) -> float:
+    """Seconds of ``62.5``, ``1:02.5`` or ``00:01:02,5``."""
+    if match := re.fullmatch(r'(?:(\d+):)?(\d?\d):([0-5]?\d(?:[.,]\d*)?)', text):
+        hours, minutes, rest = (part or '0' for part in match.groups())
+        return 3600 * int(hours) + 60 * int(minutes) + float(rest.replace(',', '.'))
+    return float(text)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Name of a clip or video without folders, and its suffix; ``.mp4`` if it has none.
+
+    Args:
+        name: As a table has it; what follows a dot counts only if it is a container.
+    """
+    file = PurePosixPath(name)
+    if file.suffix.lower() in VIDEO_SUFFIXES:
+        return file.stem, file.suffix
+    return file.name, '.mp4'
+
+
+def is_named(path: str, source: str) -> bool:
+    """True if a path is that of a source, which may lack its folders and its suffix.
+
+    Capitals do not count, nor whether letters are composed (NFC) or not.
+    """
+    names = (normalize('NFC', t).casefold().replace('\\', '/') for t in (path, source))
+    own, wanted = ([*PurePosixPath(n).parts[:-1], split_name(n)[0]] for n in names)
+    return own[-len(wanted) :] == wanted

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mmma.data import videos
-from mmma.data.convert.target import split_name
+from mmma.data.clips import split_name
 from mmma.evaluation.rows import body_variants
 from mmma.evaluation.scores import ScoreTable, first_of, read_scores
 from mmma.files import Problem, draft, read_text, refuse

@@ -153,6 +153,60 @@ def test_not_csv(rec_file, space, monkeypatch):
         read_rec(path, space)
 
 
+@pytest.mark.parametrize(
+    ('path', 'source', 'is_cut'),
+    [
+        ('videos/lab/0003_01.mp4', 'V001', True),  # where it was cut from
+        ('videos/lab/0003_01.mp4', 'videos/V001.mp4', True),
+        ('cut/V001.mp4', 'raw/V001.mp4', True),
+        ('videos/V001.5.mp4', 'V001', True),
+        ('videos/V001.mp4', 'V001', False),
+        ('videos/V001.mp4', 'V001.avi', False),
+        ('videos/v001.MP4', 'V001.mp4', False),
+        ('videos/V001.mp4', 'videos/v001', False),
+        ('videos/V001.mp4', '', False),
+        ('', 'V001.mp4', False),
+        ('videos/Ä 1.mp4', 'A\u0308 1', False),
+    ],
+)
+def test_a_file_cut_from_its_source_is_not_cut_again(
+    rec_file, space, path, source, is_cut
+):
+    header = ','.join([*REQUIRED, 'source_video', 'start_sec', 'end_sec'])
+    row = f',{path},train,lab,s,nodding,,{source},12,14.5'
+    (clip,) = read_rec(rec_file(f'a{row}', header=header), space)
+    assert (clip.start_sec, clip.end_sec, clip.cut) == (12, 14.5, is_cut)
+    assert clip.span == (None if is_cut else (12, 14.5))
+    twice = read_rec(rec_file(f'a{row}', f'b{row}', header=header), space)
+    assert [other.cut for other in twice] == [is_cut] * 2
+    other = row.replace('14.5', '13')  # no cut file has two lengths
+    rows = read_rec(rec_file(f'a{row}', f'b{other}', header=header), space)
+    assert [clip.span for clip in rows] == [(12, 14.5), (12, 13)]
+
+
+@pytest.mark.parametrize(
+    ('texts', 'seconds'),
+    [
+        ('00:01:02.5,1:04', (62.5, 64)),
+        ('"00:01:02,500",01:00:00', (62.5, 3600)),
+        ('0:00,0:00.04', (0, 0.04)),
+        ('1:75,2:00', None),
+        ('00:00:01:12,00:00:02:00', None),
+        ('-1:00,2:00', None),
+        ('nan,2', None),
+        ('2:00,', None),
+    ],
+)
+def test_times_as_clocks_show_them(rec_file, space, texts, seconds):
+    header = ','.join([*REQUIRED, 'start_sec', 'end_sec'])
+    path = rec_file(f'a,v.mp4,train,lab,s,nodding,,{texts}', header=header)
+    if seconds:
+        assert read_rec(path, space)[0].span == seconds
+        return
+    with pytest.raises(ValueError, match='in seconds or as HH:MM:SS'):
+        read_rec(path, space)
+
+
 def test_written_rows_read_back_and_labels_are_names(tmp_path, space):
     clips = [
         Clip('a,"b', 'v/a b.mp4', 'train', 'lab', 's1', 3, space.body_of[3]),

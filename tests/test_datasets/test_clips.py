@@ -22,6 +22,8 @@ from mmma.data.root import DataRoot
 from mmma.datasets.clips import ClipDataset, RootDataset, sample_rng
 from mmma.datasets.samplers import EpochSampler, SampleKey
 from mmma.datasets.windows import UntrimmedDataset
+from mmma.media.encode import PackOptions
+from mmma.media.pack import pack_root
 from mmma.registry import DATASETS
 
 
@@ -429,6 +431,26 @@ def test_a_span_is_one_of_times_not_of_numbers(tmp_path):
     dataset = build(root, pipeline=pipeline)
     assert set(read_numbers(dataset[0]['imgs'])) == set(range(25, 35))
     assert read_numbers(dataset[1]['imgs']) == np.arange(51, 75).repeat(2).tolist()
+
+
+@pytest.mark.parametrize(
+    ('row', 'seen'),
+    [
+        ('a,videos/talk.mp4,train,1,interview,12,15', range(75)),  # cut from it
+        ('a,videos/talk.mp4,train,1,Talk.MOV,00:00:01,0:02', range(25, 50)),
+        ('a,videos/talk.mp4,train,1,talk,1,1.04', range(25, 26)),
+    ],
+)
+def test_a_file_that_was_cut_is_whole(tmp_path, row, seen):
+    uniform = dict(type='UniformFrames', clip_len=150, test_mode=True)
+    pipeline = [{'type': 'OpenVideo'}, uniform, {'type': 'DecodeFrames'}]
+    root = make_span_root(tmp_path / 'root', [row])
+    assert set(read_numbers(build(root, pipeline=pipeline)[0]['imgs'])) == set(seen)
+    pack_root(
+        DataRoot(root), tmp_path / 'out', PackOptions(short_side=32, crf=1), workers=0
+    )
+    packed = build(tmp_path / 'out', pipeline=pipeline)[0]
+    assert set(read_numbers(packed['imgs'])) == set(seen)
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mmma.data.clips import Clip
+from mmma.data.clips import Clip, split_name
 from mmma.data.convert.target import (
     Conversion,
     Options,
     SourceTree,
     split_line,
-    split_name,
     subject_of,
 )
 from mmma.data.root import DatasetInfo

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mmma.data.clips import Clip, times
+from mmma.data.clips import Clip, split_name, times
 from mmma.data.convert.ma52 import (
     COLUMNS,
     FrameRow,
@@ -28,7 +28,6 @@ from mmma.data.convert.target import (
     plain_name,
     read_label_names,
     split_line,
-    split_name,
 )
 from mmma.data.root import DatasetInfo
 from mmma.files import (

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 from unicodedata import normalize
 
-from mmma.data.clips import Clip, read_rec, write_rec
+from mmma.data.clips import Clip, read_rec, split_name, write_rec
 from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, DatasetInfo, write_info
 from mmma.data.videos import Video, read_det, write_det
 from mmma.files import progress, read_text
@@ -167,18 +167,6 @@ def split_line(
     cells = [cell.strip().strip('"') for cell in cells]
     words = cells[name].split(gap) if len(cells) > name else ()
     return line.split(gap) if len(words) > 1 and words[-1].isdecimal() else cells
-
-
-def split_name(name: str) -> tuple[str, str]:
-    """Name of a clip or video without folders, and its suffix; ``.mp4`` if it has none.
-
-    Args:
-        name: As a table has it; what follows a dot counts only if it is a container.
-    """
-    file = PurePosixPath(name)
-    if file.suffix.lower() in VIDEO_SUFFIXES:
-        return file.stem, file.suffix
-    return file.name, '.mp4'
 
 
 def subject_of(name: str) -> str:

@@ -3,12 +3,12 @@ from pathlib import PurePosixPath
 
 import pytest
 
+from mmma.data.clips import split_name
 from mmma.data.convert import convert
 from mmma.data.convert.target import (
     Options,
     SourceTree,
     UserMapping,
-    split_name,
     subject_of,
 )
 
