@@ -86,19 +86,14 @@ def coverage(units: int) -> float:
     """Share of percentile intervals of that many normal units that hold the mean.
 
     Source: P(|t| < z * sqrt((n - 1) / n)) of Student's t (Hesterberg, The American
-        Statistician 69, 2015), by Abramowitz and Stegun 26.7.3 and 26.7.4.
+        Statistician 69, 2015).
     """
+    from scipy.special import stdtr  # scipy.stats.t.cdf, which takes long to load
+
     if units < 2:
         return 0.0
-    freedom, z = units - 1, statistics.NormalDist().inv_cdf((1 + LEVEL) / 2)
-    angle, odd = math.atan(z / math.sqrt(units)), freedom % 2
-    term = math.cos(angle) if odd else 1.0
-    total = 0.0 if freedom == 1 else term
-    for k in range(2 + odd, freedom, 2):
-        term *= math.cos(angle) ** 2 * (k - 1) / k
-        total += term
-    total *= math.sin(angle)
-    return 2 / math.pi * (angle + total) if odd else total
+    z = statistics.NormalDist().inv_cdf((1 + LEVEL) / 2)
+    return float(2 * stdtr(units - 1, z * math.sqrt((units - 1) / units)) - 1)
 
 
 def _record(
@@ -138,9 +133,7 @@ def recognition_intervals(
     Args:
         levels: ``action`` and ``body`` to the outcomes of the same N clips.
         subjects: (N,) names; empty where unknown.
-        class_set: Classes over which MCA and macro F1 are means.
         resamples: 1 or more.
-        seed: Of the resampling.
 
     Returns:
         ``method``, ``unit``, ``units``, ``resamples``, ``seed``, ``level``, of fewer
@@ -329,17 +322,13 @@ def paired_bootstrap(
 ) -> tuple[str, dict[str, tuple[float, float, float, float]]]:
     """Difference of every metric, by resampling what both models were tested on.
 
-    Subjects are drawn with all their clips if there are at least five and every clip
-    names one, else clips. Of several runs of a model the metrics are averaged in each
-    resample.
+    Units are drawn as for :func:`recognition_intervals`. Of several runs of a model the
+    metrics are averaged in each resample.
 
     Args:
         model: Per run, ``action`` and ``body`` to outcomes of the same N clips.
         baseline: The same of the baseline; it may have another number of runs.
         subjects: (N,) names; empty where unknown.
-        class_set: Classes over which MCA and macro F1 are means.
-        resamples: 1 or more.
-        seed: Of the resampling.
 
     Returns:
         ``subject`` or ``clip``, and metric key to the difference (fractions): its

@@ -140,14 +140,10 @@ class Matches:
 def rank_predictions(found: Segments, legacy: bool = False) -> IntArray:
     """(n,) rows of all predictions, best first, ties as the head of this module says.
 
-    One ranking serves every relabelling of the predictions.
-
-    Args:
-        found: The predictions.
-        legacy: Round scores to four decimals first; of equal ones the later row of the
-            input comes first, as the ``argsort()[::-1]`` of the ActivityNet evaluation
-            has it wherever its sort is stable. Needed for parity only: the order of a
-            file then moves numbers.
+    One ranking serves every relabelling of the predictions. ``legacy`` is needed for
+    parity only: scores are rounded to four decimals; of equal ones the later row of the
+    input comes first, as the ``argsort()[::-1]`` of the ActivityNet evaluation has it
+    wherever its sort is stable. The order of a file then moves numbers.
     """
     if legacy:
         rounded = np.round(found.scores, LEGACY_DECIMALS)

@@ -71,12 +71,10 @@ class in the video. Micro-actions are short, so length has bins of its own."""
 def profile_levels(
     found: Mapping[str, Matches], durations: ArrayLike, legacy: bool = False
 ) -> dict[str, dict[str, Any]]:
-    """Error profile and sensitivity of each level, as plain types.
+    """Error profile and sensitivity of each level's matches, as plain types.
 
-    Args:
-        found: Level to its matches.
-        durations: (V,) seconds of the videos; NaN where unknown.
-        legacy: The original's rule, which looks at one truth alone.
+    Durations are (V,) seconds of the videos, NaN where unknown; ``legacy`` is the
+    original's rule, which looks at one truth alone.
     """
     profiles = {}
     for level, matches in found.items():
@@ -96,16 +94,14 @@ def profile_levels(
 def error_profile(matches: Matches, legacy: bool = False) -> dict[str, Any]:
     """Kinds of errors by rank, and what removing each would gain.
 
-    Args:
-        matches: At any level.
-        legacy: The rule of the original, see the head of this module.
-
     Returns:
         ``kinds``, ``slices`` (their shares among the k-th G predictions of each class;
         0 where there are none), ``predictions`` (in each slice), ``mAP_N`` (normalised)
         and ``gain`` (of it, without each kind of error).
     """
-    top = _top_positions(matches)
+    sizes = np.minimum(np.diff(matches.starts), DEPTH * matches.truths)
+    runs = zip(matches.starts[:-1], sizes, strict=True)
+    top = np.concatenate([np.arange(start, start + size) for start, size in runs])
     kinds = _classify(matches, top, legacy)
     column = np.searchsorted(matches.starts, top, side='right') - 1
     slices = (top - matches.starts[column]) // matches.truths[column]
@@ -127,13 +123,6 @@ def error_profile(matches: Matches, legacy: bool = False) -> dict[str, Any]:
         'mAP_N': float(map_n.mean()) * 100.0,
         'gain': dict(zip(KINDS[1:], gain.tolist(), strict=True)),
     }
-
-
-def _top_positions(matches: Matches) -> IntArray:
-    """Positions in ``matches.order`` of the best DEPTH G predictions of each class."""
-    sizes = np.minimum(np.diff(matches.starts), DEPTH * matches.truths)
-    runs = zip(matches.starts[:-1], sizes, strict=True)
-    return np.concatenate([np.arange(start, start + size) for start, size in runs])
 
 
 def _classify(matches: Matches, top: IntArray, legacy: bool) -> IntArray:
@@ -195,12 +184,9 @@ def _mean_normalised_ap(
 
 
 def normalised_ap(ranks: IntArray, truths: int, mean_truths: float) -> float:
-    """All-point AP whose precision does not depend on the size of the class.
+    """All-point AP, of (n,) rising ranks of the hits from 1, whatever the class's size.
 
-    Args:
-        ranks: (n,) rising ranks of the hits, from 1.
-        truths: Truths of the class.
-        mean_truths: N, truths per class on average.
+    Precision is as if the class had ``mean_truths`` truths, the mean over classes.
     """
     hits = np.arange(1, len(ranks) + 1)
     scaled = hits / truths * mean_truths
@@ -229,7 +215,6 @@ def sensitivity(
     """Misses and AP per bin of one characteristic.
 
     Args:
-        matches: At any level.
         values: (G,) of each row of ``matches.truth``.
         edges: Rising; a value belongs to the bin whose lower edge it reaches.
 

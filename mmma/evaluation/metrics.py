@@ -103,9 +103,6 @@ class RecognitionMetric(BaseMetric):
     def evaluate(self, size: int) -> dict[str, float]:
         """Gather all samples, then compute; every process returns the same.
 
-        Args:
-            size: Number of clips of the data set.
-
         Raises:
             ValueError: Clips are missing. Every process sees all samples, so all of
                 them raise and none is left waiting.
@@ -237,12 +234,8 @@ class DetectionMetric(BaseMetric):
     def evaluate(self, size: int) -> dict[str, float]:
         """Gather all videos, then compute; every process returns the same.
 
-        Args:
-            size: Number of windows of the data set.
-
         Raises:
-            ValueError: Windows are missing. Every process sees all samples, so all of
-                them raise and none is left waiting.
+            ValueError: Windows are missing, which all processes see as in recognition.
         """
         shares = all_gather_object((self._seen, self._merged, self._open))
         self._seen, self._merged, self._open = set(), {}, {}

@@ -382,15 +382,11 @@ TAIL_MAX = 49
 
 
 def frequency_groups(counts: ArrayLike) -> NDArray[np.str_]:
-    """Sort classes into head, medium and tail by how often they occur.
+    """Sort classes of (K,) clips into head, medium and tail by how often they occur.
 
     The limits are counts of training clips. On the published MMA-82 counts they give
     26 head, 34 medium and 22 tail classes with 80, 17 and 3 % of the clips; the usual
     100 and 20 of ImageNet-LT would leave five classes in the tail.
-
-    Args:
-        counts: (K,) clips per class; from ``HEAD_MIN`` on it is ``head``, up to
-            ``TAIL_MAX`` it is ``tail``.
     """
     table = np.asarray(counts)
     return np.select([table >= HEAD_MIN, table <= TAIL_MAX], ['head', 'tail'], 'medium')

@@ -61,12 +61,7 @@ ALIASES = {'UAR': 'action/mca', 'WAR': 'action/top1'}
 
 
 def write_results(results: Mapping[str, Any], path: Path) -> None:
-    """Write ``results.json``; a run that is stopped leaves the old file whole.
-
-    Args:
-        results: Plain types only; NaN is refused.
-        path: File to write; its folder is made.
-    """
+    """Write ``results.json`` of plain types, without NaN, whole or not at all."""
     text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
     with atomic_write(path) as file:
         file.write(text + '\n')

@@ -179,10 +179,8 @@ def group_rows(
     """Rows of ``results.json``, each behind the labels of its group.
 
     Args:
-        groups: What was scored.
         entries: Clips or videos of the data root.
         space: Label space, with the body groups of the run.
-        options: Of the task.
         order: Of the domains, as the data root has it.
 
     Raises:
@@ -312,9 +310,7 @@ def recognition_row(
 
     Args:
         table: Scores of at least these clips, columns as in ``space``.
-        clips: Those to evaluate.
         space: Label space, with the body groups of the run.
-        options: Choices that move a number.
 
     Returns:
         ``counts`` (clips, classes and bodies present, subjects), ``metrics`` (the keys
@@ -473,9 +469,7 @@ def detection_row(
 
     Args:
         found: Detections with the names of at least these videos.
-        videos: Those to evaluate.
         space: Label space, with the body groups of the run.
-        options: Choices that move a number.
 
     Returns:
         ``counts``, ``metrics``, ``presets`` (the averages of each), ``frequent``

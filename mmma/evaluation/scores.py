@@ -374,7 +374,6 @@ def learn_weights(
     Args:
         tables: M tables of N clips, aligned, probabilities.
         labels: (N,) true actions.
-        space: ``mean`` or ``logit``, as the weights will be used.
 
     Returns:
         (M,) weights of at least 0 that add up to 1, and negative log likelihoods in

@@ -146,13 +146,11 @@ def add_tests(
     """Test every row of our own against the baseline's row of its place and setting.
 
     Accuracies of single runs are tested by McNemar's exact test, all else by the
-    paired bootstrap. P values are corrected by Holm over the rows of a column.
+    paired bootstrap. P values are corrected by Holm over the rows of a column. Cells
+    and notes of the tables are changed.
 
     Args:
-        tables: From :func:`mmma.reporting.paper.paper_tables`; their cells and
-            notes are changed.
         baseline: Name of its results, or of its rows.
-        files: The scores.
         resamples: Of the bootstrap.
 
     Raises:
@@ -204,15 +202,11 @@ def compare_with(
     scores: Sequence[str],
     resamples: int,
 ) -> None:
-    """Read truth and scores, and test every row of our own against a baseline's.
+    """Read truth and scores, and :func:`add_tests` to the tables of some results.
 
     Args:
-        tables: From :func:`mmma.reporting.paper.paper_tables`; changed.
-        baseline: Name of its results, or of its rows.
-        results: Behind the tables.
         gt: ``rec.csv``, or the data root that was tested.
         scores: ``RESULTS=FILE``, where scores do not lie beside their results.
-        resamples: Of the bootstrap.
 
     Raises:
         ValueError: As :func:`add_tests`; or other data, or scores of no results.
@@ -292,10 +286,8 @@ def _compare(
             f'{row.place}, {subset}: test both without --skip-broken.'
         )
     class_set = row.samples[subset][0].results['options']['class_set']
-    model, base = (
-        [outcomes for _, outcomes in part]
-        for part in (runs[: len(ours)], runs[len(ours) :])
-    )
+    outcomes = [own for _, own in runs]
+    model, base = outcomes[: len(ours)], outcomes[len(ours) :]
     unit, drawn = paired_bootstrap(model, base, people(clips), class_set, resamples)
     tests = {
         key: (100 * value, p, f'paired bootstrap by {unit}')

@@ -152,11 +152,10 @@ class PaperTable:
 def paper_tables(
     results: Sequence[Results], *, published: bool = True, level: str = 'both'
 ) -> list[PaperTable]:
-    """Results in the layout of the paper.
+    """Results in the layout of the paper, its own rows among them if ``published``.
 
     Args:
         results: Of one task, measured alike; subsets and seeds may differ.
-        published: Add the rows of the paper.
         level: ``action``, ``body`` or ``both``, of recognition.
 
     Returns:
@@ -171,7 +170,8 @@ def paper_tables(
     reason = other_than_paper(results[0]) if published else ''
     tables = []
     for kind in ('indomain', 'crossdomain'):
-        own = [r for r in results if kind == _kind(r)]
+        inside = kind == 'indomain'
+        own = [r for r in results if (r['protocol']['name'] == 'indomain') is inside]
         if not own:
             continue
         rows = _own_rows(own)
@@ -182,10 +182,6 @@ def paper_tables(
         notes = [*result_notes(own), *([reason] if reason else [])]
         tables += _split(kind, level, sorted(rows, key=_order), results[0], notes)
     return tables
-
-
-def _kind(results: Results) -> str:
-    return 'indomain' if results['protocol']['name'] == 'indomain' else 'crossdomain'
 
 
 def other_than_paper(results: Results) -> str:
@@ -274,12 +270,7 @@ def _cell(metric: str, by_seed: Sequence[Sequence[Sample]]) -> Cell:
 
 
 def published_rows(task: str, kind: str) -> list[Row]:
-    """Rows of the paper for a task and a kind of protocol, in its order.
-
-    Args:
-        task: ``rec`` or ``det``.
-        kind: ``indomain`` or ``crossdomain``.
-    """
+    """Rows of the paper for a task and ``indomain`` or ``crossdomain``."""
     content = load_published()
     rows = []
     for told in content.get(_PUBLISHED.get((task, kind)), ()):
@@ -354,11 +345,9 @@ _CSV = (
 def render(tables: Sequence[PaperTable], form: str) -> str:
     """Tables as text.
 
-    Args:
-        tables: From :func:`paper_tables`.
-        form: ``paper`` for a terminal, significant cells between asterisks; ``md`` or
-            ``latex`` (``table*`` environments), significant cells in bold; ``csv``,
-            every cell as one row: percent, six decimals.
+    ``form`` is ``paper`` for a terminal, significant cells between asterisks; ``md`` or
+    ``latex`` (``table*`` environments), significant cells in bold; ``csv``, every cell
+    as one row: percent, six decimals.
     """
     if form == 'csv':
         rows = [

@@ -31,10 +31,7 @@ Results = dict[str, Any]
 
 
 def read_named(arguments: Sequence[str]) -> list[Results]:
-    """Read results files as a command line names them.
-
-    Args:
-        arguments: ``results.json``, or ``NAME=results.json`` for rows of another name.
+    """Read ``results.json``, or ``NAME=results.json`` for rows of another name.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -60,9 +57,7 @@ def read_named(arguments: Sequence[str]) -> list[Results]:
 def check_comparable(results: Sequence[Results], besides: Sequence[str] = ()) -> None:
     """Refuse to put results side by side that were not measured alike.
 
-    Args:
-        results: Contents of results files.
-        besides: Options that may differ, since the table shows them.
+    ``besides`` names options that may differ, since the table shows them.
 
     Raises:
         ValueError: They differ in task, in an option, or in their data.
@@ -138,8 +133,7 @@ class Sample:
     @property
     def checkpoint(self) -> str | None:
         """SHA-256 of the weights, if the results say."""
-        found: str | None = self.results['checkpoint'].get('sha256')
-        return found
+        return self.results['checkpoint'].get('sha256')
 
 
 def take_samples(
@@ -148,8 +142,7 @@ def take_samples(
     """Sort the rows of one cell by seed.
 
     Args:
-        samples: Of one model, place, setting and subset.
-        where: Their name, for messages.
+        samples: Of one model, place, setting and subset, which ``where`` names.
         shared: Several results files may hold the same row of the same weights, as
             zero-shot rows beside few-shot rows; the first is kept.
 
@@ -203,8 +196,7 @@ def check_weights(samples: Sequence[Sample], where: str) -> None:
 def check_recipes(results: Sequence[Results]) -> None:
     """Refuse results of one name and protocol that come from several recipes.
 
-    Args:
-        results: Those without a config are taken at their word.
+    Those without a config are taken at their word.
 
     Raises:
         ValueError: Two configs of one name differ in what trains or tests a model.
@@ -246,11 +238,7 @@ _FIELDS = ('support', 'predicted', 'hits', 'top5_hits')
 def pool_results(results: Sequence[Results]) -> list[Results]:
     """Pool in-domain results of single domains that share name, seed and subset.
 
-    Args:
-        results: Those that are not of a single domain stay as they are.
-
-    Returns:
-        Fewer results, each pooled one in the place of its first.
+    Each pooled one takes the place of its first; other results stay as they are.
 
     Raises:
         ValueError: Nothing to pool, a domain twice, results that were not measured

@@ -310,14 +310,10 @@ def read_ma52_scores(path: Path) -> ScoreTable:
 def clip_rows(
     table: ScoreTable, edition: str, body_from: str, space: LabelSpace
 ) -> Iterator[list[str | int]]:
-    """Rows of ``prediction.csv``, clips in the order of the table.
+    """Rows of ``prediction.csv`` of (N, 52) scores, clips in the order of the table.
 
-    Args:
-        table: Scores (N, 52); its names are written as they are.
-        edition: One of EDITIONS.
-        body_from: Body classes from the ``sum`` of the action scores of a group, its
-            ``top1`` action, or the ``head`` (body scores of the table).
-        space: Label space ``ma52``.
+    Body classes come from the ``sum`` of the action scores of a group, its ``top1``
+    action, or the ``head`` (body scores of the table).
 
     Raises:
         ValueError: Body scores that cannot be had.

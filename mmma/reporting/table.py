@@ -147,13 +147,7 @@ def results_table(results: Sequence[Results]) -> str:
 
     Few-shot rows are means over runs, Top-1 with half its 95 % t-interval. For
     detection: mAP at three thresholds and averaged, at both levels, and the mean of
-    the two averages.
-
-    Args:
-        results: Contents of results files.
-
-    Returns:
-        The table, under a line that says so if the data are simulated.
+    the two averages. A line above says so if the data are simulated.
 
     Raises:
         ValueError: The results were not measured alike.
@@ -194,11 +188,7 @@ def results_table(results: Sequence[Results]) -> str:
 
 
 def result_notes(results: Sequence[Results]) -> list[str]:
-    """Sentences that a reader of a table over these results needs.
-
-    Args:
-        results: Contents of results files of one task, measured alike.
-    """
+    """Sentences that a reader of a table over results of one task needs."""
     task = results[0]['task']
     counted = next(iter(_SIZES[task]))
     notes = [SIMULATED] if results[0]['data']['simulated'] else []
@@ -264,12 +254,7 @@ def adaptation_text(result: Mapping[str, Any]) -> str:
 
 
 def report_text(report: Mapping[str, Any], per_class: bool = False) -> str:
-    """A report of ``evaluate.py``: its options, a table of its rows, further tables.
-
-    Args:
-        report: Content of its ``--json``.
-        per_class: Add a row per class.
-    """
+    """A report of ``evaluate.py``: options, a table of rows, further tables."""
     first = report['rows'][0]
     lines = [SIMULATED] if report['simulated'] else []
     lines += _rec_notes(report) if report['task'] == 'rec' else _det_notes(report)
@@ -397,12 +382,7 @@ _SHOWN = ('Top-1', 'MCA', 'macro F1', 'body Top-1', 'F1_mean')
 
 
 def fusion_text(record: dict[str, Any]) -> str:
-    """Weights of fused score files, their origin, and the metrics of each and of all.
-
-    Args:
-        record: Content of the ``fused.json`` that ``fuse.py`` writes; metrics are
-            shown if it has ``metrics``.
-    """
+    """``fused.json`` as text: weights and their origin, and metrics if it has them."""
     learnt, inputs = record['learnt'], record['inputs']
     lines = [
         f'{record["clips"]} clips, {record["space"]} of {len(inputs)} score files, '

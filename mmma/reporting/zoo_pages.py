@@ -96,13 +96,7 @@ _COSTS = (
 
 
 def zoo_pages(methods: Sequence[Method]) -> dict[str, str]:
-    """Every page of the model zoo.
-
-    Args:
-        methods: All of them, in the order that they are listed in.
-
-    Returns:
-        File, relative to the root, to its text.
+    """Every page of the model zoo: files, relative to the root, to their text.
 
     Raises:
         ValueError: Results that must not stand in one table.
@@ -234,12 +228,7 @@ def _details(checkpoint: Checkpoint, mark: str) -> list[str]:
 
 
 def compare(task: str, kind: str, methods: Sequence[Method]) -> list[Row]:
-    """Published rows, and under each of them ours, all on real data.
-
-    Args:
-        task: ``rec`` or ``det``.
-        kind: ``indomain`` or ``crossdomain``.
-        methods: Where ours are from; the paper's rows are of their recipes too.
+    """Published rows of the methods' recipes, and under each ours, all on real data.
 
     Returns:
         Rows by domain or target, setting and recipe, the paper first. Where ours lacks
@@ -498,11 +487,7 @@ def _table(rows: Sequence[Mapping[str, str]], left: int) -> list[str]:
 
 
 def text_differences(old: str, new: str) -> Iterator[str]:
-    """Say which lines of a generated text are not as they should be.
-
-    Args:
-        old: As it is.
-        new: As it should be.
+    """Say which lines of an old text are not as in the new one.
 
     Yields:
         ``line 12: '47.40' should be '46.20'``; of a row of a table only the cells.

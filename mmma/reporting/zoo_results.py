@@ -58,14 +58,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Method:
-    """One metafile.
-
-    Attributes:
-        name: Of the metafile: ``posec3d``.
-        collection: Its collection.
-        recipes: Entries without weights.
-        checkpoints: Our own weights.
-    """
+    """One metafile: its recipes are entries without weights, its checkpoints ours."""
 
     name: str
     collection: Mapping[str, Any]
