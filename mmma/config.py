@@ -22,11 +22,9 @@ def config_folders() -> list[Path]:
 
 
 def find_config(name: str) -> Path:
-    """Find a config file.
+    """Find a config file by its path, or by its name in ``configs/``.
 
-    Args:
-        name: A path, or a name relative to ``configs/`` with or without ``configs/``
-            and ``.py``, as ``recog/videomae_mma82_indomain``.
+    ``configs/`` and ``.py`` may be left out: ``recog/videomae_mma82_indomain``.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -68,7 +66,7 @@ def load_config(
         config: Path or name of a config file.
         protocol: Flags of :func:`mmma.protocols.make_protocol`.
         data_root: Folder of the data; None keeps the config's.
-        cfg_options: ``K=V`` changes, ``+K=V`` additions.
+        cfg_options: As of :func:`apply_options`.
 
     Returns:
         A ``mmengine.Config`` that runs as it is, with no flag.
@@ -98,12 +96,10 @@ def load_config(
 
 
 def apply_options(cfg: Any, options: Iterable[str]) -> dict[str, Any]:
-    """Apply ``--cfg-options K=V ...`` to a config, in place.
+    """Apply ``--cfg-options K=V ...`` to a ``mmengine.Config``, in place.
 
-    Args:
-        cfg: A ``mmengine.Config``.
-        options: ``a.b.c=value`` changes a key that exists (list items by number),
-            ``+a.b=value`` adds one. Values read like Python, ``[1,2]`` is a list.
+    ``a.b.c=value`` changes a key that exists (list items by number), ``+a.b=value``
+    adds one. Values read like Python, ``[1,2]`` is a list.
 
     Returns:
         The new value of each dotted key.
@@ -144,14 +140,9 @@ def flatten(cfg: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
 
 
 def origins(path: Path) -> dict[str, Path]:
-    """File of a config's chain of bases that sets each key.
+    """File of a config's chain of bases that sets each dotted key, as written there.
 
-    Args:
-        path: A config file.
-
-    Returns:
-        The file for each dotted key as written there; the leaf wins over its bases,
-        as it does when the config is loaded.
+    The leaf wins over its bases, as it does when the config is loaded.
     """
     tree = ast.parse(path.read_text(encoding='utf-8'))
     found: dict[str, Path] = {}

@@ -411,8 +411,7 @@ class Workflow:
             needed: Bytes that they take; 0 where these were not estimated.
 
         Raises:
-            ValueError: There are too few GPUs, the pose extractor is not installed, or
-                the disk is too small.
+            ValueError: Too few GPUs, no pose extractor, or too small a disk.
             FileNotFoundError: The extractor's model files are missing.
         """
         args = self.args
@@ -447,10 +446,7 @@ class Workflow:
 
 @contextmanager
 def only_run(out: Path) -> Iterator[IO[str]]:
-    """Hold the folder of a run.
-
-    Args:
-        out: The folder; made if it does not exist.
+    """Hold the folder of a run, which is made if it does not exist.
 
     Yields:
         The lock: a step that inherits it holds it for as long as it runs.

@@ -28,11 +28,7 @@ COMMANDS = tuple(
 
 
 def main(command: str, argv: Sequence[str] | None = None) -> int:
-    """Run one command; what a user can get wrong is told without a traceback.
-
-    Args:
-        command: One of ``COMMANDS``.
-        argv: Its arguments; by default those of the process.
+    """Run one of ``COMMANDS``; what a user can get wrong is told without a traceback.
 
     Returns:
         The exit status.

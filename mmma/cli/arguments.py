@@ -129,10 +129,8 @@ def add_options(
 def options_of(kind: type[Options], args: argparse.Namespace, **values: Any) -> Options:
     """Options of an engine, from the arguments that have the names of its fields.
 
-    Args:
-        kind: A dataclass of options.
-        args: Of the command; several values become a tuple.
-        **values: Of fields that are no arguments, or not as they were given.
+    Several values become a tuple; ``values`` are of fields that are no arguments, or
+    not as they were given.
     """
     known = [field.name for field in fields(kind)]
     given = {name: getattr(args, name) for name in known if hasattr(args, name)}
@@ -154,10 +152,7 @@ def check_workers(workers: int | None) -> None:
 
 @contextmanager
 def kept_work(done: str = '\nwhat is done') -> Iterator[None]:
-    """Tell, of work that is interrupted or has no room, that it can go on.
-
-    Args:
-        done: Words for the part that is kept at an interruption.
+    """Tell, of work that is interrupted or has no room, that ``done`` is kept.
 
     Raises:
         ValueError: The disk is full, or the like.
@@ -200,8 +195,6 @@ def report(
     Where truth is withheld nothing can be scored, and only ``dump`` is written.
 
     Args:
-        run: ``mmma.engine.run.Run``.
-        checkpoint: Path, URL or zoo name of the weights.
         options: ``mmma.engine.run.TestOptions``, those of the run.
         out: Results file; None writes ``results.json`` in the work dir.
         dump: Score file or detections to write as well; few-shot writes several score

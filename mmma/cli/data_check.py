@@ -68,12 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def leakage_lines(leakage: dict, names_only: bool) -> list[str]:
-    """Everything that is shared, as a table.
-
-    Args:
-        leakage: From ``find_leakage``.
-        names_only: Whether videos were left alone.
-    """
+    """Everything that ``find_leakage`` says is shared, as a table."""
     from prettytable import PrettyTable
 
     from mmma.data.leakage import WHAT

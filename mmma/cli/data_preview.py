@@ -74,11 +74,6 @@ def choose_clips(
 ) -> list[tuple[str, Clip | None]]:
     """For each action and domain a label and the first clip, those with video first.
 
-    Args:
-        root: Data root.
-        actions: Indices of actions.
-        domain: Only this one; by default all that have a clip.
-
     Raises:
         ValueError: There is no such clip at all.
     """

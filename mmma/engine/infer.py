@@ -358,9 +358,8 @@ def recognize(
 
     Raises:
         FileNotFoundError: There is no such video, model or config.
-        ValueError: The video cannot be read; the model is none, does not fit, or was
-            trained on simulated data (``allow_simulated``) or on skeletons of another
-            extractor (``allow_extractor``).
+        ValueError: The video cannot be read, or the model is none, or as of
+            :class:`VideoModel`.
     """
     return _look(video, model, 'rec', config, options)
 

@@ -36,8 +36,6 @@ class Weights:
     """A checkpoint that was read.
 
     Attributes:
-        path: Where it lies.
-        content: What it holds.
         pretrain_data: What its weights saw before the training it tells of.
         of_recipe: They are the recipe's ``pretrained``.
     """

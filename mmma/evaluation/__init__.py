@@ -1,4 +1,1 @@
-"""Metrics, score files and result rows.
-
-``metrics`` holds MMEngine wrappers; the rest needs numpy alone.
-"""
+"""Metrics, score files and result rows; all but ``metrics`` need numpy alone."""

@@ -160,9 +160,8 @@ class DetectionMetric(BaseMetric):
 
     Merges the windows of each video, level by level, with NMS. A video all of whose
     windows one process sees is merged as soon as the last is there, so that memory
-    does not grow with videos; else windows travel between processes. What is padded
-    to give all processes equal shares counts once, what is missing is an error, so
-    any number of processes gives the same numbers.
+    does not grow with videos; else windows travel between processes. Padding and what
+    is missing are treated as in :class:`RecognitionMetric`.
 
     A sample has ``index``, ``video``, ``num_windows`` and ``pred``, and ``pred_body``
     if the model has a body head. Videos with a ``broken`` window are left out.
@@ -177,7 +176,6 @@ class DetectionMetric(BaseMetric):
         table: Level to detections after NMS, with names, after ``evaluate``.
         merger: Makes a ``WindowMerger`` of the body groups of the actions.
         makes_rows: Compute metrics; testing makes them of the detections afterwards.
-        options: How they are evaluated.
         broken: Names of the videos that were left out, after ``evaluate``.
     """
 

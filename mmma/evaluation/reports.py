@@ -99,14 +99,10 @@ def recognition_report(
     subset: str | None = None,
     domain: str | None = None,
 ) -> tuple[dict[str, Any], tuple[ScoreTable, list[Clip], LabelSpace]]:
-    """Metrics of scores against a ``rec.csv``.
+    """Metrics of scores against the truth, a ``rec.csv`` or that of a data root.
 
     Args:
-        gt: The truth, or a data root.
-        pred: The scores.
-        label_space: Of both.
         body_groups: Of actions to which the truth gives no group.
-        options: Choices that move a number.
         subset: Clips to evaluate, or ``all``; by default the only subset of the truth,
             or ``test``.
         domain: Clips of this domain alone.
@@ -388,11 +384,7 @@ def fuse_files(
         learn: Learn the weights on val; needs ``val_scores`` and ``gt``.
         val_scores: Files of the same models on val clips.
         gt: A ``rec.csv`` or data root; with it, metrics are recorded.
-        space: ``mean`` or ``logit``.
         body_fusion: Weight of the fused body scores that then multiply the actions.
-        label_space: Of the scores.
-        class_set, body_scores: As in :class:`EvaluationOptions`.
-        resamples: Of the intervals of the metrics.
 
     Returns:
         The record, and notes for the user.

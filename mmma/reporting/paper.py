@@ -70,8 +70,7 @@ class Cell:
         value: Mean over seeds, and within a seed over support draws.
         n: Values behind the interval; 1 where it is a bootstrap over clips.
         sd: Standard deviation of the n values.
-        low: Lower bound of the 95 % interval, None without one.
-        high: Upper bound.
+        low, high: Bounds of the 95 % interval, None without one.
         interval: Over ``seeds``, ``draws`` or ``clips``; empty without one.
         difference: To the baseline's cell on the same clips, if it was tested.
         p: Two-sided, of this comparison alone.
@@ -102,10 +101,8 @@ class Row:
     Attributes:
         place: Domain, target, or ``all``.
         setting: ``5-shot``, ``zero-shot``, ...; empty in-domain.
-        model: Its title.
         name: Name of the results; empty for a row of the paper.
         paper: The paper published it.
-        simulated: It was measured on simulated data.
         seeds: Number of seeds (and support draws) that it is the mean of.
         cells: (metric key, subset) to its cell.
         samples: Subset to the rows of results behind the cells.
@@ -132,12 +129,10 @@ class PaperTable:
 
     Attributes:
         name: ``indomain-action``, ``crossdomain-body``, ``indomain-detection``, ...
-        title: The same in words.
         columns: Title of each metric to its key.
         subsets: Subsets with a column under each metric.
         rows: Published ones first within each place and setting.
         data: Name, fingerprint and ``simulated`` of the data of our rows.
-        notes: Sentences that belong to it.
     """
 
     name: str

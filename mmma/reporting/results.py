@@ -104,12 +104,7 @@ _NO_RECIPE = {
 
 @dataclass(frozen=True)
 class Sample:
-    """One row of a results file.
-
-    Attributes:
-        results: The file's contents.
-        run: The row, an item of their ``runs``.
-    """
+    """One row of a results file: an item of the ``runs`` of its contents."""
 
     results: Results
     run: dict[str, Any]
