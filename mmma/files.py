@@ -16,7 +16,7 @@ import sys
 import threading
 import types
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO, Any, TypeVar
+from unicodedata import normalize
 
 
 def cache_home() -> Path:
@@ -103,19 +104,23 @@ SEPARATORS = ',;\t'
 
 
 def read_table(
-    path: Path, content: bytes | None = None, separators: str = SEPARATORS
+    path: Path,
+    content: bytes | None = None,
+    separators: str = SEPARATORS,
+    numbers: Collection[str] = (),
 ) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """Header of a table as spreadsheets write it, and its rows with their lines.
 
     The separator is what parts the header into the most columns, or stands in a line
     ``sep=;`` above it. Spaces around cells, empty rows and empty cells after the last
-    column are left out. A decimal comma becomes a point, but for a quoted ``1,234``
-    between commas, which may be a thousand.
+    column are left out.
 
     Args:
         path: The file.
         content: Its bytes, where they were read.
         separators: Characters that may part its cells; of equals the first.
+        numbers: Columns whose decimal commas become points, but for a quoted ``1,234``
+            between commas, which may be a thousand.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -138,7 +143,8 @@ def read_table(
     while header and not header[-1]:
         header.pop()
     thousand = r'(?![-+]?[1-9]\d{0,2},\d{3}$)' if separator == ',' else ''
-    number = re.compile(rf'{thousand}[-+]?\d+,\d+')
+    number = re.compile(rf'{thousand}[-+]?\d+,\d+(?:[eE][-+]?\d+)?')
+    places = [place for place, name in enumerate(header) if name in numbers]
 
     def rows() -> Iterator[tuple[int, list[str]]]:
         reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
@@ -148,15 +154,43 @@ def read_table(
                 while len(cells) > len(header) and not cells[-1]:
                     cells.pop()
                 if any(cells):
-                    for at, cell in enumerate(cells):
-                        if ',' in cell and number.fullmatch(cell):
-                            cells[at] = cell.replace(',', '.')
+                    for at in places:
+                        if at < len(cells) and number.fullmatch(cells[at]):
+                            cells[at] = cells[at].replace(',', '.')
                     yield reader.line_num + skipped + 1, cells
         except csv.Error as error:
             line = reader.line_num + skipped + 1
             raise ValueError(f'{path}:{line}: not readable as CSV: {error}') from None
 
     return header, rows()
+
+
+def read_names(path: Path, columns: Sequence[str]) -> tuple[list[str], str]:
+    """Names of a list, and the column of a table that they stand in, or ''.
+
+    Args:
+        path: A table, or a name per line with frames and label behind it or without.
+        columns: Headers of names; the first that is there counts.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A table without such a column, or a row without it.
+    """
+    header, rows = read_table(path)
+    column = next((c for c in columns if c in header), '')
+    if not column and len(header) > 1 and not header[-1].lstrip('-').isdecimal():
+        raise ValueError(
+            f'{path}: line 1 names no column {", ".join(columns)} '
+            f'({", ".join(header)}); one of them must hold the names'
+        )
+    if not column:
+        lines = map(str.strip, read_text(path).splitlines())
+        return [re.sub(r'(?<=\S)([\s,;]+-?\d+)+$', '', n) for n in lines if n], ''
+    at = header.index(column)
+    cells = [row for _, row in rows]
+    if short := next((row for row in cells if len(row) <= at), None):
+        raise ValueError(f'{path}: row {",".join(short)!r} has no column {column}')
+    return [row[at] for row in cells], column
 
 
 def read_json(path: Path) -> Any:
@@ -172,14 +206,18 @@ def read_json(path: Path) -> Any:
 def parse_json(text: str, path: Path) -> tuple[Any, list[str]]:
     """Content of the text of a JSON file, and keys that an object has twice.
 
-    Of these, plain reading keeps one in silence. The path is for messages.
+    Of these, plain reading keeps one in silence. Keys have composed letters (NFC), as
+    names everywhere; macOS writes others. The path is for messages.
 
     Raises:
         ValueError: It is not JSON.
     """
     repeated: list[str] = []
+    spelt = not text.isascii() or '\\u' in text
 
     def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if spelt:
+            pairs = [(normalize('NFC', key), value) for key, value in pairs]
         content = dict(pairs)
         if len(content) != len(pairs):
             counts = Counter(key for key, _ in pairs)

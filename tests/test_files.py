@@ -25,6 +25,7 @@ from mmma.files import (
     parse_json,
     progress,
     read_json,
+    read_names,
     read_table,
     read_text,
     refuse,
@@ -89,8 +90,9 @@ def test_text_without_a_mark_and_with_plain_line_ends(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('text', 'header', 'rows'),
+    ('text', 'header', 'rows'),  # a and b hold numbers
     [
+        ('c;a\n1,5;1,5E-05\n', ['c', 'a'], [(2, ['1,5', '1.5E-05'])]),
         ('a,b\n1,2\n', ['a', 'b'], [(2, ['1', '2'])]),
         ('\n a ;b;;\n"x; y" ; z;;\n;;\n', ['a', 'b'], [(3, ['x; y', 'z'])]),
         ('sep=|\na|b\n1,5|\n', ['a', 'b'], [(3, ['1.5', ''])]),
@@ -104,8 +106,35 @@ def test_text_without_a_mark_and_with_plain_line_ends(tmp_path):
 )
 def test_tables_as_spreadsheets_write_them(tmp_path, text, header, rows):
     (tmp_path / 't.csv').write_text(text)
-    found, lines = read_table(tmp_path / 't.csv')
+    found, lines = read_table(tmp_path / 't.csv', numbers='ab')
     assert (found, list(lines)) == (header, rows)
+
+
+def test_lists_of_names_with_and_without_columns(tmp_path):
+    path = tmp_path / 'list'
+    for text, column, names in (
+        ('a (1).mp4 0\n\n b, 2.mp4 12 0 \n', '', ['a (1).mp4', 'b, 2.mp4']),
+        ('a 1.mp4,-1\nb.mp4;3\n', '', ['a 1.mp4', 'b.mp4']),
+        ('a\t0\nb', '', ['a', 'b']),
+        ('clip\na\nb 1\n', 'clip', ['a', 'b 1']),
+        ('x;clip\n"1;2"; "a, b"\n;;\n', 'clip', ['a, b']),
+    ):
+        path.write_text(text, encoding='utf-16')
+        assert read_names(path, ('vid', 'clip')) == (names, column)
+    path.write_text('a;b\n1;2\n')
+    with pytest.raises(ValueError, match=r'line 1 names no column vid, clip \(a, b\)'):
+        read_names(path, ('vid', 'clip'))
+    path.write_text('x;clip\n1\n')
+    with pytest.raises(ValueError, match="row '1' has no column clip"):
+        read_names(path, ('vid', 'clip'))
+
+
+def test_keys_have_composed_letters(tmp_path):
+    keys = '{"e\u0301": 1, "\\u0065\\u0301": 2, "\\\\u0301": 3, "\u00e9": 4}'
+    assert parse_json(keys.replace('\\":', '":', 1), tmp_path) == (
+        {'\u00e9': 4, '\\u0301': 3},
+        ['\u00e9'],
+    )
 
 
 def test_first_five_problems_are_shown_and_the_rest_counted():

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from unicodedata import normalize
 
 import numpy as np
 
@@ -74,6 +75,7 @@ def _read_index(
         try:
             if len(values) != len(columns):
                 raise ValueError(f'{len(values)} values')
+            values[0] = normalize('NFC', values[0])
             row = Row(*(make(v) for make, v in zip(_TYPES, values, strict=False)))
         except ValueError as error:
             raise ValueError(f'{path}:{line}: bad row {values}: {error}') from None

@@ -150,7 +150,7 @@ def scan_rec(
         ValueError: The file is not UTF-8 text.
     """
     path = Path(path)
-    header, rows = read_table(path, content)
+    header, rows = read_table(path, content, numbers=OPTIONAL)
     scan = _Scan(str(path), space, domains)
     try:
         for line, row in rows if scan.header(header) else ():
@@ -238,7 +238,7 @@ class _Scan:
     def row(self, values: Sequence[str], line: int) -> None:
         """Take one row: a clip, or what is wrong with it."""
         row = dict(zip(self._columns, values, strict=False))
-        name = row.get('clip', '')
+        name = row['clip'] = normalize('NFC', row.get('clip', ''))
         if len(values) != len(self._columns):
             counts = f'{len(values)} fields, the header has {len(self._columns)}'
             self.problem(line, name, counts)

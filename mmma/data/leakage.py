@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, product
 from pathlib import Path, PurePosixPath
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
 from mmma.data.check import read_tables, try_all
 from mmma.data.root import DataRoot
-from mmma.files import atomic_write, cache_home, read_table, read_text
+from mmma.files import atomic_write, cache_home, read_names
 from mmma.pictures import turn_upright
 from mmma.taxonomy import SUBSETS
 from mmma.video import opened_video
@@ -162,19 +162,8 @@ def _root_groups(root: DataRoot, origin: str) -> list[Group]:
 
 def _name_list(path: Path) -> Group:
     """A list of clips of another data set as a group."""
-    if path.suffix.lower() == '.csv':
-        header, rows = read_table(path)
-        column = next((c for c in _NAME_COLUMNS if c in header), '')
-        if not column:
-            raise ValueError(
-                f'{path}:1: no column of names; one of {", ".join(_NAME_COLUMNS)}'
-            )
-        at = header.index(column)
-        names = [row[at] for _, row in rows if len(row) > at]
-    else:  # frames and label may stand after a name
-        lines = read_text(path).splitlines()
-        names = [re.sub(r'(?<=\S)(\s+-?\d+)+\s*$', '', line) for line in lines]
-    stems = {_stem(name.strip()) for name in names if name.strip()}
+    names, _ = read_names(path, _NAME_COLUMNS)
+    stems = {_stem(name) for name in names if name}
     if not stems:
         raise ValueError(f'{path}: no names in it')
     subset = next((s for s in SUBSETS if s in path.stem.lower()), 'train')
@@ -183,7 +172,7 @@ def _name_list(path: Path) -> Group:
 
 def _stem(name: str) -> str:
     """Name without folders and suffix, in lower case."""
-    return PurePosixPath(name.replace('\\', '/')).stem.lower()
+    return normalize('NFC', PurePosixPath(name.replace('\\', '/')).stem.lower())
 
 
 def _compare(

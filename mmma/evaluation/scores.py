@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -114,7 +115,7 @@ def read_scores(path: str | Path, space: LabelSpace) -> ScoreTable:
     path = _with_suffix(path)
     if not path.is_file():
         raise FileNotFoundError(f'no score file {path}')
-    read = _read_csv if path.suffix == '.csv' else _read_npz
+    read = _read_csv if path.suffix.lower() == '.csv' else _read_npz
     try:
         return read(path, space)
     except ValueError as error:
@@ -130,8 +131,7 @@ def write_scores(path: str | Path, table: ScoreTable, space: LabelSpace) -> None
     """
     path = _with_suffix(path)
     _check_width('scores', table.scores, space.actions, space)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == '.csv':
+    if path.suffix.lower() == '.csv':
         with atomic_write(path) as file:
             rows = zip(table.names, table.scores.astype(float).tolist(), strict=True)
             writer = csv.writer(file, lineterminator='\n')
@@ -147,12 +147,13 @@ def write_scores(path: str | Path, table: ScoreTable, space: LabelSpace) -> None
         _check_width('body_scores', table.body_scores, space.bodies, space)
         arrays['body_scores'] = table.body_scores
         arrays['bodies'] = np.array(space.bodies, dtype=np.str_)
-    np.savez_compressed(path, **arrays)
+    with atomic_write(path, 'wb') as file:
+        np.savez_compressed(file, **arrays)
 
 
 def _with_suffix(path: str | Path) -> Path:
     path = Path(path)
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f'score file {path}: use a name that ends in .npz or .csv')
     return path
 
@@ -189,10 +190,9 @@ def _load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _names(array: np.ndarray) -> tuple[str, ...]:
-    return tuple(
-        n.decode() if isinstance(n, bytes) else str(n)
-        for n in array.reshape(-1).tolist()
-    )
+    found = array.reshape(-1).tolist()
+    texts = (n.decode() if isinstance(n, bytes) else str(n) for n in found)
+    return tuple(normalize('NFC', text) for text in texts)  # macOS writes NFD
 
 
 def _in_order(
@@ -252,7 +252,7 @@ def _column_order(
 
 
 def _read_csv(path: Path, space: LabelSpace) -> ScoreTable:
-    header, lines = read_table(path)
+    header, lines = read_table(path, numbers=space.actions)
     if 'clip' not in header:
         raise ValueError(
             f'no column clip in line 1 ({first_of(header)}); the file needs clip and '
@@ -269,7 +269,7 @@ def _read_csv(path: Path, space: LabelSpace) -> ScoreTable:
         if len(values) != len(header) - 1 or len(row) != len(header):
             bad.append(str(line))
             continue
-        names.append(row[at])
+        names.append(normalize('NFC', row[at]))
         rows.append(values)
     if bad:
         raise ValueError(

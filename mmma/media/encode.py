@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
@@ -128,10 +129,11 @@ def read_person(text: str) -> dict[str, Any]:
         raise ValueError(f'{text}:1: the header must be name,person')
     by_name: dict[str, str | int] = {}
     for line, row in rows:
-        if len(row) != 2 or row[0] in by_name:
+        name = normalize('NFC', row[0])
+        if len(row) != 2 or name in by_name:
             raise ValueError(f'{text}:{line}: {row}: need a name, once, and a person')
         try:
-            by_name[row[0]] = _rule(row[1])
+            by_name[name] = _rule(row[1])
         except ValueError as error:
             raise ValueError(f'{text}:{line}: {error}') from None
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
 from mmma.data.arrays import SkeletonStore, SkeletonWriter
-from mmma.data.clips import Span
+from mmma.data.clips import OPTIONAL, Span
 from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, TASKS, DataRoot, write_info
 from mmma.data.videos import write_entries
 from mmma.files import (
@@ -359,7 +360,7 @@ def copy_table(root: DataRoot, out: Path, task: str) -> None:
         with atomic_write(out / source.name, 'wb') as file:
             file.write(source.read_bytes())
     elif task == 'rec':
-        columns, lines = read_table(source)
+        columns, lines = read_table(source, numbers=OPTIONAL)
         if any(span for _, span in rows.values()) and 'source_video' not in columns:
             columns.append('source_video')
         with atomic_write(out / source.name) as file:
@@ -367,7 +368,8 @@ def copy_table(root: DataRoot, out: Path, task: str) -> None:
             writer.writeheader()
             for _, cells in lines:
                 row = dict(zip(columns, cells, strict=False))
-                path, span = rows.get(row['clip'], ('', None))
+                name = normalize('NFC', row['clip'])
+                path, span = rows.get(name, ('', None))
                 if span:
                     row['source_video'] = row.get('source_video') or path
                     row['start_sec'] = row['end_sec'] = ''

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from mmma.data import videos
 from mmma.data.clips import split_name
 from mmma.evaluation.rows import body_variants
 from mmma.evaluation.scores import ScoreTable, first_of, read_scores
-from mmma.files import Problem, draft, read_text, refuse
+from mmma.files import Problem, draft, read_names, refuse
 from mmma.taxonomy import LabelSpace, load_label_space, suggest
 
 _VIDEO_COLUMNS = ('video_id', 'video-id')
@@ -39,16 +40,11 @@ def read_expected(path: Path) -> list[str]:
         FileNotFoundError: There is no such file.
         ValueError: No names, no column that holds them, or a name that repeats.
     """
-    text = read_text(Path(path))
-    several = False
-    if ',' in next(iter(text.splitlines()), ''):
-        names, several = _csv_names(path, text)
-    else:
-        names = [line.split()[0] for line in text.splitlines() if line.strip()]
+    names, column = read_names(Path(path), _NAME_COLUMNS)
     if not names:
         raise ValueError(f'{path}: no names in it; give one official name per line')
     twice = [name for name, n in Counter(map(stem, names)).items() if n > 1]
-    if twice and not several:
+    if twice and column not in _VIDEO_COLUMNS:
         raise ValueError(
             f'{path}: {len(twice)} names repeated: {first_of(twice)}; list each once'
         )
@@ -56,22 +52,6 @@ def read_expected(path: Path) -> list[str]:
     for name in names:
         unique.setdefault(stem(name), name)
     return list(unique.values())
-
-
-def _csv_names(path: Path, text: str) -> tuple[list[str], bool]:
-    """Names, and True if they are of videos, which may have several rows."""
-    rows = [row for row in csv.reader(io.StringIO(text, newline='')) if row]
-    column = next((c for c in _NAME_COLUMNS if c in rows[0]), None)
-    if column is None:
-        raise ValueError(
-            f'{path}: line 1 names no column {", ".join(_NAME_COLUMNS)} '
-            f'({", ".join(rows[0])}); one of them must hold the official names'
-        )
-    at = rows[0].index(column)
-    short = next((row for row in rows[1:] if len(row) <= at), None)
-    if short is not None:
-        raise ValueError(f'{path}: row {",".join(short)!r} has no column {column}')
-    return [row[at] for row in rows[1:]], column in _VIDEO_COLUMNS
 
 
 def match_names(names: Sequence[str], expected: Sequence[str]) -> dict[str, str]:
@@ -119,7 +99,7 @@ def unique_stems(names: Iterable[str]) -> dict[str, str]:
 
 def stem(name: str) -> str:
     """Name without suffix: of a video as the annotations write it, ``test0000``."""
-    return split_name(name)[0]
+    return normalize('NFC', split_name(name)[0])
 
 
 def first_disorder(names: Sequence[str], ordered: Sequence[str]) -> int | None:
@@ -169,7 +149,7 @@ def write_archive(
 
 def check_suffix(path: Path) -> None:
     """Refuse a name that does not end in ``.zip``."""
-    if path.suffix != '.zip':
+    if path.suffix.lower() != '.zip':
         raise ValueError(
             f'{path}: the servers take a zip; use a name that ends in .zip'
         )

@@ -43,6 +43,12 @@ def test_skeletons_come_back(store):
     assert store.size('two') == (640, 480)
 
 
+def test_names_of_macos_are_those_of_tables(tmp_path, two_joints):
+    with SkeletonWriter(tmp_path, 'rec', two_joints, 1) as writer:
+        writer.append('e\u0301', np.ones((1, 2, 2, 2)), np.ones((1, 2, 2)), 30, 64, 64)
+    assert '\u00e9' in SkeletonStore(tmp_path, 'rec')
+
+
 def test_joints_are_taken_by_name_and_lacking_ones_score_0(store):
     points, scores = store.get('one')
     picked, picked_scores = store.get('one', ['right_eye', 'nose', 'left_eye'])

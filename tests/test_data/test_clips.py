@@ -36,8 +36,8 @@ def test_body_of_the_file_wins_over_the_space_and_fills_its_rows(rec_file, space
 def test_a_table_as_spreadsheets_save_it(tmp_path, space, separator):
     columns = [*REQUIRED, 'start_sec', 'end_sec', '', '']
     row = [
-        ' a (1)',
-        'v/a (1).mp4',
+        ' e\u0301 (1)',
+        'v/a,5.mp4',
         'train ',
         'lab',
         's',
@@ -47,7 +47,7 @@ def test_a_table_as_spreadsheets_save_it(tmp_path, space, separator):
         '12,250',
     ]
     if separator == ',':
-        row[-2:] = '"0,5"', '12.250'
+        row[1], row[-2:] = '"v/a,5.mp4"', ['"0,5"', '12.250']
     more = ['b', '', 'val', 'lab', 's', 'nodding', '', '', '']
     table = [columns, row, [''] * 7, more]
     lines = [separator.join(cells) for cells in table]
@@ -55,7 +55,7 @@ def test_a_table_as_spreadsheets_save_it(tmp_path, space, separator):
     for encoding in ('utf-8', 'utf-8-sig', 'utf-16'):
         path.write_bytes('\r\n'.join([*lines, '']).encode(encoding))
         a, b = read_rec(path, space)
-        assert (a.clip, a.path, a.subset) == ('a (1)', 'v/a (1).mp4', 'train')
+        assert (a.clip, a.path, a.subset) == ('\u00e9 (1)', 'v/a,5.mp4', 'train')
         assert (a.start_sec, a.end_sec, a.line, b.line) == (0.5, 12.25, 2, 4)
 
 

@@ -257,7 +257,7 @@ def test_lists_of_names(root, tmp_path):
 @pytest.mark.parametrize(
     ('name', 'content', 'message'),
     [
-        ('a.csv', 'id,class\n', r'a\.csv:1: no column of names; one of clip, video_id'),
+        ('a.csv', 'id,class\n', r'a\.csv: line 1 names no column clip, video_id'),
         ('a.txt', '\n', r'a\.txt: no names in it'),
     ],
 )

@@ -213,6 +213,12 @@ def test_columns(read):
     assert gc.isenabled()
 
 
+def test_names_of_macos(read):
+    content = {'results': {'e\u0301': [entry(3)]}}
+    for text in (json.dumps(content), json.dumps(content, ensure_ascii=False)):
+        assert read(text).names == ('\u00e9',)
+
+
 def test_no_detection_at_all_is_allowed(read):
     assert len(read({'results': {'v': []}})) == 0
 

@@ -60,6 +60,22 @@ def test_columns_are_matched_by_name(tmp_path, table, space):
     assert same(read_scores(tmp_path / 's.csv', space), ScoreTable(('x', 'y'), SCORES))
 
 
+def test_names_and_numbers_as_spreadsheets_and_macos_write_them(tmp_path, space):
+    own = ScoreTable(('e\u0301.mp4', 'a,5.mp4'), SCORES)
+    read = ScoreTable(('\u00e9.mp4', 'a,5.mp4'), SCORES)
+    for name in ('s.npz', 'S.NPZ', 's.csv', 'S.CSV'):
+        write_scores(tmp_path / name, own, space)
+        assert same(read_scores(tmp_path / name, space), read)
+    rows = [['clip', *space.actions], *zip(own.names, *SCORES.T, strict=True)]
+    cells = [[str(cell) for cell in row] for row in rows]
+    cells[1:] = [
+        [name, *(n.replace('.', ',') for n in row)] for name, *row in cells[1:]
+    ]
+    text = '\r\n'.join(';'.join(row) for row in cells)
+    (tmp_path / 's.csv').write_text(text, encoding='utf-16')
+    assert same(read_scores(tmp_path / 's.csv', space), read)
+
+
 def test_logits_without_classes_are_used_as_given(tmp_path, space):
     logits = SCORES * 10 - 7
     np.savez(tmp_path / 's.npz', clips=NAMES.astype(bytes), scores=logits)

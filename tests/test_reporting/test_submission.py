@@ -38,6 +38,8 @@ def test_lists_of_names(listed):
     for text, names in {
         'b.mp4 0\na.mp4 0': ['b.mp4', 'a.mp4'],
         'b\n\na\n': ['b', 'a'],
+        'b (1).mp4,0\na.mp4,0\n': ['b (1).mp4', 'a.mp4'],
+        'id;vid\n0;b\n;\n1; a\n': ['b', 'a'],
         'vid,action_pred_1\nb.mp4,3\na.mp4,2\n': ['b.mp4', 'a.mp4'],
         'id,pred_label_1\nb,3\na,2\n': ['b', 'a'],
         'id,video_id,class\n0,b,1\n1,a,2\n2,b,3\n': ['b', 'a'],
@@ -54,7 +56,7 @@ def test_bad_lists(listed, tmp_path):
         'vid,x\n': 'no names in it',
         'a.mp4 0\nb 0\na 1\n': "1 names repeated: 'a'; list each once",
         'vid,x\na,1\na,2\n': '1 names repeated',
-        'a.mp4,0\n': r'line 1 names no column video_id, .* \(a.mp4, 0\)',
+        'file,label\na,0\n': r'line 1 names no column video_id, .* \(file, label\)',
         'x,vid\n1,a\n2\n': "row '2' has no column vid",
     }.items():
         with pytest.raises(ValueError, match=message):
@@ -64,6 +66,7 @@ def test_bad_lists(listed, tmp_path):
 def test_names_match_with_or_without_suffix():
     matched = match_names(['a', 'b.mp4'], ['b.mp4', 'a.mp4'])
     assert list(matched.items()) == [('b.mp4', 'b.mp4'), ('a.mp4', 'a')]
+    assert match_names(['\u00e9'], ['e\u0301.mp4']) == {'e\u0301.mp4': '\u00e9'}
 
 
 def test_all_that_differs_is_told():

@@ -196,7 +196,7 @@ def read_frames(path: Path, space: LabelSpace) -> list[FrameRow]:
     Raises:
         ValueError: Another header, or bad rows; the first five are shown.
     """
-    columns, cells = read_table(path)
+    columns, cells = read_table(path, numbers=(*COLUMNS, 'fps'))
     missing = [column for column in COLUMNS if column not in columns]
     if missing:
         raise ValueError(
