@@ -318,10 +318,11 @@ Item = TypeVar('Item')
 
 
 @contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(label: str, sizes: bool = False) -> Iterator[Callable[..., None]]:
     """Function of (done, total) that shows on standard error how far the work is.
 
-    A terminal gets a bar with the time left; a log file gets at most ten lines.
+    A terminal gets a bar with the time left; a log file gets at most ten lines, and
+    none of sizes in bytes, whose total may be unknown or told once.
     """
     shown = -1
 
@@ -333,16 +334,19 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
             print(f'{label} {done}/{total}', file=sys.stderr, flush=True)
 
     if not sys.stderr.isatty():
-        yield report
+        yield (lambda *_: None) if sizes else report
         return
     import rich.progress as bars
     from rich.console import Console
 
     text = bars.TextColumn('{task.description}', markup=False)
-    rest = bars.BarColumn(), bars.MofNCompleteColumn(), bars.TimeRemainingColumn()
-    with bars.Progress(text, *rest, console=Console(file=sys.stderr)) as bar:
+    counts = [bars.MofNCompleteColumn()]
+    if sizes:
+        counts = [bars.DownloadColumn(), bars.TransferSpeedColumn()]
+    columns = text, bars.BarColumn(), *counts, bars.TimeRemainingColumn()
+    with bars.Progress(*columns, console=Console(file=sys.stderr)) as bar:
         task = bar.add_task(label, total=None, visible=False)
-        yield lambda done, total: bar.update(
+        yield lambda done, total=None: bar.update(
             task, completed=done, total=total, visible=True
         )
 

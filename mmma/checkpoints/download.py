@@ -24,7 +24,7 @@ from urllib.request import url2pathname
 
 from mmma import __version__
 from mmma.checkpoints.files import mismatch
-from mmma.files import cache_home
+from mmma.files import cache_home, progress_bar
 
 MIRROR = 'MMMA_ZOO_URL'
 OFFLINE = 'MMMA_OFFLINE'
@@ -326,7 +326,7 @@ def _obtain(place: str, file: RemoteFile, target: Path) -> None:
 def _download(url: str, part: Path, size: int | None) -> None:
     """Fill a file; what came stays there, also when the server gives no more."""
     furthest, failures = _held(part), 0
-    with _session() as session, _bar(part.stem, size) as show:
+    with _session() as session, progress_bar(part.stem, sizes=True) as show:
         while cut := _receive(session, url, part, size, show):
             failures = 1 if _held(part) > furthest else failures + 1
             furthest = max(furthest, _held(part))
@@ -381,7 +381,7 @@ def _receive(
             mark = '' if encoded else strong or told.get('Last-Modified', '')
             notes = {'url': shown_url(url), 'validator': mark, 'size': total}
             _write([json.dumps(notes).encode()], _notes_of(part), 'wb')
-        show(start, total)
+        show(start, total or size)
         try:
             blocks = response.iter_content(_BLOCK)
             _write(blocks, part, 'ab' if start else 'wb', show)
@@ -486,24 +486,3 @@ def _reason(error: Exception, url: str) -> str:
     if isinstance(error, (requests.RequestException, ValueError)):
         return f'no usable URL ({type(error).__name__})'
     return str(error)  # of a certificate that is to be used and is not there
-
-
-@contextlib.contextmanager
-def _bar(name: str, size: int | None) -> Iterator[Callable[..., None]]:
-    """A function that shows how much is there (and of how much), on a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda done, total=None: None
-        return
-    from rich import progress as rich
-    from rich.console import Console
-
-    columns = (
-        rich.TextColumn('{task.description}', markup=False),
-        *(rich.BarColumn(), rich.DownloadColumn()),
-        *(rich.TransferSpeedColumn(), rich.TimeRemainingColumn()),
-    )
-    with rich.Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(name, total=size)
-        yield lambda done, total=None: progress.update(
-            task, completed=done, total=total
-        )

@@ -118,18 +118,6 @@ def through(layers: nn.ModuleList, x: Tensor, mask: Tensor) -> Tensor:
     return x
 
 
-class Scale(nn.Module):
-    """A factor that is learned, 1 at the start."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.tensor(1.0))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Multiply."""
-        return x * self.scale
-
-
 class ScaledDropPath(nn.Module):
     """A factor per channel, and in training whole branches dropped per sample.
 

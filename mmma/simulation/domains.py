@@ -96,8 +96,6 @@ SLEEVES = (0.35, 1.0)
 class Subject:
     """One person, the same in every clip and video."""
 
-    seed: int  # what the person was made from
-    domain: str  # where the person appears
     height: float  # standing height, metres
     legs: float  # factor of the length of the legs
     arms: float  # factor of the length of the arms
@@ -138,8 +136,6 @@ def make_subject(seed: int, domain: str) -> Subject:
         return float(np.clip(rng.normal(1.0, spread), 1 - 2 * spread, 1 + 2 * spread))
 
     return Subject(
-        seed=seed,
-        domain=domain,
         height=1.69 * factor(0.05),
         legs=factor(0.03),
         arms=factor(0.03),

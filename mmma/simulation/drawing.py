@@ -37,9 +37,6 @@ def shade(colour: Colour, factor: float) -> Colour:
 class View:
     """A motion as the camera sees it.
 
-    Args:
-        motion: Figure and camera.
-
     Attributes:
         points: (T, J, 2) joints, pixels.
         depth: (T, J) metres.
@@ -305,15 +302,10 @@ def _slab(
     bias: float,
     weight: np.ndarray | None = None,
 ) -> Part:
-    """A flat polygon in space, painted in one colour.
+    """A flat polygon in space, painted in one colour where the weight is above 0.5.
 
-    Args:
-        view: The scene.
-        corners: (T, N, 3) metres, or (N, 3) of what stands still; two make a stroke.
-        colour: RGB.
-        width: Width of the rounded edge, metres.
-        bias: Added to the depth.
-        weight: (T,) painted where above one half.
+    Corners are (T, N, 3) metres, or (N, 3) of what stands still, and two make a stroke;
+    ``width`` is that of the rounded edge, metres; ``bias`` is added to the depth.
     """
     camera = view.motion.camera
     corners = np.broadcast_to(corners, (len(view.depth), *np.shape(corners)[-2:]))

@@ -57,15 +57,9 @@ def emotion_given_action(space: LabelSpace) -> np.ndarray:
     Drawing the emotion of a clip from its action, rather than the reverse, leaves the
     number of clips per action as it is, while emotions differ in their actions.
     """
-    weights = np.array(
-        [
-            [
-                share * EMOTION_WEIGHTS[name].get(action, 1.0)
-                for name, share in EMOTION_CLIPS.items()
-            ]
-            for action in space.actions
-        ]
-    )
+    tables = [EMOTION_WEIGHTS[name] for name in EMOTION_CLIPS]
+    factors = [[table.get(action, 1.0) for table in tables] for action in space.actions]
+    weights = np.array(list(EMOTION_CLIPS.values())) * factors
     return weights / weights.sum(axis=1, keepdims=True)
 
 
@@ -79,15 +73,10 @@ _Cells = tuple[list[int], ...]  # rows, columns
 def apportion(
     total: int, weights: np.ndarray, least: int | np.ndarray = 0
 ) -> np.ndarray:
-    """Share ``total`` whole units in proportion to weights, by largest remainder.
+    """(K,) int64 that share ``total`` units by (K,) weights, by largest remainder.
 
-    Args:
-        total: Number of units.
-        weights: (K,) non-negative shares, of any scale.
-        least: What every share gets at least: one number, or (K,) of them.
-
-    Returns:
-        (K,) int64 that adds up to ``total``.
+    Weights are not negative, of any scale; ``least``, a number or (K,) of them, is what
+    every share gets at least.
 
     Raises:
         ValueError: The least shares alone exceed ``total``.
@@ -115,15 +104,10 @@ def apportion(
 
 
 def fit_margins(prior: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Fit the table nearest to a prior, in relative entropy, with given margins.
+    """(R, K) table nearest to a prior, in relative entropy, with given margins.
 
-    Args:
-        prior: (R, K) non-negative; a zero cell stays zero.
-        rows: (R,) wanted row sums.
-        columns: (K,) wanted column sums.
-
-    Returns:
-        (R, K) float64, both margins met within 1e-9 of the total.
+    The prior is (R, K), not negative, and a zero cell of it stays zero; (R,) row and
+    (K,) column sums are met within 1e-9 of the total.
 
     Raises:
         ValueError: The margins differ in total, or zeros in the prior make them
@@ -161,19 +145,12 @@ def fit_margins(prior: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.
 
 
 def round_margins(table: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Round every cell up or down so that all row and column sums stay as they are.
+    """(R, K) int64: every cell rounded up or down, whole row and column sums kept.
 
     Cells that are not whole form cycles of alternating row and column steps. Along
     one, adding to every other cell what is taken from those between changes no
     margin; each turn makes at least one cell whole. The direction is drawn so that
     the expectation of every cell is its real value.
-
-    Args:
-        table: (R, K) non-negative with whole row and column sums.
-        rng: Draws the directions.
-
-    Returns:
-        (R, K) int64, each cell within one of ``table``.
 
     Raises:
         ValueError: A row or column sum is not whole.
@@ -231,17 +208,9 @@ def integer_table(
     least: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """A whole-numbered table: margins met exactly, no cell under its least.
+    """(R, K) int64 table: margins met exactly, no cell under its (R, K) least.
 
-    Args:
-        prior: (R, K) non-negative shape of the table; zero cells get ``least``.
-        rows: (R,) row sums.
-        columns: (K,) column sums.
-        least: (R, K) what each cell holds at least.
-        rng: Draws the rounding.
-
-    Returns:
-        (R, K) int64.
+    Margins and the prior, which is its shape, are as of :func:`fit_margins`.
 
     Raises:
         ValueError: The least cells exceed a margin, or the margins are unreachable.

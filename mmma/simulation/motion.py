@@ -110,16 +110,10 @@ def simulate_motion(
     fps: float,
     rng: np.random.Generator,
 ) -> Motion:
-    """Move a person.
+    """Move a person; the same dice give the same motion.
 
-    Args:
-        subject: Who.
-        style: Domain: camera, tempo, size of motion, unlabelled habits.
-        events: Actions; those of different limbs may overlap, and of two that claim one
-            limb the later in the list wins.
-        duration_sec: Length.
-        fps: Frames per second.
-        rng: Dice; the same state gives the same motion.
+    Events of different limbs may overlap, and of two that claim one limb the later in
+    the list wins. The style tells camera, tempo, size of motion, unlabelled habits.
 
     Raises:
         ValueError: No frame, an event that ends before it starts, an unknown action.

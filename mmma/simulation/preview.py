@@ -29,16 +29,9 @@ def pick_frames(total: int, count: int) -> np.ndarray:
 def contact_sheet(
     strips: Sequence[Strip], columns: int, height: int = 96, title: str = ''
 ) -> np.ndarray:
-    """Put strips side by side, row after row.
+    """(H, W, 3) uint8 RGB sheet of strips side by side, row after row, below a title.
 
-    Args:
-        strips: Those of a column get the width of the widest.
-        columns: Strips in a row.
-        height: Height of a frame in the sheet, pixels.
-        title: Line of text above all.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
+    Frames have ``height`` pixels; strips of a column get the width of the widest.
     """
     strips = [*strips, *[('', ())] * (-len(strips) % columns)]
     pictures = [_join(frames, height) for _, frames in strips]
@@ -79,16 +72,10 @@ def draw_skeleton(
     layout: JointLayout,
     size: tuple[int, int],
 ) -> np.ndarray:
-    """A skeleton as lines; left limbs orange, right ones blue, doubtful ones pale.
+    """(H, W, 3) uint8 RGB: left limbs orange, right ones blue, doubtful ones pale.
 
-    Args:
-        keypoints: (V, 2) pixels.
-        scores: (V,) in [0, 1]; joints with score 0 are left out.
-        layout: Names and limbs.
-        size: Width and height of the picture.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
+    Keypoints are (V, 2) pixels, scores (V,) in [0, 1], of which 0 leaves a joint out;
+    ``size`` is width and height of the picture.
     """
     width, height = size
     canvas = np.full((height, width, 3), 255, np.uint8)

@@ -32,13 +32,7 @@ def make_background(
 ) -> Callable[[int], np.ndarray]:
     """Paint a still picture, larger than the frame, that slides as the camera turns.
 
-    Args:
-        kind: ``wall``, ``room``, ``street`` or ``set``.
-        camera: Who films.
-        rng: Dice.
-
-    Returns:
-        A function of a frame's number: a fresh copy (H, W, 3) of its background.
+    Returns a function of a frame's number: a fresh copy (H, W, 3) of its background.
     """
     margin = np.round(np.array(camera.size) * _MARGIN).astype(int)
     wide, high = (np.array(camera.size) + 2 * margin).tolist()
@@ -229,13 +223,8 @@ _X264 |= {'mbtree': '0', 'threads': '1'}
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
     """Encode H.264 into an MP4 file that appears only when it is complete.
 
-    Args:
-        path: The file; its folder is made if it does not exist.
-        frames: (H, W, 3) uint8 RGB each, all of one size, height and width even.
-        fps: Frames per second.
-
-    Returns:
-        The number of frames.
+    Frames are (H, W, 3) uint8 RGB, all of one size, height and width even. The folder
+    of the file is made if it does not exist. Returns the number of frames.
 
     Raises:
         ValueError: No frame, an odd height or width, or frames of different sizes.

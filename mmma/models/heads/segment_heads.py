@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from mmcv.cnn import Scale
 from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmma.models.heads.action_head import ClassesOfData, fill_options
-from mmma.models.layers import MaskedConv, Scale, blank, through
+from mmma.models.layers import MaskedConv, blank, through
 from mmma.models.losses import SegmentDIoULoss, SigmoidFocalLoss
 from mmma.models.pyramid import Points, pyramid_points
 from mmma.registry import MODELS
