@@ -57,30 +57,25 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
-    if args.learn:
-        _check_learning(args)
-    elif args.val_scores:
+    val_scores = args.val_scores or []
+    if val_scores and not args.learn:
         raise ValueError('--val-scores without --learn: give both or neither')
-    inputs = {path.resolve() for path in (*args.scores, *(args.val_scores or ()))}
-    if args.out.resolve() in inputs:
-        raise ValueError(f'--out {args.out} is one of the inputs: use another name')
-
-
-def _check_learning(args: argparse.Namespace) -> None:
-    if args.weights:
+    if args.learn and args.weights:
         raise ValueError('--learn and --weights: choose one of them')
-    if args.subset != 'val':
+    if args.learn and args.subset != 'val':
         raise ValueError(
             f'--learn --subset {args.subset}: weights are learnt on val alone, '
             'never on clips that train or test'
         )
-    if not args.gt or not args.val_scores:
+    if args.learn and not (args.gt and val_scores):
         raise ValueError(
             '--learn needs --gt rec.csv (or a data root) and --val-scores: score files '
             'of the same models on val clips'
         )
-    if len(args.val_scores) != len(args.scores):
+    if args.learn and len(val_scores) != len(args.scores):
         raise ValueError(
-            f'{len(args.val_scores)} --val-scores for {len(args.scores)} score files: '
+            f'{len(val_scores)} --val-scores for {len(args.scores)} score files: '
             'give one of the same model for each, in the same order'
         )
+    if args.out.resolve() in {path.resolve() for path in (*args.scores, *val_scores)}:
+        raise ValueError(f'--out {args.out} is one of the inputs: use another name')
