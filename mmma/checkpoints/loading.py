@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +20,9 @@ _CONTAINERS = (
     'model_state',
     'model_state_dict',
     'net',
+    'params',
 )
-_AVERAGES = ('state_dict_ema', 'model_ema')
+_AVERAGES = ('state_dict_ema', 'model_ema', 'ema', 'params_ema')
 _INSIDE = r'(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.'
 _WRAPPERS = re.compile(rf'^(?:module\.|{_INSIDE})+|(?<=\.){_INSIDE}')
 """Parts of names that torch's wrappers add: DataParallel, compile, FSDP."""
@@ -33,10 +34,10 @@ def weights_of(checkpoint: Any, averaged: bool = True) -> dict[str, Any]:
 
     Args:
         checkpoint: From :func:`load_weights_file`: weights by name, or a container of
-            them, whose key may have any name if no other holds weights.
+            them, whose key may have any name if no other holds as many.
         averaged: Prefer averaged (EMA) weights. MMEngine's EMA hook keeps them in
             ``state_dict`` and the last ones in ``ema_state_dict``; others the reverse,
-            in ``state_dict_ema`` or ``model_ema``.
+            in ``state_dict_ema``, ``model_ema`` and the like.
 
     Raises:
         ValueError: It holds no weights, or names that are one without the wrappers.
@@ -46,7 +47,7 @@ def weights_of(checkpoint: Any, averaged: bool = True) -> dict[str, Any]:
     if not found:
         raise ValueError(
             f'the checkpoint holds no weights: a {type(checkpoint).__name__} '
-            f'with {_listed(checkpoint)}.'
+            f'with {_listed(checkpoint)}. Of several sets as large, keep one.'
         )
     wrapped = sorted({part for name in found for part in _WRAPPERS.findall(name)})
     if wrapped:
@@ -65,20 +66,23 @@ def weights_of(checkpoint: Any, averaged: bool = True) -> dict[str, Any]:
     return weights
 
 
-def _tensors_in(content: Any, names: Sequence[str], depth: int = _DEPTH) -> dict:
-    """Tensors by name, of the first container that has any."""
+def _tensors_in(
+    content: Any, names: Sequence[str], depth: int = _DEPTH, others: bool = True
+) -> dict[str, Any]:
+    """Tensors by name, of the first container that has any, or most of the others."""
     import torch
 
     if not isinstance(content, Mapping):
         return {}
     for name in names if depth else ():
-        if found := _tensors_in(content.get(name), names, depth - 1):
+        if found := _tensors_in(content.get(name), names, depth - 1, others):
             return found
     tensors = {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)}
-    if tensors or not depth:
+    if tensors or not depth or not others:
         return tensors
-    inner = [found for v in content.values() if (found := _tensors_in(v, (), 0))]
-    return inner[0] if len(inner) == 1 else {}
+    inner = [_tensors_in(v, names, depth - 1, False) for v in content.values()]
+    *_, second, most = [{}, {}, *sorted(inner, key=len)]
+    return most if len(most) > len(second) else {}
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def load_state(
 ) -> LoadReport:
     """Start a model from pretrained weights, and print what matched.
 
-    The head does not count: one of another shape stays as it was. What all names begin
+    The head does not count: one of another shape stays as it was. What most names begin
     with is left out, and weights of a bare backbone are taken as the model's
     ``backbone.``, where that matches more names. A part of the model with
     ``starts_fresh`` may be absent as a whole, and does not count then.
@@ -145,24 +149,23 @@ def load_state(
 def _unpacked(
     model: Any, weights: Mapping[str, Any], source: str, starts: Sequence[str]
 ) -> Mapping[str, Any]:
-    """Weights without a start of all names, or with another one, if more then match."""
-    forms, start, rest = [('', weights)], '', weights
-    heads = {name.partition('.')[0] for name in rest if '.' in name}
-    while len(heads) == 1:
-        head = f'{heads.pop()}.'
-        start, size = start + head, len(rest)
-        rest = {name.removeprefix(head): value for name, value in rest.items()}
-        if len(rest) < size:  # two names are one
-            break
+    """Weights without a start of most names, or with another, if more then match."""
+    forms, start, rest, size = [], '', weights, len(weights)
+    while len(rest) == size:  # else two names are one
         forms.append((start, rest))
-        heads = {name.partition('.')[0] for name in rest if '.' in name}
+        heads = Counter(name.partition('.')[0] for name in rest if '.' in name)
+        (head, count), *_ = (*heads.most_common(1), ('', 0))
+        if 2 * count <= size:
+            break
+        start += f'{head}.'
+        rest = {name.removeprefix(f'{head}.'): value for name, value in rest.items()}
     own = set(model.state_dict())
     every = [
         (s, {f'{t}{n}': v for n, v in f.items()}) for t in starts for s, f in forms
     ]
     start, found = max(every, key=lambda form: len(own & form[1].keys()))
     if start:
-        text = f'{source}: all names begin with {start!r}, which is left out'
+        text = f'{source}: names begin with {start!r}, which is left out'
         print(text, file=sys.stderr)
     return found
 

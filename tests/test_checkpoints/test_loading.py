@@ -330,10 +330,21 @@ def test_containers():
         {'whatever': state},
         {'model': {'name': 'tiny'}, 'weights': state},
         {'state_dict': {'model': state}},
+        {'whatever': {'model': {'state_dict': state}}},
+        {'whatever': state, 'scheduler': {'rate': torch.ones(1)}},
+        {'ema': state, 'model': {'a': torch.ones(1)}},
     ):
         assert weights_of({**held, **nothing}).keys() == state.keys()
     with pytest.raises(ValueError, match='no weights: a dict with teacher, student'):
         weights_of({'teacher': state, 'student': state})
+
+
+def test_weights_beside_those_of_a_loss(capsys):
+    state = {f'model.{k}': v for k, v in make_model().state_dict().items()}
+    state['loss.weight'] = torch.ones(3)
+    report = load_state(make_model(), weights_of(state))
+    assert (report.ratio, report.unexpected) == (1, ('loss.weight',))
+    assert "names begin with 'model.', which is left out" in capsys.readouterr().err
 
 
 def test_a_weight_with_and_without_its_wrapping():
