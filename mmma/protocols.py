@@ -4,13 +4,14 @@
 name          trains and validates on  adapts on           tests on
 ============  =======================  ==================  =====================
 ``indomain``  one domain or all        nothing             the same domains
-``zeroshot``  the source domain        nothing             each target
-``fewshot``   the source domain        K clips per class   each target
+``zeroshot``  the source               nothing             each target
+``fewshot``   the source               K clips per class   each target
               of the target's train subset
 ============  =======================  ==================  =====================
 
 Zero-shot means that no clip of the target domain is trained on; its classes are not
-unseen. Domains, and which of them is the source, are the data root's.
+unseen. Domains, and which of them is the source, are the data root's; ``--source``
+names another, or ``rest``: all but the target, which leaves one domain out.
 :func:`write_protocol` is the only place that writes a protocol into a config.
 
 Source: arXiv 2606.14096, section on protocols; what the paper leaves open is an
@@ -27,6 +28,8 @@ from typing import Any
 from mmma.taxonomy import DOMAINS, SUBSETS, check_choice, load_label_space
 
 PROTOCOLS = ('indomain', 'zeroshot', 'fewshot')
+REST = 'rest'
+"""Source of a model that all domains but its one target train."""
 
 _HEADS = {'rec': 'cls_head', 'det': 'head'}
 _OPTIONS = {
@@ -50,7 +53,8 @@ class Protocol:
         strict_shots: A class with too few clips is an error, not a smaller support.
         seed: Of training and of the support draws.
         domains: All domains of the data.
-        source: The one that ``zeroshot`` and ``fewshot`` train on.
+        source: The one that ``zeroshot`` and ``fewshot`` train on; or ``rest``, all
+            but the target.
     """
 
     name: str
@@ -65,15 +69,17 @@ class Protocol:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """All domains but the source."""
+        """Domains that ``zeroshot`` and ``fewshot`` can test on."""
         return tuple(d for d in self.domains if d != self.source)
 
     @property
     def train_domains(self) -> tuple[str, ...]:
         """Domains whose train and val subsets are used before any adaptation."""
-        if self.name != 'indomain':
-            return (self.source,)
-        return self.domains if self.domain == 'all' else (self.domain,)
+        if self.name == 'indomain':
+            return self.domains if self.domain == 'all' else (self.domain,)
+        if self.source == REST:
+            return tuple(d for d in self.domains if d not in self.target)
+        return (self.source,)
 
     @property
     def test_domains(self) -> tuple[str, ...]:
@@ -95,10 +101,17 @@ class Protocol:
         }
 
     def tag(self) -> str:
-        """Short name for folders: ``indomain``, ``indomain-street``, ``zeroshot``."""
-        one = self.name == 'indomain' and self.domain != 'all'
-        seed = f'-seed{self.seed}' if self.seed else ''
-        return f'{self.name}-{self.domain}{seed}' if one else f'{self.name}{seed}'
+        """Short name for folders: ``indomain-street``, ``zeroshot-from-rest-street``.
+
+        What is usual is left out: all domains, the first as source, seed 0.
+        """
+        parts = [self.name]
+        if self.name == 'indomain':
+            parts += [self.domain] if self.domain != 'all' else []
+        elif self.source != self.domains[0]:
+            parts += ['from', self.source]
+            parts += self.target if self.source == REST else []
+        return '-'.join([*parts, *([f'seed{self.seed}'] if self.seed else [])])
 
 
 def make_protocol(
@@ -112,10 +125,12 @@ def make_protocol(
     Args:
         configured: The config's ``protocol``; its options count only while the
             flags do not choose another protocol.
-        flags: Options given by a user: ``protocol``, ``domain``, ``target``,
-            ``shots``, ``runs``, ``strict_shots``, ``seed``; None is 'not given'.
+        flags: Options given by a user: ``protocol``, ``source``, ``domain``,
+            ``target``, ``shots``, ``runs``, ``strict_shots``, ``seed``; None is 'not
+            given'.
         domains: Of the data root; None takes the config's, else those of MMA-82.
-        source: Source domain of the root; likewise, else the first.
+        source: Source domain of the root, where neither flags nor config name one; a
+            config's counts if it is of these domains.
 
     Raises:
         ValueError: An unknown name or value, or an option of another protocol.
@@ -123,11 +138,8 @@ def make_protocol(
     given = {k: v for k, v in (flags or {}).items() if v is not None}
     configured = dict(configured)
     own_name = configured.pop('name', None)
-    named = configured.pop('domains', None), configured.pop('source', None)
-    if domains is None:
-        domains, source = named
-    domains = tuple(domains or DOMAINS)
-    source = source or domains[0]
+    told, own_source = configured.pop('domains', None), configured.pop('source', None)
+    domains = tuple(domains or told or DOMAINS)
     name = given.pop('protocol', own_name)
     if name is None:
         raise ValueError(
@@ -138,7 +150,7 @@ def make_protocol(
     if name != own_name:
         configured = {k: v for k, v in configured.items() if k == 'seed'}
     options = {**configured, **given}
-    allowed = (*_OPTIONS[name], 'seed')
+    allowed = (*_OPTIONS[name], 'seed', *(['source'] if name != 'indomain' else []))
     for key in options:
         if key not in allowed:
             raise ValueError(
@@ -148,7 +160,11 @@ def make_protocol(
     for key in ('target', 'shots'):
         if key in options:
             options[key] = _as_tuple(options[key])
-    protocol = Protocol(name=name, domains=domains, source=source, **options)
+    kept = own_source in domains or tuple(told or domains) == domains
+    if own_source and (name != 'indomain' if own_source == REST else kept):
+        source = own_source
+    options = {'source': source or domains[0], **options}
+    protocol = Protocol(name=name, domains=domains, **options)
     if 'target' not in options:
         protocol = replace(protocol, target=protocol.targets)
     _check(protocol)
@@ -213,6 +229,21 @@ def _parts_with_classes(
     ]
 
 
+def selected_by(told: Mapping[str, Any], targets: Sequence[str]) -> str:
+    """Name of the validation that chose a checkpoint.
+
+    Args:
+        told: ``selected_on`` of a checkpoint that validation chose, or of results.
+        targets: Domains that it is tested on, and that are not to train it.
+
+    Returns:
+        ``source-val``, ``target-val``, ``last`` (no validation chose), or ``unknown``.
+    """
+    on_target = set(targets) & set(told.get('domains') or ())
+    named = 'target-val' if on_target else 'source-val'
+    return str(told.get('by') or (named if told.get('domains') else 'unknown'))
+
+
 def draw_supports(
     labels: Mapping[str, int], target: str, protocol: Protocol, run: int
 ) -> dict[int, list[str]]:
@@ -266,6 +297,7 @@ def draw_supports(
 
 
 def _check(protocol: Protocol) -> None:
+    check_choice('source', protocol.source, (*protocol.domains, REST))
     if protocol.domain != 'all':
         check_choice('domain', protocol.domain, ('all', *protocol.domains))
     for target in protocol.target:
@@ -277,10 +309,15 @@ def _check(protocol: Protocol) -> None:
                 f'{target!r} itself use --protocol indomain --domain {target}.'
             )
     crosses = protocol.name != 'indomain'
-    if crosses and not protocol.targets:
+    if crosses and len(protocol.domains) == 1:
         raise ValueError(
             f'{protocol.name} tests on domains beside the source, and the data have '
-            f'only {protocol.source!r}: use --protocol indomain.'
+            f'only {protocol.domains[0]!r}: use --protocol indomain.'
+        )
+    if crosses and protocol.source == REST and len(protocol.target) != 1:
+        raise ValueError(
+            '--source rest trains on all domains but the target, so each target has a '
+            f'model of its own: name one --target of {", ".join(protocol.domains)}.'
         )
     if len(set(protocol.target)) < max(len(protocol.target), crosses):
         raise ValueError(f'--target {list(protocol.target)}: name each target once.')

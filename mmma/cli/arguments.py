@@ -17,7 +17,9 @@ from mmma.protocols import PROTOCOLS
 
 Options = TypeVar('Options')
 CKPT_HELP = 'path, work dir, URL, or name in the model zoo (download.py --list)'
-_FLAGS = ('protocol', 'domain', 'target', 'shots', 'runs', 'strict_shots', 'seed')
+_FLAGS = (
+    'protocol', 'source', 'domain', 'target', 'shots', 'runs', 'strict_shots', 'seed',
+)  # fmt: skip
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +29,8 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group('protocol (what is not given: the config says)')
     flag = group.add_argument
     flag('--protocol', metavar='|'.join(PROTOCOLS))
+    told = "zeroshot, fewshot: domain that trains (default: the root's); rest: all but "
+    flag('--source', metavar='D|rest', help=f'{told}the one --target')
     flag('--domain', metavar='all|D', help='indomain: domain to train and test on')
     tested = 'zeroshot, fewshot: domains to test on (default: all but the source)'
     flag('--target', nargs='+', metavar='D', help=tested)

@@ -237,10 +237,10 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
         raise ValueError(f"{file}: 'follow_links' is {follows!r}; use true or false")
     domains = parsed.get('domains', list(DOMAINS))
     named = isinstance(domains, list) and all(isinstance(d, str) for d in domains)
-    if not named or not domains or {'', 'all'} & set(domains):
+    if not named or not domains or {'', 'all', 'rest'} & set(domains):
         raise ValueError(
             f"{file}: 'domains' is {domains!r}; it must be a list of names, none of "
-            "them 'all'"
+            "them 'all' or 'rest'"
         )
     if len(set(domains)) < len(domains):
         raise ValueError(f"{file}: 'domains' is {domains!r}; name each domain once")

@@ -283,7 +283,8 @@ def score_fewshot(
         told = 'no controls of class priors: what the scores assume is unknown'
         print_log(f'{told} for this sampler, loss or source', 'current')
     else:
-        known = list(_trained(clips, protocol.source).values())
+        domains = protocol.train_domains
+        known = [action for d in domains for action in _trained(clips, d).values()]
         assumed = class_prior(known, run.space.num_actions) ** power
         prior = assumed / assumed.sum()
     found: list[Group] = []

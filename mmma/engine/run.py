@@ -140,6 +140,15 @@ class TrainOptions:
             bf16 = torch.cuda.is_bf16_supported()
             cfg.optim_wrapper.type = 'AmpOptimWrapper'
             cfg.optim_wrapper.dtype = 'bfloat16' if bf16 else 'float16'
+        rows = root.read_det() if cfg.task == 'det' else root.read_rec()
+        domains = cfg.val_dataloader.dataset.domains
+        if not any(r.subset == 'val' and r.domain in domains for r in rows):
+            print(
+                f'{root.path}: no val {"video" if cfg.task == "det" else "clip"} of '
+                f'{", ".join(domains)}: training is not validated, and its last '
+                'checkpoint counts (selected_on: last)'
+            )
+            cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
         if self.fast_dev_run:
             _shorten(cfg, root)
 
@@ -383,6 +392,8 @@ def _shorten(cfg: Any, root: DataRoot) -> None:
         names.setdefault((row.subset, row.domain), []).append(name)
     for subset in SUBSETS:
         loader = cfg[f'{subset}_dataloader']
+        if not loader:
+            continue
         loader.batch_size = 2
         loader.num_workers = 0
         if subset != 'train':  # a few, from each domain in turn

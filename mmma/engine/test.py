@@ -29,6 +29,7 @@ from mmma.engine.run import Run, TestOptions, describe_data
 from mmma.engine.weights import (
     Weights,
     check_extractor,
+    check_source,
     read_checkpoint,
     unwrapped,
     with_frozen,
@@ -41,6 +42,7 @@ from mmma.evaluation.rows import (
     group_rows,
 )
 from mmma.evaluation.scores import join_tables, write_scores
+from mmma.protocols import Protocol, selected_by
 from mmma.registry import METRICS
 from mmma.structures.samples import WindowMerger
 from mmma.structures.segments import Segments
@@ -70,7 +72,7 @@ def score_checkpoint(
     return score_protocol(run, runner, options.subset, cached, weights.meta), {
         'checkpoint': record,
         'seen_domains': weights.seen_domains,
-        'selected_on': weights.meta.get('selected_on'),
+        'selected_on': weights.meta.get('selected_on', {}),
     }
 
 
@@ -88,6 +90,7 @@ def load_runner(
         weights = read_checkpoint(weights, trust=options.trust)
     check_simulated(weights.meta, run.root.info, options.allow_simulated)
     check_extractor(weights.meta, run, options)
+    check_source(weights, run.protocol)
     runner = Runner.from_cfg(run.cfg)
     model = unwrapped(runner.model)
     space = run.space
@@ -122,7 +125,7 @@ def score_protocol(
         linear = fewshot_settings(run.cfg.fewshot)['adapt'] != 'finetune'
         source = FeatureSource(runner, cached, linear)
         adapted = source_classifier(runner.model) if linear else runner
-        told, own = meta or {}, [protocol.source]
+        told, own = meta or {}, list(protocol.train_domains)
         power = told.get('class_power', class_power(run.cfg))
         if (told.get('protocol') or {}).get('train_domains', own) != own:
             power = None  # the clips of other domains are not counted
@@ -155,7 +158,7 @@ def summarize(
         groups: Its scores, in the order of the results' rows.
         origin: Of the weights: ``checkpoint`` (path, SHA-256, ``pretrain_data``),
             ``seen_domains`` (None where they do not say), ``selected_on`` (None for the
-            last of a run).
+            last of a run, empty where they do not say).
         options: How it was tested.
     """
     cfg, protocol = run.cfg, run.protocol
@@ -181,7 +184,7 @@ def summarize(
         'protocol': protocol.as_dict(),
         'classes': list(run.space.actions),
         'checkpoint': origin['checkpoint'],
-        'selected_on': origin['selected_on'],
+        'selected_on': _selection(origin['selected_on'], protocol),
         'target_seen': seen,
         'data': data,
         'options': {
@@ -200,6 +203,16 @@ def summarize(
         'config': cfg.to_dict(),
         'runs': [{**labels, **given, **row} for labels, row in rows],
     }
+
+
+def _selection(
+    told: Mapping[str, Any] | None, protocol: Protocol
+) -> dict[str, Any] | None:
+    """What chose the weights, and its name; None where they do not say."""
+    if told is None:
+        return {'by': 'last'}
+    targets = protocol.target if protocol.name != 'indomain' else ()
+    return {'by': selected_by(told, targets), **told} if told else None
 
 
 def _options_of_rows(run: Run) -> tuple[Any, Any, dict[str, Any]]:

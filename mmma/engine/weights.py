@@ -27,6 +27,7 @@ from mmma.checkpoints import (
 from mmma.checkpoints.download import file_name
 from mmma.checkpoints.files import frozen_names, weights_sha256
 from mmma.engine.run import BackboneOptions, Run, TestOptions
+from mmma.protocols import REST, Protocol
 
 FROM_SCRATCH = 'none'
 
@@ -222,6 +223,33 @@ def load_backbone(run: Run, options: BackboneOptions) -> tuple[Runner, dict[str,
         record.update(path='random', sha256=sha256, trained_on=FROM_SCRATCH)
     record |= dict(backbone_sha256=sha256, random_backbone=weights is None)
     return runner, {'checkpoint': record, 'seen_domains': seen}
+
+
+def check_source(weights: Weights, protocol: Protocol) -> None:
+    """Keep weights away from results that name another source than they learnt from.
+
+    Weights of other domains than those of the data are let through, and so are those
+    trained in-domain, unless all domains but one are the source.
+
+    Raises:
+        ValueError: They were trained on other domains than the protocol says.
+    """
+    told = weights.meta.get('protocol') or {}
+    trained, wanted = told.get('train_domains') or [], protocol.train_domains
+    crossed = told.get('name') != 'indomain' and set(trained) <= {*protocol.domains}
+    if protocol.name == 'indomain' or not trained or {*trained} == {*wanted}:
+        return
+    if crossed or protocol.source == REST:
+        rest = f' --target {" ".join(protocol.target)}' * (protocol.source == REST)
+        own = told.get('source', trained[0])
+        own += f' --target {" ".join(told["target"])}' * (own == REST)
+        raise ValueError(
+            f'{weights.path} was trained on {", ".join(trained)}, and --source '
+            f'{protocol.source}{rest} is for a model of {", ".join(wanted)}: train one '
+            f'(tools/train.py CONFIG --protocol zeroshot --source {protocol.source}'
+            f'{rest}), or test this one with '
+            + (f'--source {own}' if crossed else '--protocol indomain')
+        )
 
 
 def check_extractor(meta: Mapping[str, Any], run: Run, options: TestOptions) -> None:

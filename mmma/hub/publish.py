@@ -328,8 +328,8 @@ _SIMULATED = """\
 """
 _PROTOCOLS = {
     'indomain': 'Trained and tested on the same domains, split by subject.',
-    'zeroshot': 'Trained on `lab` alone. Zero-shot means that no clip of the target '
-    'domain was trained on; its classes are not unseen.',
+    'zeroshot': 'Trained on the source alone. Zero-shot means that no clip of the '
+    'target domain was trained on; its classes are not unseen.',
     'fewshot': 'Adapted to the target domain with a few clips per class.',
 }
 

@@ -359,7 +359,7 @@ def leaf_flags(leaf: str, protocol: Mapping[str, Any]) -> list[str]:
     name = told.pop('name')
     flags = ['--protocol', name] if name != known.pop('name') else []
     defaults = make_protocol({'name': name}).as_dict() if flags else known
-    for key in ('domain', 'target', 'shots', 'seed'):
+    for key in ('source', 'domain', 'target', 'shots', 'seed'):
         if key in told and told[key] != defaults.get(key):
             values = told[key] if isinstance(told[key], list) else [told[key]]
             flags += [f'--{key}', *map(str, values)]
@@ -372,8 +372,7 @@ def default_name(run: TrainingRun, leaf: str | None) -> str:
     protocol = run.cfg['protocol']
     if leaf is None or '--protocol' in leaf_flags(leaf, protocol):
         stem = f'{stem.removesuffix("_" + protocol["name"])}_{protocol["name"]}'
-    domain = protocol.get('domain', 'all')
-    stem += f'-{domain}' if domain != 'all' else ''
+    stem += make_protocol({**protocol, 'seed': 0}).tag().removeprefix(protocol['name'])
     return stem + ('-simulated' if run.meta['data'].get('simulated') else '')
 
 

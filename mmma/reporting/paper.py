@@ -16,12 +16,14 @@ from typing import Any
 
 from mmma.evaluation.bootstrap import spread
 from mmma.evaluation.recognition import METRICS
+from mmma.protocols import REST
 from mmma.reporting.results import (
     Results,
     Sample,
     check_comparable,
     check_recipes,
     check_weights,
+    source_of,
     take_samples,
 )
 from mmma.reporting.table import (
@@ -162,20 +164,19 @@ def paper_tables(
     """
     check_comparable(results, besides=('subset',))
     check_recipes(results)
-    reason = other_than_paper(results[0]) if published else ''
     tables = []
     for kind in ('indomain', 'crossdomain'):
         inside = kind == 'indomain'
         own = [r for r in results if (r['protocol']['name'] == 'indomain') is inside]
         if not own:
             continue
-        rows = _own_rows(own)
+        rows, reason = _own_rows(own), other_than_paper(own[0]) if published else ''
         if published and not reason:
             places = {row.place for row in rows}
             of_paper = published_rows(results[0]['task'], kind)
             rows += [row for row in of_paper if row.place in places]
         notes = [*result_notes(own), *([reason] if reason else [])]
-        tables += _split(kind, level, sorted(rows, key=_order), results[0], notes)
+        tables += _split(kind, level, sorted(rows, key=_order), own[0], notes)
     return tables
 
 
@@ -186,6 +187,8 @@ def other_than_paper(results: Results) -> str:
     preset = results['options'].get('preset', 'mma82')
     if preset != 'mma82':
         return f"mAP of preset {preset!r} is not the paper's: no row is shown."
+    if source_of(results) not in (None, DOMAINS[0]):
+        return f'The paper trains on {DOMAINS[0]}: no row of it is shown.'
     return ''
 
 
@@ -290,7 +293,9 @@ def _split(
     kind: str, level: str, rows: list[Row], results: Results, notes: Sequence[str]
 ) -> list[PaperTable]:
     """Tables of one kind of protocol, one per level of recognition."""
-    protocol = {'indomain': 'in-domain', 'crossdomain': 'cross-domain, from lab'}[kind]
+    source = source_of(results)
+    source = 'all domains but the target' if source == REST else source
+    protocol = f'cross-domain, from {source}' if source else 'in-domain'
     subsets = tuple(
         s for s in SUBSETS if any(s in key for r in rows for key in r.cells)
     )

@@ -25,6 +25,7 @@ from mmma.evaluation.recognition import (
 )
 from mmma.evaluation.reports import read_results
 from mmma.evaluation.rows import ALL_DOMAINS, across_domains, to_percent
+from mmma.protocols import selected_by
 from mmma.taxonomy import DOMAINS
 
 Results = dict[str, Any]
@@ -60,36 +61,67 @@ def check_comparable(results: Sequence[Results], besides: Sequence[str] = ()) ->
     ``besides`` names options that may differ, since the table shows them.
 
     Raises:
-        ValueError: They differ in task, in an option, or in their data.
+        ValueError: They differ in task, in an option, in their data, in the source of
+            zero-shot and few-shot, or in what chose their checkpoints.
     """
-    layout = 'skeleton_layout'
-    posed = next((r for r in results if layout in r['data']), results[0])
-    told = [_measured_by(r, posed['data'].get(layout)) for r in results]
-    for other, right in zip(results[1:], told[1:], strict=True):
-        for name in {**told[0], **right}:
-            pair = told[0].get(name), right.get(name)
-            if pair[0] != pair[1] and name.removeprefix('options.') not in besides:
-                first = posed if name.endswith(layout) else results[0]
-                both = (first, other)
-                where = [f'{r["name"]} ({r["protocol"]["name"]})' for r in both]
+    measured = [_measured_by(r) for r in results]
+    first: dict[str, tuple[Any, Results]] = {}
+    for own, facts in zip(results, measured, strict=True):
+        for name in dict.fromkeys(name for told in measured for name in told):
+            if name in _WHERE_TOLD and name not in facts:
+                continue
+            found = facts.get(name)
+            value, other = first.setdefault(name, (found, own))
+            if value != found and name.removeprefix('options.') not in besides:
                 raise ValueError(
-                    f'{name} differs: {pair[0]!r} in {where[0]}, {pair[1]!r} in '
-                    f'{where[1]}. Rows of one table must be measured alike: test again '
-                    'with the same options, or make two tables.'
+                    f'{name} differs: {value!r} in {_where(other)}, {found!r} in '
+                    f'{_where(own)}. Rows of one table must be measured alike: '
+                    f'{_WHERE_TOLD.get(name, _AGAIN)}, or make two tables.'
                 )
 
 
-def _measured_by(results: Results, layout: Any) -> dict[str, Any]:
+_AGAIN = 'test again with the same options'
+_WHERE_TOLD = {
+    'data.skeleton_layout': 'find the skeletons with the same extractor',
+    'protocol.source': 'train and test with the same --source',
+    'selected_on': 'test checkpoints chosen alike, all best_*.pth or all the last',
+}
+"""Facts that only some results have, and what to do where they differ."""
+
+
+def _where(results: Results) -> str:
+    files = ', '.join(map(str, results.get('files', ())))
+    where = f'{results["name"]} ({results["protocol"]["name"]})'
+    return f'{where}, {files}' if files else where
+
+
+def _measured_by(results: Results) -> dict[str, Any]:
     """Facts that rows of one table share."""
     data, options = results['data'], results['options']
     shared = ('name', 'fingerprint', 'simulated', 'packed')
+    told = {
+        'data.skeleton_layout': data.get('skeleton_layout'),
+        'protocol.source': source_of(results),
+        'selected_on': selection_of(results),
+    }
     return {
         'task': results['task'],
         **{f'data.{key}': data.get(key) for key in shared},
         **{f'options.{key}': options[key] for key in sorted(options)},
-        # Results from skeletons share their extractor; those from videos have none.
-        'data.skeleton_layout': data.get('skeleton_layout', layout),
+        **{k: v for k, v in told.items() if v not in (None, 'unknown')},
     }
+
+
+def source_of(results: Results) -> str | None:
+    """Source of zero-shot and few-shot results; None of in-domain ones."""
+    told = results['protocol']
+    return None if told['name'] == 'indomain' else told.get('source', DOMAINS[0])
+
+
+def selection_of(results: Results) -> str:
+    """What chose the checkpoint; ``unknown`` where older results do not say."""
+    targets = results['protocol'].get('target', ())
+    return selected_by(results.get('selected_on') or {}, targets)
 
 
 _RECIPE = (

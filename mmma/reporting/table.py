@@ -13,7 +13,13 @@ from prettytable import PrettyTable
 
 from mmma.evaluation import detection, recognition
 from mmma.evaluation.bootstrap import FEW_UNITS, coverage, spread
-from mmma.reporting.results import Results, check_comparable
+from mmma.reporting.results import (
+    Results,
+    check_comparable,
+    selection_of,
+    source_of,
+)
+from mmma.taxonomy import DOMAINS
 
 SIMULATED = 'SIMULATED DATA: these numbers exercise the toolbox, they are no benchmark.'
 _MA52_VAL = (
@@ -32,6 +38,11 @@ CONTROLS = {
     'oracle-prior': "zero-shot, target's whole class prior (oracle)",
 }
 """Zero-shot and the controls that do without supports."""
+_SELECTIONS = {
+    'target-val': 'val clips of the target chose its checkpoint: not the protocol.',
+    'last': 'its checkpoint is the last of its training, chosen by no validation.',
+    'unknown': 'which validation chose its checkpoint is unknown.',
+}
 MARK = 'ˢ'
 """Behind every number measured on simulated data."""
 _LATEX = {
@@ -174,6 +185,7 @@ def results_table(results: Sequence[Results]) -> str:
                 label += f', {adaptation}' if adaptation else ''
             elif 'pooled' in result['protocol']:
                 label += ', one model per domain'
+            label += source_text(result)
             values = [
                 [r['metrics'][key] for r in runs if key in r['metrics']]
                 for key in COLUMNS[task].values()
@@ -207,6 +219,11 @@ def result_notes(results: Sequence[Results]) -> list[str]:
             f'zero-shot: no {counted[:-1]} of the target domain was trained on; its '
             'classes are not unseen.'
         )
+    notes += [
+        f'{r["name"]}: {_SELECTIONS[by]}'
+        for r in results
+        if (by := selection_of(r)) in _SELECTIONS
+    ]
     if any((run.get('run') or 0) > 0 for r in results for run in r['runs']):
         notes.append('±: half-width of the 95 % t-interval over support draws.')
     notes += [
@@ -224,6 +241,12 @@ def result_notes(results: Sequence[Results]) -> list[str]:
     on_val = [r['data']['name'] for r in results if r['options'].get('subset') == 'val']
     notes += [_MA52_VAL] if 'MA-52' in on_val else []
     return [note for note in dict.fromkeys(notes) if note]
+
+
+def source_text(result: Results) -> str:
+    """Source of zero-shot and few-shot rows that is not lab: ``, from rest``."""
+    source = source_of(result)
+    return '' if source in (None, DOMAINS[0]) else f', from {source}'
 
 
 def _thresholds(options: Mapping[str, Any]) -> str:

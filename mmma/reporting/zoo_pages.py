@@ -356,11 +356,7 @@ def _measured(
     checkpoints: Sequence[Checkpoint], every_interval: bool = False
 ) -> list[str]:
     """Results of weights of ours, of one task and of real or simulated data alone."""
-    if len({(c.task, c.simulated) for c in checkpoints}) > 1:
-        raise ValueError(
-            f'{", ".join(c.name for c in checkpoints)}: numbers of two tasks, or of '
-            'real and of simulated data, must not stand in one table.'
-        )
+    check_comparable([r for c in checkpoints for r in c.measured], ('subset',))
     task = checkpoints[0].task
     columns = {'rec': REC_COLUMNS, 'det': COLUMNS['det']}[task]
     bracketed = tuple(columns.values()) if every_interval else _HEADLINES
