@@ -2,7 +2,13 @@ import copy
 
 import pytest
 
-from mmma.protocols import Protocol, draw_supports, make_protocol, write_protocol
+from mmma.protocols import (
+    Protocol,
+    draw_supports,
+    make_protocol,
+    selected_by,
+    write_protocol,
+)
 from mmma.taxonomy import DOMAINS
 
 INDOMAIN = {'name': 'indomain'}
@@ -37,6 +43,21 @@ def recipe():
         ({'protocol': 'zeroshot'}, ('lab',), ('psychiatric', 'street', 'emotion')),
         ({'protocol': 'zeroshot', 'target': ['street']}, ('lab',), ('street',)),
         ({'protocol': 'fewshot', 'target': 'emotion'}, ('lab',), ('emotion',)),
+        (
+            {'protocol': 'zeroshot', 'source': 'street', 'target': 'lab'},
+            ('street',),
+            ('lab',),
+        ),
+        (
+            {'protocol': 'zeroshot', 'source': 'rest', 'target': 'lab'},
+            ('psychiatric', 'street', 'emotion'),
+            ('lab',),
+        ),
+        (
+            {'protocol': 'fewshot', 'source': 'rest', 'target': ['street']},
+            ('lab', 'psychiatric', 'emotion'),
+            ('street',),
+        ),
     ],
 )
 def test_whose_clips_train_and_test(flags, train, test):
@@ -67,6 +88,17 @@ def test_flags_win_over_the_config_of_the_same_protocol():
         ({'protocol': 'fewshot', 'shots': [5, 5]}, 'name each number once'),
         ({'protocol': 'fewshot', 'runs': 0}, '--runs 0'),
         ({'seed': -1}, '--seed -1'),
+        ({'source': 'rest'}, "--source is no option of protocol 'indomain'"),
+        ({'protocol': 'zeroshot', 'source': 'rset'}, "source 'rset'.* 'rest'"),
+        ({'protocol': 'zeroshot', 'source': 'rest'}, 'name one --target of lab, psy'),
+        (
+            {'protocol': 'fewshot', 'source': 'rest', 'target': ['lab', 'street']},
+            'each target has a model of its own',
+        ),
+        (
+            {'protocol': 'zeroshot', 'source': 'street', 'target': 'street'},
+            "'street' is the source.* tests on lab, psychiatric, emotion",
+        ),
     ],
 )
 def test_bad_flags(flags, message):
@@ -159,6 +191,11 @@ def test_strict_shots_and_empty_targets_are_errors():
         (Protocol('indomain'), 'indomain'),
         (Protocol('indomain', domain='street', seed=2), 'indomain-street-seed2'),
         (Protocol('zeroshot'), 'zeroshot'),
+        (Protocol('zeroshot', source='street', seed=2), 'zeroshot-from-street-seed2'),
+        (
+            Protocol('zeroshot', source='rest', target=('lab',)),
+            'zeroshot-from-rest-lab',
+        ),
     ],
 )
 def test_tags_name_folders(protocol, tag):
@@ -192,6 +229,41 @@ def test_a_protocol_of_own_domains():
         make_protocol(INDOMAIN, {'domain': 'lab'}, *own)
     with pytest.raises(ValueError, match=r"target 'b' is the source: .* tests on a, c"):
         make_protocol(INDOMAIN, {'protocol': 'fewshot', 'target': 'b'}, *own)
+
+
+def test_all_domains_but_one_train_in_a_root_of_own_domains():
+    own = (('a', 'b', 'c'), 'b')
+    flags = {'protocol': 'zeroshot', 'source': 'rest', 'target': ['b']}
+    protocol = make_protocol(INDOMAIN, flags, *own)
+    assert (protocol.train_domains, protocol.test_domains) == (('a', 'c'), ('b',))
+    recorded = protocol.as_dict()
+    assert (recorded['source'], recorded['target']) == ('rest', ['b'])
+    assert make_protocol(recorded) == make_protocol(recorded, None, *own) == protocol
+    assert make_protocol(recorded, {'protocol': 'indomain'}, *own).source == 'b'
+    cfg = recipe()
+    write_protocol(cfg, protocol)
+    picked = [cfg[f'{s}_dataloader']['dataset']['domains'] for s in ('train', 'val')]
+    assert picked == [['a', 'c'], ['a', 'c']]
+
+
+def test_the_source_of_a_config_counts_unless_it_is_of_other_domains():
+    configured = {'name': 'zeroshot', 'source': 'street'}
+    assert make_protocol(configured).train_domains == ('street',)
+    assert make_protocol(configured, {'source': 'lab'}).train_domains == ('lab',)
+    assert make_protocol(configured, None, DOMAINS, 'lab').source == 'street'
+    other_root = {'name': 'zeroshot', 'domains': ['x', 'y'], 'source': 'y'}
+    assert make_protocol(other_root, None, DOMAINS, 'lab').source == 'lab'
+    with pytest.raises(ValueError, match="unknown source 'mars'"):
+        make_protocol({'name': 'zeroshot', 'source': 'mars'}, None, DOMAINS, 'lab')
+
+
+def test_what_chose_a_checkpoint_has_a_name():
+    told = {'subset': 'val', 'domains': ['lab', 'street'], 'metric': 'action/top1'}
+    assert selected_by(told, ()) == 'source-val'
+    assert selected_by(told, ('emotion',)) == 'source-val'
+    assert selected_by(told, ('emotion', 'street')) == 'target-val'
+    assert selected_by({'by': 'last'}, ('street',)) == 'last'
+    assert selected_by({}, ('street',)) == 'unknown'
 
 
 def test_one_domain_has_only_indomain():

@@ -240,15 +240,18 @@ def check_source(weights: Weights, protocol: Protocol) -> None:
     if protocol.name == 'indomain' or not trained or {*trained} == {*wanted}:
         return
     if crossed or protocol.source == REST:
-        rest = f' --target {" ".join(protocol.target)}' * (protocol.source == REST)
-        own = told.get('source', trained[0])
-        own += f' --target {" ".join(told["target"])}' * (own == REST)
+        own, source = (
+            f'--source {s}' + f' --target {" ".join(targets)}' * (s == REST)
+            for s, targets in (
+                (told.get('source', trained[0]), told.get('target', ())),
+                (protocol.source, protocol.target),
+            )
+        )
         raise ValueError(
-            f'{weights.path} was trained on {", ".join(trained)}, and --source '
-            f'{protocol.source}{rest} is for a model of {", ".join(wanted)}: train one '
-            f'(tools/train.py CONFIG --protocol zeroshot --source {protocol.source}'
-            f'{rest}), or test this one with '
-            + (f'--source {own}' if crossed else '--protocol indomain')
+            f'{weights.path} was trained on {", ".join(trained)}, and {source} is for '
+            f'a model of {", ".join(wanted)}: train one (tools/train.py CONFIG '
+            f'--protocol zeroshot {source}), or test this one with '
+            f'{own if crossed else "--protocol indomain"}'
         )
 
 

@@ -57,7 +57,8 @@ def test_results_tell_what_was_probed_and_how_it_was_chosen(probed):
     best = max(tried.values())
     assert results['probe']['l2'] == max(k for k, v in tried.items() if v == best)
     assert results['selected_on'] == {
-        'subset': 'val', 'domains': ['street'], 'metric': 'action/top1'
+        'by': 'source-val', 'subset': 'val', 'domains': ['street'],
+        'metric': 'action/top1',
     }  # fmt: skip
     assert results['checkpoint']['random_backbone'] is True
     assert results['checkpoint']['pretrain_data'] == 'none'

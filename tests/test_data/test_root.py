@@ -165,7 +165,8 @@ def test_domains_are_the_roots(root, space):
     [
         ({'domains': 'lab'}, 'must be a list of names'),
         ({'domains': []}, 'must be a list of names'),
-        ({'domains': ['all', 'lab']}, "none of them 'all'"),
+        ({'domains': ['all', 'lab']}, "none of them 'all' or 'rest'"),
+        ({'domains': ['lab', 'rest']}, "none of them 'all' or 'rest'"),
         ({'domains': ['a', 'a']}, 'name each domain once'),
         ({'domains': ['a'], 'source_domain': 'lab'}, "unknown source_domain 'lab'"),
         ({'source_domain': 3}, 'unknown source_domain 3'),

@@ -15,8 +15,10 @@ from mmma.cli.arguments import report
 from mmma.engine.run import TestOptions, TrainOptions, open_run
 from mmma.engine.train import latest_checkpoint
 from mmma.engine.train import train as train_run
+from mmma.evaluation.reports import read_results
 from mmma.models.backbones.videomae import VideoMAEViT
 from mmma.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+from mmma.reporting.table import results_table
 
 TINY = 'configs/recog/videomae-tiny_mma82_indomain.py'
 
@@ -91,6 +93,113 @@ def test_a_trial_leaves_the_training_beside_it_alone(video_root, tmp_path):
     assert latest_checkpoint(work_dir).endswith('epoch_1.pth')
     with pytest.raises(ValueError, match='nothing to --resume'):
         train(cfg, fast_dev_run=True, resume=True)
+
+
+@pytest.fixture(scope='module')
+def trials(video_root, tmp_path_factory):
+    """Work dirs of trials from lab, from all domains but street, and in-domain."""
+    found = {}
+    for name, flags in {
+        'lab': {'protocol': 'zeroshot'},
+        'rest': {'protocol': 'zeroshot', 'source': 'rest', 'target': ['street']},
+        'all': {},
+    }.items():
+        cfg = load_config(TINY, flags, data_root=str(video_root))
+        folder = str(tmp_path_factory.mktemp(name))
+        found[name] = train(cfg, work_dir=folder, fast_dev_run=True)
+    return found
+
+
+def results_under(root, checkpoint, folder, **flags):
+    """Results of a checkpoint under a protocol."""
+    options = TestOptions(work_dir=str(folder))
+    cfg = load_config(TINY, flags, data_root=str(root))
+    report(open_run(cfg, options=options), str(checkpoint), options)
+    return read_results(folder / 'results.json')
+
+
+REST = {'protocol': 'zeroshot', 'source': 'rest', 'target': ['street']}
+
+
+def test_all_domains_but_the_target_train_and_choose(video_root, trials, tmp_path):
+    others = ['lab', 'psychiatric', 'emotion']
+    chosen = {'subset': 'val', 'domains': others, 'metric': 'action/top1'}
+    meta = torch.load(latest_checkpoint(trials['rest']), weights_only=True)['meta']
+    assert (meta['protocol']['source'], meta['seen_domains']) == (
+        'rest',
+        sorted(others),
+    )
+    assert meta['protocol']['train_domains'] == others
+    best = results_under(video_root, trials['rest'], tmp_path / 'best', **REST)
+    assert best['protocol']['source'] == 'rest'
+    assert best['selected_on'] == {'by': 'source-val', **chosen}
+    assert best['target_seen'] == []
+    assert [(r['target'], r['counts']['clips']) for r in best['runs']] == [
+        ('street', 3)
+    ]
+    file = latest_checkpoint(trials['rest'])
+    last = results_under(video_root, file, tmp_path / 'last', **REST)
+    assert last['selected_on'] == {'by': 'last'}
+    with pytest.raises(ValueError, match='selected_on differs'):
+        results_table([best, last])
+    flags = {**REST, 'protocol': 'fewshot', 'shots': [1], 'runs': 1}
+    rows = results_under(video_root, trials['rest'], tmp_path / 'few', **flags)['runs']
+    controls = [None, 'classes', 'oracle-prior', 'prior', None]
+    assert [row.get('control') for row in rows] == controls
+
+
+def test_a_model_of_one_source_is_not_tested_as_that_of_another(
+    video_root, trials, tmp_path
+):
+    for name, flags, text in (
+        ('lab', REST, r'trained on lab, and --source rest --target street is for a '
+         r'model of lab, psychiatric, emotion: train one .*--source rest --target '
+         r'street\), or test this one with --source lab$'),
+        ('rest', {'protocol': 'zeroshot'}, r'--source lab is for a model of lab.* this '
+         r'one with --source rest --target street$'),
+        ('rest', {**REST, 'target': ['lab']}, r'this one with .* --target street$'),
+        ('all', REST, r'test this one with --protocol indomain$'),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=text):
+            results_under(video_root, trials[name], tmp_path / 'x', **flags)
+    found = results_under(
+        video_root, trials['all'], tmp_path / 'y', protocol='zeroshot'
+    )
+    assert found['selected_on']['by'] == 'target-val'  # said, as what it saw is
+    assert found['target_seen'] == ['emotion', 'psychiatric', 'street']
+    found = results_under(video_root, trials['all'], tmp_path / 'z')
+    assert found['selected_on']['by'] == 'source-val'
+
+
+def test_weights_that_do_not_say_what_chose_them(video_root, trials, tmp_path):
+    content = torch.load(latest_checkpoint(trials['lab']), weights_only=True)
+    content['meta'] = {}
+    torch.save(content, tmp_path / 'bare.pth')
+    file = tmp_path / 'bare.pth'
+    found = results_under(video_root, file, tmp_path / 'a', protocol='zeroshot')
+    assert found['selected_on'] is None
+    assert 'chose its checkpoint is unknown' in results_table([found])
+
+
+def test_a_root_without_val_clips_trains_and_its_last_checkpoint_counts(
+    video_root, tmp_path, capsys
+):
+    root = tmp_path / 'root'
+    shutil.copytree(video_root, root)
+    table = (root / 'rec.csv').read_text()
+    (root / 'rec.csv').write_text(re.sub(r'lab_val_.*\n', '', table))
+    cfg = load_config(TINY, {'protocol': 'zeroshot'}, data_root=str(root))
+    cfg.train_cfg.max_epochs = 1
+    for trial in (False, True):
+        work_dir = train(cfg, work_dir=str(tmp_path / 'lab'), fast_dev_run=trial)
+        assert (
+            'no val clip of lab: training is not validated' in capsys.readouterr().out
+        )
+        assert not list(work_dir.glob('best_*'))
+    file = latest_checkpoint(work_dir)
+    found = results_under(root, file, tmp_path / 'test', protocol='zeroshot')
+    assert found['selected_on'] == {'by': 'last'}
+    train(cfg, work_dir=str(tmp_path / 'lab'), resume=True)
 
 
 def test_data_are_checked_before_weights_are_fetched(video_root, tmp_path, monkeypatch):

@@ -245,6 +245,7 @@ def test_resources():
 
 
 ZEROSHOT = {'name': 'zeroshot'}
+REST = {'name': 'zeroshot', 'source': 'rest', 'target': ['street']}
 LAB = {'name': 'indomain', 'domain': 'lab', 'seed': 3}
 
 
@@ -260,6 +261,8 @@ def test_leaves_and_their_flags():
          'recog/tsm_mma82_indomain', '--domain lab --seed 3'),
         (TINY, ZEROSHOT, f'det/{TINY}', '--protocol zeroshot'),
         (TINY, {'name': 'indomain'}, f'det/{TINY}', ''),
+        ('tsm_mma82_zeroshot', REST, 'recog/tsm_mma82_zeroshot',
+         '--source rest --target street'),
     ):  # fmt: skip
         leaf = find_leaf(f'{config}.py', protocol)
         assert leaf == f'configs/{path}.py'
@@ -277,6 +280,7 @@ def test_names(tmp_path):
         (TINY, {'name': 'indomain'}, False, TINY),
         (TINY, ZEROSHOT, True, f'{TINY}_zeroshot-simulated'),
         ('mine', ZEROSHOT, False, 'mine_zeroshot'),
+        ('mine', REST, False, 'mine_zeroshot-from-rest-street'),
     ):
         meta = {'config_name': f'{config}.py', 'data': {'simulated': simulated}}
         cfg = {'protocol': protocol}

@@ -145,6 +145,15 @@ def test_fewshot_rows_stand_beside_their_controls_and_the_paper(fewshot):
     assert any('not unseen' in note for note in table.notes)
 
 
+def test_models_of_all_domains_but_the_target_stand_without_the_paper(fewshot):
+    (entry,) = read(fewshot)
+    entry['protocol'] = {**entry['protocol'], 'source': 'rest'}
+    table, _ = paper_tables([entry])
+    assert 'cross-domain, from all domains but the target' in table.title
+    assert rows(table, paper=True) == []
+    assert 'The paper trains on lab: no row of it is shown.' in table.notes
+
+
 def test_the_prior_of_supports_stands_before_what_it_explains(rec_root, tmp_path):
     settings = {'adapt': 'prototype', 'temperature': 0.1}
     files = [

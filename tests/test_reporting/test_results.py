@@ -16,6 +16,7 @@ from mmma.reporting.results import (
     check_weights,
     pool_results,
     read_named,
+    selection_of,
     take_samples,
 )
 from mmma.reporting.table import results_table
@@ -53,6 +54,36 @@ def test_rows_that_were_measured_differently_are_refused():
     }.items():
         with pytest.raises(ValueError, match=f'{key} differs: .* in a_mma82'):
             check_comparable([RESULTS, changed(key, value)])
+
+
+def test_sources_and_choices_of_checkpoints_are_not_mixed():
+    def told(name, file, **protocol):
+        own = changed('protocol', {'name': name, **protocol})
+        return {**own, 'files': [file]}
+
+    rest = told('zeroshot', 'rest.json', source='rest', target=['street'])
+    lab = told('fewshot', 'lab.json', target=['street'])
+    check_comparable([told('indomain', 'all.json'), rest, dict(rest)])
+    text = r"'rest' in .* rest\.json, 'lab' in .* lab\.json.* train and test with the "
+    with pytest.raises(ValueError, match=text + 'same --source, or make two tables'):
+        check_comparable([told('indomain', 'all.json'), rest, lab])
+
+    chosen = {'subset': 'val', 'domains': ['lab'], 'metric': 'action/top1'}
+    by = {
+        'source-val': lab | {'selected_on': {'by': 'source-val', **chosen}},
+        'target-val': lab | {'selected_on': {**chosen, 'domains': ['lab', 'street']}},
+        'last': lab | {'selected_on': {'by': 'last'}, 'files': ['last.json']},
+    }
+    for name, own in by.items():
+        assert selection_of(own) == name
+        check_comparable([own, lab | {'selected_on': None}, lab])  # unknown
+        for other in by.keys() - {name}:
+            with pytest.raises(ValueError, match=r'selected_on differs: .*alike'):
+                check_comparable([lab, own, by[other]])
+    text = r"'source-val' in .* lab\.json, 'last' in .* last\.json"
+    with pytest.raises(ValueError, match=text):
+        check_comparable([by['source-val'], by['last']])
+    check_comparable([by['source-val'], lab | {'selected_on': chosen}])  # older
 
 
 def test_what_a_table_shows_may_differ():

@@ -121,6 +121,22 @@ def test_zero_shot_is_explained_and_a_target_seen_in_training_is_named():
     assert 'does not say which domains' in unknown
 
 
+def test_sources_and_choices_of_checkpoints_are_told():
+    told = result('zeroshot', [row(10, target='street'), row(20, target='emotion')])
+    text = results_table([told])
+    assert 'which validation chose its checkpoint is unknown' in text
+    assert '| zeroshot |' in text
+    told['selected_on'] = {'by': 'last'}
+    told['protocol'] = {'name': 'zeroshot', 'source': 'rest', 'target': ['street']}
+    text = results_table([told])
+    assert 'a_mma82: its checkpoint is the last of its training' in text
+    assert text.count('zeroshot, from rest') == 2
+    told['selected_on'] = {'domains': ['lab', 'street']}
+    assert 'val clips of the target chose its checkpoint' in results_table([told])
+    told['selected_on'] = {'by': 'source-val', 'domains': ['lab']}
+    assert 'checkpoint' not in results_table([told])
+
+
 def test_several_results_share_one_table_if_measured_alike():
     indomain = result('indomain', [row(60.0, domain='all'), row(61.0, domain='lab')])
     text = results_table([indomain, FEWSHOT])
