@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 from mmma.cli import evaluate_det, evaluate_rec
+from mmma.reporting.table import report_text
+from mmma.taxonomy import BODY_GROUPS, LABEL_SPACES
 
 HELP = 'Evaluate scores or detections of any model; needs no data root and no torch.'
 
@@ -25,9 +28,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(task)
+        add = task.add_argument
+        add('--label-space', choices=LABEL_SPACES, default='mma82')
+        told = 'group of an action where the truth file gives none (default: taxonomy)'
+        add('--body-groups', choices=BODY_GROUPS, default='taxonomy', help=told)
+        add('--per-class', action='store_true', help='also print one row per class')
+        told = 'print one JSON object, percent unrounded'
+        add('--json', action='store_true', help=told)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the sub-command of the task."""
+    """Evaluate, and print the report."""
     module, _ = _TASKS[args.task]
-    return int(module.run(args))
+    report = module.evaluate(args)
+    if args.json:
+        print(json.dumps(report, ensure_ascii=False, allow_nan=False))
+    else:
+        print(report_text(report, args.per_class))
+    return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +12,6 @@ from mmma.cli.arguments import add_options, options_of
 from mmma.evaluation.reports import detection_report
 from mmma.evaluation.rows import DetectionOptions
 from mmma.reporting.plots import draw_profile
-from mmma.reporting.table import report_text
-from mmma.taxonomy import BODY_GROUPS, LABEL_SPACES
 
 HELP = """Evaluate detections.
 
@@ -42,19 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add('--domain', help='videos of this domain alone (default: all)')
     add_options(parser, DetectionOptions, 'level', 'preset', level={'help': None})
-    add('--label-space', choices=LABEL_SPACES, default='mma82')
-    add('--body-groups', choices=BODY_GROUPS, default='taxonomy')
     add('--profile', action='store_true', help='also tell the kinds of errors')
     add('--plot', type=Path, metavar='FILE.png', help='draw the profile')
     add('--seg-map', action='store_true', help='also mAP over time steps of 0.1 s')
-    add('--per-class', action='store_true', help='also print one row per class')
     names = ('resamples', 'seed', 'legacy')
     add_options(parser, DetectionOptions, *names, resamples={'default': 0})
-    add('--json', action='store_true', help='print one JSON object, percent unrounded')
 
 
-def run(args: argparse.Namespace) -> int:
-    """Evaluate and print.
+def evaluate(args: argparse.Namespace) -> dict[str, Any]:
+    """Report on the detections; what to bear in mind goes to standard error.
 
     Raises:
         ValueError: ``--resamples`` below 0.
@@ -72,18 +65,13 @@ def run(args: argparse.Namespace) -> int:
         profile=bool(args.profile or args.plot),
         segment_map=args.seg_map,
     )
-    place = repr(report['subset'])
-    place += f' of {args.domain!r}' if args.domain else ''
+    place = ' of '.join(repr(p) for p in (report['subset'], args.domain) if p)
     _warn(report['counts'], place)
     if args.plot:
         mark = ' (simulated data)' if report['simulated'] else ''
         title = f'{args.pred.name}: {report["subset"]}{mark}'
         draw_profile(report['profile'], args.plot, title)
-    if args.json:
-        print(json.dumps(report, ensure_ascii=False, allow_nan=False))
-        return 0
-    print(report_text(report, args.per_class))
-    return 0
+    return report
 
 
 def _warn(counts: Mapping[str, Any], place: str) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from mmma.cli.arguments import add_metric_arguments, apply_preset, options_of
 from mmma.evaluation.reports import recognition_report
 from mmma.evaluation.rows import EvaluationOptions
 from mmma.reporting.plots import draw_confusions
-from mmma.reporting.table import report_text
-from mmma.taxonomy import BODY_GROUPS, LABEL_SPACES, SUBSETS
+from mmma.taxonomy import SUBSETS
 
 HELP = """Evaluate recognition scores.
 
@@ -41,22 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'clips of this domain alone, as test.py --protocol zeroshot --dump scores them'
     )
     add('--domain', help=f'{told} (default: all)')
-    add('--label-space', choices=LABEL_SPACES, default='mma82')
-    add(
-        '--body-groups',
-        choices=BODY_GROUPS,
-        default='taxonomy',
-        help='group of an action where the truth file gives none (default: taxonomy)',
-    )
     add_metric_arguments(parser, 'seed')
-    add('--per-class', action='store_true', help='also print one row per action')
     told = 'also draw the confusion matrix, and print the most frequent mistakes'
     add('--confusions', type=Path, metavar='FILE.png', help=told)
-    add('--json', action='store_true', help='print one JSON object, percent unrounded')
 
 
-def run(args: argparse.Namespace) -> int:
-    """Evaluate and print."""
+def evaluate(args: argparse.Namespace) -> dict[str, Any]:
+    """Report on the scores; what to bear in mind goes to standard error."""
     apply_preset(args)
     report, scored = recognition_report(
         args.gt,
@@ -67,9 +57,8 @@ def run(args: argparse.Namespace) -> int:
         args.subset,
         args.domain,
     )
-    ignored, place = report['counts']['ignored'], repr(report['subset'])
-    place += f' of {args.domain!r}' if args.domain else ''
-    if ignored:
+    place = ' of '.join(repr(p) for p in (report['subset'], args.domain) if p)
+    if ignored := report['counts']['ignored']:
         print(f'scores of {ignored} clips outside {place} left out', file=sys.stderr)
     if args.confusions:
         mark = ' (simulated data)' if report['simulated'] else ''
@@ -77,8 +66,4 @@ def run(args: argparse.Namespace) -> int:
         title = f'{args.pred.name}: {count}{mark}'
         for line in draw_confusions(*scored, args.confusions, title):
             print(line, file=sys.stderr)  # beside --json
-    if args.json:
-        print(json.dumps(report, ensure_ascii=False, allow_nan=False))
-        return 0
-    print(report_text(report, args.per_class))
-    return 0
+    return report

@@ -86,14 +86,20 @@ def coverage(units: int) -> float:
     """Share of percentile intervals of that many normal units that hold the mean.
 
     Source: P(|t| < z * sqrt((n - 1) / n)) of Student's t (Hesterberg, The American
-        Statistician 69, 2015).
+        Statistician 69, 2015), by Abramowitz and Stegun 26.7.3 and 26.7.4: evaluation
+        needs numpy alone.
     """
-    from scipy.special import stdtr  # scipy.stats.t.cdf, which takes long to load
-
     if units < 2:
         return 0.0
-    z = statistics.NormalDist().inv_cdf((1 + LEVEL) / 2)
-    return float(2 * stdtr(units - 1, z * math.sqrt((units - 1) / units)) - 1)
+    freedom, z = units - 1, statistics.NormalDist().inv_cdf((1 + LEVEL) / 2)
+    angle, odd = math.atan(z / math.sqrt(units)), freedom % 2
+    term = math.cos(angle) if odd else 1.0
+    total = 0.0 if freedom == 1 else term
+    for k in range(2 + odd, freedom, 2):
+        term *= math.cos(angle) ** 2 * (k - 1) / k
+        total += term
+    total *= math.sin(angle)
+    return 2 / math.pi * (angle + total) if odd else total
 
 
 def _record(
