@@ -54,16 +54,12 @@ class Repair:
 
 def install() -> None:
     """Apply every repair that is needed; calling it again changes nothing."""
-    _silence()
+    for message, category in _NOISE:
+        warnings.filterwarnings('ignore', message=message, category=category)
     for repair in REPAIRS:
         if repair.needed():
             repair.apply()
             repair.active = True
-
-
-def _silence() -> None:
-    for message, category in _NOISE:
-        warnings.filterwarnings('ignore', message=message, category=category)
 
 
 def _lacks(module: str) -> bool:
@@ -85,10 +81,6 @@ def _stub_drn() -> None:
         module.__path__ = []
         module.DRN = type('DRN', (), {'__module__': name})  # type: ignore[attr-defined]
         sys.modules[name] = module
-
-
-def _alias_importlib_metadata() -> None:
-    sys.modules['importlib_metadata'] = importlib.metadata
 
 
 def _transformers_major() -> int | None:
@@ -145,10 +137,7 @@ def is_installed(package: str) -> bool:
 
 
 def get_installed_path(package: str) -> str:
-    """Folder of the module that a distribution installs.
-
-    Args:
-        package: Name of a distribution (``mmcv-lite``) or of a module (``mmcv``).
+    """Folder of the module of a distribution (``mmcv-lite``), or of a module's name.
 
     Raises:
         ValueError: There is no such package, or it has no folder of its own.
@@ -161,11 +150,7 @@ def get_installed_path(package: str) -> str:
 
 
 def package2module(package: str) -> str:
-    """Name of the first module of a distribution, or the name itself.
-
-    Args:
-        package: Name of a distribution, for example ``mmcv-lite``.
-    """
+    """First module of a distribution (``mmcv-lite``), or the name itself."""
     try:
         found = importlib.metadata.distribution(package)
     except importlib.metadata.PackageNotFoundError:
@@ -190,15 +175,9 @@ def _load_weights_only() -> None:
 
 
 def load_local_weights(filename: str, map_location: Any = None) -> Any:
-    """MMEngine's loader of local checkpoints, never running code from the file.
+    """Load a local checkpoint for MMEngine as :func:`load_weights_file` does.
 
-    Args:
-        filename: A checkpoint of ``torch.save``, or safetensors.
-        map_location: Ignored: tensors come on the CPU and go where the model is.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file holds more than tensors and plain types.
+    Tensors come on the CPU, whatever ``map_location`` says, and go where the model is.
     """
     from mmma.checkpoints import load_weights_file
 
@@ -239,25 +218,15 @@ def _init_dist_cpu(backend: str, init_backend: str = 'torch', **kwargs: Any) -> 
     distributed.init_process_group(backend=backend, **kwargs)
 
 
-def _lacks_alias(name: str) -> bool:
-    import numpy
-
-    return not hasattr(numpy, name)
-
-
-def _alias(name: str, current: str) -> None:
-    import numpy
-
-    setattr(numpy, name, getattr(numpy, current))
-
-
 def _numpy_repair(name: str, current: str, reason: str) -> Repair:
-    return Repair(
-        f'numpy.{name}',
-        reason,
-        partial(_lacks_alias, name),
-        partial(_alias, name, current),
-    )
+    def needed() -> bool:
+        return not hasattr(importlib.import_module('numpy'), name)
+
+    def apply() -> None:
+        numpy = importlib.import_module('numpy')
+        setattr(numpy, name, getattr(numpy, current))
+
+    return Repair(f'numpy.{name}', reason, needed, apply)
 
 
 REPAIRS: tuple[Repair, ...] = (
@@ -273,7 +242,7 @@ REPAIRS: tuple[Repair, ...] = (
         'mmaction/utils/dependency.py imports importlib_metadata, which mmaction2 '
         'does not declare',
         partial(_lacks, 'importlib_metadata'),
-        _alias_importlib_metadata,
+        partial(sys.modules.setdefault, 'importlib_metadata', importlib.metadata),
     ),
     Repair(
         'multimodal',

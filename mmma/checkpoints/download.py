@@ -65,7 +65,7 @@ class WrongBytes(Unavailable):
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file to fetch.
+    """A file to fetch, whose name is refused where it would lead elsewhere.
 
     Attributes:
         name: What it is called here and at a mirror.
@@ -73,6 +73,9 @@ class RemoteFile:
         sha256: Its SHA-256 or how that starts; empty where it is not known.
         size: Its bytes; None where that is not known.
         folder: Where a mirror may have it as well, below its root.
+
+    Raises:
+        ValueError: As :func:`check_name`.
     """
 
     name: str
@@ -84,21 +87,6 @@ class RemoteFile:
     def __post_init__(self) -> None:
         for name in (self.name, *([self.folder] if self.folder else [])):
             check_name(name, shown_url(self.url) or 'the model zoo')
-
-
-def remote_file(url: str, sha256: str = '', size: int | None = None) -> RemoteFile:
-    """The file behind a URL.
-
-    Args:
-        url: ``http``, ``https`` or ``file``.
-        sha256: How its SHA-256 starts; by default what its name says of it.
-        size: Its bytes, where they are known.
-
-    Raises:
-        ValueError: Its name is none that a file here may have.
-    """
-    name = file_name(url)
-    return RemoteFile(name, url, sha256 or hash_in_name(name), size)
 
 
 def file_name(url: str) -> str:
@@ -192,11 +180,9 @@ def cache_folder() -> Path:
 
 
 def fetch_url(url: str, offline: bool = False) -> Path:
-    """Fetch a file; eight hex digits at the end of its name are checked.
-
-    As :func:`fetch_file` does, with the cache for its folder.
-    """
-    return fetch_file(remote_file(url), offline=offline)
+    """Fetch into the cache as :func:`fetch_file`; the hash in its name is checked."""
+    name = file_name(url)
+    return fetch_file(RemoteFile(name, url, hash_in_name(name)), offline=offline)
 
 
 def fetch_file(

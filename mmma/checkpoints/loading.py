@@ -14,36 +14,30 @@ _HEAD = 'cls_head'  # of MMAction2's recognizers, and its classifiers
 _CLASSIFIERS = ('fc_cls', 'fc')
 _MISMATCH = re.compile(r'(?:size mismatch for |parameter named ")([\w.]+)')
 _CONTAINERS = (
-    'state_dict',
-    'model',
-    'module',
-    'model_state',
-    'model_state_dict',
-    'net',
+    *('state_dict_ema', 'model_ema', 'ema', 'params_ema'),
+    *('state_dict', 'model', 'module', 'model_state', 'model_state_dict', 'net'),
     'params',
 )
-_AVERAGES = ('state_dict_ema', 'model_ema', 'ema', 'params_ema')
 _INSIDE = r'(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.'
 _WRAPPERS = re.compile(rf'^(?:module\.|{_INSIDE})+|(?<=\.){_INSIDE}')
 """Parts of names that torch's wrappers add: DataParallel, compile, FSDP."""
 _DEPTH = 3  # of containers in each other
 
 
-def weights_of(checkpoint: Any, averaged: bool = True) -> dict[str, Any]:
+def weights_of(checkpoint: Any) -> dict[str, Any]:
     """The weights in a checkpoint, by name, without what torch's wrappers add to names.
+
+    Averaged (EMA) weights are preferred: MMEngine's EMA hook keeps them in
+    ``state_dict``, others in ``state_dict_ema``, ``model_ema`` and the like.
 
     Args:
         checkpoint: From :func:`load_weights_file`: weights by name, or a container of
             them, whose key may have any name if no other holds as many.
-        averaged: Prefer averaged (EMA) weights. MMEngine's EMA hook keeps them in
-            ``state_dict`` and the last ones in ``ema_state_dict``; others the reverse,
-            in ``state_dict_ema``, ``model_ema`` and the like.
 
     Raises:
         ValueError: It holds no weights, or names that are one without the wrappers.
     """
-    names = (*_AVERAGES, *_CONTAINERS) if averaged else _CONTAINERS
-    found = _tensors_in(checkpoint, names)
+    found = _tensors_in(checkpoint, _CONTAINERS)
     if not found:
         raise ValueError(
             f'the checkpoint holds no weights: a {type(checkpoint).__name__} '
@@ -59,10 +53,6 @@ def weights_of(checkpoint: Any, averaged: bool = True) -> dict[str, Any]:
             f'the checkpoint has {len(found) - len(weights)} weights twice, with and '
             f'without {_listed(wrapped)} in their names: keep one of each.'
         )
-    if not averaged and 'ema_state_dict' in checkpoint:
-        last = checkpoint['ema_state_dict'].items()
-        # All of a model, or what was trained of it; and a counter of steps.
-        weights |= {_WRAPPERS.sub('', n): v for n, v in last if n[:7] == 'module.'}
     return weights
 
 

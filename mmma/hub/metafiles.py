@@ -8,7 +8,7 @@ metafile; a test holds it against the recipe's test pipeline.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,8 +153,8 @@ def model_cost(cfg: Any, shape: str) -> dict[str, Any]:
         flops = count_flops(model, inputs, samples)
     except RuntimeError as error:
         raise ValueError(f'its network does not take Input {shape}: {error}') from None
-    params = _count(model.parameters())
-    trainable = _count(p for p in model.parameters() if p.requires_grad)
+    params = sum(p.numel() for p in model.parameters())
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return {
         'Input': shape,
         'Parameters': params,
@@ -184,10 +184,6 @@ def count_flops(model: nn.Module, inputs: Tensor, samples: Any = None) -> int:
         else:
             model(inputs)
     return counter.get_total_flops() // 2
-
-
-def _count(parameters: Iterable[Tensor]) -> int:
-    return sum(p.numel() for p in parameters)
 
 
 def metafile_entry(

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,13 +25,7 @@ import yaml
 
 from mmma import __version__
 from mmma.checkpoints import RemoteFile, cache_folder, fetch_file, fetch_url
-from mmma.checkpoints.download import (
-    BAD,
-    check_name,
-    file_name,
-    hash_in_name,
-    remote_file,
-)
+from mmma.checkpoints.download import BAD, check_name, file_name, hash_in_name
 from mmma.checkpoints.files import mismatch
 from mmma.config import config_folders
 from mmma.protocols import PROTOCOLS
@@ -226,10 +221,9 @@ def _check(path: Path, data: Any) -> None:
     models = data.get('Models') or []
     if not _all_named(models):
         raise ValueError(f'{path}: Models must be a list of items with a Name.')
-    names = [entry['Name'] for entry in models]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f'{path}: {name} is there {names.count(name)} times.')
+    for name, count in Counter(entry['Name'] for entry in models).items():
+        if count > 1:
+            raise ValueError(f'{path}: {name} is there {count} times.')
 
 
 def _ordered(entry: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
@@ -276,20 +270,14 @@ class ZooModel:
 
     def remote(self) -> RemoteFile:
         """The file to fetch."""
-        if self.local is None:
-            return remote_file(self.url, self.sha256 or '', self.size)
-        return RemoteFile(
-            name=self.local.name,
-            url=self.url,
-            sha256=self.sha256 or '',
-            size=self.size,
-            folder=self.name,
-        )
+        own = self.local is not None
+        name = self.local.name if own else file_name(self.url)
+        folder = self.name if own else ''
+        return RemoteFile(name, self.url, self.sha256 or '', self.size, folder)
 
     def listed(self) -> dict[str, Any]:
         """Facts that ``download.py --list --json`` tells."""
-        known = asdict(self)
-        return {key: known[key] for key in _LISTED}
+        return {key: getattr(self, key) for key in _LISTED}
 
 
 def list_models(root: Path | None = None) -> list[ZooModel]:
@@ -438,15 +426,8 @@ def fetch_model(
 ) -> Path:
     """The file of a model, checked.
 
-    Args:
-        model: From the index.
-        folder: Destination; by default what the checkout or the cache has is used as
-            it lies.
-        offline: Never use the network.
-
-    Raises:
-        FileNotFoundError: It is not here and cannot be fetched.
-        ValueError: What was fetched is not what was published.
+    Without a destination what the checkout or the cache has is used as it lies. Raises
+    as :func:`mmma.checkpoints.fetch_file`.
     """
     file = model.remote()
     near = [model.local] if model.local and model.local.is_file() else []

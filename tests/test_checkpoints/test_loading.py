@@ -111,24 +111,22 @@ def test_weights_of_which_nothing_fits_are_refused():
 
 
 def test_averaged_weights():
-    for averaged, held, expected in (
+    for held, expected in (
         # MMEngine's EMA hook swaps the two before it saves.
-        (True, {'state_dict': 1, 'ema_state_dict': 2}, 1),
-        (False, {'state_dict': 1, 'ema_state_dict': 2}, 2),
-        (True, {'state_dict': 1, 'state_dict_ema': 2}, 2),
-        (False, {'model': 1, 'model_ema': 2}, 1),
+        ({'state_dict': 1, 'ema_state_dict': 2}, 1),
+        ({'state_dict': 1, 'state_dict_ema': 2}, 2),
+        ({'model': 1, 'model_ema': 2}, 2),
     ):
         checkpoint = {
             name: {'module.w': torch.tensor(value), 'steps': torch.tensor(9)}
             for name, value in held.items()
         }
-        assert weights_of(checkpoint, averaged)['w'] == expected, held
+        assert weights_of(checkpoint)['w'] == expected, held
     some = {
         'state_dict': {'a': torch.tensor(1), 'b': torch.tensor(2)},
         'ema_state_dict': {'module.a': torch.tensor(3)},
     }
     assert weights_of(some) == {'a': 1, 'b': 2}
-    assert weights_of(some, averaged=False) == {'a': 3, 'b': 2}
 
 
 def test_no_weights():

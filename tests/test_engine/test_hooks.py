@@ -25,7 +25,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmma.apis import load_config
-from mmma.checkpoints import load_weights_file, to_plain, weights_of
+from mmma.checkpoints import load_weights_file, to_plain
 from mmma.checkpoints.files import frozen_names
 from mmma.data.arrays import SkeletonWriter
 from mmma.data.clips import Clip, write_rec
@@ -542,7 +542,8 @@ def test_only_trained_parameters_are_averaged(tmp_path, scope):
     trained = {n for n, p in runner.model.named_parameters() if p.requires_grad}
     names = {n.removeprefix('module.') for n in saved['ema_state_dict']}
     assert names == trained
-    last = weights_of(saved, averaged=False)
+    last = saved['ema_state_dict'].items()
+    last = {**saved['state_dict'], **{n.removeprefix('module.'): v for n, v in last}}
     assert set(last) == set(runner.model.state_dict())
     for name, value in runner.model.state_dict().items():
         assert torch.equal(last[name], value), name
