@@ -31,7 +31,7 @@ GROUPS = ('check', 'pack', 'pose', 'probe', 'gctsm', 'posec3d', 'table')
 """What ``--skip`` takes beside the names of single steps."""
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # 32 is the batch that GC-TSM's rate is for; PoseC3D's 0.2 is for 128: a quarter.
+    # 32 is the batch that GC-TSM's rate is for; PoseC3D's is for 128: a quarter of it.
     '1gpu': dict(gpus=1, probe='videomae-s', suffix='', batch_size=32),
     # 8 x 16 = 128: four times GC-TSM's rate, PoseC3D's as published.
     '8gpu': dict(gpus=8, probe='videomae-s', suffix='', batch_size=16),

@@ -61,6 +61,11 @@ def run(args: argparse.Namespace) -> int:
     _save(converted, args.out, args.format, source)
     print(f'{source}: {len(weights)} weights of {args.format}')
     print(f'wrote {args.out}: {len(converted)} weights')
+    if args.format.startswith('opentad'):
+        print(
+            'full windows score as in OpenTAD; padded ones otherwise: here padding '
+            'reaches neither convolutions, nor layer norms, nor max-pools'
+        )
     if args.config:
         with DefaultScope.overwrite_default_scope('mmma'):
             model = MODELS.build(load_config(args.config).model)

@@ -24,7 +24,8 @@ A file is scored as it is: actions are relabelled to body groups without another
 Truths of one label whose ends differ by at most a millisecond are one, at each level;
 predictions are never merged, so two actions of one group at once count one false body.
 Classes are those with truth in the subset. Predictions for videos of other subsets are
-left out and counted; videos that the truth file lacks are an error."""
+left out and counted (OpenTAD and ActivityNet count them as false); videos that the
+truth file lacks are an error."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

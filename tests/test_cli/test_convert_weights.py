@@ -93,7 +93,7 @@ def test_it_says_where_weights_came_from(tmp_path):
     }
 
 
-def test_averages_come_first(tmp_path):
+def test_averages_come_first(tmp_path, capsys):
     names = [n.removeprefix('module.') for n in FEATURES]
     last, average = torch.zeros(1), torch.ones(1)
     content = {
@@ -104,6 +104,7 @@ def test_averages_come_first(tmp_path):
     source, out = str(tmp_path / 'a.pth'), tmp_path / 'b.pth'
     main('convert_weights', [source, str(out), '--from', 'opentad'])
     assert load_weights_file(out)['state_dict'][names[0]] == 1
+    assert 'full windows score as in OpenTAD; padded ones' in capsys.readouterr().out
 
 
 def test_the_model_of_a_config_tells_what_fits(tmp_path, capsys):
