@@ -26,15 +26,11 @@ _DROPPED = (
 
 
 def from_opentad(weights: Mapping[str, Any], adapters: bool = True) -> dict[str, Any]:
-    """Rename the weights of a detector of OpenTAD.
+    """Rename the weights of OpenTAD's ActionFormer, TriDet or AdaTAD.
 
-    Args:
-        weights: Of ActionFormer, TriDet or AdaTAD, without ``module.``.
-        adapters: Take AdaTAD alone, which has adapters in its backbone.
-
-    Returns:
-        Weights of a ``SegmentDetector``, in the same order. The norm and the classifier
-        behind the backbone are left out, the normalizer of losses is a float.
+    To those of a ``SegmentDetector``, in the same order: the norm and the classifier
+    behind the backbone are left out, the normalizer of losses is a float. ``adapters``
+    takes AdaTAD alone, which has some in its backbone.
 
     Raises:
         ValueError: A name that these detectors do not have, or a part missing.
@@ -170,17 +166,11 @@ class SegmentDetector(BaseModel):
         data_samples: Sequence[SegmentSample] | None = None,
         mode: str = 'tensor',
     ) -> Any:
-        """Losses, detections or raw outputs.
+        """Losses, detections or raw outputs of a batch of windows.
 
-        Args:
-            inputs: A batch of windows.
-            data_samples: Their samples.
-            mode: ``loss`` gives a dict of losses; ``predict`` the samples with
-                ``pred`` and, from a head with bodies, ``pred_body``, both in seconds
-                of the video; ``tensor`` the raw outputs of the head.
-
-        Raises:
-            ValueError: Another mode.
+        Mode ``loss`` gives a dict of losses; ``predict`` the samples with ``pred`` and,
+        from a head with bodies, ``pred_body``, both in seconds of the video; ``tensor``
+        the raw outputs of the head; another one is a ``ValueError``.
         """
         check_choice('mode', mode, ('loss', 'predict', 'tensor'))
         levels, masks = self.extract_feat(inputs, data_samples)

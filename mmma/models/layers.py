@@ -22,11 +22,7 @@ def blank(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def pad_positions(x: Tensor, mask: Tensor, multiple: int) -> tuple[Tensor, Tensor]:
-    """Append positions that do not exist, up to a multiple.
-
-    Returns:
-        Features (N, C, P'), zero where nothing exists, and their mask (N, P').
-    """
+    """Features (N, C, P') with zeros up to a multiple of positions, and their mask."""
     missing = -x.shape[-1] % multiple
     mask = F.pad(mask, (0, missing))
     return blank(F.pad(x, (0, missing)), mask), mask
@@ -147,12 +143,8 @@ def drop_path(channels: int, drop: float) -> nn.Module:
 class MaskedAttention(nn.Module):
     """Multi-head attention; queries, keys and values pass a depthwise convolution.
 
-    Args:
-        channels: C.
-        num_heads: Heads; they share C.
-        stride: Of the convolutions; the output has P / stride positions.
-        window: Positions (of the output) that one sees, itself in the middle; odd. -1
-            for all.
+    Heads share the C channels, and the output has P / stride positions; of those one
+    sees ``window``, an odd number with itself in the middle, or all for -1.
 
     Raises:
         ValueError: Heads that do not share C evenly, or an even window.

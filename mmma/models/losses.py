@@ -69,9 +69,8 @@ class ClassBalancedFocalLoss(ClassCountLoss):
     """Softmax focal loss, each class weighted by ``(1 - beta) / (1 - beta**count)``.
 
     ``sum_k target_k * weight_k * (1 - p_k)**gamma * -log p_k``, averaged over clips.
-    The weights are scaled to a mean of 1 over the classes that have training clips. A
-    class without clips weighs as much as one with a single clip; only smoothed and
-    mixed labels ever ask for it.
+    The weights are scaled to a mean of 1 over the classes that have training clips;
+    only smoothed and mixed labels ever ask for that of another class.
 
     Args:
         beta: 0 weighs all classes alike; near 1 by the inverse of their counts.
@@ -177,8 +176,8 @@ class LogitAdjustedCrossEntropy(ClassCountLoss):
     """Cross entropy of ``logits + tau * log prior``.
 
     Only the loss sees the adjusted logits; the model's own, used in testing, then rank
-    classes as if all were equally frequent. A class without clips counts as one with a
-    single clip, where the paper's prior would be 0.
+    classes as if all were equally frequent. The paper's prior of a class without clips
+    would be 0.
 
     Args:
         tau: Strength; 1 is consistent for balanced accuracy, 0 is cross entropy.

@@ -30,15 +30,9 @@ def heatmap_channels(
     joints: str | Sequence[str],
     limbs: str | Sequence[Sequence[str]] | None,
 ) -> tuple[int, tuple[tuple[int, int], ...] | None]:
-    """Number of joints, and the ends of each limb that is a channel.
+    """Number of joints, and the ends of each limb that is a channel, or None.
 
-    Args:
-        layout: A joint layout: its name or its fields.
-        joints: The joints of the keypoints, as given to ``LoadSkeleton``.
-        limbs: As in ``select_limbs``; None makes a channel of each joint.
-
-    Raises:
-        ValueError: An unknown layout, set, joint or limb.
+    As :func:`mmma.data.joints.select_limbs`; without limbs each joint is a channel.
     """
     pairs = None if limbs is None else select_limbs(limbs, layout, joints)
     return len(joint_tree(layout, joints).names), pairs
@@ -59,14 +53,8 @@ def draw_heatmaps(
     rounded towards 0. A joint with score 0 or with NaN is missing; neither it nor its
     limbs are drawn.
 
-    Args:
-        keypoint: (N, M, T, V, 2), x and y in pixels of the volume.
-        score: (N, M, T, V).
-        size: H and W.
-        limbs: Both ends of each; None draws the joints.
-
-    Returns:
-        (N, C, T, H, W), float32.
+    From keypoints (N, M, T, V, 2), pixels of the volume, and scores (N, M, T, V), to
+    (N, C, T, H, W), float32; ``limbs`` are both ends of each, or None for joints.
 
     Raises:
         ValueError: A volume smaller than one joint.

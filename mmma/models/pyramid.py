@@ -79,9 +79,7 @@ class Conv1DTransformerProj(PyramidProjection):
     """Convolutions, then a pyramid of transformer blocks.
 
     Args:
-        in_channels: D, channels of the features.
-        out_channels: C.
-        arch: As of :class:`PyramidProjection`.
+        in_channels, out_channels, arch: As of :class:`PyramidProjection`.
         num_heads: Heads of attention.
         window: Positions of its own level that one sees; odd, -1 for all.
         path_drop: Share of branches dropped in training; above 0 they are also scaled
@@ -173,9 +171,8 @@ class TriDetProj(PyramidProjection):
     """Convolutions, then a pyramid of SGP blocks.
 
     Args:
-        in_channels: D, channels of the features.
-        out_channels: C; a multiple of 16, or at most 16.
-        arch: As of :class:`PyramidProjection`.
+        in_channels, out_channels, arch: As of :class:`PyramidProjection`; C is a
+            multiple of 16, or at most 16.
         hidden: Channels inside the perceptrons.
         k: How much wider the wide convolution is.
         path_drop: Of the blocks that halve.
@@ -202,11 +199,7 @@ class TriDetProj(PyramidProjection):
 
 @MODELS.register_module()
 class FPNIdentity(BaseModule):
-    """A layer norm per level, and nothing between levels.
-
-    Args:
-        in_channels: C.
-        num_levels: Levels of the projection.
+    """A layer norm of C channels per level, and nothing between levels.
 
     Source: ActionFormer and OpenTAD ``FPNIdentity``; names of weights as there.
     """
@@ -227,12 +220,7 @@ class FPNIdentity(BaseModule):
 
 @MODELS.register_module()
 class TopDownFPN(BaseModule):
-    """Coarse levels added to finer ones, then a convolution per level.
-
-    Args:
-        in_channels: Channels of the levels.
-        out_channels: C.
-        num_levels: Levels of the projection; each has half the positions of the last.
+    """Coarse levels added to finer ones, which have twice the positions; convolutions.
 
     Source: Lin et al., 'Feature Pyramid Networks', CVPR 2017; OpenTAD ``FPN``, whose
         names of weights these are.

@@ -25,7 +25,10 @@ def segment_iou_pairs(pred: Tensor, gt: Tensor) -> Tensor:
     Raises:
         ValueError: Other shapes.
     """
-    return _iou_pairs(*_pairs(pred, gt))
+    a, b = _pairs(pred, gt)
+    shared = torch.minimum(a[:, 1], b[:, 1]) - torch.maximum(a[:, 0], b[:, 0])
+    shared = shared.clamp(min=0)
+    return _ratio(shared, (a[:, 1] - a[:, 0]) + (b[:, 1] - b[:, 0]) - shared)
 
 
 def segment_diou_pairs(pred: Tensor, gt: Tensor) -> Tensor:
@@ -48,7 +51,7 @@ def segment_diou_pairs(pred: Tensor, gt: Tensor) -> Tensor:
     around = torch.maximum(first[:, 1], second[:, 1]) - torch.minimum(
         first[:, 0], second[:, 0]
     )
-    return _iou_pairs(first, second) - _ratio(distance, around).square()
+    return segment_iou_pairs(first, second) - _ratio(distance, around).square()
 
 
 def _pairs(pred: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,12 +62,6 @@ def _pairs(pred: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
         )
     precise = torch.promote_types(pred.dtype, torch.float32)
     return pred.to(precise), gt.to(precise)
-
-
-def _iou_pairs(a: Tensor, b: Tensor) -> Tensor:
-    shared = torch.minimum(a[:, 1], b[:, 1]) - torch.maximum(a[:, 0], b[:, 0])
-    shared = shared.clamp(min=0)
-    return _ratio(shared, (a[:, 1] - a[:, 0]) + (b[:, 1] - b[:, 0]) - shared)
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:

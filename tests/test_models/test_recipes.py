@@ -319,7 +319,7 @@ def test_the_large_vjepa2_is_the_published_one_and_frozen():
     cfg = load('vjepa2-l')
     assert cfg.pretrained.sha8 == '25466aef'
     model = build_on_meta(cfg)
-    assert model.cls_head.fc_cls.in_features == model.backbone.num_features
+    assert model.cls_head.fc_cls.in_features == model.backbone.config.hidden_size
     learning = [n for n, p in model.named_parameters() if p.requires_grad]
     assert learning == ['cls_head.fc_cls.weight', 'cls_head.fc_cls.bias']
     # The library's defaults are the sizes of facebook/vjepa2-vitl-fpc64-256.

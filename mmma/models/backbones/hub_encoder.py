@@ -58,10 +58,8 @@ class HubVideoEncoder(BaseModule):
         with_cp: Recompute each trained block in the backward pass to save memory.
 
     Raises:
-        ImportError: transformers is not installed.
-        FileNotFoundError: There is no such local config.
-        ValueError: An unknown model, field, output or number of blocks, or a model that
-            is no stack of blocks over the tokens of a video.
+        ValueError: An unknown output or number of blocks, or a model that is no stack
+            of blocks over the tokens of a video; also as :func:`read_config`.
     """
 
     token_options: ClassVar = {'output': 'map'}  # give tokens, not their mean
@@ -140,16 +138,8 @@ class HubVideoEncoder(BaseModule):
         """Number of blocks; :meth:`layer_of` gives 0 to ``num_layers + 1``."""
         return self.config.num_hidden_layers
 
-    @property
-    def num_features(self) -> int:
-        """Channels D of a feature."""
-        return self.config.hidden_size
-
     def layer_of(self, name: str) -> int:
-        """Depth of a parameter, for rates that decay with it.
-
-        0 for the embedding, k + 1 for block k, ``num_layers + 1`` for the norm.
-        """
+        """Depth of a parameter, as ``VideoMAEViT.layer_of``."""
         if name.startswith(f'{self._blocks}.'):
             return int(name.removeprefix(f'{self._blocks}.').split('.')[0]) + 1
         return 0 if 'embeddings.' in name else self.num_layers + 1

@@ -182,14 +182,9 @@ _HEAD = 'new_fc.'  # of TSM and Group-Contextualization
 def adapted_names(names: Iterable[str], prefix: str) -> dict[str, str | None]:
     """New names by old ones of weights that other programs name otherwise.
 
-    Args:
-        names: Of a file's weights, without ``module.``: of torchvision, of MMAction2
-            (``ResNet``, ``ResNetTSM``), of TSM and Group-Contextualization (under
-            ``base_model.``), of MANet; under ``prefix`` or bare.
-        prefix: Of the backbone in the model, ``backbone.`` or empty.
-
-    Returns:
-        Those that change; None for weights to drop.
+    Of torchvision, MMAction2 (``ResNet``, ``ResNetTSM``), TSM, Group-Contextualization
+    (both under ``base_model.``) and MANet, without ``module.``; under the prefix of the
+    backbone in the model or bare. None for weights to drop.
 
     Source: mit-han-lab/temporal-shift-module; haoyanbin918/Group-Contextualization,
     b99be50a; VUT-HFUT/Micro-Action, e38d2417.
@@ -198,14 +193,12 @@ def adapted_names(names: Iterable[str], prefix: str) -> dict[str, str | None]:
     for name in names:
         own = name.removeprefix(prefix)
         short = own.removeprefix('base_model.')
-        context = _CONTEXT.fullmatch(short)
         new = short
-        if context:
+        if context := _CONTEXT.fullmatch(short):
             block, number, part, kind = context.groups()
             new = f'{block}.gc.{GATES[int(number) - 1]}.{part}.{kind}'
         for pattern, target in _RENAMES:
-            match = re.fullmatch(pattern, short)
-            if match:
+            if match := re.fullmatch(pattern, short):
                 new = match.expand(target)
         if _UNUSED in name:
             found[name] = None

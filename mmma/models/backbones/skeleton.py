@@ -1,4 +1,8 @@
-"""Skeleton backbones: PoseC3D, ST-GCN++ and a temporal CNN."""
+"""Skeleton backbones: PoseC3D, ST-GCN++ and a temporal CNN.
+
+``layout`` is a joint layout, its name or its fields; ``joints`` are those of the input,
+as given to ``LoadSkeleton``. An unknown layout, set, joint or limb is a ``ValueError``.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +41,8 @@ class SkeletonSlowOnly(ResNet3dSlowOnly):
     It has a channel for each joint or limb, by name. Names of weights are upstream's;
     published weights of other joints fit all but ``conv1``.
 
-    Args:
-        layout: A joint layout: its name or its fields.
-        joints: The joints of the heatmaps.
-        limbs: None where joints are drawn, else the limbs.
-        **kwargs: As upstream's; what is not given is as published.
-
-    Raises:
-        ValueError: An unknown layout, set, joint or limb.
+    ``limbs`` are None where joints are drawn. Further arguments are upstream's; what is
+    not given is as published.
 
     Source: PoseC3D, arXiv 2104.13586.
     """
@@ -93,15 +91,12 @@ class SkeletonTCN(BaseModule):
     accuracy.
 
     Args:
-        layout: A joint layout: its name or its fields.
-        joints: The joints of the input, as given to ``LoadSkeleton``.
         in_channels: C of the input.
         channels: Width of the stem and of each block.
         strides: Of each block, what it divides T by; None halves it each time.
 
     Raises:
-        ValueError: An unknown layout, set or joint; no block, or
-            strides for another number of blocks.
+        ValueError: No block, or strides for another number of blocks.
 
     Source: Res-TCN (arXiv 1704.04516) is of this kind; sizes are ours.
     """
@@ -149,17 +144,9 @@ def _conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv1d:
 class SkeletonSTGCN(STGCN):
     """MMAction2's ``STGCN`` with its graph made from a joint layout, by name.
 
-    Names of weights are upstream's. With ``gcn_adaptive='init'``,
-    ``gcn_with_res=True`` and ``tcn_type='mstcn'`` it is ST-GCN++.
-
-    Args:
-        layout: A joint layout: its name or its fields.
-        joints: The joints of the input, as given to ``LoadSkeleton``.
-        num_person: M of the input.
-        **kwargs: As upstream's.
-
-    Raises:
-        ValueError: An unknown layout, set or joint.
+    Names of weights and further arguments are upstream's. With
+    ``gcn_adaptive='init'``, ``gcn_with_res=True`` and ``tcn_type='mstcn'`` it is
+    ST-GCN++. ``num_person`` is M of the input.
 
     Source: PYSKL, arXiv 2205.09443.
     """

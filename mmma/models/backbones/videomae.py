@@ -59,34 +59,25 @@ _HUB_QUERY = re.compile(
 
 
 def _rename(name: str) -> str | None:
-    for pattern, target in _RENAMES:
-        match = re.fullmatch(pattern, name)
-        if match:
-            return match.expand(target)
-    return None
+    matches = ((re.fullmatch(pattern, name), target) for pattern, target in _RENAMES)
+    return next((match.expand(target) for match, target in matches if match), None)
 
 
 def from_original(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Rename the weights of an original VideoMAE file.
 
-    Args:
-        checkpoint: A fine-tuned file (weights under ``module``), a pre-training file
-            (under ``model``, names with ``encoder.``), or the weights themselves.
-
-    Returns:
-        Weights of a recognizer with ``VideoMAEViT`` and ``ActionHead``, in the same
-        order; the decoder, the mask token and ``encoder.norm`` are left out.
+    From a fine-tuned file (weights under ``module``), a pre-training file (under
+    ``model``, names with ``encoder.``) or the weights themselves to those of a
+    recognizer with ``VideoMAEViT`` and ``ActionHead``, in the same order; the decoder,
+    the mask token and ``encoder.norm`` are left out.
 
     Raises:
         ValueError: A name that VideoMAE does not have, or no weights of an encoder.
 
     Source: MCG-NJU/VideoMAE, run_class_finetuning.py, 14ef8d85.
     """
-    weights = checkpoint
-    for container in ('module', 'model'):
-        if isinstance(checkpoint.get(container), Mapping):
-            weights = checkpoint[container]
-            break
+    inner = (checkpoint.get(name) for name in ('module', 'model'))
+    weights = next((part for part in inner if isinstance(part, Mapping)), checkpoint)
     renamed, unknown = {}, []
     for name, value in weights.items():
         short = name.removeprefix('encoder.').removeprefix('backbone.')
@@ -111,14 +102,10 @@ def from_original(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 def from_hub(weights: Mapping[str, Any]) -> dict[str, Any]:
     """Rename the weights of a VideoMAE of the transformers library.
 
-    Args:
-        weights: Of a ``VideoMAEForVideoClassification``, ``VideoMAEModel`` or
-            ``VideoMAEForPreTraining``, as its files name them.
-
-    Returns:
-        Weights of a ``VideoMAEViT``; queries, keys and values are joined. Classifier,
-        decoder, mask token and a last norm of tokens are left out. Empty where no block
-        of such a model is found.
+    From the names in files of a ``VideoMAEForVideoClassification``, ``VideoMAEModel``
+    or ``VideoMAEForPreTraining`` to those of a ``VideoMAEViT``; queries, keys and
+    values are joined. Classifier, decoder, mask token and a last norm of tokens are
+    left out. Empty where no block of such a model is found.
     """
     renamed: dict[str, Any] = {}
     for name, value in weights.items():

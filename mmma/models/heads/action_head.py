@@ -56,9 +56,8 @@ class ClassesOfData:
     def set_classes(self, dataset_meta: Mapping[str, Any]) -> None:
         """Learn from a data set which action has which body.
 
-        Args:
-            dataset_meta: ``classes`` and ``bodies`` are counted, ``body_of`` (K,)
-                replaces the map of the label space. Absent keys change nothing.
+        ``classes`` and ``bodies`` are counted, ``body_of`` (K,) replaces the map of the
+        label space. Absent keys change nothing.
 
         Raises:
             ValueError: The data have other numbers of classes or of bodies.
@@ -166,9 +165,8 @@ class ActionHead(ClassesOfData, BaseHead):
     def set_classes(self, dataset_meta: Mapping[str, Any]) -> None:
         """Learn the body of each action and how many clips each class has.
 
-        Args:
-            dataset_meta: Also ``labels``, an index per clip (or several), counted for a
-                loss that has ``set_class_counts``; those below 0 are left out.
+        ``labels``, an index per clip (or several), are counted for a loss that has
+        ``set_class_counts``; those below 0 are left out.
         """
         super().set_classes(dataset_meta)
         if 'labels' in dataset_meta and hasattr(self.loss_cls, 'set_class_counts'):
@@ -178,13 +176,11 @@ class ActionHead(ClassesOfData, BaseHead):
     def pool(self, x: Tensor, num_segs: int | None = None) -> Tensor:
         """Features (N * views, D) that the classifiers see, after dropout.
 
-        Args:
-            x: Features of the backbone, of the shape that ``pooling`` takes.
-            num_segs: Frames of all views, from ``Recognizer2D``; unused, because
-                ``num_segments`` says how many make one view.
+        ``num_segs``, frames of all views from ``Recognizer2D``, is unused, because
+        ``num_segments`` says how many make one view.
 
         Raises:
-            ValueError: ``x`` has another shape.
+            ValueError: ``x`` has another shape than ``pooling`` takes.
         """
         if x.ndim != POOLINGS[self.pooling]:
             raise ValueError(
@@ -306,16 +302,9 @@ def fuse_bodies(
 ) -> Tensor:
     """Probabilities of actions, agreeing with those of their body groups.
 
-    ``p(a) ~ p_action(a) * p_body(body_of(a)) ** weight``, renormalised.
-
-    Args:
-        actions: (N, K) probabilities.
-        bodies: (N, B) probabilities; below 1e-30 they count as 1e-30.
-        body_of: (K,) group of each action.
-        weight: 0 leaves the actions as they are; 1 is the plain product.
-
-    Returns:
-        (N, K) probabilities; an action of probability 0 keeps it.
+    ``p(a) ~ p_action(a) * p_body(body_of(a)) ** weight``, renormalised, from (N, K) and
+    (N, B) to (N, K); an action of probability 0 keeps it, a body below 1e-30 counts as
+    1e-30. Weight 0 leaves the actions as they are; 1 is the plain product.
 
     Source: SoftRerank (Micro-Action Challenge 2026) reports for MA-52 that fusing body
         scores helps (F1_mean on val: 75.25 without, 77.30 by product of experts, 79.09
@@ -402,8 +391,6 @@ class MANetHead(ActionHead):
     every run, and is not in checkpoints. Each branch draws its own dropout.
 
     Args:
-        num_classes: K.
-        in_channels: D.
         label_space: Whose names E is made of until :meth:`set_classes` is called.
         embedding_weight: Of the mean squared error.
         **kwargs: As in ``ActionHead``; ``pooling`` is ``segments``.

@@ -41,24 +41,14 @@ def assign_truths(
     num_classes: int,
     targets: str = 'shortest',
 ) -> tuple[Tensor, Tensor]:
-    """Find the truths of points and of pairs of points and classes.
+    """Index of the truth of each point (P,) and each class at it (P, K), -1 for none.
 
     A truth is a candidate of a point that lies inside it, within 1.5 strides of its
     centre, if the distance to its further end is in the range of the point's level.
     Of several candidates the shortest gives the point its segment. Its classes are
     those of the candidates of that length (``shortest``: a longer instance of another
-    class is background there), or of all (``union``).
-
-    Args:
-        points: P points.
-        segments: (G, 2), start and end in positions.
-        labels: (G,), below K.
-        num_classes: K.
-        targets: ``shortest`` or ``union``.
-
-    Returns:
-        Index of the truth of each point (P,), and of the shortest truth of each class
-        at each point (P, K); -1 for none. Of equal lengths the first in the list goes.
+    class is background there), or of all (``union``); of a class the shortest,
+    of equal lengths the first in the list. Segments (G, 2) are in positions.
 
     Source: OpenTAD ``AnchorFreeHead.prepare_targets``; ``union`` is its
         ``filter_similar_gt=False``.
@@ -193,21 +183,16 @@ class SegmentHead(ClassesOfData, BaseModule):
     def offsets(
         self, values: Mapping[str, Tensor], points: Points, pairs: Pairs
     ) -> Tensor:
-        """Distances (n, 2) from n points to both ends of segments, in strides.
+        """Distances (n, 2) from the points of n pairs to ends of segments, in strides.
 
-        Args:
-            values: Of :meth:`forward`, but ``cls``, ``reg`` and ``body`` (N, P, .).
-            points: The points.
-            pairs: n pairs.
+        Values are of :meth:`forward`, but ``cls``, ``reg`` and ``body`` (N, P, .).
         """
 
     @abstractmethod
     def targets_of(self, owners: Tensor, class_owners: Tensor) -> tuple[Pairs, Tensor]:
         """Pairs whose segments are learned, and the truth (n,) of each.
 
-        Args:
-            owners: (N, P) truth of each point, -1 for none.
-            class_owners: (N, P, K) truth of each class at each point.
+        From truths of points (N, P), and of classes at them (N, P, K); -1 for none.
         """
 
     def loss(

@@ -60,7 +60,7 @@ def test_the_feature_is_the_mean_of_the_map(build, kind):
     model.output = 'map'
     maps = model(imgs)
     slices = 4 if kind == 'timesformer' else 2
-    assert maps.shape == (2, model.num_features, slices, 2, 2)
+    assert maps.shape == (2, model.config.hidden_size, slices, 2, 2)
     torch.testing.assert_close(maps.mean(dim=(2, 3, 4)), feature)
 
 
@@ -242,7 +242,7 @@ def test_a_local_folder_gives_the_config(transformers, tmp_path):
         HubVideoEncoder(str(tmp_path))
     (tmp_path / 'config.json').write_text(json.dumps(CONFIGS['vjepa2']))
     for path in (tmp_path, tmp_path / 'config.json'):
-        assert HubVideoEncoder(str(path)).num_features == 24
+        assert HubVideoEncoder(str(path)).config.hidden_size == 24
 
 
 def test_first_weights_are_those_of_the_library(transformers):
