@@ -1,18 +1,37 @@
-"""Config files: finding, loading, changing values safely, tracing where one is set."""
+"""Config files: finding, loading, changing values safely, tracing where one is set.
+
+A Python file is run where the user typed its name, or where it comes with mmma. Configs
+of published models are data: ``config.json``, or the ``config.py`` of older ones.
+"""
 
 from __future__ import annotations
 
 import ast
+import math
+import os
+import sys
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import mmma
 from mmma.data.root import INFO_FILE, read_root
+from mmma.files import leaves_root, read_json, read_text
 from mmma.protocols import PROTOCOLS, make_protocol, write_protocol
-from mmma.taxonomy import suggest
+from mmma.taxonomy import LABEL_SPACES, SUBSETS, check_choice, suggest
 
 _PACKAGE = Path(mmma.__file__).parent
+PUBLISHED = ('config.json', 'config.py')
+"""Names of the config beside published weights; the latter is of older ones."""
+_NAMES = {'inf': math.inf, 'nan': math.nan}
+_GROUPS = (
+    *('model', 'protocol', 'randomness', 'env_cfg', 'fewshot', 'optim_wrapper'),
+    *('model.backbone', 'model.cls_head', 'model.head', 'model.data_preprocessor'),
+    *(f'{s}_{end}' for s in SUBSETS for end in ('dataloader', 'dataloader.dataset')),
+    *('test_evaluator', 'val_evaluator', 'test_cfg', 'val_cfg', 'train_cfg'),
+)
+_NEEDED = ('model', 'protocol', 'test_dataloader.dataset')
 
 
 def config_folders() -> list[Path]:
@@ -21,20 +40,24 @@ def config_folders() -> list[Path]:
     return [f for f in folders if (f / '_base_').is_dir()]
 
 
-def find_config(name: str) -> Path:
+def find_config(name: str, typed: bool = True) -> Path:
     """Find a config file by its path, or by its name in ``configs/``.
 
     ``configs/`` and ``.py`` may be left out: ``recog/videomae_mma82_indomain``.
 
+    Args:
+        name: Path or name.
+        typed: The user named it so; else the current folder does not count.
+
     Raises:
         FileNotFoundError: There is no such file.
     """
-    wanted = name if name.endswith('.py') else f'{name}.py'
-    if Path(wanted).is_file():
+    wanted = name if name.endswith(('.py', '.json')) else f'{name}.py'
+    if typed and os.path.isfile(wanted):
         return Path(wanted)
     inside = wanted.removeprefix('configs/')
     for folder in config_folders():
-        if (folder / inside).is_file():
+        if not leaves_root(inside) and os.path.isfile(folder / inside):
             return folder / inside
     known = sorted(
         str(p.relative_to(f)) for f in config_folders() for p in f.glob('[!_]*/*.py')
@@ -43,6 +66,107 @@ def find_config(name: str) -> Path:
         f'no config {name!r}: give a path or one of the configs that come with mmma '
         f'({", ".join(known) or "none found"}).{suggest(inside, known)}'
     )
+
+
+def zoo_config(name: str) -> Path:
+    """Find the config that an entry of the zoo names: beside the zoo, nowhere else.
+
+    Raises:
+        FileNotFoundError: It is not there.
+    """
+    folder = config_folders()[0]
+    path = folder.parent / name
+    own = path.parent.parent == folder or _is_published(path)
+    if leaves_root(name) or not own or not path.is_file():
+        raise FileNotFoundError(
+            f'the zoo names the config {name!r}, which is not beside it in '
+            f'{folder.parent}: give one (--config-recog, --config-det, or config=).'
+        )
+    return path
+
+
+def _is_published(path: Path) -> bool:
+    """True for a file that is data, whoever names it."""
+    beside = path.name in PUBLISHED and any(path.parent.glob('*.safetensors'))
+    return beside or path.suffix == '.json'
+
+
+def read_config(path: Path) -> Any:
+    """Read a config file as a ``mmengine.Config``.
+
+    Raises:
+        ValueError: Its code fails, a base is missing, or it is data that
+            :func:`mmma.registry.as_data` refuses.
+    """
+    from mmengine.config import Config
+
+    if not _is_published(path):
+        origins(path)  # errors of syntax, with file and line
+        try:
+            return Config.fromfile(path)
+        except (Exception, SystemExit) as error:  # whatever the user's code raises
+            frames = traceback.extract_tb(error.__traceback__)
+            own = [f'{f.filename}:{f.lineno}' for f in frames if f.name == '<module>']
+            where = own[-1] if own else path
+            raise ValueError(
+                f'{where}: not readable as a config: {type(error).__name__}: {error}'
+            ) from None
+    from mmma.registry import as_data
+
+    left: list[str] = []
+    data = as_data(plain_config(path), str(path), left)
+    if left:
+        told = f'{path} loads and writes nothing: {", ".join(left)} left out'
+        print(told, file=sys.stderr)
+    try:
+        return Config(data, filename=str(path))
+    except KeyError as error:
+        raise ValueError(f'{path}: {error}') from None
+
+
+def plain_config(path: Path) -> dict[str, Any]:
+    """The config of a published model as it is written, which is neither run nor built.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no config, or not one of plain values.
+    """
+    if path.suffix == '.json':
+        content = read_json(path)
+        if isinstance(content, dict):  # in a folder for the Hub it is beside the labels
+            content = content.get('mmma_config', content)
+    else:
+        content = parse_config(read_text(path), str(path))
+    return check_groups(content, str(path), needed=True)
+
+
+def check_groups(cfg: Any, source: str, needed: bool = False) -> Any:
+    """Refuse a config whose groups of keys are something else; returns it.
+
+    Args:
+        cfg: A ``mmengine.Config``, or the values of one.
+        source: Its owner, for the error.
+        needed: It is to be measured with, so it has all that this takes.
+    """
+    if not hasattr(cfg, 'get'):
+        raise ValueError(f'{source}: its config is no group of keys')
+    for key in _GROUPS:
+        value: Any = cfg
+        for part in key.split('.'):
+            value = None if value is None else value.get(part)
+            if value is not None and not isinstance(value, Mapping):
+                raise ValueError(
+                    f'{source}: {key} is {str(value)[:40]!r}: it must be a group of '
+                    'keys, dict(...)'
+                )
+        if value is None and needed and key in _NEEDED:
+            raise ValueError(f'{source}: its config has no {key}')
+    for key, choices in (('label_space', LABEL_SPACES), ('task', ('rec', 'det'))):
+        if key in cfg:
+            check_choice(key, cfg[key], choices)
+    if not isinstance(cfg.get('data_root', ''), str):
+        raise ValueError(f'{source}: data_root is {cfg["data_root"]!r}: name a folder')
+    return cfg
 
 
 def model_name(cfg: Any) -> str:
@@ -76,14 +200,17 @@ def load_config(
         ValueError: A flag, option or value that is not allowed, or an option that
             the protocol overwrites.
     """
-    from mmengine.config import Config
-
-    cfg = Config.fromfile(find_config(config))
+    path = find_config(config)
+    cfg = read_config(path)
     applied = apply_options(cfg, cfg_options)
+    check_groups(cfg, str(path))
     root = Path(data_root or cfg.get('data_root') or '')
     with_data = (root / INFO_FILE).is_file()  # else the domains are MMA-82's
     domains = read_root(root).domains if with_data else ()
-    resolved = make_protocol(cfg.get('protocol', {}), protocol, *domains)
+    try:
+        resolved = make_protocol(cfg.get('protocol', {}), protocol, *domains)
+    except TypeError as error:
+        raise ValueError(f'{path}: protocol {dict(cfg.protocol)}: {error}') from None
     write_protocol(cfg, resolved, data_root)
     for key, value in applied.items():
         if get_key(cfg, key) != value:
@@ -93,6 +220,55 @@ def load_config(
                 '--shots, --seed or --data-root.'
             )
     return cfg
+
+
+def parse_config(text: str, source: str) -> dict[str, Any]:
+    """Read a resolved config without running it.
+
+    Args:
+        text: Assignments of literals and of ``dict(...)``, as ``Config.pretty_text``.
+        source: Its owner, for the error.
+
+    Raises:
+        ValueError: It has anything else in it.
+    """
+    found = {}
+    try:
+        for node in _Literals().visit(ast.parse(text)).body:
+            if not isinstance(node, ast.Assign) or len(node.targets) != 1:
+                raise ValueError(ast.unparse(node)[:60])
+            found[node.targets[0].id] = ast.literal_eval(node.value)
+    except (
+        SyntaxError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        raise ValueError(
+            f'{source}: its config is not one of plain values ({error}), and is not '
+            'run. Train with a config of mmma.'
+        ) from None
+    return found
+
+
+class _Literals(ast.NodeTransformer):
+    """Calls of ``dict`` and names of numbers as literals."""
+
+    def visit_Call(self, node: ast.Call) -> ast.Dict:
+        # MMEngine prints names that are no keywords as dict({'.a': 1}, b=2).
+        plain = all(isinstance(a, ast.Dict) for a in node.args) and len(node.args) < 2
+        keys = [ast.Constant(k.arg) for k in node.keywords if k.arg]
+        called = getattr(node.func, 'id', '')
+        if called != 'dict' or not plain or len(keys) < len(node.keywords):
+            raise ValueError(ast.unparse(node)[:60])
+        self.generic_visit(node)
+        first = node.args[0] if node.args else ast.Dict([], [])
+        values = [keyword.value for keyword in node.keywords]
+        return ast.Dict([*first.keys, *keys], [*first.values, *values])  # type: ignore
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(_NAMES[node.id]) if node.id in _NAMES else node
 
 
 def apply_options(cfg: Any, options: Iterable[str]) -> dict[str, Any]:
@@ -116,7 +292,10 @@ def apply_options(cfg: Any, options: Iterable[str]) -> dict[str, Any]:
             raise ValueError(
                 f'--cfg-options {option!r}: write KEY=VALUE, or +KEY=VALUE to add one.'
             )
-        value = DictAction._parse_iterable(text)
+        try:
+            value = DictAction._parse_iterable(text)
+        except (AssertionError, LookupError, ValueError, RecursionError):
+            raise ValueError(f'--cfg-options {option}: brackets do not match') from None
         tree = getattr(cfg, '_cfg_dict', cfg)
         _set(tree, key.lstrip('+').split('.'), value, add=key.startswith('+'))
         applied[key.lstrip('+')] = value
@@ -139,12 +318,19 @@ def flatten(cfg: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
             yield f'{prefix}{key}', value
 
 
-def origins(path: Path) -> dict[str, Path]:
+def origins(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Path]:
     """File of a config's chain of bases that sets each dotted key, as written there.
 
     The leaf wins over its bases, as it does when the config is loaded.
+
+    Raises:
+        ValueError: A file is no Python, or a base is missing or comes again.
     """
-    tree = ast.parse(path.read_text(encoding='utf-8'))
+    try:
+        tree = ast.parse(read_text(path), str(path))
+    except SyntaxError as error:
+        where = f'{path}:{error.lineno or 1}'
+        raise ValueError(f'{where}: not readable as a config: {error.msg}') from None
     found: dict[str, Path] = {}
     own: dict[str, Path] = {}
     for node in tree.body:
@@ -153,12 +339,26 @@ def origins(path: Path) -> dict[str, Path]:
         for target in node.targets:
             name = getattr(target, 'id', '')
             if name == '_base_':
-                bases = ast.literal_eval(node.value)
-                for base in [bases] if isinstance(bases, str) else bases:
-                    found.update(origins((path.parent / base).resolve()))
+                for base in _bases_of(node.value):
+                    file = (path.parent / base).resolve()
+                    chain = (*above, path.resolve())
+                    if not os.path.isfile(file) or file in chain:
+                        why = 'comes again' if file in chain else 'no such file'
+                        raise ValueError(f'{path}: _base_ {file}: {why}')
+                    found.update(origins(file, chain))
             elif name:
                 own.update(dict.fromkeys(_written_keys(node.value, name), path))
     return {**found, **own}
+
+
+def _bases_of(node: ast.expr) -> list[str]:
+    """Files that a config names as its bases; those of other packages are left out."""
+    try:
+        bases = ast.literal_eval(node)
+    except ValueError:
+        return []
+    bases = bases if isinstance(bases, (list, tuple)) else [bases]
+    return [str(base) for base in bases if '::' not in str(base)]
 
 
 def origin_of(key: str, known: Mapping[str, Path]) -> Path | None:

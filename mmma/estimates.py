@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mmma.config import find_config
 from mmma.data.clips import write_rec
 from mmma.data.root import DataRoot, write_info
 from mmma.files import atomic_write, duration, usable_cores
@@ -86,7 +87,7 @@ def _requests(flow: Workflow, left: Sequence[Step]) -> dict[str, dict[str, Any]]
         elif step.recipe and (trained or step.recipe not in requests):
             requests[step.recipe] = dict(
                 part='recipe',
-                config=f'recog/{step.recipe}_mma82_indomain',
+                config=str(find_config(f'recog/{step.recipe}_mma82_indomain', False)),
                 root=root,
                 options=' '.join(step.command).partition(' --cfg-options ')[2].split(),
                 train=trained,

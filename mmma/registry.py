@@ -3,15 +3,21 @@
 Importing this module repairs what MMAction2 1.2 lacks on today's stack
 (:mod:`mmma.compat`), then makes every component of both packages available:
 ``dict(type='TSN-like name')`` is looked up here first, then in MMAction2, then in
-MMEngine.
+MMEngine. :func:`as_data` decides what is built of a config that somebody else wrote.
 """
+
+import functools
+import itertools
+import re
+from collections.abc import Mapping
+from typing import Any
 
 from mmma import compat
 
 compat.install()
 
 import mmaction.registry as _parent  # noqa: E402
-from mmengine.registry import Registry  # noqa: E402
+from mmengine.registry import FUNCTIONS, Registry  # noqa: E402
 
 
 def _child(name: str, *locations: str) -> Registry:
@@ -41,3 +47,89 @@ TASK_UTILS = _child('TASK_UTILS')
 VISBACKENDS = _child('VISBACKENDS')
 VISUALIZERS = _child('VISUALIZERS')
 WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS')
+
+_PARTS = (
+    *(DATASETS, DATA_SAMPLERS, TRANSFORMS, MODELS, METRICS, HOOKS, FUNCTIONS),
+    *(EVALUATOR, LOG_PROCESSORS, LOOPS, MODEL_WRAPPERS, OPTIMIZERS, OPTIM_WRAPPERS),
+    *(OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, TASK_UTILS),
+    *(VISBACKENDS, VISUALIZERS),
+)
+"""What a config of others may name; inferencers, runners, tokenizers and initializers
+fetch weights."""
+_SCOPES = ('mmma', 'mmaction', 'mmengine', 'mmcv')
+_TYPES = ('type', 'constructor')  # keys by whose values MMEngine looks something up
+_LOADS = re.compile(
+    r'init_cfg|load_from|lfb_\w+|clip_arch|\w*pretrained\w*|trust_remote_code'
+    r'|custom_imports|_base_|backend_args|file_client_args|(work|out|save)_dir'
+)
+"""Keys by which something is loaded, imported, or written elsewhere."""
+_MOST, _DEEPEST = 50_000, 40  # values of a config, and dots of a key; ours have 2,000
+
+
+@functools.cache
+def part_names() -> frozenset[str]:
+    """Names that are registered in mmma, MMAction2, MMEngine and MMCV."""
+    names: set[str] = set()
+    for registry in _PARTS:
+        while registry is not None:
+            registry.import_from_location()
+            names.update(registry.module_dict)
+            registry = registry.parent
+    return frozenset(names)
+
+
+def as_data(
+    config: Mapping[str, Any], source: str, left_out: list[str] | None = None
+) -> dict[str, Any]:
+    """What may be built of a config that comes with a checkpoint, zoo or results file.
+
+    It loads nothing, and runs nothing but what registered names stand for.
+
+    Args:
+        config: Plain values.
+        source: Its owner, for errors.
+        left_out: Takes the keys that would load or write something.
+
+    Raises:
+        ValueError: It names something that is not registered, such as an import path;
+            a URL; another scope; or it has values that are not plain, or too many.
+    """
+    seen = itertools.count(1)
+    left = [] if left_out is None else left_out
+
+    def refuse(what: str, where: str) -> None:
+        raise ValueError(f'{source}: its config names {what} ({where})')
+
+    def visit(value: Any, where: str) -> Any:
+        if next(seen) > _MOST or where.count('.') > _DEEPEST:
+            raise ValueError(
+                f'{source}: its config is larger or deeper than any model needs'
+            )
+        if isinstance(value, Mapping):
+            kept = {}
+            for key, inner in value.items():
+                place = f'{where}.{key}'.lstrip('.')
+                if inner and (not isinstance(key, str) or _LOADS.fullmatch(key)):
+                    left.append(place)
+                    continue
+                if key in _TYPES:
+                    scope, dot, name = str(inner).rpartition('.')
+                    if (dot and scope not in _SCOPES) or name not in part_names():
+                        kind = 'model' if place.startswith('model') else 'part'
+                        refuse(f'{inner}, which is no {kind} of mmma', place)
+                if key in ('_scope_', 'default_scope') and inner not in _SCOPES:
+                    refuse(f'the package {inner!r}, which nothing is taken from', place)
+                kept[key] = visit(inner, place)
+            return kept
+        if isinstance(value, (list, tuple)):
+            items = (visit(v, f'{where}.{i}') for i, v in enumerate(value))
+            return type(value)(items) if type(value) in (list, tuple) else list(items)
+        if value is not None and type(value) not in (bool, int, float, str):
+            refuse(f'a {type(value).__name__}, which is no plain value', where)
+        if isinstance(value, str) and '://' in value:
+            refuse('a URL, and nothing is fetched for a config', where)
+        return value
+
+    if not isinstance(config, Mapping):
+        raise ValueError(f'{source}: its config is a {type(config).__name__}')
+    return visit(config, '')

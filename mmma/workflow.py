@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from mmma.config import config_folders
 from mmma.data.root import DataRoot
 from mmma.files import atomic_write, duration, sigterm_interrupts
 from mmma.taxonomy import check_choice
@@ -212,6 +213,9 @@ def _steps(args: argparse.Namespace, root: Path) -> Iterator[Step]:
     def words(name: str, **more: Any) -> tuple[str, ...]:
         return _words(_COMMANDS[name], {**values, **more})
 
+    # Those of mmma, and not what the current folder may have of that name.
+    own, here = config_folders()[0], Path.cwd()
+    shown = own.relative_to(here) if own.is_relative_to(here) else own
     yield Step('check', words('check'), report, (report,))
     yield Step('pack', words('pack'), packed, (packed / 'dataset.json',))
     yield Step('pose', words('pose'), skeletons, (skeletons / 'rec.npy',), ('pack',))
@@ -227,7 +231,7 @@ def _steps(args: argparse.Namespace, root: Path) -> Iterator[Step]:
             ('lab', 'zeroshot', ('zeroshot', 'fewshot')),
         ):
             folder, name = out / model / trained, f'{model}-{trained}'
-            best, of_recipe = folder / 'best_*.pth', f'configs/recog/{recipe}_mma82'
+            best, of_recipe = folder / 'best_*.pth', f'{shown}/recog/{recipe}_mma82'
             train = words('train', config=f'{of_recipe}_{protocol}.py', place=folder)
             yield Step(name, train, folder, (best,), inputs, recipe, preset['gpus'])
             for tag in tags:

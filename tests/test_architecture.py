@@ -15,9 +15,9 @@ PACKAGE = REPO / 'mmma'
 FLOORS = (
     ('taxonomy', 'files', 'packets', 'pictures'),
     ('video', 'protocols', 'checkpoints', 'structures'),
-    ('data', 'config', 'compat'),
+    ('data', 'compat'),
     ('registry', 'simulation'),
-    ('datasets', 'models', 'evaluation', 'media'),
+    ('datasets', 'models', 'evaluation', 'media', 'config'),
     ('hub',),
     ('engine',),
     ('reporting',),
@@ -27,7 +27,7 @@ FLOORS = (
     ('cli',),
 )
 RANK = {name: rank for rank, floor in enumerate(FLOORS) for name in floor}
-BESIDE = {('config', 'data'), ('files', 'taxonomy'), ('packets', 'pictures')}
+BESIDE = {('files', 'taxonomy'), ('packets', 'pictures')}
 
 # These may only fall; a feature that needs more says what it replaces.
 BUDGET = {

@@ -1,7 +1,14 @@
 import pytest
 from mmengine.config import Config
 
-from mmma.config import apply_options, find_config, flatten, origin_of, origins
+from mmma.config import (
+    apply_options,
+    find_config,
+    flatten,
+    load_config,
+    origin_of,
+    origins,
+)
 
 
 def config():
@@ -37,11 +44,50 @@ def test_options_change_and_add(option, key, value):
         ('hooks.2.type=C', 'a list of 2 items; use a number from 0 to 1'),
         ('model.head.classes.x=1', 'model.head.classes is 82 and has no keys'),
         ('model', 'write KEY=VALUE'),
+        ('model.head.classes=(1,', r'=\(1,: brackets do not match'),
+        ('model.head.classes=[(1,2]', 'brackets do not match'),
     ],
 )
 def test_bad_options(option, message):
     with pytest.raises(ValueError, match=message):
         apply_options(config(), [option])
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ("a = 'x\nb = 2\n", r'a\.py:1: not readable as a config: unterminated string'),
+        ('a = 1\nb = ((((\n', r'a\.py:2: not readable as a config'),
+        ('a = 1\x00', r'a\.py:1: not readable .* null bytes'),
+        ('a = b', r"a\.py:1: .* NameError: name 'b' is not defined"),
+        ("_base_ = 'good.py'\nc = a.x", r"a\.py:2: .*: NameError: name 'a' is not"),
+        ("_base_ = 'bad.py'", r'bad\.py:2: not readable as a config: ZeroDivision'),
+        ("_base_ = ['good.py', 'none.py']", r'a\.py: _base_ .*none\.py: no such file'),
+        (f'_base_ = {"a" * 300!r}', r'a\.py: _base_ .*: no such file'),
+        ('_base_ = 3', 'no such file'),
+        ("_base_ = 'a.py'", r'a\.py: _base_ .*a\.py: comes again'),
+        ('raise SystemExit(0)', r'a\.py:1: not readable as a config: SystemExit'),
+        ('model = 3', r"a\.py: model is '3': it must be a group of keys"),
+        ('model = dict(backbone=[])', r"a\.py: model\.backbone is '\[\]': it must be"),
+        ("task = 'x'", "unknown task 'x'"),
+        ('data_root = 3', 'data_root is 3: name a folder'),
+        ("protocol = dict(name='indomain', seed='x')", "protocol .*'seed': 'x'"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_one_line(text, message, tmp_path):
+    (tmp_path / 'good.py').write_text('a = 1')
+    (tmp_path / 'bad.py').write_text('a = 1\nb = a / 0')
+    (tmp_path / 'a.py').write_text(text)
+    with pytest.raises(ValueError, match=message) as found:
+        load_config(str(tmp_path / 'a.py'))
+    assert '\n' not in str(found.value)
+
+
+def test_a_group_of_keys_stays_one():
+    for option in ('model=x', 'model.backbone=3', 'test_dataloader.dataset=[1,2]'):
+        key = option.partition('=')[0]
+        with pytest.raises(ValueError, match=f'{key} is .*: it must be a group'):
+            load_config('recog/tsm_mma82_indomain', cfg_options=[option])
 
 
 @pytest.mark.parametrize(

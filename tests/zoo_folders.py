@@ -68,9 +68,10 @@ def add_weights(folder, task='rec', simulated=True):
     write_safetensors(draft, {'weight': torch.zeros(2, dtype=torch.float16)}, meta)
     weights = place / f'{name}-{file_sha256(draft)[:8]}.safetensors'
     draft.rename(weights)
-    (place / 'config.py').write_text(
-        "label_space = 'mma82'\ntest_dataloader = dict(dataset=dict(modality='Pose'))\n"
-    )
+    loader = {'dataset': {'modality': 'Pose'}}
+    config = {'label_space': 'mma82', 'model': {}, 'protocol': {}}
+    config['test_dataloader'] = loader
+    (place / 'config.json').write_text(json.dumps(config))
     (place / 'train.log').write_text('trained\n')
     results = rec_results(simulated) if task == 'rec' else det_results(kind)
     sha256 = file_sha256(weights)

@@ -182,7 +182,7 @@ def find_recipe(name: str) -> str:
     from mmma.config import find_config
 
     try:
-        return str(find_config(f'recog/{name}_mma82_indomain'))
+        return str(find_config(f'recog/{name}_mma82_indomain', typed=False))
     except FileNotFoundError:
         return str(find_config(name))
 

@@ -106,15 +106,13 @@ def _fetch(
     models: Sequence[ZooModel],
 ) -> int:
     """Fetch everything that was named, and say where it lies; 2 if any failed."""
-    from mmengine.config import Config
-
-    from mmma.config import find_config
+    from mmma.config import find_config, read_config
     from mmma.hub.zoo import fetch_model, no_model
 
     known = {model.name: model for model in models}
     wanted = {name: known.get(name) for name in names}
     if config is not None:
-        source = Config.fromfile(find_config(config)).get('pretrained')
+        source = read_config(find_config(config)).get('pretrained')
         if source is None:
             print(f'{config} starts from random weights: nothing to download')
         else:

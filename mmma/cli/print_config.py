@@ -22,9 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the config, or each dotted key with its value and what set it."""
-    from mmengine.config import Config
-
-    from mmma.config import find_config, flatten, load_config, origin_of, origins
+    from mmma.config import (
+        find_config,
+        flatten,
+        load_config,
+        origin_of,
+        origins,
+        read_config,
+    )
 
     flags = protocol_flags(args)
     cfg = load_config(
@@ -34,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
         print(cfg.pretty_text)
         return 0
     path = find_config(args.config)
-    known = origins(path.resolve())
-    written = dict(flatten(Config.fromfile(path)))
+    known = origins(path.resolve()) if path.suffix == '.py' else {}
+    written = dict(flatten(read_config(path)))
     for key, value in flatten(cfg):
         changed = key not in written or written[key] != value
         file = origin_of(key, known)

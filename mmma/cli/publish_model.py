@@ -107,7 +107,7 @@ def _next_steps(
         ]
     leaf = leaf_of(model)
     work_dir = source if data_root else Path('work_dirs', model.name)
-    test = ['tools/test.py', leaf or str(model.path / 'config.py')]
+    test = ['tools/test.py', leaf or str(model.config)]
     short = os.path.relpath(model.weights)
     test += [str(model.weights) if short.startswith('..') else short]
     test += leaf_flags(leaf, model.cfg['protocol']) if leaf else []

@@ -20,7 +20,7 @@ from torch import nn
 
 from mmma import __version__
 from mmma.checkpoints import check_simulated, file_sha256, load_trained
-from mmma.config import config_folders, load_config
+from mmma.config import config_folders, load_config, zoo_config
 from mmma.data.joints import WHOLEBODY65, decode_joints
 from mmma.data.root import DatasetInfo
 from mmma.datasets.clips import refuse_key_frames_only, space_meta
@@ -329,7 +329,7 @@ def open_model(model: str, *, config: str | None = None, **options: Any) -> Vide
     if path.is_file() or entry is None:
         name = path.stem
     elif entry.kind == 'ours':
-        name, config = entry.name, config or entry.config
+        name, config = entry.name, config or str(zoo_config(str(entry.config)))
     else:
         raise ValueError(
             f'{model} is what recipes start training from and names no actions; '

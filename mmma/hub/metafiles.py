@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import mmma.models  # noqa: F401  (fills the registry)
+from mmma.config import read_config
 from mmma.datasets.windows import WindowOptions
 from mmma.evaluation import detection, recognition
 from mmma.hub.published import ZooFolder, training_resources
@@ -56,7 +56,7 @@ def measure(
         models = metafiles[method].get('Models') or []
         entry = next((e for e in models if e['Name'] == name), {})
         try:
-            cfg = Config.fromfile(root / leaves[0])
+            cfg = read_config(root / leaves[0])
             write_protocol(cfg, make_protocol(cfg.protocol))
             found = _config_facts(leaves, cfg)
             facts.setdefault(method, {})[name] = found
@@ -226,7 +226,7 @@ def metafile_entry(
     results = list(result_items(model))
     return {
         'Name': model.name,
-        'Config': config or f'{model.relative.rpartition("/")[0]}/config.py',
+        'Config': config or f'{model.relative.rpartition("/")[0]}/{model.config.name}',
         'Modality': modality(model.cfg),
         'Metadata': {k: v for k, v in metadata.items() if v is not None},
         **({'Paper': old['Paper']} if 'Paper' in old else {}),

@@ -17,12 +17,12 @@ from typing import Any
 
 import torch
 import yaml
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 import mmma.models  # noqa: F401  (fills the registry)
 from mmma.checkpoints import file_sha256, meta_of, to_plain
 from mmma.checkpoints.files import SUFFIX, frozen_names, write_safetensors
+from mmma.config import PUBLISHED as CONFIGS
 from mmma.config import config_folders
 from mmma.evaluation.recognition import METRICS
 from mmma.evaluation.reports import read_results, write_results
@@ -57,7 +57,7 @@ from mmma.hub.zoo import (
     modality,
     with_entry,
 )
-from mmma.registry import MODELS
+from mmma.registry import MODELS, as_data
 from mmma.taxonomy import check_choice
 
 PRECISIONS = ('float16', 'float32')
@@ -112,7 +112,7 @@ def publish(
     weights = to_precision(run.weights, precision)
     meta = {
         **publishable_meta(run.content),
-        'parameters': _check_weights(run.cfg, weights, run.meta),
+        'parameters': _check_weights(run.cfg, weights, run.meta, str(run.checkpoint)),
         'precision': precision,
     }
     folder = zoo.resolve() / name
@@ -126,8 +126,9 @@ def publish(
             str(run.work_dir): 'WORK_DIR',
         }
     )
-    text = Config(portable(run.cfg, reference, scrubber)).pretty_text
-    (folder / 'config.py').write_text(text, encoding='utf-8')
+    text = json.dumps(portable(run.cfg, reference, scrubber), indent=2)
+    (folder / CONFIGS[0]).write_text(f'{text}\n', encoding='utf-8')
+    (folder / CONFIGS[1]).unlink(missing_ok=True)  # of an older version
     (folder / 'train.log').write_text(scrubber.log(run.log), encoding='utf-8')
     return model
 
@@ -182,6 +183,7 @@ def add_results(model: ZooFolder, files: Iterable[Path]) -> list[Path]:
     found: dict[str, dict[str, Any]] = {}
     for file in files:
         results = read_results(Path(file))
+        as_data(results['config'], str(file))
         leaf = find_leaf(model.meta.get('config_name'), results['protocol'])
         reference = resolved(leaf or model.cfg, results['protocol'])
         check_results(results, model, reference)
@@ -300,12 +302,19 @@ def _place(
 
 
 def _check_weights(
-    cfg: Mapping[str, Any], weights: Mapping[str, Any], meta: Mapping[str, Any]
+    cfg: Mapping[str, Any],
+    weights: Mapping[str, Any],
+    meta: Mapping[str, Any],
+    source: str,
 ) -> int:
     """Number of the model's parameters; its weights must be all there."""
-    without = {k: v for k, v in cfg['model'].items() if k != 'data_preprocessor'}
-    with DefaultScope.overwrite_default_scope('mmma'), torch.device('meta'):
-        model = MODELS.build(without)
+    without = as_data(cfg['model'], source)
+    without.pop('data_preprocessor', None)
+    try:
+        with DefaultScope.overwrite_default_scope('mmma'), torch.device('meta'):
+            model = MODELS.build(without)
+    except Exception as error:  # whatever its values make of the constructors
+        raise ValueError(f'{source}: its config builds no model: {error}') from None
     left_out = set(frozen_names(model)) if meta.get('frozen') else set()
     own = {k: v.shape for k, v in model.state_dict().items() if k not in left_out}
     found = {name: value.shape for name, value in weights.items()}
@@ -345,13 +354,13 @@ def write_hub_folder(model: ZooFolder, out: Path, force: bool = False) -> list[P
         raise ValueError(f'{weights} is of another model: --force replaces it.')
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(model.weights, weights)
-    shutil.copyfile(model.path / 'config.py', out / 'config.py')
+    (out / CONFIGS[1]).unlink(missing_ok=True)  # of an older version
     told = json.dumps(_hub_config(model), indent=2, ensure_ascii=False)
-    (out / 'config.json').write_text(told + '\n', encoding='utf-8')
+    (out / CONFIGS[0]).write_text(told + '\n', encoding='utf-8')
     terms = license_of(_metafile_of(model)[1] or {}, model.meta)
-    card = model_card(model, leaf or 'config.py', terms)
+    card = model_card(model, leaf or CONFIGS[0], terms)
     (out / 'README.md').write_text(card, encoding='utf-8')
-    return [out / name for name in (WEIGHTS, 'config.json', 'config.py', 'README.md')]
+    return [out / name for name in (WEIGHTS, CONFIGS[0], 'README.md')]
 
 
 def _hub_config(model: ZooFolder) -> dict[str, Any]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import itertools
 import json
-import math
 import os
 import platform
 import re
@@ -20,7 +18,14 @@ from typing import Any
 
 from mmma.checkpoints import file_sha256, load_weights_file, meta_of, weights_of
 from mmma.checkpoints.files import SUFFIX, read_safetensors_meta
-from mmma.config import config_folders
+from mmma.config import (
+    PUBLISHED,
+    check_groups,
+    config_folders,
+    parse_config,
+    plain_config,
+    read_config,
+)
 from mmma.evaluation.reports import read_results
 from mmma.protocols import PROTOCOLS, make_protocol, write_protocol
 from mmma.taxonomy import suggest
@@ -105,56 +110,6 @@ _OF_A_RUN = (
 )
 DATA_ROOT = 'data/mma82'
 _MEASURED_BY = ('model', 'test_dataloader.dataset.pipeline', 'test_evaluator')
-_NAMES = {'inf': math.inf, 'nan': math.nan}
-
-
-def parse_config(text: str, source: str) -> dict[str, Any]:
-    """Read a resolved config without running it.
-
-    Args:
-        text: Assignments of literals and of ``dict(...)``, as ``Config.pretty_text``.
-        source: Its owner, for the error.
-
-    Raises:
-        ValueError: It has anything else in it.
-    """
-    found = {}
-    try:
-        for node in _Literals().visit(ast.parse(text)).body:
-            if not isinstance(node, ast.Assign) or len(node.targets) != 1:
-                raise ValueError(ast.unparse(node)[:60])
-            found[node.targets[0].id] = ast.literal_eval(node.value)
-    except (
-        SyntaxError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        raise ValueError(
-            f'{source}: its config is not one of plain values ({error}), and is not '
-            'run. Train with a config of mmma.'
-        ) from None
-    return found
-
-
-class _Literals(ast.NodeTransformer):
-    """Calls of ``dict`` and names of numbers as literals."""
-
-    def visit_Call(self, node: ast.Call) -> ast.Dict:
-        # MMEngine prints names that are no keywords as dict({'.a': 1}, b=2).
-        plain = all(isinstance(a, ast.Dict) for a in node.args) and len(node.args) < 2
-        keys = [ast.Constant(k.arg) for k in node.keywords if k.arg]
-        called = getattr(node.func, 'id', '')
-        if called != 'dict' or not plain or len(keys) < len(node.keywords):
-            raise ValueError(ast.unparse(node)[:60])
-        self.generic_visit(node)
-        first = node.args[0] if node.args else ast.Dict([], [])
-        values = [keyword.value for keyword in node.keywords]
-        return ast.Dict([*first.keys, *keys], [*first.values, *values])  # type: ignore
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return ast.Constant(_NAMES[node.id]) if node.id in _NAMES else node
 
 
 def portable(
@@ -251,6 +206,8 @@ def read_run(work_dir: Path, checkpoint: Path | None = None) -> TrainingRun:
         FileNotFoundError: There is no checkpoint in it.
         ValueError: Several could be meant, or this one cannot be published.
     """
+    from mmma.registry import as_data
+
     path = checkpoint or _choose(work_dir)
     content = load_weights_file(path)
     meta = meta_of(content)
@@ -261,7 +218,8 @@ def read_run(work_dir: Path, checkpoint: Path | None = None) -> TrainingRun:
             'checkpoints of tools/train.py on a data root can be published.'
         )
     cfg = meta['cfg']
-    cfg = parse_config(cfg, str(path)) if isinstance(cfg, str) else dict(cfg)
+    cfg = parse_config(cfg, str(path)) if isinstance(cfg, str) else cfg
+    as_data(check_groups(cfg, str(path), needed=True), str(path))
     if cfg.get('fast_dev_run'):
         raise ValueError(f'{path} is of --fast-dev-run: train it without.')
     # Logs of rank 0 in the order in which the run was begun and resumed.
@@ -322,7 +280,9 @@ def find_leaf(config_name: str | None, protocol: Mapping[str, Any]) -> str | Non
     """
     wanted = make_protocol(protocol).name
     for folder in config_folders()[:1] if config_name else ():
-        for path in sorted(folder.glob(f'[!_]*/{Path(str(config_name)).name}')):
+        for path in sorted(folder.glob('[!_]*/*.py')):
+            if path.name != Path(str(config_name)).name:
+                continue
             stem = path.stem
             for name in PROTOCOLS:
                 stem = stem.removesuffix(f'_{name}')
@@ -347,9 +307,7 @@ def _read_leaf(leaf: str) -> dict[str, Any]:
 
 @functools.cache
 def _read_config(path: Path) -> dict[str, Any]:
-    from mmengine.config import Config
-
-    return dict(Config.fromfile(path).to_dict())
+    return dict(read_config(path).to_dict())
 
 
 def leaf_flags(leaf: str, protocol: Mapping[str, Any]) -> list[str]:
@@ -411,11 +369,20 @@ class ZooFolder:
         """Facts that the weights tell of themselves."""
         return read_safetensors_meta(self.weights)
 
+    @property
+    def config(self) -> Path:
+        """File of the resolved config."""
+        files = [self.path / name for name in PUBLISHED]
+        return next((file for file in files if file.is_file()), files[0])
+
     @cached_property
     def cfg(self) -> dict[str, Any]:
         """The resolved config, read without running it."""
-        path = self.path / 'config.py'
-        return parse_config(path.read_text(encoding='utf-8'), str(path))
+        from mmma.registry import as_data
+
+        content = plain_config(self.config)
+        as_data(content, str(self.config))
+        return content
 
     def results(self) -> dict[str, dict[str, Any]]:
         """Contents of the results files by name, that of the own protocol first."""
@@ -517,9 +484,9 @@ def problems_of(model: ZooFolder) -> Iterator[str]:
     for key in ('label_space', 'classes', 'data', 'protocol'):
         if key not in model.meta:
             yield f'{model.relative}: its meta lacks {key}. Publish it again.'
-    for name in ('config.py', 'train.log'):
-        if not (model.path / name).is_file():
-            yield f'{model.path / name} is missing. Publish it again.'
+    for path in (model.config, model.path / 'train.log'):
+        if not path.is_file():
+            yield f'{path} is missing. Publish it again.'
     for name, results in model.results().items():
         if results['checkpoint'].get('sha256') != model.sha256:
             yield f'{model.path / name} is of other weights. Test the published ones.'

@@ -121,7 +121,7 @@ def read_zoo_checkpoint(model: ZooFolder, entry: Mapping[str, Any]) -> Checkpoin
             f'{name}: Weights {where} with SHA-256 {wanted or "unknown"}: weights of '
             f'this hash are called {expected}, and the whole hash is needed.'
         )
-    for file in (model.weights.name, 'config.py', 'train.log', 'results.json'):
+    for file in (model.weights.name, model.config.name, 'train.log', 'results.json'):
         if not (model.path / file).is_file():
             raise FileNotFoundError(
                 f'{name}: there is no zoo/{name}/{file}. '

@@ -297,7 +297,7 @@ def model(tmp_path):
     write_safetensors(draft, {'w': torch.ones(2)}, {**meta, 'data': {}})
     sha256 = ZooFolder(folder, draft).sha256
     draft.rename(folder / f'tiny-{sha256[:8]}.safetensors')
-    for name in ('config.py', 'train.log'):
+    for name in ('config.json', 'train.log'):
         (folder / name).write_text('')
     return read_published('tiny', folder.parent)
 
@@ -407,7 +407,7 @@ class Folder:
     cfg = {'test_dataloader': {'dataset': {'modality': 'Pose'}}}
 
     def __init__(self, path, **results):
-        self.path = path
+        self.path, self.config = path, path / 'config.json'
         self.weights = path / 'weights'
         self.weights.write_bytes(b'123')
         self.told = results
@@ -425,7 +425,7 @@ def test_entry(tmp_path):
     entry = metafile_entry(Folder(tmp_path), None, METAFILE, {'Architecture': 'R50'})
     assert entry == {
         'Name': 'tsm',
-        'Config': 'zoo/tsm/config.py',
+        'Config': 'zoo/tsm/config.json',
         'Modality': 'Pose',
         'Metadata': {
             'Architecture': 'R50',

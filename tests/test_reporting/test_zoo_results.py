@@ -46,7 +46,8 @@ def test_weights_belong_to_the_recipe_of_their_config(published):
 def test_a_missing_file_is_named(published):
     root, entry = published
     folder = f'zoo/{entry["Name"]}'
-    files = [f'{folder}/{name}' for name in ('results.json', 'train.log', 'config.py')]
+    names = ('results.json', 'train.log', 'config.json')
+    files = [f'{folder}/{name}' for name in names]
     for file in (*files, entry['Weights']):  # weights are looked for first
         (root / file).unlink()
         with pytest.raises(FileNotFoundError, match=f'there is no {file}. Publish'):
