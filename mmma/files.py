@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import errno
 import gc
 import io
 import json
@@ -13,10 +14,11 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 import types
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
@@ -50,15 +52,27 @@ def leaves_root(relative: str) -> bool:
 def draft(path: Path) -> Iterator[Path]:
     """Path to write to of a file that appears under its name only when it is complete.
 
-    Its folder is made if it does not exist.
+    Its folder is made if it does not exist. No two writers share a draft; what a killed
+    one leaves is ignored (:func:`is_filled`). A device is written itself.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    part = path
+    if not path.exists() or path.is_file() or path.is_dir():
+        mark = f'{os.getpid()}-{os.urandom(4).hex()}'
+        part = path.with_name(f'.{path.name[:40]}.{mark}.part')
     try:
         yield part
-        os.replace(part, path)
+        if part != path:
+            with part.open('rb') as file:
+                os.fsync(file.fileno())
+            os.replace(part, path)
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(part)):
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
-        part.unlink(missing_ok=True)
+        if part != path:
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -72,8 +86,68 @@ def atomic_write(path: Path, mode: str = 'w') -> Iterator[IO[Any]]:
     text = {} if 'b' in mode else {'encoding': 'utf-8', 'newline': ''}
     with draft(path) as part, part.open(mode, **text) as file:
         yield file
-        file.flush()
-        os.fsync(file.fileno())
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file as :func:`atomic_write` does."""
+    with atomic_write(path, 'w' if isinstance(content, str) else 'wb') as file:
+        file.write(content)
+
+
+def try_out(*paths: str | Path | None) -> None:
+    """Find out before the work whether files can be written; nothing is left behind.
+
+    Raises:
+        OSError: One of them cannot.
+    """
+    for path in map(Path, filter(None, paths)):
+        try:
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            home = next(p for p in path.absolute().parents if p.exists())
+            with tempfile.TemporaryFile(dir=home):
+                pass
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def is_filled(folder: Path, *but: str) -> bool:
+    """True if a folder holds anything but drafts, locks and the names in ``but``."""
+    names = [path.name for path in folder.iterdir() if path.name not in but]
+    return not all(re.fullmatch(r'\..*\.(part|lock)', name) for name in names)
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold a folder, which is made if it does not exist, against other processes.
+
+    The lock goes with the process, however it ends; its children do not hold it.
+
+    Raises:
+        ValueError: Another process is at work there.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / '.mmma.lock'
+    with path.open('a+') as lock:
+        free = True
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held it may have removed it after it was opened here.
+            free = path.exists() and os.path.samestat(
+                os.fstat(lock.fileno()), path.stat()
+            )
+        except OSError as error:  # other errors: a file system that has no locks
+            free = error.errno not in (errno.EAGAIN, errno.EACCES)
+        if not free:
+            raise ValueError(
+                f'{folder}: another process is at work here: wait for it or end it'
+            )
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def read_text(path: Path, content: bytes | None = None) -> str:
@@ -476,96 +550,7 @@ def _end_with() -> None:
         threading.Thread(target=watch, daemon=True).start()
 
 
-JOURNAL_FILE = 'packing.jsonl'
-
-
-class Journal:
-    """Records of packed videos; one that was written counts after a crash as well.
-
-    Args:
-        out: The packed root.
-        header: What all of them have in common.
-        force: Start anew where the header is another one.
-
-    Raises:
-        ValueError: ``out`` was packed from other data or with other options, or holds
-            something else.
-    """
-
-    def __init__(self, out: Path, header: Mapping[str, Any], force: bool) -> None:
-        self.path = out / JOURNAL_FILE
-        self.header = json.loads(json.dumps(header))
-        self.records: dict[str, dict[str, Any]] = {}
-        self._packed_before: set[str] = set()
-        if self.path.is_file():
-            self._read(force)
-        elif out.is_dir() and any(out.iterdir()):
-            raise ValueError(
-                f'{out} is not empty and was not packed: give another folder'
-            )
-        self._write()
-
-    def _read(self, force: bool) -> None:
-        lines = []
-        for line in self.path.read_text('utf-8').splitlines():
-            try:
-                lines.append(json.loads(line))
-            except json.JSONDecodeError:  # cut off when the writer was killed
-                continue
-        header, records = (lines[0], lines[1:]) if lines else ({}, [])
-        self._packed_before = {record['packed'] for record in records}
-        if header == self.header:
-            self.records = {record['path']: record for record in records}
-        elif not force:
-            old, new = header, self.header
-            changes = ', '.join(
-                f'{key} was {old.get(key)!r}, now {new.get(key)!r}'
-                for key in {**old, **new}
-                if old.get(key) != new.get(key)
-            )
-            raise ValueError(
-                f'{self.path.parent} was packed differently: {changes}; give another '
-                'folder, or --force to pack everything anew'
-            )
-
-    def holds(self, path: str, source: Path) -> bool:
-        """True if a video is packed, and neither it nor its source has changed since.
-
-        Args:
-            path: As in the tables.
-            source: The file.
-        """
-        record = self.records.get(path)
-        if record is None or not source.is_file():
-            return False
-        packed = self.path.parent / record['packed']
-        same = source_identity(source).items() <= record.items()
-        return same and packed.is_file() and packed.stat().st_size == record['bytes']
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Remember a packed video."""
-        self.records[record['path']] = record
-        with self.path.open('a', encoding='utf-8') as file:
-            file.write(_line(record))
-
-    def finish(self, paths: Iterable[str]) -> None:
-        """Sort records by ``paths`` of the tables; packed videos of others go."""
-        self.records = {p: self.records[p] for p in sorted(paths) if p in self.records}
-        kept = {record['packed'] for record in self.records.values()}
-        for stale in self._packed_before - kept:
-            (self.path.parent / stale).unlink(missing_ok=True)
-        self._write()
-
-    def _write(self) -> None:
-        with atomic_write(self.path) as file:
-            file.writelines(map(_line, [self.header, *self.records.values()]))
-
-
 def source_identity(source: Path) -> dict[str, int]:
     """Facts of an existing file that tell if it has changed."""
     found = source.stat()
     return {'source_bytes': found.st_size, 'source_mtime_ns': found.st_mtime_ns}
-
-
-def _line(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False) + '\n'

@@ -1,3 +1,4 @@
+import errno
 import gc
 import io
 import multiprocessing
@@ -12,16 +13,16 @@ import pytest
 
 from mmma.files import (
     CRASHED,
-    JOURNAL_FILE,
-    Journal,
     Problem,
     atomic_write,
     cache_home,
     draft,
     duration,
+    is_filled,
     is_number,
     leaves_root,
     map_in_processes,
+    only_writer,
     parse_json,
     progress,
     read_json,
@@ -29,7 +30,8 @@ from mmma.files import (
     read_table,
     read_text,
     refuse,
-    source_identity,
+    try_out,
+    write_file,
 )
 
 
@@ -76,6 +78,90 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         file.writelines(['half', 7])
     assert path.read_text() == 'old'
     assert list(path.parent.iterdir()) == [path]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from mmma.files import atomic_write
+for _ in range(60):
+    with atomic_write(Path('out.txt')) as file:
+        for _ in range(500):
+            file.write(sys.argv[1] * 99 + '\\n')
+    text = Path('out.txt').read_text()
+    assert len(set(text)) == 2 and len(text) == 50000
+"""
+
+
+def test_two_writers_of_one_file_do_not_tear_it(tmp_path):
+    writers = [
+        subprocess.Popen(
+            [sys.executable, '-c', WRITER, letter],
+            cwd=tmp_path,
+            env={**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1])},
+        )
+        for letter in 'ab'
+    ]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert os.listdir(tmp_path) == ['out.txt']
+
+
+def test_drafts_in_one_process_are_apart_and_long_names_and_devices_work(tmp_path):
+    path = tmp_path / ('ü' * 125)
+    with atomic_write(path) as first, atomic_write(path, 'wb') as second:
+        first.write('a')
+        second.write(b'b')
+    assert path.read_text() == 'a'
+    write_file(path, b'c')
+    assert path.read_text() == 'c'
+    pipe = tmp_path / 'pipe'
+    os.mkfifo(pipe)
+    with subprocess.Popen(['cat', pipe], stdout=subprocess.PIPE) as reader:
+        write_file(pipe, 'd')
+        assert reader.stdout.read() == b'd'
+    assert not pipe.is_file()
+
+
+def test_what_cannot_be_written_is_named_and_tried_before_the_work(tmp_path):
+    folder, file = tmp_path / 'folder', tmp_path / 'file'
+    folder.mkdir()
+    file.touch()
+    kinds = {
+        folder: IsADirectoryError,
+        file / 'x' / 'y': NotADirectoryError,
+        Path('/proc/x/y'): OSError,
+    }
+    wrong = []
+    for path, kind in kinds.items():
+        for write in (try_out, lambda path: write_file(path, 'x')):
+            with pytest.raises(kind) as raised:
+                write(path)
+            if str(path).startswith(str(raised.value.filename)) is False:
+                wrong.append((path, raised.value.filename))
+    assert wrong == []
+    try_out(None, tmp_path / 'new' / 'a.json', file)
+    assert sorted(os.listdir(tmp_path)) == ['file', 'folder']
+    no_room = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(OSError, match='No space') as raised, atomic_write(file):
+        raise no_room
+    assert raised.value.filename == str(file)
+    assert sorted(os.listdir(tmp_path)) == ['file', 'folder']
+
+
+def test_one_process_holds_a_folder(tmp_path):
+    code = f'from mmma.files import only_writer as w; from pathlib import Path as P\nwith w(P({str(tmp_path)!r})): pass'  # noqa: E501
+    command = [sys.executable, '-c', code]
+    with only_writer(tmp_path):
+        assert not is_filled(tmp_path)
+        run = subprocess.run(command, capture_output=True, text=True)
+        assert 'another process is at work here' in run.stderr
+    (tmp_path / '.mmma.lock').touch()  # of one that was killed
+    subprocess.run(command, check=True)
+    assert os.listdir(tmp_path) == []
+    for name, filled in (('.a.part', False), ('.a', True), ('a.part', True)):
+        (tmp_path / name).touch()
+        assert is_filled(tmp_path) is filled, name
+    assert not is_filled(tmp_path, '.a', 'a.part')
 
 
 def test_text_without_a_mark_and_with_plain_line_ends(tmp_path):
@@ -239,54 +325,6 @@ def _runs(pid):
             return file.read().split()[2] != 'Z'
     except FileNotFoundError:
         return False
-
-
-@pytest.fixture
-def source(tmp_path):
-    file = tmp_path / 'a.avi'
-    file.write_bytes(b'12345')
-    return file
-
-
-def add(journal, out, source, path='a.avi'):
-    (out / 'a.mp4').write_bytes(b'123')
-    record = {'path': path, 'packed': 'a.mp4', 'bytes': 3}
-    journal.add({**record, **source_identity(source)})
-
-
-def test_a_line_that_was_cut_off_does_not_count(tmp_path, source):
-    out = tmp_path / 'out'
-    journal = Journal(out, {'gop': 4}, force=False)
-    add(journal, out, source)
-    with (out / JOURNAL_FILE).open('a') as file:
-        file.write('{"path": "b.avi", "pac')
-    again = Journal(out, {'gop': 4}, force=False)
-    assert again.holds('a.avi', source)
-    assert not again.holds('b.avi', source)
-    assert (out / JOURNAL_FILE).read_text().count('\n') == 2
-    with pytest.raises(ValueError, match='packed differently: gop was 4, now 5; give'):
-        Journal(out, {'gop': 5}, force=False)
-    assert not Journal(out, {'gop': 5}, force=True).holds('a.avi', source)
-
-
-def test_changes_that_make_a_record_void(tmp_path, source):
-    out = tmp_path / 'out'
-    journal = Journal(out, {}, force=False)
-    add(journal, out, source)
-    assert journal.holds('a.avi', source)
-    (out / 'a.mp4').write_bytes(b'1234')
-    assert not journal.holds('a.avi', source)
-    add(journal, out, source)
-    source.write_bytes(b'123456')
-    assert not journal.holds('a.avi', source)
-    source.unlink()
-    assert not journal.holds('a.avi', source)
-
-
-def test_a_folder_of_something_else_is_left_alone(tmp_path):
-    (tmp_path / 'mine.txt').touch()
-    with pytest.raises(ValueError, match='not empty and was not packed'):
-        Journal(tmp_path, {}, force=True)
 
 
 def test_durations():

@@ -28,7 +28,8 @@ COMMANDS = tuple(
 
 
 def main(command: str, argv: Sequence[str] | None = None) -> int:
-    """Run one of ``COMMANDS``; what a user can get wrong is told without a traceback.
+    """Run one of ``COMMANDS``; what a user can get wrong, and
+    what the file system refuses, is told without a traceback.
 
     Returns:
         The exit status.
@@ -54,7 +55,7 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # as `| head` does, having read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         if os.environ.get('MMMA_TRACEBACK'):
             raise
         print(f'error: {plain_message(error)}', file=sys.stderr)
@@ -74,8 +75,10 @@ def _note(message: Any, category: Any, filename: str, lineno: int, *_: Any) -> s
 def plain_message(error: Exception) -> str:
     """The text of an error without what data loaders and registries wrap around it."""
     text = str(error)
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        text = f'{error.filename2 or error.filename}: {error.strerror}'
     if 'Original Traceback' in text:  # raised in a data loader's worker
-        text = re.split(r'\n(?:ValueError|FileNotFoundError): ', text)[-1]
+        text = re.split(r'\n(?:\w+\.)*\w*Error: ', text)[-1]
     return re.sub(r'^(class `\w+` in [\w./]+: )+', '', text).strip()
 
 

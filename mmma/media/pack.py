@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import functools
 import json
+import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,11 @@ from mmma.data.clips import OPTIONAL, Span
 from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, TASKS, DataRoot, write_info
 from mmma.data.videos import write_entries
 from mmma.files import (
-    Journal,
     atomic_write,
+    is_filled,
+    leaves_root,
     map_in_processes,
+    only_writer,
     read_table,
     read_text,
     source_identity,
@@ -40,6 +44,109 @@ _User = tuple[str, str, str | int]
 _Job = tuple[str, Path, list[_User], str, Span | None]
 """Path of a video as in the tables, and its span; the file, its users, the packed path,
 the span."""
+
+
+JOURNAL_FILE = 'packing.jsonl'
+_PLACE = ('picture', 'crop', 'size')  # of a packed video, for its skeletons
+
+
+class Journal:
+    """Records of packed videos; one that was written counts after a crash as well.
+
+    Args:
+        out: The packed root.
+        header: What all of them have in common.
+        force: Start anew where the header is another one.
+
+    Raises:
+        ValueError: ``out`` was packed from other data or with other options, or holds
+            something else.
+    """
+
+    def __init__(self, out: Path, header: Mapping[str, Any], force: bool) -> None:
+        self.path = out / JOURNAL_FILE
+        self.header = json.loads(json.dumps(header))
+        self.records: dict[str, dict[str, Any]] = {}
+        self._packed_before: set[str] = set()
+        if self.path.is_file():
+            self._read(force)
+        elif out.is_dir() and is_filled(out):
+            raise ValueError(
+                f'{out} is not empty and was not packed: give another folder'
+            )
+        self._write()
+
+    def _read(self, force: bool) -> None:
+        try:
+            *lines, rest = self.path.read_text('utf-8', 'replace').split('\n')
+            header, *records = map(json.loads, lines)
+            with contextlib.suppress(json.JSONDecodeError):
+                records += [json.loads(rest)]  # or cut off when the writer was killed
+            for record in records:
+                sum(record[k] for k in ('bytes', 'source_bytes', 'source_mtime_ns'))
+                if leaves_root(record['packed']) or not {*_PLACE} <= record.keys():
+                    raise ValueError(record['packed'])
+            self._packed_before = {record['packed'] for record in records}
+            known = {record['path']: record for record in records}
+            changed = {**header, **self.header}
+        except (ValueError, KeyError, TypeError) as error:
+            if not force:
+                raise ValueError(
+                    f'{self.path}: not of this program, or damaged ({error!r}): delete '
+                    f'{self.path.parent}, or give --force, to start anew'
+                ) from None
+            return
+        if header == self.header:
+            self.records = known
+        elif not force:
+            old, new = header, self.header
+            changes = ', '.join(
+                f'{key} was {old.get(key)!r}, now {new.get(key)!r}'
+                for key in changed
+                if old.get(key) != new.get(key)
+            )
+            raise ValueError(
+                f'{self.path.parent} was packed differently: {changes}; give another '
+                'folder, or --force to pack everything anew'
+            )
+
+    def holds(self, path: str, source: Path) -> bool:
+        """True if a video is packed, and neither it nor its source has changed since.
+
+        Args:
+            path: As in the tables.
+            source: The file.
+        """
+        record = self.records.get(path)
+        if record is None or not source.is_file():
+            return False
+        packed = self.path.parent / record['packed']
+        same = source_identity(source).items() <= record.items()
+        return same and packed.is_file() and packed.stat().st_size == record['bytes']
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Remember a packed video."""
+        self.records[record['path']] = record
+        with self.path.open('a', encoding='utf-8') as file:
+            file.write(_line(record))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def finish(self, paths: Iterable[str]) -> None:
+        """Sort records by ``paths`` of the tables; packed videos of others go."""
+        self.records = {p: self.records[p] for p in sorted(paths) if p in self.records}
+        kept = {record['packed'] for record in self.records.values()}
+        for stale in self._packed_before - kept:
+            (self.path.parent / stale).unlink(missing_ok=True)
+        self._write()
+
+    def _write(self) -> None:
+        with atomic_write(self.path) as file:
+            file.writelines(map(_line, [self.header, *self.records.values()]))
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False) + '\n'
 
 
 @dataclass
@@ -118,29 +225,30 @@ def pack_root(
     if options.crop == 'person':
         stores = {task: SkeletonStore(root, task).path for task in tasks}
         header['followed_in'] = {t: source_identity(p) for t, p in stores.items()}
-    journal = Journal(out, header, force)
-    todo = [job for job in jobs if not journal.holds(*job[:2])]
-    report = PackReport(videos=len(jobs))
-    report.changed = sum(path in journal.records for path, *_ in todo)
-    if todo:
-        (out / INFO_FILE).unlink(missing_ok=True)
-    plain = replace(options, by_name={})  # small to send: jobs carry their rules
-    work = functools.partial(_pack_one, root=root, out=out, options=plain)
-    _pack_all(todo, work, root, journal, report, workers, on_estimate, on_progress)
-    for folder in {(out / path).parent for path, *_ in jobs}:
-        for part in folder.glob('.*.part'):  # of a run that was killed
-            part.unlink(missing_ok=True)
-    journal.finish(path for path, *_ in jobs)
-    records = journal.records
-    report.uncropped = sum(r.get('followed') is False for r in records.values())
-    report.reshaped = sum('pixels' in r for r in records.values())
-    report.scaled = sum('scaled' in r for r in records.values())
-    sizes = {j[1]: records[j[0]]['source_bytes'] for j in jobs if j[0] in records}
-    report.source_bytes = sum(sizes.values())
-    report.packed_bytes = sum(r['bytes'] for r in records.values())
-    if not report.failures or allow_failures:
-        _finish(root, out, options, tasks, jobs, records, report)
-    return report
+    with only_writer(out):
+        journal = Journal(out, header, force)
+        todo = [job for job in jobs if not journal.holds(*job[:2])]
+        report = PackReport(videos=len(jobs))
+        report.changed = sum(path in journal.records for path, *_ in todo)
+        if todo:
+            (out / INFO_FILE).unlink(missing_ok=True)
+        plain = replace(options, by_name={})  # small to send: jobs carry their rules
+        work = functools.partial(_pack_one, root=root, out=out, options=plain)
+        _pack_all(todo, work, root, journal, report, workers, on_estimate, on_progress)
+        for folder in {(out / path).parent for path, *_ in jobs}:
+            for part in folder.glob('.*.part'):  # of a run that was killed
+                part.unlink(missing_ok=True)
+        journal.finish(path for path, *_ in jobs)
+        records = journal.records
+        report.uncropped = sum(r.get('followed') is False for r in records.values())
+        report.reshaped = sum('pixels' in r for r in records.values())
+        report.scaled = sum('scaled' in r for r in records.values())
+        sizes = {j[1]: records[j[0]]['source_bytes'] for j in jobs if j[0] in records}
+        report.source_bytes = sum(sizes.values())
+        report.packed_bytes = sum(r['bytes'] for r in records.values())
+        if not report.failures or allow_failures:
+            _finish(root, out, options, tasks, jobs, records, report)
+        return report
 
 
 def _finish(

@@ -50,6 +50,31 @@ def test_a_users_error_has_no_traceback_unless_asked_for(capsys, monkeypatch):
         main('print_config', argv)
 
 
+def test_errors_of_the_file_system_are_one_line(capsys, monkeypatch, tmp_path):
+    import mmma.cli.table
+
+    errors = {
+        OSError(28, 'No space left on device', 'a.json'): 'a.json: No space left on',
+        OSError(17, 'File exists', 'draft', None, 'a.json'): 'a.json: File exists',
+        OSError(5, 'Input/output error'): '[Errno 5] Input/output error',
+        ConnectionError('no route to the host'): 'no route to the host',
+        ChildProcessError('a worker process ended'): 'a worker process ended',
+    }
+    wrong = []
+    for error, told in errors.items():
+
+        def run(args, error=error):
+            raise error
+
+        monkeypatch.setattr(mmma.cli.table, 'run', run)
+        status, line = main('table', ['x']), capsys.readouterr().err
+        if (status, line.count('\n')) != (2, 1) or not line.startswith(
+            f'error: {told}'
+        ):
+            wrong.append((error, status, line))
+    assert wrong == []
+
+
 @pytest.mark.parametrize(
     ('wrapped', 'plain'),
     [

@@ -17,9 +17,17 @@ from mmma.data.arrays import SkeletonStore
 from mmma.data.check import check_root
 from mmma.data.root import DataRoot, read_info
 from mmma.datasets.clips import ClipDataset
+from mmma.files import only_writer, source_identity
 from mmma.media import pack as packer
 from mmma.media.encode import PackOptions
-from mmma.media.pack import copy_table, move_joints, pack_root, packed_path
+from mmma.media.pack import (
+    JOURNAL_FILE,
+    Journal,
+    copy_table,
+    move_joints,
+    pack_root,
+    packed_path,
+)
 
 
 def test_only_paths_change(det_root, tmp_path):
@@ -281,3 +289,99 @@ def test_a_span_beyond_its_file_is_not_packed(tmp_path):
     ((path, reason),) = report.failures
     assert path == 'videos/talk.mp4 2.0-4.0 s'
     assert 'end_sec 4.0 ends after the file, which has 75 frames in 3.00 s' in reason
+
+
+@pytest.fixture
+def source(tmp_path):
+    file = tmp_path / 'a.avi'
+    file.write_bytes(b'12345')
+    return file
+
+
+PLACE = {'picture': [2, 2], 'crop': [0, 0, 2, 2], 'size': [2, 2]}
+
+
+def add(journal, out, source, path='a.avi'):
+    (out / 'a.mp4').write_bytes(b'123')
+    record = {'path': path, 'packed': 'a.mp4', 'bytes': 3, **PLACE}
+    journal.add({**record, **source_identity(source)})
+
+
+def test_a_line_that_was_cut_off_does_not_count(tmp_path, source):
+    out = tmp_path / 'out'
+    journal = Journal(out, {'gop': 4}, force=False)
+    add(journal, out, source)
+    with (out / JOURNAL_FILE).open('a') as file:
+        file.write('{"path": "b.avi", "pac')
+    again = Journal(out, {'gop': 4}, force=False)
+    assert again.holds('a.avi', source)
+    assert not again.holds('b.avi', source)
+    assert (out / JOURNAL_FILE).read_text().count('\n') == 2
+    with pytest.raises(ValueError, match='packed differently: gop was 4, now 5; give'):
+        Journal(out, {'gop': 5}, force=False)
+    assert not Journal(out, {'gop': 5}, force=True).holds('a.avi', source)
+
+
+def test_changes_that_make_a_record_void(tmp_path, source):
+    out = tmp_path / 'out'
+    journal = Journal(out, {}, force=False)
+    add(journal, out, source)
+    assert journal.holds('a.avi', source)
+    (out / 'a.mp4').write_bytes(b'1234')
+    assert not journal.holds('a.avi', source)
+    add(journal, out, source)
+    source.write_bytes(b'123456')
+    assert not journal.holds('a.avi', source)
+    source.unlink()
+    assert not journal.holds('a.avi', source)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / 'mine.txt').touch()
+    with pytest.raises(ValueError, match='not empty and was not packed'):
+        Journal(tmp_path, {}, force=True)
+
+
+def test_what_a_kill_in_the_first_moment_leaves_is_no_content(tmp_path):
+    for name in ('.packing.jsonl.part', '.packing.jsonl.12-ab.part', '.mmma.lock'):
+        (tmp_path / name).touch()
+    (tmp_path / '.rec.part').mkdir()
+    Journal(tmp_path, {}, force=False)
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        '',
+        '[]\n',
+        'x\n{}\n',
+        '{}\n{}\n',
+        '{}\n[1]\n',
+        '{}\n{"packed": "../../a"}\n',
+        '\0\n',
+    ],
+)
+def test_a_damaged_journal_is_named_and_begun_anew_if_asked(tmp_path, damage):
+    (tmp_path / 'a.mp4').touch()
+    (tmp_path / JOURNAL_FILE).write_text(damage)
+    told = r'packing\.jsonl: not of this program, or damaged .*: delete .*--force'
+    with pytest.raises(ValueError, match=told):
+        Journal(tmp_path, {'gop': 4}, force=False)
+    assert Journal(tmp_path, {'gop': 4}, force=True).records == {}
+    assert Journal(tmp_path, {'gop': 4}, force=False).records == {}
+
+
+def test_one_of_two_that_pack_into_a_folder_works(det_root, tmp_path):
+    out = tmp_path / 'out'
+    with only_writer(out):
+        code = f"""
+from pathlib import Path
+from mmma.data.root import DataRoot
+from mmma.media.pack import PackOptions, pack_root
+pack_root(DataRoot({str(det_root)!r}), Path({str(out)!r}), PackOptions())
+"""
+        run = subprocess.run(
+            [sys.executable, '-c', code], capture_output=True, text=True
+        )
+    assert f'{out}: another process is at work here: wait for it' in run.stderr
+    assert list(out.iterdir()) == []
