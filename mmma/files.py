@@ -12,6 +12,7 @@ import math
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -94,21 +95,38 @@ def write_file(path: Path, content: str | bytes) -> None:
         file.write(content)
 
 
-def try_out(*paths: str | Path | None) -> None:
-    """Find out before the work whether files can be written; nothing is left behind.
+def link_or_copy(origin: Path, target: Path, mode: str = 'link') -> None:
+    """Link or copy a file; what was there goes only when it is whole.
+
+    A file system without links copies.
+    """
+    with draft(target) as part:
+        with suppress(OSError):
+            if mode == 'link':
+                os.link(origin, part)
+        if not part.exists():
+            shutil.copyfile(origin, part)
+
+
+def try_out(path: str | Path, folder: bool = False) -> Path:
+    """Find out before the work whether a file can be written, or files of a folder.
+
+    It is the type of an argument: what it gives is the path. Nothing is left behind.
 
     Raises:
-        OSError: One of them cannot.
+        OSError: It cannot.
     """
-    for path in map(Path, filter(None, paths)):
-        try:
-            if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            home = next(p for p in path.absolute().parents if p.exists())
-            with tempfile.TemporaryFile(dir=home):
-                pass
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(path)) from None
+    path = Path(path)
+    try:
+        if path.exists() and path.is_dir() != folder:
+            kind = errno.ENOTDIR if folder else errno.EISDIR
+            raise OSError(kind, os.strerror(kind))
+        homes = (path.absolute() / 'x').parents if folder else path.absolute().parents
+        with tempfile.TemporaryFile(dir=next(home for home in homes if home.exists())):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    return path
 
 
 def is_filled(folder: Path, *but: str) -> bool:

@@ -44,11 +44,11 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
     if {'root', 'data', 'data_root'} & {action.dest for action in parser._actions}:
         told = 'read videos behind links out of the data root'
         parser.add_argument('--follow-links', action='store_true', help=told)
-    args = parser.parse_args(argv)
-    if getattr(args, 'follow_links', False):
-        os.environ['MMMA_FOLLOW_LINKS'] = '1'  # for the processes of loaders as well
     warnings.formatwarning = _note
     try:
+        args = parser.parse_args(argv)
+        if getattr(args, 'follow_links', False):
+            os.environ['MMMA_FOLLOW_LINKS'] = '1'  # for processes of loaders as well
         status = module.run(args) or 0
         sys.stdout.flush()
         return status

@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
         ValueError: A metafile cannot be read, or real and simulated results would
             stand in one table.
     """
+    from mmma.files import write_file
     from mmma.hub import zoo
     from mmma.hub.metafiles import measure, refresh
     from mmma.reporting.zoo_pages import PAGES, zoo_pages
@@ -69,8 +70,7 @@ def run(args: argparse.Namespace) -> int:
             problems += _outdated(root, files, old, new)
         else:
             for path, text in files.items():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(text.encode('utf-8'))
+                write_file(path, text)
         problems += [
             f'{PAGES}/{path.name}: there is no such method. Remove it.'
             for path in sorted((root / PAGES).glob('*.md'))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmma.cli.arguments import CKPT_HELP
+from mmma.files import draft, try_out
 
 HELP = """Rename the weights of a published file into those of this toolbox.
 
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('source', metavar='SRC', help=f'published file: {CKPT_HELP}')
     written = 'file to write, .pth or .safetensors'
-    add('out', metavar='OUT', type=Path, help=written)
+    add('out', metavar='OUT', type=try_out, help=written)
     add('--from', dest='format', required=True, help='what SRC is; see above')
     add('--config', metavar='CONFIG', help='say which weights of this model it fills')
     told = 'read SRC even if it is a pickle that can run code'
@@ -133,10 +134,13 @@ def _save(weights: Mapping[str, Any], out: Path, kind: str, source: Path) -> Non
     if out.suffix == '.pth':
         import torch
 
-        torch.save({'state_dict': dict(weights), 'meta': told}, out)
+        with draft(out) as part:
+            torch.save({'state_dict': dict(weights), 'meta': told}, part)
         return
     try:
         from safetensors.torch import save_file
     except ImportError:
         raise ValueError(f'{out}: pip install safetensors, or write .pth.') from None
-    save_file({k: v.contiguous().clone() for k, v in weights.items()}, out, told)
+    plain = {k: v.contiguous().clone() for k, v in weights.items()}
+    with draft(out) as part:
+        save_file(plain, part, told)

@@ -43,11 +43,13 @@ def run(args: argparse.Namespace) -> int:
     from mmma.data.check import check_root
     from mmma.data.leakage import find_leakage
     from mmma.data.root import DataRoot
-    from mmma.files import atomic_write
+    from mmma.files import try_out, write_file
 
     check_workers(args.workers)
     if args.against and not args.leakage:
         raise ValueError('--against compares with other data: give --leakage as well')
+    if args.json not in (None, '-'):
+        try_out(args.json)
     report = check_root(args.root, args.decode, args.workers)
     content, lines, ok = report.as_dict(), report.lines(), report.ok
     if args.leakage:
@@ -60,8 +62,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json == '-':
         print(text)
     elif args.json:
-        with atomic_write(Path(args.json)) as file:
-            file.write(text + '\n')
+        write_file(Path(args.json), text + '\n')
     print('\n'.join(lines), file=sys.stderr if args.json == '-' else sys.stdout)
     print('fine' if ok else 'something is wrong', file=sys.stderr)
     return 0 if ok else 1

@@ -15,7 +15,7 @@ from mmma.cli.arguments import (
     kept_work,
     options_of,
 )
-from mmma.files import progress_bar
+from mmma.files import progress_bar, try_out
 from mmma.taxonomy import check_choice
 
 HELP = """Find body, feet and hands in the videos of a data root: its skeleton store.
@@ -50,7 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     told = 'write the store without clips that failed, and name them in a file'
     add('--skip-broken', action='store_true', help=told)
     add('--force', action='store_true', help='replace the skeletons that are there')
-    add('--sheet', type=Path, metavar='FILE', help='PNG or JPG: skeletons over frames')
+    add(
+        '--sheet',
+        type=try_out,
+        metavar='FILE',
+        help='PNG or JPG: skeletons over frames',
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmma.files import try_out, write_file
 from mmma.taxonomy import check_choice
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     add = parser.add_argument
     add('root', metavar='ROOT', help='data root')
-    add('--out', required=True, metavar='sheet.png', help='PNG or JPG')
+    add('--out', required=True, type=try_out, metavar='sheet.png', help='PNG or JPG')
     add('--domain', metavar='D', help='only this domain')
     add('--actions', nargs='+', metavar='A', help='names or indices; by default all')
     add('--frames', type=int, default=4, metavar='N', help='per clip')
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from mmma.data.root import DataRoot
     from mmma.simulation.preview import contact_sheet
 
-    out = Path(args.out)
+    out = args.out
     check_choice('suffix of --out', out.suffix.lower(), SUFFIXES)
     if not out.parent.is_dir():
         raise FileNotFoundError(f'--out: there is no folder {out.parent}')
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     good, data = cv2.imencode(out.suffix.lower(), sheet[:, :, ::-1])
     if not good:
         raise ValueError(f'{out}: the sheet could not be encoded; show fewer actions')
-    out.write_bytes(data.tobytes())
+    write_file(out, data.tobytes())
     print(f'{out}: {sum(clip is not None for _, clip in shown)} clips')
     return 0
 

@@ -11,6 +11,7 @@ from typing import Any
 from mmma.cli.arguments import add_options, options_of
 from mmma.evaluation.reports import detection_report
 from mmma.evaluation.rows import DetectionOptions
+from mmma.files import try_out
 from mmma.reporting.plots import draw_profile
 
 HELP = """Evaluate detections.
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--domain', help='videos of this domain alone (default: all)')
     add_options(parser, DetectionOptions, 'level', 'preset', level={'help': None})
     add('--profile', action='store_true', help='also tell the kinds of errors')
-    add('--plot', type=Path, metavar='FILE.png', help='draw the profile')
+    add('--plot', type=try_out, metavar='FILE.png', help='draw the profile')
     add('--seg-map', action='store_true', help='also mAP over time steps of 0.1 s')
     names = ('resamples', 'seed', 'legacy')
     add_options(parser, DetectionOptions, *names, resamples={'default': 0})

@@ -10,6 +10,7 @@ from typing import Any
 from mmma.cli.arguments import add_metric_arguments, apply_preset, options_of
 from mmma.evaluation.reports import recognition_report
 from mmma.evaluation.rows import EvaluationOptions
+from mmma.files import try_out
 from mmma.reporting.plots import draw_confusions
 from mmma.taxonomy import SUBSETS
 
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--domain', help=f'{told} (default: all)')
     add_metric_arguments(parser, 'seed')
     told = 'also draw the confusion matrix, and print the most frequent mistakes'
-    add('--confusions', type=Path, metavar='FILE.png', help=told)
+    add('--confusions', type=try_out, metavar='FILE.png', help=told)
 
 
 def evaluate(args: argparse.Namespace) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mmma.cli.arguments import add_metric_arguments, apply_preset
 from mmma.evaluation.reports import fuse_files
 from mmma.evaluation.scores import SPACES
+from mmma.files import try_out
 from mmma.reporting.table import fusion_text
 from mmma.taxonomy import LABEL_SPACES
 
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
     add('scores', nargs='+', type=Path, metavar='SCORES', help='scores.npz or .csv')
-    add('--out', required=True, type=Path, metavar='fused.npz')
+    add('--out', required=True, type=try_out, metavar='fused.npz')
     add('--weights', nargs='+', type=float, metavar='W', help='one per file')
     add('--learn', action='store_true', help='learn the weights on val')
     add('--val-scores', nargs='+', type=Path, metavar='FILE', help='for --learn')

@@ -12,6 +12,7 @@ from typing import Any
 
 from mmma.data.clips import split_name
 from mmma.evaluation.recognition import BODY_SCORES
+from mmma.files import try_out
 from mmma.reporting import submission
 from mmma.taxonomy import load_label_space
 
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _add_files(parser: argparse.ArgumentParser, scores: str, listed: str) -> None:
     parser.add_argument('scores', type=Path, metavar='SCORES', help=scores)
-    parser.add_argument('out', type=Path, metavar='OUT.zip')
+    parser.add_argument('out', type=try_out, metavar='OUT.zip')
     told = f'official names, text or CSV, as {listed}'
     parser.add_argument('--expect', type=Path, metavar='LIST', help=told)
 

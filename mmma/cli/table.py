@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mmma.files import try_out, write_file
 from mmma.reporting.paired import compare_with
 from mmma.reporting.paper import paper_tables, render
 from mmma.reporting.results import pool_results, read_named
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--scores', nargs='+', default=[], metavar='RESULTS=FILE', help=told)
     told = 'of the paired bootstrap (default 10000)'
     add('--resamples', type=int, default=10000, metavar='N', help=told)
-    add('--out', metavar='FILE', help='also write the table here')
+    add('--out', type=try_out, metavar='FILE', help='also write the table here')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,5 +72,5 @@ def run(args: argparse.Namespace) -> int:
         text = results_table(results)
     print(text)
     if args.out:
-        Path(args.out).write_text(text + '\n', encoding='utf-8')
+        write_file(args.out, text + '\n')
     return 0

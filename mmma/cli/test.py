@@ -16,6 +16,7 @@ from mmma.cli.arguments import (
     run_arguments,
 )
 from mmma.engine.run import TestOptions
+from mmma.files import try_out
 
 HELP = """Score a checkpoint under a protocol and write results.json.
 
@@ -41,10 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     trust = {'flag': '--trust-checkpoint'}
     add_options(parser, TestOptions, *names, 'allow_extractor', trust=trust)
     add_preset_argument(parser)
-    add('--out', metavar='FILE', help='default: results.json in the work dir')
+    told = 'default: results.json in the work dir'
+    add('--out', type=try_out, metavar='FILE', help=told)
     dump = 'also write scores.npz; detections of actions as ActivityNet-style JSON; '
     dump += 'all that is written where truth is withheld'
-    add('--dump', metavar='FILE', help=dump)
+    add('--dump', type=try_out, metavar='FILE', help=dump)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from mmma.config import PUBLISHED as CONFIGS
 from mmma.config import config_folders
 from mmma.evaluation.recognition import METRICS
 from mmma.evaluation.reports import read_results, write_results
+from mmma.files import link_or_copy, only_writer, write_file
 from mmma.hub.metafiles import (
     PUBLISHED,
     TASKS,
@@ -41,7 +41,6 @@ from mmma.hub.published import (
     check_results,
     default_name,
     find_leaf,
-    find_published,
     measured_otherwise,
     portable,
     resolved,
@@ -116,8 +115,6 @@ def publish(
         'precision': precision,
     }
     folder = zoo.resolve() / name
-    folder.mkdir(parents=True, exist_ok=True)
-    model = _place(folder, weights, meta, force)
     scrubber = Scrubber(
         {
             **{str(f.parent): '' for f in config_folders()},
@@ -127,9 +124,13 @@ def publish(
         }
     )
     text = json.dumps(portable(run.cfg, reference, scrubber), indent=2)
-    (folder / CONFIGS[0]).write_text(f'{text}\n', encoding='utf-8')
-    (folder / CONFIGS[1]).unlink(missing_ok=True)  # of an older version
-    (folder / 'train.log').write_text(scrubber.log(run.log), encoding='utf-8')
+    with only_writer(folder):
+        model, stale = _place(folder, weights, meta, force)
+        write_file(folder / CONFIGS[0], f'{text}\n')
+        (folder / CONFIGS[1]).unlink(missing_ok=True)  # of an older version
+        write_file(folder / 'train.log', scrubber.log(run.log))
+        for path in stale:  # weights last: until then a folder with both is refused
+            path.unlink()
     return model
 
 
@@ -221,8 +222,7 @@ def update_metafile(model: ZooFolder, resources: str | None = None) -> Path | No
     if data is None:
         return None
     entry = _entry(model, data, own, resources)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(metafile_text(with_entry(data, entry)), encoding='utf-8')
+    write_file(path, metafile_text(with_entry(data, entry)))
     return path
 
 
@@ -278,27 +278,27 @@ def leaf_of(model: ZooFolder) -> str | None:
 
 def _place(
     folder: Path, weights: Mapping[str, Any], meta: Mapping[str, Any], force: bool
-) -> ZooFolder:
-    """Write the weights under the name that their hash gives."""
-    old = find_published(folder)
-    draft = folder / f'.draft{SUFFIX}'
-    write_safetensors(draft, weights, meta)
-    sha256 = file_sha256(draft)
-    if old and old.sha256 != sha256:
-        if not force:
-            draft.unlink()
+) -> tuple[ZooFolder, list[Path]]:
+    """Write the weights under the name that their hash gives; and what is of others."""
+    others = sorted(folder.glob(f'{folder.name}-*{SUFFIX}'))
+    part = folder / f'.weights{SUFFIX}.part'
+    try:
+        write_safetensors(part, weights, meta)
+        sha256 = file_sha256(part)
+        model = ZooFolder(folder, folder / f'{folder.name}-{sha256[:8]}{SUFFIX}')
+        others = [path for path in others if path != model.weights]
+        if others and not force:
             raise ValueError(
                 f'{folder.name} is published with other weights '
-                f'({old.weights.name}): choose another --name, or replace them with '
+                f'({others[0].name}): choose another --name, or replace them with '
                 '--force.'
             )
-        old.weights.unlink()
-    model = ZooFolder(folder, folder / f'{folder.name}-{sha256[:8]}{SUFFIX}')
-    draft.replace(model.weights)
-    for path in folder.glob('results*.json'):
-        if read_results(path)['checkpoint'].get('sha256') != sha256:
-            path.unlink()
-    return model
+        part.replace(model.weights)
+    finally:
+        part.unlink(missing_ok=True)
+    results = folder.glob('results*.json')
+    hashes = {path: read_results(path)['checkpoint'].get('sha256') for path in results}
+    return model, [*(p for p, own in hashes.items() if own != sha256), *others]
 
 
 def _check_weights(
@@ -353,13 +353,13 @@ def write_hub_folder(model: ZooFolder, out: Path, force: bool = False) -> list[P
     if weights.is_file() and not force and file_sha256(weights) != model.sha256:
         raise ValueError(f'{weights} is of another model: --force replaces it.')
     out.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(model.weights, weights)
+    link_or_copy(model.weights, weights, 'copy')
     (out / CONFIGS[1]).unlink(missing_ok=True)  # of an older version
     told = json.dumps(_hub_config(model), indent=2, ensure_ascii=False)
-    (out / CONFIGS[0]).write_text(told + '\n', encoding='utf-8')
+    write_file(out / CONFIGS[0], told + '\n')
     terms = license_of(_metafile_of(model)[1] or {}, model.meta)
     card = model_card(model, leaf or CONFIGS[0], terms)
-    (out / 'README.md').write_text(card, encoding='utf-8')
+    write_file(out / 'README.md', card)
     return [out / name for name in (WEIGHTS, CONFIGS[0], 'README.md')]
 
 

@@ -22,7 +22,13 @@ from mmma.data.arrays import SkeletonStore, SkeletonWriter, encode_joints
 from mmma.data.clips import Span, span_frames
 from mmma.data.joints import MAX_SIDE, WHOLEBODY65, JointLayout, read_layout
 from mmma.data.root import TASKS, DataRoot
-from mmma.files import CRASHED, atomic_write, map_in_processes, source_identity
+from mmma.files import (
+    CRASHED,
+    atomic_write,
+    map_in_processes,
+    source_identity,
+    write_file,
+)
 from mmma.media.pack import chosen_tasks, file_bytes, table_rows
 from mmma.packets import (
     BrokenVideoError,
@@ -562,7 +568,7 @@ def write_sheet(
     good, data = cv2.imencode(out.suffix.lower(), sheet[:, :, ::-1])
     if not good:
         raise ValueError(f'{out}: the sheet could not be encoded; show fewer clips')
-    out.write_bytes(data.tobytes())
+    write_file(out, data.tobytes())
     return names
 
 

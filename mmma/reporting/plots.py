@@ -12,6 +12,7 @@ from mmma.data.clips import Clip
 from mmma.evaluation.recognition import confusion_matrix
 from mmma.evaluation.rows import true_labels
 from mmma.evaluation.scores import ScoreTable
+from mmma.files import draft
 from mmma.taxonomy import LabelSpace
 
 _SHOWN = 12
@@ -58,7 +59,8 @@ def draw_confusions(
     axes.set_xlabel('predicted')
     axes.set_ylabel('true')
     axes.set_title(title)
-    figure.savefig(path, dpi=110)
+    with draft(path) as part:
+        figure.savefig(part, dpi=110, format=path.suffix[1:] or None)
     wrong = counts - np.diag(np.diag(counts))
     inside = wrong[body_of[:, None] == body_of[None]].sum() / max(wrong.sum(), 1)
     lines = [f'{inside:.0%} of the mistakes stay in the true body group']
@@ -94,7 +96,8 @@ def draw_profile(
         row[2].set_xlabel('length of the instance (s)')
         row[2].set_ylabel('missed (%)')
         row[2].set_ylim(0, 100)
-    figure.savefig(path, dpi=110)
+    with draft(path) as part:
+        figure.savefig(part, dpi=110, format=path.suffix[1:] or None)
 
 
 def _draw_slices(axes: Any, found: Mapping[str, Any], level: str) -> None:

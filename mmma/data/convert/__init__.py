@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mmma.data.convert.mma82 import convert_mma82
 from mmma.data.convert.pyskl import convert_pyskl
 from mmma.data.convert.target import Conversion, Options
 from mmma.data.root import DataRoot
+from mmma.files import is_filled, only_writer
 from mmma.taxonomy import check_choice
 
 __all__ = ['CONVERTERS', 'Conversion', 'Options', 'convert', 'export']
@@ -46,15 +48,16 @@ def convert(
     check_choice('format', kind, tuple(CONVERTERS))
     out = Path(out)
     there = out.exists()
-    fresh = not there or (out.is_dir() and not any(out.iterdir()))
-    try:
-        return CONVERTERS[kind](Path(source), out, options or Options())
-    except BaseException:
-        if fresh:  # nothing is left of a conversion that failed
-            shutil.rmtree(out, ignore_errors=True)
-            if there:
-                out.mkdir(exist_ok=True)
-        raise
+    fresh = not there or (out.is_dir() and not is_filled(out))
+    with nullcontext() if out.is_file() else only_writer(out):
+        try:
+            return CONVERTERS[kind](Path(source), out, options or Options())
+        except BaseException:
+            if fresh:  # nothing is left of a conversion that failed
+                shutil.rmtree(out, ignore_errors=True)
+                if there:
+                    out.mkdir(exist_ok=True)
+            raise
 
 
 def export(kind: str, root: Path, out: Path, force: bool = False) -> list[str]:
@@ -76,6 +79,6 @@ def export(kind: str, root: Path, out: Path, force: bool = False) -> list[str]:
     """
     check_choice('format to export', kind, ('opentad', 'pointtad'))
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not force:
+    if out.exists() and (not out.is_dir() or is_filled(out)) and not force:
         raise ValueError(f'{out} is not empty: give --force to write into it')
     return export_detection(kind, DataRoot(root), out)

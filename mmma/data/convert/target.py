@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from unicodedata import normalize
 from mmma.data.clips import Clip, read_rec, split_name, write_rec
 from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, DatasetInfo, write_info
 from mmma.data.videos import Video, read_det, write_det
-from mmma.files import progress, read_text
+from mmma.files import is_filled, link_or_copy, progress, read_text
 from mmma.taxonomy import DOMAINS, LABEL_SPACES, SUBSETS, LabelSpace, check_choice
 from mmma.video import VIDEO_SUFFIXES
 
@@ -323,7 +322,7 @@ class Conversion:
             raise ValueError(
                 f'{out} and {tree.path} overlap: convert into another folder'
             )
-        used = out.exists() and (not out.is_dir() or any(out.iterdir()))
+        used = out.exists() and (not out.is_dir() or is_filled(out))
         if used and not options.force:
             raise ValueError(
                 f'{out} is not empty: give --force to replace the tables in it'
@@ -386,7 +385,8 @@ class Conversion:
             self.absent |= set(self.files)
         else:
             for path in progress(self.files, len(self.files), 'videos'):
-                _place(self.source_of(path), out / path, self.options.videos)
+                origin = self.source_of(path).resolve()  # a download cache holds links
+                link_or_copy(origin, out / path, self.options.videos)
             self.placed = len(self.files)
         if self.absent:
             self.notices.append(
@@ -424,16 +424,3 @@ def _counts(counts: Counter[str]) -> str:
 def _remove_tables(out: Path) -> None:
     for name in (INFO_FILE, REC_FILE, DET_FILE):
         (out / name).unlink(missing_ok=True)
-
-
-def _place(origin: Path, target: Path, mode: str) -> None:
-    origin = origin.resolve()  # a download cache holds links to its blobs
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)  # never write through an old link into its origin
-    if mode == 'link':
-        try:
-            os.link(origin, target)
-            return
-        except OSError:  # another file system, or one without links
-            pass
-    shutil.copyfile(origin, target)
