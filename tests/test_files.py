@@ -136,10 +136,14 @@ def test_what_cannot_be_written_is_named_and_tried_before_the_work(tmp_path):
         for write in (try_out, lambda path: write_file(path, 'x')):
             with pytest.raises(kind) as raised:
                 write(path)
-            if str(path).startswith(str(raised.value.filename)) is False:
+            if not str(path).startswith(raised.value.filename):
                 wrong.append((path, raised.value.filename))
     assert wrong == []
-    try_out(None, tmp_path / 'new' / 'a.json', file)
+    for path in (tmp_path / 'new' / 'a.json', file, Path(os.devnull)):
+        assert try_out(str(path)) == path
+    assert try_out(tmp_path / 'new', folder=True) == try_out(tmp_path, True) / 'new'
+    with pytest.raises(NotADirectoryError):
+        try_out(file, folder=True)
     assert sorted(os.listdir(tmp_path)) == ['file', 'folder']
     no_room = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with pytest.raises(OSError, match='No space') as raised, atomic_write(file):

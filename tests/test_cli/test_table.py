@@ -34,6 +34,18 @@ def test_results_side_by_side_printed_and_saved(models, tmp_path, capsys):
         assert printed.count(f'| {name} (simulated)') == 1 + len(DOMAINS)
 
 
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
+    models, tmp_path, capsys
+):
+    (tmp_path / 'file').touch()
+    for out, told in (
+        (f'{tmp_path}/', f'error: {tmp_path}: Is a directory\n'),
+        (f'{tmp_path}/file/x', f'error: {tmp_path}/file/x: Not a directory\n'),
+    ):
+        assert main('table', [models[1], '--out', out]) == 2
+        assert capsys.readouterr() == ('', told)
+
+
 @pytest.mark.parametrize(
     ('form', 'start', 'bold'),
     [

@@ -1,7 +1,9 @@
 """Publishing: the files of a model, what they say, and what is refused."""
 
 import json
+import os
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -340,3 +342,24 @@ def test_metric_names():
         'other': ('other', 'other'),
     }
     assert {key: metric_name(key) for key in names} == names
+
+
+def test_weights_are_replaced_last_and_a_killed_replacement_goes_on(
+    run, model, monkeypatch
+):
+    old, other = model.weights, {k: v + 1 for k, v in run.weights.items()}
+    state = {**run.content, 'state_dict': other}
+    changed = replace(run, content=state)
+    with monkeypatch.context() as patch:
+        patch.setattr('mmma.hub.publish.write_file', lambda *_: os._exit(9))
+        if not (child := os.fork()):
+            publish(changed, model.path.parent, force=True)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert old.is_file()
+    with pytest.raises(ValueError, match='several weights'):
+        find_published(model.path)
+    with pytest.raises(ValueError, match='is published with other weights'):
+        publish(changed, model.path.parent)
+    new = publish(changed, model.path.parent, force=True)
+    assert len(list(new.path.glob('*.safetensors'))) == 1
+    assert not list(problems_of(new))
