@@ -32,6 +32,13 @@ class BrokenVideoError(ValueError):
 # halved chroma asks for even sizes as well.
 _CONTAINERS = ('mp4', 'matroska')
 _CODECS = ('h264', 'hevc', 'mpeg4')
+# What is opened at all: containers that hold their pictures themselves. Scripts, play
+# lists and patterns of names (concat, hls, dash, image2) show what other files hold.
+_OPENED = (
+    *('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm', 'avi', 'mpegts', 'mpeg', 'asf'),
+    *('flv', 'ogg', 'mxf', 'dv', 'h264', 'hevc', 'm4v', 'mpegvideo'),
+)
+_SAFE = {'format_whitelist': ','.join(_OPENED), 'protocol_whitelist': 'file'}
 _STAMPED = (*_CONTAINERS, 'mpegts')  # containers with true presentation stamps
 _PIXEL_FORMATS = (
     *('yuv420p', 'yuv422p', 'yuv444p', 'gray'),
@@ -120,7 +127,10 @@ def open_container(path: str | os.PathLike[str]) -> Any:
     if not file.stat().st_size:
         raise BrokenVideoError(path, 'zero bytes')
     try:
-        container = av.open(str(file), metadata_errors='ignore')
+        container = av.open(str(file), metadata_errors='ignore', options=_SAFE)
+    except av.error.ArgumentError:
+        reason = 'not a video file (MP4, MOV, Matroska, WebM, AVI, MPEG and the like)'
+        raise BrokenVideoError(path, reason) from None
     except av.error.FFmpegError as error:
         reason = f'not readable as video: {error.strerror}'
         raise BrokenVideoError(path, reason) from None

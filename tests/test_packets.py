@@ -17,6 +17,33 @@ def test_it_crosses_processes():
     assert isinstance(error, ValueError)
 
 
+SCRIPTS = {
+    'concat': 'ffconcat version 1.0\nfile a.mp4\n',
+    'hls': '#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\na.mp4\n#EXT-X-ENDLIST\n',
+    'dash': '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" '
+    'profiles="urn:mpeg:dash:profile:isoff-on-demand:2011"><Period><AdaptationSet>'
+    '<Representation><BaseURL>a.mp4</BaseURL></Representation></AdaptationSet>'
+    '</Period></MPD>',
+    'sdp': 'v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nm=video 5004 RTP/AVP 96\n',
+    'subtitles': '1\n00:00:00,000 --> 00:00:01,000\na.mp4\n',
+    'picture': 'P6\n2 2\n255\n' + 'x' * 12,
+}
+
+
+@pytest.mark.parametrize('name', SCRIPTS)
+def test_a_script_named_video_is_none(name, tmp_path, frames, monkeypatch):
+    make_video(tmp_path / 'a.mp4', frames)
+    for suffix in ('mp4', 'm3u8', 'mkv', 'ffconcat'):
+        path = tmp_path / f'b.{suffix}'
+        path.write_text(SCRIPTS[name])
+        with pytest.raises(BrokenVideoError, match=r'not (a video file|readable as)'):
+            open_container(path)
+    make_video(tmp_path / 'concat:a.mp4', frames)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BrokenVideoError):
+        open_container('concat:a.mp4')
+
+
 UNEVEN_MS = [0, 20, 100, 133, 166, 266, 271, 300, 420, 425, 500, 540]
 FAST_START = {'movflags': 'faststart'}
 

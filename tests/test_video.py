@@ -285,7 +285,7 @@ def test_facts_of_a_file_and_of_what_is_none(tmp_path, whole, read):
     with pytest.raises(ValueError, match=r'^audio only$'):
         read(make_audio(tmp_path / 'a.mp4'))
     (tmp_path / 'a.srt').write_text('1\n00:00:00,000 --> 00:00:01,000\nhello\n')
-    with pytest.raises(ValueError, match=r'^no video stream$'):
+    with pytest.raises(ValueError, match=r'^not a video file'):
         read(tmp_path / 'a.srt')
 
 

@@ -257,11 +257,17 @@ def get_layout(layout: str | JointLayout | Mapping[str, Any]) -> JointLayout:
             )
     if 'names' not in layout:
         raise ValueError(f'joint layout: no names in {sorted(layout)}.')
-    pairs = {
-        key: tuple(tuple(pair) for pair in layout.get(key, ()))
-        for key in ('flip_pairs', 'limbs')
-    }
-    return JointLayout(**{**layout, **pairs, 'names': tuple(layout['names'])})
+    names = layout['names']
+    try:
+        if isinstance(names, str) or {*map(type, names)} - {str}:
+            raise TypeError(f'names must be a list of texts, not {names!r}')
+        pairs = {
+            key: tuple(tuple(pair) for pair in layout.get(key, ()))
+            for key in ('flip_pairs', 'limbs')
+        }
+        return JointLayout(**{**layout, **pairs, 'names': tuple(names)})
+    except TypeError as error:
+        raise ValueError(f'joint layout: {error}') from None
 
 
 def check_joints(joints: Iterable[str], layout: JointLayout) -> None:

@@ -188,3 +188,15 @@ def test_values_that_cannot_be_stored(point, score, message):
 def test_shapes_that_do_not_fit(shape):
     with pytest.raises(ValueError, match=r'need \(M, T, V, 2\) and \(M, T, V\)'):
         encode_joints(np.zeros(shape), np.zeros((1, 1, 1)), 10)
+
+
+def test_fields_of_other_kinds_are_refused():
+    for odd in (
+        {'names': 3},
+        {'names': 'ab'},
+        {'names': [1, 2]},
+        {'names': ['a', 'b'], 'limbs': 3},
+        {'names': ['a', 'b'], 'score_scale': 'x'},
+    ):
+        with pytest.raises(ValueError, match=r'^joint layout: '):
+            get_layout(odd)

@@ -25,6 +25,7 @@ from mmma.data.convert.target import (
     Conversion,
     Options,
     SourceTree,
+    check_texts,
     plain_name,
     read_label_names,
     split_line,
@@ -105,6 +106,9 @@ def load_mapping(path: Path) -> dict[str, Any]:
     content = read_json(path)
     try:
         _check_keys(content, _KEYS, 'the mapping')
+        names = ('domains', 'subsets', 'action_names', 'body_names', 'skip')
+        check_texts(content, *names)
+        _check_names('label_names', content['label_names'])
         for word, domain in content['domains'].items():
             check_choice(f'domain of {word!r}', domain, DOMAINS)
         for word, subset in content['subsets'].items():
@@ -123,7 +127,10 @@ def load_mapping(path: Path) -> dict[str, Any]:
 
 def _check_table(task: str, table: dict[str, Any]) -> None:
     _check_keys(table, _TABLE_KEYS, task)
+    _check_names(task, table)
     columns, header = table['columns'], table['header']
+    if not all(isinstance(column, (str, int)) for column in columns):
+        raise ValueError(f'{task}: columns are texts, not {columns!r}')
     if header != isinstance(columns, dict):
         raise ValueError(
             f'{task}: columns must be an object with header true, a list without'
@@ -139,6 +146,12 @@ def _check_table(task: str, table: dict[str, Any]) -> None:
         if column not in columns:
             raise ValueError(f'{task}: columns lack {column!r}')
     table['columns'] = columns
+
+
+def _check_names(where: str, content: dict[str, Any]) -> None:
+    files = content.get('files', [])
+    if not (isinstance(files, list) and all(isinstance(f, str) for f in files)):
+        raise ValueError(f'{where}: files must be a list of names, not {files!r}')
 
 
 def _check_keys(content: Any, kinds: _Kinds, where: str) -> None:
@@ -338,7 +351,7 @@ class Release:
 
     def add_clips(self, path: PurePosixPath, told: Mapping[str, str]) -> None:
         """Add the rows of a recognition table."""
-        file = self.conversion.tree.path / path
+        file = self.conversion.tree.path_of(path)
         rows = read_rows(file, self.mapping, 'rec')
         if told.get('subset') == 'test' and all(r['action'] == '0' for _, r in rows):
             self.conversion.notices.append(
@@ -372,7 +385,7 @@ class Release:
 
     def add_videos(self, path: PurePosixPath, told: Mapping[str, str]) -> None:
         """Add the videos of a detection table."""
-        file = self.conversion.tree.path / path
+        file = self.conversion.tree.path_of(path)
         texts = dict(read_rows(file, self.mapping, 'det'))
         rows = parse_frames(
             file,

@@ -8,7 +8,9 @@ Source: MMAction2, docs of ``PoseDataset``; PYSKL, tools/data/README.md, 3f6795f
 
 from __future__ import annotations
 
+import mmap
 import pickle
+import pickletools
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -51,6 +53,7 @@ _WORDS = {
     **dict.fromkeys(('test', 'testing'), 'test'),
 }
 _NUMBERS = 'biuf'  # kinds of dtype: bool, int, unsigned, float
+_PUTS = ('PUT', 'BINPUT', 'LONG_BINPUT')
 _DEPTH = 6  # of containers in each other
 _BROKEN = (
     *(pickle.UnpicklingError, EOFError, AttributeError, LookupError, TypeError),
@@ -70,14 +73,22 @@ def load_restricted(path: Path) -> Any:
     """
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no such file')
+    refused = ''
     with path.open('rb') as file:
-        unpickler = _Unpickler(file, encoding='latin1')
         try:
-            return _plain(unpickler.load(), {})
+            # Mapped: a read of more than there is allocates nothing.
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                _check_memo(content)
+                content.seek(0)
+                unpickler = _Unpickler(content, encoding='latin1')
+                try:
+                    return _plain(unpickler.load(), {})
+                finally:
+                    refused = unpickler.refused
         except _BROKEN as error:
-            if unpickler.refused:
+            if refused:
                 raise ValueError(
-                    f'{path}: refused, it names {unpickler.refused}: only dicts, '
+                    f'{path}: refused, it names {refused}: only dicts, '
                     'lists, tuples, strings, numbers and numpy arrays of numbers are '
                     'read, for a pickle can run any code'
                 ) from None
@@ -85,6 +96,16 @@ def load_restricted(path: Path) -> Any:
                 f'{path}: not a readable pickle of skeletons '
                 f'({type(error).__name__}: {error})'
             ) from None
+
+
+def _check_memo(content: Any) -> None:
+    """Refuse a pickle that numbers values as no writer does.
+
+    The memo of the unpickler is as long as the highest number says.
+    """
+    for count, (opcode, number, _) in enumerate(pickletools.genops(content)):
+        if opcode.name in _PUTS and number > count:
+            raise pickle.UnpicklingError(f'value {number} of a memo of {count} at most')
 
 
 class _Unpickler(pickle.Unpickler):

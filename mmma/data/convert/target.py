@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
@@ -15,7 +14,7 @@ from unicodedata import normalize
 from mmma.data.clips import Clip, read_rec, split_name, write_rec
 from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, DatasetInfo, write_info
 from mmma.data.videos import Video, read_det, write_det
-from mmma.files import is_filled, link_or_copy, progress, read_text
+from mmma.files import is_filled, link_or_copy, progress, read_json, read_text
 from mmma.taxonomy import DOMAINS, LABEL_SPACES, SUBSETS, LabelSpace, check_choice
 from mmma.video import VIDEO_SUFFIXES
 
@@ -47,7 +46,27 @@ class SourceTree:
         """File of the first of these names, nearest to the top, if there is one."""
         found = (file for name in names for file in self.files if file.name == name)
         file = next(found, None)
-        return file and self.path / file
+        return file and self.path_of(file)
+
+    def path_of(self, file: PurePosixPath) -> Path:
+        """Path of a file of this tree.
+
+        Raises:
+            ValueError: A link leads out of the tree, where anything may lie; but the
+                blobs of the download cache that the tree belongs to.
+        """
+        path, top = self.path / file, self.path.resolve()
+        origin = path.resolve() if path.is_symlink() else path
+        blobs = origin.parent
+        cached = blobs.name == 'blobs' and top.is_relative_to(
+            blobs.parent / 'snapshots'
+        )
+        if path.is_symlink() and not (origin.is_relative_to(top) or cached):
+            raise ValueError(
+                f'{path} is a link out of {self.path}, to {origin}: put the file '
+                'itself there, or take the link away'
+            )
+        return path
 
     def find_video(
         self, name: str, subset: str, folders: Collection[str] = ()
@@ -142,7 +161,7 @@ def list_sources(
             f'{tree.path}: no {" or ".join(suffixes)} file is in it; give the '
             f'{what or "file"}'
         )
-    return tree, [tree.path / file for file in found]
+    return tree, [tree.path_of(file) for file in found]
 
 
 def split_line(
@@ -202,6 +221,17 @@ def read_label_names(path: Path) -> dict[int, str]:
     return names
 
 
+def check_texts(content: Mapping[str, Any], *keys: str) -> None:
+    """Refuse a value of these keys, where there is one, that is no object of texts."""
+    for key in keys:
+        value = content.get(key, {})
+        if not isinstance(value, dict):
+            raise ValueError(f'{key} must be an object, not {value!r}')
+        for name, text in value.items():
+            if not isinstance(text, str):
+                raise ValueError(f'{key}.{name} must be text, not {text!r}')
+
+
 @dataclass(frozen=True)
 class UserMapping:
     """Content of a ``--mapping`` file of a converter that reads one table.
@@ -242,10 +272,15 @@ class UserMapping:
         """
         if path is None:
             return cls()
+        content = read_json(path)
         try:
-            content = json.loads(read_text(path))
+            if not isinstance(content, dict):
+                raise ValueError(f'must be an object, not {content!r}')
             for key in content:
                 check_choice('key', key, ('label_space', 'domain', 'domains', *keys))
+            check_texts(content, 'domains', 'action_names', 'subsets', 'splits')
+            if not isinstance(content.get('layout') or {}, dict):
+                raise ValueError(f'layout must be an object, not {content["layout"]!r}')
             mapping = cls(**content)
             if mapping.label_space is not None:
                 check_choice('label_space', mapping.label_space, LABEL_SPACES)
@@ -257,9 +292,9 @@ class UserMapping:
             )
             for subset in filter(None, subsets):
                 check_choice('subset', subset, SUBSETS)
-            if mapping.first_index not in (0, 1):
+            if mapping.first_index not in (0, 1) or mapping.first_index is True:
                 raise ValueError(f'first_index {mapping.first_index!r}: use 0 or 1')
-        except (ValueError, TypeError, AttributeError) as error:
+        except ValueError as error:
             raise ValueError(f'{path}: {error}') from None
         return mapping
 
@@ -350,12 +385,13 @@ class Conversion:
             self.absent.add(path)
             return path
         path = PurePosixPath(path).with_suffix(found.suffix).as_posix()
+        self.tree.path_of(found)
         self.files[path] = found
         return path
 
     def source_of(self, path: str) -> Path | None:
         """File of a video in the source tree, if it is there, by its new path."""
-        return self.tree.path / self.files[path] if path in self.files else None
+        return self.tree.path_of(self.files[path]) if path in self.files else None
 
     def write(self, info: DatasetInfo, space: LabelSpace) -> None:
         """Write the root: tables, videos, and ``dataset.json`` last.

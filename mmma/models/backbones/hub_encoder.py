@@ -246,7 +246,8 @@ def read_config(config: Mapping[str, Any] | str) -> Any:
                 f'config {str(config)!r}: no such file, and no folder with a '
                 'config.json. Nothing is downloaded for it; give a local one.'
             )
-        found = AutoConfig.from_pretrained(path, local_files_only=True)
+        local = dict(local_files_only=True, trust_remote_code=False)
+        found = AutoConfig.from_pretrained(path, **local)
     else:
         fields = dict(config)
         kind = fields.pop('model_type', None)

@@ -90,6 +90,12 @@ def test_a_star_stands_for_a_part_of_a_name(changed):
         ('rec', {'columns': {'path': 'p', 'action': 'a'}}, 'rec: columns must be an'),
         ('rec', {'delimiter': ''}, 'rec: delimiter must be one character'),
         ('det', {'files': ...}, "det: no key 'files'"),
+        ('det', {'files': [3]}, r'det: files must be a list of names, not \[3\]'),
+        ('rec', {'columns': [['path']]}, 'rec: columns are texts'),
+        (None, {'label_names': {'files': 'x'}}, 'label_names: files must be a list'),
+        (None, {'action_names': {'3': 4}}, r'action_names\.3 must be text, not 4'),
+        (None, {'skip': {'*.pkl': None}}, r'skip\.\*\.pkl must be text'),
+        (None, {'domains': {'a': ['lab']}}, r'domains\.a must be text'),
         ('det', {'columns': {'video': 'v'}}, "det: columns lack 'start_frame'"),
     ],
 )

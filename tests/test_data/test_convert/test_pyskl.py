@@ -133,7 +133,15 @@ ARRAY = b'cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC\x01bt
 @pytest.mark.parametrize(
     ('data', 'message'),
     [
-        (b'', 'EOFError'),
+        (b'', 'an empty file'),
+        (b'\x80\x04Nr\x00\x00\x00\x10.', 'value 268435456 of a memo of 2 at most'),
+        (b'\x80\x04]q\x00Nr\xff\xff\xff\xff.', 'value 4294967295 of a memo of'),
+        (b'Np268435456\n.', 'value 268435456 of a memo'),
+        (b'N' + b'Np99999999999999999999\n.', 'of a memo of 2 at most'),
+        (b'\x80\x04\x8e\x00\x00\x00\x00\x00\x01\x00\x00.', 'not a readable pickle'),
+        (b'\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\x7f.', 'not a readable pickle'),
+        (b'\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7fN.', 'not a readable pickle'),
+        (b'\x8b\xff\xff\xff\x7f.', 'not a readable pickle'),
         (b'no pickle', 'not a readable pickle of skeletons'),
         (pickle.dumps(content(annotation()))[:-200], 'not a readable pickle'),
         (pickle.dumps(np.array([{}], dtype=object)), 'not of numbers'),

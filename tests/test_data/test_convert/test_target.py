@@ -68,8 +68,19 @@ def test_the_longest_start_of_a_name_gives_the_domain(mapping_file):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('{', 'mapping.json: Expecting'),
-        ('[1]', 'mapping.json'),
+        ('{', r'mapping\.json:1: not readable as JSON: Expecting'),
+        ('[1]', r'mapping\.json: must be an object, not \[1\]'),
+        ('3', 'must be an object, not 3'),
+        ('null', 'must be an object, not None'),
+        ({'action_names': 'x'}, "action_names must be an object, not 'x'"),
+        ({'action_names': 1.5}, r'action_names must be an object, not 1\.5'),
+        ({'action_names': {'a': 3}}, r'action_names\.a must be text, not 3'),
+        ({'action_names': {'a': None}}, r'action_names\.a must be text, not None'),
+        ({'domains': [1]}, r'domains must be an object, not \[1\]'),
+        ({'subsets': 'x'}, "subsets must be an object, not 'x'"),
+        ({'subsets': {'a': ['train']}}, r'subsets\.a must be text'),
+        ({'first_index': True}, 'first_index True: use 0 or 1'),
+        ({'domain': 3}, 'unknown domain 3'),
         ({'action_name': {}}, "unknown key 'action_name'.*'action_names'"),
         ({'layout': {}}, "unknown key 'layout'"),
         ({'label_space': 'mma28'}, "unknown label_space 'mma28'.*'mma82'"),
@@ -120,6 +131,40 @@ def test_a_link_in_the_download_is_followed(tree, tmp_path, target):
     (source / 'a_1.mp4').symlink_to('blob')
     convert('ma52', source, tmp_path / 'out')
     assert not target.is_symlink()
+    assert target.read_bytes() == b'film'
+
+
+def test_a_link_out_of_the_download_is_refused_by_name(tree, tmp_path, target):
+    private = tmp_path / 'private.txt'
+    private.write_bytes(b'secret')
+    deep = tmp_path / 'blobs'
+    deep.mkdir()
+    (deep / 'x').write_bytes(b'secret')
+    for to in (private, deep / 'x', tmp_path / 'gone'):
+        source = tree({'train_list_videos.txt': 'a_1.mp4 9\n'})
+        (source / 'a_1.mp4').unlink(missing_ok=True)
+        (source / 'a_1.mp4').symlink_to(to)
+        with pytest.raises(ValueError, match=r'a_1\.mp4 is a link out of .* to /'):
+            convert('ma52', source, tmp_path / 'out')
+        assert not (tmp_path / 'out').exists()
+    (source / 'a_1.mp4').unlink()
+    (source / 'train_list_videos.txt').unlink()
+    (source / 'train_list_videos.txt').symlink_to(private)  # a table as well
+    with pytest.raises(ValueError, match=r'list_videos\.txt is a link out of'):
+        convert('ma52', source, tmp_path / 'out')
+    assert private.read_bytes() == b'secret'
+
+
+def test_links_to_the_blobs_of_a_cache_are_followed(tree, tmp_path, target):
+    cache = tmp_path / 'datasets--x'
+    source = cache / 'snapshots/1234'
+    (source / 'train').mkdir(parents=True)
+    (cache / 'blobs').mkdir()
+    for name, content in LIST.items():
+        blob = cache / 'blobs' / str(len(name))
+        blob.write_bytes(content.encode() if isinstance(content, str) else content)
+        (source / name).symlink_to(os.path.relpath(blob, (source / name).parent))
+    convert('ma52', source, tmp_path / 'out')
     assert target.read_bytes() == b'film'
 
 
