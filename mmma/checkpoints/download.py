@@ -39,6 +39,8 @@ _BACKOFF_SEC = 0.5
 """Wait before the second of them; each wait doubles."""
 _TIMEOUT_SEC = 30.0
 """Silence of a server that ends a try."""
+_FILLED = 0.95
+"""Share of the room on a disk that a file of unknown size may take."""
 _BLOCK = 1 << 14  # what is lost of a block when the connection is cut
 _BUSY = (429, 500, 502, 503, 504)
 _SAID = {
@@ -356,7 +358,8 @@ def _receive(
             return 'has another file than before'
         length = told.get('Content-Length', '')
         encoded = told.get('Content-Encoding', 'identity') != 'identity'
-        total = start + int(length) if length.isdigit() and not encoded else None
+        told_size = length.isdecimal() and len(length) < 20 and not encoded
+        total = start + int(length) if told_size else None
         if None not in (size, total) and size != total:
             raise WrongBytes(f'has {total:,} bytes there, expected {size:,}')
         if total is not None:
@@ -369,12 +372,27 @@ def _receive(
             _write([json.dumps(notes).encode()], _notes_of(part), 'wb')
         show(start, total or size)
         try:
-            blocks = response.iter_content(_BLOCK)
+            blocks = _bounded(response.iter_content(_BLOCK), part, start, size or total)
             _write(blocks, part, 'ab' if start else 'wb', show)
             whole = total is None or _held(part) >= total
         except requests.RequestException:
             whole = False
     return '' if whole else f'cut the connection after {_held(part):,} bytes'
+
+
+def _bounded(
+    blocks: Iterable[bytes], part: Path, start: int, size: int | None
+) -> Iterator[bytes]:
+    """Blocks of a file, as long as they fit its size, or else the room on the disk."""
+    most = size or start + int(_FILLED * shutil.disk_usage(part.parent).free)
+    for block in blocks:
+        start += len(block)
+        if start > most:
+            part.unlink(missing_ok=True)
+            _notes_of(part).unlink(missing_ok=True)
+            what = 'bytes expected' if size else 'bytes that there is room for'
+            raise WrongBytes(f'sends more than the {most:,} {what}; nothing is kept')
+        yield block
 
 
 def _held(part: Path) -> int:
@@ -411,7 +429,7 @@ def _write(
         if error.errno is None:  # of the network
             raise
         kept = 'what is there of it is kept'
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             path.unlink(missing_ok=True)
             kept = 'what was there of it is deleted'
         raise FileNotFoundError(

@@ -1,10 +1,13 @@
 """Downloads: names, resuming, mirrors, and what is said when they fail."""
 
+import contextlib
 import errno
 import hashlib
 import json
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -345,6 +348,55 @@ def test_no_room_is_told_before(server, part, monkeypatch):
     assert part.read_bytes() == CONTENT[:300]
     leave(part, server, CONTENT[:301])
     assert get(server, part) == CONTENT
+
+
+class _Endless(BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+
+    def do_GET(self):
+        self.send_response(200)
+        for name, value in self.server.headers:
+            self.send_header(name, value)
+        self.end_headers()
+        chunked = any(value == 'chunked' for _, value in self.server.headers)
+        block = bytes(1 << 16)
+        block = b'10000\r\n' + block + b'\r\n' if chunked else block
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(block)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(
+    params=[
+        [('Transfer-Encoding', 'chunked')],
+        [('Connection', 'close')],
+        [('Content-Length', '9' * 30), ('Connection', 'close')],
+        [('Content-Length', '²'), ('Connection', 'close')],
+    ]
+)
+def endless(request):
+    server = ThreadingHTTPServer(('127.0.0.1', 0), _Endless)
+    server.headers = request.param
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f'http://127.0.0.1:{server.server_port}/{NAME}'
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_server_that_does_not_stop(endless, part, monkeypatch):
+    told = r'sends more than the 4,000 bytes expected; nothing is kept'
+    with pytest.raises(ValueError, match=told):
+        fetch_file(RemoteFile(NAME, endless, SHA, 4000), part.parent)
+    assert [p.suffix for p in part.parent.iterdir()] in ([], ['.lock'])
+    usage = module.shutil.disk_usage(part.parent)._replace(free=1_000_000)
+    monkeypatch.setattr(module.shutil, 'disk_usage', lambda folder: usage)
+    told = r'sends more than the 950,000 bytes that there is room for; nothing is'
+    with pytest.raises(ValueError, match=told):
+        fetch_file(RemoteFile(NAME, endless, SHA), part.parent)
+    assert [p.suffix for p in part.parent.iterdir()] in ([], ['.lock'])
 
 
 def test_a_bar_on_terminals_only(server, part, capsys, monkeypatch):
