@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import io
 import json
-import pickle
 import pickletools
 import re
 import tarfile
@@ -119,6 +118,24 @@ def to_plain(value: Any, where: str = 'checkpoint') -> Any:
 
 SUFFIX = '.safetensors'
 META_KEY = 'mmma'
+_META: dict[str, Any] = {
+    **dict.fromkeys(('label_space', 'config_name', 'pretrain_data', 'precision'), str),
+    **{key: [str] for key in ('classes', 'bodies', 'seen_domains')},
+    'body_of': [int],
+    'parameters': int,
+    'data': {
+        **dict.fromkeys(('name', 'fingerprint', 'source', 'extractor'), str),
+        'simulated': bool,
+    },
+    'protocol': {'name': str, 'source': str, 'train_domains': [str], 'target': [str]},
+    'selected_on': {'subset': str, 'metric': str, 'domains': [str]},
+    'frozen': {'count': int, 'sha256': str, 'source': str},
+}
+"""Kinds of what a checkpoint tells of itself; of what is not here nothing depends."""
+_KINDS = {
+    **{str: 'text', int: 'a whole number', bool: 'true or false'},
+    **{list: 'a list', dict: 'an object'},
+}
 _ALIGNMENT = 8
 _TYPES = (
     *('float64', 'float32', 'float16', 'bfloat16'),
@@ -136,6 +153,42 @@ def read_safetensors_meta(path: str | Path) -> dict[str, Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f'checkpoint {path}: no such file.')
     return _read_safetensors(Path(path), tensors=False)[0] or {}
+
+
+def _checked_meta(path: Path, meta: Any) -> dict[str, Any]:
+    """What a file tells of itself, each fact of its kind; None is untold.
+
+    Raises:
+        ValueError: A fact that others read is of another kind.
+    """
+
+    def check(value: Any, kind: Any, where: str) -> None:
+        outer = type(kind) if isinstance(kind, (dict, list)) else kind
+        outer = (list, tuple) if outer is list else outer
+        right = isinstance(value, outer) and (outer is bool or value is not True)
+        if not right:
+            raise ValueError(
+                f'checkpoint {path}: {where} is {str(value)[:40]!r}, and must be '
+                f'{_KINDS[kind if kind in (str, int, bool) else type(kind)]}. Ask for '
+                'another file, or keep its weights alone.'
+            )
+        if isinstance(kind, dict):
+            for key in kind.keys() & value.keys():
+                if value[key] is not None:
+                    check(value[key], kind[key], f'{where}.{key}')
+        elif isinstance(kind, list):
+            for number, item in enumerate(value):
+                check(item, kind[0], f'{where}.{number}')
+
+    check(meta, _META, 'meta')
+    groups, frozen = len(meta.get('bodies') or ()), meta.get('frozen')
+    odd = [i for i in meta.get('body_of') or () if not 0 <= i < groups]
+    if odd or (frozen and None in map(frozen.get, _META['frozen'])):
+        what = (
+            f'body_of has {odd[0]} for {groups} bodies' if odd else 'frozen lacks a key'
+        )
+        raise ValueError(f'checkpoint {path}: meta.{what}: it is damaged.')
+    return meta
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -178,7 +231,7 @@ def _read_safetensors(
         meta = None
     if not isinstance(meta, dict):
         raise ValueError(_damage(path, f'{META_KEY!r} in its header is no JSON'))
-    return meta, state
+    return _checked_meta(path, meta), state
 
 
 def _damage(path: Path, error: Exception | str) -> str:
@@ -248,10 +301,6 @@ _PLAIN_GLOBALS = re.compile(
     r'|torch( |\.nn\.parameter )(Tensor|Parameter)|torch\.serialization _get_layout'
 )
 _ZIP_START = b'PK\x03\x04'  # by which torch tells its two formats apart
-_UNREADABLE = (
-    *(pickle.UnpicklingError, RuntimeError, EOFError, OSError),
-    *(LookupError, ValueError, TypeError, AttributeError),
-)
 _PICKLES = 5  # in a file of torch before 1.6: magic, version, system, object, keys
 
 
@@ -279,15 +328,19 @@ def load_weights_file(path: str | Path, trust: bool = False) -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location='cpu', weights_only=not trust)
+        content = torch.load(path, map_location='cpu', weights_only=not trust)
+        meta = content.get('meta') if isinstance(content, Mapping) else None
     except ImportError as error:
         raise ValueError(
             f'checkpoint {path} needs another package to be read: {error}.'
         ) from None
-    except _UNREADABLE as error:
+    except Exception as error:  # a damaged file can be anything
         foreign = [] if trust else _foreign_globals(path)
         message = _refusal(path, foreign) if foreign else _damage(path, error)
         raise ValueError(message) from None
+    if isinstance(meta, Mapping):
+        _checked_meta(path, meta)
+    return content
 
 
 def _check_format(path: Path) -> None:
@@ -307,6 +360,8 @@ def _check_format(path: Path) -> None:
             names = []
         if 'constants.pkl' in names or any(n.startswith('code/') for n in names):
             what = 'a TorchScript program: save its state_dict() where it was made'
+        elif _is_packed(path):
+            what = 'a zip archive whose parts are compressed or encrypted'
         else:
             what = None if 'data.pkl' in names else 'a zip archive without weights'
     elif start.startswith(b'PK'):
@@ -325,6 +380,14 @@ def _check_format(path: Path) -> None:
         what = 'empty' if not start else 'of no format that torch.save writes'
     if what:
         raise ValueError(f'{path} is no checkpoint, it is {what}.')
+
+
+def _is_packed(path: Path) -> bool:
+    """True for an archive that may be larger than it looks, as torch writes none."""
+    with contextlib.suppress(Exception), zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+        return any(part.compress_type or part.flag_bits & 1 for part in parts)
+    return False
 
 
 def _refusal(path: Path, names: list[str]) -> str:
@@ -346,7 +409,7 @@ def _foreign_globals(path: Path) -> list[str]:
     """Names that a pickle imports, without importing them; torch's own are left out."""
     found: dict[str, None] = {}
     # Ends with the file, or in the tensors that follow the pickles of old files.
-    with contextlib.suppress(ValueError, LookupError, zipfile.BadZipFile):
+    with contextlib.suppress(Exception):
         with path.open('rb') as file:
             zipped = file.read(4) == _ZIP_START  # one may lie within a pickle
         if zipped:

@@ -142,9 +142,10 @@ def publishable_meta(checkpoint: Any) -> dict[str, Any]:
     """
     meta = meta_of(checkpoint)
     told = {key: meta[key] for key in _META if key in meta}
-    info = (checkpoint.get('message_hub') or {}).get('runtime_info') or {}
-    chosen = meta.get('selected_on')
-    if chosen and 'best_score' in info:
+    hub = checkpoint.get('message_hub')
+    info = hub.get('runtime_info') if isinstance(hub, Mapping) else None
+    chosen = meta.get('selected_on') or {}
+    if {'subset', 'metric'} <= chosen.keys() and 'best_score' in (info or {}):
         told['metrics'] = {f'{chosen["subset"]}/{chosen["metric"]}': info['best_score']}
     return Scrubber().value(to_plain(told))
 

@@ -3,9 +3,11 @@
 Needs torch and safetensors alone, so that it can be run on any torch there is.
 """
 
+import contextlib
 import io
 import os
 import pickle
+import random
 import tarfile
 import zipfile
 
@@ -13,6 +15,7 @@ import pytest
 import torch
 
 from mmma.checkpoints import fetch_url, load_weights_file
+from mmma.checkpoints.files import read_safetensors_meta, write_safetensors
 
 WEIGHTS = {'w': torch.arange(4.0)}
 REFUSED = r'run code from it .*It was not loaded\. .*--trust-checkpoint'
@@ -182,3 +185,93 @@ def test_tar_archives_are_not_unpacked(tmp_path):
     with pytest.raises(ValueError, match='it is a tar archive'):
         load_weights_file(path)
     assert not outside.exists()
+
+
+def meta_file(folder, kind, meta):
+    path = folder / f'a.{kind}'
+    if kind == 'safetensors':
+        write_safetensors(path, {'w': torch.zeros(2)}, meta)
+    else:
+        torch.save({'state_dict': {'w': torch.zeros(2)}, 'meta': meta}, path)
+    return path
+
+
+@pytest.mark.parametrize('kind', ['safetensors', 'pth'])
+@pytest.mark.parametrize(
+    ('meta', 'told'),
+    [
+        ({'classes': 5}, "classes is '5', and must be a list"),
+        ({'classes': 'nodding'}, "classes is 'nodding', and must be a list"),
+        ({'classes': [[1]]}, r"classes\.0 is '\[1\]', and must be text"),
+        ({'classes': {'a': 1}}, 'classes is .* must be a list'),
+        ({'bodies': [None]}, r'bodies\.0 is .* must be text'),
+        ({'body_of': ['0']}, r"body_of\.0 is '0', and must be a whole number"),
+        ({'body_of': [True]}, r'body_of\.0 is .* must be a whole number'),
+        (
+            {'bodies': ['a'], 'body_of': [1]},
+            'body_of has 1 for 1 bodies: it is damaged',
+        ),
+        ({'bodies': ['a'], 'body_of': [-1]}, 'body_of has -1 for 1 bodies'),
+        ({'label_space': ['mma82']}, 'label_space is .* must be text'),
+        ({'config_name': 3}, "config_name is '3', and must be text"),
+        ({'data': 'x'}, "data is 'x', and must be an object"),
+        (
+            {'data': {'simulated': 'no'}},
+            r"data\.simulated is 'no', and must be true or",
+        ),
+        ({'data': {'name': []}}, r'data\.name is .* must be text'),
+        ({'protocol': 'zeroshot'}, 'protocol is .* must be an object'),
+        (
+            {'protocol': {'train_domains': 'lab'}},
+            r'protocol\.train_domains is .* must be a list',
+        ),
+        ({'seen_domains': 'lab'}, 'seen_domains is .* must be a list'),
+        ({'selected_on': 'val'}, 'selected_on is .* must be an object'),
+        ({'frozen': 3}, 'frozen is .* must be an object'),
+        ({'frozen': {'count': 3}}, 'frozen lacks a key'),
+        ({'frozen': {'count': 'x', 'sha256': 'a', 'source': 'b'}}, r'frozen\.count is'),
+        ({'parameters': '3'}, 'parameters is .* must be a whole number'),
+    ],
+)
+def test_what_a_checkpoint_tells_is_of_its_kind(kind, meta, told, tmp_path):
+    path = meta_file(tmp_path, kind, meta)
+    with pytest.raises(
+        ValueError, match=rf'^checkpoint .*a\.{kind}: meta\.{told}'
+    ) as e:
+        load_weights_file(path)
+    assert '\n' not in str(e.value)
+    if kind == 'safetensors':
+        with pytest.raises(ValueError, match=rf'meta\.{told}'):
+            read_safetensors_meta(path)
+
+
+def test_what_is_untold_or_unknown_is_let_through(tmp_path):
+    meta = dict.fromkeys(('classes', 'data', 'protocol', 'frozen', 'bodies', 'body_of'))
+    meta |= {'anything': [{'x': 1}], 'label_space': 'mma82', 'data': {'name': None}}
+    for kind in ('safetensors', 'pth'):
+        assert load_weights_file(meta_file(tmp_path, kind, meta))['meta'] == meta
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_damaged_and_packed_archives_are_one_line(tmp_path):
+    torch.save({'w': torch.zeros(1000)}, tmp_path / 'a.pth')
+    torch.save(
+        {'w': torch.zeros(9)}, tmp_path / 'o.pth', _use_new_zipfile_serialization=False
+    )
+    with zipfile.ZipFile(tmp_path / 'a.pth') as old:
+        parts = {name: old.read(name) for name in old.namelist()}
+    with zipfile.ZipFile(tmp_path / 'p.pth', 'w', zipfile.ZIP_DEFLATED) as packed:
+        for name, content in parts.items():
+            packed.writestr(name, content)
+    with pytest.raises(ValueError, match='whose parts are compressed or encrypted'):
+        load_weights_file(tmp_path / 'p.pth')
+    rng = random.Random(0)
+    for name in ('a.pth', 'o.pth', 'p.pth'):
+        whole = (tmp_path / name).read_bytes()
+        for _ in range(60):
+            content = bytearray(whole[: rng.randrange(1, len(whole) + 1)])
+            for _ in range(rng.randrange(3)):
+                content[rng.randrange(len(content))] = rng.randrange(256)
+            (tmp_path / 'x.pth').write_bytes(content)
+            with contextlib.suppress(ValueError):
+                load_weights_file(tmp_path / 'x.pth')

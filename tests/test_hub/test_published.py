@@ -293,7 +293,7 @@ def model(tmp_path):
     folder = tmp_path / 'zoo' / 'tiny'
     folder.mkdir(parents=True)
     draft = folder / 'draft.safetensors'
-    meta = dict.fromkeys(('label_space', 'classes', 'protocol'), 'x')
+    meta = {'label_space': 'x', 'classes': ['x'], 'protocol': {'name': 'x'}}
     write_safetensors(draft, {'w': torch.ones(2)}, {**meta, 'data': {}})
     sha256 = ZooFolder(folder, draft).sha256
     draft.rename(folder / f'tiny-{sha256[:8]}.safetensors')
