@@ -137,7 +137,22 @@ def plain_config(path: Path) -> dict[str, Any]:
             content = content.get('mmma_config', content)
     else:
         content = parse_config(read_text(path), str(path))
-    return check_groups(content, str(path), needed=True)
+    return check_data(content, str(path))
+
+
+def check_data(config: Any, source: str) -> dict[str, Any]:
+    """Refuse a config of others that names more than it may, or lacks what it needs.
+
+    Returns:
+        The config as it is: its keys that load something are in it.
+
+    Raises:
+        ValueError: As :func:`mmma.registry.as_data`; or it cannot be measured with.
+    """
+    from mmma.registry import as_data
+
+    as_data(config, source)
+    return check_groups(config, source, needed=True)
 
 
 def check_groups(cfg: Any, source: str, needed: bool = False) -> Any:
@@ -148,8 +163,6 @@ def check_groups(cfg: Any, source: str, needed: bool = False) -> Any:
         source: Its owner, for the error.
         needed: It is to be measured with, so it has all that this takes.
     """
-    if not hasattr(cfg, 'get'):
-        raise ValueError(f'{source}: its config is no group of keys')
     for key in _GROUPS:
         value: Any = cfg
         for part in key.split('.'):

@@ -20,7 +20,7 @@ from mmma.checkpoints import file_sha256, load_weights_file, meta_of, weights_of
 from mmma.checkpoints.files import SUFFIX, read_safetensors_meta
 from mmma.config import (
     PUBLISHED,
-    check_groups,
+    check_data,
     config_folders,
     parse_config,
     plain_config,
@@ -206,8 +206,6 @@ def read_run(work_dir: Path, checkpoint: Path | None = None) -> TrainingRun:
         FileNotFoundError: There is no checkpoint in it.
         ValueError: Several could be meant, or this one cannot be published.
     """
-    from mmma.registry import as_data
-
     path = checkpoint or _choose(work_dir)
     content = load_weights_file(path)
     meta = meta_of(content)
@@ -219,7 +217,7 @@ def read_run(work_dir: Path, checkpoint: Path | None = None) -> TrainingRun:
         )
     cfg = meta['cfg']
     cfg = parse_config(cfg, str(path)) if isinstance(cfg, str) else cfg
-    as_data(check_groups(cfg, str(path), needed=True), str(path))
+    cfg = check_data(cfg, str(path))
     if cfg.get('fast_dev_run'):
         raise ValueError(f'{path} is of --fast-dev-run: train it without.')
     # Logs of rank 0 in the order in which the run was begun and resumed.
@@ -378,11 +376,7 @@ class ZooFolder:
     @cached_property
     def cfg(self) -> dict[str, Any]:
         """The resolved config, read without running it."""
-        from mmma.registry import as_data
-
-        content = plain_config(self.config)
-        as_data(content, str(self.config))
-        return content
+        return plain_config(self.config)
 
     def results(self) -> dict[str, dict[str, Any]]:
         """Contents of the results files by name, that of the own protocol first."""
