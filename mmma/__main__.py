@@ -3,10 +3,11 @@
 import os
 import sys
 
-from mmma.cli import entry
-
 if __name__ == '__main__':
-    # Python lets a module of the current folder stand for any package that is missing.
+    # Python lets any module of the current folder stand for a package of that name.
     if not os.path.isdir('mmma'):
-        sys.path[:] = [p for p in sys.path if p not in ('', os.getcwd())]
+        sys.path[:] = [path for path in sys.path if path not in ('', os.getcwd())]
+        os.environ['PYTHONSAFEPATH'] = '1'  # for processes of this one
+    from mmma.cli import entry
+
     sys.exit(entry())

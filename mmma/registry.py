@@ -60,9 +60,11 @@ _SCOPES = ('mmma', 'mmaction', 'mmengine', 'mmcv')
 _TYPES = ('type', 'constructor')  # keys by whose values MMEngine looks something up
 _LOADS = re.compile(
     r'init_cfg|load_from|lfb_\w+|clip_arch|\w*pretrained\w*|trust_remote_code'
-    r'|custom_imports|_base_|backend_args|file_client_args|(work|out|save)_dir'
+    r'|custom_imports|_base_|backend_args|file_client_args|filename_tmpl'
+    r'|\w+_(dir|path)'
 )
 """Keys by which something is loaded, imported, or written elsewhere."""
+_LOCAL = [{'type': 'LocalVisBackend'}]
 _MOST, _DEEPEST = 50_000, 40  # values of a config, and dots of a key; ours have 2,000
 
 
@@ -109,7 +111,9 @@ def as_data(
             kept = {}
             for key, inner in value.items():
                 place = f'{where}.{key}'.lstrip('.')
-                if inner and (not isinstance(key, str) or _LOADS.fullmatch(key)):
+                tells = key == 'vis_backends' and inner != _LOCAL  # others upload
+                named = not isinstance(key, str) or _LOADS.fullmatch(key)
+                if inner and (tells or named):
                     left.append(place)
                     continue
                 if key in _TYPES:

@@ -132,6 +132,9 @@ def test_keys_that_load_or_write_are_left_out():
         'work_dir': '/x',
         'out_dir': '/x',
         'save_dir': '/x',
+        'out_file_path': '/x.pkl',
+        'filename_tmpl': '../../{}.pth',
+        'vis_backends': [{'type': 'WandbVisBackend', 'init_kwargs': {'project': 'x'}}],
         'lfb_cfg': {'lfb_prefix_path': '/x'},
     }
     left = []
@@ -312,9 +315,8 @@ def test_a_zoo_config_lies_beside_the_zoo(name):
 
 
 def test_modules_of_the_current_folder_stand_for_none(tmp_path):
-    (tmp_path / 'rich').mkdir()
-    (tmp_path / 'rich/__init__.py').write_text("open('ran.txt', 'w')")
-    (tmp_path / 'yaml.py').write_text("open('ran.txt', 'w')")
+    for name in ('yaml', 'argparse', 'numpy', 'rich', 'clip', 'json'):
+        (tmp_path / f'{name}.py').write_text("open('ran.txt', 'w')")
     env = {**os.environ, 'PYTHONPATH': str(config_folders()[0].parent)}
     words = [sys.executable, '-m', 'mmma', 'download', '--list']
     subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, check=True)
