@@ -196,25 +196,6 @@ def refuse_remote_weights(filename: str, map_location: Any = None) -> Any:
     )
 
 
-def _imports_any_name() -> bool:
-    from mmengine.registry import registry
-
-    return registry.get_object_from_string is not object_at
-
-
-def _look_up_paths_only() -> None:
-    from mmengine.registry import registry
-
-    registry.get_object_from_string = object_at
-
-
-def object_at(path: str) -> Any:
-    """What a dotted path names; a name that no registry has names nothing."""
-    from mmengine.utils import get_object_from_string
-
-    return get_object_from_string(path) if '.' in path else None
-
-
 def _needs_cuda_for_gloo() -> bool:
     import torch
     from mmengine.dist import utils
@@ -283,13 +264,6 @@ REPAIRS: tuple[Repair, ...] = (
         'every download would run code from the file (open-mmlab/mmengine#1655)',
         _loads_code,
         _load_weights_only,
-    ),
-    Repair(
-        'registry.names',
-        'mmengine imports a module of any name that no registry has, such as a file of '
-        'the current folder',
-        _imports_any_name,
-        _look_up_paths_only,
     ),
     _numpy_repair(
         'Inf', 'inf', 'PoseCompact and MMCompact use np.Inf, gone in numpy 2.0'

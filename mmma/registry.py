@@ -18,6 +18,13 @@ compat.install()
 
 import mmaction.registry as _parent  # noqa: E402
 from mmengine.registry import FUNCTIONS, Registry  # noqa: E402
+from mmengine.registry import registry as _lookup  # noqa: E402
+from mmengine.utils import get_object_from_string  # noqa: E402
+
+# MMEngine would import a module of any name that no registry has: a file beside you.
+_lookup.get_object_from_string = lambda path: (
+    get_object_from_string(path) if '.' in path else None
+)
 
 
 def _child(name: str, *locations: str) -> Registry:
@@ -52,10 +59,9 @@ _PARTS = (
     *(DATASETS, DATA_SAMPLERS, TRANSFORMS, MODELS, METRICS, HOOKS, FUNCTIONS),
     *(EVALUATOR, LOG_PROCESSORS, LOOPS, MODEL_WRAPPERS, OPTIMIZERS, OPTIM_WRAPPERS),
     *(OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, TASK_UTILS),
-    *(VISBACKENDS, VISUALIZERS),
+    *(VISBACKENDS, VISUALIZERS, WEIGHT_INITIALIZERS),
 )
-"""What a config of others may name; inferencers, runners, tokenizers and initializers
-fetch weights."""
+"""What a config of others may name; inferencers, runners, tokenizers fetch weights."""
 _SCOPES = ('mmma', 'mmaction', 'mmengine', 'mmcv')
 _TYPES = ('type', 'constructor')  # keys by whose values MMEngine looks something up
 _LOADS = re.compile(
@@ -102,7 +108,7 @@ def as_data(
     def refuse(what: str, where: str) -> None:
         raise ValueError(f'{source}: its config names {what} ({where})')
 
-    def visit(value: Any, where: str) -> Any:
+    def visit(value: Any, where: str, used: bool = True) -> Any:
         if next(seen) > _MOST or where.count('.') > _DEEPEST:
             raise ValueError(
                 f'{source}: its config is larger or deeper than any model needs'
@@ -113,9 +119,8 @@ def as_data(
                 place = f'{where}.{key}'.lstrip('.')
                 tells = key == 'vis_backends' and inner != _LOCAL  # others upload
                 named = not isinstance(key, str) or _LOADS.fullmatch(key)
-                if inner and (tells or named):
-                    left.append(place)
-                    continue
+                out = bool(inner and (tells or named))
+                left.extend([place] if out and used else [])
                 if key in _TYPES:
                     scope, dot, name = str(inner).rpartition('.')
                     if (dot and scope not in _SCOPES) or name not in part_names():
@@ -123,14 +128,16 @@ def as_data(
                         refuse(f'{inner}, which is no {kind} of mmma', place)
                 if key in ('_scope_', 'default_scope') and inner not in _SCOPES:
                     refuse(f'the package {inner!r}, which nothing is taken from', place)
-                kept[key] = visit(inner, place)
+                kept[key] = visit(inner, place, used and not out)
+                if out:
+                    del kept[key]
             return kept
         if isinstance(value, (list, tuple)):
-            items = (visit(v, f'{where}.{i}') for i, v in enumerate(value))
+            items = (visit(v, f'{where}.{i}', used) for i, v in enumerate(value))
             return type(value)(items) if type(value) in (list, tuple) else list(items)
         if value is not None and type(value) not in (bool, int, float, str):
             refuse(f'a {type(value).__name__}, which is no plain value', where)
-        if isinstance(value, str) and '://' in value:
+        if used and isinstance(value, str) and '://' in value:
             refuse('a URL, and nothing is fetched for a config', where)
         return value
 

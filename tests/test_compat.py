@@ -57,13 +57,6 @@ def undo_dist(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
 
 
-def undo_registry_names(patch):
-    from mmengine.registry import registry as lookup
-    from mmengine.utils import get_object_from_string
-
-    patch.setattr(lookup, 'get_object_from_string', get_object_from_string)
-
-
 UNDO = {
     'mmaction.drn': undo_drn,
     'importlib_metadata': undo_importlib_metadata,
@@ -74,7 +67,6 @@ UNDO = {
     'numpy.trapz': lambda m: m.delattr(np, 'trapz', raising=False),
     'numpy.in1d': lambda m: m.delattr(np, 'in1d', raising=False),
     'dist.cpu': undo_dist,
-    'registry.names': undo_registry_names,
 }
 
 
@@ -133,13 +125,6 @@ def uses_dist():
     return backend == 'gloo'
 
 
-def uses_registry_names():
-    from mmengine.registry import MODELS
-
-    found = MODELS.get('mmengine.model.BaseModule').__name__
-    return MODELS.get('this') is None and found == 'BaseModule'
-
-
 USE = {
     'mmaction.drn': uses_drn,
     'importlib_metadata': uses_importlib_metadata,
@@ -150,7 +135,6 @@ USE = {
     'numpy.trapz': uses_trapz,
     'numpy.in1d': lambda: np.in1d([1, 2], [2]).tolist() == [False, True],
     'dist.cpu': uses_dist,
-    'registry.names': uses_registry_names,
 }
 
 
