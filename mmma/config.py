@@ -31,6 +31,7 @@ _GROUPS = (
     *(f'{s}_{end}' for s in SUBSETS for end in ('dataloader', 'dataloader.dataset')),
     *('test_evaluator', 'val_evaluator', 'test_cfg', 'val_cfg', 'train_cfg'),
 )
+_TUPLES = 'tuples'
 _NEEDED = ('model', 'protocol', 'test_dataloader.dataset')
 
 
@@ -135,9 +136,35 @@ def plain_config(path: Path) -> dict[str, Any]:
         content = read_json(path)
         if isinstance(content, dict):  # in a folder for the Hub it is beside the labels
             content = content.get('mmma_config', content)
+            _restore_tuples(content, path)
     else:
         content = parse_config(read_text(path), str(path))
     return check_data(content, str(path))
+
+
+def json_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """A config for JSON, which knows no tuples: ``tuples`` has their dotted keys."""
+    return {**cfg, _TUPLES: list(_tuple_keys(cfg, ''))}
+
+
+def _tuple_keys(value: Any, where: str) -> Iterator[str]:
+    """Dotted keys of tuples, those within others first."""
+    inner = value.items() if isinstance(value, Mapping) else ()
+    for key, item in enumerate(value) if isinstance(value, (list, tuple)) else inner:
+        yield from _tuple_keys(item, f'{where}.{key}'.lstrip('.'))
+    if isinstance(value, tuple):
+        yield where
+
+
+def _restore_tuples(config: dict[str, Any], path: Path) -> None:
+    try:
+        for key in config.pop(_TUPLES, []):
+            above, _, last = key.rpartition('.')
+            place = get_key(config, above) if above else config
+            name = int(last) if isinstance(place, list) else last
+            place[name] = tuple(place[name])
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise ValueError(f'{path}: {_TUPLES} names keys that are no lists') from None
 
 
 def check_data(config: Any, source: str) -> dict[str, Any]:

@@ -18,7 +18,13 @@ from mmma import config as configs
 from mmma.apis import load_config
 from mmma.cli import main
 from mmma.cli.arguments import find_recipe
-from mmma.config import config_folders, read_config, zoo_config
+from mmma.config import (
+    config_folders,
+    json_config,
+    plain_config,
+    read_config,
+    zoo_config,
+)
 from mmma.hub.publish import add_results, publish
 from mmma.hub.published import read_published, read_run
 from mmma.registry import MODELS, as_data, part_names
@@ -51,11 +57,12 @@ def leaves():
         yield from sorted((config_folders()[0] / folder).glob('*.py'))
 
 
-def test_every_recipe_passes_and_builds_the_same():
-    wrong, seen = [], set()
+def test_every_recipe_passes_and_builds_the_same(tmp_path):
+    wrong, seen, path = [], set(), tmp_path / 'config.json'
     for leaf in leaves():
-        cfg = plain(str(leaf))
-        kept = as_data(cfg, leaf.name)
+        cfg = load_config(str(leaf)).to_dict()
+        path.write_text(json.dumps(json_config(cfg)))
+        kept = load_config(str(path)).to_dict()
         for key in ('load_from', 'pretrained'):
             cfg.pop(key), kept.pop(key, None)
         if kept != cfg:
@@ -255,6 +262,17 @@ def test_a_json_config_brings_no_python(model, tmp_path, monkeypatch):
     assert cfg.a == '{{$ENV:SECRET:x}}'
     assert not {*odd} & {*cfg}
     assert not (tmp_path / 'ran.txt').exists()
+
+
+def test_tuples_come_back_from_json(tmp_path):
+    cfg = {**plain(), 'a': ((1, [2, (3,)]), {'b': [(), (4, 5)]}), 'c': [1]}
+    path = tmp_path / 'config.json'
+    path.write_text(json.dumps(json_config(cfg)))
+    assert plain_config(path) == cfg
+    for odd in (3, ['x'], ['c.9'], ['task'], [None], [['c']], ['model.'], 'abc'):
+        path.write_text(json.dumps({**cfg, 'task': 3, 'tuples': odd}))
+        with pytest.raises(ValueError, match=r'config\.json: tuples names keys that'):
+            plain_config(path)
 
 
 def test_nothing_is_fetched_for_a_config_of_others(tmp_path, capsys):

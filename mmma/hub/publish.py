@@ -22,7 +22,7 @@ import mmma.models  # noqa: F401  (fills the registry)
 from mmma.checkpoints import file_sha256, meta_of, to_plain
 from mmma.checkpoints.files import SUFFIX, frozen_names, write_safetensors
 from mmma.config import PUBLISHED as CONFIGS
-from mmma.config import config_folders
+from mmma.config import config_folders, json_config
 from mmma.evaluation.recognition import METRICS
 from mmma.evaluation.reports import read_results, write_results
 from mmma.files import link_or_copy, only_writer, write_file
@@ -123,7 +123,7 @@ def publish(
             str(run.work_dir): 'WORK_DIR',
         }
     )
-    text = json.dumps(portable(run.cfg, reference, scrubber), indent=2)
+    text = json.dumps(json_config(portable(run.cfg, reference, scrubber)), indent=2)
     with only_writer(folder):
         model, stale = _place(folder, weights, meta, force)
         write_file(folder / CONFIGS[0], f'{text}\n')
@@ -380,7 +380,7 @@ def _hub_config(model: ZooFolder) -> dict[str, Any]:
         'body_of': meta.get('body_of'),
         'torch_dtype': meta.get('precision'),
         'mmma_version': meta.get('mmma_version'),
-        'mmma_config': cfg,
+        'mmma_config': json_config(cfg),
     }
 
 
