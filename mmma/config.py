@@ -32,6 +32,7 @@ _GROUPS = (
     *('test_evaluator', 'val_evaluator', 'test_cfg', 'val_cfg', 'train_cfg'),
 )
 _TUPLES = 'tuples'
+_TOO_DEEP = (RecursionError, MemoryError)
 _NEEDED = ('model', 'protocol', 'test_dataloader.dataset')
 
 
@@ -278,13 +279,7 @@ def parse_config(text: str, source: str) -> dict[str, Any]:
             if not isinstance(node, ast.Assign) or len(node.targets) != 1:
                 raise ValueError(ast.unparse(node)[:60])
             found[node.targets[0].id] = ast.literal_eval(node.value)
-    except (
-        SyntaxError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+    except (SyntaxError, ValueError, TypeError, AttributeError, *_TOO_DEEP) as error:
         raise ValueError(
             f'{source}: its config is not one of plain values ({error}), and is not '
             'run. Train with a config of mmma.'
@@ -368,9 +363,10 @@ def origins(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Path]:
     """
     try:
         tree = ast.parse(read_text(path), str(path))
-    except SyntaxError as error:
-        where = f'{path}:{error.lineno or 1}'
-        raise ValueError(f'{where}: not readable as a config: {error.msg}') from None
+    except (SyntaxError, *_TOO_DEEP) as error:
+        where = f'{path}:{getattr(error, "lineno", None) or 1}'
+        what = getattr(error, 'msg', 'too deep')
+        raise ValueError(f'{where}: not readable as a config: {what}') from None
     found: dict[str, Path] = {}
     own: dict[str, Path] = {}
     for node in tree.body:

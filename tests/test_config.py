@@ -65,6 +65,7 @@ def test_bad_options(option, message):
         ("_base_ = ['good.py', 'none.py']", r'a\.py: _base_ .*none\.py: no such file'),
         (f'_base_ = {"a" * 300!r}', r'a\.py: _base_ .*: no such file'),
         ('_base_ = 3', 'no such file'),
+        (f'a = {"-" * 10**6}1', r'a\.py:1: not readable as a config: too deep'),
         ("_base_ = 'a.py'", r'a\.py: _base_ .*a\.py: comes again'),
         ('raise SystemExit(0)', r'a\.py:1: not readable as a config: SystemExit'),
         ('model = 3', r"a\.py: model is '3': it must be a group of keys"),

@@ -116,6 +116,8 @@ def test_what_is_no_plain_config():
         'a = b = 1',
         'a = (',
         '(' * 5000,
+        'a=' + '-' * 10**6 + '1',
+        'a=' + '1+' * 10**5 + '1',
     ):
         with pytest.raises(ValueError, match=r'a\.pth: its config is not one of plain'):
             parse_config(text, 'a.pth')
