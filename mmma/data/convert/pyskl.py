@@ -167,7 +167,9 @@ def _plain(value: Any, known: dict[int, Any], depth: int = _DEPTH) -> Any:
     """
     if isinstance(value, _Array):
         return value.value
-    if isinstance(value, _Dtype) or callable(value) or not depth:
+    if not depth:
+        raise ValueError('nested too deeply: keypoints must be numpy arrays')
+    if isinstance(value, _Dtype) or callable(value):
         raise ValueError('something else than annotations')
     if not isinstance(value, (dict, list, tuple)):
         return value
@@ -186,9 +188,9 @@ def read_pyskl(
     """Read and check a skeleton pickle.
 
     Args:
-        path: A pickle of ``split`` and ``annotations``, or a list of annotations alone,
-            written with numpy 1 or 2.
-        subset: Of the clips of a list; by default the one in the file's name.
+        path: A pickle of ``split`` and ``annotations``, of a list of annotations, or of
+            one annotation, written with numpy 1 or 2.
+        subset: Of clips without ``split``; by default the one in the file's name.
         strict: Refuse the file for one bad annotation.
 
     Returns:
@@ -196,8 +198,8 @@ def read_pyskl(
         no larger than ``MAX_SIDE``: keypoint (M, T, V, 2) in pixels and keypoint_score
         (M, T, V) in [0, 1], float32, 0 where missing, ``repaired``, the number of those
         made missing for NaN or a place far outside, or whose score was cut to [0, 1],
-        and ``scaled``; V is 0 where nobody was found and the file does not tell it; and
-        a line on what was left out, if anything was.
+        ``scaled`` and ``unscored``; V is 0 where nobody was found and the file does not
+        tell it; and a line on what was left out, if anything was.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -205,6 +207,8 @@ def read_pyskl(
             this schema; most annotations are bad: the first five are shown.
     """
     content = load_restricted(path)
+    if isinstance(content, dict) and 'keypoint' in content:
+        content = [content]  # as pose extraction writes one per video
     if isinstance(content, (list, tuple)):
         content = {'annotations': content}
     split = content.get('split') if isinstance(content, dict) else None
@@ -254,10 +258,12 @@ def _subset_in(path: Path) -> str:
 def _checked(row: Any) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise ValueError(f'a {type(row).__name__}, expected a dict')
-    missing = [f for f in FIELDS if f not in row]
+    missing = [f for f in FIELDS[:-1] if f not in row]
     if missing:
         raise ValueError(f'no {", ".join(missing)}; it has {", ".join(map(str, row))}')
-    keypoint, score = (np.asarray(row[k]) for k in ('keypoint', 'keypoint_score'))
+    keypoint = np.asarray(row['keypoint'])
+    unscored = 'keypoint_score' not in row
+    score = keypoint.any(-1) if unscored else np.asarray(row['keypoint_score'])
     frames, scaled = row['total_frames'], False
     if not keypoint.size and not score.size and isinstance(frames, int) and frames > 0:
         joints = keypoint.shape[2] if keypoint.ndim == 4 else 0  # nobody was found
@@ -297,6 +303,7 @@ def _checked(row: Any) -> dict[str, Any]:
         keypoint_score=score,
         repaired=repaired,
         scaled=scaled,
+        unscored=unscored,
     )
 
 
@@ -304,7 +311,8 @@ def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
     """Convert a skeleton pickle, or a folder of them, into a root without videos.
 
     The mapping may have ``splits``, ``subset`` and ``layout``; ``fps`` is that of all
-    clips. Pickles of one folder make one root, so they may not share splits or clips.
+    clips. Pickles of one folder make one root, so they may not share clips, nor splits
+    other than subsets.
     """
     tree, paths = list_sources(source, SUFFIXES, 'pickle')
     conversion = Conversion(tree, out, options)
@@ -316,13 +324,15 @@ def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
     for file in paths:
         own, found, left_out = read_pyskl(file, mapping.subset, options.strict)
         names = {row['frame_dir'] for row in found}
-        if again := sorted(own.keys() & split.keys()) or sorted(names & have):
+        shared = own.keys() & split.keys() - set(SUBSETS)
+        if again := sorted(shared) or sorted(names & have):
             raise ValueError(
                 f'{tree.path}: {len(paths)} pickles, of which several have '
                 f'{again[0]!r}; give one of them, or give each clips and a subset of '
                 'its own'
             )
-        split, rows, have = {**split, **own}, [*rows, *found], have | names
+        split.update({key: (*split.get(key, ()), *own[key]) for key in own})
+        rows, have = [*rows, *found], have | names
         notices += left_out
     subsets = _subsets(split, have, mapping.splits, path, notices, options.strict)
     chosen = [row for row in rows if row['frame_dir'] in subsets]
@@ -367,6 +377,9 @@ def _repairs(rows: list[dict[str, Any]]) -> list[str]:
             f'{scaled} clips are of larger pictures: joints, width and height are '
             f'scaled down to {MAX_SIDE} pixels'
         )
+    if unscored := sum(row['unscored'] for row in rows):
+        told = 'clips have no scores: a joint is found where it is not at 0, 0'
+        notices.append(f'{unscored} {told}')
     empty = [row['frame_dir'] for row in rows if not row['keypoint_score'].any()]
     if empty:
         shown = ', '.join(empty[:SHOWN]) + (', ...' if len(empty) > SHOWN else '')

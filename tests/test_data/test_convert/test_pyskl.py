@@ -141,6 +141,7 @@ ARRAY = b'cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC\x01bt
         (pickle.dumps(np.zeros(2, [('a', 'i4')])), 'not of numbers'),
         (pickle.dumps(RECORDS), 'an array of records, not of numbers'),
         (b'cnumpy\ndtype\n.', 'something else than annotations'),
+        (pickle.dumps([[[[[[[0]]]]]]]), 'nested too deeply: keypoints must be numpy'),
         (b'cnumpy\nndarray\n(K\x05tR.', 'numpy.ndarray is not called'),
         (ARRAY + b'(K\x01(K\x02tNI00\nC\x04abcdtb.', 'an array without a dtype'),
         (b'cnumpy\ndtype\n}X\x01\x00\x00\x00aK\x01sb.', 'not a readable pickle'),
@@ -154,7 +155,7 @@ def test_what_is_no_skeleton_pickle(dump, data, message):
 def test_a_small_file_asks_for_little_memory(dump):
     loop = []
     loop.append(loop)
-    with pytest.raises(ValueError, match='something else than annotations'):
+    with pytest.raises(ValueError, match='nested too deeply'):
         load_restricted(dump(loop))
     many = [0]
     for _ in range(4):
@@ -348,7 +349,7 @@ def test_bad_mappings(source, mapping_file, tmp_path, mapping, message):
 
 def test_no_pickle_and_several(source, tmp_path):
     source(), source(name='download/more.pickle')
-    with pytest.raises(ValueError, match=r"2 pickles, .*'test'; give one of them"):
+    with pytest.raises(ValueError, match=r"2 pickles, .*'[abc]'; give one of them"):
         convert('pyskl', tmp_path / 'download', tmp_path / 'out')
     (tmp_path / 'empty').mkdir()
     with pytest.raises(FileNotFoundError, match=r'no \.pkl or \.pickle file is in it'):
@@ -464,6 +465,32 @@ def test_a_folder_of_lists_is_one_root(tmp_path):
     write_list(folder / 'x_test.pkl', 'ea')
     with pytest.raises(ValueError, match=r"3 pickles, of which several have 'a'"):
         convert('pyskl', folder, tmp_path / 'other')
+
+
+def test_a_folder_of_single_annotations_is_one_root(tmp_path, mapping_file):
+    folder = tmp_path / 'one_per_video'
+    folder.mkdir()
+    for number, name in enumerate('abc'):
+        (folder / f'{name}.pkl').write_bytes(pickle.dumps(annotation(name, number)))
+    mapping = mapping_file({'subset': 'val'})
+    convert('pyskl', folder, tmp_path / 'out', Options(mapping=mapping))
+    clips = DataRoot(tmp_path / 'out').read_rec()
+    assert [(c.clip, c.subset, c.action) for c in clips] == [
+        *(('a', 'val', 0), ('b', 'val', 1), ('c', 'val', 2))
+    ]
+
+
+def test_joints_without_scores_are_found_where_they_are_not_at_0(source, tmp_path):
+    row = annotation('a')
+    del row['keypoint_score']
+    row['keypoint'][0, 1, 2] = 0
+    found = convert(
+        'pyskl', source([row, annotation('b'), annotation('c')]), tmp_path / 'o'
+    )
+    scores = SkeletonStore(tmp_path / 'o', 'rec').get('a')[1]
+    assert scores[0, 1, 2] == 0
+    assert scores.sum() == scores.size - 1
+    assert any('1 clips have no scores' in notice for notice in found.notices)
 
 
 def test_a_conversion_that_fails_leaves_nothing(source, tmp_path, monkeypatch):
