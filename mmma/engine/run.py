@@ -140,15 +140,8 @@ class TrainOptions:
             bf16 = torch.cuda.is_bf16_supported()
             cfg.optim_wrapper.type = 'AmpOptimWrapper'
             cfg.optim_wrapper.dtype = 'bfloat16' if bf16 else 'float16'
-        rows = root.read_det() if cfg.task == 'det' else root.read_rec()
-        domains = cfg.val_dataloader.dataset.domains
-        if not any(r.subset == 'val' and r.domain in domains for r in rows):
-            print(
-                f'{root.path}: no val {"video" if cfg.task == "det" else "clip"} of '
-                f'{", ".join(domains)}: training is not validated, and its last '
-                'checkpoint counts (selected_on: last)'
-            )
-            cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+        if loader := cfg.get('val_dataloader'):
+            _drop_empty_validation(cfg, root, loader.dataset)
         if self.fast_dev_run:
             _shorten(cfg, root)
 
@@ -379,6 +372,22 @@ def show_tokens(model: Any) -> None:
     kept = {key: head[key] for key in _KEPT if key in head}
     space = {'label_space': head.label_space} if 'label_space' in head else {}
     model.cls_head = ConfigDict(type='TokenHead', pooling=pooling, **kept, **space)
+
+
+def _drop_empty_validation(cfg: Any, root: DataRoot, dataset: Any) -> None:
+    """Train without validation, and say so, where no row of it has its truth."""
+    if cfg.task == 'det':
+        rows = [video for video in root.read_det() if not video.withheld]
+    else:
+        rows = [clip for clip in root.read_rec() if clip.action is not None]
+    if any(r.subset == dataset.subset and r.domain in dataset.domains for r in rows):
+        return
+    print(
+        f'{root.path}: no labelled val {"video" if cfg.task == "det" else "clip"} of '
+        f'{", ".join(dataset.domains)}: training is not validated, and its last '
+        'checkpoint counts (selected_on: last)'
+    )
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
 
 
 def _shorten(cfg: Any, root: DataRoot) -> None:

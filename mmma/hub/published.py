@@ -22,6 +22,7 @@ from mmma.checkpoints import file_sha256, load_weights_file, meta_of, weights_of
 from mmma.checkpoints.files import SUFFIX, read_safetensors_meta
 from mmma.config import config_folders
 from mmma.evaluation.reports import read_results
+from mmma.hub.zoo import trained_in
 from mmma.protocols import PROTOCOLS, make_protocol, write_protocol
 from mmma.taxonomy import suggest
 
@@ -208,7 +209,6 @@ _WORLD = re.compile(r'^ *GPU number: (\d+)$', re.MULTILINE)
 _LATER_RANK = re.compile(r'_rank[1-9]\d*\.log$')
 _TRAINED = re.compile(r' - INFO - (Epoch|Iter)\(train\)')
 _NEEDED = ('label_space', 'classes', 'protocol', 'data', 'cfg')
-_EPOCH = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 
 
 @dataclass(frozen=True)
@@ -249,9 +249,9 @@ def read_run(work_dir: Path, checkpoint: Path | None = None) -> TrainingRun:
 
     Raises:
         FileNotFoundError: There is no checkpoint in it.
-        ValueError: Several could be meant, or this one cannot be published.
+        ValueError: It cannot be published.
     """
-    path = checkpoint or _choose(work_dir)
+    path = checkpoint or trained_in(work_dir)
     content = load_weights_file(path)
     meta = meta_of(content)
     lacking = [key for key in _NEEDED if not meta.get(key)]
@@ -269,28 +269,6 @@ def read_run(work_dir: Path, checkpoint: Path | None = None) -> TrainingRun:
     texts = [p.read_text(encoding='utf-8', errors='replace') for p in sorted(logs)]
     log = '\n'.join(text for text in texts if _TRAINED.search(text))
     return TrainingRun(work_dir, path, content, cfg, log)
-
-
-def _choose(work_dir: Path) -> Path:
-    best = sorted(work_dir.glob('best_*.pth'))
-    if len(best) > 1:
-        raise ValueError(
-            f'{work_dir} has several best checkpoints '
-            f'({", ".join(path.name for path in best)}): choose with --checkpoint.'
-        )
-    if best:
-        return best[0]
-    told = work_dir / 'last_checkpoint'  # its path is that of the machine of the run
-    last = Path(told.read_text().strip()).name if told.is_file() else ''
-    if last and (work_dir / last).is_file():
-        return work_dir / last
-    numbered = {m: p for p in work_dir.glob('*.pth') if (m := _EPOCH.fullmatch(p.name))}
-    if not numbered:
-        raise FileNotFoundError(
-            f'{work_dir} holds no checkpoint (best_*.pth, epoch_*.pth or iter_*.pth): '
-            'give the work dir of tools/train.py, or --checkpoint FILE.'
-        )
-    return max(numbered.items(), key=lambda item: int(item[0][1]))[1]
 
 
 def training_resources(log: str) -> str | None:
