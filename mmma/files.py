@@ -77,11 +77,9 @@ def atomic_write(path: Path, mode: str = 'w') -> Iterator[IO[Any]]:
 
 
 def read_text(path: Path, content: bytes | None = None) -> str:
-    """Text of a table; a byte order mark is dropped.
+    """Text of a UTF-8 table, or of UTF-16 with its mark, as spreadsheets write.
 
-    Args:
-        path: A UTF-8 file, or one of UTF-16 with its mark, as spreadsheets write.
-        content: Its bytes, where they were read.
+    A byte order mark is dropped. ``content`` are its bytes, where they were read.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -194,12 +192,7 @@ def read_names(path: Path, columns: Sequence[str]) -> tuple[list[str], str]:
 
 
 def read_json(path: Path) -> Any:
-    """Content of a JSON file.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is not UTF-8 text, or not JSON.
-    """
+    """Content of a JSON file; raises as :func:`read_text` and :func:`parse_json`."""
     return parse_json(read_text(path), path)[0]
 
 
@@ -269,15 +262,9 @@ class Problem:
 
 
 def refuse(problems: Sequence[Problem], path: Path, hint: str = '') -> None:
-    """Raise if there is any problem, showing the first five.
+    """Raise ``ValueError`` if there is any problem, showing the first five.
 
-    Args:
-        problems: What was found, in the order of the file.
-        path: The file that was read.
-        hint: Where all of them can be seen.
-
-    Raises:
-        ValueError: ``problems`` is not empty.
+    ``hint`` says where all of them can be seen.
     """
     if not problems:
         return
@@ -291,16 +278,7 @@ def refuse(problems: Sequence[Problem], path: Path, hint: str = '') -> None:
 def leave_out(
     problems: Sequence[Problem], total: int, path: Path, strict: bool = False
 ) -> list[str]:
-    """Tell what is left out of a file for what is wrong with it.
-
-    Args:
-        problems: One for each odd entry.
-        total: Number of all entries.
-        path: The file that was read.
-        strict: Refuse any.
-
-    Returns:
-        A line for the user, or none.
+    """Tell in a line, or none, what is left out of a file for what is wrong with it.
 
     Raises:
         ValueError: More than half of the entries are odd, or any if strict.
@@ -529,12 +507,7 @@ class Journal:
             )
 
     def holds(self, path: str, source: Path) -> bool:
-        """True if a video is packed, and neither it nor its source has changed since.
-
-        Args:
-            path: As in the tables.
-            source: The file.
-        """
+        """True if a video is packed, and neither it nor its source changed since."""
         record = self.records.get(path)
         if record is None or not source.is_file():
             return False

@@ -163,10 +163,7 @@ def portable(
 ) -> dict[str, Any]:
     """A resolved config without what belongs to one run on one machine.
 
-    Args:
-        cfg: As trained or tested.
-        leaf: The config it came from, resolved; None where that is not known.
-        scrubber: For what is left.
+    ``leaf`` is the config it came from, resolved; None where that is not known.
     """
     if leaf is None:
         own = {'env_cfg': cfg['env_cfg']} if 'env_cfg' in cfg else {}
@@ -292,11 +289,8 @@ def training_resources(log: str) -> str | None:
 def find_leaf(config_name: str | None, protocol: Mapping[str, Any]) -> str | None:
     """Config file of mmma behind a run, as ``configs/recog/x.py``; None for others.
 
-    A run of one leaf under the protocol of another is a run of the other.
-
-    Args:
-        config_name: File name, as checkpoints tell it.
-        protocol: Of the resolved config.
+    By the file name that checkpoints tell. A run of one leaf under the protocol of
+    another is a run of the other.
     """
     wanted = make_protocol(protocol).name
     for folder in config_folders()[:1] if config_name else ():
