@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import functools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mmma.data.arrays import SkeletonStore
 from mmma.data.clips import Clip, scan_rec
-from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, TASKS, DataRoot
+from mmma.data.root import (
+    DET_FILE,
+    INFO_FILE,
+    MISSING_FILE,
+    REC_FILE,
+    TASKS,
+    DataRoot,
+    shares,
+)
 from mmma.data.videos import END_TOLERANCE_SEC, Video, scan_det
 from mmma.files import Problem, map_in_processes, progress
 from mmma.taxonomy import (
@@ -110,7 +118,13 @@ def check_root(
     is_mma82 = root.info.label_space == 'mma82' and root.info.name.lower() in REAL_NAMES
     if is_mma82 and not root.info.simulated:
         checks['published margins'] = list(_margins(root, clips, videos))
-    rows = [row for row in (*clips, *videos) if row.path]
+    there = listed = [*clips, *videos]
+    try:
+        there = root.there(listed)
+    except ValueError as error:
+        checks[MISSING_FILE] = [Problem(MISSING_FILE, 0, '', str(error))]
+    rows = [row for row in there if row.path]
+    absent = {*listed}.difference(there)
     missing = list(_missing_videos(root, rows))
     checks['videos'] = missing if rows else 'no row has a path'
     for task in TASKS:
@@ -118,7 +132,7 @@ def check_root(
         if root.has_skeletons(task):
             try:
                 stores[task] = SkeletonStore(root, task)
-                found = _skeleton_problems(stores[task], clips, videos, task)
+                found = _skeleton_problems(stores[task], clips, videos, task, absent)
                 checks[_store(task)] = sorted(found, key=str)
             except (ValueError, FileNotFoundError) as error:
                 checks[_store(task)] = [Problem(_store(task), 0, '', str(error))]
@@ -126,7 +140,10 @@ def check_root(
     if decode and rows:
         broken = _broken_videos(root, rows, stores.get('rec'), workers)
         checks['decoding'] = list(broken)
-    return Report(root.path, _summary(root, clips, videos, stores), checks)
+    summary = _summary(root, clips, videos, stores)
+    if absent:
+        summary['incomplete'] = '; '.join(shares(there, listed))
+    return Report(root.path, summary, checks)
 
 
 def read_tables(
@@ -297,12 +314,20 @@ def _mismatches(
 
 
 def _skeleton_problems(
-    store: SkeletonStore, clips: Sequence[Clip], videos: Sequence[Video], task: str
+    store: SkeletonStore,
+    clips: Sequence[Clip],
+    videos: Sequence[Video],
+    task: str,
+    absent: Collection[Clip | Video] = (),
 ) -> Iterator[Problem]:
-    """Names that only the table or only the index has, and lengths that differ."""
+    """Names that only the table or only the index has, and lengths that differ.
+
+    Rows that are ``absent``, for their source is missing, may lack their skeleton.
+    """
     file = _store(task)
     names = {c.clip for c in clips} if task == 'rec' else {v.video for v in videos}
-    for name in names - set(store.names):
+    lacking = {row.clip if isinstance(row, Clip) else row.video for row in absent}
+    for name in names - set(store.names) - lacking:
         yield Problem(file, 0, name, 'no skeleton, but the table has it')
     for name in set(store.names) - names:
         hint = suggest(name, names) if len(names) < 1000 else ''

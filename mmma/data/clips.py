@@ -347,6 +347,12 @@ def is_named(path: str, source: str) -> bool:
 
     Capitals do not count, nor whether letters are composed (NFC) or not.
     """
-    names = (normalize('NFC', t).casefold().replace('\\', '/') for t in (path, source))
-    own, wanted = ([*PurePosixPath(n).parts[:-1], split_name(n)[0]] for n in names)
-    return own[-len(wanted) :] == wanted
+    own, wanted = (name_parts(text.casefold()) for text in (path, source))
+    return bool(source) and own[-len(wanted) :] == wanted
+
+
+def name_parts(name: str) -> list[str]:
+    """Folders of a video's name, but for what leads out of one; the name, no suffix."""
+    path = PurePosixPath(normalize('NFC', name).replace('\\', '/'))
+    folders = [part for part in path.parts[:-1] if part.strip('/.')]
+    return [*folders, split_name(path.name)[0]]

@@ -19,7 +19,7 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from mmma.data.clips import Clip, body_map
+from mmma.data.clips import Clip
 from mmma.data.root import read_root
 from mmma.data.videos import Video
 from mmma.datasets.samplers import SampleKey
@@ -387,8 +387,7 @@ class ClipDataset(RootDataset):
     def load_data_list(self) -> list[dict]:
         """Rows of the table that are selected."""
         table = self.root.read_rec(self.body_groups)
-        published = load_label_space(self.root.info.label_space, self.body_groups)
-        self._metainfo.update(space_meta(body_map(table, published)))
+        self._metainfo.update(space_meta(self.root.label_space(self.body_groups)))
         return [
             {
                 'clip': clip.clip,

@@ -324,6 +324,8 @@ def describe_data(run: Run) -> dict[str, Any]:
         'simulated': info.simulated,
         'source': info.source,
     }
+    if told := run.root.incomplete(run.task):
+        data['incomplete'] = told
     return data if run.extractor is None else {**data, 'extractor': run.extractor}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,9 +17,11 @@ from mmma.data.root import (
     DET_FILE,
     INFO_FILE,
     REC_FILE,
+    DataRoot,
     DatasetInfo,
     missing_root,
     read_info,
+    shares,
 )
 from mmma.data.videos import (
     END_TOLERANCE_SEC,
@@ -121,6 +123,7 @@ def recognition_report(
     subset, chosen = choose(gt, clips, 'clips', subset, domain)
     true_labels(chosen)  # refuses withheld ones before anything else is read
     scores = read_scores(pred, space)
+    chosen, told = _without_missing(gt, info, chosen, scores.names)
     table = _match_scores(scores, clips, chosen, subset)
     trained = Counter(c.action for c in clips if c.subset == 'train')
     trained.pop(None, None)
@@ -137,6 +140,7 @@ def recognition_report(
             **rows[0]['counts'],
             'ignored': len(scores.names) - len(table.names),
         },
+        'incomplete': told,
         'options': {
             'label_space': label_space,
             'body_groups': body_groups,
@@ -171,7 +175,9 @@ def detection_report(
     refuse(problems, gt)
     subset, chosen = choose(gt, videos, 'videos', subset, domain)
     _check_truth(gt, chosen, videos, subset)
-    found, counts = place_detections(pred, read_detections(pred, space), videos, chosen)
+    given = read_detections(pred, space)
+    chosen, told = _without_missing(gt, info, chosen, given.names)
+    found, counts = place_detections(pred, given, videos, chosen)
     rows = domain_rows(found, chosen, space, options, info.domains)
     extras: dict[str, Any] = {}
     if profile or segment_map:
@@ -189,6 +195,7 @@ def detection_report(
         **({'domain': domain} if domain else {}),
         'simulated': info.simulated,
         'counts': {**rows[0]['counts'], **counts},
+        'incomplete': told,
         'options': {
             'label_space': label_space,
             'body_groups': body_groups,
@@ -223,6 +230,22 @@ def _truth_file(path: Path, name: str, space: LabelSpace) -> tuple[Path, Dataset
             f'--label-space {info.label_space}'
         )
     return root / name if path.is_dir() else path, info
+
+
+def _without_missing(
+    gt: Path, info: DatasetInfo, chosen: list[Entry], scored: Collection[str]
+) -> tuple[list[Entry], list[str]]:
+    """Those of a root that are there or have scores, and what share of all they are."""
+    if not info.name:
+        return chosen, []
+    there, scored = {*DataRoot(gt.parent).there(chosen)}, {*scored}
+    kept = [
+        entry
+        for entry in chosen
+        if entry in there
+        or (entry.clip if isinstance(entry, Clip) else entry.video) in scored
+    ]
+    return kept or chosen, shares(kept or chosen, chosen)
 
 
 def choose(

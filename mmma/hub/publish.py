@@ -442,6 +442,8 @@ def _text(model: ZooFolder, config: str) -> Iterator[str]:
     )
     yield '## Training\n'
     yield f'- Data: {data.get("name")}, fingerprint `{str(data["fingerprint"])[:8]}`'
+    if data.get('incomplete'):
+        yield f'- Not all source videos could be had: {"; ".join(data["incomplete"])}'
     yield f'- Protocol: {protocol}. {_PROTOCOLS[protocol]}'
     yield f'- Domains seen: {", ".join(meta.get("seen_domains") or ["unknown"])}'
     yield f'- Started from: {meta.get("pretrain_data") or "unknown"}'

@@ -18,7 +18,15 @@ import numpy as np
 
 from mmma.data.arrays import SkeletonStore, SkeletonWriter
 from mmma.data.clips import OPTIONAL, Span
-from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, TASKS, DataRoot, write_info
+from mmma.data.root import (
+    DET_FILE,
+    INFO_FILE,
+    MISSING_FILE,
+    REC_FILE,
+    TASKS,
+    DataRoot,
+    write_info,
+)
 from mmma.data.videos import write_entries
 from mmma.files import (
     Journal,
@@ -163,6 +171,8 @@ def _finish(
                 if own == task and path in records
             }
             copy_skeletons(root, out, task, places)
+    if (root.path / MISSING_FILE).is_file():
+        shutil.copyfile(root.path / MISSING_FILE, out / MISSING_FILE)
     packed = options.as_dict()
     if options.crop == 'person':
         packed['uncropped'] = report.uncropped
@@ -369,11 +379,12 @@ def copy_table(root: DataRoot, out: Path, task: str) -> None:
             for _, cells in lines:
                 row = dict(zip(columns, cells, strict=False))
                 name = normalize('NFC', row['clip'])
-                path, span = rows.get(name, ('', None))
-                if span:
-                    row['source_video'] = row.get('source_video') or path
-                    row['start_sec'] = row['end_sec'] = ''
-                row['path'] = packed_path(path, span) if path else ''
+                if name in rows:  # others have no video, or one that is missing
+                    path, span = rows[name]
+                    row['path'] = packed_path(path, span)
+                    if span:
+                        row['source_video'] = row.get('source_video') or path
+                        row['start_sec'] = row['end_sec'] = ''
                 writer.writerow(row)
     else:
         content = json.loads(read_text(source))

@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from mmma.data.check import check_root
 from mmma.data.root import DataRoot, DatasetInfo, read_info, write_info
 from mmma.taxonomy import DOMAINS
 
@@ -189,3 +190,59 @@ def test_composed_letters_find_letters_with_marks(root):
         assert data.video_path(written).samefile(file)
         file.unlink()
     assert data.video_path(composed) == root / composed
+
+
+LIST = 'source_video;domain\nV011.mp4;street\nV012;lab\n'
+
+
+@pytest.fixture
+def part_root(tmp_path):
+    """Sources V001, there, and V011, missing, of street; two more files are absent."""
+    rows = [
+        f'{clip},videos/{path}.mp4,{subset},street,s,nodding,,{source},{times}'
+        for clip, path, subset, source, times in (
+            ('a', 'V001', 'train', 'V001', '0,1'),
+            ('b', 'V011', 'train', 'v011', '0,1'),
+            ('c', 'V011', 'test', 'V011', '1,2'),
+            ('d', 'other', 'test', '', ','),
+        )
+    ]
+    header = (
+        'clip,path,subset,domain,subject,action,body,source_video,start_sec,end_sec'
+    )
+    (tmp_path / 'videos').mkdir()
+    (tmp_path / 'videos/V001.mp4').write_bytes(b'')
+    (tmp_path / 'rec.csv').write_text('\n'.join([header, *rows]) + '\n')
+    (tmp_path / 'missing_sources.csv').write_text(LIST)
+    write_info(tmp_path, DatasetInfo('parts', 'mma82', simulated=True))
+    return tmp_path
+
+
+def test_clips_of_missing_sources_are_left_out_and_told(part_root, capsys):
+    root = DataRoot(part_root)
+    assert [clip.clip for clip in root.read_rec()] == ['a', 'd']
+    assert root.incomplete('rec') == [
+        'train: 1 of 2 clips of street',
+        'test: 1 of 2 clips of street',
+    ]
+    assert root.incomplete('det') == []
+    assert capsys.readouterr().err == (
+        f'note: {part_root}: train: 1 of 2 clips of street; test: 1 of 2 clips of '
+        'street (missing_sources.csv lists what is missing)\n'
+    )
+    (part_root / 'videos/V011.mp4').write_bytes(b'')  # it was found
+    assert len(root.read_rec()) == 4
+    assert root.incomplete('rec') == []
+    (part_root / 'videos/V001.mp4').unlink()  # that has no reason
+    assert len(root.read_rec()) == 4
+    (part_root / 'videos/V011.mp4').unlink()
+    (part_root / 'missing_sources.csv').unlink()
+    assert len(root.read_rec()) == 4
+
+
+def test_a_list_of_missing_sources_without_its_columns(part_root):
+    (part_root / 'missing_sources.csv').write_text('source,domain\nV011,street\n')
+    with pytest.raises(ValueError, match=r'missing_sources.csv:1: the columns are'):
+        DataRoot(part_root).read_rec()
+    found = check_root(part_root).checks['missing_sources.csv']
+    assert 'it needs source_video, domain' in found[0].text

@@ -482,3 +482,21 @@ def test_the_stand_in_of_a_span_is_a_span(tmp_path):
         sample = build(root, pipeline=pipeline, on_broken=on_broken)[0]
         assert read_numbers(sample['imgs']) == list(range(50, 75)), on_broken
         assert sample['broken'] == 'a'
+
+
+def test_clips_of_missing_sources_are_left_out(tmp_path, capsys):
+    rows = ['x,videos/gone.mp4,train,1,gone,0,1', *SPANS]
+    root = make_span_root(tmp_path / 'root', rows)
+    (root / 'missing_sources.csv').write_text('source_video,domain\ngone,lab\n')
+    uniform = dict(type='UniformFrames', clip_len=25, test_mode=True)
+    pipeline = [{'type': 'OpenVideo'}, uniform, {'type': 'DecodeFrames'}]
+    dataset = build(root, pipeline=pipeline)
+    assert len(dataset) == len(SPANS)
+    assert 'train: 6 of 7 clips of lab' in capsys.readouterr().err
+    pack_root(DataRoot(root), tmp_path / 'out', PackOptions(short_side=32), workers=0)
+    packed = DataRoot(tmp_path / 'out')
+    assert packed.incomplete('rec') == ['train: 6 of 7 clips of lab']
+    kept = (tmp_path / 'out/rec.csv').read_text().splitlines()[1]
+    assert kept.startswith('x,videos/gone.mp4,train,1,gone,0,1,')
+    dataset = build(tmp_path / 'out', pipeline=pipeline)
+    assert set(read_numbers(dataset[0]['imgs'])) == set(range(25))

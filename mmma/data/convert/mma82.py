@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mmma.data.clips import Clip, split_name, times
+from mmma.data.clips import Clip, is_named, name_parts, split_name, times
 from mmma.data.convert.ma52 import (
     COLUMNS,
     FrameRow,
@@ -60,6 +61,7 @@ NEEDED = {
     'rec': ('path', 'action'),
     'det': ('video', 'start_frame', 'end_frame', 'action', 'frames'),
 }
+_NUMBERS = ('start_sec', 'end_sec', 'fps')
 _IGNORED = '-'
 _WITHHELD = ('', '-1')
 _TABLE_SUFFIXES = ('.txt', '.csv', '.tsv', '.json', '.jsonl', '.parquet', '.md')
@@ -200,7 +202,8 @@ def read_rows(
     columns, width, delimiter = table['columns'], table['width'], table['delimiter']
     if width is None:
         separators = ''.join(dict.fromkeys(delimiter + SEPARATORS))
-        header, cells = read_table(path, separators=separators)
+        numbers = [columns[name] for name in _NUMBERS if name in columns]
+        header, cells = read_table(path, None, separators, numbers)
         places, width = {}, len(header)
         for name, column in columns.items():
             if column in header:
@@ -287,6 +290,9 @@ class Release:
 
     def __init__(self, conversion: Conversion, mapping: Mapping[str, Any]) -> None:
         self.conversion, self.mapping = conversion, mapping
+        folder = conversion.options.sources
+        self.sources = SourceTree(folder) if folder else None
+        self._spans: dict[tuple[str, ...], list[int | None]] = defaultdict(list)
         self.space = load_label_space('mma82')
         self._names = {'action': self.space.actions, 'body': self.space.bodies}
         self._known = {
@@ -345,26 +351,52 @@ class Release:
                 f'{path}: every label is 0, so the truth is taken as withheld'
             )
             rows = [(line, {**row, 'action': ''}) for line, row in rows]
-        problems = []
+        clips, problems = [], []
         for line, row in rows:
             try:
-                self.conversion.clips.append(self._clip(row, line, told))
+                clips.append(self._clip(row, line, told))
             except ValueError as error:
                 problems.append(Problem(str(file), line, row['path'], str(error)))
         refuse(problems, file)
+        if repeated := clips.count(None):
+            self.conversion.notices.append(
+                f'{path}: {repeated} rows with the span and the action of another are '
+                'left out'
+            )
+        self.conversion.clips += filter(None, clips)
 
-    def _clip(self, row: dict[str, str], line: int, told: Mapping[str, str]) -> Clip:
+    def _clip(
+        self, row: dict[str, str], line: int, told: Mapping[str, str]
+    ) -> Clip | None:
+        """A row as a clip; None for a span without a name that was there before."""
         errors: list[str] = []
         start_sec, end_sec = times(row, errors)
         if errors:
             raise ValueError(errors[0])
+        name, source = row['path'], row.get('source_video', '')
+        if not name and not source:
+            raise ValueError('neither a path nor a source_video')
+        if start_sec is not None and self.sources:
+            source = source or name
+        itself = is_named(name or source, source)
+        taken = source if itself or start_sec is not None else ''
+        place = self._place(name, row, told, 'clips', taken)
+        action = self.label('action', row['action'])
+        clip = row.get('clip') or split_name(name)[0]
+        if itself and start_sec is not None and not row.get('clip'):
+            clip = f'{split_name(source)[0]}_{start_sec}-{end_sec}'
+            actions = self._spans[place['domain'], place['subset'], clip]
+            if action in actions:
+                return None
+            actions.append(action)
+            clip += f'_{len(actions)}' * (len(actions) > 1)
         return Clip(
-            clip=row.get('clip') or split_name(row['path'])[0],
-            **self._place(row['path'], row, told),
-            action=self.label('action', row['action']),
+            clip=clip,
+            **place,
+            action=action,
             body=self.label('body', row.get('body', '')),
             emotion=row.get('emotion', ''),
-            source_video=row.get('source_video', ''),
+            source_video=source,
             start_sec=start_sec,
             end_sec=end_sec,
             line=line,
@@ -390,7 +422,9 @@ class Release:
         def place(row: FrameRow) -> dict[str, str]:
             text = texts[row.line]
             try:
-                return self._place(text.get('path') or row.video, text, told)
+                name, source = text.get('path') or row.video, row.video
+                source = source if self.sources else ''
+                return self._place(name, text, told, 'videos', source)
             except ValueError as error:
                 raise ValueError(f'{file}:{row.line}: {row.video}: {error}') from None
 
@@ -408,16 +442,37 @@ class Release:
         return {**values, 'class': str(label), **rate}
 
     def _place(
-        self, name: str, row: Mapping[str, str], told: Mapping[str, str]
+        self,
+        name: str,
+        row: Mapping[str, str],
+        told: Mapping[str, str],
+        noun: str,
+        source: str,
     ) -> dict[str, str]:
-        """Path in the new root, subset, domain and subject."""
+        """Path in the new root, subset, domain and subject.
+
+        Args:
+            name: Of the clip's or video's own file.
+            row: Of the table.
+            told: What the path of the table tells.
+            noun: ``clips`` or ``videos``.
+            source: The video to take where its own file is not there, if any.
+        """
         words, text = self.mapping['subsets'], row.get('subset', '')
         subset = told.get('subset') or words.get(text.lower())
         subset = subset or check_choice('subset', text, SUBSETS)
         written = PurePosixPath(name).parent.parts
         domain = told.get('domain') or self._domain(row.get('domain', ''), written)
-        aliases = [k for k, v in self.mapping['domains'].items() if v == domain]
-        found = self.conversion.tree.find_video(name, subset, aliases)
+        words = self.mapping['domains']
+        ours = [word for word in words if words[word] == domain]
+        others = words.keys() - ours if domain else ()
+        tree = self.conversion.tree
+        found = tree.find_video(name, subset, ours, others)
+        taken = found is None and bool(source)
+        if taken:
+            for tree in filter(None, (self.sources, self.conversion.tree)):
+                if found := tree.find_video(source, '', ours, others):
+                    break
         if domain is None and found is not None:
             domain = self._domain('', found.parts[:-1])
         domain = domain or self.mapping['default_domain']
@@ -430,7 +485,15 @@ class Release:
             )
         stem, suffix = split_name(name)
         path = f'videos/{domain}/{subset}/{stem}{suffix}'
-        path = self.conversion.add_video(found, path)
+        if taken:
+            folders = '/'.join(name_parts(source))
+            path = f'videos/sources/{domain}/{folders}{split_name(source)[1]}'
+        if taken and found is None:
+            self.conversion.missing[source, domain][noun] += 1
+        else:
+            if found is not None and tree is self.sources:
+                found = PurePosixPath(tree.path.absolute() / found)
+            path = self.conversion.add_video(found, path)
         match = re.match(self.mapping['subject'], stem)
         subject = row.get('subject') or (match[1] if match else '')
         return {'path': path, 'subset': subset, 'domain': domain, 'subject': subject}

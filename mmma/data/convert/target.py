@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -9,14 +10,24 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 from unicodedata import normalize
 
-from mmma.data.clips import Clip, read_rec, split_name, write_rec
-from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, DatasetInfo, write_info
+from mmma.data.clips import Clip, name_parts, read_rec, split_name, write_rec
+from mmma.data.root import (
+    DET_FILE,
+    INFO_FILE,
+    MISSING_FILE,
+    REC_FILE,
+    TASKS,
+    DataRoot,
+    DatasetInfo,
+    write_info,
+)
 from mmma.data.videos import Video, read_det, write_det
-from mmma.files import progress, read_text
+from mmma.files import atomic_write, progress, read_text
 from mmma.taxonomy import DOMAINS, LABEL_SPACES, SUBSETS, LabelSpace, check_choice
 from mmma.video import VIDEO_SUFFIXES
 
@@ -42,7 +53,7 @@ class SourceTree:
         self.videos: dict[str, list[PurePosixPath]] = defaultdict(list)
         for file in self.files:
             if file.suffix.lower() in VIDEO_SUFFIXES:
-                self.videos[normalize('NFC', file.stem)].append(file)
+                self.videos[normalize('NFC', file.stem).casefold()].append(file)
 
     def find(self, *names: str) -> Path | None:
         """File of the first of these names, nearest to the top, if there is one."""
@@ -51,36 +62,45 @@ class SourceTree:
         return file and self.path / file
 
     def find_video(
-        self, name: str, subset: str, folders: Collection[str] = ()
+        self,
+        name: str,
+        subset: str,
+        folders: Collection[str] = (),
+        others: Collection[str] = (),
     ) -> PurePosixPath | None:
         """The video that a table means, relative to this tree, if it is there.
 
-        A file in a folder named after another subset is not taken. Among several, those
-        win that lie in the folder written before the name, then in one of ``folders``,
-        then in one of the subset, then those with the suffix written.
+        A file in a folder named after another subset, or in one of ``others`` and none
+        of ``folders``, is not taken. Among several, those win that share most folders
+        with the name, then those in one of ``folders``, then in one of the subset, then
+        those with the letters, then with the suffix written.
 
         Args:
             name: As the table has it: a name or a path, with or without suffix.
-            subset: ``train``, ``val`` or ``test``.
+            subset: ``train``, ``val`` or ``test``; without one (a source video) folders
+                of subsets and capitals do not count.
             folders: Names of folders that speak for a file, in lower case.
+            others: Those that speak against it.
 
         Raises:
             ValueError: Several files fit equally well.
         """
-        wanted = PurePosixPath(normalize('NFC', name))
-        parents = wanted.parent.parts
-        others = set(SUBSETS) - {subset}
-        found: dict[tuple[bool, ...], list[PurePosixPath]] = defaultdict(list)
-        for file in self.videos.get(split_name(str(wanted))[0], []):
+        *parents, stem = name_parts(name)
+        own_name = normalize('NFC', PurePosixPath(name).name)
+        found: dict[tuple[int, ...], list[PurePosixPath]] = defaultdict(list)
+        for file in self.videos.get(stem.casefold(), []):
             *above, own = normalize('NFC', str(file)).split('/')
-            if subset not in above and others & set(above):
+            lower = {part.lower() for part in above}
+            ours = not lower.isdisjoint(folders)
+            if not ours and not lower.isdisjoint(others):
                 continue
-            fit = (
-                tuple(above[len(above) - len(parents) :]) == parents,
-                not {part.lower() for part in above}.isdisjoint(folders),
-                subset in above,
-                own == wanted.name,
-            )
+            alike = split_name(own)[0] == stem
+            elsewhere = subset not in above and not set(SUBSETS).isdisjoint(above)
+            if subset and (elsewhere or not alike):
+                continue
+            pairs = zip(reversed(above), reversed(parents), strict=False)
+            shared = takewhile(lambda pair: pair[0].lower() == pair[1].lower(), pairs)
+            fit = len(list(shared)), ours, subset in above, alike, own == own_name
             found[fit].append(file)
         best = found[max(found)] if found else []
         if len(best) > 1:
@@ -282,6 +302,8 @@ class Options:
             for pyskl: label_space, splits or subset, domain, domains, layout; for
             opentad, pointtad: label_space, action_names, first_index, subsets, domain,
             domains
+        sources (DIR): for mma82: folder with source videos of which rows of the release
+            are spans; what it lacks is listed in missing_sources.csv
         force: write into a folder that is not empty
         strict: for pyskl, opentad, pointtad: refuse a file for one odd entry; else
             such entries are repaired or left out, and counted, unless most are odd
@@ -290,6 +312,7 @@ class Options:
     videos: VideoMode = 'link'
     fps: float | None = None
     mapping: Path | None = None
+    sources: Path | None = None
     force: bool = False
     strict: bool = False
 
@@ -305,8 +328,10 @@ class Conversion:
     Attributes:
         clips: Rows for ``rec.csv``.
         videos: Entries for ``det.json``.
-        files: Path in the new root -> video in the source tree, relative to it.
+        files: Path in the new root -> video, relative to the source tree or absolute.
         absent: Paths in the new root whose video the source tree lacks.
+        missing: Source video and domain -> number of clips, and of videos, of which the
+            source could not be had.
         placed: Number of videos linked or copied.
         notices: What was skipped or assumed, and why.
 
@@ -333,6 +358,7 @@ class Conversion:
         self.videos: list[Video] = []
         self.files: dict[str, PurePosixPath] = {}
         self.absent: set[str] = set()
+        self.missing: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self.placed = 0
         self.notices: list[str] = []
 
@@ -340,7 +366,7 @@ class Conversion:
         """Settle a video's path in the new root.
 
         Args:
-            found: The video in the source tree, if it is there.
+            found: The video, as in ``files``, if it is there.
             path: Where it will lie, relative to the new root, with the suffix to
                 expect if it was not found.
 
@@ -351,7 +377,8 @@ class Conversion:
             self.absent.add(path)
             return path
         path = PurePosixPath(path).with_suffix(found.suffix).as_posix()
-        self.files[path] = found
+        if (other := self.files.setdefault(path, found)) != found:
+            raise ValueError(f'{other} and {found} would both be {path}: rename one')
         return path
 
     def source_of(self, path: str) -> Path | None:
@@ -393,12 +420,31 @@ class Conversion:
                 f'{len(self.absent)} videos are not in place: put them where the '
                 f'tables expect them, such as {out / min(self.absent)}'
             )
+        if self.missing:
+            self._write_missing()
         write_info(out, info)
         if (out / 'skeletons').is_dir():
             self.notices.append(
                 f'{out / "skeletons"} was there before and is left; check.py tells '
                 'whether it fits these tables'
             )
+
+    def _write_missing(self) -> None:
+        """Write the list of missing sources, and tell what it means."""
+        with atomic_write(self.out / MISSING_FILE) as file:
+            writer = csv.writer(file, lineterminator='\n')
+            writer.writerow(['source_video', 'domain', 'clips', 'videos'])
+            for (source, domain), found in self.missing.items():
+                writer.writerow([source, domain, found['clips'], found['videos']])
+        first, *_ = self.missing
+        asked = self.options.sources or 'no folder (--sources)'
+        self.notices.append(
+            f'{len(self.missing)} source videos, such as {first[0]} of {first[1]}, are '
+            f'in neither {self.tree.path} nor {asked}: {MISSING_FILE} lists them. '
+            'Their rows stay in the tables, are left out of training and test while '
+            'the files are absent, and all results say so; convert again with '
+            '--sources DIR once you have more'
+        )
 
     def lines(self) -> list[str]:
         """Summary for the user."""
@@ -413,6 +459,8 @@ class Conversion:
             hidden = sum(video.withheld for video in self.videos)
             lines.append(f'  {DET_FILE}: {_counts(videos)} videos, {hidden} unlabelled')
             lines.append(f'  {DET_FILE}: {_counts(instances)} instances')
+        for task in TASKS if self.missing else ():
+            lines += [f'  {told}' for told in DataRoot(self.out).incomplete(task)]
         lines.append(f'  videos: {self.placed} put in place, {len(self.absent)} absent')
         return lines + [f'note: {notice}' for notice in self.notices]
 
@@ -422,7 +470,7 @@ def _counts(counts: Counter[str]) -> str:
 
 
 def _remove_tables(out: Path) -> None:
-    for name in (INFO_FILE, REC_FILE, DET_FILE):
+    for name in (INFO_FILE, REC_FILE, DET_FILE, MISSING_FILE):
         (out / name).unlink(missing_ok=True)
 
 
