@@ -6,7 +6,8 @@ import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,15 @@ class BrokenVideoError(ValueError):
 # halved chroma asks for even sizes as well.
 _CONTAINERS = ('mp4', 'matroska')
 _CODECS = ('h264', 'hevc', 'mpeg4')
-_STAMPED = (*_CONTAINERS, 'mpegts')  # containers with true presentation stamps
+_STAMPED = (*_CONTAINERS, 'mpegts', 'flv')  # containers with true presentation stamps
+_REORDERED = ('h264', 'hevc')  # headers need not tell that frames change places
 _PIXEL_FORMATS = (
     *('yuv420p', 'yuv422p', 'yuv444p', 'gray'),
     *('yuvj420p', 'yuvj422p', 'yuvj444p'),
 )
 # decord 0.6.0 stumbles over rows of these lengths; tried: all even widths below 420.
 _UNREAD_WIDTHS = (2, 8, 16, 24, 48, 72)
+_PARTS = 16  # of a unit of time, for frames that share a stamp
 # AV_DISPOSITION_DEFAULT and AV_DISPOSITION_ATTACHED_PIC, FFmpeg, avformat.h
 _DEFAULT, _ATTACHED_PICTURE = 0x1, 0x400
 
@@ -47,8 +50,8 @@ _DEFAULT, _ATTACHED_PICTURE = 0x1, 0x400
 class VideoIndex:
     """The frames of a video in the order in which they are shown.
 
-    Frames that an edit list hides, and those before the first key frame, which cannot
-    be decoded, are not there.
+    Frames that an edit list hides, and those before the first one that can be decoded,
+    are not there.
 
     Attributes:
         pts: (T,) int64 presentation stamps, ascending.
@@ -57,14 +60,14 @@ class VideoIndex:
         time_base: Seconds per unit of a stamp.
         last_sec: How long the last frame is shown.
         stamped: Each frame is known by its stamp; else only by its place.
-        common: The packets prove that all backends give the same frames, if they are
-            shown as they are stored; else only PyAV's are right.
+        common: The packets prove that all backends give the same frames; else only
+            PyAV's are right.
     """
 
     pts: np.ndarray
     key_pts: np.ndarray
     key_dts: np.ndarray
-    time_base: float
+    time_base: Fraction
     last_sec: float
     stamped: bool
     common: bool
@@ -72,7 +75,7 @@ class VideoIndex:
     @property
     def times_sec(self) -> np.ndarray:
         """(T,) float64, when each frame appears, from the first one."""
-        return (self.pts - self.pts[0]) * self.time_base
+        return (self.pts - self.pts[0]) * float(self.time_base)
 
     @property
     def duration_sec(self) -> float:
@@ -83,7 +86,7 @@ class VideoIndex:
 def index_video(path: str | os.PathLike[str]) -> VideoIndex:
     """Read which frames a file has, once per process while the file stays the same.
 
-    Here ``common`` holds for the file as it is, rotated or not.
+    Where its packets do not prove when each frame is shown, all of it is decoded.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -96,13 +99,122 @@ def index_video(path: str | os.PathLike[str]) -> VideoIndex:
 
 @functools.lru_cache(256)  # 0.7 MB for an hour of video
 def _index(path: str | os.PathLike[str], *_: object) -> VideoIndex:
-    with open_container(path) as container:
-        index = read_index(container)
+    import av
+
+    with open_container(path) as container, broken_by_damage(path):
+        stream = video_stream(container)
+        packets, end_sec = _demux(container, stream)
+        pts, dts, duration, key, hidden, corrupt, guessed, free = packets
+        whole = int((corrupt == 0).sum())
+        _check_complete(container, stream, len(pts), whole, end_sec)
+        keys = np.array(sorted(zip(pts[key > 0], dts[key > 0], strict=True)), np.int64)
+        if not len(keys):
+            keys = np.array([(pts.min(), dts.min())])
+        first = int(pts[key > 0][0] if key.any() else pts[0])
+        # Open groups: frames that are shown before a key frame come behind it.
+        last_key = np.maximum.accumulate(np.where(key > 0, pts, first))
+        closed = bool(key[0] and (pts >= last_key).all())
+        common = closed and not hidden.any() and not free.any()
+        in_order = bool((np.diff(pts) > 0).all())
+        stamped = _is_stamped(container, stream, in_order, guessed[hidden == 0])
+        if stamped:
+            # Of frames that change places, stamps in stored order are a bad muxer's.
+            count = 24 if stream.codec_context.has_b_frames and in_order else 1
+            try:
+                container.seek(int(keys[0, 1]), stream=stream)
+                head = list(islice(decode_all(container, stream, first), count))
+                if head[0].pts != first:  # a cut; or it is not searched exactly
+                    with open_container(path) as again:
+                        found = decode_all(again, video_stream(again), first)
+                        head = list(islice(found, count))
+                common &= Upright(stream, head[0]).plain
+                bear = [frame.pts for frame in head]
+                stamped = None not in bear and bear == sorted(set(bear))
+                first = bear[0] if stamped else first
+            except PermissionError:  # it cannot be searched
+                common = stamped = False
+            except (av.error.FFmpegError, IndexError):  # reading tells where
+                common = False
+            shown = (pts >= first) & (hidden == 0)
+            stamps = np.sort(pts[shown] if shown.any() else pts)
+            stamped = stamped and bool((np.diff(stamps) > 0).all())
+        unit, rate = stream.time_base, stream.average_rate or 25
+        last_sec = float(duration[pts.argmax()] * unit)
+        common &= stamped and _is_common(container, stream)
+    if not stamped:
+        stamps, unit, stamped = _decoded_stamps(path, unit, 1 / (rate * unit))
+    return VideoIndex(
+        pts=stamps,
+        key_pts=keys[:, 0],
+        key_dts=keys[:, 1],
+        time_base=unit,
+        last_sec=last_sec if last_sec > 0 else 1 / float(rate),
+        stamped=stamped,
+        common=common,
+    )
+
+
+def _is_stamped(
+    container: Any, stream: Any, in_order: bool, guessed: np.ndarray
+) -> bool:
+    """True if packets tell when their frames are shown."""
+    context = stream.codec_context
+    if guessed.any():
+        return False
+    if any(name in container.format.name for name in _STAMPED):
+        return True
+    return in_order and not context.has_b_frames and context.name not in _REORDERED
+
+
+def decode_all(container: Any, stream: Any, trusted: float = np.inf) -> Iterator[Any]:
+    """Frames of a container that stands at its start.
+
+    Damage before the second one is passed over, in packets of stamps below ``trusted``:
+    behind a cut lie packets of frames that nobody shows.
+
+    Raises:
+        FFmpegError, IndexError: Damage, or no frame decodes.
+    """
+    import av
+
+    count, damage = 0, IndexError('no frame decodes')
+    for packet in container.demux(stream):
         try:
-            common = index.common and not is_rotated(container)
-        except BrokenVideoError:  # of other frames PyAV may give those that are whole
-            common = False
-    return replace(index, common=common)
+            frames = packet.decode()
+        except av.error.FFmpegError as error:
+            damage = error
+            if count > 1 or (packet.pts is not None and packet.pts >= trusted):
+                break
+        else:
+            yield from frames
+            count += len(frames)
+    else:
+        if count:
+            return
+    raise damage
+
+
+def _decoded_stamps(
+    path: str | os.PathLike[str], unit: Fraction, step: Fraction
+) -> tuple[np.ndarray, Fraction, bool]:
+    """Stamps of the frames that come out, their unit, and whether frames bear them.
+
+    Frames follow at their rate, ``step`` units each, where they bear none.
+    """
+    with open_container(path) as container:
+        stream = video_stream(container)
+        with broken_by_damage(path):
+            found = [frame.pts for frame in decode_all(container, stream)]
+    if None in found:
+        steps = np.round(np.arange(len(found)) * float(step * _PARTS))
+        return steps.astype(np.int64), unit / _PARTS, False
+    stamps, places = np.unique(found, return_index=True)
+    if len(stamps) == len(found):
+        return stamps, unit, found == stamps.tolist()
+    ends = np.append(stamps, stamps[-1] + max(1, round(step)))
+    places = np.append(np.sort(places), len(found))
+    parts = np.interp(np.arange(len(found)), places, ends * _PARTS)
+    return np.round(parts).astype(np.int64), unit / _PARTS, False
 
 
 def open_container(path: str | os.PathLike[str]) -> Any:
@@ -151,56 +263,6 @@ def video_stream(container: Any) -> Any:
     if chosen.codec_context is None:
         raise BrokenVideoError(container.name, 'unknown codec')
     return chosen
-
-
-def read_index(container: Any) -> VideoIndex:
-    """Read every packet's stamp of a container at its start; leaves it at its end.
-
-    Raises:
-        BrokenVideoError: No video in it, no frames, or fewer than announced.
-    """
-    stream = video_stream(container)
-    with broken_by_damage(container.name):
-        packets, end_sec = _demux(container, stream)
-    pts, dts, duration, key, hidden, corrupt, guessed, free = packets
-    _check_complete(container, stream, len(pts), int((corrupt == 0).sum()), end_sec)
-    first = pts[key > 0][0] if key.any() else pts[0]
-    shown = (pts >= first) & (hidden == 0)
-    if not shown.any():
-        shown[:] = True
-    last_duration = int(duration[shown][pts[shown].argmax()])
-    if last_duration > 0:
-        last_sec = float(last_duration * stream.time_base)
-    else:
-        last_sec = 1 / float(stream.average_rate or 25)
-    stamps = np.sort(pts[shown])
-    keys = np.array(sorted(zip(pts[key > 0], dts[key > 0], strict=True)), np.int64)
-    if not len(keys):
-        keys = np.array([(stamps[0], stamps[0])])
-    known = any(name in container.format.name for name in _STAMPED)
-    stamped = known and not guessed[shown > 0].any() and (np.diff(stamps) > 0).all()
-    # Open groups: frames that are shown before a key frame come behind it in the file.
-    last_key = np.maximum.accumulate(np.where(key > 0, pts, first))
-    closed = bool(key[0] and (pts >= last_key).all())
-    return VideoIndex(
-        pts=stamps,
-        key_pts=keys[:, 0],
-        key_dts=keys[:, 1],
-        time_base=float(stream.time_base),
-        last_sec=last_sec,
-        stamped=bool(stamped),
-        common=bool(stamped and shown.all() and closed and not free.any())
-        and _is_common(container, stream),
-    )
-
-
-def is_rotated(container: Any) -> bool:
-    """True if players change the picture; the first frame says so, which is decoded."""
-    stream = video_stream(container)
-    with broken_by_damage(container.name):
-        container.seek(0)
-        frames = islice(container.decode(stream), 1)
-        return any(not Upright(stream, frame).plain for frame in frames)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from video_files import (
 )
 
 from mmma import video as reading
-from mmma.packets import BrokenVideoError, open_container, read_index
+from mmma.packets import BrokenVideoError, index_video, open_container
 from mmma.video import (
     DecordReader,
     PyAVReader,
@@ -28,7 +28,6 @@ from mmma.video import (
     available_backends,
     decode_video,
     open_video,
-    opened_video,
     probe_video,
 )
 
@@ -140,11 +139,6 @@ def test_decoding_stops_behind_the_last_frame(tmp_path):
         assert video.get_frames([0, 20]).shape == (2, 48, 64, 3)
         with pytest.raises(BrokenVideoError, match='damaged: Invalid data'):
             video.get_frames(range(40))
-    with (
-        pytest.raises(ValueError, match=r'^not readable as video: Invalid data'),
-        opened_video(path) as (container, stream),
-    ):
-        list(container.decode(stream))
 
 
 def test_rotation(tmp_path):
@@ -159,11 +153,10 @@ def test_rotation(tmp_path):
 
 def test_a_frame_that_never_comes(tmp_path):
     path = make_video(tmp_path / 'v.mp4', moving_frames(5))
-    container = open_container(path)
-    index = read_index(container)
+    index = index_video(path)
     longer = replace(index, pts=np.append(index.pts, index.pts[-1] + 999))
     with (
-        PyAVReader(path, longer, container) as video,
+        PyAVReader(path, longer) as video,
         pytest.raises(BrokenVideoError, match='frame 5 of 6 does not decode'),
     ):
         video.get_frames([0, 5])
@@ -172,8 +165,7 @@ def test_a_frame_that_never_comes(tmp_path):
 @needs_decord
 def test_damage_that_decord_finds(tmp_path):
     path = make_video(tmp_path / 'v.mp4', moving_frames(20))
-    with open_container(path) as container:
-        index = read_index(container)
+    index = index_video(path)
     spoil_packet(path, 10)
     with (
         open_video(path, 'decord') as video,
@@ -244,7 +236,7 @@ def test_auto_takes_the_first_that_is_installed(tmp_path, monkeypatch):
     assert read(path, 'auto')[0] is PyAVReader
     with pytest.raises(ValueError, match="'decord' is not installed: use one of pyav"):
         open_video(path, 'decord')
-    message = "unknown video backend 'decrod': use one of auto, decord, pyav.* 'decord'"
+    message = "unknown video backend 'decrod': use one of auto, pyav, decord.* 'decord'"
     with pytest.raises(ValueError, match=message):
         open_video(path, 'decrod')
 
@@ -272,9 +264,9 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize('read', [decode_video, probe_video])
 def test_facts_of_a_file_and_of_what_is_none(tmp_path, whole, read):
-    assert read(whole) == VideoFacts(20, 29.0, pytest.approx(20 / 29))
+    assert read(whole) == VideoFacts(20, pytest.approx(29), pytest.approx(20 / 29))
     path = tmp_path / 'v.mp4'
-    with pytest.raises(FileNotFoundError, match='no such file'):
+    with pytest.raises(FileNotFoundError, match='no such video file'):
         read(path)
     path.touch()
     with pytest.raises(ValueError, match=r'^zero bytes$'):
@@ -299,9 +291,7 @@ def test_damage_in_and_behind_the_middle(tmp_path, whole):
     with pytest.raises(BrokenVideoError, match=reason):  # as data sets say
         open_video(path)
     path.write_bytes(content[:middle] + bytes(900) + content[middle + 900 :])
-    with pytest.raises(
-        ValueError, match=r'^truncated or damaged: .*, [1-9]\d* errors$'
-    ):
+    with pytest.raises(ValueError, match=r'^damaged: Invalid data'):
         decode_video(path)
 
 

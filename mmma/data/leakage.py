@@ -22,9 +22,10 @@ import numpy as np
 from mmma.data.check import read_tables, try_all
 from mmma.data.root import DataRoot
 from mmma.files import atomic_write, cache_home, read_names
+from mmma.packets import BrokenVideoError, index_video
 from mmma.pictures import turn_upright
 from mmma.taxonomy import SUBSETS
-from mmma.video import opened_video
+from mmma.video import PyAVReader
 
 RATE = 8
 """Marks per second."""
@@ -218,27 +219,20 @@ def read_marks(path: Path) -> np.ndarray:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It cannot be read as video, or has no frame.
+        ValueError: It cannot be read as video.
     """
     from av.video.reformatter import VideoReformatter
 
     marks: list[np.ndarray] = []
     shrink = VideoReformatter()
-    with opened_video(path) as (container, stream):
-        step = 1 / (stream.average_rate or 25) / stream.time_base
-        start = held = None
-        time_sec = 0.0
-        for number, frame in enumerate(container.decode(stream)):
-            stamp = number * step if frame.pts is None else frame.pts
-            start = stamp if start is None else start
-            time_sec = float((stamp - start) * stream.time_base)
-            while held is not None and len(marks) / RATE < time_sec - 1e-6:
-                marks.append(_cells(held, shrink))
-            held = frame
-        if held is not None and len(marks) / RATE <= time_sec + 1e-6:
-            marks.append(_cells(held, shrink))
-    if not marks:
-        raise ValueError('no frames')
+    try:
+        with PyAVReader(path, index_video(path)) as video:
+            ends_sec = [*video.times_sec[1:].tolist(), video.times_sec[-1] + 2e-6]
+            for end_sec, frame in zip(ends_sec, video.walk(), strict=True):
+                while len(marks) / RATE < end_sec - 1e-6:
+                    marks.append(_cells(frame, shrink))
+    except BrokenVideoError as error:
+        raise ValueError(error.reason) from None
     return np.stack(marks)
 
 

@@ -24,15 +24,9 @@ from mmma.data.joints import MAX_SIDE, WHOLEBODY65, JointLayout, read_layout
 from mmma.data.root import TASKS, DataRoot
 from mmma.files import CRASHED, atomic_write, map_in_processes, source_identity
 from mmma.media.pack import chosen_tasks, file_bytes, table_rows
-from mmma.packets import (
-    BrokenVideoError,
-    broken_by_damage,
-    index_video,
-    open_container,
-    video_stream,
-)
-from mmma.pictures import Upright
+from mmma.packets import index_video
 from mmma.taxonomy import check_choice
+from mmma.video import PyAVReader
 
 BACKENDS = {
     'mediapipe': 'mmma.media.mediapipe',
@@ -152,22 +146,10 @@ class VideoFrames:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 RGB each."""
-        # Those that the index has: by stamp, or by place.
-        pts = self._index.pts.tolist() if self._index.stamped else None
-        numbers = {pts[i] for i in self._chosen} if pts else self._chosen
-        found = 0
-        upright = None
-        with broken_by_damage(self.path), open_container(self.path) as container:
-            stream = video_stream(container)
-            for place, frame in enumerate(container.decode(stream)):
-                upright = upright or Upright(stream, frame)
-                self.size = upright.size
-                if (frame.pts if pts else place) in numbers:
-                    found += 1
-                    yield np.ascontiguousarray(upright(frame))
-                if found == len(self):
-                    return
-        raise BrokenVideoError(self.path, f'{found} of {len(self)} frames decode')
+        with PyAVReader(self.path, self._index) as video:
+            for frame in video.walk(self._chosen.start, self._chosen.stop):
+                self.size = video.upright.size
+                yield np.ascontiguousarray(video.upright(frame))
 
     def even_rows(self) -> np.ndarray:
         """(T,) frames shown at the middles of T equal parts of the time."""

@@ -3,7 +3,6 @@
 import dataclasses
 import re
 import shutil
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -58,20 +57,6 @@ def test_what_was_seen_is_not_read_again(tmp_path, monkeypatch):
     assert all((again[v] == first[v]).all() for v in videos)
     make_video(videos[0], moving_frames(9), 30)
     assert len(all_marks(videos, tmp_path, 2)[0][videos[0]]) == 3
-
-
-def test_no_frames(tmp_path, monkeypatch):
-    class Empty:
-        def decode(self, _):
-            return iter(())
-
-    stream = type('Stream', (), {'average_rate': 30, 'time_base': 1})()
-    stream.codec_context = type('Context', (), {})()
-    monkeypatch.setattr(
-        leakage, 'opened_video', lambda _: nullcontext((Empty(), stream))
-    )
-    with pytest.raises(ValueError, match='no frames'):
-        read_marks(tmp_path)
 
 
 def scene(seed, frames=24, camera=0):
