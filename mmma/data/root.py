@@ -23,6 +23,8 @@ INFO_FILE, REC_FILE, DET_FILE = 'dataset.json', 'rec.csv', 'det.json'
 MISSING_FILE = 'missing_sources.csv'
 """List of source videos that could not be had; files of these may be absent."""
 TASKS = ('rec', 'det')
+FOLLOW_LINKS = 'MMMA_FOLLOW_LINKS'
+"""Variable of the environment that ``--follow-links`` sets, for all processes."""
 Row = TypeVar('Row', Clip, Video)
 
 
@@ -210,7 +212,7 @@ class DataRoot:
             forms = (self.path / normalize(form, relative) for form in ('NFC', 'NFD'))
             file = next((other for other in forms if other.exists()), file)
         target = file.resolve()
-        follows = self.info.follow_links or os.environ.get('MMMA_FOLLOW_LINKS')
+        follows = self.info.follow_links or os.environ.get(FOLLOW_LINKS)
         if not follows and not target.is_relative_to(self._real_path):
             raise ValueError(
                 f'path {relative!r} leaves the data root {self.path} through a link '

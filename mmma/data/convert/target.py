@@ -18,6 +18,7 @@ from unicodedata import normalize
 from mmma.data.clips import Clip, name_parts, read_rec, split_name, write_rec
 from mmma.data.root import (
     DET_FILE,
+    FOLLOW_LINKS,
     INFO_FILE,
     MISSING_FILE,
     REC_FILE,
@@ -27,7 +28,7 @@ from mmma.data.root import (
     write_info,
 )
 from mmma.data.videos import Video, read_det, write_det
-from mmma.files import atomic_write, progress, read_text
+from mmma.files import SHOWN, atomic_write, progress, read_text
 from mmma.taxonomy import DOMAINS, LABEL_SPACES, SUBSETS, LabelSpace, check_choice
 from mmma.video import VIDEO_SUFFIXES
 
@@ -41,6 +42,9 @@ class SourceTree:
         path: The folder, or a table without videos.
         alone: True for a single file.
 
+    Attributes:
+        links: To folders, which are searched only by ``--follow-links``.
+
     Raises:
         FileNotFoundError: There is no such folder.
     """
@@ -49,7 +53,8 @@ class SourceTree:
         self.path = Path(path)
         if not alone and not self.path.is_dir():
             raise FileNotFoundError(f'{self.path}: no such folder to convert from')
-        self.files = [] if alone else _list_files(self.path)
+        self.links: list[str] = []
+        self.files = [] if alone else self._list_files()
         self.videos: dict[str, list[PurePosixPath]] = defaultdict(list)
         for file in self.files:
             if file.suffix.lower() in VIDEO_SUFFIXES:
@@ -110,15 +115,22 @@ class SourceTree:
             )
         return best[0] if best else None
 
-
-def _list_files(top: Path) -> list[PurePosixPath]:
-    """Files under a folder, relative to it, those nearest to the top first."""
-    files = []
-    for folder, subfolders, names in os.walk(top):
-        subfolders[:] = [name for name in subfolders if not name.startswith('.')]
-        here = PurePosixPath(Path(folder).relative_to(top).as_posix())
-        files += [here / name for name in names]
-    return sorted(files, key=lambda file: (len(file.parts), file.parts))
+    def _list_files(self) -> list[PurePosixPath]:
+        """Files under the folder, relative to it, those nearest to the top first."""
+        files, seen = [], {self.path.resolve()}
+        follows = bool(os.environ.get(FOLLOW_LINKS))
+        for folder, subfolders, names in os.walk(self.path, followlinks=follows):
+            here = PurePosixPath(Path(folder).relative_to(self.path).as_posix())
+            files += [here / name for name in names]
+            for name in list(subfolders):
+                place = Path(folder, name)
+                if name.startswith('.') or (follows and place.resolve() in seen):
+                    subfolders.remove(name)
+                elif follows:
+                    seen.add(place.resolve())
+                elif place.is_symlink():
+                    self.links.append(str(here / name))
+        return sorted(files, key=lambda file: (len(file.parts), file.parts))
 
 
 def open_source(
@@ -415,6 +427,21 @@ class Conversion:
             for path in progress(self.files, len(self.files), 'videos'):
                 _place(self.source_of(path), out / path, self.options.videos)
             self.placed = len(self.files)
+        named = set(self.files.values())
+        left = [f for found in self.tree.videos.values() for f in found]
+        left = [str(file) for file in left if file not in named]
+        if left and (named or self.absent):  # a pickle of skeletons names no files
+            more = ', ...' if len(left) > SHOWN else ''
+            self.notices.append(
+                f'{len(left)} videos in {self.tree.path} that no table mentions are '
+                f'left out: {", ".join(left[:SHOWN])}{more}'
+            )
+        if links := self.tree.links:
+            self.notices.append(
+                f'{len(links)} links to folders were not followed: '
+                f'{", ".join(sorted(links)[:SHOWN])}; give --follow-links if you made '
+                'them'
+            )
         if self.absent:
             self.notices.append(
                 f'{len(self.absent)} videos are not in place: put them where the '

@@ -54,6 +54,33 @@ def test_names_of_a_list_may_have_spaces(run, line):
     assert conversion.placed == 3
 
 
+def test_videos_that_no_list_mentions_are_named(run):
+    files = {f'a/{n}.mp4': '' for n in ('b', '0003_01_0001', *'cdefg')}
+    _, conversion = run('ma52', {**LISTS, **files})
+    text = '6 videos in {} that no table mentions are left out: a/b.mp4, a/c.mp4, '
+    told = text.format(conversion.tree.path) + 'a/d.mp4, a/e.mp4, a/f.mp4, ...'
+    assert told in conversion.notices
+
+
+def test_linked_folders_are_searched_when_asked(run, tmp_path, monkeypatch):
+    monkeypatch.delenv('MMMA_FOLLOW_LINKS', raising=False)
+    (tmp_path / 'storage').mkdir()
+    (tmp_path / 'storage/0003_01_0001.mp4').touch()
+    (tmp_path / 'download').mkdir()
+    (tmp_path / 'download/train').symlink_to(tmp_path / 'storage')
+    (tmp_path / 'download/again').symlink_to(tmp_path / 'download')
+    _, conversion = run('ma52', LISTS)
+    assert conversion.placed == 0
+    assert any(
+        '2 links to folders were not followed: again, train; give --follow-links'
+        in line
+        for line in conversion.notices
+    )
+    monkeypatch.setenv('MMMA_FOLLOW_LINKS', '1')
+    _, conversion = run('ma52', LISTS, force=True)
+    assert (conversion.placed, conversion.tree.links) == (1, [])
+
+
 def test_composed_letters_find_letters_with_marks(run):
     lines = 'J\u00f6rg.mp4 1\nRe\u0301ne\u0301.mp4 2\n'
     files = {'a/Jo\u0308rg.mp4': '', 'R\u00e9n\u00e9.mp4': ''}
