@@ -98,7 +98,7 @@ def read_text(path: Path, content: bytes | None = None) -> str:
         ) from None
 
 
-SEPARATORS = ',;\t'
+SEPARATORS = ',;\t|'
 
 
 def read_table(

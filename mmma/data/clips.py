@@ -336,7 +336,7 @@ def split_name(name: str) -> tuple[str, str]:
     Args:
         name: As a table has it; what follows a dot counts only if it is a container.
     """
-    file = PurePosixPath(name)
+    file = PurePosixPath(name.replace('\\', '/'))
     if file.suffix.lower() in VIDEO_SUFFIXES:
         return file.stem, file.suffix
     return file.name, '.mp4'

@@ -195,7 +195,8 @@ class DataRoot:
     def video_path(self, relative: str) -> Path:
         """Path of a video, from that in a table; it need not exist.
 
-        Composed letters (NFC) and letters with marks (NFD) find each other's files.
+        Composed letters (NFC) and letters with marks (NFD) find each other's files, as
+        do suffixes in capitals and in small letters; backslashes may part folders.
 
         Raises:
             ValueError: The path is empty, or leaves the root: absolute, by ``..`` or
@@ -206,11 +207,17 @@ class DataRoot:
                 f'{self.path}: no video here, path is empty (skeletons only?)'
             )
         file = self.path / relative
+        if '\\' in relative and not file.exists():  # Windows writes paths so
+            relative = relative.replace('\\', '/')
+            file = self.path / relative
         if leaves_root(relative):
             raise ValueError(f'path {relative!r} leaves the data root {self.path}')
-        if not (relative.isascii() or file.exists()):  # macOS writes names otherwise
-            forms = (self.path / normalize(form, relative) for form in ('NFC', 'NFD'))
-            file = next((other for other in forms if other.exists()), file)
+        if not file.exists():  # macOS writes names otherwise
+            stem, suffix = os.path.splitext(relative)
+            names = [stem + end for end in (suffix, suffix.lower(), suffix.upper())]
+            forms = (normalize(form, n) for n in names for form in ('NFC', 'NFD'))
+            found = (self.path / form for form in forms)
+            file = next((other for other in found if other.exists()), file)
         target = file.resolve()
         follows = self.info.follow_links or os.environ.get(FOLLOW_LINKS)
         if not follows and not target.is_relative_to(self._real_path):

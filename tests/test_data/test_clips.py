@@ -32,7 +32,7 @@ def test_body_of_the_file_wins_over_the_space_and_fills_its_rows(rec_file, space
     assert body_map(clips, space).body_of[clips[0].action] == body
 
 
-@pytest.mark.parametrize('separator', [',', ';', '\t'])
+@pytest.mark.parametrize('separator', [',', ';', '\t', '|'])
 def test_a_table_as_spreadsheets_save_it(tmp_path, space, separator):
     columns = [*REQUIRED, 'start_sec', 'end_sec', '', '']
     row = [

@@ -246,3 +246,15 @@ def test_a_list_of_missing_sources_without_its_columns(part_root):
         DataRoot(part_root).read_rec()
     found = check_root(part_root).checks['missing_sources.csv']
     assert 'it needs source_video, domain' in found[0].text
+
+
+def test_paths_as_windows_writes_them_and_suffixes_in_capitals(root):
+    data = DataRoot(root)
+    file = root / 'videos' / 'p 1' / 'nod (1).MP4'
+    file.parent.mkdir(parents=True)
+    file.touch()
+    for path in ('videos\\p 1\\nod (1).MP4', 'videos/p 1/nod (1).mp4'):
+        assert data.video_path(path).samefile(file), path
+    for path in ('..\\nod.mp4', 'videos\\..\\..\\nod.mp4', 'C:\\nod.mp4'):
+        with pytest.raises(ValueError, match='leaves the data root'):
+            data.video_path(path)

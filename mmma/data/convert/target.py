@@ -91,7 +91,7 @@ class SourceTree:
             ValueError: Several files fit equally well.
         """
         *parents, stem = name_parts(name)
-        own_name = normalize('NFC', PurePosixPath(name).name)
+        own_name = normalize('NFC', name).replace('\\', '/').rpartition('/')[2]
         found: dict[tuple[int, ...], list[PurePosixPath]] = defaultdict(list)
         for file in self.videos.get(stem.casefold(), []):
             *above, own = normalize('NFC', str(file)).split('/')

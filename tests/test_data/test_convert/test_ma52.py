@@ -42,9 +42,10 @@ def test_a_test_list_with_real_labels_keeps_them(run):
 
 
 @pytest.mark.parametrize('line', ['{} {}', '{}\t{} ', '{},{}', '{};{}', '"{}"  {}'])
-def test_names_of_a_list_may_have_spaces(run, line):
+@pytest.mark.parametrize('folder', ['videos/', 'videos\\'])
+def test_names_of_a_list_may_have_spaces(run, line, folder):
     names = ['nodding (1)', 'nodding  (2)', 'a, b']
-    text = '\n'.join(line.format(f'videos/{n}.mp4', i) for i, n in enumerate(names))
+    text = '\n'.join(line.format(f'{folder}{n}.mp4', i) for i, n in enumerate(names))
     files = {f'videos/{name}.mp4': '' for name in names}
     root, conversion = run('ma52', {'train_list_videos.txt': text + '\n', **files})
     clips = root.read_rec()
