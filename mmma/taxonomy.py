@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,21 +36,25 @@ def suggest(name: str, allowed: Iterable[str]) -> str:
     return f' Did you mean {close[0]!r}?' if close else ''
 
 
-def check_choice(kind: str, value: str, allowed: Sequence[str]) -> str:
+def check_choice(
+    kind: str, value: str, allowed: Collection[str], where: str = '', other: str = ''
+) -> str:
     """Return ``value`` if it is one of ``allowed``.
 
     Args:
         kind: What the value is, for the message: ``subset``, ``domain``.
         value: What was given.
         allowed: The values that exist.
+        where: Place of the value, for the message.
+        other: What else would do, for the message: ``or a list of joints``.
 
     Raises:
         ValueError: ``value`` is none of them.
     """
     if value not in allowed:
         raise ValueError(
-            f'unknown {kind} {value!r}: use one of {", ".join(allowed)}.'
-            f'{suggest(value, allowed)}'
+            f'unknown {kind} {value!r}{where and f" in {where}"}: use one of '
+            f'{", ".join(allowed)}{other and f" {other}"}.{suggest(value, allowed)}'
         )
     return value
 

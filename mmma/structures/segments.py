@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mmma.taxonomy import suggest
+from mmma.taxonomy import check_choice
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -47,11 +47,7 @@ class NmsOptions:
     tiou: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.method not in NMS_METHODS:
-            raise ValueError(
-                f'NMS method {self.method!r}: use one of {NMS_METHODS}.'
-                f'{suggest(self.method, NMS_METHODS)}'
-            )
+        check_choice('NMS method', self.method, NMS_METHODS)
         if not 0 < self.sigma < np.inf:
             raise ValueError(f'NMS sigma {self.sigma}: use a number above 0.')
         if not 0 <= self.min_score < np.inf:
