@@ -237,7 +237,7 @@ def is_number(value: Any) -> bool:
 
 
 SHOWN = 5
-CHECK_HINT = 'tools/data/check.py lists all'
+CHECK_HINT = 'tools/data/check.py --strict lists all'
 
 
 @dataclass(frozen=True)
@@ -275,21 +275,63 @@ def refuse(problems: Sequence[Problem], path: Path, hint: str = '') -> None:
     raise ValueError('\n'.join([f'{path}: {count}', *lines]))
 
 
-def leave_out(
-    problems: Sequence[Problem], total: int, path: Path, strict: bool = False
-) -> list[str]:
-    """Tell in a line, or none, what is left out of a file for what is wrong with it.
+class OddEntries:
+    """Entries of a file that are repaired or left out, and told, unless most are odd.
 
-    Raises:
-        ValueError: More than half of the entries are odd, or any if strict.
+    Args:
+        path: The file that was read.
+        done: What is done with them, in words.
+
+    Attributes:
+        problems: One for each of them, in the order of the file.
+        total: Number of all entries.
+        slight: Number of those cut by too little to be odd.
+        doubtful: True where one of them puts all entries in doubt.
     """
-    if strict or 2 * len(problems) > total:
-        refuse(problems, path)
-    if not problems:
-        return []
-    shown = '; '.join(f'{found.item}: {found.text}' for found in problems[:SHOWN])
-    more = f'; and {len(problems) - SHOWN} more' if len(problems) > SHOWN else ''
-    return [f'{len(problems)} of {total} left out of {path.name}: {shown}{more}']
+
+    def __init__(self, path: Path, done: str = 'left out') -> None:
+        self.path, self.done = path, done
+        self.problems: list[Problem] = []
+        self.total = self.slight = 0
+        self.doubtful = False
+
+    def add(self, line: int, item: str, text: str) -> None:
+        """Take the place of an odd entry, as :class:`Problem` has it, and its fault."""
+        self.problems.append(Problem(str(self.path), line, item, text))
+
+    def items(self) -> set[str]:
+        """Names of the odd entries."""
+        return {problem.item for problem in self.problems}
+
+    def notes(self, strict: bool = False, hint: str = '') -> list[str]:
+        """Lines for the user, or none.
+
+        Args:
+            strict: Refuse any.
+            hint: As in :func:`refuse`.
+
+        Raises:
+            ValueError: More than half of the entries are odd, or any if strict or
+                doubtful, or the file as a whole: such a problem is of no item.
+        """
+        found, count = self.problems, len(self.problems)
+        whole = any(not problem.item and problem.line < 2 for problem in found)
+        if strict or whole or self.doubtful or 2 * count > self.total:
+            refuse(found, self.path, hint)
+        shown = '; '.join(
+            f'{problem.item}: {problem.text}' for problem in found[:SHOWN]
+        )
+        more = f'; and {count - SHOWN} more{hint and f" ({hint})"}'
+        more *= count > SHOWN
+        head = f'{count} of {self.total} {self.done} of {self.path.name}'
+        slight = f'{self.slight} segments of {self.path.name} are cut by up to 0.5 s'
+        return [f'{head}: {shown}{more}'] * bool(found) + [slight] * bool(self.slight)
+
+
+def tell(notes: Iterable[str]) -> None:
+    """Print notes for the user on standard error."""
+    for note in notes:
+        print(f'note: {note}', file=sys.stderr)
 
 
 Item = TypeVar('Item')

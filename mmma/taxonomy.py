@@ -59,6 +59,10 @@ def check_choice(
     return value
 
 
+class IndexOutsideError(ValueError):
+    """An index that a label space lacks: others of its file may be shifted too."""
+
+
 @dataclass(frozen=True)
 class LabelSpace:
     """Actions, body groups and the map between them.
@@ -112,7 +116,8 @@ class LabelSpace:
     def _find(self, kind: str, value: str | int, names: tuple[str, ...]) -> int:
         index = _positions(names).get(str(value).strip())
         if index is None:
-            raise ValueError(
+            index = str(value).strip().removeprefix('-').isdecimal()
+            raise (IndexOutsideError if index else ValueError)(
                 f'unknown {kind} {value!r} in label space {self.name!r}: use one of '
                 f'its {len(names)} names or an index 0..{len(names) - 1}.'
                 f'{suggest(str(value), names)}'

@@ -6,7 +6,7 @@ import csv
 import functools
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -17,13 +17,20 @@ import numpy as np
 
 from mmma.files import (
     CHECK_HINT,
-    Problem,
+    OddEntries,
     atomic_write,
     leaves_root,
     read_table,
-    refuse,
+    tell,
 )
-from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice, suggest
+from mmma.taxonomy import (
+    DOMAINS,
+    SUBSETS,
+    IndexOutsideError,
+    LabelSpace,
+    check_choice,
+    suggest,
+)
 from mmma.video import VIDEO_SUFFIXES
 
 REQUIRED = ('clip', 'path', 'subset', 'domain', 'subject', 'action', 'body')
@@ -113,8 +120,10 @@ def read_rec(
     content: bytes | None = None,
     domains: Sequence[str] = DOMAINS,
 ) -> list[Clip]:
-    """Read and validate a recognition table.
+    """Read and validate a recognition table, and tell what is odd in it.
 
+    A row that cannot be read is left out, and so are further rows of a clip. A body
+    group other than that of most rows of its action is replaced by it.
     A body group left empty is filled from other rows of the same action, then from
     ``space``. Times are a span of the file, unless ``source_video`` names another one,
     from which this one was cut; files of which rows want several spans are never cut.
@@ -127,10 +136,10 @@ def read_rec(
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: No rows, or bad ones; the first five are shown.
+        ValueError: No rows, or most are odd; the first five are shown.
     """
-    clips, problems = scan_rec(path, space, content, domains)
-    refuse(problems, path, CHECK_HINT)
+    clips, odd = scan_rec(path, space, content, domains)
+    tell(odd.notes(hint=CHECK_HINT))
     return clips
 
 
@@ -139,11 +148,11 @@ def scan_rec(
     space: LabelSpace,
     content: bytes | None = None,
     domains: Sequence[str] = DOMAINS,
-) -> tuple[list[Clip], list[Problem]]:
+) -> tuple[list[Clip], OddEntries]:
     """Read a recognition table, as :func:`read_rec`, as far as it can be read.
 
     Returns:
-        The good rows, and every problem in the order of the file.
+        The good rows, and odd ones in the order of the file.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -151,14 +160,15 @@ def scan_rec(
     """
     path = Path(path)
     header, rows = read_table(path, content, numbers=OPTIONAL)
-    scan = _Scan(str(path), space, domains)
+    scan = _Scan(path, space, domains)
     try:
         for line, row in rows if scan.header(header) else ():
             scan.row(row, line)
     except ValueError as error:
-        scan.problem(0, '', str(error))
+        scan.odd.add(0, '', str(error))
     clips = scan.finish()
-    return clips, sorted(scan.problems, key=lambda problem: problem.line)
+    scan.odd.problems.sort(key=lambda problem: problem.line)
+    return clips, scan.odd
 
 
 def write_rec(path: Path, clips: Iterable[Clip], space: LabelSpace) -> None:
@@ -196,14 +206,14 @@ def body_map(clips: Iterable[Clip], space: LabelSpace) -> LabelSpace:
 class _Scan:
     """State of one pass over a table; every lookup is remembered, for speed."""
 
-    def __init__(self, file: str, space: LabelSpace, domains: Sequence[str]) -> None:
-        self.file = file
+    def __init__(self, path: Path, space: LabelSpace, domains: Sequence[str]) -> None:
         self.space = space
-        self.problems: list[Problem] = []
+        self.odd = OddEntries(path, 'rows repaired or left out')
         self._rows: list[dict[str, Any]] = []  # good ones, as arguments of Clip
         self._columns: list[str] = []
         self._lines: dict[str, int] = {}  # clip -> line of its first row
-        self._bodies: dict[int, tuple[int, int]] = {}  # action -> (body, line)
+        # Action -> how many rows have each body, in the order of the file.
+        self._bodies: dict[int, Counter[int]] = defaultdict(Counter)
         lookups = {
             'subset': lambda s: check_choice('subset', s, SUBSETS),
             'domain': lambda s: check_choice('domain', s, domains),
@@ -212,55 +222,46 @@ class _Scan:
         }
         self._lookups = {key: functools.cache(f) for key, f in lookups.items()}
 
-    def problem(self, line: int, item: str, text: str) -> None:
-        self.problems.append(Problem(self.file, line, item, text))
-
     def header(self, columns: list[str]) -> bool:
         """Take the first row; False if the rest cannot be understood."""
         known = REQUIRED + OPTIONAL
-        found = len(self.problems)
+        found = len(self.odd.problems)
         self._columns = columns
         if not columns:
-            self.problem(
+            self.odd.add(
                 1, '', f'empty file; the first line must be {",".join(REQUIRED)}'
             )
             return False
         for column in [c for c in REQUIRED if c not in columns]:
-            self.problem(1, '', f'no column {column!r} (columns: {", ".join(columns)})')
+            self.odd.add(1, '', f'no column {column!r} (columns: {", ".join(columns)})')
         for column in sorted({c for c in columns if columns.count(c) > 1}):
-            self.problem(1, '', f'column {column!r} is there twice')
+            self.odd.add(1, '', f'column {column!r} is there twice')
         for column in columns:  # own columns are fine, misspelt ones are not
             hint = '' if column in known else suggest(column, known)
             if hint:
-                self.problem(1, '', f'unknown column {column!r}.{hint}')
-        return len(self.problems) == found
+                self.odd.add(1, '', f'unknown column {column!r}.{hint}')
+        return len(self.odd.problems) == found
 
     def row(self, values: Sequence[str], line: int) -> None:
         """Take one row: a clip, or what is wrong with it."""
+        self.odd.total += 1
         row = dict(zip(self._columns, values, strict=False))
         name = row['clip'] = normalize('NFC', row.get('clip', ''))
         if len(values) != len(self._columns):
             counts = f'{len(values)} fields, the header has {len(self._columns)}'
-            self.problem(line, name, counts)
+            self.odd.add(line, name, counts)
             return
         errors: list[str] = []
         fields = self._fields(row, line, errors)
-        first = self._lines.setdefault(name, line)
-        if first != line and name:
-            errors.append(f'duplicate clip (first in line {first})')
-        action, own = fields['action'], fields['body']
-        if not errors and None not in (action, own):
-            body, where = self._bodies.setdefault(action, (own, line))
-            if body != own:
-                errors.append(
-                    f'body {self.space.bodies[own]!r} for action '
-                    f'{self.space.actions[action]!r}, but line {where} says '
-                    f'{self.space.bodies[body]!r}: one action has one body group'
-                )
-        for text in errors:
-            self.problem(line, name, text)
-        if not errors:
-            self._rows.append(fields)
+        if name in self._lines:
+            errors.append(f'duplicate clip (first in line {self._lines[name]})')
+        if errors:
+            self.odd.add(line, name, '; '.join(errors))
+            return
+        self._lines[name] = line
+        if None not in (fields['action'], fields['body']):
+            self._bodies[fields['action']][fields['body']] += 1
+        self._rows.append(fields)
 
     def _fields(
         self, row: dict[str, str], line: int, errors: list[str]
@@ -281,22 +282,38 @@ class _Scan:
                 fields[column] = lookup(row[column])
             except ValueError as error:
                 fields[column] = None
-                errors.append(str(error))
+                self.odd.doubtful |= isinstance(error, IndexOutsideError)
+                if column == 'body':  # the action tells it
+                    self.odd.add(line, row['clip'], str(error))
+                else:
+                    errors.append(str(error))
         return {**fields, 'start_sec': start_sec, 'end_sec': end_sec, 'line': line}
 
     def finish(self) -> list[Clip]:
         """The good rows, empty body groups filled; having no row is a problem."""
-        if not self._lines and not self.problems:
-            self.problem(0, '', 'empty table: a header and no clip')
+        if not self.odd.total and not self.odd.problems:
+            self.odd.add(0, '', 'empty table: a header and no clip')
         body_of = dict(enumerate(self.space.body_of))
-        body_of |= {action: body for action, (body, _) in self._bodies.items()}
+        for action, counts in self._bodies.items():
+            most = max(counts.values())  # of equals the published one
+            own = body_of[action]
+            if counts[own] < most:
+                body_of[action] = next(b for b, n in counts.items() if n == most)
         spans: dict[str, set[tuple[Any, Any]]] = defaultdict(set)
         for fields in self._rows:
             if fields['start_sec'] is not None:
                 spans[fields['path']].add((fields['start_sec'], fields['end_sec']))
         for fields in self._rows:
-            if fields['body'] is None:
-                fields['body'] = body_of.get(fields['action'])
+            action, own = fields['action'], fields['body']
+            body = fields['body'] = own if action is None else body_of[action]
+            if own not in (None, body):
+                self.odd.add(
+                    *(fields['line'], fields['clip']),
+                    f'body {self.space.bodies[own]!r} for action '
+                    f'{self.space.actions[action]!r}, but {self._bodies[action][body]} '
+                    f'rows say {self.space.bodies[body]!r}: one action has one body '
+                    'group',
+                )
             path, source = fields['path'], fields['source_video']
             alone = source and len(spans.get(path, ())) == 1
             if alone and fields['start_sec'] is not None:

@@ -20,6 +20,7 @@ from unicodedata import normalize
 import numpy as np
 
 from mmma.data.check import read_tables, try_all
+from mmma.data.clips import Clip, Span
 from mmma.data.root import DataRoot
 from mmma.files import atomic_write, cache_home, read_names
 from mmma.packets import BrokenVideoError, index_video
@@ -69,6 +70,7 @@ class Group:
         subset: ``train``, ``val`` or ``test``.
         has: What it has of each key of ``WHAT`` that can be compared by name.
         files: Name -> video, of those that exist.
+        spans: Name -> start and end in seconds, of clips that are a part of theirs.
     """
 
     origin: str
@@ -76,10 +78,15 @@ class Group:
     subset: str
     has: Mapping[str, set[Any]]
     files: dict[str, Path] = field(default_factory=dict)
+    spans: dict[str, Span] = field(default_factory=dict)
 
     def marks(self, marks: Mapping[Path, np.ndarray]) -> dict[str, np.ndarray]:
         """Marks of its videos by name."""
-        return {n: marks[file] for n, file in self.files.items() if file in marks}
+        seen = {n: marks[file] for n, file in self.files.items() if file in marks}
+        for name in seen.keys() & self.spans.keys():
+            start, end = (math.ceil(t * RATE - 1e-6) for t in self.spans[name])
+            seen[name] = seen[name][start : max(end, start + 1)]
+        return {name: own for name, own in seen.items() if len(own)}
 
 
 def find_leakage(
@@ -138,7 +145,7 @@ def find_leakage(
 
 def _root_groups(root: DataRoot, origin: str) -> list[Group]:
     """Subsets of both tables of a root; rows that cannot be read are left out."""
-    clips, videos, _ = read_tables(root)
+    clips, videos, *_ = read_tables(root)
     rows = [('rec', c, c.clip, c.source_video) for c in clips]
     rows += [('det', v, v.video, v.video) for v in videos]
     groups = {
@@ -158,6 +165,8 @@ def _root_groups(root: DataRoot, origin: str) -> list[Group]:
         if file is not None and file.is_file():
             group.has['files'].add(file)
             group.files[name] = file
+            if isinstance(row, Clip) and row.span:
+                group.spans[name] = row.span
     return [group for group in groups.values() if group.has['names']]
 
 

@@ -6,11 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
-from video_files import make_video, moving_frames
+from video_files import make_span_root, make_video, moving_frames
 
 from mmma.data import leakage
 from mmma.data.clips import Clip, write_rec
 from mmma.data.leakage import (
+    _root_groups,
     all_marks,
     find_leakage,
     marks_agreement,
@@ -277,3 +278,14 @@ def test_published_clips_do_not_match_each_other(shared_data, tmp_path):
     pack_video(source, root.path / clips[2].path, PackOptions(short_side=240, crf=28))
     report = find_leakage(root, workers=2)
     assert told(report) == [('error', 'frames', 'rec train', 'rec test', 1)]
+
+
+def test_spans_are_compared_not_their_files(tmp_path):
+    rows = ['a,videos/talk.mp4,train,1,,0,1', 'b,videos/talk.mp4,test,2,,1,3']
+    root = DataRoot(make_span_root(tmp_path, rows))
+    train, test = _root_groups(root, '')
+    file = root.video_path('videos/talk.mp4')
+    marks = {file: read_marks(file)}
+    seen = {**train.marks(marks), **test.marks(marks)}
+    assert [len(marks[file]), len(seen['a']), len(seen['b'])] == [24, 8, 16]
+    assert (np.concatenate([seen['a'], seen['b']]) == marks[file]).all()

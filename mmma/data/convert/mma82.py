@@ -17,7 +17,6 @@ from typing import Any
 from mmma.data.clips import Clip, is_named, name_parts, split_name, times
 from mmma.data.convert.ma52 import (
     COLUMNS,
-    FrameRow,
     add_videos,
     is_placeholder,
     parse_frames,
@@ -33,6 +32,7 @@ from mmma.data.convert.target import (
 from mmma.data.root import DatasetInfo
 from mmma.files import (
     SEPARATORS,
+    OddEntries,
     Problem,
     read_json,
     read_table,
@@ -186,18 +186,19 @@ def find_tables(
 
 
 def read_rows(
-    path: Path, mapping: Mapping[str, Any], task: str
+    odd: OddEntries, mapping: Mapping[str, Any], task: str
 ) -> list[tuple[int, dict[str, str]]]:
     """Line and texts, by our column names, of each row of a table.
 
     Args:
-        path: The table.
+        odd: Of the table; gets rows of another width.
         mapping: From :func:`load_mapping`.
         task: ``rec`` or ``det``.
 
     Raises:
-        ValueError: Another header, no rows, or rows of another width.
+        ValueError: Another header, or no rows.
     """
+    path = odd.path
     table = mapping[task]
     columns, width, delimiter = table['columns'], table['width'], table['delimiter']
     if width is None:
@@ -221,7 +222,7 @@ def read_rows(
         lines = read_text(path).splitlines()
         splits = (split_line(line, width, name, gap) for line in lines)
         cells = enumerate(splits, start=1)
-    rows, problems = [], []
+    rows = []
     for line, row in cells:
         if len(row) == width:
             rows.append((line, {name: row[place] for name, place in places.items()}))
@@ -231,10 +232,10 @@ def read_rows(
                 f'({", ".join(columns)}) parted by {delimiter!r}; {mapping["file"]} '
                 'says so'
             )
-            problems.append(Problem(str(path), line, '', text))
-    if not rows and not problems:
-        problems.append(Problem(str(path), 0, '', 'empty table'))
-    refuse(problems, path)
+            odd.add(line, row[0], text)
+    odd.total += len(odd.problems)
+    if not rows and not odd.problems:
+        refuse([Problem(str(path), 0, '', 'empty table')], path)
     return rows
 
 
@@ -261,7 +262,8 @@ def convert_mma82(source: Path, out: Path, options: Options) -> Conversion:
     for path, told in found['det']:
         release.add_videos(path, told)
     clips = conversion.clips
-    if len({clip.clip for clip in clips}) < len(clips):
+    names = {(clip.domain, clip.subset, clip.clip) for clip in clips}
+    if len({clip.clip for clip in clips}) < len(names):
         conversion.notices.append(
             'clip names repeat, so all of them got domain and subset in front'
         )
@@ -345,19 +347,21 @@ class Release:
     def add_clips(self, path: PurePosixPath, told: Mapping[str, str]) -> None:
         """Add the rows of a recognition table."""
         file = self.conversion.tree.path / path
-        rows = read_rows(file, self.mapping, 'rec')
+        odd = OddEntries(file, 'rows left out')
+        rows = read_rows(odd, self.mapping, 'rec')
         if told.get('subset') == 'test' and all(r['action'] == '0' for _, r in rows):
             self.conversion.notices.append(
                 f'{path}: every label is 0, so the truth is taken as withheld'
             )
             rows = [(line, {**row, 'action': ''}) for line, row in rows]
-        clips, problems = [], []
+        clips = []
+        odd.total += len(rows)
         for line, row in rows:
             try:
                 clips.append(self._clip(row, line, told))
             except ValueError as error:
-                problems.append(Problem(str(file), line, row['path'], str(error)))
-        refuse(problems, file)
+                odd.add(line, row['path'], str(error))
+        self.conversion.notices += odd.notes(self.conversion.options.strict)
         if repeated := clips.count(None):
             self.conversion.notices.append(
                 f'{path}: {repeated} rows with the span and the action of another are '
@@ -405,31 +409,30 @@ class Release:
     def add_videos(self, path: PurePosixPath, told: Mapping[str, str]) -> None:
         """Add the videos of a detection table."""
         file = self.conversion.tree.path / path
-        texts = dict(read_rows(file, self.mapping, 'det'))
-        rows = parse_frames(
-            file,
-            ((line, text['video'], text) for line, text in texts.items()),
-            self.space,
-            self._frames,
-        )
+        odd = OddEntries(file, 'instances cut or left out')
+        texts = dict(read_rows(odd, self.mapping, 'det'))
+        places: dict[str, dict[str, str]] = {}
+
+        def frames(text: Mapping[str, str]) -> dict[str, str]:
+            ours, video = self._frames(text), text['video']
+            if video not in places:
+                name, source = text.get('path') or video, video if self.sources else ''
+                places[video] = self._place(name, text, told, 'videos', source)
+            return ours
+
+        named = ((line, text['video'], text) for line, text in texts.items())
+        rows = parse_frames(odd, named, self.space, frames)
+        self.conversion.notices += odd.notes(self.conversion.options.strict)
         made_up = is_placeholder(rows, [text['action'] for text in texts.values()])
         if made_up:
             self.conversion.notices.append(
                 f'{path}: made-up instances, the same frames in each video, so the '
                 f'truth of its {len(rows)} videos is withheld'
             )
-
-        def place(row: FrameRow) -> dict[str, str]:
-            text = texts[row.line]
-            try:
-                name, source = text.get('path') or row.video, row.video
-                source = source if self.sources else ''
-                return self._place(name, text, told, 'videos', source)
-            except ValueError as error:
-                raise ValueError(f'{file}:{row.line}: {row.video}: {error}') from None
-
         fps = self.conversion.options.fps or self.mapping['fps']
-        add_videos(self.conversion, file, rows, fps, place, made_up)
+        add_videos(
+            self.conversion, file, rows, fps, lambda row: places[row.video], made_up
+        )
 
     def _frames(self, row: Mapping[str, str]) -> dict[str, str]:
         """A row under the names that frame tables use, its label as our index."""

@@ -29,7 +29,7 @@ from mmma.data.joints import (
     get_layout,
 )
 from mmma.data.root import DatasetInfo
-from mmma.files import SHOWN, Problem, leave_out, refuse
+from mmma.files import SHOWN, OddEntries
 from mmma.taxonomy import SUBSETS, LabelSpace, load_label_space, suggest
 
 SUFFIXES = ('.pkl', '.pickle')
@@ -221,7 +221,8 @@ def read_pyskl(
             'or a list of annotations'
         )
     clips: dict[str, dict[str, Any]] = {}
-    problems = []
+    odd = OddEntries(path)
+    odd.total = len(rows)
     for number, row in enumerate(rows):
         try:
             clip = _checked(row)
@@ -231,10 +232,10 @@ def read_pyskl(
         except (ValueError, TypeError) as error:
             name = row.get('frame_dir', '') if isinstance(row, dict) else ''
             item = f'annotation {number} {name}'.strip()
-            problems.append(Problem(str(path), 0, item, str(error)))
+            odd.add(0, item, str(error))
     if not rows:
-        refuse([Problem(str(path), 0, '', 'no annotations')], path)
-    notices = leave_out(problems, len(rows), path, strict)
+        odd.add(0, '', 'no annotations')
+    notices = odd.notes(strict)
     if isinstance(split, dict):
         names = {str(k): tuple(str(clip) for clip in v) for k, v in split.items()}
     else:
@@ -423,17 +424,14 @@ def _subsets(
         name for subset in SUBSETS[::-1] for name in taken if taken[name] == subset
     ]
     for name in order:  # tested clips first
-        problems = [
-            Problem(
-                str(path),
-                0,
-                f'split {name!r}, {clip}',
-                'is in another subset too' if clip in found else 'has no annotation',
-            )
-            for clip in split[name]
-            if clip in found or clip not in have
-        ]
-        notices += leave_out(problems, len(split[name]), path, strict)
+        odd = OddEntries(path)
+        odd.total = len(split[name])
+        for clip in split[name]:
+            if clip in found or clip not in have:
+                twice = clip in found
+                text = 'is in another subset too' if twice else 'has no annotation'
+                odd.add(0, f'split {name!r}, {clip}', text)
+        notices += odd.notes(strict)
         new = (clip for clip in split[name] if clip in have and clip not in found)
         found.update(dict.fromkeys(list(new), taken[name]))
     return found
@@ -468,13 +466,13 @@ def _fitting(
     strict: bool,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Clips of the layout, and a line on others; a clip without a joint fits any."""
-    problems, top = [], space.num_actions
+    odd, top = OddEntries(path), space.num_actions
     for row in rows:  # one label outside puts all of them in doubt
         if row['label'] >= top:
             text = f'label {row["label"]}, but {space.name} has 0..{top - 1}'
-            problems.append(Problem(str(path), 0, row['frame_dir'], text))
-    refuse(problems, path)
-    fitting = []
+            odd.add(0, row['frame_dir'], text)
+    odd.notes(strict=True)
+    odd.total, fitting = len(rows), []
     for row in rows:
         persons, frames, found, _ = row['keypoint'].shape
         if not found:
@@ -484,5 +482,5 @@ def _fitting(
             fitting.append(row)
             continue
         text = f'{found} joints, the layout has {joints}'
-        problems.append(Problem(str(path), 0, row['frame_dir'], text))
-    return fitting, leave_out(problems, len(rows), path, strict)
+        odd.add(0, row['frame_dir'], text)
+    return fitting, odd.notes(strict)

@@ -9,13 +9,13 @@ import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 from unicodedata import normalize
 
-from mmma.data.clips import Clip, name_parts, read_rec, split_name, write_rec
+from mmma.data.clips import Clip, name_parts, scan_rec, split_name, write_rec
 from mmma.data.root import (
     DET_FILE,
     FOLLOW_LINKS,
@@ -27,7 +27,7 @@ from mmma.data.root import (
     DatasetInfo,
     write_info,
 )
-from mmma.data.videos import Video, read_det, write_det
+from mmma.data.videos import Video, scan_det, write_det
 from mmma.files import SHOWN, atomic_write, progress, read_text
 from mmma.taxonomy import DOMAINS, LABEL_SPACES, SUBSETS, LabelSpace, check_choice
 from mmma.video import VIDEO_SUFFIXES
@@ -317,8 +317,8 @@ class Options:
         sources (DIR): for mma82: folder with source videos of which rows of the release
             are spans; what it lacks is listed in missing_sources.csv
         force: write into a folder that is not empty
-        strict: for pyskl, opentad, pointtad: refuse a file for one odd entry; else
-            such entries are repaired or left out, and counted, unless most are odd
+        strict: refuse a file for one odd entry; else such entries are repaired or left
+            out, and counted, unless most are odd
     """
 
     videos: VideoMode = 'link'
@@ -405,22 +405,37 @@ class Conversion:
             space: The label space of the tables.
 
         Raises:
-            ValueError: The tables do not hold: a clip or video twice, a name that
-                leaves the root. Nothing is left of them then.
+            ValueError: Most entries of a table are odd: a clip or video twice, a name
+                that leaves the root. Nothing is left of them then.
         """
         out = self.out
         out.mkdir(parents=True, exist_ok=True)
         _remove_tables(out)
-        try:  # read back what was written: what is left wrong shows here
+        try:  # read back what was written: what is left odd shows here
             if self.clips:
                 write_rec(out / REC_FILE, self.clips, space)
-                read_rec(out / REC_FILE, space)
+                clips, odd = scan_rec(out / REC_FILE, space)
+                self.notices += odd.notes(self.options.strict)
+                if odd.problems:
+                    kept = {clip.line: clip for clip in clips}
+                    self.clips = [
+                        c if c.body is None else replace(c, body=kept[line].body)
+                        for line, c in enumerate(self.clips, start=2)
+                        if line in kept
+                    ]
+                    write_rec(out / REC_FILE, self.clips, space)
             if self.videos:
                 write_det(out / DET_FILE, self.videos, space)
-                read_det(out / DET_FILE, space)
+                self.videos, *found = scan_det(out / DET_FILE, space)
+                for odd in found:
+                    self.notices += odd.notes(self.options.strict)
+                write_det(out / DET_FILE, self.videos, space)
         except ValueError:
             _remove_tables(out)
             raise
+        paths = {row.path for row in (*self.clips, *self.videos)}
+        self.files = {path: self.files[path] for path in self.files if path in paths}
+        self.absent &= paths
         if self.options.videos == 'none':
             self.absent |= set(self.files)
         else:

@@ -1,4 +1,5 @@
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from video_files import make_video, moving_frames
@@ -8,6 +9,7 @@ from mmma.data.convert import convert
 from mmma.data.convert.ma52 import FrameRow, is_placeholder, parse_frames, to_video
 from mmma.data.root import DataRoot
 from mmma.data.videos import Instance, Video
+from mmma.files import OddEntries
 from mmma.taxonomy import load_label_space
 
 SPACE = load_label_space('ma52')
@@ -224,7 +226,22 @@ def test_the_earlier_generation_with_videos(run, tmp_path):
 )
 def test_bad_tables(run, text, message):
     with pytest.raises(ValueError, match=message):
-        run('mma52', {'train.csv': text})
+        run('mma52', {'train.csv': text}, strict=True)
+
+
+def test_odd_rows_of_tables_are_left_out_or_cut_and_told(run):
+    rows = [
+        '2,v,0,9,1,90,30',
+        '3,v,80,190,2,90,30',
+        '4,v,9,3,1,90,30',
+        '5,v,3,9,1,90,30',
+    ]
+    root, conversion = run('mma52', {'train.csv': NEW + '\n'.join(rows)})
+    (video,) = root.read_det()
+    times = [time for i in video.instances for time in (i.start_sec, i.end_sec)]
+    assert times == pytest.approx([0, 0.3, 80 / 30, 3, 0.1, 0.3])
+    told = '\n'.join(conversion.notices)
+    assert '2 of 4 instances cut or left out of train.csv: v: frames 80 to 190' in told
 
 
 def test_no_table(run):
@@ -241,7 +258,10 @@ def row(**changes):
         **{'video_id': 'v', 'start_frame': '0', 'end_frame': '29', 'class': '9'},
         **{'total_frames': '58', 'fps': '29.0', **changes},
     }
-    return parse_frames('t.csv', [(2, 'v', values)], SPACE)[0]
+    odd = OddEntries(Path('t.csv'))
+    rows = parse_frames(odd, [(2, 'v', values)], SPACE)
+    odd.notes()  # refuses it where it is odd
+    return rows[0]
 
 
 def test_seconds_follow_the_rate():
@@ -258,8 +278,9 @@ def test_seconds_follow_the_rate():
         ({'start_frame': 'x'}, 'not a row of numbers'),
         ({'end_frame': None}, 'not a row of numbers'),
         ({'end_frame': '0'}, r'frames 0 to 0 of 58.*0 <= start < end <= total'),
-        ({'end_frame': '59'}, 'frames 0 to 59 of 58'),
-        ({'start_frame': '-1'}, 'frames -1 to 29'),
+        ({'end_frame': '99'}, 'frames 0 to 99 of 58: 41 lie outside the video'),
+        ({'start_frame': '-29'}, 'frames -29 to 29 of 58: 29 lie'),
+        ({'start_frame': '58', 'end_frame': '60'}, 'frames 58 to 60 of 58'),
         ({'start_frame': '0.5'}, 'need whole numbers'),
         ({'class': '52'}, r'class 52: must be 0\.\.51'),
         ({'fps': '0'}, r'fps 0: must be 1\.\.1000'),
@@ -272,6 +293,11 @@ def test_seconds_follow_the_rate():
 def test_bad_rows(changes, message):
     with pytest.raises(ValueError, match=message):
         row(**changes)
+
+
+def test_frames_just_outside_the_video_are_cut():
+    assert row(end_frame='59').end_frame == 58
+    assert row(start_frame='-1').start_frame == 0
 
 
 def counting(videos, **changes):
