@@ -304,25 +304,18 @@ class OddEntries:
         return {problem.item for problem in self.problems}
 
     def notes(self, strict: bool = False, hint: str = '') -> list[str]:
-        """Lines for the user, or none.
-
-        Args:
-            strict: Refuse any.
-            hint: As in :func:`refuse`.
+        """Lines for the user, or none; ``hint`` is as in :func:`refuse`.
 
         Raises:
             ValueError: More than half of the entries are odd, or any if strict or
                 doubtful, or the file as a whole: such a problem is of no item.
         """
         found, count = self.problems, len(self.problems)
-        whole = any(not problem.item and problem.line < 2 for problem in found)
+        whole = any(not own.item and own.line < 2 for own in found)
         if strict or whole or self.doubtful or 2 * count > self.total:
             refuse(found, self.path, hint)
-        shown = '; '.join(
-            f'{problem.item}: {problem.text}' for problem in found[:SHOWN]
-        )
-        more = f'; and {count - SHOWN} more{hint and f" ({hint})"}'
-        more *= count > SHOWN
+        shown = '; '.join(f'{own.item}: {own.text}' for own in found[:SHOWN])
+        more = f'; and {count - SHOWN} more{hint and f" ({hint})"}' * (count > SHOWN)
         head = f'{count} of {self.total} {self.done} of {self.path.name}'
         slight = f'{self.slight} segments of {self.path.name} are cut by up to 0.5 s'
         return [f'{head}: {shown}{more}'] * bool(found) + [slight] * bool(self.slight)
