@@ -88,7 +88,8 @@ def test_clips_are_spans_of_sources_and_what_is_missing_is_listed(
     assert 'videos: 3 put in place, 0 absent' in text
     assert capsys.readouterr().err.count('test: 1 of 2 clips of street') == 1
     report = check_root(root.path)
-    assert report.checks['videos'] == []
+    texts = {problem.text.split(': ')[-1] for problem in report.checks['videos']}
+    assert not any('no such file' in text for text in texts)  # but no video either
     assert any('1 of 2 clips of street' in line for line in report.lines())
     (folder / 'V011.mp4').write_bytes(b'back')
     root, conversion = spans(rows, sources=folder, force=True)
