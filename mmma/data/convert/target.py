@@ -28,7 +28,7 @@ from mmma.data.root import (
     write_info,
 )
 from mmma.data.videos import Video, scan_det, write_det
-from mmma.files import SHOWN, atomic_write, progress, read_text
+from mmma.files import SHOWN, OddEntries, atomic_write, progress, read_text
 from mmma.taxonomy import DOMAINS, LABEL_SPACES, SUBSETS, LabelSpace, check_choice
 from mmma.video import VIDEO_SUFFIXES
 
@@ -411,25 +411,8 @@ class Conversion:
         out = self.out
         out.mkdir(parents=True, exist_ok=True)
         _remove_tables(out)
-        try:  # read back what was written: what is left odd shows here
-            if self.clips:
-                write_rec(out / REC_FILE, self.clips, space)
-                clips, odd = scan_rec(out / REC_FILE, space)
-                self.notices += odd.notes(self.options.strict)
-                if odd.problems:
-                    kept = {clip.line: clip for clip in clips}
-                    self.clips = [
-                        c if c.body is None else replace(c, body=kept[line].body)
-                        for line, c in enumerate(self.clips, start=2)
-                        if line in kept
-                    ]
-                    write_rec(out / REC_FILE, self.clips, space)
-            if self.videos:
-                write_det(out / DET_FILE, self.videos, space)
-                self.videos, *found = scan_det(out / DET_FILE, space)
-                for odd in found:
-                    self.notices += odd.notes(self.options.strict)
-                write_det(out / DET_FILE, self.videos, space)
+        try:
+            self._write_tables(space)
         except ValueError:
             _remove_tables(out)
             raise
@@ -470,6 +453,27 @@ class Conversion:
                 f'{out / "skeletons"} was there before and is left; check.py tells '
                 'whether it fits these tables'
             )
+
+    def _write_tables(self, space: LabelSpace) -> None:
+        """Write the tables, and read them back: what is left odd shows there."""
+        rec, det = self.out / REC_FILE, self.out / DET_FILE
+        odd: list[OddEntries] = []
+        if self.clips:
+            write_rec(rec, self.clips, space)
+            clips, *odd = scan_rec(rec, space)
+            kept = {clip.line: clip for clip in clips}
+            self.clips = [
+                clip if clip.body is None else replace(clip, body=kept[line].body)
+                for line, clip in enumerate(self.clips, start=2)
+                if line in kept
+            ]
+            write_rec(rec, self.clips, space)
+        if self.videos:
+            write_det(det, self.videos, space)
+            self.videos, *more = scan_det(det, space)
+            odd += more
+            write_det(det, self.videos, space)
+        self.notices += [note for own in odd for note in own.notes(self.options.strict)]
 
     def _write_missing(self) -> None:
         """Write the list of missing sources, and tell what it means."""
