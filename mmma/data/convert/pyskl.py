@@ -8,6 +8,7 @@ Source: MMAction2, docs of ``PoseDataset``; PYSKL, tools/data/README.md, 3f6795f
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import re
 from collections import Counter
@@ -37,6 +38,7 @@ FIELDS = (
     *('frame_dir', 'label', 'img_shape', 'total_frames'),
     *('keypoint', 'keypoint_score'),
 )
+NEEDED = ('frame_dir', 'keypoint', 'img_shape')
 FPS = 30.0
 _BODY = JOINT_SETS['body17']
 _BODY_PAIRS = {
@@ -188,8 +190,8 @@ def read_pyskl(
     """Read and check a skeleton pickle.
 
     Args:
-        path: A pickle of ``split`` and ``annotations``, of a list of annotations, or of
-            one annotation, written with numpy 1 or 2.
+        path: A pickle of ``split`` and ``annotations``, of annotations in a list or by
+            name, of lists by split, or of one annotation; of numpy 1 or 2.
         subset: Of clips without ``split``; by default the one in the file's name.
         strict: Refuse the file for one bad annotation.
 
@@ -207,12 +209,7 @@ def read_pyskl(
             this schema; most annotations are bad: the first five are shown.
     """
     content = load_restricted(path)
-    if isinstance(content, dict) and 'keypoint' in content:
-        content = [content]  # as pose extraction writes one per video
-    if isinstance(content, (list, tuple)):
-        content = {'annotations': content}
-    split = content.get('split') if isinstance(content, dict) else None
-    rows = content.get('annotations') if isinstance(content, dict) else None
+    split, rows = _parts_of(content)
     if not isinstance(rows, (list, tuple)) or split == {}:
         have = ', '.join(map(str, content)) if isinstance(content, dict) else ''
         raise ValueError(
@@ -243,6 +240,26 @@ def read_pyskl(
     return names, list(clips.values()), notices
 
 
+def _parts_of(content: Any) -> tuple[Any, Any]:
+    """Splits and annotations of a pickle in any of its forms, where it has them."""
+    if isinstance(content, (list, tuple)):
+        return None, content
+    if not isinstance(content, dict):
+        return None, None
+    if 'annotations' in content:
+        return content.get('split'), content['annotations']
+    if 'keypoint' in content:  # as pose extraction writes one per video
+        return None, [content]
+    values = content.values()
+    if values and all(isinstance(v, dict) and 'keypoint' in v for v in values):
+        return None, [{'frame_dir': name, **row} for name, row in content.items()]
+    if values and all(isinstance(v, (list, tuple)) for v in values):
+        rows = {k: [r for r in v if isinstance(r, dict)] for k, v in content.items()}
+        split = {k: [r.get('frame_dir') for r in own] for k, own in rows.items()}
+        return split, list(itertools.chain(*values))
+    return None, None
+
+
 def _subset_in(path: Path) -> str:
     """The subset that a file's name has among its words."""
     words = re.split(r'[^a-z]+', path.stem.lower())
@@ -259,13 +276,19 @@ def _subset_in(path: Path) -> str:
 def _checked(row: Any) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise ValueError(f'a {type(row).__name__}, expected a dict')
-    missing = [f for f in FIELDS[:-1] if f not in row]
+    row = {'img_shape': row.get('original_shape'), **row}
+    missing = [f for f in NEEDED if row.get(f) is None]
     if missing:
         raise ValueError(f'no {", ".join(missing)}; it has {", ".join(map(str, row))}')
-    keypoint = np.asarray(row['keypoint'])
-    unscored = 'keypoint_score' not in row
-    score = keypoint.any(-1) if unscored else np.asarray(row['keypoint_score'])
-    frames, scaled = row['total_frames'], False
+    keypoint, score = np.asarray(row['keypoint']), row.get('keypoint_score')
+    if score is None and keypoint.shape[-1:] == (3,):  # x, y, score
+        keypoint, score = keypoint[..., :2], keypoint[..., 2]
+    unscored = score is None
+    score = keypoint.any(-1) if unscored else np.asarray(score)
+    if keypoint.ndim == 3 and keypoint.size:  # of one person
+        keypoint, score = keypoint[None], score[None]
+    frames, scaled = row.get('total_frames', keypoint.shape[1:2]), False
+    frames = frames[0] if isinstance(frames, tuple) else frames
     if not keypoint.size and not score.size and isinstance(frames, int) and frames > 0:
         joints = keypoint.shape[2] if keypoint.ndim == 4 else 0  # nobody was found
         keypoint = np.zeros((1, frames, joints, 2))
@@ -279,9 +302,12 @@ def _checked(row: Any) -> dict[str, Any]:
         raise ValueError(
             f'keypoint {keypoint.shape} has not the total_frames {frames}, 1 or more'
         )
-    label, shape = row['label'], np.asarray(row['img_shape']).tolist()
-    if not isinstance(label, int) or isinstance(label, bool) or label < 0:
-        raise ValueError(f'label {label!r}: must be a whole number from 0')
+    label = -1 if row.get('label') is None else row['label']
+    shape = np.asarray(row['img_shape']).tolist()
+    if not isinstance(label, int) or isinstance(label, bool) or label < -1:
+        raise ValueError(
+            f'label {label!r}: must be a whole number from 0; -1 or none withholds it'
+        )
     if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
         raise ValueError(f'img_shape {shape!r}: must be height and width in pixels')
     keypoint, score = keypoint.astype(np.float32), score.astype(np.float32)
@@ -349,7 +375,8 @@ def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
     for row in chosen:
         name = row['frame_dir']
         place = ('', subsets[name], mapping.domain_of(name), '')
-        conversion.clips.append(Clip(name, *place, row['label'], None))
+        label = None if row['label'] < 0 else row['label']
+        conversion.clips.append(Clip(name, *place, label, None))
     kept = list(notices)
     most = max(len(row['keypoint']) for row in chosen)
     with SkeletonWriter(out, 'rec', layout, most) as writer:

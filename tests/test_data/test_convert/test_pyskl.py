@@ -167,6 +167,51 @@ def test_a_small_file_asks_for_little_memory(dump):
     assert load_restricted(path).shape == (0,)
 
 
+def test_annotations_by_name_and_by_split(dump):
+    rows = [annotation('c0'), annotation('c1')]
+    named = {f'c{i}': {k: v for k, v in annotation().items() if k != 'frame_dir'}
+             for i in (0, 1)}  # fmt: skip
+    for value, splits in (
+        (named, {'train': ('c0', 'c1')}),
+        (
+            {'train': rows[:1], 'val': tuple(rows[1:])},
+            {'train': ('c0',), 'val': ('c1',)},
+        ),
+        (
+            {'train': [rows[0], 'odd'], 'val': rows[1:]},
+            {'train': ('c0',), 'val': ('c1',)},
+        ),
+    ):
+        split, found, _ = read_pyskl(dump(value), 'train')
+        assert split == splits
+        assert [row['frame_dir'] for row in found] == ['c0', 'c1']
+        np.testing.assert_array_equal(found[1]['keypoint'], rows[1]['keypoint'])
+
+
+def test_annotations_with_less_and_in_other_shapes(dump):
+    row = annotation(shape=(1, 3, 17))
+    joined = np.concatenate([row['keypoint'], row['keypoint_score'][..., None]], -1)
+    for changes, lacking in (
+        ({}, ('total_frames', 'img_shape')),
+        ({'keypoint': joined}, ('keypoint_score',)),
+        ({k: row[k][0] for k in ('keypoint', 'keypoint_score')}, ()),
+    ):
+        value = {k: v for k, v in {**row, **changes}.items() if k not in lacking}
+        _, (found,), _ = read_pyskl(dump(content(value)))
+        for key in ('keypoint', 'keypoint_score'):
+            np.testing.assert_array_equal(found[key], row[key].astype(np.float32))
+        assert (found['img_shape'], found['unscored']) == ((240, 320), False)
+
+
+def test_labels_that_are_withheld(tmp_path):
+    rows = [annotation('c0', -1), annotation('c1', 3), annotation('c2', None)]
+    rows += [{k: v for k, v in annotation('c3').items() if k != 'label'}]
+    (tmp_path / 'test.pkl').write_bytes(pickle.dumps(rows))
+    convert('pyskl', tmp_path / 'test.pkl', tmp_path / 'out')
+    actions = [clip.action for clip in DataRoot(tmp_path / 'out').read_rec()]
+    assert actions == [None, 3, None, None]
+
+
 def test_what_a_pickle_does_to_a_name_ends_with_it(dump):
     changed = b'cnumpy\ndtype\n(N}X\x0c\x00\x00\x00__defaults__K\x01\x85stb.'
     with pytest.raises(ValueError, match='something else than annotations'):
@@ -199,8 +244,8 @@ def test_nan_is_missing_and_scores_are_cut(dump):
         (content(annotation()) | {'split': {}}, 'at least one split'),
         (content(), 'no annotations'),
         (content('row'), 'annotation 0: a str, expected a dict'),
-        (content(dict(frame_dir='c0')), 'annotation 0 c0: no label, img_shape, total'),
-        (content(annotation(label=-1)), 'label -1: must be a whole number'),
+        (content(dict(frame_dir='c0')), 'annotation 0 c0: no keypoint, img_shape; it'),
+        (content(annotation(label=-2)), 'label -2: must be a whole number'),
         (content(annotation(label='nod')), "label 'nod': must be a whole number"),
         (content(annotation(img_shape=(0, 9))), r'img_shape \[0, 9\]: must be height'),
         (content(annotation(total_frames=4)), 'not the total_frames 4'),
