@@ -9,7 +9,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
@@ -353,10 +353,11 @@ def split_name(name: str) -> tuple[str, str]:
     Args:
         name: As a table has it; what follows a dot counts only if it is a container.
     """
-    file = PurePosixPath(name.replace('\\', '/'))
-    if file.suffix.lower() in VIDEO_SUFFIXES:
-        return file.stem, file.suffix
-    return file.name, '.mp4'
+    own = name.replace('\\', '/').rpartition('/')[2]
+    stem, _, suffix = own.rpartition('.')
+    if stem and f'.{suffix.lower()}' in VIDEO_SUFFIXES:
+        return stem, f'.{suffix}'
+    return own, '.mp4'
 
 
 def is_named(path: str, source: str) -> bool:
@@ -370,6 +371,5 @@ def is_named(path: str, source: str) -> bool:
 
 def name_parts(name: str) -> list[str]:
     """Folders of a video's name, but for what leads out of one; the name, no suffix."""
-    path = PurePosixPath(normalize('NFC', name).replace('\\', '/'))
-    folders = [part for part in path.parts[:-1] if part.strip('/.')]
-    return [*folders, split_name(path.name)[0]]
+    *folders, own = normalize('NFC', name).replace('\\', '/').split('/')
+    return [*filter(lambda part: part.strip('.'), folders), split_name(own)[0]]

@@ -292,8 +292,6 @@ class Release:
 
     def __init__(self, conversion: Conversion, mapping: Mapping[str, Any]) -> None:
         self.conversion, self.mapping = conversion, mapping
-        folder = conversion.options.sources
-        self.sources = SourceTree(folder) if folder else None
         self._spans: dict[tuple[str, ...], list[int | None]] = defaultdict(list)
         self.space = load_label_space('mma82')
         self._names = {'action': self.space.actions, 'body': self.space.bodies}
@@ -380,12 +378,12 @@ class Release:
         name, source = row['path'], row.get('source_video', '')
         if not name and not source:
             raise ValueError('neither a path nor a source_video')
-        if start_sec is not None and self.sources:
+        if start_sec is not None and self.conversion.sources:
             source = source or name
         itself = is_named(name or source, source)
         taken = source if itself or start_sec is not None else ''
-        place = self._place(name, row, told, 'clips', taken)
         action = self.label('action', row['action'])
+        place = self._place(name, row, told, taken)
         clip = row.get('clip') or split_name(name)[0]
         if itself and start_sec is not None and not row.get('clip'):
             clip = f'{split_name(source)[0]}_{start_sec}-{end_sec}'
@@ -416,8 +414,11 @@ class Release:
         def frames(text: Mapping[str, str]) -> dict[str, str]:
             ours, video = self._frames(text), text['video']
             if video not in places:
-                name, source = text.get('path') or video, video if self.sources else ''
-                places[video] = self._place(name, text, told, 'videos', source)
+                name, source = (
+                    text.get('path') or video,
+                    video if self.conversion.sources else '',
+                )
+                places[video] = self._place(name, text, told, source)
             return ours
 
         named = ((line, text['video'], text) for line, text in texts.items())
@@ -449,7 +450,6 @@ class Release:
         name: str,
         row: Mapping[str, str],
         told: Mapping[str, str],
-        noun: str,
         source: str,
     ) -> dict[str, str]:
         """Path in the new root, subset, domain and subject.
@@ -458,7 +458,6 @@ class Release:
             name: Of the clip's or video's own file.
             row: Of the table.
             told: What the path of the table tells.
-            noun: ``clips`` or ``videos``.
             source: The video to take where its own file is not there, if any.
         """
         words, text = self.mapping['subsets'], row.get('subset', '')
@@ -473,7 +472,7 @@ class Release:
         found = tree.find_video(name, subset, ours, others)
         taken = found is None and bool(source)
         if taken:
-            for tree in filter(None, (self.sources, self.conversion.tree)):
+            for tree in reversed(self.conversion.trees):
                 if found := tree.find_video(source, '', ours, others):
                     break
         if domain is None and found is not None:
@@ -492,9 +491,9 @@ class Release:
             folders = '/'.join(name_parts(source))
             path = f'videos/sources/{domain}/{folders}{split_name(source)[1]}'
         if taken and found is None:
-            self.conversion.missing[source, domain][noun] += 1
+            self.conversion.missing[source, domain] = path
         else:
-            if found is not None and tree is self.sources:
+            if found is not None and tree is self.conversion.sources:
                 found = PurePosixPath(tree.path.absolute() / found)
             path = self.conversion.add_video(found, path)
         match = re.match(self.mapping['subject'], stem)

@@ -333,7 +333,7 @@ class Conversion:
     """Clips and videos that a converter found, and the root written of them.
 
     Args:
-        tree: The source.
+        tree: The source; ``sources`` of the options are another.
         out: The data root to write.
         options: Those of the user.
 
@@ -342,8 +342,8 @@ class Conversion:
         videos: Entries for ``det.json``.
         files: Path in the new root -> video, relative to the source tree or absolute.
         absent: Paths in the new root whose video the source tree lacks.
-        missing: Source video and domain -> number of clips, and of videos, of which the
-            source could not be had.
+        missing: Source video and domain -> its path in the new root, of sources that
+            could not be had.
         placed: Number of videos linked or copied.
         notices: What was skipped or assumed, and why.
 
@@ -355,11 +355,14 @@ class Conversion:
         check_choice('--videos', options.videos, get_args(VideoMode))
         if options.fps is not None and not 1 <= options.fps <= 1000:
             raise ValueError(f'--fps {options.fps:g}: must be 1..1000')
-        here, there = tree.path.resolve(), out.resolve()
-        if here.is_relative_to(there) or there.is_relative_to(here):
-            raise ValueError(
-                f'{out} and {tree.path} overlap: convert into another folder'
-            )
+        self.sources = SourceTree(options.sources) if options.sources else None
+        self.trees = [tree, *([self.sources] if self.sources else [])]
+        for path in (each.path for each in self.trees):
+            here, there = path.resolve(), out.resolve()
+            if here.is_relative_to(there) or there.is_relative_to(here):
+                raise ValueError(
+                    f'{out} and {path} overlap: convert into another folder'
+                )
         used = out.exists() and (not out.is_dir() or any(out.iterdir()))
         if used and not options.force:
             raise ValueError(
@@ -370,7 +373,7 @@ class Conversion:
         self.videos: list[Video] = []
         self.files: dict[str, PurePosixPath] = {}
         self.absent: set[str] = set()
-        self.missing: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        self.missing: dict[tuple[str, str], str] = {}
         self.placed = 0
         self.notices: list[str] = []
 
@@ -425,16 +428,16 @@ class Conversion:
             for path in progress(self.files, len(self.files), 'videos'):
                 _place(self.source_of(path), out / path, self.options.videos)
             self.placed = len(self.files)
-        named = set(self.files.values())
+        named, top = set(self.files.values()), PurePosixPath(self.tree.path.absolute())
         left = [f for found in self.tree.videos.values() for f in found]
-        left = [str(file) for file in left if file not in named]
+        left = [str(file) for file in left if named.isdisjoint((file, top / file))]
         if left and (named or self.absent):  # a pickle of skeletons names no files
             more = ', ...' if len(left) > SHOWN else ''
             self.notices.append(
                 f'{len(left)} videos in {self.tree.path} that no table mentions are '
                 f'left out: {", ".join(left[:SHOWN])}{more}'
             )
-        if links := self.tree.links:
+        if links := [link for tree in self.trees for link in tree.links]:
             self.notices.append(
                 f'{len(links)} links to folders were not followed: '
                 f'{", ".join(sorted(links)[:SHOWN])}; give --follow-links if you made '
@@ -480,8 +483,11 @@ class Conversion:
         with atomic_write(self.out / MISSING_FILE) as file:
             writer = csv.writer(file, lineterminator='\n')
             writer.writerow(['source_video', 'domain', 'clips', 'videos'])
-            for (source, domain), found in self.missing.items():
-                writer.writerow([source, domain, found['clips'], found['videos']])
+            for key, path in self.missing.items():
+                uses = (
+                    sum(r.path == path for r in t) for t in (self.clips, self.videos)
+                )
+                writer.writerow([*key, *uses])
         first, *_ = self.missing
         asked = self.options.sources or 'no folder (--sources)'
         self.notices.append(

@@ -179,6 +179,21 @@ def test_without_the_folder_sources_of_the_release_are_taken_or_listed(spans):
     assert 'nor no folder (--sources): missing_sources.csv' in conversion.notices[0]
 
 
+def test_sources_inside_the_release_and_links_that_are_not_followed(
+    spans, tmp_path, sources
+):
+    folder = tmp_path / 'download/raw'
+    elsewhere = sources('V002.mp4')
+    folder.mkdir(parents=True)
+    (folder / 'more').symlink_to(elsewhere)
+    rows = ['a,test,street,nodding,V001,1,2', 'b,test,street,nodding,V002,1,2']
+    root, conversion = spans(rows, ['raw/V001.mp4'], sources=folder)
+    assert root.incomplete('rec') == ['test: 1 of 2 clips of street']
+    links, missing = conversion.notices
+    assert 'links to folders were not followed: more' in links
+    assert missing.startswith('1 source videos, such as V002 of street')
+
+
 def test_what_is_wrong_with_sources(spans, sources, run, tmp_path):
     row = 'a,test,street,nodding,V001,1,2'
     for rows, files, message in (
@@ -190,6 +205,10 @@ def test_what_is_wrong_with_sources(spans, sources, run, tmp_path):
         with pytest.raises(ValueError, match=message):
             spans(rows, sources=sources(*files))
         assert not (tmp_path / 'out').exists()
+    (tmp_path / 'other/videos').mkdir(parents=True)
+    inside = Options(sources=tmp_path / 'other/videos', force=True)
+    with pytest.raises(ValueError, match=r'other and .*other/videos overlap'):
+        convert('mma82', tmp_path / 'download', tmp_path / 'other', inside)
     with pytest.raises(FileNotFoundError, match='gone: no such folder'):
         spans([row], sources=tmp_path / 'gone')
     with pytest.raises(ValueError, match='--sources is for mma82, not for ma52'):
