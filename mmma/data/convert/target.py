@@ -483,11 +483,11 @@ class Conversion:
         with atomic_write(self.out / MISSING_FILE) as file:
             writer = csv.writer(file, lineterminator='\n')
             writer.writerow(['source_video', 'domain', 'clips', 'videos'])
+            clips, videos = (
+                Counter(r.path for r in t) for t in (self.clips, self.videos)
+            )
             for key, path in self.missing.items():
-                uses = (
-                    sum(r.path == path for r in t) for t in (self.clips, self.videos)
-                )
-                writer.writerow([*key, *uses])
+                writer.writerow([*key, clips[path], videos[path]])
         first, *_ = self.missing
         asked = self.options.sources or 'no folder (--sources)'
         self.notices.append(
