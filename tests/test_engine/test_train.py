@@ -200,6 +200,11 @@ def test_a_root_without_val_clips_trains_and_its_last_checkpoint_counts(
     found = results_under(root, file, tmp_path / 'test', protocol='zeroshot')
     assert found['selected_on'] == {'by': 'last'}
     train(cfg, work_dir=str(tmp_path / 'lab'), resume=True)
+    (root / 'rec.csv').write_text(re.sub(*withheld, table, count=1))
+    for trial in (False, True):
+        folder = train(cfg, work_dir=str(tmp_path / 'some'), fast_dev_run=trial)
+        assert '1 of 3 val clips of lab are not labelled' in capsys.readouterr().out
+        assert list(folder.glob('best_*'))
 
 
 def test_data_are_checked_before_weights_are_fetched(video_root, tmp_path, monkeypatch):
