@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
+from unicodedata import normalize
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from mmma.data.clips import Clip
 from mmma.data.root import read_root
 from mmma.data.videos import Video
 from mmma.datasets.samplers import SampleKey
+from mmma.files import read_text
 from mmma.packets import BrokenVideoError
 from mmma.registry import DATASETS
 from mmma.taxonomy import SUBSETS, LabelSpace, check_choice, load_label_space, suggest
@@ -56,12 +58,8 @@ def read_names(names: Iterable[str] | str | os.PathLike[str]) -> set[str]:
         FileNotFoundError: There is no such file.
     """
     if isinstance(names, (str, os.PathLike)):
-        file = Path(names)
-        if not file.is_file():
-            raise FileNotFoundError(f'{file}: no such list of clips or videos')
-        names = file.read_text(encoding='utf-8').split('\n')
-        return {name.strip() for name in names if name.strip()}
-    return set(names)
+        names = map(str.strip, read_text(Path(names)).split('\n'))
+    return {normalize('NFC', name) for name in names if name}
 
 
 def _is_withheld(entry: Clip | Video) -> bool:

@@ -183,13 +183,13 @@ def test_indices_shorten_metainfo_as_well(video_root, indices):
 
 def test_clips_and_domains_restrict(video_root, tmp_path):
     file = tmp_path / 'support.txt'
-    file.write_text('street_train_1\n\nlab_train_2\n')
+    file.write_text('street_train_1\n\nlab_train_2 \n', encoding='utf-8-sig')
     for clips in (['street_train_1', 'lab_train_2'], file, str(file)):
         dataset = build(video_root, clips=clips)
         assert dataset.metainfo['clips'] == ['lab_train_2', 'street_train_1']
     only = build(video_root, domains='street', clips=['street_train_1'])
     assert only.metainfo['clips'] == ['street_train_1']
-    with pytest.raises(FileNotFoundError, match=r'absent\.txt: no such list of clips'):
+    with pytest.raises(FileNotFoundError, match=r'absent\.txt: no such file'):
         build(video_root, clips=str(tmp_path / 'absent.txt'))
 
 
