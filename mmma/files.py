@@ -94,7 +94,8 @@ def read_text(path: Path, content: bytes | None = None) -> str:
         return text.replace('\r\n', '\n').replace('\r', '\n')
     except UnicodeDecodeError as error:
         raise ValueError(
-            f'{path}: not UTF-8 text (byte {error.start}); save it as UTF-8 (in spreadsheets: CSV UTF-8)'
+            f'{path}: not UTF-8 text (byte {error.start}); save it as UTF-8 (in '
+            'spreadsheets: CSV UTF-8)'
         ) from None
 
 
