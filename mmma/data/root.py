@@ -185,7 +185,7 @@ class DataRoot:
     def fingerprint(self) -> str:
         """SHA-256, in hex, over ``dataset.json`` and the tables that exist."""
         digest = hashlib.sha256()
-        for name in (INFO_FILE, REC_FILE, DET_FILE):
+        for name in (INFO_FILE, REC_FILE, DET_FILE, MISSING_FILE):
             if (self.path / name).is_file():
                 content = self._content(name)
                 digest.update(f'{name} {len(content)}\n'.encode())

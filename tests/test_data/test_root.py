@@ -236,8 +236,10 @@ def test_clips_of_missing_sources_are_left_out_and_told(part_root, capsys):
     (part_root / 'videos/V001.mp4').unlink()  # that has no reason
     assert len(root.read_rec()) == 4
     (part_root / 'videos/V011.mp4').unlink()
+    before = root.fingerprint()
     (part_root / 'missing_sources.csv').unlink()
     assert len(root.read_rec()) == 4
+    assert root.fingerprint() != before
 
 
 def test_a_list_of_missing_sources_without_its_columns(part_root):
