@@ -22,7 +22,13 @@ from mmma.data.arrays import SkeletonStore, SkeletonWriter, encode_joints
 from mmma.data.clips import Span, span_frames
 from mmma.data.joints import MAX_SIDE, WHOLEBODY65, JointLayout, read_layout
 from mmma.data.root import TASKS, DataRoot
-from mmma.files import CRASHED, atomic_write, map_in_processes, source_identity
+from mmma.files import (
+    CRASHED,
+    atomic_write,
+    map_in_processes,
+    progress,
+    source_identity,
+)
 from mmma.media.pack import chosen_tasks, file_bytes, table_rows
 from mmma.packets import index_video
 from mmma.taxonomy import check_choice
@@ -178,9 +184,11 @@ class Partial:
 
 
 def extract_video(
-    path: Path, options: PoseOptions, span: Span | None = None
+    path: Path, options: PoseOptions, span: Span | None = None, label: str = ''
 ) -> Partial:
     """Find the skeletons of a video file, or of a span of it.
+
+    With a label, how far it is in the video is shown under it.
 
     Rows of a store are evenly spaced: at a variable frame rate each one is what is
     shown in the middle of its time, at a constant rate all frames stay.
@@ -190,16 +198,17 @@ def extract_video(
         ValueError: It cannot be read as video.
     """
     video = VideoFrames(path, span)
-    clip = extract_clip(build_extractor(options), video)
+    clip = extract_clip(build_extractor(options), video, label)
     return replace(clip, joints=clip.joints[video.even_rows()])
 
 
-def extract_clip(extractor: Extractor, video: VideoFrames) -> Partial:
+def extract_clip(extractor: Extractor, video: VideoFrames, label: str = '') -> Partial:
     """Find the skeletons of a video, as a store holds them.
 
     Joints outside the picture are guesses of where nothing can be seen: score 0.
     """
-    keypoints, scores = extractor.extract(video, video.fps)
+    frames = progress(video, len(video), f'{label}: frames') if label else video
+    keypoints, scores = extractor.extract(frames, video.fps)
     size = np.array(video.size)
     inside = ((keypoints >= 0) & (keypoints < size)).all(axis=-1)
     scale = min(1.0, MAX_SIDE / size.max())

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import socket
 import tempfile
@@ -95,6 +96,19 @@ def test_a_folder_of_videos(checkpoints, videos, tmp_path, capsys):
     caught = capsys.readouterr()
     assert '[simulated]' in caught.out
     assert caught.err.count('looking') == 2
+
+
+def test_a_bar_inside_a_long_video(checkpoints, videos, tmp_path, capsys, monkeypatch):
+    assert infer(checkpoints, [videos], tmp_path / 'one') == 0
+    assert 'windows' not in capsys.readouterr().err  # shorter than half a minute
+    monkeypatch.setattr('mmma.engine.infer.LONG_SEC', 0.1)
+    assert infer(checkpoints, [videos], tmp_path / 'two', '--private') == 0
+    caught = capsys.readouterr()
+    assert re.findall(r'(video \d of 2): windows 1/1', caught.err) == [
+        'video 1 of 2',
+        'video 2 of 2',
+    ]
+    assert 'windows' not in caught.out
 
 
 def test_it_goes_on_with_what_is_not_done(checkpoints, videos, tmp_path, capsys):
@@ -238,7 +252,7 @@ def test_work_files_go_when_it_is_stopped(
     monkeypatch.setattr(tempfile, 'tempdir', str(temporary))
     before = signal.getsignal(signal.SIGTERM)
 
-    def stop(self, path, video, skeletons):
+    def stop(self, path, video, skeletons, label):
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr('mmma.engine.infer.VideoModel.look', stop)

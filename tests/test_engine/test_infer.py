@@ -1,6 +1,7 @@
 """Infer says what testing says, and says how sure it may be."""
 
 import json
+import re
 import shutil
 import warnings
 from dataclasses import replace
@@ -145,6 +146,17 @@ def test_skeletons_at_a_variable_rate_are_even_in_time(models, tmp_path):
     x = found.joints[:, 0, 0, 0]
     # One second, shown is at 1/12, 3/12, 5/12, 7/12, 9/12 and 11/12 of it.
     assert np.unique(x, return_inverse=True)[1].tolist() == [0, 1, 2, 2, 3, 4]
+
+
+def test_a_bar_over_frames_and_windows(models, video, monkeypatch, capsys):
+    monkeypatch.setattr(infer, 'LONG_SEC', 0.1)
+    pose = [models['det', 'Pose']]
+    infer.look_at(video, pose)
+    assert capsys.readouterr().err == ''  # notebooks have none
+    infer.look_at(video, pose, 'clip', bar=True)
+    told = capsys.readouterr().err.splitlines()
+    assert any(re.fullmatch(r'clip: frames (\d+)/\1', line) for line in told)
+    assert any(re.fullmatch(r'clip: windows (\d+)/\1', line) for line in told)
 
 
 def test_below_the_threshold_it_abstains_and_drops(models, video, monkeypatch):
