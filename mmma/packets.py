@@ -34,6 +34,7 @@ class BrokenVideoError(ValueError):
 _CONTAINERS = ('mp4', 'matroska')
 _CODECS = ('h264', 'hevc', 'mpeg4')
 _STAMPED = (*_CONTAINERS, 'mpegts', 'flv')  # containers with true presentation stamps
+_TELL_END = ('matroska', 'avi')
 _REORDERED = ('h264', 'hevc')  # headers need not tell that frames change places
 _PIXEL_FORMATS = (
     *('yuv420p', 'yuv422p', 'yuv444p', 'gray'),
@@ -118,8 +119,10 @@ def _index(path: str | os.PathLike[str], *_: object) -> VideoIndex:
         in_order = bool((np.diff(pts) > 0).all())
         stamped = _is_stamped(container, stream, in_order, guessed[hidden == 0])
         if stamped:
-            # Of frames that change places, stamps in stored order are a bad muxer's.
-            count = 24 if stream.codec_context.has_b_frames and in_order else 1
+            # Of frames that change places, stamps in stored order are a bad muxer's, and
+            # behind a cut there are gaps.
+            doubtful = stream.codec_context.has_b_frames and (in_order or pts[0] < 0)
+            bear, count = [], 24 if doubtful else 1
             try:
                 container.seek(int(keys[0, 1]), stream=stream)
                 head = list(islice(decode_all(container, stream, first), count))
@@ -129,15 +132,15 @@ def _index(path: str | os.PathLike[str], *_: object) -> VideoIndex:
                         head = list(islice(found, count))
                 common &= Upright(stream, head[0]).plain
                 bear = [frame.pts for frame in head]
-                stamped = None not in bear and bear == sorted(set(bear))
-                first = bear[0] if stamped else first
+                first = first if bear[0] is None else bear[0]
             except PermissionError:  # it cannot be searched
                 common = stamped = False
             except (av.error.FFmpegError, IndexError):  # reading tells where
                 common = False
             shown = (pts >= first) & (hidden == 0)
             stamps = np.sort(pts[shown] if shown.any() else pts)
-            stamped = stamped and bool((np.diff(stamps) > 0).all())
+            stamped &= bear == stamps[: len(bear)].tolist()
+            stamped &= bool((np.diff(stamps) > 0).all())
         unit, rate = stream.time_base, stream.average_rate or 25
         last_sec = float(duration[pts.argmax()] * unit)
         common &= stamped and _is_common(container, stream)
@@ -293,13 +296,11 @@ def _demux(container: Any, stream: Any) -> tuple[np.ndarray, float]:
     header = context.extradata or b''
     end_sec = 0.0
     for packet in container.demux():
-        if not packet.size:
-            continue
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is not None:
             end = (stamp + (packet.duration or 0)) * float(packet.time_base)
             end_sec = max(end_sec, end)
-        if packet.stream_index != stream.index:
+        if packet.stream_index != stream.index or not packet.size:
             continue
         # In a container of stamps: from before a lossless cut, and never shown.
         hidden = packet.is_discard or (
@@ -325,9 +326,10 @@ def _check_complete(
         raise BrokenVideoError(container.name, reason)
     if not packets:
         raise BrokenVideoError(container.name, 'no frames')
-    announced = (container.duration or 0) / 1e6  # Matroska lists no number of frames
+    announced = (container.duration or 0) / 1e6  # where no number of frames is listed
     lost = announced - end_sec
-    if 'matroska' in container.format.name and lost > max(0.5, 0.05 * announced):
+    tells = any(name in container.format.name for name in _TELL_END)
+    if tells and lost > max(0.5, 0.05 * announced):
         raise BrokenVideoError(
             container.name, f'truncated: ends {lost:.2f} s before its announced end'
         )

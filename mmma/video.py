@@ -154,7 +154,7 @@ class PyAVReader(VideoReader):
         done = 0
         with broken_by_damage(self.path):
             _ = self.upright  # it seeks
-            for number, frame in find(wanted):
+            for number, frame in find(wanted) if len(wanted) else ():
                 if number != wanted[done]:
                     break
                 yield frame
