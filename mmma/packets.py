@@ -119,8 +119,8 @@ def _index(path: str | os.PathLike[str], *_: object) -> VideoIndex:
         in_order = bool((np.diff(pts) > 0).all())
         stamped = _is_stamped(container, stream, in_order, guessed[hidden == 0])
         if stamped:
-            # Of frames that change places, stamps in stored order are a bad muxer's, and
-            # behind a cut there are gaps.
+            # Of frames that change places, stamps in stored order are a bad muxer's;
+            # behind a cut there may be gaps.
             doubtful = stream.codec_context.has_b_frames and (in_order or pts[0] < 0)
             bear, count = [], 24 if doubtful else 1
             try:
@@ -145,7 +145,7 @@ def _index(path: str | os.PathLike[str], *_: object) -> VideoIndex:
         last_sec = float(duration[pts.argmax()] * unit)
         common &= stamped and _is_common(container, stream)
     if not stamped:
-        stamps, unit, stamped = _decoded_stamps(path, unit, 1 / (rate * unit))
+        stamps, unit, stamped = _decoded_stamps(path, len(pts), unit, rate)
     return VideoIndex(
         pts=stamps,
         key_pts=keys[:, 0],
@@ -198,25 +198,28 @@ def decode_all(container: Any, stream: Any, trusted: float = np.inf) -> Iterator
 
 
 def _decoded_stamps(
-    path: str | os.PathLike[str], unit: Fraction, step: Fraction
+    path: str | os.PathLike[str], packets: int, unit: Fraction, rate: Fraction
 ) -> tuple[np.ndarray, Fraction, bool]:
     """Stamps of the frames that come out, their unit, and whether frames bear them.
 
-    Frames follow at their rate, ``step`` units each, where they bear none.
+    Frames follow at their rate where they bear none, or stamps of other frames and do
+    not come out of all packets.
     """
     with open_container(path) as container:
         stream = video_stream(container)
         with broken_by_damage(path):
             found = [frame.pts for frame in decode_all(container, stream)]
-    if None in found:
-        steps = np.round(np.arange(len(found)) * float(step * _PARTS))
-        return steps.astype(np.int64), unit / _PARTS, False
-    stamps, places = np.unique(found, return_index=True)
-    if len(stamps) == len(found):
-        return stamps, unit, found == stamps.tolist()
-    ends = np.append(stamps, stamps[-1] + max(1, round(step)))
-    places = np.append(np.sort(places), len(found))
-    parts = np.interp(np.arange(len(found)), places, ends * _PARTS)
+    known = None not in found
+    if known and found == sorted(set(found)):
+        return np.array(found), unit, True
+    step, places = 1 / (rate * unit), np.arange(len(found))
+    if known and len(found) == packets:
+        # Those of one time share the time until the next one.
+        stamps, first = np.unique(np.sort(found), return_index=True)
+        ends = np.append(stamps, stamps[-1] + max(1, round(step)))
+        parts = np.interp(places, np.append(first, len(found)), ends * _PARTS)
+    else:
+        parts = places * float(step * _PARTS)
     return np.round(parts).astype(np.int64), unit / _PARTS, False
 
 
