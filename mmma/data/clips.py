@@ -340,11 +340,11 @@ def times(row: dict[str, str], errors: list[str]) -> tuple[float | None, float |
 
 
 def _seconds(text: str) -> float:
-    """Seconds of ``62.5``, ``1:02.5`` or ``00:01:02,5``."""
+    """Seconds of ``62.5``, ``62,5``, ``1:02.5`` or ``00:01:02,5``."""
     if match := re.fullmatch(r'(?:(\d+):)?(\d?\d):([0-5]?\d(?:[.,]\d*)?)', text):
         hours, minutes, rest = (part or '0' for part in match.groups())
         return 3600 * int(hours) + 60 * int(minutes) + float(rest.replace(',', '.'))
-    return float(text)
+    return float(re.sub(r'^(\d+),(?!\d{3}$)(\d+)$', r'\1.\2', text))
 
 
 def split_name(name: str) -> tuple[str, str]:

@@ -138,7 +138,8 @@ def _check_table(task: str, table: dict[str, Any]) -> None:
     for column in columns:
         check_choice(f'{task} column', column, RELEASE_COLUMNS[task])
     for column in NEEDED[task]:
-        if column not in columns:
+        given = ('path', 'source_video') if column == 'path' else (column,)
+        if not any(other in columns for other in given):
             raise ValueError(f'{task}: columns lack {column!r}')
     table['columns'] = columns
 
@@ -218,7 +219,8 @@ def read_rows(
     else:
         places = columns
         gap = None if delimiter == ' ' else delimiter  # runs count once
-        name = columns.get('path', columns.get('video', 0))
+        names = ('path', 'source_video', 'video')
+        name = next((columns[each] for each in names if each in columns), 0)
         lines = read_text(path).splitlines()
         splits = (split_line(line, width, name, gap) for line in lines)
         cells = enumerate(splits, start=1)
@@ -358,7 +360,7 @@ class Release:
             try:
                 clips.append(self._clip(row, line, told))
             except ValueError as error:
-                odd.add(line, row['path'], str(error))
+                odd.add(line, row.get('path', ''), str(error))
         self.conversion.notices += odd.notes(self.conversion.options.strict)
         if repeated := clips.count(None):
             self.conversion.notices.append(
@@ -375,7 +377,7 @@ class Release:
         start_sec, end_sec = times(row, errors)
         if errors:
             raise ValueError(errors[0])
-        name, source = row['path'], row.get('source_video', '')
+        name, source = row.get('path', ''), row.get('source_video', '')
         if not name and not source:
             raise ValueError('neither a path nor a source_video')
         if start_sec is not None and self.conversion.sources:
@@ -388,7 +390,7 @@ class Release:
         if itself and start_sec is not None and not row.get('clip'):
             clip = f'{split_name(source)[0]}_{start_sec}-{end_sec}'
             actions = self._spans[place['domain'], place['subset'], clip]
-            if action in actions:
+            if action is not None and action in actions:
                 return None
             actions.append(action)
             clip += f'_{len(actions)}' * (len(actions) > 1)
@@ -463,7 +465,7 @@ class Release:
         words, text = self.mapping['subsets'], row.get('subset', '')
         subset = told.get('subset') or words.get(text.lower())
         subset = subset or check_choice('subset', text, SUBSETS)
-        written = PurePosixPath(name).parent.parts
+        written = PurePosixPath(name or source).parent.parts
         domain = told.get('domain') or self._domain(row.get('domain', ''), written)
         words = self.mapping['domains']
         ours = [word for word in words if words[word] == domain]

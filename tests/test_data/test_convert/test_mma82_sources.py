@@ -143,6 +143,22 @@ def test_spans_without_names_of_their_own(spans, sources):
     )
 
 
+def test_a_list_of_spans_as_of_kinetics(run, mapping_file, sources):
+    content = json.loads(RELEASE.read_text())
+    columns = ['source_video', 'start_sec', 'end_sec', 'action']
+    content['rec'] |= {'files': ['{domain}/{subset}_list.txt'], 'columns': columns}
+    lines = 'my film 0:01 0:02 4\nmy film 1.5 2,5 4\nB.mp4 0 0.04 -1\nB.mp4 0 0.04 -1\n'
+    files = {'street/test_list.txt': lines, 'label_name.txt': '4 nodding\n'}
+    folder = sources('My Film.mov', 'b.mp4')
+    root, _ = run('mma82', files, mapping=mapping_file(content), sources=folder)
+    assert [clip[0::2] for clip in found(root)] == [
+        ('my film_1.0-2.0', (1, 2)),
+        ('my film_1.5-2.5', (1.5, 2.5)),
+        ('B_0.0-0.04', (0, 0.04)),
+        ('B_0.0-0.04_2', (0, 0.04)),  # withheld: perhaps another action
+    ]
+
+
 def test_files_that_are_cut_are_taken_whole_and_before_their_source(spans, sources):
     rows = [
         'a1.mp4,test,street,nodding,V001,12,13',
