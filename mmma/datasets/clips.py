@@ -130,8 +130,8 @@ class RootDataset(BaseDataset, ABC):
         if info.label_space != label_space:
             raise ValueError(
                 f'{self.root.path} has label space {info.label_space!r}, but the '
-                f'config asks for {label_space!r}: choose a data root or a config '
-                'that fits'
+                f'config asks for {label_space!r}: choose another data root, or give '
+                f'--cfg-options label_space={info.label_space}'
             )
         given = [domains] if isinstance(domains, str) else domains
         wanted = info.domains if given is None else given

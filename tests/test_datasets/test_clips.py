@@ -310,6 +310,7 @@ def test_a_missing_root(tmp_path):
         ({'on_broken': 'skp'}, "unknown on_broken 'skp'.*'skip'"),
         ({'body_groups': 'figure'}, "unknown body_groups 'figure'"),
         ({'label_space': 'ma52'}, "has label space 'mma82', but .* asks for 'ma52'"),
+        ({'label_space': 'ma52'}, 'or give --cfg-options label_space=mma82'),
         ({'clips': ['lab_trian_0']}, "no train clips.*Did you mean 'lab_train_0'"),
         (
             {'domains': ['lab'], 'clips': ['lab_train_0', 'street_train_0']},
