@@ -165,11 +165,13 @@ class DataRoot:
                 raise ValueError(
                     f'{file}:1: the columns are {header}; it needs source_video, domain'
                 )
-            cells = (dict(zip(header, row, strict=False)) for _, row in rows)
-            self._made[MISSING_FILE, ''] = {
-                (row['domain'], *name_parts(row['source_video'].casefold()))
-                for row in cells
-            }
+            listed = set()
+            for line, cells in rows:
+                row = dict(zip(header, cells, strict=False))
+                if not (row.get('source_video') and row.get('domain')):
+                    raise ValueError(f'{file}:{line}: {cells}: name source and domain')
+                listed.add((row['domain'], *name_parts(row['source_video'].casefold())))
+            self._made[MISSING_FILE, ''] = listed
         return self._made[MISSING_FILE, '']
 
     def label_space(self, body_groups: str = 'taxonomy') -> LabelSpace:

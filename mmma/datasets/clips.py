@@ -268,10 +268,11 @@ class RootDataset(BaseDataset, ABC):
         if not chosen:
             truth = 'a known action' if noun == 'clip' else 'annotations'
             withheld = f' with {truth} (of {len(inside)})' if inside else ''
+            told = self.root.incomplete('rec' if noun == 'clip' else 'det')
             raise ValueError(
                 f'{root}: no {self.subset} {noun} of '
                 f'{", ".join(self.domains)}{withheld}. It holds: '
-                f'{_overview(table, self.root.info.domains)}'
+                f'{"; ".join([_overview(table, self.root.info.domains), *told])}'
             )
         if len(chosen) < len(inside):
             truth = 'action is' if noun == 'clip' else 'annotations are'

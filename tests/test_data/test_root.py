@@ -246,6 +246,10 @@ def test_a_list_of_missing_sources_without_its_columns(part_root):
     (part_root / 'missing_sources.csv').write_text('source,domain\nV011,street\n')
     with pytest.raises(ValueError, match=r'missing_sources.csv:1: the columns are'):
         DataRoot(part_root).read_rec()
+    (part_root / 'missing_sources.csv').write_text('domain,source_video\nstreet,\n')
+    with pytest.raises(ValueError, match=r"csv:2: \['street', ''\]: name source and"):
+        DataRoot(part_root).read_rec()
+    (part_root / 'missing_sources.csv').write_text('source,domain\nV011,street\n')
     found = check_root(part_root).checks['missing_sources.csv']
     assert 'it needs source_video, domain' in found[0].text
 

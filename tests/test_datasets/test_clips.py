@@ -501,3 +501,7 @@ def test_clips_of_missing_sources_are_left_out(tmp_path, capsys):
     assert kept.startswith('x,videos/gone.mp4,train,1,gone,0,1,')
     dataset = build(tmp_path / 'out', pipeline=pipeline)
     assert set(read_numbers(dataset[0]['imgs'])) == set(range(25))
+    alone = make_span_root(tmp_path / 'alone', rows[:1])
+    shutil.copyfile(root / 'missing_sources.csv', alone / 'missing_sources.csv')
+    with pytest.raises(ValueError, match=r'no train clip .*: ; train: 0 of 1 clips of'):
+        build(alone)
