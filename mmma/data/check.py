@@ -23,7 +23,7 @@ from mmma.data.root import (
     shares,
 )
 from mmma.data.videos import END_TOLERANCE_SEC, Video, scan_det
-from mmma.files import Problem, map_in_processes, progress
+from mmma.files import OddEntries, Problem, map_in_processes, progress
 from mmma.packets import index_video
 from mmma.taxonomy import (
     DOMAINS,
@@ -116,7 +116,7 @@ def check_root(
     except ValueError as error:
         problem = Problem(INFO_FILE, 0, '', str(error))
         return Report(Path(path), {}, {INFO_FILE: [problem]})
-    clips, videos, checks, notes = read_tables(root, strict)
+    clips, videos, checks, odd = read_tables(root, strict)
     stores: dict[str, SkeletonStore] = {}
     if not root.has_rec and not root.has_det:
         text = f'neither {REC_FILE} nor {DET_FILE}: nothing to train or test on'
@@ -132,6 +132,8 @@ def check_root(
         checks[MISSING_FILE] = [Problem(MISSING_FILE, 0, '', str(error))]
     rows = [row for row in there if row.path]
     absent = {*listed}.difference(there)
+    excused = {row.clip if isinstance(row, Clip) else row.video for row in absent}
+    excused = excused.union(*(own.items() for own in odd))
     missing = list(_missing_videos(root, rows))
     checks['videos'] = missing if rows else 'no row has a path'
     spans = [clip for clip in clips if clip.path and clip.span]
@@ -140,7 +142,7 @@ def check_root(
         if root.has_skeletons(task):
             try:
                 stores[task] = SkeletonStore(root, task)
-                found = _skeleton_problems(stores[task], clips, videos, task, absent)
+                found = _skeleton_problems(stores[task], clips, videos, task, excused)
                 checks[_store(task)] = sorted(found, key=str)
             except (ValueError, FileNotFoundError) as error:
                 checks[_store(task)] = [Problem(_store(task), 0, '', str(error))]
@@ -152,19 +154,19 @@ def check_root(
     summary = _summary(root, clips, videos, stores)
     if absent:
         summary['incomplete'] = '; '.join(shares(there, listed))
-    if notes:
+    if notes := [note for own in odd for note in own.notes()]:
         summary['notes'] = '; '.join(notes)
     return Report(root.path, summary, checks)
 
 
 def read_tables(
     root: DataRoot, strict: bool = False
-) -> tuple[list[Clip], list[Video], dict[str, list[Problem] | str], list[str]]:
-    """Good rows of both tables, checks of the tables, and notes on what is odd."""
+) -> tuple[list[Clip], list[Video], dict[str, list[Problem] | str], list[OddEntries]]:
+    """Good rows of both tables, checks of the tables, and what is odd in good ones."""
     space = load_label_space(root.info.label_space)
     rows: dict[str, list[Any]] = {}
     checks: dict[str, list[Problem] | str] = {'tables': []}
-    notes: list[str] = []
+    odd: list[OddEntries] = []
     for name, there, scan in (
         (REC_FILE, root.has_rec, scan_rec),
         (DET_FILE, root.has_det, scan_det),
@@ -175,11 +177,13 @@ def read_tables(
                 file, domains = root.path / name, root.info.domains
                 rows[name], *found = scan(file, space, domains=domains)
                 checks[name] = []
-                notes += [note for odd in found for note in odd.notes(strict)]
+                for own in found:
+                    own.notes(strict)
+                odd += found
         except ValueError as error:  # not text, not JSON, or most is odd
-            problems = [problem for odd in found for problem in odd.problems]
+            problems = [problem for own in found for problem in own.problems]
             checks[name] = problems or [Problem(name, 0, '', str(error))]
-    return rows[REC_FILE], rows[DET_FILE], checks, notes
+    return rows[REC_FILE], rows[DET_FILE], checks, odd
 
 
 def _rec_differences(clips: Sequence[Clip], space: LabelSpace) -> Iterator[str]:
@@ -383,18 +387,17 @@ def _skeleton_problems(
     clips: Sequence[Clip],
     videos: Sequence[Video],
     task: str,
-    absent: Collection[Clip | Video] = (),
+    excused: Collection[str] = (),
 ) -> Iterator[Problem]:
     """Names that only the table or only the index has, and lengths that differ.
 
-    Rows that are ``absent``, for their source is missing, may lack their skeleton.
+    Names are ``excused`` whose source is missing, or whose row is left out.
     """
     file = _store(task)
     names = {c.clip for c in clips} if task == 'rec' else {v.video for v in videos}
-    lacking = {row.clip if isinstance(row, Clip) else row.video for row in absent}
-    for name in names - set(store.names) - lacking:
+    for name in names - set(store.names) - {*excused}:
         yield Problem(file, 0, name, 'no skeleton, but the table has it')
-    for name in set(store.names) - names:
+    for name in set(store.names) - names - {*excused}:
         hint = suggest(name, names) if len(names) < 1000 else ''
         yield Problem(file, 0, name, f'a skeleton, but the table has it not.{hint}')
     for video in videos if task == 'det' else ():

@@ -359,3 +359,12 @@ def test_spans_lie_in_their_files(tmp_path, write_skeletons):
     write_skeletons(root, 'rec', {'a': 75})
     (problem,) = check_root(root, decode=True, workers=0).checks['videos']
     assert problem.text.endswith('the span has 25 frames, expected 75')
+
+
+def test_a_row_that_is_left_out_may_have_a_skeleton(root, write_skeletons):
+    write_skeletons(root, 'rec', {'a': 8, 'b': 8, 'x': 8})
+    with (root / 'rec.csv').open('a') as file:
+        file.write('x,,train,lab,s,noding,\n')
+    report = check_root(root)
+    assert report.checks['skeletons/rec.npy'] == []
+    assert 'x: unknown action' in report.summary['notes']
