@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -138,8 +139,10 @@ def _index(path: str | os.PathLike[str], *_: object) -> VideoIndex:
             except (av.error.FFmpegError, IndexError):  # reading tells where
                 common = False
             shown = (pts >= first) & (hidden == 0)
+            if len(bear) > 1 and pts[0] < 0:
+                shown &= (pts <= bear[0]) | (pts >= bear[1])
             stamps = np.sort(pts[shown] if shown.any() else pts)
-            stamped &= bear == stamps[: len(bear)].tolist()
+            stamped &= None not in bear and bear == sorted(set(bear))
             stamped &= bool((np.diff(stamps) > 0).all())
         unit, rate = stream.time_base, stream.average_rate or 25
         last_sec = float(duration[pts.argmax()] * unit)
@@ -209,6 +212,9 @@ def _decoded_stamps(
         stream = video_stream(container)
         with broken_by_damage(path):
             found = [frame.pts for frame in decode_all(container, stream)]
+    if packets > len(found):
+        text = f'{packets - len(found)} of {packets} packets show no picture'
+        warnings.warn(f'{path}: {text}', stacklevel=3)
     known = None not in found
     if known and found == sorted(set(found)):
         return np.array(found), unit, True

@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import os
 import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -151,16 +152,24 @@ class PyAVReader(VideoReader):
     def _find(self, wanted: np.ndarray) -> Iterator[Any]:
         """Frames of ascending numbers."""
         find = self._find_by_stamp if self._index.stamped else self._find_by_place
-        done = 0
-        with broken_by_damage(self.path):
-            _ = self.upright  # it seeks
-            for number, frame in find(wanted) if len(wanted) else ():
-                if number != wanted[done]:
-                    break
-                yield frame
-                done += 1
+        done, reason = 0, ''
+        try:
+            with broken_by_damage(self.path):
+                _ = self.upright  # it seeks
+                for number, frame in find(wanted) if len(wanted) else ():
+                    if number != wanted[done]:
+                        break
+                    if frame.is_corrupt:
+                        text = 'damaged frames are shown as the decoder mends them'
+                        warnings.warn(f'{self.path}: {text}', stacklevel=2)
+                    yield frame
+                    done += 1
+        except BrokenVideoError as error:
+            reason = f': {error.reason}'
         if done < len(wanted):
-            reason = f'frame {wanted[done]} of {self.num_frames} does not decode'
+            reason = (
+                f'frame {wanted[done]} of {self.num_frames} does not decode{reason}'
+            )
             raise BrokenVideoError(self.path, reason)
 
     def _find_by_stamp(self, wanted: np.ndarray) -> Iterator[tuple[int, Any]]:

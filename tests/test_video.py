@@ -296,7 +296,7 @@ def test_damage_in_and_behind_the_middle(tmp_path, whole):
     with pytest.raises(BrokenVideoError, match=reason):  # as data sets say
         open_video(path)
     path.write_bytes(content[:middle] + bytes(900) + content[middle + 900 :])
-    with pytest.raises(ValueError, match=r'^damaged: Invalid data'):
+    with pytest.raises(ValueError, match=r'^frame \d+ of 20 .*: damaged: Invalid'):
         decode_video(path)
 
 
@@ -527,6 +527,48 @@ def test_stamps_in_stored_order_are_not_believed(tmp_path):
     for backend in available_backends():
         assert not wrong_frames(path, backend)[0]
     assert decode_video(path).frames == 40
+
+
+@pytest.mark.parametrize('codec', ['libx264', 'mpeg4'])
+def test_damage_that_is_concealed_is_told_and_refused_by_nobody(tmp_path, codec):
+    path = make_video(
+        tmp_path / 'v.mp4', numbered_frames(40), 25, codec=codec, options={'g': '12'}
+    )
+    spoil_packet(path, 20, kept=16)
+    told = pytest.warns(UserWarning, match=r'v\.mp4: damaged frames are shown as')
+    with told:
+        assert decode_video(path).frames == 40
+    with told, open_video(path) as video:
+        right = video.get_frames(range(40))
+    with told:
+        np.testing.assert_array_equal(list(VideoFrames(path)), right)
+    with told:
+        assert pack_video(path, tmp_path / 'b.mp4', PackOptions(512))['frames'] == 40
+
+
+def test_a_frame_that_damage_drops_is_named(tmp_path):
+    path = make_video(
+        tmp_path / 'v.mp4', moving_frames(40), codec='mpeg2video', options={'g': '12'}
+    )
+    spoil_packet(path, 20, kept=12)
+    with pytest.raises(ValueError, match=r'^frame 20 of 40 does not decode$'):
+        decode_video(path)
+    with (
+        open_video(path) as video,
+        pytest.raises(BrokenVideoError, match=r'frame 20 of 40 does not decode$'),
+    ):
+        video.get_frames(range(40))
+
+
+def test_packets_without_a_picture_are_told(tmp_path):
+    source = make_video(
+        tmp_path / 'a.mpg', numbered_frames(40), 25, codec='mpeg2video', options={}
+    )
+    path = cut_without_decoding(tmp_path / 'v.avi', source, 0)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'\0\0\1\0\2', b'\0\0\1\7\2', 1))
+    with pytest.warns(UserWarning, match='of 40 packets show no picture'):
+        assert decode_video(path).frames < 40
 
 
 def test_nothing_asked_for_is_nothing(path):
