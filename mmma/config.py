@@ -60,7 +60,7 @@ def load_config(
     data_root: str | None = None,
     cfg_options: Iterable[str] = (),
 ) -> Any:
-    """Read a config and write a protocol into it.
+    """Read a config and write a protocol into it, with the label space of its data.
 
     Args:
         config: Path or name of a config file.
@@ -81,8 +81,11 @@ def load_config(
     cfg = Config.fromfile(find_config(config))
     applied = apply_options(cfg, cfg_options)
     root = Path(data_root or cfg.get('data_root') or '')
-    with_data = (root / INFO_FILE).is_file()  # else the domains are MMA-82's
-    domains = read_root(root).domains if with_data else ()
+    domains: tuple[Any, ...] = ()  # MMA-82's
+    if (root / INFO_FILE).is_file():
+        domains = read_root(root).domains
+        if 'label_space' in cfg and 'label_space' not in applied:
+            cfg.label_space = read_root(root).info.label_space
     resolved = make_protocol(cfg.get('protocol', {}), protocol, *domains)
     write_protocol(cfg, resolved, data_root)
     for key, value in applied.items():

@@ -1,7 +1,15 @@
 import pytest
 from mmengine.config import Config
 
-from mmma.config import apply_options, find_config, flatten, origin_of, origins
+from mmma.config import (
+    apply_options,
+    find_config,
+    flatten,
+    load_config,
+    origin_of,
+    origins,
+)
+from mmma.data.root import DatasetInfo, write_info
 
 
 def config():
@@ -70,3 +78,18 @@ def test_origin_is_the_nearest_file_that_writes_a_key(tmp_path):
     files = {key: origin_of(key, known).name for key, _ in flatten(cfg)}
     assert files == {'a.x': 'base.py', 'a.y.z': 'leaf.py', 'b': 'base.py'}
     assert origin_of('nowhere', known) is None
+
+
+@pytest.mark.parametrize(
+    'task', ['recog/manet_mma82_indomain', 'det/skeletondet-tiny_mma82']
+)
+def test_the_label_space_is_that_of_the_data(tmp_path, task):
+    write_info(tmp_path, DatasetInfo('own', 'ma52', False))
+    cfg = load_config(task, data_root=str(tmp_path))
+    head = cfg.model.get('cls_head') or cfg.model.head
+    loaders = [cfg[f'{s}_dataloader'].dataset for s in ('train', 'val', 'test')]
+    assert {d.label_space for d in (cfg, head, *loaders)} == {'ma52'}
+    assert head.num_classes == 52
+    asked = ['label_space=mma82']  # data sets refuse it
+    cfg = load_config(task, data_root=str(tmp_path), cfg_options=asked)
+    assert cfg.test_dataloader.dataset.label_space == 'mma82'

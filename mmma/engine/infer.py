@@ -344,7 +344,9 @@ def open_model(model: str, *, config: str | None = None, **options: Any) -> Vide
             'download.py --list shows models that do: kind ours.'
         )
     weights = read_checkpoint(str(checkpoint_path(model, offline=chosen.private)))
-    cfg = load_config(config or config_of(weights, name))
+    space = weights.meta.get('label_space')
+    own = [f'label_space={space}'] if space else []
+    cfg = load_config(config or config_of(weights, name), cfg_options=own)
     return VideoModel(name, weights, cfg, chosen)
 
 

@@ -257,6 +257,13 @@ def test_the_config_is_found_by_name_and_no_path_is_followed(checkpoints, tmp_pa
             config_of(replace(weights, content=changed), 'm')
 
 
+def test_a_model_of_another_label_space(tmp_path, video):
+    path = make_checkpoint(tmp_path / 'm.pth', RECIPES['rec', 'RGB'], 'ma52')
+    found = infer.recognize(video, path)
+    assert found.model.label_space == 'ma52'
+    assert len(found.actions) == 52
+
+
 def test_own_body_groups_win():
     classes = list(reversed(SPACE.actions))
     bodies = list(reversed(SPACE.bodies))
