@@ -283,11 +283,13 @@ def check_backend(backend: str) -> str:
     """Return the backend to use.
 
     Args:
-        backend: ``auto`` or one of ``BACKENDS``.
+        backend: ``auto`` or one of ``BACKENDS``; ``opencv`` of older configs is PyAV,
+            which gives the same frames.
 
     Raises:
         ValueError: An unknown backend, or one that is not installed.
     """
+    backend = 'pyav' if backend == 'opencv' else backend
     check_choice('video backend', backend, ('auto', *BACKENDS))
     available = available_backends()
     if backend == 'auto':

@@ -237,6 +237,7 @@ def test_identical_frames_of_real_clips(shared_data):
 def test_auto_takes_the_first_that_is_installed(tmp_path, monkeypatch):
     path, _ = make(tmp_path, 'one key frame, B-frames')
     assert reading.check_backend('auto') == available_backends()[0]
+    assert reading.check_backend('opencv') == 'pyav'  # of older configs
     monkeypatch.setattr(reading, 'available_backends', lambda: ('pyav',))
     assert read(path, 'auto')[0] is PyAVReader
     with pytest.raises(ValueError, match="'decord' is not installed: use one of pyav"):
