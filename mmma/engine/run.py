@@ -324,7 +324,7 @@ def describe_data(run: Run) -> dict[str, Any]:
         'simulated': info.simulated,
         'source': info.source,
     }
-    if told := run.root.incomplete(run.task):
+    if told := run.root.incomplete(run.cfg.get('task', 'rec')):
         data['incomplete'] = told
     return data if run.extractor is None else {**data, 'extractor': run.extractor}
 

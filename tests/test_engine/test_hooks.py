@@ -311,7 +311,6 @@ def test_runs_by_iteration_are_resumed(tmp_path, stop, monkeypatch):
 
 def test_selection_is_noted(tmp_path, video_root):
     cfg = {
-        'task': 'rec',
         'protocol': {'name': 'zeroshot', 'target': ['street']},
         'data_root': str(video_root),
         'pretrain_data': 'K400',
@@ -341,7 +340,7 @@ def test_lists_of_clips_stay_out(uninterrupted):
 
 def test_resuming_on_other_data_is_told(tmp_path, video_root, caplog):
     root = shutil.copytree(video_root, tmp_path / 'root')
-    cfg = {'task': 'rec', 'protocol': {'name': 'zeroshot'}, 'data_root': str(root)}
+    cfg = {'protocol': {'name': 'zeroshot'}, 'data_root': str(root)}
     train_small(tmp_path / 'run', cfg=cfg, stop={'train_iter': 4})
     table = (root / 'rec.csv').read_text().splitlines(keepends=True)
     (root / 'rec.csv').write_text(''.join(table[:-1]))

@@ -17,8 +17,7 @@ def run(tmp_path):
     layout.parent.mkdir()
     layout.write_text(layout_text(JointLayout(('nose',), extractor='mediapipe 1')))
     loader = {'dataset': {'modality': 'Pose'}}
-    facts = {'task': 'rec', 'data_root': str(tmp_path), 'test_dataloader': loader}
-    cfg = Config(facts)
+    cfg = Config({'data_root': str(tmp_path), 'test_dataloader': loader})
     return Run(cfg, None, DataRoot(tmp_path))
 
 
