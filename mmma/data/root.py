@@ -17,7 +17,13 @@ from unicodedata import normalize
 from mmma.data.clips import Clip, body_map, name_parts, read_rec
 from mmma.data.videos import Video, read_det
 from mmma.files import atomic_write, leaves_root, parse_json, read_table, read_text
-from mmma.taxonomy import DOMAINS, LabelSpace, check_choice, load_label_space
+from mmma.taxonomy import (
+    DOMAINS,
+    LABEL_SPACES,
+    LabelSpace,
+    check_choice,
+    load_label_space,
+)
 
 INFO_FILE, REC_FILE, DET_FILE = 'dataset.json', 'rec.csv', 'det.json'
 MISSING_FILE = 'missing_sources.csv'
@@ -363,6 +369,14 @@ def missing_root(path: Path, modality: str = 'Pose') -> str:
         path: The root.
         modality: What is to be read, as configs name it; only ``Pose`` needs no videos.
     """
+    tables = [name for name in (REC_FILE, DET_FILE) if (path / name).is_file()]
+    if tables:
+        return (
+            f'{path} has {" and ".join(tables)}, but no dataset.json: write '
+            '{"name": "NAME", "label_space": "mma82", "simulated": false} into it, '
+            f'with a label_space of {", ".join(LABEL_SPACES)}, and "domains": [...] '
+            'where they are not those of MMA-82 (docs/data_format.md).'
+        )
     scale = 'small' if modality == 'Pose' else 'tiny --modality both'
     what = 'it has no dataset.json' if path.is_dir() else 'there is no such folder'
     return (

@@ -42,6 +42,13 @@ def test_a_missing_root_says_the_two_ways_to_get_one_in_one_paragraph(tmp_path, 
     assert f'python tools/data/convert.py mma82 downloads/mma82 {path}' in text
 
 
+def test_tables_of_ones_own_lack_a_file_that_is_told(tmp_path):
+    (tmp_path / 'rec.csv').touch()
+    text = r'has rec\.csv, but no dataset\.json: write {"name": .* of mma82, ma52'
+    with pytest.raises(FileNotFoundError, match=text):
+        DataRoot(tmp_path)
+
+
 @pytest.mark.parametrize(
     ('table', 'read'), [('rec.csv', DataRoot.read_rec), ('det.json', DataRoot.read_det)]
 )
