@@ -43,6 +43,7 @@ _PIXEL_FORMATS = (
 )
 # decord 0.6.0 stumbles over rows of these lengths; tried: all even widths below 420.
 _UNREAD_WIDTHS = (2, 8, 16, 24, 48, 72)
+_JUMP_SEC = 1  # back: no frames that change places, but recordings behind each other
 _PARTS = 16  # of a unit of time, for frames that share a stamp
 # AV_DISPOSITION_DEFAULT and AV_DISPOSITION_ATTACHED_PIC, FFmpeg, avformat.h
 _DEFAULT, _ATTACHED_PICTURE = 0x1, 0x400
@@ -108,6 +109,11 @@ def _index(path: str | os.PathLike[str], *_: object) -> VideoIndex:
         packets, end_sec = _demux(container, stream)
         pts, dts, duration, key, hidden, corrupt, guessed, free = packets
         whole = int((corrupt == 0).sum())
+        if 'mpegts' in container.format.name and whole < len(pts):
+            # A gap in the count of transport packets, as where recordings are joined.
+            text = f'{len(pts) - whole} of {len(pts)} packets may be damaged'
+            warnings.warn(f'{path}: {text}', stacklevel=3)
+            whole = len(pts)
         _check_complete(container, stream, len(pts), whole, end_sec)
         keys = np.array(sorted(zip(pts[key > 0], dts[key > 0], strict=True)), np.int64)
         if not len(keys):
@@ -118,7 +124,9 @@ def _index(path: str | os.PathLike[str], *_: object) -> VideoIndex:
         closed = bool(key[0] and (pts >= last_key).all())
         common = closed and not hidden.any() and not free.any()
         in_order = bool((np.diff(pts) > 0).all())
+        joined = bool((np.diff(dts) * float(stream.time_base) < -_JUMP_SEC).any())
         stamped = _is_stamped(container, stream, in_order, guessed[hidden == 0])
+        stamped &= not joined
         if stamped:
             # Of frames that change places, stamps in stored order are a bad muxer's;
             # behind a cut there may be gaps.
@@ -220,8 +228,14 @@ def _decoded_stamps(
         return np.array(found), unit, True
     step, places = 1 / (rate * unit), np.arange(len(found))
     if known and len(found) == packets:
+        # A jump back begins another recording, whose clock goes on from there.
+        jumps = np.flatnonzero(np.diff(found) * float(unit) < -_JUMP_SEC) + 1
+        parts = [np.sort(part) for part in np.split(np.array(found), jumps)]
+        lengths = [np.ptp(part) + max(1, round(step)) for part in parts]
+        starts = np.append(0, np.cumsum(lengths))
+        moved = [p - p[0] + start for p, start in zip(parts, starts, strict=False)]
         # Those of one time share the time until the next one.
-        stamps, first = np.unique(np.sort(found), return_index=True)
+        stamps, first = np.unique(np.concatenate(moved), return_index=True)
         ends = np.append(stamps, stamps[-1] + max(1, round(step)))
         parts = np.interp(places, np.append(first, len(found)), ends * _PARTS)
     else:
@@ -351,9 +365,10 @@ def _is_common(container: Any, stream: Any) -> bool:
     """
     context = stream.codec_context
     plain = len(container.streams.video) == 1 and container.duration is not None
+    whole = stream.frames > 0 or 'mp4' not in container.format.name  # no fragments
     kind = context.name in _CODECS and context.pix_fmt in _PIXEL_FORMATS
     even = context.height % 2 == 0 and context.width % 2 == 0
-    whole = even or '420' not in context.pix_fmt
+    fits = even or '420' not in context.pix_fmt
     known = any(name in container.format.name for name in _CONTAINERS)
-    readable = whole and context.width not in _UNREAD_WIDTHS
-    return plain and known and kind and readable
+    readable = fits and context.width not in _UNREAD_WIDTHS
+    return plain and whole and known and kind and readable

@@ -190,6 +190,10 @@ KINDS = {
     'full range': ({'pix_fmt': 'yuvj420p'}, 'mp4', True),
     'grey': ({'pix_fmt': 'gray'}, 'mp4', True),
     'variable rate': ({'times_ms': UNEVEN_MS}, 'mkv', True),
+    'each frame a fragment': (
+        {'muxer': {'movflags': 'dash+frag_every_frame'}, 'options': {'g': '4'}},
+        *('mp4', False),
+    ),
     'several key frames': ({'options': {'g': '4'}}, 'mp4', True),
     'open groups': ({'options': {'g': '4', 'x264-params': 'open-gop=1'}}, 'mp4', False),
     'on its side': ({'rotation': 90}, 'mp4', False),
@@ -503,6 +507,36 @@ def restamped(path, source, change):
                 packet.stream = stream
                 new.mux(packet)
     return path
+
+
+@pytest.mark.filterwarnings('ignore:.*packets may be damaged')
+@pytest.mark.parametrize(
+    ('suffix', 'codec', 'late_ms'),
+    [('ts', 'libx264', 0), ('ts', 'libx264', 9000), ('mpg', 'mpeg2video', 0)],
+)
+def test_recordings_behind_each_other(tmp_path, suffix, codec, late_ms):
+    """Files of a camcorder joined byte by byte: the clock begins anew."""
+    path = tmp_path / f'v.{suffix}'
+    content = b''
+    for half in (0, 1):
+        frames = numbered_frames(40)[20 * half :][:20]
+        starts = [40 * 3 * i + late_ms * (1 - half) for i in range(20)]
+        make_video(
+            *(path, frames, 25),
+            times_ms=starts if codec == 'libx264' else None,
+            codec=codec,
+            options={'g': '12', 'bf': '2'},
+        )
+        content += path.read_bytes()
+    path.write_bytes(content)
+    for backend in available_backends():
+        assert not wrong_frames(path, backend)[0]
+    with open_video(path) as video:
+        steps_sec = np.diff(video.times_sec)
+    if codec == 'libx264':
+        np.testing.assert_allclose(np.delete(steps_sec, 19), 0.12, atol=1e-3)
+    assert steps_sec.min() > 0
+    assert decode_video(path).frames == 40
 
 
 def test_frames_that_share_a_time_follow_each_other(tmp_path):
