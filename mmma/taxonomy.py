@@ -120,6 +120,7 @@ class LabelSpace:
             raise (IndexOutsideError if index else ValueError)(
                 f'unknown {kind} {value!r} in label space {self.name!r}: use one of '
                 f'its {len(names)} names or an index 0..{len(names) - 1}.'
+                f'{" Do all indices there count from 0?" if index else ""}'
                 f'{suggest(str(value), names)}'
             )
         return index
