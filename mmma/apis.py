@@ -3,6 +3,7 @@
 from typing import Any
 
 from mmma.config import load_config as load_config
+from mmma.data.root import read_root as read_root
 from mmma.taxonomy import SUBSETS, check_choice
 
 _INFERENCE = ('detect', 'look_at', 'open_model', 'recognize')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def config_folders() -> list[Path]:
 def find_config(name: str) -> Path:
     """Find a config file by its path, or by its name in ``configs/``.
 
-    ``configs/`` and ``.py`` may be left out: ``recog/videomae_mma82_indomain``.
+    Folders and ``.py`` may be left out: ``videomae_mma82_indomain``.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -36,12 +37,15 @@ def find_config(name: str) -> Path:
     for folder in config_folders():
         if (folder / inside).is_file():
             return folder / inside
-    known = sorted(
-        str(p.relative_to(f)) for f in config_folders() for p in f.glob('[!_]*/*.py')
-    )
+    known = [p for f in config_folders() for p in sorted(f.glob('[!_]*/*.py'))]
+    if found := next((p for p in known if p.name == inside), None):
+        return found
+    names = [str(Path(p.parent.name if '/' in inside else '', p.stem)) for p in known]
+    near = difflib.get_close_matches(inside.removesuffix('.py'), names, 5, 0.5)
+    folder = f' of {known[0].parents[1]}' if known else ''
     raise FileNotFoundError(
-        f'no config {name!r}: give a path or one of the configs that come with mmma '
-        f'({", ".join(known) or "none found"}).{suggest(inside, known)}'
+        f'no config {name!r}: give a path, or a name{folder}'
+        + (f'. Did you mean {", ".join(map(repr, near))}?' if near else '.')
     )
 
 
