@@ -137,14 +137,14 @@ def _read_list(
     rows, odd = [], OddEntries(path, 'clips left out')
     allowed = {str(label) for label in range(space.num_actions)}
     for line, text in enumerate(read_text(path).splitlines(), start=1):
-        splits = (split_line(text, gap=gap) for gap in (None, ',', ';'))
+        splits = [split_line(text, gap=gap) for gap in (None, ',', ';')]
         cells = next((c for c in splits if len(c) == 2 and c[1] in allowed), None)
         if cells:
             rows.append((line, cells[0], int(cells[1])))
         elif text.strip():
             wanted = f'expected "file label", label 0..{space.num_actions - 1}'
             odd.add(line, text.split()[0], f'{text!r}: {wanted}')
-            odd.doubtful |= text.split()[-1].isdecimal()
+            odd.doubtful |= any(len(c) == 2 and c[1].isdecimal() for c in splits)
     odd.total = len(rows) + len(odd.problems)
     if not odd.total:
         odd.add(0, '', 'empty list')

@@ -229,6 +229,17 @@ def test_bad_tables(run, text, message):
         run('mma52', {'train.csv': text}, strict=True)
 
 
+def test_odd_lines_of_lists_are_left_out_and_told(run):
+    lines = ['a.mp4 9', 'b.mp4', 'c.mp4 120 3', 'd.mp4 4', 'e.mp4 5']
+    root, conversion = run('ma52', {'train_list_videos.txt': '\n'.join(lines)})
+    assert [clip.clip for clip in root.read_rec()] == ['a', 'd', 'e']
+    told = '\n'.join(conversion.notices)
+    assert "2 of 5 clips left out of train_list_videos.txt: b.mp4: 'b.mp4': exp" in told
+    text = '\n'.join([*lines, 'f.mp4 52'])  # counted from 1?
+    with pytest.raises(ValueError, match=r'label 0\.\.51'):
+        run('ma52', {'train_list_videos.txt': text}, force=True)
+
+
 def test_odd_rows_of_tables_are_left_out_or_cut_and_told(run):
     rows = [
         '2,v,0,9,1,90,30',
