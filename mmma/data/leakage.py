@@ -33,7 +33,7 @@ RATE = 8
 CELLS = 16
 _SIDE = 128  # pixels that a picture is shrunk to before cells are averaged
 _SHARD = 256  # videos per file of the cache
-_VERSION = 2
+_VERSION = 3
 HASH_TOLERANCE = 4
 """Bits of 64 in which difference hashes of one moment may disagree."""
 MIN_AGREEMENT = 0.8
