@@ -8,6 +8,7 @@ import functools
 import json
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from mmma.data.root import (
 )
 from mmma.data.videos import write_entries
 from mmma.files import (
+    SHOWN,
     Journal,
     atomic_write,
     map_in_processes,
@@ -235,6 +237,14 @@ def _jobs(root: DataRoot, options: PackOptions, tasks: Sequence[str]) -> list[_J
         if path:
             rule = options.by_name.get(name, options.person)
             users.setdefault((path, span), []).append((task, name, rule))
+    known = {name for rows in users.values() for _, name, _ in rows}
+    if unknown := sorted(options.by_name.keys() - known):
+        more = ', ...' if len(unknown) > SHOWN else ''
+        warnings.warn(
+            f'{len(unknown)} names of --person are of no clip or video with a file: '
+            f'{", ".join(unknown[:SHOWN])}{more}',
+            stacklevel=2,
+        )
     taken: dict[str, str] = {}
     jobs: list[_Job] = []
     for (path, span), rows in users.items():
