@@ -313,25 +313,8 @@ def _broken_videos(
                 pass  # of these the frames are counted without decoding
             elif store and row.clip in store and times_used[path] == 1:
                 frames = store.frames(row.clip)
-            found = list(_mismatches(outcomes[file], frames, fps, duration))
-            if isinstance(row, Clip) and row.cut:
-                found += _too_long(row, getattr(outcomes[file], 'duration', 0))
-            for text in found:
+            for text in _mismatches(outcomes[file], frames, fps, duration):
                 yield _problem(root, row, f'{path}: {text}')
-
-
-def _too_long(clip: Clip, duration: float) -> Iterator[str]:
-    """A sentence on a file that is rather the source than a part that was cut from it.
-
-    Parts may be padded, to 32 frames in MMA-82, so three lengths and 2 s are allowed.
-    """
-    start_sec, end_sec = clip.start_sec or 0, clip.end_sec or 0
-    if duration > max(end_sec, 3 * (end_sec - start_sec) + 2):
-        yield (
-            f'{duration:.2f} s long, but taken whole as what was cut from '
-            f'{clip.source_video!r} from {start_sec:g} to {end_sec:g} s: if the clip '
-            'is that span of this file, give its name as source_video, or none'
-        )
 
 
 def try_all(

@@ -39,6 +39,7 @@ OPTIONAL = ('emotion', 'source_video', 'start_sec', 'end_sec')
 Span = tuple[float, float]
 ROUNDING_SEC = 1e-6  # far below any frame, far above the rounding of a time
 _PAST_END_SEC = 0.1  # lists round the ends of files
+_CUT_SEC = 0.2  # as far as a frame, on both ends
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,6 @@ class Clip:
         source_video: The video that the clip is from, if given.
         start_sec: Where it starts in that; None if it is the whole file.
         end_sec: Where it ends there.
-        cut: The file is cut to these times already (:func:`read_rec` tells).
         line: Line of the table, for messages; 0 if it was not read from one.
     """
 
@@ -73,13 +73,12 @@ class Clip:
     source_video: str = ''
     start_sec: float | None = None
     end_sec: float | None = None
-    cut: bool = False
     line: int = field(default=0, compare=False)
 
     @property
     def span(self) -> Span | None:
         """Start and end in seconds of the file; None if it is the whole file."""
-        if self.cut or self.start_sec is None or self.end_sec is None:
+        if self.start_sec is None or self.end_sec is None:
             return None
         return self.start_sec, self.end_sec
 
@@ -92,7 +91,8 @@ def span_frames(
     Args:
         times_sec: (T,) when each frame appears, ascending, from 0.
         duration_sec: Where the last one ends.
-        span: Start and end in seconds from the first frame; None is the whole file.
+        span: Start and end in seconds from the first frame; None is the whole file. So
+            is one beyond the file and as long as that: the file was cut to it already.
 
     Returns:
         The first frame, the one behind the last, and where the span ends, in seconds.
@@ -100,10 +100,10 @@ def span_frames(
     Raises:
         ValueError: The span goes beyond the file, or no frame appears in it.
     """
-    if span is None:
+    beyond = span is not None and span[1] > duration_sec + _PAST_END_SEC
+    if span is None or (beyond and abs(span[1] - span[0] - duration_sec) <= _CUT_SEC):
         return 0, len(times_sec), duration_sec
     first, stop = np.searchsorted(times_sec, np.array(span) - ROUNDING_SEC).tolist()
-    beyond = span[1] > duration_sec + _PAST_END_SEC
     if beyond or first >= stop:
         fault = 'ends after the file' if beyond else 'has no frame of the file'
         raise ValueError(
@@ -125,8 +125,7 @@ def read_rec(
     A row that cannot be read is left out, and so are further rows of a clip. A body
     group other than that of most rows of its action is replaced by it.
     A body group left empty is filled from other rows of the same action, then from
-    ``space``. Times are a span of the file, unless ``source_video`` names another one,
-    from which this one was cut; files of which rows want several spans are never cut.
+    ``space``.
 
     Args:
         path: A ``rec.csv``.
@@ -299,10 +298,6 @@ class _Scan:
             own = body_of[action]
             if counts[own] < most:
                 body_of[action] = next(b for b, n in counts.items() if n == most)
-        spans: dict[str, set[tuple[Any, Any]]] = defaultdict(set)
-        for fields in self._rows:
-            if fields['start_sec'] is not None:
-                spans[fields['path']].add((fields['start_sec'], fields['end_sec']))
         for fields in self._rows:
             action, own = fields['action'], fields['body']
             body = fields['body'] = own if action is None else body_of[action]
@@ -314,10 +309,6 @@ class _Scan:
                     f'rows say {self.space.bodies[body]!r}: one action has one body '
                     'group',
                 )
-            path, source = fields['path'], fields['source_video']
-            alone = source and len(spans.get(path, ())) == 1
-            if alone and fields['start_sec'] is not None:
-                fields['cut'] = not is_named(path, source)
         return [Clip(**fields) for fields in self._rows]
 
 

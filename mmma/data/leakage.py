@@ -85,7 +85,8 @@ class Group:
         seen = {n: marks[file] for n, file in self.files.items() if file in marks}
         for name in seen.keys() & self.spans.keys():
             start, end = (math.ceil(t * RATE - 1e-6) for t in self.spans[name])
-            seen[name] = seen[name][start : max(end, start + 1)]
+            if start < len(seen[name]):  # else the file was cut to it already
+                seen[name] = seen[name][start : max(end, start + 1)]
         return {name: own for name, own in seen.items() if len(own)}
 
 

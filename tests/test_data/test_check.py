@@ -45,23 +45,6 @@ def videos(space):
     ]
 
 
-@pytest.mark.parametrize(
-    ('row', 'text'),
-    [
-        ('a,videos/talk.mp4,train,1,V001,12,15', ''),  # it is 3 s long
-        ('a,videos/talk.mp4,train,1,V001,1.5,2', ''),  # perhaps padded
-        (
-            'a,videos/talk.mp4,train,1,V001,1,1.2',
-            '3.00 s long, but taken whole as what',
-        ),
-    ],
-)
-def test_a_file_that_is_longer_than_what_was_cut(tmp_path, row, text):
-    root = make_span_root(tmp_path, [row])
-    found = check_root(root, decode=True, workers=0).checks['decoding']
-    assert [text in str(problem) for problem in found] == [True] * bool(text)
-
-
 def test_the_published_margins_have_no_difference(clips, videos, space):
     assert list(_rec_differences(clips, space)) == []
     assert list(_det_differences(videos, space)) == []

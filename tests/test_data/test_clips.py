@@ -1,9 +1,19 @@
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from mmma.data.clips import REQUIRED, Clip, body_map, read_rec, scan_rec, write_rec
+from mmma.data.clips import (
+    REQUIRED,
+    Clip,
+    body_map,
+    is_named,
+    read_rec,
+    scan_rec,
+    span_frames,
+    write_rec,
+)
 from mmma.taxonomy import load_label_space
 
 FOREHEAD = 'scratching or touching forehead'
@@ -183,34 +193,44 @@ def test_not_csv(rec_file, space, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ('path', 'source', 'is_cut'),
+    ('path', 'source', 'named'),
     [
-        ('videos/lab/0003_01.mp4', 'V001', True),  # where it was cut from
-        ('videos/lab/0003_01.mp4', 'videos/V001.mp4', True),
-        ('cut/V001.mp4', 'raw/V001.mp4', True),
-        ('videos/V001.5.mp4', 'V001', True),
-        ('videos/V001.mp4', 'V001', False),
-        ('videos/V001.mp4', 'V001.avi', False),
-        ('videos/v001.MP4', 'V001.mp4', False),
-        ('videos/V001.mp4', 'videos/v001', False),
+        ('videos/lab/0003_01.mp4', 'V001', False),
+        ('videos/lab/0003_01.mp4', 'videos/V001.mp4', False),
+        ('cut/V001.mp4', 'raw/V001.mp4', False),
+        ('videos/V001.5.mp4', 'V001', False),
+        ('videos/V001.mp4', 'V001', True),
+        ('videos/V001.mp4', 'V001.avi', True),
+        ('videos/v001.MP4', 'V001.mp4', True),
+        ('videos/V001.mp4', 'videos/v001', True),
         ('videos/V001.mp4', '', False),
-        ('', 'V001.mp4', False),
-        ('videos/Ä 1.mp4', 'A\u0308 1', False),
+        ('videos/Ä 1.mp4', 'A\u0308 1', True),
     ],
 )
-def test_a_file_cut_from_its_source_is_not_cut_again(
-    rec_file, space, path, source, is_cut
-):
-    header = ','.join([*REQUIRED, 'source_video', 'start_sec', 'end_sec'])
-    row = f',{path},train,lab,s,nodding,,{source},12,14.5'
-    (clip,) = read_rec(rec_file(f'a{row}', header=header), space)
-    assert (clip.start_sec, clip.end_sec, clip.cut) == (12, 14.5, is_cut)
-    assert clip.span == (None if is_cut else (12, 14.5))
-    twice = read_rec(rec_file(f'a{row}', f'b{row}', header=header), space)
-    assert [other.cut for other in twice] == [is_cut] * 2
-    other = row.replace('14.5', '13')  # no cut file has two lengths
-    rows = read_rec(rec_file(f'a{row}', f'b{other}', header=header), space)
-    assert [clip.span for clip in rows] == [(12, 14.5), (12, 13)]
+def test_a_file_is_named_by_its_source(path, source, named):
+    assert is_named(path, source) == named
+
+
+@pytest.mark.parametrize(
+    ('span', 'frames'),
+    [
+        ((1, 2), (25, 50, 2)),  # whatever the row calls its source
+        ((2, 3.05), (50, 75, 3)),  # rounded
+        ((12, 15), (0, 75, 3)),  # as long as the file: it was cut to it already
+        ((12.1, 15), (0, 75, 3)),
+        ((1, 4), (0, 75, 3)),
+        ((1, 3.5), None),
+        ((12, 14), None),
+        ((2, 6), None),
+    ],
+)
+def test_frames_of_a_span(span, frames):
+    times = np.arange(75) / 25
+    if frames is None:
+        with pytest.raises(ValueError, match='ends after the file'):
+            span_frames(times, 3.0, span)
+    else:
+        assert span_frames(times, 3.0, span) == frames
 
 
 @pytest.mark.parametrize(

@@ -440,6 +440,7 @@ def test_a_span_is_one_of_times_not_of_numbers(tmp_path):
         ('a,videos/talk.mp4,train,1,interview,12,15', range(75)),  # cut from it
         ('a,videos/talk.mp4,train,1,Talk.MOV,00:00:01,0:02', range(25, 50)),
         ('a,videos/talk.mp4,train,1,talk,1,1.04', range(25, 26)),
+        ('a,videos/talk.mp4,train,1,interview,1,2', range(25, 50)),
     ],
 )
 def test_a_file_that_was_cut_is_whole(tmp_path, row, seen):

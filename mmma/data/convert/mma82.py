@@ -367,7 +367,30 @@ class Release:
                 f'{path}: {repeated} rows with the span and the action of another are '
                 'left out'
             )
-        self.conversion.clips += filter(None, clips)
+        self.conversion.clips += self._without_times_of_sources(path, clips)
+
+    def _without_times_of_sources(
+        self, table: PurePosixPath, clips: Iterable[Clip | None]
+    ) -> list[Clip]:
+        """Clips whose times are spans of their file: those of others are of a source.
+
+        A file of one span whose row names another as its source was cut from that.
+        """
+        spans = defaultdict(set)
+        for clip in filter(None, clips):
+            spans[clip.path].add(clip.span)
+        kept, cut = [], 0
+        for clip in filter(None, clips):
+            alone = clip.span and clip.source_video and len(spans[clip.path]) == 1
+            if alone and not is_named(clip.path, clip.source_video):
+                clip, cut = replace(clip, start_sec=None, end_sec=None), cut + 1
+            kept.append(clip)
+        if cut:
+            self.conversion.notices.append(
+                f'{table}: {cut} clips have a file of their own, so the times of their '
+                'source videos are left out'
+            )
+        return kept
 
     def _clip(
         self, row: dict[str, str], line: int, told: Mapping[str, str]

@@ -166,14 +166,15 @@ def test_files_that_are_cut_are_taken_whole_and_before_their_source(spans, sourc
         'V002.mp4,test,street,nodding,V002,0,2',
     ]
     files = ['street/a1.mp4', 'street/test/V002.mp4']
-    root, _ = spans(rows, files, sources=sources('V001.mp4'))
+    root, conversion = spans(rows, files, sources=sources('V001.mp4'))
     assert [(path, span) for _, path, span, _ in found(root)] == [
         ('videos/street/test/a1.mp4', None),
         ('videos/sources/street/V001.mp4', (14, 15)),
         ('videos/street/test/V002.mp4', (0, 2)),
     ]
     first = root.read_rec()[0]
-    assert (first.source_video, first.start_sec, first.end_sec) == ('V001', 12, 13)
+    assert (first.source_video, first.span) == ('V001', None)
+    assert '1 clips have a file of their own' in ' '.join(conversion.notices)
 
 
 def test_a_file_of_another_domain_is_not_taken(spans, sources):
