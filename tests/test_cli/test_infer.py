@@ -134,7 +134,7 @@ def test_a_broken_video_does_not_lose_the_others(checkpoints, videos, tmp_path, 
     (videos / 'text.mp4').write_text('no video')
     assert infer(checkpoints, [videos], tmp_path / 'out') == 2
     err = capsys.readouterr().err
-    assert f'FAILED {damaged}: damaged' in err
+    assert f'FAILED {damaged}: frame 10 of 30 does not decode: damaged' in err
     assert f'not done: {videos / "text.mp4"}: not readable as video' in err
     assert len(list((tmp_path / 'out').glob('*.json'))) == 2
 
@@ -206,7 +206,8 @@ def test_private_tells_no_name_and_uses_no_network(
         assert str(videos) not in text
     assert 'video 3 of 4: ' in caught.out
     assert 'FAILED video 1 of 4: not readable as video' in caught.err
-    assert 'FAILED video 2 of 4: damaged' in caught.err
+    told = 'frame 10 of 30 does not decode: damaged'
+    assert f'FAILED video 2 of 4: {told}' in caught.err
     assert not any(SECRET.encode() in part for part in everything_in(home))
     assert list(temporary.iterdir()) == []
     assert {path.name for path in out.iterdir()} == {
