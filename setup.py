@@ -23,7 +23,7 @@ HAS_DECORD = (
 class BuildWithConfigs(build_py):
     """Put what lies beside the package into the wheel, as ``mmma/.mim``."""
 
-    BESIDE = ('configs', 'model-index.yml')
+    BESIDE = ('configs', 'model-index.yml', 'zoo')
 
     def run(self) -> None:
         """Build, then copy; an editable install uses the checkout itself."""

@@ -7,6 +7,7 @@ of published models are data: ``config.json``, or the ``config.py`` of older one
 from __future__ import annotations
 
 import ast
+import difflib
 import math
 import os
 import sys
@@ -45,7 +46,7 @@ def config_folders() -> list[Path]:
 def find_config(name: str, typed: bool = True) -> Path:
     """Find a config file by its path, or by its name in ``configs/``.
 
-    ``configs/`` and ``.py`` may be left out: ``recog/videomae_mma82_indomain``.
+    Folders and ``.py`` may be left out: ``videomae_mma82_indomain``.
 
     Args:
         name: Path or name.
@@ -61,12 +62,15 @@ def find_config(name: str, typed: bool = True) -> Path:
     for folder in config_folders():
         if not leaves_root(inside) and os.path.isfile(folder / inside):
             return folder / inside
-    known = sorted(
-        str(p.relative_to(f)) for f in config_folders() for p in f.glob('[!_]*/*.py')
-    )
+    known = [p for f in config_folders() for p in sorted(f.glob('[!_]*/*.py'))]
+    if found := next((p for p in known if p.name == inside), None):
+        return found
+    names = [str(Path(p.parent.name if '/' in inside else '', p.stem)) for p in known]
+    near = difflib.get_close_matches(inside.removesuffix('.py'), names, 5, 0.5)
+    folder = f' of {known[0].parents[1]}' if known else ''
     raise FileNotFoundError(
-        f'no config {name!r}: give a path or one of the configs that come with mmma '
-        f'({", ".join(known) or "none found"}).{suggest(inside, known)}'
+        f'no config {name!r}: give a path, or a name{folder}'
+        + (f'. Did you mean {", ".join(map(repr, near))}?' if near else '.')
     )
 
 
@@ -225,7 +229,7 @@ def load_config(
     data_root: str | None = None,
     cfg_options: Iterable[str] = (),
 ) -> Any:
-    """Read a config and write a protocol into it.
+    """Read a config and write a protocol into it, with the label space of its data.
 
     Args:
         config: Path or name of a config file.
@@ -246,8 +250,11 @@ def load_config(
     applied = apply_options(cfg, cfg_options)
     check_groups(cfg, str(path))
     root = Path(data_root or cfg.get('data_root') or '')
-    with_data = (root / INFO_FILE).is_file()  # else the domains are MMA-82's
-    domains = read_root(root).domains if with_data else ()
+    domains: tuple[Any, ...] = ()  # MMA-82's
+    if (root / INFO_FILE).is_file():
+        domains = read_root(root).domains
+        if 'label_space' in cfg and 'label_space' not in applied:
+            cfg.label_space = read_root(root).info.label_space
     try:
         resolved = make_protocol(cfg.get('protocol', {}), protocol, *domains)
     except TypeError as error:

@@ -137,11 +137,7 @@ def _cells(
 def estimate(
     step: Step, counts: Mapping[Any, int], measured: Mapping[str, Any], cores: int
 ) -> Estimate:
-    """Estimate one step from clips by (subset, domain) and what was measured by part.
-
-    Args:
-        cores: Processes that check, pack and find poses.
-    """
+    """Estimate a step from clips by (subset, domain) and what was measured by part."""
     data, kind = measured.get('data', {}), step.command[0]
     name = 'pose' if kind == 'data/pose' else step.recipe or 'data'
     part = measured.get(name, {})
@@ -211,12 +207,7 @@ def _model_estimate(
 def measure_part(request: dict[str, Any], timeout_sec: float = 900) -> dict[str, Any]:
     """Measure one part in a process of its own.
 
-    Args:
-        request: ``part``, a key of ``PARTS``, and the arguments of its function.
-        timeout_sec: When to give up.
-
-    Returns:
-        What the function returned, or ``failure``.
+    Returns what the function of ``part``, a key of ``PARTS``, returns; or ``failure``.
     """
     words = ['-W', 'ignore', '-m', 'mmma.estimates', json.dumps(request)]
     pipes: dict[str, Any] = dict(capture_output=True, text=True, timeout=timeout_sec)
@@ -273,21 +264,19 @@ def measure_data(data: str, sample: str, packed: str | bool) -> dict[str, Any]:
 
 def measure_pose(root: str, backend: str, models: str | None) -> dict[str, Any]:
     """Seconds per frame of finding joints, on one core, without loading models."""
-    from mmma.media.pose import (
-        PoseOptions,
-        VideoFrames,
-        build_extractor,
-        extract_clip,
-    )
+    from mmma.media import pose
 
     data = DataRoot(root)
     first = data.read_rec()[0]
     file = data.video_path(first.path), first.span
-    options = PoseOptions(backend, models=Path(models) if models else None)
-    extractor = build_extractor(options)
-    extract_clip(extractor, VideoFrames(*file))  # loads the models
-    taken = _seconds(lambda: extract_clip(extractor, VideoFrames(*file)))
-    return {'pose': taken / len(VideoFrames(*file))}
+    options = pose.PoseOptions(backend, models=Path(models) if models else None)
+    extractor = pose.build_extractor(options)
+
+    def work() -> None:
+        pose.extract_clip(extractor, pose.VideoFrames(*file))
+
+    work()  # loads the models
+    return {'pose': _seconds(work) / len(pose.VideoFrames(*file))}
 
 
 def measure_recipe(
@@ -295,11 +284,7 @@ def measure_recipe(
 ) -> dict[str, Any]:
     """Seconds per clip of loading, training and testing, memory, counts of a recipe.
 
-    Args:
-        config: Of recognition.
-        root: The sample; random joints are added where it has no skeletons.
-        options: ``--cfg-options`` of the training.
-        train: True if it will be trained.
+    Random joints are added to the sample where it has no skeletons.
     """
     import torch
     from mmengine.optim import OptimWrapper

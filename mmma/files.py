@@ -169,11 +169,9 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 def read_text(path: Path, content: bytes | None = None) -> str:
-    """Text of a table; a byte order mark is dropped.
+    """Text of a UTF-8 table, or of UTF-16 with its mark, as spreadsheets write.
 
-    Args:
-        path: A UTF-8 file, or one of UTF-16 with its mark, as spreadsheets write.
-        content: Its bytes, where they were read.
+    A byte order mark is dropped. ``content`` are its bytes, where they were read.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -188,11 +186,12 @@ def read_text(path: Path, content: bytes | None = None) -> str:
         return text.replace('\r\n', '\n').replace('\r', '\n')
     except UnicodeDecodeError as error:
         raise ValueError(
-            f'{path}: not UTF-8 text (byte {error.start}); save it as UTF-8'
+            f'{path}: not UTF-8 text (byte {error.start}); save it as UTF-8 (in '
+            'spreadsheets: CSV UTF-8)'
         ) from None
 
 
-SEPARATORS = ',;\t'
+SEPARATORS = ',;\t|'
 
 
 def read_table(
@@ -286,12 +285,7 @@ def read_names(path: Path, columns: Sequence[str]) -> tuple[list[str], str]:
 
 
 def read_json(path: Path) -> Any:
-    """Content of a JSON file.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is not UTF-8 text, or not JSON.
-    """
+    """Content of a JSON file; raises as :func:`read_text` and :func:`parse_json`."""
     return parse_json(read_text(path), path)[0]
 
 
@@ -336,7 +330,7 @@ def is_number(value: Any) -> bool:
 
 
 SHOWN = 5
-CHECK_HINT = 'tools/data/check.py lists all'
+CHECK_HINT = 'tools/data/check.py --strict lists all'
 
 
 @dataclass(frozen=True)
@@ -361,15 +355,9 @@ class Problem:
 
 
 def refuse(problems: Sequence[Problem], path: Path, hint: str = '') -> None:
-    """Raise if there is any problem, showing the first five.
+    """Raise ``ValueError`` if there is any problem, showing the first five.
 
-    Args:
-        problems: What was found, in the order of the file.
-        path: The file that was read.
-        hint: Where all of them can be seen.
-
-    Raises:
-        ValueError: ``problems`` is not empty.
+    ``hint`` says where all of them can be seen.
     """
     if not problems:
         return
@@ -380,30 +368,56 @@ def refuse(problems: Sequence[Problem], path: Path, hint: str = '') -> None:
     raise ValueError('\n'.join([f'{path}: {count}', *lines]))
 
 
-def leave_out(
-    problems: Sequence[Problem], total: int, path: Path, strict: bool = False
-) -> list[str]:
-    """Tell what is left out of a file for what is wrong with it.
+class OddEntries:
+    """Entries of a file that are repaired or left out, and told, unless most are odd.
 
     Args:
-        problems: One for each odd entry.
-        total: Number of all entries.
         path: The file that was read.
-        strict: Refuse any.
+        done: What is done with them, in words.
 
-    Returns:
-        A line for the user, or none.
-
-    Raises:
-        ValueError: More than half of the entries are odd, or any if strict.
+    Attributes:
+        problems: One for each of them, in the order of the file.
+        total: Number of all entries.
+        slight: Number of those cut by too little to be odd.
+        doubtful: True where one of them puts all entries in doubt.
     """
-    if strict or 2 * len(problems) > total:
-        refuse(problems, path)
-    if not problems:
-        return []
-    shown = '; '.join(f'{found.item}: {found.text}' for found in problems[:SHOWN])
-    more = f'; and {len(problems) - SHOWN} more' if len(problems) > SHOWN else ''
-    return [f'{len(problems)} of {total} left out of {path.name}: {shown}{more}']
+
+    def __init__(self, path: Path, done: str = 'left out') -> None:
+        self.path, self.done = path, done
+        self.problems: list[Problem] = []
+        self.total = self.slight = 0
+        self.doubtful = False
+
+    def add(self, line: int, item: str, text: str) -> None:
+        """Take the place of an odd entry, as :class:`Problem` has it, and its fault."""
+        self.problems.append(Problem(str(self.path), line, item, text))
+
+    def items(self) -> set[str]:
+        """Names of the odd entries."""
+        return {problem.item for problem in self.problems}
+
+    def notes(self, strict: bool = False, hint: str = '') -> list[str]:
+        """Lines for the user, or none; ``hint`` is as in :func:`refuse`.
+
+        Raises:
+            ValueError: More than half of the entries are odd, or any if strict or
+                doubtful, or the file as a whole: such a problem is of no item.
+        """
+        found, count = self.problems, len(self.problems)
+        whole = any(not own.item and own.line < 2 for own in found)
+        if strict or whole or self.doubtful or 2 * count > self.total:
+            refuse(found, self.path, hint)
+        shown = '; '.join(f'{own.item}: {own.text}' for own in found[:SHOWN])
+        more = f'; and {count - SHOWN} more{hint and f" ({hint})"}' * (count > SHOWN)
+        head = f'{count} of {self.total} {self.done} of {self.path.name}'
+        slight = f'{self.slight} segments of {self.path.name} are cut by up to 0.5 s'
+        return [f'{head}: {shown}{more}'] * bool(found) + [slight] * bool(self.slight)
+
+
+def tell(notes: Iterable[str]) -> None:
+    """Print notes for the user on standard error."""
+    for note in notes:
+        print(f'note: {note}', file=sys.stderr)
 
 
 Item = TypeVar('Item')

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -39,13 +41,17 @@ _OPENED = (
     *('flv', 'ogg', 'mxf', 'dv', 'h264', 'hevc', 'm4v', 'mpegvideo'),
 )
 _SAFE = {'format_whitelist': ','.join(_OPENED), 'protocol_whitelist': 'file'}
-_STAMPED = (*_CONTAINERS, 'mpegts')  # containers with true presentation stamps
+_STAMPED = (*_CONTAINERS, 'mpegts', 'flv')  # containers with true presentation stamps
+_TELL_END = ('matroska', 'avi')
+_REORDERED = ('h264', 'hevc')  # headers need not tell that frames change places
 _PIXEL_FORMATS = (
     *('yuv420p', 'yuv422p', 'yuv444p', 'gray'),
     *('yuvj420p', 'yuvj422p', 'yuvj444p'),
 )
 # decord 0.6.0 stumbles over rows of these lengths; tried: all even widths below 420.
 _UNREAD_WIDTHS = (2, 8, 16, 24, 48, 72)
+_JUMP_SEC = 1  # back: no frames that change places, but recordings behind each other
+_PARTS = 16  # of a unit of time, for frames that share a stamp
 # AV_DISPOSITION_DEFAULT and AV_DISPOSITION_ATTACHED_PIC, FFmpeg, avformat.h
 _DEFAULT, _ATTACHED_PICTURE = 0x1, 0x400
 
@@ -54,8 +60,8 @@ _DEFAULT, _ATTACHED_PICTURE = 0x1, 0x400
 class VideoIndex:
     """The frames of a video in the order in which they are shown.
 
-    Frames that an edit list hides, and those before the first key frame, which cannot
-    be decoded, are not there.
+    Frames that an edit list hides, and those before the first one that can be decoded,
+    are not there.
 
     Attributes:
         pts: (T,) int64 presentation stamps, ascending.
@@ -64,14 +70,14 @@ class VideoIndex:
         time_base: Seconds per unit of a stamp.
         last_sec: How long the last frame is shown.
         stamped: Each frame is known by its stamp; else only by its place.
-        common: The packets prove that all backends give the same frames, if they are
-            shown as they are stored; else only PyAV's are right.
+        common: The packets prove that all backends give the same frames; else only
+            PyAV's are right.
     """
 
     pts: np.ndarray
     key_pts: np.ndarray
     key_dts: np.ndarray
-    time_base: float
+    time_base: Fraction
     last_sec: float
     stamped: bool
     common: bool
@@ -79,7 +85,7 @@ class VideoIndex:
     @property
     def times_sec(self) -> np.ndarray:
         """(T,) float64, when each frame appears, from the first one."""
-        return (self.pts - self.pts[0]) * self.time_base
+        return (self.pts - self.pts[0]) * float(self.time_base)
 
     @property
     def duration_sec(self) -> float:
@@ -90,7 +96,7 @@ class VideoIndex:
 def index_video(path: str | os.PathLike[str]) -> VideoIndex:
     """Read which frames a file has, once per process while the file stays the same.
 
-    Here ``common`` holds for the file as it is, rotated or not.
+    Where its packets do not prove when each frame is shown, all of it is decoded.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -103,13 +109,145 @@ def index_video(path: str | os.PathLike[str]) -> VideoIndex:
 
 @functools.lru_cache(256)  # 0.7 MB for an hour of video
 def _index(path: str | os.PathLike[str], *_: object) -> VideoIndex:
-    with open_container(path) as container:
-        index = read_index(container)
+    import av
+
+    with open_container(path) as container, broken_by_damage(path):
+        stream = video_stream(container)
+        packets, end_sec = _demux(container, stream)
+        pts, dts, duration, key, hidden, corrupt, guessed, free = packets
+        whole = int((corrupt == 0).sum())
+        if 'mpegts' in container.format.name and whole < len(pts):
+            # A gap in the count of transport packets, as where recordings are joined.
+            text = f'{len(pts) - whole} of {len(pts)} packets may be damaged'
+            warnings.warn(f'{path}: {text}', stacklevel=3)
+            whole = len(pts)
+        _check_complete(container, stream, len(pts), whole, end_sec)
+        keys = np.array(sorted(zip(pts[key > 0], dts[key > 0], strict=True)), np.int64)
+        if not len(keys):
+            keys = np.array([(pts.min(), dts.min())])
+        first = int(pts[key > 0][0] if key.any() else pts[0])
+        # Open groups: frames that are shown before a key frame come behind it.
+        last_key = np.maximum.accumulate(np.where(key > 0, pts, first))
+        closed = bool(key[0] and (pts >= last_key).all())
+        common = closed and not hidden.any() and not free.any()
+        in_order = bool((np.diff(pts) > 0).all())
+        joined = bool((np.diff(dts) * float(stream.time_base) < -_JUMP_SEC).any())
+        stamped = _is_stamped(container, stream, in_order, guessed[hidden == 0])
+        stamped &= not joined
+        if stamped:
+            # Of frames that change places, stamps in stored order are a bad muxer's;
+            # behind a cut there may be gaps.
+            doubtful = stream.codec_context.has_b_frames and (in_order or pts[0] < 0)
+            bear, count = [], 24 if doubtful else 1
+            try:
+                container.seek(int(keys[0, 1]), stream=stream)
+                head = list(islice(decode_all(container, stream, first), count))
+                if head[0].pts != first:  # a cut; or it is not searched exactly
+                    with open_container(path) as again:
+                        found = decode_all(again, video_stream(again), first)
+                        head = list(islice(found, count))
+                common &= Upright(stream, head[0]).plain
+                bear = [frame.pts for frame in head]
+                first = first if bear[0] is None else bear[0]
+            except PermissionError:  # it cannot be searched
+                common = stamped = False
+            except (av.error.FFmpegError, IndexError):  # reading tells where
+                common = False
+            shown = (pts >= first) & (hidden == 0)
+            if len(bear) > 1 and pts[0] < 0:
+                shown &= (pts <= bear[0]) | (pts >= bear[1])
+            stamps = np.sort(pts[shown] if shown.any() else pts)
+            stamped &= None not in bear and bear == sorted(set(bear))
+            stamped &= bool((np.diff(stamps) > 0).all())
+        unit, rate = stream.time_base, stream.average_rate or 25
+        last_sec = float(duration[pts.argmax()] * unit)
+        common &= stamped and _is_common(container, stream)
+    if not stamped:
+        stamps, unit, stamped = _decoded_stamps(path, len(pts), unit, rate)
+    return VideoIndex(
+        pts=stamps,
+        key_pts=keys[:, 0],
+        key_dts=keys[:, 1],
+        time_base=unit,
+        last_sec=last_sec if last_sec > 0 else 1 / float(rate),
+        stamped=stamped,
+        common=common,
+    )
+
+
+def _is_stamped(
+    container: Any, stream: Any, in_order: bool, guessed: np.ndarray
+) -> bool:
+    """True if packets tell when their frames are shown."""
+    context = stream.codec_context
+    if guessed.any():
+        return False
+    if any(name in container.format.name for name in _STAMPED):
+        return True
+    return in_order and not context.has_b_frames and context.name not in _REORDERED
+
+
+def decode_all(container: Any, stream: Any, trusted: float = np.inf) -> Iterator[Any]:
+    """Frames of a container that stands at its start.
+
+    Damage before the second one is passed over, in packets of stamps below ``trusted``:
+    behind a cut lie packets of frames that nobody shows.
+
+    Raises:
+        FFmpegError, IndexError: Damage, or no frame decodes.
+    """
+    import av
+
+    count, damage = 0, IndexError('no frame decodes')
+    for packet in container.demux(stream):
         try:
-            common = index.common and not is_rotated(container)
-        except BrokenVideoError:  # of other frames PyAV may give those that are whole
-            common = False
-    return replace(index, common=common)
+            frames = packet.decode()
+        except av.error.FFmpegError as error:
+            damage = error
+            if count > 1 or (packet.pts is not None and packet.pts >= trusted):
+                break
+        else:
+            yield from frames
+            count += len(frames)
+    else:
+        if count:
+            return
+    raise damage
+
+
+def _decoded_stamps(
+    path: str | os.PathLike[str], packets: int, unit: Fraction, rate: Fraction
+) -> tuple[np.ndarray, Fraction, bool]:
+    """Stamps of the frames that come out, their unit, and whether frames bear them.
+
+    Frames follow at their rate where they bear none, or stamps of other frames and do
+    not come out of all packets.
+    """
+    with open_container(path) as container:
+        stream = video_stream(container)
+        with broken_by_damage(path):
+            found = [frame.pts for frame in decode_all(container, stream)]
+    if packets > len(found):
+        text = f'{packets - len(found)} of {packets} packets show no picture'
+        warnings.warn(f'{path}: {text}', stacklevel=3)
+    known = None not in found
+    if known and found == sorted(set(found)):
+        return np.array(found), unit, True
+    step, places = 1 / (rate * unit), np.arange(len(found))
+    if known and len(found) == packets:
+        # A jump back begins another recording, whose clock goes on from there.
+        jumps = np.flatnonzero(np.diff(found) * float(unit) < -_JUMP_SEC) + 1
+        parts = [np.sort(part) for part in np.split(np.array(found), jumps)]
+        lengths = [np.ptp(part) + max(1, round(step)) for part in parts]
+        starts = np.append(0, np.cumsum(lengths))
+        moved = [p - p[0] + start for p, start in zip(parts, starts, strict=False)]
+        # Those of one time share the time until the next one.
+        stamps, first = np.unique(np.concatenate(moved), return_index=True)
+        ends = np.append(stamps, stamps[-1] + max(1, round(step)))
+        parts = np.interp(places, np.append(first, len(found)), ends * _PARTS)
+    else:
+        parts = places * float(step * _PARTS)
+    return np.round(parts).astype(np.int64), unit / _PARTS, False
 
 
 def open_container(path: str | os.PathLike[str]) -> Any:
@@ -163,56 +301,6 @@ def video_stream(container: Any) -> Any:
     return chosen
 
 
-def read_index(container: Any) -> VideoIndex:
-    """Read every packet's stamp of a container at its start; leaves it at its end.
-
-    Raises:
-        BrokenVideoError: No video in it, no frames, or fewer than announced.
-    """
-    stream = video_stream(container)
-    with broken_by_damage(container.name):
-        packets, end_sec = _demux(container, stream)
-    pts, dts, duration, key, hidden, corrupt, guessed, free = packets
-    _check_complete(container, stream, len(pts), int((corrupt == 0).sum()), end_sec)
-    first = pts[key > 0][0] if key.any() else pts[0]
-    shown = (pts >= first) & (hidden == 0)
-    if not shown.any():
-        shown[:] = True
-    last_duration = int(duration[shown][pts[shown].argmax()])
-    if last_duration > 0:
-        last_sec = float(last_duration * stream.time_base)
-    else:
-        last_sec = 1 / float(stream.average_rate or 25)
-    stamps = np.sort(pts[shown])
-    keys = np.array(sorted(zip(pts[key > 0], dts[key > 0], strict=True)), np.int64)
-    if not len(keys):
-        keys = np.array([(stamps[0], stamps[0])])
-    known = any(name in container.format.name for name in _STAMPED)
-    stamped = known and not guessed[shown > 0].any() and (np.diff(stamps) > 0).all()
-    # Open groups: frames that are shown before a key frame come behind it in the file.
-    last_key = np.maximum.accumulate(np.where(key > 0, pts, first))
-    closed = bool(key[0] and (pts >= last_key).all())
-    return VideoIndex(
-        pts=stamps,
-        key_pts=keys[:, 0],
-        key_dts=keys[:, 1],
-        time_base=float(stream.time_base),
-        last_sec=last_sec,
-        stamped=bool(stamped),
-        common=bool(stamped and shown.all() and closed and not free.any())
-        and _is_common(container, stream),
-    )
-
-
-def is_rotated(container: Any) -> bool:
-    """True if players change the picture; the first frame says so, which is decoded."""
-    stream = video_stream(container)
-    with broken_by_damage(container.name):
-        container.seek(0)
-        frames = islice(container.decode(stream), 1)
-        return any(not Upright(stream, frame).plain for frame in frames)
-
-
 @contextmanager
 def broken_by_damage(path: str | os.PathLike[str]) -> Iterator[None]:
     """Raise what PyAV raises for a damaged file as BrokenVideoError.
@@ -241,13 +329,11 @@ def _demux(container: Any, stream: Any) -> tuple[np.ndarray, float]:
     header = context.extradata or b''
     end_sec = 0.0
     for packet in container.demux():
-        if not packet.size:
-            continue
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is not None:
             end = (stamp + (packet.duration or 0)) * float(packet.time_base)
             end_sec = max(end_sec, end)
-        if packet.stream_index != stream.index:
+        if packet.stream_index != stream.index or not packet.size:
             continue
         # In a container of stamps: from before a lossless cut, and never shown.
         hidden = packet.is_discard or (
@@ -273,9 +359,10 @@ def _check_complete(
         raise BrokenVideoError(container.name, reason)
     if not packets:
         raise BrokenVideoError(container.name, 'no frames')
-    announced = (container.duration or 0) / 1e6  # Matroska lists no number of frames
+    announced = (container.duration or 0) / 1e6  # where no number of frames is listed
     lost = announced - end_sec
-    if 'matroska' in container.format.name and lost > max(0.5, 0.05 * announced):
+    tells = any(name in container.format.name for name in _TELL_END)
+    if tells and lost > max(0.5, 0.05 * announced):
         raise BrokenVideoError(
             container.name, f'truncated: ends {lost:.2f} s before its announced end'
         )
@@ -288,9 +375,10 @@ def _is_common(container: Any, stream: Any) -> bool:
     """
     context = stream.codec_context
     plain = len(container.streams.video) == 1 and container.duration is not None
+    whole = stream.frames > 0 or 'mp4' not in container.format.name  # no fragments
     kind = context.name in _CODECS and context.pix_fmt in _PIXEL_FORMATS
     even = context.height % 2 == 0 and context.width % 2 == 0
-    whole = even or '420' not in context.pix_fmt
+    fits = even or '420' not in context.pix_fmt
     known = any(name in container.format.name for name in _CONTAINERS)
-    readable = whole and context.width not in _UNREAD_WIDTHS
-    return plain and known and kind and readable
+    readable = fits and context.width not in _UNREAD_WIDTHS
+    return plain and whole and known and kind and readable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,8 @@ def may_change_size(packet: Any, codec: str, header: bytes) -> bool:
     """False if a key frame's packet proves that its size is that of the file's header.
 
     It does where it describes no picture, or in the header's words. VP9 may change the
-    size at any frame, and proves nothing.
+    size at any frame, and proves nothing; nor does a key frame of H.264 at which
+    decoding can begin, but shows nothing yet.
 
     Args:
         packet: A key frame's packet of PyAV, from MP4 or Matroska.
@@ -77,6 +79,10 @@ def may_change_size(packet: Any, codec: str, header: bytes) -> bool:
             units.append(content[start + size : end])
             start = end
         _, mask, kind = _PREFIXED[codec]
+        if codec == 'h264' and not any(
+            unit[:1] and unit[0] & mask == 5 for unit in units
+        ):
+            return True
         units = [unit for unit in units if unit[:1] and unit[0] & mask == kind]
     else:
         return True
@@ -94,6 +100,8 @@ class Upright:
         first: Its first frame.
 
     Attributes:
+        coded: Width and height of the first frame.
+        pixels: Width and height of a pixel, as ``64:45``.
         stored: Width and height of a picture with square pixels, before it is turned.
         size: Width and height of every picture.
         plain: The first frame is shown as it is stored.
@@ -103,34 +111,17 @@ class Upright:
         from av.video.reformatter import VideoReformatter
 
         self._name = stream.container.name
-        ratio = float(stream.sample_aspect_ratio or 1)
+        ratio = stream.sample_aspect_ratio or Fraction(1)
+        self.pixels = f'{ratio.numerator}:{ratio.denominator}'
         if not 1 / _WIDEST <= ratio <= _WIDEST:
-            text = f'{self._name}: pixels of {ratio:g}:1 are taken as square'
+            text = f'{self._name}: pixels of {self.pixels} are taken as square'
             warnings.warn(text, stacklevel=2)
-            ratio = 1.0
-        self._coded = (first.width, first.height)
+            ratio = Fraction(1)
+        self.coded = (first.width, first.height)
         self.stored = (max(1, round(first.width * ratio)), first.height)
         self.size = self.stored[:: -1 if orientation(first)[0] else 1]
-        self.plain = self.stored == self._coded and not any(orientation(first))
+        self.plain = self.stored == self.coded and not any(orientation(first))
         self._converter = VideoReformatter()
-
-    @classmethod
-    def of(cls, container: Any, stream: Any) -> Upright:
-        """Decode the first frame of a container that stands at its start.
-
-        Raises:
-            FFmpegError, IndexError: No frame decodes.
-        """
-        import av
-
-        damage: Exception = IndexError('no frame decodes')
-        for packet in container.demux(stream):
-            try:
-                for frame in packet.decode():
-                    return cls(stream, frame)
-            except av.error.FFmpegError as error:
-                damage = error
-        raise damage
 
     def __call__(self, frame: Any) -> np.ndarray:
         """(H, W, 3) uint8 RGB of a frame."""
@@ -139,7 +130,7 @@ class Upright:
         kind = {}
         if (frame.width, frame.height) != wanted:
             kind = {'width': wanted[0], 'height': wanted[1], 'interpolation': 'BICUBIC'}
-        if (frame.width, frame.height) != self._coded:
+        if (frame.width, frame.height) != self.coded:
             warnings.warn(f'{self._name}: {CHANGES}: {self.size}', stacklevel=2)
         image = self._converter.reformat(frame, format='rgb24', **kind).to_ndarray()
         return turn_upright(image, frame)

@@ -159,7 +159,10 @@ def make_protocol(
             )
     for key in ('target', 'shots'):
         if key in options:
-            options[key] = _as_tuple(options[key])
+            value = options[key]
+            options[key] = (
+                tuple(value) if isinstance(value, (list, tuple)) else (value,)
+            )
     kept = own_source in domains or tuple(told or domains) == domains
     if own_source and (name != 'indomain' if own_source == REST else kept):
         source = own_source
@@ -210,27 +213,17 @@ def write_protocol(
     cfg['randomness'] = dict(cfg.get('randomness') or {}, seed=protocol.seed)
     if 'label_space' in cfg:
         model = cfg.get('model') or {}
-        num_classes = load_label_space(cfg['label_space']).num_actions
-        for part in _parts_with_classes(model, _HEADS[task]):
-            part['num_classes'] = num_classes
         head = model.get(_HEADS[task]) or {}
+        blending = (model.get('data_preprocessor') or {}).get('blending') or {}
+        num_classes = load_label_space(cfg['label_space']).num_actions
+        for part in (head, *blending.get('augments', [])):  # these blend labels
+            part['num_classes'] = num_classes
         if 'label_space' in head:  # MMAction2's heads know none
             head['label_space'] = cfg['label_space']
 
 
-def _parts_with_classes(
-    model: MutableMapping[str, Any], head: str
-) -> list[MutableMapping[str, Any]]:
-    """The classifier, and the augmentations that blend labels."""
-    blending = (model.get('data_preprocessor') or {}).get('blending') or {}
-    return [
-        *([model[head]] if model.get(head) else []),
-        *blending.get('augments', []),
-    ]
-
-
 def selected_by(told: Mapping[str, Any], targets: Sequence[str]) -> str:
-    """Name of the validation that chose a checkpoint.
+    """Name of what chose a checkpoint.
 
     Args:
         told: ``selected_on`` of a checkpoint that validation chose, or of results.
@@ -332,7 +325,3 @@ def _check(protocol: Protocol) -> None:
         raise ValueError(f'--runs {protocol.runs}: use a whole number from 1.')
     if protocol.seed < 0:
         raise ValueError(f'--seed {protocol.seed}: use a whole number from 0.')
-
-
-def _as_tuple(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, (list, tuple)) else (value,)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,23 +36,31 @@ def suggest(name: str, allowed: Iterable[str]) -> str:
     return f' Did you mean {close[0]!r}?' if close else ''
 
 
-def check_choice(kind: str, value: str, allowed: Sequence[str]) -> str:
+def check_choice(
+    kind: str, value: str, allowed: Collection[str], where: str = '', other: str = ''
+) -> str:
     """Return ``value`` if it is one of ``allowed``.
 
     Args:
         kind: What the value is, for the message: ``subset``, ``domain``.
         value: What was given.
         allowed: The values that exist.
+        where: Place of the value, for the message.
+        other: What else would do, for the message: ``or a list of joints``.
 
     Raises:
         ValueError: ``value`` is none of them.
     """
     if value not in allowed:
         raise ValueError(
-            f'unknown {kind} {value!r}: use one of {", ".join(allowed)}.'
-            f'{suggest(value, allowed)}'
+            f'unknown {kind} {value!r}{where and f" in {where}"}: use one of '
+            f'{", ".join(allowed)}{other and f" {other}"}.{suggest(value, allowed)}'
         )
     return value
+
+
+class IndexOutsideError(ValueError):
+    """An index that a label space lacks: others of its file may be shifted too."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +116,11 @@ class LabelSpace:
     def _find(self, kind: str, value: str | int, names: tuple[str, ...]) -> int:
         index = _positions(names).get(str(value).strip())
         if index is None:
-            raise ValueError(
+            index = str(value).strip().removeprefix('-').isdecimal()
+            raise (IndexOutsideError if index else ValueError)(
                 f'unknown {kind} {value!r} in label space {self.name!r}: use one of '
                 f'its {len(names)} names or an index 0..{len(names) - 1}.'
+                f'{" Do all indices there count from 0?" if index else ""}'
                 f'{suggest(str(value), names)}'
             )
         return index

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import os
 import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from mmma.packets import (
     BrokenVideoError,
     VideoIndex,
     broken_by_damage,
+    decode_all,
     index_video,
     open_container,
     video_stream,
@@ -100,89 +102,133 @@ class PyAVReader(VideoReader):
     """Reads any file that FFmpeg knows; decodes with one thread.
 
     Decoding starts at the last key frame before a wanted frame, and frames that no
-    other frame refers to are left out unless they are wanted. The container is closed
-    with the reader.
+    other frame refers to are left out unless they are wanted.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], index: VideoIndex, container: Any
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], index: VideoIndex) -> None:
         super().__init__(path, index)
-        self._upright: Upright | None = None
-        self._container = container
-        self._stream = video_stream(container)
+        self._container = open_container(self.path)
+        self._stream = video_stream(self._container)
 
     def close(self) -> None:
         """Close the file."""
         self._container.close()
 
-    def _restart(self) -> None:
+    def _start(self, key: int | None = None) -> None:
+        """Go to a key frame, or to the start."""
+        import av
+
+        with contextlib.suppress(av.error.PermissionError):  # it cannot be searched
+            if key is not None:
+                dts = int(self._index.key_dts[key])
+                return self._container.seek(dts, stream=self._stream)
         self._container.close()
         self._container = open_container(self.path)
         self._stream = video_stream(self._container)
 
-    def _look(self) -> Upright:
-        """See by the first frame how all are shown."""
-        if self._index.stamped:
-            self._container.seek(int(self._index.key_dts[0]), stream=self._stream)
-        else:
-            self._restart()
-        self._upright = Upright.of(self._container, self._stream)
-        return self._upright
+    @functools.cached_property
+    def upright(self) -> Upright:
+        """How all frames are shown: as the first one asks for."""
+        self._start(0 if self._index.stamped else None)
+        return Upright(self._stream, next(decode_all(self._container, self._stream)))
+
+    def walk(self, first: int = 0, stop: int | None = None) -> Iterator[Any]:
+        """Frames from ``first`` on, below ``stop``, as FFmpeg gives them.
+
+        Raises:
+            BrokenVideoError: One of them cannot be decoded.
+        """
+        stop = self.num_frames if stop is None else stop
+        return self._find(np.arange(first, stop))
 
     def _decode(self, wanted: np.ndarray) -> np.ndarray:
-        places = {int(number): i for i, number in enumerate(wanted)}
-        missing = set(places)
-        find = self._find_by_stamp if self._index.stamped else self._find_by_place
         with broken_by_damage(self.path):
-            upright = self._upright or self._look()
-            images = np.empty((len(wanted), *upright.size[::-1], 3), np.uint8)
-            for number, frame in find(wanted, missing):
-                images[places[number]] = upright(frame)
-                missing.discard(number)
-        if missing:
-            reason = f'frame {min(missing)} of {self.num_frames} does not decode'
-            raise BrokenVideoError(self.path, reason)
+            size = self.upright.size
+        images = np.empty((len(wanted), *size[::-1], 3), np.uint8)
+        for place, frame in enumerate(self._find(wanted)):
+            images[place] = self.upright(frame)
         return images
 
-    def _find_by_stamp(
-        self, wanted: np.ndarray, missing: set[int]
-    ) -> Iterator[tuple[int, Any]]:
-        """Numbers and frames; the caller takes what it got out of ``missing``."""
+    def _find(self, wanted: np.ndarray) -> Iterator[Any]:
+        """Frames of ascending numbers."""
+        find = self._find_by_stamp if self._index.stamped else self._find_by_place
+        done, reason = 0, ''
+        try:
+            with broken_by_damage(self.path):
+                _ = self.upright  # it seeks
+                for number, frame in find(wanted) if len(wanted) else ():
+                    if number != wanted[done]:
+                        break
+                    if frame.is_corrupt:
+                        text = 'damaged frames are shown as the decoder mends them'
+                        warnings.warn(f'{self.path}: {text}', stacklevel=2)
+                    yield frame
+                    done += 1
+        except BrokenVideoError as error:
+            reason = f': {error.reason}'
+        if done < len(wanted):
+            reason = (
+                f'frame {wanted[done]} of {self.num_frames} does not decode{reason}'
+            )
+            raise BrokenVideoError(self.path, reason)
+
+    def _find_by_stamp(self, wanted: np.ndarray) -> Iterator[tuple[int, Any]]:
         index = self._index
         stamps = index.pts[wanted]
         keys = np.searchsorted(index.key_pts, stamps, side='right') - 1
+        keys = np.maximum(keys, 0)
+        if wanted[-1] - wanted[0] < len(wanted):  # in a row: seek once
+            keys[:] = keys[0]
         for key in np.unique(keys):
             chosen = keys == key
             pairs = zip(stamps[chosen].tolist(), wanted[chosen].tolist(), strict=True)
-            self._container.seek(int(index.key_dts[max(key, 0)]), stream=self._stream)
-            yield from self._find_next(dict(pairs))
-        if missing:  # some containers do not seek exactly
-            self._restart()
-            yield from self._find_next({int(index.pts[i]): i for i in missing})
+            numbers = dict(pairs)
+            lowest = wanted[chosen][0]
+            # Earlier ones, at last the start: some containers do not seek exactly, and
+            # behind some key frames it takes a while until pictures are whole.
+            for back in (0, *(1 << i for i in range(int(key).bit_length())), None):
+                found = self._find_from(back if back is None else key - back, numbers)
+                number, frame = next(found, (None, None))
+                if number == lowest or back is None:
+                    break
+            if number is not None:
+                yield number, frame
+                yield from found
 
-    def _find_next(self, numbers: dict[int, int]) -> Iterator[tuple[int, Any]]:
-        """Decode on until the frames of the given stamps are found."""
-        context = self._stream.codec_context
+    def _find_from(
+        self, key: int | None, numbers: dict[int, int]
+    ) -> Iterator[tuple[int, Any]]:
+        """Decode from a key frame on until frames of the given stamps are found."""
+        import av
+
+        self._start(key)
+        context, last = self._stream.codec_context, max(numbers)
+        start = self._index.key_pts[key or 0]
         for packet in self._container.demux(self._stream):
             # Exact: what is left out here is referred to by no other frame.
             context.skip_frame = 'DEFAULT' if packet.pts in numbers else 'NONREF'
-            for frame in packet.decode():
-                number = numbers.pop(frame.pts, None)
-                if number is not None:
-                    yield number, frame
-            if not numbers:
-                return
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                if packet.pts is None or (
+                    packet.pts >= start and packet.pts in self._index.pts
+                ):
+                    raise
+                continue  # shown by nobody, as behind a cut
+            for frame in frames:
+                if frame.pts in numbers:
+                    yield numbers[frame.pts], frame
+                if frame.pts is not None and frame.pts >= last:
+                    return
 
-    def _find_by_place(
-        self, wanted: np.ndarray, missing: set[int]
-    ) -> Iterator[tuple[int, Any]]:
+    def _find_by_place(self, wanted: np.ndarray) -> Iterator[tuple[int, Any]]:
         """Decode from the start and count what comes out."""
-        self._restart()
-        for number, frame in enumerate(self._container.decode(self._stream)):
-            if number in missing:
+        self._start()
+        numbers = set(wanted.tolist())
+        for number, frame in enumerate(decode_all(self._container, self._stream)):
+            if number in numbers:
                 yield number, frame
-            if number >= wanted[-1]:
+            if number == wanted[-1]:
                 return
 
 
@@ -219,12 +265,11 @@ class DecordReader(VideoReader):
         try:
             return self._reader.get_batch(wanted.tolist()).asnumpy()
         except self._error:  # PyAV knows: it reads the frames, or says what is wrong
-            container = open_container(self.path)
-            with PyAVReader(self.path, self._index, container) as other:
+            with PyAVReader(self.path, self._index) as other:
                 return other.get_frames(wanted)
 
 
-_MODULES = {'decord': 'decord', 'pyav': 'av'}
+_MODULES = {'pyav': 'av', 'decord': 'decord'}
 BACKENDS = tuple(_MODULES)
 
 
@@ -238,11 +283,13 @@ def check_backend(backend: str) -> str:
     """Return the backend to use.
 
     Args:
-        backend: ``auto`` or one of ``BACKENDS``.
+        backend: ``auto`` or one of ``BACKENDS``; ``opencv`` of older configs is PyAV,
+            which gives the same frames.
 
     Raises:
         ValueError: An unknown backend, or one that is not installed.
     """
+    backend = 'pyav' if backend == 'opencv' else backend
     check_choice('video backend', backend, ('auto', *BACKENDS))
     available = available_backends()
     if backend == 'auto':
@@ -258,17 +305,18 @@ def check_backend(backend: str) -> str:
 def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoReader:
     """Open a video; frames and times are the same for both backends.
 
-    PyAV reads the packets for both of them. It also decodes, whatever was asked for,
-    where they do not prove that decord gives the same frames (open groups of
-    pictures, several video streams, no duration, odd sizes with halved chroma, a few
-    small widths, a size that may change, more than 8 bits, AV1, VP9, pictures that are
-    turned, mirrored or of pixels that are not square, frames that an edit list hides,
-    containers other than MP4 and Matroska), and where decord fails.
+    ``auto`` is PyAV: it took 0.25 to 0.9 of decord's time for 8 or 16 frames of a clip,
+    0.1 to 0.25 for a window of an hour of video, which decord reads in full to open it.
+    PyAV also reads the packets, and decodes, whatever was asked for, where they do not
+    prove that decord gives the same frames (open groups of pictures, fragments, several
+    video streams, no duration, odd sizes with halved chroma, a few small widths, a size
+    that may change, more than 8 bits, AV1, VP9, pictures that are turned, mirrored or
+    of pixels that are not square, frames that an edit list hides, containers other than
+    MP4 and Matroska), and where decord fails.
 
     Args:
         path: The file.
-        backend: ``auto`` (decord where it is installed, else PyAV), ``decord``
-            or ``pyav``.
+        backend: ``auto`` (PyAV), ``pyav`` or ``decord``.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -282,7 +330,7 @@ def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoRead
             return DecordReader(path, index)
         except BrokenVideoError:
             pass  # PyAV has read its packets
-    return PyAVReader(path, index, open_container(path))
+    return PyAVReader(path, index)
 
 
 VIDEO_SUFFIXES = (
@@ -302,6 +350,21 @@ class VideoFacts:
     duration: float
 
 
+def decode_video(path: Path) -> VideoFacts:
+    """Decode all frames that data sets can ask for, as they do.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It cannot be read as video, or a frame does not decode.
+    """
+    try:
+        with PyAVReader(path, index_video(path)) as video:
+            frames = sum(1 for _ in video.walk())
+            return VideoFacts(frames, video.fps, video.duration_sec)
+    except BrokenVideoError as error:
+        raise ValueError(error.reason) from None
+
+
 def probe_video(path: Path) -> VideoFacts:
     """Read a video's header.
 
@@ -309,71 +372,11 @@ def probe_video(path: Path) -> VideoFacts:
         FileNotFoundError: There is no such file.
         ValueError: Zero bytes, no video in it, or not readable.
     """
-    with opened_video(path) as (_, stream):
-        return _facts(stream, stream.frames)
-
-
-def decode_video(path: Path) -> VideoFacts:
-    """Decode all frames that data sets can ask for, and conceal no damage.
-
-    Packets of frames that no player shows, as behind a cut, may be broken.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: Zero bytes, no video in it, not readable, damaged, or fewer frames
-            than its header announces.
-    """
-    import av
-
-    with opened_video(path) as (container, stream):
-        index = index_video(path)
-        stamps = set(index.pts.tolist()) if index.stamped else None
-        stream.codec_context.options = {'err_detect': 'explode'}
-        decoded = damaged = 0
-        for packet in container.demux(stream):
-            shown = stamps is None or packet.pts in stamps
-            try:
-                frames = packet.decode()
-            except av.error.FFmpegError:
-                damaged += shown
-                continue
-            frames = [f for f in frames if stamps is None or f.pts in stamps]
-            decoded += len(frames)
-            damaged += sum(bool(frame.is_corrupt) for frame in frames)
-        if damaged or decoded < len(index.pts):
-            raise ValueError(
-                f'truncated or damaged: {decoded} frames of {len(index.pts)} decode, '
-                f'{damaged} errors'
-            )
-        return _facts(stream, decoded)
-
-
-@contextmanager
-def opened_video(path: Path) -> Iterator[tuple[Any, Any]]:
-    """Container and first video stream; FFmpeg's errors as ValueError.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: Zero bytes, no video in it, or not readable.
-    """
-    import av
-
-    if not path.is_file():
-        raise FileNotFoundError(f'{path}: no such file')
     try:
-        with open_container(path) as container:
-            yield container, video_stream(container)
+        with open_container(path) as container, broken_by_damage(path):
+            stream = video_stream(container)
+            length = stream.duration or 0
+            fps = float(stream.average_rate or 0)
+            return VideoFacts(stream.frames, fps, float(length * stream.time_base))
     except BrokenVideoError as error:
         raise ValueError(error.reason) from None
-    except (av.error.FFmpegError, IndexError) as error:
-        reason = getattr(error, 'strerror', None) or type(error).__name__
-        raise ValueError(f'not readable as video: {reason}') from None
-
-
-def _facts(stream: Any, frames: int) -> VideoFacts:
-    length = stream.duration or 0
-    return VideoFacts(
-        frames=frames,
-        fps=float(stream.average_rate or 0),
-        duration=float(length * stream.time_base) if length else 0.0,
-    )

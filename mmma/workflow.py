@@ -55,8 +55,9 @@ _COMMANDS = {
     '--subset val --protocols indomain',
     'train': 'train {config} --data-root {root} --work-dir {place} --resume '
     '--amp {amp} --cfg-options {options}',
-    'test': 'test {config} {best} --data-root {root} --subset {subset} --runs {draws} '
-    '--work-dir {place} --dump {place}/scores.npz --skip-broken {skip_broken}',
+    'test': 'test {config} {trained} --data-root {root} --subset {subset} '
+    '--runs {draws} --work-dir {place} --dump {place}/scores.npz '
+    '--skip-broken {skip_broken}',
 }
 """Words behind ``python -m mmma``; a flag whose field has no value is left out."""
 
@@ -73,9 +74,9 @@ class Step:
 
     Attributes:
         name: As ``gctsm-train``; what stands before ``-`` is its group.
-        command: Behind ``python -m mmma``; ``best_*.pth`` is expanded as a shell does.
+        command: Behind ``python -m mmma``.
         output: File or folder that it makes, moved aside when it is made anew.
-        marks: Files that are there when it is done; may have a ``*``.
+        marks: Files that are there when it is done.
         needs: Steps that it builds on; those that are left out do not count.
         recipe: Of the model that it runs, for the estimate.
         gpus: Processes of a training, started by torchrun if more than one.
@@ -96,7 +97,7 @@ class Step:
 
     def missing(self) -> list[Path]:
         """Marks that are not there."""
-        return [m for m in self.marks if not any(m.parent.glob(m.name))]
+        return [mark for mark in self.marks if not mark.exists()]
 
     def words(self) -> list[str]:
         """Behind the interpreter."""
@@ -108,8 +109,7 @@ class Step:
 
     def line(self, python: str = 'python') -> str:
         """The command as it can be typed."""
-        quoted = (w if '*' in w else shlex.quote(w) for w in self.words())
-        return ' '.join([shlex.quote(python), *quoted])
+        return shlex.join([python, *self.words()])
 
     def essence(self) -> list[Any]:
         """Words that its result depends on: all but those for speed alone."""
@@ -131,7 +131,7 @@ def _plan(args: argparse.Namespace) -> tuple[list[Step], dict[str, str], Path]:
             flag = name.replace('_', '-')
             raise ValueError(f'--{flag} {value}: must be 1 or more')
     data, out = DataRoot(args.data), args.out
-    data.read_rec()
+    validated = any(clip.subset == 'val' for clip in data.read_rec())
     packed, not_needed = out / 'packed', {}
     if data.info.packed is not None:
         not_needed['pack'] = f'{data.path} is packed already'
@@ -141,6 +141,9 @@ def _plan(args: argparse.Namespace) -> tuple[list[Step], dict[str, str], Path]:
     if data.has_skeletons('rec'):
         not_needed['pose'] = f'{data.path} has skeletons'
     steps = list(_steps(args, root))
+    for step in steps if not validated else ():
+        if step.name.startswith('probe') or step.name.endswith('-val'):
+            not_needed[step.name] = f'{data.path} has no val clips'
     for name in args.skip:
         check_choice('step of --skip', name, (*GROUPS, *(s.name for s in steps)))
     # Models read the data where they were not packed, and skeletons that it has.
@@ -231,15 +234,16 @@ def _steps(args: argparse.Namespace, root: Path) -> Iterator[Step]:
             ('lab', 'zeroshot', ('zeroshot', 'fewshot')),
         ):
             folder, name = out / model / trained, f'{model}-{trained}'
-            best, of_recipe = folder / 'best_*.pth', f'{shown}/recog/{recipe}_mma82'
-            train = words('train', config=f'{of_recipe}_{protocol}.py', place=folder)
-            yield Step(name, train, folder, (best,), inputs, recipe, preset['gpus'])
+            last, of_recipe = folder / 'last_checkpoint', f'{shown}/recog/{recipe}'
+            config = f'{of_recipe}_mma82_{protocol}.py'
+            train = words('train', config=config, place=folder)
+            yield Step(name, train, folder, (last,), inputs, recipe, preset['gpus'])
             for tag in tags:
                 place, few = out / model / tag, tag == 'fewshot'
                 test = words(
                     'test',
-                    config=f'{of_recipe}_{tag if few else protocol}.py',
-                    best=best,
+                    config=f'{of_recipe}_mma82_{tag if few else protocol}.py',
+                    trained=folder,  # its best
                     subset='val' if tag == 'val' else None,
                     draws=chosen['runs'] if few else None,
                     place=place,
@@ -379,7 +383,7 @@ class Workflow:
         with log.open('a', encoding='utf-8') as file:
             print(f'$ {step.line(sys.executable)}', file=file, flush=True)
             process = subprocess.Popen(
-                [sys.executable, *(_newest(word) for word in step.words())],
+                [sys.executable, *step.words()],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -469,13 +473,6 @@ def only_run(out: Path) -> Iterator[IO[str]]:
                 f'({lock.read().strip() or "just starting"}): wait for it or end it'
             ) from None
         yield lock
-
-
-def _newest(word: str) -> str:
-    """The newest match of a file name with a ``*``, if there is one."""
-    path = Path(word)
-    found = path.parent.glob(path.name) if '*' in word else ()
-    return str(max(found, key=lambda p: p.stat().st_mtime, default=word))
 
 
 def _last_lines(log: Path, count: int) -> list[str]:

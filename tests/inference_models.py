@@ -13,12 +13,15 @@ RECIPES = {
 }
 
 
-def make_checkpoint(path: Path, config: str, **meta: Any) -> str:
+def make_checkpoint(
+    path: Path, config: str, label_space: str = 'mma82', **meta: Any
+) -> str:
     """Write the weights of a model as they are before training.
 
     Args:
         path: File to write.
         config: Of the model.
+        label_space: That it was trained for.
         **meta: What the checkpoint is to tell of itself, beside its classes.
     """
     import torch
@@ -28,7 +31,7 @@ def make_checkpoint(path: Path, config: str, **meta: Any) -> str:
     from mmma.apis import load_config
     from mmma.taxonomy import load_label_space
 
-    cfg = load_config(config)
+    cfg = load_config(config, cfg_options=[f'label_space={label_space}'])
     space = load_label_space(cfg.label_space)
     torch.manual_seed(0)
     init_default_scope('mmma')

@@ -32,8 +32,7 @@ case $command in
       : > "$out/${first}_mma82/linear/$tag/results.json"
     done;;
   train)
-    mkdir -p "$dir"; : > "$dir/best_1.pth"
-    touch -t 200101010000 "$dir/best_0.pth";;
+    mkdir -p "$dir"; : > "$dir/best_1.pth"; : > "$dir/last_checkpoint";;
   test) mkdir -p "$dir"; echo "$first $second" > "$dir/results.json";;
   table) echo "the table" > "$out";;
 esac

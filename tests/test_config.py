@@ -9,6 +9,7 @@ from mmma.config import (
     origin_of,
     origins,
 )
+from mmma.data.root import DatasetInfo, write_info
 
 
 def config():
@@ -97,6 +98,8 @@ def test_a_group_of_keys_stays_one():
         'configs/recog/videomae_mma82_indomain.py',
         'recog/videomae_mma82_indomain.py',
         'recog/videomae_mma82_indomain',
+        'videomae_mma82_indomain',
+        'videomae_mma82_indomain.py',
     ],
 )
 def test_configs_are_found_by_path_and_by_name(name):
@@ -106,6 +109,9 @@ def test_configs_are_found_by_path_and_by_name(name):
 def test_a_misspelt_config_gets_a_suggestion():
     with pytest.raises(FileNotFoundError, match=r'Did you mean .recog/videomae_mma82'):
         find_config('recog/videomea_mma82_indomain.py')
+    with pytest.raises(FileNotFoundError, match="mean 'stgcnpp_mma82_") as error:
+        find_config('stgcn_mma82')
+    assert len(str(error.value)) < 400
 
 
 def test_origin_is_the_nearest_file_that_writes_a_key(tmp_path):
@@ -117,3 +123,18 @@ def test_origin_is_the_nearest_file_that_writes_a_key(tmp_path):
     files = {key: origin_of(key, known).name for key, _ in flatten(cfg)}
     assert files == {'a.x': 'base.py', 'a.y.z': 'leaf.py', 'b': 'base.py'}
     assert origin_of('nowhere', known) is None
+
+
+@pytest.mark.parametrize(
+    'task', ['recog/manet_mma82_indomain', 'det/skeletondet-tiny_mma82']
+)
+def test_the_label_space_is_that_of_the_data(tmp_path, task):
+    write_info(tmp_path, DatasetInfo('own', 'ma52', False))
+    cfg = load_config(task, data_root=str(tmp_path))
+    head = cfg.model.get('cls_head') or cfg.model.head
+    loaders = [cfg[f'{s}_dataloader'].dataset for s in ('train', 'val', 'test')]
+    assert {d.label_space for d in (cfg, head, *loaders)} == {'ma52'}
+    assert head.num_classes == 52
+    asked = ['label_space=mma82']  # data sets refuse it
+    cfg = load_config(task, data_root=str(tmp_path), cfg_options=asked)
+    assert cfg.test_dataloader.dataset.label_space == 'mma82'

@@ -13,7 +13,10 @@ import pytest
 import mmma
 
 REPO = Path(__file__).resolve().parents[1]
-SOURCES = ('mmma', 'configs', 'setup.py', 'pyproject.toml', 'README.md', 'LICENSE')
+SOURCES = (
+    *('mmma', 'configs', 'zoo', 'model-index.yml'),
+    *('setup.py', 'pyproject.toml', 'README.md', 'LICENSE'),
+)
 
 
 def call(*command, cwd):
@@ -66,6 +69,9 @@ def test_wheel_works_where_there_is_no_checkout(python, video_root, tmp_path):
     script = python.with_name('mmma')
     shown = call(script, 'print_config', 'recog/videomae_mma82_fewshot', cwd=tmp_path)
     assert "name='fewshot'" in shown
+    ours = 'gctsm-tiny_mma82_zeroshot-simulated'
+    shown = call(python, '-m', 'mmma', 'download', ours, cwd=tmp_path)
+    assert f'.mim/zoo/{ours}/' in Path(shown.strip()).as_posix()
     config = 'recog/videomae-tiny_mma82_indomain.py'
     options = ('--data-root', video_root, '--work-dir', tmp_path / 'run')
     command = ('-m', 'mmma', 'train', config, '--no-pretrained', '--fast-dev-run')

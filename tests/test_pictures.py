@@ -173,6 +173,18 @@ def test_packing_scales_to_the_first_size_and_counts(tmp_path):
     assert distance(region, packed) < 4
 
 
+def test_a_span_behind_the_change_has_the_size_of_the_file(tmp_path):
+    parts = [moving_frames(12, 96, 160), moving_frames(12, 48, 80)]
+    path = make_changing_video(tmp_path / 'a.mkv', *parts, codec='libx264')
+    target = tmp_path / 'packed.mp4'
+    made = pack_video(path, target, KEPT, span=(0.6, 0.9))
+    assert (made['picture'], made['size'], made['scaled']) == ((160, 96), (160, 96), 8)
+    assert distance(read_all(target), read_all(path)[15:23]) < 4
+    np.testing.assert_array_equal(
+        list(VideoFrames(path, (0.6, 0.9))), read_all(path)[15:23]
+    )
+
+
 def test_all_pairs_of_sizes(tmp_path):
     sizes = ((48, 64), (64, 48), (50, 70))
     for one, other in product(sizes, sizes):

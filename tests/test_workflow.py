@@ -85,8 +85,6 @@ def test_a_line_can_be_typed(tmp_path):
     steps, _, _ = make_plan(tmp_path / 'my data', preset='8gpu')
     line = steps['gctsm-test'].line()
     assert "'" in line
-    assert line.count('best_*.pth') == 1
-    assert "best_*.pth'" not in line
     start = 'python -m torch.distributed.run --standalone --nproc-per-node 8 -m mmma'
     assert steps['gctsm-train'].line().startswith(f'{start} train configs/recog/gctsm_')
     assert steps['gctsm-train'].line().endswith(' --launcher pytorch')
@@ -108,6 +106,15 @@ def test_skeletons_of_the_data_need_no_pose(tmp_path):
     assert left_out == {'pose': f'{tmp_path}/data has skeletons'}
 
 
+def test_without_val_clips_nothing_is_chosen_on_them(tmp_path):
+    table = make_table_root(tmp_path / 'data') / 'rec.csv'
+    table.write_text(table.read_text().replace(',val,', ',train,'))
+    steps, left_out, _ = make_plan(tmp_path)
+    assert set(left_out) == {'probe-test', 'probe-val', 'gctsm-val', 'posec3d-val'}
+    assert left_out['gctsm-val'] == f'{tmp_path}/data has no val clips'
+    assert {'gctsm-train', 'gctsm-test', 'table-text'} <= set(steps)
+
+
 def test_without_packing_models_read_the_data(tmp_path):
     for name, info, words, why in (
         ('a', {'packed': {'crf': 18}}, (), 'is packed already'),
@@ -123,7 +130,7 @@ def test_without_packing_models_read_the_data(tmp_path):
 def test_what_was_made_before_a_skip_is_used(tmp_path):
     out = tmp_path / 'out'
     for name in ('packed/dataset.json', 'packed/skeletons/rec.npy',
-                 'gctsm/train/best_2.pth'):  # fmt: skip
+                 'gctsm/train/last_checkpoint'):  # fmt: skip
         touch(out / name)
     for tag in ('indomain', 'zeroshot', 'fewshot', 'indomain-val'):
         touch(out / f'probes/videomae-tiny_mma82/linear/{tag}/results.json')
@@ -181,7 +188,7 @@ def test_all_steps_once(tmp_path, calls, capsys):
     assert taken(calls) == [*data, *MODEL, *MODEL, 'table', 'table']
     assert '[19/19] table-latex: done in' in capsys.readouterr().out
     best = (tmp_path / 'out/gctsm/test/results.json').read_text()
-    assert best.endswith('gctsm/train/best_1.pth\n')  # the newest of two
+    assert best.endswith('gctsm/train\n')  # its best checkpoint
     record = json.loads((tmp_path / 'out/real.json').read_text())['steps']['check']
     assert list(record) == ['status', 'key', 'command', 'seconds']
     assert run(tmp_path) == 0

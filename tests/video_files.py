@@ -157,21 +157,24 @@ def join_streams(path: Path, sources: Sequence[Path], default: int = 0) -> Path:
     return path
 
 
-def cut_without_decoding(path: Path, source: Path, key: int) -> Path:
+def cut_without_decoding(
+    path: Path, source: Path, key: int, below_zero: bool = True
+) -> Path:
     """Copy packets from a key frame on, which is at zero then.
-
-    Frames behind it in the file and before it in time get stamps below zero.
 
     Args:
         path: File to write.
         source: A video of open groups.
         key: Number of the key frame among key frames.
+        below_zero: Frames behind it in the file and before it in time get stamps below
+            zero; else all stamps are moved.
     """
     import av
 
+    options = {'avoid_negative_ts': 'disabled' if below_zero else 'make_non_negative'}
     with (
         av.open(str(source)) as old,
-        av.open(str(path), 'w', options={'avoid_negative_ts': 'disabled'}) as new,
+        av.open(str(path), 'w', options=options) as new,
     ):
         stream = new.add_stream_from_template(old.streams.video[0])
         packets = [packet for packet in old.demux(video=0) if packet.size]

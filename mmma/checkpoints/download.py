@@ -109,11 +109,7 @@ def hash_in_name(name: str) -> str:
 
 
 def check_name(name: str, source: str) -> None:
-    """Refuse a name that is no plain file name.
-
-    Args:
-        name: Of a file or a folder.
-        source: Who gave it, for the error.
+    """Refuse a name of a file or folder, that a source gave, if it is no plain one.
 
     Raises:
         ValueError: It would lead out of the folder, or hide there.

@@ -40,15 +40,9 @@ def file_sha256(path: str | Path) -> str:
 
 
 def mismatch(path: Path, sha256: str = '', size: int | None = None) -> str:
-    """Difference of a file's bytes from what they should be.
+    """Difference from a known size and start of SHA-256: ``has 3 bytes, expected 5``.
 
-    Args:
-        path: The file.
-        sha256: How its SHA-256 should start; empty where that is not known.
-        size: How many bytes it should have; None where that is not known.
-
-    Returns:
-        ``has 3 bytes, expected 5``; empty where all is as it should be.
+    Empty where all is as it should be.
     """
     found_size = path.stat().st_size
     if size is not None and found_size != size:
@@ -441,12 +435,7 @@ def frozen_names(model: Any) -> list[str]:
 
 
 def weights_sha256(state: Mapping[str, Any], names: Iterable[str] | None = None) -> str:
-    """SHA-256 of names, types, shapes and bytes of weights.
-
-    Args:
-        state: Tensors by name.
-        names: Of those to take; None takes all.
-    """
+    """SHA-256 of names, types, shapes and bytes of weights, all or those of names."""
     import torch
 
     digest = hashlib.sha256()

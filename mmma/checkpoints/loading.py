@@ -294,13 +294,9 @@ def check_simulated(
 ) -> None:
     """Keep weights that were trained on simulated data away from real video.
 
-    Args:
-        meta: From :func:`meta_of`.
-        data_info: The ``DatasetInfo`` of the data to use.
-        allow: The user's ``--allow-simulated``.
-
     Raises:
-        ValueError: They would meet.
+        ValueError: They would meet, by :func:`meta_of` and the ``DatasetInfo``, and the
+            user does not allow it.
     """
     data = meta.get('data') or {}
     if data.get('simulated') and not data_info.simulated and not allow:

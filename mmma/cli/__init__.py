@@ -41,8 +41,11 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    if {'root', 'data', 'data_root'} & {action.dest for action in parser._actions}:
-        told = 'read videos behind links out of the data root'
+    reads = {action.dest for action in parser._actions} & {'root', 'data', 'data_root'}
+    if reads or command == 'data/convert':
+        told = (
+            'read videos behind links out of the data root, or out of what is converted'
+        )
         parser.add_argument('--follow-links', action='store_true', help=told)
     warnings.formatwarning = _note
     try:

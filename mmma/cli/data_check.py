@@ -28,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('root', metavar='ROOT', type=Path, help='data root')
     add('--decode', action='store_true', help='decode every video to its last frame')
+    told = 'fail for any odd entry (default: such as are left out or repaired are told)'
+    add('--strict', action='store_true', help=told)
     add('--leakage', action='store_true', help='compare the subsets with each other')
     told = 'other roots, or lists of names, to compare the subsets with (--leakage)'
     add('--against', nargs='+', default=[], type=Path, metavar='ROOT|LIST', help=told)
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError('--against compares with other data: give --leakage as well')
     if args.json not in (None, '-'):
         try_out(args.json)
-    report = check_root(args.root, args.decode, args.workers)
+    report = check_root(args.root, args.decode, args.workers, args.strict)
     content, lines, ok = report.as_dict(), report.lines(), report.ok
     if args.leakage:
         root, names_only = DataRoot(args.root), args.names_only

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = 'downloaded folder, pickle or JSON file'
     add('source', metavar='SRC', type=Path, help=source)
     add('out', metavar='OUT', type=Path, help='data root to write')
-    add_options(parser, Options, 'videos', 'fps', 'mapping')
+    add_options(parser, Options, 'videos', 'fps', 'mapping', 'sources')
     export = 'the other way round: SRC is a data root, and OUT a folder for its '
     export += 'detection table in the format (opentad, pointtad)'
     add('--export', action='store_true', help=export)

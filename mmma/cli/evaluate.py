@@ -33,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         told = 'group of an action where the truth file gives none (default: taxonomy)'
         add('--body-groups', choices=BODY_GROUPS, default='taxonomy', help=told)
         add('--per-class', action='store_true', help='also print one row per class')
+        told = 'refuse files with odd entries (default: repair or leave out, and tell)'
+        add('--strict', action='store_true', help=told)
         told = 'print one JSON object, percent unrounded'
         add('--json', action='store_true', help=told)
 

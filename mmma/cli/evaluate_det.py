@@ -21,7 +21,8 @@ HELP = """Evaluate detections.
 {"results": {video: [{"segment", "label", "score"}]}}. Labels are names or indices,
 other keys are ignored.
 
-A file is scored as it is: actions are relabelled to body groups without another NMS.
+True segments are cut to their video, which is told. Detections are scored as they are:
+actions are relabelled to body groups without another NMS.
 Truths of one label whose ends differ by at most a millisecond are one, at each level;
 predictions are never merged, so two actions of one group at once count one false body.
 Classes are those with truth in the subset. Predictions for videos of other subsets are
@@ -66,6 +67,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         args.domain,
         profile=bool(args.profile or args.plot),
         segment_map=args.seg_map,
+        strict=args.strict,
     )
     place = ' of '.join(repr(p) for p in (report['subset'], args.domain) if p)
     _warn(report['counts'], place)

@@ -57,6 +57,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         options_of(EvaluationOptions, args),
         args.subset,
         args.domain,
+        args.strict,
     )
     place = ' of '.join(repr(p) for p in (report['subset'], args.domain) if p)
     if ignored := report['counts']['ignored']:

@@ -121,7 +121,7 @@ def _run(args: argparse.Namespace, videos: dict[Path, tuple[str, str]]) -> int:
         with _noting(failures, label):
             started = time.perf_counter()
             print(f'{label}: looking', file=sys.stderr)
-            answers = infer.look_at(video, models, label)
+            answers = infer.look_at(video, models, label, bar=True)
             write_findings(args.out, stem, answers, facts)
             spent_sec = time.perf_counter() - started
             print(f'{label}: {summary(answers)} ({spent_sec:.1f} s)')

@@ -18,7 +18,8 @@ HELP = """Publish a trained model: weights, config and log into zoo/NAME.
 3. publish_model.py NAME --results FILE    that number beside it, in the metafile too
 
 Each step prints the next. Results of any other file are refused. The best checkpoint of
-the run is taken, or else the last. Nothing that is written names the machine."""
+the run is taken, of several the newest, or else the last. Nothing that is written names
+the machine."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

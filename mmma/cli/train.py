@@ -15,8 +15,8 @@ from mmma.engine.run import TestOptions, TrainOptions
 
 HELP = """Train a model under a protocol.
 
-indomain trains on --domain (default all); zeroshot and fewshot train on the source
-domain; few-shot adaptation to a target happens in test.py."""
+indomain trains on --domain (default all); zeroshot and fewshot train on --source
+(default the root's); few-shot adaptation to a target happens in test.py."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import functools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mmma.data.arrays import SkeletonStore
-from mmma.data.clips import Clip, scan_rec
-from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, TASKS, DataRoot
+from mmma.data.clips import Clip, scan_rec, span_frames
+from mmma.data.root import (
+    DET_FILE,
+    INFO_FILE,
+    MISSING_FILE,
+    REC_FILE,
+    TASKS,
+    DataRoot,
+    shares,
+)
 from mmma.data.videos import END_TOLERANCE_SEC, Video, scan_det
-from mmma.files import Problem, map_in_processes, progress
+from mmma.files import OddEntries, Problem, map_in_processes, progress
+from mmma.packets import index_video
 from mmma.taxonomy import (
     DOMAINS,
     SUBSETS,
@@ -84,7 +95,10 @@ class Report:
 
 
 def check_root(
-    path: str | Path, decode: bool = False, workers: int | None = None
+    path: str | Path,
+    decode: bool = False,
+    workers: int | None = None,
+    strict: bool = False,
 ) -> Report:
     """Run every check on a data root.
 
@@ -92,6 +106,7 @@ def check_root(
         path: The root.
         decode: Decode every video to its last frame.
         workers: Processes for that; 0 decodes in this one, None takes one per CPU.
+        strict: Any odd entry of a table is a problem, and not a note.
 
     Raises:
         FileNotFoundError: There is no root.
@@ -101,7 +116,7 @@ def check_root(
     except ValueError as error:
         problem = Problem(INFO_FILE, 0, '', str(error))
         return Report(Path(path), {}, {INFO_FILE: [problem]})
-    clips, videos, checks = read_tables(root)
+    clips, videos, checks, odd = read_tables(root, strict)
     stores: dict[str, SkeletonStore] = {}
     if not root.has_rec and not root.has_det:
         text = f'neither {REC_FILE} nor {DET_FILE}: nothing to train or test on'
@@ -110,44 +125,65 @@ def check_root(
     is_mma82 = root.info.label_space == 'mma82' and root.info.name.lower() in REAL_NAMES
     if is_mma82 and not root.info.simulated:
         checks['published margins'] = list(_margins(root, clips, videos))
-    rows = [row for row in (*clips, *videos) if row.path]
+    there = listed = [*clips, *videos]
+    try:
+        there = root.there(listed)
+    except ValueError as error:
+        checks[MISSING_FILE] = [Problem(MISSING_FILE, 0, '', str(error))]
+    rows = [row for row in there if row.path]
+    absent = {*listed}.difference(there)
+    excused = {row.clip if isinstance(row, Clip) else row.video for row in absent}
+    excused = excused.union(*(own.items() for own in odd))
     missing = list(_missing_videos(root, rows))
     checks['videos'] = missing if rows else 'no row has a path'
+    spans = [clip for clip in clips if clip.path and clip.span]
     for task in TASKS:
         checks[_store(task)] = 'the root has none'
         if root.has_skeletons(task):
             try:
                 stores[task] = SkeletonStore(root, task)
-                found = _skeleton_problems(stores[task], clips, videos, task)
+                found = _skeleton_problems(stores[task], clips, videos, task, excused)
                 checks[_store(task)] = sorted(found, key=str)
             except (ValueError, FileNotFoundError) as error:
                 checks[_store(task)] = [Problem(_store(task), 0, '', str(error))]
+    missing += _span_problems(root, spans, stores.get('rec'), workers)
     checks['decoding'] = 'not asked for (--decode), or no row has a path'
     if decode and rows:
         broken = _broken_videos(root, rows, stores.get('rec'), workers)
         checks['decoding'] = list(broken)
-    return Report(root.path, _summary(root, clips, videos, stores), checks)
+    summary = _summary(root, clips, videos, stores)
+    if absent:
+        summary['incomplete'] = '; '.join(shares(there, listed))
+    if notes := [note for own in odd for note in own.notes()]:
+        summary['notes'] = '; '.join(notes)
+    return Report(root.path, summary, checks)
 
 
 def read_tables(
-    root: DataRoot,
-) -> tuple[list[Clip], list[Video], dict[str, list[Problem] | str]]:
-    """Good rows of both tables, and checks of the tables."""
+    root: DataRoot, strict: bool = False
+) -> tuple[list[Clip], list[Video], dict[str, list[Problem] | str], list[OddEntries]]:
+    """Good rows of both tables, checks of the tables, and what is odd in good ones."""
     space = load_label_space(root.info.label_space)
     rows: dict[str, list[Any]] = {}
     checks: dict[str, list[Problem] | str] = {'tables': []}
+    odd: list[OddEntries] = []
     for name, there, scan in (
         (REC_FILE, root.has_rec, scan_rec),
         (DET_FILE, root.has_det, scan_det),
     ):
-        rows[name], checks[name] = [], 'the root has none'
-        if there:
-            try:
-                found = scan(root.path / name, space, domains=root.info.domains)
-                rows[name], checks[name] = found
-            except ValueError as error:  # not text, not JSON
-                checks[name] = [Problem(name, 0, '', str(error))]
-    return rows[REC_FILE], rows[DET_FILE], checks
+        rows[name], checks[name], found = [], 'the root has none', []
+        try:
+            if there:
+                file, domains = root.path / name, root.info.domains
+                rows[name], *found = scan(file, space, domains=domains)
+                checks[name] = []
+                for own in found:
+                    own.notes(strict)
+                odd += found
+        except ValueError as error:  # not text, not JSON, or most is odd
+            problems = [problem for own in found for problem in own.problems]
+            checks[name] = problems or [Problem(name, 0, '', str(error))]
+    return rows[REC_FILE], rows[DET_FILE], checks, odd
 
 
 def _rec_differences(clips: Sequence[Clip], space: LabelSpace) -> Iterator[str]:
@@ -223,6 +259,37 @@ def _missing_videos(root: DataRoot, rows: Iterable[Clip | Video]) -> Iterator[Pr
             yield _problem(root, row, str(error))
 
 
+def _span_problems(
+    root: DataRoot,
+    clips: Sequence[Clip],
+    store: SkeletonStore | None,
+    workers: int | None,
+) -> Iterator[Problem]:
+    """Spans that are not in their files, or not as long as their skeletons."""
+    there = [c for c in clips if next(_missing_videos(root, [c]), None) is None]
+    files = {clip.path: root.video_path(clip.path) for clip in there}
+    found = dict(try_all(_frame_times, files.values(), workers, 'read times'))
+    for clip in there:
+        times = found[files[clip.path]]
+        if isinstance(times, str):
+            yield _problem(root, clip, times)
+            continue
+        try:
+            first, stop, _ = span_frames(*times, clip.span)
+        except ValueError as error:
+            yield _problem(root, clip, f'{clip.path}: {error}')
+            continue
+        frames = store.frames(clip.clip) if store and clip.clip in store else None
+        if frames is not None and abs(stop - first - frames) > FRAME_TOLERANCE:
+            text = f'{clip.path}: the span has {stop - first} frames, expected {frames}'
+            yield _problem(root, clip, text)
+
+
+def _frame_times(file: Path) -> tuple[np.ndarray, float]:
+    index = index_video(file)
+    return index.times_sec, index.duration_sec
+
+
 def _broken_videos(
     root: DataRoot,
     rows: Sequence[Clip | Video],
@@ -242,6 +309,8 @@ def _broken_videos(
             frames = fps = duration = None
             if isinstance(row, Video):
                 frames, fps, duration = row.frames, row.fps, row.duration
+            elif row.span:
+                pass  # of these the frames are counted without decoding
             elif store and row.clip in store and times_used[path] == 1:
                 frames = store.frames(row.clip)
             for text in _mismatches(outcomes[file], frames, fps, duration):
@@ -297,14 +366,21 @@ def _mismatches(
 
 
 def _skeleton_problems(
-    store: SkeletonStore, clips: Sequence[Clip], videos: Sequence[Video], task: str
+    store: SkeletonStore,
+    clips: Sequence[Clip],
+    videos: Sequence[Video],
+    task: str,
+    excused: Collection[str] = (),
 ) -> Iterator[Problem]:
-    """Names that only the table or only the index has, and lengths that differ."""
+    """Names that only the table or only the index has, and lengths that differ.
+
+    Names are ``excused`` whose source is missing, or whose row is left out.
+    """
     file = _store(task)
     names = {c.clip for c in clips} if task == 'rec' else {v.video for v in videos}
-    for name in names - set(store.names):
+    for name in names - set(store.names) - {*excused}:
         yield Problem(file, 0, name, 'no skeleton, but the table has it')
-    for name in set(store.names) - names:
+    for name in set(store.names) - names - {*excused}:
         hint = suggest(name, names) if len(names) < 1000 else ''
         yield Problem(file, 0, name, f'a skeleton, but the table has it not.{hint}')
     for video in videos if task == 'det' else ():

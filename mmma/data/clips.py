@@ -6,10 +6,10 @@ import csv
 import functools
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
@@ -17,13 +17,20 @@ import numpy as np
 
 from mmma.files import (
     CHECK_HINT,
-    Problem,
+    OddEntries,
     atomic_write,
     leaves_root,
     read_table,
-    refuse,
+    tell,
 )
-from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice, suggest
+from mmma.taxonomy import (
+    DOMAINS,
+    SUBSETS,
+    IndexOutsideError,
+    LabelSpace,
+    check_choice,
+    suggest,
+)
 from mmma.video import VIDEO_SUFFIXES
 
 REQUIRED = ('clip', 'path', 'subset', 'domain', 'subject', 'action', 'body')
@@ -32,6 +39,7 @@ OPTIONAL = ('emotion', 'source_video', 'start_sec', 'end_sec')
 Span = tuple[float, float]
 ROUNDING_SEC = 1e-6  # far below any frame, far above the rounding of a time
 _PAST_END_SEC = 0.1  # lists round the ends of files
+_CUT_SEC = 0.2  # as far as a frame, on both ends
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,6 @@ class Clip:
         source_video: The video that the clip is from, if given.
         start_sec: Where it starts in that; None if it is the whole file.
         end_sec: Where it ends there.
-        cut: The file is cut to these times already (:func:`read_rec` tells).
         line: Line of the table, for messages; 0 if it was not read from one.
     """
 
@@ -66,13 +73,12 @@ class Clip:
     source_video: str = ''
     start_sec: float | None = None
     end_sec: float | None = None
-    cut: bool = False
     line: int = field(default=0, compare=False)
 
     @property
     def span(self) -> Span | None:
         """Start and end in seconds of the file; None if it is the whole file."""
-        if self.cut or self.start_sec is None or self.end_sec is None:
+        if self.start_sec is None or self.end_sec is None:
             return None
         return self.start_sec, self.end_sec
 
@@ -85,7 +91,8 @@ def span_frames(
     Args:
         times_sec: (T,) when each frame appears, ascending, from 0.
         duration_sec: Where the last one ends.
-        span: Start and end in seconds from the first frame; None is the whole file.
+        span: Start and end in seconds from the first frame; None is the whole file. So
+            is one beyond the file and as long as that: the file was cut to it already.
 
     Returns:
         The first frame, the one behind the last, and where the span ends, in seconds.
@@ -93,10 +100,10 @@ def span_frames(
     Raises:
         ValueError: The span goes beyond the file, or no frame appears in it.
     """
-    if span is None:
+    beyond = span is not None and span[1] > duration_sec + _PAST_END_SEC
+    if span is None or (beyond and abs(span[1] - span[0] - duration_sec) <= _CUT_SEC):
         return 0, len(times_sec), duration_sec
     first, stop = np.searchsorted(times_sec, np.array(span) - ROUNDING_SEC).tolist()
-    beyond = span[1] > duration_sec + _PAST_END_SEC
     if beyond or first >= stop:
         fault = 'ends after the file' if beyond else 'has no frame of the file'
         raise ValueError(
@@ -113,11 +120,12 @@ def read_rec(
     content: bytes | None = None,
     domains: Sequence[str] = DOMAINS,
 ) -> list[Clip]:
-    """Read and validate a recognition table.
+    """Read and validate a recognition table, and tell what is odd in it.
 
+    A row that cannot be read is left out, and so are further rows of a clip. A body
+    group other than that of most rows of its action is replaced by it.
     A body group left empty is filled from other rows of the same action, then from
-    ``space``. Times are a span of the file, unless ``source_video`` names another one,
-    from which this one was cut; files of which rows want several spans are never cut.
+    ``space``.
 
     Args:
         path: A ``rec.csv``.
@@ -127,10 +135,10 @@ def read_rec(
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: No rows, or bad ones; the first five are shown.
+        ValueError: No rows, or most are odd; the first five are shown.
     """
-    clips, problems = scan_rec(path, space, content, domains)
-    refuse(problems, path, CHECK_HINT)
+    clips, odd = scan_rec(path, space, content, domains)
+    tell(odd.notes(hint=CHECK_HINT))
     return clips
 
 
@@ -139,11 +147,11 @@ def scan_rec(
     space: LabelSpace,
     content: bytes | None = None,
     domains: Sequence[str] = DOMAINS,
-) -> tuple[list[Clip], list[Problem]]:
+) -> tuple[list[Clip], OddEntries]:
     """Read a recognition table, as :func:`read_rec`, as far as it can be read.
 
     Returns:
-        The good rows, and every problem in the order of the file.
+        The good rows, and odd ones in the order of the file.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -151,14 +159,15 @@ def scan_rec(
     """
     path = Path(path)
     header, rows = read_table(path, content, numbers=OPTIONAL)
-    scan = _Scan(str(path), space, domains)
+    scan = _Scan(path, space, domains)
     try:
         for line, row in rows if scan.header(header) else ():
             scan.row(row, line)
     except ValueError as error:
-        scan.problem(0, '', str(error))
+        scan.odd.add(0, '', str(error))
     clips = scan.finish()
-    return clips, sorted(scan.problems, key=lambda problem: problem.line)
+    scan.odd.problems.sort(key=lambda problem: problem.line)
+    return clips, scan.odd
 
 
 def write_rec(path: Path, clips: Iterable[Clip], space: LabelSpace) -> None:
@@ -196,14 +205,14 @@ def body_map(clips: Iterable[Clip], space: LabelSpace) -> LabelSpace:
 class _Scan:
     """State of one pass over a table; every lookup is remembered, for speed."""
 
-    def __init__(self, file: str, space: LabelSpace, domains: Sequence[str]) -> None:
-        self.file = file
+    def __init__(self, path: Path, space: LabelSpace, domains: Sequence[str]) -> None:
         self.space = space
-        self.problems: list[Problem] = []
+        self.odd = OddEntries(path, 'rows repaired or left out')
         self._rows: list[dict[str, Any]] = []  # good ones, as arguments of Clip
         self._columns: list[str] = []
         self._lines: dict[str, int] = {}  # clip -> line of its first row
-        self._bodies: dict[int, tuple[int, int]] = {}  # action -> (body, line)
+        # Action -> how many rows have each body, in the order of the file.
+        self._bodies: dict[int, Counter[int]] = defaultdict(Counter)
         lookups = {
             'subset': lambda s: check_choice('subset', s, SUBSETS),
             'domain': lambda s: check_choice('domain', s, domains),
@@ -212,55 +221,46 @@ class _Scan:
         }
         self._lookups = {key: functools.cache(f) for key, f in lookups.items()}
 
-    def problem(self, line: int, item: str, text: str) -> None:
-        self.problems.append(Problem(self.file, line, item, text))
-
     def header(self, columns: list[str]) -> bool:
         """Take the first row; False if the rest cannot be understood."""
         known = REQUIRED + OPTIONAL
-        found = len(self.problems)
+        found = len(self.odd.problems)
         self._columns = columns
         if not columns:
-            self.problem(
+            self.odd.add(
                 1, '', f'empty file; the first line must be {",".join(REQUIRED)}'
             )
             return False
         for column in [c for c in REQUIRED if c not in columns]:
-            self.problem(1, '', f'no column {column!r} (columns: {", ".join(columns)})')
+            self.odd.add(1, '', f'no column {column!r} (columns: {", ".join(columns)})')
         for column in sorted({c for c in columns if columns.count(c) > 1}):
-            self.problem(1, '', f'column {column!r} is there twice')
+            self.odd.add(1, '', f'column {column!r} is there twice')
         for column in columns:  # own columns are fine, misspelt ones are not
             hint = '' if column in known else suggest(column, known)
             if hint:
-                self.problem(1, '', f'unknown column {column!r}.{hint}')
-        return len(self.problems) == found
+                self.odd.add(1, '', f'unknown column {column!r}.{hint}')
+        return len(self.odd.problems) == found
 
     def row(self, values: Sequence[str], line: int) -> None:
         """Take one row: a clip, or what is wrong with it."""
+        self.odd.total += 1
         row = dict(zip(self._columns, values, strict=False))
         name = row['clip'] = normalize('NFC', row.get('clip', ''))
         if len(values) != len(self._columns):
             counts = f'{len(values)} fields, the header has {len(self._columns)}'
-            self.problem(line, name, counts)
+            self.odd.add(line, name, counts)
             return
         errors: list[str] = []
         fields = self._fields(row, line, errors)
-        first = self._lines.setdefault(name, line)
-        if first != line and name:
-            errors.append(f'duplicate clip (first in line {first})')
-        action, own = fields['action'], fields['body']
-        if not errors and None not in (action, own):
-            body, where = self._bodies.setdefault(action, (own, line))
-            if body != own:
-                errors.append(
-                    f'body {self.space.bodies[own]!r} for action '
-                    f'{self.space.actions[action]!r}, but line {where} says '
-                    f'{self.space.bodies[body]!r}: one action has one body group'
-                )
-        for text in errors:
-            self.problem(line, name, text)
-        if not errors:
-            self._rows.append(fields)
+        if name in self._lines:
+            errors.append(f'duplicate clip (first in line {self._lines[name]})')
+        if errors:
+            self.odd.add(line, name, '; '.join(errors))
+            return
+        self._lines[name] = line
+        if None not in (fields['action'], fields['body']):
+            self._bodies[fields['action']][fields['body']] += 1
+        self._rows.append(fields)
 
     def _fields(
         self, row: dict[str, str], line: int, errors: list[str]
@@ -281,26 +281,34 @@ class _Scan:
                 fields[column] = lookup(row[column])
             except ValueError as error:
                 fields[column] = None
-                errors.append(str(error))
+                self.odd.doubtful |= isinstance(error, IndexOutsideError)
+                if column == 'body':  # the action tells it
+                    self.odd.add(line, row['clip'], str(error))
+                else:
+                    errors.append(str(error))
         return {**fields, 'start_sec': start_sec, 'end_sec': end_sec, 'line': line}
 
     def finish(self) -> list[Clip]:
         """The good rows, empty body groups filled; having no row is a problem."""
-        if not self._lines and not self.problems:
-            self.problem(0, '', 'empty table: a header and no clip')
+        if not self.odd.total and not self.odd.problems:
+            self.odd.add(0, '', 'empty table: a header and no clip')
         body_of = dict(enumerate(self.space.body_of))
-        body_of |= {action: body for action, (body, _) in self._bodies.items()}
-        spans: dict[str, set[tuple[Any, Any]]] = defaultdict(set)
+        for action, counts in self._bodies.items():
+            most = max(counts.values())  # of equals the published one
+            own = body_of[action]
+            if counts[own] < most:
+                body_of[action] = next(b for b, n in counts.items() if n == most)
         for fields in self._rows:
-            if fields['start_sec'] is not None:
-                spans[fields['path']].add((fields['start_sec'], fields['end_sec']))
-        for fields in self._rows:
-            if fields['body'] is None:
-                fields['body'] = body_of.get(fields['action'])
-            path, source = fields['path'], fields['source_video']
-            alone = source and len(spans.get(path, ())) == 1
-            if alone and fields['start_sec'] is not None:
-                fields['cut'] = not is_named(path, source)
+            action, own = fields['action'], fields['body']
+            body = fields['body'] = own if action is None else body_of[action]
+            if own not in (None, body):
+                self.odd.add(
+                    *(fields['line'], fields['clip']),
+                    f'body {self.space.bodies[own]!r} for action '
+                    f'{self.space.actions[action]!r}, but {self._bodies[action][body]} '
+                    f'rows say {self.space.bodies[body]!r}: one action has one body '
+                    'group',
+                )
         return [Clip(**fields) for fields in self._rows]
 
 
@@ -323,11 +331,11 @@ def times(row: dict[str, str], errors: list[str]) -> tuple[float | None, float |
 
 
 def _seconds(text: str) -> float:
-    """Seconds of ``62.5``, ``1:02.5`` or ``00:01:02,5``."""
+    """Seconds of ``62.5``, ``62,5``, ``1:02.5`` or ``00:01:02,5``."""
     if match := re.fullmatch(r'(?:(\d+):)?(\d?\d):([0-5]?\d(?:[.,]\d*)?)', text):
         hours, minutes, rest = (part or '0' for part in match.groups())
         return 3600 * int(hours) + 60 * int(minutes) + float(rest.replace(',', '.'))
-    return float(text)
+    return float(re.sub(r'^(\d+),(?!\d{3}$)(\d+)$', r'\1.\2', text))
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -336,10 +344,11 @@ def split_name(name: str) -> tuple[str, str]:
     Args:
         name: As a table has it; what follows a dot counts only if it is a container.
     """
-    file = PurePosixPath(name)
-    if file.suffix.lower() in VIDEO_SUFFIXES:
-        return file.stem, file.suffix
-    return file.name, '.mp4'
+    own = name.replace('\\', '/').rpartition('/')[2]
+    stem, _, suffix = own.rpartition('.')
+    if stem and f'.{suffix.lower()}' in VIDEO_SUFFIXES:
+        return stem, f'.{suffix}'
+    return own, '.mp4'
 
 
 def is_named(path: str, source: str) -> bool:
@@ -347,6 +356,11 @@ def is_named(path: str, source: str) -> bool:
 
     Capitals do not count, nor whether letters are composed (NFC) or not.
     """
-    names = (normalize('NFC', t).casefold().replace('\\', '/') for t in (path, source))
-    own, wanted = ([*PurePosixPath(n).parts[:-1], split_name(n)[0]] for n in names)
-    return own[-len(wanted) :] == wanted
+    own, wanted = (name_parts(text.casefold()) for text in (path, source))
+    return bool(source) and own[-len(wanted) :] == wanted
+
+
+def name_parts(name: str) -> list[str]:
+    """Folders of a video's name, but for what leads out of one; the name, no suffix."""
+    *folders, own = normalize('NFC', name).replace('\\', '/').split('/')
+    return [*filter(lambda part: part.strip('.'), folders), split_name(own)[0]]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mmma.files import read_text
-from mmma.taxonomy import suggest
+from mmma.taxonomy import check_choice, suggest
 
 LAYOUT_FILE = 'layout.json'
 _STEPS_PER_PIXEL = 16
@@ -242,19 +242,10 @@ def get_layout(layout: str | JointLayout | Mapping[str, Any]) -> JointLayout:
     if isinstance(layout, JointLayout):
         return layout
     if not isinstance(layout, Mapping):
-        if layout not in LAYOUTS:
-            raise ValueError(
-                f'unknown joint layout {layout!r}: use one of {", ".join(LAYOUTS)}, or '
-                f'a dict of names, flip_pairs and limbs.{suggest(layout, LAYOUTS)}'
-            )
-        return LAYOUTS[layout]
-    allowed = tuple(JointLayout.__dataclass_fields__)
+        other = 'or a dict of names, flip_pairs and limbs'
+        return LAYOUTS[check_choice('joint layout', layout, LAYOUTS, other=other)]
     for key in layout:
-        if key not in allowed:
-            raise ValueError(
-                f'joint layout: unknown field {key!r}; it has {", ".join(allowed)}.'
-                f'{suggest(key, allowed)}'
-            )
+        check_choice('field', key, JointLayout.__dataclass_fields__, 'a joint layout')
     if 'names' not in layout:
         raise ValueError(f'joint layout: no names in {sorted(layout)}.')
     names = layout['names']
@@ -286,12 +277,8 @@ def _select_joints(joints: str | Sequence[str], layout: JointLayout) -> tuple[st
     if joints == 'all':
         return layout.names
     if isinstance(joints, str):
-        if joints not in JOINT_SETS:
-            allowed = ('all', *JOINT_SETS)
-            raise ValueError(
-                f'unknown joint set {joints!r}: use one of {", ".join(allowed)} or a '
-                f'list of joints.{suggest(joints, allowed)}'
-            )
+        known = ('all', *JOINT_SETS)
+        check_choice('joint set', joints, known, other='or a list of joints')
         return JOINT_SETS[joints]
     check_joints(joints, layout)
     if not joints or len(set(joints)) < len(joints):
@@ -377,12 +364,8 @@ def select_limbs(
     if limbs == 'tree':
         return tuple(tree.bones)
     if isinstance(limbs, str):
-        if limbs not in LIMB_SETS:
-            allowed = ('tree', *LIMB_SETS)
-            raise ValueError(
-                f'unknown limb set {limbs!r}: use one of {", ".join(allowed)} or a '
-                f'list of pairs of joints.{suggest(limbs, allowed)}'
-            )
+        known = ('tree', *LIMB_SETS)
+        check_choice('limb set', limbs, known, other='or a list of pairs of joints')
         limbs = LIMB_SETS[limbs]
     place = {name: v for v, name in enumerate(tree.names)}
     pairs = []

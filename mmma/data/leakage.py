@@ -20,18 +20,20 @@ from unicodedata import normalize
 import numpy as np
 
 from mmma.data.check import read_tables, try_all
+from mmma.data.clips import Clip, Span
 from mmma.data.root import DataRoot
 from mmma.files import atomic_write, cache_home, read_names
+from mmma.packets import BrokenVideoError, index_video
 from mmma.pictures import turn_upright
 from mmma.taxonomy import SUBSETS
-from mmma.video import opened_video
+from mmma.video import PyAVReader
 
 RATE = 8
 """Marks per second."""
 CELLS = 16
 _SIDE = 128  # pixels that a picture is shrunk to before cells are averaged
 _SHARD = 256  # videos per file of the cache
-_VERSION = 2
+_VERSION = 3
 HASH_TOLERANCE = 4
 """Bits of 64 in which difference hashes of one moment may disagree."""
 MIN_AGREEMENT = 0.8
@@ -68,6 +70,7 @@ class Group:
         subset: ``train``, ``val`` or ``test``.
         has: What it has of each key of ``WHAT`` that can be compared by name.
         files: Name -> video, of those that exist.
+        spans: Name -> start and end in seconds, of clips that are a part of theirs.
     """
 
     origin: str
@@ -75,10 +78,16 @@ class Group:
     subset: str
     has: Mapping[str, set[Any]]
     files: dict[str, Path] = field(default_factory=dict)
+    spans: dict[str, Span] = field(default_factory=dict)
 
     def marks(self, marks: Mapping[Path, np.ndarray]) -> dict[str, np.ndarray]:
         """Marks of its videos by name."""
-        return {n: marks[file] for n, file in self.files.items() if file in marks}
+        seen = {n: marks[file] for n, file in self.files.items() if file in marks}
+        for name in seen.keys() & self.spans.keys():
+            start, end = (math.ceil(t * RATE - 1e-6) for t in self.spans[name])
+            if start < len(seen[name]):  # else the file was cut to it already
+                seen[name] = seen[name][start : max(end, start + 1)]
+        return {name: own for name, own in seen.items() if len(own)}
 
 
 def find_leakage(
@@ -137,7 +146,7 @@ def find_leakage(
 
 def _root_groups(root: DataRoot, origin: str) -> list[Group]:
     """Subsets of both tables of a root; rows that cannot be read are left out."""
-    clips, videos, _ = read_tables(root)
+    clips, videos, *_ = read_tables(root)
     rows = [('rec', c, c.clip, c.source_video) for c in clips]
     rows += [('det', v, v.video, v.video) for v in videos]
     groups = {
@@ -157,6 +166,8 @@ def _root_groups(root: DataRoot, origin: str) -> list[Group]:
         if file is not None and file.is_file():
             group.has['files'].add(file)
             group.files[name] = file
+            if isinstance(row, Clip) and row.span:
+                group.spans[name] = row.span
     return [group for group in groups.values() if group.has['names']]
 
 
@@ -218,27 +229,20 @@ def read_marks(path: Path) -> np.ndarray:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It cannot be read as video, or has no frame.
+        ValueError: It cannot be read as video.
     """
     from av.video.reformatter import VideoReformatter
 
     marks: list[np.ndarray] = []
     shrink = VideoReformatter()
-    with opened_video(path) as (container, stream):
-        step = 1 / (stream.average_rate or 25) / stream.time_base
-        start = held = None
-        time_sec = 0.0
-        for number, frame in enumerate(container.decode(stream)):
-            stamp = number * step if frame.pts is None else frame.pts
-            start = stamp if start is None else start
-            time_sec = float((stamp - start) * stream.time_base)
-            while held is not None and len(marks) / RATE < time_sec - 1e-6:
-                marks.append(_cells(held, shrink))
-            held = frame
-        if held is not None and len(marks) / RATE <= time_sec + 1e-6:
-            marks.append(_cells(held, shrink))
-    if not marks:
-        raise ValueError('no frames')
+    try:
+        with PyAVReader(path, index_video(path)) as video:
+            ends_sec = [*video.times_sec[1:].tolist(), video.times_sec[-1] + 2e-6]
+            for end_sec, frame in zip(ends_sec, video.walk(), strict=True):
+                while len(marks) / RATE < end_sec - 1e-6:
+                    marks.append(_cells(frame, shrink))
+    except BrokenVideoError as error:
+        raise ValueError(error.reason) from None
     return np.stack(marks)
 
 

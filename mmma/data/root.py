@@ -6,19 +6,32 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unicodedata import normalize
 
-from mmma.data.clips import Clip, body_map, read_rec
+from mmma.data.clips import Clip, body_map, name_parts, read_rec
 from mmma.data.videos import Video, read_det
-from mmma.files import atomic_write, leaves_root, parse_json, read_text
-from mmma.taxonomy import DOMAINS, LabelSpace, check_choice, load_label_space
+from mmma.files import atomic_write, leaves_root, parse_json, read_table, read_text
+from mmma.taxonomy import (
+    DOMAINS,
+    LABEL_SPACES,
+    LabelSpace,
+    check_choice,
+    load_label_space,
+)
 
 INFO_FILE, REC_FILE, DET_FILE = 'dataset.json', 'rec.csv', 'det.json'
+MISSING_FILE = 'missing_sources.csv'
+"""List of source videos that could not be had; files of these may be absent."""
 TASKS = ('rec', 'det')
+FOLLOW_LINKS = 'MMMA_FOLLOW_LINKS'
+"""Variable of the environment that ``--follow-links`` sets, for all processes."""
+Row = TypeVar('Row', Clip, Video)
 
 
 @dataclass(frozen=True)
@@ -99,7 +112,7 @@ class DataRoot:
         return (self.path / 'skeletons' / f'{task}.npy').is_file()
 
     def read_rec(self, body_groups: str = 'taxonomy') -> list[Clip]:
-        """Rows of ``rec.csv``; the file is read once, until it changes.
+        """Rows of ``rec.csv`` that are :meth:`there`; read once, until it changes.
 
         Args:
             body_groups: Source of the body groups that the file leaves empty, as in
@@ -109,16 +122,63 @@ class DataRoot:
             FileNotFoundError: The root has no such table.
             ValueError: Bad rows.
         """
-        return list(self._table(REC_FILE, 'recognition', read_rec, body_groups))
+        return self.there(self._table('rec', body_groups))
 
     def read_det(self) -> list[Video]:
-        """Entries of ``det.json``; the file is read once, until it changes.
+        """Entries of ``det.json`` that are :meth:`there`; read once, until it changes.
 
         Raises:
             FileNotFoundError: The root has no such table.
             ValueError: Bad entries.
         """
-        return list(self._table(DET_FILE, 'detection', read_det, 'taxonomy'))
+        return self.there(self._table('det'))
+
+    def there(self, rows: Sequence[Row]) -> list[Row]:
+        """Rows but those whose source is listed as missing and whose file is absent.
+
+        What is left out is said on standard error, once in a process.
+
+        Raises:
+            ValueError: A bad list.
+        """
+        listed = self._missing_sources()
+        if not listed:
+            return list(rows)
+        suspects = {row.path for row in rows if row.path and _source(row) in listed}
+        absent = {path for path in suspects if not self.video_path(path).is_file()}
+        kept = [row for row in rows if row.path not in absent]
+        if absent:
+            told = '; '.join(shares(kept, rows))
+            _tell(f'note: {self.path}: {told} ({MISSING_FILE} lists what is missing)')
+        return kept
+
+    def incomplete(self, task: str) -> list[str]:
+        """Shares of the clips or videos that are :meth:`there`, where some are not."""
+        if not (self.path / _TABLES[task][0]).is_file():
+            return []
+        table = self._table(task)
+        return shares(self.there(table), table)
+
+    def _missing_sources(self) -> set[tuple[str, ...]]:
+        """Domain and parts of the name of each source that is listed as missing."""
+        file = self.path / MISSING_FILE
+        if not file.is_file():
+            return set()
+        content = self._content(MISSING_FILE)
+        if (MISSING_FILE, '') not in self._made:
+            header, rows = read_table(file, content)
+            if not {'source_video', 'domain'} <= set(header):
+                raise ValueError(
+                    f'{file}:1: the columns are {header}; it needs source_video, domain'
+                )
+            listed = set()
+            for line, cells in rows:
+                row = dict(zip(header, cells, strict=False))
+                if not (row.get('source_video') and row.get('domain')):
+                    raise ValueError(f'{file}:{line}: {cells}: name source and domain')
+                listed.add((row['domain'], *name_parts(row['source_video'].casefold())))
+            self._made[MISSING_FILE, ''] = listed
+        return self._made[MISSING_FILE, '']
 
     def label_space(self, body_groups: str = 'taxonomy') -> LabelSpace:
         """The root's label space, with the body groups that ``rec.csv`` gives.
@@ -128,12 +188,12 @@ class DataRoot:
         space = self._published(body_groups)
         if not self.has_rec:
             return space
-        return body_map(self.read_rec(body_groups), space)
+        return body_map(self._table('rec', body_groups), space)
 
     def fingerprint(self) -> str:
         """SHA-256, in hex, over ``dataset.json`` and the tables that exist."""
         digest = hashlib.sha256()
-        for name in (INFO_FILE, REC_FILE, DET_FILE):
+        for name in (INFO_FILE, REC_FILE, DET_FILE, MISSING_FILE):
             if (self.path / name).is_file():
                 content = self._content(name)
                 digest.update(f'{name} {len(content)}\n'.encode())
@@ -143,7 +203,8 @@ class DataRoot:
     def video_path(self, relative: str) -> Path:
         """Path of a video, from that in a table; it need not exist.
 
-        Composed letters (NFC) and letters with marks (NFD) find each other's files.
+        Composed letters (NFC) and letters with marks (NFD) find each other's files, as
+        do suffixes in capitals and in small letters; backslashes may part folders.
 
         Raises:
             ValueError: The path is empty, or leaves the root: absolute, by ``..`` or
@@ -154,13 +215,19 @@ class DataRoot:
                 f'{self.path}: no video here, path is empty (skeletons only?)'
             )
         file = self.path / relative
+        if '\\' in relative and not file.exists():  # Windows writes paths so
+            relative = relative.replace('\\', '/')
+            file = self.path / relative
         if leaves_root(relative):
             raise ValueError(f'path {relative!r} leaves the data root {self.path}')
-        if not (relative.isascii() or file.exists()):  # macOS writes names otherwise
-            forms = (self.path / normalize(form, relative) for form in ('NFC', 'NFD'))
-            file = next((other for other in forms if other.exists()), file)
+        if not file.exists():  # macOS writes names otherwise
+            stem, suffix = os.path.splitext(relative)
+            names = [stem + end for end in (suffix, suffix.lower(), suffix.upper())]
+            forms = (normalize(form, n) for n in names for form in ('NFC', 'NFD'))
+            found = (self.path / form for form in forms)
+            file = next((other for other in found if other.exists()), file)
         target = file.resolve()
-        follows = self.info.follow_links or os.environ.get('MMMA_FOLLOW_LINKS')
+        follows = self.info.follow_links or os.environ.get(FOLLOW_LINKS)
         if not follows and not target.is_relative_to(self._real_path):
             raise ValueError(
                 f'path {relative!r} leaves the data root {self.path} through a link '
@@ -178,12 +245,11 @@ class DataRoot:
             self._made = {key: v for key, v in self._made.items() if key[0] != name}
         return self._files[name][1]
 
-    def _table(
-        self, name: str, task: str, read: Callable[..., Any], body_groups: str
-    ) -> Any:
+    def _table(self, task: str, body_groups: str = 'taxonomy') -> Any:
+        name, kind, read = _TABLES[task]
         if not (self.path / name).is_file():
             raise FileNotFoundError(
-                f'{self.path} has no {name}, so it holds no {task} data'
+                f'{self.path} has no {name}, so it holds no {kind} data'
             )
         content = self._content(name)  # forgets what was made of another
         if (name, body_groups) not in self._made:
@@ -194,6 +260,37 @@ class DataRoot:
 
     def _published(self, body_groups: str) -> LabelSpace:
         return load_label_space(self.info.label_space, body_groups)
+
+
+_TABLES: dict[str, tuple[str, str, Callable[..., Any]]] = {
+    'rec': (REC_FILE, 'recognition', read_rec),
+    'det': (DET_FILE, 'detection', read_det),
+}
+
+
+@functools.cache
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _source(row: Clip | Video) -> tuple[str, ...]:
+    """Domain of a row, and parts of the name of the video that it is from."""
+    source = row.source_video if isinstance(row, Clip) else row.video
+    return row.domain, *name_parts(source.casefold())
+
+
+def shares(kept: Sequence[Row], rows: Sequence[Row]) -> list[str]:
+    """``test: 9 of 10 clips of street``, where not all rows are kept."""
+
+    def cell(row: Row) -> tuple[str, str, str]:
+        return row.subset, 'clips' if isinstance(row, Clip) else 'videos', row.domain
+
+    there, counts = Counter(map(cell, kept)), Counter(map(cell, rows))
+    return [
+        f'{key[0]}: {there[key]} of {count} {key[1]} of {key[2]}'
+        for key, count in counts.items()
+        if there[key] < count
+    ]
 
 
 def read_root(path: str | os.PathLike[str]) -> DataRoot:
@@ -272,6 +369,14 @@ def missing_root(path: Path, modality: str = 'Pose') -> str:
         path: The root.
         modality: What is to be read, as configs name it; only ``Pose`` needs no videos.
     """
+    tables = [name for name in (REC_FILE, DET_FILE) if (path / name).is_file()]
+    if tables:
+        return (
+            f'{path} has {" and ".join(tables)}, but no dataset.json: write '
+            '{"name": "NAME", "label_space": "mma82", "simulated": false} into it, '
+            f'with a label_space of {", ".join(LABEL_SPACES)}, and "domains": [...] '
+            'where they are not those of MMA-82 (docs/data_format.md).'
+        )
     scale = 'small' if modality == 'Pose' else 'tiny --modality both'
     what = 'it has no dataset.json' if path.is_dir() else 'there is no such folder'
     return (

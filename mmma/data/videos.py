@@ -25,19 +25,20 @@ import numpy as np
 
 from mmma.files import (
     CHECK_HINT,
-    Problem,
+    OddEntries,
     atomic_write,
     is_number,
     leaves_root,
     parse_json,
     read_text,
-    refuse,
+    tell,
 )
 from mmma.structures.segments import Segments
 from mmma.taxonomy import (
     DOMAINS,
     LABEL_SPACES,
     SUBSETS,
+    IndexOutsideError,
     LabelSpace,
     check_choice,
     load_label_space,
@@ -45,8 +46,9 @@ from mmma.taxonomy import (
 
 _NEEDED = '{"results": {video: [{"segment", "label", "score"}]}}'
 END_TOLERANCE_SEC = 0.5
-"""A segment may end this much after its video and is then cut there: annotators count
-frames and containers round durations. Beyond it the times belong to something else."""
+"""A segment may end this much after its video: annotators count frames and containers
+round durations. Beyond it the times may belong to something else."""
+_SAME_SEC = 1e-3
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,10 @@ def read_det(
     content: bytes | None = None,
     domains: Sequence[str] = DOMAINS,
 ) -> list[Video]:
-    """Read and validate a detection table.
+    """Read and validate the detection table of a data root, and tell what is odd in it.
+
+    Segments are cut to their video; what is no segment in it is left out, and so are
+    videos that cannot be read.
 
     Args:
         path: A ``det.json``.
@@ -112,10 +117,11 @@ def read_det(
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: No videos, or bad ones; the first five are shown.
+        ValueError: No videos; or most of them are odd, or most segments: the first
+            five are shown.
     """
-    videos, problems = scan_det(path, space, content, domains)
-    refuse(problems, path, CHECK_HINT)
+    videos, *odd = scan_det(path, space, content, domains)
+    tell(note for own in odd for note in own.notes(hint=CHECK_HINT))
     return videos
 
 
@@ -124,87 +130,98 @@ def scan_det(
     space: LabelSpace,
     content: bytes | None = None,
     domains: Sequence[str] = DOMAINS,
-    strict: bool = True,
-) -> tuple[list[Video], list[Problem]]:
-    """Read a detection table as far as it can be read.
+    of_root: bool = True,
+    cut: bool = True,
+) -> tuple[list[Video], OddEntries, OddEntries]:
+    """Read a detection table as far as it can be read; the rest is as in `read_det`.
 
     Args:
-        path: A ``det.json``, or a file of anybody.
-        space: Its label space.
-        content: Bytes of the file, where they were read.
-        domains: Domains that a video of a root may have.
-        strict: It is of a data root: nothing may be unknown, and segments are cut at
-            the end of their video. Else rate, length (NaN) and number of frames (0)
-            may be unknown, and subsets and domains have any name.
+        of_root: It is of a data root: nothing may be unknown. Else rate, length (NaN)
+            and number of frames (0) may be unknown, and subsets and domains have any
+            name.
+        cut: Cut segments to their video; else they stay as they are.
 
     Returns:
-        The videos without a problem, and every problem in the order of the file.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is not UTF-8 text, not JSON, or if not strict no table.
+        The videos that can be read, odd videos, and odd segments.
     """
     path = Path(path)
     text = read_text(path, content)
     table, repeated = parse_json(text, path)
+    odd = odd_videos(path, cut)
     database = table.get('database') if isinstance(table, dict) else None
     if not isinstance(database, dict) or not database:
-        if not strict:
-            raise ValueError(
-                f'{path}: no truth: need {{"database": {{video: {{"subset", '
-                '"annotations"}}}'
-            )
         what = 'empty table' if database == {} else 'no table'
-        text = f'{what}: need {{"database": {{video: ...}}}}'
-        return [], [Problem(str(path), 0, '', text)]
-    videos, wrong = [], [(name, 'is there twice') for name in repeated]
+        form = '{"subset", "annotations"}'
+        odd[0].add(0, '', f'{what}: need {{"database": {{video: {form}}}}}')
+        return [], *odd
     lines = entry_lines(text, database)
-    for name, entry in database.items():
-        video, errors = parse_video(name, entry, space, lines[name], domains, strict)
-        if video is not None:
-            videos.append(video)
-        wrong += [(name, error) for error in errors]
-    return videos, [
-        Problem(str(path), lines.get(name, 0), name, error) for name, error in wrong
-    ]
+    for name in repeated:
+        odd[0].add(lines.get(name, 0), name, 'is there twice: the last one counts')
+    found = (
+        parse_video(name, entry, space, odd, lines[name], domains, of_root, cut)
+        for name, entry in database.items()
+    )
+    return [video for video in found if video is not None], *odd
+
+
+def odd_videos(path: Path, cut: bool = True) -> tuple[OddEntries, OddEntries]:
+    """For odd videos and odd segments of a file, and what is done with them."""
+    done = 'cut to their video or left out' if cut else 'kept outside their video'
+    return OddEntries(path, 'videos left out'), OddEntries(path, f'segments {done}')
 
 
 def parse_video(
     name: str,
     entry: Any,
     space: LabelSpace,
+    odd: tuple[OddEntries, OddEntries],
     line: int = 0,
     domains: Sequence[str] = DOMAINS,
-    strict: bool = True,
-) -> tuple[Video | None, list[str]]:
-    """Read one entry of a detection table; the rest is as in :func:`scan_det`.
+    of_root: bool = True,
+    cut: bool = True,
+) -> Video | None:
+    """Read one entry of a detection table; the rest is as in :func:`read_det`.
+
+    Args:
+        odd: Of :func:`odd_videos`; gets what is odd.
 
     Returns:
-        The video, or None and all that is wrong with it.
+        The video, or None where it cannot be read.
     """
+    videos, segments = odd
+    videos.total += 1
+    annotations = entry.get('annotations') if isinstance(entry, dict) else None
     if not isinstance(entry, dict):
-        keys = 'subset, domain, ...' if strict else 'subset and annotations'
-        return None, [f'must be an object with {keys}, not {entry!r}']
-    errors = list(_root_faults(name, entry, domains) if strict else _faults(entry))
+        keys = 'subset, domain, ...' if of_root else 'subset and annotations'
+        errors = [f'must be an object with {keys}, not {entry!r}']
+    elif annotations is not None and not isinstance(annotations, list):
+        errors = [f'annotations must be a list, not {annotations!r}']
+    else:
+        errors = list(_root_faults(name, entry, domains) if of_root else _faults(entry))
     if errors:
-        return None, errors
+        videos.add(line, name, '; '.join(errors))
+        return None
     numbers = (entry.get(key) for key in ('fps', 'duration'))
     fps, duration = (float(n) if is_number(n) else math.nan for n in numbers)
-    frames, annotations = entry.get('frames'), entry.get('annotations')
+    frames, subject = entry.get('frames'), entry.get('subject', '')
     instances = []
-    if annotations is not None and not isinstance(annotations, list):
-        errors.append(f'annotations must be a list, not {annotations!r}')
-    for i, annotation in enumerate(() if errors else annotations or ()):
+    segments.total += len(annotations or ())
+    for i, annotation in enumerate(annotations or ()):
         try:
-            instances.append(_instance(annotation, duration, space, strict))
+            instance, beyond_sec, fault = _instance(annotation, duration, space, cut)
+            instances.append(instance)
+            segments.slight += _SAME_SEC < beyond_sec <= END_TOLERANCE_SEC
         except ValueError as error:
-            errors.append(f'annotation {i}: {error}')
-    video = Video(
+            beyond_sec, fault = math.inf, str(error)
+            segments.doubtful |= isinstance(error, IndexOutsideError)
+        if beyond_sec > END_TOLERANCE_SEC:
+            segments.add(line, name, f'annotation {i}: {fault}')
+    return Video(
         video=name,
         path=str(entry.get('path') or ''),
         subset=entry['subset'],
         domain=str(entry.get('domain') or ''),
-        subject=str(entry.get('subject', '') if strict else entry.get('subject') or ''),
+        subject=str(subject if of_root else subject or ''),
         fps=fps,
         frames=int(frames) if is_number(frames) else 0,
         duration=duration,
@@ -212,7 +229,6 @@ def parse_video(
         withheld=annotations is None,
         line=line,
     )
-    return (None if errors else video), errors
 
 
 def _root_faults(
@@ -245,24 +261,31 @@ def _faults(entry: dict[str, Any]) -> Iterator[str]:
 
 
 def _instance(
-    annotation: Any, duration: float, space: LabelSpace, strict: bool
-) -> Instance:
+    annotation: Any, duration: float, space: LabelSpace, cut: bool
+) -> tuple[Instance, float, str]:
+    """An instance in its video, by how many seconds it lies outside, and how.
+
+    Raises:
+        ValueError: No segment, or none of it in the video.
+    """
     if not isinstance(annotation, dict) or not {'segment', 'label'} <= set(annotation):
         raise ValueError(f'must be {{"segment", "label"}}, not {annotation!r}')
-    segment = annotation['segment']
+    segment, label = annotation['segment'], label_index(annotation['label'], space)
     pair = isinstance(segment, list) and len(segment) == 2
-    if not pair or not all(map(is_number, segment)) or not 0 <= segment[0] < segment[1]:
+    if not pair or not all(map(is_number, segment)) or not segment[0] < segment[1]:
         raise ValueError(f'segment {segment!r}: must be seconds, 0 <= start < end')
-    start_sec, end_sec = map(float, segment)
-    after = end_sec > duration + END_TOLERANCE_SEC  # not where that is NaN
-    if after or (strict and start_sec >= duration):
-        length = duration if strict else f'{duration:g}'
-        raise ValueError(
-            f'segment {segment!r} ends after the video ({length} s); frames taken '
-            'for seconds, or another fps?'
-        )
-    label = label_index(annotation['label'], space)
-    return Instance(start_sec, min(end_sec, duration) if strict else end_sec, label)
+    first, last = map(float, segment)
+    start_sec, end_sec = max(first, 0.0), min(last, duration)  # last where that is NaN
+    where = 'ends after' if end_sec < last else 'starts before'
+    fault = (
+        f'segment {segment!r} {where} the video ({duration:g} s); frames taken for '
+        'seconds, or another fps?'
+    )
+    if start_sec >= end_sec and cut:
+        raise ValueError(fault)
+    beyond_sec = max(start_sec - first, last - end_sec)
+    times = (start_sec, end_sec) if cut else (first, last)
+    return Instance(*times, label), beyond_sec, fault
 
 
 def label_index(label: Any, space: LabelSpace) -> int:
@@ -353,8 +376,8 @@ def true_segments(videos: Sequence[Video]) -> Segments:
     return Segments(table[:, :2], None, labels, places, names)  # type: ignore[arg-type]
 
 
-def read_detections(path: Path, space: LabelSpace) -> Segments:
-    """Read a file of detections.
+def read_detections(path: Path, space: LabelSpace, strict: bool = False) -> Segments:
+    """Read a file of detections, and tell what is odd and left out.
 
     Returns:
         All of them in the order of the file, with the names of its videos.
@@ -369,18 +392,18 @@ def read_detections(path: Path, space: LabelSpace) -> Segments:
     results = content.get('results') if isinstance(content, dict) else None
     if not isinstance(results, dict) or not results:
         raise ValueError(f'{path}: no detections: need {_NEEDED}')
-    problems = [Problem(str(path), 0, key, 'is there twice') for key in repeated]
+    odd = OddEntries(path, 'detections left out')
     lists = [v if isinstance(v, list) else [] for v in results.values()]
-    problems += [
-        Problem(str(path), 0, video, f'{value!r} is no list')
-        for video, value in results.items()
-        if not isinstance(value, list)
-    ]
+    for key in repeated:
+        odd.add(0, key, 'is there twice: the last one counts')
     entries = list(chain.from_iterable(lists))
     columns = _columns(entries, space)
-    if problems or columns is None:
-        found = _bad_entries(path, results, space)
-        refuse([*problems, *found], path, _unknown_labels(entries, space))
+    if columns is None or not all(isinstance(v, list) for v in results.values()):
+        lists = _good_entries(results, space, odd)
+        columns = _columns(list(chain.from_iterable(lists)), space)
+    odd.total = len(entries)
+    tell(odd.notes(strict, _unknown_labels(entries, space) if odd.problems else ''))
+    if columns is None:
         raise ValueError(f'{path}: not readable as detections: need {_NEEDED}')
     videos = np.repeat(np.arange(len(lists), dtype=np.int32), list(map(len, lists)))
     return Segments(*columns, videos, tuple(results))
@@ -433,17 +456,24 @@ def _columns(
     return times, values, found
 
 
-def _bad_entries(
-    path: Path, results: dict[str, Any], space: LabelSpace
-) -> list[Problem]:
-    problems = []
+def _good_entries(
+    results: dict[str, Any], space: LabelSpace, odd: OddEntries
+) -> list[list[Any]]:
+    """Entries of each video that can be read; ``odd`` gets the others."""
+    lists: list[list[Any]] = []
     for video, entries in results.items():
-        for i, entry in enumerate(entries if isinstance(entries, list) else []):
+        lists.append([])
+        if not isinstance(entries, list):
+            odd.add(0, video, f'{entries!r} is no list')
+            continue
+        for i, entry in enumerate(entries):
             try:
                 _check_detection(entry, space)
+                lists[-1].append(entry)
             except ValueError as error:
-                problems.append(Problem(str(path), 0, f'{video} [{i}]', str(error)))
-    return problems
+                odd.add(0, f'{video} [{i}]', str(error))
+                odd.doubtful |= isinstance(error, IndexOutsideError)
+    return lists
 
 
 def _check_detection(entry: Any, space: LabelSpace) -> None:

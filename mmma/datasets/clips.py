@@ -13,16 +13,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
+from unicodedata import normalize
 
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from mmma.data.clips import Clip, body_map
+from mmma.data.clips import Clip
 from mmma.data.root import read_root
 from mmma.data.videos import Video
 from mmma.datasets.samplers import SampleKey
+from mmma.files import read_text
 from mmma.packets import BrokenVideoError
 from mmma.registry import DATASETS
 from mmma.taxonomy import SUBSETS, LabelSpace, check_choice, load_label_space, suggest
@@ -56,12 +58,8 @@ def read_names(names: Iterable[str] | str | os.PathLike[str]) -> set[str]:
         FileNotFoundError: There is no such file.
     """
     if isinstance(names, (str, os.PathLike)):
-        file = Path(names)
-        if not file.is_file():
-            raise FileNotFoundError(f'{file}: no such list of clips or videos')
-        names = file.read_text(encoding='utf-8').split('\n')
-        return {name.strip() for name in names if name.strip()}
-    return set(names)
+        names = map(str.strip, read_text(Path(names)).split('\n'))
+    return {normalize('NFC', name) for name in names if name}
 
 
 def _is_withheld(entry: Clip | Video) -> bool:
@@ -132,8 +130,8 @@ class RootDataset(BaseDataset, ABC):
         if info.label_space != label_space:
             raise ValueError(
                 f'{self.root.path} has label space {info.label_space!r}, but the '
-                f'config asks for {label_space!r}: choose a data root or a config '
-                'that fits'
+                f'config asks for {label_space!r}: choose another data root, or give '
+                f'--cfg-options label_space={info.label_space}'
             )
         given = [domains] if isinstance(domains, str) else domains
         wanted = info.domains if given is None else given
@@ -270,10 +268,11 @@ class RootDataset(BaseDataset, ABC):
         if not chosen:
             truth = 'a known action' if noun == 'clip' else 'annotations'
             withheld = f' with {truth} (of {len(inside)})' if inside else ''
+            told = self.root.incomplete('rec' if noun == 'clip' else 'det')
             raise ValueError(
                 f'{root}: no {self.subset} {noun} of '
                 f'{", ".join(self.domains)}{withheld}. It holds: '
-                f'{_overview(table, self.root.info.domains)}'
+                f'{"; ".join([_overview(table, self.root.info.domains), *told])}'
             )
         if len(chosen) < len(inside):
             truth = 'action is' if noun == 'clip' else 'annotations are'
@@ -387,8 +386,7 @@ class ClipDataset(RootDataset):
     def load_data_list(self) -> list[dict]:
         """Rows of the table that are selected."""
         table = self.root.read_rec(self.body_groups)
-        published = load_label_space(self.root.info.label_space, self.body_groups)
-        self._metainfo.update(space_meta(body_map(table, published)))
+        self._metainfo.update(space_meta(self.root.label_space(self.body_groups)))
         return [
             {
                 'clip': clip.clip,

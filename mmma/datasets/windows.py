@@ -46,16 +46,20 @@ class Window:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Instances of the video that show enough of themselves, cut to the window.
 
+        Of an instance longer than a window a share of the window must show it: OpenTAD
+        asks for a share of the instance, so that no window ever learns from it.
+
         Args:
             segments: (G, 2) seconds of the video.
             labels: (G,).
-            min_visible: Share of an instance that must lie inside.
+            min_visible: Share of an instance, or of a window, that must lie inside.
 
         Returns:
             Segments (g, 2) float32 in seconds from the window's start, labels (g,).
         """
         inside = segments.clip(self.start_sec, self.end_sec)
-        seen = np.diff(inside)[:, 0] >= min_visible * np.diff(segments)[:, 0] - 1e-9
+        whole = np.diff(segments)[:, 0].clip(max=self.positions / self.rate)
+        seen = np.diff(inside)[:, 0] >= min_visible * whole - 1e-9
         seen &= inside[:, 1] > inside[:, 0]
         return (inside[seen] - self.start_sec).astype(np.float32), labels[seen]
 
@@ -83,7 +87,8 @@ class WindowOptions:
         positions: P, positions of a window.
         rate: Positions per second.
         overlap: In testing, share that a window has in common with the next.
-        min_visible: Share of an instance that must lie in a window to be its truth.
+        min_visible: Share of an instance that must lie in a window to be its truth; of
+            an instance that is longer, share of the window.
         crop: In training, smallest and largest share of a video no longer than a
             window that is taken; None takes all.
 

@@ -59,7 +59,7 @@ from mmma.evaluation.recognition import (
 from mmma.evaluation.rows import Group
 from mmma.evaluation.scores import ScoreTable
 from mmma.protocols import draw_supports
-from mmma.taxonomy import check_choice, suggest
+from mmma.taxonomy import check_choice
 
 ADAPTATIONS = {
     'linear': ('proximity',),
@@ -80,11 +80,7 @@ def fewshot_settings(configured: Mapping[str, Any]) -> dict[str, Any]:
     adapt = check_choice('fewshot.adapt', configured.get('adapt'), tuple(ADAPTATIONS))
     known = ('adapt', *(key for keys in ADAPTATIONS.values() for key in keys))
     for key in configured:
-        if key not in known:
-            raise ValueError(
-                f'unknown fewshot.{key}: there are {", ".join(known)}.'
-                f'{suggest(key, known)}'
-            )
+        check_choice('setting', key, known, 'fewshot')
     settings = {'adapt': adapt}
     for key in ADAPTATIONS[adapt]:
         if key not in configured:

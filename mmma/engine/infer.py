@@ -37,7 +37,7 @@ from mmma.engine.hooks import tell_classes
 from mmma.engine.test import detect_videos
 from mmma.engine.weights import Weights, read_checkpoint, with_frozen
 from mmma.evaluation.recognition import summed_body_scores
-from mmma.files import source_identity
+from mmma.files import progress, source_identity
 from mmma.hub.zoo import checkpoint_path, list_models
 from mmma.media.pose import PoseOptions, describe_extractor, extract_video
 from mmma.packets import BrokenVideoError, index_video
@@ -50,7 +50,8 @@ if TYPE_CHECKING:
 
 LEVELS = ('action', 'body')
 LONG_SEC = 30
-"""Recognition of more than this is noted: models learn from clips of seconds."""
+"""Recognition of more than this is noted: models learn from clips of seconds. Of such
+videos a bar tells how far it is."""
 ENOUGH_FRAMES = 0.5
 """A body that is found in a smaller share of the frames is noted."""
 
@@ -133,9 +134,15 @@ class VideoModel:
         return self._model
 
     def look(
-        self, path: Path, video: dict[str, Any], skeletons: Partial | None = None
+        self,
+        path: Path,
+        video: dict[str, Any],
+        skeletons: Partial | None = None,
+        label: str = '',
     ) -> Answer:
         """Ask the model what a video shows, and its skeletons if it sees those.
+
+        With a label, how far it is in the windows of a video is shown under it.
 
         Raises:
             BrokenVideoError: A frame cannot be read.
@@ -155,7 +162,7 @@ class VideoModel:
                 found[level] = tuple(Finding(0.0, duration_sec, *n) for n in named)
             abstained = not seen or found['action'][0].score < lowest
         else:
-            levels = self._detections(sample, duration_sec) if seen else {}
+            levels = self._detections(sample, duration_sec, label) if seen else {}
             abstained = not seen
             for level in LEVELS:
                 table = levels.get(level, Segments([], [], []))
@@ -186,7 +193,7 @@ class VideoModel:
         return actions, sums[0]
 
     def _detections(
-        self, sample: Mapping[str, Any], video_sec: float
+        self, sample: Mapping[str, Any], video_sec: float, label: str
     ) -> dict[str, Segments]:
         """Detections by level in a video, in memory that does not grow."""
         loader = self._cfg.test_dataloader
@@ -197,9 +204,10 @@ class VideoModel:
             self._pack({**sample, 'window': w, 'window_index': i, 'num_windows': total})
             for i, w in enumerate(windows)
         )
+        shown = progress(packed, total, f'{label}: windows') if label else packed
         merger = METRICS.build(dict(self._cfg.test_evaluator)).merger
         ((_, levels),) = detect_videos(
-            model, packed, merger(self.space.body_of), loader.batch_size
+            model, shown, merger(self.space.body_of), loader.batch_size
         )
         return levels
 
@@ -336,7 +344,9 @@ def open_model(model: str, *, config: str | None = None, **options: Any) -> Vide
             'download.py --list shows models that do: kind ours.'
         )
     weights = read_checkpoint(str(checkpoint_path(model, offline=chosen.private)))
-    cfg = load_config(config or config_of(weights, name))
+    space = weights.meta.get('label_space')
+    own = [f'label_space={space}'] if space else []
+    cfg = load_config(config or config_of(weights, name), cfg_options=own)
     return VideoModel(name, weights, cfg, chosen)
 
 
@@ -404,13 +414,17 @@ def require_task(model: VideoModel, task: str) -> None:
 
 
 def look_at(
-    video: str | Path, models: Sequence[VideoModel], label: str | None = None
+    video: str | Path,
+    models: Sequence[VideoModel],
+    label: str | None = None,
+    bar: bool = False,
 ) -> tuple[Answer, ...]:
     """Ask models, opened with equal options, what a video shows; joints are found once.
 
     Args:
         label: What messages call the video; by default its path, or with ``private``
             nothing that tells it.
+        bar: Show on standard error how far it is in a long video.
 
     Raises:
         FileNotFoundError: There is no such video.
@@ -432,9 +446,11 @@ def look_at(
                 'duration_sec': duration_sec,
                 'first_frame_sec': float(index.pts[0] * index.time_base),
             }
-            skeletons = extract_video(path, pose_options(options)) if pose else None
+            shown = label if bar and duration_sec > LONG_SEC else ''
+            chosen = pose_options(options)
+            found = extract_video(path, chosen, label=shown) if pose else None
             return tuple(
-                model.look(path, known, skeletons if model.card.extractor else None)
+                model.look(path, known, found if model.card.extractor else None, shown)
                 for model in models
             )
     except FileNotFoundError:

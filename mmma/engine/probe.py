@@ -57,7 +57,7 @@ from mmma.engine.fewshot import (
     fit_softmax,
     score_fewshot,
 )
-from mmma.engine.run import Run
+from mmma.engine.run import Run, describe_data
 from mmma.evaluation.rows import Group
 from mmma.evaluation.scores import join_tables
 from mmma.files import atomic_write
@@ -490,11 +490,7 @@ def save_probe(
         'seen_domains': origin['seen_domains'],
         'pretrain_data': record['pretrain_data'],
         'selected_on': origin['selected_on'],
-        'data': {
-            'name': root.info.name,
-            'fingerprint': root.fingerprint(),
-            'simulated': record['simulated'],
-        },
+        'data': {**describe_data(run), 'simulated': record['simulated']},
         'probe': probe.record(),
         'cfg': run.cfg.to_dict(),
     }

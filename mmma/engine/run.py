@@ -140,15 +140,8 @@ class TrainOptions:
             bf16 = torch.cuda.is_bf16_supported()
             cfg.optim_wrapper.type = 'AmpOptimWrapper'
             cfg.optim_wrapper.dtype = 'bfloat16' if bf16 else 'float16'
-        rows = root.read_det() if cfg.task == 'det' else root.read_rec()
-        domains = cfg.val_dataloader.dataset.domains
-        if not any(r.subset == 'val' and r.domain in domains for r in rows):
-            print(
-                f'{root.path}: no val {"video" if cfg.task == "det" else "clip"} of '
-                f'{", ".join(domains)}: training is not validated, and its last '
-                'checkpoint counts (selected_on: last)'
-            )
-            cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+        if cfg.get('val_dataloader'):
+            _validate_on_truth(cfg, root)
         if self.fast_dev_run:
             _shorten(cfg, root)
 
@@ -331,6 +324,8 @@ def describe_data(run: Run) -> dict[str, Any]:
         'simulated': info.simulated,
         'source': info.source,
     }
+    if told := run.root.incomplete(run.cfg.get('task', 'rec')):
+        data['incomplete'] = told
     return data if run.extractor is None else {**data, 'extractor': run.extractor}
 
 
@@ -381,12 +376,39 @@ def show_tokens(model: Any) -> None:
     model.cls_head = ConfigDict(type='TokenHead', pooling=pooling, **kept, **space)
 
 
+def _validate_on_truth(cfg: Any, root: DataRoot) -> None:
+    """Leave withheld truth out of validation; without any, do not validate."""
+    dataset, det = cfg.val_dataloader.dataset, cfg.task == 'det'
+    noun = 'video' if det else 'clip'
+    withheld = {
+        getattr(r, noun): r.withheld if det else r.action is None
+        for r in (root.read_det() if det else root.read_rec())
+        if r.subset == dataset.subset and r.domain in dataset.domains
+    }
+    listed = dataset.get(f'{noun}s') or withheld
+    known = [name for name in listed if not withheld.get(name)]
+    domains = ', '.join(dataset.domains)
+    if not known:
+        print(
+            f'{root.path}: no labelled val {noun} of {domains}: training is not '
+            'validated, and its last checkpoint counts (selected_on: last)'
+        )
+        cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    elif len(known) < len(listed):
+        print(
+            f'{root.path}: {len(listed) - len(known)} of {len(listed)} val {noun}s of '
+            f'{domains} are not labelled: validated without them'
+        )
+        dataset[f'{noun}s'] = known
+
+
 def _shorten(cfg: Any, root: DataRoot) -> None:
     """Change a config to two iterations each of training, validation and testing."""
     if cfg.task == 'det':  # videos in which something happens
         rows = [(v, v.video) for v in root.read_det() if v.instances]
     else:
-        rows = [(c, c.clip) for c in root.read_rec()]
+        kept = (c for c in root.read_rec() if (c.subset, c.action) != ('val', None))
+        rows = [(clip, clip.clip) for clip in kept]
     names: dict[tuple[str, str], list[str]] = {}
     for row, name in rows:
         names.setdefault((row.subset, row.domain), []).append(name)

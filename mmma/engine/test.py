@@ -226,6 +226,7 @@ def _options_of_rows(run: Run) -> tuple[Any, Any, dict[str, Any]]:
             **chosen.record(),
             'nms': asdict(metric.merging['nms']),
             'max_candidates': metric.merging['max_candidates'],
+            'join_sec': metric.merging['join_sec'],
         }
         return run.root.read_det(), chosen, record
     clips = run.clips()

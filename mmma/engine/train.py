@@ -22,7 +22,7 @@ from mmma.engine.weights import (
 )
 from mmma.hub.zoo import checkpoint_path
 from mmma.registry import OPTIM_WRAPPER_CONSTRUCTORS
-from mmma.taxonomy import suggest
+from mmma.taxonomy import check_choice
 
 
 def train(run: Run, options: TrainOptions) -> Run:
@@ -99,11 +99,8 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def _validate_cfg(self) -> None:
         for name in self.paramwise_cfg:
-            if name != 'decay_rate':
-                raise ValueError(
-                    f'unknown option {name!r} in optim_wrapper.paramwise_cfg: layer '
-                    f'decay has decay_rate.{suggest(name, ["decay_rate"])}'
-                )
+            where = 'optim_wrapper.paramwise_cfg of layer decay'
+            check_choice('option', name, ('decay_rate',), where)
         rate = self.paramwise_cfg.get('decay_rate')
         if rate is None or not 0 < rate <= 1:
             raise ValueError(

@@ -65,6 +65,7 @@ class Weights:
             'pretrain_data': self.pretrain_data,
             'trained_on': data.get('name', 'unknown'),
             'simulated': bool(data.get('simulated')),
+            **({'incomplete': told} if (told := data.get('incomplete')) else {}),
         }
 
 

@@ -171,6 +171,7 @@ class DetectionMetric(BaseMetric):
         bodies: ``relabel`` or ``head``; see ``WindowMerger``.
         nms: Fields of ``NmsOptions``.
         max_candidates: Of a video and level, before NMS.
+        join_sec: Length of a window in seconds; see ``WindowMerger``.
 
     Attributes:
         table: Level to detections after NMS, with names, after ``evaluate``.
@@ -187,12 +188,14 @@ class DetectionMetric(BaseMetric):
         bodies: str = 'relabel',
         nms: Mapping[str, Any] | None = None,
         max_candidates: int = 10_000,
+        join_sec: float | None = None,
     ) -> None:
         super().__init__()
         self.merging = {
             'nms': NmsOptions(**(nms or {})),
             'bodies': bodies,
             'max_candidates': max_candidates,
+            'join_sec': join_sec,
         }
         self.merger = partial(WindowMerger, **self.merging)
         self.merger(())  # refuses bad options now

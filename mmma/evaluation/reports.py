@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from mmma.data.clips import Clip, body_map, read_rec
+from mmma.data.clips import Clip, body_map, read_rec, scan_rec
 from mmma.data.root import (
     DET_FILE,
     INFO_FILE,
     REC_FILE,
+    DataRoot,
     DatasetInfo,
     missing_root,
     read_info,
+    shares,
 )
 from mmma.data.videos import (
     END_TOLERANCE_SEC,
@@ -51,7 +53,7 @@ from mmma.evaluation.scores import (
     read_scores,
     write_scores,
 )
-from mmma.files import atomic_write, refuse
+from mmma.files import OddEntries, atomic_write, tell
 from mmma.structures.segments import Segments
 from mmma.taxonomy import LabelSpace, load_label_space, suggest
 
@@ -98,6 +100,7 @@ def recognition_report(
     options: EvaluationOptions,
     subset: str | None = None,
     domain: str | None = None,
+    strict: bool = False,
 ) -> tuple[dict[str, Any], tuple[ScoreTable, list[Clip], LabelSpace]]:
     """Metrics of scores against the truth, a ``rec.csv`` or that of a data root.
 
@@ -106,6 +109,7 @@ def recognition_report(
         subset: Clips to evaluate, or ``all``; by default the only subset of the truth,
             or ``test``.
         domain: Clips of this domain alone.
+        strict: Refuse files with anything odd, which is left out and told otherwise.
 
     Returns:
         The report (metrics of all clips on top, then all rows), and what was scored.
@@ -116,12 +120,14 @@ def recognition_report(
     """
     space = load_label_space(label_space, body_groups)
     gt, info = _truth_file(gt, REC_FILE, space)
-    clips = read_rec(gt, space, None, info.domains)
+    clips, odd = scan_rec(gt, space, None, info.domains)
+    tell(odd.notes(strict))
     space = body_map(clips, space)
     subset, chosen = choose(gt, clips, 'clips', subset, domain)
     true_labels(chosen)  # refuses withheld ones before anything else is read
     scores = read_scores(pred, space)
-    table = _match_scores(scores, clips, chosen, subset)
+    chosen, told = _without_missing(gt, info, chosen, scores.names)
+    table = _match_scores(scores, clips, chosen, subset, odd)
     trained = Counter(c.action for c in clips if c.subset == 'train')
     trained.pop(None, None)
     counts = [trained[action] for action in range(space.num_actions)]
@@ -137,6 +143,7 @@ def recognition_report(
             **rows[0]['counts'],
             'ignored': len(scores.names) - len(table.names),
         },
+        'incomplete': told,
         'options': {
             'label_space': label_space,
             'body_groups': body_groups,
@@ -159,19 +166,23 @@ def detection_report(
     domain: str | None = None,
     profile: bool = False,
     segment_map: bool = False,
+    strict: bool = False,
 ) -> dict[str, Any]:
     """Metrics of detections against a ``det.json``, or a truth file of anybody.
 
     Arguments, errors and report are those of :func:`recognition_report`; ``profile``
-    adds the error profile, ``segment_map`` mAP over time steps.
+    adds the error profile, ``segment_map`` mAP over time steps. True segments are cut
+    to their video, as when a data root is read; ``legacy`` leaves them as they are.
     """
     space = load_label_space(label_space, body_groups)
     gt, info = _truth_file(gt, DET_FILE, space)
-    videos, problems = scan_det(gt, space, strict=False)
-    refuse(problems, gt)
+    videos, *odd = scan_det(gt, space, of_root=False, cut=not options.legacy)
+    tell(note for own in odd for note in own.notes(strict))
     subset, chosen = choose(gt, videos, 'videos', subset, domain)
     _check_truth(gt, chosen, videos, subset)
-    found, counts = place_detections(pred, read_detections(pred, space), videos, chosen)
+    given = read_detections(pred, space, strict)
+    chosen, told = _without_missing(gt, info, chosen, given.names)
+    found, counts = place_detections(pred, given, videos, chosen, odd[0].items())
     rows = domain_rows(found, chosen, space, options, info.domains)
     extras: dict[str, Any] = {}
     if profile or segment_map:
@@ -189,6 +200,7 @@ def detection_report(
         **({'domain': domain} if domain else {}),
         'simulated': info.simulated,
         'counts': {**rows[0]['counts'], **counts},
+        'incomplete': told,
         'options': {
             'label_space': label_space,
             'body_groups': body_groups,
@@ -223,6 +235,22 @@ def _truth_file(path: Path, name: str, space: LabelSpace) -> tuple[Path, Dataset
             f'--label-space {info.label_space}'
         )
     return root / name if path.is_dir() else path, info
+
+
+def _without_missing(
+    gt: Path, info: DatasetInfo, chosen: list[Entry], scored: Collection[str]
+) -> tuple[list[Entry], list[str]]:
+    """Those of a root that are there or have scores, and what share of all they are."""
+    if not info.name:
+        return chosen, []
+    there, scored = {*DataRoot(gt.parent).there(chosen)}, {*scored}
+    kept = [
+        entry
+        for entry in chosen
+        if entry in there
+        or (entry.clip if isinstance(entry, Clip) else entry.video) in scored
+    ]
+    return kept or chosen, shares(kept or chosen, chosen)
 
 
 def choose(
@@ -262,7 +290,11 @@ def _sizes(counts: Mapping[str, int], noun: str) -> str:
 
 
 def _match_scores(
-    table: ScoreTable, clips: Sequence[Clip], chosen: Sequence[Clip], subset: str
+    table: ScoreTable,
+    clips: Sequence[Clip],
+    chosen: Sequence[Clip],
+    subset: str,
+    odd: OddEntries,
 ) -> ScoreTable:
     """Scores of the chosen clips, once none is missing and none of an unknown clip."""
     scored = set(table.names)
@@ -280,6 +312,7 @@ def _match_scores(
             f'are of {", ".join(domains)}: choose with --domain'
         )
     wanted, known = [clip.clip for clip in chosen], {clip.clip for clip in clips}
+    known |= odd.items()
     missing = [name for name in wanted if name not in scored]
     unknown = [name for name in table.names if name not in known]
     errors = []
@@ -318,9 +351,13 @@ def _check_truth(
 
 
 def place_detections(
-    pred: Path, found: Segments, videos: Sequence[Video], chosen: Sequence[Video]
+    pred: Path,
+    found: Segments,
+    videos: Sequence[Video],
+    chosen: Sequence[Video],
+    left_out: Collection[str] = (),
 ) -> tuple[Segments, dict[str, int]]:
-    """Detections of the chosen of the videos of a truth file.
+    """Detections of the chosen of the videos of a truth file, without those left out.
 
     Returns:
         The detections, and counts: ``ignored`` ones of videos outside the chosen,
@@ -328,10 +365,10 @@ def place_detections(
         ``without_prediction`` chosen videos.
 
     Raises:
-        ValueError: Videos that the truth file lacks, or detections that start after
+        ValueError: Videos that the truth file lacks, or most detections start after
             their video has ended.
     """
-    known = {video.video for video in videos}
+    known = {video.video for video in videos} | {*left_out}
     unknown = [name for name in found.names if name not in known]
     if unknown:
         raise ValueError(
@@ -345,12 +382,13 @@ def place_detections(
     ends = np.array([video.duration for video in chosen])[kept.videos]
     ends += END_TOLERANCE_SEC
     after = np.flatnonzero(kept.segments_sec[:, 0] > ends)
-    if len(after):
+    if 2 * len(after) > len(kept):
         video = chosen[kept.videos[after[0]]]
+        first = kept.segments_sec[after[0]].tolist()
         raise ValueError(
-            f'{pred}: {len(after)} predictions start after the end of their video, the '
-            f'first {kept.segments_sec[after[0]].tolist()} of {video.video!r} '
-            f'({video.duration:g} s); frames taken for seconds, or another fps?'
+            f'{pred}: {len(after)} predictions start after the end of their video, '
+            f'the first {first} of {video.video!r} ({video.duration:g} s); '
+            'frames taken for seconds, or another fps?'
         )
     early = kept.segments_sec[:, 0] < -END_TOLERANCE_SEC
     return kept, {

@@ -139,7 +139,8 @@ class DetectionOptions:
         level: Whose labels are matched.
         body_rule: Key of ``BODY_RULES``.
         legacy: for parity with published evaluators: scores rounded to four decimals,
-            of equal ones the later in the file first, errors by the nearest truth alone
+            of equal ones the later in the file first, errors by the nearest truth
+            alone, true segments not cut to their video
         resamples (N): bootstrap resamples of 95 % intervals, about 0.05 s each for a
             hundred truths per class (default 0: none)
         seed (S): seed of the bootstrap

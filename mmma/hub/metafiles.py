@@ -94,12 +94,8 @@ def refresh(
 ) -> dict[str, Any]:
     """Contents of a metafile with computed fields set, and new recipes added.
 
-    People's own words stay, models are sorted by name.
-
-    Args:
-        data: Contents of a metafile.
-        facts: Keys of the method's recipes, by name, from :func:`measure`; the
-            architecture is for an entry that says no better.
+    By the keys of the method's recipes from :func:`measure`, whose architecture is for
+    an entry that says no better. People's own words stay, models are sorted by name.
     """
     collection = data['Collections'][0]['Name']
     entries = {entry['Name']: dict(entry) for entry in data.get('Models') or []}

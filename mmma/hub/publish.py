@@ -168,11 +168,7 @@ def to_precision(weights: Mapping[str, Any], precision: str) -> dict[str, Any]:
 
 
 def add_results(model: ZooFolder, files: Iterable[Path]) -> list[Path]:
-    """Put results beside the weights that they are of.
-
-    Args:
-        model: The published model.
-        files: ``results.json`` of ``tools/test.py`` on the published file.
+    """Put ``results.json`` of ``tools/test.py`` beside the weights that they are of.
 
     Returns:
         Files that were written.
@@ -207,14 +203,8 @@ def update_metafile(model: ZooFolder, resources: str | None = None) -> Path | No
     """Write the entry of a published model into the metafile of its method.
 
     Metafiles lie beside the zoo: of a zoo outside the checkout, in a ``configs`` folder
-    of its own.
-
-    Args:
-        model: The published model.
-        resources: Devices and time of its training; None takes them from the log.
-
-    Returns:
-        The metafile; None where mmma has no such method.
+    of its own. ``resources`` are devices and time of its training; None takes them from
+    the log. Returns the metafile; None where mmma has no such method.
 
     Raises:
         ValueError: A recipe has that name.
@@ -387,10 +377,7 @@ def _hub_config(model: ZooFolder) -> dict[str, Any]:
 def model_card(model: ZooFolder, config: str, license_id: str) -> str:
     """``README.md``: front matter for the Hub, text for people.
 
-    Args:
-        model: The published model.
-        config: Config file that it is tested with.
-        license_id: Licence of the weights, as the metafiles call it.
+    By the config file that the model is tested with, and the metafiles' licence.
     """
     meta, task = model.meta, model.cfg['task']
     simulated = bool(meta['data'].get('simulated'))
@@ -465,6 +452,8 @@ def _text(model: ZooFolder, config: str) -> Iterator[str]:
     )
     yield '## Training\n'
     yield f'- Data: {data.get("name")}, fingerprint `{str(data["fingerprint"])[:8]}`'
+    if data.get('incomplete'):
+        yield f'- Not all source videos could be had: {"; ".join(data["incomplete"])}'
     yield f'- Protocol: {protocol}. {_PROTOCOLS[protocol]}'
     yield f'- Domains seen: {", ".join(meta.get("seen_domains") or ["unknown"])}'
     yield f'- Started from: {meta.get("pretrain_data") or "unknown"}'

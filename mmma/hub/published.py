@@ -27,6 +27,7 @@ from mmma.config import (
     read_config,
 )
 from mmma.evaluation.reports import read_results
+from mmma.hub.zoo import trained_in
 from mmma.protocols import PROTOCOLS, make_protocol, write_protocol
 from mmma.taxonomy import suggest
 
@@ -117,10 +118,7 @@ def portable(
 ) -> dict[str, Any]:
     """A resolved config without what belongs to one run on one machine.
 
-    Args:
-        cfg: As trained or tested.
-        leaf: The config it came from, resolved; None where that is not known.
-        scrubber: For what is left.
+    ``leaf`` is the config it came from, resolved; None where that is not known.
     """
     if leaf is None:
         own = {'env_cfg': cfg['env_cfg']} if 'env_cfg' in cfg else {}
@@ -163,7 +161,6 @@ _WORLD = re.compile(r'^ *GPU number: (\d+)$', re.MULTILINE)
 _LATER_RANK = re.compile(r'_rank[1-9]\d*\.log$')
 _TRAINED = re.compile(r' - INFO - (Epoch|Iter)\(train\)')
 _NEEDED = ('label_space', 'classes', 'protocol', 'data', 'cfg')
-_EPOCH = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 
 
 @dataclass(frozen=True)
@@ -204,9 +201,9 @@ def read_run(work_dir: Path, checkpoint: Path | None = None) -> TrainingRun:
 
     Raises:
         FileNotFoundError: There is no checkpoint in it.
-        ValueError: Several could be meant, or this one cannot be published.
+        ValueError: It cannot be published.
     """
-    path = checkpoint or _choose(work_dir)
+    path = checkpoint or trained_in(work_dir)
     content = load_weights_file(path)
     meta = meta_of(content)
     lacking = [key for key in _NEEDED if not meta.get(key)]
@@ -225,28 +222,6 @@ def read_run(work_dir: Path, checkpoint: Path | None = None) -> TrainingRun:
     texts = [p.read_text(encoding='utf-8', errors='replace') for p in sorted(logs)]
     log = '\n'.join(text for text in texts if _TRAINED.search(text))
     return TrainingRun(work_dir, path, content, cfg, log)
-
-
-def _choose(work_dir: Path) -> Path:
-    best = sorted(work_dir.glob('best_*.pth'))
-    if len(best) > 1:
-        raise ValueError(
-            f'{work_dir} has several best checkpoints '
-            f'({", ".join(path.name for path in best)}): choose with --checkpoint.'
-        )
-    if best:
-        return best[0]
-    told = work_dir / 'last_checkpoint'  # its path is that of the machine of the run
-    last = Path(told.read_text().strip()).name if told.is_file() else ''
-    if last and (work_dir / last).is_file():
-        return work_dir / last
-    numbered = {m: p for p in work_dir.glob('*.pth') if (m := _EPOCH.fullmatch(p.name))}
-    if not numbered:
-        raise FileNotFoundError(
-            f'{work_dir} holds no checkpoint (best_*.pth, epoch_*.pth or iter_*.pth): '
-            'give the work dir of tools/train.py, or --checkpoint FILE.'
-        )
-    return max(numbered.items(), key=lambda item: int(item[0][1]))[1]
 
 
 def training_resources(log: str) -> str | None:
@@ -270,11 +245,8 @@ def training_resources(log: str) -> str | None:
 def find_leaf(config_name: str | None, protocol: Mapping[str, Any]) -> str | None:
     """Config file of mmma behind a run, as ``configs/recog/x.py``; None for others.
 
-    A run of one leaf under the protocol of another is a run of the other.
-
-    Args:
-        config_name: File name, as checkpoints tell it.
-        protocol: Of the resolved config.
+    By the file name that checkpoints tell. A run of one leaf under the protocol of
+    another is a run of the other.
     """
     wanted = make_protocol(protocol).name
     for folder in config_folders()[:1] if config_name else ():

@@ -13,6 +13,7 @@ An entry with ``Weights`` is ours, trained and measured here; what a recipe's
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ INDEX = 'model-index.yml'
 KINDS = ('ours', 'upstream')
 _ALIKE = 0.7
 _LISTED = ('name', 'kind', 'task', 'modality', 'size', 'sha256', 'config', 'simulated')
+_EPOCH = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 _SUFFIXES = ('.pth', '.pt', '.ckpt', '.bin', '.safetensors')
 _FOLDER = 'configs/metafiles'
 _LEAVES = 'configs/recog'
@@ -390,7 +392,7 @@ def checkpoint_path(ckpt: str, offline: bool = False) -> Path:
 
     Args:
         ckpt: A path, a URL, or the name of a model in the zoo. A file of that name
-            comes first. A work dir means its best checkpoint; of several the newest.
+            comes first. A work dir means the checkpoint of :func:`trained_in`.
         offline: Never use the network, as ``MMMA_OFFLINE=1`` does everywhere.
 
     Raises:
@@ -407,18 +409,37 @@ def checkpoint_path(ckpt: str, offline: bool = False) -> Path:
     if ckpt in models:
         return fetch_model(models[ckpt], offline=offline)
     if path.is_dir():
-        if best := sorted(path.glob('best_*.pth'), key=lambda p: p.stat().st_mtime):
-            if len(best) > 1:  # of trainings in one folder
-                text = f'{path}: {best[-1].name} is taken, the newest of {len(best)}'
-                print(text, file=sys.stderr)
-            return best[-1]
-        raise FileNotFoundError(
-            f'checkpoint {path} is a folder without best_*.pth: name a file in it.'
-        )
+        return trained_in(path)
     if not plain:
         raise FileNotFoundError(f'checkpoint {path}: no such file.')
     unknown = no_model(ckpt, list(models.values()))
     raise ValueError(f'checkpoint {ckpt}: no such file, and {unknown}')
+
+
+def trained_in(work_dir: Path) -> Path:
+    """The best checkpoint of a work dir, of several the newest; else the last.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    best = sorted(work_dir.glob('best_*.pth'), key=lambda p: p.stat().st_mtime)
+    if len(best) == 1:
+        return best[0]
+    told = work_dir / 'last_checkpoint'  # its path is that of the machine of the run
+    last = work_dir / Path(told.read_text().strip() if told.is_file() else '').name
+    numbered = {m: p for p in work_dir.glob('*.pth') if (m := _EPOCH.fullmatch(p.name))}
+    if best:  # of trainings in one folder
+        last = best[-1]
+    elif numbered and not last.is_file():
+        last = max(numbered.items(), key=lambda item: int(item[0][1]))[1]
+    elif not last.is_file():
+        raise FileNotFoundError(
+            f'{work_dir} holds no checkpoint (best_*.pth, epoch_*.pth or iter_*.pth): '
+            'give the work dir of tools/train.py, or name a file.'
+        )
+    why = f'newest of {len(best)}' if best else 'last, for there is no best_*.pth'
+    print(f'{work_dir}: {last.name} is taken, the {why}', file=sys.stderr)
+    return last
 
 
 def fetch_model(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -16,15 +15,10 @@ import numpy as np
 
 from mmma.data.clips import Span, span_frames
 from mmma.files import draft, read_table, read_text
-from mmma.packets import (
-    BrokenVideoError,
-    VideoIndex,
-    index_video,
-    open_container,
-    video_stream,
-)
+from mmma.packets import BrokenVideoError, index_video
 from mmma.pictures import Upright, orientation, turning_filters
 from mmma.taxonomy import check_choice, suggest
+from mmma.video import PyAVReader
 
 CROPS = ('none', 'person')
 LARGEST, LEFT, RIGHT = RULES = ('largest', 'left', 'right')
@@ -254,58 +248,39 @@ def pack_video(
 
     Raises:
         FileNotFoundError: There is no such source.
-        ValueError: The source is damaged, has two frames at one time or none in the
-            span, or what was written differs from it.
+        ValueError: The source does not decode, has no frame in the span, or what was
+            written differs from it.
     """
-    if not source.is_file():
-        raise FileNotFoundError('no such file')
-    if not source.stat().st_size:
-        raise ValueError('zero bytes')
-    with _readable('source'):
-        times = read_times(source)
-    if len(set(times[0])) < len(times[0]):
-        raise ValueError('two frames at one time: the order of frames is not known')
-    total = len(times[0]) - 1
-    times, chosen = _cut(times, span)
-    with draft(target) as part:
-        made = _transcode(source, part, options, times, box, chosen, total)
-        with _readable('packed file'):
+    try:
+        times, chosen = read_times(source, span)
+        with PyAVReader(source, index_video(source)) as video, draft(target) as part:
+            made = _transcode(video, part, options, times, box, chosen)
             _verify(part, times, made['size'])
-        written = part.stat().st_size
-    return {'frames': len(times[0]) - 1, **made, 'bytes': written}
+            written = part.stat().st_size
+    except BrokenVideoError as error:
+        raise ValueError(error.reason) from None
+    return {'frames': len(chosen), **made, 'bytes': written}
 
 
-def read_times(path: Path) -> Times:
-    """Read when frames are shown; those that no player shows are left out.
+def read_times(path: Path, span: Span | None = None) -> tuple[Times, range]:
+    """Read when the frames of a file or of a span of it are shown, and their numbers.
 
     Args:
         path: A video file.
+        span: Start and end in seconds; None is the whole file.
 
     Raises:
-        ValueError: No video in it.
+        FileNotFoundError: There is no such file.
+        ValueError: It cannot be read as video, or has no frame in the span.
     """
-    with _opened(path) as (_, stream):
-        index, unit = index_video(path), Fraction(stream.time_base)
-        stamps = index.pts.tolist()
-        end = stamps[-1] + max(1, round(index.last_sec / unit))
-        return [stamp - stamps[0] for stamp in (*stamps, end)], unit
-
-
-def _cut(times: Times, span: Span | None) -> tuple[Times, range]:
-    """Times of the frames of a span, from 0, and their numbers."""
-    stamps, unit = times
-    seconds = np.array([float(second) for second in _seconds(times)])
-    first, stop, end_sec = span_frames(seconds[:-1], seconds[-1], span)
-    if stop < len(stamps) - 1:
-        end = min(stamps[stop], max(stamps[stop - 1] + 1, round(end_sec / unit)))
-    else:
-        end = stamps[-1]
-    kept = [*stamps[first:stop], end]
-    return ([stamp - stamps[first] for stamp in kept], unit), range(first, stop)
-
-
-def _seconds(times: Times) -> list[Fraction]:
-    return [stamp * times[1] for stamp in times[0]]
+    index = index_video(path)
+    first, stop, end_sec = span_frames(index.times_sec, index.duration_sec, span)
+    stamps = (index.pts[first:] - index.pts[first]).tolist()
+    length = float((end_sec - index.times_sec[first]) / index.time_base)
+    end = min(
+        [max(stamps[stop - first - 1] + 1, round(length)), *stamps[stop - first :]]
+    )
+    return ([*stamps[: stop - first], end], index.time_base), range(first, stop)
 
 
 def even_size(width: int, height: int, short_side: int) -> tuple[int, int]:
@@ -323,87 +298,40 @@ def even_size(width: int, height: int, short_side: int) -> tuple[int, int]:
 
 
 def _transcode(
-    source: Path,
+    video: PyAVReader,
     part: Path,
     options: PackOptions,
     times: Times,
     box: Sequence[float] | None,
     chosen: range,
-    total: int,
 ) -> dict[str, Any]:
     """Decode, filter and encode; returns what :func:`pack_video` does of it."""
-    with _opened(source) as (container, stream):
-        index = index_video(source)
-        pictures = _decoded(container, stream, index, total, chosen)
-        with _readable('source'):
-            frame = next(pictures)
-        upright = Upright(stream, frame)
-        crop = (0, 0, *upright.size)
-        if box is not None:
-            crop = square_pixels(box, upright.size, options.margin)
-        size = even_size(*crop[2:], options.short_side)
-        made: dict[str, Any] = {'picture': upright.size, 'crop': crop, 'size': size}
-        if upright.stored != (frame.width, frame.height):
-            made['pixels'] = str(stream.sample_aspect_ratio).replace('/', ':')
-        filtered = _filtered(frame, pictures, upright, made)
-        _encode(part, filtered, size, times, options)
+    upright = video.upright
+    crop = (0, 0, *upright.size)
+    if box is not None:
+        crop = square_pixels(box, upright.size, options.margin)
+    size = even_size(*crop[2:], options.short_side)
+    made: dict[str, Any] = {'picture': upright.size, 'crop': crop, 'size': size}
+    if upright.stored != upright.coded:
+        made['pixels'] = upright.pixels
+    _encode(part, _filtered(video, chosen, made), size, times, options)
     return made
 
 
-def _decoded(
-    container: Any, stream: Any, index: VideoIndex, expected: int, chosen: range
-) -> Iterator[Any]:
-    """The chosen frames, in the order shown; damage before their end is an error."""
-    stream.codec_context.options = {'err_detect': 'explode'}
-    count = 0
-    for frame in _shown(container, stream, index):
-        if frame.is_corrupt:
-            raise ValueError(f'damaged: frame {count}')
-        if count in chosen:
-            yield frame
-        count += 1
-        if count == chosen.stop < expected:
-            return
-    if count != expected:
-        raise ValueError(f'truncated or damaged: {count} frames of {expected}')
-
-
-def _shown(container: Any, stream: Any, index: VideoIndex) -> Iterator[Any]:
-    """Frames that the index has; damage of others, as before a cut, is no error."""
-    import av
-
-    stamps = set(index.pts.tolist())
-    for packet in container.demux(stream):
-        try:
-            frames = packet.decode()
-        except av.error.InvalidDataError:
-            if not index.stamped or packet.pts in stamps:
-                raise
-            continue
-        for frame in frames:
-            if not index.stamped or frame.pts in stamps:
-                yield frame
-
-
-def _filtered(
-    frame: Any, others: Iterator[Any], upright: Upright, made: dict[str, Any]
-) -> Iterator[Any]:
-    """A frame and all others, turned, cropped and resized by FFmpeg.
+def _filtered(video: PyAVReader, chosen: range, made: dict[str, Any]) -> Iterator[Any]:
+    """The chosen frames, turned, cropped and resized by FFmpeg.
 
     ``made['scaled']`` counts those that have not the first one's size, if any.
     """
-    first = (frame.width, frame.height)
     graph = known = None
-    while frame is not None:
+    for frame in video.walk(chosen.start, chosen.stop):
         kind = (frame.width, frame.height, frame.format.name, orientation(frame))
         if kind != known:
-            graph, known = _graph(frame, upright, made), kind
-        if kind[:2] != first:
+            graph, known = _graph(frame, video.upright, made), kind
+        if kind[:2] != video.upright.coded:
             made['scaled'] = made.get('scaled', 0) + 1
         graph.push(frame)
         yield graph.pull()
-        with _readable('source'):
-            frame = next(others, None)
 
 
 def _graph(frame: Any, upright: Upright, made: Mapping[str, Any]) -> Any:
@@ -482,35 +410,17 @@ def _verify(part: Path, times: Times, size: tuple[int, int]) -> None:
     Raises:
         ValueError: It differs.
     """
-    if _seconds(read_times(part)) != _seconds(times):
-        raise ValueError('packed frames are shown at other times than in the source')
-    with _opened(part) as (container, stream):
-        sizes = [(f.width, f.height) for f in container.decode(stream)]
-    expected = len(times[0]) - 1
-    if sizes != [size] * expected:
-        raise ValueError(
-            f'{len(sizes)} packed frames of {sorted(set(sizes))}, expected '
-            f'{expected} of {size}'
-        )
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """Container and the stream that players show, decoded by one thread."""
     try:
-        with open_container(path) as container:
-            yield container, video_stream(container)
+        (stamps, unit), numbers = read_times(part)
+        if [s * unit for s in stamps] != [s * times[1] for s in times[0]]:
+            raise ValueError(
+                'packed frames are shown at other times than in the source'
+            )
+        with PyAVReader(part, index_video(part)) as video:
+            sizes = {(frame.width, frame.height) for frame in video.walk()}
     except BrokenVideoError as error:
-        raise ValueError(error.reason) from None
-
-
-@contextmanager
-def _readable(what: str) -> Iterator[None]:
-    """FFmpeg's errors in reading as ValueError; those in writing stay."""
-    import av
-
-    try:
-        yield
-    except (av.error.FFmpegError, AttributeError, IndexError) as error:
-        reason = getattr(error, 'strerror', None) or type(error).__name__
-        raise ValueError(f'{what} not readable as video: {reason}') from None
+        raise ValueError(f'packed file: {error.reason}') from None
+    if sizes != {size}:
+        raise ValueError(
+            f'{len(numbers)} packed frames of {sorted(sizes)}, expected {size}'
+        )

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,9 +21,18 @@ import numpy as np
 
 from mmma.data.arrays import SkeletonStore, SkeletonWriter
 from mmma.data.clips import OPTIONAL, Span
-from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, TASKS, DataRoot, write_info
+from mmma.data.root import (
+    DET_FILE,
+    INFO_FILE,
+    MISSING_FILE,
+    REC_FILE,
+    TASKS,
+    DataRoot,
+    write_info,
+)
 from mmma.data.videos import write_entries
 from mmma.files import (
+    SHOWN,
     atomic_write,
     is_filled,
     leaves_root,
@@ -271,6 +281,8 @@ def _finish(
                 if own == task and path in records
             }
             copy_skeletons(root, out, task, places)
+    if (root.path / MISSING_FILE).is_file():
+        shutil.copyfile(root.path / MISSING_FILE, out / MISSING_FILE)
     packed = options.as_dict()
     if options.crop == 'person':
         packed['uncropped'] = report.uncropped
@@ -333,6 +345,14 @@ def _jobs(root: DataRoot, options: PackOptions, tasks: Sequence[str]) -> list[_J
         if path:
             rule = options.by_name.get(name, options.person)
             users.setdefault((path, span), []).append((task, name, rule))
+    known = {name for rows in users.values() for _, name, _ in rows}
+    if unknown := sorted(options.by_name.keys() - known):
+        more = ', ...' if len(unknown) > SHOWN else ''
+        warnings.warn(
+            f'{len(unknown)} names of --person are of no clip or video with a file: '
+            f'{", ".join(unknown[:SHOWN])}{more}',
+            stacklevel=2,
+        )
     taken: dict[str, str] = {}
     jobs: list[_Job] = []
     for (path, span), rows in users.items():
@@ -477,11 +497,12 @@ def copy_table(root: DataRoot, out: Path, task: str) -> None:
             for _, cells in lines:
                 row = dict(zip(columns, cells, strict=False))
                 name = normalize('NFC', row['clip'])
-                path, span = rows.get(name, ('', None))
-                if span:
-                    row['source_video'] = row.get('source_video') or path
-                    row['start_sec'] = row['end_sec'] = ''
-                row['path'] = packed_path(path, span) if path else ''
+                if name in rows:  # others have no video, or one that is missing
+                    path, span = rows[name]
+                    row['path'] = packed_path(path, span)
+                    if span:
+                        row['source_video'] = row.get('source_video') or path
+                        row['start_sec'] = row['end_sec'] = ''
                 writer.writerow(row)
     else:
         content = json.loads(read_text(source))

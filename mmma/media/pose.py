@@ -26,19 +26,14 @@ from mmma.files import (
     CRASHED,
     atomic_write,
     map_in_processes,
+    progress,
     source_identity,
     write_file,
 )
 from mmma.media.pack import chosen_tasks, file_bytes, table_rows
-from mmma.packets import (
-    BrokenVideoError,
-    broken_by_damage,
-    index_video,
-    open_container,
-    video_stream,
-)
-from mmma.pictures import Upright
+from mmma.packets import index_video
 from mmma.taxonomy import check_choice
+from mmma.video import PyAVReader
 
 BACKENDS = {
     'mediapipe': 'mmma.media.mediapipe',
@@ -158,22 +153,10 @@ class VideoFrames:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 RGB each."""
-        # Those that the index has: by stamp, or by place.
-        pts = self._index.pts.tolist() if self._index.stamped else None
-        numbers = {pts[i] for i in self._chosen} if pts else self._chosen
-        found = 0
-        upright = None
-        with broken_by_damage(self.path), open_container(self.path) as container:
-            stream = video_stream(container)
-            for place, frame in enumerate(container.decode(stream)):
-                upright = upright or Upright(stream, frame)
-                self.size = upright.size
-                if (frame.pts if pts else place) in numbers:
-                    found += 1
-                    yield np.ascontiguousarray(upright(frame))
-                if found == len(self):
-                    return
-        raise BrokenVideoError(self.path, f'{found} of {len(self)} frames decode')
+        with PyAVReader(self.path, self._index) as video:
+            for frame in video.walk(self._chosen.start, self._chosen.stop):
+                self.size = video.upright.size
+                yield np.ascontiguousarray(video.upright(frame))
 
     def even_rows(self) -> np.ndarray:
         """(T,) frames shown at the middles of T equal parts of the time."""
@@ -202,9 +185,11 @@ class Partial:
 
 
 def extract_video(
-    path: Path, options: PoseOptions, span: Span | None = None
+    path: Path, options: PoseOptions, span: Span | None = None, label: str = ''
 ) -> Partial:
     """Find the skeletons of a video file, or of a span of it.
+
+    With a label, how far it is in the video is shown under it.
 
     Rows of a store are evenly spaced: at a variable frame rate each one is what is
     shown in the middle of its time, at a constant rate all frames stay.
@@ -214,16 +199,17 @@ def extract_video(
         ValueError: It cannot be read as video.
     """
     video = VideoFrames(path, span)
-    clip = extract_clip(build_extractor(options), video)
+    clip = extract_clip(build_extractor(options), video, label)
     return replace(clip, joints=clip.joints[video.even_rows()])
 
 
-def extract_clip(extractor: Extractor, video: VideoFrames) -> Partial:
+def extract_clip(extractor: Extractor, video: VideoFrames, label: str = '') -> Partial:
     """Find the skeletons of a video, as a store holds them.
 
     Joints outside the picture are guesses of where nothing can be seen: score 0.
     """
-    keypoints, scores = extractor.extract(video, video.fps)
+    frames = progress(video, len(video), f'{label}: frames') if label else video
+    keypoints, scores = extractor.extract(frames, video.fps)
     size = np.array(video.size)
     inside = ((keypoints >= 0) & (keypoints < size)).all(axis=-1)
     scale = min(1.0, MAX_SIDE / size.max())

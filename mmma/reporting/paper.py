@@ -134,7 +134,7 @@ class PaperTable:
         columns: Title of each metric to its key.
         subsets: Subsets with a column under each metric.
         rows: Published ones first within each place and setting.
-        data: Name, fingerprint and ``simulated`` of the data of our rows.
+        data: Name, fingerprint, ``simulated`` and ``incomplete`` of our rows' data.
     """
 
     name: str
@@ -300,6 +300,7 @@ def _split(
         s for s in SUBSETS if any(s in key for r in rows for key in r.cells)
     )
     data = {k: results['data'].get(k) for k in ('name', 'fingerprint', 'simulated')}
+    data['incomplete'] = '; '.join(results['data'].get('incomplete', ()))
     if results['task'] == 'det':
         title = f'Detection, {protocol}'
         name, columns = f'{kind}-detection', COLUMNS['det']
@@ -338,7 +339,7 @@ def row_order(row: Row) -> tuple[int, int, int]:
 _CSV = (
     'table', 'place', 'setting', 'model', 'source', 'simulated', 'data', 'fingerprint',
     'subset', 'metric', 'value', 'seeds', 'n', 'sd', 'low', 'high', 'interval',
-    'difference', 'p', 'p_holm', 'test', 'bold',
+    'difference', 'p', 'p_holm', 'test', 'bold', 'incomplete',
 )  # fmt: skip
 
 
@@ -457,4 +458,5 @@ def _csv_row(table: PaperTable, row: Row, metric: str, subset: str) -> list[str]
         '' if row.paper else str(cell.n), *texts, cell.interval,
         *(tests if cell.test else ('', '', '')), cell.test,
         'true' if cell.is_bold() else 'false',
+        '' if row.paper else table.data.get('incomplete', ''),
     ]  # fmt: skip

@@ -83,6 +83,7 @@ def check_comparable(results: Sequence[Results], besides: Sequence[str] = ()) ->
 _AGAIN = 'test again with the same options'
 _WHERE_TOLD = {
     'data.skeleton_layout': 'find the skeletons with the same extractor',
+    'data.incomplete': 'test again where the same files are there',
     'protocol.source': 'train and test with the same --source',
     'selected_on': 'test checkpoints chosen alike, all best_*.pth or all the last',
 }
@@ -98,7 +99,7 @@ def _where(results: Results) -> str:
 def _measured_by(results: Results) -> dict[str, Any]:
     """Facts that rows of one table share."""
     data, options = results['data'], results['options']
-    shared = ('name', 'fingerprint', 'simulated', 'packed')
+    shared = ('name', 'fingerprint', 'simulated', 'packed', 'incomplete')
     told = {
         'data.skeleton_layout': data.get('skeleton_layout'),
         'protocol.source': source_of(results),

@@ -209,6 +209,12 @@ def result_notes(results: Sequence[Results]) -> list[str]:
         for r in results
         if r['checkpoint']['simulated'] and not r['data']['simulated']
     ]
+    for result in results:
+        if told := result['data'].get('incomplete'):
+            notes.append(f'Not all source videos could be had: {"; ".join(told)}.')
+        elif told := result['checkpoint'].get('incomplete'):
+            text = f'{result["name"]} was trained without all source videos'
+            notes.append(f'{text}: {"; ".join(told)}.')
     if task == 'det':
         options = results[0]['options']
         notes.append(f'mAP: {_thresholds(options)}; body: {options["body_detections"]}')
@@ -280,6 +286,7 @@ def report_text(report: Mapping[str, Any], per_class: bool = False) -> str:
     """A report of ``evaluate.py``: options, a table of rows, further tables."""
     first = report['rows'][0]
     lines = [SIMULATED] if report['simulated'] else []
+    lines += report.get('incomplete', ())
     lines += _rec_notes(report) if report['task'] == 'rec' else _det_notes(report)
     if 'intervals' in first:
         lines.append(f'{_intervals(first)}, seed {first["intervals"]["seed"]}')

@@ -378,14 +378,19 @@ def _data_groups(
 ) -> list[tuple[str, list[Checkpoint]]]:
     """Weights of ours by what they were tested on, which a sentence names."""
 
-    def tested(checkpoint: Checkpoint) -> tuple[str, str, str]:
+    def tested(checkpoint: Checkpoint) -> tuple[str, str, str, str]:
         data = checkpoint.measured[0]['data']
-        return data['name'], data.get('source') or '', data['fingerprint']
+        told = '; '.join(data.get('incomplete', ()))
+        return data['name'], data.get('source') or '', data['fingerprint'], told
 
     ordered = sorted(checkpoints, key=lambda c: (tested(c), c.name))
     return [
-        (f'{name}{source and f" ({source})"}, fingerprint `{print_[:8]}`', list(group))
-        for (name, source, print_), group in groupby(ordered, key=tested)
+        (
+            f'{name}{source and f" ({source})"}, fingerprint `{print_[:8]}`'
+            f'{told and f", {told}"}',
+            list(group),
+        )
+        for (name, source, print_, told), group in groupby(ordered, key=tested)
     ]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mmma.simulation.domains import DomainStyle
+from mmma.taxonomy import check_choice
 
 TINY = 1e-12
 
@@ -176,8 +177,7 @@ def draw_wave(spec: Any, draw: Draw) -> Course:
     if not isinstance(spec, Mapping):
         spec = {'how': 'hold', 'size': spec}
     how, anti = spec['how'], bool(spec.get('anti', False))
-    if how not in (known := (*GENERATORS, 'wander')):
-        raise ValueError(f'unknown generator {how!r}: use one of {", ".join(known)}')
+    check_choice('generator', how, (*GENERATORS, 'wander'))
     # Held postures vary less: hands have to reach their places.
     held = how in ('hold', 'settle')
     size = draw.number(spec['size']) * draw.vigor ** (0.5 if held else 1.0)

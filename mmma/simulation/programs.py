@@ -48,7 +48,7 @@ from mmma.simulation.geometry import (
     smoothstep,
     unit,
 )
-from mmma.taxonomy import suggest
+from mmma.taxonomy import check_choice, suggest
 
 Track = dict[str, Any]
 Variants = list[list[Track]]
@@ -183,29 +183,21 @@ def check_track(track: Track, where: str) -> None:
         for key in _HAND_NEEDS:
             if key not in track:
                 raise ValueError(f'{where}: a hand track needs {key!r}: {track}')
-        _check(where, 'place', track['at'].split('.')[0], load_table('places'))
-        _check(where, 'hand shape', track['shape'], load_shapes())
-        _check(where, 'contact', track['touch'], CONTACTS)
+        check_choice('place', track['at'].split('.')[0], load_table('places'), where)
+        check_choice('hand shape', track['shape'], load_shapes(), where)
+        check_choice('contact', track['touch'], CONTACTS, where)
     elif 'shift_hand' in track:
         keys = SHIFT_KEYS
     else:
         keys = FOOT_KEYS if 'foot' in track else set(ANGLES)
     for key in track:
-        _check(where, 'key', key, keys | TIMING)
+        check_choice('key', key, sorted(keys | TIMING), where)
     for limb in LIMBS:
         if limb in track:
-            _check(where, 'limb', track[limb], WHO)
+            check_choice('limb', track[limb], WHO, where)
     for effector in ANGLES.keys() & track.keys():
         for channel in track[effector]:
-            _check(where, f'channel of {effector}', channel, ANGLES[effector])
-
-
-def _check(where: str, kind: str, name: str, allowed: Any) -> None:
-    if name not in allowed:
-        raise ValueError(
-            f'{where}: unknown {kind} {name!r}; known: {", ".join(sorted(allowed))}.'
-            f'{suggest(name, allowed)}'
-        )
+            check_choice(f'channel of {effector}', channel, ANGLES[effector], where)
 
 
 ON_ARMS = ('forearm', 'upper_arm', 'hand')  # known only once the arms are placed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.structures import BaseDataElement
 from torch import Tensor
@@ -118,6 +119,37 @@ MERGE_RULES = ('relabel', 'head')
 """Sources of bodies: actions relabelled before NMS, or the body head."""
 
 
+PIECE_SHARE = 0.75
+"""Share of a window that a piece of a longer segment fills, as in training."""
+_PIECE_SCORE = 0.1  # a piece is found, and not among all that may be
+
+
+def join_pieces(found: Segments, window_sec: float) -> Segments:
+    """Add what pieces from several windows make together to segments of one video.
+
+    Pieces are those that fill ``PIECE_SHARE`` of a window with half the best score of
+    their class. Those of a class that overlap are one segment as well, of the best of
+    their scores, if it is longer than a window. Nothing else changes.
+    """
+    starts, ends = found.segments_sec.T
+    long = (ends - starts >= PIECE_SHARE * window_sec) & (found.scores >= _PIECE_SCORE)
+    added = []
+    for label in np.unique(found.labels[long]):
+        rows = np.flatnonzero(long & (found.labels == label))
+        rows = rows[found.scores[rows] >= found.scores[rows].max() / 2]
+        rows = rows[np.argsort(starts[rows], kind='stable')]
+        apart = starts[rows[1:]] > np.maximum.accumulate(ends[rows])[:-1]
+        for group in np.split(rows, np.flatnonzero(apart) + 1):
+            start_sec, end_sec = starts[group].min(), ends[group].max()
+            if len(group) > 1 and end_sec - start_sec > window_sec:
+                added.append((start_sec, end_sec, found.scores[group].max(), label))
+    if not added:
+        return found
+    table = np.array(added)
+    whole = Segments(table[:, :2], table[:, 2], table[:, 3].astype(np.int64))
+    return Segments.concat([found, whole])
+
+
 class WindowMerger:
     """Takes the windows of one video, in any order, and merges them.
 
@@ -131,6 +163,8 @@ class WindowMerger:
         bodies: ``relabel`` or ``head``.
         max_candidates: Of a video and level before NMS, the best; so that memory does
             not grow with the video.
+        join_sec: Length of a window, whose pieces of longer segments are joined; None
+            joins none.
 
     Raises:
         ValueError: Another rule, or no candidate.
@@ -142,6 +176,7 @@ class WindowMerger:
         nms: NmsOptions | None = None,
         bodies: str = 'relabel',
         max_candidates: int = 10_000,
+        join_sec: float | None = None,
     ) -> None:
         check_choice('bodies', bodies, MERGE_RULES)
         if max_candidates < 1:
@@ -151,7 +186,7 @@ class WindowMerger:
         self.body_of = list(body_of)
         self.nms = nms or NmsOptions()
         self.bodies = bodies
-        self.max_candidates = max_candidates
+        self.max_candidates, self.join_sec = max_candidates, join_sec
         self._kept: dict[str, Segments] = {}
 
     def add(self, actions: Segments, bodies: Segments | None = None) -> None:
@@ -180,6 +215,8 @@ class WindowMerger:
         none = Segments([], [], [])  # type: ignore[arg-type]
         levels = {level: self._kept.get(level, none) for level in ('action', 'body')}
         self._kept = {}
+        if self.join_sec:
+            levels = {k: join_pieces(own, self.join_sec) for k, own in levels.items()}
         if self.bodies == 'relabel':
             levels['body'] = levels['action'].to_bodies(self.body_of)
         return {level: found.nms(self.nms) for level, found in levels.items()}

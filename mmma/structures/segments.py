@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mmma.taxonomy import suggest
+from mmma.taxonomy import check_choice
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -47,11 +47,7 @@ class NmsOptions:
     tiou: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.method not in NMS_METHODS:
-            raise ValueError(
-                f'NMS method {self.method!r}: use one of {NMS_METHODS}.'
-                f'{suggest(self.method, NMS_METHODS)}'
-            )
+        check_choice('NMS method', self.method, NMS_METHODS)
         if not 0 < self.sigma < np.inf:
             raise ValueError(f'NMS sigma {self.sigma}: use a number above 0.')
         if not 0 <= self.min_score < np.inf:
@@ -90,14 +86,9 @@ def check_segments(segments: ArrayLike, name: str = 'segments') -> FloatArray:
 
 
 def tiou_pairs(a: ArrayLike, b: ArrayLike) -> FloatArray:
-    """Temporal IoU of segments with the same index.
+    """Temporal IoU (n,) in [0, 1] of (n, 2) segments with the same index, seconds.
 
-    Args:
-        a: (n, 2), columns start_sec, end_sec; seconds from frame 0.
-        b: (n, 2).
-
-    Returns:
-        (n,), in [0, 1]; a zero-length pair gives 0, never NaN.
+    A zero-length pair gives 0, never NaN.
 
     Raises:
         ValueError: As :func:`check_segments`, or another number of segments.
@@ -317,14 +308,8 @@ def _pick(
 ) -> FloatArray:
     """Soft or hard NMS of several groups, one pick of each at a time.
 
-    Args:
-        members: (2, B, m) starts and ends, by start.
-        scores: (B, m); 0 where there is none.
-        earlier: Scores that were picked in other blocks.
-        options: As of ``nms``.
-
-    Returns:
-        (B, m) score of each member when it was picked, or 0.
+    From (2, B, m) starts and ends, by start, (B, m) scores, 0 where there is none, and
+    scores that other blocks picked, to the (B, m) score of each when picked, or 0.
     """
     rows = np.arange(len(scores))
     found = np.zeros_like(scores)

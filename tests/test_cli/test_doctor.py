@@ -25,7 +25,7 @@ def test_text_names_what_json_has():
     for repair in report['repairs']:
         assert repair['reason'] in text
     assert f'torch                 {report["versions"]["torch"]}' in text
-    assert 'decoders: decord ' in text
+    assert 'decoders: pyav ' in text
     assert 'warnings:\n  a warning\n\nproblems:\n  none' in text
 
 

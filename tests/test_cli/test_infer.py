@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import socket
 import tempfile
@@ -97,6 +98,19 @@ def test_a_folder_of_videos(checkpoints, videos, tmp_path, capsys):
     assert caught.err.count('looking') == 2
 
 
+def test_a_bar_inside_a_long_video(checkpoints, videos, tmp_path, capsys, monkeypatch):
+    assert infer(checkpoints, [videos], tmp_path / 'one') == 0
+    assert 'windows' not in capsys.readouterr().err  # shorter than half a minute
+    monkeypatch.setattr('mmma.engine.infer.LONG_SEC', 0.1)
+    assert infer(checkpoints, [videos], tmp_path / 'two', '--private') == 0
+    caught = capsys.readouterr()
+    assert re.findall(r'(video \d of 2): windows 1/1', caught.err) == [
+        'video 1 of 2',
+        'video 2 of 2',
+    ]
+    assert 'windows' not in caught.out
+
+
 def test_it_goes_on_with_what_is_not_done(checkpoints, videos, tmp_path, capsys):
     out = tmp_path / 'out'
 
@@ -120,7 +134,7 @@ def test_a_broken_video_does_not_lose_the_others(checkpoints, videos, tmp_path, 
     (videos / 'text.mp4').write_text('no video')
     assert infer(checkpoints, [videos], tmp_path / 'out') == 2
     err = capsys.readouterr().err
-    assert f'FAILED {damaged}: damaged' in err
+    assert f'FAILED {damaged}: frame 10 of 30 does not decode: damaged' in err
     assert f'not done: {videos / "text.mp4"}: not readable as video' in err
     assert len(list((tmp_path / 'out').glob('*.json'))) == 2
 
@@ -192,7 +206,8 @@ def test_private_tells_no_name_and_uses_no_network(
         assert str(videos) not in text
     assert 'video 3 of 4: ' in caught.out
     assert 'FAILED video 1 of 4: not readable as video' in caught.err
-    assert 'FAILED video 2 of 4: damaged' in caught.err
+    told = 'frame 10 of 30 does not decode: damaged'
+    assert f'FAILED video 2 of 4: {told}' in caught.err
     assert not any(SECRET.encode() in part for part in everything_in(home))
     assert list(temporary.iterdir()) == []
     assert {path.name for path in out.iterdir()} == {
@@ -238,7 +253,7 @@ def test_work_files_go_when_it_is_stopped(
     monkeypatch.setattr(tempfile, 'tempdir', str(temporary))
     before = signal.getsignal(signal.SIGTERM)
 
-    def stop(self, path, video, skeletons):
+    def stop(self, path, video, skeletons, label):
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr('mmma.engine.infer.VideoModel.look', stop)

@@ -3,13 +3,16 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from mmma.cli import main
-from mmma.taxonomy import DOMAINS
+from mmma.data.clips import write_rec
+from mmma.data.root import DataRoot
+from mmma.taxonomy import DOMAINS, load_label_space
 
 TINY = 'configs/recog/videomae-tiny_mma82_indomain.py'
 SMALL = [
@@ -206,6 +209,36 @@ def test_a_broken_clip_stops_a_test_unless_it_may_be_skipped(
     status, results = run_test(root, work_dir, *flags, '--skip-broken')
     assert status == 0
     assert results['broken'] == [name]
+
+
+def test_clips_of_missing_sources_are_left_out_and_every_result_says_so(
+    video_root, work_dir, tmp_path, capsys
+):
+    root, dump = tmp_path / 'part', tmp_path / 'scores.npz'
+    shutil.copytree(video_root, root)
+    rows = DataRoot(root).read_rec()
+    own = [c for c in rows if (c.domain, c.subset) == ('street', 'test')]
+    gone = replace(own[0], source_video='V011')
+    rows[rows.index(own[0])] = gone
+    write_rec(root / 'rec.csv', rows, load_label_space('mma82'))
+    (root / 'missing_sources.csv').write_text('source_video,domain\nV011,street\n')
+    (root / gone.path).unlink()
+    share = f'test: {len(own) - 1} of {len(own)} clips of street'
+    status, results = run_test(root, work_dir, '--dump', str(dump))
+    assert status == 0
+    assert results['data']['incomplete'] == [share]
+    counts = {run['domain']: run['counts']['clips'] for run in results['runs']}
+    assert counts['street'] == len(own) - 1
+    told = capsys.readouterr()
+    assert f'Not all source videos could be had: {share}.' in told.out + told.err
+    assert gone.clip not in np.load(dump)['clips']
+    for place in (root, root / 'rec.csv'):
+        arguments = ['rec', '--gt', str(place), '--pred', str(dump)]
+        assert main('evaluate', arguments) == 0
+        assert share in capsys.readouterr().out
+    (root / own[1].path).unlink()  # no list explains that
+    assert run_test(root, work_dir)[0] == 2
+    assert f'{own[1].clip!r} cannot be read' in capsys.readouterr().err
 
 
 def test_broken_supports_are_left_out_and_named(video_root, work_dir, tmp_path):

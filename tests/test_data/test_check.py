@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 
 import pytest
-from video_files import make_video, moving_frames
+from video_files import make_span_root, make_video, moving_frames
 
 from mmma.data.check import _det_differences, _rec_differences, check_root, try_all
 from mmma.data.clips import Clip
@@ -276,7 +276,8 @@ def test_a_long_list_of_videos_is_cut_in_the_text_not_in_the_json(root):
             file.write(f'c{i},videos/c{i}.mp4,train,lab,s,nodding,\n')
         for i in range(30):
             file.write(f'd{i},../d.mp4,train,lab,s,nodding,\n')
-    report = check_root(root)
+    assert '30 of 72 rows repaired or left out' in check_root(root).summary['notes']
+    report = check_root(root, strict=True)
     lines = report.lines()
     assert '  ... and 23 more; --json FILE has all' in lines
     assert f"  {root}/rec.csv:73: d29: path '../d.mp4' leaves" in '\n'.join(lines)
@@ -295,9 +296,58 @@ def test_a_long_list_of_videos_is_cut_in_the_text_not_in_the_json(root):
 
 def test_a_root_has_domains_of_its_own(root):
     write_info(root, DatasetInfo('t', 'mma82', True, None, None, None, ('lab', 'gym')))
-    assert problems(check_root(root), 'rec.csv') == [
+    assert problems(check_root(root, strict=True), 'rec.csv') == [
         f"{root}/rec.csv:3: b: unknown domain 'street': use one of lab, gym."
     ]
     text = (root / 'rec.csv').read_text().replace('street', 'gym')
     (root / 'rec.csv').write_text(text)
     assert check_root(root).checks['rec.csv'] == []
+
+
+def test_segments_past_the_end_are_noted_and_fail_if_strict(root):
+    path = root / 'det.json'
+    content = json.loads(path.read_text())
+    (video,) = content['database'].values()
+    own = video['annotations']
+    odd = {**own[0], 'segment': [0, video['duration'] + 9]}
+    video['annotations'] = [own[0], own[0], odd]
+    path.write_text(json.dumps(content))
+    report = check_root(root)
+    assert report.checks['det.json'] == []
+    assert '1 of 3 segments cut to their video' in report.summary['notes']
+    assert any('notes: 1 of 3 segments' in line for line in report.lines())
+    report = check_root(root, strict=True)
+    assert 'ends after the video' in problems(report, 'det.json')[0]
+    video['annotations'] = [odd]
+    path.write_text(json.dumps(content))
+    assert 'frames taken for seconds' in problems(check_root(root), 'det.json')[0]
+
+
+def test_spans_lie_in_their_files(tmp_path, write_skeletons):
+    rows = [
+        'a,videos/talk.mp4,train,1,,0,1',
+        'b,videos/talk.mp4,val,2,,2,4',
+        'c,,test,3,videos/talk.mp4,1.001,1.002',
+    ]
+    root = make_span_root(tmp_path, rows)
+    for decode in (False, True):
+        report = check_root(root, decode=decode, workers=0)
+        found = report.checks['videos']
+        assert [(p.line, p.item) for p in found] == [(3, 'b'), (4, 'c')]
+        assert 'end_sec 4.0 ends after the file, which has 75 frames' in found[0].text
+        assert 'has no frame of the file' in found[1].text
+    root = make_span_root(tmp_path, rows[:1])
+    write_skeletons(root, 'rec', {'a': 25})
+    assert check_root(root, decode=True, workers=0).ok
+    write_skeletons(root, 'rec', {'a': 75})
+    (problem,) = check_root(root, decode=True, workers=0).checks['videos']
+    assert problem.text.endswith('the span has 25 frames, expected 75')
+
+
+def test_a_row_that_is_left_out_may_have_a_skeleton(root, write_skeletons):
+    write_skeletons(root, 'rec', {'a': 8, 'b': 8, 'x': 8})
+    with (root / 'rec.csv').open('a') as file:
+        file.write('x,,train,lab,s,noding,\n')
+    report = check_root(root)
+    assert report.checks['skeletons/rec.npy'] == []
+    assert 'x: unknown action' in report.summary['notes']

@@ -3,15 +3,15 @@
 import dataclasses
 import re
 import shutil
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from video_files import make_video, moving_frames
+from video_files import make_span_root, make_video, moving_frames
 
 from mmma.data import leakage
 from mmma.data.clips import Clip, write_rec
 from mmma.data.leakage import (
+    _root_groups,
     all_marks,
     find_leakage,
     marks_agreement,
@@ -58,20 +58,6 @@ def test_what_was_seen_is_not_read_again(tmp_path, monkeypatch):
     assert all((again[v] == first[v]).all() for v in videos)
     make_video(videos[0], moving_frames(9), 30)
     assert len(all_marks(videos, tmp_path, 2)[0][videos[0]]) == 3
-
-
-def test_no_frames(tmp_path, monkeypatch):
-    class Empty:
-        def decode(self, _):
-            return iter(())
-
-    stream = type('Stream', (), {'average_rate': 30, 'time_base': 1})()
-    stream.codec_context = type('Context', (), {})()
-    monkeypatch.setattr(
-        leakage, 'opened_video', lambda _: nullcontext((Empty(), stream))
-    )
-    with pytest.raises(ValueError, match='no frames'):
-        read_marks(tmp_path)
 
 
 def scene(seed, frames=24, camera=0):
@@ -292,3 +278,14 @@ def test_published_clips_do_not_match_each_other(shared_data, tmp_path):
     pack_video(source, root.path / clips[2].path, PackOptions(short_side=240, crf=28))
     report = find_leakage(root, workers=2)
     assert told(report) == [('error', 'frames', 'rec train', 'rec test', 1)]
+
+
+def test_spans_are_compared_not_their_files(tmp_path):
+    rows = ['a,videos/talk.mp4,train,1,,0,1', 'b,videos/talk.mp4,test,2,,1,3']
+    root = DataRoot(make_span_root(tmp_path, rows))
+    train, test = _root_groups(root, '')
+    file = root.video_path('videos/talk.mp4')
+    marks = {file: read_marks(file)}
+    seen = {**train.marks(marks), **test.marks(marks)}
+    assert [len(marks[file]), len(seen['a']), len(seen['b'])] == [24, 8, 16]
+    assert (np.concatenate([seen['a'], seen['b']]) == marks[file]).all()

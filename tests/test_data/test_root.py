@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from mmma.data.check import check_root
 from mmma.data.root import DataRoot, DatasetInfo, read_info, write_info
 from mmma.taxonomy import DOMAINS
 
@@ -39,6 +40,13 @@ def test_a_missing_root_says_the_two_ways_to_get_one_in_one_paragraph(tmp_path, 
     assert 'licence form' in text
     assert 'hf download lpynow/MMA-82 --repo-type dataset --local-dir' in text
     assert f'python tools/data/convert.py mma82 downloads/mma82 {path}' in text
+
+
+def test_tables_of_ones_own_lack_a_file_that_is_told(tmp_path):
+    (tmp_path / 'rec.csv').touch()
+    text = r'has rec\.csv, but no dataset\.json: write {"name": .* of mma82, ma52'
+    with pytest.raises(FileNotFoundError, match=text):
+        DataRoot(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -144,15 +152,15 @@ def test_unknown_keys_of_info_are_left_alone(tmp_path):
     assert read_info(tmp_path).name == 'x'
 
 
-def test_domains_are_the_roots(root, space):
+def test_domains_are_the_roots(root, capsys):
     assert DataRoot(root).domains == (DOMAINS, 'lab')
     info = json.loads((root / 'dataset.json').read_text())
     info.update(domains=['clinic-a', 'clinic-b', 'lab'], source_domain='clinic-b')
     (root / 'dataset.json').write_text(json.dumps(info))
     data = DataRoot(root)
     assert data.domains == (('clinic-a', 'clinic-b', 'lab'), 'clinic-b')
-    with pytest.raises(ValueError, match="domain 'street': use one of clinic-a"):
-        data.read_rec()
+    assert [clip.domain for clip in data.read_rec()] == ['lab']
+    assert "domain 'street': use one of clinic-a" in capsys.readouterr().err
     rec = (root / 'rec.csv').read_text()
     (root / 'rec.csv').write_text(rec.replace(',street,', ',clinic-a,'))
     assert {clip.domain for clip in data.read_rec()} == {'lab', 'clinic-a'}
@@ -189,3 +197,77 @@ def test_composed_letters_find_letters_with_marks(root):
         assert data.video_path(written).samefile(file)
         file.unlink()
     assert data.video_path(composed) == root / composed
+
+
+LIST = 'source_video;domain\nV011.mp4;street\nV012;lab\n'
+
+
+@pytest.fixture
+def part_root(tmp_path):
+    """Sources V001, there, and V011, missing, of street; two more files are absent."""
+    rows = [
+        f'{clip},videos/{path}.mp4,{subset},street,s,nodding,,{source},{times}'
+        for clip, path, subset, source, times in (
+            ('a', 'V001', 'train', 'V001', '0,1'),
+            ('b', 'V011', 'train', 'v011', '0,1'),
+            ('c', 'V011', 'test', 'V011', '1,2'),
+            ('d', 'other', 'test', '', ','),
+        )
+    ]
+    header = (
+        'clip,path,subset,domain,subject,action,body,source_video,start_sec,end_sec'
+    )
+    (tmp_path / 'videos').mkdir()
+    (tmp_path / 'videos/V001.mp4').write_bytes(b'')
+    (tmp_path / 'rec.csv').write_text('\n'.join([header, *rows]) + '\n')
+    (tmp_path / 'missing_sources.csv').write_text(LIST)
+    write_info(tmp_path, DatasetInfo('parts', 'mma82', simulated=True))
+    return tmp_path
+
+
+def test_clips_of_missing_sources_are_left_out_and_told(part_root, capsys):
+    root = DataRoot(part_root)
+    assert [clip.clip for clip in root.read_rec()] == ['a', 'd']
+    assert root.incomplete('rec') == [
+        'train: 1 of 2 clips of street',
+        'test: 1 of 2 clips of street',
+    ]
+    assert root.incomplete('det') == []
+    assert capsys.readouterr().err == (
+        f'note: {part_root}: train: 1 of 2 clips of street; test: 1 of 2 clips of '
+        'street (missing_sources.csv lists what is missing)\n'
+    )
+    (part_root / 'videos/V011.mp4').write_bytes(b'')  # it was found
+    assert len(root.read_rec()) == 4
+    assert root.incomplete('rec') == []
+    (part_root / 'videos/V001.mp4').unlink()  # that has no reason
+    assert len(root.read_rec()) == 4
+    (part_root / 'videos/V011.mp4').unlink()
+    before = root.fingerprint()
+    (part_root / 'missing_sources.csv').unlink()
+    assert len(root.read_rec()) == 4
+    assert root.fingerprint() != before
+
+
+def test_a_list_of_missing_sources_without_its_columns(part_root):
+    (part_root / 'missing_sources.csv').write_text('source,domain\nV011,street\n')
+    with pytest.raises(ValueError, match=r'missing_sources.csv:1: the columns are'):
+        DataRoot(part_root).read_rec()
+    (part_root / 'missing_sources.csv').write_text('domain,source_video\nstreet,\n')
+    with pytest.raises(ValueError, match=r"csv:2: \['street', ''\]: name source and"):
+        DataRoot(part_root).read_rec()
+    (part_root / 'missing_sources.csv').write_text('source,domain\nV011,street\n')
+    found = check_root(part_root).checks['missing_sources.csv']
+    assert 'it needs source_video, domain' in found[0].text
+
+
+def test_paths_as_windows_writes_them_and_suffixes_in_capitals(root):
+    data = DataRoot(root)
+    file = root / 'videos' / 'p 1' / 'nod (1).MP4'
+    file.parent.mkdir(parents=True)
+    file.touch()
+    for path in ('videos\\p 1\\nod (1).MP4', 'videos/p 1/nod (1).mp4'):
+        assert data.video_path(path).samefile(file), path
+    for path in ('..\\nod.mp4', 'videos\\..\\..\\nod.mp4', 'C:\\nod.mp4'):
+        with pytest.raises(ValueError, match='leaves the data root'):
+            data.video_path(path)

@@ -1,5 +1,6 @@
 import gc
 import json
+import re
 
 import numpy as np
 import pytest
@@ -81,6 +82,12 @@ def test_a_segment_that_ends_just_after_the_video_is_cut(det_file, space):
     assert video.instances[0].end_sec == 10
 
 
+def read_strictly(path, space):
+    _, *odd = scan_det(path, space)
+    for own in odd:
+        own.notes(strict=True)
+
+
 @pytest.mark.parametrize(
     ('entry', 'message'),
     [
@@ -94,13 +101,6 @@ def test_a_segment_that_ends_just_after_the_video_is_cut(det_file, space):
         ({**ENTRY, 'annotations': {}}, r'annotations must be a list, not \{\}'),
         ({**ENTRY, 'annotations': [7]}, 'annotation 0: must be .*segment.*not 7'),
         (7, 'must be an object with subset, domain'),
-        (with_segment([2, 1]), r'annotation 0: segment \[2, 1\]: .*0 <= start < end'),
-        (with_segment([-1, 1]), '0 <= start < end'),
-        (with_segment([1, 1]), '0 <= start < end'),
-        (with_segment([1]), '0 <= start < end'),
-        (with_segment(['1', '2']), '0 <= start < end'),
-        (with_segment([1, 10.6]), r'ends after the video \(10.0 s\)'),
-        (with_segment([10.1, 10.4]), 'ends after the video'),
         (with_segment([1, 2], 'noding'), "unknown action 'noding'.*'nodding'"),
         (with_segment([1, 2], None), 'label None: must be the name or index'),
         (with_segment([1, 2], True), 'label True: must be the name or index'),
@@ -108,12 +108,24 @@ def test_a_segment_that_ends_just_after_the_video_is_cut(det_file, space):
 )
 def test_bad_entries(det_file, space, entry, message):
     with pytest.raises(ValueError, match=rf'det\.json:21: v: .*{message}'):
-        read_det(det_file(entry), space)
+        read_strictly(det_file(entry), space)
 
 
 def test_a_video_without_a_name(det_file, space):
     with pytest.raises(ValueError, match='video has no name'):
-        read_det(det_file(ENTRY, ''), space)
+        read_strictly(det_file(ENTRY, ''), space)
+
+
+def test_odd_videos_are_left_out_and_told(tmp_path, space, capsys):
+    path = tmp_path / 'det.json'
+    entry, odd = json.dumps(ENTRY), json.dumps({**ENTRY, 'domain': 'labs'})
+    path.write_text(f'{{"database": {{"u": {odd},\n"v": {entry},\n"w": {entry}}}}}')
+    assert [video.video for video in read_det(path, space)] == ['v', 'w']
+    told = capsys.readouterr().err
+    assert told.startswith('note: 1 of 3 videos left out of det.json: u: unknown dom')
+    path.write_text(f'{{"database": {{"u": {odd},\n"v": {odd},\n"w": {entry}}}}}')
+    with pytest.raises(ValueError, match='2 problems'):
+        read_det(path, space)
 
 
 def test_a_video_that_is_there_twice(tmp_path, space):
@@ -141,13 +153,13 @@ def test_no_table(tmp_path, space, text, message):
 
 
 def test_every_bad_entry_is_found_and_good_ones_kept(tmp_path, space):
-    bad = with_segment([3, 1])
+    bad = {**ENTRY, 'domain': 'labs'}
     entries = {f'v{i}': bad for i in range(7)} | {'good': ENTRY}
     path = tmp_path / 'det.json'
     path.write_text(json.dumps({'database': entries}))
-    videos, problems = scan_det(path, space)
+    videos, odd, _ = scan_det(path, space)
     assert [video.video for video in videos] == ['good']
-    assert len(problems) == 7
+    assert len(odd.problems) == 7
 
 
 def test_written_videos_read_back_with_their_lines(tmp_path, space):
@@ -244,7 +256,7 @@ def test_what_is_written_is_read_again(read, tmp_path):
         ({'results': {'v': 3}}, 'v: 3 is no list'),
         ({'results': {'v': [3]}}, r'v \[0\]: must be .*"score"}, not 3'),
         ({'results': {'v': [{'segment': [0, 1]}]}}, r'v \[0\]: must be'),
-        ({'results': {'v': [entry(), entry(segment=(2, 1))]}}, r'v \[1\].*start <= en'),
+        ({'results': {'v': [entry(segment=(2, 1))]}}, r'v \[0\].*start <= en'),
         ({'results': {'v': [entry(segment=(1,))]}}, 'must be seconds'),
         ({'results': {'v': [entry(segment='12')]}}, 'must be seconds'),
         ({'results': {'v': [entry(segment=(0, float('nan')))]}}, 'must be seconds'),
@@ -264,6 +276,17 @@ def test_bad_detections(read, content, text):
         read(content)
 
 
+def test_odd_detections_are_left_out_and_told(read, capsys):
+    odd = [entry(segment=(2, 1)), entry('x'), 7]
+    found = read({'results': {'v': [entry(3), *odd, entry(4)], 'w': [entry(5)]}})
+    assert found.labels.tolist() == [3, 4, 5]
+    assert found.videos.tolist() == [0, 0, 1]
+    told = capsys.readouterr().err
+    assert told.startswith('note: 3 of 6 detections left out of d.json: v [1]: segment')
+    with pytest.raises(ValueError, match='unknown action 99'):
+        read({'results': {'v': [entry(3), entry(3), entry(99)]}})
+
+
 def test_a_label_of_the_other_space_is_told(read):
     space = load_label_space('ma52')
     with pytest.raises(ValueError, match='label 60 is of mma82, but the 52 actions'):
@@ -273,3 +296,71 @@ def test_a_label_of_the_other_space_is_told(read):
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match='no such file'):
         read_detections(tmp_path / 'd.json', _SPACE)
+
+
+ODD = [
+    ([2, 1], None, r'segment \[2, 1\]: must be seconds, 0 <= start < end'),
+    ([-1, 1], (0, 1), r'segment \[-1, 1\] starts before the video'),
+    ([1, 1], None, '0 <= start < end'),
+    ([1], None, '0 <= start < end'),
+    (['1', '2'], None, '0 <= start < end'),
+    (None, None, '0 <= start < end'),
+    ([1, 10.6], (1, 10), r'segment \[1, 10.6\] ends after the video \(10 s\)'),
+    ([0, 84], (0, 10), 'ends after the video'),
+    ([10.1, 10.4], None, 'ends after the video'),
+]
+
+
+@pytest.mark.parametrize(('segment', 'left', 'message'), ODD)
+def test_an_odd_segment_is_cut_or_left_out_and_told(
+    tmp_path, space, capsys, segment, left, message
+):
+    path = tmp_path / 'det.json'
+    fine = {'segment': [2, 3], 'label': 'nodding'}
+    entry = {**ENTRY, 'annotations': [fine, {**fine, 'segment': segment}]}
+    path.write_text(json.dumps({'database': {'v': entry}}))
+    (video,) = read_det(path, space)
+    found = [(i.start_sec, i.end_sec) for i in video.instances]
+    assert found == [(2, 3)] + [left] * bool(left)
+    told = capsys.readouterr().err
+    assert 'note: 1 of 2 segments cut to their video or left out of det.json' in told
+    assert re.search(f'v: annotation 1: .*{message}', told)
+    entry['annotations'][:1] = []
+    path.write_text(json.dumps({'database': {'v': entry}}))
+    with pytest.raises(ValueError, match=message) as refused:  # now most are odd
+        read_det(path, space)
+    asked = 'frames taken for seconds, or another fps?' in str(refused.value)
+    assert asked == ('0 <=' not in message)
+
+
+def test_frames_taken_for_seconds_are_refused(tmp_path, space):
+    path = tmp_path / 'det.json'
+    times = [[0, 9], [30, 60], [90, 120]]
+    annotations = [{'segment': t, 'label': 'nodding'} for t in times]
+    entry = {**ENTRY, 'annotations': annotations}
+    path.write_text(json.dumps({'database': {'v': entry}}))
+    with pytest.raises(ValueError, match=r'2 problems(.|\n)*frames taken for seconds'):
+        read_det(path, space)
+
+
+def test_small_cuts_are_counted_and_rounding_is_not(tmp_path, space, capsys):
+    path = tmp_path / 'det.json'
+    times = [[9, 10.4], [8, 10.0005], [1, 2]]
+    annotations = [{'segment': t, 'label': 'nodding'} for t in times]
+    entry = {**ENTRY, 'annotations': annotations}
+    path.write_text(json.dumps({'database': {'v': entry}}))
+    (video,) = read_det(path, space)
+    assert [i.end_sec for i in video.instances] == [10, 10, 2]
+    told = capsys.readouterr().err
+    assert told == ('note: 1 segments of det.json are cut by up to 0.5 s\n')
+
+
+def test_one_frame_and_84_seconds_are_segments(tmp_path, space, capsys):
+    path = tmp_path / 'det.json'
+    times = [[5, 5.04], [0, 84], [99.96, 100]]
+    annotations = [{'segment': t, 'label': 'nodding'} for t in times]
+    entry = {**ENTRY, 'duration': 100, 'frames': 2500, 'annotations': annotations}
+    path.write_text(json.dumps({'database': {'v': entry}}))
+    (video,) = read_det(path, space)
+    assert [[i.start_sec, i.end_sec] for i in video.instances] == times
+    assert not capsys.readouterr().err

@@ -183,13 +183,13 @@ def test_indices_shorten_metainfo_as_well(video_root, indices):
 
 def test_clips_and_domains_restrict(video_root, tmp_path):
     file = tmp_path / 'support.txt'
-    file.write_text('street_train_1\n\nlab_train_2\n')
+    file.write_text('street_train_1\n\nlab_train_2 \n', encoding='utf-8-sig')
     for clips in (['street_train_1', 'lab_train_2'], file, str(file)):
         dataset = build(video_root, clips=clips)
         assert dataset.metainfo['clips'] == ['lab_train_2', 'street_train_1']
     only = build(video_root, domains='street', clips=['street_train_1'])
     assert only.metainfo['clips'] == ['street_train_1']
-    with pytest.raises(FileNotFoundError, match=r'absent\.txt: no such list of clips'):
+    with pytest.raises(FileNotFoundError, match=r'absent\.txt: no such file'):
         build(video_root, clips=str(tmp_path / 'absent.txt'))
 
 
@@ -310,6 +310,7 @@ def test_a_missing_root(tmp_path):
         ({'on_broken': 'skp'}, "unknown on_broken 'skp'.*'skip'"),
         ({'body_groups': 'figure'}, "unknown body_groups 'figure'"),
         ({'label_space': 'ma52'}, "has label space 'mma82', but .* asks for 'ma52'"),
+        ({'label_space': 'ma52'}, 'or give --cfg-options label_space=mma82'),
         ({'clips': ['lab_trian_0']}, "no train clips.*Did you mean 'lab_train_0'"),
         (
             {'domains': ['lab'], 'clips': ['lab_train_0', 'street_train_0']},
@@ -439,6 +440,7 @@ def test_a_span_is_one_of_times_not_of_numbers(tmp_path):
         ('a,videos/talk.mp4,train,1,interview,12,15', range(75)),  # cut from it
         ('a,videos/talk.mp4,train,1,Talk.MOV,00:00:01,0:02', range(25, 50)),
         ('a,videos/talk.mp4,train,1,talk,1,1.04', range(25, 26)),
+        ('a,videos/talk.mp4,train,1,interview,1,2', range(25, 50)),
     ],
 )
 def test_a_file_that_was_cut_is_whole(tmp_path, row, seen):
@@ -482,3 +484,25 @@ def test_the_stand_in_of_a_span_is_a_span(tmp_path):
         sample = build(root, pipeline=pipeline, on_broken=on_broken)[0]
         assert read_numbers(sample['imgs']) == list(range(50, 75)), on_broken
         assert sample['broken'] == 'a'
+
+
+def test_clips_of_missing_sources_are_left_out(tmp_path, capsys):
+    rows = ['x,videos/gone.mp4,train,1,gone,0,1', *SPANS]
+    root = make_span_root(tmp_path / 'root', rows)
+    (root / 'missing_sources.csv').write_text('source_video,domain\ngone,lab\n')
+    uniform = dict(type='UniformFrames', clip_len=25, test_mode=True)
+    pipeline = [{'type': 'OpenVideo'}, uniform, {'type': 'DecodeFrames'}]
+    dataset = build(root, pipeline=pipeline)
+    assert len(dataset) == len(SPANS)
+    assert 'train: 6 of 7 clips of lab' in capsys.readouterr().err
+    pack_root(DataRoot(root), tmp_path / 'out', PackOptions(short_side=32), workers=0)
+    packed = DataRoot(tmp_path / 'out')
+    assert packed.incomplete('rec') == ['train: 6 of 7 clips of lab']
+    kept = (tmp_path / 'out/rec.csv').read_text().splitlines()[1]
+    assert kept.startswith('x,videos/gone.mp4,train,1,gone,0,1,')
+    dataset = build(tmp_path / 'out', pipeline=pipeline)
+    assert set(read_numbers(dataset[0]['imgs'])) == set(range(25))
+    alone = make_span_root(tmp_path / 'alone', rows[:1])
+    shutil.copyfile(root / 'missing_sources.csv', alone / 'missing_sources.csv')
+    with pytest.raises(ValueError, match=r'no train clip .*: ; train: 0 of 1 clips of'):
+        build(alone)

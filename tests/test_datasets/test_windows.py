@@ -50,6 +50,36 @@ def test_truth_is_cut_and_what_shows_too_little_is_dropped():
     assert found.dtype == np.float32
 
 
+def test_windows_in_a_long_instance_learn_from_it():
+    segments = np.array([[10.0, 94.0], [96.0, 96.04]])  # 84 s, and a frame
+    shown = {}
+    for window in options().tile(100.0):
+        shown[window.start_sec] = window.truth(segments, np.arange(2), 0.75)
+    whole = [start for start in shown if 10 <= start <= 90]
+    assert len(whole) == 41
+    assert all(shown[start][0].tolist() == [[0, 4]] for start in whole)
+    assert not len(shown[8.0][1])  # half of the window, as before
+    assert shown[92.0][1].tolist() == []
+    assert shown[94.0][0] == pytest.approx(np.array([[2.0, 2.04]]), abs=1e-5)
+    covered = {round(s + t, 3) for s in whole for t in (0, 4)}
+    assert (min(covered), max(covered)) == (10, 94)  # the pieces overlap
+    np.random.seed(0)
+    drawn = [options().draw(100.0, segments[:1]) for _ in range(50)]
+    assert all(len(w.truth(segments[:1], np.zeros(1, int), 0.75)[1]) for w in drawn)
+
+
+def test_instances_no_longer_than_a_window_are_treated_as_before():
+    rng = np.random.default_rng(0)
+    starts = rng.uniform(0, 50, 500)
+    segments = np.stack([starts, starts + rng.uniform(0.01, 4, 500)], axis=1)
+    for window in options().tile(54.0):
+        inside = segments.clip(window.start_sec, window.end_sec)
+        shares = np.diff(inside)[:, 0] / np.diff(segments)[:, 0]
+        wanted = np.flatnonzero(shares >= 0.75 - 1e-9)
+        _, labels = window.truth(segments, np.arange(500), 0.75)
+        assert labels.tolist() == wanted.tolist()
+
+
 def test_training_windows_show_an_instance():
     segments = np.array([[50.0, 52.0], [3.0, 4.0]])
     np.random.seed(0)
@@ -64,9 +94,9 @@ def test_training_windows_show_an_instance():
 
 
 def test_trials_are_bounded():
-    segments = np.array([[0.0, 60.0]])  # no window shows three quarters of it
+    segments = np.array([[10.05, 14.05]])  # between the starts that are drawn
     np.random.seed(0)
-    options().draw(60.0, segments)
+    options(min_visible=1.0).draw(60.0, segments)
     after = np.random.random()
     np.random.seed(0)
     for _ in range(TRIALS):

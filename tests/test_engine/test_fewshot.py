@@ -110,7 +110,10 @@ def test_bad_settings():
     for change, message in (
         ({'adapt': 'liner'}, r"unknown fewshot.adapt 'liner'.*Did you mean 'linear'"),
         ({'proximity': 0}, r'fewshot.proximity 0: use a number above 0'),
-        ({'proximty': 1}, r"unknown fewshot.proximty: .*Did you mean 'proximity'"),
+        (
+            {'proximty': 1},
+            r"unknown setting 'proximty' in fewshot.*Did you mean 'proximity'",
+        ),
         ({'adapt': 'finetune', 'train': 'neck'}, r"unknown fewshot.train 'neck'"),
         ({'adapt': 'finetune', 'iters': 0}, r'fewshot.iters 0: use a number above 0'),
         ({'adapt': 'finetune', 'lr': -1}, r'fewshot.lr -1: use a number above 0'),

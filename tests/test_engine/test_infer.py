@@ -1,6 +1,7 @@
 """Infer says what testing says, and says how sure it may be."""
 
 import json
+import re
 import shutil
 import warnings
 from dataclasses import replace
@@ -147,6 +148,17 @@ def test_skeletons_at_a_variable_rate_are_even_in_time(models, tmp_path):
     assert np.unique(x, return_inverse=True)[1].tolist() == [0, 1, 2, 2, 3, 4]
 
 
+def test_a_bar_over_frames_and_windows(models, video, monkeypatch, capsys):
+    monkeypatch.setattr(infer, 'LONG_SEC', 0.1)
+    pose = [models['det', 'Pose']]
+    infer.look_at(video, pose)
+    assert capsys.readouterr().err == ''  # notebooks have none
+    infer.look_at(video, pose, 'clip', bar=True)
+    told = capsys.readouterr().err.splitlines()
+    assert any(re.fullmatch(r'clip: frames (\d+)/\1', line) for line in told)
+    assert any(re.fullmatch(r'clip: windows (\d+)/\1', line) for line in told)
+
+
 def test_below_the_threshold_it_abstains_and_drops(models, video, monkeypatch):
     model = models['rec', 'RGB']
     monkeypatch.setattr(model, 'options', InferenceOptions(threshold=1.0))
@@ -243,6 +255,13 @@ def test_the_config_is_found_by_name_and_no_path_is_followed(checkpoints, tmp_pa
         changed = {**weights.content, 'meta': {'config_name': told}}
         with pytest.raises(ValueError, match=text):
             config_of(replace(weights, content=changed), 'm')
+
+
+def test_a_model_of_another_label_space(tmp_path, video):
+    path = make_checkpoint(tmp_path / 'm.pth', RECIPES['rec', 'RGB'], 'ma52')
+    found = infer.recognize(video, path)
+    assert found.model.label_space == 'ma52'
+    assert len(found.actions) == 52
 
 
 def test_own_body_groups_win():

@@ -187,19 +187,24 @@ def test_a_root_without_val_clips_trains_and_its_last_checkpoint_counts(
     root = tmp_path / 'root'
     shutil.copytree(video_root, root)
     table = (root / 'rec.csv').read_text()
-    (root / 'rec.csv').write_text(re.sub(r'lab_val_.*\n', '', table))
     cfg = load_config(TINY, {'protocol': 'zeroshot'}, data_root=str(root))
     cfg.train_cfg.max_epochs = 1
-    for trial in (False, True):
+    gone = r'lab_val_.*\n', ''
+    withheld = r'(lab_val_.*),[^,]*,[^,]*\n', r'\1,,\n'
+    for trial, (old, new) in ((True, withheld), (False, gone)):
+        (root / 'rec.csv').write_text(re.sub(old, new, table))
         work_dir = train(cfg, work_dir=str(tmp_path / 'lab'), fast_dev_run=trial)
-        assert (
-            'no val clip of lab: training is not validated' in capsys.readouterr().out
-        )
+        assert 'labelled val clip of lab: training is not va' in capsys.readouterr().out
         assert not list(work_dir.glob('best_*'))
     file = latest_checkpoint(work_dir)
     found = results_under(root, file, tmp_path / 'test', protocol='zeroshot')
     assert found['selected_on'] == {'by': 'last'}
     train(cfg, work_dir=str(tmp_path / 'lab'), resume=True)
+    (root / 'rec.csv').write_text(re.sub(*withheld, table, count=1))
+    for trial in (False, True):
+        folder = train(cfg, work_dir=str(tmp_path / 'some'), fast_dev_run=trial)
+        assert '1 of 3 val clips of lab are not labelled' in capsys.readouterr().out
+        assert list(folder.glob('best_*'))
 
 
 def test_data_are_checked_before_weights_are_fetched(video_root, tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ from mmma.evaluation.detection import (
     recall_at,
     segment_average_precisions,
 )
+from mmma.files import OddEntries
 from mmma.taxonomy import load_label_space
 
 
@@ -119,7 +120,7 @@ def real_truth(shared_data):
     """Instances of the real validation table: (video, label, start_sec, end_sec)."""
     table = shared_data / 'mma52/val.csv'
     rows = {}
-    for row in read_frames(table, load_label_space('ma52')):
+    for row in read_frames(OddEntries(table), load_label_space('ma52')):
         rows.setdefault(row.video, []).append(row)
     place = dict(path='', subset='val', domain='lab', subject='')
     videos = [to_video(own, own[0].fps, place) for own in rows.values()]

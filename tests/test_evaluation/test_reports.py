@@ -100,7 +100,7 @@ def test_subsets_that_cannot_be_measured(report, database, subset, text):
     ('content', 'text'),
     [
         ('{', 'not readable as JSON'),
-        ({'results': {}}, 'no truth: need'),
+        ({'results': {}}, 'no table: need'),
         ({'database': {'a': 3}}, 'a: must be an object'),
         ({'database': {'a': {'annotations': []}}}, 'subset None: must be a name'),
         ({'database': {'a': video(duration=0)}}, 'duration 0: must be seconds above'),
@@ -182,3 +182,29 @@ def test_files_that_are_no_results(tmp_path):
         path.write_text(text)
         with pytest.raises(ValueError, match=message):
             read_results(path)
+
+
+@pytest.mark.parametrize(('legacy', 'value'), [(False, 100), (True, 250 / 3)])
+def test_a_truth_past_the_end_is_cut_or_kept_and_told(tmp_path, capsys, legacy, value):
+    gt, pred = tmp_path / 'gt.json', tmp_path / 'pred.json'
+    marks = ('swing body', 7, 11.6), ('shaking body', 1, 3)
+    database = {'v': video(*marks, duration=10)}
+    database['w'] = video(('shaking body', 2, 5), duration=10)
+    results = {
+        'v': [
+            {'segment': [7, 10], 'label': 'swing body', 'score': 0.9},
+            {'segment': [1, 3], 'label': 'shaking body', 'score': 0.8},
+        ],
+        'w': [{'segment': [2, 5], 'label': 'shaking body', 'score': 0.7}],
+    }
+    gt.write_text(json.dumps({'database': database}))
+    pred.write_text(json.dumps({'results': results}))
+    files = gt, pred, 'mma82', 'taxonomy', DetectionOptions(legacy=legacy, resamples=0)
+    found = detection_report(*files)
+    assert found['action/mAP'] == pytest.approx(value)
+    (note,) = capsys.readouterr().err.splitlines()
+    how = 'kept outside' if legacy else 'cut to'
+    assert f'1 of 3 segments {how} their video' in note
+    assert 'v: annotation 0: segment [7, 11.6] ends after the video (10 s)' in note
+    with pytest.raises(ValueError, match=r'1 problem(.|\n)*frames taken for seconds'):
+        detection_report(*files, strict=True)

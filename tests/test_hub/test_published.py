@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 
 import pytest
@@ -186,17 +187,18 @@ def test_or_else_the_last(work_dir, told):
     assert read_run(work_dir).checkpoint.name == expected
 
 
-def test_which_is_not_clear(work_dir):
+def test_the_newest_of_several_best(work_dir, capsys):
     best = work_dir / 'best_action_top1_epoch_1.pth'
     other = shutil.copy(best, work_dir / 'best_body_top1_epoch_2.pth')
-    with pytest.raises(ValueError, match=r'several best .*best_body_.*--checkpoint'):
-        read_run(work_dir)
+    os.utime(other, (1, 1))
+    assert read_run(work_dir).checkpoint == best
+    assert f'{best.name} is taken, the newest of 2' in capsys.readouterr().err
     assert read_run(work_dir, other).checkpoint == other
 
 
 def test_no_checkpoint(tmp_path):
     with pytest.raises(
-        FileNotFoundError, match=r'holds no checkpoint .*--checkpoint F'
+        FileNotFoundError, match=r'holds no checkpoint .*or name a file'
     ):
         read_run(tmp_path)
 

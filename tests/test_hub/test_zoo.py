@@ -405,7 +405,7 @@ def test_paths_to_nothing(zoo, tmp_path, monkeypatch):
             checkpoint_path(ckpt)
     for name in ('work_dir', 'a/b'):
         (tmp_path / 'empty' / name).mkdir(parents=True)
-        with pytest.raises(FileNotFoundError, match=f'{name} is a folder without best'):
+        with pytest.raises(FileNotFoundError, match=f'^{name} holds no checkpoint'):
             checkpoint_path(name)
 
 
@@ -415,6 +415,15 @@ def test_a_work_dir_means_its_newest_best(tmp_path, capsys):
         os.utime(tmp_path / name, (when, when))
     assert checkpoint_path(str(tmp_path)).name == 'best_top1_epoch_2.pth'
     assert 'best_top1_epoch_2.pth is taken, the newest of 2' in capsys.readouterr().err
+
+
+def test_or_else_its_last(tmp_path, capsys):
+    (tmp_path / 'epoch_9.pth').write_bytes(b'')
+    assert checkpoint_path(str(tmp_path)).name == 'epoch_9.pth'
+    (tmp_path / 'last.pth').write_bytes(b'')
+    (tmp_path / 'last_checkpoint').write_text('/elsewhere/last.pth')
+    assert checkpoint_path(str(tmp_path)).name == 'last.pth'
+    assert 'last.pth is taken, the last, for there is no' in capsys.readouterr().err
 
 
 def test_a_folder_called_like_a_model(zoo, tmp_path, monkeypatch):

@@ -113,9 +113,10 @@ def test_skeletons_move_into_the_new_picture(root, tmp_path):
 
 @pytest.mark.parametrize(('rule', 'left'), [('largest', True), ('left', False)])
 def test_a_crop_follows_one_person(root, tmp_path, rule, left):
-    nobody = {'clip2': 7}  # keeps its picture
+    nobody = {'clip2': 7, 'clip': 0}  # keeps its picture; is none
     options = PackOptions(crop='person', margin=0, person=rule, by_name=nobody)
-    assert pack(root, tmp_path / 'out', options).uncropped == 1
+    with pytest.warns(UserWarning, match='1 names of --person are of no clip.*: clip$'):
+        assert pack(root, tmp_path / 'out', options).uncropped == 1
     packed = read_info(tmp_path / 'out').packed
     found = packed['crop'], packed['person'], packed['uncropped']
     assert found == ('person', rule, 1)

@@ -321,3 +321,20 @@ def test_table_says_what_it_shows():
     assert 'intervals: 95 %, 9 resamples of 4 clips' in text
     assert 'fitted on 3 of these clips: the fused row flatters' in text
     assert '30.00 [1.00, 2.00]' in text
+
+
+def test_every_table_says_that_not_all_clips_were_there():
+    share = 'test: 9 of 10 clips of street'
+    data = {'name': 'x', 'simulated': False, 'incomplete': [share]}
+    rows = [row(20.0, domain='all'), row(25.0, domain='street')]
+    whole = result('indomain', rows, simulated=False)
+    part = result('indomain', rows, data=data)
+    assert f'Not all source videos could be had: {share}.' in results_table([part])
+    with pytest.raises(ValueError, match=r'data.incomplete differs.*same files are'):
+        results_table([whole, part])
+    assert share not in results_table([whole])
+    checkpoint = {'simulated': False, 'incomplete': ['train: 3 of 4 clips of lab']}
+    later = result('indomain', rows, simulated=False, checkpoint=checkpoint)
+    text = 'a_mma82 was trained without all source videos: train: 3 of 4 clips of lab.'
+    assert text in results_table([later])
+    assert share in report_text(report(incomplete=[share])).splitlines()

@@ -188,6 +188,13 @@ def test_the_source_of_data_is_named(methods, monkeypatch):
     assert ': tiny_set (simulation, seed 3), fingerprint' in zoo_pages(methods)[PAGE]
 
 
+def test_shares_of_clips_are_named(methods, monkeypatch):
+    (simulated,) = (c for c in methods[0].checkpoints if c.simulated)
+    share = 'test: 9 of 10 clips of street'
+    monkeypatch.setitem(simulated.measured[0]['data'], 'incomplete', [share])
+    assert f'tiny_set, fingerprint `12345678`, {share}. ' in zoo_pages(methods)[PAGE]
+
+
 def test_files_of_our_weights(methods, pages):
     (checkpoint,) = (c for c in methods[1].checkpoints if c.simulated)
     name, sha256 = checkpoint.name, checkpoint.entry['Weights SHA256']

@@ -8,6 +8,7 @@ import torch
 from mmma.structures.samples import (
     SegmentSample,
     WindowMerger,
+    join_pieces,
     segment_diou_pairs,
     segment_iou_pairs,
 )
@@ -213,3 +214,40 @@ def test_the_next_video_starts_empty():
 def test_bad_options(options, text):
     with pytest.raises(ValueError, match=text):
         WindowMerger(BODY_OF, **options)
+
+
+def test_pieces_of_a_long_segment_make_it_whole():
+    windows = [(start, start + 17) for start in np.arange(10, 77.5, 8.5)]
+    pieces = np.array(
+        [*windows, (82.0, 94.0), (77, 94), (30, 33), (20, 37), (96, 96.04)]
+    )
+    labels = np.array([3] * 8 + [3, 3, 3, 5, 3])
+    scores = np.array([0.6] * 8 + [0.5, 0.9, 0.7, 0.9, 0.8])
+    found = join_pieces(Segments(pieces, scores, labels), 17.0)
+    assert len(found) == len(pieces) + 1
+    assert found.segments_sec[:-1].tolist() == pieces.tolist()
+    assert found.segments_sec[-1].tolist() == [10, 94]
+    assert (found.scores[-1], found.labels[-1]) == (0.9, 3)
+    merger = WindowMerger([0] * 6, join_sec=17.0)
+    for piece in range(len(pieces)):
+        merger.add(Segments(pieces, scores, labels).select([piece]))
+    levels = merger.finish()
+    for level in ('action', 'body'):
+        assert levels[level].segments_sec[0].tolist() in ([10, 94], [77, 94])
+        assert [10, 94] in levels[level].segments_sec.tolist()
+
+
+def test_nothing_is_joined_of_short_weak_or_distant_segments():
+    rng = np.random.default_rng(0)
+    starts, labels = rng.uniform(0, 80, 400), rng.integers(0, 3, 400)
+    short = np.stack([starts, starts + rng.uniform(0, 12.7, 400)], axis=1)
+    scores = rng.uniform(0, 1, 400)
+    for table, own in (
+        (short, scores),
+        (np.stack([starts, starts + 17], axis=1), scores / 11),
+        (np.array([[0, 17], [18, 35], [60, 77.0]]), np.ones(3)),
+        (np.array([[0, 16], [0.5, 16.5], [1, 14.0]]), np.ones(3)),
+        (np.array([[0, 17], [8.5, 25.5]]), np.array([1, 0.4])),
+    ):
+        found = Segments(table, own, labels[: len(table)] * (len(table) > 3))
+        assert join_pieces(found, 17.0) is found

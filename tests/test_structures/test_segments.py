@@ -154,7 +154,7 @@ def test_scores_below_0_are_refused():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(method='sofd'), "NMS method 'sofd': .* Did you mean 'soft'"),
+        (dict(method='sofd'), "NMS method 'sofd': .*Did you mean 'soft'"),
         (dict(sigma=0), 'NMS sigma 0: use a number above 0'),
         (dict(min_score=-1), 'NMS min_score -1: use a number from 0'),
         (dict(tiou=1.5), 'NMS tiou 1.5: use a number above 0, up to 1'),

@@ -38,5 +38,7 @@ val_dataloader = test_dataloader = dict(
     num_workers=2,
     dataset=dict(type='UntrimmedDataset', window=window, pipeline=test_pipeline),
 )
-val_evaluator = test_evaluator = dict(type='DetectionMetric')
+val_evaluator = test_evaluator = dict(
+    type='DetectionMetric', join_sec=window['positions'] / window['rate']
+)
 default_hooks = dict(checkpoint=dict(save_best='action/mAP'))

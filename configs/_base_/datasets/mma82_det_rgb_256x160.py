@@ -48,6 +48,8 @@ val_dataloader = test_dataloader = dict(
     dataset=dict(type='UntrimmedDataset', window=window, pipeline=test_pipeline),
 )
 val_evaluator = test_evaluator = dict(
-    type='DetectionMetric', nms=dict(max_per_video=2000)
+    type='DetectionMetric',
+    nms=dict(max_per_video=2000),
+    join_sec=window['positions'] / window['rate'],
 )
 default_hooks = dict(checkpoint=dict(save_best='action/mAP'))

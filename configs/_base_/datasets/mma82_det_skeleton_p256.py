@@ -41,5 +41,7 @@ val_dataloader = test_dataloader = dict(
         type='UntrimmedDataset', modality='Pose', window=window, pipeline=test_pipeline
     ),
 )
-val_evaluator = test_evaluator = dict(type='DetectionMetric')
+val_evaluator = test_evaluator = dict(
+    type='DetectionMetric', join_sec=window['positions'] / window['rate']
+)
 default_hooks = dict(checkpoint=dict(save_best='action/mAP'))

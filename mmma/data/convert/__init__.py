@@ -46,6 +46,8 @@ def convert(
             is wrong, a rate that nothing tells, or a bad place to write.
     """
     check_choice('format', kind, tuple(CONVERTERS))
+    if options and options.sources and kind != 'mma82':
+        raise ValueError(f'--sources is for mma82, not for {kind}: leave it out')
     out = Path(out)
     there = out.exists()
     fresh = not there or (out.is_dir() and not is_filled(out))

@@ -31,15 +31,14 @@ from mmma.data.convert.target import (
     subject_of,
 )
 from mmma.data.root import DataRoot, DatasetInfo
-from mmma.data.videos import entry_lines, parse_video, write_entries
+from mmma.data.videos import entry_lines, odd_videos, parse_video, write_entries
 from mmma.files import (
     SHOWN,
-    Problem,
+    OddEntries,
     atomic_write,
     is_number,
     parse_json,
     read_text,
-    refuse,
 )
 from mmma.taxonomy import (
     LABEL_SPACES,
@@ -69,7 +68,8 @@ def convert_detection(
     tree, path = open_source(source, ('.json',))
     conversion = Conversion(tree, out, options)
     mapping = UserMapping.read(options.mapping, *MAPPING_KEYS)
-    entries, lines = _read(kind, path)
+    odd = odd_videos(path)
+    entries, lines = _read(kind, path, odd)
     videos = {}
     for name, entry in entries.items():
         try:
@@ -79,13 +79,14 @@ def convert_detection(
         if subset:
             videos[name] = {**entry, 'subset': subset}
     if not videos:
+        odd[0].notes(strict=True)
         raise ValueError(f'{path}: no videos are left to convert')
     beside = (path.with_name(name) for name in CLASS_LISTS)
     classes = next((f for f in beside if f.is_file()), None) or tree.find(*CLASS_LISTS)
     found = [(v, one['label']) for v, entry in videos.items() for one in _of(entry)]
     space, names = resolve_labels(found, classes, mapping, path)
     counts = Counter(entry['subset'] for entry in videos.values() for _ in _of(entry))
-    has_rates, problems = False, []
+    has_rates = False
     for name, entry in videos.items():
         named = [{**one, 'label': names[_key(one['label'])]} for one in _of(entry)]
         ours = _entry(name, entry, mapping, conversion)
@@ -94,17 +95,15 @@ def convert_detection(
             ours['annotations'] = [one for one in named if one['label']]
         try:
             own, ours['fps'], ours['frames'] = _rate(entry, ours['path'], conversion)
-            has_rates |= own
-            error = ''
-        except ValueError as wrong:
-            error = str(wrong)
-        video, errors = parse_video(name, ours, space, lines[name])
-        errors = [error] if error else errors
-        problems += [Problem(str(path), lines[name], name, text) for text in errors]
-        if video is not None:
-            conversion.videos.append(video)
-    refuse(problems, path)
-    notices = [f'label space {space.name}']
+        except ValueError as error:
+            odd[0].add(lines[name], name, str(error))
+            continue
+        has_rates |= own
+        video = parse_video(name, ours, space, odd, lines[name])
+        conversion.videos += [video] if video else []
+    odd[0].total = len(lines)
+    notices = [note for own in odd for note in own.notes(options.strict)]
+    notices.append(f'label space {space.name}')
     if has_rates and options.fps:
         notices.append('videos with their own fps or frames: --fps is not for them')
     left_out = Counter(str(label) for _, label in found if not names[_key(label)])
@@ -127,10 +126,13 @@ def _of(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
     return entry['annotations'] or []
 
 
-def _read(kind: str, path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
-    """Videos of a file with ``annotations`` and ``frames`` as ours, and their lines.
+def _read(
+    kind: str, path: Path, odd: tuple[OddEntries, OddEntries]
+) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+    """Videos of a file with ``annotations`` and ``frames`` as ours, and all lines.
 
-    Annotations are taken apart but not checked; None where the file has none.
+    Annotations are taken apart but not checked; None where the file has none. What
+    cannot be taken apart is ``odd``.
     """
     text = read_text(path)
     content, repeated = parse_json(text, path)
@@ -148,46 +150,41 @@ def _read(kind: str, path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, i
             'video at least; for {"database": ...} use the format opentad'
         )
     lines = entry_lines(text, found)
-    entries, wrong = {}, [(name, 'is there twice') for name in repeated]
+    entries, key = {}, _ITEMS[kind]
+    for name in repeated:
+        odd[0].add(lines.get(name, 0), name, 'is there twice: the last one counts')
     for name, entry in found.items():
-        try:
-            annotations = _annotations(kind, entry)
-        except ValueError as error:
-            wrong.append((name, str(error)))
+        items = entry.get(key) if isinstance(entry, dict) else 'bad'
+        if items is not None and not isinstance(items, list):
+            text = f'must be an object with subset, duration, and a list of {key}'
+            odd[0].add(lines[name], name, text)
             continue
+        annotations = None if items is None else []
+        for i, one in enumerate(items or ()):
+            try:
+                annotations.append(_annotation(kind, one))
+            except ValueError as error:
+                odd[1].total += 1
+                odd[1].add(lines[name], name, f'{key[:-1]} {i}: {error}')
         frames = entry.get('frames')
         if kind == 'opentad':
             frames = entry.get('frame', frames)
         entries[name] = {**entry, 'annotations': annotations, 'frames': frames}
-    refuse([Problem(str(path), lines.get(n, 0), n, what) for n, what in wrong], path)
     return entries, lines
 
 
-def _annotations(kind: str, entry: Any) -> list[dict[str, Any]] | None:
-    key = _ITEMS[kind]
-    found = entry.get(key) if isinstance(entry, dict) else 'bad'
-    if found is None:
-        return None
-    if not isinstance(found, list):
-        raise ValueError(
-            f'must be an object with subset, duration, and a list of {key}'
-        )
-    annotations = []
-    for i, one in enumerate(found):
-        try:
-            if kind == 'opentad':
-                segment, label = one['segment'], one['label']
-            elif isinstance(one, list):
-                label, start_sec, end_sec = one
-                segment = [start_sec, end_sec]
-            else:
-                raise TypeError
-        except (TypeError, KeyError, ValueError):
-            form = '{"segment", "label"}'
-            form = form if kind == 'opentad' else '[class, start_sec, end_sec]'
-            raise ValueError(f'{key[:-1]} {i}: must be {form}, not {one!r}') from None
-        annotations.append({'segment': segment, 'label': label})
-    return annotations
+def _annotation(kind: str, one: Any) -> dict[str, Any]:
+    try:
+        if kind == 'opentad':
+            return {'segment': one['segment'], 'label': one['label']}
+        if isinstance(one, list):
+            label, start_sec, end_sec = one
+            return {'segment': [start_sec, end_sec], 'label': label}
+    except (TypeError, KeyError, ValueError):
+        pass
+    form = '{"segment", "label"}'
+    form = form if kind == 'opentad' else '[class, start_sec, end_sec]'
+    raise ValueError(f'must be {form}, not {one!r}')
 
 
 def subset_of(name: str, mapping: UserMapping) -> str:

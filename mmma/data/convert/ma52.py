@@ -26,9 +26,9 @@ from mmma.data.convert.target import (
     subject_of,
 )
 from mmma.data.root import DatasetInfo
-from mmma.data.videos import Instance, Video
-from mmma.files import Problem, read_table, read_text, refuse
-from mmma.taxonomy import SUBSETS, LabelSpace, load_label_space
+from mmma.data.videos import END_TOLERANCE_SEC, Instance, Video
+from mmma.files import OddEntries, read_table, read_text
+from mmma.taxonomy import SUBSETS, IndexOutsideError, LabelSpace, load_label_space
 from mmma.video import probe_video
 
 LISTS, TABLES = '{}_list_videos.txt', '{}.csv'
@@ -63,7 +63,9 @@ def convert_mma52(source: Path, out: Path, options: Options) -> Conversion:
     _check_names(conversion.tree, space)
     form = f'tables that MMA-52 releases, with columns {",".join(COLUMNS)}'
     for subset, path in _tables(conversion, TABLES, form, 'videos'):
-        rows = read_frames(path, space)
+        odd = OddEntries(path, 'instances cut or left out')
+        rows = read_frames(odd, space)
+        conversion.notices += odd.notes(options.strict)
         made_up = is_placeholder(rows, [str(row.label) for row in rows])
         if made_up:
             conversion.notices.append(
@@ -132,21 +134,21 @@ def _read_list(
 
     A test list whose labels are all 0 is the published one, whose truth is withheld.
     """
-    rows, problems = [], []
+    rows, odd = [], OddEntries(path, 'clips left out')
     allowed = {str(label) for label in range(space.num_actions)}
     for line, text in enumerate(read_text(path).splitlines(), start=1):
-        splits = (split_line(text, gap=gap) for gap in (None, ',', ';'))
+        splits = [split_line(text, gap=gap) for gap in (None, ',', ';')]
         cells = next((c for c in splits if len(c) == 2 and c[1] in allowed), None)
         if cells:
             rows.append((line, cells[0], int(cells[1])))
         elif text.strip():
             wanted = f'expected "file label", label 0..{space.num_actions - 1}'
-            problems.append(
-                Problem(str(path), line, text.split()[0], f'{text!r}: {wanted}')
-            )
-    if not rows and not problems:
-        problems.append(Problem(str(path), 0, '', 'empty list'))
-    refuse(problems, path)
+            odd.add(line, text.split()[0], f'{text!r}: {wanted}')
+            odd.doubtful |= any(len(c) == 2 and c[1].isdecimal() for c in splits)
+    odd.total = len(rows) + len(odd.problems)
+    if not odd.total:
+        odd.add(0, '', 'empty list')
+    conversion.notices += odd.notes(conversion.options.strict)
     withheld = subset == 'test' and not any(label for _, _, label in rows)
     if withheld:
         conversion.notices.append(
@@ -186,16 +188,17 @@ class FrameRow:
     fps: float | None
 
 
-def read_frames(path: Path, space: LabelSpace) -> list[FrameRow]:
+def read_frames(odd: OddEntries, space: LabelSpace) -> list[FrameRow]:
     """Read one table of either generation.
 
     Args:
-        path: A released CSV.
+        odd: Of a released CSV; gets its odd rows.
         space: The label space; classes are indices.
 
     Raises:
-        ValueError: Another header, or bad rows; the first five are shown.
+        ValueError: Another header.
     """
+    path = odd.path
     columns, cells = read_table(path, numbers=(*COLUMNS, 'fps'))
     missing = [column for column in COLUMNS if column not in columns]
     if missing:
@@ -209,32 +212,29 @@ def read_frames(path: Path, space: LabelSpace) -> list[FrameRow]:
         names = columns if len(row) == len(columns) else map(str, range(len(row)))
         text = dict(zip(names, row, strict=True))
         rows.append((line, ''.join(row[at : at + 1]), text))
-    return parse_frames(path, rows, space)
+    return parse_frames(odd, rows, space)
 
 
 def parse_frames(
-    path: Path,
+    odd: OddEntries,
     rows: Iterable[tuple[int, str, Mapping[str, str]]],
     space: LabelSpace,
     translate: Callable[[Mapping[str, str]], Mapping[str, str]] = dict,
 ) -> list[FrameRow]:
-    """Check the rows of a table, alone and against the first row of their video.
+    """Rows of a table that can be read, by themselves and beside the first of a video.
 
     Args:
-        path: The table.
+        odd: Of the table; gets those that cannot, or whose frames are cut to the video.
         rows: Line, video and text by column of each.
         space: The label space; ``class`` is an index.
         translate: Gives a row ``COLUMNS`` and perhaps ``fps``, or raises ValueError.
-
-    Raises:
-        ValueError: Bad rows; the first five are shown.
     """
-    parsed, problems = [], []
+    parsed = []
     first: dict[str, FrameRow] = {}
     for line, name, text in rows:
+        odd.total += 1
         try:
             row = _parse_frame(translate(text), line, space)
-            parsed.append(row)
             before = first.setdefault(row.video, row)
             if (row.total_frames, row.fps) != (before.total_frames, before.fps):
                 raise ValueError(
@@ -242,10 +242,19 @@ def parse_frames(
                     f'{before.line} says {before.total_frames} at {before.fps}'
                 )
         except ValueError as error:
-            problems.append(Problem(str(path), line, name, str(error)))
-    if not parsed and not problems:
-        problems.append(Problem(str(path), 0, '', 'empty table'))
-    refuse(problems, path)
+            odd.add(line, name, str(error))
+            odd.doubtful |= isinstance(error, IndexOutsideError)
+            continue
+        start, end = max(row.start_frame, 0), min(row.end_frame, row.total_frames)
+        beyond = max(start - row.start_frame, row.end_frame - end)
+        if beyond > END_TOLERANCE_SEC * (row.fps or 25):
+            text = f'frames {row.start_frame} to {row.end_frame} of {row.total_frames}'
+            odd.add(line, name, f'{text}: {beyond} lie outside the video')
+        elif beyond:
+            odd.slight += 1
+        parsed.append(replace(row, start_frame=start, end_frame=end))
+    if not odd.total:
+        odd.add(0, '', 'empty table')
     return parsed
 
 
@@ -259,13 +268,14 @@ def _parse_frame(values: Mapping[str, str], line: int, space: LabelSpace) -> Fra
     video = values['video_id']
     if not video:
         raise ValueError('video_id is empty')
-    if not 0 <= start < end <= total or any(n % 1 for n in numbers):
+    inside = start < end and start < total and end > 0
+    if not inside or any(n % 1 for n in numbers):
         raise ValueError(
             f'frames {start:g} to {end:g} of {total:g}, class {label:g}: need '
             'whole numbers, 0 <= start < end <= total'
         )
     if label not in range(space.num_actions):
-        raise ValueError(f'class {label:g}: must be 0..{space.num_actions - 1}')
+        raise IndexOutsideError(f'class {label:g}: must be 0..{space.num_actions - 1}')
     if fps is not None and not 1 <= fps <= 1000:
         raise ValueError(f'fps {fps:g}: must be 1..1000')
     return FrameRow(line, video, int(start), int(end), int(label), int(total), fps)

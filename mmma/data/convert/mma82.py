@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mmma.data.clips import Clip, split_name, times
+from mmma.data.clips import Clip, is_named, name_parts, split_name, times
 from mmma.data.convert.ma52 import (
     COLUMNS,
-    FrameRow,
     add_videos,
     is_placeholder,
     parse_frames,
@@ -33,6 +33,7 @@ from mmma.data.convert.target import (
 from mmma.data.root import DatasetInfo
 from mmma.files import (
     SEPARATORS,
+    OddEntries,
     Problem,
     read_json,
     read_table,
@@ -61,6 +62,7 @@ NEEDED = {
     'rec': ('path', 'action'),
     'det': ('video', 'start_frame', 'end_frame', 'action', 'frames'),
 }
+_NUMBERS = ('start_sec', 'end_sec', 'fps')
 _IGNORED = '-'
 _WITHHELD = ('', '-1')
 _TABLE_SUFFIXES = ('.txt', '.csv', '.tsv', '.json', '.jsonl', '.parquet', '.md')
@@ -143,7 +145,8 @@ def _check_table(task: str, table: dict[str, Any]) -> None:
     for column in columns:
         check_choice(f'{task} column', column, RELEASE_COLUMNS[task])
     for column in NEEDED[task]:
-        if column not in columns:
+        given = ('path', 'source_video') if column == 'path' else (column,)
+        if not any(other in columns for other in given):
             raise ValueError(f'{task}: columns lack {column!r}')
     table['columns'] = columns
 
@@ -197,23 +200,25 @@ def find_tables(
 
 
 def read_rows(
-    path: Path, mapping: Mapping[str, Any], task: str
+    odd: OddEntries, mapping: Mapping[str, Any], task: str
 ) -> list[tuple[int, dict[str, str]]]:
     """Line and texts, by our column names, of each row of a table.
 
     Args:
-        path: The table.
+        odd: Of the table; gets rows of another width.
         mapping: From :func:`load_mapping`.
         task: ``rec`` or ``det``.
 
     Raises:
-        ValueError: Another header, no rows, or rows of another width.
+        ValueError: Another header, or no rows.
     """
+    path = odd.path
     table = mapping[task]
     columns, width, delimiter = table['columns'], table['width'], table['delimiter']
     if width is None:
         separators = ''.join(dict.fromkeys(delimiter + SEPARATORS))
-        header, cells = read_table(path, separators=separators)
+        numbers = [columns[name] for name in _NUMBERS if name in columns]
+        header, cells = read_table(path, None, separators, numbers)
         places, width = {}, len(header)
         for name, column in columns.items():
             if column in header:
@@ -227,11 +232,12 @@ def read_rows(
     else:
         places = columns
         gap = None if delimiter == ' ' else delimiter  # runs count once
-        name = columns.get('path', columns.get('video', 0))
+        names = ('path', 'source_video', 'video')
+        name = next((columns[each] for each in names if each in columns), 0)
         lines = read_text(path).splitlines()
         splits = (split_line(line, width, name, gap) for line in lines)
         cells = enumerate(splits, start=1)
-    rows, problems = [], []
+    rows = []
     for line, row in cells:
         if len(row) == width:
             rows.append((line, {name: row[place] for name, place in places.items()}))
@@ -241,10 +247,10 @@ def read_rows(
                 f'({", ".join(columns)}) parted by {delimiter!r}; {mapping["file"]} '
                 'says so'
             )
-            problems.append(Problem(str(path), line, '', text))
-    if not rows and not problems:
-        problems.append(Problem(str(path), 0, '', 'empty table'))
-    refuse(problems, path)
+            odd.add(line, row[0], text)
+    odd.total += len(odd.problems)
+    if not rows and not odd.problems:
+        refuse([Problem(str(path), 0, '', 'empty table')], path)
     return rows
 
 
@@ -271,7 +277,8 @@ def convert_mma82(source: Path, out: Path, options: Options) -> Conversion:
     for path, told in found['det']:
         release.add_videos(path, told)
     clips = conversion.clips
-    if len({clip.clip for clip in clips}) < len(clips):
+    names = {(clip.domain, clip.subset, clip.clip) for clip in clips}
+    if len({clip.clip for clip in clips}) < len(names):
         conversion.notices.append(
             'clip names repeat, so all of them got domain and subset in front'
         )
@@ -300,6 +307,7 @@ class Release:
 
     def __init__(self, conversion: Conversion, mapping: Mapping[str, Any]) -> None:
         self.conversion, self.mapping = conversion, mapping
+        self._spans: dict[tuple[str, ...], list[int | None]] = defaultdict(list)
         self.space = load_label_space('mma82')
         self._names = {'action': self.space.actions, 'body': self.space.bodies}
         self._known = {
@@ -352,32 +360,83 @@ class Release:
     def add_clips(self, path: PurePosixPath, told: Mapping[str, str]) -> None:
         """Add the rows of a recognition table."""
         file = self.conversion.tree.path_of(path)
-        rows = read_rows(file, self.mapping, 'rec')
+        odd = OddEntries(file, 'rows left out')
+        rows = read_rows(odd, self.mapping, 'rec')
         if told.get('subset') == 'test' and all(r['action'] == '0' for _, r in rows):
             self.conversion.notices.append(
                 f'{path}: every label is 0, so the truth is taken as withheld'
             )
             rows = [(line, {**row, 'action': ''}) for line, row in rows]
-        problems = []
+        clips = []
+        odd.total += len(rows)
         for line, row in rows:
             try:
-                self.conversion.clips.append(self._clip(row, line, told))
+                clips.append(self._clip(row, line, told))
             except ValueError as error:
-                problems.append(Problem(str(file), line, row['path'], str(error)))
-        refuse(problems, file)
+                odd.add(line, row.get('path', ''), str(error))
+        self.conversion.notices += odd.notes(self.conversion.options.strict)
+        if repeated := clips.count(None):
+            self.conversion.notices.append(
+                f'{path}: {repeated} rows with the span and the action of another are '
+                'left out'
+            )
+        self.conversion.clips += self._without_times_of_sources(path, clips)
 
-    def _clip(self, row: dict[str, str], line: int, told: Mapping[str, str]) -> Clip:
+    def _without_times_of_sources(
+        self, table: PurePosixPath, clips: Iterable[Clip | None]
+    ) -> list[Clip]:
+        """Clips whose times are spans of their file: those of others are of a source.
+
+        A file of one span whose row names another as its source was cut from that.
+        """
+        spans = defaultdict(set)
+        for clip in filter(None, clips):
+            spans[clip.path].add(clip.span)
+        kept, cut = [], 0
+        for clip in filter(None, clips):
+            alone = clip.span and clip.source_video and len(spans[clip.path]) == 1
+            if alone and not is_named(clip.path, clip.source_video):
+                clip, cut = replace(clip, start_sec=None, end_sec=None), cut + 1
+            kept.append(clip)
+        if cut:
+            self.conversion.notices.append(
+                f'{table}: {cut} clips have a file of their own, so the times of their '
+                'source videos are left out'
+            )
+        return kept
+
+    def _clip(
+        self, row: dict[str, str], line: int, told: Mapping[str, str]
+    ) -> Clip | None:
+        """A row as a clip; None for a span without a name that was there before."""
         errors: list[str] = []
         start_sec, end_sec = times(row, errors)
         if errors:
             raise ValueError(errors[0])
+        name, source = row.get('path', ''), row.get('source_video', '')
+        if not name and not source:
+            raise ValueError('neither a path nor a source_video')
+        if start_sec is not None and self.conversion.sources:
+            source = source or name
+        itself = is_named(name or source, source)
+        taken = source if itself or start_sec is not None else ''
+        action = self.label('action', row['action'])
+        place = self._place(name, row, told, taken)
+        clip = row.get('clip') or split_name(name)[0]
+        if itself and start_sec is not None and not row.get('clip'):
+            clip = f'{split_name(source)[0]}_{start_sec}-{end_sec}'
+            actions = self._spans[place['domain'], place['subset'], clip]
+            if action is not None and action in actions:
+                return None
+            actions.append(action)
+            clip += f'_{len(actions)}' * (len(actions) > 1)
         return Clip(
-            clip=row.get('clip') or split_name(row['path'])[0],
-            **self._place(row['path'], row, told),
-            action=self.label('action', row['action']),
+            clip=clip,
+            **place,
+            action=action,
             body=self.label('body', row.get('body', '')),
             emotion=row.get('emotion', ''),
-            source_video=row.get('source_video', ''),
+            source_video=source,
             start_sec=start_sec,
             end_sec=end_sec,
             line=line,
@@ -386,29 +445,33 @@ class Release:
     def add_videos(self, path: PurePosixPath, told: Mapping[str, str]) -> None:
         """Add the videos of a detection table."""
         file = self.conversion.tree.path_of(path)
-        texts = dict(read_rows(file, self.mapping, 'det'))
-        rows = parse_frames(
-            file,
-            ((line, text['video'], text) for line, text in texts.items()),
-            self.space,
-            self._frames,
-        )
+        odd = OddEntries(file, 'instances cut or left out')
+        texts = dict(read_rows(odd, self.mapping, 'det'))
+        places: dict[str, dict[str, str]] = {}
+
+        def frames(text: Mapping[str, str]) -> dict[str, str]:
+            ours, video = self._frames(text), text['video']
+            if video not in places:
+                name, source = (
+                    text.get('path') or video,
+                    video if self.conversion.sources else '',
+                )
+                places[video] = self._place(name, text, told, source)
+            return ours
+
+        named = ((line, text['video'], text) for line, text in texts.items())
+        rows = parse_frames(odd, named, self.space, frames)
+        self.conversion.notices += odd.notes(self.conversion.options.strict)
         made_up = is_placeholder(rows, [text['action'] for text in texts.values()])
         if made_up:
             self.conversion.notices.append(
                 f'{path}: made-up instances, the same frames in each video, so the '
                 f'truth of its {len(rows)} videos is withheld'
             )
-
-        def place(row: FrameRow) -> dict[str, str]:
-            text = texts[row.line]
-            try:
-                return self._place(text.get('path') or row.video, text, told)
-            except ValueError as error:
-                raise ValueError(f'{file}:{row.line}: {row.video}: {error}') from None
-
         fps = self.conversion.options.fps or self.mapping['fps']
-        add_videos(self.conversion, file, rows, fps, place, made_up)
+        add_videos(
+            self.conversion, file, rows, fps, lambda row: places[row.video], made_up
+        )
 
     def _frames(self, row: Mapping[str, str]) -> dict[str, str]:
         """A row under the names that frame tables use, its label as our index."""
@@ -421,16 +484,35 @@ class Release:
         return {**values, 'class': str(label), **rate}
 
     def _place(
-        self, name: str, row: Mapping[str, str], told: Mapping[str, str]
+        self,
+        name: str,
+        row: Mapping[str, str],
+        told: Mapping[str, str],
+        source: str,
     ) -> dict[str, str]:
-        """Path in the new root, subset, domain and subject."""
+        """Path in the new root, subset, domain and subject.
+
+        Args:
+            name: Of the clip's or video's own file.
+            row: Of the table.
+            told: What the path of the table tells.
+            source: The video to take where its own file is not there, if any.
+        """
         words, text = self.mapping['subsets'], row.get('subset', '')
         subset = told.get('subset') or words.get(text.lower())
         subset = subset or check_choice('subset', text, SUBSETS)
-        written = PurePosixPath(name).parent.parts
+        written = PurePosixPath(name or source).parent.parts
         domain = told.get('domain') or self._domain(row.get('domain', ''), written)
-        aliases = [k for k, v in self.mapping['domains'].items() if v == domain]
-        found = self.conversion.tree.find_video(name, subset, aliases)
+        words = self.mapping['domains']
+        ours = [word for word in words if words[word] == domain]
+        others = words.keys() - ours if domain else ()
+        tree = self.conversion.tree
+        found = tree.find_video(name, subset, ours, others)
+        taken = found is None and bool(source)
+        if taken:
+            for tree in reversed(self.conversion.trees):
+                if found := tree.find_video(source, '', ours, others):
+                    break
         if domain is None and found is not None:
             domain = self._domain('', found.parts[:-1])
         domain = domain or self.mapping['default_domain']
@@ -443,7 +525,15 @@ class Release:
             )
         stem, suffix = split_name(name)
         path = f'videos/{domain}/{subset}/{stem}{suffix}'
-        path = self.conversion.add_video(found, path)
+        if taken:
+            folders = '/'.join(name_parts(source))
+            path = f'videos/sources/{domain}/{folders}{split_name(source)[1]}'
+        if taken and found is None:
+            self.conversion.missing[source, domain] = path
+        else:
+            if found is not None and tree is self.conversion.sources:
+                found = PurePosixPath(tree.path_of(found).absolute())
+            path = self.conversion.add_video(found, path)
         match = re.match(self.mapping['subject'], stem)
         subject = row.get('subject') or (match[1] if match else '')
         return {'path': path, 'subset': subset, 'domain': domain, 'subject': subject}

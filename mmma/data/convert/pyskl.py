@@ -8,6 +8,7 @@ Source: MMAction2, docs of ``PoseDataset``; PYSKL, tools/data/README.md, 3f6795f
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import pickle
 import pickletools
@@ -31,7 +32,7 @@ from mmma.data.joints import (
     get_layout,
 )
 from mmma.data.root import DatasetInfo
-from mmma.files import SHOWN, Problem, leave_out, refuse
+from mmma.files import SHOWN, OddEntries
 from mmma.taxonomy import SUBSETS, LabelSpace, load_label_space, suggest
 
 SUFFIXES = ('.pkl', '.pickle')
@@ -39,6 +40,7 @@ FIELDS = (
     *('frame_dir', 'label', 'img_shape', 'total_frames'),
     *('keypoint', 'keypoint_score'),
 )
+NEEDED = ('frame_dir', 'keypoint', 'img_shape')
 FPS = 30.0
 _BODY = JOINT_SETS['body17']
 _BODY_PAIRS = {
@@ -188,7 +190,9 @@ def _plain(value: Any, known: dict[int, Any], depth: int = _DEPTH) -> Any:
     """
     if isinstance(value, _Array):
         return value.value
-    if isinstance(value, _Dtype) or callable(value) or not depth:
+    if not depth:
+        raise ValueError('nested too deeply: keypoints must be numpy arrays')
+    if isinstance(value, _Dtype) or callable(value):
         raise ValueError('something else than annotations')
     if not isinstance(value, (dict, list, tuple)):
         return value
@@ -207,9 +211,9 @@ def read_pyskl(
     """Read and check a skeleton pickle.
 
     Args:
-        path: A pickle of ``split`` and ``annotations``, or a list of annotations alone,
-            written with numpy 1 or 2.
-        subset: Of the clips of a list; by default the one in the file's name.
+        path: A pickle of ``split`` and ``annotations``, of annotations in a list or by
+            name, of lists by split, or of one annotation; of numpy 1 or 2.
+        subset: Of clips without ``split``; by default the one in the file's name.
         strict: Refuse the file for one bad annotation.
 
     Returns:
@@ -217,8 +221,8 @@ def read_pyskl(
         no larger than ``MAX_SIDE``: keypoint (M, T, V, 2) in pixels and keypoint_score
         (M, T, V) in [0, 1], float32, 0 where missing, ``repaired``, the number of those
         made missing for NaN or a place far outside, or whose score was cut to [0, 1],
-        and ``scaled``; V is 0 where nobody was found and the file does not tell it; and
-        a line on what was left out, if anything was.
+        ``scaled`` and ``unscored``; V is 0 where nobody was found and the file does not
+        tell it; and a line on what was left out, if anything was.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -226,10 +230,7 @@ def read_pyskl(
             this schema; most annotations are bad: the first five are shown.
     """
     content = load_restricted(path)
-    if isinstance(content, (list, tuple)):
-        content = {'annotations': content}
-    split = content.get('split') if isinstance(content, dict) else None
-    rows = content.get('annotations') if isinstance(content, dict) else None
+    split, rows = _parts_of(content)
     if not isinstance(rows, (list, tuple)) or split == {}:
         have = ', '.join(map(str, content)) if isinstance(content, dict) else ''
         raise ValueError(
@@ -238,7 +239,8 @@ def read_pyskl(
             'or a list of annotations'
         )
     clips: dict[str, dict[str, Any]] = {}
-    problems = []
+    odd = OddEntries(path)
+    odd.total = len(rows)
     for number, row in enumerate(rows):
         try:
             clip = _checked(row)
@@ -248,15 +250,35 @@ def read_pyskl(
         except (ValueError, TypeError) as error:
             name = row.get('frame_dir', '') if isinstance(row, dict) else ''
             item = f'annotation {number} {name}'.strip()
-            problems.append(Problem(str(path), 0, item, str(error)))
+            odd.add(0, item, str(error))
     if not rows:
-        refuse([Problem(str(path), 0, '', 'no annotations')], path)
-    notices = leave_out(problems, len(rows), path, strict)
+        odd.add(0, '', 'no annotations')
+    notices = odd.notes(strict)
     if isinstance(split, dict):
         names = {str(k): tuple(str(clip) for clip in v) for k, v in split.items()}
     else:
         names = {subset or _subset_in(path): tuple(clips)}
     return names, list(clips.values()), notices
+
+
+def _parts_of(content: Any) -> tuple[Any, Any]:
+    """Splits and annotations of a pickle in any of its forms, where it has them."""
+    if isinstance(content, (list, tuple)):
+        return None, content
+    if not isinstance(content, dict):
+        return None, None
+    if 'annotations' in content:
+        return content.get('split'), content['annotations']
+    if 'keypoint' in content:  # as pose extraction writes one per video
+        return None, [content]
+    values = content.values()
+    if values and all(isinstance(v, dict) and 'keypoint' in v for v in values):
+        return None, [{'frame_dir': name, **row} for name, row in content.items()]
+    if values and all(isinstance(v, (list, tuple)) for v in values):
+        rows = {k: [r for r in v if isinstance(r, dict)] for k, v in content.items()}
+        split = {k: [r.get('frame_dir') for r in own] for k, own in rows.items()}
+        return split, list(itertools.chain(*values))
+    return None, None
 
 
 def _subset_in(path: Path) -> str:
@@ -275,11 +297,19 @@ def _subset_in(path: Path) -> str:
 def _checked(row: Any) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise ValueError(f'a {type(row).__name__}, expected a dict')
-    missing = [f for f in FIELDS if f not in row]
+    row = {'img_shape': row.get('original_shape'), **row}
+    missing = [f for f in NEEDED if row.get(f) is None]
     if missing:
         raise ValueError(f'no {", ".join(missing)}; it has {", ".join(map(str, row))}')
-    keypoint, score = (np.asarray(row[k]) for k in ('keypoint', 'keypoint_score'))
-    frames, scaled = row['total_frames'], False
+    keypoint, score = np.asarray(row['keypoint']), row.get('keypoint_score')
+    if score is None and keypoint.shape[-1:] == (3,):  # x, y, score
+        keypoint, score = keypoint[..., :2], keypoint[..., 2]
+    unscored = score is None
+    score = keypoint.any(-1) if unscored else np.asarray(score)
+    if keypoint.ndim == 3 and keypoint.size:  # of one person
+        keypoint, score = keypoint[None], score[None]
+    frames, scaled = row.get('total_frames', keypoint.shape[1:2]), False
+    frames = frames[0] if isinstance(frames, tuple) else frames
     if not keypoint.size and not score.size and isinstance(frames, int) and frames > 0:
         joints = keypoint.shape[2] if keypoint.ndim == 4 else 0  # nobody was found
         keypoint = np.zeros((1, frames, joints, 2))
@@ -293,9 +323,12 @@ def _checked(row: Any) -> dict[str, Any]:
         raise ValueError(
             f'keypoint {keypoint.shape} has not the total_frames {frames}, 1 or more'
         )
-    label, shape = row['label'], np.asarray(row['img_shape']).tolist()
-    if not isinstance(label, int) or isinstance(label, bool) or label < 0:
-        raise ValueError(f'label {label!r}: must be a whole number from 0')
+    label = -1 if row.get('label') is None else row['label']
+    shape = np.asarray(row['img_shape']).tolist()
+    if not isinstance(label, int) or isinstance(label, bool) or label < -1:
+        raise ValueError(
+            f'label {label!r}: must be a whole number from 0; -1 or none withholds it'
+        )
     if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
         raise ValueError(f'img_shape {shape!r}: must be height and width in pixels')
     keypoint, score = keypoint.astype(np.float32), score.astype(np.float32)
@@ -318,6 +351,7 @@ def _checked(row: Any) -> dict[str, Any]:
         keypoint_score=score,
         repaired=repaired,
         scaled=scaled,
+        unscored=unscored,
     )
 
 
@@ -325,7 +359,8 @@ def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
     """Convert a skeleton pickle, or a folder of them, into a root without videos.
 
     The mapping may have ``splits``, ``subset`` and ``layout``; ``fps`` is that of all
-    clips. Pickles of one folder make one root, so they may not share splits or clips.
+    clips. Pickles of one folder make one root, so they may not share clips, nor splits
+    other than subsets.
     """
     tree, paths = list_sources(source, SUFFIXES, 'pickle')
     conversion = Conversion(tree, out, options)
@@ -337,13 +372,15 @@ def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
     for file in paths:
         own, found, left_out = read_pyskl(file, mapping.subset, options.strict)
         names = {row['frame_dir'] for row in found}
-        if again := sorted(own.keys() & split.keys()) or sorted(names & have):
+        shared = own.keys() & split.keys() - set(SUBSETS)
+        if again := sorted(shared) or sorted(names & have):
             raise ValueError(
                 f'{tree.path}: {len(paths)} pickles, of which several have '
                 f'{again[0]!r}; give one of them, or give each clips and a subset of '
                 'its own'
             )
-        split, rows, have = {**split, **own}, [*rows, *found], have | names
+        split.update({key: (*split.get(key, ()), *own[key]) for key in own})
+        rows, have = [*rows, *found], have | names
         notices += left_out
     subsets = _subsets(split, have, mapping.splits, path, notices, options.strict)
     chosen = [row for row in rows if row['frame_dir'] in subsets]
@@ -359,7 +396,8 @@ def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
     for row in chosen:
         name = row['frame_dir']
         place = ('', subsets[name], mapping.domain_of(name), '')
-        conversion.clips.append(Clip(name, *place, row['label'], None))
+        label = None if row['label'] < 0 else row['label']
+        conversion.clips.append(Clip(name, *place, label, None))
     kept = list(notices)
     most = max(len(row['keypoint']) for row in chosen)
     with SkeletonWriter(out, 'rec', layout, most) as writer:
@@ -388,6 +426,9 @@ def _repairs(rows: list[dict[str, Any]]) -> list[str]:
             f'{scaled} clips are of larger pictures: joints, width and height are '
             f'scaled down to {MAX_SIDE} pixels'
         )
+    if unscored := sum(row['unscored'] for row in rows):
+        told = 'clips have no scores: a joint is found where it is not at 0, 0'
+        notices.append(f'{unscored} {told}')
     empty = [row['frame_dir'] for row in rows if not row['keypoint_score'].any()]
     if empty:
         shown = ', '.join(empty[:SHOWN]) + (', ...' if len(empty) > SHOWN else '')
@@ -431,17 +472,14 @@ def _subsets(
         name for subset in SUBSETS[::-1] for name in taken if taken[name] == subset
     ]
     for name in order:  # tested clips first
-        problems = [
-            Problem(
-                str(path),
-                0,
-                f'split {name!r}, {clip}',
-                'is in another subset too' if clip in found else 'has no annotation',
-            )
-            for clip in split[name]
-            if clip in found or clip not in have
-        ]
-        notices += leave_out(problems, len(split[name]), path, strict)
+        odd = OddEntries(path)
+        odd.total = len(split[name])
+        for clip in split[name]:
+            if clip in found or clip not in have:
+                twice = clip in found
+                text = 'is in another subset too' if twice else 'has no annotation'
+                odd.add(0, f'split {name!r}, {clip}', text)
+        notices += odd.notes(strict)
         new = (clip for clip in split[name] if clip in have and clip not in found)
         found.update(dict.fromkeys(list(new), taken[name]))
     return found
@@ -476,13 +514,13 @@ def _fitting(
     strict: bool,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Clips of the layout, and a line on others; a clip without a joint fits any."""
-    problems, top = [], space.num_actions
+    odd, top = OddEntries(path), space.num_actions
     for row in rows:  # one label outside puts all of them in doubt
         if row['label'] >= top:
             text = f'label {row["label"]}, but {space.name} has 0..{top - 1}'
-            problems.append(Problem(str(path), 0, row['frame_dir'], text))
-    refuse(problems, path)
-    fitting = []
+            odd.add(0, row['frame_dir'], text)
+    odd.notes(strict=True)
+    odd.total, fitting = len(rows), []
     for row in rows:
         persons, frames, found, _ = row['keypoint'].shape
         if not found:
@@ -492,5 +530,5 @@ def _fitting(
             fitting.append(row)
             continue
         text = f'{found} joints, the layout has {joints}'
-        problems.append(Problem(str(path), 0, row['frame_dir'], text))
-    return fitting, leave_out(problems, len(rows), path, strict)
+        odd.add(0, row['frame_dir'], text)
+    return fitting, odd.notes(strict)

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 from unicodedata import normalize
 
-from mmma.data.clips import Clip, read_rec, split_name, write_rec
-from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, DatasetInfo, write_info
-from mmma.data.videos import Video, read_det, write_det
-from mmma.files import is_filled, link_or_copy, progress, read_json, read_text
+from mmma.data.clips import Clip, name_parts, scan_rec, split_name, write_rec
+from mmma.data.root import (
+    DET_FILE,
+    FOLLOW_LINKS,
+    INFO_FILE,
+    MISSING_FILE,
+    REC_FILE,
+    TASKS,
+    DataRoot,
+    DatasetInfo,
+    write_info,
+)
+from mmma.data.videos import Video, scan_det, write_det
+from mmma.files import (
+    SHOWN,
+    OddEntries,
+    atomic_write,
+    is_filled,
+    link_or_copy,
+    progress,
+    read_json,
+    read_text,
+)
 from mmma.taxonomy import DOMAINS, LABEL_SPACES, SUBSETS, LabelSpace, check_choice
 from mmma.video import VIDEO_SUFFIXES
 
@@ -28,6 +49,9 @@ class SourceTree:
         path: The folder, or a table without videos.
         alone: True for a single file.
 
+    Attributes:
+        links: To folders, which are searched only by ``--follow-links``.
+
     Raises:
         FileNotFoundError: There is no such folder.
     """
@@ -36,11 +60,12 @@ class SourceTree:
         self.path = Path(path)
         if not alone and not self.path.is_dir():
             raise FileNotFoundError(f'{self.path}: no such folder to convert from')
-        self.files = [] if alone else _list_files(self.path)
+        self.links: list[str] = []
+        self.files = [] if alone else self._list_files()
         self.videos: dict[str, list[PurePosixPath]] = defaultdict(list)
         for file in self.files:
             if file.suffix.lower() in VIDEO_SUFFIXES:
-                self.videos[normalize('NFC', file.stem)].append(file)
+                self.videos[normalize('NFC', file.stem).casefold()].append(file)
 
     def find(self, *names: str) -> Path | None:
         """File of the first of these names, nearest to the top, if there is one."""
@@ -61,44 +86,54 @@ class SourceTree:
         cached = blobs.name == 'blobs' and top.is_relative_to(
             blobs.parent / 'snapshots'
         )
-        if path.is_symlink() and not (origin.is_relative_to(top) or cached):
+        inside = origin.is_relative_to(top) or cached or os.environ.get(FOLLOW_LINKS)
+        if path.is_symlink() and not inside:
             raise ValueError(
                 f'{path} is a link out of {self.path}, to {origin}: put the file '
-                'itself there, or take the link away'
+                'itself there, or give --follow-links if you made the link'
             )
         return path
 
     def find_video(
-        self, name: str, subset: str, folders: Collection[str] = ()
+        self,
+        name: str,
+        subset: str,
+        folders: Collection[str] = (),
+        others: Collection[str] = (),
     ) -> PurePosixPath | None:
         """The video that a table means, relative to this tree, if it is there.
 
-        A file in a folder named after another subset is not taken. Among several, those
-        win that lie in the folder written before the name, then in one of ``folders``,
-        then in one of the subset, then those with the suffix written.
+        A file in a folder named after another subset, or in one of ``others`` and none
+        of ``folders``, is not taken. Among several, those win that share most folders
+        with the name, then those in one of ``folders``, then in one of the subset, then
+        those with the letters, then with the suffix written.
 
         Args:
             name: As the table has it: a name or a path, with or without suffix.
-            subset: ``train``, ``val`` or ``test``.
+            subset: ``train``, ``val`` or ``test``; without one (a source video) folders
+                of subsets and capitals do not count.
             folders: Names of folders that speak for a file, in lower case.
+            others: Those that speak against it.
 
         Raises:
             ValueError: Several files fit equally well.
         """
-        wanted = PurePosixPath(normalize('NFC', name))
-        parents = wanted.parent.parts
-        others = set(SUBSETS) - {subset}
-        found: dict[tuple[bool, ...], list[PurePosixPath]] = defaultdict(list)
-        for file in self.videos.get(split_name(str(wanted))[0], []):
+        *parents, stem = name_parts(name)
+        own_name = normalize('NFC', name).replace('\\', '/').rpartition('/')[2]
+        found: dict[tuple[int, ...], list[PurePosixPath]] = defaultdict(list)
+        for file in self.videos.get(stem.casefold(), []):
             *above, own = normalize('NFC', str(file)).split('/')
-            if subset not in above and others & set(above):
+            lower = {part.lower() for part in above}
+            ours = not lower.isdisjoint(folders)
+            if not ours and not lower.isdisjoint(others):
                 continue
-            fit = (
-                tuple(above[len(above) - len(parents) :]) == parents,
-                not {part.lower() for part in above}.isdisjoint(folders),
-                subset in above,
-                own == wanted.name,
-            )
+            alike = split_name(own)[0] == stem
+            elsewhere = subset not in above and not set(SUBSETS).isdisjoint(above)
+            if subset and (elsewhere or not alike):
+                continue
+            pairs = zip(reversed(above), reversed(parents), strict=False)
+            shared = takewhile(lambda pair: pair[0].lower() == pair[1].lower(), pairs)
+            fit = len(list(shared)), ours, subset in above, alike, own == own_name
             found[fit].append(file)
         best = found[max(found)] if found else []
         if len(best) > 1:
@@ -108,15 +143,22 @@ class SourceTree:
             )
         return best[0] if best else None
 
-
-def _list_files(top: Path) -> list[PurePosixPath]:
-    """Files under a folder, relative to it, those nearest to the top first."""
-    files = []
-    for folder, subfolders, names in os.walk(top):
-        subfolders[:] = [name for name in subfolders if not name.startswith('.')]
-        here = PurePosixPath(Path(folder).relative_to(top).as_posix())
-        files += [here / name for name in names]
-    return sorted(files, key=lambda file: (len(file.parts), file.parts))
+    def _list_files(self) -> list[PurePosixPath]:
+        """Files under the folder, relative to it, those nearest to the top first."""
+        files, seen = [], {self.path.resolve()}
+        follows = bool(os.environ.get(FOLLOW_LINKS))
+        for folder, subfolders, names in os.walk(self.path, followlinks=follows):
+            here = PurePosixPath(Path(folder).relative_to(self.path).as_posix())
+            files += [here / name for name in names]
+            for name in list(subfolders):
+                place = Path(folder, name)
+                if name.startswith('.') or (follows and place.resolve() in seen):
+                    subfolders.remove(name)
+                elif follows:
+                    seen.add(place.resolve())
+                elif place.is_symlink():
+                    self.links.append(str(here / name))
+        return sorted(files, key=lambda file: (len(file.parts), file.parts))
 
 
 def open_source(
@@ -316,14 +358,17 @@ class Options:
             for pyskl: label_space, splits or subset, domain, domains, layout; for
             opentad, pointtad: label_space, action_names, first_index, subsets, domain,
             domains
+        sources (DIR): for mma82: folder with source videos of which rows of the release
+            are spans; what it lacks is listed in missing_sources.csv
         force: write into a folder that is not empty
-        strict: for pyskl, opentad, pointtad: refuse a file for one odd entry; else
-            such entries are repaired or left out, and counted, unless most are odd
+        strict: refuse a file for one odd entry; else such entries are repaired or left
+            out, and counted, unless most are odd
     """
 
     videos: VideoMode = 'link'
     fps: float | None = None
     mapping: Path | None = None
+    sources: Path | None = None
     force: bool = False
     strict: bool = False
 
@@ -332,15 +377,17 @@ class Conversion:
     """Clips and videos that a converter found, and the root written of them.
 
     Args:
-        tree: The source.
+        tree: The source; ``sources`` of the options are another.
         out: The data root to write.
         options: Those of the user.
 
     Attributes:
         clips: Rows for ``rec.csv``.
         videos: Entries for ``det.json``.
-        files: Path in the new root -> video in the source tree, relative to it.
+        files: Path in the new root -> video, relative to the source tree or absolute.
         absent: Paths in the new root whose video the source tree lacks.
+        missing: Source video and domain -> its path in the new root, of sources that
+            could not be had.
         placed: Number of videos linked or copied.
         notices: What was skipped or assumed, and why.
 
@@ -352,11 +399,14 @@ class Conversion:
         check_choice('--videos', options.videos, get_args(VideoMode))
         if options.fps is not None and not 1 <= options.fps <= 1000:
             raise ValueError(f'--fps {options.fps:g}: must be 1..1000')
-        here, there = tree.path.resolve(), out.resolve()
-        if here.is_relative_to(there) or there.is_relative_to(here):
-            raise ValueError(
-                f'{out} and {tree.path} overlap: convert into another folder'
-            )
+        self.sources = SourceTree(options.sources) if options.sources else None
+        self.trees = [tree, *([self.sources] if self.sources else [])]
+        for path in (each.path for each in self.trees):
+            here, there = path.resolve(), out.resolve()
+            if here.is_relative_to(there) or there.is_relative_to(here):
+                raise ValueError(
+                    f'{out} and {path} overlap: convert into another folder'
+                )
         used = out.exists() and (not out.is_dir() or is_filled(out))
         if used and not options.force:
             raise ValueError(
@@ -367,6 +417,7 @@ class Conversion:
         self.videos: list[Video] = []
         self.files: dict[str, PurePosixPath] = {}
         self.absent: set[str] = set()
+        self.missing: dict[tuple[str, str], str] = {}
         self.placed = 0
         self.notices: list[str] = []
 
@@ -374,7 +425,7 @@ class Conversion:
         """Settle a video's path in the new root.
 
         Args:
-            found: The video in the source tree, if it is there.
+            found: The video, as in ``files``, if it is there.
             path: Where it will lie, relative to the new root, with the suffix to
                 expect if it was not found.
 
@@ -385,13 +436,17 @@ class Conversion:
             self.absent.add(path)
             return path
         path = PurePosixPath(path).with_suffix(found.suffix).as_posix()
-        self.tree.path_of(found)
-        self.files[path] = found
+        if (other := self.files.setdefault(path, found)) != found:
+            raise ValueError(f'{other} and {found} would both be {path}: rename one')
+        self.source_of(path)  # refuses links
         return path
 
     def source_of(self, path: str) -> Path | None:
         """File of a video in the source tree, if it is there, by its new path."""
-        return self.tree.path_of(self.files[path]) if path in self.files else None
+        found = self.files.get(path)
+        if found is None or found.is_absolute():  # of the folder of sources
+            return found and Path(found)
+        return self.tree.path_of(found)
 
     def write(self, info: DatasetInfo, space: LabelSpace) -> None:
         """Write the root: tables, videos, and ``dataset.json`` last.
@@ -401,22 +456,20 @@ class Conversion:
             space: The label space of the tables.
 
         Raises:
-            ValueError: The tables do not hold: a clip or video twice, a name that
-                leaves the root. Nothing is left of them then.
+            ValueError: Most entries of a table are odd: a clip or video twice, a name
+                that leaves the root. Nothing is left of them then.
         """
         out = self.out
         out.mkdir(parents=True, exist_ok=True)
         _remove_tables(out)
-        try:  # read back what was written: what is left wrong shows here
-            if self.clips:
-                write_rec(out / REC_FILE, self.clips, space)
-                read_rec(out / REC_FILE, space)
-            if self.videos:
-                write_det(out / DET_FILE, self.videos, space)
-                read_det(out / DET_FILE, space)
+        try:
+            self._write_tables(space)
         except ValueError:
             _remove_tables(out)
             raise
+        paths = {row.path for row in (*self.clips, *self.videos)}
+        self.files = {path: self.files[path] for path in self.files if path in paths}
+        self.absent &= paths
         if self.options.videos == 'none':
             self.absent |= set(self.files)
         else:
@@ -424,17 +477,75 @@ class Conversion:
                 origin = self.source_of(path).resolve()  # a download cache holds links
                 link_or_copy(origin, out / path, self.options.videos)
             self.placed = len(self.files)
+        named, top = set(self.files.values()), PurePosixPath(self.tree.path.absolute())
+        left = [f for found in self.tree.videos.values() for f in found]
+        left = [str(file) for file in left if named.isdisjoint((file, top / file))]
+        if left and (named or self.absent):  # a pickle of skeletons names no files
+            more = ', ...' if len(left) > SHOWN else ''
+            self.notices.append(
+                f'{len(left)} videos in {self.tree.path} that no table mentions are '
+                f'left out: {", ".join(left[:SHOWN])}{more}'
+            )
+        if links := [link for tree in self.trees for link in tree.links]:
+            self.notices.append(
+                f'{len(links)} links to folders were not followed: '
+                f'{", ".join(sorted(links)[:SHOWN])}; give --follow-links if you made '
+                'them'
+            )
         if self.absent:
             self.notices.append(
                 f'{len(self.absent)} videos are not in place: put them where the '
                 f'tables expect them, such as {out / min(self.absent)}'
             )
+        if self.missing:
+            self._write_missing()
         write_info(out, info)
         if (out / 'skeletons').is_dir():
             self.notices.append(
                 f'{out / "skeletons"} was there before and is left; check.py tells '
                 'whether it fits these tables'
             )
+
+    def _write_tables(self, space: LabelSpace) -> None:
+        """Write the tables, and read them back: what is left odd shows there."""
+        rec, det = self.out / REC_FILE, self.out / DET_FILE
+        odd: list[OddEntries] = []
+        if self.clips:
+            write_rec(rec, self.clips, space)
+            clips, *odd = scan_rec(rec, space)
+            kept = {clip.line: clip for clip in clips}
+            self.clips = [
+                clip if clip.body is None else replace(clip, body=kept[line].body)
+                for line, clip in enumerate(self.clips, start=2)
+                if line in kept
+            ]
+            write_rec(rec, self.clips, space)
+        if self.videos:
+            write_det(det, self.videos, space)
+            self.videos, *more = scan_det(det, space)
+            odd += more
+            write_det(det, self.videos, space)
+        self.notices += [note for own in odd for note in own.notes(self.options.strict)]
+
+    def _write_missing(self) -> None:
+        """Write the list of missing sources, and tell what it means."""
+        with atomic_write(self.out / MISSING_FILE) as file:
+            writer = csv.writer(file, lineterminator='\n')
+            writer.writerow(['source_video', 'domain', 'clips', 'videos'])
+            clips, videos = (
+                Counter(r.path for r in t) for t in (self.clips, self.videos)
+            )
+            for key, path in self.missing.items():
+                writer.writerow([*key, clips[path], videos[path]])
+        first, *_ = self.missing
+        asked = self.options.sources or 'no folder (--sources)'
+        self.notices.append(
+            f'{len(self.missing)} source videos, such as {first[0]} of {first[1]}, are '
+            f'in neither {self.tree.path} nor {asked}: {MISSING_FILE} lists them. '
+            'Their rows stay in the tables, are left out of training and test while '
+            'the files are absent, and all results say so; convert again with '
+            '--sources DIR once you have more'
+        )
 
     def lines(self) -> list[str]:
         """Summary for the user."""
@@ -449,6 +560,8 @@ class Conversion:
             hidden = sum(video.withheld for video in self.videos)
             lines.append(f'  {DET_FILE}: {_counts(videos)} videos, {hidden} unlabelled')
             lines.append(f'  {DET_FILE}: {_counts(instances)} instances')
+        for task in TASKS if self.missing else ():
+            lines += [f'  {told}' for told in DataRoot(self.out).incomplete(task)]
         lines.append(f'  videos: {self.placed} put in place, {len(self.absent)} absent')
         return lines + [f'note: {notice}' for notice in self.notices]
 
@@ -458,5 +571,5 @@ def _counts(counts: Counter[str]) -> str:
 
 
 def _remove_tables(out: Path) -> None:
-    for name in (INFO_FILE, REC_FILE, DET_FILE):
+    for name in (INFO_FILE, REC_FILE, DET_FILE, MISSING_FILE):
         (out / name).unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from mmma.data.joints import JointTree, get_layout, joint_tree
 from mmma.datasets.transforms.rgb import places_in_parts
 from mmma.datasets.windows import Window
 from mmma.registry import TRANSFORMS
-from mmma.taxonomy import suggest
+from mmma.taxonomy import check_choice
 
 
 @functools.lru_cache(maxsize=8)
@@ -333,11 +333,7 @@ class SkeletonFeatures(BaseTransform):
                 f'streams {streams!r}: give a list of {", ".join(STREAMS)}.'
             )
         for stream in streams:
-            if stream not in STREAMS:
-                raise ValueError(
-                    f'unknown stream {stream!r}: use some of {", ".join(STREAMS)}.'
-                    f'{suggest(stream, STREAMS)}'
-                )
+            check_choice('stream', stream, STREAMS)
         self.streams = tuple(streams)
         self.score = score
 

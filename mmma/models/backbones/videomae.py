@@ -26,7 +26,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmma.models.layers import sinusoid_table
 from mmma.registry import MODELS
-from mmma.taxonomy import suggest
+from mmma.taxonomy import check_choice
 
 _HUB_LAYER = r'encoder\.layer\.(\d+)\.'
 # Names in original files, and in those of the transformers library, to ours.
@@ -189,19 +189,10 @@ def find_arch(arch: str | Mapping[str, int]) -> ViTArch:
         ValueError: An unknown name or field, or numbers missing.
     """
     if isinstance(arch, str):
-        if arch not in ARCHS:
-            raise ValueError(
-                f'unknown arch {arch!r}: use one of {", ".join(ARCHS)} or a dict of '
-                f'sizes.{suggest(arch, ARCHS)}'
-            )
-        return ARCHS[arch]
+        return ARCHS[check_choice('arch', arch, ARCHS, other='or a dict of sizes')]
     known = [field.name for field in fields(ViTArch)]
     for name in arch:
-        if name not in known:
-            raise ValueError(
-                f'unknown field {name!r} in arch: use {", ".join(known)}.'
-                f'{suggest(name, known)}'
-            )
+        check_choice('field', name, known, 'arch')
     missing = [name for name in known[:3] if name not in arch]
     if missing:
         raise ValueError(f'arch lacks {", ".join(missing)}.')

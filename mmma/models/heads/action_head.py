@@ -14,7 +14,7 @@ from mmaction.models.heads import BaseHead
 from torch import Tensor, nn
 
 from mmma.registry import MODELS
-from mmma.taxonomy import check_choice, load_label_space, suggest
+from mmma.taxonomy import check_choice, load_label_space
 
 POOLINGS = {'clip': 5, 'graph': 5, 'segments': 4, 'none': 2}
 """Dimensions of the features that each pooling takes."""
@@ -31,11 +31,7 @@ def fill_options(
         ValueError: An unknown option, or a negative number.
     """
     for key, value in given.items():
-        if key not in defaults:
-            raise ValueError(
-                f'unknown option {key!r} in {where}: it has '
-                f'{", ".join(defaults)}.{suggest(key, defaults)}'
-            )
+        check_choice('option', key, defaults, where)
         if not value >= 0:
             name = where.partition(' ')[0]
             raise ValueError(f'{name}.{key} {value}: use a number from 0.')

@@ -80,6 +80,20 @@ def assign_truths(
     return order[best], order[by_class]
 
 
+def reach_points(segments: Tensor, count: int) -> Tensor:
+    """Segments (G, 2) in positions; those between points reach to the nearest one.
+
+    Else an instance of one frame could have no point to be learned at. Those with one
+    of the ``count`` points of the finest level inside stay as they are.
+    """
+    starts, ends = segments.unbind(dim=1)
+    nearest = ((starts + ends) / 2).round().clamp(0, count - 1)
+    starts = torch.minimum(starts, nearest - _SAME_LENGTH)
+    ends = torch.maximum(ends, nearest + _SAME_LENGTH)
+    between = segments[:, 1] <= segments[:, 0].floor() + 1
+    return torch.where(between[:, None], torch.stack([starts, ends], dim=1), segments)
+
+
 class SegmentHead(ClassesOfData, BaseModule):
     """Every point of every level scores every class and gives a segment.
 
@@ -252,6 +266,7 @@ class SegmentHead(ClassesOfData, BaseModule):
         tables, owners, count = [], [], 0
         for sample in samples:
             table = sample.gt_segments.to(device) * sample.rate
+            table = reach_points(table, int(sample.valid))
             labels = sample.gt_labels.to(device)
             found = assign_truths(points, table, labels, self.num_classes, self.targets)
             owners.append([torch.where(x >= 0, x + count, -1) for x in found])

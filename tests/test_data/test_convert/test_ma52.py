@@ -1,4 +1,5 @@
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from video_files import make_video, moving_frames
@@ -8,6 +9,7 @@ from mmma.data.convert import convert
 from mmma.data.convert.ma52 import FrameRow, is_placeholder, parse_frames, to_video
 from mmma.data.root import DataRoot
 from mmma.data.videos import Instance, Video
+from mmma.files import OddEntries
 from mmma.taxonomy import load_label_space
 
 SPACE = load_label_space('ma52')
@@ -42,9 +44,10 @@ def test_a_test_list_with_real_labels_keeps_them(run):
 
 
 @pytest.mark.parametrize('line', ['{} {}', '{}\t{} ', '{},{}', '{};{}', '"{}"  {}'])
-def test_names_of_a_list_may_have_spaces(run, line):
+@pytest.mark.parametrize('folder', ['videos/', 'videos\\'])
+def test_names_of_a_list_may_have_spaces(run, line, folder):
     names = ['nodding (1)', 'nodding  (2)', 'a, b']
-    text = '\n'.join(line.format(f'videos/{n}.mp4', i) for i, n in enumerate(names))
+    text = '\n'.join(line.format(f'{folder}{n}.mp4', i) for i, n in enumerate(names))
     files = {f'videos/{name}.mp4': '' for name in names}
     root, conversion = run('ma52', {'train_list_videos.txt': text + '\n', **files})
     clips = root.read_rec()
@@ -52,6 +55,33 @@ def test_names_of_a_list_may_have_spaces(run, line):
         (name, action) for action, name in enumerate(names)
     ]
     assert conversion.placed == 3
+
+
+def test_videos_that_no_list_mentions_are_named(run):
+    files = {f'a/{n}.mp4': '' for n in ('b', '0003_01_0001', *'cdefg')}
+    _, conversion = run('ma52', {**LISTS, **files})
+    text = '6 videos in {} that no table mentions are left out: a/b.mp4, a/c.mp4, '
+    told = text.format(conversion.tree.path) + 'a/d.mp4, a/e.mp4, a/f.mp4, ...'
+    assert told in conversion.notices
+
+
+def test_linked_folders_are_searched_when_asked(run, tmp_path, monkeypatch):
+    monkeypatch.delenv('MMMA_FOLLOW_LINKS', raising=False)
+    (tmp_path / 'storage').mkdir()
+    (tmp_path / 'storage/0003_01_0001.mp4').touch()
+    (tmp_path / 'download').mkdir()
+    (tmp_path / 'download/train').symlink_to(tmp_path / 'storage')
+    (tmp_path / 'download/again').symlink_to(tmp_path / 'download')
+    _, conversion = run('ma52', LISTS)
+    assert conversion.placed == 0
+    assert any(
+        '2 links to folders were not followed: again, train; give --follow-links'
+        in line
+        for line in conversion.notices
+    )
+    monkeypatch.setenv('MMMA_FOLLOW_LINKS', '1')
+    _, conversion = run('ma52', LISTS, force=True)
+    assert (conversion.placed, conversion.tree.links) == (1, [])
 
 
 def test_composed_letters_find_letters_with_marks(run):
@@ -196,7 +226,33 @@ def test_the_earlier_generation_with_videos(run, tmp_path):
 )
 def test_bad_tables(run, text, message):
     with pytest.raises(ValueError, match=message):
-        run('mma52', {'train.csv': text})
+        run('mma52', {'train.csv': text}, strict=True)
+
+
+def test_odd_lines_of_lists_are_left_out_and_told(run):
+    lines = ['a.mp4 9', 'b.mp4', 'c.mp4 120 3', 'd.mp4 4', 'e.mp4 5']
+    root, conversion = run('ma52', {'train_list_videos.txt': '\n'.join(lines)})
+    assert [clip.clip for clip in root.read_rec()] == ['a', 'd', 'e']
+    told = '\n'.join(conversion.notices)
+    assert "2 of 5 clips left out of train_list_videos.txt: b.mp4: 'b.mp4': exp" in told
+    text = '\n'.join([*lines, 'f.mp4 52'])  # counted from 1?
+    with pytest.raises(ValueError, match=r'label 0\.\.51'):
+        run('ma52', {'train_list_videos.txt': text}, force=True)
+
+
+def test_odd_rows_of_tables_are_left_out_or_cut_and_told(run):
+    rows = [
+        '2,v,0,9,1,90,30',
+        '3,v,80,190,2,90,30',
+        '4,v,9,3,1,90,30',
+        '5,v,3,9,1,90,30',
+    ]
+    root, conversion = run('mma52', {'train.csv': NEW + '\n'.join(rows)})
+    (video,) = root.read_det()
+    times = [time for i in video.instances for time in (i.start_sec, i.end_sec)]
+    assert times == pytest.approx([0, 0.3, 80 / 30, 3, 0.1, 0.3])
+    told = '\n'.join(conversion.notices)
+    assert '2 of 4 instances cut or left out of train.csv: v: frames 80 to 190' in told
 
 
 def test_no_table(run):
@@ -213,7 +269,10 @@ def row(**changes):
         **{'video_id': 'v', 'start_frame': '0', 'end_frame': '29', 'class': '9'},
         **{'total_frames': '58', 'fps': '29.0', **changes},
     }
-    return parse_frames('t.csv', [(2, 'v', values)], SPACE)[0]
+    odd = OddEntries(Path('t.csv'))
+    rows = parse_frames(odd, [(2, 'v', values)], SPACE)
+    odd.notes()  # refuses it where it is odd
+    return rows[0]
 
 
 def test_seconds_follow_the_rate():
@@ -230,8 +289,9 @@ def test_seconds_follow_the_rate():
         ({'start_frame': 'x'}, 'not a row of numbers'),
         ({'end_frame': None}, 'not a row of numbers'),
         ({'end_frame': '0'}, r'frames 0 to 0 of 58.*0 <= start < end <= total'),
-        ({'end_frame': '59'}, 'frames 0 to 59 of 58'),
-        ({'start_frame': '-1'}, 'frames -1 to 29'),
+        ({'end_frame': '99'}, 'frames 0 to 99 of 58: 41 lie outside the video'),
+        ({'start_frame': '-29'}, 'frames -29 to 29 of 58: 29 lie'),
+        ({'start_frame': '58', 'end_frame': '60'}, 'frames 58 to 60 of 58'),
         ({'start_frame': '0.5'}, 'need whole numbers'),
         ({'class': '52'}, r'class 52: must be 0\.\.51'),
         ({'fps': '0'}, r'fps 0: must be 1\.\.1000'),
@@ -244,6 +304,11 @@ def test_seconds_follow_the_rate():
 def test_bad_rows(changes, message):
     with pytest.raises(ValueError, match=message):
         row(**changes)
+
+
+def test_frames_just_outside_the_video_are_cut():
+    assert row(end_frame='59').end_frame == 58
+    assert row(start_frame='-1').start_frame == 0
 
 
 def counting(videos, **changes):

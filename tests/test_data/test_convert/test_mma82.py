@@ -16,6 +16,7 @@ from mmma.data.convert.mma82 import (
 from mmma.data.convert.target import Conversion, Options, SourceTree
 from mmma.data.root import DataRoot
 from mmma.data.videos import Instance
+from mmma.files import OddEntries
 from mmma.taxonomy import load_label_space
 
 SHIPPED = json.loads(RELEASE.read_text())
@@ -119,7 +120,10 @@ def test_not_a_mapping(mapping_file, tmp_path):
 def rows(tmp_path):
     def read(text, mapping=RELEASE, task='rec'):
         (tmp_path / 'table').write_text(text)
-        return read_rows(tmp_path / 'table', load_mapping(mapping), task)
+        odd = OddEntries(tmp_path / 'table')
+        rows = read_rows(odd, load_mapping(mapping), task)
+        odd.notes(strict=True)
+        return rows
 
     return read
 
@@ -155,7 +159,7 @@ def test_rows_with_a_header(rows):
         (
             'a.mp4 120 3',
             'rec',
-            r"table:1: 3 columns .*expected 2 \(path, action\) parted by ' '",
+            r"table:1: a.mp4: 3 columns .*expected 2 \(path, action\) parted by ' '",
         ),
         ('', 'rec', 'empty table'),
         ('video_id,start_frame', 'det', r"no column 'end_frame' for end_frame; .*json"),
@@ -389,7 +393,8 @@ def test_detection_alone_and_its_placeholder(run):
     ],
 )
 def test_bad_instances(run, row, message):
-    files = {'label_name.txt': NAMES, 'val.csv': CSV + row}
+    folder = '' if 'domain' in message else 'lab/'
+    files = {'label_name.txt': NAMES, f'{folder}val.csv': CSV + row}
     with pytest.raises(ValueError, match=message):
         run('mma82', files)
 

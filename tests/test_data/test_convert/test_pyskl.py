@@ -149,6 +149,7 @@ ARRAY = b'cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC\x01bt
         (pickle.dumps(np.zeros(2, [('a', 'i4')])), 'not of numbers'),
         (pickle.dumps(RECORDS), 'an array of records, not of numbers'),
         (b'cnumpy\ndtype\n.', 'something else than annotations'),
+        (pickle.dumps([[[[[[[0]]]]]]]), 'nested too deeply: keypoints must be numpy'),
         (b'cnumpy\nndarray\n(K\x05tR.', 'numpy.ndarray is not called'),
         (ARRAY + b'(K\x01(K\x02tNI00\nC\x04abcdtb.', 'an array without a dtype'),
         (b'cnumpy\ndtype\n}X\x01\x00\x00\x00aK\x01sb.', 'not a readable pickle'),
@@ -162,7 +163,7 @@ def test_what_is_no_skeleton_pickle(dump, data, message):
 def test_a_small_file_asks_for_little_memory(dump):
     loop = []
     loop.append(loop)
-    with pytest.raises(ValueError, match='something else than annotations'):
+    with pytest.raises(ValueError, match='nested too deeply'):
         load_restricted(dump(loop))
     many = [0]
     for _ in range(4):
@@ -172,6 +173,51 @@ def test_a_small_file_asks_for_little_memory(dump):
     huge = (np.ndarray, (10**12,), b'f8')  # of _reconstruct: not taken at its word
     path = dump(Attack(np.zeros(0).__reduce__()[0], *huge))
     assert load_restricted(path).shape == (0,)
+
+
+def test_annotations_by_name_and_by_split(dump):
+    rows = [annotation('c0'), annotation('c1')]
+    named = {f'c{i}': {k: v for k, v in annotation().items() if k != 'frame_dir'}
+             for i in (0, 1)}  # fmt: skip
+    for value, splits in (
+        (named, {'train': ('c0', 'c1')}),
+        (
+            {'train': rows[:1], 'val': tuple(rows[1:])},
+            {'train': ('c0',), 'val': ('c1',)},
+        ),
+        (
+            {'train': [rows[0], 'odd'], 'val': rows[1:]},
+            {'train': ('c0',), 'val': ('c1',)},
+        ),
+    ):
+        split, found, _ = read_pyskl(dump(value), 'train')
+        assert split == splits
+        assert [row['frame_dir'] for row in found] == ['c0', 'c1']
+        np.testing.assert_array_equal(found[1]['keypoint'], rows[1]['keypoint'])
+
+
+def test_annotations_with_less_and_in_other_shapes(dump):
+    row = annotation(shape=(1, 3, 17))
+    joined = np.concatenate([row['keypoint'], row['keypoint_score'][..., None]], -1)
+    for changes, lacking in (
+        ({}, ('total_frames', 'img_shape')),
+        ({'keypoint': joined}, ('keypoint_score',)),
+        ({k: row[k][0] for k in ('keypoint', 'keypoint_score')}, ()),
+    ):
+        value = {k: v for k, v in {**row, **changes}.items() if k not in lacking}
+        _, (found,), _ = read_pyskl(dump(content(value)))
+        for key in ('keypoint', 'keypoint_score'):
+            np.testing.assert_array_equal(found[key], row[key].astype(np.float32))
+        assert (found['img_shape'], found['unscored']) == ((240, 320), False)
+
+
+def test_labels_that_are_withheld(tmp_path):
+    rows = [annotation('c0', -1), annotation('c1', 3), annotation('c2', None)]
+    rows += [{k: v for k, v in annotation('c3').items() if k != 'label'}]
+    (tmp_path / 'test.pkl').write_bytes(pickle.dumps(rows))
+    convert('pyskl', tmp_path / 'test.pkl', tmp_path / 'out')
+    actions = [clip.action for clip in DataRoot(tmp_path / 'out').read_rec()]
+    assert actions == [None, 3, None, None]
 
 
 def test_what_a_pickle_does_to_a_name_ends_with_it(dump):
@@ -206,8 +252,8 @@ def test_nan_is_missing_and_scores_are_cut(dump):
         (content(annotation()) | {'split': {}}, 'at least one split'),
         (content(), 'no annotations'),
         (content('row'), 'annotation 0: a str, expected a dict'),
-        (content(dict(frame_dir='c0')), 'annotation 0 c0: no label, img_shape, total'),
-        (content(annotation(label=-1)), 'label -1: must be a whole number'),
+        (content(dict(frame_dir='c0')), 'annotation 0 c0: no keypoint, img_shape; it'),
+        (content(annotation(label=-2)), 'label -2: must be a whole number'),
         (content(annotation(label='nod')), "label 'nod': must be a whole number"),
         (content(annotation(img_shape=(0, 9))), r'img_shape \[0, 9\]: must be height'),
         (content(annotation(total_frames=4)), 'not the total_frames 4'),
@@ -356,7 +402,7 @@ def test_bad_mappings(source, mapping_file, tmp_path, mapping, message):
 
 def test_no_pickle_and_several(source, tmp_path):
     source(), source(name='download/more.pickle')
-    with pytest.raises(ValueError, match=r"2 pickles, .*'test'; give one of them"):
+    with pytest.raises(ValueError, match=r"2 pickles, .*'[abc]'; give one of them"):
         convert('pyskl', tmp_path / 'download', tmp_path / 'out')
     (tmp_path / 'empty').mkdir()
     with pytest.raises(FileNotFoundError, match=r'no \.pkl or \.pickle file is in it'):
@@ -472,6 +518,32 @@ def test_a_folder_of_lists_is_one_root(tmp_path):
     write_list(folder / 'x_test.pkl', 'ea')
     with pytest.raises(ValueError, match=r"3 pickles, of which several have 'a'"):
         convert('pyskl', folder, tmp_path / 'other')
+
+
+def test_a_folder_of_single_annotations_is_one_root(tmp_path, mapping_file):
+    folder = tmp_path / 'one_per_video'
+    folder.mkdir()
+    for number, name in enumerate('abc'):
+        (folder / f'{name}.pkl').write_bytes(pickle.dumps(annotation(name, number)))
+    mapping = mapping_file({'subset': 'val'})
+    convert('pyskl', folder, tmp_path / 'out', Options(mapping=mapping))
+    clips = DataRoot(tmp_path / 'out').read_rec()
+    assert [(c.clip, c.subset, c.action) for c in clips] == [
+        *(('a', 'val', 0), ('b', 'val', 1), ('c', 'val', 2))
+    ]
+
+
+def test_joints_without_scores_are_found_where_they_are_not_at_0(source, tmp_path):
+    row = annotation('a')
+    del row['keypoint_score']
+    row['keypoint'][0, 1, 2] = 0
+    found = convert(
+        'pyskl', source([row, annotation('b'), annotation('c')]), tmp_path / 'o'
+    )
+    scores = SkeletonStore(tmp_path / 'o', 'rec').get('a')[1]
+    assert scores[0, 1, 2] == 0
+    assert scores.sum() == scores.size - 1
+    assert any('1 clips have no scores' in notice for notice in found.notices)
 
 
 def test_a_conversion_that_fails_leaves_nothing(source, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from mmma.data.convert.target import (
     UserMapping,
     subject_of,
 )
+from mmma.data.root import DataRoot
 
 
 def test_files_nearest_to_the_top_come_first(tree, tmp_path):
@@ -219,10 +220,26 @@ def test_bad_usage(tree, tmp_path):
             convert(kind, tree(LIST), tmp_path / 'out', options)
 
 
-def test_tables_that_do_not_hold_leave_no_root(tree, tmp_path):
-    source = tree(
-        {'train_list_videos.txt': 'a.mp4 9\n', 'val_list_videos.txt': 'a.mp4 9\n'}
-    )
+def test_what_does_not_hold_is_left_out_and_told(tree, tmp_path):
+    train, val = 'a.mp4 9\nb.mp4 9\n', 'a.mp4 9\n'
+    source = tree({'train_list_videos.txt': train, 'val_list_videos.txt': val})
+    out = tmp_path / 'out'
+    found = convert('ma52', source, out)
+    left = [(clip.clip, clip.subset) for clip in DataRoot(out).read_rec()]
+    assert left == [('a', 'train'), ('b', 'train')]
+    (note,) = (note for note in found.notices if 'duplicate clip' in note)
+    assert note.startswith('1 of 3 rows repaired or left out of rec.csv: a: dup')
+    assert found.absent == {'videos/train/a.mp4', 'videos/train/b.mp4'}
     with pytest.raises(ValueError, match='a: duplicate clip'):
-        convert('ma52', source, tmp_path / 'out')
-    assert not (tmp_path / 'out').exists()
+        convert('ma52', source, tmp_path / 'strict', Options(strict=True))
+    assert not (tmp_path / 'strict').exists()
+
+
+def test_nothing_is_written_outside_of_the_root(tree, tmp_path):
+    head = 'video_id,start_frame,end_frame,class,total_frames,fps\n'
+    rows = [f'{video},0,9,3,90,30\n' for video in ('v', 'w', '../../../../x')]
+    source = tree({'train.csv': head + ''.join(rows), 'x.mp4': '', 'v.mp4': ''})
+    found = convert('mma52', source, tmp_path / 'out')
+    assert [v.video for v in DataRoot(tmp_path / 'out').read_det()] == ['v', 'w']
+    assert [*found.files, *found.absent] == ['videos/train/v.mp4', 'videos/train/w.mp4']
+    assert any('1 of 3 videos left out of det.json' in n for n in found.notices)

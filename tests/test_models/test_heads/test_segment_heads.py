@@ -3,7 +3,7 @@ import pytest
 import torch
 from detection_windows import CLASSES, POSITIONS, RATE, overlapping_windows, window
 
-from mmma.models.heads.segment_heads import RADIUS, TARGETS, assign_truths
+from mmma.models.heads.segment_heads import RADIUS, TARGETS, assign_truths, reach_points
 from mmma.models.pyramid import default_ranges, pyramid_points
 from mmma.registry import MODELS
 from mmma.taxonomy import load_label_space
@@ -114,6 +114,37 @@ def test_every_truth_beyond_half_a_position_is_found_where_it_covers_a_point(cen
 
 
 HEADS = ['ActionFormerHead', 'TriDetHead']
+
+
+def test_a_truth_of_one_frame_reaches_a_point():
+    frames = torch.arange(0, 30, 15 / 25)  # of 25 per second at 15 positions
+    for start in frames.tolist():
+        table = reach_points(torch.tensor([[start, start + 0.6]]), 30)
+        owners, _ = assign_truths(POINTS, table, torch.tensor([0]), CLASSES_ASSIGNER)
+        (found,) = (owners == 0).nonzero()[:, 0].tolist()
+        assert POINTS.strides[found] == 1
+        assert abs(POINTS.times[found] - start - 0.3) < 0.81
+        assert (table[0, 1] - table[0, 0]).item() < 1.7
+        assert (POINTS.encode(table, torch.tensor([found])) > 0).all()
+
+
+def test_truths_with_a_point_inside_stay_as_they_are():
+    table = torch.tensor([[0.2, 1.8], [3.9, 4.1], [2.0, 3.01], [0.0, 30.0]])
+    assert reach_points(table, 30) is not table
+    assert reach_points(table, 30).tolist() == table.tolist()
+    assert reach_points(torch.zeros(0, 2), 30).shape == (0, 2)
+
+
+@pytest.mark.parametrize('kind', HEADS)
+def test_a_truth_of_one_frame_is_learned(kind):
+    head = build(kind).eval()
+    sample = window([[2.06, 2.1]], [1])
+    losses = head.loss(*pyramid(POSITIONS), [sample])
+    assert losses['loss_reg'] > 0
+    sum(losses.values()).backward()
+    assert all(p.grad.isfinite().all() for p in head.parameters() if p.grad is not None)
+
+
 WIDTH = 8
 
 
