@@ -192,7 +192,7 @@ def test_scores_that_are_no_probabilities_are_told(folder, capsys):
         ([*TEST, *LEARN, '--out', 'weak_val.npz'], 'is one of the inputs'),
         (['good_test.npz', 'weak_val.npz', '--out', 'f.npz'], 'lacks 40 of 70 clips'),
         ([*TEST, '--gt', 'nowhere.csv'], 'nowhere.csv: no such file'),
-        ([*TEST, '--gt', '.'], 'No data in .*no dataset.json'),
+        ([*TEST, '--gt', '.'], 'no dataset.json: write'),
         ([*TEST, '--label-space', 'ma52'], 'unknown class column'),
         (['none.npz', '--out', 'f.npz'], 'no score file none.npz'),
     ],
