@@ -207,8 +207,8 @@ def check_groups(cfg: Any, source: str, needed: bool = False) -> Any:
         if value is None and needed and key in _NEEDED:
             raise ValueError(f'{source}: its config has no {key}')
     for key, choices in (('label_space', LABEL_SPACES), ('task', ('rec', 'det'))):
-        if key in cfg:
-            check_choice(key, cfg[key], choices)
+        if key in cfg or needed:
+            check_choice(f'{key} of {source}', cfg.get(key), choices)
     if not isinstance(cfg.get('data_root', ''), str):
         raise ValueError(f'{source}: data_root is {cfg["data_root"]!r}: name a folder')
     return cfg

@@ -71,7 +71,7 @@ def test_bad_options(option, message):
         ('raise SystemExit(0)', r'a\.py:1: not readable as a config: SystemExit'),
         ('model = 3', r"a\.py: model is '3': it must be a group of keys"),
         ('model = dict(backbone=[])', r"a\.py: model\.backbone is '\[\]': it must be"),
-        ("task = 'x'", "unknown task 'x'"),
+        ("task = 'x'", "unknown task of .*a.py 'x'"),
         ('data_root = 3', 'data_root is 3: name a folder'),
         ("protocol = dict(name='indomain', seed='x')", "protocol .*'seed': 'x'"),
     ],

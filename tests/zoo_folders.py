@@ -69,7 +69,7 @@ def add_weights(folder, task='rec', simulated=True):
     weights = place / f'{name}-{file_sha256(draft)[:8]}.safetensors'
     draft.rename(weights)
     loader = {'dataset': {'modality': 'Pose'}}
-    config = {'label_space': 'mma82', 'model': {}, 'protocol': {}}
+    config = {'label_space': 'mma82', 'model': {}, 'protocol': {}, 'task': task}
     config['test_dataloader'] = loader
     (place / 'config.json').write_text(json.dumps(config))
     (place / 'train.log').write_text('trained\n')

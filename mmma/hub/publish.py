@@ -41,6 +41,7 @@ from mmma.hub.published import (
     check_results,
     default_name,
     find_leaf,
+    lacking,
     measured_otherwise,
     portable,
     resolved,
@@ -147,7 +148,10 @@ def publishable_meta(checkpoint: Any) -> dict[str, Any]:
     chosen = meta.get('selected_on') or {}
     if {'subset', 'metric'} <= chosen.keys() and 'best_score' in (info or {}):
         told['metrics'] = {f'{chosen["subset"]}/{chosen["metric"]}': info['best_score']}
-    return Scrubber().value(to_plain(told))
+    try:
+        return Scrubber().value(to_plain(told))
+    except RecursionError:
+        raise ValueError('the meta of the checkpoint is too deep') from None
 
 
 def to_precision(weights: Mapping[str, Any], precision: str) -> dict[str, Any]:
@@ -234,6 +238,8 @@ def _metafile_of(
     Without a file the contents are mmma's own without models; None where mmma has no
     such method.
     """
+    for sentence in lacking(model):
+        raise ValueError(sentence)
     method = method_of(Path(leaf_of(model) or model.name).stem)
     path = metafile_path(model.path.parents[1], method)
     places = [metafile_path(folder.parent, method) for folder in config_folders()]

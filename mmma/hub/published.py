@@ -305,6 +305,10 @@ def default_name(run: TrainingRun, leaf: str | None) -> str:
 
 
 MAX_BYTES = 8 << 20
+_TOLD = (
+    *('label_space', 'classes', 'parameters', 'precision', 'protocol.name'),
+    *('data.name', 'data.fingerprint'),
+)
 
 
 @dataclass(frozen=True)
@@ -441,15 +445,23 @@ def check_results(
         )
 
 
+def lacking(model: ZooFolder) -> Iterator[str]:
+    """Sentences on facts that the weights of a published model do not tell."""
+    for key in _TOLD:
+        value: Any = model.meta
+        for part in key.split('.'):
+            value = (value or {}).get(part)
+        if value is None:
+            yield f'{model.relative}: its meta lacks {key}. Publish it again.'
+
+
 def problems_of(model: ZooFolder) -> Iterator[str]:
     """Sentences on faults of a published folder."""
     if not model.weights.name.endswith(f'-{model.sha256[:8]}{SUFFIX}'):
         yield (
             f'{model.relative} has SHA-256 {model.sha256[:8]}...: damaged or changed.'
         )
-    for key in ('label_space', 'classes', 'data', 'protocol'):
-        if key not in model.meta:
-            yield f'{model.relative}: its meta lacks {key}. Publish it again.'
+    yield from lacking(model)
     for path in (model.config, model.path / 'train.log'):
         if not path.is_file():
             yield f'{path} is missing. Publish it again.'

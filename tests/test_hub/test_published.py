@@ -298,7 +298,8 @@ def model(tmp_path):
     folder.mkdir(parents=True)
     draft = folder / 'draft.safetensors'
     meta = {'label_space': 'x', 'classes': ['x'], 'protocol': {'name': 'x'}}
-    write_safetensors(draft, {'w': torch.ones(2)}, {**meta, 'data': {}})
+    meta |= {'data': {'name': 'x', 'fingerprint': 'x'}, 'parameters': 2}
+    write_safetensors(draft, {'w': torch.ones(2)}, {**meta, 'precision': 'float32'})
     sha256 = ZooFolder(folder, draft).sha256
     draft.rename(folder / f'tiny-{sha256[:8]}.safetensors')
     for name in ('config.json', 'train.log'):
