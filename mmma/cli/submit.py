@@ -12,6 +12,7 @@ from typing import Any
 
 from mmma.data.clips import split_name
 from mmma.evaluation.recognition import BODY_SCORES
+from mmma.evaluation.scores import scale_notes
 from mmma.files import try_out
 from mmma.reporting import submission
 from mmma.taxonomy import load_label_space
@@ -67,6 +68,10 @@ def _add_files(parser: argparse.ArgumentParser, scores: str, listed: str) -> Non
 def _submit_clips(args: argparse.Namespace) -> int:
     space = load_label_space('ma52')
     table = submission.read_ma52_scores(args.scores)
+    for note in scale_notes(
+        table.scores, args.scores, 'sums of body groups mean nothing'
+    ):
+        _warn(note)
     found = _official(args, table.names)
     if found is None:
         own = submission.unique_stems(table.names).values()

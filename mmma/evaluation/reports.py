@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -51,6 +52,7 @@ from mmma.evaluation.scores import (
     fuse_tables,
     learn_weights,
     read_scores,
+    scale_notes,
     write_scores,
 )
 from mmma.files import OddEntries, atomic_write, tell
@@ -58,6 +60,7 @@ from mmma.structures.segments import Segments
 from mmma.taxonomy import LabelSpace, load_label_space, suggest
 
 Entry = TypeVar('Entry', Clip, Video)
+_AVERAGED = 'averaged as given, larger numbers weigh more'
 ALIASES = {'UAR': 'action/mca', 'WAR': 'action/top1'}
 """Names of two metrics in the emotion literature."""
 
@@ -133,6 +136,7 @@ def recognition_report(
     counts = [trained[action] for action in range(space.num_actions)]
     options = replace(options, train_counts=counts if trained else None)
     rows = domain_rows(table, chosen, space, options, info.domains)
+    tell(scale_notes(table.scores, pred, 'body scores of sums mean nothing'))
     report = {
         **rows[0]['metrics'],
         'task': 'rec',
@@ -143,6 +147,7 @@ def recognition_report(
             **rows[0]['counts'],
             'ignored': len(scores.names) - len(table.names),
         },
+        'probabilities': are_probabilities(table.scores),
         'incomplete': told,
         'options': {
             'label_space': label_space,
@@ -214,21 +219,19 @@ def detection_report(
 def _truth_file(path: Path, name: str, space: LabelSpace) -> tuple[Path, DatasetInfo]:
     """A truth file, or that of a data root, and what its root says of itself.
 
-    Of a file on its own the domains are MMA-82's, and ``simulated`` is None.
+    Of a file on its own the domains are MMA-82's, and ``simulated`` is None. A
+    ``dataset.json`` beside it must be good: it may say that the data are simulated.
 
     Raises:
         FileNotFoundError: A folder that is no data root.
-        ValueError: The root is of another label space.
+        ValueError: A bad ``dataset.json``, or the root is of another label space.
     """
     root = path if path.is_dir() else path.parent
     if path.is_dir() and not (root / INFO_FILE).is_file():
         raise FileNotFoundError(missing_root(root))
-    try:
-        info = read_info(root)
-    except (FileNotFoundError, ValueError):
-        if path.is_dir():
-            raise
+    if not os.path.lexists(root / INFO_FILE):
         return path, DatasetInfo('', space.name, simulated=None)  # type: ignore[arg-type]
+    info = read_info(root)
     if info.label_space != space.name:
         raise ValueError(
             f'{root} is of label space {info.label_space!r}, not {space.name!r}: give '
@@ -437,7 +440,7 @@ def fuse_files(
         clips = {c.clip: c for c in read_rec(gt, labels, None, info.domains)}
         simulated, labels = info.simulated, body_map(clips.values(), labels)
     tables, notes = _read_tables(scores, labels), []
-    learnt, fitted = None, ()
+    learnt, fitted, metrics = None, (), None
     if learn and gt and val_scores:
         own = _read_tables(val_scores, labels)
         fitted = own[0].names
@@ -450,7 +453,6 @@ def fuse_files(
     if body_fusion is not None:
         fused = _fuse_bodies(fused, labels, body_fusion)
     known = [c for c in map(clips.get, fused.names) if c and c.action is not None]
-    metrics = None
     if known:
         options = EvaluationOptions(class_set, body_scores, resamples)
         metrics = _fusion_metrics([*tables, fused], known, fitted, labels, options)
@@ -467,6 +469,7 @@ def fuse_files(
         'space': space,
         'label_space': label_space,
         'clips': len(fused.names),
+        'probabilities': all(are_probabilities(table.scores) for table in tables),
         'body_scores': fused.body_scores is not None,
         'body_fusion': body_fusion,
         'inputs': _files(scores),
@@ -540,10 +543,10 @@ def _notes_on_scales(
 ) -> list[str]:
     """The arithmetic mean follows whoever writes the larger numbers."""
     notes = [
-        f'{path}: rows do not add up to 1, so these are no probabilities; averaged as '
-        'given, larger numbers weigh more'
+        note
         for path, table in zip(files, tables, strict=True)
-        if space == 'mean' and not are_probabilities(table.scores)
+        for note in scale_notes(table.scores, path, _AVERAGED)
+        if space == 'mean'
     ]
     heads = [table.body_scores is not None for table in tables]
     if any(heads) and not all(heads):

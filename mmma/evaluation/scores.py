@@ -363,6 +363,17 @@ def are_probabilities(scores: np.ndarray) -> bool:
     return bool(scores.min(initial=0) >= 0 and near.all())
 
 
+def scale_notes(scores: np.ndarray, path: Path, so: str) -> list[str]:
+    """A line on scores that are no probabilities, and what follows; or none."""
+    if are_probabilities(scores):
+        return []
+    sums = scores.sum(axis=1, dtype=np.float64)
+    told = f'rows add up to {sums.min():.3g} to {sums.max():.3g}'
+    if scores.min() < 0:
+        told += f', the lowest score is {scores.min():.3g}'
+    return [f'{path}: {told}, so these are no probabilities; {so}']
+
+
 def learn_weights(
     tables: Sequence[ScoreTable], labels: ArrayLike, space: str = 'mean'
 ) -> tuple[np.ndarray, dict[str, Any]]:

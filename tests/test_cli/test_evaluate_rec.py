@@ -273,3 +273,58 @@ def test_needs_numpy_alone(files, tmp_path):
         [sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.stdout.splitlines()[-1] == '[]', done.stderr
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        '{"name": "x", "label_space": "mma82", "simulated": true',
+        '{"name": "x", "label_space": "mma82", "simulated": "yes"}',
+        '{"name": "x", "label_space": "mma82"}',
+        '[true]',
+        b'\xff{}',
+    ],
+)
+def test_a_mark_that_cannot_be_read_is_an_error(files, tmp_path, capsys, content):
+    arguments, info = files(clips()), tmp_path / 'dataset.json'
+    info.write_bytes(content if isinstance(content, bytes) else content.encode())
+    for gt in (tmp_path / 'rec.csv', tmp_path):
+        arguments[2] = str(gt)
+        assert main('evaluate', [*arguments, '--resamples', '0']) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ''
+        assert re.match(r'error: .*dataset\.json', captured.err)
+        assert captured.err.count('\n') == 1
+
+
+def test_a_mark_that_is_no_file_is_an_error(files, tmp_path, capsys):
+    arguments, info = files(clips()), tmp_path / 'dataset.json'
+    info.symlink_to(tmp_path / 'gone.json')
+    assert main('evaluate', arguments) == 2
+    info.unlink()
+    info.mkdir()
+    assert main('evaluate', arguments) == 2
+    assert capsys.readouterr().err.count('dataset.json: no such file') == 2
+    info.rmdir()
+    assert report_of(arguments, capsys)['simulated'] is None
+
+
+def test_scores_that_are_no_probabilities_are_told(files, tmp_path, capsys):
+    arguments, table = [*files(clips()), '--resamples', '0'], scores_of(clips())
+    shares = table.scores / table.scores.sum(axis=1, keepdims=True)
+    for scores, told in [
+        (shares, None),
+        (shares + 4, 'rows add up to 329 to 329, so these are no probabilities'),
+        (shares * 2, 'rows add up to 2 to 2, so these'),
+        (np.where(shares > 0.1, 1.0, 0.5), 'body scores of sums mean nothing'),
+    ]:
+        pred = tmp_path / 'scores.npz'
+        write_scores(pred, replace(table, scores=scores), SPACE)
+        assert main('evaluate', [*arguments, '--json']) == 0
+        captured = capsys.readouterr()
+        assert json.loads(captured.out)['probabilities'] is (told is None)
+        assert (told or '') in captured.err
+        assert ('probabilities' in captured.err) is bool(told)
+    write_scores(pred, replace(table, scores=np.log(shares)), SPACE)
+    assert main('evaluate', [*arguments, '--body-scores', 'top1']) == 0
+    assert 'the lowest score is -7.07' in capsys.readouterr().err

@@ -142,3 +142,12 @@ def test_needs_no_torch(folder):
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == '[]', done.stderr
+
+
+def test_scores_that_are_no_probabilities_are_told(folder, capsys):
+    assert main('submit', ['mac2024', 's.npz', 'o.zip']) == 0
+    assert 's.npz: rows add up to 2' in capsys.readouterr().err
+    scores = np.full((3, 52), 1 / 52)
+    write_scores('s.npz', ScoreTable(NAMES, scores), SPACE)
+    assert main('submit', ['mac2024', 's.npz', 'o.zip']) == 0
+    assert 'probabilities' not in capsys.readouterr().err
