@@ -255,10 +255,7 @@ def load_config(
         domains = read_root(root).domains
         if 'label_space' in cfg and 'label_space' not in applied:
             cfg.label_space = read_root(root).info.label_space
-    try:
-        resolved = make_protocol(cfg.get('protocol', {}), protocol, *domains)
-    except TypeError as error:
-        raise ValueError(f'{path}: protocol {dict(cfg.protocol)}: {error}') from None
+    resolved = make_protocol(cfg.get('protocol', {}), protocol, *domains)
     write_protocol(cfg, resolved, data_root)
     for key, value in applied.items():
         if get_key(cfg, key) != value:

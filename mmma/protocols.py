@@ -139,6 +139,7 @@ def make_protocol(
     configured = dict(configured)
     own_name = configured.pop('name', None)
     told, own_source = configured.pop('domains', None), configured.pop('source', None)
+    told = told if isinstance(told, (list, tuple)) or not told else [told]
     domains = tuple(domains or told or DOMAINS)
     name = given.pop('protocol', own_name)
     if name is None:
@@ -163,6 +164,14 @@ def make_protocol(
             options[key] = (
                 tuple(value) if isinstance(value, (list, tuple)) else (value,)
             )
+    shots = options.get('shots', ())
+    numbers = (options.get('seed', 0), options.get('runs', 1), *shots)
+    right = all(isinstance(number, (int, float)) for number in numbers)
+    if not right or not all(isinstance(domain, str) for domain in domains):
+        raise ValueError(
+            f'protocol {name}: seed, runs and shots are whole numbers and domains are '
+            f'names, not {configured} of {domains}'
+        )
     kept = own_source in domains or tuple(told or domains) == domains
     if own_source and (name != 'indomain' if own_source == REST else kept):
         source = own_source

@@ -73,7 +73,10 @@ def test_bad_options(option, message):
         ('model = dict(backbone=[])', r"a\.py: model\.backbone is '\[\]': it must be"),
         ("task = 'x'", "unknown task of .*a.py 'x'"),
         ('data_root = 3', 'data_root is 3: name a folder'),
-        ("protocol = dict(name='indomain', seed='x')", "protocol .*'seed': 'x'"),
+        (
+            "protocol = dict(name='indomain', seed='x')",
+            "protocol indomain: seed, .* not .*'seed': 'x'",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_line(text, message, tmp_path):

@@ -270,3 +270,17 @@ def test_one_domain_has_only_indomain():
     assert make_protocol(INDOMAIN, None, ['a'], 'a').train_domains == ('a',)
     with pytest.raises(ValueError, match="the data have only 'a': use --protocol ind"):
         make_protocol(INDOMAIN, {'protocol': 'zeroshot'}, ['a'], 'a')
+
+
+def test_values_of_other_kinds_are_refused():
+    for odd in (
+        {'seed': []},
+        {'seed': {'a': 1}},
+        {'shots': 'x'},
+        {'shots': None},
+        {'runs': 'x'},
+        {'domains': 3},
+        {'domains': ['lab', 3]},
+    ):
+        with pytest.raises(ValueError, match='seed, runs and shots are whole numbers'):
+            make_protocol({'name': 'fewshot', **odd})
