@@ -166,8 +166,11 @@ def _loads_code() -> bool:
 
 
 def _load_weights_only() -> None:
-    from mmengine.runner import checkpoint
+    from mmengine.runner import checkpoint, runner
 
+    from mmma.checkpoints.files import last_checkpoint
+
+    runner.find_latest_checkpoint = last_checkpoint  # in the folder as it is now
     register = checkpoint.CheckpointLoader.register_scheme
     register('', load_local_weights, force=True)
     register(('pavi://', 's3://', 'petrel://'), refuse_remote_weights, force=True)

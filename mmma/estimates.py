@@ -21,7 +21,7 @@ from typing import Any
 from mmma.config import find_config
 from mmma.data.clips import write_rec
 from mmma.data.root import DataRoot, write_info
-from mmma.files import atomic_write, duration, usable_cores
+from mmma.files import duration, usable_cores, write_file
 from mmma.workflow import Step, Workflow
 
 SAMPLE = 4
@@ -44,7 +44,11 @@ def estimate_steps(flow: Workflow, left: Sequence[Step]) -> dict[str, Estimate]:
     if all(step.command[0] == 'table' for step in left):
         return {}
     file = flow.out / 'measured.json'
-    known = json.loads(file.read_text(encoding='utf-8')) if file.is_file() else {}
+    try:
+        known = json.loads(file.read_bytes()) if file.is_file() else {}
+        known = {k: v for k, v in known.items() if 'request' in v}
+    except (ValueError, AttributeError, TypeError):  # damaged: all is measured again
+        known = {}
     requests = _requests(flow, left)
     todo = {
         name
@@ -56,8 +60,7 @@ def estimate_steps(flow: Workflow, left: Sequence[Step]) -> dict[str, Estimate]:
             print(f'measuring on a few clips: {name}', file=sys.stderr)
             known[name] = {**measure_part(request), 'request': request}
     shutil.rmtree(flow.out / '.sample', ignore_errors=True)
-    with atomic_write(file) as handle:
-        handle.write(json.dumps(known, indent=1) + '\n')
+    write_file(file, json.dumps(known, indent=1) + '\n')
     root = DataRoot(flow.args.data)
     source = root.info.source_domain
     counts = Counter((clip.subset, clip.domain == source) for clip in root.read_rec())

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import types
+import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -28,6 +29,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO, Any, TypeVar
 from unicodedata import normalize
+
+Item = TypeVar('Item')
 
 
 def cache_home() -> Path:
@@ -96,10 +99,7 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 
 def link_or_copy(origin: Path, target: Path, mode: str = 'link') -> None:
-    """Link or copy a file; what was there goes only when it is whole.
-
-    A file system without links copies.
-    """
+    """Link, or copy where links fail, a file in the place of another."""
     with draft(target) as part:
         with suppress(OSError):
             if mode == 'link':
@@ -129,6 +129,20 @@ def try_out(path: str | Path, folder: bool = False) -> Path:
     return path
 
 
+def read_own(file: Path, read: Callable[[Any], Item]) -> Item | None:
+    """What ``read`` makes of an ``.npz`` file of a cache; a damaged one is deleted."""
+    import numpy as np
+
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return read(arrays)
+    except Exception as error:
+        warnings.warn(f'{file} is damaged ({error}): it is made again', stacklevel=2)
+        with suppress(OSError):
+            file.unlink()
+    return None
+
+
 def is_filled(folder: Path, *but: str) -> bool:
     """True if a folder holds anything but drafts, locks and the names in ``but``."""
     names = [path.name for path in folder.iterdir() if path.name not in but]
@@ -137,19 +151,16 @@ def is_filled(folder: Path, *but: str) -> bool:
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Hold a folder, which is made if it does not exist, against other processes.
-
-    The lock goes with the process, however it ends; its children do not hold it.
+    """Hold a folder, which is made if needed; the lock goes with this process alone.
 
     Raises:
         ValueError: Another process is at work there.
     """
     import fcntl
 
+    made, path = not folder.exists(), folder / '.mmma.lock'
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / '.mmma.lock'
     with path.open('a+') as lock:
-        free = True
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Whoever held it may have removed it after it was opened here.
@@ -166,6 +177,9 @@ def only_writer(folder: Path) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+            if made:
+                with suppress(OSError):  # it is filled
+                    folder.rmdir()
 
 
 def read_text(path: Path, content: bytes | None = None) -> str:
@@ -418,9 +432,6 @@ def tell(notes: Iterable[str]) -> None:
     """Print notes for the user on standard error."""
     for note in notes:
         print(f'note: {note}', file=sys.stderr)
-
-
-Item = TypeVar('Item')
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from typing import IO, Any
 
 from mmma.config import config_folders
 from mmma.data.root import DataRoot
-from mmma.files import atomic_write, duration, sigterm_interrupts
+from mmma.files import duration, sigterm_interrupts, write_file
 from mmma.taxonomy import check_choice
 
 GROUPS = ('check', 'pack', 'pose', 'probe', 'gctsm', 'posec3d', 'table')
@@ -374,9 +374,8 @@ class Workflow:
 
     def _note(self, step: Step, status: str, **facts: Any) -> None:
         self._records[step.name] = {'status': status, **facts}
-        with atomic_write(self._path) as file:
-            content = {'schema': 1, 'steps': self._records}
-            file.write(json.dumps(content, indent=1) + '\n')
+        content = {'schema': 1, 'steps': self._records}
+        write_file(self._path, json.dumps(content, indent=1) + '\n')
 
     def _call(self, step: Step, log: Path, place: str) -> int:
         """Exit status of a step; now and then the last line of its log is shown."""

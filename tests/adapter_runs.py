@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmma.checkpoints import load_weights_file
+from mmma.engine.train import latest_checkpoint
 from mmma.models.backbones.videomae import VideoMAEViT
 from mmma.registry import HOOKS, MODELS
 from mmma.structures.samples import SegmentSample
@@ -164,4 +165,4 @@ def train(work_dir, start=None, stop=None, **kwargs):
             runner.train()
         except Stop:
             assert stop is not None
-    return runner, load_weights_file((work_dir / 'last_checkpoint').read_text())
+    return runner, load_weights_file(latest_checkpoint(work_dir))

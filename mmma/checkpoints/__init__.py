@@ -5,12 +5,7 @@ it loads with ``weights_only=True``; a pickle of another program needs the user'
 Importing this package loads neither torch nor MMEngine.
 """
 
-from mmma.checkpoints.download import (
-    RemoteFile,
-    cache_folder,
-    fetch_file,
-    fetch_url,
-)
+from mmma.checkpoints.download import RemoteFile, cache_folder, fetch_file, fetch_url
 from mmma.checkpoints.files import file_sha256, load_weights_file, to_plain
 from mmma.checkpoints.loading import (
     LoadReport,

@@ -444,3 +444,21 @@ def weights_sha256(state: Mapping[str, Any], names: Iterable[str] | None = None)
         digest.update(f'{name} {value.dtype} {tuple(value.shape)};'.encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+_STEP = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
+
+
+def last_checkpoint(work_dir: str | Path) -> str | None:
+    """What a run wrote last, in its folder as it is now; None where there is nothing.
+
+    ``last_checkpoint`` may name it by a path of another machine, or be damaged.
+    """
+    work_dir = Path(work_dir)
+    told = work_dir / 'last_checkpoint'
+    name = told.read_bytes().decode('utf-8', 'replace') if told.is_file() else ''
+    name = re.split(r'[/\\\\]', name.strip())[-1].replace('\0', '')
+    if name and (work_dir / name).is_file():
+        return str(work_dir / name)
+    steps = {p: m for p in work_dir.glob('*.pth') if (m := _STEP.fullmatch(p.name))}
+    return str(max(steps, key=lambda path: int(steps[path][1]))) if steps else None

@@ -78,8 +78,9 @@ def _note(message: Any, category: Any, filename: str, lineno: int, *_: Any) -> s
 def plain_message(error: Exception) -> str:
     """The text of an error without what data loaders and registries wrap around it."""
     text = str(error)
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        text = f'{error.filename2 or error.filename}: {error.strerror}'
+    if isinstance(error, OSError) and error.strerror:
+        place = error.filename2 or error.filename
+        text = f'{place}: {error.strerror}' if place else error.strerror
     if 'Original Traceback' in text:  # raised in a data loader's worker
         text = re.split(r'\n(?:\w+\.)*\w*Error: ', text)[-1]
     return re.sub(r'^(class `\w+` in [\w./]+: )+', '', text).strip()

@@ -156,21 +156,14 @@ def check_workers(workers: int | None) -> None:
 
 @contextmanager
 def kept_work(done: str = '\nwhat is done') -> Iterator[None]:
-    """Tell, of work that is interrupted or has no room, that ``done`` is kept.
-
-    Raises:
-        ValueError: The disk is full, or the like.
-    """
+    """Tell, of work that is interrupted or has no room, that ``done`` is kept."""
     go_on = 'is kept: give the same command again to go on'
     try:
         yield
-    except KeyboardInterrupt:
-        print(f'{done} {go_on}', file=sys.stderr)
+    except (KeyboardInterrupt, OSError) as error:
+        if not isinstance(error, FileNotFoundError):
+            print(f'{done} {go_on}', file=sys.stderr)
         raise
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise ValueError(f'{error}\nwhat is done {go_on}') from None
 
 
 def find_recipe(name: str) -> str:

@@ -15,7 +15,7 @@ from mmma.cli.arguments import (
     kept_work,
     options_of,
 )
-from mmma.files import progress_bar, try_out
+from mmma.files import only_writer, progress_bar, try_out
 from mmma.taxonomy import check_choice
 
 HELP = """Find body, feet and hands in the videos of a data root: its skeleton store.
@@ -70,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
             raise FileNotFoundError(f'--sheet: there is no folder {args.sheet.parent}')
     root = DataRoot(args.root)
     options = options_of(PoseOptions, args)
-    with kept_work(), progress_bar('find joints, MB') as show:
+    hold = only_writer(Path(args.root) / 'skeletons')
+    with kept_work(), hold, progress_bar('find joints, MB') as show:
         report = extract_root(
             root,
             options,

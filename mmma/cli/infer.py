@@ -76,16 +76,12 @@ def run(args: argparse.Namespace) -> int:
             for note in notes:
                 print(f'note: {note}', file=sys.stderr)
             return _run(args, videos)
-    except OSError as error:
-        if error.errno is None:  # one of ours
-            raise
-        what = error.strerror if args.private else error
-        print(f'error: {what}', file=sys.stderr)
     except Exception as error:
-        if not args.private or isinstance(error, ValueError):
+        ours = isinstance(error, ValueError) or getattr(error, 'errno', 0) is None
+        if not args.private or ours:
             raise
         # A traceback may quote anything.
-        name = type(error).__name__
+        name = getattr(error, 'strerror', None) or type(error).__name__
         print(f'error: {name}; without --private it says more', file=sys.stderr)
     return 2
 

@@ -8,11 +8,13 @@ T, D), and the like, with ``features.json``.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import math
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,7 +33,14 @@ from mmma.data.joints import (
     read_layout,
 )
 from mmma.data.root import TASKS
-from mmma.files import atomic_write, is_number, leaves_root, read_text
+from mmma.files import (
+    is_number,
+    leaves_root,
+    only_writer,
+    read_text,
+    source_identity,
+    write_file,
+)
 from mmma.taxonomy import check_choice, suggest
 
 FEATURES_FILE = 'features.json'
@@ -39,6 +48,7 @@ _HEADER_BYTES = 128
 _SKELETON_COLUMNS = ('name', 'start', 'frames', 'fps', 'width', 'height', 'persons')
 _FEATURE_COLUMNS = ('name', 'start', 'steps')
 _OTHER = {'rec': 'det', 'det': 'rec'}
+_Root = str | os.PathLike[str]
 _TYPES = (str, int, int, float, int, int, int)
 
 
@@ -131,9 +141,12 @@ class ArrayStore(_Arrays):
 
     def __init__(self, path: Path, dtype: str, shape: tuple[int | str, ...]) -> None:
         self.path, index = path, path.with_name(f'{path.stem}_index.csv')
+        before = index.is_file() and source_identity(index)
         self.index = _read_index(index, self._columns)
         self._array: np.ndarray | None = None
         found = self._open()
+        if source_identity(index) != before:
+            raise ValueError(f'{path}: just written anew: open it again')
         wanted = (sum(row.length for row in self.index.values()), *shape)
         same = found.dtype == dtype and found.ndim == len(wanted)
         for number, own in zip(wanted, found.shape, strict=False):
@@ -192,11 +205,11 @@ class ArrayWriter(_Arrays):
         self._shape, self._dtype = shape, np.dtype(dtype).newbyteorder('<')
         self._row_bytes = math.prod(shape) * self._dtype.itemsize
         self._parts = folder / f'.{task}.part'
-        self._parts.mkdir(parents=True, exist_ok=True)
+        self._held = contextlib.ExitStack()
+        self._held.enter_context(only_writer(self._parts))
         self.index = self._resume(description) if self._goes_on else {}
         self._length = sum(row.length for row in self.index.values())
-        with atomic_write(self._parts / self._sidecar) as file:
-            file.write(description)
+        write_file(self._parts / self._sidecar, description)
         self._array = (self._parts / 'array').open('r+b' if self.index else 'w+b')
         # Nothing after the rows that are whole; makes the file as long as well.
         self._array.truncate(_HEADER_BYTES + self._length * self._row_bytes)
@@ -204,8 +217,7 @@ class ArrayWriter(_Arrays):
         index = self._parts / 'index.csv'
         self._index_file = index.open('w', encoding='utf-8', newline='')
         self._lines = csv.writer(self._index_file, lineterminator='\n')
-        width = len(self._columns)
-        rows = (row[:width] for row in self.index.values())
+        rows = (row[: len(self._columns)] for row in self.index.values())
         self._lines.writerows([self._columns, *rows])
         self._index_file.flush()
 
@@ -217,19 +229,20 @@ class ArrayWriter(_Arrays):
         if whole:
             self._array.seek(0)
             self._array.write(_header((self._length, *self._shape), self._dtype))
+            self._array.flush()
+            os.fsync(self._array.fileno())
         self._array.close()
         self._index_file.close()
         if whole:
             target = self._final / f'{self._task}.npy'
             target.unlink(missing_ok=True)  # never an array with another's index
-            index = target.with_name(f'{self._task}_index.csv')
             os.replace(self._parts / self._sidecar, self._final / self._sidecar)
-            os.replace(self._parts / 'index.csv', index)
+            index = self._parts / 'index.csv'
+            os.replace(index, target.with_name(f'{self._task}_index.csv'))
             os.replace(self._parts / 'array', target)
         if kind is None or not self._goes_on:
-            for name in ('array', 'index.csv', self._sidecar):
-                (self._parts / name).unlink(missing_ok=True)
-            self._parts.rmdir()
+            shutil.rmtree(self._parts, ignore_errors=True)
+        self._held.close()
         if kind is None and not whole:
             raise ValueError(f'{self._final}: no {self._what} to write')
 
@@ -267,7 +280,7 @@ class SkeletonStore(ArrayStore):
     _what, _sidecar, _columns = 'skeleton', LAYOUT_FILE, _SKELETON_COLUMNS
     _absent = 'no skeleton of {!r} in {}.'
 
-    def __init__(self, root: str | os.PathLike[str], task: str) -> None:
+    def __init__(self, root: _Root, task: str) -> None:
         path = Path(root) / 'skeletons' / f'{check_choice("task", task, TASKS)}.npy'
         if not path.is_file():
             raise FileNotFoundError(f'no skeletons for task {task!r}: {path}')
@@ -301,7 +314,6 @@ class SkeletonStore(ArrayStore):
         """Joints of a clip.
 
         Args:
-            name: The clip.
             joints: V names in the order wanted; by default those of the layout. Joints
                 that this store lacks get score 0.
             frames: Frames wanted, in steps of 1; nothing else is read. None is all.
@@ -336,11 +348,7 @@ class SkeletonWriter(ArrayWriter):
     _what, _sidecar, _columns = 'skeleton', LAYOUT_FILE, _SKELETON_COLUMNS
 
     def __init__(
-        self,
-        root: str | os.PathLike[str],
-        task: str,
-        layout: JointLayout,
-        max_persons: int = 1,
+        self, root: _Root, task: str, layout: JointLayout, max_persons: int = 1
     ) -> None:
         check_choice('task', task, TASKS)
         folder = Path(root) / 'skeletons'
@@ -365,7 +373,6 @@ class SkeletonWriter(ArrayWriter):
         """Add a clip.
 
         Args:
-            name: The clip.
             keypoints: (M, T, V, 2) in pixels of a picture of ``width`` and ``height``.
             scores: (M, T, V) in [0, 1].
             fps: Frames per second.
@@ -495,9 +502,7 @@ class FeatureStore(ArrayStore):
         'no features of {!r} in {}, which has {} others: extract them for these tables.'
     )
 
-    def __init__(
-        self, root: str | os.PathLike[str], name: str, task: str = 'det'
-    ) -> None:
+    def __init__(self, root: _Root, name: str, task: str = 'det') -> None:
         path = _folder(root, name) / f'{check_choice("task", task, TASKS)}.npy'
         if not path.is_file():
             names = Path(root).glob(f'features/*/{FEATURES_FILE}')
@@ -548,11 +553,7 @@ class FeatureWriter(ArrayWriter):
     _goes_on = True
 
     def __init__(
-        self,
-        root: str | os.PathLike[str],
-        name: str,
-        info: FeaturesInfo,
-        task: str = 'det',
+        self, root: _Root, name: str, info: FeaturesInfo, task: str = 'det'
     ) -> None:
         check_choice('task', task, TASKS)
         self.info = info
@@ -575,8 +576,7 @@ class FeatureWriter(ArrayWriter):
         """
         if name in self.index:
             raise ValueError(f'features of {name!r} are there twice')
-        found = np.asarray(features)
-        dim = self.info.dim
+        found, dim = np.asarray(features), self.info.dim
         if found.ndim != 2 or not len(found) or found.shape[1] != dim:
             raise ValueError(
                 f'features of {name!r} have shape {found.shape}: need (T, {dim}), T '
@@ -592,9 +592,7 @@ class FeatureWriter(ArrayWriter):
         self._add(name, stored)
 
 
-def _folder(root: str | os.PathLike[str], name: str) -> Path:
+def _folder(root: _Root, name: str) -> Path:
     if not name or leaves_root(name) or '/' in name or name.startswith('.'):
-        raise ValueError(
-            f'features {name!r}: use a plain folder name, such as videomae-s'
-        )
+        raise ValueError(f'features {name!r}: use a plain folder name, as videomae-s')
     return Path(root) / 'features' / name

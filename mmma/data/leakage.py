@@ -22,7 +22,7 @@ import numpy as np
 from mmma.data.check import read_tables, try_all
 from mmma.data.clips import Clip, Span
 from mmma.data.root import DataRoot
-from mmma.files import atomic_write, cache_home, read_names
+from mmma.files import atomic_write, cache_home, read_names, read_own
 from mmma.packets import BrokenVideoError, index_video
 from mmma.pictures import turn_upright
 from mmma.taxonomy import SUBSETS
@@ -299,11 +299,15 @@ def _store(folder: Path, marks: Mapping[str, np.ndarray]) -> None:
 
 def _stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
     for file in sorted(folder.glob('*.npz')):
-        with np.load(file, allow_pickle=False) as shard:
-            content: Mapping[str, np.ndarray] = dict(shard)
-        ends = np.cumsum(content['lengths'])
-        parts = np.split(content['marks'], ends[:-1])
-        yield from zip(content['keys'].tolist(), parts, strict=True)
+        yield from read_own(file, _marks_of) or ()
+
+
+def _marks_of(shard: Mapping[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
+    marks, ends = shard['marks'], np.cumsum(shard['lengths'])
+    if marks.shape[1:] != (CELLS, CELLS) or len(marks) != ends[-1]:
+        raise ValueError(f'{marks.shape} marks')
+    parts = np.split(marks, ends[:-1])
+    return list(zip(shard['keys'].tolist(), parts, strict=True))
 
 
 def _cells(frame: object, shrink: object) -> np.ndarray:

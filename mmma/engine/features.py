@@ -21,8 +21,6 @@ import hashlib
 import json
 import logging
 import math
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -49,7 +47,7 @@ from mmma.datasets.windows import DenseWindows
 from mmma.engine.run import BackboneOptions, Run
 from mmma.engine.weights import load_backbone
 from mmma.evaluation.scores import ScoreTable
-from mmma.files import atomic_write, cache_home
+from mmma.files import atomic_write, cache_home, read_own
 from mmma.registry import DATASETS, TRANSFORMS
 from mmma.taxonomy import SUBSETS
 
@@ -106,7 +104,6 @@ class Features:
 
 _FORMAT = 1  # of the files; a change makes all of them unknown
 _COLUMNS = ('features', 'scores', 'body_scores')  # the last may be absent
-_DAMAGE = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
 def read_cache(folder: Path, stamps: Mapping[str, int]) -> dict[str, Row]:
@@ -116,20 +113,15 @@ def read_cache(folder: Path, stamps: Mapping[str, int]) -> dict[str, Row]:
     """
     rows: dict[str, Row] = {}
     for file in sorted(folder.glob('*.npz')):
-        try:
-            with np.load(file, allow_pickle=False) as arrays:
-                names, marks = arrays['names'].tolist(), arrays['stamps'].tolist()
-                kept = _COLUMNS if _COLUMNS[-1] in arrays else _COLUMNS[:-1]
-                found = zip(names, marks, *(arrays[key] for key in kept), strict=True)
-                rows.update(
-                    {n: tuple(row) for n, mark, *row in found if stamps.get(n) == mark}
-                )
-        except _DAMAGE as error:
-            text = f'{file} is damaged ({error}): its features are extracted again'
-            print_log(text, 'current', logging.WARNING)
-            with contextlib.suppress(OSError):
-                file.unlink()
+        rows.update(read_own(file, partial(_valid_rows, stamps)) or {})
     return rows
+
+
+def _valid_rows(stamps: Mapping[str, int], arrays: Any) -> dict[str, Row]:
+    names, marks = arrays['names'].tolist(), arrays['stamps'].tolist()
+    kept = _COLUMNS if _COLUMNS[-1] in arrays else _COLUMNS[:-1]
+    found = zip(names, marks, *(arrays[key] for key in kept), strict=True)
+    return {n: tuple(row) for n, mark, *row in found if stamps.get(n) == mark}
 
 
 def write_cache(

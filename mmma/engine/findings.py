@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmma.data.joints import WHOLEBODY65
-from mmma.files import SHOWN, atomic_write
+from mmma.files import SHOWN, atomic_write, write_file
 from mmma.taxonomy import check_choice
 from mmma.video import VIDEO_SUFFIXES
 
@@ -303,9 +303,8 @@ def write_findings(
                 writer.writerow(
                     [result.model.task, *row, score, *told, result.model.name]
                 )
-    with atomic_write(folder / f'{stem}.json') as file:
-        content = _describe(answers, facts)
-        file.write(json.dumps(content, indent=1, ensure_ascii=False) + '\n')
+    told = json.dumps(_describe(answers, facts), indent=1, ensure_ascii=False)
+    write_file(folder / f'{stem}.json', told + '\n')
 
 
 def _describe(answers: Sequence[Answer], facts: Mapping[str, Any]) -> dict[str, Any]:

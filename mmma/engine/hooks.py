@@ -6,7 +6,7 @@ import logging
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from mmma.checkpoints.files import frozen_names, weights_sha256
 from mmma.datasets import samplers
 from mmma.engine.run import Run, describe_data
 from mmma.engine.weights import StartFrom, Weights, unwrapped, with_frozen
-from mmma.files import atomic_write
+from mmma.files import write_file
 from mmma.models import losses
 from mmma.registry import HOOKS
 
@@ -74,12 +74,20 @@ _CLASS_KEYS = ('label_space', 'classes', 'bodies', 'body_of')
 
 
 class AtomicLocalBackend(LocalBackend):
-    """Local files that are there whole or not at all."""
+    """Local files that are there whole or not at all; old ones go after the next."""
+
+    _stale: ClassVar[set[Path]] = set()
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes beside the file, then put them in its place."""
-        with atomic_write(Path(filepath), 'wb') as file:
-            file.write(obj)
+        write_file(Path(filepath), obj)
+        while self._stale:
+            if (old := self._stale.pop()) != Path(filepath):
+                old.unlink(missing_ok=True)
+
+    def remove(self, filepath: str | Path) -> None:
+        """Remove a file when the next is written; MMEngine asks for it before."""
+        self._stale.add(Path(filepath))
 
 
 register_backend('AtomicLocal', AtomicLocalBackend, force=True)
@@ -110,8 +118,6 @@ class PlainCheckpointHook(CheckpointHook):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault('backend_args', {'backend': 'AtomicLocal'})
         super().__init__(*args, **kwargs)
-        # Upstream deletes the oldest file before it writes the next.
-        self._keep, self.max_keep_ckpts = self.max_keep_ckpts, -1
         self._unvalidated = False
         self._selecting = False
         self._random_state: dict[str, Any] | None = None
@@ -158,16 +164,10 @@ class PlainCheckpointHook(CheckpointHook):
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
         self._selecting = False
-        hub = runner.message_hub
-        known = 'keep_ckpt_ids' in hub.runtime_info
-        steps = list(hub.get_info('keep_ckpt_ids')) if known else []
-        steps = [*(s for s in steps if s != step), step]
-        keep = self._keep if self._keep > 0 else len(steps)
-        hub.update_info('keep_ckpt_ids', steps[-keep:])
         super()._save_checkpoint_with_step(runner, step, meta)
-        if is_main_process():
-            for old in steps[:-keep]:
-                Path(self.out_dir, self.filename_tmpl.format(old)).unlink(True)
+        if is_main_process():  # a name, so that the folder can be moved
+            name = self.filename_tmpl.format(step)
+            write_file(Path(runner.work_dir, 'last_checkpoint'), name)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Say what the checkpoint is, and make all of it plain."""
@@ -193,6 +193,10 @@ class PlainCheckpointHook(CheckpointHook):
                 log, count = (value[key].cpu().numpy() for key in ('log', 'count'))
                 scalars[name] = HistoryBuffer(log, count, value['max_length'])
         if runner._resume:
+            info = hub.get('runtime_info', {})
+            for key in info if self.out_dir is None else ():
+                if key.startswith('best_ckpt'):  # the folder may have been moved
+                    info[key] = str(Path(runner.work_dir, Path(info[key]).name))
             # Compared here: MMEngine would compare every clip's name, pickled.
             dataset = runner.train_dataloader.dataset
             meta['dataset_meta'] = getattr(dataset, 'metainfo', None)
@@ -215,6 +219,8 @@ class PlainCheckpointHook(CheckpointHook):
             'pretrain_data': cfg.get('pretrain_data'),
             'selected_on': None,
         }
+        if cfg.get('changed_config'):
+            origin['changed_config'] = list(cfg.changed_config)
         if self.run:
             domains = list(self.run.protocol.train_domains)
             origin['protocol'] = {**cfg.protocol, 'train_domains': domains}
@@ -344,9 +350,7 @@ class TrainedEMAHook(Hook):
     def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
         """Move the averages towards the weights."""
         torch._foreach_lerp_(
-            list(self._averages.values()),
-            list(self._trained.values()),
-            1 - self.decay,
+            list(self._averages.values()), list(self._trained.values()), 1 - self.decay
         )
 
     def before_val_epoch(self, runner: Any) -> None:

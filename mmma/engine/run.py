@@ -21,7 +21,7 @@ from mmma.taxonomy import SUBSETS, LabelSpace
 FAST_DEV_ITERATIONS = 2
 FAST_DEV_FOLDER = 'fast-dev-run'
 _RECOGNITION_ONLY = ('views', 'crops', 'class_set', 'body_scores')
-_OF_WORKERS = (
+OF_WORKERS = (
     'persistent_workers', 'prefetch_factor', 'timeout', 'multiprocessing_context',
 )  # fmt: skip
 """Settings of a loader that torch refuses where it has no workers."""
@@ -103,6 +103,8 @@ class TrainOptions:
         pretrained: train from scratch
         trust: load weights even if they are a pickle that can run code
         allow_simulated: start from weights trained on simulated data on real data
+        allow_changed_config: resume though more than epochs, workers and paths differs
+            from the config so far
         fast_dev_run: two iterations each of train, validate and test, to a results.json
             in the folder fast-dev-run of the work dir
     """
@@ -115,6 +117,7 @@ class TrainOptions:
     pretrained: bool = True
     trust: bool = False
     allow_simulated: bool = False
+    allow_changed_config: bool = False
     fast_dev_run: bool = False
 
     def write(self, cfg: Any, root: DataRoot, folder: Path) -> None:
@@ -294,7 +297,7 @@ def open_run(
                 f'{subset}_dataloader.num_workers is {workers!r}: use 0 (load in the '
                 'process itself) or more.'
             )
-        for key in _OF_WORKERS if workers == 0 else ():
+        for key in OF_WORKERS if workers == 0 else ():
             loader.pop(key, None)
     return Run(cfg, protocol, root)
 

@@ -146,10 +146,7 @@ def score_protocol(
 
 
 def summarize(
-    run: Run,
-    groups: Sequence[Group],
-    origin: Mapping[str, Any],
-    options: TestOptions,
+    run: Run, groups: Sequence[Group], origin: Mapping[str, Any], options: TestOptions
 ) -> dict[str, Any]:
     """Turn the scores of a tested checkpoint into the contents of ``results.json``.
 

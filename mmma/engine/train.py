@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import copy
+import os
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 from torch import nn
 
 from mmma.checkpoints import check_simulated
+from mmma.checkpoints.files import last_checkpoint
+from mmma.config import parse_config
 from mmma.engine.hooks import PlainCheckpointHook
-from mmma.engine.run import Run, TrainOptions, check_data
+from mmma.engine.run import OF_WORKERS, Run, TrainOptions, check_data
 from mmma.engine.weights import (
     FROM_SCRATCH,
     StartFrom,
+    Weights,
     read_checkpoint,
     starting_weights,
 )
+from mmma.files import SHOWN, only_writer
+from mmma.hub.published import differing
 from mmma.hub.zoo import checkpoint_path
 from mmma.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmma.taxonomy import check_choice
@@ -36,24 +44,61 @@ def train(run: Run, options: TrainOptions) -> Run:
         FileNotFoundError: Data or weights are missing.
     """
     check_data(run, 'train', 'val')
-    resuming = options.resume and find_latest_checkpoint(str(run.work_dir))
-    if resuming:
-        start = read_checkpoint(resuming)
-    else:
-        given = options.load_from and str(checkpoint_path(options.load_from))
-        start = starting_weights(run.cfg, given, options.pretrained, options.trust)
-    if start:
-        check_simulated(start.meta, run.root.info, options.allow_simulated)
-    run = replace(run, cfg=copy.deepcopy(run.cfg))
-    run.cfg.pretrain_data = start.pretrain_data if start else FROM_SCRATCH
-    run.cfg.seen_before = (start.seen_domains or []) if start else []
-    runner = build_trainer(run)
-    if options.resume and not resuming:
-        print_log(f'nothing to resume in {run.work_dir}: training starts', 'current')
-    if start and not resuming:
-        runner.register_hook(StartFrom(start))
-    runner.train()
+    rank = os.environ.get('RANK') or os.environ.get('SLURM_PROCID') or '0'
+    alone = run.cfg.launcher == 'none' or rank == '0'
+    with only_writer(run.work_dir) if alone else nullcontext():
+        resuming = last_checkpoint(run.work_dir) if options.resume else None
+        if resuming:
+            start = read_checkpoint(resuming)
+        else:
+            given = options.load_from and str(checkpoint_path(options.load_from))
+            start = starting_weights(run.cfg, given, options.pretrained, options.trust)
+        if start:
+            check_simulated(start.meta, run.root.info, options.allow_simulated)
+        run = replace(run, cfg=copy.deepcopy(run.cfg))
+        run.cfg.pretrain_data = start.pretrain_data if start else FROM_SCRATCH
+        run.cfg.seen_before = (start.seen_domains or []) if start else []
+        if resuming and (changed := _changes(start, run.cfg, options)):
+            run.cfg.changed_config = changed
+        runner = build_trainer(run)
+        if options.resume and not resuming:
+            told = f'nothing to resume in {run.work_dir}: training starts'
+            print_log(told, 'current')
+        if start and not resuming:
+            runner.register_hook(StartFrom(start))
+        runner.train()
     return run
+
+
+_TRAINED_BY = (
+    *('model', 'protocol', 'train_dataloader', 'val_dataloader', 'optim_wrapper'),
+    *('param_scheduler', 'auto_scale_lr', 'custom_hooks', 'randomness'),
+)
+_FREE = (*OF_WORKERS, 'num_workers', 'pin_memory', 'data_root')
+
+
+def _changes(start: Weights, cfg: Any, options: TrainOptions) -> list[str]:
+    """In what a run that goes on differs from what it was, from its first time on.
+
+    Raises:
+        ValueError: In anything but length, workers and places, and it is not allowed.
+    """
+    told = start.meta.get('cfg') or ''
+    told = parse_config(told, str(start.path)) if isinstance(told, str) else told
+    found = [
+        f'{key} was {old!r:.60}, now {new!r:.60}'
+        for key, old, new in differing(told, cfg.to_dict() if told else {})
+        if key.split('.')[0] in _TRAINED_BY and key.split('.')[-1] not in _FREE
+    ]
+    if found and not options.allow_changed_config:
+        more = f' and {len(found) - SHOWN} more' * (len(found) > SHOWN)
+        raise ValueError(
+            f'{start.path} was trained with another config: '
+            f'{"; ".join(found[:SHOWN])}{more}. Resume with that config, train into '
+            'another --work-dir, or go on with --allow-changed-config, which '
+            'checkpoints and results then tell.'
+        )
+    return [*(start.meta.get('changed_config') or []), *found]
 
 
 def build_trainer(run: Run) -> Runner:
@@ -71,10 +116,9 @@ def latest_checkpoint(work_dir: Path) -> str:
     Raises:
         FileNotFoundError: It wrote none.
     """
-    found = find_latest_checkpoint(str(work_dir))
-    if not found:
-        raise FileNotFoundError(f'{work_dir} holds no checkpoint.')
-    return found
+    if found := last_checkpoint(work_dir):
+        return found
+    raise FileNotFoundError(f'{work_dir} holds no checkpoint.')
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

@@ -58,7 +58,7 @@ class Weights:
 
     def record(self) -> dict[str, Any]:
         """Facts about the weights for ``results.json``."""
-        data = self.meta.get('data') or {}
+        data, changed = self.meta.get('data') or {}, self.meta.get('changed_config')
         return {
             'path': str(self.path),
             'sha256': file_sha256(self.path),
@@ -66,6 +66,7 @@ class Weights:
             'trained_on': data.get('name', 'unknown'),
             'simulated': bool(data.get('simulated')),
             **({'incomplete': told} if (told := data.get('incomplete')) else {}),
+            **({'changed_config': list(changed)} if changed else {}),
         }
 
 

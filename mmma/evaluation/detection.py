@@ -224,11 +224,7 @@ def _by_class(
 
 
 def _overlapping_pairs(
-    truth: Segments,
-    found: Segments,
-    order: IntArray,
-    starts: IntArray,
-    lowest: float,
+    truth: Segments, found: Segments, order: IntArray, starts: IntArray, lowest: float
 ) -> Pairs:
     """Pairs of the same class and video that reach the lowest threshold.
 

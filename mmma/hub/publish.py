@@ -66,7 +66,7 @@ _NAME = re.compile(r'[A-Za-z0-9][\w.-]*')
 _META = (
     *('mmma_version', 'config_name', 'label_space', 'classes', 'bodies', 'body_of'),
     *('protocol', 'seen_domains', 'data', 'pretrain_data', 'selected_on', 'frozen'),
-    *('class_power', 'probe', 'epoch', 'iter', 'seed'),
+    *('changed_config', 'class_power', 'probe', 'epoch', 'iter', 'seed'),
 )
 
 

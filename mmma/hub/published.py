@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import os
 import platform
 import re
@@ -107,7 +106,7 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
 # What a run sets for its machine and itself; the leaf says what a new run begins with.
 _OF_A_RUN = (
     *('work_dir', 'load_from', 'resume', 'launcher', 'pretrain_data', 'seen_before'),
-    *('env_cfg', 'model_wrapper_cfg'),
+    *('changed_config', 'env_cfg', 'model_wrapper_cfg'),
 )
 DATA_ROOT = 'data/mma82'
 _MEASURED_BY = ('model', 'test_dataloader.dataset.pipeline', 'test_evaluator')
@@ -142,17 +141,21 @@ def measured_otherwise(
         for part in (cfg, other):
             for name in key.split('.'):
                 part = (part or {}).get(name)
-            # With lists in place of tuples, as results files have them.
-            parts.append(json.loads(json.dumps(part)))
-        yield from _differing(*parts, key)
+            parts.append(part)
+        yield from (where for where, *_ in differing(*parts, key))
 
 
-def _differing(left: Any, right: Any, where: str) -> Iterator[str]:
-    if isinstance(left, dict) and isinstance(right, dict):
-        for key in sorted({*left, *right}):
-            yield from _differing(left.get(key), right.get(key), f'{where}.{key}')
+def differing(left: Any, right: Any, where: str = '') -> Iterator[tuple[str, Any, Any]]:
+    """Dotted keys in which plain values differ, with both; a tuple equals a list."""
+    pair = [
+        dict(enumerate(v)) if isinstance(v, (list, tuple)) else v for v in (left, right)
+    ]
+    if all(isinstance(value, Mapping) for value in pair):
+        for key in sorted({**pair[0], **pair[1]}, key=str):
+            inner = f'{where}.{key}' if where else str(key)
+            yield from differing(*(value.get(key) for value in pair), inner)
     elif left != right:
-        yield where
+        yield where, left, right
 
 
 _TIME = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', re.MULTILINE)

@@ -13,7 +13,6 @@ An entry with ``Weights`` is ours, trained and measured here; what a recipe's
 from __future__ import annotations
 
 import difflib
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,7 +26,7 @@ import yaml
 from mmma import __version__
 from mmma.checkpoints import RemoteFile, cache_folder, fetch_file, fetch_url
 from mmma.checkpoints.download import BAD, check_name, file_name, hash_in_name
-from mmma.checkpoints.files import mismatch
+from mmma.checkpoints.files import last_checkpoint, mismatch
 from mmma.config import config_folders
 from mmma.protocols import PROTOCOLS
 from mmma.taxonomy import suggest
@@ -36,7 +35,6 @@ INDEX = 'model-index.yml'
 KINDS = ('ours', 'upstream')
 _ALIKE = 0.7
 _LISTED = ('name', 'kind', 'task', 'modality', 'size', 'sha256', 'config', 'simulated')
-_EPOCH = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 _SUFFIXES = ('.pth', '.pt', '.ckpt', '.bin', '.safetensors')
 _FOLDER = 'configs/metafiles'
 _LEAVES = 'configs/recog'
@@ -425,18 +423,13 @@ def trained_in(work_dir: Path) -> Path:
     best = sorted(work_dir.glob('best_*.pth'), key=lambda p: p.stat().st_mtime)
     if len(best) == 1:
         return best[0]
-    told = work_dir / 'last_checkpoint'  # its path is that of the machine of the run
-    last = work_dir / Path(told.read_text().strip() if told.is_file() else '').name
-    numbered = {m: p for p in work_dir.glob('*.pth') if (m := _EPOCH.fullmatch(p.name))}
-    if best:  # of trainings in one folder
-        last = best[-1]
-    elif numbered and not last.is_file():
-        last = max(numbered.items(), key=lambda item: int(item[0][1]))[1]
-    elif not last.is_file():
+    found = best[-1] if best else last_checkpoint(work_dir)
+    if not found:
         raise FileNotFoundError(
             f'{work_dir} holds no checkpoint (best_*.pth, epoch_*.pth or iter_*.pth): '
             'give the work dir of tools/train.py, or name a file.'
         )
+    last = Path(found)
     why = f'newest of {len(best)}' if best else 'last, for there is no best_*.pth'
     print(f'{work_dir}: {last.name} is taken, the {why}', file=sys.stderr)
     return last

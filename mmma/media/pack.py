@@ -42,6 +42,7 @@ from mmma.files import (
     read_text,
     source_identity,
     usable_cores,
+    write_file,
 )
 from mmma.media.encode import PackOptions, choose_person, pack_video, person_box
 
@@ -485,8 +486,7 @@ def copy_table(root: DataRoot, out: Path, task: str) -> None:
     source = root.path / (REC_FILE if task == 'rec' else DET_FILE)
     rows = {row[1]: row[2:] for row in table_rows(root, (task,)) if row[2]}
     if all(packed_path(*row) == row[0] for row in rows.values()):
-        with atomic_write(out / source.name, 'wb') as file:
-            file.write(source.read_bytes())
+        write_file(out / source.name, source.read_bytes())
     elif task == 'rec':
         columns, lines = read_table(source, numbers=OPTIONAL)
         if any(span for _, span in rows.values()) and 'source_video' not in columns:
@@ -517,10 +517,7 @@ def copy_table(root: DataRoot, out: Path, task: str) -> None:
 
 
 def copy_skeletons(
-    root: DataRoot,
-    out: Path,
-    task: str,
-    places: Mapping[str, Mapping[str, Any]],
+    root: DataRoot, out: Path, task: str, places: Mapping[str, Mapping[str, Any]]
 ) -> None:
     """Copy a skeleton store, its coordinates in the packed pictures.
 

@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from mmma.files import (
     atomic_write,
     map_in_processes,
     progress,
+    read_own,
     source_identity,
     write_file,
 )
@@ -35,10 +36,7 @@ from mmma.packets import index_video
 from mmma.taxonomy import check_choice
 from mmma.video import PyAVReader
 
-BACKENDS = {
-    'mediapipe': 'mmma.media.mediapipe',
-    'rtmlib': 'mmma.media.rtmlib',
-}
+BACKENDS = {'mediapipe': 'mmma.media.mediapipe', 'rtmlib': 'mmma.media.rtmlib'}
 """Module of each backend: ``describe(options)`` names it without loading its library
 (and says what is missing), ``build(options)`` loads it."""
 
@@ -230,18 +228,19 @@ def open_partials(skeletons: Path, extractor: str, force: bool) -> Path:
     """
     folder = skeletons / FOLDER
     header = folder / 'run.json'
-    begun = json.loads(header.read_text('utf-8')) if header.is_file() else None
-    if begun not in (None, {'extractor': extractor}):
-        if not force:
-            raise ValueError(
-                f'{folder}: a run with {begun["extractor"]!r} was not finished, now it '
-                f'is {extractor!r}: give the options of that run to go on, or --force '
-                'to start anew'
-            )
+    try:
+        begun = json.loads(header.read_bytes())['extractor'] if header.exists() else ''
+    except (ValueError, LookupError, TypeError):
+        begun = f'{header}: not of this program, or damaged'
+    if begun not in ('', extractor) and not force:
+        raise ValueError(
+            f'{folder}: a run with {begun!r} was not finished, now it is '
+            f'{extractor!r}: give the options of that run to go on, or --force to '
+            'start anew'
+        )
+    if begun != extractor:
         shutil.rmtree(folder, ignore_errors=True)
-    if not header.is_file():
-        with atomic_write(header) as file:
-            json.dump({'extractor': extractor}, file)
+        write_file(header, json.dumps({'extractor': extractor}))
     return folder
 
 
@@ -270,15 +269,19 @@ def read_partial(
     """
     if not path.is_file() or (source is not None and not source.is_file()):
         return None
-    with np.load(path) as content:
+
+    def read(content: Mapping[str, np.ndarray]) -> Partial | None:
         facts = json.loads(str(content['facts']))
         identity = {key: facts.pop(key) for key in ('source_bytes', 'source_mtime_ns')}
         same_span = facts.pop('span', None) == (list(span) if span else None)
-        if source is not None and not (
-            same_span and identity == source_identity(source)
-        ):
+        if source and not (same_span and identity == source_identity(source)):
             return None
-        return Partial(content['joints'], **facts)
+        joints = content['joints']
+        if joints.dtype != np.int16 or joints.ndim != 4 or not joints.size:
+            raise ValueError(f'joints are {joints.dtype} {joints.shape}')
+        return Partial(joints, **facts)
+
+    return read_own(path, read)
 
 
 @dataclass

@@ -143,10 +143,7 @@ class ScoreFiles:
 
 
 def add_tests(
-    tables: Sequence[PaperTable],
-    baseline: str,
-    files: ScoreFiles,
-    resamples: int,
+    tables: Sequence[PaperTable], baseline: str, files: ScoreFiles, resamples: int
 ) -> None:
     """Test every row of our own against the baseline's row of its place and setting.
 

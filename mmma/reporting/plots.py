@@ -20,11 +20,7 @@ _COLORS = ('#4daf4a', '#984ea3', '#e41a1c', '#377eb8', '#ff7f00', '#999999')
 
 
 def draw_confusions(
-    table: ScoreTable,
-    clips: Sequence[Clip],
-    space: LabelSpace,
-    path: Path,
-    title: str,
+    table: ScoreTable, clips: Sequence[Clip], space: LabelSpace, path: Path, title: str
 ) -> list[str]:
     """Draw the row-normalised confusion matrix of actions, body groups framed.
 

@@ -13,12 +13,7 @@ from prettytable import PrettyTable
 
 from mmma.evaluation import detection, recognition
 from mmma.evaluation.bootstrap import FEW_UNITS, coverage, spread
-from mmma.reporting.results import (
-    Results,
-    check_comparable,
-    selection_of,
-    source_of,
-)
+from mmma.reporting.results import Results, check_comparable, selection_of, source_of
 from mmma.taxonomy import DOMAINS
 
 SIMULATED = 'SIMULATED DATA: these numbers exercise the toolbox, they are no benchmark.'

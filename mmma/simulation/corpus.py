@@ -11,6 +11,7 @@ import multiprocessing
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,14 @@ from mmma.data.clips import write_rec
 from mmma.data.joints import WHOLEBODY65
 from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, read_info, write_info
 from mmma.data.videos import write_det
-from mmma.files import CRASHED, atomic_write, map_in_processes
+from mmma.files import (
+    CRASHED,
+    atomic_write,
+    is_filled,
+    map_in_processes,
+    only_writer,
+    write_file,
+)
 from mmma.simulation.domains import DOMAIN_STYLES, make_subject
 from mmma.simulation.motion import observe_skeleton, simulate_motion
 from mmma.simulation.plan import NAME, TASKS, VERSION, Item, Plan
@@ -130,7 +138,7 @@ class Scene:
 _subject = functools.lru_cache(maxsize=512)(make_subject)
 
 _PLAN_FILE = 'plan.json'
-_OURS = (PARTIAL, INFO_FILE, REC_FILE, DET_FILE, 'skeletons', 'videos')
+_OURS = (INFO_FILE, REC_FILE, DET_FILE, 'skeletons', 'videos', PARTIAL)
 _BYTES_PER_FRAME = 2 * 3 * 65  # of skeletons: int16; x, y, score; joints
 # Above what the drawings of every domain took when they were measured.
 _BYTES_PER_PIXEL = 0.014
@@ -144,17 +152,18 @@ def _prepare(root: Path, plan: Plan, fingerprint: str, force: bool) -> bool:
     """
     if root.exists() and not root.is_dir():
         raise ValueError(f'{root} is a file: name a folder')
+    known = (root / PARTIAL / _PLAN_FILE).is_file()
     if _has_tables(root, plan):
         if all(file.is_file() for file in data_files(root, plan)):
             shutil.rmtree(root / PARTIAL, ignore_errors=True)
             return True
-    elif root.is_dir() and any(root.iterdir()):
+    elif known or (root.is_dir() and is_filled(root, PARTIAL)):
         _check_content(root, fingerprint, force)
+    if not known:  # chunks of an unknown plan
+        shutil.rmtree(root / PARTIAL, ignore_errors=True)
     _check_space(root, plan)
-    (root / PARTIAL).mkdir(parents=True, exist_ok=True)
-    with atomic_write(root / PARTIAL / _PLAN_FILE) as file:
-        content = {'fingerprint': fingerprint, 'options': plan.options.describe()}
-        file.write(json.dumps(content) + '\n')
+    content = {'fingerprint': fingerprint, 'options': plan.options.describe()}
+    write_file(root / PARTIAL / _PLAN_FILE, json.dumps(content) + '\n')
     return False
 
 
@@ -224,13 +233,16 @@ def _check_content(root: Path, fingerprint: str, force: bool) -> None:
     """Refuse, or delete, what is no earlier stage of the same corpus."""
     file = root / PARTIAL / _PLAN_FILE
     if file.is_file():
-        found = json.loads(file.read_text(encoding='utf-8'))
-        if found['fingerprint'] == fingerprint:
-            return
-        what = (
-            f'an unfinished corpus ({found["options"]}), begun with other options or '
-            'another version of the code'
-        )
+        try:
+            found = json.loads(file.read_bytes())
+            if found['fingerprint'] == fingerprint:
+                return
+            what = (
+                f'an unfinished corpus ({found["options"]}), begun with other options '
+                'or another version of the code'
+            )
+        except (ValueError, LookupError, TypeError):
+            what = f'{file}, not of this program, or damaged'
     elif (root / INFO_FILE).is_file() and read_info(root).name == NAME:
         what = f'another simulated corpus ({read_info(root).source})'
     else:
@@ -241,6 +253,8 @@ def _check_content(root: Path, fingerprint: str, force: bool) -> None:
         raise ValueError(
             f'{root} holds {what}: choose another folder, or delete it with --force'
         )
+    if not file.is_file():  # so that a kill leaves something to delete
+        write_file(file, json.dumps({'fingerprint': '', 'options': 'being deleted'}))
     for name in _OURS:
         target = root / name
         if target.is_dir() and not target.is_symlink():
@@ -281,14 +295,15 @@ def write_corpus(
     if workers < 1:
         raise ValueError(f'workers {workers}: use 1 or more')
     root = Path(root)
-    if _prepare(root, plan, _fingerprint(plan), force):
-        return False
-    if plan.options.observes or plan.options.draws:
-        _write_chunks(make_chunks(plan), root, workers, report or (lambda *_: None))
-    write_tables(root, plan)
-    write_info(root, plan.info())
-    shutil.rmtree(root / PARTIAL, ignore_errors=True)
-    return True
+    with nullcontext() if root.is_file() else only_writer(root):
+        if _prepare(root, plan, _fingerprint(plan), force):
+            return False
+        if plan.options.observes or plan.options.draws:
+            _write_chunks(make_chunks(plan), root, workers, report or (lambda *_: None))
+        write_tables(root, plan)
+        write_info(root, plan.info())
+        shutil.rmtree(root / PARTIAL, ignore_errors=True)
+        return True
 
 
 def _write_chunks(
@@ -319,7 +334,11 @@ def _join(chunks: list[Plan], root: Path) -> None:
     """Put the skeletons of a task into one array, in the order of the plan."""
     with SkeletonWriter(root, chunks[0].items[0].task, JOINTS) as writer:
         for chunk in chunks:
-            joints, start = np.load(skeleton_file(chunk, root)), 0
+            file, start = skeleton_file(chunk, root), 0
+            try:
+                joints = np.load(file)
+            except (ValueError, EOFError):
+                raise ValueError(f'{file}: damaged: delete it to go on') from None
             for item in chunk.items:
                 width, height = DOMAIN_STYLES[item.domain].size
                 mine = joints[start : start + item.frames]

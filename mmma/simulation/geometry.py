@@ -90,10 +90,7 @@ def direction_frame(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def two_bone_ik(
-    root: np.ndarray,
-    target: np.ndarray,
-    lengths: tuple[float, float],
-    pole: np.ndarray,
+    root: np.ndarray, target: np.ndarray, lengths: tuple[float, float], pole: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Place the middle and the end, (..., 3) each, of a chain of two bones.
 

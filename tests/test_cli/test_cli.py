@@ -56,7 +56,7 @@ def test_errors_of_the_file_system_are_one_line(capsys, monkeypatch, tmp_path):
     errors = {
         OSError(28, 'No space left on device', 'a.json'): 'a.json: No space left on',
         OSError(17, 'File exists', 'draft', None, 'a.json'): 'a.json: File exists',
-        OSError(5, 'Input/output error'): '[Errno 5] Input/output error',
+        OSError(5, 'Input/output error'): 'Input/output error',
         ConnectionError('no route to the host'): 'no route to the host',
         ChildProcessError('a worker process ended'): 'a worker process ended',
     }

@@ -2,11 +2,15 @@
 
 import contextlib
 import dataclasses
+import os
 import pickle
+import signal
+import sys
 
 import numpy as np
 import pytest
 
+from mmma.data import arrays
 from mmma.data.arrays import (
     FeaturesInfo,
     FeatureStore,
@@ -41,6 +45,72 @@ def test_skeletons_come_back(store):
     assert (len(store), 'two' in store, 'three' in store) == (2, True, False)
     assert (store.frames('two'), store.fps('two')) == (2, 29.97)
     assert store.size('two') == (640, 480)
+
+
+def write_two(root, layout, *names):
+    with SkeletonWriter(root, 'rec', layout, 1) as writer:
+        for name in names:
+            points = np.full((1, 2, 2, 2), {'a': 10, 'b': 20}[name])
+            writer.append(name, points, np.ones((1, 2, 2)), 30, 64, 64)
+
+
+def test_killed_anywhere_a_store_is_the_old_the_new_or_refused(tmp_path, two_joints):
+    found = set()
+    for last in range(12):
+        root = tmp_path / str(last)
+        write_two(root, two_joints, 'a', 'b')
+        if not (child := os.fork()):
+            left = [last]
+
+            def die(event, args, left=left):
+                if event in ('os.rename', 'os.remove', 'os.rmdir'):
+                    left[0] -= 1
+                    if left[0] < 0:
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+            sys.addaudithook(die)
+            write_two(root, two_joints, 'b', 'a')
+            os._exit(0)
+        os.waitpid(child, 0)
+        try:
+            store = SkeletonStore(root, 'rec')
+        except FileNotFoundError:
+            found.add('refused')
+        else:
+            found.add(','.join(store.names))
+            assert store.get('a')[0].max() == 10
+            assert store.get('b')[0].max() == 20
+        write_two(root, two_joints, 'b', 'a')
+        names = ['layout.json', 'rec.npy', 'rec_index.csv']
+        assert sorted(os.listdir(root / 'skeletons')) == names
+    assert found == {'a,b', 'refused', 'b,a'}
+
+
+def test_a_store_that_is_replaced_while_it_is_opened(tmp_path, two_joints, monkeypatch):
+    write_two(tmp_path, two_joints, 'a', 'b')
+    read = arrays._read_index
+
+    def replaced(*args):
+        found = read(*args)
+        monkeypatch.setattr(arrays, '_read_index', read)
+        write_two(tmp_path, two_joints, 'b', 'a')
+        return found
+
+    monkeypatch.setattr(arrays, '_read_index', replaced)
+    with pytest.raises(ValueError, match='just written anew: open it again'):
+        SkeletonStore(tmp_path, 'rec')
+
+
+def test_one_of_two_that_write_a_store_works(tmp_path, two_joints):
+    with SkeletonWriter(tmp_path, 'rec', two_joints, 1) as writer:
+        if not (child := os.fork()):
+            with contextlib.suppress(ValueError):
+                write_two(tmp_path, two_joints, 'a')
+                os._exit(1)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        writer.append('b', np.ones((1, 2, 2, 2)), np.ones((1, 2, 2)), 30, 64, 64)
+    assert SkeletonStore(tmp_path, 'rec').names == ['b']
 
 
 def test_names_of_macos_are_those_of_tables(tmp_path, two_joints):

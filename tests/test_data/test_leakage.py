@@ -60,6 +60,21 @@ def test_what_was_seen_is_not_read_again(tmp_path, monkeypatch):
     assert len(all_marks(videos, tmp_path, 2)[0][videos[0]]) == 3
 
 
+def test_a_damaged_cache_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setenv('MMMA_HOME', str(tmp_path / 'home'))
+    video = make_video(tmp_path / 'a.mp4', moving_frames(5))
+    expected = all_marks([video], tmp_path, 0)[0][video]
+    (cache,) = (tmp_path / 'home').rglob('*.npz')
+    whole = cache.read_bytes()
+    flipped = whole[:90] + b'x' + whole[91:]
+    for damage in (whole[: len(whole) // 2], b'', b'PK', flipped):
+        cache.write_bytes(damage)
+        with pytest.warns(UserWarning, match='is damaged .*: it is made again'):
+            found = all_marks([video], tmp_path, 0)[0][video]
+        assert (found == expected).all()
+        assert cache.read_bytes()[:2] == b'PK'
+
+
 def scene(seed, frames=24, camera=0):
     """Marks of somebody who moves before a camera that stands still."""
     room = np.random.default_rng(camera).uniform(60, 200, (16, 16))

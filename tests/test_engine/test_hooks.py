@@ -218,7 +218,7 @@ def train_small(work_dir, **kwargs):
             assert kwargs.get('stop')
         finally:
             stop_workers(runner)
-    return load_weights_file((work_dir / 'last_checkpoint').read_text())
+    return load_weights_file(latest_checkpoint(work_dir))
 
 
 def stop_workers(runner):
@@ -359,6 +359,39 @@ def test_checkpoints_start_another_run(tmp_path, uninterrupted):
     runner.load_checkpoint(str(path))
     for name, value in uninterrupted['state_dict'].items():
         assert value.equal(runner.model.state_dict()[name])
+
+
+def test_the_best_goes_after_the_next_is_there(tmp_path, monkeypatch, uninterrupted):
+    events, write = [], hooks.write_file
+
+    def noted(path, content):
+        events.append((path.name, sorted(p.name for p in tmp_path.glob('best_*'))))
+        write(path, content)
+
+    monkeypatch.setattr(hooks, 'write_file', noted)
+    train_small(tmp_path)
+    best = {name: there for name, there in events if name.startswith('best')}
+    assert list(best) == ['best_score_epoch_1.pth', 'best_score_epoch_2.pth']
+    assert best['best_score_epoch_2.pth'] == ['best_score_epoch_1.pth']
+    assert [p.name for p in tmp_path.glob('best_*')] == ['best_score_epoch_2.pth']
+
+
+def test_a_kill_while_the_best_is_written_leaves_the_last_best(tmp_path, monkeypatch):
+    write = hooks.write_file
+
+    def fail(path, content):
+        if path.name == 'best_score_epoch_2.pth':
+            raise Stop
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hooks, 'write_file', fail)
+        train_small(tmp_path, stop={'train_iter': 99})
+    assert [p.name for p in tmp_path.glob('best_*')] == ['best_score_epoch_1.pth']
+    (tmp_path / 'best_score_epoch_2.pth').touch()  # as if killed with both there
+    resumed = train_small(tmp_path, resume=True)
+    assert comparable(resumed)['best'] == 'best_score_epoch_2.pth'
+    assert [p.name for p in tmp_path.glob('best_*')] == ['best_score_epoch_2.pth']
 
 
 def test_text_in_a_checkpoint_is_not_run(tmp_path, uninterrupted):

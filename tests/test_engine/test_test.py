@@ -127,7 +127,7 @@ def resumable(root, folder, resume=False, hooks=()):
     cfg.param_scheduler = [dict(type='CosineAnnealingLR', T_max=2, by_epoch=True)]
     cfg.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
     cfg.custom_hooks += hooks
-    options = TrainOptions(work_dir=str(folder), resume=resume)
+    options = TrainOptions(str(folder), resume=resume, allow_changed_config=resume)
     trained = train(open_run(cfg, options=options), options)
     return torch.load(latest_checkpoint(trained.work_dir), weights_only=True)
 

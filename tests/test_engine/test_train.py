@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmma.apis import load_config
+from mmma.checkpoints.files import last_checkpoint
 from mmma.cli.arguments import report
 from mmma.engine.run import TestOptions, TrainOptions, open_run
 from mmma.engine.train import latest_checkpoint
@@ -29,8 +32,8 @@ def train(cfg, **options):
     return train_run(open_run(cfg, options=options), options).work_dir
 
 
-def config(root):
-    cfg = load_config(TINY, {'domain': 'lab'}, data_root=str(root))
+def config(root, domain='lab'):
+    cfg = load_config(TINY, {'domain': domain}, data_root=str(root))
     for subset in ('train', 'val', 'test'):
         cfg[f'{subset}_dataloader'].num_workers = 0
         cfg[f'{subset}_dataloader'].persistent_workers = False
@@ -54,7 +57,12 @@ def test_resumed_equals_uninterrupted_bit_for_bit(video_root, tmp_path):
     stopped.custom_hooks.append(dict(type=StopAfter.__name__, epochs=2))
     with pytest.raises(KeyboardInterrupt):
         train(stopped, work_dir=work_dir)
-    parts = train(config(video_root), work_dir=work_dir, resume=True)
+    with pytest.raises(
+        ValueError, match=r'custom_hooks\.\d was .*StopAfter.*, now None'
+    ):
+        train(config(video_root), work_dir=work_dir, resume=True)
+    go_on = dict(resume=True, allow_changed_config=True)
+    parts = train(config(video_root), work_dir=work_dir, **go_on)
     expected, found = final_state(whole), final_state(parts)
     for key in ('pretrain_data', 'seen_domains', 'protocol', 'data'):
         assert found['meta'][key] == expected['meta'][key]
@@ -65,6 +73,89 @@ def test_resumed_equals_uninterrupted_bit_for_bit(video_root, tmp_path):
         for name, value in state.items():
             assert torch.equal(value, found['optimizer']['state'][key][name])
     assert expected['param_schedulers'] == found['param_schedulers']
+
+
+@pytest.fixture(scope='module')
+def begun(video_root, tmp_path_factory):
+    """Work dir of a training of one epoch."""
+    cfg = config(video_root)
+    cfg.train_cfg.max_epochs = 1
+    return train(cfg, work_dir=str(tmp_path_factory.mktemp('begun') / 'work'))
+
+
+def test_a_run_goes_on_where_it_was_moved_or_copied(video_root, begun, tmp_path):
+    moved = shutil.copytree(begun, tmp_path / 'moved')
+    best = {p.name: p.read_bytes() for p in begun.glob('best_*.pth')}
+    assert (moved / 'last_checkpoint').read_text() == 'epoch_1.pth'
+    (moved / 'last_checkpoint').write_text(str(begun / 'epoch_1.pth'))  # as before
+    (begun / 'epoch_1.pth').rename(begun / 'epoch_9.pth')  # it has gone on
+    cfg = config(video_root)
+    cfg.train_cfg.max_epochs = 2
+    train(cfg, work_dir=str(moved), resume=True)
+    log = ''.join(p.read_text() for p in moved.glob('*_*/*.log'))
+    assert 'resumed epoch: 1' in log
+    meta = torch.load(latest_checkpoint(moved), weights_only=True)['meta']
+    assert meta['epoch'] == 2
+    assert 'changed_config' not in meta
+    (begun / 'epoch_9.pth').rename(begun / 'epoch_1.pth')
+    # The other run's best stays.
+    assert {p.name: p.read_bytes() for p in begun.glob('best_*.pth')} == best
+    assert len(list(moved.glob('best_*.pth'))) == 1
+
+
+@pytest.mark.parametrize(
+    'told', ['', 'epoch_7.pth', r'C:\w\epoch_1.pth', 'x\0', '\xff']
+)
+def test_a_damaged_last_checkpoint_does_not_count(tmp_path, told):
+    for number in (1, 3, 20):
+        (tmp_path / f'epoch_{number}.pth').touch()
+    (tmp_path / 'last_checkpoint').write_bytes(told.encode('latin-1'))
+    expected = 'epoch_1.pth' if told.startswith('C') else 'epoch_20.pth'
+    assert last_checkpoint(tmp_path) == str(tmp_path / expected)
+    assert last_checkpoint(tmp_path / 'gone') is None
+
+
+def test_what_changes_in_a_resumed_run_is_refused_or_told(video_root, begun, tmp_path):
+    work_dir = str(shutil.copytree(begun, tmp_path / 'work'))
+    cfg = config(video_root)
+    cfg.optim_wrapper.optimizer.lr = 0.5
+    cfg.train_dataloader.batch_size = 1
+    cfg.train_dataloader.num_workers = 1
+    cfg.train_cfg.max_epochs = 2
+    options = dict(work_dir=work_dir, resume=True)
+    told = r'another config: optim_wrapper\.optimizer\.lr was .*, now 0\.5; train_dat'
+    with pytest.raises(ValueError, match=told) as raised:
+        train(cfg, **options)
+    assert 'num_workers' not in str(raised.value)
+    assert 'max_epochs' not in str(raised.value)
+    with pytest.raises(ValueError, match=r"protocol\.domain was 'lab', now 'all'"):
+        train(config(video_root, 'all'), **options)
+    train(cfg, **options, allow_changed_config=True)
+    meta = torch.load(latest_checkpoint(tmp_path / 'work'), weights_only=True)['meta']
+    assert re.fullmatch('optim_wrapper.*now 0.5', meta['changed_config'][0])
+    cfg.train_cfg.max_epochs = 3
+    train(cfg, **options)  # and is not forgotten
+    (checkpoint,) = (tmp_path / 'work').glob('epoch_3.pth')
+    results = results_under(video_root, checkpoint, tmp_path / 'test', domain='lab')
+    assert results['checkpoint']['changed_config'] == meta['changed_config']
+
+
+def test_one_of_two_that_train_in_a_folder_works(video_root, tmp_path):
+    code = f"""
+import time
+from pathlib import Path
+from mmma.files import only_writer
+with only_writer(Path({str(tmp_path)!r})):
+    print('here', flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen(
+        [sys.executable, '-c', code], stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout.readline() == b'here\n'
+        with pytest.raises(ValueError, match='another process is at work here'):
+            train(config(video_root), work_dir=str(tmp_path))
+        other.kill()
 
 
 def test_what_the_starting_weights_saw_is_not_forgotten(video_root, tmp_path):

@@ -142,7 +142,7 @@ def test_what_moves_a_number():
     pipeline = 'test_dataloader.dataset.pipeline'
     moved = {
         'model.backbone.joints=body13': ['model.backbone.joints'],
-        f'{pipeline}.1.clip_len=32': [pipeline],
+        f'{pipeline}.1.clip_len=32': [f'{pipeline}.1.clip_len'],
         '+test_evaluator.class_set=all': ['test_evaluator.class_set'],
         'train_dataloader.batch_size=3': [],
         'test_dataloader.batch_size=3': [],

@@ -98,6 +98,40 @@ def test_runs_of_two_extractors_do_not_mix(tmp_path, source):
     assert not path.is_file()
 
 
+@pytest.mark.parametrize('damage', ['', '5', '[1]', '{}', '\xff', '{"extractor": "x'])
+def test_a_damaged_header_is_named_and_a_lost_one_adopts_nothing(
+    tmp_path, source, damage
+):
+    path = partial_path(open_partials(tmp_path, 'x 1', False), 'rec', 'a')
+    write_partial(path, EMPTY, source)
+    header = tmp_path / '.pose/run.json'
+    header.write_bytes(damage.encode('latin-1'))
+    with pytest.raises(ValueError, match=r'run\.json: not of this program, or damaged'):
+        open_partials(tmp_path, 'x 1', False)
+    header.unlink()
+    open_partials(tmp_path, 'x 1', False)  # whose clips they were is unknown
+    assert not path.is_file()
+
+
+@pytest.mark.parametrize('damage', ['cut', 'empty', 'shape', 'facts', 'array'])
+def test_a_damaged_clip_is_made_again(tmp_path, source, damage):
+    path = partial_path(tmp_path, 'rec', 'a')
+    write_partial(path, EMPTY, source)
+    with np.load(path) as content:
+        facts = content['facts']
+    if damage in ('cut', 'empty'):
+        path.write_bytes(path.read_bytes()[: 100 * (damage == 'cut')])
+    elif damage == 'array':
+        with path.open('wb') as file:
+            np.save(file, np.zeros(3))
+    else:
+        facts = np.array('{}') if damage == 'facts' else facts
+        np.savez(path, joints=np.zeros(3), facts=facts)
+    with pytest.warns(UserWarning, match='is damaged .*: it is made again'):
+        assert read_partial(path, source) is None
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     ('name', 'options'),
     [

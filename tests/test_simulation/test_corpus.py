@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import signal
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from mmma.data.arrays import SkeletonStore
 from mmma.data.root import DataRoot
+from mmma.files import only_writer
 from mmma.simulation import corpus
 from mmma.simulation.corpus import (
     Scene,
@@ -90,6 +92,65 @@ def test_unfinished_of_other_code_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r'an unfinished corpus \(scale tiny, tables'):
         corpus._prepare(tmp_path, tables(), 'new', force=False)
     assert not corpus._prepare(tmp_path, tables(), 'new', force=True)
+
+
+@pytest.mark.parametrize(
+    'damage', ['', '5', '{}', '[1, 2]', '\xff', '{"fingerprint": ']
+)
+def test_a_damaged_plan_is_named(tmp_path, damage):
+    corpus._prepare(tmp_path, tables(), 'old', force=False)
+    file = tmp_path / '.partial/plan.json'
+    file.write_bytes(damage.encode('latin-1'))
+    with pytest.raises(
+        ValueError, match=r'plan\.json, not of this .*, or damaged.*--force'
+    ):
+        write_corpus(tables(), tmp_path)
+    assert write_corpus(tables(), tmp_path, force=True)
+
+
+def test_what_a_kill_in_the_first_moment_leaves_is_no_content(tmp_path):
+    (tmp_path / '.partial').mkdir()
+    (tmp_path / '.partial/.plan.json.9-ab.part').touch()
+    (tmp_path / '.partial/chunk.npy').touch()  # of a plan that nobody knows
+    (tmp_path / '.mmma.lock').touch()
+    assert write_corpus(tables(), tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {
+        'dataset.json',
+        'rec.csv',
+        'det.json',
+    }
+
+
+def test_a_replacement_that_was_killed_goes_on(finished):
+    expected = {'dataset.json', 'rec.csv', 'det.json'}
+    for last in range(8):
+        if not (child := os.fork()):
+            left = [last]
+
+            def die(event, args, left=left):
+                if event in ('os.rename', 'os.remove', 'os.rmdir'):
+                    left[0] -= 1
+                    if left[0] < 0:
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+            sys.addaudithook(die)
+            write_corpus(tables(seed=1 + last), finished, force=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+        write_corpus(tables(seed=1 + last), finished, force=True)
+        assert {p.name for p in finished.iterdir()} == expected
+
+
+def test_one_of_two_that_simulate_into_a_folder_works(tmp_path):
+    with only_writer(tmp_path):
+        if not (child := os.fork()):
+            try:
+                write_corpus(tables(), tmp_path)
+            except ValueError as error:
+                os._exit('another process is at work here' not in str(error))
+            os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_needed_bytes_by_hand():
