@@ -128,7 +128,7 @@ def _checked(weights: Mapping[str, Any], kind: str, mark: str) -> dict[str, Any]
 
 
 def _save(weights: Mapping[str, Any], out: Path, kind: str, source: Path) -> None:
-    from mmma.checkpoints.files import file_sha256, write_safetensors
+    from mmma.checkpoints import file_sha256
 
     told = {'converted_from': kind, 'source': f'{source.name} {file_sha256(source)}'}
     if out.suffix == '.pth':
@@ -137,4 +137,10 @@ def _save(weights: Mapping[str, Any], out: Path, kind: str, source: Path) -> Non
         with draft(out) as part:
             torch.save({'state_dict': dict(weights), 'meta': told}, part)
         return
-    write_safetensors(out, weights, told)
+    try:
+        from safetensors.torch import save_file
+    except ImportError:
+        raise ValueError(f'{out}: pip install safetensors, or write .pth.') from None
+    plain = {k: v.contiguous().clone() for k, v in weights.items()}
+    with draft(out) as part:
+        save_file(plain, part, told)
