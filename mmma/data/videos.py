@@ -49,6 +49,8 @@ END_TOLERANCE_SEC = 0.5
 """A segment may end this much after its video: annotators count frames and containers
 round durations. Beyond it the times may belong to something else."""
 _SAME_SEC = 1e-3
+_SPREAD, _SPREAD_SEC = 0.05, 1.0
+"""By so much frames / fps may differ from a duration: rates vary, ends are rounded."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,7 @@ def parse_video(
         errors = [f'annotations must be a list, not {annotations!r}']
     else:
         errors = list(_root_faults(name, entry, domains) if of_root else _faults(entry))
+        errors = errors or _contradictions(entry)
     if errors:
         videos.add(line, name, '; '.join(errors))
         return None
@@ -258,6 +261,20 @@ def _faults(entry: dict[str, Any]) -> Iterator[str]:
         yield f'subset {subset!r}: must be a name such as test'
     elif duration is not None and not (is_number(duration) and duration > 0):
         yield f'duration {duration!r}: must be seconds above 0'
+
+
+def _contradictions(entry: dict[str, Any]) -> list[str]:
+    """A sentence where rate, frames and duration are there and cannot all be true."""
+    fps, frames, duration = (entry.get(key) for key in ('fps', 'frames', 'duration'))
+    if not all(is_number(n) and n > 0 for n in (fps, frames, duration)):
+        return []
+    length = frames / fps
+    if abs(length - duration) <= max(_SPREAD * duration, _SPREAD_SEC):
+        return []
+    return [
+        f'frames {frames} / fps {fps:g} is {length:g} s, but duration says '
+        f'{duration:g} s: put right what is wrong'
+    ]
 
 
 def _instance(

@@ -100,6 +100,14 @@ def read_strictly(path, space):
         ({**ENTRY, 'duration': True}, 'duration True: must be a number'),
         ({**ENTRY, 'annotations': {}}, r'annotations must be a list, not \{\}'),
         ({**ENTRY, 'annotations': [7]}, 'annotation 0: must be .*segment.*not 7'),
+        (
+            {**ENTRY, 'fps': 5, 'frames': 500},
+            'frames 500 / fps 5 is 100 s, but .* 10 s',
+        ),
+        ({**ENTRY, 'duration': 1.8e19}, r'is 10 s, but duration says 1\.8e\+19 s'),
+        ({**ENTRY, 'fps': 1e-300}, 'but duration says 10 s'),
+        ({**ENTRY, 'frames': 1}, 'frames 1 / fps 30 is 0.0333333 s, but duration says'),
+        ({**ENTRY, 'fps': 300}, 'fps 300 is 1 s, but duration says 10 s: put right'),
         (7, 'must be an object with subset, domain'),
         (with_segment([1, 2], 'noding'), "unknown action 'noding'.*'nodding'"),
         (with_segment([1, 2], None), 'label None: must be the name or index'),
@@ -109,6 +117,28 @@ def read_strictly(path, space):
 def test_bad_entries(det_file, space, entry, message):
     with pytest.raises(ValueError, match=rf'det\.json:21: v: .*{message}'):
         read_strictly(det_file(entry), space)
+
+
+@pytest.mark.parametrize(
+    'facts',
+    [
+        {'frames': 271},  # a second less
+        {'duration': 60, 'frames': 1711},  # 57.03 s
+        {'duration': 60, 'frames': 1888, 'fps': 29.97},  # 62.996 s
+    ],
+)
+def test_rates_vary_and_ends_are_rounded(det_file, space, facts):
+    assert len(read_det(det_file({**ENTRY, **facts}), space)) == 2
+
+
+@pytest.mark.parametrize('fps', [0, None, 'x'])
+def test_in_a_file_of_anybody_known_facts_alone_can_contradict(det_file, space, fps):
+    path = det_file({**ENTRY, 'fps': 5, 'frames': 500})
+    videos, odd, _ = scan_det(path, space, of_root=False)
+    assert [video.video for video in videos] == ['good']
+    assert 'frames 500 / fps 5 is 100 s' in odd.problems[0].text
+    path = det_file({**ENTRY, 'fps': fps, 'frames': 500})
+    assert len(scan_det(path, space, of_root=False)[0]) == 2
 
 
 def test_a_video_without_a_name(det_file, space):
@@ -359,7 +389,7 @@ def test_one_frame_and_84_seconds_are_segments(tmp_path, space, capsys):
     path = tmp_path / 'det.json'
     times = [[5, 5.04], [0, 84], [99.96, 100]]
     annotations = [{'segment': t, 'label': 'nodding'} for t in times]
-    entry = {**ENTRY, 'duration': 100, 'frames': 2500, 'annotations': annotations}
+    entry = {**ENTRY, 'duration': 100, 'frames': 3000, 'annotations': annotations}
     path.write_text(json.dumps({'database': {'v': entry}}))
     (video,) = read_det(path, space)
     assert [[i.start_sec, i.end_sec] for i in video.instances] == times
