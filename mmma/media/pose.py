@@ -231,13 +231,17 @@ def open_partials(skeletons: Path, extractor: str, force: bool) -> Path:
     try:
         begun = json.loads(header.read_bytes())['extractor'] if header.exists() else ''
     except (ValueError, LookupError, TypeError):
-        begun = f'{header}: not of this program, or damaged'
-    if begun not in ('', extractor) and not force:
-        raise ValueError(
+        begun = None
+    told = (
+        f'{header}: not of this program, or damaged: delete {folder}, or give --force'
+    )
+    if begun:
+        told = (
             f'{folder}: a run with {begun!r} was not finished, now it is '
-            f'{extractor!r}: give the options of that run to go on, or --force to '
-            'start anew'
+            f'{extractor!r}: give the options of that run to go on, or --force'
         )
+    if begun not in ('', extractor) and not force:
+        raise ValueError(f'{told} to start anew')
     if begun != extractor:
         shutil.rmtree(folder, ignore_errors=True)
         write_file(header, json.dumps({'extractor': extractor}))

@@ -242,7 +242,10 @@ def _check_content(root: Path, fingerprint: str, force: bool) -> None:
                 'or another version of the code'
             )
         except (ValueError, LookupError, TypeError):
-            what = f'{file}, not of this program, or damaged'
+            told = f'{file}: not of this program, or damaged: delete {root}'
+            if not force:
+                raise ValueError(f'{told}, or give --force, to start anew') from None
+            what = ''
     elif (root / INFO_FILE).is_file() and read_info(root).name == NAME:
         what = f'another simulated corpus ({read_info(root).source})'
     else:

@@ -102,7 +102,7 @@ def test_a_damaged_plan_is_named(tmp_path, damage):
     file = tmp_path / '.partial/plan.json'
     file.write_bytes(damage.encode('latin-1'))
     with pytest.raises(
-        ValueError, match=r'plan\.json, not of this .*, or damaged.*--force'
+        ValueError, match=r'plan\.json: not of this .*, or damaged.*--force'
     ):
         write_corpus(tables(), tmp_path)
     assert write_corpus(tables(), tmp_path, force=True)
