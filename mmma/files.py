@@ -394,13 +394,14 @@ class OddEntries:
         total: Number of all entries.
         slight: Number of those cut by too little to be odd.
         doubtful: True where one of them puts all entries in doubt.
+        remarks: Lines on the file as a whole, which refuse nothing.
     """
 
     def __init__(self, path: Path, done: str = 'left out') -> None:
         self.path, self.done = path, done
         self.problems: list[Problem] = []
-        self.total = self.slight = 0
-        self.doubtful = False
+        self.remarks: list[str] = []
+        self.total, self.slight, self.doubtful = 0, 0, False
 
     def add(self, line: int, item: str, text: str) -> None:
         """Take the place of an odd entry, as :class:`Problem` has it, and its fault."""
@@ -423,9 +424,9 @@ class OddEntries:
             refuse(found, self.path, hint)
         shown = '; '.join(f'{own.item}: {own.text}' for own in found[:SHOWN])
         more = f'; and {count - SHOWN} more{hint and f" ({hint})"}' * (count > SHOWN)
-        head = f'{count} of {self.total} {self.done} of {self.path.name}'
+        head = f'{count} of {self.total} {self.done} of {self.path.name}: {shown}{more}'
         slight = f'{self.slight} segments of {self.path.name} are cut by up to 0.5 s'
-        return [f'{head}: {shown}{more}'] * bool(found) + [slight] * bool(self.slight)
+        return [head] * bool(found) + [slight] * bool(self.slight) + self.remarks
 
 
 def tell(notes: Iterable[str]) -> None:

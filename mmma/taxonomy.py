@@ -126,6 +126,18 @@ class LabelSpace:
         return index
 
 
+def index_notes(labels: Iterable[Any], file: str) -> list[str]:
+    """A line on labels of a file that are indices, none of them 0; or none."""
+    given = {str(label).strip() for label in labels} - {''}
+    if not given or '0' in given or not all(map(str.isdecimal, given)):
+        return []
+    numbers = [int(label) for label in given]
+    return [
+        f'{file}: labels are indices {min(numbers)}..{max(numbers)}; none is 0: they '
+        'are taken to count from 0'
+    ]
+
+
 @functools.cache
 def _positions(names: tuple[str, ...]) -> dict[str, int]:
     return {str(i): i for i in range(len(names))} | {n: i for i, n in enumerate(names)}

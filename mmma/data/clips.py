@@ -17,6 +17,7 @@ import numpy as np
 
 from mmma.files import (
     CHECK_HINT,
+    SHOWN,
     OddEntries,
     atomic_write,
     leaves_root,
@@ -24,11 +25,14 @@ from mmma.files import (
     tell,
 )
 from mmma.taxonomy import (
+    BODY_GROUPS,
     DOMAINS,
     SUBSETS,
     IndexOutsideError,
     LabelSpace,
     check_choice,
+    index_notes,
+    load_label_space,
     suggest,
 )
 from mmma.video import VIDEO_SUFFIXES
@@ -213,6 +217,7 @@ class _Scan:
         self._lines: dict[str, int] = {}  # clip -> line of its first row
         # Action -> how many rows have each body, in the order of the file.
         self._bodies: dict[int, Counter[int]] = defaultdict(Counter)
+        self._labels: set[str] = set()  # actions as the file writes them
         lookups = {
             'subset': lambda s: check_choice('subset', s, SUBSETS),
             'domain': lambda s: check_choice('domain', s, domains),
@@ -269,6 +274,7 @@ class _Scan:
             errors.append('clip has no name')
         start_sec, end_sec = times(row, errors)
         fields = {column: row.get(column, '') for column in _TEXT}
+        self._labels.add(row['action'])
         if start_sec is not None:
             fields['path'] = fields['path'] or fields['source_video']
         if leaves_root(fields['path']):
@@ -293,6 +299,8 @@ class _Scan:
         if not self.odd.total and not self.odd.problems:
             self.odd.add(0, '', 'empty table: a header and no clip')
         body_of = dict(enumerate(self.space.body_of))
+        name = self.odd.path.name
+        self.odd.remarks += index_notes(self._labels, name) + self._shifts(name)
         for action, counts in self._bodies.items():
             most = max(counts.values())  # of equals the published one
             own = body_of[action]
@@ -310,6 +318,28 @@ class _Scan:
                     'group',
                 )
         return [Clip(**fields) for fields in self._rows]
+
+    def _shifts(self, name: str) -> list[str]:
+        """A line where several actions have groups that no figure gives; or none.
+
+        Rows count as they are in the file, before one group is made of them.
+        """
+        spaces = [load_label_space(self.space.name, own) for own in BODY_GROUPS]
+        others = []
+        for action, counts in sorted(self._bodies.items()):
+            known = {space.body_of[action] for space in spaces}
+            body = max(counts.keys() - known, key=counts.__getitem__, default=None)
+            if body is not None and counts[body] >= max(counts[b] for b in known):
+                names = self.space.actions[action], self.space.bodies[body]
+                others.append('{!r}: {!r}'.format(*names))
+        if len(others) < 2:  # one is a choice
+            return []
+        more = ', ...' if len(others) > SHOWN else ''
+        return [
+            f'{name}: {len(others)} of {self.space.num_actions} actions have another '
+            f'body group than the taxonomy (here: {", ".join(others[:SHOWN])}{more}); '
+            'labels counted from 1?'
+        ]
 
 
 def times(row: dict[str, str], errors: list[str]) -> tuple[float | None, float | None]:

@@ -41,6 +41,7 @@ from mmma.taxonomy import (
     IndexOutsideError,
     LabelSpace,
     check_choice,
+    index_notes,
     load_label_space,
 )
 
@@ -163,7 +164,16 @@ def scan_det(
         parse_video(name, entry, space, odd, lines[name], domains, of_root, cut)
         for name, entry in database.items()
     )
-    return [video for video in found if video is not None], *odd
+    videos = [video for video in found if video is not None]
+    there = (one for entry in database.values() for one in _annotations(entry))
+    labels = (one.get('label', '') for one in there if isinstance(one, dict))
+    odd[1].remarks += index_notes(labels, path.name)
+    return videos, *odd
+
+
+def _annotations(entry: Any) -> list[Any]:
+    found = entry.get('annotations') if isinstance(entry, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def odd_videos(path: Path, cut: bool = True) -> tuple[OddEntries, OddEntries]:
@@ -422,6 +432,7 @@ def read_detections(path: Path, space: LabelSpace, strict: bool = False) -> Segm
     tell(odd.notes(strict, _unknown_labels(entries, space) if odd.problems else ''))
     if columns is None:
         raise ValueError(f'{path}: not readable as detections: need {_NEEDED}')
+    tell(index_notes({one['label'] for own in lists for one in own}, path.name))
     videos = np.repeat(np.arange(len(lists), dtype=np.int32), list(map(len, lists)))
     return Segments(*columns, videos, tuple(results))
 

@@ -479,3 +479,22 @@ def _covered(
     first = start + np.clip(low, 0, end - start).astype(np.int64)
     stop = start + np.clip(high, 0, end - start).astype(np.int64)
     return expand_runs(first, stop - first)
+
+
+def unmatched_notes(file: str, found: Segments, truth: Segments) -> list[str]:
+    """A line where no prediction overlaps a truth of its label, and why that may be."""
+
+    def matched(shift: int) -> Iterator[bool]:
+        rows = zip(truth.segments_sec, truth.labels, truth.videos, strict=True)
+        for (start_sec, end_sec), label, video in rows:
+            own = (found.videos == video) & (found.labels == label + shift)
+            starts, ends = found.segments_sec[own].T
+            yield bool(((starts < end_sec) & (ends > start_sec)).any())
+
+    if not len(found) or any(matched(0)):
+        return []
+    note = f'{file}: no prediction overlaps a truth of its label; '
+    for shift, told in (1, 'labels counted from 1'), (-1, 'labels one too low'):
+        if 2 * (count := sum(matched(shift))) > len(truth):
+            return [f'{note}with {told}, {count} of {len(truth)} truths have one']
+    return [f'{note}labels in another order, or times in another unit?']

@@ -31,7 +31,7 @@ from mmma.data.videos import (
     scan_det,
     true_segments,
 )
-from mmma.evaluation.detection import segment_average_precisions
+from mmma.evaluation.detection import segment_average_precisions, unmatched_notes
 from mmma.evaluation.errors import profile_levels
 from mmma.evaluation.recognition import fuse_body_scores
 from mmma.evaluation.rows import (
@@ -189,6 +189,7 @@ def detection_report(
     chosen, told = _without_missing(gt, info, chosen, given.names)
     found, counts = place_detections(pred, given, videos, chosen, odd[0].items())
     rows = domain_rows(found, chosen, space, options, info.domains)
+    tell(unmatched_notes(pred.name, found, true_segments(chosen)))
     extras: dict[str, Any] = {}
     if profile or segment_map:
         durations = np.array([video.duration for video in chosen])

@@ -210,3 +210,27 @@ def test_needs_numpy_alone(files, tmp_path):
         [sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.stdout.splitlines()[-1] == '[]', done.stderr
+
+
+@pytest.mark.parametrize(
+    ('labels', 'told'),
+    [
+        ((4, 4, 6), 'counted from 1, 4 of 4 truths have one'),
+        ((2, 2, 4), 'labels one too low, 4 of 4 truths have one'),
+        ((30, 40, 50), 'labels in another order, or times in another unit?'),
+        ((3, 30, 40), ''),
+    ],
+)
+def test_labels_of_which_none_is_right_are_told(files, capsys, labels, told):
+    truth = {
+        'a': video((3, 0, 2), (3, 4, 8)),
+        'b': video((3, 1, 2), (5, 1, 2)),
+    }
+    one, two, three = labels
+    prediction = {
+        'a': found((one, 0, 2, 0.9), (two, 4, 7, 0.5)),
+        'b': found((one, 1, 2, 0.5), (three, 1, 2, 0.4), (0, 8, 9, 0.1)),
+    }
+    _, err = report_of(files(truth, prediction), capsys)
+    assert ('no prediction overlaps a truth of its label' in err) is bool(told)
+    assert told in err

@@ -283,3 +283,45 @@ def test_a_full_table_reads_in_well_under_a_second(tmp_path, space):
     start = time.process_time()
     assert len(read_rec(tmp_path / 'rec.csv', space)) == 39_816
     assert time.process_time() - start < 1
+
+
+def shifted(space, first=1, last=81):
+    """Rows by index from 1, with the right body groups beside them."""
+    return [
+        f'c{i},,train,lab,s,{i},{space.bodies[space.body_of[i - 1]]}'
+        for i in range(first, last + 1)
+    ]
+
+
+def test_groups_of_shifted_labels_are_told(rec_file, space, capsys):
+    assert len(read_rec(rec_file(*shifted(space)), space)) == 81
+    told = capsys.readouterr().err
+    assert 'note: rec.csv: labels are indices 1..81; none is 0: they are' in told
+    assert 'rec.csv: 5 of 82 actions have another body group than the taxonomy' in told
+    assert "(here: 'nodding': 'body', " in told
+    assert told.endswith('; labels counted from 1?\n')
+
+
+def test_shifted_groups_are_told_where_most_rows_repair_them(rec_file, space, capsys):
+    right = [
+        f'r{i},,val,lab,s,{space.actions[i]},{space.bodies[space.body_of[i]]}'
+        for i in range(82)
+    ]
+    twice = [*shifted(space), *(f'x{row}' for row in shifted(space))]
+    read_rec(rec_file(*right, *twice), space)
+    told = capsys.readouterr().err
+    assert 'rows repaired or left out' in told
+    assert '5 of 82 actions have another body group' in told
+    read_rec(rec_file(*right, *shifted(space)), space)  # of equals the published one
+    assert '5 of 82 actions have another body group' in capsys.readouterr().err
+    read_rec(rec_file(*right, *(f'x{row}' for row in right), *shifted(space)), space)
+    assert 'of 82 actions' not in capsys.readouterr().err
+
+
+def test_a_single_group_of_ones_own_is_a_choice(rec_file, space, capsys):
+    disputed = 'b,,train,lab,s,scratching or touching forehead,body-hand'
+    read_rec(rec_file('a,,train,lab,s,nodding,body', disputed), space)
+    read_rec(rec_file('a,,train,lab,s,0,', 'b,,train,lab,s,5,'), space)
+    read_rec(rec_file('a,,train,lab,s,5,', 'b,,train,lab,s,nodding,'), space)
+    read_rec(rec_file('a,,test,lab,s,,'), space)
+    assert not capsys.readouterr().err

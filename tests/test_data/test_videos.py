@@ -394,3 +394,31 @@ def test_one_frame_and_84_seconds_are_segments(tmp_path, space, capsys):
     (video,) = read_det(path, space)
     assert [[i.start_sec, i.end_sec] for i in video.instances] == times
     assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('labels', 'told'),
+    [
+        (
+            [2, 10],
+            'labels are indices 2..10; none is 0: they are taken to count from 0',
+        ),
+        (['3', 4], 'labels are indices 3..4; none is 0'),
+        ([0, 10], ''),
+        ([3, 'nodding'], ''),
+        ([], ''),
+    ],
+)
+def test_indices_without_0_are_told(tmp_path, space, capsys, labels, told):
+    path = tmp_path / 'x.json'
+    found = [{'segment': [1, 2], 'label': label, 'score': 0.5} for label in labels]
+    path.write_text(json.dumps({'results': {'v': found, 'w': []}}))
+    read_detections(path, space)
+    err = capsys.readouterr().err
+    assert err.startswith(f'note: x.json: {told}' if told else '')
+    assert bool(err) == bool(told)
+    path.write_text(json.dumps({'database': {'v': {**ENTRY, 'annotations': found}}}))
+    read_det(path, space)
+    err = capsys.readouterr().err
+    assert told in err
+    assert bool(err) == bool(told)
