@@ -61,6 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server.files
         self.send_response(status)
         more = {'Content-Length': str(len(body)), **dict(headers), **server.headers}
+        more['Connection'] = 'close'  # else the next request may meet a dead end
         if server.etag:
             more['ETag'] = server.etag
         for name, value in more.items():
