@@ -323,7 +323,7 @@ class SkeletonStore(ArrayStore):
             is the clip's number of persons.
 
         Raises:
-            ValueError: An unknown clip, or a joint of no known layout.
+            ValueError: An unknown clip, a joint of no known layout, bad scores.
         """
         persons = self._row(name).persons
         rows = self._read(name, frames or slice(None))[:, :persons]  # (T, M, V, 3)
@@ -333,7 +333,8 @@ class SkeletonStore(ArrayStore):
             places = np.array([have.get(joint, -1) for joint in joints])
             rows = rows[:, :, places]
             rows[:, :, places < 0] = 0
-        return decode_joints(rows, self.layout.score_scale)
+        where = f'{self.path}: {name}'
+        return decode_joints(rows, self.layout.score_scale, where)
 
 
 class SkeletonWriter(ArrayWriter):

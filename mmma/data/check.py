@@ -372,7 +372,7 @@ def _skeleton_problems(
     task: str,
     excused: Collection[str] = (),
 ) -> Iterator[Problem]:
-    """Names that only the table or only the index has, and lengths that differ.
+    """Names that only table or index has, lengths that differ, and damaged scores.
 
     Names are ``excused`` whose source is missing, or whose row is left out.
     """
@@ -383,6 +383,11 @@ def _skeleton_problems(
     for name in set(store.names) - names - {*excused}:
         hint = suggest(name, names) if len(names) < 1000 else ''
         yield Problem(file, 0, name, f'a skeleton, but the table has it not.{hint}')
+    for name in store.names:
+        try:
+            store.get(name)
+        except ValueError as error:
+            yield Problem(file, 0, name, str(error).rpartition(f'{name}: ')[2])
     for video in videos if task == 'det' else ():
         if video.video in store:
             frames, fps = store.frames(video.video), store.fps(video.video)

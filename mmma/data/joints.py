@@ -134,9 +134,21 @@ def encode_joints(
 
 
 def decode_joints(
-    encoded: np.ndarray, score_scale: int
+    encoded: np.ndarray, score_scale: int, where: str = 'skeleton'
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints (M, T, V, 2) in pixels and scores (M, T, V), float32, as they were."""
+    """Keypoints (M, T, V, 2) in pixels and scores (M, T, V), float32, as they were.
+
+    Raises:
+        ValueError: A score outside [0, 1]; the message begins with ``where``.
+    """
+    found = encoded[..., 2]
+    if found.min(initial=0) < 0 or found.max(initial=0) > score_scale:
+        low, high = found.min(), found.max()
+        raise ValueError(
+            f'{where}: scores must be 0..1, found {low / score_scale:g} to '
+            f'{high / score_scale:g}: damaged, or score_scale {score_scale} of '
+            f'{LAYOUT_FILE} is wrong; copy or write them again'
+        )
     raw = encoded.astype(np.float32).transpose(1, 0, 2, 3)
     keypoints = raw[..., :2] / np.float32(_STEPS_PER_PIXEL)
     return keypoints, raw[..., 2] / np.float32(score_scale)

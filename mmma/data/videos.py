@@ -275,7 +275,8 @@ def _faults(entry: dict[str, Any]) -> Iterator[str]:
 
 def _contradictions(entry: dict[str, Any]) -> list[str]:
     """A sentence where rate, frames and duration are there and cannot all be true."""
-    fps, frames, duration = (entry.get(key) for key in ('fps', 'frames', 'duration'))
+    facts: Any = [entry.get(key) for key in ('fps', 'frames', 'duration')]
+    fps, frames, duration = facts
     if not all(is_number(n) and n > 0 for n in (fps, frames, duration)):
         return []
     length = frames / fps

@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from video_files import make_span_root, make_video, moving_frames
 
+from mmma.data.arrays import SkeletonStore
 from mmma.data.check import _det_differences, _rec_differences, check_root, try_all
 from mmma.data.clips import Clip
 from mmma.data.root import DatasetInfo, write_info
@@ -351,3 +354,22 @@ def test_a_row_that_is_left_out_may_have_a_skeleton(root, write_skeletons):
     report = check_root(root)
     assert report.checks['skeletons/rec.npy'] == []
     assert 'x: unknown action' in report.summary['notes']
+
+
+@pytest.mark.parametrize('stored', [(101, -1), (0, -32768), (320, 100), (32767, 0)])
+def test_damaged_scores_of_skeletons(root, write_skeletons, stored):
+    write_skeletons(root, 'rec', {'a': 10, 'b': 12})
+    file = root / 'skeletons' / 'rec.npy'
+    array = np.load(file, mmap_mode='r+')
+    array[15, 0, :, 2] = stored
+    array.flush()
+    low, high = min(100, *stored) / 100, max(100, *stored) / 100
+    text = f'scores must be 0..1, found {low:g} to {high:g}: damaged'
+    store = SkeletonStore(root, 'rec')
+    assert store.get('a')[1].max() == 1
+    assert store.get('b', frames=slice(0, 5))[1].max() == 1
+    with pytest.raises(ValueError, match=rf'rec\.npy: b: {re.escape(text)}'):
+        store.get('b')
+    found = problems(check_root(root), 'skeletons/rec.npy')
+    assert any(text in line and ': b: ' in line for line in found)
+    assert not any(': a: ' in line for line in found)
