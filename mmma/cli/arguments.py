@@ -13,6 +13,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from mmma.cli import plain_message
 from mmma.protocols import PROTOCOLS
 
 Options = TypeVar('Options')
@@ -156,14 +157,21 @@ def check_workers(workers: int | None) -> None:
 
 @contextmanager
 def kept_work(done: str = '\nwhat is done') -> Iterator[None]:
-    """Tell, of work that is interrupted or has no room, that ``done`` is kept."""
+    """Tell, of work that is interrupted or has no room, that ``done`` is kept.
+
+    Raises:
+        ValueError: The disk is full, or the like.
+    """
     go_on = 'is kept: give the same command again to go on'
     try:
         yield
-    except (KeyboardInterrupt, OSError) as error:
-        if not isinstance(error, FileNotFoundError):
-            print(f'{done} {go_on}', file=sys.stderr)
+    except KeyboardInterrupt:
+        print(f'{done} {go_on}', file=sys.stderr)
         raise
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(f'{plain_message(error)}\nwhat is done {go_on}') from None
 
 
 def find_recipe(name: str) -> str:
