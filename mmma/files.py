@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO, Any, TypeVar
-from unicodedata import normalize
+from unicodedata import bidirectional, category, normalize
 
 Item = TypeVar('Item')
 
@@ -310,8 +310,18 @@ def parse_json(text: str, path: Path) -> tuple[Any, list[str]]:
     names everywhere; macOS writes others. The path is for messages.
 
     Raises:
-        ValueError: It is not JSON.
+        ValueError: It is not JSON, nests too deeply, or has a number beyond a float.
     """
+
+    def bounded(digits: str) -> int:
+        if (size := len(digits.lstrip('-'))) > 308:
+            line = text.count('\n', 0, text.find(digits)) + 1
+            raise ValueError(
+                f'{path}:{line}: a number of {size} digits is not readable; '
+                'numbers have up to 308'
+            )
+        return int(digits)
+
     repeated: list[str] = []
     spelt = not text.isascii() or '\\u' in text
 
@@ -327,14 +337,31 @@ def parse_json(text: str, path: Path) -> tuple[Any, list[str]]:
     collects = gc.isenabled()
     gc.disable()  # it would search millions of new containers in vain
     try:
-        return json.loads(text, object_pairs_hook=keep), repeated
+        long = bounded if re.search(r'\d{309}', text) else None
+        content = json.loads(text, object_pairs_hook=keep, parse_int=long)
+        return content, repeated
     except json.JSONDecodeError as error:
         raise ValueError(
             f'{path}:{error.lineno}: not readable as JSON: {error.msg}'
         ) from None
+    except RecursionError:
+        raise ValueError(
+            f'{path}: not readable as JSON: objects and lists nest too deeply'
+        ) from None
     finally:
         if collects:
             gc.enable()
+
+
+_TURNS = ('E', 'O', 'F', 'I')  # of LRE, RLO, PDF, FSI, ...: they turn what follows
+
+
+def has_controls(text: str) -> bool:
+    """True for text with letters that steer a terminal or a reader, as escapes do."""
+    return not text.isprintable() and any(
+        category(x) in ('Cc', 'Cs', 'Zl', 'Zp') or bidirectional(x)[2:] in _TURNS
+        for x in text
+    )
 
 
 def is_number(value: Any) -> bool:

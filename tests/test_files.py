@@ -70,6 +70,25 @@ def test_json_files(tmp_path):
     assert [v for v in (1, -0.5, True, '1', float('nan')) if is_number(v)] == [1, -0.5]
 
 
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('[' * 100_000, 'nest too deeply'),
+        ('{"a":' * 100_000, 'nest too deeply'),
+        (f'{{"a":\n[1{"0" * 400}]}}', r'json:2: a number of 401 digits'),
+        (f'[-{"9" * 5000}]', r'json:1: a number of 5000 digits'),
+    ],
+)
+def test_json_that_no_reader_takes_is_told_with_the_file(tmp_path, text, message):
+    path = tmp_path / 'a.json'
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as told:
+        read_json(path)
+    assert str(told.value).startswith(str(path))
+    path.write_text(f'["{"1" * 400}", 1{"0" * 300}]')
+    assert read_json(path) == ['1' * 400, 10**300]
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / 'new' / 'file.txt'
     with atomic_write(path) as file:

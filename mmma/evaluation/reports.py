@@ -33,6 +33,7 @@ from mmma.data.videos import (
 )
 from mmma.evaluation.detection import segment_average_precisions, unmatched_notes
 from mmma.evaluation.errors import profile_levels
+from mmma.evaluation.form import check_form
 from mmma.evaluation.recognition import fuse_body_scores
 from mmma.evaluation.rows import (
     SCHEMA,
@@ -55,7 +56,7 @@ from mmma.evaluation.scores import (
     scale_notes,
     write_scores,
 )
-from mmma.files import OddEntries, atomic_write, tell
+from mmma.files import OddEntries, atomic_write, parse_json, read_text, tell
 from mmma.structures.segments import Segments
 from mmma.taxonomy import LabelSpace, load_label_space, suggest
 
@@ -81,17 +82,23 @@ def read_results(path: Path) -> dict[str, Any]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'no results file {str(path)!r}.')
-    try:
-        results: dict[str, Any] = json.loads(Path(path).read_text(encoding='utf-8'))
-        schema, *_ = results['schema'], results['runs'][0], results['checkpoint']
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    results, repeated = parse_json(read_text(Path(path)), Path(path))
+    if not isinstance(results, dict) or not {'schema', 'runs'} <= results.keys():
         raise ValueError(
-            f'{path} is no results file of tools/test.py ({error!r}).'
-        ) from None
-    if schema != SCHEMA:
-        raise ValueError(
-            f'{path} has schema {schema}, this version reads {SCHEMA}: test again.'
+            f'{path} is no results file of tools/test.py: it has no schema or no runs.'
         )
+    if (schema := results['schema']) != SCHEMA:
+        raise ValueError(
+            f'{path} has schema {schema!r}, this version reads {SCHEMA}: test again.'
+        )
+    try:
+        if repeated:
+            raise ValueError(f'{repeated[0]!r} is there twice')
+        check_form(results)
+    except ValueError as error:
+        raise ValueError(
+            f'{path}: {error}. It was edited or is damaged: test again.'
+        ) from None
     return results
 
 

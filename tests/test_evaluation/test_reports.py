@@ -1,3 +1,5 @@
+import copy
+import functools
 import json
 from pathlib import Path
 
@@ -156,7 +158,16 @@ def test_detections_that_do_not_belong(names, rows, text):
         place_detections(PATH, detections(names, *rows), VIDEOS, VIDEOS)
 
 
-RESULTS = {'schema': 1, 'runs': [{'counts': 1}], 'checkpoint': {}}
+RESULTS = {
+    'schema': 1,
+    'task': 'rec',
+    'name': 'a',
+    'protocol': {'name': 'zeroshot'},
+    'checkpoint': {'simulated': False},
+    'data': {'simulated': False},
+    'options': {},
+    'runs': [{'target': 'street', 'counts': {'clips': 2}, 'metrics': {'F1_mean': 1}}],
+}
 
 
 def test_results_that_are_written_are_read_and_nan_leaves_the_old_file(tmp_path):
@@ -174,14 +185,62 @@ def test_files_that_are_no_results(tmp_path):
         read_results(path)
     for text, message in {
         json.dumps({**RESULTS, 'schema': 99}): 'has schema 99, this version reads',
-        json.dumps({**RESULTS, 'runs': []}): 'is no results file',
-        '{"schema": 1, "runs": [1]}': 'is no results file',
+        json.dumps({**RESULTS, 'runs': []}): 'runs is empty',
+        json.dumps({**RESULTS, 'runs': [1]}): r'runs\[0\] is 1: need an object',
+        json.dumps(RESULTS)[:-1] + ', "name": "b"}': "'name' is there twice",
+        '{"schema": 1}': 'is no results file',
         '[]': 'is no results file',
-        'scores': 'is no results file',
+        'scores': 'results.json:1: not readable as JSON',
     }.items():
         path.write_text(text)
         with pytest.raises(ValueError, match=message):
             read_results(path)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        *[(k, None, f'{k} is None') for k in ('task', 'name', 'data', 'options')],
+        *[(k, 5, f'{k} is 5: need an object') for k in ('checkpoint', 'config')],
+        ('name', 'a\x1b[31m', r"name is 'a\\x1b\[31m': it must be text without"),
+        ('name', 'a\u202eb', 'text without control'),
+        ('protocol.name', 'all', "protocol.name is 'all': it must be of indomain"),
+        ('protocol.target', 'street', "protocol.target is 'street': .* a list"),
+        ('protocol.seed', 'a', "protocol.seed is 'a': .* whole number"),
+        ('data.simulated', 'no', "data.simulated is 'no': .* true or false"),
+        ('checkpoint.simulated', None, 'checkpoint.simulated is None'),
+        ('runs', True, 'runs is True: it must be a list'),
+        ('runs.0.target', None, r'runs\[0\] has neither domain nor target'),
+        ('runs.0.counts.clips', True, 'counts.clips is True'),
+        ('runs.0.shots', [1], r'shots is \[1\]'),
+        ('runs.0.control', 'other', "control is 'other': it must be of classes"),
+        *[
+            (
+                'runs.0.metrics.F1_mean',
+                value,
+                'F1_mean is .*: .* a number from 0 to 100',
+            )
+            for value in (250, -5, '95', None, True, float('nan'), float('inf'))
+        ],
+        ('runs.0.intervals', {'bounds': {'F1_mean': [1]}}, 'must be two numbers'),
+        ('runs.0.per_class', {'action': {'name': [1]}}, r'action.name\[0\] is 1'),
+    ],
+)
+def test_results_of_another_form_are_named_with_file_and_key(
+    tmp_path, key, value, message
+):
+    path, content = tmp_path / 'results.json', copy.deepcopy(RESULTS)
+    *parents, last = [int(k) if k.isdigit() else k for k in key.split('.')]
+    functools.reduce(lambda part, k: part[k], parents, content)[last] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf'results\.json: .*{message}') as told:
+        read_results(path)
+    assert '\n' not in str(told.value)
+
+
+def test_every_result_published_here_is_read():
+    for path in Path(__file__).parents[2].glob('zoo/*/results*.json'):
+        assert read_results(path)['runs']
 
 
 @pytest.mark.parametrize(('legacy', 'value'), [(False, 100), (True, 250 / 3)])

@@ -206,7 +206,7 @@ def test_results_lie_beside_the_weights_without_their_machine(model, tmp_path):
 def test_results_of_a_further_protocol(model, tmp_path):
     own = results_of(model, tmp_path / 'a')
     lab = {'protocol': 'indomain', 'domain': 'lab'}
-    runs = [{'domain': 'lab', 'metrics': {'action/top1': 50.0}}]
+    runs = [{'domain': 'lab', 'counts': {'clips': 2}, 'metrics': {'action/top1': 50.0}}]
     further = results_of(model, tmp_path / 'b', lab, runs=runs)
     written = add_results(model, [own, further])
     assert [p.name for p in written] == ['results.json', 'results_indomain_lab.json']

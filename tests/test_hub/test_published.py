@@ -341,12 +341,13 @@ def test_several_weights(model):
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'checkpoint': {'path': 'a.pth', 'sha256': 'ff' * 32}},
+        ({'checkpoint': {'path': 'a.pth', 'sha256': 'ff' * 32, 'simulated': True}},
          r'of a\.pth \(SHA-256 f{8}\.\.\.\), not of the published tiny-.*test .*tiny'),
         ({'options': {'subset': 'val'}}, r'its config says \(subset val\): test again'),
         ({'options': {'subset': 'test', 'fast_dev_run': True}}, '--fast-dev-run'),
         ({'broken': ['a', 'b']}, '2 left out'),
-        ({'task': 'det'}, 'task det'),
+        ({'task': 'det', 'options': {'subset': 'test', 'thresholds': [0.5],
+                                     'body_detections': 'relabelled'}}, 'task det'),
         ({'config': {'model': {'type': 'X'}, 'task': 'rec'}}, r'model\.backbone'),
     ],
 )  # fmt: skip

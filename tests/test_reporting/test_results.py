@@ -29,8 +29,8 @@ RESULTS = {
     'protocol': {'name': 'indomain'},
     'data': {'name': 'x', 'fingerprint': 'f', 'simulated': True, 'packed': None},
     'options': {'class_set': 'present'},
-    'checkpoint': {},
-    'runs': [{}],
+    'checkpoint': {'simulated': True},
+    'runs': [{'domain': 'all', 'counts': {'clips': 2}, 'metrics': {}}],
 }
 
 

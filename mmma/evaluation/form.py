@@ -1,0 +1,134 @@
+"""Form of ``results.json``: what tables, the zoo's pages and audits take from it.
+
+A key with ``?`` may be absent or null, as older files lack some; ``*`` is any key.
+A tuple lists what is allowed, a list holds items of one form, and a type stands for
+itself: text has no control characters, whole numbers are 0 or more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmma.files import has_controls, is_number
+from mmma.protocols import PROTOCOLS
+
+PERCENT = 'percent'
+_WORDS = {
+    str: 'text without control characters',
+    bool: 'true or false',
+    int: 'a whole number of 0 or more',
+    float: 'a finite number',
+    PERCENT: 'a number from 0 to 100',
+}
+_COUNTS = {'name': [str], 'support?': [int], 'predicted?': [int], 'hits?': [int]}
+_LEVEL = {**_COUNTS, 'top5_hits?': [int], 'AP?': [PERCENT]}
+_RUN = {
+    'domain?': str,
+    'target?': str,
+    'subset?': str,
+    'seed?': int,
+    'run?': int,
+    'shots?': int,
+    'control?': ('classes', 'prior', 'oracle-prior'),
+    'metrics': {'*': PERCENT},
+    'intervals?': {'bounds?': {'*': [PERCENT]}, 'units?': int},
+    'per_class?': {'*': _LEVEL},
+}
+_SIZES = {'rec': ('clips',), 'det': ('videos', 'instances')}
+_RESULTS = {
+    'task': ('rec', 'det'),
+    'name': str,
+    'protocol': {
+        'name': PROTOCOLS,
+        'seed?': int,
+        'domain?': str,
+        'source?': str,
+        'target?': [str],
+        'domains?': [str],
+    },
+    'classes?': [str],
+    'checkpoint': {'simulated': bool, 'sha256?': str, 'incomplete?': [str]},
+    'selected_on?': {'by?': str, 'domains?': [str]},
+    'target_seen?': [str],
+    'data': {
+        'simulated': bool,
+        'name?': str,
+        'fingerprint?': str,
+        'incomplete?': [str],
+    },
+    'options': {'subset?': str, 'class_set?': str, 'preset?': str},
+    'adaptation?': {'adapt?': str},
+    'broken?': [str],
+    'config?': {},
+}
+_OF_DETECTION = {'thresholds': [float], 'body_detections': str}
+
+
+def check_form(results: Any) -> None:
+    """Refuse results that are not of the form that tables read.
+
+    Raises:
+        ValueError: Names the first such key and what it must be.
+    """
+    _check(results, _RESULTS, '')
+    task = results['task']
+    if task == 'det':
+        _check(results['options'], _OF_DETECTION, 'options')
+        if not results['options']['thresholds']:
+            raise ValueError('options.thresholds is empty: it must hold a tIoU')
+    run_form = {**_RUN, 'counts': dict.fromkeys(_SIZES[task], int)}
+    _check(results.get('runs'), [run_form], 'runs')
+    if not results['runs']:
+        raise ValueError('runs is empty: it must hold a row')
+    for i, run in enumerate(results['runs']):
+        if not (run.get('target') or run.get('domain')):
+            raise ValueError(f'runs[{i}] has neither domain nor target')
+        for key, bounds in ((run.get('intervals') or {}).get('bounds') or {}).items():
+            if len(bounds) != 2:
+                raise ValueError(
+                    f'runs[{i}].intervals.bounds.{key} must be two numbers'
+                )
+
+
+def _check(value: Any, form: Any, where: str) -> None:
+    if isinstance(form, dict):
+        if not isinstance(value, dict):
+            raise ValueError(
+                f'{where or "the file"} is {_shown(value)}: need an object'
+            )
+        for key, inner in form.items():
+            name = key.removesuffix('?')
+            place = f'{where}.{name}' if where else name
+            if key == '*':
+                for other, item in value.items():
+                    _check(item, inner, f'{where}.{_shown(other)[1:-1]}')
+            elif value.get(name) is not None or (name == key and name in value):
+                _check(value[name], inner, place)
+            elif name == key:
+                raise ValueError(f'{place} is missing')
+    elif isinstance(form, list):
+        if not isinstance(value, list):
+            raise ValueError(f'{where} is {_shown(value)}: it must be a list')
+        for i, item in enumerate(value):
+            _check(item, form[0], f'{where}[{i}]')
+    elif isinstance(form, tuple):
+        if not isinstance(value, str) or value not in form:
+            allowed = ', '.join(form)
+            raise ValueError(f'{where} is {_shown(value)}: it must be of {allowed}')
+    elif not _fits(value, form):
+        raise ValueError(f'{where} is {_shown(value)}: it must be {_WORDS[form]}')
+
+
+def _fits(value: Any, form: Any) -> bool:
+    if form is str:
+        return isinstance(value, str) and not has_controls(value)
+    if form is bool:
+        return isinstance(value, bool)
+    if form is int:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return is_number(value) and (form is float or -1e-9 <= value <= 100 + 1e-9)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f'{text[:57]}...'
