@@ -13,7 +13,7 @@ PACKAGE = REPO / 'mmma'
 
 # The floors, from the ground. A module imports from its own part and from floors below.
 FLOORS = (
-    ('taxonomy', 'files', 'packets', 'pictures'),
+    ('taxonomy', 'files', 'foreign', 'packets', 'pictures'),
     ('video', 'protocols', 'checkpoints', 'structures'),
     ('data', 'compat'),
     ('registry', 'simulation'),
@@ -27,7 +27,7 @@ FLOORS = (
     ('cli',),
 )
 RANK = {name: rank for rank, floor in enumerate(FLOORS) for name in floor}
-BESIDE = {('files', 'taxonomy'), ('packets', 'pictures')}
+BESIDE = {('files', 'taxonomy'), ('files', 'foreign'), ('packets', 'pictures')}
 
 # These may only fall; a feature that needs more says what it replaces.
 BUDGET = {

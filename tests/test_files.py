@@ -19,11 +19,9 @@ from mmma.files import (
     draft,
     duration,
     is_filled,
-    is_number,
     leaves_root,
     map_in_processes,
     only_writer,
-    parse_json,
     progress,
     read_json,
     read_names,
@@ -33,6 +31,7 @@ from mmma.files import (
     try_out,
     write_file,
 )
+from mmma.foreign import is_number, parse_json
 
 
 def test_cache_home(monkeypatch):

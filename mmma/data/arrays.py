@@ -34,13 +34,13 @@ from mmma.data.joints import (
 )
 from mmma.data.root import TASKS
 from mmma.files import (
-    is_number,
     leaves_root,
     only_writer,
     read_text,
     source_identity,
     write_file,
 )
+from mmma.foreign import is_number
 from mmma.taxonomy import check_choice, suggest
 
 FEATURES_FILE = 'features.json'

@@ -16,7 +16,8 @@ from unicodedata import normalize
 
 from mmma.data.clips import Clip, body_map, name_parts, read_rec
 from mmma.data.videos import Video, read_det
-from mmma.files import atomic_write, leaves_root, parse_json, read_table, read_text
+from mmma.files import atomic_write, leaves_root, read_table, read_text
+from mmma.foreign import parse_json
 from mmma.taxonomy import (
     DOMAINS,
     LABEL_SPACES,

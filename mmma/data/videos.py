@@ -27,12 +27,11 @@ from mmma.files import (
     CHECK_HINT,
     OddEntries,
     atomic_write,
-    is_number,
     leaves_root,
-    parse_json,
     read_text,
     tell,
 )
+from mmma.foreign import is_number, parse_json
 from mmma.structures.segments import Segments
 from mmma.taxonomy import (
     DOMAINS,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmma.files import has_controls, is_number
+from mmma.foreign import has_controls, is_number
 from mmma.protocols import PROTOCOLS
 
 PERCENT = 'percent'

@@ -56,7 +56,8 @@ from mmma.evaluation.scores import (
     scale_notes,
     write_scores,
 )
-from mmma.files import OddEntries, atomic_write, parse_json, read_text, tell
+from mmma.files import OddEntries, atomic_write, read_text, tell
+from mmma.foreign import parse_json
 from mmma.structures.segments import Segments
 from mmma.taxonomy import LabelSpace, load_label_space, suggest
 

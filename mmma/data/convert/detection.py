@@ -32,14 +32,8 @@ from mmma.data.convert.target import (
 )
 from mmma.data.root import DataRoot, DatasetInfo
 from mmma.data.videos import entry_lines, odd_videos, parse_video, write_entries
-from mmma.files import (
-    SHOWN,
-    OddEntries,
-    atomic_write,
-    is_number,
-    parse_json,
-    read_text,
-)
+from mmma.files import SHOWN, OddEntries, atomic_write, read_text
+from mmma.foreign import is_number, parse_json
 from mmma.taxonomy import (
     LABEL_SPACES,
     SUBSETS,

@@ -1,0 +1,79 @@
+"""What files of others hold: JSON of any depth, numbers, letters that steer."""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from unicodedata import bidirectional, category, normalize
+
+
+def parse_json(text: str, path: Path) -> tuple[Any, list[str]]:
+    """Content of the text of a JSON file, and keys that an object has twice.
+
+    Of these, plain reading keeps one in silence. Keys have composed letters (NFC), as
+    names everywhere; macOS writes others. The path is for messages.
+
+    Raises:
+        ValueError: It is not JSON, nests too deeply, or has a number beyond a float.
+    """
+
+    def bounded(digits: str) -> int:
+        if (size := len(digits.lstrip('-'))) > 308:
+            line = text.count('\n', 0, text.find(digits)) + 1
+            raise ValueError(
+                f'{path}:{line}: a number of {size} digits is not readable; '
+                'numbers have up to 308'
+            )
+        return int(digits)
+
+    repeated: list[str] = []
+    spelt = not text.isascii() or '\\u' in text
+
+    def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if spelt:
+            pairs = [(normalize('NFC', key), value) for key, value in pairs]
+        content = dict(pairs)
+        if len(content) != len(pairs):
+            counts = Counter(key for key, _ in pairs)
+            repeated.extend(sorted(key for key, n in counts.items() if n > 1))
+        return content
+
+    collects = gc.isenabled()
+    gc.disable()  # it would search millions of new containers in vain
+    try:
+        long = bounded if re.search(r'\d{309}', text) else None
+        content = json.loads(text, object_pairs_hook=keep, parse_int=long)
+        return content, repeated
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f'{path}:{error.lineno}: not readable as JSON: {error.msg}'
+        ) from None
+    except RecursionError:
+        raise ValueError(
+            f'{path}: not readable as JSON: objects and lists nest too deeply'
+        ) from None
+    finally:
+        if collects:
+            gc.enable()
+
+
+_TURNS = ('E', 'O', 'F', 'I')  # of LRE, RLO, PDF, FSI, ...: they turn what follows
+
+
+def has_controls(text: str) -> bool:
+    """True for text with letters that steer a terminal or a reader, as escapes do."""
+    return not text.isprintable() and any(
+        category(x) in ('Cc', 'Cs', 'Zl', 'Zp') or bidirectional(x)[2:] in _TURNS
+        for x in text
+    )
+
+
+def is_number(value: Any) -> bool:
+    """True for a finite number of JSON; a bool is none."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value)
