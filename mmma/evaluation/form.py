@@ -7,8 +7,11 @@ itself: text has no control characters, whole numbers are 0 or more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from mmma.evaluation.rows import SCHEMA
 from mmma.foreign import has_controls, is_number
 from mmma.protocols import PROTOCOLS
 
@@ -64,12 +67,36 @@ _RESULTS = {
 _OF_DETECTION = {'thresholds': [float], 'body_detections': str}
 
 
-def check_form(results: Any) -> None:
-    """Refuse results that are not of the form that tables read.
+def check_form(results: Any, repeated: Sequence[str], path: Path) -> None:
+    """Refuse the content of a file that is not of the form that tables read.
+
+    Args:
+        results: The content.
+        repeated: Keys that it has twice.
+        path: The file.
 
     Raises:
-        ValueError: Names the first such key and what it must be.
+        ValueError: Names the file, its first such key and what it must be.
     """
+    if not isinstance(results, dict) or not {'schema', 'runs'} <= results.keys():
+        raise ValueError(
+            f'{path} is no results file of tools/test.py: it has no schema or no runs.'
+        )
+    if (schema := results['schema']) != SCHEMA:
+        raise ValueError(
+            f'{path} has schema {schema!r}, this version reads {SCHEMA}: test again.'
+        )
+    try:
+        if repeated:
+            raise ValueError(f'{repeated[0]!r} is there twice')
+        _check_results(results)
+    except ValueError as error:
+        raise ValueError(
+            f'{path}: {error}. It was edited or is damaged: test again.'
+        ) from None
+
+
+def _check_results(results: Any) -> None:
     _check(results, _RESULTS, '')
     task = results['task']
     if task == 'det':

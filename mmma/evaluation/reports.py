@@ -36,7 +36,6 @@ from mmma.evaluation.errors import profile_levels
 from mmma.evaluation.form import check_form
 from mmma.evaluation.recognition import fuse_body_scores
 from mmma.evaluation.rows import (
-    SCHEMA,
     DetectionOptions,
     EvaluationOptions,
     domain_rows,
@@ -84,22 +83,7 @@ def read_results(path: Path) -> dict[str, Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f'no results file {str(path)!r}.')
     results, repeated = parse_json(read_text(Path(path)), Path(path))
-    if not isinstance(results, dict) or not {'schema', 'runs'} <= results.keys():
-        raise ValueError(
-            f'{path} is no results file of tools/test.py: it has no schema or no runs.'
-        )
-    if (schema := results['schema']) != SCHEMA:
-        raise ValueError(
-            f'{path} has schema {schema!r}, this version reads {SCHEMA}: test again.'
-        )
-    try:
-        if repeated:
-            raise ValueError(f'{repeated[0]!r} is there twice')
-        check_form(results)
-    except ValueError as error:
-        raise ValueError(
-            f'{path}: {error}. It was edited or is damaged: test again.'
-        ) from None
+    check_form(results, repeated, path)
     return results
 
 
