@@ -424,6 +424,7 @@ def _summary(
         'label_space': root.info.label_space,
         'simulated': root.info.simulated,
         'fingerprint': root.fingerprint(),
+        'arrays': root.arrays(),
         'counts': counts,
     }
 
@@ -431,6 +432,6 @@ def _summary(
 def _flat(summary: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in summary.items():
         if isinstance(value, dict):
-            yield from ((k.replace('_', ' '), v) for k, v in _flat(value))
+            yield from _flat(value)
         else:
-            yield key.replace('_', ' '), value
+            yield key if '/' in key else key.replace('_', ' '), value

@@ -32,6 +32,8 @@ MISSING_FILE = 'missing_sources.csv'
 TASKS = ('rec', 'det')
 FOLLOW_LINKS = 'MMMA_FOLLOW_LINKS'
 """Variable of the environment that ``--follow-links`` sets, for all processes."""
+HASHED_BYTES = 1 << 28
+"""Arrays beyond it, a second of hashing, are told by size and time."""
 Row = TypeVar('Row', Clip, Video)
 
 
@@ -201,6 +203,18 @@ class DataRoot:
                 digest.update(content)
         return digest.hexdigest()
 
+    def arrays(self) -> dict[str, str]:
+        """What tells the files of skeletons and features from others, by path.
+
+        It is their SHA-256, and of large ones, as it says, size and time of change.
+        """
+        files = [*self.path.glob('skeletons/*'), *self.path.glob('features/*/*')]
+        found = {}
+        for file in sorted(f for f in files if f.is_file() and f.name[0] != '.'):
+            name, stamp = file.relative_to(self.path).as_posix(), _stamp(file)
+            found[name] = _file_print(file, stamp)
+        return found
+
     def video_path(self, relative: str) -> Path:
         """Path of a video, from that in a table; it need not exist.
 
@@ -267,6 +281,18 @@ _TABLES: dict[str, tuple[str, str, Callable[..., Any]]] = {
     'rec': (REC_FILE, 'recognition', read_rec),
     'det': (DET_FILE, 'detection', read_det),
 }
+
+
+@functools.lru_cache(maxsize=64)
+def _file_print(file: Path, stamp: tuple[int, ...]) -> str:
+    changed_ns, size, _ = stamp
+    if size > HASHED_BYTES:
+        return f'not hashed: {size} bytes, changed at {changed_ns / 1e9:.3f} s'
+    digest = hashlib.sha256()
+    with file.open('rb') as content:
+        while block := content.read(1 << 20):
+            digest.update(block)
+    return f'sha256 {digest.hexdigest()}'
 
 
 @functools.cache

@@ -201,6 +201,8 @@ class PlainCheckpointHook(CheckpointHook):
             dataset = runner.train_dataloader.dataset
             meta['dataset_meta'] = getattr(dataset, 'metainfo', None)
             now = describe_data(self.run) if self.run and 'data' in meta else None
+            if now and 'arrays' not in meta['data']:  # older checkpoints lack them
+                now.pop('arrays', None)
             if now and now != meta['data']:
                 print_log(
                     f'resuming on other data: the run began with {meta["data"]}, '

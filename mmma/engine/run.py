@@ -319,7 +319,7 @@ def check_data(run: Run, *subsets: str) -> list[Any]:
 
 
 def describe_data(run: Run) -> dict[str, Any]:
-    """Name, fingerprint and kind of a run's data, and what found their joints."""
+    """Name, fingerprint, arrays and kind of a run's data; what found their joints."""
     info = run.root.info
     data = {
         'name': info.name,
@@ -327,6 +327,8 @@ def describe_data(run: Run) -> dict[str, Any]:
         'simulated': info.simulated,
         'source': info.source,
     }
+    if arrays := run.root.arrays():
+        data['arrays'] = arrays
     if told := run.root.incomplete(run.cfg.get('task', 'rec')):
         data['incomplete'] = told
     return data if run.extractor is None else {**data, 'extractor': run.extractor}

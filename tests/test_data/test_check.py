@@ -12,7 +12,7 @@ from video_files import make_span_root, make_video, moving_frames
 from mmma.data.arrays import SkeletonStore
 from mmma.data.check import _det_differences, _rec_differences, check_root, try_all
 from mmma.data.clips import Clip
-from mmma.data.root import DatasetInfo, write_info
+from mmma.data.root import DataRoot, DatasetInfo, write_info
 from mmma.data.videos import Instance, Video
 from mmma.taxonomy import DOMAINS, SUBSETS, load_statistics
 
@@ -373,3 +373,11 @@ def test_damaged_scores_of_skeletons(root, write_skeletons, stored):
     found = problems(check_root(root), 'skeletons/rec.npy')
     assert any(text in line and ': b: ' in line for line in found)
     assert not any(': a: ' in line for line in found)
+
+
+def test_arrays_are_named(root, write_skeletons):
+    write_skeletons(root, 'rec', {'a': 10, 'b': 12})
+    report = check_root(root)
+    assert report.as_dict()['arrays'] == DataRoot(root).arrays()
+    print_ = report.summary['arrays']['skeletons/rec_index.csv']
+    assert f'  skeletons/rec_index.csv: {print_}' in report.lines()

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 
@@ -271,3 +272,30 @@ def test_paths_as_windows_writes_them_and_suffixes_in_capitals(root):
     for path in ('..\\nod.mp4', 'videos\\..\\..\\nod.mp4', 'C:\\nod.mp4'):
         with pytest.raises(ValueError, match='leaves the data root'):
             data.video_path(path)
+
+
+def test_arrays_are_told_by_hash_or_by_size_and_time(
+    root, write_skeletons, monkeypatch
+):
+    assert DataRoot(root).arrays() == {}
+    write_skeletons(root, 'rec', {'a': 10})
+    (root / 'features' / 'own' / '.det.part').mkdir(parents=True)
+    (root / 'features' / 'own' / 'det.npy').write_bytes(b'x')
+    opened = DataRoot(root)
+    before, tables = opened.arrays(), opened.fingerprint()
+    names = ['layout.json', 'rec.npy', 'rec_index.csv']
+    assert [*before] == ['features/own/det.npy', *(f'skeletons/{n}' for n in names)]
+    file = root / 'skeletons' / 'rec.npy'
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert before['skeletons/rec.npy'] == f'sha256 {digest}'
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    os.utime(file, (1.5, 1.5))
+    after = opened.arrays()
+    assert [n for n in before if before[n] != after[n]] == ['skeletons/rec.npy']
+    assert opened.fingerprint() == tables  # that of older results
+    monkeypatch.setattr('mmma.data.root.HASHED_BYTES', 100)
+    os.utime(file, (2.5, 2.5))
+    told = opened.arrays()['skeletons/rec.npy']
+    assert told == f'not hashed: {len(content)} bytes, changed at 2.500 s'

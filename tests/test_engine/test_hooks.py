@@ -352,6 +352,21 @@ def test_resuming_on_other_data_is_told(tmp_path, video_root, caplog):
     assert 'FileClient' not in caplog.text
 
 
+def test_checkpoints_that_name_no_arrays_are_of_the_same_data(
+    tmp_path, video_root, caplog
+):
+    root = shutil.copytree(video_root, tmp_path / 'root')
+    cfg = {'protocol': {'name': 'zeroshot'}, 'data_root': str(root)}
+    train_small(tmp_path / 'run', cfg=cfg, stop={'train_iter': 4})
+    (root / 'skeletons').mkdir()
+    (root / 'skeletons' / 'rec.npy').write_bytes(b'x')
+    with caplog.at_level(logging.WARNING):
+        runner = make_small_runner(tmp_path / 'run', cfg=cfg, resume=True)
+        runner.logger.addHandler(caplog.handler)
+        runner.train()
+    assert 'resuming on other data' not in caplog.text
+
+
 def test_checkpoints_start_another_run(tmp_path, uninterrupted):
     runner = make_small_runner(tmp_path)
     path = tmp_path / 'a.pth'

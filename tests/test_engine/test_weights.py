@@ -27,6 +27,7 @@ def meta(extractor, simulated=False):
 
 def test_checkpoints_record_the_extractor(run):
     assert describe_data(run)['extractor'] == 'mediapipe 1'
+    assert [*describe_data(run)['arrays']] == ['skeletons/layout.json']
     for cfg in (
         Config({'test_dataloader': {'dataset': {'modality': 'RGB'}}}),
         Config(),
