@@ -175,8 +175,8 @@ class ArrayStore(_Arrays):
     def _open(self) -> np.ndarray:
         if self._array is None:
             try:
-                self._array = np.load(self.path, mmap_mode='r', allow_pickle=False)
-            except (ValueError, OSError, EOFError) as error:
+                self._array = np.lib.format.open_memmap(self.path, mode='r')
+            except Exception as error:  # numpy and what it calls raise what they like
                 raise ValueError(
                     f'{self.path}: not a {self._what} array, or cut off: {error}'
                 ) from None

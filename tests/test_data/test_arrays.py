@@ -244,6 +244,17 @@ def cut(name, count):
         (saved(5, 1, 2, 3), r'int16 \(5, 1, 2, 3\), but .* \(4, persons, 2, 3\)'),
         (lambda folder: (folder / 'rec.npy').write_bytes(b'x'), 'not a skeleton array'),
         (cut('rec.npy', 9), 'not a skeleton array, or cut off'),
+        *(
+            (
+                lambda folder, c=content: (folder / 'rec.npy').write_bytes(c),
+                'rec.npy: not',
+            )
+            for content in (
+                b'',
+                b'PK\x03\x04',
+                b"\x93NUMPY\x01\x00\x10\x00{'descr': ('<f4',",
+            )
+        ),
         (indexed('a,0,4,30,9,9,2'), r"'a'.* does not fit; expected 1 to 1 persons"),
         (
             indexed('a,1,4,30,9,9,1'),

@@ -1,3 +1,6 @@
+import io
+import tracemalloc
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -319,3 +322,65 @@ def test_learning_needs_probabilities_and_clips():
         learn_weights([A], [])
     tables, labels = random_models([1])
     assert learn_weights(tables, labels)[0].tolist() == [1.0]
+
+
+def damaged_scores(path, kind):
+    """A score file of two clips that is no such file, in one of many ways."""
+    good = {'clips': np.array(['a', 'b']), 'scores': np.zeros((2, 82), np.float32)}
+    declared = {
+        'more': (10**11, 82), 'below': (-1, 82), 'scalar': (), 'fewer': (1, 82),
+    }  # fmt: skip
+    if kind == 'single':
+        with path.open('wb') as file:
+            np.save(file, good['scores'])
+        return
+    if kind == 'zeros':
+        good['scores'] = np.zeros((10**6, 82), np.float32)
+    if kind == 'names':
+        good['clips'] = np.array(['a', 'b' * 100_000])
+    np.savez_compressed(path, **good)
+    content = path.read_bytes()
+    if kind == 'encrypted':
+        at = content.index(b'PK\x01\x02') + 8
+        content = content[:at] + b'\x01' + content[at + 1 :]
+    elif kind == 'method':
+        at = content.index(b'PK\x01\x02') + 10
+        content = content[:at] + b'\x0e' + content[at + 1 :]
+    elif kind == 'half':
+        content = content[: len(content) // 2]
+    elif kind == 'empty':
+        content = b''
+    path.write_bytes(content)
+    if kind not in {*declared, 'text', 'header'}:
+        return
+    with zipfile.ZipFile(path, 'w') as archive:
+        start = io.BytesIO()
+        np.save(start, good['clips'])
+        archive.writestr('clips.npy', start.getvalue())
+        start = io.BytesIO()
+        shape = {'descr': '<f4', 'fortran_order': False, 'shape': declared.get(kind)}
+        if kind in declared:
+            np.lib.format.write_array_header_1_0(start, shape)
+        text = b"\x93NUMPY\x01\x00\x10\x00{'descr': ('<f4',"
+        own = {'text': b'no array', 'header': text}.get(kind, start.getvalue())
+        archive.writestr('scores.npy', own)
+
+
+@pytest.mark.parametrize(
+    'kind',
+    [
+        'encrypted', 'method', 'half', 'empty', 'text', 'header', 'single',
+        'more', 'below', 'scalar', 'fewer', 'zeros', 'names',
+    ],
+)  # fmt: skip
+def test_damaged_score_files_are_told_in_one_line_before_they_are_unpacked(
+    tmp_path, space, kind
+):
+    path = tmp_path / 's.npz'
+    damaged_scores(path, kind)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r's\.npz: not a readable score file') as told:
+        read_scores(path, space)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+    assert '\n' not in str(told.value)
