@@ -16,22 +16,21 @@ from mmma.foreign import has_controls, is_number
 from mmma.protocols import PROTOCOLS
 
 PERCENT = 'percent'
-_WORDS = {
-    str: 'text without control characters',
-    bool: 'true or false',
-    int: 'a whole number of 0 or more',
-    float: 'a finite number',
-    PERCENT: 'a number from 0 to 100',
+_KINDS = {
+    str: ('text without control characters', lambda v: not has_controls(v)),
+    bool: ('true or false', lambda v: isinstance(v, bool)),
+    int: ('a whole number of 0 or more', lambda v: type(v) is int and v >= 0),
+    float: ('a finite number', is_number),
+    PERCENT: (
+        'a number from 0 to 100',
+        lambda v: is_number(v) and -0.01 < v < 100.01,
+    ),
 }
-_COUNTS = {'name': [str], 'support?': [int], 'predicted?': [int], 'hits?': [int]}
-_LEVEL = {**_COUNTS, 'top5_hits?': [int], 'AP?': [PERCENT]}
+_COUNTS = ('support?', 'predicted?', 'hits?', 'top5_hits?')
+_LEVEL = {'name': [str], **{key: [int] for key in _COUNTS}}
 _RUN = {
-    'domain?': str,
-    'target?': str,
-    'subset?': str,
-    'seed?': int,
-    'run?': int,
-    'shots?': int,
+    **dict.fromkeys(('domain?', 'target?', 'subset?'), str),
+    **dict.fromkeys(('seed?', 'run?', 'shots?'), int),
     'control?': ('classes', 'prior', 'oracle-prior'),
     'metrics': {'*': PERCENT},
     'intervals?': {'bounds?': {'*': [PERCENT]}, 'units?': int},
@@ -43,11 +42,8 @@ _RESULTS = {
     'name': str,
     'protocol': {
         'name': PROTOCOLS,
-        'seed?': int,
-        'domain?': str,
-        'source?': str,
-        'target?': [str],
-        'domains?': [str],
+        **{'seed?': int, 'domain?': str, 'source?': str},
+        **{'target?': [str], 'domains?': [str]},
     },
     'classes?': [str],
     'checkpoint': {'simulated': bool, 'sha256?': str, 'incomplete?': [str]},
@@ -68,12 +64,7 @@ _OF_DETECTION = {'thresholds': [float], 'body_detections': str}
 
 
 def check_form(results: Any, repeated: Sequence[str], path: Path) -> None:
-    """Refuse the content of a file that is not of the form that tables read.
-
-    Args:
-        results: The content.
-        repeated: Keys that it has twice.
-        path: The file.
+    """Refuse the content of a file, with some keys twice, that is not of that form.
 
     Raises:
         ValueError: Names the file, its first such key and what it must be.
@@ -142,18 +133,8 @@ def _check(value: Any, form: Any, where: str) -> None:
         if not isinstance(value, str) or value not in form:
             allowed = ', '.join(form)
             raise ValueError(f'{where} is {_shown(value)}: it must be of {allowed}')
-    elif not _fits(value, form):
-        raise ValueError(f'{where} is {_shown(value)}: it must be {_WORDS[form]}')
-
-
-def _fits(value: Any, form: Any) -> bool:
-    if form is str:
-        return isinstance(value, str) and not has_controls(value)
-    if form is bool:
-        return isinstance(value, bool)
-    if form is int:
-        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return is_number(value) and (form is float or -1e-9 <= value <= 100 + 1e-9)
+    elif not _KINDS[form][1](value):
+        raise ValueError(f'{where} is {_shown(value)}: it must be {_KINDS[form][0]}')
 
 
 def _shown(value: Any) -> str:

@@ -13,9 +13,8 @@ their geometric mean, the weighted mean of log scores, renormalised to probabili
 from __future__ import annotations
 
 import csv
-import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,14 +173,9 @@ def _read_npz(path: Path, space: LabelSpace) -> ScoreTable:
     return ScoreTable(_names(arrays['clips']), scores, bodies)
 
 
-_KEYS = ('clips', 'scores', 'classes', 'body_scores', 'bodies')
-
-
 def _load_arrays(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise FileNotFoundError(f'{path}: no such file')
     try:
-        return read_npz(path, _KEYS, _check_shapes)
+        return read_npz(path, ('clips', 'scores', 'classes', 'body_scores', 'bodies'))
     except ValueError as error:
         advice = (
             'names must be an array of strings, np.array(names, dtype=str)'
@@ -189,15 +183,6 @@ def _load_arrays(path: Path) -> dict[str, np.ndarray]:
             else 'write it with np.savez(path, clips=names, scores=scores)'
         )
         raise ValueError(f'not a readable score file ({error}); {advice}') from None
-
-
-def _check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Refuse scores of other clips than there are names, before they are unpacked."""
-    clips = math.prod(shapes.get('clips', ()))
-    for kind in ('scores', 'body_scores'):
-        shape = shapes.get(kind)
-        if 'clips' in shapes and shape and shape[0] != clips:
-            raise ValueError(f'{kind} of shape {shape} do not fit {clips} clips')
 
 
 def _names(array: np.ndarray) -> tuple[str, ...]:
