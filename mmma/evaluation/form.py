@@ -33,7 +33,7 @@ _RUN = {
     **dict.fromkeys(('seed?', 'run?', 'shots?'), int),
     'control?': ('classes', 'prior', 'oracle-prior'),
     'metrics': {'*': PERCENT},
-    'intervals?': {'bounds?': {'*': [PERCENT]}, 'units?': int},
+    'intervals?': {'bounds?': {'*': [PERCENT, PERCENT]}, 'units?': int},
     'per_class?': {'*': _LEVEL},
 }
 _SIZES = {'rec': ('clips',), 'det': ('videos', 'instances')}
@@ -92,20 +92,11 @@ def _check_results(results: Any) -> None:
     task = results['task']
     if task == 'det':
         _check(results['options'], _OF_DETECTION, 'options')
-        if not results['options']['thresholds']:
-            raise ValueError('options.thresholds is empty: it must hold a tIoU')
     run_form = {**_RUN, 'counts': dict.fromkeys(_SIZES[task], int)}
     _check(results.get('runs'), [run_form], 'runs')
-    if not results['runs']:
-        raise ValueError('runs is empty: it must hold a row')
     for i, run in enumerate(results['runs']):
         if not (run.get('target') or run.get('domain')):
             raise ValueError(f'runs[{i}] has neither domain nor target')
-        for key, bounds in ((run.get('intervals') or {}).get('bounds') or {}).items():
-            if len(bounds) != 2:
-                raise ValueError(
-                    f'runs[{i}].intervals.bounds.{key} must be two numbers'
-                )
 
 
 def _check(value: Any, form: Any, where: str) -> None:
@@ -125,14 +116,14 @@ def _check(value: Any, form: Any, where: str) -> None:
             elif name == key:
                 raise ValueError(f'{place} is missing')
     elif isinstance(form, list):
-        if not isinstance(value, list):
+        few = {'runs': 1, 'options.thresholds': 1}.get(where, 2 * (len(form) > 1))
+        if not isinstance(value, list) or len(value) < few:
             raise ValueError(f'{where} is {_shown(value)}: it must be a list')
         for i, item in enumerate(value):
             _check(item, form[0], f'{where}[{i}]')
     elif isinstance(form, tuple):
         if not isinstance(value, str) or value not in form:
-            allowed = ', '.join(form)
-            raise ValueError(f'{where} is {_shown(value)}: it must be of {allowed}')
+            raise ValueError(f'{where} is {_shown(value)}: need {", ".join(form)}')
     elif not _KINDS[form][1](value):
         raise ValueError(f'{where} is {_shown(value)}: it must be {_KINDS[form][0]}')
 

@@ -99,7 +99,7 @@ def read_metafiles(root: Path) -> dict[str, dict[str, Any]]:
     for path in sorted((root / _FOLDER).glob('*.yml')):
         try:
             data = yaml.safe_load(path.read_text(encoding='utf-8'))
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise ValueError(f'{path} is no YAML: {error}') from None
         _check(path, data)
         found[path.stem] = data
@@ -221,6 +221,8 @@ def _check(path: Path, data: Any) -> None:
     models = data.get('Models') or []
     if not _all_named(models):
         raise ValueError(f'{path}: Models must be a list of items with a Name.')
+    if odd := [e for e in models if not isinstance(e.get('Metadata') or {}, Mapping)]:
+        raise ValueError(f'{path}: Metadata of {odd[0]["Name"]!r} must have keys.')
     for name, count in Counter(entry['Name'] for entry in models).items():
         if count > 1:
             raise ValueError(f'{path}: {name} is there {count} times.')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -92,15 +93,18 @@ class Table:
         """Lines, bold cells as ``**12.34**``."""
         rule = '|' + ':--|' * self.left + '--:|' * (len(self.titles) - self.left)
         rows = [self._flat_titles(), *(self._texts(row, '**{}**') for row in self.rows)]
-        escaped = [[cell.replace('|', r'\|') for cell in row] for row in rows]
+        texts = [[cell.replace('|', r'\|') for cell in row] for row in rows]
+        escaped = [[re.sub('<(?=[A-Za-z/!])', '&lt;', c) for c in row] for row in texts]
         first, *others = [f'| {" | ".join(row)} |' for row in escaped]
         return [first, rule, *others]
 
     def csv(self) -> str:
-        """Lines of cells between commas."""
+        """Lines of cells between commas, a ``'`` before what spreadsheets would run."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator='\n')
-        writer.writerows([self._flat_titles(), *self.rows])
+        run = re.compile(r'[-=+@\t\r](?![\d.]+(e-?\d+)?$)')
+        rows = [self._flat_titles(), *self.rows]
+        writer.writerows([f"'{c}" if run.match(str(c)) else c for c in r] for r in rows)
         return out.getvalue().rstrip('\n')
 
     def latex(self) -> list[str]:

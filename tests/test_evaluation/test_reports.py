@@ -185,7 +185,7 @@ def test_files_that_are_no_results(tmp_path):
         read_results(path)
     for text, message in {
         json.dumps({**RESULTS, 'schema': 99}): 'has schema 99, this version reads',
-        json.dumps({**RESULTS, 'runs': []}): 'runs is empty',
+        json.dumps({**RESULTS, 'runs': []}): r'runs is \[\]: it must be a list',
         json.dumps({**RESULTS, 'runs': [1]}): r'runs\[0\] is 1: need an object',
         json.dumps(RESULTS)[:-1] + ', "name": "b"}': "'name' is there twice",
         '{"schema": 1}': 'is no results file',
@@ -204,7 +204,7 @@ def test_files_that_are_no_results(tmp_path):
         *[(k, 5, f'{k} is 5: need an object') for k in ('checkpoint', 'config')],
         ('name', 'a\x1b[31m', r"name is 'a\\x1b\[31m': it must be text without"),
         ('name', 'a\u202eb', 'text without control'),
-        ('protocol.name', 'all', "protocol.name is 'all': it must be of indomain"),
+        ('protocol.name', 'all', "protocol.name is 'all': need indomain"),
         ('protocol.target', 'street', "protocol.target is 'street': .* a list"),
         ('protocol.seed', 'a', "protocol.seed is 'a': .* whole number"),
         ('data.simulated', 'no', "data.simulated is 'no': .* true or false"),
@@ -213,7 +213,7 @@ def test_files_that_are_no_results(tmp_path):
         ('runs.0.target', None, r'runs\[0\] has neither domain nor target'),
         ('runs.0.counts.clips', True, 'counts.clips is True'),
         ('runs.0.shots', [1], r'shots is \[1\]'),
-        ('runs.0.control', 'other', "control is 'other': it must be of classes"),
+        ('runs.0.control', 'other', "control is 'other': need classes"),
         *[
             (
                 'runs.0.metrics.F1_mean',
@@ -222,7 +222,11 @@ def test_files_that_are_no_results(tmp_path):
             )
             for value in (250, -5, '95', None, True, float('nan'), float('inf'))
         ],
-        ('runs.0.intervals', {'bounds': {'F1_mean': [1]}}, 'must be two numbers'),
+        (
+            'runs.0.intervals',
+            {'bounds': {'F1_mean': [1]}},
+            r'\[1\]: it must be a list',
+        ),
         ('runs.0.per_class', {'action': {'name': [1]}}, r'action.name\[0\] is 1'),
     ],
 )

@@ -505,3 +505,22 @@ def test_verify(tmp_path):
     }
     with pytest.raises(FileNotFoundError, match='x: no such folder to verify'):
         next(verify_folder(tmp_path / 'x', []))
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (b'Collections:\n- Name: \xff\n', r'x\.yml is no YAML'),
+        (b'Collections: 2020-13-45\n', r'x\.yml is no YAML'),
+        (b'[' * 100_000, r'x\.yml is no YAML'),
+        (b'Collections: [{Name: X}]\nModels: [{Name: a, Metadata: t}]\n', "of 'a'"),
+        (b'Collections: [{Name: X}]\nModels: [{Name: a, Metadata: [1]}]', "of 'a'"),
+    ],
+)  # fmt: skip
+def test_metafiles_that_are_none_are_named(tmp_path, content, message):
+    path = tmp_path / 'configs/metafiles/x.yml'
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as told:
+        list_models(tmp_path)
+    assert str(path) in str(told.value)

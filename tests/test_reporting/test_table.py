@@ -42,6 +42,16 @@ def test_four_ways_to_write_a_table():
     assert one[2] == r'name & Top-1 \\'
 
 
+def test_cells_that_a_spreadsheet_or_a_page_would_run():
+    names = ['=A1', '+A1', '-A1', '@A1', '-1.5', '+2', 'a=b', '–', '<script>', 'p < 1']
+    table = Table(['name', 'n'], [[name, -1.5e-5] for name in names])
+    first = [line.partition(',')[0] for line in table.csv().splitlines()[1:]]
+    assert first == ["'=A1", "'+A1", "'-A1", "'@A1", *names[4:]]
+    assert all(line.endswith(',-1.5e-05') for line in table.csv().splitlines()[1:])
+    assert '| &lt;script> | -0.00 |' in table.markdown()
+    assert '| p < 1 | -0.00 |' in table.markdown()
+
+
 AT = ('@0.20', '@0.50', '@0.70', '')
 
 
