@@ -48,7 +48,9 @@ def weights_of(zoo):
 def test_from_a_run_to_the_hub(det_root, zoo, tmp_path, capsys):
     place = shutil.copytree(zoo, tmp_path / 'zoo')
     name, weights = [NAME, '--out', str(place)], weights_of(place)
-    other = make_results(tmp_path / 'a.json', weights, 'ff' * 32, leaf=CONFIG)
+    options = {'thresholds': [0.5], 'body_detections': 'relabelled'}
+    other = tmp_path / 'a.json'
+    make_results(other, weights, 'ff' * 32, leaf=CONFIG, options=options)
     assert main('publish_model', [*name, '--results', str(other)]) == 2
     assert 'not of the published' in capsys.readouterr().err
     results = run_test(det_root, weights, tmp_path / 'published')
