@@ -92,6 +92,7 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
     """
     from numpy.lib import format as npy
 
+    headers = npy.read_array_header_2_0, npy.read_array_header_1_0
     try:
         with zipfile.ZipFile(path) as archive:
             every = {i.filename.removesuffix('.npy'): i for i in archive.infolist()}
@@ -99,13 +100,8 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
             shapes = []
             for name, info in packed.items():
                 with archive.open(info) as file:
-                    first = npy.read_magic(file) == (1, 0)
-                    read = (
-                        npy.read_array_header_1_0
-                        if first
-                        else npy.read_array_header_2_0
-                    )
-                    shape, _, dtype = read(file)
+                    old = npy.read_magic(file) == (1, 0)
+                    shape, _, dtype = headers[old](file)
                     size = math.prod(shape) * dtype.itemsize
                     shapes += [shape] if 'scores' in name or not shapes else []
                     lies = size + file.tell() != info.file_size and not dtype.hasobject

@@ -138,14 +138,9 @@ def _index(path: str | os.PathLike[str], *_: object) -> VideoIndex:
             # Of frames that change places, stamps in stored order are a bad muxer's;
             # behind a cut there may be gaps.
             doubtful = stream.codec_context.has_b_frames and (in_order or pts[0] < 0)
-            bear, count = [], 24 if doubtful else 1
+            count, bear = 24 if doubtful else 1, []
             try:
-                container.seek(int(keys[0, 1]), stream=stream)
-                head = list(islice(decode_all(container, stream, first), count))
-                if head[0].pts != first:  # a cut; or it is not searched exactly
-                    with open_container(path) as again:
-                        found = decode_all(again, video_stream(again), first)
-                        head = list(islice(found, count))
+                head = _head(container, stream, int(keys[0, 1]), first, count)
                 common &= Upright(stream, head[0]).plain
                 bear = [frame.pts for frame in head]
                 first = first if bear[0] is None else bear[0]
@@ -173,6 +168,16 @@ def _index(path: str | os.PathLike[str], *_: object) -> VideoIndex:
         stamped=stamped,
         common=common,
     )
+
+
+def _head(container: Any, stream: Any, dts: int, first: int, count: int) -> list[Any]:
+    """First frames, from the key frame of stamp ``first`` on where a seek finds it."""
+    container.seek(dts, stream=stream)
+    head = list(islice(decode_all(container, stream, first), count))
+    if head[0].pts == first:
+        return head
+    with open_container(container.name) as again:  # a cut, or searched badly
+        return list(islice(decode_all(again, video_stream(again), first), count))
 
 
 def _is_stamped(

@@ -80,14 +80,13 @@ class SourceTree:
             ValueError: A link leads out of the tree, where anything may lie; but the
                 blobs of the download cache that the tree belongs to.
         """
-        path, top = self.path / file, self.path.resolve()
-        origin = path.resolve() if path.is_symlink() else path
-        blobs = origin.parent
-        cached = blobs.name == 'blobs' and top.is_relative_to(
-            blobs.parent / 'snapshots'
-        )
-        inside = origin.is_relative_to(top) or cached or os.environ.get(FOLLOW_LINKS)
-        if path.is_symlink() and not inside:
+        path = self.path / file
+        if not path.is_symlink() or os.environ.get(FOLLOW_LINKS):
+            return path
+        origin, top = path.resolve(), self.path.resolve()
+        snapshots = origin.parent.with_name('snapshots')
+        cached = origin.parent.name == 'blobs' and top.is_relative_to(snapshots)
+        if not (origin.is_relative_to(top) or cached):
             raise ValueError(
                 f'{path} is a link out of {self.path}, to {origin}: put the file '
                 'itself there, or give --follow-links if you made the link'
