@@ -25,7 +25,7 @@ OUT ?= work_dirs/real
 SKIP ?=
 REAL_ARGS ?=
 
-.PHONY: venv quickstart real test lint
+.PHONY: venv quickstart real test fuzz lint
 
 venv: $(INSTALLED)
 
@@ -57,6 +57,12 @@ real: $(INSTALLED)
 # One thread each: the workers share the cores.
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist worksteal
+
+# Wrong files for every reader of files of others; a table of what came of them.
+CASES ?= 300
+
+fuzz: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(PY) tests/fuzz/run.py --cases $(CASES) --workers $(WORKERS)
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .
