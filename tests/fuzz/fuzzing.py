@@ -2,8 +2,8 @@
 
 A reader is right when it gives something that can be, and refuses clearly with a
 ``ValueError`` or ``OSError`` that names the file in a few lines without letters that
-steer a terminal. All else is unexplained: other errors, death of the process, more
-time or memory than a file of that size may cost.
+steer a terminal, as the command line prints it. All else is unexplained: other errors,
+death of the process, more time or memory than a file of that size may cost.
 """
 
 import os
@@ -12,23 +12,30 @@ import random
 import resource
 import shutil
 import signal
+import sys
 import tempfile
 import time
 import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mutations import Mutator
 
+from mmma.cli import plain_message
 from mmma.foreign import has_controls
 
 SECONDS = 20
 MEGABYTES = 400
+FAULTS = 40
+MOST_BYTES = 4 << 30
+"""What a case may ask for beyond what the process has."""
+ROOM = next(filter(os.path.isdir, ('/dev/shm', tempfile.gettempdir())))
+"""Memory where there is such a folder: files are written whole, and synced."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +63,16 @@ class Outcome:
 
     Attributes:
         counts: Number of cases by class: right, refused, unexplained.
-        faults: Case and story of the unexplained ones, the first twenty.
+        faults: Case and story of the unexplained ones, the first forty.
         slowest: Seconds and number of the slowest case.
+        seconds: Of all cases.
         peak: Megabytes that the process grew by at most.
     """
 
     counts: Counter = field(default_factory=Counter)
     faults: list[tuple[int, str]] = field(default_factory=list)
     slowest: tuple[float, int] = (0.0, -1)
+    seconds: float = 0.0
     peak: float = 0.0
 
 
@@ -73,9 +82,9 @@ class TooSlow(BaseException):
 
 def fault_of_refusal(error: BaseException, file: Path) -> str:
     """What a refusal lacks, or ''."""
-    text = str(error)
     if not isinstance(error, (ValueError, OSError)) or isinstance(error, UnicodeError):
         return 'not a ValueError or OSError'
+    text = plain_message(error)
     if has_controls(text.replace('\n', ' ')):
         return 'letters that steer a terminal'
     if len(text) > 4_000 or text.count('\n') > 8:
@@ -95,6 +104,7 @@ def try_case(reader: Reader, case: int, file: Path) -> tuple[str, str]:
 
     signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 2 * SECONDS)  # ends what hears no alarm
     try:
         with (
             open(os.devnull, 'w') as sink,
@@ -106,45 +116,70 @@ def try_case(reader: Reader, case: int, file: Path) -> tuple[str, str]:
     except Exception as error:
         if fault := fault_of_refusal(error, file):
             story = ''.join(traceback.format_exception(error)[-3:])
-            return 'unexplained', f'{fault}: {story[-800:]}'
+            story = story if len(story) < 1500 else f'{story[:900]} ... {story[-500:]}'
+            return 'unexplained', f'{fault}: {story!a}'
         return 'refused', ''
     except TooSlow:
         return 'unexplained', f'slower than {SECONDS} s'
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     return 'right', ''
 
 
 def run_cases(reader: Reader, cases: range, folder: Path) -> Outcome:
-    """Outcome of some cases in this process; each has a folder of its own."""
+    """Outcome of some cases in this process; each finds the right files in place."""
     outcome = Outcome()
     warnings.simplefilter('ignore')
     (seed := folder / 'seed').mkdir()
     name = reader.make(seed).relative_to(seed)
-    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for case in cases:
-        own = folder / 'case'
-        shutil.copytree(seed, own)
-        (folder / 'at').write_text(str(case))
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        began = time.perf_counter()
-        kind, story = try_case(reader, case, own / name)
-        seconds = time.perf_counter() - began
-        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        if (grown := (after - before) / 1024) > MEGABYTES:
-            kind, story = 'unexplained', f'took {grown:.0f} MB. {story}'
-        outcome.counts[kind] += 1
-        outcome.slowest = max(outcome.slowest, (seconds, case))
-        outcome.peak = (after - start) / 1024
-        if kind == 'unexplained' and len(outcome.faults) < 20:
-            outcome.faults.append((case, story))
-        shutil.rmtree(own)
+    right, names = (seed / name).read_bytes(), _names(seed)
+    own = folder / 'case'
+    with suppress(ValueError, OSError):  # some systems know no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (_size() + MOST_BYTES, -1))
+    peak = start = _peak()
+    with open(folder / 'at', 'w') as at:
+        for case in cases:
+            if _names(own) != names:
+                shutil.rmtree(own, ignore_errors=True)
+                shutil.copytree(seed, own)
+            (own / name).write_bytes(right)
+            os.pwrite(at.fileno(), b'%09d' % case, 0)
+            began = time.perf_counter()
+            kind, story = try_case(reader, case, own / name)
+            seconds = time.perf_counter() - began
+            if (now := _peak()) - peak > MEGABYTES:
+                kind, story = 'unexplained', f'took {now - peak:.0f} MB. {story}'
+            peak = now
+            outcome.counts[kind] += 1
+            outcome.slowest = max(outcome.slowest, (seconds, case))
+            outcome.seconds += seconds
+            if kind == 'unexplained' and len(outcome.faults) < FAULTS:
+                outcome.faults.append((case, story))
+    outcome.peak = peak - start
     return outcome
+
+
+def _names(folder: Path) -> list[str]:
+    """Every file and folder below a folder."""
+    walk = os.walk(folder)
+    return sorted(f'{at[len(str(folder)) :]}/{n}' for at, d, f in walk for n in d + f)
+
+
+def _peak() -> float:
+    """Megabytes that this process has had at most."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == 'darwin' else 1 << 10)
+
+
+def _size() -> int:
+    """Bytes of addresses that this process has."""
+    return int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
 
 
 def fuzz(reader: Reader, cases: range) -> Outcome:
     """Outcome of cases in a process of their own, which may die of one."""
-    folder = Path(tempfile.mkdtemp(prefix='fuzz-'))
+    folder = Path(tempfile.mkdtemp(prefix='fuzz-', dir=ROOM))
     try:
         if not (child := os.fork()):
             try:
@@ -158,22 +193,21 @@ def fuzz(reader: Reader, cases: range) -> Outcome:
         if (folder / 'outcome').exists():
             return pickle.loads((folder / 'outcome').read_bytes())
         at = int((folder / 'at').read_text())
-        story = f'the process died with status {status}'
-        rest = Outcome(Counter(unexplained=1), [(at, story)])
-        return (
-            rest
-            if at + 1 >= cases.stop
-            else join(rest, fuzz(reader, range(at + 1, cases.stop)))
-        )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    story = f'the process died with status {status}'
+    outcome = Outcome(Counter(unexplained=1), [(at, story)])
+    for rest in (range(cases.start, at), range(at + 1, cases.stop)):
+        outcome = join(outcome, fuzz(reader, rest)) if rest else outcome
+    return outcome
 
 
 def join(one: Outcome, other: Outcome) -> Outcome:
     """Both outcomes as one."""
     return Outcome(
         one.counts + other.counts,
-        (one.faults + other.faults)[:20],
+        (one.faults + other.faults)[:FAULTS],
         max(one.slowest, other.slowest),
+        one.seconds + other.seconds,
         max(one.peak, other.peak),
     )

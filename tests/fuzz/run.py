@@ -13,17 +13,23 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 from byte_readers import READERS as BYTES  # noqa: E402
-from fuzzing import Outcome, Reader, fuzz, try_case  # noqa: E402
+from fuzzing import Outcome, Reader, fuzz, join, try_case  # noqa: E402
 from prettytable import PrettyTable  # noqa: E402
 from text_readers import READERS as TEXTS  # noqa: E402
 
+KINDS = ('right', 'refused', 'unexplained')
 READERS = {reader.name: reader for reader in TEXTS + BYTES}
 
 
-def work(name: str, cases: int) -> Outcome:
-    """Outcome of the cases of one reader, told as it comes."""
-    outcome = fuzz(READERS[name], range(cases))
-    print(f'{name}: {dict(outcome.counts)}', file=sys.stderr, flush=True)
+STEP = 2000
+
+
+def work(piece: tuple[str, range]) -> Outcome:
+    """Outcome of some cases of a reader, told as it comes."""
+    name, cases = piece
+    outcome = fuzz(READERS[name], cases)
+    told = f'{name} {cases.start}..{cases.stop - 1}: {dict(outcome.counts)}'
+    print(told, file=sys.stderr, flush=True)
     return outcome
 
 
@@ -39,6 +45,7 @@ def main() -> int:
     """Print a row per reader, and each unexplained case; 1 if there is any."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--cases', type=int, default=300)
+    parser.add_argument('--first', type=int, default=0, help='number of the first')
     parser.add_argument('--only', nargs='*', help='names of readers')
     parser.add_argument('--case', type=int, help='try this one and keep its files')
     parser.add_argument('--workers', type=int, default=2)
@@ -46,30 +53,23 @@ def main() -> int:
     names = [name for name in READERS if not args.only or name in args.only]
     if args.case is not None:
         return show(READERS[names[0]], args.case)
-    table = PrettyTable(
-        [
-            'reader',
-            'right',
-            'refused',
-            'unexplained',
-            'slowest (s)',
-            'case',
-            'peak (MB)',
-        ]
-    )
+    cases = range(args.first, args.first + args.cases)
+    steps = [cases[at : at + STEP] for at in range(0, len(cases), STEP)]
+    pieces = [(name, step) for name in names for step in steps]
+    found: dict[str, Outcome] = {}
+    with ProcessPoolExecutor(args.workers) as pool:
+        for (name, _), outcome in zip(pieces, pool.map(work, pieces), strict=True):
+            found[name] = join(found.get(name, Outcome()), outcome)
+    table = PrettyTable(['reader', *KINDS, 'ms', 'slowest (s)', 'case', 'peak (MB)'])
     table.align = 'r'
     table.align['reader'] = 'l'
-    bad = 0
-
-    with ProcessPoolExecutor(args.workers) as pool:
-        outcomes = pool.map(work, names, [args.cases] * len(names))
-        for name, outcome in zip(names, outcomes, strict=True):
-            counts, (seconds, case) = outcome.counts, outcome.slowest
-            row = [counts[kind] for kind in ('right', 'refused', 'unexplained')]
-            table.add_row([name, *row, f'{seconds:.2f}', case, f'{outcome.peak:.0f}'])
-            bad += counts['unexplained']
-            for number, story in outcome.faults:
-                print(f'{name} case {number}: {story}\n')
+    for name, outcome in found.items():
+        (seconds, case), each = outcome.slowest, outcome.seconds / len(cases)
+        row = [*(outcome.counts[kind] for kind in KINDS), f'{1000 * each:.1f}']
+        table.add_row([name, *row, f'{seconds:.2f}', case, f'{outcome.peak:.0f}'])
+        for number, story in outcome.faults:
+            print(f'{name} case {number}: {story}\n')
+    bad = sum(outcome.counts['unexplained'] for outcome in found.values())
     print(table)
     print(f'{bad} unexplained')
     return bool(bad)
