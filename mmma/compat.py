@@ -7,8 +7,6 @@ Each repair stands behind a probe, so that it touches nothing where upstream wor
 :mod:`mmma.registry` calls it before MMAction2 is imported; ``import mmma`` does not.
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.metadata
 import importlib.util

@@ -4,8 +4,6 @@ A Python file is run where the user typed its name, or where it comes with mmma.
 of published models are data: ``config.json``, or the ``config.py`` of older ones.
 """
 
-from __future__ import annotations
-
 import ast
 import difflib
 import math

@@ -4,8 +4,6 @@
 a process of its own, so that no failure stops the plan.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import statistics

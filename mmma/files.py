@@ -1,7 +1,5 @@
 """Files written whole, tables read, problems listed, work shared among processes."""
 
-from __future__ import annotations
-
 import codecs
 import csv
 import errno

@@ -1,7 +1,5 @@
 """What the packets of a video file tell before decoding: its frames and their times."""
 
-from __future__ import annotations
-
 import functools
 import os
 import warnings

@@ -1,7 +1,5 @@
 """How a decoded frame is shown: upright, square pixels, in the size of the first."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from fractions import Fraction

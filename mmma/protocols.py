@@ -18,8 +18,6 @@ Source: arXiv 2606.14096, section on protocols; what the paper leaves open is an
 option here and is recorded in every result.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass, replace

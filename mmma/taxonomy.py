@@ -3,8 +3,6 @@
 The tables are the JSON files of ``mmma/tables``; nothing here depends on their order.
 """
 
-from __future__ import annotations
-
 import difflib
 import functools
 import json
@@ -109,7 +107,7 @@ class LabelSpace:
         """
         return self._find('body group', body, self.bodies)
 
-    def with_body_of(self, body_of: Sequence[int]) -> LabelSpace:
+    def with_body_of(self, body_of: Sequence[int]) -> 'LabelSpace':
         """The same space with another action-to-body map of (K,) indices."""
         return replace(self, body_of=tuple(int(b) for b in body_of))
 

@@ -1,7 +1,5 @@
 """The one reader of video files: right times, the same frames from every library."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import importlib.util
@@ -87,7 +85,7 @@ class VideoReader(ABC):
     def close(self) -> None:
         """Free the decoder; the reader is of no use afterwards."""
 
-    def __enter__(self) -> VideoReader:
+    def __enter__(self) -> 'VideoReader':
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -4,8 +4,6 @@ A list of steps, each a command of its own; ``OUT/real.json`` says which are don
 with what, ``OUT/.real.lock`` who is at work.
 """
 
-from __future__ import annotations
-
 import argparse
 import fcntl
 import hashlib

@@ -5,8 +5,6 @@ under their names. It is asked before the places that files come from.
 ``MMMA_OFFLINE=1`` keeps everything off the network; folders are asked all the same.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import json

@@ -6,8 +6,6 @@ Weights that training leaves as they were, which a module tells by ``frozen_name
 are left out of checkpoints, which have their hash instead.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

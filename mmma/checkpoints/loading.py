@@ -1,7 +1,5 @@
 """Putting the weights of a checkpoint into a model, and refusing what does not fit."""
 
-from __future__ import annotations
-
 import re
 import sys
 from collections import Counter, OrderedDict

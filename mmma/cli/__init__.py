@@ -4,8 +4,6 @@ A command module has ``HELP``, ``add_arguments(parser)`` and ``run(args) -> int`
 Exit status: 0 done, 1 a check failed, 2 bad usage or bad input.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import os

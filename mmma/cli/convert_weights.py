@@ -1,7 +1,5 @@
 """``convert_weights.py SRC OUT --from FORMAT``: published weights under our names."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Mapping
 from functools import partial

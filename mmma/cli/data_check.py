@@ -1,7 +1,5 @@
 """``data/check``: checks of a data root."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

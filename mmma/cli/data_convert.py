@@ -1,7 +1,5 @@
 """``data/convert.py``: what others publish, in the layout of a data root."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``data/features``: features of a root's clips or videos by a frozen backbone."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

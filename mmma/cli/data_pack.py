@@ -1,7 +1,5 @@
 """``data/pack``: a root's videos encoded anew, small and quick to decode."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -1,7 +1,5 @@
 """``data/pose``: skeletons of a root's videos."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

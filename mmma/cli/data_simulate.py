@@ -1,7 +1,5 @@
 """``data/simulate``: write the simulated stand-in for MMA-82."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -1,7 +1,5 @@
 """``doctor.py``: what is installed, what was repaired, what is missing."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import json

@@ -1,7 +1,5 @@
 """``evaluate.py``: metrics of anybody's predictions against a truth file."""
 
-from __future__ import annotations
-
 import argparse
 import json
 

@@ -1,7 +1,5 @@
 """``evaluate.py det``: mAP of anybody's detections against a truth file."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Mapping

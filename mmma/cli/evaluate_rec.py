@@ -1,7 +1,5 @@
 """``evaluate.py rec``: metrics of anybody's scores against a truth file."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``fuse.py SCORES ... --out fused.npz``: average the scores of several models."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``infer.py VIDEO ...``: answers of trained models about videos."""
 
-from __future__ import annotations
-
 import argparse
 import errno
 import sys

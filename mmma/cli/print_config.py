@@ -1,7 +1,5 @@
 """``print_config.py CONFIG``: the config as a run would see it; needs no data."""
 
-from __future__ import annotations
-
 import argparse
 import os
 

@@ -1,7 +1,5 @@
 """``probe.py CONFIG|NAME ...``: frozen backbones under every protocol, in minutes."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

@@ -1,7 +1,5 @@
 """``real DATA``: from the downloaded data to a table beside the paper's."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``submit.py mac2024|mac2025|mmad SCORES OUT.zip``: a file for the MAC servers."""
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import sys

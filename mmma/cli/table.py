@@ -1,7 +1,5 @@
 """``table.py RESULTS ...``: results side by side."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

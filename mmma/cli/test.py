@@ -1,7 +1,5 @@
 """``test.py CONFIG CKPT``: score a checkpoint under a protocol."""
 
-from __future__ import annotations
-
 import argparse
 
 from mmma.cli.arguments import (

@@ -1,7 +1,5 @@
 """``train.py CONFIG``: train a model under a protocol."""
 
-from __future__ import annotations
-
 import argparse
 
 from mmma.cli.arguments import (

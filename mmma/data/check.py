@@ -1,7 +1,5 @@
 """Checks of a data root: tables, files, videos, margins."""
 
-from __future__ import annotations
-
 import functools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """``rec.csv``: one row per trimmed clip."""
 
-from __future__ import annotations
-
 import csv
 import functools
 import math

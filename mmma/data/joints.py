@@ -1,7 +1,5 @@
 """Joint layouts of skeletons, and joints chosen by name."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import json

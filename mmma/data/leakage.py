@@ -5,8 +5,6 @@ equal frames prove nothing. A picture that agrees makes a pair of videos a candi
 only; what decides is whether brightness changes in the same cells at the same times.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """A data root: one folder with tables, videos and skeletons."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json

@@ -9,8 +9,6 @@ have millions of entries, so they are taken apart column by column; only a file 
 fault is looked at entry by entry. Other keys are ignored.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections import Counter

@@ -1,7 +1,5 @@
 """Dataset of trimmed clips, and the base of every dataset of a root."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

@@ -5,8 +5,6 @@ All take the arguments of :class:`EpochSampler`; without ``shuffle`` draws come 
 order of the data set.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from numbers import Real

@@ -1,7 +1,5 @@
 """Dataset of windows of untrimmed videos."""
 
-from __future__ import annotations
-
 import math
 import os
 import sys

@@ -14,8 +14,6 @@ cache, for any number of runs and shots, and for any number of processes. Memory
 not grow with the data: a store gets clips block by block, and videos one by one.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -75,7 +73,7 @@ class Features:
     broken: list[str] = field(default_factory=list)
 
     @classmethod
-    def join(cls, rows: Mapping[str, Row | None]) -> Features:
+    def join(cls, rows: Mapping[str, Row | None]) -> 'Features':
         """Rows by clip as arrays, sorted by name; None where a clip could not be read.
 
         Raises:
@@ -88,7 +86,7 @@ class Features:
         columns = zip(*(rows[name] or () for name in names), strict=True)
         return cls(names, *map(np.stack, columns), broken=broken)
 
-    def take(self, names: Iterable[str]) -> Features:
+    def take(self, names: Iterable[str]) -> 'Features':
         """The features of some of the clips, in the given order."""
         names, where = list(names), {name: i for i, name in enumerate(self.names)}
         broken = [name for name in names if name in self.broken]

@@ -26,8 +26,6 @@ rate falls linearly to 0. Running means of batch norms stay the source's, for a 
 supports make poor statistics. All that is random follows from the seeds given.
 """
 
-from __future__ import annotations
-
 import copy
 import itertools
 import re

@@ -1,7 +1,5 @@
 """Hooks: checkpoints, averages, classes, seeds, unreadable clips."""
 
-from __future__ import annotations
-
 import logging
 import random
 from collections.abc import Mapping, Sequence

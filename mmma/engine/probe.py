@@ -28,8 +28,6 @@ attention, residual, MLP, linear. Tokens averaged over space, sizes and schedule
 ours.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections import Counter

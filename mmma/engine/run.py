@@ -1,7 +1,5 @@
 """A resolved run: config, protocol, data root, label space and folder."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

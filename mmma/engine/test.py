@@ -4,8 +4,6 @@ A video is cut into windows that overlap. Their detections are joined, and thinn
 by one NMS per level (``mmma.structures.samples``).
 """
 
-from __future__ import annotations
-
 import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Training a recipe, and its layer-wise learning rates."""
 
-from __future__ import annotations
-
 import copy
 import os
 from contextlib import nullcontext

@@ -1,7 +1,5 @@
 """Weights that a run starts from, and the guard between them and its data."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property

@@ -18,8 +18,6 @@ models round, with the weights as they are. None knows how much training again w
 move a number.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence

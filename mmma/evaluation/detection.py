@@ -23,8 +23,6 @@ Source: ActivityNet evaluation, eval_detection.py, compute_average_precision_det
 segment mAP: frame mAP of MultiTHUMOS (Yeung et al., 2015), on a grid in seconds.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -30,8 +30,6 @@ All results are percent, averaged over thresholds.
 Source: Alwassel et al., Diagnosing Error in Temporal Action Detectors, ECCV 2018.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping
 from typing import Any

@@ -5,8 +5,6 @@ A tuple lists what is allowed, a list holds items of one form, and a type stands
 itself: text has no control characters, whole numbers are 0 or more.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """MMEngine metrics of both tasks; importing them fills the registry."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial

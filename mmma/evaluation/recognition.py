@@ -17,8 +17,6 @@ occur there, and how often. Masking and reweighting give that knowledge to zero-
 scores, and nothing else.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -53,7 +51,7 @@ class Outcomes:
         """(N,) true where the prediction is right."""
         return np.equal(self.labels, self.predictions)
 
-    def select(self, rows: IntArray) -> Outcomes:
+    def select(self, rows: IntArray) -> 'Outcomes':
         """Some of the clips."""
         labels, predictions = self.labels[rows], self.predictions[rows]
         return Outcomes(labels, predictions, self.top5[rows], self.num_classes)

@@ -1,7 +1,5 @@
 """Files of evaluation: ``results.json``, reports of ``evaluate.py`` and ``fuse.py``."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

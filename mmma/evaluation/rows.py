@@ -6,8 +6,6 @@ recognition add up, so rows of separate runs can be pooled exactly. AP ranks pre
 over all videos, so rows of detection cannot: pool their detections.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -94,7 +92,7 @@ class Group:
         table = self.table
         return table.names if isinstance(table, ScoreTable) else table['action'].names
 
-    def select(self, labels: dict[str, Any], keep: Callable[[str], bool]) -> Group:
+    def select(self, labels: dict[str, Any], keep: Callable[[str], bool]) -> 'Group':
         """A group of some of the clips or videos, in the same order."""
         names, table = [n for n in self.names if keep(n)], self.table
         if isinstance(table, ScoreTable):

@@ -10,8 +10,6 @@ Fusion takes clips by name. ``mean`` is the arithmetic mean of the scores; ``log
 their geometric mean, the weighted mean of log scores, renormalised to probabilities.
 """
 
-from __future__ import annotations
-
 import csv
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -70,7 +68,7 @@ class ScoreTable:
                     f'NaN or infinite {kind} of {_count(bad, "clip")}: {first_of(bad)}'
                 )
 
-    def select(self, names: Sequence[str]) -> ScoreTable:
+    def select(self, names: Sequence[str]) -> 'ScoreTable':
         """The rows of ``names``, in that order.
 
         Raises:

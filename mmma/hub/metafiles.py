@@ -5,8 +5,6 @@ numbers, so that the largest ViT takes a second. The shape of its input is state
 metafile; a test holds it against the recipe's test pipeline.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -6,8 +6,6 @@ tested, and only results of that very file are taken beside it. On the Hub
 results in the Hub's evaluation format.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """A published model on disk: its training run, its config, its folder, its results."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import os

@@ -10,8 +10,6 @@ An entry with ``Weights`` is ours, trained and measured here; what a recipe's
 ``Pretrained Weights`` name is upstream's. Nothing here loads PyTorch.
 """
 
-from __future__ import annotations
-
 import difflib
 import sys
 from collections import Counter

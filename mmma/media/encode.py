@@ -1,7 +1,5 @@
 """Encoding and verifying one video."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence

@@ -7,8 +7,6 @@ A body joint's score is its visibility, a hand's is that of being a left or righ
 MediaPipe gives no other.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib.metadata
 import importlib.util
@@ -143,7 +141,7 @@ def _version() -> str:
     return 'of unknown version'
 
 
-def build(options: PoseOptions) -> MediapipeExtractor:
+def build(options: PoseOptions) -> 'MediapipeExtractor':
     """Load the models."""
     with _silent():
         from mediapipe.python.solutions import hands, pose

@@ -1,7 +1,5 @@
 """A data root's videos, encoded anew so that they decode fast."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import errno

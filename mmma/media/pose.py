@@ -1,7 +1,5 @@
 """Skeletons from video: every frame of a root into its store."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import errno

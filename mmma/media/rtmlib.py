@@ -5,8 +5,6 @@ rtmlib: a person detector and a whole-body model as local ONNX files.
 Any model of COCO-WholeBody's 133 joints will do (RTMW, DWPose); the face is left out.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib.metadata
 import importlib.util
@@ -149,7 +147,7 @@ def model_files(folder: Path | None) -> list[Path]:
     return files
 
 
-def build(options: PoseOptions) -> RtmlibExtractor:
+def build(options: PoseOptions) -> 'RtmlibExtractor':
     """Load the models."""
     from rtmlib import YOLOX, RTMPose
 

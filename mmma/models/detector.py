@@ -1,7 +1,5 @@
 """Detector: windows of untrimmed videos to detections."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -9,8 +9,6 @@ zeros), biases of its layer norms are added to the padding and leak into the las
 existing position (here not), and its max-pools count padding as 0 (here not at all).
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """Losses of classes of very different frequency, and of detection."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any

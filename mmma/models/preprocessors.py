@@ -5,8 +5,6 @@ near a joint or limb are computed, for all frames and clips at once, on the devi
 the keypoints. The numbers are those of MMAction2's ``GeneratePoseTarget``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Pyramid of levels over a window: projections, necks, and the points of levels."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ needed. Each is checked first: scored against the truth, it must give the very m
 of its row.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

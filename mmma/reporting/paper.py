@@ -3,8 +3,6 @@
 Rows of the paper are rows of their own: they enter no mean, no interval and no test.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import re

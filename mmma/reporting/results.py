@@ -5,8 +5,6 @@ paths that they were read from. Counts per class add up over clips, so the metri
 pooled rows are exact. Intervals need the clips themselves: pooled rows have none.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Files for the servers of the Micro-Action Challenge (MAC), label space MA-52."""
 
-from __future__ import annotations
-
 import csv
 import io
 import math

@@ -1,7 +1,5 @@
 """Tables as text, Markdown, CSV and LaTeX; tables of results for the terminal."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

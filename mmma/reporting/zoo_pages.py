@@ -1,7 +1,5 @@
 """Pages of the model zoo: methods, their recipes, and our own weights with results."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace

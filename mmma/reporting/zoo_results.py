@@ -4,8 +4,6 @@ A number of ours is shown only if its results file was measured with the very fi
 is published: its hash is the entry's, and the file's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath

@@ -1,7 +1,5 @@
 """A planned corpus on disk, written as a data root; resumable."""
 
-from __future__ import annotations
-
 import filecmp
 import functools
 import hashlib

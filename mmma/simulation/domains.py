@@ -1,7 +1,5 @@
 """Domains and people of the stand-in corpus."""
 
-from __future__ import annotations
-
 import zlib
 from dataclasses import dataclass
 

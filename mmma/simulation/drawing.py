@@ -1,7 +1,5 @@
 """Parts of a drawn figure and its furniture, painted one behind another."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import cv2

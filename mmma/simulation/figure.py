@@ -6,8 +6,6 @@ azimuth and elevation in degrees, thumb curl, curls of index, middle, ring and l
 finger (0 straight, 1 closed), bend of the knuckles in degrees, spread of the fingers.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -3,8 +3,6 @@
 Axes everywhere: x to the person's left, y up, z to the front; metres, radians.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -6,8 +6,6 @@ measured; the margins then fix all totals. A table is fitted to the margins by i
 proportional fitting, then rounded cell by cell so that every margin stays exact.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from mmma.simulation.programs import load_table

@@ -1,7 +1,5 @@
 """Motions of a figure, and the skeletons that are observed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

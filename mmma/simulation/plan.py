@@ -1,7 +1,5 @@
 """The plan of a corpus and who is in it."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 from collections import Counter, defaultdict
@@ -182,7 +180,7 @@ class Plan:
         """Number of frames."""
         return sum(item.frames for item in self.items)
 
-    def head(self, count: int) -> Plan:
+    def head(self, count: int) -> 'Plan':
         """At most ``count`` items per task, in turn from every domain and subset."""
 
         def kept(items: tuple[Item, ...]) -> tuple[Item, ...]:

@@ -1,7 +1,5 @@
 """Making a plan: durations, timelines, clips, videos."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from statistics import NormalDist

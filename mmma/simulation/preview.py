@@ -1,7 +1,5 @@
 """Contact sheets: clips side by side, frames in time order."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import cv2

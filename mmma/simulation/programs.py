@@ -16,8 +16,6 @@ The tracks of an event become layers of a motion: angles add up; feet and hands 
 where the layers below put them towards the target, by the weight of the track's ramp.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Rendering frames and writing them as video."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """Segments as tensors: data samples, suppression, and windows merged into videos."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

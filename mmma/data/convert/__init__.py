@@ -1,7 +1,5 @@
 """Converters of published data sets to data roots, and back."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext

@@ -13,8 +13,6 @@ Source: OpenTAD, opentad/datasets, 3dd7b032; VUT-HFUT/MAC_2024_baseline, MMAD/Po
 MCG-NJU/PointTAD, ea3169db.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping

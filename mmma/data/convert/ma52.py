@@ -9,8 +9,6 @@ Source: VUT-HFUT/Micro-Action, data/ma52, arXiv 2403.05234; VUT-HFUT/MAC_2024_ba
 MMAD, arXiv 2407.05311.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -4,8 +4,6 @@ The published layout had not been seen: ``mma82_release.json`` says which files 
 what, and a user can pass another such file.
 """
 
-from __future__ import annotations
-
 import fnmatch
 import re
 from collections import defaultdict

@@ -6,8 +6,6 @@ numpy's own unpickling is never called. Any other name in the file is an error.
 Source: MMAction2, docs of ``PoseDataset``; PYSKL, tools/data/README.md, 3f6795f2.
 """
 
-from __future__ import annotations
-
 import itertools
 import mmap
 import pickle

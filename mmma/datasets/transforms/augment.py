@@ -3,8 +3,6 @@
 Randomness comes from numpy's global generator alone.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Sequence

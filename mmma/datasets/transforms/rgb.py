@@ -1,7 +1,5 @@
 """Frames of clips: reading, views, packing."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

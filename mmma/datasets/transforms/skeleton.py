@@ -4,8 +4,6 @@ Shapes are those of the store: keypoints (M, T, V, 2) in pixels, scores (M, T, V
 [0, 1]. A joint with score 0 is missing; its coordinates mean nothing.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Windows of untrimmed videos: frames, skeletons, features, packing."""
 
-from __future__ import annotations
-
 import functools
 import logging
 import os

@@ -7,8 +7,6 @@ Source: Assran et al., 'V-JEPA 2: Self-Supervised Video Models Enable Understand
 Prediction and Planning', 2025, arXiv 2506.09985.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -144,7 +142,7 @@ class HubVideoEncoder(BaseModule):
             return int(name.removeprefix(f'{self._blocks}.').split('.')[0]) + 1
         return 0 if 'embeddings.' in name else self.num_layers + 1
 
-    def train(self, mode: bool = True) -> HubVideoEncoder:
+    def train(self, mode: bool = True) -> 'HubVideoEncoder':
         """Switch the mode of what is trained; frozen parts stay in evaluation mode."""
         super().train(mode)
         for name in self._frozen:

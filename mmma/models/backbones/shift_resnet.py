@@ -6,8 +6,6 @@ for Efficient Video Understanding', ICCV 2019; open-mmlab/mmaction2, resnet_tsm.
 4d6c9347.
 """
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence

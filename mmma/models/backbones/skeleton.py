@@ -4,8 +4,6 @@
 as given to ``LoadSkeleton``. An unknown layout, set, joint or limb is a ``ValueError``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

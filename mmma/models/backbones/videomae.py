@@ -8,8 +8,6 @@ Source: Tong et al., 'VideoMAE: Masked Autoencoders are Data-Efficient Learners 
 Self-Supervised Video Pre-Training', NeurIPS 2022.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

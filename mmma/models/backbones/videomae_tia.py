@@ -7,8 +7,6 @@ Source: Liu et al., 'End-to-End Temporal Action Detection with 1B Parameters Acr
 Frames' (AdaTAD), CVPR 2024; names of weights as in OpenTAD, vit_adapter.py, 01c58b9f.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -145,7 +143,7 @@ class VideoMAETIA(VideoMAEViT):
             return []
         return [name for name in self.state_dict() if '.adapter.' not in name]
 
-    def train(self, mode: bool = True) -> VideoMAETIA:
+    def train(self, mode: bool = True) -> 'VideoMAETIA':
         """Set the mode of what learns, and of stochastic depth."""
         super().train(mode)
         if self.frozen:

@@ -1,7 +1,5 @@
 """Head for scores of actions and, if asked, of body groups."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping, Sequence

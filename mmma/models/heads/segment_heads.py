@@ -1,7 +1,5 @@
 """Heads of temporal detection: ActionFormer and TriDet, multi-label."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from abc import abstractmethod
