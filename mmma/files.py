@@ -62,8 +62,7 @@ def draft(path: Path) -> Iterator[Path]:
     try:
         yield part
         if part != path:
-            with part.open('rb') as file:
-                os.fsync(file.fileno())
+            flush(part)
             os.replace(part, path)
     except OSError as error:
         if error.errno is not None and error.filename in (None, str(part)):
@@ -91,6 +90,35 @@ def write_file(path: Path, content: str | bytes) -> None:
     """Write a file as :func:`atomic_write` does."""
     with atomic_write(path, 'w' if isinstance(content, str) else 'wb') as file:
         file.write(content)
+
+
+def flush(path: Path) -> None:
+    """Have the disk keep a file, or the names in a folder, before what comes next."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError) if path.is_dir() else nullcontext():  # where it can
+            os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def replace_together(drafts: Path, folder: Path, *names: str) -> None:
+    """Put drafts in the place of files that are read as one, by the first of them.
+
+    That one goes before the others change and comes last, so that whoever reads finds
+    the old files, the new ones, or none. Files without a draft go.
+    """
+    made = [name for name in names if (drafts / name).exists()]
+    for name in made:
+        flush(drafts / name)
+    (folder / names[0]).unlink(missing_ok=True)
+    for name in (*names[1:], names[0]):
+        flush(folder)
+        if name in made:
+            os.replace(drafts / name, folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
+    flush(folder)
 
 
 def link_or_copy(origin: Path, target: Path, mode: str = 'link') -> None:
@@ -145,15 +173,23 @@ def is_filled(folder: Path, *but: str) -> bool:
 
 
 @contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Hold a folder, which is made if needed; the lock goes with this process alone.
+def only_writer(place: Path, file: bool = False) -> Iterator[None]:
+    """Hold a folder, which is made if needed, or the name of a file.
+
+    The lock goes with this process alone. Devices are held by nobody.
 
     Raises:
         ValueError: Another process is at work there.
     """
     import fcntl
 
+    folder = place.parent if file else place
     made, path = not folder.exists(), folder / '.mmma.lock'
+    if file:
+        path = path.with_name(f'.{place.name[-60:]}.lock')
+        if place.exists() and not place.is_file():
+            yield
+            return
     folder.mkdir(parents=True, exist_ok=True)
     with path.open('a+') as lock:
         try:
@@ -166,7 +202,7 @@ def only_writer(folder: Path) -> Iterator[None]:
             free = error.errno not in (errno.EAGAIN, errno.EACCES)
         if not free:
             raise ValueError(
-                f'{folder}: another process is at work here: wait for it or end it'
+                f'{place}: another process is at work here: wait for it or end it'
             )
         try:
             yield

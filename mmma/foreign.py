@@ -8,7 +8,7 @@ import math
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import bidirectional, category, normalize
@@ -116,3 +116,14 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
             }
     except Exception as error:  # zipfile, its methods and numpy raise what they like
         raise ValueError(str(error).partition('\n')[0] or repr(error)) from None
+
+
+def check_texts(content: Mapping[str, Any], *keys: str) -> None:
+    """Refuse a value of these keys, where there is one, that is no object of texts."""
+    for key in keys:
+        value = content.get(key, {})
+        if not isinstance(value, dict):
+            raise ValueError(f'{key} must be an object, not {value!r}')
+        for name, text in value.items():
+            if not isinstance(text, str):
+                raise ValueError(f'{key}.{name} must be text, not {text!r}')

@@ -37,6 +37,7 @@ from mmma.files import (
     leaves_root,
     only_writer,
     read_text,
+    replace_together,
     source_identity,
     write_file,
 )
@@ -210,11 +211,13 @@ class ArrayWriter(_Arrays):
         self.index = self._resume(description) if self._goes_on else {}
         self._length = sum(row.length for row in self.index.values())
         write_file(self._parts / self._sidecar, description)
-        self._array = (self._parts / 'array').open('r+b' if self.index else 'w+b')
+        self._array = (self._parts / f'{self._task}.npy').open(
+            'r+b' if self.index else 'w+b'
+        )
         # Nothing after the rows that are whole; makes the file as long as well.
         self._array.truncate(_HEADER_BYTES + self._length * self._row_bytes)
         self._array.seek(0, os.SEEK_END)
-        index = self._parts / 'index.csv'
+        index = self._parts / f'{self._task}_index.csv'
         self._index_file = index.open('w', encoding='utf-8', newline='')
         self._lines = csv.writer(self._index_file, lineterminator='\n')
         rows = (row[: len(self._columns)] for row in self.index.values())
@@ -229,17 +232,11 @@ class ArrayWriter(_Arrays):
         if whole:
             self._array.seek(0)
             self._array.write(_header((self._length, *self._shape), self._dtype))
-            self._array.flush()
-            os.fsync(self._array.fileno())
         self._array.close()
         self._index_file.close()
         if whole:
-            target = self._final / f'{self._task}.npy'
-            target.unlink(missing_ok=True)  # never an array with another's index
-            os.replace(self._parts / self._sidecar, self._final / self._sidecar)
-            index = self._parts / 'index.csv'
-            os.replace(index, target.with_name(f'{self._task}_index.csv'))
-            os.replace(self._parts / 'array', target)
+            names = f'{self._task}.npy', f'{self._task}_index.csv', self._sidecar
+            replace_together(self._parts, self._final, *names)
         if kind is None or not self._goes_on:
             shutil.rmtree(self._parts, ignore_errors=True)
         self._held.close()
@@ -251,8 +248,9 @@ class ArrayWriter(_Arrays):
         try:
             if read_text(self._parts / self._sidecar) != description:
                 return {}
-            rows = _read_index(self._parts / 'index.csv', self._columns, partial=True)
-            written = (self._parts / 'array').stat().st_size - _HEADER_BYTES
+            index = self._parts / f'{self._task}_index.csv'
+            rows = _read_index(index, self._columns, partial=True)
+            written = (self._parts / f'{self._task}.npy').stat().st_size - _HEADER_BYTES
         except (FileNotFoundError, ValueError):
             return {}
         whole = written // self._row_bytes

@@ -27,6 +27,8 @@ from mmma.taxonomy import (
 INFO_FILE, REC_FILE, DET_FILE = 'dataset.json', 'rec.csv', 'det.json'
 MISSING_FILE = 'missing_sources.csv'
 """List of source videos that could not be had; files of these may be absent."""
+UNFINISHED = '.convert.part'
+"""Folder of tables that are not in place yet."""
 TASKS = ('rec', 'det')
 FOLLOW_LINKS = 'MMMA_FOLLOW_LINKS'
 """Variable of the environment that ``--follow-links`` sets, for all processes."""
@@ -394,6 +396,12 @@ def missing_root(path: Path, modality: str = 'Pose') -> str:
         path: The root.
         modality: What is to be read, as configs name it; only ``Pose`` needs no videos.
     """
+    marks = {UNFINISHED: 'convert', '.partial': 'simulate', 'packing.jsonl': 'pack'}
+    for tool in (tool for mark, tool in marks.items() if (path / mark).exists()):
+        return (
+            f'{path} is unfinished: tools/data/{tool}.py was stopped there. Give that '
+            'command again, and it goes on.'
+        )
     tables = [name for name in (REC_FILE, DET_FILE) if (path / name).is_file()]
     if tables:
         return (

@@ -4,11 +4,10 @@ import contextlib
 import dataclasses
 import os
 import pickle
-import signal
-import sys
 
 import numpy as np
 import pytest
+from kill_points import kill_points
 
 from mmma.data import arrays
 from mmma.data.arrays import (
@@ -55,23 +54,9 @@ def write_two(root, layout, *names):
 
 
 def test_killed_anywhere_a_store_is_the_old_the_new_or_refused(tmp_path, two_joints):
-    found = set()
-    for last in range(12):
-        root = tmp_path / str(last)
-        write_two(root, two_joints, 'a', 'b')
-        if not (child := os.fork()):
-            left = [last]
-
-            def die(event, args, left=left):
-                if event in ('os.rename', 'os.remove', 'os.rmdir'):
-                    left[0] -= 1
-                    if left[0] < 0:
-                        os.kill(os.getpid(), signal.SIGKILL)
-
-            sys.addaudithook(die)
-            write_two(root, two_joints, 'b', 'a')
-            os._exit(0)
-        os.waitpid(child, 0)
+    found, root = set(), tmp_path / 'root'
+    write_two(root, two_joints, 'a', 'b')
+    for _ in kill_points(lambda: write_two(root, two_joints, 'b', 'a')):
         try:
             store = SkeletonStore(root, 'rec')
         except FileNotFoundError:
@@ -83,6 +68,7 @@ def test_killed_anywhere_a_store_is_the_old_the_new_or_refused(tmp_path, two_joi
         write_two(root, two_joints, 'b', 'a')
         names = ['layout.json', 'rec.npy', 'rec_index.csv']
         assert sorted(os.listdir(root / 'skeletons')) == names
+        write_two(root, two_joints, 'a', 'b')
     assert found == {'a,b', 'refused', 'b,a'}
 
 
@@ -351,9 +337,9 @@ def interrupt(root, damage):
     ('damage', 'kept'),
     [
         (lambda folder: None, ['a', 'b']),
-        (cut('index.csv', 2), ['a']),
-        (cut('array', 1), ['a']),
-        (lambda folder: (folder / 'index.csv').unlink(), []),
+        (cut('det_index.csv', 2), ['a']),
+        (cut('det.npy', 1), ['a']),
+        (lambda folder: (folder / 'det_index.csv').unlink(), []),
     ],
 )
 def test_an_interrupted_writer_goes_on(tmp_path, damage, kept):

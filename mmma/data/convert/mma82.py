@@ -23,7 +23,6 @@ from mmma.data.convert.target import (
     Conversion,
     Options,
     SourceTree,
-    check_texts,
     plain_name,
     read_label_names,
     split_line,
@@ -38,6 +37,7 @@ from mmma.files import (
     read_text,
     refuse,
 )
+from mmma.foreign import check_texts
 from mmma.taxonomy import (
     DOMAINS,
     SUBSETS,

@@ -398,14 +398,18 @@ def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
         conversion.clips.append(Clip(name, *place, label, None))
     kept = list(notices)
     most = max(len(row['keypoint']) for row in chosen)
-    with SkeletonWriter(out, 'rec', layout, most) as writer:
-        for row in chosen:
-            height, width = row['img_shape']
-            joints = row['keypoint'], row['keypoint_score']
-            fps = options.fps or FPS
-            writer.append(row['frame_dir'], *joints, fps, width, height)
+
+    def write_store() -> None:
+        with SkeletonWriter(out, 'rec', layout, most) as writer:
+            for row in chosen:
+                height, width = row['img_shape']
+                joints = row['keypoint'], row['keypoint_score']
+                fps = options.fps or FPS
+                writer.append(row['frame_dir'], *joints, fps, width, height)
+            conversion.end_old()
+
     info = DatasetInfo(path.stem, space.name, False, f'skeleton pickle {path.name}')
-    conversion.write(info, space)
+    conversion.write(info, space, write_store)
     conversion.notices = kept  # skeletons that were there before are replaced
     return conversion
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import os
 import re
+import shutil
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -21,6 +22,7 @@ from mmma.data.root import (
     MISSING_FILE,
     REC_FILE,
     TASKS,
+    UNFINISHED,
     DataRoot,
     DatasetInfo,
     write_info,
@@ -30,12 +32,15 @@ from mmma.files import (
     SHOWN,
     OddEntries,
     atomic_write,
+    flush,
     is_filled,
     link_or_copy,
     progress,
     read_json,
     read_text,
+    replace_together,
 )
+from mmma.foreign import check_texts
 from mmma.taxonomy import DOMAINS, LABEL_SPACES, SUBSETS, LabelSpace, check_choice
 from mmma.video import VIDEO_SUFFIXES
 
@@ -262,17 +267,6 @@ def read_label_names(path: Path) -> dict[int, str]:
     return names
 
 
-def check_texts(content: Mapping[str, Any], *keys: str) -> None:
-    """Refuse a value of these keys, where there is one, that is no object of texts."""
-    for key in keys:
-        value = content.get(key, {})
-        if not isinstance(value, dict):
-            raise ValueError(f'{key} must be an object, not {value!r}')
-        for name, text in value.items():
-            if not isinstance(text, str):
-                raise ValueError(f'{key}.{name} must be text, not {text!r}')
-
-
 @dataclass(frozen=True)
 class UserMapping:
     """Content of a ``--mapping`` file of a converter that reads one table.
@@ -407,7 +401,8 @@ class Conversion:
                     f'{out} and {path} overlap: convert into another folder'
                 )
         used = out.exists() and (not out.is_dir() or is_filled(out))
-        if used and not options.force:
+        stopped = (out / UNFINISHED).exists() and not (out / INFO_FILE).exists()
+        if used and not (options.force or stopped):
             raise ValueError(
                 f'{out} is not empty: give --force to replace the tables in it'
             )
@@ -447,67 +442,98 @@ class Conversion:
             return found and Path(found)
         return self.tree.path_of(found)
 
-    def write(self, info: DatasetInfo, space: LabelSpace) -> None:
-        """Write the root: tables, videos, and ``dataset.json`` last.
+    def write(
+        self,
+        info: DatasetInfo,
+        space: LabelSpace,
+        write_store: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Write the root: videos, then tables and ``dataset.json`` as one.
+
+        An old root stays as it is until all of the new one is there but a video or
+        store that takes the place of another. From then on the folder is refused until
+        the conversion is done, by a second call if the first was killed.
 
         Args:
             info: Content of ``dataset.json``.
             space: The label space of the tables.
+            write_store: Writes skeletons; calls :meth:`end_old` before they are placed.
 
         Raises:
             ValueError: Most entries of a table are odd: a clip or video twice, a name
-                that leaves the root. Nothing is left of them then.
+                that leaves the root.
         """
-        out = self.out
-        out.mkdir(parents=True, exist_ok=True)
-        _remove_tables(out)
+        out, tree, drafts = self.out, self.tree.path, self.out / UNFINISHED
+        shutil.rmtree(drafts, ignore_errors=True)
+        drafts.mkdir(parents=True)
         try:
-            self._write_tables(space)
-        except ValueError:
-            _remove_tables(out)
-            raise
-        paths = {row.path for row in (*self.clips, *self.videos)}
-        self.files = {path: self.files[path] for path in self.files if path in paths}
-        self.absent &= paths
-        if self.options.videos == 'none':
-            self.absent |= set(self.files)
-        else:
-            for path in progress(self.files, len(self.files), 'videos'):
-                origin = self.source_of(path).resolve()  # a download cache holds links
-                link_or_copy(origin, out / path, self.options.videos)
-            self.placed = len(self.files)
-        named, top = set(self.files.values()), PurePosixPath(self.tree.path.absolute())
-        left = [f for found in self.tree.videos.values() for f in found]
-        left = [str(file) for file in left if named.isdisjoint((file, top / file))]
-        if left and (named or self.absent):  # a pickle of skeletons names no files
-            more = ', ...' if len(left) > SHOWN else ''
-            self.notices.append(
-                f'{len(left)} videos in {self.tree.path} that no table mentions are '
-                f'left out: {", ".join(left[:SHOWN])}{more}'
-            )
-        if links := [link for tree in self.trees for link in tree.links]:
-            self.notices.append(
-                f'{len(links)} links to folders were not followed: '
-                f'{", ".join(sorted(links)[:SHOWN])}; give --follow-links if you made '
-                'them'
-            )
-        if self.absent:
-            self.notices.append(
-                f'{len(self.absent)} videos are not in place: put them where the '
-                f'tables expect them, such as {out / min(self.absent)}'
-            )
-        if self.missing:
-            self._write_missing()
-        write_info(out, info)
+            self._write_tables(drafts, space)
+            paths = {row.path for row in (*self.clips, *self.videos)}
+            self.files = {p: f for p, f in self.files.items() if p in paths}
+            self.absent &= paths
+            if self.options.videos == 'none':
+                self.absent |= set(self.files)
+            else:
+                self._place_videos()
+            named, top = {*self.files.values()}, PurePosixPath(tree.absolute())
+            left = [f for found in self.tree.videos.values() for f in found]
+            left = [str(file) for file in left if named.isdisjoint((file, top / file))]
+            if left and (named or self.absent):  # a pickle of skeletons names no files
+                more = ', ...' if len(left) > SHOWN else ''
+                self.notices.append(
+                    f'{len(left)} videos in {tree} that no table mentions are left '
+                    f'out: {", ".join(left[:SHOWN])}{more}'
+                )
+            if links := [link for tree in self.trees for link in tree.links]:
+                self.notices.append(
+                    f'{len(links)} links to folders were not followed: '
+                    f'{", ".join(sorted(links)[:SHOWN])}; give --follow-links if you '
+                    'made them'
+                )
+            if self.absent:
+                self.notices.append(
+                    f'{len(self.absent)} videos are not in place: put them where the '
+                    f'tables expect them, such as {out / min(self.absent)}'
+                )
+            if self.missing:
+                self._write_missing(drafts)
+            write_store()
+            write_info(drafts, info)
+            replace_together(drafts, out, INFO_FILE, REC_FILE, DET_FILE, MISSING_FILE)
+        finally:
+            if (out / INFO_FILE).exists():  # else they mark it as unfinished
+                shutil.rmtree(drafts, ignore_errors=True)
         if (out / 'skeletons').is_dir():
             self.notices.append(
                 f'{out / "skeletons"} was there before and is left; check.py tells '
                 'whether it fits these tables'
             )
 
-    def _write_tables(self, space: LabelSpace) -> None:
+    def end_old(self) -> None:
+        """Have an old root in the folder refused from here on."""
+        if (info := self.out / INFO_FILE).exists():
+            info.unlink()
+            flush(self.out)
+
+    def _place_videos(self) -> None:
+        """Link or copy the videos, last those that take the place of others."""
+        paths, mode = sorted(self.files, key=self._has), self.options.videos
+        for path in progress(paths, len(paths), 'videos'):
+            origin, place = self.source_of(path).resolve(), self.out / path
+            if self._has(path):
+                linked = not place.is_symlink() and place.samefile(origin)
+                if mode == 'link' and linked:
+                    continue
+                self.end_old()
+            link_or_copy(origin, place, mode)  # a download cache holds links
+        self.placed = len(paths)
+
+    def _has(self, path: str) -> bool:
+        return (self.out / path).exists()
+
+    def _write_tables(self, out: Path, space: LabelSpace) -> None:
         """Write the tables, and read them back: what is left odd shows there."""
-        rec, det = self.out / REC_FILE, self.out / DET_FILE
+        rec, det = out / REC_FILE, out / DET_FILE
         odd: list[OddEntries] = []
         if self.clips:
             write_rec(rec, self.clips, space)
@@ -526,9 +552,9 @@ class Conversion:
             write_det(det, self.videos, space)
         self.notices += [note for own in odd for note in own.notes(self.options.strict)]
 
-    def _write_missing(self) -> None:
+    def _write_missing(self, out: Path) -> None:
         """Write the list of missing sources, and tell what it means."""
-        with atomic_write(self.out / MISSING_FILE) as file:
+        with atomic_write(out / MISSING_FILE) as file:
             writer = csv.writer(file, lineterminator='\n')
             writer.writerow(['source_video', 'domain', 'clips', 'videos'])
             clips, videos = (
@@ -567,8 +593,3 @@ class Conversion:
 
 def _counts(counts: Counter[str]) -> str:
     return ' + '.join(f'{counts[s]:,} {s}' for s in SUBSETS if counts[s])
-
-
-def _remove_tables(out: Path) -> None:
-    for name in (INFO_FILE, REC_FILE, DET_FILE, MISSING_FILE):
-        (out / name).unlink(missing_ok=True)

@@ -2,11 +2,13 @@
 
 import os
 import pickle
+import shutil
 import struct
 from collections import OrderedDict
 
 import numpy as np
 import pytest
+from kill_points import kill_points
 
 from mmma.data.arrays import SkeletonStore
 from mmma.data.convert import convert
@@ -564,3 +566,25 @@ def test_a_conversion_that_fails_leaves_nothing(source, tmp_path, monkeypatch):
         convert('pyskl', source(), out, Options(force=True))
     assert DataRoot(out).fingerprint() == before
     assert len(SkeletonStore(out, 'rec')) == 3
+
+
+def test_killed_anywhere_clips_have_their_own_skeletons(source, tmp_path):
+    old, out = tmp_path / 'old', tmp_path / 'out'
+    convert('pyskl', source(), old)
+    rows = [annotation(n, 1, joints(65)) for n in 'abc']
+    new, found = source(rows), set()
+
+    def seen():
+        try:
+            actions = {clip.action for clip in DataRoot(out).read_rec()}
+        except FileNotFoundError:
+            return 'refused'
+        return max(actions), len(SkeletonStore(out, 'rec').layout.names)
+
+    shutil.copytree(old, out)
+    before = seen()
+    for _ in kill_points(lambda: convert('pyskl', new, out, Options(force=True))):
+        found.add(seen())
+        shutil.rmtree(out)
+        shutil.copytree(old, out)
+    assert found == {before, 'refused', (1, 65)}

@@ -1,7 +1,9 @@
 import os
+import shutil
 from pathlib import PurePosixPath
 
 import pytest
+from kill_points import kill_points
 
 from mmma.data.clips import split_name
 from mmma.data.convert import convert
@@ -201,6 +203,45 @@ def test_force_never_writes_through_an_old_link(tree, tmp_path, target):
     (tmp_path / 'other').hardlink_to(target)
     convert('ma52', source, tmp_path / 'out', Options(videos='copy', force=True))
     assert (tmp_path / 'other').read_bytes() == b'film'
+
+
+def test_killed_anywhere_a_root_is_the_old_the_new_or_refused(tree, tmp_path):
+    source, old, out = tree(LIST), tmp_path / 'old', tmp_path / 'out'
+    convert('ma52', source, old)
+    (source / 'train/a_1.mp4').unlink()
+    tree({'train_list_videos.txt': 'a_1.mp4 2\n', 'train/a_1.mp4': b'new'})
+
+    def seen():
+        try:
+            (row,) = DataRoot(out).read_rec()
+        except FileNotFoundError as error:
+            return str(error).partition('.py was')[0]
+        return row.action, (out / row.path).read_bytes()
+
+    shutil.copytree(old, out)
+    refused = f'{out} is unfinished: tools/data/convert'
+    expected, found = {refused, seen(), (2, b'new')}, set()
+    for _ in kill_points(lambda: convert('ma52', source, out, Options(force=True))):
+        found.add(seen())
+        convert('ma52', source, out, Options(force=seen() != refused))  # it goes on
+        assert seen() == (2, b'new')
+        assert sorted(os.listdir(out)) == ['dataset.json', 'rec.csv', 'videos']
+        shutil.rmtree(out)
+        shutil.copytree(old, out)
+    assert found == expected
+
+
+def test_a_conversion_that_fails_leaves_the_old_root(tree, tmp_path, monkeypatch):
+    source, out = tree(LIST), tmp_path / 'out'
+    convert('ma52', source, out)
+    before = DataRoot(out).fingerprint()
+    tree({'train_list_videos.txt': 'a_1.mp4 9\na_2.mp4 9\n', 'train/a_2.mp4': b'2'})
+    for broken in ('link_or_copy', 'write_rec'):
+        monkeypatch.setattr(f'mmma.data.convert.target.{broken}', lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            convert('ma52', source, out, Options(force=True))
+        assert DataRoot(out).fingerprint() == before
+        assert sorted(os.listdir(out)) == ['dataset.json', 'rec.csv', 'videos']
 
 
 def test_folders_that_overlap(tree):
