@@ -23,7 +23,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from mmma.foreign import parse_json
+from mmma.foreign import parse_json, shown, shown_streams
 
 Item = TypeVar('Item')
 
@@ -356,7 +356,7 @@ class Problem:
 
     def __str__(self) -> str:
         where = f'{self.file}:{self.line}' if self.line else self.file
-        return ': '.join(filter(None, (where, self.item, self.text)))
+        return shown(': '.join(filter(None, (where, self.item, self.text))))
 
 
 def refuse(problems: Sequence[Problem], path: Path, hint: str = '') -> None:
@@ -413,9 +413,9 @@ class OddEntries:
         whole = any(not own.item and own.line < 2 for own in found)
         if strict or whole or self.doubtful or 2 * count > self.total:
             refuse(found, self.path, hint)
-        shown = '; '.join(f'{own.item}: {own.text}' for own in found[:SHOWN])
+        first = '; '.join(f'{own.item}: {own.text}' for own in found[:SHOWN])
         more = f'; and {count - SHOWN} more{hint and f" ({hint})"}' * (count > SHOWN)
-        head = f'{count} of {self.total} {self.done} of {self.path.name}: {shown}{more}'
+        head = f'{count} of {self.total} {self.done} of {self.path.name}: {first}{more}'
         slight = f'{self.slight} segments of {self.path.name} are cut by up to 0.5 s'
         return [head] * bool(found) + [slight] * bool(self.slight) + self.remarks
 
@@ -423,7 +423,7 @@ class OddEntries:
 def tell(notes: Iterable[str]) -> None:
     """Print notes for the user on standard error."""
     for note in notes:
-        print(f'note: {note}', file=sys.stderr)
+        print(f'note: {shown(note)}', file=sys.stderr)
 
 
 @contextmanager
@@ -453,7 +453,8 @@ def progress_bar(label: str, sizes: bool = False) -> Iterator[Callable[..., None
     if sizes:
         counts = [bars.DownloadColumn(), bars.TransferSpeedColumn()]
     columns = text, bars.BarColumn(), *counts, bars.TimeRemainingColumn()
-    with bars.Progress(*columns, console=Console(file=sys.stderr)) as bar:
+    console = Console(file=getattr(sys.stderr, 'stream', sys.stderr))
+    with bars.Progress(*columns, console=console) as bar, shown_streams():
         task = bar.add_task(label, total=None, visible=False)
         yield lambda done, total=None: bar.update(
             task, completed=done, total=total, visible=True

@@ -1,4 +1,8 @@
-"""What files of others hold: JSON of any depth, numbers, letters that steer."""
+"""What files of others hold: JSON of any depth, numbers, letters that steer.
+
+Text of theirs is shown by one function per form: terminal, Markdown, spreadsheet; LaTeX
+has its own in ``reporting/table.py``.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,14 @@ import gc
 import json
 import math
 import re
+import sys
 import zipfile
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unicodedata import bidirectional, category, normalize
+from unicodedata import normalize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,15 +73,63 @@ def parse_json(text: str, path: Path) -> tuple[Any, list[str]]:
             gc.enable()
 
 
-_TURNS = ('E', 'O', 'F', 'I')  # of LRE, RLO, PDF, FSI, ...: they turn what follows
+_CONTROLS = '[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]'
+_CONTROL = re.compile(_CONTROLS)
+_STEERS = re.compile(rf'(?!^\r|[\n\t]){_CONTROLS}')  # progress starts lines anew
 
 
 def has_controls(text: Any) -> bool:
     """True for no text, or one with letters that steer a terminal, as escapes do."""
-    return not isinstance(text, str) or any(
-        category(x) in ('Cc', 'Cs', 'Zl', 'Zp') or bidirectional(x)[2:] in _TURNS
-        for x in text
+    return not isinstance(text, str) or bool(_CONTROL.search(text))
+
+
+def control_faults(texts: Mapping[str, Any]) -> list[str]:
+    """Sentences on texts with such letters, by what the texts are."""
+    return [
+        f'{what} {text!r} has control characters: write it without them'
+        for what, text in texts.items()
+        if isinstance(text, str) and has_controls(text)
+    ]
+
+
+def shown(text: Any, lines: bool = False) -> str:
+    """Text as a terminal may have it, ``\\x1b`` for an escape; one line, or several."""
+    letters = _STEERS if lines else _CONTROL
+    return letters.sub(
+        lambda m: repr(m[0])[1:-1] if m[0] < ' ' else f'\\u{ord(m[0]):04x}', str(text)
     )
+
+
+def markdown(text: Any) -> str:
+    """Text as it looks in Markdown and pages made of it: no links, tags, emphasis."""
+    marked = re.sub(r'([\\`*|$~]|](?=[(\[:])|(?<!\w)_|_(?!\w))', r'\\\1', shown(text))
+    return re.sub('<(?=[A-Za-z/!?])', '&lt;', marked)
+
+
+def spreadsheet(text: Any) -> str:
+    """Text of a cell that no spreadsheet runs: ``'`` before all but a number."""
+    runs = re.match(r'\s*[-=+@\t\r](?![\d.]+(e-?\d+)?$)', str(text))
+    return f"'{shown(text)}" if runs else shown(text)
+
+
+class _Shown:
+    """A stream of text that is :func:`shown`."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> Any:
+        return self.stream.write(shown(text, lines=True))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def shown_streams() -> Iterator[None]:
+    """Show what is printed meanwhile, on both streams, whoever wrote it."""
+    with redirect_stdout(_Shown(sys.stdout)), redirect_stderr(_Shown(sys.stderr)):
+        yield
 
 
 def is_number(value: Any) -> bool:

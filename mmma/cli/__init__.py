@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from mmma.foreign import shown, shown_streams
+
 _PARTS = ('arguments', 'evaluate_det', 'evaluate_rec')
 _NAMES = (m.name for m in pkgutil.iter_modules(__path__) if m.name not in _PARTS)
 COMMANDS = tuple(
@@ -25,6 +27,7 @@ COMMANDS = tuple(
 """Modules of this package; ``data/check`` is ``data_check``."""
 
 
+@shown_streams()
 def main(command: str, argv: Sequence[str] | None = None) -> int:
     """Run one of ``COMMANDS``; what a user can get wrong, and
     what the file system refuses, is told without a traceback.
@@ -46,6 +49,7 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
         )
         parser.add_argument('--follow-links', action='store_true', help=told)
     warnings.formatwarning = _note
+    os.environ.setdefault('NO_COLOR', '1')  # colours of logs are escapes as well
     try:
         args = parser.parse_args(argv)
         if getattr(args, 'follow_links', False):
@@ -78,7 +82,7 @@ def plain_message(error: Exception) -> str:
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         place = error.filename2 or error.filename
-        text = f'{place}: {error.strerror}' if place else error.strerror
+        text = f'{shown(place)}: {error.strerror}' if place else error.strerror
     if 'Original Traceback' in text:  # raised in a data loader's worker
         text = re.split(r'\n(?:\w+\.)*\w*Error: ', text)[-1]
     return re.sub(r'^(class `\w+` in [\w./]+: )+', '', text).strip()

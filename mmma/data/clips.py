@@ -22,6 +22,7 @@ from mmma.files import (
     read_table,
     tell,
 )
+from mmma.foreign import control_faults
 from mmma.taxonomy import (
     BODY_GROUPS,
     DOMAINS,
@@ -272,6 +273,7 @@ class _Scan:
             errors.append('clip has no name')
         start_sec, end_sec = times(row, errors)
         fields = {column: row.get(column, '') for column in _TEXT}
+        errors += control_faults(fields)
         self._labels.add(row['action'])
         if start_sec is not None:
             fields['path'] = fields['path'] or fields['source_video']

@@ -15,7 +15,7 @@ from unicodedata import normalize
 from mmma.data.clips import Clip, body_map, name_parts, read_rec
 from mmma.data.videos import Video, read_det
 from mmma.files import atomic_write, leaves_root, read_table, read_text
-from mmma.foreign import parse_json
+from mmma.foreign import control_faults, has_controls, parse_json
 from mmma.taxonomy import (
     DOMAINS,
     LABEL_SPACES,
@@ -357,10 +357,13 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
                 f'{file}: {key!r} is {parsed.get(key)!r}; it must be there and be a '
                 f'{kind.__name__}'
             )
+    texts = {key: parsed.get(key) for key in ('name', 'source', 'version')}
+    if faults := control_faults(texts):
+        raise ValueError(f'{file}: {faults[0]}')
     if not isinstance(follows := parsed.get('follow_links', False), bool):
         raise ValueError(f"{file}: 'follow_links' is {follows!r}; use true or false")
     domains = parsed.get('domains', list(DOMAINS))
-    named = isinstance(domains, list) and all(isinstance(d, str) for d in domains)
+    named = isinstance(domains, list) and not any(map(has_controls, domains))
     if not named or not domains or {'', 'all', 'rest'} & set(domains):
         raise ValueError(
             f"{file}: 'domains' is {domains!r}; it must be a list of names, none of "

@@ -29,7 +29,7 @@ from mmma.files import (
     read_text,
     tell,
 )
-from mmma.foreign import is_number, parse_json
+from mmma.foreign import control_faults, is_number, parse_json
 from mmma.structures.segments import Segments
 from mmma.taxonomy import (
     DOMAINS,
@@ -208,6 +208,8 @@ def parse_video(
     else:
         errors = list(_root_faults(name, entry, domains) if of_root else _faults(entry))
         errors = errors or _contradictions(entry)
+        texts = {key: entry.get(key) for key in ('subset', 'path', 'domain', 'subject')}
+        errors += control_faults({'its name': name, **texts})
     if errors:
         videos.add(line, name, '; '.join(errors))
         return None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmma.data.joints import WHOLEBODY65
 from mmma.files import SHOWN, atomic_write, write_file
+from mmma.foreign import spreadsheet
 from mmma.taxonomy import check_choice
 from mmma.video import VIDEO_SUFFIXES
 
@@ -300,9 +301,8 @@ def write_findings(
                 times, names = (f.start_sec, f.end_sec), (f.action, f.body)
                 row = [f'{time:.3f}' for time in times] + [name or '' for name in names]
                 score = f'{f.score:.4f}'
-                writer.writerow(
-                    [result.model.task, *row, score, *told, result.model.name]
-                )
+                row = [result.model.task, *row, score, *told, result.model.name]
+                writer.writerow(map(spreadsheet, row))
     told = json.dumps(_describe(answers, facts), indent=1, ensure_ascii=False)
     write_file(folder / f'{stem}.json', told + '\n')
 

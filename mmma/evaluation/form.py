@@ -13,7 +13,7 @@ from mmma.evaluation.rows import SCHEMA
 from mmma.foreign import has_controls, is_number
 from mmma.protocols import PROTOCOLS
 
-PERCENT = 'percent'
+PERCENT, PLAIN = 'percent', 'plain'
 _KINDS = {
     str: ('text without control characters', lambda v: not has_controls(v)),
     bool: ('true or false', lambda v: isinstance(v, bool)),
@@ -23,6 +23,7 @@ _KINDS = {
         'a number from 0 to 100',
         lambda v: is_number(v) and -0.01 < v < 100.01,
     ),
+    PLAIN: ('without control characters', lambda v: not has_controls(str(v))),
 }
 _COUNTS = ('support?', 'predicted?', 'hits?', 'top5_hits?')
 _LEVEL = {'name': [str], **{key: [int] for key in _COUNTS}}
@@ -49,12 +50,11 @@ _RESULTS = {
     'target_seen?': [str],
     'data': {
         'simulated': bool,
-        'name?': str,
-        'fingerprint?': str,
+        **dict.fromkeys(('name?', 'fingerprint?', 'source?'), str),
         'incomplete?': [str],
     },
     'options': {'subset?': str, 'class_set?': str, 'preset?': str},
-    'adaptation?': {'adapt?': str},
+    'adaptation?': {'adapt?': str, '*': PLAIN},
     'broken?': [str],
     'config?': {},
 }
@@ -108,6 +108,7 @@ def _check(value: Any, form: Any, where: str) -> None:
             place = f'{where}.{name}' if where else name
             if key == '*':
                 for other, item in value.items():
+                    _check(other, str, f'a key of {where}')
                     _check(item, inner, f'{where}.{_shown(other)[1:-1]}')
             elif value.get(name) is not None or (name == key and name in value):
                 _check(value[name], inner, place)

@@ -24,6 +24,7 @@ from mmma.config import config_folders, json_config
 from mmma.evaluation.recognition import METRICS
 from mmma.evaluation.reports import read_results, write_results
 from mmma.files import link_or_copy, only_writer, write_file
+from mmma.foreign import markdown
 from mmma.hub.metafiles import (
     PUBLISHED,
     TASKS,
@@ -455,12 +456,15 @@ def _text(model: ZooFolder, config: str) -> Iterator[str]:
         f'`{model.cfg["model"]["type"]}`, {size}, from the config `{config}` of mmma.\n'
     )
     yield '## Training\n'
-    yield f'- Data: {data.get("name")}, fingerprint `{str(data["fingerprint"])[:8]}`'
+    name = markdown(data.get('name'))
+    yield f'- Data: {name}, fingerprint `{str(data["fingerprint"])[:8]}`'
     if data.get('incomplete'):
-        yield f'- Not all source videos could be had: {"; ".join(data["incomplete"])}'
+        told = markdown('; '.join(data['incomplete']))
+        yield f'- Not all source videos could be had: {told}'
     yield f'- Protocol: {protocol}. {_PROTOCOLS[protocol]}'
-    yield f'- Domains seen: {", ".join(meta.get("seen_domains") or ["unknown"])}'
-    yield f'- Started from: {meta.get("pretrain_data") or "unknown"}'
+    domains = markdown(', '.join(meta.get('seen_domains') or ['unknown']))
+    yield f'- Domains seen: {domains}'
+    yield f'- Started from: {markdown(meta.get("pretrain_data") or "unknown")}'
     yield f'- Epochs: {meta.get("epoch", "unknown")}\n'
     yield '## Use\n'
     yield '```bash'
@@ -484,5 +488,5 @@ def _text(model: ZooFolder, config: str) -> Iterator[str]:
         yield '|:--|' + '--:|' * len(kept)
         for _, place, metrics in rows:
             cells = [f'{metrics[k]:.2f}' if k in metrics else '–' for k in kept]
-            yield f'| {place} | ' + ' | '.join(cells) + ' |'
+            yield f'| {markdown(place)} | ' + ' | '.join(cells) + ' |'
         yield ''

@@ -26,6 +26,7 @@ from mmma.checkpoints import RemoteFile, cache_folder, fetch_file, fetch_url
 from mmma.checkpoints.download import BAD, check_name, file_name, hash_in_name
 from mmma.checkpoints.files import last_checkpoint, mismatch
 from mmma.config import config_folders
+from mmma.foreign import has_controls
 from mmma.protocols import PROTOCOLS
 from mmma.taxonomy import suggest
 
@@ -208,7 +209,7 @@ def _by_name(value: Any) -> Any:
 
 def _all_named(value: Any, key: str = 'Name') -> bool:
     return isinstance(value, list) and all(
-        isinstance(v, Mapping) and key in v for v in value
+        isinstance(v, Mapping) and not has_controls(v.get(key)) for v in value
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from mmma.evaluation.bootstrap import spread
 from mmma.evaluation.recognition import METRICS
+from mmma.foreign import markdown, shown
 from mmma.protocols import REST
 from mmma.reporting.results import (
     Results,
@@ -367,7 +368,8 @@ def render(tables: Sequence[PaperTable], form: str) -> str:
         legend, grid = _legend(table), _grid(table)
         notes = [*legend, *table.notes]
         if form == 'md':
-            head = f'**{table.title}**, {data}. {" ".join(notes)}'
+            title, told = map(markdown, (table.title, f'{data}. {" ".join(notes)}'))
+            head = f'**{title}**, {told}'
             lines = [head, '', *grid.markdown()]
         elif form == 'latex':
             caption = escape(f'{table.title}, {data}. {" ".join(legend)}')
@@ -386,7 +388,7 @@ def render(tables: Sequence[PaperTable], form: str) -> str:
             lines.append(r'\end{table*}')
         else:
             notes = [note.replace('Bold:', '*...*:') for note in notes]
-            lines = [f'{table.title}, {data}', *notes, grid.text()]
+            lines = [*map(shown, (f'{table.title}, {data}', *notes)), grid.text()]
         texts.append('\n'.join(lines))
     return '\n\n'.join(texts)
 

@@ -11,6 +11,7 @@ from mmma.evaluation.recognition import confusion_matrix
 from mmma.evaluation.rows import true_labels
 from mmma.evaluation.scores import ScoreTable
 from mmma.files import draft
+from mmma.foreign import shown
 from mmma.taxonomy import LabelSpace
 
 _SHOWN = 12
@@ -52,7 +53,7 @@ def draw_confusions(
         axes.text(places[-1] + 1, places[0] + 0.5, space.bodies[body], fontsize=8)
     axes.set_xlabel('predicted')
     axes.set_ylabel('true')
-    axes.set_title(title)
+    axes.set_title(_plain(title))
     with draft(path) as part:
         figure.savefig(part, dpi=110, format=path.suffix[1:] or None)
     wrong = counts - np.diag(np.diag(counts))
@@ -77,7 +78,7 @@ def draw_profile(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 4 * len(profile)), layout='constrained')
-    figure.suptitle(title)
+    figure.suptitle(_plain(title))
     axes = figure.subplots(len(profile), 3, squeeze=False)
     for row, (level, found) in zip(axes, profile.items(), strict=True):
         _draw_slices(row[0], found, level)
@@ -92,6 +93,10 @@ def draw_profile(
         row[2].set_ylim(0, 100)
     with draft(path) as part:
         figure.savefig(part, dpi=110, format=path.suffix[1:] or None)
+
+
+def _plain(title: str) -> str:
+    return shown(title).replace('$', r'\$')  # no formula
 
 
 def _draw_slices(axes: Any, found: Mapping[str, Any], level: str) -> None:

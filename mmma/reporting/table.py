@@ -1,6 +1,7 @@
 """Tables as text, Markdown, CSV and LaTeX; tables of results for the terminal."""
 
 import csv
+import functools
 import io
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,6 +13,7 @@ from prettytable import PrettyTable
 
 from mmma.evaluation import detection, recognition
 from mmma.evaluation.bootstrap import FEW_UNITS, coverage, spread
+from mmma.foreign import markdown, shown, spreadsheet
 from mmma.reporting.results import Results, check_comparable, selection_of, source_of
 from mmma.taxonomy import DOMAINS
 
@@ -45,11 +47,12 @@ _LATEX = {
     '<': r'\textless{}', '>': r'\textgreater{}', '|': r'\textbar{}', '"': "''",
     '–': '--', '±': r'$\pm$', MARK: r'$^{\mathrm{s}}$',
 }  # fmt: skip
+_BAR = re.compile(r'(?<!\\)\|')
 
 
 def escape(text: str) -> str:
     """Text as LaTeX shows it, letter by letter; the marks of numbers become math."""
-    return ''.join(_LATEX.get(letter, letter) for letter in text)
+    return ''.join(_LATEX.get(letter, letter) for letter in shown(text))
 
 
 class Bold(str):
@@ -83,26 +86,24 @@ class Table:
         for title in titles[: self.left]:
             printed.align[title] = 'l'
         for i, row in enumerate(self.rows):
-            cells = self._texts(row, '*{}*')
+            cells = self._texts(row, '*{}*', shown)
             printed.add_row(cells, divider=i in self.breaks)
         return str(printed.get_string())
 
-    def markdown(self) -> list[str]:
-        """Lines, bold cells as ``**12.34**``."""
+    def markdown(self, foreign: bool = True) -> list[str]:
+        """Lines, bold cells as ``**12.34**``; not ``foreign`` ones are Markdown."""
         rule = '|' + ':--|' * self.left + '--:|' * (len(self.titles) - self.left)
-        rows = [self._flat_titles(), *(self._texts(row, '**{}**') for row in self.rows)]
-        texts = [[cell.replace('|', r'\|') for cell in row] for row in rows]
-        escaped = [[re.sub('<(?=[A-Za-z/!])', '&lt;', c) for c in row] for row in texts]
-        first, *others = [f'| {" | ".join(row)} |' for row in escaped]
+        escaped = markdown if foreign else functools.partial(_BAR.sub, r'\|')
+        rows = [self._texts(row, '**{}**', escaped) for row in self.rows]
+        first, *others = [f'| {" | ".join(r)} |' for r in (self._flat_titles(), *rows)]
         return [first, rule, *others]
 
     def csv(self) -> str:
         """Lines of cells between commas, a ``'`` before what spreadsheets would run."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator='\n')
-        run = re.compile(r'[-=+@\t\r](?![\d.]+(e-?\d+)?$)')
         rows = [self._flat_titles(), *self.rows]
-        writer.writerows([f"'{c}" if run.match(str(c)) else c for c in r] for r in rows)
+        writer.writerows(map(spreadsheet, row) for row in rows)
         return out.getvalue().rstrip('\n')
 
     def latex(self) -> list[str]:
@@ -119,7 +120,7 @@ class Table:
         return [t if isinstance(t, str) else ' '.join(t) for t in self.titles]
 
     def _texts(
-        self, row: Sequence[Any], bold: str, escaped: Callable[[str], str] = str
+        self, row: Sequence[Any], bold: str, escaped: Callable[[str], str]
     ) -> list[str]:
         texts = []
         for cell in row:
@@ -147,7 +148,8 @@ class Table:
 
 
 def _latex_line(cells: Sequence[str]) -> str:
-    return ' & '.join(cells).strip() + r' \\'
+    line = ' & '.join(cells).strip()
+    return '{}' * line.startswith(('[', '*')) + line + r' \\'  # no option of the last
 
 
 def results_table(results: Sequence[Results]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from mmma.checkpoints.download import file_name
 from mmma.evaluation.bootstrap import FEW_UNITS, coverage
 from mmma.evaluation.recognition import metric_columns
+from mmma.foreign import markdown
 from mmma.reporting.paper import (
     Row,
     load_published,
@@ -286,7 +287,7 @@ def _compared_table(
     settings, several = any(row.setting for row in rows), len(subsets) > 1
     cells = [
         {
-            'target' if settings else 'domain': row.place,
+            'target' if settings else 'domain': markdown(row.place),
             **({'setting': row.setting} if settings else {}),
             **({'subset': subset} if several else {}),
             'model': row.model if row.paper else _link(row.model, pages[row.recipe]),
@@ -366,7 +367,7 @@ def _measured(
             place += '' if subset == 'test' else f', {subset}'
             told = {key: f'{counts[key]:,}' for key in _COUNTED[task]}
             numbers = _numbers(row, columns, subset, bracketed)
-            named = {'name': f'`{row.name}`', 'tested on': place}
+            named = {'name': f'`{row.name}`', 'tested on': markdown(place)}
             cells.append({**named, **told, **numbers})
     return _table(cells, 2)
 
@@ -384,8 +385,8 @@ def _data_groups(
     ordered = sorted(checkpoints, key=lambda c: (tested(c), c.name))
     return [
         (
-            f'{name}{source and f" ({source})"}, fingerprint `{print_[:8]}`'
-            f'{told and f", {told}"}',
+            f'{markdown(name + (source and f" ({source})"))}, fingerprint '
+            f'`{print_[:8]}`{markdown(told and f", {told}")}',
             list(group),
         )
         for (name, source, print_, told), group in groupby(ordered, key=tested)
@@ -482,7 +483,7 @@ def _table(rows: Sequence[Mapping[str, str]], left: int) -> list[str]:
     if not rows:
         return []
     cells = [list(row.values()) for row in rows]
-    return [*Table(list(rows[0]), cells, left).markdown(), '']
+    return [*Table(list(rows[0]), cells, left).markdown(foreign=False), '']
 
 
 def text_differences(old: str, new: str) -> Iterator[str]:
