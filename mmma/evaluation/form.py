@@ -5,11 +5,21 @@ A tuple lists what is allowed, a list holds items of one form, and a type stands
 itself: text has no control characters, whole numbers are 0 or more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from mmma.evaluation.rows import SCHEMA
+import numpy as np
+
+from mmma.evaluation.detection import PRESETS, THRESHOLDS
+from mmma.evaluation.recognition import (
+    CLASS_SETS,
+    LEVELS,
+    ClassCounts,
+    recognition_metrics,
+)
+from mmma.evaluation.rows import ALL_DOMAINS, SCHEMA
 from mmma.foreign import has_controls, is_number
 from mmma.protocols import PROTOCOLS
 
@@ -17,7 +27,7 @@ PERCENT, PLAIN = 'percent', 'plain'
 _KINDS = {
     str: ('text without control characters', lambda v: not has_controls(v)),
     bool: ('true or false', lambda v: isinstance(v, bool)),
-    int: ('a whole number of 0 or more', lambda v: type(v) is int and v >= 0),
+    int: ('a whole number of 0 or more', lambda v: type(v) is int and 0 <= v < 2**53),
     float: ('a finite number', is_number),
     PERCENT: (
         'a number from 0 to 100',
@@ -25,8 +35,13 @@ _KINDS = {
     ),
     PLAIN: ('without control characters', lambda v: not has_controls(str(v))),
 }
-_COUNTS = ('support?', 'predicted?', 'hits?', 'top5_hits?')
-_LEVEL = {'name': [str], **{key: [int] for key in _COUNTS}}
+FIELDS = ('support', 'predicted', 'hits', 'top5_hits')
+_LEVEL = {
+    'name': [str],
+    **{f'{key}?': [int] for key in (*FIELDS, 'truths', 'predictions')},
+    **{f'AP{at}?': [PERCENT] for at in ('', *(f'@{t:.2f}' for t in THRESHOLDS))},
+    'AP_bounds?': [[PERCENT, PERCENT]],
+}
 _RUN = {
     **dict.fromkeys(('domain?', 'target?', 'subset?'), str),
     **dict.fromkeys(('seed?', 'run?', 'shots?'), int),
@@ -53,7 +68,7 @@ _RESULTS = {
         **dict.fromkeys(('name?', 'fingerprint?', 'source?'), str),
         'incomplete?': [str],
     },
-    'options': {'subset?': str, 'class_set?': str, 'preset?': str},
+    'options': {'subset?': str, 'class_set?': CLASS_SETS, 'preset?': tuple(PRESETS)},
     'adaptation?': {'adapt?': str, '*': PLAIN},
     'broken?': [str],
     'config?': {},
@@ -83,6 +98,7 @@ def check_form(results: Any, repeated: Sequence[str], path: Path) -> None:
         raise ValueError(
             f'{path}: {error}. It was edited or is damaged: test again.'
         ) from None
+    audit_results(results, str(path), whole=False)
 
 
 def _check_results(results: Any) -> None:
@@ -92,9 +108,17 @@ def _check_results(results: Any) -> None:
         _check(results['options'], _OF_DETECTION, 'options')
     run_form = {**_RUN, 'counts': dict.fromkeys(_SIZES[task], int)}
     _check(results.get('runs'), [run_form], 'runs')
+    sizes: dict[str, int] = {}
     for i, run in enumerate(results['runs']):
         if not (run.get('target') or run.get('domain')):
             raise ValueError(f'runs[{i}] has neither domain nor target')
+        for level, table in (run.get('per_class') or {}).items():
+            for key, values in table.items():
+                size = len(table['name'])
+                size = sizes.setdefault(level, size) if task == 'rec' else size
+                if len(values) != size:
+                    what = f'runs[{i}].per_class.{level}.{key} has {len(values)} items'
+                    raise ValueError(f'{what} for {size} names')
 
 
 def _check(value: Any, form: Any, where: str) -> None:
@@ -130,3 +154,106 @@ def _check(value: Any, form: Any, where: str) -> None:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f'{text[:57]}...'
+
+
+_EXACT, _ROUNDED, _PRINTED = 1e-6, 1e-4, 6e-3  # percent; of all, four and two digits
+_Check = tuple[str, Any, Any, float]
+"""Name of a number, as written if it is, as computed, how far they may be apart."""
+
+
+def audit_results(results: Mapping[str, Any], where: str, whole: bool = True) -> None:
+    """Compute again what can be: metrics that were changed do not fit their counts.
+
+    If not ``whole``, something may be missing, and numbers may have two digits.
+
+    Raises:
+        ValueError: A number does not fit the others, or one that is needed is missing.
+    """
+    checks = _detection_checks if results['task'] == 'det' else _recognition_checks
+    for run in results['runs']:
+        place = run.get('target') or run.get('domain') or '?'
+        labels = [f'{k} {run[k]}' for k in ('shots', 'control', 'run') if k in run]
+        label = ', '.join([place, *labels])
+        try:
+            for what, found, expected, tolerance in checks(results, run):
+                if found is None and whole:
+                    raise KeyError(what)
+                rounded = tolerance if whole or not tolerance else _PRINTED
+                if found is not None and not abs(found - expected) <= rounded:
+                    raise ValueError(
+                        f'{where}: {label}: {what} is {found}, but the other numbers '
+                        f'give {expected}. It was edited or is damaged: test again.'
+                    )
+        except (KeyError, TypeError, IndexError) as error:
+            if whole:
+                raise ValueError(
+                    f'{where}: {label}: {error!r} is missing or malformed: test again.'
+                ) from None
+    with nullcontext() if whole else suppress(KeyError):
+        for problem in _unlike_their_sum(results):
+            raise ValueError(f'{where}: {problem}')
+
+
+def _recognition_checks(
+    results: Mapping[str, Any], run: Mapping[str, Any]
+) -> Iterator[_Check]:
+    counts = {level: class_counts([run], level) for level in LEVELS}
+    for level, own in counts.items():
+        yield f'{level} clips', run['counts']['clips'], int(own.support.sum()), 0
+        yield f'{level} predictions', int(own.predicted.sum()), own.support.sum(), 0
+        highest = np.minimum(np.minimum(own.predicted, own.top5_hits), own.hits)
+        yield f'{level} hits', int(own.hits.sum()), int(highest.sum()), 0
+        over = int((own.top5_hits > own.support).sum())
+        yield f'{level} classes with more hits than clips', over, 0, 0
+    present = [int((counts[level].support > 0).sum()) for level in LEVELS]
+    for number, what in zip(present, ('classes', 'bodies'), strict=True):
+        yield f'{what} present', run['counts'].get(f'{what}_present'), number, 0
+    metrics = recognition_metrics(counts, results['options']['class_set'])
+    known = {key for row in results['runs'] for key in row['metrics']}
+    for key in [k for k in metrics if k in known]:  # a file may be older than a metric
+        yield key, run['metrics'].get(key), 100.0 * float(metrics[key]), _EXACT
+
+
+def _detection_checks(
+    results: Mapping[str, Any], run: Mapping[str, Any]
+) -> Iterator[_Check]:
+    metrics, preset = run['metrics'], results['options']['preset']
+    for level in run['counts']['classes']:
+        table = run['per_class'][level]
+        yield f'{level} classes', run['counts']['classes'][level], len(table['AP']), 0
+        for name, values in table.items():
+            if name.startswith('AP') and name != 'AP_bounds':
+                key = f'{level}/m{name}'
+                yield key, metrics[key], float(np.mean(values)), _ROUNDED
+        at = [metrics[f'{level}/mAP@{t:.2f}'] for t in PRESETS[preset]]
+        yield f'{level}/mAP', metrics[f'{level}/mAP'], float(np.mean(at)), _EXACT
+    mean = (metrics['action/mAP'] + metrics['body/mAP']) / 2
+    yield 'AVG', metrics['AVG'], mean, _EXACT
+
+
+def _unlike_their_sum(results: Mapping[str, Any]) -> Iterator[str]:
+    """Clips or instances of the domains must add up to the row of all."""
+    whole = [r for r in results['runs'] if r.get('domain') == ALL_DOMAINS]
+    parts = [r for r in results['runs'] if r.get('domain', ALL_DOMAINS) != ALL_DOMAINS]
+    if len(whole) != 1 or not parts:
+        return
+    key = 'instances' if results['task'] == 'det' else 'clips'
+    total = whole[0]['counts'][key]
+    found = sum(part['counts'][key] for part in parts)
+    if total != found:
+        yield f'all: {total} {key}, but those of the domains add up to {found}.'
+    if results['task'] == 'det':
+        return
+    for level in LEVELS:
+        summed = class_counts(parts, level)
+        for name in FIELDS:
+            if getattr(summed, name).tolist() != whole[0]['per_class'][level][name]:
+                yield f'all: {level} {name} are not the sum of those of the domains.'
+
+
+def class_counts(rows: Sequence[Mapping[str, Any]], level: str) -> ClassCounts:
+    """Counts of one level, summed over rows."""
+    tables = [row['per_class'][level] for row in rows]
+    return ClassCounts(
+        *(np.sum([t[name] for t in tables], axis=0, dtype=float) for name in FIELDS)
+    )

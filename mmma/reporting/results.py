@@ -11,18 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mmma.evaluation.detection import PRESETS
+from mmma.evaluation.form import FIELDS, class_counts
 from mmma.evaluation.recognition import (
     CLASS_SET_KEYS,
     CLASS_SETS,
     LEVELS,
-    ClassCounts,
     recognition_metrics,
 )
 from mmma.evaluation.reports import read_results
-from mmma.evaluation.rows import ALL_DOMAINS, across_domains, to_percent
+from mmma.evaluation.rows import across_domains, to_percent
 from mmma.protocols import selected_by
 from mmma.taxonomy import DOMAINS
 
@@ -258,9 +255,6 @@ def _leaves(value: Any, name: str = '') -> Iterator[tuple[str, Any]]:
         yield from _leaves(item, f'{name}.{key}' if name else str(key))
 
 
-_FIELDS = ('support', 'predicted', 'hits', 'top5_hits')
-
-
 def pool_results(results: Sequence[Results]) -> list[Results]:
     """Pool in-domain results of single domains that share name, seed and subset.
 
@@ -332,7 +326,7 @@ def _pooled_row(rows: Sequence[dict[str, Any]], results: Results) -> dict[str, A
                 f'{results["name"]}: the {level} classes of its results differ; rows '
                 'of one label space can be pooled.'
             )
-    counts = {level: _class_counts(rows, level) for level in LEVELS}
+    counts = {level: class_counts(rows, level) for level in LEVELS}
     by_set = {s: to_percent(recognition_metrics(counts, s)) for s in CLASS_SETS}
     present = {level: int((c.support > 0).sum()) for level, c in counts.items()}
     return {
@@ -350,105 +344,8 @@ def _pooled_row(rows: Sequence[dict[str, Any]], results: Results) -> dict[str, A
         'per_class': {
             level: {
                 'name': names[level],
-                **{f: [int(n) for n in getattr(counts[level], f)] for f in _FIELDS},
+                **{f: [int(n) for n in getattr(counts[level], f)] for f in FIELDS},
             }
             for level in LEVELS
         },
     }
-
-
-def _class_counts(rows: Sequence[Mapping[str, Any]], level: str) -> ClassCounts:
-    """Counts of one level, summed over rows."""
-    tables = [row['per_class'][level] for row in rows]
-    return ClassCounts(
-        *(np.sum([t[name] for t in tables], axis=0, dtype=float) for name in _FIELDS)
-    )
-
-
-_EXACT, _ROUNDED = 1e-6, 1e-4  # percent; per-class rates have four digits
-_Check = tuple[str, Any, Any, float]
-"""Name of a number, as written, as computed, how far they may be apart."""
-
-
-def audit_results(results: Mapping[str, Any], where: str) -> None:
-    """Compute again what can be: metrics that were changed do not fit their counts.
-
-    Raises:
-        ValueError: A number does not fit the others, or one that is needed is missing.
-    """
-    checks = _detection_checks if results['task'] == 'det' else _recognition_checks
-    for run in results['runs']:
-        place = run.get('target') or run.get('domain') or '?'
-        labels = [f'{k} {run[k]}' for k in ('shots', 'control', 'run') if k in run]
-        label = ', '.join([place, *labels])
-        try:
-            for what, found, expected, tolerance in checks(results, run):
-                if not abs(found - expected) <= tolerance:
-                    raise ValueError(
-                        f'{where}: {label}: {what} is {found}, but the other numbers '
-                        f'give {expected}. It was edited or is damaged: test again.'
-                    )
-        except (KeyError, TypeError, IndexError) as error:
-            raise ValueError(
-                f'{where}: {label}: {error!r} is missing or malformed: test again.'
-            ) from None
-    for problem in _unlike_their_sum(results):
-        raise ValueError(f'{where}: {problem}')
-
-
-def _recognition_checks(
-    results: Mapping[str, Any], run: Mapping[str, Any]
-) -> Iterator[_Check]:
-    counts = {level: _class_counts([run], level) for level in LEVELS}
-    for level, own in counts.items():
-        yield f'{level} clips', run['counts']['clips'], int(own.support.sum()), 0
-        yield f'{level} predictions', int(own.predicted.sum()), own.support.sum(), 0
-        highest = np.minimum(np.minimum(own.predicted, own.top5_hits), own.hits)
-        yield f'{level} hits', int(own.hits.sum()), int(highest.sum()), 0
-        over = int((own.top5_hits > own.support).sum())
-        yield f'{level} classes with more hits than clips', over, 0, 0
-    present = [int((counts[level].support > 0).sum()) for level in LEVELS]
-    yield 'classes present', run['counts']['classes_present'], present[0], 0
-    yield 'bodies present', run['counts']['bodies_present'], present[1], 0
-    metrics = recognition_metrics(counts, results['options']['class_set'])
-    known = {key for row in results['runs'] for key in row['metrics']}
-    for key in [k for k in metrics if k in known]:  # a file may be older than a metric
-        value = metrics[key]
-        yield key, run['metrics'][key], 100.0 * float(value), _EXACT
-
-
-def _detection_checks(
-    results: Mapping[str, Any], run: Mapping[str, Any]
-) -> Iterator[_Check]:
-    metrics, preset = run['metrics'], results['options']['preset']
-    for level in LEVELS:
-        table = run['per_class'][level]
-        yield f'{level} classes', run['counts']['classes'][level], len(table['AP']), 0
-        for name, values in table.items():
-            if name.startswith('AP') and name != 'AP_bounds':
-                key = f'{level}/m{name}'
-                yield key, metrics[key], float(np.mean(values)), _ROUNDED
-        at = [metrics[f'{level}/mAP@{t:.2f}'] for t in PRESETS[preset]]
-        yield f'{level}/mAP', metrics[f'{level}/mAP'], float(np.mean(at)), _EXACT
-    mean = (metrics['action/mAP'] + metrics['body/mAP']) / 2
-    yield 'AVG', metrics['AVG'], mean, _EXACT
-
-
-def _unlike_their_sum(results: Mapping[str, Any]) -> Iterator[str]:
-    """Clips or instances of the domains must add up to the row of all."""
-    whole = [r for r in results['runs'] if r.get('domain') == ALL_DOMAINS]
-    parts = [r for r in results['runs'] if r.get('domain', ALL_DOMAINS) != ALL_DOMAINS]
-    if len(whole) != 1 or not parts:
-        return
-    key = 'instances' if results['task'] == 'det' else 'clips'
-    total = whole[0]['counts'][key]
-    found = sum(part['counts'][key] for part in parts)
-    if total != found:
-        yield f'all: {total} {key}, but those of the domains add up to {found}.'
-    if results['task'] == 'det':
-        return
-    for level in LEVELS:
-        summed = _class_counts(parts, level)
-        for name in _FIELDS:
-            if getattr(summed, name).tolist() != whole[0]['per_class'][level][name]:
-                yield f'all: {level} {name} are not the sum of those of the domains.'

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mmma.evaluation.form import audit_results
 from mmma.hub.metafiles import metafile_entry
 from mmma.hub.publish import SIMULATED
 from mmma.hub.published import ZooFolder
 from mmma.hub.zoo import is_checkpoint, with_entry
 from mmma.reporting.paper import Row, paper_tables
-from mmma.reporting.results import Results, audit_results
+from mmma.reporting.results import Results
 
 
 @dataclass(frozen=True)

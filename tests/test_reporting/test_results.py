@@ -5,12 +5,12 @@ import pytest
 from result_files import write_fewshot, write_model
 from zoo_folders import det_results, rec_results
 
-from mmma.evaluation.reports import write_results
+from mmma.evaluation.form import audit_results
+from mmma.evaluation.reports import read_results, write_results
 from mmma.evaluation.rows import SCHEMA, EvaluationOptions, recognition_row
 from mmma.evaluation.scores import join_tables, read_scores
 from mmma.reporting.results import (
     Sample,
-    audit_results,
     check_comparable,
     check_recipes,
     check_weights,
@@ -253,9 +253,11 @@ def test_a_domain_twice_is_refused(separate, rec_root, tmp_path):
 
 def test_results_measured_differently_are_not_pooled(separate, rec_root, tmp_path):
     other = write_model(
-        tmp_path / 'o', rec_root, 'a_mma82', 0.9, domain='lab', options__class_set='all'
+        *(tmp_path / 'o', rec_root, 'a_mma82', 0.9),
+        domain='lab',
+        options__body_groups='statistics',
     )
-    with pytest.raises(ValueError, match=r'options\.class_set differs'):
+    with pytest.raises(ValueError, match=r'options\.body_groups differs'):
         pool_results(read([separate[1], other]))
 
 
@@ -274,10 +276,9 @@ def test_detection_is_not_pooled(separate):
 
 @pytest.fixture(scope='module')
 def measured():
-    return {
-        'rec': rec_results(simulated=True),
-        'det': det_results({'name': 'tiny_set', 'simulated': True}),
-    }
+    det = det_results({'name': 'tiny_set', 'simulated': True})
+    det['checkpoint'] = {'simulated': True}
+    return {'rec': rec_results(simulated=True), 'det': det}
 
 
 def test_what_was_measured_agrees_with_itself(measured):
@@ -329,11 +330,15 @@ def lists(section, key, value):
         ('det', lists('body.AP', 0, 90.0), 'body/mAP is 25.0'),
     ],
 )
-def test_a_number_changed_by_hand_is_refused(measured, task, change, message):
+def test_a_number_changed_by_hand_is_refused(measured, tmp_path, task, change, message):
     edited = copy.deepcopy(measured[task])
     change(edited['runs'][0])
     with pytest.raises(ValueError, match=f'^r.json: all: {message}'):
         audit_results(edited, 'r.json')
+    if 'nan' not in message:
+        write_results(edited, tmp_path / 'r.json')
+        with pytest.raises(ValueError, match=rf'{tmp_path}/r.json: all: {message}'):
+            read_results(tmp_path / 'r.json')
 
 
 def test_a_consistent_row_must_still_fit_the_row_of_all(measured):
@@ -353,11 +358,43 @@ def test_rows_without_what_is_behind_them_are_refused(measured):
         audit_results(edited, 'r.json')
 
 
-def test_results_may_be_older_than_a_metric(measured):
+def test_results_may_be_older_than_a_metric(measured, tmp_path):
     edited = copy.deepcopy(measured['rec'])
     del edited['runs'][0]['metrics']['action/mca']
     with pytest.raises(ValueError, match=r"all: KeyError.'action/mca'. is missing"):
         audit_results(edited, 'r.json')
+    write_results(edited, tmp_path / 'r.json')
+    assert read_results(tmp_path / 'r.json') == edited
     for row in edited['runs'][1:]:
         del row['metrics']['action/mca']
     audit_results(edited, 'r.json')
+    for results in measured.values():  # printed digits, and counts that older ones lack
+        older = copy.deepcopy(results)
+        for row in older['runs']:
+            row['metrics'] = {k: round(v, 2) for k, v in row['metrics'].items()}
+            row['counts'].pop('classes_present', None)
+        older['runs'][-1].pop('per_class')
+        write_results(older, tmp_path / 'r.json')
+        read_results(tmp_path / 'r.json')
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (put('per_class.action', 'AP', [9.0]), 'action.AP has 1 items for 2 names'),
+        (put('per_class.body', 'truths', 'many'), "body.truths is 'many': it must be"),
+        (lists('action.AP@0.20', 1, 101.0), r'AP@0.20\[1\] is 101.0: it must be a n'),
+        (put('per_class.body', 'AP_bounds', [[1]] * 2), r'AP_bounds\[0\] is \[1\]: it'),
+        (
+            put('per_class.body', 'predictions', [-1, 2]),
+            r'\[0\] is -1: it must be a wh',
+        ),
+        (lists('body.name', 0, 3), r'name\[0\] is 3: it must be text'),
+    ],
+)
+def test_classes_of_detection_have_their_form(measured, tmp_path, change, message):
+    edited = copy.deepcopy(measured['det'])
+    change(edited['runs'][0])
+    write_results(edited, tmp_path / 'r.json')
+    with pytest.raises(ValueError, match=rf'r.json: runs\[0\].per_class.*{message}'):
+        read_results(tmp_path / 'r.json')
