@@ -334,7 +334,7 @@ def read_json(path: Path) -> Any:
     return parse_json(read_text(path), path)[0]
 
 
-SHOWN = 5
+SHOWN, WARNING = 5, 'warning: '
 CHECK_HINT = 'tools/data/check.py --strict lists all'
 
 
@@ -421,9 +421,10 @@ class OddEntries:
 
 
 def tell(notes: Iterable[str]) -> None:
-    """Print notes for the user on standard error."""
+    """Print notes for the user on standard error, and warnings, which say so."""
     for note in notes:
-        print(f'note: {shown(note)}', file=sys.stderr)
+        head = 'note: ' * (not note.startswith(WARNING))
+        print(f'{head}{shown(note)}', file=sys.stderr)
 
 
 @contextmanager

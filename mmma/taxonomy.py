@@ -125,14 +125,14 @@ class LabelSpace:
 
 
 def index_notes(labels: Iterable[Any], file: str) -> list[str]:
-    """A line on labels of a file that are indices, none of them 0; or none."""
+    """A warning of labels of a file that are indices, none of them 0; or none."""
     given = {str(label).strip() for label in labels} - {''}
     if not given or '0' in given or not all(map(str.isdecimal, given)):
         return []
     numbers = [int(label) for label in given]
     return [
-        f'{file}: labels are indices {min(numbers)}..{max(numbers)}; none is 0: they '
-        'are taken to count from 0'
+        f'warning: {file}: labels are indices {min(numbers)}..{max(numbers)}; none is '
+        '0: they are taken to count from 0'
     ]
 
 

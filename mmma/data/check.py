@@ -21,7 +21,7 @@ from mmma.data.root import (
     shares,
 )
 from mmma.data.videos import END_TOLERANCE_SEC, Video, scan_det
-from mmma.files import OddEntries, Problem, map_in_processes, progress
+from mmma.files import WARNING, OddEntries, Problem, map_in_processes, progress, tell
 from mmma.packets import index_video
 from mmma.taxonomy import (
     DOMAINS,
@@ -152,7 +152,11 @@ def check_root(
     summary = _summary(root, clips, videos, stores)
     if absent:
         summary['incomplete'] = '; '.join(shares(there, listed))
-    if notes := [note for own in odd for note in own.notes()]:
+    notes = [note for own in odd for note in own.notes()]
+    if warnings := [note for note in notes if note.startswith(WARNING)]:
+        tell(warnings)
+        summary['warnings'] = warnings
+    if notes := [note for note in notes if note not in warnings]:
         summary['notes'] = '; '.join(notes)
     return Report(root.path, summary, checks)
 
@@ -432,4 +436,5 @@ def _flat(summary: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict):
             yield from _flat(value)
         else:
-            yield key if '/' in key else key.replace('_', ' '), value
+            told = '; '.join(value) if isinstance(value, list) else value
+            yield key if '/' in key else key.replace('_', ' '), told

@@ -320,7 +320,7 @@ class _Scan:
         return [Clip(**fields) for fields in self._rows]
 
     def _shifts(self, name: str) -> list[str]:
-        """A line where several actions have groups that no figure gives; or none.
+        """A warning where several actions have groups that no figure gives; or none.
 
         Rows count as they are in the file, before one group is made of them.
         """
@@ -336,9 +336,9 @@ class _Scan:
             return []
         more = ', ...' if len(others) > SHOWN else ''
         return [
-            f'{name}: {len(others)} of {self.space.num_actions} actions have another '
-            f'body group than the taxonomy (here: {", ".join(others[:SHOWN])}{more}); '
-            'labels counted from 1?'
+            f'warning: {name}: {len(others)} of {self.space.num_actions} actions have '
+            'another body group than the taxonomy (here: '
+            f'{", ".join(others[:SHOWN])}{more}); labels counted from 1?'
         ]
 
 

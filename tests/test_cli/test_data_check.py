@@ -49,6 +49,18 @@ def test_odd_rows_are_no_fault_by_themselves(root, capsys):
     assert told in capsys.readouterr().out
 
 
+def test_labels_that_may_count_from_1_are_a_warning(root, capsys):
+    rows = ''.join(f'x{i},,train,lab,s,{i},\n' for i in range(1, 5))
+    head = (root / 'rec.csv').read_text().splitlines()[0]
+    (root / 'rec.csv').write_text(f'{head}\n{rows}')
+    told = 'rec.csv: labels are indices 1..4; none is 0: they are taken to count from 0'
+    assert main('data/check', [str(root), '--json', '-']) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)['warnings'] == [f'warning: {told}']
+    assert f'warning: {told}\n' in captured.err
+    assert f'  warnings: warning: {told}\n' in captured.err
+
+
 def test_json_on_standard_output_is_alone_there(bad_root, capsys):
     assert (
         main('data/check', [str(bad_root), '--json', '-', '--decode', '--strict']) == 1

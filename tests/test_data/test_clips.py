@@ -296,8 +296,11 @@ def shifted(space, first=1, last=81):
 def test_groups_of_shifted_labels_are_told(rec_file, space, capsys):
     assert len(read_rec(rec_file(*shifted(space)), space)) == 81
     told = capsys.readouterr().err
-    assert 'note: rec.csv: labels are indices 1..81; none is 0: they are' in told
-    assert 'rec.csv: 5 of 82 actions have another body group than the taxonomy' in told
+    assert 'warning: rec.csv: labels are indices 1..81; none is 0: they are' in told
+    assert (
+        'warning: rec.csv: 5 of 82 actions have another body group than the taxonomy'
+        in told
+    )
     assert "(here: 'nodding': 'body', " in told
     assert told.endswith('; labels counted from 1?\n')
 

@@ -415,7 +415,7 @@ def test_indices_without_0_are_told(tmp_path, space, capsys, labels, told):
     path.write_text(json.dumps({'results': {'v': found, 'w': []}}))
     read_detections(path, space)
     err = capsys.readouterr().err
-    assert err.startswith(f'note: x.json: {told}' if told else '')
+    assert err.startswith(f'warning: x.json: {told}' if told else '')
     assert bool(err) == bool(told)
     path.write_text(json.dumps({'database': {'v': {**ENTRY, 'annotations': found}}}))
     read_det(path, space)

@@ -93,6 +93,10 @@ def convert_detection(
         has_rates |= own
         video = parse_video(name, ours, space, odd, lines[name])
         conversion.videos += [video] if video else []
+    if not classes or 0 in read_label_names(classes):
+        first = mapping.first_index
+        labels = (int(x) - first if _is_index(x) else x for _, x in found)
+        conversion.labels |= {*map(_key, labels)}
     odd[0].total = len(lines)
     notices = [note for own in odd for note in own.notes(options.strict)]
     notices.append(f'label space {space.name}')

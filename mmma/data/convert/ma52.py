@@ -65,6 +65,7 @@ def convert_mma52(source: Path, out: Path, options: Options) -> Conversion:
         rows = read_frames(odd, space)
         conversion.notices += odd.notes(options.strict)
         made_up = is_placeholder(rows, [str(row.label) for row in rows])
+        conversion.labels |= set() if made_up else {row.label for row in rows}
         if made_up:
             conversion.notices.append(
                 f'{path.name}: made-up instances, frames {rows[0].start_frame} to '
@@ -159,6 +160,7 @@ def _read_list(
         target = conversion.add_video(found, f'videos/{subset}/{clip}{suffix}')
         place = (target, subset, 'lab', subject_of(clip))
         action = None if withheld else label
+        conversion.labels |= {action} - {None}
         clips.append(Clip(clip, *place, action, None, line=line))
     return clips
 

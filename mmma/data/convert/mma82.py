@@ -355,6 +355,12 @@ class Release:
             )
         return index
 
+    def _action(self, text: str) -> int | None:
+        """As :meth:`label`; an index counts from where the list of names begins."""
+        if text not in _WITHHELD:
+            self.conversion.labels.add(text if 0 in self._by_index else '')
+        return self.label('action', text)
+
     def add_clips(self, path: PurePosixPath, told: Mapping[str, str]) -> None:
         """Add the rows of a recognition table."""
         file = self.conversion.tree.path_of(path)
@@ -418,7 +424,7 @@ class Release:
             source = source or name
         itself = is_named(name or source, source)
         taken = source if itself or start_sec is not None else ''
-        action = self.label('action', row['action'])
+        action = self._action(row['action'])
         place = self._place(name, row, told, taken)
         clip = row.get('clip') or split_name(name)[0]
         if itself and start_sec is not None and not row.get('clip'):
@@ -473,7 +479,7 @@ class Release:
 
     def _frames(self, row: Mapping[str, str]) -> dict[str, str]:
         """A row under the names that frame tables use, its label as our index."""
-        label = self.label('action', row['action'])
+        label = self._action(row['action'])
         if label is None:
             raise ValueError('an instance without an action')
         ours = ('video', 'start_frame', 'end_frame', 'action', 'frames')

@@ -31,7 +31,7 @@ from mmma.data.joints import (
 )
 from mmma.data.root import DatasetInfo
 from mmma.files import SHOWN, OddEntries
-from mmma.taxonomy import SUBSETS, LabelSpace, load_label_space, suggest
+from mmma.taxonomy import SUBSETS, LabelSpace, index_notes, load_label_space, suggest
 
 SUFFIXES = ('.pkl', '.pickle')
 FIELDS = (
@@ -396,6 +396,8 @@ def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
         place = ('', subsets[name], mapping.domain_of(name), '')
         label = None if row['label'] < 0 else row['label']
         conversion.clips.append(Clip(name, *place, label, None))
+    labels = {row['label'] for row in chosen} - {-1}
+    notices += index_notes(labels, path.name)
     kept = list(notices)
     most = max(len(row['keypoint']) for row in chosen)
 

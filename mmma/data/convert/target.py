@@ -30,6 +30,7 @@ from mmma.data.root import (
 from mmma.data.videos import Video, scan_det, write_det
 from mmma.files import (
     SHOWN,
+    WARNING,
     OddEntries,
     atomic_write,
     flush,
@@ -39,9 +40,17 @@ from mmma.files import (
     read_json,
     read_text,
     replace_together,
+    tell,
 )
-from mmma.foreign import check_texts
-from mmma.taxonomy import DOMAINS, LABEL_SPACES, SUBSETS, LabelSpace, check_choice
+from mmma.foreign import check_texts, shown
+from mmma.taxonomy import (
+    DOMAINS,
+    LABEL_SPACES,
+    SUBSETS,
+    LabelSpace,
+    check_choice,
+    index_notes,
+)
 from mmma.video import VIDEO_SUFFIXES
 
 VideoMode = Literal['link', 'copy', 'none']
@@ -382,6 +391,7 @@ class Conversion:
         missing: Source video and domain -> its path in the new root, of sources that
             could not be had.
         placed: Number of videos linked or copied.
+        labels: Of actions as the tables give them, where an index counts from 0.
         notices: What was skipped or assumed, and why.
 
     Raises:
@@ -411,6 +421,7 @@ class Conversion:
         self.videos: list[Video] = []
         self.files: dict[str, PurePosixPath] = {}
         self.absent: set[str] = set()
+        self.labels: set[Any] = set()
         self.missing: dict[tuple[str, str], str] = {}
         self.placed = 0
         self.notices: list[str] = []
@@ -467,7 +478,9 @@ class Conversion:
         shutil.rmtree(drafts, ignore_errors=True)
         drafts.mkdir(parents=True)
         try:
+            self.notices += index_notes(self.labels, tree.name)
             self._write_tables(drafts, space)
+            tell(note for note in self.notices if note.startswith(WARNING))
             paths = {row.path for row in (*self.clips, *self.videos)}
             self.files = {p: f for p, f in self.files.items() if p in paths}
             self.absent &= paths
@@ -588,7 +601,8 @@ class Conversion:
         for task in TASKS if self.missing else ():
             lines += [f'  {told}' for told in DataRoot(self.out).incomplete(task)]
         lines.append(f'  videos: {self.placed} put in place, {len(self.absent)} absent')
-        return lines + [f'note: {notice}' for notice in self.notices]
+        notes = (n for n in self.notices if not n.startswith(WARNING))
+        return lines + [f'note: {shown(note)}' for note in notes]
 
 
 def _counts(counts: Counter[str]) -> str:

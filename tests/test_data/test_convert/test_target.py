@@ -1,7 +1,10 @@
+import json
 import os
+import pickle
 import shutil
 from pathlib import PurePosixPath
 
+import numpy as np
 import pytest
 from kill_points import kill_points
 
@@ -14,6 +17,7 @@ from mmma.data.convert.target import (
     subject_of,
 )
 from mmma.data.root import DataRoot
+from mmma.taxonomy import load_label_space
 
 
 def test_files_nearest_to_the_top_come_first(tree, tmp_path):
@@ -284,3 +288,58 @@ def test_nothing_is_written_outside_of_the_root(tree, tmp_path):
     assert [v.video for v in DataRoot(tmp_path / 'out').read_det()] == ['v', 'w']
     assert [*found.files, *found.absent] == ['videos/train/v.mp4', 'videos/train/w.mp4']
     assert any('1 of 3 videos left out of det.json' in n for n in found.notices)
+
+
+def database(*labels):
+    entry = {'subset': 'training', 'duration': 9.0, 'fps': 5, 'frame': 45}
+    entry['annotations'] = [{'segment': [i, i + 1], 'label': x} for i, x in labels]
+    return json.dumps({'database': {'v': entry}})
+
+
+def skeletons(*labels):
+    clip = {'img_shape': (9, 9), 'total_frames': 1, 'keypoint': np.ones((1, 1, 17, 2))}
+    rows = [{**clip, 'frame_dir': f'c{i}', 'label': x} for i, x in labels]
+    return pickle.dumps({'split': {'train': [f'c{i}' for i, _ in labels]},
+                         'annotations': rows})  # fmt: skip
+
+
+def lists(*labels):
+    return ''.join(f'c{i}.mp4 {x}\n' for i, x in labels)
+
+
+def frames(*labels):
+    head = 'video_id,start_frame,end_frame,class,total_frames,fps\n'
+    rows = ''.join(f'v{i // 2},{i},{i + 9},{x},99,30\n' for i, x in labels)
+    return head + rows
+
+
+NAMES = '\n'.join(load_label_space('mma82').actions)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'name', 'write', 'beside'),
+    [
+        ('ma52', 'train_list_videos.txt', lists, {}),
+        ('mma52', 'train.csv', frames, {}),
+        ('mma82', 'lab/train_list_videos.txt', lists, {'label_name.txt': NAMES}),
+        ('opentad', 'a.json', database, {'category_idx.txt': NAMES}),
+        ('pyskl', 'a.pkl', skeletons, {}),
+    ],
+)
+def test_labels_that_may_count_from_1_are_a_warning(
+    run, capsys, kind, name, write, beside
+):
+    from_0, from_1 = [list(enumerate(range(first, 9))) for first in (0, 1)]
+    _, conversion = run(kind, {name: write(*from_1), **beside})
+    (told,) = (n for n in conversion.notices if n.startswith('warning: '))
+    assert 'labels are indices 1..8; none is 0: they are taken to count from 0' in told
+    assert told in capsys.readouterr().err.splitlines()
+    assert 'warning' not in '\n'.join(conversion.lines())
+    run(kind, {name: write(*from_0), **beside}, force=True)
+    assert 'warning' not in capsys.readouterr().err
+    if kind in ('mma82', 'opentad'):  # a list that counts from 1 itself
+        numbered = {k: f'1 {v}'.replace('\n', '\n{} ') for k, v in beside.items()}
+        counts = range(2, 83)
+        numbered = {k: v.format(*counts) for k, v in numbered.items()}
+        run(kind, {name: write(*from_1), **numbered}, force=True)
+        assert 'warning' not in capsys.readouterr().err
