@@ -93,10 +93,7 @@ def convert_detection(
         has_rates |= own
         video = parse_video(name, ours, space, odd, lines[name])
         conversion.videos += [video] if video else []
-    if not classes or 0 in read_label_names(classes):
-        first = mapping.first_index
-        labels = (int(x) - first if _is_index(x) else x for _, x in found)
-        conversion.labels |= {*map(_key, labels)}
+    conversion.labels |= _from_0(found, classes, mapping)
     odd[0].total = len(lines)
     notices = [note for own in odd for note in own.notes(options.strict)]
     notices.append(f'label space {space.name}')
@@ -333,6 +330,16 @@ def _best_space(names: set[str], renamed: Mapping[str, str], labels: bool) -> st
         return len(plain & {*map(plain_name, load_label_space(space).actions)})
 
     return max(LABEL_SPACES, key=known)  # of equals the first
+
+
+def _from_0(
+    labels: Iterable[tuple[str, Any]], class_list: Path | None, mapping: UserMapping
+) -> set[Any]:
+    """Labels as if they counted from 0; none where the list of classes says another."""
+    if class_list and 0 not in read_label_names(class_list):
+        return set()
+    first = mapping.first_index
+    return {int(x) - first if _is_index(x) else _key(x) for _, x in labels}
 
 
 def _is_index(label: Any) -> bool:

@@ -20,7 +20,6 @@ from mmma.data.convert.target import (
     Conversion,
     Options,
     SourceTree,
-    split_line,
     subject_of,
 )
 from mmma.data.root import DatasetInfo
@@ -163,6 +162,29 @@ def _read_list(
         conversion.labels |= {action} - {None}
         clips.append(Clip(clip, *place, action, None, line=line))
     return clips
+
+
+def split_line(
+    line: str, width: int = 2, name: int = 0, gap: str | None = None
+) -> list[str]:
+    """Cells of a line of a list; the name of a file may hold what parts them.
+
+    Args:
+        line: Without its end.
+        width: Number of cells.
+        name: Place of the cell with the name.
+        gap: What parts them; None is any run of spaces and tabs.
+
+    Returns:
+        ``width`` cells; others where the line has too few, or the text taken for the
+        name ends in a further number.
+    """
+    cells = line.strip().split(gap, name)
+    if len(cells) > name:
+        cells[name:] = cells[name].rsplit(gap, width - 1 - name)
+    cells = [cell.strip().strip('"') for cell in cells]
+    words = cells[name].split(gap) if len(cells) > name else ()
+    return line.split(gap) if len(words) > 1 and words[-1].isdecimal() else cells
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from mmma.data.convert.ma52 import (
     add_videos,
     is_placeholder,
     parse_frames,
+    split_line,
 )
 from mmma.data.convert.target import (
     Conversion,
@@ -25,7 +26,6 @@ from mmma.data.convert.target import (
     SourceTree,
     plain_name,
     read_label_names,
-    split_line,
 )
 from mmma.data.root import DatasetInfo
 from mmma.files import (

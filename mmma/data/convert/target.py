@@ -219,29 +219,6 @@ def list_sources(
     return tree, [tree.path_of(file) for file in found]
 
 
-def split_line(
-    line: str, width: int = 2, name: int = 0, gap: str | None = None
-) -> list[str]:
-    """Cells of a line of a list; the name of a file may hold what parts them.
-
-    Args:
-        line: Without its end.
-        width: Number of cells.
-        name: Place of the cell with the name.
-        gap: What parts them; None is any run of spaces and tabs.
-
-    Returns:
-        ``width`` cells; others where the line has too few, or the text taken for the
-        name ends in a further number.
-    """
-    cells = line.strip().split(gap, name)
-    if len(cells) > name:
-        cells[name:] = cells[name].rsplit(gap, width - 1 - name)
-    cells = [cell.strip().strip('"') for cell in cells]
-    words = cells[name].split(gap) if len(cells) > name else ()
-    return line.split(gap) if len(words) > 1 and words[-1].isdecimal() else cells
-
-
 def subject_of(name: str) -> str:
     """Person in a name such as ``0003_01_0001``: the text before the first ``_``."""
     subject, separator, _ = name.partition('_')
