@@ -29,10 +29,7 @@ _KINDS = {
     bool: ('true or false', lambda v: isinstance(v, bool)),
     int: ('a whole number of 0 or more', lambda v: type(v) is int and 0 <= v < 2**53),
     float: ('a finite number', is_number),
-    PERCENT: (
-        'a number from 0 to 100',
-        lambda v: is_number(v) and -0.01 < v < 100.01,
-    ),
+    PERCENT: ('a number from 0 to 100', lambda v: is_number(v) and abs(v - 50) < 50.01),
     PLAIN: ('without control characters', lambda v: not has_controls(str(v))),
 }
 FIELDS = ('support', 'predicted', 'hits', 'top5_hits')
