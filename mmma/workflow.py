@@ -155,11 +155,8 @@ def _plan(args: argparse.Namespace) -> tuple[list[Step], dict[str, str], Path]:
         elif lacking:
             left_out[step.name] = f'needs {lacking[0]}'
     kept = [step for step in steps if step.name not in left_out]
-    results = [
-        step
-        for step in steps
-        if step.marks[0].name == 'results.json' and (step in kept or not step.missing())
-    ]
+    whole = [step for step in steps if step in kept or not step.missing()]
+    results = [step for step in whole if step.marks[0].name == 'results.json']
     if 'table' in args.skip:
         left_out['table'] = 'skipped'
     elif not results:
@@ -292,12 +289,9 @@ class Workflow:
         pairs = self._records.items()
         keys = {n: record['key'] for n, record in pairs if record['status'] == 'done'}
         for step in self.steps:
-            content = [
-                step.essence(),
-                data,
-                [keys.get(need, '') for need in step.needs],
-            ]
-            digest = hashlib.sha256(json.dumps(content).encode())
+            needs = [keys.get(need, '') for need in step.needs]
+            content = json.dumps([step.essence(), data, needs])
+            digest = hashlib.sha256(content.encode())
             keys[step.name] = digest.hexdigest()[:16]
         self.keys = {step.name: keys[step.name] for step in self.steps}
 

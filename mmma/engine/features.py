@@ -110,16 +110,16 @@ def read_cache(folder: Path, stamps: Mapping[str, int]) -> dict[str, Row]:
     Rows are valid if the ``stamps`` of the dataset's files have not changed.
     """
     rows: dict[str, Row] = {}
+
+    def valid(arrays: Any) -> dict[str, Row]:
+        names, marks = arrays['names'].tolist(), arrays['stamps'].tolist()
+        kept = _COLUMNS if _COLUMNS[-1] in arrays else _COLUMNS[:-1]
+        found = zip(names, marks, *(arrays[key] for key in kept), strict=True)
+        return {n: tuple(row) for n, mark, *row in found if stamps.get(n) == mark}
+
     for file in sorted(folder.glob('*.npz')):
-        rows.update(read_own(file, partial(_valid_rows, stamps)) or {})
+        rows.update(read_own(file, valid) or {})
     return rows
-
-
-def _valid_rows(stamps: Mapping[str, int], arrays: Any) -> dict[str, Row]:
-    names, marks = arrays['names'].tolist(), arrays['stamps'].tolist()
-    kept = _COLUMNS if _COLUMNS[-1] in arrays else _COLUMNS[:-1]
-    found = zip(names, marks, *(arrays[key] for key in kept), strict=True)
-    return {n: tuple(row) for n, mark, *row in found if stamps.get(n) == mark}
 
 
 def write_cache(
@@ -326,11 +326,8 @@ class FeatureSource:
                     scores = [sample.pred_score, sample.get('pred_body_score')]
                     kept = [s.float().cpu().numpy() for s in scores if s is not None]
                     own[sample.clip] = None if sample.get('broken') else (seen, *kept)
-            yield {
-                n: row
-                for part in dist.all_gather_object(own)
-                for n, row in part.items()
-            }
+            parts = dist.all_gather_object(own)
+            yield {name: row for part in parts for name, row in part.items()}
 
     def run(
         self, dataset: Any, batches: Sequence[Iterable[int]], **loading: Any
@@ -497,12 +494,8 @@ def _windows(
         serialize_data=False,
         **{key: loader.dataset[key] for key in keys if key in loader.dataset},
     )
-    subsets = {video.subset for video in root.read_det()}
-    datasets = [
-        DATASETS.build({**options, 'subset': subset})
-        for subset in SUBSETS
-        if subset in subsets
-    ]
+    held = {video.subset for video in root.read_det()}
+    datasets = [DATASETS.build({**options, 'subset': s}) for s in SUBSETS if s in held]
     # How many features a window gives is known only by asking.
     first = _as_clips(model.data_preprocessor.format_shape, [datasets[0][0]])
     ((_, found),) = run_model(model, [first])

@@ -209,11 +209,9 @@ def find_videos(
         found = [path]
         what = f'input {number} of {len(given)}' if private else str(path)
         if path.is_dir():
-            entries = [
-                f for f in sorted(path.rglob('*')) if f.is_file() or f.is_symlink()
-            ]
-            found = [f for f in entries if _is_video(f.relative_to(path), f)]
-            if left := [str(f.relative_to(path)) for f in entries if f not in found]:
+            inside = sorted(f for f in path.rglob('*') if f.is_file() or f.is_symlink())
+            found = [f for f in inside if _is_video(f.relative_to(path), f)]
+            if left := [str(f.relative_to(path)) for f in inside if f not in found]:
                 names = '' if private else f': {", ".join(left[:SHOWN])}'
                 names += ', ...' if names and len(left) > SHOWN else ''
                 count = f'{len(left)} other file{"s"[: len(left) > 1]}'

@@ -237,11 +237,9 @@ def config_of(weights: Weights, name: str) -> str:
     for task in tasks if wanted else ():
         if (task / wanted).is_file():
             return str(task / wanted)
-    told = (
-        f'names {wanted!r}, which does not come with mmma' if wanted else 'names none'
-    )
+    why = f'names {wanted!r}, which does not come with mmma' if wanted else 'names none'
     raise ValueError(
-        f'{name}: the config that it was trained with is not known (it {told}): give '
+        f'{name}: the config that it was trained with is not known (it {why}): give '
         'it (--config-recog, --config-det, or config=).'
     )
 

@@ -247,9 +247,8 @@ class Probe:
     def apply(self, found: Features) -> Features:
         """Features and scores of this probe, of those of the backbone."""
         features = self.embed(found.features)
-        return replace(
-            found, features=features, scores=self.classifier.predict(features)
-        )
+        scores = self.classifier.predict(features)
+        return replace(found, features=features, scores=scores)
 
     def state(self) -> dict[str, Tensor]:
         """Its weights, under the names that they have in a recognizer."""
@@ -434,15 +433,12 @@ class Prober:
             'trained_on': info.name,
             'simulated': record['simulated'] or info.simulated,
         }
-        return (
-            probe,
-            groups,
-            {
-                'checkpoint': tested,
-                'seen_domains': None if seen is None else sorted({*seen, *domains}),
-                'selected_on': selected,
-            },
-        )
+        told = {
+            'checkpoint': tested,
+            'seen_domains': None if seen is None else sorted({*seen, *domains}),
+            'selected_on': selected,
+        }
+        return probe, groups, told
 
     def _with_clips(self, domains: Iterable[str], *subsets: str) -> list[str]:
         return [d for d in domains if all(self.counts[s, d] for s in subsets)]

@@ -127,16 +127,14 @@ def recognition_report(
     options = replace(options, train_counts=counts if trained else None)
     rows = domain_rows(table, chosen, space, options, info.domains)
     tell(scale_notes(table.scores, pred, 'body scores of sums mean nothing'))
+    ignored = len(scores.names) - len(table.names)
     report = {
         **rows[0]['metrics'],
         'task': 'rec',
         'subset': subset,
         **({'domain': domain} if domain else {}),
         'simulated': info.simulated,
-        'counts': {
-            **rows[0]['counts'],
-            'ignored': len(scores.names) - len(table.names),
-        },
+        'counts': {**rows[0]['counts'], 'ignored': ignored},
         'probabilities': are_probabilities(table.scores),
         'incomplete': told,
         'options': {

@@ -65,7 +65,7 @@ class MaskedGroupNorm(nn.GroupNorm):
 class MaskedConv(nn.Module):
     """A convolution over positions, with layer norm and ReLU if asked.
 
-    With them it has no bias, whatever ``bias`` says; ``kernel_size`` is odd.
+    It has no bias; ``kernel_size`` is odd.
 
     Source: OpenTAD ``ConvModule``, whose names of weights these are.
     """
@@ -78,21 +78,13 @@ class MaskedConv(nn.Module):
         stride: int = 1,
         groups: int = 1,
         norm: bool = True,
-        bias: bool = False,
     ) -> None:
         super().__init__()
         self.stride = stride
+        kernel = dict(kernel_size=kernel_size, stride=stride, padding=kernel_size // 2)
         self.conv = nn.Conv1d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding=kernel_size // 2,
-            groups=groups,
-            bias=bias and not norm,
+            in_channels, out_channels, **kernel, groups=groups, bias=False
         )
-        if self.conv.bias is not None:
-            nn.init.zeros_(self.conv.bias)
         self.norm = ChannelNorm(out_channels, eps=1e-6) if norm else None
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -164,9 +156,7 @@ class MaskedAttention(nn.Module):
             )
         self.num_heads, self.stride, self.window = num_heads, stride, window
         for name in ('query', 'key', 'value'):
-            conv = MaskedConv(
-                channels, channels, stride=stride, groups=channels, norm=False
-            )
+            conv = MaskedConv(channels, channels, 3, stride, channels, norm=False)
             self.add_module(f'{name}_conv', conv)
             self.add_module(f'{name}_norm', ChannelNorm(channels))
             self.add_module(name, _pointwise(channels, channels))

@@ -160,12 +160,10 @@ class SigmoidFocalLoss(nn.Module):
         """Loss of every element, in float32, of logits and targets in [0, 1]."""
         with torch.autocast(logits.device.type, enabled=False):
             logits, targets = logits.float(), targets.float()
-            entropy = F.binary_cross_entropy_with_logits(
-                logits, targets, reduction='none'
-            )
+            loss = F.binary_cross_entropy_with_logits(logits, targets, reduction='none')
             chance = logits.sigmoid()
             wrong = chance * (1 - targets) + (1 - chance) * targets
-            loss = entropy * wrong**self.gamma
+            loss = loss * wrong**self.gamma
             return loss * (self.alpha * targets + (1 - self.alpha) * (1 - targets))
 
 

@@ -54,9 +54,7 @@ class PyramidProjection(BaseModule):
                 f'{out_channels}: use at least one, or equal channels.'
             )
         blocks = [block(1) for _ in range(stem)] + [block(2) for _ in range(branch)]
-        self.embed = nn.ModuleList(
-            MaskedConv(width, out_channels) for width in widths[:-1]
-        )
+        self.embed = nn.ModuleList(MaskedConv(w, out_channels) for w in widths[:-1])
         self.stem = nn.ModuleList(blocks[:stem])
         self.branch = nn.ModuleList(blocks[stem:])
 
@@ -213,42 +211,6 @@ class FPNIdentity(BaseModule):
         return [
             norm(level, mask)
             for norm, level, mask in zip(self.fpn_norms, levels, masks, strict=True)
-        ]
-
-
-@MODELS.register_module()
-class TopDownFPN(BaseModule):
-    """Coarse levels added to finer ones, which have twice the positions; convolutions.
-
-    Source: Lin et al., 'Feature Pyramid Networks', CVPR 2017; OpenTAD ``FPN``, whose
-        names of weights these are.
-    """
-
-    def __init__(
-        self, in_channels: int = 512, out_channels: int = 512, num_levels: int = 6
-    ) -> None:
-        super().__init__()
-        self.lateral_convs = nn.ModuleList(
-            MaskedConv(in_channels, out_channels, 1, norm=False, bias=True)
-            for _ in range(num_levels)
-        )
-        self.fpn_convs = nn.ModuleList(
-            MaskedConv(out_channels, out_channels, norm=False, bias=True)
-            for _ in range(num_levels)
-        )
-
-    def forward(self, levels: Sequence[Tensor], masks: Sequence[Tensor]) -> list:
-        """Levels (N, C, P_l) to (N, C', P_l)."""
-        finer = [
-            conv(level, mask)
-            for conv, level, mask in zip(self.lateral_convs, levels, masks, strict=True)
-        ]
-        for i in range(len(finer) - 1, 0, -1):
-            coarse = finer[i].repeat_interleave(2, dim=-1)
-            finer[i - 1] = blank(finer[i - 1] + coarse, masks[i - 1])
-        return [
-            conv(level, mask)
-            for conv, level, mask in zip(self.fpn_convs, finer, masks, strict=True)
         ]
 
 

@@ -92,10 +92,8 @@ class ScoreFiles:
                 self._tables[path] = read_scores(path, self._space)
         table = join_tables([self._tables[path] for path in paths])
         clips, options = self._own_clips(sample), sample.results['options']
-        if sample.results['data'].get(
-            'incomplete'
-        ):  # the metrics tell if these are all
-            scored = set(table.names)
+        if sample.results['data'].get('incomplete'):
+            scored = set(table.names)  # the metrics tell if these are all
             clips = [clip for clip in clips if clip.clip in scored]
         actions, groups = true_labels(clips)
         try:

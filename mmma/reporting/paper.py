@@ -175,7 +175,8 @@ def paper_tables(
             of_paper = published_rows(results[0]['task'], kind)
             rows += [row for row in of_paper if row.place in places]
         notes = [*result_notes(own), *([reason] if reason else [])]
-        tables += _split(kind, level, sorted(rows, key=_order), own[0], notes)
+        rows.sort(key=lambda row: (*row_order(row), not row.paper))
+        tables += _split(kind, level, rows, own[0], notes)
     return tables
 
 
@@ -295,9 +296,7 @@ def _split(
     source = source_of(results)
     source = 'all domains but the target' if source == REST else source
     protocol = f'cross-domain, from {source}' if source else 'in-domain'
-    subsets = tuple(
-        s for s in SUBSETS if any(s in key for r in rows for key in r.cells)
-    )
+    subsets = tuple(s for s in SUBSETS if any(s in k for r in rows for k in r.cells))
     data = {k: results['data'].get(k) for k in ('name', 'fingerprint', 'simulated')}
     data['incomplete'] = '; '.join(results['data'].get('incomplete', ()))
     if results['task'] == 'det':
@@ -320,19 +319,15 @@ def _split(
     return tables
 
 
-def _order(row: Row) -> tuple[Any, ...]:
-    place, *steps = row_order(row)
-    return place, row.place, *steps, not row.paper
-
-
-def row_order(row: Row) -> tuple[int, int, int]:
+def row_order(row: Row) -> tuple[int, str, int, int]:
     """Sort key of a row's place and shots, controls first."""
     places, controls = ('all', *DOMAINS), list(CONTROLS.values())
     place = places.index(row.place) if row.place in places else len(places)
     if row.setting in controls:
-        return place, 0, controls.index(row.setting)
-    shots = re.search(r'(\d+)-shot', row.setting)
-    return place, int(shots[1]) if shots else 0, int(not row.setting.startswith('zero'))
+        return place, row.place, 0, controls.index(row.setting)
+    found = re.search(r'(\d+)-shot', row.setting)
+    shots, drawn = int(found[1]) if found else 0, not row.setting.startswith('zero')
+    return place, row.place, shots, int(drawn)
 
 
 _CSV = (

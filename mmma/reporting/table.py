@@ -184,7 +184,8 @@ def results_table(results: Sequence[Results]) -> str:
                 label += f', {adaptation}' if adaptation else ''
             elif 'pooled' in result['protocol']:
                 label += ', one model per domain'
-            label += source_text(result)
+            source = source_of(result)
+            label += '' if source in (None, DOMAINS[0]) else f', from {source}'
             values = [
                 [r['metrics'][key] for r in runs if key in r['metrics']]
                 for key in COLUMNS[task].values()
@@ -248,12 +249,6 @@ def result_notes(results: Sequence[Results]) -> list[str]:
     return [note for note in dict.fromkeys(notes) if note]
 
 
-def source_text(result: Results) -> str:
-    """Source of zero-shot and few-shot rows that is not lab: ``, from rest``."""
-    source = source_of(result)
-    return '' if source in (None, DOMAINS[0]) else f', from {source}'
-
-
 def _thresholds(options: Mapping[str, Any]) -> str:
     first, *_, last = options['thresholds']
     number = len(options['thresholds'])
@@ -296,9 +291,7 @@ def report_text(report: Mapping[str, Any], per_class: bool = False) -> str:
         groups, told = first['groups'], first['per_class']['action']
         keys = ('classes', 'clips', 'action/top1', 'action/mca', 'action/macro_f1')
         rows = [[g, *(groups[g].get(k, '–') for k in keys)] for g in recognition.GROUPS]
-        lines.append(
-            Table([f'by {groups["basis"]} counts', *keys], rows, left=0).text()
-        )
+        lines.append(Table([f'by {groups["basis"]} counts', *keys], rows, 0).text())
         columns = ('name', 'group', 'support', 'predicted', 'recall', 'precision', 'f1')
         classes = list(zip(*(told[column] for column in columns), strict=True))
         lines.append(Table(columns, classes).text())
@@ -319,9 +312,7 @@ def _place(report: Mapping[str, Any]) -> str:
 
 
 def _rec_notes(report: Mapping[str, Any]) -> list[str]:
-    class_set, body_scores = (
-        report['options'][k] for k in ('class_set', 'body_scores')
-    )
+    class_set, body_scores = map(report['options'].get, ('class_set', 'body_scores'))
     return [
         f'{_place(report)}, percent; MCA and macro F1 over class set {class_set!r}, '
         f'body scores {body_scores!r}',
@@ -432,9 +423,8 @@ def fusion_text(record: dict[str, Any]) -> str:
         )
     if record['body_fusion'] is not None:
         lines.append(f'then fused with body scores, weight {record["body_fusion"]:g}')
-    return '\n'.join(
-        [*lines, *(_fusion_metrics(record) if record.get('metrics') else [])]
-    )
+    metrics = _fusion_metrics(record) if record.get('metrics') else []
+    return '\n'.join([*lines, *metrics])
 
 
 def _fusion_metrics(record: dict[str, Any]) -> list[str]:

@@ -38,15 +38,10 @@ EMOTION_WEIGHTS: dict[str, dict[str, float]] = _WEIGHTS['emotions']
 
 def domain_prior(space: LabelSpace) -> np.ndarray:
     """(4, K) weight of every action in every domain, in the order of ``DOMAINS``."""
-    return np.array(
-        [
-            [
-                weights.get(action, weights.get(space.bodies[body], 1.0))
-                for action, body in zip(space.actions, space.body_of, strict=True)
-            ]
-            for weights in (DOMAIN_WEIGHTS[domain] for domain in DOMAINS)
-        ]
-    )
+    groups = [space.bodies[body] for body in space.body_of]
+    pairs = list(zip(space.actions, groups, strict=True))
+    tables = [DOMAIN_WEIGHTS[domain] for domain in DOMAINS]
+    return np.array([[t.get(a, t.get(g, 1.0)) for a, g in pairs] for t in tables])
 
 
 def emotion_given_action(space: LabelSpace) -> np.ndarray:
@@ -130,10 +125,8 @@ def fit_margins(prior: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.
         table *= ratio(columns, 0)
         if np.abs(table.sum(axis=1) - rows).max() <= 1e-11 * max(rows.sum(), 1.0):
             break
-    gap = max(
-        np.abs(table.sum(axis=1) - rows).max(),
-        np.abs(table.sum(axis=0) - columns).max(),
-    )
+    sums = (table.sum(axis=1), rows), (table.sum(axis=0), columns)
+    gap = max(np.abs(found - wanted).max() for found, wanted in sums)
     if gap > 1e-9 * max(rows.sum(), 1.0):
         raise ValueError(
             f'no table with these zeros has these margins: {gap:.3g} units remain '
@@ -193,9 +186,7 @@ def _alternating_cycle(open_cells: np.ndarray) -> tuple[_Cells, _Cells]:
         walk.append(step)
     edges = list(zip(walk[first:-1], walk[first + 1 :], strict=True))
     cells = [e if (first + i) % 2 == 0 else e[::-1] for i, e in enumerate(edges)]
-    up, down = (
-        tuple(map(list, zip(*part, strict=True))) for part in (cells[0::2], cells[1::2])
-    )
+    up, down = (tuple(map(list, zip(*cells[i::2], strict=True))) for i in (0, 1))
     return up, down
 
 

@@ -242,9 +242,8 @@ def _pose(scene: _Scene, layers: list[Layer]) -> Figure:
         if 'foot' in layer.track:
             move_feet(feet, layer)
     _place_legs(scene, figure, feet, channels[:, CHANNELS['torso.turn']])
-    _place_arms(
-        scene, figure, [x for x in layers if {'hand', 'shift_hand'} & x.track.keys()]
-    )
+    manual = [x for x in layers if {'hand', 'shift_hand'} & x.track.keys()]
+    _place_arms(scene, figure, manual)
     return figure
 
 
@@ -253,20 +252,15 @@ def _pose_trunk(scene: _Scene, channels: np.ndarray) -> Figure:
     c = {name: channels[:, i] for name, i in CHANNELS.items()}
     lean, side, twist = c['torso.lean'], c['torso.side'], c['torso.twist']
     shift = [c[f'torso.{k}'] for k in ('shift', 'rise', 'slide')]
+    carried = {'yaw': twist, 'pitch': lean, 'roll': side}
+    head = [c[f'head.{k}'] - _STEADY * turn for k, turn in carried.items()]
     lifts = np.stack([c['shoulders.lift'], c['shoulders.forward']], axis=1)
     return pose_trunk(
         scene.build,
         base=scene.seat + scene.build.scale * np.stack(shift, axis=1),
         pelvis=np.stack([c['torso.turn'], 0.6 * lean, 0.4 * side], axis=1),
         chest=np.stack([twist, 0.4 * lean + c['torso.curl'], 0.6 * side], axis=1),
-        head=np.stack(
-            [
-                c['head.yaw'] - _STEADY * twist,
-                c['head.pitch'] - _STEADY * lean,
-                c['head.roll'] - _STEADY * side,
-            ],
-            axis=1,
-        ),
+        head=np.stack(head, axis=1),
         thrust=c['head.thrust'],
         shoulders=np.repeat(lifts[:, None], 2, axis=1),
     )
@@ -303,9 +297,8 @@ def _place_arms(scene: _Scene, figure: Figure, layers: list[Layer]) -> None:
             move_hands(hands, figure, layer)
     pose_arms(figure, hands['wrists'], hands['poles'])
     hands['shapes'][..., 2:7] += 0.03 * scene.idle(10, 0.5).reshape(frames, 2, 5)
-    pose_hands(
-        figure, hand_frames(hands['fingers'], hands['palms'], OUTWARD), hands['shapes']
-    )
+    axes = hand_frames(hands['fingers'], hands['palms'], OUTWARD)
+    pose_hands(figure, axes, hands['shapes'])
 
 
 def _look_at(figure: Figure, target: str) -> np.ndarray:
@@ -314,9 +307,7 @@ def _look_at(figure: Figure, target: str) -> np.ndarray:
     head, neck = joints[JOINT['head']], joints[JOINT['neck']]
     if target == 'figure':
         return np.array([joints[JOINT['pelvis'], 0], 0.5 * head[1], 0.1])
-    if target == 'chest':
-        return neck - (0.0, 0.2, 0.0)
-    return neck - (0.0, 0.1, 0.0)
+    return neck - (0.0, 0.2 if target == 'chest' else 0.1, 0.0)
 
 
 NUM_JOINTS = len(WHOLEBODY65.names)

@@ -55,19 +55,16 @@ def make_pools(clips: np.ndarray, videos: np.ndarray, seed: int) -> tuple[Pools,
 def _by_subset(people: np.ndarray) -> np.ndarray:
     """(4,) persons per domain -> (12,) per row, at least one in each."""
     weights = published_clips().reshape(len(DOMAINS), len(SUBSETS))
-    return np.concatenate(
-        [apportion(int(n), w, 1) for n, w in zip(people, weights, strict=True)]
-    )
+    shares = [apportion(int(n), w, 1) for n, w in zip(people, weights, strict=True)]
+    return np.concatenate(shares)
 
 
-def cast(
-    persons: Sequence[Person], count: int, rng: np.random.Generator
-) -> list[Person]:
+def cast(pool: Sequence[Person], count: int, rng: np.random.Generator) -> list[Person]:
     """Persons of ``count`` clips: the whole pool, some more often than others."""
-    weights = rng.gamma(4.0, size=len(persons))
-    more = rng.multinomial(count - len(persons), weights / weights.sum())
-    order = np.repeat(np.arange(len(persons)), 1 + more)
-    return [persons[i] for i in rng.permutation(order)]
+    weights = rng.gamma(4.0, size=len(pool))
+    more = rng.multinomial(count - len(pool), weights / weights.sum())
+    order = np.repeat(np.arange(len(pool)), 1 + more)
+    return [pool[i] for i in rng.permutation(order)]
 
 
 TASKS = ('rec', 'det')
@@ -274,9 +271,7 @@ def _table(items: Sequence[Item]) -> str:
     rows = [_row(name, mine) for name, mine in groups.items() if mine]
     rows = [_COLUMNS, *rows, _row('all', items)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    cells = [
-        [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows
-    ]
+    cells = [[r[0].ljust(widths[0]), *map(str.rjust, r[1:], widths[1:])] for r in rows]
     return '\n'.join(map('  '.join, cells))
 
 

@@ -14,15 +14,7 @@ from mmma.simulation.margins import (
     emotion_given_action,
 )
 from mmma.simulation.motion import Event
-from mmma.simulation.plan import (
-    TASKS,
-    Item,
-    Plan,
-    Pools,
-    SimulationOptions,
-    cast,
-    make_pools,
-)
+from mmma.simulation.plan import Item, Plan, Pools, SimulationOptions, cast, make_pools
 from mmma.simulation.programs import action_effectors
 from mmma.taxonomy import DOMAINS, LabelSpace, load_label_space, load_statistics
 
@@ -136,9 +128,8 @@ def _lay_out(
     for _ in range(4):
         length = np.zeros(used.shape)
         length[used] = lognormal_lengths(exponents, aim, SHORTEST_SEC, longest)
-        start, end = _place(
-            board, length, seconds, conflicts, np.random.default_rng(seed)
-        )
+        dice = np.random.default_rng(seed)  # the same for every mean
+        start, end = _place(board, length, seconds, conflicts, dice)
         aim *= mean / (end - start)[used].mean()
     return np.round(start[used], 2), np.round(end[used], 2)
 
@@ -201,10 +192,7 @@ def make_plan(options: SimulationOptions) -> Plan:
     changes neither its items nor who is filmed in them.
     """
     space = load_label_space('mma82')
-    rec_rng, det_rng = (
-        np.random.default_rng(np.random.SeedSequence([options.seed, 0, task]))
-        for task in range(len(TASKS))
-    )
+    rec_rng, det_rng = (np.random.default_rng([options.seed, 0, i]) for i in (0, 1))
     rec = corpus_size('rec', options.scale, options.balanced, space, rec_rng)
     det = corpus_size('det', options.scale, options.balanced, space, det_rng)
     people = make_pools(rec[0], det[0], options.seed)
@@ -241,20 +229,10 @@ def _plan_clips(
             if domain == 'emotion':  # drawn from the action
                 place = int(np.searchsorted(steps[action], rng.random()))
                 emotion = emotions[min(place, len(emotions) - 1)]
-            yield Item(
-                task='rec',
-                index=index,
-                name=f'{domain}_{subset}_{number + 1:06d}',
-                path='',
-                subset=subset,
-                domain=domain,
-                subject=person[0],
-                person_seed=person[1],
-                fps=fps,
-                frames=frames,
-                events=(Event(space.actions[action], 0.0, frames / fps),),
-                emotion=emotion,
-            )
+            name = f'{domain}_{subset}_{number + 1:06d}'
+            who = ('rec', index, name, '', subset, domain, *person)
+            event = Event(space.actions[action], 0.0, frames / fps)
+            yield Item(*who, fps, frames, events=(event,), emotion=emotion)
             index += 1
 
 
@@ -291,19 +269,10 @@ def _plan_videos(
     for row, (domain, subset) in enumerate(ROWS):
         people = cast(pools[row], int(videos[row]), rng)
         for number, person in enumerate(people):
-            yield Item(
-                task='det',
-                index=index,
-                name=f'{domain}_{subset}_video_{number + 1:05d}',
-                path='',
-                subset=subset,
-                domain=domain,
-                subject=person[0],
-                person_seed=person[1],
-                fps=float(fps[index]),
-                frames=int(frames[index]),
-                events=tuple(events[index]),
-            )
+            name = f'{domain}_{subset}_video_{number + 1:05d}'
+            who = ('det', index, name, '', subset, domain, *person)
+            length = float(fps[index]), int(frames[index])
+            yield Item(*who, *length, events=tuple(events[index]))
             index += 1
 
 

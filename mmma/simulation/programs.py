@@ -150,11 +150,9 @@ def action_effectors(action: str) -> frozenset[str]:
 def _by_posture(entry: Any, where: str) -> dict[str, Variants]:
     entry = {'tracks': entry} if isinstance(entry, list) else entry
     seated = _expand(entry['tracks'], where)
-    standing = entry.get('standing')
-    return {
-        'seated': seated,
-        'standing': _expand(standing, where) if standing else seated,
-    }
+    upright = entry.get('standing')
+    standing = _expand(upright, where) if upright else seated
+    return {'seated': seated, 'standing': standing}
 
 
 def _expand(variants: Variants, where: str) -> Variants:

@@ -31,9 +31,9 @@ def test_maximum_ignores_what_does_not_exist():
 
 @pytest.mark.parametrize('stride', [1, 2])
 def test_convolution_gives_zeros_where_nothing_exists(stride):
-    layer = MaskedConv(3, 4, stride=stride, norm=False, bias=True)
-    torch.nn.init.ones_(layer.conv.bias)
-    out = layer(torch.zeros(1, 3, 8), masked(8, [5]))
+    layer = MaskedConv(3, 4, stride=stride, norm=False)
+    torch.nn.init.ones_(layer.conv.weight)
+    out = layer(torch.ones(1, 3, 8), masked(8, [5])).sign()
     assert out[0, 0].tolist() == ([1] * 5 + [0] * 3 if stride == 1 else [1] * 3 + [0])
 
 

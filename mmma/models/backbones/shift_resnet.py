@@ -98,9 +98,8 @@ class GlobalGate(nn.Module):
             stacklevel=2,
         )
         bn = self.bn
-        return F.batch_norm(
-            gate, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps
-        )
+        known = bn.running_mean, bn.running_var, bn.weight, bn.bias
+        return F.batch_norm(gate, *known, eps=bn.eps)
 
 
 class GroupContext(nn.Module):
@@ -399,7 +398,5 @@ def _conv(
     inputs: int, outputs: int, size: int, act: dict | None = _RELU, **kwargs: int
 ) -> ConvModule:
     """Convolution without bias, BN and (by default) ReLU."""
-    norm = dict(type='BN')
-    return ConvModule(
-        inputs, outputs, size, bias=False, norm_cfg=norm, act_cfg=act, **kwargs
-    )
+    fixed = dict(bias=False, norm_cfg=dict(type='BN'), act_cfg=act)
+    return ConvModule(inputs, outputs, size, **fixed, **kwargs)

@@ -151,10 +151,11 @@ class ActionHead(ClassesOfData, BaseHead):
             self.fc_body = nn.Linear(in_channels, self.num_bodies)
 
     def init_weights(self) -> None:
-        """Draw the classifiers' weights with ``init_std``; biases start at 0."""
-        for layer in filter(None, (self.fc_cls, self.fc_body)):
-            nn.init.normal_(layer.weight, std=self.init_std)
-            nn.init.zeros_(layer.bias)
+        """Draw all linear layers with ``init_std``; biases start at 0."""
+        for layer in self.children():
+            if isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, std=self.init_std)
+                nn.init.zeros_(layer.bias)
 
     def set_classes(self, dataset_meta: Mapping[str, Any]) -> None:
         """Learn the body of each action and how many clips each class has.
@@ -404,10 +405,9 @@ class MANetHead(ActionHead):
         embedding_weight: float = 50.0,
         **kwargs: Any,
     ) -> None:
-        if kwargs.setdefault('pooling', 'segments') != 'segments':
-            raise ValueError(
-                f"pooling {kwargs['pooling']!r}: MANetHead takes 'segments' only."
-            )
+        pooling = kwargs.setdefault('pooling', 'segments')
+        if pooling != 'segments':
+            raise ValueError(f"pooling {pooling!r}: MANetHead takes 'segments' only.")
         super().__init__(num_classes, in_channels, label_space=label_space, **kwargs)
         names = load_label_space(label_space).actions
         self._check_size('num_classes', num_classes, len(names))
@@ -416,13 +416,6 @@ class MANetHead(ActionHead):
         self.fc_emb_t = nn.Linear(LABEL_DIMS, LABEL_DIMS)
         vectors = torch.from_numpy(label_vectors(names))
         self.register_buffer('label_vectors', vectors, persistent=False)
-
-    def init_weights(self) -> None:
-        """Draw all linear layers with ``init_std``; biases start at 0."""
-        super().init_weights()
-        for layer in (self.fc_emb, self.fc_emb_t):
-            nn.init.normal_(layer.weight, std=self.init_std)
-            nn.init.zeros_(layer.bias)
 
     def set_classes(self, dataset_meta: Mapping[str, Any]) -> None:
         """Learn classes as ``ActionHead``, and make E of the names ``classes`` (K,)."""

@@ -28,6 +28,7 @@ RADIUS = 1.5
 PRIOR = 0.01  # score of all classes at the start
 _SAME_LENGTH = 1e-3  # positions
 
+Values = Mapping[str, Tensor]
 Pairs = tuple[Tensor, Tensor, Tensor]
 """Windows of a batch, points and classes of n pairs, (n,) each."""
 
@@ -192,9 +193,7 @@ class SegmentHead(ClassesOfData, BaseModule):
         return found
 
     @abstractmethod
-    def offsets(
-        self, values: Mapping[str, Tensor], points: Points, pairs: Pairs
-    ) -> Tensor:
+    def offsets(self, values: Values, points: Points, pairs: Pairs) -> Tensor:
         """Distances (n, 2) from the points of n pairs to ends of segments, in strides.
 
         Values are of :meth:`forward`, but ``cls``, ``reg`` and ``body`` (N, P, .).
@@ -308,7 +307,7 @@ class SegmentHead(ClassesOfData, BaseModule):
 
     def _found(
         self,
-        values: Mapping[str, Tensor],
+        values: Values,
         points: Points,
         valid: Tensor,
         index: int,
@@ -351,9 +350,7 @@ class ActionFormerHead(SegmentHead):
         super().__init__(**kwargs)
         self.reg_head = self._layer(2)
 
-    def offsets(
-        self, values: Mapping[str, Tensor], points: Points, pairs: Pairs
-    ) -> Tensor:
+    def offsets(self, values: Values, points: Points, pairs: Pairs) -> Tensor:
         """See the base class; classes of a point have the same."""
         return values['reg'][pairs[0], pairs[1]]
 
@@ -412,9 +409,7 @@ class TriDetHead(SegmentHead):
             found[name] = F.pad(blank(looks, mask), pad)
         return found
 
-    def offsets(
-        self, values: Mapping[str, Tensor], points: Points, pairs: Pairs
-    ) -> Tensor:
+    def offsets(self, values: Values, points: Points, pairs: Pairs) -> Tensor:
         """See the base class."""
         batch, point, label = pairs
         bins = torch.arange(self.num_bins + 1, device=point.device)
