@@ -47,6 +47,9 @@ def leaves_root(relative: str) -> bool:
     return '..' in relative and '..' in relative.replace('\\', '/').split('/')
 
 
+HELD: set[Path] = set()  # drafts and locks of this process
+
+
 @contextmanager
 def draft(path: Path) -> Iterator[Path]:
     """Path to write to of a file that appears under its name only when it is complete.
@@ -59,6 +62,8 @@ def draft(path: Path) -> Iterator[Path]:
     if not path.exists() or path.is_file() or path.is_dir():
         mark = f'{os.getpid()}-{os.urandom(4).hex()}'
         part = path.with_name(f'.{path.name[:40]}.{mark}.part')
+    if part != path:
+        HELD.add(part)
     try:
         yield part
         if part != path:
@@ -71,6 +76,7 @@ def draft(path: Path) -> Iterator[Path]:
     finally:
         if part != path:
             part.unlink(missing_ok=True)
+            HELD.discard(part)
 
 
 @contextmanager
@@ -204,10 +210,12 @@ def only_writer(place: Path, file: bool = False) -> Iterator[None]:
             raise ValueError(
                 f'{place}: another process is at work here: wait for it or end it'
             )
+        HELD.add(path)
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
+            HELD.discard(path)
             if made:
                 with suppress(OSError):  # it is filled
                     folder.rmdir()
@@ -478,20 +486,6 @@ def duration(seconds: float) -> str:
     return f'{minutes} min' if minutes < 90 else f'{minutes // 60} h {minutes % 60} min'
 
 
-@contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Let a request to end interrupt what runs, as Ctrl-C does."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 CRASHED = 'the decoder crashes on it'
 
 
@@ -546,10 +540,21 @@ def _in_pool(
     context = multiprocessing.get_context(method)
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with)
     try:
-        with _fresh_processes() if method == 'spawn' else nullcontext():
-            futures = {pool.submit(work, item): n for n, item in items.items()}
+        # Processes that start would end at Ctrl-C, with a traceback, before they know.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            with _fresh_processes() if method == 'spawn' else nullcontext():
+                futures = {pool.submit(work, item): n for n, item in items.items()}
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for future in as_completed(futures):
             yield futures.pop(future), future.result()
+    except BaseException as error:
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        if isinstance(error, SystemExit):  # it was ended, as this one will be
+            raise KeyboardInterrupt from None
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -575,8 +580,9 @@ def _fresh_processes() -> Iterator[None]:
 
 
 def _end_with() -> None:
-    """Leave interrupts to the parent, and end when it is killed."""
+    """Leave Ctrl-C to the parent; end when it says so or is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what it does is undone
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

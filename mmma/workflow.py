@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from mmma.config import config_folders
 from mmma.data.root import DataRoot
-from mmma.files import duration, sigterm_interrupts, write_file
+from mmma.files import duration, write_file
 from mmma.taxonomy import check_choice
 
 GROUPS = ('check', 'pack', 'pose', 'probe', 'gctsm', 'posec3d', 'table')
@@ -320,14 +320,13 @@ class Workflow:
         Returns:
             0, or 1 where a step failed; the later ones were then not run.
         """
-        with sigterm_interrupts():
-            for number, step in enumerate(self.steps, start=1):
-                place = f'[{number}/{len(self.steps)}] {step.name}'
-                log = self.out / 'logs' / f'{number:02d}_{step.name}.log'
-                if self.is_done(step):
-                    print(f'{place}: done before', flush=True)
-                elif not self._step(step, log, place):
-                    return 1
+        for number, step in enumerate(self.steps, start=1):
+            place = f'[{number}/{len(self.steps)}] {step.name}'
+            log = self.out / 'logs' / f'{number:02d}_{step.name}.log'
+            if self.is_done(step):
+                print(f'{place}: done before', flush=True)
+            elif not self._step(step, log, place):
+                return 1
         return 0
 
     def _step(self, step: Step, log: Path, place: str) -> bool:

@@ -12,7 +12,7 @@ from mmma.cli import real
 from mmma.data.root import DatasetInfo, write_info
 
 # Called as `FAKE -m mmma COMMAND ...`: notes the command, and makes what it would make.
-_FAKE = """#!/bin/sh
+FAKE = """#!/bin/sh
 command=$3 first=$4 second=$5
 echo "$command" >> "$CALLS"
 if [ "$command" = "$FAIL" ]; then printf '10 %%\\r20 %%\\n\\nit broke\\n'; exit 3; fi
@@ -78,7 +78,7 @@ def use_fake(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         The file in which it notes each command.
     """
     fake, calls = folder / 'fake', folder / 'calls'
-    fake.write_text(_FAKE)
+    fake.write_text(FAKE)
     fake.chmod(0o755)
     calls.write_text('')
     monkeypatch.setenv('CALLS', str(calls))

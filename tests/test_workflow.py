@@ -280,7 +280,7 @@ def test_a_step_ends_with_a_run_that_is_asked_to_end(
                 break
             time.sleep(0.05)
         time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=end)
     thread.start()

@@ -1,20 +1,51 @@
 """Command line: one module per command, imported only when it is called.
 
 A command module has ``HELP``, ``add_arguments(parser)`` and ``run(args) -> int``.
-Exit status: 0 done, 1 a check failed, 2 bad usage or bad input.
+Exit status: 0 done, 1 a check failed, 2 bad usage or bad input, 130 or 143 interrupted.
 """
 
-import argparse
-import importlib
 import os
-import pkgutil
-import re
+import signal
 import sys
-import warnings
-from collections.abc import Sequence
-from typing import Any
+from contextlib import contextmanager, suppress
 
-from mmma.foreign import shown, shown_streams
+
+def _leave(number: int, _: object = None, command: str = '') -> None:
+    """End while modules are imported, which may swallow what is raised."""
+    if 'mmma.files' in sys.modules:
+        from multiprocessing import active_children
+
+        from mmma.files import HELD
+
+        for process in active_children():
+            process.terminate()
+        for path in HELD:
+            path.unlink(missing_ok=True)
+    told = _GOES_ON.get(command, 'the same command starts anew')
+    with suppress(OSError):
+        os.write(2, f'interrupted: {told}\n'.encode())
+    os._exit(128 + number)
+
+
+_SAME = 'what is done is kept: the same command goes on'
+_GOES_ON = {f'data/{name}': _SAME for name in ('simulate', 'pack', 'pose', 'features')}
+_GOES_ON.update(dict.fromkeys(('download', 'infer', 'probe', 'real'), _SAME))
+_GOES_ON['train'] = 'checkpoints are kept: the same command with --resume goes on'
+_WAYS = signal.SIGINT, signal.SIGTERM
+with suppress(ValueError):  # imported in a thread
+    _before = [signal.signal(way, _leave) for way in _WAYS]
+
+import argparse  # noqa: E402
+import errno  # noqa: E402
+import importlib  # noqa: E402
+import pkgutil  # noqa: E402
+import re  # noqa: E402
+import types  # noqa: E402
+import warnings  # noqa: E402
+from collections.abc import Callable, Iterator, Sequence  # noqa: E402
+from typing import Any  # noqa: E402
+
+from mmma.foreign import shown, shown_streams  # noqa: E402
 
 _PARTS = ('arguments', 'evaluate_det', 'evaluate_rec')
 _NAMES = (m.name for m in pkgutil.iter_modules(__path__) if m.name not in _PARTS)
@@ -35,6 +66,71 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    with _interruptible(command, for_good=argv is None) as came:
+        try:
+            args, run = _parsed(command, argv)
+            status = run(args) or 0
+            sys.stdout.flush()
+            return status
+        except BrokenPipeError:  # as `| head` does, having read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        except BaseException as error:
+            if came or isinstance(error, KeyboardInterrupt):
+                told = _GOES_ON.get(command, 'the same command starts anew')
+                print(f'interrupted: {told}', file=sys.stderr)
+                return 128 + (came or [signal.SIGINT])[0]
+            known = isinstance(error, (ValueError, OSError))
+            if not known or os.environ.get('MMMA_TRACEBACK'):
+                raise
+            kept = getattr(error, 'errno', None) in _NO_ROOM and command in _GOES_ON
+            more = f'; {_GOES_ON[command]}' if kept else ''
+            print(f'error: {plain_message(error)}{more}', file=sys.stderr)
+            return 2
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+@contextmanager
+def _interruptible(command: str, for_good: bool) -> Iterator[list[int]]:
+    """Let Ctrl-C and a request to end interrupt what runs; a second one is idle.
+
+    They stay idle behind an interrupt ``for_good``. Yields the signals that came.
+    """
+    came: list[int] = []
+    own = os.getpid()
+
+    def interrupt(number: int, frame: types.FrameType | None) -> None:
+        if os.getpid() != own:  # forked from this one, which ends it
+            if number == signal.SIGTERM:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+            return
+        came.append(number)
+        if len(came) == 2:
+            return
+        while frame:
+            if frame.f_code.co_filename.startswith('<frozen importlib'):
+                _leave(number, command=command)
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    try:
+        before = [signal.signal(way, interrupt) for way in _WAYS]
+    except ValueError:  # in a thread
+        before = []
+    try:
+        yield came
+    finally:
+        for way, handler in zip(_WAYS, before, strict=False):
+            signal.signal(way, signal.SIG_IGN if came and for_good else handler)
+
+
+def _parsed(
+    command: str, argv: Sequence[str] | None
+) -> tuple[argparse.Namespace, Callable[[argparse.Namespace], int]]:
+    """Arguments of a command, and what runs it."""
     module = importlib.import_module(f'mmma.cli.{command.replace("/", "_")}')
     parser = argparse.ArgumentParser(
         prog=command,
@@ -50,24 +146,10 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
         parser.add_argument('--follow-links', action='store_true', help=told)
     warnings.formatwarning = _note
     os.environ.setdefault('NO_COLOR', '1')  # colours of logs are escapes as well
-    try:
-        args = parser.parse_args(argv)
-        if getattr(args, 'follow_links', False):
-            os.environ['MMMA_FOLLOW_LINKS'] = '1'  # for processes of loaders as well
-        status = module.run(args) or 0
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:  # as `| head` does, having read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except (ValueError, OSError) as error:
-        if os.environ.get('MMMA_TRACEBACK'):
-            raise
-        print(f'error: {plain_message(error)}', file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        return 130
+    args = parser.parse_args(argv)
+    if getattr(args, 'follow_links', False):
+        os.environ['MMMA_FOLLOW_LINKS'] = '1'  # for processes of loaders as well
+    return args, module.run
 
 
 def _note(message: Any, category: Any, filename: str, lineno: int, *_: Any) -> str:
@@ -90,7 +172,8 @@ def plain_message(error: Exception) -> str:
 
 def entry(argv: Sequence[str] | None = None) -> int:
     """``python -m mmma NAME ...``: find the command, then run it."""
-    argv = sys.argv[1:] if argv is None else list(argv)
+    own = argv is None
+    argv = sys.argv[1:] if own else list(argv)
     known = '\n'.join(f'  {name}' for name in COMMANDS)
     if not argv or argv[0] in ('-h', '--help'):
         print(f'usage: python -m mmma COMMAND ...\n\ncommands:\n{known}')
@@ -98,4 +181,9 @@ def entry(argv: Sequence[str] | None = None) -> int:
     if argv[0] not in COMMANDS:
         print(f'error: no command {argv[0]!r}; commands:\n{known}', file=sys.stderr)
         return 2
-    return main(argv[0], argv[1:])
+    sys.argv = argv if own else sys.argv
+    return main(argv[0], None if own else argv[1:])
+
+
+with suppress(ValueError, NameError):
+    list(map(signal.signal, _WAYS, _before))

@@ -3,15 +3,11 @@
 import argparse
 import inspect
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from mmma.cli import plain_message
 from mmma.protocols import PROTOCOLS
 
 Options = TypeVar('Options')
@@ -151,25 +147,6 @@ def check_workers(workers: int | None) -> None:
     """Refuse a negative number of ``--workers``."""
     if workers is not None and workers < 0:
         raise ValueError(f'--workers {workers}: must be 0 or more')
-
-
-@contextmanager
-def kept_work(done: str = '\nwhat is done') -> Iterator[None]:
-    """Tell, of work that is interrupted or has no room, that ``done`` is kept.
-
-    Raises:
-        ValueError: The disk is full, or the like.
-    """
-    go_on = 'is kept: give the same command again to go on'
-    try:
-        yield
-    except KeyboardInterrupt:
-        print(f'{done} {go_on}', file=sys.stderr)
-        raise
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise ValueError(f'{plain_message(error)}\nwhat is done {go_on}') from None
 
 
 def find_recipe(name: str) -> str:

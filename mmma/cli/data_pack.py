@@ -7,13 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mmma.cli.arguments import (
-    add_options,
-    add_workers,
-    check_workers,
-    kept_work,
-    options_of,
-)
+from mmma.cli.arguments import add_options, add_workers, check_workers, options_of
 from mmma.files import duration, progress_bar
 
 HELP = """Pack a data root: its videos small, with many key frames, quick to decode.
@@ -59,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     check_workers(args.workers)
     options = options_of(PackOptions, args, **read_person(args.person))
     started = time.monotonic()
-    with kept_work(), progress_bar('pack, MB') as show:
+    with progress_bar('pack, MB') as show:
         report = pack_root(
             DataRoot(args.root),
             args.out,

@@ -6,13 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mmma.cli.arguments import (
-    add_options,
-    add_workers,
-    check_workers,
-    kept_work,
-    options_of,
-)
+from mmma.cli.arguments import add_options, add_workers, check_workers, options_of
 from mmma.files import only_writer, progress_bar, try_out
 from mmma.taxonomy import check_choice
 
@@ -69,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     root = DataRoot(args.root)
     options = options_of(PoseOptions, args)
     hold = only_writer(Path(args.root) / 'skeletons')
-    with kept_work(), hold, progress_bar('find joints, MB') as show:
+    with hold, progress_bar('find joints, MB') as show:
         report = extract_root(
             root,
             options,

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from mmma.cli.arguments import add_options, add_workers, kept_work, options_of
+from mmma.cli.arguments import add_options, add_workers, options_of
 from mmma.files import progress_bar, usable_cores
 
 HELP = """Write a simulated MMA-82: 82 actions, four domains, both tasks.
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         f'{root}: {options.describe()}; up to {needed_bytes(plan) / 1e6:,.0f} MB',
         file=sys.stderr,
     )
-    with kept_work(f'what is done in {root}'), progress_bar('frames') as report:
+    with progress_bar('frames') as report:
         fresh = write_corpus(plan, root, workers, args.force, report)
     print(summarize(plan))
     took = f'written in {time.monotonic() - started:.1f} s with {workers} workers'

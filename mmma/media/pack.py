@@ -438,7 +438,7 @@ def _pack_one(
         return record | pack_video(source, target, options, box, span)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OSError(error.errno, f'{target}: no space left on the disk') from None
+            raise OSError(error.errno, os.strerror(error.errno), str(target)) from None
         gone = isinstance(error, FileNotFoundError)
         return 'no such file' if gone else error.strerror or str(error)
     except ValueError as error:

@@ -58,4 +58,4 @@ def test_what_is_done_is_kept(root, monkeypatch, capsys, error, status):
 
     monkeypatch.setattr(extraction, 'write_partial', stop)
     assert pose(root, '--workers', 0) == status
-    assert 'give the same command again to go on' in capsys.readouterr().err
+    assert 'kept: the same command goes on' in capsys.readouterr().err

@@ -69,7 +69,7 @@ def test_interruption_says_how_to_go_on(tmp_path, capsys, monkeypatch, error, st
 
     monkeypatch.setattr('mmma.simulation.corpus.write_tables', stop)
     assert simulate(tmp_path / 'a', '--scale', 'tiny', '--tables-only') == status
-    assert 'kept: give the same command again to go on' in capsys.readouterr().err
+    assert 'kept: the same command goes on' in capsys.readouterr().err
 
 
 def test_needs_neither_torch_nor_mmaction(tmp_path):

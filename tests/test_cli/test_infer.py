@@ -257,7 +257,7 @@ def test_work_files_go_when_it_is_stopped(
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr('mmma.engine.infer.VideoModel.look', stop)
-    assert infer(checkpoints, [videos], tmp_path / 'out') == 130
+    assert infer(checkpoints, [videos], tmp_path / 'out') == 143
     assert list(temporary.iterdir()) == []
     assert signal.getsignal(signal.SIGTERM) == before
     assert not Path(tmp_path / 'out').exists()
