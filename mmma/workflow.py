@@ -453,16 +453,24 @@ def only_run(out: Path) -> Iterator[IO[str]]:
         ValueError: Another run, or a step of one that was killed, is at work there.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with (out / '.real.lock').open('a+') as lock:
+    path = out / '.real.lock'
+    with path.open('a+') as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found = os.stat(path) if path.exists() else None
         except BlockingIOError:
+            found = None
+        # Whoever held it may have removed it after it was opened here.
+        if found is None or not os.path.samestat(os.fstat(lock.fileno()), found):
             lock.seek(0)
             raise ValueError(
                 f'{out}: another run, or a step that outlived one, is at work here '
                 f'({lock.read().strip() or "just starting"}): wait for it or end it'
-            ) from None
-        yield lock
+            )
+        try:
+            yield lock
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _last_lines(log: Path, count: int) -> list[str]:

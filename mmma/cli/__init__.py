@@ -28,7 +28,8 @@ def _leave(number: int, _: object = None, command: str = '') -> None:
 
 
 _SAME = 'what is done is kept: the same command goes on'
-_GOES_ON = {f'data/{name}': _SAME for name in ('simulate', 'pack', 'pose', 'features')}
+_STAGES = 'simulate', 'pack', 'pose', 'convert', 'features'
+_GOES_ON = {f'data/{name}': _SAME for name in _STAGES}
 _GOES_ON.update(dict.fromkeys(('download', 'infer', 'probe', 'real'), _SAME))
 _GOES_ON['train'] = 'checkpoints are kept: the same command with --resume goes on'
 _WAYS = signal.SIGINT, signal.SIGTERM
@@ -40,6 +41,7 @@ import errno  # noqa: E402
 import importlib  # noqa: E402
 import pkgutil  # noqa: E402
 import re  # noqa: E402
+import time  # noqa: E402
 import types  # noqa: E402
 import warnings  # noqa: E402
 from collections.abc import Callable, Iterator, Sequence  # noqa: E402
@@ -94,22 +96,24 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 @contextmanager
 def _interruptible(command: str, for_good: bool) -> Iterator[list[int]]:
-    """Let Ctrl-C and a request to end interrupt what runs; a second one is idle.
+    """Let Ctrl-C and a request to end interrupt what runs; for ten seconds once.
 
     They stay idle behind an interrupt ``for_good``. Yields the signals that came.
     """
     came: list[int] = []
-    own = os.getpid()
+    own, idle_till = os.getpid(), 0.0
 
     def interrupt(number: int, frame: types.FrameType | None) -> None:
+        nonlocal idle_till
         if os.getpid() != own:  # forked from this one, which ends it
             if number == signal.SIGTERM:
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
             return
         came.append(number)
-        if len(came) == 2:
+        if time.monotonic() < idle_till:
             return
+        idle_till = time.monotonic() + 10
         while frame:
             if frame.f_code.co_filename.startswith('<frozen importlib'):
                 _leave(number, command=command)

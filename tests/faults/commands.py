@@ -71,7 +71,7 @@ COMMANDS = {
     ),
     'pack': _command('data/pack {given}/videos {out}/new --workers 2', SAME),
     'pose': _command('data/pose {out} --backend mediapipe --workers 2', SAME, 'videos'),
-    'convert': _command('data/convert ma52 {given}/ma52 {out}/new --videos copy'),
+    'convert': _command('data/convert ma52 {given}/ma52 {out}/new --videos copy', SAME),
     'features': _command(
         'data/features {out} videomae-tiny --no-pretrained --task rec --cfg-options '
         'test_dataloader.num_workers=0 test_dataloader.persistent_workers=False',
@@ -82,18 +82,20 @@ COMMANDS = {
         + ' '.join(_CFG), '--resume',
     ),
     'test': _command(
-        f'test {LEAF} {{given}}/run/epoch_1.pth --data-root {{given}}/root --work-dir '
-        '{out}/new --out {out}/r.json --dump {out}/s.npz ' + ' '.join(_CFG),
+        f'test {LEAF} ' '{given}/run/best_action_top1_epoch_1.pth '
+        '--data-root {given}/root --work-dir {out}/new --out {out}/r.json '
+        '--dump {out}/s.npz ' + ' '.join(_CFG),
     ),
     'infer': _command(
         'infer {given}/seen --det {given}/det.pth --out {out}/new --allow-simulated',
         SAME,
     ),
     'fuse': _command(
-        'fuse {given}/a.npz {given}/b.npz --out {out}/fused.npz --gt {given}/root',
+        'fuse {given}/a/scores.npz {given}/b/scores.npz --out {out}/fused.npz --gt '
+        '{given}/tables',
     ),
     'evaluate': _command(
-        'evaluate rec --pred {given}/a.npz --gt {given}/root/rec.csv --confusions '
+        'evaluate rec --pred {given}/a/scores.npz --gt {given}/tables --confusions '
         '{out}/c.png',
     ),
     'publish': _command('publish_model {given}/run --out {out}/zoo --force'),
@@ -101,11 +103,11 @@ COMMANDS = {
         f'download {MODEL} --dest {{out}}/new', SAME, MMMA_ZOO_URL='{given}/zoo'
     ),
     'real': _command(
-        'real {given}/root --out {out}/new --preset cpu-small --no-estimate', SAME,
+        'real {given}/tables --out {out}/new --preset cpu-small --no-estimate', SAME,
         CALLS='{out}/calls',
     ),
     'submit': _command('submit mac2025 {given}/ma52.npz {out}/s.zip'),
-    'table': _command('table {given}/r.json --out {out}/t.txt'),
+    'table': _command('table {given}/a/results.json --out {out}/t.txt'),
     'check': _command(
         'data/check {given}/videos --decode --leakage --json {out}/c.json --workers 2',
         MMMA_HOME='{out}/home',
@@ -151,8 +153,8 @@ class Warm:
 
     def close(self) -> None:
         """End it."""
-        self._process.stdin.close()
-        self._process.wait()
+        self._process.kill()
+        self._process.communicate()
 
 
 def request(name: str, given: Path, out: Path, **more: Any) -> dict:
@@ -182,7 +184,9 @@ def make_given(folder: Path, warm: Warm) -> Path:
     """Inputs of all commands."""
     import numpy as np
     import real_runs
+    import zoo_runs
     from inference_models import RECIPES, make_checkpoint
+    from result_files import make_rec_root, write_model
     from video_files import make_video, make_video_root, moving_frames
 
     from mmma.evaluation.scores import ScoreTable, write_scores
@@ -206,21 +210,15 @@ def make_given(folder: Path, warm: Warm) -> Path:
     shutil.copytree(REPOSITORY / 'zoo', folder / 'zoo')
     for file in list((folder / 'zoo').rglob('*.safetensors')):
         shutil.copy(file, folder / 'zoo')
-    steps = [
-        f'data/simulate {folder}/root --scale tiny --tasks rec --workers 2',
-        f'train {LEAF} --data-root {folder}/root --work-dir {folder}/run --cfg-options '
-        + ' '.join(FEW),
-        f'test {LEAF} {folder}/run/epoch_1.pth --data-root {folder}/root --work-dir '
-        f'{folder}/tested --out {folder}/r.json --dump {folder}/a.npz',
-    ]
     (folder / 'fake').write_text(real_runs.FAKE)
     (folder / 'fake').chmod(0o755)
-    for step in steps:
-        (done,) = warm.run({'argv': step.split()})
-        assert done['status'] == 0, done['err'][-2000:]
-        if step.startswith('data/simulate'):
-            table = folder / 'root/rec.csv'
-            head, *rows = table.read_text().splitlines(keepends=True)
-            table.write_text(''.join([head, *rows[::8]]))
-    shutil.copy(folder / 'a.npz', folder / 'b.npz')
+    tables = make_rec_root(folder / 'tables')
+    for name in 'ab':
+        write_model(folder / name, tables, name, 0.5)
+    zoo_runs.make_run(folder / 'run')
+    made = f'data/simulate {folder}/root --scale tiny --tasks rec --workers 2'
+    (done,) = warm.run({'argv': made.split()})
+    assert done['status'] == 0, done['err'][-2000:]
+    head, *rows = (folder / 'root/rec.csv').read_text().splitlines(keepends=True)
+    (folder / 'root/rec.csv').write_text(''.join([head, *rows[::8]]))
     return folder
