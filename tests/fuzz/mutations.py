@@ -6,7 +6,9 @@ wrong one. The same generator gives the same bytes.
 
 import csv
 import io
+import itertools
 import json
+import pickletools
 import random
 import struct
 import zipfile
@@ -311,8 +313,11 @@ def mutate_npy(rng: random.Random, content: bytes) -> bytes:
     return content[:8] + struct.pack('<H', len(text)) + text + body
 
 
-def in_archive(mutator: Mutator) -> Mutator:
-    """Mutator of a zip archive whose parts ``mutator`` changes, with right sums."""
+def in_archive(mutator: Mutator, main: str = '') -> Mutator:
+    """Mutator of a zip archive, with right sums.
+
+    ``mutator`` changes its parts, oftener those whose name ends in ``main``.
+    """
 
     def mutate(rng: random.Random, content: bytes) -> bytes:
         if rng.random() < 0.2:
@@ -320,6 +325,8 @@ def in_archive(mutator: Mutator) -> Mutator:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             parts = [(i.filename, archive.read(i)) for i in archive.infolist()]
         at, kind = rng.randrange(len(parts)), rng.randrange(12)
+        if kind > 3 and main and rng.random() < 0.7:
+            at = next(i for i, (name, _) in enumerate(parts) if name.endswith(main))
         name, data = parts[at]
         if kind == 0:
             del parts[at]
@@ -348,3 +355,256 @@ def odd_name(rng: random.Random, old: str) -> str:
     """A name of a part of an archive, in the place of ``old``."""
     odd = str(odd_value(rng, old))[:200].replace('\x00', '')
     return odd.encode('utf-8', 'replace').decode() or 'x'
+
+
+PLAIN_CODES = b'()]}0123NQRabdelostu.\x81\x85\x86\x87\x88\x89\x8f\x90\x91\x93\x94'
+GLOBALS = (
+    'os system',
+    'builtins eval',
+    'builtins getattr',
+    'collections OrderedDict',
+    'torch FloatStorage',
+    'torch.nn.parameter Parameter',
+    'torch._utils _rebuild_tensor_v2',
+    'torch._utils _rebuild_sparse_tensor',
+    'torch._utils _rebuild_qtensor',
+    'torch._utils _rebuild_parameter',
+    'torch.storage _load_from_bytes',
+    'torch Size',
+    'numpy dtype',
+    'numpy ndarray',
+    'numpy.core.multiarray _reconstruct',
+    'numpy.core.multiarray scalar',
+    '_codecs encode',
+)
+
+
+def mutate_pickle(rng: random.Random, content: bytes) -> bytes:
+    """Pickles with opcodes exchanged, inserted or repeated, numbers and names changed.
+
+    What stands behind them, as tensors in old files of torch, is changed now and then.
+    """
+    codes: list[bytes] = []
+    stream, end = io.BytesIO(content), 0
+    try:
+        while True:
+            places = [place for _, _, place in pickletools.genops(stream)]
+            places.append(stream.tell())
+            codes += [content[a:b] for a, b in itertools.pairwise(places)]
+            end = places[-1]
+    except ValueError:
+        rest = content[end:]
+    if not codes or (rest and rng.random() < 0.1):
+        return b''.join(codes) + mutate_bytes(rng, rest)
+    for _ in range(1 + int(rng.expovariate(1))):
+        at, kind = rng.randrange(len(codes)), rng.randrange(9)
+        code = codes[at]
+        if kind == 0:
+            del codes[at : at + rng.choice((1, 1, 2, 5))]
+        elif kind == 1:
+            codes[at:at] = [code] * rng.choice((1, 2, 300))
+        elif kind == 2:
+            other = rng.randrange(len(codes))
+            codes[at], codes[other] = codes[other], code
+        elif kind == 3:
+            codes.insert(at, bytes([rng.choice(PLAIN_CODES)]))
+        elif kind == 4:
+            codes.insert(at, rng.choice(codes))
+        elif code[:1] in b'cX\x8c' or kind == 5:
+            text = rng.choice(GLOBALS) if code[:1] == b'c' else str(odd_value(rng))
+            data = text.encode('utf-8', 'surrogatepass')
+            codes[at] = b'X' + struct.pack('<I', len(data)) + data
+            if code[:1] == b'c':
+                codes[at] = b'c' + data.replace(b' ', b'\n', 1) + b'\n'
+        elif code[:1] in b'JKMhjqr' and len(code) > 1:
+            width = len(code) - 1
+            number = rng.choice(INTEGERS) & (256**width - 1)
+            codes[at] = code[:1] + number.to_bytes(width, 'little')
+        else:
+            codes[at] = mutate_bytes(rng, code)
+        codes = codes or [b'.']
+    return b''.join(codes) + rest
+
+
+def mutate_safetensors(rng: random.Random, content: bytes) -> bytes:
+    """Weights whose header is changed, with the length that it has then."""
+    end = 8 + int.from_bytes(content[:8], 'little')
+    header, body = content[8:end], content[end:]
+    told = json.loads(header)
+    kind = rng.random()
+    if kind < 0.5 and '__metadata__' in told:
+        inner = told['__metadata__']
+        key = rng.choice(list(inner))
+        text = inner[key].encode()
+        try:
+            text = mutate_json(rng, text)
+        except ValueError:  # no JSON but a word
+            text = mutate_bytes(rng, text)
+        inner[key] = text.decode('utf-8', 'replace')
+        header = json.dumps(told).encode()
+    elif kind < 0.9:
+        header = mutate_json(rng, header)
+    else:
+        body = mutate_bytes(rng, body)
+    return len(header).to_bytes(8, 'little') + header + body
+
+
+Tree = list[list[Any]]
+"""Parts of a file: name, content or the parts in it, and what its size is told off by;
+a name of None is bytes between parts."""
+
+
+def read_boxes(data: bytes) -> Tree:
+    """Boxes of MP4."""
+    inner = b'moov trak mdia minf stbl edts dinf udta moof traf mvex'.split()
+    found: Tree = []
+    at = 0
+    while at + 8 <= len(data):
+        size, name = int.from_bytes(data[at : at + 4], 'big'), data[at + 4 : at + 8]
+        if not 8 <= size <= len(data) - at:
+            break
+        body = data[at + 8 : at + size]
+        found.append([name, read_boxes(body) if name in inner else body, 0])
+        at += size
+    return [*found, [None, data[at:], 0]]
+
+
+def write_box(name: bytes, body: bytes, off: int) -> bytes:
+    return ((len(body) + 8 + off) & 0xFFFFFFFF).to_bytes(4, 'big') + name + body
+
+
+def read_riff(data: bytes) -> Tree:
+    """Chunks of AVI; a list has its kind in its name."""
+    found: Tree = []
+    at = 0
+    while at + 8 <= len(data):
+        name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], 'little')
+        if size > len(data) - at - 8:
+            break
+        body = data[at + 8 : at + 8 + size]
+        if name in (b'RIFF', b'LIST'):
+            found.append([name + body[:4], read_riff(body[4:]), 0])
+        else:
+            found.append([name, body, 0])
+        at += 8 + size + size % 2
+    return [*found, [None, data[at:], 0]]
+
+
+def write_chunk(name: bytes, body: bytes, off: int) -> bytes:
+    body = name[4:] + body
+    size = (len(body) + off) & 0xFFFFFFFF
+    return name[:4] + size.to_bytes(4, 'little') + body + b'\0' * (len(body) % 2)
+
+
+def read_elements(data: bytes) -> Tree:
+    """Elements of Matroska."""
+    inner = '1a45dfa3 18538067 114d9b74 4dbb 1549a966 1654ae6b ae e0 1f43b675 1c53bb6b'
+    names = [bytes.fromhex(name) for name in f'{inner} bb b7 a0'.split()]
+    found: Tree = []
+    at = 0
+    while at < len(data) and data[at]:
+        wide = 9 - data[at].bit_length()
+        name, to = data[at : at + wide], at + wide
+        if to >= len(data) or not data[to]:
+            break
+        long = 9 - data[to].bit_length()
+        size = int.from_bytes(data[to : to + long], 'big') - (1 << 7 * long)
+        if size > len(data) - to - long:
+            break
+        body = data[to + long : to + long + size]
+        found.append([name, read_elements(body) if name in names else body, 0])
+        at = to + long + size
+    return [*found, [None, data[at:], 0]]
+
+
+def write_element(name: bytes, body: bytes, off: int) -> bytes:
+    size = (len(body) + off) & ((1 << 56) - 1)
+    wide = 1 if size < 127 else 2 if size < 16383 else 8
+    wide = 8 if name in (b'\x18S\x80g', b'\x1fC\xb6u') else wide  # as FFmpeg does
+    return name + (size | 1 << 7 * wide).to_bytes(wide, 'big') + body
+
+
+def in_tree(
+    read: Callable[[bytes], Tree], write: Callable[[bytes, bytes, int], bytes]
+) -> Mutator:
+    """Mutator of a file of parts in parts: sizes, names, places and content of them."""
+
+    def join(tree: Tree) -> bytes:
+        parts = []
+        for name, body, off in tree:
+            body = join(body) if isinstance(body, list) else body
+            parts.append(body if name is None else write(name, body, off))
+        return b''.join(parts)
+
+    def mutate(rng: random.Random, content: bytes) -> bytes:
+        if rng.random() < 0.2:
+            return mutate_bytes(rng, content)
+        tree = read(content)
+        for _ in range(1 + int(rng.expovariate(1))):
+            places: list[tuple[Tree, int]] = []
+
+            def walk(nodes: Tree, places: list = places) -> None:
+                for at, node in enumerate(nodes):
+                    if node[0] is not None:
+                        places.append((nodes, at))
+                    if isinstance(node[1], list):
+                        walk(node[1])
+
+            walk(tree)
+            if not places:
+                break
+            (nodes, at), (others, to) = rng.choice(places), rng.choice(places)
+            node, kind = nodes[at], rng.randrange(12)
+            if kind == 0:
+                del nodes[at]
+            elif kind == 1:
+                again = [node[0], read(join([node]))[0][1], node[2]]
+                nodes[at:at] = [again] * rng.choice((1, 2, 50))
+            elif kind == 2:
+                nodes[at] = [node[0], node[1], rng.choice((*INTEGERS, -1, -8, 8))]
+            elif kind == 3:
+                nodes[at] = [others[to][0], node[1], node[2]]
+            elif kind == 4:
+                name = mutate_bytes(rng, node[0])[: len(node[0])]
+                nodes[at] = [name.ljust(len(node[0]), b'x'), node[1], node[2]]
+            elif kind == 5:
+                body = others[to][1]
+                nodes[at] = [node[0], body if isinstance(body, bytes) else b'', 0]
+            elif isinstance(node[1], bytes) and node[1]:
+                body = bytearray(node[1])
+                if kind < 9 and len(body) >= 4:  # most are numbers
+                    width = rng.choice((1, 2, 4, 4, 8))
+                    spot = rng.randrange(len(body)) // width * width
+                    number = rng.choice((*INTEGERS, rng.randrange(100)))
+                    data = (number & (256**width - 1)).to_bytes(width, 'big')
+                    body[spot : spot + width] = data
+                    body = body[: len(node[1])]
+                else:
+                    body = bytearray(mutate_bytes(rng, bytes(body)))
+                nodes[at] = [node[0], bytes(body), node[2]]
+        return join(tree)
+
+    return mutate
+
+
+MP4 = in_tree(read_boxes, write_box)
+AVI = in_tree(read_riff, write_chunk)
+MKV = in_tree(read_elements, write_element)
+
+
+def mutate_packets(rng: random.Random, content: bytes) -> bytes:
+    """An MPEG transport stream with packets changed, lost, repeated or moved."""
+    packets = [content[i : i + 188] for i in range(0, len(content), 188)]
+    for _ in range(1 + int(rng.expovariate(1))):
+        at, kind = rng.randrange(len(packets)), rng.randrange(6)
+        if kind == 0 and len(packets) > 1:
+            del packets[at]
+        elif kind == 1:
+            packets[at:at] = [packets[at]] * rng.choice((1, 2, 50))
+        elif kind == 2:
+            packets.insert(rng.randrange(len(packets)), packets.pop(at))
+        else:
+            changed = mutate_bytes(rng, packets[at])
+            whole = changed[:188].ljust(188, b'\xff')
+            packets[at] = whole if kind < 5 else changed
+    return b''.join(packets)
