@@ -23,7 +23,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from mmma.foreign import parse_json, shown, shown_streams
+from mmma.foreign import parse_json, read_npz, shown, shown_streams
 
 Item = TypeVar('Item')
 
@@ -160,11 +160,8 @@ def try_out(path: str | Path, folder: bool = False) -> Path:
 
 def read_own(file: Path, read: Callable[[Any], Item]) -> Item | None:
     """What ``read`` makes of an ``.npz`` file of a cache; a damaged one is deleted."""
-    import numpy as np
-
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return read(arrays)
+        return read(read_npz(file))
     except Exception as error:
         warnings.warn(f'{file} is damaged ({error}): it is made again', stacklevel=2)
         with suppress(OSError):

@@ -138,11 +138,12 @@ def is_number(value: Any) -> bool:
     return number and math.isfinite(value)
 
 
-def read_npz(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
-    """Arrays of these names of a ``.npz`` of others; all headers are read first.
+def read_npz(path: Path, names: Collection[str] = ()) -> dict[str, np.ndarray]:
+    """Arrays of these names of a ``.npz`` of others, or all; headers are read first.
 
     Raises:
-        ValueError: It is damaged, or its arrays are of other lengths than the first.
+        ValueError: It is damaged, has text that is none, or, of some names, arrays of
+            other lengths than the first.
     """
     from numpy.lib import format as npy
 
@@ -150,7 +151,7 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             every = {i.filename.removesuffix('.npy'): i for i in archive.infolist()}
-            packed = {name: every[name] for name in names if name in every}
+            packed = {n: every[n] for n in names or every if n in every}
             shapes = []
             for name, info in packed.items():
                 with archive.open(info) as file:
@@ -161,13 +162,19 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
                     lies = size + file.tell() != info.file_size and not dtype.hasobject
                 if lies or (size > 2**28 and size > 200 * info.compress_size):
                     raise ValueError(f'{name} say they are {shape} of {dtype}')
-            if odd := [own for own in shapes[1:] if own[:1] != (math.prod(shapes[0]),)]:
-                fit = math.prod(shapes[0])
+            fit = math.prod(shapes[0]) if names and shapes else None
+            if odd := [own for own in shapes[1:] if names and own[:1] != (fit,)]:
                 raise ValueError(f'scores of shape {odd[0]} do not fit {fit} clips')
-            return {
+            arrays = {
                 name: npy.read_array(archive.open(info), allow_pickle=False)
                 for name, info in packed.items()
             }
+            for name, array in arrays.items():
+                if array.dtype.kind == 'U' and array.size:  # four bytes a letter
+                    letters = array.reshape(-1).view(array.dtype.str[0] + 'u4')
+                    if letters.max() > sys.maxunicode:
+                        raise ValueError(f'{name} are no text')
+            return arrays
     except Exception as error:  # zipfile, its methods and numpy raise what they like
         raise ValueError(str(error).partition('\n')[0] or repr(error)) from None
 

@@ -48,6 +48,7 @@ _PIXEL_FORMATS = (
 )
 # decord 0.6.0 stumbles over rows of these lengths; tried: all even widths below 420.
 _UNREAD_WIDTHS = (2, 8, 16, 24, 48, 72)
+_MOST_DAYS = 2  # of a file; whoever goes through its time step by step comes to an end
 _JUMP_SEC = 1  # back: no frames that change places, but recordings behind each other
 _PARTS = 16  # of a unit of time, for frames that share a stamp
 # AV_DISPOSITION_DEFAULT and AV_DISPOSITION_ATTACHED_PIC, FFmpeg, avformat.h
@@ -157,6 +158,9 @@ def _index(path: str | os.PathLike[str], *_: object) -> VideoIndex:
         common &= stamped and _is_common(container, stream)
     if not stamped:
         stamps, unit, stamped = _decoded_stamps(path, len(pts), unit, rate)
+    if (days := float((stamps[-1] - stamps[0]) * unit + last_sec) / 86400) > _MOST_DAYS:
+        text = f'its {len(stamps)} frames last {days:.3g} days: the times are damaged'
+        raise BrokenVideoError(path, text)
     return VideoIndex(
         pts=stamps,
         key_pts=keys[:, 0],
@@ -381,7 +385,7 @@ def _is_common(container: Any, stream: Any) -> bool:
     whole = stream.frames > 0 or 'mp4' not in container.format.name  # no fragments
     kind = context.name in _CODECS and context.pix_fmt in _PIXEL_FORMATS
     even = context.height % 2 == 0 and context.width % 2 == 0
-    fits = even or '420' not in context.pix_fmt
+    fits = even or '420' not in str(context.pix_fmt)
     known = any(name in container.format.name for name in _CONTAINERS)
     readable = fits and context.width not in _UNREAD_WIDTHS
     return plain and whole and known and kind and readable

@@ -127,8 +127,10 @@ class PyAVReader(VideoReader):
     @functools.cached_property
     def upright(self) -> Upright:
         """How all frames are shown: as the first one asks for."""
-        self._start(0 if self._index.stamped else None)
-        return Upright(self._stream, next(decode_all(self._container, self._stream)))
+        with broken_by_damage(self.path):
+            self._start(0 if self._index.stamped else None)
+            frame = next(decode_all(self._container, self._stream))
+        return Upright(self._stream, frame)
 
     def walk(self, first: int = 0, stop: int | None = None) -> Iterator[Any]:
         """Frames from ``first`` on, below ``stop``, as FFmpeg gives them.
@@ -140,9 +142,7 @@ class PyAVReader(VideoReader):
         return self._find(np.arange(first, stop))
 
     def _decode(self, wanted: np.ndarray) -> np.ndarray:
-        with broken_by_damage(self.path):
-            size = self.upright.size
-        images = np.empty((len(wanted), *size[::-1], 3), np.uint8)
+        images = np.empty((len(wanted), *self.upright.size[::-1], 3), np.uint8)
         for place, frame in enumerate(self._find(wanted)):
             images[place] = self.upright(frame)
         return images

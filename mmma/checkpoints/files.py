@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mmma.files import atomic_write
+from mmma.foreign import has_controls
 
 _LOOKS = (
     (b'<', ': it is a web page'),
@@ -174,12 +175,20 @@ def _checked_meta(path: Path, meta: Any) -> dict[str, Any]:
 
     check(meta, _META, 'meta')
     groups, frozen = len(meta.get('bodies') or ()), meta.get('frozen')
-    odd = [i for i in meta.get('body_of') or () if not 0 <= i < groups]
-    if odd or (frozen and None in map(frozen.get, _META['frozen'])):
-        what = (
-            f'body_of has {odd[0]} for {groups} bodies' if odd else 'frozen lacks a key'
-        )
-        raise ValueError(f'checkpoint {path}: meta.{what}: it is damaged.')
+    faults = [
+        f'body_of has {i} for {groups} bodies'
+        for i in meta.get('body_of') or ()
+        if not 0 <= i < groups
+    ]
+    for key in ('classes', 'bodies'):
+        names = meta.get(key) or ()
+        twice = len(set(names)) < len(names)
+        faults += [f'{key} has names twice'] if twice else []
+        faults += [f'{key} has {name!r}' for name in names if has_controls(name)]
+    if frozen and None in map(frozen.get, _META['frozen']):
+        faults.append('frozen lacks a key')
+    if faults:
+        raise ValueError(f'checkpoint {path}: meta.{faults[0]}: it is damaged.')
     return meta
 
 
@@ -345,14 +354,18 @@ def _check_format(path: Path) -> None:
 
     with path.open('rb') as file:
         start = file.read(256)
-    if start.startswith(_ZIP_START) and zipfile.is_zipfile(path):
-        try:  # torch's own: another reader may find other files in a crafted archive
+    try:
+        zipped = start.startswith(_ZIP_START) and zipfile.is_zipfile(path)
+        if zipped:  # torch's: another reader may find other files in a crafted archive
             names = torch._C.PyTorchFileReader(str(path)).get_all_records()
-        except RuntimeError:
-            names = []
+            with zipfile.ZipFile(path) as archive:
+                kinds = [(i.compress_type, i.flag_bits & 1) for i in archive.infolist()]
+    except Exception as error:  # both raise what they like
+        raise ValueError(_damage(path, error)) from None
+    if zipped:
         if 'constants.pkl' in names or any(n.startswith('code/') for n in names):
             what = 'a TorchScript program: save its state_dict() where it was made'
-        elif _is_packed(path):
+        elif any(map(any, kinds)):  # may be larger than it looks; torch writes none
             what = 'a zip archive whose parts are compressed or encrypted'
         else:
             what = None if 'data.pkl' in names else 'a zip archive without weights'
@@ -372,14 +385,6 @@ def _check_format(path: Path) -> None:
         what = 'empty' if not start else 'of no format that torch.save writes'
     if what:
         raise ValueError(f'{path} is no checkpoint, it is {what}.')
-
-
-def _is_packed(path: Path) -> bool:
-    """True for an archive that may be larger than it looks, as torch writes none."""
-    with contextlib.suppress(Exception), zipfile.ZipFile(path) as archive:
-        parts = archive.infolist()
-        return any(part.compress_type or part.flag_bits & 1 for part in parts)
-    return False
 
 
 def _refusal(path: Path, names: list[str]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmma.foreign import has_controls
+
 MIN_MATCHED = 0.95
 _HEAD = 'cls_head'  # of MMAction2's recognizers, and its classifiers
 _CLASSIFIERS = ('fc_cls', 'fc')
@@ -22,7 +24,7 @@ _WRAPPERS = re.compile(rf'^(?:module\.|{_INSIDE})+|(?<=\.){_INSIDE}')
 _DEPTH = 3  # of containers in each other
 
 
-def weights_of(checkpoint: Any) -> dict[str, Any]:
+def weights_of(checkpoint: Any, source: str = 'the checkpoint') -> dict[str, Any]:
     """The weights in a checkpoint, by name, without what torch's wrappers add to names.
 
     Averaged (EMA) weights are preferred: MMEngine's EMA hook keeps them in
@@ -31,14 +33,16 @@ def weights_of(checkpoint: Any) -> dict[str, Any]:
     Args:
         checkpoint: From :func:`load_weights_file`: weights by name, or a container of
             them, whose key may have any name if no other holds as many.
+        source: Name of the file, for messages.
 
     Raises:
-        ValueError: It holds no weights, or names that are one without the wrappers.
+        ValueError: It holds no weights, or names that are one without the wrappers, or
+            have control characters.
     """
     found = _tensors_in(checkpoint, _CONTAINERS)
     if not found:
         raise ValueError(
-            f'the checkpoint holds no weights: a {type(checkpoint).__name__} '
+            f'{source} holds no weights: a {type(checkpoint).__name__} '
             f'with {_listed(checkpoint)}. Of several sets as large, keep one.'
         )
     wrapped = sorted({part for name in found for part in _WRAPPERS.findall(name)})
@@ -48,8 +52,13 @@ def weights_of(checkpoint: Any) -> dict[str, Any]:
     weights = {_WRAPPERS.sub('', name): value for name, value in found.items()}
     if len(weights) < len(found):
         raise ValueError(
-            f'the checkpoint has {len(found) - len(weights)} weights twice, with and '
+            f'{source} has {len(found) - len(weights)} weights twice, with and '
             f'without {_listed(wrapped)} in their names: keep one of each.'
+        )
+    if odd := next(filter(has_controls, weights), None):
+        raise ValueError(
+            f'{source} has weights named {odd!r}: it is damaged: copy or download it '
+            'again.'
         )
     return weights
 
@@ -252,7 +261,9 @@ def load_trained(
                 f'{_listed(bodies, 9)}. Test it on data of its own label space.'
             )
         reorder.append((rows, groups, bodies))
-    report = _fill(model, _unpacked(model, weights_of(checkpoint), source, ('',)))
+    report = _fill(
+        model, _unpacked(model, weights_of(checkpoint, source), source, ('',))
+    )
     if report.missing or report.unexpected or report.mismatched:
         made = meta.get('config_name')
         hint = f' It was trained with {made}.' if made else ''

@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
     if not args.out.parent.is_dir():
         raise FileNotFoundError(f'{args.out.parent}: no such folder to write to.')
     source = checkpoint_path(args.source)
-    weights = weights_of(load_weights_file(source, args.trust_checkpoint))
+    content = load_weights_file(source, args.trust_checkpoint)
+    weights = weights_of(content, str(source))
     converted = FORMATS[args.format](weights)
     _save(converted, args.out, args.format, source)
     print(f'{source}: {len(weights)} weights of {args.format}')

@@ -520,7 +520,10 @@ class FeatureStore(ArrayStore):
 
     def get(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """(T, D) float32 of a clip or video, a copy of the steps that are wanted."""
-        return np.array(self._read(name, slice(start, stop)), np.float32)
+        found = np.array(self._read(name, slice(start, stop)), np.float32)
+        if not np.isfinite(found).all():
+            raise ValueError(f'{self.path}: {name!r} has features that are not finite')
+        return found
 
     def require(self, **wanted: Any) -> FeatureStore:
         """Check what made the features.

@@ -237,8 +237,8 @@ def read_marks(path: Path) -> np.ndarray:
         with PyAVReader(path, index_video(path)) as video:
             ends_sec = [*video.times_sec[1:].tolist(), video.times_sec[-1] + 2e-6]
             for end_sec, frame in zip(ends_sec, video.walk(), strict=True):
-                while len(marks) / RATE < end_sec - 1e-6:
-                    marks.append(_cells(frame, shrink))
+                wanted = math.ceil((end_sec - 1e-6) * RATE) - len(marks)
+                marks += [_cells(frame, shrink)] * wanted if wanted > 0 else []
     except BrokenVideoError as error:
         raise ValueError(error.reason) from None
     return np.stack(marks)
@@ -302,10 +302,12 @@ def _stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 def _marks_of(shard: Mapping[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
     marks, ends = shard['marks'], np.cumsum(shard['lengths'])
-    if marks.shape[1:] != (CELLS, CELLS) or len(marks) != ends[-1]:
+    keys, right = shard['keys'].tolist(), bool(((marks >= 0) & (marks < 256)).all())
+    if marks.shape[1:] != (CELLS, CELLS) or len(marks) != ends[-1] or not right:
         raise ValueError(f'{marks.shape} marks')
-    parts = np.split(marks, ends[:-1])
-    return list(zip(shard['keys'].tolist(), parts, strict=True))
+    if set(map(type, keys)) != {str} or shard['lengths'].min() < 1:
+        raise ValueError('keys are no text, or lengths none')
+    return list(zip(keys, np.split(marks, ends[:-1]), strict=True))
 
 
 def _cells(frame: object, shrink: object) -> np.ndarray:

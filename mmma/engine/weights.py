@@ -140,7 +140,7 @@ def with_frozen(
             f'{frozen["source"]}, and the config names no pretrained weights. Test it '
             'with the config that it was trained with.'
         )
-    load_state(model, weights_of(start.content), str(start.path))
+    load_state(model, weights_of(start.content, str(start.path)), str(start.path))
     names, expected = frozen_names(model), frozen['sha256']
     found = weights_sha256(model.state_dict(), names)
     if found != expected:
@@ -173,7 +173,7 @@ class StartFrom(Hook):
         """Load, print what matched, and refuse what does not fit."""
         model = unwrapped(runner.model)
         whole = with_frozen(model, self.weights, runner.cfg)
-        load_state(model, weights_of(whole.content), str(whole.path))
+        load_state(model, weights_of(whole.content, str(whole.path)), str(whole.path))
 
 
 RANDOM_SEED = 0
@@ -214,7 +214,9 @@ def load_backbone(run: Run, options: BackboneOptions) -> tuple[Runner, dict[str,
     seen: list[str] | None = []
     if weights:
         whole = with_frozen(runner.model, weights, cfg)
-        load_state(runner.model, weights_of(whole.content), str(whole.path))
+        load_state(
+            runner.model, weights_of(whole.content, str(whole.path)), str(whole.path)
+        )
         record = weights.record()
         seen = weights.seen_domains or ([] if weights.of_recipe else None)
     sha256 = weights_sha256(runner.model.backbone.state_dict())

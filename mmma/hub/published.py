@@ -190,7 +190,7 @@ class TrainingRun:
     @property
     def weights(self) -> dict[str, Any]:
         """Its weights, averaged ones where the run kept averages."""
-        return weights_of(self.content)
+        return weights_of(self.content, str(self.checkpoint))
 
 
 def read_run(work_dir: Path, checkpoint: Path | None = None) -> TrainingRun:

@@ -11,7 +11,7 @@ import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from mmma.files import (
     source_identity,
     write_file,
 )
+from mmma.foreign import is_number
 from mmma.media.pack import chosen_tasks, file_bytes, table_rows
 from mmma.packets import index_video
 from mmma.taxonomy import check_choice
@@ -279,9 +280,12 @@ def read_partial(
         if source and not (same_span and identity == source_identity(source)):
             return None
         joints = content['joints']
+        found = Partial(joints, **facts)
         if joints.dtype != np.int16 or joints.ndim != 4 or not joints.size:
             raise ValueError(f'joints are {joints.dtype} {joints.shape}')
-        return Partial(joints, **facts)
+        if not all(is_number(n) and n > 0 for n in astuple(found)[1:]):
+            raise ValueError(f'facts are {facts}')
+        return found
 
     return read_own(path, read)
 

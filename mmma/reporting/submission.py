@@ -23,6 +23,7 @@ from mmma.taxonomy import LabelSpace, load_label_space, suggest
 _VIDEO_COLUMNS = ('video_id', 'video-id')
 _NAME_COLUMNS = (*_VIDEO_COLUMNS, 'vid', 'clip', 'id')
 """Columns of a CSV list that hold names, the first that is there counts."""
+_MOST_BYTES = 1 << 28  # of a table that is read back; of 519 videos it has 10 MB
 Segment = tuple[float, float, int, float]
 """Start and end in seconds from the first frame, action, score in [0, 1]."""
 
@@ -204,11 +205,13 @@ def _read_rows(path: Path) -> list[list[str]]:
         with zipfile.ZipFile(path) as archive:
             files = archive.namelist()
             if files != [FILE]:
-                raise ValueError(f'{path}: holds {files}, expected {FILE} alone')
+                raise ValueError(f'holds {files}, expected {FILE} alone')
+            if archive.getinfo(FILE).file_size > _MOST_BYTES:
+                raise ValueError(f'{FILE} unpacks to more than {_MOST_BYTES} bytes')
             text = archive.read(FILE).decode()
-    except zipfile.BadZipFile as error:
-        raise ValueError(f'{path}: not a readable zip ({error})') from None
-    rows = list(csv.reader(io.StringIO(text, newline='')))
+            rows = list(csv.reader(io.StringIO(text, newline='')))
+    except Exception as error:  # zipfile and its methods raise what they like
+        raise ValueError(f'{path}: not a readable zip of a table ({error})') from None
     if not rows:
         raise ValueError(f'{path}: {FILE} is empty')
     return rows

@@ -123,11 +123,6 @@ def check_features(found):
         assert np.isfinite(value).all()
 
 
-def index_of(make, path: Path) -> Path:
-    array = make(path)
-    return array.with_name(f'{array.stem}_index.csv')
-
-
 def made_again(read, path: Path):
     """What is read of a cache, whose damaged files are told and deleted."""
     with warnings.catch_warnings(record=True) as told:
@@ -216,7 +211,7 @@ def archive(folder: Path) -> Path:
 
 def read_weights(path: Path):
     content = load_weights_file(path)
-    load_state(Model(), weights_of(content), str(path), 0.3)
+    load_state(Model(), weights_of(content, str(path)), str(path), 0.3)
     return content
 
 
@@ -273,11 +268,8 @@ def skeleton_pickle(folder: Path, protocol: int = 4) -> Path:
 
 
 def check_rows(found):
-    splits, rows, notices = found
+    _, rows, _ = found
     check_names([row['frame_dir'] for row in rows])
-    check_names(splits)
-    for names in splits.values():
-        assert not any(map(has_controls, names))
     for row in rows:
         keypoints, scores = row['keypoint'], row['keypoint_score']
         assert keypoints.shape == (*scores.shape, 2)
@@ -285,7 +277,6 @@ def check_rows(found):
         assert ((scores >= 0) & (scores <= 1)).all()
         assert row['label'] >= -1
         assert min(row['img_shape']) > 0
-    assert not has_controls(''.join(notices))
 
 
 def convert_skeletons(path: Path):
@@ -385,7 +376,6 @@ NPY = then_bytes(mutate_npy)
 NPZ = in_archive(mutate_npy)
 PICKLE = then_bytes(mutate_pickle)
 WEIGHTS = in_archive(mutate_pickle, 'data.pkl')
-TABLE = then_bytes(mutate_table)
 
 
 def video_reader(name, codec, mutate: Mutator, read=read_video, check=check_video, **o):
@@ -399,21 +389,7 @@ READERS: list[Reader] = [
         'scores.npz', score_file, lambda p: read_scores(p, SPACE), NPZ, check_scores
     ),
     Reader('skeletons.npy', skeleton_array, read_skeletons, NPY, check_skeletons),
-    Reader(
-        'skeletons index',
-        partial(index_of, skeleton_array),
-        read_skeletons,
-        TABLE,
-        check_skeletons,
-    ),
     Reader('features.npy', feature_array, read_features, NPY, check_features),
-    Reader(
-        'features index',
-        partial(index_of, feature_array),
-        read_features,
-        TABLE,
-        check_features,
-    ),
     Reader(
         'marks.npz',
         marks_cache,

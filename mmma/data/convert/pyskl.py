@@ -31,6 +31,7 @@ from mmma.data.joints import (
 )
 from mmma.data.root import DatasetInfo
 from mmma.files import SHOWN, OddEntries
+from mmma.foreign import control_faults
 from mmma.taxonomy import SUBSETS, LabelSpace, index_notes, load_label_space, suggest
 
 SUFFIXES = ('.pkl', '.pickle')
@@ -327,6 +328,8 @@ def _checked(row: Any) -> dict[str, Any]:
         raise ValueError(
             f'label {label!r}: must be a whole number from 0; -1 or none withholds it'
         )
+    for fault in control_faults({'frame_dir': name := str(row['frame_dir'])}):
+        raise ValueError(fault)
     if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
         raise ValueError(f'img_shape {shape!r}: must be height and width in pixels')
     keypoint, score = keypoint.astype(np.float32), score.astype(np.float32)
@@ -342,7 +345,7 @@ def _checked(row: Any) -> dict[str, Any]:
     score = np.where(bad, 0, score.clip(0, 1)).astype(np.float32)
     keypoint = np.where(score[..., None] > 0, keypoint, 0)
     return dict(
-        frame_dir=str(row['frame_dir']),
+        frame_dir=name,
         label=label,
         img_shape=tuple(shape),
         keypoint=keypoint,
