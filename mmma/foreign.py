@@ -176,7 +176,8 @@ def read_npz(path: Path, names: Collection[str] = ()) -> dict[str, np.ndarray]:
                         raise ValueError(f'{name} are no text')
             return arrays
     except Exception as error:  # zipfile, its methods and numpy raise what they like
-        raise ValueError(str(error).partition('\n')[0] or repr(error)) from None
+        told = str(error).partition('\n')[0] or repr(error)
+        raise ValueError(shown(told)[:300]) from None
 
 
 def check_texts(content: Mapping[str, Any], *keys: str) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mmma.files import atomic_write
-from mmma.foreign import has_controls
+from mmma.foreign import has_controls, shown
 
 _LOOKS = (
     (b'<', ': it is a web page'),
@@ -237,8 +237,9 @@ def _read_safetensors(
 
 def _damage(path: Path, error: Exception | str) -> str:
     """Sentence on a file that cannot be read."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return f'checkpoint {path} is damaged ({lines[0]}): copy or download it again.'
+    text = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
+    reason = shown((text.splitlines() or [type(error).__name__])[0])[:300]
+    return f'checkpoint {path} is damaged ({reason}): copy or download it again.'
 
 
 def write_safetensors(
@@ -388,7 +389,7 @@ def _check_format(path: Path) -> None:
 
 
 def _refusal(path: Path, names: list[str]) -> str:
-    listed = ', '.join(names[:4]) + (', ...' if len(names) > 4 else '')
+    listed = shown(', '.join(names[:4]))[:300] + (', ...' if len(names) > 4 else '')
     if any(name.startswith('mmengine.') for name in names):
         what = (
             'is a training checkpoint of another MMEngine program: beside its weights '

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmma.foreign import has_controls
+from mmma.foreign import has_controls, shown
 
 MIN_MATCHED = 0.95
 _HEAD = 'cls_head'  # of MMAction2's recognizers, and its classifiers
@@ -292,9 +292,9 @@ def _rows_of(model: Any, kind: str, default: tuple[str, ...] = ()) -> list[Any]:
 
 
 def _listed(names: Any, most: int = 5) -> str:
-    if isinstance(names, (str, bytes)) or not hasattr(names, '__iter__'):
+    if isinstance(names, (str, bytes, type)) or not hasattr(names, '__iter__'):
         return 'nothing'
-    names = [str(name) for name in names]
+    names = [shown(name)[:100] for name in names]
     return ', '.join(names[:most]) + (', ...' if len(names) > most else '') or 'nothing'
 
 

@@ -171,7 +171,7 @@ def check_archive(path: Path, layout: Layout, names: Sequence[str]) -> int:
     rows = _read_rows(path)
     if tuple(rows[0]) != layout.header:
         raise ValueError(
-            f'{path}: header {",".join(rows[0])!r}, expected '
+            f'{path}: header {",".join(rows[0])[:300]!r}, expected '
             f'{",".join(layout.header)!r}'
         )
     bad = [

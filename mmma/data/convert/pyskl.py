@@ -31,7 +31,7 @@ from mmma.data.joints import (
 )
 from mmma.data.root import DatasetInfo
 from mmma.files import SHOWN, OddEntries
-from mmma.foreign import control_faults
+from mmma.foreign import control_faults, shown
 from mmma.taxonomy import SUBSETS, LabelSpace, index_notes, load_label_space, suggest
 
 SUFFIXES = ('.pkl', '.pickle')
@@ -117,13 +117,13 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         make = _ALLOWED.get((module.replace('numpy._core', 'numpy.core'), name))
         if make is None:
-            self.refused = f'{module}.{name}'
+            self.refused = shown(f'{module}.{name}')[:300]
             raise pickle.UnpicklingError(self.refused)
         # One of its own each time: a pickle can set attributes of a function.
         return lambda *args: make(*args)
 
     def persistent_load(self, pid: Any) -> Any:
-        self.refused = f'the persistent object {pid!r}'
+        self.refused = f'the persistent object {pid!r:.300}'
         raise pickle.UnpicklingError(self.refused)
 
 
@@ -328,7 +328,8 @@ def _checked(row: Any) -> dict[str, Any]:
         raise ValueError(
             f'label {label!r}: must be a whole number from 0; -1 or none withholds it'
         )
-    for fault in control_faults({'frame_dir': name := str(row['frame_dir'])}):
+    name = str(row['frame_dir'])
+    for fault in control_faults({'frame_dir': name}):
         raise ValueError(fault)
     if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
         raise ValueError(f'img_shape {shape!r}: must be height and width in pixels')
