@@ -165,3 +165,9 @@ def test_pyav_failing_to_look_up_a_stream_is_damage():
         broken_by_damage('v.ts'),
     ):
         _ = [][0]
+
+
+def test_times_of_days_are_damaged(tmp_path):
+    path = make_video(tmp_path / 'v.mkv', moving_frames(3), times_ms=[0, 40, 3 * 10**8])
+    with pytest.raises(BrokenVideoError, match=r'its 3 frames last .* days: the times'):
+        index_video(path)

@@ -175,15 +175,11 @@ def _checked_meta(path: Path, meta: Any) -> dict[str, Any]:
 
     check(meta, _META, 'meta')
     groups, frozen = len(meta.get('bodies') or ()), meta.get('frozen')
-    faults = [
-        f'body_of has {i} for {groups} bodies'
-        for i in meta.get('body_of') or ()
-        if not 0 <= i < groups
-    ]
+    odd = [i for i in meta.get('body_of') or () if not 0 <= i < groups]
+    faults = [f'body_of has {i} for {groups} bodies' for i in odd]
     for key in ('classes', 'bodies'):
         names = meta.get(key) or ()
-        twice = len(set(names)) < len(names)
-        faults += [f'{key} has names twice'] if twice else []
+        faults += [f'{key} has names twice'] * (len(set(names)) < len(names))
         faults += [f'{key} has {name!r}' for name in names if has_controls(name)]
     if frozen and None in map(frozen.get, _META['frozen']):
         faults.append('frozen lacks a key')
@@ -358,7 +354,9 @@ def _check_format(path: Path) -> None:
     try:
         zipped = start.startswith(_ZIP_START) and zipfile.is_zipfile(path)
         if zipped:  # torch's: another reader may find other files in a crafted archive
-            names = torch._C.PyTorchFileReader(str(path)).get_all_records()
+            names: list[str] = []
+            with contextlib.suppress(RuntimeError):  # not torch's
+                names = torch._C.PyTorchFileReader(str(path)).get_all_records()
             with zipfile.ZipFile(path) as archive:
                 kinds = [(i.compress_type, i.flag_bits & 1) for i in archive.infolist()]
     except Exception as error:  # both raise what they like

@@ -36,8 +36,7 @@ def weights_of(checkpoint: Any, source: str = 'the checkpoint') -> dict[str, Any
         source: Name of the file, for messages.
 
     Raises:
-        ValueError: It holds no weights, or names that are one without the wrappers, or
-            have control characters.
+        ValueError: It holds no weights, or odd names: twice without the wrappers.
     """
     found = _tensors_in(checkpoint, _CONTAINERS)
     if not found:
@@ -56,10 +55,7 @@ def weights_of(checkpoint: Any, source: str = 'the checkpoint') -> dict[str, Any
             f'without {_listed(wrapped)} in their names: keep one of each.'
         )
     if odd := next(filter(has_controls, weights), None):
-        raise ValueError(
-            f'{source} has weights named {odd!r}: it is damaged: copy or download it '
-            'again.'
-        )
+        raise ValueError(f'{source} has weights named {odd!r}: it is damaged.')
     return weights
 
 

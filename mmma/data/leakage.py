@@ -303,10 +303,9 @@ def _stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
 def _marks_of(shard: Mapping[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
     marks, ends = shard['marks'], np.cumsum(shard['lengths'])
     keys, right = shard['keys'].tolist(), bool(((marks >= 0) & (marks < 256)).all())
+    right &= set(map(type, keys)) == {str} and shard['lengths'].min() > 0
     if marks.shape[1:] != (CELLS, CELLS) or len(marks) != ends[-1] or not right:
         raise ValueError(f'{marks.shape} marks')
-    if set(map(type, keys)) != {str} or shard['lengths'].min() < 1:
-        raise ValueError('keys are no text, or lengths none')
     return list(zip(keys, np.split(marks, ends[:-1]), strict=True))
 
 

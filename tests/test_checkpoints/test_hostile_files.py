@@ -201,6 +201,8 @@ def meta_file(folder, kind, meta):
     ('meta', 'told'),
     [
         ({'classes': 5}, "classes is '5', and must be a list"),
+        ({'classes': ['a', 'a']}, 'classes has names twice: it is damaged'),
+        ({'bodies': ['a\x1b[2J']}, r"bodies has 'a\\x1b\[2J': it is damaged"),
         ({'classes': 'nodding'}, "classes is 'nodding', and must be a list"),
         ({'classes': [[1]]}, r"classes\.0 is '\[1\]', and must be text"),
         ({'classes': {'a': 1}}, 'classes is .* must be a list'),

@@ -34,6 +34,11 @@ def checkpoint_of(model, **meta):
     return {'state_dict': model.state_dict(), 'meta': meta}
 
 
+def test_names_of_weights_steer_no_terminal():
+    with pytest.raises(ValueError, match=r"a\.pth has weights named 'a\\x1b'"):
+        weights_of({'a\x1b': torch.zeros(1)}, 'a.pth')
+
+
 def test_head_of_another_size_stays(capsys):
     source, model = make_model(num_classes=5), make_model()
     head = model.cls_head.fc_cls.weight.clone()

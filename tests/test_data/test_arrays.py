@@ -316,6 +316,19 @@ def test_features_come_back(tmp_path, dtype):
         FeatureStore(tmp_path, 'tyni')
 
 
+def test_features_that_are_not_finite_are_not_handed_out(tmp_path):
+    write(tmp_path, ('a', A))
+    path = tmp_path / 'features/tiny/det.npy'
+    array = np.load(path)
+    array[0, 0] = np.nan
+    np.save(path, array)
+    store = FeatureStore(tmp_path, 'tiny')
+    with pytest.raises(
+        ValueError, match=r'det\.npy: .* has features that are not fini'
+    ):
+        store.get(store.names[0])
+
+
 def test_features_of_both_tasks(tmp_path):
     write(tmp_path, ('a', A), backbone='tiny')
     write(tmp_path, ('clip', B), task='rec', backbone='tiny', data_fingerprint='x')

@@ -93,6 +93,7 @@ def test_logits_without_classes_are_used_as_given(tmp_path, space):
         ({'scores': SCORES[:1]}, r'shape \(1, 4\) do not fit 2 clips'),
         ({'scores': SCORES.astype(str)}, 'not numbers'),
         ({'clips': np.array(['x', 'x'])}, "1 clip repeated: 'x'"),
+        ({'clips': np.full(2, 2**31, '<u4').view('<U1')}, 'clips are no text'),
         ({'scores': SCORES * np.nan}, "NaN or infinite scores of 2 .*'x'"),
         ({'scores': SCORES * np.inf}, 'NaN or infinite'),
         ({'classes': ['nod', 'wave']}, 'do not fit 2 classes'),
