@@ -294,7 +294,8 @@ def measure_recipe(
     from mmma.config import load_config
     from mmma.registry import MODELS
 
-    cfg = load_config(config, {'protocol': 'indomain'}, root, options)
+    given = dict(data_root=root, cfg_options=options)
+    cfg = load_config(config, {'protocol': 'indomain'}, **given)
     if cfg.test_dataloader.dataset.get('modality') == 'Pose':
         _add_random_joints(DataRoot(root))
     device = 'cuda' if torch.cuda.is_available() else 'cpu'

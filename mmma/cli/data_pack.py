@@ -62,19 +62,14 @@ def run(args: argparse.Namespace) -> int:
             workers=args.workers,
             allow_failures=args.allow_failures,
             force=args.force,
-            on_estimate=_show_estimate,
+            on_estimate=lambda more, size, sec: print(
+                f'{more:,} more videos: about {size / 1e6:,.0f} MB and {duration(sec)}',
+                file=sys.stderr,
+            ),
             on_progress=lambda *sizes: show(*(n // 10**6 for n in sizes)),
         )
     _show_report(args.out, report, time.monotonic() - started)
     return 1 if report.failures else 0
-
-
-def _show_estimate(videos: int, size: float, seconds: float) -> None:
-    """Say what is left to do."""
-    print(
-        f'{videos:,} more videos: about {size / 1e6:,.0f} MB and {duration(seconds)}',
-        file=sys.stderr,
-    )
 
 
 def _show_report(out: Path, report: Any, seconds: float) -> None:

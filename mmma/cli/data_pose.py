@@ -42,12 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     told = 'write the store without clips that failed, and name them in a file'
     add('--skip-broken', action='store_true', help=told)
     add('--force', action='store_true', help='replace the skeletons that are there')
-    add(
-        '--sheet',
-        type=try_out,
-        metavar='FILE',
-        help='PNG or JPG: skeletons over frames',
-    )
+    told = 'PNG or JPG: skeletons over frames'
+    add('--sheet', type=try_out, metavar='FILE', help=told)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -97,11 +93,9 @@ def _show_report(root: Path, report: Any) -> None:
     for task, name, reason in report.failures:
         print(f'FAILED {task} {name}: {reason}', file=sys.stderr)
     if report.failures:
-        state = (
-            'left out of the store' if report.complete else 'so no store was written'
-        )
+        what = 'left out of the store' if report.complete else 'so no store was written'
         print(
-            f'{len(report.failures):,} of {report.clips:,} clips failed, {state}. '
+            f'{len(report.failures):,} of {report.clips:,} clips failed, {what}. '
             'Repair the files and run it again'
             + ('.' if report.complete else '; or --skip-broken.'),
             file=sys.stderr,

@@ -104,9 +104,8 @@ def clip_reader(root: DataRoot, frames: int) -> Callable[[Clip], list[np.ndarray
     def read(clip: Clip) -> list[np.ndarray]:
         if clip.path:
             with open_video(root.video_path(clip.path)) as video:
-                first, stop, _ = span_frames(
-                    video.times_sec, video.duration_sec, clip.span
-                )
+                known = video.times_sec, video.duration_sec
+                first, stop, _ = span_frames(*known, clip.span)
                 chosen = first + pick_frames(stop - first, frames)
                 return list(video.get_frames(chosen))
         if store is None or clip.clip not in store.index:

@@ -108,9 +108,8 @@ def _repairs() -> list[dict[str, Any]]:
 
     MODELS.import_from_location()
     importlib.import_module('mmaction.models')
-    return [
-        {'name': r.name, 'active': r.active, 'reason': r.reason} for r in compat.REPAIRS
-    ]
+    told = ('name', 'active', 'reason')
+    return [{key: getattr(r, key) for key in told} for r in compat.REPAIRS]
 
 
 def _devices() -> list[str]:

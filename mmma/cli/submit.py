@@ -66,9 +66,8 @@ def _add_files(parser: argparse.ArgumentParser, scores: str, listed: str) -> Non
 def _submit_clips(args: argparse.Namespace) -> int:
     space = load_label_space('ma52')
     table = submission.read_ma52_scores(args.scores)
-    for note in scale_notes(
-        table.scores, args.scores, 'sums of body groups mean nothing'
-    ):
+    told = 'sums of body groups mean nothing'
+    for note in scale_notes(table.scores, args.scores, told):
         _warn(note)
     found = _official(args, table.names)
     if found is None:

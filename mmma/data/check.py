@@ -320,10 +320,7 @@ def _broken_videos(
 
 
 def try_all(
-    work: Callable[[Path], Any],
-    files: Iterable[Path],
-    workers: int | None,
-    label: str,
+    work: Callable[[Path], Any], files: Iterable[Path], workers: int | None, label: str
 ) -> Iterator[tuple[Path, Any]]:
     """Read files side by side, with progress on standard error.
 

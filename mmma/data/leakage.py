@@ -121,8 +121,14 @@ def find_leakage(
     for path in against:
         if path.is_dir():
             others += _root_groups(DataRoot(path), path.name)
-        else:
-            others.append(_name_list(path))
+            continue
+        names, _ = read_names(path, _NAME_COLUMNS)
+        stems = {_stem(name) for name in names if name}
+        if not stems:
+            raise ValueError(f'{path}: no names in it')
+        subset = next((s for s in SUBSETS if s in path.stem.lower()), 'train')
+        name = f'{path.name} {subset}'
+        others.append(Group(path.name, name, subset, {'names': stems}))
     marks: dict[Path, np.ndarray] = {}
     broken: list[tuple[Path, str]] = []
     if frames:
@@ -131,9 +137,7 @@ def find_leakage(
     rows: list[dict[str, Any]] = []
     for left, right in [*combinations(own, 2), *product(own, others)]:
         rows += _compare(left, right, marks)
-    rows.sort(
-        key=lambda row: (_LEVELS.index(row['level']), list(WHAT).index(row['what']))
-    )
+    rows.sort(key=lambda r: (_LEVELS.index(r['level']), list(WHAT).index(r['what'])))
     return {
         'ok': all(row['level'] != 'error' for row in rows),
         'videos': len(marks),
@@ -167,16 +171,6 @@ def _root_groups(root: DataRoot, origin: str) -> list[Group]:
             if isinstance(row, Clip) and row.span:
                 group.spans[name] = row.span
     return [group for group in groups.values() if group.has['names']]
-
-
-def _name_list(path: Path) -> Group:
-    """A list of clips of another data set as a group."""
-    names, _ = read_names(path, _NAME_COLUMNS)
-    stems = {_stem(name) for name in names if name}
-    if not stems:
-        raise ValueError(f'{path}: no names in it')
-    subset = next((s for s in SUBSETS if s in path.stem.lower()), 'train')
-    return Group(path.name, f'{path.name} {subset}', subset, {'names': stems})
 
 
 def _stem(name: str) -> str:
@@ -262,7 +256,8 @@ def all_marks(
     """
     digest = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
     folder = cache_home() / 'frame_marks' / f'{digest}-{_VERSION}'
-    known = dict(_stored(folder))
+    shards = sorted(folder.glob('*.npz'))
+    known = {k: v for shard in shards for k, v in read_own(shard, _marks_of) or ()}
     keys = {}
     for file in dict.fromkeys(files):
         status = file.stat()
@@ -293,11 +288,6 @@ def _store(folder: Path, marks: Mapping[str, np.ndarray]) -> None:
             lengths=np.array([len(seen) for seen in marks.values()]),
             marks=np.concatenate(list(marks.values())),
         )
-
-
-def _stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
-    for file in sorted(folder.glob('*.npz')):
-        yield from read_own(file, _marks_of) or ()
 
 
 def _marks_of(shard: Mapping[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:

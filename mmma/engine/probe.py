@@ -49,12 +49,7 @@ from mmma.checkpoints.files import weights_sha256
 from mmma.data.clips import Clip
 from mmma.datasets.clips import space_meta
 from mmma.engine.features import Features, FeatureSource
-from mmma.engine.fewshot import (
-    Classifier,
-    fewshot_settings,
-    fit_softmax,
-    score_fewshot,
-)
+from mmma.engine.fewshot import Classifier, fewshot_settings, fit_softmax, score_fewshot
 from mmma.engine.run import Run, describe_data
 from mmma.evaluation.rows import Group
 from mmma.evaluation.scores import join_tables

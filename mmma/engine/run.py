@@ -190,10 +190,9 @@ class TestOptions:
             if getattr(self, key):
                 cfg.test_evaluator[key] = getattr(self, key)
         if self.adapt:
-            if cfg.protocol.name != 'fewshot':
-                raise ValueError(
-                    f'--adapt is no option of protocol {cfg.protocol.name!r}.'
-                )
+            name = cfg.protocol.name
+            if name != 'fewshot':
+                raise ValueError(f'--adapt is no option of protocol {name!r}.')
             cfg.fewshot.adapt = self.adapt
         cfg.work_dir = self.work_dir or str(folder / 'test')
         set_environment(cfg, self.launcher)
@@ -422,17 +421,13 @@ def _shorten(cfg: Any, root: DataRoot) -> None:
         loader.batch_size = 2
         loader.num_workers = 0
         if subset != 'train':  # a few, from each domain in turn
-            turns = zip_longest(
-                *(names.get((subset, d), []) for d in loader.dataset.domains)
-            )
+            lists = (names.get((subset, d), []) for d in loader.dataset.domains)
+            turns = zip_longest(*lists)
             spread = [name for turn in turns for name in turn if name is not None]
             chosen = spread[: loader.batch_size * FAST_DEV_ITERATIONS]
             loader.dataset['videos' if cfg.task == 'det' else 'clips'] = chosen
-    cfg.train_cfg = dict(
-        type='IterBasedTrainLoop',
-        max_iters=FAST_DEV_ITERATIONS,
-        val_interval=FAST_DEV_ITERATIONS,
-    )
+    few = dict(max_iters=FAST_DEV_ITERATIONS, val_interval=FAST_DEV_ITERATIONS)
+    cfg.train_cfg = dict(type='IterBasedTrainLoop', **few)
     cfg.param_scheduler = []
     cfg.log_processor.by_epoch = False
     cfg.default_hooks.logger.interval = 1

@@ -192,9 +192,7 @@ def summarize(
         },
         'adaptation': fewshot_settings(cfg.fewshot) if fewshot else None,
         'broken': sorted({name for group in groups for name in group.broken}),
-        'environment': _environment(
-            torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'
-        ),
+        'environment': _environment(),
         'config': cfg.to_dict(),
         'runs': [{**labels, **given, **row} for labels, row in rows],
     }
@@ -225,11 +223,9 @@ def _options_of_rows(run: Run) -> tuple[Any, Any, dict[str, Any]]:
         }
         return run.root.read_det(), chosen, record
     clips = run.clips()
-    counts = Counter(
-        c.action
-        for c in clips
-        if c.subset == 'train' and c.domain in run.protocol.train_domains
-    )
+    source = run.protocol.train_domains
+    own = (c for c in clips if c.subset == 'train' and c.domain in source)
+    counts = Counter(clip.action for clip in own)
     record = {
         'class_set': evaluator.get('class_set', 'present'),
         'body_scores': evaluator.get('body_scores', 'sum'),
@@ -238,8 +234,9 @@ def _options_of_rows(run: Run) -> tuple[Any, Any, dict[str, Any]]:
     return clips, EvaluationOptions(**record, train_counts=trained), record
 
 
-def _environment(device: str) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """Versions and device of a run; nothing that names a person or a machine."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'
     versions = {}
     for package in _PACKAGES:
         try:

@@ -198,9 +198,8 @@ def load_backbone(run: Run, options: BackboneOptions) -> tuple[Runner, dict[str,
             fit, or are not allowed on these data.
     """
     cfg = run.cfg
-    weights = starting_weights(
-        cfg, options.checkpoint, options.pretrained, options.trust
-    )
+    given = options.checkpoint, options.pretrained, options.trust
+    weights = starting_weights(cfg, *given)
     if weights is None and options.pretrained:
         raise ValueError(
             'the recipe names no pretrained weights: give a checkpoint, or say '
@@ -268,9 +267,8 @@ def check_extractor(meta: Mapping[str, Any], run: Run, options: TestOptions) -> 
     """
     data = meta.get('data') or {}
     trained, now = data.get('extractor'), run.extractor
-    forced = options.allow_extractor or (
-        bool(data.get('simulated')) and options.allow_simulated
-    )
+    simulated = data.get('simulated') and options.allow_simulated
+    forced = options.allow_extractor or simulated
     if not forced and None not in (trained, now) and trained != now:
         raise ValueError(
             f'these weights were trained on skeletons of {trained!r}; those of '

@@ -47,12 +47,8 @@ from mmma.structures.segments import (
 )
 
 KINDS = (
-    'true positive',
-    'double',
-    'wrong label',
-    'localization',
-    'confusion',
-    'background',
+    *('true positive', 'double', 'wrong label'),
+    *('localization', 'confusion', 'background'),
 )
 DEPTH = 10
 """Predictions of a class looked at, in multiples of its truths."""
@@ -127,23 +123,13 @@ def _classify(matches: Matches, top: IntArray, legacy: bool) -> IntArray:
     """(T, n) index into KINDS of the predictions at ``top``."""
     same, other = _nearest(matches.truth, matches.found.select(matches.order[top]))
     if legacy:
-        same, other = (
-            np.where(same >= other, same, 0.0),
-            np.where(same >= other, 0.0, other),
-        )
+        own = same >= other
+        same, other = np.where(own, same, 0.0), np.where(own, 0.0, other)
     kinds = np.empty((len(matches.thresholds), len(top)), dtype=np.int64)
     for row, threshold in enumerate(matches.thresholds):
-        kinds[row] = np.select(
-            [
-                np.isin(top, matches.hits[row]),
-                same >= threshold,
-                other >= threshold,
-                same >= NEAR,
-                other >= NEAR,
-            ],
-            range(5),
-            default=5,
-        )
+        taken = np.isin(top, matches.hits[row])
+        found = [tiou >= low for low in (threshold, NEAR) for tiou in (same, other)]
+        kinds[row] = np.select([taken, *found], range(5), default=5)
     return kinds
 
 
@@ -170,13 +156,11 @@ def _mean_normalised_ap(
     """(T,) mean over classes, predictions of one kind removed."""
     size = float(matches.truths.sum() / len(matches.classes))
     cuts = np.searchsorted(top, matches.starts[1:-1])
-    means = np.zeros(len(kinds))
+    means, sizes = np.zeros(len(kinds)), itertools.repeat(size)
     for row, own in enumerate(kinds):
         parts = [part[part != without] == 0 for part in np.split(own, cuts)]
         ranks = [np.flatnonzero(part) + 1 for part in parts]
-        values = map(
-            normalised_ap, ranks, matches.truths.tolist(), itertools.repeat(size)
-        )
+        values = map(normalised_ap, ranks, matches.truths.tolist(), sizes)
         means[row] = np.mean(list(values))
     return means
 

@@ -562,10 +562,7 @@ def _fusion_metrics(
         'clips': len(clips),
         'subsets': dict(sorted(Counter(clip.subset for clip in clips).items())),
         'weights_fitted_on_them': len({clip.clip for clip in clips} & set(fitted)),
-        'options': {
-            'class_set': options.class_set,
-            'body_scores': options.body_scores,
-        },
+        'options': {'class_set': options.class_set, 'body_scores': options.body_scores},
         'inputs': inputs,
         'fused': fused,
     }

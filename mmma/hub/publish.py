@@ -229,9 +229,7 @@ def metafile_differences(model: ZooFolder) -> list[str]:
     return [f'{path}: {line}' for line in differences(data, entry)]
 
 
-def _metafile_of(
-    model: ZooFolder,
-) -> tuple[Path, dict[str, Any] | None, dict[str, Any]]:
+def _metafile_of(model: ZooFolder) -> tuple[Path, dict | None, dict]:
     """Metafile of a model's method: beside the zoo, its contents, and mmma's own.
 
     Without a file the contents are mmma's own without models; None where mmma has no

@@ -458,10 +458,9 @@ def lacking(model: ZooFolder) -> Iterator[str]:
 
 def problems_of(model: ZooFolder) -> Iterator[str]:
     """Sentences on faults of a published folder."""
-    if not model.weights.name.endswith(f'-{model.sha256[:8]}{SUFFIX}'):
-        yield (
-            f'{model.relative} has SHA-256 {model.sha256[:8]}...: damaged or changed.'
-        )
+    own = model.sha256[:8]
+    if not model.weights.name.endswith(f'-{own}{SUFFIX}'):
+        yield f'{model.relative} has SHA-256 {own}...: damaged or changed.'
     yield from lacking(model)
     for path in (model.config, model.path / 'train.log'):
         if not path.is_file():

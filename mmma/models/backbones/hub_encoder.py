@@ -22,12 +22,7 @@ from mmma.taxonomy import check_choice, suggest
 # Where the encoder lies in what AutoModel builds: V-JEPA 2 has a predictor beside it.
 _CORES = {'vjepa2': 'encoder'}
 # Axes along which the tokens of a clip run, slowest first; told for known models alone.
-_TOKEN_ORDERS = {
-    'vjepa2': 'thw',
-    'videomae': 'thw',
-    'vivit': 'thw',
-    'timesformer': 'hwt',
-}
+_TOKEN_ORDERS = dict(vjepa2='thw', videomae='thw', vivit='thw', timesformer='hwt')
 # Published files predate the names that transformers 5 gives to the same weights.
 _ALIASES = (('.q_bias', '.query.bias'), ('.v_bias', '.value.bias'))
 _LEFT_OUT = ('predictor.', 'pooler.', 'classifier.')
