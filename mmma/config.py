@@ -32,6 +32,7 @@ _GROUPS = (
 )
 _TUPLES = 'tuples'
 _TOO_DEEP = (RecursionError, MemoryError)
+_MOST_LETTERS = 1_000_000  # of a config of others; ours have 30,000
 _NEEDED = ('model', 'protocol', 'test_dataloader.dataset')
 
 
@@ -123,7 +124,7 @@ def read_config(path: Path) -> Any:
         told = f'{path} loads and writes nothing: {", ".join(left)} left out'
         print(told, file=sys.stderr)
     try:
-        return Config(data, filename=str(path))
+        return Config(data, read_text(path), str(path))
     except KeyError as error:
         raise ValueError(f'{path}: {error}') from None
 
@@ -277,6 +278,8 @@ def parse_config(text: str, source: str) -> dict[str, Any]:
     """
     found = {}
     try:
+        if len(text) > _MOST_LETTERS:
+            raise ValueError('larger than any model needs')
         for node in _Literals().visit(ast.parse(text)).body:
             if not isinstance(node, ast.Assign) or len(node.targets) != 1:
                 raise ValueError(ast.unparse(node)[:60])

@@ -19,7 +19,7 @@ from typing import Any
 from mmma.config import find_config
 from mmma.data.clips import write_rec
 from mmma.data.root import DataRoot, write_info
-from mmma.files import duration, usable_cores, write_file
+from mmma.files import duration, read_json, usable_cores, write_file
 from mmma.workflow import Step, Workflow
 
 SAMPLE = 4
@@ -43,7 +43,7 @@ def estimate_steps(flow: Workflow, left: Sequence[Step]) -> dict[str, Estimate]:
         return {}
     file = flow.out / 'measured.json'
     try:
-        known = json.loads(file.read_bytes()) if file.is_file() else {}
+        known = read_json(file) if file.is_file() else {}
         known = {k: v for k, v in known.items() if 'request' in v}
     except (ValueError, AttributeError, TypeError):  # damaged: all is measured again
         known = {}

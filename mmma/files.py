@@ -23,7 +23,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from mmma.foreign import parse_json, read_npz, shown, shown_streams
+from mmma.foreign import parse_json, read_npz, short, shown, shown_streams
 
 Item = TypeVar('Item')
 
@@ -225,7 +225,7 @@ def read_text(path: Path, content: bytes | None = None) -> str:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is not UTF-8 text.
+        ValueError: The file is not UTF-8 text, or has null bytes.
     """
     if content is None and not path.is_file():
         raise FileNotFoundError(f'{path}: no such file')
@@ -233,12 +233,16 @@ def read_text(path: Path, content: bytes | None = None) -> str:
         content = path.read_bytes() if content is None else content
         wide = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
         text = content.decode('utf-16' if wide else 'utf-8-sig')
-        return text.replace('\r\n', '\n').replace('\r', '\n')
+        text = text.replace('\r\n', '\n').replace('\r', '\n')
     except UnicodeDecodeError as error:
         raise ValueError(
             f'{path}: not UTF-8 text (byte {error.start}); save it as UTF-8 (in '
             'spreadsheets: CSV UTF-8)'
         ) from None
+    if (at := text.find('\0')) >= 0:
+        line = text.count('\n', 0, at) + 1
+        raise ValueError(f'{path}:{line}: not readable as text: it has null bytes')
+    return text
 
 
 SEPARATORS = ',;\t|'
@@ -279,7 +283,11 @@ def read_table(
     def split(line: str, separator: str) -> list[str]:
         return next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
 
-    separator = max(separators, key=lambda s: len(split(first, s)))
+    try:
+        separator = max(separators, key=lambda s: len(split(first, s)))
+    except csv.Error as error:
+        where = f'{path}:{skipped + 1}'
+        raise ValueError(f'{where}: not readable as CSV: {error}') from None
     header = [name.strip() for name in split(first, separator)]
     while header and not header[-1]:
         header.pop()
@@ -334,9 +342,12 @@ def read_names(path: Path, columns: Sequence[str]) -> tuple[list[str], str]:
     return [row[at] for row in cells], column
 
 
-def read_json(path: Path) -> Any:
-    """Content of a JSON file; raises as :func:`read_text` and :func:`parse_json`."""
-    return parse_json(read_text(path), path)[0]
+def read_json(path: Path, *keys: str) -> Any:
+    """Content of a JSON file, which must have these keys; see :func:`parse_json`."""
+    content = parse_json(read_text(path), path)[0]
+    if keys and not (isinstance(content, dict) and {*keys} <= {*content}):
+        raise ValueError(f'{path}: must be an object with {", ".join(keys)}')
+    return content
 
 
 SHOWN, WARNING = 5, 'warning: '
@@ -429,7 +440,7 @@ def tell(notes: Iterable[str]) -> None:
     """Print notes for the user on standard error, and warnings, which say so."""
     for note in notes:
         head = 'note: ' * (not note.startswith(WARNING))
-        print(f'{head}{shown(note)}', file=sys.stderr)
+        print(f'{head}{shown(short(note))}', file=sys.stderr)
 
 
 @contextmanager

@@ -100,6 +100,16 @@ def shown(text: Any, lines: bool = False) -> str:
     )
 
 
+def short(text: str) -> str:
+    """A message without the middle of what quotes much, in 12 lines at most."""
+
+    def cut(text: str, most: int) -> str:
+        fits, end = len(text) <= most, most // 4
+        return text if fits else f'{text[: 3 * end - 5]} ... {text[-end:]}'
+
+    return cut('\n'.join(cut(line, 1200) for line in text.split('\n')[:12]), 4000)
+
+
 def markdown(text: Any) -> str:
     """Text as it looks in Markdown and pages made of it: no links, tags, emphasis."""
     marked = re.sub(r'([\\`*|$~]|](?=[(\[:])|(?<!\w)_|_(?!\w))', r'\\\1', shown(text))
@@ -132,10 +142,27 @@ def shown_streams() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """Put a file before what is wrong with it, unless the text names it."""
+    try:
+        yield
+    except ValueError as error:
+        head = '' if str(path) in str(error) else f'{path}: '
+        raise ValueError(f'{head}{error}') from None
+
+
 def is_number(value: Any) -> bool:
     """True for a finite number of JSON; a bool is none."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return number and math.isfinite(value)
+
+
+def finite(text: str) -> float:
+    """Number of a text; raises ValueError for others, NaN and infinite ones."""
+    if math.isfinite(number := float(text)):
+        return number
+    raise ValueError(f'{number} is no finite number')
 
 
 def read_npz(path: Path, names: Collection[str] = ()) -> dict[str, np.ndarray]:

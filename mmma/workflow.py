@@ -23,7 +23,8 @@ from typing import IO, Any
 
 from mmma.config import config_folders
 from mmma.data.root import DataRoot
-from mmma.files import duration, write_file
+from mmma.evaluation.form import check_value
+from mmma.files import duration, read_json, write_file
 from mmma.taxonomy import check_choice
 
 GROUPS = ('check', 'pack', 'pose', 'probe', 'gctsm', 'posec3d', 'table')
@@ -276,11 +277,14 @@ class Workflow:
         self._records: dict[str, dict[str, Any]] = {}
         if self._path.is_file():
             try:
-                content = json.loads(self._path.read_text(encoding='utf-8'))
+                content = read_json(self._path, 'schema')
+                check_value(
+                    content['steps'], {'*': {'key': str, 'status': str}}, 'steps'
+                )
                 if content['schema'] != 1:
                     raise ValueError(f'schema {content["schema"]}')
                 self._records = content['steps']
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError) as error:
                 raise ValueError(
                     f'{self._path}: not the state of a run ({error}): move it away, or '
                     'give another --out'

@@ -22,7 +22,7 @@ from urllib.request import url2pathname
 
 from mmma import __version__
 from mmma.checkpoints.files import mismatch
-from mmma.files import cache_home, progress_bar
+from mmma.files import cache_home, progress_bar, read_json
 
 MIRROR = 'MMMA_ZOO_URL'
 OFFLINE = 'MMMA_OFFLINE'
@@ -400,7 +400,7 @@ def _notes_of(part: Path) -> Path:
 
 def _read_notes(part: Path) -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError):
-        notes = json.loads(_notes_of(part).read_text('utf-8'))
+        notes = read_json(_notes_of(part))
         return notes if isinstance(notes, dict) else {}
     return {}
 

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import pickletools
 import re
 import tarfile
@@ -459,8 +460,8 @@ def last_checkpoint(work_dir: str | Path) -> str | None:
     work_dir = Path(work_dir)
     told = work_dir / 'last_checkpoint'
     name = told.read_bytes().decode('utf-8', 'replace') if told.is_file() else ''
-    name = re.split(r'[/\\\\]', name.strip())[-1].replace('\0', '')
-    if name and (work_dir / name).is_file():
+    name = re.split(r'[/\\\\]', name.strip())[-1]
+    if name and os.path.isfile(work_dir / name):
         return str(work_dir / name)
     steps = {p: m for p in work_dir.glob('*.pth') if (m := _STEP.fullmatch(p.name))}
     return str(max(steps, key=lambda path: int(steps[path][1]))) if steps else None

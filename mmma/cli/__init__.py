@@ -47,7 +47,7 @@ import warnings  # noqa: E402
 from collections.abc import Callable, Iterator, Sequence  # noqa: E402
 from typing import Any  # noqa: E402
 
-from mmma.foreign import shown, shown_streams  # noqa: E402
+from mmma.foreign import short, shown, shown_streams  # noqa: E402
 
 _PARTS = ('arguments', 'evaluate_det', 'evaluate_rec')
 _NAMES = (m.name for m in pkgutil.iter_modules(__path__) if m.name not in _PARTS)
@@ -171,7 +171,7 @@ def plain_message(error: Exception) -> str:
         text = f'{shown(place)}: {error.strerror}' if place else error.strerror
     if 'Original Traceback' in text:  # raised in a data loader's worker
         text = re.split(r'\n(?:\w+\.)*\w*Error: ', text)[-1]
-    return re.sub(r'^(class `\w+` in [\w./]+: )+', '', text).strip()
+    return short(re.sub(r'^(class `\w+` in [\w./]+: )+', '', text).strip())
 
 
 def entry(argv: Sequence[str] | None = None) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
 import json
 import math
 import os
@@ -36,12 +35,14 @@ from mmma.data.root import TASKS
 from mmma.files import (
     leaves_root,
     only_writer,
+    read_json,
+    read_table,
     read_text,
     replace_together,
     source_identity,
     write_file,
 )
-from mmma.foreign import is_number
+from mmma.foreign import finite, has_controls, is_number, naming
 from mmma.taxonomy import check_choice, suggest
 
 FEATURES_FILE = 'features.json'
@@ -50,7 +51,7 @@ _SKELETON_COLUMNS = ('name', 'start', 'frames', 'fps', 'width', 'height', 'perso
 _FEATURE_COLUMNS = ('name', 'start', 'steps')
 _OTHER = {'rec': 'det', 'det': 'rec'}
 _Root = str | os.PathLike[str]
-_TYPES = (str, int, int, float, int, int, int)
+_TYPES = (str, int, int, finite, int, int, int)
 
 
 class Row(NamedTuple):
@@ -74,15 +75,15 @@ def _read_index(
     path: Path, columns: tuple[str, ...], partial: bool = False
 ) -> dict[str, Row]:
     """Rows by name; the last line of a partial file may be cut off and is left out."""
-    text = read_text(path)
+    content = path.read_bytes()
     if partial:
-        text = text[: text.rfind('\n') + 1]
-    lines = list(csv.reader(io.StringIO(text)))
-    if not lines or tuple(lines[0]) != columns:
+        content = content[: content.rfind(b'\n') + 1]
+    header, lines = read_table(path, content)
+    if tuple(header) != columns:
         raise ValueError(f'{path}:1: the header must be {",".join(columns)}')
     rows: dict[str, Row] = {}
     end = 0
-    for line, values in enumerate(lines[1:], start=2):
+    for line, values in lines:
         try:
             if len(values) != len(columns):
                 raise ValueError(f'{len(values)} values')
@@ -446,6 +447,9 @@ class FeaturesInfo:
                 raise ValueError(f'{name} {value!r}: must be a number above 0')
         if not is_number(self.offset_sec):
             raise ValueError(f'offset_sec {self.offset_sec!r}: must be a number')
+        for name in ('backbone', 'weights_sha256', 'data_fingerprint'):
+            if has_controls(value := getattr(self, name)):
+                raise ValueError(f'{name} {value!r}: must be text')
         if self.dim != int(self.dim):
             raise ValueError(f'dim {self.dim!r}: must be a whole number')
 
@@ -458,13 +462,11 @@ class FeaturesInfo:
             ValueError: Not JSON, or a key that is missing, unknown or bad.
         """
         file = folder / FEATURES_FILE
-        try:
-            content = json.loads(read_text(file))
+        with naming(file):
+            content = read_json(file, 'stride_sec', 'dim')
             for key in content:
                 check_choice('key', key, tuple(cls.__dataclass_fields__))
             return cls(**content)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ValueError(f'{file}: {error}') from None
 
     def differences(self, wanted: Mapping[str, Any]) -> list[str]:
         """Differences from what is wanted, in words.

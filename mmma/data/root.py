@@ -15,7 +15,7 @@ from unicodedata import normalize
 from mmma.data.clips import Clip, body_map, name_parts, read_rec
 from mmma.data.videos import Video, read_det
 from mmma.files import atomic_write, leaves_root, read_table, read_text
-from mmma.foreign import control_faults, has_controls, parse_json
+from mmma.foreign import control_faults, has_controls, naming, parse_json
 from mmma.taxonomy import (
     DOMAINS,
     LABEL_SPACES,
@@ -372,11 +372,9 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
     if len(set(domains)) < len(domains):
         raise ValueError(f"{file}: 'domains' is {domains!r}; name each domain once")
     source = parsed.get('source_domain', domains[0])
-    try:
+    with naming(file):
         load_label_space(parsed['label_space'])
         check_choice('source_domain', source, domains)
-    except ValueError as error:
-        raise ValueError(f'{file}: {error}') from None
     known = DatasetInfo.__dataclass_fields__
     values = {key: parsed[key] for key in known if key in parsed}
     values.update(domains=tuple(domains), source_domain=source)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmma.data.joints import WHOLEBODY65
-from mmma.files import SHOWN, atomic_write, write_file
+from mmma.files import SHOWN, atomic_write, read_json, write_file
 from mmma.foreign import spreadsheet
 from mmma.taxonomy import check_choice
 from mmma.video import VIDEO_SUFFIXES
@@ -270,10 +270,11 @@ def made_before(
     if not whole.is_file():
         return False
     try:
-        content = json.loads(whole.read_text('utf-8'))
+        content = read_json(whole)
     except ValueError:
         content = None
-    check(isinstance(content, dict) and content.get('schema') == SCHEMA, 'JSON')
+    ours = isinstance(content, dict) and content.get('schema') == SCHEMA
+    check(ours and isinstance(content.get('request'), dict), 'JSON')
     made, named = content['request'], 'path' in request['options']
     if not named and made.get('video') != request.get('video'):
         raise ValueError(

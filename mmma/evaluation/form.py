@@ -99,12 +99,12 @@ def check_form(results: Any, repeated: Sequence[str], path: Path) -> None:
 
 
 def _check_results(results: Any) -> None:
-    _check(results, _RESULTS, '')
+    check_value(results, _RESULTS, '')
     task = results['task']
     if task == 'det':
-        _check(results['options'], _OF_DETECTION, 'options')
+        check_value(results['options'], _OF_DETECTION, 'options')
     run_form = {**_RUN, 'counts': dict.fromkeys(_SIZES[task], int)}
-    _check(results.get('runs'), [run_form], 'runs')
+    check_value(results.get('runs'), [run_form], 'runs')
     sizes: dict[str, int] = {}
     for i, run in enumerate(results['runs']):
         if not (run.get('target') or run.get('domain')):
@@ -118,7 +118,11 @@ def _check_results(results: Any) -> None:
                     raise ValueError(f'{what} for {size} names')
 
 
-def _check(value: Any, form: Any, where: str) -> None:
+def check_value(value: Any, form: Any, where: str) -> None:
+    """Refuse a value that is not of a form; ``where`` names it.
+
+    What is null in a run and may be absent is taken out.
+    """
     if isinstance(form, dict):
         if not isinstance(value, dict):
             raise ValueError(
@@ -129,18 +133,20 @@ def _check(value: Any, form: Any, where: str) -> None:
             place = f'{where}.{name}' if where else name
             if key == '*':
                 for other, item in value.items():
-                    _check(other, str, f'a key of {where}')
-                    _check(item, inner, f'{where}.{_shown(other)[1:-1]}')
+                    check_value(other, str, f'a key of {where}')
+                    check_value(item, inner, f'{where}.{_shown(other)[1:-1]}')
             elif value.get(name) is not None or (name == key and name in value):
-                _check(value[name], inner, place)
+                check_value(value[name], inner, place)
             elif name == key:
                 raise ValueError(f'{place} is missing')
+            elif where.startswith('runs'):
+                value.pop(name, None)
     elif isinstance(form, list):
         few = {'runs': 1, 'options.thresholds': 1}.get(where, 2 * (len(form) > 1))
         if not isinstance(value, list) or len(value) < few:
             raise ValueError(f'{where} is {_shown(value)}: it must be a list')
         for i, item in enumerate(value):
-            _check(item, form[0], f'{where}[{i}]')
+            check_value(item, form[0], f'{where}[{i}]')
     elif isinstance(form, tuple):
         if not isinstance(value, str) or value not in form:
             raise ValueError(f'{where} is {_shown(value)}: need {", ".join(form)}')

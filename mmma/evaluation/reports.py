@@ -54,7 +54,7 @@ from mmma.evaluation.scores import (
     write_scores,
 )
 from mmma.files import OddEntries, atomic_write, read_text, tell
-from mmma.foreign import parse_json
+from mmma.foreign import naming, parse_json
 from mmma.structures.segments import Segments
 from mmma.taxonomy import LabelSpace, load_label_space, suggest
 
@@ -117,15 +117,17 @@ def recognition_report(
     tell(odd.notes(strict))
     space = body_map(clips, space)
     subset, chosen = choose(gt, clips, 'clips', subset, domain)
-    true_labels(chosen)  # refuses withheld ones before anything else is read
+    with naming(gt):
+        true_labels(chosen)  # refuses withheld ones before anything else is read
     scores = read_scores(pred, space)
     chosen, told = _without_missing(gt, info, chosen, scores.names)
-    table = _match_scores(scores, clips, chosen, subset, odd)
-    trained = Counter(c.action for c in clips if c.subset == 'train')
-    trained.pop(None, None)
-    counts = [trained[action] for action in range(space.num_actions)]
-    options = replace(options, train_counts=counts if trained else None)
-    rows = domain_rows(table, chosen, space, options, info.domains)
+    with naming(pred):
+        table = _match_scores(scores, clips, chosen, subset, odd)
+        trained = Counter(c.action for c in clips if c.subset == 'train')
+        trained.pop(None, None)
+        counts = [trained[action] for action in range(space.num_actions)]
+        options = replace(options, train_counts=counts if trained else None)
+        rows = domain_rows(table, chosen, space, options, info.domains)
     tell(scale_notes(table.scores, pred, 'body scores of sums mean nothing'))
     ignored = len(scores.names) - len(table.names)
     report = {

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mmma.files import SHOWN, atomic_write, read_table
-from mmma.foreign import control_faults, read_npz
+from mmma.foreign import control_faults, naming, read_npz
 from mmma.taxonomy import LabelSpace, check_choice, suggest
 
 SUFFIXES = ('.npz', '.csv')
@@ -114,15 +114,12 @@ def read_scores(path: str | Path, space: LabelSpace) -> ScoreTable:
     if not path.is_file():
         raise FileNotFoundError(f'no score file {path}')
     read = _read_csv if path.suffix.lower() == '.csv' else _read_npz
-    try:
+    with naming(path):
         table = read(path, space)
         clips = {f'clip {n}': name for n, name in enumerate(table.names)}
         for fault in control_faults(clips):
             raise ValueError(fault)
         return table
-    except ValueError as error:
-        head = '' if str(error).startswith(str(path)) else f'{path}: '
-        raise ValueError(f'{head}{error}') from None
 
 
 def write_scores(path: str | Path, table: ScoreTable, space: LabelSpace) -> None:

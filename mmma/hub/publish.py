@@ -54,6 +54,7 @@ from mmma.hub.zoo import (
     metafile_text,
     method_of,
     modality,
+    read_yaml,
     with_entry,
 )
 from mmma.registry import MODELS, as_data
@@ -240,11 +241,7 @@ def _metafile_of(model: ZooFolder) -> tuple[Path, dict | None, dict]:
     method = method_of(Path(leaf_of(model) or model.name).stem)
     path = metafile_path(model.path.parents[1], method)
     places = [metafile_path(folder.parent, method) for folder in config_folders()]
-    known = {
-        place: yaml.safe_load(place.read_text(encoding='utf-8'))
-        for place in (path, *places)
-        if place.is_file()
-    }
+    known = {place: read_yaml(place) for place in (path, *places) if place.is_file()}
     own = next((known[place] for place in places if place in known), {})
     return path, known.get(path, {**own, 'Models': []} if own else None), own
 

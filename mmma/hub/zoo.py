@@ -26,15 +26,22 @@ from mmma.checkpoints import RemoteFile, cache_folder, fetch_file, fetch_url
 from mmma.checkpoints.download import BAD, check_name, file_name, hash_in_name
 from mmma.checkpoints.files import last_checkpoint, mismatch
 from mmma.config import config_folders
-from mmma.foreign import has_controls
+from mmma.evaluation.form import check_value
+from mmma.files import read_text
+from mmma.foreign import has_controls, naming
 from mmma.protocols import PROTOCOLS
 from mmma.taxonomy import suggest
 
 INDEX = 'model-index.yml'
 KINDS = ('ours', 'upstream')
 _ALIKE = 0.7
+_ODD_YAML = ValueError, LookupError, TypeError, AttributeError, RecursionError
 _LISTED = ('name', 'kind', 'task', 'modality', 'size', 'sha256', 'config', 'simulated')
 _SUFFIXES = ('.pth', '.pt', '.ckpt', '.bin', '.safetensors')
+_SIZES = {'Weights Size?': int, 'Pretrained Weights Size?': int}
+_TEXTS = ('Name?', 'Config?', 'Modality?', 'Weights?', 'Pretrained Weights?')
+_PLAIN = {**dict.fromkeys(_TEXTS, str), **_SIZES, 'Simulated?': bool}
+_ENTRY = {**_PLAIN, 'Metadata?': _PLAIN, 'Results?': [{}]}
 _FOLDER = 'configs/metafiles'
 _LEAVES = 'configs/recog'
 _DETECTORS = 'configs/det'
@@ -96,13 +103,17 @@ def read_metafiles(root: Path) -> dict[str, dict[str, Any]]:
     """
     found = {}
     for path in sorted((root / _FOLDER).glob('*.yml')):
-        try:
-            data = yaml.safe_load(path.read_text(encoding='utf-8'))
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise ValueError(f'{path} is no YAML: {error}') from None
-        _check(path, data)
-        found[path.stem] = data
+        found[path.stem] = read_yaml(path)
+        _check(path, found[path.stem])
     return found
+
+
+def read_yaml(path: Path) -> Any:
+    """Content of a YAML file of plain values."""
+    try:
+        return yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, *_ODD_YAML) as error:
+        raise ValueError(f'{path} is no YAML: {error}') from None
 
 
 def is_checkpoint(entry: Mapping[str, Any]) -> bool:
@@ -220,8 +231,9 @@ def _check(path: Path, data: Any) -> None:
     models = data.get('Models') or []
     if not _all_named(models):
         raise ValueError(f'{path}: Models must be a list of items with a Name.')
-    if odd := [e for e in models if not isinstance(e.get('Metadata') or {}, Mapping)]:
-        raise ValueError(f'{path}: Metadata of {odd[0]["Name"]!r} must have keys.')
+    with naming(path):
+        for entry in models:
+            check_value(entry, _ENTRY, entry['Name'])
     for name, count in Counter(entry['Name'] for entry in models).items():
         if count > 1:
             raise ValueError(f'{path}: {name} is there {count} times.')

@@ -42,6 +42,7 @@ from mmma.files import (
     usable_cores,
     write_file,
 )
+from mmma.foreign import has_controls
 from mmma.media.encode import PackOptions, choose_person, pack_video, person_box
 
 MEASURED = 4
@@ -93,12 +94,14 @@ class Journal:
                 records += [json.loads(rest)]  # or cut off when the writer was killed
             for record in records:
                 sum(record[k] for k in ('bytes', 'source_bytes', 'source_mtime_ns'))
-                if leaves_root(record['packed']) or not {*_PLACE} <= record.keys():
+                place = record['packed']
+                odd = has_controls(place) or leaves_root(place)
+                if odd or not {*_PLACE} <= record.keys():
                     raise ValueError(record['packed'])
             self._packed_before = {record['packed'] for record in records}
             known = {record['path']: record for record in records}
             changed = {**header, **self.header}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             if not force:
                 raise ValueError(
                     f'{self.path}: not of this program, or damaged ({error!r}): delete '

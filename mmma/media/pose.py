@@ -25,11 +25,12 @@ from mmma.files import (
     atomic_write,
     map_in_processes,
     progress,
+    read_json,
     read_own,
     source_identity,
     write_file,
 )
-from mmma.foreign import is_number
+from mmma.foreign import is_number, naming
 from mmma.media.pack import chosen_tasks, file_bytes, table_rows
 from mmma.packets import index_video
 from mmma.taxonomy import check_choice
@@ -135,12 +136,10 @@ class VideoFrames:
     def __init__(self, path: Path, span: Span | None = None) -> None:
         self.path, self.size = path, (0, 0)
         self._index = index = index_video(path)
-        try:
+        with naming(path):
             first, stop, end_sec = span_frames(
                 index.times_sec, index.duration_sec, span
             )
-        except ValueError as error:
-            raise ValueError(f'{path}: {error}') from None
         self._chosen = range(first, stop)
         self._end_sec = end_sec
         self.fps = len(self) / (end_sec - index.times_sec[first])
@@ -228,7 +227,7 @@ def open_partials(skeletons: Path, extractor: str, force: bool) -> Path:
     folder = skeletons / FOLDER
     header = folder / 'run.json'
     try:
-        begun = json.loads(header.read_bytes())['extractor'] if header.exists() else ''
+        begun = read_json(header)['extractor'] if header.exists() else ''
     except (ValueError, LookupError, TypeError):
         begun = None
     told = (

@@ -26,6 +26,7 @@ from mmma.files import (
     is_filled,
     map_in_processes,
     only_writer,
+    read_json,
     write_file,
 )
 from mmma.simulation.domains import DOMAIN_STYLES, make_subject
@@ -232,7 +233,7 @@ def _check_content(root: Path, fingerprint: str, force: bool) -> None:
     file = root / PARTIAL / _PLAN_FILE
     if file.is_file():
         try:
-            found = json.loads(file.read_bytes())
+            found = read_json(file)
             if found['fingerprint'] == fingerprint:
                 return
             what = (

@@ -27,7 +27,7 @@ from typing import Any
 from mutations import Mutator
 
 from mmma.cli import plain_message
-from mmma.foreign import has_controls
+from mmma.foreign import shown
 
 SECONDS = 20
 MEGABYTES = 400
@@ -48,6 +48,7 @@ class Reader:
         read: Opens the changed file as the package does.
         mutate: How to change it.
         check: Raises ``AssertionError`` for what cannot have been read.
+        refuses: It refuses files at all; others make the best of them.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Reader:
     read: Callable[[Path], Any]
     mutate: Mutator
     check: Callable[[Any], None] = lambda found: None
+    refuses: bool = True
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Outcome:
         counts: Number of cases by class: right, refused, unexplained.
         faults: Case and story of the unexplained ones, the first forty.
         slowest: Seconds and number of the slowest case.
-        seconds: Of all cases.
+        seconds: Of a core that all cases took.
         peak: Megabytes that the process grew by at most.
     """
 
@@ -84,12 +86,10 @@ def fault_of_refusal(error: BaseException, file: Path) -> str:
     """What a refusal lacks, or ''."""
     if not isinstance(error, (ValueError, OSError)) or isinstance(error, UnicodeError):
         return 'not a ValueError or OSError'
-    text = plain_message(error)
-    if has_controls(text.replace('\n', ' ')):
-        return 'letters that steer a terminal'
-    if len(text) > 4_000 or text.count('\n') > 8:
+    text = shown(plain_message(error), lines=True)
+    if len(text) > 4_000 or text.count('\n') > 12:
         return f'{len(text)} characters in {text.count(chr(10)) + 1} lines'
-    if file.name not in text and str(file.parent) not in text:
+    if not any(str(part) in text for part in (file.name, *file.parents[:2])):
         return 'does not name the file'
     return ''
 
@@ -145,7 +145,7 @@ def run_cases(reader: Reader, cases: range, folder: Path) -> Outcome:
                 shutil.copytree(seed, own)
             (own / name).write_bytes(right)
             os.pwrite(at.fileno(), b'%09d' % case, 0)
-            began = time.perf_counter()
+            began, used = time.perf_counter(), time.process_time()
             kind, story = try_case(reader, case, own / name)
             seconds = time.perf_counter() - began
             if (now := _peak()) - peak > MEGABYTES:
@@ -153,7 +153,7 @@ def run_cases(reader: Reader, cases: range, folder: Path) -> Outcome:
             peak = now
             outcome.counts[kind] += 1
             outcome.slowest = max(outcome.slowest, (seconds, case))
-            outcome.seconds += seconds
+            outcome.seconds += time.process_time() - used
             if kind == 'unexplained' and len(outcome.faults) < FAULTS:
                 outcome.faults.append((case, story))
     outcome.peak = peak - start

@@ -4,6 +4,7 @@ Each mutator takes a random generator and the bytes of a right file and gives th
 wrong one. The same generator gives the same bytes.
 """
 
+import copy
 import csv
 import io
 import itertools
@@ -15,6 +16,7 @@ import zipfile
 from collections.abc import Callable
 from typing import Any
 
+MOST = 2 << 20
 Mutator = Callable[[random.Random, bytes], bytes]
 
 LETTERS = (
@@ -52,6 +54,101 @@ LETTERS = (
     'null',
     '__class__',
     'os.system',
+    '9' * 5_000,
+    'a' * 300,
+    'a/b',
+    '..',
+    '\ud800',
+    '\x85x',
+    '\u2028x',
+    '\xb2',
+    '\u0130',
+    '*[?{(\\',
+    '-',
+    '1:60:61',
+    '[' * 2_000,
+)
+WHOLE = (
+    b'',
+    b'\n',
+    b'null',
+    b'0',
+    b'"x"',
+    b'[]',
+    b'{}',
+    b'[{}]',
+    b'{"a": 1}',
+    b'\xff\xfe',
+    b'\xef\xbb\xbf',
+    b'\x00' * 99,
+    b'\n' * 99_999,
+    b'{"a":' * 99_999,
+    b'[' * 99_999,
+    b'(' * 99_999,
+    b'- ' * 9_999,
+    b'-' * 99_999,
+    b'a,' * 99_999,
+    b'"' * 99_999,
+    b'PK\x03\x04',
+    b'\x89PNG\r\n',
+    b'\x80\x04.',
+    b'sep=',
+    b'sep=\x00\na\x00b',
+    b'a\r\rb\r',
+)
+YAML_WORDS = (
+    '!!python/object/apply:os.system [x]',
+    '!!binary x',
+    '&a [*a]',
+    '*b',
+    '2020-02-30',
+    '2020-01-01',
+    '1:30',
+    '0o17',
+    '.nan',
+    '? [a]',
+    '{[a]: b}',
+    '%TAG',
+    '---',
+    '!!set {a}',
+    '<<: *a',
+    '!!float x',
+    '!!timestamp x',
+    '!!int 0x',
+)
+CODE_WORDS = (
+    '__import__("os").system("x")',
+    'lambda: 0',
+    'f"{x}"',
+    '1 if x else 2',
+    '{**x}',
+    '[x for x in x]',
+    '9**9**9',
+    '-' * 3_000 + '1',
+    '(' * 99,
+    "b'x'",
+    '1j',
+    '...',
+    '{1, 2}',
+    '{[]: 1}',
+    '{{}: 1}',
+    'dict([1])',
+    'dict(a=1, **{})',
+    'x.y = 1',
+    'x[0] = 1',
+    'a, b = 1, 2',
+    'a = b = 1',
+    'import os',
+    'del x',
+    '"' * 3,
+    '1_0',
+    '0777',
+    "'\\ud800'",
+    "'\\x00'",
+    '9' * 5_000,
+    '1e999',
+    'set()',
+    'tuple(1)',
 )
 NUMBERS = (
     0,
@@ -109,7 +206,7 @@ def odd_value(rng: random.Random, old: Any = None) -> Any:
     if isinstance(old, str) and rng.random() < 0.4:
         at = rng.randrange(len(old) + 1)
         return old[:at] + rng.choice(LETTERS) + old[at + rng.randrange(2) :]
-    return rng.choice(rng.choice(picks))
+    return copy.deepcopy(rng.choice(rng.choice(picks)))  # lists are changed in place
 
 
 def mutate_bytes(rng: random.Random, content: bytes) -> bytes:
@@ -150,10 +247,12 @@ def mutate_bytes(rng: random.Random, content: bytes) -> bytes:
 
 
 def then_bytes(mutator: Mutator, share: float = 0.15) -> Mutator:
-    """``mutator``, with some bytes of what it gives changed now and then."""
+    """``mutator``, with some bytes of what it gives, or all, changed now and then."""
 
     def both(rng: random.Random, content: bytes) -> bytes:
-        content = mutator(rng, content)
+        if rng.random() < 0.01:
+            return rng.choice(WHOLE)
+        content = mutator(rng, content)[:MOST]
         return mutate_bytes(rng, content) if rng.random() < share else content
 
     return both
@@ -222,6 +321,16 @@ def mutate_json(rng: random.Random, content: bytes) -> bytes:
     return text.encode('utf-8', 'surrogatepass')
 
 
+def mutate_json_lines(rng: random.Random, content: bytes) -> bytes:
+    """JSON values in lines, one of them changed, repeated or cut."""
+    lines = content.split(b'\n')
+    at = rng.randrange(len(lines) - 1)
+    lines[at] = mutate_json(rng, lines[at])
+    if rng.random() < 0.2:
+        lines.insert(rng.randrange(len(lines)), rng.choice(lines))
+    return b'\n'.join(lines)
+
+
 def mutate_table(rng: random.Random, content: bytes) -> bytes:
     """A CSV table with cells, rows, columns or its separator changed."""
     rows = list(csv.reader(io.StringIO(content.decode(), newline='')))
@@ -255,7 +364,18 @@ def mutate_table(rng: random.Random, content: bytes) -> bytes:
     return text.getvalue().encode(code, 'surrogatepass')
 
 
-def mutate_lines(rng: random.Random, content: bytes) -> bytes:
+def with_words(*words: str) -> Mutator:
+    """As :func:`mutate_lines`, with words of a language."""
+
+    def mutate(rng: random.Random, content: bytes) -> bytes:
+        return mutate_lines(rng, content, words)
+
+    return mutate
+
+
+def mutate_lines(
+    rng: random.Random, content: bytes, odd: tuple[str, ...] = ()
+) -> bytes:
     """Text with words, lines or their order changed: lists, YAML, plain configs."""
     lines = content.decode().split('\n')
     for _ in range(1 + int(rng.expovariate(1))):
@@ -278,6 +398,12 @@ def mutate_lines(rng: random.Random, content: bytes) -> bytes:
             lines[at], lines[other] = lines[other], lines[at]
         elif kind == 4:
             del words[place]
+            lines[at] = ' '.join(words)
+        elif odd and rng.random() < 0.5:
+            if kind == 5:  # what a key or a name stands before
+                place = min(place + 1, len(words))
+                words[place:] = []
+            words[place : place + 1] = [rng.choice(odd)]
             lines[at] = ' '.join(words)
         else:
             words[place] = str(odd_value(rng, words[place]))

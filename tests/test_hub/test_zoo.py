@@ -513,8 +513,8 @@ def test_verify(tmp_path):
         (b'Collections:\n- Name: \xff\n', r'x\.yml is no YAML'),
         (b'Collections: 2020-13-45\n', r'x\.yml is no YAML'),
         (b'[' * 100_000, r'x\.yml is no YAML'),
-        (b'Collections: [{Name: X}]\nModels: [{Name: a, Metadata: t}]\n', "of 'a'"),
-        (b'Collections: [{Name: X}]\nModels: [{Name: a, Metadata: [1]}]', "of 'a'"),
+        (b'Collections: [{Name: X}]\nModels: [{Name: a, Metadata: t}]\n', 'a.Metadata'),
+        (b'Collections: [{Name: X}]\nModels: [{Name: a, Metadata: [1]}]', 'a.Metadata'),
     ],
 )  # fmt: skip
 def test_metafiles_that_are_none_are_named(tmp_path, content, message):

@@ -31,7 +31,7 @@ from mmma.data.convert.target import (
 from mmma.data.root import DataRoot, DatasetInfo
 from mmma.data.videos import entry_lines, odd_videos, parse_video, write_entries
 from mmma.files import SHOWN, OddEntries, atomic_write, read_text
-from mmma.foreign import is_number, parse_json
+from mmma.foreign import is_number, naming, parse_json
 from mmma.taxonomy import (
     LABEL_SPACES,
     SUBSETS,
@@ -64,10 +64,8 @@ def convert_detection(
     entries, lines = _read(kind, path, odd)
     videos = {}
     for name, entry in entries.items():
-        try:
+        with naming(f'{path}: {name}'):
             subset = subset_of(str(entry.get('subset')), mapping)
-        except ValueError as error:
-            raise ValueError(f'{path}: {name}: {error}') from None
         if subset:
             videos[name] = {**entry, 'subset': subset}
     if not videos:
@@ -238,7 +236,7 @@ def _rate(
                 'the videos beside the file, or give --fps N if all have the same'
             )
         fps = probe_video(file).fps
-    if frames is None and _is_positive(fps):
+    if frames is None and _is_positive(fps) and _is_positive(duration * fps):
         frames = max(1, round(duration * fps))
     return known, fps, frames
 

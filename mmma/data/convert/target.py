@@ -42,7 +42,7 @@ from mmma.files import (
     replace_together,
     tell,
 )
-from mmma.foreign import check_texts, shown
+from mmma.foreign import check_texts, naming, shown
 from mmma.taxonomy import (
     DOMAINS,
     LABEL_SPACES,
@@ -240,7 +240,7 @@ def read_label_names(path: Path) -> dict[int, str]:
         ValueError: A line without an index among others, or an index twice.
     """
     lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    matches = [re.fullmatch(r'(\d+)[\s,]+(.+)', line) for line in lines]
+    matches = [re.fullmatch(r'(\d{1,9})[\s,]+(.+)', line) for line in lines]
     if not any(matches):
         return dict(enumerate(lines))
     names: dict[int, str] = {}
@@ -294,7 +294,7 @@ class UserMapping:
         if path is None:
             return cls()
         content = read_json(path)
-        try:
+        with naming(path):
             if not isinstance(content, dict):
                 raise ValueError(f'must be an object, not {content!r}')
             for key in content:
@@ -315,8 +315,6 @@ class UserMapping:
                 check_choice('subset', subset, SUBSETS)
             if mapping.first_index not in (0, 1) or mapping.first_index is True:
                 raise ValueError(f'first_index {mapping.first_index!r}: use 0 or 1')
-        except ValueError as error:
-            raise ValueError(f'{path}: {error}') from None
         return mapping
 
     def domain_of(self, name: str) -> str:
@@ -540,7 +538,12 @@ class Conversion:
             self.videos, *more = scan_det(det, space)
             odd += more
             write_det(det, self.videos, space)
-        self.notices += [note for own in odd for note in own.notes(self.options.strict)]
+        try:
+            for own in odd:
+                self.notices += own.notes(self.options.strict)
+        except ValueError as error:
+            told = str(error).replace(f'{out}{os.sep}', '')
+            raise ValueError(f'{self.tree.path}, as tables: {told}') from None
 
     def _write_missing(self, out: Path) -> None:
         """Write the list of missing sources, and tell what it means."""
