@@ -19,8 +19,8 @@ from typing import Any
 from mmma.config import find_config
 from mmma.data.clips import write_rec
 from mmma.data.root import DataRoot, write_info
-from mmma.files import duration, read_json, usable_cores, write_file
-from mmma.workflow import Step, Workflow
+from mmma.files import read_json, usable_cores, write_file
+from mmma.workflow import Step, Workflow, duration
 
 SAMPLE = 4
 """Clips that are looked at."""

@@ -486,14 +486,6 @@ def progress(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
             report(done, total)
 
 
-def duration(seconds: float) -> str:
-    """Seconds, at least 0, as people say them."""
-    if seconds < 90:
-        return f'{seconds:.0f} s'
-    minutes = round(seconds / 60)
-    return f'{minutes} min' if minutes < 90 else f'{minutes // 60} h {minutes % 60} min'
-
-
 CRASHED = 'the decoder crashes on it'
 
 

@@ -24,7 +24,7 @@ from typing import IO, Any
 from mmma.config import config_folders
 from mmma.data.root import DataRoot
 from mmma.evaluation.form import check_value
-from mmma.files import duration, read_json, write_file
+from mmma.files import read_json, write_file
 from mmma.taxonomy import check_choice
 
 GROUPS = ('check', 'pack', 'pose', 'probe', 'gctsm', 'posec3d', 'table')
@@ -65,6 +65,14 @@ _LAST_LINES = 15
 _SPEED_ONLY = ('--workers', '--device')
 _SPEED_KEYS = ('train_dataloader.num_workers=',)
 _RESERVE = 1.1
+
+
+def duration(seconds: float) -> str:
+    """Seconds, at least 0, as people say them."""
+    if seconds < 90:
+        return f'{seconds:.0f} s'
+    minutes = round(seconds / 60)
+    return f'{minutes} min' if minutes < 90 else f'{minutes // 60} h {minutes % 60} min'
 
 
 @dataclass(frozen=True)

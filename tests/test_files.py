@@ -17,7 +17,6 @@ from mmma.files import (
     atomic_write,
     cache_home,
     draft,
-    duration,
     is_filled,
     leaves_root,
     map_in_processes,
@@ -347,8 +346,3 @@ def _runs(pid):
             return file.read().split()[2] != 'Z'
     except FileNotFoundError:
         return False
-
-
-def test_durations():
-    found = [duration(seconds) for seconds in (5.4, 200, 9000)]
-    assert found == ['5 s', '3 min', '2 h 30 min']

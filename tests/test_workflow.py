@@ -13,7 +13,7 @@ from real_runs import make_table_root, real_args, use_fake
 
 from mmma import workflow
 from mmma.config import find_config
-from mmma.workflow import PRESETS, Workflow, only_run
+from mmma.workflow import PRESETS, Workflow, duration, only_run
 
 MODEL = ['train', 'test', 'test', 'train', 'test', 'test']
 
@@ -319,3 +319,8 @@ def test_a_step_that_outlives_a_killed_run_keeps_the_folder(tmp_path):
     with pytest.raises(ValueError, match=message), only_run(tmp_path / 'out'):
         pass
     os.kill(child, signal.SIGTERM)
+
+
+def test_durations():
+    found = [duration(seconds) for seconds in (5.4, 200, 9000)]
+    assert found == ['5 s', '3 min', '2 h 30 min']

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mmma.cli.arguments import add_options, add_workers, check_workers, options_of
-from mmma.files import duration, progress_bar
+from mmma.files import progress_bar
+from mmma.workflow import duration
 
 HELP = """Pack a data root: its videos small, with many key frames, quick to decode.
 

@@ -76,9 +76,8 @@ def _read_index(
 ) -> dict[str, Row]:
     """Rows by name; the last line of a partial file may be cut off and is left out."""
     content = path.read_bytes()
-    if partial:
-        content = content[: content.rfind(b'\n') + 1]
-    header, lines = read_table(path, content)
+    whole = content[: content.rfind(b'\n') + 1] if partial else content
+    header, lines = read_table(path, whole)
     if tuple(header) != columns:
         raise ValueError(f'{path}:1: the header must be {",".join(columns)}')
     rows: dict[str, Row] = {}
@@ -442,8 +441,7 @@ class FeaturesInfo:
         check_choice('dtype', self.dtype, ('float16', 'float32'))
         for name in ('stride_sec', 'dim', 'fps'):
             value = getattr(self, name)
-            unknown = name == 'fps' and value is None
-            if not unknown and (not is_number(value) or value <= 0):
+            if (name, value) != ('fps', None) and not (is_number(value) and value > 0):
                 raise ValueError(f'{name} {value!r}: must be a number above 0')
         if not is_number(self.offset_sec):
             raise ValueError(f'offset_sec {self.offset_sec!r}: must be a number')
