@@ -267,7 +267,7 @@ def test_files_that_do_not_fit_together(tmp_path, write_skeletons, damage, messa
     [
         ('{', r'features\.json:1: not readable as JSON: Expecting'),
         ('[]', r'features\.json'),
-        ('{"dim": 4}', 'an object with stride_sec, dim; it has dim'),
+        ('{"dim": 4}', 'must be an object with stride_sec, dim'),
         ('{"stride_sec": 1, "dim": 4, "fp": 1}', "unknown key 'fp'.*'fps'"),
         ('{"stride_sec": 0, "dim": 4}', 'stride_sec 0: must be a number above 0'),
         ('{"stride_sec": NaN, "dim": 4}', 'stride_sec nan: must be'),
