@@ -26,6 +26,7 @@ from result_files import make_rec_root, write_model
 from zoo_folders import det_results
 from zoo_metafiles import URL, ours, recipe, write_metafiles
 
+from mmma import files
 from mmma.checkpoints.download import _notes_of, _read_notes
 from mmma.checkpoints.files import last_checkpoint
 from mmma.config import json_config, origins, plain_config, read_config
@@ -35,7 +36,7 @@ from mmma.data.convert import Options, convert
 from mmma.data.convert.mma82 import RELEASE
 from mmma.data.convert.target import UserMapping, read_label_names
 from mmma.data.joints import WHOLEBODY65, JointLayout, layout_text, read_layout
-from mmma.data.leakage import _name_list
+from mmma.data.leakage import _NAME_COLUMNS
 from mmma.data.root import DataRoot, read_info, write_info
 from mmma.data.videos import (
     Instance,
@@ -395,11 +396,11 @@ CLIPS = [
 ]
 
 
-def sources(change: str, **files):
+def sources(change: str, **contents):
     """Maker of a tree to convert: files by name, ``_`` for a dot; one is changed."""
 
     def make(folder: Path) -> Path:
-        for name, content in files.items():
+        for name, content in contents.items():
             at = '' if name == 'mapping_json' else 'down/'
             write(folder, at + '.'.join(name.rsplit('_', 1)), content)
         return next(folder.rglob(change))
@@ -459,10 +460,10 @@ _MMA82 = {'lab_train_list_videos_txt': LISTED, 'label_names_txt': CLASSES}
 _OPENTAD = {'anno_json': ANET, 'classes_txt': CLASSES, 'mapping_json': {}}
 
 
-def converter(kind: str, change: str, mutate, **files) -> Reader:
+def converter(kind: str, change: str, mutate, **contents) -> Reader:
     """Reader of a converter whose file ``change`` is changed."""
     name = f'{kind}: {change}'
-    return Reader(name, sources(change, **files), converts(kind), mutate)
+    return Reader(name, sources(change, **contents), converts(kind), mutate)
 
 
 # --- what commands leave for themselves, which may be damaged or of another program
@@ -544,7 +545,12 @@ READERS: list[Reader] = [
     Reader('names of a split', writes('names.txt', NAMED), read_names, LINES),
     Reader('official names', writes('list.txt', NAMED), read_expected, LINES),
     Reader('sample submission', writes('s.csv', SAMPLE), read_expected, TABLES),
-    Reader('names of leakage', writes('train.txt', NAMED), _name_list, LINES),
+    Reader(
+        'names of leakage',
+        writes('train.txt', NAMED),
+        lambda path: files.read_names(path, _NAME_COLUMNS),
+        LINES,
+    ),
     Reader('label names', writes('names.txt', RANKED), read_label_names, LINES),
     Reader('scores.csv', partial(scores_of, SPACE), read_score_table, TABLES),
     Reader('scores.csv of MA-52', partial(scores_of, OTHER), read_ma52_scores, TABLES),
