@@ -20,6 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mmma.files import atomic_write
+
 _DRN = 'mmaction.models.localizers.drn'
 
 _NOISE = (
@@ -197,6 +199,26 @@ def refuse_remote_weights(filename: str, map_location: Any = None) -> Any:
     )
 
 
+_WRITERS = 'mmengine.hooks.checkpoint_hook', 'mmengine.config.config'
+
+
+def _in_place() -> list[Any]:
+    modules = map(importlib.import_module, _WRITERS)
+    return [m for m in modules if vars(m).get('open') is not open_whole]
+
+
+def _write_whole() -> None:
+    for module in _in_place():
+        module.open = open_whole
+
+
+def open_whole(file: str | Path, mode: str = 'r', **options: Any) -> Any:
+    """In place of MMEngine's ``open``: what it writes appears whole."""
+    return (
+        atomic_write(Path(file), mode) if mode == 'w' else open(file, mode, **options)
+    )
+
+
 def _needs_cuda_for_gloo() -> bool:
     import torch
     from mmengine.dist import utils
@@ -265,6 +287,12 @@ REPAIRS: tuple[Repair, ...] = (
         'every download would run code from the file (open-mmlab/mmengine#1655)',
         _loads_code,
         _load_weights_only,
+    ),
+    Repair(
+        'open',
+        'mmengine writes last_checkpoint and configs in place: a kill leaves halves',
+        lambda: bool(_in_place()),
+        _write_whole,
     ),
     _numpy_repair(
         'Inf', 'inf', 'PoseCompact and MMCompact use np.Inf, gone in numpy 2.0'

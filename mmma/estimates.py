@@ -44,7 +44,7 @@ def estimate_steps(flow: Workflow, left: Sequence[Step]) -> dict[str, Estimate]:
     file = flow.out / 'measured.json'
     try:
         known = read_json(file) if file.is_file() else {}
-        known = {k: v for k, v in known.items() if 'request' in v}
+        known = {k: v for k, v in known.items() if v.get('request')}
     except (ValueError, AttributeError, TypeError):  # damaged: all is measured again
         known = {}
     requests = _requests(flow, left)

@@ -165,7 +165,7 @@ def read_own(file: Path, read: Callable[[Any], Item]) -> Item | None:
     except Exception as error:
         warnings.warn(f'{file} is damaged ({error}): it is made again', stacklevel=2)
         with suppress(OSError):
-            file.unlink()
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
     return None
 
 

@@ -57,12 +57,18 @@ def undo_dist(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
 
 
+def undo_open(monkeypatch):
+    for module in map(importlib.import_module, compat._WRITERS):
+        monkeypatch.setattr(module, 'open', open)
+
+
 UNDO = {
     'mmaction.drn': undo_drn,
     'importlib_metadata': undo_importlib_metadata,
     'multimodal': undo_multimodal,
     'pkg_resources': undo_package_lookup,
     'weights_only': undo_weights_only,
+    'open': undo_open,
     'numpy.Inf': lambda m: m.delattr(np, 'Inf', raising=False),
     'numpy.trapz': lambda m: m.delattr(np, 'trapz', raising=False),
     'numpy.in1d': lambda m: m.delattr(np, 'in1d', raising=False),
@@ -105,6 +111,17 @@ def uses_weights_only():
     )
 
 
+def writes_whole():
+    from mmengine.config import Config
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'a.py')
+        path.write_text('a = 1')
+        old = path.stat().st_ino
+        Config(dict(a=2)).dump(path)
+        return 'a = 2' in path.read_text() and path.stat().st_ino != old
+
+
 def uses_trapz():
     from mmaction.evaluation.functional import accuracy
 
@@ -131,6 +148,7 @@ USE = {
     'multimodal': uses_multimodal,
     'pkg_resources': uses_package_lookup,
     'weights_only': uses_weights_only,
+    'open': writes_whole,
     'numpy.Inf': lambda: np.Inf == float('inf'),
     'numpy.trapz': uses_trapz,
     'numpy.in1d': lambda: np.in1d([1, 2], [2]).tolist() == [False, True],

@@ -188,6 +188,7 @@ def report(
     from mmma.engine.run import check_data
     from mmma.engine.test import score_checkpoint, summarize, write_dump
     from mmma.evaluation.reports import write_results
+    from mmma.evaluation.scores import score_file
     from mmma.hub.zoo import checkpoint_path
     from mmma.reporting.table import results_table
 
@@ -201,11 +202,19 @@ def report(
             f'withheld (the first: {hidden[0]!r}), so they cannot be scored here: give '
             '--dump FILE to predict them, for submit.py.'
         )
-    groups, origin = score_checkpoint(run, str(checkpoint_path(checkpoint)), options)
-    if not is_main_process():
-        return
-    if dump:
-        write_dump(run, groups, Path(dump))
+    if dump and run.task == 'rec':
+        score_file(dump)  # known before the work
+    path = Path(out or run.work_dir / 'results.json')
+    with run.held(out, dump):
+        weights = str(checkpoint_path(checkpoint))
+        groups, origin = score_checkpoint(run, weights, options)
+        if not is_main_process():
+            return
+        if dump:
+            write_dump(run, groups, Path(dump))
+        if not hidden:
+            results = summarize(run, groups, origin, options)
+            write_results(results, path)
     if hidden:
         server = 'mmad' if run.task == 'det' else 'mac2025'
         print(
@@ -213,8 +222,5 @@ def report(
             f'not scored; next: python tools/submit.py {server} {dump} OUT.zip'
         )
         return
-    results = summarize(run, groups, origin, options)
-    path = Path(out or run.work_dir / 'results.json')
-    write_results(results, path)
     print(results_table([results]))
     print(f'written to {path}')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,19 +38,31 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         FileNotFoundError: There is no checkout.
-        ValueError: A metafile cannot be read, or real and simulated results would
-            stand in one table.
+        ValueError: A metafile cannot be read, real and simulated results would stand in
+            one table, or another process writes metafiles.
     """
+    from mmma.files import only_writer
+    from mmma.hub.zoo import metafile_path
+
+    roots = [folder.parent for folder in config_folders()]
+    if not roots or roots[0].name == _WHEEL:
+        raise FileNotFoundError('no checkout found: run this in a checkout of mmma.')
+    folder = metafile_path(roots[0], '').parent
+    with nullcontext() if args.check else only_writer(folder):
+        problems = _build(roots[0], args.check)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _build(root: Path, check: bool) -> list[str]:
+    """Write or compare; the problems."""
     from mmma.files import write_file
     from mmma.hub import zoo
     from mmma.hub.metafiles import measure, refresh
     from mmma.reporting.zoo_pages import PAGES, zoo_pages
     from mmma.reporting.zoo_results import read_zoo
 
-    roots = [folder.parent for folder in config_folders()]
-    if not roots or roots[0].name == _WHEEL:
-        raise FileNotFoundError('no checkout found: run this in a checkout of mmma.')
-    root = roots[0]
     recipes, old = zoo.find_recipes(root), zoo.read_metafiles(root)
     facts, failures = measure(root, recipes, old)
     new = {method: refresh(data, facts.get(method, {})) for method, data in old.items()}
@@ -66,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
             root / zoo.INDEX: zoo.index_text(new),
             **{root / page: text for page, text in zoo_pages(methods).items()},
         }
-        if args.check:
+        if check:
             problems += _outdated(root, files, old, new)
         else:
             for path, text in files.items():
@@ -76,9 +89,7 @@ def run(args: argparse.Namespace) -> int:
             for path in sorted((root / PAGES).glob('*.md'))
             if path.stem not in new
         ]
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    return 1 if problems else 0
+    return problems
 
 
 def _print_costs(methods: Sequence[Method]) -> None:

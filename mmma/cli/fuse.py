@@ -7,7 +7,7 @@ from pathlib import Path
 from mmma.cli.arguments import add_metric_arguments, apply_preset
 from mmma.evaluation.reports import fuse_files
 from mmma.evaluation.scores import SPACES
-from mmma.files import try_out
+from mmma.files import only_writer, try_out
 from mmma.reporting.table import fusion_text
 from mmma.taxonomy import LABEL_SPACES
 
@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     apply_preset(args)
     beside = ('subset', 'preset')  # val; applied
     given = {k: v for k, v in vars(args).items() if k not in beside and v is not None}
-    record, notes = fuse_files(**given)
+    with only_writer(args.out.with_suffix('.json'), file=True):
+        record, notes = fuse_files(**given)
     for note in notes:
         print(note, file=sys.stderr)
     print(fusion_text(record))

@@ -65,14 +65,15 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError('give --recog, --det or both: which model is to look?')
     if args.top_k < 1:
         raise ValueError(f'--top-k {args.top_k}: use at least 1 action.')
-    from mmma.files import try_out
+    from mmma.files import only_writer, try_out
 
     try:
         try_out(args.out, folder=True)
         videos, notes = find_videos(args.videos, args.private)
         for note in notes:
             print(f'note: {note}', file=sys.stderr)
-        return _run(args, videos)
+        with only_writer(args.out):
+            return _run(args, videos)
     except Exception as error:
         ours = isinstance(error, ValueError) or getattr(error, 'errno', 0) is None
         if not args.private or ours:

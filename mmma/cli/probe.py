@@ -14,7 +14,7 @@ from mmma.cli.arguments import (
     options_of,
 )
 from mmma.engine.run import BackboneOptions, TestOptions, open_run
-from mmma.files import progress_bar
+from mmma.files import only_writer, progress_bar
 from mmma.protocols import PROTOCOLS
 
 KINDS = ('linear', 'attentive')
@@ -108,28 +108,29 @@ def _probe(
     from mmma.engine.weights import load_backbone
     from mmma.evaluation.reports import write_results
 
-    backbone = load_backbone(open_run(plain.cfg, options=options), options)
-    prober = Prober(*backbone, plain.clips(), kind, args.seed, args.cache)
-    wanted = PROTOCOLS if 'all' in args.protocols else args.protocols
-    runs = list(map(load, prober.plan(wanted, args.subset, *plain.root.domains)))
-    started = time.monotonic()
-    with progress_bar('features of') as report:
-        prober.extract(runs, args.subset, report)
-    extracted = time.monotonic()
-    found = []
-    for run in runs:
-        probe, groups, origin = prober.score(run, args.subset)
-        results = summarize(run, groups, origin, options_of(TestOptions, args))
-        random = origin['checkpoint']['random_backbone']
-        results['name'] += f', {kind} probe' + ', random weights' * random
-        results['probe'] = probe.record()
-        suffix = '' if args.subset == 'test' else f'-{args.subset}'
-        place = folder / f'{run.protocol.tag()}{suffix}'
-        if args.save_checkpoint and kind == 'linear':
-            model = prober.source.runner.model
-            save_probe(place / 'probe.pth', run, model, probe, origin)
-        write_results(results, place / 'results.json')
-        found.append(results)
+    with only_writer(folder):
+        backbone = load_backbone(open_run(plain.cfg, options=options), options)
+        prober = Prober(*backbone, plain.clips(), kind, args.seed, args.cache)
+        wanted = PROTOCOLS if 'all' in args.protocols else args.protocols
+        runs = list(map(load, prober.plan(wanted, args.subset, *plain.root.domains)))
+        started = time.monotonic()
+        with progress_bar('features of') as report:
+            prober.extract(runs, args.subset, report)
+        extracted = time.monotonic()
+        found = []
+        for run in runs:
+            probe, groups, origin = prober.score(run, args.subset)
+            results = summarize(run, groups, origin, options_of(TestOptions, args))
+            random = origin['checkpoint']['random_backbone']
+            results['name'] += f', {kind} probe' + ', random weights' * random
+            results['probe'] = probe.record()
+            suffix = '' if args.subset == 'test' else f'-{args.subset}'
+            place = folder / f'{run.protocol.tag()}{suffix}'
+            if args.save_checkpoint and kind == 'linear':
+                model = prober.source.runner.model
+                save_probe(place / 'probe.pth', run, model, probe, origin)
+            write_results(results, place / 'results.json')
+            found.append(results)
     print(
         f'{plain.name}, {kind}: features in {extracted - started:.1f} s, '
         f'{len(found)} results in {time.monotonic() - extracted:.1f} s',

@@ -291,6 +291,7 @@ def write_findings(
 
     ``facts`` are ``request``, ``top_k``, and ``path`` unless it is private.
     """
+    whole = folder / f'{stem}.json'
     with atomic_write(folder / f'{stem}.csv') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(COLUMNS)
@@ -302,8 +303,9 @@ def write_findings(
                 score = f'{f.score:.4f}'
                 row = [result.model.task, *row, score, *told, result.model.name]
                 writer.writerow(map(spreadsheet, row))
+        whole.unlink(missing_ok=True)  # of other answers than the rows
     told = json.dumps(_describe(answers, facts), indent=1, ensure_ascii=False)
-    write_file(folder / f'{stem}.json', told + '\n')
+    write_file(whole, told + '\n')
 
 
 def _describe(answers: Sequence[Answer], facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from mmma.checkpoints.files import frozen_names, weights_sha256
 from mmma.datasets import samplers
 from mmma.engine.run import Run, describe_data
 from mmma.engine.weights import StartFrom, Weights, unwrapped, with_frozen
-from mmma.files import write_file
+from mmma.files import flush, write_file
 from mmma.models import losses
 from mmma.registry import HOOKS
 
@@ -78,10 +78,13 @@ class AtomicLocalBackend(LocalBackend):
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes beside the file, then put them in its place."""
-        write_file(Path(filepath), obj)
-        while self._stale:
-            if (old := self._stale.pop()) != Path(filepath):
-                old.unlink(missing_ok=True)
+        path, stale = Path(filepath), {*self._stale} - {Path(filepath)}
+        self._stale.clear()  # they stay where the next cannot be written
+        write_file(path, obj)
+        if stale:
+            flush(path.parent)
+        for old in stale:
+            old.unlink(missing_ok=True)
 
     def remove(self, filepath: str | Path) -> None:
         """Remove a file when the next is written; MMEngine asks for it before."""

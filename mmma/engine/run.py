@@ -1,7 +1,9 @@
 """A resolved run: config, protocol, data root, label space and folder."""
 
 import copy
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
@@ -13,6 +15,7 @@ from mmma.config import load_config, model_name
 from mmma.data.clips import Clip
 from mmma.data.joints import JointLayout, read_layout
 from mmma.data.root import INFO_FILE, DataRoot, missing_root, read_root
+from mmma.files import only_writer
 from mmma.protocols import Protocol, make_protocol
 from mmma.taxonomy import SUBSETS, LabelSpace
 
@@ -64,6 +67,21 @@ class Run:
     def space(self) -> LabelSpace:
         """The root's label space, with the body groups of the run."""
         return self.root.label_space(self.body_groups)
+
+    @contextmanager
+    def held(self, *files: str | Path | None) -> Iterator[None]:
+        """Work alone in the work dir and on files to write; rank 0 is who holds them.
+
+        Raises:
+            ValueError: Another process is at work there.
+        """
+        rank = os.environ.get('RANK') or os.environ.get('SLURM_PROCID') or '0'
+        with ExitStack() as stack:
+            if self.cfg.launcher == 'none' or rank == '0':
+                stack.enter_context(only_writer(self.work_dir))
+                for file in filter(None, files):
+                    stack.enter_context(only_writer(Path(file), file=True))
+            yield
 
     def clips(self) -> list[Clip]:
         """All clips of the root."""

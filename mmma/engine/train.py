@@ -1,8 +1,6 @@
 """Training a recipe, and its layer-wise learning rates."""
 
 import copy
-import os
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from mmma.engine.weights import (
     read_checkpoint,
     starting_weights,
 )
-from mmma.files import SHOWN, only_writer
+from mmma.files import SHOWN
 from mmma.hub.published import differing
 from mmma.hub.zoo import checkpoint_path
 from mmma.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -42,9 +40,7 @@ def train(run: Run, options: TrainOptions) -> Run:
         FileNotFoundError: Data or weights are missing.
     """
     check_data(run, 'train', 'val')
-    rank = os.environ.get('RANK') or os.environ.get('SLURM_PROCID') or '0'
-    alone = run.cfg.launcher == 'none' or rank == '0'
-    with only_writer(run.work_dir) if alone else nullcontext():
+    with run.held():
         resuming = last_checkpoint(run.work_dir) if options.resume else None
         if resuming:
             start = read_checkpoint(resuming)

@@ -51,6 +51,7 @@ from mmma.evaluation.scores import (
     learn_weights,
     read_scores,
     scale_notes,
+    score_file,
     write_scores,
 )
 from mmma.files import OddEntries, atomic_write, read_text, tell
@@ -425,6 +426,7 @@ def fuse_files(
         FileNotFoundError: A file is missing.
         ValueError: Files that are not valid or do not belong together.
     """
+    told = score_file(out).with_suffix('.json')
     labels, clips, simulated = load_label_space(label_space), {}, None
     if gt:
         gt, info = _truth_file(gt, REC_FILE, labels)
@@ -452,6 +454,7 @@ def fuse_files(
             f'{gt} has the truth of {len(known)} of {len(fused.names)} clips: '
             + ('metrics are of these alone' if known else 'no metrics')
         )
+    told.unlink(missing_ok=True)  # of other scores than those that come
     write_scores(out, fused, labels)
     record = {
         'schema': 1,
@@ -468,7 +471,7 @@ def fuse_files(
         'metrics': metrics,
         'simulated': simulated,
     }
-    write_results(record, out.with_suffix('.json'))
+    write_results(record, told)
     return record, notes
 
 

@@ -110,7 +110,7 @@ def read_scores(path: str | Path, space: LabelSpace) -> ScoreTable:
         ValueError: Another suffix, or a file that is not as the head of this module
             says; the message names the file.
     """
-    path = _with_suffix(path)
+    path = score_file(path)
     if not path.is_file():
         raise FileNotFoundError(f'no score file {path}')
     read = _read_csv if path.suffix.lower() == '.csv' else _read_npz
@@ -128,7 +128,7 @@ def write_scores(path: str | Path, table: ScoreTable, space: LabelSpace) -> None
     Raises:
         ValueError: Another suffix, or a table of another width.
     """
-    path = _with_suffix(path)
+    path = score_file(path)
     _check_width('scores', table.scores, space.actions, space)
     if path.suffix.lower() == '.csv':
         with atomic_write(path) as file:
@@ -150,7 +150,8 @@ def write_scores(path: str | Path, table: ScoreTable, space: LabelSpace) -> None
         np.savez_compressed(file, **arrays)
 
 
-def _with_suffix(path: str | Path) -> Path:
+def score_file(path: str | Path) -> Path:
+    """Path of a score file; raises ``ValueError`` where its suffix is of none."""
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f'score file {path}: use a name that ends in .npz or .csv')

@@ -8,6 +8,7 @@ results in the Hub's evaluation format.
 
 import json
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,13 @@ from mmma.config import PUBLISHED as CONFIGS
 from mmma.config import config_folders, json_config
 from mmma.evaluation.recognition import METRICS
 from mmma.evaluation.reports import read_results, write_results
-from mmma.files import link_or_copy, only_writer, write_file
+from mmma.files import (
+    flush,
+    link_or_copy,
+    only_writer,
+    replace_together,
+    write_file,
+)
 from mmma.foreign import markdown
 from mmma.hub.metafiles import (
     PUBLISHED,
@@ -213,11 +220,13 @@ def update_metafile(model: ZooFolder, resources: str | None = None) -> Path | No
     Raises:
         ValueError: A recipe has that name.
     """
-    path, data, own = _metafile_of(model)
-    if data is None:
+    path, known, _ = _metafile_of(model)
+    if known is None:
         return None
-    entry = _entry(model, data, own, resources)
-    write_file(path, metafile_text(with_entry(data, entry)))
+    with only_writer(path.parent):
+        _, data, own = _metafile_of(model)
+        entry = _entry(model, data, own, resources)
+        write_file(path, metafile_text(with_entry(data, entry)))
     return path
 
 
@@ -284,6 +293,7 @@ def _place(
                 f'({others[0].name}): choose another --name, or replace them with '
                 '--force.'
             )
+        flush(part)
         part.replace(model.weights)
     finally:
         part.unlink(missing_ok=True)
@@ -343,15 +353,17 @@ def write_hub_folder(model: ZooFolder, out: Path, force: bool = False) -> list[P
     weights, leaf = out / WEIGHTS, leaf_of(model)
     if weights.is_file() and not force and file_sha256(weights) != model.sha256:
         raise ValueError(f'{weights} is of another model: --force replaces it.')
-    out.mkdir(parents=True, exist_ok=True)
-    link_or_copy(model.weights, weights, 'copy')
-    (out / CONFIGS[1]).unlink(missing_ok=True)  # of an older version
     told = json.dumps(_hub_config(model), indent=2, ensure_ascii=False)
-    write_file(out / CONFIGS[0], told + '\n')
     terms = license_of(_metafile_of(model)[1] or {}, model.meta)
     card = model_card(model, leaf or CONFIGS[0], terms)
-    write_file(out / 'README.md', card)
-    return [out / name for name in (WEIGHTS, CONFIGS[0], 'README.md')]
+    names, drafts = (WEIGHTS, CONFIGS[0], 'README.md'), out / '.hub.part'
+    with only_writer(out):
+        link_or_copy(model.weights, drafts / WEIGHTS, 'copy')
+        write_file(drafts / CONFIGS[0], told + '\n')
+        write_file(drafts / 'README.md', card)
+        replace_together(drafts, out, *names, CONFIGS[1])  # that of an older version
+        shutil.rmtree(drafts)
+    return [out / name for name in names]
 
 
 def _hub_config(model: ZooFolder) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from mmma.files import (
     only_writer,
     read_table,
     read_text,
+    replace_together,
     source_identity,
     usable_cores,
     write_file,
@@ -242,13 +243,13 @@ def pack_root(
         todo = [job for job in jobs if not journal.holds(*job[:2])]
         report = PackReport(videos=len(jobs))
         report.changed = sum(path in journal.records for path, *_ in todo)
-        if todo:
-            (out / INFO_FILE).unlink(missing_ok=True)
+        (out / INFO_FILE).unlink(missing_ok=True)
         plain = replace(options, by_name={})  # small to send: jobs carry their rules
         work = functools.partial(_pack_one, root=root, out=out, options=plain)
         _pack_all(todo, work, root, journal, report, workers, on_estimate, on_progress)
         for folder in {(out / path).parent for path, *_ in jobs}:
-            for part in folder.glob('.*.part'):  # of a run that was killed
+            drafts = filter(Path.is_file, folder.glob('.*.part'))
+            for part in drafts:  # of a run that was killed
                 part.unlink(missing_ok=True)
         journal.finish(path for path, *_ in jobs)
         records = journal.records
@@ -273,8 +274,10 @@ def _finish(
     report: PackReport,
 ) -> None:
     """Write tables, skeletons, and last of all ``dataset.json``."""
+    drafts = out / '.tables.part'
+    shutil.rmtree(drafts, ignore_errors=True)
     for task in tasks:
-        copy_table(root, out, task)
+        copy_table(root, drafts, task)
         if root.has_skeletons(task):
             places = {
                 name: records[path]
@@ -284,13 +287,15 @@ def _finish(
             }
             copy_skeletons(root, out, task, places)
     if (root.path / MISSING_FILE).is_file():
-        shutil.copyfile(root.path / MISSING_FILE, out / MISSING_FILE)
+        write_file(drafts / MISSING_FILE, (root.path / MISSING_FILE).read_bytes())
     packed = options.as_dict()
     if options.crop == 'person':
         packed['uncropped'] = report.uncropped
     if report.failures:
         packed['failed'] = [path for path, _ in report.failures]
-    write_info(out, replace(root.info, packed=packed))
+    write_info(drafts, replace(root.info, packed=packed))
+    replace_together(drafts, out, INFO_FILE, REC_FILE, DET_FILE, MISSING_FILE)
+    shutil.rmtree(drafts)
     report.complete = True
 
 

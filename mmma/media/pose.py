@@ -228,7 +228,7 @@ def open_partials(skeletons: Path, extractor: str, force: bool) -> Path:
     header = folder / 'run.json'
     try:
         begun = read_json(header)['extractor'] if header.exists() else ''
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, OSError):
         begun = None
     told = (
         f'{header}: not of this program, or damaged: delete {folder}, or give --force'
@@ -269,7 +269,7 @@ def read_partial(
 
     A source of None does not look whether the video has changed.
     """
-    if not path.is_file() or (source is not None and not source.is_file()):
+    if not path.exists() or (source is not None and not source.is_file()):
         return None
 
     def read(content: Mapping[str, np.ndarray]) -> Partial | None:
@@ -358,7 +358,7 @@ def extract_root(
         for task, name, path, span in rows
         if name not in kept.get(task, ())
         and not (
-            files[task, name].is_file()
+            files[task, name].exists()
             and read_partial(files[task, name], root.video_path(path), span)
         )
     ]

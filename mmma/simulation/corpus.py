@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -336,11 +337,7 @@ def _join(chunks: list[Plan], root: Path) -> None:
     """Put the skeletons of a task into one array, in the order of the plan."""
     with SkeletonWriter(root, chunks[0].items[0].task, JOINTS) as writer:
         for chunk in chunks:
-            file, start = skeleton_file(chunk, root), 0
-            try:
-                joints = np.load(file)
-            except (ValueError, EOFError):
-                raise ValueError(f'{file}: damaged: delete it to go on') from None
+            joints, start = _waiting(chunk, root), 0
             for item in chunk.items:
                 width, height = DOMAIN_STYLES[item.domain].size
                 mine = joints[start : start + item.frames]
@@ -348,6 +345,21 @@ def _join(chunks: list[Plan], root: Path) -> None:
                 start += item.frames
     for chunk in chunks:
         skeleton_file(chunk, root).unlink()
+
+
+def _waiting(chunk: Plan, root: Path) -> np.ndarray:
+    """(T, 1, V, 3) skeletons of a chunk that wait; damaged ones are made again."""
+    file = skeleton_file(chunk, root)
+    try:
+        joints = np.load(file)
+        if (joints.dtype, len(joints)) == (np.int16, chunk.frames):
+            return joints
+    except Exception:  # numpy and what it calls raise what they like
+        pass
+    warnings.warn(f'{file} is damaged: it is made again', stacklevel=2)
+    file.unlink()
+    write_chunk(chunk, root)
+    return np.load(file)
 
 
 def _fingerprint(plan: Plan) -> str:
