@@ -1,4 +1,4 @@
-"""A function killed before one change of the file system after the other."""
+"""Functions in processes of their own: killed at each change of a file, or refused."""
 
 import itertools
 import os
@@ -10,14 +10,34 @@ import pytest
 _CHANGES = ('os.rename', 'os.remove', 'os.rmdir', 'os.mkdir', 'os.link')
 
 
-def kill_points(work):
+def told_elsewhere(work):
+    """What ``work`` tells on standard error, or raises, in a process of its own."""
+    end, start = os.pipe()
+    if not (child := os.fork()):
+        try:
+            os.dup2(start, 2)
+            sys.stderr = open(2, 'w', closefd=False)  # noqa: SIM115
+            work()
+        except ValueError as error:
+            print(error, file=sys.stderr)
+        finally:
+            sys.stderr.flush()
+            os._exit(0)
+    os.close(start)
+    with open(end) as told:
+        text = told.read()
+    os.waitpid(child, 0)
+    return text
+
+
+def kill_points(work, step=1):
     """Numbers of changes after which ``work`` is killed, in a process of its own.
 
-    After each number the files are as the kill left them; the last time, work ends.
+    After each number, in steps, files are as the kill left them; at the last work ends.
     """
     if not hasattr(os, 'fork'):
         pytest.skip('processes cannot be forked here')
-    for last in itertools.count():
+    for last in itertools.count(step=step):
         if not (child := os.fork()):
             left = [last]
 

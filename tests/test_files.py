@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from kill_points import told_elsewhere
 
 from mmma.files import (
     CRASHED,
@@ -183,6 +184,20 @@ def test_one_process_holds_a_folder(tmp_path):
         (tmp_path / name).touch()
         assert is_filled(tmp_path) is filled, name
     assert not is_filled(tmp_path, '.a', 'a.part')
+
+
+def test_one_process_holds_the_name_of_a_file(tmp_path):
+    place = tmp_path / 'new' / 'a.json'
+
+    def held_elsewhere(path):
+        return bool(told_elsewhere(lambda: only_writer(path, file=True).__enter__()))
+
+    with only_writer(place, file=True):
+        assert held_elsewhere(place)
+        assert not held_elsewhere(place.with_name('b.json'))
+    assert not place.parent.exists()
+    with only_writer(Path(os.devnull), file=True):
+        assert not held_elsewhere(Path(os.devnull))
 
 
 def test_text_without_a_mark_and_with_plain_line_ends(tmp_path):

@@ -41,55 +41,50 @@ def run(args: argparse.Namespace) -> int:
         ValueError: A metafile cannot be read, real and simulated results would stand in
             one table, or another process writes metafiles.
     """
-    from mmma.files import only_writer
-    from mmma.hub.zoo import metafile_path
-
-    roots = [folder.parent for folder in config_folders()]
-    if not roots or roots[0].name == _WHEEL:
-        raise FileNotFoundError('no checkout found: run this in a checkout of mmma.')
-    folder = metafile_path(roots[0], '').parent
-    with nullcontext() if args.check else only_writer(folder):
-        problems = _build(roots[0], args.check)
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    return 1 if problems else 0
-
-
-def _build(root: Path, check: bool) -> list[str]:
-    """Write or compare; the problems."""
-    from mmma.files import write_file
+    from mmma.files import only_writer, write_file
     from mmma.hub import zoo
     from mmma.hub.metafiles import measure, refresh
     from mmma.reporting.zoo_pages import PAGES, zoo_pages
     from mmma.reporting.zoo_results import read_zoo
 
-    recipes, old = zoo.find_recipes(root), zoo.read_metafiles(root)
-    facts, failures = measure(root, recipes, old)
-    new = {method: refresh(data, facts.get(method, {})) for method, data in old.items()}
-    problems = [*zoo.unlisted(recipes, old), *failures]
-    new, methods, refused = read_zoo(root, new)
-    _print_costs(methods)
-    if refused:
-        problems += refused
-    else:
-        files = {
-            **{
-                zoo.metafile_path(root, m): zoo.metafile_text(d) for m, d in new.items()
-            },
-            root / zoo.INDEX: zoo.index_text(new),
-            **{root / page: text for page, text in zoo_pages(methods).items()},
+    roots = [folder.parent for folder in config_folders()]
+    if not roots or roots[0].name == _WHEEL:
+        raise FileNotFoundError('no checkout found: run this in a checkout of mmma.')
+    root = roots[0]
+    folder = zoo.metafile_path(root, '').parent
+    with nullcontext() if args.check else only_writer(folder):
+        recipes, old = zoo.find_recipes(root), zoo.read_metafiles(root)
+        facts, failures = measure(root, recipes, old)
+        new = {
+            method: refresh(data, facts.get(method, {})) for method, data in old.items()
         }
-        if check:
-            problems += _outdated(root, files, old, new)
+        problems = [*zoo.unlisted(recipes, old), *failures]
+        new, methods, refused = read_zoo(root, new)
+        _print_costs(methods)
+        if refused:
+            problems += refused
         else:
-            for path, text in files.items():
-                write_file(path, text)
-        problems += [
-            f'{PAGES}/{path.name}: there is no such method. Remove it.'
-            for path in sorted((root / PAGES).glob('*.md'))
-            if path.stem not in new
-        ]
-    return problems
+            files = {
+                **{
+                    zoo.metafile_path(root, m): zoo.metafile_text(d)
+                    for m, d in new.items()
+                },
+                root / zoo.INDEX: zoo.index_text(new),
+                **{root / page: text for page, text in zoo_pages(methods).items()},
+            }
+            if args.check:
+                problems += _outdated(root, files, old, new)
+            else:
+                for path, text in files.items():
+                    write_file(path, text)
+            problems += [
+                f'{PAGES}/{path.name}: there is no such method. Remove it.'
+                for path in sorted((root / PAGES).glob('*.md'))
+                if path.stem not in new
+            ]
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
 
 
 def _print_costs(methods: Sequence[Method]) -> None:

@@ -467,9 +467,7 @@ def fuse_files(
         'body_scores': fused.body_scores is not None,
         'body_fusion': body_fusion,
         'inputs': _files(scores),
-        'learnt': learnt,
-        'metrics': metrics,
-        'simulated': simulated,
+        **dict(learnt=learnt, metrics=metrics, simulated=simulated),
     }
     write_results(record, told)
     return record, notes

@@ -24,13 +24,7 @@ from mmma.config import PUBLISHED as CONFIGS
 from mmma.config import config_folders, json_config
 from mmma.evaluation.recognition import METRICS
 from mmma.evaluation.reports import read_results, write_results
-from mmma.files import (
-    flush,
-    link_or_copy,
-    only_writer,
-    replace_together,
-    write_file,
-)
+from mmma.files import flush, link_or_copy, only_writer, replace_together, write_file
 from mmma.foreign import markdown
 from mmma.hub.metafiles import (
     PUBLISHED,

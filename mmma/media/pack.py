@@ -248,8 +248,7 @@ def pack_root(
         work = functools.partial(_pack_one, root=root, out=out, options=plain)
         _pack_all(todo, work, root, journal, report, workers, on_estimate, on_progress)
         for folder in {(out / path).parent for path, *_ in jobs}:
-            drafts = filter(Path.is_file, folder.glob('.*.part'))
-            for part in drafts:  # of a run that was killed
+            for part in filter(Path.is_file, folder.glob('.*.part')):  # of a killed run
                 part.unlink(missing_ok=True)
         journal.finish(path for path, *_ in jobs)
         records = journal.records

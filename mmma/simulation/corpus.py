@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -350,12 +350,10 @@ def _join(chunks: list[Plan], root: Path) -> None:
 def _waiting(chunk: Plan, root: Path) -> np.ndarray:
     """(T, 1, V, 3) skeletons of a chunk that wait; damaged ones are made again."""
     file = skeleton_file(chunk, root)
-    try:
+    with suppress(Exception):  # numpy and what it calls raise what they like
         joints = np.load(file)
         if (joints.dtype, len(joints)) == (np.int16, chunk.frames):
             return joints
-    except Exception:  # numpy and what it calls raise what they like
-        pass
     warnings.warn(f'{file} is damaged: it is made again', stacklevel=2)
     file.unlink()
     write_chunk(chunk, root)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from kill_points import kill_points
 
 from mmma.engine.findings import (
     COLUMNS,
@@ -95,6 +96,22 @@ def test_what_is_whole_and_made_alike_is_known(tmp_path):
     assert sorted(p.name for p in out.iterdir()) == ['clip.csv', 'clip.json']
     (out / 'clip.csv').unlink()
     assert not made_before(out, 'clip', request, 'video 1')
+
+
+def test_killed_anywhere_rows_are_those_of_the_answers(tmp_path):
+    one, two = ({'options': {'threshold': t, 'path': 'x'}} for t in (0.5, 0.4))
+    old = {'request': one, 'top_k': 5}
+    write_findings(tmp_path, 'clip', answers(), old)
+    rows = (tmp_path / 'clip.csv').read_text()
+    new = dict(old, request=two)
+    for _ in kill_points(lambda: write_findings(tmp_path, 'clip', answers(True), new)):
+        if made_before(tmp_path, 'clip', one, 'a'):
+            assert (tmp_path / 'clip.csv').read_text() == rows
+        if made_before(tmp_path, 'clip', two, 'a'):
+            assert (tmp_path / 'clip.csv').read_text() != rows
+            break
+        write_findings(tmp_path, 'clip', answers(), old)
+    assert made_before(tmp_path, 'clip', two, 'a')
 
 
 def test_files_of_others_are_left_alone(tmp_path):

@@ -433,6 +433,11 @@ def test_files_are_written_whole(tmp_path, monkeypatch):
     with pytest.raises(OSError, match='disk full'):
         backend.put(b'second', path)
     assert path.read_bytes() == b'first'
+    backend.remove(path)  # when the next is there, which cannot be written
+    with pytest.raises(OSError, match='disk full'):
+        backend.put(b'next', path.with_name('c.pth'))
+    monkeypatch.undo()
+    backend.put(b'of another run', tmp_path / 'd.pth')
     assert list(path.parent.iterdir()) == [path]
 
 

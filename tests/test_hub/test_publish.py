@@ -8,11 +8,14 @@ from dataclasses import replace
 import pytest
 import torch
 import yaml
+from kill_points import kill_points, told_elsewhere
 from mmengine.config import Config
+from pack_roots import contents
 from zoo_runs import HOME, LEAF, NAME, make_results, make_run
 
 from mmma.apis import load_config
 from mmma.checkpoints import file_sha256, load_weights_file, meta_of
+from mmma.files import only_writer
 from mmma.hub.publish import (
     add_results,
     metafile_differences,
@@ -229,6 +232,17 @@ def test_metafile_beside_the_zoo(model, tmp_path):
     assert not metafile_differences(model)
 
 
+def test_one_of_two_that_write_a_metafile_or_a_folder_works(model, tmp_path):
+    metafiles, hub = update_metafile(model).parent, tmp_path / 'hub'
+    for place, work in (
+        (metafiles, lambda: update_metafile(model)),
+        (hub, lambda: write_hub_folder(model, hub)),
+    ):
+        with only_writer(place):
+            told = told_elsewhere(work)
+        assert f'{place}: another process is at work here' in told
+
+
 def test_metafile_follows_the_results(model, tmp_path):
     path = update_metafile(model, resources='a laptop')
     path.write_text(path.read_text().replace('Apache-2.0\n  Weights', 'MIT\n  Weights'))
@@ -276,6 +290,26 @@ def test_files_for_the_hub(measured, tmp_path):
     with pytest.raises(ValueError, match=r'is of another model: --force replaces it'):
         write_hub_folder(measured, tmp_path / 'hub')
     write_hub_folder(measured, tmp_path / 'hub', force=True)
+
+
+def test_killed_anywhere_a_folder_for_the_hub_is_of_one_model(measured, tmp_path):
+    hub = tmp_path / 'hub'
+    names = [path.name for path in write_hub_folder(measured, hub)]
+    new, found = contents(hub), set()
+    for name in names:
+        (hub / name).write_bytes(b'old')
+    for _ in kill_points(lambda: write_hub_folder(measured, hub, True), step=2):
+        kept = [name for name in names if (hub / name).exists()]
+        if 'model.safetensors' in kept:
+            assert kept == names
+            states = {(hub / name).read_bytes() == new[name] for name in names}
+            assert len(states) == 1
+            found |= states
+        for name in names:
+            (hub / name).write_bytes(b'old')
+    assert found == {False, True}
+    write_hub_folder(measured, hub, force=True)
+    assert contents(hub) == new
 
 
 def test_front_matter(measured):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from kill_points import kill_points
 from mmengine.registry import DefaultScope
 from pack_roots import contents, make_pack_root
 from video_files import make_span_root, make_video, moving_frames, read_numbers
@@ -158,6 +159,28 @@ def test_other_options_are_refused_or_forced(root, tmp_path):
         pack(root, tmp_path / 'out', other)
     assert pack(root, tmp_path / 'out', other, force=True).packed == 4
     assert read_info(tmp_path / 'out').packed['gop'] == 8
+
+
+def test_killed_anywhere_tables_are_of_one_pack(own_root, tmp_path):
+    out, old = tmp_path / 'out', tmp_path / 'old'
+    pack(own_root, out)
+    (out / 'missing_sources.csv').write_text('source_video,domain\nx,lab\n')
+    out.rename(old)
+    rows = (own_root / 'rec.csv').read_text().splitlines(keepends=True)
+    (own_root / 'rec.csv').write_text(''.join(rows[:-1]))
+    found = set()
+    for _ in kill_points(lambda: pack(own_root, out), step=3):
+        if out.exists():
+            try:
+                root = DataRoot(out)
+            except FileNotFoundError as error:
+                found.add(str(error).partition(': ')[0])
+            else:
+                found.add(len(root.read_rec()))
+                assert all((out / clip.path).is_file() for clip in root.read_rec())
+            shutil.rmtree(out)
+        shutil.copytree(old, out)
+    assert found == {f'{out} is unfinished', 3, 4}
 
 
 def test_failures_are_listed_and_leave_the_root_unfinished(own_root, tmp_path):
