@@ -81,8 +81,7 @@ class AtomicLocalBackend(LocalBackend):
         path, stale = Path(filepath), {*self._stale} - {Path(filepath)}
         self._stale.clear()  # they stay where the next cannot be written
         write_file(path, obj)
-        if stale:
-            flush(path.parent)
+        flush(path.parent)
         for old in stale:
             old.unlink(missing_ok=True)
 

@@ -337,7 +337,8 @@ class Options:
             domains
         sources (DIR): for mma82: folder with source videos of which rows of the release
             are spans; what it lacks is listed in missing_sources.csv
-        force: write into a folder that is not empty
+        force: write into a folder that is not empty; a root in it stays until all of the
+            new one is there
         strict: refuse a file for one odd entry; else such entries are repaired or left
             out, and counted, unless most are odd
     """
@@ -505,19 +506,17 @@ class Conversion:
 
     def _place_videos(self) -> None:
         """Link or copy the videos, last those that take the place of others."""
-        paths, mode = sorted(self.files, key=self._has), self.options.videos
+        mode, out = self.options.videos, self.out
+        paths = sorted(self.files, key=lambda path: (out / path).exists())
         for path in progress(paths, len(paths), 'videos'):
-            origin, place = self.source_of(path).resolve(), self.out / path
-            if self._has(path):
+            origin, place = self.source_of(path).resolve(), out / path
+            if place.exists():
                 linked = not place.is_symlink() and place.samefile(origin)
                 if mode == 'link' and linked:
                     continue
                 self.end_old()
             link_or_copy(origin, place, mode)  # a download cache holds links
         self.placed = len(paths)
-
-    def _has(self, path: str) -> bool:
-        return (self.out / path).exists()
 
     def _write_tables(self, out: Path, space: LabelSpace) -> None:
         """Write the tables, and read them back: what is left odd shows there."""
