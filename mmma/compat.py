@@ -199,17 +199,10 @@ def refuse_remote_weights(filename: str, map_location: Any = None) -> Any:
     )
 
 
-_WRITERS = 'mmengine.hooks.checkpoint_hook', 'mmengine.config.config'
-
-
 def _in_place() -> list[Any]:
-    modules = map(importlib.import_module, _WRITERS)
+    names = 'mmengine.hooks.checkpoint_hook', 'mmengine.config.config'
+    modules = map(importlib.import_module, names)
     return [m for m in modules if vars(m).get('open') is not open_whole]
-
-
-def _write_whole() -> None:
-    for module in _in_place():
-        module.open = open_whole
 
 
 def open_whole(file: str | Path, mode: str = 'r', **options: Any) -> Any:
@@ -292,7 +285,7 @@ REPAIRS: tuple[Repair, ...] = (
         'open',
         'mmengine writes last_checkpoint and configs in place: a kill leaves halves',
         lambda: bool(_in_place()),
-        _write_whole,
+        lambda: [setattr(module, 'open', open_whole) for module in _in_place()],
     ),
     _numpy_repair(
         'Inf', 'inf', 'PoseCompact and MMCompact use np.Inf, gone in numpy 2.0'

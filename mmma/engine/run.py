@@ -70,11 +70,7 @@ class Run:
 
     @contextmanager
     def held(self, *files: str | Path | None) -> Iterator[None]:
-        """Work alone in the work dir and on files to write; rank 0 is who holds them.
-
-        Raises:
-            ValueError: Another process is at work there.
-        """
+        """Be the ``only_writer`` of the work dir and of files; rank 0 holds them."""
         rank = os.environ.get('RANK') or os.environ.get('SLURM_PROCID') or '0'
         with ExitStack() as stack:
             if self.cfg.launcher == 'none' or rank == '0':

@@ -337,8 +337,8 @@ class Options:
             domains
         sources (DIR): for mma82: folder with source videos of which rows of the release
             are spans; what it lacks is listed in missing_sources.csv
-        force: write into a folder that is not empty; a root in it stays until all of the
-            new one is there
+        force: write into a folder that is not empty; a root in it stays until all of
+            the new one is there
         strict: refuse a file for one odd entry; else such entries are repaired or left
             out, and counted, unless most are odd
     """
@@ -437,9 +437,8 @@ class Conversion:
     ) -> None:
         """Write the root: videos, then tables and ``dataset.json`` as one.
 
-        An old root stays as it is until all of the new one is there but a video or
-        store that takes the place of another. From then on the folder is refused until
-        the conversion is done, by a second call if the first was killed.
+        An old root stays until all is there but what takes the place of its videos and
+        store; then the folder is refused until this, or the next call, is done.
 
         Args:
             info: Content of ``dataset.json``.
