@@ -6,6 +6,7 @@ steer a terminal, as the command line prints it. All else is unexplained: other 
 death of the process, more time or memory than a file of that size may cost.
 """
 
+import gc
 import os
 import pickle
 import random
@@ -49,6 +50,7 @@ class Reader:
         mutate: How to change it.
         check: Raises ``AssertionError`` for what cannot have been read.
         refuses: It refuses files at all; others make the best of them.
+        share: Of the cases of ``make fuzz``; less than 1 where each takes long.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Reader:
     mutate: Mutator
     check: Callable[[Any], None] = lambda found: None
     refuses: bool = True
+    share: float = 1.0
 
 
 @dataclass
@@ -131,6 +134,7 @@ def run_cases(reader: Reader, cases: range, folder: Path) -> Outcome:
     """Outcome of some cases in this process; each finds the right files in place."""
     outcome = Outcome()
     warnings.simplefilter('ignore')
+    gc.freeze()  # else what was imported is searched for garbage, again and again
     (seed := folder / 'seed').mkdir()
     name = reader.make(seed).relative_to(seed)
     right, names = (seed / name).read_bytes(), _names(seed)

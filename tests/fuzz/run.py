@@ -1,6 +1,7 @@
 """Many wrong files for every reader: counts, slowest case, peak memory.
 
-python tests/fuzz/run.py --cases 20000          all readers, two processes
+python tests/fuzz/run.py --cases 20000          all readers, two processes; slow ones get
+                                                a share of the cases, all of them by --only
 python tests/fuzz/run.py --only rec.csv --case 17   one case, its file kept
 """
 
@@ -53,9 +54,11 @@ def main() -> int:
     names = [name for name in READERS if not args.only or name in args.only]
     if args.case is not None:
         return show(READERS[names[0]], args.case)
-    cases = range(args.first, args.first + args.cases)
-    steps = [cases[at : at + STEP] for at in range(0, len(cases), STEP)]
-    pieces = [(name, step) for name in names for step in steps]
+    pieces = []
+    for name in names:
+        count = round(args.cases * (1 if args.only else READERS[name].share))
+        cases = range(args.first, args.first + count)
+        pieces += [(name, cases[at : at + STEP]) for at in range(0, count, STEP)]
     found: dict[str, Outcome] = {}
     with ProcessPoolExecutor(args.workers) as pool:
         for (name, _), outcome in zip(pieces, pool.map(work, pieces), strict=True):
@@ -64,7 +67,8 @@ def main() -> int:
     table.align = 'r'
     table.align['reader'] = 'l'
     for name, outcome in found.items():
-        (seconds, case), each = outcome.slowest, outcome.seconds / len(cases)
+        seconds, case = outcome.slowest
+        each = outcome.seconds / sum(outcome.counts.values())
         row = [*(outcome.counts[kind] for kind in KINDS), f'{1000 * each:.1f}']
         table.add_row([name, *row, f'{seconds:.2f}', case, f'{outcome.peak:.0f}'])
         for number, story in outcome.faults:

@@ -317,9 +317,10 @@ def det_results_file(folder: Path) -> Path:
 
 def show_results(path: Path) -> None:
     results = read_named([str(path)])
-    shown = [results_table(results)]
+    assert results_table(results)
     tables = paper_tables(results, published=False, level='both')
-    shown += [render(tables, form) for form in ('paper', 'latex', 'md', 'csv')]
+    forms = 'paper', 'latex', 'md', 'csv'
+    assert render(tables, forms[path.stat().st_size % 4])
     audit_results(results[0], str(path))
 
 
@@ -463,7 +464,7 @@ _OPENTAD = {'anno_json': ANET, 'classes_txt': CLASSES, 'mapping_json': {}}
 def converter(kind: str, change: str, mutate, **contents) -> Reader:
     """Reader of a converter whose file ``change`` is changed."""
     name = f'{kind}: {change}'
-    return Reader(name, sources(change, **contents), converts(kind), mutate)
+    return Reader(name, sources(change, **contents), converts(kind), mutate, share=0.5)
 
 
 # --- what commands leave for themselves, which may be damaged or of another program
@@ -554,13 +555,21 @@ READERS: list[Reader] = [
     Reader('label names', writes('names.txt', RANKED), read_label_names, LINES),
     Reader('scores.csv', partial(scores_of, SPACE), read_score_table, TABLES),
     Reader('scores.csv of MA-52', partial(scores_of, OTHER), read_ma52_scores, TABLES),
-    Reader('evaluate: scores', truth_and_scores, report_scores, TABLES, check_report),
+    Reader(
+        'evaluate: scores',
+        truth_and_scores,
+        report_scores,
+        TABLES,
+        check_report,
+        share=0.5,
+    ),
     Reader(
         'evaluate: rec.csv',
         lambda folder: truth_and_scores(folder).with_name('rec.csv'),
         report_scores,
         TABLES,
         check_report,
+        share=0.5,
     ),
     Reader('detections', truth_and_detections, read_found, JSON, check_segments),
     Reader(
@@ -569,17 +578,25 @@ READERS: list[Reader] = [
         partial(read_segments, space=SPACE),
         JSON,
     ),
-    Reader('evaluate: found', truth_and_detections, report_found, JSON, check_report),
+    Reader(
+        'evaluate: found',
+        truth_and_detections,
+        report_found,
+        JSON,
+        check_report,
+        share=0.25,
+    ),
     Reader(
         'evaluate: truth',
         lambda folder: truth_and_detections(folder).with_name('det.json'),
         report_found,
         JSON,
         check_report,
+        share=0.25,
     ),
-    Reader('results.json', results_file, show_results, JSON),
+    Reader('results.json', results_file, show_results, JSON, share=0.5),
     Reader('results.json of detection', det_results_file, show_results, JSON),
-    Reader('metafile', metafile, list_zoo, YAML),
+    Reader('metafile', metafile, list_zoo, YAML, share=0.5),
     Reader('config.json', config_json, read_config, JSON),
     Reader('config of a checkpoint', config_text, plain_config, CODE),
     Reader('config of a user', typed_config, origins, CODE),
