@@ -383,7 +383,7 @@ WEIGHTS = in_archive(mutate_pickle, 'data.pkl')
 
 def video_reader(name, codec, mutate: Mutator, read=read_video, check=check_video, **o):
     make = partial(lambda folder: video(name, codec, folder, **o))
-    return Reader(name, make, read, mutate, check)
+    return Reader(name, make, read, mutate, check, share=0.5)
 
 
 FRAGMENTS = {'movflags': 'frag_keyframe+empty_moov'}

@@ -1,7 +1,8 @@
 """Many wrong files for every reader: counts, slowest case, peak memory.
 
-python tests/fuzz/run.py --cases 20000          all readers, two processes; slow ones get
-                                                a share of the cases, all of them by --only
+python tests/fuzz/run.py --cases 20000              all readers, two processes
+python tests/fuzz/run.py --only rec.csv             all cases, where slow readers have
+                                                    but a share of them else
 python tests/fuzz/run.py --only rec.csv --case 17   one case, its file kept
 """
 
