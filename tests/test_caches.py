@@ -12,6 +12,7 @@ from mmma.checkpoints.download import _read_notes
 from mmma.data import leakage
 from mmma.engine.features import read_cache, write_cache
 from mmma.engine.findings import SCHEMA, made_before
+from mmma.files import read_own
 from mmma.media.pack import Journal
 from mmma.media.pose import Partial, open_partials, read_partial, write_partial
 from mmma.simulation import corpus
@@ -24,10 +25,11 @@ PLAN = make_plan(SimulationOptions('tiny', tasks=('rec',))).head(2)
 
 
 def marks(folder):
-    if not (kept := dict(leakage._stored(folder))):
-        leakage._store(folder, {'a': MARKS})
-        return {}
-    return {name: found.tolist() for name, found in kept.items()}
+    for file in folder.glob('*.npz'):
+        if kept := read_own(file, leakage._marks_of):
+            return [(name, found.tolist()) for name, found in kept]
+    leakage._store(folder, {'a': MARKS})
+    return None
 
 
 def features(folder):
