@@ -159,9 +159,8 @@ def make_protocol(
     for key in ('target', 'shots'):
         if key in options:
             value = options[key]
-            options[key] = (
-                tuple(value) if isinstance(value, (list, tuple)) else (value,)
-            )
+            several = isinstance(value, (list, tuple))
+            options[key] = tuple(value) if several else (value,)
     shots = options.get('shots', ())
     numbers = (options.get('seed', 0), options.get('runs', 1), *shots)
     right = all(isinstance(number, (int, float)) for number in numbers)
@@ -283,11 +282,9 @@ def draw_supports(
             f'{len(short)} classes of target {target!r} have fewer than {most} clips '
             f'({first}): lower --shots or drop --strict-shots.'
         )
-    domain_key = zlib.crc32(target.encode())
+    key = (protocol.seed, run, zlib.crc32(target.encode()))
     orders = {
-        c: np.random.default_rng([protocol.seed, run, domain_key, c]).permutation(
-            len(names)
-        )
+        c: np.random.default_rng([*key, c]).permutation(len(names))
         for c, names in by_class.items()
     }
     return {

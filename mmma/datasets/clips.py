@@ -238,9 +238,8 @@ class RootDataset(BaseDataset, ABC):
 
     def _describe(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Entries of ``metainfo`` for the rows."""
-        return {
-            column: [row[key] for row in rows] for column, key in self.columns.items()
-        }
+        columns = self.columns.items()
+        return {column: [row[key] for row in rows] for column, key in columns}
 
     def _draw(self, info: dict) -> dict:
         """Draw what is random before the pipeline; generators are seeded."""
@@ -248,10 +247,8 @@ class RootDataset(BaseDataset, ABC):
 
     def _select(self, table: Sequence[Any]) -> list[Any]:
         """Clips or videos that the options let through, in the order of the table."""
-        noun, root = self.noun, self.root.path
-        inside = [
-            e for e in table if e.subset == self.subset and e.domain in self.domains
-        ]
+        noun, root, domains = self.noun, self.root.path, self.domains
+        inside = [e for e in table if e.subset == self.subset and e.domain in domains]
         if self.names is not None:
             known = {getattr(entry, noun) for entry in inside}
             absent = sorted(self.names - known)

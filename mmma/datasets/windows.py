@@ -230,10 +230,9 @@ class UntrimmedDataset(RootDataset):
         **options: Any,
     ) -> None:
         if not isinstance(window, WindowOptions):
+            known = tuple(WindowOptions.__dataclass_fields__)
             for key in window or {}:
-                check_choice(
-                    'window option', key, tuple(WindowOptions.__dataclass_fields__)
-                )
+                check_choice('window option', key, known)
             window = WindowOptions(**(window or {}))
         self.window = window
         super().__init__(data_root, subset, pipeline, names=videos, **options)

@@ -152,19 +152,14 @@ def recognition_intervals(
     if unit == 'clip':
         # Clips with equal outcomes are interchangeable: drawing how many of each kind
         # come up is the same as drawing clips, on a smaller table.
-        columns = [
-            c for o in levels.values() for c in (o.labels, o.predictions, o.top5)
-        ]
-        _, first, sizes = np.unique(
-            np.stack(columns, axis=1), axis=0, return_index=True, return_counts=True
-        )
+        arrays = [c for o in levels.values() for c in (o.labels, o.predictions, o.top5)]
+        rows = np.stack(arrays, axis=1)
+        _, first, sizes = np.unique(rows, axis=0, return_index=True, return_counts=True)
         levels = {level: o.select(first) for level, o in levels.items()}
         unit_of, chances = np.arange(len(first), dtype=np.int64), sizes / units
     counts = _unit_counts(levels, unit_of)
-    blocks = [
-        _weighted_metrics(counts, weights, class_set)
-        for weights in _draws(units, resamples, seed, chances)
-    ]
+    draws = _draws(units, resamples, seed, chances)
+    blocks = [_weighted_metrics(counts, weights, class_set) for weights in draws]
     bounds = {key: _quantiles(values) for key, values in _joined(blocks).items()}
     return _record('percentile bootstrap', (unit, units), resamples, seed, bounds)
 
@@ -184,14 +179,10 @@ def _unit_counts(
             (unit_of[o.hits], o.labels[o.hits]),
             (unit_of[o.top5], o.labels[o.top5]),
         ]
-        cells = [
-            np.bincount(unit * o.num_classes + c, minlength=units * o.num_classes)
-            for unit, c in columns
-        ]
-        shape = (units, o.num_classes)
-        table[level] = np.stack(
-            [cell.reshape(shape).astype(np.float32) for cell in cells], axis=1
-        )
+        shape, size = (units, o.num_classes), units * o.num_classes
+        cells = [np.bincount(u * o.num_classes + c, minlength=size) for u, c in columns]
+        parts = [cell.reshape(shape).astype(np.float32) for cell in cells]
+        table[level] = np.stack(parts, axis=1)
     return table
 
 
@@ -229,10 +220,8 @@ def detection_intervals(
     """
     unit, unit_of = choose_units(subjects, 'video')
     units = int(unit_of.max()) + 1
-    blocks = [
-        resample(levels, unit_of, weights, preset)
-        for weights in _draws(units, resamples, seed)
-    ]
+    draws = _draws(units, resamples, seed)
+    blocks = [resample(levels, unit_of, weights, preset) for weights in draws]
     whole = np.ones((1, units), dtype=np.int64)
     measured, by_class = resample(levels, unit_of, whole, preset)
     drawn = _joined([metrics for metrics, _ in blocks])
@@ -343,9 +332,7 @@ def paired_bootstrap(
         ValueError: No run, runs of other clips, or no resamples.
     """
     runs = [*model, *baseline]
-    truths = {
-        tuple(run[level].labels.tobytes() for level in sorted(run)) for run in runs
-    }
+    truths = {tuple(run[k].labels.tobytes() for k in sorted(run)) for run in runs}
     if not model or not baseline or len(truths) > 1:
         raise ValueError(
             f'{len(model)} and {len(baseline)} runs: give at least one of each, all on '

@@ -315,14 +315,8 @@ RECALL_AT = (1, 5, 10, 50, 100)
 SHOWN = (0.2, 0.5, 0.7)
 """Thresholds that tables show."""
 _AT = {**{f'{t:g}'[1:]: f'mAP@{t:.2f}' for t in SHOWN}, 'mAP': 'mAP'}
-COLUMNS = {
-    **{
-        f'{level} {at}': f'{level}/{name}'
-        for level in LEVELS
-        for at, name in _AT.items()
-    },
-    'AVG': 'AVG',
-}
+COLUMNS = {f'{lv} {at}': f'{lv}/{name}' for lv in LEVELS for at, name in _AT.items()}
+COLUMNS['AVG'] = 'AVG'
 """Titles and keys of tables: a metric that tables show is added here."""
 
 
@@ -471,9 +465,7 @@ def _covered(
 ) -> Iterator[tuple[IntArray, IntArray]]:
     """Rows of segments beside the steps whose centre lies in them, in chunks."""
     start, end = grid[0][segments.videos], grid[1][segments.videos]
-    low, high = (
-        np.ceil(segments.segments_sec[:, side] * STEPS_PER_SEC - 0.5) for side in (0, 1)
-    )
+    low, high = np.ceil(segments.segments_sec.T * STEPS_PER_SEC - 0.5)
     first = start + np.clip(low, 0, end - start).astype(np.int64)
     stop = start + np.clip(high, 0, end - start).astype(np.int64)
     return expand_runs(first, stop - first)

@@ -136,10 +136,8 @@ class RecognitionMetric(BaseMetric):
         if not kept:
             raise ValueError(f'none of the {len(results)} clips could be read')
         rows, names, _, scores, bodies = zip(*kept, strict=True)
-        heads = all(body is not None for body in bodies)
-        self.table = ScoreTable(
-            names, np.stack(scores), np.stack(bodies) if heads else None
-        )
+        heads = np.stack(bodies) if all(b is not None for b in bodies) else None
+        self.table = ScoreTable(names, np.stack(scores), heads)
         if not self.makes_rows:
             return {}
         space = _space_of_meta(meta)
@@ -197,9 +195,8 @@ class DetectionMetric(BaseMetric):
         }
         self.merger = partial(WindowMerger, **self.merging)
         self.merger(())  # refuses bad options now
-        self.options = DetectionOptions(
-            preset=preset, body_rule=BODY_RULE[bodies], resamples=0
-        )
+        chosen = dict(preset=preset, body_rule=BODY_RULE[bodies])
+        self.options = DetectionOptions(**chosen, resamples=0)
         self.makes_rows = True
         self.table: dict[str, Segments] = {}
         self.broken: list[str] = []

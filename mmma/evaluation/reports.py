@@ -1,6 +1,5 @@
 """Files of evaluation: ``results.json``, reports of ``evaluate.py`` and ``fuse.py``."""
 
-import hashlib
 import json
 import os
 from collections import Counter
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from mmma.checkpoints import file_sha256
 from mmma.data.clips import Clip, body_map, read_rec, scan_rec
 from mmma.data.root import (
     DET_FILE,
@@ -368,8 +368,7 @@ def place_detections(
     if unknown:
         raise ValueError(
             f'{pred}: predictions for {len(unknown)} unknown videos, not in the truth '
-            'file: '
-            f'{first_of(unknown)}; use its names, letter by letter.'
+            f'file: {first_of(unknown)}; use its names, letter by letter.'
             f'{suggest(unknown[0], [video.video for video in videos])}'
         )
     kept = found.of([video.video for video in chosen])
@@ -557,10 +556,8 @@ def _fusion_metrics(
 ) -> dict[str, Any]:
     """Metrics of each table, the fused one last."""
     rows = [recognition_row(table, clips, space, options) for table in tables]
-    *inputs, fused = (
-        {key: row[key] for key in ('metrics', 'intervals') if key in row}
-        for row in rows
-    )
+    kept = ('metrics', 'intervals')
+    *inputs, fused = ({k: row[k] for k in kept if k in row} for row in rows)
     return {
         'clips': len(clips),
         'subsets': dict(sorted(Counter(clip.subset for clip in clips).items())),
@@ -572,10 +569,4 @@ def _fusion_metrics(
 
 
 def _files(paths: Sequence[Path]) -> list[dict[str, str]]:
-    return [
-        {
-            'file': path.as_posix(),
-            'sha256': hashlib.sha256(path.read_bytes()).hexdigest(),
-        }
-        for path in paths
-    ]
+    return [{'file': p.as_posix(), 'sha256': file_sha256(p)} for p in paths]

@@ -344,6 +344,7 @@ def recognition_row(
         for name, own in variants.items()
     }
     frequency, basis = _class_frequency(actions, space, options.train_counts)
+    classes = _recognition_classes(space.actions, actions)
     row = {
         'counts': {
             'clips': len(clips),
@@ -360,18 +361,14 @@ def recognition_row(
             name: {key: own[key] for key in BODY_KEYS} for name, own in by_body.items()
         },
         'per_class': {
-            'action': {
-                **_recognition_classes(space.actions, actions),
-                'group': frequency.tolist(),
-            },
+            'action': {**classes, 'group': frequency.tolist()},
             'body': _recognition_classes(space.bodies, counts['body']),
         },
         'groups': _groups(actions, frequency, basis, options.class_set),
     }
     if options.resamples:
-        row['intervals'] = recognition_intervals(
-            outcomes, subjects, options.class_set, options.resamples, options.seed
-        )
+        chosen = options.class_set, options.resamples, options.seed
+        row['intervals'] = recognition_intervals(outcomes, subjects, *chosen)
     return row
 
 
@@ -420,17 +417,13 @@ def _class_frequency(
 def _recognition_classes(
     names: Sequence[str], counts: ClassCounts
 ) -> dict[str, list[Any]]:
-    rates = {
-        'recall': class_recall(counts),
-        'precision': class_precision(counts),
-        'f1': class_f1(counts),
-    }
+    rates = {'recall': class_recall, 'precision': class_precision, 'f1': class_f1}
     return {
         'name': list(names),
         **{key: own.astype(int).tolist() for key, own in vars(counts).items()},
         **{
-            key: [round(100.0 * value, 4) for value in own.tolist()]
-            for key, own in rates.items()
+            key: [round(100.0 * value, 4) for value in rate(counts).tolist()]
+            for key, rate in rates.items()
         },
     }
 
@@ -449,12 +442,9 @@ def _groups(
         }
         if part.support.sum():
             members = class_members(part, class_set)
-            row[group] |= to_percent(
-                {
-                    f'action/{name}': METRICS[name].value(part, members)
-                    for name in ('top1', 'top5', 'mca', 'macro_f1')
-                }
-            )
+            names = ('top1', 'top5', 'mca', 'macro_f1')
+            rates = {f'action/{n}': METRICS[n].value(part, members) for n in names}
+            row[group] |= to_percent(rates)
     return row
 
 
@@ -523,9 +513,8 @@ def detection_row(
         },
     }
     if options.resamples:
-        row['intervals'], by_class = detection_intervals(
-            levels, subjects, options.preset, options.resamples, options.seed
-        )
+        chosen = options.preset, options.resamples, options.seed
+        row['intervals'], by_class = detection_intervals(levels, subjects, *chosen)
         for level, bounds in by_class.items():
             row['per_class'][level]['AP_bounds'] = np.round(100 * bounds, 4).tolist()
     return row

@@ -36,9 +36,8 @@ def draw_confusions(
     counts = confusion_matrix(true_labels(clips)[0], predicted, space.num_actions)
     body_of = np.array(space.body_of)
     order = np.argsort(body_of, kind='stable')
-    shares = counts[np.ix_(order, order)] / np.maximum(
-        counts[order].sum(axis=1, keepdims=True), 1
-    )
+    sums = np.maximum(counts[order].sum(axis=1, keepdims=True), 1)
+    shares = counts[np.ix_(order, order)] / sums
     figure = Figure(figsize=(11, 11), layout='constrained')
     axes = figure.add_subplot()
     axes.imshow(shares, cmap='magma_r', vmin=0, vmax=1)
@@ -67,9 +66,7 @@ def draw_confusions(
     return lines
 
 
-def draw_profile(
-    profile: Mapping[str, Mapping[str, Any]], path: Path, title: str
-) -> None:
+def draw_profile(profile: Mapping[str, Any], path: Path, title: str) -> None:
     """Draw kinds of errors by rank, the gain without each, and misses by length.
 
     ``profile`` is what ``profile_levels`` gives; ``title`` says if the data are
@@ -102,9 +99,8 @@ def _plain(title: str) -> str:
 def _draw_slices(axes: Any, found: Mapping[str, Any], level: str) -> None:
     ranks = range(1, len(found['slices']) + 1)
     bottom = [0.0] * len(found['slices'])
-    for kind, color, shares in zip(
-        found['kinds'], _COLORS, zip(*found['slices'], strict=True), strict=True
-    ):
+    parts = zip(*found['slices'], strict=True)
+    for kind, color, shares in zip(found['kinds'], _COLORS, parts, strict=True):
         axes.bar(ranks, shares, bottom=bottom, color=color, label=kind)
         bottom = [b + s for b, s in zip(bottom, shares, strict=True)]
     axes.set_xlabel('predictions of a class, in multiples of its truths')

@@ -210,21 +210,10 @@ def translate(clip: np.ndarray, level: float, axis: int) -> np.ndarray:
 
 
 OPERATIONS: list[Callable[[np.ndarray, float], np.ndarray]] = [
-    auto_contrast,
-    equalize,
-    invert,
-    rotate,
-    posterize,
-    solarize,
-    solarize_add,
-    adjust_color,
-    adjust_contrast,
-    adjust_brightness,
-    adjust_sharpness,
-    functools.partial(shear, axis=0),
-    functools.partial(shear, axis=1),
-    functools.partial(translate, axis=0),
-    functools.partial(translate, axis=1),
+    *(auto_contrast, equalize, invert, rotate, posterize, solarize, solarize_add),
+    *(adjust_color, adjust_contrast, adjust_brightness, adjust_sharpness),
+    *(functools.partial(shear, axis=axis) for axis in (0, 1)),
+    *(functools.partial(translate, axis=axis) for axis in (0, 1)),
 ]
 """Those of timm, in its order."""
 
@@ -268,19 +257,9 @@ def _warp(clip: np.ndarray, linear: np.ndarray, shift: np.ndarray) -> np.ndarray
     centre = np.full(2, 0.5)
     matrix = np.column_stack([linear, linear @ centre + shift - centre])
     size = clip.shape[2], clip.shape[1]
-    return np.stack(
-        [
-            cv2.warpAffine(
-                frame,
-                matrix,
-                size,
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_CONSTANT,
-                borderValue=_FILL,
-            )
-            for frame in clip
-        ]
-    )
+    gaps = dict(borderMode=cv2.BORDER_CONSTANT, borderValue=_FILL)
+    options = dict(flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, **gaps)
+    return np.stack([cv2.warpAffine(frame, matrix, size, **options) for frame in clip])
 
 
 def _as_clip(imgs: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:

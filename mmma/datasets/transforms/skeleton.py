@@ -96,15 +96,9 @@ class LoadSkeleton(BaseTransform):
         elif persons < self.num_person:
             empty = ((0, self.num_person - persons), (0, 0), (0, 0))
             keypoint, score = np.pad(keypoint, (*empty, (0, 0))), np.pad(score, empty)
-        results.update(
-            keypoint=keypoint,
-            keypoint_score=score,
-            joint_tree=tree,
-            total_frames=total,
-            first_frame=frames.start,
-            fps=fps,
-            img_shape=img_shape,
-        )
+        results.update(keypoint=keypoint, keypoint_score=score, joint_tree=tree)
+        results.update(total_frames=total, first_frame=frames.start)
+        results.update(fps=fps, img_shape=img_shape)
         return results
 
 
@@ -209,9 +203,8 @@ class NormalizeSkeleton(BaseTransform):
         origin = keypoint[:, :, middle].mean(axis=2, keepdims=True)
         origin = np.median(origin, axis=1, keepdims=True)  # (M, 1, 1, 2)
         ever = (score > 0).any(axis=1)
-        sizes = [
-            body_size(*person, tree) for person in zip(keypoint, ever, strict=True)
-        ]
+        persons = zip(keypoint, ever, strict=True)
+        sizes = [body_size(*person, tree) for person in persons]
         size = np.array(sizes, np.float32).reshape(-1, 1, 1, 1)
         results['keypoint'] = (keypoint - origin) / size
         return results
@@ -445,9 +438,8 @@ class FormatKeypoints(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Join and reshape."""
-        joints = np.concatenate(
-            [results['keypoint'], results['keypoint_score'][..., None]], axis=-1
-        ).astype(np.float32)
+        parts = results['keypoint'], results['keypoint_score'][..., None]
+        joints = np.concatenate(parts, axis=-1).astype(np.float32)
         persons, frames, *rest = joints.shape
         views = results['num_clips']
         joints = joints.reshape(persons, views, frames // views, *rest)

@@ -38,9 +38,8 @@ class WindowFrames(BaseTransform):
         if not results.get('broken'):  # a stand-in has another length
             window.check_length(results['duration_sec'], results['filename'])
         inds = frames_shown(results['times_sec'], window.times_sec())
-        results.update(
-            frame_inds=inds, clip_len=len(inds), num_clips=1, frame_interval=None
-        )
+        results.update(frame_inds=inds, clip_len=len(inds))
+        results.update(num_clips=1, frame_interval=None)
         return results
 
 
@@ -79,12 +78,8 @@ class WindowSkeleton(BaseTransform):
         found = np.where(both[..., None], mixed, keypoint[:, nearer])
         first, last = score[:, before], score[:, after]
         found_score = np.where(both, first + share * (last - first), score[:, nearer])
-        results.update(
-            keypoint=found,
-            keypoint_score=found_score,
-            clip_len=window.valid,
-            num_clips=1,
-        )
+        results.update(keypoint=found, keypoint_score=found_score)
+        results.update(clip_len=window.valid, num_clips=1)
         return results
 
 
