@@ -81,4 +81,5 @@ def export(kind: str, root: Path, out: Path, force: bool = False) -> list[str]:
     out = Path(out)
     if out.exists() and (not out.is_dir() or is_filled(out)) and not force:
         raise ValueError(f'{out} is not empty: give --force to write into it')
-    return export_detection(kind, DataRoot(root), out)
+    with only_writer(out):
+        return export_detection(kind, DataRoot(root), out)

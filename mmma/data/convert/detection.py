@@ -14,6 +14,7 @@ MCG-NJU/PointTAD, ea3169db.
 """
 
 import json
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -30,7 +31,7 @@ from mmma.data.convert.target import (
 )
 from mmma.data.root import DataRoot, DatasetInfo
 from mmma.data.videos import entry_lines, odd_videos, parse_video, write_entries
-from mmma.files import SHOWN, OddEntries, atomic_write, read_text
+from mmma.files import SHOWN, OddEntries, read_text, replace_together, write_file
 from mmma.foreign import is_number, naming, parse_json
 from mmma.taxonomy import (
     LABEL_SPACES,
@@ -391,9 +392,11 @@ def export_detection(kind: str, root: DataRoot, out: Path) -> list[str]:
         name = json.dumps(root.info.name)
         head, tail = f'{{"version": {name}, "taxonomy": [], "database": {{', '}}'
     file, classes = out / f'{kind}.json', out / CLASS_LISTS[0]
-    write_entries(file, entries, head, tail)
-    with atomic_write(classes) as table:
-        table.writelines(f'{name}\n' for name in actions)
+    drafts = out / '.export.part'
+    write_entries(drafts / file.name, entries, head, tail)
+    write_file(drafts / classes.name, ''.join(f'{name}\n' for name in actions))
+    replace_together(drafts, out, file.name, classes.name)
+    shutil.rmtree(drafts)
     subsets = Counter(video.subset for video in videos)
     counts = ', '.join(f'{subset} {count}' for subset, count in subsets.items())
     instances = sum(len(video.instances) for video in videos)
