@@ -39,6 +39,8 @@ _OPENED = (
     *('flv', 'ogg', 'mxf', 'dv', 'h264', 'hevc', 'm4v', 'mpegvideo'),
 )
 _SAFE = {'format_whitelist': ','.join(_OPENED), 'protocol_whitelist': 'file'}
+# Of a picture: 5K, or more where a file is large enough for it; else it is made up.
+_LEAST_PIXELS, _MOST_PIXELS, _PIXELS_PER_BYTE = 1 << 24, 1 << 27, 1000
 _STAMPED = (*_CONTAINERS, 'mpegts', 'flv')  # containers with true presentation stamps
 _TELL_END = ('matroska', 'avi')
 _REORDERED = ('h264', 'hevc')  # headers need not tell that frames change places
@@ -269,10 +271,12 @@ def open_container(path: str | os.PathLike[str]) -> Any:
     file = Path(path)
     if not file.is_file():
         raise FileNotFoundError(f'{path}: no such video file')
-    if not file.stat().st_size:
+    if not (size := file.stat().st_size):
         raise BrokenVideoError(path, 'zero bytes')
+    most = min(_MOST_PIXELS, max(_LEAST_PIXELS, _PIXELS_PER_BYTE * size))
+    limits = {'max_pixels': str(most)}
     try:
-        container = av.open(str(file), metadata_errors='ignore', options=_SAFE)
+        container = av.open(str(file), metadata_errors='ignore', options=_SAFE | limits)
     except av.error.ArgumentError:
         reason = 'not a video file (MP4, MOV, Matroska, WebM, AVI, MPEG and the like)'
         raise BrokenVideoError(path, reason) from None
@@ -283,6 +287,7 @@ def open_container(path: str | os.PathLike[str]) -> Any:
         if stream.codec_context is not None:
             stream.thread_type = 'NONE'
             stream.codec_context.thread_count = 1
+            stream.codec_context.options = limits
     return container
 
 

@@ -621,3 +621,13 @@ def test_a_span_is_read_from_the_key_frame_before_it(tmp_path):
         assert read_numbers(frames) == list(range(50, 70)), reader
     with pytest.raises(ValueError, match='damaged'):
         decode_video(path)
+
+
+def test_pictures_that_no_file_of_this_size_has(tmp_path):
+    path = make_video(tmp_path / 'v.webm', moving_frames(3), codec='libvpx')
+    content = path.read_bytes()
+    start = content.index(b'\x9d\x01\x2a')  # of a key frame
+    size = (16_000).to_bytes(2, 'little')
+    path.write_bytes(content[: start + 3] + 2 * size + content[start + 7 :])
+    with pytest.raises(BrokenVideoError, match='damaged'), open_video(path) as video:
+        video.get_frames([0])

@@ -114,6 +114,8 @@ def read_cache(folder: Path, stamps: Mapping[str, int]) -> dict[str, Row]:
     def valid(arrays: Any) -> dict[str, Row]:
         names, marks = arrays['names'].tolist(), arrays['stamps'].tolist()
         kept = _COLUMNS if _COLUMNS[-1] in arrays else _COLUMNS[:-1]
+        if not all(np.isfinite(arrays[key]).all() for key in kept):
+            raise ValueError('its rows are not finite')
         found = zip(names, marks, *(arrays[key] for key in kept), strict=True)
         return {n: tuple(row) for n, mark, *row in found if stamps.get(n) == mark}
 

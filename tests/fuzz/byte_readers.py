@@ -148,6 +148,28 @@ def check_marks(found):
         assert ((marks >= 0) & (marks <= 255)).all()
 
 
+STAMPS = {'a': 1, 'b': 2}
+
+
+def feature_cache(folder: Path) -> Path:
+    from mmma.engine.features import write_cache
+
+    row = np.ones(4, np.float32), np.full(82, 1 / 82, np.float32)
+    write_cache(folder, STAMPS, dict.fromkeys(STAMPS, row))
+    return next(folder.iterdir())
+
+
+def read_feature_cache(path: Path):
+    from mmma.engine.features import read_cache
+
+    return read_cache(path.parent, STAMPS)
+
+
+def check_feature_cache(found):
+    assert found.keys() <= STAMPS.keys()
+    assert all(np.isfinite(value).all() for row in found.values() for value in row)
+
+
 def pose_partial(folder: Path) -> Path:
     path = folder / 'a.npz'
     (folder / 'a.mp4').write_bytes(b'x')
@@ -399,6 +421,13 @@ READERS: list[Reader] = [
         partial(made_again, lambda p: list(leakage._stored(p.parent))),
         NPZ,
         check_marks,
+    ),
+    Reader(
+        'features.npz',
+        feature_cache,
+        partial(made_again, read_feature_cache),
+        NPZ,
+        check_feature_cache,
     ),
     Reader(
         'pose.npz', pose_partial, partial(made_again, read_partial), NPZ, check_partial
