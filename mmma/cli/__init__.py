@@ -135,6 +135,8 @@ def _parsed(
     command: str, argv: Sequence[str] | None
 ) -> tuple[argparse.Namespace, Callable[[argparse.Namespace], int]]:
     """Arguments of a command, and what runs it."""
+    from mmma.cli.arguments import keep_inputs
+
     module = importlib.import_module(f'mmma.cli.{command.replace("/", "_")}')
     parser = argparse.ArgumentParser(
         prog=command,
@@ -151,6 +153,7 @@ def _parsed(
     warnings.formatwarning = _note
     os.environ.setdefault('NO_COLOR', '1')  # colours of logs are escapes as well
     args = parser.parse_args(argv)
+    keep_inputs(args)
     if getattr(args, 'follow_links', False):
         os.environ['MMMA_FOLLOW_LINKS'] = '1'  # for processes of loaders as well
     return args, module.run

@@ -15,6 +15,7 @@ CKPT_HELP = 'path, work dir, URL, or name in the model zoo (download.py --list)'
 _FLAGS = (
     'protocol', 'source', 'domain', 'target', 'shots', 'runs', 'strict_shots', 'seed',
 )  # fmt: skip
+_WRITTEN = ('out', 'dump', 'json', 'plot', 'confusions', 'sheet')
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -123,6 +124,24 @@ def add_options(
             keywords |= {'default': None, 'required': True}
         keywords = {'flag': flag.replace('_', '-'), **keywords, **changes.get(name, {})}
         parser.add_argument(keywords.pop('flag'), **keywords)
+
+
+def keep_inputs(args: argparse.Namespace) -> None:
+    """Refuse a file to write that the command reads, or a table of its data root."""
+    from mmma.data.root import DET_FILE, INFO_FILE, MISSING_FILE, REC_FILE
+
+    given = {name: value for name, value in vars(args).items() if value is not None}
+    written = [Path(str(given.pop(name))) for name in _WRITTEN if name in given]
+    values = [
+        v for own in given.values() for v in (own if type(own) is list else [own])
+    ]
+    texts = {str(value) for value in values if isinstance(value, (str, Path))}
+    texts |= {text.partition('=')[2] for text in texts}  # NAME=FILE
+    names = ('', INFO_FILE, REC_FILE, DET_FILE, MISSING_FILE)
+    read = [Path(text, name) for text in texts - {''} for name in names]
+    for path in filter(Path.is_file, written):
+        if any(file.is_file() and file.samefile(path) for file in read):
+            raise ValueError(f'{path} is one of the inputs: write under another name')
 
 
 def options_of(kind: type[Options], args: argparse.Namespace, **values: Any) -> Options:

@@ -77,5 +77,9 @@ def _check_arguments(args: argparse.Namespace) -> None:
             f'{len(val_scores)} --val-scores for {len(args.scores)} score files: '
             'give one of the same model for each, in the same order'
         )
-    if args.out.resolve() in {path.resolve() for path in (*args.scores, *val_scores)}:
-        raise ValueError(f'--out {args.out} is one of the inputs: use another name')
+    beside = args.out.with_suffix('.json')
+    if beside.is_file() and b'"body_fusion"' not in beside.read_bytes():
+        raise ValueError(
+            f'{beside} would be replaced by the record of {args.out}, and is none '
+            'itself: use another name'
+        )

@@ -50,6 +50,35 @@ def test_a_users_error_has_no_traceback_unless_asked_for(capsys, monkeypatch):
         main('print_config', argv)
 
 
+@pytest.mark.parametrize(
+    ('argv', 'lost'),
+    [
+        (['table', 'A=r.json', '--out', 'r.json'], 'r.json'),
+        (['table', 'r.json', '--out', './link.json'], 'link.json'),
+        (['test', 'CONFIG', 'a.pth', '--out', 'a.pth'], 'a.pth'),
+        (
+            ['test', 'CONFIG', 'a.pth', '--data-root', '.', '--dump', 'rec.csv'],
+            'rec.csv',
+        ),
+        (['data/check', '.', '--json', 'dataset.json'], 'dataset.json'),
+        (['convert_weights', 'a.pth', 'a.pth', '--from', 'pyskl', '--force'], 'a.pth'),
+        (['fuse', 's.npz', '--gt', 'rec.csv', '--out', 'rec.csv'], 'rec.csv'),
+        (['fuse', 's.npz', '--out', 'r.npz'], 'r.json'),
+    ],
+)
+def test_what_is_read_is_not_written(tmp_path, monkeypatch, capsys, argv, lost):
+    monkeypatch.chdir(tmp_path)
+    for name in ('r.json', 'a.pth', 'rec.csv', 'dataset.json', 's.npz'):
+        Path(name).write_text(f'{{"of": "{name}"}}')
+    Path('link.json').symlink_to('r.json')
+    before = Path(lost).read_text()
+    assert main(argv[0], argv[1:]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f'error: {lost} ')
+    assert 'use another name' in told or 'under another name' in told
+    assert Path(lost).read_text() == before
+
+
 def test_errors_of_the_file_system_are_one_line(capsys, monkeypatch, tmp_path):
     import mmma.cli.table
 
