@@ -55,14 +55,10 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     """
     if args.resamples < 0:
         raise ValueError(f'--resamples {args.resamples}: use 0 or more')
+    given = (args.gt, args.pred, args.label_space, args.body_groups)
+    options = options_of(DetectionOptions, args)
     report = detection_report(
-        args.gt,
-        args.pred,
-        args.label_space,
-        args.body_groups,
-        options_of(DetectionOptions, args),
-        args.subset,
-        args.domain,
+        *(*given, options, args.subset, args.domain),
         profile=bool(args.profile or args.plot),
         segment_map=args.seg_map,
         strict=args.strict,

@@ -47,16 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     """Report on the scores; what to bear in mind goes to standard error."""
     apply_preset(args)
-    report, scored = recognition_report(
-        args.gt,
-        args.pred,
-        args.label_space,
-        args.body_groups,
-        options_of(EvaluationOptions, args),
-        args.subset,
-        args.domain,
-        args.strict,
-    )
+    given = (args.gt, args.pred, args.label_space, args.body_groups)
+    options = options_of(EvaluationOptions, args)
+    kept = (args.subset, args.domain, args.strict)
+    report, scored = recognition_report(*given, options, *kept)
     place = ' of '.join(repr(p) for p in (report['subset'], args.domain) if p)
     if ignored := report['counts']['ignored']:
         print(f'scores of {ignored} clips outside {place} left out', file=sys.stderr)

@@ -38,22 +38,16 @@ class OpenVideo(BaseTransform):
         video = open_video(results['filename'], self.backend)
         span = results.get('span')
         try:
-            first, stop, end_sec = span_frames(
-                video.times_sec, video.duration_sec, span
-            )
+            known = video.times_sec, video.duration_sec
+            first, stop, end_sec = span_frames(*known, span)
         except ValueError as error:
             video.close()
             row = f'{results.get("data_root")}/rec.csv: {results.get("clip")}'
             raise ValueError(f'{row}: {results["filename"]}: {error}') from None
         duration_sec = end_sec - video.times_sec[first]
-        results.update(
-            video_reader=video,
-            start_index=first,
-            total_frames=stop - first,
-            avg_fps=(stop - first) / duration_sec,
-            times_sec=video.times_sec,
-            duration_sec=duration_sec,
-        )
+        results.update(video_reader=video, start_index=first, total_frames=stop - first)
+        results.update(avg_fps=(stop - first) / duration_sec)
+        results.update(times_sec=video.times_sec, duration_sec=duration_sec)
         return results
 
 
@@ -100,12 +94,8 @@ class UniformFrames(BaseTransform):
         times_sec = parts * (results['duration_sec'] / self.clip_len)
         chosen = frames_shown(shown_sec, shown_sec[first] + times_sec).reshape(-1)
         last = first + results.get('total_frames', len(shown_sec)) - 1
-        results.update(
-            frame_inds=np.minimum(chosen, last),
-            clip_len=self.clip_len,
-            num_clips=self.views,
-            frame_interval=None,
-        )
+        results.update(frame_inds=np.minimum(chosen, last), clip_len=self.clip_len)
+        results.update(num_clips=self.views, frame_interval=None)
         return results
 
 
@@ -121,11 +111,8 @@ class DecodeFrames(BaseTransform):
         """Replace the open video by frames."""
         with results.pop('video_reader') as video:
             frames = video.get_frames(results['frame_inds'])
-        results.update(
-            imgs=list(frames),
-            original_shape=frames.shape[1:3],
-            img_shape=frames.shape[1:3],
-        )
+        shape = frames.shape[1:3]
+        results.update(imgs=list(frames), original_shape=shape, img_shape=shape)
         return results
 
 

@@ -243,9 +243,8 @@ class Block(nn.Module):
         self.attn = FusedAttention(dims, arch.num_heads)
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
         self.norm2 = nn.LayerNorm(dims, eps=1e-6)
-        self.mlp = FFN(
-            dims, arch.mlp_ratio * dims, act_cfg=dict(type='GELU'), add_identity=False
-        )
+        act = dict(type='GELU')
+        self.mlp = FFN(dims, arch.mlp_ratio * dims, act_cfg=act, add_identity=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Transform tokens (N, L, D); same shape."""
@@ -289,12 +288,9 @@ class VideoMAEViT(BaseModule):
     ) -> None:
         # Bounds at 5 std: mmengine's sampler yields the bound itself about once in
         # 16 million draws, and its default bound of 2 would be a weight of 100 std.
-        super().__init__(
-            [
-                dict(type='TruncNormal', layer='Linear', std=0.02, a=-0.1, b=0.1),
-                dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
-            ]
-        )
+        linear = dict(type='TruncNormal', layer='Linear', std=0.02, a=-0.1, b=0.1)
+        norm = dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0)
+        super().__init__([linear, norm])
         arch = find_arch(arch)
         if num_frames is not None:
             arch = replace(arch, num_frames=num_frames)

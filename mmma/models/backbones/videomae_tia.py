@@ -40,9 +40,8 @@ class TIAdapter(nn.Module):
         super().__init__()
         hidden = embed_dims // _REDUCTION
         self.down_proj = nn.Linear(embed_dims, hidden)
-        self.dwconv = nn.Conv1d(
-            hidden, hidden, _KERNEL, padding=_KERNEL // 2, groups=hidden
-        )
+        around = dict(padding=_KERNEL // 2, groups=hidden)
+        self.dwconv = nn.Conv1d(hidden, hidden, _KERNEL, **around)
         self.conv = nn.Conv1d(hidden, hidden, 1)
         self.up_proj = nn.Linear(hidden, embed_dims)
         self.gamma = nn.Parameter(torch.ones(1))
@@ -72,13 +71,9 @@ class TIAdapter(nn.Module):
         # (N*C, t*S, r) -> (N, C*t, S, r) -> (N, r, C*t, S), channels last in memory
         steps = hidden.unflatten(1, (slices, -1)).unflatten(0, (windows, -1))
         steps = steps.flatten(1, 2).permute(0, 3, 1, 2)
-        mixed = F.conv2d(
-            steps,
-            self.dwconv.weight[..., None],
-            self.dwconv.bias,
-            padding=(_KERNEL // 2, 0),
-            groups=steps.shape[1],
-        )
+        kernel = self.dwconv.weight[..., None], self.dwconv.bias
+        around = dict(padding=(_KERNEL // 2, 0), groups=steps.shape[1])
+        mixed = F.conv2d(steps, *kernel, **around)
         mixed = mixed.permute(0, 2, 3, 1)  # (N, C*t, S, r)
         mixed = F.linear(mixed, self.conv.weight[..., 0], self.conv.bias)
         hidden = hidden + mixed.reshape(hidden.shape)
