@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mmma.files import atomic_write
+from mmma.files import atomic_write, write_file
 
 _DRN = 'mmaction.models.localizers.drn'
 
@@ -199,17 +199,29 @@ def refuse_remote_weights(filename: str, map_location: Any = None) -> Any:
     )
 
 
-def _in_place() -> list[Any]:
-    names = 'mmengine.hooks.checkpoint_hook', 'mmengine.config.config'
-    modules = map(importlib.import_module, names)
-    return [m for m in modules if vars(m).get('open') is not open_whole]
+def _writes_in_place() -> bool:
+    from mmengine.hooks import checkpoint_hook
+
+    return vars(checkpoint_hook).get('open') is not _open_whole
 
 
-def open_whole(file: str | Path, mode: str = 'r', **options: Any) -> Any:
-    """In place of MMEngine's ``open``: what it writes appears whole."""
-    return (
-        atomic_write(Path(file), mode) if mode == 'w' else open(file, mode, **options)
-    )
+def _write_whole() -> None:
+    from mmengine.config import Config
+    from mmengine.hooks import checkpoint_hook
+
+    checkpoint_hook.open, text = _open_whole, Config.dump
+
+    def dump(self: Any, file: str | Path | None = None) -> str | None:
+        if file is None:
+            return text(self)
+        python = str(file).endswith('.py')
+        return write_file(Path(file), self.pretty_text if python else text(self))
+
+    Config.dump = dump
+
+
+def _open_whole(file: str, mode: str) -> Any:
+    return atomic_write(Path(file), mode)
 
 
 def _needs_cuda_for_gloo() -> bool:
@@ -284,8 +296,8 @@ REPAIRS: tuple[Repair, ...] = (
     Repair(
         'open',
         'mmengine writes last_checkpoint and configs in place: a kill leaves halves',
-        lambda: bool(_in_place()),
-        lambda: [setattr(module, 'open', open_whole) for module in _in_place()],
+        _writes_in_place,
+        _write_whole,
     ),
     _numpy_repair(
         'Inf', 'inf', 'PoseCompact and MMCompact use np.Inf, gone in numpy 2.0'

@@ -58,8 +58,11 @@ def undo_dist(monkeypatch):
 
 
 def undo_open(monkeypatch):
-    for name in ('mmengine.hooks.checkpoint_hook', 'mmengine.config.config'):
-        monkeypatch.setattr(f'{name}.open', open)
+    from mmengine.config import Config
+    from mmengine.hooks import checkpoint_hook
+
+    monkeypatch.setattr(checkpoint_hook, 'open', open)
+    monkeypatch.setattr(Config, 'dump', Config.dump)
 
 
 UNDO = {
@@ -113,13 +116,24 @@ def uses_weights_only():
 
 def writes_whole():
     from mmengine.config import Config
+    from mmengine.hooks import checkpoint_hook
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, 'a.py')
         path.write_text('a = 1')
-        old = path.stat().st_ino
-        Config(dict(a=2)).dump(path)
-        return 'a = 2' in path.read_text() and path.stat().st_ino != old
+        with checkpoint_hook.open(str(path), 'w') as file:
+            file.write('half')
+            kept = path.read_text()
+        inode = path.stat().st_ino
+        (path.parent / 'b.json').write_text('{"a": 2}')
+        cfg = Config.fromfile(path.parent / 'b.json')
+        (path.parent / 'b.json').write_text('')
+        for name in ('a.py', 'b.json'):
+            cfg.dump(str(path.parent / name))
+        told = path.read_text(), (path.parent / 'b.json').read_text()
+        return kept == 'a = 1' and path.stat().st_ino != inode and told == (
+            'a = 2\n', '{"a":2}',
+        )  # fmt: skip
 
 
 def uses_trapz():
