@@ -381,8 +381,8 @@ def origins(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Path]:
             name = getattr(target, 'id', '')
             if name == '_base_':
                 for base in _bases_of(node.value):
-                    file = (path.parent / base).resolve()
-                    chain = (*above, path.resolve())
+                    file = Path(os.path.abspath(path.parent / base))
+                    chain = (*above, Path(os.path.abspath(path)))
                     if not os.path.isfile(file) or file in chain:
                         why = 'comes again' if file in chain else 'no such file'
                         raise ValueError(f'{path}: _base_ {file}: {why}')

@@ -113,8 +113,9 @@ def _check_results(results: Any) -> None:
             for key, values in table.items():
                 size = len(table['name'])
                 size = sizes.setdefault(level, size) if task == 'rec' else size
-                if len(values) != size:
-                    what = f'runs[{i}].per_class.{level}.{key} has {len(values)} items'
+                count = len(values) if isinstance(values, list) else 'no'
+                if count != size:
+                    what = f'runs[{i}].per_class.{level}.{key} has {count} items'
                     raise ValueError(f'{what} for {size} names')
 
 

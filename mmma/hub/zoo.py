@@ -309,11 +309,12 @@ def list_models(root: Path | None = None) -> list[ZooModel]:
             raise FileNotFoundError('no configs found: install mmma again.')
         root = config_folders()[0].parent
     found: dict[str, ZooModel] = {}
-    for data in read_metafiles(root).values():
-        for entry in data.get('Models') or ():
-            if model := _model_of(root, data['Collections'][0], entry):
-                known = found.get(model.name)
-                found[model.name] = _merged(known, model) if known else model
+    for method, data in read_metafiles(root).items():
+        with naming(metafile_path(root, method)):
+            for entry in data.get('Models') or ():
+                if model := _model_of(root, data['Collections'][0], entry):
+                    known = found.get(model.name)
+                    found[model.name] = _merged(known, model) if known else model
     return sorted(found.values(), key=lambda m: (KINDS.index(m.kind), m.name))
 
 

@@ -96,7 +96,7 @@ class Journal:
             for record in records:
                 sum(record[k] for k in ('bytes', 'source_bytes', 'source_mtime_ns'))
                 place = record['packed']
-                odd = has_controls(place) or leaves_root(place)
+                odd = leaves_root(place) or has_controls(place + _line(record)[:-1])
                 if odd or not {*_PLACE} <= record.keys():
                     raise ValueError(record['packed'])
             self._packed_before = {record['packed'] for record in records}
