@@ -120,10 +120,7 @@ def _check_results(results: Any) -> None:
 
 
 def check_value(value: Any, form: Any, where: str) -> None:
-    """Refuse a value that is not of a form; ``where`` names it.
-
-    What is null in a run and may be absent is taken out.
-    """
+    """Refuse what is not of a form; nulls of runs that may be absent are taken out."""
     if isinstance(form, dict):
         if not isinstance(value, dict):
             raise ValueError(
