@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from video_files import make_video, moving_frames
@@ -21,7 +23,7 @@ VIDEOS = {
 }
 
 
-def make_det_root(root: Path) -> Path:
+def make_det_root(root: Path, contents: Mapping[str, Any] = VIDEOS) -> Path:
     """Write videos, skeletons and tables.
 
     The skeleton has three joints; x of each is the number of the frame, and the second
@@ -29,6 +31,7 @@ def make_det_root(root: Path) -> Path:
 
     Args:
         root: Folder to make.
+        contents: As ``VIDEOS``.
     """
     from mmma.data.arrays import JointLayout, SkeletonWriter
     from mmma.data.root import DatasetInfo, write_info
@@ -42,7 +45,7 @@ def make_det_root(root: Path) -> Path:
     )
     videos = []
     with SkeletonWriter(root, 'det', layout) as writer:
-        for i, (name, (seconds, happens)) in enumerate(VIDEOS.items()):
+        for i, (name, (seconds, happens)) in enumerate(contents.items()):
             domain, subset, _ = name.split('_')
             frames = round(seconds * FPS)
             path = f'videos/{name}.mp4'

@@ -1,0 +1,214 @@
+"""The commands that are killed, each on the smallest input that meets all its writers."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+NO_WORKERS = [
+    f'{subset}_dataloader.{key}'
+    for subset in ('train', 'val', 'test')
+    for key in ('num_workers=0', 'persistent_workers=False')
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command with its input, run in a folder of its own, the current one.
+
+    Attributes:
+        name: Of the command, and what is special about it.
+        argv: Its arguments; what it changes is below ``work``.
+        prepare: Makes its input in ``inputs``, and in ``work`` what is there before.
+        around: Done in the process of the command before it runs.
+        again: Further arguments when it is run after a kill.
+        grows: Names, as a pattern, of files that change while a command runs.
+        leaves: Names, as a pattern, of files that may be gone for a while.
+        untold: What JSON and checkpoints tell of time.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    prepare: Callable[[], Any]
+    around: Callable[[], Any] = lambda: None
+    again: tuple[str, ...] = ()
+    grows: str = '(?!)'
+    leaves: str = '(?!)'
+    untold: tuple[str, ...] = ()
+
+    def run(self, again: bool = False) -> int:
+        """Run the command in this process."""
+        import cv2
+        import torch
+
+        from mmma.cli import main
+
+        torch.set_num_threads(1)  # those of a parent are not there after a fork
+        cv2.setNumThreads(0)
+        os.environ['MMMA_HOME'] = os.path.abspath('work/home')
+        self.around()
+        command = self.name.split()[0]
+        return main(command, [*self.argv, *(self.again if again else ())])
+
+
+@functools.cache
+def plan_of(seed: int = 0, count: int = 2, **options: Any) -> Any:
+    """The shortest items of a plan, ``count`` of each task."""
+    from mmma.simulation.plan import SimulationOptions
+    from mmma.simulation.planner import make_plan
+
+    plan = make_plan(SimulationOptions('tiny', seed=seed, **options))
+    kept = {
+        task: tuple(sorted(getattr(plan, task), key=lambda item: item.frames)[:count])
+        for task in ('rec', 'det')
+    }
+    return replace(plan, **kept)
+
+
+def small_plan() -> None:
+    """Let the simulation plan little."""
+    from mmma.simulation import planner
+
+    plan = plan_of(modality='both', videos=1)
+    planner.make_plan = lambda options: plan
+
+
+def make_corpus(**options: Any) -> None:
+    """A simulated corpus in ``work``."""
+    from mmma.simulation.corpus import write_corpus
+
+    write_corpus(plan_of(**options), Path('work'))
+
+
+def make_videos() -> None:
+    from pack_roots import make_pack_root
+
+    make_pack_root(Path('inputs'), clips=2)
+
+
+def make_lists() -> None:
+    """Two clips of MA-52."""
+    from video_files import make_video, moving_frames
+
+    folder = Path('inputs')
+    for subset in ('train', 'val'):
+        name = f'0003_01_000{len(subset)}.mp4'
+        make_video(folder / subset / name, moving_frames(4))
+        (folder / f'{subset}_list_videos.txt').write_text(f'{name} 9\n')
+
+
+def make_opentad() -> None:
+    from det_roots import make_det_root
+
+    from mmma.data.convert import export
+
+    make_det_root(Path('inputs/root'))
+    export('opentad', Path('inputs/root'), Path('inputs/theirs'))
+
+
+def make_detection_root() -> None:
+    from det_roots import VIDEOS, make_det_root
+
+    few = {name: VIDEOS[name] for name in ('lab_train_0', 'street_test_0')}
+    make_det_root(Path('work'), few)
+
+
+def make_training() -> None:
+    """Skeletons of a dozen clips."""
+    make_corpus(count=12, tasks=('rec',))
+    Path('work').rename('inputs/root')
+
+
+def make_checkpoint() -> None:
+    from inference_models import make_checkpoint as make
+
+    make_training()
+    make(Path('inputs/weights.pth'), TCN[0])
+
+
+def make_scores() -> None:
+    import numpy as np
+
+    from mmma.evaluation.scores import ScoreTable, write_scores
+    from mmma.taxonomy import load_label_space
+
+    space = load_label_space('mma82')
+    scores = np.random.default_rng(0).dirichlet(np.ones(82), (2, 3))
+    for name, rows in zip('ab', scores, strict=True):
+        table = ScoreTable(('x', 'y', 'z'), rows, None)
+        write_scores(f'inputs/{name}.npz', table, space)
+
+
+def make_fused() -> None:
+    make_scores()
+    Path('work/fused.npz').write_bytes(Path('inputs/a.npz').read_bytes())
+    Path('work/fused.json').write_text('{}')
+
+
+def make_run() -> None:
+    from zoo_runs import make_run as make
+
+    make(Path('inputs'))
+
+
+def make_published() -> None:
+    """Other weights, published before."""
+    from mmma.hub.publish import publish
+    from mmma.hub.published import read_run
+
+    make_run()
+    run = read_run(Path('inputs'))
+    other = {name: value + 1 for name, value in run.weights.items()}
+    content = {**run.content, 'state_dict': other}
+    from dataclasses import replace
+
+    publish(replace(run, content=content), Path('work/zoo'))
+
+
+TCN = ('configs/recog/skeletontcn-tiny_mma82_indomain.py', '--data-root', 'inputs/root')
+SMALL = ('--cfg-options', *NO_WORKERS)
+SIMULATE = ('work', '--scale', 'tiny', '--modality', 'both', '--videos', '1')
+CASES = (
+    Case('data/simulate', (*SIMULATE, '--workers', '1'), lambda: None, small_plan),
+    Case(
+        'data/simulate --force',
+        (*SIMULATE, '--workers', '1', '--force'),
+        lambda: make_corpus(seed=1),
+        small_plan,
+        leaves='.*',
+    ),
+    Case(
+        'data/pack',
+        ('inputs', 'work', '--short-side', '32', '--gop', '4', '--workers', '0'),
+        make_videos,
+        grows='packing.jsonl',
+    ),
+    Case('data/convert ma52', ('ma52', 'inputs', 'work'), make_lists),
+    Case('data/convert opentad', ('opentad', 'inputs/theirs', 'work'), make_opentad),
+    Case(
+        'data/features',
+        ('work', 'videomae-tiny', '--no-pretrained', *SMALL[:1], *NO_WORKERS[4:]),
+        make_detection_root,
+    ),
+    Case(
+        'train',
+        (*TCN, '--work-dir', 'work', *SMALL, 'train_cfg.max_epochs=2',
+         'train_cfg.val_interval=1', 'train_dataloader.batch_size=4'),
+        make_training,
+        again=('--resume',),
+        grows=r'last_checkpoint|.*\.py',
+    ),
+    Case(
+        'test',
+        (TCN[0], 'inputs/weights.pth', *TCN[1:], '--work-dir', 'work', *SMALL),
+        make_checkpoint,
+    ),
+    Case('fuse', ('inputs/a.npz', 'inputs/b.npz', '--out', 'work/fused.npz'), make_scores),
+    Case('fuse again', ('inputs/a.npz', 'inputs/b.npz', '--out', 'work/fused.npz'), make_fused),
+    Case('publish_model', ('inputs', '--out', 'work/zoo', '--hub', 'work/hub'), make_run),
+    Case('publish_model --force', ('inputs', '--out', 'work/zoo', '--hub', 'work/hub', '--force'), make_published),
+)  # fmt: skip
