@@ -3,9 +3,11 @@
 import codecs
 import csv
 import errno
+import functools
 import io
 import multiprocessing
 import os
+import platform
 import re
 import shutil
 import signal
@@ -14,6 +16,7 @@ import tempfile
 import threading
 import types
 import warnings
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -55,12 +58,14 @@ def draft(path: Path) -> Iterator[Path]:
     """Path to write to of a file that appears under its name only when it is complete.
 
     Its folder is made if it does not exist. No two writers share a draft; what a killed
-    one leaves is ignored (:func:`is_filled`). A device is written itself.
+    one leaves is ignored (:func:`is_filled`), and goes when a process of the same
+    machine writes there. A device is written itself.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_drafts(path.parent, os.getpid())
     part = path
     if not path.exists() or path.is_file() or path.is_dir():
-        mark = f'{os.getpid()}-{os.urandom(4).hex()}'
+        mark = f'{os.getpid()}-{_MACHINE}{os.urandom(4).hex()}'
         part = path.with_name(f'.{path.name[:40]}.{mark}.part')
     if part != path:
         HELD.add(part)
@@ -77,6 +82,23 @@ def draft(path: Path) -> Iterator[Path]:
         if part != path:
             part.unlink(missing_ok=True)
             HELD.discard(part)
+
+
+# Process ids mean nothing to other machines of a shared disk.
+_MACHINE = f'{zlib.crc32(platform.node().encode()):08x}'
+
+
+@functools.cache  # once per folder and process
+def _remove_drafts(folder: Path, _: int) -> None:
+    """Remove the drafts of processes of this machine that are gone."""
+    for part in folder.glob('.*.part'):
+        if found := re.search(rf'\.(\d+)-{_MACHINE}\w{{8}}\.part$', part.name):
+            try:
+                os.kill(int(found[1]), 0)
+            except ProcessLookupError:
+                part.unlink(missing_ok=True)
+            except OSError:  # of another user
+                pass
 
 
 @contextmanager

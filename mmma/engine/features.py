@@ -19,6 +19,7 @@ import hashlib
 import json
 import logging
 import math
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -45,7 +46,7 @@ from mmma.datasets.windows import DenseWindows
 from mmma.engine.run import BackboneOptions, Run
 from mmma.engine.weights import load_backbone
 from mmma.evaluation.scores import ScoreTable
-from mmma.files import atomic_write, cache_home, read_own
+from mmma.files import atomic_write, cache_home, only_writer, read_own
 from mmma.registry import DATASETS, TRANSFORMS
 from mmma.taxonomy import SUBSETS
 
@@ -431,6 +432,9 @@ def extract(
     with contextlib.suppress(FileNotFoundError, ValueError):
         store = FeatureStore(root.path, name, task)
         if store.info == info and set(store.names) == names:
+            if (parts := store.path.with_name(f'.{task}.part')).exists():
+                with only_writer(parts):  # of a run that was killed at its end
+                    shutil.rmtree(parts)
             return store, 0, []
     broken: list[str] = []
     with FeatureWriter(root.path, name, info, task) as writer:

@@ -24,7 +24,9 @@ from crash.tracer import Traced, kill_at, trace
 # What a writer keeps aside until it is whole, and what keeps others away.
 UNFINISHED = re.compile(r'(^|/)\..*\.(part|lock)(/|$)|(^|/)\.partial(/|$)|\.part(\.json)?$')
 RUN_FOLDER = re.compile(r'\d{8}_\d{6}(/|$)')  # logs of one start of a run
+# What tells the time, and how often a run was started.
 UNTOLD = {'time', 'data_time', 'eta', 'experiment_name', 'resume', 'memory'}
+OF_NOW = {'epoch', 'iter'}  # of a message hub: of the loop, not of the checkpoint
 
 
 class Victim:
@@ -52,6 +54,9 @@ class Victim:
         if whole.status:
             raise RuntimeError(f'{case.name}: {whole.output}')
         self.points = whole.points
+        for name in (folder / 'inputs/modules').read_text().split('\n'):
+            with suppress(Exception):  # so that its children need not
+                importlib.import_module(name)
         self.names, self.expected = names_of(folder / 'work'), meanings(folder / 'work')
         self.old = meanings(self.before)
 
@@ -137,6 +142,8 @@ def meaning(path: Path) -> Any:
         with suppress(ValueError):  # cut off, which its readers know
             lines += [rest] if json.loads(rest or '0') else []
         return [told(json.loads(line)) for line in lines]
+    if path.name == 'last_checkpoint':
+        return content.decode().rpartition('/')[2]
     if path.suffix == '.py':
         compile(content, str(path), 'exec')
         return 'config'
@@ -148,14 +155,17 @@ def told(value: Any) -> Any:
     import torch
 
     if isinstance(value, dict):
+        if 'runtime_info' in value:
+            info = value['runtime_info'].items()
+            value = {**value, 'runtime_info': {k: v for k, v in info if k not in OF_NOW}}
         return {k: told(v) for k, v in value.items() if not unlike(k)}
     if isinstance(value, (list, tuple)):
         return [told(each) for each in value]
     if isinstance(value, torch.Tensor):
-        array = value.contiguous().cpu()
-        return hashlib.sha256(array.view(torch.uint8).numpy().tobytes() if array.numel() else b'').hexdigest()
+        told_by = f'{value.dtype} {tuple(value.shape)} '
+        return told_by + hashlib.sha256(value.numpy().tobytes()).hexdigest()
     if isinstance(value, str):
-        return re.sub(r'resume = (True|False)', 'resume', value)
+        return re.sub(r'resume ?= ?(True|False)', 'resume', value)
     return value
 
 
