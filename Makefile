@@ -25,7 +25,7 @@ OUT ?= work_dirs/real
 SKIP ?=
 REAL_ARGS ?=
 
-.PHONY: venv quickstart real test fuzz lint
+.PHONY: venv quickstart real test fuzz crash lint
 
 venv: $(INSTALLED)
 
@@ -63,6 +63,10 @@ CASES ?= 300
 
 fuzz: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(PY) tests/fuzz/run.py --cases $(CASES) --workers $(WORKERS)
+
+# Every command, killed at every change of a file and given again; a table of them.
+crash: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(PY) tests/crash/run.py --workers $(WORKERS)
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .

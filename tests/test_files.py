@@ -24,7 +24,6 @@ from mmma.files import (
     only_writer,
     progress,
     read_json,
-    read_names,
     read_table,
     read_text,
     refuse,
@@ -232,31 +231,30 @@ def test_tables_as_spreadsheets_write_them(tmp_path, text, header, rows):
     assert (found, list(lines)) == (header, rows)
 
 
-def test_lists_of_names_with_and_without_columns(tmp_path):
-    path = tmp_path / 'list'
-    for text, column, names in (
-        ('a (1).mp4 0\n\n b, 2.mp4 12 0 \n', '', ['a (1).mp4', 'b, 2.mp4']),
-        ('a 1.mp4,-1\nb.mp4;3\n', '', ['a 1.mp4', 'b.mp4']),
-        ('a\t0\nb', '', ['a', 'b']),
-        ('clip\na\nb 1\n', 'clip', ['a', 'b 1']),
-        ('x;clip\n"1;2"; "a, b"\n;;\n', 'clip', ['a, b']),
-    ):
-        path.write_text(text, encoding='utf-16')
-        assert read_names(path, ('vid', 'clip')) == (names, column)
-    path.write_text('a;b\n1;2\n')
-    with pytest.raises(ValueError, match=r'line 1 names no column vid, clip \(a, b\)'):
-        read_names(path, ('vid', 'clip'))
-    path.write_text('x;clip\n1\n')
-    with pytest.raises(ValueError, match="row '1' has no column clip"):
-        read_names(path, ('vid', 'clip'))
-
-
 def test_keys_have_composed_letters(tmp_path):
     keys = '{"e\u0301": 1, "\\u0065\\u0301": 2, "\\\\u0301": 3, "\u00e9": 4}'
     assert parse_json(keys.replace('\\":', '":', 1), tmp_path) == (
         {'\u00e9': 4, '\\u0301': 3},
         ['\u00e9'],
     )
+
+
+def test_a_draft_of_a_process_that_is_gone_goes(tmp_path):
+    child = subprocess.Popen(['true'])
+    child.wait()
+    with draft(tmp_path / 'a.csv') as part:
+        own = part.name.replace('.a.csv.', '.b.csv.')
+        gone = own.replace(str(os.getpid()), str(child.pid))
+        elsewhere = re.sub(r'-\w{8}', '-00000000', gone)
+        for name in (part.name, own, gone, elsewhere):
+            (tmp_path / name).touch()
+        if not (child := os.fork()):
+            write_file(tmp_path / 'c.csv', '')
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert part.exists()
+    left = {p.name for p in tmp_path.iterdir()} - {'a.csv', 'c.csv'}
+    assert left == {own, elsewhere}
 
 
 def test_first_five_problems_are_shown_and_the_rest_counted():

@@ -20,6 +20,7 @@ from mmma.files import (
     atomic_write,
     leaves_root,
     read_table,
+    read_text,
     tell,
 )
 from mmma.foreign import control_faults
@@ -394,3 +395,31 @@ def name_parts(name: str) -> list[str]:
     """Folders of a video's name, but for what leads out of one; the name, no suffix."""
     *folders, own = normalize('NFC', name).replace('\\', '/').split('/')
     return [*filter(lambda part: part.strip('.'), folders), split_name(own)[0]]
+
+
+def read_names(path: Path, columns: Sequence[str]) -> tuple[list[str], str]:
+    """Names of a list, and the column of a table that they stand in, or ''.
+
+    Args:
+        path: A table, or a name per line with frames and label behind it or without.
+        columns: Headers of names; the first that is there counts.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A table without such a column, or a row without it.
+    """
+    header, rows = read_table(path)
+    column = next((c for c in columns if c in header), '')
+    if not column and len(header) > 1 and not header[-1].lstrip('-').isdecimal():
+        raise ValueError(
+            f'{path}: line 1 names no column {", ".join(columns)} '
+            f'({", ".join(header)}); one of them must hold the names'
+        )
+    if not column:
+        lines = map(str.strip, read_text(path).splitlines())
+        return [re.sub(r'(?<=\S)([\s,;]+-?\d+)+$', '', n) for n in lines if n], ''
+    at = header.index(column)
+    cells = [row for _, row in rows]
+    if short := next((row for row in cells if len(row) <= at), None):
+        raise ValueError(f'{path}: row {",".join(short)!r} has no column {column}')
+    return [row[at] for row in cells], column

@@ -18,9 +18,9 @@ from unicodedata import normalize
 import numpy as np
 
 from mmma.data.check import read_tables, try_all
-from mmma.data.clips import Clip, Span
+from mmma.data.clips import Clip, Span, read_names
 from mmma.data.root import DataRoot
-from mmma.files import atomic_write, cache_home, read_names, read_own
+from mmma.files import atomic_write, cache_home, read_own
 from mmma.packets import BrokenVideoError, index_video
 from mmma.pictures import turn_upright
 from mmma.taxonomy import SUBSETS

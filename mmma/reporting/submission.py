@@ -14,10 +14,10 @@ from unicodedata import normalize
 import numpy as np
 
 from mmma.data import videos
-from mmma.data.clips import split_name
+from mmma.data.clips import read_names, split_name
 from mmma.evaluation.rows import body_variants
 from mmma.evaluation.scores import ScoreTable, first_of, read_scores
-from mmma.files import Problem, draft, read_names, refuse
+from mmma.files import Problem, draft, refuse
 from mmma.taxonomy import LabelSpace, load_label_space, suggest
 
 _VIDEO_COLUMNS = ('video_id', 'video-id')

@@ -329,8 +329,11 @@ def _write_chunks(
     for task in TASKS:
         mine = [chunk for chunk in chunks if getattr(chunk, task)]
         observes = mine and mine[0].options.observes
-        if observes and not _joined_file(root, task).is_file():
+        joined = _joined_file(root, task)
+        if observes and not joined.is_file():
             _join(mine, root)
+        elif observes:  # of a run that was killed when it had put them there
+            shutil.rmtree(joined.with_name(f'.{task}.part'), ignore_errors=True)
 
 
 def _join(chunks: list[Plan], root: Path) -> None:

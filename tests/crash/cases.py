@@ -1,4 +1,4 @@
-"""The commands that are killed, each on the smallest input that meets all its writers."""
+"""The commands that are killed, each on a small input that meets all its writers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ class Case:
         again: Further arguments when it is run after a kill.
         grows: Names, as a pattern, of files that change while a command runs.
         leaves: Names, as a pattern, of files that may be gone for a while.
-        untold: What JSON and checkpoints tell of time.
+        complete: What it says when it is given again and was killed when all was done;
+            it is given ``--force`` then.
+        sample: How many points the tests try; `make crash` tries all.
     """
 
     name: str
@@ -39,10 +41,11 @@ class Case:
     again: tuple[str, ...] = ()
     grows: str = '(?!)'
     leaves: str = '(?!)'
-    untold: tuple[str, ...] = ()
+    complete: str = ''
+    sample: int = 12
 
-    def run(self, again: bool = False) -> int:
-        """Run the command in this process."""
+    def run(self, *more: str) -> int:
+        """Run the command in this process, with further arguments."""
         import cv2
         import torch
         from mmengine.config import config
@@ -55,7 +58,7 @@ class Case:
         os.environ['MMMA_HOME'] = os.path.abspath('work/home')
         self.around()
         command = self.name.split()[0]
-        status = main(command, [*self.argv, *(self.again if again else ())])
+        status = main(command, [*self.argv, *more])
         Path('inputs/modules').write_text('\n'.join(sys.modules))
         return status
 
@@ -169,31 +172,35 @@ def make_published() -> None:
     run = read_run(Path('inputs'))
     other = {name: value + 1 for name, value in run.weights.items()}
     content = {**run.content, 'state_dict': other}
-    from dataclasses import replace
-
     publish(replace(run, content=content), Path('work/zoo'))
 
 
 TCN = ('configs/recog/skeletontcn-tiny_mma82_indomain.py', '--data-root', 'inputs/root')
 SMALL = ('--cfg-options', *NO_WORKERS)
 SIMULATE = ('work', '--scale', 'tiny', '--modality', 'both', '--videos', '1')
+SIMULATE += ('--workers', '1')
+PACK = ('inputs', 'work', '--short-side', '32', '--gop', '4', '--workers', '0')
+FUSE = ('inputs/a.npz', 'inputs/b.npz', '--out', 'work/fused.npz')
+PUBLISH = ('inputs', '--out', 'work/zoo', '--hub', 'work/hub')
+EPOCHS = ('train_cfg.max_epochs=2', 'train_cfg.val_interval=1')
+FILLED = 'is not empty: give --force'
 CASES = (
-    Case('data/simulate', (*SIMULATE, '--workers', '1'), lambda: None, small_plan),
+    Case('data/simulate', SIMULATE, lambda: None, small_plan),
     Case(
         'data/simulate --force',
-        (*SIMULATE, '--workers', '1', '--force'),
+        (*SIMULATE, '--force'),
         lambda: make_corpus(seed=1),
         small_plan,
         leaves='.*',
     ),
+    Case('data/pack', PACK, make_videos, grows='packing.jsonl'),
+    Case('data/convert ma52', ('ma52', 'inputs', 'work'), make_lists, complete=FILLED),
     Case(
-        'data/pack',
-        ('inputs', 'work', '--short-side', '32', '--gop', '4', '--workers', '0'),
-        make_videos,
-        grows='packing.jsonl',
+        'data/convert opentad',
+        ('opentad', 'inputs/theirs', 'work'),
+        make_opentad,
+        complete=FILLED,
     ),
-    Case('data/convert ma52', ('ma52', 'inputs', 'work'), make_lists),
-    Case('data/convert opentad', ('opentad', 'inputs/theirs', 'work'), make_opentad),
     Case(
         'data/features',
         ('work', 'videomae-tiny', '--no-pretrained', *SMALL[:1], *NO_WORKERS[4:]),
@@ -201,8 +208,7 @@ CASES = (
     ),
     Case(
         'train',
-        (*TCN, '--work-dir', 'work', *SMALL, 'train_cfg.max_epochs=2',
-         'train_cfg.val_interval=1', 'train_dataloader.batch_size=4'),
+        (*TCN, '--work-dir', 'work', *SMALL, *EPOCHS, 'train_dataloader.batch_size=4'),
         make_training,
         again=('--resume',),
         grows=r'last_checkpoint|.*\.(py|pth)',
@@ -212,8 +218,8 @@ CASES = (
         (TCN[0], 'inputs/weights.pth', *TCN[1:], '--work-dir', 'work', *SMALL),
         make_checkpoint,
     ),
-    Case('fuse', ('inputs/a.npz', 'inputs/b.npz', '--out', 'work/fused.npz'), make_scores),
-    Case('fuse again', ('inputs/a.npz', 'inputs/b.npz', '--out', 'work/fused.npz'), make_fused),
-    Case('publish_model', ('inputs', '--out', 'work/zoo', '--hub', 'work/hub'), make_run),
-    Case('publish_model --force', ('inputs', '--out', 'work/zoo', '--hub', 'work/hub', '--force'), make_published),
-)  # fmt: skip
+    Case('fuse', FUSE, make_scores),
+    Case('fuse again', FUSE, make_fused, leaves='fused.json'),
+    Case('publish_model', PUBLISH, make_run),
+    Case('publish_model --force', (*PUBLISH, '--force'), make_published),
+)

@@ -1,17 +1,12 @@
-"""A command killed at a point and given again, compared with one that was not killed."""
+"""A command killed at a point and given again, compared with an uninterrupted one."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import importlib
-import io
 import json
-import os
 import re
 import shutil
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import chdir, suppress
 from functools import partial
@@ -22,7 +17,9 @@ from crash.cases import Case
 from crash.tracer import Traced, kill_at, trace
 
 # What a writer keeps aside until it is whole, and what keeps others away.
-UNFINISHED = re.compile(r'(^|/)\..*\.(part|lock)(/|$)|(^|/)\.partial(/|$)|\.part(\.json)?$')
+UNFINISHED = re.compile(
+    r'(^|/)\..*\.(part|lock)(/|$)|(^|/)\.partial(/|$)|\.part(\.json)?$'
+)
 RUN_FOLDER = re.compile(r'\d{8}_\d{6}(/|$)')  # logs of one start of a run
 # What tells the time, and how often a run was started.
 UNTOLD = {'time', 'data_time', 'eta', 'experiment_name', 'resume', 'memory'}
@@ -34,7 +31,7 @@ class Victim:
 
     Args:
         case: The command.
-        folder: An empty one, which has to have the same path length... 
+        folder: An empty one, which has to have the same path length...
 
     Attributes:
         points: Those of a run that is not killed.
@@ -60,14 +57,14 @@ class Victim:
         self.names, self.expected = names_of(folder / 'work'), meanings(folder / 'work')
         self.old = meanings(self.before)
 
-    def start(self, kill: int = 0, anew: bool = True, again: bool = False) -> Traced:
+    def start(self, kill: int = 0, *more: str, anew: bool = True) -> Traced:
         """Run it, from the start or in what is there, and perhaps kill it."""
         work = self.folder / 'work'
         if anew:
             shutil.rmtree(work, ignore_errors=True)
             shutil.copytree(self.before, work, symlinks=True)
         with chdir(self.folder):
-            return trace(partial(self.case.run, again), work, kill_at(kill))
+            return trace(partial(self.case.run, *more), work, kill_at(kill))
 
     def faults(self, number: int) -> Iterator[str]:
         """What is wrong when it is killed at a point, and then given again."""
@@ -76,7 +73,12 @@ class Victim:
             yield f'ended with {killed.status} instead of being killed'
             return
         yield from self._torn()
-        done = self.start(anew=False, again=True)
+        before = meanings(self.folder / 'work')
+        done = self.start(0, *self.case.again, anew=False)
+        if done.status and self.case.complete and self.case.complete in done.output:
+            if where := differences(self.expected, before):
+                yield f'said to be complete, and differs{where}'
+            done = self.start(0, '--force', anew=False)
         if done.status:
             yield f'given again: status {done.status}: {done.output[-300:]}'
             return
@@ -157,7 +159,10 @@ def told(value: Any) -> Any:
     if isinstance(value, dict):
         if 'runtime_info' in value:
             info = value['runtime_info'].items()
-            value = {**value, 'runtime_info': {k: v for k, v in info if k not in OF_NOW}}
+            value = {
+                **value,
+                'runtime_info': {k: v for k, v in info if k not in OF_NOW},
+            }
         return {k: told(v) for k, v in value.items() if not unlike(k)}
     if isinstance(value, (list, tuple)):
         return [told(each) for each in value]
@@ -182,7 +187,9 @@ def differences(left: Any, right: Any, where: str = '') -> str:
         return ''
     if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
         pairs = enumerate(zip(left, right, strict=True))
-        return next(filter(None, (differences(*p, f'{where}.{i}') for i, p in pairs)), '')
+        return next(
+            filter(None, (differences(*p, f'{where}.{i}') for i, p in pairs)), ''
+        )
     if left == right and type(left) is type(right):
         return ''
     return f' at {where or "all"}: {left!r:.80} and {right!r:.80}'

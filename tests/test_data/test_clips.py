@@ -9,6 +9,7 @@ from mmma.data.clips import (
     Clip,
     body_map,
     is_named,
+    read_names,
     read_rec,
     scan_rec,
     span_frames,
@@ -328,3 +329,22 @@ def test_a_single_group_of_ones_own_is_a_choice(rec_file, space, capsys):
     read_rec(rec_file('a,,train,lab,s,5,', 'b,,train,lab,s,nodding,'), space)
     read_rec(rec_file('a,,test,lab,s,,'), space)
     assert not capsys.readouterr().err
+
+
+def test_lists_of_names_with_and_without_columns(tmp_path):
+    path = tmp_path / 'list'
+    for text, column, names in (
+        ('a (1).mp4 0\n\n b, 2.mp4 12 0 \n', '', ['a (1).mp4', 'b, 2.mp4']),
+        ('a 1.mp4,-1\nb.mp4;3\n', '', ['a 1.mp4', 'b.mp4']),
+        ('a\t0\nb', '', ['a', 'b']),
+        ('clip\na\nb 1\n', 'clip', ['a', 'b 1']),
+        ('x;clip\n"1;2"; "a, b"\n;;\n', 'clip', ['a, b']),
+    ):
+        path.write_text(text, encoding='utf-16')
+        assert read_names(path, ('vid', 'clip')) == (names, column)
+    path.write_text('a;b\n1;2\n')
+    with pytest.raises(ValueError, match=r'line 1 names no column vid, clip \(a, b\)'):
+        read_names(path, ('vid', 'clip'))
+    path.write_text('x;clip\n1\n')
+    with pytest.raises(ValueError, match="row '1' has no column clip"):
+        read_names(path, ('vid', 'clip'))
