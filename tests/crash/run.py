@@ -14,18 +14,19 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
-from crash.cases import CASES, Case  # noqa: E402
+from crash.cases import CASES  # noqa: E402
 from crash.killing import Victim  # noqa: E402
 from crash.tracer import why_not  # noqa: E402
 from prettytable import PrettyTable  # noqa: E402
 
-Share = tuple[Case, int, int, list[int]]
-"""Of the points of a case, every so many-th, from one on; or those that are named."""
+Share = tuple[int, int, int, list[int]]
+"""A case, and of its points every so many-th from one on; or those that are named."""
 
 
 def work(share: Share) -> tuple[str, int, float, list[str]]:
     """Number of points that were tried, seconds, and what was wrong with each."""
-    case, first, step, named = share
+    place, first, step, named = share
+    case = CASES[place]
     started, wrong = time.monotonic(), []
     with tempfile.TemporaryDirectory(prefix='crash-') as folder:
         victim = Victim(case, Path(folder))
@@ -43,10 +44,10 @@ def work(share: Share) -> tuple[str, int, float, list[str]]:
 
 def shares(only: list[str] | None, named: list[int], workers: int) -> Iterator[Share]:
     """The work, a share of each command for each process."""
-    for case in CASES:
+    for place, case in enumerate(CASES):
         if not only or case.name in only:
             for first in range(workers):
-                yield case, first, workers, named
+                yield place, first, workers, named
 
 
 def main() -> int:
