@@ -91,14 +91,13 @@ _MACHINE = f'{zlib.crc32(platform.node().encode()):08x}'
 @functools.cache  # once per folder and process
 def _remove_drafts(folder: Path, _: int) -> None:
     """Remove the drafts of processes of this machine that are gone."""
-    for part in folder.glob('.*.part'):
-        if found := re.search(rf'\.(\d+)-{_MACHINE}\w{{8}}\.part$', part.name):
-            try:
-                os.kill(int(found[1]), 0)
-            except ProcessLookupError:
-                part.unlink(missing_ok=True)
-            except OSError:  # of another user
-                pass
+    for part in folder.glob(f'.*-{_MACHINE}*.part'):
+        try:
+            os.kill(int(part.suffixes[-2][1:].partition('-')[0]), 0)
+        except ProcessLookupError:
+            part.unlink(missing_ok=True)
+        except (ValueError, OSError):  # no draft, or of another user
+            continue
 
 
 @contextmanager

@@ -52,12 +52,8 @@ def train(run: Run, options: TrainOptions) -> Run:
         run = replace(run, cfg=copy.deepcopy(run.cfg))
         run.cfg.pretrain_data = start.pretrain_data if start else FROM_SCRATCH
         run.cfg.seen_before = (start.seen_domains or []) if start else []
-        if resuming:
-            told = start.meta.get('cfg') or {}
-            told = parse_config(told, resuming) if isinstance(told, str) else told
-            run.cfg.seen_before = told.get('seen_before', run.cfg.seen_before)
-            if changed := _changes(start, told, run.cfg, options):
-                run.cfg.changed_config = changed
+        if resuming and (changed := _changes(start, run.cfg, options)):
+            run.cfg.changed_config = changed
         runner = build_trainer(run)
         if options.resume and not resuming:
             told = f'nothing to resume in {run.work_dir}: training starts'
@@ -75,14 +71,17 @@ _TRAINED_BY = (
 _FREE = (*OF_WORKERS, 'num_workers', 'pin_memory', 'data_root')
 
 
-def _changes(start: Weights, told: Any, cfg: Any, options: TrainOptions) -> list[str]:
+def _changes(start: Weights, cfg: Any, options: TrainOptions) -> list[str]:
     """In what a run that goes on differs from what it was, from its first time on.
 
-    ``told`` is the config that the checkpoint has.
+    Has the config tell what weights had seen before the run, not in it.
 
     Raises:
         ValueError: In anything but length, workers and places, and it is not allowed.
     """
+    told = start.meta.get('cfg') or ''
+    told = parse_config(told, str(start.path)) if isinstance(told, str) else told
+    cfg.seen_before = dict(told).get('seen_before', cfg.seen_before)
     found = [
         f'{key} was {old!r:.60}, now {new!r:.60}'
         for key, old, new in differing(told, cfg.to_dict() if told else {})

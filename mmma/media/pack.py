@@ -247,9 +247,6 @@ def pack_root(
         plain = replace(options, by_name={})  # small to send: jobs carry their rules
         work = functools.partial(_pack_one, root=root, out=out, options=plain)
         _pack_all(todo, work, root, journal, report, workers, on_estimate, on_progress)
-        for folder in {(out / path).parent for path, *_ in jobs}:
-            for part in filter(Path.is_file, folder.glob('.*.part')):  # of a killed run
-                part.unlink(missing_ok=True)
         journal.finish(path for path, *_ in jobs)
         records = journal.records
         report.uncropped = sum(r.get('followed') is False for r in records.values())
