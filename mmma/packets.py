@@ -157,7 +157,7 @@ def _index(path: str | os.PathLike[str], *_: object) -> VideoIndex:
             stamped &= bool((np.diff(stamps) > 0).all())
         unit, rate = stream.time_base, stream.average_rate or 25
         last_sec = float(duration[pts.argmax()] * unit)
-        common &= stamped and _is_common(container, stream)
+        common &= stamped and _is_common(container, stream, len(pts))
     if not stamped:
         stamps, unit, stamped = _decoded_stamps(path, len(pts), unit, rate)
     if (days := float((stamps[-1] - stamps[0]) * unit + last_sec) / 86400) > _MOST_DAYS:
@@ -380,14 +380,16 @@ def _check_complete(
         )
 
 
-def _is_common(container: Any, stream: Any) -> bool:
+def _is_common(container: Any, stream: Any, packets: int) -> bool:
     """True if every backend decodes and converts this kind of file alike.
 
-    decord takes another one of several streams, and needs to know the duration.
+    decord takes another one of several streams, needs to know the duration, and makes
+    room for as many frames as a header announces.
     """
     context = stream.codec_context
     plain = len(container.streams.video) == 1 and container.duration is not None
-    whole = stream.frames > 0 or 'mp4' not in container.format.name  # no fragments
+    fragments = 'mp4' in container.format.name and not stream.frames
+    whole = stream.frames in (0, packets) and not fragments
     kind = context.name in _CODECS and context.pix_fmt in _PIXEL_FORMATS
     even = context.height % 2 == 0 and context.width % 2 == 0
     fits = even or '420' not in str(context.pix_fmt)

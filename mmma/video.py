@@ -244,7 +244,7 @@ class DecordReader(VideoReader):
 
         super().__init__(path, index)
         decord.logging.set_level(decord.logging.QUIET)
-        self._error = (decord.DECORDError, RuntimeError)
+        self._error = (decord.DECORDError, RuntimeError, IndexError)
         try:
             self._reader = decord.VideoReader(self.path, num_threads=1)
         except self._error as error:

@@ -171,3 +171,12 @@ def test_times_of_days_are_damaged(tmp_path):
     path = make_video(tmp_path / 'v.mkv', moving_frames(3), times_ms=[0, 40, 3 * 10**8])
     with pytest.raises(BrokenVideoError, match=r'its 3 frames last .* days: the times'):
         index_video(path)
+
+
+def test_no_backend_makes_room_for_frames_that_a_header_makes_up(tmp_path):
+    path = make_video(tmp_path / 'v.mp4', moving_frames(3))
+    assert index_video(path).common
+    content = path.read_bytes()
+    count = content.index(b'stts') + 12
+    path.write_bytes(content[:count] + b'\x7f' + content[count + 1 :])
+    assert not index_video(path).common
