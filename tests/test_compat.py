@@ -132,7 +132,7 @@ def writes_whole():
             cfg.dump(str(path.parent / name))
         told = path.read_text(), (path.parent / 'b.json').read_text()
         return kept == 'a = 1' and path.stat().st_ino != inode and told == (
-            'a = 2\n', '{"a":2}',
+            'a = 2\n', '{"a": 2}',
         )  # fmt: skip
 
 
