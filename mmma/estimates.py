@@ -19,7 +19,8 @@ from typing import Any
 from mmma.config import find_config
 from mmma.data.clips import write_rec
 from mmma.data.root import DataRoot, write_info
-from mmma.files import read_json, usable_cores, write_file
+from mmma.files import read_json, write_file
+from mmma.processes import usable_cores
 from mmma.workflow import Step, Workflow, duration
 
 SAMPLE = 4

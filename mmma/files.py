@@ -1,28 +1,21 @@
-"""Files written whole, tables read, problems listed, work shared among processes."""
+"""Files written whole, tables read, problems listed."""
 
 import codecs
 import csv
 import errno
 import functools
 import io
-import multiprocessing
 import os
 import platform
 import re
 import shutil
-import signal
 import sys
 import tempfile
-import threading
-import types
 import warnings
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -75,9 +68,10 @@ def draft(path: Path) -> Iterator[Path]:
             flush(part)
             os.replace(part, path)
     except OSError as error:
-        if error.errno is not None and error.filename in (None, str(part)):
-            error.filename, error.filename2 = str(path), None
-        raise
+        named = error.filename, error.filename2
+        if error.errno is None or (any(named) and str(part) not in named):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         if part != path:
             part.unlink(missing_ok=True)
@@ -197,6 +191,17 @@ def is_filled(folder: Path, *but: str) -> bool:
 
 
 @contextmanager
+def placed(folder: Path) -> Iterator[None]:
+    """Let errors of the file system that name no file name the folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(folder)) from error
+
+
+@contextmanager
 def only_writer(place: Path, file: bool = False) -> Iterator[None]:
     """Hold a folder, which is made if needed, or the name of a file.
 
@@ -230,7 +235,8 @@ def only_writer(place: Path, file: bool = False) -> Iterator[None]:
             )
         HELD.add(path)
         try:
-            yield
+            with placed(place):
+                yield
         finally:
             path.unlink(missing_ok=True)
             HELD.discard(path)
@@ -477,113 +483,6 @@ def progress(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
         for done, item in enumerate(items, start=1):
             yield item
             report(done, total)
-
-
-CRASHED = 'the decoder crashes on it'
-
-
-def map_in_processes(
-    work: Callable[[Item], Any],
-    items: Sequence[Item],
-    workers: int | None,
-    spawn: bool = False,
-) -> Iterator[tuple[Item, Any]]:
-    """Call ``work`` for every item; an item that kills its process costs only itself.
-
-    Args:
-        work: A module-level function, or a ``partial`` of one; what it raises is
-            raised here.
-        items: Its arguments.
-        workers: Processes; 0 works in this one, None takes one per CPU.
-        spawn: Start fresh processes, which import ``work`` anew, of one thread each:
-            forked ones hang where OpenCV or OpenMP has used its threads before.
-
-    Yields:
-        Each item with what ``work`` returned, or with the text ``CRASHED``, as they
-        come.
-    """
-    workers = usable_cores() if workers is None else workers
-    workers = min(workers, len(items))
-    method = 'spawn' if spawn else 'fork'
-    if not workers or method not in multiprocessing.get_all_start_methods():
-        yield from ((item, work(item)) for item in items)
-        return
-    left = dict(enumerate(items))
-    try:
-        for number, outcome in _in_pool(method, work, left.copy(), workers):
-            yield left.pop(number), outcome
-    except BrokenProcessPool:
-        for number, item in left.items():
-            try:
-                yield item, next(_in_pool(method, work, {number: item}, 1))[1]
-            except BrokenProcessPool:
-                yield item, CRASHED
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _in_pool(
-    method: str, work: Callable[[Item], Any], items: dict[int, Item], workers: int
-) -> Iterator[tuple[int, Any]]:
-    context = multiprocessing.get_context(method)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with)
-    try:
-        # Processes that start would end at Ctrl-C, with a traceback, before they know.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            with _fresh_processes() if method == 'spawn' else nullcontext():
-                futures = {pool.submit(work, item): n for n, item in items.items()}
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for future in as_completed(futures):
-            yield futures.pop(future), future.result()
-    except BaseException as error:
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
-        if isinstance(error, SystemExit):  # it was ended, as this one will be
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _fresh_processes() -> Iterator[None]:
-    """Spawn processes that import neither the running script nor use several threads.
-
-    A spawned process imports the script that runs, which would run it once more where
-    it has no guard; what is called here lies in modules.
-    """
-    main, threads = sys.modules['__main__'], os.environ.get('OMP_NUM_THREADS')
-    sys.modules['__main__'] = types.ModuleType('__main__')
-    os.environ['OMP_NUM_THREADS'] = '1'
-    try:
-        yield
-    finally:
-        sys.modules['__main__'] = main
-        if threads is None:
-            del os.environ['OMP_NUM_THREADS']
-        else:
-            os.environ['OMP_NUM_THREADS'] = threads
-
-
-def _end_with() -> None:
-    """Leave Ctrl-C to the parent; end when it says so or is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what it does is undone
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    if parent is not None:
-        threading.Thread(target=watch, daemon=True).start()
 
 
 def source_identity(source: Path) -> dict[str, int]:

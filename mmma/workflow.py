@@ -24,7 +24,7 @@ from typing import IO, Any
 from mmma.config import config_folders
 from mmma.data.root import DataRoot
 from mmma.evaluation.form import check_value
-from mmma.files import read_json, write_file
+from mmma.files import placed, read_json, write_file
 from mmma.taxonomy import check_choice
 
 GROUPS = ('check', 'pack', 'pose', 'probe', 'gctsm', 'posec3d', 'table')
@@ -480,7 +480,8 @@ def only_run(out: Path) -> Iterator[IO[str]]:
                 f'({lock.read().strip() or "just starting"}): wait for it or end it'
             )
         try:
-            yield lock
+            with placed(out):
+                yield lock
         finally:
             path.unlink(missing_ok=True)
 

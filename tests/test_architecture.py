@@ -13,7 +13,7 @@ PACKAGE = REPO / 'mmma'
 
 # The floors, from the ground. A module imports from its own part and from floors below.
 FLOORS = (
-    ('taxonomy', 'files', 'foreign', 'packets', 'pictures'),
+    ('taxonomy', 'files', 'foreign', 'packets', 'processes', 'pictures'),
     ('video', 'protocols', 'checkpoints', 'structures'),
     ('data', 'compat'),
     ('registry', 'simulation'),

@@ -1,26 +1,22 @@
 import errno
 import gc
 import io
-import multiprocessing
 import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from kill_points import told_elsewhere
 
 from mmma.files import (
-    CRASHED,
     Problem,
     atomic_write,
     cache_home,
     draft,
     is_filled,
     leaves_root,
-    map_in_processes,
     only_writer,
     progress,
     read_json,
@@ -291,71 +287,3 @@ def test_a_terminal_gets_a_bar(monkeypatch, capsys):
     monkeypatch.setattr(sys, 'stderr', terminal)
     assert list(progress('ab', 2, 'decode [x]')) == ['a', 'b']
     assert re.search(r'decode \[x\] .*2/2', terminal.getvalue())
-
-
-def square(number):
-    if number < 0:
-        raise ValueError(f'{number} is too small')
-    return os._exit(1) if number == 5 else number**2
-
-
-@pytest.mark.parametrize('spawn', [False, True])
-@pytest.mark.parametrize('workers', [0, 2, None])
-def test_every_item_once(workers, spawn):
-    found = dict(map_in_processes(square, [1, 2, 3], workers, spawn))
-    assert found == {1: 1, 2: 4, 3: 9}
-    assert list(map_in_processes(square, [], workers, spawn)) == []
-    assert multiprocessing.active_children() == []
-    with pytest.raises(ValueError, match='-1 is too small'):
-        list(map_in_processes(square, [-1, 1], workers, spawn))
-
-
-@pytest.mark.parametrize('spawn', [False, True])
-def test_a_crash_costs_one_item(spawn):
-    found = dict(map_in_processes(square, list(range(9)), 2, spawn))
-    assert found.pop(5) == CRASHED
-    assert found == {n: n**2 for n in range(9) if n != 5}
-
-
-def threads_of(_):
-    return os.environ.get('OMP_NUM_THREADS')
-
-
-def test_fresh_processes_run_no_script_and_one_thread(monkeypatch, tmp_path):
-    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
-    main = sys.modules['__main__']
-    assert dict(map_in_processes(threads_of, [1], 1, spawn=True)) == {1: '1'}
-    assert sys.modules['__main__'] is main
-    assert 'OMP_NUM_THREADS' not in os.environ
-    script = tmp_path / 'script.py'
-    code = (
-        'import math\nfrom mmma.files import map_in_processes\n'
-        'print(dict(map_in_processes(math.sqrt, [4], 1, spawn=True)))'
-    )
-    script.write_text(code)
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
-    assert done.stdout == '{4: 2.0}\n', done.stderr
-
-
-def test_processes_end_when_their_parent_is_killed():
-    code = (
-        'import os, time\nfrom mmma.files import map_in_processes\n'
-        'def work(n):\n os.write(1, b"%d\\n" % os.getpid())\n time.sleep(60)\n'
-        'list(map_in_processes(work, [1, 2], 2))'
-    )
-    parent = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE)
-    pids = [int(parent.stdout.readline()) for _ in range(2)]
-    parent.kill()
-    parent.wait()
-    end = time.monotonic() + 5
-    while any(map(_runs, pids)) and time.monotonic() < end:
-        time.sleep(0.02)
-    assert not any(map(_runs, pids))
-
-
-def _runs(pid):
-    try:
-        with open(f'/proc/{pid}/stat') as file:
-            return file.read().split()[2] != 'Z'
-    except FileNotFoundError:
-        return False

@@ -39,6 +39,7 @@ with suppress(ValueError):  # imported in a thread
 import argparse  # noqa: E402
 import errno  # noqa: E402
 import importlib  # noqa: E402
+import logging  # noqa: E402
 import pkgutil  # noqa: E402
 import re  # noqa: E402
 import time  # noqa: E402
@@ -151,6 +152,9 @@ def _parsed(
         )
         parser.add_argument('--follow-links', action='store_true', help=told)
     warnings.formatwarning = _note
+    logging.raiseExceptions = (
+        False  # of a full disk, on which more than logs is written
+    )
     os.environ.setdefault('NO_COLOR', '1')  # colours of logs are escapes as well
     args = parser.parse_args(argv)
     keep_inputs(args)

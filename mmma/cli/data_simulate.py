@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 from mmma.cli.arguments import add_options, add_workers, options_of
-from mmma.files import progress_bar, usable_cores
+from mmma.files import progress_bar
+from mmma.processes import usable_cores
 
 HELP = """Write a simulated MMA-82: 82 actions, four domains, both tasks.
 

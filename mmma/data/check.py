@@ -21,8 +21,9 @@ from mmma.data.root import (
     shares,
 )
 from mmma.data.videos import END_TOLERANCE_SEC, Video, scan_det
-from mmma.files import WARNING, OddEntries, Problem, map_in_processes, progress, tell
+from mmma.files import WARNING, OddEntries, Problem, progress, tell
 from mmma.packets import index_video
+from mmma.processes import map_in_processes
 from mmma.taxonomy import (
     DOMAINS,
     SUBSETS,

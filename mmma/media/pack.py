@@ -34,17 +34,16 @@ from mmma.files import (
     atomic_write,
     is_filled,
     leaves_root,
-    map_in_processes,
     only_writer,
     read_table,
     read_text,
     replace_together,
     source_identity,
-    usable_cores,
     write_file,
 )
 from mmma.foreign import has_controls
 from mmma.media.encode import PackOptions, choose_person, pack_video, person_box
+from mmma.processes import map_in_processes, usable_cores
 
 MEASURED = 4
 """Videos that are packed before disk and time are estimated."""

@@ -21,9 +21,7 @@ from mmma.data.clips import Span, span_frames
 from mmma.data.joints import MAX_SIDE, WHOLEBODY65, JointLayout, read_layout
 from mmma.data.root import TASKS, DataRoot
 from mmma.files import (
-    CRASHED,
     atomic_write,
-    map_in_processes,
     progress,
     read_json,
     read_own,
@@ -33,6 +31,7 @@ from mmma.files import (
 from mmma.foreign import is_number, naming
 from mmma.media.pack import chosen_tasks, file_bytes, table_rows
 from mmma.packets import index_video
+from mmma.processes import CRASHED, map_in_processes
 from mmma.taxonomy import check_choice
 from mmma.video import PyAVReader
 

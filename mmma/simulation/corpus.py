@@ -21,15 +21,8 @@ from mmma.data.clips import write_rec
 from mmma.data.joints import WHOLEBODY65
 from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, read_info, write_info
 from mmma.data.videos import write_det
-from mmma.files import (
-    CRASHED,
-    atomic_write,
-    is_filled,
-    map_in_processes,
-    only_writer,
-    read_json,
-    write_file,
-)
+from mmma.files import atomic_write, is_filled, only_writer, read_json, write_file
+from mmma.processes import CRASHED, map_in_processes
 from mmma.simulation.domains import DOMAIN_STYLES, make_subject
 from mmma.simulation.motion import observe_skeleton, simulate_motion
 from mmma.simulation.plan import NAME, TASKS, VERSION, Item, Plan

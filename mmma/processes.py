@@ -1,0 +1,140 @@
+"""Work shared among processes: one that dies costs its item; none outlives the work.
+
+Ctrl-C is the parent's alone. It tells its processes to end: what one of them was doing
+is given up, and its drafts are removed.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, nullcontext
+from multiprocessing.connection import wait
+from typing import Any, TypeVar
+
+Item = TypeVar('Item')
+
+CRASHED = 'the decoder crashes on it'
+
+
+def map_in_processes(
+    work: Callable[[Item], Any],
+    items: Sequence[Item],
+    workers: int | None,
+    spawn: bool = False,
+) -> Iterator[tuple[Item, Any]]:
+    """Call ``work`` for every item; an item that kills its process costs only itself.
+
+    Args:
+        work: A module-level function, or a ``partial`` of one; what it raises is
+            raised here.
+        items: Its arguments.
+        workers: Processes; 0 works in this one, None takes one per CPU.
+        spawn: Start fresh processes, which import ``work`` anew, of one thread each:
+            forked ones hang where OpenCV or OpenMP has used its threads before.
+
+    Yields:
+        Each item with what ``work`` returned, or with the text ``CRASHED``, as they
+        come.
+    """
+    workers = usable_cores() if workers is None else workers
+    workers = min(workers, len(items))
+    method = 'spawn' if spawn else 'fork'
+    if not workers or method not in multiprocessing.get_all_start_methods():
+        yield from ((item, work(item)) for item in items)
+        return
+    left = dict(enumerate(items))
+    try:
+        for number, outcome in _in_pool(method, work, left.copy(), workers):
+            yield left.pop(number), outcome
+    except BrokenProcessPool:
+        for number, item in left.items():
+            try:
+                yield item, next(_in_pool(method, work, {number: item}, 1))[1]
+            except BrokenProcessPool:
+                yield item, CRASHED
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _in_pool(
+    method: str, work: Callable[[Item], Any], items: dict[int, Item], workers: int
+) -> Iterator[tuple[int, Any]]:
+    context = multiprocessing.get_context(method)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with)
+    try:
+        # Processes that start would end at Ctrl-C, with a traceback, before they know.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            with _fresh_processes() if method == 'spawn' else nullcontext():
+                futures = {
+                    pool.submit(_at_work, work, item): n for n, item in items.items()
+                }
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for future in as_completed(futures):
+            yield futures.pop(future), future.result()
+    except BaseException:
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _at_work(work: Callable[[Item], Any], item: Item) -> Any:
+    """Call ``work`` in a process that ends when told so, drafts removed.
+
+    It never returns to the pool then, which would wait for locks that others died with.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        return work(item)
+    except SystemExit:
+        os._exit(1)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def _fresh_processes() -> Iterator[None]:
+    """Spawn processes that import neither the running script nor use several threads.
+
+    A spawned process imports the script that runs, which would run it once more where
+    it has no guard; what is called here lies in modules.
+    """
+    main, threads = sys.modules['__main__'], os.environ.get('OMP_NUM_THREADS')
+    sys.modules['__main__'] = types.ModuleType('__main__')
+    os.environ['OMP_NUM_THREADS'] = '1'
+    try:
+        yield
+    finally:
+        sys.modules['__main__'] = main
+        if threads is None:
+            del os.environ['OMP_NUM_THREADS']
+        else:
+            os.environ['OMP_NUM_THREADS'] = threads
+
+
+def _end_with() -> None:
+    """Leave Ctrl-C to the parent; end when it says so, or is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    if parent is not None:
+        threading.Thread(target=watch, daemon=True).start()
