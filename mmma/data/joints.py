@@ -80,7 +80,7 @@ def read_layout(folder: Path) -> JointLayout:
             extractor=str(content['extractor']),
             score_scale=int(content['score_scale']),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise ValueError(
             f'{file}: needs joints, flip_pairs, limbs, extractor and score_scale '
             f'({type(error).__name__}: {error})'

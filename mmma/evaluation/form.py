@@ -120,7 +120,7 @@ def _check_results(results: Any) -> None:
 
 
 def check_value(value: Any, form: Any, where: str) -> None:
-    """Refuse what is not of a form; nulls of runs that may be absent are taken out."""
+    """Refuse what is not of a form; nulls that may be absent are taken out of runs."""
     if isinstance(form, dict):
         if not isinstance(value, dict):
             raise ValueError(
@@ -137,7 +137,7 @@ def check_value(value: Any, form: Any, where: str) -> None:
                 check_value(value[name], inner, place)
             elif name == key:
                 raise ValueError(f'{place} is missing')
-            elif where.startswith('runs'):
+            elif where.startswith(('runs', 'options')):
                 value.pop(name, None)
     elif isinstance(form, list):
         few = {'runs': 1, 'options.thresholds': 1}.get(where, 2 * (len(form) > 1))
