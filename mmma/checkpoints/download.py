@@ -207,6 +207,8 @@ def fetch_file(
     """
     target = Path(folder or cache_folder()) / file.name
     if target.is_file() and not mismatch(target, file.sha256, file.size):
+        with contextlib.suppress(OSError):  # of one that was killed when it was there
+            target.with_name(f'{target.name}.lock').unlink()
         return target
     forbidden = os.environ.get(OFFLINE, '').lower() not in ('', '0', 'false', 'no')
     failures: list[tuple[str, Unavailable]] = []

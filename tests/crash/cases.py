@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,8 @@ class Case:
     Attributes:
         name: Of the command, and what is special about it.
         argv: Its arguments; what it changes is below ``work``.
-        prepare: Makes its input in ``inputs``, and in ``work`` what is there before.
+        prepare: Makes its input in ``inputs``, and in ``work`` what is there before;
+            may give a context that lasts as long as the command is tried.
         around: Done in the process of the command before it runs.
         again: Further arguments when it is run after a kill.
         grows: Names, as a pattern, of files that change while a command runs.
@@ -109,6 +112,20 @@ def make_lists() -> None:
         (folder / f'{subset}_list_videos.txt').write_text(f'{name} 9\n')
 
 
+def make_converted() -> None:
+    """A root of other lists, in which lies what is not of the conversion."""
+    from mmma.data.convert import convert
+
+    make_lists()
+    other = Path('inputs/other')
+    other.mkdir()
+    (other / 'train_list_videos.txt').write_text('0004_01_0001.mp4 3\n')
+    convert('ma52', other, Path('work'))
+    Path('work/mine.txt').write_text('mine')
+    other.joinpath('train_list_videos.txt').unlink()
+    other.rmdir()
+
+
 def make_opentad() -> None:
     from det_roots import make_det_root
 
@@ -157,6 +174,37 @@ def make_fused() -> None:
     Path('work/fused.json').write_text('{}')
 
 
+def zoo_file() -> tuple[str, bytes]:
+    """Name and content of a file of some blocks, in a zoo."""
+    from zoo_metafiles import NAME
+
+    content = bytes(range(256)) * 256
+    return f'{NAME}-{hashlib.sha256(content).hexdigest()[:8]}.safetensors', content
+
+
+@contextmanager
+def serve_zoo() -> Iterator[None]:
+    """A zoo, and the server that has its file, while it is killed."""
+    from http_files import file_server
+    from zoo_metafiles import NAME, ours, write_metafiles
+
+    name, content = zoo_file()
+    told = {'Weights': f'zoo/{NAME}/{name}', 'Weights Size': len(content)}
+    told['Weights SHA256'] = hashlib.sha256(content).hexdigest()
+    write_metafiles(Path('inputs'), ours(**told))
+    with file_server(files={name: content}) as server:
+        Path('inputs/url').write_text(server.url)
+        yield
+
+
+def use_zoo() -> None:
+    """Let the index be that of the input."""
+    from mmma.hub import zoo
+
+    zoo.config_folders = lambda: [Path('inputs/configs').absolute()]
+    os.environ['MMMA_ZOO_URL'] = Path('inputs/url').read_text()
+
+
 def make_run() -> None:
     from zoo_runs import make_run as make
 
@@ -183,6 +231,7 @@ PACK = ('inputs', 'work', '--short-side', '32', '--gop', '4', '--workers', '0')
 FUSE = ('inputs/a.npz', 'inputs/b.npz', '--out', 'work/fused.npz')
 PUBLISH = ('inputs', '--out', 'work/zoo', '--hub', 'work/hub')
 EPOCHS = ('train_cfg.max_epochs=2', 'train_cfg.val_interval=1')
+ZOO_NAME = 'tiny_mma82_zeroshot-simulated'
 FILLED = 'is not empty: give --force'
 CASES = (
     Case('data/simulate', SIMULATE, lambda: None, small_plan),
@@ -196,6 +245,12 @@ CASES = (
     Case('data/pack', PACK, make_videos, grows='packing.jsonl'),
     Case('data/convert ma52', ('ma52', 'inputs', 'work'), make_lists, complete=FILLED),
     Case(
+        'data/convert ma52 --force',
+        ('ma52', 'inputs', 'work', '--force'),
+        make_converted,
+        leaves=r'dataset\.json|rec\.csv',
+    ),
+    Case(
         'data/convert opentad',
         ('opentad', 'inputs/theirs', 'work'),
         make_opentad,
@@ -205,6 +260,7 @@ CASES = (
         'data/features',
         ('work', 'videomae-tiny', '--no-pretrained', *SMALL[:1], *NO_WORKERS[4:]),
         make_detection_root,
+        sample=6,
     ),
     Case(
         'train',
@@ -212,14 +268,17 @@ CASES = (
         make_training,
         again=('--resume',),
         grows=r'last_checkpoint|.*\.(py|pth)',
+        sample=6,
     ),
     Case(
         'test',
         (TCN[0], 'inputs/weights.pth', *TCN[1:], '--work-dir', 'work', *SMALL),
         make_checkpoint,
+        sample=6,
     ),
     Case('fuse', FUSE, make_scores),
     Case('fuse again', FUSE, make_fused, leaves='fused.json'),
     Case('publish_model', PUBLISH, make_run),
+    Case('download', (ZOO_NAME, '--dest', 'work'), serve_zoo, use_zoo),
     Case('publish_model --force', (*PUBLISH, '--force'), make_published),
 )

@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import chdir, suppress
+from contextlib import AbstractContextManager, ExitStack, chdir, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from crash.tracer import Traced, kill_at, trace
 
 # What a writer keeps aside until it is whole, and what keeps others away.
 UNFINISHED = re.compile(
-    r'(^|/)\..*\.(part|lock)(/|$)|(^|/)\.partial(/|$)|\.part(\.json)?$'
+    r'(^|/)\.(.*\.(part|lock)|partial)(/|$)|\.(part|part\.json|lock)$'
 )
 RUN_FOLDER = re.compile(r'\d{8}_\d{6}(/|$)')  # logs of one start of a run
 # What tells the time, and how often a run was started.
@@ -42,8 +42,11 @@ class Victim:
         (folder / 'inputs').mkdir()
         (folder / 'work').mkdir()
         (folder / 'configs').symlink_to(Path(__file__).parents[2] / 'configs')
+        self._held = ExitStack()
         with chdir(folder):
-            case.prepare()
+            made = case.prepare()
+            if isinstance(made, AbstractContextManager):
+                self._held.enter_context(made)
         self.before = folder / 'before'
         (folder / 'work').mkdir(exist_ok=True)
         (folder / 'work').rename(self.before)
@@ -56,6 +59,12 @@ class Victim:
                 importlib.import_module(name)
         self.names, self.expected = names_of(folder / 'work'), meanings(folder / 'work')
         self.old = meanings(self.before)
+
+    def __enter__(self) -> Victim:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.close()
 
     def start(self, kill: int = 0, *more: str, anew: bool = True) -> Traced:
         """Run it, from the start or in what is there, and perhaps kill it."""

@@ -28,13 +28,15 @@ def work(share: Share) -> tuple[str, int, float, list[str]]:
     place, first, step, named = share
     case = CASES[place]
     started, wrong = time.monotonic(), []
-    with tempfile.TemporaryDirectory(prefix='crash-') as folder:
-        victim = Victim(case, Path(folder))
+    with (
+        tempfile.TemporaryDirectory(prefix='crash-') as folder,
+        Victim(case, Path(folder)) as victim,
+    ):
         points = victim.points[first::step]
         points = [p for p in points if not named or p.number in named]
         for point in points:
-            if told := list(victim.faults(point.number)):
-                wrong.append(f'{case.name}: {point.number}, {point}: {"; ".join(told)}')
+            if told := '; '.join(victim.faults(point.number)):
+                wrong.append(f'{case.name}: {point}: {told}')
                 print(wrong[-1], file=sys.stderr, flush=True)
     seconds = time.monotonic() - started
     told = f'{case.name}: {len(points)} points in {seconds:.0f} s'

@@ -13,8 +13,8 @@ SEED = 0
 
 @pytest.mark.parametrize('case', CASES, ids=lambda case: case.name.replace('/', '-'))
 def test_killed_and_given_again(case, tmp_path):
-    victim = Victim(case, tmp_path)
-    numbers = [point.number for point in victim.points]
-    chosen = random.Random(SEED).sample(numbers, min(case.sample, len(numbers)))
-    faults = {number: [*victim.faults(number)] for number in sorted(chosen)}
+    with Victim(case, tmp_path) as victim:
+        numbers = [point.number for point in victim.points]
+        chosen = random.Random(SEED).sample(numbers, min(case.sample, len(numbers)))
+        faults = {number: [*victim.faults(number)] for number in sorted(chosen)}
     assert not {victim.points[n - 1]: told for n, told in faults.items() if told}
