@@ -228,3 +228,13 @@ def test_needs_no_torch(folder):
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == '[]', done.stderr
+
+
+def test_scores_never_lie_beside_the_record_of_others(folder, monkeypatch):
+    assert main('fuse', TEST) == 0
+    assert main('fuse', [*TEST[:2], '--out', 'fused.json']) == 2
+    assert record_of(folder)['inputs']
+    monkeypatch.setattr('mmma.evaluation.reports.write_scores', lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main('fuse', TEST)
+    assert sorted(p.name for p in folder.glob('fused.*')) == ['fused.npz']

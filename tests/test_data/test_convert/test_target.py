@@ -225,7 +225,8 @@ def test_killed_anywhere_a_root_is_the_old_the_new_or_refused(tree, tmp_path):
     shutil.copytree(old, out)
     refused = f'{out} is unfinished: tools/data/convert'
     expected, found = {refused, seen(), (2, b'new')}, set()
-    for _ in kill_points(lambda: convert('ma52', source, out, Options(force=True))):
+    options = Options(force=True)
+    for _ in kill_points(lambda: convert('ma52', source, out, options), step=2):
         found.add(seen())
         convert('ma52', source, out, Options(force=seen() != refused))  # it goes on
         assert seen() == (2, b'new')
