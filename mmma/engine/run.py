@@ -149,9 +149,7 @@ class TrainOptions:
             import torch
 
             if not torch.cuda.is_available():
-                raise ValueError(
-                    '--amp needs a GPU, and torch sees none: leave it out.'
-                )
+                raise ValueError('--amp needs a GPU; torch sees none: leave it out.')
             bf16 = torch.cuda.is_bf16_supported()
             cfg.optim_wrapper.type = 'AmpOptimWrapper'
             cfg.optim_wrapper.dtype = 'bfloat16' if bf16 else 'float16'
@@ -277,9 +275,8 @@ def open_run(
     """
     compat.install()  # a config may inherit from one of MMAction2
     if isinstance(config, (str, Path)):
-        cfg = load_config(
-            str(config), flags, data_root=data_root, cfg_options=cfg_options
-        )
+        given = dict(data_root=data_root, cfg_options=cfg_options)
+        cfg = load_config(str(config), flags, **given)
     else:
         cfg = copy.deepcopy(config)
     own = {'views': views, 'crops': crops, **(vars(options) if options else {})}

@@ -173,9 +173,7 @@ def match_detections(
             do not rise.
     """
     if not thresholds or (np.diff((0.0, *thresholds, 1.0 + 1e-9)) <= 0).any():
-        raise ValueError(
-            f'thresholds {thresholds}: use rising numbers above 0, up to 1'
-        )
+        raise ValueError(f'thresholds {thresholds}: use rising numbers above 0 up to 1')
     if not len(truth):
         raise ValueError('no true instance: nothing can be measured')
     empty = np.flatnonzero(truth.segments_sec[:, 1] <= truth.segments_sec[:, 0])

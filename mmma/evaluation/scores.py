@@ -346,9 +346,7 @@ def check_weights(weights: Sequence[float], number: int) -> np.ndarray:
             'their order'
         )
     if not np.isfinite(array).all() or array.min() < 0 or array.sum() <= 0:
-        raise ValueError(
-            f'weights {array.tolist()}: use numbers of at least 0, not all 0'
-        )
+        raise ValueError(f'weights {array.tolist()}: use numbers from 0, not all 0')
     return np.asarray(array / array.sum())
 
 

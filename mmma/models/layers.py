@@ -82,9 +82,8 @@ class MaskedConv(nn.Module):
         super().__init__()
         self.stride = stride
         kernel = dict(kernel_size=kernel_size, stride=stride, padding=kernel_size // 2)
-        self.conv = nn.Conv1d(
-            in_channels, out_channels, **kernel, groups=groups, bias=False
-        )
+        rest = dict(groups=groups, bias=False)
+        self.conv = nn.Conv1d(in_channels, out_channels, **kernel, **rest)
         self.norm = ChannelNorm(out_channels, eps=1e-6) if norm else None
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:

@@ -149,9 +149,7 @@ def write_archive(
 def check_suffix(path: Path) -> None:
     """Refuse a name that does not end in ``.zip``."""
     if path.suffix.lower() != '.zip':
-        raise ValueError(
-            f'{path}: the servers take a zip; use a name that ends in .zip'
-        )
+        raise ValueError(f'{path}: the servers take a zip; use a name ending in .zip')
 
 
 def check_archive(path: Path, layout: Layout, names: Sequence[str]) -> int:
