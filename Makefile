@@ -25,7 +25,7 @@ OUT ?= work_dirs/real
 SKIP ?=
 REAL_ARGS ?=
 
-.PHONY: venv quickstart real test fuzz crash lint
+.PHONY: venv quickstart real test fuzz crash faults soak lint
 
 venv: $(INSTALLED)
 
@@ -67,6 +67,14 @@ fuzz: $(INSTALLED)
 # Every command, killed at every change of a file and given again; a table of them.
 crash: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(PY) tests/crash/run.py --workers $(WORKERS)
+
+# Every command: interrupted, on a full disk, on one that is read only, twice at once.
+faults: $(INSTALLED)
+	FAULTS=all OMP_NUM_THREADS=1 $(PY) -m pytest tests/faults
+
+# The memory of 10,000 clips.
+soak: $(INSTALLED)
+	SOAK=10000 OMP_NUM_THREADS=1 $(PY) -m pytest -s tests/faults/test_soak.py
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .

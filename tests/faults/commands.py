@@ -124,7 +124,7 @@ class Warm:
     """
 
     def __init__(self, folder: Path, mounts: bool = False) -> None:
-        self.folder = folder
+        self.folder, self.mounts = folder, mounts
         ahead = ['unshare', '-rm'] if mounts else []
         self._process = subprocess.Popen(
             [*ahead, sys.executable, str(HERE / 'warm.py'), *HEAVY],

@@ -14,8 +14,6 @@ import pytest
 from faults.commands import (
     COMMANDS,
     REPOSITORY,
-    Warm,
-    make_given,
     request,
     start_folder,
 )
@@ -35,18 +33,6 @@ FEW = {
     'real': ((5, signal.SIGTERM),),
 }
 DRAFT = re.compile(r'(^|/)\.[^/]*\.(part|lock|tmp)$')
-
-
-@pytest.fixture(scope='module')
-def warm(tmp_path_factory):
-    process = Warm(tmp_path_factory.mktemp('warm'))
-    yield process
-    process.close()
-
-
-@pytest.fixture(scope='module')
-def given(warm, tmp_path_factory):
-    return make_given(tmp_path_factory.mktemp('given'), warm)
 
 
 def wrong(name, answer, status, files):

@@ -60,6 +60,7 @@ def run(command: dict) -> None:
     status = 70
     try:
         os.setpgid(0, 0)
+        signal.alarm(300)
         os.chdir(command.get('cwd') or '.')
         os.environ.update(command.get('env', {}))
         for target, name in (('stdout', 1), ('stderr', 2)):
