@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from mmma.foreign import parse_json, read_npz, short, shown, shown_streams
+from mmma.foreign import first_line, parse_json, read_npz, short, shown, shown_streams
 
 Item = TypeVar('Item')
 
@@ -178,7 +178,7 @@ def read_own(file: Path, read: Callable[[Any], Item]) -> Item | None:
     try:
         return read(read_npz(file))
     except Exception as error:
-        warnings.warn(f'{file} is damaged ({error}): it is made again', stacklevel=2)
+        warnings.warn(f'{file} is damaged ({first_line(error)}): it is made again')
         with suppress(OSError):
             shutil.rmtree(file) if file.is_dir() else file.unlink()
     return None
@@ -341,9 +341,11 @@ def read_table(
     return header, rows()
 
 
-def read_json(path: Path, *keys: str) -> Any:
-    """Content of a JSON file, which must have these keys; see :func:`parse_json`."""
-    content = parse_json(read_text(path), path)[0]
+def read_json(path: Path, *keys: str, text: bytes | None = None) -> Any:
+    """Content of a JSON file, which has these keys, none twice; see `parse_json`."""
+    content, repeated = parse_json(read_text(path, text), path)
+    if repeated:
+        raise ValueError(f'{path}: {repeated[0]!r} is there twice: keep one of them')
     if keys and not (isinstance(content, dict) and {*keys} <= {*content}):
         raise ValueError(f'{path}: must be an object with {", ".join(keys)}')
     return content
@@ -439,7 +441,7 @@ def tell(notes: Iterable[str]) -> None:
     """Print notes for the user on standard error, and warnings, which say so."""
     for note in notes:
         head = 'note: ' * (not note.startswith(WARNING))
-        print(f'{head}{shown(short(note))}', file=sys.stderr)
+        print(head + shown(short(note)), file=sys.stderr)
 
 
 @contextmanager

@@ -100,6 +100,11 @@ def shown(text: Any, lines: bool = False) -> str:
     )
 
 
+def first_line(error: Any) -> str:
+    """What a library says, in one line without letters that steer."""
+    return shown(str(error).strip().partition('\n')[0] or repr(error))[:300]
+
+
 def short(text: str) -> str:
     """A message without the middle of what quotes much, in 12 lines at most."""
 
@@ -203,8 +208,7 @@ def read_npz(path: Path, names: Collection[str] = ()) -> dict[str, np.ndarray]:
                         raise ValueError(f'{name} are no text')
             return arrays
     except Exception as error:  # zipfile, its methods and numpy raise what they like
-        told = str(error).partition('\n')[0] or repr(error)
-        raise ValueError(shown(told)[:300]) from None
+        raise ValueError(first_line(error)) from None
 
 
 def check_texts(content: Mapping[str, Any], *keys: str) -> None:

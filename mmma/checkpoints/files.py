@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mmma.files import atomic_write
-from mmma.foreign import has_controls, shown
+from mmma.foreign import first_line, has_controls, parse_json
 
 _LOOKS = (
     (b'<', ': it is a web page'),
@@ -116,10 +116,11 @@ _META: dict[str, Any] = {
     **dict.fromkeys(('label_space', 'config_name', 'pretrain_data', 'precision'), str),
     **{key: [str] for key in ('classes', 'bodies', 'seen_domains')},
     'body_of': [int],
-    'parameters': int,
+    **dict.fromkeys(('parameters', 'epoch', 'iter'), int),
     'data': {
         **dict.fromkeys(('name', 'fingerprint', 'source', 'extractor'), str),
         'simulated': bool,
+        'incomplete': [str],
     },
     'protocol': {'name': str, 'source': str, 'train_domains': [str], 'target': [str]},
     'selected_on': {'subset': str, 'metric': str, 'domains': [str]},
@@ -127,7 +128,7 @@ _META: dict[str, Any] = {
 }
 """Kinds of what a checkpoint tells of itself; of what is not here nothing depends."""
 _KINDS = {
-    **{str: 'text', int: 'a whole number', bool: 'true or false'},
+    **{str: 'text without controls', int: 'a whole number', bool: 'true or false'},
     **{list: 'a list', dict: 'an object'},
 }
 _ALIGNMENT = 8
@@ -160,6 +161,7 @@ def _checked_meta(path: Path, meta: Any) -> dict[str, Any]:
         outer = type(kind) if isinstance(kind, (dict, list)) else kind
         outer = (list, tuple) if outer is list else outer
         right = isinstance(value, outer) and (outer is bool or value is not True)
+        right = right and not (outer is str and has_controls(value))
         if not right:
             raise ValueError(
                 f'checkpoint {path}: {where} is {str(value)[:40]!r}, and must be '
@@ -174,6 +176,15 @@ def _checked_meta(path: Path, meta: Any) -> dict[str, Any]:
             for number, item in enumerate(value):
                 check(item, kind[0], f'{where}.{number}')
 
+    left, size = deque([(meta, 0)]), 0
+    while left:
+        value, depth = left.popleft()
+        size += len(value) if isinstance(value, (str, bytes)) else 1
+        if depth > 32 or size > 1 << 24:  # a config is 10 deep and 50,000 letters long
+            raise ValueError(f'checkpoint {path}: its meta has no end: it is damaged.')
+        inner = [*value, *value.values()] if isinstance(value, Mapping) else value
+        if isinstance(inner, (list, tuple, set)):
+            left.extend((item, depth + 1) for item in inner)
     check(meta, _META, 'meta')
     groups, frozen = len(meta.get('bodies') or ()), meta.get('frozen')
     odd = [i for i in meta.get('body_of') or () if not 0 <= i < groups]
@@ -224,10 +235,10 @@ def _read_safetensors(
     if text is None:
         return None, state
     try:
-        meta = json.loads(text)
-    except (ValueError, RecursionError):
-        meta = None
-    if not isinstance(meta, dict):
+        meta, repeated = parse_json(text, path)
+    except ValueError:
+        meta, repeated = None, []
+    if not isinstance(meta, dict) or repeated:
         raise ValueError(_damage(path, f'{META_KEY!r} in its header is no JSON'))
     return _checked_meta(path, meta), state
 
@@ -235,8 +246,8 @@ def _read_safetensors(
 def _damage(path: Path, error: Exception | str) -> str:
     """Sentence on a file that cannot be read."""
     text = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
-    reason = shown((text.splitlines() or [type(error).__name__])[0])[:300]
-    return f'checkpoint {path} is damaged ({reason}): copy or download it again.'
+    why = first_line(text or type(error).__name__)
+    return f'checkpoint {path} is damaged ({why}): copy or download it again.'
 
 
 def write_safetensors(
@@ -388,7 +399,7 @@ def _check_format(path: Path) -> None:
 
 
 def _refusal(path: Path, names: list[str]) -> str:
-    listed = shown(', '.join(names[:4]))[:300] + (', ...' if len(names) > 4 else '')
+    listed = first_line(', '.join(names[:4])) + (', ...' if len(names) > 4 else '')
     if any(name.startswith('mmengine.') for name in names):
         what = (
             'is a training checkpoint of another MMEngine program: beside its weights '

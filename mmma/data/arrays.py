@@ -42,7 +42,7 @@ from mmma.files import (
     source_identity,
     write_file,
 )
-from mmma.foreign import finite, has_controls, is_number, naming
+from mmma.foreign import finite, first_line, has_controls, is_number, naming
 from mmma.taxonomy import check_choice, suggest
 
 FEATURES_FILE = 'features.json'
@@ -178,9 +178,8 @@ class ArrayStore(_Arrays):
             try:
                 self._array = np.lib.format.open_memmap(self.path, mode='r')
             except Exception as error:  # numpy and what it calls raise what they like
-                raise ValueError(
-                    f'{self.path}: not a {self._what} array, or cut off: {error}'
-                ) from None
+                told = f'not a {self._what} array, or cut off: {first_line(error)}'
+                raise ValueError(f'{self.path}: {told}') from None
         return self._array
 
 

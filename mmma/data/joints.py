@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mmma.files import read_text
-from mmma.foreign import parse_json
+from mmma.files import read_json
 from mmma.taxonomy import check_choice, suggest
 
 LAYOUT_FILE = 'layout.json'
@@ -70,9 +69,8 @@ def read_layout(folder: Path) -> JointLayout:
         ValueError: It is bad.
     """
     file = Path(folder) / LAYOUT_FILE
-    text = read_text(file)
+    content = read_json(file)
     try:
-        content = parse_json(text, file)[0]
         return JointLayout(
             names=tuple(content['joints']),
             flip_pairs=tuple((a, b) for a, b in content['flip_pairs']),

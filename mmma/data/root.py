@@ -14,8 +14,8 @@ from unicodedata import normalize
 
 from mmma.data.clips import Clip, body_map, name_parts, read_rec
 from mmma.data.videos import Video, read_det
-from mmma.files import atomic_write, leaves_root, read_table, read_text
-from mmma.foreign import control_faults, has_controls, naming, parse_json
+from mmma.files import atomic_write, leaves_root, read_json, read_table
+from mmma.foreign import control_faults, has_controls, naming
 from mmma.taxonomy import (
     DOMAINS,
     LABEL_SPACES,
@@ -348,7 +348,7 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
         ValueError: Not JSON, a key is missing, or a value is bad.
     """
     file = Path(root) / INFO_FILE
-    parsed, _ = parse_json(read_text(file, content), file)
+    parsed = read_json(file, text=content)
     if not isinstance(parsed, dict):
         raise ValueError(f'{file}: must be an object with name, label_space, simulated')
     for key, kind in (('name', str), ('label_space', str), ('simulated', bool)):

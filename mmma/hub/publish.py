@@ -25,7 +25,7 @@ from mmma.config import config_folders, json_config
 from mmma.evaluation.recognition import METRICS
 from mmma.evaluation.reports import read_results, write_results
 from mmma.files import flush, link_or_copy, only_writer, replace_together, write_file
-from mmma.foreign import markdown
+from mmma.foreign import first_line, markdown
 from mmma.hub.metafiles import (
     PUBLISHED,
     TASKS,
@@ -309,7 +309,8 @@ def _check_weights(
         with DefaultScope.overwrite_default_scope('mmma'), torch.device('meta'):
             model = MODELS.build(without)
     except Exception as error:  # whatever its values make of the constructors
-        raise ValueError(f'{source}: its config builds no model: {error}') from None
+        why = first_line(error)
+        raise ValueError(f'{source}: its config builds no model: {why}') from None
     left_out = set(frozen_names(model)) if meta.get('frozen') else set()
     own = {k: v.shape for k, v in model.state_dict().items() if k not in left_out}
     found = {name: value.shape for name, value in weights.items()}

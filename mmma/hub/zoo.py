@@ -28,7 +28,7 @@ from mmma.checkpoints.files import last_checkpoint, mismatch
 from mmma.config import config_folders
 from mmma.evaluation.form import check_value
 from mmma.files import read_text
-from mmma.foreign import has_controls, naming
+from mmma.foreign import first_line, has_controls, naming
 from mmma.protocols import PROTOCOLS
 from mmma.taxonomy import suggest
 
@@ -113,7 +113,7 @@ def read_yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(read_text(path))
     except (yaml.YAMLError, *_ODD_YAML) as error:
-        raise ValueError(f'{path} is no YAML: {error}') from None
+        raise ValueError(f'{path} is no YAML: {first_line(error)}') from None
 
 
 def is_checkpoint(entry: Mapping[str, Any]) -> bool:

@@ -41,7 +41,7 @@ from mmma.files import (
     source_identity,
     write_file,
 )
-from mmma.foreign import has_controls
+from mmma.foreign import has_controls, parse_json
 from mmma.media.encode import PackOptions, choose_person, pack_video, person_box
 from mmma.processes import map_in_processes, usable_cores
 
@@ -89,9 +89,9 @@ class Journal:
     def _read(self, force: bool) -> None:
         try:
             *lines, rest = self.path.read_text('utf-8', 'replace').split('\n')
-            header, *records = map(json.loads, lines)
-            with contextlib.suppress(json.JSONDecodeError):
-                records += [json.loads(rest)]  # or cut off when the writer was killed
+            header, *records = (parse_json(line, self.path)[0] for line in lines)
+            with contextlib.suppress(ValueError):  # cut off when the writer was killed
+                records += [parse_json(rest, self.path)[0]]
             for record in records:
                 sum(record[k] for k in ('bytes', 'source_bytes', 'source_mtime_ns'))
                 place = record['packed']
@@ -506,7 +506,7 @@ def copy_table(root: DataRoot, out: Path, task: str) -> None:
                         row['start_sec'] = row['end_sec'] = ''
                 writer.writerow(row)
     else:
-        content = json.loads(read_text(source))
+        content = parse_json(read_text(source), source)[0]
         database = content.pop('database')
         for entry in database.values():
             if entry.get('path'):

@@ -5,6 +5,7 @@ Needs torch and safetensors alone, so that it can be run on any torch there is.
 
 import contextlib
 import io
+import json
 import os
 import pickle
 import random
@@ -233,6 +234,9 @@ def meta_file(folder, kind, meta):
         ({'frozen': {'count': 3}}, 'frozen lacks a key'),
         ({'frozen': {'count': 'x', 'sha256': 'a', 'source': 'b'}}, r'frozen\.count is'),
         ({'parameters': '3'}, 'parameters is .* must be a whole number'),
+        ({'epoch': [3]}, 'epoch is .* must be a whole number'),
+        ({'data': {'incomplete': [3]}}, r'data\.incomplete\.0 is .* must be text'),
+        ({'classes': ['a\x1b[31m']}, r'classes\.0 is .a\\x1b.* without control'),
     ],
 )
 def test_what_a_checkpoint_tells_is_of_its_kind(kind, meta, told, tmp_path):
@@ -252,6 +256,29 @@ def test_what_is_untold_or_unknown_is_let_through(tmp_path):
     meta |= {'anything': [{'x': 1}], 'label_space': 'mma82', 'data': {'name': None}}
     for kind in ('safetensors', 'pth'):
         assert load_weights_file(meta_file(tmp_path, kind, meta))['meta'] == meta
+
+
+def test_what_a_checkpoint_tells_has_an_end(tmp_path):
+    deep, wide = [], ['a']
+    for _ in range(200):
+        deep = [deep]
+    for _ in range(30):  # of few bytes in a pickle, for it holds each once
+        wide = [wide, wide]
+    for meta in (deep, wide, 'a' * 2**25):
+        path = meta_file(tmp_path, 'pth', {'x': meta})
+        with pytest.raises(ValueError, match=r'a\.pth: its meta has no end'):
+            load_weights_file(path)
+    path = meta_file(tmp_path, 'safetensors', {'x': deep})
+    with pytest.raises(ValueError, match='its meta has no end'):
+        load_weights_file(path)
+    texts = ('[' * 100_000, '{"a": ' + '9' * 5000 + '}', '{"a": 1, "a": 2}', '"a')
+    for text in texts:
+        header = {'__metadata__': {'mmma': text}}
+        header['w'] = {'dtype': 'F32', 'shape': [1], 'data_offsets': [0, 4]}
+        content = json.dumps(header).encode()
+        path.write_bytes(len(content).to_bytes(8, 'little') + content + b'0000')
+        with pytest.raises(ValueError, match='in its header is no JSON'):
+            load_weights_file(path)
 
 
 @pytest.mark.filterwarnings('ignore')

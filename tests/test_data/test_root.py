@@ -133,6 +133,7 @@ GOOD = {'name': 'x', 'label_space': 'mma82', 'simulated': True}
     [
         ('{', 'dataset.json:1: not readable as JSON'),
         ('[]', 'must be an object with name'),
+        ('{"name": "a", "name": "b"}', "dataset.json: 'name' is there twice: keep one"),
         (json.dumps({**GOOD, 'name': 3}), "'name' is 3; it must .* be a str"),
         (json.dumps({**GOOD, 'simulated': 'no'}), "'simulated' is 'no'; .* a bool"),
         (json.dumps({'name': 'x', 'label_space': 'mma82'}), "'simulated' is None"),

@@ -31,7 +31,7 @@ from mmma.data.joints import (
 )
 from mmma.data.root import DatasetInfo
 from mmma.files import SHOWN, OddEntries
-from mmma.foreign import control_faults, shown
+from mmma.foreign import control_faults, first_line, shown
 from mmma.taxonomy import SUBSETS, LabelSpace, index_notes, load_label_space, suggest
 
 SUFFIXES = ('.pkl', '.pickle')
@@ -95,7 +95,7 @@ def load_restricted(path: Path) -> Any:
                 ) from None
             raise ValueError(
                 f'{path}: not a readable pickle of skeletons '
-                f'({type(error).__name__}: {error})'
+                f'({type(error).__name__}: {first_line(error)})'
             ) from None
 
 
