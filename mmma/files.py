@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from mmma.foreign import first_line, parse_json, read_npz, short, shown, shown_streams
+from mmma.foreign import parse_json, read_npz, short, shown, shown_streams
 
 Item = TypeVar('Item')
 
@@ -178,7 +178,7 @@ def read_own(file: Path, read: Callable[[Any], Item]) -> Item | None:
     try:
         return read(read_npz(file))
     except Exception as error:
-        warnings.warn(f'{file} is damaged ({first_line(error)}): it is made again')
+        warnings.warn(f'{file} is damaged ({error}): it is made again', stacklevel=2)
         with suppress(OSError):
             shutil.rmtree(file) if file.is_dir() else file.unlink()
     return None
@@ -440,8 +440,7 @@ class OddEntries:
 def tell(notes: Iterable[str]) -> None:
     """Print notes for the user on standard error, and warnings, which say so."""
     for note in notes:
-        head = 'note: ' * (not note.startswith(WARNING))
-        print(head + shown(short(note)), file=sys.stderr)
+        print('note: ' * (note[:9] != WARNING) + shown(short(note)), file=sys.stderr)
 
 
 @contextmanager

@@ -166,7 +166,7 @@ def _parsed(
 def _note(message: Any, category: Any, filename: str, lineno: int, *_: Any) -> str:
     """A warning of ours without the line of code; of others with it."""
     if category is UserWarning and filename.startswith(os.path.dirname(__path__[0])):
-        return f'note: {message}\n'
+        return f'note: {shown(message)}\n'
     return f'{filename}:{lineno}: {category.__name__}: {message}\n'
 
 
