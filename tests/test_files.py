@@ -26,7 +26,7 @@ from mmma.files import (
     try_out,
     write_file,
 )
-from mmma.foreign import is_number, leaves_root, parse_json
+from mmma.foreign import is_number, parse_json
 
 
 def test_cache_home(monkeypatch):
