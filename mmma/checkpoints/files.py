@@ -192,7 +192,6 @@ def _checked_meta(path: Path, meta: Any) -> dict[str, Any]:
     for key in ('classes', 'bodies'):
         names = meta.get(key) or ()
         faults += [f'{key} has names twice'] * (len(set(names)) < len(names))
-        faults += [f'{key} has {name!r}' for name in names if has_controls(name)]
     if frozen and None in map(frozen.get, _META['frozen']):
         faults.append('frozen lacks a key')
     if faults:

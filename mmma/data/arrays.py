@@ -75,8 +75,8 @@ def _read_index(
     path: Path, columns: tuple[str, ...], partial: bool = False
 ) -> dict[str, Row]:
     """Rows by name; the last line of a partial file may be cut off and is left out."""
-    content = path.read_bytes()
-    whole = content[: content.rfind(b'\n') + 1] if partial else content
+    content = path.read_bytes() if path.is_file() else None
+    whole = content[: content.rfind(b'\n') + 1] if partial and content else content
     header, lines = read_table(path, whole)
     if tuple(header) != columns:
         raise ValueError(f'{path}:1: the header must be {",".join(columns)}')

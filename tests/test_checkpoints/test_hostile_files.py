@@ -203,7 +203,7 @@ def meta_file(folder, kind, meta):
     [
         ({'classes': 5}, "classes is '5', and must be a list"),
         ({'classes': ['a', 'a']}, 'classes has names twice: it is damaged'),
-        ({'bodies': ['a\x1b[2J']}, r"bodies has 'a\\x1b\[2J': it is damaged"),
+        ({'bodies': ['a\x1b[2J']}, r"bodies\.0 is 'a\\x1b\[2J', and must be text with"),
         ({'classes': 'nodding'}, "classes is 'nodding', and must be a list"),
         ({'classes': [[1]]}, r"classes\.0 is '\[1\]', and must be text"),
         ({'classes': {'a': 1}}, 'classes is .* must be a list'),

@@ -248,8 +248,14 @@ def cut(name, count):
         ),
         (indexed('a,0,3,30,9,9'), 'rec_index.csv:2: bad row .*: 6 values'),
         (indexed('a,0,x,30,9,9,1'), 'rec_index.csv:2: bad row .*invalid literal'),
-        (indexed('a,0,4,nan,9,9,1'), 'rec_index.csv:2: bad row .*nan is not finite'),
-        (indexed('a,0,4,inf,9,9,1'), 'rec_index.csv:2: bad row .*inf is not finite'),
+        (
+            indexed('a,0,4,nan,9,9,1'),
+            'rec_index.csv:2: bad row .*nan is no finite',
+        ),
+        (
+            indexed('a,0,4,inf,9,9,1'),
+            'rec_index.csv:2: bad row .*inf is no finite',
+        ),
         (indexed('x' * 200_000), 'rec_index.csv:.: not readable as CSV: field larger'),
         (indexed('a,0,3,30,9,9,1', 'a,3,1,30,9,9,1'), ":3: 'a' must be there once"),
         (indexed('a,0,0,30,9,9,1'), 'have 1 frame or more'),
