@@ -1,8 +1,4 @@
-"""What files of others hold: JSON of any depth, numbers, letters that steer.
-
-Text of theirs is shown by one function per form: terminal, Markdown, spreadsheet; LaTeX
-has its own in ``reporting/table.py``.
-"""
+"""What files of others hold: JSON of any depth, numbers, letters that steer."""
 
 from __future__ import annotations
 

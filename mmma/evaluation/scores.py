@@ -116,9 +116,8 @@ def read_scores(path: str | Path, space: LabelSpace) -> ScoreTable:
     read = _read_csv if path.suffix.lower() == '.csv' else _read_npz
     with naming(path):
         table = read(path, space)
-        clips = {f'clip {n}': name for n, name in enumerate(table.names)}
-        for fault in control_faults(clips):
-            raise ValueError(fault)
+        for fault in control_faults(dict(enumerate(table.names))):
+            raise ValueError(f'clip {fault}')
         return table
 
 

@@ -52,7 +52,7 @@ def draw_confusions(
         axes.text(places[-1] + 1, places[0] + 0.5, space.bodies[body], fontsize=8)
     axes.set_xlabel('predicted')
     axes.set_ylabel('true')
-    axes.set_title(_plain(title))
+    axes.set_title(shown(title).replace('$', r'\$'))
     with draft(path) as part:
         figure.savefig(part, dpi=110, format=path.suffix[1:] or None)
     wrong = counts - np.diag(np.diag(counts))
@@ -75,7 +75,7 @@ def draw_profile(profile: Mapping[str, Any], path: Path, title: str) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 4 * len(profile)), layout='constrained')
-    figure.suptitle(_plain(title))
+    figure.suptitle(shown(title).replace('$', r'\$'))
     axes = figure.subplots(len(profile), 3, squeeze=False)
     for row, (level, found) in zip(axes, profile.items(), strict=True):
         _draw_slices(row[0], found, level)
@@ -90,10 +90,6 @@ def draw_profile(profile: Mapping[str, Any], path: Path, title: str) -> None:
         row[2].set_ylim(0, 100)
     with draft(path) as part:
         figure.savefig(part, dpi=110, format=path.suffix[1:] or None)
-
-
-def _plain(title: str) -> str:
-    return shown(title).replace('$', r'\$')  # no formula
 
 
 def _draw_slices(axes: Any, found: Mapping[str, Any], level: str) -> None:

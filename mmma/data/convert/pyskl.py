@@ -400,8 +400,7 @@ def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
         place = ('', subsets[name], mapping.domain_of(name), '')
         label = None if row['label'] < 0 else row['label']
         conversion.clips.append(Clip(name, *place, label, None))
-    labels = {row['label'] for row in chosen} - {-1}
-    notices += index_notes(labels, path.name)
+    notices += index_notes({row['label'] for row in chosen} - {-1}, path.name)
     kept = list(notices)
     most = max(len(row['keypoint']) for row in chosen)
 
