@@ -255,7 +255,7 @@ def test_unknown_space():
         ([1], '1 weights for 2 score files'),
         ([1, -1], r'weights \[1.0, -1.0\]: use numbers from 0'),
         ([0, 0], 'not all 0'),
-        ([1, float('inf')], 'at least 0'),
+        ([1, float('inf')], 'from 0'),
     ],
 )
 def test_bad_weights(weights, text):
