@@ -6,6 +6,7 @@ The tables are the JSON files of ``mmma/tables``; nothing here depends on their 
 import difflib
 import functools
 import json
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -127,9 +128,9 @@ class LabelSpace:
 def index_notes(labels: Iterable[Any], file: str) -> list[str]:
     """A warning of labels of a file that are indices, none of them 0; or none."""
     given = {str(label).strip() for label in labels} - {''}
-    if not given or '0' in given or not all(map(str.isdecimal, given)):
+    numbers = [int(label) for label in given if re.fullmatch(r'\d{1,9}', label)]
+    if not given or '0' in given or len(numbers) < len(given):
         return []
-    numbers = [int(label) for label in given]
     return [
         f'warning: {file}: labels are indices {min(numbers)}..{max(numbers)}; none is '
         '0: they are taken to count from 0'

@@ -14,6 +14,7 @@ MCG-NJU/PointTAD, ea3169db.
 """
 
 import json
+import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -342,7 +343,7 @@ def _from_0(
 
 
 def _is_index(label: Any) -> bool:
-    return isinstance(label, int) or (isinstance(label, str) and label.isdecimal())
+    return isinstance(label, int) or bool(re.fullmatch(r'\d{1,9}', str(label)))
 
 
 def _key(label: Any) -> Any:
