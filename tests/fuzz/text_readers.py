@@ -26,10 +26,10 @@ from result_files import make_rec_root, write_model
 from zoo_folders import det_results
 from zoo_metafiles import URL, ours, recipe, write_metafiles
 
-from mmma import files
 from mmma.checkpoints.download import _notes_of, _read_notes
 from mmma.checkpoints.files import last_checkpoint
 from mmma.config import json_config, origins, plain_config, read_config
+from mmma.data import clips
 from mmma.data.arrays import FeaturesInfo, SkeletonStore, SkeletonWriter
 from mmma.data.clips import REQUIRED, read_rec, write_rec
 from mmma.data.convert import Options, convert
@@ -549,7 +549,7 @@ READERS: list[Reader] = [
     Reader(
         'names of leakage',
         writes('train.txt', NAMED),
-        lambda path: files.read_names(path, _NAME_COLUMNS),
+        lambda path: clips.read_names(path, _NAME_COLUMNS),
         LINES,
     ),
     Reader('label names', writes('names.txt', RANKED), read_label_names, LINES),
