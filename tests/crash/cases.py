@@ -169,9 +169,12 @@ def make_scores() -> None:
 
 
 def make_fused() -> None:
+    """The same files, fused otherwise before."""
+    from mmma.evaluation.reports import fuse_files
+
     make_scores()
-    Path('work/fused.npz').write_bytes(Path('inputs/a.npz').read_bytes())
-    Path('work/fused.json').write_text('{}')
+    files = [Path('inputs/a.npz'), Path('inputs/b.npz')]
+    fuse_files(files, Path('work/fused.npz'), weights=[3, 1])
 
 
 def zoo_file() -> tuple[str, bytes]:
