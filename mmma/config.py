@@ -17,6 +17,7 @@ from typing import Any
 import mmma
 from mmma.data.root import INFO_FILE, read_root
 from mmma.files import leaves_root, read_json, read_text
+from mmma.foreign import naming
 from mmma.protocols import PROTOCOLS, make_protocol, write_protocol
 from mmma.taxonomy import LABEL_SPACES, SUBSETS, check_choice, suggest
 
@@ -106,7 +107,8 @@ def read_config(path: Path) -> Any:
     from mmengine.config import Config
 
     if not _is_published(path):
-        origins(path)  # errors of syntax, with file and line
+        with naming(path):
+            origins(path)  # errors of syntax, with file and line
         try:
             return Config.fromfile(path)
         except (Exception, SystemExit) as error:  # whatever the user's code raises

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
 import math
 import re
@@ -139,7 +140,10 @@ class _Shown:
 @contextmanager
 def shown_streams() -> Iterator[None]:
     """Show what is printed meanwhile, on both streams, whoever wrote it."""
-    with redirect_stdout(_Shown(sys.stdout)), redirect_stderr(_Shown(sys.stderr)):
+    with (
+        redirect_stdout(_Shown(sys.stdout or io.StringIO())),
+        redirect_stderr(_Shown(sys.stderr or io.StringIO())),
+    ):
         yield
 
 
@@ -179,6 +183,8 @@ def read_npz(path: Path, names: Collection[str] = ()) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             every = {i.filename.removesuffix('.npy'): i for i in archive.infolist()}
+            if len(every) < len(archive.infolist()):
+                raise ValueError('an array is there twice')
             packed = {n: every[n] for n in names or every if n in every}
             shapes = []
             for name, info in packed.items():
@@ -188,7 +194,11 @@ def read_npz(path: Path, names: Collection[str] = ()) -> dict[str, np.ndarray]:
                     size = math.prod(shape) * dtype.itemsize
                     shapes += [shape] if 'scores' in name or not shapes else []
                     lies = size + file.tell() != info.file_size and not dtype.hasobject
-                if lies or (size > 2**28 and size > 200 * info.compress_size):
+                if (
+                    lies
+                    or not dtype.itemsize
+                    or (size > 2**28 and size > 200 * info.compress_size)
+                ):
                     raise ValueError(f'{name} say they are {shape} of {dtype}')
             fit = math.prod(shapes[0]) if names and shapes else None
             if odd := [own for own in shapes[1:] if names and own[:1] != (fit,)]:

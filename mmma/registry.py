@@ -21,6 +21,8 @@ from mmengine.registry import FUNCTIONS, Registry  # noqa: E402
 from mmengine.registry import registry as _lookup  # noqa: E402
 from mmengine.utils import get_object_from_string  # noqa: E402
 
+from mmma.foreign import shown  # noqa: E402
+
 # MMEngine would import a module of any name that no registry has: a file beside you.
 _lookup.get_object_from_string = lambda path: (
     get_object_from_string(path) if '.' in path else None
@@ -113,6 +115,9 @@ def as_data(
             raise ValueError(
                 f'{source}: its config is larger or deeper than any model needs'
             )
+        for text in value if isinstance(value, Mapping) else [value]:
+            if isinstance(text, str) and shown(text, lines=True) != text:
+                refuse(f'{shown(text)!r}, which has control characters', where)
         if isinstance(value, Mapping):
             kept = {}
             for key, inner in value.items():

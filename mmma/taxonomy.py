@@ -50,7 +50,7 @@ def check_choice(
     Raises:
         ValueError: ``value`` is none of them.
     """
-    if value not in allowed:
+    if value not in tuple(allowed):
         raise ValueError(
             f'unknown {kind} {value!r}{where and f" in {where}"}: use one of '
             f'{", ".join(allowed)}{other and f" {other}"}.{suggest(value, allowed)}'

@@ -88,13 +88,14 @@ def _read_index(
                 raise ValueError(f'{len(values)} values')
             values[0] = normalize('NFC', values[0])
             row = Row(*(make(v) for make, v in zip(_TYPES, values, strict=False)))
+            if 'fps' in columns and min(row.fps, row.width, row.height) <= 0:
+                raise ValueError('fps, width and height must be above 0')
         except ValueError as error:
             raise ValueError(f'{path}:{line}: bad row {values}: {error}') from None
         if row.name in rows or row.start != end or row.length < 1:
             raise ValueError(
-                f'{path}:{line}: {row.name!r} must be there once, start at {end} and '
-                f'have 1 {columns[2][:-1]} or more, not start at {row.start} with '
-                f'{row.length}'
+                f'{path}:{line}: {row.name!r} must be there once, start at {end} (not '
+                f'{row.start}) and have 1 {columns[2][:-1]} or more (not {row.length})'
             )
         rows[row.name] = row
         end += row.length

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mmma.files import read_json
+from mmma.foreign import has_controls
 from mmma.taxonomy import check_choice, suggest
 
 LAYOUT_FILE = 'layout.json'
@@ -43,6 +44,10 @@ class JointLayout:
     score_scale: int = 10000
 
     def __post_init__(self) -> None:
+        if any(map(has_controls, (*self.names, self.extractor))):
+            raise ValueError(
+                'joint layout: names must be texts without control letters'
+            )
         if len(set(self.names)) != len(self.names) or not self.names:
             raise ValueError('joint layout: joints must be there, each of them once')
         for joint in {j for pair in (*self.flip_pairs, *self.limbs) for j in pair}:
@@ -75,7 +80,7 @@ def read_layout(folder: Path) -> JointLayout:
             names=tuple(content['joints']),
             flip_pairs=tuple((a, b) for a, b in content['flip_pairs']),
             limbs=tuple((a, b) for a, b in content['limbs']),
-            extractor=str(content['extractor']),
+            extractor=content['extractor'],
             score_scale=int(content['score_scale']),
         )
     except (ValueError, KeyError, TypeError, OverflowError) as error:

@@ -41,7 +41,7 @@ from mmma.files import (
     source_identity,
     write_file,
 )
-from mmma.foreign import has_controls, parse_json
+from mmma.foreign import has_controls, is_number, parse_json
 from mmma.media.encode import PackOptions, choose_person, pack_video, person_box
 from mmma.processes import map_in_processes, usable_cores
 
@@ -96,7 +96,7 @@ class Journal:
                 sum(record[k] for k in ('bytes', 'source_bytes', 'source_mtime_ns'))
                 place = record['packed']
                 odd = leaves_root(place) or has_controls(place + _line(record)[:-1])
-                if odd or not {*_PLACE} <= record.keys():
+                if odd or not all(is_number(v) for k in _PLACE for v in record[k]):
                     raise ValueError(record['packed'])
             self._packed_before = {record['packed'] for record in records}
             known = {record['path']: record for record in records}

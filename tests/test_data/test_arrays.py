@@ -244,7 +244,7 @@ def cut(name, count):
         (indexed('a,0,4,30,9,9,2'), r"'a'.* does not fit; expected 1 to 1 persons"),
         (
             indexed('a,1,4,30,9,9,1'),
-            "rec_index.csv:2: 'a' must .* start at 0 .* not .* 1",
+            "rec_index.csv:2: 'a' must .* start at 0 .not 1",
         ),
         (indexed('a,0,3,30,9,9'), 'rec_index.csv:2: bad row .*: 6 values'),
         (indexed('a,0,x,30,9,9,1'), 'rec_index.csv:2: bad row .*invalid literal'),

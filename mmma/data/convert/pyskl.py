@@ -31,7 +31,7 @@ from mmma.data.joints import (
 )
 from mmma.data.root import DatasetInfo
 from mmma.files import SHOWN, OddEntries
-from mmma.foreign import control_faults, first_line, shown
+from mmma.foreign import control_faults, first_line, naming, shown
 from mmma.taxonomy import SUBSETS, LabelSpace, index_notes, load_label_space, suggest
 
 SUFFIXES = ('.pkl', '.pickle')
@@ -499,7 +499,8 @@ def _layout(
     del counts[0]  # clips in which nobody was found
     usual = counts.most_common(1)[0][0] if counts else 0
     if asked is not None:
-        layout = get_layout(asked)
+        with naming('layout of --mapping'):
+            layout = get_layout(asked)
     elif usual in LAYOUTS:
         layout = LAYOUTS[usual]
     else:

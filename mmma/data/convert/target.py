@@ -95,6 +95,8 @@ class SourceTree:
                 blobs of the download cache that the tree belongs to.
         """
         path = self.path / file
+        if path.exists() and not path.is_file():
+            raise ValueError(f'{path} is no file but a pipe or device: remove it')
         if not path.is_symlink() or os.environ.get(FOLLOW_LINKS):
             return path
         origin, top = path.resolve(), self.path.resolve()
