@@ -79,7 +79,4 @@ def _check_arguments(args: argparse.Namespace) -> None:
         )
     beside = args.out.with_suffix('.json')
     if beside.is_file() and b'"body_fusion"' not in beside.read_bytes():
-        raise ValueError(
-            f'{beside} would be replaced by the record of {args.out}, and is none '
-            'itself: use another name'
-        )
+        raise ValueError(f'{beside} is no record of scores: use another name')
