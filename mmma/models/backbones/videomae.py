@@ -331,8 +331,7 @@ class VideoMAEViT(BaseModule):
             ValueError: T is not ``num_frames``, or H or W no multiple of the patch.
         """
         grid = self._grid_of(imgs)
-        places = resize_table(self.pos_embed, self.arch.grid, grid[1:])
-        tokens = self.patch_embed(imgs) + places  # (N, L, D)
+        tokens = self._embed(imgs, grid)
         for block in self.blocks:
             if self.with_cp and torch.is_grad_enabled():
                 tokens = checkpoint(block, tokens, use_reentrant=False)
@@ -341,6 +340,11 @@ class VideoMAEViT(BaseModule):
         if self.return_feat_map:
             return tokens.transpose(1, 2).unflatten(2, grid)  # (N, D, t, h, w)
         return self.fc_norm(tokens.mean(dim=1))
+
+    def _embed(self, imgs: Tensor, grid: tuple[int, int, int]) -> Tensor:
+        """Tokens (N, L, D) that know their place."""
+        places = resize_table(self.pos_embed, self.arch.grid, grid[1:])
+        return self.patch_embed(imgs) + places
 
     def _grid_of(self, imgs: Tensor) -> tuple[int, int, int]:
         frames, height, width = imgs.shape[2:]
