@@ -34,13 +34,7 @@ from mmma.data.root import DataRoot, DatasetInfo
 from mmma.data.videos import entry_lines, odd_videos, parse_video, write_entries
 from mmma.files import SHOWN, OddEntries, read_text, replace_together, write_file
 from mmma.foreign import is_number, naming, parse_json
-from mmma.taxonomy import (
-    LABEL_SPACES,
-    SUBSETS,
-    LabelSpace,
-    load_label_space,
-    suggest,
-)
+from mmma.taxonomy import LABEL_SPACES, SUBSETS, LabelSpace, load_label_space, suggest
 from mmma.video import probe_video
 
 MAPPING_KEYS = ('action_names', 'first_index', 'subsets')

@@ -38,13 +38,7 @@ from mmma.files import (
     refuse,
 )
 from mmma.foreign import check_texts
-from mmma.taxonomy import (
-    DOMAINS,
-    SUBSETS,
-    check_choice,
-    load_label_space,
-    suggest,
-)
+from mmma.taxonomy import DOMAINS, SUBSETS, check_choice, load_label_space, suggest
 
 RELEASE = Path(__file__).with_name('mma82_release.json')
 TASK_NAMES = {'rec': 'recognition', 'det': 'detection'}
@@ -488,11 +482,7 @@ class Release:
         return {**values, 'class': str(label), **rate}
 
     def _place(
-        self,
-        name: str,
-        row: Mapping[str, str],
-        told: Mapping[str, str],
-        source: str,
+        self, name: str, row: Mapping[str, str], told: Mapping[str, str], source: str
     ) -> dict[str, str]:
         """Path in the new root, subset, domain and subject.
 

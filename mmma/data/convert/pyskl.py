@@ -22,13 +22,7 @@ import numpy as np
 from mmma.data.arrays import SkeletonWriter
 from mmma.data.clips import Clip
 from mmma.data.convert.target import Conversion, Options, UserMapping, list_sources
-from mmma.data.joints import (
-    JOINT_SETS,
-    MAX_SIDE,
-    WHOLEBODY65,
-    JointLayout,
-    get_layout,
-)
+from mmma.data.joints import JOINT_SETS, MAX_SIDE, WHOLEBODY65, JointLayout, get_layout
 from mmma.data.root import DatasetInfo
 from mmma.files import SHOWN, OddEntries
 from mmma.foreign import control_faults, first_line, naming, shown
@@ -515,11 +509,7 @@ def _layout(
 
 
 def _fitting(
-    rows: list[dict[str, Any]],
-    space: LabelSpace,
-    joints: int,
-    path: Path,
-    strict: bool,
+    rows: list[dict[str, Any]], space: LabelSpace, joints: int, path: Path, strict: bool
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Clips of the layout, and a line on others; a clip without a joint fits any."""
     odd, top = OddEntries(path), space.num_actions
