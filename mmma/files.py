@@ -430,7 +430,7 @@ class OddEntries:
         whole = any(not own.item and own.line < 2 for own in found)
         if strict or whole or self.doubtful or 2 * count > self.total:
             refuse(found, self.path, hint)
-        first = '; '.join(f'{own.item}: {own.text}' for own in found[:SHOWN])
+        first = '; '.join(shown(f'{own.item}: {own.text}') for own in found[:SHOWN])
         more = f'; and {count - SHOWN} more{hint and f" ({hint})"}' * (count > SHOWN)
         head = f'{count} of {self.total} {self.done} of {self.path.name}: {first}{more}'
         slight = f'{self.slight} segments of {self.path.name} are cut by up to 0.5 s'
