@@ -87,11 +87,13 @@ def _remove_drafts(folder: Path, _: int) -> None:
     """Remove the drafts of processes of this machine that are gone."""
     for part in folder.glob(f'.*-{_MACHINE}*.part'):
         try:
-            os.kill(int(part.suffixes[-2][1:].partition('-')[0]), 0)
-        except ProcessLookupError:
+            os.kill(pid := int(part.suffixes[-2][1:].partition('-')[0]), 0)
+            state = Path(f'/proc/{pid}/stat')  # Z: ended, and not waited for yet
+            gone = state.exists() and state.read_text().rpartition(')')[2][1:2] == 'Z'
+        except (ValueError, OSError) as error:  # no draft, or of another user
+            gone = isinstance(error, ProcessLookupError)
+        if gone:
             part.unlink(missing_ok=True)
-        except (ValueError, OSError):  # no draft, or of another user
-            continue
 
 
 @contextmanager

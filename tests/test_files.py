@@ -236,9 +236,15 @@ def test_keys_have_composed_letters(tmp_path):
     )
 
 
-def test_a_draft_of_a_process_that_is_gone_goes(tmp_path):
+@pytest.mark.parametrize('reaped', [True, False])
+def test_a_draft_of_a_process_that_is_gone_goes(tmp_path, reaped):
     child = subprocess.Popen(['true'])
-    child.wait()
+    if reaped:
+        child.wait()
+    elif sys.platform != 'linux':
+        pytest.skip('who has ended is told by /proc')
+    else:  # ended, but its parent does not ask
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     with draft(tmp_path / 'a.csv') as part:
         own = part.name.replace('.a.csv.', '.b.csv.')
         gone = own.replace(str(os.getpid()), str(child.pid))
