@@ -46,7 +46,7 @@ from mmma.datasets.windows import DenseWindows
 from mmma.engine.run import BackboneOptions, Run
 from mmma.engine.weights import load_backbone
 from mmma.evaluation.scores import ScoreTable
-from mmma.files import atomic_write, cache_home, only_writer, read_own
+from mmma.files import atomic_write, cache_home, only_writer, placed, read_own
 from mmma.registry import DATASETS, TRANSFORMS
 from mmma.taxonomy import SUBSETS
 
@@ -437,7 +437,8 @@ def extract(
                     shutil.rmtree(parts)
             return store, 0, []
     broken: list[str] = []
-    with FeatureWriter(root.path, name, info, task) as writer:
+    place = root.path / 'features' / name
+    with placed(place), FeatureWriter(root.path, name, info, task) as writer:
         before = len(writer.names)
         for each, features in stream(names.difference(writer.names)):
             if features is None:
