@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import pickletools
 import re
 import tarfile
@@ -313,6 +314,13 @@ _ZIP_START = b'PK\x03\x04'  # by which torch tells its two formats apart
 _PICKLES = 5  # in a file of torch before 1.6: magic, version, system, object, keys
 
 
+class _ShortError(pickle.UnpicklingError):
+    """Error of a text that torch searches in time that grows with its square."""
+
+    def __str__(self) -> str:
+        return super().__str__()[:1000]
+
+
 def load_weights_file(path: str | Path, trust: bool = False) -> Any:
     """Read a checkpoint onto the CPU.
 
@@ -336,6 +344,7 @@ def load_weights_file(path: str | Path, trust: bool = False) -> Any:
     _check_format(path)
     import torch
 
+    torch._weights_only_unpickler.UnpicklingError = _ShortError  # type: ignore
     try:
         content = torch.load(path, map_location='cpu', weights_only=not trust)
         meta = content.get('meta') if isinstance(content, Mapping) else None

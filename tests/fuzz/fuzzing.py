@@ -97,10 +97,14 @@ def fault_of_refusal(error: BaseException, file: Path) -> str:
     return ''
 
 
-def try_case(reader: Reader, case: int, file: Path) -> tuple[str, str]:
-    """Class of one case of a right file, which is changed, and what is wrong."""
+def change(reader: Reader, case: int, file: Path) -> None:
+    """Change a right file as a case does."""
     content = reader.mutate(random.Random(f'{reader.name}-{case}'), file.read_bytes())
     file.write_bytes(content)
+
+
+def try_case(reader: Reader, file: Path) -> tuple[str, str]:
+    """Class of what comes of a changed file, and what is wrong with it."""
 
     def ring(*_: object) -> None:
         raise TooSlow
@@ -141,7 +145,6 @@ def run_cases(reader: Reader, cases: range, folder: Path) -> Outcome:
     own = folder / 'case'
     with suppress(ValueError, OSError):  # some systems know no such limit
         resource.setrlimit(resource.RLIMIT_AS, (_size() + MOST_BYTES, -1))
-    peak = start = _peak()
     with open(folder / 'at', 'w') as at:
         for case in cases:
             if _names(own) != names:
@@ -149,18 +152,19 @@ def run_cases(reader: Reader, cases: range, folder: Path) -> Outcome:
                 shutil.copytree(seed, own)
             (own / name).write_bytes(right)
             os.pwrite(at.fileno(), b'%09d' % case, 0)
+            change(reader, case, own / name)
+            peak = _peak()  # not of the change, which may be larger than the file
             began, used = time.perf_counter(), time.process_time()
-            kind, story = try_case(reader, case, own / name)
+            kind, story = try_case(reader, own / name)
             seconds = time.perf_counter() - began
-            if (now := _peak()) - peak > MEGABYTES:
-                kind, story = 'unexplained', f'took {now - peak:.0f} MB. {story}'
-            peak = now
+            if (grown := _peak() - peak) > MEGABYTES:
+                kind, story = 'unexplained', f'took {grown:.0f} MB. {story}'
+            outcome.peak += grown
             outcome.counts[kind] += 1
             outcome.slowest = max(outcome.slowest, (seconds, case))
             outcome.seconds += time.process_time() - used
             if kind == 'unexplained' and len(outcome.faults) < FAULTS:
                 outcome.faults.append((case, story))
-    outcome.peak = peak - start
     return outcome
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 from byte_readers import READERS as BYTES  # noqa: E402
-from fuzzing import Outcome, Reader, fuzz, join, try_case  # noqa: E402
+from fuzzing import Outcome, Reader, change, fuzz, join, try_case  # noqa: E402
 from prettytable import PrettyTable  # noqa: E402
 from text_readers import READERS as TEXTS  # noqa: E402
 
@@ -38,7 +38,8 @@ def work(piece: tuple[str, range]) -> Outcome:
 def show(reader: Reader, case: int) -> int:
     """Try one case; its files stay."""
     folder = Path(tempfile.mkdtemp(prefix=f'fuzz-{case}-'))
-    kind, story = try_case(reader, case, reader.make(folder))
+    change(reader, case, file := reader.make(folder))
+    kind, story = try_case(reader, file)
     print(f'{folder}: {kind}', story, sep='\n')
     return kind == 'unexplained'
 
