@@ -83,7 +83,8 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
                 told = _GOES_ON.get(command, 'the same command starts anew')
                 print(f'interrupted: {told}', file=sys.stderr)
                 return 128 + (came or [signal.SIGINT])[0]
-            known = isinstance(error, (ValueError, OSError))
+            known = isinstance(error, (ValueError, OSError, ImportError))
+            known |= bool(_NOT_BUILT.search(str(error)))
             if not known or os.environ.get('MMMA_TRACEBACK'):
                 raise
             kept = getattr(error, 'errno', None) in _NO_ROOM and command in _GOES_ON
@@ -92,6 +93,8 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
             return 2
 
 
+# A config that names what there is not, or gives it arguments that it does not take.
+_NOT_BUILT = re.compile(r'is not in the \S+ registry|__init__\(\) (got an|missing) ')
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -172,7 +175,7 @@ def _note(message: Any, category: Any, filename: str, lineno: int, *_: Any) -> s
 
 def plain_message(error: Exception) -> str:
     """The text of an error without what data loaders and registries wrap around it."""
-    text = str(error)
+    text = str(error.args[0] if isinstance(error, KeyError) else error)
     if isinstance(error, OSError) and error.strerror:
         place = error.filename2 or error.filename
         text = f'{shown(place)}: {error.strerror}' if place else error.strerror

@@ -88,6 +88,9 @@ def test_errors_of_the_file_system_are_one_line(capsys, monkeypatch, tmp_path):
         OSError(5, 'Input/output error'): 'Input/output error',
         ConnectionError('no route to the host'): 'no route to the host',
         ChildProcessError('a worker process ended'): 'a worker process ended',
+        ImportError('X needs y: pip install y'): 'X needs y',
+        KeyError('Adam is not in the mmma::model registry. '): 'Adam is not in the',
+        TypeError('class `A` in a.py: A.__init__() got an unexpected x'): 'A.__init__',
     }
     wrong = []
     for error, told in errors.items():

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+import time
 
 import pytest
 import torch
@@ -87,6 +88,13 @@ def test_hosts_and_users(monkeypatch):
     text = 'ada@gpu-07 on gpu-07.lab.example, gpu-07: tcp://192.168.1.20:29500, gpu-071'
     assert Scrubber().log(text) == ('<host> on <host>, <host>: tcp://<host>, gpu-071')
     assert 'gpu-07' in Scrubber().text(text)
+
+
+def test_no_line_of_a_log_takes_for_ever():
+    begun = time.process_time()
+    for unit in ('a.', '1.', '10.1', 'a/', '/a', '@', 'a@', '~/', '-I/'):
+        Scrubber().log(unit * 50_000)
+    assert time.process_time() - begun < 5
 
 
 CONFIG = 'configs/recog/skeletontcn-tiny_mma82_zeroshot.py'
