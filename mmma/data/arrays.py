@@ -580,9 +580,7 @@ class FeatureWriter(ArrayWriter):
             raise ValueError(f'features of {name!r} are there twice')
         found, dim = np.asarray(features), self.info.dim
         if found.ndim != 2 or not len(found) or found.shape[1] != dim:
-            raise ValueError(
-                f'features of {name!r} have shape {found.shape}: need (1+, {dim})'
-            )
+            raise ValueError(f'features of {name!r}: {found.shape}, need (1+, {dim})')
         with np.errstate(over='ignore'):
             stored = np.asarray(found, self._dtype)
         if not np.isfinite(stored).all():

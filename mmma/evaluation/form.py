@@ -109,6 +109,9 @@ def _check_results(results: Any) -> None:
     for i, run in enumerate(results['runs']):
         if not (run.get('target') or run.get('domain')):
             raise ValueError(f'runs[{i}] has neither domain nor target')
+        bounds = (run.get('intervals') or {}).get('bounds') or {}
+        if odd := [key for key, (low, high) in bounds.items() if low > high]:
+            raise ValueError(f'runs[{i}].intervals: {odd[0]} is no interval')
         for level, table in (run.get('per_class') or {}).items():
             for key, values in table.items():
                 size = len(table['name'])

@@ -392,7 +392,7 @@ def test_other_features_start_anew_and_replace(tmp_path):
 @pytest.mark.parametrize(
     ('name', 'features', 'message'),
     [
-        ('b', np.zeros((2, 4)), r"of 'b' have shape \(2, 4\): need \(1\+, 3\)"),
+        ('b', np.zeros((2, 4)), r"of 'b': \(2, 4\), need \(1\+, 3\)"),
         ('b', np.zeros((0, 3)), r'need \(1\+, 3\)'),
         ('b', np.full((1, 3), np.nan), "of 'b' are not all finite as float16"),
         ('b', np.full((1, 3), 1e6), 'not all finite as float16: .*float32'),

@@ -227,6 +227,7 @@ def test_files_that_are_no_results(tmp_path):
             {'bounds': {'F1_mean': [1]}},
             r'\[1\]: it must be a list',
         ),
+        ('runs.0.intervals', {'bounds': {'a': [2, 1]}}, 'a is no interval'),
         ('runs.0.per_class', {'action': {'name': [1]}}, r'action.name\[0\] is 1'),
     ],
 )

@@ -325,7 +325,7 @@ def _checked(row: Any) -> dict[str, Any]:
     name = str(row['frame_dir'])
     for fault in control_faults({'frame_dir': name}):
         raise ValueError(fault)
-    if len(shape) != 2 or not all(isinstance(n, int) and n > 0 for n in shape):
+    if len(shape) != 2 or not all(isinstance(n, int) and 0 < n < 1e6 for n in shape):
         raise ValueError(f'img_shape {shape!r}: must be height and width in pixels')
     keypoint, score = keypoint.astype(np.float32), score.astype(np.float32)
     if max(shape) > MAX_SIDE:
