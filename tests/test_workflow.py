@@ -282,11 +282,14 @@ def test_a_step_ends_with_a_run_that_is_asked_to_end(
         time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGINT)
 
+    # A shell starts what it runs in the background with this signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     thread = threading.Thread(target=end)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path)
     thread.join()
+    signal.signal(signal.SIGINT, before)
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
     assert '[1/19] check: working' in capsys.readouterr().out

@@ -127,11 +127,12 @@ def add_options(
 
 
 def keep_inputs(args: argparse.Namespace) -> None:
-    """Refuse a file to write that the command reads, or a table of its data root."""
+    """Refuse to write, but by --force, what is read or is a table of the data root."""
     from mmma.data.root import DET_FILE, INFO_FILE, MISSING_FILE, REC_FILE
 
     given = {name: value for name, value in vars(args).items() if value is not None}
-    written = [Path(str(given.pop(name))) for name in _WRITTEN if name in given]
+    forced = given.get('force')
+    written = [Path(str(given.pop(n))) for n in _WRITTEN if n in given and not forced]
     values = [
         v for own in given.values() for v in (own if type(own) is list else [own])
     ]

@@ -226,9 +226,7 @@ class DataRoot:
                 through a link.
         """
         if not relative:
-            raise ValueError(
-                f'{self.path}: no video here, path is empty (skeletons only?)'
-            )
+            raise ValueError(f'{self.path}: no video, path is empty (skeletons only?)')
         file = self.path / relative
         if '\\' in relative and not file.exists():  # Windows writes paths so
             relative = relative.replace('\\', '/')
@@ -242,8 +240,10 @@ class DataRoot:
             found = (self.path / form for form in forms)
             file = next((other for other in found if other.exists()), file)
         target = file.resolve()
-        follows = self.info.follow_links or os.environ.get(FOLLOW_LINKS)
-        if not follows and not target.is_relative_to(self._real_path):
+        leaves = not target.is_relative_to(self._real_path)
+        if leaves and self.info.follow_links:  # as whoever made the root wished
+            _tell(f'note: {self.path}: links out of it are read, as {INFO_FILE} says')
+        elif leaves and not os.environ.get(FOLLOW_LINKS):
             raise ValueError(
                 f'path {relative!r} leaves the data root {self.path} through a link '
                 f'to {target}: give --follow-links if you made the link, or write '

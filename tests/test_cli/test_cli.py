@@ -61,7 +61,7 @@ def test_a_users_error_has_no_traceback_unless_asked_for(capsys, monkeypatch):
             'rec.csv',
         ),
         (['data/check', '.', '--json', 'dataset.json'], 'dataset.json'),
-        (['convert_weights', 'a.pth', 'a.pth', '--from', 'pyskl', '--force'], 'a.pth'),
+        (['convert_weights', 'a.pth', 'a.pth', '--from', 'pyskl'], 'a.pth'),
         (['fuse', 's.npz', '--gt', 'rec.csv', '--out', 'rec.csv'], 'rec.csv'),
         (['fuse', 's.npz', '--out', 'r.npz'], 'r.json'),
     ],

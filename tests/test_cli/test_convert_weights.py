@@ -141,12 +141,13 @@ def test_files_of_another_format_are_refused(tmp_path, capsys, kind, names, mess
     ('out', 'message'),
     [
         ('b.bin', 'write to a file named .pth or .safetensors'),
-        ('a.pth', 'exists: choose another name, or --force'),
+        ('there.pth', 'exists: choose another name, or --force'),
         ('gone/b.pth', 'no such folder to write to'),
     ],
 )
 def test_bad_targets_are_refused(tmp_path, capsys, out, message):
     source = write(tmp_path / 'a.pth', PYSKL)
+    write(tmp_path / 'there.pth', PYSKL)
     options = [source, str(tmp_path / out), '--from', 'pyskl']
     assert main('convert_weights', options) == 2
     assert message in capsys.readouterr().err

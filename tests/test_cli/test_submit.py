@@ -129,7 +129,7 @@ def test_bad_input_is_told_and_nothing_written(folder, capsys, arguments, listed
 
 def test_output_is_a_zip(folder, capsys):
     assert main('submit', ['mac2025', 's.npz', 'o.csv']) == 2
-    assert 'ends in .zip' in capsys.readouterr().err
+    assert 'ending in .zip' in capsys.readouterr().err
 
 
 def test_needs_no_torch(folder):

@@ -88,11 +88,11 @@ def test_fingerprint_changes_with_tables_and_nothing_else(root):
 def test_video_path_refuses_to_leave(root, path):
     with pytest.raises(ValueError, match='leaves the data root'):
         DataRoot(root).video_path(path)
-    with pytest.raises(ValueError, match='no video here, path is empty'):
+    with pytest.raises(ValueError, match='no video, path is empty'):
         DataRoot(root).video_path('')
 
 
-def test_video_path_through_links(root, tmp_path, monkeypatch):
+def test_video_path_through_links(root, tmp_path, monkeypatch, capsys):
     assert DataRoot(root).video_path('videos/a.mp4') == root / 'videos' / 'a.mp4'
     (root / 'disk').mkdir()
     (root / 'videos').symlink_to('disk')
@@ -112,6 +112,7 @@ def test_video_path_through_links(root, tmp_path, monkeypatch):
     info = json.loads((root / 'dataset.json').read_text())
     (root / 'dataset.json').write_text(json.dumps({**info, 'follow_links': True}))
     assert DataRoot(root).video_path('videos/a.mp4') == root / 'videos' / 'a.mp4'
+    assert 'links out of it are read, as dataset.json says' in capsys.readouterr().err
     (root / 'dataset.json').write_text(json.dumps({**info, 'follow_links': 'yes'}))
     with pytest.raises(ValueError, match="'follow_links' is 'yes'; use true or false"):
         DataRoot(root)
