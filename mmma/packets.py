@@ -155,7 +155,7 @@ def _index(path: str | os.PathLike[str], *_: object) -> VideoIndex:
             stamps = np.sort(pts[shown] if shown.any() else pts)
             stamped &= None not in bear and bear == sorted(set(bear))
             stamped &= bool((np.diff(stamps) > 0).all())
-        unit, rate = stream.time_base, stream.average_rate or 25
+        unit, rate = stream.time_base, max(stream.average_rate or 0, 0) or 25
         last_sec = float(duration[pts.argmax()] * unit)
         common &= stamped and _is_common(container, stream, len(pts))
     if not stamped:

@@ -93,7 +93,6 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
             return 2
 
 
-# A config that names what there is not, or gives it arguments that it does not take.
 _NOT_BUILT = re.compile(r'is not in the \S+ registry|__init__\(\) (got an|missing) ')
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 

@@ -29,7 +29,7 @@ from mmma.files import (
     read_text,
     tell,
 )
-from mmma.foreign import control_faults, is_number, parse_json
+from mmma.foreign import control_faults, has_controls, is_number, parse_json
 from mmma.structures.segments import Segments
 from mmma.taxonomy import (
     DOMAINS,
@@ -419,6 +419,8 @@ def read_detections(path: Path, space: LabelSpace, strict: bool = False) -> Segm
     results = content.get('results') if isinstance(content, dict) else None
     if not isinstance(results, dict) or not results:
         raise ValueError(f'{path}: no detections: need {_NEEDED}')
+    for name in filter(has_controls, results):
+        raise ValueError(f'{path}: the video {name!r} has control characters')
     odd = OddEntries(path, 'detections left out')
     lists = [v if isinstance(v, list) else [] for v in results.values()]
     for key in repeated:

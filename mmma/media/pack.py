@@ -101,7 +101,7 @@ class Journal:
             self._packed_before = {record['packed'] for record in records}
             known = {record['path']: record for record in records}
             changed = {**header, **self.header}
-        except (ValueError, LookupError, TypeError, RecursionError) as error:
+        except Exception as error:  # it may hold whatever somebody put there
             if not force:
                 raise ValueError(
                     f'{self.path}: not of this program, or damaged ({error!r}): delete '

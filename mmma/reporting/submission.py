@@ -2,7 +2,7 @@
 
 import csv
 import io
-import math
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +18,7 @@ from mmma.data.clips import read_names, split_name
 from mmma.evaluation.rows import body_variants
 from mmma.evaluation.scores import ScoreTable, first_of, read_scores
 from mmma.files import Problem, draft, refuse
+from mmma.foreign import finite
 from mmma.taxonomy import LabelSpace, load_label_space, suggest
 
 _VIDEO_COLUMNS = ('video_id', 'video-id')
@@ -221,14 +222,12 @@ def _fault(row: Sequence[str], layout: Layout) -> str:
         return f'{len(row)} cells, expected {len(layout.header)}'
     for at, size in layout.classes.items():
         cell = row[at]
-        if not (cell.isascii() and cell.isdigit() and int(cell) < size):
+        if not (re.fullmatch('[0-9]{1,9}', cell) and int(cell) < size):
             return f'{layout.header[at]} {cell!r}, expected 0..{size - 1}'
     for at in layout.numbers:
         try:
-            finite = math.isfinite(float(row[at]))
+            finite(row[at])
         except ValueError:
-            finite = False
-        if not finite:
             return f'{layout.header[at]!r} {row[at]!r} is no number'
     for group in layout.ranked:
         if len({row[at] for at in group}) != len(group):
