@@ -154,9 +154,7 @@ def _parsed(
         )
         parser.add_argument('--follow-links', action='store_true', help=told)
     warnings.formatwarning = _note
-    logging.raiseExceptions = (
-        False  # of a full disk, on which more than logs is written
-    )
+    logging.raiseExceptions = False  # of a full disk, which more than logs is told of
     os.environ.setdefault('NO_COLOR', '1')  # colours of logs are escapes as well
     args = parser.parse_args(argv)
     keep_inputs(args)

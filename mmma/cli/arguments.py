@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import os
 import re
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -133,15 +134,13 @@ def keep_inputs(args: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(args).items() if value is not None}
     forced = given.get('force')
     written = [Path(str(given.pop(n))) for n in _WRITTEN if n in given and not forced]
-    values = [
-        v for own in given.values() for v in (own if type(own) is list else [own])
-    ]
-    texts = {str(value) for value in values if isinstance(value, (str, Path))}
+    lists = (own if type(own) is list else [own] for own in given.values())
+    texts = {str(v) for own in lists for v in own if isinstance(v, (str, Path))}
     texts |= {text.partition('=')[2] for text in texts}  # NAME=FILE
-    names = ('', INFO_FILE, REC_FILE, DET_FILE, MISSING_FILE)
-    read = [Path(text, name) for text in texts - {''} for name in names]
-    for path in filter(Path.is_file, written):
-        if any(file.is_file() and file.samefile(path) for file in read):
+    tables = INFO_FILE, REC_FILE, DET_FILE, MISSING_FILE
+    read = {*texts, *(f'{root}/{name}' for root in texts - {''} for name in tables)}
+    for path in filter(Path.is_file, written):  # texts may be too long for a path
+        if any(os.path.isfile(file) and path.samefile(file) for file in read):
             raise ValueError(f'{path} is one of the inputs: write under another name')
 
 

@@ -79,6 +79,15 @@ def test_what_is_read_is_not_written(tmp_path, monkeypatch, capsys, argv, lost):
     assert Path(lost).read_text() == before
 
 
+def test_arguments_that_are_no_paths_are_let_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path('o.json').write_text('{}')
+    options = ['--cfg-options', f'x={"a" * 5000}', 'y=b\0c', f'z={"d/" * 3000}']
+    keep = ['test', 'CONFIG', 'a.pth', '--out', 'o.json', *options]
+    assert main(keep[0], keep[1:]) == 2
+    assert "no config 'CONFIG'" in capsys.readouterr().err
+
+
 def test_errors_of_the_file_system_are_one_line(capsys, monkeypatch, tmp_path):
     import mmma.cli.table
 
