@@ -18,6 +18,7 @@ HAS_DECORD = (
     "(sys_platform == 'linux' and platform_machine == 'x86_64') or "
     "(sys_platform == 'win32' and platform_machine == 'AMD64')"
 )
+ANNOTATION = ['praatio>=6', 'pympi-ling>=1.71']
 
 
 class BuildWithConfigs(build_py):
@@ -72,9 +73,14 @@ setup(
         'scipy',
     ],
     extras_require={
+        # ELAN and TextGrid; the other annotation tools need nothing.
+        'annotation': ANNOTATION,
         'dev': [
+            *ANNOTATION,
             'build',
+            "krippendorff; python_version >= '3.11'",
             'mypy',
+            "pandas; python_version >= '3.11'",
             'pre-commit',
             'pytest>=8',
             'pytest-xdist',
