@@ -2,7 +2,8 @@
 
 ``{"database": {video: {"subset", "annotations": [{"segment": [start_sec, end_sec],
 "label"}]}}}``, labels as name or index; a data root has ``path``, ``domain``,
-``subject``, ``fps``, ``frames`` and ``duration`` of each video as well.
+``subject``, ``fps``, ``frames`` and ``duration`` of each video as well. Annotations may
+have ``subject``, ``score``, ``text``, ``tier`` and ``point``, as tools give them.
 
 Detections are ``{"results": {video: [{"segment", "label", "score"}]}}``. Their files
 have millions of entries, so they are taken apart column by column; only a file with a
@@ -11,9 +12,10 @@ fault is looked at entry by entry. Other keys are ignored.
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
@@ -47,6 +49,7 @@ END_TOLERANCE_SEC = 0.5
 """A segment may end this much after its video: annotators count frames and containers
 round durations. Beyond it the times may belong to something else."""
 _SAME_SEC = 1e-3
+_EXTRAS = ('subject', 'score', 'text', 'tier', 'point')
 _SPREAD, _SPREAD_SEC = 0.05, 1.0
 """By so much frames / fps may differ from a duration: rates vary, ends are rounded."""
 
@@ -59,11 +62,21 @@ class Instance:
         start_sec: Start, seconds from the first frame.
         end_sec: End, exclusive.
         label: Index of the action in the label space.
+        subject: Who does it, where that is told of each.
+        score: How sure an annotator or a model is, if told.
+        text: What else an annotator says of it.
+        tier: Track or tier of an annotation tool in which it stands.
+        point: True for an event without length, which is one frame wide here.
     """
 
     start_sec: float
     end_sec: float
     label: int
+    subject: str = ''
+    score: float | None = None
+    text: str = ''
+    tier: str = ''
+    point: bool = False
 
 
 @dataclass(frozen=True)
@@ -221,7 +234,7 @@ def parse_video(
     for i, annotation in enumerate(annotations or ()):
         try:
             instance, beyond_sec, fault = _instance(annotation, duration, space, cut)
-            instances.append(instance)
+            instances.append(replace(instance, **_extras(annotation, of_root)))
             segments.slight += _SAME_SEC < beyond_sec <= END_TOLERANCE_SEC
         except ValueError as error:
             beyond_sec, fault = math.inf, str(error)
@@ -315,6 +328,27 @@ def _instance(
     return Instance(*times, label), beyond_sec, fault
 
 
+def _extras(annotation: dict[str, Any], of_root: bool) -> dict[str, Any]:
+    """What an annotation tells beside segment and label; of a root's, nothing odd."""
+    extras: dict[str, Any] = {}
+    for key in _EXTRAS:
+        if (value := annotation.get(key)) is None:
+            continue
+        if key == 'score':
+            good, form = is_number(value), 'a number'
+        elif key == 'point':
+            good, form = isinstance(value, bool), 'true or false'
+        else:
+            form = 'text without control characters'
+            lines = isinstance(value, str) and key == 'text'
+            good = not has_controls(re.sub(r'[\n\t]', '', value) if lines else value)
+        if good:
+            extras[key] = float(value) if key == 'score' else value
+        elif of_root:
+            raise ValueError(f'{key} {value!r}: must be {form}')
+    return extras
+
+
 def label_index(label: Any, space: LabelSpace) -> int:
     """Index of a label given by name or index.
 
@@ -368,8 +402,12 @@ def _entry(video: Video, space: LabelSpace) -> dict[str, Any]:
     entry = {column: getattr(video, column) for column in columns}
     if not video.withheld:
         entry['annotations'] = [
-            {'segment': [i.start_sec, i.end_sec], 'label': space.actions[i.label]}
-            for i in video.instances
+            {
+                'segment': [one.start_sec, one.end_sec],
+                'label': space.actions[one.label],
+                **{k: v for k in _EXTRAS if (v := getattr(one, k)) or type(v) is float},
+            }
+            for one in video.instances
         ]
     return entry
 

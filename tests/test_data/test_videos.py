@@ -422,3 +422,37 @@ def test_indices_without_0_are_told(tmp_path, space, capsys, labels, told):
     err = capsys.readouterr().err
     assert told in err
     assert bool(err) == bool(told)
+
+
+EXTRAS = {'subject': 'b', 'score': 0.0, 'text': 'zögert\nkurz', 'tier': 'Kopf 2'}
+
+
+def test_what_annotators_tell_is_kept(det_file, space, tmp_path):
+    told = {'segment': [1, 2], 'label': 'nodding', **EXTRAS, 'point': True}
+    videos = read_det(det_file({**ENTRY, 'annotations': [told]}), space)
+    assert videos[1].instances == (
+        Instance(1.0, 2.0, space.action_id('nodding'), *EXTRAS.values(), True),
+    )
+    write_det(tmp_path / 'again.json', videos, space)
+    again = json.loads((tmp_path / 'again.json').read_text('utf-8'))['database']
+    assert again['v']['annotations'] == [told]
+    assert again['good']['annotations'] == ENTRY['annotations']
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'must'),
+    [
+        ('score', '0.9', 'a number'),
+        ('point', 1, 'true or false'),
+        ('text', 'a\x1b', 'text without control'),
+        ('subject', 7, 'text without control'),
+        ('tier', 'a\nb', 'text without control'),
+    ],
+)
+def test_odd_extras_of_annotations(det_file, space, key, value, must):
+    told = {'segment': [1, 2], 'label': 'nodding', key: value}
+    path = det_file({**ENTRY, 'annotations': [told]})
+    with pytest.raises(ValueError, match=rf'annotation 0: {key} .*: must be {must}'):
+        read_strictly(path, space)
+    videos, *_ = scan_det(path, space, of_root=False)  # of anybody: other keys
+    assert videos[1].instances == (Instance(1.0, 2.0, space.action_id('nodding')),)
