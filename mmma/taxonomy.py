@@ -7,18 +7,25 @@ import difflib
 import functools
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
+
+from mmma.foreign import has_controls, naming, parse_json
 
 DOMAINS = ('lab', 'psychiatric', 'street', 'emotion')
 """Domains of MMA-82, the first of them the source: of a root that names no others."""
+WRITE_DOMAINS = 'or name it under "domains" of dataset.json'
 SUBSETS = ('train', 'val', 'test')
 LABEL_SPACES = ('mma82', 'ma52')
 BODY_GROUPS = ('taxonomy', 'statistics')
 
 _TABLES = Path(__file__).parent / 'tables'
+_KEYS = ('name', 'bodies', 'actions', 'domains', 'title', 'source', 'notes')
+_COUNTS = ('rec_instances', 'det_instances')
+_ACTION_KEYS = ('name', 'body', 'description', 'body_statistics', *_COUNTS)
 
 
 def suggest(name: str, allowed: Iterable[str]) -> str:
@@ -67,12 +74,14 @@ class LabelSpace:
     """Actions, body groups and the map between them.
 
     Attributes:
-        name: Name of the space, ``mma82`` or ``ma52``.
+        name: Name of the space, ``mma82``, ``ma52`` or of one's own.
         actions: (K,) action names in index order.
-        bodies: (B,) body group names in index order.
-        body_of: (K,) index of each action's body group.
+        bodies: (B,) body group names in index order; B is 0 where it has no groups.
+        body_of: (K,) index of each action's body group; empty without groups.
         rec_instances: (K,) published recognition clips per action, if known.
         det_instances: (K,) published detection instances per action, if known.
+        domains: Domains of its data set, if it names them; the first is the source.
+        descriptions: (K,) texts, empty for actions without; empty where none has any.
     """
 
     name: str
@@ -81,6 +90,8 @@ class LabelSpace:
     body_of: tuple[int, ...]
     rec_instances: tuple[int, ...] | None = None
     det_instances: tuple[int, ...] | None = None
+    domains: tuple[str, ...] = ()
+    descriptions: tuple[str, ...] = ()
 
     @property
     def num_actions(self) -> int:
@@ -108,12 +119,34 @@ class LabelSpace:
         """
         return self._find('body group', body, self.bodies)
 
+    def plain(self) -> Any:
+        """Name of a shipped space, whatever its groups; of another, its object."""
+        if self.name in LABEL_SPACES:
+            return self.name
+        columns = {
+            'name': self.actions,
+            'body': [self.bodies[body] for body in self.body_of],
+            'description': self.descriptions,
+        }
+        actions = [
+            {key: texts[i] for key, texts in columns.items() if texts and texts[i]}
+            for i in range(self.num_actions)
+        ]
+        lists = {'bodies': [*self.bodies], 'domains': [*self.domains]}
+        given = {key: names for key, names in lists.items() if names}
+        return {'name': self.name, **given, 'actions': actions}
+
     def with_body_of(self, body_of: Sequence[int]) -> 'LabelSpace':
         """The same space with another action-to-body map of (K,) indices."""
         return replace(self, body_of=tuple(int(b) for b in body_of))
 
     def _find(self, kind: str, value: str | int, names: tuple[str, ...]) -> int:
-        index = _positions(names).get(str(value).strip())
+        index = _positions(names).get(_name(str(value)))
+        if index is None and not names:
+            raise ValueError(
+                f'{kind} {value!r}: label space {self.name!r} has none: leave it '
+                'empty, or give each action one there'
+            )
         if index is None:
             index = str(value).strip().removeprefix('-').isdecimal()
             raise (IndexOutsideError if index else ValueError)(
@@ -142,40 +175,149 @@ def _positions(names: tuple[str, ...]) -> dict[str, int]:
     return {str(i): i for i in range(len(names))} | {n: i for i, n in enumerate(names)}
 
 
-@functools.cache
-def load_label_space(name: str = 'mma82', body_groups: str = 'taxonomy') -> LabelSpace:
+def load_label_space(
+    space: str | Mapping[str, Any] = 'mma82', body_groups: str = 'taxonomy'
+) -> LabelSpace:
     """Read a label space.
 
     Args:
-        name: ``mma82`` or ``ma52``.
+        space: ``mma82``, ``ma52``, or an object of the form of their tables: ``name``
+            and ``actions``, a list of ``{"name"}`` with ``body`` and ``description``
+            where there are any; ``bodies`` names the groups in their order.
         body_groups: Where the published figures disagree on an action's group
             (``scratching or touching forehead``), follow the ``taxonomy`` figure
             (head-hand) or the ``statistics`` figure (body-hand).
 
     Raises:
-        ValueError: An unknown space or option.
+        ValueError: An unknown space or option, or an object with faults: the first
+            five are told.
 
     Source: arXiv 2606.14096, taxonomy and statistics figures; arXiv 2403.05234.
     """
-    check_choice('label space', name, LABEL_SPACES)
     check_choice('body_groups', body_groups, BODY_GROUPS)
-    table = _read_table(name)
-    actions = table['actions']
-    key = f'body_{body_groups}'
-    bodies = tuple(table['bodies'])
+    if not isinstance(space, Mapping):
+        own = 'or an object with name and actions'
+        check_choice('label space', space, LABEL_SPACES, other=own)
+        return _shipped(space, body_groups)
+    made = _make_space(space, 'taxonomy')
+    if made.name in LABEL_SPACES and made != _shipped(made.name, 'taxonomy'):
+        raise ValueError(
+            f'label space {made.name!r} is not the one that is shipped by this name: '
+            'give yours another name'
+        )
+    return made if made.name not in LABEL_SPACES else _shipped(made.name, body_groups)
 
-    def counts(column: str) -> tuple[int, ...] | None:
-        known = all(column in a for a in actions)
-        return tuple(a[column] for a in actions) if known else None
 
+def read_label_space(text: str) -> LabelSpace:
+    """Label space by name, or of a JSON file with its object, as a command line has it.
+
+    A ``dataset.json`` has it under ``label_space``.
+
+    Raises:
+        ValueError: Neither a name nor a file, or a file with faults.
+    """
+    path = Path(text)
+    if text in LABEL_SPACES or not (path.is_file() or path.suffix == '.json'):
+        own = 'or the path of a JSON file with name and actions'
+        check_choice('label space', text, LABEL_SPACES, other=own)
+        return load_label_space(text)
+    if not path.is_file():
+        raise FileNotFoundError(f'no label space {path}: there is no such file')
+    with naming(path):
+        content, repeated = parse_json(path.read_text(encoding='utf-8-sig'), path)
+        if repeated:
+            raise ValueError(f'{repeated[0]!r} is there twice: keep one of them')
+        if isinstance(content, Mapping) and 'label_space' in content:
+            content = content['label_space']
+        elif not isinstance(content, Mapping):
+            raise ValueError('must be an object with name and actions')
+        return load_label_space(content)
+
+
+@functools.cache
+def _shipped(name: str, body_groups: str) -> LabelSpace:
+    return _make_space(_read_table(name), body_groups)
+
+
+def _make_space(table: Mapping[str, Any], body_groups: str) -> LabelSpace:
+    """A label space of its object; faults are told together."""
+    faults = _space_faults(table)
+    if not faults:
+        actions = [{**a, 'name': _name(a['name'])} for a in table['actions']]
+        own = [a.get(f'body_{body_groups}', a.get('body')) for a in actions]
+        groups = table.get('bodies') or [b for b in dict.fromkeys(own) if b]
+        bodies, names = tuple(map(_name, groups)), [a['name'] for a in actions]
+        of = [_name(body) if body else '' for body in own] if bodies else []
+        faults = [
+            f'action {name!r} has the body {body!r}: use one of {", ".join(bodies)}.'
+            f'{suggest(body, bodies)}'
+            for name, body in zip(names, of, strict=False)
+            if body not in bodies
+        ]
+        faults += [f'no action has the body {b!r}' for b in bodies if b not in of]
+        for kind, kept in (('action', names), ('body', bodies)):
+            twice = [name for name in dict.fromkeys(kept) if kept.count(name) > 1]
+            faults += [f'{kind} {name!r} is there twice' for name in twice]
+    if faults:
+        more = f'; and {len(faults) - 5} more faults' if len(faults) > 5 else ''
+        raise ValueError(
+            f'label space {str(table.get("name"))!r}: {"; ".join(faults[:5])}{more}'
+        )
+    texts = tuple(a.get('description') or '' for a in actions)
+    counts = [
+        tuple(a[key] for a in actions) if all(key in a for a in actions) else None
+        for key in _COUNTS
+    ]
+    domains = tuple(map(_name, table.get('domains') or ()))
+    of_body = tuple(map(bodies.index, of))
+    own_texts = texts if any(texts) else ()
     return LabelSpace(
-        name=name,
-        actions=tuple(a['name'] for a in actions),
-        bodies=bodies,
-        body_of=tuple(bodies.index(a.get(key, a['body'])) for a in actions),
-        rec_instances=counts('rec_instances'),
-        det_instances=counts('det_instances'),
+        table['name'], tuple(names), bodies, of_body, *counts, domains, own_texts
     )
+
+
+def _space_faults(table: Mapping[str, Any]) -> list[str]:
+    """What keeps an object from being read as a label space."""
+    hint = 'list of {"name", "body", "description"}'
+    faults = [
+        f'unknown key {key!r}.{suggest(key, _KEYS)}'
+        for key in table
+        if key not in _KEYS
+    ]
+    actions = table.get('actions')
+    if not isinstance(actions, (list, tuple)) or not actions:
+        return [*faults, f'actions must be a {hint}, one or more, not {actions!r}']
+    named = [('name', table.get('name'))]
+    for key in ('bodies', 'domains'):
+        names = table.get(key) or []
+        if not isinstance(names, (list, tuple)):
+            return [*faults, f'{key} must be a list of names, not {names!r}']
+        named += [(key, name) for name in names]
+    for i, action in enumerate(actions):
+        if not isinstance(action, Mapping):
+            faults.append(f'actions[{i}] is {action!r}: actions are a {hint}')
+            continue
+        faults += [
+            f'actions[{i}] has an unknown key {key!r}.{suggest(key, _ACTION_KEYS)}'
+            for key in action
+            if key not in _ACTION_KEYS
+        ]
+        named.append((f'actions[{i}].name', action.get('name')))
+        for key in ('body', 'description'):
+            if action.get(key):
+                named.append((f'actions[{i}].{key}', action[key]))
+    for where, name in named:
+        lines = 'description' in where and isinstance(name, str)
+        if has_controls(' '.join(name.split()) if lines else name) or not name.strip():
+            faults.append(f'{where} {name!r} must be text without control characters')
+        elif not lines and re.fullmatch(r'-?\d+', name.strip()):
+            faults.append(f'{where} {name!r} reads as an index: add a letter')
+    return faults
+
+
+def _name(text: str) -> str:
+    """A name as tables are read: composed letters, no spaces around it."""
+    return normalize('NFC', text.strip())
 
 
 def load_statistics() -> dict[str, Any]:

@@ -27,7 +27,10 @@ FLOORS = (
     ('cli',),
 )
 RANK = {name: rank for rank, floor in enumerate(FLOORS) for name in floor}
-BESIDE = {('files', 'taxonomy'), ('files', 'foreign'), ('packets', 'pictures')}
+BESIDE = {
+    *(('files', 'taxonomy'), ('files', 'foreign'), ('packets', 'pictures')),
+    ('taxonomy', 'foreign'),
+}
 
 # These may only fall; a feature that needs more says what it replaces.
 BUDGET = {

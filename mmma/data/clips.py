@@ -28,6 +28,7 @@ from mmma.taxonomy import (
     BODY_GROUPS,
     DOMAINS,
     SUBSETS,
+    WRITE_DOMAINS,
     IndexOutsideError,
     LabelSpace,
     check_choice,
@@ -185,13 +186,14 @@ def write_rec(path: Path, clips: Iterable[Clip], space: LabelSpace) -> None:
     ]
     with atomic_write(Path(path)) as file:
         writer = csv.writer(file, lineterminator='\n')
-        writer.writerow([*REQUIRED, *optional])
+        grouped = bool(space.bodies)  # else there is no column of groups
+        writer.writerow([*(REQUIRED if grouped else REQUIRED[:-1]), *optional])
         for clip in clips:
             action = '' if clip.action is None else space.actions[clip.action]
             body = '' if clip.body is None else space.bodies[clip.body]
             fixed = [clip.clip, clip.path, clip.subset, clip.domain, clip.subject]
             more = [getattr(clip, column) for column in optional]
-            writer.writerow([*fixed, action, body, *more])
+            writer.writerow([*fixed, action, *([body] if grouped else []), *more])
 
 
 def body_map(clips: Iterable[Clip], space: LabelSpace) -> LabelSpace:
@@ -220,7 +222,7 @@ class _Scan:
         self._labels: set[str] = set()  # actions as the file writes them
         lookups = {
             'subset': lambda s: check_choice('subset', s, SUBSETS),
-            'domain': lambda s: check_choice('domain', s, domains),
+            'domain': lambda s: check_choice('domain', s, domains, other=WRITE_DOMAINS),
             'action': lambda s: space.action_id(s) if s else None,
             'body': lambda s: space.body_id(s) if s else None,
         }
@@ -236,7 +238,8 @@ class _Scan:
                 1, '', f'empty file; the first line must be {",".join(REQUIRED)}'
             )
             return False
-        for column in [c for c in REQUIRED if c not in columns]:
+        needed = REQUIRED if self.space.bodies else REQUIRED[:-1]
+        for column in [c for c in needed if c not in columns]:
             self.odd.add(1, '', f'no column {column!r} (columns: {", ".join(columns)})')
         for column in sorted({c for c in columns if columns.count(c) > 1}):
             self.odd.add(1, '', f'column {column!r} is there twice')
@@ -250,7 +253,8 @@ class _Scan:
         """Take one row: a clip, or what is wrong with it."""
         self.odd.total += 1
         row = dict(zip(self._columns, values, strict=False))
-        name = row['clip'] = normalize('NFC', row.get('clip', ''))
+        row.update({k: normalize('NFC', row.get(k, '')) for k in ('clip', 'domain')})
+        name = row['clip']
         if len(values) != len(self._columns):
             counts = f'{len(values)} fields, the header has {len(self._columns)}'
             self.odd.add(line, name, counts)
@@ -285,7 +289,7 @@ class _Scan:
             )
         for column, lookup in self._lookups.items():
             try:
-                fields[column] = lookup(row[column])
+                fields[column] = lookup(row.get(column, ''))
             except ValueError as error:
                 fields[column] = None
                 self.odd.doubtful |= isinstance(error, IndexOutsideError)
@@ -299,7 +303,7 @@ class _Scan:
         """The good rows, empty body groups filled; having no row is a problem."""
         if not self.odd.total and not self.odd.problems:
             self.odd.add(0, '', 'empty table: a header and no clip')
-        body_of = dict(enumerate(self.space.body_of))
+        body_of = dict(enumerate(self.space.body_of))  # empty without groups
         name = self.odd.path.name
         self.odd.remarks += index_notes(self._labels, name) + self._shifts(name)
         for action, counts in self._bodies.items():
@@ -309,7 +313,7 @@ class _Scan:
                 body_of[action] = next(b for b, n in counts.items() if n == most)
         for fields in self._rows:
             action, own = fields['action'], fields['body']
-            body = fields['body'] = own if action is None else body_of[action]
+            body = fields['body'] = own if action is None else body_of.get(action)
             if own not in (None, body):
                 self.odd.add(
                     *(fields['line'], fields['clip']),
@@ -325,7 +329,7 @@ class _Scan:
 
         Rows count as they are in the file, before one group is made of them.
         """
-        spaces = [load_label_space(self.space.name, own) for own in BODY_GROUPS]
+        spaces = [load_label_space(self.space.plain(), own) for own in BODY_GROUPS]
         others = []
         for action, counts in sorted(self._bodies.items()):
             known = {space.body_of[action] for space in spaces}

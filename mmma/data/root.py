@@ -6,8 +6,8 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from unicodedata import normalize
@@ -17,7 +17,6 @@ from mmma.data.videos import Video, read_det
 from mmma.files import atomic_write, leaves_root, read_json, read_table
 from mmma.foreign import control_faults, has_controls, naming
 from mmma.taxonomy import (
-    DOMAINS,
     LABEL_SPACES,
     LabelSpace,
     check_choice,
@@ -43,26 +42,35 @@ class DatasetInfo:
 
     Attributes:
         name: Name of the data set.
-        label_space: ``mma82`` or ``ma52``.
+        label_space: Name of a shipped one, or the object of one's own, as
+            ``load_label_space`` takes them.
         simulated: True where no real person is shown; numbers are then marked so.
         source: Where it comes from.
         version: Its release.
         packed: What was done to the videos when they were packed, if they were.
-        domains: Its domains, in the order of rows and tables.
-        source_domain: The one that zero-shot and few-shot train on.
+        domains: Its domains, in the order of rows and tables; without any, those of
+            the label space.
+        source_domain: The one that zero-shot and few-shot train on; by default the
+            first.
         follow_links: True where videos may lie behind links out of the root, as for
             the command that was given ``--follow-links``.
     """
 
     name: str
-    label_space: str
+    label_space: str | Mapping[str, Any]
     simulated: bool
     source: str | None = None
     version: str | None = None
     packed: Any = None
-    domains: tuple[str, ...] = DOMAINS
-    source_domain: str = DOMAINS[0]
+    domains: tuple[str, ...] = ()
+    source_domain: str = ''
     follow_links: bool | None = None
+
+    def __post_init__(self) -> None:
+        domains = self.domains or load_label_space(self.label_space).domains
+        object.__setattr__(self, 'domains', domains)
+        source = self.source_domain or next(iter(domains), '')
+        object.__setattr__(self, 'source_domain', source)
 
 
 class DataRoot:
@@ -351,8 +359,8 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
     parsed = read_json(file, text=content)
     if not isinstance(parsed, dict):
         raise ValueError(f'{file}: must be an object with name, label_space, simulated')
-    for key, kind in (('name', str), ('label_space', str), ('simulated', bool)):
-        if not isinstance(parsed.get(key), kind):
+    for key, kind in (('name', str), ('label_space', object), ('simulated', bool)):
+        if parsed.get(key) is None or not isinstance(parsed[key], kind):
             raise ValueError(
                 f'{file}: {key!r} is {parsed.get(key)!r}; it must be there and be a '
                 f'{kind.__name__}'
@@ -362,7 +370,10 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
         raise ValueError(f'{file}: {faults[0]}')
     if not isinstance(follows := parsed.get('follow_links', False), bool):
         raise ValueError(f"{file}: 'follow_links' is {follows!r}; use true or false")
-    domains = parsed.get('domains', list(DOMAINS))
+    with naming(file):
+        space = load_label_space(parsed['label_space'])
+    found = [*space.domains] or [*dict.fromkeys(_domains(Path(root)))] or ['lab']
+    domains = parsed.get('domains', found)
     named = isinstance(domains, list) and not any(map(has_controls, domains))
     if not named or not domains or {'', 'all', 'rest'} & set(domains):
         raise ValueError(
@@ -371,9 +382,14 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
         )
     if len(set(domains)) < len(domains):
         raise ValueError(f"{file}: 'domains' is {domains!r}; name each domain once")
+    if 'domains' not in parsed and len(found) > 1 and not space.domains:
+        raise ValueError(
+            f'{file}: the tables have the domains {", ".join(found)}: write them into '
+            f'it as "domains": {json.dumps(found, ensure_ascii=False)}, the one first '
+            'that zero-shot and few-shot train on'
+        )
     source = parsed.get('source_domain', domains[0])
     with naming(file):
-        load_label_space(parsed['label_space'])
         check_choice('source_domain', source, domains)
     known = DatasetInfo.__dataclass_fields__
     values = {key: parsed[key] for key in known if key in parsed}
@@ -381,10 +397,24 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
     return DatasetInfo(**values)
 
 
+def _domains(root: Path) -> Iterator[str]:
+    """Domains of all rows of the tables of a root; none where they cannot be read."""
+    if (root / REC_FILE).is_file():
+        header, rows = read_table(root / REC_FILE)
+        at = header.index('domain') if 'domain' in header else len(header)
+        yield from (row[at] for _, row in rows if row[at : at + 1] and row[at])
+    if (root / DET_FILE).is_file():
+        videos = read_json(root / DET_FILE)
+        videos = videos.get('database') if isinstance(videos, dict) else None
+        for video in videos.values() if isinstance(videos, dict) else ():
+            domain = video.get('domain') if isinstance(video, dict) else None
+            yield from [domain] if domain and isinstance(domain, str) else []
+
+
 def write_info(root: Path, info: DatasetInfo) -> None:
     """Write ``dataset.json`` of a root, which is made; what is None is left out."""
     content = {key: value for key, value in vars(info).items() if value is not None}
-    if info.domains == DOMAINS and info.source_domain == DOMAINS[0]:
+    if info == replace(info, domains=(), source_domain=''):  # the label space tells
         del content['domains'], content['source_domain']
     with atomic_write(Path(root) / INFO_FILE) as file:
         file.write(json.dumps(content, indent=1, ensure_ascii=False) + '\n')
@@ -408,8 +438,9 @@ def missing_root(path: Path, modality: str = 'Pose') -> str:
         return (
             f'{path} has {" and ".join(tables)}, but no dataset.json: write '
             '{"name": "NAME", "label_space": "mma82", "simulated": false} into it, '
-            f'with a label_space of {", ".join(LABEL_SPACES)}, and "domains": [...] '
-            'where they are not those of MMA-82 (docs/data_format.md).'
+            f'with a label_space of {", ".join(LABEL_SPACES)} or your own, and '
+            '"domains": [...] where they are not those of MMA-82 '
+            '(docs/data_format.md).'
         )
     scale = 'small' if modality == 'Pose' else 'tiny --modality both'
     what = 'it has no dataset.json' if path.is_dir() else 'there is no such folder'

@@ -37,6 +37,7 @@ from mmma.taxonomy import (
     DOMAINS,
     LABEL_SPACES,
     SUBSETS,
+    WRITE_DOMAINS,
     IndexOutsideError,
     LabelSpace,
     check_choice,
@@ -259,9 +260,10 @@ def parse_video(
 def _root_faults(
     name: str, entry: dict[str, Any], domains: Sequence[str]
 ) -> Iterator[str]:
-    for kind, allowed in (('subset', SUBSETS), ('domain', domains)):
+    kinds = ('subset', SUBSETS, ''), ('domain', domains, WRITE_DOMAINS)
+    for kind, allowed, other in kinds:
         try:
-            check_choice(kind, str(entry.get(kind, '')), allowed)
+            check_choice(kind, str(entry.get(kind, '')), allowed, other=other)
         except ValueError as error:
             yield str(error)
     path = str(entry.get('path') or '')

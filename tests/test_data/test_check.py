@@ -300,7 +300,8 @@ def test_a_long_list_of_videos_is_cut_in_the_text_not_in_the_json(root):
 def test_a_root_has_domains_of_its_own(root):
     write_info(root, DatasetInfo('t', 'mma82', True, None, None, None, ('lab', 'gym')))
     assert problems(check_root(root, strict=True), 'rec.csv') == [
-        f"{root}/rec.csv:3: b: unknown domain 'street': use one of lab, gym."
+        f"{root}/rec.csv:3: b: unknown domain 'street': use one of lab, gym or "
+        'name it under "domains" of dataset.json.'
     ]
     text = (root / 'rec.csv').read_text().replace('street', 'gym')
     (root / 'rec.csv').write_text(text)

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from mmma.data.check import check_root
+from mmma.data.clips import write_rec
 from mmma.data.root import DataRoot, DatasetInfo, read_info, write_info
 from mmma.taxonomy import DOMAINS
 
@@ -169,6 +170,62 @@ def test_domains_are_the_roots(root, capsys):
     assert {clip.domain for clip in data.read_rec()} == {'lab', 'clinic-a'}
     write_info(root, data.info)
     assert json.loads((root / 'dataset.json').read_text()) == info
+
+
+OWN_SPACE = {'name': 'own', 'actions': [{'name': 'waving'}, {'name': 'nodding'}]}
+
+
+def write_own(folder, rows, **values):
+    info = {'name': 'own', 'label_space': OWN_SPACE, 'simulated': False, **values}
+    (folder / 'dataset.json').write_text(json.dumps(info))
+    (folder / 'rec.csv').write_text('clip,path,subset,domain,subject,action\n' + rows)
+    return info
+
+
+def test_a_root_with_a_label_space_of_its_own(tmp_path, capsys):
+    rows = 'a,a.mp4,train,clinic,s1,waving\nb,b.mp4,test,clinic,s2,1\n'
+    info = write_own(tmp_path, rows)
+    data = DataRoot(tmp_path)
+    assert data.domains == (('clinic',), 'clinic')  # the one that the table has
+    assert [(clip.action, clip.body) for clip in data.read_rec()] == [
+        (0, None),
+        (1, None),
+    ]
+    assert data.label_space().plain() == OWN_SPACE
+    write_rec(tmp_path / 'again.csv', data.read_rec(), data.label_space())
+    assert (
+        (tmp_path / 'again.csv')
+        .read_text()
+        .startswith(
+            'clip,path,subset,domain,subject,action\na,a.mp4,train,clinic,s1,waving\n'
+        )
+    )
+    write_info(tmp_path, data.info)
+    written = json.loads((tmp_path / 'dataset.json').read_text())
+    assert written == {**info, 'domains': ['clinic'], 'source_domain': 'clinic'}
+    assert capsys.readouterr().err == ''
+
+
+def test_domains_of_two_are_to_be_named(tmp_path):
+    rows = 'a,a.mp4,train,home,s1,waving\nb,b.mp4,test,clinic,s2,waving\n'
+    write_own(tmp_path, rows)
+    match = (
+        r'have the domains home, clinic: write them .* "domains": \["home", "clinic"\]'
+    )
+    with pytest.raises(ValueError, match=match):
+        DataRoot(tmp_path)
+    write_own(tmp_path, rows, domains=['clinic', 'home'])
+    assert DataRoot(tmp_path).domains == (('clinic', 'home'), 'clinic')
+    write_own(tmp_path, rows, label_space={**OWN_SPACE, 'domains': ['home', 'clinic']})
+    assert DataRoot(tmp_path).domains == (('home', 'clinic'), 'home')
+
+
+def test_the_one_domain_of_ma52_is_of_its_table(tmp_path):
+    info = write_own(tmp_path, 'a,a.mp4,train,lab,s1,nodding\n', label_space='ma52')
+    data = DataRoot(tmp_path)
+    assert data.domains == (('lab',), 'lab')
+    write_info(tmp_path, data.info)
+    assert json.loads((tmp_path / 'dataset.json').read_text()) == info
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,14 @@ from mmma.data.root import DataRoot, DatasetInfo
 from mmma.data.videos import entry_lines, odd_videos, parse_video, write_entries
 from mmma.files import SHOWN, OddEntries, read_text, replace_together, write_file
 from mmma.foreign import is_number, naming, parse_json
-from mmma.taxonomy import LABEL_SPACES, SUBSETS, LabelSpace, load_label_space, suggest
+from mmma.taxonomy import (
+    DOMAINS,
+    LABEL_SPACES,
+    SUBSETS,
+    LabelSpace,
+    load_label_space,
+    suggest,
+)
 from mmma.video import probe_video
 
 MAPPING_KEYS = ('action_names', 'first_index', 'subsets')
@@ -85,7 +92,8 @@ def convert_detection(
             odd[0].add(lines[name], name, str(error))
             continue
         has_rates |= own
-        video = parse_video(name, ours, space, odd, lines[name])
+        domains = DOMAINS if space.name in LABEL_SPACES else (str(ours['domain']),)
+        video = parse_video(name, ours, space, odd, lines[name], domains)
         conversion.videos += [video] if video else []
     conversion.labels |= _from_0(found, classes, mapping)
     odd[0].total = len(lines)
@@ -105,7 +113,8 @@ def convert_detection(
     conversion.notices += notices
     simulated = any(entry.get('simulated') is True for entry in videos.values())
     title = f'{"OpenTAD" if kind == "opentad" else "PointTAD"} {path.name}'
-    conversion.write(DatasetInfo(path.stem, space.name, simulated, title), space)
+    info = DatasetInfo(path.stem, space.plain(), simulated, title)
+    conversion.write(info, space)
     return conversion
 
 
@@ -269,8 +278,9 @@ def resolve_labels(
         videos[_key(label)].append(video)
     renamed = mapping.action_names
     spelt = {str(k) for k in videos if not _is_index(k)} | set(listed.values())
-    chosen = mapping.label_space or _best_space(spelt, renamed, bool(videos))
-    space = load_label_space(chosen)
+    space = load_label_space(
+        mapping.label_space or _best_space(spelt, renamed, bool(videos))
+    )
     known = {plain_name(name): name for name in space.actions}
     published = space.actions if space.name == PUBLISHED_ORDER else ()
     by_index = listed or dict(enumerate(published))

@@ -407,7 +407,8 @@ def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
                 writer.append(row['frame_dir'], *joints, fps, width, height)
             conversion.end_old()
 
-    info = DatasetInfo(path.stem, space.name, False, f'skeleton pickle {path.name}')
+    title = f'skeleton pickle {path.name}'
+    info = DatasetInfo(path.stem, space.plain(), False, title)
     conversion.write(info, space, write_store)
     conversion.notices = kept  # skeletons that were there before are replaced
     return conversion

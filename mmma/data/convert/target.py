@@ -50,6 +50,7 @@ from mmma.taxonomy import (
     LabelSpace,
     check_choice,
     index_notes,
+    load_label_space,
 )
 from mmma.video import VIDEO_SUFFIXES
 
@@ -260,7 +261,7 @@ class UserMapping:
     """Content of a ``--mapping`` file of a converter that reads one table.
 
     Attributes:
-        label_space: Ours; None leaves it to the converter.
+        label_space: Ours, by name or as an object; None leaves it to the converter.
         domain: Domain of clips and videos that ``domains`` and the table do not name.
         domains: Start of a name -> domain.
         action_names: Their label -> our action, or '' to leave it out.
@@ -271,7 +272,7 @@ class UserMapping:
         layout: Fields of the joint layout of a pickle.
     """
 
-    label_space: str | None = None
+    label_space: str | dict[str, Any] | None = None
     domain: str = 'lab'
     domains: dict[str, str] = field(default_factory=dict)
     action_names: dict[str, str] = field(default_factory=dict)
@@ -305,10 +306,13 @@ class UserMapping:
             if not isinstance(content.get('layout') or {}, dict):
                 raise ValueError(f'layout must be an object, not {content["layout"]!r}')
             mapping = cls(**content)
-            if mapping.label_space is not None:
+            own = isinstance(mapping.label_space, dict)  # whose domains have any name
+            if own:
+                load_label_space(mapping.label_space)
+            elif mapping.label_space is not None:
                 check_choice('label_space', mapping.label_space, LABEL_SPACES)
             for domain in (mapping.domain, *mapping.domains.values()):
-                check_choice('domain', domain, DOMAINS)
+                check_choice('domain', domain, (domain,) if own else DOMAINS)
             subsets = (
                 *(*mapping.subsets.values(), *mapping.splits.values()),
                 mapping.subset,
@@ -456,7 +460,8 @@ class Conversion:
         drafts.mkdir(parents=True)
         try:
             self.notices += index_notes(self.labels, tree.name)
-            self._write_tables(drafts, space)
+            info = _with_domains(info, [r.domain for r in (*self.clips, *self.videos)])
+            self._write_tables(drafts, space, info.domains)
             tell(note for note in self.notices if note.startswith(WARNING))
             paths = {row.path for row in (*self.clips, *self.videos)}
             self.files = {p: f for p, f in self.files.items() if p in paths}
@@ -519,13 +524,15 @@ class Conversion:
             link_or_copy(origin, place, mode)  # a download cache holds links
         self.placed = len(paths)
 
-    def _write_tables(self, out: Path, space: LabelSpace) -> None:
+    def _write_tables(
+        self, out: Path, space: LabelSpace, domains: Sequence[str]
+    ) -> None:
         """Write the tables, and read them back: what is left odd shows there."""
         rec, det = out / REC_FILE, out / DET_FILE
         odd: list[OddEntries] = []
         if self.clips:
             write_rec(rec, self.clips, space)
-            clips, *odd = scan_rec(rec, space)
+            clips, *odd = scan_rec(rec, space, None, domains)
             kept = {clip.line: clip for clip in clips}
             self.clips = [
                 clip if clip.body is None else replace(clip, body=kept[line].body)
@@ -535,7 +542,7 @@ class Conversion:
             write_rec(rec, self.clips, space)
         if self.videos:
             write_det(det, self.videos, space)
-            self.videos, *more = scan_det(det, space)
+            self.videos, *more = scan_det(det, space, None, domains)
             odd += more
             write_det(det, self.videos, space)
         try:
@@ -583,6 +590,15 @@ class Conversion:
         lines.append(f'  videos: {self.placed} put in place, {len(self.absent)} absent')
         notes = (n for n in self.notices if not n.startswith(WARNING))
         return lines + [f'note: {shown(note)}' for note in notes]
+
+
+def _with_domains(info: DatasetInfo, used: Sequence[str]) -> DatasetInfo:
+    """Content of ``dataset.json`` with those domains of rows that it does not name."""
+    own = [domain for domain in dict.fromkeys(used) if domain]
+    if set(own) <= set(info.domains):
+        return info
+    domains = dict.fromkeys([*(d for d in info.domains if d in own), *own])
+    return replace(info, domains=tuple(domains), source_domain='')
 
 
 def _counts(counts: Counter[str]) -> str:
