@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -71,6 +71,14 @@ class DatasetInfo:
         object.__setattr__(self, 'domains', domains)
         source = self.source_domain or next(iter(domains), '')
         object.__setattr__(self, 'source_domain', source)
+
+    def with_domains(self, used: Iterable[str]) -> 'DatasetInfo':
+        """The same, with those domains of rows behind it that it does not name."""
+        own = dict.fromkeys(domain for domain in used if domain)
+        if own.keys() <= {*self.domains}:
+            return self
+        domains = dict.fromkeys([*(d for d in self.domains if d in own), *own])
+        return replace(self, domains=tuple(domains), source_domain='')
 
 
 class DataRoot:

@@ -460,7 +460,7 @@ class Conversion:
         drafts.mkdir(parents=True)
         try:
             self.notices += index_notes(self.labels, tree.name)
-            info = _with_domains(info, [r.domain for r in (*self.clips, *self.videos)])
+            info = info.with_domains(r.domain for r in (*self.clips, *self.videos))
             self._write_tables(drafts, space, info.domains)
             tell(note for note in self.notices if note.startswith(WARNING))
             paths = {row.path for row in (*self.clips, *self.videos)}
@@ -590,15 +590,6 @@ class Conversion:
         lines.append(f'  videos: {self.placed} put in place, {len(self.absent)} absent')
         notes = (n for n in self.notices if not n.startswith(WARNING))
         return lines + [f'note: {shown(note)}' for note in notes]
-
-
-def _with_domains(info: DatasetInfo, used: Sequence[str]) -> DatasetInfo:
-    """Content of ``dataset.json`` with those domains of rows that it does not name."""
-    own = [domain for domain in dict.fromkeys(used) if domain]
-    if set(own) <= set(info.domains):
-        return info
-    domains = dict.fromkeys([*(d for d in info.domains if d in own), *own])
-    return replace(info, domains=tuple(domains), source_domain='')
 
 
 def _counts(counts: Counter[str]) -> str:
