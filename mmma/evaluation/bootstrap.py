@@ -20,7 +20,7 @@ move a number.
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -196,6 +196,30 @@ def _weighted_metrics(
         flat = weights.astype(np.float32) @ cells.reshape(len(cells), -1)
         levels[level] = ClassCounts(*np.split(flat.astype(np.float64), 4, axis=1))
     return recognition_metrics(levels, class_set)
+
+
+def weighted_intervals(
+    measure: Callable[[IntArray], Mapping[str, FloatArray]],
+    unit: tuple[str, int],
+    resamples: int,
+    seed: int,
+) -> tuple[dict[str, Any], dict[str, FloatArray]]:
+    """Percentile intervals of what is measured of (R, U) weights of U units.
+
+    Returns:
+        Facts as of :func:`recognition_intervals`, and metric key to the (2, ...) ends
+        of its (R, ...) values; NaN where no resample has one.
+    """
+    drawn = _joined([measure(w) for w in _draws(unit[1], resamples, seed)])
+    bounds = {}
+    for key, values in drawn.items():
+        missing = np.isnan(values).all(axis=0)
+        bounds[key] = np.where(
+            missing, np.nan, _quantiles(np.where(missing, 0, values))
+        )
+    facts = _record('percentile bootstrap', unit, resamples, seed, {})
+    del facts['bounds']
+    return facts, bounds
 
 
 def detection_intervals(
