@@ -182,8 +182,8 @@ def agreement_counts(
     Returns:
         ``agreed`` (G,) units of one code, ``codes`` of each coder, (G, C), sparse;
         ``cells``, ``windows`` (3, G, K) of the one, the other, both, of ``cells_in``,
-        ``windows_in`` (G,); ``events`` (4, G, K) of the one, the other, matched, matched
-        by their starts.
+        ``windows_in`` (G,); ``events`` (4, G, K) of the one, the other, matched, and
+        matched by their starts.
     """
     from scipy.sparse import coo_matrix
 

@@ -10,12 +10,19 @@ times to the millisecond.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
-from mmma.taxonomy import check_choice
+from mmma.data.root import DET_FILE, INFO_FILE, DataRoot
+from mmma.data.videos import Video, read_detections, scan_det
+from mmma.files import read_json, read_text, tell
+from mmma.foreign import naming, parse_json
+from mmma.taxonomy import LabelSpace, check_choice
 
 FORMATS = {
     'elan': 'tiers',
@@ -63,6 +70,8 @@ class Recording:
         events: In the order of the file.
         annotator: Who, or which model, says so; a simulated model's name begins with
             ``simulated``. Written where the format has a place for it.
+        subject: Whom the video shows, where that is told of all of it.
+        domain: Its domain in a data root.
     """
 
     name: str
@@ -71,6 +80,8 @@ class Recording:
     duration_sec: float = math.nan
     events: tuple[Event, ...] = ()
     annotator: str = ''
+    subject: str = ''
+    domain: str = ''
 
 
 def format_function(action: str, kind: str) -> Callable[..., Any]:
@@ -86,3 +97,135 @@ def format_function(action: str, kind: str) -> Callable[..., Any]:
     check_choice('format', kind, tuple(FORMATS))
     module = import_module(f'mmma.data.convert.{FORMATS[kind]}')
     return getattr(module, f'{action}_{kind}')
+
+
+_SUFFIXES = {'.eaf': 'elan', '.textgrid': 'textgrid', '.boris': 'boris', '.json': ''}
+_SUFFIXES |= dict.fromkeys(('.csv', '.tsv', '.txt'), 'csv')
+
+
+def read_recordings(
+    path: Path, space: LabelSpace | None = None
+) -> tuple[list[Recording], LabelSpace]:
+    """Read annotations or predictions of whatever form, told by what is there.
+
+    Args:
+        path: A data root, a ``det.json``, detections ``{"results"}``, a JSON of
+            ``infer.py`` or a folder of them, or a file or folder of a tool.
+        space: Whose labels alone there may be, as name or index; a root has its own.
+
+    Returns:
+        The recordings, without videos whose truth is withheld, which is told; and the
+        space, by default the labels that are there, without groups.
+
+    Raises:
+        FileNotFoundError: No such file, or nothing that is known in a folder.
+        ValueError: It is of no known form, or has faults.
+    """
+    path = Path(path)
+    root = path if path.is_dir() else path.parent
+    if (root / INFO_FILE).is_file() and path in (root, root / DET_FILE):
+        data = DataRoot(root)
+        mark, space = 'simulated' * data.info.simulated, data.label_space()
+        return _of_videos(path, data.read_det(), space, mark), space
+    kinds, files = [*_SUFFIXES], [path]
+    if path.is_dir():
+        files = [f for f in path.rglob('*') if f.suffix.lower() in kinds]
+        files.sort(key=lambda f: (kinds.index(f.suffix.lower()), f))
+    if not files or not path.exists():
+        raise FileNotFoundError(
+            f'{path}: no annotation is there: need a data root, JSON of detections or '
+            f'infer.py, or files of {", ".join(FORMATS)}'
+        )
+    kind = _SUFFIXES.get(files[0].suffix.lower(), '')
+    if kind == 'csv' and 'observation id' in read_text(files[0])[:10_000].lower():
+        kind = 'boris'
+    with naming(path):
+        if kind:
+            found = list(format_function('read', kind)(path))
+        else:
+            found = _read_json(
+                path, [f for f in files if f.suffix.lower() == '.json'], space
+            )
+        labels = {event.label for own in found for event in own.events}
+        names = {x: space.actions[space.action_id(x)] if space else x for x in labels}
+    for i, own in enumerate(found):
+        events = (replace(e, label=names[e.label]) for e in own.events)
+        found[i] = replace(own, events=tuple(events))
+    return found, space or LabelSpace('found', tuple(sorted(labels)), (), ())
+
+
+def _read_json(
+    path: Path, files: Sequence[Path], space: LabelSpace | None
+) -> list[Recording]:
+    content = parse_json(read_text(files[0]), files[0])[0]
+    keys = {*content} if isinstance(content, dict) else set()
+    if 'request' in keys:
+        return [_of_findings(file, path) for file in files]
+    if not keys & {'database', 'results'}:
+        kind = 'boris' if 'observations' in keys else 'labelstudio'
+        kind = 'fiftyone' if keys & {'labels', 'samples'} else kind
+        return list(format_function('read', kind)(path))
+    file, true = files[0], 'database' in keys
+    if space is None:
+        entries = content['database' if true else 'results']
+        entries = [*entries.values()] if isinstance(entries, dict) else []
+        lists = [v.get('annotations') if isinstance(v, dict) else v for v in entries]
+        given = chain.from_iterable(own for own in lists if isinstance(own, list))
+        labels = {str(one.get('label')) for one in given if isinstance(one, dict)}
+        names = sorted(label for label in labels if not label.isdecimal())
+        if len(names) < len(labels):
+            raise ValueError(f'{file}: labels are numbers: give --label-space')
+        space = LabelSpace('found', tuple(names), (), ())
+    if true:
+        videos, *odd = scan_det(file, space, of_root=False)
+        tell(note for own in odd for note in own.notes())
+        return _of_videos(file, videos, space)
+    found, events = read_detections(file, space), defaultdict(list)
+    for times, label, score, video in zip(
+        found.segments_sec, found.labels, found.scores, found.videos, strict=True
+    ):
+        event = Event(*times.tolist(), space.actions[label], score=float(score))
+        events[video].append(event)
+    return [Recording(n, events=tuple(events[i])) for i, n in enumerate(found.names)]
+
+
+def _of_videos(
+    path: Path, videos: Sequence[Video], space: LabelSpace, annotator: str = ''
+) -> list[Recording]:
+    if hidden := sum(video.withheld for video in videos):
+        tell([f'{path}: {hidden} of {len(videos)} videos left out: truth withheld'])
+    return [
+        Recording(
+            *(v.video, v.path, v.fps, v.duration),
+            tuple(
+                Event(
+                    *(i.start_sec, i.start_sec if i.point else i.end_sec),
+                    *(space.actions[i.label], i.subject, i.score, i.text, i.tier),
+                )
+                for i in v.instances
+            ),
+            *(annotator, v.subject, v.domain),
+        )
+        for v in videos
+        if not v.withheld
+    ]
+
+
+def _of_findings(file: Path, path: Path) -> Recording:
+    """A JSON of ``infer.py``: segments of its detector, or else what a clip shows."""
+    content = read_json(file, 'request', 'video')
+    name = file.relative_to(path if path.is_dir() else path.parent).with_suffix('')
+    try:
+        facts, own = content['video'], content.get('detection')
+        own = own or content['recognition']
+        whole = {'start_sec': 0.0, 'end_sec': facts['duration_sec']}
+        events = tuple(
+            Event(s['start_sec'], s['end_sec'], s['action'], score=s['score'])
+            for s in own.get('segments', [{**own, **whole}])
+            if s.get('action')
+        )
+        model = 'simulated ' * bool(content['simulated']) + own['model']['name']
+        more = facts['fps'], facts['duration_sec'], events, model
+        return Recording(name.as_posix(), facts.get('path', ''), *more)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f'{file}: no JSON of infer.py: {error!r}') from None
