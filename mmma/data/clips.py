@@ -353,7 +353,7 @@ def times(row: dict[str, str], errors: list[str]) -> tuple[float | None, float |
     if texts == ('', ''):
         return None, None
     try:
-        start_sec, end_sec = map(_seconds, texts)
+        start_sec, end_sec = map(seconds_of, texts)
     except ValueError:
         start_sec = end_sec = math.nan
     if not 0 <= start_sec < end_sec < math.inf:
@@ -365,7 +365,7 @@ def times(row: dict[str, str], errors: list[str]) -> tuple[float | None, float |
     return start_sec, end_sec
 
 
-def _seconds(text: str) -> float:
+def seconds_of(text: str) -> float:
     """Seconds of ``62.5``, ``62,5``, ``1:02.5`` or ``00:01:02,5``."""
     if match := re.fullmatch(r'(?:(\d+):)?(\d?\d):([0-5]?\d(?:[.,]\d*)?)', text):
         hours, minutes, rest = (part or '0' for part in match.groups())

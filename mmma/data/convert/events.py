@@ -10,8 +10,8 @@ times to the millisecond.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import chain
@@ -97,6 +97,26 @@ def format_function(action: str, kind: str) -> Callable[..., Any]:
     check_choice('format', kind, tuple(FORMATS))
     module = import_module(f'mmma.data.convert.{FORMATS[kind]}')
     return getattr(module, f'{action}_{kind}')
+
+
+def tell_apart(recordings: Iterable[Recording]) -> list[Recording]:
+    """Name recordings of one video by several annotators ``VIDEO@ANNOTATOR``.
+
+    Raises:
+        ValueError: A video is there twice, and not by others.
+    """
+    found = list(recordings)
+    counts = Counter(own.name for own in found)
+    for at, own in enumerate(found):
+        if counts[own.name] > 1 and own.annotator:
+            found[at] = replace(own, name=f'{own.name}@{own.annotator}')
+    for name, count in Counter(own.name for own in found).items():
+        if count > 1:
+            raise ValueError(
+                f'the video {name!r} is annotated {count} times: keep one of them, or '
+                'put them into folders of their own and convert each'
+            )
+    return found
 
 
 _SUFFIXES = {'.eaf': 'elan', '.textgrid': 'textgrid', '.boris': 'boris', '.json': ''}

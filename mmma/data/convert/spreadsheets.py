@@ -1,0 +1,237 @@
+"""Events as a table: for Excel, and from whatever else writes tables of events.
+
+``events.csv`` has a row per event of all videos, with times for people
+(``00:01:02.345``) and for programs (seconds). Tables of others are read by the words in
+which people name their columns.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mmma.data.clips import seconds_of, split_name
+from mmma.data.convert.events import Event, Recording, tell_apart
+from mmma.files import Problem, read_table, read_text, refuse, tell, write_file
+from mmma.foreign import spreadsheet
+from mmma.taxonomy import LabelSpace
+
+COLUMNS = (
+    *('video', 'subject', 'start', 'end', 'start_sec', 'end_sec', 'label', 'body'),
+    *('tier', 'score', 'text', 'point'),
+    *('annotator', 'video_path', 'video_fps', 'video_duration_sec'),
+)
+WORDS = {
+    'label': 'label labelid behavior behaviour code action event annotation class',
+    'start': 'start begin onset starttime begintime timestamp from time',
+    'end': 'end stop offset endtime stoptime endtimestamp to',
+    'duration': 'duration length',
+    'video': 'video file filename videofile videoname media mediafile mediafilename '
+    'clip recording observation observationid',
+    'subject': 'subject participant person individual actor focal patient child',
+    'tier': 'tier track group body layer',
+    'score': 'score confidence probability',
+    'text': 'text comment comments note notes remark remarks',
+    'annotator': 'annotator coder rater observer model',
+    'point': 'point',
+    'task': 'task',
+    'path': 'videopath',
+    'fps': 'videofps',
+    'length': 'videoduration',
+}
+"""What a column may be called, without capitals and ``_sec``; the first one counts."""
+_SECONDS = re.compile(r'[\s_([-]+(s|secs?|seconds|ss\.msec|hh:mm:ss\S*)[)\]]*$')
+_NUMBERS = ('start', 'end', 'duration', 'score', 'fps', 'length')
+_SUFFIXES = ('.csv', '.tsv', '.txt')
+_GUARDED = re.compile(r"'+\s*[-=+@\t\r]")
+
+
+def write_csv(
+    out: Path, recordings: Iterable[Recording], space: LabelSpace
+) -> list[Path]:
+    """Write ``events.csv`` of all recordings, in UTF-8 with the mark that Excel needs.
+
+    A recording in which nothing happens has a row without times. No cell is a formula.
+    """
+    bodies = [space.bodies[group] for group in space.body_of]
+    body_of = dict(zip(space.actions, bodies, strict=False))
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator='\r\n')
+    writer.writerow(COLUMNS)
+    for own in recordings:
+        facts = own.annotator, own.path, _number(own.fps), _number(own.duration_sec)
+        rows = []
+        for event in own.events:
+            times = event.start_sec, event.end_sec
+            row = [event.subject, *map(clock, times), *map(_number, times), event.label]
+            row += [body_of.get(event.label, ''), event.tier]
+            row += ['' if event.score is None else repr(float(event.score)), event.text]
+            rows.append([*row, 'yes' if times[0] == times[1] else ''])
+        for row in rows or [[''] * 11]:
+            writer.writerow(map(_guard, (own.name, *row, *facts)))
+    path = Path(out) / 'events.csv'
+    write_file(path, file.getvalue().encode('utf-8-sig'))
+    return [path]
+
+
+def clock(time_sec: float) -> str:
+    """Time as ``hh:mm:ss.mmm``."""
+    minutes, rest = divmod(round(1000 * time_sec), 60_000)
+    return f'{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}'
+
+
+def _number(value: float) -> str:
+    return '' if math.isnan(value) else repr(round(float(value), 6))
+
+
+def _guard(text: str) -> str:
+    """Text of which no spreadsheet runs a line; :func:`_bare` gives it back."""
+    lines = (f"'{x}" if _GUARDED.match(x) else x for x in text.split('\n'))
+    return '\n'.join(map(spreadsheet, lines))
+
+
+def _bare(text: str) -> str:
+    return '\n'.join(x[bool(_GUARDED.match(x)) :] for x in text.split('\n'))
+
+
+def read_csv(path: Path) -> list[Recording]:
+    """Read a table of events, or all tables of a folder.
+
+    A table without a column for the video is of the video of its own name; one without
+    ends and durations has events of a moment.
+
+    Raises:
+        FileNotFoundError: No such file, or no table in the folder.
+        ValueError: Columns are missing, or rows cannot be read: the first five.
+    """
+    path, files = Path(path), [Path(path)]
+    if path.is_dir():
+        files = sorted(f for f in path.iterdir() if f.suffix.lower() in _SUFFIXES)
+        if not files:
+            raise FileNotFoundError(f'{path}: no table ({", ".join(_SUFFIXES)}) in it')
+    return tell_apart(own for file in files for own in _read_table(file))
+
+
+def _read_table(file: Path) -> list[Recording]:
+    text = re.sub(r'\A(?:#.*\n)+', lambda m: '\n' * m[0].count('\n'), read_text(file))
+    header, _ = read_table(file, text.encode())
+    places = _places(header)
+    for key in ('label', 'start'):
+        if key not in places:
+            raise ValueError(
+                f'{file}: no column for the {key} of an event: name one '
+                f'{", ".join(WORDS[key].split()[:4])} or so, of times in seconds or '
+                f'hh:mm:ss.mmm; there are: {", ".join(header) or "none"}'
+            )
+    numbers = {header[at] for key in _NUMBERS for at in places.get(key, ())}
+    problems: list[Problem] = []
+    videos: dict[tuple[str, str], tuple[dict[str, list[str]], list[Event]]] = {}
+    table = [
+        (
+            line,
+            {k: [_bare(row[i]) for i in own if row[i:]] for k, own in places.items()},
+        )
+        for line, row in read_table(file, text.encode(), numbers=numbers)[1]
+    ]
+    tasks = [_text(cells, 'task') for _, cells in table]
+    for (line, cells), task in zip(table, tasks, strict=True):
+        if task == 'rec' and 'det' in tasks:
+            continue
+        video = _text(cells, 'video')
+        key = video, _text(cells, 'annotator')
+        _, events = videos.setdefault(key, (cells, []))
+        try:
+            if any(_text(cells, key) for key in ('label', 'start', 'end')):
+                events.append(_event(cells))
+        except ValueError as error:
+            problems.append(Problem(str(file), line, video, str(error)))
+    refuse(problems, file)
+    if 'det' in tasks and 'rec' in tasks:
+        tell([f'{file.name}: {tasks.count("rec")} answers on clips (rec) are left out'])
+    found = []
+    for (video, by), (cells, events) in videos.items():
+        stem = split_name(video)[0]
+        same = {other for other, _ in videos if split_name(other)[0] == stem}
+        ours = 'path' in cells or len(same) > 1
+        name = video if ours else stem
+        name = name or re.sub(r'[._](pred|predict|predictions)$', '', file.stem)
+        place = _text(cells, 'path') if 'path' in cells else video
+        fps, length = (_time(cells, key) for key in ('fps', 'length'))
+        facts = (math.nan if x is None else x for x in (fps, length))
+        path = '' if place == name else place
+        found.append(Recording(name, path, *facts, tuple(events), by))
+    return found
+
+
+def _places(header: Sequence[str]) -> dict[str, list[int]]:
+    """Columns of each meaning; a time may have two, for people and for programs."""
+    spaced = [re.sub('(?<=[a-z])(?=[A-Z])', ' ', name).lower() for name in header]
+    words = [re.sub(r'[\W_]', '', _SECONDS.sub('', name)) for name in spaced]
+    found = {key: [w for w in own.split() if w in words] for key, own in WORDS.items()}
+    return {
+        key: [at for at, word in enumerate(words) if word == own[0]]
+        for key, own in found.items()
+        if own
+    }
+
+
+def _text(cells: dict[str, list[str]], key: str) -> str:
+    return next(filter(None, cells.get(key, ())), '')
+
+
+def _event(cells: dict[str, list[str]]) -> Event:
+    """The event of a row; raises ValueError for a cell that is empty or wrong."""
+    start_sec, end_sec, length_sec = (_time(cells, k) for k in _NUMBERS[:3])
+    names = (_text(cells, key) for key in ('label', 'subject', 'text', 'tier'))
+    label, subject, text, tier = names
+    if start_sec is None or not label:
+        raise ValueError(f'no {"label" if start_sec is not None else "start"}')
+    if end_sec is None and length_sec is not None:
+        end_sec = start_sec + length_sec
+    elif end_sec is None:
+        if cells.keys() & {'end', 'duration'} and not _text(cells, 'point'):
+            raise ValueError('no end: for an event of a moment repeat its start')
+        end_sec = start_sec
+    if end_sec < start_sec:
+        raise ValueError(
+            f'its end, {end_sec:g} s, is before its start, {start_sec:g} s'
+        )
+    score = _time(cells, 'score')
+    if score is not None and score > 1:
+        raise ValueError(f'score {score:g}: must be from 0 to 1')
+    return Event(start_sec, end_sec, label, subject, score, text, tier)
+
+
+def _time(cells: dict[str, list[str]], key: str) -> float | None:
+    """Seconds of a cell; what a row has twice must be the same, as far as it is shown.
+
+    Excel shows ``01:02:03.456`` as ``02:03.5`` and saves what it shows; the seconds
+    beside it have the rest.
+    """
+
+    def digits(text: str) -> tuple[int, bool]:
+        return len(re.split('[.,]', f'{text}.')[1]), ':' not in text
+
+    first, time_sec = '', None
+    texts = filter(None, cells.get(key, ()))
+    for text in sorted(texts, key=digits, reverse=True):
+        try:
+            value = seconds_of(text)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value < math.inf:
+            raise ValueError(f'{key} {text!r}: need seconds or hh:mm:ss.mmm, from 0')
+        if time_sec is None:
+            first, time_sec = text, value
+        off = abs(value - time_sec)
+        if text.count(':') == 1:
+            off = min(off % 3600, -off % 3600)
+        if off > 0.501 * 0.1 ** digits(text)[0] + 1e-6:
+            raise ValueError(
+                f'{key} is {text!r} and {first!r}: correct one, or delete its column'
+            )
+    return time_sec
