@@ -33,6 +33,7 @@ from mmma.data import clips
 from mmma.data.arrays import FeaturesInfo, SkeletonStore, SkeletonWriter
 from mmma.data.clips import REQUIRED, read_rec, write_rec
 from mmma.data.convert import Options, convert
+from mmma.data.convert.events import Event, Recording, format_function
 from mmma.data.convert.mma82 import RELEASE
 from mmma.data.convert.target import UserMapping, read_label_names
 from mmma.data.joints import WHOLEBODY65, JointLayout, layout_text, read_layout
@@ -467,6 +468,42 @@ def converter(kind: str, change: str, mutate, **contents) -> Reader:
     return Reader(name, sources(change, **contents), converts(kind), mutate, share=0.5)
 
 
+# --- files of annotation tools
+
+EVENTS = (
+    Event(0.0, 1.2, SPACE.actions[0], 'Ann', text='first\nsecond', tier='face'),
+    Event(0.41, 2.0, SPACE.actions[9], 'Ben', 0.5),
+    Event(3723.456, 3723.456, SPACE.actions[0]),
+)
+RECORDINGS = [
+    Recording('one', 'v/one.mp4', 25.0, 7300.0, EVENTS, 'Zoe'),
+    Recording('two', 'v/two.mp4', 29.97, events=EVENTS[1:2]),
+]
+
+
+def annotated(kind: str) -> Reader:
+    """Reader of the files of an annotation tool."""
+
+    def make(folder: Path) -> Path:
+        return format_function('write', kind)(folder, RECORDINGS, SPACE)[0]
+
+    mutate = TABLES if kind == 'csv' else JSON
+    return Reader(kind, make, format_function('read', kind), mutate, check_recordings)
+
+
+def check_recordings(recordings) -> None:
+    assert len({own.name for own in recordings}) == len(recordings)
+    for event in (event for own in recordings for event in own.events):
+        assert 0 <= event.start_sec <= event.end_sec < float('inf')
+        assert isinstance(event.label, str)
+        assert event.label
+        assert event.score is None or 0 <= event.score <= 1
+        assert {*map(type, (event.subject, event.text, event.tier))} == {str}
+    for own in recordings:
+        assert {*map(type, (own.name, own.path, own.annotator))} == {str}
+        assert {*map(type, (own.fps, own.duration_sec))} <= {int, float}
+
+
 # --- what commands leave for themselves, which may be damaged or of another program
 
 HEADER = {'source': 'x', 'tasks': ['rec'], 'gop': 4}
@@ -594,6 +631,7 @@ READERS: list[Reader] = [
         check_report,
         share=0.25,
     ),
+    *map(annotated, ('csv', 'labelstudio', 'fiftyone')),
     Reader('results.json', results_file, show_results, JSON, share=0.5),
     Reader('results.json of detection', det_results_file, show_results, JSON),
     Reader('metafile', metafile, list_zoo, YAML, share=0.5),

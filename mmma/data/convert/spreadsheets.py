@@ -11,13 +11,14 @@ import csv
 import io
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmma.data.clips import seconds_of, split_name
 from mmma.data.convert.events import Event, Recording, tell_apart
 from mmma.files import Problem, read_table, read_text, refuse, tell, write_file
-from mmma.foreign import spreadsheet
+from mmma.foreign import naming, spreadsheet
 from mmma.taxonomy import LabelSpace
 
 COLUMNS = (
@@ -44,7 +45,9 @@ WORDS = {
     'length': 'videoduration',
 }
 """What a column may be called, without capitals and ``_sec``; the first one counts."""
-_SECONDS = re.compile(r'[\s_([-]+(s|secs?|seconds|ss\.msec|hh:mm:ss\S*)[)\]]*$')
+_SECONDS = re.compile(
+    r'[\s_([-]{1,4}(s|secs?|seconds|ss\.msec|hh:mm:ss\S{0,4})[)\]]{0,2}$'
+)
 _NUMBERS = ('start', 'end', 'duration', 'score', 'fps', 'length')
 _SUFFIXES = ('.csv', '.tsv', '.txt')
 _GUARDED = re.compile(r"'+\s*[-=+@\t\r]")
@@ -113,7 +116,8 @@ def read_csv(path: Path) -> list[Recording]:
         files = sorted(f for f in path.iterdir() if f.suffix.lower() in _SUFFIXES)
         if not files:
             raise FileNotFoundError(f'{path}: no table ({", ".join(_SUFFIXES)}) in it')
-    return tell_apart(own for file in files for own in _read_table(file))
+    with naming(path):
+        return tell_apart(own for file in files for own in _read_table(file))
 
 
 def _read_table(file: Path) -> list[Recording]:
@@ -152,18 +156,17 @@ def _read_table(file: Path) -> list[Recording]:
     refuse(problems, file)
     if 'det' in tasks and 'rec' in tasks:
         tell([f'{file.name}: {tasks.count("rec")} answers on clips (rec) are left out'])
+    stems = Counter(split_name(video)[0] for video in {video for video, _ in videos})
     found = []
     for (video, by), (cells, events) in videos.items():
-        stem = split_name(video)[0]
-        same = {other for other, _ in videos if split_name(other)[0] == stem}
-        ours = 'path' in cells or len(same) > 1
-        name = video if ours else stem
+        stem, ours = split_name(video)[0], 'path' in cells
+        name = video if ours or stems[stem] > 1 else stem
         name = name or re.sub(r'[._](pred|predict|predictions)$', '', file.stem)
-        place = _text(cells, 'path') if 'path' in cells else video
-        fps, length = (_time(cells, key) for key in ('fps', 'length'))
-        facts = (math.nan if x is None else x for x in (fps, length))
-        path = '' if place == name else place
-        found.append(Recording(name, path, *facts, tuple(events), by))
+        path = _text(cells, 'path') if ours else video
+        with naming(file):
+            fps, length = (_time(cells, key) or math.nan for key in ('fps', 'length'))
+        path = '' if path == name else path
+        found.append(Recording(name, path, fps, length, tuple(events), by))
     return found
 
 

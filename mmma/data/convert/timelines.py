@@ -15,6 +15,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -23,7 +24,7 @@ from xml.sax.saxutils import quoteattr
 from mmma.data.clips import seconds_of, split_name
 from mmma.data.convert.events import Event, Recording, tell_apart
 from mmma.files import read_json, tell, write_file
-from mmma.foreign import is_number, naming
+from mmma.foreign import first_line, is_number, naming
 from mmma.taxonomy import LabelSpace
 from mmma.video import VIDEO_SUFFIXES, probe_video
 
@@ -54,6 +55,40 @@ def _known(own: Event | Recording, keys: Sequence[str]) -> dict[str, Any]:
     """Attributes that are neither empty nor NaN."""
     values = {key: getattr(own, key) for key in keys}
     return {key: value for key, value in values.items() if value and value == value}
+
+
+@contextmanager
+def _formed(place: str, form: str) -> Iterator[None]:
+    """Name the place of what is wrong in others' JSON, and its form."""
+    try:
+        with naming(place):
+            yield
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError) as error:
+        raise ValueError(f'{place}: must be {form} ({first_line(error)})') from None
+
+
+def _recording(
+    name: str, path: str, facts: Mapping[str, Any], fps: Any, events: Iterable[Event]
+) -> Recording:
+    values = fps, facts.get('duration_sec')
+    fps, length = (float(x) if is_number(x) and x > 0 else math.nan for x in values)
+    by = str(facts.get('annotator') or '')
+    return Recording(str(name), str(path), fps, length, tuple(events), by)
+
+
+def _event(times: Any, label: Any, score: Any, notes: Mapping[str, Any]) -> Event:
+    """An event of others' JSON; raises ValueError for what none can have."""
+    start_sec, end_sec = times
+    if not 0 <= start_sec <= end_sec < math.inf:
+        raise ValueError(
+            f'from {start_sec} to {end_sec} s: it must end after it starts'
+        )
+    if not isinstance(label, str) or not label:
+        raise ValueError(f'label {label!r}: must be a name')
+    if score is not None and not (is_number(score) and 0 <= score <= 1):
+        raise ValueError(f'score {score!r}: must be from 0 to 1')
+    subject, text, tier = (str(notes.get(key) or '') for key in _NOTES)
+    return Event(start_sec, end_sec, label, subject, score, text, tier)
 
 
 def _labels(recordings: Iterable[Recording], space: LabelSpace) -> list[str]:
@@ -139,24 +174,24 @@ def read_labelstudio(path: Path, fps: float = math.nan) -> list[Recording]:
         ValueError: A task without a video or rate, or a bad range.
     """
     path, found, left = Path(path), list[Recording](), Counter[str]()
+    form = 'an object with data and annotations, as Label Studio exports tasks'
     for file in sorted(path.glob('*.json')) if path.is_dir() else [path]:
         content = read_json(file)
         for at, item in enumerate(content if isinstance(content, list) else [content]):
-            with naming(f'{file}: task {at + 1}'):
+            with _formed(f'{file}: task {at + 1}', form):
                 found += _read_task(_as_task(item), fps, left)
     if not found:
         raise ValueError(f'{path}: no annotated tasks of Label Studio in it')
     tell(f'{path.name}: left out {n} {what}' for what, n in left.items() if n)
-    return tell_apart(found)
+    with naming(path):
+        return tell_apart(found)
 
 
-def _as_task(item: Any) -> dict[str, Any]:
+def _as_task(item: dict[str, Any]) -> dict[str, Any]:
     """A task of an export, of JSON-MIN, or of a storage with a file per annotation."""
-    if not isinstance(item, dict):
-        raise ValueError(f'must be an object with data and annotations, not {item!r}')
     if isinstance(item.get('task'), dict) and 'result' in item:
         return {**item['task'], 'annotations': [item]}
-    if isinstance(item.get('data'), dict):
+    if 'data' in item:
         return item
     lists = [own for own in item.values() if isinstance(own, list)]
     values = [x for own in lists for x in own if 'timelinelabels' in x]
@@ -169,78 +204,66 @@ def _read_task(
     task: Mapping[str, Any], fps: float, left: Counter[str]
 ) -> Iterator[Recording]:
     """A recording for each who annotated a task; ``left`` counts what is not read."""
-    data, rest = task['data'], Counter[str]()
+    data = task['data']
     video = next(filter(None, map(_video_of, data.values())), '')
     name = data.get('recording') or split_name(video)[0]
-    if not (name or isinstance(data.get('video'), str)):
+    if not name:
         raise ValueError(f'no video among its data: {", ".join(data) or "none"}')
-    given = [x for x in task.get('annotations') or () if not x.get('was_cancelled')]
-    answers = [x for x in given if x.get('ground_truth')] or given
-    guesses = task.get('predictions') or []
-    rest['annotations that were skipped'] = len(task.get('annotations') or ()) - len(
-        given
-    )
-    rest['annotations beside ground truth'] = len(given) - len(answers)
-    rest['predictions beside annotations'] = len(guesses) if answers else 0
-    rest['tasks without annotations'] = not (answers or guesses)
-    left.update(rest)
+    every, guesses = task.get('annotations') or [], task.get('predictions') or []
+    done = [one for one in every if not one.get('was_cancelled')]
+    answers = [one for one in done if one.get('ground_truth')] or done
+    left['annotations that were skipped'] += len(every) - len(done)
+    left['annotations beside ground truth'] += len(done) - len(answers)
+    left['predictions beside annotations'] += len(guesses) if answers else 0
+    left['tasks without annotations'] += not (answers or guesses)
     rate = data.get('fps', fps)
     for answer in answers or guesses:
         by = answer.get('completed_by') or answer.get('model_version') or ''
         by = by.get('email', by.get('id')) if isinstance(by, dict) else by
-        if answer.get('result') and not (is_number(rate) and rate > 0):
+        if answer['result'] and not (is_number(rate) and rate > 0):
             raise ValueError(
                 'frames per second are unknown: give --fps with the frameRate of the '
                 "labeling config's <Video> (24 where it has none), by which Label "
                 "Studio counts frames, whatever the video's own rate is"
             )
-        events = tuple(_read_results(answer.get('result') or (), rate, left))
-        duration_sec = data.get('duration_sec', math.nan)
-        by = str(data.get('annotator', by if by != 'mmma' else ''))
-        yield Recording(name or data['video'], video, rate, duration_sec, events, by)
+        events = _read_results(answer['result'], rate, left)
+        facts = {'annotator': '' if by == 'mmma' else by, **data}
+        yield _recording(name, video, facts, rate, events)
 
 
 def _read_results(
     results: Sequence[Mapping[str, Any]], fps: float, left: Counter[str]
 ) -> Iterator[Event]:
     """Events of the results of an annotation; answers about a region are its notes."""
-    notes: dict[Any, dict[str, Any]] = {}
+
+    def texts(words: Any) -> list[str]:
+        return [words] if isinstance(words, str) else list(map(str, words or ()))
+
+    notes: dict[tuple[Any, bool], list[str]] = {}
+    spans = []
     for result in results:
         value = result.get('value') or {}
-        words = value.get('text') or value.get('choices') or ()
-        if words and 'ranges' in value:
-            subject = re.search('subj|person|partic', str(result.get('from_name')))
-            own = notes.setdefault(result.get('id'), {'text': []})
-            key = 'subject' if subject else 'text'
-            own[key] = [
-                *own.get(key, ()),
-                *([words] if isinstance(words, str) else words),
-            ]
-        elif result.get('type') != 'timelinelabels' or 'ranges' not in value:
+        words = texts(value.get('text')) + texts(value.get('choices'))
+        if 'ranges' in value and 'timelinelabels' in value:
+            spans.append((value, result.get('meta') or {}, result))
+        elif words and 'ranges' in value:
+            who = re.search('subj|person|partic', str(result.get('from_name')))
+            notes.setdefault((result.get('id'), bool(who)), []).extend(words)
+        else:
             left[f'results {result.get("type")}, which have no ranges of frames'] += 1
-    for result in results:
-        value, meta = result.get('value') or {}, result.get('meta') or {}
-        more = notes.get(result.get('id'), {})
-        texts = meta.get('text') or []
-        texts = [*([texts] if isinstance(texts, str) else texts), *more.get('text', ())]
-        subject = ', '.join(more.get('subject', ())) or str(meta.get('subject', ''))
-        rest = (
-            subject,
-            result.get('score'),
-            '\n'.join(texts),
-            str(meta.get('tier', '')),
-        )
-        for span in value.get('ranges', ()) if 'timelinelabels' in value else ():
-            first, last = span.get('start'), span.get('end')
+    for value, meta, result in spans:
+        who, what = (notes.get((result.get('id'), key), []) for key in (True, False))
+        told = {**meta, 'text': '\n'.join([*texts(meta.get('text')), *what])}
+        told |= {'subject': ', '.join(who)} if who else {}
+        for span in value['ranges']:
+            first, last = span['start'], span['end']
             if not (is_number(first) and is_number(last) and 1 <= first <= last):
-                raise ValueError(
-                    f'range {span!r}: must have start and end, from frame 1'
-                )
+                raise ValueError(f'range {span!r}: must be frames, from 1')
             times = meta.get('segment')
             if not times or frames_of(*times, fps) != (first, last):  # it was moved
                 times = seconds_between(first, last, fps)
             for label in value['timelinelabels']:
-                yield Event(*times, label, *rest)
+                yield _event(times, label, result.get('score'), told)
 
 
 def _video_of(value: Any) -> str:
@@ -267,11 +290,10 @@ def write_fiftyone(
     for own in recordings:
         labels[own.name] = []
         for event in own.events:
-            span = {'timestamps': [event.start_sec, event.end_sec]}
             frames, exact = _frames(event, own.fps) if own.fps > 0 else ([], False)
-            item = {'label': classes[event.label], **span}
-            if exact:
-                item = {'label': classes[event.label], 'support': frames}
+            times = {'timestamps': [event.start_sec, event.end_sec]}
+            item = {'label': classes[event.label]}
+            item |= {'support': frames} if exact else times
             if event.score is not None:
                 item['confidence'] = event.score
             notes = _known(event, _NOTES)
@@ -296,58 +318,46 @@ def read_fiftyone(path: Path, fps: float = math.nan) -> list[Recording]:
     """
     file = Path(path) / 'labels.json' if Path(path).is_dir() else Path(path)
     content, found, left = read_json(file, 'labels'), [], Counter[str]()
+    if not isinstance(content['labels'], dict):
+        raise ValueError(f'{file}: labels must be an object, a list for each video')
     manifest = file.with_name('data.json')
     paths = read_json(manifest) if manifest.is_file() else {}
     for place in sorted(file.parent.glob('data/**/*')):
         if place.suffix.lower() in VIDEO_SUFFIXES:
             name = place.relative_to(file.parent / 'data').with_suffix('').as_posix()
             paths.setdefault(name, place.relative_to(file.parent).as_posix())
-    if not isinstance(content['labels'], dict):
-        raise ValueError(f'{file}: labels must be an object, a list for each video')
+    form = '{"label", "support": [first, last] frame or "timestamps": [start, stop]}'
     for name, items in content['labels'].items():
-        facts = content.get('videos', {}).get(name, {})
-        video, rate = paths.get(name, ''), facts.get('fps', fps)
-        if 'fps' not in facts and video and (file.parent / video).is_file():
-            rate = probe_video(file.parent / video).fps
-        events = []
-        for at, item in enumerate(items or ()):
-            with naming(f'{file}: {name} [{at}]'):
-                classes = content.get('classes') or ()
-                events.append(_read_detection(item, classes, rate, left))
-        left['videos without labels'] += items is None
-        rest = facts.get('duration_sec', math.nan), tuple(events)
-        if items is not None:
-            by = facts.get('annotator', '')
-            found.append(Recording(name, video, rate, *rest, by))
+        if items is None:
+            left['videos without labels'] += 1
+            continue
+        with _formed(f'{file}: {name}', f'a list of {form}'):
+            facts = content.get('videos', {}).get(name, {})
+            video, rate = paths.get(name, ''), facts.get('fps', fps)
+            if 'fps' not in facts and video and (file.parent / video).is_file():
+                rate = probe_video(file.parent / video).fps
+            classes = content.get('classes') or ()
+            events = [_read_detection(item, classes, rate, left) for item in items]
+            found.append(_recording(name, video, facts, rate, events))
     tell(f'{file.name}: left out {n} {what}' for what, n in left.items() if n)
     return found
 
 
 def _read_detection(
-    item: Any, classes: Sequence[str], fps: float, left: Counter[str]
+    item: Mapping[str, Any], classes: Sequence[str], fps: Any, left: Counter[str]
 ) -> Event:
-    try:
-        label, notes = item['label'], item.get('attributes') or {}
-        label = classes[label] if isinstance(label, int) else str(label)
-        if 'support' in item:
-            first, last = map(int, item['support'])
-            times = seconds_between(first, last, fps)
-        else:
-            times = tuple(seconds_of(str(time)) for time in item['timestamps'])
-        start_sec, end_sec = times
-    except (TypeError, KeyError, IndexError, ValueError):
-        start_sec = end_sec = -1.0
-    if math.isnan(start_sec):
+    label, notes = item['label'], item.get('attributes') or {}
+    if isinstance(label, int) and not 0 <= label < len(classes):
+        raise ValueError(f'label {label}: the file has {len(classes)} classes')
+    if 'support' not in item:
+        times = [seconds_of(str(time)) for time in item['timestamps']]
+    elif not (is_number(fps) and fps > 0):
         raise ValueError(
             'frames per second are unknown: put the video into data/ beside the file, '
             'under its name there, or give --fps'
         )
-    if not 0 <= start_sec <= end_sec < math.inf:
-        raise ValueError(
-            'must be {"label", "support": [first, last] frame from 1} or {"label", '
-            f'"timestamps": [start, stop]}}, labels of the classes, not {item!r}'
-        )
+    else:
+        times = seconds_between(*item['support'], fps)
+    label = classes[label] if isinstance(label, int) else label
     left.update(f'attributes {key!r}' for key in notes.keys() - {*_NOTES})
-    subject, text, tier = (str(notes.get(key) or '') for key in _NOTES)
-    score = item.get('confidence')
-    return Event(start_sec, end_sec, label, subject, score, text, tier)
+    return _event(times, label, item.get('confidence'), notes)

@@ -154,8 +154,8 @@ def test_several_annotators_truth_and_predictions(tmp_path):
     ('content', 'fps', 'match'),
     [
         (task(results=[region(1, 2)]), math.nan, 'task 1: frames per second.* --fps'),
-        (task(results=[region(0, 2)]), 25, r'range .*start.: 0.* from frame 1'),
-        (task(results=[region(4, None)]), 25, 'must have start and end'),
+        (task(results=[region(0, 2)]), 25, r'range .*start.: 0.* from 1'),
+        (task(results=[region(4, None)]), 25, 'must be frames'),
         ({'data': {'text': 'hello'}, 'annotations': []}, 25, 'no video .*: text'),
         ([3], 25, 'task 1: must be an object with data'),
         ([], 25, 'no annotated tasks'),
@@ -206,9 +206,12 @@ def test_files_of_fiftyone(tmp_path):
 @pytest.mark.parametrize(
     ('items', 'match'),
     [
-        ({'a': [{'label': 0, 'support': [1, 2]}]}, r'a \[0\]: frames per second'),
-        ({'a': [{'label': 7, 'timestamps': [1, 2]}]}, 'labels of the classes'),
-        ({'a': [{'label': 0, 'timestamps': [2, 1]}]}, 'must be .*timestamps'),
+        ({'a': [{'label': 0, 'support': [1, 2]}]}, 'a: frames per second'),
+        (
+            {'a': [{'label': 7, 'timestamps': [1, 2]}]},
+            'label 7: the file has 2 classes',
+        ),
+        ({'a': [{'label': 0, 'timestamps': [2, 1]}]}, 'a: from 2.0 to 1.0 s'),
         ({'a': [{'label': 0}]}, 'must be'),
         ({'a': ['nod']}, 'must be'),
         ([], 'labels must be an object'),
