@@ -69,6 +69,8 @@ class JointLayout:
 def read_layout(folder: Path) -> JointLayout:
     """Read ``layout.json`` of a root's ``skeletons`` folder.
 
+    Its ``joints`` may be the name of one of ``LAYOUTS``, which then has the pairs.
+
     Raises:
         FileNotFoundError: There is none.
         ValueError: It is bad.
@@ -76,6 +78,11 @@ def read_layout(folder: Path) -> JointLayout:
     file = Path(folder) / LAYOUT_FILE
     content = read_json(file)
     try:
+        if isinstance(content['joints'], str):
+            named = get_layout(content['joints'])
+            content['joints'] = named.names
+            for key in ('flip_pairs', 'limbs'):
+                content.setdefault(key, getattr(named, key))
         return JointLayout(
             names=tuple(content['joints']),
             flip_pairs=tuple((a, b) for a, b in content['flip_pairs']),
@@ -189,9 +196,114 @@ def _wholebody65() -> JointLayout:
 
 
 WHOLEBODY65 = _wholebody65()
-LAYOUTS = {'wholebody65': WHOLEBODY65}
-
 _BODY, _FEET_AND_HANDS = WHOLEBODY65.names[:17], WHOLEBODY65.names[17:]
+_HANDS = WHOLEBODY65.names[23:]
+
+
+def _sided(text: str, mark: str) -> list[str]:
+    """Parts of a text; one with ``*`` twice, for the left and for the right."""
+    return [
+        part.replace('*', side)
+        for part in text.split(mark)
+        for side in (('left', 'right') if '*' in part else ('',))
+    ]
+
+
+def _layout(
+    joints: str,
+    limbs: str = '',
+    more: Sequence[str] = (),
+    more_limbs: Iterable[tuple[str, str]] = (),
+    more_flips: Iterable[tuple[str, str]] = (),
+) -> JointLayout:
+    """A layout of texts as :func:`_sided` reads them, and of what follows."""
+    names = (*_sided(joints, ' '), *more)
+    pairs = ((a, b) for a, b in map(str.split, filter(None, _sided(limbs, ', '))))
+    flips = ((n, f'right{n[4:]}') for n in names if n.startswith('left_'))
+    return JointLayout(names, (*flips, *more_flips), (*pairs, *more_limbs))
+
+
+_FACE_PARTS = (
+    *((0, 16), (17, 21), (22, 26), (27, 30), (31, 35)),
+    *((36, 41), (42, 47), (48, 59), (60, 67)),
+)
+"""Jaw, brows, bridge and base of the nose, eyes, outer and inner lips of the 68 points
+of 300-W (ibug.doc.ic.ac.uk/resources/300-W); the last four are closed."""
+
+
+def _face() -> tuple[list[str], list[tuple[str, str]], list[tuple[str, str]]]:
+    """Names, limbs and flip pairs of the face of Halpe."""
+    limbs = [(a, a + 1) for first, last in _FACE_PARTS for a in range(first, last)]
+    limbs += [(last, first) for first, last in _FACE_PARTS[-4:]]
+    mirrors = ((0, 16), (17, 26), (31, 35), (48, 54), (55, 59), (60, 64), (65, 67))
+    flips = [(a + i, b - i) for a, b in mirrors for i in range((b - a + 1) // 2)]
+    flips += [(36 + i, 45 - i) for i in range(4)] + [(40, 47), (41, 46)]
+    names = [f'face-{i}' for i in range(68)]
+    named = ([(names[a], names[b]) for a, b in pairs] for pairs in (limbs, flips))
+    return names, *named
+
+
+_COCO_JOINTS = ' '.join(['nose', *(f'*{n[4:]}' for n in _BODY[1::2])])
+_HALPE_JOINTS = f'{_COCO_JOINTS} head neck hip *_big_toe *_small_toe *_heel'
+_HALPE_LIMBS = (
+    'nose *_eye, *_eye *_ear, *_shoulder neck, *_shoulder *_elbow, *_elbow *_wrist, '
+    'head neck, neck hip, hip *_hip, *_hip *_knee, *_knee *_ankle, *_big_toe *_heel, '
+    '*_small_toe *_heel, *_ankle *_heel, neck nose'
+)
+_OPENPOSE_JOINTS = (
+    'nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow '
+    'left_wrist hip right_hip right_knee right_ankle left_hip left_knee left_ankle '
+    'right_eye left_eye right_ear left_ear left_big_toe left_small_toe left_heel '
+    'right_big_toe right_small_toe right_heel'
+)
+_OPENPOSE_LIMBS = (
+    'neck hip, neck *_shoulder, *_shoulder *_elbow, *_elbow *_wrist, hip *_hip, '
+    '*_hip *_knee, *_knee *_ankle, neck nose, nose *_eye, *_eye *_ear, '
+    '*_ankle *_big_toe, *_big_toe *_small_toe, *_ankle *_heel'
+)
+_BLAZEPOSE_JOINTS = (
+    'nose left_eye_inner left_eye left_eye_outer right_eye_inner right_eye '
+    'right_eye_outer *_ear *_mouth *_shoulder *_elbow *_wrist *_pinky_finger1 '
+    '*_forefinger1 *_thumb2 *_hip *_knee *_ankle *_heel *_big_toe'
+)
+_BLAZEPOSE_LIMBS = (
+    'nose *_eye_inner, *_eye_inner *_eye, *_eye *_eye_outer, *_eye_outer *_ear, '
+    'left_mouth right_mouth, left_shoulder right_shoulder, *_shoulder *_elbow, '
+    '*_elbow *_wrist, *_wrist *_pinky_finger1, *_wrist *_forefinger1, '
+    '*_wrist *_thumb2, *_pinky_finger1 *_forefinger1, *_shoulder *_hip, '
+    'left_hip right_hip, *_hip *_knee, *_knee *_ankle, *_ankle *_heel, '
+    '*_heel *_big_toe, *_ankle *_big_toe'
+)
+_COCO_PAIRS = [pair for pair in WHOLEBODY65.limbs if set(pair) <= set(_BODY)]
+_HAND_PAIRS = [pair for pair in WHOLEBODY65.limbs if pair[1] in _HANDS]
+_FACE, _FACE_PAIRS, _FACE_FLIPS = _face()
+LAYOUTS = {
+    'wholebody65': WHOLEBODY65,
+    'coco17': _layout(_COCO_JOINTS, more_limbs=_COCO_PAIRS),
+    'halpe26': _layout(_HALPE_JOINTS, _HALPE_LIMBS),
+    'halpe68': _layout(_HALPE_JOINTS, _HALPE_LIMBS, _HANDS, _HAND_PAIRS),
+    'halpe136': _layout(
+        _HALPE_JOINTS,
+        _HALPE_LIMBS,
+        (*_FACE, *_HANDS),
+        (*_FACE_PAIRS, *_HAND_PAIRS),
+        _FACE_FLIPS,
+    ),
+    'openpose25': _layout(_OPENPOSE_JOINTS, _OPENPOSE_LIMBS),
+    'blazepose33': _layout(_BLAZEPOSE_JOINTS, _BLAZEPOSE_LIMBS),
+}
+"""Layouts by name, in the order of their arrays. A point that several have has one
+name: OpenPose's MidHip and Halpe's Hip are ``hip``; BlazePose's pinky, index and thumb
+are the first, first and second joint of these fingers, its foot index the big toe.
+Bones from nose to neck and wrist to hand are ours, and so are closed eyes and lips.
+
+Sources: Fang-Haoshu/Halpe-FullBody, README.md (5b4887d9) and vis.py (909d9c44), whose
+136 are 26 of body and feet, 68 of the face, 21 of each hand; AlphaPose,
+datasets/halpe_68_noface.py (e72e2144), which are these without the face; OpenPose,
+doc/02_output.md (0e341c83) and POSE_BODY_25_PAIRS_RENDER_GPU; MediaPipe,
+solutions/pose.py, PoseLandmark and POSE_CONNECTIONS (017c1dc7).
+"""
+
 _ENDS = ('big_toe', 'heel', 'thumb4', 'finger4')
 JOINT_SETS = {
     'body17': _BODY,
@@ -276,12 +388,12 @@ def get_layout(layout: str | JointLayout | Mapping[str, Any]) -> JointLayout:
 
 
 def check_joints(joints: Iterable[str], layout: JointLayout) -> None:
-    """Refuse joints that neither a layout nor COCO-WholeBody has.
+    """Refuse joints that neither a layout nor one of ``LAYOUTS`` has.
 
     Raises:
         ValueError: There is one.
     """
-    known = (*layout.names, *WHOLEBODY65.names)
+    known = dict.fromkeys(n for own in (layout, *LAYOUTS.values()) for n in own.names)
     for joint in joints:
         if joint not in known:
             raise ValueError(f'unknown joint {joint!r}.{suggest(joint, known)}')
@@ -311,7 +423,7 @@ def joint_tree(
     Args:
         layout: As in :func:`get_layout`.
         joints: ``all`` of the layout, a name in ``JOINT_SETS``, or (V,) names. A joint
-            of COCO-WholeBody that the layout lacks is allowed; it has score 0.
+            of another named layout is allowed; it has score 0.
 
     Raises:
         ValueError: An unknown set, layout or joint, a joint twice, or none.

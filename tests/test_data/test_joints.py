@@ -1,12 +1,14 @@
 """Joints chosen by name."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mmma.data.joints import (
     JOINT_SETS,
+    LAYOUTS,
     WHOLEBODY65,
     JointLayout,
     decode_joints,
@@ -70,6 +72,86 @@ def test_named_sets_are_joints_of_wholebody():
     sizes = {name: len(set(joints)) for name, joints in JOINT_SETS.items()}
     assert sizes == {'body17': 17, 'upper': 55, 'ends31': 31}
     assert set().union(*JOINT_SETS.values()) <= set(WHOLEBODY65.names)
+
+
+def test_named_layouts_mirror_and_hold_together():
+    sizes = {'wholebody65': 65, 'coco17': 17, 'halpe26': 26, 'halpe68': 68}
+    sizes |= {'halpe136': 136, 'openpose25': 25, 'blazepose33': 33}
+    assert {name: len(layout.names) for name, layout in LAYOUTS.items()} == sizes
+    found = []
+    for name, layout in LAYOUTS.items():
+        tree = joint_tree(name)
+        order = np.array(tree.flip_order)
+        swapped = set(layout.flip_pairs)
+        left = {n[5:] for n in layout.names if n.startswith('left_')}
+        limbs = {frozenset(pair) for pair in layout.limb_indices()}
+        roots = [n for v, n in enumerate(tree.names) if tree.parents[v] == v]
+        rules = {
+            'twice is the identity': (order[order] == np.arange(len(order))).all(),
+            'sides': left == {n[6:] for n in layout.names if n.startswith('right_')},
+            'every side': {(f'left_{n}', f'right_{n}') for n in left} <= swapped,
+            'each limb once': len(limbs) == len(layout.limbs),
+            'mirrored limbs': limbs == {frozenset(order[[*pair]]) for pair in limbs},
+            'one body': {n for n in roots if 'face' not in n} <= {'nose', 'left_mouth'},
+        }
+        found += [(name, rule) for rule, kept in rules.items() if not kept]
+    assert found == []
+
+
+def pairs_of(text):
+    return [tuple(map(int, pair.split('-'))) for pair in text.split()]
+
+
+# As indices, in the files that ``LAYOUTS`` cites; hands and feet of AlphaPose are pairs
+# that change places.
+PUBLISHED = {
+    'halpe26': '0-1 0-2 1-3 2-4 5-18 6-18 5-7 7-9 6-8 8-10 17-18 18-19 19-11 19-12 '
+    '11-13 12-14 13-15 14-16 20-24 21-25 23-25 22-24 15-24 16-25 18-0',
+    'openpose25': '1-8 1-2 1-5 2-3 3-4 5-6 6-7 8-9 9-10 10-11 8-12 12-13 13-14 1-0 '
+    '0-15 15-17 0-16 16-18 14-19 19-20 14-21 11-22 22-23 11-24',
+    'blazepose33': '0-1 1-2 2-3 3-7 0-4 4-5 5-6 6-8 9-10 11-12 11-13 13-15 15-17 15-19 '
+    '15-21 17-19 12-14 14-16 16-18 16-20 16-22 18-20 11-23 12-24 23-24 23-25 24-26 '
+    '25-27 26-28 27-29 28-30 29-31 30-32 27-31 28-32',
+}  # 18-0 of Halpe is ours
+
+
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_limbs_and_order_are_those_published(name):
+    wanted = {frozenset(pair) for pair in pairs_of(PUBLISHED[name])}
+    assert {frozenset(pair) for pair in LAYOUTS[name].limb_indices()} == wanted
+
+
+def test_halpe_is_body_and_feet_then_face_then_hands():
+    full, bare = LAYOUTS['halpe136'], LAYOUTS['halpe68']
+    assert bare.names == (*full.names[:26], *full.names[94:])
+    assert full.names[:26] == LAYOUTS['halpe26'].names
+    assert full.names[:17] == LAYOUTS['coco17'].names == WHOLEBODY65.names[:17]
+    assert full.names[94:] == WHOLEBODY65.names[23:]
+    at = {name: v for v, name in enumerate(bare.names)}
+    flips = {(at[a], at[b]) for a, b in bare.flip_pairs}
+    body = pairs_of('1-2 3-4 5-6 7-8 9-10 11-12 13-14 15-16 20-21 22-23 24-25')
+    assert flips == {*body, *((v, v + 21) for v in range(26, 47))}
+    fingers = pairs_of('94-95 95-96 97-98 94-99 94-103 105-106 94-111 113-114 115-132')
+    assert {*fingers} <= {*full.limb_indices()}
+    face = pairs_of(
+        '0-16 7-9 17-26 21-22 31-35 36-45 39-42 41-46 48-54 55-59 60-64 65-67'
+    )
+    assert {(f'face-{i}', f'face-{j}') for i, j in face} <= {*full.flip_pairs}
+
+
+def test_a_stored_layout_may_be_a_name(tmp_path):
+    file = tmp_path / 'layout.json'
+    file.write_text('{"joints": "halpe68", "extractor": "x", "score_scale": 9}')
+    named = LAYOUTS['halpe68']
+    assert read_layout(tmp_path) == replace(named, extractor='x', score_scale=9)
+    file.write_text('{"joints": "halpe86", "extractor": "x", "score_scale": 9}')
+    with pytest.raises(ValueError, match=r"'halpe86'.*Did you mean 'halpe68'"):
+        read_layout(tmp_path)
+
+
+def test_joints_of_other_named_layouts_are_missing():
+    tree = joint_tree('wholebody65', ['nose', 'neck', 'left_hip'])
+    assert tree.parents == (0, 1, 0)
 
 
 @pytest.mark.parametrize('name', ['all', *JOINT_SETS])

@@ -22,7 +22,7 @@ import numpy as np
 from mmma.data.arrays import SkeletonWriter
 from mmma.data.clips import Clip
 from mmma.data.convert.target import Conversion, Options, UserMapping, list_sources
-from mmma.data.joints import JOINT_SETS, MAX_SIDE, WHOLEBODY65, JointLayout, get_layout
+from mmma.data.joints import LAYOUTS, MAX_SIDE, JointLayout, get_layout
 from mmma.data.root import DatasetInfo
 from mmma.files import SHOWN, OddEntries
 from mmma.foreign import control_faults, first_line, naming, shown
@@ -35,13 +35,8 @@ FIELDS = (
 )
 NEEDED = ('frame_dir', 'keypoint', 'img_shape')
 FPS = 30.0
-_BODY = JOINT_SETS['body17']
-_BODY_PAIRS = {
-    key: tuple(p for p in getattr(WHOLEBODY65, key) if set(p) <= set(_BODY))
-    for key in ('flip_pairs', 'limbs')
-}
-LAYOUTS = {17: JointLayout(_BODY, **_BODY_PAIRS), 65: WHOLEBODY65}
-"""Layouts by number of joints; others need the mapping's ``layout``."""
+_BY_COUNT = {len(v.names): v for k, v in LAYOUTS.items() if k != 'openpose25'}
+"""Layouts by number of joints; the mapping names others. Kinect has 25 as well."""
 _WORDS = {
     **dict.fromkeys(('train', 'training'), 'train'),
     **dict.fromkeys(('val', 'valid', 'validation'), 'val'),
@@ -488,7 +483,7 @@ def _subsets(
 
 
 def _layout(
-    rows: list[dict[str, Any]], asked: dict[str, Any] | None, path: Path
+    rows: list[dict[str, Any]], asked: str | dict[str, Any] | None, path: Path
 ) -> JointLayout:
     counts = Counter(row['keypoint'].shape[2] for row in rows)
     del counts[0]  # clips in which nobody was found
@@ -496,15 +491,15 @@ def _layout(
     if asked is not None:
         with naming('layout of --mapping'):
             layout = get_layout(asked)
-    elif usual in LAYOUTS:
-        layout = LAYOUTS[usual]
+    elif usual in _BY_COUNT:
+        layout = _BY_COUNT[usual]
     else:
-        known = ' or '.join(map(str, LAYOUTS))
+        known = ', '.join(map(str, sorted(_BY_COUNT)))
         raise ValueError(
             f'{path}: clips of {", ".join(map(str, sorted(counts))) or "no"} joints; '
-            f'{known} are known (COCO, COCO-WholeBody without the face). Name the '
-            'joints: --mapping FILE with {"layout": {"names": [...], "flip_pairs": '
-            '[...], "limbs": [...]}}'
+            f'{known} are known. Name the layout: --mapping FILE with {{"layout": '
+            f'NAME}}, one of {", ".join(LAYOUTS)}, or with {{"layout": {{"names": '
+            '[...], "flip_pairs": [...], "limbs": [...]}}'
         )
     return replace(layout, extractor=layout.extractor or 'pyskl')
 

@@ -269,7 +269,7 @@ class UserMapping:
         subsets: Their subset -> ours, or '' to leave it out.
         splits: The same for the splits of a pickle.
         subset: Of all clips of a pickle without splits.
-        layout: Fields of the joint layout of a pickle.
+        layout: Name or fields of the joint layout of a pickle.
     """
 
     label_space: str | dict[str, Any] | None = None
@@ -280,7 +280,7 @@ class UserMapping:
     subsets: dict[str, str] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
     subset: str = ''
-    layout: dict[str, Any] | None = None
+    layout: str | dict[str, Any] | None = None
 
     @classmethod
     def read(cls, path: Path | None, *keys: str) -> UserMapping:
@@ -303,8 +303,9 @@ class UserMapping:
             for key in content:
                 check_choice('key', key, ('label_space', 'domain', 'domains', *keys))
             check_texts(content, 'domains', 'action_names', 'subsets', 'splits')
-            if not isinstance(content.get('layout') or {}, dict):
-                raise ValueError(f'layout must be an object, not {content["layout"]!r}')
+            if not isinstance(content.get('layout') or {}, (str, dict)):
+                told = f'not {content["layout"]!r}'
+                raise ValueError(f'layout must be a name or an object, {told}')
             mapping = cls(**content)
             own = isinstance(mapping.label_space, dict)  # whose domains have any name
             if own:

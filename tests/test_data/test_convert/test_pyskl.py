@@ -5,6 +5,7 @@ import pickle
 import shutil
 import struct
 from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from mmma.data.arrays import SkeletonStore
 from mmma.data.convert import convert
 from mmma.data.convert.pyskl import load_restricted, read_pyskl
 from mmma.data.convert.target import Options
-from mmma.data.joints import JOINT_SETS
+from mmma.data.joints import JOINT_SETS, LAYOUTS
 from mmma.data.root import DataRoot
 
 
@@ -342,6 +343,19 @@ def test_a_mapping_names_splits_domains_and_labels(source, tmp_path, mapping_fil
     ]
 
 
+def test_a_layout_by_name_or_by_its_number_of_joints(source, tmp_path, mapping_file):
+    for name, count, mapping in (
+        ('halpe68', 68, None),
+        ('openpose25', 25, mapping_file({'layout': 'openpose25'})),
+    ):
+        options = Options(mapping=mapping)
+        rows = [annotation('a', 0, joints(count))]
+        out = tmp_path / name
+        convert('pyskl', source(rows, train=['a']), out, options)
+        layout = SkeletonStore(out, 'rec').layout
+        assert layout == replace(LAYOUTS[name], extractor='pyskl')
+
+
 def test_a_layout_of_ones_own(source, tmp_path, mapping_file):
     mapping = mapping_file(dict(layout=dict(names=['head', 'tail'], limbs=[])))
     rows = [annotation(n, 0, joints(2)) for n in 'abc']
@@ -365,7 +379,11 @@ def test_force_replaces_skeletons_and_repairs_are_told(source, tmp_path):
     ('rows', 'splits', 'message'),
     [
         ([annotation('a', 82)], {}, r'a: label 82, but mma82 has 0\.\.81'),
-        ([annotation('a', 0, joints(25))], {}, 'clips of 25 joints; 17 or 65'),
+        (
+            [annotation('a', 0, joints(25))],
+            {},
+            r'clips of 25 joints; 17, 26, 33, 65, 68, 136 are known\. Name the layout',
+        ),
         ([annotation('a', 0, joints(5))], {}, 'clips of 5 joints'),
         (
             [
