@@ -1,10 +1,11 @@
-# PoseC3D (arXiv 2104.13586) on body, feet and hands: 48 frames of 68 joints, drawn on the
-# device; else as posec3d_mma82. 68 are Halpe's 136 of AlphaPose without the face
-# (datasets/halpe_68_noface.py); our 65 are these without head, neck and hip.
-# Reproduces, as far as it is known, the skeleton input of the benchmark's authors: their
-# challenge report (arXiv 2606.13030, June 2026) draws heatmap volumes of 68 key points
-# for a 3D-ResNet. Which joints MMA-82's PoseC3D takes is not published; a user reports a
-# lower MCA with 17 of HRNet (huggingface.co/datasets/lpynow/MMA-82, discussion 3).
+# PoseC3D (arXiv 2104.13586) on body, feet and hands: 48 frames of 68 joints, drawn on
+# the device; else as posec3d_mma82. 68 are the 136 of Halpe (AlphaPose) without the
+# face (its datasets/halpe_68_noface.py); our 65 are these without head, neck and hip.
+# Reproduces, as far as it is known, the skeleton input of the benchmark's authors:
+# their challenge report (arXiv 2606.13030, June 2026) draws heatmap volumes of 68 key
+# points for a 3D-ResNet. Which joints MMA-82's PoseC3D takes is not published; a user
+# reports a lower MCA with 17 of HRNet (huggingface.co/datasets/lpynow/MMA-82,
+# discussion 3).
 # Numbers: MMAction2's fine-tuning, as in posec3d_mma82. Ours: the start, NTU60; its
 # first convolution is of 17 joints and starts anew. 2606.13030 gives no schedule.
 # Expected: – (real data not seen). Hardware: –. Hours: –
