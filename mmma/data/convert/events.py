@@ -102,20 +102,16 @@ def format_function(action: str, kind: str) -> Callable[..., Any]:
 def tell_apart(recordings: Iterable[Recording]) -> list[Recording]:
     """Name recordings of one video by several annotators ``VIDEO@ANNOTATOR``.
 
-    Raises:
-        ValueError: A video is there twice, and not by others.
+    A video that is there twice by the same, or by nobody, raises ValueError.
     """
     found = list(recordings)
     counts = Counter(own.name for own in found)
     for at, own in enumerate(found):
         if counts[own.name] > 1 and own.annotator:
             found[at] = replace(own, name=f'{own.name}@{own.annotator}')
-    for name, count in Counter(own.name for own in found).items():
-        if count > 1:
-            raise ValueError(
-                f'the video {name!r} is annotated {count} times: keep one of them, or '
-                'put them into folders of their own and convert each'
-            )
+    (name, count), *_ = Counter(r.name for r in found).most_common(1) or [('', 0)]
+    if count > 1:
+        raise ValueError(f'the video {name!r} is annotated {count} times: keep one')
     return found
 
 

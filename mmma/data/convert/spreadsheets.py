@@ -21,6 +21,8 @@ from mmma.files import Problem, read_table, read_text, refuse, tell, write_file
 from mmma.foreign import naming, spreadsheet
 from mmma.taxonomy import LabelSpace
 
+Found = Iterable[Recording]
+Cells = dict[str, list[str]]
 COLUMNS = (
     *('video', 'subject', 'start', 'end', 'start_sec', 'end_sec', 'label', 'body'),
     *('tier', 'score', 'text', 'point'),
@@ -53,9 +55,7 @@ _SUFFIXES = ('.csv', '.tsv', '.txt')
 _GUARDED = re.compile(r"'+\s*[-=+@\t\r]")
 
 
-def write_csv(
-    out: Path, recordings: Iterable[Recording], space: LabelSpace
-) -> list[Path]:
+def write_csv(out: Path, recordings: Found, space: LabelSpace) -> list[Path]:
     """Write ``events.csv`` of all recordings, in UTF-8 with the mark that Excel needs.
 
     A recording in which nothing happens has a row without times. No cell is a formula.
@@ -105,11 +105,8 @@ def read_csv(path: Path) -> list[Recording]:
     """Read a table of events, or all tables of a folder.
 
     A table without a column for the video is of the video of its own name; one without
-    ends and durations has events of a moment.
-
-    Raises:
-        FileNotFoundError: No such file, or no table in the folder.
-        ValueError: Columns are missing, or rows cannot be read: the first five.
+    ends and durations has events of a moment. Missing columns and rows that cannot be
+    read raise ValueError.
     """
     path, files = Path(path), [Path(path)]
     if path.is_dir():
@@ -133,32 +130,23 @@ def _read_table(file: Path) -> list[Recording]:
             )
     numbers = {header[at] for key in _NUMBERS for at in places.get(key, ())}
     problems: list[Problem] = []
-    videos: dict[tuple[str, str], tuple[dict[str, list[str]], list[Event]]] = {}
-    table = [
-        (
-            line,
-            {k: [_bare(row[i]) for i in own if row[i:]] for k, own in places.items()},
-        )
-        for line, row in read_table(file, text.encode(), numbers=numbers)[1]
-    ]
-    tasks = [_text(cells, 'task') for _, cells in table]
-    for (line, cells), task in zip(table, tasks, strict=True):
-        if task == 'rec' and 'det' in tasks:
-            continue
-        video = _text(cells, 'video')
-        key = video, _text(cells, 'annotator')
-        _, events = videos.setdefault(key, (cells, []))
+    videos: dict[tuple[str, str, str], tuple[Cells, list[Event]]] = {}
+    for line, row in read_table(file, text.encode(), numbers=numbers)[1]:
+        cells = {k: [_bare(row[i]) for i in at if row[i:]] for k, at in places.items()}
+        video, by, task = (_text(cells, key) for key in ('video', 'annotator', 'task'))
+        _, events = videos.setdefault((video, by, task), (cells, []))
         try:
             if any(_text(cells, key) for key in ('label', 'start', 'end')):
                 events.append(_event(cells))
         except ValueError as error:
             problems.append(Problem(str(file), line, video, str(error)))
     refuse(problems, file)
-    if 'det' in tasks and 'rec' in tasks:
-        tell([f'{file.name}: {tasks.count("rec")} answers on clips (rec) are left out'])
-    stems = Counter(split_name(video)[0] for video in {video for video, _ in videos})
+    if {'rec', 'det'} <= {task for *_, task in videos}:
+        tell([f'{file.name}: answers on clips (task rec) are left out'])
+        videos = {key: own for key, own in videos.items() if key[2] != 'rec'}
+    stems = Counter(split_name(video)[0] for video in {video for video, *_ in videos})
     found = []
-    for (video, by), (cells, events) in videos.items():
+    for (video, by, _), (cells, events) in videos.items():
         stem, ours = split_name(video)[0], 'path' in cells
         name = video if ours or stems[stem] > 1 else stem
         name = name or re.sub(r'[._](pred|predict|predictions)$', '', file.stem)
@@ -182,11 +170,11 @@ def _places(header: Sequence[str]) -> dict[str, list[int]]:
     }
 
 
-def _text(cells: dict[str, list[str]], key: str) -> str:
+def _text(cells: Cells, key: str) -> str:
     return next(filter(None, cells.get(key, ())), '')
 
 
-def _event(cells: dict[str, list[str]]) -> Event:
+def _event(cells: Cells) -> Event:
     """The event of a row; raises ValueError for a cell that is empty or wrong."""
     start_sec, end_sec, length_sec = (_time(cells, k) for k in _NUMBERS[:3])
     names = (_text(cells, key) for key in ('label', 'subject', 'text', 'tier'))
@@ -209,7 +197,7 @@ def _event(cells: dict[str, list[str]]) -> Event:
     return Event(start_sec, end_sec, label, subject, score, text, tier)
 
 
-def _time(cells: dict[str, list[str]], key: str) -> float | None:
+def _time(cells: Cells, key: str) -> float | None:
     """Seconds of a cell; what a row has twice must be the same, as far as it is shown.
 
     Excel shows ``01:02:03.456`` as ``02:03.5`` and saves what it shows; the seconds

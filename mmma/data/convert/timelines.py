@@ -13,9 +13,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -28,7 +29,8 @@ from mmma.foreign import first_line, is_number, naming
 from mmma.taxonomy import LabelSpace
 from mmma.video import VIDEO_SUFFIXES, probe_video
 
-_FACTS = ('fps', 'duration_sec', 'annotator')
+Json = Mapping[str, Any]
+Found = Iterable[Recording]
 _NOTES = ('subject', 'text', 'tier')
 
 
@@ -43,18 +45,22 @@ def seconds_between(first: int, last: int, fps: float) -> tuple[float, float]:
     return round((first - 1) / fps, 6), round(last / fps, 6)
 
 
-def _frames(event: Event, fps: float) -> tuple[list[int], bool]:
+def _frames(event: Event, fps: float) -> tuple[tuple[int, int], bool]:
     """Frames of an event, and if its times are theirs."""
-    times = event.start_sec, event.end_sec
-    frames = frames_of(*times, fps)
-    shown = zip(times, seconds_between(*frames, fps), strict=True)
-    return list(frames), all(abs(one - other) < 1e-5 for one, other in shown)
+    frames = frames_of(event.start_sec, event.end_sec, fps)
+    start_sec, end_sec = seconds_between(*frames, fps)
+    off = abs(start_sec - event.start_sec), abs(end_sec - event.end_sec)
+    return frames, max(off) < 1e-5
 
 
-def _known(own: Event | Recording, keys: Sequence[str]) -> dict[str, Any]:
-    """Attributes that are neither empty nor NaN."""
-    values = {key: getattr(own, key) for key in keys}
+def _known(**values: Any) -> dict[str, Any]:
+    """What is neither empty nor NaN."""
     return {key: value for key, value in values.items() if value and value == value}
+
+
+def _facts(own: Recording) -> dict[str, Any]:
+    about = {'fps': own.fps, 'duration_sec': own.duration_sec}
+    return _known(**about, annotator=own.annotator)
 
 
 @contextmanager
@@ -67,9 +73,7 @@ def _formed(place: str, form: str) -> Iterator[None]:
         raise ValueError(f'{place}: must be {form} ({first_line(error)})') from None
 
 
-def _recording(
-    name: str, path: str, facts: Mapping[str, Any], fps: Any, events: Iterable[Event]
-) -> Recording:
+def _recording(name: Any, path: Any, facts: Json, fps: Any, events: Any) -> Recording:
     values = fps, facts.get('duration_sec')
     fps, length = (float(x) if is_number(x) and x > 0 else math.nan for x in values)
     by = str(facts.get('annotator') or '')
@@ -80,9 +84,7 @@ def _event(times: Any, label: Any, score: Any, notes: Mapping[str, Any]) -> Even
     """An event of others' JSON; raises ValueError for what none can have."""
     start_sec, end_sec = times
     if not 0 <= start_sec <= end_sec < math.inf:
-        raise ValueError(
-            f'from {start_sec} to {end_sec} s: it must end after it starts'
-        )
+        raise ValueError(f'from {start_sec} to {end_sec} s: must end after its start')
     if not isinstance(label, str) or not label:
         raise ValueError(f'label {label!r}: must be a name')
     if score is not None and not (is_number(score) and 0 <= score <= 1):
@@ -91,7 +93,7 @@ def _event(times: Any, label: Any, score: Any, notes: Mapping[str, Any]) -> Even
     return Event(start_sec, end_sec, label, subject, score, text, tier)
 
 
-def _labels(recordings: Iterable[Recording], space: LabelSpace) -> list[str]:
+def _labels(recordings: Found, space: LabelSpace) -> list[str]:
     """Actions of the space, and after them the events' labels that it lacks."""
     used = (event.label for own in recordings for event in own.events)
     return list(dict.fromkeys([*space.actions, *used]))
@@ -102,18 +104,14 @@ def _dump(path: Path, content: Any) -> Path:
     return path
 
 
-def write_labelstudio(
-    out: Path, recordings: Iterable[Recording], space: LabelSpace
-) -> list[Path]:
+def write_labelstudio(out: Path, recordings: Found, space: LabelSpace) -> list[Path]:
     """Write tasks to import, and the labeling config of their project.
 
     Events are a prediction, that is a pre-annotation, where all have scores; else an
-    annotation. ``meta`` of a region has what Label Studio has no place for.
-
-    Raises:
-        ValueError: The rate of a video is unknown.
+    annotation. ``meta`` of a region has what Label Studio has no place for. A video
+    whose rate is unknown raises ValueError.
     """
-    recordings, out, tasks = list(recordings), Path(out), []
+    recordings, tasks = list(recordings), []
     for own in recordings:
         if not own.fps > 0:
             raise ValueError(
@@ -121,57 +119,45 @@ def write_labelstudio(
                 'per second is unknown: export from a data root, which knows'
             )
         url = f'/data/local-files/?d={quote(own.path)}' if own.path else own.name
-        data = {'video': url, 'recording': own.name, **_known(own, _FACTS)}
-        results = [_region(at, event, own.fps) for at, event in enumerate(own.events)]
+        regions = [_region(at, event, own.fps) for at, event in enumerate(own.events)]
+        kind, answer = 'annotations', {'result': regions}
         scores = [event.score for event in own.events if event.score is not None]
-        if results and len(scores) == len(results):
-            score = {'score': sum(scores) / len(scores)}
-            score['model_version'] = own.annotator or 'mmma'
-            tasks.append({'data': data, 'predictions': [{'result': results, **score}]})
-        else:
-            tasks.append({'data': data, 'annotations': [{'result': results}]})
+        if regions and len(scores) == len(regions):
+            kind, answer['score'] = 'predictions', sum(scores) / len(scores)
+            answer['model_version'] = own.annotator or 'mmma'
+        data = {'video': url, 'recording': own.name, **_facts(own)}
+        tasks.append({'data': data, kind: [answer]})
     lines = ['<View>', '<Video name="video" value="$video" frameRate="$fps"/>']
     lines.append('<TimelineLabels name="action" toName="video">')
-    groups = [space.bodies[group] for group in space.body_of]
+    groups = (space.bodies[group] for group in space.body_of)
     group_of = dict(zip(space.actions, groups, strict=False))
-    before = None
-    for label in _labels(recordings, space):
-        group = group_of.get(label, 'other')
-        if groups and group != before:
-            lines.append(f'  <Header value={quoteattr(group)}/>')
-        before = group
-        lines.append(f'  <Label value={quoteattr(label)}/>')
-    config = out / 'labeling_config.xml'
+    labels = _labels(recordings, space)
+    for group, own in groupby(labels, lambda label: group_of.get(label, 'other')):
+        lines += [f'  <Header value={quoteattr(group)}/>'] if group_of else []
+        lines += [f'  <Label value={quoteattr(label)}/>' for label in own]
+    config = Path(out) / 'labeling_config.xml'
     write_file(config, '\n'.join([*lines, '</TimelineLabels>', '</View>', '']))
-    return [_dump(out / 'tasks.json', tasks), config]
+    return [_dump(Path(out) / 'tasks.json', tasks), config]
 
 
 def _region(at: int, event: Event, fps: float) -> dict[str, Any]:
     (first, last), exact = _frames(event, fps)
-    meta = _known(event, _NOTES)
-    if event.text:
-        meta['text'] = [event.text]  # as the panel of a region writes it
-    if not exact:
-        meta['segment'] = [event.start_sec, event.end_sec]
+    text = event.text and [event.text]  # as the panel of a region writes it
+    times = [event.start_sec, event.end_sec]
+    meta = _known(text=text, subject=event.subject, tier=event.tier)
+    meta |= {} if exact else {'segment': times}
     value = {'ranges': [{'start': first, 'end': last}], 'timelinelabels': [event.label]}
     region = {'id': f'event{at}', 'from_name': 'action', 'to_name': 'video'}
-    region |= {'type': 'timelinelabels', 'value': value}
-    region |= {'meta': meta} if meta else {}
+    region |= {'type': 'timelinelabels', 'value': value, **_known(meta=meta)}
     return region | ({} if event.score is None else {'score': event.score})
 
 
 def read_labelstudio(path: Path, fps: float = math.nan) -> list[Recording]:
     """Read an export of Label Studio, JSON or JSON-MIN, or a folder of them.
 
-    Annotations count before predictions, ground truth before other annotations.
-
-    Args:
-        path: The file or folder.
-        fps: ``frameRate`` of the labeling config, for tasks that do not tell ``fps``.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: A task without a video or rate, or a bad range.
+    Annotations count before predictions, ground truth before other annotations. ``fps``
+    is the ``frameRate`` of the labeling config, for tasks that do not tell it. Raises
+    ValueError for a task without a video or rate, or with a bad range.
     """
     path, found, left = Path(path), list[Recording](), Counter[str]()
     form = 'an object with data and annotations, as Label Studio exports tasks'
@@ -200,9 +186,7 @@ def _as_task(item: dict[str, Any]) -> dict[str, Any]:
     return {'data': item, 'annotations': [one]}
 
 
-def _read_task(
-    task: Mapping[str, Any], fps: float, left: Counter[str]
-) -> Iterator[Recording]:
+def _read_task(task: Json, fps: float, left: Counter[str]) -> Iterator[Recording]:
     """A recording for each who annotated a task; ``left`` counts what is not read."""
     data = task['data']
     video = next(filter(None, map(_video_of, data.values())), '')
@@ -211,13 +195,12 @@ def _read_task(
         raise ValueError(f'no video among its data: {", ".join(data) or "none"}')
     every, guesses = task.get('annotations') or [], task.get('predictions') or []
     done = [one for one in every if not one.get('was_cancelled')]
-    answers = [one for one in done if one.get('ground_truth')] or done
-    left['annotations that were skipped'] += len(every) - len(done)
-    left['annotations beside ground truth'] += len(done) - len(answers)
-    left['predictions beside annotations'] += len(guesses) if answers else 0
-    left['tasks without annotations'] += not (answers or guesses)
+    answers = [one for one in done if one.get('ground_truth')] or done or guesses
+    others = 'answers (cancelled, not the ground truth, or predictions beside truth)'
+    left[others] += len(every) + len(guesses) - len(answers)
+    left['tasks without an answer'] += not answers
     rate = data.get('fps', fps)
-    for answer in answers or guesses:
+    for answer in answers:
         by = answer.get('completed_by') or answer.get('model_version') or ''
         by = by.get('email', by.get('id')) if isinstance(by, dict) else by
         if answer['result'] and not (is_number(rate) and rate > 0):
@@ -231,16 +214,13 @@ def _read_task(
         yield _recording(name, video, facts, rate, events)
 
 
-def _read_results(
-    results: Sequence[Mapping[str, Any]], fps: float, left: Counter[str]
-) -> Iterator[Event]:
+def _read_results(results: Any, fps: float, left: Counter[str]) -> Iterator[Event]:
     """Events of the results of an annotation; answers about a region are its notes."""
 
     def texts(words: Any) -> list[str]:
         return [words] if isinstance(words, str) else list(map(str, words or ()))
 
-    notes: dict[tuple[Any, bool], list[str]] = {}
-    spans = []
+    notes, spans = defaultdict(list), []
     for result in results:
         value = result.get('value') or {}
         words = texts(value.get('text')) + texts(value.get('choices'))
@@ -248,11 +228,11 @@ def _read_results(
             spans.append((value, result.get('meta') or {}, result))
         elif words and 'ranges' in value:
             who = re.search('subj|person|partic', str(result.get('from_name')))
-            notes.setdefault((result.get('id'), bool(who)), []).extend(words)
+            notes[result.get('id'), bool(who)] += words
         else:
             left[f'results {result.get("type")}, which have no ranges of frames'] += 1
     for value, meta, result in spans:
-        who, what = (notes.get((result.get('id'), key), []) for key in (True, False))
+        who, what = (notes[result.get('id'), key] for key in (True, False))
         told = {**meta, 'text': '\n'.join([*texts(meta.get('text')), *what])}
         told |= {'subject': ', '.join(who)} if who else {}
         for span in value['ranges']:
@@ -278,43 +258,35 @@ def _video_of(value: Any) -> str:
     return url if Path(url).suffix.lower() in VIDEO_SUFFIXES else ''
 
 
-def write_fiftyone(
-    out: Path, recordings: Iterable[Recording], space: LabelSpace
-) -> list[Path]:
+def write_fiftyone(out: Path, recordings: Found, space: LabelSpace) -> list[Path]:
     """Write ``labels.json`` of a ``FiftyOneTemporalDetectionDataset``.
 
     ``data.json`` has the paths of videos, where they are known.
     """
-    recordings, out, labels = list(recordings), Path(out), {}
+    recordings, labels = list(recordings), {}
     classes = {label: at for at, label in enumerate(_labels(recordings, space))}
     for own in recordings:
         labels[own.name] = []
         for event in own.events:
-            frames, exact = _frames(event, own.fps) if own.fps > 0 else ([], False)
-            times = {'timestamps': [event.start_sec, event.end_sec]}
-            item = {'label': classes[event.label]}
-            item |= {'support': frames} if exact else times
-            if event.score is not None:
-                item['confidence'] = event.score
-            notes = _known(event, _NOTES)
-            labels[own.name].append(item | ({'attributes': notes} if notes else {}))
-    facts = {own.name: _known(own, _FACTS) for own in recordings}
+            frames, exact = _frames(event, own.fps) if own.fps > 0 else ((), False)
+            item: dict[str, Any] = {'label': classes[event.label]}
+            times = [event.start_sec, event.end_sec]
+            item |= {'support': frames} if exact else {'timestamps': times}
+            item |= {} if event.score is None else {'confidence': event.score}
+            notes = _known(subject=event.subject, text=event.text, tier=event.tier)
+            labels[own.name].append(item | _known(attributes=notes))
+    facts = {own.name: _facts(own) for own in recordings}
     content = {'classes': list(classes), 'labels': labels, 'videos': facts}
     paths = {own.name: own.path for own in recordings if own.path}
     files = {'labels.json': content} | ({'data.json': paths} if paths else {})
-    return [_dump(out / name, own) for name, own in files.items()]
+    return [_dump(Path(out) / name, own) for name, own in files.items()]
 
 
 def read_fiftyone(path: Path, fps: float = math.nan) -> list[Recording]:
     """Read ``labels.json`` of temporal detections, or the folder with it.
 
-    Args:
-        path: The file or folder.
-        fps: That of videos which are not in ``data`` beside the file.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: Not of that form, or frames of a video without a rate.
+    ``fps`` is for videos that are not in ``data`` beside the file. Another form, and
+    frames of a video whose rate is unknown, raise ValueError.
     """
     file = Path(path) / 'labels.json' if Path(path).is_dir() else Path(path)
     content, found, left = read_json(file, 'labels'), [], Counter[str]()
@@ -343,9 +315,7 @@ def read_fiftyone(path: Path, fps: float = math.nan) -> list[Recording]:
     return found
 
 
-def _read_detection(
-    item: Mapping[str, Any], classes: Sequence[str], fps: Any, left: Counter[str]
-) -> Event:
+def _read_detection(item: Json, classes: Any, fps: Any, left: Counter[str]) -> Event:
     label, notes = item['label'], item.get('attributes') or {}
     if isinstance(label, int) and not 0 <= label < len(classes):
         raise ValueError(f'label {label}: the file has {len(classes)} classes')

@@ -120,7 +120,7 @@ def test_exports_of_label_studio(tmp_path, capsys):
     )
     told = capsys.readouterr().err
     assert 'left out 1 results videorectangle' in told
-    assert 'left out 1 annotations that were skipped' in told
+    assert 'left out 1 answers (cancelled, ' in told
 
 
 def test_min_exports_and_a_file_per_annotation(tmp_path):
