@@ -60,18 +60,14 @@ def add_metric_arguments(parser: argparse.ArgumentParser, *further: str) -> None
 def add_preset_argument(parser: argparse.ArgumentParser) -> None:
     """``--as mac``, applied by :func:`apply_preset`."""
     told = 'as the MAC challenge ranks: --class-set union --body-scores top1'
-    parser.add_argument('--as', dest='preset', choices=('mac',), help=told)
+    parser.add_argument('--as', '--preset', dest='preset', choices=('mac',), help=told)
 
 
 def apply_preset(args: argparse.Namespace) -> None:
     """Set what ``--as mac`` stands for; refuse another ``--class-set`` beside it."""
-    chosen = {'class_set': 'union', 'body_scores': 'top1'} if args.preset else {}
-    for key, value in chosen.items():
-        flag, given = f'--{key.replace("_", "-")}', getattr(args, key, None)
-        if given not in (None, value):
-            told = f'--as mac means {flag} {value}, but {flag} {given} was given'
-            raise ValueError(f'{told}: leave one of them out.')
-        setattr(args, key, value)
+    from mmma.evaluation.rows import as_mac
+
+    vars(args).update(as_mac(vars(args)) if args.preset else {})
 
 
 def protocol_flags(args: argparse.Namespace) -> dict[str, Any]:
@@ -98,7 +94,7 @@ def add_options(
         kind: The dataclass; :func:`options_of` makes one of what was given.
         *names: Fields in the order of ``--help``; by default all, in their order.
         **changes: ``field=dict(...)``: keywords of ``add_argument`` instead of these,
-            and ``flag``.
+            and ``flag``, several parted by a space.
     """
     known, types = {field.name: field for field in fields(kind)}, get_type_hints(kind)
     told = inspect.getdoc(kind).partition('Attributes:\n')[2]
@@ -124,7 +120,7 @@ def add_options(
         if default is MISSING:
             keywords |= {'default': None, 'required': True}
         keywords = {'flag': flag.replace('_', '-'), **keywords, **changes.get(name, {})}
-        parser.add_argument(keywords.pop('flag'), **keywords)
+        parser.add_argument(*keywords.pop('flag').split(), **keywords)
 
 
 def keep_inputs(args: argparse.Namespace) -> None:
@@ -182,6 +178,15 @@ def find_recipe(name: str) -> str:
         return str(find_config(name))
 
 
+def _next(run: Any, dump: str) -> str:
+    """What to do with predictions of what has no truth."""
+    if run.space.name != 'ma52':
+        return 'who holds the truth can: evaluate.py takes this file'
+    listed = 'test.csv' if run.task == 'det' else 'test_list_videos.txt'
+    command = f'python tools/submit.py mac2026 {dump} submission.zip'
+    return f'next: {command} --expect {listed} (docs/challenge.md)'
+
+
 def report(
     run: Any,
     checkpoint: str,
@@ -191,7 +196,8 @@ def report(
 ) -> None:
     """Test a checkpoint; the first rank writes the results and prints their table.
 
-    Where truth is withheld nothing can be scored, and only ``dump`` is written.
+    Where truth is withheld nothing can be scored, and only ``dump`` is written; where
+    all of it is, by default into the work dir.
 
     Args:
         options: ``mmma.engine.run.TestOptions``, those of the run.
@@ -200,7 +206,7 @@ def report(
             files, as ``scores_street_5shot_run0.npz``.
 
     Raises:
-        ValueError: Truth is withheld, and there is no ``dump``.
+        ValueError: Some truth is withheld, and there is no ``dump``.
     """
     from mmengine.dist import is_main_process
 
@@ -215,12 +221,15 @@ def report(
     meta, noun = tested.metainfo, tested.noun
     truth = dict(zip(meta[f'{noun}s'], meta['labels'], strict=True))
     hidden = [name for name, label in truth.items() if label in (-1, [-1])]
-    if hidden and not dump:
+    if hidden and not dump and len(hidden) < len(truth):
         raise ValueError(
             f'{run.root.path}: the truth of {len(hidden)} of {len(truth)} {noun}s is '
             f'withheld (the first: {hidden[0]!r}), so they cannot be scored here: give '
-            '--dump FILE to predict them, for submit.py.'
+            '--dump FILE to predict all of them.'
         )
+    if hidden and not dump:
+        named = 'detections.json' if run.task == 'det' else 'scores.npz'
+        dump = str(run.work_dir / named)
     if dump and run.task == 'rec':
         score_file(dump)  # known before the work
     path = Path(out or run.work_dir / 'results.json')
@@ -235,10 +244,9 @@ def report(
             results = summarize(run, groups, origin, options)
             write_results(results, path)
     if hidden:
-        server = 'mmad' if run.task == 'det' else 'mac2025'
         print(
-            f'written to {dump}\n{len(hidden)} of {len(truth)} {noun}s have no truth: '
-            f'not scored; next: python tools/submit.py {server} {dump} OUT.zip'
+            f'written to {dump}\n{len(hidden)} of {len(truth)} {noun}s have no truth '
+            f'(the first: {hidden[0]!r}): nothing is scored here; {_next(run, dump)}'
         )
         return
     print(results_table([results]))

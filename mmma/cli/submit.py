@@ -1,4 +1,4 @@
-"""``submit.py mac2024|mac2025|mmad SCORES OUT.zip``: a file for the MAC servers."""
+"""``submit.py mac2024|mac2025|mac2026|mmad SCORES OUT.zip``: a file for the servers."""
 
 import argparse
 import hashlib
@@ -17,13 +17,16 @@ from mmma.taxonomy import load_label_space
 
 HELP = """Write a submission to the Micro-Action Challenge; needs no torch.
 
-mac2024 and mac2025 take a score file of the 52 actions of MA-52, mmad detections of
-them in ActivityNet style. OUT.zip holds prediction.csv and is read again and checked.
---expect LIST, the official list of the clips or videos, has every name checked."""
+mac2024, mac2025 and mac2026 take a score file of the 52 actions of MA-52, mmad and
+mac2026 detections of them in ActivityNet style. OUT.zip holds prediction.csv and is
+read again and checked. --expect LIST, the official list of the clips or videos, has
+every name checked. docs/challenge.md has the way from the download to this file."""
 
 _CLIP_HELP = {
     'mac2024': 'recognition, id,pred_label_1 (body),pred_label_2 (action)',
     'mac2025': 'recognition, vid,action_pred_1..5,body_pred_1..5',
+    'mac2026': 'recognition as mac2025, or of a .json detection as mmad --header 2026; '
+    'both as a participant wrote them: compare with the sample of the server',
 }
 
 
@@ -40,19 +43,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help='body classes from sums of action scores, the best action of each '
             'group (default, as evaluate.py rec --as mac), or body_scores of the file',
         )
-        clips.set_defaults(submit=_submit_clips)
+        clips.set_defaults(submit=_submit_clips, header='2026', top=None)
+        if name == 'mac2026':
+            _add_top(clips)
     text = 'detection, video_id,t_start,t_end,class,score'
     mmad = servers.add_parser('mmad', help=text, description=text)
     _add_files(mmad, 'detections, ActivityNet JSON', 'test.csv')
     headers, told = tuple(submission.HEADERS), 'names of the columns'
     mmad.add_argument('--header', choices=headers, default='2025', help=told)
-    mmad.add_argument('--top', type=int, metavar='K', help='per video (default: all)')
+    _add_top(mmad)
     mmad.set_defaults(submit=_submit_segments)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the sub-command of the server."""
     submission.check_suffix(args.out)
+    if args.server == 'mac2026' and args.scores.suffix.lower() == '.json':
+        return _submit_segments(args)
     return int(args.submit(args))
 
 
@@ -63,7 +70,14 @@ def _add_files(parser: argparse.ArgumentParser, scores: str, listed: str) -> Non
     parser.add_argument('--expect', type=Path, metavar='LIST', help=told)
 
 
+def _add_top(parser: argparse.ArgumentParser) -> None:
+    told = 'best detections of each video (default: all)'
+    parser.add_argument('--top', type=int, metavar='K', help=told)
+
+
 def _submit_clips(args: argparse.Namespace) -> int:
+    if args.top is not None:
+        raise ValueError('--top is of detections (.json): leave it out')
     space = load_label_space('ma52')
     table = submission.read_ma52_scores(args.scores)
     told = 'sums of body groups mean nothing'

@@ -6,9 +6,7 @@ from mmma.cli.arguments import (
     CKPT_HELP,
     add_config_arguments,
     add_options,
-    add_preset_argument,
     add_view_arguments,
-    apply_preset,
     options_of,
     report,
     run_arguments,
@@ -39,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = ('class_set', 'body_scores', 'skip_broken', 'trust', 'allow_simulated')
     trust = {'flag': '--trust-checkpoint'}
     add_options(parser, TestOptions, *names, 'allow_extractor', trust=trust)
-    add_preset_argument(parser)
+    add_options(parser, TestOptions, 'preset', preset={'flag': '--preset --as'})
     told = 'default: results.json in the work dir'
     add('--out', type=try_out, metavar='FILE', help=told)
     dump = 'also write scores.npz; detections of actions as ActivityNet-style JSON; '
@@ -51,7 +49,6 @@ def run(args: argparse.Namespace) -> int:
     """Test, write the results and print their table."""
     from mmma.engine.run import open_run
 
-    apply_preset(args)
     options = options_of(TestOptions, args)
     opened = open_run(
         *run_arguments(args), options=options, views=args.views, crops=args.crops

@@ -1,6 +1,8 @@
 """``train.py CONFIG``: train a model under a protocol."""
 
 import argparse
+import shlex
+from pathlib import Path
 
 from mmma.cli.arguments import (
     add_config_arguments,
@@ -29,6 +31,8 @@ def run(args: argparse.Namespace) -> int:
 
     options = options_of(TrainOptions, args)
     opened = open_run(*run_arguments(args), options=options)  # before slow imports
+    from mmengine.dist import is_main_process
+
     from mmma.engine.train import latest_checkpoint, train
 
     trained = train(opened, options)
@@ -38,4 +42,8 @@ def run(args: argparse.Namespace) -> int:
         dump = 'detections.json' if trained.task == 'det' else 'scores.npz'
         dump = str(trained.work_dir / dump)  # all there is where truth is withheld
         report(open_run(trained.cfg, options=tested), checkpoint, tested, dump=dump)
+    elif is_main_process():
+        config = trained.work_dir / Path(trained.cfg.filename).name  # needs no flag
+        test = map(str, ('python', 'tools/test.py', config, trained.work_dir))
+        print(f'next: {shlex.join(test)}')
     return 0

@@ -232,7 +232,8 @@ class PlainCheckpointHook(CheckpointHook):
             if self._selecting:
                 metric = ', '.join(self.key_indicators)
                 selected = {'subset': 'val', 'domains': domains, 'metric': metric}
-                origin['selected_on'] = selected
+                as_mac = {'preset': cfg.preset} if cfg.get('preset') else {}
+                origin['selected_on'] = selected | as_mac
             self._data = self._data or describe_data(self.run)
             origin['data'] = self._data
         return origin

@@ -66,7 +66,7 @@ def train(run: Run, options: TrainOptions) -> Run:
 
 _TRAINED_BY = (
     *('model', 'protocol', 'train_dataloader', 'val_dataloader', 'optim_wrapper'),
-    *('param_scheduler', 'auto_scale_lr', 'custom_hooks', 'randomness'),
+    *('param_scheduler', 'auto_scale_lr', 'custom_hooks', 'randomness', 'preset'),
 )
 _FREE = (*OF_WORKERS, 'num_workers', 'pin_memory', 'data_root')
 

@@ -432,27 +432,27 @@ def fuse_files(
         clips = {c.clip: c for c in read_rec(gt, labels, None, info.domains)}
         simulated, labels = info.simulated, body_map(clips.values(), labels)
     tables, notes = _read_tables(scores, labels), []
-    learnt, fitted, metrics = None, (), None
+    learnt, fitted, metrics, own = None, (), None, []
+    found = check_weights(weights or [1.0] * len(scores), len(scores))
     if learn and gt and val_scores:
         own = _read_tables(val_scores, labels)
         fitted = own[0].names
         found, learnt = _learn(own, clips, gt, space, notes)
         learnt['val_scores'] = _files(val_scores)
-    else:
-        found = check_weights(weights or [1.0] * len(scores), len(scores))
     notes += _notes_on_scales(tables, scores, space)
-    fused = fuse_tables(tables, found, space)
-    if body_fusion is not None:
-        fused = _fuse_bodies(fused, labels, body_fusion)
+    fused = _fuse(tables, found, space, labels, body_fusion)
     known = [c for c in map(clips.get, fused.names) if c and c.action is not None]
+    if gt and len(known) < len(fused.names):
+        which = 'these alone' if known else 'the val clips' if own else 'none'
+        count = f'{len(known)} of {len(fused.names)} clips'
+        notes.append(f'{gt} has the truth of {count}: metrics are of {which}')
+    scored = [*tables, fused]
+    if own and not known:
+        known = [clips[name] for name in fitted]
+        scored = [*own, _fuse(own, found, space, labels, body_fusion)]
     if known:
         options = EvaluationOptions(class_set, body_scores, resamples)
-        metrics = _fusion_metrics([*tables, fused], known, fitted, labels, options)
-    if gt and len(known) < len(fused.names):
-        notes.append(
-            f'{gt} has the truth of {len(known)} of {len(fused.names)} clips: '
-            + ('metrics are of these alone' if known else 'no metrics')
-        )
+        metrics = _fusion_metrics(scored, known, fitted, labels, options)
     told.unlink(missing_ok=True)  # of other scores than those that come
     write_scores(out, fused, labels)
     record = {
@@ -519,13 +519,23 @@ def _learn(
     }
 
 
-def _fuse_bodies(fused: ScoreTable, space: LabelSpace, weight: float) -> ScoreTable:
+def _fuse(
+    tables: Sequence[ScoreTable],
+    weights: np.ndarray,
+    space: str,
+    labels: LabelSpace,
+    body_fusion: float | None,
+) -> ScoreTable:
+    fused = fuse_tables(tables, weights, space)
+    if body_fusion is None:
+        return fused
     if fused.body_scores is None:
         raise ValueError(
             '--body-fusion needs body_scores in every score file; test a model with a '
             'body head, or leave it out'
         )
-    scores = fuse_body_scores(fused.scores, fused.body_scores, space.body_of, weight)
+    given = (fused.scores, fused.body_scores, labels.body_of, body_fusion)
+    scores = fuse_body_scores(*given)
     return replace(fused, scores=scores)
 
 

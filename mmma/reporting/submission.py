@@ -246,14 +246,16 @@ _HEADERS = {
         *(f'body_pred_{rank}' for rank in range(1, _RANKS + 1)),
     ),
 }
+_HEADERS['mac2026'] = _HEADERS['mac2025']
 EDITIONS = tuple(_HEADERS)
 
 
 def clip_layout(edition: str, space: LabelSpace) -> Layout:
-    """Columns of an edition: ``mac2024`` (body, action) or ``mac2025`` (five each).
+    """Columns of an edition: ``mac2024`` (body, action), since ``mac2025`` five each.
 
     Source: submission files of the Micro-Action Challenge 2024 and 2025 (the latter
-        also of Codabench 9066).
+        also of Codabench 9066); of 2026 the script of a participant, zoxx19/mac2026,
+        src/fusion/generate_submission.py, eda3ca5.
     """
     header = _HEADERS[edition]
     actions, bodies = space.num_actions, space.num_bodies
@@ -315,8 +317,8 @@ HEADERS = {
 }
 """Servers differ in the header alone; the first column numbers the rows from 0.
 
-Source: submission rules of the Micro-Action Challenge 2024 and 2025; files of a
-participant of 2026.
+Source: submission rules of the Micro-Action Challenge 2024 and 2025; of 2026 the script
+of a participant, zoxx19/mac2026, src/prepare_submission_csv.py, 8a1d5a3.
 """
 VIDEO_COUNT = 519
 """Videos of the MMA-52 test subset."""

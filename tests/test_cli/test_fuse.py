@@ -140,7 +140,12 @@ def test_a_data_root_is_truth_and_says_if_simulated(folder, capsys):
 def test_unknown_truth_is_no_error_without_learning(folder, capsys):
     write_rec(folder / 'rec.csv', clips('val'), SPACE)
     assert main('fuse', [*TEST, *LEARN]) == 0
-    assert 'truth of 0 of 30 clips: no metrics' in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert 'truth of 0 of 30 clips: metrics are of the val clips' in told.err
+    assert 'fitted on 40 of these clips: the fused row flatters' in told.out
+    assert record_of(folder)['metrics']['subsets'] == {'val': 40}
+    assert main('fuse', [*TEST, '--gt', 'rec.csv']) == 0
+    assert 'truth of 0 of 30 clips: metrics are of none' in capsys.readouterr().err
     write_rec(folder / 'rec.csv', [*clips('val'), *clips('test')[:9]], SPACE)
     assert main('fuse', [*TEST, *LEARN]) == 0
     assert 'truth of 9 of 30 clips: metrics are of these alone' in (

@@ -45,7 +45,9 @@ def test_choices_are_those_of_the_library():
     assert tuple(submit._CLIP_HELP) == EDITIONS
 
 
-@pytest.mark.parametrize(('edition', 'width'), [('mac2024', 3), ('mac2025', 11)])
+@pytest.mark.parametrize(
+    ('edition', 'width'), [('mac2024', 3), ('mac2025', 11), ('mac2026', 11)]
+)
 def test_clips_without_a_list(folder, capsys, edition, width):
     assert main('submit', [edition, 's.npz', 'o.zip']) == 0
     rows = rows_of('o.zip')
@@ -93,6 +95,18 @@ def test_detections(folder, capsys, header):
     assert '3 segments of 2 videos, at most 2 per video' in captured.out
     assert '3 videos; the MMA-52 test subset has 519' in captured.err
     assert "1 videos without a detection, and so a row: 'test0002'" in captured.err
+
+
+def test_the_server_of_2026_takes_scores_and_detections(folder, capsys):
+    assert main('submit', ['mac2025', 's.npz', 'a.zip', '--expect', 'list.txt']) == 0
+    assert main('submit', ['mac2026', 's.npz', 'b.zip', '--expect', 'list.txt']) == 0
+    assert rows_of('a.zip') == rows_of('b.zip')
+    more = ['--top', '2', '--expect', 'list.csv']
+    assert main('submit', ['mmad', 'd.json', 'a.zip', '--header', '2026', *more]) == 0
+    assert main('submit', ['mac2026', 'd.json', 'b.zip', *more]) == 0
+    assert rows_of('a.zip') == rows_of('b.zip')
+    assert main('submit', ['mac2026', 's.npz', 'c.zip', '--top', '2']) == 2
+    assert '--top is of detections' in capsys.readouterr().err
 
 
 def test_detections_without_a_list(folder, capsys):
