@@ -1,7 +1,6 @@
 """Joint layouts of skeletons, and joints chosen by name."""
 
 import functools
-import itertools
 import json
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -163,170 +162,28 @@ def decode_joints(
     return keypoints, raw[..., 2] / np.float32(score_scale)
 
 
-def _wholebody65() -> JointLayout:
-    """COCO-WholeBody without the face: 17 body, 6 feet, 42 hands.
-
-    A bone from each wrist to its hand root is added, so that the graph is connected.
-
-    Source: COCO-WholeBody (arXiv 2007.11858), names as in MMPose's data set file.
-    """
-    paired = ('eye', 'ear', 'shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
-    sides = ('left', 'right')
-    body = ['nose', *(f'{side}_{part}' for part in paired for side in sides)]
-    toes = ('big_toe', 'small_toe', 'heel')
-    feet = [f'{side}_{part}' for side in sides for part in toes]
-    fingers = ('thumb', 'forefinger', 'middle_finger', 'ring_finger', 'pinky_finger')
-    joints = [f'{finger}{i}' for finger in fingers for i in range(1, 5)]
-    hands = [f'{side}_{j}' for side in sides for j in ('hand_root', *joints)]
-    names = (*body, *feet, *hands)
-
-    bones = ['shoulder elbow', 'elbow wrist', 'wrist hand_root', 'shoulder hip']
-    bones += ['hip knee', 'knee ankle', 'eye ear', 'ear shoulder']
-    bones += [f'ankle {part}' for part in toes]
-    for finger in fingers:
-        chain = ['hand_root', *(f'{finger}{i}' for i in range(1, 5))]
-        bones += [f'{a} {b}' for a, b in itertools.pairwise(chain)]
-    limbs = [(f'left_{part}', f'right_{part}') for part in ('hip', 'shoulder', 'eye')]
-    limbs += [('nose', 'left_eye'), ('nose', 'right_eye')]
-    for side in sides:
-        pairs = (bone.split() for bone in bones)
-        limbs += [(f'{side}_{a}', f'{side}_{b}') for a, b in pairs]
-    flips = [(n, n.replace('left', 'right')) for n in names if n.startswith('left')]
-    return JointLayout(names=names, flip_pairs=tuple(flips), limbs=tuple(limbs))
-
-
-WHOLEBODY65 = _wholebody65()
-_BODY, _FEET_AND_HANDS = WHOLEBODY65.names[:17], WHOLEBODY65.names[17:]
-_HANDS = WHOLEBODY65.names[23:]
-
-
-def _sided(text: str, mark: str) -> list[str]:
-    """Parts of a text; one with ``*`` twice, for the left and for the right."""
-    return [
-        part.replace('*', side)
-        for part in text.split(mark)
-        for side in (('left', 'right') if '*' in part else ('',))
-    ]
-
-
-def _layout(
-    joints: str,
-    limbs: str = '',
-    more: Sequence[str] = (),
-    more_limbs: Iterable[tuple[str, str]] = (),
-    more_flips: Iterable[tuple[str, str]] = (),
-) -> JointLayout:
-    """A layout of texts as :func:`_sided` reads them, and of what follows."""
-    names = (*_sided(joints, ' '), *more)
-    pairs = ((a, b) for a, b in map(str.split, filter(None, _sided(limbs, ', '))))
-    flips = ((n, f'right{n[4:]}') for n in names if n.startswith('left_'))
-    return JointLayout(names, (*flips, *more_flips), (*pairs, *more_limbs))
-
-
-_FACE_PARTS = (
-    *((0, 16), (17, 21), (22, 26), (27, 30), (31, 35)),
-    *((36, 41), (42, 47), (48, 59), (60, 67)),
+_TABLE = json.loads(
+    (Path(__file__).parents[1] / 'tables' / 'layouts.json').read_text(encoding='utf-8')
 )
-"""Jaw, brows, bridge and base of the nose, eyes, outer and inner lips of the 68 points
-of 300-W (ibug.doc.ic.ac.uk/resources/300-W); the last four are closed."""
 
 
-def _face() -> tuple[list[str], list[tuple[str, str]], list[tuple[str, str]]]:
-    """Names, limbs and flip pairs of the face of Halpe."""
-    limbs = [(a, a + 1) for first, last in _FACE_PARTS for a in range(first, last)]
-    limbs += [(last, first) for first, last in _FACE_PARTS[-4:]]
-    mirrors = ((0, 16), (17, 26), (31, 35), (48, 54), (55, 59), (60, 64), (65, 67))
-    flips = [(a + i, b - i) for a, b in mirrors for i in range((b - a + 1) // 2)]
-    flips += [(36 + i, 45 - i) for i in range(4)] + [(40, 47), (41, 46)]
-    names = [f'face-{i}' for i in range(68)]
-    named = ([(names[a], names[b]) for a, b in pairs] for pairs in (limbs, flips))
-    return names, *named
+def _pairs(table: Mapping[str, Any], key: str) -> tuple[tuple[str, str], ...]:
+    return tuple((a, b) for a, b in table[key])
 
 
-_COCO_JOINTS = ' '.join(['nose', *(f'*{n[4:]}' for n in _BODY[1::2])])
-_HALPE_JOINTS = f'{_COCO_JOINTS} head neck hip *_big_toe *_small_toe *_heel'
-_HALPE_LIMBS = (
-    'nose *_eye, *_eye *_ear, *_shoulder neck, *_shoulder *_elbow, *_elbow *_wrist, '
-    'head neck, neck hip, hip *_hip, *_hip *_knee, *_knee *_ankle, *_big_toe *_heel, '
-    '*_small_toe *_heel, *_ankle *_heel, neck nose'
-)
-_OPENPOSE_JOINTS = (
-    'nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow '
-    'left_wrist hip right_hip right_knee right_ankle left_hip left_knee left_ankle '
-    'right_eye left_eye right_ear left_ear left_big_toe left_small_toe left_heel '
-    'right_big_toe right_small_toe right_heel'
-)
-_OPENPOSE_LIMBS = (
-    'neck hip, neck *_shoulder, *_shoulder *_elbow, *_elbow *_wrist, hip *_hip, '
-    '*_hip *_knee, *_knee *_ankle, neck nose, nose *_eye, *_eye *_ear, '
-    '*_ankle *_big_toe, *_big_toe *_small_toe, *_ankle *_heel'
-)
-_BLAZEPOSE_JOINTS = (
-    'nose left_eye_inner left_eye left_eye_outer right_eye_inner right_eye '
-    'right_eye_outer *_ear *_mouth *_shoulder *_elbow *_wrist *_pinky_finger1 '
-    '*_forefinger1 *_thumb2 *_hip *_knee *_ankle *_heel *_big_toe'
-)
-_BLAZEPOSE_LIMBS = (
-    'nose *_eye_inner, *_eye_inner *_eye, *_eye *_eye_outer, *_eye_outer *_ear, '
-    'left_mouth right_mouth, left_shoulder right_shoulder, *_shoulder *_elbow, '
-    '*_elbow *_wrist, *_wrist *_pinky_finger1, *_wrist *_forefinger1, '
-    '*_wrist *_thumb2, *_pinky_finger1 *_forefinger1, *_shoulder *_hip, '
-    'left_hip right_hip, *_hip *_knee, *_knee *_ankle, *_ankle *_heel, '
-    '*_heel *_big_toe, *_ankle *_big_toe'
-)
-_COCO_PAIRS = [pair for pair in WHOLEBODY65.limbs if set(pair) <= set(_BODY)]
-_HAND_PAIRS = [pair for pair in WHOLEBODY65.limbs if pair[1] in _HANDS]
-_FACE, _FACE_PAIRS, _FACE_FLIPS = _face()
 LAYOUTS = {
-    'wholebody65': WHOLEBODY65,
-    'coco17': _layout(_COCO_JOINTS, more_limbs=_COCO_PAIRS),
-    'halpe26': _layout(_HALPE_JOINTS, _HALPE_LIMBS),
-    'halpe68': _layout(_HALPE_JOINTS, _HALPE_LIMBS, _HANDS, _HAND_PAIRS),
-    'halpe136': _layout(
-        _HALPE_JOINTS,
-        _HALPE_LIMBS,
-        (*_FACE, *_HANDS),
-        (*_FACE_PAIRS, *_HAND_PAIRS),
-        _FACE_FLIPS,
-    ),
-    'openpose25': _layout(_OPENPOSE_JOINTS, _OPENPOSE_LIMBS),
-    'blazepose33': _layout(_BLAZEPOSE_JOINTS, _BLAZEPOSE_LIMBS),
+    name: JointLayout(
+        tuple(table['joints']), _pairs(table, 'flip_pairs'), _pairs(table, 'limbs')
+    )
+    for name, table in _TABLE['layouts'].items()
 }
-"""Layouts by name, in the order of their arrays. A point that several have has one
-name: OpenPose's MidHip and Halpe's Hip are ``hip``; BlazePose's pinky, index and thumb
-are the first, first and second joint of these fingers, its foot index the big toe.
-Bones from nose to neck and wrist to hand are ours, and so are closed eyes and lips.
-
-Sources: Fang-Haoshu/Halpe-FullBody, README.md (5b4887d9) and vis.py (909d9c44), whose
-136 are 26 of body and feet, 68 of the face, 21 of each hand; AlphaPose,
-datasets/halpe_68_noface.py (e72e2144), which are these without the face; OpenPose,
-doc/02_output.md (0e341c83) and POSE_BODY_25_PAIRS_RENDER_GPU; MediaPipe,
-solutions/pose.py, PoseLandmark and POSE_CONNECTIONS (017c1dc7).
-"""
-
-_ENDS = ('big_toe', 'heel', 'thumb4', 'finger4')
-JOINT_SETS = {
-    'body17': _BODY,
-    'upper': (
-        *(joint for joint in _BODY if not joint.endswith(('knee', 'ankle'))),
-        *_FEET_AND_HANDS[6:],
-    ),
-    'ends31': (*_BODY, *(joint for joint in _FEET_AND_HANDS if joint.endswith(_ENDS))),
-}
+"""Layouts by name, in the order of their arrays; ``tables/layouts.json`` has their
+sources. A point that several have has one name."""
+WHOLEBODY65 = LAYOUTS['wholebody65']
+JOINT_SETS = {name: tuple(joints) for name, joints in _TABLE['joint_sets'].items()}
 """Named sets: ``body17`` is COCO's body; ``upper`` has neither legs nor feet;
 ``ends31`` is the body with big toes, heels and fingertips."""
-
-_COCO_LIMBS = (
-    'nose left_shoulder, nose right_shoulder, left_shoulder left_elbow, '
-    'left_elbow left_wrist, right_shoulder right_elbow, right_elbow right_wrist, '
-    'left_shoulder left_hip, left_hip left_knee, left_knee left_ankle, '
-    'right_shoulder right_hip, right_hip right_knee, right_knee right_ankle, '
-    'nose left_eye, nose right_eye, left_eye left_ear, right_eye right_ear, '
-    'left_hip right_hip'
-)
-LIMB_SETS: dict[str, Sequence[Sequence[str]]] = {
-    'body17': [limb.split() for limb in _COCO_LIMBS.split(', ')]
-}
+LIMB_SETS: dict[str, Sequence[Sequence[str]]] = _TABLE['limb_sets']
 """Named limbs: ``body17`` has those of PoseC3D's published limb weights, in their order
 (MMAction2, configs/skeleton/posec3d, limb configs)."""
 
