@@ -52,6 +52,7 @@ _SECONDS = re.compile(
 )
 _NUMBERS = ('start', 'end', 'duration', 'score', 'fps', 'length')
 _SUFFIXES = ('.csv', '.tsv', '.txt')
+_NOTHING = ('', 'na', 'nan', 'n/a', '-')
 _GUARDED = re.compile(r"'+\s*[-=+@\t\r]")
 
 
@@ -123,10 +124,12 @@ def _read_table(file: Path) -> list[Recording]:
     places = _places(header)
     for key in ('label', 'start'):
         if key not in places:
+            boris = 'observation id' in text[:10_000].lower()
             raise ValueError(
-                f'{file}: no column for the {key} of an event: name one '
-                f'{", ".join(WORDS[key].split()[:4])} or so, of times in seconds or '
-                f'hh:mm:ss.mmm; there are: {", ".join(header) or "none"}'
+                f'{file}: no column for the {key} of an event, such as '
+                f'{", ".join(WORDS[key].split()[:3])} (times in seconds or hh:mm:ss); '
+                f'there are: {", ".join(header) or "none"}'
+                f'{". Of BORIS? Then the format is boris" if boris else ""}'
             )
     numbers = {header[at] for key in _NUMBERS for at in places.get(key, ())}
     problems: list[Problem] = []
@@ -208,7 +211,7 @@ def _time(cells: Cells, key: str) -> float | None:
         return len(re.split('[.,]', f'{text}.')[1]), ':' not in text
 
     first, time_sec = '', None
-    texts = filter(None, cells.get(key, ()))
+    texts = (x for x in cells.get(key, ()) if x.lower() not in _NOTHING)
     for text in sorted(texts, key=digits, reverse=True):
         try:
             value = seconds_of(text)

@@ -237,8 +237,9 @@ def _read_results(results: Any, fps: float, left: Counter[str]) -> Iterator[Even
         told |= {'subject': ', '.join(who)} if who else {}
         for span in value['ranges']:
             first, last = span['start'], span['end']
-            if not (is_number(first) and is_number(last) and 1 <= first <= last):
+            if not (is_number(first) and is_number(last) and 0 <= first <= last):
                 raise ValueError(f'range {span!r}: must be frames, from 1')
+            first, last = max(first, 1), max(last, 1)  # scripts count from 0, at times
             times = meta.get('segment')
             if not times or frames_of(*times, fps) != (first, last):  # it was moved
                 times = seconds_between(first, last, fps)

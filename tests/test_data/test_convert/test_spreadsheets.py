@@ -110,6 +110,13 @@ def test_what_excel_does_to_times(tmp_path):
         events_of(tmp_path, f'{head}a,00:00:01.700,00:00:02.000,1.5,2.0\n')
 
 
+def test_aggregated_events_of_boris(tmp_path):
+    text = 'Observation id,Media file,FPS,Subject,Behavior,Start (s),Stop (s),'
+    text += 'Duration (s)\no,a.mp4,25.0,x,s,1.8,8.125,6.325\no,a.mp4,25.0,x,p,5,5,NA\n'
+    (video,) = events_of(tmp_path, text)
+    assert video.events == (Event(1.8, 8.125, 's', 'x'), Event(5, 5, 'p', 'x'))
+
+
 def test_moments_and_videos_in_which_nothing_happens(tmp_path):
     (video,) = events_of(tmp_path, 'onset,code\n3,nod\n')
     assert video.events == (Event(3, 3, 'nod'),)
@@ -143,7 +150,9 @@ def test_videos_and_coders_of_one_table(tmp_path):
         ('label,start,end\n,1,3\n', 'no label'),
         ('label,start,end\nnod,soon,3\n', "start 'soon': need seconds or hh:mm:ss"),
         ('label,start,end\nnod,4,3\n', 'its end, 3 s, is before its start, 4 s'),
-        ('label,start,end\nnod,nan,3\n', "start 'nan'"),
+        ('label,start,end\nnod,NA,3\n', 'no start'),
+        ('label,start,end\nnod,inf,3\n', "start 'inf'"),
+        ('Observation id,x\n1,2\n', 'Of BORIS. Then the format is boris'),
         ('label,start,end,score\nnod,1,3,87\n', 'score 87: must be from 0 to 1'),
     ],
 )

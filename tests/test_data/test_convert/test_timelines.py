@@ -101,6 +101,7 @@ def read(tmp_path, content, fps=25.0):
 
 
 def test_exports_of_label_studio(tmp_path, capsys):
+    zero = region(0, 50, 'wave', 'b')  # of a script
     moved = region(3, 3, meta={'text': 'hm', 'segment': [1.0, 1.5]})
     about = {'type': 'choices', 'from_name': 'person', 'id': 'a'}
     about['value'] = {'ranges': [{'start': 3, 'end': 3}], 'choices': ['child']}
@@ -109,7 +110,7 @@ def test_exports_of_label_studio(tmp_path, capsys):
     box = {'type': 'videorectangle', 'value': {'sequence': []}}
     phantom = {'type': 'timelinelabels', 'value': {'sequence': []}}
     skipped = {'was_cancelled': True, 'result': [region(1, 2)]}
-    results = [moved, about, note, box, phantom, region(1, 50, 'wave', 'b')]
+    results = [moved, about, note, box, phantom, zero]
     one = task(results=results)
     one['annotations'].append(skipped)
     (found,) = read(tmp_path, [one])
@@ -154,7 +155,7 @@ def test_several_annotators_truth_and_predictions(tmp_path):
     ('content', 'fps', 'match'),
     [
         (task(results=[region(1, 2)]), math.nan, 'task 1: frames per second.* --fps'),
-        (task(results=[region(0, 2)]), 25, r'range .*start.: 0.* from 1'),
+        (task(results=[region(-1, 2)]), 25, r'range .*start.: -1.* from 1'),
         (task(results=[region(4, None)]), 25, 'must be frames'),
         ({'data': {'text': 'hello'}, 'annotations': []}, 25, 'no video .*: text'),
         ([3], 25, 'task 1: must be an object with data'),
