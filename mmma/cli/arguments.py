@@ -39,6 +39,19 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     add('--cfg-options', nargs='+', default=[], metavar='K=V', help=changed)
 
 
+def add_annotation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``read_annotation``."""
+    from mmma.taxonomy import read_label_space
+
+    add = parser.add_argument
+    told = 'whose labels alone there may be, and their groups (default: what is there)'
+    add('--label-space', type=read_label_space, metavar='NAME|FILE', help=told)
+    told = 'lowest score of events that have one (default: all are taken)'
+    add('--threshold', type=float, metavar='T', help=told)
+    told = 'CSV with the columns video, and subject, condition or both'
+    add('--table', type=Path, metavar='FILE', help=told)
+
+
 def add_view_arguments(parser: argparse.ArgumentParser) -> None:
     """``--views`` and ``--crops``."""
     views = 'sets of times per clip, whose scores are averaged; memory grows with '

@@ -12,16 +12,23 @@ are products of matrices. Only precision and recall know which annotation is the
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mmma.data.convert.events import Recording
 from mmma.evaluation.bootstrap import MIN_SUBJECTS, choose_units, weighted_intervals
 from mmma.evaluation.detection import expand_runs
+from mmma.evaluation.scores import first_of
+from mmma.files import tell
 from mmma.structures.segments import FloatArray, IntArray, Segments, tiou_pairs
 
 NONE = '(none)'
+SPANS_SEC = 1.0, 10.0, 0.5
+"""Seconds of a time unit, of a window of partial intervals, of tolerance."""
 _SAME_SEC = 1e-9  # so much two times differ that are written alike
 
 
@@ -32,8 +39,7 @@ def cohen_kappa(
 
     Args:
         agreed: (...,) units with the same code.
-        first: (..., C) units of each code by the one coder.
-        second: (..., C) the same by the other.
+        first: (..., C) units of each code by the one coder; ``second`` by the other.
         pooled: Make one of all kappas along the last axis of ``agreed``, by the means
             of what is observed and what is expected.
 
@@ -104,6 +110,16 @@ def unit_codes(cells: Sequence[IntArray], units: int, classes: int) -> IntArray:
     return np.unique(codes, return_inverse=True)[1].reshape(codes.shape)
 
 
+def _same_video(a: Segments, b: Segments) -> Iterator[tuple[IntArray, IntArray]]:
+    """Rows of the one beside all rows of the other in the same video, in chunks."""
+    order = np.argsort(b.videos, kind='stable')
+    first, stop = (
+        np.searchsorted(b.videos[order], a.videos, side) for side in ('left', 'right')
+    )
+    for rows, places in expand_runs(first, stop - first):
+        yield rows, order[places]
+
+
 def match_events(
     a: Segments, b: Segments, tolerance_sec: float, ends: bool = True
 ) -> IntArray:
@@ -154,35 +170,24 @@ def pair_by_overlap(a: Segments, b: Segments, tolerance_sec: float) -> IntArray:
     return np.array([*taken.items()], dtype=np.int64).reshape(-1, 2)
 
 
-def _same_video(a: Segments, b: Segments) -> Iterator[tuple[IntArray, IntArray]]:
-    """Rows of the one beside all rows of the other in the same video, in chunks."""
-    order = np.argsort(b.videos, kind='stable')
-    first, stop = (
-        np.searchsorted(b.videos[order], a.videos, side) for side in ('left', 'right')
-    )
-    for rows, places in expand_runs(first, stop - first):
-        yield rows, order[places]
-
-
 def agreement_counts(
     a: Segments,
     b: Segments,
     durations_sec: ArrayLike,
     unit_of: IntArray,
     classes: int,
-    spans_sec: tuple[float, float, float],
+    spans_sec: tuple[float, float, float] = SPANS_SEC,
 ) -> dict[str, Any]:
     """Counts of which all measures are made, of G units of resampling and K classes.
 
     Args:
         durations_sec: (V,) of the videos.
         unit_of: (V,) which of the G a video belongs to.
-        spans_sec: Unit, window of partial intervals, tolerance.
 
     Returns:
         ``agreed`` (G,) units of one code, ``codes`` of each coder, (G, C), sparse;
-        ``cells``, ``windows`` (3, G, K) of the one, the other, both, of ``cells_in``,
-        ``windows_in`` (G,); ``events`` (4, G, K) of the one, the other, matched, and
+        ``units``, ``windows`` (3, G, K) of the one, the other, both, of ``all_units``,
+        ``all_windows`` (G,); ``events`` (4, G, K) of the one, the other, matched, and
         matched by their starts.
     """
     from scipy.sparse import coo_matrix
@@ -193,23 +198,22 @@ def agreement_counts(
         cells = np.bincount(group * classes + label, minlength=groups * classes)
         return cells.reshape(groups, classes).astype(np.float64)
 
-    for name, span_sec in ('windows', spans_sec[1]), ('cells', spans_sec[0]):
+    for name, span_sec in ('windows', spans_sec[1]), ('units', spans_sec[0]):
         sizes = unit_counts(durations_sec, span_sec)
         owner, part = np.repeat(unit_of, sizes), name == 'windows'
         found = [unit_cells(own, sizes, span_sec, classes, part) for own in (a, b)]
         both = np.intersect1d(*found, assume_unique=True)
         tables = [table(owner[c // classes], c % classes) for c in (*found, both)]
         counts[name] = np.stack(tables)
-        counts[f'{name}_in'] = np.bincount(owner, minlength=groups).astype(np.float64)
+        counts[f'all_{name}'] = np.bincount(owner, minlength=groups).astype(np.float64)
     codes = unit_codes(found, len(owner), classes)
     counts['agreed'] = np.bincount(owner, codes[0] == codes[1], groups)
     ones, shape = np.ones(len(owner)), (groups, int(codes.max()) + 1)
     counts['codes'] = [coo_matrix((ones, (owner, c)), shape).tocsr() for c in codes]
-    matched = [
-        a.select(match_events(a, b, spans_sec[2], e)[:, 0]) for e in (True, False)
-    ]
-    tables = [table(unit_of[s.videos], s.labels) for s in (a, b, *matched)]
-    return {**counts, 'events': np.stack(tables)}
+    pairs = (match_events(a, b, spans_sec[2], ends) for ends in (True, False))
+    sides = a, b, *(a.select(own[:, 0]) for own in pairs)
+    counts['events'] = np.stack([table(unit_of[s.videos], s.labels) for s in sides])
+    return counts
 
 
 def agreement_metrics(
@@ -223,21 +227,20 @@ def agreement_metrics(
     Source: Cooper, Heron and Heward, Applied Behavior Analysis, 2007, chapter 5.
     """
     first, second = (weights @ codes for codes in counts['codes'])
-    units, agreed = weights @ counts['cells_in'], weights @ counts['agreed']
+    units, agreed = weights @ counts['all_units'], weights @ counts['agreed']
     found = {
         'kappa': cohen_kappa(agreed, first, second),
         'alpha': krippendorff_alpha(units - agreed, first + second),
         'unit_agreement': agreed / units,
     }
-    for name, kind in ('cells', 'kappa'), ('windows', 'interval_kappa'):
-        total = (weights @ counts[f'{name}_in'])[:, None]
+    for name, kind in ('units', 'kappa'), ('windows', 'interval_kappa'):
+        total = (weights @ counts[f'all_{name}'])[:, None]
         one, other, both = weights @ counts[name]  # (R, K) each
         same = total - one - other + 2 * both
-        sides = [np.stack([side, total - side], axis=-1) for side in (one, other)]
-        found[f'class/{kind}'] = cohen_kappa(same, *sides)
-        found[kind.replace('kappa', 'kappa_pooled', name == 'cells')] = cohen_kappa(
-            same, *sides, pooled=True
-        )
+        a, b = (np.stack([side, total - side], axis=-1) for side in (one, other))
+        found[f'class/{kind}'] = cohen_kappa(same, a, b)
+        key = 'kappa_pooled' if kind == 'kappa' else kind
+        found[key] = cohen_kappa(same, a, b, pooled=True)
     found['interval_agreement'] = (same / total).mean(axis=1)
     found['interval_occurrence'] = _ratio(both.sum(1), (one + other - both).sum(1))
     events = weights @ counts['events']
@@ -256,33 +259,34 @@ def agreement(
     labels: Sequence[str],
     durations_sec: ArrayLike,
     subjects: Sequence[str],
-    spans_sec: tuple[float, float, float] = (1.0, 10.0, 0.5),
+    spans_sec: tuple[float, float, float] = SPANS_SEC,
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
     """All measures of two annotations of the same V videos, with intervals.
 
     Args:
-        a: Of the one, the reference of ``event_precision`` and ``event_recall``.
-        b: Of the other.
+        a: The one, reference of ``event_precision`` and ``event_recall``.
+        b: The other.
         labels: (K,) names.
         durations_sec: (V,) of the videos.
         subjects: (V,) names. Subjects are resampled if all name one of at least five,
             else videos if they are at least five; else there are no intervals.
-        spans_sec: Unit, window of partial intervals, tolerance.
         resamples: 0 leaves the intervals out.
 
     Returns:
         Measures as fractions, None where undefined; ``intervals`` with their ends;
-        ``bootstrap``, how these came about; ``counts``; ``per_class``; ``confusion``,
-        rows of the one, columns of the other, the last ones for what is alone.
+        ``bootstrap``, how these came about; ``per_class``, with counts of the one, the
+        other, both; ``confusion``, rows of the one, columns of the other, the last ones
+        for what is alone.
     """
     unit, unit_of = choose_units(subjects, 'video')
-    groups, bounds, facts = int(unit_of.max()) + 1, {}, None
-    counts = agreement_counts(a, b, durations_sec, unit_of, len(labels), spans_sec)
+    groups, size = int(unit_of.max()) + 1, len(labels)
+    counts = agreement_counts(a, b, durations_sec, unit_of, size, spans_sec)
     found = {
         k: v[0] for k, v in agreement_metrics(counts, np.ones((1, groups))).items()
     }
+    facts, bounds = None, {}
     if resamples and groups >= MIN_SUBJECTS:
         facts, bounds = weighted_intervals(
             lambda drawn: agreement_metrics(counts, drawn),
@@ -291,15 +295,13 @@ def agreement(
             seed,
         )
     per_class: dict[str, Any] = {'label': list(labels)}
-    names = ('units_a', 'units_b', 'units_both'), ('events_a', 'events_b', 'matched')
-    for own, table in zip(names, (counts['cells'], counts['events']), strict=True):
-        sums = table[:3].sum(axis=1).astype(int)
-        per_class.update(zip(own, sums.tolist(), strict=True))
+    for key in 'units', 'windows', 'events':
+        per_class[key] = counts[key][:3].sum(axis=1).astype(int).tolist()
     for key in [key for key in found if key.startswith('class/')]:
         per_class[key[6:]] = _plain(found.pop(key))
         if key in bounds:
             per_class[f'{key[6:]}_interval'] = _plain(bounds.pop(key).T)
-    pairs, size = pair_by_overlap(a, b, spans_sec[2]), len(labels)
+    pairs = pair_by_overlap(a, b, spans_sec[2])
     table = np.zeros((size + 1, size + 1), dtype=np.int64)
     np.add.at(table, (a.labels[pairs[:, 0]], b.labels[pairs[:, 1]]), 1)
     table[:size, size] = np.bincount(a.labels, minlength=size) - table[:size].sum(
@@ -308,12 +310,11 @@ def agreement(
     table[size, :size] = (
         np.bincount(b.labels, minlength=size) - table.sum(axis=0)[:size]
     )
-    totals = {key: int(counts[f'{key}_in'].sum()) for key in ('cells', 'windows')}
     return {
         **{key: _plain(value) for key, value in found.items()},
         'intervals': {key: _plain(ends) for key, ends in bounds.items()},
         'bootstrap': facts,
-        'counts': {'units': totals['cells'], 'windows': totals['windows']},
+        'units': int(counts['all_units'].sum()),
         'per_class': per_class,
         'confusion': {'labels': [*labels, NONE], 'counts': table.tolist()},
     }
@@ -322,3 +323,76 @@ def agreement(
 def _plain(values: FloatArray) -> Any:
     """Numbers and lists of them as JSON has them: None for NaN."""
     return np.where(np.isnan(values), None, values).tolist()
+
+
+def compare(
+    sides: Mapping[str, Sequence[Recording]],
+    spans_sec: tuple[float, float, float] = SPANS_SEC,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Measures of all pairs of annotations, on the videos that all of them have.
+
+    Videos go by name, or if none is in all, by that without folder and suffix. Where
+    every event names its subject, subjects of a video are observed one by one.
+
+    Args:
+        sides: Name of an annotation -> its recordings; the first is the reference.
+
+    Returns:
+        What :func:`agreement` says of the first pair; ``n`` videos that all have, those
+        of each ``alone`` that not all have, ``simulated``, and all ``pairs``.
+
+    Raises:
+        ValueError: Fewer than two annotations, or no video is in all of them.
+    """
+    if len(sides) < 2:
+        raise ValueError('one annotation: give two or more, of the same videos')
+    named = {side: {r.name: r for r in own} for side, own in sides.items()}
+    if not set.intersection(*({*own} for own in named.values())):
+        stems = {
+            s: {PurePath(n).stem: r for n, r in v.items()} for s, v in named.items()
+        }
+        unique = all(len(own) == len(sides[side]) for side, own in stems.items())
+        named = stems if unique else named
+    shared = sorted(set.intersection(*({*own} for own in named.values())))
+    alone = {side: sorted({*own}.difference(shared)) for side, own in named.items()}
+    left = {side: own for side, own in alone.items() if own}
+    told = [
+        f'{s}: {len(x)} videos that not all have: {first_of(x)}'
+        for s, x in left.items()
+    ]
+    if not shared:
+        raise ValueError('; '.join(['no video is in all annotations', *told]))
+    tell(told)
+    events = {
+        s: [(n, e) for n in shared for e in v[n].events] for s, v in named.items()
+    }
+    every = [pair for own in events.values() for pair in own]
+    split = all(event.subject for _, event in every)
+    keys = {(name, split * event.subject) for name, event in every}
+    keys |= {(name, '') for name in {*shared}.difference(name for name, _ in keys)}
+    place = {key: i for i, key in enumerate(sorted(keys))}
+    labels = sorted({event.label for _, event in every})
+    index, found = {label: i for i, label in enumerate(labels)}, {}
+    for side, own in events.items():
+        rows = [(index[e.label], place[n, split * e.subject]) for n, e in own]
+        times = np.array([(e.start_sec, e.end_sec) for _, e in own])
+        columns = np.array(rows, dtype=np.int64).reshape(-1, 2).T
+        found[side] = Segments(times, None, *columns)  # type: ignore[arg-type]
+    ends_sec = dict.fromkeys(shared, 0.0)
+    for name, event in every:
+        ends_sec[name] = max(ends_sec[name], event.end_sec)
+    for own in reversed(named.values()):
+        known = {n: own[n].duration_sec for n in shared}
+        ends_sec |= {n: length for n, length in known.items() if length == length}
+    people = [who or max(own[n].subject for own in named.values()) for n, who in place]
+    given = labels, [ends_sec[n] for n, _ in place], people, spans_sec, resamples, seed
+    pairs = [
+        {'a': a, 'b': b, **agreement(found[a], found[b], *given)}
+        for a, b in combinations(found, 2)
+    ]
+    marks = [own.annotator for side in named.values() for own in side.values()]
+    simulated = any(mark.startswith('simulated') for mark in marks)
+    more = {'n': len(shared), 'alone': alone, 'simulated': simulated, 'pairs': pairs}
+    return {**pairs[0], **more}

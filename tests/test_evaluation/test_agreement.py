@@ -156,7 +156,7 @@ def test_events_by_hand():
     assert found['event_f1'] == pytest.approx(2 * 2 / 9)
     assert (found['event_precision'], found['event_recall']) == (2 / 5, 2 / 4)
     assert found['onset_f1'] == pytest.approx(2 * 3 / 9)
-    assert found['per_class']['matched'] == [1, 0, 1, 0]
+    assert found['per_class']['events'][2] == [1, 0, 1, 0]
     assert found['per_class']['event_f1'] == [1, 0, pytest.approx(2 / 3), 0]
     table = np.array(found['confusion']['counts'])
     assert found['confusion']['labels'] == [*LABELS, NONE]

@@ -1,0 +1,70 @@
+"""``summarize.py ROOT|PRED --out DIR``: what people do, as tables."""
+
+import argparse
+from functools import partial
+from math import isnan
+from pathlib import Path
+
+from mmma.cli.arguments import add_annotation_arguments
+from mmma.files import tell, try_out, write_file
+from mmma.reporting.table import Table
+
+HELP = """Summarize behaviour as CSV tables, for statistics programs and spreadsheets.
+
+What is read is a data root, a det.json, detections, what infer.py wrote, or files of
+ELAN, BORIS, Praat, Label Studio, FiftyOne or CSV: of people or of a model.
+
+  behaviour.csv      per label: how often, rate per minute, time, share of the time,
+                     mean, sd and median length, latency to the first
+  cooccurrence.csv   per two labels: time together, Jaccard, observed over expected
+  transitions.csv    per two labels: how often the one starts next after the other
+
+There is a row per condition (the domain of a data root, or a column of --table),
+subject and label, also for groups of labels and any. Videos without events count as
+observed. docs/behaviour.md explains the columns."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add, folder = parser.add_argument, partial(try_out, folder=True)
+    add('annotation', type=Path, metavar='ROOT|PRED', help='see above')
+    add('--out', required=True, type=folder, metavar='DIR', help='for the tables')
+    told = 'whose rows: subjects (default), videos, or all persons of a condition'
+    add(
+        '--per', choices=('subject', 'video', 'condition'), default='subject', help=told
+    )
+    add_annotation_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the tables, and print how long each is."""
+    from mmma.evaluation.behaviour import (
+        KEYS,
+        TABLES,
+        behaviour_tables,
+        read_annotation,
+    )
+
+    chosen = args.label_space, args.threshold, args.table
+    recordings, space = read_annotation(args.annotation, *chosen)
+    if not recordings:
+        raise ValueError(f'{args.annotation}: no video with annotations')
+    simulated = any(own.annotator.startswith('simulated') for own in recordings)
+    mark = str(simulated).lower()
+    if open_ended := sum(isnan(own.duration_sec) for own in recordings):
+        tell([f'{open_ended} videos of unknown length are taken to end with an event'])
+    for name, rows in behaviour_tables(recordings, space, args.per).items():
+        cells = [[*map(_cell, row), mark] for row in rows]
+        table = Table((*KEYS, *TABLES[name], 'simulated'), cells)
+        write_file(args.out / f'{name}.csv', table.csv() + '\n')
+        print(
+            f'{args.out / name}.csv: {len(rows)} rows{" (simulated data)" * simulated}'
+        )
+    return 0
+
+
+def _cell(value: object) -> object:
+    """Six decimals of a number, nothing of NaN."""
+    if not isinstance(value, float):
+        return value
+    return '' if isnan(value) else round(value, 6)
