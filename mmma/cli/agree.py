@@ -13,39 +13,22 @@ from mmma.reporting.table import SIMULATED, Table
 
 HELP = """Measure how far two or more annotations of the same videos agree.
 
-An annotation is a data root, a det.json, detections {"results"}, what infer.py wrote (a
-JSON or its folder), or files of ELAN, BORIS, Praat, Label Studio, FiftyOne or CSV; of a
-person or a model alike. With more than two, every pair is compared, all on the videos
-that all of them have: human with human beside human with model.
+Each is a data root, a det.json, detections {"results"}, what infer.py wrote (a JSON or
+its folder), or files of ELAN, BORIS, Praat, Label Studio, FiftyOne or CSV; of a person
+or a model alike. Of more than two every pair is compared, on the videos that all have.
 
   kappa      Cohen's kappa of time units: 1 is perfect, 0 what chance would give
   alpha      Krippendorff's alpha of the same units
-  event F1   of all events, which share both saw: same label, and starts and ends that
-             differ by the tolerance at most; onset F1: starts alone
-  interval   is a label anywhere in a window or not (partial-interval recording)
+  event_f1   events that both saw: same label, starts and ends within the tolerance;
+             precision of the second's, recall of the first's; onset_f1: starts alone
+  interval_  is a label anywhere in a window or not (partial-interval recording)
 
-Brackets hold 95 % intervals, by resampling subjects, or videos where fewer than five
-subjects are named. docs/behaviour.md defines every number."""
-
-_SHOWN = {
-    'kappa': 'kappa',
-    'kappa_pooled': 'kappa, each label alone',
-    'alpha': 'alpha',
-    'unit_agreement': 'units of one code',
-    'event_f1': 'event F1',
-    'event_precision': '  matched, of the second',
-    'event_recall': '  matched, of the first',
-    'onset_f1': 'onset F1',
-    'interval_kappa': 'interval kappa',
-    'interval_agreement': 'interval agreement',
-    'interval_occurrence': '  of those with a label',
-}
+Brackets hold 95 % intervals. docs/behaviour.md defines every number."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    add = parser.add_argument
-    told = 'of the same videos; the first is the reference'
+    add, told = parser.add_argument, 'of the same videos; the first is the reference'
     add('annotations', nargs='+', type=Path, metavar='A B', help=told)
     for name, default, told in (
         ('unit', 1.0, 'length of a time unit'),
@@ -75,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f'--{name}-sec {span_sec}: use seconds above 0')
     if args.resamples < 0:
         raise ValueError(f'--resamples {args.resamples}: use 0 or more')
-    sides, how = {}, (args.label_space, args.threshold, args.table)
+    how, sides = (args.label_space, args.threshold, args.table), {}
     for path in args.annotations:
         name = str(path) if str(path) not in sides else f'{path} (again)'
         sides[name] = read_annotation(path, *how)[0]
@@ -92,28 +75,26 @@ def run(args: argparse.Namespace) -> int:
 def report_text(report: dict[str, Any], per_class: bool) -> str:
     """A column per pair, then what each pair takes for something else."""
     pairs, facts = report['pairs'], report['bootstrap']
-    names = dict.fromkeys(own[side] for own in pairs for side in 'ab')
-    letter = dict(zip(names, ascii_uppercase, strict=False))
-    lines = [f'{letter[name]}: {name}' for name in names]
+    letter = dict(zip(report['alone'], ascii_uppercase, strict=False))
+    lines = [f'{letter[name]}: {name}' for name in letter]
     lines.append(f'{report["n"]} videos that all have, {report["units"]} time units')
     heads = [f'{letter[own["a"]]} - {letter[own["b"]]}' for own in pairs]
+    keys = [k for k, v in pairs[0].items() if isinstance(v, float) or v is None]
     rows = [
-        [told, *(_cell(own[key], own['intervals'].get(key)) for own in pairs)]
-        for key, told in _SHOWN.items()
+        [k, *(_cell(own[k], own['intervals'].get(k)) for own in pairs)] for k in keys
     ]
     lines.append(Table(['', *heads], rows).text())
+    lines.append('no intervals: they need --resamples, and five subjects or videos')
     if facts:
-        few = f', which hold the truth in {100 * facts.get("coverage", 0):.0f} %'
-        lines.append(
-            f'95 % intervals: {facts["units"]} {facts["unit"]}s, drawn '
-            f'{facts["resamples"]} times{few * ("coverage" in facts)}'
+        lines[-1] = '95 % intervals: {units} {unit}s, drawn {resamples} times'.format(
+            **facts
         )
-    else:
-        lines.append('no intervals: they need --resamples, and five subjects or videos')
+        if 'coverage' in facts:
+            lines[-1] += f', which hold the truth in {100 * facts["coverage"]:.0f} %'
     for own, head in zip(pairs, heads, strict=True):
         found, table = own['per_class'], own['confusion']
         if per_class:
-            titles = [f'{head} events', 'first', 'second', 'both', 'event F1', 'kappa']
+            titles = [f'{head} events', 'first', 'second', 'both', 'event_f1', 'kappa']
             columns = (
                 found['label'],
                 *found['events'],
@@ -122,15 +103,15 @@ def report_text(report: dict[str, Any], per_class: bool) -> str:
             )
             rows = [[*map(_cell, row)] for row in zip(*columns, strict=True)]
             lines.append(Table(titles, rows).text())
-        names, counts = table['labels'], table['counts']
         cells = [
-            (counts[i][j], a, b)
-            for i, a in enumerate(names)
-            for j, b in enumerate(names)
+            (count, f'{a} / {b} {count}')
+            for a, row in zip(table['labels'], table['counts'], strict=True)
+            for b, count in zip(table['labels'], row, strict=True)
+            if count and a != b
         ]
-        most = sorted((c for c in cells if c[0] and c[1] != c[2]), key=lambda c: -c[0])
-        told = ', '.join(f'{a} / {b} {count}' for count, a, b in most[:5])
-        lines.append(f'{head} differ most by: {told or "nothing"}')
+        most = sorted(cells, key=lambda cell: -cell[0])[:5]
+        told = ', '.join(text for _, text in most) or 'nothing'
+        lines.append(f'{head} differ most by: {told}')
     return '\n'.join([*lines, *[SIMULATED] * report['simulated']])
 
 

@@ -19,9 +19,8 @@ ELAN, BORIS, Praat, Label Studio, FiftyOne or CSV: of people or of a model.
   cooccurrence.csv   per two labels: time together, Jaccard, observed over expected
   transitions.csv    per two labels: how often the one starts next after the other
 
-There is a row per condition (the domain of a data root, or a column of --table),
-subject and label, also for groups of labels and any. Videos without events count as
-observed. docs/behaviour.md explains the columns."""
+Rows are of a condition (the domain of a data root, or a column of --table), a subject
+and a label, a group of labels, or any. docs/behaviour.md explains the columns."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,26 +44,24 @@ def run(args: argparse.Namespace) -> int:
         read_annotation,
     )
 
-    chosen = args.label_space, args.threshold, args.table
-    recordings, space = read_annotation(args.annotation, *chosen)
+    how = args.label_space, args.threshold, args.table
+    recordings, space = read_annotation(args.annotation, *how)
     if not recordings:
         raise ValueError(f'{args.annotation}: no video with annotations')
     simulated = any(own.annotator.startswith('simulated') for own in recordings)
-    mark = str(simulated).lower()
-    if open_ended := sum(isnan(own.duration_sec) for own in recordings):
-        tell([f'{open_ended} videos of unknown length are taken to end with an event'])
+    if unknown := sum(isnan(own.duration_sec) for own in recordings):
+        tell([f'{unknown} videos of unknown length are taken to end with an event'])
     for name, rows in behaviour_tables(recordings, space, args.per).items():
-        cells = [[*map(_cell, row), mark] for row in rows]
+        path = args.out / f'{name}.csv'
+        cells = [[*map(_cell, row), str(simulated).lower()] for row in rows]
         table = Table((*KEYS, *TABLES[name], 'simulated'), cells)
-        write_file(args.out / f'{name}.csv', table.csv() + '\n')
-        print(
-            f'{args.out / name}.csv: {len(rows)} rows{" (simulated data)" * simulated}'
-        )
+        write_file(path, table.csv() + '\n')
+        print(f'{path}: {len(rows)} rows{" (simulated data)" * simulated}')
     return 0
 
 
 def _cell(value: object) -> object:
     """Six decimals of a number, nothing of NaN."""
-    if not isinstance(value, float):
-        return value
-    return '' if isnan(value) else round(value, 6)
+    if isinstance(value, float):
+        return '' if isnan(value) else round(value, 6)
+    return value

@@ -1,14 +1,13 @@
 """Agreement of two annotations of the same videos: of two people, or one and a model.
 
 Time is cut into units from the start of each video; less than half a unit at its end
-belongs to the last one. A label is in the units whose middle it covers; a point, or
-what is too short for that, is in the unit of its own middle, so that every event
-counts. The code of a unit is the set of its labels: ``kappa`` is that of BORIS (but of
-whole videos: BORIS counts from the first event to the last), and that of one track
-where no labels overlap. ``kappa_pooled`` takes each label on its own.
+belongs to the last one. A label is in the units whose middle it covers; what covers no
+middle, as a point, is in the unit of its own. The code of a unit is the set of its
+labels: ``kappa`` is that of BORIS, but of whole videos, and where no labels overlap
+that of one track; ``kappa_pooled`` takes each label on its own.
 
-All is made of counts that add up over videos, so that resamples of subjects or videos
-are products of matrices. Only precision and recall know which annotation is the first.
+All is made of counts that add up over videos: resamples are products of matrices. But
+for precision and recall the two may change places.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,13 +34,10 @@ _SAME_SEC = 1e-9  # so much two times differ that are written alike
 def cohen_kappa(
     agreed: FloatArray, first: FloatArray, second: FloatArray, pooled: bool = False
 ) -> FloatArray:
-    """Cohen's kappa, up to 1; NaN where both coders use one and the same code alone.
+    """Cohen's kappa of (...,) units of one code, and (..., C) of each code by each.
 
-    Args:
-        agreed: (...,) units with the same code.
-        first: (..., C) units of each code by the one coder; ``second`` by the other.
-        pooled: Make one of all kappas along the last axis of ``agreed``, by the means
-            of what is observed and what is expected.
+    NaN where both use one and the same code alone. ``pooled`` makes one of all along
+    the last axis of ``agreed``, by the means of what is observed and expected.
 
     Source: Cohen, Educational and Psychological Measurement 20, 1960; time units:
         Bakeman and Quera, Sequential Analysis and Observational Methods, 2011, p. 77;
@@ -57,11 +53,8 @@ def cohen_kappa(
 def krippendorff_alpha(differing: FloatArray, values: FloatArray) -> FloatArray:
     """Krippendorff's nominal alpha of two coders; NaN where one value is all.
 
+    Of (...,) units of different values, and (..., C) how often both together give each.
     What one of them alone has coded has no counterpart and does not count.
-
-    Args:
-        differing: (...,) units of different values.
-        values: (..., C) how often both together give each.
 
     Source: Krippendorff, Computing Krippendorff's Alpha-Reliability, 2011.
     """
@@ -85,9 +78,8 @@ def unit_cells(
 ) -> IntArray:
     """Numbers ``unit * classes + label`` of the labels in units, ascending, each once.
 
-    Args:
-        sizes: (V,) units of the videos, which are numbered through.
-        any_part: A label is in all units that it touches: partial-interval recording.
+    Units of the (V,) ``sizes`` are numbered through. With ``any_part`` a label is in
+    all that it touches: partial-interval recording.
     """
     starts, ends = times = np.round(found.segments_sec.T / unit_sec, 6)
     low, high = (np.floor(starts), np.ceil(ends)) if any_part else np.ceil(times - 0.5)
@@ -114,7 +106,7 @@ def _same_video(a: Segments, b: Segments) -> Iterator[tuple[IntArray, IntArray]]
     """Rows of the one beside all rows of the other in the same video, in chunks."""
     order = np.argsort(b.videos, kind='stable')
     first, stop = (
-        np.searchsorted(b.videos[order], a.videos, side) for side in ('left', 'right')
+        np.searchsorted(b.videos[order], a.videos, s) for s in ('left', 'right')
     )
     for rows, places in expand_runs(first, stop - first):
         yield rows, order[places]
@@ -171,21 +163,16 @@ def pair_by_overlap(a: Segments, b: Segments, tolerance_sec: float) -> IntArray:
 
 
 def agreement_counts(
-    a: Segments,
-    b: Segments,
+    sides: tuple[Segments, Segments],
     durations_sec: ArrayLike,
     unit_of: IntArray,
     classes: int,
-    spans_sec: tuple[float, float, float] = SPANS_SEC,
+    spans_sec: tuple[float, float, float],
 ) -> dict[str, Any]:
-    """Counts of which all measures are made, of G units of resampling and K classes.
-
-    Args:
-        durations_sec: (V,) of the videos.
-        unit_of: (V,) which of the G a video belongs to.
+    """Counts of which all measures are made, of the G units that (V,) videos are of.
 
     Returns:
-        ``agreed`` (G,) units of one code, ``codes`` of each coder, (G, C), sparse;
+        ``agreed`` (G,) time units of one code, ``codes`` of each coder, (G, C), sparse;
         ``units``, ``windows`` (3, G, K) of the one, the other, both, of ``all_units``,
         ``all_windows`` (G,); ``events`` (4, G, K) of the one, the other, matched, and
         matched by their starts.
@@ -199,20 +186,20 @@ def agreement_counts(
         return cells.reshape(groups, classes).astype(np.float64)
 
     for name, span_sec in ('windows', spans_sec[1]), ('units', spans_sec[0]):
-        sizes = unit_counts(durations_sec, span_sec)
-        owner, part = np.repeat(unit_of, sizes), name == 'windows'
-        found = [unit_cells(own, sizes, span_sec, classes, part) for own in (a, b)]
-        both = np.intersect1d(*found, assume_unique=True)
-        tables = [table(owner[c // classes], c % classes) for c in (*found, both)]
+        sizes, part = unit_counts(durations_sec, span_sec), name == 'windows'
+        owner = np.repeat(unit_of, sizes)
+        found = [unit_cells(own, sizes, span_sec, classes, part) for own in sides]
+        cells = *found, np.intersect1d(*found, assume_unique=True)
+        tables = [table(owner[own // classes], own % classes) for own in cells]
         counts[name] = np.stack(tables)
         counts[f'all_{name}'] = np.bincount(owner, minlength=groups).astype(np.float64)
     codes = unit_codes(found, len(owner), classes)
     counts['agreed'] = np.bincount(owner, codes[0] == codes[1], groups)
     ones, shape = np.ones(len(owner)), (groups, int(codes.max()) + 1)
     counts['codes'] = [coo_matrix((ones, (owner, c)), shape).tocsr() for c in codes]
-    pairs = (match_events(a, b, spans_sec[2], ends) for ends in (True, False))
-    sides = a, b, *(a.select(own[:, 0]) for own in pairs)
-    counts['events'] = np.stack([table(unit_of[s.videos], s.labels) for s in sides])
+    pairs = [match_events(*sides, spans_sec[2], ends) for ends in (True, False)]
+    listed = *sides, *(sides[0].select(own[:, 0]) for own in pairs)
+    counts['events'] = np.stack([table(unit_of[s.videos], s.labels) for s in listed])
     return counts
 
 
@@ -254,8 +241,7 @@ def agreement_metrics(
 
 
 def agreement(
-    a: Segments,
-    b: Segments,
+    sides: tuple[Segments, Segments],
     labels: Sequence[str],
     durations_sec: ArrayLike,
     subjects: Sequence[str],
@@ -263,11 +249,10 @@ def agreement(
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """All measures of two annotations of the same V videos, with intervals.
+    """All measures of two annotations of the same videos, with intervals.
 
     Args:
-        a: The one, reference of ``event_precision`` and ``event_recall``.
-        b: The other.
+        sides: The two; the first is the reference of precision and recall.
         labels: (K,) names.
         durations_sec: (V,) of the videos.
         subjects: (V,) names. Subjects are resampled if all name one of at least five,
@@ -276,24 +261,20 @@ def agreement(
 
     Returns:
         Measures as fractions, None where undefined; ``intervals`` with their ends;
-        ``bootstrap``, how these came about; ``per_class``, with counts of the one, the
-        other, both; ``confusion``, rows of the one, columns of the other, the last ones
-        for what is alone.
+        ``bootstrap``, how these came about, or empty; ``per_class``, with counts of the
+        one, the other, both; ``confusion``, the last row and column for what is alone.
     """
     unit, unit_of = choose_units(subjects, 'video')
     groups, size = int(unit_of.max()) + 1, len(labels)
-    counts = agreement_counts(a, b, durations_sec, unit_of, size, spans_sec)
-    found = {
-        k: v[0] for k, v in agreement_metrics(counts, np.ones((1, groups))).items()
-    }
-    facts, bounds = None, {}
+    counts = agreement_counts(sides, durations_sec, unit_of, size, spans_sec)
+
+    def measure(weights: FloatArray) -> dict[str, FloatArray]:
+        return agreement_metrics(counts, weights)
+
+    found = {key: own[0] for key, own in measure(np.ones((1, groups))).items()}
+    facts, bounds = {}, {}
     if resamples and groups >= MIN_SUBJECTS:
-        facts, bounds = weighted_intervals(
-            lambda drawn: agreement_metrics(counts, drawn),
-            (unit, groups),
-            resamples,
-            seed,
-        )
+        facts, bounds = weighted_intervals(measure, (unit, groups), resamples, seed)
     per_class: dict[str, Any] = {'label': list(labels)}
     for key in 'units', 'windows', 'events':
         per_class[key] = counts[key][:3].sum(axis=1).astype(int).tolist()
@@ -301,15 +282,11 @@ def agreement(
         per_class[key[6:]] = _plain(found.pop(key))
         if key in bounds:
             per_class[f'{key[6:]}_interval'] = _plain(bounds.pop(key).T)
-    pairs = pair_by_overlap(a, b, spans_sec[2])
+    (a, b), pairs = (s.labels for s in sides), pair_by_overlap(*sides, spans_sec[2])
     table = np.zeros((size + 1, size + 1), dtype=np.int64)
-    np.add.at(table, (a.labels[pairs[:, 0]], b.labels[pairs[:, 1]]), 1)
-    table[:size, size] = np.bincount(a.labels, minlength=size) - table[:size].sum(
-        axis=1
-    )
-    table[size, :size] = (
-        np.bincount(b.labels, minlength=size) - table.sum(axis=0)[:size]
-    )
+    np.add.at(table, (a[pairs[:, 0]], b[pairs[:, 1]]), 1)
+    table[:size, size] = np.bincount(a, minlength=size) - table[:size].sum(axis=1)
+    table[size, :size] = np.bincount(b, minlength=size) - table.sum(axis=0)[:size]
     return {
         **{key: _plain(value) for key, value in found.items()},
         'intervals': {key: _plain(ends) for key, ends in bounds.items()},
@@ -325,12 +302,7 @@ def _plain(values: FloatArray) -> Any:
     return np.where(np.isnan(values), None, values).tolist()
 
 
-def compare(
-    sides: Mapping[str, Sequence[Recording]],
-    spans_sec: tuple[float, float, float] = SPANS_SEC,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> dict[str, Any]:
+def compare(sides: Mapping[str, Sequence[Recording]], *given: Any) -> dict[str, Any]:
     """Measures of all pairs of annotations, on the videos that all of them have.
 
     Videos go by name, or if none is in all, by that without folder and suffix. Where
@@ -338,6 +310,7 @@ def compare(
 
     Args:
         sides: Name of an annotation -> its recordings; the first is the reference.
+        given: Spans, resamples and seed, as for :func:`agreement`.
 
     Returns:
         What :func:`agreement` says of the first pair; ``n`` videos that all have, those
@@ -349,50 +322,55 @@ def compare(
     if len(sides) < 2:
         raise ValueError('one annotation: give two or more, of the same videos')
     named = {side: {r.name: r for r in own} for side, own in sides.items()}
-    if not set.intersection(*({*own} for own in named.values())):
-        stems = {
-            s: {PurePath(n).stem: r for n, r in v.items()} for s, v in named.items()
-        }
-        unique = all(len(own) == len(sides[side]) for side, own in stems.items())
-        named = stems if unique else named
-    shared = sorted(set.intersection(*({*own} for own in named.values())))
+    if not set.intersection(*map(set, named.values())):
+        stems = {s: {PurePath(r.name).stem: r for r in own} for s, own in sides.items()}
+        if all(len(stems[side]) == len(own) for side, own in sides.items()):
+            named = stems
+    shared = sorted(set.intersection(*map(set, named.values())))
     alone = {side: sorted({*own}.difference(shared)) for side, own in named.items()}
-    left = {side: own for side, own in alone.items() if own}
     told = [
-        f'{s}: {len(x)} videos that not all have: {first_of(x)}'
-        for s, x in left.items()
+        f'{side}: {len(names)} videos that not all have: {first_of(names)}'
+        for side, names in alone.items()
+        if names
     ]
     if not shared:
         raise ValueError('; '.join(['no video is in all annotations', *told]))
     tell(told)
-    events = {
-        s: [(n, e) for n in shared for e in v[n].events] for s, v in named.items()
-    }
-    every = [pair for own in events.values() for pair in own]
-    split = all(event.subject for _, event in every)
-    keys = {(name, split * event.subject) for name, event in every}
+    rows = [
+        (s, n, e)
+        for s, own in enumerate(named.values())
+        for n in shared
+        for e in own[n].events
+    ]
+    split = all(event.subject for *_, event in rows)
+    keys = {(name, split * event.subject) for _, name, event in rows}
     keys |= {(name, '') for name in {*shared}.difference(name for name, _ in keys)}
     place = {key: i for i, key in enumerate(sorted(keys))}
-    labels = sorted({event.label for _, event in every})
-    index, found = {label: i for i, label in enumerate(labels)}, {}
-    for side, own in events.items():
-        rows = [(index[e.label], place[n, split * e.subject]) for n, e in own]
-        times = np.array([(e.start_sec, e.end_sec) for _, e in own])
-        columns = np.array(rows, dtype=np.int64).reshape(-1, 2).T
-        found[side] = Segments(times, None, *columns)  # type: ignore[arg-type]
-    ends_sec = dict.fromkeys(shared, 0.0)
-    for name, event in every:
-        ends_sec[name] = max(ends_sec[name], event.end_sec)
-    for own in reversed(named.values()):
-        known = {n: own[n].duration_sec for n in shared}
-        ends_sec |= {n: length for n, length in known.items() if length == length}
-    people = [who or max(own[n].subject for own in named.values()) for n, who in place]
-    given = labels, [ends_sec[n] for n, _ in place], people, spans_sec, resamples, seed
-    pairs = [
-        {'a': a, 'b': b, **agreement(found[a], found[b], *given)}
-        for a, b in combinations(found, 2)
+    labels = sorted({event.label for *_, event in rows})
+    index = {label: i for i, label in enumerate(labels)}
+    table = np.array(
+        [
+            (s, e.start_sec, e.end_sec, index[e.label], place[n, split * e.subject])
+            for s, n, e in rows
+        ]
+    ).reshape(-1, 5)
+    columns = [table[table[:, 0] == side] for side in range(len(named))]
+    found = [
+        Segments(own[:, 1:3], None, *own[:, 3:].T.astype(np.int64)) for own in columns
     ]
-    marks = [own.annotator for side in named.values() for own in side.values()]
-    simulated = any(mark.startswith('simulated') for mark in marks)
-    more = {'n': len(shared), 'alone': alone, 'simulated': simulated, 'pairs': pairs}
-    return {**pairs[0], **more}
+    durations_sec, people = [], []
+    for name, who in place:
+        own = [side[name] for side in named.values()]
+        known = [r.duration_sec for r in own if r.duration_sec == r.duration_sec]
+        ends = [event.end_sec for r in own for event in r.events]
+        durations_sec.append((known or [max(ends, default=0.0)])[0])
+        people.append(who or max(r.subject for r in own))
+    marks = {own.annotator[:9] for side in named.values() for own in side.values()}
+    pairs = [
+        {'a': a, 'b': b, **agreement(both, labels, durations_sec, people, *given)}
+        for (a, b), both in zip(
+            combinations(named, 2), combinations(found, 2), strict=True
+        )
+    ]
+    more = {'n': len(shared), 'alone': alone, 'simulated': 'simulated' in marks}
+    return {**pairs[0], **more, 'pairs': pairs}

@@ -163,14 +163,13 @@ def behaviour_tables(
 
 def merged(events: Iterable[Event], named: Mapping[str, str]) -> tuple[Event, ...]:
     """Events by start, renamed; those of one label that overlap are one."""
-    found: list[Event] = []
-    latest: dict[str, int] = {}
+    found, latest = list[Event](), dict[str, int]()
     renamed = (replace(event, label=named[event.label]) for event in events)
     for event in sorted(renamed, key=lambda e: (e.start_sec, e.end_sec, e.label)):
-        at = latest.get(event.label, -1)
-        last = found[at] if at >= 0 else None
-        if last and event.start_sec < max(
-            last.end_sec, math.nextafter(last.start_sec, math.inf)
+        at = latest.setdefault(event.label, len(found))
+        last = found[at] if at < len(found) else event
+        if at < len(found) and event.start_sec < max(
+            last.end_sec, last.start_sec + 1e-9
         ):
             found[at] = replace(last, end_sec=max(event.end_sec, last.end_sec))
         else:
@@ -180,15 +179,12 @@ def merged(events: Iterable[Event], named: Mapping[str, str]) -> tuple[Event, ..
 
 
 def read_annotation(
-    path: Path,
-    space: LabelSpace | None = None,
-    threshold: float | None = None,
-    table: Path | None = None,
+    path: Path, space: LabelSpace | None, threshold: float | None, table: Path | None
 ) -> tuple[list[Recording], LabelSpace]:
     """Recordings of any form and their space, as of ``read_recordings``.
 
     Args:
-        threshold: Lowest score of scored events; by default all are taken, and told.
+        threshold: Lowest score of scored events; else all are taken, and told.
         table: A CSV with video, and subject, condition or both, which then count.
 
     Raises:
@@ -199,19 +195,19 @@ def read_annotation(
     lowest = min(scores, default=0.0) if threshold is None else threshold
     kept = sum(score >= lowest for score in scores)
     told = f'{path}: {kept} of {len(scores)} scored events, from {lowest:.3g} on'
-    tell([told + ' (--threshold takes fewer)' * (threshold is None)] if scores else [])
+    told += ' (--threshold takes fewer)' * (threshold is None)
+    tell([told][: len(scores)])
+    header, lines = read_table(table) if table else ([], [])
+    if table and ('video' not in header or not {'subject', 'condition'} & {*header}):
+        need = 'it needs video, and subject, condition or both'
+        raise ValueError(f'{table}:1: the columns are {header}; {need}')
     rows: dict[str, dict[str, str]] = {}
-    if table:
-        header, lines = read_table(table)
-        if 'video' not in header or not {'subject', 'condition'} & {*header}:
-            need = 'it needs video, and subject, condition or both'
-            raise ValueError(f'{table}:1: the columns are {header}; {need}')
-        for line, cells in lines:
-            row = dict(zip(header, cells, strict=False))
-            if rows.setdefault(row['video'], row) is not row:
-                raise ValueError(f'{table}:{line}: {row["video"]!r} is there twice')
-        if left := [own.name for own in recordings if own.name not in rows]:
-            tell([f'{table}: not in it are {len(left)} videos: {first_of(left)}'])
+    for line, cells in lines:
+        row = dict(zip(header, cells, strict=False))
+        if rows.setdefault(row['video'], row) is not row:
+            raise ValueError(f'{table}:{line}: {row["video"]!r} is there twice')
+    if table and (left := [own.name for own in recordings if own.name not in rows]):
+        tell([f'{table}: not in it are {len(left)} videos: {first_of(left)}'])
     for i, own in enumerate(recordings):
         row = {
             'subject': own.subject,

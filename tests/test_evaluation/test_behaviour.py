@@ -172,7 +172,7 @@ def test_threshold_and_table(tmp_path, capsys):
         '{"results": {"a": [{"segment": [0, 1], "label": "nod", "score": 0.3},'
         ' {"segment": [2, 3], "label": "nod", "score": 0.6}], "b": []}}'
     )
-    assert len(read_annotation(det)[0][0].events) == 2
+    assert len(read_annotation(det, None, None, None)[0][0].events) == 2
     assert '2 of 2 scored events, from 0.3 on (--threshold' in capsys.readouterr().err
     table.write_text('video;subject;condition\na;P7;stress\n')
     a, b = read_annotation(det, None, 0.5, table)[0]

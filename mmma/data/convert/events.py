@@ -156,12 +156,8 @@ def read_recordings(
     if kind == 'csv' and 'observation id' in read_text(files[0])[:10_000].lower():
         kind = 'boris'
     with naming(path):
-        if kind:
-            found = list(format_function('read', kind)(path))
-        else:
-            found = _read_json(
-                path, [f for f in files if f.suffix.lower() == '.json'], space
-            )
+        read = format_function('read', kind) if kind else _read_json
+        found = list(read(path) if kind else read(path, files, space))
         labels = {event.label for own in found for event in own.events}
         names = {x: space.actions[space.action_id(x)] if space else x for x in labels}
     for i, own in enumerate(found):
@@ -176,11 +172,12 @@ def _read_json(
     content = parse_json(read_text(files[0]), files[0])[0]
     keys = {*content} if isinstance(content, dict) else set()
     if 'request' in keys:
+        files = [file for file in files if file.suffix.lower() == '.json']
         return [_of_findings(file, path) for file in files]
     if not keys & {'database', 'results'}:
         kind = 'boris' if 'observations' in keys else 'labelstudio'
         kind = 'fiftyone' if keys & {'labels', 'samples'} else kind
-        return list(format_function('read', kind)(path))
+        return format_function('read', kind)(path)
     file, true = files[0], 'database' in keys
     if space is None:
         entries = content['database' if true else 'results']
