@@ -289,7 +289,7 @@ def test_observations_that_cannot_be_read_are_told(project, capsys, kind):
         ('a,b\n1,2\n', r':1: its columns are a, b, but tabular events have Time, Beh'),
         (
             'Observation id,x\n\nTime,Behavior,FPS\n1,nod,25\n',
-            r':3: its columns are Time, Behavior, FPS, but .* Status \(or Behavior type',
+            r':3: its columns are Time, Behavior, FPS, but .* Status \(or Behavior ty',
         ),
         ('Time,Behavior,Status\nx,nod,START\n', "line 2: 'x' must be a number of sec"),
         ('Time,Behavior,Status\n1,nod,ON\n', "line 2: ON of 'nod' of nobody at 1 s is"),
