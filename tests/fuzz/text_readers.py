@@ -481,6 +481,17 @@ RECORDINGS = [
 ]
 
 
+BORIS_ROWS = [
+    'Observation id,day 1,,,,,',
+    'Player #1,v/a.mp4,,,,,',
+    'Time offset (s),0.5,,,,,',
+    'Time,Media file path,Total length,FPS,Subject,Behavior,Modifiers,Comment,Status',
+    '1.500,v/a.mp4,10.000,25.0,P1,nod,,[score 0.5] well,START',
+    '2.000,v/a.mp4,10.000,25.0,No focal subject,blink,,,POINT',
+    '3.750,v/a.mp4,10.000,25.0,P1,nod,,,STOP',
+]
+
+
 def annotated(kind: str) -> Reader:
     """Reader of the files of an annotation tool."""
 
@@ -631,7 +642,14 @@ READERS: list[Reader] = [
         check_report,
         share=0.25,
     ),
-    *map(annotated, ('csv', 'labelstudio', 'fiftyone')),
+    *map(annotated, ('boris', 'csv', 'labelstudio', 'fiftyone')),
+    Reader(
+        'boris: events as rows',
+        writes('events.csv', BORIS_ROWS),
+        format_function('read', 'boris'),
+        TABLES,
+        check_recordings,
+    ),
     Reader('results.json', results_file, show_results, JSON, share=0.5),
     Reader('results.json of detection', det_results_file, show_results, JSON),
     Reader('metafile', metafile, list_zoo, YAML, share=0.5),

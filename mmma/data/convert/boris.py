@@ -26,7 +26,15 @@ from unicodedata import normalize
 from mmma.data.clips import split_name
 from mmma.data.convert.events import Event, Recording, tell_apart
 from mmma.data.convert.target import list_sources
-from mmma.files import OddEntries, read_json, read_table, read_text, tell, write_file
+from mmma.files import (
+    SHOWN,
+    OddEntries,
+    read_json,
+    read_table,
+    read_text,
+    tell,
+    write_file,
+)
 from mmma.foreign import finite, naming
 from mmma.taxonomy import LabelSpace
 from mmma.video import VIDEO_SUFFIXES
@@ -66,6 +74,9 @@ def read_boris(path: Path) -> list[Recording]:
                 odd.add(line, name, f'not as BORIS writes it: {error!r}')
             except ValueError as error:
                 odd.add(line, name, str(error))
+        if len(odd.remarks) > SHOWN:
+            more = f'and {len(odd.remarks) - SHOWN} more notes of this kind'
+            odd.remarks[SHOWN:] = [f'{file.name}: {more}']
         tell(odd.notes())
     with naming(path):
         return tell_apart(recordings)
@@ -111,7 +122,7 @@ def _observation(own: dict[str, Any], ethogram: dict[str, Any]) -> tuple[Any, ..
         key, tier = (subject, label, modifiers or ''), ethogram[label].get('category')
         presses.append((sec, status, key, comment, tier or '', f'event {number}'))
     facts = (info.get(kind) or {} for kind in ('length', 'fps'))
-    media = [paths, *([float(own.get(key) or 'nan') for key in keys] for own in facts)]
+    media = [paths, *([abs(float(own.get(k) or 'nan')) for k in keys] for own in facts)]
     annotator = (own.get('independent_variables') or {}).get('annotator')
     return [*zip(*media, strict=True)], presses, str(annotator or ''), notes
 
@@ -134,8 +145,8 @@ def _pair(presses: Iterable[tuple[Any, ...]]) -> list[Event]:
     for place, status, key, sec in faults:
         raise ValueError(
             f'{place}: {status} of {key[1]!r} of {key[0] or "nobody"} at {sec:g} s is '
-            f'not paired, one of {len(faults)}: put it right (in BORIS, Observations > '
-            'Check state events lists them)'
+            f'not paired ({len(faults)} such): put it right (in BORIS: Observations > '
+            'Check state events)'
         )
     return sorted(events, key=attrgetter('start_sec'))
 
@@ -150,7 +161,13 @@ def _event(times: tuple[float, float], key: Any, comments: Any, tier: str) -> Ev
     subject = '' if key[0] == 'No focal subject' else _OVERLAP.sub('', key[0])
     text = _put(' | '.join(filter(None, (rest, *more))), modifiers=key[2])
     starts, ends = (round(sec, 6) for sec in times)
-    return Event(starts, ends, key[1], subject, score, text, marks.get('tier', tier))
+    if starts < 0 or not isinstance(key[1], str) or not key[1]:
+        raise ValueError(
+            f'behaviour {key[1]!r} at {starts:g} s: must be a name and in the video; is '
+            'the time offset right?'
+        )
+    tier = marks.get('tier', str(tier))
+    return Event(starts, ends, key[1], subject, score, text, tier)
 
 
 def _take(text: str, *kinds: str) -> tuple[dict[str, str], str]:
@@ -217,8 +234,8 @@ def _read_table(path: Path, content: bytes) -> Iterator[tuple[str, int, Any]]:
         raise ValueError(
             f'{path}:{above + 1}: its columns are {", ".join(header) or "none"}; '
             'tabular events have Time, Behavior and Status (or Behavior type), '
-            'aggregated ones Behavior, Start (s) and Stop (s): export either from BORIS, '
-            'as CSV or TSV'
+            'aggregated ones Behavior, Start (s) and Stop (s): export either as CSV '
+            'or TSV'
         )
     groups = defaultdict(list)
     for number, values in rows:

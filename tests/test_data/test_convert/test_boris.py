@@ -250,6 +250,10 @@ BAD = {
         "event 1: 'gone' is not in the",
     ),
     'images': ({**observation([]), 'type': 'IMAGES'}, 'its type is IMAGES'),
+    'before': (
+        observation([press(1), press(2)], **{'time offset': 1.5}),
+        "behaviour 'nod' at -0.5 s: must be a name and in the video; is the time",
+    ),
     'time': (observation([press(None), press(2)]), "event 1: 'None' must be a number"),
     'length': (
         {**observation([], ['a.mp4', 'b.mp4']), 'media_info': {}},
@@ -304,6 +308,14 @@ def test_files_that_are_no_annotation(tmp_path, content, text):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=text):
         read_boris(path)
+
+
+def test_many_notes_are_counted(project, capsys):
+    own = observation([], **{'observation time interval': [1, 2]})
+    assert len(read_boris(project({f'o{i}': own for i in range(9)}))) == 9
+    *_, fifth, last = capsys.readouterr().err.splitlines()
+    assert fifth == "note: p.boris: 'o4' is coded from 1 to 2 s alone"
+    assert last == 'note: p.boris: and 4 more notes of this kind'
 
 
 def test_nothing_to_read(tmp_path):
