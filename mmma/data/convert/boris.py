@@ -163,8 +163,8 @@ def _event(times: tuple[float, float], key: Any, comments: Any, tier: str) -> Ev
     starts, ends = (round(sec, 6) for sec in times)
     if starts < 0 or not isinstance(key[1], str) or not key[1]:
         raise ValueError(
-            f'behaviour {key[1]!r} at {starts:g} s: must be a name and in the video; is '
-            'the time offset right?'
+            f'behaviour {key[1]!r} at {starts:g} s: must be a name and in the video; '
+            'is the time offset right?'
         )
     tier = marks.get('tier', str(tier))
     return Event(starts, ends, key[1], subject, score, text, tier)
