@@ -281,7 +281,9 @@ class SkeletonStore(ArrayStore):
     def __init__(self, root: _Root, task: str) -> None:
         path = Path(root) / 'skeletons' / f'{check_choice("task", task, TASKS)}.npy'
         if not path.is_file():
-            raise FileNotFoundError(f'no skeletons for task {task!r}: {path}')
+            raise FileNotFoundError(
+                f'no skeletons for task {task!r}: {path}; data/pose.py finds them'
+            )
         self.layout = read_layout(path.parent)
         super().__init__(path, 'int16', ('persons', len(self.layout.names), 3))
         most = self._open().shape[1]

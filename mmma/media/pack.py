@@ -42,7 +42,15 @@ from mmma.files import (
     write_file,
 )
 from mmma.foreign import has_controls, is_number, parse_json
-from mmma.media.encode import PackOptions, choose_person, pack_video, person_box
+from mmma.media.encode import (
+    PARTS,
+    PackOptions,
+    choose_person,
+    enclose,
+    pack_video,
+    part_box,
+    person_box,
+)
 from mmma.processes import map_in_processes, usable_cores
 
 MEASURED = 4
@@ -171,6 +179,7 @@ class PackReport:
         changed: Of these, packed before from a source that has changed since.
         failures: (path, reason) of those that could not be packed.
         uncropped: Whose whole picture was kept, as nobody to follow was found.
+        without_part: Where the person was kept, as the part was not found.
         reshaped: Whose pixels were not square, and are now.
         scaled: Whose picture changes its size midway: all got the size of the first.
         source_bytes: Of the videos packed so far, by this run and earlier ones.
@@ -183,6 +192,7 @@ class PackReport:
     changed: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     uncropped: int = 0
+    without_part: int = 0
     reshaped: int = 0
     scaled: int = 0
     source_bytes: int = 0
@@ -234,7 +244,7 @@ def pack_root(
     tasks = chosen_tasks(root, tasks)
     jobs = _jobs(root, options, tasks)
     header = {'source': root.info.name, 'tasks': tasks, **options.as_dict()}
-    if options.crop == 'person':
+    if options.crop != 'none':
         stores = {task: SkeletonStore(root, task).path for task in tasks}
         header['followed_in'] = {t: source_identity(p) for t, p in stores.items()}
     with only_writer(out):
@@ -249,6 +259,7 @@ def pack_root(
         journal.finish(path for path, *_ in jobs)
         records = journal.records
         report.uncropped = sum(r.get('followed') is False for r in records.values())
+        report.without_part = sum(r.get('part') is False for r in records.values())
         report.reshaped = sum('pixels' in r for r in records.values())
         report.scaled = sum('scaled' in r for r in records.values())
         sizes = {j[1]: records[j[0]]['source_bytes'] for j in jobs if j[0] in records}
@@ -284,8 +295,10 @@ def _finish(
     if (root.path / MISSING_FILE).is_file():
         write_file(drafts / MISSING_FILE, (root.path / MISSING_FILE).read_bytes())
     packed = options.as_dict()
-    if options.crop == 'person':
+    if options.crop != 'none':
         packed['uncropped'] = report.uncropped
+    if options.crop in PARTS:
+        packed['without_part'] = report.without_part
     if report.failures:
         packed['failed'] = [path for path, _ in report.failures]
     write_info(drafts, replace(root.info, packed=packed))
@@ -435,9 +448,11 @@ def _pack_one(
     box = None
     try:
         record |= source_identity(source)
-        if options.crop == 'person':
-            box = _followed_box(users, root)
+        if options.crop != 'none':
+            box, whole = _followed_box(users, root, options.crop)
             record['followed'] = box is not None
+            if box is not None and options.crop in PARTS:
+                record['part'] = not whole
         return record | pack_video(source, target, options, box, span)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -448,25 +463,29 @@ def _pack_one(
         return str(error)
 
 
-def _followed_box(users: Sequence[_User], root: DataRoot) -> np.ndarray | None:
-    """Box around the followed person of a video in all rows that use it.
+def _followed_box(
+    users: Sequence[_User], root: DataRoot, crop: str
+) -> tuple[np.ndarray | None, bool]:
+    """Box around the followed person or part in all rows that use a video.
 
-    In shares of the picture; None where nobody is found.
+    In shares of the picture; None where nobody is found. And whether it is around the
+    person, also because no row shows the part.
     """
-    boxes = []
+    persons, parts = [], []
     for task, name, rule in users:
         store = _store(root.path, task)
         if name not in store:
             continue
         keypoints, scores = store.get(name)
         person = choose_person(keypoints, scores, rule)
-        if person is not None:
-            size = store.size(name)
-            boxes.append(person_box(keypoints[person], scores[person], size))
-    if not boxes:
-        return None
-    low, high = np.min(boxes, axis=0), np.max(boxes, axis=0)
-    return np.concatenate([low[:2], high[2:]])
+        if person is None:
+            continue
+        joints, size = (keypoints[person], scores[person]), store.size(name)
+        persons.append(person_box(*joints, size))
+        if crop in PARTS:
+            box = part_box(*joints, store.layout.names, crop)
+            parts += [] if box is None else [box / np.array([*size, *size])]
+    return enclose(parts or persons) if persons else None, not parts
 
 
 @functools.cache

@@ -6,12 +6,14 @@ import pytest
 from pack_roots import TIMES_MS
 from video_files import make_audio, make_video, moving_frames
 
+from mmma.data.joints import WHOLEBODY65
 from mmma.media import encode as encoding
 from mmma.media.encode import (
     PackOptions,
     choose_person,
     even_size,
     pack_video,
+    part_box,
     person_box,
     read_person,
     read_times,
@@ -104,6 +106,57 @@ def test_the_box_holds_all_frames_but_no_joint_that_jumps_once():
     points[7, 0] = [0, 0]
     box = person_box(points, np.ones(points.shape[:2]), (100, 100))
     assert box == pytest.approx((0.60, 0.2, 0.95, 0.8), abs=0.011)
+
+
+# A person of 100 x 400 from the front: the head is 40 x 60, a hand or foot 30 long.
+FIGURE = {
+    **dict(nose=(200, 40), left_eye=(209, 30), right_eye=(191, 30), left_ear=(220, 32)),
+    **dict(right_ear=(180, 32), left_elbow=(250, 160), right_elbow=(150, 160)),
+    **dict(left_wrist=(250, 200), right_wrist=(150, 200), left_hip=(220, 220)),
+    **dict(right_hip=(180, 220), left_knee=(220, 320), right_knee=(180, 320)),
+    **dict(
+        left_ankle=(220, 400), right_ankle=(180, 400), left_middle_finger4=(250, 230)
+    ),
+    **dict(left_big_toe=(230, 420), right_big_toe=(170, 420)),
+}
+PARTS_OF_IT = {
+    'head': (175, 2, 225, 65),
+    'hands': (150, 200, 250, 230),
+    'legs': (170, 220, 230, 420),
+}
+
+
+def covers(box, part, slack):
+    """True if a box is around a part, and nowhere further away than ``slack``."""
+    away = (np.array(part) - box) * [1, 1, -1, -1]
+    return (away >= -1e-6).all() and (away <= slack).all()
+
+
+def test_boxes_of_parts_hold_them_where_ends_are_unseen_too():
+    names = list(FIGURE)
+    points = np.tile(np.array([*FIGURE.values()], float), (40, 1, 1))
+    moved = points + np.linspace(0, 30, 40)[:, None, None] * [1, 0]
+    scores = np.ones(points.shape[:2])
+    rare = np.where(np.arange(40)[:, None] < 3, scores, 0)
+    boneless = scores * [n.endswith(('nose', 'wrist', 'hip')) for n in names]
+    for part, wanted in PARTS_OF_IT.items():
+        assert covers(part_box(points, scores, names, part), wanted, 65), part
+        wider = np.add(wanted, (0, 0, 29, 0))
+        assert covers(part_box(moved, scores, names, part), wider, 65), part
+        assert part_box(points, rare, names, part) is None
+        assert part_box(points, boneless, names, part) is None
+    profile = np.array([[[172, 40], [176, 30], [204, 32]]])
+    box = part_box(profile, np.ones((1, 3)), ['nose', 'left_eye', 'left_ear'], 'head')
+    assert covers(box, (170, 5, 228, 65), 40)
+
+
+def test_fingers_and_toes_that_are_seen_end_a_box():
+    hand = {n: (250 + v, 225) for v, n in enumerate(WHOLEBODY65.names[23:44])}
+    figure = {**FIGURE, **hand}
+    del figure['right_wrist']
+    points = np.array([[*figure.values()]], float)
+    box = part_box(points, np.ones(points.shape[:2]), list(figure), 'hands')
+    assert box == pytest.approx((250, 200, 270, 225), abs=1)
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,31 @@ def test_a_crop_follows_one_person(root, tmp_path, rule, left):
     assert span == pytest.approx([20, 30] if left else [5, 5], abs=0.1)
 
 
+def test_a_crop_of_a_part_else_of_the_person_else_the_picture(own_root, tmp_path):
+    table = own_root / 'rec.csv'
+    *lines, last = table.read_text().splitlines()
+    name, path, *place = last.split(',')[:5]  # its truth is withheld
+    table.write_text('\n'.join([*lines, ','.join([name, path, *place, '', '']), '']))
+    made = {}
+    for crop in ('person', 'head', 'legs'):
+        options = PackOptions(crop=crop, margin=0, by_name={'clip0': 7})
+        report = pack(own_root, tmp_path / crop, options)
+        packed = read_info(tmp_path / crop).packed
+        assert (packed['crop'], packed['uncropped'], report.packed) == (crop, 1, 4)
+        assert packed.get('without_part') == {'head': 0, 'legs': 3}.get(crop)
+        assert report.without_part == packed.get('without_part', 0)
+        assert pack(own_root, tmp_path / crop, options).packed == 0
+        made[crop] = contents(tmp_path / crop / 'videos')
+    assert made['legs'] == made['person'] != made['head']
+    store = SkeletonStore(tmp_path / 'head', 'rec')
+    assert store.size('clip0') == (80, 60)
+    for clip in DataRoot(tmp_path / 'head').read_rec()[1:]:
+        eyes = store.get(clip.clip)[0][1]  # the larger person's
+        assert (eyes > 0).all()
+        assert (eyes < store.size(clip.clip)).all()
+    assert clip.action is None
+
+
 def test_only_what_changed_is_packed_anew(own_root, tmp_path):
     out = tmp_path / 'out'
     pack(own_root, out)
