@@ -78,7 +78,7 @@ def add_preset_argument(parser: argparse.ArgumentParser) -> None:
 
 def apply_preset(args: argparse.Namespace) -> None:
     """Set what ``--as mac`` stands for; refuse another ``--class-set`` beside it."""
-    from mmma.evaluation.rows import as_mac
+    from mmma.evaluation.recognition import as_mac
 
     vars(args).update(as_mac(vars(args)) if args.preset else {})
 

@@ -65,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
         write_file(Path(args.json), text + '\n')
     print('\n'.join(lines), file=sys.stderr if args.json == '-' else sys.stdout)
     print('fine' if ok else 'something is wrong', file=sys.stderr)
+    if ok and args.json is None:
+        print(f'next: python tools/train.py CONFIG --data-root {args.root}')
     return 0 if ok else 1
 
 

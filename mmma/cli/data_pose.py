@@ -75,6 +75,9 @@ def run(args: argparse.Namespace) -> int:
             name = f'{args.sheet.stem}_{task}{args.sheet.suffix}'
             file = args.sheet.with_name(name) if number else args.sheet
             print(f'{file}: {", ".join(write_sheet(root, task, file))}')
+    if report.complete:
+        pack = f'python tools/data/pack.py {args.root} OUT --crop person'
+        print(f'next: train a skeleton recipe, or {pack}')
     return 0 if report.complete else 1
 
 

@@ -58,8 +58,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the sub-command of the server."""
     submission.check_suffix(args.out)
-    if args.server == 'mac2026' and args.scores.suffix.lower() == '.json':
+    takes = 'detections' if args.server == 'mmad' else 'scores of clips'
+    kinds = {'.json': 'detections', '.npz': 'scores of clips'}
+    given = kinds.get(args.scores.suffix.lower(), takes)
+    if args.server == 'mac2026' and given == 'detections':
         return _submit_segments(args)
+    if given != takes:
+        other = (
+            'mac2026 or mmad' if takes != 'detections' else 'mac2024, mac2025, mac2026'
+        )
+        raise ValueError(
+            f'{args.scores}: {args.server} takes {takes}; {given} go to {other}'
+        )
     return int(args.submit(args))
 
 

@@ -15,7 +15,7 @@ from mmma.config import load_config, model_name
 from mmma.data.clips import Clip
 from mmma.data.joints import JointLayout, read_layout
 from mmma.data.root import INFO_FILE, DataRoot, missing_root, read_root
-from mmma.evaluation.rows import as_mac
+from mmma.evaluation.recognition import as_mac
 from mmma.files import only_writer
 from mmma.protocols import Protocol, make_protocol
 from mmma.taxonomy import SUBSETS, LabelSpace

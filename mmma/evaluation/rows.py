@@ -128,26 +128,6 @@ class EvaluationOptions:
         check_choice('body scores', self.body_scores, BODY_SCORES)
 
 
-def as_mac(given: Mapping[str, Any], task: str = 'rec') -> dict[str, str]:
-    """Choices that rank as the MAC challenge does, as ``--as mac`` stands for.
-
-    Args:
-        given: What the user chose, by name; None where nothing.
-        task: ``rec``, ranked by F1_mean, or ``det``, by mAP at 0.2, 0.5 and 0.7.
-
-    Raises:
-        ValueError: The user chose otherwise.
-    """
-    chosen = {'class_set': 'union', 'body_scores': 'top1'}
-    chosen = {'preset': 'mac'} if task == 'det' else chosen
-    for key, value in chosen.items():
-        if given.get(key) not in (None, value):
-            flag = f'--{key.replace("_", "-")}'
-            told = f'--as mac means {flag} {value}, but {flag} {given[key]} was given'
-            raise ValueError(f'{told}: leave one of them out.')
-    return chosen
-
-
 @dataclass(frozen=True)
 class DetectionOptions:
     """Choices in detection that move a number; what is said of them is also help.

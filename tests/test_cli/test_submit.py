@@ -127,6 +127,8 @@ def test_detections_without_a_list(folder, capsys):
         (['mmad', 'd.json'], 'a\n' + '\n'.join(NAMES), r"1 of 4 missing: 'a'"),
         (['mac2025', 'none.npz'], 'a', 'no score file none.npz'),
         (['mmad', 'none.json'], 'a', 'none.json: no such file'),
+        (['mmad', 's.npz'], 'a', 'mmad takes detections; scores of clips go to mac'),
+        (['mac2025', 'd.json'], 'a', 'takes scores of clips; detections go to mac2026'),
         (['mmad', 'd.json', '--top', '0'], '\n'.join(NAMES), '--top 0: keep at least'),
     ],
 )
