@@ -169,6 +169,7 @@ def read_recordings(
 def _read_json(
     path: Path, files: Sequence[Path], space: LabelSpace | None
 ) -> list[Recording]:
+    files = sorted(files, key=lambda f: f.name != 'labels.json')  # of FiftyOne
     content = parse_json(read_text(files[0]), files[0])[0]
     keys = {*content} if isinstance(content, dict) else set()
     if 'request' in keys:

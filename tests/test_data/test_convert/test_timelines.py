@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from mmma.data.convert.events import Event, Recording
+from mmma.data.convert.events import Event, Recording, read_recordings
 from mmma.data.convert.timelines import (
     frames_of,
     read_fiftyone,
@@ -48,6 +48,7 @@ def test_round_trip_loses_nothing(tmp_path, kind):
     file = write(tmp_path, RECORDINGS, OWN)[0]
     assert str(read(file)) == str(RECORDINGS)
     assert str(read(tmp_path)) == str(RECORDINGS)
+    assert str(read_recordings(tmp_path)[0]) == str(RECORDINGS)
 
 
 def test_frames_count_from_1_and_the_last_is_within():
