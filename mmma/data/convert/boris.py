@@ -41,6 +41,7 @@ from mmma.video import VIDEO_SUFFIXES
 
 _OVERLAP = re.compile(r' ?\(overlap \d+\)$')
 _SCORE = re.compile(r'0?\.\d+|[01](\.0*)?|\d(\.\d+)?e-\d+')
+_NOTHING = '', 'NA', 'Not found', 'Not defined'
 _CELL = r'(?:^|[,;\t"])(?:%s)(?:[,;\t"]|$)'
 
 
@@ -181,11 +182,10 @@ def _take(text: str, *kinds: str) -> tuple[dict[str, str], str]:
 
 def _put(text: str, **marks: str) -> str:
     """A text after its marks; ``[text]`` keeps it from being read as one."""
-    texts = [text] if text else []
-    if _take(text, *marks) != ({}, text):
-        texts = ['[text]', text]
     values = {kind: re.sub(r'([\]\\])', r'\\\1', own) for kind, own in marks.items()}
-    return ' '.join([*(f'[{k} {own}]' for k, own in values.items() if own), *texts])
+    texts = [f'[{kind} {own}]' for kind, own in values.items() if own]
+    texts += ['[text]'] if _take(text, *marks) != ({}, text) else []
+    return ' '.join([*texts, text] if text else texts)
 
 
 def _split(
@@ -200,10 +200,8 @@ def _split(
             'known: play them in BORIS, save, and give the project'
         )
     cuts, edges = -len(events), [-math.inf, *begins[1:], math.inf]
-    for (path, length, fps), begin, low, end in zip(
-        media, begins, edges, edges[1:], strict=False
-    ):
-        shown = []
+    for at, (path, length, fps) in enumerate(media):
+        shown, begin, low, end = [], begins[at], *edges[at : at + 2]
         for event in events:
             start_sec, end_sec = max(event.start_sec, low), min(event.end_sec, end)
             length_sec = event.end_sec - event.start_sec
@@ -248,10 +246,8 @@ def _read_table(path: Path, content: bytes) -> Iterator[tuple[str, int, Any]]:
 
 
 def _cell(row: dict[str, str], *names: str) -> str:
-    values = (row.get(name, '') for name in names)
-    return next(
-        (v for v in values if v not in ('', 'NA', 'Not found', 'Not defined')), ''
-    )
+    texts = (row.get(name, '') for name in names)
+    return next((text for text in texts if text not in _NOTHING), '')
 
 
 def _seconds(text: str, place: str) -> float:
