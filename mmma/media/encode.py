@@ -50,7 +50,7 @@ def _hand(side: str) -> _Part:
 def _leg(side: str) -> _Part:
     feet = tuple(n for n in WHOLEBODY65.names[17:23] if n.startswith(side))
     hip, knee, ankle = (f'{side}_{joint}' for joint in ('hip', 'knee', 'ankle'))
-    return (hip, knee, ankle), feet, ((hip, knee, 0.62), (knee, ankle, 0.62))
+    return (hip, knee, ankle), feet, ((hip, knee, 0.0), (knee, ankle, 0.62))
 
 
 _SKULL = (
@@ -65,8 +65,8 @@ PARTS: dict[str, tuple[_Part, ...]] = {
 }
 """What a crop of a part shows, by piece: joints; joints of its end; and bones with
 how many of their lengths it goes on beyond the joints, unless over half of the end is
-seen. Sources: hand by forearm, foot by thigh and shank, Drillis and Contini, Body
-Segment Parameters, 1966; the head's are ours."""
+seen. Sources: hand by forearm and foot by shank, Drillis and Contini, Body Segment
+Parameters, 1966; the head's are ours. Of a leg without ankle the foot is not shown."""
 CROPS = ('none', 'person', *PARTS)
 Times = tuple[list[int], Fraction]
 """Stamps at which frames are shown, ascending, the first one 0, and (last) the end of
@@ -240,14 +240,13 @@ def part_box(
         if 2 * len(outer) <= len(end):
             known = [(place[a], place[b], c) for a, b, c in bones if {a, b} <= {*place}]
             lengths = [
-                np.hypot(*(keypoints[:, a] - keypoints[:, b]).T)
-                * (share * (seen[:, a] & seen[:, b]))
+                np.hypot(*(keypoints[both, a] - keypoints[both, b]).T) * share
                 for a, b, share in known
+                if (both := seen[:, a] & seen[:, b]).any()
             ]
-            longest = np.max(lengths, axis=0, initial=0)  # others are foreshortened
-            if not longest.any():
+            if not lengths:
                 continue
-            reach = float(np.median(longest[longest > 0]))
+            reach = max(map(np.median, lengths))  # the others are foreshortened
         boxes.append(_extent(keypoints[:, inner], scores[:, inner]))
         boxes[-1] += reach * np.array([-1, -1, 1, 1])
         if outer:

@@ -484,7 +484,8 @@ def _followed_box(
         persons.append(person_box(*joints, size))
         if crop in PARTS:
             box = part_box(*joints, store.layout.names, crop)
-            parts += [] if box is None else [box / np.array([*size, *size])]
+            inside = [] if box is None else [(box / [*size, *size]).clip(0, 1)]
+            parts += inside
     return enclose(parts or persons) if persons else None, not parts
 
 
