@@ -10,6 +10,7 @@ All is made of counts that add up over videos: resamples are products of matrice
 for precision and recall the two may change places.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import PurePath
@@ -335,7 +336,6 @@ def compare(sides: Mapping[str, Sequence[Recording]], *given: Any) -> dict[str, 
     ]
     if not shared:
         raise ValueError('; '.join(['no video is in all annotations', *told]))
-    tell(told)
     rows = [
         (s, n, e)
         for s, own in enumerate(named.values())
@@ -346,7 +346,14 @@ def compare(sides: Mapping[str, Sequence[Recording]], *given: Any) -> dict[str, 
     keys = {(name, split * event.subject) for _, name, event in rows}
     keys |= {(name, '') for name in {*shared}.difference(name for name, _ in keys)}
     place = {key: i for i, key in enumerate(sorted(keys))}
-    labels = sorted({event.label for *_, event in rows})
+    users: dict[str, set[int]] = defaultdict(set)
+    for side, _, event in rows:
+        users[event.label].add(side)
+    for s, side in enumerate(named):
+        own = sorted(label for label, who in users.items() if who == {s})
+        told += [f'{side}: labels that no other has: {first_of(own)}'] if own else []
+    tell(told)
+    labels = sorted(users)
     index = {label: i for i, label in enumerate(labels)}
     table = np.array(
         [

@@ -33,7 +33,12 @@ from mmma.data import clips
 from mmma.data.arrays import FeaturesInfo, SkeletonStore, SkeletonWriter
 from mmma.data.clips import REQUIRED, read_rec, write_rec
 from mmma.data.convert import Options, convert
-from mmma.data.convert.events import Event, Recording, format_function
+from mmma.data.convert.events import (
+    Event,
+    Recording,
+    format_function,
+    read_recordings,
+)
 from mmma.data.convert.mma82 import RELEASE
 from mmma.data.convert.target import UserMapping, read_label_names
 from mmma.data.joints import WHOLEBODY65, JointLayout, layout_text, read_layout
@@ -492,6 +497,29 @@ BORIS_ROWS = [
 ]
 
 
+def findings(folder: Path) -> Path:
+    found = {'action': 'nodding', 'body': 'head', 'score': 0.5}
+    content = {
+        'video': {'path': 'v/a.mp4', 'fps': 25.0, 'duration_sec': 3.0},
+        'simulated': False,
+        'detection': {
+            'model': {'name': 'tiny'},
+            'segments': [{'start_sec': 0.5, 'end_sec': 1.0, **found}],
+        },
+        'request': {},
+    }
+    return write(folder, 'a.json', content)
+
+
+def named_detections(folder: Path) -> Path:
+    found = [{'segment': [0, 1.5], 'label': name, 'score': 0.5} for name in 'xy']
+    return write(folder, 'found.json', {'results': {'a': found, 'b': []}})
+
+
+def any_recordings(path: Path):
+    return read_recordings(path)[0]
+
+
 def annotated(kind: str) -> Reader:
     """Reader of the files of an annotation tool."""
 
@@ -650,6 +678,9 @@ READERS: list[Reader] = [
         TABLES,
         check_recordings,
     ),
+    Reader('findings', findings, any_recordings, JSON, check_recordings),
+    Reader('det.json of any labels', det_table, any_recordings, JSON),
+    Reader('detections of any labels', named_detections, any_recordings, JSON),
     Reader('results.json', results_file, show_results, JSON, share=0.5),
     Reader('results.json of detection', det_results_file, show_results, JSON),
     Reader('metafile', metafile, list_zoo, YAML, share=0.5),

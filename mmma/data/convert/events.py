@@ -21,7 +21,7 @@ from typing import Any
 from mmma.data.root import DET_FILE, INFO_FILE, DataRoot
 from mmma.data.videos import Video, read_detections, scan_det
 from mmma.files import read_json, read_text, tell
-from mmma.foreign import naming, parse_json
+from mmma.foreign import has_controls, is_number, naming, parse_json
 from mmma.taxonomy import LabelSpace, check_choice
 
 FORMATS = {
@@ -233,13 +233,18 @@ def _of_findings(file: Path, path: Path) -> Recording:
         facts, own = content['video'], content.get('detection')
         own = own or content['recognition']
         whole = {'start_sec': 0.0, 'end_sec': facts['duration_sec']}
-        events = tuple(
-            Event(s['start_sec'], s['end_sec'], s['action'], score=s['score'])
-            for s in own.get('segments', [{**own, **whole}])
-            if s.get('action')
-        )
+        events = []
+        for one in own.get('segments', [{**own, **whole}]):
+            times, told = [one['start_sec'], one['end_sec']], one['score']
+            good = all(map(is_number, (*times, told))) and 0 <= told <= 1
+            if not good or not 0 <= times[0] <= times[1]:
+                raise TypeError(one)
+            events += [Event(*times, one['action'], '', told)] if one['action'] else []
         model = 'simulated ' * bool(content['simulated']) + own['model']['name']
-        more = facts['fps'], facts['duration_sec'], events, model
-        return Recording(name.as_posix(), facts.get('path', ''), *more)
+        texts = facts.get('path', ''), model, *(event.label for event in events)
+        size = facts['fps'], facts['duration_sec']
+        if any(map(has_controls, texts)) or not all(map(is_number, size)):
+            raise TypeError(facts)
+        return Recording(name.as_posix(), texts[0], *size, tuple(events), model)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f'{file}: no JSON of infer.py: {error!r}') from None
