@@ -348,7 +348,7 @@ def _written(recording: Recording, behaviors: dict[str, Any]) -> dict[str, Any]:
             empty = {'name': '', 'description': '', 'type': 0, 'values': []}
             known = behavior['modifiers'].setdefault(str(i), empty)['values']
             known += [] if part in known else [part]
-        subject, is_point = event.subject, times[0] == times[1]
+        subject, is_point = event.subject or recording.subject, times[0] == times[1]
         is_state = behavior['type'] == 'State event'
         if is_state:
             # Of presses at one time only a STOP and a START keep their order.

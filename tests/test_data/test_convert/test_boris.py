@@ -71,6 +71,13 @@ def test_what_is_not_known_of_a_video(tmp_path):
     assert math.isnan(back[1].duration_sec)
 
 
+def test_the_person_of_a_video_is_the_subject_of_its_events(tmp_path):
+    events = Event(0, 1, 'nod'), Event(0.5, 2, 'nod'), Event(0, 1, 'nod', 'Q')
+    path, _ = project_of(tmp_path, [Recording('a', events=events, subject='P')])
+    people = {(e.start_sec, e.subject) for e in read_boris(path)[0].events}
+    assert people == {(0, 'P'), (0.5, 'P'), (0, 'Q')}
+
+
 def test_a_project_is_as_boris_wants_it(tmp_path):
     _, project = project_of(tmp_path)
     assert project['project_format_version'] == '7.0'
