@@ -24,7 +24,6 @@ SMALL = {  # recipe of the page: one that two CPU cores train in seconds
     'configs/recog/posec3d_mma82_indomain.py': 'recog/skeletontcn-tiny_mma82_indomain',
     'configs/det/adatad_videomae-b_mma82.py': 'det/adatad_videomae-tiny_mma82',
 }
-SMALL['hands'] = 'person'  # TEMP
 QUICK = {
     'train': ['train_cfg.max_epochs=1'],
     'test': ['test_dataloader.num_workers=0'],
