@@ -166,6 +166,7 @@ def test_these_need_no_torch():
         'evaluation.bootstrap', 'evaluation.scores', 'evaluation.rows', 'hub.zoo',
         'reporting.results', 'cli.evaluate', 'cli.train', 'cli.test', 'cli.fuse',
         'cli.submit', 'cli.download', 'cli.infer', 'cli.publish_model',
+        'evaluation.agreement', 'evaluation.behaviour', 'cli.agree', 'cli.summarize',
     ]  # fmt: skip
     heavy = {}
     for name in names:

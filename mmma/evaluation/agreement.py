@@ -343,6 +343,9 @@ def compare(sides: Mapping[str, Sequence[Recording]], *given: Any) -> dict[str, 
         for e in own[n].events
     ]
     split = all(event.subject for *_, event in rows)
+    people = {(name, event.subject) for _, name, event in rows if event.subject}
+    if not split and len(people) > len({name for name, _ in people}):
+        told += ['subjects of a video are taken together: not every event names one']
     keys = {(name, split * event.subject) for _, name, event in rows}
     keys |= {(name, '') for name in {*shared}.difference(name for name, _ in keys)}
     place = {key: i for i, key in enumerate(sorted(keys))}
@@ -365,16 +368,16 @@ def compare(sides: Mapping[str, Sequence[Recording]], *given: Any) -> dict[str, 
     found = [
         Segments(own[:, 1:3], None, *own[:, 3:].T.astype(np.int64)) for own in columns
     ]
-    durations_sec, people = [], []
+    durations_sec, subjects = [], []
     for name, who in place:
         own = [side[name] for side in named.values()]
         known = [r.duration_sec for r in own if r.duration_sec == r.duration_sec]
         ends = [event.end_sec for r in own for event in r.events]
         durations_sec.append((known or [max(ends, default=0.0)])[0])
-        people.append(who or max(r.subject for r in own))
+        subjects.append(who or max(r.subject for r in own))
     marks = {own.annotator[:9] for side in named.values() for own in side.values()}
     pairs = [
-        {'a': a, 'b': b, **agreement(both, labels, durations_sec, people, *given)}
+        {'a': a, 'b': b, **agreement(both, labels, durations_sec, subjects, *given)}
         for (a, b), both in zip(
             combinations(named, 2), combinations(found, 2), strict=True
         )

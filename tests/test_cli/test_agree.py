@@ -97,6 +97,12 @@ def test_subjects_of_a_video_are_told_apart(tmp_path, capsys):
     expected = cohen_kappa_score(list('nn....ss'), list('n.....ss'))
     assert report['kappa'] == pytest.approx(expected)
     assert (report['n'], report['units'], report['intervals']) == (1, 8, {})
+    other = tmp_path / 'other.json'
+    other.write_text(json.dumps({'database': {'v': entry('sh..')}}))
+    assert main('agree', [paths[0], str(other)]) == 0
+    told = capsys.readouterr().err
+    assert 'subjects of a video are taken together: not every event' in told
+    assert f"{paths[0]}: labels that no other has: 'nod'" in told
 
 
 def test_what_is_wrong_is_one_line(files, tmp_path, capsys):
