@@ -267,23 +267,24 @@ def _table_observation(
         place, tier = f'line {row["line"]}', _cell(row, 'behavioral category')
         status = _cell(row, 'status', 'behavior type').upper() or '?'
         modifiers = '|'.join(v for k, v in row.items() if 'modifier' in k).rstrip('|')
-        key = row.get('subject', ''), row['behavior'], modifiers
-        comments = _cell(row, 'comment', 'comment start'), row.get('comment stop', '')
-        texts, what = [_cell(row, 'time', 'start (s)')], (status,)
+        key = [row.get('subject', ''), row['behavior'], modifiers]
+        comment = _cell(row, 'comment', 'comment start')
+        own = [(_cell(row, 'time', 'start (s)'), status, comment)]
         if 'stop (s)' in row and status != 'POINT':
-            texts, what = [*texts, row['stop (s)']], ('START', 'STOP')
-            key += (row['line'],)  # these two belong together
-        for text, own, comment in zip(texts, what, comments, strict=False):
+            key.append(row['line'])  # these two belong together
+            own = [(own[0][0], 'START', comment)]
+            own += [(row['stop (s)'], 'STOP', row.get('comment stop', ''))]
+        for text, what, comment in own:
             sec = _seconds(text, place) - offset_sec
-            presses.append((sec, own, key, comment, tier, place))
+            presses.append((sec, what, tuple(key), comment, tier, place))
     source = _cell(first, 'source').removeprefix('player #1:').split('|player #')[0]
     paths = source.split(';') if source else [v for k, v in head if k == 'player #1']
     if len(paths) < 2:  # rows of older tables say it
         paths = [*dict.fromkeys(row['file'] for row in rows if row['file'])] or paths
     for names in (('media duration (s)', 'total length'), ('fps', 'fps (frame/s)')):
-        own = _cell(first, *names).split('|')[0].split(';')
-        own = own if len(own) == len(paths) else [''] * len(paths)
-        media.append([_seconds(v, 'video') if v else math.nan for v in own])
+        texts = _cell(first, *names).split('|')[0].split(';')
+        texts = texts if len(texts) == len(paths) else [''] * len(paths)
+        media.append([_seconds(v, 'video') if v else math.nan for v in texts])
     return [*zip(paths, *media, strict=True)], presses, first.get('annotator', ''), []
 
 
@@ -339,7 +340,8 @@ def write_boris(
 
 def _written(recording: Recording, behaviors: dict[str, Any]) -> dict[str, Any]:
     """Entries of an observation, with presses in the order that BORIS keeps."""
-    ends, rows = defaultdict(list), []
+    ends: dict[Any, list[tuple[float, bool]]] = defaultdict(list)
+    rows = []
     for event in sorted(recording.events, key=attrgetter('start_sec', 'end_sec')):
         times = round(float(event.start_sec), 3), round(float(event.end_sec), 3)
         marks, text = _take(event.text, 'modifiers')
