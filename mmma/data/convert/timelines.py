@@ -205,9 +205,9 @@ def _read_task(task: Json, fps: float, left: Counter[str]) -> Iterator[Recording
         by = by.get('email', by.get('id')) if isinstance(by, dict) else by
         if answer['result'] and not (is_number(rate) and rate > 0):
             raise ValueError(
-                'frames per second are unknown: give --fps with the frameRate of the '
-                "labeling config's <Video> (24 where it has none), by which Label "
-                "Studio counts frames, whatever the video's own rate is"
+                'frames per second are unknown: give --fps, or fps in the data of tasks; '
+                'it is the frameRate of <Video> in the labeling config, 24 where it has '
+                'none, whatever that of the video is'
             )
         events = _read_results(answer['result'], rate, left)
         facts = {'annotator': '' if by == 'mmma' else by, **data}
