@@ -17,6 +17,7 @@ from pathlib import Path
 
 from mmma.data.clips import seconds_of, split_name
 from mmma.data.convert.events import Event, Recording, tell_apart
+from mmma.data.convert.timelines import make_event
 from mmma.files import Problem, read_table, read_text, refuse, tell, write_file
 from mmma.foreign import naming, spreadsheet
 from mmma.taxonomy import LabelSpace
@@ -180,8 +181,7 @@ def _text(cells: Cells, key: str) -> str:
 def _event(cells: Cells) -> Event:
     """The event of a row; raises ValueError for a cell that is empty or wrong."""
     start_sec, end_sec, length_sec = (_time(cells, k) for k in _NUMBERS[:3])
-    names = (_text(cells, key) for key in ('label', 'subject', 'text', 'tier'))
-    label, subject, text, tier = names
+    label = _text(cells, 'label')
     if start_sec is None or not label:
         raise ValueError(f'no {"label" if start_sec is not None else "start"}')
     if end_sec is None and length_sec is not None:
@@ -190,14 +190,8 @@ def _event(cells: Cells) -> Event:
         if cells.keys() & {'end', 'duration'} and not _text(cells, 'point'):
             raise ValueError('no end: for an event of a moment repeat its start')
         end_sec = start_sec
-    if end_sec < start_sec:
-        raise ValueError(
-            f'its end, {end_sec:g} s, is before its start, {start_sec:g} s'
-        )
-    score = _time(cells, 'score')
-    if score is not None and score > 1:
-        raise ValueError(f'score {score:g}: must be from 0 to 1')
-    return Event(start_sec, end_sec, label, subject, score, text, tier)
+    notes = {key: _text(cells, key) for key in ('subject', 'text', 'tier')}
+    return make_event((start_sec, end_sec), label, _time(cells, 'score'), notes)
 
 
 def _time(cells: Cells, key: str) -> float | None:

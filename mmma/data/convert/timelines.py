@@ -80,8 +80,8 @@ def _recording(name: Any, path: Any, facts: Json, fps: Any, events: Any) -> Reco
     return Recording(str(name), str(path), fps, length, tuple(events), by)
 
 
-def _event(times: Any, label: Any, score: Any, notes: Mapping[str, Any]) -> Event:
-    """An event of others' JSON; raises ValueError for what none can have."""
+def make_event(times: Any, label: Any, score: Any, notes: Mapping[str, Any]) -> Event:
+    """An event of others' files; raises ValueError for what none can have."""
     start_sec, end_sec = times
     if not 0 <= start_sec <= end_sec < math.inf:
         raise ValueError(f'from {start_sec} to {end_sec} s: must end after its start')
@@ -205,9 +205,9 @@ def _read_task(task: Json, fps: float, left: Counter[str]) -> Iterator[Recording
         by = by.get('email', by.get('id')) if isinstance(by, dict) else by
         if answer['result'] and not (is_number(rate) and rate > 0):
             raise ValueError(
-                'frames per second are unknown: give --fps, or fps in the data of tasks; '
-                'it is the frameRate of <Video> in the labeling config, 24 where it has '
-                'none, whatever that of the video is'
+                'frames per second are unknown: give --fps, or fps in the data of tasks: '
+                'the frameRate of <Video> in the labeling config, 24 where it has none, '
+                'whatever that of the video is'
             )
         events = _read_results(answer['result'], rate, left)
         facts = {'annotator': '' if by == 'mmma' else by, **data}
@@ -244,7 +244,7 @@ def _read_results(results: Any, fps: float, left: Counter[str]) -> Iterator[Even
             if not times or frames_of(*times, fps) != (first, last):  # it was moved
                 times = seconds_between(first, last, fps)
             for label in value['timelinelabels']:
-                yield _event(times, label, result.get('score'), told)
+                yield make_event(times, label, result.get('score'), told)
 
 
 def _video_of(value: Any) -> str:
@@ -331,4 +331,4 @@ def _read_detection(item: Json, classes: Any, fps: Any, left: Counter[str]) -> E
         times = seconds_between(*item['support'], fps)
     label = classes[label] if isinstance(label, int) else label
     left.update(f'attributes {key!r}' for key in notes.keys() - {*_NOTES})
-    return _event(times, label, item.get('confidence'), notes)
+    return make_event(times, label, item.get('confidence'), notes)

@@ -149,11 +149,11 @@ def test_videos_and_coders_of_one_table(tmp_path):
         ('label,start,end\nnod,,3\n', 'no start'),
         ('label,start,end\n,1,3\n', 'no label'),
         ('label,start,end\nnod,soon,3\n', "start 'soon': need seconds or hh:mm:ss"),
-        ('label,start,end\nnod,4,3\n', 'its end, 3 s, is before its start, 4 s'),
+        ('label,start,end\nnod,4,3\n', 'from 4.0 to 3.0 s: must end after its start'),
         ('label,start,end\nnod,NA,3\n', 'no start'),
         ('label,start,end\nnod,inf,3\n', "start 'inf'"),
         ('Observation id,x\n1,2\n', 'Of BORIS. Then the format is boris'),
-        ('label,start,end,score\nnod,1,3,87\n', 'score 87: must be from 0 to 1'),
+        ('label,start,end,score\nnod,1,3,87\n', 'score 87.0: must be from 0 to 1'),
     ],
 )
 def test_errors_name_the_row(tmp_path, text, match):
