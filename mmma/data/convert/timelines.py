@@ -205,8 +205,8 @@ def _read_task(task: Json, fps: float, left: Counter[str]) -> Iterator[Recording
         by = by.get('email', by.get('id')) if isinstance(by, dict) else by
         if answer['result'] and not (is_number(rate) and rate > 0):
             raise ValueError(
-                'frames per second are unknown: give --fps, or fps in the data of tasks: '
-                'the frameRate of <Video> in the labeling config, 24 where it has none, '
+                'frames per second are unknown: give --fps, or fps in the data: the '
+                'frameRate of <Video> in the labeling config, 24 where it has none, '
                 'whatever that of the video is'
             )
         events = _read_results(answer['result'], rate, left)
