@@ -8,6 +8,7 @@ import ast
 import difflib
 import math
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +20,13 @@ from mmma.data.root import INFO_FILE, read_root
 from mmma.files import leaves_root, read_json, read_text
 from mmma.foreign import naming
 from mmma.protocols import PROTOCOLS, make_protocol, write_protocol
-from mmma.taxonomy import LABEL_SPACES, SUBSETS, check_choice, suggest
+from mmma.taxonomy import (
+    LABEL_SPACES,
+    SUBSETS,
+    check_choice,
+    load_label_space,
+    suggest,
+)
 
 _PACKAGE = Path(mmma.__file__).parent
 PUBLISHED = ('config.json', 'config.py')
@@ -207,20 +214,33 @@ def check_groups(cfg: Any, source: str, needed: bool = False) -> Any:
                 )
         if value is None and needed and key in _NEEDED:
             raise ValueError(f'{source}: its config has no {key}')
-    for key, choices in (('label_space', LABEL_SPACES), ('task', ('rec', 'det'))):
-        if key in cfg or needed:
-            check_choice(f'{key} of {source}', cfg.get(key), choices)
+    own = isinstance(cfg.get('label_space'), Mapping)
+    if own:
+        with naming(source):
+            load_label_space(cfg['label_space'])
+    choices = ('label_space', None if own else LABEL_SPACES), ('task', ('rec', 'det'))
+    for key, allowed in choices:
+        if allowed and (key in cfg or needed):
+            check_choice(f'{key} of {source}', cfg.get(key), allowed)
     if not isinstance(cfg.get('data_root', ''), str):
         raise ValueError(f'{source}: data_root is {cfg["data_root"]!r}: name a folder')
     return cfg
 
 
-def model_name(cfg: Any) -> str:
-    """Name of a config without its protocol: ``videomae_mma82``."""
-    stem = Path(cfg.filename or 'config').stem
+def model_name(file: str | None, label_space: Any, data: str) -> str:
+    """Name of a config file without its protocol: ``videomae_mma82``.
+
+    With the name of the ``data`` where they have another label space:
+    ``videomae_ma52`` of MA-52.
+    """
+    stem = Path(file or 'config').stem
     for protocol in PROTOCOLS:
         stem = stem.removesuffix(f'_{protocol}')
-    return stem
+    if label_space == 'mma82' or not stem.endswith('_mma82'):
+        return stem
+    name = re.sub(r'(?<=[^\W\d])-(?=\d)', '', data.lower())
+    name = re.sub(r'[^\w.]+', '-', name).strip('-.') or 'own'
+    return f'{stem.removesuffix("mma82")}{name}'
 
 
 def load_config(
@@ -229,6 +249,7 @@ def load_config(
     *,
     data_root: str | None = None,
     cfg_options: Iterable[str] = (),
+    label_space: Any = None,
 ) -> Any:
     """Read a config and write a protocol into it, with the label space of its data.
 
@@ -237,6 +258,7 @@ def load_config(
         protocol: Flags of :func:`mmma.protocols.make_protocol`.
         data_root: Folder of the data; None keeps the config's.
         cfg_options: As of :func:`apply_options`.
+        label_space: Name or object; None takes that of the data, if they are there.
 
     Returns:
         A ``mmengine.Config`` that runs as it is, with no flag.
@@ -254,8 +276,10 @@ def load_config(
     domains: tuple[Any, ...] = ()  # MMA-82's
     if (root / INFO_FILE).is_file():
         domains = read_root(root).domains
-        if 'label_space' in cfg and 'label_space' not in applied:
-            cfg.label_space = read_root(root).info.label_space
+        if label_space is None and 'label_space' not in applied:
+            label_space = load_label_space(read_root(root).info.label_space).plain()
+    if label_space is not None and 'label_space' in cfg:
+        cfg.label_space = label_space
     resolved = make_protocol(cfg.get('protocol', {}), protocol, *domains)
     write_protocol(cfg, resolved, data_root)
     for key, value in applied.items():

@@ -103,6 +103,11 @@ class LabelSpace:
         """B, the number of body groups."""
         return len(self.bodies)
 
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """``action`` and, where it has groups, ``body``."""
+        return ('action', 'body') if self.bodies else ('action',)
+
     def action_id(self, action: str | int) -> int:
         """Index of an action given by name or by index.
 
@@ -156,6 +161,12 @@ class LabelSpace:
                 f'{suggest(str(value), names)}'
             )
         return index
+
+
+def space_of_meta(meta: Mapping[str, Any]) -> LabelSpace:
+    """Label space that a data set or a checkpoint tells of, with its body groups."""
+    columns = (tuple(meta.get(key) or ()) for key in ('classes', 'bodies', 'body_of'))
+    return LabelSpace(meta['label_space'], *columns)
 
 
 def index_notes(labels: Iterable[Any], file: str) -> list[str]:

@@ -13,6 +13,11 @@ from mmma.protocols import PROTOCOLS
 
 Options = TypeVar('Options')
 CKPT_HELP = 'path, work dir, URL, or name in the model zoo (download.py --list)'
+LABEL_SPACE = {
+    'metavar': 'NAME|FILE',
+    'help': 'mma82, ma52, or a JSON file (docs/data_format.md; default: that of the '
+    'root of --gt, else mma82)',
+}
 _FLAGS = (
     'protocol', 'source', 'domain', 'target', 'shots', 'runs', 'strict_shots', 'seed',
 )  # fmt: skip

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     )
     from mmma.engine.features import extract
 
-    name = args.name or opened.name.removesuffix('_mma82')
+    name = args.name or opened.name.rpartition('_')[0]
     options = (name, args.task, args.dtype, args.rate, args.stride_sec)
     with progress_bar('features') as report:
         store, added, left_out = extract(opened, weights, *options, report)

@@ -4,8 +4,9 @@ import argparse
 import json
 
 from mmma.cli import evaluate_det, evaluate_rec
+from mmma.cli.arguments import LABEL_SPACE
 from mmma.reporting.table import report_text
-from mmma.taxonomy import BODY_GROUPS, LABEL_SPACES
+from mmma.taxonomy import BODY_GROUPS, read_label_space
 
 HELP = 'Evaluate scores or detections of any model; needs no data root and no torch.'
 
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         module.add_arguments(task)
         add = task.add_argument
-        add('--label-space', choices=LABEL_SPACES, default='mma82')
+        add('--label-space', **LABEL_SPACE)
         told = 'group of an action where the truth file gives none (default: taxonomy)'
         add('--body-groups', choices=BODY_GROUPS, default='taxonomy', help=told)
         add('--per-class', action='store_true', help='also print one row per class')
@@ -40,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate, and print the report."""
     module, _ = _TASKS[args.task]
+    if args.label_space:
+        args.label_space = read_label_space(args.label_space).plain()
     report = module.evaluate(args)
     if args.json:
         print(json.dumps(report, ensure_ascii=False, allow_nan=False))

@@ -4,12 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmma.cli.arguments import add_metric_arguments, apply_preset
+from mmma.cli.arguments import LABEL_SPACE, add_metric_arguments, apply_preset
 from mmma.evaluation.reports import fuse_files
 from mmma.evaluation.scores import SPACES
 from mmma.files import only_writer, try_out
 from mmma.reporting.table import fusion_text
-from mmma.taxonomy import LABEL_SPACES
+from mmma.taxonomy import read_label_space
 
 HELP = """Average score files of several models; needs no torch.
 
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     told = 'then multiply each action by the fused body score of its group to the '
     told += 'power W; not for models whose head does so in testing (fusion_weight)'
     add('--body-fusion', type=float, metavar='W', help=told)
-    add('--label-space', choices=LABEL_SPACES, default='mma82')
+    add('--label-space', **LABEL_SPACE)
     add_metric_arguments(parser)
 
 
@@ -45,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
     """Fuse, write scores and record, print weights and metrics."""
     _check_arguments(args)
     apply_preset(args)
+    if args.label_space:
+        args.label_space = read_label_space(args.label_space).plain()
     beside = ('subset', 'preset')  # val; applied
     given = {k: v for k, v in vars(args).items() if k not in beside and v is not None}
     with only_writer(args.out.with_suffix('.json'), file=True):

@@ -421,7 +421,7 @@ def _summary(
     }
     return {
         'name': root.info.name,
-        'label_space': root.info.label_space,
+        'label_space': load_label_space(root.info.label_space).name,
         'simulated': root.info.simulated,
         'fingerprint': root.fingerprint(),
         'arrays': root.arrays(),

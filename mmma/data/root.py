@@ -380,7 +380,15 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
         raise ValueError(f"{file}: 'follow_links' is {follows!r}; use true or false")
     with naming(file):
         space = load_label_space(parsed['label_space'])
-    found = [*space.domains] or [*dict.fromkeys(_domains(Path(root)))] or ['lab']
+    found = (
+        [*space.domains]
+        or [
+            *dict.fromkeys(
+                table_domains(file.with_name(REC_FILE), file.with_name(DET_FILE))
+            )
+        ]
+        or ['lab']
+    )
     domains = parsed.get('domains', found)
     named = isinstance(domains, list) and not any(map(has_controls, domains))
     if not named or not domains or {'', 'all', 'rest'} & set(domains):
@@ -405,15 +413,16 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
     return DatasetInfo(**values)
 
 
-def _domains(root: Path) -> Iterator[str]:
-    """Domains of all rows of the tables of a root; none where they cannot be read."""
-    if (root / REC_FILE).is_file():
-        header, rows = read_table(root / REC_FILE)
-        at = header.index('domain') if 'domain' in header else len(header)
-        yield from (row[at] for _, row in rows if row[at : at + 1] and row[at])
-    if (root / DET_FILE).is_file():
-        videos = read_json(root / DET_FILE)
-        videos = videos.get('database') if isinstance(videos, dict) else None
+def table_domains(*files: Path) -> Iterator[str]:
+    """Domains of all rows of tables, as far as they are there and can be read."""
+    for file in filter(Path.is_file, files):
+        if file.suffix != '.json':
+            header, rows = read_table(file)
+            at = header.index('domain') if 'domain' in header else len(header)
+            yield from (row[at] for _, row in rows if row[at : at + 1] and row[at])
+            continue
+        content = read_json(file)
+        videos = content.get('database') if isinstance(content, dict) else None
         for video in videos.values() if isinstance(videos, dict) else ():
             domain = video.get('domain') if isinstance(video, dict) else None
             yield from [domain] if domain and isinstance(domain, str) else []

@@ -109,7 +109,7 @@ class RootDataset(BaseDataset, ABC):
         subset: str,
         pipeline: Sequence[dict | Callable],
         domains: Sequence[str] | None = None,
-        label_space: str = 'mma82',
+        label_space: str | Mapping[str, Any] = 'mma82',
         body_groups: str = 'taxonomy',
         test_mode: bool = False,
         names: Iterable[str] | str | os.PathLike[str] | None = None,
@@ -125,11 +125,12 @@ class RootDataset(BaseDataset, ABC):
         self.body_groups = body_groups
         self.root = read_root(data_root)
         info = self.root.info
-        if info.label_space != label_space:
+        theirs, space = map(load_label_space, (info.label_space, label_space))
+        if (theirs.name, theirs.actions) != (space.name, space.actions):
             raise ValueError(
-                f'{self.root.path} has label space {info.label_space!r}, but the '
-                f'config asks for {label_space!r}: choose another data root, or give '
-                f'--cfg-options label_space={info.label_space}'
+                f'{self.root.path} has label space {theirs.name!r}, but the config '
+                f'asks for {space.name!r}, of other actions: choose another data root, '
+                f'or give --cfg-options label_space={theirs.name} (of your own, none)'
             )
         given = [domains] if isinstance(domains, str) else domains
         wanted = info.domains if given is None else given

@@ -43,12 +43,16 @@ from mmma.media.pose import PoseOptions, describe_extractor, extract_video
 from mmma.packets import BrokenVideoError, index_video
 from mmma.registry import METRICS, MODELS
 from mmma.structures.segments import Segments
-from mmma.taxonomy import LabelSpace, check_choice, load_label_space
+from mmma.taxonomy import (
+    LabelSpace,
+    check_choice,
+    load_label_space,
+    space_of_meta,
+)
 
 if TYPE_CHECKING:
     from mmma.media.pose import Partial
 
-LEVELS = ('action', 'body')
 LONG_SEC = 30
 """Recognition of more than this is noted: models learn from clips of seconds. Of such
 videos a bar tells how far it is."""
@@ -100,7 +104,7 @@ class VideoModel:
             sha256=file_sha256(weights.path),
             config=Path(cfg.filename).stem,
             config_sha256=hashlib.sha256(resolved.encode()).hexdigest(),
-            label_space=cfg.label_space,
+            label_space=load_label_space(cfg.label_space).name,
             trained_on=data.get('name'),
             simulated=bool(data.get('simulated')),
             extractor=extractor,
@@ -121,7 +125,7 @@ class VideoModel:
             init_default_scope('mmma')
             self._pipeline = Compose(self._cfg.test_dataloader.dataset.pipeline)
             refuse_key_frames_only(self._pipeline)
-            space = load_label_space(self.card.label_space)
+            space = load_label_space(self._cfg.label_space)
             model = MODELS.build(self._cfg.model)
             whole = with_frozen(
                 model, self._weights, self._cfg, offline=self.options.private
@@ -156,7 +160,7 @@ class VideoModel:
         if lowest is None:
             lowest = 0.0 if task == 'rec' else SEGMENT_THRESHOLD
         if task == 'rec':
-            for level, scores in zip(LEVELS, self._scores(sample), strict=True):
+            for level, scores in self._scores(sample).items():
                 order = np.argsort(-scores, kind='stable').tolist()
                 named = ((*self._names(i, level), float(scores[i])) for i in order)
                 found[level] = tuple(Finding(0.0, duration_sec, *n) for n in named)
@@ -164,7 +168,7 @@ class VideoModel:
         else:
             levels = self._detections(sample, duration_sec, label) if seen else {}
             abstained = not seen
-            for level in LEVELS:
+            for level in self.space.levels:
                 table = levels.get(level, Segments([], [], []))
                 columns = (table.segments_sec, table.labels, table.scores)
                 rows = zip(*(column.tolist() for column in columns), strict=True)
@@ -173,24 +177,27 @@ class VideoModel:
                 if level == 'action':
                     dropped = len(whole) - len(found[level])
         return Answer(
-            *(self.card, video, found['action'], found['body'], abstained, lowest),
+            *(self.card, video, found['action'], found.get('body', ())),
+            *(abstained, lowest),
             dropped=dropped,
             notes=notes,
             skeletons=skeletons,
         )
 
     @torch.no_grad()
-    def _scores(self, sample: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-        """Scores of the actions (K,) and of the body groups (B,) of a clip."""
+    def _scores(self, sample: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Scores of the actions (K,) and, if any, of the body groups (B,) of a clip."""
         model = self.build()
         found = model.test_step(pseudo_collate([self._pack(sample)]))[0]
         actions = found.pred_score.float().cpu().numpy()
         own = found.get('pred_body_score')
+        if not self.space.bodies:
+            return {'action': actions}
         if self._cfg.test_evaluator.get('body_scores') == 'head' and own is not None:
-            return actions, own.float().cpu().numpy()
+            return {'action': actions, 'body': own.float().cpu().numpy()}
         table = actions[None]
         sums = summed_body_scores(table, self.space.body_of, self.space.num_bodies)
-        return actions, sums[0]
+        return {'action': actions, 'body': sums[0]}
 
     def _detections(
         self, sample: Mapping[str, Any], video_sec: float, label: str
@@ -218,10 +225,11 @@ class VideoModel:
             reason = f'cannot be read: {error.reason}'
             raise BrokenVideoError(error.path, reason) from None
 
-    def _names(self, label: int, level: str) -> tuple[str | None, str]:
+    def _names(self, label: int, level: str) -> tuple[str | None, str | None]:
+        space = self.space
         if level == 'body':
-            return None, self.space.bodies[label]
-        return self.space.actions[label], self.space.bodies[self.space.body_of[label]]
+            return None, space.bodies[label]
+        return space.actions[label], space.bodies and space.bodies[space.body_of[label]]
 
 
 def config_of(weights: Weights, name: str) -> str:
@@ -244,9 +252,9 @@ def config_of(weights: Weights, name: str) -> str:
     )
 
 
-def own_label_space(meta: Mapping[str, Any], name: str) -> LabelSpace:
-    """The named label space, with the body groups that a checkpoint tells of."""
-    space = load_label_space(name)
+def own_label_space(meta: Mapping[str, Any], own: Any) -> LabelSpace:
+    """A config's label space, with the body groups that a checkpoint tells of."""
+    space = load_label_space(own)
     classes, bodies, groups = (
         list(meta.get(key) or ()) for key in ('classes', 'bodies', 'body_of')
     )
@@ -342,9 +350,9 @@ def open_model(model: str, *, config: str | None = None, **options: Any) -> Vide
             'download.py --list shows models that do: kind ours.'
         )
     weights = read_checkpoint(str(checkpoint_path(model, offline=chosen.private)))
-    space = weights.meta.get('label_space')
-    own = [f'label_space={space}'] if space else []
-    cfg = load_config(config or config_of(weights, name), cfg_options=own)
+    told = weights.meta.get('label_space')
+    space = space_of_meta(weights.meta).plain() if told else None
+    cfg = load_config(config or config_of(weights, name), label_space=space)
     return VideoModel(name, weights, cfg, chosen)
 
 

@@ -52,7 +52,8 @@ class Run:
     @property
     def name(self) -> str:
         """Name of the recipe, without its protocol."""
-        return model_name(self.cfg)
+        info = self.root.info
+        return model_name(self.cfg.filename, info.label_space, info.name)
 
     @property
     def work_dir(self) -> Path:
@@ -309,7 +310,8 @@ def open_run(
 
         dataset.pipeline = with_views(dataset.pipeline, views, crops)
     if options:
-        folder = Path('work_dirs', model_name(cfg), protocol.tag())
+        name = model_name(cfg.filename, root.info.label_space, root.info.name)
+        folder = Path('work_dirs', name, protocol.tag())
         options.write(cfg, root, folder)
     for subset in SUBSETS:
         loader = cfg.get(f'{subset}_dataloader') or {}

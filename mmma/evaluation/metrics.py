@@ -11,7 +11,6 @@ from mmengine.evaluator import BaseMetric
 
 from mmma.data.clips import Clip
 from mmma.data.videos import Instance, Video
-from mmma.evaluation.recognition import LEVELS
 from mmma.evaluation.rows import (
     DetectionOptions,
     EvaluationOptions,
@@ -22,7 +21,7 @@ from mmma.evaluation.scores import ScoreTable
 from mmma.registry import METRICS
 from mmma.structures.samples import WindowMerger
 from mmma.structures.segments import NmsOptions, Segments
-from mmma.taxonomy import LabelSpace
+from mmma.taxonomy import space_of_meta
 
 _REC_KEYS = ('action/top1', 'action/mca', 'action/macro_f1', 'F1_mean')
 _DET_KEYS = ('action/mAP', 'body/mAP', 'AVG')
@@ -36,22 +35,14 @@ _Windows = dict[int, tuple[bool, Segments, Segments | None]]
 """Index to whether it is broken, segments of actions and of the body head."""
 
 
-def _space_of_meta(meta: Mapping[str, Any]) -> LabelSpace:
-    return LabelSpace(
-        name=meta['label_space'],
-        actions=tuple(meta['classes']),
-        bodies=tuple(meta['bodies']),
-        body_of=tuple(meta['body_of']),
-    )
-
-
 def _flat(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, float]:
     """Metrics of the pooled row, and some of each domain if there are several."""
     pooled, *domains = rows
     flat = dict(pooled['metrics'])
     if len(domains) > 1:
         for row in domains:
-            flat |= {f'{row["domain"]}/{k}': row['metrics'][k] for k in keys}
+            own = row['metrics']
+            flat |= {f'{row["domain"]}/{k}': own[k] for k in keys if k in own}
     return flat
 
 
@@ -140,11 +131,11 @@ class RecognitionMetric(BaseMetric):
         self.table = ScoreTable(names, np.stack(scores), heads)
         if not self.makes_rows:
             return {}
-        space = _space_of_meta(meta)
+        space = space_of_meta(meta)
         clips = []
         for i, name in zip(rows, names, strict=True):
             label = meta['labels'][i] if meta['labels'][i] >= 0 else None
-            body = None if label is None else space.body_of[label]
+            body = None if label is None or not space.bodies else space.body_of[label]
             place = (meta['domains'][i], meta['subjects'][i])
             clips.append(Clip(name, '', '', *place, label, body))
         return _flat(domain_rows(self.table, clips, space, self.options), _REC_KEYS)
@@ -270,12 +261,12 @@ class DetectionMetric(BaseMetric):
             level: Segments.concat(
                 [replace(own[level], names=(name,)) for name, own in kept.items()]
             )
-            for level in LEVELS
+            for level in next(iter(kept.values()))
         }
         if not self.makes_rows:
             return {}
         videos = videos_of_meta(self.dataset_meta, tuple(kept))
-        space = _space_of_meta(self.dataset_meta)
+        space = space_of_meta(self.dataset_meta)
         return _flat(domain_rows(self.table, videos, space, self.options), _DET_KEYS)
 
     def _merge(self, windows: _Windows) -> dict[str, Segments] | None:

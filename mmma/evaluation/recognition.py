@@ -263,6 +263,7 @@ def recognition_metrics(
 ) -> dict[str, FloatArray]:
     """``METRIC_KEYS`` to (...,) fractions, of the counts of both levels.
 
+    Without body groups, of the actions alone, and no ``F1_mean``.
     MCA and macro F1 are means over the class set, on which nothing else depends.
 
     Source: F1_mean as in the Micro-Action Challenge (MAC): the mean of macro and
@@ -274,7 +275,8 @@ def recognition_metrics(
         for name, metric in METRICS.items():
             metrics[f'{level}/{name}'] = metric.value(counts, members)
     keys = [f'{level}/{f1}' for level in LEVELS for f1 in ('macro_f1', 'micro_f1')]
-    metrics['F1_mean'] = np.mean([metrics[key] for key in keys], axis=0)
+    if metrics.keys() >= {*keys}:
+        metrics['F1_mean'] = np.mean([metrics[key] for key in keys], axis=0)
     return metrics
 
 

@@ -21,6 +21,7 @@ from mmma.data.root import (
     missing_root,
     read_info,
     shares,
+    table_domains,
 )
 from mmma.data.videos import (
     END_TOLERANCE_SEC,
@@ -89,7 +90,7 @@ def read_results(path: Path) -> dict[str, Any]:
 def recognition_report(
     gt: Path,
     pred: Path,
-    label_space: str,
+    label_space: str | Mapping[str, Any] | None,
     body_groups: str,
     options: EvaluationOptions,
     subset: str | None = None,
@@ -99,6 +100,7 @@ def recognition_report(
     """Metrics of scores against the truth, a ``rec.csv`` or that of a data root.
 
     Args:
+        label_space: Of the scores; None takes that of the root, or MMA-82's.
         body_groups: Of actions to which the truth gives no group.
         subset: Clips to evaluate, or ``all``; by default the only subset of the truth,
             or ``test``.
@@ -112,8 +114,8 @@ def recognition_report(
         FileNotFoundError: A file is missing.
         ValueError: Files that are not valid or do not belong together.
     """
-    space = load_label_space(label_space, body_groups)
-    gt, info = _truth_file(gt, REC_FILE, space)
+    gt, info = _truth_file(gt, REC_FILE, label_space)
+    space = load_label_space(info.label_space, body_groups)
     clips, odd = scan_rec(gt, space, None, info.domains)
     tell(odd.notes(strict))
     space = body_map(clips, space)
@@ -141,7 +143,7 @@ def recognition_report(
         'probabilities': are_probabilities(table.scores),
         'incomplete': told,
         'options': {
-            'label_space': label_space,
+            'label_space': space.name,
             'body_groups': body_groups,
             'class_set': options.class_set,
             'body_scores': options.body_scores,
@@ -155,7 +157,7 @@ def recognition_report(
 def detection_report(
     gt: Path,
     pred: Path,
-    label_space: str,
+    label_space: str | Mapping[str, Any] | None,
     body_groups: str,
     options: DetectionOptions,
     subset: str | None = None,
@@ -170,8 +172,8 @@ def detection_report(
     adds the error profile, ``segment_map`` mAP over time steps. True segments are cut
     to their video, as when a data root is read; ``legacy`` leaves them as they are.
     """
-    space = load_label_space(label_space, body_groups)
-    gt, info = _truth_file(gt, DET_FILE, space)
+    gt, info = _truth_file(gt, DET_FILE, label_space)
+    space = load_label_space(info.label_space, body_groups)
     videos, *odd = scan_det(gt, space, of_root=False, cut=not options.legacy)
     tell(note for own in odd for note in own.notes(strict))
     subset, chosen = choose(gt, videos, 'videos', subset, domain)
@@ -199,7 +201,7 @@ def detection_report(
         'counts': {**rows[0]['counts'], **counts},
         'incomplete': told,
         'options': {
-            'label_space': label_space,
+            'label_space': space.name,
             'body_groups': body_groups,
             **options.record(),
         },
@@ -208,10 +210,13 @@ def detection_report(
     }
 
 
-def _truth_file(path: Path, name: str, space: LabelSpace) -> tuple[Path, DatasetInfo]:
+def _truth_file(
+    path: Path, name: str, label_space: str | Mapping[str, Any] | None
+) -> tuple[Path, DatasetInfo]:
     """A truth file, or that of a data root, and what its root says of itself.
 
-    Of a file on its own the domains are MMA-82's, and ``simulated`` is None. A
+    Of a file on its own the label space is the given one, or MMA-82's, the domains are
+    the label space's, or else those in it, and ``simulated`` is None. A
     ``dataset.json`` beside it must be good: it may say that the data are simulated.
 
     Raises:
@@ -222,12 +227,15 @@ def _truth_file(path: Path, name: str, space: LabelSpace) -> tuple[Path, Dataset
     if path.is_dir() and not (root / INFO_FILE).is_file():
         raise FileNotFoundError(missing_root(root))
     if not os.path.lexists(root / INFO_FILE):
-        return path, DatasetInfo('', space.name, simulated=None)  # type: ignore[arg-type]
+        info = DatasetInfo('', label_space or 'mma82', None)  # type: ignore[arg-type]
+        return path, info if info.domains else info.with_domains(table_domains(path))
     info = read_info(root)
-    if info.label_space != space.name:
+    own = load_label_space(info.label_space)
+    space = load_label_space(label_space) if label_space else own
+    if (own.name, own.actions) != (space.name, space.actions):
         raise ValueError(
-            f'{root} is of label space {info.label_space!r}, not {space.name!r}: give '
-            f'--label-space {info.label_space}'
+            f'{root} is of label space {own.name!r}, not {space.name!r}: give '
+            f'--label-space {own.name}, or none'
         )
     return root / name if path.is_dir() else path, info
 
@@ -402,7 +410,7 @@ def fuse_files(
     gt: Path | None = None,
     space: str = 'mean',
     body_fusion: float | None = None,
-    label_space: str = 'mma82',
+    label_space: str | Mapping[str, Any] | None = None,
     class_set: str = 'present',
     body_scores: str = 'sum',
     resamples: int = 1000,
@@ -416,6 +424,7 @@ def fuse_files(
         learn: Learn the weights on val; needs ``val_scores`` and ``gt``.
         val_scores: Files of the same models on val clips.
         gt: A ``rec.csv`` or data root; with it, metrics are recorded.
+        label_space: Of the scores; None takes that of the root of ``gt``, or MMA-82's.
         body_fusion: Weight of the fused body scores that then multiply the actions.
 
     Returns:
@@ -426,9 +435,10 @@ def fuse_files(
         ValueError: Files that are not valid or do not belong together.
     """
     told = score_file(out).with_suffix('.json')
-    labels, clips, simulated = load_label_space(label_space), {}, None
+    labels, clips, simulated = load_label_space(label_space or 'mma82'), {}, None
     if gt:
-        gt, info = _truth_file(gt, REC_FILE, labels)
+        gt, info = _truth_file(gt, REC_FILE, label_space)
+        labels = load_label_space(info.label_space)
         clips = {c.clip: c for c in read_rec(gt, labels, None, info.domains)}
         simulated, labels = info.simulated, body_map(clips.values(), labels)
     tables, notes = _read_tables(scores, labels), []
@@ -460,7 +470,7 @@ def fuse_files(
         'weights': found.tolist(),
         'weights_from': 'learnt' if learn else 'given' if weights else 'equal',
         'space': space,
-        'label_space': label_space,
+        'label_space': labels.name,
         'clips': len(fused.names),
         'probabilities': all(are_probabilities(table.scores) for table in tables),
         'body_scores': fused.body_scores is not None,

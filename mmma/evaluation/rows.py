@@ -272,19 +272,19 @@ def require_truth(withheld: Sequence[str]) -> None:
 
 
 def true_labels(clips: Sequence[Clip]) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) true actions and body groups.
+    """(N,) true actions and body groups, -1 where there are none.
 
     Raises:
         ValueError: Those of a clip are withheld.
     """
-    withheld = [c.clip for c in clips if c.action is None or c.body is None]
+    withheld = [c.clip for c in clips if c.action is None]
     if withheld:
         raise ValueError(
             f'{len(withheld)} of {len(clips)} clips have no action, for instance '
             f'{withheld[0]!r}: their truth is withheld, so they cannot be scored here; '
             'send the scores to whoever holds it'
         )
-    labels = [(clip.action, clip.body) for clip in clips]
+    labels = [(c.action, -1 if c.body is None else c.body) for c in clips]
     actions, bodies = np.array(labels, dtype=np.int64).reshape(-1, 2).T
     return actions, bodies
 
@@ -327,20 +327,19 @@ def recognition_row(
         name: rank_outcomes(scores, bodies)
         for name, scores in body_variants(table, space, options.body_scores).items()
     }
-    outcomes = {
-        'action': rank_outcomes(table.scores, labels),
-        'body': variants[options.body_scores],
-    }
+    outcomes = {'action': rank_outcomes(table.scores, labels)}
+    if space.bodies:
+        outcomes['body'] = variants[options.body_scores]
     counts = {level: count_classes(own) for level, own in outcomes.items()}
     actions, subjects = counts['action'], people(clips)
+    present = {level: int((own.support > 0).sum()) for level, own in counts.items()}
 
-    def metrics(body: ClassCounts, class_set: str) -> dict[str, float]:
-        levels = {'action': actions, 'body': body}
+    def metrics(levels: Mapping[str, ClassCounts], class_set: str) -> dict[str, float]:
         return to_percent(recognition_metrics(levels, class_set))
 
-    by_set = {name: metrics(counts['body'], name) for name in CLASS_SETS}
+    by_set = {name: metrics(counts, name) for name in CLASS_SETS}
     by_body = {
-        name: metrics(count_classes(own), options.class_set)
+        name: metrics({**counts, 'body': count_classes(own)}, options.class_set)
         for name, own in variants.items()
     }
     frequency, basis = _class_frequency(actions, space, options.train_counts)
@@ -348,13 +347,13 @@ def recognition_row(
     row = {
         'counts': {
             'clips': len(clips),
-            'classes_present': int((actions.support > 0).sum()),
-            'bodies_present': int((counts['body'].support > 0).sum()),
+            'classes_present': present['action'],
+            **({'bodies_present': present['body']} if space.bodies else {}),
             'subjects': len(set(subjects) - {''}),
         },
         'metrics': by_set[options.class_set],
         'class_sets': {
-            name: {key: own[key] for key in CLASS_SET_KEYS}
+            name: {key: own[key] for key in CLASS_SET_KEYS if key in own}
             for name, own in by_set.items()
         },
         'body_scores': {
@@ -362,7 +361,11 @@ def recognition_row(
         },
         'per_class': {
             'action': {**classes, 'group': frequency.tolist()},
-            'body': _recognition_classes(space.bodies, counts['body']),
+            **{
+                level: _recognition_classes(space.bodies, own)
+                for level, own in counts.items()
+                if level == 'body'
+            },
         },
         'groups': _groups(actions, frequency, basis, options.class_set),
     }
@@ -378,10 +381,13 @@ def body_variants(
     """(N, B) body scores of every variant that can be had.
 
     ``sum`` needs scores that are not negative, ``head`` a model with body scores.
+    There is none where the label space has no groups.
 
     Raises:
         ValueError: The chosen variant cannot be had.
     """
+    if not space.bodies:
+        return {}
     given = (table.scores, space.body_of, space.num_bodies)
     variants = {}
     if chosen == 'sum' or table.scores.min(initial=0) >= 0:
@@ -533,11 +539,16 @@ def match_levels(
     options = options or DetectionOptions()
     if isinstance(found, Segments):
         actions = found.of(truth.names)
-        levels = {'action': actions, 'body': actions.relabel(space.body_of)}
+        levels = {'action': actions}
+        if space.bodies:
+            levels['body'] = actions.relabel(space.body_of)
     else:
         levels = {level: own.of(truth.names) for level, own in found.items()}
     matches: dict[str, Matches] = {}
-    for level in LEVELS if options.level == 'both' else (options.level,):
+    wanted = space.levels if options.level == 'both' else (options.level,)
+    if not {*wanted} <= {*space.levels}:
+        raise ValueError(f'level body: label space {space.name!r} has no body groups')
+    for level in wanted:
         own, scored = truth, levels[level]
         if level == 'body':
             own = truth.relabel(space.body_of)

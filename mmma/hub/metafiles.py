@@ -24,6 +24,7 @@ from mmma.hub.zoo import display_name, method_of, modality
 from mmma.protocols import make_protocol, write_protocol
 from mmma.registry import MODELS
 from mmma.structures.samples import SegmentSample
+from mmma.taxonomy import load_label_space
 
 _BY_HAND = ('Architecture', 'Training Resources')
 TASKS = {'rec': 'Action Recognition', 'det': 'Temporal Action Detection'}
@@ -82,7 +83,7 @@ def _config_facts(leaves: Sequence[str], cfg: Mapping[str, Any]) -> dict[str, An
             'Pretrained Weights': pretrained.get('url'),
             'Pretrained Weights SHA256': pretrained.get('sha8') or None,
             'Pretrained Weights Size': pretrained.get('size'),
-            'Training Data': display_name(cfg['label_space']),
+            'Training Data': display_name(load_label_space(cfg['label_space']).name),
         },
     }
 

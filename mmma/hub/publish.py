@@ -59,7 +59,7 @@ from mmma.hub.zoo import (
     with_entry,
 )
 from mmma.registry import MODELS, as_data
-from mmma.taxonomy import check_choice
+from mmma.taxonomy import check_choice, space_of_meta
 
 PRECISIONS = ('float16', 'float32')
 SIMULATED = '-simulated'
@@ -103,7 +103,8 @@ def publish(
             f'--name {name}: it was trained on simulated data, so its name must end '
             f'in {SIMULATED}.'
         )
-    reference = resolved(leaf, protocol) if leaf else None
+    space = run.cfg['label_space']
+    reference = resolved(leaf, protocol, space) if leaf else None
     if odd := list(measured_otherwise(run.cfg, reference)) if reference else []:
         raise ValueError(
             f'{run.checkpoint} was trained with other options than {leaf} has '
@@ -188,7 +189,8 @@ def add_results(model: ZooFolder, files: Iterable[Path]) -> list[Path]:
         results = read_results(Path(file))
         as_data(results['config'], str(file))
         leaf = find_leaf(model.meta.get('config_name'), results['protocol'])
-        reference = resolved(leaf or model.cfg, results['protocol'])
+        told = results['protocol'], model.cfg['label_space']
+        reference = resolved(leaf or model.cfg, *told)
         check_results(results, model, reference)
         name = results_name(results, model.cfg['protocol'])
         if name in found:
@@ -369,7 +371,7 @@ def _hub_config(model: ZooFolder) -> dict[str, Any]:
         'architectures': [cfg['model']['type']],
         'model_type': 'mmma',
         'task': _TASK_TYPES[cfg['task']],
-        'label_space': meta['label_space'],
+        'label_space': space_of_meta(meta).plain(),
         'num_labels': len(labels),
         'id2label': {str(i): name for i, name in enumerate(labels)},
         'label2id': {name: i for i, name in enumerate(labels)},

@@ -19,6 +19,7 @@ from mmma.config import (
     PUBLISHED,
     check_data,
     config_folders,
+    model_name,
     parse_config,
     plain_config,
     read_config,
@@ -264,10 +265,12 @@ def find_leaf(config_name: str | None, protocol: Mapping[str, Any]) -> str | Non
 
 
 def resolved(
-    cfg: Mapping[str, Any] | str, protocol: Mapping[str, Any]
+    cfg: Mapping[str, Any] | str, protocol: Mapping[str, Any], label_space: Any = None
 ) -> dict[str, Any]:
-    """A copy of a config, or the config of a leaf, with a protocol written into it."""
+    """A copy of a config, or of that of a leaf, with label space and protocol."""
     copy = deepcopy(dict(_read_leaf(cfg) if isinstance(cfg, str) else cfg))
+    if label_space is not None:
+        copy['label_space'] = label_space
     write_protocol(copy, make_protocol(protocol))
     return copy
 
@@ -301,6 +304,10 @@ def default_name(run: TrainingRun, leaf: str | None) -> str:
     protocol = run.cfg['protocol']
     if leaf is None or '--protocol' in leaf_flags(leaf, protocol):
         stem = f'{stem.removesuffix("_" + protocol["name"])}_{protocol["name"]}'
+    if '_mma82_' in stem:
+        data = run.meta['data'].get('name') or ''
+        own = model_name('_mma82', run.meta.get('label_space', 'mma82'), data)
+        stem = stem.replace('_mma82', own)
     stem += make_protocol({**protocol, 'seed': 0}).tag().removeprefix(protocol['name'])
     return stem + ('-simulated' if run.meta['data'].get('simulated') else '')
 

@@ -11,6 +11,7 @@ An entry with ``Weights`` is ours, trained and measured here; what a recipe's
 """
 
 import difflib
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -170,7 +171,7 @@ def unlisted(
 
 def display_name(space: str) -> str:
     """``MMA-82`` for ``mma82``."""
-    return f'{space[:-2].upper()}-{space[-2:]}'
+    return re.sub(r'^(m+a)(\d+)$', lambda m: f'{m[1].upper()}-{m[2]}', space)
 
 
 def modality(cfg: Mapping[str, Any]) -> str:

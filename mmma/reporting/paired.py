@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmma.data.clips import Clip, body_map, read_rec
-from mmma.data.root import DataRoot
+from mmma.data.root import INFO_FILE, DataRoot, read_info
 from mmma.evaluation.bootstrap import holm, mcnemar_exact, paired_bootstrap
 from mmma.evaluation.recognition import (
     Outcomes,
@@ -22,7 +22,13 @@ from mmma.evaluation.rows import body_variants, people, to_percent, true_labels
 from mmma.evaluation.scores import ScoreTable, join_tables, read_scores
 from mmma.reporting.paper import LEVEL, Cell, PaperTable, Row
 from mmma.reporting.results import Results, Sample
-from mmma.taxonomy import LABEL_SPACES, LabelSpace, load_label_space, suggest
+from mmma.taxonomy import (
+    DOMAINS,
+    LABEL_SPACES,
+    LabelSpace,
+    load_label_space,
+    suggest,
+)
 
 _HITS = ('top1', 'micro_f1', 'top5')
 """Metrics that are a share of hits."""
@@ -101,10 +107,9 @@ class ScoreFiles:
         except ValueError as error:
             raise ValueError(f'{paths[0]}: {error}') from None
         bodies = body_variants(table, self._space, options['body_scores'])
-        outcomes = {
-            'action': rank_outcomes(table.scores, actions),
-            'body': rank_outcomes(bodies[options['body_scores']], groups),
-        }
+        outcomes = {'action': rank_outcomes(table.scores, actions)}
+        if bodies:
+            outcomes['body'] = rank_outcomes(bodies[options['body_scores']], groups)
         counts = {level: count_classes(o) for level, o in outcomes.items()}
         found = to_percent(recognition_metrics(counts, options['class_set']))
         metrics = sample.run['metrics']
@@ -228,7 +233,10 @@ def compare_with(
 def _read_truth(gt: Path, results: Results) -> tuple[list[Clip], LabelSpace]:
     groups = results['options']['body_groups']
     classes = tuple(results['classes'])
-    spaces = [load_label_space(name, groups) for name in LABEL_SPACES]
+    told = [results.get('config', {}).get('label_space')]
+    told += [read_info(gt).label_space] if (gt / INFO_FILE).is_file() else []
+    own = [*LABEL_SPACES, *(space for space in told if isinstance(space, dict))]
+    spaces = [load_label_space(space, groups) for space in own]
     found = [space for space in spaces if space.actions == classes]
     if not found:
         raise ValueError(
@@ -243,7 +251,8 @@ def _read_truth(gt: Path, results: Results) -> tuple[list[Clip], LabelSpace]:
                 f'{str(told)[:12]}: give the root that was tested.'
             )
         gt = gt / 'rec.csv'
-    clips = read_rec(gt, found[0])
+    domains = results['protocol'].get('domains', DOMAINS)
+    clips = read_rec(gt, found[0], None, domains)
     return clips, body_map(clips, found[0])
 
 

@@ -175,7 +175,8 @@ def paper_tables(
             of_paper = published_rows(results[0]['task'], kind)
             rows += [row for row in of_paper if row.place in places]
         notes = [*result_notes(own), *([reason] if reason else [])]
-        rows.sort(key=lambda row: (*row_order(row), not row.paper))
+        order = own[0]['protocol'].get('domains', DOMAINS)
+        rows.sort(key=lambda row, o=order: (*row_order(row, o), not row.paper))
         tables += _split(kind, level, rows, own[0], notes)
     return tables
 
@@ -307,6 +308,9 @@ def _split(
     for each in ('action', 'body') if level == 'both' else (level,):
         shown = {key: metric for key, metric in METRICS.items() if metric.in_paper}
         columns = {metric.title: f'{each}/{key}' for key, metric in shown.items()}
+        measured = {key for row in rows for key, _ in row.cells}
+        if measured and measured.isdisjoint(columns.values()):
+            continue  # the data have no body groups
         own = [
             f'{row.model}, {row.place}, {row.setting}: {name} is probably a misprint.'
             for row in rows
@@ -319,9 +323,9 @@ def _split(
     return tables
 
 
-def row_order(row: Row) -> tuple[int, str, int, int]:
-    """Sort key of a row's place and shots, controls first."""
-    places, controls = ('all', *DOMAINS), list(CONTROLS.values())
+def row_order(row: Row, domains: Sequence[str] = DOMAINS) -> tuple[int, str, int, int]:
+    """Sort key of a row's place, domains in their order, and shots, controls first."""
+    places, controls = ('all', *domains), list(CONTROLS.values())
     place = places.index(row.place) if row.place in places else len(places)
     if row.setting in controls:
         return place, row.place, 0, controls.index(row.setting)

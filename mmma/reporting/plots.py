@@ -34,7 +34,7 @@ def draw_confusions(
 
     predicted = table.select([clip.clip for clip in clips]).scores.argmax(axis=1)
     counts = confusion_matrix(true_labels(clips)[0], predicted, space.num_actions)
-    body_of = np.array(space.body_of)
+    body_of = np.array(space.body_of or [0] * space.num_actions)
     order = np.argsort(body_of, kind='stable')
     sums = np.maximum(counts[order].sum(axis=1, keepdims=True), 1)
     shares = counts[np.ix_(order, order)] / sums
@@ -58,6 +58,7 @@ def draw_confusions(
     wrong = counts - np.diag(np.diag(counts))
     inside = wrong[body_of[:, None] == body_of[None]].sum() / max(wrong.sum(), 1)
     lines = [f'{inside:.0%} of the mistakes stay in the true body group']
+    lines = lines if space.bodies else []
     for cell in np.argsort(-wrong, axis=None, kind='stable')[:_SHOWN]:
         true, taken = divmod(int(cell), len(counts))
         if number := int(wrong[true, taken]):

@@ -15,7 +15,6 @@ from mmma.evaluation.form import FIELDS, class_counts
 from mmma.evaluation.recognition import (
     CLASS_SET_KEYS,
     CLASS_SETS,
-    LEVELS,
     recognition_metrics,
 )
 from mmma.evaluation.reports import read_results
@@ -112,6 +111,11 @@ def source_of(results: Results) -> str | None:
     """Source of zero-shot and few-shot results; None of in-domain ones."""
     told = results['protocol']
     return None if told['name'] == 'indomain' else told.get('source', DOMAINS[0])
+
+
+def own_source(results: Results) -> str:
+    """The domain that is the source of the results' data where nobody names one."""
+    return results['protocol'].get('domains', DOMAINS)[0]
 
 
 def selection_of(results: Results) -> str:
@@ -319,26 +323,26 @@ def _pool(results: Sequence[Results]) -> Results:
 
 
 def _pooled_row(rows: Sequence[dict[str, Any]], results: Results) -> dict[str, Any]:
-    names = {level: rows[0]['per_class'][level]['name'] for level in LEVELS}
+    names = {level: own['name'] for level, own in rows[0]['per_class'].items()}
     for level, own in names.items():
-        if any(row['per_class'][level]['name'] != own for row in rows):
+        if any(row['per_class'].get(level, {}).get('name') != own for row in rows):
             raise ValueError(
                 f'{results["name"]}: the {level} classes of its results differ; rows '
                 'of one label space can be pooled.'
             )
-    counts = {level: class_counts(rows, level) for level in LEVELS}
+    counts = {level: class_counts(rows, level) for level in names}
     by_set = {s: to_percent(recognition_metrics(counts, s)) for s in CLASS_SETS}
     present = {level: int((c.support > 0).sum()) for level, c in counts.items()}
     return {
         'counts': {
             'clips': sum(row['counts']['clips'] for row in rows),
             'classes_present': present['action'],
-            'bodies_present': present['body'],
+            **({'bodies_present': present['body']} if 'body' in present else {}),
             'subjects': sum(row['counts']['subjects'] for row in rows),
         },
         'metrics': by_set[results['options']['class_set']],
         'class_sets': {
-            name: {key: metrics[key] for key in CLASS_SET_KEYS}
+            name: {key: metrics[key] for key in CLASS_SET_KEYS if key in metrics}
             for name, metrics in by_set.items()
         },
         'per_class': {
@@ -346,6 +350,6 @@ def _pooled_row(rows: Sequence[dict[str, Any]], results: Results) -> dict[str, A
                 'name': names[level],
                 **{f: [int(n) for n in getattr(counts[level], f)] for f in FIELDS},
             }
-            for level in LEVELS
+            for level in names
         },
     }

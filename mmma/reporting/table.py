@@ -14,8 +14,13 @@ from prettytable import PrettyTable
 from mmma.evaluation import detection, recognition
 from mmma.evaluation.bootstrap import FEW_UNITS, coverage, spread
 from mmma.foreign import markdown, shown, spreadsheet
-from mmma.reporting.results import Results, check_comparable, selection_of, source_of
-from mmma.taxonomy import DOMAINS
+from mmma.reporting.results import (
+    Results,
+    check_comparable,
+    own_source,
+    selection_of,
+    source_of,
+)
 
 SIMULATED = 'SIMULATED DATA: these numbers exercise the toolbox, they are no benchmark.'
 _MA52_VAL = (
@@ -185,7 +190,8 @@ def results_table(results: Sequence[Results]) -> str:
             elif 'pooled' in result['protocol']:
                 label += ', one model per domain'
             source = source_of(result)
-            label += '' if source in (None, DOMAINS[0]) else f', from {source}'
+            usual = source in (None, own_source(result))
+            label += '' if usual else f', from {source}'
             values = [
                 [r['metrics'][key] for r in runs if key in r['metrics']]
                 for key in COLUMNS[task].values()
@@ -443,15 +449,16 @@ def _fusion_metrics(record: dict[str, Any]) -> list[str]:
             f'the weights were fitted on {report["weights_fitted_on_them"]} of these '
             'clips: the fused row flatters'
         )
-    rows = []
+    rows: list[list[str]] = []
+    shown = [t for t in _SHOWN if COLUMNS['rec'][t] in fused['metrics']]
     files = [*(entry['file'] for entry in record['inputs']), 'fused']
     weights = [*(f'{weight:.4f}' for weight in record['weights']), '']
     for *labels, row in zip(files, weights, [*report['inputs'], fused], strict=True):
         cells = []
-        for key in (COLUMNS['rec'][title] for title in _SHOWN):
+        for key in (COLUMNS['rec'][title] for title in shown):
             cell = f'{row["metrics"][key]:.2f}'
             if 'intervals' in row:
                 cell += ' [{:.2f}, {:.2f}]'.format(*row['intervals']['bounds'][key])
             cells.append(cell)
         rows.append([*labels, *cells])
-    return [*lines, Table(['scores', 'weight', *_SHOWN], rows).text()]
+    return [*lines, Table(['scores', 'weight', *shown], rows).text()]

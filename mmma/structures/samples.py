@@ -156,7 +156,8 @@ class WindowMerger:
     on how windows are handed over.
 
     Args:
-        body_of: (K,) body group of each action.
+        body_of: (K,) body group of each action; empty where there are none, so that
+            there are no segments of groups.
         nms: Of each level by itself.
         bodies: ``relabel`` or ``head``.
         max_candidates: Of a video and level before NMS, the best; so that memory does
@@ -194,7 +195,7 @@ class WindowMerger:
             ValueError: The rule is ``head`` and the model has no such head.
         """
         found = {'action': actions}
-        if self.bodies == 'head':
+        if self.bodies == 'head' and self.body_of:
             if bodies is None:
                 raise ValueError(
                     "bodies 'head': the model has no body head. Use bodies 'relabel', "
@@ -211,10 +212,11 @@ class WindowMerger:
     def finish(self) -> dict[str, Segments]:
         """Segments by level, best first; the next video may be added then."""
         none = Segments([], [], [])  # type: ignore[arg-type]
-        levels = {level: self._kept.get(level, none) for level in ('action', 'body')}
+        wanted = ('action', 'body') if self.body_of else ('action',)
+        levels = {level: self._kept.get(level, none) for level in wanted}
         self._kept = {}
         if self.join_sec:
             levels = {k: join_pieces(own, self.join_sec) for k, own in levels.items()}
-        if self.bodies == 'relabel':
+        if self.bodies == 'relabel' and self.body_of:
             levels['body'] = levels['action'].to_bodies(self.body_of)
         return {level: found.nms(self.nms) for level, found in levels.items()}

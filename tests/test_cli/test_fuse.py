@@ -220,7 +220,8 @@ def test_truth_that_does_not_fit(folder, capsys):
         assert main('fuse', [*TEST, *LEARN]) == 2
         assert text in capsys.readouterr().err
     write_info(folder, DatasetInfo('toy', 'ma52', simulated=False))
-    assert main('fuse', [*TEST, '--gt', 'rec.csv']) == 2
+    given = ['--gt', 'rec.csv', '--label-space', 'mma82']
+    assert main('fuse', [*TEST, *given]) == 2
     assert "of label space 'ma52', not 'mma82'" in capsys.readouterr().err
 
 

@@ -37,11 +37,15 @@ def fill_options(
 
 
 class ClassesOfData:
-    """Part of a head that knows its classes and, if it scores them, body groups."""
+    """Part of a head that knows its classes and, if it scores them, body groups.
+
+    Label spaces are names or objects, as ``load_label_space`` takes them; of one
+    without groups a head scores none.
+    """
 
     num_bodies = 0
 
-    def _know_bodies(self, label_space: str) -> None:
+    def _know_bodies(self, label_space: str | Mapping[str, Any]) -> None:
         space = load_label_space(label_space)
         self._check_size('num_classes', self.num_classes, space.num_actions)
         self.num_bodies = space.num_bodies
@@ -124,7 +128,7 @@ class ActionHead(ClassesOfData, BaseHead):
         loss_cls: Mapping[str, Any] | None = None,
         label_smooth_eps: float = 0.0,
         average_clips: str = 'prob',
-        label_space: str = 'mma82',
+        label_space: str | Mapping[str, Any] = 'mma82',
         body: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -142,7 +146,7 @@ class ActionHead(ClassesOfData, BaseHead):
         self.dropout = nn.Dropout(dropout_ratio)
         self.fc_cls = nn.Linear(in_channels, num_classes)
         self.fc_body: nn.Linear | None = None
-        if body is not None:
+        if body is not None and load_label_space(label_space).bodies:
             defaults = dict(loss_weight=1.0, fusion_weight=1.0)
             chosen = fill_options('body of ActionHead', defaults, body)
             self.body_loss_weight = chosen['loss_weight']
@@ -401,7 +405,7 @@ class MANetHead(ActionHead):
         self,
         num_classes: int,
         in_channels: int,
-        label_space: str = 'mma82',
+        label_space: str | Mapping[str, Any] = 'mma82',
         embedding_weight: float = 50.0,
         **kwargs: Any,
     ) -> None:

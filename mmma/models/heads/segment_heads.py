@@ -20,7 +20,7 @@ from mmma.models.pyramid import Points, pyramid_points
 from mmma.registry import MODELS
 from mmma.structures.samples import SegmentSample, segment_iou_pairs
 from mmma.structures.segments import Segments
-from mmma.taxonomy import check_choice
+from mmma.taxonomy import check_choice, load_label_space
 
 TARGETS = ('shortest', 'union')
 RADIUS = 1.5
@@ -136,7 +136,7 @@ class SegmentHead(ClassesOfData, BaseModule):
         num_convs: int = 2,
         num_levels: int = 6,
         targets: str = 'shortest',
-        label_space: str = 'mma82',
+        label_space: str | Mapping[str, Any] = 'mma82',
         body: Mapping[str, float] | None = None,
         test_cfg: Mapping[str, float] | None = None,
     ) -> None:
@@ -153,7 +153,7 @@ class SegmentHead(ClassesOfData, BaseModule):
         self.cls_head = self._layer(num_classes, PRIOR)
         self.scale = nn.ModuleList(Scale() for _ in self.strides)
         self.body_head: nn.Conv1d | None = None
-        if body is not None:
+        if body is not None and load_label_space(label_space).bodies:
             body = fill_options('body of the head', dict(loss_weight=1.0), body)
             self.body_weight = body['loss_weight']
             self._know_bodies(label_space)
