@@ -111,7 +111,7 @@ class Finding:
         start_sec: Start, seconds from the first frame.
         end_sec: End, exclusive.
         action: Its name; None of a body group, and where the model abstains.
-        body: Name of the body group; None where the model abstains.
+        body: Name of the body group; None where the model abstains or knows none.
         score: Probability that the model gives it, in [0, 1].
     """
 
@@ -349,5 +349,6 @@ def _time(found: Finding) -> tuple[float, float]:
 
 
 def _named(found: Finding, *times: str) -> dict[str, Any]:
-    keys = (*times, *(('action',) if found.action else ()), 'body', 'score')
+    named = (key for key in ('action', 'body') if getattr(found, key))
+    keys = (*times, *named, 'score')
     return {key: getattr(found, key) for key in keys}

@@ -229,7 +229,8 @@ class VideoModel:
         space = self.space
         if level == 'body':
             return None, space.bodies[label]
-        return space.actions[label], space.bodies and space.bodies[space.body_of[label]]
+        body = space.bodies[space.body_of[label]] if space.bodies else None
+        return space.actions[label], body
 
 
 def config_of(weights: Weights, name: str) -> str:
