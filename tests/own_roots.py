@@ -16,7 +16,10 @@ from video_files import make_video, moving_frames
 
 GROUPS = ('hands', 'head', 'legs', 'trunk')
 ACTIONS = [
-    {'name': f'{GROUPS[i % 4]} gesture {chr(97 + i // 26)}{chr(97 + i % 26)}', 'body': GROUPS[i % 4]}
+    {
+        'name': f'{GROUPS[i % 4]} gesture {chr(97 + i // 26)}{chr(97 + i % 26)}',
+        'body': GROUPS[i % 4],
+    }
     for i in range(30)
 ]
 SPACE = {'name': 'gestures', 'bodies': list(GROUPS), 'actions': ACTIONS}
@@ -58,7 +61,10 @@ def make_own_root(
                 row = {'clip': f'{name}-{i}', 'path': path, 'subset': subset}
                 row |= {'domain': domain, 'subject': f'{domain}-{subset}-{i % 3}'}
                 row |= {'action': action['name'], 'body': action['body']}
-                times_of = {'start_sec': f'{start_sec:.1f}', 'end_sec': f'{end_sec:.1f}'}
+                times_of = {
+                    'start_sec': f'{start_sec:.1f}',
+                    'end_sec': f'{end_sec:.1f}',
+                }
                 clips.append(row | times_of)
             database[name] = {
                 'path': path, 'subset': subset, 'domain': domain, 'subject': name,
@@ -93,4 +99,6 @@ def _write_skeletons(root: Path, task: str, rows: list[tuple[str, int, int]]) ->
         for name, frames, number in rows:
             phase = np.arange(frames)[:, None, None] * (1 + number) / 5
             joints = home + 8 * np.sin(phase + np.arange(len(home))[:, None])
-            writer.append(name, joints[None], np.ones(joints.shape[:2])[None], FPS, 200, 200)
+            writer.append(
+                name, joints[None], np.ones(joints.shape[:2])[None], FPS, 200, 200
+            )

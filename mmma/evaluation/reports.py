@@ -114,8 +114,7 @@ def recognition_report(
         FileNotFoundError: A file is missing.
         ValueError: Files that are not valid or do not belong together.
     """
-    gt, info = _truth_file(gt, REC_FILE, label_space)
-    space = load_label_space(info.label_space, body_groups)
+    gt, info, space = _truth_file(gt, REC_FILE, label_space, body_groups)
     clips, odd = scan_rec(gt, space, None, info.domains)
     tell(odd.notes(strict))
     space = body_map(clips, space)
@@ -172,8 +171,7 @@ def detection_report(
     adds the error profile, ``segment_map`` mAP over time steps. True segments are cut
     to their video, as when a data root is read; ``legacy`` leaves them as they are.
     """
-    gt, info = _truth_file(gt, DET_FILE, label_space)
-    space = load_label_space(info.label_space, body_groups)
+    gt, info, space = _truth_file(gt, DET_FILE, label_space, body_groups)
     videos, *odd = scan_det(gt, space, of_root=False, cut=not options.legacy)
     tell(note for own in odd for note in own.notes(strict))
     subset, chosen = choose(gt, videos, 'videos', subset, domain)
@@ -211,9 +209,12 @@ def detection_report(
 
 
 def _truth_file(
-    path: Path, name: str, label_space: str | Mapping[str, Any] | None
-) -> tuple[Path, DatasetInfo]:
-    """A truth file, or that of a data root, and what its root says of itself.
+    path: Path,
+    name: str,
+    label_space: str | Mapping[str, Any] | None,
+    body_groups: str = 'taxonomy',
+) -> tuple[Path, DatasetInfo, LabelSpace]:
+    """A truth file, or that of a data root, what its root says, and its label space.
 
     Of a file on its own the label space is the given one, or MMA-82's, the domains are
     the label space's, or else those in it, and ``simulated`` is None. A
@@ -228,16 +229,17 @@ def _truth_file(
         raise FileNotFoundError(missing_root(root))
     if not os.path.lexists(root / INFO_FILE):
         info = DatasetInfo('', label_space or 'mma82', None)  # type: ignore[arg-type]
-        return path, info if info.domains else info.with_domains(table_domains(path))
+        info = info if info.domains else info.with_domains(table_domains(path))
+        return path, info, load_label_space(info.label_space, body_groups)
     info = read_info(root)
-    own = load_label_space(info.label_space)
+    own = load_label_space(info.label_space, body_groups)
     space = load_label_space(label_space) if label_space else own
     if (own.name, own.actions) != (space.name, space.actions):
         raise ValueError(
             f'{root} is of label space {own.name!r}, not {space.name!r}: give '
             f'--label-space {own.name}, or none'
         )
-    return root / name if path.is_dir() else path, info
+    return root / name if path.is_dir() else path, info, own
 
 
 def _without_missing(
@@ -437,8 +439,7 @@ def fuse_files(
     told = score_file(out).with_suffix('.json')
     labels, clips, simulated = load_label_space(label_space or 'mma82'), {}, None
     if gt:
-        gt, info = _truth_file(gt, REC_FILE, label_space)
-        labels = load_label_space(info.label_space)
+        gt, info, labels = _truth_file(gt, REC_FILE, label_space)
         clips = {c.clip: c for c in read_rec(gt, labels, None, info.domains)}
         simulated, labels = info.simulated, body_map(clips.values(), labels)
     tables, notes = _read_tables(scores, labels), []
