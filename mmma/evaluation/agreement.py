@@ -106,10 +106,9 @@ def unit_codes(cells: Sequence[IntArray], units: int, classes: int) -> IntArray:
 def _same_video(a: Segments, b: Segments) -> Iterator[tuple[IntArray, IntArray]]:
     """Rows of the one beside all rows of the other in the same video, in chunks."""
     order = np.argsort(b.videos, kind='stable')
-    first, stop = (
-        np.searchsorted(b.videos[order], a.videos, s) for s in ('left', 'right')
-    )
-    for rows, places in expand_runs(first, stop - first):
+    first = np.searchsorted(b.videos[order], a.videos)
+    sizes = np.searchsorted(b.videos[order], a.videos, 'right') - first
+    for rows, places in expand_runs(first, sizes):
         yield rows, order[places]
 
 
@@ -146,9 +145,8 @@ def pair_by_overlap(a: Segments, b: Segments, tolerance_sec: float) -> IntArray:
     Equal labels come first, then the larger tIoU. A point is as long as the tolerance.
     """
     half = max(tolerance_sec / 2, _SAME_SEC) * np.array([-1, 1])
-    own, theirs = (
-        s.segments_sec + half * (np.diff(s.segments_sec) == 0) for s in (a, b)
-    )
+    times = a.segments_sec, b.segments_sec
+    own, theirs = (t + half * (np.diff(t) == 0) for t in times)
     pairs, weights = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0)]
     for rows, others in _same_video(a, b):
         tiou = tiou_pairs(own[rows], theirs[others])
@@ -329,19 +327,12 @@ def compare(sides: Mapping[str, Sequence[Recording]], *given: Any) -> dict[str, 
             named = stems
     shared = sorted(set.intersection(*map(set, named.values())))
     alone = {side: sorted({*own}.difference(shared)) for side, own in named.items()}
-    told = [
-        f'{side}: {len(names)} videos that not all have: {first_of(names)}'
-        for side, names in alone.items()
-        if names
-    ]
+    left = [(side, len(own), first_of(own)) for side, own in alone.items() if own]
+    told = [f'{side}: {n} videos not in all: {names}' for side, n, names in left]
     if not shared:
         raise ValueError('; '.join(['no video is in all annotations', *told]))
-    rows = [
-        (s, n, e)
-        for s, own in enumerate(named.values())
-        for n in shared
-        for e in own[n].events
-    ]
+    sides_of = enumerate(named.values())
+    rows = [(s, n, e) for s, own in sides_of for n in shared for e in own[n].events]
     split = all(event.subject for *_, event in rows)
     people = {(name, event.subject) for _, name, event in rows if event.subject}
     if not split and len(people) > len({name for name, _ in people}):
@@ -357,17 +348,13 @@ def compare(sides: Mapping[str, Sequence[Recording]], *given: Any) -> dict[str, 
         told += [f'{side}: labels that no other has: {first_of(own)}'] if own else []
     tell(told)
     labels = sorted(users)
-    index = {label: i for i, label in enumerate(labels)}
-    table = np.array(
-        [
-            (s, e.start_sec, e.end_sec, index[e.label], place[n, split * e.subject])
-            for s, n, e in rows
-        ]
-    ).reshape(-1, 5)
-    columns = [table[table[:, 0] == side] for side in range(len(named))]
-    found = [
-        Segments(own[:, 1:3], None, *own[:, 3:].T.astype(np.int64)) for own in columns
+    times = np.array([(e.start_sec, e.end_sec) for *_, e in rows]).reshape(-1, 2)
+    cells = [
+        (s, labels.index(e.label), place[n, split * e.subject]) for s, n, e in rows
     ]
+    side, label, video = np.array(cells, dtype=np.int64).reshape(-1, 3).T
+    every = Segments(times, None, label, video)
+    found = [every.select(side == s) for s in range(len(named))]
     durations_sec, subjects = [], []
     for name, who in place:
         own = [side[name] for side in named.values()]
@@ -376,11 +363,10 @@ def compare(sides: Mapping[str, Sequence[Recording]], *given: Any) -> dict[str, 
         durations_sec.append((known or [max(ends, default=0.0)])[0])
         subjects.append(who or max(r.subject for r in own))
     marks = {own.annotator[:9] for side in named.values() for own in side.values()}
+    given = labels, durations_sec, subjects, *given
     pairs = [
-        {'a': a, 'b': b, **agreement(both, labels, durations_sec, subjects, *given)}
-        for (a, b), both in zip(
-            combinations(named, 2), combinations(found, 2), strict=True
-        )
+        {'a': a, 'b': b, **agreement((one, other), *given)}
+        for (a, one), (b, other) in combinations(zip(named, found, strict=True), 2)
     ]
     more = {'n': len(shared), 'alone': alone, 'simulated': 'simulated' in marks}
     return {**pairs[0], **more, 'pairs': pairs}

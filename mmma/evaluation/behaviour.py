@@ -166,11 +166,9 @@ def merged(events: Iterable[Event], named: Mapping[str, str]) -> tuple[Event, ..
     found, latest = list[Event](), dict[str, int]()
     renamed = (replace(event, label=named[event.label]) for event in events)
     for event in sorted(renamed, key=lambda e: (e.start_sec, e.end_sec, e.label)):
-        at = latest.setdefault(event.label, len(found))
-        last = found[at] if at < len(found) else event
-        if at < len(found) and event.start_sec < max(
-            last.end_sec, last.start_sec + 1e-9
-        ):
+        at = latest.get(event.label, len(found))
+        last = found[at] if at < len(found) else None
+        if last and event.start_sec < max(last.end_sec, last.start_sec + 1e-9):
             found[at] = replace(last, end_sec=max(event.end_sec, last.end_sec))
         else:
             latest[event.label] = len(found)

@@ -62,7 +62,7 @@ def test_two_people_as_json(files, capsys):
     assert (report['bootstrap']['unit'], report['bootstrap']['units']) == ('subject', 6)
     assert (report['n'], report['units'], report['simulated']) == (6, 72, True)
     assert report['alone'] == {files[0]: [], files[1]: ['v9']}
-    assert "ben.json: 1 videos that not all have: 'v9'" in told
+    assert "ben.json: 1 videos not in all: 'v9'" in told
     assert report['options']['tolerance_sec'] == 0.5
 
 
@@ -110,7 +110,7 @@ def test_what_is_wrong_is_one_line(files, tmp_path, capsys):
     empty.mkdir()
     other = tmp_path / 'other.json'
     other.write_text(json.dumps({'database': {'x': entry('nn'), 'y': entry('n')}}))
-    nothing = f"{other}: 2 videos that not all have: 'x', 'y'"
+    nothing = f"{other}: 2 videos not in all: 'x', 'y'"
     for argv, told in (
         ([*files[:2], str(other)], 'no video is in all annotations; '),
         ([*files[:2], str(other)], nothing),

@@ -195,11 +195,9 @@ def _read_json(
         tell(note for own in odd for note in own.notes())
         return _of_videos(file, videos, space)
     found, events = read_detections(file, space), defaultdict(list)
-    for times, label, score, video in zip(
-        found.segments_sec, found.labels, found.scores, found.videos, strict=True
-    ):
-        event = Event(*times.tolist(), space.actions[label], score=float(score))
-        events[video].append(event)
+    columns = found.labels, found.segments_sec.tolist(), found.scores.tolist()
+    for video, label, times, score in zip(found.videos, *columns, strict=True):
+        events[video].append(Event(*times, space.actions[label], score=score))
     return [Recording(n, events=tuple(events[i])) for i, n in enumerate(found.names)]
 
 
@@ -208,21 +206,18 @@ def _of_videos(
 ) -> list[Recording]:
     if hidden := sum(video.withheld for video in videos):
         tell([f'{path}: {hidden} of {len(videos)} videos left out: truth withheld'])
-    return [
-        Recording(
-            *(v.video, v.path, v.fps, v.duration),
-            tuple(
-                Event(
-                    *(i.start_sec, i.start_sec if i.point else i.end_sec),
-                    *(space.actions[i.label], i.subject, i.score, i.text, i.tier),
-                )
-                for i in v.instances
-            ),
-            *(annotator, v.subject, v.domain),
-        )
-        for v in videos
-        if not v.withheld
-    ]
+    found = []
+    for video in (video for video in videos if not video.withheld):
+        events = []
+        for one in video.instances:
+            end_sec = one.start_sec if one.point else one.end_sec
+            more = one.subject, one.score, one.text, one.tier
+            events.append(
+                Event(one.start_sec, end_sec, space.actions[one.label], *more)
+            )
+        facts = video.video, video.path, video.fps, video.duration, tuple(events)
+        found.append(Recording(*facts, annotator, video.subject, video.domain))
+    return found
 
 
 def _of_findings(file: Path, path: Path) -> Recording:
