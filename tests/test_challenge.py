@@ -60,8 +60,6 @@ def run(heading, capsys):
         small = [SMALL.get(a, a) for a in argv]
         small += ['--cfg-options', *QUICK[name]] if name in QUICK else []
         small += ['--no-pretrained'] if name == 'train' else []
-        if name in ('evaluate', 'fuse'):  # TEMP
-            small += ['--label-space', 'ma52']
         status = main(name, small)
         captured = capsys.readouterr()
         assert status == 0, f'{name} {shlex.join(argv)}\n{captured.err[-3000:]}'
