@@ -23,7 +23,13 @@ from numpy.typing import ArrayLike
 
 from mmma.files import SHOWN, atomic_write, read_table
 from mmma.foreign import control_faults, naming, read_npz
-from mmma.taxonomy import LabelSpace, check_choice, suggest
+from mmma.taxonomy import (
+    LABEL_SPACES,
+    LabelSpace,
+    check_choice,
+    load_label_space,
+    suggest,
+)
 
 SUFFIXES = ('.npz', '.csv')
 
@@ -240,9 +246,11 @@ def _column_order(
     if missing:
         errors.append(f'{_count(missing, "class column")} missing: {first_of(missing)}')
     if errors:
-        raise ValueError(
-            f'{"; ".join(errors)} (label space {space.name!r}, {len(names)} names)'
-        )
+        told = f'{"; ".join(errors)} (label space {space.name!r}, {len(names)} names)'
+        for own in map(load_label_space, LABEL_SPACES):
+            if {*columns} == {*own.actions}:
+                told += f'. They are those of {own.name}: give --label-space {own.name}'
+        raise ValueError(told)
     return [position[name] for name in names]
 
 

@@ -128,6 +128,14 @@ def test_body_fusion_follows_the_mean(folder, capsys):
     assert record_of(folder)['body_fusion'] == 0.5
 
 
+def test_scores_of_another_shipped_label_space_are_told(folder, capsys):
+    ma52 = load_label_space('ma52')
+    write_scores('a.npz', ScoreTable(('x',), np.full((1, 52), 1 / 52)), ma52)
+    assert main('fuse', ['a.npz', 'a.npz', '--out', 'o.npz']) == 2
+    assert 'They are those of ma52: give --label-space ma52' in capsys.readouterr().err
+    assert main('fuse', ['a.npz', '--out', 'o.npz', '--label-space', 'ma52']) == 0
+
+
 def test_a_data_root_is_truth_and_says_if_simulated(folder, capsys):
     write_info(folder, DatasetInfo('toy', 'mma82', simulated=True))
     assert main('fuse', [*TEST, '--gt', '.', '--resamples', '0']) == 0
