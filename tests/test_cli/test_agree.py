@@ -9,8 +9,8 @@ from mmma.data.root import DatasetInfo, write_info
 LABELS = ('nod', 'shake', 'wave')
 SPACE = {'name': 'own', 'actions': [{'name': name} for name in LABELS]}
 # A code per second and video, '.' for none.
-ANNA = {f'v{i}': 'nn.sss..ww.n' for i in range(6)}
-BEN = {**ANNA, 'v0': 'nn.sww..ww.n', 'v1': 'nn.sss..ww..', 'v2': '.n.sss..wwss'}
+ANNA = {f'v{i}': 'nn.sss..ww.n..' for i in range(6)}
+BEN = {**ANNA, 'v0': 'nn.sww..ww.n..', 'v1': 'nn.sss..ww....', 'v2': '.n.sss..wwss..'}
 
 
 def marks(codes, score=None):
@@ -60,7 +60,7 @@ def test_two_people_as_json(files, capsys):
     low, high = report['intervals']['kappa']
     assert low < report['kappa'] <= high
     assert (report['bootstrap']['unit'], report['bootstrap']['units']) == ('subject', 6)
-    assert (report['n'], report['units'], report['simulated']) == (6, 72, True)
+    assert (report['n'], report['units'], report['simulated']) == (6, 84, True)
     assert report['alone'] == {files[0]: [], files[1]: ['v9']}
     assert "ben.json: 1 videos not in all: 'v9'" in told
     assert report['options']['tolerance_sec'] == 0.5

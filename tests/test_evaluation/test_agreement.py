@@ -115,6 +115,41 @@ def test_codes_are_sets_of_labels():
     assert len({*codes.ravel()}) == 3
 
 
+def test_overlapping_labels_are_as_sampled_moment_by_moment():
+    rng, length = np.random.default_rng(7), 120
+    sides = []
+    for _ in range(2):
+        starts, sizes = rng.uniform(0, 110, 40), rng.uniform(1, 9, 40)
+        ends = np.minimum(starts + sizes, length)
+        sides.append(
+            [*zip(starts, ends, rng.integers(0, 4, 40), [0] * 40, strict=True)]
+        )
+    found = measured(*sides, [length], resamples=0)
+
+    def coded(rows, holds, times):  # (K, N) labels at times
+        return np.array([
+            [any(holds(s, e, at) for s, e, own, _ in rows if own == k) for at in times]
+            for k in range(4)
+        ])  # fmt: skip
+
+    middles = np.arange(length) + 0.5
+    a, b = (coded(rows, lambda s, e, at: s <= at < e, middles) for rows in sides)
+    sets = [[''.join(map(str, own.astype(int))) for own in side.T] for side in (a, b)]
+    assert found['kappa'] == pytest.approx(cohen_kappa_score(*sets))
+    by_label = [cohen_kappa_score(*pair) for pair in zip(a, b, strict=True)]
+    assert found['per_class']['kappa'] == pytest.approx(by_label)
+    one, other = a.mean(axis=1), b.mean(axis=1)
+    chance = (one * other + (1 - one) * (1 - other)).mean()
+    pooled = ((a == b).mean() - chance) / (1 - chance)
+    assert found['kappa_pooled'] == pytest.approx(pooled)
+    windows = np.arange(0, length, 10)
+    a, b = (
+        coded(rows, lambda s, e, at: s < at + 10 and e > at, windows) for rows in sides
+    )
+    assert found['interval_agreement'] == pytest.approx((a == b).mean())
+    assert found['interval_occurrence'] == pytest.approx((a & b).sum() / (a | b).sum())
+
+
 def most_pairs(a, b, tolerance):
     """The largest number of pairs, by trying all."""
     best = 0

@@ -57,6 +57,8 @@ def test_counts_times_and_latency_by_hand():
     assert (wave['events'], wave['points'], wave['total_sec']) == (1, 1, 0)
     assert wave['mean_sec'] == 0
     assert math.isnan(wave['sd_sec'])
+    again = tables(video('a', (5, 6, 'nod'), (9, 10, 'nod')))['behaviour']
+    assert one(again, level='action', label='nod')['latency_sec'] == 5
     head = one(rows, label='head')  # nod and shake of v2 overlap: 6 to 8
     assert (head['level'], head['events'], head['total_sec']) == ('body', 3, 10.0)
     assert one(rows, label='any')['events'] == 3
