@@ -1,13 +1,24 @@
 """Domains and people of the stand-in corpus."""
 
+import functools
+import json
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mmma.taxonomy import check_choice
 
 Range = tuple[float, float]
+FOLDER = Path(__file__).parent / 'programs'
+
+
+@functools.cache
+def load_table(name: str) -> dict[str, Any]:
+    """One file of the folder, as it is."""
+    return json.loads((FOLDER / f'{name}.json').read_text(encoding='utf-8'))
 
 
 @dataclass(frozen=True)
@@ -41,39 +52,17 @@ class DomainStyle:
     distraction: float  # unlabelled small motions per second
 
 
-# Columns as in the first line.
-_STYLES = {
-    'name': ('lab', 'psychiatric', 'street', 'emotion'),
-    'size': ((320, 384), (256, 192), (384, 288), (320, 240)),
-    'fps': ((30.0,), (25.0,), (30.0, 29.0), (25.0, 24.0)),
-    'postures': (('seated',), ('armchair',), ('standing',), ('seated', 'standing')),
-    'look_at': ('figure', 'chest', 'chest', 'head'),
-    'view_height': ((1.6, 1.9), (1.1, 1.4), (1.45, 2.0), (0.85, 1.25)),
-    'distance': ((2.6, 3.6), (2.2, 3.0), (1.8, 3.0), (1.3, 2.4)),
-    'yaw': ((0.0, 18.0), (16.0, 36.0), (0.0, 32.0), (0.0, 50.0)),
-    'pitch': ((0.0, 10.0), (8.0, 18.0), (-6.0, 8.0), (-8.0, 10.0)),
-    'background': ('wall', 'room', 'street', 'set'),
-    'light': ((0.95, 1.08), (0.55, 0.75), (0.9, 1.25), (0.6, 1.05)),
-    'warmth': ((-0.02, 0.03), (-0.08, 0.0), (-0.04, 0.08), (-0.1, 0.12)),
-    'sensor_noise': (2.0, 6.0, 3.0, 3.0),
-    'joint_noise': (0.007, 0.008, 0.008, 0.008),
-    'joint_drift': (0.009, 0.01, 0.01, 0.01),
-    'hand_miss': (0.06, 0.12, 0.1, 0.12),
-    'toe_miss': (0.12, 0.3, 0.25, 0.3),
-    'glitch': (0.002, 0.004, 0.004, 0.005),
-    'roll': (0.0, 1.0, 3.0, 2.0),
-    'shake': (0.0, 0.0, 0.7, 0.15),
-    'pan': (0.0, 0.0, 3.0, 4.0),
-    'cuts_per_sec': (0.0, 0.0, 0.0, 0.2),
-    'blur': (0, 1, 0, 1),
-    'tempo': (1.0, 0.82, 1.12, 1.15),
-    'vigor': (1.0, 0.85, 1.1, 0.95),
-    'distraction': (0.35, 0.3, 0.45, 0.5),
-}
-DOMAIN_STYLES = {
-    name: DomainStyle(**dict(zip(list(_STYLES)[1:], values, strict=True)))
-    for name, *values in zip(*_STYLES.values(), strict=True)
-}
+def _load_styles() -> dict[str, DomainStyle]:
+    columns = {k: v for k, v in load_table('styles').items() if k != 'notes'}
+    names = columns.pop('name')
+    rows = zip(*columns.values(), strict=True)
+    return {
+        name: DomainStyle(**dict(zip(columns, row, strict=True)))
+        for name, row in zip(names, rows, strict=True)
+    }
+
+
+DOMAIN_STYLES = _load_styles()
 
 
 Colour = tuple[int, int, int]

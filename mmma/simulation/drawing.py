@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from mmma.simulation.domains import Colour, Subject
+from mmma.simulation.domains import Colour, Subject, load_table
 from mmma.simulation.figure import HAND_START, JOINT, OUTWARD, joint_pair
 from mmma.simulation.geometry import rotate
 from mmma.simulation.motion import Held, Motion
@@ -158,23 +158,9 @@ def body_parts(view: View, subject: Subject) -> list[Part]:
     return parts
 
 
-# Semi-axes (3,) and centres (3,): left, up, forward; metres of an average head.
-_SKULL = (np.array([0.079, 0.112, 0.097]), np.array([0.0, 0.006, -0.004]))
-_HAIR = (np.array([0.086, 0.100, 0.098]), np.array([0.0, 0.030, -0.018]))
-_FACE = (np.array([0.068, 0.096, 0.070]), np.array([0.0, -0.018, 0.036]))
+_FIGURES = load_table('figures')
 _LOCKS = {'bob': 0.10, 'long': 0.19}  # how far the hair hangs down
 _EYE = 0.032
-# Features of the face as lines through points, on one side or in the middle.
-_LINES = {
-    'left_brow': [[0.018, 0.044, 0.094], [0.034, 0.050, 0.092], [0.050, 0.044, 0.082]],
-    'right_brow': [
-        [-0.018, 0.044, 0.094],
-        [-0.034, 0.050, 0.092],
-        [-0.050, 0.044, 0.08],
-    ],
-    'nose': [[0.004, 0.020, 0.102], [0.0, -0.016, 0.122], [0.014, -0.026, 0.104]],
-    'mouth': [[-0.026, -0.058, 0.092], [0.0, -0.061, 0.105], [0.026, -0.058, 0.092]],
-}
 
 
 def head_part(view: View, subject: Subject, glasses: bool) -> Part:
@@ -193,10 +179,11 @@ class _Head:
         self.pixels = view.scale[:, JOINT['head']]
         toward = view.motion.camera.position - self.centre
         self.facing = np.einsum('ti,ti->t', toward, figure.head[:, :, 2]) > 0
-        self.skull = self._ellipse(*_SKULL)
-        self.hair = self._ellipse(*_HAIR)
-        self.face = self._ellipse(*_FACE)
-        self.lines = {k: self._points(np.array(v)) for k, v in _LINES.items()}
+        self.skull, self.hair, self.face = (
+            self._ellipse(*np.array(_FIGURES['head'][k])) for k in _FIGURES['head']
+        )
+        lines = _FIGURES['lines'].items()
+        self.lines = {k: self._points(np.array(v)) for k, v in lines}
         signs = np.array([[1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]])
         self.eyes = self._points(signs * (_EYE, 0.018, 0.092))
         self.ears = self._points(signs * (0.080, 0.0, -0.008))
@@ -280,18 +267,6 @@ def _fill_ellipse(
     cv2.ellipse(canvas, centre, axes, angle, 0, 360, colour, -1, cv2.LINE_AA, SHIFT)
 
 
-# Corners of flat things in hand axes: towards fingers, palm, thumb; metres. Width of
-# their edge, colour.
-_PHONE = np.array(
-    [[0.03, 0.03, -0.03], [0.17, 0.03, -0.03], [0.17, 0.03, 0.05], [0.03, 0.03, 0.05]]
-)
-_OBJECTS: dict[str, tuple[np.ndarray, float, Colour]] = {
-    'phone': (_PHONE, 0.01, (30, 32, 38)),
-    'pen': (np.array([[0.09, 0.03, -0.03], [0.13, 0.05, 0.13]]), 0.012, (30, 60, 160)),
-    'cup': (np.array([[0.09, 0.04, -0.05], [0.09, 0.04, 0.07]]), 0.07, (235, 235, 230)),
-}
-
-
 def _slab(
     view: View,
     corners: np.ndarray | list[list[float]],
@@ -367,10 +342,11 @@ def object_parts(view: View, objects: list[Held]) -> list[Part]:
     """Pens, phones and cups in hands; glasses belong to the head."""
     figure, parts = view.motion.figure, []
     for kind, side, weight in objects:
-        if kind in _OBJECTS:
-            local, width, colour = _OBJECTS[kind]
+        if kind in _FIGURES['objects']:
+            corners, width, colour = _FIGURES['objects'][kind]
+            local = np.array(corners) * figure.build.hand
             axes = np.swapaxes(figure.hands[:, side], 1, 2)
             corners = figure.joints[:, None, HAND_START[side]]
-            corners = corners + local * figure.build.hand @ axes
+            corners = corners + local @ axes
             parts.append(_slab(view, corners, colour, width, -0.05, weight))
     return parts

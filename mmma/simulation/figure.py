@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmma.data.joints import WHOLEBODY65
-from mmma.simulation.domains import Subject
+from mmma.simulation.domains import Subject, load_table
 from mmma.simulation.geometry import (
     direction_frame,
     euler_rotation,
@@ -21,36 +21,10 @@ from mmma.simulation.geometry import (
 
 SHAPE_SIZE = 9
 CURLED = slice(2, 7)  # curls of thumb and fingers
-_FINGER_CURLS = slice(3, 7)
 
-# Metres for a person of 1.70 m; index, middle, ring, little finger.
-_KNUCKLES = np.array(
-    [[0.090, 0.0, 0.025], [0.093, 0.0, 0.004], [0.087, 0.0, -0.017], [0.078, 0, -0.036]]
-)
-_PHALANGES = np.array(
-    [
-        [0.045, 0.027, 0.022],
-        [0.050, 0.030, 0.023],
-        [0.046, 0.028, 0.022],
-        [0.036, 0.021, 0.019],
-    ]
-)
-_THUMB_ROOT = np.array([0.025, 0.008, 0.028])
-_THUMB_BONES = np.array([0.045, 0.034, 0.028])
-_SPREAD = np.radians([14.0, 3.0, -9.0, -20.0])
-_FLEX = np.radians([78.0, 98.0, 62.0])
-_THUMB_FLEX = np.radians([0.0, 45.0, 60.0])
-
-_CONTACTS = {
-    'wrist': (0.0, 0.0, 0.0),
-    'palm': (0.080, 0.016, -0.003),
-    'back': (0.080, -0.016, -0.003),
-    'heel': (0.030, 0.018, -0.010),
-    'edge': (0.060, 0.0, -0.042),
-    'knuckles': (0.098, -0.012, 0.0),
-}
-_TIPS = {'thumb': (0,), 'index': (1,), 'middle': (2,), 'pads': (1, 2), 'pinch': (0, 1)}
-
+_FIGURES = load_table('figures')
+_HAND = {key: np.array(rows) for key, rows in _FIGURES['hand'].items()}
+_CONTACTS, _TIPS = _FIGURES['contacts'], _FIGURES['tips']
 CONTACTS = (*_CONTACTS, *_TIPS)
 
 
@@ -60,7 +34,7 @@ def finger_joints(shape: np.ndarray) -> np.ndarray:
     Thumb to little finger, root to tip; metres from the wrist for a person of 1.70 m.
     """
     bones = np.empty((*shape.shape[:-1], 5, 4, 3))
-    bones[..., 0, 0, :], bones[..., 1:, 0, :] = _THUMB_ROOT, _KNUCKLES
+    bones[..., 0, 0, :], bones[..., 1:, 0, :] = _HAND['thumb_root'], _HAND['knuckles']
     bones[..., 0, 1:, :], bones[..., 1:, 1:, :] = _thumb(shape), _fingers(shape)
     return bones.cumsum(axis=-2)
 
@@ -72,18 +46,18 @@ def contact_point(touch: str, shape: np.ndarray) -> np.ndarray:
     """
     if touch in _CONTACTS:
         return np.array(_CONTACTS[touch])
-    return finger_joints(shape)[list(_TIPS[touch]), 3].mean(axis=0)
+    return finger_joints(shape)[_TIPS[touch], 3].mean(axis=0)
 
 
 def _fingers(shape: np.ndarray) -> np.ndarray:
     """(..., 4, 3, 3) bones: each finger bends in its own plane towards the palm."""
-    aside = shape[..., 8:9] * _SPREAD  # (..., 4)
-    bends = shape[..., _FINGER_CURLS, None] * _FLEX  # (..., 4, 3)
+    aside = shape[..., 8:9] * np.radians(_HAND['spread'])  # (..., 4)
+    bends = shape[..., 3:7, None] * np.radians(_HAND['flex'])  # (..., 4, 3)
     bends[..., 0] += np.radians(shape[..., 7:8])
     angle = np.cumsum(bends, axis=-1)
-    along = np.cos(angle) * _PHALANGES
+    along = np.cos(angle) * _HAND['phalanges']
     forward, outward = np.cos(aside)[..., None], np.sin(aside)[..., None]
-    down = np.sin(angle) * _PHALANGES
+    down = np.sin(angle) * _HAND['phalanges']
     return np.stack([along * forward, down, along * outward], axis=-1)
 
 
@@ -94,10 +68,11 @@ def _thumb(shape: np.ndarray) -> np.ndarray:
     first = np.stack([ahead * flat, np.sin(elevation), aside * flat], axis=-1)
     # Perpendicular to the thumb and mostly towards the fingers.
     across = np.stack([aside, np.zeros_like(aside), -ahead], axis=-1)
-    angle = shape[..., 2, None] * np.cumsum(_THUMB_FLEX)  # (..., 3)
+    flex = np.cumsum(np.radians(_HAND['thumb_flex']))
+    angle = shape[..., 2, None] * flex  # (..., 3)
     steps = np.cos(angle)[..., None] * first[..., None, :]
     steps += np.sin(angle)[..., None] * across[..., None, :]
-    return steps * _THUMB_BONES[:, None]
+    return steps * _HAND['thumb_bones'][:, None]
 
 
 REFERENCE_HEIGHT = 1.70
@@ -115,16 +90,6 @@ def joint_pair(part: str) -> list[int]:
 
 
 HAND_START = joint_pair('hand_root')
-
-# Outward, up, forward of the head's centre; metres for a head of average size.
-_FACE = {'eye': (0.032, 0.018, 0.088), 'ear': (0.076, 0.0, -0.008)}
-_NOSE = np.array([0.0, -0.016, 0.118])
-# Outward, up, forward of the ankle.
-_FOOT = {
-    'big_toe': (-0.022, -0.068, 0.155),
-    'small_toe': (0.045, -0.070, 0.120),
-    'heel': (0.0, -0.068, -0.050),
-}
 
 
 class Build:
@@ -218,14 +183,10 @@ def _place_shoulders(figure: Figure, shoulders: np.ndarray) -> None:
 
 
 def _place_face(figure: Figure) -> None:
-    size, joints = figure.build.head, figure.joints
-    names, points = ['nose'], [_NOSE]
-    for part, (out, up, forward) in _FACE.items():
-        for side, sign in zip(SIDES, OUTWARD, strict=True):
-            names.append(f'{side}_{part}')
-            points.append(np.array([sign * out, up, forward]))
-    offsets = np.array(points) * size @ np.swapaxes(figure.head, 1, 2)
-    joints[:, [JOINT[n] for n in names]] = joints[:, None, JOINT['head']] + offsets
+    face, joints = _FIGURES['face'], figure.joints
+    points = np.array(list(face.values())) * figure.build.head
+    offsets = points @ np.swapaxes(figure.head, 1, 2)
+    joints[:, [JOINT[n] for n in face]] = joints[:, None, JOINT['head']] + offsets
 
 
 def pose_legs(
@@ -242,8 +203,8 @@ def pose_legs(
     )
     joints[:, joint_pair('knee')] = knees
     joints[:, joint_pair('ankle')] = ankles
-    rotation = euler_rotation(feet[..., 0], feet[..., 1], feet[..., 2])
-    for part, offset in _FOOT.items():
+    rotation = euler_rotation(*np.moveaxis(feet, -1, 0))
+    for part, offset in _FIGURES['foot'].items():
         local = np.tile(offset, (2, 1)) * build.scale
         local[:, 0] *= OUTWARD
         joints[:, joint_pair(part)] = ankles + rotate(rotation, local)

@@ -8,23 +8,14 @@ proportional fitting, then rounded cell by cell so that every margin stays exact
 
 import numpy as np
 
-from mmma.simulation.programs import load_table
+from mmma.simulation.domains import load_table
 from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice, load_statistics
 
+_WEIGHTS = load_table('weights')
 # CAER's seven emotions with the clips of each. The emotions of MMA-82 itself are not
 # published (its page also names melancholy).
 # Source: Lee et al., Context-Aware Emotion Recognition Networks, ICCV 2019.
-EMOTION_CLIPS: dict[str, int] = {
-    'anger': 1628,
-    'disgust': 719,
-    'fear': 514,
-    'happy': 2726,
-    'neutral': 4579,
-    'sad': 1473,
-    'surprise': 1562,
-}
-
-_WEIGHTS = load_table('weights')
+EMOTION_CLIPS: dict[str, int] = _WEIGHTS['emotion_clips']
 # Weight of a class in a domain against its share in the whole corpus: by body group,
 # overridden by action. A zero is an action the setting rules out. Psychiatric is an
 # armchair, framed to the knees: restless hands, rubbing, few feet. Street is standing

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmma.data.joints import WHOLEBODY65
-from mmma.simulation.domains import DomainStyle, Subject
+from mmma.simulation.domains import DomainStyle, Subject, load_table
 from mmma.simulation.figure import (
     HAND_START,
     JOINT,
@@ -56,16 +56,7 @@ _VIGOR_SPREAD, _TEMPO_SPREAD = 0.22, 0.15  # of instances, in logarithms
 _VIGOR = 0.6, 1.6  # limits, so that actions stay what they are
 _ALWAYS: Ramp = (-1e6, 1.0, 1e6, 1.0)
 _SEAT_SINK = 0.005
-# Idle motion: radians or metres by channel; what is not here rests.
-_IDLE = {
-    'torso.lean': 0.012,
-    'torso.side': 0.009,
-    'torso.twist': 0.010,
-    'head.yaw': 0.030,
-    'head.pitch': 0.022,
-    'head.roll': 0.016,
-    'shoulders.lift': 0.012,
-}
+_FIGURES = load_table('figures')
 _STEADY = 0.45  # share of the trunk's motion that the head takes back
 
 
@@ -230,8 +221,8 @@ class _Scene:
 def _pose(scene: _Scene, layers: list[Layer]) -> Figure:
     frames = len(scene.time_sec)
     channels = np.zeros((frames, len(CHANNELS)))
-    noise = scene.idle(len(_IDLE), 0.35)
-    for i, (name, size) in enumerate(_IDLE.items()):
+    noise = scene.idle(len(_FIGURES['idle']), 0.35)
+    for i, (name, size) in enumerate(_FIGURES['idle'].items()):
         channels[:, CHANNELS[name]] = size * noise[:, i]
     for layer in layers:
         if ANGLES.keys() & layer.track.keys():
@@ -321,24 +312,16 @@ _JUMP = 0.08  # metres by which a glitch jumps
 _FAST = 2.5  # metres per second at which a joint is fully blurred
 _CLOSE = 0.13  # metres between hands that an extractor confuses
 
-# How large the error of a joint is, and how sure the extractor at best.
-_ERRORS = {'hip': 2.0, 'shoulder': 1.3, 'elbow': 1.2, 'knee': 1.4, 'ankle': 1.3}
-_ERRORS |= {'toe': 1.6, 'heel': 1.6, 'nose': 0.7, 'eye': 0.6, 'ear': 0.9}
-_SCORES = {'hip': 0.82, 'toe': 0.8, 'heel': 0.82, 'hand': 0.86, 'finger': 0.84}
-_SCORES |= {'thumb': 0.86}
 
-
-def _per_joint(values: dict[str, float], usual: float) -> np.ndarray:
+def _per_joint(table: str, usual: float) -> np.ndarray:
     """(65,) the value of the first key in each joint's name."""
-    found = (
-        next((v for key, v in values.items() if key in name), usual)
-        for name in WHOLEBODY65.names
-    )
-    return np.array(list(found))
+    values = _FIGURES[table].items()
+    names = WHOLEBODY65.names
+    return np.array([next((v for k, v in values if k in n), usual) for n in names])
 
 
-_ERROR = _per_joint(_ERRORS, 1.0)
-_SCORE = _per_joint(_SCORES, 0.93)
+_ERROR = _per_joint('pose_errors', 1.0)
+_SCORE = _per_joint('pose_scores', 0.93)
 
 
 def observe_skeleton(

@@ -158,6 +158,11 @@ class Item:
         """Duration."""
         return self.frames / self.fps
 
+    @property
+    def row(self) -> tuple[str, str, str, str, str]:
+        """Name, path, subset, domain and subject, first in both tables."""
+        return self.name, self.path, self.subset, self.domain, self.subject
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -192,34 +197,18 @@ class Plan:
         """Rows of ``rec.csv``."""
         actions = [space.action_id(item.events[0].action) for item in self.rec]
         return [
-            Clip(
-                clip=item.name,
-                path=item.path,
-                subset=item.subset,
-                domain=item.domain,
-                subject=item.subject,
-                action=action,
-                body=space.body_of[action],
-                emotion=item.emotion,
-            )
+            Clip(*item.row, action, space.body_of[action], item.emotion)
             for item, action in zip(self.rec, actions, strict=True)
         ]
 
     def videos(self, space: LabelSpace) -> list[Video]:
         """Entries of ``det.json``."""
-        ids = {name: i for i, name in enumerate(space.actions)}
         return [
             Video(
-                video=item.name,
-                path=item.path,
-                subset=item.subset,
-                domain=item.domain,
-                subject=item.subject,
-                fps=item.fps,
-                frames=item.frames,
-                duration=round(item.seconds, 4),
+                *(*item.row, item.fps, item.frames, round(item.seconds, 4)),
                 instances=tuple(
-                    Instance(e.start_sec, e.end_sec, ids[e.action]) for e in item.events
+                    Instance(e.start_sec, e.end_sec, space.action_id(e.action))
+                    for e in item.events
                 ),
             )
             for item in self.det

@@ -10,20 +10,20 @@ who stand. A variant is a list of tracks. A track moves one effector::
 
 Vectors are outward, up, forward. Files of ``programs/`` hold actions by body group,
 ``rest`` postures, ``shapes`` of hands, ``places`` to touch, ``presets`` that a track
-takes over with ``use``, ``habits`` that nobody labels, ``weights`` of classes.
+takes over with ``use``, ``habits`` that nobody labels; other modules read ``weights``
+of classes, ``styles`` of domains and ``figures``, measures of bodies and things.
 
 The tracks of an event become layers of a motion: angles add up; feet and hands go from
 where the layers below put them towards the target, by the weight of the track's ramp.
 """
 
 import functools
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mmma.simulation.domains import load_table
 from mmma.simulation.figure import (
     CONTACTS,
     CURLED,
@@ -51,7 +51,6 @@ from mmma.taxonomy import check_choice, suggest
 Track = dict[str, Any]
 Variants = list[list[Track]]
 
-FOLDER = Path(__file__).parent / 'programs'
 GROUPS = ('body', 'head', 'upper_limb', 'lower_limb')
 GROUPS += ('body_hand', 'head_hand', 'leg_hand')
 WHO = ('main', 'other', 'both')
@@ -67,12 +66,6 @@ HAND_KEYS |= {'arc', 'object', 'use'}
 FOOT_KEYS = {'foot', 'to', 'by', 'knee_to', 'knee', 'heel', 'toe', 'turn'}
 SHIFT_KEYS = {'shift_hand', 'by'}
 LIMBS = ('hand', 'foot', 'shift_hand')
-
-
-@functools.cache
-def load_table(name: str) -> dict[str, Any]:
-    """One file of the folder, as it is."""
-    return json.loads((FOLDER / f'{name}.json').read_text(encoding='utf-8'))
 
 
 @functools.cache
