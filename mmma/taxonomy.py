@@ -7,6 +7,7 @@ import difflib
 import functools
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -207,16 +208,18 @@ def load_label_space(
     """
     check_choice('body_groups', body_groups, BODY_GROUPS)
     if not isinstance(space, Mapping):
-        own = 'or an object with name and actions'
+        own = 'or a JSON file or object with name and actions'
         check_choice('label space', space, LABEL_SPACES, other=own)
         return _shipped(space, body_groups)
     made = _make_space(space, 'taxonomy')
-    if made.name in LABEL_SPACES and made != _shipped(made.name, 'taxonomy'):
+    if made.name not in LABEL_SPACES:  # whose counts are published
+        return replace(made, rec_instances=None, det_instances=None)
+    if made != _shipped(made.name, 'taxonomy'):
         raise ValueError(
             f'label space {made.name!r} is not the one that is shipped by this name: '
             'give yours another name'
         )
-    return made if made.name not in LABEL_SPACES else _shipped(made.name, body_groups)
+    return _shipped(made.name, body_groups)
 
 
 def read_label_space(text: str) -> LabelSpace:
@@ -229,8 +232,6 @@ def read_label_space(text: str) -> LabelSpace:
     """
     path = Path(text)
     if text in LABEL_SPACES or not (path.is_file() or path.suffix == '.json'):
-        own = 'or the path of a JSON file with name and actions'
-        check_choice('label space', text, LABEL_SPACES, other=own)
         return load_label_space(text)
     if not path.is_file():
         raise FileNotFoundError(f'no label space {path}: there is no such file')
@@ -267,24 +268,22 @@ def _make_space(table: Mapping[str, Any], body_groups: str) -> LabelSpace:
         ]
         faults += [f'no action has the body {b!r}' for b in bodies if b not in of]
         for kind, kept in (('action', names), ('body', bodies)):
-            twice = [name for name in dict.fromkeys(kept) if kept.count(name) > 1]
-            faults += [f'{kind} {name!r} is there twice' for name in twice]
+            counts = Counter(kept).items()
+            faults += [f'{kind} {name!r} is there twice' for name, n in counts if n > 1]
     if faults:
         more = f'; and {len(faults) - 5} more faults' if len(faults) > 5 else ''
         raise ValueError(
             f'label space {str(table.get("name"))!r}: {"; ".join(faults[:5])}{more}'
         )
     texts = tuple(a.get('description') or '' for a in actions)
-    counts = [
+    known = [
         tuple(a[key] for a in actions) if all(key in a for a in actions) else None
         for key in _COUNTS
     ]
+    index = {body: i for i, body in enumerate(bodies)}
+    of_names = tuple(names), bodies, tuple(index[body] for body in of)
     domains = tuple(map(_name, table.get('domains') or ()))
-    of_body = tuple(map(bodies.index, of))
-    own_texts = texts if any(texts) else ()
-    return LabelSpace(
-        table['name'], tuple(names), bodies, of_body, *counts, domains, own_texts
-    )
+    return LabelSpace(table['name'], *of_names, *known, domains, texts * any(texts))
 
 
 def _space_faults(table: Mapping[str, Any]) -> list[str]:
@@ -321,7 +320,7 @@ def _space_faults(table: Mapping[str, Any]) -> list[str]:
         lines = 'description' in where and isinstance(name, str)
         if has_controls(' '.join(name.split()) if lines else name) or not name.strip():
             faults.append(f'{where} {name!r} must be text without control characters')
-        elif not lines and re.fullmatch(r'-?\d+', name.strip()):
+        elif where[0] in 'ab' and not lines and re.fullmatch(r'-?\d+', name.strip()):
             faults.append(f'{where} {name!r} reads as an index: add a letter')
     return faults
 

@@ -151,7 +151,7 @@ def changed(**values):
         (changed(actions=[*OWN['actions'], {'name': 'x'}]), "'x' has the body ''"),
         (changed(actions=[{}] * 9), r"'gestures': .*; and 4 more faults"),
         (changed(name='ma52'), "'ma52' is not the one that is shipped by this name"),
-        ('gestures', r"unknown label space 'gestures': use .* or an object with name"),
+        ('gestures', r"unknown label space 'gestures': use .* object with name"),
         (3, 'unknown label space 3'),
     ],
 )
@@ -173,5 +173,5 @@ def test_files_that_hold_no_space(tmp_path):
         path.write_text(text)
         with pytest.raises(ValueError, match=rf's\.json.*{match}'):
             read_label_space(str(path))
-    with pytest.raises(ValueError, match=r"'mma28': use .* or the path of a JSON file"):
+    with pytest.raises(ValueError, match=r"'mma28': use .* or a JSON file or object"):
         read_label_space('mma28')

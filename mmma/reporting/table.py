@@ -170,6 +170,8 @@ def results_table(results: Sequence[Results]) -> str:
     check_comparable(results)
     task = results[0]['task']
     counted = next(iter(_SIZES[task]))
+    known = {key for r in results for run in r['runs'] for key in run['metrics']}
+    columns = {title: key for title, key in COLUMNS[task].items() if key in known}
     rows = []
     for result in results:
         name = result['name'] + ' (simulated)' * bool(result['data']['simulated'])
@@ -194,14 +196,14 @@ def results_table(results: Sequence[Results]) -> str:
             label += '' if usual else f', from {source}'
             values = [
                 [r['metrics'][key] for r in runs if key in r['metrics']]
-                for key in COLUMNS[task].values()
+                for key in columns.values()
             ]
             found = [spread(v) if v else (None, None, None) for v in values]
             cells = ['–' if mean is None else f'{mean:.2f}' for mean, _, _ in found]
             if (half_width := found[0][2]) is not None:
                 cells[0] += f' ± {half_width:.2f}'
             rows.append([name, label, place, str(runs[0]['counts'][counted]), *cells])
-    headings = ['model', 'protocol', 'domain', counted, *COLUMNS[task]]
+    headings = ['model', 'protocol', 'domain', counted, *columns]
     return '\n'.join([*result_notes(results), Table(headings, rows, left=3).text()])
 
 
@@ -223,7 +225,9 @@ def result_notes(results: Sequence[Results]) -> list[str]:
             notes.append(f'{text}: {"; ".join(told)}.')
     if task == 'det':
         options = results[0]['options']
-        notes.append(f'mAP: {_thresholds(options)}; body: {options["body_detections"]}')
+        grouped = 'body/mAP' in results[0]['runs'][0]['metrics']
+        body = f'; body: {options["body_detections"]}' if grouped else ''
+        notes.append(f'mAP: {_thresholds(options)}{body}')
     if any(r['options'].get('fast_dev_run') for r in results):
         notes.append(f'FAST DEV RUN: a few {counted} only, no result.')
     if any(r['protocol']['name'] != 'indomain' for r in results):
@@ -319,9 +323,11 @@ def _place(report: Mapping[str, Any]) -> str:
 
 def _rec_notes(report: Mapping[str, Any]) -> list[str]:
     class_set, body_scores = map(report['options'].get, ('class_set', 'body_scores'))
+    grouped = 'body/top1' in report['rows'][0]['metrics']
+    body = f', body scores {body_scores!r}' if grouped else ''
     return [
-        f'{_place(report)}, percent; MCA and macro F1 over class set {class_set!r}, '
-        f'body scores {body_scores!r}',
+        f'{_place(report)}, percent; MCA and macro F1 over class set {class_set!r}'
+        f'{body}',
         'Top-1 = micro F1 = WAR, MCA = UAR',
     ]
 
@@ -329,7 +335,7 @@ def _rec_notes(report: Mapping[str, Any]) -> list[str]:
 def _det_notes(report: Mapping[str, Any]) -> list[str]:
     options = report['options']
     lines = [f'{_place(report)}, percent; mAP is the {_thresholds(options)}']
-    if options['level'] != 'action':
+    if 'body/mAP' in report['rows'][0]['metrics']:
         lines.append(f'body: {options["body_detections"]}')
     for key, text in (
         ('merged_truths', 'duplicate truths merged'),

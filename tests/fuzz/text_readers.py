@@ -68,7 +68,7 @@ from mmma.reporting.results import read_named
 from mmma.reporting.submission import read_expected, read_ma52_scores, read_segments
 from mmma.reporting.table import results_table
 from mmma.simulation.corpus import _check_content
-from mmma.taxonomy import DOMAINS, load_label_space
+from mmma.taxonomy import DOMAINS, load_label_space, read_label_space
 from mmma.workflow import Workflow
 
 REPO = Path(__file__).parents[2]
@@ -170,6 +170,28 @@ def info_file(folder: Path) -> Path:
     content = json.loads((folder / 'dataset.json').read_text())
     more = {'domains': ['lab', 'ward'], 'source_domain': 'ward', 'source': 'me'}
     return write(folder, 'dataset.json', {**content, **more, 'version': '1'})
+
+
+OWN_SPACE = {
+    'name': 'own',
+    'bodies': ['hand', 'head'],
+    'domains': ['ward'],
+    'actions': [
+        {'name': 'waving', 'body': 'hand', 'description': 'once'},
+        {'name': 'nodding', 'body': 'head'},
+    ],
+}
+
+
+def own_info_file(folder: Path) -> Path:
+    content = json.loads(info_file(folder).read_text())
+    return write(folder, 'dataset.json', {**content, 'label_space': OWN_SPACE})
+
+
+def read_own_space(path: Path):
+    space = read_label_space(str(path))
+    assert load_label_space(space.plain()) == space
+    assert not any(map(has_controls, (space.name, *space.actions, *space.bodies)))
 
 
 def read_facts(path: Path):
@@ -604,6 +626,10 @@ READERS: list[Reader] = [
     Reader('rec.csv', rec_table, read_clips, TABLES, check_clips),
     Reader('det.json', det_table, read_videos, JSON, check_videos),
     Reader('dataset.json', info_file, read_facts, JSON),
+    Reader('dataset.json of an own space', own_info_file, read_facts, JSON),
+    Reader(
+        'label space', lambda f: write(f, 'space.json', OWN_SPACE), read_own_space, JSON
+    ),
     Reader(
         'missing_sources.csv',
         lambda folder: rec_table(folder).with_name('missing_sources.csv'),
