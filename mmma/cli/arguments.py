@@ -9,6 +9,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from mmma.foreign import finite
 from mmma.protocols import PROTOCOLS
 
 Options = TypeVar('Options')
@@ -46,13 +47,11 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_annotation_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``read_annotation``."""
-    from mmma.taxonomy import read_label_space
-
     add = parser.add_argument
     told = 'whose labels alone there may be, and their groups (default: what is there)'
-    add('--label-space', type=read_label_space, metavar='NAME|FILE', help=told)
+    add('--label-space', metavar='NAME|FILE', help=told)
     told = 'lowest score of events that have one (default: all are taken)'
-    add('--threshold', type=float, metavar='T', help=told)
+    add('--threshold', type=finite, metavar='T', help=told)
     told = 'CSV with the columns video, and subject, condition or both'
     add('--table', type=Path, metavar='FILE', help=told)
 

@@ -29,6 +29,7 @@ from mmma.structures.segments import FloatArray, IntArray, Segments, tiou_pairs
 NONE = '(none)'
 SPANS_SEC = 1.0, 10.0, 0.5
 """Seconds of a time unit, of a window of partial intervals, of tolerance."""
+_MOST_UNITS = 1e8  # 100 hours of 3.6 ms
 _SAME_SEC = 1e-9  # so much two times differ that are written alike
 
 
@@ -71,6 +72,8 @@ def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
 def unit_counts(durations_sec: ArrayLike, unit_sec: float) -> IntArray:
     """(V,) whole units of (V,) videos, at least one each."""
     length = np.round(np.asarray(durations_sec, dtype=np.float64) / unit_sec, 6)
+    if length.sum() > _MOST_UNITS:
+        raise ValueError(f'{length.sum():.3g} units of {unit_sec:g} s: use longer ones')
     return np.maximum(np.ceil(length - 0.5), 1).astype(np.int64)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from mmma.data.convert.events import Event, Recording, read_recordings
 from mmma.evaluation.scores import first_of
 from mmma.files import read_table, tell
-from mmma.taxonomy import LabelSpace
+from mmma.taxonomy import LabelSpace, read_label_space
 
 KEYS = ('condition', 'subject', 'video', 'level')
 TABLES = {
@@ -177,18 +177,20 @@ def merged(events: Iterable[Event], named: Mapping[str, str]) -> tuple[Event, ..
 
 
 def read_annotation(
-    path: Path, space: LabelSpace | None, threshold: float | None, table: Path | None
+    path: Path, label_space: str | None, threshold: float | None, table: Path | None
 ) -> tuple[list[Recording], LabelSpace]:
     """Recordings of any form and their space, as of ``read_recordings``.
 
     Args:
+        label_space: A name or file, as of ``read_label_space``.
         threshold: Lowest score of scored events; else all are taken, and told.
         table: A CSV with video, and subject, condition or both, which then count.
 
     Raises:
         ValueError: The table lacks columns, or has a video twice.
     """
-    recordings, space = read_recordings(path, space)
+    given = read_label_space(label_space) if label_space else None
+    recordings, space = read_recordings(path, given)
     scores = [e.score for own in recordings for e in own.events if e.score is not None]
     lowest = min(scores, default=0.0) if threshold is None else threshold
     kept = sum(score >= lowest for score in scores)
@@ -202,8 +204,8 @@ def read_annotation(
     rows: dict[str, dict[str, str]] = {}
     for line, cells in lines:
         row = dict(zip(header, cells, strict=False))
-        if rows.setdefault(row['video'], row) is not row:
-            raise ValueError(f'{table}:{line}: {row["video"]!r} is there twice')
+        if rows.setdefault(name := row.get('video', ''), row) is not row:
+            raise ValueError(f'{table}:{line}: {name!r} is there twice')
     if table and (left := [own.name for own in recordings if own.name not in rows]):
         tell([f'{table}: not in it are {len(left)} videos: {first_of(left)}'])
     for i, own in enumerate(recordings):

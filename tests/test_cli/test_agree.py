@@ -118,10 +118,13 @@ def test_what_is_wrong_is_one_line(files, tmp_path, capsys):
         ([files[0], str(empty)], 'empty: no annotation is there: need a data root'),
         ([*files[:2], '--unit-sec', '0'], '--unit-sec 0.0: use seconds above 0'),
         ([*files[:2], '--tolerance-sec', 'nan'], '--tolerance-sec nan: use seconds'),
+        ([*files[:2], '--unit-sec', '1e-8'], '8.4e+09 units of 1e-08 s: use longer'),
+        ([files[1], files[1], '--label-space', 'no'], "unknown label space 'no'"),
+        ([*files[1:], '--label-space', 'ma52'], "unknown action 'nod'"),
         ([*files[:2], '--resamples', '-1'], '--resamples -1: use 0 or more'),
     ):
         assert main('agree', argv) == 2
         out, err = capsys.readouterr()
         assert out == ''
         assert told in err
-        assert err.splitlines()[-1].startswith('error: ')
+        assert err.count('error: ') == 1
