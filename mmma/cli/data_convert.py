@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmma.cli.arguments import add_options, options_of
 
-HELP = """Convert a published data set into a data root.
+HELP = """Convert a published data set, or annotations of a tool, into a data root.
 
   ma52      lists of MA-52 (train_list_videos.txt ...)
   mma52     tables of MMA-52 (train.csv ...), both generations
@@ -13,6 +13,8 @@ HELP = """Convert a published data set into a data root.
   opentad   OpenTAD's JSON of untrimmed videos, and back with --export
   pointtad  PointTAD's JSON of untrimmed videos, and back with --export
   pyskl     a pickle of 2D skeletons, as PySKL and MMAction2 read them
+  elan, boris, labelstudio, textgrid, fiftyone, csv
+            annotations of people (docs/annotation_tools.md), and what export.py wrote
 
 Videos found in SRC are linked or copied; tables are written with label names."""
 
@@ -24,10 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add = parser.add_argument
     add('format', choices=list(CONVERTERS), help='what SRC holds')
-    source = 'downloaded folder, pickle or JSON file'
+    source = (
+        'downloaded folder, pickle or JSON file; annotation file or a folder of them'
+    )
     add('source', metavar='SRC', type=Path, help=source)
     add('out', metavar='OUT', type=Path, help='data root to write')
-    add_options(parser, Options, 'videos', 'fps', 'mapping', 'sources')
+    add_options(parser, Options, 'videos', 'fps', 'mapping')
+    add_options(parser, Options, 'label_space', 'sources')
     export = 'the other way round: SRC is a data root, and OUT a folder for its '
     export += 'detection table in the format (opentad, pointtad)'
     add('--export', action='store_true', help=export)

@@ -1,4 +1,4 @@
-"""Converters of published data sets to data roots, and back."""
+"""Converters of published data sets, and of annotations, to data roots, and back."""
 
 import shutil
 from collections.abc import Callable
@@ -6,11 +6,13 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
+from mmma.data.convert.annotations import convert_events
 from mmma.data.convert.detection import convert_detection, export_detection
+from mmma.data.convert.events import FORMATS
 from mmma.data.convert.ma52 import convert_ma52, convert_mma52
 from mmma.data.convert.mma82 import convert_mma82
 from mmma.data.convert.pyskl import convert_pyskl
-from mmma.data.convert.target import Conversion, Options
+from mmma.data.convert.target import VIDEO_MODES, Conversion, Options
 from mmma.data.root import DataRoot
 from mmma.files import is_filled, only_writer
 from mmma.taxonomy import check_choice
@@ -24,13 +26,14 @@ CONVERTERS: dict[str, Callable[[Path, Path, Options], Conversion]] = {
     'opentad': partial(convert_detection, 'opentad'),
     'pointtad': partial(convert_detection, 'pointtad'),
     'pyskl': convert_pyskl,
+    **{kind: partial(convert_events, kind) for kind in FORMATS},
 }
 
 
 def convert(
     kind: str, source: Path, out: Path, options: Options | None = None
 ) -> Conversion:
-    """Convert a published data set.
+    """Convert a published data set, or annotations of a tool.
 
     Args:
         kind: One of ``CONVERTERS``.
@@ -46,6 +49,12 @@ def convert(
     check_choice('format', kind, tuple(CONVERTERS))
     if options and options.sources and kind != 'mma82':
         raise ValueError(f'--sources is for mma82, not for {kind}: leave it out')
+    own = options and (options.label_space or options.videos not in VIDEO_MODES)
+    if own and kind not in FORMATS:
+        raise ValueError(
+            f'--label-space and --videos DIR are for {", ".join(FORMATS)}, not for '
+            f'{kind}: leave them out'
+        )
     out = Path(out)
     there = out.exists()
     fresh = not there or (out.is_dir() and not is_filled(out))

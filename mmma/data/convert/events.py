@@ -10,6 +10,7 @@ times to the millisecond.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from mmma.data.root import DET_FILE, INFO_FILE, DataRoot
 from mmma.data.videos import Video, read_detections, scan_det
@@ -113,6 +115,16 @@ def tell_apart(recordings: Iterable[Recording]) -> list[Recording]:
     if count > 1:
         raise ValueError(f'the video {name!r} is annotated {count} times: keep one')
     return found
+
+
+def media_name(path: str) -> str:
+    """Path of a video of what an annotation file gives: a path, or a URL."""
+    if '://' not in path and not path.startswith('file:'):
+        return path
+    parts = urlsplit(path)
+    inner = parse_qs(parts.query).get('d')  # Label Studio: /data/local-files/?d=...
+    name = inner[0] if inner else unquote(parts.path)
+    return re.sub(r'^/(?=[A-Za-z]:)', '', name)  # file:///D:/...
 
 
 _SUFFIXES = {'.eaf': 'elan', '.textgrid': 'textgrid', '.boris': 'boris', '.json': ''}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, get_args
+from typing import Any
 from unicodedata import normalize
 
 from mmma.data.clips import Clip, name_parts, scan_rec, split_name, write_rec
@@ -54,7 +54,7 @@ from mmma.taxonomy import (
 )
 from mmma.video import VIDEO_SUFFIXES
 
-VideoMode = Literal['link', 'copy', 'none']
+VIDEO_MODES = ('link', 'copy', 'none')
 
 
 class SourceTree:
@@ -268,8 +268,9 @@ class UserMapping:
         first_index: Where the file's indices of classes start.
         subsets: Their subset -> ours, or '' to leave it out.
         splits: The same for the splits of a pickle.
-        subset: Of all clips of a pickle without splits.
-        layout: Name or fields of the joint layout of a pickle.
+        subset, layout: Of a pickle without splits; name or fields of its layout.
+        subjects: Start of a name -> person, of tools, whose ``subsets`` are of both.
+        simulated: True where the annotations are of nothing real.
     """
 
     label_space: str | dict[str, Any] | None = None
@@ -281,6 +282,8 @@ class UserMapping:
     splits: dict[str, str] = field(default_factory=dict)
     subset: str = ''
     layout: str | dict[str, Any] | None = None
+    subjects: dict[str, str] = field(default_factory=dict)
+    simulated: bool = False
 
     @classmethod
     def read(cls, path: Path | None, *keys: str) -> UserMapping:
@@ -302,7 +305,8 @@ class UserMapping:
                 raise ValueError(f'must be an object, not {content!r}')
             for key in content:
                 check_choice('key', key, ('label_space', 'domain', 'domains', *keys))
-            check_texts(content, 'domains', 'action_names', 'subsets', 'splits')
+            texts = 'domains', 'action_names', 'subsets', 'splits', 'subjects'
+            check_texts(content, *texts)
             if not isinstance(content.get('layout') or {}, (str, dict)):
                 told = f'not {content["layout"]!r}'
                 raise ValueError(f'layout must be a name or an object, {told}')
@@ -313,12 +317,10 @@ class UserMapping:
             elif mapping.label_space is not None:
                 check_choice('label_space', mapping.label_space, LABEL_SPACES)
             for domain in (mapping.domain, *mapping.domains.values()):
-                check_choice('domain', domain, (domain,) if own else DOMAINS)
-            subsets = (
-                *(*mapping.subsets.values(), *mapping.splits.values()),
-                mapping.subset,
-            )
-            for subset in filter(None, subsets):
+                any_name = own or 'subjects' in keys
+                check_choice('domain', domain, (domain,) if any_name else DOMAINS)
+            subsets = *mapping.subsets.values(), *mapping.splits.values()
+            for subset in filter(None, (*subsets, mapping.subset)):
                 check_choice('subset', subset, SUBSETS)
             if mapping.first_index not in (0, 1) or mapping.first_index is True:
                 raise ValueError(f'first_index {mapping.first_index!r}: use 0 or 1')
@@ -335,13 +337,14 @@ class Options:
     """Options of a conversion.
 
     Attributes:
-        videos: hard links (copies where there are none), copies, or leave them to me
-            (default: link)
-        fps: frames per second, where tables have no fps column
+        videos (link|copy|none|DIR): hard links (copies where there are none), copies,
+            or leave them to me (default: link); annotation tools: link those of DIR
+        fps: frames per second, where tables have no fps column (annotation tools: 30)
         mapping: for mma82: JSON file that says which files of the release mean what;
             for pyskl: label_space, splits or subset, domain, domains, layout; for
             opentad, pointtad: label_space, action_names, first_index, subsets, domain,
-            domains
+            domains; for annotation tools: these but first_index, and subjects
+        label_space (NAME|FILE): of annotation tools (default: the labels found)
         sources (DIR): for mma82: folder with source videos of which rows of the release
             are spans; what it lacks is listed in missing_sources.csv
         force: write into a folder that is not empty; a root in it stays until all of
@@ -350,9 +353,10 @@ class Options:
             out, and counted, unless most are odd
     """
 
-    videos: VideoMode = 'link'
+    videos: str = 'link'
     fps: float | None = None
     mapping: Path | None = None
+    label_space: str | None = None
     sources: Path | None = None
     force: bool = False
     strict: bool = False
@@ -382,7 +386,7 @@ class Conversion:
     """
 
     def __init__(self, tree: SourceTree, out: Path, options: Options) -> None:
-        check_choice('--videos', options.videos, get_args(VideoMode))
+        check_choice('--videos', options.videos, VIDEO_MODES)
         if options.fps is not None and not 1 <= options.fps <= 1000:
             raise ValueError(f'--fps {options.fps:g}: must be 1..1000')
         self.sources = SourceTree(options.sources) if options.sources else None

@@ -1,0 +1,77 @@
+"""``export.py TOOL PRED OUT``: predictions and annotations as files of a tool."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+HELP = """Write predictions, or a data root, as files of an annotation tool.
+
+PRED is a file of detections ({"results"}), a det.json or a data root, a JSON of
+infer.py or a folder of those. OUT gets one file per video (boris: one project), which
+convert.py reads back; docs/annotation_tools.md says what to click in each tool."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    from mmma.data.convert.events import FORMATS
+
+    add = parser.add_argument
+    add('tool', choices=list(FORMATS), help='whose files to write')
+    add('pred', metavar='PRED', type=Path, help='what to write')
+    add('out', metavar='OUT', type=Path, help='folder for the files')
+    videos = 'folder with the videos that the files are to link'
+    add('--videos', metavar='DIR', type=Path, help=videos)
+    space = 'whose actions the tool is to offer (default: that of the root or the '
+    space += 'model, else those that are there)'
+    add('--label-space', metavar='NAME|FILE', help=space)
+    lowest = 'lowest score that is written (default: all)'
+    add('--threshold', type=float, default=0.0, metavar='T', help=lowest)
+    add('--force', action='store_true', help='write into a folder that is not empty')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the files, and say how many."""
+    from mmma.data.convert.annotations import link_videos, root_mapping
+    from mmma.data.convert.events import read_recordings
+    from mmma.files import is_filled
+    from mmma.taxonomy import read_label_space
+
+    out = args.out
+    if not 0 <= args.threshold <= 1:
+        raise ValueError(f'--threshold {args.threshold:g}: use a score from 0 to 1')
+    if out.exists() and (not out.is_dir() or is_filled(out)) and not args.force:
+        raise ValueError(f'{out} is not empty: give --force to write into it')
+    space = read_label_space(args.label_space) if args.label_space else None
+    recordings, space = read_recordings(args.pred, space)
+    recordings = link_videos(recordings, args.pred, args.videos)
+    for i, own in enumerate(recordings):
+        kept = [e for e in own.events if e.score is None or e.score >= args.threshold]
+        recordings[i] = replace(own, events=tuple(kept))
+    print(write_recordings(args.tool, recordings, space, out))
+    if mapping := root_mapping(args.pred):
+        print(f'back to a root: python tools/data/convert.py {args.tool} {out} ROOT')
+        (out / mapping[0]).write_text(mapping[1], encoding='utf-8')
+    return 0
+
+
+def write_recordings(
+    tool: str, recordings: Sequence[Any], space: Any, out: Path
+) -> str:
+    """Write recordings into a folder, and return a line for the user.
+
+    Where no label space is told, it is the published one that has all labels.
+    """
+    from mmma.data.convert.events import format_function
+    from mmma.files import only_writer
+    from mmma.taxonomy import LABEL_SPACES, load_label_space
+
+    for known in map(load_label_space, LABEL_SPACES if space.name == 'found' else ()):
+        space = known if {*space.actions} <= {*known.actions} else space
+    with only_writer(out):
+        files = format_function('write', tool)(out, recordings, space)
+    events = sum(len(own.events) for own in recordings)
+    marked = any(own.annotator.startswith('simulated') for own in recordings)
+    told = f'{len(recordings)} videos, {events} events' + ' [simulated]' * marked
+    return f'{out}: {len(files)} files of {tool}, {told}'

@@ -1,0 +1,464 @@
+"""Annotations of a tool as a data root: labels, persons and subsets of its videos."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import Any
+from unicodedata import normalize
+
+from mmma.data.clips import Clip, split_name
+from mmma.data.convert.detection import resolve_labels
+from mmma.data.convert.events import Event, Recording, format_function, media_name
+from mmma.data.convert.target import (
+    VIDEO_MODES,
+    Conversion,
+    Options,
+    SourceTree,
+    UserMapping,
+    plain_name,
+    subject_of,
+)
+from mmma.data.root import DET_FILE, INFO_FILE, DataRoot, DatasetInfo
+from mmma.data.videos import END_TOLERANCE_SEC, Video, odd_videos, parse_video
+from mmma.files import tell
+from mmma.foreign import naming
+from mmma.taxonomy import (
+    SUBSETS,
+    LabelSpace,
+    check_choice,
+    load_label_space,
+    read_label_space,
+)
+from mmma.video import VIDEO_SUFFIXES, open_video
+
+DEFAULT_FPS = 30.0
+HELD_OUT = 0.15
+"""Share of persons who validate, and of those who test."""
+SIMULATED = 'simulated'
+"""How an annotator's name begins where nobody real is shown, or was to the model."""
+MAPPING_NAME = 'root.mapping'
+"""What no tool has a place for, beside files written of a root: a mapping."""
+
+
+def convert_events(kind: str, source: Path, out: Path, options: Options) -> Conversion:
+    """Convert annotations of a tool, and the videos that they name.
+
+    Args:
+        kind: One of ``FORMATS``.
+        source: A file of it, or a folder of them.
+        out: The data root to write.
+        options: Those of the user; ``videos`` may be the folder of the videos.
+    """
+    if options.videos not in VIDEO_MODES:
+        options = replace(options, videos='link', sources=Path(options.videos))
+    alone = source.is_file()
+    conversion = Conversion(SourceTree(source, alone=alone), out, options)
+    tree = conversion.sources or conversion.tree
+    if alone and tree is conversion.tree:  # videos lie beside the file
+        tree = SourceTree(source.parent, alone=True)
+        for file in sorted(source.parent.iterdir()):
+            if file.suffix.lower() in VIDEO_SUFFIXES:
+                stem = normalize('NFC', file.stem).casefold()
+                tree.videos[stem].append(PurePosixPath(file.name))
+    kept = source / MAPPING_NAME
+    given = options.mapping or (kept if kept.is_file() else None)
+    keys = 'action_names', 'subsets', 'subjects', 'simulated'
+    mapping = UserMapping.read(given, *keys)
+    if given == kept:
+        conversion.notices.append(f'{kept} is used; --mapping goes before it')
+    recordings = format_function('read', kind)(source)
+    if not recordings:
+        raise ValueError(f'{source}: no video with annotations is in it')
+    recordings, told = _take_subsets(recordings, source)
+    space, recordings = _resolve(recordings, mapping, options, source, conversion)
+    facts = {r.name: _facts(r, conversion, tree) for r in recordings}
+    people = {r.name: _people(r, mapping) for r in recordings}
+    asked = {**mapping.subsets, **told}
+    subsets = _split(recordings, facts, people, asked, conversion.notices)
+    odd = odd_videos(source)
+    for recording in recordings:
+        name = recording.name
+        domain = _by_start(mapping.domains, name) or recording.domain or mapping.domain
+        subject, *others = people[name] or ['']
+        if others:
+            subject = _by_start(mapping.subjects, name)
+        entry = {
+            **facts[name],
+            'subset': subsets[name],
+            'domain': domain,
+            'subject': subject,
+            'annotations': _annotations(recording.events, facts[name], subject),
+        }
+        video = None
+        if subsets[name]:
+            video = parse_video(name, entry, space, odd, 0, (domain,))
+        conversion.videos += [video] if video else []
+        conversion.clips += _clips(video, space) if video else []
+    for own in odd:
+        conversion.notices += own.notes(options.strict)
+    if not conversion.videos:
+        raise ValueError(f'{source}: no video is left to convert')
+    marked = any(r.annotator.startswith(SIMULATED) for r in recordings)
+    used = {video.domain for video in conversion.videos}
+    order = dict.fromkeys((*space.domains, *mapping.domains.values(), mapping.domain))
+    domains = tuple(domain for domain in order if domain in used)
+    title = f'{kind} annotations of {source.name}'
+    info = DatasetInfo(
+        *(source.stem, space.plain(), mapping.simulated or marked, title),
+        domains=domains,
+    )
+    conversion.write(info, space)
+    return conversion
+
+
+def _by_start(table: Mapping[str, str], name: str) -> str:
+    """Value of the longest key that a name starts with; empty without one."""
+    starts = (start for start in table if name.startswith(start))
+    return table.get(max(starts, key=len, default=''), '')
+
+
+def _people(recording: Recording, mapping: UserMapping) -> list[str]:
+    """Persons of a video: of its events; of those without one, the video's."""
+    found = {event.subject for event in recording.events} or {''}
+    if '' in found:
+        own = subject_of(recording.name.rpartition('/')[2])
+        told = _by_start(mapping.subjects, recording.name) or recording.subject
+        found |= {told or (own if own.isdecimal() else '')}
+    return sorted(found - {''})
+
+
+def _take_subsets(
+    recordings: Sequence[Recording], source: Path
+) -> tuple[list[Recording], dict[str, str]]:
+    """Recordings without events on a tier ``subset``, and the subsets of these."""
+    told, kept = {}, []
+    for recording in recordings:
+        events = []
+        for event in recording.events:
+            if event.tier.casefold() != 'subset':
+                events.append(event)
+                continue
+            with naming(f'{source}: {recording.name}: tier {event.tier}'):
+                subset = check_choice('subset', event.label.strip().lower(), SUBSETS)
+            told[recording.name] = subset
+        kept.append(replace(recording, events=tuple(events)))
+    return kept, told
+
+
+def _resolve(
+    recordings: Sequence[Recording],
+    mapping: UserMapping,
+    options: Options,
+    source: Path,
+    conversion: Conversion,
+) -> tuple[LabelSpace, list[Recording]]:
+    """Label space of events, and the events with its names, in one spelling.
+
+    Events without a label, and those that the mapping leaves out, go and are told.
+    """
+    clean = [replace(r, events=tuple(map(_one_spelling, r.events))) for r in recordings]
+    names = mapping.action_names
+    counts = Counter(names.get(e.label, e.label) for r in clean for e in r.events)
+    if options.label_space:
+        space = read_label_space(options.label_space)
+    elif mapping.label_space:
+        space = load_label_space(mapping.label_space)
+    else:
+        pairs = [(names.get(e.label, e.label), e.tier) for r in clean for e in r.events]
+        space = space_of(pairs, source)
+        odd = counts.keys() - {*space.actions, ''}
+        conversion.notices += [
+            f'{label!r} is taken for the label that differs in case or spaces alone'
+            for label in sorted(odd)
+        ]
+    own = replace(mapping, label_space=space.plain())
+    found = [(r.name, e.label) for r in clean for e in r.events if e.label]
+    _, ours = resolve_labels(found, None, own, source)
+    empty = sum(not e.label for r in clean for e in r.events)
+    left = Counter(label for _, label in found if not ours[label])
+    conversion.notices += [
+        f'{label!r}: {count} events left out, as asked' for label, count in left.items()
+    ]
+    if empty:
+        conversion.notices.append(f'{empty} events without a label are left out')
+    for i, recording in enumerate(clean):
+        named = ((e, ours[e.label]) for e in recording.events if e.label)
+        events = tuple(replace(e, label=label) for e, label in named if label)
+        clean[i] = replace(recording, events=events)
+    return space, clean
+
+
+def _one_spelling(event: Event) -> Event:
+    """An event whose names have composed letters and single spaces."""
+    texts = {
+        key: normalize('NFC', ' '.join(getattr(event, key).split()))
+        for key in ('label', 'subject', 'tier')
+    }
+    text = event.text.replace('\r\n', '\n').replace('\r', '\n').strip()
+    return replace(event, text=text, **texts)
+
+
+def space_of(pairs: Iterable[tuple[str, str]], source: Path) -> LabelSpace:
+    """Label space of the labels found: sorted names, in their commonest spelling.
+
+    Args:
+        pairs: (label, tier or group) of each event. Tiers are groups where there are
+            two or more and every label lies in one of them.
+        source: Where they are from.
+
+    Raises:
+        ValueError: No label, or one that is a number.
+    """
+    spellings: dict[str, Counter[str]] = defaultdict(Counter)
+    tiers: dict[str, set[str]] = defaultdict(set)
+    for label, tier in pairs:
+        if label:
+            spellings[plain_name(label)][label] += 1
+            tiers[plain_name(label)].add(tier)
+    names = {
+        key: min(own, key=lambda n: (-own[n], n)) for key, own in spellings.items()
+    }
+    if not names:
+        raise ValueError(
+            f'{source}: no event has a label, so there is no action to learn: give the '
+            'file with labels, or --label-space for videos in which nothing happens'
+        )
+    for name in filter(re.compile(r'-?\d+').fullmatch, names.values()):
+        raise ValueError(
+            f'{source}: the label {name!r} is a number: name what it means by '
+            f'--mapping FILE with {{"action_names": {{"{name}": "nodding"}}}}'
+        )
+    groups = {tier for own in tiers.values() for tier in own}
+    single = all(len(own) == 1 for own in tiers.values()) and len(groups) > 1
+    grouped = single and all(re.search(r'\D', tier) for tier in groups)
+    actions = [
+        {'name': name, **({'body': next(iter(tiers[key]))} if grouped else {})}
+        for key, name in sorted(names.items(), key=lambda item: item[1])
+    ]
+    bodies = {'bodies': sorted(groups)} if grouped else {}
+    return load_label_space(
+        {'name': f'{source.stem}-labels', **bodies, 'actions': actions}
+    )
+
+
+def _facts(
+    recording: Recording, conversion: Conversion, tree: SourceTree
+) -> dict[str, Any]:
+    """Path, rate, frames and length of a video: of its file, else as they are told."""
+    name = media_name(recording.path)
+    found = tree.find_video(name, '') if name else None
+    found = found or tree.find_video(recording.name, '')
+    if found is not None:
+        file = tree.path_of(found)
+        path = f'videos/{found.as_posix().removeprefix("videos/")}'
+        path = conversion.add_video(PurePosixPath(file.absolute()), path)
+        with naming(file), open_video(file) as video:
+            return {
+                'path': path,
+                'fps': video.fps,
+                'frames': video.num_frames,
+                'duration': video.duration_sec,
+            }
+    own = recording.fps, conversion.options.fps, DEFAULT_FPS
+    fps = next(rate for rate in own if rate and rate > 0)  # NaN is not
+    ends = [e.end_sec + (e.start_sec == e.end_sec) / fps for e in recording.events]
+    length = recording.duration_sec if recording.duration_sec > 0 else 0.0  # no NaN
+    duration = max([length, *ends]) or 1 / fps
+    path = ''
+    if tree.videos:  # else there are none to expect
+        path = 'videos/{}{}'.format(*split_name(name or recording.name))
+        path = conversion.add_video(None, path)
+    frames = max(1, round(duration * fps))
+    return {'path': path, 'fps': fps, 'frames': frames, 'duration': duration}
+
+
+def _annotations(
+    events: Iterable[Event], facts: Mapping[str, Any], subject: str
+) -> list[dict[str, Any]]:
+    """Annotations of an entry of ``det.json``; points become a frame wide."""
+    duration, width = facts['duration'], 1 / facts['fps']
+    made = []
+    for event in events:
+        start_sec, end_sec = event.start_sec, event.end_sec
+        if point := start_sec == end_sec:
+            if start_sec <= duration + END_TOLERANCE_SEC:
+                start_sec = min(start_sec, duration - width)
+            end_sec = start_sec + width
+        told = {
+            'subject': event.subject if event.subject != subject else '',
+            'score': event.score,
+            'text': event.text,
+            'tier': event.tier,
+            'point': point or None,
+        }
+        told = {key: value for key, value in told.items() if value not in ('', None)}
+        made.append({'segment': [start_sec, end_sec], 'label': event.label, **told})
+    return sorted(made, key=lambda one: (one['segment'], one['label']))
+
+
+def _clips(video: Video, space: LabelSpace) -> list[Clip]:
+    """Events of a video as spans of it, at least a frame wide."""
+    clips, width = [], 1 / video.fps
+    for i, one in enumerate(video.instances, start=1):
+        end_sec = one.end_sec
+        if end_sec - one.start_sec < width:
+            end_sec = min(one.start_sec + width, video.duration)
+        start_sec = max(0.0, min(one.start_sec, end_sec - width))
+        clips.append(
+            Clip(
+                clip=f'{video.video}_{i:04d}',
+                path=video.path,
+                subset=video.subset,
+                domain=video.domain,
+                subject=one.subject or video.subject,
+                action=one.label,
+                body=space.body_of[one.label] if space.bodies else None,
+                source_video=video.video if video.path else '',
+                start_sec=start_sec,
+                end_sec=end_sec,
+            )
+        )
+    return clips
+
+
+def _split(
+    recordings: Sequence[Recording],
+    facts: Mapping[str, Mapping[str, Any]],
+    people: Mapping[str, Sequence[str]],
+    asked: Mapping[str, str],
+    notices: list[str],
+) -> dict[str, str]:
+    """Subset of each video, empty where it is left out: nobody is in two of them.
+
+    Videos that share a person or a file belong together. Of those families that nobody
+    asked a subset for, 15 % each are for val and test, at least one from three on; of
+    two, one is for test. Which ones follows from their names alone; the family with
+    most events trains. A single family is split by video.
+    """
+    for key in sorted(asked.keys() - {*people, *chain(*people.values())}):
+        notices.append(f'subsets: {key!r} is neither a video nor a person there')
+    files = {r.name: [facts[r.name]['path'] or r.path] for r in recordings}
+    files = {
+        name: [f'file {path}' for path in own if path] for name, own in files.items()
+    }
+    shared = {
+        name: [*files[name], *(f'person {p}' for p in people[name])] for name in files
+    }
+    subsets: dict[str, str] = {}
+    for name, own in people.items():
+        told = [asked[key] for key in (name, *own) if key in asked]
+        if name not in asked and len({*told}) > 1:
+            raise ValueError(
+                f'{name}: {", ".join(own)} are in it, whose subsets differ: give the '
+                'video one of its own'
+            )
+        subsets |= {name: told[0]} if told else {}
+    families = _families(shared)
+    for family in families:
+        if told := [subsets[name] for name in family if subsets.get(name)]:
+            subsets |= {name: subsets.get(name, told[0]) for name in family}
+    families = [f for f in families if not {*f} & subsets.keys()]
+    if len(families) == 1 and len(families[0]) > 1 and not subsets:
+        families = _families(files)
+        notices.append(
+            'all videos show the same person, or persons who meet: each video is in '
+            'one subset, but the persons who train and test are the same'
+        )
+    elif families and not any(people.values()):
+        notices.append(
+            'no person is told: each video is in one subset, and the same person may '
+            'train and test; name them in the tool, or by --mapping FILE with '
+            '{"subjects": {"start of a video\'s name": "person"}}'
+        )
+    sizes = {r.name: len(r.events) for r in recordings}
+    counts = {tuple(f): sum(map(sizes.__getitem__, f)) for f in families}
+    largest = max(counts, key=lambda f: (counts[f], f), default=())
+    others = sorted(counts.keys() - {largest}, key=_digest)
+    held = max(1, round(HELD_OUT * len(counts))) if len(counts) > 2 else 0
+    ends = {'test': held or len(others), 'val': 2 * held}
+    for i, family in enumerate([*others, largest]):
+        last = i == len(others)
+        subset = next((s for s, end in ends.items() if i < end and not last), 'train')
+        subsets |= dict.fromkeys(family, subset)
+    found = Counter(filter(None, subsets.values()))
+    if families and (lacking := [s for s in SUBSETS if not found[s]]):
+        notices.append(
+            f'{len(families)} persons or videos that share nobody are too few for '
+            f'{" and ".join(lacking)}: nothing is in it'
+        )
+    return subsets
+
+
+def _families(shared: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """Names that are linked by what they share, directly or through others."""
+    top: dict[str, str] = {}
+
+    def find(key: str) -> str:
+        while (up := top.setdefault(key, key)) != key:
+            key = up
+        return key
+
+    families = defaultdict(list)
+    for name, own in shared.items():
+        for key in own:
+            top[find(key)] = find(f'video {name}')
+    for name in shared:
+        families[find(f'video {name}')].append(name)
+    return list(families.values())
+
+
+def _digest(names: Sequence[str]) -> str:
+    """An order of names that has nothing to do with what they mean."""
+    return hashlib.sha256('\n'.join(sorted(names)).encode()).hexdigest()
+
+
+def link_videos(
+    recordings: Sequence[Recording], source: Path, videos: Path | None = None
+) -> list[Recording]:
+    """Recordings whose paths are those of files, for links to them.
+
+    Args:
+        recordings: Those of ``source``, to whose folder their paths are relative.
+        videos: Where to search the videos by name, which then tell rate and length.
+    """
+    folder, linked = source if source.is_dir() else source.parent, []
+    tree = SourceTree(videos) if videos else None
+    for own in recordings:
+        file, found = folder / own.path if own.path else None, None
+        for name in filter(None, (media_name(own.path), own.name) if tree else ()):
+            found = found or tree.find_video(name, '')
+        if found is not None:
+            file = tree.path_of(found)
+            with naming(file), open_video(file) as video:
+                rate = {'fps': video.fps, 'duration_sec': video.duration_sec}
+            own = replace(own, **rate)
+        elif tree:
+            tell([f'{own.name}: no video of this name is in {videos}'])
+        there = file is not None and file.is_file()
+        linked.append(replace(own, path=str(file.absolute())) if there else own)
+    return linked
+
+
+def root_mapping(source: Path) -> tuple[str, str] | None:
+    """Name and text of a mapping with what tools have no place for; None of no root."""
+    folder = source if source.is_dir() else source.parent
+    if not (folder / INFO_FILE).is_file() or source not in (folder, folder / DET_FILE):
+        return None
+    root = DataRoot(folder)
+    videos = root.read_det()
+    content = {
+        'label_space': root.label_space().plain(),
+        'simulated': root.info.simulated,
+        **{
+            f'{key}s': {video.video: getattr(video, key) for video in videos}
+            for key in ('subset', 'subject', 'domain')
+        },
+    }
+    return MAPPING_NAME, json.dumps(content, indent=1, ensure_ascii=False) + '\n'
