@@ -12,7 +12,7 @@ from mmma.data.convert.events import FORMATS
 from mmma.data.convert.ma52 import convert_ma52, convert_mma52
 from mmma.data.convert.mma82 import convert_mma82
 from mmma.data.convert.pyskl import convert_pyskl
-from mmma.data.convert.target import VIDEO_MODES, Conversion, Options
+from mmma.data.convert.target import Conversion, Options
 from mmma.data.root import DataRoot
 from mmma.files import is_filled, only_writer
 from mmma.taxonomy import check_choice
@@ -49,12 +49,8 @@ def convert(
     check_choice('format', kind, tuple(CONVERTERS))
     if options and options.sources and kind != 'mma82':
         raise ValueError(f'--sources is for mma82, not for {kind}: leave it out')
-    own = options and (options.label_space or options.videos not in VIDEO_MODES)
-    if own and kind not in FORMATS:
-        raise ValueError(
-            f'--label-space and --videos DIR are for {", ".join(FORMATS)}, not for '
-            f'{kind}: leave them out'
-        )
+    if options and options.label_space and kind not in FORMATS:
+        raise ValueError(f'--label-space is for annotation tools, not for {kind}')
     out = Path(out)
     there = out.exists()
     fresh = not there or (out.is_dir() and not is_filled(out))

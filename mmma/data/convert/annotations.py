@@ -15,7 +15,13 @@ from unicodedata import normalize
 
 from mmma.data.clips import Clip, split_name
 from mmma.data.convert.detection import resolve_labels
-from mmma.data.convert.events import Event, Recording, format_function, media_name
+from mmma.data.convert.events import (
+    FORMATS,
+    Event,
+    Recording,
+    format_function,
+    media_name,
+)
 from mmma.data.convert.target import (
     VIDEO_MODES,
     Conversion,
@@ -73,47 +79,39 @@ def convert_events(kind: str, source: Path, out: Path, options: Options) -> Conv
     mapping = UserMapping.read(given, *keys)
     if given == kept:
         conversion.notices.append(f'{kept} is used; --mapping goes before it')
-    recordings = format_function('read', kind)(source)
+    rate = {'fps': options.fps} if FORMATS[kind] == 'timelines' and options.fps else {}
+    recordings = format_function('read', kind)(source, **rate)
     if not recordings:
         raise ValueError(f'{source}: no video with annotations is in it')
     recordings, told = _take_subsets(recordings, source)
-    space, recordings = _resolve(recordings, mapping, options, source, conversion)
+    space, recordings = _resolve(kind, recordings, mapping, options, conversion)
     facts = {r.name: _facts(r, conversion, tree) for r in recordings}
     people = {r.name: _people(r, mapping) for r in recordings}
     asked = {**mapping.subsets, **told}
     subsets = _split(recordings, facts, people, asked, conversion.notices)
     odd = odd_videos(source)
-    for recording in recordings:
-        name = recording.name
-        domain = _by_start(mapping.domains, name) or recording.domain or mapping.domain
-        subject, *others = people[name] or ['']
+    for own in (r for r in recordings if subsets[r.name]):
+        entry = {**facts[own.name], 'subset': subsets[own.name]}
+        entry['subject'], *others = people[own.name] or ['']
         if others:
-            subject = _by_start(mapping.subjects, name)
-        entry = {
-            **facts[name],
-            'subset': subsets[name],
-            'domain': domain,
-            'subject': subject,
-            'annotations': _annotations(recording.events, facts[name], subject),
-        }
-        video = None
-        if subsets[name]:
-            video = parse_video(name, entry, space, odd, 0, (domain,))
-        conversion.videos += [video] if video else []
-        conversion.clips += _clips(video, space) if video else []
-    for own in odd:
-        conversion.notices += own.notes(options.strict)
+            told = _by_start(mapping.subjects, own.name)
+            entry['subject'] = told or own.subject
+        told = _by_start(mapping.domains, own.name)
+        entry['domain'] = told or own.domain or mapping.domain
+        entry['annotations'] = _annotations(own.events, entry)
+        if video := parse_video(own.name, entry, space, odd, 0, (entry['domain'],)):
+            conversion.videos.append(video)
+            conversion.clips += _clips(video, space)
+    for found in odd:
+        conversion.notices += found.notes(options.strict)
     if not conversion.videos:
         raise ValueError(f'{source}: no video is left to convert')
     marked = any(r.annotator.startswith(SIMULATED) for r in recordings)
-    used = {video.domain for video in conversion.videos}
-    order = dict.fromkeys((*space.domains, *mapping.domains.values(), mapping.domain))
-    domains = tuple(domain for domain in order if domain in used)
-    title = f'{kind} annotations of {source.name}'
-    info = DatasetInfo(
-        *(source.stem, space.plain(), mapping.simulated or marked, title),
-        domains=domains,
-    )
+    order = [*space.domains, *mapping.domains.values()]
+    used = dict.fromkeys(video.domain for video in conversion.videos)
+    domains = sorted(used, key=lambda own: order.index(own) if own in order else 1e9)
+    facts = space.plain(), mapping.simulated or marked, f'{kind} annotations'
+    info = DatasetInfo(source.stem, *facts, domains=tuple(domains))
     conversion.write(info, space)
     return conversion
 
@@ -153,10 +151,10 @@ def _take_subsets(
 
 
 def _resolve(
+    kind: str,
     recordings: Sequence[Recording],
     mapping: UserMapping,
     options: Options,
-    source: Path,
     conversion: Conversion,
 ) -> tuple[LabelSpace, list[Recording]]:
     """Label space of events, and the events with its names, in one spelling.
@@ -172,7 +170,7 @@ def _resolve(
         space = load_label_space(mapping.label_space)
     else:
         pairs = [(names.get(e.label, e.label), e.tier) for r in clean for e in r.events]
-        space = space_of(pairs, source)
+        space = space_of(pairs, conversion.tree.path)
         odd = counts.keys() - {*space.actions, ''}
         conversion.notices += [
             f'{label!r} is taken for the label that differs in case or spaces alone'
@@ -180,7 +178,7 @@ def _resolve(
         ]
     own = replace(mapping, label_space=space.plain())
     found = [(r.name, e.label) for r in clean for e in r.events if e.label]
-    _, ours = resolve_labels(found, None, own, source)
+    _, ours = resolve_labels(found, None, own, conversion.tree.path)
     empty = sum(not e.label for r in clean for e in r.events)
     left = Counter(label for _, label in found if not ours[label])
     conversion.notices += [
@@ -190,8 +188,16 @@ def _resolve(
         conversion.notices.append(f'{empty} events without a label are left out')
     for i, recording in enumerate(clean):
         named = ((e, ours[e.label]) for e in recording.events if e.label)
-        events = tuple(replace(e, label=label) for e, label in named if label)
-        clean[i] = replace(recording, events=events)
+        events = [replace(e, label=label) for e, label in named if label]
+        if kind == 'boris' and (options.label_space or mapping.label_space):
+            groups = [space.bodies[b] for b in space.body_of]  # BORIS has all in one
+            group_of = dict(zip(space.actions, groups, strict=False))
+            own = (group_of.get(e.label) == e.tier for e in events)
+            events = [
+                replace(e, tier='') if o else e
+                for e, o in zip(events, own, strict=True)
+            ]
+        clean[i] = replace(recording, events=tuple(events))
     return space, clean
 
 
@@ -280,10 +286,10 @@ def _facts(
 
 
 def _annotations(
-    events: Iterable[Event], facts: Mapping[str, Any], subject: str
+    events: Iterable[Event], entry: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Annotations of an entry of ``det.json``; points become a frame wide."""
-    duration, width = facts['duration'], 1 / facts['fps']
+    duration, width = entry['duration'], 1 / entry['fps']
     made = []
     for event in events:
         start_sec, end_sec = event.start_sec, event.end_sec
@@ -292,7 +298,7 @@ def _annotations(
                 start_sec = min(start_sec, duration - width)
             end_sec = start_sec + width
         told = {
-            'subject': event.subject if event.subject != subject else '',
+            'subject': event.subject if event.subject != entry['subject'] else '',
             'score': event.score,
             'text': event.text,
             'tier': event.tier,
@@ -422,7 +428,7 @@ def _digest(names: Sequence[str]) -> str:
 def link_videos(
     recordings: Sequence[Recording], source: Path, videos: Path | None = None
 ) -> list[Recording]:
-    """Recordings whose paths are those of files, for links to them.
+    """Recordings whose paths are those of files, and whose events name a person.
 
     Args:
         recordings: Those of ``source``, to whose folder their paths are relative.
@@ -441,8 +447,10 @@ def link_videos(
             own = replace(own, **rate)
         elif tree:
             tell([f'{own.name}: no video of this name is in {videos}'])
-        there = file is not None and file.is_file()
-        linked.append(replace(own, path=str(file.absolute())) if there else own)
+        if file is not None and file.is_file():
+            own = replace(own, path=str(file.absolute()))
+        events = (replace(e, subject=e.subject or own.subject) for e in own.events)
+        linked.append(replace(own, events=tuple(events)))
     return linked
 
 

@@ -307,9 +307,8 @@ class UserMapping:
                 check_choice('key', key, ('label_space', 'domain', 'domains', *keys))
             texts = 'domains', 'action_names', 'subsets', 'splits', 'subjects'
             check_texts(content, *texts)
-            if not isinstance(content.get('layout') or {}, (str, dict)):
-                told = f'not {content["layout"]!r}'
-                raise ValueError(f'layout must be a name or an object, {told}')
+            if not isinstance(layout := content.get('layout') or {}, (str, dict)):
+                raise ValueError(f'layout must be a name or an object, not {layout!r}')
             mapping = cls(**content)
             own = isinstance(mapping.label_space, dict)  # whose domains have any name
             if own:
