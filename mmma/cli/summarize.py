@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     for name, rows in behaviour_tables(recordings, space, args.per).items():
         path = args.out / f'{name}.csv'
         cells = [[*map(_cell, row), str(simulated).lower()] for row in rows]
-        table = Table((*KEYS, *TABLES[name], 'simulated'), cells)
+        table = Table((*KEYS, *TABLES[name].split(), 'simulated'), cells)
         write_file(path, table.csv() + '\n')
         print(f'{path}: {len(rows)} rows{" (simulated data)" * simulated}')
     return 0

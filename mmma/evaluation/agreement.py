@@ -257,9 +257,8 @@ def agreement(
         sides: The two; the first is the reference of precision and recall.
         labels: (K,) names.
         durations_sec: (V,) of the videos.
-        subjects: (V,) names. Subjects are resampled if all name one of at least five,
-            else videos if they are at least five; else there are no intervals.
-        resamples: 0 leaves the intervals out.
+        subjects: (V,) names. At least five, if all have one, are resampled; else at
+            least five videos; with fewer, or no ``resamples``, there are no intervals.
 
     Returns:
         Measures as fractions, None where undefined; ``intervals`` with their ends;

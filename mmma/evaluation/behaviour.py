@@ -21,18 +21,11 @@ from mmma.taxonomy import LabelSpace, read_label_space
 
 KEYS = ('condition', 'subject', 'video', 'level')
 TABLES = {
-    'behaviour': (
-        *('label', 'videos', 'observed_sec', 'videos_with', 'events', 'points'),
-        *('rate_per_min', 'total_sec', 'time_share', 'mean_sec', 'sd_sec'),
-        *('median_sec', 'latency_sec'),
-    ),
-    'cooccurrence': (
-        *('label_a', 'label_b', 'together_sec', 'either_sec', 'jaccard'),
-        *('expected_sec', 'observed_over_expected'),
-    ),
-    'transitions': (
-        *('from_label', 'to_label', 'count', 'probability', 'expected_count', 'z'),
-    ),
+    'behaviour': 'label videos observed_sec videos_with events points rate_per_min '
+    'total_sec time_share mean_sec sd_sec median_sec latency_sec',
+    'cooccurrence': 'label_a label_b together_sec either_sec jaccard expected_sec '
+    'observed_over_expected',
+    'transitions': 'from_label to_label count probability expected_count z',
 }
 """Name of a table -> its columns after ``KEYS``."""
 Row = tuple[Any, ...]

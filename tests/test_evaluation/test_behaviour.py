@@ -25,7 +25,7 @@ def video(name, *events, length=60.0, subject='P1', domain='clinic'):
 def tables(*recordings, space=SPACE, per='subject'):
     """Name of a table -> its rows as dicts."""
     found = behaviour_tables(recordings, space, per)
-    columns = {name: (*KEYS, *own) for name, own in TABLES.items()}
+    columns = {name: (*KEYS, *own.split()) for name, own in TABLES.items()}
     return {
         name: [dict(zip(columns[name], row, strict=True)) for row in rows]
         for name, rows in found.items()

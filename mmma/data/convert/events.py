@@ -139,11 +139,11 @@ def read_recordings(
     Args:
         path: A data root, a ``det.json``, detections ``{"results"}``, a JSON of
             ``infer.py`` or a folder of them, or a file or folder of a tool.
-        space: Whose labels alone there may be, as name or index; a root has its own.
+        space: Whose labels alone there may be; a root has its own. By default it is
+            of the labels that are there, without groups.
 
     Returns:
-        The recordings, without videos whose truth is withheld, which is told; and the
-        space, by default the labels that are there, without groups.
+        Recordings of all videos whose truth is not withheld, which is told; the space.
 
     Raises:
         FileNotFoundError: No such file, or nothing that is known in a folder.
