@@ -3,11 +3,14 @@ from mmengine.config import Config
 
 from mmma.config import (
     apply_options,
+    check_groups,
     find_config,
     flatten,
     load_config,
+    model_name,
     origin_of,
     origins,
+    parse_config,
 )
 from mmma.data.root import DatasetInfo, write_info
 
@@ -141,3 +144,37 @@ def test_the_label_space_is_that_of_the_data(tmp_path, task):
     asked = ['label_space=mma82']  # data sets refuse it
     cfg = load_config(task, data_root=str(tmp_path), cfg_options=asked)
     assert cfg.test_dataloader.dataset.label_space == 'mma82'
+
+
+@pytest.mark.parametrize(
+    ('file', 'space', 'data', 'expected'),
+    [
+        ('a/videomae_mma82_indomain.py', 'mma82', 'MMA-82 of ours', 'videomae_mma82'),
+        ('a/videomae_mma82_zeroshot.py', 'ma52', 'MA-52', 'videomae_ma52'),
+        ('videomae_mma82_fewshot.py', 'ma52', 'MMA-52', 'videomae_mma52'),
+        (
+            'tsm_mma82.py',
+            {'name': 'x'},
+            'Zwei Kliniken, süd/2',
+            'tsm_zwei-kliniken-süd-2',
+        ),
+        ('tsm_mma82.py', {'name': 'x'}, '../..', 'tsm_own'),
+        ('mine_indomain.py', 'ma52', 'MA-52', 'mine'),
+        (None, 'ma52', 'MA-52', 'config'),
+    ],
+)
+def test_names_of_runs_carry_that_of_the_data(file, space, data, expected):
+    assert model_name(file, space, data) == expected
+
+
+def test_a_config_takes_the_object_of_its_data(tmp_path):
+    space = {'name': 'own', 'actions': [{'name': 'waving'}, {'name': 'nodding'}]}
+    write_info(tmp_path, DatasetInfo('own', {**space, 'title': 'Ours'}, False))
+    cfg = load_config('recog/manet_mma82_indomain', data_root=str(tmp_path))
+    assert cfg.label_space == cfg.model.cls_head.label_space == space
+    assert cfg.model.cls_head.num_classes == 2
+    again = parse_config(cfg.pretty_text, 'text')
+    assert check_groups(again, 'text')['label_space'] == space
+    again['label_space']['actions'] = []
+    with pytest.raises(ValueError, match="text: label space 'own': actions must be"):
+        check_groups(again, 'text')

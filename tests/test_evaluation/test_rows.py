@@ -20,6 +20,7 @@ from mmma.evaluation.rows import (
     true_labels,
 )
 from mmma.evaluation.scores import ScoreTable
+from mmma.structures.segments import Segments
 from mmma.taxonomy import load_label_space
 
 FEW = EvaluationOptions(resamples=20)
@@ -311,3 +312,31 @@ def test_options_are_recorded():
 def test_bad_options(kind, option, text):
     with pytest.raises(ValueError, match=text):
         kind(**option)
+
+
+def test_rows_without_body_groups_have_the_action_level_alone(space, clips, table):
+    plain = replace(space, bodies=(), body_of=())
+    own = [replace(clip, body=None) for clip in clips]
+    row = recognition_row(table, own, plain, replace(NONE, resamples=20))
+    whole = recognition_row(table, clips, space, replace(NONE, resamples=20))
+    kept = {k: v for k, v in whole['metrics'].items() if k.startswith('action/')}
+    assert row['metrics'] == kept
+    assert row['class_sets']['all'].keys() == {'action/mca', 'action/macro_f1'}
+    assert (row['body_scores'], [*row['per_class']]) == ({}, ['action'])
+    assert row['intervals']['bounds'].keys() == kept.keys()
+    assert 'bodies_present' not in row['counts']
+    withheld = [replace(own[0], action=None), *own[1:]]
+    with pytest.raises(ValueError, match='1 of 6 clips have no action'):
+        recognition_row(table, withheld, plain, NONE)
+
+
+def test_detection_without_body_groups(space):
+    plain = replace(space, bodies=(), body_of=())
+    found = Segments([[0.0, 1.0]], [0.9], [1], [0], names=('v',))
+    entry = ('v', '', 'test', 'lab', 's', 10, 20, 2.0)
+    videos = [Video(*entry, (Instance(0.0, 1.0, 1),))]
+    row = detection_row(found, videos, plain)
+    assert row['metrics']['action/mAP'] == 100
+    assert not [key for key in row['metrics'] if 'body' in key or key == 'AVG']
+    with pytest.raises(ValueError, match="level body: label space 'toy' has no body"):
+        detection_row(found, videos, plain, DetectionOptions(level='body'))

@@ -291,10 +291,13 @@ def test_names(tmp_path):
         ('tsm_mma82_indomain', LAB, False, 'tsm_mma82_indomain-lab'),
         (TINY, {'name': 'indomain'}, False, TINY),
         (TINY, ZEROSHOT, True, f'{TINY}_zeroshot-simulated'),
+        ('tsm_mma82_zeroshot', ZEROSHOT, 'ma52', 'tsm_ma52_zeroshot'),
         ('mine', ZEROSHOT, False, 'mine_zeroshot'),
         ('mine', REST, False, 'mine_zeroshot-from-rest-street'),
     ):
-        meta = {'config_name': f'{config}.py', 'data': {'simulated': simulated}}
+        meta = {'config_name': f'{config}.py', 'data': {'simulated': simulated is True}}
+        if isinstance(simulated, str):
+            meta |= {'label_space': simulated, 'data': {'name': 'MA-52'}}
         cfg = {'protocol': protocol}
         run = TrainingRun(tmp_path, tmp_path, {'meta': meta}, cfg, '')
         assert default_name(run, find_leaf(f'{config}.py', protocol)) == expected

@@ -251,3 +251,11 @@ def test_nothing_is_joined_of_short_weak_or_distant_segments():
     ):
         found = Segments(table, own, labels[: len(table)] * (len(table) > 3))
         assert join_pieces(found, 17.0) is found
+
+
+@pytest.mark.parametrize('bodies', ['relabel', 'head'])
+def test_without_groups_there_are_no_segments_of_them(bodies):
+    merger = WindowMerger((), bodies=bodies)
+    merger.add(Segments([[0.0, 1.0]], [0.5], [3]))
+    found = merger.finish()
+    assert (list(found), found['action'].labels.tolist()) == (['action'], [3])

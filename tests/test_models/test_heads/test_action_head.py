@@ -395,3 +395,24 @@ def test_classes_of_another_number_are_refused():
 def test_other_poolings_are_refused():
     with pytest.raises(ValueError, match=r"pooling 'clip': MANetHead takes 'segments'"):
         make(pooling='clip')
+
+
+PLAIN = {
+    'name': 'plain',
+    'actions': [{'name': name} for name in ('nod', 'wave', 'clap')],
+}
+
+
+@pytest.mark.parametrize('kind', ['ActionHead', 'MANetHead'])
+def test_heads_take_an_own_label_space_and_score_no_groups_where_it_has_none(kind):
+    options = dict(num_classes=3, in_channels=4, pooling='segments', num_segments=2)
+    build = dict(type=kind, body=dict(), **options)
+    head = MODELS.build({**build, 'label_space': PLAIN})
+    assert head.fc_body is None
+    grouped = [{'name': a['name'], 'body': 'hand'} for a in PLAIN['actions']]
+    own = {'name': 'own', 'actions': grouped}
+    head = MODELS.build({**build, 'label_space': own})
+    assert head.fc_body.out_features == 1
+    head.set_classes({'classes': ['nod', 'wave', 'clap'], 'body_of': [0, 0, 0]})
+    with pytest.raises(ValueError, match='built for 4, the data or the label space'):
+        MODELS.build({**build, 'num_classes': 4, 'label_space': own})

@@ -443,3 +443,14 @@ def test_boundary_towers_do_not_train_what_is_below():
     assert x.grad is None
     found['cls'].sum().backward()
     assert x.grad.abs().sum() > 0
+
+
+def test_a_label_space_without_groups_has_no_body_classifier():
+    plain = {'name': 'plain', 'actions': [{'name': 'nod'}, {'name': 'wave'}]}
+    own = {'name': 'own', 'actions': [{'name': 'nod', 'body': 'head'}]}
+    for space, classes, bodies in ((plain, 2, None), (own, 1, 1)):
+        head = MODELS.build(
+            dict(type='ActionFormerHead', num_classes=classes, label_space=space)
+            | dict(in_channels=4, feat_channels=4, num_levels=2, body=dict())
+        )
+        assert (head.body_head and head.body_head.out_channels) == bodies
