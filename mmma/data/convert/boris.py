@@ -41,6 +41,7 @@ from mmma.video import VIDEO_SUFFIXES
 
 _OVERLAP = re.compile(r' ?\(overlap \d+\)$')
 _SCORE = re.compile(r'0?\.\d+|[01](\.0*)?|\d(\.\d+)?e-\d+')
+_OURS = 'by mmma: tiers stand in comments'
 _NOTHING = '', 'NA', 'Not found', 'Not defined'
 _CELL = r'(?:^|[,;\t"])(?:%s)(?:[,;\t"]|$)'
 
@@ -91,6 +92,8 @@ def _read_project(path: Path, content: bytes) -> Iterator[tuple[str, int, Any]]:
     try:
         ethogram = {own['code']: own for own in project['behaviors_conf'].values()}
         observations = project['observations'].items()
+        if _OURS in str(project.get('project_description')):
+            ethogram = {code: {**own, 'category': ''} for code, own in ethogram.items()}
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f'{path}: not a project of BORIS: {error!r}') from None
     for name, own in observations:
@@ -316,8 +319,10 @@ def write_boris(
             ),
             'modifiers': {},
         }
+    told = any(not own.tier for events in used.values() for own in events)
     observations = {
-        own.name: form['observation'] | _written(own, behaviors) for own in recordings
+        own.name: form['observation'] | _written(own, behaviors, told)
+        for own in recordings
     }
     rows = chain.from_iterable(own['events'] for own in observations.values())
     named = [
@@ -328,6 +333,7 @@ def write_boris(
     groups = dict.fromkeys(own['category'] for own in behaviors.values())
     project = form['project'] | {
         'project_name': space.name,
+        'project_description': f'Written {_OURS}.' if told else '',
         'subjects_conf': {str(i): own for i, own in enumerate(named)},
         'behaviors_conf': {str(i): own for i, own in enumerate(behaviors.values())},
         'observations': observations,
@@ -338,8 +344,10 @@ def write_boris(
     return [path]
 
 
-def _written(recording: Recording, behaviors: dict[str, Any]) -> dict[str, Any]:
-    """Entries of an observation, with presses in the order that BORIS keeps."""
+def _written(
+    recording: Recording, behaviors: dict[str, Any], told: bool
+) -> dict[str, Any]:
+    """Entries of an observation; if told, all tiers stand in comments."""
     ends: dict[Any, list[tuple[float, bool]]] = defaultdict(list)
     rows = []
     for event in sorted(recording.events, key=attrgetter('start_sec', 'end_sec')):
@@ -361,7 +369,7 @@ def _written(recording: Recording, behaviors: dict[str, Any]) -> dict[str, Any]:
             if lane or _OVERLAP.search(subject):
                 subject = f'{subject} (overlap {lane + 1})'.lstrip()
         score = '' if event.score is None else repr(float(event.score))
-        tier = event.tier if event.tier != behavior['category'] else ''
+        tier = event.tier if told or event.tier != behavior['category'] else ''
         comment = _put(text, score=score, tier=tier)
         for sec, own in [(times[0], comment), (times[1], '')][: 1 + is_state]:
             frame = 'NA' if math.isnan(recording.fps) else round(sec * recording.fps)
@@ -373,7 +381,7 @@ def _written(recording: Recording, behaviors: dict[str, Any]) -> dict[str, Any]:
     known = {k: {path: v} if v == v else {} for k, v in info.items()}  # but NaN
     return {
         'file': {'1': [path], **{str(player): [] for player in range(2, 9)}},
-        'events': sorted(rows),
+        'events': sorted(rows),  # as BORIS keeps them
         'independent_variables': {'annotator': recording.annotator},
         'media_info': {**known, 'offset': {'1': 0.0}},
     }

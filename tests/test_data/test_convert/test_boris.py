@@ -23,7 +23,7 @@ FIRST = (
     Event(2.5, 5.5, 'tap', 'Maus #2', 0.0, '[modifiers right|hard]', 'hand'),
     Event(2.5, 6.0, 'tap', 'P2 (overlap 2)', None, '[text] [tier x] c', 'hand'),
     Event(3.0, 3.0, 'nod', 'P1', None, 'between', 'head'),
-    Event(4.0, 4.125, 'nod', 'P1', None, '', 'head'),
+    Event(4.0, 4.125, 'nod', 'P1'),
 )
 RECORDINGS = [
     Recording('a', 'v/a.mp4', 25.0, 10.0, FIRST, 'anna'),
@@ -54,6 +54,21 @@ def test_a_project_loses_nothing(tmp_path):
     again, _ = project_of(tmp_path / 'again', back)
     assert again.read_bytes() == path.read_bytes()
     assert read_boris(path.parent) == back
+
+
+def test_tiers_are_categories_where_all_events_have_one(tmp_path):
+    events = Event(0, 1, 'nod', tier='head'), Event(2, 3, 'tap', tier='face')
+    mixed = (*events, Event(4, 5, 'nod'))
+    for own, said in (
+        (events, ['[tier face]']),
+        (mixed, ['[tier head]', '[tier face]']),
+    ):
+        path, project = project_of(tmp_path, [Recording('a', events=own)])
+        assert read_boris(path)[0].events == own
+        rows = project['observations']['a']['events']
+        assert [row[4] for row in rows if row[4]] == said
+        told = 'tiers stand in comments' in project['project_description']
+        assert told == (own == mixed)
 
 
 def test_what_is_not_known_of_a_video(tmp_path):
@@ -99,7 +114,14 @@ def test_a_project_is_as_boris_wants_it(tmp_path):
     assert own['file']['1'] == ['v/a.mp4']
     assert own['media_info']['length'] == {'v/a.mp4': 10.0}
     assert own['events'] == sorted(own['events'])  # BORIS sorts whole rows
-    assert own['events'][0] == [0.5, 'P1', 'nod', '', '[score 0.83] a [x] é', 12]
+    assert own['events'][0] == [
+        0.5,
+        'P1',
+        'nod',
+        '',
+        '[score 0.83] [tier head] a [x] é',
+        12,
+    ]
 
 
 def paired_by_boris(rows, states):
