@@ -1,10 +1,13 @@
 import json
 
+import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from mmma.cli import main
+from mmma.data.convert.events import Event, Recording, format_function
 from mmma.data.root import DatasetInfo, write_info
+from mmma.taxonomy import load_label_space
 
 LABELS = ('nod', 'shake', 'wave')
 SPACE = {'name': 'own', 'actions': [{'name': name} for name in LABELS]}
@@ -80,6 +83,34 @@ def test_people_and_a_model_side_by_side(files, capsys):
     assert 'scored events, from 0.1 on (--threshold takes fewer)' in told
     shown = [line for line in out.splitlines() if line.startswith('| nod')]
     assert len(shown) == 3
+
+
+@pytest.mark.parametrize('tool', ['elan', 'boris', 'textgrid', 'csv'])
+def test_two_coders_of_a_tool_with_planted_disagreement(tool, tmp_path, capsys):
+    if tool in ('elan', 'textgrid'):
+        pytest.importorskip({'elan': 'pympi', 'textgrid': 'praatio'}[tool])
+    rng = np.random.default_rng(3)
+    anna = rng.integers(0, 4, (10, 60))  # 0 for none; a code per second of ten videos
+    ben = np.where(rng.random(anna.shape) < 0.8, anna, rng.integers(0, 4, anna.shape))
+    space = load_label_space(SPACE)
+    paths = []
+    for name, codes in (('anna', anna), ('ben', ben)):
+        recordings = [
+            Recording(f'v{i}', f'v{i}.mp4', 25.0, 60.0, tuple(
+                Event(float(at), at + 1.0, LABELS[code - 1])
+                for at, code in enumerate(own) if code
+            ))
+            for i, own in enumerate(codes)
+        ]  # fmt: skip
+        format_function('write', tool)(tmp_path / name, recordings, space)
+        paths.append(str(tmp_path / name))
+    assert main('agree', [*paths, '--json']) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report['n'] == 10
+    expected = cohen_kappa_score(anna.ravel(), ben.ravel())
+    assert report['kappa'] == pytest.approx(expected)
+    low, high = report['intervals']['kappa']
+    assert low < 0.8 < high  # (0.85 - 0.25) / 0.75: of the fifth a quarter is alike
 
 
 def test_subjects_of_a_video_are_told_apart(tmp_path, capsys):
