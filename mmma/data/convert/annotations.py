@@ -33,7 +33,7 @@ from mmma.data.convert.target import (
 )
 from mmma.data.root import DET_FILE, INFO_FILE, DataRoot, DatasetInfo
 from mmma.data.videos import END_TOLERANCE_SEC, Video, odd_videos, parse_video
-from mmma.files import tell
+from mmma.files import SHOWN, tell
 from mmma.foreign import naming
 from mmma.taxonomy import (
     SUBSETS,
@@ -75,7 +75,7 @@ def convert_events(kind: str, source: Path, out: Path, options: Options) -> Conv
                 tree.videos[stem].append(PurePosixPath(file.name))
     kept = source / MAPPING_NAME
     given = options.mapping or (kept if kept.is_file() else None)
-    keys = 'action_names', 'subsets', 'subjects', 'simulated'
+    keys = 'action_names', 'subsets', 'subjects', 'simulated', 'tiers'
     mapping = UserMapping.read(given, *keys)
     if given == kept:
         conversion.notices.append(f'{kept} is used; --mapping goes before it')
@@ -83,6 +83,7 @@ def convert_events(kind: str, source: Path, out: Path, options: Options) -> Conv
     recordings = format_function('read', kind)(source, **rate)
     if not recordings:
         raise ValueError(f'{source}: no video with annotations is in it')
+    recordings = _take_tiers(recordings, mapping.tiers, conversion.notices, source)
     recordings, told = _take_subsets(recordings, source)
     space, recordings = _resolve(kind, recordings, mapping, options, conversion)
     facts = {r.name: _facts(r, conversion, tree) for r in recordings}
@@ -130,6 +131,31 @@ def _people(recording: Recording, mapping: UserMapping) -> list[str]:
         told = _by_start(mapping.subjects, recording.name) or recording.subject
         found |= {told or (own if own.isdecimal() else '')}
     return sorted(found - {''})
+
+
+def _take_tiers(
+    recordings: Sequence[Recording],
+    tiers: Mapping[str, str],
+    notices: list[str],
+    source: Path,
+) -> list[Recording]:
+    """Recordings with our names of tiers; '' leaves one out, ``*`` is all others."""
+    kept, left, rest = [], Counter[str](), tiers.get('*')
+    seen = {event.tier for recording in recordings for event in recording.events}
+    for name in tiers.keys() - seen - {'*'}:
+        there = ', '.join(sorted(seen))
+        raise ValueError(f'{source}: no events on a tier {name!r}; there are: {there}')
+    for recording in recordings:
+        events = []
+        for event in recording.events:
+            tier = tiers.get(event.tier, event.tier if rest is None else rest)
+            if tier or (event.tier not in tiers and rest is None):
+                events.append(replace(event, tier=tier))
+            else:
+                left[event.tier] += 1
+        kept.append(replace(recording, events=tuple(events)))
+    notices += [f'tier {t!r}: {n} events left out, as asked' for t, n in left.items()]
+    return kept
 
 
 def _take_subsets(
@@ -236,10 +262,12 @@ def space_of(pairs: Iterable[tuple[str, str]], source: Path) -> LabelSpace:
             f'{source}: no event has a label, so there is no action to learn: give the '
             'file with labels, or --label-space for videos in which nothing happens'
         )
-    for name in filter(re.compile(r'-?\d+').fullmatch, names.values()):
+    if odd := sorted(filter(re.compile(r'-?\d+').fullmatch, names.values())):
+        told = ', '.join(map(repr, odd[:SHOWN])) + ', ...' * (len(odd) > SHOWN)
         raise ValueError(
-            f'{source}: the label {name!r} is a number: name what it means by '
-            f'--mapping FILE with {{"action_names": {{"{name}": "nodding"}}}}'
+            f'{source}: labels are numbers ({told}): say what each means by --mapping '
+            f'FILE with {{"action_names": {{"{odd[0]}": "nodding"}}}}, or leave tiers '
+            'out by {"tiers": {"theirs": ""}}'
         )
     groups = {tier for own in tiers.values() for tier in own}
     single = all(len(own) == 1 for own in tiers.values()) and len(groups) > 1

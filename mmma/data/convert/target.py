@@ -262,14 +262,13 @@ class UserMapping:
 
     Attributes:
         label_space: Ours, by name or as an object; None leaves it to the converter.
-        domain: Domain of clips and videos that ``domains`` and the table do not name.
-        domains: Start of a name -> domain.
+        domain, domains: Of what the table does not say; the others by start of name.
         action_names: Their label -> our action, or '' to leave it out.
         first_index: Where the file's indices of classes start.
-        subsets: Their subset -> ours, or '' to leave it out.
-        splits: The same for the splits of a pickle.
+        subsets, splits: Theirs (splits: of a pickle) -> ours, or '' to leave it out.
         subset, layout: Of a pickle without splits; name or fields of its layout.
         subjects: Start of a name -> person, of tools, whose ``subsets`` are of both.
+        tiers: Their tier -> ours, or '' to leave it out; ``*`` is all others.
         simulated: True where the annotations are of nothing real.
     """
 
@@ -283,6 +282,7 @@ class UserMapping:
     subset: str = ''
     layout: str | dict[str, Any] | None = None
     subjects: dict[str, str] = field(default_factory=dict)
+    tiers: dict[str, str] = field(default_factory=dict)
     simulated: bool = False
 
     @classmethod
@@ -305,7 +305,7 @@ class UserMapping:
                 raise ValueError(f'must be an object, not {content!r}')
             for key in content:
                 check_choice('key', key, ('label_space', 'domain', 'domains', *keys))
-            texts = 'domains', 'action_names', 'subsets', 'splits', 'subjects'
+            texts = 'domains', 'action_names', 'subsets', 'splits', 'subjects', 'tiers'
             check_texts(content, *texts)
             if not isinstance(layout := content.get('layout') or {}, (str, dict)):
                 raise ValueError(f'layout must be a name or an object, not {layout!r}')
@@ -342,7 +342,7 @@ class Options:
         mapping: for mma82: JSON file that says which files of the release mean what;
             for pyskl: label_space, splits or subset, domain, domains, layout; for
             opentad, pointtad: label_space, action_names, first_index, subsets, domain,
-            domains; for annotation tools: these but first_index, and subjects
+            domains; for annotation tools: these but first_index, and subjects, tiers
         label_space (NAME|FILE): of annotation tools (default: the labels found)
         sources (DIR): for mma82: folder with source videos of which rows of the release
             are spans; what it lacks is listed in missing_sources.csv

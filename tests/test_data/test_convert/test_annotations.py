@@ -107,6 +107,21 @@ def test_videos_are_found_by_the_name_in_the_file_then_by_its_own(tmp_path):
     assert DataRoot(tmp_path / 'one').read_det()[0].path == 'videos/b.mp4'
 
 
+def test_tiers_are_named_or_left_out(tmp_path):
+    speech = Event(0, 9, 'well, I do not know', 'A', tier='speech')
+    events = *happens('A', tier='Head (AB)'), speech
+    source = annotate(tmp_path / 'src', Recording('a', events=events))
+    for tiers in ({'speech': '', 'Head (AB)': 'head'}, {'*': '', 'Head (AB)': 'head'}):
+        given = mapping(tmp_path, tiers=tiers)
+        root, notices = to_root(source, mapping=given, force=True)
+        assert root.label_space().actions == ('nodding',)
+        assert [x.tier for x in root.read_det()[0].instances] == ['head']
+        assert "tier 'speech': 1 events left out, as asked" in notices
+    given = mapping(tmp_path, tiers={'spech': ''})
+    with pytest.raises(ValueError, match=r"tier 'spech'; there are: Head .AB., speech"):
+        to_root(source, mapping=given, force=True)
+
+
 def subsets(root):
     return {video.video: video.subset for video in root.read_det()}
 
@@ -206,7 +221,7 @@ def test_labels(tmp_path):
     root, notices = to_root(source, mapping=given, force=True)
     assert root.label_space().actions == ('nodding',)
     assert "'Nodding' is taken for the label that differs in case" in notices
-    with pytest.raises(ValueError, match="the label '1' is a number: name what it"):
+    with pytest.raises(ValueError, match=r"labels are numbers \('1'\): say what"):
         to_root(
             annotate(tmp_path / 'n', Recording('a', events=happens('A', label='1'))),
             force=True,
