@@ -85,7 +85,7 @@ def convert_events(kind: str, source: Path, out: Path, options: Options) -> Conv
         raise ValueError(f'{source}: no video with annotations is in it')
     recordings = _take_tiers(recordings, mapping.tiers, conversion.notices, source)
     recordings, told = _take_subsets(recordings, source)
-    space, recordings = _resolve(kind, recordings, mapping, options, conversion)
+    space, recordings = _resolve(recordings, mapping, options, conversion)
     facts = {r.name: _facts(r, conversion, tree) for r in recordings}
     people = {r.name: _people(r, mapping) for r in recordings}
     asked = {**mapping.subsets, **told}
@@ -177,7 +177,6 @@ def _take_subsets(
 
 
 def _resolve(
-    kind: str,
     recordings: Sequence[Recording],
     mapping: UserMapping,
     options: Options,
@@ -215,14 +214,6 @@ def _resolve(
     for i, recording in enumerate(clean):
         named = ((e, ours[e.label]) for e in recording.events if e.label)
         events = [replace(e, label=label) for e, label in named if label]
-        if kind == 'boris' and (options.label_space or mapping.label_space):
-            groups = [space.bodies[b] for b in space.body_of]  # BORIS has all in one
-            group_of = dict(zip(space.actions, groups, strict=False))
-            own = (group_of.get(e.label) == e.tier for e in events)
-            events = [
-                replace(e, tier='') if o else e
-                for e, o in zip(events, own, strict=True)
-            ]
         clean[i] = replace(recording, events=tuple(events))
     return space, clean
 

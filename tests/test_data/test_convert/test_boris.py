@@ -7,9 +7,12 @@ import random
 import re
 
 import pytest
+from video_files import make_video, moving_frames
 
+from mmma.data.convert import Options, convert
 from mmma.data.convert.boris import read_boris, write_boris
 from mmma.data.convert.events import Event, Recording
+from mmma.data.root import DataRoot
 from mmma.taxonomy import LabelSpace
 
 SPACE = LabelSpace('signs', ('nod', 'tap', 'blink'), ('head', 'hand'), (0, 1, 0))
@@ -501,3 +504,30 @@ def test_a_folder_of_tables_and_of_projects(tmp_path, project):
         read_boris(tmp_path)
     project({'o': observation([])})
     assert [own.name for own in read_boris(tmp_path)] == ['o']
+
+
+def test_a_project_and_its_videos_become_a_root(tmp_path, project):
+    for name in 'abc':
+        make_video(tmp_path / f'v/{name}.mp4', moving_frames(100), 25)
+    first = [
+        press(0.5),
+        press(1, '', 'blink'),
+        press(1.5),
+        press(2, 'Q'),
+        press(3, 'Q'),
+    ]
+    row = observation([press(3, 'R'), press(5, 'R')], ['v/b.mp4', 'v/c.mp4'])
+    row['media_info']['length'] = {'v/b.mp4': 4.0, 'v/c.mp4': 4.0}
+    path = project({'one': observation(first, ['D:\\study\\a.mp4']), 'row': row})
+    convert('boris', path, tmp_path / 'root', Options(videos=str(tmp_path / 'v')))
+    root = DataRoot(tmp_path / 'root')
+    videos = {video.video: video for video in root.read_det()}
+    paths = {name: video.path for name, video in videos.items()}
+    files = {'one': 'a', 'row b': 'b', 'row c': 'c'}
+    assert paths == {name: f'videos/{stem}.mp4' for name, stem in files.items()}
+    found = [(i.start_sec, i.end_sec, i.subject) for i in videos['one'].instances]
+    assert found == [(0.5, 1.5, 'P'), (1, 1.04, ''), (2, 3, 'Q')]
+    assert [i.point for i in videos['one'].instances] == [False, True, False]
+    assert [(i.start_sec, i.end_sec) for i in videos['row c'].instances] == [(0, 1)]
+    assert root.label_space().actions == ('blink', 'nod')
+    assert len(root.read_rec()) == 5
