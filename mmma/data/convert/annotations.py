@@ -253,12 +253,13 @@ def space_of(pairs: Iterable[tuple[str, str]], source: Path) -> LabelSpace:
             f'{source}: no event has a label, so there is no action to learn: give the '
             'file with labels, or --label-space for videos in which nothing happens'
         )
-    if odd := sorted(filter(re.compile(r'-?\d+').fullmatch, names.values())):
-        told = ', '.join(map(repr, odd[:SHOWN])) + ', ...' * (len(odd) > SHOWN)
+    number = re.compile(r'-?\d+')
+    if odd := sorted(key for key, name in names.items() if number.fullmatch(name)):
+        told = [f'{names[key]!r} on tier {min(tiers[key])!r}' for key in odd[:SHOWN]]
         raise ValueError(
-            f'{source}: labels are numbers ({told}): say what each means by --mapping '
-            f'FILE with {{"action_names": {{"{odd[0]}": "nodding"}}}}, or leave tiers '
-            'out by {"tiers": {"theirs": ""}}'
+            f'{source}: {len(odd)} labels are numbers ({", ".join(told)}): say what '
+            f'each means by --mapping FILE with {{"action_names": {{"{names[odd[0]]}": '
+            '"nodding"}}, or leave tiers out by {"tiers": {"theirs": ""}}'
         )
     groups = {tier for own in tiers.values() for tier in own}
     single = all(len(own) == 1 for own in tiers.values()) and len(groups) > 1
