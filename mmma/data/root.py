@@ -410,6 +410,8 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
     known = DatasetInfo.__dataclass_fields__
     values = {key: parsed[key] for key in known if key in parsed}
     values.update(domains=tuple(domains), source_domain=source)
+    if space.name in LABEL_SPACES:
+        values['label_space'] = space.name
     return DatasetInfo(**values)
 
 

@@ -362,7 +362,8 @@ def label_index(label: Any, space: LabelSpace) -> int:
     try:
         return space.action_id(label)
     except ValueError as error:
-        for other in map(load_label_space, LABEL_SPACES):
+        shipped = LABEL_SPACES if space.name in LABEL_SPACES else ()
+        for other in map(load_label_space, shipped):
             if other.name != space.name and has_label(label, other):
                 raise ValueError(
                     f'label {label!r} is of {other.name}, but the {space.num_actions} '

@@ -113,11 +113,6 @@ def source_of(results: Results) -> str | None:
     return None if told['name'] == 'indomain' else told.get('source', DOMAINS[0])
 
 
-def own_source(results: Results) -> str:
-    """The domain that is the source of the results' data where nobody names one."""
-    return results['protocol'].get('domains', DOMAINS)[0]
-
-
 def selection_of(results: Results) -> str:
     """What chose the checkpoint; ``unknown`` where older results do not say."""
     targets = results['protocol'].get('target', ())

@@ -14,13 +14,8 @@ from prettytable import PrettyTable
 from mmma.evaluation import detection, recognition
 from mmma.evaluation.bootstrap import FEW_UNITS, coverage, spread
 from mmma.foreign import markdown, shown, spreadsheet
-from mmma.reporting.results import (
-    Results,
-    check_comparable,
-    own_source,
-    selection_of,
-    source_of,
-)
+from mmma.reporting.results import Results, check_comparable, selection_of, source_of
+from mmma.taxonomy import DOMAINS
 
 SIMULATED = 'SIMULATED DATA: these numbers exercise the toolbox, they are no benchmark.'
 _MA52_VAL = (
@@ -192,8 +187,8 @@ def results_table(results: Sequence[Results]) -> str:
             elif 'pooled' in result['protocol']:
                 label += ', one model per domain'
             source = source_of(result)
-            usual = source in (None, own_source(result))
-            label += '' if usual else f', from {source}'
+            usual = result['protocol'].get('domains', DOMAINS)[0]
+            label += '' if source in (None, usual) else f', from {source}'
             values = [
                 [r['metrics'][key] for r in runs if key in r['metrics']]
                 for key in columns.values()

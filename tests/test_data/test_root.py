@@ -1,9 +1,11 @@
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 
+from mmma import taxonomy
 from mmma.data.check import check_root
 from mmma.data.clips import write_rec
 from mmma.data.root import DataRoot, DatasetInfo, read_info, write_info
@@ -218,6 +220,12 @@ def test_domains_of_two_are_to_be_named(tmp_path):
     assert DataRoot(tmp_path).domains == (('clinic', 'home'), 'clinic')
     write_own(tmp_path, rows, label_space={**OWN_SPACE, 'domains': ['home', 'clinic']})
     assert DataRoot(tmp_path).domains == (('home', 'clinic'), 'home')
+
+
+def test_a_shipped_table_written_out_is_its_name(tmp_path):
+    table = Path(taxonomy.__file__).with_name('tables') / 'ma52.json'
+    write_own(tmp_path, '', label_space=json.loads(table.read_text('utf-8')))
+    assert DataRoot(tmp_path).info.label_space == 'ma52'
 
 
 def test_the_one_domain_of_ma52_is_of_its_table(tmp_path):
