@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from mmma.cli.arguments import CKPT_HELP, add_options, find_recipe, options_of
+from mmma.config import model_name
 from mmma.engine.run import BackboneOptions, open_run
 from mmma.files import progress_bar
 
@@ -66,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
     )
     from mmma.engine.features import extract
 
-    name = args.name or opened.name.rpartition('_')[0]
+    recipe = model_name(opened.cfg.filename, 'mma82', '')
+    name = args.name or recipe.removesuffix('_mma82')
     options = (name, args.task, args.dtype, args.rate, args.stride_sec)
     with progress_bar('features') as report:
         store, added, left_out = extract(opened, weights, *options, report)

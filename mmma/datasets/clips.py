@@ -109,7 +109,7 @@ class RootDataset(BaseDataset, ABC):
         subset: str,
         pipeline: Sequence[dict | Callable],
         domains: Sequence[str] | None = None,
-        label_space: str | Mapping[str, Any] = 'mma82',
+        label_space: str | Mapping[str, Any] | None = None,
         body_groups: str = 'taxonomy',
         test_mode: bool = False,
         names: Iterable[str] | str | os.PathLike[str] | None = None,
@@ -125,7 +125,8 @@ class RootDataset(BaseDataset, ABC):
         self.body_groups = body_groups
         self.root = read_root(data_root)
         info = self.root.info
-        theirs, space = map(load_label_space, (info.label_space, label_space))
+        theirs = load_label_space(info.label_space, body_groups)
+        space = load_label_space(label_space or info.label_space, body_groups)
         if (theirs.name, theirs.actions) != (space.name, space.actions):
             raise ValueError(
                 f'{self.root.path} has label space {theirs.name!r}, but the config '
@@ -144,7 +145,6 @@ class RootDataset(BaseDataset, ABC):
             max_refetch=max_refetch,
             **kwargs,
         )
-        space = load_label_space(label_space, body_groups)
         self._metainfo = {**space_meta(space), **self._metainfo}  # lazy: not filled
         refuse_key_frames_only(self.pipeline)
 

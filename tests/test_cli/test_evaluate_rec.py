@@ -196,6 +196,31 @@ def test_training_clips_and_body_groups_of_the_truth_file_decide(files, capsys):
     assert (body['support'][3], body['hits'][3]) == (4, 3)
 
 
+def test_a_label_space_of_a_file_and_that_of_a_root(tmp_path, capsys):
+    actions = [{'name': name} for name in ('waving', 'nodding')]
+    space = {'name': 'own', 'actions': actions}
+    (tmp_path / 'space.json').write_text(json.dumps(space))
+    rows = ['clip,path,subset,domain,subject,action', 'a,,test,ward,s,nodding']
+    (tmp_path / 'rec.csv').write_text('\n'.join(rows))
+    (tmp_path / 'own.csv').write_text('clip,waving,nodding\na,0.2,0.8\n')
+    given = ['rec', '--gt', str(tmp_path / 'rec.csv')]
+    given += ['--pred', str(tmp_path / 'own.csv')]
+    own = ['--label-space', str(tmp_path / 'space.json')]
+    alone = report_of([*given, *own], capsys)
+    assert (alone['action/top1'], alone['options']['label_space']) == (100, 'own')
+    assert not [key for key in alone if 'body' in key]
+    assert [row['domain'] for row in alone['rows']] == ['all', 'ward']
+    assert main('evaluate', given) == 2
+    assert "no column 'body'" in capsys.readouterr().err  # as of mma82
+    info = {'name': 'x', 'label_space': space, 'simulated': False}
+    (tmp_path / 'dataset.json').write_text(json.dumps(info))
+    assert report_of(given, capsys)['action/top1'] == 100
+    assert main('evaluate', [*given, '--label-space', 'ma52']) == 2
+    assert "is of label space 'own', not 'ma52'" in capsys.readouterr().err
+    assert main('evaluate', [*given, '--label-space', 'ma28']) == 2
+    assert "Did you mean 'ma52'" in capsys.readouterr().err
+
+
 def test_simulated_data_are_marked(files, capsys, tmp_path):
     write_info(tmp_path, DatasetInfo('toy', 'mma82', simulated=True))
     arguments = files(clips())
