@@ -22,7 +22,7 @@ LABEL_SPACE = {
 _FLAGS = (
     'protocol', 'source', 'domain', 'target', 'shots', 'runs', 'strict_shots', 'seed',
 )  # fmt: skip
-_WRITTEN = ('out', 'dump', 'json', 'plot', 'confusions', 'sheet')
+_WRITTEN = ('out', 'dump', 'json', 'plot', 'confusions', 'sheet', 'reliability')
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -210,6 +210,7 @@ def report(
     options: Any,
     out: str | None = None,
     dump: str | None = None,
+    drawn: Path | None = None,
 ) -> None:
     """Test a checkpoint; the first rank writes the results and prints their table.
 
@@ -221,17 +222,20 @@ def report(
         out: Results file; None writes ``results.json`` in the work dir.
         dump: Score file or detections to write as well; few-shot writes several score
             files, as ``scores_street_5shot_run0.npz``.
+        drawn: Picture of how often scores are right to write as well.
 
     Raises:
-        ValueError: Some truth is withheld, and there is no ``dump``.
+        ValueError: Some truth is withheld, and there is no ``dump``; ``drawn`` then, or
+            of few-shot, which adapts the checkpoint.
     """
     from mmengine.dist import is_main_process
 
     from mmma.engine.run import check_data
-    from mmma.engine.test import score_checkpoint, summarize, write_dump
+    from mmma.engine.test import score_checkpoint, scored_truth, summarize, write_dump
     from mmma.evaluation.reports import write_results
     from mmma.evaluation.scores import score_file
     from mmma.hub.zoo import checkpoint_path
+    from mmma.reporting.plots import draw_reliability
     from mmma.reporting.table import results_table
 
     (tested,) = check_data(run, 'test')
@@ -249,8 +253,13 @@ def report(
         dump = str(run.work_dir / named)
     if dump and run.task == 'rec':
         score_file(dump)  # known before the work
-    path = Path(out or run.work_dir / 'results.json')
-    with run.held(out, dump):
+    if drawn and (hidden or run.protocol.name == 'fewshot'):
+        raise ValueError(
+            '--reliability takes scores of the checkpoint itself, which few-shot '
+            'adapts, and truth that is known: leave it out.'
+        )
+    path, lines = Path(out or run.work_dir / 'results.json'), []
+    with run.held(out, dump, drawn):
         weights = str(checkpoint_path(checkpoint))
         groups, origin = score_checkpoint(run, weights, options)
         if not is_main_process():
@@ -260,6 +269,10 @@ def report(
         if not hidden:
             results = summarize(run, groups, origin, options)
             write_results(results, path)
+        if drawn:
+            mark = ' (simulated data)' if run.root.info.simulated else ''
+            about = origin['calibration'], drawn, f'{run.name}, {options.subset}{mark}'
+            lines = draw_reliability(scored_truth(run, groups), *about)
     if hidden:
         print(
             f'written to {dump}\n{len(hidden)} of {len(truth)} {noun}s have no truth '
@@ -267,4 +280,4 @@ def report(
         )
         return
     print(results_table([results]))
-    print(f'written to {path}')
+    print(*lines, f'written to {path}', sep='\n')

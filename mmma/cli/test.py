@@ -43,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     dump = 'also write scores.npz; detections of actions as ActivityNet-style JSON; '
     dump += 'all that is written where truth is withheld'
     add('--dump', type=try_out, metavar='FILE', help=dump)
+    told = 'also draw how often scores are right, as given and calibrated'
+    add('--reliability', type=try_out, metavar='FILE.png', help=told)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,5 +55,5 @@ def run(args: argparse.Namespace) -> int:
     opened = open_run(
         *run_arguments(args), options=options, views=args.views, crops=args.crops
     )
-    report(opened, args.checkpoint, options, args.out, args.dump)
+    report(opened, args.checkpoint, options, args.out, args.dump, args.reliability)
     return 0

@@ -11,7 +11,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ _FEET = WHOLEBODY65.names.index('left_big_toe')  # what lies before is the body
 SEGMENT_THRESHOLD = 0.2
 """Lowest score of a segment, unless the user says. On the simulated test videos of the
 laboratory, ``skeletondet-tiny`` then shows 3.7 segments per video, as many as are
-true."""
+true. Checkpoints that their training calibrated have a threshold of their own."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class InferenceOptions:
     """Ways to look at a video; what is said of them is the command's help.
 
     Attributes:
-        threshold (T): lowest score that counts (default: 0 for clips, 0.2 for segments)
+        threshold (T): lowest score that counts (default: 0 for clips; for segments what
+            the model's validation chose, or 0.2)
         device (cpu|cuda|cuda:N): None takes the GPU if there is one.
         private: no network, no names: see above
         allow_simulated: use weights that were trained on simulated data
@@ -89,6 +90,7 @@ class ModelCard:
         trained_on: Name of the data, if the weights tell.
         simulated: Whether those are simulated.
         extractor: What finds the joints for it; None for pictures.
+        calibration: Of its scores, as ``calibration.read_calibration`` gives it.
     """
 
     name: str
@@ -101,6 +103,7 @@ class ModelCard:
     trained_on: str | None
     simulated: bool
     extractor: str | None
+    calibration: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,8 @@ class Finding:
         end_sec: End, exclusive.
         action: Its name; None of a body group, and where the model abstains.
         body: Name of the body group; None where the model abstains or knows none.
-        score: Probability that the model gives it, in [0, 1].
+        score: Probability, in [0, 1]: calibrated, if the model is.
+        raw_score: What the model gives, where that is not the score.
     """
 
     start_sec: float
@@ -120,6 +124,7 @@ class Finding:
     action: str | None
     body: str | None
     score: float
+    raw_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,7 @@ class Answer:
         dropped: Segments below the threshold.
         notes: What to bear in mind.
         skeletons: Of the video, if the model sees those.
+        chosen_on: Who chose the threshold: ``the user``, ``default``, or a validation.
     """
 
     model: ModelCard
@@ -152,6 +158,7 @@ class Answer:
     dropped: int = 0
     notes: tuple[str, ...] = ()
     skeletons: Partial | None = field(default=None, repr=False, compare=False)
+    chosen_on: str = 'the user'
 
     @property
     def simulated(self) -> bool:
@@ -164,7 +171,7 @@ class Answer:
         best = self.actions[0]
         if not self.abstained:
             return best
-        return Finding(best.start_sec, best.end_sec, None, None, best.score)
+        return replace(best, action=None, body=None)
 
     @property
     def segments(self) -> tuple[Finding, ...]:
@@ -327,6 +334,7 @@ def _describe(answers: Sequence[Answer], facts: Mapping[str, Any]) -> dict[str, 
             'simulated': result.simulated,
             'abstained': result.abstained,
             'threshold': result.threshold,
+            'threshold_chosen_on': result.chosen_on,
             'notes': list(result.notes),
         }
         if result.model.task == 'det':
@@ -350,5 +358,5 @@ def _time(found: Finding) -> tuple[float, float]:
 
 def _named(found: Finding, *times: str) -> dict[str, Any]:
     named = (key for key in ('action', 'body') if getattr(found, key))
-    keys = (*times, *named, 'score')
+    keys = (*times, *named, 'score', 'raw_score')
     return {key: getattr(found, key) for key in keys}

@@ -21,6 +21,7 @@ from mmma.checkpoints.files import frozen_names, weights_sha256
 from mmma.datasets import samplers
 from mmma.engine.run import Run, describe_data
 from mmma.engine.weights import StartFrom, Weights, unwrapped, with_frozen
+from mmma.evaluation.calibration import fit
 from mmma.files import flush, write_file
 from mmma.models import losses
 from mmma.registry import HOOKS
@@ -107,6 +108,7 @@ class PlainCheckpointHook(CheckpointHook):
     ``class_power`` (:func:`class_power`), ``seen_domains`` (those, and what the weights
     it started from had seen), ``data`` (``describe_data``), ``pretrain_data``,
     ``selected_on`` (``subset``, ``domains``, ``metric``; None for the last of a run),
+    ``calibration`` of the best (``evaluation.calibration``),
     ``validated`` and ``random_state``.
 
     Attributes:
@@ -236,7 +238,27 @@ class PlainCheckpointHook(CheckpointHook):
                 origin['selected_on'] = selected | as_mac
             self._data = self._data or describe_data(self.run)
             origin['data'] = self._data
+            if self._selecting:
+                place = f'val of {", ".join(domains)} of {self._data["name"]}'
+                origin['calibration'] = _calibration(runner, place)
         return origin
+
+
+_MERGED_BY = ('nms', 'bodies', 'max_candidates', 'join_sec')
+
+
+def _calibration(runner: Any, place: str) -> dict[str, Any]:
+    """Calibration by the validation, of a place, that has just ended."""
+    metric, ways = runner.val_loop.evaluator.metrics[0], []
+    for subset in ('val', 'test') if hasattr(metric, 'scored') else ():
+        evaluator, loader = (
+            runner.cfg[subset + k] for k in ('_evaluator', '_dataloader')
+        )
+        merged = [evaluator.get(key) for key in _MERGED_BY]
+        ways.append((loader.dataset.pipeline, merged))
+    if not ways or ways[0] != ways[1]:
+        return {'why_not': f'{place} is seen in another way than tests are'}
+    return fit(*metric.scored, place)
 
 
 def class_power(cfg: Mapping[str, Any]) -> float | None:

@@ -36,6 +36,7 @@ from mmma.engine.findings import (
 from mmma.engine.hooks import tell_classes
 from mmma.engine.test import detect_videos
 from mmma.engine.weights import Weights, read_checkpoint, with_frozen
+from mmma.evaluation.calibration import calibrated, described, read_calibration
 from mmma.evaluation.recognition import summed_body_scores
 from mmma.files import progress, source_identity
 from mmma.hub.zoo import checkpoint_path, list_models
@@ -108,6 +109,7 @@ class VideoModel:
             trained_on=data.get('name'),
             simulated=bool(data.get('simulated')),
             extractor=extractor,
+            calibration=read_calibration(weights.meta, cfg.task),
         )
         self.notes = tuple(_model_notes(self.card, data.get('extractor'), options))
         self.space = own_label_space(weights.meta, cfg.label_space)
@@ -156,48 +158,49 @@ class VideoModel:
         notes = (*self.notes, *_video_notes(task, duration_sec, skeletons))
         seen = skeletons is None or body_found(skeletons) > 0
         sample = _sample(path, self.card.modality, skeletons)
-        lowest = self.options.threshold
-        if lowest is None:
-            lowest = 0.0 if task == 'rec' else SEGMENT_THRESHOLD
+        given, told = self.options.threshold, self.card.calibration
+        chosen, lowest = 'the user', dict.fromkeys(self.space.levels, given)
+        if given is None:
+            chosen = told['on'] if task == 'det' and 'action' in told else 'default'
+            default = SEGMENT_THRESHOLD if task == 'det' else 0.0
+            lowest = {k: told.get(k, {}).get('threshold', default) for k in lowest}
         if task == 'rec':
-            for level, scores in self._scores(sample).items():
-                order = np.argsort(-scores, kind='stable').tolist()
-                named = ((*self._names(i, level), float(scores[i])) for i in order)
-                found[level] = tuple(Finding(0.0, duration_sec, *n) for n in named)
-            abstained = not seen or found['action'][0].score < lowest
+            for level, pair in self._scores(sample).items():
+                rows = [(0.0, duration_sec, i) for i in range(len(pair[0]))]
+                found[level] = self._findings(level, rows, *pair)
+            abstained = not seen or found['action'][0].score < lowest['action']
         else:
             levels = self._detections(sample, duration_sec, label) if seen else {}
             abstained = not seen
             for level in self.space.levels:
                 table = levels.get(level, Segments([], [], []))
-                columns = (table.segments_sec, table.labels, table.scores)
-                rows = zip(*(column.tolist() for column in columns), strict=True)
-                whole = [Finding(*t, *self._names(i, level), s) for t, i, s in rows]
-                found[level] = tuple(f for f in whole if f.score >= lowest)
+                pair = table.scores, calibrated(told, level, table, self.space)
+                columns = *table.segments_sec.T, table.labels
+                rows = list(zip(*(c.tolist() for c in columns), strict=True))
+                whole = self._findings(level, rows, *pair)
+                found[level] = tuple(f for f in whole if f.score >= lowest[level])
                 if level == 'action':
                     dropped = len(whole) - len(found[level])
         return Answer(
-            *(self.card, video, found['action'], found.get('body', ())),
-            *(abstained, lowest),
-            dropped=dropped,
-            notes=notes,
-            skeletons=skeletons,
+            *(self.card, video, found['action'], found.get('body', ()), abstained),
+            *(lowest['action'], dropped, notes, skeletons, chosen),
         )
 
     @torch.no_grad()
-    def _scores(self, sample: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Scores of the actions (K,) and, if any, of the body groups (B,) of a clip."""
+    def _scores(self, sample: Mapping[str, Any]) -> dict[str, list[np.ndarray]]:
+        """Scores of actions (K,), of body groups (B,) if any; each also calibrated."""
         model = self.build()
         found = model.test_step(pseudo_collate([self._pack(sample)]))[0]
-        actions = found.pred_score.float().cpu().numpy()
+        raw = found.pred_score.float().cpu().numpy()
         own = found.get('pred_body_score')
+        pair = [raw, calibrated(self.card.calibration, 'action', raw, self.space)]
         if not self.space.bodies:
-            return {'action': actions}
+            return {'action': pair}
         if self._cfg.test_evaluator.get('body_scores') == 'head' and own is not None:
-            return {'action': actions, 'body': own.float().cpu().numpy()}
-        table = actions[None]
-        sums = summed_body_scores(table, self.space.body_of, self.space.num_bodies)
-        return {'action': actions, 'body': sums[0]}
+            return {'action': pair, 'body': [own.float().cpu().numpy()] * 2}
+        bodies = self.space.body_of, self.space.num_bodies
+        sums = [summed_body_scores(scores[None], *bodies)[0] for scores in pair]
+        return {'action': pair, 'body': sums}
 
     def _detections(
         self, sample: Mapping[str, Any], video_sec: float, label: str
@@ -217,6 +220,17 @@ class VideoModel:
             model, shown, merger(self.space.body_of), loader.batch_size
         )
         return levels
+
+    def _findings(
+        self, level: str, rows: Sequence[Any], raw: np.ndarray, scores: np.ndarray
+    ) -> tuple[Finding, ...]:
+        """Findings of rows (start, end, label), best first; raw scores if others."""
+        kept = [None] * len(rows) if np.array_equal(raw, scores) else raw.tolist()
+        whole = [
+            Finding(*times, *self._names(label, level), *pair)
+            for (*times, label), *pair in zip(rows, scores.tolist(), kept, strict=True)
+        ]
+        return tuple(whole[i] for i in np.argsort(-scores, kind='stable').tolist())
 
     def _pack(self, sample: Mapping[str, Any]) -> Any:
         try:
@@ -294,6 +308,7 @@ def _model_notes(
     card: ModelCard, trained: str | None, options: InferenceOptions
 ) -> Iterator[str]:
     """Notes to bear in mind of a model; refuses skeletons that it does not know."""
+    yield f'{card.name}: {described(card.calibration)}'
     if card.simulated:
         yield (
             f'the weights were trained on simulated people ({card.trained_on}): what '

@@ -13,13 +13,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 from torch import nn
 
 from mmma.checkpoints import check_simulated, load_trained
-from mmma.data.videos import write_detections
+from mmma.data.videos import true_segments, write_detections
 from mmma.engine.features import FeatureSource
 from mmma.engine.fewshot import fewshot_settings, score_fewshot, source_classifier
 from mmma.engine.hooks import class_power, tell_classes
@@ -32,6 +33,7 @@ from mmma.engine.weights import (
     unwrapped,
     with_frozen,
 )
+from mmma.evaluation.calibration import read_calibration
 from mmma.evaluation.rows import (
     SCHEMA,
     DetectionOptions,
@@ -44,6 +46,7 @@ from mmma.protocols import Protocol, selected_by
 from mmma.registry import METRICS
 from mmma.structures.samples import WindowMerger
 from mmma.structures.segments import Segments
+from mmma.taxonomy import LabelSpace
 
 _PACKAGES = ('mmma', 'torch', 'mmengine', 'mmcv-lite', 'mmaction2', 'numpy')
 
@@ -71,6 +74,7 @@ def score_checkpoint(
         'checkpoint': record,
         'seen_domains': weights.seen_domains,
         'selected_on': weights.meta.get('selected_on', {}),
+        'calibration': read_calibration(weights.meta, run.task),
     }
 
 
@@ -274,6 +278,17 @@ def detect_videos(
             merger.add(sample.pred, sample.get('pred_body'))
             if sample.window_index == sample.num_windows - 1:
                 yield sample.video, merger.finish()
+
+
+def scored_truth(run: Run, groups: Sequence[Group]) -> tuple[Any, Any, LabelSpace]:
+    """Scores of groups, their truth and label space, as ``calibration.fit`` takes."""
+    tables, entries = [group.table for group in groups], _options_of_rows(run)[0]
+    if run.task == 'rec':
+        table, action = join_tables(tables), {c.clip: c.action for c in entries}
+        return table, np.array([action[name] for name in table.names]), run.space
+    found = {k: Segments.concat([table[k] for table in tables]) for k in tables[0]}
+    videos = [v for v in entries if v.video in {*found['action'].names}]
+    return found, true_segments(videos), run.space
 
 
 def write_dump(run: Run, groups: Sequence[Group], dump: Path) -> None:

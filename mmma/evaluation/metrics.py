@@ -10,12 +10,13 @@ from mmengine.dist import all_gather_object, broadcast_object_list
 from mmengine.evaluator import BaseMetric
 
 from mmma.data.clips import Clip
-from mmma.data.videos import Instance, Video
+from mmma.data.videos import Instance, Video, true_segments
 from mmma.evaluation.rows import (
     DetectionOptions,
     EvaluationOptions,
     domain_rows,
     require_truth,
+    true_labels,
 )
 from mmma.evaluation.scores import ScoreTable
 from mmma.registry import METRICS
@@ -65,6 +66,7 @@ class RecognitionMetric(BaseMetric):
         table: Scores of the evaluated clips, after ``evaluate``.
         makes_rows: Compute metrics; testing makes them of the scores afterwards.
         broken: Names of the clips that were left out, after ``evaluate``.
+        scored: Scores, truth and label space, as ``calibration.fit`` takes them.
     """
 
     default_prefix = ''  # keys are complete: action/top1, lab/action/top1
@@ -138,6 +140,7 @@ class RecognitionMetric(BaseMetric):
             body = None if label is None or not space.bodies else space.body_of[label]
             place = (meta['domains'][i], meta['subjects'][i])
             clips.append(Clip(name, '', '', *place, label, body))
+        self.scored = self.table, true_labels(clips)[0], space
         return _flat(domain_rows(self.table, clips, space, self.options), _REC_KEYS)
 
 
@@ -165,6 +168,7 @@ class DetectionMetric(BaseMetric):
         merger: Makes a ``WindowMerger`` of the body groups of the actions.
         makes_rows: Compute metrics; testing makes them of the detections afterwards.
         broken: Names of the videos that were left out, after ``evaluate``.
+        scored: Detections, truth and label space, as ``calibration.fit`` takes them.
     """
 
     default_prefix = ''  # keys are complete: action/mAP, lab/action/mAP
@@ -267,6 +271,7 @@ class DetectionMetric(BaseMetric):
             return {}
         videos = videos_of_meta(self.dataset_meta, tuple(kept))
         space = space_of_meta(self.dataset_meta)
+        self.scored = self.table, true_segments(videos), space
         return _flat(domain_rows(self.table, videos, space, self.options), _DET_KEYS)
 
     def _merge(self, windows: _Windows) -> dict[str, Segments] | None:

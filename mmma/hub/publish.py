@@ -22,6 +22,7 @@ from mmma.checkpoints import file_sha256, meta_of, to_plain
 from mmma.checkpoints.files import SUFFIX, frozen_names, write_safetensors
 from mmma.config import PUBLISHED as CONFIGS
 from mmma.config import config_folders, json_config
+from mmma.evaluation.calibration import described, read_calibration
 from mmma.evaluation.recognition import METRICS
 from mmma.evaluation.reports import read_results, write_results
 from mmma.files import flush, link_or_copy, only_writer, replace_together, write_file
@@ -68,6 +69,7 @@ _META = (
     *('mmma_version', 'config_name', 'label_space', 'classes', 'bodies', 'body_of'),
     *('protocol', 'seen_domains', 'data', 'pretrain_data', 'selected_on', 'frozen'),
     *('changed_config', 'class_power', 'probe', 'epoch', 'iter', 'seed'),
+    'calibration',
 )
 
 
@@ -377,6 +379,7 @@ def _hub_config(model: ZooFolder) -> dict[str, Any]:
         'label2id': {name: i for i, name in enumerate(labels)},
         'bodies': meta.get('bodies'),
         'body_of': meta.get('body_of'),
+        'calibration': meta.get('calibration'),
         'torch_dtype': meta.get('precision'),
         'mmma_version': meta.get('mmma_version'),
         'mmma_config': json_config(cfg),
@@ -469,7 +472,9 @@ def _text(model: ZooFolder, config: str) -> Iterator[str]:
     domains = markdown(', '.join(meta.get('seen_domains') or ['unknown']))
     yield f'- Domains seen: {domains}'
     yield f'- Started from: {markdown(meta.get("pretrain_data") or "unknown")}'
-    yield f'- Epochs: {meta.get("epoch", "unknown")}\n'
+    yield f'- Epochs: {meta.get("epoch", "unknown")}'
+    told = described(read_calibration(meta, model.cfg['task']))
+    yield f'- {markdown(told[0].upper() + told[1:])}\n'
     yield '## Use\n'
     yield '```bash'
     yield f'python tools/test.py {config} {WEIGHTS} --data-root DATA'

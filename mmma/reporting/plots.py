@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mmma.data.clips import Clip
+from mmma.evaluation.calibration import calibration_error, outcomes, reliability
 from mmma.evaluation.recognition import confusion_matrix
 from mmma.evaluation.rows import true_labels
 from mmma.evaluation.scores import ScoreTable
@@ -91,6 +92,40 @@ def draw_profile(profile: Mapping[str, Any], path: Path, title: str) -> None:
         row[2].set_ylim(0, 100)
     with draft(path) as part:
         figure.savefig(part, dpi=110, format=path.suffix[1:] or None)
+
+
+def draw_reliability(
+    scored: Sequence[Any], told: Mapping[str, Any], path: Path, title: str
+) -> list[str]:
+    """Draw which share is right by score, and how many there are; a line per level.
+
+    ``scored`` are arguments of ``calibration.fit``, ``told`` is a calibration, whose
+    scores are drawn as well; ``title`` says if the data are simulated.
+    """
+    from matplotlib.figure import Figure
+
+    levels = list(zip(outcomes(None, *scored), outcomes(told, *scored), strict=True))
+    figure = Figure(figsize=(6 * len(levels), 7), layout='constrained')
+    figure.suptitle(shown(title).replace('$', r'\$'))
+    axes = figure.subplots(2, len(levels), squeeze=False, height_ratios=[3, 1])
+    lines = []
+    for (above, below), found in zip(axes.T, levels, strict=True):
+        level = found[0][0]
+        errors = []
+        above.plot([0, 1], [0, 1], color='#999999', linestyle=':')
+        for i, name in enumerate(('raw', 'calibrated')[: 1 + (level in told)]):
+            count, *means = (table := reliability(*found[i][1:3])).T
+            errors.append(f'{name} {100 * calibration_error(table):.2f} %')
+            above.plot(*means, 'o-', color=_COLORS[2 + i], label=f'ECE {errors[i]}')
+            edges = np.arange(len(count) + 1) / len(count)
+            below.stairs(count, edges, color=_COLORS[2 + i])
+        above.set(ylabel='share that is right')
+        above.legend(loc='upper left')
+        below.set(yscale='log', xlabel=f'{level} score', ylabel='count')
+        lines.append(f'{level}: expected calibration error {", ".join(errors)}')
+    with draft(path) as part:
+        figure.savefig(part, dpi=110, format=path.suffix[1:] or None)
+    return lines
 
 
 def _draw_slices(axes: Any, found: Mapping[str, Any], level: str) -> None:

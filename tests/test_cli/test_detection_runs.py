@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from mmma.checkpoints import load_weights_file
 from mmma.cli import main
 
 TINY = 'configs/det/skeletondet-tiny_mma82.py'
@@ -41,6 +42,10 @@ def test_fast_dev_run_trains_validates_tests_and_says_so(work_dir):
     assert (row['target'], row['subset'], row['seed']) == ('street', 'test', 0)
     assert row['counts']['videos'] == 1
     assert 'AVG' in row['metrics']
+    (best,) = work_dir.glob('best_*.pth')
+    told = load_weights_file(best)['meta']['calibration']['why_not']
+    assert 'val of lab of' in told
+    assert 'it takes 30 segments that are right, not 0' in told
     assert 'intervals' in row
 
 

@@ -92,7 +92,7 @@ def test_a_folder_of_videos(checkpoints, videos, tmp_path, capsys):
         recognition['action'] == first['action'] == recognition['actions'][0]['action']
     )
     assert len(content['detection']['segments']) == len(others)
-    assert len(recognition['notes']) == 2
+    assert len(recognition['notes']) == 3
     caught = capsys.readouterr()
     assert '[simulated]' in caught.out
     assert caught.err.count('looking') == 2

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ import torch
 from mmma.cli import main
 from mmma.data.clips import write_rec
 from mmma.data.root import DataRoot
+from mmma.evaluation import calibration
 from mmma.taxonomy import DOMAINS, load_label_space
 
 TINY = 'configs/recog/videomae-tiny_mma82_indomain.py'
@@ -32,7 +34,10 @@ def train(root, work_dir, *more):
 @pytest.fixture(scope='module')
 def work_dir(video_root, tmp_path_factory):
     folder = tmp_path_factory.mktemp('work')
-    assert train(video_root, folder, '--protocol', 'zeroshot', '--fast-dev-run') == 0
+    flags = ['--protocol', 'zeroshot', '--fast-dev-run']
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibration, 'MIN_CLIPS', 2)
+        assert train(video_root, folder, *flags) == 0
     return folder / 'fast-dev-run'
 
 
@@ -61,6 +66,31 @@ def test_what_we_write_loads_with_weights_only(work_dir):
     content = torch.load(work_dir / 'iter_2.pth', weights_only=True)
     assert content['meta']['protocol']['train_domains'] == ['lab']
     assert len(content['meta']['classes']) == 82
+
+
+def test_the_best_is_calibrated_and_its_reliability_drawn(
+    video_root, work_dir, tmp_path, capsys
+):
+    (best,) = work_dir.glob('best_*.pth')
+    told = torch.load(best, weights_only=True)['meta']['calibration']
+    assert re.fullmatch(r'val of lab of .+, \d clips', told['on'])
+    assert 0.05 <= told['action']['temperature'] <= 20
+    drawn, flags = tmp_path / 'r.png', ['--protocol', 'zeroshot', '--reliability']
+    checkpoint = {'checkpoint': best.name}
+    _, plain = run_test(video_root, work_dir, *flags[:2], **checkpoint)
+    capsys.readouterr()
+    status, results = run_test(video_root, work_dir, *flags, str(drawn), **checkpoint)
+    assert status == 0
+    assert results == plain
+    assert re.search(
+        r'action: expected calibration error raw [\d.]+ %, calibrated [\d.]+ %\n',
+        capsys.readouterr().out,
+    )
+    assert drawn.read_bytes().startswith(b'\x89PNG')
+    flags[1] = 'fewshot'
+    status, _ = run_test(video_root, work_dir, *flags, str(drawn), **checkpoint)
+    assert status == 2
+    assert 'which few-shot adapts' in capsys.readouterr().err
 
 
 def test_indomain_reports_the_pooled_row_and_each_domain(video_root, work_dir):

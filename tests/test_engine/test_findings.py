@@ -79,9 +79,10 @@ def test_the_json_keeps_what_an_abstention_hides(tmp_path):
     assert recognition['action'] is recognition['body'] is None
     assert recognition['abstained'] is True
     assert recognition['threshold'] == 0.5
-    best = {'action': 'nodding', 'body': 'head', 'score': 0.75}
+    best = {'action': 'nodding', 'body': 'head', 'score': 0.75, 'raw_score': None}
     assert recognition['actions'] == [best]
-    assert recognition['bodies'] == [{'body': 'head', 'score': 1.0}]
+    assert recognition['bodies'] == [{'body': 'head', 'score': 1.0, 'raw_score': None}]
+    assert recognition['threshold_chosen_on'] == 'the user'
     assert recognition['notes'] == ['mind']
     assert detection['below_threshold'] == 3
     assert detection['segments'][0]['end_sec'] == 1.23456

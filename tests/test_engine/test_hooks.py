@@ -320,6 +320,8 @@ def test_selection_is_noted(tmp_path, video_root):
     assert last['selected_on'] is None
     selected = {'subset': 'val', 'domains': ['lab'], 'metric': 'score'}
     assert best['selected_on'] == selected
+    assert 'is seen in another way than tests are' in best['calibration']['why_not']
+    assert 'calibration' not in last
     for meta in (last, best):
         assert meta['protocol']['train_domains'] == ['lab']
         assert meta['data']['name'] == DataRoot(video_root).info.name

@@ -170,7 +170,8 @@ def test_below_the_threshold_it_abstains_and_drops(models, video, monkeypatch):
     whole = infer.detect(video, model)
     monkeypatch.setattr(model, 'options', InferenceOptions())
     some = infer.detect(video, model)
-    assert some.threshold == 0.2
+    assert (some.threshold, some.chosen_on) == (0.2, 'default')
+    assert whole.chosen_on == 'the user'
     assert len(whole.segments) == len(some.segments) + some.dropped > 0
     assert whole.dropped == 0
 
@@ -185,6 +186,42 @@ def test_bodies_are_sums_of_their_actions(models, video):
     assert scores == sorted(scores, reverse=True)
 
 
+def test_calibrated_scores_and_the_threshold_of_validation(models, video, tmp_path):
+    ece = {'ece': [0.2, 0.1]}
+    softer = {'on': 'val of toy, 200 clips', 'action': {'temperature': 2.0, **ece}}
+    config = RECIPES['rec', 'RGB']
+    path = make_checkpoint(tmp_path / 'm.pth', config, calibration=softer)
+    raw, found = (
+        infer.recognize(video, models['rec', 'RGB']),
+        infer.recognize(video, path),
+    )
+    assert found.notes == ('m: scores are calibrated on val of toy, 200 clips',)
+    assert [f.action for f in found.actions] == [f.action for f in raw.actions]
+    given = np.array([f.score for f in raw.actions])
+    assert [f.raw_score for f in found.actions] == given.tolist()
+    expected = np.sqrt(given) / np.sqrt(given).sum()
+    assert [f.score for f in found.actions] == pytest.approx(expected.tolist())
+    bodies = dict.fromkeys(SPACE.bodies, 0.0)
+    for action in found.actions:
+        bodies[action.body] += action.score
+    assert {f.body: f.score for f in found.bodies} == pytest.approx(bodies)
+    assert {f.raw_score for f in raw.actions} == {None}
+
+    own = {'curves': {'': [1.0, 0.0], 'head': [2.0, 1.0]}, **ece}
+    told = {'on': 'val of toy, 90 videos', 'action': {**own, 'threshold': 0.4}}
+    told['body'] = {**own, 'threshold': 0.6}
+    path = make_checkpoint(tmp_path / 'd.pth', RECIPES['det', 'RGB'], calibration=told)
+    raw, found = (infer.detect(video, m) for m in (models['det', 'RGB'], path))
+    assert (found.threshold, found.chosen_on) == (0.4, 'val of toy, 90 videos')
+    assert len(found.actions) + found.dropped == len(raw.actions)
+    odds = {f: f.score / (1 - f.score) for f in raw.actions}
+    odds = {f: np.e * o**2 if f.body == 'head' else o for f, o in odds.items()}
+    shown = sorted((o / (1 + o) for o in odds.values() if o >= 0.4 / 0.6), reverse=True)
+    assert [f.score for f in found.actions] == pytest.approx(shown)
+    assert all(f.score >= 0.6 for f in found.bodies)
+    assert infer.detect(video, path, threshold=0.9).chosen_on == 'the user'
+
+
 def test_nobody_there(models, video, monkeypatch):
     def nothing(self, frames, fps):
         shape = (1, len(list(frames)), 65)
@@ -193,7 +230,7 @@ def test_nobody_there(models, video, monkeypatch):
     monkeypatch.setattr(FakeExtractor, 'extract', nothing)
     found = infer.recognize(video, models['rec', 'Pose'])
     assert found.abstained
-    assert found.notes == ('no body was found in any frame: nothing can be said',)
+    assert found.notes[1:] == ('no body was found in any frame: nothing can be said',)
     detected = infer.detect(video, models['det', 'Pose'])
     assert (detected.abstained, detected.segments) == (True, ())
 
@@ -206,14 +243,14 @@ def test_a_body_that_is_rarely_there_is_noted(models, video, monkeypatch):
         return np.ones((*shape, 2)), scores
 
     monkeypatch.setattr(FakeExtractor, 'extract', rarely)
-    (note,) = infer.recognize(video, models['rec', 'Pose']).notes
+    _, note = infer.recognize(video, models['rec', 'Pose']).notes
     assert note == 'a body was found in only 8% of the frames'
 
 
 def test_a_long_clip_is_noted(models, tmp_path):
     times_ms = range(0, 40_000, 4000)
     video = lossless(tmp_path / 'v.mkv', moving_frames(10), times_ms)
-    (note,) = infer.recognize(video, models['rec', 'RGB']).notes
+    _, note = infer.recognize(video, models['rec', 'RGB']).notes
     assert 'a detector finds actions in long videos' in note
 
 
@@ -227,7 +264,7 @@ def test_simulated_weights_need_leave_and_say_so(tmp_path, video):
         infer.recognize(video, path)
     found = infer.recognize(video, path, allow_simulated=True)
     assert found.simulated
-    simulated, extractor = found.notes
+    _, simulated, extractor = found.notes
     assert 'simulated people (mma82-simulated)' in simulated
     assert "skeletons of 'other 1', those of the video are of 'fake 1" in extractor
 
@@ -237,7 +274,7 @@ def test_another_extractor_needs_leave(tmp_path):
     path = make_checkpoint(tmp_path / 'm.pth', RECIPES['rec', 'Pose'], data=data)
     with pytest.raises(ValueError, match=r"of 'other 1', .* or --allow-extractor"):
         infer.open_model(path)
-    assert len(infer.open_model(path, allow_extractor=True).notes) == 1
+    assert len(infer.open_model(path, allow_extractor=True).notes) == 2
 
 
 def test_models_of_features_are_refused(tmp_path, checkpoints):

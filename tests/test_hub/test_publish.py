@@ -11,10 +11,12 @@ import yaml
 from kill_points import kill_points, told_elsewhere
 from mmengine.config import Config
 from pack_roots import contents
+from pose_backends import use_fake
 from zoo_runs import HOME, LEAF, NAME, make_results, make_run
 
 from mmma.apis import load_config
 from mmma.checkpoints import file_sha256, load_weights_file, meta_of
+from mmma.engine.infer import open_model
 from mmma.files import only_writer
 from mmma.hub.publish import (
     add_results,
@@ -292,6 +294,20 @@ def test_files_for_the_hub(measured, tmp_path):
     write_hub_folder(measured, tmp_path / 'hub', force=True)
 
 
+def test_calibration_goes_with_the_weights(tmp_path, monkeypatch):
+    use_fake(monkeypatch)
+    action = {'temperature': 2.0, 'ece': [0.2, 0.1]}
+    told = {'on': 'val of lab of mma82, 200 clips', 'action': action}
+    make_run(tmp_path / 'run', calibration=told)
+    model = publish(read_run(tmp_path / 'run'), tmp_path / 'zoo')
+    files = write_hub_folder(model, tmp_path / 'hub')
+    assert json.loads(files[1].read_text())['calibration'] == told
+    assert '- Scores are calibrated on val of lab of mma82' in files[2].read_text()
+    for path in model.weights, files[0]:
+        own = open_model(str(path), config=LEAF, allow_simulated=True)
+        assert own.card.calibration == told
+
+
 def test_killed_anywhere_a_folder_for_the_hub_is_of_one_model(measured, tmp_path):
     hub = tmp_path / 'hub'
     names = [path.name for path in write_hub_folder(measured, hub)]
@@ -339,6 +355,7 @@ def test_text(measured):
     assert 'its classes are not unseen' in text
     assert f'python tools/test.py {LEAF} model.safetensors --data-root DATA' in text
     assert measured.sha256 in text
+    assert '- Scores are as the model gives them, not calibrated' in text
     assert '| tested on | action Top-1 | action Top-5 | body group Top-1 |' in text
     assert '| street | 12.35 | 40.00 | 50.00 | 9.00 |' in text
 

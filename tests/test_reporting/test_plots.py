@@ -10,8 +10,9 @@ from mmma.evaluation.scores import ScoreTable
 from mmma.reporting.plots import (
     draw_confusions,
     draw_profile,
+    draw_reliability,
 )
-from mmma.taxonomy import load_label_space
+from mmma.taxonomy import LabelSpace, load_label_space
 
 SPACE = load_label_space()
 NODDING, SHAKING, WAVING = map(SPACE.action_id, ['nodding', 'shaking head', 'waving'])
@@ -44,3 +45,19 @@ def test_profiles_are_drawn(tmp_path):
         assert path.read_bytes()[:4] == b'\x89PNG'
     one, two = ((tmp_path / f'{n}.png').stat().st_size for n in (1, 2))
     assert two > one
+
+
+def test_reliability_is_drawn_and_told(tmp_path):
+    scores = np.array([[0.8, 0.2], [0.8, 0.2], [0.6, 0.4], [0.4, 0.6]])
+    space = LabelSpace('two', ('$a', 'b'), ('x',), (0, 0))
+    scored = ScoreTable(tuple('abcd'), scores), np.array([0, 1, 0, 1]), space
+    told = {'action': {'temperature': 0.5}}
+    path = tmp_path / 'r.svg'
+    raw = 'action: expected calibration error raw 35.00 %'
+    assert draw_reliability(scored, {}, path, 'a $ title') == [raw]
+    # 0.64 / 0.68 and 0.36 / 0.52: two of four, of which one is right, and two right
+    after = 100 * (2 * (0.64 / 0.68 - 0.5) + 2 * (1 - 0.36 / 0.52)) / 4
+    assert draw_reliability(scored, told, path, 'title') == [
+        f'{raw}, calibrated {after:.2f} %'
+    ]
+    assert '<svg' in path.read_text()
