@@ -61,17 +61,36 @@ def write_recordings(
 ) -> str:
     """Write recordings into a folder, and return a line for the user.
 
-    Where no label space is told, it is the published one that has all labels.
+    A label space that was found is that which is published and has all labels, else
+    that of the labels and their tiers.
     """
+    from mmma.data.convert.annotations import space_of
     from mmma.data.convert.events import format_function
     from mmma.files import only_writer
     from mmma.taxonomy import LABEL_SPACES, load_label_space
 
-    for known in map(load_label_space, LABEL_SPACES if space.name == 'found' else ()):
-        space = known if {*space.actions} <= {*known.actions} else space
+    pairs = [(e.label, e.tier) for own in recordings for e in own.events]
+    if space.name == 'found' and pairs:
+        known = [load_label_space(name).actions for name in LABEL_SPACES]
+        names = {label for label, _ in pairs}
+        fits = (
+            n for n, own in zip(LABEL_SPACES, known, strict=True) if names <= {*own}
+        )
+        name = next(fits, None)
+        space = load_label_space(name) if name else space_of(pairs, out)
     with only_writer(out):
         files = format_function('write', tool)(out, recordings, space)
-    events = sum(len(own.events) for own in recordings)
     marked = any(own.annotator.startswith('simulated') for own in recordings)
-    told = f'{len(recordings)} videos, {events} events' + ' [simulated]' * marked
+    told = f'{len(recordings)} videos, {len(pairs)} events' + ' [simulated]' * marked
     return f'{out}: {len(files)} files of {tool}, {told}'
+
+
+def export_answers(folder: Path, stems: Sequence[str], tools: Sequence[str]) -> str:
+    """Write what ``infer.py`` found into a folder per tool beside its JSON files."""
+    from mmma.data.convert.events import read_recordings
+
+    files = {stem: folder / f'{stem}.json' for stem in stems}
+    found = [(s, *read_recordings(f)) for s, f in files.items() if f.is_file()]
+    recordings = [replace(own, name=stem) for stem, (own,), _ in found]
+    lines = (write_recordings(t, recordings, found[0][2], folder / t) for t in tools)
+    return '\n'.join(lines if found else ())

@@ -17,6 +17,7 @@ from mmma.engine.findings import (
     summary,
     write_findings,
 )
+from mmma.taxonomy import check_choice
 
 HELP = """Which action clips show (--recog), and when actions happen in videos (--det).
 
@@ -50,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--config-recog', metavar='CONFIG', help=known)
     add('--config-det', metavar='CONFIG', help=known)
     add('--out', required=True, metavar='DIR', type=Path)
+    tools = 'also DIR/TOOL/ with files of annotation tools, as export.py writes them'
+    add('--export', nargs='+', metavar='TOOL', default=(), help=tools)
     shown = 'actions in the JSON, of clips'
     add('--top-k', type=int, default=5, metavar='K', help=shown)
     names = ('threshold', 'device', 'private', 'allow_simulated', 'allow_extractor')
@@ -65,8 +68,11 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError('give --recog, --det or both: which model is to look?')
     if args.top_k < 1:
         raise ValueError(f'--top-k {args.top_k}: use at least 1 action.')
+    from mmma.data.convert.events import FORMATS
     from mmma.files import only_writer, try_out
 
+    for tool in args.export:
+        check_choice('--export', tool, tuple(FORMATS))
     try:
         try_out(args.out, folder=True)
         videos, notes = find_videos(args.videos, args.private)
@@ -119,6 +125,11 @@ def _run(args: argparse.Namespace, videos: dict[Path, tuple[str, str]]) -> int:
             write_findings(args.out, stem, answers, facts)
             spent_sec = time.perf_counter() - started
             print(f'{label}: {summary(answers)} ({spent_sec:.1f} s)')
+    if args.export:
+        from mmma.cli.export import export_answers
+
+        stems = [stem for _, stem in videos.values()]
+        print(export_answers(args.out, stems, args.export))
     for failure in failures if len(videos) > 1 else ():
         print(f'not done: {failure}', file=sys.stderr)
     return 2 if failures else 0

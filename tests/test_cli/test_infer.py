@@ -262,3 +262,30 @@ def test_work_files_go_when_it_is_stopped(
     assert signal.getsignal(signal.SIGTERM) == before
     assert not Path(tmp_path / 'out').exists()
     assert 'interrupted' in capsys.readouterr().err
+
+
+def test_answers_as_files_of_annotation_tools(checkpoints, videos, tmp_path, capsys):
+    Eaf = pytest.importorskip('pympi').Eaf
+    out = tmp_path / 'out'
+    flags = ('--threshold', '0', '--export', 'elan', 'csv')
+    assert infer(checkpoints, [videos], out, *flags, recog=False) == 0
+    printed = capsys.readouterr().out
+    stem = f'one {SECRET}'
+    content, rows = read(out, stem)
+    assert f'{out / "elan"}: 2 files of elan, 2 videos' in printed
+    assert '[simulated]' in printed
+    assert (out / 'csv' / 'events.csv').is_file()
+    eaf = Eaf(str(out / 'elan' / f'{stem}.eaf'))
+    tiers = [n for n in eaf.get_tier_names() if not n.endswith(('-score', '-text'))]
+    found = [(n, one) for n in tiers for one in eaf.get_annotation_data_for_tier(n)]
+    assert len(found) == len(rows)
+    assert {n.rstrip(' 0123456789') for n, _ in found} == {row['body'] for row in rows}
+    facts = {eaf.get_parameters_for_tier(name)['ANNOTATOR'] for name in tiers}
+    (model,) = facts
+    assert model.startswith('simulated ')
+    assert eaf.media_descriptors[0]['MEDIA_URL'] == f'file://{content["video"]["path"]}'
+    grids = tmp_path / 'grids'
+    assert main('export', ['textgrid', str(out / f'{stem}.json'), str(grids)]) == 0
+    assert (grids / f'{stem}.TextGrid').is_file()
+    assert infer(checkpoints, [videos], out, '--export', 'elam') == 2
+    assert "unknown --export 'elam'" in capsys.readouterr().err

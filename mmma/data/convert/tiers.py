@@ -220,7 +220,7 @@ def _write_eaf(file: Path, recording: Recording, space: LabelSpace) -> Path:
     known = recording.fps > 0
     point_ms = max(1, round(1000 / recording.fps)) if known else _POINT_MS
     tiers, grouped = _lay_out(recording, space, point_ms)
-    if grouped.issuperset(space.bodies[:1]):  # every group can be clicked
+    if any(name in space.bodies for name, *_ in tiers):  # every group can be clicked
         people = dict.fromkeys(subject for *_, subject in tiers)
         keys = ((body, False, own) for own in people for body in space.bodies)
         tiers |= {key: [] for key in keys if key not in tiers}
