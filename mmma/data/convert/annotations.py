@@ -107,12 +107,16 @@ def convert_events(kind: str, source: Path, out: Path, options: Options) -> Conv
         conversion.notices += found.notes(options.strict)
     if not conversion.videos:
         raise ValueError(f'{source}: no video is left to convert')
+    groups = f', {space.num_bodies} groups' if space.bodies else ''
+    conversion.notices.append(
+        f'label space {space.name}: {space.num_actions} actions{groups}'
+    )
     marked = any(r.annotator.startswith(SIMULATED) for r in recordings)
     order = [*space.domains, *mapping.domains.values()]
     used = dict.fromkeys(video.domain for video in conversion.videos)
     domains = sorted(used, key=lambda own: order.index(own) if own in order else 1e9)
     facts = space.plain(), mapping.simulated or marked, f'{kind} annotations'
-    info = DatasetInfo(source.stem, *facts, domains=tuple(domains))
+    info = DatasetInfo(out.resolve().name, *facts, domains=tuple(domains))
     conversion.write(info, space)
     return conversion
 
@@ -404,21 +408,31 @@ def _split(
             '{"subjects": {"start of a video\'s name": "person"}}'
         )
     sizes = {r.name: len(r.events) for r in recordings}
-    counts = {tuple(f): sum(map(sizes.__getitem__, f)) for f in families}
-    largest = max(counts, key=lambda f: (counts[f], f), default=())
-    others = sorted(counts.keys() - {largest}, key=_digest)
-    held = max(1, round(HELD_OUT * len(counts))) if len(counts) > 2 else 0
-    ends = {'test': held or len(others), 'val': 2 * held}
-    for i, family in enumerate([*others, largest]):
-        last = i == len(others)
-        subset = next((s for s, end in ends.items() if i < end and not last), 'train')
-        subsets |= dict.fromkeys(family, subset)
+    subsets |= _allot({tuple(f): sum(map(sizes.__getitem__, f)) for f in families})
     found = Counter(filter(None, subsets.values()))
+    if any(people.values()):
+        within = {(subsets[name], own) for name in people for own in people[name]}
+        counted = Counter(subset for subset, _ in within)
+        told = ', '.join(f'{s} {counted[s]}' for s in SUBSETS)
+        notices.append(f'persons of the subsets: {told}')
     if families and (lacking := [s for s in SUBSETS if not found[s]]):
         notices.append(
             f'{len(families)} persons or videos that share nobody are too few for '
             f'{" and ".join(lacking)}: nothing is in it'
         )
+    return subsets
+
+
+def _allot(sizes: Mapping[tuple[str, ...], int]) -> dict[str, str]:
+    """Subset of each member of families, whose events are counted."""
+    largest = max(sizes, key=lambda family: (sizes[family], family), default=())
+    others = sorted(sizes.keys() - {largest}, key=_digest)
+    held = max(1, round(HELD_OUT * len(sizes))) if len(sizes) > 2 else 0
+    tests, values = held or len(others), 2 * held
+    subsets = dict.fromkeys(largest, 'train')
+    for i, family in enumerate(others):
+        subset = 'test' if i < tests else 'val' if i < values else 'train'
+        subsets |= dict.fromkeys(family, subset)
     return subsets
 
 
