@@ -37,7 +37,6 @@ from mmma.files import (
 )
 from mmma.foreign import finite, naming
 from mmma.taxonomy import LabelSpace
-from mmma.video import VIDEO_SUFFIXES
 
 _OVERLAP = re.compile(r' ?\(overlap \d+\)$')
 _SCORE = re.compile(r'0?\.\d+|[01](\.0*)?|\d(\.\d+)?e-\d+')
@@ -294,13 +293,10 @@ def _table_observation(
 def write_boris(
     out: Path, recordings: Sequence[Recording], space: LabelSpace
 ) -> list[Path]:
-    """Write a project: an observation for each recording, the space as its ethogram.
+    """Write ``project.boris``: recordings as observations, the space as its ethogram.
 
     Labels that the space lacks are added; its groups are the categories. A video whose
     file is not known is looked for as ``NAME.mp4`` beside the project.
-
-    Returns:
-        The path of ``project.boris``.
     """
     form, behaviors = read_json(Path(__file__).with_name('boris_project.json')), {}
     used: dict[str, list[Event]] = {label: [] for label in space.actions}
@@ -320,16 +316,12 @@ def write_boris(
             'modifiers': {},
         }
     told = any(not own.tier for events in used.values() for own in events)
-    observations = {
-        own.name: form['observation'] | _written(own, behaviors, told)
-        for own in recordings
-    }
-    rows = chain.from_iterable(own['events'] for own in observations.values())
-    named = [
-        {'key': '', 'name': name, 'description': ''}
-        for name in dict.fromkeys(row[1] for row in rows)
-        if name
-    ]
+    observations, people = {}, {}
+    for own in recordings:
+        entries = form['observation'] | _written(own, behaviors, told)
+        observations[own.name] = entries
+        people |= {row[1]: row for row in entries['events'] if row[1]}
+    named = [{'key': '', 'name': name, 'description': ''} for name in people]
     groups = dict.fromkeys(own['category'] for own in behaviors.values())
     project = form['project'] | {
         'project_name': space.name,
@@ -374,8 +366,8 @@ def _written(
         for sec, own in [(times[0], comment), (times[1], '')][: 1 + is_state]:
             frame = 'NA' if math.isnan(recording.fps) else round(sec * recording.fps)
             rows.append([sec, subject, event.label, modifiers, own, frame])
-    suffix = '' if Path(recording.name).suffix.lower() in VIDEO_SUFFIXES else '.mp4'
-    path = recording.path or recording.name + suffix
+    suffix = split_name(recording.name)[1]
+    path = recording.path or recording.name.removesuffix(suffix) + suffix
     info = {'length': recording.duration_sec, 'fps': recording.fps}
     info |= {'hasVideo': True, 'hasAudio': False}
     known = {k: {path: v} if v == v else {} for k, v in info.items()}  # but NaN
