@@ -66,6 +66,10 @@ def _lacks(module: str) -> bool:
     return module not in sys.modules and importlib.util.find_spec(module) is None
 
 
+def _put(module: str, name: str, value: Any) -> None:
+    setattr(importlib.import_module(module), name, value)
+
+
 def _lacks_drn() -> bool:
     # find_spec of a submodule would import mmaction.models, which is what fails.
     spec = importlib.util.find_spec('mmaction')
@@ -96,12 +100,6 @@ def _offers_multimodal() -> bool:
     from mmaction.utils import dependency
 
     return bool(dependency.WITH_MULTIMODAL)
-
-
-def _leave_multimodal_out() -> None:
-    from mmaction.utils import dependency
-
-    dependency.WITH_MULTIMODAL = False
 
 
 def _uses_pkg_resources() -> bool:
@@ -232,12 +230,6 @@ def _needs_cuda_for_gloo() -> bool:
     return not patched and not torch.cuda.is_available()
 
 
-def _init_dist_without_cuda() -> None:
-    from mmengine.dist import utils
-
-    utils._init_dist_pytorch = _init_dist_cpu
-
-
 def _init_dist_cpu(backend: str, init_backend: str = 'torch', **kwargs: Any) -> None:
     from torch import distributed
 
@@ -251,8 +243,7 @@ def _numpy_repair(name: str, current: str, reason: str) -> Repair:
         return not hasattr(importlib.import_module('numpy'), name)
 
     def apply() -> None:
-        numpy = importlib.import_module('numpy')
-        setattr(numpy, name, getattr(numpy, current))
+        _put('numpy', name, getattr(importlib.import_module('numpy'), current))
 
     return Repair(f'numpy.{name}', reason, needed, apply)
 
@@ -277,7 +268,7 @@ REPAIRS: tuple[Repair, ...] = (
         'with transformers installed mmaction.models imports VindLU, which also needs '
         'timm and modules that transformers 5 lacks',
         _offers_multimodal,
-        _leave_multimodal_out,
+        partial(_put, 'mmaction.utils.dependency', 'WITH_MULTIMODAL', False),
     ),
     Repair(
         'pkg_resources',
@@ -312,28 +303,17 @@ REPAIRS: tuple[Repair, ...] = (
         'dist.cpu',
         'mmengine selects a CUDA device even for gloo on a machine without one',
         _needs_cuda_for_gloo,
-        _init_dist_without_cuda,
+        partial(_put, 'mmengine.dist.utils', '_init_dist_pytorch', _init_dist_cpu),
     ),
 )
 
-REQUIRED = {
-    'torch': 'torch',
-    'mmengine': 'mmengine',
-    'mmcv-lite': 'mmcv',
-    'mmaction2': 'mmaction',
-    'numpy': 'numpy',
-    'scipy': 'scipy',
-    'opencv-python': 'cv2',
-    'av': 'av',
-}
+REQUIRED = {'torch': 'torch', 'mmengine': 'mmengine', 'mmcv-lite': 'mmcv'}
+REQUIRED |= {'mmaction2': 'mmaction', 'numpy': 'numpy', 'scipy': 'scipy'}
+REQUIRED |= {'opencv-python': 'cv2', 'av': 'av'}
 """Distributions that every run needs, with their modules."""
 OPTIONAL = ('mmma', 'decord', 'safetensors', 'scikit-learn')
-_OPENCV = (
-    'opencv-python',
-    'opencv-contrib-python',
-    'opencv-python-headless',
-    'opencv-contrib-python-headless',
-)
+_OPENCV = ('opencv-python', 'opencv-contrib-python')
+_OPENCV += ('opencv-python-headless', 'opencv-contrib-python-headless')
 _SAME_FOLDER = (('mmengine', 'onedl-mmengine'), ('decord', 'decord2'))
 
 

@@ -30,35 +30,8 @@ from mmma.taxonomy import check_choice
 GROUPS = ('check', 'pack', 'pose', 'probe', 'gctsm', 'posec3d', 'table')
 """What ``--skip`` takes beside the names of single steps."""
 
-PRESETS: dict[str, dict[str, Any]] = {
-    # 32 is the batch that GC-TSM's rate is for; PoseC3D's is for 128: a quarter of it.
-    '1gpu': dict(gpus=1, probe='videomae-s', suffix='', batch_size=32),
-    # 8 x 16 = 128: four times GC-TSM's rate, PoseC3D's as published.
-    '8gpu': dict(gpus=8, probe='videomae-s', suffix='', batch_size=16),
-    'cpu-small': dict(gpus=0, probe='videomae-tiny', suffix='-tiny', epochs=4, runs=2),
-}
-"""What a kind of machine changes: processes of a training, each with a GPU (0: on the
-CPU), the frozen backbone's recipe, the end of the trained recipes' names, clips per
-process (the learning rate follows: auto_scale_lr), epochs and few-shot draws."""
-
-_COMMANDS = {
-    'check': 'data/check {data} --leakage --json {out}/check.json --workers {workers}',
-    'pack': 'data/pack {data} {out}/packed --tasks rec --workers {workers} '
-    '--allow-failures {skip_broken}',
-    'pose': 'data/pose {root} --backend {backend} --tasks rec --workers {workers} '
-    '--models {models} --device {device} --skip-broken {skip_broken}',
-    'probe-test': 'probe {probe} --data-root {root} --out {out}/probes '
-    '--no-pretrained {random} --skip-broken {skip_broken} --runs {runs}',
-    'probe-val': 'probe {probe} --data-root {root} --out {out}/probes '
-    '--no-pretrained {random} --skip-broken {skip_broken} '
-    '--subset val --protocols indomain',
-    'train': 'train {config} --data-root {root} --work-dir {place} --resume '
-    '--amp {amp} --cfg-options {options}',
-    'test': 'test {config} {trained} --data-root {root} --subset {subset} '
-    '--runs {draws} --work-dir {place} --dump {place}/scores.npz '
-    '--skip-broken {skip_broken}',
-}
-"""Words behind ``python -m mmma``; a flag whose field has no value is left out."""
+_TABLE = read_json(Path(__file__).parent / 'tables' / 'workflow.json')
+PRESETS: dict[str, dict[str, Any]] = _TABLE['presets']
 
 _SHOW_EVERY_SEC = 30
 _LAST_LINES = 15
@@ -218,7 +191,7 @@ def _steps(args: argparse.Namespace, root: Path) -> Iterator[Step]:
     }
 
     def words(name: str, **more: Any) -> tuple[str, ...]:
-        return _words(_COMMANDS[name], {**values, **more})
+        return _words(_TABLE['commands'][name], {**values, **more})
 
     # Those of mmma, and not what the current folder may have of that name.
     own, here = config_folders()[0], Path.cwd()

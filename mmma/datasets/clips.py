@@ -357,17 +357,11 @@ class ClipDataset(RootDataset):
             ``serialize_data`` of ``BaseDataset``.
 
     Raises:
-        FileNotFoundError: As ``RootDataset``.
-        ValueError: As ``RootDataset``.
+        FileNotFoundError, ValueError: As ``RootDataset``.
     """
 
     noun = 'clip'
-    columns = {
-        'clips': 'clip',
-        'labels': 'label',
-        'domains': 'domain',
-        'subjects': 'subject',
-    }
+    columns = dict(clips='clip', labels='label', domains='domain', subjects='subject')
 
     def __init__(
         self,

@@ -120,12 +120,12 @@ class WindowOptions:
     def tile(self, video_sec: float) -> list[Window]:
         """The windows of a video in testing; together they cover it."""
         length = grid_length(video_sec, self.rate)
-        return [
-            self._window(
-                start / self.rate, min(length - start, self.positions), video_sec
-            )
-            for start in window_starts(length, self.positions, self.overlap)
-        ]
+        starts = [(i, min(length - i, self.positions)) for i in self._starts(length)]
+        return [self._window(i / self.rate, valid, video_sec) for i, valid in starts]
+
+    def _starts(self, length: int) -> Sequence[int]:
+        """First positions of the windows of a video in testing."""
+        return window_starts(length, self.positions, self.overlap)
 
     def draw(self, video_sec: float, segments: np.ndarray) -> Window:
         """A random window for training, from numpy's global generator.
@@ -164,17 +164,11 @@ class DenseWindows(WindowOptions):
 
     stride: int = 1
 
-    def tile(self, video_sec: float) -> list[Window]:
-        """Windows from 0 on, until one reaches the end of the video."""
-        length = grid_length(video_sec, self.rate)
+    def _starts(self, length: int) -> Sequence[int]:
+        """From 0 on, until a window reaches the end of the video."""
         count = 1 + max(0, math.ceil((length - self.positions) / self.stride))
-        return [
-            self._window(
-                start / self.rate, min(length - start, self.positions), video_sec
-            )
-            for start in range(0, count * self.stride, self.stride)
-            if start < length  # a long stride can step over the end
-        ]
+        # A long stride can step over the end.
+        return range(0, min(count * self.stride, length), self.stride)
 
 
 @DATASETS.register_module()
@@ -212,12 +206,8 @@ class UntrimmedDataset(RootDataset):
     """
 
     noun = 'video'
-    columns = {
-        'videos': 'video',
-        'labels': 'labels',
-        'domains': 'domain',
-        'subjects': 'subject',
-    }
+    columns = dict(videos='video', labels='labels', domains='domain')
+    columns |= dict(subjects='subject')
     modalities = ('RGB', 'Pose', 'Feature')
 
     def __init__(

@@ -13,7 +13,7 @@ from mmcv.transforms import BaseTransform
 
 from mmma.data.arrays import SkeletonStore
 from mmma.data.joints import JointTree, get_layout, joint_tree
-from mmma.datasets.transforms.rgb import places_in_parts
+from mmma.datasets.transforms.rgb import UniformFrames, places_in_parts
 from mmma.datasets.windows import Window
 from mmma.registry import TRANSFORMS
 from mmma.taxonomy import check_choice
@@ -117,7 +117,7 @@ def _places(have: tuple[str, ...], wanted: tuple[str, ...]) -> np.ndarray:
 
 
 @TRANSFORMS.register_module()
-class UniformSkeletonFrames(BaseTransform):
+class UniformSkeletonFrames(UniformFrames):
     """Keep ``clip_len`` frames, one from each of as many equal parts of the clip.
 
     Places are those of :func:`places_in_parts`, views one after the other along T. A
@@ -136,14 +136,12 @@ class UniformSkeletonFrames(BaseTransform):
         ValueError: A number below 1, or several views in training.
     """
 
+    in_windows = 'WindowSkeleton'
+
     def __init__(self, clip_len: int, views: int = 1, test_mode: bool = False) -> None:
-        if clip_len < 1 or views < 1:
-            raise ValueError(f'clip_len {clip_len}, views {views}: use 1 or more.')
+        super().__init__(clip_len, views, test_mode)
         if views > 1 and not test_mode:
             raise ValueError(f'views {views}: several views need test_mode=True.')
-        self.clip_len = clip_len
-        self.views = views
-        self.test_mode = test_mode
 
     def transform(self, results: dict) -> dict:
         """Sample the frames."""
@@ -153,31 +151,26 @@ class UniformSkeletonFrames(BaseTransform):
         inds = np.minimum(inds.astype(np.int64), frames - 1)
         for key in ('keypoint', 'keypoint_score'):
             results[key] = results[key][:, inds]
-        results['frame_inds'] = inds
-        results['clip_len'] = self.clip_len
-        results['num_clips'] = self.views
+        results.update(frame_inds=inds, clip_len=self.clip_len, num_clips=self.views)
         return results
 
 
 # Length of limbs as a fraction of stature, by the names of their ends.
 # Source: Drillis and Contini, Body Segment Parameters, 1966 (as redrawn in Winter,
 # Biomechanics and Motor Control of Human Movement, figure 4.1).
+_SHOULDERS, _SHOULDER_WIDTH = ('left_shoulder', 'right_shoulder'), 0.259
 _LIMB_LENGTHS = {
-    ('left_shoulder', 'right_shoulder'): 0.259,
+    _SHOULDERS: _SHOULDER_WIDTH,
     **{
         (f'{side}_{a}', f'{side}_{b}'): length
         for side in ('left', 'right')
         for a, b, length in (
-            ('shoulder', 'hip', 0.288),
-            ('shoulder', 'elbow', 0.186),
-            ('elbow', 'wrist', 0.146),
-            ('hip', 'knee', 0.245),
+            *(('shoulder', 'hip', 0.288), ('shoulder', 'elbow', 0.186)),
+            *(('elbow', 'wrist', 0.146), ('hip', 'knee', 0.245)),
             ('knee', 'ankle', 0.246),
         )
     },
 }
-_SHOULDERS = ('left_shoulder', 'right_shoulder')
-_SHOULDER_WIDTH = _LIMB_LENGTHS[_SHOULDERS]
 
 
 @TRANSFORMS.register_module()

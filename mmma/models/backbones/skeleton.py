@@ -16,19 +16,10 @@ from mmma.data.joints import joint_tree
 from mmma.models.preprocessors import heatmap_channels
 from mmma.registry import MODELS
 
-PUBLISHED = dict(
-    depth=50,
-    base_channels=32,
-    num_stages=3,
-    out_indices=(2,),
-    stage_blocks=(4, 6, 3),
-    conv1_stride_s=1,
-    pool1_stride_s=1,
-    inflate=(0, 1, 1),
-    spatial_strides=(2, 2, 2),
-    temporal_strides=(1, 1, 2),
-    dilations=(1, 1, 1),
-)
+PUBLISHED = dict(depth=50, base_channels=32, num_stages=3, out_indices=(2,))
+PUBLISHED |= dict(stage_blocks=(4, 6, 3), conv1_stride_s=1, pool1_stride_s=1)
+PUBLISHED |= dict(inflate=(0, 1, 1), spatial_strides=(2, 2, 2), dilations=(1, 1, 1))
+PUBLISHED |= dict(temporal_strides=(1, 1, 2))
 """Source: MMAction2, configs/skeleton/posec3d, NTU60."""
 
 
