@@ -34,6 +34,7 @@ from mmma.data.arrays import FeaturesInfo, SkeletonStore, SkeletonWriter
 from mmma.data.clips import REQUIRED, read_rec, write_rec
 from mmma.data.convert import Options, convert
 from mmma.data.convert.events import (
+    FORMATS,
     Event,
     Recording,
     format_function,
@@ -548,7 +549,7 @@ def annotated(kind: str) -> Reader:
     def make(folder: Path) -> Path:
         return format_function('write', kind)(folder, RECORDINGS, SPACE)[0]
 
-    mutate = TABLES if kind == 'csv' else JSON
+    mutate = {'csv': TABLES, 'elan': LINES, 'textgrid': LINES}.get(kind, JSON)
     return Reader(kind, make, format_function('read', kind), mutate, check_recordings)
 
 
@@ -696,7 +697,7 @@ READERS: list[Reader] = [
         check_report,
         share=0.25,
     ),
-    *map(annotated, ('boris', 'csv', 'labelstudio', 'fiftyone')),
+    *map(annotated, FORMATS),
     Reader(
         'boris: events as rows',
         writes('events.csv', BORIS_ROWS),

@@ -116,7 +116,7 @@ def write_labelstudio(out: Path, recordings: Found, space: LabelSpace) -> list[P
         if not own.fps > 0:
             raise ValueError(
                 f'{own.name}: Label Studio counts frames, and how many this video has '
-                'per second is unknown: export from a data root, which knows'
+                'per second is unknown: give --videos DIR, or export from a data root'
             )
         url = f'/data/local-files/?d={quote(own.path)}' if own.path else own.name
         regions = [_region(at, event, own.fps) for at, event in enumerate(own.events)]
