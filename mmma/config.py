@@ -214,14 +214,12 @@ def check_groups(cfg: Any, source: str, needed: bool = False) -> Any:
                 )
         if value is None and needed and key in _NEEDED:
             raise ValueError(f'{source}: its config has no {key}')
-    own = isinstance(cfg.get('label_space'), Mapping)
-    if own:
-        with naming(source):
-            load_label_space(cfg['label_space'])
-    choices = ('label_space', None if own else LABEL_SPACES), ('task', ('rec', 'det'))
-    for key, allowed in choices:
-        if allowed and (key in cfg or needed):
-            check_choice(f'{key} of {source}', cfg.get(key), allowed)
+    for key, choices in (('label_space', LABEL_SPACES), ('task', ('rec', 'det'))):
+        if key == 'label_space' and isinstance(cfg.get(key), Mapping):
+            with naming(source):
+                load_label_space(cfg[key])
+        elif key in cfg or needed:
+            check_choice(f'{key} of {source}', cfg.get(key), choices)
     if not isinstance(cfg.get('data_root', ''), str):
         raise ValueError(f'{source}: data_root is {cfg["data_root"]!r}: name a folder')
     return cfg

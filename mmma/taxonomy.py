@@ -129,15 +129,11 @@ class LabelSpace:
         """Name of a shipped space, whatever its groups; of another, its object."""
         if self.name in LABEL_SPACES:
             return self.name
-        columns = {
-            'name': self.actions,
-            'body': [self.bodies[body] for body in self.body_of],
-            'description': self.descriptions,
-        }
-        actions = [
-            {key: texts[i] for key, texts in columns.items() if texts and texts[i]}
-            for i in range(self.num_actions)
-        ]
+        actions: list[dict[str, str]] = [{'name': name} for name in self.actions]
+        for action, body in zip(actions, self.body_of, strict=False):
+            action['body'] = self.bodies[body]
+        for action, text in zip(actions, self.descriptions, strict=False):
+            action |= {'description': text} if text else {}
         lists = {'bodies': [*self.bodies], 'domains': [*self.domains]}
         given = {key: names for key, names in lists.items() if names}
         return {'name': self.name, **given, 'actions': actions}

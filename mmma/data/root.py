@@ -380,16 +380,17 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
         raise ValueError(f"{file}: 'follow_links' is {follows!r}; use true or false")
     with naming(file):
         space = load_label_space(parsed['label_space'])
-    found = (
-        [*space.domains]
-        or [
-            *dict.fromkeys(
-                table_domains(file.with_name(REC_FILE), file.with_name(DET_FILE))
-            )
-        ]
-        or ['lab']
-    )
-    domains = parsed.get('domains', found)
+    found = []
+    if 'domains' not in parsed and not space.domains:
+        tables = (file.with_name(name) for name in (REC_FILE, DET_FILE))
+        found = [*dict.fromkeys(table_domains(*tables))]
+    if len(found) > 1:
+        raise ValueError(
+            f'{file}: the tables have the domains {", ".join(found)}: write them into '
+            f'it as "domains": {json.dumps(found, ensure_ascii=False)}, the one first '
+            'that zero-shot and few-shot train on'
+        )
+    domains = parsed.get('domains', [*space.domains] or found or ['lab'])
     named = isinstance(domains, list) and not any(map(has_controls, domains))
     if not named or not domains or {'', 'all', 'rest'} & set(domains):
         raise ValueError(
@@ -398,12 +399,6 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
         )
     if len(set(domains)) < len(domains):
         raise ValueError(f"{file}: 'domains' is {domains!r}; name each domain once")
-    if 'domains' not in parsed and len(found) > 1 and not space.domains:
-        raise ValueError(
-            f'{file}: the tables have the domains {", ".join(found)}: write them into '
-            f'it as "domains": {json.dumps(found, ensure_ascii=False)}, the one first '
-            'that zero-shot and few-shot train on'
-        )
     source = parsed.get('source_domain', domains[0])
     with naming(file):
         check_choice('source_domain', source, domains)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmma.data.clips import Clip, body_map, read_rec
-from mmma.data.root import INFO_FILE, DataRoot, read_info
+from mmma.data.root import DataRoot
 from mmma.evaluation.bootstrap import holm, mcnemar_exact, paired_bootstrap
 from mmma.evaluation.recognition import (
     Outcomes,
@@ -233,10 +233,9 @@ def compare_with(
 def _read_truth(gt: Path, results: Results) -> tuple[list[Clip], LabelSpace]:
     groups = results['options']['body_groups']
     classes = tuple(results['classes'])
-    told = [results.get('config', {}).get('label_space')]
-    told += [read_info(gt).label_space] if (gt / INFO_FILE).is_file() else []
-    own = [*LABEL_SPACES, *(space for space in told if isinstance(space, dict))]
-    spaces = [load_label_space(space, groups) for space in own]
+    told = results.get('config', {}).get('label_space')
+    known = [*LABEL_SPACES, *([told] if isinstance(told, dict) else [])]
+    spaces = [load_label_space(space, groups) for space in known]
     found = [space for space in spaces if space.actions == classes]
     if not found:
         raise ValueError(
