@@ -24,7 +24,10 @@ LABEL_SPACES = ('mma82', 'ma52')
 BODY_GROUPS = ('taxonomy', 'statistics')
 
 _TABLES = Path(__file__).parent / 'tables'
-_KEYS = ('name', 'bodies', 'actions', 'domains', 'title', 'source', 'notes')
+_KEYS = (
+    *('name', 'bodies', 'actions', 'domains'),
+    *('title', 'description', 'source', 'notes'),
+)
 _COUNTS = ('rec_instances', 'det_instances')
 _ACTION_KEYS = ('name', 'body', 'description', 'body_statistics', *_COUNTS)
 
