@@ -104,9 +104,14 @@ def format_function(action: str, kind: str) -> Callable[..., Any]:
 def tell_apart(recordings: Iterable[Recording]) -> list[Recording]:
     """Name recordings of one video by several annotators ``VIDEO@ANNOTATOR``.
 
-    A video that is there twice by the same, or by nobody, raises ValueError.
+    Videos of equal names have their paths as names. A video that is there twice by the
+    same, or by nobody, raises ValueError.
     """
-    found = list(recordings)
+    found, paths = list(recordings), defaultdict(set)
+    for own in found:
+        paths[own.name].add(own.path)
+    equal = (len(paths[own.name]) > 1 and own.path for own in found)
+    found = [replace(r, name=p) if p else r for r, p in zip(found, equal, strict=True)]
     counts = Counter(own.name for own in found)
     for at, own in enumerate(found):
         if counts[own.name] > 1 and own.annotator:

@@ -11,14 +11,21 @@ import csv
 import io
 import math
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmma.data.clips import seconds_of, split_name
 from mmma.data.convert.events import Event, Recording, tell_apart
 from mmma.data.convert.timelines import make_event
-from mmma.files import Problem, read_table, read_text, refuse, tell, write_file
+from mmma.files import (
+    Problem,
+    read_json,
+    read_table,
+    read_text,
+    refuse,
+    tell,
+    write_file,
+)
 from mmma.foreign import naming, spreadsheet
 from mmma.taxonomy import LabelSpace
 
@@ -29,25 +36,8 @@ COLUMNS = (
     *('tier', 'score', 'text', 'point'),
     *('annotator', 'video_path', 'video_fps', 'video_duration_sec'),
 )
-WORDS = {
-    'label': 'label labelid behavior behaviour code action event annotation class',
-    'start': 'start begin onset starttime begintime timestamp from time',
-    'end': 'end stop offset endtime stoptime endtimestamp to',
-    'duration': 'duration length',
-    'video': 'video file filename videofile videoname media mediafile mediafilename '
-    'clip recording observation observationid',
-    'subject': 'subject participant person individual actor focal patient child',
-    'tier': 'tier track group body layer',
-    'score': 'score confidence probability',
-    'text': 'text comment comments note notes remark remarks',
-    'annotator': 'annotator coder rater observer model',
-    'point': 'point',
-    'task': 'task',
-    'path': 'videopath',
-    'fps': 'videofps',
-    'length': 'videoduration',
-}
-"""What a column may be called, without capitals and ``_sec``; the first one counts."""
+WORDS = read_json(Path(__file__).with_name('columns.json'))
+"""What a column may be called, without capitals and units; the first one counts."""
 _SECONDS = re.compile(
     r'[\s_([-]{1,4}(s|secs?|seconds|ss\.msec|hh:mm:ss\S{0,4})[)\]]{0,2}$'
 )
@@ -128,7 +118,7 @@ def _read_table(file: Path) -> list[Recording]:
             boris = 'observation id' in text[:10_000].lower()
             raise ValueError(
                 f'{file}: no column for the {key} of an event, such as '
-                f'{", ".join(WORDS[key].split()[:3])} (times in seconds or hh:mm:ss); '
+                f'{", ".join(WORDS[key][:3])} (times in seconds or hh:mm:ss); '
                 f'there are: {", ".join(header) or "none"}'
                 f'{". Of BORIS? Then the format is boris" if boris else ""}'
             )
@@ -148,11 +138,10 @@ def _read_table(file: Path) -> list[Recording]:
     if {'rec', 'det'} <= {task for *_, task in videos}:
         tell([f'{file.name}: answers on clips (task rec) are left out'])
         videos = {key: own for key, own in videos.items() if key[2] != 'rec'}
-    stems = Counter(split_name(video)[0] for video in {video for video, *_ in videos})
     found = []
     for (video, by, _), (cells, events) in videos.items():
-        stem, ours = split_name(video)[0], 'path' in cells
-        name = video if ours or stems[stem] > 1 else stem
+        ours = 'path' in cells
+        name = video if ours or not video else split_name(video)[0]
         name = name or re.sub(r'[._](pred|predict|predictions)$', '', file.stem)
         path = _text(cells, 'path') if ours else video
         with naming(file):
@@ -166,7 +155,7 @@ def _places(header: Sequence[str]) -> dict[str, list[int]]:
     """Columns of each meaning; a time may have two, for people and for programs."""
     spaced = [re.sub('(?<=[a-z])(?=[A-Z])', ' ', name).lower() for name in header]
     words = [re.sub(r'[\W_]', '', _SECONDS.sub('', name)) for name in spaced]
-    found = {key: [w for w in own.split() if w in words] for key, own in WORDS.items()}
+    found = {key: [w for w in own if w in words] for key, own in WORDS.items()}
     return {
         key: [at for at, word in enumerate(words) if word == own[0]]
         for key, own in found.items()

@@ -59,8 +59,8 @@ def _known(**values: Any) -> dict[str, Any]:
 
 
 def _facts(own: Recording) -> dict[str, Any]:
-    about = {'fps': own.fps, 'duration_sec': own.duration_sec}
-    return _known(**about, annotator=own.annotator)
+    rate = _known(fps=own.fps, duration_sec=own.duration_sec)
+    return rate | _known(annotator=own.annotator)
 
 
 @contextmanager

@@ -138,6 +138,13 @@ def test_min_exports_and_a_file_per_annotation(tmp_path):
     assert (own.name, own.annotator) == ('a b', 'ann@x.org')
 
 
+def test_videos_of_equal_names(tmp_path):
+    tasks = [task(f'/data/local-files/?d=s{n}/a.mp4') for n in (1, 2)]
+    assert [x.name for x in read(tmp_path, tasks)] == ['s1/a.mp4', 's2/a.mp4']
+    with pytest.raises(ValueError, match="the video 'a@1' is annotated 2 times"):
+        read(tmp_path, tasks[:1] * 2)
+
+
 def test_several_annotators_truth_and_predictions(tmp_path):
     guess = {'model_version': 'm1', 'result': [region(1, 25, score=0.5)], 'score': 0.5}
     other = {'completed_by': 2, 'result': [region(26, 50)]}
