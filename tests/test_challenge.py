@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import re
 import shlex
 import zipfile
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pose_backends
 import pytest
+from pages import commands
 from video_files import make_video, moving_frames
 
 from mmma.cli import main
@@ -18,7 +18,6 @@ from mmma.data.root import DataRoot
 from mmma.evaluation.scores import ScoreTable, write_scores
 from mmma.taxonomy import load_label_space
 
-PAGE = Path(__file__).parents[1] / 'docs' / 'challenge.md'
 SMALL = {  # recipe of the page: one that two CPU cores train in seconds
     'configs/recog/videomae_mma82_indomain.py': 'recog/videomae-tiny_mma82_indomain',
     'configs/recog/posec3d_mma82_indomain.py': 'recog/skeletontcn-tiny_mma82_indomain',
@@ -37,26 +36,13 @@ INSTANCES = {  # video: frames (10 per second), and what happens
 }
 
 
-def commands(heading):
-    """Commands of a chapter of the page: name and arguments."""
-    (text,) = re.findall(
-        rf'^## {heading}\n(.*?)(?=^## |\Z)', PAGE.read_text(), re.M | re.S
-    )
-    blocks = ''.join(re.findall(r'^```bash\n(.*?)^```', text, re.M | re.S))
-    for line in blocks.replace('\\\n', ' ').splitlines():
-        python, tool, *argv = shlex.split(line)
-        name = tool.removeprefix('tools/').removesuffix('.py')
-        assert (python, f'tools/{name}.py') == ('python', tool)
-        yield name, argv
-
-
 def run(heading, capsys):
     """Run a chapter in the current folder; what each command tells, by its name.
 
     Names of tests end in the file that they dump.
     """
     told = {}
-    for name, argv in commands(heading):
+    for name, argv in commands('challenge.md', heading):
         small = [SMALL.get(a, a) for a in argv]
         small += ['--cfg-options', *QUICK[name]] if name in QUICK else []
         small += ['--no-pretrained'] if name == 'train' else []
