@@ -13,6 +13,7 @@ import yaml
 from fuzzing import Reader
 from mutations import (
     CODE_WORDS,
+    MARKUP_WORDS,
     YAML_WORDS,
     mutate_json,
     mutate_json_lines,
@@ -77,6 +78,7 @@ SPACE, OTHER = load_label_space('mma82'), load_label_space('ma52')
 TABLES, LINES = then_bytes(mutate_table), then_bytes(mutate_lines)
 JSON, JSON_LINES = then_bytes(mutate_json), then_bytes(mutate_json_lines)
 YAML = then_bytes(with_words(*YAML_WORDS), 0.05)
+MARKUP = then_bytes(with_words(*MARKUP_WORDS))
 CODE = then_bytes(with_words(*CODE_WORDS), 0.05)
 
 
@@ -549,7 +551,9 @@ def annotated(kind: str) -> Reader:
     def make(folder: Path) -> Path:
         return format_function('write', kind)(folder, RECORDINGS, SPACE)[0]
 
-    mutate = {'csv': TABLES, 'elan': LINES, 'textgrid': LINES}.get(kind, JSON)
+    if kind in ('elan', 'textgrid'):  # times may be any, which conversion tells
+        return Reader(kind, make, format_function('read', kind), MARKUP, check_texts)
+    mutate = TABLES if kind == 'csv' else JSON
     return Reader(kind, make, format_function('read', kind), mutate, check_recordings)
 
 
@@ -560,6 +564,12 @@ def check_recordings(recordings) -> None:
         assert isinstance(event.label, str)
         assert event.label
         assert event.score is None or 0 <= event.score <= 1
+    check_texts(recordings)
+
+
+def check_texts(recordings) -> None:
+    for event in (event for own in recordings for event in own.events):
+        assert np.isfinite(event.start_sec + event.end_sec + (event.score or 0))
         assert {*map(type, (event.subject, event.text, event.tier))} == {str}
     for own in recordings:
         assert {*map(type, (own.name, own.path, own.annotator))} == {str}
