@@ -64,23 +64,21 @@ def convert_events(kind: str, source: Path, out: Path, options: Options) -> Conv
     """
     if options.videos not in VIDEO_MODES:
         options = replace(options, videos='link', sources=Path(options.videos))
-    alone = source.is_file()
-    conversion = Conversion(SourceTree(source, alone=alone), out, options)
-    tree = conversion.sources or conversion.tree
-    if alone and tree is conversion.tree:  # videos lie beside the file
-        tree = SourceTree(source.parent, alone=True)
-        for file in sorted(source.parent.iterdir()):
-            if file.suffix.lower() in VIDEO_SUFFIXES:
-                stem = normalize('NFC', file.stem).casefold()
-                tree.videos[stem].append(PurePosixPath(file.name))
+    tree = SourceTree(source, alone=source.is_file())
+    conversion = Conversion(tree, out, options)
+    tree = _video_tree(conversion)
     kept = source / MAPPING_NAME
     given = options.mapping or (kept if kept.is_file() else None)
     keys = 'action_names', 'subsets', 'subjects', 'simulated', 'tiers'
     mapping = UserMapping.read(given, *keys)
     if given == kept:
         conversion.notices.append(f'{kept} is used; --mapping goes before it')
-    rate = {'fps': options.fps} if FORMATS[kind] == 'timelines' and options.fps else {}
-    recordings = format_function('read', kind)(source, **rate)
+    more: dict[str, Any] = {}
+    if FORMATS[kind] == 'timelines' and options.fps:
+        more['fps'] = options.fps
+    elif FORMATS[kind] == 'tiers':
+        more['groups'] = not (options.label_space or mapping.label_space)
+    recordings = format_function('read', kind)(source, **more)
     if not recordings:
         raise ValueError(f'{source}: no video with annotations is in it')
     recordings = _take_tiers(recordings, mapping.tiers, conversion.notices, source)
@@ -119,6 +117,20 @@ def convert_events(kind: str, source: Path, out: Path, options: Options) -> Conv
     info = DatasetInfo(out.resolve().name, *facts, domains=tuple(domains))
     conversion.write(info, space)
     return conversion
+
+
+def _video_tree(conversion: Conversion) -> SourceTree:
+    """Where videos are searched: as asked, in the source, or beside its one file."""
+    tree, source = conversion.sources or conversion.tree, conversion.tree.path
+    if conversion.sources and not tree.videos:
+        raise ValueError(f'{tree.path}: no video is in this folder')
+    if tree is conversion.tree and source.is_file():
+        tree = SourceTree(source.parent, alone=True)
+        for file in sorted(source.parent.iterdir()):
+            if file.suffix.lower() in VIDEO_SUFFIXES:
+                stem = normalize('NFC', file.stem).casefold()
+                tree.videos[stem].append(PurePosixPath(file.name))
+    return tree
 
 
 def _by_start(table: Mapping[str, str], name: str) -> str:

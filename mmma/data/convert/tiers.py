@@ -49,9 +49,12 @@ _NOTES = {'mmma-score': '-score', 'mmma-text': '-text'}  # types, ends of names
 _LANGUAGE = 'und', 'http://cdb.iso.org/lg/CDB-00130975-001', 'undetermined (und)'
 
 
-def read_elan(path: Path) -> list[Recording]:
-    """Read an ``.eaf`` file, or those of a folder; a video is the first one linked."""
-    return [_read_eaf(file, name) for name, file in _files(path, '.eaf')]
+def read_elan(path: Path, groups: bool = False) -> list[Recording]:
+    """Read an ``.eaf`` file, or those of a folder; a video is the first one linked.
+
+    With ``groups``, events that named no tier have the group in which they stand.
+    """
+    return [_read_eaf(file, name, groups) for name, file in _files(path, '.eaf')]
 
 
 def write_elan(
@@ -61,9 +64,9 @@ def write_elan(
     return [_write_eaf(_place(out, r.name, '.eaf'), r, space) for r in recordings]
 
 
-def read_textgrid(path: Path) -> list[Recording]:
-    """Read a ``.TextGrid``, or those of a folder, long or short, UTF-8 or UTF-16."""
-    return [_read_grid(file, name) for name, file in _files(path, '.TextGrid')]
+def read_textgrid(path: Path, groups: bool = False) -> list[Recording]:
+    """Read a ``.TextGrid``, or those of a folder, as :func:`read_elan` does."""
+    return [_read_grid(file, name, groups) for name, file in _files(path, '.TextGrid')]
 
 
 def write_textgrid(
@@ -194,7 +197,11 @@ def _own_facts(recording: Recording, grouped: set[str]) -> str:
 
 
 def _with_facts(
-    recording: Recording, told: str, tiers: dict[Key, list[Item]], path: Path
+    recording: Recording,
+    told: str,
+    tiers: dict[Key, list[Item]],
+    path: Path,
+    groups: bool,
 ) -> Recording:
     """A recording with what :func:`_own_facts` told, and the events of its tiers."""
     facts, _ = parse_json(told, path)
@@ -202,7 +209,7 @@ def _with_facts(
     numbers = {k: v for k in ('fps', 'duration_sec') if is_number(v := facts.get(k))}
     keys = 'path', 'annotator', 'subject', 'domain'
     texts = {k: v for k in keys if isinstance(v := facts.get(k), str)}
-    grouped = facts.get('groups')
+    grouped = None if groups else facts.get('groups')
     events = _join(tiers, grouped if isinstance(grouped, list) else [])
     own = {k: v for k in keys if (v := getattr(recording, k))}
     return replace(recording, **{**numbers, **texts, **own, 'events': events})
@@ -293,7 +300,7 @@ def _sort_slots(eaf: Any) -> None:
             own[key] = new[start], new[end], *rest
 
 
-def _read_eaf(file: Path, name: str) -> Recording:
+def _read_eaf(file: Path, name: str, groups: bool) -> Recording:
     elan = _package('pympi.Elan')
     try:
         eaf = elan.Eaf(str(file), suppress_version_warning=True)
@@ -336,7 +343,7 @@ def _read_eaf(file: Path, name: str) -> Recording:
     annotator = next(filter(None, people), '')
     own = next((text for key, text in eaf.properties if key == _OWN), None)
     recording = Recording(name, path, annotator=annotator)
-    return _with_facts(recording, own or '{}', tiers, file)
+    return _with_facts(recording, own or '{}', tiers, file, groups)
 
 
 def _spans(eaf: Any, file: Path) -> dict[str, tuple[int, int]]:
@@ -466,7 +473,7 @@ def _parts(text: str) -> tuple[str, float | None, str]:
         return text, None, ''
 
 
-def _read_grid(file: Path, name: str) -> Recording:
+def _read_grid(file: Path, name: str, groups: bool) -> Recording:
     praat = _package('praatio.textgrid')
     try:
         grid = praat.openTextgrid(str(file), False, 'silence', 'rename')
@@ -496,7 +503,7 @@ def _read_grid(file: Path, name: str) -> Recording:
             event = Event(times[0], times[-1], label[0], score=label[1], text=label[2])
             items.append((start_ms, max(end_ms, start_ms + 1), event))
     recording = Recording(name, duration_sec=float(grid.maxTimestamp))
-    recording = _with_facts(recording, told, tiers, file)
+    recording = _with_facts(recording, told, tiers, file, groups)
     if '"duration_sec": null' in told:
         recording = replace(recording, duration_sec=math.nan)
     return recording

@@ -235,6 +235,19 @@ def test_labels(tmp_path):
         convert('ma52', source, tmp_path / 'ma52', Options(label_space='mma82'))
 
 
+def test_groups_are_those_of_tiers_that_events_did_not_name(tmp_path):
+    events = [Event(i, i + 1, label) for i, label in enumerate(SPACE.actions)]
+    source = annotate(tmp_path / 'src', Recording('a', events=tuple(events)))
+    root, notices = to_root(source)
+    space = root.label_space()
+    assert space.bodies == ('hands', 'head')
+    assert {i.tier for i in root.read_det()[0].instances} == {*SPACE.bodies}
+    assert 'label space src-labels: 3 actions, 2 groups' in notices
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(ValueError, match='empty: no video is in this folder'):
+        to_root(source, videos=str(tmp_path / 'empty'), force=True)
+
+
 @pytest.fixture(scope='module')
 def det_root(tmp_path_factory):
     """A root with overlaps, points, several persons, scores and notes."""
