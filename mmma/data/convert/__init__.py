@@ -49,7 +49,7 @@ def convert(
     check_choice('format', kind, tuple(CONVERTERS))
     if options and options.sources and kind != 'mma82':
         raise ValueError(f'--sources is for mma82, not for {kind}: leave it out')
-    if options and options.label_space and kind not in FORMATS:
+    if options and options.label_space and kind in ('ma52', 'mma52', 'mma82'):
         raise ValueError(f'--label-space is for annotation tools, not for {kind}')
     out = Path(out)
     there = out.exists()

@@ -18,6 +18,7 @@ import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from mmma.taxonomy import (
     SUBSETS,
     LabelSpace,
     load_label_space,
+    read_label_space,
     suggest,
 )
 from mmma.video import probe_video
@@ -63,6 +65,9 @@ def convert_detection(
     tree, path = open_source(source, ('.json',))
     conversion = Conversion(tree, out, options)
     mapping = UserMapping.read(options.mapping, *MAPPING_KEYS)
+    if options.label_space:
+        own = read_label_space(options.label_space).plain()
+        mapping = replace(mapping, label_space=own)
     odd = odd_videos(path)
     entries, lines = _read(kind, path, odd)
     videos = {}

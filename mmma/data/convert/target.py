@@ -343,7 +343,7 @@ class Options:
             for pyskl: label_space, splits or subset, domain, domains, layout; for
             opentad, pointtad: label_space, action_names, first_index, subsets, domain,
             domains; for annotation tools: these but first_index, and subjects, tiers
-        label_space (NAME|FILE): of annotation tools (default: the labels found)
+        label_space (NAME|FILE): of tools (default: the labels found), opentad, ...
         sources (DIR): for mma82: folder with source videos of which rows of the release
             are spans; what it lacks is listed in missing_sources.csv
         force: write into a folder that is not empty; a root in it stays until all of

@@ -335,3 +335,18 @@ def test_odd_segments_are_refused_if_strict_or_most(opentad, tmp_path):
         with pytest.raises(ValueError, match='frames taken for seconds'):
             opentad({'v7': entry(*bad)}, **options)
     assert not (tmp_path / 'out').exists()
+
+
+def test_an_own_label_space_with_domains_of_any_name(opentad, tmp_path):
+    actions = [{'name': 'Waving hands'}, {'name': 'pointing'}]
+    path = tmp_path / 'space.json'
+    path.write_text(json.dumps({'name': 'own', 'actions': actions}))
+    found = {'segment': [0.5, 1.0], 'label': 'waving_hands'}
+    database = {
+        'a': {**entry(found), 'domain': 'clinic'},
+        'b': {**entry(found, subset='testing'), 'domain': 'home'},
+    }
+    root, _ = opentad(database, label_space=str(path))
+    assert root.domains == (('clinic', 'home'), 'clinic')
+    assert [v.instances[0].label for v in root.read_det()] == [0, 0]
+    assert root.label_space().actions == ('Waving hands', 'pointing')
