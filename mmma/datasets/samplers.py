@@ -277,8 +277,7 @@ class EpochSampler(Sampler[SampleKey]):
             raise ValueError(f'repeats {repeats!r}: use a whole number from 1')
         self.repeats = repeats
         self.rank, self.world_size = get_dist_info()
-        self.dataset = dataset
-        self.shuffle = shuffle
+        self.dataset, self.shuffle = dataset, shuffle
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = 0
 

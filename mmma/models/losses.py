@@ -97,8 +97,7 @@ class ClassBalancedFocalLoss(ClassCountLoss):
             )
         if not gamma >= 0:
             raise ValueError(f'ClassBalancedFocalLoss: gamma {gamma}: use one from 0.')
-        self.beta = beta
-        self.gamma = gamma
+        self.beta, self.gamma = beta, gamma
 
     def class_weights(self, counts: Tensor) -> Tensor:
         """Weights (K,) of classes with (K,) training clips."""

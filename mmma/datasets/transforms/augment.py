@@ -347,9 +347,7 @@ class SkeletonJitter(BaseTransform):
     def __init__(
         self, degrees: float = 10.0, scale: float = 0.1, shear: float = 0.1
     ) -> None:
-        self.degrees = degrees
-        self.scale = scale
-        self.shear = shear
+        self.degrees, self.scale, self.shear = degrees, scale, shear
 
     def transform(self, results: dict) -> dict:
         """Distort ``keypoint``."""
@@ -383,9 +381,7 @@ class SkeletonBend(BaseTransform):
     def __init__(
         self, degrees: float = 5.0, leg_degrees: float = 30.0, scale: float = 0.1
     ) -> None:
-        self.degrees = degrees
-        self.leg_degrees = leg_degrees
-        self.scale = scale
+        self.degrees, self.leg_degrees, self.scale = degrees, leg_degrees, scale
 
     def transform(self, results: dict) -> dict:
         """Change ``keypoint``."""

@@ -83,9 +83,7 @@ class UniformFrames(BaseTransform):
             raise ValueError(
                 f'clip_len {clip_len}, views {views}: use whole numbers from 1'
             )
-        self.clip_len = clip_len
-        self.views = views
-        self.test_mode = test_mode
+        self.clip_len, self.views, self.test_mode = clip_len, views, test_mode
 
     def transform(self, results: dict) -> dict:
         """Choose frames by ``times_sec`` and ``duration_sec``."""

@@ -61,8 +61,7 @@ class LoadSkeleton(BaseTransform):
             raise ValueError(f'num_person {num_person}: use a whole number from 1.')
         self.joints = joints
         self.layout = None if layout is None else get_layout(layout)
-        self.num_person = num_person
-        self.task = task
+        self.num_person, self.task = num_person, task
         if self.layout is not None:
             joint_tree(self.layout, joints)
 
@@ -371,8 +370,7 @@ class SkeletonCompact(BaseTransform):
                 f'padding {padding}, hw_ratio {hw_ratio}: use a padding from 0 and a '
                 'ratio above 0.'
             )
-        self.padding = padding
-        self.threshold = threshold
+        self.padding, self.threshold = padding, threshold
         self.hw_ratio = hw_ratio
 
     def transform(self, results: dict) -> dict:

@@ -135,8 +135,7 @@ class GroupContext(nn.Module):
                 f'context cdiv={cdiv}: use a whole number from {len(GATES)} that '
                 f'divides the {channels} channels of the block.'
             )
-        self.num_segments = num_segments
-        self.cdiv = cdiv
+        self.num_segments, self.cdiv = num_segments, cdiv
         width = channels // cdiv
         self.l = LocalGate(width)
         self.t = TemporalGate(width)
@@ -239,8 +238,7 @@ class ShiftedConv(nn.Module):
         self, net: nn.Conv2d, num_segments: int, shift_div: int, squeeze: int
     ) -> None:
         super().__init__()
-        self.net = net
-        self.num_segments = num_segments
+        self.net, self.num_segments = net, num_segments
         self.shift_div = shift_div
         self.fcce = SqueezeGate(net.in_channels, squeeze) if squeeze else None
 

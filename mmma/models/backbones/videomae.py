@@ -294,8 +294,7 @@ class VideoMAEViT(BaseModule):
         arch = find_arch(arch)
         if num_frames is not None:
             arch = replace(arch, num_frames=num_frames)
-        self.arch = arch
-        self.with_cp = with_cp
+        self.arch, self.with_cp = arch, with_cp
         self.return_feat_map = return_feat_map
         self.patch_embed = TubeletEmbed(arch)
         table = sinusoid_table(math.prod(arch.grid), arch.embed_dims)

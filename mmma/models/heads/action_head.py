@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from mmma.registry import MODELS
 from mmma.taxonomy import check_choice, load_label_space
 
-POOLINGS = {'clip': 5, 'graph': 5, 'segments': 4, 'none': 2}
-"""Dimensions of the features that each pooling takes."""
+POOLINGS = {'clip': (2, 3, 4), 'graph': (1, 3, 4), 'segments': (2, 3), 'none': ()}
+"""Axes of the features that each pooling averages, all but views and channels."""
+_TOKEN_AXES = {'clip': (3, 4), 'graph': (1, 4), 'segments': (2, 3)}
 AVERAGES = ('prob', 'score')
 _FLOOR = 1e-30  # of body probabilities: keeps the fusion of contradictions finite
 
@@ -141,8 +142,7 @@ class ActionHead(ClassesOfData, BaseHead):
             **kwargs,
         )
         self.pooling = check_choice('pooling', pooling, tuple(POOLINGS))
-        self.num_segments = num_segments
-        self.init_std = init_std
+        self.num_segments, self.init_std = num_segments, init_std
         self.dropout = nn.Dropout(dropout_ratio)
         self.fc_cls = nn.Linear(in_channels, num_classes)
         self.fc_body: nn.Linear | None = None
@@ -172,38 +172,34 @@ class ActionHead(ClassesOfData, BaseHead):
             counts = count_labels(dataset_meta['labels'], self.num_classes)
             self.loss_cls.set_class_counts(counts)
 
-    def pool(self, x: Tensor, num_segs: int | None = None) -> Tensor:
+    def pool(self, x: Tensor) -> Tensor:
         """Features (N * views, D) that the classifiers see, after dropout.
 
-        ``num_segs``, frames of all views from ``Recognizer2D``, is unused, because
-        ``num_segments`` says how many make one view.
+        ``num_segments`` says how many frames make one view, not ``Recognizer2D``.
 
         Raises:
             ValueError: ``x`` has another shape than ``pooling`` takes.
         """
-        if x.ndim != POOLINGS[self.pooling]:
+        axes = POOLINGS[self.pooling]
+        if x.ndim != 2 + len(axes):
             raise ValueError(
                 f'features of shape {tuple(x.shape)} do not fit pooling '
                 f'{self.pooling!r} of ActionHead, which takes '
-                f'{POOLINGS[self.pooling]} dimensions: choose another pooling.'
+                f'{2 + len(axes)} dimensions: choose another pooling.'
             )
-        if self.pooling == 'clip':
-            x = x.mean(dim=(2, 3, 4))  # (N, D, T, H, W) -> (N, D)
-        elif self.pooling == 'graph':
-            x = x.mean(dim=(1, 3, 4))  # (N, M, D, T, V) -> (N, D)
-        elif self.pooling == 'segments':
-            if len(x) % self.num_segments:
-                raise ValueError(
-                    f'{len(x)} frames are no multiple of num_segments '
-                    f'{self.num_segments} of ActionHead: sample as many per view.'
-                )
-            x = self.dropout(x.mean(dim=(2, 3)))  # (N*S, D, H, W) -> (N*S, D)
-            return x.unflatten(0, (-1, self.num_segments)).mean(dim=1)  # (N, D)
-        return self.dropout(x)
+        x = self.dropout(x.mean(dim=axes) if axes else x)  # (N or N*S, D)
+        if self.pooling != 'segments':
+            return x
+        if len(x) % self.num_segments:
+            raise ValueError(
+                f'{len(x)} frames are no multiple of num_segments '
+                f'{self.num_segments} of ActionHead: sample as many per view.'
+            )
+        return x.unflatten(0, (-1, self.num_segments)).mean(dim=1)  # (N, D)
 
-    def forward(self, x: Tensor, num_segs: int | None = None, **kwargs: Any) -> Tensor:
+    def forward(self, x: Tensor, **kwargs: Any) -> Tensor:
         """Logits (N * views, K) of backbone features; see :meth:`pool`."""
-        return self.fc_cls(self.pool(x, num_segs))
+        return self.fc_cls(self.pool(x))
 
     def loss(self, feats: Tensor, data_samples: list, **kwargs: Any) -> dict:
         """Losses of samples with ``gt_label``, an index (1,) or shares (K,).
@@ -211,20 +207,16 @@ class ActionHead(ClassesOfData, BaseHead):
         ``loss_cls``, with ``body`` also ``loss_body``; and of hard labels ``top1_acc``,
         ``top5_acc``, with ``body`` also ``body_top1_acc``.
         """
-        features = self.pool(feats, kwargs.get('num_segs'))
+        features = self.pool(feats)
         # NumPy, in which upstream computes accuracies, has no bfloat16.
         losses = self.loss_by_feat(self.fc_cls(features).float(), data_samples)
         if self.fc_body is not None:
-            labels = torch.stack([s.gt_label for s in data_samples]).to(features.device)
             logits = self.fc_body(features).float()
-            if labels.shape[1] == 1:
-                bodies = self.body_of[labels[:, 0]]
-                hits = logits.detach().argmax(dim=1) == bodies
+            groups = F.one_hot(self.body_of, self.num_bodies).float()  # (K, B)
+            target = _targets(data_samples, groups)
+            if len(data_samples[0].gt_label) == 1:
+                hits = logits.detach().argmax(dim=1) == target.argmax(dim=1)
                 losses['body_top1_acc'] = hits.float().mean()
-                target = F.one_hot(bodies, self.num_bodies).float()
-            else:
-                groups = F.one_hot(self.body_of, self.num_bodies)  # (K, B)
-                target = labels.float() @ groups.float()
             smoothing = self.label_smooth_eps
             loss = F.cross_entropy(logits, target, label_smoothing=smoothing)
             losses['loss_body'] = self.body_loss_weight * loss
@@ -235,7 +227,7 @@ class ActionHead(ClassesOfData, BaseHead):
 
         Views are what there are more features than samples.
         """
-        features = self.pool(feats, kwargs.get('num_segs'))
+        features = self.pool(feats)
         views = len(features) // len(data_samples)
         scores = self._probabilities(self.fc_cls(features), views)
         if self.fc_body is not None:
@@ -276,24 +268,25 @@ class TokenHead(ActionHead):
     pooling ``none``, which leaves nothing to average.
     """
 
-    def pool(self, x: Tensor, num_segs: int | None = None) -> Tensor:
+    def pool(self, x: Tensor) -> Tensor:
         """Tokens (N * views * T', D), in order of time within a view.
 
         Raises:
             ValueError: ``x`` has another shape.
         """
-        if x.ndim != POOLINGS[self.pooling] or self.pooling == 'none':
+        if x.ndim != 2 + len(POOLINGS[self.pooling]) or self.pooling == 'none':
             raise ValueError(
                 f'features of shape {tuple(x.shape)} hold no tokens for pooling '
                 f'{self.pooling!r}: the backbone must give a map of them.'
             )
-        if self.pooling == 'segments':
-            return x.mean(dim=(2, 3))  # (N*S, D, H, W) -> (N*S, D)
-        if self.pooling == 'clip':
-            x = x.mean(dim=(3, 4))  # (N, D, T, H, W) -> (N, D, T)
-        else:
-            x = x.mean(dim=(1, 4))  # (N, M, D, T, V) -> (N, D, T)
-        return x.transpose(1, 2).flatten(0, 1)  # (N, D, T) -> (N*T, D)
+        x = x.mean(dim=_TOKEN_AXES[self.pooling])  # (N*S, D) or (N, D, T)
+        return x if x.ndim == 2 else x.transpose(1, 2).flatten(0, 1)  # -> (N*T, D)
+
+
+def _targets(data_samples: list, table: Tensor) -> Tensor:
+    """Rows (N, D) of a table (K, D) for labels of samples; shares (K,) mix them."""
+    labels = torch.stack([s.gt_label for s in data_samples]).to(table.device)
+    return table[labels[:, 0]] if labels.shape[1] == 1 else labels.float() @ table
 
 
 def fuse_bodies(
@@ -437,11 +430,7 @@ class MANetHead(ActionHead):
     def loss(self, feats: Tensor, data_samples: list, **kwargs: Any) -> dict:
         """Losses of ``ActionHead``, and ``loss_embedding``."""
         losses = super().loss(feats, data_samples, **kwargs)
-        labels = torch.stack([s.gt_label for s in data_samples]).to(feats.device)
-        if labels.shape[1] == 1:
-            target = self.label_vectors[labels[:, 0]]  # (N, 300)
-        else:
-            target = labels.float() @ self.label_vectors
+        target = _targets(data_samples, self.label_vectors)  # (N, 300)
         error = F.mse_loss(self.embed(feats).float(), target)
         losses['loss_embedding'] = self.embedding_weight * error
         return losses

@@ -389,8 +389,7 @@ class TriDetHead(SegmentHead):
         self, num_bins: int = 16, iou_power: float = 0.2, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.num_bins = num_bins
-        self.iou_power = iou_power
+        self.num_bins, self.iou_power = num_bins, iou_power
         self.reg_head = self._layer(2 * (num_bins + 1))
         self.cls_start_convs, self.cls_end_convs = self._tower(), self._tower()
         self.cls_start_head = self._layer(self.num_classes)
