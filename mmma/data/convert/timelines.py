@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -278,7 +279,8 @@ def write_fiftyone(out: Path, recordings: Found, space: LabelSpace) -> list[Path
             labels[own.name].append(item | _known(attributes=notes))
     facts = {own.name: _facts(own) for own in recordings}
     content = {'classes': list(classes), 'labels': labels, 'videos': facts}
-    paths = {own.name: own.path for own in recordings if own.path}
+    # FiftyOne takes the last suffix off these keys, if only what follows a dot.
+    paths = {r.name + split_name(r.path)[1]: r.path for r in recordings if r.path}
     files = {'labels.json': content} | ({'data.json': paths} if paths else {})
     return [_dump(Path(out) / name, own) for name, own in files.items()]
 
@@ -295,6 +297,7 @@ def read_fiftyone(path: Path, fps: float = math.nan) -> list[Recording]:
         raise ValueError(f'{file}: labels must be an object, a list for each video')
     manifest = file.with_name('data.json')
     paths = read_json(manifest) if manifest.is_file() else {}
+    paths = {os.path.splitext(key)[0]: own for key, own in paths.items()} | paths
     for place in sorted(file.parent.glob('data/**/*')):
         if place.suffix.lower() in VIDEO_SUFFIXES:
             name = place.relative_to(file.parent / 'data').with_suffix('').as_posix()

@@ -1,5 +1,6 @@
 import json
 import math
+import os
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -36,7 +37,7 @@ TRUTH = (
 )
 RECORDINGS = [
     Recording('one', 'videos/a b/one.mp4', 25.0, 7300.04, TRUTH, 'Zoë'),
-    Recording('two', 'two.avi', 29.97, events=(replace(TRUTH[1], score=0.5),)),
+    Recording('two.5', 'two.5.avi', 29.97, events=(replace(TRUTH[1], score=0.5),)),
     Recording('nothing', 'nothing.mp4', 30.0),
 ]
 
@@ -209,7 +210,11 @@ def test_files_of_fiftyone(tmp_path):
     assert first['attributes']['subject'] == 'Ann'
     assert moment['timestamps'] == [3723.456, 3723.456]
     assert late['timestamps'] == [3724.0011, 7201.5]
-    assert json.loads(data.read_text('utf-8'))['two'] == 'two.avi'
+    paths = json.loads(data.read_text('utf-8'))
+    assert paths['two.5.avi'] == 'two.5.avi'  # its importer makes two.5 of the key
+    assert {os.path.splitext(key)[0] for key in paths} == set(content['labels'])
+    data.write_text(json.dumps({'two.5': 'x.avi', 'one': 'y.mp4'}))
+    assert [own.path for own in read_fiftyone(labels)] == ['y.mp4', 'x.avi', '']
 
 
 @pytest.mark.parametrize(
