@@ -429,8 +429,8 @@ def _split(
         notices.append(f'persons of the subsets: {told}')
     if families and (lacking := [s for s in SUBSETS if not found[s]]):
         notices.append(
-            f'{len(families)} persons or videos that share nobody are too few for '
-            f'{" and ".join(lacking)}: nothing is in it'
+            f'nothing is in {" and ".join(lacking)}: too few persons, or videos where '
+            'no person is told'
         )
     return subsets
 

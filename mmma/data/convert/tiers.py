@@ -34,7 +34,7 @@ import numpy as np
 from mmma.data.convert.events import Event, Recording, media_name
 from mmma.data.convert.target import SourceTree
 from mmma.files import draft, leaves_root, tell, write_file
-from mmma.foreign import first_line, has_controls, is_number, parse_json
+from mmma.foreign import finite, first_line, has_controls, is_number, parse_json
 from mmma.taxonomy import LabelSpace
 from mmma.video import VIDEO_SUFFIXES
 
@@ -184,14 +184,9 @@ def _join(tiers: dict[Key, list[Item]], grouped: Sequence[str]) -> tuple[Event, 
 
 
 def _own_facts(recording: Recording, grouped: set[str]) -> str:
-    facts = {
-        'fps': recording.fps,
-        'duration_sec': recording.duration_sec,
-        'annotator': recording.annotator,
-        'subject': recording.subject,
-        'domain': recording.domain,
-        'groups': sorted(grouped),
-    }
+    keys = 'fps', 'duration_sec', 'annotator', 'subject', 'domain'
+    facts = {key: getattr(recording, key) for key in keys}
+    facts['groups'] = sorted(grouped)
     known = {k: v for k, v in facts.items() if v and v == v}  # no NaN
     return json.dumps(known, ensure_ascii=False)
 
@@ -301,12 +296,21 @@ def _sort_slots(eaf: Any) -> None:
 
 
 def _read_eaf(file: Path, name: str, groups: bool) -> Recording:
-    elan = _package('pympi.Elan')
+    elan, path = _package('pympi.Elan'), ''
     try:
         eaf = elan.Eaf(str(file), suppress_version_warning=True)
         if eaf.header.get('TIME_UNITS', 'milliseconds') != 'milliseconds':
             raise ValueError(f'times in {eaf.header["TIME_UNITS"]}')
-        spans = _spans(eaf, file)
+        spans, origin_ms, linked = _spans(eaf, file), 0, []
+        for media in eaf.media_descriptors:
+            url = media.get('MEDIA_URL') or media.get('RELATIVE_MEDIA_URL') or ''
+            seen = url.lower().endswith(VIDEO_SUFFIXES)
+            if not path or (seen and not linked):  # a video before a sound
+                path = media_name(url)
+                origin_ms = int(float(media.get('TIME_ORIGIN') or 0))
+            linked += [url] if seen else []
+        if origin_ms:  # where the file's zero is in the video
+            spans = {k: (a + origin_ms, b + origin_ms) for k, (a, b) in spans.items()}
         tiers = _read_tiers(eaf, spans)
     except Exception as error:  # pympi trusts what it reads
         if isinstance(error, OSError):
@@ -315,30 +319,8 @@ def _read_eaf(file: Path, name: str, groups: bool) -> Recording:
             f'{file}: not readable as ELAN ({first_line(error)}): open it in ELAN and '
             'save it'
         ) from None
-    media = eaf.media_descriptors
-    urls = [m.get('MEDIA_URL') or m.get('RELATIVE_MEDIA_URL') or '' for m in media]
-    videos = [i for i, url in enumerate(urls) if url.lower().endswith(VIDEO_SUFFIXES)]
-    first = next(iter([*videos, *range(len(media))]), None)
-    if len(videos) > 1:
-        tell([f'{file}: {len(videos)} videos are linked; the first one is taken'])
-    path, origin_ms = '', 0
-    if first is not None:
-        path = media_name(urls[first])
-        origin_ms = int(float(media[first].get('TIME_ORIGIN') or 0))
-    if origin_ms:  # where the file's zero is in the video
-        for items in tiers.values():
-            items[:] = [
-                (
-                    start + origin_ms,
-                    end + origin_ms,
-                    replace(
-                        event,
-                        start_sec=(start + origin_ms) / 1000,
-                        end_sec=(end + origin_ms) / 1000,
-                    ),
-                )
-                for start, end, event in items
-            ]
+    if len(linked) > 1:
+        tell([f'{file}: {len(linked)} videos are linked; the first one is taken'])
     people = (own[2].get('ANNOTATOR') for own in eaf.tiers.values())
     annotator = next(filter(None, people), '')
     own = next((text for key, text in eaf.properties if key == _OWN), None)
@@ -397,12 +379,10 @@ def _read_tiers(eaf: Any, spans: dict[str, tuple[int, int]]) -> dict[Key, list[I
     These are our tiers of confidence and text, and annotations one to one with another
     that no vocabulary restricts.
     """
-    values = {
-        key: own[2] for tier in eaf.tiers.values() for key, own in tier[0].items()
-    }
-    values |= {
-        key: own[1] for tier in eaf.tiers.values() for key, own in tier[1].items()
-    }
+    values: dict[str, str] = {}
+    for aligned, referring, *_ in eaf.tiers.values():
+        values |= {key: own[2] for key, own in aligned.items()}
+        values |= {key: own[1] for key, own in referring.items()}
     notes: dict[str, list[str]] = defaultdict(list)
     scores: dict[str, float] = {}
     events = []
@@ -414,9 +394,9 @@ def _read_tiers(eaf: Any, spans: dict[str, tuple[int, int]]) -> dict[Key, list[I
         events += [(key, own) for own in aligned]
         for own, (parent, value, *_) in referring.items():
             name = kind.get('LINGUISTIC_TYPE_ID')
-            number = re.fullmatch(r'-?\d[\d.e+-]*', value.strip())
-            if name == 'mmma-score' and number:
-                scores[parent] = float(value)
+            score = _number(value) if name == 'mmma-score' else None
+            if score is not None:
+                scores[parent] = score
             elif free and values.get(parent, '').strip():
                 notes[parent].append(
                     value if name == 'mmma-text' else f'{full}: {value}'
@@ -467,10 +447,16 @@ def _write_grid(file: Path, recording: Recording, space: LabelSpace) -> Path:
 def _parts(text: str) -> tuple[str, float | None, str]:
     """Label, confidence and text of an interval or point of a TextGrid."""
     label, score, more = _LABEL.fullmatch(text.strip()).groups()  # matches any
+    if score is not None and _number(score) is None:
+        label = f'{label} [{score}]'
+    return label, _number(score or ''), more or ''
+
+
+def _number(text: str) -> float | None:
     try:
-        return label, None if score is None else float(score), more or ''
+        return finite(text)
     except ValueError:
-        return text, None, ''
+        return None
 
 
 def _read_grid(file: Path, name: str, groups: bool) -> Recording:

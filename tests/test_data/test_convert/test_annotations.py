@@ -79,7 +79,7 @@ def test_files_without_videos(tmp_path):
     }
     assert float(last['end_sec']) - float(last['start_sec']) == pytest.approx(1 / 30)
     assert root.domains == (('lab',), 'lab')
-    assert 'too few for val and test' in notices
+    assert 'nothing is in val and test: too few persons' in notices
 
 
 def test_videos_are_found_by_the_name_in_the_file_then_by_its_own(tmp_path):
@@ -144,7 +144,7 @@ def test_nobody_is_in_two_subsets(tmp_path):
 @pytest.mark.parametrize(
     ('people', 'expected', 'told'),
     [
-        (('A', 'B'), ['test', 'train'], 'too few for val'),
+        (('A', 'B'), ['test', 'train'], 'nothing is in val: too few'),
         (('A', 'A', 'A'), ['test', 'train', 'val'], 'the same person'),
         (('AB', 'BC', 'C'), ['test', 'train', 'val'], 'persons who meet'),
         (('', '', ''), ['test', 'train', 'val'], 'no person is told'),
