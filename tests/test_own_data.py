@@ -11,7 +11,7 @@ import pytest
 from pages import commands
 
 from mmma.cli import main
-from mmma.data.convert.events import Event, Recording, format_function
+from mmma.convert.events import Event, Recording, format_function
 from mmma.data.root import DataRoot
 from mmma.taxonomy import load_label_space
 

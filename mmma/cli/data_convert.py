@@ -21,8 +21,8 @@ Videos found in SRC are linked or copied; tables are written with label names.""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    from mmma.data.convert import CONVERTERS
-    from mmma.data.convert.target import Options
+    from mmma.convert import CONVERTERS
+    from mmma.convert.target import Options
 
     add = parser.add_argument
     add('format', choices=list(CONVERTERS), help='what SRC holds')
@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, and print what was written."""
-    from mmma.data.convert import convert, export
-    from mmma.data.convert.target import Options
+    from mmma.convert import convert, export
+    from mmma.convert.target import Options
 
     if args.export:
         print('\n'.join(export(args.format, args.source, args.out, args.force)))

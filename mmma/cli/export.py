@@ -15,7 +15,7 @@ convert.py reads back; docs/annotation_tools.md says what to click in each tool.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    from mmma.data.convert.events import FORMATS
+    from mmma.convert.events import FORMATS
 
     add = parser.add_argument
     add('tool', choices=list(FORMATS), help='whose files to write')
@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the files, and say how many."""
-    from mmma.data.convert.annotations import link_videos, root_mapping
-    from mmma.data.convert.events import read_recordings
+    from mmma.convert.annotations import link_videos, root_mapping
+    from mmma.convert.events import read_recordings
     from mmma.files import is_filled
     from mmma.taxonomy import read_label_space
 
@@ -64,8 +64,8 @@ def write_recordings(
     A label space that was found is that which is published and has all labels, else
     that of the labels and their tiers.
     """
-    from mmma.data.convert.annotations import space_of
-    from mmma.data.convert.events import format_function
+    from mmma.convert.annotations import space_of
+    from mmma.convert.events import format_function
     from mmma.files import only_writer
     from mmma.taxonomy import LABEL_SPACES, load_label_space
 
@@ -87,7 +87,7 @@ def write_recordings(
 
 def export_answers(folder: Path, stems: Sequence[str], tools: Sequence[str]) -> str:
     """Write what ``infer.py`` found into a folder per tool beside its JSON files."""
-    from mmma.data.convert.events import read_recordings
+    from mmma.convert.events import read_recordings
 
     files = {stem: folder / f'{stem}.json' for stem in stems}
     found = [(s, *read_recordings(f)) for s, f in files.items() if f.is_file()]

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError('give --recog, --det or both: which model is to look?')
     if args.top_k < 1:
         raise ValueError(f'--top-k {args.top_k}: use at least 1 action.')
-    from mmma.data.convert.events import FORMATS
+    from mmma.convert.events import FORMATS
     from mmma.files import only_writer, try_out
 
     for tool in args.export:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmma.data.convert.events import Recording
+from mmma.convert.events import Recording
 from mmma.evaluation.bootstrap import MIN_SUBJECTS, choose_units, weighted_intervals
 from mmma.evaluation.detection import expand_runs
 from mmma.evaluation.scores import first_of

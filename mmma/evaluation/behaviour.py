@@ -14,7 +14,7 @@ from itertools import combinations, pairwise, product
 from pathlib import Path
 from typing import Any
 
-from mmma.data.convert.events import Event, Recording, read_recordings
+from mmma.convert.events import Event, Recording, read_recordings
 from mmma.evaluation.scores import first_of
 from mmma.files import read_table, tell
 from mmma.taxonomy import LabelSpace, read_label_space

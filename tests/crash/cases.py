@@ -114,7 +114,7 @@ def make_lists() -> None:
 
 def make_converted() -> None:
     """A root of other lists, in which lies what is not of the conversion."""
-    from mmma.data.convert import convert
+    from mmma.convert import convert
 
     make_lists()
     other = Path('inputs/other')
@@ -129,7 +129,7 @@ def make_converted() -> None:
 def make_opentad() -> None:
     from det_roots import make_det_root
 
-    from mmma.data.convert import export
+    from mmma.convert import export
 
     make_det_root(Path('inputs/root'))
     export('opentad', Path('inputs/root'), Path('inputs/theirs'))

@@ -22,7 +22,7 @@ PATH = os.pathsep.join(map(str, (REPOSITORY, HERE.parent)))
 HEAVY = (
     *('mmma.engine.train', 'mmma.engine.test', 'mmma.engine.features'),
     *('mmma.engine.infer', 'mmma.hub.publish', 'mmma.media.pack', 'mmma.media.pose'),
-    *('mmma.simulation.corpus', 'mmma.simulation.planner', 'mmma.data.convert'),
+    *('mmma.simulation.corpus', 'mmma.simulation.planner', 'mmma.convert'),
     *('mmma.data.leakage', 'mmma.evaluation.reports', 'mmma.reporting.submission'),
     *('mmma.reporting.paper', 'mmma.datasets.windows', 'mmma.models.detector'),
     *('mmma.cli.train', 'mmma.cli.real', 'pose_backends', 'cv2', 'av', 'scipy.stats'),

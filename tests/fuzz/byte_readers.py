@@ -32,11 +32,11 @@ from mmma import packets
 from mmma.checkpoints.download import RemoteFile, fetch_file
 from mmma.checkpoints.files import load_weights_file, write_safetensors
 from mmma.checkpoints.loading import load_state, load_trained, meta_of, weights_of
+from mmma.convert.pyskl import convert_pyskl, read_pyskl
+from mmma.convert.target import Options
 from mmma.data import leakage
 from mmma.data.arrays import FeaturesInfo, FeatureStore, FeatureWriter, SkeletonStore
 from mmma.data.arrays import SkeletonWriter as Writer
-from mmma.data.convert.pyskl import convert_pyskl, read_pyskl
-from mmma.data.convert.target import Options
 from mmma.data.joints import JointLayout
 from mmma.evaluation.scores import read_scores
 from mmma.files import read_own

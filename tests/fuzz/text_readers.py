@@ -30,19 +30,19 @@ from zoo_metafiles import URL, ours, recipe, write_metafiles
 from mmma.checkpoints.download import _notes_of, _read_notes
 from mmma.checkpoints.files import last_checkpoint
 from mmma.config import json_config, origins, plain_config, read_config
-from mmma.data import clips
-from mmma.data.arrays import FeaturesInfo, SkeletonStore, SkeletonWriter
-from mmma.data.clips import REQUIRED, read_rec, write_rec
-from mmma.data.convert import Options, convert
-from mmma.data.convert.events import (
+from mmma.convert import Options, convert
+from mmma.convert.events import (
     FORMATS,
     Event,
     Recording,
     format_function,
     read_recordings,
 )
-from mmma.data.convert.mma82 import RELEASE
-from mmma.data.convert.target import UserMapping, read_label_names
+from mmma.convert.mma82 import RELEASE
+from mmma.convert.target import UserMapping, read_label_names
+from mmma.data import clips
+from mmma.data.arrays import FeaturesInfo, SkeletonStore, SkeletonWriter
+from mmma.data.clips import REQUIRED, read_rec, write_rec
 from mmma.data.joints import WHOLEBODY65, JointLayout, layout_text, read_layout
 from mmma.data.leakage import _NAME_COLUMNS
 from mmma.data.root import DataRoot, read_info, write_info

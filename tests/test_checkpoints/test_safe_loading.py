@@ -7,7 +7,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / 'mmma'
 MODULES = {str(p.relative_to(PACKAGE)): p for p in sorted(PACKAGE.rglob('*.py'))}
 # Where trust is the user's to give.
 TRUSTING = {'checkpoints/files.py'}
-RESTRICTED = {'data/convert/pyskl.py'}
+RESTRICTED = {'convert/pyskl.py'}
 FORBIDDEN = {
     *('torch.jit.load', 'torch.hub.load', 'torch.hub.load_state_dict_from_url'),
     *('torch.package.PackageImporter', 'joblib.load', 'dill.load', 'dill.loads'),

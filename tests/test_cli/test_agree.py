@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from mmma.cli import main
-from mmma.data.convert.events import Event, Recording, format_function
+from mmma.convert.events import Event, Recording, format_function
 from mmma.data.root import DatasetInfo, write_info
 from mmma.taxonomy import load_label_space
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from mmma.cli import main
-from mmma.data.convert.events import read_recordings
+from mmma.convert.events import read_recordings
 from tests.video_files import make_video, numbered_frames
 
 pytest.importorskip('pympi')

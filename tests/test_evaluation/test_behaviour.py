@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from mmma.data.convert.events import Event, Recording
+from mmma.convert.events import Event, Recording
 from mmma.evaluation.behaviour import (
     KEYS,
     TABLES,

@@ -9,7 +9,7 @@ from detection_problems import (
 )
 from sklearn.metrics import average_precision_score
 
-from mmma.data.convert.ma52 import read_frames, to_video
+from mmma.convert.ma52 import read_frames, to_video
 from mmma.evaluation.detection import (
     THRESHOLDS,
     average_precision,

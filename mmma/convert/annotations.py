@@ -13,16 +13,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from unicodedata import normalize
 
-from mmma.data.clips import Clip, split_name
-from mmma.data.convert.detection import resolve_labels
-from mmma.data.convert.events import (
+from mmma.convert.detection import resolve_labels
+from mmma.convert.events import (
     FORMATS,
     Event,
     Recording,
     format_function,
     media_name,
 )
-from mmma.data.convert.target import (
+from mmma.convert.target import (
     VIDEO_MODES,
     Conversion,
     Options,
@@ -31,6 +30,7 @@ from mmma.data.convert.target import (
     plain_name,
     subject_of,
 )
+from mmma.data.clips import Clip, split_name
 from mmma.data.root import DET_FILE, INFO_FILE, DataRoot, DatasetInfo
 from mmma.data.videos import END_TOLERANCE_SEC, Video, odd_videos, parse_video
 from mmma.files import SHOWN, tell

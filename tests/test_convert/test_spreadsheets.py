@@ -3,8 +3,8 @@ import math
 
 import pytest
 
-from mmma.data.convert.events import Event, Recording
-from mmma.data.convert.spreadsheets import clock, read_csv, write_csv
+from mmma.convert.events import Event, Recording
+from mmma.convert.spreadsheets import clock, read_csv, write_csv
 from mmma.taxonomy import load_label_space
 
 OWN = load_label_space(

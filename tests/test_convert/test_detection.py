@@ -2,14 +2,15 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from video_files import make_video, moving_frames
 
-from mmma.data.convert import convert, export
-from mmma.data.convert.detection import MAPPING_KEYS, resolve_labels, subset_of
-from mmma.data.convert.target import UserMapping
+from mmma.convert import convert, export
+from mmma.convert.detection import MAPPING_KEYS, resolve_labels, subset_of
+from mmma.convert.target import UserMapping
 from mmma.data.root import DataRoot, write_info
 from mmma.data.videos import Instance
 from mmma.taxonomy import load_label_space
@@ -80,7 +81,8 @@ def test_unknown_labels_are_named_and_counted():
             resolve('nodding', label)
 
 
-def test_only_simulated_data_are_marked(root, tmp_path):
+def test_only_simulated_data_are_marked(det_root, tmp_path):
+    root = shutil.copytree(det_root, tmp_path / 'root')
     info = DataRoot(root).info
     for simulated in (True, False):
         write_info(root, type(info)(info.name, info.label_space, simulated))

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from mmma.convert.target import Conversion, Options, UserMapping, list_sources
 from mmma.data.arrays import SkeletonWriter
 from mmma.data.clips import Clip
-from mmma.data.convert.target import Conversion, Options, UserMapping, list_sources
 from mmma.data.joints import LAYOUTS, MAX_SIDE, JointLayout, get_layout
 from mmma.data.root import DatasetInfo
 from mmma.files import SHOWN, OddEntries

@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mmma.convert.events import Event, Recording, tell_apart
+from mmma.convert.timelines import make_event
 from mmma.data.clips import seconds_of, split_name
-from mmma.data.convert.events import Event, Recording, tell_apart
-from mmma.data.convert.timelines import make_event
 from mmma.files import (
     Problem,
     read_json,

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from kill_points import kill_points
 
-from mmma.data.clips import split_name
-from mmma.data.convert import convert
-from mmma.data.convert.target import (
+from mmma.convert import convert
+from mmma.convert.target import (
     Options,
     SourceTree,
     UserMapping,
     subject_of,
 )
+from mmma.data.clips import split_name
 from mmma.data.root import DataRoot
 from mmma.taxonomy import load_label_space
 
@@ -242,7 +242,7 @@ def test_a_conversion_that_fails_leaves_the_old_root(tree, tmp_path, monkeypatch
     before = DataRoot(out).fingerprint()
     tree({'train_list_videos.txt': 'a_1.mp4 9\na_2.mp4 9\n', 'train/a_2.mp4': b'2'})
     for broken in ('link_or_copy', 'write_rec'):
-        monkeypatch.setattr(f'mmma.data.convert.target.{broken}', lambda *args: 1 / 0)
+        monkeypatch.setattr(f'mmma.convert.target.{broken}', lambda *args: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             convert('ma52', source, out, Options(force=True))
         assert DataRoot(out).fingerprint() == before

@@ -12,21 +12,21 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mmma.data.clips import Clip, is_named, name_parts, split_name, times
-from mmma.data.convert.ma52 import (
+from mmma.convert.ma52 import (
     COLUMNS,
     add_videos,
     is_placeholder,
     parse_frames,
     split_line,
 )
-from mmma.data.convert.target import (
+from mmma.convert.target import (
     Conversion,
     Options,
     SourceTree,
     plain_name,
     read_label_names,
 )
+from mmma.data.clips import Clip, is_named, name_parts, split_name, times
 from mmma.data.root import DatasetInfo
 from mmma.files import (
     SEPARATORS,

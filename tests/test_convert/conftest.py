@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mmma.data.convert import Conversion, Options, convert
+from mmma.convert import Conversion, Options, convert
 from mmma.data.root import DataRoot
 
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mmma.data.convert.events import FORMATS, Event, Recording, read_recordings
+from mmma.convert.events import FORMATS, Event, Recording, read_recordings
 from mmma.data.root import DatasetInfo, write_info
 from mmma.data.videos import Instance, Video, write_det
 from mmma.taxonomy import load_label_space
@@ -116,7 +116,7 @@ def test_files_of_tools_go_to_their_readers(tmp_path, monkeypatch):
         return lambda path: [asked.append(kind)] and [Recording('v', events=(EVENT,))]
 
     EVENT = Event(0, 1, 'wave')
-    monkeypatch.setattr('mmma.data.convert.events.format_function', reader)
+    monkeypatch.setattr('mmma.convert.events.format_function', reader)
     for name, text in {
         'a.eaf': '', 'a.TextGrid': '', 'a.boris': '', 'a.csv': 'video,label\n',
         'b.csv': 'Observation id,Behavior\n', 'a.json': '[]', 'l.json': '{"labels": 1}',

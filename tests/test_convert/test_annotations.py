@@ -7,8 +7,8 @@ from itertools import chain
 import pytest
 
 from mmma.cli import main
-from mmma.data.convert import Options, convert
-from mmma.data.convert.events import FORMATS, Event, Recording, format_function
+from mmma.convert import Options, convert
+from mmma.convert.events import FORMATS, Event, Recording, format_function
 from mmma.data.root import DataRoot, DatasetInfo, write_info
 from mmma.data.videos import Instance, Video, write_det
 from mmma.taxonomy import load_label_space

@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from mmma.data.convert.events import Event, Recording, read_recordings
-from mmma.data.convert.timelines import (
+from mmma.convert.events import Event, Recording, read_recordings
+from mmma.convert.timelines import (
     frames_of,
     read_fiftyone,
     read_labelstudio,

@@ -97,7 +97,7 @@ def format_function(action: str, kind: str) -> Callable[..., Any]:
         ValueError: An unknown format.
     """
     check_choice('format', kind, tuple(FORMATS))
-    module = import_module(f'mmma.data.convert.{FORMATS[kind]}')
+    module = import_module(f'mmma.convert.{FORMATS[kind]}')
     return getattr(module, f'{action}_{kind}')
 
 

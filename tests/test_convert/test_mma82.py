@@ -4,16 +4,16 @@ from pathlib import PurePosixPath
 import pytest
 from video_files import make_video, moving_frames
 
-from mmma.data.check import check_root
-from mmma.data.convert import convert
-from mmma.data.convert.mma82 import (
+from mmma.convert import convert
+from mmma.convert.mma82 import (
     RELEASE,
     Release,
     find_tables,
     load_mapping,
     read_rows,
 )
-from mmma.data.convert.target import Conversion, Options, SourceTree
+from mmma.convert.target import Conversion, Options, SourceTree
+from mmma.data.check import check_root
 from mmma.data.root import DataRoot
 from mmma.data.videos import Instance
 from mmma.files import OddEntries

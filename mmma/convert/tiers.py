@@ -31,8 +31,8 @@ from unicodedata import normalize
 
 import numpy as np
 
-from mmma.data.convert.events import Event, Recording, media_name
-from mmma.data.convert.target import SourceTree
+from mmma.convert.events import Event, Recording, media_name
+from mmma.convert.target import SourceTree
 from mmma.files import draft, leaves_root, tell, write_file
 from mmma.foreign import finite, first_line, has_controls, is_number, parse_json
 from mmma.taxonomy import LabelSpace

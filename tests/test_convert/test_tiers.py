@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from mmma.data.convert.events import Event, Recording, format_function
+from mmma.convert.events import Event, Recording, format_function
 from mmma.taxonomy import load_label_space
 
 pytest.importorskip('pympi')

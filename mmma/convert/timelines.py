@@ -23,8 +23,8 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import quoteattr
 
+from mmma.convert.events import Event, Recording, tell_apart
 from mmma.data.clips import seconds_of, split_name
-from mmma.data.convert.events import Event, Recording, tell_apart
 from mmma.files import read_json, tell, write_file
 from mmma.foreign import first_line, is_number, naming
 from mmma.taxonomy import LabelSpace

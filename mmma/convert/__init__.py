@@ -6,13 +6,13 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-from mmma.data.convert.annotations import convert_events
-from mmma.data.convert.detection import convert_detection, export_detection
-from mmma.data.convert.events import FORMATS
-from mmma.data.convert.ma52 import convert_ma52, convert_mma52
-from mmma.data.convert.mma82 import convert_mma82
-from mmma.data.convert.pyskl import convert_pyskl
-from mmma.data.convert.target import Conversion, Options
+from mmma.convert.annotations import convert_events
+from mmma.convert.detection import convert_detection, export_detection
+from mmma.convert.events import FORMATS
+from mmma.convert.ma52 import convert_ma52, convert_mma52
+from mmma.convert.mma82 import convert_mma82
+from mmma.convert.pyskl import convert_pyskl
+from mmma.convert.target import Conversion, Options
 from mmma.data.root import DataRoot
 from mmma.files import is_filled, only_writer
 from mmma.taxonomy import check_choice

@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mmma.data.convert.target import (
+from mmma.convert.target import (
     Conversion,
     Options,
     UserMapping,

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from kill_points import kill_points
 
+from mmma.convert import convert
+from mmma.convert.pyskl import load_restricted, read_pyskl
+from mmma.convert.target import Options
 from mmma.data.arrays import SkeletonStore
-from mmma.data.convert import convert
-from mmma.data.convert.pyskl import load_restricted, read_pyskl
-from mmma.data.convert.target import Options
 from mmma.data.joints import JOINT_SETS, LAYOUTS
 from mmma.data.root import DataRoot
 

@@ -23,9 +23,9 @@ from string import ascii_lowercase
 from typing import Any
 from unicodedata import normalize
 
+from mmma.convert.events import Event, Recording, tell_apart
+from mmma.convert.target import list_sources
 from mmma.data.clips import split_name
-from mmma.data.convert.events import Event, Recording, tell_apart
-from mmma.data.convert.target import list_sources
 from mmma.files import (
     SHOWN,
     OddEntries,

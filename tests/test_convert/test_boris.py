@@ -9,9 +9,9 @@ import re
 import pytest
 from video_files import make_video, moving_frames
 
-from mmma.data.convert import Options, convert
-from mmma.data.convert.boris import read_boris, write_boris
-from mmma.data.convert.events import Event, Recording
+from mmma.convert import Options, convert
+from mmma.convert.boris import read_boris, write_boris
+from mmma.convert.events import Event, Recording
 from mmma.data.root import DataRoot
 from mmma.taxonomy import LabelSpace
 

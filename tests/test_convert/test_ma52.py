@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from video_files import make_video, moving_frames
 
+from mmma.convert import convert
+from mmma.convert.ma52 import FrameRow, is_placeholder, parse_frames, to_video
 from mmma.data.clips import Clip
-from mmma.data.convert import convert
-from mmma.data.convert.ma52 import FrameRow, is_placeholder, parse_frames, to_video
 from mmma.data.root import DataRoot
 from mmma.data.videos import Instance, Video
 from mmma.files import OddEntries

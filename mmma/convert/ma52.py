@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mmma.convert.target import Conversion, Options, SourceTree, subject_of
 from mmma.data.clips import Clip, split_name
-from mmma.data.convert.target import Conversion, Options, SourceTree, subject_of
 from mmma.data.root import DatasetInfo
 from mmma.data.videos import END_TOLERANCE_SEC, Instance, Video
 from mmma.files import OddEntries, read_table, read_text

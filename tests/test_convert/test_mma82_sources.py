@@ -5,10 +5,10 @@ import json
 import pytest
 from video_files import make_video, numbered_frames, read_numbers
 
+from mmma.convert import Options, convert
+from mmma.convert.mma82 import RELEASE
 from mmma.data.check import check_root
 from mmma.data.clips import span_frames
-from mmma.data.convert import Options, convert
-from mmma.data.convert.mma82 import RELEASE
 from mmma.data.root import MISSING_FILE, DataRoot
 from mmma.video import open_video
 
