@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the files, and say how many."""
     from mmma.convert.annotations import link_videos, root_mapping
     from mmma.convert.events import read_recordings
-    from mmma.files import is_filled
+    from mmma.files import is_filled, write_file
     from mmma.taxonomy import read_label_space
 
     out = args.out
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     print(write_recordings(args.tool, recordings, space, out))
     if mapping := root_mapping(args.pred):
         print(f'back to a root: python tools/data/convert.py {args.tool} {out} ROOT')
-        (out / mapping[0]).write_text(mapping[1], encoding='utf-8')
+        write_file(out / mapping[0], mapping[1])
     return 0
 
 
