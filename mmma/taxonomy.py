@@ -275,14 +275,16 @@ def _make_space(table: Mapping[str, Any], body_groups: str) -> LabelSpace:
             f'label space {str(table.get("name"))!r}: {"; ".join(faults[:5])}{more}'
         )
     texts = tuple(a.get('description') or '' for a in actions)
-    known = [
-        tuple(a[key] for a in actions) if all(key in a for a in actions) else None
-        for key in _COUNTS
-    ]
     index = {body: i for i, body in enumerate(bodies)}
-    of_names = tuple(names), bodies, tuple(index[body] for body in of)
-    domains = tuple(map(_name, table.get('domains') or ()))
-    return LabelSpace(table['name'], *of_names, *known, domains, texts * any(texts))
+    known: dict[str, Any] = {
+        key: tuple(a[key] for a in actions)
+        for key in _COUNTS
+        if all(key in a for a in actions)
+    }
+    known['domains'] = tuple(map(_name, table.get('domains') or ()))
+    known['descriptions'] = texts * any(texts)
+    of_body = tuple(index[body] for body in of)
+    return LabelSpace(table['name'], tuple(names), bodies, of_body, **known)
 
 
 def _space_faults(table: Mapping[str, Any]) -> list[str]:
@@ -296,7 +298,7 @@ def _space_faults(table: Mapping[str, Any]) -> list[str]:
     actions = table.get('actions')
     if not isinstance(actions, (list, tuple)) or not actions:
         return [*faults, f'actions must be a {hint}, one or more, not {actions!r}']
-    named = [('name', table.get('name'))]
+    named: list[tuple[str, Any]] = [('name', table.get('name'))]
     for key in ('bodies', 'domains'):
         names = table.get(key) or []
         if not isinstance(names, (list, tuple)):
