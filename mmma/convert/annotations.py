@@ -177,18 +177,16 @@ def _take_tiers(
 def _take_subsets(
     recordings: Sequence[Recording], source: Path
 ) -> tuple[list[Recording], dict[str, str]]:
-    """Recordings without events on a tier ``subset``, and the subsets of these."""
+    """Recordings without events on a tier ``subset``, and subsets that are told."""
     told, kept = {}, []
-    for recording in recordings:
-        events = []
-        for event in recording.events:
-            if event.tier.casefold() != 'subset':
-                events.append(event)
-                continue
-            with naming(f'{source}: {recording.name}: tier {event.tier}'):
-                subset = check_choice('subset', event.label.strip().lower(), SUBSETS)
-            told[recording.name] = subset
-        kept.append(replace(recording, events=tuple(events)))
+    for own in recordings:
+        marks = [e for e in own.events if e.tier.casefold() == 'subset']
+        given = next((mark.label.strip() for mark in marks), own.subset)
+        with naming(f'{source}: {own.name}'):
+            for name in filter(None, [given.lower()]):
+                told[own.name] = check_choice('subset', name, SUBSETS)
+        events = tuple(event for event in own.events if event not in marks)
+        kept.append(replace(own, events=events))
     return kept, told
 
 

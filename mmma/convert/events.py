@@ -74,6 +74,7 @@ class Recording:
             ``simulated``. Written where the format has a place for it.
         subject: Whom the video shows, where that is told of all of it.
         domain: Its domain in a data root.
+        subset: Its subset there; an event on a tier ``subset`` says so, too.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Recording:
     annotator: str = ''
     subject: str = ''
     domain: str = ''
+    subset: str = ''
 
 
 def format_function(action: str, kind: str) -> Callable[..., Any]:
@@ -175,6 +177,9 @@ def read_recordings(
     with naming(path):
         read = format_function('read', kind) if kind else _read_json
         found = list(read(path) if kind else read(path, files, space))
+        for i, own in enumerate(found):
+            events = (e for e in own.events if e.tier.casefold() != 'subset')
+            found[i] = replace(own, events=tuple(events))
         labels = {event.label for own in found for event in own.events}
         names = {x: space.actions[space.action_id(x)] if space else x for x in labels}
     for i, own in enumerate(found):

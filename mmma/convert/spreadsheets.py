@@ -147,7 +147,8 @@ def _read_table(file: Path) -> list[Recording]:
         with naming(file):
             fps, length = (_time(cells, key) or math.nan for key in ('fps', 'length'))
         path = '' if path == name else path
-        found.append(Recording(name, path, fps, length, tuple(events), by))
+        facts = name, path, fps, length, tuple(events), by
+        found.append(Recording(*facts, subset=_text(cells, 'subset')))
     return found
 
 

@@ -195,8 +195,17 @@ def test_subsets_and_persons_that_the_user_gives(tmp_path):
     odd = annotate(
         tmp_path / 'odd', Recording('v', events=(Event(0, 1, 'dev', tier='subset'),))
     )
-    with pytest.raises(ValueError, match="v: tier subset: unknown subset 'dev'"):
+    with pytest.raises(ValueError, match="v: unknown subset 'dev'"):
         to_root(odd, force=True)
+
+
+def test_a_table_with_a_column_of_subsets(tmp_path):
+    rows = 'a,Test,0,1,nod', 'a,Test,2,3,nod', 'b,,0,1,nod', 'c,val,0,1,nod'
+    table = tmp_path / 'events.csv'
+    table.write_text('\n'.join(('video,subset,start,end,label', *rows)))
+    convert('csv', table, tmp_path / 'root')
+    told = subsets(DataRoot(tmp_path / 'root'))
+    assert told == {'a': 'test', 'b': 'train', 'c': 'val'}
 
 
 def test_labels(tmp_path):
