@@ -10,8 +10,8 @@ All is made of counts that add up over videos: resamples are products of matrice
 for precision and recall the two may change places.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import PurePath
 from typing import Any
@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from mmma.convert.events import Recording
 from mmma.evaluation.bootstrap import MIN_SUBJECTS, choose_units, weighted_intervals
-from mmma.evaluation.detection import expand_runs
+from mmma.evaluation.detection import expand_runs, same_video
 from mmma.evaluation.scores import first_of
 from mmma.files import tell
 from mmma.structures.segments import FloatArray, IntArray, Segments, tiou_pairs
@@ -106,15 +106,6 @@ def unit_codes(cells: Sequence[IntArray], units: int, classes: int) -> IntArray:
     return np.unique(codes, return_inverse=True)[1].reshape(codes.shape)
 
 
-def _same_video(a: Segments, b: Segments) -> Iterator[tuple[IntArray, IntArray]]:
-    """Rows of the one beside all rows of the other in the same video, in chunks."""
-    order = np.argsort(b.videos, kind='stable')
-    first = np.searchsorted(b.videos[order], a.videos)
-    sizes = np.searchsorted(b.videos[order], a.videos, 'right') - first
-    for rows, places in expand_runs(first, sizes):
-        yield rows, order[places]
-
-
 def match_events(
     a: Segments, b: Segments, tolerance_sec: float, ends: bool = True
 ) -> IntArray:
@@ -129,7 +120,7 @@ def match_events(
     from scipy.sparse.csgraph import maximum_bipartite_matching
 
     edges = [np.zeros((2, 0), dtype=np.int64)]
-    for rows, others in _same_video(a, b):
+    for rows, others in same_video(a, b):
         gaps = np.abs(a.segments_sec[rows] - b.segments_sec[others])[:, : 1 + ends]
         near = (gaps <= tolerance_sec + _SAME_SEC).all(axis=1)
         near &= a.labels[rows] == b.labels[others]
@@ -151,7 +142,7 @@ def pair_by_overlap(a: Segments, b: Segments, tolerance_sec: float) -> IntArray:
     times = a.segments_sec, b.segments_sec
     own, theirs = (t + half * (np.diff(t) == 0) for t in times)
     pairs, weights = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0)]
-    for rows, others in _same_video(a, b):
+    for rows, others in same_video(a, b):
         tiou = tiou_pairs(own[rows], theirs[others])
         pairs.append(np.stack([rows, others], axis=1)[tiou > 0])
         weights.append((tiou + (a.labels[rows] == b.labels[others]))[tiou > 0])
@@ -266,7 +257,7 @@ def agreement(
         one, the other, both; ``confusion``, the last row and column for what is alone.
     """
     unit, unit_of = choose_units(subjects, 'video')
-    groups, size = int(unit_of.max()) + 1, len(labels)
+    groups, size = unit[1], len(labels)
     counts = agreement_counts(sides, durations_sec, unit_of, size, spans_sec)
 
     def measure(weights: FloatArray) -> dict[str, FloatArray]:
@@ -275,7 +266,7 @@ def agreement(
     found = {key: own[0] for key, own in measure(np.ones((1, groups))).items()}
     facts, bounds = {}, {}
     if resamples and groups >= MIN_SUBJECTS:
-        facts, bounds = weighted_intervals(measure, (unit, groups), resamples, seed)
+        facts, bounds = weighted_intervals(measure, unit, resamples, seed)
     per_class: dict[str, Any] = {'label': list(labels)}
     for key in 'units', 'windows', 'events':
         per_class[key] = counts[key][:3].sum(axis=1).astype(int).tolist()
@@ -342,14 +333,13 @@ def compare(sides: Mapping[str, Sequence[Recording]], *given: Any) -> dict[str, 
     keys = {(name, split * event.subject) for _, name, event in rows}
     keys |= {(name, '') for name in {*shared}.difference(name for name, _ in keys)}
     place = {key: i for i, key in enumerate(sorted(keys))}
-    users: dict[str, set[int]] = defaultdict(set)
-    for side, _, event in rows:
-        users[event.label].add(side)
+    used = {(s, event.label) for s, _, event in rows}
+    users = Counter(label for _, label in used)
+    labels = sorted(users)
     for s, side in enumerate(named):
-        own = sorted(label for label, who in users.items() if who == {s})
+        own = [label for label in labels if (s, label) in used and users[label] == 1]
         told += [f'{side}: labels that no other has: {first_of(own)}'] if own else []
     tell(told)
-    labels = sorted(users)
     times = np.array([(e.start_sec, e.end_sec) for *_, e in rows]).reshape(-1, 2)
     cells = [
         (s, labels.index(e.label), place[n, split * e.subject]) for s, n, e in rows

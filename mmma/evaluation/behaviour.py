@@ -10,7 +10,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations, pairwise, product
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ TABLES = {
     'total_sec time_share mean_sec sd_sec median_sec latency_sec',
     'cooccurrence': 'label_a label_b together_sec either_sec jaccard expected_sec '
     'observed_over_expected',
-    'transitions': 'from_label to_label count probability expected_count z',
+    'transitions': 'from_label to_label count probability',
 }
 """Name of a table -> its columns after ``KEYS``."""
 Row = tuple[Any, ...]
@@ -86,28 +86,17 @@ def cooccurrence_rows(own: Sequence[Recording]) -> Iterator[Row]:
 
 
 def transition_rows(own: Sequence[Recording]) -> Iterator[Row]:
-    """A row per two labels of which the one starts next, or would once by chance.
+    """A row per two labels of which the one starts next.
 
     Events of a video follow each other by their starts, of equal ones the shorter
-    first, then by name; nothing follows across videos. ``z`` is the adjusted residual.
-
-    Source: Allison and Liker, Psychological Bulletin 91, 1982.
+    first, then by name; nothing follows across videos.
     """
-    counts = Counter[tuple[str, str]]()
+    counts, before = Counter[tuple[str, str]](), Counter[str]()
     for recording in own:
         counts.update(pairwise(event.label for event in recording.events))
-    before, after = Counter[str](), Counter[str]()
-    for (a, b), count in counts.items():
-        before[a] += count
-        after[b] += count
-    total = max(counts.total(), 1)
-    for a, b in product(sorted(before), sorted(after)):
-        count, expected = counts[a, b], before[a] * after[b] / total
-        if not count and expected < 1:
-            continue
-        spread = expected * (1 - before[a] / total) * (1 - after[b] / total)
-        z = _share(count - expected, math.sqrt(spread))
-        yield a, b, count, count / before[a], expected, z
+        before.update(event.label for event in recording.events[:-1])
+    for (a, b), count in sorted(counts.items()):
+        yield a, b, count, count / before[a]
 
 
 def _share(part: float, whole: float) -> float:
@@ -202,12 +191,11 @@ def read_annotation(
     if table and (left := [own.name for own in recordings if own.name not in rows]):
         tell([f'{table}: not in it are {len(left)} videos: {first_of(left)}'])
     for i, own in enumerate(recordings):
-        row = {
-            'subject': own.subject,
-            'condition': own.domain,
-            **rows.get(own.name, {}),
-        }
-        events = (e for e in own.events if e.score is None or e.score >= lowest)
-        facts = {'subject': row['subject'], 'domain': row['condition']}
-        recordings[i] = replace(own, events=tuple(events), **facts)
+        row, events = rows.get(own.name, {}), own.events
+        recordings[i] = replace(
+            own,
+            events=tuple(e for e in events if e.score is None or e.score >= lowest),
+            subject=row.get('subject', own.subject),
+            domain=row.get('condition', own.domain),
+        )
     return recordings, space

@@ -21,6 +21,7 @@ move a number.
 import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,16 +42,21 @@ LEVEL = 0.95
 _BLOCK = 250
 
 
-def choose_units(subjects: Sequence[str], single: str) -> tuple[str, IntArray]:
+Unit = tuple[str, int]
+"""What is drawn, and how many there are."""
+
+
+def choose_units(subjects: Sequence[str], single: str) -> tuple[Unit, IntArray]:
     """Choose what is drawn: subjects where all items name one of at least five.
 
     Returns:
-        ``subject``, or else ``single`` (``clip``, ``video``); the (N,) units of items.
+        ``subject``, or else ``single`` (``clip``, ``video``), and their number; the
+        (N,) units of items.
     """
     names, unit_of = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
     if len(names) >= MIN_SUBJECTS and '' not in names:
-        return 'subject', unit_of.reshape(-1).astype(np.int64)
-    return single, np.arange(len(subjects), dtype=np.int64)
+        return ('subject', len(names)), unit_of.reshape(-1).astype(np.int64)
+    return (single, len(subjects)), np.arange(len(subjects), dtype=np.int64)
 
 
 def _draws(
@@ -59,8 +65,7 @@ def _draws(
     """Blocks (R, U) of how often each unit, or kind of unit, is drawn."""
     if resamples < 1:
         raise ValueError(f'{resamples} resamples: use at least one resample')
-    if chances is None:
-        chances = np.full(units, 1 / units)
+    chances = np.full(units, 1 / units) if chances is None else chances
     rng = np.random.default_rng(seed)
     for start in range(0, resamples, _BLOCK):
         yield rng.multinomial(units, chances, size=min(_BLOCK, resamples - start))
@@ -100,26 +105,51 @@ def coverage(units: int) -> float:
     return 2 / math.pi * (angle + total) if odd else total
 
 
-def _record(
-    method: str,
-    unit: tuple[str, int],
+def weighted_intervals(
+    measure: Callable[[IntArray], Mapping[str, FloatArray]],
+    unit: Unit,
     resamples: int,
     seed: int,
-    bounds: Mapping[str, FloatArray],
-) -> dict[str, Any]:
-    """Intervals as results hold them: ``bounds`` are percent."""
-    return {
-        'method': method,
+    chances: FloatArray | None = None,
+    centred: bool = False,
+) -> tuple[dict[str, Any], dict[str, FloatArray]]:
+    """Percentile intervals of what is measured of (R, U) weights of units.
+
+    Args:
+        measure: Metric key to (R, ...) fractions.
+        chances: (U,) of being drawn, where units are kinds of units.
+        centred: Move intervals to lie around what is measured of all, within [0, 1].
+
+    Returns:
+        Facts as of :func:`recognition_intervals`, and metric key to its (2, ...) ends;
+        NaN where no resample has a value.
+    """
+    draws = _draws(unit[1], resamples, seed, chances)
+    drawn, bounds = _joined([measure(weights) for weights in draws]), {}
+    whole = measure(np.ones((1, unit[1]), dtype=np.int64)) if centred else {}
+    for key, values in drawn.items():
+        missing = np.isnan(values).all(axis=0)
+        values = np.where(missing, whole.get(key, 0), values)
+        ends = _quantiles(values)
+        if centred:
+            ends = ends + (whole[key][0] - np.nanmean(values, axis=0))
+            bounds[key] = np.clip(ends, 0.0, 1.0)
+        else:
+            bounds[key] = np.where(missing, np.nan, ends)
+    facts = {
+        'method': 'percentile bootstrap' + ', centred on the measured value' * centred,
         'unit': unit[0],
         'units': unit[1],
         'resamples': resamples,
         'seed': seed,
         'level': LEVEL,
         **({'coverage': coverage(unit[1])} if unit[1] < FEW_UNITS else {}),
-        'bounds': {
-            key: [100.0 * end for end in ends.tolist()] for key, ends in bounds.items()
-        },
     }
+    return facts, bounds
+
+
+def _percent(bounds: Mapping[str, FloatArray]) -> dict[str, list[float]]:
+    return {key: [100.0 * end for end in ends.tolist()] for key, ends in bounds.items()}
 
 
 def recognition_intervals(
@@ -148,20 +178,18 @@ def recognition_intervals(
         ValueError: No resamples.
     """
     unit, unit_of = choose_units(subjects, 'clip')
-    units, chances = int(unit_of.max()) + 1, None
-    if unit == 'clip':
+    chances = None
+    if unit[0] == 'clip':
         # Clips with equal outcomes are interchangeable: drawing how many of each kind
         # come up is the same as drawing clips, on a smaller table.
         arrays = [c for o in levels.values() for c in (o.labels, o.predictions, o.top5)]
         rows = np.stack(arrays, axis=1)
         _, first, sizes = np.unique(rows, axis=0, return_index=True, return_counts=True)
         levels = {level: o.select(first) for level, o in levels.items()}
-        unit_of, chances = np.arange(len(first), dtype=np.int64), sizes / units
-    counts = _unit_counts(levels, unit_of)
-    draws = _draws(units, resamples, seed, chances)
-    blocks = [_weighted_metrics(counts, weights, class_set) for weights in draws]
-    bounds = {key: _quantiles(values) for key, values in _joined(blocks).items()}
-    return _record('percentile bootstrap', (unit, units), resamples, seed, bounds)
+        unit_of, chances = np.arange(len(first), dtype=np.int64), sizes / unit[1]
+    measure = partial(_weighted_metrics, _unit_counts(levels, unit_of), class_set)
+    facts, bounds = weighted_intervals(measure, unit, resamples, seed, chances)
+    return {**facts, 'bounds': _percent(bounds)}
 
 
 def _unit_counts(
@@ -187,7 +215,7 @@ def _unit_counts(
 
 
 def _weighted_metrics(
-    counts: Mapping[str, NDArray[np.float32]], weights: NDArray[Any], class_set: str
+    counts: Mapping[str, NDArray[np.float32]], class_set: str, weights: NDArray[Any]
 ) -> dict[str, FloatArray]:
     """Metric key to (R,) values, of (R, U) weights of the units."""
     levels = {}
@@ -196,30 +224,6 @@ def _weighted_metrics(
         flat = weights.astype(np.float32) @ cells.reshape(len(cells), -1)
         levels[level] = ClassCounts(*np.split(flat.astype(np.float64), 4, axis=1))
     return recognition_metrics(levels, class_set)
-
-
-def weighted_intervals(
-    measure: Callable[[IntArray], Mapping[str, FloatArray]],
-    unit: tuple[str, int],
-    resamples: int,
-    seed: int,
-) -> tuple[dict[str, Any], dict[str, FloatArray]]:
-    """Percentile intervals of what is measured of (R, U) weights of U units.
-
-    Returns:
-        Facts as of :func:`recognition_intervals`, and metric key to the (2, ...) ends
-        of its (R, ...) values; NaN where no resample has one.
-    """
-    drawn = _joined([measure(w) for w in _draws(unit[1], resamples, seed)])
-    bounds = {}
-    for key, values in drawn.items():
-        missing = np.isnan(values).all(axis=0)
-        bounds[key] = np.where(
-            missing, np.nan, _quantiles(np.where(missing, 0, values))
-        )
-    facts = _record('percentile bootstrap', unit, resamples, seed, {})
-    del facts['bounds']
-    return facts, bounds
 
 
 def detection_intervals(
@@ -243,28 +247,14 @@ def detection_intervals(
         ValueError: No resamples.
     """
     unit, unit_of = choose_units(subjects, 'video')
-    units = int(unit_of.max()) + 1
-    draws = _draws(units, resamples, seed)
-    blocks = [resample(levels, unit_of, weights, preset) for weights in draws]
-    whole = np.ones((1, units), dtype=np.int64)
-    measured, by_class = resample(levels, unit_of, whole, preset)
-    drawn = _joined([metrics for metrics, _ in blocks])
-    drawn_classes = _joined([classes for _, classes in blocks])
-    bounds = {k: _centred_bounds(drawn[k], value) for k, value in measured.items()}
-    classes = {
-        level: _centred_bounds(drawn_classes[level], values[0]).T
-        for level, values in by_class.items()
-    }
-    method = 'percentile bootstrap, centred on the measured value'
-    return _record(method, (unit, units), resamples, seed, bounds), classes
 
+    def measure(weights: IntArray) -> dict[str, FloatArray]:
+        metrics, by_class = resample(levels, unit_of, weights, preset)
+        return metrics | by_class  # whose keys are levels
 
-def _centred_bounds(values: FloatArray, measured: FloatArray) -> FloatArray:
-    """(2, ...) quantiles of (R, ...) values, moved to lie around the measured (...)."""
-    missing = np.isnan(values).all(axis=0)
-    values = np.where(missing, measured, values)
-    found = _quantiles(values) + (measured - np.nanmean(values, axis=0))
-    return np.asarray(np.clip(found, 0.0, 1.0), dtype=np.float64)
+    found = weighted_intervals(measure, unit, resamples, seed, centred=True)
+    classes = {level: found[1].pop(level).T for level in levels}
+    return {**found[0], 'bounds': _percent(found[1])}, classes
 
 
 def resample(
@@ -362,12 +352,11 @@ def paired_bootstrap(
             f'{len(model)} and {len(baseline)} runs: give at least one of each, all on '
             'the same clips in the same order'
         )
-    unit, unit_of = choose_units(subjects, 'clip')
-    units = int(unit_of.max()) + 1
+    (unit, units), unit_of = choose_units(subjects, 'clip')
     counts = [_unit_counts(run, unit_of) for run in runs]
 
     def difference(weights: NDArray[Any]) -> dict[str, FloatArray]:
-        metrics = [_weighted_metrics(own, weights, class_set) for own in counts]
+        metrics = [_weighted_metrics(own, class_set, weights) for own in counts]
         return {
             key: np.mean([m[key] for m in metrics[: len(model)]], axis=0)
             - np.mean([m[key] for m in metrics[len(model) :]], axis=0)

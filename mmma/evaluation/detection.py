@@ -82,12 +82,9 @@ def merge_duplicates(truth: Segments) -> Segments:
 def expand_runs(
     first: NDArray[Any], sizes: NDArray[Any], chunk: int = _CHUNK
 ) -> Iterator[tuple[IntArray, IntArray]]:
-    """Rows 0..n-1, each repeated beside the members of its run, chunk by chunk.
+    """Rows 0..n-1, each repeated beside the (n,) ``sizes`` members of its run.
 
-    Args:
-        first: (n,) first member of the run of each row.
-        sizes: (n,) members of it.
-        chunk: About how many pairs to give at once.
+    Chunk by chunk of about so many pairs; ``first`` is (n,) first members.
     """
     ends = np.cumsum(sizes)
     total = int(ends[-1]) if len(ends) else 0
@@ -97,6 +94,15 @@ def expand_runs(
         rows = np.repeat(np.arange(low, high), size)
         offsets = np.repeat(np.cumsum(size) - size, size)
         yield rows, np.arange(len(rows)) - offsets + first[rows]
+
+
+def same_video(a: Segments, b: Segments) -> Iterator[tuple[IntArray, IntArray]]:
+    """Rows of the one beside all rows of the other in the same video, in chunks."""
+    order = np.argsort(b.videos, kind='stable')
+    first = np.searchsorted(b.videos[order], a.videos)
+    sizes = np.searchsorted(b.videos[order], a.videos, 'right') - first
+    for rows, places in expand_runs(first, sizes):
+        yield rows, order[places]
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmma.evaluation.detection import Matches, envelope, expand_runs
+from mmma.evaluation.detection import Matches, envelope, same_video
 from mmma.structures.segments import (
     BoolArray,
     FloatArray,
@@ -71,16 +71,13 @@ def profile_levels(
     original's rule, which looks at one truth alone.
     """
     profiles = {}
-    for level, matches in found.items():
-        values = characteristics(matches.truth, durations)
+    for level, own in found.items():
+        values = characteristics(own.truth, durations)
+        bins = {k: sensitivity(own, values[k], EDGES[k]) for k in EDGES if k in values}
         profiles[level] = {
             'rule': 'nearest truth' if legacy else 'own class first',
-            **error_profile(matches, legacy),
-            'sensitivity': {
-                name: sensitivity(matches, values[name], EDGES[name])
-                for name in EDGES
-                if name in values
-            },
+            **error_profile(own, legacy),
+            'sensitivity': bins,
         }
     return profiles
 
@@ -138,13 +135,10 @@ def _nearest(truth: Segments, found: Segments) -> tuple[FloatArray, FloatArray]:
 
     0 where the video has no such truth.
     """
-    by_video = truth.select(np.argsort(truth.videos, kind='stable'))
-    low = np.searchsorted(by_video.videos, found.videos, side='left')
-    high = np.searchsorted(by_video.videos, found.videos, side='right')
     same, other = np.zeros(len(found)), np.zeros(len(found))
-    for rows, members in expand_runs(low, high - low):
-        tiou = tiou_pairs(found.segments_sec[rows], by_video.segments_sec[members])
-        own = found.labels[rows] == by_video.labels[members]
+    for rows, members in same_video(found, truth):
+        tiou = tiou_pairs(found.segments_sec[rows], truth.segments_sec[members])
+        own = found.labels[rows] == truth.labels[members]
         np.maximum.at(same, rows[own], tiou[own])
         np.maximum.at(other, rows[~own], tiou[~own])
     return same, other
@@ -194,11 +188,7 @@ def characteristics(truth: Segments, durations: ArrayLike) -> dict[str, FloatArr
 def sensitivity(
     matches: Matches, values: FloatArray, edges: tuple[float, ...]
 ) -> list[dict[str, Any]]:
-    """Misses and AP per bin of one characteristic.
-
-    Args:
-        values: (G,) of each row of ``matches.truth``.
-        edges: Rising; a value belongs to the bin whose lower edge it reaches.
+    """Misses and AP per bin of one characteristic, by (G,) values of the truths.
 
     Returns:
         Per bin ``bin`` (its name), ``truths``, ``missed`` (those that no prediction

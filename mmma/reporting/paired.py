@@ -22,13 +22,7 @@ from mmma.evaluation.rows import body_variants, people, to_percent, true_labels
 from mmma.evaluation.scores import ScoreTable, join_tables, read_scores
 from mmma.reporting.paper import LEVEL, Cell, PaperTable, Row
 from mmma.reporting.results import Results, Sample
-from mmma.taxonomy import (
-    DOMAINS,
-    LABEL_SPACES,
-    LabelSpace,
-    load_label_space,
-    suggest,
-)
+from mmma.taxonomy import DOMAINS, LABEL_SPACES, LabelSpace, load_label_space, suggest
 
 _HITS = ('top1', 'micro_f1', 'top5')
 """Metrics that are a share of hits."""

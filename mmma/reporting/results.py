@@ -12,11 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmma.evaluation.form import FIELDS, class_counts
-from mmma.evaluation.recognition import (
-    CLASS_SET_KEYS,
-    CLASS_SETS,
-    recognition_metrics,
-)
+from mmma.evaluation.recognition import CLASS_SET_KEYS, CLASS_SETS, recognition_metrics
 from mmma.evaluation.reports import read_results
 from mmma.evaluation.rows import across_domains, to_percent
 from mmma.protocols import selected_by

@@ -116,30 +116,6 @@ def test_transitions_by_hand():
     assert len(rows) == 3
     row = one(rows, from_label='nod', to_label='shake')
     assert row['probability'] == 0.5
-    assert row['expected_count'] == pytest.approx(2 * 2 / 3)
-    assert row['z'] == pytest.approx((1 - 4 / 3) / (4 / 3 * (1 / 3) * (1 / 3)) ** 0.5)
-
-
-def test_what_never_follows_has_a_row_where_chance_would_show_it():
-    turns = [(i, i + 1, SPACE.actions[i % 2]) for i in range(10)]
-    rows = tables(video('a', *turns))['transitions']
-    again = one(rows, level='action', from_label='nod', to_label='nod')
-    assert (again['count'], again['expected_count']) == (0, pytest.approx(20 / 9))
-    assert again['z'] < -2
-
-
-def test_adjusted_residuals_are_those_of_the_table():
-    rng = np.random.default_rng(1)
-    labels = rng.choice(SPACE.actions, 200).tolist()
-    events = [(i, i + 0.5, label) for i, label in enumerate(labels)]
-    rows = tables(video('a', *events, length=200.0))['transitions']
-    own = [row for row in rows if row['level'] == 'action']
-    table = np.array([row['count'] for row in own]).reshape(3, 3)
-    assert table.sum() == 199
-    share = table / 199
-    row, column = share.sum(1, keepdims=True), share.sum(0, keepdims=True)
-    z = (share - row * column) / np.sqrt(row * column * (1 - row) * (1 - column) / 199)
-    assert [r['z'] for r in own] == pytest.approx(z.ravel().tolist())
 
 
 def test_rows_per_subject_condition_and_video():

@@ -65,7 +65,7 @@ def test_subjects_are_drawn_where_there_are_five(levels, names, unit, units):
     assert (record['resamples'], record['seed'], record['level']) == (20, 3, 0.95)
     assert record['bounds'].keys() == set(METRIC_KEYS)
     assert paired_bootstrap([levels], [levels], names, resamples=20)[0] == unit
-    name, unit_of = choose_units(names, 'video')
+    (name, _), unit_of = choose_units(names, 'video')
     assert (name == 'subject', len(set(unit_of.tolist()))) == (unit == 'subject', units)
 
 
