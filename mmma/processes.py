@@ -113,17 +113,15 @@ def _fresh_processes() -> Iterator[None]:
     A spawned process imports the script that runs, which would run it once more where
     it has no guard; what is called here lies in modules.
     """
-    main, threads = sys.modules['__main__'], os.environ.get('OMP_NUM_THREADS')
+    main, old = sys.modules['__main__'], os.environ.copy()
     sys.modules['__main__'] = types.ModuleType('__main__')
     os.environ['OMP_NUM_THREADS'] = '1'
     try:
         yield
     finally:
         sys.modules['__main__'] = main
-        if threads is None:
-            del os.environ['OMP_NUM_THREADS']
-        else:
-            os.environ['OMP_NUM_THREADS'] = threads
+        del os.environ['OMP_NUM_THREADS']
+        os.environ.update(old)
 
 
 def _end_with() -> None:

@@ -112,7 +112,6 @@ class RootDataset(BaseDataset, ABC):
         label_space: str | Mapping[str, Any] | None = None,
         body_groups: str = 'taxonomy',
         test_mode: bool = False,
-        names: Iterable[str] | str | os.PathLike[str] | None = None,
         modality: str = 'RGB',
         on_broken: str | None = None,
         max_refetch: int = 1000,
@@ -136,6 +135,7 @@ class RootDataset(BaseDataset, ABC):
         given = [domains] if isinstance(domains, str) else domains
         wanted = info.domains if given is None else given
         self.domains = [check_choice('domain', d, info.domains) for d in wanted]
+        names = kwargs.pop(f'{self.noun}s', None)
         self.names = None if names is None else read_names(names)
         super().__init__(
             data_root=str(data_root),
@@ -362,16 +362,6 @@ class ClipDataset(RootDataset):
 
     noun = 'clip'
     columns = dict(clips='clip', labels='label', domains='domain', subjects='subject')
-
-    def __init__(
-        self,
-        data_root: str | os.PathLike[str],
-        subset: str,
-        pipeline: Sequence[dict | Callable],
-        clips: Iterable[str] | str | os.PathLike[str] | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(data_root, subset, pipeline, names=clips, **options)
 
     def load_data_list(self) -> list[dict]:
         """Rows of the table that are selected."""

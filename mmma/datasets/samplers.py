@@ -322,15 +322,11 @@ class DomainBalancedSampler(EpochSampler):
 
     Args:
         dataset: Lists ``domains`` in its ``metainfo``.
-        power: A domain of n samples has a share in proportion to n**(1 - power):
-            0 is plain, 0.5 the square root, 1 (default) the same for all.
-        shares: Share of each domain instead, as ``dict(lab=.4, street=.6)``, in any
-            unit; 0 leaves a domain out.
+        power, shares: As of :func:`domain_shares`; by default the same for all.
         **kwargs: As in :class:`EpochSampler`.
 
     Raises:
-        ValueError: The data set does not list domains; or ``power`` or ``shares``
-            do not fit.
+        ValueError: As :func:`read_column` and :func:`domain_shares`.
     """
 
     def __init__(
@@ -350,11 +346,9 @@ class DomainBalancedSampler(EpochSampler):
 
 @DATA_SAMPLERS.register_module()
 class ClassBalancedSampler(EpochSampler):
-    """A sample is drawn in proportion to n**-power, n the size of its class.
+    """Samples weigh as :func:`class_weights` says.
 
-    So a class of n clips has a share in proportion to n**(1 - power). Of a video of
-    several classes the rarest counts, n being the videos that have it; one without
-    instances is drawn as often as one of the most frequent class.
+    So a class of n clips has a share in proportion to n**(1 - power).
 
     Args:
         dataset: Lists ``labels`` in its ``metainfo``.
@@ -362,8 +356,7 @@ class ClassBalancedSampler(EpochSampler):
         **kwargs: As in :class:`EpochSampler`.
 
     Raises:
-        ValueError: The data set does not list labels, or some are withheld; or
-            ``power`` does not fit.
+        ValueError: As :func:`read_labels`, or ``power`` does not fit.
     """
 
     def __init__(self, dataset: Sized, power: float = 1.0, **kwargs: Any) -> None:
@@ -380,14 +373,12 @@ class ClassBalancedWithinDomainSampler(EpochSampler):
     Args:
         dataset: Lists ``domains`` and ``labels`` in its ``metainfo``.
         power: Of classes; n counts the samples of the domain.
-        domain_power: Of domains, as ``power`` of :class:`DomainBalancedSampler`, but
-            0 by default.
-        shares: Share of each domain instead of a ``domain_power``.
+        domain_power, shares: ``power`` and ``shares`` of :func:`domain_shares`; by
+            default domains keep theirs.
         **kwargs: As in :class:`EpochSampler`.
 
     Raises:
-        ValueError: The data set does not list domains and labels, or some are withheld;
-            or ``power``, ``domain_power`` or ``shares`` do not fit.
+        ValueError: As of the other two.
     """
 
     def __init__(

@@ -1,9 +1,8 @@
 """Dataset of windows of untrimmed videos."""
 
 import math
-import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,16 +183,13 @@ class UntrimmedDataset(RootDataset):
     seconds from the window's start and cut to it, and ``gt_labels`` (G,). In testing
     also ``window_index``, and ``num_windows`` of its video.
 
-    ``metainfo`` has ``label_space``, ``classes`` (K names), ``bodies`` (B names),
-    ``body_of`` (K indices); in the order of the samples ``videos``, ``labels`` (sorted
-    classes of the video; [-1] where withheld), ``domains``, ``subjects``; and by video
-    ``durations`` (seconds) and ``truth``: segments (G, 2) in seconds and labels (G,),
-    without the videos whose truth is withheld.
+    ``metainfo`` is as of ``ClipDataset``, but for ``videos``, and ``labels`` (sorted
+    classes of the video; [-1] where withheld). It has by video ``durations`` (seconds)
+    and ``truth``: segments (G, 2) in seconds and labels (G,), without the videos whose
+    truth is withheld.
 
     Args:
-        data_root: Folder with ``dataset.json`` and ``det.json``.
-        subset: ``train``, ``val`` or ``test``.
-        pipeline: Transforms.
+        data_root, subset, pipeline: As of ``ClipDataset``; the table is ``det.json``.
         window: Fields of :class:`WindowOptions`, or such options.
         videos: Names to restrict to, or a file with one per line.
         **options: As in ``ClipDataset``. ``modality`` may be ``Feature`` as well.
@@ -201,8 +197,7 @@ class UntrimmedDataset(RootDataset):
             nothing happens are not.
 
     Raises:
-        FileNotFoundError: As ``RootDataset``.
-        ValueError: As ``RootDataset``, or a bad window.
+        FileNotFoundError, ValueError: As ``RootDataset``, or a bad window.
     """
 
     noun = 'video'
@@ -211,13 +206,7 @@ class UntrimmedDataset(RootDataset):
     modalities = ('RGB', 'Pose', 'Feature')
 
     def __init__(
-        self,
-        data_root: str | os.PathLike[str],
-        subset: str,
-        pipeline: Sequence[dict | Callable],
-        window: Mapping[str, Any] | WindowOptions | None = None,
-        videos: Iterable[str] | str | os.PathLike[str] | None = None,
-        **options: Any,
+        self, *args: Any, window: Mapping | WindowOptions | None = None, **options: Any
     ) -> None:
         if not isinstance(window, WindowOptions):
             known = tuple(WindowOptions.__dataclass_fields__)
@@ -225,7 +214,7 @@ class UntrimmedDataset(RootDataset):
                 check_choice('window option', key, known)
             window = WindowOptions(**(window or {}))
         self.window = window
-        super().__init__(data_root, subset, pipeline, names=videos, **options)
+        super().__init__(*args, **options)
 
     def load_data_list(self) -> list[dict]:
         """Videos that are selected, or in testing their windows."""

@@ -208,10 +208,8 @@ class FPNIdentity(BaseModule):
 
     def forward(self, levels: Sequence[Tensor], masks: Sequence[Tensor]) -> list:
         """Levels (N, C, P_l) to the same shapes."""
-        return [
-            norm(level, mask)
-            for norm, level, mask in zip(self.fpn_norms, levels, masks, strict=True)
-        ]
+        parts = zip(self.fpn_norms, levels, masks, strict=True)
+        return [norm(level, mask) for norm, level, mask in parts]
 
 
 _ENDLESS = 1e4  # positions; no window is as long

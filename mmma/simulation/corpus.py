@@ -62,12 +62,6 @@ def lacks_skeletons(chunk: Plan, root: Path) -> bool:
     return chunk.options.observes and not any(file.is_file() for file in files)
 
 
-def is_wanting(chunk: Plan, root: Path) -> bool:
-    """True if anything is still to do."""
-    videos = (root / item.path for item in chunk.items if item.path)
-    return lacks_skeletons(chunk, root) or not all(v.is_file() for v in videos)
-
-
 def write_chunk(chunk: Plan, root: Path) -> None:
     """Make what the chunk still lacks: its skeleton file, its videos."""
     skeletons = []
@@ -305,7 +299,12 @@ def write_corpus(
 def _write_chunks(
     chunks: list[Plan], root: Path, workers: int, report: Callable[[int, int], None]
 ) -> None:
-    todo = [chunk for chunk in chunks if is_wanting(chunk, root)]
+    todo = [
+        chunk
+        for chunk in chunks
+        if lacks_skeletons(chunk, root)
+        or not all((root / item.path).is_file() for item in chunk.items if item.path)
+    ]
     total = sum(chunk.frames for chunk in chunks)
     done = total - sum(chunk.frames for chunk in todo)
     report(done, total)

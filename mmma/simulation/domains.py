@@ -71,6 +71,8 @@ SKINS = (246, 214, 190), (228, 184, 150), (198, 146, 110), (150, 102, 72), (96, 
 HAIRS = ((28, 24, 22), (58, 40, 28), (104, 72, 44), (168, 132, 84), (150, 150, 152))
 HAIRCUTS = ('short', 'short', 'bob', 'long')
 SLEEVES = (0.35, 1.0)
+_SPREADS = dict(legs=0.03, arms=0.03, shoulders=0.07, hips=0.07, head=0.04, girth=0.1)
+_CLOTHS = dict(top=(60, 235), bottom=(30, 140), shoes=(20, 210), chair=(60, 190))
 
 
 @dataclass(frozen=True)
@@ -118,18 +120,10 @@ def make_subject(seed: int, domain: str) -> Subject:
 
     return Subject(
         height=1.69 * factor(0.05),
-        legs=factor(0.03),
-        arms=factor(0.03),
-        shoulders=factor(0.07),
-        hips=factor(0.07),
-        head=factor(0.04),
-        girth=factor(0.1),
+        **{part: factor(spread) for part, spread in _SPREADS.items()},
         skin=_pick(rng, SKINS[tone : tone + 1]),
         hair=_pick(rng, HAIRS if tone < 2 else HAIRS[:2]),
-        top=_cloth(rng, 60, 235),
-        bottom=_cloth(rng, 30, 140),
-        shoes=_cloth(rng, 20, 210),
-        chair=_cloth(rng, 60, 190),
+        **{part: _cloth(rng, *span) for part, span in _CLOTHS.items()},
         haircut=HAIRCUTS[rng.integers(len(HAIRCUTS))],
         sleeve=float(SLEEVES[rng.integers(len(SLEEVES))]),
         glasses=bool(rng.random() < 0.3),

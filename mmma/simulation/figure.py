@@ -154,13 +154,9 @@ def pose_trunk(
     waist = base + build.waist * pelvis_axes[:, :, 1]
     neck = waist + build.back * chest_axes[:, :, 1]
     skull = neck + build.neck * neck_axes[:, :, 1]
-    joints[:, JOINT['pelvis']] = base
-    joints[:, JOINT['waist']] = waist
-    joints[:, JOINT['neck']] = neck
-    joints[:, JOINT['skull']] = skull
-    joints[:, JOINT['head']] = skull + rotate(
-        head_axes, build.skull * np.array([0.0, 0.985, 0.17])
-    )
+    head = skull + rotate(head_axes, build.skull * np.array([0.0, 0.985, 0.17]))
+    spine = np.stack([base, waist, neck, skull, head], axis=1)
+    joints[:, [JOINT[name] for name in EXTRA_JOINTS]] = spine
     across = build.hip * OUTWARD[:, None] * pelvis_axes[:, None, :, 0]
     joints[:, joint_pair('hip')] = base[:, None] + across
     hands = np.zeros((len(base), 2, 3, 3))

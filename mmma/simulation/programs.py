@@ -258,11 +258,7 @@ def part_frame(
     else:
         wish = trunk[frames, :, 1] + trunk[frames, :, 2]
     axes = direction_frame(end - start, wish)
-    out = np.empty_like(axes)
-    out[..., 0] = -OUTWARD[side] * axes[..., 2]
-    out[..., 1] = axes[..., 1]
-    out[..., 2] = axes[..., 0]
-    return start, out
+    return start, axes[..., [2, 1, 0]] * np.array([-OUTWARD[side], 1.0, 1.0])
 
 
 def _limb(

@@ -175,13 +175,8 @@ class Segments:
         chosen = np.asarray(rows)
         if chosen.size == 0:
             chosen = chosen.astype(np.int64)
-        return Segments(
-            self.segments_sec[chosen],
-            self.scores[chosen],
-            self.labels[chosen],
-            self.videos[chosen],
-            self.names,
-        )
+        columns = ('segments_sec', 'scores', 'labels', 'videos')
+        return replace(self, **{name: getattr(self, name)[chosen] for name in columns})
 
     def of(self, names: Sequence[str]) -> Segments:
         """Those of some videos, which are numbered in this order."""
