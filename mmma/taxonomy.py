@@ -288,13 +288,17 @@ def _make_space(table: Mapping[str, Any], body_groups: str) -> LabelSpace:
 
 
 def _space_faults(table: Mapping[str, Any]) -> list[str]:
-    """What keeps an object from being read as a label space."""
+    """What keeps an object from being read as a label space.
+
+    Keys of the user's own are left alone, but those that look like ours misspelt.
+    """
     hint = 'list of {"name", "body", "description"}'
-    faults = [
-        f'unknown key {key!r}.{suggest(key, _KEYS)}'
-        for key in table
-        if key not in _KEYS
-    ]
+
+    def misspelt(given: Mapping[str, Any], known: Sequence[str]) -> list[str]:
+        odd = [key for key in given if key not in known and suggest(key, known)]
+        return [f'unknown key {key!r}.{suggest(key, known)}' for key in odd]
+
+    faults = misspelt(table, _KEYS)
     actions = table.get('actions')
     if not isinstance(actions, (list, tuple)) or not actions:
         return [*faults, f'actions must be a {hint}, one or more, not {actions!r}']
@@ -308,11 +312,7 @@ def _space_faults(table: Mapping[str, Any]) -> list[str]:
         if not isinstance(action, Mapping):
             faults.append(f'actions[{i}] is {action!r}: actions are a {hint}')
             continue
-        faults += [
-            f'actions[{i}] has an unknown key {key!r}.{suggest(key, _ACTION_KEYS)}'
-            for key in action
-            if key not in _ACTION_KEYS
-        ]
+        faults += [f'actions[{i}]: {x}' for x in misspelt(action, _ACTION_KEYS)]
         named.append((f'actions[{i}].name', action.get('name')))
         for key in ('body', 'description'):
             if action.get(key):

@@ -126,6 +126,12 @@ def test_shipped_tables_have_the_form_of_ones_own(name):
     assert space.domains == (DOMAINS if name == 'mma82' else ('lab',))
 
 
+def test_keys_of_the_users_own_are_left_alone():
+    actions = [{**action, 'valence': 'negative'} for action in OWN['actions']]
+    own = changed(actions=actions, contact='x@y.z')
+    assert load_label_space(own) == load_label_space(OWN)
+
+
 def changed(**values):
     return {**OWN, **values}
 
@@ -139,7 +145,7 @@ def changed(**values):
         (changed(bodies='hand'), "bodies must be a list of names, not 'hand'"),
         (changed(name=None), 'name None must be text'),
         (changed(actions=['waving']), r"actions\[0\] is 'waving': actions are a list"),
-        (changed(actions=[{'nam': 'a'}]), r"actions\[0\] has .* 'nam'.*mean 'name'"),
+        (changed(actions=[{'nam': 'a'}]), r"actions\[0\]: .* 'nam'.*mean 'name'"),
         (changed(actions=[{'name': 'a\x1b'}]), 'text without control characters'),
         (changed(actions=[{'name': ' 7 '}]), 'reads as an index: add a letter'),
         (changed(actions=[{'name': 3}]), 'name 3 must be text'),
