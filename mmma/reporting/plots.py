@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from mmma.data.clips import Clip
-from mmma.evaluation.calibration import calibration_error, outcomes, reliability
 from mmma.evaluation.recognition import confusion_matrix
 from mmma.evaluation.rows import true_labels
 from mmma.evaluation.scores import ScoreTable
@@ -103,6 +102,8 @@ def draw_reliability(
     scores are drawn as well; ``title`` says if the data are simulated.
     """
     from matplotlib.figure import Figure
+
+    from mmma.evaluation.calibration import calibration_error, outcomes, reliability
 
     levels = list(zip(outcomes(None, *scored), outcomes(told, *scored), strict=True))
     figure = Figure(figsize=(6 * len(levels), 7), layout='constrained')
