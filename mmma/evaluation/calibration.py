@@ -30,6 +30,8 @@ MIN_HITS = 30
 """A body group with fewer segments that are right, or wrong, takes the curve of all;
 with fewer of all there is none. Ten per number that is fitted (Peduzzi et al., 1996):
 two of the curve, and the threshold."""
+NEAR = 4
+"""Segments that count, the best, per truth: the thousands below would alone decide."""
 TIOU = 0.5
 BINS = 15
 
@@ -123,15 +125,16 @@ def _groups(level: str, found: Segments, space: LabelSpace) -> NDArray[Any]:
 
 def outcomes(
     told: Mapping[str, Any] | None, found: Any, truth: Any, space: LabelSpace
-) -> Iterator[tuple[str, FloatArray, BoolArray, int]]:
-    """Level, (n,) scores by a calibration, which are right, and number of truths.
+) -> Iterator[tuple[str, FloatArray, BoolArray, int, Any]]:
+    """Level, (n,) scores by a calibration, which are right, number of truths, groups.
 
     ``found`` is a ``ScoreTable``, of which the best action of each clip counts, and
     ``truth`` (N,) labels; or level to ``Segments``, and those of true actions.
     """
     if isinstance(found, ScoreTable):
         scores = calibrated(told, 'action', found.scores, space)
-        yield 'action', scores.max(axis=1), scores.argmax(axis=1) == truth, len(truth)
+        right = scores.argmax(axis=1) == truth
+        yield 'action', scores.max(axis=1), right, len(truth), None
         return
     for level in space.levels if len(truth) else ():
         true = truth.relabel(space.body_of) if level == 'body' else truth
@@ -139,7 +142,13 @@ def outcomes(
         matches = match_detections(true, own, thresholds=(TIOU,))
         hits = np.zeros(len(own), dtype=np.bool_)
         hits[matches.order[matches.hits[0]]] = True
-        yield level, calibrated(told, level, own, space), hits, len(matches.truth)
+        near = matches.ranking[: NEAR * len(matches.truth)]
+        best, truths = own.select(near), len(matches.truth)
+        scores, groups = (
+            calibrated(told, level, best, space),
+            _groups(level, best, space),
+        )
+        yield level, scores, hits[near], truths, groups
 
 
 def fit(found: Any, truth: Any, space: LabelSpace, place: str) -> dict[str, Any]:
@@ -161,11 +170,10 @@ def fit(found: Any, truth: Any, space: LabelSpace, place: str) -> dict[str, Any]
         )
         return {'why_not': f'{place}, {size}, is too small: it takes {least}'}
     told: dict[str, Any] = {'on': f'{place}, {size}'}
-    for level, scores, hits, _ in before:
+    for level, scores, hits, _, groups in before:
         if clips:
             told[level] = {'temperature': fit_temperature(found.scores, truth)}
             continue
-        groups = _groups(level, found[level].of(truth.names), space)
         curves = {'': fit_curve(scores, hits)}
         for group, name in enumerate(space.bodies):
             own = groups == group
@@ -173,8 +181,10 @@ def fit(found: Any, truth: Any, space: LabelSpace, place: str) -> dict[str, Any]
                 curves[name] = fit_curve(scores[own], hits[own])
         told[level] = {'curves': curves}
     after = outcomes(told, found, truth, space)
-    for (level, *raw, _), (_, scores, hits, truths) in zip(before, after, strict=True):
-        tables = reliability(*raw), reliability(scores, hits)
+    for (level, raw, *_), (_, scores, hits, truths, _) in zip(
+        before, after, strict=True
+    ):
+        tables = reliability(raw, hits), reliability(scores, hits)
         told[level]['ece'] = list(map(calibration_error, tables))
         if not clips:
             threshold, f1 = best_threshold(scores, hits, truths)

@@ -105,7 +105,7 @@ def test_a_planted_curve_per_group_is_found_and_order_is_kept():
         for group, curve in CURVES.items():
             assert curves[SPACE.bodies[group]] == pytest.approx(curve, abs=0.15)
         assert told[level]['ece'][1] < 0.02 < told[level]['ece'][0]
-        ((_, scores, hits, truths),) = (
+        ((_, scores, hits, truths, _),) = (
             row for row in outcomes(told, found, truth, SPACE) if row[0] == level
         )
         kept = scores >= told[level]['threshold']
