@@ -118,8 +118,7 @@ def convert_detection(
     conversion.notices += notices
     simulated = any(entry.get('simulated') is True for entry in videos.values())
     title = f'{"OpenTAD" if kind == "opentad" else "PointTAD"} {path.name}'
-    info = DatasetInfo(path.stem, space.plain(), simulated, title)
-    conversion.write(info, space)
+    conversion.write(DatasetInfo(path.stem, space.plain(), simulated, title), space)
     return conversion
 
 

@@ -166,6 +166,7 @@ def read_recordings(
     if path.is_dir():
         files = [f for f in path.rglob('*') if f.suffix.lower() in kinds]
         files.sort(key=lambda f: (kinds.index(f.suffix.lower()), f))
+        files = [f for f in files if _is_answer(f)] or files  # with exports below it
     if not files or not path.exists():
         raise FileNotFoundError(
             f'{path}: no annotation is there: need a data root, JSON of detections or '
@@ -186,6 +187,17 @@ def read_recordings(
         events = (replace(e, label=names[e.label]) for e in own.events)
         found[i] = replace(own, events=tuple(events))
     return found, space or LabelSpace('found', tuple(sorted(labels)), (), ())
+
+
+def _is_answer(file: Path) -> bool:
+    """True for a JSON of ``infer.py``."""
+    try:
+        content = (
+            read_json(file, 'request', 'video') if file.suffix == '.json' else None
+        )
+    except ValueError:
+        return False
+    return content is not None
 
 
 def _read_json(

@@ -15,6 +15,7 @@ from pose_backends import use_fake
 from video_files import make_video, moving_frames, spoil_packet
 
 from mmma.cli import main
+from mmma.convert.events import read_recordings
 from mmma.engine import infer as inference
 
 SECRET = 'anna-4711'
@@ -267,7 +268,7 @@ def test_work_files_go_when_it_is_stopped(
 def test_answers_as_files_of_annotation_tools(checkpoints, videos, tmp_path, capsys):
     Eaf = pytest.importorskip('pympi').Eaf
     out = tmp_path / 'out'
-    flags = ('--threshold', '0', '--export', 'elan', 'csv')
+    flags = ('--threshold', '0', '--export', 'elan', 'csv', 'labelstudio')
     assert infer(checkpoints, [videos], out, *flags, recog=False) == 0
     printed = capsys.readouterr().out
     stem = f'one {SECRET}'
@@ -284,6 +285,8 @@ def test_answers_as_files_of_annotation_tools(checkpoints, videos, tmp_path, cap
     (model,) = facts
     assert model.startswith('simulated ')
     assert eaf.media_descriptors[0]['MEDIA_URL'] == f'file://{content["video"]["path"]}'
+    stems = [f'one {SECRET}', f'two {SECRET}']
+    assert [own.name for own in read_recordings(out)[0]] == stems  # not elan/one
     grids = tmp_path / 'grids'
     assert main('export', ['textgrid', str(out / f'{stem}.json'), str(grids)]) == 0
     assert (grids / f'{stem}.TextGrid').is_file()
