@@ -18,8 +18,10 @@ from mmma.convert.events import (
     FORMATS,
     Event,
     Recording,
+    change_events,
     format_function,
     media_name,
+    root_at,
 )
 from mmma.convert.target import (
     VIDEO_MODES,
@@ -27,21 +29,16 @@ from mmma.convert.target import (
     Options,
     SourceTree,
     UserMapping,
+    by_start,
     plain_name,
     subject_of,
 )
 from mmma.data.clips import Clip, split_name
-from mmma.data.root import DET_FILE, INFO_FILE, DataRoot, DatasetInfo
+from mmma.data.root import DatasetInfo
 from mmma.data.videos import END_TOLERANCE_SEC, Video, odd_videos, parse_video
 from mmma.files import SHOWN, tell
 from mmma.foreign import naming
-from mmma.taxonomy import (
-    SUBSETS,
-    LabelSpace,
-    check_choice,
-    load_label_space,
-    read_label_space,
-)
+from mmma.taxonomy import SUBSETS, LabelSpace, check_choice, load_label_space
 from mmma.video import VIDEO_SUFFIXES, open_video
 
 DEFAULT_FPS = 30.0
@@ -70,20 +67,20 @@ def convert_events(kind: str, source: Path, out: Path, options: Options) -> Conv
     kept = source / MAPPING_NAME
     given = options.mapping or (kept if kept.is_file() else None)
     keys = 'action_names', 'subsets', 'subjects', 'simulated', 'tiers'
-    mapping = UserMapping.read(given, *keys)
+    mapping = UserMapping.read(given, *keys, label_space=options.label_space)
     if given == kept:
         conversion.notices.append(f'{kept} is used; --mapping goes before it')
     more: dict[str, Any] = {}
     if FORMATS[kind] == 'timelines' and options.fps:
         more['fps'] = options.fps
     elif FORMATS[kind] == 'tiers':
-        more['groups'] = not (options.label_space or mapping.label_space)
+        more['groups'] = not mapping.label_space
     recordings = format_function('read', kind)(source, **more)
     if not recordings:
         raise ValueError(f'{source}: no video with annotations is in it')
     recordings = _take_tiers(recordings, mapping.tiers, conversion.notices, source)
     recordings, told = _take_subsets(recordings, source)
-    space, recordings = _resolve(recordings, mapping, options, conversion)
+    space, recordings = _resolve(recordings, mapping, conversion)
     facts = {r.name: _facts(r, conversion, tree) for r in recordings}
     people = {r.name: _people(r, mapping) for r in recordings}
     asked = {**mapping.subsets, **told}
@@ -93,10 +90,9 @@ def convert_events(kind: str, source: Path, out: Path, options: Options) -> Conv
         entry = {**facts[own.name], 'subset': subsets[own.name]}
         entry['subject'], *others = people[own.name] or ['']
         if others:
-            told = _by_start(mapping.subjects, own.name)
+            told = by_start(mapping.subjects, own.name)
             entry['subject'] = told or own.subject
-        told = _by_start(mapping.domains, own.name)
-        entry['domain'] = told or own.domain or mapping.domain
+        entry['domain'] = mapping.domain_of(own.name, own.domain)
         entry['annotations'] = _annotations(own.events, entry)
         if video := parse_video(own.name, entry, space, odd, 0, (entry['domain'],)):
             conversion.videos.append(video)
@@ -133,18 +129,12 @@ def _video_tree(conversion: Conversion) -> SourceTree:
     return tree
 
 
-def _by_start(table: Mapping[str, str], name: str) -> str:
-    """Value of the longest key that a name starts with; empty without one."""
-    starts = (start for start in table if name.startswith(start))
-    return table.get(max(starts, key=len, default=''), '')
-
-
 def _people(recording: Recording, mapping: UserMapping) -> list[str]:
     """Persons of a video: of its events; of those without one, the video's."""
     found = {event.subject for event in recording.events} or {''}
     if '' in found:
         own = subject_of(recording.name.rpartition('/')[2])
-        told = _by_start(mapping.subjects, recording.name) or recording.subject
+        told = by_start(mapping.subjects, recording.name) or recording.subject
         found |= {told or (own if own.isdecimal() else '')}
     return sorted(found - {''})
 
@@ -156,20 +146,20 @@ def _take_tiers(
     source: Path,
 ) -> list[Recording]:
     """Recordings with our names of tiers; '' leaves one out, ``*`` is all others."""
-    kept, left, rest = [], Counter[str](), tiers.get('*')
+    left, rest = Counter[str](), tiers.get('*')
     seen = {event.tier for recording in recordings for event in recording.events}
     for name in tiers.keys() - seen - {'*'}:
         there = ', '.join(sorted(seen))
         raise ValueError(f'{source}: no events on a tier {name!r}; there are: {there}')
-    for recording in recordings:
-        events = []
-        for event in recording.events:
-            tier = tiers.get(event.tier, event.tier if rest is None else rest)
-            if tier or (event.tier not in tiers and rest is None):
-                events.append(replace(event, tier=tier))
-            else:
-                left[event.tier] += 1
-        kept.append(replace(recording, events=tuple(events)))
+
+    def named(event: Event) -> Event | None:
+        tier = tiers.get(event.tier, event.tier if rest is None else rest)
+        if tier or (event.tier not in tiers and rest is None):
+            return replace(event, tier=tier)
+        left[event.tier] += 1
+        return None
+
+    kept = change_events(recordings, named)
     notices += [f'tier {t!r}: {n} events left out, as asked' for t, n in left.items()]
     return kept
 
@@ -193,19 +183,16 @@ def _take_subsets(
 def _resolve(
     recordings: Sequence[Recording],
     mapping: UserMapping,
-    options: Options,
     conversion: Conversion,
 ) -> tuple[LabelSpace, list[Recording]]:
     """Label space of events, and the events with its names, in one spelling.
 
     Events without a label, and those that the mapping leaves out, go and are told.
     """
-    clean = [replace(r, events=tuple(map(_one_spelling, r.events))) for r in recordings]
+    clean = change_events(recordings, _one_spelling)
     names = mapping.action_names
     counts = Counter(names.get(e.label, e.label) for r in clean for e in r.events)
-    if options.label_space:
-        space = read_label_space(options.label_space)
-    elif mapping.label_space:
+    if mapping.label_space:
         space = load_label_space(mapping.label_space)
     else:
         pairs = [(names.get(e.label, e.label), e.tier) for r in clean for e in r.events]
@@ -225,11 +212,12 @@ def _resolve(
     ]
     if empty:
         conversion.notices.append(f'{empty} events without a label are left out')
-    for i, recording in enumerate(clean):
-        named = ((e, ours[e.label]) for e in recording.events if e.label)
-        events = [replace(e, label=label) for e, label in named if label]
-        clean[i] = replace(recording, events=tuple(events))
-    return space, clean
+
+    def renamed(event: Event) -> Event | None:
+        label = ours.get(event.label)
+        return replace(event, label=label) if label else None
+
+    return space, change_events(clean, renamed)
 
 
 def _one_spelling(event: Event) -> Event:
@@ -292,20 +280,10 @@ def _facts(
     recording: Recording, conversion: Conversion, tree: SourceTree
 ) -> dict[str, Any]:
     """Path, rate, frames and length of a video: of its file, else as they are told."""
-    name = media_name(recording.path)
-    found = tree.find_video(name, '') if name else None
-    found = found or tree.find_video(recording.name, '')
-    if found is not None:
-        file = tree.path_of(found)
-        path = f'videos/{found.as_posix().removeprefix("videos/")}'
-        path = conversion.add_video(PurePosixPath(file.absolute()), path)
-        with naming(file), open_video(file) as video:
-            return {
-                'path': path,
-                'fps': video.fps,
-                'frames': video.num_frames,
-                'duration': video.duration_sec,
-            }
+    if found := _video_of(recording, tree):
+        file = PurePosixPath(tree.path_of(found[0]).absolute())
+        path = f'videos/{found[0].as_posix().removeprefix("videos/")}'
+        return {'path': conversion.add_video(file, path), **found[1]}
     own = recording.fps, conversion.options.fps, DEFAULT_FPS
     fps = next(rate for rate in own if rate and rate > 0)  # NaN is not
     ends = [e.end_sec + (e.start_sec == e.end_sec) / fps for e in recording.events]
@@ -313,10 +291,25 @@ def _facts(
     duration = max([length, *ends]) or 1 / fps
     path = ''
     if tree.videos:  # else there are none to expect
-        path = 'videos/{}{}'.format(*split_name(name or recording.name))
+        name = media_name(recording.path) or recording.name
+        path = 'videos/{}{}'.format(*split_name(name))
         path = conversion.add_video(None, path)
     frames = max(1, round(duration * fps))
     return {'path': path, 'fps': fps, 'frames': frames, 'duration': duration}
+
+
+def _video_of(
+    own: Recording, tree: SourceTree
+) -> tuple[PurePosixPath, dict[str, Any]] | None:
+    """A recording's video in a tree, with what it tells; None if it is not there."""
+    names = filter(None, (media_name(own.path), own.name))
+    found = next(filter(None, (tree.find_video(name, '') for name in names)), None)
+    if found is None:
+        return None
+    file = tree.path_of(found)
+    with naming(file), open_video(file) as video:
+        fps, length = video.fps, video.duration_sec
+        return found, {'fps': fps, 'frames': video.num_frames, 'duration': length}
 
 
 def _annotations(
@@ -436,7 +429,11 @@ def _split(
 def _allot(sizes: Mapping[tuple[str, ...], int]) -> dict[str, str]:
     """Subset of each member of families, whose events are counted."""
     largest = max(sizes, key=lambda family: (sizes[family], family), default=())
-    others = sorted(sizes.keys() - {largest}, key=_digest)
+
+    def digest(names: Sequence[str]) -> bytes:  # says nothing of what they mean
+        return hashlib.sha256('\n'.join(sorted(names)).encode()).digest()
+
+    others = sorted(sizes.keys() - {largest}, key=digest)
     held = max(1, round(HELD_OUT * len(sizes))) if len(sizes) > 2 else 0
     tests, values = held or len(others), 2 * held
     subsets = dict.fromkeys(largest, 'train')
@@ -464,11 +461,6 @@ def _families(shared: Mapping[str, Iterable[str]]) -> list[list[str]]:
     return list(families.values())
 
 
-def _digest(names: Sequence[str]) -> str:
-    """An order of names that has nothing to do with what they mean."""
-    return hashlib.sha256('\n'.join(sorted(names)).encode()).hexdigest()
-
-
 def link_videos(
     recordings: Sequence[Recording], source: Path, videos: Path | None = None
 ) -> list[Recording]:
@@ -481,14 +473,10 @@ def link_videos(
     folder, linked = source if source.is_dir() else source.parent, []
     tree = SourceTree(videos) if videos else None
     for own in recordings:
-        file, found = folder / own.path if own.path else None, None
-        for name in filter(None, (media_name(own.path), own.name) if tree else ()):
-            found = found or tree.find_video(name, '')
-        if found is not None:
-            file = tree.path_of(found)
-            with naming(file), open_video(file) as video:
-                rate = {'fps': video.fps, 'duration_sec': video.duration_sec}
-            own = replace(own, **rate)
+        file = folder / own.path if own.path else None
+        if tree and (found := _video_of(own, tree)):
+            file, facts = tree.path_of(found[0]), found[1]
+            own = replace(own, fps=facts['fps'], duration_sec=facts['duration'])
         elif tree:
             tell([f'{own.name}: no video of this name is in {videos}'])
         if file is not None and file.is_file():
@@ -500,10 +488,8 @@ def link_videos(
 
 def root_mapping(source: Path) -> tuple[str, str] | None:
     """Name and text of a mapping with what tools have no place for; None of no root."""
-    folder = source if source.is_dir() else source.parent
-    if not (folder / INFO_FILE).is_file() or source not in (folder, folder / DET_FILE):
+    if not (root := root_at(source)):
         return None
-    root = DataRoot(folder)
     videos = root.read_det()
     content = {
         'label_space': root.label_space().plain(),

@@ -18,7 +18,6 @@ import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from mmma.convert.target import (
     Conversion,
     Options,
     UserMapping,
-    open_source,
+    list_sources,
     plain_name,
     read_label_names,
     subject_of,
@@ -41,7 +40,6 @@ from mmma.taxonomy import (
     SUBSETS,
     LabelSpace,
     load_label_space,
-    read_label_space,
     suggest,
 )
 from mmma.video import probe_video
@@ -62,12 +60,14 @@ def convert_detection(
 
     ``kind`` is ``opentad`` or ``pointtad``; the mapping may have ``MAPPING_KEYS``.
     """
-    tree, path = open_source(source, ('.json',))
+    tree, (path, *others) = list_sources(source, ('.json',))
+    if others:
+        names = ', '.join(own.name for own in (path, *others[:2]))
+        count = f'{1 + len(others)} .json files ({names})'
+        raise ValueError(f'{tree.path}: {count}; give one of them')
     conversion = Conversion(tree, out, options)
-    mapping = UserMapping.read(options.mapping, *MAPPING_KEYS)
-    if options.label_space:
-        own = read_label_space(options.label_space).plain()
-        mapping = replace(mapping, label_space=own)
+    asked = options.label_space
+    mapping = UserMapping.read(options.mapping, *MAPPING_KEYS, label_space=asked)
     odd = odd_videos(path)
     entries, lines = _read(kind, path, odd)
     videos = {}

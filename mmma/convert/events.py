@@ -103,6 +103,16 @@ def format_function(action: str, kind: str) -> Callable[..., Any]:
     return getattr(module, f'{action}_{kind}')
 
 
+def change_events(
+    recordings: Iterable[Recording], change: Callable[[Event], Event | None]
+) -> list[Recording]:
+    """Recordings whose events are changed; what becomes None goes."""
+    return [
+        replace(own, events=tuple(filter(None, map(change, own.events))))
+        for own in recordings
+    ]
+
+
 def tell_apart(recordings: Iterable[Recording]) -> list[Recording]:
     """Name recordings of one video by several annotators ``VIDEO@ANNOTATOR``.
 
@@ -134,6 +144,13 @@ def media_name(path: str) -> str:
     return re.sub(r'^/(?=[A-Za-z]:)', '', name)  # file:///D:/...
 
 
+def root_at(path: Path) -> DataRoot | None:
+    """The data root at a path, which may be that of its ``det.json``; None without."""
+    root = path if path.is_dir() else path.parent
+    is_root = (root / INFO_FILE).is_file() and path in (root, root / DET_FILE)
+    return DataRoot(root) if is_root else None
+
+
 _SUFFIXES = {'.eaf': 'elan', '.textgrid': 'textgrid', '.boris': 'boris', '.json': ''}
 _SUFFIXES |= dict.fromkeys(('.csv', '.tsv', '.txt'), 'csv')
 
@@ -157,9 +174,7 @@ def read_recordings(
         ValueError: It is of no known form, or has faults.
     """
     path = Path(path)
-    root = path if path.is_dir() else path.parent
-    if (root / INFO_FILE).is_file() and path in (root, root / DET_FILE):
-        data = DataRoot(root)
+    if data := root_at(path):
         mark, space = 'simulated' * data.info.simulated, data.label_space()
         return _of_videos(path, data.read_det(), space, mark), space
     kinds, files = [*_SUFFIXES], [path]
@@ -183,9 +198,7 @@ def read_recordings(
             found[i] = replace(own, events=tuple(events))
         labels = {event.label for own in found for event in own.events}
         names = {x: space.actions[space.action_id(x)] if space else x for x in labels}
-    for i, own in enumerate(found):
-        events = (replace(e, label=names[e.label]) for e in own.events)
-        found[i] = replace(own, events=tuple(events))
+    found = change_events(found, lambda e: replace(e, label=names[e.label]))
     return found, space or LabelSpace('found', tuple(sorted(labels)), (), ())
 
 

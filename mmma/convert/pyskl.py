@@ -26,14 +26,7 @@ from mmma.data.joints import LAYOUTS, MAX_SIDE, JointLayout, get_layout
 from mmma.data.root import DatasetInfo
 from mmma.files import SHOWN, OddEntries
 from mmma.foreign import control_faults, first_line, naming, shown
-from mmma.taxonomy import (
-    SUBSETS,
-    LabelSpace,
-    index_notes,
-    load_label_space,
-    read_label_space,
-    suggest,
-)
+from mmma.taxonomy import SUBSETS, LabelSpace, index_notes, load_label_space, suggest
 
 SUFFIXES = ('.pkl', '.pickle')
 FIELDS = (
@@ -362,10 +355,8 @@ def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
     """
     tree, paths = list_sources(source, SUFFIXES, 'pickle')
     conversion = Conversion(tree, out, options)
-    mapping = UserMapping.read(options.mapping, 'splits', 'subset', 'layout')
-    if options.label_space:
-        own = read_label_space(options.label_space).plain()
-        mapping = replace(mapping, label_space=own)
+    keys, asked = ('splits', 'subset', 'layout'), options.label_space
+    mapping = UserMapping.read(options.mapping, *keys, label_space=asked)
     space = load_label_space(mapping.label_space or 'mma82')
     path = paths[0] if len(paths) == 1 else tree.path
     notices, split, rows = conversion.notices, {}, []

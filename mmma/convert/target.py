@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -51,6 +51,7 @@ from mmma.taxonomy import (
     check_choice,
     index_notes,
     load_label_space,
+    read_label_space,
 )
 from mmma.video import VIDEO_SUFFIXES
 
@@ -177,34 +178,14 @@ class SourceTree:
         return sorted(files, key=lambda file: (len(file.parts), file.parts))
 
 
-def open_source(
-    source: Path, suffixes: Sequence[str], what: str = ''
-) -> tuple[SourceTree, Path]:
-    """Open the source of a converter that reads one table.
-
-    Args:
-        source: The table, or a folder with it.
-        suffixes: Suffixes of such a table.
-        what: Name of such a file; by default its suffix.
+def list_sources(
+    source: Path, suffixes: Sequence[str], what: str = 'file'
+) -> tuple[SourceTree, list[Path]]:
+    """Open a table, or a folder with tables of these suffixes, and list them.
 
     Raises:
         FileNotFoundError: No such file or folder, or no such table in it.
-        ValueError: Several of them.
     """
-    tree, found = list_sources(source, suffixes, what)
-    if len(found) > 1:
-        files = f'{what}s' if what else f'{" or ".join(suffixes)} files'
-        names = ', '.join(path.name for path in found[:3])
-        raise ValueError(
-            f'{tree.path}: {len(found)} {files} ({names}); give one of them'
-        )
-    return tree, found[0]
-
-
-def list_sources(
-    source: Path, suffixes: Sequence[str], what: str = ''
-) -> tuple[SourceTree, list[Path]]:
-    """Open a source as :func:`open_source` does, with every such table in it."""
     if source.is_file():
         return SourceTree(source, alone=True), [source]
     tree = SourceTree(source)
@@ -216,8 +197,7 @@ def list_sources(
     ]
     if not found:
         raise FileNotFoundError(
-            f'{tree.path}: no {" or ".join(suffixes)} file is in it; give the '
-            f'{what or "file"}'
+            f'{tree.path}: no {" or ".join(suffixes)} file is in it; give the {what}'
         )
     return tree, [tree.path_of(file) for file in found]
 
@@ -256,6 +236,11 @@ def read_label_names(path: Path) -> dict[int, str]:
     return names
 
 
+def by_start(table: Mapping[str, str], name: str) -> str:
+    """Value of the longest key that a name starts with; empty without one."""
+    return table.get(max(filter(name.startswith, table), key=len, default=''), '')
+
+
 @dataclass(frozen=True)
 class UserMapping:
     """Content of a ``--mapping`` file of a converter that reads one table.
@@ -286,21 +271,22 @@ class UserMapping:
     simulated: bool = False
 
     @classmethod
-    def read(cls, path: Path | None, *keys: str) -> UserMapping:
-        """Read a mapping file.
+    def read(
+        cls, path: Path | None, *keys: str, label_space: str | None = None
+    ) -> UserMapping:
+        """Read a mapping file, over whose label space that of the user goes.
 
         Args:
             path: A JSON file; None takes the defaults.
             *keys: Fields that it may have beside the first three.
+            label_space: A name or file, as a command line has it.
 
         Raises:
             FileNotFoundError: There is none.
             ValueError: Not a JSON object, or a key or value that is not allowed.
         """
-        if path is None:
-            return cls()
-        content = read_json(path)
-        with naming(path):
+        content = read_json(path) if path else {}
+        with naming(str(path)):
             if not isinstance(content, dict):
                 raise ValueError(f'must be an object, not {content!r}')
             for key in content:
@@ -323,12 +309,14 @@ class UserMapping:
                 check_choice('subset', subset, SUBSETS)
             if mapping.first_index not in (0, 1) or mapping.first_index is True:
                 raise ValueError(f'first_index {mapping.first_index!r}: use 0 or 1')
+        if label_space:
+            own = read_label_space(label_space).plain()
+            mapping = replace(mapping, label_space=own)
         return mapping
 
-    def domain_of(self, name: str) -> str:
-        """Domain of a clip or video, by the longest start of its name."""
-        starts = (start for start in self.domains if name.startswith(start))
-        return self.domains.get(max(starts, key=len, default=''), self.domain)
+    def domain_of(self, name: str, other: str = '') -> str:
+        """Domain of a clip or video, by its name, else ``other``, else the default."""
+        return by_start(self.domains, name) or other or self.domain
 
 
 @dataclass(frozen=True)
