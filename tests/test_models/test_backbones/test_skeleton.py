@@ -34,7 +34,7 @@ def test_graphs_of_a_subset_and_of_another_layout():
 @pytest.mark.parametrize(
     ('layout', 'message'),
     [
-        ('coco17', 'unknown joint layout'),
+        ('coco18', 'unknown joint layout'),
         (dict(name=['a']), "unknown field 'name'.*Did you mean 'names'"),
         (dict(limbs=[]), 'no names'),
     ],
