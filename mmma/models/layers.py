@@ -81,9 +81,8 @@ class MaskedConv(nn.Module):
     ) -> None:
         super().__init__()
         self.stride = stride
-        kernel = dict(kernel_size=kernel_size, stride=stride, padding=kernel_size // 2)
-        rest = dict(groups=groups, bias=False)
-        self.conv = nn.Conv1d(in_channels, out_channels, **kernel, **rest)
+        sizes = in_channels, out_channels, kernel_size, stride, kernel_size // 2
+        self.conv = nn.Conv1d(*sizes, groups=groups, bias=False)
         self.norm = ChannelNorm(out_channels, eps=1e-6) if norm else None
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:

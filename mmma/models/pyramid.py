@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -29,21 +30,21 @@ class PyramidProjection(BaseModule):
     multiple of the largest stride, so any length will do.
 
     Args:
+        block: Makes a block of C channels and a stride, 1 or 2.
         in_channels: D, channels of the features; 0 convolutions need D equal to C.
         out_channels: C.
         arch: Convolutions with layer norm and ReLU, blocks at full rate, blocks that
             halve the positions; the last number plus 1 is the number of levels.
-        block: Makes a block of a stride, 1 or 2.
 
     Source: OpenTAD ``Conv1DTransformerProj``, whose names of weights these are.
     """
 
     def __init__(
         self,
+        block: Callable[[int, int], nn.Module],
         in_channels: int,
-        out_channels: int,
-        arch: Sequence[int],
-        block: Callable[[int], nn.Module],
+        out_channels: int = 512,
+        arch: Sequence[int] = (2, 2, 5),
     ) -> None:
         super().__init__()
         convs, stem, branch = arch
@@ -53,7 +54,7 @@ class PyramidProjection(BaseModule):
                 f'arch without convolutions cannot turn {in_channels} channels into '
                 f'{out_channels}: use at least one, or equal channels.'
             )
-        blocks = [block(1) for _ in range(stem)] + [block(2) for _ in range(branch)]
+        blocks = [block(out_channels, step) for step in [1] * stem + [2] * branch]
         self.embed = nn.ModuleList(MaskedConv(w, out_channels) for w in widths[:-1])
         self.stem = nn.ModuleList(blocks[:stem])
         self.branch = nn.ModuleList(blocks[stem:])
@@ -75,11 +76,11 @@ class Conv1DTransformerProj(PyramidProjection):
     """Convolutions, then a pyramid of transformer blocks.
 
     Args:
-        in_channels, out_channels, arch: As of :class:`PyramidProjection`.
         num_heads: Heads of attention.
         window: Positions of its own level that one sees; odd, -1 for all.
         path_drop: Share of branches dropped in training; above 0 they are also scaled
             per channel, from 1e-4.
+        **sizes: Of :class:`PyramidProjection`.
 
     Source: Zhang et al., 'ActionFormer', ECCV 2022; Liu et al., 'End-to-End Temporal
         Action Detection with 1B Parameters Across 1000 Frames' (AdaTAD), CVPR 2024,
@@ -87,18 +88,12 @@ class Conv1DTransformerProj(PyramidProjection):
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int = 512,
-        arch: Sequence[int] = (2, 2, 5),
-        num_heads: int = 4,
-        window: int = -1,
-        path_drop: float = 0.1,
+        self, num_heads: int = 4, window: int = -1, path_drop: float = 0.1, **sizes: Any
     ) -> None:
-        def block(stride: int) -> TransformerBlock:
-            return TransformerBlock(out_channels, num_heads, stride, window, path_drop)
+        def block(channels: int, stride: int) -> TransformerBlock:
+            return TransformerBlock(channels, num_heads, stride, window, path_drop)
 
-        super().__init__(in_channels, out_channels, arch, block)
+        super().__init__(block, **sizes)
 
 
 class _Depthwise(nn.Conv1d):
@@ -167,30 +162,23 @@ class TriDetProj(PyramidProjection):
     """Convolutions, then a pyramid of SGP blocks.
 
     Args:
-        in_channels, out_channels, arch: As of :class:`PyramidProjection`; C is a
-            multiple of 16, or at most 16.
         hidden: Channels inside the perceptrons.
         k: How much wider the wide convolution is.
         path_drop: Of the blocks that halve.
+        **sizes: Of :class:`PyramidProjection`; C is a multiple of 16, or at most 16.
 
     Source: Shi et al., 'TriDet', CVPR 2023; OpenTAD ``TriDetProj`` and its
         configuration (hidden 768, k 5, kernels 1).
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int = 512,
-        arch: Sequence[int] = (2, 2, 5),
-        hidden: int = 768,
-        k: float = 5.0,
-        path_drop: float = 0.1,
+        self, hidden: int = 768, k: float = 5.0, path_drop: float = 0.1, **sizes: Any
     ) -> None:
-        def block(stride: int) -> SGPBlock:
+        def block(channels: int, stride: int) -> SGPBlock:
             drop = path_drop if stride > 1 else 0.0
-            return SGPBlock(out_channels, stride, k, hidden, drop)
+            return SGPBlock(channels, stride, k, hidden, drop)
 
-        super().__init__(in_channels, out_channels, arch, block)
+        super().__init__(block, **sizes)
 
 
 @MODELS.register_module()

@@ -23,7 +23,7 @@ from mmma.data.root import DET_FILE, INFO_FILE, REC_FILE, read_info, write_info
 from mmma.data.videos import write_det
 from mmma.files import atomic_write, is_filled, only_writer, read_json, write_file
 from mmma.processes import CRASHED, map_in_processes
-from mmma.simulation.domains import DOMAIN_STYLES, make_subject
+from mmma.simulation.domains import DOMAIN_STYLES, Array, make_subject
 from mmma.simulation.motion import observe_skeleton, simulate_motion
 from mmma.simulation.plan import NAME, TASKS, VERSION, Item, Plan
 from mmma.simulation.render import render_frames, write_video
@@ -106,12 +106,12 @@ class Scene:
         if frames != item.frames:
             raise ValueError(f'{item.name}: {frames} frames instead of {item.frames}')
 
-    def skeleton(self) -> np.ndarray:
+    def skeleton(self) -> Array:
         """(T, 1, V, 3) int16: what a pose extractor sees."""
         keypoints, scores = observe_skeleton(self._motion, self._style, self._pose_rng)
         return encode_joints(keypoints[None], scores[None], WHOLEBODY65.score_scale)
 
-    def frames(self) -> Iterator[np.ndarray]:
+    def frames(self) -> Iterator[Array]:
         """(H, W, 3) uint8 RGB: what the camera sees."""
         import cv2
 
@@ -342,7 +342,7 @@ def _join(chunks: list[Plan], root: Path) -> None:
         skeleton_file(chunk, root).unlink()
 
 
-def _waiting(chunk: Plan, root: Path) -> np.ndarray:
+def _waiting(chunk: Plan, root: Path) -> Array:
     """(T, 1, V, 3) skeletons of a chunk that wait; damaged ones are made again."""
     file = skeleton_file(chunk, root)
     with suppress(Exception):  # numpy and what it calls raise what they like

@@ -11,6 +11,8 @@ import numpy as np
 
 from mmma.taxonomy import check_choice
 
+Array = np.ndarray
+Rng = np.random.Generator
 Range = tuple[float, float]
 FOLDER = Path(__file__).parent / 'programs'
 
@@ -137,18 +139,18 @@ def make_subject(seed: int, domain: str) -> Subject:
     )
 
 
-def _pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
+def _pick(rng: Rng, colours: tuple[Colour, ...]) -> Colour:
     """One of some colours, a little changed."""
     return rgb(colours[rng.integers(len(colours))] + rng.integers(-8, 9, 3))
 
 
-def _cloth(rng: np.random.Generator, low: int, high: int) -> Colour:
+def _cloth(rng: Rng, low: int, high: int) -> Colour:
     """A colour that is seldom vivid."""
     grey = rng.uniform(low, high)
     return rgb(grey + (rng.uniform(low, high, 3) - grey) * rng.uniform(0.1, 0.9))
 
 
-def rgb(values: np.ndarray) -> Colour:
+def rgb(values: Array) -> Colour:
     """A colour of numbers that may lie outside of 0 to 255."""
     r, g, b = (int(v) for v in np.clip(values, 0, 255))
     return r, g, b

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from mmma.simulation.domains import Colour, Subject, load_table
+from mmma.simulation.domains import Array, Colour, Subject, load_table
 from mmma.simulation.figure import HAND_START, JOINT, OUTWARD, joint_pair
 from mmma.simulation.geometry import rotate
 from mmma.simulation.motion import Held, Motion
@@ -17,10 +17,10 @@ _OUTLINE = 0.62  # brightness of an outline against its fill
 
 # Something that is painted as a whole: (T,) metres from the camera, of which far ones
 # come first, and what paints the frame of a number on (H, W, 3).
-Part = tuple[np.ndarray, Callable[[np.ndarray, int], None]]
+Part = tuple[Array, Callable[[Array, int], None]]
 
 
-def fixed(points: np.ndarray) -> np.ndarray:
+def fixed(points: Array) -> Array:
     """Pixels as fixed-point integers that OpenCV can draw."""
     points = np.clip(points, -_FAR_PX, _FAR_PX) * (1 << SHIFT)
     return np.ascontiguousarray(np.round(points), dtype=np.int32)
@@ -51,13 +51,13 @@ class View:
         return _thickness(2.0 * radius * self.scale[:, joints].mean(axis=1))
 
 
-def _thickness(pixels: np.ndarray) -> list[int]:
+def _thickness(pixels: Array) -> list[int]:
     return np.maximum(1, np.round(np.clip(pixels, 1, 400))).astype(int).tolist()
 
 
 def _lines(
-    canvas: np.ndarray,
-    lines: Sequence[np.ndarray],
+    canvas: Array,
+    lines: Sequence[Array],
     colour: Colour,
     width: int,
     closed: bool = False,
@@ -66,12 +66,12 @@ def _lines(
     cv2.polylines(canvas, lines, closed, colour, width, cv2.LINE_AA, SHIFT)
 
 
-def _fill(canvas: np.ndarray, corners: np.ndarray, colour: Colour) -> None:
+def _fill(canvas: Array, corners: Array, colour: Colour) -> None:
     cv2.fillPoly(canvas, [corners], colour, cv2.LINE_AA, SHIFT)
 
 
 def _circle(
-    canvas: np.ndarray, centre: list[int], radius: float, colour: Colour, width: int
+    canvas: Array, centre: list[int], radius: float, colour: Colour, width: int
 ) -> None:
     """Draw a circle, filled where the width is -1."""
     cv2.circle(canvas, centre, int(radius), colour, width, cv2.LINE_AA, SHIFT)
@@ -84,7 +84,7 @@ def _limb(
     line, widths = fixed(view.points[:, joints]), view.width(joints, radius)
     dark = shade(colour, _OUTLINE)
 
-    def paint(canvas: np.ndarray, frame: int) -> None:
+    def paint(canvas: Array, frame: int) -> None:
         _lines(canvas, [line[frame]], dark, widths[frame] + 2)
         _lines(canvas, [line[frame]], colour, widths[frame])
 
@@ -102,7 +102,7 @@ def _trunk(view: View, subject: Subject) -> Part:
     seat_width = view.width(hips, 0.085 * girth)
     colours = ((shade(subject.top, _OUTLINE), 2), (subject.top, 0))
 
-    def paint(canvas: np.ndarray, frame: int) -> None:
+    def paint(canvas: Array, frame: int) -> None:
         _lines(canvas, [seat[frame]], subject.bottom, seat_width[frame])
         for colour, grow in colours:
             _lines(canvas, [hull[frame]], colour, edge[frame] + grow, closed=True)
@@ -122,7 +122,7 @@ def _hand(view: View, side: int, skin: Colour) -> Part:
     widths = view.width(joints, 0.0085 * view.motion.figure.build.hand)
     dark = shade(skin, _OUTLINE)
 
-    def paint(canvas: np.ndarray, frame: int) -> None:
+    def paint(canvas: Array, frame: int) -> None:
         palm, width = palms[frame], widths[frame]
         for colour, grow in ((dark, 2), (skin, 0)):
             _fill(canvas, palm, colour)
@@ -195,12 +195,12 @@ class _Head:
         self.locks = None if length is None else locks.reshape(-1, 2, 2, 2)
         self.glasses = glasses
 
-    def _points(self, local: np.ndarray) -> np.ndarray:
+    def _points(self, local: Array) -> Array:
         """(T, N, 2) fixed-point pixels of (N, 3) points of the head."""
         turned = rotate(self.view.motion.figure.head[:, None], local * self.size)
         return fixed(self.view.motion.camera.project(self.centre[:, None] + turned)[0])
 
-    def _ellipse(self, axes: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    def _ellipse(self, axes: Array, offset: Array) -> Array:
         """(T, 5) outline of an ellipsoid: centre, semi-axes in pixels, degrees."""
         head = self.view.motion.figure.head
         centre = self.centre + rotate(head, offset * self.size)
@@ -212,7 +212,7 @@ class _Head:
         angle = np.degrees(np.arctan2(vectors[:, 1, 0], vectors[:, 0, 0]))
         return np.column_stack([points, np.clip(radii, 0.5, 800), angle])
 
-    def paint(self, canvas: np.ndarray, frame: int) -> None:
+    def paint(self, canvas: Array, frame: int) -> None:
         """Paint one frame."""
         skin, hair = self.subject.skin, self.subject.hair
         _fill_ellipse(canvas, self.skull[frame], shade(skin, 0.62), 1.0)
@@ -228,13 +228,13 @@ class _Head:
             self._paint_face(canvas, frame)
             self._paint_features(canvas, frame)
 
-    def _paint_face(self, canvas: np.ndarray, frame: int) -> None:
+    def _paint_face(self, canvas: Array, frame: int) -> None:
         for ear in self.ears[frame].tolist():
             radius = 0.018 * self.size * self.pixels[frame] * (1 << SHIFT)
             _circle(canvas, ear, radius, self.subject.skin, -1)
         _fill_ellipse(canvas, self.face[frame], self.subject.skin, 0.0)
 
-    def _paint_features(self, canvas: np.ndarray, frame: int) -> None:
+    def _paint_features(self, canvas: Array, frame: int) -> None:
         thick = max(1, round(0.012 * self.pixels[frame]))
         brow, dark = self.subject.hair, shade(self.subject.skin, 0.55)
         colours = {'nose': dark, 'mouth': (150, 62, 62)}
@@ -247,7 +247,7 @@ class _Head:
         if self.glasses:
             self._paint_glasses(canvas, frame, 0.024 * unit)
 
-    def _paint_glasses(self, canvas: np.ndarray, frame: int, radius: float) -> None:
+    def _paint_glasses(self, canvas: Array, frame: int, radius: float) -> None:
         colour: Colour = (20, 20, 24)
         eyes, temples = self.eyes[frame], self.temples[frame]
         for eye, temple in zip(eyes, temples, strict=True):
@@ -258,9 +258,7 @@ class _Head:
         _lines(canvas, [middle.astype(np.int32)], colour, 1)
 
 
-def _fill_ellipse(
-    canvas: np.ndarray, ellipse: np.ndarray, colour: Colour, grow: float
-) -> None:
+def _fill_ellipse(canvas: Array, ellipse: Array, colour: Colour, grow: float) -> None:
     x, y, a, b, angle = ellipse
     centre = fixed(np.array([x, y])).tolist()
     axes = fixed(np.array([a + grow, b + grow])).tolist()
@@ -269,11 +267,11 @@ def _fill_ellipse(
 
 def _slab(
     view: View,
-    corners: np.ndarray | list[list[float]],
+    corners: Array | list[list[float]],
     colour: Colour,
     width: float,
     bias: float,
-    weight: np.ndarray | None = None,
+    weight: Array | None = None,
 ) -> Part:
     """A flat polygon in space, painted in one colour where the weight is above 0.5.
 
@@ -287,7 +285,7 @@ def _slab(
     widths = _thickness(width * camera.focal / away)
     dark = shade(colour, 0.65)
 
-    def paint(canvas: np.ndarray, frame: int) -> None:
+    def paint(canvas: Array, frame: int) -> None:
         if weight is not None and weight[frame] < 0.5:
             return
         if len(points[frame]) == 2:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmma.data.joints import WHOLEBODY65
-from mmma.simulation.domains import Subject, load_table
+from mmma.simulation.domains import Array, Subject, load_table
 from mmma.simulation.geometry import (
     direction_frame,
     euler_rotation,
@@ -28,7 +28,7 @@ _CONTACTS, _TIPS = _FIGURES['contacts'], _FIGURES['tips']
 CONTACTS = (*_CONTACTS, *_TIPS)
 
 
-def finger_joints(shape: np.ndarray) -> np.ndarray:
+def finger_joints(shape: Array) -> Array:
     """(..., 5, 4, 3) finger joints of (..., 9) shapes, in hand axes.
 
     Thumb to little finger, root to tip; metres from the wrist for a person of 1.70 m.
@@ -39,7 +39,7 @@ def finger_joints(shape: np.ndarray) -> np.ndarray:
     return bones.cumsum(axis=-2)
 
 
-def contact_point(touch: str, shape: np.ndarray) -> np.ndarray:
+def contact_point(touch: str, shape: Array) -> Array:
     """(3,) point at which a hand of a (9,) shape touches things, by ``CONTACTS``.
 
     In hand axes, metres for a person of 1.70 m; fingertips follow the shape.
@@ -49,7 +49,7 @@ def contact_point(touch: str, shape: np.ndarray) -> np.ndarray:
     return finger_joints(shape)[_TIPS[touch], 3].mean(axis=0)
 
 
-def _fingers(shape: np.ndarray) -> np.ndarray:
+def _fingers(shape: Array) -> Array:
     """(..., 4, 3, 3) bones: each finger bends in its own plane towards the palm."""
     aside = shape[..., 8:9] * np.radians(_HAND['spread'])  # (..., 4)
     bends = shape[..., 3:7, None] * np.radians(_HAND['flex'])  # (..., 4, 3)
@@ -61,7 +61,7 @@ def _fingers(shape: np.ndarray) -> np.ndarray:
     return np.stack([along * forward, down, along * outward], axis=-1)
 
 
-def _thumb(shape: np.ndarray) -> np.ndarray:
+def _thumb(shape: Array) -> Array:
     """(..., 3, 3) bones: the thumb turns about its root and curls across the palm."""
     azimuth, elevation = np.radians(shape[..., 0]), np.radians(shape[..., 1])
     ahead, aside, flat = np.cos(azimuth), np.sin(azimuth), np.cos(elevation)
@@ -120,22 +120,22 @@ class Figure:
     """A posed figure."""
 
     build: Build  # bone lengths
-    joints: np.ndarray  # (T, J, 3) in the order of JOINTS, metres
-    pelvis: np.ndarray  # (T, 3, 3) orientation of the pelvis
-    chest: np.ndarray  # (T, 3, 3) of the chest
-    head: np.ndarray  # (T, 3, 3) of the head
+    joints: Array  # (T, J, 3) in the order of JOINTS, metres
+    pelvis: Array  # (T, 3, 3) orientation of the pelvis
+    chest: Array  # (T, 3, 3) of the chest
+    head: Array  # (T, 3, 3) of the head
     # (T, 2, 3, 3), columns towards fingers, out of the palm, towards thumb
-    hands: np.ndarray
+    hands: Array
 
 
 def pose_trunk(
     build: Build,
-    base: np.ndarray,
-    pelvis: np.ndarray,
-    chest: np.ndarray,
-    head: np.ndarray,
-    thrust: np.ndarray,
-    shoulders: np.ndarray,
+    base: Array,
+    pelvis: Array,
+    chest: Array,
+    head: Array,
+    thrust: Array,
+    shoulders: Array,
 ) -> Figure:
     """Pelvis, spine, head with face, shoulders and hips; limbs are not placed yet.
 
@@ -166,7 +166,7 @@ def pose_trunk(
     return figure
 
 
-def _place_shoulders(figure: Figure, shoulders: np.ndarray) -> None:
+def _place_shoulders(figure: Figure, shoulders: Array) -> None:
     """Collar bones turn about the base of the neck, so that they keep their length."""
     lift = shoulders[..., 0] - 0.1
     forward = shoulders[..., 1]
@@ -185,9 +185,7 @@ def _place_face(figure: Figure) -> None:
     joints[:, [JOINT[n] for n in face]] = joints[:, None, JOINT['head']] + offsets
 
 
-def pose_legs(
-    figure: Figure, ankles: np.ndarray, poles: np.ndarray, feet: np.ndarray
-) -> None:
+def pose_legs(figure: Figure, ankles: Array, poles: Array, feet: Array) -> None:
     """Place legs and feet of a figure.
 
     Args are (T, 2, 3): where the ankles should be, where the knees point, and yaw,
@@ -206,7 +204,7 @@ def pose_legs(
         joints[:, joint_pair(part)] = ankles + rotate(rotation, local)
 
 
-def pose_arms(figure: Figure, wrists: np.ndarray, poles: np.ndarray) -> None:
+def pose_arms(figure: Figure, wrists: Array, poles: Array) -> None:
     """Place elbows and wrists: (T, 2, 3) where these should be and those point."""
     joints, lengths = figure.joints, (figure.build.upper_arm, figure.build.forearm)
     shoulders = joints[:, joint_pair('shoulder')]
@@ -215,9 +213,7 @@ def pose_arms(figure: Figure, wrists: np.ndarray, poles: np.ndarray) -> None:
     joints[:, joint_pair('wrist')] = wrists
 
 
-def hand_frames(
-    fingers: np.ndarray, palms: np.ndarray, outward: np.ndarray | float
-) -> np.ndarray:
+def hand_frames(fingers: Array, palms: Array, outward: Array | float) -> Array:
     """(..., 3, 3) axes of hands, in columns: to fingers, out of the palm, to the thumb.
 
     By (..., 3) directions in which fingers point and palms face; ``outward`` is (...,)
@@ -229,7 +225,7 @@ def hand_frames(
     return out
 
 
-def pose_hands(figure: Figure, frames: np.ndarray, shapes: np.ndarray) -> None:
+def pose_hands(figure: Figure, frames: Array, shapes: Array) -> None:
     """Place the finger joints by (T, 2, 3, 3) axes and (T, 2, 9) shapes of hands."""
     joints = figure.joints
     figure.hands = frames

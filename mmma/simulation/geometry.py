@@ -9,28 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from mmma.simulation.domains import DomainStyle
+from mmma.simulation.domains import Array, DomainStyle, Rng
 from mmma.taxonomy import check_choice
 
 TINY = 1e-12
 
 
-def norm(vectors: np.ndarray) -> np.ndarray:
+def norm(vectors: Array) -> Array:
     """Lengths (...,) of vectors (..., 3)."""
     return np.sqrt(np.einsum('...i,...i->...', vectors, vectors))
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
+def unit(vectors: Array) -> Array:
     """Vectors (..., 3) brought to length one; a zero vector stays zero."""
     return vectors / np.maximum(norm(vectors), TINY)[..., None]
 
 
-def rotate(rotation: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+def rotate(rotation: Array, vectors: Array) -> Array:
     """Rotations (..., 3, 3) applied to vectors (..., 3) that broadcast with them."""
     return np.matmul(rotation, vectors[..., None])[..., 0]
 
 
-def euler_rotation(yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> np.ndarray:
+def euler_rotation(yaw: Array, pitch: Array, roll: Array) -> Array:
     """(..., 3, 3) rotation by roll, then pitch, then yaw; columns are the turned axes.
 
     Each is (...,): yaw about y, positive to the person's left; pitch about x, positive
@@ -52,7 +52,7 @@ def euler_rotation(yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> np.n
     return out
 
 
-def axis_rotation(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
+def axis_rotation(axis: Array, angle: Array) -> Array:
     """(..., 3, 3) rotation by (...,) angles about (..., 3) axes of any length but zero.
 
     Source: Rodrigues' rotation formula.
@@ -69,7 +69,7 @@ def axis_rotation(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
     return out
 
 
-def direction_frame(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def direction_frame(first: Array, second: Array) -> Array:
     """Right-handed frame whose first axis is given and second is nearest to a wish.
 
     Both are (..., 3) directions; the columns of the (..., 3, 3) frame are its axes.
@@ -88,8 +88,8 @@ def direction_frame(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def two_bone_ik(
-    root: np.ndarray, target: np.ndarray, lengths: tuple[float, float], pole: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    root: Array, target: Array, lengths: tuple[float, float], pole: Array
+) -> tuple[Array, Array]:
     """Place the middle and the end, (..., 3) each, of a chain of two bones.
 
     The end is the (..., 3) target where it is in reach of the (..., 3) root, else the
@@ -108,7 +108,7 @@ def two_bone_ik(
     return middle, root + reach[..., None] * along
 
 
-def smoothstep(x: np.ndarray) -> np.ndarray:
+def smoothstep(x: Array) -> Array:
     """Rise from 0 at 0 to 1 at 1 with the least jerk; constant outside.
 
     Source: Flash and Hogan 1985, minimum-jerk profile of a reaching hand.
@@ -129,9 +129,7 @@ class Draw:
         tempo: Factor of rates.
     """
 
-    def __init__(
-        self, rng: np.random.Generator, vigor: float = 1.0, tempo: float = 1.0
-    ) -> None:
+    def __init__(self, rng: Rng, vigor: float = 1.0, tempo: float = 1.0) -> None:
         self.rng, self.vigor, self.tempo = rng, vigor, tempo
         # In [0, 1): pick all rates in their ranges, and all attacks and releases;
         # common phase, turns.
@@ -144,12 +142,12 @@ class Draw:
         low, high = value
         return low + (high - low) * (self.rng.random() if share is None else share)
 
-    def vector(self, values: Any) -> np.ndarray:
+    def vector(self, values: Any) -> Array:
         """One number for each entry."""
         return np.array([self.number(v) for v in values])
 
 
-Course = Callable[..., np.ndarray]  # of (T,) seconds since the event began
+Course = Callable[..., Array]  # of (T,) seconds since the event began
 
 
 def draw_wave(spec: Any, draw: Draw) -> Course:
@@ -188,7 +186,7 @@ def draw_wave(spec: Any, draw: Draw) -> Course:
     else:
         phase = spec.get('phase', 0.0) + draw.phase * (how == 'oscillate')
 
-    def course(time_sec: np.ndarray, second: bool = False) -> np.ndarray:
+    def course(time_sec: Array, second: bool = False) -> Array:
         against = anti and second
         if how == 'wander':
             # Smooth and irregular, about within -1 and 1.
@@ -204,13 +202,13 @@ def draw_wave(spec: Any, draw: Draw) -> Course:
     return course
 
 
-def _settle(cycles: np.ndarray) -> np.ndarray:
+def _settle(cycles: Array) -> Array:
     """Go beyond, then come to rest."""
     late = np.maximum(cycles, 0.0)
     return 1.0 + 0.6 * np.sin(TURN * late) * np.exp(-1.5 * late)
 
 
-def _flick(cycles: np.ndarray) -> np.ndarray:
+def _flick(cycles: Array) -> Array:
     """A small swing to one side, a large one to the other, a pause."""
     place = np.mod(cycles, 1.7)
     swing = -np.sin(TURN * place) * (place < 1.0)
@@ -218,7 +216,7 @@ def _flick(cycles: np.ndarray) -> np.ndarray:
 
 
 # Shapes over cycles and phase; a nod goes there and back, to one side only.
-GENERATORS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+GENERATORS: dict[str, Callable[[Array, float], Array]] = {
     'hold': lambda cycles, phase: np.ones_like(cycles),
     'settle': lambda cycles, phase: _settle(cycles),
     'oscillate': lambda cycles, phase: np.sin(TURN * (cycles + phase)),
@@ -232,16 +230,14 @@ GENERATORS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
 Ramp = tuple[float, float, float, float]
 
 
-def ramp_weight(ramp: Ramp, time_sec: np.ndarray) -> np.ndarray:
+def ramp_weight(ramp: Ramp, time_sec: Array) -> Array:
     """(T,) weights in [0, 1] at (T,) seconds of the clip."""
     start_sec, attack, end_sec, release = ramp
     rise = smoothstep((time_sec - start_sec) / attack)
     return rise * smoothstep((end_sec - time_sec) / release)
 
 
-def idle_noise(
-    rng: np.random.Generator, time_sec: np.ndarray, channels: int, rate: float
-) -> np.ndarray:
+def idle_noise(rng: Rng, time_sec: Array, channels: int, rate: float) -> Array:
     """(T, C) smooth noise of about unit size; ``rate`` is typical cycles per second."""
     rates = rate * rng.uniform(0.3, 1.6, (3, channels))
     phases = rng.random((3, channels))
@@ -258,13 +254,13 @@ _NEAREST = 0.05  # metres; points behind the camera count as this far
 class Camera:
     """A camera over T frames."""
 
-    position: np.ndarray  # (T, 3) metres
-    rotation: np.ndarray  # (T, 3, 3), rows are right, down and forward in the picture
-    focal: np.ndarray  # (T,) focal length, pixels
+    position: Array  # (T, 3) metres
+    rotation: Array  # (T, 3, 3), rows are right, down and forward in the picture
+    focal: Array  # (T,) focal length, pixels
     size: tuple[int, int]  # width and height of the picture, pixels
-    shot: np.ndarray  # (T,) number of the shot; it changes at a cut
+    shot: Array  # (T,) number of the shot; it changes at a cut
 
-    def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def project(self, points: Array) -> tuple[Array, Array]:
         """(T, J, 3) points in metres -> (T, J, 2) pixels, (T, J) depths in metres."""
         seen = (points - self.position[:, None]) @ np.swapaxes(self.rotation, 1, 2)
         depth = np.maximum(seen[..., 2], _NEAREST)
@@ -273,12 +269,7 @@ class Camera:
         return seen[..., :2] * scale[..., None] + centre, depth
 
 
-def film(
-    style: DomainStyle,
-    centre: np.ndarray,
-    time_sec: np.ndarray,
-    rng: np.random.Generator,
-) -> Camera:
+def film(style: DomainStyle, centre: Array, time_sec: Array, rng: Rng) -> Camera:
     """Place a camera that films a (3,) centre over (T,) seconds as the domain does."""
     step = time_sec[1] - time_sec[0] if len(time_sec) > 1 else 1.0
     cuts = rng.random(len(time_sec)) < style.cuts_per_sec * step
@@ -300,7 +291,7 @@ def film(
     return Camera(position, rotation, focal, style.size, shots)
 
 
-def _draw_view(style: DomainStyle, rng: np.random.Generator) -> list[float]:
+def _draw_view(style: DomainStyle, rng: Rng) -> list[float]:
     side = rng.choice([-1.0, 1.0])
     return [
         rng.uniform(*style.distance),

@@ -8,7 +8,7 @@ proportional fitting, then rounded cell by cell so that every margin stays exact
 
 import numpy as np
 
-from mmma.simulation.domains import load_table
+from mmma.simulation.domains import Array, Rng, load_table
 from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice, load_statistics
 
 _WEIGHTS = load_table('weights')
@@ -27,7 +27,7 @@ DOMAIN_WEIGHTS: dict[str, dict[str, float]] = _WEIGHTS['domains']
 EMOTION_WEIGHTS: dict[str, dict[str, float]] = _WEIGHTS['emotions']
 
 
-def domain_prior(space: LabelSpace) -> np.ndarray:
+def domain_prior(space: LabelSpace) -> Array:
     """(4, K) weight of every action in every domain, in the order of ``DOMAINS``."""
     groups = [space.bodies[body] for body in space.body_of]
     pairs = list(zip(space.actions, groups, strict=True))
@@ -35,7 +35,7 @@ def domain_prior(space: LabelSpace) -> np.ndarray:
     return np.array([[t.get(a, t.get(g, 1.0)) for a, g in pairs] for t in tables])
 
 
-def emotion_given_action(space: LabelSpace) -> np.ndarray:
+def emotion_given_action(space: LabelSpace) -> Array:
     """(K, 7) probability of every emotion, as in ``EMOTION_CLIPS``, given an action.
 
     Drawing the emotion of a clip from its action, rather than the reverse, leaves the
@@ -54,9 +54,7 @@ _ROUNDS = 5000  # of fitting, before giving up
 _Cells = tuple[list[int], ...]  # rows, columns
 
 
-def apportion(
-    total: int, weights: np.ndarray, least: int | np.ndarray = 0
-) -> np.ndarray:
+def apportion(total: int, weights: Array, least: int | Array = 0) -> Array:
     """(K,) int64 that share ``total`` units by (K,) weights, by largest remainder.
 
     Weights are not negative, of any scale; ``least``, a number or (K,) of them, is what
@@ -87,7 +85,7 @@ def apportion(
     return share
 
 
-def fit_margins(prior: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def fit_margins(prior: Array, rows: Array, columns: Array) -> Array:
     """(R, K) table nearest to a prior, in relative entropy, with given margins.
 
     The prior is (R, K), not negative, and a zero cell of it stays zero; (R,) row and
@@ -107,7 +105,7 @@ def fit_margins(prior: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.
         )
     table = np.array(prior, dtype=float)
 
-    def ratio(wanted: np.ndarray, axis: int) -> np.ndarray:
+    def ratio(wanted: Array, axis: int) -> Array:
         found = table.sum(axis=axis)
         return np.divide(wanted, found, out=np.zeros_like(wanted), where=found > 0)
 
@@ -126,7 +124,7 @@ def fit_margins(prior: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.
     return table
 
 
-def round_margins(table: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def round_margins(table: Array, rng: Rng) -> Array:
     """(R, K) int64: every cell rounded up or down, whole row and column sums kept.
 
     Cells that are not whole form cycles of alternating row and column steps. Along
@@ -158,7 +156,7 @@ def round_margins(table: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.rint(table).astype(np.int64)
 
 
-def _alternating_cycle(open_cells: np.ndarray) -> tuple[_Cells, _Cells]:
+def _alternating_cycle(open_cells: Array) -> tuple[_Cells, _Cells]:
     """Cells of one cycle: every other one, and those between.
 
     The walk goes from row to column to row over open cells. A row or column with
@@ -182,12 +180,8 @@ def _alternating_cycle(open_cells: np.ndarray) -> tuple[_Cells, _Cells]:
 
 
 def integer_table(
-    prior: np.ndarray,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    least: np.ndarray,
-    rng: np.random.Generator,
-) -> np.ndarray:
+    prior: Array, rows: Array, columns: Array, least: Array, rng: Rng
+) -> Array:
     """(R, K) int64 table: margins met exactly, no cell under its (R, K) least.
 
     Margins and the prior, which is its shape, are as of :func:`fit_margins`.
@@ -222,15 +216,15 @@ SCALES: dict[str, dict[str, tuple[float, int, tuple[int, int, int]]]] = {
 }
 
 
-def published_clips() -> np.ndarray:
+def published_clips() -> Array:
     """(12,) published clips of every domain and subset, in the order of ``ROWS``."""
     rec = load_statistics()['rec']
     return np.array([rec[domain][subset] for domain, subset in ROWS])
 
 
 def corpus_size(
-    task: str, scale: str, balanced: bool, space: LabelSpace, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+    task: str, scale: str, balanced: bool, space: LabelSpace, rng: Rng
+) -> tuple[Array, Array]:
     """Trimmed clips or untrimmed videos per domain and subset, and actions in them.
 
     How the published videos divide into domains and subsets is unknown; they follow

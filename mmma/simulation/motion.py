@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmma.data.joints import WHOLEBODY65
-from mmma.simulation.domains import DomainStyle, Subject, load_table
+from mmma.simulation.domains import Array, DomainStyle, Rng, Subject, load_table
 from mmma.simulation.figure import (
     HAND_START,
     JOINT,
@@ -71,7 +71,7 @@ class Event:
 
 # Object in a hand, or glasses on the nose: pen, phone, cup or glasses; side, 0 left and
 # 1 right; (T,) how much it is there.
-Held = tuple[str, int, np.ndarray]
+Held = tuple[str, int, Array]
 
 
 @dataclass
@@ -82,11 +82,11 @@ class Motion:
     camera: Camera  # who films
     fps: float  # frames per second
     posture: str  # seated, armchair or standing
-    seat: np.ndarray  # (3,) pelvis at rest, metres
+    seat: Array  # (3,) pelvis at rest, metres
     objects: list[Held]  # what is held
 
     @property
-    def joints(self) -> np.ndarray:
+    def joints(self) -> Array:
         """(T, J, 3) joints, metres: 65 of the skeleton, then ``EXTRA_JOINTS``."""
         return self.figure.joints
 
@@ -97,7 +97,7 @@ def simulate_motion(
     events: Sequence[Event],
     duration_sec: float,
     fps: float,
-    rng: np.random.Generator,
+    rng: Rng,
 ) -> Motion:
     """Move a person; the same dice give the same motion.
 
@@ -130,11 +130,7 @@ class _Scene:
     """Dice and data that all layers of one motion share."""
 
     def __init__(
-        self,
-        subject: Subject,
-        style: DomainStyle,
-        time_sec: np.ndarray,
-        rng: np.random.Generator,
+        self, subject: Subject, style: DomainStyle, time_sec: Array, rng: Rng
     ) -> None:
         self.subject, self.style = subject, style
         self.time_sec, self.rng = time_sec, rng
@@ -213,7 +209,7 @@ class _Scene:
             posture=self.subject.posture,
         )
 
-    def idle(self, size: int, rate: float) -> np.ndarray:
+    def idle(self, size: int, rate: float) -> Array:
         """(T, size) smooth noise in the person's own strength."""
         return idle_noise(self.rng, self.time_sec, size, rate) * self.subject.sway
 
@@ -238,7 +234,7 @@ def _pose(scene: _Scene, layers: list[Layer]) -> Figure:
     return figure
 
 
-def _pose_trunk(scene: _Scene, channels: np.ndarray) -> Figure:
+def _pose_trunk(scene: _Scene, channels: Array) -> Figure:
     """Share the angles out over pelvis, chest and head."""
     c = {name: channels[:, i] for name, i in CHANNELS.items()}
     lean, side, twist = c['torso.lean'], c['torso.side'], c['torso.twist']
@@ -257,9 +253,7 @@ def _pose_trunk(scene: _Scene, channels: np.ndarray) -> Figure:
     )
 
 
-def _place_legs(
-    scene: _Scene, figure: Figure, feet: np.ndarray, turn: np.ndarray
-) -> None:
+def _place_legs(scene: _Scene, figure: Figure, feet: Array, turn: Array) -> None:
     """Feet stand on the floor below the resting pelvis and turn with the body."""
     zero = np.zeros_like(turn)
     floor = euler_rotation(turn, zero, zero)[:, None]
@@ -292,7 +286,7 @@ def _place_arms(scene: _Scene, figure: Figure, layers: list[Layer]) -> None:
     pose_hands(figure, axes, hands['shapes'])
 
 
-def _look_at(figure: Figure, target: str) -> np.ndarray:
+def _look_at(figure: Figure, target: str) -> Array:
     """(3,) centre of the picture."""
     joints = figure.joints.mean(axis=0)
     head, neck = joints[JOINT['head']], joints[JOINT['neck']]
@@ -313,7 +307,7 @@ _FAST = 2.5  # metres per second at which a joint is fully blurred
 _CLOSE = 0.13  # metres between hands that an extractor confuses
 
 
-def _per_joint(table: str, usual: float) -> np.ndarray:
+def _per_joint(table: str, usual: float) -> Array:
     """(65,) the value of the first key in each joint's name."""
     values = _FIGURES[table].items()
     names = WHOLEBODY65.names
@@ -325,8 +319,8 @@ _SCORE = _per_joint('pose_scores', 0.93)
 
 
 def observe_skeleton(
-    motion: Motion, style: DomainStyle, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+    motion: Motion, style: DomainStyle, rng: Rng
+) -> tuple[Array, Array]:
     """Observe the skeleton that a pose extractor would find; the same dice, the same.
 
     Returns:
@@ -356,7 +350,7 @@ def observe_skeleton(
     return kept.astype(np.float32), score.astype(np.float32)
 
 
-def _occlusion(motion: Motion, points: np.ndarray, depth: np.ndarray) -> np.ndarray:
+def _occlusion(motion: Motion, points: Array, depth: Array) -> Array:
     """(T, 65) how far trunk and head hide a joint, 0 to 1."""
     frames = np.arange(0, len(points), _OCCLUSION_STEP)
     figure, camera = motion.figure, motion.camera
@@ -379,7 +373,7 @@ def _occlusion(motion: Motion, points: np.ndarray, depth: np.ndarray) -> np.ndar
     return every.astype(float)
 
 
-def _blur(joints: np.ndarray, fps: float) -> np.ndarray:
+def _blur(joints: Array, fps: float) -> Array:
     """(T, 65) blur of fast joints, 0 to 1."""
     out = np.zeros(joints.shape[:2])
     if len(joints) > 1:
@@ -388,9 +382,7 @@ def _blur(joints: np.ndarray, fps: float) -> np.ndarray:
     return np.minimum(out, 1.0) ** 2
 
 
-def _errors(
-    doubt: np.ndarray, style: DomainStyle, fps: float, rng: np.random.Generator
-) -> np.ndarray:
+def _errors(doubt: Array, style: DomainStyle, fps: float, rng: Rng) -> Array:
     """(T, 65, 2) metres in the picture: white noise and a slow error."""
     frames = len(doubt)
     size = (_ERROR * (1.0 + 2.5 * doubt)).astype(np.float32)
@@ -405,9 +397,7 @@ def _errors(
     )
 
 
-def _glitch(
-    error: np.ndarray, score: np.ndarray, share: float, rng: np.random.Generator
-) -> None:
+def _glitch(error: Array, score: Array, share: float, rng: Rng) -> None:
     """Single joints jump for one frame."""
     count = rng.binomial(score.size, share)
     where = rng.integers(score.size, size=count)
@@ -416,12 +406,7 @@ def _glitch(
 
 
 def _lose(
-    error: np.ndarray,
-    score: np.ndarray,
-    joints: list[int],
-    share: float,
-    fps: float,
-    rng: np.random.Generator,
+    error: Array, score: Array, joints: list[int], share: float, fps: float, rng: Rng
 ) -> None:
     """Miss joints in runs of frames: scatter them and take their scores away."""
     place = np.arange(len(score)) / (_MISS_SEC * fps) + rng.random()

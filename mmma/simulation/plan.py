@@ -12,6 +12,7 @@ import numpy as np
 from mmma.data.clips import Clip
 from mmma.data.root import DatasetInfo
 from mmma.data.videos import Instance, Video
+from mmma.simulation.domains import Array, Rng
 from mmma.simulation.margins import ROWS, SCALES, apportion, published_clips
 from mmma.simulation.motion import Event
 from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice, load_statistics
@@ -24,7 +25,7 @@ Person = tuple[str, int]
 Pools = list[list[Person]]  # of the rows of ``ROWS``; no person is in two rows
 
 
-def make_pools(clips: np.ndarray, videos: np.ndarray, seed: int) -> tuple[Pools, Pools]:
+def make_pools(clips: Array, videos: Array, seed: int) -> tuple[Pools, Pools]:
     """Divide the published pools among the subsets.
 
     A subset has persons in proportion to its published clips, but never more than one
@@ -52,14 +53,14 @@ def make_pools(clips: np.ndarray, videos: np.ndarray, seed: int) -> tuple[Pools,
     return persons, [row[:n] for row, n in zip(persons, det.tolist(), strict=True)]
 
 
-def _by_subset(people: np.ndarray) -> np.ndarray:
+def _by_subset(people: Array) -> Array:
     """(4,) persons per domain -> (12,) per row, at least one in each."""
     weights = published_clips().reshape(len(DOMAINS), len(SUBSETS))
     shares = [apportion(int(n), w, 1) for n, w in zip(people, weights, strict=True)]
     return np.concatenate(shares)
 
 
-def cast(pool: Sequence[Person], count: int, rng: np.random.Generator) -> list[Person]:
+def cast(pool: Sequence[Person], count: int, rng: Rng) -> list[Person]:
     """Persons of ``count`` clips: the whole pool, some more often than others."""
     weights = rng.gamma(4.0, size=len(pool))
     more = rng.multinomial(count - len(pool), weights / weights.sum())

@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from mmma.simulation.domains import DOMAIN_STYLES
+from mmma.simulation.domains import DOMAIN_STYLES, Array, Rng
 from mmma.simulation.margins import (
     EMOTION_CLIPS,
     ROWS,
@@ -19,7 +19,7 @@ from mmma.simulation.programs import action_effectors
 from mmma.taxonomy import DOMAINS, LabelSpace, load_label_space, load_statistics
 
 
-def spread_normal(count: int, rng: np.random.Generator) -> np.ndarray:
+def spread_normal(count: int, rng: Rng) -> Array:
     """Standard normal numbers, one from each of ``count`` equally likely ranges.
 
     Their mean and spread differ far less from 0 and 1 than those of independent ones.
@@ -31,8 +31,8 @@ def spread_normal(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def lognormal_lengths(
-    exponents: np.ndarray, mean: float, low: float, high: float | np.ndarray
-) -> np.ndarray:
+    exponents: Array, mean: float, low: float, high: float | Array
+) -> Array:
     """(N,) seconds ``exp(shift + exponents)``, clipped, with the shift for a mean.
 
     ``exponents`` are (N,) normal numbers times the wanted spread; ``high`` is one
@@ -66,7 +66,7 @@ _SHRINK = 0.7
 _LIMBS = {'body': 'torso', 'head': 'head', 'lower limb': 'legs'}
 
 
-def conflict_table(space: LabelSpace) -> np.ndarray:
+def conflict_table(space: LabelSpace) -> Array:
     """Pairs of actions that cannot overlap in time, because they claim one limb.
 
     An action claims the limb of its body group, and hands or legs wherever it moves
@@ -84,9 +84,7 @@ def conflict_table(space: LabelSpace) -> np.ndarray:
     return np.array([[bool(a & b) for b in limbs] for a in limbs])
 
 
-def _interleave(
-    actions: np.ndarray, conflicts: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def _interleave(actions: Array, conflicts: Array, rng: Rng) -> Array:
     """Put actions in an order in which neighbours seldom need the same limb.
 
     Actions that share their limbs are spread evenly over the whole order, so that the
@@ -103,13 +101,13 @@ def _interleave(
 
 
 def _lay_out(
-    counts: np.ndarray,
-    actions: np.ndarray,
-    seconds: np.ndarray,
-    conflicts: np.ndarray,
+    counts: Array,
+    actions: Array,
+    seconds: Array,
+    conflicts: Array,
     mean: float,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
+    rng: Rng,
+) -> tuple[Array, Array]:
     """Choose start and end of (I,) actions, (V,) ``counts`` of them in each video.
 
     Instances that need the same limb never overlap. Finding room for all shortens
@@ -135,12 +133,8 @@ def _lay_out(
 
 
 def _place(
-    board: np.ndarray,
-    length: np.ndarray,
-    seconds: np.ndarray,
-    conflicts: np.ndarray,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
+    board: Array, length: Array, seconds: Array, conflicts: Array, rng: Rng
+) -> tuple[Array, Array]:
     """Place the longest instance of every video, then the next, and so on.
 
     Some places are tried at random; what fits nowhere is shortened and tried again.
@@ -205,11 +199,7 @@ def make_plan(options: SimulationOptions) -> Plan:
 
 
 def _plan_clips(
-    clips: np.ndarray,
-    counts: np.ndarray,
-    pools: Pools,
-    space: LabelSpace,
-    rng: np.random.Generator,
+    clips: Array, counts: Array, pools: Pools, space: LabelSpace, rng: Rng
 ) -> Iterator[Item]:
     """Clips row by row; the actions of a row in random order."""
     emotions = tuple(EMOTION_CLIPS)
@@ -237,11 +227,7 @@ def _plan_clips(
 
 
 def _plan_videos(
-    videos: np.ndarray,
-    instances: np.ndarray,
-    pools: Pools,
-    space: LabelSpace,
-    rng: np.random.Generator,
+    videos: Array, instances: Array, pools: Pools, space: LabelSpace, rng: Rng
 ) -> Iterator[Item]:
     """Videos row by row; the events of all are laid out together."""
     published = load_statistics()['det']
@@ -276,21 +262,19 @@ def _plan_videos(
             index += 1
 
 
-def _shuffled(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _shuffled(counts: Array, rng: Rng) -> Array:
     """(K,) counts -> the indices, each as often as counted, in random order."""
     return rng.permutation(np.repeat(np.arange(len(counts)), counts))
 
 
-def _draw_fps(domain: str, count: int, rng: np.random.Generator) -> np.ndarray:
+def _draw_fps(domain: str, count: int, rng: Rng) -> Array:
     rates = DOMAIN_STYLES[domain].fps
     rare = rng.random(count) >= _COMMON_FPS_SHARE
     other = rng.integers(1, max(len(rates), 2), count) % len(rates)
     return np.array(rates)[np.where(rare, other, 0)]
 
 
-def _clip_frames(
-    domain: str, count: int, rng: np.random.Generator
-) -> list[tuple[float, int]]:
+def _clip_frames(domain: str, count: int, rng: Rng) -> list[tuple[float, int]]:
     """Frame rate and number of frames of a domain's clips, with its published mean."""
     mean = load_statistics()['rec'][domain]['mean_seconds']
     fps = _draw_fps(domain, count, rng)

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from mmma.simulation.domains import load_table
+from mmma.simulation.domains import Array, load_table
 from mmma.simulation.figure import (
     CONTACTS,
     CURLED,
@@ -69,7 +69,7 @@ LIMBS = ('hand', 'foot', 'shift_hand')
 
 
 @functools.cache
-def load_shapes() -> dict[str, np.ndarray]:
+def load_shapes() -> dict[str, Array]:
     """Hand shapes, (9,) each."""
     return {name: np.array(row, float) for name, row in load_table('shapes').items()}
 
@@ -191,13 +191,7 @@ def check_track(track: Track, where: str) -> None:
 
 ON_ARMS = ('forearm', 'upper_arm', 'hand')  # known only once the arms are placed
 _TRUNK = ('head', 'chest', 'pelvis')
-_LIMBS = {
-    'thigh': ('hip', 'knee'),
-    'shank': ('knee', 'ankle'),
-    'foot': ('heel', 'big_toe'),
-    'forearm': ('elbow', 'wrist'),
-    'upper_arm': ('shoulder', 'elbow'),
-}
+_LIMBS = load_table('figures')['limbs']  # names of both ends
 
 
 def find_place(name: str) -> dict[str, Any]:
@@ -207,7 +201,7 @@ def find_place(name: str) -> dict[str, Any]:
 
 def locate(
     figure: Figure, name: str, side: int, posture: str, frames: slice
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Array, Array]:
     """(T, 3) positions of a place and (T, 3, 3) axes, columns outward, up, forward.
 
     The figure is posed as far as the place needs; some lie elsewhere when standing.
@@ -234,7 +228,7 @@ def locate(
 
 def part_frame(
     figure: Figure, part: str, part_side: int, side: int, frames: slice
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Array, Array]:
     """Origin (T, 3) and axes (T, 3, 3) of a body part, for a hand of some side.
 
     Along a limb forward runs down, up is its front or upper side.
@@ -261,9 +255,7 @@ def part_frame(
     return start, axes[..., [2, 1, 0]] * np.array([-OUTWARD[side], 1.0, 1.0])
 
 
-def _limb(
-    figure: Figure, part: str, side: int, frames: slice
-) -> tuple[np.ndarray, np.ndarray]:
+def _limb(figure: Figure, part: str, side: int, frames: slice) -> tuple[Array, Array]:
     start, end = (joint_pair(name)[side] for name in _LIMBS[part])
     return figure.joints[frames, start], figure.joints[frames, end]
 
@@ -287,8 +279,8 @@ class Layer:
     track: Track  # the data
     sides: tuple[int, ...]  # limbs that it moves, main first; for angles the main side
     frames: slice  # frames in which it has weight, T of them
-    time_sec: np.ndarray  # (T,) time of these frames since the start of the event
-    weight: np.ndarray  # (T,) how far it is on, 0 to 1
+    time_sec: Array  # (T,) time of these frames since the start of the event
+    weight: Array  # (T,) how far it is on, 0 to 1
     draw: Draw  # dice
     posture: str  # posture of the person
 
@@ -315,7 +307,7 @@ def make_ramp(track: Track, span: tuple[float, float], draw: Draw) -> Ramp:
     return start_sec, attack, end_sec, release
 
 
-def add_angles(channels: np.ndarray, layer: Layer) -> None:
+def add_angles(channels: Array, layer: Layer) -> None:
     """Add trunk, head and shoulder angles of a layer to (T, 14) ``CHANNELS``."""
     sign = OUTWARD[layer.sides[0]]
     for effector in ANGLES:
@@ -328,7 +320,7 @@ def add_angles(channels: np.ndarray, layer: Layer) -> None:
             channels[layer.frames, CHANNELS[f'{effector}.{channel}']] += values
 
 
-def move_feet(feet: np.ndarray, layer: Layer) -> None:
+def move_feet(feet: Array, layer: Layer) -> None:
     """Blend a layer with a foot track into the (3, T, 2, 3) targets of the feet.
 
     Ankles, in the frame of the floor under the pelvis: outward, up, forward, metres for
@@ -362,9 +354,7 @@ def move_feet(feet: np.ndarray, layer: Layer) -> None:
         angles[:, 1] += lift
 
 
-def sum_waves(
-    waves: list[tuple[Any, Course]], time_sec: np.ndarray, second: bool
-) -> np.ndarray:
+def sum_waves(waves: list[tuple[Any, Course]], time_sec: Array, second: bool) -> Array:
     """(T, 3) sum of courses, of a limb or the second of a pair, along their axes."""
     total = np.zeros((len(time_sec), 3))
     for spec, wave in waves:
@@ -373,7 +363,7 @@ def sum_waves(
     return total
 
 
-def blend(here: np.ndarray, goal: np.ndarray, weight: np.ndarray) -> None:
+def blend(here: Array, goal: Array, weight: Array) -> None:
     """Move (T, C) values by (T,) weights towards (T, C) or (C,) others, in place."""
     here += weight[:, None] * (goal - here)
 
@@ -386,7 +376,7 @@ _ARC = (0.03, 0.0, 0.06)  # metres outward, up, forward of the straight way to a
 
 # Targets of the hands: (T, 2, 3) ``wrists`` in metres, directions in which ``fingers``
 # point, ``palms`` face and elbows point (``poles``), and (T, 2, 9) ``shapes``.
-Hands = dict[str, np.ndarray]
+Hands = dict[str, Array]
 
 
 def resting_hands(frames: int) -> Hands:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from mmma.files import atomic_write
-from mmma.simulation.domains import Colour, DomainStyle, Subject, rgb
+from mmma.simulation.domains import Array, Colour, DomainStyle, Rng, Subject, rgb
 from mmma.simulation.drawing import (
     View,
     body_parts,
@@ -25,9 +25,7 @@ _WALL_DEPTH = -1.0  # metres, where the floor meets the wall
 _PASSERS = 4
 
 
-def make_background(
-    kind: str, camera: Camera, rng: np.random.Generator
-) -> Callable[[int], np.ndarray]:
+def make_background(kind: str, camera: Camera, rng: Rng) -> Callable[[int], Array]:
     """Paint a still picture, larger than the frame, that slides as the camera turns.
 
     Returns a function of a frame's number: a fresh copy (H, W, 3) of its background.
@@ -45,7 +43,7 @@ def make_background(
     passers = draw_passers(camera, rng) if kind == 'street' else []
     width, height = camera.size
 
-    def background(index: int) -> np.ndarray:
+    def background(index: int) -> Array:
         x, y = origins[index]
         picture = pictures[camera.shot[index]]
         canvas = picture[y : y + height, x : x + width].copy()
@@ -56,7 +54,7 @@ def make_background(
     return background
 
 
-def _slide(camera: Camera, since: np.ndarray) -> np.ndarray:
+def _slide(camera: Camera, since: Array) -> Array:
     """(T, 2) pixels by which far things have moved since a frame of the same shot."""
     ahead = camera.rotation[since, 2]
     seen = np.einsum('tij,tj->ti', camera.rotation, ahead)
@@ -71,7 +69,7 @@ def _floor_line(camera: Camera, frame: int) -> float:
 
 
 def draw_passers(
-    camera: Camera, rng: np.random.Generator
+    camera: Camera, rng: Rng
 ) -> list[tuple[list[tuple[list[int], list[int]]], Colour]]:
     """People and cars that cross a street, as corners of rectangles per frame."""
     frames = len(camera.shot)
@@ -89,18 +87,18 @@ def draw_passers(
     return passers
 
 
-def _grey(rng: np.random.Generator, low: int, high: int, tint: int) -> Colour:
+def _grey(rng: Rng, low: int, high: int, tint: int) -> Colour:
     return rgb(rng.integers(low, high) + rng.integers(-tint, tint + 1, 3))
 
 
-def _fade(canvas: np.ndarray, top: Colour, bottom: Colour) -> None:
+def _fade(canvas: Array, top: Colour, bottom: Colour) -> None:
     """Fill from one colour at the top to another at the bottom."""
     share = np.linspace(0.0, 1.0, len(canvas))[:, None]
     rows = (1 - share) * np.array(top) + share * np.array(bottom)
     canvas[:] = rows[:, None].astype(np.uint8)
 
 
-def _paint_wall(canvas: np.ndarray, floor: int, rng: np.random.Generator) -> None:
+def _paint_wall(canvas: Array, floor: int, rng: Rng) -> None:
     """A plain light wall and a grey floor."""
     light = _grey(rng, 205, 228, 6)
     _fade(canvas[:floor], light, tuple(c - 14 for c in light))
@@ -109,7 +107,7 @@ def _paint_wall(canvas: np.ndarray, floor: int, rng: np.random.Generator) -> Non
     canvas[max(floor - 4, 0) : floor] = 110
 
 
-def _paint_room(canvas: np.ndarray, floor: int, rng: np.random.Generator) -> None:
+def _paint_room(canvas: Array, floor: int, rng: Rng) -> None:
     """A wall with a door or a picture, a shelf, a dark floor."""
     height, width = canvas.shape[:2]
     wall = _grey(rng, 120, 175, 18)
@@ -123,7 +121,7 @@ def _paint_room(canvas: np.ndarray, floor: int, rng: np.random.Generator) -> Non
         cv2.rectangle(canvas, box, (60, 50, 45), 2)
 
 
-def _paint_street(canvas: np.ndarray, floor: int, rng: np.random.Generator) -> None:
+def _paint_street(canvas: Array, floor: int, rng: Rng) -> None:
     """Sky, house fronts with windows, a pavement."""
     height, width = canvas.shape[:2]
     ground = min(floor, int(0.72 * height))
@@ -142,7 +140,7 @@ def _paint_street(canvas: np.ndarray, floor: int, rng: np.random.Generator) -> N
     _fade(canvas[ground:], (120, 120, 122), (162, 160, 158))
 
 
-def _paint_set(canvas: np.ndarray, floor: int, rng: np.random.Generator) -> None:
+def _paint_set(canvas: Array, floor: int, rng: Rng) -> None:
     """Blurred colours, as behind a face filmed with a long lens."""
     canvas[:] = _grey(rng, 40, 130, 14)
     height, width = canvas.shape[:2]
@@ -154,7 +152,7 @@ def _paint_set(canvas: np.ndarray, floor: int, rng: np.random.Generator) -> None
     cv2.blur(canvas, (blur, blur), dst=canvas)
 
 
-_PAINTERS: dict[str, Callable[[np.ndarray, int, np.random.Generator], None]] = {
+_PAINTERS: dict[str, Callable[[Array, int, Rng], None]] = {
     'wall': _paint_wall,
     'room': _paint_room,
     'street': _paint_street,
@@ -164,8 +162,8 @@ _NOISE_PICTURES = 3
 
 
 def render_frames(
-    motion: Motion, subject: Subject, style: DomainStyle, rng: np.random.Generator
-) -> Iterator[np.ndarray]:
+    motion: Motion, subject: Subject, style: DomainStyle, rng: Rng
+) -> Iterator[Array]:
     """Draw a motion as (H, W, 3) uint8 RGB frames; the same dice, the same pixels."""
     background = make_background(style.background, motion.camera, rng)
     finish = _finisher(style, rng)
@@ -184,9 +182,7 @@ def render_frames(
         yield finish(canvas)
 
 
-def _finisher(
-    style: DomainStyle, rng: np.random.Generator
-) -> Callable[[np.ndarray], np.ndarray]:
+def _finisher(style: DomainStyle, rng: Rng) -> Callable[[Array], Array]:
     """Light, blur and noise of the sensor, as a function of a frame."""
     light, warmth = rng.uniform(*style.light), rng.uniform(*style.warmth)
     gain = light * np.array([1 + warmth, 1.0, 1 - warmth])
@@ -199,7 +195,7 @@ def _finisher(
     noise = rng.standard_normal(shape, dtype=np.float32) * style.sensor_noise
     noise = np.round(noise).astype(np.int16)
 
-    def finish(canvas: np.ndarray) -> np.ndarray:
+    def finish(canvas: Array) -> Array:
         if style.blur:
             canvas = cv2.GaussianBlur(canvas, (side, side), 0)
         canvas = cv2.LUT(canvas, table)
@@ -218,7 +214,7 @@ _X264 = {'preset': 'veryfast', 'crf': '26', 'g': '30', 'bf': '0'}
 _X264 |= {'mbtree': '0', 'threads': '1'}
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
+def write_video(path: Path, frames: Iterable[Array], fps: float) -> int:
     """Encode H.264 into an MP4 file that appears only when it is complete.
 
     Frames are (H, W, 3) uint8 RGB, all of one size, height and width even. The folder

@@ -28,6 +28,7 @@ RADIUS = 1.5
 PRIOR = 0.01  # score of all classes at the start
 _SAME_LENGTH = 1e-3  # positions
 
+Tensors, Samples = Sequence[Tensor], Sequence[SegmentSample]
 Values = Mapping[str, Tensor]
 Pairs = tuple[Tensor, Tensor, Tensor]
 """Windows of a batch, points and classes of n pairs, (n,) each."""
@@ -169,9 +170,7 @@ class SegmentHead(ClassesOfData, BaseModule):
         nn.init.constant_(layer.bias, math.log(prior / (1 - prior)))
         return layer
 
-    def forward(
-        self, levels: Sequence[Tensor], masks: Sequence[Tensor]
-    ) -> dict[str, Tensor]:
+    def forward(self, levels: Tensors, masks: Tensors) -> dict[str, Tensor]:
         """Raw outputs at the P points of levels (N, C, P_l), finest first.
 
         ``cls`` (N, K, P) logits, ``reg`` (N, R, P), with ``body`` also ``body``
@@ -207,10 +206,7 @@ class SegmentHead(ClassesOfData, BaseModule):
         """
 
     def loss(
-        self,
-        levels: Sequence[Tensor],
-        masks: Sequence[Tensor],
-        samples: Sequence[SegmentSample],
+        self, levels: Tensors, masks: Tensors, samples: Samples
     ) -> dict[str, Tensor]:
         """Losses of samples with ``gt_segments``, ``gt_labels`` and ``rate``.
 
@@ -239,7 +235,7 @@ class SegmentHead(ClassesOfData, BaseModule):
             return {name: loss / total for name, loss in losses.items()}
 
     def _outputs(
-        self, levels: Sequence[Tensor], masks: Sequence[Tensor]
+        self, levels: Tensors, masks: Tensors
     ) -> tuple[dict[str, Tensor], Points, Tensor]:
         """Values as :meth:`offsets` takes them, points, and which exist (N, P)."""
         lengths = [x.shape[-1] for x in levels]
@@ -256,7 +252,7 @@ class SegmentHead(ClassesOfData, BaseModule):
         return self.loss_cls(logits, hits)
 
     def _assign(
-        self, points: Points, samples: Sequence[SegmentSample]
+        self, points: Points, samples: Samples
     ) -> tuple[Tensor, Tensor, Tensor]:
         """All truths (G, 2) in positions; their index by point and by class."""
         device = points.times.device
@@ -283,10 +279,7 @@ class SegmentHead(ClassesOfData, BaseModule):
 
     @torch.no_grad()
     def detect(
-        self,
-        levels: Sequence[Tensor],
-        masks: Sequence[Tensor],
-        samples: Sequence[SegmentSample],
+        self, levels: Tensors, masks: Tensors, samples: Samples
     ) -> list[tuple[Segments, Segments | None]]:
         """Detections of each window before NMS, best first.
 
