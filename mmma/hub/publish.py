@@ -330,17 +330,8 @@ def _check_weights(
 WEIGHTS = 'model.safetensors'
 _TASK_TYPES = {'rec': 'video-classification', 'det': 'temporal-action-detection'}
 _LEVELS = {'action': 'action', 'body': 'body group'}
-_SIMULATED = """\
-> **Trained and measured on simulated data.** These weights exercise the toolbox. They
-> say nothing about real people, and mmma refuses to run them on real video unless told
-> `--allow-simulated`.
-"""
-_PROTOCOLS = {
-    'indomain': 'Trained and tested on the same domains, split by subject.',
-    'zeroshot': 'Trained on the source alone. Zero-shot means that no clip of the '
-    'target domain was trained on; its classes are not unseen.',
-    'fewshot': 'Adapted to the target domain with a few clips per class.',
-}
+_PAGES = Path(__file__).parents[1] / 'tables' / 'pages.json'
+_WORDS = json.loads(_PAGES.read_text('utf-8'))['card']
 
 
 def write_hub_folder(model: ZooFolder, out: Path, force: bool = False) -> list[Path]:
@@ -455,7 +446,7 @@ def _text(model: ZooFolder, config: str) -> Iterator[str]:
     protocol = meta['protocol']['name']
     yield f'# {model.name}\n'
     if data.get('simulated'):
-        yield _SIMULATED
+        yield from _WORDS['simulated']
     size = f'{meta["parameters"]:,} parameters, {meta["precision"]}'
     yield (
         f'{TASKS[model.cfg["task"]]} of micro-actions: {len(meta["classes"])} classes '
@@ -468,7 +459,7 @@ def _text(model: ZooFolder, config: str) -> Iterator[str]:
     if data.get('incomplete'):
         told = markdown('; '.join(data['incomplete']))
         yield f'- Not all source videos could be had: {told}'
-    yield f'- Protocol: {protocol}. {_PROTOCOLS[protocol]}'
+    yield f'- Protocol: {protocol}. {_WORDS["protocols"][protocol]}'
     domains = markdown(', '.join(meta.get('seen_domains') or ['unknown']))
     yield f'- Domains seen: {domains}'
     yield f'- Started from: {markdown(meta.get("pretrain_data") or "unknown")}'
