@@ -39,6 +39,7 @@ from mmma.structures.segments import (
     Segments,
     tiou_pairs,
 )
+from mmma.taxonomy import check_choice
 
 Pairs = tuple[NDArray[np.int32], NDArray[np.int32], FloatArray]
 
@@ -188,24 +189,24 @@ def match_detections(
             f'{len(empty)} truths do not end after they start, the first is row '
             f'{empty[0]}: {truth.segments_sec[empty[0]].tolist()}'
         )
-    if ranking is None:
-        ranking = rank_predictions(found)
+    ranking = rank_predictions(found) if ranking is None else ranking
     merged = merge_duplicates(truth)
-    classes, counts = np.unique(merged.labels, return_counts=True)
+    classes, truths = np.unique(merged.labels, return_counts=True)
     order, starts = _by_class(found, ranking, classes)
     pairs = _overlapping_pairs(merged, found, order, starts, thresholds[0])
     walks = [_greedy(pairs, t, merged, len(order)) for t in thresholds]
+    hits, taken = zip(*walks, strict=True)
     return Matches(
         thresholds=thresholds,
         truth=merged,
         found=found,
         ranking=ranking,
         classes=classes.astype(np.int64),
-        truths=counts.astype(np.int64),
+        truths=truths.astype(np.int64),
         order=order,
         starts=starts,
-        hits=tuple(hits for hits, _ in walks),
-        taken=tuple(taken for _, taken in walks),
+        hits=hits,
+        taken=taken,
         merged=len(truth) - len(merged),
     )
 
@@ -295,17 +296,15 @@ def _greedy(
     group = _groups(truth)[0][member]
     locked = np.zeros(len(truth), dtype=np.bool_)
     used = np.zeros(size, dtype=np.bool_)
-    hits = [np.empty(0, dtype=np.int64)]
-    taken = [np.empty(0, dtype=np.int64)]
+    pieces = [np.empty((2, 0), dtype=np.int64)]
     while len(group):
         first = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
-        hits.append(position[first].astype(np.int64))
-        taken.append(member[first].astype(np.int64))
+        pieces.append(np.stack([position[first], member[first]]).astype(np.int64))
         locked[member[first]] = True
         used[position[first]] = True
         left = ~(locked[member] | used[position])
         position, member, group = position[left], member[left], group[left]
-    found, owner = np.concatenate(hits), np.concatenate(taken)
+    found, owner = np.concatenate(pieces, axis=1)
     sort = np.argsort(found)
     return found[sort], owner[sort]
 
@@ -384,8 +383,7 @@ def preset_columns(preset: str) -> list[int]:
     Raises:
         ValueError: Another preset.
     """
-    if preset not in PRESETS:
-        raise ValueError(f'preset {preset!r}: use one of {", ".join(PRESETS)}')
+    check_choice('preset', preset, PRESETS)
     return [THRESHOLDS.index(t) for t in PRESETS[preset]]
 
 
@@ -430,8 +428,7 @@ def segment_average_precisions(
             f'{len(bad)} videos without a duration, the first is number {bad[0]}: '
             'segment mAP needs the length of each video'
         )
-    steps = np.ceil(seconds * STEPS_PER_SEC - 0.5)  # centres before the end
-    steps = steps.astype(np.int64)
+    steps = np.ceil(seconds * STEPS_PER_SEC - 0.5).astype(np.int64)  # whole centres
     ends = np.cumsum(steps)
     grid = (ends - steps, ends)
     classes, values = [], []
@@ -468,10 +465,9 @@ def _covered(
     segments: Segments, grid: Sequence[IntArray]
 ) -> Iterator[tuple[IntArray, IntArray]]:
     """Rows of segments beside the steps whose centre lies in them, in chunks."""
-    start, end = grid[0][segments.videos], grid[1][segments.videos]
-    low, high = np.ceil(segments.segments_sec.T * STEPS_PER_SEC - 0.5)
-    first = start + np.clip(low, 0, end - start).astype(np.int64)
-    stop = start + np.clip(high, 0, end - start).astype(np.int64)
+    start, end = (own[segments.videos] for own in grid)
+    steps = np.ceil(segments.segments_sec.T * STEPS_PER_SEC - 0.5)  # (2, n)
+    first, stop = start + np.clip(steps, 0, end - start).astype(np.int64)
     return expand_runs(first, stop - first)
 
 

@@ -19,7 +19,7 @@ from mmma.evaluation.recognition import (
     ClassCounts,
     recognition_metrics,
 )
-from mmma.evaluation.rows import ALL_DOMAINS, SCHEMA
+from mmma.evaluation.rows import ALL_DOMAINS, SCHEMA, present_classes
 from mmma.foreign import has_controls, is_number
 from mmma.protocols import PROTOCOLS
 
@@ -210,9 +210,8 @@ def _recognition_checks(
         yield f'{level} hits', int(own.hits.sum()), int(highest.sum()), 0
         over = int((own.top5_hits > own.support).sum())
         yield f'{level} classes with more hits than clips', over, 0, 0
-    present = [int((counts[level].support > 0).sum()) for level in levels]
-    for number, what in zip(present, ('classes', 'bodies'), strict=False):
-        yield f'{what} present', run['counts'].get(f'{what}_present'), number, 0
+    for key, number in present_classes(counts).items():
+        yield key.replace('_', ' '), run['counts'].get(key), number, 0
     metrics = recognition_metrics(counts, results['options']['class_set'])
     known = {key for row in results['runs'] for key in row['metrics']}
     for key in [k for k in metrics if k in known]:  # a file may be older than a metric

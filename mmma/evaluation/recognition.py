@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mmma.structures.segments import BoolArray, FloatArray, IntArray
+from mmma.taxonomy import check_choice
 
 CLASS_SETS = ('present', 'union', 'all')
 LEVELS = ('action', 'body')
@@ -125,17 +126,15 @@ def confusion_matrix(
 
 def count_classes(outcomes: Outcomes) -> ClassCounts:
     """Counts per class over all clips, (K,) each."""
-
-    def count(classes: IntArray) -> FloatArray:
-        return np.bincount(classes, minlength=outcomes.num_classes).astype(np.float64)
-
-    labels = outcomes.labels
-    return ClassCounts(
-        support=count(labels),
-        predicted=count(outcomes.predictions),
-        hits=count(labels[outcomes.hits]),
-        top5_hits=count(labels[outcomes.top5]),
+    labels, size = outcomes.labels, outcomes.num_classes
+    of_fields = (
+        labels,
+        outcomes.predictions,
+        labels[outcomes.hits],
+        labels[outcomes.top5],
     )
+    counts = (np.bincount(own, minlength=size) for own in of_fields)
+    return ClassCounts(*(own.astype(np.float64) for own in counts))
 
 
 def class_recall(counts: ClassCounts) -> FloatArray:
@@ -162,13 +161,10 @@ def class_members(counts: ClassCounts, class_set: str = 'present') -> BoolArray:
     Raises:
         ValueError: Another word.
     """
-    if class_set == 'present':
-        return counts.support > 0
-    if class_set == 'union':
-        return (counts.support > 0) | (counts.predicted > 0)
+    check_choice('class set', class_set, CLASS_SETS)
     if class_set == 'all':
         return np.ones(counts.support.shape, dtype=np.bool_)
-    raise ValueError(f'class set {class_set!r}: use one of {", ".join(CLASS_SETS)}')
+    return (counts.support > 0) | ((class_set == 'union') & (counts.predicted > 0))
 
 
 def _mean(values: FloatArray, members: BoolArray) -> FloatArray:
@@ -232,10 +228,8 @@ METRICS = {
 }
 """Metrics of a level: a metric is added here, and tested; all else reads this."""
 METRIC_KEYS = (*(f'{level}/{name}' for level in LEVELS for name in METRICS), 'F1_mean')
-CLASS_SET_KEYS = (
-    *(f'{lv}/{name}' for lv in LEVELS for name, m in METRICS.items() if m.by_class_set),
-    'F1_mean',
-)
+_OF_SETS = [name for name, metric in METRICS.items() if metric.by_class_set]
+CLASS_SET_KEYS = (*(f'{lv}/{name}' for lv in LEVELS for name in _OF_SETS), 'F1_mean')
 """The metrics that depend on the class set."""
 BODY_KEYS = (*(f'body/{name}' for name in METRICS), 'F1_mean')
 """The metrics that depend on the body scores."""
@@ -295,12 +289,10 @@ _FLOOR = 1e-30  # keeps the fusion of contradicting levels finite
 def as_mac(given: Mapping[str, Any], task: str = 'rec') -> dict[str, str]:
     """Choices that rank as the MAC challenge does, as ``--as mac`` stands for.
 
-    Args:
-        given: What the user chose, by name; None where nothing.
-        task: ``rec``, ranked by F1_mean, or ``det``, by mAP at 0.2, 0.5 and 0.7.
+    ``rec`` is ranked by F1_mean, ``det`` by mAP at 0.2, 0.5 and 0.7.
 
     Raises:
-        ValueError: The user chose otherwise.
+        ValueError: The user, whose choices are ``given`` by name, chose otherwise.
     """
     chosen = {'class_set': 'union', 'body_scores': 'top1'}
     chosen = {'preset': 'mac'} if task == 'det' else chosen
@@ -337,18 +329,14 @@ def top_action_body_scores(
 
     Returns:
         (N, B) K minus the rank of the group's best action, an order and no
-        probability; 0 for a group without actions. Of equal (N, K) scores the lower
-        index ranks first.
+        probability; 0 for a group without actions.
 
     Source: the Micro-Action Challenge (MAC) starter kit maps the predicted action to
         its group.
     """
     table = np.asarray(scores, dtype=np.float64)
-    num_actions = table.shape[1]
     order = np.argsort(-table, axis=1, kind='stable')
-    worth = np.empty(table.shape, dtype=np.float64)
-    places = np.arange(num_actions, 0, -1, dtype=np.float64)
-    np.put_along_axis(worth, order, np.broadcast_to(places, table.shape), axis=1)
+    worth = table.shape[1] - np.argsort(order, axis=1).astype(np.float64)
     groups = np.zeros((len(table), num_bodies))
     for action, body in enumerate(body_of):
         np.maximum(groups[:, body], worth[:, action], out=groups[:, body])

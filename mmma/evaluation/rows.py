@@ -40,6 +40,7 @@ from mmma.evaluation.recognition import (
     METRICS,
     TAIL_MAX,
     ClassCounts,
+    Outcomes,
     class_f1,
     class_members,
     class_precision,
@@ -299,6 +300,41 @@ def to_percent(fractions: Mapping[str, Any]) -> dict[str, float]:
     return {key: 100.0 * float(value) for key, value in fractions.items()}
 
 
+def clip_outcomes(
+    table: ScoreTable, clips: Sequence[Clip], space: LabelSpace, body_scores: str
+) -> tuple[dict[str, Outcomes], dict[str, Outcomes]]:
+    """Outcomes of clips at each level, and by each variant of body scores.
+
+    Raises:
+        ValueError: As for :func:`domain_rows`, or truth that is withheld.
+    """
+    labels, bodies = true_labels(clips)
+    table = table.select([clip.clip for clip in clips])
+    scores = body_variants(table, space, body_scores)
+    variants = {name: rank_outcomes(own, bodies) for name, own in scores.items()}
+    outcomes = {'action': rank_outcomes(table.scores, labels)}
+    if space.bodies:
+        outcomes['body'] = variants[body_scores]
+    return outcomes, variants
+
+
+def present_classes(counts: Mapping[str, ClassCounts]) -> dict[str, int]:
+    """``classes_present`` and ``bodies_present``, those with truth."""
+    nouns = {'action': 'classes', 'body': 'bodies'}
+    sizes = {level: int((own.support > 0).sum()) for level, own in counts.items()}
+    return {f'{nouns[level]}_present': size for level, size in sizes.items()}
+
+
+def count_metrics(counts: Mapping[str, ClassCounts], class_set: str) -> dict[str, Any]:
+    """``metrics`` of a row, and ``class_sets``, by the counts of its levels."""
+    by_set = {s: to_percent(recognition_metrics(counts, s)) for s in CLASS_SETS}
+    kept = {
+        name: {key: own[key] for key in CLASS_SET_KEYS if key in own}
+        for name, own in by_set.items()
+    }
+    return {'metrics': by_set[class_set], 'class_sets': kept}
+
+
 def recognition_row(
     table: ScoreTable,
     clips: Sequence[Clip],
@@ -321,52 +357,27 @@ def recognition_row(
         ValueError: As for :func:`domain_rows`, or truth that is withheld.
     """
     options = options or EvaluationOptions()
-    labels, bodies = true_labels(clips)
-    table = table.select([clip.clip for clip in clips])
-    variants = {
-        name: rank_outcomes(scores, bodies)
-        for name, scores in body_variants(table, space, options.body_scores).items()
-    }
-    outcomes = {'action': rank_outcomes(table.scores, labels)}
-    if space.bodies:
-        outcomes['body'] = variants[options.body_scores]
+    outcomes, variants = clip_outcomes(table, clips, space, options.body_scores)
     counts = {level: count_classes(own) for level, own in outcomes.items()}
     actions, subjects = counts['action'], people(clips)
-    present = {level: int((own.support > 0).sum()) for level, own in counts.items()}
-
-    def metrics(levels: Mapping[str, ClassCounts], class_set: str) -> dict[str, float]:
-        return to_percent(recognition_metrics(levels, class_set))
-
-    by_set = {name: metrics(counts, name) for name in CLASS_SETS}
-    by_body = {
-        name: metrics({**counts, 'body': count_classes(own)}, options.class_set)
-        for name, own in variants.items()
-    }
+    by_body = {}
+    for name, own in variants.items():
+        levels = {**counts, 'body': count_classes(own)}
+        found = to_percent(recognition_metrics(levels, options.class_set))
+        by_body[name] = {key: found[key] for key in BODY_KEYS}
     frequency, basis = _class_frequency(actions, space, options.train_counts)
-    classes = _recognition_classes(space.actions, actions)
+    named = zip((space.actions, space.bodies), counts.items(), strict=False)
+    classes = {level: _recognition_classes(names, own) for names, (level, own) in named}
+    classes['action']['group'] = frequency.tolist()
     row = {
         'counts': {
             'clips': len(clips),
-            'classes_present': present['action'],
-            **({'bodies_present': present['body']} if space.bodies else {}),
+            **present_classes(counts),
             'subjects': len(set(subjects) - {''}),
         },
-        'metrics': by_set[options.class_set],
-        'class_sets': {
-            name: {key: own[key] for key in CLASS_SET_KEYS if key in own}
-            for name, own in by_set.items()
-        },
-        'body_scores': {
-            name: {key: own[key] for key in BODY_KEYS} for name, own in by_body.items()
-        },
-        'per_class': {
-            'action': {**classes, 'group': frequency.tolist()},
-            **{
-                level: _recognition_classes(space.bodies, own)
-                for level, own in counts.items()
-                if level == 'body'
-            },
-        },
+        **count_metrics(counts, options.class_set),
+        'body_scores': by_body,
+        'per_class': classes,
         'groups': _groups(actions, frequency, basis, options.class_set),
     }
     if options.resamples:
@@ -424,14 +435,11 @@ def _recognition_classes(
     names: Sequence[str], counts: ClassCounts
 ) -> dict[str, list[Any]]:
     rates = {'recall': class_recall, 'precision': class_precision, 'f1': class_f1}
-    return {
-        'name': list(names),
-        **{key: own.astype(int).tolist() for key, own in vars(counts).items()},
-        **{
-            key: [round(100.0 * value, 4) for value in rate(counts).tolist()]
-            for key, rate in rates.items()
-        },
-    }
+    found: dict[str, list[Any]] = {'name': list(names)}
+    found |= {key: own.astype(int).tolist() for key, own in vars(counts).items()}
+    for key, rate in rates.items():
+        found[key] = [round(100.0 * value, 4) for value in rate(counts).tolist()]
+    return found
 
 
 def _groups(
@@ -537,26 +545,22 @@ def match_levels(
     Detections of other videos than those that the truth names are left out.
     """
     options = options or DetectionOptions()
-    if isinstance(found, Segments):
-        actions = found.of(truth.names)
-        levels = {'action': actions}
-        if space.bodies:
-            levels['body'] = actions.relabel(space.body_of)
-    else:
-        levels = {level: own.of(truth.names) for level, own in found.items()}
+    given = {'action': found} if isinstance(found, Segments) else found
+    levels = {level: own.of(truth.names) for level, own in given.items()}
+    if isinstance(found, Segments) and space.bodies:
+        levels['body'] = levels['action'].relabel(space.body_of)
     matches: dict[str, Matches] = {}
     wanted = space.levels if options.level == 'both' else (options.level,)
     if not {*wanted} <= {*space.levels}:
         raise ValueError(f'level body: label space {space.name!r} has no body groups')
     for level in wanted:
-        own, scored = truth, levels[level]
-        if level == 'body':
-            own = truth.relabel(space.body_of)
-        ranking = next(  # relabelling keeps it
-            (m.ranking for m in matches.values() if m.found.scores is scored.scores),
-            None,
-        )
-        if ranking is None:
+        own = truth.relabel(space.body_of) if level == 'body' else truth
+        scored = levels[level]
+        for other in matches.values():
+            if other.found.scores is scored.scores:  # relabelling keeps the ranking
+                ranking = other.ranking
+                break
+        else:
             ranking = rank_predictions(scored, options.legacy)
         matches[level] = match_detections(own, scored, ranking)
     return matches

@@ -12,14 +12,10 @@ from pathlib import Path
 from mmma.data.clips import Clip, body_map, read_rec
 from mmma.data.root import DataRoot
 from mmma.evaluation.bootstrap import holm, mcnemar_exact, paired_bootstrap
-from mmma.evaluation.recognition import (
-    Outcomes,
-    count_classes,
-    rank_outcomes,
-    recognition_metrics,
-)
-from mmma.evaluation.rows import body_variants, people, to_percent, true_labels
+from mmma.evaluation.recognition import Outcomes, count_classes, recognition_metrics
+from mmma.evaluation.rows import clip_outcomes, people, to_percent
 from mmma.evaluation.scores import ScoreTable, join_tables, read_scores
+from mmma.foreign import naming
 from mmma.reporting.paper import LEVEL, Cell, PaperTable, Row
 from mmma.reporting.results import Results, Sample
 from mmma.taxonomy import DOMAINS, LABEL_SPACES, LabelSpace, load_label_space, suggest
@@ -95,15 +91,9 @@ class ScoreFiles:
         if sample.results['data'].get('incomplete'):
             scored = set(table.names)  # the metrics tell if these are all
             clips = [clip for clip in clips if clip.clip in scored]
-        actions, groups = true_labels(clips)
-        try:
-            table = table.select([clip.clip for clip in clips])
-        except ValueError as error:
-            raise ValueError(f'{paths[0]}: {error}') from None
-        bodies = body_variants(table, self._space, options['body_scores'])
-        outcomes = {'action': rank_outcomes(table.scores, actions)}
-        if bodies:
-            outcomes['body'] = rank_outcomes(bodies[options['body_scores']], groups)
+        with naming(paths[0]):
+            body_scores = options['body_scores']
+            outcomes, _ = clip_outcomes(table, clips, self._space, body_scores)
         counts = {level: count_classes(o) for level, o in outcomes.items()}
         found = to_percent(recognition_metrics(counts, options['class_set']))
         metrics = sample.run['metrics']

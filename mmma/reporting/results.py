@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mmma.evaluation.form import FIELDS, class_counts
-from mmma.evaluation.recognition import CLASS_SET_KEYS, CLASS_SETS, recognition_metrics
 from mmma.evaluation.reports import read_results
-from mmma.evaluation.rows import across_domains, to_percent
+from mmma.evaluation.rows import across_domains, count_metrics, present_classes
 from mmma.protocols import selected_by
 from mmma.taxonomy import DOMAINS
 
@@ -322,20 +321,13 @@ def _pooled_row(rows: Sequence[dict[str, Any]], results: Results) -> dict[str, A
                 'of one label space can be pooled.'
             )
     counts = {level: class_counts(rows, level) for level in names}
-    by_set = {s: to_percent(recognition_metrics(counts, s)) for s in CLASS_SETS}
-    present = {level: int((c.support > 0).sum()) for level, c in counts.items()}
     return {
         'counts': {
             'clips': sum(row['counts']['clips'] for row in rows),
-            'classes_present': present['action'],
-            **({'bodies_present': present['body']} if 'body' in present else {}),
+            **present_classes(counts),
             'subjects': sum(row['counts']['subjects'] for row in rows),
         },
-        'metrics': by_set[results['options']['class_set']],
-        'class_sets': {
-            name: {key: metrics[key] for key in CLASS_SET_KEYS if key in metrics}
-            for name, metrics in by_set.items()
-        },
+        **count_metrics(counts, results['options']['class_set']),
         'per_class': {
             level: {
                 'name': names[level],
