@@ -184,17 +184,7 @@ def split_line(
 
 @dataclass(frozen=True)
 class FrameRow:
-    """One instance as released.
-
-    Attributes:
-        line: Line of the table.
-        video: The video.
-        start_frame: Where it starts.
-        end_frame: Where it ends.
-        label: Index of the action.
-        total_frames: Length of the video.
-        fps: Frames per second; None where the table does not say.
-    """
+    """One instance as released; ``fps`` is None where the table does not say."""
 
     line: int
     video: str
@@ -206,11 +196,7 @@ class FrameRow:
 
 
 def read_frames(odd: OddEntries, space: LabelSpace) -> list[FrameRow]:
-    """Read one table of either generation.
-
-    Args:
-        odd: Of a released CSV; gets its odd rows.
-        space: The label space; classes are indices.
+    """Read the released CSV of ``odd``, of either generation; that gets its odd rows.
 
     Raises:
         ValueError: Another header.
@@ -301,9 +287,7 @@ def _parse_frame(values: Mapping[str, str], line: int, space: LabelSpace) -> Fra
 def is_placeholder(rows: Sequence[FrameRow], classes: Sequence[str]) -> bool:
     """True if a table only lists videos, with made-up instances.
 
-    Args:
-        rows: All of it.
-        classes: The class of each row as written.
+    ``classes`` are those of all its rows as written.
     """
     one_each = len({row.video for row in rows}) == len(rows) >= PLACEHOLDER_ROWS
     same_frames = len({(row.start_frame, row.end_frame) for row in rows}) == 1
@@ -323,12 +307,10 @@ def add_videos(
 ) -> None:
     """Add the videos of a table, in seconds.
 
-    A video's rate comes from the table, else from the user, else from the file.
+    A video's rate comes from the table, else from the user, else from the file, which
+    is noted.
 
     Args:
-        conversion: Gets them, and a note of where the rate comes from.
-        path: The table.
-        rows: All of it.
         fps: Frames per second as the user says, if known.
         place: Gives ``path``, ``subset``, ``domain`` and ``subject`` of a video, by its
             first row.
@@ -339,10 +321,10 @@ def add_videos(
     """
     notices = conversion.notices
     if rows[0].fps is None:
-        told = (
-            f'{fps:g} taken for all, as asked' if fps else 'read from the video files'
+        asked = f'{fps:g} taken for all, as asked' if fps else ''
+        notices.append(
+            f'{path.name} has no fps: {asked or "read from the video files"}'
         )
-        notices.append(f'{path.name} has no fps: {told}')
     elif fps:
         notices.append(f'{path.name} has its own fps: --fps is not used for it')
     videos: dict[str, list[FrameRow]] = defaultdict(list)
@@ -373,22 +355,10 @@ def _fps_of_file(where: str, file: Path | None) -> float:
 
 
 def to_video(rows: Sequence[FrameRow], fps: float, place: Mapping[str, str]) -> Video:
-    """One video in seconds.
-
-    Args:
-        rows: Its instances, at least one.
-        fps: Its frames per second.
-        place: ``path``, ``subset``, ``domain`` and ``subject`` of it.
-    """
+    """One video, of its instances, in seconds; ``place`` is as in `add_videos`."""
     frames = rows[0].total_frames
-    return Video(
-        video=rows[0].video,
-        **place,
-        fps=fps,
-        frames=frames,
-        duration=frames / fps,
-        instances=tuple(
-            Instance(row.start_frame / fps, row.end_frame / fps, row.label)
-            for row in rows
-        ),
+    facts = dict(video=rows[0].video, fps=fps, frames=frames, duration=frames / fps)
+    instances = (
+        Instance(row.start_frame / fps, row.end_frame / fps, row.label) for row in rows
     )
+    return Video(**facts, **place, instances=tuple(instances))

@@ -58,34 +58,13 @@ _NUMBERS = ('start_sec', 'end_sec', 'fps')
 _IGNORED = '-'
 _WITHHELD = ('', '-1')
 _TABLE_SUFFIXES = ('.txt', '.csv', '.tsv', '.json', '.jsonl', '.parquet', '.md')
-_Kinds = dict[str, type | tuple[type, ...]]
-_KEYS: _Kinds = {
-    'about': list,
-    'label_names': dict,
-    'domains': dict,
-    'subsets': dict,
-    'default_domain': (str, type(None)),
-    'action_names': dict,
-    'body_names': dict,
-    'subject': str,
-    'fps': (int, float, type(None)),
-    'rec': dict,
-    'det': dict,
-    'skip': dict,
-}
-_TABLE_KEYS: _Kinds = {
-    'files': list,
-    'delimiter': str,
-    'header': bool,
-    'columns': (list, dict),
-}
+_NONE = type(None)
+_KINDS = {'default_domain': (str, _NONE), 'fps': (int, float, _NONE)}
+_KINDS |= {'columns': (list, dict)}  # the others are of the kind of those shipped
 
 
 def load_mapping(path: Path) -> dict[str, Any]:
-    """Read and validate a mapping file.
-
-    Args:
-        path: A JSON file like ``mma82_release.json``, which explains its keys.
+    """Read and validate a mapping like ``mma82_release.json``, which explains its keys.
 
     Returns:
         Its content and ``file``, its path. Words of domains and subsets are in lower
@@ -97,9 +76,9 @@ def load_mapping(path: Path) -> dict[str, Any]:
         ValueError: Not JSON, a key that is missing, unknown or of the wrong kind, a
             column, domain or subset that does not exist.
     """
-    content = read_json(path)
+    content, shipped = read_json(path), read_json(RELEASE)
     try:
-        _check_keys(content, _KEYS, 'the mapping')
+        _check_keys(content, shipped, 'the mapping')
         names = ('domains', 'subsets', 'action_names', 'body_names', 'skip')
         check_texts(content, *names)
         _check_names('label_names', content['label_names'])
@@ -113,6 +92,7 @@ def load_mapping(path: Path) -> dict[str, Any]:
             content[kind] = {k.lower(): v for k, v in content[kind].items()}
         re.compile(content['subject'])
         for task in TASK_NAMES:
+            _check_keys(content[task], shipped[task], task)
             _check_table(task, content[task])
     except (ValueError, re.error) as error:
         raise ValueError(f'{path}: {error}') from None
@@ -120,7 +100,6 @@ def load_mapping(path: Path) -> dict[str, Any]:
 
 
 def _check_table(task: str, table: dict[str, Any]) -> None:
-    _check_keys(table, _TABLE_KEYS, task)
     _check_names(task, table)
     columns, header = table['columns'], table['header']
     if not all(isinstance(column, (str, int)) for column in columns):
@@ -149,17 +128,17 @@ def _check_names(where: str, content: dict[str, Any]) -> None:
         raise ValueError(f'{where}: files must be a list of names, not {files!r}')
 
 
-def _check_keys(content: Any, kinds: _Kinds, where: str) -> None:
+def _check_keys(content: Any, shipped: Mapping[str, Any], where: str) -> None:
     """Every key there, none unknown, each of its kind."""
     if not isinstance(content, dict):
         raise ValueError(f'{where} must be an object')
     for key in content:
-        if key not in kinds:
-            raise ValueError(f'{where}: unknown key {key!r}.{suggest(key, kinds)}')
-    for key, kind in kinds.items():
+        if key not in shipped:
+            raise ValueError(f'{where}: unknown key {key!r}.{suggest(key, shipped)}')
+    for key, value in shipped.items():
         if key not in content:
             raise ValueError(f'{where}: no key {key!r}')
-        if not isinstance(content[key], kind):
+        if not isinstance(content[key], _KINDS.get(key, type(value))):
             raise ValueError(f'{where}: {key!r} cannot be {content[key]!r}')
 
 
@@ -168,10 +147,7 @@ def find_tables(
 ) -> list[tuple[PurePosixPath, dict[str, str]]]:
     """Find the tables of a task, each with the subset and domain its path tells.
 
-    Args:
-        mapping: From :func:`load_mapping`; the first pattern that fits any file counts.
-        task: ``rec`` or ``det``.
-        files: Files of the tree.
+    The first pattern of the mapping that fits any file counts.
     """
     files = list(files)
     words = {'subset': mapping['subsets'], 'domain': mapping['domains']}
@@ -194,12 +170,9 @@ def find_tables(
 def read_rows(
     odd: OddEntries, mapping: Mapping[str, Any], task: str
 ) -> list[tuple[int, dict[str, str]]]:
-    """Line and texts, by our column names, of each row of a table.
+    """Line and texts, by our column names, of each row of the table of ``odd``.
 
-    Args:
-        odd: Of the table; gets rows of another width.
-        mapping: From :func:`load_mapping`.
-        task: ``rec`` or ``det``.
+    That gets rows of another width.
 
     Raises:
         ValueError: Another header, or no rows.
@@ -289,10 +262,6 @@ class Release:
 
     An index of an action counts only with the release's own list of names.
 
-    Args:
-        conversion: Gets clips, videos and notices.
-        mapping: From :func:`load_mapping`.
-
     Raises:
         ValueError: A label file has a bad line or a name that is not ours.
     """
@@ -315,11 +284,7 @@ class Release:
                 raise ValueError(f'{self._file}: index {index}: {error}') from None
 
     def label(self, kind: str, text: str) -> int | None:
-        """Index of an action or body group, None where the truth is withheld.
-
-        Args:
-            kind: ``action`` or ``body``.
-            text: Name as released, or index of an action; empty and -1 withhold it.
+        """Index of an action or body group as released; of '' and -1 None, withheld.
 
         Raises:
             ValueError: An unknown name, or an index that nothing explains.
@@ -450,10 +415,8 @@ class Release:
         def frames(text: Mapping[str, str]) -> dict[str, str]:
             ours, video = self._frames(text), text['video']
             if video not in places:
-                name, source = (
-                    text.get('path') or video,
-                    video if self.conversion.sources else '',
-                )
+                source = video if self.conversion.sources else ''
+                name = text.get('path') or video
                 places[video] = self._place(name, text, told, source)
             return ours
 
@@ -484,13 +447,10 @@ class Release:
     def _place(
         self, name: str, row: Mapping[str, str], told: Mapping[str, str], source: str
     ) -> dict[str, str]:
-        """Path in the new root, subset, domain and subject.
+        """Path in the new root, subset, domain and subject of a clip or video.
 
-        Args:
-            name: Of the clip's or video's own file.
-            row: Of the table.
-            told: What the path of the table tells.
-            source: The video to take where its own file is not there, if any.
+        ``told`` is what the path of the table tells; ``source`` the video to take, if
+        any, where the file ``name`` is not there.
         """
         words, text = self.mapping['subsets'], row.get('subset', '')
         subset = told.get('subset') or words.get(text.lower())

@@ -54,9 +54,6 @@ _BROKEN = (
 def load_restricted(path: Path) -> Any:
     """Unpickle plain values and arrays of numbers.
 
-    Args:
-        path: The pickle.
-
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is damaged, or names anything else.
@@ -412,21 +409,15 @@ def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:
 
 def _repairs(rows: list[dict[str, Any]]) -> list[str]:
     """Lines on what was changed in clips, and on clips without any joint."""
-    notices = []
-    repaired = sum(row['repaired'] for row in rows)
-    if repaired:
-        notices.append(
-            f'{repaired} joints had NaN or lay far outside, and are missing now, or '
-            'scores outside [0, 1], which were cut'
-        )
-    if scaled := sum(row['scaled'] for row in rows):
-        notices.append(
-            f'{scaled} clips are of larger pictures: joints, width and height are '
-            f'scaled down to {MAX_SIDE} pixels'
-        )
-    if unscored := sum(row['unscored'] for row in rows):
-        told = 'clips have no scores: a joint is found where it is not at 0, 0'
-        notices.append(f'{unscored} {told}')
+    told = {
+        'repaired': 'joints had NaN or lay far outside, and are missing now, or scores '
+        'outside [0, 1], which were cut',
+        'scaled': 'clips are of larger pictures: joints, width and height are scaled '
+        f'down to {MAX_SIDE} pixels',
+        'unscored': 'clips have no scores: a joint is found where it is not at 0, 0',
+    }
+    counts = {key: sum(row[key] for row in rows) for key in told}
+    notices = [f'{counts[key]} {text}' for key, text in told.items() if counts[key]]
     empty = [row['frame_dir'] for row in rows if not row['keypoint_score'].any()]
     if empty:
         shown = ', '.join(empty[:SHOWN]) + (', ...' if len(empty) > SHOWN else '')
@@ -463,19 +454,16 @@ def _subsets(
             '--mapping FILE with {"splits": {"xsub_train": "train", "xview_train": ""}}'
         )
     found: dict[str, str] = {}
-    for name, subset in taken.items():
-        if subset not in SUBSETS:
-            notices.append(f'split {name} is left out')
-    order = [
-        name for subset in SUBSETS[::-1] for name in taken if taken[name] == subset
-    ]
-    for name in order:  # tested clips first
+    left = (name for name, subset in taken.items() if subset not in SUBSETS)
+    notices += [f'split {name} is left out' for name in left]
+    order = {subset: name for name, subset in taken.items()}
+    for name in (order[s] for s in SUBSETS[::-1] if s in order):  # tested clips first
         odd = OddEntries(path)
         odd.total = len(split[name])
         for clip in split[name]:
             if clip in found or clip not in have:
-                twice = clip in found
-                text = 'is in another subset too' if twice else 'has no annotation'
+                text = 'has no annotation'
+                text = 'is in another subset too' if clip in found else text
                 odd.add(0, f'split {name!r}, {clip}', text)
         notices += odd.notes(strict)
         new = (clip for clip in split[name] if clip in have and clip not in found)
@@ -523,7 +511,7 @@ def _fitting(
             row['keypoint_score'] = row['keypoint'][..., 0]
         if found in (0, joints):
             fitting.append(row)
-            continue
-        text = f'{found} joints, the layout has {joints}'
-        odd.add(0, row['frame_dir'], text)
+        else:
+            text = f'{found} joints, the layout has {joints}'
+            odd.add(0, row['frame_dir'], text)
     return fitting, odd.notes(strict)

@@ -102,9 +102,8 @@ def check_root(
     """Run every check on a data root.
 
     Args:
-        path: The root.
         decode: Decode every video to its last frame.
-        workers: Processes for that; 0 decodes in this one, None takes one per CPU.
+        workers: Processes for that, as in :func:`try_all`.
         strict: Any odd entry of a table is a problem, and not a note.
 
     Raises:
@@ -323,13 +322,9 @@ def _broken_videos(
 def try_all(
     work: Callable[[Path], Any], files: Iterable[Path], workers: int | None, label: str
 ) -> Iterator[tuple[Path, Any]]:
-    """Read files side by side, with progress on standard error.
+    """Read files side by side, each once, with progress on standard error.
 
-    Args:
-        work: Reads one; a module-level function.
-        files: Each is read once.
-        workers: Processes; 0 reads in this one, None takes one per CPU.
-        label: Name of the work.
+    Of the processes, 0 reads in this one and None takes one per CPU.
 
     Yields:
         Each file with what ``work`` made of it, or with why it could not, as they come.

@@ -130,13 +130,7 @@ def read_rec(
     A row that cannot be read is left out, and so are further rows of a clip. A body
     group other than that of most rows of its action is replaced by it.
     A body group left empty is filled from other rows of the same action, then from
-    ``space``.
-
-    Args:
-        path: A ``rec.csv``.
-        space: Its label space.
-        content: Bytes of the file, where they were read.
-        domains: Domains that a row may have.
+    ``space``. ``content`` are the bytes of the file, where they were read.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -153,15 +147,7 @@ def scan_rec(
     content: bytes | None = None,
     domains: Sequence[str] = DOMAINS,
 ) -> tuple[list[Clip], OddEntries]:
-    """Read a recognition table, as :func:`read_rec`, as far as it can be read.
-
-    Returns:
-        The good rows, and odd ones in the order of the file.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is not UTF-8 text.
-    """
+    """Good rows of a table that :func:`read_rec` takes, and odd ones in its order."""
     path = Path(path)
     header, rows = read_table(path, content, numbers=OPTIONAL)
     scan = _Scan(path, space, domains)
@@ -234,9 +220,8 @@ class _Scan:
         found = len(self.odd.problems)
         self._columns = columns
         if not columns:
-            self.odd.add(
-                1, '', f'empty file; the first line must be {",".join(REQUIRED)}'
-            )
+            wanted = ','.join(REQUIRED)
+            self.odd.add(1, '', f'empty file; the first line must be {wanted}')
             return False
         needed = REQUIRED if self.space.bodies else REQUIRED[:-1]
         for column in [c for c in needed if c not in columns]:
@@ -376,8 +361,7 @@ def seconds_of(text: str) -> float:
 def split_name(name: str) -> tuple[str, str]:
     """Name of a clip or video without folders, and its suffix; ``.mp4`` if it has none.
 
-    Args:
-        name: As a table has it; what follows a dot counts only if it is a container.
+    What follows a dot counts only if it is a container.
     """
     own = name.replace('\\', '/').rpartition('/')[2]
     stem, _, suffix = own.rpartition('.')

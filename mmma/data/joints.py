@@ -214,10 +214,7 @@ class JointTree:
 
 
 def get_layout(layout: str | JointLayout | Mapping[str, Any]) -> JointLayout:
-    """A joint layout by name, by its fields, or as it is.
-
-    Args:
-        layout: A name in ``LAYOUTS``, the fields of a :class:`JointLayout`, or one.
+    """A joint layout by its name in ``LAYOUTS``, by its fields, or as it is.
 
     Raises:
         ValueError: An unknown name, or fields that do not fit.
@@ -336,9 +333,7 @@ def select_limbs(
 
     Args:
         limbs: A name in ``LIMB_SETS``; ``tree``, each chosen joint with its parent in
-            :func:`joint_tree`; or (L, 2) names of joints.
-        layout: As in :func:`joint_tree`.
-        joints: The same.
+            :func:`joint_tree`, as which the others are; or (L, 2) names of joints.
 
     Raises:
         ValueError: An unknown set, or a limb that is not of two chosen joints.

@@ -244,12 +244,7 @@ def all_marks(
     """Marks of many videos, side by side; those seen before come from a cache.
 
     The cache, ``frame_marks`` in :func:`cache_home`, knows a video by path, size and
-    time of change.
-
-    Args:
-        files: Existing ones.
-        root: Data root that they belong to.
-        workers: As in :func:`try_all`.
+    time of change, in a folder per data root. ``workers`` are as in :func:`try_all`.
 
     Returns:
         The marks, and (file, reason) of those that could not be read.
@@ -274,12 +269,13 @@ def all_marks(
         if len(new) >= _SHARD:
             _store(folder, new)
             new = {}
-    if new:
-        _store(folder, new)
+    _store(folder, new)
     return found, sorted(broken)
 
 
 def _store(folder: Path, marks: Mapping[str, np.ndarray]) -> None:
+    if not marks:
+        return
     name = hashlib.sha256('\n'.join(marks).encode()).hexdigest()[:16]
     with atomic_write(folder / f'{name}.npz', 'wb') as file:
         np.savez(
@@ -315,11 +311,8 @@ def same_moments(
     """Pairs of videos that show the same, or of which one is cut from the other.
 
     Found across other sizes, codecs and frame rates. Not found: mirrored, cropped or
-    sped up copies, and parts shorter than three quarters of a second.
-
-    Args:
-        left: Name -> (T, 16, 16) marks.
-        right: Those they are compared with.
+    sped up copies, and parts shorter than three quarters of a second. Both have
+    (T, 16, 16) marks by name.
 
     Yields:
         Both names, and the correlation of changes at the best shift; NaN where too

@@ -133,9 +133,7 @@ class DataRoot:
     def read_rec(self, body_groups: str = 'taxonomy') -> list[Clip]:
         """Rows of ``rec.csv`` that are :meth:`there`; read once, until it changes.
 
-        Args:
-            body_groups: Source of the body groups that the file leaves empty, as in
-                ``load_label_space``.
+        The body groups that it leaves empty are as in ``load_label_space``.
 
         Raises:
             FileNotFoundError: The root has no such table.

@@ -121,13 +121,8 @@ def read_det(
     """Read and validate the detection table of a data root, and tell what is odd in it.
 
     Segments are cut to their video; what is no segment in it is left out, and so are
-    videos that cannot be read.
-
-    Args:
-        path: A ``det.json``.
-        space: Its label space.
-        content: Bytes of the file, where they were read.
-        domains: Domains that a video may have.
+    videos that cannot be read. ``content`` are the bytes of the file, where they were
+    read.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -203,13 +198,9 @@ def parse_video(
     of_root: bool = True,
     cut: bool = True,
 ) -> Video | None:
-    """Read one entry of a detection table; the rest is as in :func:`read_det`.
+    """Read one entry of a table, as :func:`scan_det` does; None where it cannot be.
 
-    Args:
-        odd: Of :func:`odd_videos`; gets what is odd.
-
-    Returns:
-        The video, or None where it cannot be read.
+    ``odd`` of :func:`odd_videos` gets what is odd.
     """
     videos, segments = odd
     videos.total += 1
@@ -401,7 +392,7 @@ def write_entries(
 
 
 def _entry(video: Video, space: LabelSpace) -> dict[str, Any]:
-    columns = ('path', 'subset', 'domain', 'subject', 'fps', 'frames', 'duration')
+    columns = 'path', 'subset', 'domain', 'subject', 'fps', 'frames', 'duration'
     entry = {column: getattr(video, column) for column in columns}
     if not video.withheld:
         entry['annotations'] = [
@@ -416,10 +407,7 @@ def _entry(video: Video, space: LabelSpace) -> dict[str, Any]:
 
 
 def entry_lines(text: str, names: Iterable[str]) -> dict[str, int]:
-    """Line on which each video's entry starts; 0 where the key is spelt oddly.
-
-    ``names`` are the keys in their order.
-    """
+    """Line on which each entry starts, of keys in their order; 0 if spelt oddly."""
     lines, line, at = {}, 1, 0
     for name in names:
         spellings = (json.dumps(name), json.dumps(name, ensure_ascii=False))
@@ -486,14 +474,12 @@ def write_detections(path: Path, found: Segments, space: LabelSpace) -> None:
     counts = np.bincount(found.videos, minlength=len(found.names))
     columns = (found.segments_sec, found.labels, found.scores)
     rows = zip(*(column[order].tolist() for column in columns), strict=True)
+    items = (
+        {'segment': segment, 'label': space.actions[label], 'score': score}
+        for segment, label, score in rows
+    )
     entries = (
-        (
-            name,
-            [
-                {'segment': segment, 'label': space.actions[label], 'score': score}
-                for segment, label, score in islice(rows, size)
-            ],
-        )
+        (name, [*islice(items, size)])
         for name, size in zip(found.names, counts, strict=True)
     )
     write_entries(path, entries, '{"results": {', '}}')
