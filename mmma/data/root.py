@@ -402,7 +402,8 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
         check_choice('source_domain', source, domains)
     known = DatasetInfo.__dataclass_fields__
     values = {key: parsed[key] for key in known if key in parsed}
-    values.update(domains=tuple(domains), source_domain=source)
+    own = space.plain()  # without keys of the user, which may hold anything
+    values.update(domains=tuple(domains), source_domain=source, label_space=own)
     if space.name in LABEL_SPACES:
         values['label_space'] = space.name
     return DatasetInfo(**values)
