@@ -38,8 +38,6 @@ def convert(
     Args:
         kind: One of ``CONVERTERS``.
         source: The folder that was downloaded, or the file of a kind that is one.
-        out: The data root to write.
-        options: Those of the user; ``fps`` counts only where the tables do not say.
 
     Raises:
         FileNotFoundError: No such folder, or it lacks the tables.
@@ -66,16 +64,7 @@ def convert(
 
 
 def export(kind: str, root: Path, out: Path, force: bool = False) -> list[str]:
-    """Write a data root's detection table in the format of others.
-
-    Args:
-        kind: ``opentad`` or ``pointtad``.
-        root: The data root.
-        out: Folder to write into.
-        force: Write into a folder that is not empty.
-
-    Returns:
-        Lines for the user.
+    """Write a root's detection table as ``opentad`` or ``pointtad``, and say so.
 
     Raises:
         FileNotFoundError: No such root, or it has no detection table.

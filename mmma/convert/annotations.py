@@ -51,13 +51,9 @@ MAPPING_NAME = 'root.mapping'
 
 
 def convert_events(kind: str, source: Path, out: Path, options: Options) -> Conversion:
-    """Convert annotations of a tool, and the videos that they name.
+    """Convert annotations of a tool, one of ``FORMATS``, and the videos that they name.
 
-    Args:
-        kind: One of ``FORMATS``.
-        source: A file of it, or a folder of them.
-        out: The data root to write.
-        options: Those of the user; ``videos`` may be the folder of the videos.
+    Of the options, ``videos`` may be the folder of the videos.
     """
     if options.videos not in VIDEO_MODES:
         options = replace(options, videos='link', sources=Path(options.videos))

@@ -131,8 +131,7 @@ def _read(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
     """Videos of a file with ``annotations`` and ``frames`` as ours, and all lines.
 
-    Annotations are taken apart but not checked; None where the file has none. What
-    cannot be taken apart is ``odd``.
+    Annotations are not checked; None where the file has none.
     """
     text = read_text(path)
     content, repeated = parse_json(text, path)
@@ -188,11 +187,7 @@ def _annotation(kind: str, one: Any) -> dict[str, Any]:
 
 
 def subset_of(name: str, mapping: UserMapping) -> str:
-    """Our subset of one of theirs; empty where it is left out.
-
-    Args:
-        name: Their subset.
-        mapping: ``subsets`` come before the usual names.
+    """Our subset of one of theirs, which the mapping or custom names; '' leaves it out.
 
     Raises:
         ValueError: It is unknown.
@@ -225,10 +220,7 @@ def _entry(
 def _rate(
     entry: Mapping[str, Any], path: str, conversion: Conversion
 ) -> tuple[bool, Any, Any]:
-    """True if the file knows the rate, and frames per second and frames.
-
-    From the file, the user, or the video.
-    """
+    """True if the file knows the rate; it and frames of file, user or video."""
     fps, frames, duration = (entry.get(k) for k in ('fps', 'frames', 'duration'))
     if not _is_positive(duration):
         raise ValueError(f'duration {duration!r}: must be a number above 0')
@@ -265,8 +257,7 @@ def resolve_labels(
     Args:
         labels: (video, label) of every annotation.
         class_list: The list of classes beside the file, if there is one.
-        mapping: That of the user; a label space of None is the one that knows most
-            names.
+        mapping: Without a label space it is the one that knows most names.
         path: The file, for the message.
 
     Returns:
@@ -309,8 +300,7 @@ def resolve_labels(
             )
     if not unknown:
         return space, names
-    if len(lines) > SHOWN:
-        lines[SHOWN:] = [f'  ... and {len(lines) - SHOWN} more']
+    lines[SHOWN:] = [f'  ... and {len(lines) - SHOWN} more'] * (len(lines) > SHOWN)
     if any(map(_is_index, unknown)) and not listed:
         hint = (
             'Indices need the list of their names: put it beside the file as '
@@ -365,15 +355,7 @@ def export_detection(kind: str, root: DataRoot, out: Path) -> list[str]:
 
     What the format does not know (rate, domain, subject) is added to each video, so
     that converting back loses nothing but the places of the videos. Classes count from
-    0, in the order of the list.
-
-    Args:
-        kind: ``opentad`` or ``pointtad``.
-        root: The data root.
-        out: Folder of the files.
-
-    Returns:
-        Lines for the user.
+    0, in the order of the list. Lines for the user are returned.
     """
     videos, actions = root.read_det(), root.label_space().actions
     theirs = {ours: name for name, ours in _SUBSETS.items()}

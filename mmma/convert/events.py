@@ -89,11 +89,7 @@ class Recording:
 
 
 def format_function(action: str, kind: str) -> Callable[..., Any]:
-    """The function that reads or writes a format.
-
-    Args:
-        action: ``read`` or ``write``.
-        kind: One of ``FORMATS``.
+    """The function that does an action, ``read`` or ``write``, in one of ``FORMATS``.
 
     Raises:
         ValueError: An unknown format.

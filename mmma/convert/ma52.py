@@ -162,17 +162,10 @@ def _read_list(
 def split_line(
     line: str, width: int = 2, name: int = 0, gap: str | None = None
 ) -> list[str]:
-    """Cells of a line of a list; the name of a file may hold what parts them.
+    """Cells of a line of a list; the one at place ``name`` may hold what parts them.
 
-    Args:
-        line: Without its end.
-        width: Number of cells.
-        name: Place of the cell with the name.
-        gap: What parts them; None is any run of spaces and tabs.
-
-    Returns:
-        ``width`` cells; others where the line has too few, or the text taken for the
-        name ends in a further number.
+    There are ``width`` of them, parted by ``gap``, None being any run of spaces and
+    tabs; others where the line has too few, or the name ends in a further number.
     """
     cells = line.strip().split(gap, name)
     if len(cells) > name:

@@ -199,7 +199,6 @@ def read_pyskl(
         path: A pickle of ``split`` and ``annotations``, of annotations in a list or by
             name, of lists by split, or of one annotation; of numpy 1 or 2.
         subset: Of clips without ``split``; by default the one in the file's name.
-        strict: Refuse the file for one bad annotation.
 
     Returns:
         Names of clips by name of split; the annotations with their ``FIELDS``, pictures

@@ -59,11 +59,7 @@ VIDEO_MODES = ('link', 'copy', 'none')
 
 
 class SourceTree:
-    """Files under a folder, listed once; of a single file, no others.
-
-    Args:
-        path: The folder, or a table without videos.
-        alone: True for a single file.
+    """Files under a folder, listed once; of a single file (``alone``), no others.
 
     Attributes:
         links: To folders, which are searched only by ``--follow-links``.
@@ -214,10 +210,7 @@ def plain_name(name: str) -> str:
 
 
 def read_label_names(path: Path) -> dict[int, str]:
-    """Names by index; where no line starts with an index, the order counts.
-
-    Args:
-        path: A list of names, one per line.
+    """Names by index of a list of lines; where none starts with one, the order counts.
 
     Raises:
         ValueError: A line without an index among others, or an index twice.
@@ -350,12 +343,7 @@ class Options:
 
 
 class Conversion:
-    """Clips and videos that a converter found, and the root written of them.
-
-    Args:
-        tree: The source; ``sources`` of the options are another.
-        out: The data root to write.
-        options: Those of the user.
+    """Clips and videos that a converter found in a source, and the root of them.
 
     Attributes:
         clips: Rows for ``rec.csv``.
@@ -401,15 +389,9 @@ class Conversion:
         self.notices: list[str] = []
 
     def add_video(self, found: PurePosixPath | None, path: str) -> str:
-        """Settle a video's path in the new root.
+        """Settle a video's path in the new root: it has the suffix of the file found.
 
-        Args:
-            found: The video, as in ``files``, if it is there.
-            path: Where it will lie, relative to the new root, with the suffix to
-                expect if it was not found.
-
-        Returns:
-            The path, with the suffix of the file that was found.
+        That is as in ``files``; of one that is not there the suffix is as expected.
         """
         if found is None:
             self.absent.add(path)
@@ -438,10 +420,8 @@ class Conversion:
         An old root stays until all is there but what takes the place of its videos and
         store; then the folder is refused until this, or the next call, is done.
 
-        Args:
-            info: Content of ``dataset.json``.
-            space: The label space of the tables.
-            write_store: Writes skeletons; calls :meth:`end_old` before they are placed.
+        ``write_store`` writes skeletons; it calls :meth:`end_old` before they are
+        placed.
 
         Raises:
             ValueError: Most entries of a table are odd: a clip or video twice, a name

@@ -371,12 +371,7 @@ class SkeletonWriter(ArrayWriter):
         width: int,
         height: int,
     ) -> None:
-        """Add a clip.
-
-        Args:
-            keypoints: (M, T, V, 2) in pixels of a picture of ``width`` and ``height``.
-            scores: (M, T, V) in [0, 1].
-            fps: Frames per second.
+        """Add a clip: keypoints (M, T, V, 2) in pixels, scores (M, T, V) in [0, 1].
 
         Raises:
             ValueError: As ``encode_joints`` and ``append_encoded``.

@@ -97,7 +97,6 @@ def find_leakage(
     """Compare the subsets of a root with each other, across tasks, and with others.
 
     Args:
-        root: The data root.
         against: Other roots, or lists of names: a text file of one name per line, or a
             CSV file; the subset is in the name of the file, else it is ``train``.
         workers: Processes that look at videos; 0 uses this one, None one per CPU.
