@@ -320,13 +320,9 @@ def _annotations(
             if start_sec <= duration + END_TOLERANCE_SEC:
                 start_sec = min(start_sec, duration - width)
             end_sec = start_sec + width
-        told = {
-            'subject': event.subject if event.subject != entry['subject'] else '',
-            'score': event.score,
-            'text': event.text,
-            'tier': event.tier,
-            'point': point or None,
-        }
+        subject = event.subject if event.subject != entry['subject'] else ''
+        told = {'subject': subject, 'score': event.score, 'text': event.text}
+        told |= {'tier': event.tier, 'point': point or None}
         told = {key: value for key, value in told.items() if value not in ('', None)}
         made.append({'segment': [start_sec, end_sec], 'label': event.label, **told})
     return sorted(made, key=lambda one: (one['segment'], one['label']))
@@ -340,20 +336,12 @@ def _clips(video: Video, space: LabelSpace) -> list[Clip]:
         if end_sec - one.start_sec < width:
             end_sec = min(one.start_sec + width, video.duration)
         start_sec = max(0.0, min(one.start_sec, end_sec - width))
-        clips.append(
-            Clip(
-                clip=f'{video.video}_{i:04d}',
-                path=video.path,
-                subset=video.subset,
-                domain=video.domain,
-                subject=one.subject or video.subject,
-                action=one.label,
-                body=space.body_of[one.label] if space.bodies else None,
-                source_video=video.video if video.path else '',
-                start_sec=start_sec,
-                end_sec=end_sec,
-            )
-        )
+        name, body = f'{video.video}_{i:04d}', None
+        if space.bodies:
+            body = space.body_of[one.label]
+        place = video.path, video.subset, video.domain, one.subject or video.subject
+        source, times = video.video if video.path else '', (start_sec, end_sec)
+        clips.append(Clip(name, *place, one.label, body, '', source, *times))
     return clips
 
 
@@ -373,13 +361,10 @@ def _split(
     """
     for key in sorted(asked.keys() - {*people, *chain(*people.values())}):
         notices.append(f'subsets: {key!r} is neither a video nor a person there')
-    files = {r.name: [facts[r.name]['path'] or r.path] for r in recordings}
-    files = {
-        name: [f'file {path}' for path in own if path] for name, own in files.items()
-    }
-    shared = {
-        name: [*files[name], *(f'person {p}' for p in people[name])] for name in files
-    }
+    files, shared = {}, {}
+    for name, path in ((r.name, facts[r.name]['path'] or r.path) for r in recordings):
+        files[name] = [f'file {path}'] if path else []
+        shared[name] = [*files[name], *(f'person {own}' for own in people[name])]
     subsets: dict[str, str] = {}
     for name, own in people.items():
         told = [asked[key] for key in (name, *own) if key in asked]

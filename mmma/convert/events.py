@@ -130,6 +130,17 @@ def tell_apart(recordings: Iterable[Recording]) -> list[Recording]:
     return found
 
 
+def groups_of(space: LabelSpace) -> dict[str, str]:
+    """Name of each action that has a body group -> that of the group."""
+    bodies = (space.bodies[body] for body in space.body_of)
+    return dict(zip(space.actions, bodies, strict=False))
+
+
+def known(**values: Any) -> dict[str, Any]:
+    """What is neither empty nor NaN."""
+    return {key: value for key, value in values.items() if value and value == value}
+
+
 def media_name(path: str) -> str:
     """Path of a video of what an annotation file gives: a path, or a URL."""
     if '://' not in path and not path.startswith('file:'):

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mmma.convert.events import Event, Recording, tell_apart
+from mmma.convert.events import Event, Recording, groups_of, tell_apart
 from mmma.convert.timelines import make_event
 from mmma.data.clips import seconds_of, split_name
 from mmma.files import (
@@ -52,9 +52,7 @@ def write_csv(out: Path, recordings: Found, space: LabelSpace) -> list[Path]:
 
     A recording in which nothing happens has a row without times. No cell is a formula.
     """
-    bodies = [space.bodies[group] for group in space.body_of]
-    body_of = dict(zip(space.actions, bodies, strict=False))
-    file = io.StringIO()
+    file, group_of = io.StringIO(), groups_of(space)
     writer = csv.writer(file, lineterminator='\r\n')
     writer.writerow(COLUMNS)
     for own in recordings:
@@ -63,7 +61,7 @@ def write_csv(out: Path, recordings: Found, space: LabelSpace) -> list[Path]:
         for event in own.events:
             times = event.start_sec, event.end_sec
             row = [event.subject, *map(clock, times), *map(_number, times), event.label]
-            row += [body_of.get(event.label, ''), event.tier]
+            row += [group_of.get(event.label, ''), event.tier]
             row += ['' if event.score is None else repr(float(event.score)), event.text]
             rows.append([*row, 'yes' if times[0] == times[1] else ''])
         for row in rows or [[''] * 11]:

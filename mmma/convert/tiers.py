@@ -31,7 +31,7 @@ from unicodedata import normalize
 
 import numpy as np
 
-from mmma.convert.events import Event, Recording, media_name
+from mmma.convert.events import Event, Recording, groups_of, known, media_name
 from mmma.convert.target import SourceTree
 from mmma.files import draft, leaves_root, tell, write_file
 from mmma.foreign import finite, first_line, has_controls, is_number, parse_json
@@ -112,8 +112,9 @@ def _lay_out(
         ValueError: An event that tiers cannot hold.
     """
     wanted: dict[Key, list[Item]] = defaultdict(list)
+    groups = groups_of(space)
     for event in recording.events:
-        name = event.tier or _group(event.label, space)
+        name = event.tier or groups.get(event.label, _ANY_ACTION)
         texts = event.label, event.subject, name, re.sub(r'[\n\t]', '', event.text)
         start_ms, end_ms = (round(1000 * s) for s in (event.start_sec, event.end_sec))
         fault = 'no label' if not event.label.strip() else ''
@@ -140,14 +141,9 @@ def _lay_out(
         names = (name for name in names if (name, *key[1:]) not in wanted)
         for row in rows:
             tiers[key if row is rows[0] else (next(names), *key[1:])] = row
-    grouped = {_group(e.label, space) for e in recording.events if not e.tier}
+    labels = {event.label for event in recording.events if not event.tier}
+    grouped = {groups.get(label, _ANY_ACTION) for label in labels}
     return tiers, grouped - {event.tier for event in recording.events}
-
-
-def _group(label: str, space: LabelSpace) -> str:
-    if not space.bodies or label not in space.actions:
-        return _ANY_ACTION
-    return space.bodies[space.body_of[space.actions.index(label)]]
 
 
 def _full_name(key: Key) -> str:
@@ -186,9 +182,8 @@ def _join(tiers: dict[Key, list[Item]], grouped: Sequence[str]) -> tuple[Event, 
 def _own_facts(recording: Recording, grouped: set[str]) -> str:
     keys = 'fps', 'duration_sec', 'annotator', 'subject', 'domain'
     facts = {key: getattr(recording, key) for key in keys}
-    facts['groups'] = sorted(grouped)
-    known = {k: v for k, v in facts.items() if v and v == v}  # no NaN
-    return json.dumps(known, ensure_ascii=False)
+    told = known(**facts, groups=sorted(grouped))
+    return json.dumps(told, ensure_ascii=False)
 
 
 def _with_facts(
@@ -219,8 +214,8 @@ def _write_eaf(file: Path, recording: Recording, space: LabelSpace) -> Path:
     if recording.path:
         _link_media(eaf, recording.path, file)
     _add_vocabularies(eaf, space)
-    known = recording.fps > 0
-    point_ms = max(1, round(1000 / recording.fps)) if known else _POINT_MS
+    fps = recording.fps
+    point_ms = max(1, round(1000 / fps)) if fps > 0 else _POINT_MS
     tiers, grouped = _lay_out(recording, space, point_ms)
     if any(name in space.bodies for name, *_ in tiers):  # every group can be clicked
         people = dict.fromkeys(subject for *_, subject in tiers)
@@ -233,9 +228,8 @@ def _write_eaf(file: Path, recording: Recording, space: LabelSpace) -> Path:
         facts = {'part': key[2] or None, 'ann': recording.annotator or None}
         eaf.add_tier(name, kind, **facts)
         values = [('' if e.score is None else repr(e.score), e.text) for *_, e in items]
-        for (kind, end), own in zip(
-            _NOTES.items(), list(zip(*values, strict=True)), strict=False
-        ):
+        columns = zip(*values, strict=True)
+        for (kind, end), own in zip(_NOTES.items(), columns, strict=False):
             if any(own):
                 eaf.add_tier(name + end, kind, parent=name, **facts)
         for (start_ms, end_ms, event), own in zip(items, values, strict=True):
@@ -270,11 +264,11 @@ def _link_media(eaf: Any, path: str, file: Path) -> None:
 
 def _add_vocabularies(eaf: Any, space: LabelSpace) -> None:
     """A vocabulary of each group and of all actions, and types of tiers with them."""
-    numbers = count(1)
+    numbers, groups = count(1), groups_of(space)
     for name in (*space.bodies, _ANY_ACTION):
         eaf.add_controlled_vocabulary(name)
         for i, action in enumerate(space.actions):
-            if name in (_ANY_ACTION, _group(action, space)):
+            if name in (_ANY_ACTION, groups.get(action)):
                 told = space.descriptions[i] if space.descriptions else None
                 word = action, _LANGUAGE[0], told or None
                 eaf.add_cv_entry(name, f'cve{next(numbers)}', [word])
@@ -313,12 +307,7 @@ def _read_eaf(file: Path, name: str, groups: bool) -> Recording:
             spans = {k: (a + origin_ms, b + origin_ms) for k, (a, b) in spans.items()}
         tiers = _read_tiers(eaf, spans)
     except Exception as error:  # pympi trusts what it reads
-        if isinstance(error, OSError):
-            raise
-        raise ValueError(
-            f'{file}: not readable as ELAN ({first_line(error)}): open it in ELAN and '
-            'save it'
-        ) from None
+        raise _unreadable(error, file, 'ELAN', 'ELAN and save it') from None
     if len(linked) > 1:
         tell([f'{file}: {len(linked)} videos are linked; the first one is taken'])
     people = (own[2].get('ANNOTATOR') for own in eaf.tiers.values())
@@ -326,6 +315,11 @@ def _read_eaf(file: Path, name: str, groups: bool) -> Recording:
     own = next((text for key, text in eaf.properties if key == _OWN), None)
     recording = Recording(name, path, annotator=annotator)
     return _with_facts(recording, own or '{}', tiers, file, groups)
+
+
+def _unreadable(error: Exception, file: Path, form: str, hint: str) -> Exception:
+    told = f'not readable as {form} ({first_line(error)}): open it in {hint}'
+    return error if isinstance(error, OSError) else ValueError(f'{file}: {told}')
 
 
 def _spans(eaf: Any, file: Path) -> dict[str, tuple[int, int]]:
@@ -416,8 +410,8 @@ def _write_grid(file: Path, recording: Recording, space: LabelSpace) -> Path:
     praat = _package('praatio.textgrid')
     tiers, grouped = _lay_out(recording, space, 1)
     ends = [item[1] / 1000 for items in tiers.values() for item in items]
-    known = recording.duration_sec > 0
-    end_sec = max([recording.duration_sec if known else 0.001, *ends])
+    is_told = recording.duration_sec > 0
+    end_sec = max([recording.duration_sec if is_told else 0.001, *ends])
     grid = praat.Textgrid(0.0, end_sec)
     for key, items in tiers.items():
         entries = []
@@ -436,7 +430,7 @@ def _write_grid(file: Path, recording: Recording, space: LabelSpace) -> Path:
         grid.addTier(kind(_full_name(key), entries, 0.0, end_sec))
     facts = json.loads(_own_facts(recording, grouped))
     facts |= {'path': recording.path} if recording.path else {}
-    facts |= {} if known else {'duration_sec': None}
+    facts |= {} if is_told else {'duration_sec': None}
     told = json.dumps(facts, ensure_ascii=False)
     grid.addTier(praat.IntervalTier(_OWN, [(0.0, end_sec, told)], 0.0, end_sec))
     with draft(file) as part:
@@ -469,12 +463,8 @@ def _read_grid(file: Path, name: str, groups: bool) -> Recording:
             'writing preferences, and save it again'
         ) from None
     except Exception as error:  # praatio trusts what it reads
-        if isinstance(error, OSError):
-            raise
-        raise ValueError(
-            f'{file}: not readable as TextGrid ({first_line(error)}): open it in Praat '
-            'and save it as text file'
-        ) from None
+        hint = 'Praat and save it as text file'
+        raise _unreadable(error, file, 'TextGrid', hint) from None
     told, tiers = '{}', {}
     for tier in grid.tiers:
         if tier.name == _OWN:

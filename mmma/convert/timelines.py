@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import quoteattr
 
-from mmma.convert.events import Event, Recording, tell_apart
+from mmma.convert.events import Event, Recording, groups_of, known, tell_apart
 from mmma.data.clips import seconds_of, split_name
 from mmma.files import read_json, tell, write_file
 from mmma.foreign import first_line, is_number, naming
@@ -54,14 +54,9 @@ def _frames(event: Event, fps: float) -> tuple[tuple[int, int], bool]:
     return frames, max(off) < 1e-5
 
 
-def _known(**values: Any) -> dict[str, Any]:
-    """What is neither empty nor NaN."""
-    return {key: value for key, value in values.items() if value and value == value}
-
-
 def _facts(own: Recording) -> dict[str, Any]:
-    rate = _known(fps=own.fps, duration_sec=own.duration_sec)
-    return rate | _known(annotator=own.annotator)
+    rate = known(fps=own.fps, duration_sec=own.duration_sec)
+    return rate | known(annotator=own.annotator)
 
 
 @contextmanager
@@ -130,8 +125,7 @@ def write_labelstudio(out: Path, recordings: Found, space: LabelSpace) -> list[P
         tasks.append({'data': data, kind: [answer]})
     lines = ['<View>', '<Video name="video" value="$video" frameRate="$fps"/>']
     lines.append('<TimelineLabels name="action" toName="video">')
-    groups = (space.bodies[group] for group in space.body_of)
-    group_of = dict(zip(space.actions, groups, strict=False))
+    group_of = groups_of(space)
     labels = _labels(recordings, space)
     for group, own in groupby(labels, lambda label: group_of.get(label, 'other')):
         lines += [f'  <Header value={quoteattr(group)}/>'] if group_of else []
@@ -145,11 +139,11 @@ def _region(at: int, event: Event, fps: float) -> dict[str, Any]:
     (first, last), exact = _frames(event, fps)
     text = event.text and [event.text]  # as the panel of a region writes it
     times = [event.start_sec, event.end_sec]
-    meta = _known(text=text, subject=event.subject, tier=event.tier)
+    meta = known(text=text, subject=event.subject, tier=event.tier)
     meta |= {} if exact else {'segment': times}
     value = {'ranges': [{'start': first, 'end': last}], 'timelinelabels': [event.label]}
     region = {'id': f'event{at}', 'from_name': 'action', 'to_name': 'video'}
-    region |= {'type': 'timelinelabels', 'value': value, **_known(meta=meta)}
+    region |= {'type': 'timelinelabels', 'value': value, **known(meta=meta)}
     return region | ({} if event.score is None else {'score': event.score})
 
 
@@ -275,8 +269,8 @@ def write_fiftyone(out: Path, recordings: Found, space: LabelSpace) -> list[Path
             times = [event.start_sec, event.end_sec]
             item |= {'support': frames} if exact else {'timestamps': times}
             item |= {} if event.score is None else {'confidence': event.score}
-            notes = _known(subject=event.subject, text=event.text, tier=event.tier)
-            labels[own.name].append(item | _known(attributes=notes))
+            notes = known(subject=event.subject, text=event.text, tier=event.tier)
+            labels[own.name].append(item | known(attributes=notes))
     facts = {own.name: _facts(own) for own in recordings}
     content = {'classes': list(classes), 'labels': labels, 'videos': facts}
     # FiftyOne takes the last suffix off these keys, if only what follows a dot.
