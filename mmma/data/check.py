@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mmma.data.arrays import SkeletonStore
 from mmma.data.clips import Clip, scan_rec, span_frames
 from mmma.data.root import (
@@ -67,7 +65,7 @@ class Report:
         for name, found in self.checks.items():
             skipped = isinstance(found, str)
             status = 'skipped' if skipped else 'failed' if found else 'ok'
-            problems = [] if skipped else [asdict(problem) for problem in found]
+            problems = [] if skipped else list(map(asdict, found))
             checks.append({'name': name, 'status': status, 'problems': problems})
         return {'root': str(self.root), 'ok': self.ok, **self.summary, 'checks': checks}
 
@@ -76,20 +74,18 @@ class Report:
         lines = [str(self.root)]
         lines += [f'  {key}: {value}' for key, value in _flat(self.summary)]
         for name, found in self.checks.items():
-            if isinstance(found, str):
-                lines.append(f'skipped  {name}: {found}')
-                continue
-            if not found:
-                lines.append(f'ok       {name}')
+            if isinstance(found, str) or not found:
+                lines.append(
+                    f'skipped  {name}: {found}' if found else f'ok       {name}'
+                )
                 continue
             count = len(found)
             lines.append(f'FAILED   {name}: {count:,} problem{"s"[: count > 1]}')
             few = name in ('videos', *map(_store, TASKS))
             shown = found[:_SHOWN] if few else found
             lines += [f'  {problem}' for problem in shown]
-            if len(shown) < count:
-                more = f'{count - len(shown):,} more; --json FILE has all'
-                lines.append(f'  ... and {more}')
+            if more := count - len(shown):
+                lines.append(f'  ... and {more:,} more; --json FILE has all')
         return lines
 
 
@@ -122,7 +118,13 @@ def check_root(
     checks['published margins'] = 'the root does not claim to be the real MMA-82'
     is_mma82 = root.info.label_space == 'mma82' and root.info.name.lower() in REAL_NAMES
     if is_mma82 and not root.info.simulated:
-        checks['published margins'] = list(_margins(root, clips, videos))
+        space = load_label_space('mma82')
+        texts = [(REC_FILE, t) for t in _rec_differences(clips, space) if root.has_rec]
+        texts += [
+            (DET_FILE, t) for t in _det_differences(videos, space) if root.has_det
+        ]
+        found = [Problem(str(root.path / file), 0, '', text) for file, text in texts]
+        checks['published margins'] = found
     there = listed = [*clips, *videos]
     try:
         there = root.there(listed)
@@ -233,18 +235,6 @@ def _actions(
             yield f'{name!r}: {count:,} {what}, published {expected:,}'
 
 
-def _margins(
-    root: DataRoot, clips: Sequence[Clip], videos: Sequence[Video]
-) -> Iterator[Problem]:
-    space = load_label_space('mma82')
-    if root.has_rec:
-        for text in _rec_differences(clips, space):
-            yield Problem(str(root.path / REC_FILE), 0, '', text)
-    if root.has_det:
-        for text in _det_differences(videos, space):
-            yield Problem(str(root.path / DET_FILE), 0, '', text)
-
-
 def _problem(root: DataRoot, row: Clip | Video, text: str) -> Problem:
     rec = isinstance(row, Clip)
     file = root.path / (REC_FILE if rec else DET_FILE)
@@ -270,13 +260,14 @@ def _span_problems(
     """Spans that are not in their files, or not as long as their skeletons."""
     there = [c for c in clips if next(_missing_videos(root, [c]), None) is None]
     files = {clip.path: root.video_path(clip.path) for clip in there}
-    found = dict(try_all(_frame_times, files.values(), workers, 'read times'))
+    found = dict(try_all(index_video, files.values(), workers, 'read times'))
     for clip in there:
-        times = found[files[clip.path]]
-        if isinstance(times, str):
-            yield _problem(root, clip, times)
+        index = found[files[clip.path]]
+        if isinstance(index, str):
+            yield _problem(root, clip, index)
             continue
         try:
+            times = index.times_sec, index.duration_sec
             first, stop, _ = span_frames(*times, clip.span)
         except ValueError as error:
             yield _problem(root, clip, f'{clip.path}: {error}')
@@ -285,11 +276,6 @@ def _span_problems(
         if frames is not None and abs(stop - first - frames) > FRAME_TOLERANCE:
             text = f'{clip.path}: the span has {stop - first} frames, expected {frames}'
             yield _problem(root, clip, text)
-
-
-def _frame_times(file: Path) -> tuple[np.ndarray, float]:
-    index = index_video(file)
-    return index.times_sec, index.duration_sec
 
 
 def _broken_videos(
@@ -308,14 +294,12 @@ def _broken_videos(
     outcomes = dict(try_all(decode_video, files.values(), workers, 'decode'))
     for path, file in files.items():
         for row in by_path[path]:
-            frames = fps = duration = None
+            told: tuple[Any, ...] = None, None, None
             if isinstance(row, Video):
-                frames, fps, duration = row.frames, row.fps, row.duration
-            elif row.span:
-                pass  # of these the frames are counted without decoding
-            elif store and row.clip in store and times_used[path] == 1:
-                frames = store.frames(row.clip)
-            for text in _mismatches(outcomes[file], frames, fps, duration):
+                told = row.frames, row.fps, row.duration
+            elif store and not row.span and row.clip in store and times_used[path] == 1:
+                told = store.frames(row.clip), None, None  # spans are counted elsewhere
+            for text in _mismatches(outcomes[file], *told):
                 yield _problem(root, row, f'{path}: {text}')
 
 

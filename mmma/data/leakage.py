@@ -19,7 +19,7 @@ import numpy as np
 
 from mmma.data.check import read_tables, try_all
 from mmma.data.clips import Clip, Span, read_names
-from mmma.data.root import DataRoot
+from mmma.data.root import TASKS, DataRoot
 from mmma.files import atomic_write, cache_home, read_own
 from mmma.packets import BrokenVideoError, index_video
 from mmma.pictures import turn_upright
@@ -151,10 +151,8 @@ def _root_groups(root: DataRoot, origin: str) -> list[Group]:
     rows = [('rec', c, c.clip, c.source_video) for c in clips]
     rows += [('det', v, v.video, v.video) for v in videos]
     groups = {
-        (task, subset): Group(
-            origin, f'{origin} {task} {subset}'.strip(), subset, defaultdict(set)
-        )
-        for task, subset in product(('rec', 'det'), SUBSETS)
+        key: Group(origin, ' '.join((origin, *key)).strip(), key[1], defaultdict(set))
+        for key in product(TASKS, SUBSETS)
     }
     for task, row, name, source in rows:
         group = groups[task, row.subset]
@@ -192,23 +190,16 @@ def _compare(
         marks = {f: mark for f, mark in marks.items() if f not in found['files']}
     found |= {'frames': [], 'still': []}
     for a, b, agreement in same_moments(left.marks(marks), right.marks(marks)):
-        if math.isnan(agreement):
-            found['still'].append(f'{a} = {b}')
-        else:
-            found['frames'].append(f'{a} = {b} ({agreement:.2f})')
+        still = math.isnan(agreement)
+        told = f'{a} = {b}' if still else f'{a} = {b} ({agreement:.2f})'
+        found['still' if still else 'frames'].append(told)
     for what, things in found.items():
         subsets = {left.subset, right.subset}
         seen = 'train' in subsets and what not in ('subjects', 'still')
         level = 'note' if len(subsets) == 1 else 'error' if seen else 'warning'
         if things:
-            yield {
-                'what': what,
-                'left': left.name,
-                'right': right.name,
-                'count': len(things),
-                'level': level,
-                'examples': [str(thing) for thing in things[:EXAMPLES]],
-            }
+            row = dict(what=what, left=left.name, right=right.name, count=len(things))
+            yield row | dict(level=level, examples=list(map(str, things[:EXAMPLES])))
 
 
 def read_marks(path: Path) -> np.ndarray:
@@ -347,13 +338,13 @@ def _candidates(
 
 def _hashes(videos: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Hashes of each second's mean picture, (n, 64), and whose they are, (n,)."""
-    made: list[np.ndarray] = []
-    owners: list[int] = []
-    for owner, marks in enumerate(videos.values()):
-        for at in range(0, len(marks), RATE):
-            made.append(_difference_hash(marks[at : at + RATE].mean(0)))
-            owners.append(owner)
-    return np.stack(made), np.array(owners)
+    made = [
+        (_difference_hash(marks[at : at + RATE].mean(0)), owner)
+        for owner, marks in enumerate(videos.values())
+        for at in range(0, len(marks), RATE)
+    ]
+    hashes, owners = zip(*made, strict=True)
+    return np.stack(hashes), np.array(owners)
 
 
 def _difference_hash(picture: np.ndarray) -> np.ndarray:
@@ -400,13 +391,10 @@ def marks_agreement(left: np.ndarray, right: np.ndarray) -> float:
 
 def _window_means(b: np.ndarray, length: int) -> np.ndarray:
     """(S, D) mean of every window of ``length`` rows, taken at every second row."""
-    made = np.empty((len(b) - 2 * (length - 1), b.shape[1]), np.float64)
-    for first in (0, 1):
-        rows = b[first::2].astype(np.float64)
-        sums = np.concatenate([np.zeros((1, b.shape[1])), rows.cumsum(0)])
-        windows = sums[length:] - sums[:-length]
-        made[first::2] = windows[: len(made[first::2])] / length
-    return made
+    rows = np.pad(b.astype(np.float64), ((2, len(b) % 2), (0, 0)))
+    sums = rows.reshape(-1, 2, b.shape[1]).cumsum(0).reshape(rows.shape)
+    windows = sums[2 * length :] - sums[: -2 * length]
+    return windows[: len(b) - 2 * (length - 1)] / length
 
 
 def _changes(marks: np.ndarray) -> np.ndarray:
