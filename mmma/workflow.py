@@ -259,9 +259,8 @@ class Workflow:
         if self._path.is_file():
             try:
                 content = read_json(self._path, 'schema')
-                check_value(
-                    content['steps'], {'*': {'key': str, 'status': str}}, 'steps'
-                )
+                form = {'*': {'key': 'text', 'status': 'text'}}
+                check_value(content['steps'], form, 'steps')
                 if content['schema'] != 1:
                     raise ValueError(f'schema {content["schema"]}')
                 self._records = content['steps']

@@ -22,7 +22,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from mmma.files import atomic_write
+from mmma.files import atomic_write, read_json
 from mmma.foreign import first_line, has_controls, parse_json
 
 _LOOKS = (
@@ -113,24 +113,12 @@ def to_plain(value: Any, where: str = 'checkpoint') -> Any:
 
 SUFFIX = '.safetensors'
 META_KEY = 'mmma'
-_META: dict[str, Any] = {
-    **dict.fromkeys(('label_space', 'config_name', 'pretrain_data', 'precision'), str),
-    **{key: [str] for key in ('classes', 'bodies', 'seen_domains')},
-    'body_of': [int],
-    **dict.fromkeys(('parameters', 'epoch', 'iter'), int),
-    'data': {
-        **dict.fromkeys(('name', 'fingerprint', 'source', 'extractor'), str),
-        'simulated': bool,
-        'incomplete': [str],
-    },
-    'protocol': {'name': str, 'source': str, 'train_domains': [str], 'target': [str]},
-    'selected_on': {'subset': str, 'metric': str, 'domains': [str]},
-    'frozen': {'count': int, 'sha256': str, 'source': str},
-}
+_META = read_json(Path(__file__).parents[1] / 'tables' / 'forms.json')['checkpoint']
 """Kinds of what a checkpoint tells of itself; of what is not here nothing depends."""
-_KINDS = {
-    **{str: 'text without controls', int: 'a whole number', bool: 'true or false'},
-    **{list: 'a list', dict: 'an object'},
+_KINDS: dict[str, tuple[Any, str]] = {
+    **{'text': (str, 'text without controls'), 'int': (int, 'a whole number')},
+    **{'bool': (bool, 'true or false'), 'list': ((list, tuple), 'a list')},
+    'dict': (dict, 'an object'),
 }
 _ALIGNMENT = 8
 _TYPES = (
@@ -159,15 +147,13 @@ def _checked_meta(path: Path, meta: Any) -> dict[str, Any]:
     """
 
     def check(value: Any, kind: Any, where: str) -> None:
-        outer = type(kind) if isinstance(kind, (dict, list)) else kind
-        outer = (list, tuple) if outer is list else outer
-        right = isinstance(value, outer) and (outer is bool or value is not True)
-        right = right and not (outer is str and has_controls(value))
-        if not right:
+        name = kind if isinstance(kind, str) else type(kind).__name__
+        outer, told = _KINDS[name]
+        odd = name == 'text' and has_controls(value)
+        if odd or not isinstance(value, outer) or (outer is int and value is True):
             raise ValueError(
                 f'checkpoint {path}: {where} is {str(value)[:40]!r}, and must be '
-                f'{_KINDS[kind if kind in (str, int, bool) else type(kind)]}. Ask for '
-                'another file, or keep its weights alone.'
+                f'{told}. Ask for another file, or keep its weights alone.'
             )
         if isinstance(kind, dict):
             for key in kind.keys() & value.keys():

@@ -1,8 +1,6 @@
 """Form of ``results.json``: what tables, the zoo's pages and audits take from it.
 
-A key with ``?`` may be absent or null, as older files lack some; ``*`` is any key.
-A tuple lists what is allowed, a list holds items of one form, and a type stands for
-itself: text has no control characters, whole numbers are 0 or more.
+Forms stand in ``tables/forms.json``, which says how they are read.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mmma.evaluation.detection import PRESETS, THRESHOLDS
+from mmma.evaluation.detection import PRESETS
 from mmma.evaluation.recognition import (
     CLASS_SETS,
     LEVELS,
@@ -20,57 +18,25 @@ from mmma.evaluation.recognition import (
     recognition_metrics,
 )
 from mmma.evaluation.rows import ALL_DOMAINS, SCHEMA, present_classes
+from mmma.files import read_json
 from mmma.foreign import has_controls, is_number
 from mmma.protocols import PROTOCOLS
 
-PERCENT, PLAIN = 'percent', 'plain'
+_FORMS = read_json(Path(__file__).parents[1] / 'tables' / 'forms.json')
 _KINDS = {
-    str: ('text without control characters', lambda v: not has_controls(v)),
-    bool: ('true or false', lambda v: isinstance(v, bool)),
-    int: ('a whole number of 0 or more', lambda v: type(v) is int and 0 <= v < 2**53),
-    float: ('a finite number', is_number),
-    PERCENT: ('a number from 0 to 100', lambda v: is_number(v) and abs(v - 50) < 50.01),
-    PLAIN: ('without control characters', lambda v: not has_controls(str(v))),
+    'text': ('text without control characters', lambda v: not has_controls(v)),
+    'bool': ('true or false', lambda v: isinstance(v, bool)),
+    'int': ('a whole number of 0 or more', lambda v: type(v) is int and 0 <= v < 2**53),
+    'number': ('a finite number', is_number),
+    'percent': (
+        'a number from 0 to 100',
+        lambda v: is_number(v) and abs(v - 50) < 50.01,
+    ),
+    'plain': ('without control characters', lambda v: not has_controls(str(v))),
 }
+_CHOICES = {'protocol': PROTOCOLS, 'class set': CLASS_SETS, 'preset': tuple(PRESETS)}
 FIELDS = ('support', 'predicted', 'hits', 'top5_hits')
-_LEVEL = {
-    'name': [str],
-    **{f'{key}?': [int] for key in (*FIELDS, 'truths', 'predictions')},
-    **{f'AP{at}?': [PERCENT] for at in ('', *(f'@{t:.2f}' for t in THRESHOLDS))},
-    'AP_bounds?': [[PERCENT, PERCENT]],
-}
-_RUN = {
-    **dict.fromkeys(('domain?', 'target?', 'subset?'), str),
-    **dict.fromkeys(('seed?', 'run?', 'shots?'), int),
-    'control?': ('classes', 'prior', 'oracle-prior'),
-    'metrics': {'*': PERCENT},
-    'intervals?': {'bounds?': {'*': [PERCENT, PERCENT]}, 'units?': int},
-    'per_class?': {'*': _LEVEL},
-}
 _SIZES = {'rec': ('clips',), 'det': ('videos', 'instances')}
-_RESULTS = {
-    'task': ('rec', 'det'),
-    'name': str,
-    'protocol': {
-        'name': PROTOCOLS,
-        **{'seed?': int, 'domain?': str, 'source?': str},
-        **{'target?': [str], 'domains?': [str]},
-    },
-    'classes?': [str],
-    'checkpoint': {'simulated': bool, 'sha256?': str, 'incomplete?': [str]},
-    'selected_on?': {'by?': str, 'domains?': [str]},
-    'target_seen?': [str],
-    'data': {
-        'simulated': bool,
-        **dict.fromkeys(('name?', 'fingerprint?', 'source?'), str),
-        'incomplete?': [str],
-    },
-    'options': {'subset?': str, 'class_set?': CLASS_SETS, 'preset?': tuple(PRESETS)},
-    'adaptation?': {'adapt?': str, '*': PLAIN},
-    'broken?': [str],
-    'config?': {},
-}
-_OF_DETECTION = {'thresholds': [float], 'body_detections': str}
 
 
 def check_form(results: Any, repeated: Sequence[str], path: Path) -> None:
@@ -99,11 +65,11 @@ def check_form(results: Any, repeated: Sequence[str], path: Path) -> None:
 
 
 def _check_results(results: Any) -> None:
-    check_value(results, _RESULTS, '')
+    check_value(results, _FORMS['results'], '')
     task = results['task']
     if task == 'det':
-        check_value(results['options'], _OF_DETECTION, 'options')
-    run_form = {**_RUN, 'counts': dict.fromkeys(_SIZES[task], int)}
+        check_value(results['options'], _FORMS['detection'], 'options')
+    run_form = {**_FORMS['run'], 'counts': dict.fromkeys(_SIZES[task], 'int')}
     check_value(results.get('runs'), [run_form], 'runs')
     sizes: dict[str, int] = {}
     for i, run in enumerate(results['runs']):
@@ -134,7 +100,7 @@ def check_value(value: Any, form: Any, where: str) -> None:
             place = f'{where}.{name}' if where else name
             if key == '*':
                 for other, item in value.items():
-                    check_value(other, str, f'a key of {where}')
+                    check_value(other, 'text', f'a key of {where}')
                     check_value(item, inner, f'{where}.{_shown(other)[1:-1]}')
             elif value.get(name) is not None or (name == key and name in value):
                 check_value(value[name], inner, place)
@@ -148,9 +114,10 @@ def check_value(value: Any, form: Any, where: str) -> None:
             raise ValueError(f'{where} is {_shown(value)}: it must be a list')
         for i, item in enumerate(value):
             check_value(item, form[0], f'{where}[{i}]')
-    elif isinstance(form, tuple):
-        if not isinstance(value, str) or value not in form:
-            raise ValueError(f'{where} is {_shown(value)}: need {", ".join(form)}')
+    elif form not in _KINDS:
+        allowed = _CHOICES.get(form) or form.split('|')
+        if not isinstance(value, str) or value not in allowed:
+            raise ValueError(f'{where} is {_shown(value)}: need {", ".join(allowed)}')
     elif not _KINDS[form][1](value):
         raise ValueError(f'{where} is {_shown(value)}: it must be {_KINDS[form][0]}')
 

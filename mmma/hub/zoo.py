@@ -28,7 +28,7 @@ from mmma.checkpoints.download import BAD, check_name, file_name, hash_in_name
 from mmma.checkpoints.files import last_checkpoint, mismatch
 from mmma.config import config_folders
 from mmma.evaluation.form import check_value
-from mmma.files import read_text
+from mmma.files import read_json, read_text
 from mmma.foreign import first_line, has_controls, naming
 from mmma.protocols import PROTOCOLS
 from mmma.taxonomy import suggest
@@ -39,29 +39,12 @@ _ALIKE = 0.7
 _ODD_YAML = ValueError, LookupError, TypeError, AttributeError, RecursionError
 _LISTED = ('name', 'kind', 'task', 'modality', 'size', 'sha256', 'config', 'simulated')
 _SUFFIXES = ('.pth', '.pt', '.ckpt', '.bin', '.safetensors')
-_SIZES = {'Weights Size?': int, 'Pretrained Weights Size?': int}
-_TEXTS = ('Name?', 'Config?', 'Modality?', 'Weights?', 'Pretrained Weights?')
-_PLAIN = {**dict.fromkeys(_TEXTS, str), **_SIZES, 'Simulated?': bool}
-_ENTRY = {**_PLAIN, 'Metadata?': _PLAIN, 'Results?': [{}]}
 _FOLDER = 'configs/metafiles'
 _LEAVES = 'configs/recog'
 _DETECTORS = 'configs/det'
-_HEAD = """\
-# By hand: the collection, Architecture, Input, Training Resources, License. Entries
-# with Weights come from tools/publish_model.py. The rest is computed by
-# tools/build_model_zoo.py. FLOPs are fused multiply-adds of one view of one clip, of a
-# detector of one window; Input is what the network takes for it.
-"""
-_ENTRY_KEYS = (
-    'Name', 'In Collection', 'Config', 'Configs', 'Modality', 'Metadata', 'Paper',
-    'License', 'Results', 'Weights', 'Weights SHA256', 'Weights Size',
-)  # fmt: skip
-_METADATA_KEYS = (
-    'Architecture', 'Input', 'Window Seconds', 'Parameters', 'Trainable Parameters',
-    'FLOPs', 'Pretrained', 'Pretrained Weights', 'Pretrained Weights SHA256',
-    'Pretrained Weights Size', 'Training Data', 'Simulated', 'Protocol', 'Epochs',
-    'Precision', 'Training Resources',
-)  # fmt: skip
+_TABLES = Path(__file__).parents[1] / 'tables'
+_WORDS = read_json(_TABLES / 'pages.json')['metafile']
+_ENTRY = read_json(_TABLES / 'forms.json')['metafile']
 
 
 def method_of(recipe: str) -> str:
@@ -183,9 +166,9 @@ def metafile_text(data: Mapping[str, Any]) -> str:
     """A metafile as text; the same contents, the same bytes."""
     models = []
     for entry in data.get('Models') or []:
-        metadata = _ordered(entry.get('Metadata') or {}, _METADATA_KEYS)
-        models.append(_ordered({**entry, 'Metadata': metadata}, _ENTRY_KEYS))
-    return _HEAD + _dump({**data, 'Models': models})
+        metadata = _ordered(entry.get('Metadata') or {}, _WORDS['metadata'])
+        models.append(_ordered({**entry, 'Metadata': metadata}, _WORDS['entry']))
+    return '\n'.join(_WORDS['head']) + _dump({**data, 'Models': models})
 
 
 def index_text(methods: Iterable[str]) -> str:
@@ -240,7 +223,7 @@ def _check(path: Path, data: Any) -> None:
             raise ValueError(f'{path}: {name} is there {count} times.')
 
 
-def _ordered(entry: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+def _ordered(entry: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
     return {**{key: entry[key] for key in keys if key in entry}, **entry}
 
 
