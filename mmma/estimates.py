@@ -207,10 +207,7 @@ def _model_estimate(
 
 
 def measure_part(request: dict[str, Any], timeout_sec: float = 900) -> dict[str, Any]:
-    """Measure one part in a process of its own.
-
-    Returns what the function of ``part``, a key of ``PARTS``, returns; or ``failure``.
-    """
+    """Call a function of ``PARTS`` in a process of its own; or give ``failure``."""
     words = ['-W', 'ignore', '-m', 'mmma.estimates', json.dumps(request)]
     pipes: dict[str, Any] = dict(capture_output=True, text=True, timeout=timeout_sec)
     try:
@@ -226,10 +223,8 @@ def measure_part(request: dict[str, Any], timeout_sec: float = 900) -> dict[str,
 def measure_data(data: str, sample: str, packed: str | bool) -> dict[str, Any]:
     """Seconds per clip of looking for leakage and of packing, on one core.
 
-    Args:
-        data: The data root.
-        sample: Folder for a few of its clips, spread over the table, as a data root.
-        packed: Folder for them when packed; False packs nothing.
+    ``sample`` is a folder for a few of the clips, spread over the table, as a data
+    root; ``packed`` one for them when packed, or False, which packs nothing.
 
     Raises:
         ValueError: No clip has a video that is there.

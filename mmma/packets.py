@@ -329,12 +329,11 @@ def broken_by_damage(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _demux(container: Any, stream: Any) -> tuple[np.ndarray, float]:
-    """Packets of one stream, and where the last of any stream ends.
+    """Packets of one stream, and where the last of any stream ends, in seconds.
 
-    Returns:
-        (8, n) int64 in stored order: presentation stamp, decoding stamp, duration, and
-        whether it is a key frame, hidden, damaged, without presentation stamp, free to
-        change the size; and seconds.
+    (8, n) int64 in stored order: presentation stamp, decoding stamp, duration, and
+    whether it is a key frame, hidden, damaged, without presentation stamp, free to
+    change the size.
     """
     packets: list[tuple[Any, ...]] = []
     context = stream.codec_context

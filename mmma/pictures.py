@@ -15,17 +15,13 @@ _WIDEST = 8  # no camera's pixels are as many times as wide as high, or as high 
 
 
 def orientation(frame: Any) -> tuple[bool, bool, bool]:
-    """What a frame's display matrix asks for, in this order.
+    """What the display matrix of PyAV's frame asks for, in this order.
+
+    To swap rows and columns, to mirror left-right, to mirror top-bottom; angles between
+    quarter turns go to the nearest.
 
     Source: FFmpeg, libavutil/display.h. A picture's point (x, y) is shown at
     (a x + c y, b x + d y), where a, b, c and d are numbers 0, 1, 3 and 4 of the matrix.
-
-    Args:
-        frame: A frame of PyAV.
-
-    Returns:
-        Whether to swap rows and columns, to mirror left-right, to mirror top-bottom.
-        Angles between quarter turns go to the nearest.
     """
     matrix = frame.side_data.get('DISPLAYMATRIX')
     if matrix is None:
@@ -58,12 +54,8 @@ def may_change_size(packet: Any, codec: str, header: bytes) -> bool:
 
     It does where it describes no picture, or in the header's words. VP9 may change the
     size at any frame, and proves nothing; nor does a key frame of H.264 at which
-    decoding can begin, but shows nothing yet.
-
-    Args:
-        packet: A key frame's packet of PyAV, from MP4 or Matroska.
-        codec: FFmpeg's name.
-        header: The stream's ``extradata``.
+    decoding can begin, but shows nothing yet. The packet is PyAV's, from MP4 or
+    Matroska, the codec FFmpeg's name, the header the stream's ``extradata``.
     """
     content, units = bytes(packet), []
     if codec == 'mpeg4':
@@ -88,14 +80,10 @@ def may_change_size(packet: Any, codec: str, header: bytes) -> bool:
 
 
 class Upright:
-    """Makes pictures of the frames of one stream as a player shows them.
+    """Makes pictures of the frames of PyAV's stream as a player shows them.
 
     Pixels become square at the stored height. Where a stream changes its size midway,
-    as recorded calls do, pictures are scaled to the size of the first.
-
-    Args:
-        stream: A video stream of PyAV.
-        first: Its first frame.
+    as recorded calls do, pictures are scaled to the size of the ``first`` frame.
 
     Attributes:
         coded: Width and height of the first frame.

@@ -28,7 +28,9 @@ def map_in_processes(
     workers: int | None,
     spawn: bool = False,
 ) -> Iterator[tuple[Item, Any]]:
-    """Call ``work`` for every item; an item that kills its process costs only itself.
+    """Each item with what ``work`` returns of it, or with ``CRASHED``, as they come.
+
+    An item that kills its process costs only itself.
 
     Args:
         work: A module-level function, or a ``partial`` of one; what it raises is
@@ -37,10 +39,6 @@ def map_in_processes(
         workers: Processes; 0 works in this one, None takes one per CPU.
         spawn: Start fresh processes, which import ``work`` anew, of one thread each:
             forked ones hang where OpenCV or OpenMP has used its threads before.
-
-    Yields:
-        Each item with what ``work`` returned, or with the text ``CRASHED``, as they
-        come.
     """
     workers = usable_cores() if workers is None else workers
     workers = min(workers, len(items))

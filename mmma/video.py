@@ -57,13 +57,7 @@ class VideoReader(ABC):
         return self.num_frames / self.duration_sec
 
     def get_frames(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Decode frames.
-
-        Args:
-            indices: (n,) frame numbers in any order; a number may come again.
-
-        Returns:
-            (n, H, W, 3) uint8 RGB.
+        """Decode (n,) frames, in any order and again, to (n, H, W, 3) uint8 RGB.
 
         Raises:
             ValueError: There is no frame of that number.
@@ -278,11 +272,9 @@ def available_backends() -> tuple[str, ...]:
 
 
 def check_backend(backend: str) -> str:
-    """Return the backend to use.
+    """Return the backend to use for ``auto`` or one of ``BACKENDS``.
 
-    Args:
-        backend: ``auto`` or one of ``BACKENDS``; ``opencv`` of older configs is PyAV,
-            which gives the same frames.
+    ``opencv`` of older configs is PyAV, which gives the same frames.
 
     Raises:
         ValueError: An unknown backend, or one that is not installed.
@@ -311,10 +303,6 @@ def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoRead
     that may change, more than 8 bits, AV1, VP9, pictures that are turned, mirrored or
     of pixels that are not square, frames that an edit list hides, containers other than
     MP4 and Matroska), and where decord fails.
-
-    Args:
-        path: The file.
-        backend: ``auto`` (PyAV), ``pyav`` or ``decord``.
 
     Raises:
         FileNotFoundError: There is no such file.

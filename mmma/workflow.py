@@ -301,8 +301,7 @@ class Workflow:
     def run(self) -> int:
         """Run what is left, one process and one log per step.
 
-        Returns:
-            0, or 1 where a step failed; the later ones were then not run.
+        0, or 1 where a step failed; the later ones were then not run.
         """
         for number, step in enumerate(self.steps, start=1):
             place = f'[{number}/{len(self.steps)}] {step.name}'
@@ -386,11 +385,9 @@ class Workflow:
                 process.wait()
 
     def check_machine(self, left: Sequence[Step], needed: float) -> None:
-        """Refuse now what would fail hours later.
+        """Refuse now what would fail hours later, of the steps that are left.
 
-        Args:
-            left: Steps that are not done.
-            needed: Bytes that they take; 0 where these were not estimated.
+        They take the ``needed`` bytes; 0 where these were not estimated.
 
         Raises:
             ValueError: Too few GPUs, no pose extractor, or too small a disk.
@@ -428,10 +425,9 @@ class Workflow:
 
 @contextmanager
 def only_run(out: Path) -> Iterator[IO[str]]:
-    """Hold the folder of a run, which is made if it does not exist.
+    """Hold the folder of a run, which is made if it does not exist, by a lock.
 
-    Yields:
-        The lock: a step that inherits it holds it for as long as it runs.
+    A step that inherits it holds it for as long as it runs.
 
     Raises:
         ValueError: Another run, or a step of one that was killed, is at work there.

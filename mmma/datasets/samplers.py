@@ -111,8 +111,7 @@ def _check_power(name: str, power: float) -> float:
 def read_labels(dataset: Sized) -> list[tuple[int, ...]]:
     """Classes of each sample, (n,): of a clip one, of a video those of its instances.
 
-    Returns:
-        Ascending class indices, each once.
+    They are ascending indices, each once.
 
     Raises:
         ValueError: The data set does not list them, or some are withheld (-1).
@@ -176,10 +175,8 @@ def class_weights(
 
     Of several classes the rarest counts, as in LVIS's repeat factors. A sample without
     a class weighs as much as one of the most frequent class. The power goes from 0, all
-    samples alike, to 1.
-
-    Returns:
-        The class that counts for each sample, -1 for none, and the weights (n,).
+    samples alike, to 1. Gives the class that counts for each sample, -1 for none, and
+    the weights (n,).
 
     Source: Gupta et al., 'LVIS', CVPR 2019, section 4.2 (largest factor of an image).
     """

@@ -46,13 +46,8 @@ class Window:
         Of an instance longer than a window a share of the window must show it: OpenTAD
         asks for a share of the instance, so that no window ever learns from it.
 
-        Args:
-            segments: (G, 2) seconds of the video.
-            labels: (G,).
-            min_visible: Share of an instance, or of a window, that must lie inside.
-
-        Returns:
-            Segments (g, 2) float32 in seconds from the window's start, labels (g,).
+        From (G, 2) seconds of the video and labels (G,) to (g, 2) float32, seconds from
+        the window's start, and (g,); ``min_visible`` is the share that must lie inside.
         """
         inside = segments.clip(self.start_sec, self.end_sec)
         whole = np.diff(segments)[:, 0].clip(max=self.positions / self.rate)

@@ -82,11 +82,7 @@ def write_chunk(chunk: Plan, root: Path) -> None:
 
 
 class Scene:
-    """One item in motion; its randomness depends on seed, task and index alone.
-
-    Args:
-        item: The clip or video.
-        seed: Seed of the corpus.
+    """One clip or video in motion; its dice hang on seed, task and index alone.
 
     Raises:
         ValueError: The motion has another number of frames than planned.
@@ -134,8 +130,7 @@ _BYTES_PER_PIXEL = 0.014
 def _prepare(root: Path, plan: Plan, fingerprint: str, force: bool) -> bool:
     """Make sure that the folder is new, or an earlier stage of the same corpus.
 
-    Returns:
-        True if the complete corpus is there already.
+    True if the complete corpus is there already.
     """
     if root.exists() and not root.is_dir():
         raise ValueError(f'{root} is a file: name a folder')
@@ -267,16 +262,8 @@ def write_corpus(
 
     The bytes depend on the plan alone, not on the number of workers nor on
     interruptions. ``dataset.json`` comes last: a folder without it is unfinished.
-
-    Args:
-        plan: The corpus.
-        root: Its folder.
-        workers: Number of processes.
-        force: Delete another simulated corpus that is in the way.
-        report: Called with frames done and frames in all.
-
-    Returns:
-        False if the corpus was there already, complete.
+    ``force`` deletes another simulated corpus that is in the way; ``report`` is called
+    with frames done and frames in all. False if the corpus was there, complete.
 
     Raises:
         ValueError: Fewer than one worker, the folder holds something else, or the disk

@@ -123,10 +123,7 @@ TURN = 2.0 * np.pi
 class Draw:
     """Dice of one event, with what its tracks share, so that they keep step.
 
-    Args:
-        rng: Source of all that is not shared.
-        vigor: Factor of sizes.
-        tempo: Factor of rates.
+    ``vigor`` is a factor of sizes, ``tempo`` one of rates.
     """
 
     def __init__(self, rng: Rng, vigor: float = 1.0, tempo: float = 1.0) -> None:
@@ -151,18 +148,12 @@ Course = Callable[..., Array]  # of (T,) seconds since the event began
 
 
 def draw_wave(spec: Any, draw: Draw) -> Course:
-    """Draw the numbers of a course.
+    """Draw the numbers of a course, a function of (T,) seconds since the event began.
 
-    Args:
-        spec: A number or a range means to hold that size; else ``how``, ``size`` in
-            degrees or metres and optional ``rate`` in cycles per second, ``phase`` in
-            turns, ``count`` of cycles after which it ends, ``anti`` if the second limb
-            of a pair moves against the first.
-        draw: Dice of the event.
-
-    Returns:
-        The course, a function of (T,) seconds since the event began and of ``second``:
-        true for the second limb of a pair.
+    And of ``second``: true for the second limb of a pair. As ``spec`` a number or a
+    range means to hold that size; else it has ``how``, ``size`` in degrees or metres
+    and optional ``rate`` in cycles per second, ``phase`` in turns, ``count`` of cycles
+    after which it ends, ``anti`` if the second limb moves against the first.
 
     Raises:
         ValueError: An unknown generator.

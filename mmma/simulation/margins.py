@@ -229,18 +229,11 @@ def corpus_size(
 
     How the published videos divide into domains and subsets is unknown; they follow
     the trimmed clips here. At full scale the weights are the published counts and add
-    up to the rows, so that sharing gives them back unchanged.
+    up to the rows, so that sharing gives them back unchanged. ``balanced`` is all
+    classes alike instead of the published long tail; ``rng`` draws the rounding.
 
-    Args:
-        task: ``rec`` or ``det``.
-        scale: ``tiny``, ``small`` or ``full``, which has the published totals.
-        balanced: All classes alike instead of the published long tail.
-        space: Label space with published counts.
-        rng: Draws the rounding.
-
-    Returns:
-        (12,) clips or videos of every row of ``ROWS``, and (12, K) clips, or instances
-        in videos, per row and action.
+    Gives (12,) clips or videos of every row of ``ROWS``, and (12, K) clips, or
+    instances in videos, per row and action.
 
     Raises:
         ValueError: An unknown scale, or a label space without published counts.

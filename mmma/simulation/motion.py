@@ -323,10 +323,8 @@ def observe_skeleton(
 ) -> tuple[Array, Array]:
     """Observe the skeleton that a pose extractor would find; the same dice, the same.
 
-    Returns:
-        Keypoints (T, 65, 2) float32 in pixels and scores (T, 65) float32 in [0, 1], in
-        the order of ``WHOLEBODY65``. Joints outside the picture have score 0 and lie on
-        its edge.
+    Keypoints (T, 65, 2) float32 in pixels and scores (T, 65) float32 in [0, 1], in the
+    order of ``WHOLEBODY65``. Joints outside the picture have score 0, on its edge.
     """
     joints = motion.joints[:, :NUM_JOINTS]
     points, depth = motion.camera.project(joints)

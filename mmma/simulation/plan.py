@@ -26,13 +26,10 @@ Pools = list[list[Person]]  # of the rows of ``ROWS``; no person is in two rows
 
 
 def make_pools(clips: Array, videos: Array, seed: int) -> tuple[Pools, Pools]:
-    """Divide the published pools among the subsets.
+    """Persons of the trimmed clips, and of the untrimmed videos: some of the former.
 
     A subset has persons in proportion to its published clips, but never more than one
     for two of its (12,) clips or videos per row, which at full scale binds nowhere.
-
-    Returns:
-        Persons of the trimmed clips, and of the untrimmed videos: some of the former.
     """
     statistics = load_statistics()
     people = np.array([statistics['rec'][domain]['subjects'] for domain in DOMAINS])

@@ -67,14 +67,12 @@ _LIMBS = {'body': 'torso', 'head': 'head', 'lower limb': 'legs'}
 
 
 def conflict_table(space: LabelSpace) -> Array:
-    """Pairs of actions that cannot overlap in time, because they claim one limb.
+    """(K, K) bool: actions that cannot overlap in time, because they claim one limb.
 
     An action claims the limb of its body group, and hands or legs wherever it moves
     them: those are led to a place. Turns of trunk and head that go with it add to
-    those of others and claim nothing, so people nod while they touch their nose.
-
-    Returns:
-        (K, K) bool; every action conflicts with itself.
+    those of others and claim nothing, so people nod while they touch their nose. Every
+    action conflicts with itself.
     """
     limbs = [
         {_LIMBS.get(space.bodies[body], 'hands')}

@@ -124,8 +124,7 @@ def find_program(action: str, posture: str) -> Variants:
 def action_effectors(action: str) -> frozenset[str]:
     """Parts of the body that an action moves; actions that share none can overlap.
 
-    Returns:
-        Some of ``torso``, ``head``, ``shoulders``, ``hands``, ``legs``.
+    They are some of ``torso``, ``head``, ``shoulders``, ``hands``, ``legs``.
 
     Raises:
         ValueError: No program has that name.

@@ -17,9 +17,7 @@ _MIN_LENGTH = 1e-6  # what is shorter counts as a moment
 def segment_iou_pairs(pred: Tensor, gt: Tensor) -> Tensor:
     """Temporal IoU of (n, 2) segments with the same index, with gradients.
 
-    Returns:
-        (n,), in [0, 1], at least float32; where both are moments it is 0, and so is
-        the gradient.
+    (n,), in [0, 1], at least float32; 0, as the gradient, where both are moments.
 
     Raises:
         ValueError: Other shapes.
@@ -34,11 +32,9 @@ def segment_diou_pairs(pred: Tensor, gt: Tensor) -> Tensor:
     """Distance IoU of (n, 2) segments with the same index, with gradients.
 
     IoU minus the square of the distance of the centres over the length that encloses
-    both. One value per pair: memory grows with n, not with its square.
-
-    Returns:
-        (n,), in (-1, 1], at least float32: 1 for equal segments, below 0 for distant
-        ones, 0 for two equal moments.
+    both. One value per pair: memory grows with n, not with its square. (n,), in
+    (-1, 1], at least float32: 1 for equal segments, below 0 for distant ones, 0 for two
+    equal moments.
 
     Raises:
         ValueError: Other shapes.

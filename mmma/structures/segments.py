@@ -352,13 +352,8 @@ def window_starts(length: int, window: int, overlap: float = 0.5) -> list[int]:
     """Starts of windows that cover all positions of a video, none twice the same.
 
     They are a stride apart, but the last one, which ends with the video. A video no
-    longer than a window gets one, which starts at 0 and reaches beyond its end.
-
-    Args:
-        length: Positions of the video.
-        window: Positions of a window.
-        overlap: Share of a window that it has in common with the next, at least; the
-            stride is rounded down to whole positions.
+    longer than a window gets one, which starts at 0 and reaches beyond its end. Two
+    neighbours share ``overlap`` of a window, at least: strides are whole positions.
 
     Raises:
         ValueError: A number outside its range.

@@ -128,12 +128,10 @@ def places_in_parts(clip_len: int, views: int, test_mode: bool) -> np.ndarray:
 
 
 def frames_shown(frame_times_sec: np.ndarray, times_sec: np.ndarray) -> np.ndarray:
-    """Numbers, below T, of the frames that are shown at given times.
+    """Numbers, below T, of the frames that are shown at times from 0, of any shape.
 
-    Args:
-        frame_times_sec: (T,) when each frame appears, ascending, from 0.
-        times_sec: Times from 0, any shape; a time at which a frame appears, up to
-            rounding, shows that frame.
+    (T,) is when each frame appears, ascending, from 0; a time at which a frame appears,
+    up to rounding, shows that frame.
     """
     shown = np.searchsorted(frame_times_sec, times_sec + ROUNDING_SEC, side='right')
     return shown - 1
@@ -170,15 +168,8 @@ def with_views(
 
     Heads average the probabilities of all of them. Crops are the middle one, or three
     side by side that cover the picture: its short side is then resized to the crop's,
-    so that what was cut off at the borders is seen.
-
-    Args:
-        pipeline: Configs of the transforms.
-        views: Evenly spread sets of times; None leaves them.
-        crops: 1 or 3; None leaves them.
-
-    Returns:
-        A new pipeline.
+    so that what was cut off at the borders is seen. Views are evenly spread sets of
+    times. What is None stays; the pipeline is a new one.
 
     Raises:
         ValueError: A number that is not allowed, or a pipeline that lacks what would

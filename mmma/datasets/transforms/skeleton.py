@@ -210,9 +210,7 @@ def fill_missing(
     Between two frames that show a joint it moves evenly; before the first and after
     the last it rests. A joint that no frame shows lies on its nearest ancestor that
     is shown, or in the middle of all joints; a person without joints lies in (0, 0).
-
-    Returns:
-        (M, T, V, 2), finite, new.
+    What it gives is (M, T, V, 2), finite, new.
     """
     seen = score > 0
     keypoint = np.where(seen[..., None], keypoint, np.float32(0))

@@ -59,13 +59,9 @@ class TIAdapter(nn.Module):
         nn.init.ones_(self.gamma)
 
     def forward(self, tokens: Tensor, windows: int, slices: int) -> Tensor:
-        """Adapt the tokens of all chunks of all windows.
+        """Adapt the tokens (N*C, t*S, D) of all chunks of all windows.
 
-        Args:
-            tokens: (N*C, t*S, D): C chunks of t slices of S places, chunks of a window
-                one after another.
-            windows: N.
-            slices: t.
+        C chunks of t slices of S places, those of each of N windows in a row.
         """
         hidden = F.gelu(self.down_proj(tokens))
         # (N*C, t*S, r) -> (N, C*t, S, r) -> (N, r, C*t, S), channels last in memory

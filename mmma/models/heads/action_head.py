@@ -333,10 +333,8 @@ def label_vectors(names: Sequence[str]) -> np.ndarray:
 
     MANet's published table (52 x 300, std 0.28, norms 2.8 to 5.8) is of word vectors of
     unknown source, and covers MA-52 only: this one takes over its size and scale, for
-    which the weight of MANet's loss was chosen, not its content.
-
-    Returns:
-        (K, 300), float32, for K class names.
+    which the weight of MANet's loss was chosen, not its content. The table is (K, 300),
+    float32, for K names.
 
     Raises:
         ValueError: A name has no letter or digit.
