@@ -4,11 +4,10 @@ import argparse
 import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from mmma.cli.arguments import add_annotation_arguments
+from mmma.cli.arguments import declared
 from mmma.reporting.table import SIMULATED, Table
 
 HELP = """Measure how far two or more annotations of the same videos agree.
@@ -25,26 +24,19 @@ or a model alike. Of more than two every pair is compared, on the videos that al
 
 Brackets hold 95 % intervals. docs/behaviour.md defines every number."""
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    add, told = parser.add_argument, 'of the same videos; the first is the reference'
-    add('annotations', nargs='+', type=Path, metavar='A B', help=told)
-    for name, default, told in (
-        ('unit', 1.0, 'length of a time unit'),
-        ('tolerance', 0.5, 'by which starts, and ends, of one event may differ'),
-        ('window', 10.0, 'length of a window of interval agreement'),
-    ):
-        told += ' (default: %(default)s)'
-        add(f'--{name}-sec', type=float, default=default, metavar='S', help=told)
-    add_annotation_arguments(parser)
-    told = 'of the intervals, 0 for none (default: %(default)s)'
-    add('--resamples', type=int, default=1000, metavar='N', help=told)
-    add('--seed', type=int, default=0, metavar='S')
-    add('--per-class', action='store_true', help='also print a row per label')
-    add(
-        '--json', action='store_true', help='print one JSON object, fractions unrounded'
-    )
+ARGUMENTS = """
+annotations A B ... (path): of the same videos; the first is the reference
+--unit-sec S (float) = 1.0: length of a time unit (default: %(default)s)
+--tolerance-sec S (float) = 0.5: by which starts, and ends, of one event may differ
+  (default: %(default)s)
+--window-sec S (float) = 10.0: length of a window of interval agreement (default:
+  %(default)s)
+*annotation
+--resamples N (int) = 1000: of the intervals, 0 for none (default: %(default)s)
+--seed S (int) = 0
+--per-class: also print a row per label
+--json: print one JSON object, fractions unrounded"""
+add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

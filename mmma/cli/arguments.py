@@ -4,80 +4,125 @@ import argparse
 import inspect
 import os
 import re
+from collections.abc import Callable
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from mmma.files import try_out
 from mmma.foreign import finite
 from mmma.protocols import PROTOCOLS
 
 Options = TypeVar('Options')
 CKPT_HELP = 'path, work dir, URL, or name in the model zoo (download.py --list)'
-LABEL_SPACE = {
-    'metavar': 'NAME|FILE',
-    'help': 'mma82, ma52, or a JSON file (docs/data_format.md; default: that of the '
-    'root of --gt, else mma82)',
-}
+_FLAG_OF = {'trust': 'trust-checkpoint'}
 _FLAGS = (
     'protocol', 'source', 'domain', 'target', 'shots', 'runs', 'strict_shots', 'seed',
 )  # fmt: skip
 _WRITTEN = ('out', 'dump', 'json', 'plot', 'confusions', 'sheet', 'reliability')
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """CONFIG, the protocol flags, ``--data-root`` and ``--cfg-options``."""
-    add = parser.add_argument
-    add('config', help='config file, as configs/recog/videomae_mma82_indomain.py')
-    group = parser.add_argument_group('protocol (what is not given: the config says)')
-    flag = group.add_argument
-    flag('--protocol', metavar='|'.join(PROTOCOLS))
-    told = "zeroshot, fewshot: domain that trains (default: the root's); rest: all but "
-    flag('--source', metavar='D|rest', help=f'{told}the one --target')
-    flag('--domain', metavar='all|D', help='indomain: domain to train and test on')
-    tested = 'zeroshot, fewshot: domains to test on (default: all but the source)'
-    flag('--target', nargs='+', metavar='D', help=tested)
-    shots = 'fewshot: supports per class'
-    flag('--shots', nargs='+', type=int, metavar='K', help=shots)
-    flag('--seed', type=int, metavar='S')
-    add('--data-root', metavar='DIR', help='default: data/mma82')
-    changed = 'change config values; +K=V adds a key'
-    add('--cfg-options', nargs='+', default=[], metavar='K=V', help=changed)
+SHARED = {
+    'config': f"""
+config: config file, as configs/recog/videomae_mma82_indomain.py
+# protocol (what is not given: the config says)
+--protocol {'|'.join(PROTOCOLS)}
+--source D|rest: zeroshot, fewshot: domain that trains (default: the root's); rest: all
+  but the one --target
+--domain all|D: indomain: domain to train and test on
+--target D ...: zeroshot, fewshot: domains to test on (default: all but the source)
+--shots K ... (int): fewshot: supports per class
+--seed S (int)
+#
+--data-root DIR: default: data/mma82
+--cfg-options K=V ... = []: change config values; +K=V adds a key""",
+    'annotation': """
+--label-space NAME|FILE: whose labels alone there may be, and their groups (default:
+  what is there)
+--threshold T (finite): lowest score of events that have one (default: all are taken)
+--table FILE (path): CSV with the columns video, and subject, condition or both""",
+    'label_space': """
+--label-space NAME|FILE: mma82, ma52, or a JSON file (docs/data_format.md; default: that
+  of the root of --gt, else mma82)""",
+    'views': """
+--views V (int): sets of times per clip, whose scores are averaged; memory grows with
+  them: --cfg-options test_dataloader.batch_size=1
+--crops {1,3} (int): of RGB: the middle of the picture, or three crops that cover it""",
+    'preset': """
+--as/--preset {mac}: as the MAC challenge ranks: --class-set union
+  --body-scores top1""",
+    'tasks': '--tasks {rec,det} ...: default: those of the root',
+    'workers': '--workers N (int): processes (default: one per core)',
+}
+"""Arguments of several commands, as of :func:`declared`."""
+_TYPES = {'int': int, 'float': float, 'finite': finite, 'path': Path, 'out': try_out}
+_TYPES['folder'] = partial(try_out, folder=True)
+UNSET = {k: {'default': argparse.SUPPRESS} for k in ('class_set', 'body_scores')}
+"""Of options of recognition, where ``--as`` must see what was not given."""
+_ENTRY = re.compile(
+    r'(\S+?)'  # --a/--b, then [{x,y} ...] or a METAVAR, then (int) = 5, required
+    r'(?: (\[)?(?:\{(\S+)}|([^\s[({=][^\s\]]*?(?: [A-Z])?))( \.\.\.)?]?)?'
+    r'(?: \((\w+)\))?(?: = (\S+?))?(, required)?'
+)
 
 
-def add_annotation_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``read_annotation``."""
-    add = parser.add_argument
-    told = 'whose labels alone there may be, and their groups (default: what is there)'
-    add('--label-space', metavar='NAME|FILE', help=told)
-    told = 'lowest score of events that have one (default: all are taken)'
-    add('--threshold', type=finite, metavar='T', help=told)
-    told = 'CSV with the columns video, and subject, condition or both'
-    add('--table', type=Path, metavar='FILE', help=told)
+def declared(
+    text: str, kind: type | None = None, **changes: dict[str, Any]
+) -> Callable[[argparse._ActionsContainer], None]:
+    """Function that adds the arguments of a text to a parser, as usage shows them.
+
+    ``--name METAVAR (type) = default: help``, where ``{a,b}`` is a choice, ``X ...``
+    one or more, ``[X]`` may be left out, and a flag has none of these;
+    ``--name/attribute`` tells where the value goes. ``.a .b`` are fields of a record,
+    ``*name`` those of ``SHARED``, ``# title`` begins a group, ``#!`` one of choices.
+
+    Args:
+        text: An entry a line; lines that go on are indented.
+        kind: The record, as of :func:`add_options`, like ``changes``.
+    """
+
+    def add_arguments(parser: argparse._ActionsContainer) -> None:
+        into = parser
+        for lines in re.split(r'\n(?! )', inspect.cleandoc(text)):
+            mark, entry = lines[0], ' '.join(lines.split())
+            if mark == '#':
+                into = parser.add_argument_group(entry[2:]) if entry[2:] else parser
+                if entry == '#!':
+                    into = parser.add_mutually_exclusive_group()
+            elif mark == '*':
+                declared(SHARED[entry[1:]])(into)
+            elif mark == '.':
+                add_options(into, kind, *entry.replace('.', '').split(), **changes)
+            else:
+                _add_argument(into, *entry.partition(': ')[::2])
+
+    return add_arguments
 
 
-def add_view_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--views`` and ``--crops``."""
-    views = 'sets of times per clip, whose scores are averaged; memory grows with '
-    views += 'them: --cfg-options test_dataloader.batch_size=1'
-    parser.add_argument('--views', type=int, metavar='V', help=views)
-    crops = 'of RGB: the middle of the picture, or three crops that cover it'
-    parser.add_argument('--crops', type=int, choices=(1, 3), help=crops)
-
-
-def add_metric_arguments(parser: argparse.ArgumentParser, *further: str) -> None:
-    """Options of recognition and ``--as``, which must see what was not given."""
-    from mmma.evaluation.rows import EvaluationOptions
-
-    unset = {k: {'default': argparse.SUPPRESS} for k in ('class_set', 'body_scores')}
-    add_options(parser, EvaluationOptions, *unset, 'resamples', *further, **unset)
-    add_preset_argument(parser)
-
-
-def add_preset_argument(parser: argparse.ArgumentParser) -> None:
-    """``--as mac``, applied by :func:`apply_preset`."""
-    told = 'as the MAC challenge ranks: --class-set union --body-scores top1'
-    parser.add_argument('--as', '--preset', dest='preset', choices=('mac',), help=told)
+def _add_argument(into: argparse._ActionsContainer, head: str, told: str) -> None:
+    found = _ENTRY.fullmatch(head).groups()
+    names, optional, choices, metavar, several, kind, default, required = found
+    flags = [name for name in names.split('/') if name[0] == '-']
+    attribute = names.split('/')[-1].lstrip('-').replace('-', '_')
+    keywords: dict[str, Any] = {'help': told or None}
+    if choices or metavar:
+        own = _TYPES.get(kind, str)
+        keywords |= {'metavar': metavar, 'type': own}
+        keywords['choices'] = choices and [*map(own, choices.split(','))]
+        if optional or several:
+            keywords['nargs'] = ('*' if several else '?') if optional else '+'
+            keywords['const'] = '' if flags and optional else None
+    elif flags:
+        away = len(flags) < names.count('/') + 1  # --no-cache/cache
+        keywords['action'] = 'store_false' if away else 'store_true'
+    if default:
+        plain = None if default == 'None' else default
+        keywords['default'] = default[1:-1].split() if default[0] == '[' else plain
+    if flags:
+        keywords |= {'dest': attribute, 'required': bool(required)}
+    into.add_argument(*(flags or [attribute]), **keywords)
 
 
 def apply_preset(args: argparse.Namespace) -> None:
@@ -104,7 +149,8 @@ def add_options(
 
     ``name (METAVAR): help`` stands there under ``Attributes:``. A ``Literal`` is a
     choice, a tuple takes several values, and a bool that is true by default becomes
-    ``--no-NAME``; a field without a default must be given.
+    ``--no-NAME``; a field without a default must be given. A text that begins with a
+    capital is for readers of the record, and no help.
 
     Args:
         parser: A parser, or a group of its arguments.
@@ -122,10 +168,11 @@ def add_options(
     for name in names or known:
         default, hint = known[name].default, types[name]
         metavar, text = texts[name]
-        keywords = {'dest': name, 'default': default, 'help': text.replace('%', '%%')}
+        told = None if re.match('[A-Z][a-z]', text) else text.replace('%', '%%')
+        keywords = {'dest': name, 'default': default, 'help': told}
         if get_origin(hint) in (Union, UnionType):  # None is what was not given
             hint = get_args(hint)[0]
-        flag = f'--no_{name}' if default is True else f'--{name}'
+        flag = f'--no_{name}' if default is True else f'--{_FLAG_OF.get(name, name)}'
         if hint is bool:
             keywords['action'] = 'store_false' if default else 'store_true'
         elif get_origin(hint) is Literal:
@@ -167,12 +214,6 @@ def options_of(kind: type[Options], args: argparse.Namespace, **values: Any) -> 
     given = {name: getattr(args, name) for name in known if hasattr(args, name)}
     lists = {k: tuple(v) for k, v in given.items() if isinstance(v, list)}
     return kind(**{**given, **lists, **values})
-
-
-def add_workers(parser: argparse.ArgumentParser) -> None:
-    """``--workers``."""
-    told = 'processes (default: one per core)'
-    parser.add_argument('--workers', type=int, metavar='N', help=told)
 
 
 def check_workers(workers: int | None) -> None:

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmma.cli.arguments import declared
 from mmma.config import config_folders
 
 if TYPE_CHECKING:
@@ -23,14 +24,9 @@ _SHOWN = 10
 _WHEEL = '.mim'
 _COLUMNS = f'{"recipe":<38}{"params (M)":>11}{"GFLOPs":>9}  input'
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument(
-        '--check',
-        action='store_true',
-        help='write nothing; say what is out of date, and exit 1 if anything is',
-    )
+ARGUMENTS = """
+--check: write nothing; say what is out of date, and exit 1 if anything is"""
+add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mmma.cli.arguments import CKPT_HELP
-from mmma.files import draft, try_out
+from mmma.cli.arguments import CKPT_HELP, declared
+from mmma.files import draft
 
 HELP = """Rename the weights of a published file into those of this toolbox.
 
@@ -23,18 +23,14 @@ these also load as they are, by --load-from; this shows what fits, and writes le
 
 SUFFIXES = ('.pth', '.safetensors')
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    add = parser.add_argument
-    add('source', metavar='SRC', help=f'published file: {CKPT_HELP}')
-    written = 'file to write, .pth or .safetensors'
-    add('out', metavar='OUT', type=try_out, help=written)
-    add('--from', dest='format', required=True, help='what SRC is; see above')
-    add('--config', metavar='CONFIG', help='say which weights of this model it fills')
-    told = 'read SRC even if it is a pickle that can run code'
-    add('--trust-checkpoint', action='store_true', help=told)
-    add('--force', action='store_true', help='replace OUT')
+ARGUMENTS = f"""
+source SRC: published file: {CKPT_HELP}
+out OUT (out): file to write, .pth or .safetensors
+--from/format FORMAT, required: what SRC is; see above
+--config CONFIG: say which weights of this model it fills
+--trust-checkpoint: read SRC even if it is a pickle that can run code
+--force: replace OUT"""
+add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from mmma.cli.arguments import add_workers, check_workers
+from mmma.cli.arguments import check_workers, declared
 
 HELP = """Validate a data root: tables, videos, skeletons, published margins.
 
@@ -20,22 +20,17 @@ picture.
 Exit status: 0 fine, 1 something is wrong, or clips or source videos of val or test are
 in train, 2 there is no such root."""
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
-    add = parser.add_argument
-    add('root', metavar='ROOT', type=Path, help='data root')
-    add('--decode', action='store_true', help='decode every video to its last frame')
-    told = 'fail for any odd entry (default: such as are left out or repaired are told)'
-    add('--strict', action='store_true', help=told)
-    add('--leakage', action='store_true', help='compare the subsets with each other')
-    told = 'other roots, or lists of names, to compare the subsets with (--leakage)'
-    add('--against', nargs='+', default=[], type=Path, metavar='ROOT|LIST', help=told)
-    told = '--leakage without looking at videos'
-    add('--names-only', action='store_true', help=told)
-    told = 'also write the report as JSON; - prints it and nothing else'
-    add('--json', metavar='FILE', help=told)
-    add_workers(parser)
+ARGUMENTS = """
+root ROOT (path): data root
+--decode: decode every video to its last frame
+--strict: fail for any odd entry (default: such as are left out or repaired are told)
+--leakage: compare the subsets with each other
+--against ROOT|LIST ... (path) = []: other roots, or lists of names, to compare the
+  subsets with (--leakage)
+--names-only: --leakage without looking at videos
+--json FILE: also write the report as JSON; - prints it and nothing else
+*workers"""
+add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,9 +1,10 @@
 """``data/convert.py``: what others publish, in the layout of a data root."""
 
 import argparse
-from pathlib import Path
 
-from mmma.cli.arguments import add_options, options_of
+from mmma.cli.arguments import declared, options_of
+from mmma.convert import CONVERTERS, convert, export
+from mmma.convert.target import Options
 
 HELP = """Convert a published data set, or annotations of a tool, into a data root.
 
@@ -18,32 +19,20 @@ HELP = """Convert a published data set, or annotations of a tool, into a data ro
 
 Videos found in SRC are linked or copied; tables are written with label names."""
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
-    from mmma.convert import CONVERTERS
-    from mmma.convert.target import Options
-
-    add = parser.add_argument
-    add('format', choices=list(CONVERTERS), help='what SRC holds')
-    source = (
-        'downloaded folder, pickle or JSON file; annotation file or a folder of them'
-    )
-    add('source', metavar='SRC', type=Path, help=source)
-    add('out', metavar='OUT', type=Path, help='data root to write')
-    add_options(parser, Options, 'videos', 'fps', 'mapping')
-    add_options(parser, Options, 'label_space', 'sources')
-    export = 'the other way round: SRC is a data root, and OUT a folder for its '
-    export += 'detection table in the format (opentad, pointtad)'
-    add('--export', action='store_true', help=export)
-    add_options(parser, Options, 'force', 'strict')
+ARGUMENTS = f"""
+format {{{','.join(CONVERTERS)}}}: what SRC holds
+source SRC (path): downloaded folder, pickle or JSON file; annotation file or a folder
+  of them
+out OUT (path): data root to write
+.videos .fps .mapping .label_space .sources
+--export: the other way round: SRC is a data root, and OUT a folder for its detection
+  table in the format (opentad, pointtad)
+.force .strict"""
+add_arguments = declared(ARGUMENTS, Options)
 
 
 def run(args: argparse.Namespace) -> int:
     """Convert, and print what was written."""
-    from mmma.convert import convert, export
-    from mmma.convert.target import Options
-
     if args.export:
         print('\n'.join(export(args.format, args.source, args.out, args.force)))
         return 0

@@ -2,9 +2,8 @@
 
 import argparse
 import sys
-from pathlib import Path
 
-from mmma.cli.arguments import CKPT_HELP, add_options, find_recipe, options_of
+from mmma.cli.arguments import CKPT_HELP, declared, find_recipe, options_of
 from mmma.config import model_name
 from mmma.engine.run import BackboneOptions, open_run
 from mmma.files import progress_bar
@@ -22,25 +21,21 @@ Beside them is noted which weights, rate and data made them. A run that was stop
 on when the same command is given again. Exit status: 0 done, 1 clips or videos could
 not be read and were left out (listed), 2 bad usage or bad input."""
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
-    add = parser.add_argument
-    add('root', metavar='ROOT', type=Path, help='data root')
-    add('config', metavar='CONFIG|NAME', help='of recognition, as videomae-s')
-    told = f'default: weights of the recipe; {CKPT_HELP}'
-    add('checkpoint', nargs='?', metavar='CKPT', help=told)
-    add_options(parser, BackboneOptions, 'pretrained')
-    add('--name', help='of the features (default: that of the recipe)')
-    add('--task', choices=('rec', 'det'), default='det')
-    add('--dtype', choices=('float16', 'float32'), default='float16')
-    add('--rate', type=float, default=15.0, metavar='FPS', help='det: default 15')
-    add('--stride-sec', type=float, metavar='S', help='det: see above')
-    add('--tokens', action='store_true', help='rec: see above')
-    add('--views', type=int, metavar='V', help='rec: views per clip')
-    names, trust = ('skip_broken', 'trust', 'allow_simulated'), '--trust-checkpoint'
-    add_options(parser, BackboneOptions, *names, trust={'flag': trust})
-    add('--cfg-options', nargs='+', default=[], metavar='K=V')
+ARGUMENTS = f"""
+root ROOT (path): data root
+config CONFIG|NAME: of recognition, as videomae-s
+checkpoint [CKPT]: default: weights of the recipe; {CKPT_HELP}
+.pretrained
+--name NAME: of the features (default: that of the recipe)
+--task {{rec,det}} = det
+--dtype {{float16,float32}} = float16
+--rate FPS (float) = 15.0: det: default 15
+--stride-sec S (float): det: see above
+--tokens: rec: see above
+--views V (int): rec: views per clip
+.skip_broken .trust .allow_simulated
+--cfg-options K=V ... = []"""
+add_arguments = declared(ARGUMENTS, BackboneOptions)
 
 
 def run(args: argparse.Namespace) -> int:

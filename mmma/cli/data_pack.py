@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mmma.cli.arguments import add_options, add_workers, check_workers, options_of
+from mmma.cli.arguments import check_workers, declared, options_of
 from mmma.files import progress_bar
 from mmma.workflow import duration
 
@@ -28,23 +28,23 @@ and where nobody is found, the picture; both are counted.
 
 Exit status: 0 done, 1 videos failed (listed), 2 bad usage or no room on the disk."""
 
+ARGUMENTS = """
+root ROOT (path): data root to pack
+out OUT (path): packed root to write
+.short_side .gop .crf .crop .person .margin
+*tasks
+*workers
+--allow-failures: finish OUT though videos failed: rows without a file
+--force: pack anew what other options packed"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
+    """Add the command's arguments."""
     os.environ.setdefault('OMP_NUM_THREADS', '1')  # before numpy is there
     from mmma.media.encode import PackOptions
 
-    add = parser.add_argument
-    add('root', metavar='ROOT', type=Path, help='data root to pack')
-    add('out', metavar='OUT', type=Path, help='packed root to write')
-    names = ('short_side', 'gop', 'crf', 'crop', 'person', 'margin')
-    plain = {'short_side': {'help': 'default: 256'}, 'crop': {'help': None}}
-    add_options(parser, PackOptions, *names, **plain)
-    add('--tasks', nargs='+', choices=('rec', 'det'), help='default: those of the root')
-    add_workers(parser)
-    told = 'finish OUT though videos failed: rows without a file'
-    add('--allow-failures', action='store_true', help=told)
-    add('--force', action='store_true', help='pack anew what other options packed')
+    size = {'help': 'default: 256'}
+    declared(ARGUMENTS, PackOptions, short_side=size)(parser)
 
 
 def run(args: argparse.Namespace) -> int:

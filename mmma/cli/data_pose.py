@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mmma.cli.arguments import add_options, add_workers, check_workers, options_of
-from mmma.files import only_writer, progress_bar, try_out
+from mmma.cli.arguments import check_workers, declared, options_of
+from mmma.files import only_writer, progress_bar
 from mmma.taxonomy import check_choice
 
 HELP = """Find body, feet and hands in the videos of a data root: its skeleton store.
@@ -27,23 +27,23 @@ skeleton model is an error until its row leaves the table.
 
 Exit status: 0 done, 1 clips failed and were not skipped, 2 bad usage."""
 
+ARGUMENTS = """
+root ROOT (path): data root
+.backend
+*tasks
+*workers
+.persons .smooth .models .device
+--skip-broken: write the store without clips that failed, and name them in a file
+--force: replace the skeletons that are there
+--sheet FILE (out): PNG or JPG: skeletons over frames"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
+    """Add the command's arguments."""
     os.environ.setdefault('OMP_NUM_THREADS', '1')  # before numpy is there
     from mmma.media.pose import PoseOptions
 
-    add = parser.add_argument
-    add('root', metavar='ROOT', type=Path, help='data root')
-    add_options(parser, PoseOptions, 'backend', backend={'help': None})
-    add('--tasks', nargs='+', choices=('rec', 'det'), help='default: those of the root')
-    add_workers(parser)
-    add_options(parser, PoseOptions, 'persons', 'smooth', 'models', 'device')
-    told = 'write the store without clips that failed, and name them in a file'
-    add('--skip-broken', action='store_true', help=told)
-    add('--force', action='store_true', help='replace the skeletons that are there')
-    told = 'PNG or JPG: skeletons over frames'
-    add('--sheet', type=try_out, metavar='FILE', help=told)
+    declared(ARGUMENTS, PoseOptions)(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from mmma.files import try_out, write_file
+from mmma.cli.arguments import declared
+from mmma.files import write_file
 from mmma.taxonomy import check_choice
 
 if TYPE_CHECKING:
@@ -23,16 +24,14 @@ none. With one domain, actions run on over several columns."""
 SUFFIXES = ('.png', '.jpg')
 _COLUMNS = 3  # of actions, when there is one domain
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
-    add = parser.add_argument
-    add('root', metavar='ROOT', help='data root')
-    add('--out', required=True, type=try_out, metavar='sheet.png', help='PNG or JPG')
-    add('--domain', metavar='D', help='only this domain')
-    add('--actions', nargs='+', metavar='A', help='names or indices; by default all')
-    add('--frames', type=int, default=4, metavar='N', help='per clip')
-    add('--height', type=int, default=96, metavar='PX', help='of a frame in the sheet')
+ARGUMENTS = """
+root ROOT (path): data root
+--out sheet.png (out), required: PNG or JPG
+--domain D: only this domain
+--actions A ...: names or indices; by default all
+--frames N (int) = 4: per clip
+--height PX (int) = 96: of a frame in the sheet"""
+add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

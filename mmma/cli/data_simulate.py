@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from mmma.cli.arguments import add_options, add_workers, options_of
+from mmma.cli.arguments import declared, options_of
 from mmma.files import progress_bar
 from mmma.processes import usable_cores
 
@@ -19,19 +19,20 @@ run goes on when the same command is given again.
 scales: tiny (about 400 clips, 60 videos), small (about 5,000 and 700; the default),
 full (the published 39,816 and 11,180)"""
 
+ARGUMENTS = """
+out OUT: folder to write, as data/mma82
+.scale .modality .tasks .videos .tables_only .balanced .seed
+*workers
+--force: delete another simulated corpus in OUT"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
+    """Add the command's arguments."""
     # Before numpy is there: each worker uses one core, and results do not depend on it.
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     from mmma.simulation.plan import SimulationOptions
 
-    parser.add_argument('out', metavar='OUT', help='folder to write, as data/mma82')
-    add_options(parser, SimulationOptions, scale={'help': None}, seed={'help': None})
-    add_workers(parser)
-    parser.add_argument(
-        '--force', action='store_true', help='delete another simulated corpus in OUT'
-    )
+    declared(ARGUMENTS, SimulationOptions, seed={'help': None})(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmma import compat
+from mmma.cli.arguments import declared
 
 HELP = """Check this installation.
 
@@ -21,12 +22,9 @@ PYTHONS = ((3, 10), (3, 14))
 SHARED_MEMORY_GIB = 1.0
 DISK_GIB = 5.0
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument(
-        '--json', action='store_true', help='print one JSON object and nothing else'
-    )
+ARGUMENTS = """
+--json: print one JSON object and nothing else"""
+add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmma.hub.zoo import ZooModel
+from mmma.cli.arguments import declared
 
 HELP = """Fetch weights of the model zoo by name, and check their SHA-256 and size.
 
@@ -27,20 +28,14 @@ Exit status: 0 done, 1 --verify found damage, 2 bad usage, or a file was not fet
 _ROW = '{:<9} {:<5} {:<9} {:>10}  {:<9} {:<10} {}'
 _COLUMNS = ('kind', 'task', 'modality', 'size', 'sha256', 'simulated', 'name')
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
-    add = parser.add_argument
-    add('names', nargs='*', metavar='NAME', help='as --list shows them')
-    add('--list', action='store_true', help='print what there is')
-    told = '--list: print one JSON list, nothing else'
-    add('--json', action='store_true', help=told)
-    told = 'fetch the weights that training with this config starts from'
-    add('--for', dest='config', metavar='CONFIG', help=told)
-    told = 'check every file of a folder (default: the cache) against the index'
-    add('--verify', nargs='?', const='', metavar='DIR', help=told)
-    told = 'put the files here, not in the cache'
-    add('--dest', type=Path, metavar='DIR', help=told)
+ARGUMENTS = """
+names [NAME ...]: as --list shows them
+--list: print what there is
+--json: --list: print one JSON list, nothing else
+--for/config CONFIG: fetch the weights that training with this config starts from
+--verify [DIR]: check every file of a folder (default: the cache) against the index
+--dest DIR (path): put the files here, not in the cache"""
+add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ import argparse
 import json
 
 from mmma.cli import evaluate_det, evaluate_rec
-from mmma.cli.arguments import LABEL_SPACE
+from mmma.cli.arguments import declared
 from mmma.reporting.table import report_text
 from mmma.taxonomy import BODY_GROUPS, read_label_space
 
@@ -14,6 +14,13 @@ _TASKS = {
     'rec': (evaluate_rec, 'recognition: scores of clips'),
     'det': (evaluate_det, 'detection: scored segments of untrimmed videos'),
 }
+_BOTH = f"""
+*label_space
+--body-groups {{{','.join(BODY_GROUPS)}}} = taxonomy: group of an action where the truth
+  file gives none (default: taxonomy)
+--per-class: also print one row per class
+--strict: refuse files with odd entries (default: repair or leave out, and tell)
+--json: print one JSON object, percent unrounded"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,15 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(task)
-        add = task.add_argument
-        add('--label-space', **LABEL_SPACE)
-        told = 'group of an action where the truth file gives none (default: taxonomy)'
-        add('--body-groups', choices=BODY_GROUPS, default='taxonomy', help=told)
-        add('--per-class', action='store_true', help='also print one row per class')
-        told = 'refuse files with odd entries (default: repair or leave out, and tell)'
-        add('--strict', action='store_true', help=told)
-        told = 'print one JSON object, percent unrounded'
-        add('--json', action='store_true', help=told)
+        declared(_BOTH)(task)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,13 +3,11 @@
 import argparse
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from mmma.cli.arguments import add_options, options_of
+from mmma.cli.arguments import declared, options_of
 from mmma.evaluation.reports import detection_report
 from mmma.evaluation.rows import DetectionOptions
-from mmma.files import try_out
 from mmma.reporting.plots import draw_profile
 
 HELP = """Evaluate detections.
@@ -27,24 +25,18 @@ Classes are those with truth in the subset. Predictions for videos of other subs
 left out and counted (OpenTAD and ActivityNet count them as false); videos that the
 truth file lacks are an error."""
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``evaluate.py det``."""
-    add = parser.add_argument
-    add('--gt', required=True, type=Path, metavar='det.json|ROOT', help='truth')
-    add('--pred', required=True, type=Path, metavar='pred.json', help='detections')
-    add(
-        '--subset',
-        help='videos to evaluate, or all (default: the only subset of the truth file, '
-        'or test if it has several)',
-    )
-    add('--domain', help='videos of this domain alone (default: all)')
-    add_options(parser, DetectionOptions, 'level', 'preset', level={'help': None})
-    add('--profile', action='store_true', help='also tell the kinds of errors')
-    add('--plot', type=try_out, metavar='FILE.png', help='draw the profile')
-    add('--seg-map', action='store_true', help='also mAP over time steps of 0.1 s')
-    names = ('resamples', 'seed', 'legacy')
-    add_options(parser, DetectionOptions, *names, resamples={'default': 0})
+ARGUMENTS = """
+--gt det.json|ROOT (path), required: truth
+--pred pred.json (path), required: detections
+--subset SUBSET: videos to evaluate, or all (default: the only subset of the truth file,
+  or test if it has several)
+--domain DOMAIN: videos of this domain alone (default: all)
+.level .preset
+--profile: also tell the kinds of errors
+--plot FILE.png (out): draw the profile
+--seg-map: also mAP over time steps of 0.1 s
+.resamples .seed .legacy"""
+add_arguments = declared(ARGUMENTS, DetectionOptions, resamples={'default': 0})
 
 
 def evaluate(args: argparse.Namespace) -> dict[str, Any]:

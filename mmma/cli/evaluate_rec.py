@@ -2,13 +2,11 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
-from mmma.cli.arguments import add_metric_arguments, apply_preset, options_of
+from mmma.cli.arguments import UNSET, apply_preset, declared, options_of
 from mmma.evaluation.reports import recognition_report
 from mmma.evaluation.rows import EvaluationOptions
-from mmma.files import try_out
 from mmma.reporting.plots import draw_confusions
 from mmma.taxonomy import SUBSETS
 
@@ -23,25 +21,18 @@ left out and counted; clips that the truth file lacks are an error.
 
 --json holds all class sets, and all body scores that can be had."""
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``evaluate.py rec``."""
-    add = parser.add_argument
-    add('--gt', required=True, type=Path, metavar='rec.csv|ROOT', help='truth')
-    add('--pred', required=True, type=Path, metavar='scores.npz|csv', help='scores')
-    add(
-        '--subset',
-        choices=(*SUBSETS, 'all'),
-        help='clips to evaluate (default: the only subset of the truth file, or test '
-        'if it has several)',
-    )
-    told = (
-        'clips of this domain alone, as test.py --protocol zeroshot --dump scores them'
-    )
-    add('--domain', help=f'{told} (default: all)')
-    add_metric_arguments(parser, 'seed')
-    told = 'also draw the confusion matrix, and print the most frequent mistakes'
-    add('--confusions', type=try_out, metavar='FILE.png', help=told)
+ARGUMENTS = f"""
+--gt rec.csv|ROOT (path), required: truth
+--pred scores.npz|csv (path), required: scores
+--subset {{{','.join(SUBSETS)},all}}: clips to evaluate (default: the only subset of the
+  truth file, or test if it has several)
+--domain DOMAIN: clips of this domain alone, as test.py --protocol zeroshot --dump
+  scores them (default: all)
+.class_set .body_scores .resamples .seed
+*preset
+--confusions FILE.png (out): also draw the confusion matrix, and print the most frequent
+  mistakes"""
+add_arguments = declared(ARGUMENTS, EvaluationOptions, **UNSET)
 
 
 def evaluate(args: argparse.Namespace) -> dict[str, Any]:

@@ -6,29 +6,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mmma.cli.arguments import declared
+from mmma.convert.events import FORMATS
+
 HELP = """Write predictions, or a data root, as files of an annotation tool.
 
 PRED is a file of detections ({"results"}), a det.json or a data root, a JSON of
 infer.py or a folder of those. OUT gets one file per video (boris: one project), which
 convert.py reads back; docs/annotation_tools.md says what to click in each tool."""
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
-    from mmma.convert.events import FORMATS
-
-    add = parser.add_argument
-    add('tool', choices=list(FORMATS), help='whose files to write')
-    add('pred', metavar='PRED', type=Path, help='what to write')
-    add('out', metavar='OUT', type=Path, help='folder for the files')
-    videos = 'folder with the videos that the files are to link'
-    add('--videos', metavar='DIR', type=Path, help=videos)
-    space = 'whose actions the tool is to offer (default: that of the root or the '
-    space += 'model, else those that are there)'
-    add('--label-space', metavar='NAME|FILE', help=space)
-    lowest = 'lowest score that is written (default: all)'
-    add('--threshold', type=float, default=0.0, metavar='T', help=lowest)
-    add('--force', action='store_true', help='write into a folder that is not empty')
+ARGUMENTS = f"""
+tool {{{','.join(FORMATS)}}}: whose files to write
+pred PRED (path): what to write
+out OUT (path): folder for the files
+--videos DIR (path): folder with the videos that the files are to link
+--label-space NAME|FILE: whose actions the tool is to offer (default: that of the root
+  or the model, else those that are there)
+--threshold T (float) = 0.0: lowest score that is written (default: all)
+--force: write into a folder that is not empty"""
+add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -2,12 +2,12 @@
 
 import argparse
 import sys
-from pathlib import Path
 
-from mmma.cli.arguments import LABEL_SPACE, add_metric_arguments, apply_preset
+from mmma.cli.arguments import UNSET, apply_preset, declared
 from mmma.evaluation.reports import fuse_files
+from mmma.evaluation.rows import EvaluationOptions
 from mmma.evaluation.scores import SPACES
-from mmma.files import only_writer, try_out
+from mmma.files import only_writer
 from mmma.reporting.table import fusion_text
 from mmma.taxonomy import read_label_space
 
@@ -21,24 +21,22 @@ negative log likelihood of the true action over weights >= 0 that add up to 1.
 Beside fused.npz a fused.json records weights, inputs and how they came about. With
 --gt, metrics of each input and of the fused scores are printed."""
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    add = parser.add_argument
-    add('scores', nargs='+', type=Path, metavar='SCORES', help='scores.npz or .csv')
-    add('--out', required=True, type=try_out, metavar='fused.npz')
-    add('--weights', nargs='+', type=float, metavar='W', help='one per file')
-    add('--learn', action='store_true', help='learn the weights on val')
-    add('--val-scores', nargs='+', type=Path, metavar='FILE', help='for --learn')
-    add('--gt', type=Path, metavar='rec.csv|DATAROOT', help='truth')
-    add('--subset', default='val', metavar='val', help='--learn: val, nothing else')
-    told = 'mean: of scores (default); logit: of log scores, the geometric mean'
-    add('--space', choices=SPACES, default='mean', help=told)
-    told = 'then multiply each action by the fused body score of its group to the '
-    told += 'power W; not for models whose head does so in testing (fusion_weight)'
-    add('--body-fusion', type=float, metavar='W', help=told)
-    add('--label-space', **LABEL_SPACE)
-    add_metric_arguments(parser)
+ARGUMENTS = f"""
+scores SCORES ... (path): scores.npz or .csv
+--out fused.npz (out), required
+--weights W ... (float): one per file
+--learn: learn the weights on val
+--val-scores FILE ... (path): for --learn
+--gt rec.csv|DATAROOT (path): truth
+--subset val = val: --learn: val, nothing else
+--space {{{','.join(SPACES)}}} = mean: mean: of scores (default); logit: of log scores,
+  the geometric mean
+--body-fusion W (float): then multiply each action by the fused body score of its group
+  to the power W; not for models whose head does so in testing (fusion_weight)
+*label_space
+.class_set .body_scores .resamples
+*preset"""
+add_arguments = declared(ARGUMENTS, EvaluationOptions, **UNSET)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmma.cli.arguments import CKPT_HELP, add_options, options_of
+from mmma.cli.arguments import CKPT_HELP, declared, options_of
 from mmma.engine.findings import (
     InferenceOptions,
     find_videos,
@@ -39,27 +39,20 @@ these two files nothing is written of a video.
 Exit status: 0 done, 2 bad usage, or some videos could not be read: they are listed, the
 others are done."""
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    add = parser.add_argument
-    given = 'file, or folder of files and subfolders'
-    add('videos', nargs='+', metavar='VIDEO', type=Path, help=given)
-    add('--recog', metavar='CKPT', help=f'recognizer: {CKPT_HELP}')
-    add('--det', metavar='CKPT', help='detector: likewise')
-    known = 'its config (default: what the zoo or the checkpoint names)'
-    add('--config-recog', metavar='CONFIG', help=known)
-    add('--config-det', metavar='CONFIG', help=known)
-    add('--out', required=True, metavar='DIR', type=Path)
-    tools = 'also DIR/TOOL/ with files of annotation tools, as export.py writes them'
-    add('--export', nargs='+', metavar='TOOL', default=(), help=tools)
-    shown = 'actions in the JSON, of clips'
-    add('--top-k', type=int, default=5, metavar='K', help=shown)
-    names = ('threshold', 'device', 'private', 'allow_simulated', 'allow_extractor')
-    add_options(parser, InferenceOptions, *names, device={'help': None})
-    group = parser.add_argument_group('skeleton models')
-    names = ('pose_backend', 'pose_models', 'persons', 'smooth')
-    add_options(group, InferenceOptions, *names, pose_backend={'help': None})
+ARGUMENTS = f"""
+videos VIDEO ... (path): file, or folder of files and subfolders
+--recog CKPT: recognizer: {CKPT_HELP}
+--det CKPT: detector: likewise
+--config-recog CONFIG: its config (default: what the zoo or the checkpoint names)
+--config-det CONFIG: its config (default: what the zoo or the checkpoint names)
+--out DIR (path), required
+--export TOOL ... = []: also DIR/TOOL/ with files of annotation tools, as export.py
+  writes them
+--top-k K (int) = 5: actions in the JSON, of clips
+.threshold .device .private .allow_simulated .allow_extractor
+# skeleton models
+.pose_backend .pose_models .persons .smooth"""
+add_arguments = declared(ARGUMENTS, InferenceOptions)
 
 
 def run(args: argparse.Namespace) -> int:

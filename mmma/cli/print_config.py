@@ -3,19 +3,14 @@
 import argparse
 import os
 
-from mmma.cli.arguments import add_config_arguments, protocol_flags
+from mmma.cli.arguments import declared, protocol_flags
 
 HELP = 'Print a config with every base, protocol and option resolved.'
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    add_config_arguments(parser)
-    parser.add_argument(
-        '--origin',
-        action='store_true',
-        help='one line per key, with the file (or the protocol or option) that sets it',
-    )
+ARGUMENTS = """
+*config
+--origin: one line per key, with the file (or the protocol or option) that sets it"""
+add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,16 +3,9 @@
 import argparse
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-from mmma.cli.arguments import (
-    CKPT_HELP,
-    add_options,
-    add_view_arguments,
-    find_recipe,
-    options_of,
-)
+from mmma.cli.arguments import CKPT_HELP, declared, find_recipe, options_of
 from mmma.engine.run import BackboneOptions, TestOptions, open_run
 from mmma.files import only_writer, progress_bar
 from mmma.protocols import PROTOCOLS
@@ -33,32 +26,25 @@ rate and weight decay are chosen. Tokens take a second pass over the clips.
 
 Written are OUT/NAME/PROBE/PROTOCOL/results.json, which table.py reads."""
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    add = parser.add_argument
-    text = 'config files, or names of recipes as videomae-s'
-    add('configs', nargs='+', metavar='CONFIG|NAME', help=text)
-    text = 'weights, one for each config (default: those that the recipes name): '
-    add('--ckpt', nargs='+', default=[], metavar='CKPT', help=text + CKPT_HELP)
-    add_options(parser, BackboneOptions, 'pretrained')
-    add('--probe', choices=(*KINDS, 'both'), default='linear')
-    add('--protocols', nargs='+', choices=('all', *PROTOCOLS), default=['all'])
-    add('--subset', choices=('test', 'val'), default='test')
-    add('--seed', type=int, default=0, metavar='S')
-    text = 'fewshot: supports per class'
-    add('--shots', nargs='+', type=int, metavar='K', help=text)
-    add('--runs', type=int, metavar='N', help='fewshot: support draws')
-    add_view_arguments(parser)
-    add('--data-root', metavar='DIR', help='default: data/mma82')
-    add('--out', metavar='DIR', type=Path, default=Path('work_dirs/probes'))
-    text = 'also write each linear probe as probe.pth, which test.py takes'
-    add('--save-checkpoint', action='store_true', help=text)
-    text = 'neither use nor keep features on disk'
-    add('--no-cache', dest='cache', action='store_false', help=text)
-    names, trust = ('skip_broken', 'trust', 'allow_simulated'), '--trust-checkpoint'
-    add_options(parser, BackboneOptions, *names, trust={'flag': trust})
-    add('--cfg-options', nargs='+', default=[], metavar='K=V')
+ARGUMENTS = f"""
+configs CONFIG|NAME ...: config files, or names of recipes as videomae-s
+--ckpt CKPT ... = []: weights, one for each config (default: those that the recipes
+  name): {CKPT_HELP}
+.pretrained
+--probe {{{','.join(KINDS)},both}} = linear
+--protocols {{all,{','.join(PROTOCOLS)}}} ... = [all]
+--subset {{test,val}} = test
+--seed S (int) = 0
+--shots K ... (int): fewshot: supports per class
+--runs N (int): fewshot: support draws
+*views
+--data-root DIR: default: data/mma82
+--out DIR (path) = work_dirs/probes
+--save-checkpoint: also write each linear probe as probe.pth, which test.py takes
+--no-cache/cache: neither use nor keep features on disk
+.skip_broken .trust .allow_simulated
+--cfg-options K=V ... = []"""
+add_arguments = declared(ARGUMENTS, BackboneOptions)
 
 
 def run(args: argparse.Namespace) -> int:

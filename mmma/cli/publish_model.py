@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmma.hub.published import ZooFolder
+from mmma.cli.arguments import declared
 
 HELP = """Publish a trained model: weights, config and log into zoo/NAME.
 
@@ -21,28 +22,18 @@ Each step prints the next. Results of any other file are refused. The best check
 the run is taken, of several the newest, or else the last. Nothing that is written names
 the machine."""
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    add = parser.add_argument
-    told = 'work dir of train.py; or a published model, to add to it'
-    add('source', metavar='WORK_DIR|NAME', help=told)
-    told = 'of the run, instead of the best'
-    add('--checkpoint', type=Path, metavar='FILE', help=told)
-    add('--name', help="default: the config's, with -simulated where the data are")
-    told = 'the zoo, beside the metafiles; default: zoo in the checkout'
-    add('--out', type=Path, metavar='DIR', help=told)
-    told = 'default: float16, which tests round up again'
-    add('--precision', default='float16', metavar='float16|float32', help=told)
-    told = 'results.json of the published file, one per protocol'
-    add('--results', nargs='+', type=Path, default=[], metavar='FILE', help=told)
-    told = 'what it was trained on; default: what the log says'
-    add('--resources', metavar='TEXT', help=told)
-    told = 'also write a folder for the Hugging Face Hub'
-    add('--hub', type=Path, metavar='DIR', help=told)
-    told = 'write nothing; say what is wrong with a published model'
-    add('--check', action='store_true', help=told)
-    add('--force', action='store_true', help='replace published weights by others')
+ARGUMENTS = """
+source WORK_DIR|NAME: work dir of train.py; or a published model, to add to it
+--checkpoint FILE (path): of the run, instead of the best
+--name NAME: default: the config's, with -simulated where the data are
+--out DIR (path): the zoo, beside the metafiles; default: zoo in the checkout
+--precision float16|float32 = float16: default: float16, which tests round up again
+--results FILE ... (path) = []: results.json of the published file, one per protocol
+--resources TEXT: what it was trained on; default: what the log says
+--hub DIR (path): also write a folder for the Hugging Face Hub
+--check: write nothing; say what is wrong with a published model
+--force: replace published weights by others"""
+add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,8 +1,8 @@
 """``real DATA``: from the downloaded data to a table beside the paper's."""
 
 import argparse
-from pathlib import Path
 
+from mmma.cli.arguments import declared
 from mmma.workflow import GROUPS, PRESETS, Workflow, only_run
 
 HELP = """Go from a converted data root to a table beside the paper's, in one command.
@@ -18,28 +18,24 @@ depend on it run again; what they made before is moved to NAME.old1, never delet
 Disk, time and memory are estimated first, from a measurement on a few clips of DATA, on
 this machine; – is unknown. Exit status: 0 done, 1 a step failed, 2 bad usage."""
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
-    add = parser.add_argument
-    add('data', metavar='DATA', type=Path, help='data root, as convert.py writes it')
-    add('--out', metavar='DIR', type=Path, default=Path('work_dirs/real'))
-    add('--preset', default='1gpu', metavar='|'.join(PRESETS))
-    told = f'leave out steps, or groups of them: {", ".join(GROUPS)}'
-    add('--skip', nargs='+', default=[], metavar='STEP', help=told)
-    add('--again', nargs='+', default=[], metavar='STEP', help='as if never done')
-    add('--probe', metavar='NAME', help='recipe of the frozen backbone')
-    add('--epochs', type=int, metavar='N', help='of each training')
-    add('--runs', type=int, metavar='N', help='few-shot support draws')
-    add('--batch-size', type=int, metavar='N', help='of a training, per process')
-    add('--backend', default='mediapipe', metavar='mediapipe|rtmlib', help='of pose')
-    add('--models', type=Path, metavar='DIR', help='of rtmlib')
-    add('--workers', type=int, metavar='N', help='processes (default: one per core)')
-    add('--amp', action='store_true', help='train in mixed precision')
-    told = 'go on without videos that cannot be read; the results name them'
-    add('--skip-broken', action='store_true', help=told)
-    add('--no-estimate', action='store_true', help='measure nothing, start')
-    add('--dry-run', action='store_true', help='print the plan with its estimates')
+ARGUMENTS = f"""
+data DATA (path): data root, as convert.py writes it
+--out DIR (path) = work_dirs/real
+--preset {'|'.join(PRESETS)} = 1gpu
+--skip STEP ... = []: leave out steps, or groups of them: {', '.join(GROUPS)}
+--again STEP ... = []: as if never done
+--probe NAME: recipe of the frozen backbone
+--epochs N (int): of each training
+--runs N (int): few-shot support draws
+--batch-size N (int): of a training, per process
+--backend mediapipe|rtmlib = mediapipe: of pose
+--models DIR (path): of rtmlib
+*workers
+--amp: train in mixed precision
+--skip-broken: go on without videos that cannot be read; the results name them
+--no-estimate: measure nothing, start
+--dry-run: print the plan with its estimates"""
+add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

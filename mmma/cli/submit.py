@@ -5,13 +5,12 @@ import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from mmma.cli.arguments import declared
 from mmma.data.clips import split_name
 from mmma.evaluation.recognition import BODY_SCORES
 from mmma.evaluation.scores import scale_notes
-from mmma.files import try_out
 from mmma.reporting import submission
 from mmma.taxonomy import load_label_space
 
@@ -28,6 +27,24 @@ _CLIP_HELP = {
     'mac2026': 'recognition as mac2025, or of a .json detection as mmad --header 2026; '
     'both as a participant wrote them: compare with the sample of the server',
 }
+_FILES = """
+scores SCORES (path): {}
+out OUT.zip (out)
+--expect LIST (path): official names, text or CSV, as {}"""
+_CLIPS = (
+    _FILES.format('scores.npz or .csv, (N, 52)', 'test_list_videos.txt')
+    + f"""
+--body-from {{{','.join(BODY_SCORES)}}} = top1: body classes from sums of action scores,
+  the best action of each group (default, as evaluate.py rec --as mac), or body_scores
+  of the file"""
+)
+_SEGMENTS = (
+    _FILES.format('detections, ActivityNet JSON', 'test.csv')
+    + f"""
+--header {{{','.join(submission.HEADERS)}}} = 2025: names of the columns"""
+)
+_TOP = """
+--top K (int): best detections of each video (default: all)"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,23 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     servers = parser.add_subparsers(dest='server', metavar='SERVER', required=True)
     for name, text in _CLIP_HELP.items():
         clips = servers.add_parser(name, help=text, description=text)
-        _add_files(clips, 'scores.npz or .csv, (N, 52)', 'test_list_videos.txt')
-        clips.add_argument(
-            '--body-from',
-            choices=BODY_SCORES,
-            default='top1',
-            help='body classes from sums of action scores, the best action of each '
-            'group (default, as evaluate.py rec --as mac), or body_scores of the file',
-        )
-        clips.set_defaults(submit=_submit_clips, header='2026', top=None)
-        if name == 'mac2026':
-            _add_top(clips)
+        declared(_CLIPS + _TOP * (name == 'mac2026'))(clips)
+        clips.set_defaults(submit=_submit_clips, header='2026')
     text = 'detection, video_id,t_start,t_end,class,score'
     mmad = servers.add_parser('mmad', help=text, description=text)
-    _add_files(mmad, 'detections, ActivityNet JSON', 'test.csv')
-    headers, told = tuple(submission.HEADERS), 'names of the columns'
-    mmad.add_argument('--header', choices=headers, default='2025', help=told)
-    _add_top(mmad)
+    declared(_SEGMENTS + _TOP)(mmad)
     mmad.set_defaults(submit=_submit_segments)
 
 
@@ -73,20 +78,8 @@ def run(args: argparse.Namespace) -> int:
     return int(args.submit(args))
 
 
-def _add_files(parser: argparse.ArgumentParser, scores: str, listed: str) -> None:
-    parser.add_argument('scores', type=Path, metavar='SCORES', help=scores)
-    parser.add_argument('out', type=try_out, metavar='OUT.zip')
-    told = f'official names, text or CSV, as {listed}'
-    parser.add_argument('--expect', type=Path, metavar='LIST', help=told)
-
-
-def _add_top(parser: argparse.ArgumentParser) -> None:
-    told = 'best detections of each video (default: all)'
-    parser.add_argument('--top', type=int, metavar='K', help=told)
-
-
 def _submit_clips(args: argparse.Namespace) -> int:
-    if args.top is not None:
+    if getattr(args, 'top', None) is not None:
         raise ValueError('--top is of detections (.json): leave it out')
     space = load_label_space('ma52')
     table = submission.read_ma52_scores(args.scores)

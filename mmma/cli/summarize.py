@@ -1,12 +1,10 @@
 """``summarize.py ROOT|PRED --out DIR``: what people do, as tables."""
 
 import argparse
-from functools import partial
 from math import isnan
-from pathlib import Path
 
-from mmma.cli.arguments import add_annotation_arguments
-from mmma.files import tell, try_out, write_file
+from mmma.cli.arguments import declared
+from mmma.files import tell, write_file
 from mmma.reporting.table import Table
 
 HELP = """Summarize behaviour as CSV tables, for statistics programs and spreadsheets.
@@ -22,17 +20,13 @@ ELAN, BORIS, Praat, Label Studio, FiftyOne or CSV: of people or of a model.
 Rows are of a condition (the domain of a data root, or a column of --table), a subject
 and a label, a group of labels, or any. docs/behaviour.md explains the columns."""
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    add, folder = parser.add_argument, partial(try_out, folder=True)
-    add('annotation', type=Path, metavar='ROOT|PRED', help='see above')
-    add('--out', required=True, type=folder, metavar='DIR', help='for the tables')
-    told = 'whose rows: subjects (default), videos, or all persons of a condition'
-    add(
-        '--per', choices=('subject', 'video', 'condition'), default='subject', help=told
-    )
-    add_annotation_arguments(parser)
+ARGUMENTS = """
+annotation ROOT|PRED (path): see above
+--out DIR (folder), required: for the tables
+--per {subject,video,condition} = subject: whose rows: subjects (default), videos, or
+  all persons of a condition
+*annotation"""
+add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,9 +1,9 @@
 """``table.py RESULTS ...``: results side by side."""
 
 import argparse
-from pathlib import Path
 
-from mmma.files import try_out, write_file
+from mmma.cli.arguments import declared
+from mmma.files import write_file
 from mmma.reporting.paired import compare_with
 from mmma.reporting.paper import paper_tables, render
 from mmma.reporting.results import pool_results, read_named
@@ -19,32 +19,24 @@ the rows of a file another name.
 what is significantly better in bold. It needs the truth (--gt) and the scores that
 test.py --dump wrote: scores.npz beside results.json, or --scores RESULTS=FILE."""
 
-_FORMS = {
-    'paper': "the paper's layout, as text",
-    'latex': 'needs booktabs alone',
-    'csv': 'one line per cell',
-    'md': 'Markdown',
-}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    add = parser.add_argument
-    add('results', nargs='+', metavar='RESULTS', help='[NAME=]results.json')
-    form = parser.add_mutually_exclusive_group()
-    for name, told in _FORMS.items():
-        form.add_argument(f'--{name}', action='store_true', help=told)
-    told = 'pool in-domain results of single domains, exactly, by their counts'
-    add('--pool', action='store_true', help=told)
-    add('--level', choices=('action', 'body', 'both'), default='both')
-    add('--no-published', action='store_true', help="leave the paper's rows out")
-    add('--baseline', metavar='NAME', help='test the other rows against this one')
-    add('--gt', type=Path, metavar='rec.csv|DATAROOT', help='truth, for --baseline')
-    told = 'score file of a results file, for --baseline'
-    add('--scores', nargs='+', default=[], metavar='RESULTS=FILE', help=told)
-    told = 'of the paired bootstrap (default 10000)'
-    add('--resamples', type=int, default=10000, metavar='N', help=told)
-    add('--out', type=try_out, metavar='FILE', help='also write the table here')
+_FORMS = ('paper', 'latex', 'csv', 'md')
+ARGUMENTS = """
+results RESULTS ...: [NAME=]results.json
+#!
+--paper: the paper's layout, as text
+--latex: needs booktabs alone
+--csv: one line per cell
+--md: Markdown
+#
+--pool: pool in-domain results of single domains, exactly, by their counts
+--level {action,body,both} = both
+--no-published: leave the paper's rows out
+--baseline NAME: test the other rows against this one
+--gt rec.csv|DATAROOT (path): truth, for --baseline
+--scores RESULTS=FILE ... = []: score file of a results file, for --baseline
+--resamples N (int) = 10000: of the paired bootstrap (default 10000)
+--out FILE (out): also write the table here"""
+add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -2,17 +2,8 @@
 
 import argparse
 
-from mmma.cli.arguments import (
-    CKPT_HELP,
-    add_config_arguments,
-    add_options,
-    add_view_arguments,
-    options_of,
-    report,
-    run_arguments,
-)
+from mmma.cli.arguments import CKPT_HELP, declared, options_of, report, run_arguments
 from mmma.engine.run import TestOptions
-from mmma.files import try_out
 
 HELP = """Score a checkpoint under a protocol and write results.json.
 
@@ -21,30 +12,21 @@ unseen. Few-shot adapts the model to K clips per class of the target. In detecti
 bodies are scored apart: actions are relabelled to body groups before NMS, or come from
 the body head (--cfg-options +test_evaluator.bodies=head)."""
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    add_config_arguments(parser)
-    add = parser.add_argument
-    add('checkpoint', metavar='CKPT', help=f'weights: {CKPT_HELP}')
-    names = ('work_dir', 'launcher', 'subset')
-    add_options(parser, TestOptions, *names, subset={'help': None})
-    add('--runs', type=int, metavar='N', help='fewshot: support draws')
-    strict = 'fewshot: a class with fewer clips than shots is an error'
-    add('--strict-shots', action='store_true', default=None, help=strict)
-    add_options(parser, TestOptions, 'adapt', 'cache')
-    add_view_arguments(parser)
-    names = ('class_set', 'body_scores', 'skip_broken', 'trust', 'allow_simulated')
-    trust = {'flag': '--trust-checkpoint'}
-    add_options(parser, TestOptions, *names, 'allow_extractor', trust=trust)
-    add_options(parser, TestOptions, 'preset', preset={'flag': '--preset --as'})
-    told = 'default: results.json in the work dir'
-    add('--out', type=try_out, metavar='FILE', help=told)
-    dump = 'also write scores.npz; detections of actions as ActivityNet-style JSON; '
-    dump += 'all that is written where truth is withheld'
-    add('--dump', type=try_out, metavar='FILE', help=dump)
-    told = 'also draw how often scores are right, as given and calibrated'
-    add('--reliability', type=try_out, metavar='FILE.png', help=told)
+ARGUMENTS = f"""
+*config
+checkpoint CKPT: weights: {CKPT_HELP}
+.work_dir .launcher .subset
+--runs N (int): fewshot: support draws
+--strict-shots = None: fewshot: a class with fewer clips than shots is an error
+.adapt .cache
+*views
+.class_set .body_scores .skip_broken .trust .allow_simulated .allow_extractor .preset
+--out FILE (out): default: results.json in the work dir
+--dump FILE (out): also write scores.npz; detections of actions as ActivityNet-style
+  JSON; all that is written where truth is withheld
+--reliability FILE.png (out): also draw how often scores are right, as given and
+  calibrated"""
+add_arguments = declared(ARGUMENTS, TestOptions, preset={'flag': '--preset --as'})
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,13 +4,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from mmma.cli.arguments import (
-    add_config_arguments,
-    add_options,
-    options_of,
-    report,
-    run_arguments,
-)
+from mmma.cli.arguments import declared, options_of, report, run_arguments
 from mmma.engine.run import TestOptions, TrainOptions
 
 HELP = """Train a model under a protocol.
@@ -18,11 +12,11 @@ HELP = """Train a model under a protocol.
 indomain trains on --domain (default all); zeroshot and fewshot train on --source
 (default the root's); few-shot adaptation to a target happens in test.py."""
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    add_config_arguments(parser)
-    add_options(parser, TrainOptions, trust={'flag': '--trust-checkpoint'})
+ARGUMENTS = """
+*config
+.work_dir .launcher .load_from .resume .amp .pretrained .trust .allow_simulated
+.allow_changed_config .fast_dev_run .preset"""
+add_arguments = declared(ARGUMENTS, TrainOptions)
 
 
 def run(args: argparse.Namespace) -> int:
