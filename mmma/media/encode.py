@@ -12,8 +12,7 @@ from unicodedata import normalize
 import numpy as np
 
 from mmma.data.clips import Span, span_frames
-from mmma.data.joints import WHOLEBODY65
-from mmma.files import draft, read_table, read_text
+from mmma.files import draft, read_json, read_table, read_text
 from mmma.packets import BrokenVideoError, index_video
 from mmma.pictures import Upright, orientation, turning_filters
 from mmma.taxonomy import check_choice, suggest
@@ -21,15 +20,8 @@ from mmma.video import PyAVReader
 
 LARGEST, LEFT, RIGHT = RULES = ('largest', 'left', 'right')
 PRESET, TUNE, SCALER = 'fast', 'fastdecode', 'bicubic'
-X264 = {
-    'preset': PRESET,
-    'tune': TUNE,
-    'sc_threshold': '0',
-    'bf': '0',
-    'mbtree': '0',
-    'a53cc': '0',
-    'threads': '1',
-}
+X264 = {'preset': PRESET, 'tune': TUNE, 'threads': '1'}
+X264 |= dict.fromkeys(('sc_threshold', 'bf', 'mbtree', 'a53cc'), '0')
 """No B-frames: every frame decodes as soon as it is read. ``fastdecode`` costs 8 % of
 size and 0.1 dB, and decodes 1.6 times as fast (three published clips). The macroblock
 tree reads memory that was never written (seen in x264 build 165), so it is off."""
@@ -38,35 +30,10 @@ _LEAST_SIDE = 32
 _LEAST_SHARE = 0.1  # of the frames, which must show a part
 _TAILS = (1, 99)  # percentiles: a joint that jumps for a frame does not widen the box
 _COLOUR = ('colorspace', 'color_range', 'color_primaries', 'color_trc')
-_Part = tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, str, float], ...]]
-
-
-def _hand(side: str) -> _Part:
-    root, *fingers = (n for n in WHOLEBODY65.names[23:] if n.startswith(side))
-    wrist = f'{side}_wrist'
-    return (wrist, root), tuple(fingers), ((f'{side}_elbow', wrist, 0.74),)
-
-
-def _leg(side: str) -> _Part:
-    feet = tuple(n for n in WHOLEBODY65.names[17:23] if n.startswith(side))
-    hip, knee, ankle = (f'{side}_{joint}' for joint in ('hip', 'knee', 'ankle'))
-    return (hip, knee, ankle), feet, ((hip, knee, 0.0), (knee, ankle, 0.62))
-
-
-_SKULL = (
-    ('left_ear', 'right_ear', 0.7),
-    *((ear, 'nose', 0.8) for ear in ('left_ear', 'right_ear')),
-    ('left_eye', 'right_eye', 1.6),
+PARTS: dict[str, list[tuple[list[str], list[str], list[tuple[str, str, float]]]]] = (
+    read_json(Path(__file__).parents[1] / 'tables' / 'parts.json')['crops']
 )
-PARTS: dict[str, tuple[_Part, ...]] = {
-    'head': ((WHOLEBODY65.names[:5], (), _SKULL),),
-    'hands': (_hand('left'), _hand('right')),
-    'legs': (_leg('left'), _leg('right')),
-}
-"""What a crop of a part shows, by piece: joints; joints of its end; and bones with
-how many of their lengths it goes on beyond the joints, unless over half of the end is
-seen. Sources: hand by forearm and foot by shank, Drillis and Contini, Body Segment
-Parameters, 1966; the head's are ours. Of a leg without ankle the foot is not shown."""
+"""What a crop of a part shows; the file has notes and sources."""
 CROPS = ('none', 'person', *PARTS)
 Times = tuple[list[int], Fraction]
 """Stamps at which frames are shown, ascending, the first one 0, and (last) the end of
@@ -102,12 +69,8 @@ class PackOptions:
 
     def __post_init__(self) -> None:
         check_choice('crop', self.crop, CROPS)
-        for name, low, high in (
-            ('short_side', 16, 4096),
-            ('gop', 1, 1000),
-            ('crf', 0, 51),
-            ('margin', 0, 2),
-        ):
+        limits = {'short_side': (16, 4096), 'gop': (1, 1000), 'crf': (0, 51)}
+        for name, (low, high) in {**limits, 'margin': (0, 2)}.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 flag = name.replace('_', '-')
@@ -115,15 +78,9 @@ class PackOptions:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as ``dataset.json`` and results record them."""
-        found: dict[str, Any] = {
-            'codec': 'h264',
-            'short_side': self.short_side,
-            'gop': self.gop,
-            'crf': self.crf,
-            'preset': f'{PRESET} {TUNE}',
-            'scaler': SCALER,
-            'crop': self.crop,
-        }
+        found: dict[str, Any] = {'codec': 'h264', 'short_side': self.short_side}
+        found |= {'gop': self.gop, 'crf': self.crf, 'preset': f'{PRESET} {TUNE}'}
+        found |= {'scaler': SCALER, 'crop': self.crop}
         if self.crop != 'none':
             found |= {'margin': self.margin, 'person': self.person}
             if self.person_file:
@@ -192,27 +149,12 @@ def choose_person(
         return rule if rule in seen else None
     if not seen:
         return None
-    extents = {m: _extent(keypoints[m], scores[m]) for m in seen}
+    extents = {m: seen_box(keypoints[m], scores[m]) for m in seen}
     if rule == LARGEST:
         areas = {m: float((e[2:] - e[:2]).prod()) for m, e in extents.items()}
         return max(seen, key=lambda m: (scores[m].mean() * areas[m], -m))
     choose = min if rule == LEFT else max
     return choose(seen, key=lambda m: (extents[m][0] + extents[m][2]) / 2)
-
-
-def person_box(
-    keypoints: np.ndarray, scores: np.ndarray, size: tuple[int, int]
-) -> np.ndarray:
-    """(4,) left, top, right and bottom of one person in all frames.
-
-    In shares of the picture's width and height.
-
-    Args:
-        keypoints: (T, V, 2) in pixels.
-        scores: (T, V) in [0, 1], some of them at least ``MIN_SCORE``.
-        size: Width and height of the picture.
-    """
-    return _extent(keypoints, scores) / np.array([*size, *size])
 
 
 def part_box(
@@ -247,10 +189,10 @@ def part_box(
             if not lengths:
                 continue
             reach = max(map(np.median, lengths))  # the others are foreshortened
-        boxes.append(_extent(keypoints[:, inner], scores[:, inner]))
+        boxes.append(seen_box(keypoints[:, inner], scores[:, inner]))
         boxes[-1] += reach * np.array([-1, -1, 1, 1])
         if outer:
-            boxes.append(_extent(keypoints[:, outer], scores[:, outer]))
+            boxes.append(seen_box(keypoints[:, outer], scores[:, outer]))
     return enclose(boxes) if boxes else None
 
 
@@ -260,8 +202,13 @@ def enclose(boxes: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([low[:2], high[2:]])
 
 
-def _extent(keypoints: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(4,) left, top, right and bottom of the joints that are seen."""
+def seen_box(keypoints: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(4,) left, top, right, bottom of joints that are seen in any frame, in pixels.
+
+    Args:
+        keypoints: (T, V, 2) in pixels.
+        scores: (T, V) in [0, 1], some of them at least ``MIN_SCORE``.
+    """
     seen = keypoints[scores >= MIN_SCORE]
     return np.percentile(seen, _TAILS, axis=0).reshape(-1)
 
@@ -272,7 +219,7 @@ def square_pixels(
     """A square with margin around a box, as far as the picture has room.
 
     Args:
-        box: From :func:`person_box`.
+        box: (4,) in shares of the picture's width and height.
         size: Width and height of the picture.
         margin: Share of the longer side that is added on each side.
 
@@ -310,8 +257,7 @@ def pack_video(
     Args:
         source: Any file that FFmpeg reads.
         target: The MP4 file to write.
-        options: Of packing.
-        box: From :func:`person_box`, to keep with ``options.margin``; None keeps all.
+        box: As of :func:`square_pixels`, to keep with ``options.margin``; None: all.
         span: Start and end in seconds of what is kept of the source; None keeps all.
 
     Returns:
@@ -328,8 +274,16 @@ def pack_video(
     try:
         times, chosen = read_times(source, span)
         with PyAVReader(source, index_video(source)) as video, draft(target) as part:
-            made = _transcode(video, part, options, times, box, chosen)
-            _verify(part, times, made['size'])
+            upright = video.upright
+            crop = (0, 0, *upright.size)
+            if box is not None:
+                crop = square_pixels(box, upright.size, options.margin)
+            size = even_size(*crop[2:], options.short_side)
+            made: dict[str, Any] = {'picture': upright.size, 'crop': crop, 'size': size}
+            if upright.stored != upright.coded:
+                made['pixels'] = upright.pixels
+            _encode(part, _filtered(video, chosen, made), size, times, options)
+            _verify(part, times, size)
             written = part.stat().st_size
     except BrokenVideoError as error:
         raise ValueError(error.reason) from None
@@ -338,10 +292,6 @@ def pack_video(
 
 def read_times(path: Path, span: Span | None = None) -> tuple[Times, range]:
     """Read when the frames of a file or of a span of it are shown, and their numbers.
-
-    Args:
-        path: A video file.
-        span: Start and end in seconds; None is the whole file.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -358,38 +308,11 @@ def read_times(path: Path, span: Span | None = None) -> tuple[Times, range]:
 
 
 def even_size(width: int, height: int, short_side: int) -> tuple[int, int]:
-    """Width and height of the packed picture: even, its shape kept, never enlarged.
-
-    Args:
-        width: Of the picture, pixels.
-        height: Of the picture.
-        short_side: Wanted of the shorter one.
-    """
+    """Width and height of the packed picture: even, its shape kept, never enlarged."""
     if short_side >= min(width, height):
         return width // 2 * 2, height // 2 * 2
     scale = short_side / min(width, height)
     return 2 * round(width * scale / 2), 2 * round(height * scale / 2)
-
-
-def _transcode(
-    video: PyAVReader,
-    part: Path,
-    options: PackOptions,
-    times: Times,
-    box: Sequence[float] | None,
-    chosen: range,
-) -> dict[str, Any]:
-    """Decode, filter and encode; returns what :func:`pack_video` does of it."""
-    upright = video.upright
-    crop = (0, 0, *upright.size)
-    if box is not None:
-        crop = square_pixels(box, upright.size, options.margin)
-    size = even_size(*crop[2:], options.short_side)
-    made: dict[str, Any] = {'picture': upright.size, 'crop': crop, 'size': size}
-    if upright.stored != upright.coded:
-        made['pixels'] = upright.pixels
-    _encode(part, _filtered(video, chosen, made), size, times, options)
-    return made
 
 
 def _filtered(video: PyAVReader, chosen: range, made: dict[str, Any]) -> Iterator[Any]:
@@ -450,14 +373,11 @@ def _encode(
 
     stamps, scale = times[0], times[1].numerator
     unit = Fraction(1, times[1].denominator)
-    settings = {
-        'fflags': '+bitexact',
-        'movflags': '+faststart',
-        'video_track_timescale': str(unit.denominator),
-    }
+    settings = {'fflags': '+bitexact', 'movflags': '+faststart'}
+    settings['video_track_timescale'] = str(unit.denominator)
     mean = ((len(stamps) - 1) / (stamps[-1] * times[1])).limit_denominator(1001)
-    coder = {**X264, 'crf': str(options.crf), 'g': str(options.gop)}
-    coder['keyint_min'] = str(options.gop)
+    gop = str(options.gop)
+    coder = {**X264, 'crf': str(options.crf), 'g': gop, 'keyint_min': gop}
     with av.open(str(part), 'w', format='mp4', options=settings) as container:
         stream = container.add_stream('libx264', rate=mean, options=coder)
         stream.width, stream.height = size

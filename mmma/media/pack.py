@@ -49,7 +49,7 @@ from mmma.media.encode import (
     enclose,
     pack_video,
     part_box,
-    person_box,
+    seen_box,
 )
 from mmma.processes import map_in_processes, usable_cores
 
@@ -131,12 +131,7 @@ class Journal:
             )
 
     def holds(self, path: str, source: Path) -> bool:
-        """True if a video is packed, and neither it nor its source has changed since.
-
-        Args:
-            path: As in the tables.
-            source: The file.
-        """
+        """True if a video is packed, and it and its source have not changed since."""
         record = self.records.get(path)
         if record is None or not source.is_file():
             return False
@@ -218,9 +213,6 @@ def pack_root(
     as if it had not been. ``dataset.json`` is written last.
 
     Args:
-        root: The source.
-        out: Folder of the packed root.
-        options: Done to the pictures.
         tasks: Tables whose videos are packed; by default those that exist.
         workers: Processes; 0 works in this one, None takes one per CPU.
         allow_failures: Finish the root though videos could not be packed.
@@ -308,11 +300,7 @@ def _finish(
 
 
 def chosen_tasks(root: DataRoot, asked: Sequence[str] | None) -> tuple[str, ...]:
-    """Tasks whose tables are worked on.
-
-    Args:
-        root: The data root.
-        asked: ``rec``, ``det``; None takes those that the root has.
+    """Tasks whose tables are worked on; None asks for those that the root has.
 
     Raises:
         FileNotFoundError: The root lacks a table.
@@ -481,28 +469,20 @@ def _followed_box(
         if person is None:
             continue
         joints, size = (keypoints[person], scores[person]), store.size(name)
-        persons.append(person_box(*joints, size))
+        persons.append(seen_box(*joints) / [*size, *size])
         if crop in PARTS:
             box = part_box(*joints, store.layout.names, crop)
-            inside = [] if box is None else [(box / [*size, *size]).clip(0, 1)]
-            parts += inside
+            parts += [] if box is None else [(box / [*size, *size]).clip(0, 1)]
     return enclose(parts or persons) if persons else None, not parts
 
 
-@functools.cache
-def _store(path: Path, task: str) -> SkeletonStore:
-    return SkeletonStore(path, task)
+_store = functools.cache(SkeletonStore)
 
 
 def copy_table(root: DataRoot, out: Path, task: str) -> None:
     """Copy a table; only paths of videos that were no MP4 files, or spans, change.
 
     A span becomes a whole file: its times go, its file becomes its ``source_video``.
-
-    Args:
-        root: The source.
-        out: The packed root.
-        task: ``rec`` or ``det``.
     """
     source = root.path / (REC_FILE if task == 'rec' else DET_FILE)
     rows = {row[1]: row[2:] for row in table_rows(root, (task,)) if row[2]}
@@ -543,9 +523,6 @@ def copy_skeletons(
     """Copy a skeleton store, its coordinates in the packed pictures.
 
     Args:
-        root: The source.
-        out: The packed root.
-        task: ``rec`` or ``det``.
         places: Clip or video -> ``picture``, ``crop`` and ``size`` of its packed video;
             skeletons of those without stay as they are.
     """

@@ -329,8 +329,6 @@ def extract_root(
     if it had not been. Clips that a store of the same extractor has are kept.
 
     Args:
-        root: The data root.
-        options: Those of the extractor.
         tasks: Tables whose videos are looked at; by default those that exist.
         workers: Processes; 0 works in this one, None takes one per CPU.
         skip_broken: Write the store without the clips that failed.
@@ -463,16 +461,11 @@ def _write_store(
             writer.append_encoded(name, clip.joints, clip.fps, clip.width, clip.height)
 
 
-def missing_file(root: DataRoot, task: str) -> Path:
-    """The list of a task's clips without skeletons: ``name,reason``."""
-    return root.path / 'skeletons' / f'{task}_missing.csv'
-
-
 def _write_missing(
     root: DataRoot, task: str, failures: list[tuple[str, str, str]]
 ) -> None:
     rows = [failure[1:] for failure in failures if failure[0] == task]
-    path = missing_file(root, task)
+    path = root.path / 'skeletons' / f'{task}_missing.csv'
     path.unlink(missing_ok=True)
     if rows:
         with atomic_write(path) as file:
@@ -503,7 +496,6 @@ def draw_over(
         frame: (H, W, 3) uint8 RGB; not changed.
         keypoints: (V, 2) pixels.
         scores: (V,) in [0, 1]; joints with score 0 are left out.
-        layout: Names and limbs.
     """
     import cv2
 
@@ -514,14 +506,10 @@ def draw_over(
         sure = float(min(scores[a], scores[b]))
         if sure > 0:
             names = layout.names[a], layout.names[b]
-            colour = next(
-                colour
-                for side, colour in _COLOURS.items()
-                if all(name.startswith(side) for name in names)
-            )
+            side = next(s for s in _COLOURS if all(n.startswith(s) for n in names))
             line = points[a].tolist(), points[b].tolist()
             layer = drawn.copy() if sure < 0.5 else drawn
-            cv2.line(layer, *line, colour, thickness, cv2.LINE_AA, 4)
+            cv2.line(layer, *line, _COLOURS[side], thickness, cv2.LINE_AA, 4)
             if layer is not drawn:
                 drawn = cv2.addWeighted(layer, 0.4, drawn, 0.6, 0)
     return drawn
@@ -530,17 +518,9 @@ def draw_over(
 def write_sheet(
     root: DataRoot, task: str, out: Path, clips: int = 6, height: int = 320
 ) -> list[str]:
-    """Write a picture of some clips spread over a store, five frames of each.
+    """Write a PNG or JPG picture of some clips spread over a store; gives their names.
 
-    Args:
-        root: The data root.
-        task: ``rec`` or ``det``.
-        out: PNG or JPG file.
-        clips: How many.
-        height: Of a frame in the sheet, pixels.
-
-    Returns:
-        Names of the clips.
+    Of each there are five frames, ``height`` pixels high.
 
     Raises:
         ValueError: The picture cannot be encoded.

@@ -178,15 +178,11 @@ class RtmlibExtractor(Extractor):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Joints of a clip: see :class:`Extractor`.
 
-        Args:
-            frames: (H, W, 3) uint8 RGB each.
-            fps: How long someone may be out of sight and keep the place: one second.
+        Someone may be out of sight for one second, ``fps``, and keep the place.
         """
         places = PersonPlaces(self._persons, fps)
         found = [self._frame(frame, places) for frame in frames]
-        keypoints, scores = (
-            np.stack(part, axis=1) for part in zip(*found, strict=True)
-        )
+        keypoints, scores = (np.stack(p, axis=1) for p in zip(*found, strict=True))
         people = scores.any(axis=(1, 2))
         seen = max(1, int(np.flatnonzero(people).max(initial=0)) + 1)
         return keypoints[:seen], scores[:seen]

@@ -14,9 +14,9 @@ from mmma.media.encode import (
     even_size,
     pack_video,
     part_box,
-    person_box,
     read_person,
     read_times,
+    seen_box,
     square_pixels,
 )
 from mmma.video import open_video
@@ -104,8 +104,8 @@ def test_the_box_holds_all_frames_but_no_joint_that_jumps_once():
     points = np.tile(POINTS[1], (60, 1, 1))
     points[:100, :, 0] += 5  # moves right at a third of the way
     points[7, 0] = [0, 0]
-    box = person_box(points, np.ones(points.shape[:2]), (100, 100))
-    assert box == pytest.approx((0.60, 0.2, 0.95, 0.8), abs=0.011)
+    box = seen_box(points, np.ones(points.shape[:2]))
+    assert box == pytest.approx((60, 20, 95, 80), abs=1.1)
 
 
 # A person of 100 x 400 from the front: the head is 40 x 60, a hand or foot 30 long.

@@ -22,7 +22,6 @@ from mmma.data.clips import Clip, write_rec
 from mmma.data.joints import WHOLEBODY65
 from mmma.data.root import DataRoot, DatasetInfo, write_info
 from mmma.data.videos import Video, write_det
-from mmma.media import pose as extraction
 from mmma.media.pose import (
     JOINTS,
     Extractor,
@@ -291,12 +290,12 @@ def test_broken_clips_can_be_left_out(root):
     assert store.names == ['b', 'c', 'e', 'd']
     with pytest.raises(ValueError, match="no skeleton of 'a' in"):
         store.get('a')
-    lines = extraction.missing_file(root, 'rec').read_text().splitlines()
+    lines = (root.path / 'skeletons/rec_missing.csv').read_text().splitlines()
     assert lines[0] == 'name,reason'
     assert lines[1].startswith('a,')
     make_video(root.path / 'videos/a.mp4', moving_frames(4))
     assert extract_root(root, OPTIONS, **HERE).extracted == 1
-    assert not extraction.missing_file(root, 'rec').exists()
+    assert not (root.path / 'skeletons/rec_missing.csv').exists()
 
 
 def test_a_clip_that_kills_its_process(root, monkeypatch):
