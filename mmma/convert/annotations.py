@@ -229,10 +229,8 @@ def _one_spelling(event: Event) -> Event:
 def space_of(pairs: Iterable[tuple[str, str]], source: Path) -> LabelSpace:
     """Label space of the labels found: sorted names, in their commonest spelling.
 
-    Args:
-        pairs: (label, tier or group) of each event. Tiers are groups where there are
-            two or more and every label lies in one of them.
-        source: Where they are from.
+    Of the pairs of a label and its tier, tiers are groups where there are two or more
+    and every label lies in one of them.
 
     Raises:
         ValueError: No label, or one that is a number.

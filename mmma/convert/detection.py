@@ -323,11 +323,8 @@ def _best_space(names: set[str], renamed: Mapping[str, str], labels: bool) -> st
     if not names:
         return PUBLISHED_ORDER if labels else LABEL_SPACES[0]
     plain = {plain_name(renamed.get(name, name)) for name in names}
-
-    def known(space: str) -> int:
-        return len(plain & {*map(plain_name, load_label_space(space).actions)})
-
-    return max(LABEL_SPACES, key=known)  # of equals the first
+    spaces = {s: {*map(plain_name, load_label_space(s).actions)} for s in LABEL_SPACES}
+    return max(spaces, key=lambda space: len(plain & spaces[space]))  # or the first
 
 
 def _from_0(

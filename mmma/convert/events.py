@@ -45,10 +45,8 @@ class Event:
         start_sec: Start, seconds from the first frame that is shown.
         end_sec: End, exclusive; of a point event its start.
         label: As the annotator calls it.
-        subject: Who does it; empty where the file does not say.
+        subject, text, tier: As of an :class:`mmma.data.videos.Instance`.
         score: Confidence of a prediction, in [0, 1]; None of a person's annotation.
-        text: What else the annotator says of it.
-        tier: Track, tier or group in which it stands.
     """
 
     start_sec: float
@@ -67,8 +65,7 @@ class Recording:
     Attributes:
         name: Unique among the recordings that are read or written together.
         path: Its file, as the annotation file gives it; empty where that is unknown.
-        fps: Frames per second; NaN where unknown.
-        duration_sec: Seconds; NaN where unknown.
+        fps, duration_sec: Frames per second, and seconds; NaN where unknown.
         events: In the order of the file.
         annotator: Who, or which model, says so; a simulated model's name begins with
             ``simulated``. Written where the format has a place for it.

@@ -346,8 +346,7 @@ class Conversion:
     """Clips and videos that a converter found in a source, and the root of them.
 
     Attributes:
-        clips: Rows for ``rec.csv``.
-        videos: Entries for ``det.json``.
+        clips, videos: Rows for ``rec.csv``, entries for ``det.json``.
         files: Path in the new root -> video, relative to the source tree or absolute.
         absent: Paths in the new root whose video the source tree lacks.
         missing: Source video and domain -> its path in the new root, of sources that

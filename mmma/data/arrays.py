@@ -416,12 +416,10 @@ class FeaturesInfo:
 
     Attributes:
         stride_sec: Seconds from one feature to the next.
-        dim: D.
+        dim, dtype: D; ``float16`` or ``float32``, as stored.
         offset_sec: Time of the first: the middle of the frames that it sees.
         fps: Frames per second that the backbone saw.
-        dtype: ``float16`` or ``float32``, as stored.
-        backbone: What made them: a config or model name.
-        weights_sha256: Of the checkpoint.
+        backbone, weights_sha256: What made them, a config or model; its checkpoint.
         data_fingerprint: Of the data root, as ``DataRoot.fingerprint`` gives it.
     """
 

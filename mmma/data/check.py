@@ -134,9 +134,8 @@ def check_root(
     absent = {*listed}.difference(there)
     excused = {row.clip if isinstance(row, Clip) else row.video for row in absent}
     excused = excused.union(*(own.items() for own in odd))
-    missing = list(_missing_videos(root, rows))
+    files, missing = _find_videos(root, rows)
     checks['videos'] = missing if rows else 'no row has a path'
-    spans = [clip for clip in clips if clip.path and clip.span]
     for task in TASKS:
         checks[_store(task)] = 'the root has none'
         if root.has_skeletons(task):
@@ -146,10 +145,10 @@ def check_root(
                 checks[_store(task)] = sorted(found, key=str)
             except (ValueError, FileNotFoundError) as error:
                 checks[_store(task)] = [Problem(_store(task), 0, '', str(error))]
-    missing += _span_problems(root, spans, stores.get('rec'), workers)
+    missing += _span_problems(root, clips, files, stores.get('rec'), workers)
     checks['decoding'] = 'not asked for (--decode), or no row has a path'
     if decode and rows:
-        broken = _broken_videos(root, rows, stores.get('rec'), workers)
+        broken = _broken_videos(root, rows, files, stores.get('rec'), workers)
         checks['decoding'] = list(broken)
     summary = _summary(root, clips, videos, stores)
     if absent:
@@ -241,27 +240,34 @@ def _problem(root: DataRoot, row: Clip | Video, text: str) -> Problem:
     return Problem(str(file), row.line, row.clip if rec else row.video, text)
 
 
-def _missing_videos(root: DataRoot, rows: Iterable[Clip | Video]) -> Iterator[Problem]:
-    """Videos that are not there, or outside the root through a link."""
+def _find_videos(
+    root: DataRoot, rows: Iterable[Clip | Video]
+) -> tuple[dict[str, Path], list[Problem]]:
+    """Files of rows by path; rows whose file is not there, or is outside by a link."""
+    files, missing = {}, []
     for row in rows:
         try:
-            if not root.video_path(row.path).is_file():
-                yield _problem(root, row, f'{row.path}: no such file')
+            files[row.path] = file = root.video_path(row.path)
+            if not file.is_file():
+                raise ValueError(f'{row.path}: no such file')
         except ValueError as error:
-            yield _problem(root, row, str(error))
+            files.pop(row.path, None)
+            missing.append(_problem(root, row, str(error)))
+    return files, missing
 
 
 def _span_problems(
     root: DataRoot,
     clips: Sequence[Clip],
+    files: dict[str, Path],
     store: SkeletonStore | None,
     workers: int | None,
 ) -> Iterator[Problem]:
     """Spans that are not in their files, or not as long as their skeletons."""
-    there = [c for c in clips if next(_missing_videos(root, [c]), None) is None]
-    files = {clip.path: root.video_path(clip.path) for clip in there}
-    found = dict(try_all(index_video, files.values(), workers, 'read times'))
-    for clip in there:
+    clips = [clip for clip in clips if clip.span and clip.path in files]
+    there = (files[clip.path] for clip in clips)
+    found = dict(try_all(index_video, there, workers, 'read times'))
+    for clip in clips:
         index = found[files[clip.path]]
         if isinstance(index, str):
             yield _problem(root, clip, index)
@@ -281,16 +287,15 @@ def _span_problems(
 def _broken_videos(
     root: DataRoot,
     rows: Sequence[Clip | Video],
+    files: dict[str, Path],
     store: SkeletonStore | None,
     workers: int | None,
 ) -> Iterator[Problem]:
     """Videos that cannot be decoded, or are not what tables and skeletons say."""
     by_path: dict[str, list[Clip | Video]] = defaultdict(list)
     for row in rows:
-        if next(_missing_videos(root, [row]), None) is None:
-            by_path[row.path].append(row)
+        by_path[row.path].append(row)
     times_used = Counter(row.path for row in rows if isinstance(row, Clip))
-    files = {path: root.video_path(path) for path in by_path}
     outcomes = dict(try_all(decode_video, files.values(), workers, 'decode'))
     for path, file in files.items():
         for row in by_path[path]:

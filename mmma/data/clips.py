@@ -55,15 +55,10 @@ class Clip:
         clip: Its name, unique in the table.
         path: Video relative to the data root; empty where nothing is rendered. A row
             with times and without a path is a span of its ``source_video``.
-        subset: ``train``, ``val`` or ``test``.
-        domain: One of the root's.
-        subject: Person; empty where unknown.
-        action: Index in the label space; None where the truth is withheld.
-        body: Index of the body group; None where the truth is withheld.
-        emotion: Emotion of the scene, if given.
-        source_video: The video that the clip is from, if given.
-        start_sec: Where it starts in that; None if it is the whole file.
-        end_sec: Where it ends there.
+        subset, domain, subject: The person is empty where unknown.
+        action, body: Indices in the label space; None where the truth is withheld.
+        emotion, source_video: Of the scene, and what the clip is from, if given.
+        start_sec, end_sec: Where it lies in that; None if it is the whole file.
         line: Line of the table, for messages; 0 if it was not read from one.
     """
 
@@ -128,13 +123,13 @@ def read_rec(
     """Read and validate a recognition table, and tell what is odd in it.
 
     A row that cannot be read is left out, and so are further rows of a clip. A body
-    group other than that of most rows of its action is replaced by it.
-    A body group left empty is filled from other rows of the same action, then from
-    ``space``. ``content`` are the bytes of the file, where they were read.
+    group other than that of most rows of its action is replaced by it. An empty one is
+    filled from other rows of the same action, then from ``space``. ``content`` is that
+    of the file, where it was read.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: No rows, or most are odd; the first five are shown.
+        ValueError: No rows, or most are odd.
     """
     clips, odd = scan_rec(path, space, content, domains)
     tell(odd.notes(hint=CHECK_HINT))

@@ -15,6 +15,7 @@ from mmma.foreign import has_controls
 from mmma.taxonomy import check_choice, suggest
 
 LAYOUT_FILE = 'layout.json'
+_PAIRS = 'flip_pairs', 'limbs'
 _STEPS_PER_PIXEL = 16
 _LIMIT_PX = 32767 / _STEPS_PER_PIXEL
 MAX_SIDE = 2047
@@ -65,6 +66,13 @@ class JointLayout:
         return [(self.names.index(a), self.names.index(b)) for a, b in self.limbs]
 
 
+def _of_fields(fields: Mapping[str, Any]) -> JointLayout:
+    """A layout of its fields as JSON has them; those that are absent are left."""
+    keys = (key for key in _PAIRS if key in fields)
+    pairs = {key: tuple((a, b) for a, b in fields[key]) for key in keys}
+    return JointLayout(**{**fields, **pairs, 'names': tuple(fields['names'])})
+
+
 def read_layout(folder: Path) -> JointLayout:
     """Read ``layout.json`` of a root's ``skeletons`` folder.
 
@@ -77,18 +85,13 @@ def read_layout(folder: Path) -> JointLayout:
     file = Path(folder) / LAYOUT_FILE
     content = read_json(file)
     try:
-        if isinstance(content['joints'], str):
-            named = get_layout(content['joints'])
-            content['joints'] = named.names
-            for key in ('flip_pairs', 'limbs'):
-                content.setdefault(key, getattr(named, key))
-        return JointLayout(
-            names=tuple(content['joints']),
-            flip_pairs=tuple((a, b) for a, b in content['flip_pairs']),
-            limbs=tuple((a, b) for a, b in content['limbs']),
-            extractor=content['extractor'],
-            score_scale=int(content['score_scale']),
-        )
+        names, scale = content['joints'], int(content['score_scale'])
+        if isinstance(names, str):
+            named = get_layout(names)
+            pairs = {key: getattr(named, key) for key in _PAIRS}
+            names, content = named.names, {**pairs, **content}
+        fields = {key: content[key] for key in (*_PAIRS, 'extractor')}
+        return _of_fields({**fields, 'names': names, 'score_scale': scale})
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise ValueError(
             f'{file}: needs joints, flip_pairs, limbs, extractor and score_scale '
@@ -167,15 +170,9 @@ _TABLE = json.loads(
 )
 
 
-def _pairs(table: Mapping[str, Any], key: str) -> tuple[tuple[str, str], ...]:
-    return tuple((a, b) for a, b in table[key])
-
-
 LAYOUTS = {
-    name: JointLayout(
-        tuple(table['joints']), _pairs(table, 'flip_pairs'), _pairs(table, 'limbs')
-    )
-    for name, table in _TABLE['layouts'].items()
+    name: _of_fields({'names': own['joints'], **{key: own[key] for key in _PAIRS}})
+    for name, own in _TABLE['layouts'].items()
 }
 """Layouts by name, in the order of their arrays; ``tables/layouts.json`` has their
 sources. A point that several have has one name."""
@@ -232,11 +229,7 @@ def get_layout(layout: str | JointLayout | Mapping[str, Any]) -> JointLayout:
     try:
         if isinstance(names, str) or {*map(type, names)} - {str}:
             raise TypeError(f'names must be a list of texts, not {names!r}')
-        pairs = {
-            key: tuple(tuple(pair) for pair in layout.get(key, ()))
-            for key in ('flip_pairs', 'limbs')
-        }
-        return JointLayout(**{**layout, **pairs, 'names': tuple(names)})
+        return _of_fields(layout)
     except TypeError as error:
         raise ValueError(f'joint layout: {error}') from None
 

@@ -65,7 +65,6 @@ class Group:
     Attributes:
         origin: The root that is checked, or what it is compared with.
         name: As reports call it.
-        subset: ``train``, ``val`` or ``test``.
         has: What it has of each key of ``WHAT`` that can be compared by name.
         files: Name -> video, of those that exist.
         spans: Name -> start and end in seconds, of clips that are a part of theirs.

@@ -41,12 +41,10 @@ class DatasetInfo:
     """Content of ``dataset.json``.
 
     Attributes:
-        name: Name of the data set.
+        name, source, version: Of the data set; where it comes from; its release.
         label_space: Name of a shipped one, or the object of one's own, as
             ``load_label_space`` takes them.
         simulated: True where no real person is shown; numbers are then marked so.
-        source: Where it comes from.
-        version: Its release.
         packed: What was done to the videos when they were packed, if they were.
         domains: Its domains, in the order of rows and tables; without any, those of
             the label space.

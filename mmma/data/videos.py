@@ -87,12 +87,8 @@ class Video:
     Attributes:
         video: Its name, unique in the file.
         path: File relative to the data root; empty where nothing is rendered.
-        subset: ``train``, ``val`` or ``test``.
-        domain: ``lab``, ``psychiatric``, ``street`` or ``emotion``.
-        subject: Person; empty where unknown.
-        fps: Frames per second.
-        frames: Number of frames.
-        duration: Seconds.
+        subset, domain, subject: The person is empty where unknown.
+        fps, frames, duration: Frames per second, their number, and seconds.
         instances: What happens in it, in the order of the file.
         withheld: True where the file has no ``annotations``: the truth is unknown,
             which differs from a video in which nothing happens.
@@ -121,13 +117,11 @@ def read_det(
     """Read and validate the detection table of a data root, and tell what is odd in it.
 
     Segments are cut to their video; what is no segment in it is left out, and so are
-    videos that cannot be read. ``content`` are the bytes of the file, where they were
-    read.
+    videos that cannot be read. ``content`` is that of the file, where it was read.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: No videos; or most of them are odd, or most segments: the first
-            five are shown.
+        ValueError: No videos; or most of them, or most segments, are odd.
     """
     videos, *odd = scan_det(path, space, content, domains)
     tell(note for own in odd for note in own.notes(hint=CHECK_HINT))
