@@ -23,7 +23,6 @@ SUBSETS = ('train', 'val', 'test')
 LABEL_SPACES = ('mma82', 'ma52')
 BODY_GROUPS = ('taxonomy', 'statistics')
 
-_TABLES = Path(__file__).parent / 'tables'
 _KEYS = (
     *('name', 'bodies', 'actions', 'domains'),
     *('title', 'description', 'source', 'notes'),
@@ -247,7 +246,7 @@ def read_label_space(text: str) -> LabelSpace:
 
 @functools.cache
 def _shipped(name: str, body_groups: str) -> LabelSpace:
-    return _make_space(_read_table(name), body_groups)
+    return _make_space(own_table(name), body_groups)
 
 
 def _make_space(table: Mapping[str, Any], body_groups: str) -> LabelSpace:
@@ -340,10 +339,10 @@ def load_statistics() -> dict[str, Any]:
 
     Source: MMA-82 repository README, June 2026.
     """
-    return _read_table('mma82_statistics')
+    return own_table('mma82_statistics')
 
 
-def _read_table(name: str) -> dict[str, Any]:
-    text = (_TABLES / f'{name}.json').read_text(encoding='utf-8')
-    table: dict[str, Any] = json.loads(text)
-    return table
+def own_table(name: str) -> dict[str, Any]:
+    """Content of a file of ``mmma/tables``."""
+    file = Path(__file__).parent / 'tables' / f'{name}.json'
+    return dict(json.loads(file.read_text(encoding='utf-8')))

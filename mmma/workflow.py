@@ -25,12 +25,12 @@ from mmma.config import config_folders
 from mmma.data.root import DataRoot
 from mmma.evaluation.form import check_value
 from mmma.files import placed, read_json, write_file
-from mmma.taxonomy import check_choice
+from mmma.taxonomy import check_choice, own_table
 
 GROUPS = ('check', 'pack', 'pose', 'probe', 'gctsm', 'posec3d', 'table')
 """What ``--skip`` takes beside the names of single steps."""
 
-_TABLE = read_json(Path(__file__).parent / 'tables' / 'workflow.json')
+_TABLE = own_table('workflow')
 PRESETS: dict[str, dict[str, Any]] = _TABLE['presets']
 
 _SHOW_EVERY_SEC = 30

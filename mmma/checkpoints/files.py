@@ -22,8 +22,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from mmma.files import atomic_write, read_json
+from mmma.files import atomic_write
 from mmma.foreign import first_line, has_controls, parse_json
+from mmma.taxonomy import own_table
 
 _LOOKS = (
     (b'<', ': it is a web page'),
@@ -113,7 +114,7 @@ def to_plain(value: Any, where: str = 'checkpoint') -> Any:
 
 SUFFIX = '.safetensors'
 META_KEY = 'mmma'
-_META = read_json(Path(__file__).parents[1] / 'tables' / 'forms.json')['checkpoint']
+_META = own_table('forms')['checkpoint']
 """Kinds of what a checkpoint tells of itself; of what is not here nothing depends."""
 _KINDS: dict[str, tuple[Any, str]] = {
     **{'text': (str, 'text without controls'), 'int': (int, 'a whole number')},

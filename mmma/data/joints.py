@@ -12,7 +12,7 @@ import numpy as np
 
 from mmma.files import read_json
 from mmma.foreign import has_controls
-from mmma.taxonomy import check_choice, suggest
+from mmma.taxonomy import check_choice, own_table, suggest
 
 LAYOUT_FILE = 'layout.json'
 _PAIRS = 'flip_pairs', 'limbs'
@@ -165,9 +165,7 @@ def decode_joints(
     return keypoints, raw[..., 2] / np.float32(score_scale)
 
 
-_TABLE = json.loads(
-    (Path(__file__).parents[1] / 'tables' / 'layouts.json').read_text(encoding='utf-8')
-)
+_TABLE = own_table('layouts')
 
 
 LAYOUTS = {

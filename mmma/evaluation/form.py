@@ -18,11 +18,11 @@ from mmma.evaluation.recognition import (
     recognition_metrics,
 )
 from mmma.evaluation.rows import ALL_DOMAINS, SCHEMA, present_classes
-from mmma.files import read_json
 from mmma.foreign import has_controls, is_number
 from mmma.protocols import PROTOCOLS
+from mmma.taxonomy import own_table
 
-_FORMS = read_json(Path(__file__).parents[1] / 'tables' / 'forms.json')
+_FORMS = own_table('forms')
 _KINDS = {
     'text': ('text without control characters', lambda v: not has_controls(v)),
     'bool': ('true or false', lambda v: isinstance(v, bool)),

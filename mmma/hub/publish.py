@@ -60,7 +60,7 @@ from mmma.hub.zoo import (
     with_entry,
 )
 from mmma.registry import MODELS, as_data
-from mmma.taxonomy import check_choice, space_of_meta
+from mmma.taxonomy import check_choice, own_table, space_of_meta
 
 PRECISIONS = ('float16', 'float32')
 SIMULATED = '-simulated'
@@ -85,9 +85,7 @@ def publish(
     The same checkpoint gives the same bytes. Results of other weights are removed.
 
     Args:
-        run: From :func:`mmma.hub.published.read_run`.
-        zoo: Folder of published models; made where it is missing.
-        name: In the zoo; None makes one of the config's.
+        name: In the zoo, which is made if needed; None makes one of the config's.
         precision: ``float16`` or ``float32``, of weights with a fractional part.
         force: Replace a published model of that name by other weights.
 
@@ -329,9 +327,7 @@ def _check_weights(
 
 WEIGHTS = 'model.safetensors'
 _TASK_TYPES = {'rec': 'video-classification', 'det': 'temporal-action-detection'}
-_LEVELS = {'action': 'action', 'body': 'body group'}
-_PAGES = Path(__file__).parents[1] / 'tables' / 'pages.json'
-_WORDS = json.loads(_PAGES.read_text('utf-8'))['card']
+_WORDS = own_table('pages')['card']
 
 
 def write_hub_folder(model: ZooFolder, out: Path, force: bool = False) -> list[Path]:
@@ -368,9 +364,7 @@ def _hub_config(model: ZooFolder) -> dict[str, Any]:
         'num_labels': len(labels),
         'id2label': {str(i): name for i, name in enumerate(labels)},
         'label2id': {name: i for i, name in enumerate(labels)},
-        'bodies': meta.get('bodies'),
-        'body_of': meta.get('body_of'),
-        'calibration': meta.get('calibration'),
+        **{key: meta.get(key) for key in ('bodies', 'body_of', 'calibration')},
         'torch_dtype': meta.get('precision'),
         'mmma_version': meta.get('mmma_version'),
         'mmma_config': json_config(cfg),
@@ -429,13 +423,14 @@ def _evaluations(model: ZooFolder) -> Iterator[dict[str, Any]]:
 def metric_name(key: str) -> tuple[str, str]:
     """Type and name of a metric: ``accuracy``, ``action Top-1``."""
     level, _, what = key.partition('/')
+    level = 'body group' if level == 'body' else level
     if what.startswith('mAP'):
         threshold = what.partition('@')[2]
         at = f' at tIoU {threshold}' if threshold else ', mean of tIoU 0.1 to 0.9'
-        return 'mean_average_precision', f'{_LEVELS[level]} mAP{at}'
+        return 'mean_average_precision', f'{level} mAP{at}'
     if what in METRICS and METRICS[what].hub:
         kind, name = METRICS[what].hub
-        return kind, f'{_LEVELS[level]} {name}'
+        return kind, f'{level} {name}'
     means = {'F1_mean': ('f1', 'mean of four F1'), 'AVG': ('mean_average_precision',)}
     kind, *name = means.get(key, (key.lower(),))
     return kind, name[0] if name else key
@@ -443,38 +438,25 @@ def metric_name(key: str) -> tuple[str, str]:
 
 def _text(model: ZooFolder, config: str) -> Iterator[str]:
     meta, data = model.meta, model.meta['data']
-    protocol = meta['protocol']['name']
-    yield f'# {model.name}\n'
-    if data.get('simulated'):
-        yield from _WORDS['simulated']
-    size = f'{meta["parameters"]:,} parameters, {meta["precision"]}'
-    yield (
-        f'{TASKS[model.cfg["task"]]} of micro-actions: {len(meta["classes"])} classes '
-        f'of {display_name(meta["label_space"])}, in the order of `id2label`. '
-        f'`{model.cfg["model"]["type"]}`, {size}, from the config `{config}` of mmma.\n'
-    )
-    yield '## Training\n'
-    name = markdown(data.get('name'))
-    yield f'- Data: {name}, fingerprint `{str(data["fingerprint"])[:8]}`'
-    if data.get('incomplete'):
-        told = markdown('; '.join(data['incomplete']))
-        yield f'- Not all source videos could be had: {told}'
-    yield f'- Protocol: {protocol}. {_WORDS["protocols"][protocol]}'
-    domains = markdown(', '.join(meta.get('seen_domains') or ['unknown']))
-    yield f'- Domains seen: {domains}'
-    yield f'- Started from: {markdown(meta.get("pretrain_data") or "unknown")}'
-    yield f'- Epochs: {meta.get("epoch", "unknown")}'
-    told = described(read_calibration(meta, model.cfg['task']))
-    yield f'- {markdown(told[0].upper() + told[1:])}\n'
-    yield '## Use\n'
-    yield '```bash'
-    yield f'python tools/test.py {config} {WEIGHTS} --data-root DATA'
-    yield '```\n'
-    yield (
-        'Run it in a checkout of mmma, with the path of the file. The weights are '
-        'safetensors: nothing in them is run.\n'
-    )
-    yield f'SHA-256 of `{WEIGHTS}`: `{model.sha256}`\n'
+    lost = markdown('; '.join(data.get('incomplete') or ()))
+    how = described(read_calibration(meta, model.cfg['task']))
+    told = {
+        'model': model,
+        'config': config,
+        'file': WEIGHTS,
+        'task': TASKS[model.cfg['task']],
+        'classes': len(meta['classes']),
+        'space': display_name(meta['label_space']),
+        'simulated': _WORDS['simulated'] if data.get('simulated') else '',
+        'incomplete': _WORDS['incomplete'].format(lost) if lost else '',
+        'about': _WORDS['protocols'][meta['protocol']['name']],
+        'data': markdown(data.get('name')),
+        'domains': markdown(', '.join(meta.get('seen_domains') or ['unknown'])),
+        'start': markdown(meta.get('pretrain_data') or 'unknown'),
+        'epoch': meta.get('epoch', 'unknown'),
+        'calibration': markdown(how[0].upper() + how[1:]),
+    }
+    yield from (line.format(**told) for line in _WORDS['text'])
     tables: dict[str, list[Any]] = {}
     for file, *row in measured_places(model):
         tables.setdefault(file, []).append(row)

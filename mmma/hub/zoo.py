@@ -28,10 +28,10 @@ from mmma.checkpoints.download import BAD, check_name, file_name, hash_in_name
 from mmma.checkpoints.files import last_checkpoint, mismatch
 from mmma.config import config_folders
 from mmma.evaluation.form import check_value
-from mmma.files import read_json, read_text
+from mmma.files import read_text
 from mmma.foreign import first_line, has_controls, naming
 from mmma.protocols import PROTOCOLS
-from mmma.taxonomy import suggest
+from mmma.taxonomy import own_table, suggest
 
 INDEX = 'model-index.yml'
 KINDS = ('ours', 'upstream')
@@ -42,9 +42,8 @@ _SUFFIXES = ('.pth', '.pt', '.ckpt', '.bin', '.safetensors')
 _FOLDER = 'configs/metafiles'
 _LEAVES = 'configs/recog'
 _DETECTORS = 'configs/det'
-_TABLES = Path(__file__).parents[1] / 'tables'
-_WORDS = read_json(_TABLES / 'pages.json')['metafile']
-_ENTRY = read_json(_TABLES / 'forms.json')['metafile']
+_WORDS = own_table('pages')['metafile']
+_ENTRY = own_table('forms')['metafile']
 
 
 def method_of(recipe: str) -> str:

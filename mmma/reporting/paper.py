@@ -4,12 +4,10 @@ Rows of the paper are rows of their own: they enter no mean, no interval and no 
 """
 
 import functools
-import json
 import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from mmma.evaluation.bootstrap import spread
@@ -36,9 +34,8 @@ from mmma.reporting.table import (
     result_notes,
     setting_title,
 )
-from mmma.taxonomy import DOMAINS, SUBSETS, load_label_space
+from mmma.taxonomy import DOMAINS, SUBSETS, load_label_space, own_table
 
-_FILE = Path(__file__).parents[1] / 'tables' / 'mma82_published.json'
 _PUBLISHED = {
     ('rec', 'indomain'): 'indomain',
     ('rec', 'crossdomain'): 'cross_domain',
@@ -59,8 +56,7 @@ def load_published() -> dict[str, Any]:
 
     Source: arXiv 2606.14096, as shown on its project page.
     """
-    content: dict[str, Any] = json.loads(_FILE.read_text(encoding='utf-8'))
-    return content
+    return own_table('mma82_published')
 
 
 @dataclass(frozen=True)

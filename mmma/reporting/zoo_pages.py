@@ -4,13 +4,12 @@ import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from mmma.checkpoints.download import file_name
 from mmma.evaluation.bootstrap import FEW_UNITS, coverage
 from mmma.evaluation.recognition import metric_columns
-from mmma.files import read_json
 from mmma.foreign import markdown
 from mmma.reporting.paper import (
     Row,
@@ -23,7 +22,7 @@ from mmma.reporting.paper import (
 from mmma.reporting.results import check_comparable
 from mmma.reporting.table import COLUMNS, Table
 from mmma.reporting.zoo_results import Checkpoint, Method, task_of
-from mmma.taxonomy import SUBSETS
+from mmma.taxonomy import SUBSETS, own_table
 
 PAGE = 'model_zoo.md'
 PAGES = 'docs/zoo'
@@ -38,7 +37,7 @@ _SUSPECT = '†'
 _SHOWN = 60
 _UP = '../../'
 _TASKS = {'rec': 'recognition', 'det': 'detection'}
-_WORDS = read_json(Path(__file__).parents[1] / 'tables' / 'pages.json')['zoo']
+_WORDS = own_table('pages')['zoo']
 
 
 def zoo_pages(methods: Sequence[Method]) -> dict[str, str]:
