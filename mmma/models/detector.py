@@ -117,12 +117,10 @@ class SegmentDetector(BaseModel):
         inputs: Tensor | Sequence[Tensor],
         samples: Sequence[SegmentSample] | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Levels (N, C, P_l) of a batch and their masks (N, P_l).
+        """Levels (N, C, P_l) of a batch, or its windows one by one; masks (N, P_l).
 
-        Args:
-            inputs: A batch, or its windows one by one.
-            samples: With ``positions`` and ``valid``; None takes the features as they
-                are and all as existing.
+        Samples have ``positions`` and ``valid``; without them features are taken as
+        they are, and all as existing.
 
         Raises:
             ValueError: Features of another shape than ``pooling`` says, or windows of

@@ -95,24 +95,16 @@ HAND_START = joint_pair('hand_root')
 class Build:
     """Bone lengths and sizes of one person, metres or factors of an average person.
 
+    Those of ``build`` in ``figures.json``, and ``scale``, the factor of the height.
+
     Source: segment lengths as shares of height, Drillis and Contini 1966, rounded.
     """
 
     def __init__(self, subject: Subject) -> None:
-        self.scale = u = subject.height / REFERENCE_HEIGHT
-        self.thigh = self.shank = 0.415 * u * subject.legs
-        self.ankle = 0.08 * u  # above the floor
-        self.hip = 0.085 * u * subject.hips  # half the distance of the hips
-        self.waist = 0.11 * u  # from the pelvis
-        self.back = 0.36 * u  # waist to the base of the neck
-        self.neck = 0.075 * u  # to the skull's joint
-        self.skull = 0.115 * u * subject.head  # its joint to the centre of the head
-        self.shoulder = 0.185 * u * subject.shoulders  # from the base of the neck
-        self.upper_arm = 0.285 * u * subject.arms
-        self.forearm = 0.255 * u * subject.arms
-        self.hand = u * subject.arms
-        self.head = u * subject.head
-        self.girth = u * subject.girth
+        self.scale = subject.height / REFERENCE_HEIGHT
+        for name, (length, factor) in _FIGURES['build'].items():
+            own = getattr(subject, factor) if factor else 1.0
+            setattr(self, name, length * self.scale * own)
 
 
 @dataclass

@@ -32,10 +32,8 @@ class ClipRandAugment(BaseTransform):
     looked at here: statistics of single frames would make still clips flicker.
 
     Changes ``imgs``: a list of T arrays (H, W, 3) or an array (T, H, W, 3), uint8 RGB;
-    what comes out has the same form. Use it after a resize, for speed.
-
-    Args:
-        num_ops: Operations drawn per clip, with replacement.
+    what comes out has the same form. Use it after a resize, for speed. ``num_ops``
+    operations are drawn per clip, with replacement.
 
     Raises:
         ValueError: A negative number; frames that are not uint8 RGB.
@@ -306,9 +304,7 @@ class SkeletonCrop(BaseTransform):
 
     Cuts the picture below a random height between the hips' and the lowest joint's,
     so that a model learns to do without legs; joints below it become missing.
-
-    Args:
-        prob: How often.
+    ``prob`` is how often.
     """
 
     def __init__(self, prob: float = 0.2) -> None:
