@@ -65,7 +65,7 @@ def convert_events(kind: str, source: Path, out: Path, options: Options) -> Conv
     keys = 'action_names', 'subsets', 'subjects', 'simulated', 'tiers'
     mapping = UserMapping.read(given, *keys, label_space=options.label_space)
     if given == kept:
-        conversion.notices.append(f'{kept} is used; --mapping goes before it')
+        conversion.note(f'{kept} is used; --mapping goes before it')
     more: dict[str, Any] = {}
     if FORMATS[kind] == 'timelines' and options.fps:
         more['fps'] = options.fps
@@ -74,7 +74,7 @@ def convert_events(kind: str, source: Path, out: Path, options: Options) -> Conv
     recordings = format_function('read', kind)(source, **more)
     if not recordings:
         raise ValueError(f'{source}: no video with annotations is in it')
-    recordings = _take_tiers(recordings, mapping.tiers, conversion.notices, source)
+    recordings = _take_tiers(recordings, mapping.tiers, conversion)
     recordings, told = _take_subsets(recordings, source)
     space, recordings = _resolve(recordings, mapping, conversion)
     facts = {r.name: _facts(r, conversion, tree) for r in recordings}
@@ -98,9 +98,7 @@ def convert_events(kind: str, source: Path, out: Path, options: Options) -> Conv
     if not conversion.videos:
         raise ValueError(f'{source}: no video is left to convert')
     groups = f', {space.num_bodies} groups' if space.bodies else ''
-    conversion.notices.append(
-        f'label space {space.name}: {space.num_actions} actions{groups}'
-    )
+    conversion.note(f'label space {space.name}: {space.num_actions} actions{groups}')
     marked = any(r.annotator.startswith(SIMULATED) for r in recordings)
     order = [*space.domains, *mapping.domains.values()]
     used = dict.fromkeys(video.domain for video in conversion.videos)
@@ -136,17 +134,15 @@ def _people(recording: Recording, mapping: UserMapping) -> list[str]:
 
 
 def _take_tiers(
-    recordings: Sequence[Recording],
-    tiers: Mapping[str, str],
-    notices: list[str],
-    source: Path,
+    recordings: Sequence[Recording], tiers: Mapping[str, str], conversion: Conversion
 ) -> list[Recording]:
     """Recordings with our names of tiers; '' leaves one out, ``*`` is all others."""
     left, rest = Counter[str](), tiers.get('*')
     seen = {event.tier for recording in recordings for event in recording.events}
     for name in tiers.keys() - seen - {'*'}:
         there = ', '.join(sorted(seen))
-        raise ValueError(f'{source}: no events on a tier {name!r}; there are: {there}')
+        text = f'no events on a tier {name!r}; there are: {there}'
+        raise ValueError(f'{conversion.tree.path}: {text}')
 
     def named(event: Event) -> Event | None:
         tier = tiers.get(event.tier, event.tier if rest is None else rest)
@@ -156,7 +152,8 @@ def _take_tiers(
         return None
 
     kept = change_events(recordings, named)
-    notices += [f'tier {t!r}: {n} events left out, as asked' for t, n in left.items()]
+    for tier, number in left.items():
+        conversion.note(f'tier {tier!r}: {number} events left out, as asked')
     return kept
 
 
@@ -177,9 +174,7 @@ def _take_subsets(
 
 
 def _resolve(
-    recordings: Sequence[Recording],
-    mapping: UserMapping,
-    conversion: Conversion,
+    recordings: Sequence[Recording], mapping: UserMapping, conversion: Conversion
 ) -> tuple[LabelSpace, list[Recording]]:
     """Label space of events, and the events with its names, in one spelling.
 
@@ -193,21 +188,18 @@ def _resolve(
     else:
         pairs = [(names.get(e.label, e.label), e.tier) for r in clean for e in r.events]
         space = space_of(pairs, conversion.tree.path)
-        odd = counts.keys() - {*space.actions, ''}
-        conversion.notices += [
-            f'{label!r} is taken for the label that differs in case or spaces alone'
-            for label in sorted(odd)
-        ]
+        same = 'is taken for the label that differs in case or spaces alone'
+        for label in sorted(counts.keys() - {*space.actions, ''}):
+            conversion.note(f'{label!r} {same}')
     own = replace(mapping, label_space=space.plain())
     found = [(r.name, e.label) for r in clean for e in r.events if e.label]
     _, ours = resolve_labels(found, None, own, conversion.tree.path)
     empty = sum(not e.label for r in clean for e in r.events)
     left = Counter(label for _, label in found if not ours[label])
-    conversion.notices += [
-        f'{label!r}: {count} events left out, as asked' for label, count in left.items()
-    ]
+    for label, number in left.items():
+        conversion.note(f'{label!r}: {number} events left out, as asked')
     if empty:
-        conversion.notices.append(f'{empty} events without a label are left out')
+        conversion.note(f'{empty} events without a label are left out')
 
     def renamed(event: Event) -> Event | None:
         label = ours.get(event.label)
@@ -265,9 +257,8 @@ def space_of(pairs: Iterable[tuple[str, str]], source: Path) -> LabelSpace:
         for key, name in sorted(names.items(), key=lambda item: item[1])
     ]
     bodies = {'bodies': sorted(groups)} if grouped else {}
-    return load_label_space(
-        {'name': f'{source.stem}-labels', **bodies, 'actions': actions}
-    )
+    table = {'name': f'{source.stem}-labels', **bodies, 'actions': actions}
+    return load_label_space(table)
 
 
 def _facts(
@@ -470,12 +461,8 @@ def root_mapping(source: Path) -> tuple[str, str] | None:
     if not (root := root_at(source)):
         return None
     videos = root.read_det()
-    content = {
-        'label_space': root.label_space().plain(),
-        'simulated': root.info.simulated,
-        **{
-            f'{key}s': {video.video: getattr(video, key) for video in videos}
-            for key in ('subset', 'subject', 'domain')
-        },
-    }
+    space, simulated = root.label_space().plain(), root.info.simulated
+    content = {'label_space': space, 'simulated': simulated}
+    for key in ('subset', 'subject', 'domain'):
+        content[f'{key}s'] = {video.video: getattr(video, key) for video in videos}
     return MAPPING_NAME, json.dumps(content, indent=1, ensure_ascii=False) + '\n'

@@ -107,10 +107,8 @@ def convert_detection(
     if has_rates and options.fps:
         notices.append('videos with their own fps or frames: --fps is not for them')
     left_out = Counter(str(label) for _, label in found if not names[_key(label)])
-    notices += [
-        f'{label!r}: {count} annotations left out, as asked'
-        for label, count in left_out.items()
-    ]
+    asked = 'annotations left out, as asked'
+    notices += [f'{label!r}: {count} {asked}' for label, count in left_out.items()]
     notices += [
         f'{subset}: no video has annotations, so the truth is withheld'
         for subset in sorted({entry['subset'] for entry in videos.values()} - {*counts})

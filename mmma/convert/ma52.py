@@ -61,7 +61,7 @@ def convert_mma52(source: Path, out: Path, options: Options) -> Conversion:
         made_up = is_placeholder(rows, [str(row.label) for row in rows])
         conversion.labels |= set() if made_up else {row.label for row in rows}
         if made_up:
-            conversion.notices.append(
+            conversion.note(
                 f'{path.name}: made-up instances, frames {rows[0].start_frame} to '
                 f'{rows[0].end_frame} in each video and classes counting up, so the '
                 f'truth of its {len(rows)} videos is withheld'
@@ -117,7 +117,7 @@ def _tables(
         if path is not None:
             yield subset, path
         else:
-            conversion.notices.append(f'no {names[subset]}: no {subset} {items}')
+            conversion.note(f'no {names[subset]}: no {subset} {items}')
 
 
 def _read_list(
@@ -144,9 +144,7 @@ def _read_list(
     conversion.notices += odd.notes(conversion.options.strict)
     withheld = subset == 'test' and not any(label for _, _, label in rows)
     if withheld:
-        conversion.notices.append(
-            f'{path.name}: every label is 0, so the truth is withheld'
-        )
+        conversion.note(f'{path.name}: every label is 0, so the truth is withheld')
     clips = []
     for line, name, label in rows:
         clip, suffix = split_name(name)

@@ -105,9 +105,8 @@ def _check_table(task: str, table: dict[str, Any]) -> None:
     if not all(isinstance(column, (str, int)) for column in columns):
         raise ValueError(f'{task}: columns are texts, not {columns!r}')
     if header != isinstance(columns, dict):
-        raise ValueError(
-            f'{task}: columns must be an object with header true, a list without'
-        )
+        what = 'columns must be an object with header true, a list without'
+        raise ValueError(f'{task}: {what}')
     if len(table['delimiter']) != 1:
         raise ValueError(f'{task}: delimiter must be one character')
     table['width'] = None if header else len(columns)
@@ -234,22 +233,18 @@ def convert_mma82(source: Path, out: Path, options: Options) -> Conversion:
     for task, tables in found.items():
         if not tables:
             wanted = ', '.join(mapping[task]['files'])
-            conversion.notices.append(
-                f'no {TASK_NAMES[task]} tables: looked for {wanted}'
-            )
+            conversion.note(f'no {TASK_NAMES[task]} tables: looked for {wanted}')
     for path, told in found['rec']:
         release.add_clips(path, told)
     for path, told in found['det']:
         release.add_videos(path, told)
-    clips = conversion.clips
-    names = {(clip.domain, clip.subset, clip.clip) for clip in clips}
-    if len({clip.clip for clip in clips}) < len(names):
-        conversion.notices.append(
+    names = {(c.clip, f'{c.domain}_{c.subset}_{c.clip}') for c in conversion.clips}
+    if len({name for name, _ in names}) < len(names):
+        conversion.note(
             'clip names repeat, so all of them got domain and subset in front'
         )
         conversion.clips = [
-            replace(clip, clip=f'{clip.domain}_{clip.subset}_{clip.clip}')
-            for clip in clips
+            replace(c, clip=f'{c.domain}_{c.subset}_{c.clip}') for c in conversion.clips
         ]
     conversion.notices += _skipped(tree, mapping)
     info = DatasetInfo('mma82', 'mma82', False, 'lpynow/MMA-82, Hugging Face hub')
@@ -326,7 +321,7 @@ class Release:
         odd = OddEntries(file, 'rows left out')
         rows = read_rows(odd, self.mapping, 'rec')
         if told.get('subset') == 'test' and all(r['action'] == '0' for _, r in rows):
-            self.conversion.notices.append(
+            self.conversion.note(
                 f'{path}: every label is 0, so the truth is taken as withheld'
             )
             rows = [(line, {**row, 'action': ''}) for line, row in rows]
@@ -339,7 +334,7 @@ class Release:
                 odd.add(line, row.get('path', ''), str(error))
         self.conversion.notices += odd.notes(self.conversion.options.strict)
         if repeated := clips.count(None):
-            self.conversion.notices.append(
+            self.conversion.note(
                 f'{path}: {repeated} rows with the span and the action of another are '
                 'left out'
             )
@@ -362,7 +357,7 @@ class Release:
                 clip, cut = replace(clip, start_sec=None, end_sec=None), cut + 1
             kept.append(clip)
         if cut:
-            self.conversion.notices.append(
+            self.conversion.note(
                 f'{table}: {cut} clips have a file of their own, so the times of their '
                 'source videos are left out'
             )
@@ -393,17 +388,9 @@ class Release:
                 return None
             actions.append(action)
             clip += f'_{len(actions)}' * (len(actions) > 1)
-        return Clip(
-            clip=clip,
-            **place,
-            action=action,
-            body=self.label('body', row.get('body', '')),
-            emotion=row.get('emotion', ''),
-            source_video=source,
-            start_sec=start_sec,
-            end_sec=end_sec,
-            line=line,
-        )
+        body = self.label('body', row.get('body', ''))
+        rest = row.get('emotion', ''), source, start_sec, end_sec, line
+        return Clip(clip, *place.values(), action, body, *rest)
 
     def add_videos(self, path: PurePosixPath, told: Mapping[str, str]) -> None:
         """Add the videos of a detection table."""
@@ -425,7 +412,7 @@ class Release:
         self.conversion.notices += odd.notes(self.conversion.options.strict)
         made_up = is_placeholder(rows, [text['action'] for text in texts.values()])
         if made_up:
-            self.conversion.notices.append(
+            self.conversion.note(
                 f'{path}: made-up instances, the same frames in each video, so the '
                 f'truth of its {len(rows)} videos is withheld'
             )

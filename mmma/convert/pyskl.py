@@ -330,16 +330,9 @@ def _checked(row: Any) -> dict[str, Any]:
     # Bad ones are missing; detectors give scores a little above 1.
     score = np.where(bad, 0, score.clip(0, 1)).astype(np.float32)
     keypoint = np.where(score[..., None] > 0, keypoint, 0)
-    return dict(
-        frame_dir=name,
-        label=label,
-        img_shape=tuple(shape),
-        keypoint=keypoint,
-        keypoint_score=score,
-        repaired=repaired,
-        scaled=scaled,
-        unscored=unscored,
-    )
+    facts = dict(frame_dir=name, label=label, img_shape=tuple(shape))
+    changes = dict(repaired=repaired, scaled=scaled, unscored=unscored)
+    return dict(**facts, keypoint=keypoint, keypoint_score=score, **changes)
 
 
 def convert_pyskl(source: Path, out: Path, options: Options) -> Conversion:

@@ -387,6 +387,10 @@ class Conversion:
         self.placed = 0
         self.notices: list[str] = []
 
+    def note(self, text: str) -> None:
+        """Add to the notices."""
+        self.notices.append(text)
+
     def add_video(self, found: PurePosixPath | None, path: str) -> str:
         """Settle a video's path in the new root: it has the suffix of the file found.
 
@@ -446,18 +450,18 @@ class Conversion:
             left = [str(file) for file in left if named.isdisjoint((file, top / file))]
             if left and (named or self.absent):  # a pickle of skeletons names no files
                 more = ', ...' if len(left) > SHOWN else ''
-                self.notices.append(
+                self.note(
                     f'{len(left)} videos in {tree} that no table mentions are left '
                     f'out: {", ".join(left[:SHOWN])}{more}'
                 )
             if links := [link for tree in self.trees for link in tree.links]:
-                self.notices.append(
+                self.note(
                     f'{len(links)} links to folders were not followed: '
                     f'{", ".join(sorted(links)[:SHOWN])}; give --follow-links if you '
                     'made them'
                 )
             if self.absent:
-                self.notices.append(
+                self.note(
                     f'{len(self.absent)} videos are not in place: put them where the '
                     f'tables expect them, such as {out / min(self.absent)}'
                 )
@@ -470,7 +474,7 @@ class Conversion:
             if (out / INFO_FILE).exists():  # else they mark it as unfinished
                 shutil.rmtree(drafts, ignore_errors=True)
         if (out / 'skeletons').is_dir():
-            self.notices.append(
+            self.note(
                 f'{out / "skeletons"} was there before and is left; check.py tells '
                 'whether it fits these tables'
             )
@@ -535,7 +539,7 @@ class Conversion:
                 writer.writerow([*key, clips[path], videos[path]])
         first, *_ = self.missing
         asked = self.options.sources or 'no folder (--sources)'
-        self.notices.append(
+        self.note(
             f'{len(self.missing)} source videos, such as {first[0]} of {first[1]}, are '
             f'in neither {self.tree.path} nor {asked}: {MISSING_FILE} lists them. '
             'Their rows stay in the tables, are left out of training and test while '

@@ -32,7 +32,7 @@ from mmma.video import VIDEO_SUFFIXES, probe_video
 
 Json = Mapping[str, Any]
 Found = Iterable[Recording]
-_NOTES = ('subject', 'text', 'tier')
+NOTES = ('subject', 'text', 'tier')
 
 
 def frames_of(start_sec: float, end_sec: float, fps: float) -> tuple[int, int]:
@@ -85,7 +85,7 @@ def make_event(times: Any, label: Any, score: Any, notes: Mapping[str, Any]) -> 
         raise ValueError(f'label {label!r}: must be a name')
     if score is not None and not (is_number(score) and 0 <= score <= 1):
         raise ValueError(f'score {score!r}: must be from 0 to 1')
-    subject, text, tier = (str(notes.get(key) or '') for key in _NOTES)
+    subject, text, tier = (str(notes.get(key) or '') for key in NOTES)
     return Event(start_sec, end_sec, label, subject, score, text, tier)
 
 
@@ -327,5 +327,5 @@ def _read_detection(item: Json, classes: Any, fps: Any, left: Counter[str]) -> E
     else:
         times = seconds_between(*item['support'], fps)
     label = classes[label] if isinstance(label, int) else label
-    left.update(f'attributes {key!r}' for key in notes.keys() - {*_NOTES})
+    left.update(f'attributes {key!r}' for key in notes.keys() - {*NOTES})
     return make_event(times, label, item.get('confidence'), notes)

@@ -376,10 +376,8 @@ class SkeletonWriter(ArrayWriter):
         Raises:
             ValueError: As ``encode_joints`` and ``append_encoded``.
         """
-        try:
+        with naming(f'skeleton of {name!r}'):
             encoded = encode_joints(keypoints, scores, self._score_scale)
-        except ValueError as error:
-            raise ValueError(f'skeleton of {name!r}: {error}') from None
         self.append_encoded(name, encoded, fps, width, height)
 
     def append_encoded(

@@ -16,12 +16,7 @@ from mmma.data.clips import Clip, body_map, name_parts, read_rec
 from mmma.data.videos import Video, read_det
 from mmma.files import atomic_write, leaves_root, read_json, read_table
 from mmma.foreign import control_faults, has_controls, naming
-from mmma.taxonomy import (
-    LABEL_SPACES,
-    LabelSpace,
-    check_choice,
-    load_label_space,
-)
+from mmma.taxonomy import LABEL_SPACES, LabelSpace, check_choice, load_label_space
 
 INFO_FILE, REC_FILE, DET_FILE = 'dataset.json', 'rec.csv', 'det.json'
 MISSING_FILE = 'missing_sources.csv'
@@ -129,13 +124,9 @@ class DataRoot:
         return (self.path / 'skeletons' / f'{task}.npy').is_file()
 
     def read_rec(self, body_groups: str = 'taxonomy') -> list[Clip]:
-        """Rows of ``rec.csv`` that are :meth:`there`; read once, until it changes.
+        """Rows of ``rec.csv`` as :meth:`read_det` has those of its table.
 
         The body groups that it leaves empty are as in ``load_label_space``.
-
-        Raises:
-            FileNotFoundError: The root has no such table.
-            ValueError: Bad rows.
         """
         return self.there(self._table('rec', body_groups))
 
@@ -144,7 +135,7 @@ class DataRoot:
 
         Raises:
             FileNotFoundError: The root has no such table.
-            ValueError: Bad entries.
+            ValueError: Bad rows.
         """
         return self.there(self._table('det'))
 

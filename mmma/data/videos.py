@@ -206,7 +206,7 @@ def parse_video(
         errors = [f'annotations must be a list, not {annotations!r}']
     else:
         errors = list(_root_faults(name, entry, domains) if of_root else _faults(entry))
-        errors = errors or _contradictions(entry)
+        errors = errors or list(_contradictions(entry))
         texts = {key: entry.get(key) for key in ('subset', 'path', 'domain', 'subject')}
         errors += control_faults({'its name': name, **texts})
     if errors:
@@ -227,19 +227,10 @@ def parse_video(
             segments.doubtful |= isinstance(error, IndexOutsideError)
         if beyond_sec > END_TOLERANCE_SEC:
             segments.add(line, name, f'annotation {i}: {fault}')
-    return Video(
-        video=name,
-        path=str(entry.get('path') or ''),
-        subset=entry['subset'],
-        domain=str(entry.get('domain') or ''),
-        subject=str(subject if of_root else subject or ''),
-        fps=fps,
-        frames=int(frames) if is_number(frames) else 0,
-        duration=duration,
-        instances=tuple(instances),
-        withheld=annotations is None,
-        line=line,
-    )
+    path, domain = (str(entry.get(key) or '') for key in ('path', 'domain'))
+    place = path, entry['subset'], domain, str(subject if of_root else subject or '')
+    size = fps, int(frames) if is_number(frames) else 0, duration
+    return Video(name, *place, *size, tuple(instances), annotations is None, line)
 
 
 def _root_faults(
@@ -272,19 +263,18 @@ def _faults(entry: dict[str, Any]) -> Iterator[str]:
         yield f'duration {duration!r}: must be seconds above 0'
 
 
-def _contradictions(entry: dict[str, Any]) -> list[str]:
+def _contradictions(entry: dict[str, Any]) -> Iterator[str]:
     """A sentence where rate, frames and duration are there and cannot all be true."""
     facts: Any = [entry.get(key) for key in ('fps', 'frames', 'duration')]
     fps, frames, duration = facts
-    if not all(is_number(n) and n > 0 for n in (fps, frames, duration)):
-        return []
+    if not all(is_number(n) and n > 0 for n in facts):
+        return
     length = frames / fps
-    if abs(length - duration) <= max(_SPREAD * duration, _SPREAD_SEC):
-        return []
-    return [
-        f'frames {frames} / fps {fps:g} is {length:g} s, but duration says '
-        f'{duration:g} s: put right what is wrong'
-    ]
+    if abs(length - duration) > max(_SPREAD * duration, _SPREAD_SEC):
+        yield (
+            f'frames {frames} / fps {fps:g} is {length:g} s, but duration says '
+            f'{duration:g} s: put right what is wrong'
+        )
 
 
 def _instance(
@@ -389,14 +379,12 @@ def _entry(video: Video, space: LabelSpace) -> dict[str, Any]:
     columns = 'path', 'subset', 'domain', 'subject', 'fps', 'frames', 'duration'
     entry = {column: getattr(video, column) for column in columns}
     if not video.withheld:
-        entry['annotations'] = [
-            {
-                'segment': [one.start_sec, one.end_sec],
-                'label': space.actions[one.label],
-                **{k: v for k in _EXTRAS if (v := getattr(one, k)) or type(v) is float},
-            }
-            for one in video.instances
-        ]
+        entry['annotations'] = []
+        for one in video.instances:
+            segment, label = [one.start_sec, one.end_sec], space.actions[one.label]
+            told = {k: getattr(one, k) for k in _EXTRAS}
+            told = {k: v for k, v in told.items() if v or type(v) is float}
+            entry['annotations'].append({'segment': segment, 'label': label, **told})
     return entry
 
 
