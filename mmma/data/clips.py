@@ -114,24 +114,14 @@ def span_frames(
     return first, stop, min(span[1], duration_sec)
 
 
-def read_rec(
-    path: Path,
-    space: LabelSpace,
-    content: bytes | None = None,
-    domains: Sequence[str] = DOMAINS,
-) -> list[Clip]:
-    """Read and validate a recognition table, and tell what is odd in it.
-
-    A row that cannot be read is left out, and so are further rows of a clip. A body
-    group other than that of most rows of its action is replaced by it. An empty one is
-    filled from other rows of the same action, then from ``space``. ``content`` is that
-    of the file, where it was read.
+def read_rec(path: Path, space: LabelSpace, *more: Any) -> list[Clip]:
+    """Read a recognition table by :func:`scan_rec`, and tell what is odd in it.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: No rows, or most are odd.
     """
-    clips, odd = scan_rec(path, space, content, domains)
+    clips, odd = scan_rec(path, space, *more)
     tell(odd.notes(hint=CHECK_HINT))
     return clips
 
@@ -142,7 +132,13 @@ def scan_rec(
     content: bytes | None = None,
     domains: Sequence[str] = DOMAINS,
 ) -> tuple[list[Clip], OddEntries]:
-    """Good rows of a table that :func:`read_rec` takes, and odd ones in its order."""
+    """Good rows of a recognition table, and odd ones, both in its order.
+
+    A row that cannot be read is left out, and so are further rows of a clip. A body
+    group other than that of most rows of its action is replaced by it; one left empty
+    is filled from other rows of the same action, then from ``space``. ``content`` are
+    the bytes of the file, where they were read.
+    """
     path = Path(path)
     header, rows = read_table(path, content, numbers=OPTIONAL)
     scan = _Scan(path, space, domains)
@@ -162,19 +158,16 @@ def write_rec(path: Path, clips: Iterable[Clip], space: LabelSpace) -> None:
     A body group of None stays empty, so that the reader fills it from its label space.
     """
     clips = list(clips)
-    optional = [
-        c for c in OPTIONAL if any(getattr(k, c) not in ('', None) for k in clips)
-    ]
+    columns = list(REQUIRED if space.bodies else REQUIRED[:-1])
+    columns += [c for c in OPTIONAL if any(vars(k)[c] not in ('', None) for k in clips)]
     with atomic_write(Path(path)) as file:
         writer = csv.writer(file, lineterminator='\n')
-        grouped = bool(space.bodies)  # else there is no column of groups
-        writer.writerow([*(REQUIRED if grouped else REQUIRED[:-1]), *optional])
+        writer.writerow(columns)
         for clip in clips:
             action = '' if clip.action is None else space.actions[clip.action]
             body = '' if clip.body is None else space.bodies[clip.body]
-            fixed = [clip.clip, clip.path, clip.subset, clip.domain, clip.subject]
-            more = [getattr(clip, column) for column in optional]
-            writer.writerow([*fixed, action, *([body] if grouped else []), *more])
+            row = vars(clip) | {'action': action, 'body': body}
+            writer.writerow([row[column] for column in columns])
 
 
 def body_map(clips: Iterable[Clip], space: LabelSpace) -> LabelSpace:
@@ -212,8 +205,7 @@ class _Scan:
     def header(self, columns: list[str]) -> bool:
         """Take the first row; False if the rest cannot be understood."""
         known = REQUIRED + OPTIONAL
-        found = len(self.odd.problems)
-        self._columns = columns
+        found, self._columns = len(self.odd.problems), columns
         if not columns:
             wanted = ','.join(REQUIRED)
             self.odd.add(1, '', f'empty file; the first line must be {wanted}')
@@ -234,32 +226,18 @@ class _Scan:
         self.odd.total += 1
         row = dict(zip(self._columns, values, strict=False))
         row.update({k: normalize('NFC', row.get(k, '')) for k in ('clip', 'domain')})
-        name = row['clip']
+        name, errors = row['clip'], []
         if len(values) != len(self._columns):
             counts = f'{len(values)} fields, the header has {len(self._columns)}'
             self.odd.add(line, name, counts)
             return
-        errors: list[str] = []
-        fields = self._fields(row, line, errors)
-        if name in self._lines:
-            errors.append(f'duplicate clip (first in line {self._lines[name]})')
-        if errors:
-            self.odd.add(line, name, '; '.join(errors))
-            return
-        self._lines[name] = line
-        if None not in (fields['action'], fields['body']):
-            self._bodies[fields['action']][fields['body']] += 1
-        self._rows.append(fields)
-
-    def _fields(
-        self, row: dict[str, str], line: int, errors: list[str]
-    ) -> dict[str, Any]:
-        if not row['clip']:
+        if not name:
             errors.append('clip has no name')
         start_sec, end_sec = times(row, errors)
-        fields = {column: row.get(column, '') for column in _TEXT}
+        fields: dict[str, Any] = {column: row.get(column, '') for column in _TEXT}
         errors += control_faults(fields)
         self._labels.add(row['action'])
+        fields.update(start_sec=start_sec, end_sec=end_sec, line=line)
         if start_sec is not None:
             fields['path'] = fields['path'] or fields['source_video']
         if leaves_root(fields['path']):
@@ -274,10 +252,18 @@ class _Scan:
                 fields[column] = None
                 self.odd.doubtful |= isinstance(error, IndexOutsideError)
                 if column == 'body':  # the action tells it
-                    self.odd.add(line, row['clip'], str(error))
+                    self.odd.add(line, name, str(error))
                 else:
                     errors.append(str(error))
-        return {**fields, 'start_sec': start_sec, 'end_sec': end_sec, 'line': line}
+        if name in self._lines:
+            errors.append(f'duplicate clip (first in line {self._lines[name]})')
+        if errors:
+            self.odd.add(line, name, '; '.join(errors))
+            return
+        self._lines[name] = line
+        if None not in (fields['action'], fields['body']):
+            self._bodies[fields['action']][fields['body']] += 1
+        self._rows.append(fields)
 
     def finish(self) -> list[Clip]:
         """The good rows, empty body groups filled; having no row is a problem."""
@@ -315,8 +301,9 @@ class _Scan:
             known = {space.body_of[action] for space in spaces}
             body = max(counts.keys() - known, key=counts.__getitem__, default=None)
             if body is not None and counts[body] >= max(counts[b] for b in known):
-                names = self.space.actions[action], self.space.bodies[body]
-                others.append('{!r}: {!r}'.format(*names))
+                others.append(
+                    f'{self.space.actions[action]!r}: {self.space.bodies[body]!r}'
+                )
         if len(others) < 2:  # one is a choice
             return []
         more = ', ...' if len(others) > SHOWN else ''

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unicodedata import normalize
 
+from mmma.checkpoints.files import file_sha256
 from mmma.data.clips import Clip, body_map, name_parts, read_rec
 from mmma.data.videos import Video, read_det
 from mmma.files import atomic_write, leaves_root, read_json, read_table
@@ -191,10 +192,10 @@ class DataRoot:
 
         Where it gives none, ``body_groups`` are as in ``load_label_space``.
         """
-        space = self._published(body_groups)
-        if not self.has_rec:
-            return space
-        return body_map(self._table('rec', body_groups), space)
+        space = load_label_space(self.info.label_space, body_groups)
+        return (
+            body_map(self._table('rec', body_groups), space) if self.has_rec else space
+        )
 
     def fingerprint(self) -> str:
         """SHA-256, in hex, over ``dataset.json`` and the tables that exist."""
@@ -271,13 +272,10 @@ class DataRoot:
             )
         content = self._content(name)  # forgets what was made of another
         if (name, body_groups) not in self._made:
-            space = self._published(body_groups)
+            space = load_label_space(self.info.label_space, body_groups)
             table = read(self.path / name, space, content, self.info.domains)
             self._made[name, body_groups] = table
         return self._made[name, body_groups]
-
-    def _published(self, body_groups: str) -> LabelSpace:
-        return load_label_space(self.info.label_space, body_groups)
 
 
 _TABLES: dict[str, tuple[str, str, Callable[..., Any]]] = {
@@ -291,11 +289,7 @@ def _file_print(file: Path, stamp: tuple[int, ...]) -> str:
     changed_ns, size, _ = stamp
     if size > HASHED_BYTES:
         return f'not hashed: {size} bytes, changed at {changed_ns / 1e9:.3f} s'
-    digest = hashlib.sha256()
-    with file.open('rb') as content:
-        while block := content.read(1 << 20):
-            digest.update(block)
-    return f'sha256 {digest.hexdigest()}'
+    return f'sha256 {file_sha256(file)}'
 
 
 @functools.cache

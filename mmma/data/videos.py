@@ -108,22 +108,14 @@ class Video:
     line: int = field(default=0, compare=False)
 
 
-def read_det(
-    path: Path,
-    space: LabelSpace,
-    content: bytes | None = None,
-    domains: Sequence[str] = DOMAINS,
-) -> list[Video]:
-    """Read and validate the detection table of a data root, and tell what is odd in it.
-
-    Segments are cut to their video; what is no segment in it is left out, and so are
-    videos that cannot be read. ``content`` is that of the file, where it was read.
+def read_det(path: Path, space: LabelSpace, *more: Any) -> list[Video]:
+    """Read the table of a root by :func:`scan_det`, and tell what is odd in it.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: No videos; or most of them, or most segments, are odd.
     """
-    videos, *odd = scan_det(path, space, content, domains)
+    videos, *odd = scan_det(path, space, *more)
     tell(note for own in odd for note in own.notes(hint=CHECK_HINT))
     return videos
 
@@ -136,7 +128,11 @@ def scan_det(
     of_root: bool = True,
     cut: bool = True,
 ) -> tuple[list[Video], OddEntries, OddEntries]:
-    """Read a detection table as far as it can be read; the rest is as in `read_det`.
+    """Read and validate a detection table, a ``det.json``, as far as it can be read.
+
+    Segments are cut to their video; what is no segment in it is left out, and so are
+    videos that cannot be read. ``content`` are the bytes of the file, where they were
+    read.
 
     Args:
         of_root: It is of a data root: nothing may be unknown. Else rate, length (NaN)
@@ -154,8 +150,8 @@ def scan_det(
     database = table.get('database') if isinstance(table, dict) else None
     if not isinstance(database, dict) or not database:
         what = 'empty table' if database == {} else 'no table'
-        form = '{"subset", "annotations"}'
-        odd[0].add(0, '', f'{what}: need {{"database": {{video: {form}}}}}')
+        form = 'need {"database": {video: {"subset", "annotations"}}}'
+        odd[0].add(0, '', f'{what}: {form}')
         return [], *odd
     lines = entry_lines(text, database)
     for name in repeated:
@@ -266,15 +262,13 @@ def _faults(entry: dict[str, Any]) -> Iterator[str]:
 def _contradictions(entry: dict[str, Any]) -> Iterator[str]:
     """A sentence where rate, frames and duration are there and cannot all be true."""
     facts: Any = [entry.get(key) for key in ('fps', 'frames', 'duration')]
-    fps, frames, duration = facts
-    if not all(is_number(n) and n > 0 for n in facts):
-        return
-    length = frames / fps
-    if abs(length - duration) > max(_SPREAD * duration, _SPREAD_SEC):
-        yield (
-            f'frames {frames} / fps {fps:g} is {length:g} s, but duration says '
-            f'{duration:g} s: put right what is wrong'
-        )
+    if all(is_number(n) and n > 0 for n in facts):
+        fps, frames, duration = facts
+        if abs(frames / fps - duration) > max(_SPREAD * duration, _SPREAD_SEC):
+            yield (
+                f'frames {frames} / fps {fps:g} is {frames / fps:g} s, but duration '
+                f'says {duration:g} s: put right what is wrong'
+            )
 
 
 def _instance(
@@ -368,9 +362,8 @@ def write_entries(
     """Write names and values of videos as JSON, a line each, between head and tail."""
     with atomic_write(Path(path)) as file:
         file.write(head)
-        for i, (name, entry) in enumerate(entries):
-            text = json.dumps(entry, ensure_ascii=False)
-            key = json.dumps(name, ensure_ascii=False)
+        for i, pair in enumerate(entries):
+            key, text = (json.dumps(part, ensure_ascii=False) for part in pair)
             file.write(f'{"," if i else ""}\n{key}: {text}')
         file.write(f'\n{tail}\n')
 
@@ -403,11 +396,8 @@ def entry_lines(text: str, names: Iterable[str]) -> dict[str, int]:
 
 def true_segments(videos: Sequence[Video]) -> Segments:
     """True segments of entries of ``det.json``, videos in their order."""
-    rows = [
-        (x.start_sec, x.end_sec, x.label, i)
-        for i, video in enumerate(videos)
-        for x in video.instances
-    ]
+    pairs = ((i, x) for i, video in enumerate(videos) for x in video.instances)
+    rows = [(x.start_sec, x.end_sec, x.label, i) for i, x in pairs]
     table = np.array(rows, dtype=np.float64).reshape(len(rows), 4)
     labels, places = table[:, 2:].astype(np.int64).T
     names = tuple(video.video for video in videos)
@@ -460,11 +450,8 @@ def write_detections(path: Path, found: Segments, space: LabelSpace) -> None:
         {'segment': segment, 'label': space.actions[label], 'score': score}
         for segment, label, score in rows
     )
-    entries = (
-        (name, [*islice(items, size)])
-        for name, size in zip(found.names, counts, strict=True)
-    )
-    write_entries(path, entries, '{"results": {', '}}')
+    lists = ([*islice(items, size)] for size in counts)
+    write_entries(path, zip(found.names, lists, strict=True), '{"results": {', '}}')
 
 
 def _columns(
@@ -472,10 +459,8 @@ def _columns(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Segments (n, 2), scores (n,) and labels (n,); None if any entry is bad."""
     try:
-        parts = [
-            list(map(itemgetter(key), entries)) for key in ('segment', 'label', 'score')
-        ]
-        segments, labels, scores = parts
+        keys = ('segment', 'label', 'score')
+        segments, labels, scores = ([*map(itemgetter(key), entries)] for key in keys)
         ends = list(chain.from_iterable(segments))
         kinds = set(map(type, chain(ends, scores)))
         if not kinds <= {int, float} or set(map(type, labels)) - {int, str}:
@@ -504,8 +489,7 @@ def _good_entries(
         lists.append([])
         if not isinstance(entries, list):
             odd.add(0, video, f'{entries!r} is no list')
-            continue
-        for i, entry in enumerate(entries):
+        for i, entry in enumerate(entries if isinstance(entries, list) else ()):
             try:
                 _check_detection(entry, space)
                 lists[-1].append(entry)
@@ -529,11 +513,9 @@ def _check_detection(entry: Any, space: LabelSpace) -> None:
 
 def _unknown_labels(entries: Sequence[Any], space: LabelSpace) -> str:
     """Every label that the space lacks, with how often it is there; a hint."""
-    counts: Counter[str] = Counter()
-    for entry in entries:
-        label = entry.get('label') if isinstance(entry, dict) else None
-        if isinstance(label, (str, int)) and not has_label(label, space):
-            counts[repr(label)] += 1
+    labels = (entry.get('label') for entry in entries if isinstance(entry, dict))
+    texts = (one for one in labels if isinstance(one, (str, int)))
+    counts = Counter(repr(one) for one in texts if not has_label(one, space))
     if not counts:
         return ''
     shown = ', '.join(f'{label} ({n})' for label, n in counts.most_common(5))
