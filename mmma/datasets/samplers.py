@@ -248,7 +248,6 @@ class EpochSampler(Sampler[SampleKey]):
     in evaluation the metric drops the copies.
 
     Args:
-        dataset: The data set.
         shuffle: Shuffle anew in each epoch; else the order is that of the data set.
         seed: Same in all processes; None lets them agree on a random one.
         repeats: Give each draw so often in a row, every time with other random numbers

@@ -21,7 +21,7 @@ class ClassCountLoss(BaseWeightedLoss):
     other frequencies, and correcting for imbalance twice is seldom wanted.
 
     A class without a training clip counts as one with a single clip, so that all is
-    finite.
+    finite. ``loss_weight`` is a factor.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
@@ -74,7 +74,6 @@ class ClassBalancedFocalLoss(ClassCountLoss):
         beta: 0 weighs all classes alike; near 1 by the inverse of their counts.
         gamma: How much less a clip counts that is already recognised; 0 is cross
             entropy.
-        loss_weight: Factor of the loss.
 
     Raises:
         ValueError: ``beta`` is outside [0, 1), or ``gamma`` is negative.
@@ -176,7 +175,6 @@ class LogitAdjustedCrossEntropy(ClassCountLoss):
 
     Args:
         tau: Strength; 1 is consistent for balanced accuracy, 0 is cross entropy.
-        loss_weight: Factor of the loss.
 
     Raises:
         ValueError: ``tau`` is negative.

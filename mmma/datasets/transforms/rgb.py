@@ -20,10 +20,7 @@ class OpenVideo(BaseTransform):
     ``start_index``, ``total_frames``, ``avg_fps`` and ``duration_sec``: those of the
     file, or of the frames that appear in the ``span`` of it. MMAction2's
     frame samplers can follow instead of :class:`UniformFrames`; ``DecodeFrames``
-    decodes and closes.
-
-    Args:
-        backend: ``auto``, ``decord`` or ``pyav``; both give the same frames.
+    decodes and closes. All backends give the same frames.
 
     Raises:
         ValueError: An unknown backend, or one that is not installed; in use, a span
@@ -142,12 +139,7 @@ META_KEYS = ('img_shape', 'clip', 'index', 'domain', 'subject', 'body', 'broken'
 
 @TRANSFORMS.register_module()
 class PackClip(PackActionInputs):
-    """MMAction2's packing, with what metrics and hooks need of a clip.
-
-    Args:
-        meta_keys: Keys that go into the sample's meta info, where they exist.
-        **kwargs: As in ``PackActionInputs``.
-    """
+    """MMAction2's packing, with what metrics and hooks need of a clip."""
 
     in_windows = 'PackWindow'
 

@@ -126,13 +126,8 @@ class UniformSkeletonFrames(UniformFrames):
     Takes and shortens ``keypoint`` and ``keypoint_score``. Adds ``frame_inds``,
     ``clip_len`` and ``num_clips``.
 
-    Args:
-        clip_len: Frames to keep, T.
-        views: Clips of T frames each; more than one in testing only.
-        test_mode: Fixed places instead of random ones.
-
     Raises:
-        ValueError: A number below 1, or several views in training.
+        ValueError: As :class:`UniformFrames`, or several views in training.
     """
 
     in_windows = 'WindowSkeleton'
@@ -292,12 +287,9 @@ class SkeletonFeatures(BaseTransform):
 
     ``joint`` is the place, ``bone`` the joint minus its parent in the joint tree; the
     two motions are the change to the next frame, 0 in the last of each clip. Takes
-    ``keypoint`` (M, T, V, 2), gives (M, T, V, 2S) for S streams. ``keypoint_score`` is
-    kept as one more channel for MMAction2's ``FormatGCNInput``, or taken away.
-
-    Args:
-        streams: Some of ``STREAMS``, in the order of the channels.
-        score: Keep the score.
+    ``keypoint`` (M, T, V, 2), gives (M, T, V, 2S) for S streams in their order.
+    ``keypoint_score`` is kept as one more channel for MMAction2's ``FormatGCNInput``,
+    or without ``score`` taken away.
 
     Raises:
         ValueError: No stream, or an unknown one.

@@ -197,11 +197,8 @@ class PackWindow(BaseTransform):
     Takes the window, its truth, and one of ``imgs`` (1, 3, T, H, W), ``keypoint``
     (M, T, V, C) and ``feature`` (D, T); a ``keypoint_score`` (M, T, V) that is still
     there becomes the last channel. Gives ``inputs`` (3, P, H, W) uint8, (M, P, V, C)
-    or (D, P) float32, where P is T of a window that lies inside its video.
-
-    Args:
-        padding: What fills positions past the video's end: ``repeat`` the last one, or
-            ``zero``.
+    or (D, P) float32, where P is T of a window that lies inside its video. Positions
+    past its end ``repeat`` the last one, or are ``zero``, as ``padding`` says.
 
     Raises:
         ValueError: Another padding, or an input that does not fit the window.

@@ -84,9 +84,8 @@ class VideoMAETIA(VideoMAEViT):
     and are told by :meth:`frozen_names`. The last norm of VideoMAE is not used.
 
     Args:
-        arch: As of ``VideoMAEViT``; its ``num_frames`` are those of a chunk.
-        drop_path_rate: Stochastic depth of the last block.
-        with_cp: Recompute blocks in the backward pass to save memory.
+        arch, drop_path_rate, with_cp: As of ``VideoMAEViT``; the ``num_frames`` of the
+            architecture are those of a chunk.
         frozen: Train the adapters only; False trains everything.
         frozen_dtype: ``float32``, or ``bfloat16``: frozen matrices are kept so, in half
             the memory, and the backbone runs under autocast.
