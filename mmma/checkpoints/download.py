@@ -125,7 +125,7 @@ def shown_url(url: str) -> str:
         return url
     parts = urlsplit(url)
     plain = (parts.scheme, parts.netloc.rpartition('@')[2], parts.path, '', '')
-    return urlunsplit(plain) + ('?...' if parts.query else '')
+    return urlunsplit(plain) + '?...' * bool(parts.query)
 
 
 def local_path(place: str) -> Path | None:
@@ -155,7 +155,7 @@ def mirror_places(file: RemoteFile) -> list[str]:
     base = os.environ.get(MIRROR, '').strip()
     if not base:
         return []
-    names = [file.name, *([f'{file.folder}/{file.name}'] if file.folder else [])]
+    names = [file.name, *[f'{file.folder}/{file.name}'] * bool(file.folder)]
     folder = local_path(base)
     if folder is None:
         parts = urlsplit(base)
@@ -195,7 +195,6 @@ def fetch_file(
     is put aside as ``NAME.bad-hash``, whether found or fetched.
 
     Args:
-        file: What to fetch.
         folder: Where to keep it; by default :func:`cache_folder`.
         near: Files on this machine that may be it; copied rather than downloaded.
         offline: Never use the network, as ``MMMA_OFFLINE=1`` does everywhere.
@@ -330,8 +329,8 @@ def _receive(
     import requests
 
     held, notes, headers = _held(part), _read_notes(part), {}
-    if held and notes.get('url') == shown_url(url) and notes.get('validator'):
-        if held == notes.get('size'):  # only the last step was missed
+    if held and notes.get('url') == shown_url(url) and notes['validator']:
+        if held == notes['size']:  # only the last step was missed
             return ''
         headers = {'Range': f'bytes={held}-', 'If-Range': notes['validator']}
     else:
@@ -402,8 +401,7 @@ def _notes_of(part: Path) -> Path:
 
 def _read_notes(part: Path) -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError):
-        notes = read_json(_notes_of(part))
-        return notes if isinstance(notes, dict) else {}
+        return read_json(_notes_of(part), 'url', 'validator', 'size')
     return {}
 
 

@@ -64,13 +64,11 @@ def _look(path: Path) -> str:
 def to_plain(value: Any, where: str = 'checkpoint') -> Any:
     """Turn a value into tensors, dicts, lists, tuples and scalars.
 
-    Args:
-        value: Anything a training run keeps: also arrays and scalars of numpy, paths,
-            enums, config dicts, MMEngine's ``HistoryBuffer``.
-        where: Name of the value, for the error.
+    It is anything a training run keeps: also arrays and scalars of numpy, paths, enums,
+    config dicts, MMEngine's ``HistoryBuffer``.
 
     Raises:
-        ValueError: A value has no plain form.
+        ValueError: A value, called ``where``, has no plain form.
     """
     import numpy as np
     import torch
@@ -81,17 +79,14 @@ def to_plain(value: Any, where: str = 'checkpoint') -> Any:
         return value.detach()
     if isinstance(value, Mapping):
         kind = OrderedDict if isinstance(value, OrderedDict) else dict
-        pairs = value.items()
-        plain = kind(
-            (to_plain(k, where), to_plain(v, f'{where}.{k}')) for k, v in pairs
-        )
+        keys = {key: to_plain(key, where) for key in value}
+        plain = kind((keys[k], to_plain(v, f'{where}.{k}')) for k, v in value.items())
         if hasattr(value, '_metadata'):  # of Module.state_dict, read when loading
             plain._metadata = to_plain(value._metadata, where)  # type: ignore
         return plain
-    if isinstance(value, tuple):
-        return tuple(to_plain(v, f'{where}.{i}') for i, v in enumerate(value))
-    if isinstance(value, (list, deque)):
-        return [to_plain(v, f'{where}.{i}') for i, v in enumerate(value)]
+    if isinstance(value, (list, tuple, deque)):
+        items = [to_plain(v, f'{where}.{i}') for i, v in enumerate(value)]
+        return tuple(items) if isinstance(value, tuple) else items
     if isinstance(value, (set, frozenset)):
         return to_plain(sorted(value), where)
     if isinstance(value, np.ndarray):
@@ -244,11 +239,6 @@ def write_safetensors(
 
     The library writes several metadata in an order of its own, each time another: the
     header is sorted.
-
-    Args:
-        path: File to write; it is there whole or not at all.
-        state: Tensors by name.
-        meta: Plain values that JSON has.
 
     Raises:
         ValueError: A tensor has a type that the format lacks, or ``meta`` has a value

@@ -30,10 +30,7 @@ def weights_of(checkpoint: Any, source: str = 'the checkpoint') -> dict[str, Any
     Averaged (EMA) weights are preferred: MMEngine's EMA hook keeps them in
     ``state_dict``, others in ``state_dict_ema``, ``model_ema`` and the like.
 
-    Args:
-        checkpoint: From :func:`load_weights_file`: weights by name, or a container of
-            them, whose key may have any name if no other holds as many.
-        source: Name of the file, for messages.
+    A container of weights may have any key if no other holds as many.
 
     Raises:
         ValueError: It holds no weights, or odd names: twice without the wrappers.
@@ -98,12 +95,9 @@ class LoadReport:
     ratio: float
 
     def __str__(self) -> str:
-        lines = [f'{len(self.matched)} weights matched']
-        for kind in ('missing', 'unexpected', 'mismatched'):
-            names = getattr(self, kind)
-            if names:
-                lines.append(f'{len(names)} {kind}: {_listed(names)}')
-        return '; '.join(lines)
+        kinds = {k: getattr(self, k) for k in ('missing', 'unexpected', 'mismatched')}
+        told = (f'{len(n)} {kind}: {_listed(n)}' for kind, n in kinds.items() if n)
+        return '; '.join((f'{len(self.matched)} weights matched', *told))
 
 
 def load_state(
@@ -121,8 +115,7 @@ def load_state(
 
     Args:
         model: A recognizer or detector, not wrapped.
-        weights: From :func:`weights_of`.
-        source: Name of the file, for messages.
+        weights: From :func:`weights_of`, of the file ``source``.
         min_matched: Smallest accepted share of the parameters that count.
 
     Raises:
@@ -219,10 +212,9 @@ def load_trained(
 
     Args:
         model: Built from the config to test.
-        checkpoint: From :func:`load_weights_file`.
+        checkpoint: From :func:`load_weights_file`, of the file ``source``.
         label_space: Of the data to test on.
         classes: (K,) action names, in the order of the data's labels.
-        source: Name of the file, for messages.
         bodies: (B,) names of body groups, likewise; empty leaves them as stored.
 
     Raises:
@@ -257,9 +249,8 @@ def load_trained(
                 f'{_listed(bodies, 9)}. Test it on data of its own label space.'
             )
         reorder.append((rows, groups, bodies))
-    report = _fill(
-        model, _unpacked(model, weights_of(checkpoint, source), source, ('',))
-    )
+    weights = weights_of(checkpoint, source)
+    report = _fill(model, _unpacked(model, weights, source, ('',)))
     if report.missing or report.unexpected or report.mismatched:
         made = meta.get('config_name')
         hint = f' It was trained with {made}.' if made else ''

@@ -189,18 +189,14 @@ def metafile_entry(
 ) -> dict[str, Any]:
     """Entry of a published model.
 
-    Args:
-        model: Its folder.
-        config: Its leaf beside the zoo; None names the config of the folder.
-        metafile: Of its method; what people wrote in an entry of the same weights is
-            kept.
-        noted: ``Metadata`` that neither weights nor log tell: ``Architecture``; or
-            better than the log: ``Training Resources``.
+    Without a ``config`` beside the zoo that of its folder is named. What people wrote
+    in an entry of the same weights is kept. ``noted`` is ``Metadata`` that weights and
+    log do not tell, ``Architecture``, or not as well, ``Training Resources``.
     """
+    own = model.name, model.sha256
     models = metafile.get('Models') or ()
-    old: Mapping[str, Any] = next((e for e in models if e['Name'] == model.name), {})
-    if old.get('Weights SHA256') != model.sha256:
-        old = {}
+    told = (e for e in models if (e['Name'], e.get('Weights SHA256')) == own)
+    old: Mapping[str, Any] = next(told, {})
     log = model.path / 'train.log'
     text = log.read_text(encoding='utf-8') if log.is_file() else ''
     kept = (old.get('Metadata') or {}).items()
@@ -218,7 +214,6 @@ def metafile_entry(
         'Epochs': meta.get('epoch'),
         'Precision': meta.get('precision'),
     }
-    results = list(result_items(model))
     return {
         'Name': model.name,
         'Config': config or f'{model.relative.rpartition("/")[0]}/{model.config.name}',
@@ -226,7 +221,7 @@ def metafile_entry(
         'Metadata': {k: v for k, v in metadata.items() if v is not None},
         **({'Paper': old['Paper']} if 'Paper' in old else {}),
         'License': old.get('License') or license_of(metafile, meta),
-        **({'Results': results} if results else {}),
+        **({'Results': results} if (results := [*result_items(model)]) else {}),
         'Weights': model.relative,
         'Weights SHA256': model.sha256,
         'Weights Size': model.weights.stat().st_size,

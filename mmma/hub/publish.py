@@ -260,10 +260,8 @@ def _entry(
     leaf = leaf_of(model)
     recipes = (e for e in own.get('Models', []) if not is_checkpoint(e))
     recipe = next((e for e in recipes if leaf in (e.get('Configs') or ())), {})
-    noted = {
-        'Architecture': (recipe.get('Metadata') or {}).get('Architecture'),
-        **({'Training Resources': resources} if resources else {}),
-    }
+    noted = {'Architecture': (recipe.get('Metadata') or {}).get('Architecture')}
+    noted |= {'Training Resources': resources} if resources else {}
     return metafile_entry(model, leaf, data, noted)
 
 
@@ -316,8 +314,7 @@ def _check_weights(
     left_out = set(frozen_names(model)) if meta.get('frozen') else set()
     own = {k: v.shape for k, v in model.state_dict().items() if k not in left_out}
     found = {name: value.shape for name, value in weights.items()}
-    odd = sorted({k for k in {*own, *found} if own.get(k) != found.get(k)})
-    if odd:
+    if odd := sorted({k for k in {*own, *found} if own.get(k) != found.get(k)}):
         raise ValueError(
             f'the checkpoint does not fit the model of its own config: '
             f'{", ".join(odd[:4])}. Train it again with this version.'
@@ -387,8 +384,7 @@ def model_card(model: ZooFolder, config: str, license_id: str) -> str:
         **({'pipeline_tag': 'video-classification'} if task == 'rec' else {}),
         'tags': tags,
     }
-    results = list(_evaluations(model))
-    if results:
+    if results := list(_evaluations(model)):
         front['model-index'] = [{'name': model.name, 'results': results}]
     head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     return f'---\n{head}---\n\n' + '\n'.join(_text(model, config))

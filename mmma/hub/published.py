@@ -108,7 +108,7 @@ _OF_A_RUN = (
     *('changed_config', 'env_cfg', 'model_wrapper_cfg'),
 )
 DATA_ROOT = 'data/mma82'
-_MEASURED_BY = ('model', 'test_dataloader.dataset.pipeline', 'test_evaluator')
+_MEASURED_BY = ('model.', 'test_dataloader.dataset.pipeline.', 'test_evaluator.')
 
 
 def portable(
@@ -135,13 +135,10 @@ def measured_otherwise(
     cfg: Mapping[str, Any], other: Mapping[str, Any]
 ) -> Iterator[str]:
     """Dotted keys of model, test pipeline and evaluation in which configs differ."""
-    for key in _MEASURED_BY:
-        parts = []
-        for part in (cfg, other):
-            for name in key.split('.'):
-                part = (part or {}).get(name)
-            parts.append(part)
-        yield from (where for where, *_ in differing(*parts, key))
+    for where, *_ in differing(cfg, other):
+        above = (key.startswith(f'{where}.') for key in _MEASURED_BY)
+        if f'{where}.'.startswith(_MEASURED_BY) or any(above):
+            yield where
 
 
 def differing(left: Any, right: Any, where: str = '') -> Iterator[tuple[str, Any, Any]]:
@@ -195,11 +192,7 @@ class TrainingRun:
 
 
 def read_run(work_dir: Path, checkpoint: Path | None = None) -> TrainingRun:
-    """Read a work dir.
-
-    Args:
-        work_dir: Folder that ``train.py`` wrote.
-        checkpoint: A file of it; None takes the best, or else the last.
+    """Read a work dir that ``train.py`` wrote: a checkpoint, or the best, or the last.
 
     Raises:
         FileNotFoundError: There is no checkpoint in it.
@@ -208,15 +201,13 @@ def read_run(work_dir: Path, checkpoint: Path | None = None) -> TrainingRun:
     path = checkpoint or trained_in(work_dir)
     content = load_weights_file(path)
     meta = meta_of(content)
-    lacking = [key for key in _NEEDED if not meta.get(key)]
-    if lacking:
+    if lacking := [key for key in _NEEDED if not meta.get(key)]:
         raise ValueError(
             f'{path} does not say what it is ({", ".join(lacking)} missing): only '
             'checkpoints of tools/train.py on a data root can be published.'
         )
-    cfg = meta['cfg']
-    cfg = parse_config(cfg, str(path)) if isinstance(cfg, str) else cfg
-    cfg = check_data(cfg, str(path))
+    cfg, source = meta['cfg'], str(path)
+    cfg = check_data(parse_config(cfg, source) if isinstance(cfg, str) else cfg, source)
     if cfg.get('fast_dev_run'):
         raise ValueError(f'{path} is of --fast-dev-run: train it without.')
     # Logs of rank 0 in the order in which the run was begun and resumed.
@@ -276,12 +267,10 @@ def resolved(
 
 
 def _read_leaf(leaf: str) -> dict[str, Any]:
-    return _read_config(config_folders()[0].parent / leaf)
+    return _read_config(config_folders()[0].parent / leaf).to_dict()
 
 
-@functools.cache
-def _read_config(path: Path) -> dict[str, Any]:
-    return dict(read_config(path).to_dict())
+_read_config = functools.cache(read_config)
 
 
 def leaf_flags(leaf: str, protocol: Mapping[str, Any]) -> list[str]:
@@ -390,8 +379,7 @@ def read_published(source: str | Path, zoo: Path) -> ZooFolder:
         ValueError: Its folder has several weights.
     """
     for folder in (Path(source), zoo / str(source)):
-        found = find_published(folder.resolve()) if folder.is_dir() else None
-        if found:
+        if folder.is_dir() and (found := find_published(folder.resolve())):
             return found
     known = sorted(p.name for p in zoo.glob('*') if p.is_dir() and find_published(p))
     raise FileNotFoundError(
@@ -418,10 +406,7 @@ def check_results(
 ) -> None:
     """Refuse results that are not of the published file, measured as it says.
 
-    Args:
-        results: Contents of a results file.
-        model: Their owner, as is said.
-        reference: Config to measure with, resolved for the protocol of the results.
+    ``reference`` is the config to measure with, resolved for their protocol.
 
     Raises:
         ValueError: They are of other weights, of another task, of a part of the data,
@@ -435,18 +420,14 @@ def check_results(
             f'Half precision can move a number: test {model.weights}.'
         )
     options = results['options']
-    odd = [
-        what
-        for what, wrong in (
-            (f'task {results["task"]}', results['task'] != reference.get('task')),
-            (f'subset {options.get("subset")}', options.get('subset') != 'test'),
-            ('--fast-dev-run', options.get('fast_dev_run')),
-            (f'{len(results.get("broken", []))} left out', results.get('broken')),
-        )
-        if wrong
-    ]
-    odd += measured_otherwise(results['config'], reference)
-    if odd:
+    faults = {
+        f'task {results["task"]}': results['task'] != reference.get('task'),
+        f'subset {options.get("subset")}': options.get('subset') != 'test',
+        '--fast-dev-run': options.get('fast_dev_run'),
+        f'{len(results.get("broken", []))} left out': results.get('broken'),
+        **dict.fromkeys(measured_otherwise(results['config'], reference), True),
+    }
+    if odd := [what for what, wrong in faults.items() if wrong]:
         raise ValueError(
             f'these results of {model.name} are measured in another way than its '
             f'config says ({", ".join(odd[:4])}): test again, without options.'

@@ -34,7 +34,6 @@ from mmma.protocols import PROTOCOLS
 from mmma.taxonomy import own_table, suggest
 
 INDEX = 'model-index.yml'
-KINDS = ('ours', 'upstream')
 _ALIKE = 0.7
 _ODD_YAML = ValueError, LookupError, TypeError, AttributeError, RecursionError
 _LISTED = ('name', 'kind', 'task', 'modality', 'size', 'sha256', 'config', 'simulated')
@@ -298,7 +297,7 @@ def list_models(root: Path | None = None) -> list[ZooModel]:
                 if model := _model_of(root, data['Collections'][0], entry):
                     known = found.get(model.name)
                     found[model.name] = _merged(known, model) if known else model
-    return sorted(found.values(), key=lambda m: (KINDS.index(m.kind), m.name))
+    return sorted(found.values(), key=lambda m: (m.kind, m.name))
 
 
 def no_model(name: str, models: Sequence[ZooModel]) -> str:
@@ -307,12 +306,12 @@ def no_model(name: str, models: Sequence[ZooModel]) -> str:
     near = [m.name for m in models if wanted in m.name.lower()]
     # Recipes that start from a model.
     near += [m.name for m in models if any(wanted in str(c) for c in m.configs)]
-    for model in models:  # names are long: how they start is what people remember
-        start = model.name.lower()[: len(wanted)]
-        if difflib.SequenceMatcher(None, wanted, start).ratio() > _ALIKE:
-            near.append(model.name)
-    shown = list(dict.fromkeys(near))[:3]
-    hint = f' Near: {", ".join(shown)}.' if shown else ''
+    # Names are long: how they start is what people remember.
+    alike = difflib.SequenceMatcher(None, wanted)
+    for model in models:
+        alike.set_seq2(model.name.lower()[: len(wanted)])
+        near += [model.name] if alike.ratio() > _ALIKE else []
+    hint = f' Near: {", ".join([*dict.fromkeys(near)][:3])}.' if near else ''
     return f'no model {name!r} in the zoo.{hint} All names: download.py --list'
 
 

@@ -330,11 +330,7 @@ def row_order(row: Row, domains: Sequence[str] = DOMAINS) -> tuple[int, str, int
     return place, row.place, shots, int(drawn)
 
 
-_CSV = (
-    'table', 'place', 'setting', 'model', 'source', 'simulated', 'data', 'fingerprint',
-    'subset', 'metric', 'value', 'seeds', 'n', 'sd', 'low', 'high', 'interval',
-    'difference', 'p', 'p_holm', 'test', 'bold', 'incomplete',
-)  # fmt: skip
+_WORDS = own_table('pages')['paper']
 
 
 def render(tables: Sequence[PaperTable], form: str) -> str:
@@ -353,7 +349,7 @@ def render(tables: Sequence[PaperTable], form: str) -> str:
             for subset in table.subsets
             if (metric, subset) in row.cells
         ]
-        return Table(_CSV, rows).csv()
+        return Table(_WORDS['csv'], rows).csv()
     texts = [r'% \usepackage{booktabs}'] if form == 'latex' else []
     for table in tables:
         fingerprint = str(table.data['fingerprint'] or 'unknown')[:12]
@@ -368,15 +364,7 @@ def render(tables: Sequence[PaperTable], form: str) -> str:
             lines = [head, '', *grid.markdown()]
         elif form == 'latex':
             caption = escape(f'{table.title}, {data}. {" ".join(legend)}')
-            lines = [
-                r'\begin{table*}',
-                r'\centering',
-                rf'\caption{{{caption}}}',
-                rf'\label{{tab:{table.name}}}',
-                r'\footnotesize',
-                r'\setlength{\tabcolsep}{3pt}',
-                *grid.latex(),
-            ]
+            lines = ['\n'.join(_WORDS['latex']) % (caption, table.name), *grid.latex()]
             if table.notes:
                 told = escape(' '.join(table.notes))
                 lines.append(rf'\par\smallskip{{\raggedright {told}\par}}')
@@ -394,10 +382,7 @@ def _legend(table: PaperTable) -> list[str]:
     papers = any(row.paper for row in table.rows)
     notes = ['Percent.']
     if any(cell.interval in ('seeds', 'draws') for cell in cells):
-        notes.append(
-            '±: half-width of the 95 % t-interval over seeds, or over support draws '
-            'where there is one seed (seeds x draws).'
-        )
+        notes.append(_WORDS['spread'])
     if papers:
         source = load_published()['source']
         notes.append(f'{PAPER}: published, {source}; in no mean and no test.')

@@ -154,18 +154,11 @@ def check_suffix(path: Path) -> None:
 
 
 def check_archive(path: Path, layout: Layout, names: Sequence[str]) -> int:
-    """Read a submission as the server will, and check it.
-
-    Args:
-        path: The zip.
-        layout: Of its ``prediction.csv``.
-        names: Names of its rows in order; runs of one name count once.
-
-    Returns:
-        Number of its rows.
+    """Read a submission as the server will, and count its rows.
 
     Raises:
-        ValueError: Anything that differs.
+        ValueError: Anything differs: the layout, or ``names`` of its rows in order, of
+            which runs of one count once.
     """
     rows = _read_rows(path)
     if tuple(rows[0]) != layout.header:
@@ -173,12 +166,8 @@ def check_archive(path: Path, layout: Layout, names: Sequence[str]) -> int:
             f'{path}: header {",".join(rows[0])[:300]!r}, expected '
             f'{",".join(layout.header)!r}'
         )
-    bad = [
-        f'line {line}: {fault}'
-        for line, row in enumerate(rows[1:], start=2)
-        if (fault := _fault(row, layout))
-    ]
-    if bad:
+    faults = enumerate((_fault(row, layout) for row in rows[1:]), start=2)
+    if bad := [f'line {line}: {fault}' for line, fault in faults if fault]:
         raise ValueError(f'{path}: {len(bad)} bad rows: {"; ".join(bad[:5])}')
     column = [row[layout.name_column] for row in rows[1:]]
     found = [n for i, n in enumerate(column) if not i or column[i - 1] != n]
@@ -188,8 +177,7 @@ def check_archive(path: Path, layout: Layout, names: Sequence[str]) -> int:
             f'{path}: {len(found)} names, expected {len(names)}'
             + (f'; missing: {first_of(lost)}' if lost else '')
         )
-    place = first_disorder(found, names)
-    if place is not None:
+    if (place := first_disorder(found, names)) is not None:
         raise ValueError(
             f'{path}: name {place + 1} in column {layout.header[layout.name_column]!r} '
             f'is {found[place]!r}, expected {names[place]!r}'
@@ -238,15 +226,11 @@ def _fault(row: Sequence[str], layout: Layout) -> str:
 CLIP_COUNTS = (5586, 1138)
 """Rows of the standing MA-52 test server and of the challenges."""
 _RANKS = 5
+_BEST = (f'{level}_pred_{i + 1}' for level in ('action', 'body') for i in range(_RANKS))
 _HEADERS = {
     'mac2024': ('id', 'pred_label_1', 'pred_label_2'),
-    'mac2025': (
-        'vid',
-        *(f'action_pred_{rank}' for rank in range(1, _RANKS + 1)),
-        *(f'body_pred_{rank}' for rank in range(1, _RANKS + 1)),
-    ),
+    **dict.fromkeys(('mac2025', 'mac2026'), ('vid', *_BEST)),
 }
-_HEADERS['mac2026'] = _HEADERS['mac2025']
 EDITIONS = tuple(_HEADERS)
 
 
@@ -337,9 +321,8 @@ def read_segments(path: Path, space: LabelSpace) -> dict[str, list[Segment]]:
         ValueError: Not of that form, or entries that the server would refuse, of which
             the first five are shown.
     """
-    found = videos.read_detections(path, space)
+    found, problems = videos.read_detections(path, space), []
     segments: dict[str, list[Segment]] = {name: [] for name in found.names}
-    problems = []
     columns = (found.videos, found.labels, *found.segments_sec.T, found.scores)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     for video, label, start, end, score in rows:

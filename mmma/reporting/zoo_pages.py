@@ -141,12 +141,7 @@ def _simulated(methods: Sequence[Method]) -> list[str]:
     pages = {c.name: f'{PAGES}/{m.name}.md' for m in methods for c in m.checkpoints}
     if not every:
         return ['None yet.', '']
-    lines = [
-        'Demonstrations: they show that training, testing and inference run, and say '
-        'nothing of people. On real video they refuse without `--allow-simulated`.',
-        '',
-        *_files(every, pages=pages),
-    ]
+    lines = [_WORDS['demonstrations'], '', *_files(every, pages=pages)]
     for task, name in _TASKS.items():
         for data, group in _data_groups(c for c in every if c.task == task):
             lines += [f'### {name.capitalize()}, simulated', '']
