@@ -33,11 +33,7 @@ CONVERTERS: dict[str, Callable[[Path, Path, Options], Conversion]] = {
 def convert(
     kind: str, source: Path, out: Path, options: Options | None = None
 ) -> Conversion:
-    """Convert a published data set, or annotations of a tool.
-
-    Args:
-        kind: One of ``CONVERTERS``.
-        source: The folder that was downloaded, or the file of a kind that is one.
+    """Convert a published data set, or annotations of a tool, by one of ``CONVERTERS``.
 
     Raises:
         FileNotFoundError: No such folder, or it lacks the tables.

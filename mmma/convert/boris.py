@@ -23,7 +23,7 @@ from string import ascii_lowercase
 from typing import Any
 from unicodedata import normalize
 
-from mmma.convert.events import Event, Recording, tell_apart
+from mmma.convert.events import Event, Recording, groups_of, tell_apart
 from mmma.convert.target import list_sources
 from mmma.data.clips import split_name
 from mmma.files import (
@@ -302,17 +302,16 @@ def write_boris(
     used: dict[str, list[Event]] = {label: [] for label in space.actions}
     for event in chain.from_iterable(own.events for own in recordings):
         used.setdefault(event.label, []).append(event)
+    bodies = groups_of(space)
     for number, (label, events) in enumerate(used.items()):
-        tiers, group = {own.tier for own in events}, space.body_of[number : number + 1]
+        tiers = {own.tier for own in events}
         is_point = events and all(own.start_sec == own.end_sec for own in events)
         behaviors[label] = form['behavior'] | {
             'type': 'Point event' if is_point else 'State event',
             'key': ascii_lowercase[number : number + 1],
             'code': label,
             'description': ''.join(space.descriptions[number : number + 1]),
-            'category': ''.join(
-                [space.bodies[i] for i in group] or [*tiers][: len(tiers) == 1]
-            ),
+            'category': bodies.get(label) or ''.join([*tiers][: len(tiers) == 1]),
             'modifiers': {},
         }
     told = any(not own.tier for events in used.values() for own in events)

@@ -252,11 +252,8 @@ def resolve_labels(
 ) -> tuple[LabelSpace, dict[Any, str]]:
     """Find the label space of a file, and our names of its labels.
 
-    Args:
-        labels: (video, label) of every annotation.
-        class_list: The list of classes beside the file, if there is one.
-        mapping: Without a label space it is the one that knows most names.
-        path: The file, for the message.
+    Labels are (video, label) of every annotation; without a label space in the mapping
+    it is the one that knows most names. ``path`` is for messages.
 
     Returns:
         The space; and our name of each label, empty where the mapping leaves it out.

@@ -219,8 +219,7 @@ def parse_frames(
 
     Args:
         odd: Of the table; gets those that cannot, or whose frames are cut to the video.
-        rows: Line, video and text by column of each.
-        space: The label space; ``class`` is an index.
+        rows: Line, video and text by column of each; ``class`` is an index.
         translate: Gives a row ``COLUMNS`` and perhaps ``fps``, or raises ValueError.
     """
     parsed = []

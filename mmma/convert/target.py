@@ -123,10 +123,10 @@ class SourceTree:
 
         Args:
             name: As the table has it: a name or a path, with or without suffix.
-            subset: ``train``, ``val`` or ``test``; without one (a source video) folders
-                of subsets and capitals do not count.
-            folders: Names of folders that speak for a file, in lower case.
-            others: Those that speak against it.
+            subset: Without one (a source video) folders of subsets and capitals do not
+                count.
+            folders, others: Names of folders that speak for a file, and against it, in
+                lower case.
 
         Raises:
             ValueError: Several files fit equally well.
@@ -267,12 +267,9 @@ class UserMapping:
     def read(
         cls, path: Path | None, *keys: str, label_space: str | None = None
     ) -> UserMapping:
-        """Read a mapping file, over whose label space that of the user goes.
+        """Read a mapping, or none, over whose label space that of the user goes.
 
-        Args:
-            path: A JSON file; None takes the defaults.
-            *keys: Fields that it may have beside the first three.
-            label_space: A name or file, as a command line has it.
+        It may have ``keys`` beside the first three fields.
 
         Raises:
             FileNotFoundError: There is none.

@@ -55,8 +55,7 @@ def _frames(event: Event, fps: float) -> tuple[tuple[int, int], bool]:
 
 
 def _facts(own: Recording) -> dict[str, Any]:
-    rate = known(fps=own.fps, duration_sec=own.duration_sec)
-    return rate | known(annotator=own.annotator)
+    return known(fps=own.fps, duration_sec=own.duration_sec, annotator=own.annotator)
 
 
 @contextmanager

@@ -45,7 +45,6 @@ class Report:
     """Everything that was found in a root.
 
     Attributes:
-        root: Its path.
         summary: Name, label space, simulated, fingerprint and counts.
         checks: By name the problems, none where all is well; or why it was skipped.
     """
@@ -108,8 +107,8 @@ def check_root(
     try:
         root = DataRoot(path)
     except ValueError as error:
-        problem = Problem(INFO_FILE, 0, '', str(error))
-        return Report(Path(path), {}, {INFO_FILE: [problem]})
+        found = [Problem(INFO_FILE, 0, '', str(error))]
+        return Report(Path(path), {}, {INFO_FILE: found})
     clips, videos, checks, odd = read_tables(root, strict)
     stores: dict[str, SkeletonStore] = {}
     if not root.has_rec and not root.has_det:
@@ -119,12 +118,10 @@ def check_root(
     is_mma82 = root.info.label_space == 'mma82' and root.info.name.lower() in REAL_NAMES
     if is_mma82 and not root.info.simulated:
         space = load_label_space('mma82')
-        texts = [(REC_FILE, t) for t in _rec_differences(clips, space) if root.has_rec]
-        texts += [
-            (DET_FILE, t) for t in _det_differences(videos, space) if root.has_det
-        ]
-        found = [Problem(str(root.path / file), 0, '', text) for file, text in texts]
-        checks['published margins'] = found
+        told = {REC_FILE: _rec_differences(clips, space)} if root.has_rec else {}
+        told |= {DET_FILE: _det_differences(videos, space)} if root.has_det else {}
+        found = [(str(root.path / file), text) for file in told for text in told[file]]
+        checks['published margins'] = [Problem(f, 0, '', text) for f, text in found]
     there = listed = [*clips, *videos]
     try:
         there = root.there(listed)
@@ -170,14 +167,11 @@ def read_tables(
     rows: dict[str, list[Any]] = {}
     checks: dict[str, list[Problem] | str] = {'tables': []}
     odd: list[OddEntries] = []
-    for name, there, scan in (
-        (REC_FILE, root.has_rec, scan_rec),
-        (DET_FILE, root.has_det, scan_det),
-    ):
+    for name, scan in ((REC_FILE, scan_rec), (DET_FILE, scan_det)):
         rows[name], checks[name], found = [], 'the root has none', []
+        file, domains = root.path / name, root.info.domains
         try:
-            if there:
-                file, domains = root.path / name, root.info.domains
+            if file.is_file():
                 rows[name], *found = scan(file, space, domains=domains)
                 checks[name] = []
                 for own in found:

@@ -370,9 +370,8 @@ def name_parts(name: str) -> list[str]:
 def read_names(path: Path, columns: Sequence[str]) -> tuple[list[str], str]:
     """Names of a list, and the column of a table that they stand in, or ''.
 
-    Args:
-        path: A table, or a name per line with frames and label behind it or without.
-        columns: Headers of names; the first that is there counts.
+    The first column that is there counts; without a table the list has a name per line,
+    with frames and label behind it or without.
 
     Raises:
         FileNotFoundError: There is no such file.

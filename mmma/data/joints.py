@@ -114,8 +114,7 @@ def encode_joints(
     Args:
         keypoints: (M, T, V, 2) in pixels; whatever a joint of score 0 has there is
             stored as 0.
-        scores: (M, T, V) in [0, 1].
-        score_scale: Stored value of score 1.
+        scores: (M, T, V) in [0, 1], which ``score_scale`` is stored for.
 
     Returns:
         (T, M, V, 3) int16.

@@ -98,8 +98,8 @@ def find_leakage(
     Args:
         against: Other roots, or lists of names: a text file of one name per line, or a
             CSV file; the subset is in the name of the file, else it is ``train``.
-        workers: Processes that look at videos; 0 uses this one, None one per CPU.
-        frames: Whether to look at videos at all, or at names only.
+        workers: Processes that look at videos, as in :func:`try_all`.
+        frames: Look at videos, and not at names only.
 
     Returns:
         The report as one JSON object. ``shared`` has a row per pair of groups and kind,

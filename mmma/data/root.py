@@ -76,10 +76,7 @@ class DatasetInfo:
 
 
 class DataRoot:
-    """The files of one data set.
-
-    Args:
-        path: Folder with ``dataset.json`` and ``rec.csv``, ``det.json`` or both.
+    """A folder with ``dataset.json`` and ``rec.csv``, ``det.json`` or both.
 
     Raises:
         FileNotFoundError: There is no such folder, or no ``dataset.json`` in it.

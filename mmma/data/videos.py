@@ -128,20 +128,16 @@ def scan_det(
     of_root: bool = True,
     cut: bool = True,
 ) -> tuple[list[Video], OddEntries, OddEntries]:
-    """Read and validate a detection table, a ``det.json``, as far as it can be read.
+    """Videos of a ``det.json`` as far as it can be read; odd videos and odd segments.
 
     Segments are cut to their video; what is no segment in it is left out, and so are
-    videos that cannot be read. ``content`` are the bytes of the file, where they were
-    read.
+    videos that cannot be read. ``content`` is that of the file, where it was read.
 
     Args:
         of_root: It is of a data root: nothing may be unknown. Else rate, length (NaN)
             and number of frames (0) may be unknown, and subsets and domains have any
             name.
         cut: Cut segments to their video; else they stay as they are.
-
-    Returns:
-        The videos that can be read, odd videos, and odd segments.
     """
     path = Path(path)
     text = read_text(path, content)
@@ -405,10 +401,7 @@ def true_segments(videos: Sequence[Video]) -> Segments:
 
 
 def read_detections(path: Path, space: LabelSpace, strict: bool = False) -> Segments:
-    """Read a file of detections, and tell what is odd and left out.
-
-    Returns:
-        All of them in the order of the file, with the names of its videos.
+    """Detections of a file and its videos, in its order; what is odd is told.
 
     Raises:
         FileNotFoundError: There is no such file.
