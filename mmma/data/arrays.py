@@ -150,10 +150,10 @@ class ArrayStore(_Arrays):
         if source_identity(index) != before:
             raise ValueError(f'{path}: just written anew: open it again')
         wanted = (sum(row.length for row in self.index.values()), *shape)
-        same = found.dtype == dtype and found.ndim == len(wanted)
-        for number, own in zip(wanted, found.shape, strict=False):
-            same = same and number in (own, 'persons')
-        if not same:
+        fit = (
+            n in (own, 'persons') for n, own in zip(wanted, found.shape, strict=False)
+        )
+        if found.dtype != dtype or found.ndim != len(wanted) or not all(fit):
             raise ValueError(
                 f'{path}: {found.dtype} {found.shape}, but its index and '
                 f'{self._sidecar} say {dtype} ({", ".join(map(str, wanted))})'
@@ -211,13 +211,12 @@ class ArrayWriter(_Arrays):
         self.index = self._resume(description) if self._goes_on else {}
         self._length = sum(row.length for row in self.index.values())
         write_file(self._parts / self._sidecar, description)
-        self._array = (self._parts / f'{self._task}.npy').open(
-            'r+b' if self.index else 'w+b'
-        )
+        mode = 'r+b' if self.index else 'w+b'
+        self._array = (self._parts / f'{task}.npy').open(mode)
         # Nothing after the rows that are whole; makes the file as long as well.
         self._array.truncate(_HEADER_BYTES + self._length * self._row_bytes)
         self._array.seek(0, os.SEEK_END)
-        index = self._parts / f'{self._task}_index.csv'
+        index = self._parts / f'{task}_index.csv'
         self._index_file = index.open('w', encoding='utf-8', newline='')
         self._lines = csv.writer(self._index_file, lineterminator='\n')
         rows = (row[: len(self._columns)] for row in self.index.values())
@@ -287,11 +286,10 @@ class SkeletonStore(ArrayStore):
         self.layout = read_layout(path.parent)
         super().__init__(path, 'int16', ('persons', len(self.layout.names), 3))
         most = self._open().shape[1]
-        bad = [row for row in self.index.values() if not 1 <= row.persons <= most]
-        if bad:
-            raise ValueError(
-                f'{path}: index row {bad[0]} does not fit; expected 1 to {most} persons'
-            )
+        for row in self.index.values():
+            if not 1 <= row.persons <= most:
+                told = f'index row {row} does not fit; expected 1 to {most} persons'
+                raise ValueError(f'{path}: {told}')
 
     def frames(self, name: str) -> int:
         """T of a clip."""
@@ -363,22 +361,18 @@ class SkeletonWriter(ArrayWriter):
         super().__init__(folder, task, shape, 'int16', layout_text(layout))
 
     def append(
-        self,
-        name: str,
-        keypoints: np.ndarray,
-        scores: np.ndarray,
-        fps: float,
-        width: int,
-        height: int,
+        self, name: str, keypoints: np.ndarray, scores: np.ndarray, *facts: float
     ) -> None:
         """Add a clip: keypoints (M, T, V, 2) in pixels, scores (M, T, V) in [0, 1].
+
+        The ``facts`` are fps, width and height of the picture.
 
         Raises:
             ValueError: As ``encode_joints`` and ``append_encoded``.
         """
         with naming(f'skeleton of {name!r}'):
             encoded = encode_joints(keypoints, scores, self._score_scale)
-        self.append_encoded(name, encoded, fps, width, height)
+        self.append_encoded(name, encoded, *facts)
 
     def append_encoded(
         self, name: str, encoded: np.ndarray, fps: float, width: int, height: int
@@ -469,9 +463,7 @@ class FeaturesInfo:
         for key, value in wanted.items():
             check_choice('feature option', key, tuple(self.__dataclass_fields__))
             own = getattr(self, key)
-            if value is None:
-                continue
-            same = own == value
+            same = value in (None, own)
             if isinstance(value, float) and own is not None:
                 same = math.isclose(own, value, rel_tol=1e-6, abs_tol=1e-9)
             elif key in ('weights_sha256', 'data_fingerprint') and value:

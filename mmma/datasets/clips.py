@@ -64,16 +64,6 @@ def _is_withheld(entry: Clip | Video) -> bool:
     return entry.withheld if isinstance(entry, Video) else entry.action is None
 
 
-def _overview(table: Sequence[Clip | Video], domains: Sequence[str]) -> str:
-    """``lab: train 12, val 3, test 0; ...``: entries of each domain and subset."""
-    counts = Counter((entry.domain, entry.subset) for entry in table)
-    return '; '.join(
-        f'{d}: ' + ', '.join(f'{s} {counts[d, s]}' for s in SUBSETS)
-        for d in domains
-        if any(counts[d, s] for s in SUBSETS)
-    )
-
-
 _ON_BROKEN = ('replace', 'raise', 'skip')
 _SKIP_HINT = (
     'Repair the file; or leave such {}s out and have the results name them: '
@@ -137,14 +127,8 @@ class RootDataset(BaseDataset, ABC):
         self.domains = [check_choice('domain', d, info.domains) for d in wanted]
         names = kwargs.pop(f'{self.noun}s', None)
         self.names = None if names is None else read_names(names)
-        super().__init__(
-            data_root=str(data_root),
-            data_prefix={},
-            pipeline=pipeline,
-            test_mode=test_mode,
-            max_refetch=max_refetch,
-            **kwargs,
-        )
+        kwargs.update(pipeline=pipeline, test_mode=test_mode, max_refetch=max_refetch)
+        super().__init__(data_root=str(data_root), data_prefix={}, **kwargs)
         self._metainfo = {**space_meta(space), **self._metainfo}  # lazy: not filled
         refuse_key_frames_only(self.pipeline)
 
@@ -178,14 +162,9 @@ class RootDataset(BaseDataset, ABC):
         info = super().get_data_info(idx)
         path = info.pop('path')
         rgb = self.modality == 'RGB'
-        info.update(
-            index=info['sample_idx'],
-            filename=str(self.root.video_path(path)) if rgb else '',
-            data_root=self.data_root,
-            modality=self.modality,
-            start_index=0,
-        )
-        return info
+        info['filename'] = str(self.root.video_path(path)) if rgb else ''
+        info.update(index=info['sample_idx'], data_root=self.data_root)
+        return info | {'modality': self.modality, 'start_index': 0}
 
     def file_stamps(self) -> dict[str, int]:
         """Numbers by sample, which change with the tables and the file it is read from.
@@ -239,8 +218,14 @@ class RootDataset(BaseDataset, ABC):
 
     def _describe(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Entries of ``metainfo`` for the rows."""
-        columns = self.columns.items()
-        return {column: [row[key] for row in rows] for column, key in columns}
+        found = {key: [row[own] for row in rows] for key, own in self.columns.items()}
+        return found | space_meta(self.root.label_space(self.body_groups))
+
+    def _facts(self, entry: Clip | Video) -> dict[str, Any]:
+        """What the rows of all tables have."""
+        found = {key: getattr(entry, key) for key in (self.noun, 'path')}
+        shared = ('domain', 'subject')
+        return found | {key: sys.intern(getattr(entry, key)) for key in shared}
 
     def _draw(self, info: dict) -> dict:
         """Draw what is random before the pipeline; generators are seeded."""
@@ -264,20 +249,22 @@ class RootDataset(BaseDataset, ABC):
         if not chosen:
             truth = 'a known action' if noun == 'clip' else 'annotations'
             withheld = f' with {truth} (of {len(inside)})' if inside else ''
-            told = self.root.incomplete('rec' if noun == 'clip' else 'det')
+            counts = Counter((entry.domain, entry.subset) for entry in table)
+            held = [
+                f'{d}: ' + ', '.join(f'{s} {counts[d, s]}' for s in SUBSETS)
+                for d in self.root.info.domains
+                if any(counts[d, s] for s in SUBSETS)
+            ]
+            held += self.root.incomplete('rec' if noun == 'clip' else 'det')
             raise ValueError(
                 f'{root}: no {self.subset} {noun} of '
-                f'{", ".join(self.domains)}{withheld}. It holds: '
-                f'{"; ".join([_overview(table, self.root.info.domains), *told])}'
+                f'{", ".join(self.domains)}{withheld}. It holds: {"; ".join(held)}'
             )
         if len(chosen) < len(inside):
             truth = 'action is' if noun == 'clip' else 'annotations are'
-            print_log(
-                f'{root}: left out {len(inside) - len(chosen)} {self.subset} {noun}s '
-                f'whose {truth} withheld',
-                'current',
-                logging.WARNING,
-            )
+            out = f'left out {len(inside) - len(chosen)} {self.subset} {noun}s'
+            told = f'{root}: {out} whose {truth} withheld'
+            print_log(told, 'current', logging.WARNING)
         bare = [getattr(entry, noun) for entry in chosen if not entry.path]
         if bare and self.modality == 'RGB':
             raise ValueError(
@@ -304,12 +291,8 @@ def _number(text: str) -> int:
 
 def space_meta(space: LabelSpace) -> dict[str, Any]:
     """Entries of ``metainfo`` for a label space."""
-    return {
-        'label_space': space.name,
-        'classes': list(space.actions),
-        'bodies': list(space.bodies),
-        'body_of': list(space.body_of),
-    }
+    lists = dict(classes=space.actions, bodies=space.bodies, body_of=space.body_of)
+    return {'label_space': space.name} | {k: list(own) for k, own in lists.items()}
 
 
 def refuse_key_frames_only(transform: Any) -> None:
@@ -365,17 +348,12 @@ class ClipDataset(RootDataset):
 
     def load_data_list(self) -> list[dict]:
         """Rows of the table that are selected."""
-        table = self.root.read_rec(self.body_groups)
-        self._metainfo.update(space_meta(self.root.label_space(self.body_groups)))
         return [
             {
-                'clip': clip.clip,
-                'path': clip.path,
+                **self._facts(clip),
                 'label': -1 if clip.action is None else clip.action,
                 'body': -1 if clip.body is None else clip.body,
-                'domain': sys.intern(clip.domain),
-                'subject': sys.intern(clip.subject),
                 **({'span': clip.span} if clip.span else {}),
             }
-            for clip in self._select(table)
+            for clip in self._select(self.root.read_rec(self.body_groups))
         ]

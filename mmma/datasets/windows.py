@@ -1,7 +1,6 @@
 """Dataset of windows of untrimmed videos."""
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mmma.data.videos import END_TOLERANCE_SEC, Video
-from mmma.datasets.clips import RootDataset, space_meta
+from mmma.datasets.clips import RootDataset
 from mmma.registry import DATASETS
 from mmma.structures.segments import grid_length, window_starts
 from mmma.taxonomy import check_choice
@@ -213,7 +212,6 @@ class UntrimmedDataset(RootDataset):
 
     def load_data_list(self) -> list[dict]:
         """Videos that are selected, or in testing their windows."""
-        self._metainfo.update(space_meta(self.root.label_space(self.body_groups)))
         rows = [self._row(video) for video in self._select(self.root.read_det())]
         if not self.test_mode:
             return rows
@@ -224,15 +222,11 @@ class UntrimmedDataset(RootDataset):
             for i, window in enumerate(windows)
         ]
 
-    @staticmethod
-    def _row(video: Video) -> dict[str, Any]:
+    def _row(self, video: Video) -> dict[str, Any]:
         segments = [(i.start_sec, i.end_sec) for i in video.instances]
         labels = [i.label for i in video.instances]
         return {
-            'video': video.video,
-            'path': video.path,
-            'domain': sys.intern(video.domain),
-            'subject': sys.intern(video.subject),
+            **self._facts(video),
             'duration_sec': video.duration,
             'withheld': video.withheld,
             'segments': np.array(segments, np.float64).reshape(-1, 2),
