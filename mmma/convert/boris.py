@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate, chain
@@ -23,7 +23,7 @@ from string import ascii_lowercase
 from typing import Any
 from unicodedata import normalize
 
-from mmma.convert.events import Event, Recording, groups_of, tell_apart
+from mmma.convert.events import Event, Found, Recording, groups_of, tell_apart
 from mmma.convert.target import list_sources
 from mmma.data.clips import split_name
 from mmma.files import (
@@ -290,9 +290,7 @@ def _table_observation(
     return [*zip(paths, *media, strict=True)], presses, first.get('annotator', ''), []
 
 
-def write_boris(
-    out: Path, recordings: Sequence[Recording], space: LabelSpace
-) -> list[Path]:
+def write_boris(out: Path, recordings: Found, space: LabelSpace) -> list[Path]:
     """Write ``project.boris``: recordings as observations, the space as its ethogram.
 
     Labels that the space lacks are added; its groups are the categories. A video whose

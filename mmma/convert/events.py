@@ -85,6 +85,9 @@ class Recording:
     subset: str = ''
 
 
+Found = Sequence[Recording]
+
+
 def format_function(action: str, kind: str) -> Callable[..., Any]:
     """The function that does an action, ``read`` or ``write``, in one of ``FORMATS``.
 

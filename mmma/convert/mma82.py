@@ -42,17 +42,13 @@ from mmma.taxonomy import DOMAINS, SUBSETS, check_choice, load_label_space, sugg
 
 RELEASE = Path(__file__).with_name('mma82_release.json')
 TASK_NAMES = {'rec': 'recognition', 'det': 'detection'}
-_SHARED = ('path', 'subset', 'domain', 'subject', 'action')
-RELEASE_COLUMNS = {
-    'rec': (
-        *('clip', *_SHARED, 'body', 'emotion'),
-        *('source_video', 'start_sec', 'end_sec'),
-    ),
-    'det': ('video', *_SHARED, 'start_frame', 'end_frame', 'frames', 'fps'),
-}
 NEEDED = {
     'rec': ('path', 'action'),
     'det': ('video', 'start_frame', 'end_frame', 'action', 'frames'),
+}
+_OPTIONAL = {
+    'rec': ('clip', 'body', 'emotion', 'source_video', 'start_sec', 'end_sec'),
+    'det': ('path', 'fps'),
 }
 _NUMBERS = ('start_sec', 'end_sec', 'fps')
 _IGNORED = '-'
@@ -112,8 +108,9 @@ def _check_table(task: str, table: dict[str, Any]) -> None:
     table['width'] = None if header else len(columns)
     if not header:
         columns = {c: place for place, c in enumerate(columns) if c != _IGNORED}
+    allowed = *NEEDED[task], *_OPTIONAL[task], 'subset', 'domain', 'subject'
     for column in columns:
-        check_choice(f'{task} column', column, RELEASE_COLUMNS[task])
+        check_choice(f'{task} column', column, allowed)
     for column in NEEDED[task]:
         given = ('path', 'source_video') if column == 'path' else (column,)
         if not any(other in columns for other in given):

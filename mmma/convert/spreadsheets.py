@@ -11,10 +11,10 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from mmma.convert.events import Event, Recording, groups_of, tell_apart
+from mmma.convert.events import Event, Found, Recording, groups_of, tell_apart
 from mmma.convert.timelines import make_event
 from mmma.data.clips import seconds_of, split_name
 from mmma.files import (
@@ -29,7 +29,6 @@ from mmma.files import (
 from mmma.foreign import naming, spreadsheet
 from mmma.taxonomy import LabelSpace
 
-Found = Iterable[Recording]
 Cells = dict[str, list[str]]
 COLUMNS = (
     *('video', 'subject', 'start', 'end', 'start_sec', 'end_sec', 'label', 'body'),

@@ -31,7 +31,7 @@ from unicodedata import normalize
 
 import numpy as np
 
-from mmma.convert.events import Event, Recording, groups_of, known, media_name
+from mmma.convert.events import Event, Found, Recording, groups_of, known, media_name
 from mmma.convert.target import SourceTree
 from mmma.files import draft, leaves_root, tell, write_file
 from mmma.foreign import finite, first_line, has_controls, is_number, parse_json
@@ -57,9 +57,7 @@ def read_elan(path: Path, groups: bool = False) -> list[Recording]:
     return [_read_eaf(file, name, groups) for name, file in _files(path, '.eaf')]
 
 
-def write_elan(
-    out: Path, recordings: Sequence[Recording], space: LabelSpace
-) -> list[Path]:
+def write_elan(out: Path, recordings: Found, space: LabelSpace) -> list[Path]:
     """Write an ``.eaf`` file per video."""
     return [_write_eaf(_place(out, r.name, '.eaf'), r, space) for r in recordings]
 
@@ -69,9 +67,7 @@ def read_textgrid(path: Path, groups: bool = False) -> list[Recording]:
     return [_read_grid(file, name, groups) for name, file in _files(path, '.TextGrid')]
 
 
-def write_textgrid(
-    out: Path, recordings: Sequence[Recording], space: LabelSpace
-) -> list[Path]:
+def write_textgrid(out: Path, recordings: Found, space: LabelSpace) -> list[Path]:
     """Write a long ``.TextGrid`` per video."""
     return [_write_grid(_place(out, r.name, '.TextGrid'), r, space) for r in recordings]
 

@@ -15,7 +15,7 @@ import math
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import quoteattr
 
-from mmma.convert.events import Event, Recording, groups_of, known, tell_apart
+from mmma.convert.events import Event, Found, Recording, groups_of, known, tell_apart
 from mmma.data.clips import seconds_of, split_name
 from mmma.files import read_json, tell, write_file
 from mmma.foreign import first_line, is_number, naming
@@ -31,7 +31,6 @@ from mmma.taxonomy import LabelSpace
 from mmma.video import VIDEO_SUFFIXES, probe_video
 
 Json = Mapping[str, Any]
-Found = Iterable[Recording]
 NOTES = ('subject', 'text', 'tier')
 
 
@@ -106,7 +105,7 @@ def write_labelstudio(out: Path, recordings: Found, space: LabelSpace) -> list[P
     annotation. ``meta`` of a region has what Label Studio has no place for. A video
     whose rate is unknown raises ValueError.
     """
-    recordings, tasks = list(recordings), []
+    tasks: list[dict[str, Any]] = []
     for own in recordings:
         if not own.fps > 0:
             raise ValueError(
@@ -258,7 +257,7 @@ def write_fiftyone(out: Path, recordings: Found, space: LabelSpace) -> list[Path
 
     ``data.json`` has the paths of videos, where they are known.
     """
-    recordings, labels = list(recordings), {}
+    labels: dict[str, list[Any]] = {}
     classes = {label: at for at, label in enumerate(_labels(recordings, space))}
     for own in recordings:
         labels[own.name] = []
