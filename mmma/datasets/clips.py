@@ -250,15 +250,16 @@ class RootDataset(BaseDataset, ABC):
             truth = 'a known action' if noun == 'clip' else 'annotations'
             withheld = f' with {truth} (of {len(inside)})' if inside else ''
             counts = Counter((entry.domain, entry.subset) for entry in table)
-            held = [
+            held = '; '.join(
                 f'{d}: ' + ', '.join(f'{s} {counts[d, s]}' for s in SUBSETS)
                 for d in self.root.info.domains
                 if any(counts[d, s] for s in SUBSETS)
-            ]
-            held += self.root.incomplete('rec' if noun == 'clip' else 'det')
+            )
+            told = self.root.incomplete('rec' if noun == 'clip' else 'det')
             raise ValueError(
                 f'{root}: no {self.subset} {noun} of '
-                f'{", ".join(self.domains)}{withheld}. It holds: {"; ".join(held)}'
+                f'{", ".join(self.domains)}{withheld}. It holds: '
+                f'{"; ".join([held, *told])}'
             )
         if len(chosen) < len(inside):
             truth = 'action is' if noun == 'clip' else 'annotations are'
