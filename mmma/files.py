@@ -354,7 +354,7 @@ def read_json(path: Path, *keys: str, text: bytes | None = None) -> Any:
 
 
 SHOWN, WARNING = 5, 'warning: '
-CHECK_HINT = 'tools/data/check.py --strict lists all'
+LISTS_ALL = 'tools/data/check.py --strict lists all'
 
 
 @dataclass(frozen=True)

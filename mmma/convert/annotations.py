@@ -233,9 +233,7 @@ def space_of(pairs: Iterable[tuple[str, str]], source: Path) -> LabelSpace:
         if label:
             spellings[plain_name(label)][label] += 1
             tiers[plain_name(label)].add(tier)
-    names = {
-        key: min(own, key=lambda n: (-own[n], n)) for key, own in spellings.items()
-    }
+    names = {k: min(own, key=lambda n: (-own[n], n)) for k, own in spellings.items()}
     if not names:
         raise ValueError(
             f'{source}: no event has a label, so there is no action to learn: give the '

@@ -25,9 +25,9 @@ from mmma.convert.target import (
     Conversion,
     Options,
     UserMapping,
+    label_names,
     list_sources,
     plain_name,
-    read_label_names,
     subject_of,
 )
 from mmma.data.root import DataRoot, DatasetInfo
@@ -262,15 +262,14 @@ def resolve_labels(
         ValueError: A bad class list; unknown labels, each with its count; or indices
             that nothing explains.
     """
-    listed = read_label_names(class_list) if class_list else {}
+    listed = label_names(class_list) if class_list else {}
     videos: dict[Any, list[str]] = defaultdict(list)
     for video, label in labels:
         videos[_key(label)].append(video)
     renamed = mapping.action_names
     spelt = {str(k) for k in videos if not _is_index(k)} | set(listed.values())
-    space = load_label_space(
-        mapping.label_space or _best_space(spelt, renamed, bool(videos))
-    )
+    best = mapping.label_space or _best_space(spelt, renamed, bool(videos))
+    space = load_label_space(best)
     known = {plain_name(name): name for name in space.actions}
     published = space.actions if space.name == PUBLISHED_ORDER else ()
     by_index = listed or dict(enumerate(published))
@@ -326,7 +325,7 @@ def _from_0(
     labels: Iterable[tuple[str, Any]], class_list: Path | None, mapping: UserMapping
 ) -> set[Any]:
     """Labels as if they counted from 0; none where the list of classes says another."""
-    if class_list and 0 not in read_label_names(class_list):
+    if class_list and 0 not in label_names(class_list):
         return set()
     first = mapping.first_index
     return {int(x) - first if _is_index(x) else _key(x) for _, x in labels}

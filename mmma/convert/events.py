@@ -264,11 +264,9 @@ def _of_videos(
     for video in (video for video in videos if not video.withheld):
         events = []
         for one in video.instances:
-            end_sec = one.start_sec if one.point else one.end_sec
+            times = one.start_sec, one.start_sec if one.point else one.end_sec
             more = one.subject, one.score, one.text, one.tier
-            events.append(
-                Event(one.start_sec, end_sec, space.actions[one.label], *more)
-            )
+            events.append(Event(*times, space.actions[one.label], *more))
         facts = video.video, video.path, video.fps, video.duration, tuple(events)
         found.append(Recording(*facts, annotator, video.subject, video.domain))
     return found

@@ -58,7 +58,7 @@ def convert_mma52(source: Path, out: Path, options: Options) -> Conversion:
         odd = OddEntries(path, 'instances cut or left out')
         rows = read_frames(odd, space)
         conversion.notices += odd.notes(options.strict)
-        made_up = is_placeholder(rows, [str(row.label) for row in rows])
+        made_up = is_made_up(rows, [str(row.label) for row in rows])
         conversion.labels |= set() if made_up else {row.label for row in rows}
         if made_up:
             conversion.note(
@@ -274,7 +274,7 @@ def _parse_frame(values: Mapping[str, str], line: int, space: LabelSpace) -> Fra
     return FrameRow(line, video, int(start), int(end), int(label), int(total), fps)
 
 
-def is_placeholder(rows: Sequence[FrameRow], classes: Sequence[str]) -> bool:
+def is_made_up(rows: Sequence[FrameRow], classes: Sequence[str]) -> bool:
     """True if a table only lists videos, with made-up instances.
 
     ``classes`` are those of all its rows as written.
@@ -311,10 +311,8 @@ def add_videos(
     """
     notices = conversion.notices
     if rows[0].fps is None:
-        asked = f'{fps:g} taken for all, as asked' if fps else ''
-        notices.append(
-            f'{path.name} has no fps: {asked or "read from the video files"}'
-        )
+        told = f'{fps:g} taken for all, as asked' if fps else ''
+        notices.append(f'{path.name} has no fps: {told or "read from the video files"}')
     elif fps:
         notices.append(f'{path.name} has its own fps: --fps is not used for it')
     videos: dict[str, list[FrameRow]] = defaultdict(list)

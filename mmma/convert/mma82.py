@@ -12,31 +12,11 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mmma.convert.ma52 import (
-    COLUMNS,
-    add_videos,
-    is_placeholder,
-    parse_frames,
-    split_line,
-)
-from mmma.convert.target import (
-    Conversion,
-    Options,
-    SourceTree,
-    plain_name,
-    read_label_names,
-)
+from mmma.convert.ma52 import COLUMNS, add_videos, is_made_up, parse_frames, split_line
+from mmma.convert.target import Conversion, Options, SourceTree, label_names, plain_name
 from mmma.data.clips import Clip, is_named, name_parts, split_name, times
 from mmma.data.root import DatasetInfo
-from mmma.files import (
-    SEPARATORS,
-    OddEntries,
-    Problem,
-    read_json,
-    read_table,
-    read_text,
-    refuse,
-)
+from mmma.files import SEPARATORS, OddEntries, read_json, read_table, read_text
 from mmma.foreign import check_texts
 from mmma.taxonomy import DOMAINS, SUBSETS, check_choice, load_label_space, suggest
 
@@ -209,9 +189,9 @@ def read_rows(
                 'says so'
             )
             odd.add(line, row[0], text)
-    odd.total += len(odd.problems)
     if not rows and not odd.problems:
-        refuse([Problem(str(path), 0, '', 'empty table')], path)
+        odd.add(0, '', 'empty table')
+    odd.total += len(odd.problems)
     return rows
 
 
@@ -268,7 +248,7 @@ class Release:
             for kind, names in self._names.items()
         }
         self._file = conversion.tree.find(*mapping['label_names'].get('files', ()))
-        self._by_index = read_label_names(self._file) if self._file else {}
+        self._by_index = label_names(self._file) if self._file else {}
         for index, name in self._by_index.items():
             try:
                 self.label('action', name)
@@ -407,7 +387,7 @@ class Release:
         named = ((line, text['video'], text) for line, text in texts.items())
         rows = parse_frames(odd, named, self.space, frames)
         self.conversion.notices += odd.notes(self.conversion.options.strict)
-        made_up = is_placeholder(rows, [text['action'] for text in texts.values()])
+        made_up = is_made_up(rows, [text['action'] for text in texts.values()])
         if made_up:
             self.conversion.note(
                 f'{path}: made-up instances, the same frames in each video, so the '

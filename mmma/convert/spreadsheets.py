@@ -17,15 +17,7 @@ from pathlib import Path
 from mmma.convert.events import Event, Found, Recording, groups_of, tell_apart
 from mmma.convert.timelines import make_event
 from mmma.data.clips import seconds_of, split_name
-from mmma.files import (
-    Problem,
-    read_json,
-    read_table,
-    read_text,
-    refuse,
-    tell,
-    write_file,
-)
+from mmma.files import OddEntries, read_json, read_table, read_text, tell, write_file
 from mmma.foreign import naming, spreadsheet
 from mmma.taxonomy import LabelSpace
 
@@ -120,7 +112,7 @@ def _read_table(file: Path) -> list[Recording]:
                 f'{". Of BORIS? Then the format is boris" if boris else ""}'
             )
     numbers = {header[at] for key in _NUMBERS for at in places.get(key, ())}
-    problems: list[Problem] = []
+    odd = OddEntries(file)
     videos: dict[tuple[str, str, str], tuple[Cells, list[Event]]] = {}
     for line, row in read_table(file, text.encode(), numbers=numbers)[1]:
         cells = {k: [_bare(row[i]) for i in at if row[i:]] for k, at in places.items()}
@@ -130,8 +122,8 @@ def _read_table(file: Path) -> list[Recording]:
             if any(_text(cells, key) for key in ('label', 'start', 'end')):
                 events.append(_event(cells))
         except ValueError as error:
-            problems.append(Problem(str(file), line, video, str(error)))
-    refuse(problems, file)
+            odd.add(line, video, str(error))
+    odd.notes(strict=True)
     if {'rec', 'det'} <= {task for *_, task in videos}:
         tell([f'{file.name}: answers on clips (task rec) are left out'])
         videos = {key: own for key, own in videos.items() if key[2] != 'rec'}

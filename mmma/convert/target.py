@@ -209,7 +209,7 @@ def plain_name(name: str) -> str:
     return ' '.join(name.replace('_', ' ').lower().split())
 
 
-def read_label_names(path: Path) -> dict[int, str]:
+def label_names(path: Path) -> dict[int, str]:
     """Names by index of a list of lines; where none starts with one, the order counts.
 
     Raises:
@@ -529,9 +529,8 @@ class Conversion:
         with atomic_write(out / MISSING_FILE) as file:
             writer = csv.writer(file, lineterminator='\n')
             writer.writerow(['source_video', 'domain', 'clips', 'videos'])
-            clips, videos = (
-                Counter(r.path for r in t) for t in (self.clips, self.videos)
-            )
+            rows = self.clips, self.videos
+            clips, videos = (Counter(row.path for row in own) for own in rows)
             for key, path in self.missing.items():
                 writer.writerow([*key, clips[path], videos[path]])
         first, *_ = self.missing

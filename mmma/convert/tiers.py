@@ -183,11 +183,7 @@ def _own_facts(recording: Recording, grouped: set[str]) -> str:
 
 
 def _with_facts(
-    recording: Recording,
-    told: str,
-    tiers: dict[Key, list[Item]],
-    path: Path,
-    groups: bool,
+    found: Recording, told: str, tiers: dict[Key, list[Item]], path: Path, groups: bool
 ) -> Recording:
     """A recording with what :func:`_own_facts` told, and the events of its tiers."""
     facts, _ = parse_json(told, path)
@@ -197,8 +193,8 @@ def _with_facts(
     texts = {k: v for k in keys if isinstance(v := facts.get(k), str)}
     grouped = None if groups else facts.get('groups')
     events = _join(tiers, grouped if isinstance(grouped, list) else [])
-    own = {k: v for k in keys if (v := getattr(recording, k))}
-    return replace(recording, **{**numbers, **texts, **own, 'events': events})
+    own = {k: v for k in keys if (v := getattr(found, k))}
+    return replace(found, **{**numbers, **texts, **own, 'events': events})
 
 
 def _write_eaf(file: Path, recording: Recording, space: LabelSpace) -> Path:
@@ -330,9 +326,8 @@ def _spans(eaf: Any, file: Path) -> dict[str, tuple[int, int]]:
     for aligned, *_ in eaf.tiers.values():
         ends = {slot for own in aligned.values() for slot in own[:2]}
         slots = sorted(ends, key=order.__getitem__)
-        known = [
-            (i, v) for i, s in enumerate(slots) if (v := eaf.timeslots[s]) is not None
-        ]
+        values = ((i, eaf.timeslots[slot]) for i, slot in enumerate(slots))
+        known = [own for own in values if own[1] is not None]
         if slots and not known:
             raise ValueError('a tier without times')
         spread += len(slots) - len(known)
@@ -355,10 +350,9 @@ def _spans(eaf: Any, file: Path) -> dict[str, tuple[int, int]]:
                     parts[parent].append(key)
                     key = after.get(key)
             for parent, keys in parts.items():
-                cuts = np.linspace(*spans[parent], len(keys) + 1).round().tolist()
-                spans |= {
-                    k: (int(cuts[i]), int(cuts[i + 1])) for i, k in enumerate(keys)
-                }
+                cuts = np.linspace(*spans[parent], len(keys) + 1).round()
+                ends = cuts.astype(int).tolist()
+                spans |= {k: (ends[i], ends[i + 1]) for i, k in enumerate(keys)}
         todo = left
     return spans
 
@@ -388,9 +382,8 @@ def _read_tiers(eaf: Any, spans: dict[str, tuple[int, int]]) -> dict[Key, list[I
             if score is not None:
                 scores[parent] = score
             elif free and values.get(parent, '').strip():
-                notes[parent].append(
-                    value if name == 'mmma-text' else f'{full}: {value}'
-                )
+                text = value if name == 'mmma-text' else f'{full}: {value}'
+                notes[parent].append(text)
             else:
                 events.append((key, own))
     tiers: dict[Key, list[Item]] = defaultdict(list)

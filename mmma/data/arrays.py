@@ -189,18 +189,13 @@ class ArrayWriter(_Arrays):
 
     Use it in a ``with`` block: the files appear when the block ends well. Until then
     array, index and sidecar lie in a folder of their own. ``shape`` is that of one row
-    of the array, ``description`` the content of the sidecar.
+    of the array, ``text`` the content of the sidecar.
     """
 
     _goes_on = False  # a writer of the same goes on where one was interrupted
 
     def __init__(
-        self,
-        folder: Path,
-        task: str,
-        shape: tuple[int, ...],
-        dtype: str,
-        description: str,
+        self, folder: Path, task: str, shape: tuple[int, ...], dtype: str, text: str
     ) -> None:
         self._final, self._task = folder, task
         self._shape, self._dtype = shape, np.dtype(dtype).newbyteorder('<')
@@ -208,9 +203,9 @@ class ArrayWriter(_Arrays):
         self._parts = folder / f'.{task}.part'
         self._held = contextlib.ExitStack()
         self._held.enter_context(only_writer(self._parts))
-        self.index = self._resume(description) if self._goes_on else {}
+        self.index = self._resume(text) if self._goes_on else {}
         self._length = sum(row.length for row in self.index.values())
-        write_file(self._parts / self._sidecar, description)
+        write_file(self._parts / self._sidecar, text)
         mode = 'r+b' if self.index else 'w+b'
         self._array = (self._parts / f'{task}.npy').open(mode)
         # Nothing after the rows that are whole; makes the file as long as well.
@@ -242,10 +237,10 @@ class ArrayWriter(_Arrays):
         if kind is None and not whole:
             raise ValueError(f'{self._final}: no {self._what} to write')
 
-    def _resume(self, description: str) -> dict[str, Row]:
+    def _resume(self, text: str) -> dict[str, Row]:
         """Rows that an interrupted writer of the same left whole."""
         try:
-            if read_text(self._parts / self._sidecar) != description:
+            if read_text(self._parts / self._sidecar) != text:
                 return {}
             index = self._parts / f'{self._task}_index.csv'
             rows = _read_index(index, self._columns, partial=True)

@@ -325,10 +325,7 @@ def _try(work: Callable[[Path], Any], file: Path) -> Any:
 
 
 def _mismatches(
-    facts: VideoFacts | str,
-    frames: int | None,
-    fps: float | None,
-    duration: float | None,
+    facts: VideoFacts | str, frames: int | None, fps: float | None, length: float | None
 ) -> Iterator[str]:
     """Sentences on what a table says and the file does not."""
     if isinstance(facts, str):
@@ -338,9 +335,9 @@ def _mismatches(
         yield f'{facts.frames} frames, expected {frames}'
     if fps is not None and abs(facts.fps / fps - 1) > FPS_TOLERANCE:
         yield f'{facts.fps:.2f} frames per second, expected {fps:.2f}'
-    late = abs((duration or 0) - facts.duration) > END_TOLERANCE_SEC
-    if duration is not None and facts.duration and late:
-        yield f'{facts.duration:.2f} s long, expected {duration:.2f} s'
+    late = abs((length or 0) - facts.duration) > END_TOLERANCE_SEC
+    if length is not None and facts.duration and late:
+        yield f'{facts.duration:.2f} s long, expected {length:.2f} s'
 
 
 def _skeleton_problems(

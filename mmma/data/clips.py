@@ -14,7 +14,7 @@ from unicodedata import normalize
 import numpy as np
 
 from mmma.files import (
-    CHECK_HINT,
+    LISTS_ALL,
     SHOWN,
     OddEntries,
     atomic_write,
@@ -122,7 +122,7 @@ def read_rec(path: Path, space: LabelSpace, *more: Any) -> list[Clip]:
         ValueError: No rows, or most are odd.
     """
     clips, odd = scan_rec(path, space, *more)
-    tell(odd.notes(hint=CHECK_HINT))
+    tell(odd.notes(hint=LISTS_ALL))
     return clips
 
 

@@ -23,14 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from mmma.files import (
-    CHECK_HINT,
-    OddEntries,
-    atomic_write,
-    leaves_root,
-    read_text,
-    tell,
-)
+from mmma.files import LISTS_ALL, OddEntries, atomic_write, leaves_root, read_text, tell
 from mmma.foreign import control_faults, has_controls, is_number, parse_json
 from mmma.structures.segments import Segments
 from mmma.taxonomy import (
@@ -116,7 +109,7 @@ def read_det(path: Path, space: LabelSpace, *more: Any) -> list[Video]:
         ValueError: No videos; or most of them, or most segments, are odd.
     """
     videos, *odd = scan_det(path, space, *more)
-    tell(note for own in odd for note in own.notes(hint=CHECK_HINT))
+    tell(note for own in odd for note in own.notes(hint=LISTS_ALL))
     return videos
 
 

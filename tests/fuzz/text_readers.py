@@ -39,7 +39,7 @@ from mmma.convert.events import (
     read_recordings,
 )
 from mmma.convert.mma82 import RELEASE
-from mmma.convert.target import UserMapping, read_label_names
+from mmma.convert.target import UserMapping, label_names
 from mmma.data import clips
 from mmma.data.arrays import FeaturesInfo, SkeletonStore, SkeletonWriter
 from mmma.data.clips import REQUIRED, read_rec, write_rec
@@ -665,7 +665,7 @@ READERS: list[Reader] = [
         lambda path: clips.read_names(path, _NAME_COLUMNS),
         LINES,
     ),
-    Reader('label names', writes('names.txt', RANKED), read_label_names, LINES),
+    Reader('label names', writes('names.txt', RANKED), label_names, LINES),
     Reader('scores.csv', partial(scores_of, SPACE), read_score_table, TABLES),
     Reader('scores.csv of MA-52', partial(scores_of, OTHER), read_ma52_scores, TABLES),
     Reader(

@@ -5,7 +5,7 @@ import pytest
 from video_files import make_video, moving_frames
 
 from mmma.convert import convert
-from mmma.convert.ma52 import FrameRow, is_placeholder, parse_frames, to_video
+from mmma.convert.ma52 import FrameRow, is_made_up, parse_frames, to_video
 from mmma.data.clips import Clip
 from mmma.data.root import DataRoot
 from mmma.data.videos import Instance, Video
@@ -332,5 +332,5 @@ def counting(videos, **changes):
     ],
 )
 def test_placeholders(rows, expected):
-    assert is_placeholder(rows, [str(row.label) for row in rows]) == expected
-    assert not is_placeholder(rows, ['nodding'] * len(rows))  # names do not count up
+    assert is_made_up(rows, [str(row.label) for row in rows]) == expected
+    assert not is_made_up(rows, ['nodding'] * len(rows))  # names do not count up
