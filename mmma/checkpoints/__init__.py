@@ -17,17 +17,7 @@ from mmma.checkpoints.loading import (
 )
 
 __all__ = [
-    'LoadReport',
-    'RemoteFile',
-    'cache_folder',
-    'check_simulated',
-    'fetch_file',
-    'fetch_url',
-    'file_sha256',
-    'load_state',
-    'load_trained',
-    'load_weights_file',
-    'meta_of',
-    'to_plain',
-    'weights_of',
-]
+    'LoadReport', 'RemoteFile', 'cache_folder', 'check_simulated', 'fetch_file',
+    'fetch_url', 'file_sha256', 'load_state', 'load_trained', 'load_weights_file',
+    'meta_of', 'to_plain', 'weights_of',
+]  # fmt: skip

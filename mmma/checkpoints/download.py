@@ -30,15 +30,10 @@ BAD = '.bad-hash'
 """End of the name of a file that is not what was published."""
 _HASH_IN_NAME = re.compile(r'[-_]([0-9a-f]{8})\.(pth|safetensors)$')
 _ODD = re.compile(r'[/\\:\x00-\x1f\x7f]')
-_RETRIES = 4
-"""How often a server is asked again that does not answer or cuts the connection; bytes
-that came count the tries anew."""
-_BACKOFF_SEC = 0.5
-"""Wait before the second of them; each wait doubles."""
-_TIMEOUT_SEC = 30.0
-"""Silence of a server that ends a try."""
-_FILLED = 0.95
-"""Share of the room on a disk that a file of unknown size may take."""
+_RETRIES = 4  # in a row without a byte
+_BACKOFF_SEC = 0.5  # before the second of them; each wait doubles
+_TIMEOUT_SEC = 30.0  # silence that ends a try
+_FILLED = 0.95  # share of the room on a disk for a file of unknown size
 _BLOCK = 1 << 14  # what is lost of a block when the connection is cut
 _BUSY = (429, 500, 502, 503, 504)
 _SAID = {
@@ -85,7 +80,7 @@ class RemoteFile:
     folder: str = ''
 
     def __post_init__(self) -> None:
-        for name in (self.name, *([self.folder] if self.folder else [])):
+        for name in (self.name, self.folder or self.name):
             check_name(name, shown_url(self.url) or 'the model zoo')
 
 
@@ -102,8 +97,7 @@ def file_name(url: str) -> str:
 
 def hash_in_name(name: str) -> str:
     """The eight hex digits at the end of a file name, or nothing."""
-    found = _HASH_IN_NAME.search(name)
-    return found.group(1) if found else ''
+    return found[1] if (found := _HASH_IN_NAME.search(name)) else ''
 
 
 def check_name(name: str, source: str) -> None:
@@ -158,10 +152,8 @@ def mirror_places(file: RemoteFile) -> list[str]:
     names = [file.name, *[f'{file.folder}/{file.name}'] * bool(file.folder)]
     folder = local_path(base)
     if folder is None:
-        parts = urlsplit(base)
-        root = parts.path.rstrip('/')
-        paths = [parts._replace(path=f'{root}/{quote(name)}') for name in names]
-        return [urlunsplit(path) for path in paths]
+        paths = [f'{parts.path.rstrip("/")}/{quote(name)}' for name in names]
+        return [urlunsplit(parts._replace(path=path)) for path in paths]
     if not folder.is_dir():
         raise FileNotFoundError(
             f'{MIRROR} is {shown_url(base)}: no such folder. Correct it, or unset it.'
@@ -445,12 +437,10 @@ def _session() -> Any:
     from requests.adapters import HTTPAdapter
     from urllib3.util import Retry
 
+    # What a server asks to wait may be hours.
+    asked = {'raise_on_status': False, 'respect_retry_after_header': False}
     retry = Retry(
-        total=_RETRIES,
-        backoff_factor=_BACKOFF_SEC,
-        status_forcelist=_BUSY,
-        raise_on_status=False,
-        respect_retry_after_header=False,  # it may ask for hours
+        _RETRIES, backoff_factor=_BACKOFF_SEC, status_forcelist=_BUSY, **asked
     )
     session = requests.Session()
     for scheme in ('http://', 'https://'):
@@ -481,6 +471,6 @@ def _reason(error: Exception, url: str) -> str:
         return f'{host} is not found: no network here, or a wrong name'
     if isinstance(error, requests.ConnectionError):
         return f'{host} is not reached: no network here, or no such server'
-    if isinstance(error, (requests.RequestException, ValueError)):
-        return f'no usable URL ({type(error).__name__})'
-    return str(error)  # of a certificate that is to be used and is not there
+    usable = not isinstance(error, (requests.RequestException, ValueError))
+    # Else it is of a certificate that is to be used and is not there.
+    return str(error) if usable else f'no usable URL ({type(error).__name__})'

@@ -116,7 +116,7 @@ _KINDS: dict[str, tuple[Any, str]] = {
     **{'bool': (bool, 'true or false'), 'list': ((list, tuple), 'a list')},
     'dict': (dict, 'an object'),
 }
-_ALIGNMENT = 8
+
 _TYPES = (
     *('float64', 'float32', 'float16', 'bfloat16'),
     *('int64', 'int32', 'int16', 'int8', 'uint8', 'bool'),
@@ -275,7 +275,7 @@ def write_safetensors(
     header = json.loads(bytes(data[8:end]))
     text = json.dumps(header, sort_keys=True, ensure_ascii=False, separators=(',', ':'))
     content = text.encode()
-    content += b' ' * (-len(content) % _ALIGNMENT)
+    content += b' ' * (-len(content) % 8)  # its alignment
     with atomic_write(Path(path), 'wb') as file:
         file.write(len(content).to_bytes(8, 'little') + content)
         file.write(data[end:])
@@ -303,7 +303,7 @@ def load_weights_file(path: str | Path, trust: bool = False) -> Any:
 
     Args:
         path: A file of ``torch.save``, or safetensors.
-        trust: Allow a pickle that can run code; only for files of a trusted author.
+        trust: Allow a pickle that can run code.
 
     Returns:
         What the file holds, usually a dict: ``state_dict`` and ``meta``, or weights.

@@ -119,7 +119,7 @@ def load_state(
         min_matched: Smallest accepted share of the parameters that count.
 
     Raises:
-        ValueError: Too few parameters matched.
+        ValueError: Fewer matched.
     """
     report = _fill(model, _unpacked(model, weights, source, ('', 'backbone.')))
     print(f'{source}: {report}', file=sys.stderr)
@@ -160,19 +160,16 @@ def _fill(model: Any, weights: Mapping[str, Any]) -> LoadReport:
     """Module by module, so that a module may adapt what is stored for it."""
     state = OrderedDict(weights)
     own = list(model.state_dict())
-    missing: list[str] = []
-    unexpected: list[str] = []
-    errors: list[str] = []
+    found: tuple[list[str], ...] = ([], [], [])
 
     def visit(module: Any, prefix: str) -> None:
-        module._load_from_state_dict(
-            state, prefix, {}, True, missing, unexpected, errors
-        )
+        module._load_from_state_dict(state, prefix, {}, True, *found)
         for name, child in module._modules.items():
             if child is not None:
                 visit(child, f'{prefix}{name}.')
 
     visit(model, '')
+    missing, unexpected, errors = found
     matches = ((_MISMATCH.search(error), error) for error in errors)
     mismatched = [match.group(1) if match else error for match, error in matches]
     absent = {*missing, *mismatched}

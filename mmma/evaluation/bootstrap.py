@@ -167,7 +167,6 @@ def recognition_intervals(
     Args:
         levels: ``action`` and ``body`` to the outcomes of the same N clips.
         subjects: (N,) names; empty where unknown.
-        resamples: 1 or more.
 
     Returns:
         ``method``, ``unit``, ``units``, ``resamples``, ``seed``, ``level``, of fewer
@@ -242,9 +241,6 @@ def detection_intervals(
         The intervals as of :func:`recognition_intervals`, and per level the (C, 2)
         bounds of the AP of each class, fractions averaged over the thresholds of the
         preset.
-
-    Raises:
-        ValueError: No resamples.
     """
     unit, unit_of = choose_units(subjects, 'video')
 
@@ -329,13 +325,8 @@ def paired_bootstrap(
 ) -> tuple[str, dict[str, tuple[float, float, float, float]]]:
     """Difference of every metric, by resampling what both models were tested on.
 
-    Units are drawn as for :func:`recognition_intervals`. Of several runs of a model the
-    metrics are averaged in each resample.
-
-    Args:
-        model: Per run, ``action`` and ``body`` to outcomes of the same N clips.
-        baseline: The same of the baseline; it may have another number of runs.
-        subjects: (N,) names; empty where unknown.
+    Levels, subjects and units are those of :func:`recognition_intervals`. Of several
+    runs of a model, as many as it has, the metrics are averaged in each resample.
 
     Returns:
         ``subject`` or ``clip``, and metric key to the difference (fractions): its
@@ -406,8 +397,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     Source: Holm, Scandinavian Journal of Statistics 6, 1979.
     """
-    adjusted = [0.0] * len(p_values)
-    highest = 0.0
+    adjusted, highest = [0.0] * len(p_values), 0.0
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     for rank, i in enumerate(order):
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))

@@ -39,6 +39,7 @@ from mmma.evaluation.rows import (
     EvaluationOptions,
     domain_rows,
     match_levels,
+    name_of,
     recognition_row,
     true_labels,
 )
@@ -55,7 +56,7 @@ from mmma.evaluation.scores import (
     score_file,
     write_scores,
 )
-from mmma.files import OddEntries, atomic_write, read_text, tell
+from mmma.files import OddEntries, read_text, tell, write_file
 from mmma.foreign import naming, parse_json
 from mmma.structures.segments import Segments
 from mmma.taxonomy import LabelSpace, load_label_space, suggest
@@ -69,8 +70,7 @@ ALIASES = {'UAR': 'action/mca', 'WAR': 'action/top1'}
 def write_results(results: Mapping[str, Any], path: Path) -> None:
     """Write ``results.json`` of plain types, without NaN, whole or not at all."""
     text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
-    with atomic_write(path) as file:
-        file.write(text + '\n')
+    write_file(path, text + '\n')
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -249,12 +249,7 @@ def _without_missing(
     if not info.name:
         return chosen, []
     there, scored = {*DataRoot(gt.parent).there(chosen)}, {*scored}
-    kept = [
-        entry
-        for entry in chosen
-        if entry in there
-        or (entry.clip if isinstance(entry, Clip) else entry.video) in scored
-    ]
+    kept = [e for e in chosen if e in there or name_of(e) in scored]
     return kept or chosen, shares(kept or chosen, chosen)
 
 
@@ -320,13 +315,10 @@ def _match_scores(
     known |= odd.items()
     missing = [name for name in wanted if name not in scored]
     unknown = [name for name in table.names if name not in known]
-    errors = []
-    if missing:
-        errors.append(
-            f'{len(missing)} of {len(wanted)} clips have no scores: {first_of(missing)}'
-        )
+    count = f'{len(missing)} of {len(wanted)} clips'
+    errors = [f'{count} have no scores: {first_of(missing)}'] if missing else []
     if unknown:
-        noun = 'unknown clip' if len(unknown) == 1 else 'unknown clips'
+        noun = 'unknown clip' + 's' * (len(unknown) > 1)
         errors.append(
             f'scores of {len(unknown)} {noun}, not in the truth file: '
             f'{first_of(unknown)}; use its names, letter by letter'
@@ -545,9 +537,8 @@ def _fuse(
             '--body-fusion needs body_scores in every score file; test a model with a '
             'body head, or leave it out'
         )
-    given = (fused.scores, fused.body_scores, labels.body_of, body_fusion)
-    scores = fuse_body_scores(*given)
-    return replace(fused, scores=scores)
+    given = fused.scores, fused.body_scores, labels.body_of, body_fusion
+    return replace(fused, scores=fuse_body_scores(*given))
 
 
 def _notes_on_scales(

@@ -169,6 +169,11 @@ class DetectionOptions:
         }
 
 
+def name_of(entry: Clip | Video) -> str:
+    """Name of a clip or video."""
+    return entry.clip if isinstance(entry, Clip) else entry.video
+
+
 def group_rows(
     groups: Iterable[Group],
     entries: Iterable[Clip] | Iterable[Video],
@@ -178,15 +183,13 @@ def group_rows(
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Rows of ``results.json``, each behind the labels of its group.
 
-    Args:
-        entries: Clips or videos of the data root.
-        space: Label space, with the body groups of the run.
-        order: Of the domains, as the data root has it.
+    Entries and the order of domains are those of the data root, the label space has
+    the body groups of the run.
 
     Raises:
         ValueError: Truth that is withheld, or nothing happens in a group's videos.
     """
-    of_name = {e.clip if isinstance(e, Clip) else e.video: e for e in entries}
+    of_name = {name_of(entry): entry for entry in entries}
     rows: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for group in groups:
         own: Any = [of_name[name] for name in group.names]
@@ -252,10 +255,7 @@ def across_domains(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Any]
         of equal domains the first).
     """
     keys = next(iter(metrics.values())).keys()
-    worst = {}
-    for key in keys:
-        column = {domain: values[key] for domain, values in metrics.items()}
-        worst[key] = min(column, key=column.__getitem__)
+    worst = {key: min(metrics, key=lambda d, k=key: metrics[d][k]) for key in keys}
     return {
         'mean': {k: float(np.mean([m[k] for m in metrics.values()])) for k in keys},
         'worst': {k: metrics[domain][k] for k, domain in worst.items()},
@@ -341,11 +341,7 @@ def recognition_row(
     space: LabelSpace,
     options: EvaluationOptions | None = None,
 ) -> dict[str, Any]:
-    """One row: ``counts``, ``metrics`` and what stands behind them.
-
-    Args:
-        table: Scores of at least these clips, columns as in ``space``.
-        space: Label space, with the body groups of the run.
+    """One row by scores of at least these clips, columns as in ``space``.
 
     Returns:
         ``counts`` (clips, classes and bodies present, subjects), ``metrics`` (the keys
@@ -417,14 +413,10 @@ def body_variants(
 def _class_frequency(
     counts: ClassCounts, space: LabelSpace, train_counts: Sequence[int] | None
 ) -> tuple[np.ndarray, str]:
-    """(K,) head, medium or tail, and which counts decided it.
-
-    Published counts cover all subsets, so the published share of training clips turns
-    them into expected training clips.
-    """
+    """(K,) head, medium or tail, and which counts decided it."""
     if train_counts is not None:
         return frequency_groups(train_counts), 'train'
-    if space.rec_instances is not None:
+    if space.rec_instances is not None:  # of all subsets: the share of train counts
         clips = load_statistics()['rec']['all']
         share = clips['train'] / clips['clips']
         return frequency_groups(np.array(space.rec_instances) * share), 'published'
@@ -468,11 +460,7 @@ def detection_row(
     space: LabelSpace,
     options: DetectionOptions | None = None,
 ) -> dict[str, Any]:
-    """One row: ``counts``, ``metrics`` and what stands behind them.
-
-    Args:
-        found: Detections with the names of at least these videos.
-        space: Label space, with the body groups of the run.
+    """One row by detections with the names of at least these videos.
 
     Returns:
         ``counts``, ``metrics``, ``presets`` (the averages of each), ``frequent``

@@ -378,14 +378,10 @@ def scale_notes(scores: np.ndarray, path: Path, so: str) -> list[str]:
 def learn_weights(
     tables: Sequence[ScoreTable], labels: ArrayLike, space: str = 'mean'
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Weights under which the fused scores make the truth most likely.
+    """Weights of M aligned tables under which fusion makes (N,) labels most likely.
 
     The problem is convex in both spaces. Sequential quadratic programming from equal
     weights draws no random number, and the duality gap bounds what is left to gain.
-
-    Args:
-        tables: M tables of N clips, aligned, probabilities.
-        labels: (N,) true actions.
 
     Returns:
         (M,) weights of at least 0 that add up to 1, and negative log likelihoods in
@@ -410,8 +406,7 @@ def learn_weights(
             'write the score files with softmax outputs'
         )
     make = _mean_objective if space == 'mean' else _logit_objective
-    objective = make([t.scores for t in tables], truth)
-    size = len(tables)
+    objective, size = make([t.scores for t in tables], truth), len(tables)
     equal = np.full(size, 1 / size)
     found = minimize(
         objective,

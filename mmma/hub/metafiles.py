@@ -43,8 +43,7 @@ def measure(
     A recipe that needs a package which is not installed keeps its recorded costs.
 
     Returns:
-        Keys of entries by method and name, and one sentence for each recipe that does
-        not build.
+        Keys of entries by method and name, and a sentence for each that does not build.
     """
     facts: dict[str, dict[str, Any]] = {}
     problems = []
@@ -166,7 +165,7 @@ def count_flops(model: nn.Module, inputs: Tensor, samples: Any = None) -> int:
         model: A recognizer of MMAction2's kind, a ``SegmentDetector``, or any module
             that takes ``inputs``; on the meta device, as elsewhere PyTorch runs
             attention in kernels that it does not count.
-        inputs: A batch on the meta device.
+        inputs: A batch, likewise.
         samples: Windows of a detector, of which the network alone is counted, no NMS.
 
     Source: PyTorch's flop_counter, which counts a multiply-add as two.
@@ -236,8 +235,8 @@ def license_of(metafile: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
 
 
 def _started_from(meta: Mapping[str, Any]) -> str | None:
-    data = meta.get('pretrain_data')
-    return None if data in (None, 'none') else str(data)
+    data = meta.get('pretrain_data') or 'none'
+    return None if data == 'none' else str(data)
 
 
 def result_items(model: ZooFolder) -> Iterator[dict[str, Any]]:

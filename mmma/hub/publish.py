@@ -10,6 +10,8 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 

@@ -87,7 +87,7 @@ class Scrubber:
         return _PRIVATE_ADDRESS.sub(HOST, value)
 
     def value(self, value: Any) -> Any:
-        """Nested plain values with every string in them scrubbed; keys stay."""
+        """Nested plain values with every string in them scrubbed."""
         return _mapped(value, self.text)
 
 
@@ -139,6 +139,13 @@ def measured_otherwise(
         above = (key.startswith(f'{where}.') for key in _MEASURED_BY)
         if f'{where}.'.startswith(_MEASURED_BY) or any(above):
             yield where
+
+
+def _inner(content: Any, key: str) -> Any:
+    """Value under a dotted key; None where there is none."""
+    for name in key.split('.'):
+        content = (content or {}).get(name)
+    return content
 
 
 def differing(left: Any, right: Any, where: str = '') -> Iterator[tuple[str, Any, Any]]:
@@ -228,11 +235,12 @@ def training_resources(log: str) -> str | None:
     # A run that was continued stood still between its parts.
     steps = [(b - a).total_seconds() for a, b in itertools.pairwise(times)]
     seconds = sum(s for s in steps if 0 <= s < 6 * 3600)
-    gpus, world = _GPU.findall(log), _WORLD.findall(log)
-    device = f'{world[-1] if world else 1} x {gpus[-1].strip()}' if gpus else 'CPU'
-    hours = f'{seconds / 3600:.1f} h'
+    gpus, world = _GPU.findall(log), _WORLD.findall(log) or ['1']
+    device = f'{world[-1]} x {gpus[-1].strip()}' if gpus else 'CPU'
+    if seconds >= 5400:
+        return f'{device}, {seconds / 3600:.1f} h'
     minutes = f'{seconds / 60:.0f} min' if seconds >= 90 else f'{seconds:.0f} s'
-    return f'{device}, {hours if seconds >= 5400 else minutes}'
+    return f'{device}, {minutes}'
 
 
 def find_leaf(config_name: str | None, protocol: Mapping[str, Any]) -> str | None:
@@ -437,10 +445,7 @@ def check_results(
 def lacking(model: ZooFolder) -> Iterator[str]:
     """Sentences on facts that the weights of a published model do not tell."""
     for key in _TOLD:
-        value: Any = model.meta
-        for part in key.split('.'):
-            value = (value or {}).get(part)
-        if value is None:
+        if _inner(model.meta, key) is None:
             yield f'{model.relative}: its meta lacks {key}. Publish it again.'
 
 

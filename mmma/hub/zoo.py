@@ -57,17 +57,13 @@ def find_recipes(root: Path) -> dict[str, tuple[str, ...]]:
         Name without the protocol, ``videomae-s_mma82``, to config files relative to
         the root, in the order of the protocols; of a detector the one file.
     """
-    leaves: dict[str, dict[str, str]] = {}
-    for path in sorted((root / _LEAVES).glob('*.py')):
-        name, _, protocol = path.stem.rpartition('_')
-        leaves.setdefault(name, {})[protocol] = path.relative_to(root).as_posix()
-    recipes = {
-        name: tuple(found[p] for p in PROTOCOLS if p in found)
-        for name, found in leaves.items()
-        if set(found) & set(PROTOCOLS)
-    }
+    recipes: dict[str, tuple[str, ...]] = {}
+    for protocol in PROTOCOLS:
+        for path in (root / _LEAVES).glob(f'*_{protocol}.py'):
+            name, leaf = path.stem.rpartition('_')[0], f'{_LEAVES}/{path.name}'
+            recipes[name] = (*recipes.get(name, ()), leaf)
     for path in (root / _DETECTORS).glob('*.py'):
-        recipes[path.stem] = (path.relative_to(root).as_posix(),)
+        recipes[path.stem] = (f'{_DETECTORS}/{path.name}',)
     return dict(sorted(recipes.items()))
 
 
@@ -83,10 +79,9 @@ def read_metafiles(root: Path) -> dict[str, dict[str, Any]]:
         ValueError: A file is no YAML, has not exactly one collection, or has a model
             without a name or twice.
     """
-    found = {}
-    for path in sorted((root / _FOLDER).glob('*.yml')):
-        found[path.stem] = read_yaml(path)
-        _check(path, found[path.stem])
+    found = {p.stem: read_yaml(p) for p in sorted((root / _FOLDER).glob('*.yml'))}
+    for method, data in found.items():
+        _check(metafile_path(root, method), data)
     return found
 
 
@@ -278,8 +273,7 @@ class ZooModel:
 def list_models(root: Path | None = None) -> list[ZooModel]:
     """All models, ours first, each kind by name.
 
-    Args:
-        root: Folder of ``configs/``; by default the checkout's or the package's.
+    ``root`` is the folder of ``configs/``; by default the checkout's or the package's.
 
     Raises:
         FileNotFoundError: There are no configs.

@@ -7,6 +7,7 @@ of its row.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from mmma.data.clips import Clip, body_map, read_rec
@@ -31,10 +32,8 @@ Scored = tuple[list[Clip], dict[str, Outcomes]]
 class ScoreFiles:
     """Finds, reads and checks the scores behind rows.
 
-    Args:
-        clips: All clips of the truth file.
-        space: Their label space, with the body groups of the run.
-        given: Results file to its score file, where it does not lie beside it.
+    By all clips of the truth file, their label space with the body groups of the run,
+    and results file to its score file, where that does not lie beside it.
     """
 
     def __init__(
@@ -43,8 +42,7 @@ class ScoreFiles:
         space: LabelSpace,
         given: Mapping[Path, Path] | None = None,
     ) -> None:
-        self._clips = clips
-        self._space = space
+        self._clips, self._space = clips, space
         self._given = {k.resolve(): v for k, v in (given or {}).items()}
         self._tables: dict[Path, ScoreTable] = {}
         self._found: dict[int, Scored | None] = {}
@@ -136,9 +134,7 @@ def add_tests(
     paired bootstrap. P values are corrected by Holm over the rows of a column. Cells
     and notes of the tables are changed.
 
-    Args:
-        baseline: Name of its results, or of its rows.
-        resamples: Of the bootstrap.
+    The baseline is the name of its results, or of its rows.
 
     Raises:
         ValueError: No such row, several of them, or detection.
@@ -173,11 +169,8 @@ def add_tests(
                         row.cells[metric, subset] = replace(
                             cell, difference=difference, p=p, test=test
                         )
-        most = _correct(table)
-        cells = [
-            [row.cells[key] for key in row.cells if key[0] in table.columns.values()]
-            for row in compared
-        ]
+        most, shown = _correct(table), {*table.columns.values()}
+        cells = [[c for k, c in row.cells.items() if k[0] in shown] for row in compared]
         table.notes += _notes(cells, baseline, files, most, resamples)
 
 
@@ -191,9 +184,8 @@ def compare_with(
 ) -> None:
     """Read truth and scores, and :func:`add_tests` to the tables of some results.
 
-    Args:
-        gt: ``rec.csv``, or the data root that was tested.
-        scores: ``RESULTS=FILE``, where scores do not lie beside their results.
+    ``gt`` is a ``rec.csv``, or the data root that was tested; ``scores`` are
+    ``RESULTS=FILE``, where scores do not lie beside their results.
 
     Raises:
         ValueError: As :func:`add_tests`; or other data, or scores of no results.
@@ -284,27 +276,23 @@ def _compare(
         for key, (value, _, _, p) in drawn.items()
     }
     if len(model) == len(base) == 1:
-        for level, own in model[0].items():
-            for metric in _HITS:
-                hits = [
-                    o.top5 if metric == 'top5' else o.hits
-                    for o in (own, base[0][level])
-                ]
-                key = f'{level}/{metric}'
-                tests[key] = (tests[key][0], mcnemar_exact(*hits), 'McNemar exact')
+        for level, metric in product(model[0], _HITS):
+            both = model[0][level], base[0][level]
+            hits = [own.top5 if metric == 'top5' else own.hits for own in both]
+            key = f'{level}/{metric}'
+            tests[key] = (tests[key][0], mcnemar_exact(*hits), 'McNemar exact')
     return tests
 
 
 def _correct(table: PaperTable) -> int:
     """Holm over the rows of each column; the most rows that one of them tests."""
     most = 0
-    for metric in table.columns.values():
-        for key in ((metric, subset) for subset in table.subsets):
-            rows = [r for r in table.rows if key in r.cells and r.cells[key].test]
-            corrected = holm([row.cells[key].p for row in rows])
-            for row, p in zip(rows, corrected, strict=True):
-                row.cells[key] = replace(row.cells[key], p_holm=p)
-            most = max(most, len(rows))
+    for key in product(table.columns.values(), table.subsets):
+        rows = [r for r in table.rows if key in r.cells and r.cells[key].test]
+        corrected = holm([row.cells[key].p for row in rows])
+        for row, p in zip(rows, corrected, strict=True):
+            row.cells[key] = replace(row.cells[key], p_holm=p)
+        most = max(most, len(rows))
     return most
 
 

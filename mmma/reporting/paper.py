@@ -12,6 +12,7 @@ from typing import Any
 
 from mmma.evaluation.bootstrap import spread
 from mmma.evaluation.recognition import METRICS
+from mmma.files import read_json
 from mmma.foreign import markdown, shown
 from mmma.protocols import REST
 from mmma.reporting.results import (
@@ -146,9 +147,8 @@ def paper_tables(
 ) -> list[PaperTable]:
     """Results in the layout of the paper, its own rows among them if ``published``.
 
-    Args:
-        results: Of one task, measured alike; subsets and seeds may differ.
-        level: ``action``, ``body`` or ``both``, of recognition.
+    They are of one task, measured alike; subsets and seeds may differ. ``level`` is
+    ``action``, ``body`` or ``both``, of recognition.
 
     Returns:
         In-domain and cross-domain tables, as far as there are rows; of recognition one
@@ -259,9 +259,8 @@ def _cell(metric: str, by_seed: Sequence[Sequence[Sample]]) -> Cell:
         over = 'seeds' if len(means) > 1 else 'draws'
         return Cell(mean, len(found), sd, mean - half, mean + half, interval=over)
     bounds = by_seed[0][0].run.get('intervals', {}).get('bounds', {}).get(metric)
-    if bounds is None:
-        return Cell(mean)
-    return Cell(mean, low=bounds[0], high=bounds[1], interval='clips')
+    low, high = bounds or (None, None)
+    return Cell(mean, low=low, high=high, interval='clips' if bounds else '')
 
 
 def published_rows(task: str, kind: str) -> list[Row]:
@@ -275,8 +274,7 @@ def published_rows(task: str, kind: str) -> list[Row]:
             model += f' {family.replace("videomae", "VideoMAE")}-{size.upper()}'
             recipe += f'_{told["backbone"]}'
         row = Row(told.get('domain') or told['target'], '', model, paper=True)
-        row.recipe = f'{recipe}_mma82'
-        row.suspect = tuple(told.get('suspect', ()))
+        row.recipe, row.suspect = f'{recipe}_mma82', tuple(told.get('suspect', ()))
         if kind == 'crossdomain':
             row.setting = f'{told["shots"]}-shot' if told['shots'] else 'zero-shot'
         for subset in (s for s in SUBSETS if s in told):
@@ -342,12 +340,11 @@ def render(tables: Sequence[PaperTable], form: str) -> str:
     """
     if form == 'csv':
         rows = [
-            _csv_row(table, row, metric, subset)
+            _csv_row(table, row, *key)
             for table in tables
             for row in table.rows
-            for metric in table.columns.values()
-            for subset in table.subsets
-            if (metric, subset) in row.cells
+            for key in product(table.columns.values(), table.subsets)
+            if key in row.cells
         ]
         return Table(_WORDS['csv'], rows).csv()
     texts = [r'% \usepackage{booktabs}'] if form == 'latex' else []
@@ -379,8 +376,7 @@ def render(tables: Sequence[PaperTable], form: str) -> str:
 def _legend(table: PaperTable) -> list[str]:
     """Sentences on the marks of a table."""
     cells = [cell for row in table.rows for cell in row.cells.values()]
-    papers = any(row.paper for row in table.rows)
-    notes = ['Percent.']
+    papers, notes = any(row.paper for row in table.rows), ['Percent.']
     if any(cell.interval in ('seeds', 'draws') for cell in cells):
         notes.append(_WORDS['spread'])
     if papers:
@@ -408,8 +404,8 @@ def _grid(table: PaperTable) -> Table:
     place = 'domain' if table.name.startswith('indomain') else 'target'
     settings = any(row.setting for row in table.rows)
     left = [place, *(['setting'] if settings else []), 'model', 'seeds']
-    titles = [(t, s) for t in table.columns for s in table.subsets]
-    keys = [(key, s) for key in table.columns.values() for s in table.subsets]
+    titles = product(table.columns, table.subsets)
+    keys = list(product(table.columns.values(), table.subsets))
     rows, breaks = [], set()
     for i, row in enumerate(table.rows):
         kind = f' {PAPER}' if row.paper else ' (simulated)' if row.simulated else ''

@@ -158,10 +158,9 @@ def take_samples(
 ) -> dict[int, list[Sample]]:
     """Sort the rows of one cell by seed.
 
-    Args:
-        samples: Of one model, place, setting and subset, which ``where`` names.
-        shared: Several results files may hold the same row of the same weights, as
-            zero-shot rows beside few-shot rows; the first is kept.
+    They are of one model, place, setting and subset, which ``where`` names. If
+    ``shared``, several files may hold the same row of the same weights, as zero-shot
+    rows beside few-shot rows; the first is kept.
 
     Returns:
         Seed to its rows: one, or one per support draw.
@@ -269,7 +268,7 @@ def pool_results(results: Sequence[Results]) -> list[Results]:
         alone = (
             protocol['name'] == 'indomain' and protocol.get('domain', 'all') != 'all'
         )
-        key = (own['name'], protocol.get('seed', 0), own['options'].get('subset'))
+        key = own['name'], protocol.get('seed', 0), own['options'].get('subset')
         groups.setdefault(key if alone else i, []).append(own)
     pooled = [_pool(group) if len(group) > 1 else group[0] for group in groups.values()]
     if len(pooled) == len(results):

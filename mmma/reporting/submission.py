@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import re
 import zipfile
 from collections import Counter
@@ -40,7 +41,7 @@ def read_expected(path: Path) -> list[str]:
         FileNotFoundError: There is no such file.
         ValueError: No names, no column that holds them, or a name that repeats.
     """
-    names, column = read_names(Path(path), _NAME_COLUMNS)
+    names, column = read_names(path, _NAME_COLUMNS)
     if not names:
         raise ValueError(f'{path}: no names in it; give one official name per line')
     twice = [name for name, n in Counter(map(stem, names)).items() if n > 1]
@@ -349,8 +350,7 @@ def segment_rows(
     """
     if top is not None and top < 1:
         raise ValueError(f'--top {top}: keep at least 1 detection per video')
-    number = 0
+    number = itertools.count()
     for video, segments in videos.items():
         for segment in sorted(segments, key=lambda s: -s[-1])[:top]:
-            yield [number, video, *segment]
-            number += 1
+            yield [next(number), video, *segment]

@@ -86,8 +86,7 @@ class Table:
         for title in titles[: self.left]:
             printed.align[title] = 'l'
         for i, row in enumerate(self.rows):
-            cells = self._texts(row, '*{}*', shown)
-            printed.add_row(cells, divider=i in self.breaks)
+            printed.add_row(self._texts(row, '*{}*', shown), divider=i in self.breaks)
         return str(printed.get_string())
 
     def markdown(self, foreign: bool = True) -> list[str]:
@@ -135,13 +134,11 @@ class Table:
         shared = [(title, len(list(g))) for title, g in groupby(p[0] for p in pairs)]
         if all(wide == 1 for _, wide in shared):
             return [_latex_line([escape(title) for title, _ in pairs])]
-        spans, rules, at = [], '', 1
-        for title, wide in shared:
+        spans, rules, at = [''] * len(shared), '', 1
+        for i, (title, wide) in enumerate(shared):
             if wide > 1:
-                spans.append(rf'\multicolumn{{{wide}}}{{c}}{{{escape(title)}}}')
+                spans[i] = rf'\multicolumn{{{wide}}}{{c}}{{{escape(title)}}}'
                 rules += rf'\cmidrule(lr){{{at}-{at + wide - 1}}}'
-            else:
-                spans.append('')
             at += wide
         second = [escape(part or title) for title, part in pairs]
         return [_latex_line(spans), rules, _latex_line(second)]
@@ -286,7 +283,9 @@ def report_text(report: Mapping[str, Any], per_class: bool = False) -> str:
     first = report['rows'][0]
     lines = [SIMULATED] if report['simulated'] else []
     lines += report.get('incomplete', ())
-    lines += _rec_notes(report) if report['task'] == 'rec' else _det_notes(report)
+    domain = f' of {report["domain"]}' if 'domain' in report else ''
+    note, *notes = (_rec_notes if report['task'] == 'rec' else _det_notes)(report)
+    lines += [f'subset {report["subset"]}{domain}, percent; {note}', *notes]
     if 'intervals' in first:
         lines.append(f'{_intervals(first)}, seed {first["intervals"]["seed"]}')
     lines.append(_rows_table(report['task'], report['rows']))
@@ -305,31 +304,22 @@ def report_text(report: Mapping[str, Any], per_class: bool = False) -> str:
             shown = dict(told)
             if 'AP_bounds' in shown:
                 shown['AP_bounds'] = list(map(_span, shown['AP_bounds']))
-            _, *names = shown
-            classes = list(zip(*shown.values(), strict=True))
-            lines.append(Table([f'{level} class', *names], classes).text())
+            titles = [f'{level} class', *list(shown)[1:]]
+            lines.append(Table(titles, list(zip(*shown.values(), strict=True))).text())
     return '\n'.join(lines)
-
-
-def _place(report: Mapping[str, Any]) -> str:
-    domain = f' of {report["domain"]}' if 'domain' in report else ''
-    return f'subset {report["subset"]}{domain}'
 
 
 def _rec_notes(report: Mapping[str, Any]) -> list[str]:
     class_set, body_scores = map(report['options'].get, ('class_set', 'body_scores'))
     grouped = 'body/top1' in report['rows'][0]['metrics']
     body = f', body scores {body_scores!r}' if grouped else ''
-    return [
-        f'{_place(report)}, percent; MCA and macro F1 over class set {class_set!r}'
-        f'{body}',
-        'Top-1 = micro F1 = WAR, MCA = UAR',
-    ]
+    measured = f'MCA and macro F1 over class set {class_set!r}{body}'
+    return [measured, 'Top-1 = micro F1 = WAR, MCA = UAR']
 
 
 def _det_notes(report: Mapping[str, Any]) -> list[str]:
     options = report['options']
-    lines = [f'{_place(report)}, percent; mAP is the {_thresholds(options)}']
+    lines = [f'mAP is the {_thresholds(options)}']
     if 'body/mAP' in report['rows'][0]['metrics']:
         lines.append(f'body: {options["body_detections"]}')
     for key, text in (
@@ -339,11 +329,9 @@ def _det_notes(report: Mapping[str, Any]) -> list[str]:
         counts = report['counts'][key]
         found = ', '.join(f'{n} ({level})' for level, n in counts.items() if n)
         lines += [f'{text}: {found}'] if found else []
-    lines += [
-        f'{level} segment mAP: {report[f"{level}/segment_mAP"]:.2f}'
-        for level in ('action', 'body')
-        if f'{level}/segment_mAP' in report
-    ]
+    for level in recognition.LEVELS:
+        if (found := report.get(f'{level}/segment_mAP')) is not None:
+            lines.append(f'{level} segment mAP: {found:.2f}')
     for level, recall in report['rows'][0].get('recall', {}).items():
         values = ', '.join(f'{value:.2f} of {n}' for n, value in recall.items())
         lines.append(f'{level} recall of the best N per video: {values}')

@@ -139,11 +139,9 @@ def read_zoo_checkpoint(model: ZooFolder, entry: Mapping[str, Any]) -> Checkpoin
     protocol, told = results['protocol']['name'], entry['Metadata'].get('Protocol')
     if protocol != told:
         raise ValueError(f'{path} is of protocol {protocol}, the entry says {told}.')
-    named = (
-        {**results, 'name': name, 'files': [PurePosixPath(path)]}
-        for path, results in measured.items()
-    )
-    return Checkpoint(entry, tuple(named))
+    named = {'name': name}
+    told = ({**r, **named, 'files': [PurePosixPath(p)]} for p, r in measured.items())
+    return Checkpoint(entry, tuple(told))
 
 
 def _check_belongs(
@@ -158,8 +156,7 @@ def _check_belongs(
         )
     simulated = entry['Metadata']['Simulated']
     for part in ('checkpoint', 'data'):
-        kind = bool(results[part].get('simulated'))
-        if kind != simulated:
+        if (kind := bool(results[part].get('simulated'))) != simulated:
             raise ValueError(
                 f'{where}: {part}.simulated is {kind}, Simulated of the entry of '
                 f'{entry["Name"]} is {simulated}. Numbers of real and of simulated '
