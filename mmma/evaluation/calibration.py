@@ -165,9 +165,8 @@ def fit(found: Any, truth: Any, space: LabelSpace, place: str) -> dict[str, Any]
     before = list(outcomes(None, found, truth, space))
     right = before[0][2].sum() if before else 0
     if len(truth) < MIN_CLIPS if clips else right < MIN_HITS:
-        least = (
-            MIN_CLIPS if clips else f'{MIN_HITS} segments that are right, not {right}'
-        )
+        least = f'{MIN_HITS} segments that are right, not {right}'
+        least = str(MIN_CLIPS) if clips else least
         return {'why_not': f'{place}, {size}, is too small: it takes {least}'}
     told: dict[str, Any] = {'on': f'{place}, {size}'}
     for level, scores, hits, _, groups in before:
@@ -208,9 +207,8 @@ def read_calibration(meta: Mapping[str, Any], task: str) -> dict[str, Any]:
                 raise ValueError
         return {**told, 'on': str(told['on'])} if 'action' in told else dict(told)
     except (TypeError, ValueError, KeyError, AttributeError):
-        raise ValueError(
-            'meta.calibration of the checkpoint is damaged: ask for another file.'
-        ) from None
+        text = 'meta.calibration of the checkpoint is damaged: ask for another file.'
+        raise ValueError(text) from None
 
 
 def described(told: Mapping[str, Any]) -> str:

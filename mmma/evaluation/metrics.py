@@ -40,10 +40,9 @@ def _flat(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, f
     """Metrics of the pooled row, and some of each domain if there are several."""
     pooled, *domains = rows
     flat = dict(pooled['metrics'])
-    if len(domains) > 1:
-        for row in domains:
-            own = row['metrics']
-            flat |= {f'{row["domain"]}/{k}': own[k] for k in keys if k in own}
+    for row in domains if len(domains) > 1 else ():
+        own = row['metrics']
+        flat |= {f'{row["domain"]}/{k}': own[k] for k in keys if k in own}
     return flat
 
 
@@ -58,9 +57,7 @@ class RecognitionMetric(BaseMetric):
     A sample has ``index``, ``clip`` and ``pred_score`` (K,), and ``pred_body_score``
     (B,) if the model has a body head. Clips with ``broken`` set are left out.
 
-    Args:
-        class_set: Classes of MCA and macro F1: ``present``, ``union`` or ``all``.
-        body_scores: ``sum``, ``top1`` or ``head``.
+    Arguments are fields of ``EvaluationOptions``.
 
     Attributes:
         table: Scores of the evaluated clips, after ``evaluate``.
@@ -158,17 +155,12 @@ class DetectionMetric(BaseMetric):
 
     Args:
         preset: Thresholds of the average: ``mma82`` or ``mac``.
-        bodies: ``relabel`` or ``head``; see ``WindowMerger``.
-        nms: Fields of ``NmsOptions``.
-        max_candidates: Of a video and level, before NMS.
-        join_sec: Length of a window in seconds; see ``WindowMerger``.
+        nms: Fields of ``NmsOptions``; it and the others are those of ``WindowMerger``.
 
     Attributes:
         table: Level to detections after NMS, with names, after ``evaluate``.
         merger: Makes a ``WindowMerger`` of the body groups of the actions.
-        makes_rows: Compute metrics; testing makes them of the detections afterwards.
-        broken: Names of the videos that were left out, after ``evaluate``.
-        scored: Detections, truth and label space, as ``calibration.fit`` takes them.
+        makes_rows, broken, scored: As of :class:`RecognitionMetric`, of videos.
     """
 
     default_prefix = ''  # keys are complete: action/mAP, lab/action/mAP
@@ -182,16 +174,13 @@ class DetectionMetric(BaseMetric):
         join_sec: float | None = None,
     ) -> None:
         super().__init__()
-        self.merging = {
-            'nms': NmsOptions(**(nms or {})),
-            'bodies': bodies,
-            'max_candidates': max_candidates,
-            'join_sec': join_sec,
-        }
+        self.merging: dict[str, Any] = {'nms': NmsOptions(**(nms or {}))}
+        given = dict(bodies=bodies, max_candidates=max_candidates, join_sec=join_sec)
+        self.merging |= given
         self.merger = partial(WindowMerger, **self.merging)
         self.merger(())  # refuses bad options now
-        chosen = dict(preset=preset, body_rule=BODY_RULE[bodies])
-        self.options = DetectionOptions(**chosen, resamples=0)
+        rule = BODY_RULE[bodies]
+        self.options = DetectionOptions(preset, body_rule=rule, resamples=0)
         self.makes_rows = True
         self.table: dict[str, Segments] = {}
         self.broken: list[str] = []
@@ -293,11 +282,8 @@ def videos_of_meta(meta: Mapping[str, Any], names: Sequence[str]) -> list[Video]
     where = {name: i for i, name in reversed(list(enumerate(meta['videos'])))}
     videos = []
     for name in names:
-        place, (segments, labels) = where[name], meta['truth'][name]
-        instances = tuple(
-            Instance(*segment, int(label))
-            for segment, label in zip(segments, labels, strict=True)
-        )
+        place, truth = where[name], zip(*meta['truth'][name], strict=True)
+        instances = tuple(Instance(*segment, int(label)) for segment, label in truth)
         person = (meta['domains'][place], meta['subjects'][place])
         numbers = (np.nan, 0, meta['durations'][name])
         videos.append(Video(name, '', '', *person, *numbers, instances))

@@ -110,8 +110,8 @@ def source_of(results: Results) -> str | None:
 
 def selection_of(results: Results) -> str:
     """What chose the checkpoint; ``unknown`` where older results do not say."""
-    targets = results['protocol'].get('target', ())
-    return selected_by(results.get('selected_on') or {}, targets)
+    told = results.get('selected_on') or {}
+    return selected_by(told, results['protocol'].get('target', ()))
 
 
 _RECIPE = (

@@ -72,7 +72,7 @@ def match_names(names: Sequence[str], expected: Sequence[str]) -> dict[str, str]
         errors.append(f'{len(missing)} of {len(expected)} missing: {first_of(missing)}')
     if extra:
         hint = suggest(stem(extra[0]), [stem(name) for name in missing])
-        hint = f'.{hint}' if hint else ''
+        hint = hint and f'.{hint}'
         errors.append(f'{len(extra)} not in the list: {first_of(extra)}{hint}')
     if errors:
         raise ValueError(

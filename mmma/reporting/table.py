@@ -252,9 +252,8 @@ def result_notes(results: Sequence[Results]) -> list[str]:
 
 
 def _thresholds(options: Mapping[str, Any]) -> str:
-    first, *_, last = options['thresholds']
-    number = len(options['thresholds'])
-    return f'mean over {number} tIoU thresholds, {first:g} to {last:g}'
+    values = options['thresholds']
+    return f'mean over {len(values)} tIoU thresholds, {values[0]:g} to {values[-1]:g}'
 
 
 def setting_title(run: Mapping[str, Any]) -> str:
@@ -438,16 +437,14 @@ def _fusion_metrics(record: dict[str, Any]) -> list[str]:
             f'the weights were fitted on {report["weights_fitted_on_them"]} of these '
             'clips: the fused row flatters'
         )
-    rows: list[list[str]] = []
-    shown = [t for t in _SHOWN if COLUMNS['rec'][t] in fused['metrics']]
+    keys = {t: COLUMNS['rec'][t] for t in _SHOWN}
+    keys = {t: key for t, key in keys.items() if key in fused['metrics']}
     files = [*(entry['file'] for entry in record['inputs']), 'fused']
     weights = [*(f'{weight:.4f}' for weight in record['weights']), '']
-    for *labels, row in zip(files, weights, [*report['inputs'], fused], strict=True):
-        cells = []
-        for key in (COLUMNS['rec'][title] for title in shown):
-            cell = f'{row["metrics"][key]:.2f}'
-            if 'intervals' in row:
-                cell += ' [{:.2f}, {:.2f}]'.format(*row['intervals']['bounds'][key])
-            cells.append(cell)
-        rows.append([*labels, *cells])
-    return [*lines, Table(['scores', 'weight', *shown], rows).text()]
+    rows = [list(labels) for labels in zip(files, weights, strict=True)]
+    for cells, row in zip(rows, [*report['inputs'], fused], strict=True):
+        bounds = row.get('intervals', {}).get('bounds', {})
+        for key in keys.values():
+            span = ' [{:.2f}, {:.2f}]'.format(*bounds[key]) if bounds else ''
+            cells.append(f'{row["metrics"][key]:.2f}{span}')
+    return [*lines, Table(['scores', 'weight', *keys], rows).text()]

@@ -67,8 +67,8 @@ def _method_page(method: Method) -> list[str]:
     paper, code = collection.get('Paper'), collection.get('Code')
     found = [_link(paper['Title'], paper['URL'])] if paper else []
     if code:
-        version = f' ({code["Version"]})' if code.get('Version') else ''
-        found.append(f'{_link("code", code["URL"])}{version}')
+        version = code.get('Version')
+        found.append(_link('code', code['URL']) + (f' ({version})' if version else ''))
     licences = (collection.get('License') or {}).items()
     found += [f'{_WORDS["licensed"][what]}: {name}' for what, name in licences]
     lines = [_WORDS['head'], '', f'# {collection["Name"]}', '']
@@ -268,23 +268,21 @@ def _files(
     """Files of our own weights, each linked to the page with its details."""
     rows = []
     for checkpoint in checkpoints:
-        entry, metadata = checkpoint.entry, checkpoint.entry['Metadata']
-        name = f'`{checkpoint.name}`'
-        if pages:
-            name = _link(name, f'{pages[checkpoint.name]}#{checkpoint.name}')
-        files = [_link('log', f'{up}zoo/{checkpoint.name}/train.log')]
-        files += [
-            _link(file.stem.replace('_', ' '), up + file.as_posix())
-            for file in (results['files'][0] for results in checkpoint.measured)
-        ]
+        entry, name = checkpoint.entry, checkpoint.name
+        metadata, links = entry['Metadata'], [_link('log', f'{up}zoo/{name}/train.log')]
+        for results in checkpoint.measured:
+            file = results['files'][0]
+            links.append(_link(file.stem.replace('_', ' '), up + file.as_posix()))
         row = {
-            'name': name,
+            'name': _link(f'`{name}`', f'{pages[name]}#{name}')
+            if pages
+            else f'`{name}`',
             'config': _link(PurePosixPath(entry['Config']).stem, up + entry['Config']),
             'protocol': metadata['Protocol'],
             'params (M)': millions(metadata.get('Parameters')),
             'size': _megabytes(entry.get('Weights Size')),
             'SHA-256': _link(f'`{entry["Weights SHA256"][:8]}`', up + entry['Weights']),
-            'files': ', '.join(files),
+            'files': ', '.join(links),
         }
         rows.append(row)
     return _table(rows, 3)
@@ -435,9 +433,9 @@ def text_differences(old: str, new: str) -> Iterator[str]:
     matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
     for kind, i, j, k, n in matcher.get_opcodes():
         if kind == 'replace' and j - i == n - k:
-            for offset in range(j - i):
-                pair = left[i + offset], right[k + offset]
-                yield f'line {i + offset + 1}: {_changed(*pair)}'
+            pairs = zip(left[i:j], right[k:n], strict=True)
+            for number, pair in enumerate(pairs, start=i + 1):
+                yield f'line {number}: {_changed(*pair)}'
         elif kind != 'equal':
             for number in range(i, j):
                 yield f'line {number + 1}: {_short(left[number])} should not be there'
