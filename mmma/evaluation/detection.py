@@ -68,15 +68,13 @@ def merge_duplicates(truth: Segments) -> Segments:
     near = (np.diff(group) == 0) & (np.diff(times[:, 0]) <= SAME_SEC)
     keep = np.ones(len(truth), dtype=np.bool_)
     for row in np.flatnonzero(near) + 1:
-        before = row - 1
-        while before >= 0 and group[before] == group[row]:
+        for before in range(row - 1, -1, -1):
             gap = np.abs(times[row] - times[before])
-            if gap[0] > SAME_SEC:
+            if group[before] != group[row] or gap[0] > SAME_SEC:
                 break
             if keep[before] and gap[1] <= SAME_SEC:
                 keep[row] = False
                 break
-            before -= 1
     return truth.select(keep)
 
 
@@ -183,8 +181,7 @@ def match_detections(
         raise ValueError(f'thresholds {thresholds}: use rising numbers above 0 up to 1')
     if not len(truth):
         raise ValueError('no true instance: nothing can be measured')
-    empty = np.flatnonzero(truth.segments_sec[:, 1] <= truth.segments_sec[:, 0])
-    if len(empty):
+    if len(empty := np.flatnonzero(np.diff(truth.segments_sec)[:, 0] <= 0)):
         raise ValueError(
             f'{len(empty)} truths do not end after they start, the first is row '
             f'{empty[0]}: {truth.segments_sec[empty[0]].tolist()}'
@@ -240,9 +237,8 @@ def _overlapping_pairs(
     heads = truth.labels[first].astype(np.int64)
     classes = np.unique(heads)
     cell = np.searchsorted(classes, heads) * videos + truth.videos[first]
-    table = np.full(len(classes) * videos, -1, dtype=np.int32)
+    table, positions = np.full(len(classes) * videos, -1, dtype=np.int32), []
     table[cell] = np.arange(len(first))
-    positions = []
     for column, (low, high) in enumerate(itertools.pairwise(starts)):
         own = table[column * videos :][:videos][found.videos[order[low:high]]]
         at = np.flatnonzero(own >= 0)
@@ -419,8 +415,7 @@ def segment_average_precisions(
         ValueError: A duration that is not a number above 0.
     """
     seconds = np.asarray(durations, dtype=np.float64)
-    bad = np.flatnonzero(~(np.isfinite(seconds) & (seconds > 0)))
-    if len(bad):
+    if len(bad := np.flatnonzero(~(np.isfinite(seconds) & (seconds > 0)))):
         raise ValueError(
             f'{len(bad)} videos without a duration, the first is number {bad[0]}: '
             'segment mAP needs the length of each video'
@@ -430,9 +425,8 @@ def segment_average_precisions(
     grid = (ends - steps, ends)
     classes, values = [], []
     for label in np.unique(truth.labels):
-        own = truth.select(truth.labels == label)
         true = np.zeros(int(ends[-1]), dtype=np.bool_)
-        for _, covered in _covered(own, grid):
+        for _, covered in _covered(truth.select(truth.labels == label), grid):
             true[covered] = True
         if not true.any():
             continue

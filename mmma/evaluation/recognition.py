@@ -118,10 +118,10 @@ def confusion_matrix(
     labels: ArrayLike, predictions: ArrayLike, num_classes: int
 ) -> IntArray:
     """(K, K) clips per true class (row) and predicted class (column)."""
-    rows = np.asarray(labels, dtype=np.int64)
-    cells = rows * num_classes + np.asarray(predictions, dtype=np.int64)
-    counts = np.bincount(cells, minlength=num_classes**2)
-    return counts.reshape(num_classes, num_classes).astype(np.int64)
+    counts = np.zeros((num_classes, num_classes), dtype=np.int64)
+    cells = np.asarray(labels, np.int64), np.asarray(predictions, np.int64)
+    np.add.at(counts, cells, 1)
+    return counts
 
 
 def count_classes(outcomes: Outcomes) -> ClassCounts:
@@ -416,8 +416,7 @@ def mask_to_classes(scores: ArrayLike, classes: Sequence[int]) -> FloatArray:
             f'classes to keep {kept[:5].tolist()}: give at least one index of '
             f'0..{table.shape[1] - 1}'
         )
-    allowed = np.zeros(table.shape[1])
-    allowed[kept] = 1.0
+    allowed = np.isin(np.arange(table.shape[1]), kept).astype(np.float64)
     return _normalised(table * allowed, fallback=allowed / allowed.sum())
 
 

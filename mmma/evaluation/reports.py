@@ -332,8 +332,7 @@ def _check_truth(
     gt: Path, chosen: Sequence[Video], videos: Sequence[Video], subset: str
 ) -> None:
     """Refuse videos whose truth is withheld, and those in which nothing happens."""
-    hidden = [video.video for video in chosen if video.withheld]
-    if hidden:
+    if hidden := [video.video for video in chosen if video.withheld]:
         raise ValueError(
             f'{gt}: {len(hidden)} of {len(chosen)} videos of subset {subset!r} have no '
             f'annotations: {first_of(hidden)}; their truth is withheld, so they '
@@ -366,8 +365,7 @@ def place_detections(
             their video has ended.
     """
     known = {video.video for video in videos} | {*left_out}
-    unknown = [name for name in found.names if name not in known]
-    if unknown:
+    if unknown := [name for name in found.names if name not in known]:
         raise ValueError(
             f'{pred}: predictions for {len(unknown)} unknown videos, not in the truth '
             f'file: {first_of(unknown)}; use its names, letter by letter.'
@@ -489,14 +487,10 @@ def _learn(
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Weights learnt on clips of subset val alone, and how they came about."""
     names = tables[0].names
-    unknown = [name for name in names if name not in clips]
-    if unknown:
-        raise ValueError(
-            f'--val-scores: {len(unknown)} of {len(names)} clips are not in {gt}: '
-            f'{first_of(unknown)}'
-        )
-    others = [name for name in names if clips[name].subset != 'val']
-    if others:
+    if unknown := [name for name in names if name not in clips]:
+        count = f'{len(unknown)} of {len(names)} clips'
+        raise ValueError(f'--val-scores: {count} are not in {gt}: {first_of(unknown)}')
+    if others := [name for name in names if clips[name].subset != 'val']:
         subsets = Counter(clips[name].subset for name in others)
         counts = ', '.join(f'{n} of {subset}' for subset, n in sorted(subsets.items()))
         raise ValueError(
@@ -507,10 +501,8 @@ def _learn(
     weights, found = learn_weights(tables, true_labels(own)[0], space)
     listed = sum(clip.subset == 'val' for clip in clips.values())
     if listed > len(own):
-        notes.append(
-            f'{listed - len(own)} of {listed} val clips of {gt} have no scores: '
-            'weights are learnt on the others'
-        )
+        count = f'{listed - len(own)} of {listed} val clips of {gt}'
+        notes.append(f'{count} have no scores: weights are learnt on the others')
     return weights, {
         'objective': 'negative log likelihood of the true action, nats per clip',
         'subset': 'val',
@@ -553,9 +545,8 @@ def _notes_on_scales(
     ]
     heads = [table.body_scores is not None for table in tables]
     if any(heads) and not all(heads):
-        notes.append(
-            f'{sum(heads)} of {len(heads)} files have body_scores: none are written'
-        )
+        count = f'{sum(heads)} of {len(heads)} files'
+        notes.append(f'{count} have body_scores: none are written')
     return notes
 
 

@@ -266,10 +266,8 @@ def across_domains(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Any]
 def require_truth(withheld: Sequence[str]) -> None:
     """Refuse videos, if there are any, whose truth is withheld."""
     if withheld:
-        raise ValueError(
-            f'the annotations of {len(withheld)} videos are withheld (the first: '
-            f'{withheld[0]!r}): they cannot be scored here'
-        )
+        told = f'{len(withheld)} videos are withheld (the first: {withheld[0]!r})'
+        raise ValueError(f'the annotations of {told}: they cannot be scored here')
 
 
 def true_labels(clips: Sequence[Clip]) -> tuple[np.ndarray, np.ndarray]:
@@ -278,8 +276,7 @@ def true_labels(clips: Sequence[Clip]) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ValueError: Those of a clip are withheld.
     """
-    withheld = [c.clip for c in clips if c.action is None]
-    if withheld:
+    if withheld := [c.clip for c in clips if c.action is None]:
         raise ValueError(
             f'{len(withheld)} of {len(clips)} clips have no action, for instance '
             f'{withheld[0]!r}: their truth is withheld, so they cannot be scored here; '
@@ -439,8 +436,7 @@ def _groups(
 ) -> dict[str, Any]:
     row: dict[str, Any] = {'basis': basis, 'head_min': HEAD_MIN, 'tail_max': TAIL_MAX}
     for group in GROUPS:
-        columns = (column[frequency == group] for column in vars(counts).values())
-        part = ClassCounts(*columns)
+        part = ClassCounts(*(own[frequency == group] for own in vars(counts).values()))
         row[group] = {
             'classes': int((frequency == group).sum()),
             'classes_present': int((part.support > 0).sum()),

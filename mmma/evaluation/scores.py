@@ -13,6 +13,7 @@ their geometric mean, the weighted mean of log scores, renormalised to probabili
 import csv
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,11 +54,9 @@ class ScoreTable:
     body_scores: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        twice = [name for name, n in Counter(self.names).items() if n > 1]
-        if twice:
-            raise ValueError(
-                f'{_count(twice, "clip")} repeated: {first_of(twice)}; give each once'
-            )
+        if twice := [name for name, n in Counter(self.names).items() if n > 1]:
+            told = f'{_count(twice, "clip")} repeated: {first_of(twice)}'
+            raise ValueError(f'{told}; give each once')
         arrays = {'scores': self.scores, 'body_scores': self.body_scores}
         for kind, array in arrays.items():
             if array is None:
@@ -81,12 +80,9 @@ class ScoreTable:
             ValueError: A clip has no scores.
         """
         row_of = {name: row for row, name in enumerate(self.names)}
-        missing = [name for name in names if name not in row_of]
-        if missing:
-            raise ValueError(
-                f'{len(missing)} of {len(names)} clips have no scores: '
-                f'{first_of(missing)}'
-            )
+        if missing := [name for name in names if name not in row_of]:
+            count = f'{len(missing)} of {len(names)} clips'
+            raise ValueError(f'{count} have no scores: {first_of(missing)}')
         rows = [row_of[name] for name in names]
         bodies = None if self.body_scores is None else self.body_scores[rows]
         return ScoreTable(tuple(names), self.scores[rows], bodies)
@@ -265,10 +261,9 @@ def _read_csv(path: Path, space: LabelSpace) -> ScoreTable:
     order = _column_order(header[:at] + header[at + 1 :], space.actions, space)
     names, rows, bad = [], [], []
     for line, row in lines:
-        try:
+        values = []
+        with suppress(ValueError):
             values = [float(text) for text in row[:at] + row[at + 1 :]]
-        except ValueError:
-            values = []
         if len(values) != len(header) - 1 or len(row) != len(header):
             bad.append(str(line))
             continue
@@ -312,12 +307,9 @@ def align_tables(
     errors = []
     for table, file in zip(tables, files, strict=True):
         present = set(table.names)
-        missing = [name for name in union if name not in present]
-        if missing:
-            errors.append(
-                f'{file} lacks {len(missing)} of {len(union)} clips: '
-                f'{first_of(missing)}'
-            )
+        if missing := [name for name in union if name not in present]:
+            count = f'{len(missing)} of {len(union)} clips'
+            errors.append(f'{file} lacks {count}: {first_of(missing)}')
     if errors:
         raise ValueError(
             f'{"; ".join(errors)}; fused files must score the same clips, named alike'
@@ -348,10 +340,8 @@ def check_weights(weights: Sequence[float], number: int) -> np.ndarray:
     """
     array = np.asarray(weights, dtype=np.float64)
     if array.shape != (number,):
-        raise ValueError(
-            f'{array.size} weights for {number} score files: give one per file, in '
-            'their order'
-        )
+        told = f'{array.size} weights for {number} score files'
+        raise ValueError(f'{told}: give one per file, in their order')
     if not np.isfinite(array).all() or array.min() < 0 or array.sum() <= 0:
         raise ValueError(f'weights {array.tolist()}: use numbers from 0, not all 0')
     return np.asarray(array / array.sum())
@@ -359,8 +349,7 @@ def check_weights(weights: Sequence[float], number: int) -> np.ndarray:
 
 def are_probabilities(scores: np.ndarray) -> bool:
     """True if no score is negative and every row of (N, K) adds up to 1, roughly."""
-    sums = scores.sum(axis=1, dtype=np.float64)
-    near = np.abs(sums - 1) <= 0.01
+    near = np.abs(scores.sum(axis=1, dtype=np.float64) - 1) <= 0.01
     return bool(scores.min(initial=0) >= 0 and near.all())
 
 

@@ -35,11 +35,10 @@ def read_named(arguments: Sequence[str]) -> list[Results]:
         path = Path(rest if named else argument)
         results = read_results(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if digest in seen:
+        if (other := seen.setdefault(digest, path)) is not path:
             raise ValueError(
-                f'{seen[digest]} and {path} are the same results: name each once.'
+                f'{other} and {path} are the same results: name each once.'
             )
-        seen[digest] = path
         found.append({**results, **({'name': label} if named else {}), 'files': [path]})
     return found
 

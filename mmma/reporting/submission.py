@@ -46,9 +46,8 @@ def read_expected(path: Path) -> list[str]:
         raise ValueError(f'{path}: no names in it; give one official name per line')
     twice = [name for name, n in Counter(map(stem, names)).items() if n > 1]
     if twice and column not in _VIDEO_COLUMNS:
-        raise ValueError(
-            f'{path}: {len(twice)} names repeated: {first_of(twice)}; list each once'
-        )
+        told = f'{len(twice)} names repeated: {first_of(twice)}'
+        raise ValueError(f'{path}: {told}; list each once')
     unique: dict[str, str] = {}
     for name in names:
         unique.setdefault(stem(name), name)
@@ -90,11 +89,9 @@ def unique_stems(names: Iterable[str]) -> dict[str, str]:
     """
     own: dict[str, str] = {}
     for name in names:
-        other = own.setdefault(stem(name), name)
-        if other != name:
-            raise ValueError(
-                f'{other!r} and {name!r} are the same official name: give it once'
-            )
+        if (other := own.setdefault(stem(name), name)) != name:
+            both = f'{other!r} and {name!r}'
+            raise ValueError(f'{both} are the same official name: give it once')
     return own
 
 
