@@ -248,10 +248,8 @@ def _locked(target: Path) -> Iterator[None]:
             _tell(f'waiting for another process that fetches {target.name}')
             lock.acquire()
     except (OSError, NotImplementedError) as error:
-        raise FileNotFoundError(
-            f'{target.parent} cannot be written ({error}): choose another folder, for '
-            'downloads by MMMA_HOME.'
-        ) from None
+        told = f'{target.parent} cannot be written ({error}): choose another folder'
+        raise FileNotFoundError(f'{told}, for downloads by MMMA_HOME.') from None
     try:
         yield
     finally:

@@ -256,10 +256,8 @@ def write_safetensors(
                 meta, sort_keys=True, ensure_ascii=False, allow_nan=False
             )
         except (TypeError, ValueError) as error:
-            raise ValueError(
-                f'meta of the checkpoint has no form in JSON ({error}): keep numbers, '
-                'strings, lists and dicts in it.'
-            ) from None
+            what = f'meta of the checkpoint has no form in JSON ({error}): keep numbers'
+            raise ValueError(f'{what}, strings, lists and dicts in it.') from None
     for name, value in state.items():
         kind = str(value.dtype).removeprefix('torch.')
         if kind not in _TYPES:

@@ -339,10 +339,8 @@ def paired_bootstrap(
     runs = [*model, *baseline]
     truths = {tuple(run[k].labels.tobytes() for k in sorted(run)) for run in runs}
     if not model or not baseline or len(truths) > 1:
-        raise ValueError(
-            f'{len(model)} and {len(baseline)} runs: give at least one of each, all on '
-            'the same clips in the same order'
-        )
+        told = f'{len(model)} and {len(baseline)} runs: give at least one of each'
+        raise ValueError(f'{told}, all on the same clips in the same order')
     (unit, units), unit_of = choose_units(subjects, 'clip')
     counts = [_unit_counts(run, unit_of) for run in runs]
 
@@ -382,10 +380,8 @@ def mcnemar_exact(model: ArrayLike, baseline: ArrayLike) -> float:
 
     own, other = np.asarray(model, dtype=np.bool_), np.asarray(baseline, dtype=np.bool_)
     if own.shape != other.shape or own.ndim != 1:
-        raise ValueError(
-            f'hits of shape {own.shape} and {other.shape}: give one column of the same '
-            'clips for each'
-        )
+        told = f'hits of shape {own.shape} and {other.shape}'
+        raise ValueError(f'{told}: give one column of the same clips for each')
     gained, lost = int((own & ~other).sum()), int((other & ~own).sum())
     if gained == lost:
         return 1.0

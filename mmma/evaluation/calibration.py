@@ -144,10 +144,8 @@ def outcomes(
         hits[matches.order[matches.hits[0]]] = True
         near = matches.ranking[: NEAR * len(matches.truth)]
         best, truths = own.select(near), len(matches.truth)
-        scores, groups = (
-            calibrated(told, level, best, space),
-            _groups(level, best, space),
-        )
+        scores = calibrated(told, level, best, space)
+        groups = _groups(level, best, space)
         yield level, scores, hits[near], truths, groups
 
 

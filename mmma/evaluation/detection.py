@@ -416,10 +416,8 @@ def segment_average_precisions(
     """
     seconds = np.asarray(durations, dtype=np.float64)
     if len(bad := np.flatnonzero(~(np.isfinite(seconds) & (seconds > 0)))):
-        raise ValueError(
-            f'{len(bad)} videos without a duration, the first is number {bad[0]}: '
-            'segment mAP needs the length of each video'
-        )
+        told = f'{len(bad)} videos without a duration, the first is number {bad[0]}'
+        raise ValueError(f'{told}: segment mAP needs the length of each video')
     steps = np.ceil(seconds * STEPS_PER_SEC - 0.5).astype(np.int64)  # whole centres
     ends = np.cumsum(steps)
     grid = (ends - steps, ends)

@@ -85,10 +85,8 @@ def rank_outcomes(scores: ArrayLike, labels: ArrayLike) -> Outcomes:
     table = np.asarray(scores)
     truth = np.asarray(labels, dtype=np.int64)
     if table.ndim != 2 or truth.ndim != 1 or len(table) != len(truth):
-        raise ValueError(
-            f'scores of shape {table.shape} do not fit labels of shape {truth.shape}: '
-            'give (N, K) and (N,)'
-        )
+        told = f'scores of shape {table.shape} do not fit labels of shape {truth.shape}'
+        raise ValueError(f'{told}: give (N, K) and (N,)')
     if not len(truth):
         raise ValueError('no clips to evaluate: give at least one')
     if not np.isfinite(table).all():
@@ -412,10 +410,8 @@ def mask_to_classes(scores: ArrayLike, classes: Sequence[int]) -> FloatArray:
     table = _control_probabilities(scores)
     kept = np.unique(np.asarray(classes, dtype=np.int64))
     if not len(kept) or kept[0] < 0 or kept[-1] >= table.shape[1]:
-        raise ValueError(
-            f'classes to keep {kept[:5].tolist()}: give at least one index of '
-            f'0..{table.shape[1] - 1}'
-        )
+        told = f'classes to keep {kept[:5].tolist()}'
+        raise ValueError(f'{told}: give at least one index of 0..{table.shape[1] - 1}')
     allowed = np.isin(np.arange(table.shape[1]), kept).astype(np.float64)
     return _normalised(table * allowed, fallback=allowed / allowed.sum())
 

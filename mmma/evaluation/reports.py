@@ -235,10 +235,8 @@ def _truth_file(
     own = load_label_space(info.label_space, body_groups)
     space = load_label_space(label_space) if label_space else own
     if (own.name, own.actions) != (space.name, space.actions):
-        raise ValueError(
-            f'{root} is of label space {own.name!r}, not {space.name!r}: give '
-            f'--label-space {own.name}, or none'
-        )
+        told = f'{root} is of label space {own.name!r}, not {space.name!r}'
+        raise ValueError(f'{told}: give --label-space {own.name}, or none')
     return root / name if path.is_dir() else path, info, own
 
 
@@ -271,10 +269,8 @@ def choose(
     subset = subset or (next(iter(counts)) if len(counts) == 1 else 'test')
     chosen = [entry for entry in entries if subset in ('all', entry.subset)]
     if not chosen:
-        raise ValueError(
-            f'{gt}: no {noun} of subset {subset!r}; it has {_sizes(counts, noun)}: '
-            'choose one with --subset'
-        )
+        told = f'{gt}: no {noun} of subset {subset!r}; it has {_sizes(counts, noun)}'
+        raise ValueError(f'{told}: choose one with --subset')
     own = [entry for entry in chosen if domain in (None, entry.domain)]
     if domain and not own:
         counts = Counter(entry.domain for entry in chosen)
@@ -340,10 +336,8 @@ def _check_truth(
         )
     if not any(video.instances for video in chosen):
         there = _sizes(Counter(video.subset for video in videos), 'videos')
-        raise ValueError(
-            f'{gt}: no instance in the {len(chosen)} videos of subset {subset!r}: '
-            f'nothing can be measured; there are {there}'
-        )
+        told = f'{gt}: no instance in the {len(chosen)} videos of subset {subset!r}'
+        raise ValueError(f'{told}: nothing can be measured; there are {there}')
 
 
 def place_detections(
@@ -525,10 +519,8 @@ def _fuse(
     if body_fusion is None:
         return fused
     if fused.body_scores is None:
-        raise ValueError(
-            '--body-fusion needs body_scores in every score file; test a model with a '
-            'body head, or leave it out'
-        )
+        told = '--body-fusion needs body_scores in every score file'
+        raise ValueError(f'{told}; test a model with a body head, or leave it out')
     given = fused.scores, fused.body_scores, labels.body_of, body_fusion
     return replace(fused, scores=fuse_body_scores(*given))
 

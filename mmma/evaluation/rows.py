@@ -400,10 +400,8 @@ def body_variants(
     if table.body_scores is not None:
         variants['head'] = table.body_scores
     if chosen not in variants:
-        raise ValueError(
-            f'body scores {chosen!r}: the scores come without any of a body head; use '
-            f'one of {", ".join(variants)}'
-        )
+        told = f'body scores {chosen!r}: the scores come without any of a body head'
+        raise ValueError(f'{told}; use one of {", ".join(variants)}')
     return variants
 
 

@@ -163,10 +163,8 @@ def _read_npz(path: Path, space: LabelSpace) -> ScoreTable:
     arrays = _load_arrays(path)
     for key in ('clips', 'scores'):
         if key not in arrays:
-            raise ValueError(
-                f'no array {key!r} (there are {sorted(arrays)}); it must hold clips '
-                '(N names) and scores (N, K)'
-            )
+            told = f'no array {key!r} (there are {sorted(arrays)})'
+            raise ValueError(f'{told}; it must hold clips (N names) and scores (N, K)')
     bodies = None
     if 'body_scores' in arrays:
         bodies = _in_order(arrays, 'body_scores', 'bodies', space.bodies, space)
@@ -218,9 +216,9 @@ def _check_width(
     kind: str, scores: np.ndarray, names: Sequence[str], space: LabelSpace
 ) -> None:
     if scores.ndim != 2 or scores.shape[1] != len(names):
+        told = f'label space {space.name!r} needs (N, {len(names)})'
         raise ValueError(
-            f'{kind} of shape {scores.shape}: label space {space.name!r} needs '
-            f'(N, {len(names)}); are they of another label space?'
+            f'{kind} of shape {scores.shape}: {told}; are they of another label space?'
         )
 
 
@@ -253,10 +251,8 @@ def _column_order(
 def _read_csv(path: Path, space: LabelSpace) -> ScoreTable:
     header, lines = read_table(path, numbers=space.actions)
     if 'clip' not in header:
-        raise ValueError(
-            f'no column clip in line 1 ({first_of(header)}); the file needs clip and '
-            'one column per action'
-        )
+        told = f'no column clip in line 1 ({first_of(header)})'
+        raise ValueError(f'{told}; the file needs clip and one column per action')
     at = header.index('clip')
     order = _column_order(header[:at] + header[at + 1 :], space.actions, space)
     names, rows, bad = [], [], []
@@ -270,10 +266,8 @@ def _read_csv(path: Path, space: LabelSpace) -> ScoreTable:
         names.append(normalize('NFC', row[at]))
         rows.append(values)
     if bad:
-        raise ValueError(
-            f'{_count(bad, "row")} not of {len(header) - 1} numbers: '
-            f'line {", ".join(bad[:SHOWN])}'
-        )
+        told = f'{_count(bad, "row")} not of {len(header) - 1} numbers'
+        raise ValueError(f'{told}: line {", ".join(bad[:SHOWN])}')
     scores = np.array(rows, dtype=np.float64).reshape(len(rows), len(order))
     return ScoreTable(tuple(names), scores[:, order])
 
@@ -390,10 +384,8 @@ def learn_weights(
     if not len(truth):
         raise ValueError('no clips to learn weights from: give at least one')
     if not all(are_probabilities(t.scores) for t in tables):
-        raise ValueError(
-            'weights can be learnt from probabilities alone (rows that add up to 1): '
-            'write the score files with softmax outputs'
-        )
+        told = 'weights can be learnt from probabilities alone (rows that add up to 1)'
+        raise ValueError(f'{told}: write the score files with softmax outputs')
     make = _mean_objective if space == 'mean' else _logit_objective
     objective, size = make([t.scores for t in tables], truth), len(tables)
     equal = np.full(size, 1 / size)

@@ -125,10 +125,8 @@ def model_cost(cfg: Any, shape: str) -> dict[str, Any]:
     """
     sides = shape.split('x')
     if not all(side.isdecimal() and int(side) for side in sides):
-        raise ValueError(
-            f'Metadata.Input is {shape!r}: state the shape that the network takes, as '
-            '1x3x16x224x224.'
-        )
+        told = f'Metadata.Input is {shape!r}: state the shape that the network takes'
+        raise ValueError(f'{told}, as 1x3x16x224x224.')
     inputs = torch.empty(*map(int, sides), device='meta')
     samples, window_sec = None, None
     if cfg.get('task') == 'det':

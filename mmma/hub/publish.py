@@ -101,10 +101,8 @@ def publish(
     if not _NAME.fullmatch(name):
         raise ValueError(f'--name {name!r}: use letters, digits, "-", "_" and ".".')
     if run.meta['data'].get('simulated') and not name.endswith(SIMULATED):
-        raise ValueError(
-            f'--name {name}: it was trained on simulated data, so its name must end '
-            f'in {SIMULATED}.'
-        )
+        told = f'--name {name}: it was trained on simulated data'
+        raise ValueError(f'{told}, so its name must end in {SIMULATED}.')
     space = run.cfg['label_space']
     reference = resolved(leaf, protocol, space) if leaf else None
     if odd := list(measured_otherwise(run.cfg, reference)) if reference else []:

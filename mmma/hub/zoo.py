@@ -107,10 +107,8 @@ def with_entry(data: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, A
     models = {known['Name']: known for known in data.get('Models') or []}
     name = entry['Name']
     if name in models and is_checkpoint(models[name]) != is_checkpoint(entry):
-        raise ValueError(
-            f'{name} is there already, and one of the two is a recipe, the other '
-            'weights. Give the weights another name.'
-        )
+        told = f'{name} is there already, and one of the two is a recipe'
+        raise ValueError(f'{told}, the other weights. Give the weights another name.')
     models[name] = {**entry, 'In Collection': data['Collections'][0]['Name']}
     return {**data, 'Models': [models[name] for name in sorted(models)]}
 

@@ -140,10 +140,8 @@ def add_tests(
         ValueError: No such row, several of them, or detection.
     """
     if any(table.name.endswith('-detection') for table in tables):
-        raise ValueError(
-            '--baseline is for recognition: AP is no mean over clips, so its rows are '
-            'compared by their intervals.'
-        )
+        told = '--baseline is for recognition: AP is no mean over clips'
+        raise ValueError(f'{told}, so its rows are compared by their intervals.')
     own = [row for table in tables for row in table.rows if not row.paper]
     names = sorted({name for row in own for name in (row.name, row.model)})
     if baseline not in names:
@@ -198,10 +196,8 @@ def compare_with(
     for argument in scores:
         told, _, file = argument.partition('=')
         if not file or Path(told).resolve() not in known:
-            raise ValueError(
-                f'--scores {argument}: write RESULTS=FILE, with a results file of '
-                'this table.'
-            )
+            text = f'--scores {argument}: write RESULTS=FILE'
+            raise ValueError(f'{text}, with a results file of this table.')
         given[Path(told)] = Path(file)
     add_tests(tables, baseline, ScoreFiles(clips, space, given), resamples)
 

@@ -284,10 +284,8 @@ def _pool(results: Sequence[Results]) -> Results:
     for r in results:
         domain, seed = r['protocol']['domain'], r['protocol'].get('seed', 0)
         if domain in found:
-            raise ValueError(
-                f'{r["name"]}: two results of domain {domain!r} with seed {seed}; '
-                'pool one of each domain.'
-            )
+            told = f'{r["name"]}: two results of domain {domain!r} with seed {seed}'
+            raise ValueError(f'{told}; pool one of each domain.')
         found[domain] = next(x for x in r['runs'] if x['domain'] == domain)
     first = results[0]
     known = first['protocol'].get('domains', DOMAINS)
@@ -314,10 +312,8 @@ def _pooled_row(rows: Sequence[dict[str, Any]], results: Results) -> dict[str, A
     names = {level: own['name'] for level, own in rows[0]['per_class'].items()}
     for level, own in names.items():
         if any(row['per_class'].get(level, {}).get('name') != own for row in rows):
-            raise ValueError(
-                f'{results["name"]}: the {level} classes of its results differ; rows '
-                'of one label space can be pooled.'
-            )
+            told = f'{results["name"]}: the {level} classes of its results differ'
+            raise ValueError(f'{told}; rows of one label space can be pooled.')
     counts = {level: class_counts(rows, level) for level in names}
     return {
         'counts': {

@@ -74,10 +74,8 @@ def match_names(names: Sequence[str], expected: Sequence[str]) -> dict[str, str]
         hint = hint and f'.{hint}'
         errors.append(f'{len(extra)} not in the list: {first_of(extra)}{hint}')
     if errors:
-        raise ValueError(
-            f'names differ from the official list: {"; ".join(errors)}; give every '
-            'official name once and no other'
-        )
+        told = f'names differ from the official list: {"; ".join(errors)}'
+        raise ValueError(f'{told}; give every official name once and no other')
     return {name: own[key] for key, name in wanted.items()}
 
 
@@ -160,10 +158,8 @@ def check_archive(path: Path, layout: Layout, names: Sequence[str]) -> int:
     """
     rows = _read_rows(path)
     if tuple(rows[0]) != layout.header:
-        raise ValueError(
-            f'{path}: header {",".join(rows[0])[:300]!r}, expected '
-            f'{",".join(layout.header)!r}'
-        )
+        told = f'{path}: header {",".join(rows[0])[:300]!r}'
+        raise ValueError(f'{told}, expected {",".join(layout.header)!r}')
     faults = enumerate((_fault(row, layout) for row in rows[1:]), start=2)
     if bad := [f'line {line}: {fault}' for line, fault in faults if fault]:
         raise ValueError(f'{path}: {len(bad)} bad rows: {"; ".join(bad[:5])}')

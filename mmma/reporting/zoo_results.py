@@ -122,10 +122,8 @@ def read_zoo_checkpoint(model: ZooFolder, entry: Mapping[str, Any]) -> Checkpoin
         )
     for file in (model.weights.name, model.config.name, 'train.log', 'results.json'):
         if not (model.path / file).is_file():
-            raise FileNotFoundError(
-                f'{name}: there is no zoo/{name}/{file}. '
-                'Publish the weights again, or remove the entry.'
-            )
+            text = f'{name}: there is no zoo/{name}/{file}. Publish the weights again'
+            raise FileNotFoundError(f'{text}, or remove the entry.')
     if model.sha256 != wanted:
         raise ValueError(
             f'{where} has SHA-256 {model.sha256}, the entry of {name} says {wanted}. '
