@@ -150,7 +150,7 @@ def mirror_places(file: RemoteFile) -> list[str]:
     if not base:
         return []
     names = [file.name, *[f'{file.folder}/{file.name}'] * bool(file.folder)]
-    folder = local_path(base)
+    folder, parts = local_path(base), urlsplit(base)
     if folder is None:
         paths = [f'{parts.path.rstrip("/")}/{quote(name)}' for name in names]
         return [urlunsplit(parts._replace(path=path)) for path in paths]

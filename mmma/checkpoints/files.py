@@ -116,7 +116,6 @@ _KINDS: dict[str, tuple[Any, str]] = {
     **{'bool': (bool, 'true or false'), 'list': ((list, tuple), 'a list')},
     'dict': (dict, 'an object'),
 }
-
 _TYPES = (
     *('float64', 'float32', 'float16', 'bfloat16'),
     *('int64', 'int32', 'int16', 'int8', 'uint8', 'bool'),
@@ -301,7 +300,7 @@ def load_weights_file(path: str | Path, trust: bool = False) -> Any:
 
     Args:
         path: A file of ``torch.save``, or safetensors.
-        trust: Allow a pickle that can run code.
+        trust: Allow a pickle that can run code; only for files of a trusted author.
 
     Returns:
         What the file holds, usually a dict: ``state_dict`` and ``meta``, or weights.

@@ -10,8 +10,6 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 

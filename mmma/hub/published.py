@@ -141,13 +141,6 @@ def measured_otherwise(
             yield where
 
 
-def _inner(content: Any, key: str) -> Any:
-    """Value under a dotted key; None where there is none."""
-    for name in key.split('.'):
-        content = (content or {}).get(name)
-    return content
-
-
 def differing(left: Any, right: Any, where: str = '') -> Iterator[tuple[str, Any, Any]]:
     """Dotted keys in which plain values differ, with both; a tuple equals a list."""
     pair = [
@@ -445,7 +438,10 @@ def check_results(
 def lacking(model: ZooFolder) -> Iterator[str]:
     """Sentences on facts that the weights of a published model do not tell."""
     for key in _TOLD:
-        if _inner(model.meta, key) is None:
+        value: Any = model.meta
+        for part in key.split('.'):
+            value = (value or {}).get(part)
+        if value is None:
             yield f'{model.relative}: its meta lacks {key}. Publish it again.'
 
 

@@ -8,11 +8,11 @@ import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from mmma.evaluation.bootstrap import spread
 from mmma.evaluation.recognition import METRICS
-from mmma.files import read_json
 from mmma.foreign import markdown, shown
 from mmma.protocols import REST
 from mmma.reporting.results import (

@@ -273,10 +273,9 @@ def _files(
         for results in checkpoint.measured:
             file = results['files'][0]
             links.append(_link(file.stem.replace('_', ' '), up + file.as_posix()))
+        shown = f'`{name}`'
         row = {
-            'name': _link(f'`{name}`', f'{pages[name]}#{name}')
-            if pages
-            else f'`{name}`',
+            'name': _link(shown, f'{pages[name]}#{name}') if pages else shown,
             'config': _link(PurePosixPath(entry['Config']).stem, up + entry['Config']),
             'protocol': metadata['Protocol'],
             'params (M)': millions(metadata.get('Parameters')),
