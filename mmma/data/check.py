@@ -385,23 +385,16 @@ def _summary(
     stores: dict[str, SkeletonStore],
 ) -> dict[str, Any]:
     cells = Counter(f'{clip.domain} {clip.subset}' for clip in clips)
-    counts = {
-        'clips': len(clips),
-        'clips_unlabelled': sum(clip.action is None for clip in clips),
-        'clips_by_cell': dict(sorted(cells.items())),
-        'videos': len(videos),
-        'videos_unlabelled': sum(video.withheld for video in videos),
-        'instances': sum(len(video.instances) for video in videos),
-        **{f'skeletons_{task}': len(store) for task, store in stores.items()},
-    }
-    return {
-        'name': root.info.name,
-        'label_space': load_label_space(root.info.label_space).name,
-        'simulated': root.info.simulated,
-        'fingerprint': root.fingerprint(),
-        'arrays': root.arrays(),
-        'counts': counts,
-    }
+    unlabelled = sum(clip.action is None for clip in clips)
+    counts: dict[str, Any] = dict(clips=len(clips), clips_unlabelled=unlabelled)
+    counts.update(clips_by_cell=dict(sorted(cells.items())), videos=len(videos))
+    counts.update(videos_unlabelled=sum(video.withheld for video in videos))
+    counts.update(instances=sum(len(video.instances) for video in videos))
+    counts |= {f'skeletons_{task}': len(store) for task, store in stores.items()}
+    space, info = load_label_space(root.info.label_space), root.info
+    facts = dict(name=info.name, label_space=space.name, simulated=info.simulated)
+    prints = dict(fingerprint=root.fingerprint(), arrays=root.arrays())
+    return facts | prints | dict(counts=counts)
 
 
 def _flat(summary: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -177,6 +177,8 @@ WHOLEBODY65 = LAYOUTS['wholebody65']
 JOINT_SETS = {name: tuple(joints) for name, joints in _TABLE['joint_sets'].items()}
 """Named sets: ``body17`` is COCO's body; ``upper`` has neither legs nor feet;
 ``ends31`` is the body with big toes, heels and fingertips."""
+LIMB_LENGTHS: list[tuple[str, str, float]] = _TABLE['limb_lengths']['limbs']
+"""Both ends of limbs, and their length as a fraction of stature; shoulders first."""
 LIMB_SETS: dict[str, Sequence[Sequence[str]]] = _TABLE['limb_sets']
 """Named limbs: ``body17`` has those of PoseC3D's published limb weights, in their order
 (MMAction2, configs/skeleton/posec3d, limb configs)."""

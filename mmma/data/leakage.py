@@ -367,7 +367,9 @@ def marks_agreement(left: np.ndarray, right: np.ndarray) -> float:
     short, long = sorted((left, right), key=len)
     if len(short) < MIN_MARKS:
         return 0.0
-    a, b = _changes(short), _half_steps(_changes(long))
+    a, steps = _changes(short), _changes(long)
+    b = np.repeat(steps, 2, axis=0)[:-1]  # the mean of neighbours between them
+    b[1::2] = (steps[1:] + steps[:-1]) / 2
     moving = np.argsort(-a.var(0), kind='stable')[:MOVING_CELLS]
     a, b = a[:, moving], b[:, moving]
     shifts = np.arange(len(b) - 2 * (len(a) - 1))
@@ -400,11 +402,3 @@ def _changes(marks: np.ndarray) -> np.ndarray:
     """(T, 256) float32, less the whole picture's brightness: lamps flicker."""
     flat = marks.astype(np.float32).reshape(len(marks), -1)
     return flat - flat.mean(1, keepdims=True)
-
-
-def _half_steps(rows: np.ndarray) -> np.ndarray:
-    """(2 T - 1, D): the mean of neighbours between them."""
-    made = np.empty((2 * len(rows) - 1, rows.shape[1]), rows.dtype)
-    made[::2] = rows
-    made[1::2] = (rows[1:] + rows[:-1]) / 2
-    return made

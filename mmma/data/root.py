@@ -212,7 +212,7 @@ class DataRoot:
         files = [*self.path.glob('skeletons/*'), *self.path.glob('features/*/*')]
         found = {}
         for file in sorted(f for f in files if f.is_file() and f.name[0] != '.'):
-            name, stamp = file.relative_to(self.path).as_posix(), _stamp(file)
+            name, stamp = file.relative_to(self.path).as_posix(), file_stamp(file)
             found[name] = _file_print(file, stamp)
         return found
 
@@ -255,7 +255,7 @@ class DataRoot:
     def _content(self, name: str) -> bytes:
         """Bytes of a file, of which tables and fingerprint are made."""
         file = self.path / name
-        stamp = _stamp(file)
+        stamp = file_stamp(file)
         if name not in self._files or self._files[name][0] != stamp:
             self._files[name] = stamp, file.read_bytes()
             self._made = {key: v for key, v in self._made.items() if key[0] != name}
@@ -316,7 +316,7 @@ def shares(kept: Sequence[Row], rows: Sequence[Row]) -> list[str]:
 
 def read_root(path: str | os.PathLike[str]) -> DataRoot:
     """Open a ``DataRoot``, once per process as long as it does not change."""
-    stamp = _stamp(Path(path) / INFO_FILE)
+    stamp = file_stamp(Path(path) / INFO_FILE)
     return _opened(os.fspath(path), os.path.abspath(path), stamp)
 
 
@@ -325,7 +325,7 @@ def _opened(path: str, absolute: str, stamp: Any) -> DataRoot:
     return DataRoot(path)
 
 
-def _stamp(file: Path) -> tuple[int, ...] | None:
+def file_stamp(file: Path) -> tuple[int, ...] | None:
     """Numbers that change with a file; None where there is none."""
     try:
         status = file.stat()

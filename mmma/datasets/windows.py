@@ -257,13 +257,9 @@ class UntrimmedDataset(RootDataset):
         return {**info, 'gt_segments': segments, 'gt_labels': labels}
 
     def _describe(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        by_video = {row['video']: row for row in rows}
-        return {
-            **super()._describe(rows),
-            'durations': {name: row['duration_sec'] for name, row in by_video.items()},
-            'truth': {
-                name: (row['segments'], row['segment_labels'])
-                for name, row in by_video.items()
-                if not row['withheld']
-            },
+        known = [row for row in rows if not row['withheld']]
+        truth = {
+            row['video']: (row['segments'], row['segment_labels']) for row in known
         }
+        durations = {row['video']: row['duration_sec'] for row in rows}
+        return super()._describe(rows) | {'durations': durations, 'truth': truth}

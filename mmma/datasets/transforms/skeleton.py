@@ -12,7 +12,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmma.data.arrays import SkeletonStore
-from mmma.data.joints import JointTree, get_layout, joint_tree
+from mmma.data.joints import LIMB_LENGTHS, JointTree, get_layout, joint_tree
 from mmma.datasets.transforms.rgb import UniformFrames, places_in_parts
 from mmma.datasets.windows import Window
 from mmma.registry import TRANSFORMS
@@ -149,22 +149,7 @@ class UniformSkeletonFrames(UniformFrames):
         return results
 
 
-# Length of limbs as a fraction of stature, by the names of their ends.
-# Source: Drillis and Contini, Body Segment Parameters, 1966 (as redrawn in Winter,
-# Biomechanics and Motor Control of Human Movement, figure 4.1).
-_SHOULDERS, _SHOULDER_WIDTH = ('left_shoulder', 'right_shoulder'), 0.259
-_LIMB_LENGTHS = {
-    _SHOULDERS: _SHOULDER_WIDTH,
-    **{
-        (f'{side}_{a}', f'{side}_{b}'): length
-        for side in ('left', 'right')
-        for a, b, length in (
-            *(('shoulder', 'hip', 0.288), ('shoulder', 'elbow', 0.186)),
-            *(('elbow', 'wrist', 0.146), ('hip', 'knee', 0.245)),
-            ('knee', 'ankle', 0.246),
-        )
-    },
-}
+*_SHOULDERS, _SHOULDER_WIDTH = LIMB_LENGTHS[0]
 
 
 @TRANSFORMS.register_module()
@@ -271,7 +256,7 @@ def _limbs(tree: JointTree) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     place = {name: v for v, name in enumerate(tree.names)}
     known = [
         (place[a], place[b], _SHOULDER_WIDTH / length)
-        for (a, b), length in _LIMB_LENGTHS.items()
+        for a, b, length in LIMB_LENGTHS
         if a in place and b in place
     ]
     ends = np.array([(a, b) for a, b, _ in known], int).reshape(-1, 2)
@@ -376,11 +361,10 @@ class SkeletonCompact(BaseTransform):
         if self.hw_ratio is not None:
             half[1] = max(self.hw_ratio * half[0], half[1])
             half[0] = max(half[1] / self.hw_ratio, half[0])
-        left, top = np.trunc(centre - half).astype(int)
-        right, bottom = np.trunc(centre + half).astype(int)
-        corner = np.array([left, top], np.float32)
-        results['keypoint'] = results['keypoint'] - corner
-        results['img_shape'] = (int(bottom - top), int(right - left))
+        corner = np.trunc(centre - half).astype(int)
+        width, height = (np.trunc(centre + half).astype(int) - corner).tolist()
+        results['keypoint'] = results['keypoint'] - corner.astype(np.float32)
+        results['img_shape'] = (height, width)
         return results
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-import os
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.logging import print_log
 
 from mmma.data.arrays import FeatureStore
-from mmma.data.root import read_root
+from mmma.data.root import file_stamp, read_root
 from mmma.datasets.transforms.rgb import frames_shown
 from mmma.registry import TRANSFORMS
 from mmma.structures.samples import SegmentSample
@@ -84,7 +84,7 @@ class WindowSkeleton(BaseTransform):
 
 
 @functools.lru_cache(maxsize=8)
-def _open_store(data_root: str, name: str, stamp: int) -> FeatureStore:
+def _open_store(data_root: str, name: str, stamp: object) -> FeatureStore:
     """The store, once per process and version of its array."""
     store = FeatureStore(data_root, name)
     made_from = store.info.data_fingerprint
@@ -127,17 +127,14 @@ class LoadFeatures(BaseTransform):
         fps: float | None = None,
     ) -> None:
         self.name = name
-        self.wanted = dict(
-            stride_sec=None if stride_sec is None else float(stride_sec),
-            dim=dim,
-            weights_sha256=weights_sha256,
-            fps=None if fps is None else float(fps),
-        )
+        self.wanted = dict(stride_sec=stride_sec and float(stride_sec), dim=dim)
+        self.wanted.update(weights_sha256=weights_sha256, fps=fps and float(fps))
 
     def transform(self, results: dict) -> dict:
         """Add the features of ``results['video']``."""
         root, video, window = (results[k] for k in ('data_root', 'video', 'window'))
-        store = _open_store(str(root), self.name, _stamp(str(root), self.name))
+        array = Path(root, 'features', self.name, 'det.npy')
+        store = _open_store(str(root), self.name, file_stamp(array))
         info = store.require(**self.wanted).info
         steps, stride_sec = store.steps(video), info.stride_sec
         seen_sec = (steps - 1) * stride_sec + 2 * info.offset_sec
@@ -152,14 +149,6 @@ class LoadFeatures(BaseTransform):
         inds = np.arange(first, first + len(results['feature']))
         results['feature_times_sec'] = info.offset_sec + inds * stride_sec
         return results
-
-
-def _stamp(data_root: str, name: str) -> int:
-    """Changes with the array, so that a store written anew is opened anew."""
-    try:
-        return os.stat(os.path.join(data_root, 'features', name, 'det.npy')).st_mtime_ns
-    except OSError:
-        return 0
 
 
 @TRANSFORMS.register_module()
@@ -229,15 +218,10 @@ class PackWindow(BaseTransform):
             last = found[:, -1:] if self.padding == 'repeat' else found[:, -1:] * 0
             found = np.concatenate([found, np.repeat(last, lacking, axis=1)], axis=1)
         inputs = torch.from_numpy(np.ascontiguousarray(found))
-        sample = SegmentSample(
-            metainfo={
-                **{key: results[key] for key in META_KEYS if key in results},
-                'window_start_sec': window.start_sec,
-                'rate': window.rate,
-                'positions': window.positions,
-                'duration_sec': window.video_sec,
-            }
-        )
+        meta = {key: results[key] for key in META_KEYS if key in results}
+        meta.update(window_start_sec=window.start_sec, rate=window.rate)
+        meta.update(positions=window.positions, duration_sec=window.video_sec)
+        sample = SegmentSample(metainfo=meta)
         sample.gt_segments = results['gt_segments']
         sample.gt_labels = results['gt_labels']
         sample.valid = window.valid
