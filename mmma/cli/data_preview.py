@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mmma.cli.arguments import declared
-from mmma.files import write_file
 from mmma.taxonomy import check_choice
 
 if TYPE_CHECKING:
@@ -36,10 +35,8 @@ add_arguments = declared(ARGUMENTS)
 
 def run(args: argparse.Namespace) -> int:
     """Choose clips, read frames, write the sheet."""
-    import cv2
-
     from mmma.data.root import DataRoot
-    from mmma.simulation.preview import contact_sheet
+    from mmma.simulation.preview import write_sheet
 
     out = args.out
     check_choice('suffix of --out', out.suffix.lower(), SUFFIXES)
@@ -59,11 +56,7 @@ def run(args: argparse.Namespace) -> int:
     columns = domains if domains > 1 else min(_COLUMNS, len(strips))
     mark = ' (simulated: no real person, never a benchmark)'
     title = root.info.name + (mark if root.info.simulated else '')
-    sheet = contact_sheet(strips, columns, args.height, title)
-    good, data = cv2.imencode(out.suffix.lower(), sheet[:, :, ::-1])
-    if not good:
-        raise ValueError(f'{out}: the sheet could not be encoded; show fewer actions')
-    write_file(out, data.tobytes())
+    write_sheet(out, 'actions', strips, columns, args.height, title)
     print(f'{out}: {sum(clip is not None for _, clip in shown)} clips')
     return 0
 

@@ -91,11 +91,9 @@ class PackOptions:
 def read_person(text: str) -> dict[str, Any]:
     """Read ``--person`` into the options ``person``, ``by_name`` and ``person_file``.
 
-    Args:
-        text: ``largest`` (mean score times area), ``left`` or ``right`` in the
-            picture, the place of a person in the skeleton store, from 0, or a CSV file
-            with columns ``name,person``; clips that it does not name follow
-            ``largest``.
+    It is ``largest`` (mean score times area), ``left`` or ``right`` in the picture, the
+    place of a person in the skeleton store, from 0, or a CSV file with columns
+    ``name,person``; clips that it does not name follow ``largest``.
 
     Raises:
         ValueError: None of these, or a bad row.
@@ -134,15 +132,12 @@ def _rule(text: str) -> str | int:
 def choose_person(
     keypoints: np.ndarray, scores: np.ndarray, rule: str | int
 ) -> int | None:
-    """Choose the person that a crop follows.
+    """Place of whom a crop follows; None if nobody is seen, or not the one asked for.
 
     Args:
         keypoints: (M, T, V, 2) in pixels.
         scores: (M, T, V) in [0, 1].
         rule: As ``PackOptions.person``.
-
-    Returns:
-        Their place, or None where nobody is seen, or not the one asked for.
     """
     seen = [m for m in range(len(scores)) if (scores[m] >= MIN_SCORE).any()]
     if isinstance(rule, int):
@@ -162,14 +157,13 @@ def part_box(
 ) -> np.ndarray | None:
     """(4,) left, top, right and bottom of a part of one person in all frames, pixels.
 
+    None where less than a tenth of the frames show it, or its size is not known.
+
     Args:
         keypoints: (T, V, 2) in pixels.
         scores: (T, V) in [0, 1].
         names: (V,) joints.
         part: One of ``PARTS``.
-
-    Returns:
-        None where less than a tenth of the frames show it, or its size is not known.
     """
     seen = scores >= MIN_SCORE
     place = {name: v for v, name in enumerate(names) if seen[:, v].any()}
@@ -399,17 +393,12 @@ def _encode(
 
 
 def _verify(part: Path, times: Times, size: tuple[int, int]) -> None:
-    """Decode what was written and compare it with what was wanted.
-
-    Raises:
-        ValueError: It differs.
-    """
+    """Decode what was written; raises ValueError if it is not what was wanted."""
     try:
         (stamps, unit), numbers = read_times(part)
         if [s * unit for s in stamps] != [s * times[1] for s in times[0]]:
-            raise ValueError(
-                'packed frames are shown at other times than in the source'
-            )
+            told = 'packed frames are shown at other times than in the source'
+            raise ValueError(told)
         with PyAVReader(part, index_video(part)) as video:
             sizes = {(frame.width, frame.height) for frame in video.walk()}
     except BrokenVideoError as error:

@@ -1,6 +1,4 @@
-"""Extractor on MediaPipe.
-
-MediaPipe: BlazePose and Hands, whose models come with the package.
+"""Extractor on MediaPipe: BlazePose and Hands, whose models come with the package.
 
 Body and heels map by name, the foot's index toe is the big toe; small toes are missing.
 A body joint's score is its visibility, a hand's is that of being a left or right one:
@@ -58,10 +56,9 @@ def place_hands(keypoints: np.ndarray, scores: np.ndarray, hands: list[Hand]) ->
         scores: (V,) its scores; changed.
         hands: Those of the frame.
     """
+    sides: list[int | None] = [look for _, _, look in hands]
     if scores[_WRISTS].any():
         sides = pair_with_wrists(keypoints, hands)
-    else:
-        sides = [look for _, _, look in hands]
     found = zip(hands, sides, strict=True)
     for (points, score, _), side in sorted(found, key=lambda pair: pair[0][1]):
         if side is not None:
@@ -76,10 +73,7 @@ def pair_with_wrists(keypoints: np.ndarray, hands: Sequence[Hand]) -> list[int |
     each other both wrists are about as near and would take turns: one that is nearer
     by less than a tenth of the longest of arm bones and shoulders does not overrule the
     hand's own look. Farther than half of that bone is another person's hand.
-
-    Args:
-        keypoints: (V, 2) pixels of the body.
-        hands: Those of the frame.
+    ``keypoints`` (V, 2) are pixels of the body.
     """
     arms = keypoints[_ARM_PLACES]  # (bones, 2, 2)
     bone = np.linalg.norm(arms[:, 0] - arms[:, 1], axis=-1).max()

@@ -338,11 +338,7 @@ def packed_path(path: str, span: Span | None = None) -> str:
 
 
 def _jobs(root: DataRoot, options: PackOptions, tasks: Sequence[str]) -> list[_Job]:
-    """Every video of the tables, and every span of one, once.
-
-    Raises:
-        ValueError: Two videos would get one name, or a path leaves the root.
-    """
+    """Every video of the tables, and every span of one, once."""
     users: dict[tuple[str, Span | None], list[_User]] = {}
     for task, name, path, span in table_rows(root, tasks):
         if path:
@@ -362,9 +358,8 @@ def _jobs(root: DataRoot, options: PackOptions, tasks: Sequence[str]) -> list[_J
         packed = packed_path(path, span)
         other = taken.setdefault(packed, path)
         if other != path:
-            raise ValueError(
-                f'{other} and {path} would both become {packed}: rename one'
-            )
+            told = f'{other} and {path} would both become {packed}: rename one'
+            raise ValueError(told)
         key = path if span is None else f'{path} {span[0]}-{span[1]} s'
         jobs.append((key, root.video_path(path), rows, packed, span))
     return jobs
@@ -425,11 +420,7 @@ def _check_disk(root: DataRoot, out: Path, videos: int, size: float) -> None:
 def _pack_one(
     job: _Job, root: DataRoot, out: Path, options: PackOptions
 ) -> dict[str, Any] | str:
-    """Pack one video; its record, or the reason why there is none.
-
-    Raises:
-        OSError: The disk is full.
-    """
+    """Pack one video; its record, or the reason why there is none."""
     path, source, users, packed, span = job
     target = out / packed
     record = {'path': path, 'packed': packed}
@@ -511,9 +502,8 @@ def copy_table(root: DataRoot, out: Path, task: str) -> None:
         for entry in database.values():
             if entry.get('path'):
                 entry['path'] = packed_path(entry['path'])
-        head = json.dumps(content, ensure_ascii=False)[1:-1]
-        head = f'{head}, ' if head else ''
-        head = f'{{{head}"database": {{'
+        others = json.dumps(content, ensure_ascii=False)[1:-1]
+        head = f'{{{others}{", " if others else ""}"database": {{'
         write_entries(out / source.name, database.items(), head, '}}')
 
 
@@ -541,13 +531,7 @@ def copy_skeletons(
 def move_joints(
     keypoints: np.ndarray, size: Sequence[int], place: Mapping[str, Any]
 ) -> np.ndarray:
-    """Joints in the picture of a packed video.
-
-    Args:
-        keypoints: (..., 2) in pixels.
-        size: Width and height of the picture they refer to.
-        place: ``picture``, ``crop`` and ``size`` of the packed video.
-    """
+    """Joints (..., 2) of a picture of that size in that of a packed video; pixels."""
     picture, crop = np.array(place['picture']), np.array(place['crop'])
     in_picture = keypoints * (picture / np.array(size))
     moved = (in_picture - crop[:2]) * (np.array(place['size']) / crop[2:])

@@ -113,13 +113,9 @@ def build_extractor(options: PoseOptions) -> Extractor:
 
 
 class VideoFrames:
-    """Frames of a video that is gone through once, decoded by one thread.
+    """Frames of a video or a span of it that is gone through once, by one thread.
 
     They are those of ``mmma.video``: upright, those shown, in order.
-
-    Args:
-        path: The file.
-        span: Start and end in seconds of the part that is gone through; None is all.
 
     Attributes:
         fps: Mean frames per second.
@@ -135,13 +131,11 @@ class VideoFrames:
     def __init__(self, path: Path, span: Span | None = None) -> None:
         self.path, self.size = path, (0, 0)
         self._index = index = index_video(path)
+        known = index.times_sec, index.duration_sec, span
         with naming(path):
-            first, stop, end_sec = span_frames(
-                index.times_sec, index.duration_sec, span
-            )
+            first, stop, self._end_sec = span_frames(*known)
         self._chosen = range(first, stop)
-        self._end_sec = end_sec
-        self.fps = len(self) / (end_sec - index.times_sec[first])
+        self.fps = len(self) / (self._end_sec - index.times_sec[first])
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -229,16 +223,14 @@ def open_partials(skeletons: Path, extractor: str, force: bool) -> Path:
         begun = read_json(header)['extractor'] if header.exists() else ''
     except (ValueError, LookupError, TypeError, OSError):
         begun = None
-    told = (
-        f'{header}: not of this program, or damaged: delete {folder}, or give --force'
-    )
-    if begun:
-        told = (
-            f'{folder}: a run with {begun!r} was not finished, now it is '
-            f'{extractor!r}: give the options of that run to go on, or --force'
-        )
     if begun not in ('', extractor) and not force:
-        raise ValueError(f'{told} to start anew')
+        told = f'{header}: not of this program, or damaged: delete {folder}, or give'
+        if begun:
+            told = (
+                f'{folder}: a run with {begun!r} was not finished, now it is '
+                f'{extractor!r}: give the options of that run to go on, or'
+            )
+        raise ValueError(f'{told} --force to start anew')
     if begun != extractor:
         shutil.rmtree(folder, ignore_errors=True)
         write_file(header, json.dumps({'extractor': extractor}))
@@ -264,10 +256,7 @@ def write_partial(
 def read_partial(
     path: Path, source: Path | None = None, span: Span | None = None
 ) -> Partial | None:
-    """Read a clip's file; None where there is none, or its video has changed.
-
-    A source of None does not look whether the video has changed.
-    """
+    """Read a clip's file; None if there is none, or its video, where given, changed."""
     if not path.exists() or (source is not None and not source.is_file()):
         return None
 
@@ -393,11 +382,7 @@ def _extract_one(
     options: PoseOptions,
     folder: Path,
 ) -> int | str:
-    """Look at one video and keep its skeletons; its frames, or why there are none.
-
-    Raises:
-        OSError: The disk is full.
-    """
+    """Look at one video and keep its skeletons; its frames, or why there are none."""
     task, name, path, span = row
     try:
         source = root.video_path(path)
@@ -525,23 +510,17 @@ def write_sheet(
     Raises:
         ValueError: The picture cannot be encoded.
     """
-    import cv2
-
-    from mmma.simulation.preview import contact_sheet, pick_frames
+    from mmma.simulation import preview
 
     store = SkeletonStore(root, task)
     paths = {row[1]: row[2:] for row in table_rows(root, (task,))}
     names = [n for n in store.names if paths.get(n, ('',))[0]]
-    names = [names[i] for i in np.unique(pick_frames(len(names), clips))]
+    names = [names[i] for i in np.unique(preview.pick_frames(len(names), clips))]
     strips = [
         (n, _drawn(VideoFrames(root.video_path(paths[n][0]), paths[n][1]), n, store))
         for n in names
     ]
-    sheet = contact_sheet(strips, 1, height, store.layout.extractor)
-    good, data = cv2.imencode(out.suffix.lower(), sheet[:, :, ::-1])
-    if not good:
-        raise ValueError(f'{out}: the sheet could not be encoded; show fewer clips')
-    write_file(out, data.tobytes())
+    preview.write_sheet(out, 'clips', strips, 1, height, store.layout.extractor)
     return names
 
 

@@ -1,6 +1,4 @@
-"""Extractor on RTMLib.
-
-rtmlib: a person detector and a whole-body model as local ONNX files.
+"""Extractor on RTMLib: a person detector and a whole-body model as local ONNX files.
 
 Any model of COCO-WholeBody's 133 joints will do (RTMW, DWPose); the face is left out.
 """
@@ -56,10 +54,8 @@ class PersonPlaces:
             keypoints: (P, V, 2) in pixels.
             scores: (P, V) in [0, 1].
         """
-        boxes = np.array(
-            [joint_box(k, s) for k, s in zip(keypoints, scores, strict=True)]
-        )
-        boxes = boxes.reshape(-1, 4)
+        found = zip(keypoints, scores, strict=True)
+        boxes = np.array([joint_box(*pair) for pair in found]).reshape(-1, 4)
         places: list[int | None] = [None] * len(boxes)
         self._unseen += 1
         free = self._unseen > self._patience
@@ -80,24 +76,14 @@ class PersonPlaces:
 
 
 def joint_box(keypoints: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(4,) left, top, right, bottom of the joints that are sure, or of all.
-
-    Args:
-        keypoints: (V, 2) in pixels.
-        scores: (V,) in [0, 1].
-    """
+    """(4,) left, top, right, bottom of the joints (V, 2) that are sure, or of all."""
     sure = scores >= _SURE
     points = keypoints[sure] if sure.any() else keypoints
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
 def box_overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(P, G) intersection over union; 0 where both are empty.
-
-    Args:
-        boxes: (P, 4) left, top, right, bottom.
-        others: (G, 4), same columns.
-    """
+    """(P, G) intersection over union of (P, 4) and (G, 4); 0 where both are empty."""
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     common = np.clip(high - low, 0, None).prod(axis=-1)
@@ -137,8 +123,7 @@ def model_files(folder: Path | None) -> list[Path]:
         FileNotFoundError: A file is not there.
     """
     files = [Path(folder or '.') / name for name in FILES]
-    missing = [file for file in files if not file.is_file()]
-    if folder is None or missing:
+    if folder is None or not all(map(Path.is_file, files)):
         needs = '; '.join(f'{name}: {what}' for name, what in FILES.items())
         where = f'--models {folder}' if folder is not None else 'no --models DIR'
         raise FileNotFoundError(
@@ -209,9 +194,8 @@ def _input_size(model: Path) -> tuple[int, int]:
     """Height and width of the pictures that an ONNX model takes."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(
-        str(model), providers=['CPUExecutionProvider']
-    )
+    cpu = ['CPUExecutionProvider']
+    session = onnxruntime.InferenceSession(str(model), providers=cpu)
     shape = session.get_inputs()[0].shape
     if len(shape) != 4 or not all(isinstance(side, int) for side in shape[2:]):
         raise ValueError(f'{model}: its input is {shape}, need (N, 3, height, width)')

@@ -1,11 +1,14 @@
 """Contact sheets: clips side by side, frames in time order."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from mmma.data.joints import JointLayout
+from mmma.files import write_file
 
 _PAPER = 250
 _EMPTY = 232
@@ -22,6 +25,19 @@ Strip = tuple[str, Sequence[np.ndarray]]
 def pick_frames(total: int, count: int) -> np.ndarray:
     """(count,) numbers of frames in the middles of equal parts of a clip."""
     return ((np.arange(count) + 0.5) * total / count).astype(int)
+
+
+def write_sheet(out: Path, shown: str, *sheet: Any) -> None:
+    """Write the :func:`contact_sheet` of some clips or actions, as PNG or JPG.
+
+    Raises:
+        ValueError: It cannot be encoded, as by its size.
+    """
+    picture = contact_sheet(*sheet)[:, :, ::-1]
+    good, data = cv2.imencode(out.suffix.lower(), picture)
+    if not good:
+        raise ValueError(f'{out}: the sheet could not be encoded; show fewer {shown}')
+    write_file(out, data.tobytes())
 
 
 def contact_sheet(
