@@ -60,7 +60,7 @@ class Features:
     """Features of some clips, and the scores that the model gives them.
 
     Attributes:
-        names: (N,) clip names.
+        names: (N,) of the clips.
         features: (N, views, D) inputs of the classifier, float32.
         scores: (N, K) probabilities of the model as it is, float32.
         body_scores: (N, B) the model's own body scores, if it has any.
@@ -153,8 +153,7 @@ def find_classifier(model: nn.Module) -> nn.Linear:
         ValueError: The model's head has no such layer called ``fc_cls`` or ``fc``.
     """
     head = getattr(model, 'module', model).cls_head
-    for name in ('fc_cls', 'fc'):
-        layer = getattr(head, name, None)
+    for layer in (getattr(head, name, None) for name in ('fc_cls', 'fc')):
         if isinstance(layer, nn.Linear):
             return layer
     raise ValueError(
@@ -256,11 +255,7 @@ class FeatureSource:
     def features(
         self, subset: str, domain: str, names: Iterable[str] | None = None
     ) -> Features:
-        """Rows of :meth:`stream` as arrays, the same in every process.
-
-        Raises:
-            ValueError: As :meth:`stream`.
-        """
+        """Rows of :meth:`stream` as arrays, the same in every process."""
         return Features.join(dict(self.stream(subset, domain, names)))
 
     def stream(
@@ -292,10 +287,9 @@ class FeatureSource:
         dist.broadcast_object_list(held)  # else they could differ in what they miss
         missing = wanted - held[0].keys()
         if folder:
+            told = f'{len(wanted - missing)} from {folder}'
             print_log(
-                f'features of {len(wanted)} {folder.name} clips: '
-                f'{len(wanted - missing)} from {folder}',
-                'current',
+                f'features of {len(wanted)} {folder.name} clips: {told}', 'current'
             )
         yield from ((name, row) for name, row in held[0].items() if name in wanted)
         broken = []
@@ -351,10 +345,9 @@ class FeatureSource:
 
     def _folder(self, subset: str, domain: str) -> Path:
         """Folder by all that features depend on, but the files of the clips."""
-        cfg = self.runner.cfg
+        cfg, gpu = self.runner.cfg, torch.cuda.is_available()
         loader = cfg.test_dataloader
         dataset = loader.dataset.to_dict()
-        gpu = torch.cuda.is_available()
         origin = {
             'mmma': __version__,
             'torch': torch.__version__,
@@ -391,7 +384,6 @@ def extract(
     Args:
         run: Opened with ``weights``.
         weights: With tokens where several features of a clip or window are wanted.
-        name: Of the features.
         rate: Of ``det``: frames per second that the backbone sees.
         stride_sec: Of ``det``: seconds from one window to the next, one pooled feature
             each; None: windows end to end, one feature per token of time.
@@ -493,25 +485,19 @@ def _windows(
         if step['type'] == 'FormatShape':
             step['input_format'] = 'NCTHW'  # what PackWindow takes
     keys = ('data_root', 'label_space', 'on_broken')
-    options = dict(
-        type='UntrimmedDataset',
-        window=DenseWindows(frames, rate, stride=stride),
-        pipeline=steps,
-        test_mode=True,
-        serialize_data=False,
-        **{key: loader.dataset[key] for key in keys if key in loader.dataset},
-    )
+    options = {key: loader.dataset[key] for key in keys if key in loader.dataset}
+    options |= dict(type='UntrimmedDataset', test_mode=True, serialize_data=False)
+    options |= dict(window=DenseWindows(frames, rate, stride=stride), pipeline=steps)
     held = {video.subset for video in root.read_det()}
     datasets = [DATASETS.build({**options, 'subset': s}) for s in SUBSETS if s in held]
     # How many features a window gives is known only by asking.
     first = _as_clips(model.data_preprocessor.format_shape, [datasets[0][0]])
     ((_, found),) = run_model(model, [first])
     _, count, dim = found.shape
-    sec = frames / rate
-    times = dict(stride_sec=sec / count, offset_sec=sec / count / 2)
-    if stride_sec is not None:
-        times = dict(stride_sec=stride_sec, offset_sec=sec / 2)
-    return datasets, dict(dim=dim, fps=rate, **times)
+    step = sec = frames / rate
+    if stride_sec is None:
+        stride_sec = step = sec / count
+    return datasets, dict(dim=dim, fps=rate, stride_sec=stride_sec, offset_sec=step / 2)
 
 
 def _videos(

@@ -124,7 +124,7 @@ def adapt_linear(
     """Refit the source's classifier to support clips, held near what it is.
 
     Args:
-        features: (N, views, D) features of the supports.
+        features: (N, views, D) of the supports.
         labels: (N,) action indices.
         proximity: Weight of the distance to the source, above 0; larger adapts less.
     """
@@ -164,7 +164,6 @@ def fit_softmax(
     Args:
         data: Features (N, D) and labels (N,).
         start: Weights (K, D) and biases (K,) to start from.
-        penalty: Above 0.
         prior: (N, K) logits of the classifier that the distance is to, in weights and
             biases, of which the result is the difference. None: 0, and biases are free.
         scale: (D,) units in which all directions of the weights are about equally
@@ -179,13 +178,9 @@ def fit_softmax(
     weight, bias = start
     units = (weight / scale).requires_grad_()
     shift = bias.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [units, shift],
-        max_iter=steps,
-        tolerance_grad=tolerances[0],
-        tolerance_change=tolerances[1],
-        line_search_fn='strong_wolfe',
-    )
+    limits = dict(tolerance_grad=tolerances[0], tolerance_change=tolerances[1])
+    limits |= dict(max_iter=steps, line_search_fn='strong_wolfe')
+    optimizer = torch.optim.LBFGS([units, shift], **limits)
 
     def objective() -> Tensor:
         optimizer.zero_grad()
@@ -210,17 +205,14 @@ def prototype_scores(
     num_classes: int,
     temperature: float,
 ) -> np.ndarray:
-    """Probabilities of classes by the cosine with their prototypes.
+    """Probabilities (M, K) of classes by the cosine with their prototypes, over views.
 
     Args:
-        supports: (N, views, D) features of the supports.
+        supports: (N, views, D) features.
         labels: (N,) action indices.
         tested: (M, views, D) features of other clips.
         num_classes: K; those without supports get probability 0.
         temperature: Divides the cosine before the softmax; above 0.
-
-    Returns:
-        (M, K), averaged over views.
     """
     x = F.normalize(torch.from_numpy(supports), dim=-1).mean(dim=1)
     classes, place = torch.from_numpy(labels).long().unique(return_inverse=True)
@@ -274,8 +266,8 @@ def score_fewshot(
     settings = fewshot_settings(run.cfg.fewshot)
     prior = None
     if power is None:
-        told = 'no controls of class priors: what the scores assume is unknown'
-        print_log(f'{told} for this sampler, loss or source', 'current')
+        told = 'no controls of class priors: what the scores assume is unknown for this'
+        print_log(f'{told} sampler, loss or source', 'current')
     else:
         domains = protocol.train_domains
         known = [action for d in domains for action in _trained(clips, d).values()]
@@ -340,18 +332,15 @@ def _zero_shot(
     tested: Features, target: str, pool: Mapping[str, int], prior: np.ndarray | None
 ) -> list[Group]:
     """The source model as it is, masked to the target's classes, with their prior."""
-    table = tested.table()
-    own = list(pool.values())
-    variants = {
-        None: table.scores,
-        'classes': mask_to_classes(table.scores, sorted(set(own))),
-    }
+    table, own = tested.table(), list(pool.values())
+    classes = mask_to_classes(table.scores, sorted(set(own)))
+    variants = {None: table.scores, 'classes': classes}
     if prior is not None:
         oracle = class_prior(own, len(prior))
         variants['oracle-prior'] = reweight_by_prior(table.scores, prior, oracle)
     return [
         Group(
-            {'target': target, 'shots': 0, **({'control': name} if name else {})},
+            {'target': target, 'shots': 0} | ({'control': name} if name else {}),
             replace(table, scores=scores),
             tested.broken,
         )
@@ -384,9 +373,6 @@ def finetuned(
         supports: Clips of the target's train subset.
         settings: ``train``, ``iters`` and ``lr``, as in ``cfg.fewshot``.
         seeds: Whole numbers from 0 that all randomness follows from.
-
-    Raises:
-        ValueError: ``train`` is ``last`` and the backbone has no numbered blocks.
     """
     model = getattr(runner.model, 'module', runner.model)
     source = copy.deepcopy(model.state_dict())
@@ -474,12 +460,9 @@ def _loader(
     share = -(-len(supports) // get_world_size())
     own = dict(subset='train', domains=[target], clips=list(supports))
     loader['dataset'].update(own, on_broken='replace', serialize_data=False)
-    loader.update(
-        batch_size=min(loader['batch_size'], share),
-        sampler=dict(type='EpochSampler', shuffle=True),
-        batch_sampler=None,
-        drop_last=False,
-    )
+    loader['batch_size'] = min(loader['batch_size'], share)
+    sampler = dict(type='EpochSampler', shuffle=True)
+    loader.update(sampler=sampler, batch_sampler=None, drop_last=False)
     seed = int(np.random.SeedSequence(list(seeds)).generate_state(1)[0])
     return Runner.build_dataloader(loader, seed=seed)
 

@@ -86,9 +86,7 @@ class ModelCard:
     Attributes:
         sha256: Of the weights' file.
         config_sha256: Of the resolved config.
-        label_space: Whose actions it knows.
-        trained_on: Name of the data, if the weights tell.
-        simulated: Whether those are simulated.
+        trained_on: Name of the data, if the weights tell; they may be ``simulated``.
         extractor: What finds the joints for it; None for pictures.
         calibration: Of its scores, as ``calibration.read_calibration`` gives it.
     """
@@ -111,8 +109,8 @@ class Finding:
     """An action or a body group, when, and how sure the model is.
 
     Attributes:
-        start_sec: Start, seconds from the first frame.
-        end_sec: End, exclusive.
+        start_sec: Seconds from the first frame.
+        end_sec: Exclusive.
         action: Its name; None of a body group, and where the model abstains.
         body: Name of the body group; None where the model abstains or knows none.
         score: Probability, in [0, 1]: calibrated, if the model is.
@@ -132,7 +130,6 @@ class Answer:
     """Answer of a model about a video.
 
     Attributes:
-        model: The model.
         video: ``frames`` that are shown, mean ``fps``, ``duration_sec`` from the first
             frame's appearance to the last one's end, and ``first_frame_sec``, the time
             stamp of the first frame in the file. Every other time is counted from this
@@ -169,9 +166,7 @@ class Answer:
     def answer(self) -> Finding:
         """The likeliest action of a clip; without a name where the model abstains."""
         best = self.actions[0]
-        if not self.abstained:
-            return best
-        return replace(best, action=None, body=None)
+        return replace(best, action=None, body=None) if self.abstained else best
 
     @property
     def segments(self) -> tuple[Finding, ...]:
@@ -318,8 +313,7 @@ def write_findings(
 def _describe(answers: Sequence[Answer], facts: Mapping[str, Any]) -> dict[str, Any]:
     """The contents of the JSON file."""
     path = {'path': facts['path']} if 'path' in facts else {}
-    content: dict[str, Any] = {'schema': SCHEMA}
-    content['video'] = {**path, **answers[0].video}
+    content: dict[str, Any] = {'schema': SCHEMA, 'video': {**path, **answers[0].video}}
     content['time'] = 'seconds from the first frame'
     content['simulated'] = any(result.simulated for result in answers)
     for result in answers:

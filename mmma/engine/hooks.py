@@ -206,12 +206,8 @@ class PlainCheckpointHook(CheckpointHook):
             if now and 'arrays' not in meta['data']:  # older checkpoints lack them
                 now.pop('arrays', None)
             if now and now != meta['data']:
-                print_log(
-                    f'resuming on other data: the run began with {meta["data"]}, '
-                    f'now it is {now}',
-                    logger='current',
-                    level=logging.WARNING,
-                )
+                told = f'the run began with {meta["data"]}, now it is {now}'
+                print_log(f'resuming on other data: {told}', 'current', logging.WARNING)
             self._unvalidated = not meta.get('validated', True)
             self._random_state = meta.get('random_state')
 
@@ -251,11 +247,9 @@ def _calibration(runner: Any, place: str) -> dict[str, Any]:
     """Calibration by the validation, of a place, that has just ended."""
     metric, ways = runner.val_loop.evaluator.metrics[0], []
     for subset in ('val', 'test') if hasattr(metric, 'scored') else ():
-        evaluator, loader = (
-            runner.cfg[subset + k] for k in ('_evaluator', '_dataloader')
-        )
-        merged = [evaluator.get(key) for key in _MERGED_BY]
-        ways.append((loader.dataset.pipeline, merged))
+        evaluator = runner.cfg[f'{subset}_evaluator']
+        pipeline = runner.cfg[f'{subset}_dataloader'].dataset.pipeline
+        ways.append((pipeline, [evaluator.get(key) for key in _MERGED_BY]))
     if not ways or ways[0] != ways[1]:
         return {'why_not': f'{place} is seen in another way than tests are'}
     return fit(*metric.scored, place)
@@ -282,10 +276,7 @@ def get_random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Put back what :func:`get_random_state` gave.
-
-    The states of GPUs are put back where there are as many as there were.
-    """
+    """Put back what :func:`get_random_state` gave; of GPUs, if they are as many."""
     random.setstate(state['python'])
     name, keys, *rest = state['numpy']
     np.random.set_state((name, keys.cpu().numpy().astype('uint32'), *rest))
@@ -344,10 +335,7 @@ class TrainedEMAHook(Hook):
     twice. Buffers are not averaged.
 
     Args:
-        decay: Share of the average that an iteration keeps.
-
-    Raises:
-        ValueError: ``decay`` is not between 0 and 1.
+        decay: Share of the average that an iteration keeps, between 0 and 1.
     """
 
     priority = 'NORMAL'
@@ -378,17 +366,6 @@ class TrainedEMAHook(Hook):
             list(self._averages.values()), list(self._trained.values()), 1 - self.decay
         )
 
-    def before_val_epoch(self, runner: Any) -> None:
-        """Validate the averages."""
-        self._swap()
-
-    def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
-        """Go on with the weights."""
-        self._swap()
-
-    before_test_epoch = before_val_epoch
-    after_test_epoch = after_val_epoch
-
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Save both."""
         state = checkpoint['state_dict']
@@ -402,11 +379,10 @@ class TrainedEMAHook(Hook):
         if not runner._resume:
             return
         if 'ema_state_dict' not in checkpoint:
-            print_log(
-                'the checkpoint to resume has no averages: they start from its weights',
-                logger='current',
-                level=logging.WARNING,
+            told = (
+                'the checkpoint to resume has no averages: they start from its weights'
             )
+            print_log(told, 'current', logging.WARNING)
         state = checkpoint['state_dict']
         for key, value in checkpoint.get('ema_state_dict', {}).items():
             if key.startswith(_PREFIX):
@@ -414,23 +390,23 @@ class TrainedEMAHook(Hook):
                 self._averages[name], state[name] = state[name].clone(), value
 
     @torch.no_grad()
-    def _swap(self) -> None:
+    def _swap(self, runner: Any, metrics: Any = None) -> None:
         for name, average in self._averages.items():
             value = self._trained[name]
             kept = value.clone()
             value.copy_(average)
             average.copy_(kept)
 
+    # Validation and tests see the averages; then training goes on with the weights.
+    before_val_epoch = after_val_epoch = before_test_epoch = after_test_epoch = _swap
+
 
 @HOOKS.register_module()
 class SeedHook(Hook):
-    """Seed python, numpy and torch before every training iteration.
+    """Seed python, numpy and torch before every training iteration; None: the runner's.
 
     What is drawn outside the data loader (drop path, mixing of clips) then depends on
     the seed, the rank and the iteration alone, so that a resumed run draws the same.
-
-    Args:
-        seed: None takes the runner's.
     """
 
     priority = 'VERY_HIGH'
@@ -438,9 +414,7 @@ class SeedHook(Hook):
     def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
 
-    def before_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None
-    ) -> None:
+    def before_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
         """Seed from the seed, the rank and the iteration."""
         seed = runner.seed if self.seed is None else self.seed
         seed_everything(seed, get_rank(), runner.iter)
@@ -492,11 +466,7 @@ class TrainedOnlyHook(Hook):
         checkpoint['meta']['frozen'] = dict(self._frozen)
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Put them back when a run goes on.
-
-        Raises:
-            ValueError: The recipe has no such weights, or others.
-        """
+        """Put them back when a run goes on; raises as :func:`with_frozen`."""
         if not runner._resume:
             return
         self._resumed = True

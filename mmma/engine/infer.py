@@ -44,33 +44,20 @@ from mmma.media.pose import PoseOptions, describe_extractor, extract_video
 from mmma.packets import BrokenVideoError, index_video
 from mmma.registry import METRICS, MODELS
 from mmma.structures.segments import Segments
-from mmma.taxonomy import (
-    LabelSpace,
-    check_choice,
-    load_label_space,
-    space_of_meta,
-)
+from mmma.taxonomy import LabelSpace, check_choice, load_label_space, space_of_meta
 
 if TYPE_CHECKING:
     from mmma.media.pose import Partial
 
-LONG_SEC = 30
-"""Recognition of more than this is noted: models learn from clips of seconds. Of such
-videos a bar tells how far it is."""
-ENOUGH_FRAMES = 0.5
-"""A body that is found in a smaller share of the frames is noted."""
+LONG_SEC = 30  # more is noted in recognition, and a bar tells how far it is
+ENOUGH_FRAMES = 0.5  # a body that is found in a smaller share of them is noted
 
 
 def pose_options(options: InferenceOptions) -> PoseOptions:
     """Options of the extractor of joints."""
-    models = options.pose_models
-    return PoseOptions(
-        backend=options.pose_backend,
-        persons=options.persons,
-        smooth=options.smooth,
-        models=None if models is None else Path(models),
-        device=options.device or 'cpu',
-    )
+    models = options.pose_models and Path(options.pose_models)
+    given = options.pose_backend, options.persons, options.smooth
+    return PoseOptions(*given, models, options.device or 'cpu')
 
 
 class VideoModel:
@@ -129,9 +116,7 @@ class VideoModel:
             refuse_key_frames_only(self._pipeline)
             space = load_label_space(self._cfg.label_space)
             model = MODELS.build(self._cfg.model)
-            whole = with_frozen(
-                model, self._weights, self._cfg, offline=self.options.private
-            )
+            whole = with_frozen(model, self._weights, self._cfg, self.options.private)
             names = (space.name, space.actions, str(whole.path), space.bodies)
             load_trained(model, whole.content, *names)
             tell_classes(model, space_meta(self.space))
@@ -270,9 +255,8 @@ def config_of(weights: Weights, name: str) -> str:
 def own_label_space(meta: Mapping[str, Any], own: Any) -> LabelSpace:
     """A config's label space, with the body groups that a checkpoint tells of."""
     space = load_label_space(own)
-    classes, bodies, groups = (
-        list(meta.get(key) or ()) for key in ('classes', 'bodies', 'body_of')
-    )
+    told = [meta.get(key) or () for key in ('classes', 'bodies', 'body_of')]
+    classes, bodies, groups = map(list, told)
     same = sorted(classes) == sorted(space.actions) and len(groups) == len(classes)
     if not same or sorted(bodies) != sorted(space.bodies):
         return space
@@ -455,19 +439,16 @@ def look_at(
     for model in models:
         model.build()  # what is wrong with it is no fault of the video
     options = models[0].options
-    label = label or ('the video' if options.private else str(video))
     path = Path(video).absolute()
+    label = label or ('the video' if options.private else str(video))
     try:
         pose = any(model.card.extractor for model in models)
         with _called(label, path):
             index = index_video(path)
             frames, duration_sec = len(index.pts), index.duration_sec
-            known = {
-                'frames': frames,
-                'fps': frames / duration_sec,
-                'duration_sec': duration_sec,
-                'first_frame_sec': float(index.pts[0] * index.time_base),
-            }
+            known = {'frames': frames, 'fps': frames / duration_sec}
+            known['duration_sec'] = duration_sec
+            known['first_frame_sec'] = float(index.pts[0] * index.time_base)
             shown = label if bar and duration_sec > LONG_SEC else ''
             chosen = pose_options(options)
             found = extract_video(path, chosen, label=shown) if pose else None

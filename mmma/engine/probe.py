@@ -33,6 +33,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,7 @@ from mmma.taxonomy import DOMAINS, SUBSETS
 
 L2_GRID = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 """Strengths that are tried, strongest first; each fit starts from the one before."""
-_EXACT = 1 << 16
-"""Up to so many numbers, features are float64; more are float32, for speed."""
+_EXACT = 1 << 16  # numbers: features are float64; more are float32, for speed
 _MAX_STEPS = 100
 
 ATTENTIVE_GRID = tuple(
@@ -77,9 +77,8 @@ SELECTED_BY = 'action/top1'
 class AttentivePooler(nn.Module):
     """One learned query, cross attention over the tokens of a clip, and an MLP.
 
-    Args:
-        dims: D of tokens and of the result; heads have 64 channels where that divides
-            it, else there is one.
+    ``dims`` is D of tokens and of the result; heads have 64 channels where that divides
+    it, else there is one.
     """
 
     def __init__(self, dims: int) -> None:
@@ -188,9 +187,8 @@ def fit_attentive(
             others = [p for p in parameters if p.squeeze().ndim <= 1]
             groups = [{'params': matrices}, {'params': others, 'weight_decay': 0}]
             optimizer = torch.optim.AdamW(groups, **setting)
-            schedule = torch.optim.lr_scheduler.LambdaLR(
-                optimizer, lambda step: _rate(step, total)
-            )
+            rate = partial(_rate, total=total)
+            schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
             for _ in range(EPOCHS):
                 for rows in torch.randperm(len(x)).split(BATCH_SIZE):
                     logits = layer(pooler(x[rows].to(device)))
@@ -257,13 +255,8 @@ class Probe:
     def record(self) -> dict[str, Any]:
         """Entry of ``results.json`` for the probe."""
         fixed = {'epochs': EPOCHS, 'batch_size': BATCH_SIZE} if self.pooler else {}
-        return {
-            'kind': self.kind,
-            'domains': list(self.domains),
-            **self.chosen,
-            **fixed,
-            'tried': self.tried,
-        }
+        told = {'kind': self.kind, 'domains': list(self.domains)}
+        return {**told, **self.chosen, **fixed, 'tried': self.tried}
 
 
 class Prober:
@@ -272,7 +265,6 @@ class Prober:
     Args:
         runner: With the backbone; with tokens for an attentive probe.
         origin: Of its weights, as ``load_backbone`` tells it.
-        clips: All clips of the data root.
         cache: Keep features on disk, and use those that are there; apart from those of
             the same weights with a classifier.
     """
@@ -428,11 +420,8 @@ class Prober:
             'trained_on': info.name,
             'simulated': record['simulated'] or info.simulated,
         }
-        told = {
-            'checkpoint': tested,
-            'seen_domains': None if seen is None else sorted({*seen, *domains}),
-            'selected_on': selected,
-        }
+        seen = None if seen is None else sorted({*seen, *domains})
+        told = {'checkpoint': tested, 'seen_domains': seen, 'selected_on': selected}
         return probe, groups, told
 
     def _with_clips(self, domains: Iterable[str], *subsets: str) -> list[str]:
@@ -455,9 +444,7 @@ def save_probe(
 ) -> None:
     """Write backbone and classifier of a linear probe as ``test.py`` takes them.
 
-    Args:
-        model: Whose backbone is under the probe.
-        origin: What :meth:`Prober.score` tells of the weights.
+    ``model`` has the backbone; ``origin`` is what :meth:`Prober.score` tells of it.
 
     Raises:
         ValueError: The probe is not linear, or the recipe's classifier is not

@@ -221,12 +221,9 @@ class TestOptions:
             if name != 'fewshot':
                 raise ValueError(f'--adapt is no option of protocol {name!r}.')
             cfg.fewshot.adapt = self.adapt
-        cfg.work_dir = self.work_dir or str(folder / 'test')
+        _test_only(cfg, self.work_dir or folder / 'test', self)
         set_environment(cfg, self.launcher)
-        dataset = cfg.test_dataloader.dataset
-        dataset.subset = self.subset
-        dataset.on_broken = 'skip' if self.skip_broken else 'raise'
-        cfg.load_from, cfg.resume = None, False
+        cfg.test_dataloader.dataset.subset = self.subset
 
 
 @dataclass(frozen=True)
@@ -253,15 +250,18 @@ class BackboneOptions:
 
     def write(self, cfg: Any, root: DataRoot, folder: Path) -> None:
         """Write them into the config of a run that is opened: no body classifier."""
-        cfg.work_dir = self.work_dir or str(folder / 'frozen')
+        _test_only(cfg, self.work_dir or folder / 'frozen', self)
         set_environment(cfg, 'none')
-        cfg.load_from, cfg.resume = None, False
-        dataset = cfg.test_dataloader.dataset
-        dataset.on_broken = 'skip' if self.skip_broken else 'raise'
         if cfg.model.cls_head.get('body'):
             cfg.model.cls_head.body = None
         if self.tokens:
             show_tokens(cfg.model)
+
+
+def _test_only(cfg: Any, place: str | Path, options: Any) -> None:
+    cfg.work_dir, cfg.load_from, cfg.resume = str(place), None, False
+    broken = 'skip' if options.skip_broken else 'raise'
+    cfg.test_dataloader.dataset.on_broken = broken
 
 
 def open_run(
@@ -345,12 +345,8 @@ def check_data(run: Run, *subsets: str) -> list[Any]:
 def describe_data(run: Run) -> dict[str, Any]:
     """Name, fingerprint, arrays and kind of a run's data; what found their joints."""
     info = run.root.info
-    data = {
-        'name': info.name,
-        'fingerprint': run.root.fingerprint(),
-        'simulated': info.simulated,
-        'source': info.source,
-    }
+    data = {'name': info.name, 'fingerprint': run.root.fingerprint()}
+    data |= {'simulated': info.simulated, 'source': info.source}
     if arrays := run.root.arrays():
         data['arrays'] = arrays
     if told := run.root.incomplete(run.cfg.get('task', 'rec')):

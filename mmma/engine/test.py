@@ -42,7 +42,7 @@ from mmma.evaluation.rows import (
     group_rows,
 )
 from mmma.evaluation.scores import join_tables, write_scores
-from mmma.protocols import Protocol, selected_by
+from mmma.protocols import selected_by
 from mmma.registry import METRICS
 from mmma.structures.samples import WindowMerger
 from mmma.structures.segments import Segments
@@ -54,17 +54,14 @@ _PACKAGES = ('mmma', 'torch', 'mmengine', 'mmcv-lite', 'mmaction2', 'numpy')
 def score_checkpoint(
     run: Run, checkpoint: str | Weights, options: TestOptions
 ) -> tuple[list[Group], dict[str, Any]]:
-    """Score a checkpoint under the protocol of a run, on every rank.
+    """Score a checkpoint (path, URL or read) under the protocol of a run, on all ranks.
 
-    Args:
-        run: Opened with the same options.
-        checkpoint: Path or URL of the weights, or the weights as read.
+    The run was opened with the same options.
 
     Returns:
         The groups, and what :func:`summarize` tells of the weights.
 
     Raises:
-        FileNotFoundError: Data or checkpoint are missing.
         ValueError: As :func:`load_runner`; or a clip or video that cannot be read.
     """
     runner, weights = load_runner(run, checkpoint, options)
@@ -113,7 +110,6 @@ def score_protocol(
     """Score the tested clips or videos of a protocol.
 
     Args:
-        runner: From :func:`load_runner`.
         cached: SHA-256 of the checkpoint, to keep features under; None keeps none.
         meta: What the checkpoint tells of its training, before what the config does.
 
@@ -153,12 +149,10 @@ def summarize(
     """Turn the scores of a tested checkpoint into the contents of ``results.json``.
 
     Args:
-        run: What was tested.
-        groups: Its scores, in the order of the results' rows.
+        groups: In the order of the results' rows.
         origin: Of the weights: ``checkpoint`` (path, SHA-256, ``pretrain_data``),
             ``seen_domains`` (None where they do not say), ``selected_on`` (None for the
             last of a run, empty where they do not say).
-        options: How it was tested.
     """
     cfg, protocol = run.cfg, run.protocol
     entries, chosen, record = _options_of_rows(run)
@@ -170,12 +164,15 @@ def summarize(
     if run.layout:
         joints = len(run.layout.names)
         data['skeleton_layout'] = {'extractor': extractor, 'joints': joints}
-    seen = origin['seen_domains']
-    if protocol.name == 'indomain':
-        seen = []
-    elif seen is not None:  # the results must own up to it
+    seen = [] if protocol.name == 'indomain' else origin['seen_domains']
+    if seen is not None:  # the results must own up to it
         seen = sorted(set(seen) & set(protocol.target))
-    fewshot = protocol.name == 'fewshot'
+    fewshot, chosen_by = protocol.name == 'fewshot', origin['selected_on']
+    if chosen_by:  # empty where the weights do not say
+        targets = protocol.target if protocol.name != 'indomain' else ()
+        chosen_by = {'by': selected_by(chosen_by, targets), **chosen_by}
+    elif chosen_by is None:
+        chosen_by = {'by': 'last'}
     return {
         'schema': SCHEMA,
         'task': run.task,
@@ -183,7 +180,7 @@ def summarize(
         'protocol': protocol.as_dict(),
         'classes': list(run.space.actions),
         'checkpoint': origin['checkpoint'],
-        'selected_on': _selection(origin['selected_on'], protocol),
+        'selected_on': chosen_by,
         'target_seen': seen,
         'data': data,
         'options': {
@@ -200,16 +197,6 @@ def summarize(
         'config': cfg.to_dict(),
         'runs': [{**labels, **given, **row} for labels, row in rows],
     }
-
-
-def _selection(
-    told: Mapping[str, Any] | None, protocol: Protocol
-) -> dict[str, Any] | None:
-    """What chose the weights, and its name; None where they do not say."""
-    if told is None:
-        return {'by': 'last'}
-    targets = protocol.target if protocol.name != 'indomain' else ()
-    return {'by': selected_by(told, targets), **told} if told else None
 
 
 def _options_of_rows(run: Run) -> tuple[Any, Any, dict[str, Any]]:
@@ -266,8 +253,6 @@ def detect_videos(
         model: A ``SegmentDetector`` in evaluation mode.
         windows: Packed samples; those of a video follow one another, as an
             ``UntrimmedDataset`` in test mode gives them.
-        merger: Of the windows of a video.
-        batch_size: Windows that the model sees at once.
 
     Yields:
         Each video as soon as its last window is done, with its detections by level.

@@ -32,8 +32,7 @@ from mmma.taxonomy import check_choice
 def train(run: Run, options: TrainOptions) -> Run:
     """Train a model in a run that was opened with the same options.
 
-    Returns:
-        The run as it was trained, which tells what its weights had seen before.
+    Returns the run as it was trained, which tells what its weights had seen before.
 
     Raises:
         ValueError: Weights that do not fit.
@@ -56,8 +55,9 @@ def train(run: Run, options: TrainOptions) -> Run:
             run.cfg.changed_config = changed
         runner = build_trainer(run)
         if options.resume and not resuming:
-            told = f'nothing to resume in {run.work_dir}: training starts'
-            print_log(told, 'current')
+            print_log(
+                f'nothing to resume in {run.work_dir}: training starts', 'current'
+            )
         if start and not resuming:
             runner.register_hook(StartFrom(start))
         runner.train()
@@ -175,21 +175,14 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             key = f'layer_{layer}_{"no_decay" if plain else "decay"}'
             if key not in groups:
                 scale = self.paramwise_cfg['decay_rate'] ** (last - layer)
-                groups[key] = dict(
-                    params=[],
-                    group_name=key,
-                    lr_scale=scale,
-                    lr=self.base_lr * scale,
-                    weight_decay=0.0 if plain else self.base_wd,
-                )
+                groups[key] = dict(params=[], group_name=key, lr_scale=scale)
+                groups[key]['lr'] = self.base_lr * scale
+                groups[key]['weight_decay'] = 0.0 if plain else self.base_wd
             groups[key]['params'].append(param)
         params.extend(groups.values())
         smallest = min(group['lr_scale'] for group in groups.values())
-        print_log(
-            f'layer decay: {len(groups)} parameter groups, learning rate from '
-            f'{smallest:.3g} to 1 times {self.base_lr}',
-            logger='current',
-        )
+        rates = f'learning rate from {smallest:.3g} to 1 times {self.base_lr}'
+        print_log(f'layer decay: {len(groups)} parameter groups, {rates}', 'current')
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module(

@@ -69,12 +69,9 @@ class Weights:
 
 
 def read_checkpoint(name: str, trust: bool = False) -> Weights:
-    """Read a checkpoint by path or URL.
+    """Read a checkpoint by path or URL; ``trust`` allows a pickle that can run code.
 
-    Args:
-        name: A path, or a URL; eight hex digits at the end of its file name are
-            checked against the SHA-256.
-        trust: Allow a pickle that can run code.
+    Eight hex digits at the end of the file name of a URL are checked with the SHA-256.
 
     Raises:
         FileNotFoundError: It is not there or cannot be downloaded.
@@ -95,16 +92,16 @@ def starting_weights(
     """Weights that a training run starts from; None is from scratch.
 
     Args:
-        cfg: A config; its ``pretrained`` names the recipe's weights.
+        cfg: Its ``pretrained`` names the recipe's weights.
         load_from: Path or URL that the user gave instead.
-        trust: Allow the file to be a pickle that can run code.
+        trust: As of :func:`read_checkpoint`.
         offline: Never use the network for the recipe's.
     """
     if load_from:
         weights = read_checkpoint(load_from, trust)
         own = (weights.meta.get('data') or {}).get('name')
-        seen = [weights.pretrain_data, *([own] if own else [])]
-        return Weights(weights.path, weights.content, ' + '.join(seen))
+        seen = ' + '.join([weights.pretrain_data, *([own] if own else [])])
+        return replace(weights, pretrain_data=seen)
     source = cfg.get('pretrained')
     if not pretrained or not source:
         return None
@@ -140,7 +137,7 @@ def with_frozen(
             f'{frozen["source"]}, and the config names no pretrained weights. Test it '
             'with the config that it was trained with.'
         )
-    load_state(model, weights_of(start.content, str(start.path)), str(start.path))
+    _load(model, start)
     names, expected = frozen_names(model), frozen['sha256']
     found = weights_sha256(model.state_dict(), names)
     if found != expected:
@@ -154,6 +151,11 @@ def with_frozen(
     state = {name: own[name] for name in names}
     state.update(weights.content['state_dict'])
     return replace(weights, content={**weights.content, 'state_dict': state})
+
+
+def _load(model: Any, weights: Weights) -> None:
+    path = str(weights.path)
+    load_state(model, weights_of(weights.content, path), path)
 
 
 def unwrapped(model: Any) -> Any:
@@ -172,20 +174,17 @@ class StartFrom(Hook):
     def before_train(self, runner) -> None:
         """Load, print what matched, and refuse what does not fit."""
         model = unwrapped(runner.model)
-        whole = with_frozen(model, self.weights, runner.cfg)
-        load_state(model, weights_of(whole.content, str(whole.path)), str(whole.path))
+        _load(model, with_frozen(model, self.weights, runner.cfg))
 
 
-RANDOM_SEED = 0
-"""Of random weights, and of parts that a file leaves out: the same in every run."""
+RANDOM_SEED = 0  # also of parts that a file leaves out
 
 
 def load_backbone(run: Run, options: BackboneOptions) -> tuple[Runner, dict[str, Any]]:
     """Build the model of a recipe and put weights into its backbone.
 
-    Args:
-        run: Opened with the same options: no body classifier, and with ``tokens``
-            another head.
+    The run was opened with the same options: no body classifier, and with ``tokens``
+    another head.
 
     Returns:
         A runner with the model, whose classifier means nothing; and of the weights the
@@ -197,8 +196,7 @@ def load_backbone(run: Run, options: BackboneOptions) -> tuple[Runner, dict[str,
         ValueError: There are no weights and random ones were not asked for; they do not
             fit, or are not allowed on these data.
     """
-    cfg = run.cfg
-    given = options.checkpoint, options.pretrained, options.trust
+    cfg, given = run.cfg, (options.checkpoint, options.pretrained, options.trust)
     weights = starting_weights(cfg, *given)
     if weights is None and options.pretrained:
         raise ValueError(
@@ -212,10 +210,7 @@ def load_backbone(run: Run, options: BackboneOptions) -> tuple[Runner, dict[str,
     runner.model.init_weights()
     seen: list[str] | None = []
     if weights:
-        whole = with_frozen(runner.model, weights, cfg)
-        load_state(
-            runner.model, weights_of(whole.content, str(whole.path)), str(whole.path)
-        )
+        _load(runner.model, with_frozen(runner.model, weights, cfg))
         record = weights.record()
         seen = weights.seen_domains or ([] if weights.of_recipe else None)
     sha256 = weights_sha256(runner.model.backbone.state_dict())
