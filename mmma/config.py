@@ -12,6 +12,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,7 @@ from mmma.data.root import INFO_FILE, read_root
 from mmma.files import leaves_root, read_json, read_text
 from mmma.foreign import naming
 from mmma.protocols import PROTOCOLS, make_protocol, write_protocol
-from mmma.taxonomy import (
-    LABEL_SPACES,
-    SUBSETS,
-    check_choice,
-    load_label_space,
-    suggest,
-)
+from mmma.taxonomy import LABEL_SPACES, SUBSETS, check_choice, load_label_space, suggest
 
 _PACKAGE = Path(mmma.__file__).parent
 PUBLISHED = ('config.json', 'config.py')
@@ -53,11 +48,8 @@ def config_folders() -> list[Path]:
 def find_config(name: str, typed: bool = True) -> Path:
     """Find a config file by its path, or by its name in ``configs/``.
 
-    Folders and ``.py`` may be left out: ``videomae_mma82_indomain``.
-
-    Args:
-        name: Path or name.
-        typed: The user named it so; else the current folder does not count.
+    Folders and ``.py`` may be left out: ``videomae_mma82_indomain``. The current folder
+    counts only for what the user typed.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -183,8 +175,7 @@ def _restore_tuples(config: dict[str, Any], path: Path) -> None:
 def check_data(config: Any, source: str) -> dict[str, Any]:
     """Refuse a config of others that names more than it may, or lacks what it needs.
 
-    Returns:
-        The config as it is: its keys that load something are in it.
+    It stays as it is: its keys that load something are in it.
 
     Raises:
         ValueError: As :func:`mmma.registry.as_data`; or it cannot be measured with.
@@ -198,10 +189,8 @@ def check_data(config: Any, source: str) -> dict[str, Any]:
 def check_groups(cfg: Any, source: str, needed: bool = False) -> Any:
     """Refuse a config whose groups of keys are something else; returns it.
 
-    Args:
-        cfg: A ``mmengine.Config``, or the values of one.
-        source: Its owner, for the error.
-        needed: It is to be measured with, so it has all that this takes.
+    ``source`` is its owner, for the error; where it is ``needed`` to measure with, it
+    has all that this takes.
     """
     for key in _GROUPS:
         value: Any = cfg
@@ -252,7 +241,7 @@ def load_config(
     """Read a config and write a protocol into it, with the label space of its data.
 
     Args:
-        config: Path or name of a config file.
+        config: As of :func:`find_config`.
         protocol: Flags of :func:`mmma.protocols.make_protocol`.
         data_root: Folder of the data; None keeps the config's.
         cfg_options: As of :func:`apply_options`.
@@ -291,14 +280,10 @@ def load_config(
 
 
 def parse_config(text: str, source: str) -> dict[str, Any]:
-    """Read a resolved config without running it.
-
-    Args:
-        text: Assignments of literals and of ``dict(...)``, as ``Config.pretty_text``.
-        source: Its owner, for the error.
+    """Read a resolved config, as ``Config.pretty_text``, without running it.
 
     Raises:
-        ValueError: It has anything else in it.
+        ValueError: It has more than assignments of literals and of ``dict(...)``.
     """
     found = {}
     try:
@@ -418,10 +403,9 @@ def origins(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Path]:
 
 def _bases_of(node: ast.expr) -> list[str]:
     """Files that a config names as its bases; those of other packages are left out."""
-    try:
+    bases: Any = []
+    with suppress(ValueError):
         bases = ast.literal_eval(node)
-    except ValueError:
-        return []
     bases = bases if isinstance(bases, (list, tuple)) else [bases]
     return [str(base) for base in bases if '::' not in str(base)]
 
@@ -437,11 +421,8 @@ def _written_keys(node: ast.expr, name: str) -> list[str]:
     if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'dict':
         items = [(k.arg, k.value) for k in node.keywords if k.arg]
     elif isinstance(node, ast.Dict):
-        items = [
-            (str(k.value), v)
-            for k, v in zip(node.keys, node.values, strict=True)
-            if isinstance(k, ast.Constant)
-        ]
+        pairs = zip(node.keys, node.values, strict=True)
+        items = [(str(k.value), v) for k, v in pairs if isinstance(k, ast.Constant)]
     else:
         return [name]
     inner = [k for key, value in items for k in _written_keys(value, f'{name}.{key}')]
@@ -480,8 +461,7 @@ def _set(cfg: Any, parts: list[str], value: Any, add: bool) -> None:
 def _unknown_key(cfg: Any, parts: list[str], path: str, where: Mapping) -> str:
     full = '.'.join(parts)
     hint = suggest(path.rpartition('.')[2], list(where))
-    if not hint:
-        hint = suggest(full, [key for key, _ in flatten(cfg)])
+    hint = hint or suggest(full, [key for key, _ in flatten(cfg)])
     return (
         f'--cfg-options {full}: the config has no key {path!r}.{hint} '
         f'To add a new key write +{full}=VALUE.'

@@ -100,9 +100,7 @@ def _remove_drafts(folder: Path, _: int) -> None:
 def atomic_write(path: Path, mode: str = 'w') -> Iterator[IO[Any]]:
     """Open a file that appears under its name only when it is complete.
 
-    Args:
-        path: As in :func:`draft`.
-        mode: ``w`` for UTF-8 text, ``wb`` for bytes.
+    ``path`` is as in :func:`draft`; ``mode`` is ``w`` for UTF-8 text, ``wb`` for bytes.
     """
     text = {} if 'b' in mode else {'encoding': 'utf-8', 'newline': ''}
     with draft(path) as part, part.open(mode, **text) as file:
@@ -290,7 +288,6 @@ def read_table(
     column are left out.
 
     Args:
-        path: The file.
         content: Its bytes, where they were read.
         separators: Characters that may part its cells; of equals the first.
         numbers: Columns whose decimal commas become points, but for a quoted ``1,234``

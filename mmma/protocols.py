@@ -123,9 +123,8 @@ def make_protocol(
     Args:
         configured: The config's ``protocol``; its options count only while the
             flags do not choose another protocol.
-        flags: Options given by a user: ``protocol``, ``source``, ``domain``,
-            ``target``, ``shots``, ``runs``, ``strict_shots``, ``seed``; None is 'not
-            given'.
+        flags: Given by a user: ``protocol`` and its options, ``source``, ``seed``; None
+            is 'not given'.
         domains: Of the data root; None takes the config's, else those of MMA-82.
         source: Source domain of the root, where neither flags nor config name one; a
             config's counts if it is of these domains.
@@ -191,7 +190,6 @@ def write_protocol(
 
     Args:
         cfg: A recipe's config (a ``mmengine.Config`` or a plain dict).
-        protocol: From :func:`make_protocol`.
         data_root: Folder of the data; None keeps the config's.
 
     Raises:
@@ -211,8 +209,7 @@ def write_protocol(
             dataset = loader['dataset']
             tested = subset == 'test'
             domains = protocol.test_domains if tested else protocol.train_domains
-            dataset['subset'] = subset
-            dataset['domains'] = list(domains)
+            dataset.update(subset=subset, domains=list(domains))
             dataset['data_root'] = cfg['data_root']
             if 'label_space' in cfg:
                 dataset['label_space'] = cfg['label_space']
@@ -229,11 +226,9 @@ def write_protocol(
 
 
 def selected_by(told: Mapping[str, Any], targets: Sequence[str]) -> str:
-    """Name of what chose a checkpoint.
+    """Name of what chose a checkpoint, by ``selected_on`` of it or of results.
 
-    Args:
-        told: ``selected_on`` of a checkpoint that validation chose, or of results.
-        targets: Domains that it is tested on, and that are not to train it.
+    ``targets`` are tested on, and are not to train it.
 
     Returns:
         ``source-val``, ``target-val``, ``last`` (no validation chose), or ``unknown``.
@@ -253,8 +248,6 @@ def draw_supports(
 
     Args:
         labels: Action index of each labelled clip of the target's train subset.
-        target: The target domain.
-        protocol: A ``fewshot`` protocol.
         run: Number of the draw, from 0.
 
     Returns:

@@ -32,15 +32,7 @@ _ACTION_KEYS = ('name', 'body', 'description', 'body_statistics', *_COUNTS)
 
 
 def suggest(name: str, allowed: Iterable[str]) -> str:
-    """A ``Did you mean`` sentence for a misspelt name.
-
-    Args:
-        name: What the user wrote.
-        allowed: The names that exist.
-
-    Returns:
-        `` Did you mean 'x'?`` with a leading space, or an empty string.
-    """
+    """`` Did you mean 'x'?`` of a misspelt name, with a leading space, or nothing."""
     close = difflib.get_close_matches(str(name), list(allowed), n=1, cutoff=0.6)
     return f' Did you mean {close[0]!r}?' if close else ''
 
@@ -50,12 +42,8 @@ def check_choice(
 ) -> str:
     """Return ``value`` if it is one of ``allowed``.
 
-    Args:
-        kind: What the value is, for the message: ``subset``, ``domain``.
-        value: What was given.
-        allowed: The values that exist.
-        where: Place of the value, for the message.
-        other: What else would do, for the message: ``or a list of joints``.
+    The message tells its ``kind`` (``subset``), ``where`` it stands, and what ``other``
+    would do: ``or a list of joints``.
 
     Raises:
         ValueError: ``value`` is none of them.
@@ -112,19 +100,11 @@ class LabelSpace:
         return ('action', 'body') if self.bodies else ('action',)
 
     def action_id(self, action: str | int) -> int:
-        """Index of an action given by name or by index.
-
-        Raises:
-            ValueError: The action is not in this space.
-        """
+        """Index of an action given by name or by index, which must be in this space."""
         return self._find('action', action, self.actions)
 
     def body_id(self, body: str | int) -> int:
-        """Index of a body group given by name or by index.
-
-        Raises:
-            ValueError: The group is not in this space.
-        """
+        """Index of a body group given by name or by index, likewise."""
         return self._find('body group', body, self.bodies)
 
     def plain(self) -> Any:
@@ -331,11 +311,7 @@ def _name(text: str) -> str:
 
 
 def load_statistics() -> dict[str, Any]:
-    """Published size of MMA-82.
-
-    Returns:
-        ``rec``: per domain (and ``all``) the clips of each subset, hours, mean
-        seconds, subjects; ``det``: videos, instances, hours, subjects.
+    """Published size of MMA-82, of ``rec`` per domain (and ``all``), and of ``det``.
 
     Source: MMA-82 repository README, June 2026.
     """
