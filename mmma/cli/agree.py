@@ -87,12 +87,8 @@ def report_text(report: dict[str, Any], per_class: bool) -> str:
         found, table = own['per_class'], own['confusion']
         if per_class:
             titles = [f'{head} events', 'first', 'second', 'both', 'event_f1', 'kappa']
-            columns = (
-                found['label'],
-                *found['events'],
-                found['event_f1'],
-                found['kappa'],
-            )
+            scores = found['event_f1'], found['kappa']
+            columns = found['label'], *found['events'], *scores
             rows = [[*map(_cell, row)] for row in zip(*columns, strict=True)]
             lines.append(Table(titles, rows).text())
         cells = [

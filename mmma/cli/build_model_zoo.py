@@ -51,23 +51,17 @@ def run(args: argparse.Namespace) -> int:
     with nullcontext() if args.check else only_writer(folder):
         recipes, old = zoo.find_recipes(root), zoo.read_metafiles(root)
         facts, failures = measure(root, recipes, old)
-        new = {
-            method: refresh(data, facts.get(method, {})) for method, data in old.items()
-        }
+        new = {m: refresh(data, facts.get(m, {})) for m, data in old.items()}
         problems = [*zoo.unlisted(recipes, old), *failures]
         new, methods, refused = read_zoo(root, new)
         _print_costs(methods)
         if refused:
             problems += refused
         else:
-            files = {
-                **{
-                    zoo.metafile_path(root, m): zoo.metafile_text(d)
-                    for m, d in new.items()
-                },
-                root / zoo.INDEX: zoo.index_text(new),
-                **{root / page: text for page, text in zoo_pages(methods).items()},
-            }
+            texts = {m: zoo.metafile_text(data) for m, data in new.items()}
+            files = {zoo.metafile_path(root, m): text for m, text in texts.items()}
+            files[root / zoo.INDEX] = zoo.index_text(new)
+            files |= {root / page: text for page, text in zoo_pages(methods).items()}
             if args.check:
                 problems += _outdated(root, files, old, new)
             else:

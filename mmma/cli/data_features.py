@@ -42,24 +42,17 @@ def run(args: argparse.Namespace) -> int:
     """Extract, and say what came of it."""
     for key in ('tokens', 'views') if args.task == 'det' else ('stride_sec',):
         if getattr(args, key):
-            raise ValueError(
-                f'--{key.replace("_", "-")} is no option of --task {args.task}.'
-            )
+            flag = key.replace('_', '-')
+            raise ValueError(f'--{flag} is no option of --task {args.task}.')
     from mmma.hub.zoo import checkpoint_path
 
     checkpoint = args.checkpoint and str(checkpoint_path(args.checkpoint))
     dense = args.task == 'det' and args.stride_sec is None
-    weights = options_of(
-        BackboneOptions, args, checkpoint=checkpoint, tokens=dense or args.tokens
-    )
-    opened = open_run(
-        find_recipe(args.config),
-        {'protocol': 'indomain'},
-        str(args.root),
-        args.cfg_options,
-        options=weights,
-        views=args.views,
-    )
+    own = {'checkpoint': checkpoint, 'tokens': dense or args.tokens}
+    weights = options_of(BackboneOptions, args, **own)
+    recipe, protocol = find_recipe(args.config), {'protocol': 'indomain'}
+    given = recipe, protocol, str(args.root), args.cfg_options
+    opened = open_run(*given, options=weights, views=args.views)
     from mmma.engine.features import extract
 
     recipe = model_name(opened.cfg.filename, 'mma82', '')

@@ -99,8 +99,5 @@ def _show_report(out: Path, report: Any, seconds: float) -> None:
         print(f'FAILED {path}: {reason}', file=sys.stderr)
     if report.failures:
         state = 'finished without them' if report.complete else 'not finished'
-        print(
-            f'{len(report.failures):,} of {report.videos:,} videos failed; {out} is '
-            f'{state}',
-            file=sys.stderr,
-        )
+        told = f'{len(report.failures):,} of {report.videos:,} videos failed; {out} is'
+        print(told, state, file=sys.stderr)

@@ -96,10 +96,8 @@ def _show_report(root: Path, report: Any) -> None:
     for task, name, reason in report.failures:
         print(f'FAILED {task} {name}: {reason}', file=sys.stderr)
     if report.failures:
-        what = 'left out of the store' if report.complete else 'so no store was written'
-        print(
-            f'{len(report.failures):,} of {report.clips:,} clips failed, {what}. '
-            'Repair the files and run it again'
-            + ('.' if report.complete else '; or --skip-broken.'),
-            file=sys.stderr,
-        )
+        what, end = 'so no store was written', '; or --skip-broken.'
+        if report.complete:
+            what, end = 'left out of the store', '.'
+        told = f'{len(report.failures):,} of {report.clips:,} clips failed, {what}'
+        print(f'{told}. Repair the files and run it again{end}', file=sys.stderr)

@@ -43,17 +43,14 @@ def examine() -> dict[str, Any]:
     versions = {'python': sys.version.split()[0], **compat.versions()}
     for name, module in compat.REQUIRED.items():
         if name == 'mmaction2' and versions[name] == 'absent':
-            problems.append(
-                'mmaction2 is absent: pip install --no-deps mmaction2==1.2.0'
-            )
+            told = 'mmaction2 is absent: pip install --no-deps mmaction2==1.2.0'
+            problems.append(told)
         elif name != 'mmaction2':  # it needs the repairs, which are checked below
             _guarded(name, lambda m=module: importlib.import_module(m), problems)
     low, high = PYTHONS
     if not low <= sys.version_info[:2] < high:
-        problems.append(
-            f'Python {versions["python"]}: use {low[0]}.{low[1]} to '
-            f'{high[0]}.{high[1] - 1}'
-        )
+        wanted = f'{low[0]}.{low[1]} to {high[0]}.{high[1] - 1}'
+        problems.append(f'Python {versions["python"]}: use {wanted}')
     repairs = _guarded('repairs', _repairs, problems) or []
     devices = _guarded('devices', _devices, problems) or []
     decoders = _guarded('decoders', compat.decoder_states, problems) or {}

@@ -68,11 +68,11 @@ def write_recordings(
     pairs = [(e.label, e.tier) for own in recordings for e in own.events]
     if space.name == 'found' and pairs:
         known = [load_label_space(name).actions for name in LABEL_SPACES]
-        names = {label for label, _ in pairs}
-        fits = (
-            n for n, own in zip(LABEL_SPACES, known, strict=True) if names <= {*own}
+        names, spaces = (
+            {label for label, _ in pairs},
+            zip(LABEL_SPACES, known, strict=True),
         )
-        name = next(fits, None)
+        name = next((n for n, own in spaces if names <= {*own}), None)
         space = load_label_space(name) if name else space_of(pairs, out)
     with only_writer(out):
         files = format_function('write', tool)(out, recordings, space)

@@ -15,28 +15,19 @@ add_arguments = declared(ARGUMENTS)
 
 def run(args: argparse.Namespace) -> int:
     """Print the config, or each dotted key with its value and what set it."""
-    from mmma.config import (
-        find_config,
-        flatten,
-        load_config,
-        origin_of,
-        origins,
-        read_config,
-    )
+    from mmma import config
 
-    flags = protocol_flags(args)
-    cfg = load_config(
-        args.config, flags, data_root=args.data_root, cfg_options=args.cfg_options
-    )
+    given = dict(data_root=args.data_root, cfg_options=args.cfg_options)
+    cfg = config.load_config(args.config, protocol_flags(args), **given)
     if not args.origin:
         print(cfg.pretty_text)
         return 0
-    path = find_config(args.config)
-    known = origins(path.resolve()) if path.suffix == '.py' else {}
-    written = dict(flatten(read_config(path)))
-    for key, value in flatten(cfg):
+    path = config.find_config(args.config)
+    known = config.origins(path.resolve()) if path.suffix == '.py' else {}
+    written = dict(config.flatten(config.read_config(path)))
+    for key, value in config.flatten(cfg):
         changed = key not in written or written[key] != value
-        file = origin_of(key, known)
+        file = config.origin_of(key, known)
         named = os.path.relpath(file) if file and not changed else 'protocol or option'
         print(f'{key} = {value!r}  # {named}')
     return 0

@@ -50,10 +50,8 @@ add_arguments = declared(ARGUMENTS, BackboneOptions)
 def run(args: argparse.Namespace) -> int:
     """Probe every config, write the results and print their table."""
     if args.ckpt and len(args.ckpt) != len(args.configs):
-        raise ValueError(
-            f'{len(args.ckpt)} checkpoints for {len(args.configs)} configs: give one '
-            'for each, or none.'
-        )
+        counts = f'{len(args.ckpt)} checkpoints for {len(args.configs)} configs'
+        raise ValueError(f'{counts}: give one for each, or none.')
     if args.save_checkpoint and args.probe == 'attentive':
         raise ValueError('--save-checkpoint: only linear probes are checkpoints.')
     from mmma.hub.zoo import checkpoint_path
@@ -117,9 +115,7 @@ def _probe(
                 save_probe(place / 'probe.pth', run, model, probe, origin)
             write_results(results, place / 'results.json')
             found.append(results)
-    print(
-        f'{plain.name}, {kind}: features in {extracted - started:.1f} s, '
-        f'{len(found)} results in {time.monotonic() - extracted:.1f} s',
-        file=sys.stderr,
-    )
+    first = f'{plain.name}, {kind}: features in {extracted - started:.1f} s'
+    then = f'{len(found)} results in {time.monotonic() - extracted:.1f} s'
+    print(f'{first}, {then}', file=sys.stderr)
     return found

@@ -69,12 +69,10 @@ def run(args: argparse.Namespace) -> int:
     if args.server == 'mac2026' and given == 'detections':
         return _submit_segments(args)
     if given != takes:
-        other = (
-            'mac2026 or mmad' if takes != 'detections' else 'mac2024, mac2025, mac2026'
-        )
-        raise ValueError(
-            f'{args.scores}: {args.server} takes {takes}; {given} go to {other}'
-        )
+        clips = given != 'detections'
+        other = 'mac2024, mac2025, mac2026' if clips else 'mac2026 or mmad'
+        told = f'{args.server} takes {takes}; {given} go to {other}'
+        raise ValueError(f'{args.scores}: {told}')
     return int(args.submit(args))
 
 
@@ -94,10 +92,8 @@ def _submit_clips(args: argparse.Namespace) -> int:
     table = replace(table.select(list(found.values())), names=names)
     test, challenge = submission.CLIP_COUNTS
     if len(names) not in (test, challenge):
-        _warn(
-            f'{len(names)} clips; the servers expect {test} (MA-52 test) or '
-            f'{challenge} (challenge)'
-        )
+        wanted = f'{test} (MA-52 test) or {challenge} (challenge)'
+        _warn(f'{len(names)} clips; the servers expect {wanted}')
     layout = submission.clip_layout(args.server, space)
     rows = list(submission.clip_rows(table, args.server, args.body_from, space))
     submission.write_archive(args.out, layout.header, rows)

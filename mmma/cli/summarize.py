@@ -31,24 +31,20 @@ add_arguments = declared(ARGUMENTS)
 
 def run(args: argparse.Namespace) -> int:
     """Write the tables, and print how long each is."""
-    from mmma.evaluation.behaviour import (
-        KEYS,
-        TABLES,
-        behaviour_tables,
-        read_annotation,
-    )
+    from mmma.evaluation import behaviour
 
     how = args.label_space, args.threshold, args.table
-    recordings, space = read_annotation(args.annotation, *how)
+    recordings, space = behaviour.read_annotation(args.annotation, *how)
     if not recordings:
         raise ValueError(f'{args.annotation}: no video with annotations')
     simulated = any(own.annotator.startswith('simulated') for own in recordings)
     if unknown := sum(isnan(own.duration_sec) for own in recordings):
         tell([f'{unknown} videos of unknown length are taken to end with an event'])
-    for name, rows in behaviour_tables(recordings, space, args.per).items():
+    for name, rows in behaviour.behaviour_tables(recordings, space, args.per).items():
         path = args.out / f'{name}.csv'
         cells = [[*map(_cell, row), str(simulated).lower()] for row in rows]
-        table = Table((*KEYS, *TABLES[name].split(), 'simulated'), cells)
+        columns = *behaviour.KEYS, *behaviour.TABLES[name].split(), 'simulated'
+        table = Table(columns, cells)
         write_file(path, table.csv() + '\n')
         print(f'{path}: {len(rows)} rows{" (simulated data)" * simulated}')
     return 0
