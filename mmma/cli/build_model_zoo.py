@@ -30,13 +30,7 @@ add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write or compare; print one row per recipe.
-
-    Raises:
-        FileNotFoundError: There is no checkout.
-        ValueError: A metafile cannot be read, real and simulated results would stand in
-            one table, or another process writes metafiles.
-    """
+    """Write or compare; print one row per recipe."""
     from mmma.files import only_writer, write_file
     from mmma.hub import zoo
     from mmma.hub.metafiles import measure, refresh

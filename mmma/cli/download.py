@@ -39,12 +39,7 @@ add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:
-    """List, verify or fetch.
-
-    Raises:
-        ValueError: Not exactly one of these was asked for; no such name.
-        FileNotFoundError: No such config, or no such folder to verify.
-    """
+    """List, verify or fetch, whichever was asked for."""
     wanted = [args.list, args.verify is not None, bool(args.names or args.config)]
     if sum(wanted) != 1:
         raise ValueError('give names or --for CONFIG, or --list, or --verify.')

@@ -40,11 +40,7 @@ add_arguments = declared(ARGUMENTS, DetectionOptions, resamples={'default': 0})
 
 
 def evaluate(args: argparse.Namespace) -> dict[str, Any]:
-    """Report on the detections; what to bear in mind goes to standard error.
-
-    Raises:
-        ValueError: ``--resamples`` below 0.
-    """
+    """Report on the detections; what to bear in mind goes to standard error."""
     if args.resamples < 0:
         raise ValueError(f'--resamples {args.resamples}: use 0 or more')
     given = (args.gt, args.pred, args.label_space, args.body_groups)

@@ -37,12 +37,7 @@ add_arguments = declared(ARGUMENTS)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Publish, or add to what is published; print the next command.
-
-    Raises:
-        FileNotFoundError: No such run, model or results.
-        ValueError: It cannot be published, or the results are of other weights.
-    """
+    """Publish, or add to what is published; print the next command."""
     from mmma.hub.publish import add_results, update_metafile, write_hub_folder
     from mmma.hub.published import large_files
 

@@ -300,11 +300,9 @@ def write_findings(
         for result in answers:
             told = [str(flag).lower() for flag in (result.abstained, result.simulated)]
             for f in sorted(result.segments, key=_time):
-                times, names = (f.start_sec, f.end_sec), (f.action, f.body)
-                row = [f'{time:.3f}' for time in times] + [name or '' for name in names]
-                score = f'{f.score:.4f}'
-                row = [result.model.task, *row, score, *told, result.model.name]
-                writer.writerow(map(spreadsheet, row))
+                row = [f'{f.start_sec:.3f}', f'{f.end_sec:.3f}', f.action or '']
+                row += [f.body or '', f'{f.score:.4f}', *told, result.model.name]
+                writer.writerow(map(spreadsheet, [result.model.task, *row]))
         whole.unlink(missing_ok=True)  # of other answers than the rows
     told = json.dumps(_describe(answers, facts), indent=1, ensure_ascii=False)
     write_file(whole, told + '\n')
@@ -323,14 +321,9 @@ def _describe(answers: Sequence[Answer], facts: Mapping[str, Any]) -> dict[str, 
                 'body_found': body_found(result.skeletons),
             }
     for result in answers:
-        own: dict[str, Any] = {
-            'model': asdict(result.model),
-            'simulated': result.simulated,
-            'abstained': result.abstained,
-            'threshold': result.threshold,
-            'threshold_chosen_on': result.chosen_on,
-            'notes': list(result.notes),
-        }
+        own: dict[str, Any] = {'model': asdict(result.model)}
+        own |= {k: getattr(result, k) for k in ('simulated', 'abstained', 'threshold')}
+        own |= {'threshold_chosen_on': result.chosen_on, 'notes': [*result.notes]}
         if result.model.task == 'det':
             content['detection'] = own
             times = ('start_sec', 'end_sec')

@@ -8,7 +8,6 @@ import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from importlib import metadata
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 from torch import nn
 
+from mmma import compat
 from mmma.checkpoints import check_simulated, load_trained
 from mmma.data.videos import true_segments, write_detections
 from mmma.engine.features import FeatureSource
@@ -228,12 +228,8 @@ def _options_of_rows(run: Run) -> tuple[Any, Any, dict[str, Any]]:
 def _environment() -> dict[str, str]:
     """Versions and device of a run; nothing that names a person or a machine."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = 'absent'
+    found = compat.versions()
+    versions = {package: found[package] for package in _PACKAGES}
     return {'python': platform.python_version(), **versions, 'device': device}
 
 
