@@ -23,7 +23,6 @@ _FLAGS = (
 )  # fmt: skip
 _WRITTEN = ('out', 'dump', 'json', 'plot', 'confusions', 'sheet', 'reliability')
 
-
 SHARED = {
     'config': f"""
 config: config file, as configs/recog/videomae_mma82_indomain.py
@@ -108,7 +107,7 @@ def _add_argument(into: argparse._ActionsContainer, head: str, told: str) -> Non
     attribute = names.split('/')[-1].lstrip('-').replace('-', '_')
     keywords: dict[str, Any] = {'help': told or None}
     if choices or metavar:
-        own = _TYPES.get(kind, str)
+        own = _TYPES[kind] if kind else str
         keywords |= {'metavar': metavar, 'type': own}
         keywords['choices'] = choices and [*map(own, choices.split(','))]
         if optional or several:
