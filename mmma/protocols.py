@@ -204,15 +204,12 @@ def write_protocol(
     if data_root is not None:
         cfg['data_root'] = str(data_root)
     for subset in SUBSETS:
-        loader = cfg.get(f'{subset}_dataloader')
-        if loader:
-            dataset = loader['dataset']
+        if loader := cfg.get(f'{subset}_dataloader'):
             tested = subset == 'test'
             domains = protocol.test_domains if tested else protocol.train_domains
-            dataset.update(subset=subset, domains=list(domains))
-            dataset['data_root'] = cfg['data_root']
-            if 'label_space' in cfg:
-                dataset['label_space'] = cfg['label_space']
+            loader['dataset'].update(subset=subset, domains=list(domains))
+            for key in (k for k in ('data_root', 'label_space') if k in cfg):
+                loader['dataset'][key] = cfg[key]  # update would mix label spaces
     cfg['randomness'] = dict(cfg.get('randomness') or {}, seed=protocol.seed)
     if 'label_space' in cfg:
         model = cfg.get('model') or {}

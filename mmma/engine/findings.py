@@ -212,7 +212,12 @@ def find_videos(
         what = f'input {number} of {len(given)}' if private else str(path)
         if path.is_dir():
             inside = sorted(f for f in path.rglob('*') if f.is_file() or f.is_symlink())
-            found = [f for f in inside if _is_video(f.relative_to(path), f)]
+            found = [f for f in inside if f.suffix.lower() in VIDEO_SUFFIXES]
+            found = [  # hidden files too are left out: macOS adds ._a.mp4
+                file
+                for file in filter(Path.is_file, found)
+                if not any(p.startswith('.') for p in file.relative_to(path).parts)
+            ]
             if left := [str(f.relative_to(path)) for f in inside if f not in found]:
                 names = '' if private else f': {", ".join(left[:SHOWN])}'
                 names += ', ...' if names and len(left) > SHOWN else ''
@@ -240,12 +245,6 @@ def find_videos(
                 'would be the same files: rename one, or use another --out for it.'
             )
     return videos, notes
-
-
-def _is_video(name: Path, file: Path) -> bool:
-    """True by its suffix, unless it is hidden, as ``._a.mp4`` of macOS is."""
-    shown = not any(part.startswith('.') for part in name.parts)
-    return shown and file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()
 
 
 def made_before(
