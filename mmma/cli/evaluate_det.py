@@ -8,7 +8,6 @@ from typing import Any
 from mmma.cli.arguments import declared, options_of
 from mmma.evaluation.reports import detection_report
 from mmma.evaluation.rows import DetectionOptions
-from mmma.reporting.plots import draw_profile
 
 HELP = """Evaluate detections.
 
@@ -54,6 +53,8 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     place = ' of '.join(repr(p) for p in (report['subset'], args.domain) if p)
     _warn(report['counts'], place)
     if args.plot:
+        from mmma.reporting.plots import draw_profile  # by scipy
+
         mark = ' (simulated data)' if report['simulated'] else ''
         title = f'{args.pred.name}: {report["subset"]}{mark}'
         draw_profile(report['profile'], args.plot, title)

@@ -7,7 +7,6 @@ from typing import Any
 from mmma.cli.arguments import UNSET, apply_preset, declared, options_of
 from mmma.evaluation.reports import recognition_report
 from mmma.evaluation.rows import EvaluationOptions
-from mmma.reporting.plots import draw_confusions
 from mmma.taxonomy import SUBSETS
 
 HELP = """Evaluate recognition scores.
@@ -46,6 +45,8 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     if ignored := report['counts']['ignored']:
         print(f'scores of {ignored} clips outside {place} left out', file=sys.stderr)
     if args.confusions:
+        from mmma.reporting.plots import draw_confusions  # by scipy
+
         mark = ' (simulated data)' if report['simulated'] else ''
         count = f'{report["counts"]["clips"]} {report["subset"]} clips'
         title = f'{args.pred.name}: {count}{mark}'
