@@ -167,12 +167,11 @@ def summarize(
     seen = [] if protocol.name == 'indomain' else origin['seen_domains']
     if seen is not None:  # the results must own up to it
         seen = sorted(set(seen) & set(protocol.target))
-    fewshot, chosen_by = protocol.name == 'fewshot', origin['selected_on']
-    if chosen_by:  # empty where the weights do not say
+    fewshot, told = protocol.name == 'fewshot', origin['selected_on']
+    chosen_by = {'by': 'last'} if told is None else None
+    if told:  # else the weights do not say
         targets = protocol.target if protocol.name != 'indomain' else ()
-        chosen_by = {'by': selected_by(chosen_by, targets), **chosen_by}
-    elif chosen_by is None:
-        chosen_by = {'by': 'last'}
+        chosen_by = {'by': selected_by(told, targets), **told}
     return {
         'schema': SCHEMA,
         'task': run.task,
