@@ -433,7 +433,10 @@ class OddEntries:
         more = f'; and {count - SHOWN} more{hint and f" ({hint})"}' * (count > SHOWN)
         head = f'{count} of {self.total} {self.done} of {self.path.name}: {first}{more}'
         slight = f'{self.slight} segments of {self.path.name} are cut by up to 0.5 s'
-        return [head] * bool(found) + [slight] * bool(self.slight) + self.remarks
+        rest = len(self.remarks[SHOWN:])
+        more = f'{self.path.name}: and {rest} more notes of this kind'
+        remarks = self.remarks[:SHOWN] + [more] * bool(rest)
+        return [head] * bool(found) + [slight] * bool(self.slight) + remarks
 
 
 def tell(notes: Iterable[str]) -> None:

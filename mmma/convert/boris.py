@@ -26,15 +26,7 @@ from unicodedata import normalize
 from mmma.convert.events import Event, Found, Recording, groups_of, tell_apart
 from mmma.convert.target import list_sources
 from mmma.data.clips import split_name
-from mmma.files import (
-    SHOWN,
-    OddEntries,
-    read_json,
-    read_table,
-    read_text,
-    tell,
-    write_file,
-)
+from mmma.files import OddEntries, read_json, read_table, read_text, tell, write_file
 from mmma.foreign import finite, naming
 from mmma.taxonomy import LabelSpace
 
@@ -75,9 +67,6 @@ def read_boris(path: Path) -> list[Recording]:
                 odd.add(line, name, f'not as BORIS writes it: {error!r}')
             except ValueError as error:
                 odd.add(line, name, str(error))
-        if len(odd.remarks) > SHOWN:
-            more = f'and {len(odd.remarks) - SHOWN} more notes of this kind'
-            odd.remarks[SHOWN:] = [f'{file.name}: {more}']
         tell(odd.notes())
     with naming(path):
         return tell_apart(recordings)

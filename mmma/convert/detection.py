@@ -34,14 +34,7 @@ from mmma.data.root import DataRoot, DatasetInfo
 from mmma.data.videos import entry_lines, odd_videos, parse_video, write_entries
 from mmma.files import SHOWN, OddEntries, read_text, replace_together, write_file
 from mmma.foreign import is_number, naming, parse_json
-from mmma.taxonomy import (
-    DOMAINS,
-    LABEL_SPACES,
-    SUBSETS,
-    LabelSpace,
-    load_label_space,
-    suggest,
-)
+from mmma.taxonomy import DOMAINS, LABEL_SPACES, LabelSpace, load_label_space, suggest
 from mmma.video import probe_video
 
 MAPPING_KEYS = ('action_names', 'first_index', 'subsets')
@@ -191,8 +184,8 @@ def subset_of(name: str, mapping: UserMapping) -> str:
         ValueError: It is unknown.
     """
     ours = mapping.subsets.get(name, _SUBSETS.get(name, name))
-    if ours not in SUBSETS and name not in mapping.subsets:
-        known = ', '.join((*SUBSETS, *_SUBSETS))
+    if ours not in _SUBSETS.values() and name not in mapping.subsets:
+        known = ', '.join((*_SUBSETS.values(), *_SUBSETS))
         raise ValueError(
             f'unknown subset {name!r}: known are {known}. Say what it is by '
             '--mapping FILE with {"subsets": {"theirs": "test"}}'
