@@ -244,12 +244,9 @@ def agreement(
 ) -> dict[str, Any]:
     """All measures of two annotations of the same videos, with intervals.
 
-    Args:
-        sides: The two; the first is the reference of precision and recall.
-        labels: (K,) names.
-        durations_sec: (V,) of the videos.
-        subjects: (V,) names. At least five, if all have one, are resampled; else at
-            least five videos; with fewer, or no ``resamples``, there are no intervals.
+    The first is the reference of precision and recall. Of (V,) videos at least five
+    ``subjects``, if all have one, are resampled; else at least five videos; with fewer,
+    or no ``resamples``, there are no intervals. Labels are (K,) names.
 
     Returns:
         Measures as fractions, None where undefined; ``intervals`` with their ends;
@@ -341,11 +338,9 @@ def compare(sides: Mapping[str, Sequence[Recording]], *given: Any) -> dict[str, 
         told += [f'{side}: labels that no other has: {first_of(own)}'] if own else []
     tell(told)
     times = np.array([(e.start_sec, e.end_sec) for *_, e in rows]).reshape(-1, 2)
-    cells = [
-        (s, labels.index(e.label), place[n, split * e.subject]) for s, n, e in rows
-    ]
-    side, label, video = np.array(cells, dtype=np.int64).reshape(-1, 3).T
-    every = Segments(times, None, label, video)
+    cells = [(labels.index(e.label), place[n, split * e.subject]) for _, n, e in rows]
+    every = Segments(times, None, *np.array(cells, dtype=np.int64).reshape(-1, 2).T)
+    side = np.array([s for s, *_ in rows], dtype=np.int64)
     found = [every.select(side == s) for s in range(len(named))]
     durations_sec, subjects = [], []
     for name, who in place:

@@ -163,10 +163,8 @@ def read_annotation(
 ) -> tuple[list[Recording], LabelSpace]:
     """Recordings of any form and their space, as of ``read_recordings``.
 
-    Args:
-        label_space: A name or file, as of ``read_label_space``.
-        threshold: Lowest score of scored events; else all are taken, and told.
-        table: A CSV with video, and subject, condition or both, which then count.
+    ``threshold`` is the lowest score of scored events, else all are taken, and told;
+    ``table`` a CSV with video, and subject, condition or both, which then count.
 
     Raises:
         ValueError: The table lacks columns, or has a video twice.

@@ -266,11 +266,10 @@ def resample(
         without truth in the resample.
     """
     precisions, members, by_class = {}, {}, {}
-    averaged = preset_columns(preset)
     for key, matches in levels.items():
         table, present = _resample(matches, unit_of, weights)
         precisions[key], members[key] = table, present
-        means = table[:, averaged].mean(axis=1)
+        means = table[:, preset_columns(preset)].mean(axis=1)
         by_class[key] = np.where(present, means, np.nan)
     return detection_metrics(precisions, members, preset), by_class
 
@@ -415,8 +414,7 @@ def spread(values: Sequence[float]) -> tuple[float, float | None, float | None]:
     """
     from scipy.special import stdtrit  # scipy.stats.t.ppf, which takes long to load
 
-    n = len(values)
-    if not n:
+    if not (n := len(values)):
         raise ValueError('no values to average: give at least one')
     mean = statistics.fmean(values)
     if n == 1:

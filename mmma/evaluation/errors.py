@@ -102,10 +102,8 @@ def error_profile(matches: Matches, legacy: bool = False) -> dict[str, Any]:
         table = cells.reshape(DEPTH, len(KINDS))
         shares[:, row] = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     map_n = _mean_normalised_ap(matches, top, kinds)
-    gains = [
-        _mean_normalised_ap(matches, top, kinds, without=kind) - map_n
-        for kind in range(1, len(KINDS))
-    ]
+    odd = range(1, len(KINDS))
+    gains = [_mean_normalised_ap(matches, top, kinds, kind) - map_n for kind in odd]
     gain = np.stack(gains, axis=1).mean(axis=0) * 100.0
     return {
         'kinds': list(KINDS),
@@ -148,9 +146,8 @@ def _mean_normalised_ap(
     matches: Matches, top: IntArray, kinds: IntArray, without: int | None = None
 ) -> FloatArray:
     """(T,) mean over classes, predictions of one kind removed."""
-    size = float(matches.truths.sum() / len(matches.classes))
-    cuts = np.searchsorted(top, matches.starts[1:-1])
-    means, sizes = np.zeros(len(kinds)), itertools.repeat(size)
+    sizes = itertools.repeat(float(matches.truths.sum() / len(matches.classes)))
+    cuts, means = np.searchsorted(top, matches.starts[1:-1]), np.zeros(len(kinds))
     for row, own in enumerate(kinds):
         parts = [part[part != without] == 0 for part in np.split(own, cuts)]
         ranks = [np.flatnonzero(part) + 1 for part in parts]

@@ -93,15 +93,10 @@ def rank_outcomes(scores: ArrayLike, labels: ArrayLike) -> Outcomes:
         row = int(np.flatnonzero(~np.isfinite(table).all(axis=1))[0])
         raise ValueError(f'scores of row {row} are not finite (NaN or infinite)')
     if truth.min() < 0 or truth.max() >= table.shape[1]:
-        raise ValueError(
-            f'labels {truth.min()}..{truth.max()} lie outside 0..{table.shape[1] - 1}'
-        )
-    return Outcomes(
-        labels=truth,
-        predictions=np.argmax(table, axis=1).astype(np.int64),  # first of equals
-        top5=truth_ranks(table, truth) < 5,
-        num_classes=int(table.shape[1]),
-    )
+        told = f'labels {truth.min()}..{truth.max()}'
+        raise ValueError(f'{told} lie outside 0..{table.shape[1] - 1}')
+    predictions = np.argmax(table, axis=1).astype(np.int64)  # first of equals
+    return Outcomes(truth, predictions, truth_ranks(table, truth) < 5, table.shape[1])
 
 
 def truth_ranks(scores: NDArray[Any], labels: IntArray) -> IntArray:
@@ -424,9 +419,8 @@ def class_prior(labels: ArrayLike, num_classes: int) -> FloatArray:
     """
     classes = np.asarray(labels, dtype=np.int64)
     if classes.size and (classes.min() < 0 or classes.max() >= num_classes):
-        raise ValueError(
-            f'labels {classes.min()}..{classes.max()} lie outside 0..{num_classes - 1}'
-        )
+        told = f'labels {classes.min()}..{classes.max()}'
+        raise ValueError(f'{told} lie outside 0..{num_classes - 1}')
     smooth = np.bincount(classes, minlength=num_classes) + 1.0
     return np.asarray(smooth / smooth.sum())
 

@@ -315,10 +315,8 @@ def _match_scores(
     errors = [f'{count} have no scores: {first_of(missing)}'] if missing else []
     if unknown:
         noun = 'unknown clip' + 's' * (len(unknown) > 1)
-        errors.append(
-            f'scores of {len(unknown)} {noun}, not in the truth file: '
-            f'{first_of(unknown)}; use its names, letter by letter'
-        )
+        told = f'scores of {len(unknown)} {noun}, not in the truth file'
+        errors.append(f'{told}: {first_of(unknown)}; use its names, letter by letter')
     if errors:
         raise ValueError('; '.join(errors))
     return table.select(wanted)

@@ -475,6 +475,7 @@ def detection_row(
     def metrics(preset: str, members: Any = None) -> dict[str, float]:
         return to_percent(detection_metrics(precisions, members, preset))
 
+    without = {k: len(m.found) - len(m.order) for k, m in levels.items()}
     often = {level: own.truths >= MIN_TRUTHS for level, own in levels.items()}
     recalls = {level: recall_at(own) for level, own in levels.items()}
     row: dict[str, Any] = {
@@ -485,9 +486,7 @@ def detection_row(
             'subjects': len(set(subjects) - {''}),
             'classes': {k: len(m.classes) for k, m in levels.items()},
             'merged_truths': {k: m.merged for k, m in levels.items()},
-            'without_truth': {
-                k: len(m.found) - len(m.order) for k, m in levels.items()
-            },
+            'without_truth': without,
         },
         'metrics': metrics(options.preset),
         'presets': {

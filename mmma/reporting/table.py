@@ -223,10 +223,8 @@ def result_notes(results: Sequence[Results]) -> list[str]:
     if any(r['options'].get('fast_dev_run') for r in results):
         notes.append(f'FAST DEV RUN: a few {counted} only, no result.')
     if any(r['protocol']['name'] != 'indomain' for r in results):
-        notes.append(
-            f'zero-shot: no {counted[:-1]} of the target domain was trained on; its '
-            'classes are not unseen.'
-        )
+        what = f'zero-shot: no {counted[:-1]} of the target domain was trained on'
+        notes.append(f'{what}; its classes are not unseen.')
     notes += [
         f'{r["name"]}: {_SELECTIONS[by]}'
         for r in results
