@@ -89,11 +89,10 @@ class RecognitionMetric(BaseMetric):
             self.results.append(scored)
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Gather all samples, then compute; every process returns the same.
+        """Gather all samples, then compute; every process returns, or raises, the same.
 
         Raises:
-            ValueError: Clips are missing. Every process sees all samples, so all of
-                them raise and none is left waiting.
+            ValueError: Clips are missing.
         """
         shares = all_gather_object(list(self.results))
         self.results.clear()
@@ -212,11 +211,7 @@ class DetectionMetric(BaseMetric):
                 self._merged[video] = self._merge(self._open.pop(video))
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Gather all videos, then compute; every process returns the same.
-
-        Raises:
-            ValueError: Windows are missing, which all processes see as in recognition.
-        """
+        """Gather all videos, then compute, as in recognition."""
         shares = all_gather_object((self._seen, self._merged, self._open))
         self._seen, self._merged, self._open = set(), {}, {}
         missing = sorted(set(range(size)).difference(*(seen for seen, _, _ in shares)))

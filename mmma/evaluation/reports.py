@@ -102,9 +102,7 @@ def recognition_report(
     Args:
         label_space: Of the scores; None takes that of the root, or MMA-82's.
         body_groups: Of actions to which the truth gives no group.
-        subset: Clips to evaluate, or ``all``; by default the only subset of the truth,
-            or ``test``.
-        domain: Clips of this domain alone.
+        subset, domain: As for :func:`choose`.
         strict: Refuse files with anything odd, which is left out and told otherwise.
 
     Returns:
@@ -402,7 +400,6 @@ def fuse_files(
     """Average score files, and write the scores and a record of how they came about.
 
     Args:
-        scores: Of the same clips.
         out: Score file to write; the record beside it ends in ``.json``.
         weights: One per file; by default they are equal.
         learn: Learn the weights on val; needs ``val_scores`` and ``gt``.

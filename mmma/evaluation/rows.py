@@ -521,10 +521,7 @@ def match_levels(
     space: LabelSpace,
     options: DetectionOptions | None = None,
 ) -> dict[str, Matches]:
-    """Matches of every level asked for, at all nine thresholds.
-
-    Detections of other videos than those that the truth names are left out.
-    """
+    """Matches of every level asked for, at all nine thresholds, in the true videos."""
     options = options or DetectionOptions()
     given = {'action': found} if isinstance(found, Segments) else found
     levels = {level: own.of(truth.names) for level, own in given.items()}

@@ -270,8 +270,7 @@ def clip_rows(
 ) -> Iterator[list[str | int]]:
     """Rows of ``prediction.csv`` of (N, 52) scores, clips in the order of the table.
 
-    Body classes come from the ``sum`` of the action scores of a group, its ``top1``
-    action, or the ``head`` (body scores of the table).
+    Body classes come from one of ``recognition.BODY_SCORES``.
 
     Raises:
         ValueError: Body scores that cannot be had.

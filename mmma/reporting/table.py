@@ -152,9 +152,7 @@ def _latex_line(cells: Sequence[str]) -> str:
 def results_table(results: Sequence[Results]) -> str:
     """One table over several results of one task, in percent.
 
-    Few-shot rows are means over runs, Top-1 with half its 95 % t-interval. For
-    detection: mAP at three thresholds and averaged, at both levels, and the mean of
-    the two averages. A line above says so if the data are simulated.
+    Few-shot rows are means over runs, Top-1 with half its 95 % t-interval.
 
     Raises:
         ValueError: The results were not measured alike.
