@@ -168,6 +168,12 @@ class ArrayStore(_Arrays):
             raise ValueError(absent + suggest(name, self.index))
         return self.index[name]
 
+    def frames(self, name: str) -> int:
+        """T of a clip or video: its frames, or steps of features."""
+        return self._row(name).length
+
+    steps = frames
+
     def _read(self, name: str, some: slice) -> np.ndarray:
         """Rows of one clip or video in the map, of which ``some`` are wanted."""
         row = self._row(name)
@@ -285,10 +291,6 @@ class SkeletonStore(ArrayStore):
             if not 1 <= row.persons <= most:
                 told = f'index row {row} does not fit; expected 1 to {most} persons'
                 raise ValueError(f'{path}: {told}')
-
-    def frames(self, name: str) -> int:
-        """T of a clip."""
-        return self._row(name).length
 
     def fps(self, name: str) -> float:
         """Frames per second of a clip."""
@@ -493,10 +495,6 @@ class FeatureStore(ArrayStore):
             )
         self.info = FeaturesInfo.read(path.parent)
         super().__init__(path, self.info.dtype, (self.info.dim,))
-
-    def steps(self, name: str) -> int:
-        """T of a clip or video."""
-        return self._row(name).length
 
     def get(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """(T, D) float32 of a clip or video, a copy of the steps that are wanted."""

@@ -15,7 +15,7 @@ from unicodedata import normalize
 from mmma.checkpoints.files import file_sha256
 from mmma.data.clips import Clip, body_map, name_parts, read_rec
 from mmma.data.videos import Video, read_det
-from mmma.files import atomic_write, leaves_root, read_json, read_table
+from mmma.files import leaves_root, read_json, read_table, write_file
 from mmma.foreign import control_faults, has_controls, naming
 from mmma.taxonomy import LABEL_SPACES, LabelSpace, check_choice, load_label_space
 
@@ -409,8 +409,8 @@ def write_info(root: Path, info: DatasetInfo) -> None:
     content = {key: value for key, value in vars(info).items() if value is not None}
     if info == replace(info, domains=(), source_domain=''):  # the label space tells
         del content['domains'], content['source_domain']
-    with atomic_write(Path(root) / INFO_FILE) as file:
-        file.write(json.dumps(content, indent=1, ensure_ascii=False) + '\n')
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    write_file(Path(root) / INFO_FILE, f'{text}\n')
 
 
 def missing_root(path: Path, modality: str = 'Pose') -> str:

@@ -150,15 +150,11 @@ def scan_det(
         for name, entry in database.items()
     )
     videos = [video for video in found if video is not None]
-    there = (one for entry in database.values() for one in _annotations(entry))
+    lists = (e.get('annotations') for e in database.values() if isinstance(e, dict))
+    there = (one for own in lists if isinstance(own, list) for one in own)
     labels = (one.get('label', '') for one in there if isinstance(one, dict))
     odd[1].remarks += index_notes(labels, path.name)
     return videos, *odd
-
-
-def _annotations(entry: Any) -> list[Any]:
-    found = entry.get('annotations') if isinstance(entry, dict) else None
-    return found if isinstance(found, list) else []
 
 
 def odd_videos(path: Path, cut: bool = True) -> tuple[OddEntries, OddEntries]:

@@ -19,7 +19,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mmma.data.clips import Clip
-from mmma.data.root import read_root
+from mmma.data.root import file_stamp, read_root
 from mmma.data.videos import Video
 from mmma.datasets.samplers import SampleKey
 from mmma.files import read_text
@@ -278,11 +278,8 @@ class RootDataset(BaseDataset, ABC):
 
 
 def _size_and_time(file: Path) -> str:
-    try:
-        status = file.stat()
-    except OSError:
-        return 'absent'
-    return f'{status.st_size} {status.st_mtime_ns}'
+    stamp = file_stamp(file)
+    return f'{stamp[1]} {stamp[0]}' if stamp else 'absent'
 
 
 def _number(text: str) -> int:

@@ -235,11 +235,7 @@ class UntrimmedDataset(RootDataset):
         }
 
     def get_data_info(self, idx: int) -> dict:
-        """The sample's dict; in training without window and truth, which are drawn.
-
-        Raises:
-            ValueError: The video lies outside the root.
-        """
+        """The sample's dict; in training without window and truth, which are drawn."""
         info = super().get_data_info(idx)
         del info['start_index'], info['withheld'], info['labels']
         return self._add_truth(info) if self.test_mode else info

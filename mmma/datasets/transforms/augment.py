@@ -87,18 +87,9 @@ class ClipErasing(BaseTransform):
         if np.random.random() >= self.prob:
             return results
         clip = _as_clip(results['imgs'])
-        box = self._draw_box(*clip.shape[1:3])
-        if box is not None:
-            part = clip[(slice(None), *box)]
-            noise = np.random.standard_normal(part.shape) * self.std + self.mean
-            part[...] = noise.round().clip(0, 255)
-        results['imgs'] = _like(clip, results['imgs'])
-        return results
-
-    def _draw_box(self, height: int, width: int) -> tuple[slice, slice] | None:
-        """Rows and columns of a box smaller than the frame; None if none is found."""
+        height, width = clip.shape[1:3]
         log_aspect = np.log(self.aspect)
-        for _ in range(_ERASING_ATTEMPTS):
+        for _ in range(_ERASING_ATTEMPTS):  # until a box is smaller than the frame
             pixels = np.random.uniform(*self.area) * height * width
             aspect = math.exp(np.random.uniform(*log_aspect))
             rows = round(math.sqrt(pixels * aspect))
@@ -106,8 +97,12 @@ class ClipErasing(BaseTransform):
             if rows < height and columns < width:
                 top = np.random.randint(height - rows + 1)
                 left = np.random.randint(width - columns + 1)
-                return slice(top, top + rows), slice(left, left + columns)
-        return None
+                part = clip[:, top : top + rows, left : left + columns]
+                noise = np.random.standard_normal(part.shape) * self.std + self.mean
+                part[...] = noise.round().clip(0, 255)
+                break
+        results['imgs'] = _like(clip, results['imgs'])
+        return results
 
 
 def auto_contrast(clip: np.ndarray, level: float) -> np.ndarray:

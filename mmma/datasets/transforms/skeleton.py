@@ -305,8 +305,7 @@ class SkeletonFeatures(BaseTransform):
             values = bone if stream.startswith('bone') else joint
             if stream.endswith('motion'):
                 clips = values.reshape(len(values), views, -1, *values.shape[2:])
-                change = np.zeros_like(clips)
-                change[:, :, :-1] = clips[:, :, 1:] - clips[:, :, :-1]
+                change = np.diff(clips, axis=2, append=clips[:, :, -1:])
                 values = change.reshape(values.shape)
             found.append(values)
         results['keypoint'] = np.concatenate(found, axis=-1)
