@@ -244,7 +244,6 @@ class FeatureSource:
 
     Args:
         checkpoint: SHA-256 of the model's weights; None keeps nothing on disk.
-        linear: As of :func:`run_model`.
     """
 
     def __init__(
@@ -330,9 +329,8 @@ class FeatureSource:
         self, dataset: Any, batches: Sequence[Iterable[int]], **loading: Any
     ) -> Iterator[tuple[list[Any], np.ndarray]]:
         """:func:`run_model` over batches of places of samples, the loader changed."""
-        loader = self.runner.cfg.test_dataloader.to_dict()
-        for key in ('batch_size', 'drop_last'):
-            loader.pop(key, None)
+        own = self.runner.cfg.test_dataloader.to_dict().items()
+        loader = {k: v for k, v in own if k not in ('batch_size', 'drop_last')}
         # Keys, not indices: randomness of a test pipeline is then that of the clip.
         keys = [[SampleKey(0, 0, index) for index in batch] for batch in batches]
         loader.update(dataset=dataset, sampler=None, batch_sampler=keys, **loading)
@@ -458,8 +456,7 @@ def _windows(
 ) -> tuple[list[Any], dict[str, Any]]:
     """Untrimmed videos as windows of as many frames as the recipe's clips have.
 
-    Returns:
-        A dataset for each subset, and fields of ``FeaturesInfo``.
+    As a dataset for each subset; and fields of ``FeaturesInfo``.
     """
     model, loader = source.runner.model, source.runner.cfg.test_dataloader
     steps = [step.to_dict() for step in loader.dataset.pipeline]

@@ -65,7 +65,6 @@ ADAPTATIONS = {
     'finetune': ('train', 'iters', 'lr'),
 }
 """The settings of ``cfg.fewshot`` that each adaptation has."""
-TRAINED_PARTS = ('all', 'last', 'head')
 
 
 def fewshot_settings(configured: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,7 +84,7 @@ def fewshot_settings(configured: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f'fewshot.{key} is missing; {adapt!r} needs it.')
         value = settings[key] = configured[key]
         if key == 'train':
-            check_choice('fewshot.train', value, TRAINED_PARTS)
+            check_choice('fewshot.train', value, ('all', 'last', 'head'))
         elif value is not None and not value > 0:
             raise ValueError(f'fewshot.{key} {value}: use a number above 0.')
     return settings
@@ -168,11 +167,7 @@ def fit_softmax(
             biases, of which the result is the difference. None: 0, and biases are free.
         scale: (D,) units in which all directions of the weights are about equally
             steep.
-        steps: At most.
         tolerances: Of gradient and change.
-
-    Returns:
-        Weights (K, D) and biases (K,).
     """
     x, y = data
     weight, bias = start
@@ -258,9 +253,6 @@ def score_fewshot(
             trained and is as it was afterwards.
         power: The scores assume classes of n source clips to be as frequent as
             n**power; None where that is unknown: there are no controls of priors then.
-
-    Raises:
-        ValueError: As :func:`fewshot_settings`.
     """
     protocol, clips = run.protocol, run.clips()
     settings = fewshot_settings(run.cfg.fewshot)
@@ -354,8 +346,6 @@ def _trained(clips: Sequence[Clip], domain: str) -> dict[str, int]:
     return {c.clip: c.action for c in own if c.action is not None}
 
 
-DEFAULT_SHARE = 0.1
-"""Of the recipe's learning rate, where the config gives none."""
 _BLOCK = re.compile(r'backbone\.(?:.+?\.)?\d+\.')
 
 
@@ -424,7 +414,7 @@ def _train(
     cfg, iters, rate = runner.cfg, settings['iters'], settings['lr']
     tell_classes(model, loader.dataset.metainfo, training=True)
     optimizer = runner.build_optim_wrapper(copy.deepcopy(cfg.optim_wrapper))
-    factor = DEFAULT_SHARE
+    factor = 0.1  # of the recipe's learning rate, where the config gives none
     if rate is None:
         runner.scale_lr(optimizer, cfg.get('auto_scale_lr'))
     else:

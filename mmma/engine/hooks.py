@@ -227,20 +227,16 @@ class PlainCheckpointHook(CheckpointHook):
             if (cfg.get('model') or {}).get('cls_head'):
                 origin['class_power'] = class_power(cfg)
             origin['seen_domains'] = sorted({*domains, *cfg.get('seen_before', [])})
+            self._data = self._data or describe_data(self.run)
+            origin['data'] = self._data
             if self._selecting:
                 metric = ', '.join(self.key_indicators)
                 selected = {'subset': 'val', 'domains': domains, 'metric': metric}
                 as_mac = {'preset': cfg.preset} if cfg.get('preset') else {}
                 origin['selected_on'] = selected | as_mac
-            self._data = self._data or describe_data(self.run)
-            origin['data'] = self._data
-            if self._selecting:
                 place = f'val of {", ".join(domains)} of {self._data["name"]}'
                 origin['calibration'] = _calibration(runner, place)
         return origin
-
-
-_MERGED_BY = ('nms', 'bodies', 'max_candidates', 'join_sec')
 
 
 def _calibration(runner: Any, place: str) -> dict[str, Any]:
@@ -249,7 +245,8 @@ def _calibration(runner: Any, place: str) -> dict[str, Any]:
     for subset in ('val', 'test') if hasattr(metric, 'scored') else ():
         evaluator = runner.cfg[f'{subset}_evaluator']
         pipeline = runner.cfg[f'{subset}_dataloader'].dataset.pipeline
-        ways.append((pipeline, [evaluator.get(key) for key in _MERGED_BY]))
+        keys = ('nms', 'bodies', 'max_candidates', 'join_sec')
+        ways.append((pipeline, [evaluator.get(key) for key in keys]))
     if not ways or ways[0] != ways[1]:
         return {'why_not': f'{place} is seen in another way than tests are'}
     return fit(*metric.scored, place)
@@ -369,9 +366,8 @@ class TrainedEMAHook(Hook):
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Save both."""
         state = checkpoint['state_dict']
-        checkpoint['ema_state_dict'] = {
-            f'{_PREFIX}{name}': state[name] for name in self._averages
-        }
+        last = {f'{_PREFIX}{name}': state[name] for name in self._averages}
+        checkpoint['ema_state_dict'] = last
         state.update({name: value.cpu() for name, value in self._averages.items()})
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from mmma.media.pose import Partial
 
 LONG_SEC = 30  # more is noted in recognition, and a bar tells how far it is
-ENOUGH_FRAMES = 0.5  # a body that is found in a smaller share of them is noted
 
 
 def pose_options(options: InferenceOptions) -> PoseOptions:
@@ -326,7 +325,7 @@ def _video_notes(
     found = body_found(skeletons)
     if not found:
         yield 'no body was found in any frame: nothing can be said'
-    elif found < ENOUGH_FRAMES:
+    elif found < 0.5:
         yield f'a body was found in only {found:.0%} of the frames'
 
 
@@ -395,11 +394,7 @@ def detect(
 
 
 def _look(
-    video: str | Path,
-    model: str | VideoModel,
-    task: str,
-    config: str | None,
-    options: Mapping[str, Any],
+    video: str | Path, model: Any, task: str, config: str | None, options: Any
 ) -> Answer:
     if not isinstance(model, VideoModel):
         model = open_model(model, config=config, **options)

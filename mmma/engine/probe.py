@@ -71,8 +71,6 @@ BATCH_SIZE = 64
 _HEAD_DIM = 64
 _CLIPS_AT_ONCE = 512
 
-SELECTED_BY = 'action/top1'
-
 
 class AttentivePooler(nn.Module):
     """One learned query, cross attention over the tokens of a clip, and an MLP.
@@ -413,7 +411,7 @@ class Prober:
         seen, domains = self.origin['seen_domains'], list(probe.domains)
         record, info = self.origin['checkpoint'], run.root.info
         both = f'{record["backbone_sha256"]} {weights_sha256(probe.state())}'
-        selected = {'subset': 'val', 'domains': domains, 'metric': SELECTED_BY}
+        selected = {'subset': 'val', 'domains': domains, 'metric': 'action/top1'}
         tested = {
             **record,
             'sha256': hashlib.sha256(both.encode()).hexdigest(),

@@ -21,7 +21,6 @@ from mmma.protocols import Protocol, make_protocol
 from mmma.taxonomy import SUBSETS, LabelSpace
 
 FAST_DEV_ITERATIONS = 2
-FAST_DEV_FOLDER = 'fast-dev-run'
 _RECOGNITION_ONLY = ('views', 'crops', 'class_set', 'body_scores')
 OF_WORKERS = (
     'persistent_workers', 'prefetch_factor', 'timeout', 'multiprocessing_context',
@@ -37,7 +36,6 @@ class Run:
     Attributes:
         cfg: The ``mmengine.Config`` as it runs; nobody changes it.
         protocol: The one that is written in it.
-        root: The data root.
     """
 
     cfg: Any
@@ -97,11 +95,6 @@ class Run:
             return None
         return read_layout(self.root.path / 'skeletons')
 
-    @property
-    def extractor(self) -> str | None:
-        """Name of what found the joints that the model sees; None for video."""
-        return self.layout and self.layout.extractor
-
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -146,7 +139,7 @@ class TrainOptions:
                     '--fast-dev-run tries a training out in a folder of its own: '
                     'there is nothing to --resume. Leave one of them out.'
                 )
-            place /= FAST_DEV_FOLDER
+            place /= 'fast-dev-run'
         cfg.work_dir = str(place)
         cfg.resume = self.resume
         set_environment(cfg, self.launcher)
@@ -351,7 +344,7 @@ def describe_data(run: Run) -> dict[str, Any]:
         data['arrays'] = arrays
     if told := run.root.incomplete(run.cfg.get('task', 'rec')):
         data['incomplete'] = told
-    return data if run.extractor is None else {**data, 'extractor': run.extractor}
+    return {**data, 'extractor': run.layout.extractor} if run.layout else data
 
 
 def set_environment(cfg: Any, launcher: str) -> None:
@@ -453,8 +446,7 @@ def _shorten(cfg: Any, root: DataRoot) -> None:
         loader = cfg[f'{subset}_dataloader']
         if not loader:
             continue
-        loader.batch_size = 2
-        loader.num_workers = 0
+        loader.update(batch_size=2, num_workers=0)
         if subset != 'train':  # a few, from each domain in turn
             lists = (names.get((subset, d), []) for d in loader.dataset.domains)
             turns = zip_longest(*lists)

@@ -48,8 +48,6 @@ from mmma.structures.samples import WindowMerger
 from mmma.structures.segments import Segments
 from mmma.taxonomy import LabelSpace
 
-_PACKAGES = ('mmma', 'torch', 'mmengine', 'mmcv-lite', 'mmaction2', 'numpy')
-
 
 def score_checkpoint(
     run: Run, checkpoint: str | Weights, options: TestOptions
@@ -69,7 +67,7 @@ def score_checkpoint(
     cached = record['sha256'] if options.cache else None
     return score_protocol(run, runner, options.subset, cached, weights.meta), {
         'checkpoint': record,
-        'seen_domains': weights.seen_domains,
+        'seen_domains': weights.meta.get('seen_domains'),
         'selected_on': weights.meta.get('selected_on', {}),
         'calibration': read_calibration(weights.meta, run.task),
     }
@@ -228,7 +226,8 @@ def _environment() -> dict[str, str]:
     """Versions and device of a run; nothing that names a person or a machine."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'
     found = compat.versions()
-    versions = {package: found[package] for package in _PACKAGES}
+    names = ('mmma', 'torch', 'mmengine', 'mmcv-lite', 'mmaction2', 'numpy')
+    versions = {name: found[name] for name in names}
     return {'python': platform.python_version(), **versions, 'device': device}
 
 

@@ -50,7 +50,7 @@ def train(run: Run, options: TrainOptions) -> Run:
             check_simulated(start.meta, run.root.info, options.allow_simulated)
         run = replace(run, cfg=copy.deepcopy(run.cfg))
         run.cfg.pretrain_data = start.pretrain_data if start else FROM_SCRATCH
-        run.cfg.seen_before = (start.seen_domains or []) if start else []
+        run.cfg.seen_before = (start.meta.get('seen_domains') or []) if start else []
         if resuming and (changed := _changes(start, run.cfg, options)):
             run.cfg.changed_config = changed
         runner = build_trainer(run)

@@ -49,11 +49,6 @@ class Weights:
         """Facts that the checkpoint tells of itself."""
         return meta_of(self.content)
 
-    @property
-    def seen_domains(self) -> list[str] | None:
-        """Domains that any training of these weights used; None where untold."""
-        return self.meta.get('seen_domains')
-
     def record(self) -> dict[str, Any]:
         """Facts about the weights for ``results.json``."""
         data, changed = self.meta.get('data') or {}, self.meta.get('changed_config')
@@ -177,9 +172,6 @@ class StartFrom(Hook):
         _load(model, with_frozen(model, self.weights, runner.cfg))
 
 
-RANDOM_SEED = 0  # also of parts that a file leaves out
-
-
 def load_backbone(run: Run, options: BackboneOptions) -> tuple[Runner, dict[str, Any]]:
     """Build the model of a recipe and put weights into its backbone.
 
@@ -206,13 +198,13 @@ def load_backbone(run: Run, options: BackboneOptions) -> tuple[Runner, dict[str,
     if weights:
         check_simulated(weights.meta, run.root.info, options.allow_simulated)
     runner = Runner.from_cfg(cfg)
-    torch.manual_seed(RANDOM_SEED)
+    torch.manual_seed(0)  # of random weights, and of parts that a file leaves out
     runner.model.init_weights()
     seen: list[str] | None = []
     if weights:
         _load(runner.model, with_frozen(runner.model, weights, cfg))
         record = weights.record()
-        seen = weights.seen_domains or ([] if weights.of_recipe else None)
+        seen = weights.meta.get('seen_domains') or ([] if weights.of_recipe else None)
     sha256 = weights_sha256(runner.model.backbone.state_dict())
     if not weights:
         record = dict(pretrain_data=FROM_SCRATCH, simulated=False)
@@ -261,7 +253,7 @@ def check_extractor(meta: Mapping[str, Any], run: Run, options: TestOptions) -> 
         ValueError: They would meet.
     """
     data = meta.get('data') or {}
-    trained, now = data.get('extractor'), run.extractor
+    trained, now = data.get('extractor'), run.layout and run.layout.extractor
     simulated = data.get('simulated') and options.allow_simulated
     forced = options.allow_extractor or simulated
     if not forced and None not in (trained, now) and trained != now:

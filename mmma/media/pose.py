@@ -88,7 +88,6 @@ class Extractor(ABC):
 
         Args:
             frames: (H, W, 3) uint8 RGB each, in time order.
-            fps: Frames per second.
 
         Returns:
             Keypoints (M, T, V, 2) in pixels and scores (M, T, V) in [0, 1], 0 where a
@@ -182,10 +181,6 @@ def extract_video(
 
     Rows of a store are evenly spaced: at a variable frame rate each one is what is
     shown in the middle of its time, at a constant rate all frames stay.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It cannot be read as video.
     """
     video = VideoFrames(path, span)
     clip = extract_clip(build_extractor(options), video, label)
@@ -202,9 +197,8 @@ def extract_clip(extractor: Extractor, video: VideoFrames, label: str = '') -> P
     size = np.array(video.size)
     inside = ((keypoints >= 0) & (keypoints < size)).all(axis=-1)
     scale = min(1.0, MAX_SIDE / size.max())
-    joints = encode_joints(
-        keypoints * scale, np.where(inside, scores, 0), WHOLEBODY65.score_scale
-    )
+    scores = np.where(inside, scores, 0)
+    joints = encode_joints(keypoints * scale, scores, WHOLEBODY65.score_scale)
     width, height = (round(side * scale) for side in video.size)
     return Partial(joints, video.fps, width, height)
 

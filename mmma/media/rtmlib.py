@@ -36,10 +36,6 @@ class PersonPlaces:
     Someone who overlaps with where a place's person was last seen keeps that place.
     Newcomers, the largest first, take places that are free: never used, or unseen for a
     second.
-
-    Args:
-        persons: Number of places.
-        fps: Frames per second.
     """
 
     def __init__(self, persons: int, fps: float) -> None:
@@ -50,9 +46,7 @@ class PersonPlaces:
     def assign(self, keypoints: np.ndarray, scores: np.ndarray) -> list[int | None]:
         """Place of each person of the next frame; None where all are taken.
 
-        Args:
-            keypoints: (P, V, 2) in pixels.
-            scores: (P, V) in [0, 1].
+        Joints are (P, V, 2) in pixels, their scores (P, V) in [0, 1].
         """
         found = zip(keypoints, scores, strict=True)
         boxes = np.array([joint_box(*pair) for pair in found]).reshape(-1, 4)
@@ -117,11 +111,7 @@ def describe(options: PoseOptions) -> str:
 
 
 def model_files(folder: Path | None) -> list[Path]:
-    """Paths of ``det.onnx`` and ``pose.onnx`` in the user's ``--models``.
-
-    Raises:
-        FileNotFoundError: A file is not there.
-    """
+    """Paths of ``det.onnx`` and ``pose.onnx`` in the user's ``--models``."""
     files = [Path(folder or '.') / name for name in FILES]
     if folder is None or not all(map(Path.is_file, files)):
         needs = '; '.join(f'{name}: {what}' for name, what in FILES.items())

@@ -33,7 +33,7 @@ def test_checkpoints_record_the_extractor(run):
         Config(),
     ):
         other = replace(run, cfg=cfg)
-        assert other.extractor is None
+        assert other.layout is None
         assert 'extractor' not in describe_data(other)
 
 
