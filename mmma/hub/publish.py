@@ -65,12 +65,7 @@ from mmma.taxonomy import check_choice, own_table, space_of_meta
 PRECISIONS = ('float16', 'float32')
 SIMULATED = '-simulated'
 _NAME = re.compile(r'[A-Za-z0-9][\w.-]*')
-_META = (
-    *('mmma_version', 'config_name', 'label_space', 'classes', 'bodies', 'body_of'),
-    *('protocol', 'seen_domains', 'data', 'pretrain_data', 'selected_on', 'frozen'),
-    *('changed_config', 'class_power', 'probe', 'epoch', 'iter', 'seed'),
-    'calibration',
-)
+_WORDS = own_table('pages')['card']
 
 
 def publish(
@@ -142,7 +137,7 @@ def publishable_meta(checkpoint: Any) -> dict[str, Any]:
     chosen, on the validation subset and in percent.
     """
     meta = meta_of(checkpoint)
-    told = {key: meta[key] for key in _META if key in meta}
+    told = {key: meta[key] for key in _WORDS['meta'] if key in meta}
     hub = checkpoint.get('message_hub')
     info = hub.get('runtime_info') if isinstance(hub, Mapping) else None
     chosen = meta.get('selected_on') or {}
@@ -214,53 +209,45 @@ def update_metafile(model: ZooFolder, resources: str | None = None) -> Path | No
     Raises:
         ValueError: A recipe has that name.
     """
-    path, known, _ = _metafile_of(model)
-    if known is None:
+    path, data, _ = _metafile_of(model)
+    if data is None:
         return None
     with only_writer(path.parent):
-        _, data, own = _metafile_of(model)
-        entry = _entry(model, data, own, resources)
+        _, data, entry = _metafile_of(model, resources)
         write_file(path, metafile_text(with_entry(data, entry)))
     return path
 
 
 def metafile_differences(model: ZooFolder) -> list[str]:
     """Sentences on what the metafile says of a model and its folder does not."""
-    path, data, own = _metafile_of(model)
+    path, data, entry = _metafile_of(model)
     if data is None:
         return []
-    entry = with_entry(data, _entry(model, data, own))
-    return [f'{path}: {line}' for line in differences(data, entry)]
+    return [f'{path}: {line}' for line in differences(data, with_entry(data, entry))]
 
 
-def _metafile_of(model: ZooFolder) -> tuple[Path, dict | None, dict]:
-    """Metafile of a model's method: beside the zoo, its contents, and mmma's own.
+def _metafile_of(
+    model: ZooFolder, resources: str | None = None
+) -> tuple[Path, dict | None, dict]:
+    """Metafile of a model's method beside the zoo, its contents, the model's entry.
 
     Without a file the contents are mmma's own without models; None where mmma has no
     such method.
     """
     for sentence in lacking(model):
         raise ValueError(sentence)
-    method = method_of(Path(leaf_of(model) or model.name).stem)
+    leaf = leaf_of(model)
+    method = method_of(Path(leaf or model.name).stem)
     path = metafile_path(model.path.parents[1], method)
     places = [metafile_path(folder.parent, method) for folder in config_folders()]
     known = {place: read_yaml(place) for place in (path, *places) if place.is_file()}
     own = next((known[place] for place in places if place in known), {})
-    return path, known.get(path, {**own, 'Models': []} if own else None), own
-
-
-def _entry(
-    model: ZooFolder,
-    data: Mapping[str, Any],
-    own: Mapping[str, Any],
-    resources: str | None = None,
-) -> dict[str, Any]:
-    leaf = leaf_of(model)
+    data = known.get(path, {**own, 'Models': []} if own else None)
     recipes = (e for e in own.get('Models', []) if not is_checkpoint(e))
     recipe = next((e for e in recipes if leaf in (e.get('Configs') or ())), {})
     noted = {'Architecture': (recipe.get('Metadata') or {}).get('Architecture')}
     noted |= {'Training Resources': resources} if resources else {}
-    return metafile_entry(model, leaf, data, noted)
+    return path, data, metafile_entry(model, leaf, data or {}, noted)
 
 
 def leaf_of(model: ZooFolder) -> str | None:
@@ -322,7 +309,6 @@ def _check_weights(
 
 WEIGHTS = 'model.safetensors'
 _TASK_TYPES = {'rec': 'video-classification', 'det': 'temporal-action-detection'}
-_WORDS = own_table('pages')['card']
 
 
 def write_hub_folder(model: ZooFolder, out: Path, force: bool = False) -> list[Path]:

@@ -129,17 +129,14 @@ def unlisted(
         for entry in data.get('Models') or []:
             name, config = entry['Name'], str(entry.get('Config'))
             if is_checkpoint(entry) and config not in configs:
-                problems.append(
-                    f'{_FOLDER}/{method}.yml: {name} has Config {config}, which is no '
-                    'config of this method. Correct or remove it.'
-                    f'{suggest(config, configs)}'
-                )
+                fault = f'Config {config}, which is no config of this method. Correct'
+                hint = f'or remove it.{suggest(config, configs)}'
             elif not is_checkpoint(entry) and name not in own:
-                problems.append(
-                    f'{_FOLDER}/{method}.yml: {name} has no config '
-                    f'{_LEAVES}/{name}_*.py of this method. Remove or rename it.'
-                    f'{suggest(name, list(recipes))}'
-                )
+                fault = f'no config {_LEAVES}/{name}_*.py of this method. Remove'
+                hint = f'or rename it.{suggest(name, list(recipes))}'
+            else:
+                continue
+            problems.append(f'{_FOLDER}/{method}.yml: {name} has {fault} {hint}')
     return problems
 
 

@@ -15,44 +15,26 @@ from mmma.evaluation import detection, recognition
 from mmma.evaluation.bootstrap import FEW_UNITS, coverage, spread
 from mmma.foreign import markdown, shown, spreadsheet
 from mmma.reporting.results import Results, check_comparable, selection_of, source_of
-from mmma.taxonomy import DOMAINS
+from mmma.taxonomy import DOMAINS, own_table
 
+_WORDS = own_table('pages')['table']
 SIMULATED = 'SIMULATED DATA: these numbers exercise the toolbox, they are no benchmark.'
-_MA52_VAL = (
-    "MA-52's own train and val share all 186 subjects: a val number does not say how a "
-    'model does on new people.'
-)  # of the released lists; a subject is what comes before the first "_"
 COLUMNS = {'rec': recognition.COLUMNS, 'det': detection.COLUMNS}
 """Task to titles and keys of its metrics."""
 _SIZES = {
     'rec': {'clips': 'clips', 'classes': 'classes_present'},
     'det': {'videos': 'videos', 'instances': 'instances'},
 }
-CONTROLS = {
-    None: 'zero-shot',
-    'classes': "zero-shot, target's classes only",
-    'oracle-prior': "zero-shot, target's whole class prior (oracle)",
-}
+CONTROLS = {None: 'zero-shot', **_WORDS['controls']}
 """Zero-shot and the controls that do without supports."""
-_SELECTIONS = {
-    'target-val': 'val clips of the target chose its checkpoint: not the protocol.',
-    'last': 'its checkpoint is the last of its training, chosen by no validation.',
-    'unknown': 'which validation chose its checkpoint is unknown.',
-}
 MARK = 'ˢ'
 """Behind every number measured on simulated data."""
-_LATEX = {
-    **{letter: f'\\{letter}' for letter in '&%$#_{}'},
-    '\\': r'\textbackslash{}', '~': r'\textasciitilde{}', '^': r'\textasciicircum{}',
-    '<': r'\textless{}', '>': r'\textgreater{}', '|': r'\textbar{}', '"': "''",
-    '–': '--', '±': r'$\pm$', MARK: r'$^{\mathrm{s}}$',
-}  # fmt: skip
 _BAR = re.compile(r'(?<!\\)\|')
 
 
 def escape(text: str) -> str:
     """Text as LaTeX shows it, letter by letter; the marks of numbers become math."""
-    return ''.join(_LATEX.get(letter, letter) for letter in shown(text))
+    return ''.join(_WORDS['latex'].get(letter, letter) for letter in shown(text))
 
 
 class Bold(str):
@@ -221,29 +203,26 @@ def result_notes(results: Sequence[Results]) -> list[str]:
     if any(r['options'].get('fast_dev_run') for r in results):
         notes.append(f'FAST DEV RUN: a few {counted} only, no result.')
     if any(r['protocol']['name'] != 'indomain' for r in results):
-        what = f'zero-shot: no {counted[:-1]} of the target domain was trained on'
-        notes.append(f'{what}; its classes are not unseen.')
+        notes.append(_WORDS['zeroshot'].format(counted[:-1]))
     notes += [
-        f'{r["name"]}: {_SELECTIONS[by]}'
+        f'{r["name"]}: {_WORDS["selections"][by]}'
         for r in results
-        if (by := selection_of(r)) in _SELECTIONS
+        if (by := selection_of(r)) in _WORDS['selections']
     ]
     if any((run.get('run') or 0) > 0 for r in results for run in r['runs']):
         notes.append('±: half-width of the 95 % t-interval over support draws.')
     notes += [
-        f'{r["name"]} was trained on {", ".join(r["target_seen"])}: its rows for '
-        'these domains are not zero-shot.'
+        _WORDS['seen'].format(r['name'], ', '.join(r['target_seen']))
         for r in results
         if r.get('target_seen')
     ]
     notes += [
-        f'{r["name"]} does not say which domains it was trained on: whether its rows '
-        'are zero-shot is unknown.'
+        _WORDS['perhaps_seen'].format(r['name'])
         for r in results
         if r.get('target_seen', []) is None
     ]
     on_val = [r['data']['name'] for r in results if r['options'].get('subset') == 'val']
-    notes += [_MA52_VAL] if 'MA-52' in on_val else []
+    notes += [_WORDS['ma52']] if 'MA-52' in on_val else []
     return [note for note in dict.fromkeys(notes) if note]
 
 
