@@ -56,8 +56,7 @@ def measure(
         try:
             cfg = read_config(root / leaves[0])
             write_protocol(cfg, make_protocol(cfg.protocol))
-            found = _config_facts(leaves, cfg)
-            facts.setdefault(method, {})[name] = found
+            found = facts.setdefault(method, {})[name] = _config_facts(leaves, cfg)
             shape = str((entry.get('Metadata') or {}).get('Input', ''))
             found['Metadata'].update(model_cost(cfg, shape))
         except ImportError as error:

@@ -224,18 +224,15 @@ class ZooModel:
     """One file of weights.
 
     Attributes:
-        name: What commands call it.
         kind: ``ours``, or ``upstream`` for what recipes start from.
         task: ``rec`` or ``det``, of the recipe.
         modality: ``RGB`` or ``Pose``.
-        url: Where it comes from; empty where that is not known.
-        sha256: Its SHA-256 in hex, or how that starts; None where it is not known.
-        size: Its bytes; None where they are not known.
+        sha256: Its SHA-256 in hex, or how that starts; None, as others, is unknown.
+        size: In bytes.
         config: The config that it is tested with, or the first that starts from it.
         simulated: It was trained on simulated data.
         configs: All configs that it belongs to, one per recipe.
         data: What it was trained on.
-        license: Of the weights, where known.
         local: Where the checkout has it, or would have it; None for upstream.
     """
 

@@ -66,8 +66,7 @@ class Cell:
 
     Attributes:
         value: Mean over seeds, and within a seed over support draws.
-        n: Values behind the interval; 1 where it is a bootstrap over clips.
-        sd: Standard deviation of the n values.
+        n: Values behind ``sd`` and interval; 1 where that is a bootstrap over clips.
         low, high: Bounds of the 95 % interval, None without one.
         interval: Over ``seeds``, ``draws`` or ``clips``; empty without one.
         difference: To the baseline's cell on the same clips, if it was tested.
@@ -100,7 +99,6 @@ class Row:
         place: Domain, target, or ``all``.
         setting: ``5-shot``, ``zero-shot``, ...; empty in-domain.
         name: Name of the results; empty for a row of the paper.
-        paper: The paper published it.
         seeds: Number of seeds (and support draws) that it is the mean of.
         cells: (metric key, subset) to its cell.
         samples: Subset to the rows of results behind the cells.
@@ -253,10 +251,9 @@ def _own_row(place: str, setting: str, model: str, samples: Sequence[Sample]) ->
 def _cell(metric: str, by_seed: Sequence[Sequence[Sample]]) -> Cell:
     values = [[s.run['metrics'][metric] for s in samples] for samples in by_seed]
     means = [statistics.fmean(v) for v in values]
-    found = means if len(means) > 1 else values[0]
+    found, over = (means, 'seeds') if len(means) > 1 else (values[0], 'draws')
     mean, sd, half = spread(found)
     if half is not None:
-        over = 'seeds' if len(means) > 1 else 'draws'
         return Cell(mean, len(found), sd, mean - half, mean + half, interval=over)
     bounds = by_seed[0][0].run.get('intervals', {}).get('bounds', {}).get(metric)
     low, high = bounds or (None, None)

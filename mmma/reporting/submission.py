@@ -277,10 +277,8 @@ def clip_rows(
     """
     bodies = body_variants(table, space, body_from)[body_from]
     # Classes best first; of equal ones the lower number.
-    ranked = (
-        np.argsort(-np.asarray(scores, np.float64), axis=1, kind='stable').tolist()
-        for scores in (table.scores, bodies)
-    )
+    both = (-np.asarray(scores, np.float64) for scores in (table.scores, bodies))
+    ranked = (np.argsort(own, axis=1, kind='stable').tolist() for own in both)
     for name, actions, groups in zip(table.names, *ranked, strict=True):
         if edition == 'mac2024':
             yield [name, groups[0], actions[0]]
