@@ -186,10 +186,12 @@ def list_sources(
         return SourceTree(source, alone=True), [source]
     tree = SourceTree(source)
     # PointTAD keeps numbers of extracted frames in a second file.
+    second = {file.with_stem(f'{file.stem}_frames') for file in tree.files}
     found = [
         file
         for file in tree.files
-        if file.suffix.lower() in suffixes and not file.stem.endswith('_frames')
+        if file.suffix.lower() in suffixes
+        and not (file.name.endswith('_frames.json') and file in second)
     ]
     if not found:
         raise FileNotFoundError(
