@@ -34,10 +34,10 @@ BESIDE = {
 
 # These may only fall; a feature that needs more says what it replaces.
 BUDGET = {
-    'lines': 40_956,
-    'modules': 154,
-    'record types': 92,
-    'percent in the largest package': 17,
+    'lines': 40_700,
+    'modules': 153,
+    'record types': 80,
+    'percent in the largest package': 12,
     'functions over 60 lines of code': 0,
     'files over 600 lines': 0,
 }
