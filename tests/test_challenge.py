@@ -24,7 +24,10 @@ SMALL = {  # recipe of the page: one that two CPU cores train in seconds
     'configs/det/adatad_videomae-b_mma82.py': 'det/adatad_videomae-tiny_mma82',
 }
 QUICK = {
-    'train': ['train_cfg.max_epochs=1'],
+    'train': [
+        'train_cfg.max_epochs=1',
+        *(f'{subset}_dataloader.num_workers=0' for subset in ('train', 'val')),
+    ],
     'test': ['test_dataloader.num_workers=0'],
 }
 TRAIN = [9, 9, 10, 24, 24, 48]

@@ -16,6 +16,10 @@ from mmma.data.root import DataRoot
 from mmma.taxonomy import load_label_space
 
 RGB = 'configs/det/adatad_videomae-tiny_mma82.py'  # drawn people have no poses
+QUICK = [
+    'train_cfg.max_epochs=2',
+    *(f'{subset}_dataloader.num_workers=0' for subset in ('train', 'val')),
+]
 DISAGREE = 0.3  # of the units are coded anew by the second coder, by their shares
 SCHEME = {
     'name': 'postures',
@@ -104,7 +108,7 @@ def test_from_two_coders_to_a_model_and_back(study, monkeypatch, capsys):
     told = {}
     for name, argv in commands('own_data.md'):
         small = [RGB if 'skeletondet' in a else a for a in argv]
-        small += ['--cfg-options', 'train_cfg.max_epochs=4'] * (name == 'train')
+        small += ['--cfg-options', *QUICK] * (name == 'train')
         small += ['--allow-simulated'] * (name == 'infer')
         status = main(name, [*small, *['--json'] * (name == 'agree')])
         captured = capsys.readouterr()

@@ -29,7 +29,11 @@ def place(tmp_path_factory):
 
 def train(recipe, root, *more):
     config = next(CONFIGS.rglob(f'{recipe}.py'))
-    return main('train', [str(config), '--data-root', root, '--fast-dev-run', *more])
+    alone = [
+        f'{subset}_dataloader.num_workers=0' for subset in ('train', 'val', 'test')
+    ]
+    argv = [str(config), '--data-root', root, '--fast-dev-run', *more]
+    return main('train', [*argv, '--cfg-options', *alone])
 
 
 def results_of(run):

@@ -32,11 +32,18 @@ def train(cfg, **options):
     return train_run(open_run(cfg, options=options), options).work_dir
 
 
-def config(root, domain='lab'):
-    cfg = load_config(TINY, {'domain': domain}, data_root=str(root))
+def tiny(root, flags):
+    """The recipe without workers, which take seconds to end in a process of threads."""
+    cfg = load_config(TINY, flags, data_root=str(root))
     for subset in ('train', 'val', 'test'):
         cfg[f'{subset}_dataloader'].num_workers = 0
         cfg[f'{subset}_dataloader'].persistent_workers = False
+    return cfg
+
+
+def config(root, domain='lab'):
+    cfg = tiny(root, {'domain': domain})
+    for subset in ('train', 'val', 'test'):
         cfg[f'{subset}_dataloader'].batch_size = 2
     cfg.train_cfg.max_epochs = 4
     cfg.param_scheduler = [dict(type='CosineAnnealingLR', T_max=4, by_epoch=True)]
@@ -159,10 +166,10 @@ with only_writer(Path({str(tmp_path)!r})):
 
 
 def test_what_the_starting_weights_saw_is_not_forgotten(video_root, tmp_path):
-    first = load_config(TINY, {'domain': 'street'}, data_root=str(video_root))
+    first = tiny(video_root, {'domain': 'street'})
     options = dict(work_dir=str(tmp_path / 'street'), fast_dev_run=True)
     start = latest_checkpoint(train(first, **options))
-    second = load_config(TINY, {'protocol': 'zeroshot'}, data_root=str(video_root))
+    second = tiny(video_root, {'protocol': 'zeroshot'})
     options = dict(work_dir=str(tmp_path / 'lab'), fast_dev_run=True)
     work_dir = train(second, load_from=start, **options)
     meta = torch.load(latest_checkpoint(work_dir), weights_only=True)['meta']
@@ -195,7 +202,7 @@ def trials(video_root, tmp_path_factory):
         'rest': {'protocol': 'zeroshot', 'source': 'rest', 'target': ['street']},
         'all': {},
     }.items():
-        cfg = load_config(TINY, flags, data_root=str(video_root))
+        cfg = tiny(video_root, flags)
         folder = str(tmp_path_factory.mktemp(name))
         found[name] = train(cfg, work_dir=folder, fast_dev_run=True)
     return found
@@ -204,7 +211,7 @@ def trials(video_root, tmp_path_factory):
 def results_under(root, checkpoint, folder, **flags):
     """Results of a checkpoint under a protocol."""
     options = TestOptions(work_dir=str(folder))
-    cfg = load_config(TINY, flags, data_root=str(root))
+    cfg = tiny(root, flags)
     report(open_run(cfg, options=options), str(checkpoint), options)
     return read_results(folder / 'results.json')
 
@@ -278,7 +285,7 @@ def test_a_root_without_val_clips_trains_and_its_last_checkpoint_counts(
     root = tmp_path / 'root'
     shutil.copytree(video_root, root)
     table = (root / 'rec.csv').read_text()
-    cfg = load_config(TINY, {'protocol': 'zeroshot'}, data_root=str(root))
+    cfg = tiny(root, {'protocol': 'zeroshot'})
     cfg.train_cfg.max_epochs = 1
     gone = r'lab_val_.*\n', ''
     withheld = r'(lab_val_.*),[^,]*,[^,]*\n', r'\1,,\n'
