@@ -191,6 +191,22 @@ def is_filled(folder: Path, *but: str) -> bool:
 
 
 @contextmanager
+def made_whole(folder: Path) -> Iterator[None]:
+    """Be the only writer of a folder; one that was empty is so after a failure."""
+    there = folder.exists()
+    fresh = not there or (folder.is_dir() and not is_filled(folder))
+    with nullcontext() if folder.is_file() else only_writer(folder):
+        try:
+            yield
+        except BaseException:
+            if fresh:
+                shutil.rmtree(folder, ignore_errors=True)
+                if there:
+                    folder.mkdir(exist_ok=True)
+            raise
+
+
+@contextmanager
 def placed(folder: Path) -> Iterator[None]:
     """Let errors of the file system that name no file name the folder."""
     try:

@@ -114,9 +114,9 @@ def test_from_two_coders_to_a_model_and_back(study, monkeypatch, capsys):
         captured = capsys.readouterr()
         assert status == 0, f'{name} {small}\n{captured.err[-3000:]}'
         told.setdefault(name, []).append(captured.out)
-        print(name, captured.out[-3000:], captured.err[-1000:])
     human, model = (json.loads(text.splitlines()[-1]) for text in told['agree'])
     low, high = human['intervals']['kappa']
+    print('kappa', human['kappa'], low, high, [p['kappa'] for p in model['pairs']])
     assert low < 1 - DISAGREE < high, (human['kappa'], low, high)
     assert (human['n'], human['units'], len(model['pairs'])) == (10, 145, 3)
     assert 'simulated' in told['summarize'][0]

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the files, and say how many."""
     from mmma.convert.annotations import link_videos, root_mapping
     from mmma.convert.events import read_recordings
-    from mmma.files import is_filled, write_file
+    from mmma.files import is_filled, made_whole, write_file
     from mmma.taxonomy import read_label_space
 
     out = args.out
@@ -45,10 +45,14 @@ def run(args: argparse.Namespace) -> int:
     for i, own in enumerate(recordings):
         kept = [e for e in own.events if e.score is None or e.score >= args.threshold]
         recordings[i] = replace(own, events=tuple(kept))
-    print(write_recordings(args.tool, recordings, space, out))
-    if mapping := root_mapping(args.pred):
-        print(f'back to a root: python tools/data/convert.py {args.tool} {out} ROOT')
-        write_file(out / mapping[0], mapping[1])
+    with made_whole(out):
+        told = write_recordings(args.tool, recordings, space, out)
+        if mapping := root_mapping(args.pred):
+            told += (
+                f'\nback to a root: python tools/data/convert.py {args.tool} {out} ROOT'
+            )
+            write_file(out / mapping[0], mapping[1])
+    print(told)
     return 0
 
 
@@ -62,7 +66,6 @@ def write_recordings(
     """
     from mmma.convert.annotations import space_of
     from mmma.convert.events import format_function
-    from mmma.files import only_writer
     from mmma.taxonomy import LABEL_SPACES, load_label_space
 
     pairs = [(e.label, e.tier) for own in recordings for e in own.events]
@@ -74,8 +77,7 @@ def write_recordings(
         )
         name = next((n for n, own in spaces if names <= {*own}), None)
         space = load_label_space(name) if name else space_of(pairs, out)
-    with only_writer(out):
-        files = format_function('write', tool)(out, recordings, space)
+    files = format_function('write', tool)(out, recordings, space)
     marked = any(own.annotator.startswith('simulated') for own in recordings)
     told = f'{len(recordings)} videos, {len(pairs)} events' + ' [simulated]' * marked
     return f'{out}: {len(files)} files of {tool}, {told}'

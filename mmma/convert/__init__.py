@@ -1,8 +1,6 @@
 """Converters of published data sets, and of annotations, to data roots, and back."""
 
-import shutil
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from mmma.convert.mma82 import convert_mma82
 from mmma.convert.pyskl import convert_pyskl
 from mmma.convert.target import Conversion, Options
 from mmma.data.root import DataRoot
-from mmma.files import is_filled, only_writer
+from mmma.files import is_filled, made_whole, only_writer
 from mmma.taxonomy import check_choice
 
 __all__ = ['CONVERTERS', 'Conversion', 'Options', 'convert', 'export']
@@ -46,17 +44,8 @@ def convert(
     if options and options.label_space and kind in ('ma52', 'mma52', 'mma82'):
         raise ValueError(f'--label-space is for annotation tools, not for {kind}')
     out = Path(out)
-    there = out.exists()
-    fresh = not there or (out.is_dir() and not is_filled(out))
-    with nullcontext() if out.is_file() else only_writer(out):
-        try:
-            return CONVERTERS[kind](Path(source), out, options or Options())
-        except BaseException:
-            if fresh:  # nothing is left of a conversion that failed
-                shutil.rmtree(out, ignore_errors=True)
-                if there:
-                    out.mkdir(exist_ok=True)
-            raise
+    with made_whole(out):
+        return CONVERTERS[kind](Path(source), out, options or Options())
 
 
 def export(kind: str, root: Path, out: Path, force: bool = False) -> list[str]:

@@ -135,6 +135,12 @@ def make_opentad() -> None:
     export('opentad', Path('inputs/root'), Path('inputs/theirs'))
 
 
+def make_events() -> None:
+    rows = (f'{v},{i},{i + 2},nod,P{i}\n' for v in 'ab' for i in range(3))
+    text = 'video,start,end,label,subject\n' + ''.join(rows)
+    Path('inputs/events.csv').write_text(text)
+
+
 def make_detection_root() -> None:
     from det_roots import VIDEOS, make_det_root
 
@@ -257,6 +263,19 @@ CASES = (
         'data/convert opentad',
         ('opentad', 'inputs/theirs', 'work'),
         make_opentad,
+        complete=FILLED,
+    ),
+    Case(
+        'data/convert csv',
+        ('csv', 'inputs/events.csv', 'work'),
+        make_events,
+        complete=FILLED,
+    ),
+    Case('summarize', ('inputs/events.csv', '--out', 'work'), make_events),
+    Case(
+        'export',
+        ('boris', 'inputs/events.csv', 'work'),
+        make_events,
         complete=FILLED,
     ),
     Case(

@@ -72,6 +72,9 @@ COMMANDS = {
     'pack': _command('data/pack {given}/videos {out}/new --workers 2', SAME),
     'pose': _command('data/pose {out} --backend mediapipe --workers 2', SAME, 'videos'),
     'convert': _command('data/convert ma52 {given}/ma52 {out}/new --videos copy', SAME),
+    'annotations': _command('data/convert csv {given}/events.csv {out}/new', SAME),
+    'export': _command('export textgrid {given}/events.csv {out}/new'),
+    'summarize': _command('summarize {given}/events.csv --out {out}/new'),
     'features': _command(
         'data/features {out} videomae-tiny --no-pretrained --task rec --cfg-options '
         'test_dataloader.num_workers=0 test_dataloader.persistent_workers=False',
@@ -207,6 +210,9 @@ def make_given(folder: Path, warm: Warm) -> Path:
     scores[np.arange(20), np.arange(20)] = 0.75
     space = load_label_space('ma52')
     write_scores(folder / 'ma52.npz', ScoreTable(tuple(names), scores), space)
+    rows = (f'{v},{i},{i + 2},nod,P{i}\n' for v in 'ab' for i in range(3))
+    text = 'video,start,end,label,subject\n' + ''.join(rows)
+    (folder / 'events.csv').write_text(text)
     shutil.copytree(REPOSITORY / 'zoo', folder / 'zoo')
     for file in list((folder / 'zoo').rglob('*.safetensors')):
         shutil.copy(file, folder / 'zoo')
