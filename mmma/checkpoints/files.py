@@ -162,7 +162,7 @@ def _checked_meta(path: Path, meta: Any) -> dict[str, Any]:
     while left:
         value, depth = left.popleft()
         size += len(value) if isinstance(value, (str, bytes)) else 1
-        if depth > 32 or size > 1 << 24:  # a config is 10 deep and 50,000 letters long
+        if depth > 32 or size > 1 << 22:  # a config is 10 deep and 50,000 letters long
             raise ValueError(f'checkpoint {path}: its meta has no end: it is damaged.')
         inner = [*value, *value.values()] if isinstance(value, Mapping) else value
         if isinstance(inner, (list, tuple, set)):

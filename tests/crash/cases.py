@@ -270,13 +270,15 @@ CASES = (
         ('csv', 'inputs/events.csv', 'work'),
         make_events,
         complete=FILLED,
+        sample=4,
     ),
-    Case('summarize', ('inputs/events.csv', '--out', 'work'), make_events),
+    Case('summarize', ('inputs/events.csv', '--out', 'work'), make_events, sample=4),
     Case(
         'export',
         ('boris', 'inputs/events.csv', 'work'),
         make_events,
         complete=FILLED,
+        sample=4,
     ),
     Case(
         'data/features',

@@ -10,6 +10,7 @@ from mmma.cli import main
 
 TINY = 'configs/det/skeletondet-tiny_mma82.py'
 STREET = ['--protocol', 'zeroshot', '--target', 'street']
+ALONE = [f'{subset}_dataloader.num_workers=0' for subset in ('train', 'val')]
 SMALL = ['test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False']
 
 
@@ -17,7 +18,7 @@ SMALL = ['test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=Fa
 def work_dir(det_root, tmp_path_factory):
     folder = tmp_path_factory.mktemp('work')
     argv = [TINY, '--data-root', str(det_root), '--work-dir', str(folder), *STREET]
-    assert main('train', [*argv, '--fast-dev-run']) == 0
+    assert main('train', [*argv, '--fast-dev-run', '--cfg-options', *ALONE]) == 0
     return folder / 'fast-dev-run'
 
 
@@ -70,7 +71,8 @@ def test_videos_without_truth_are_predicted_and_not_scored(
 
 def test_the_preset_of_the_challenge_chooses_and_averages(det_root, tmp_path, capsys):
     argv = [TINY, '--data-root', str(det_root), *STREET]
-    work = ['--work-dir', str(tmp_path), '--cfg-options', 'train_cfg.max_epochs=1']
+    few = ['train_cfg.max_epochs=1', *ALONE]
+    work = ['--work-dir', str(tmp_path), '--cfg-options', *few]
     assert main('train', [*argv, '--preset', 'mac', *work]) == 0
     assert f'next: python tools/test.py {tmp_path}/skeletondet' in (
         capsys.readouterr().out
