@@ -254,7 +254,11 @@ def only_writer(place: Path, file: bool = False) -> Iterator[None]:
             with placed(place):
                 yield
         finally:
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except KeyboardInterrupt:  # which came before it was gone
+                path.unlink(missing_ok=True)
+                raise
             HELD.discard(path)
             if made:
                 with suppress(OSError):  # it is filled
