@@ -30,7 +30,7 @@ add_arguments = declared(ARGUMENTS)
 def run(args: argparse.Namespace) -> int:
     """Write the files, and say how many."""
     from mmma.convert.annotations import link_videos, root_mapping
-    from mmma.convert.events import read_recordings
+    from mmma.convert.events import change_events, read_recordings
     from mmma.files import is_filled, made_whole, write_file
     from mmma.taxonomy import read_label_space
 
@@ -42,9 +42,10 @@ def run(args: argparse.Namespace) -> int:
     space = read_label_space(args.label_space) if args.label_space else None
     recordings, space = read_recordings(args.pred, space)
     recordings = link_videos(recordings, args.pred, args.videos)
-    for i, own in enumerate(recordings):
-        kept = [e for e in own.events if e.score is None or e.score >= args.threshold]
-        recordings[i] = replace(own, events=tuple(kept))
+    recordings = change_events(
+        recordings,
+        lambda e: e if e.score is None or e.score >= args.threshold else None,
+    )
     with made_whole(out):
         told = write_recordings(args.tool, recordings, space, out)
         if mapping := root_mapping(args.pred):
@@ -70,13 +71,10 @@ def write_recordings(
 
     pairs = [(e.label, e.tier) for own in recordings for e in own.events]
     if space.name == 'found' and pairs:
-        known = [load_label_space(name).actions for name in LABEL_SPACES]
-        names, spaces = (
-            {label for label, _ in pairs},
-            zip(LABEL_SPACES, known, strict=True),
-        )
-        name = next((n for n, own in spaces if names <= {*own}), None)
-        space = load_label_space(name) if name else space_of(pairs, out)
+        labels = {label for label, _ in pairs}
+        known = map(load_label_space, LABEL_SPACES)
+        fitting = (own for own in known if labels <= {*own.actions})
+        space = next(fitting, None) or space_of(pairs, out)
     files = format_function('write', tool)(out, recordings, space)
     marked = any(own.annotator.startswith('simulated') for own in recordings)
     told = f'{len(recordings)} videos, {len(pairs)} events' + ' [simulated]' * marked

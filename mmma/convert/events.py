@@ -199,10 +199,10 @@ def read_recordings(
         kind = 'boris'
     with naming(path):
         read = format_function('read', kind) if kind else _read_json
-        found = list(read(path) if kind else read(path, files, space))
-        for i, own in enumerate(found):
-            events = (e for e in own.events if e.tier.casefold() != 'subset')
-            found[i] = replace(own, events=tuple(events))
+        given = read(path) if kind else read(path, files, space)
+        found = change_events(
+            given, lambda e: e if e.tier.casefold() != 'subset' else None
+        )
         labels = {event.label for own in found for event in own.events}
         names = {x: space.actions[space.action_id(x)] if space else x for x in labels}
     found = change_events(found, lambda e: replace(e, label=names[e.label]))
