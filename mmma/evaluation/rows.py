@@ -360,7 +360,7 @@ def recognition_row(
         by_body[name] = {key: found[key] for key in BODY_KEYS}
     frequency, basis = _class_frequency(actions, space, options.train_counts)
     named = zip((space.actions, space.bodies), counts.items(), strict=False)
-    classes = {level: _recognition_classes(names, own) for names, (level, own) in named}
+    classes = {level: class_columns(names, own) for names, (level, own) in named}
     classes['action']['group'] = frequency.tolist()
     row = {
         'counts': {
@@ -418,9 +418,8 @@ def _class_frequency(
     return frequency_groups(counts.support), 'truth'
 
 
-def _recognition_classes(
-    names: Sequence[str], counts: ClassCounts
-) -> dict[str, list[Any]]:
+def class_columns(names: Sequence[str], counts: ClassCounts) -> dict[str, list[Any]]:
+    """Columns of ``per_class``: names, counts, and rates in percent."""
     rates = {'recall': class_recall, 'precision': class_precision, 'f1': class_f1}
     found: dict[str, list[Any]] = {'name': list(names)}
     found |= {key: own.astype(int).tolist() for key, own in vars(counts).items()}
