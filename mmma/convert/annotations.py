@@ -62,7 +62,7 @@ def convert_events(kind: str, source: Path, out: Path, options: Options) -> Conv
     tree = _video_tree(conversion)
     kept = source / MAPPING_NAME
     given = options.mapping or (kept if kept.is_file() else None)
-    keys = 'action_names', 'subsets', 'subjects', 'simulated', 'tiers'
+    keys = 'action_names', 'subsets', 'subjects', 'simulated', 'tiers', 'emotions'
     mapping = UserMapping.read(given, *keys, label_space=options.label_space)
     if given == kept:
         conversion.note(f'{kept} is used; --mapping goes before it')
@@ -89,6 +89,7 @@ def convert_events(kind: str, source: Path, out: Path, options: Options) -> Conv
             told = by_start(mapping.subjects, own.name)
             entry['subject'] = told or own.subject
         entry['domain'] = mapping.domain_of(own.name, own.domain)
+        entry['emotion'] = by_start(mapping.emotions, own.name)
         entry['annotations'] = _annotations(own.events, entry)
         if video := parse_video(own.name, entry, space, odd, 0, (entry['domain'],)):
             conversion.videos.append(video)
@@ -328,7 +329,7 @@ def _clips(video: Video, space: LabelSpace) -> list[Clip]:
             body = space.body_of[one.label]
         place = video.path, video.subset, video.domain, one.subject or video.subject
         source, times = video.video if video.path else '', (start_sec, end_sec)
-        clips.append(Clip(name, *place, one.label, body, '', source, *times))
+        clips.append(Clip(name, *place, one.label, body, video.emotion, source, *times))
     return clips
 
 
@@ -461,6 +462,8 @@ def root_mapping(source: Path) -> tuple[str, str] | None:
     videos = root.read_det()
     space, simulated = root.label_space().plain(), root.info.simulated
     content = {'label_space': space, 'simulated': simulated}
-    for key in ('subset', 'subject', 'domain'):
+    for key in ('subset', 'subject', 'domain', 'emotion'):
         content[f'{key}s'] = {video.video: getattr(video, key) for video in videos}
+    if not any(content['emotions'].values()):
+        del content['emotions']
     return MAPPING_NAME, json.dumps(content, indent=1, ensure_ascii=False) + '\n'

@@ -204,6 +204,7 @@ def _entry(
         'subset': subset,
         'domain': entry.get('domain') or mapping.domain_of(name),
         'subject': entry.get('subject', person if person.isdecimal() else ''),
+        'emotion': entry.get('emotion', ''),
         'duration': entry.get('duration'),
     }
 
@@ -359,6 +360,8 @@ def export_detection(kind: str, root: DataRoot, out: Path) -> list[str]:
             items = [[i.label, i.start_sec, i.end_sec] for i in video.instances]
         if not video.withheld:
             entry[_ITEMS[kind]] = items
+        if video.emotion:
+            entry['emotion'] = video.emotion
         if root.info.simulated:
             entry['simulated'] = True
         entries.append((video.video, entry))

@@ -28,7 +28,7 @@ NEEDED = {
 }
 _OPTIONAL = {
     'rec': ('clip', 'body', 'emotion', 'source_video', 'start_sec', 'end_sec'),
-    'det': ('path', 'fps'),
+    'det': ('path', 'fps', 'emotion'),
 }
 _NUMBERS = ('start_sec', 'end_sec', 'fps')
 _IGNORED = '-'
@@ -382,6 +382,12 @@ class Release:
                 source = video if self.conversion.sources else ''
                 name = text.get('path') or video
                 places[video] = self._place(name, text, told, source)
+            place, emotion = places[video], text.get('emotion') or ''
+            if emotion and place.setdefault('emotion', emotion) != emotion:
+                raise ValueError(
+                    f'emotion {emotion!r}, but a row above says {place["emotion"]!r}: '
+                    'a video has one'
+                )
             return ours
 
         named = ((line, text['video'], text) for line, text in texts.items())

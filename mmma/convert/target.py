@@ -250,6 +250,7 @@ class UserMapping:
         subjects: Start of a name -> person, of tools, whose ``subsets`` are of both.
         tiers: Their tier -> ours, or '' to leave it out; ``*`` is all others.
         simulated: True where the annotations are of nothing real.
+        emotions: Start of a name of a video -> its emotion.
     """
 
     label_space: str | dict[str, Any] | None = None
@@ -264,6 +265,7 @@ class UserMapping:
     subjects: dict[str, str] = field(default_factory=dict)
     tiers: dict[str, str] = field(default_factory=dict)
     simulated: bool = False
+    emotions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -283,8 +285,8 @@ class UserMapping:
                 raise ValueError(f'must be an object, not {content!r}')
             for key in content:
                 check_choice('key', key, ('label_space', 'domain', 'domains', *keys))
-            texts = 'domains', 'action_names', 'subsets', 'splits', 'subjects', 'tiers'
-            check_texts(content, *texts)
+            maps = 'domains', 'action_names', 'subsets', 'splits', 'subjects', 'tiers'
+            check_texts(content, *maps, 'emotions')
             if not isinstance(layout := content.get('layout') or {}, (str, dict)):
                 raise ValueError(f'layout must be a name or an object, not {layout!r}')
             mapping = cls(**content)

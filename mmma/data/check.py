@@ -9,6 +9,7 @@ from typing import Any
 
 from mmma.data.arrays import SkeletonStore
 from mmma.data.clips import Clip, scan_rec, span_frames
+from mmma.data.emotions import group_clips
 from mmma.data.root import (
     DET_FILE,
     INFO_FILE,
@@ -169,10 +170,10 @@ def read_tables(
     odd: list[OddEntries] = []
     for name, scan in ((REC_FILE, scan_rec), (DET_FILE, scan_det)):
         rows[name], checks[name], found = [], 'the root has none', []
-        file, domains = root.path / name, root.info.domains
+        file, choices = root.path / name, (root.info.domains, root.info.emotions)
         try:
             if file.is_file():
-                rows[name], *found = scan(file, space, domains=domains)
+                rows[name], *found = scan(file, space, None, *choices)
                 checks[name] = []
                 for own in found:
                     own.notes(strict)
@@ -180,6 +181,10 @@ def read_tables(
         except ValueError as error:  # not text, not JSON, or most is odd
             problems = [problem for own in found for problem in own.problems]
             checks[name] = problems or [Problem(name, 0, '', str(error))]
+    try:
+        group_clips(rows[REC_FILE])
+    except ValueError as error:
+        checks['emotions'] = [Problem(REC_FILE, 0, '', str(error))]
     return rows[REC_FILE], rows[DET_FILE], checks, odd
 
 
@@ -390,6 +395,10 @@ def _summary(
     counts.update(clips_by_cell=dict(sorted(cells.items())), videos=len(videos))
     counts.update(videos_unlabelled=sum(video.withheld for video in videos))
     counts.update(instances=sum(len(video.instances) for video in videos))
+    for rows, own in (('clips', clips), ('videos', videos)):
+        emotions = Counter(f'{r.emotion} {r.subset}' for r in own if r.emotion)
+        if emotions:
+            counts[f'{rows}_by_emotion'] = dict(sorted(emotions.items()))
     counts |= {f'skeletons_{task}': len(store) for task, store in stores.items()}
     space, info = load_label_space(root.info.label_space), root.info
     facts = dict(name=info.name, label_space=space.name, simulated=info.simulated)

@@ -29,6 +29,7 @@ from mmma.taxonomy import (
     DOMAINS,
     SUBSETS,
     WRITE_DOMAINS,
+    WRITE_EMOTIONS,
     IndexOutsideError,
     LabelSpace,
     check_choice,
@@ -131,17 +132,18 @@ def scan_rec(
     space: LabelSpace,
     content: bytes | None = None,
     domains: Sequence[str] = DOMAINS,
+    emotions: Sequence[str] = (),
 ) -> tuple[list[Clip], OddEntries]:
     """Good rows of a recognition table, and odd ones, both in its order.
 
     A row that cannot be read is left out, and so are further rows of a clip. A body
     group other than that of most rows of its action is replaced by it; one left empty
     is filled from other rows of the same action, then from ``space``. ``content`` are
-    the bytes of the file, where they were read.
+    the bytes of the file, where they were read; without ``emotions`` any may be there.
     """
     path = Path(path)
     header, rows = read_table(path, content, numbers=OPTIONAL)
-    scan = _Scan(path, space, domains)
+    scan = _Scan(path, space, domains, emotions)
     try:
         for line, row in rows if scan.header(header) else ():
             scan.row(row, line)
@@ -185,7 +187,13 @@ def body_map(clips: Iterable[Clip], space: LabelSpace) -> LabelSpace:
 class _Scan:
     """State of one pass over a table; every lookup is remembered, for speed."""
 
-    def __init__(self, path: Path, space: LabelSpace, domains: Sequence[str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        space: LabelSpace,
+        domains: Sequence[str],
+        emotions: Sequence[str],
+    ) -> None:
         self.space = space
         self.odd = OddEntries(path, 'rows repaired or left out')
         self._rows: list[dict[str, Any]] = []  # good ones, as arguments of Clip
@@ -200,6 +208,9 @@ class _Scan:
             'action': lambda s: space.action_id(s) if s else None,
             'body': lambda s: space.body_id(s) if s else None,
         }
+        if emotions:
+            own = emotions, '', WRITE_EMOTIONS
+            lookups['emotion'] = lambda s: s and check_choice('emotion', s, *own)
         self._lookups = {key: functools.cache(f) for key, f in lookups.items()}
 
     def header(self, columns: list[str]) -> bool:
@@ -225,7 +236,8 @@ class _Scan:
         """Take one row: a clip, or what is wrong with it."""
         self.odd.total += 1
         row = dict(zip(self._columns, values, strict=False))
-        row.update({k: normalize('NFC', row.get(k, '')) for k in ('clip', 'domain')})
+        composed = 'clip', 'domain', 'emotion'
+        row.update({k: normalize('NFC', row.get(k, '')) for k in composed})
         name, errors = row['clip'], []
         if len(values) != len(self._columns):
             counts = f'{len(values)} fields, the header has {len(self._columns)}'

@@ -46,6 +46,9 @@ class DatasetInfo:
             the label space.
         source_domain: The one that zero-shot and few-shot train on; by default the
             first.
+        emotions: Of its videos and clips, in the order of tables; without any, all
+            that the tables have, sorted (``emotions_of``).
+        planted: What a simulation put into the data, for a study to find.
         follow_links: True where videos may lie behind links out of the root, as for
             the command that was given ``--follow-links``.
     """
@@ -58,6 +61,8 @@ class DatasetInfo:
     packed: Any = None
     domains: tuple[str, ...] = ()
     source_domain: str = ''
+    emotions: tuple[str, ...] = ()
+    planted: Any = None
     follow_links: bool | None = None
 
     def __post_init__(self) -> None:
@@ -270,7 +275,8 @@ class DataRoot:
         content = self._content(name)  # forgets what was made of another
         if (name, body_groups) not in self._made:
             space = load_label_space(self.info.label_space, body_groups)
-            table = read(self.path / name, space, content, self.info.domains)
+            choices = self.info.domains, self.info.emotions
+            table = read(self.path / name, space, content, *choices)
             self._made[name, body_groups] = table
         return self._made[name, body_groups]
 
@@ -375,8 +381,15 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
             f"{file}: 'domains' is {domains!r}; it must be a list of names, none of "
             "them 'all' or 'rest'"
         )
-    if len(set(domains)) < len(domains):
-        raise ValueError(f"{file}: 'domains' is {domains!r}; name each domain once")
+    emotions = parsed.get('emotions', [])
+    words = isinstance(emotions, list) and all(isinstance(e, str) for e in emotions)
+    if not words or '' in emotions or any(map(has_controls, emotions)):
+        raise ValueError(
+            f"{file}: 'emotions' is {emotions!r}; it must be a list of names"
+        )
+    for key, own in (('domain', domains), ('emotion', emotions)):
+        if len(set(own)) < len(own):
+            raise ValueError(f"{file}: '{key}s' is {own!r}; name each {key} once")
     source = parsed.get('source_domain', domains[0])
     with naming(file):
         check_choice('source_domain', source, domains)
@@ -384,6 +397,7 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
     values = {key: parsed[key] for key in known if key in parsed}
     own = space.plain()  # without keys of the user, which may hold anything
     values.update(domains=tuple(domains), source_domain=source, label_space=own)
+    values['emotions'] = tuple(emotions)
     if space.name in LABEL_SPACES:
         values['label_space'] = space.name
     return DatasetInfo(**values)
@@ -409,6 +423,8 @@ def write_info(root: Path, info: DatasetInfo) -> None:
     content = {key: value for key, value in vars(info).items() if value is not None}
     if info == replace(info, domains=(), source_domain=''):  # the label space tells
         del content['domains'], content['source_domain']
+    if not info.emotions:
+        del content['emotions']
     text = json.dumps(content, indent=1, ensure_ascii=False)
     write_file(Path(root) / INFO_FILE, f'{text}\n')
 

@@ -2,7 +2,8 @@
 
 ``{"database": {video: {"subset", "annotations": [{"segment": [start_sec, end_sec],
 "label"}]}}}``, labels as name or index; a data root has ``path``, ``domain``,
-``subject``, ``fps``, ``frames`` and ``duration`` of each video as well. Annotations may
+``subject``, ``fps``, ``frames`` and ``duration`` of each video as well, perhaps its
+``emotion``. Annotations may
 have ``subject``, ``score``, ``text``, ``tier`` and ``point``, as tools give them.
 
 Detections are ``{"results": {video: [{"segment", "label", "score"}]}}``. Their files
@@ -31,6 +32,7 @@ from mmma.taxonomy import (
     LABEL_SPACES,
     SUBSETS,
     WRITE_DOMAINS,
+    WRITE_EMOTIONS,
     IndexOutsideError,
     LabelSpace,
     check_choice,
@@ -85,6 +87,7 @@ class Video:
         instances: What happens in it, in the order of the file.
         withheld: True where the file has no ``annotations``: the truth is unknown,
             which differs from a video in which nothing happens.
+        emotion: Of the scene, if given.
         line: Line of the file, for messages; 0 if it was not read from one.
     """
 
@@ -98,6 +101,7 @@ class Video:
     duration: float
     instances: tuple[Instance, ...] = ()
     withheld: bool = False
+    emotion: str = ''
     line: int = field(default=0, compare=False)
 
 
@@ -118,6 +122,7 @@ def scan_det(
     space: LabelSpace,
     content: bytes | None = None,
     domains: Sequence[str] = DOMAINS,
+    emotions: Sequence[str] = (),
     of_root: bool = True,
     cut: bool = True,
 ) -> tuple[list[Video], OddEntries, OddEntries]:
@@ -127,6 +132,7 @@ def scan_det(
     videos that cannot be read. ``content`` is that of the file, where it was read.
 
     Args:
+        emotions: Those that there may be; without any, all.
         of_root: It is of a data root: nothing may be unknown. Else rate, length (NaN)
             and number of frames (0) may be unknown, and subsets and domains have any
             name.
@@ -146,7 +152,9 @@ def scan_det(
     for name in repeated:
         odd[0].add(lines.get(name, 0), name, 'is there twice: the last one counts')
     found = (
-        parse_video(name, entry, space, odd, lines[name], domains, of_root, cut)
+        parse_video(
+            name, entry, space, odd, lines[name], domains, emotions, of_root, cut
+        )
         for name, entry in database.items()
     )
     videos = [video for video in found if video is not None]
@@ -170,6 +178,7 @@ def parse_video(
     odd: tuple[OddEntries, OddEntries],
     line: int = 0,
     domains: Sequence[str] = DOMAINS,
+    emotions: Sequence[str] = (),
     of_root: bool = True,
     cut: bool = True,
 ) -> Video | None:
@@ -186,9 +195,12 @@ def parse_video(
     elif annotations is not None and not isinstance(annotations, list):
         errors = [f'annotations must be a list, not {annotations!r}']
     else:
-        errors = list(_root_faults(name, entry, domains) if of_root else _faults(entry))
-        errors = errors or list(_contradictions(entry))
-        texts = {key: entry.get(key) for key in ('subset', 'path', 'domain', 'subject')}
+        own = (
+            _root_faults(name, entry, domains, emotions) if of_root else _faults(entry)
+        )
+        errors = list(own) or list(_contradictions(entry))
+        keys = 'subset', 'path', 'domain', 'subject', 'emotion'
+        texts = {key: entry.get(key) for key in keys}
         errors += control_faults({'its name': name, **texts})
     if errors:
         videos.add(line, name, '; '.join(errors))
@@ -211,13 +223,16 @@ def parse_video(
     path, domain = (str(entry.get(key) or '') for key in ('path', 'domain'))
     place = path, entry['subset'], domain, str(subject if of_root else subject or '')
     size = fps, int(frames) if is_number(frames) else 0, duration
-    return Video(name, *place, *size, tuple(instances), annotations is None, line)
+    rest = annotations is None, str(entry.get('emotion') or ''), line
+    return Video(name, *place, *size, tuple(instances), *rest)
 
 
 def _root_faults(
-    name: str, entry: dict[str, Any], domains: Sequence[str]
+    name: str, entry: dict[str, Any], domains: Sequence[str], emotions: Sequence[str]
 ) -> Iterator[str]:
-    kinds = ('subset', SUBSETS, ''), ('domain', domains, WRITE_DOMAINS)
+    kinds = [('subset', SUBSETS, ''), ('domain', domains, WRITE_DOMAINS)]
+    if emotions and entry.get('emotion'):
+        kinds.append(('emotion', emotions, WRITE_EMOTIONS))
     for kind, allowed, other in kinds:
         try:
             check_choice(kind, str(entry.get(kind, '')), allowed, other=other)
@@ -356,6 +371,7 @@ def write_entries(
 def _entry(video: Video, space: LabelSpace) -> dict[str, Any]:
     columns = 'path', 'subset', 'domain', 'subject', 'fps', 'frames', 'duration'
     entry = {column: getattr(video, column) for column in columns}
+    entry |= {'emotion': video.emotion} if video.emotion else {}
     if not video.withheld:
         entry['annotations'] = []
         for one in video.instances:

@@ -383,6 +383,26 @@ def test_detection_alone_and_its_placeholder(run):
     assert 'no recognition tables: looked for {domain}/' in notices
 
 
+def test_emotions_of_detection_tables(run, changed):
+    columns = {**SHIPPED['det']['columns'], 'emotion': 'mood'}
+    head = CSV.replace('fps\n', 'fps,mood\n')
+    rows = [f'{i},v,{i},9,{NODDING},9,30,{own}\n' for i, own in enumerate(('', 'sad'))]
+    files = {'label_name.txt': NAMES, 'lab/val.csv': head + ''.join(rows)}
+    root, _ = run('mma82', files, mapping=changed('det', columns=columns))
+    (video,) = root.read_det()
+    assert (video.emotion, len(video.instances)) == ('sad', 2)
+    files['lab/val.csv'] += rows[1].replace('sad', 'fear') * 2
+    text = r"val\.csv:4: v: emotion 'fear', but a row above says 'sad': a video has one"
+    with pytest.raises(ValueError, match=text):
+        run(
+            'mma82',
+            files,
+            mapping=changed('det', columns=columns),
+            strict=True,
+            force=True,
+        )
+
+
 @pytest.mark.parametrize(
     ('row', 'message'),
     [
