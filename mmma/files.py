@@ -56,26 +56,21 @@ def draft(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_drafts(path.parent, os.getpid())
-    part = path
-    if not path.exists() or path.is_file() or path.is_dir():
-        mark = f'{os.getpid()}-{_MACHINE}{os.urandom(4).hex()}'
-        part = path.with_name(f'.{path.name[:40]}.{mark}.part')
-    if part != path:
-        HELD.add(part)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with placed(path):
+            yield path
+        return
+    mark = f'{os.getpid()}-{_MACHINE}{os.urandom(4).hex()}'
+    part = path.with_name(f'.{path.name[:40]}.{mark}.part')
+    HELD.add(part)
     try:
-        yield part
-        if part != path:
+        with placed(path, part):
+            yield part
             flush(part)
             os.replace(part, path)
-    except OSError as error:
-        named = error.filename, error.filename2
-        if error.errno is None or (any(named) and str(part) not in named):
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
-        if part != path:
-            part.unlink(missing_ok=True)
-            HELD.discard(part)
+        part.unlink(missing_ok=True)
+        HELD.discard(part)
 
 
 # Whose process ids they are: a disk may be shared.
@@ -207,14 +202,15 @@ def made_whole(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def placed(folder: Path) -> Iterator[None]:
-    """Let errors of the file system that name no file name the folder."""
+def placed(place: Path, part: Path | str = '') -> Iterator[None]:
+    """Let errors of the file system that name no file, or its part, name the place."""
     try:
         yield
     except OSError as error:
-        if error.errno is None or error.filename is not None:
+        named = {error.filename, error.filename2} - {None}
+        if error.errno is None or (named and str(part) not in named):
             raise
-        raise OSError(error.errno, error.strerror, str(folder)) from error
+        raise OSError(error.errno, error.strerror, str(place)) from None
 
 
 @contextmanager

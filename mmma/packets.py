@@ -133,12 +133,15 @@ def _index(path: str | os.PathLike[str], *_: object) -> VideoIndex:
         common = closed and not hidden.any() and not free.any()
         in_order = bool((np.diff(pts) > 0).all())
         joined = bool((np.diff(dts) * float(stream.time_base) < -_JUMP_SEC).any())
-        stamped = _is_stamped(container, stream, in_order, guessed[hidden == 0])
-        stamped &= not joined
+        context = stream.codec_context
+        stamped = any(name in container.format.name for name in _STAMPED)
+        reordered = context.has_b_frames or context.name in _REORDERED
+        stamped |= in_order and not reordered
+        stamped &= not joined and not guessed[hidden == 0].any()
         if stamped:
             # Of frames that change places, stamps in stored order are a bad muxer's;
             # behind a cut there may be gaps.
-            doubtful = stream.codec_context.has_b_frames and (in_order or pts[0] < 0)
+            doubtful = context.has_b_frames and (in_order or pts[0] < 0)
             count, bear = 24 if doubtful else 1, []
             try:
                 head = _head(container, stream, int(keys[0, 1]), first, count)
@@ -163,15 +166,8 @@ def _index(path: str | os.PathLike[str], *_: object) -> VideoIndex:
     if (days := float((stamps[-1] - stamps[0]) * unit + last_sec) / 86400) > _MOST_DAYS:
         text = f'its {len(stamps)} frames last {days:.3g} days: the times are damaged'
         raise BrokenVideoError(path, text)
-    return VideoIndex(
-        pts=stamps,
-        key_pts=keys[:, 0],
-        key_dts=keys[:, 1],
-        time_base=unit,
-        last_sec=last_sec if last_sec > 0 else 1 / float(rate),
-        stamped=stamped,
-        common=common,
-    )
+    last_sec = last_sec if last_sec > 0 else 1 / float(rate)
+    return VideoIndex(stamps, *keys.T, unit, last_sec, stamped, common)
 
 
 def _head(container: Any, stream: Any, dts: int, first: int, count: int) -> list[Any]:
@@ -182,18 +178,6 @@ def _head(container: Any, stream: Any, dts: int, first: int, count: int) -> list
         return head
     with open_container(container.name) as again:  # a cut, or searched badly
         return list(islice(decode_all(again, video_stream(again), first), count))
-
-
-def _is_stamped(
-    container: Any, stream: Any, in_order: bool, guessed: np.ndarray
-) -> bool:
-    """True if packets tell when their frames are shown."""
-    context = stream.codec_context
-    if guessed.any():
-        return False
-    if any(name in container.format.name for name in _STAMPED):
-        return True
-    return in_order and not context.has_b_frames and context.name not in _REORDERED
 
 
 def decode_all(container: Any, stream: Any, trusted: float = np.inf) -> Iterator[Any]:
@@ -299,11 +283,8 @@ def video_stream(container: Any) -> Any:
     Raises:
         BrokenVideoError: There is no such stream, or nothing decodes it.
     """
-    moving = [
-        stream
-        for stream in container.streams.video
-        if not int(stream.disposition) & _ATTACHED_PICTURE
-    ]
+    every = container.streams.video
+    moving = [s for s in every if not int(s.disposition) & _ATTACHED_PICTURE]
     if not moving:
         what = 'audio only' if container.streams.audio else 'no video stream'
         raise BrokenVideoError(container.name, what)

@@ -20,7 +20,7 @@ option here and is recorded in every result.
 
 import zlib
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mmma.taxonomy import DOMAINS, SUBSETS, check_choice, load_label_space
@@ -89,14 +89,11 @@ class Protocol:
 
         Domains and source are there where they are not MMA-82's.
         """
-        values = asdict(self)
+        values = {k: [*v] if isinstance(v, tuple) else v for k, v in vars(self).items()}
         kept = ('name', *_OPTIONS[self.name], 'seed')
         if (self.domains, self.source) != (DOMAINS, DOMAINS[0]):
             kept += ('domains', 'source')
-        return {
-            k: list(values[k]) if isinstance(values[k], tuple) else values[k]
-            for k in kept
-        }
+        return {key: values[key] for key in kept}
 
     def tag(self) -> str:
         """Short name for folders: ``indomain-street``, ``zeroshot-from-rest-street``.

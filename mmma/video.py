@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mmma.foreign import first_line
 from mmma.packets import (
     BrokenVideoError,
     VideoIndex,
@@ -159,10 +160,8 @@ class PyAVReader(VideoReader):
         except BrokenVideoError as error:
             reason = f': {error.reason}'
         if done < len(wanted):
-            reason = (
-                f'frame {wanted[done]} of {self.num_frames} does not decode{reason}'
-            )
-            raise BrokenVideoError(self.path, reason)
+            told = f'frame {wanted[done]} of {self.num_frames} does not decode'
+            raise BrokenVideoError(self.path, told + reason)
 
     def _find_by_stamp(self, wanted: np.ndarray) -> Iterator[tuple[int, Any]]:
         index = self._index
@@ -242,16 +241,13 @@ class DecordReader(VideoReader):
         try:
             self._reader = decord.VideoReader(self.path, num_threads=1)
         except self._error as error:
-            raise self._broken(error) from None
+            # Without the lines of its own code.
+            reason = re.sub(r'\[[\d:]+\] \S+:\d+: ', '', first_line(error))
+            raise BrokenVideoError(self.path, f'decord: {reason}') from None
 
     def close(self) -> None:
         """Free the decoder and its queue of frames."""
         self._reader = None
-
-    def _broken(self, error: Exception) -> BrokenVideoError:
-        first = str(error).strip().split('\n')[0]
-        reason = re.sub(r'\[[\d:]+\] \S+:\d+: ', '', first)  # lines of its own code
-        return BrokenVideoError(self.path, f'decord: {reason}')
 
     def _decode(self, wanted: np.ndarray) -> np.ndarray:
         try:

@@ -32,13 +32,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mmma.evaluation.recognition import LEVELS
-from mmma.structures.segments import (
-    BoolArray,
-    FloatArray,
-    IntArray,
-    Segments,
-    tiou_pairs,
-)
+from mmma.structures.segments import FloatArray, IntArray, Segments, tiou_pairs
 from mmma.taxonomy import check_choice
 
 Pairs = tuple[NDArray[np.int32], NDArray[np.int32], FloatArray]
@@ -193,19 +187,9 @@ def match_detections(
     pairs = _overlapping_pairs(merged, found, order, starts, thresholds[0])
     walks = [_greedy(pairs, t, merged, len(order)) for t in thresholds]
     hits, taken = zip(*walks, strict=True)
-    return Matches(
-        thresholds=thresholds,
-        truth=merged,
-        found=found,
-        ranking=ranking,
-        classes=classes.astype(np.int64),
-        truths=truths.astype(np.int64),
-        order=order,
-        starts=starts,
-        hits=hits,
-        taken=taken,
-        merged=len(truth) - len(merged),
-    )
+    classes, truths = classes.astype(np.int64), truths.astype(np.int64)
+    given = thresholds, merged, found, ranking, classes, truths, order, starts
+    return Matches(*given, hits, taken, len(truth) - len(merged))
 
 
 def _by_class(
@@ -437,7 +421,7 @@ def segment_average_precisions(
     return np.array(classes, dtype=np.int64), np.array(values)
 
 
-def average_precision(true: BoolArray, scores: FloatArray) -> float:
+def average_precision(true: NDArray[np.bool_], scores: FloatArray) -> float:
     """AP of n scored items with at least one true one; equal scores count together.
 
     Source: scikit-learn, average_precision_score.

@@ -35,16 +35,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mmma.evaluation.detection import Matches, envelope, same_video
-from mmma.structures.segments import (
-    BoolArray,
-    FloatArray,
-    IntArray,
-    Segments,
-    tiou_pairs,
-)
+from mmma.structures.segments import FloatArray, IntArray, Segments, tiou_pairs
 
 KINDS = (
     *('true positive', 'double', 'wrong label'),
@@ -74,11 +68,8 @@ def profile_levels(
     for level, own in found.items():
         values = characteristics(own.truth, durations)
         bins = {k: sensitivity(own, values[k], EDGES[k]) for k in EDGES if k in values}
-        profiles[level] = {
-            'rule': 'nearest truth' if legacy else 'own class first',
-            **error_profile(own, legacy),
-            'sensitivity': bins,
-        }
+        rule = {'rule': 'nearest truth' if legacy else 'own class first'}
+        profiles[level] = rule | error_profile(own, legacy) | {'sensitivity': bins}
     return profiles
 
 
@@ -199,20 +190,16 @@ def sensitivity(
         found = np.bincount(bin_of[taken], minlength=bins)
         missed.append((truths - found) / np.maximum(truths, 1))
         map_n.append([_bin_ap(matches, hits, taken, bin_of == b) for b in range(bins)])
-    means = np.mean(missed, axis=0), np.mean(map_n, axis=0)
-    return [
-        {
-            'bin': f'{low:g}..{high:g}' if np.isfinite(high) else f'{low:g} and more',
-            'truths': int(truths[i]),
-            'missed': float(means[0][i]) * 100.0,
-            'mAP_N': float(means[1][i]) * 100.0,
-        }
-        for i, (low, high) in enumerate(itertools.pairwise(edges))
-    ]
+    means = (np.mean(own, axis=0) * 100.0 for own in (missed, map_n))
+    names = [f'{low:g}..{high:g}' for low, high in itertools.pairwise(edges)]
+    names = [name.replace('..inf', ' and more') for name in names]
+    rows = zip(names, truths.tolist(), *(own.tolist() for own in means), strict=True)
+    keys = 'bin', 'truths', 'missed', 'mAP_N'
+    return [dict(zip(keys, row, strict=True)) for row in rows]
 
 
 def _bin_ap(
-    matches: Matches, hits: IntArray, taken: IntArray, inside: BoolArray
+    matches: Matches, hits: IntArray, taken: IntArray, inside: NDArray[np.bool_]
 ) -> float:
     """Mean over classes of the normalised AP of the truths ``inside`` a bin."""
     column_of = np.searchsorted(matches.classes, matches.truth.labels)
