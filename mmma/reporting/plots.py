@@ -1,5 +1,6 @@
 """Pictures of results."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from mmma.foreign import shown
 from mmma.taxonomy import LabelSpace
 
 _SHOWN = 12
+_LINE, _BARS = 0.2, 5.5  # inches: of a label, of all bars
+_Association = Mapping[str, Mapping[str, Any]]
 _COLORS = ('#4daf4a', '#984ea3', '#e41a1c', '#377eb8', '#ff7f00', '#999999')
 
 
@@ -52,9 +55,8 @@ def draw_confusions(
         axes.text(places[-1] + 1, places[0] + 0.5, space.bodies[body], fontsize=8)
     axes.set_xlabel('predicted')
     axes.set_ylabel('true')
-    axes.set_title(shown(title).replace('$', r'\$'))
-    with draft(path) as part:
-        figure.savefig(part, dpi=110, format=path.suffix[1:] or None)
+    axes.set_title(_plain(title))
+    _save(figure, path)
     wrong = counts - np.diag(np.diag(counts))
     inside = wrong[body_of[:, None] == body_of[None]].sum() / max(wrong.sum(), 1)
     lines = [f'{inside:.0%} of the mistakes stay in the true body group']
@@ -76,7 +78,7 @@ def draw_profile(profile: Mapping[str, Any], path: Path, title: str) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 4 * len(profile)), layout='constrained')
-    figure.suptitle(shown(title).replace('$', r'\$'))
+    figure.suptitle(_plain(title))
     axes = figure.subplots(len(profile), 3, squeeze=False)
     for row, (level, found) in zip(axes, profile.items(), strict=True):
         _draw_slices(row[0], found, level)
@@ -89,8 +91,7 @@ def draw_profile(profile: Mapping[str, Any], path: Path, title: str) -> None:
         row[2].set_xlabel('length of the instance (s)')
         row[2].set_ylabel('missed (%)')
         row[2].set_ylim(0, 100)
-    with draft(path) as part:
-        figure.savefig(part, dpi=110, format=path.suffix[1:] or None)
+    _save(figure, path)
 
 
 def draw_reliability(
@@ -107,7 +108,7 @@ def draw_reliability(
 
     levels = list(zip(outcomes(None, *scored), outcomes(told, *scored), strict=True))
     figure = Figure(figsize=(6 * len(levels), 7), layout='constrained')
-    figure.suptitle(shown(title).replace('$', r'\$'))
+    figure.suptitle(_plain(title))
     axes = figure.subplots(2, len(levels), squeeze=False, height_ratios=[3, 1])
     lines = []
     for (above, below), found in zip(axes.T, levels, strict=True):
@@ -124,9 +125,117 @@ def draw_reliability(
         above.legend(loc='upper left')
         below.set(yscale='log', xlabel=f'{level} score', ylabel='count')
         lines.append(f'{level}: expected calibration error {", ".join(errors)}')
-    with draft(path) as part:
-        figure.savefig(part, dpi=110, format=path.suffix[1:] or None)
+    _save(figure, path)
     return lines
+
+
+def draw_sankey(association: _Association, path: Path, title: str) -> None:
+    """Draw emotions, the top actions of each, and ribbons as wide as importances.
+
+    ``association`` is that of results of task ``emotion``. A ribbon is pale where q is
+    not below 0.05, a hair where the importance is not above 0; actions stand so that
+    few ribbons cross. ``title`` says if the data are simulated.
+    """
+    from matplotlib import colormaps
+
+    names, values, backed, top = _cells(association, 'importance')
+    wide = np.where(top, np.fmax(values, 0), 0)  # (E, A)
+    wide *= _BARS / (wide.sum() or 1)
+    left = np.argsort(-wide.sum(axis=1), kind='stable')
+    pulls = (wide + 1e-9 * top)[left]
+    right = np.argsort(np.arange(len(left)) @ pulls / pulls.sum(axis=0), kind='stable')
+    wide, backed, top = (cells[np.ix_(left, right)] for cells in (wide, backed, top))
+    sizes = wide.sum(axis=1), wide.sum(axis=0)
+    height = max((np.maximum(size, _LINE) + 0.05).sum() for size in sizes)
+    labels = [[*association][i] for i in left], [names[i] for i in right]
+    letters = sum(max(map(len, texts)) for texts in labels)
+    figure, axes = _titled(title, 5 + 0.08 * letters, height + 1)
+    axes.set(xlabel='wide: important; pale: q not below 0.05', xticks=[])
+    fills, tops = (colormaps['tab10'](left % 10), '#555555'), []
+    for i, size in enumerate(sizes):
+        # Each bar stands in the middle of a place that is high enough for its label.
+        slots = np.maximum(size, _LINE)
+        gap = (height - slots.sum()) / max(len(slots) - 1, 1)
+        tops.append(np.cumsum(slots + gap) - gap - (slots + size) / 2)
+        side = axes.twinx() if i else axes
+        side.bar([i] * len(size), size, 0.05, tops[i], color=fills[i], ec=fills[i])
+        side.set(xlim=(-0.025, 1.025), ylim=(height, 0), frame_on=False)
+        side.set_yticks(tops[i] + size / 2, map(_plain, labels[i]))
+        side.tick_params(length=0)
+    starts = np.cumsum(wide, axis=1) - wide + tops[0][:, None]
+    falls = np.cumsum(wide, axis=0) - wide + tops[1] - starts
+    along = np.linspace(0, 1)
+    for cell in zip(*np.nonzero(top), strict=True):
+        upper = starts[cell] + falls[cell] * along**2 * (3 - 2 * along)
+        style = {'color': fills[0][cell[0]], 'alpha': 0.6 if backed[cell] else 0.25}
+        axes.fill_between(
+            0.025 + 0.95 * along, upper, upper + wide[cell], lw=0.4, **style
+        )
+    _save(figure, path)
+
+
+def draw_associations(association: _Association, path: Path, title: str) -> None:
+    """Draw effects, or importances, of all top actions by emotion, as a heat map.
+
+    The top actions of an emotion are framed, a star is at what has a q below 0.05.
+    Otherwise as :func:`draw_sankey`.
+    """
+    from matplotlib.patches import Rectangle
+
+    first = next(iter(association.values()))['actions'][0]
+    key = 'effect' if 'effect' in first else 'importance'
+    names, values, backed, top = _cells(association, key)
+    figure, axes = _titled(title, 5 + 0.6 * len(values), 2 + 0.22 * len(names))
+    axes.set(xlabel='framed: top actions of the emotion; *: q < 0.05')
+    most = np.nanmax(np.abs(values)) or 1
+    image = axes.imshow(values.T, 'RdBu_r', vmin=-most, vmax=most, aspect='auto')
+    axes.set_xticks(range(len(values)), map(_plain, association), rotation=30)
+    axes.set_yticks(range(len(names)), map(_plain, names))
+    for i, k in zip(*np.nonzero(top), strict=True):
+        axes.add_patch(Rectangle((i - 0.5, k - 0.5), 1, 1, fill=False))
+    for i, k in zip(*np.nonzero(backed), strict=True):
+        color = 'white' if abs(values[i, k]) > most / 2 else 'black'
+        axes.text(i, k, '*', ha='center', va='center_baseline', color=color)
+    figure.colorbar(image, label=key)
+    _save(figure, path)
+
+
+def _cells(
+    association: _Association, key: str
+) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+    """Top actions of any emotion, and (E, A): values, q < 0.05, a top of this one."""
+    names = list(dict.fromkeys(a for told in association.values() for a in told['top']))
+    rows = [{a['action']: a for a in told['actions']} for told in association.values()]
+    values, q = (
+        np.array([[row.get(n, {}).get(k) for n in names] for row in rows], float)
+        for k in (key, 'q')
+    )
+    top = np.array([[n in told['top'] for n in names] for told in association.values()])
+    return names, values, q < 0.05, top
+
+
+def _titled(title: str, width: float, height: float) -> tuple[Any, Any]:
+    """A figure of that size in inches, under a title of any length, and its axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout='constrained')
+    figure.suptitle(textwrap.fill(_plain(title), int(width / 0.1)), fontsize=11)
+    return figure, figure.add_subplot(facecolor='#dddddd')
+
+
+def _plain(text: str) -> str:
+    """Text that Matplotlib shows letter by letter."""
+    return shown(text).replace('$', r'\$')
+
+
+def _save(figure: Any, path: Path) -> None:
+    """Write a picture; the same picture, the same bytes."""
+    from matplotlib import rc_context
+
+    form = path.suffix[1:].lower() or 'png'
+    told = {'Date': None} if form == 'svg' else None
+    with rc_context({'svg.hashsalt': 'mmma'}), draft(path) as part:
+        figure.savefig(part, dpi=110, format=form, metadata=told)
 
 
 def _draw_slices(axes: Any, found: Mapping[str, Any], level: str) -> None:

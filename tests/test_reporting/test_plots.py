@@ -1,6 +1,9 @@
 """Pictures, and the numbers in them."""
 
+import re
+
 import numpy as np
+import pytest
 from detection_problems import random_problem
 
 from mmma.data.clips import Clip
@@ -8,9 +11,11 @@ from mmma.evaluation.detection import match_detections
 from mmma.evaluation.errors import profile_levels
 from mmma.evaluation.scores import ScoreTable
 from mmma.reporting.plots import (
+    draw_associations,
     draw_confusions,
     draw_profile,
     draw_reliability,
+    draw_sankey,
 )
 from mmma.taxonomy import LabelSpace, load_label_space
 
@@ -61,3 +66,54 @@ def test_reliability_is_drawn_and_told(tmp_path):
         f'{raw}, calibrated {after:.2f} %'
     ]
     assert '<svg' in path.read_text()
+
+
+def _association(*importances):
+    """Two emotions with two actions of three, one of them both have."""
+    actions = ('a$b', 'bowing head', 'nodding')
+    rows = [
+        [
+            {'action': name, 'importance': value, 'effect': 1 - value, 'q': q}
+            for name, value, q in zip(actions, own, (0.01, 0.2, None), strict=True)
+        ]
+        for own in (importances, importances[::-1])
+    ]
+    tops = ['bowing head', 'a$b'], ['nodding', 'bowing head']
+    return {
+        emotion: {'top': top, 'actions': own}
+        for emotion, top, own in zip(('happy', 'sad'), tops, rows, strict=True)
+    }
+
+
+def _ribbons(text, color):
+    """Their opacities: of the shapes filled in a color."""
+    return [
+        float(o) for o in re.findall(rf'fill: {color}; fill-opacity: (0\.\d+)', text)
+    ]
+
+
+@pytest.mark.parametrize('draw', [draw_sankey, draw_associations])
+def test_associations_are_drawn_the_same_every_time(tmp_path, draw):
+    for path in [tmp_path / name for name in ('1.svg', '2.svg', '1.png', '2.png')]:
+        draw(_association(0.2, 0.1, -0.05), path, f'a $ title {"of many words " * 20}')
+    assert (tmp_path / '1.svg').read_bytes() == (tmp_path / '2.svg').read_bytes()
+    assert (tmp_path / '1.png').read_bytes() == (tmp_path / '2.png').read_bytes()
+    assert (tmp_path / '1.png').read_bytes()[:4] == b'\x89PNG'
+    text = (tmp_path / '1.svg').read_text()
+    for label in ('happy', 'sad', 'bowing head', 'nodding', 'a$b'):
+        assert f'<!-- {label} -->' in text, label
+    with pytest.raises(ValueError, match="Format 'doc' is not supported"):
+        draw(_association(0.2, 0.1, 0.0), tmp_path / 'picture.doc', 'title')
+
+
+def test_ribbons_are_pale_where_no_test_supports_them(tmp_path):
+    path = tmp_path / 's.svg'
+    draw_sankey(_association(0.2, 0.1, 0.3), path, 'title')
+    happy, sad = (_ribbons(path.read_text(), c) for c in ('#1f77b4', '#ff7f0e'))
+    assert sorted(happy) == [0.25, 0.6]  # bowing head, with q 0.2; a$b
+    assert sad == [0.25, 0.25]  # q is 0.2, and unknown
+
+
+def test_nothing_important_is_drawn_as_hairs(tmp_path):
+    for draw in (draw_sankey, draw_associations):
+        draw(_association(0.0, 0.0, 0.0), tmp_path / 'x.png', 'title')
