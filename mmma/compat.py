@@ -21,16 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from mmma.files import atomic_write, write_file
+from mmma.taxonomy import own_table
 
 _DRN = 'mmaction.models.localizers.drn'
-
-_NOISE = (
-    ('`torch.jit.(script|interface)` is deprecated', DeprecationWarning),
-    ('Fail to import ``MultiScaleDeformableAttention``', UserWarning),
-    ('torch.meshgrid: in an upcoming release', UserWarning),
-    ("'maxsplit' is passed as positional argument", DeprecationWarning),
-    ("'pkgutil.find_loader' is deprecated", DeprecationWarning),
-)
+_TABLE = own_table('compat')
+REQUIRED: dict[str, str] = _TABLE['required']
+"""Distributions that every run needs, with their modules."""
 
 
 @dataclass
@@ -38,7 +34,6 @@ class Repair:
     """One repair of an upstream package.
 
     Attributes:
-        name: Short name, shown by ``doctor``.
         reason: What fails without it, and where that was reported.
         needed: Probe; true while the repair is missing.
         apply: Makes the change; afterwards ``needed()`` is false.
@@ -54,8 +49,8 @@ class Repair:
 
 def install() -> None:
     """Apply every repair that is needed; calling it again changes nothing."""
-    for message, category in _NOISE:
-        warnings.filterwarnings('ignore', message=message, category=category)
+    for message in _TABLE['noise']:
+        warnings.filterwarnings('ignore', message=message)
     for repair in REPAIRS:
         if repair.needed():
             repair.apply()
@@ -238,89 +233,43 @@ def _init_dist_cpu(backend: str, init_backend: str = 'torch', **kwargs: Any) -> 
     distributed.init_process_group(backend=backend, **kwargs)
 
 
-def _numpy_repair(name: str, current: str, reason: str) -> Repair:
-    def needed() -> bool:
-        return not hasattr(importlib.import_module('numpy'), name)
-
-    def apply() -> None:
-        _put('numpy', name, getattr(importlib.import_module('numpy'), current))
-
-    return Repair(f'numpy.{name}', reason, needed, apply)
+def _lacks_name(name: str) -> bool:
+    return not hasattr(importlib.import_module('numpy'), name)
 
 
-REPAIRS: tuple[Repair, ...] = (
-    Repair(
-        'mmaction.drn',
-        'the mmaction2 1.2.0 wheel lacks models/localizers/drn, so mmaction.models '
-        'does not import (open-mmlab/mmaction2#2714)',
-        _lacks_drn,
-        _stub_drn,
-    ),
-    Repair(
-        'importlib_metadata',
-        'mmaction/utils/dependency.py imports importlib_metadata, which mmaction2 '
-        'does not declare',
+def _rename(name: str, current: str) -> None:
+    _put('numpy', name, getattr(importlib.import_module('numpy'), current))
+
+
+_STEPS: dict[str, tuple[Callable[[], bool], Callable[[], Any]]] = {
+    'mmaction.drn': (_lacks_drn, _stub_drn),
+    'importlib_metadata': (
         partial(_lacks, 'importlib_metadata'),
         partial(sys.modules.setdefault, 'importlib_metadata', importlib.metadata),
     ),
-    Repair(
-        'multimodal',
-        'with transformers installed mmaction.models imports VindLU, which also needs '
-        'timm and modules that transformers 5 lacks',
+    'multimodal': (
         _offers_multimodal,
         partial(_put, 'mmaction.utils.dependency', 'WITH_MULTIMODAL', False),
     ),
-    Repair(
-        'pkg_resources',
-        'mmengine/utils/package_utils.py needs pkg_resources, gone in setuptools 82 '
-        '(open-mmlab/mmcv#3325)',
-        _uses_pkg_resources,
-        _replace_package_lookup,
-    ),
-    Repair(
-        'weights_only',
-        'mmengine loads checkpoints without saying weights_only: torch before 2.6 and '
-        'every download would run code from the file (open-mmlab/mmengine#1655)',
-        _loads_code,
-        _load_weights_only,
-    ),
-    Repair(
-        'open',
-        'mmengine writes last_checkpoint and configs in place: a kill leaves halves',
-        _writes_in_place,
-        _write_whole,
-    ),
-    _numpy_repair(
-        'Inf', 'inf', 'PoseCompact and MMCompact use np.Inf, gone in numpy 2.0'
-    ),
-    _numpy_repair(
-        'trapz',
-        'trapezoid',
-        'average_recall_at_avg_proposals uses np.trapz, gone in numpy 2.4',
-    ),
-    _numpy_repair('in1d', 'isin', 'RetrievalRecall uses np.in1d, gone in numpy 2.4'),
-    Repair(
-        'dist.cpu',
-        'mmengine selects a CUDA device even for gloo on a machine without one',
+    'pkg_resources': (_uses_pkg_resources, _replace_package_lookup),
+    'weights_only': (_loads_code, _load_weights_only),
+    'open': (_writes_in_place, _write_whole),
+    **{
+        f'numpy.{old}': (partial(_lacks_name, old), partial(_rename, old, new))
+        for old, new in (('Inf', 'inf'), ('trapz', 'trapezoid'), ('in1d', 'isin'))
+    },
+    'dist.cpu': (
         _needs_cuda_for_gloo,
         partial(_put, 'mmengine.dist.utils', '_init_dist_pytorch', _init_dist_cpu),
     ),
-)
-
-REQUIRED = {'torch': 'torch', 'mmengine': 'mmengine', 'mmcv-lite': 'mmcv'}
-REQUIRED |= {'mmaction2': 'mmaction', 'numpy': 'numpy', 'scipy': 'scipy'}
-REQUIRED |= {'opencv-python': 'cv2', 'av': 'av'}
-"""Distributions that every run needs, with their modules."""
-OPTIONAL = ('mmma', 'decord', 'safetensors', 'scikit-learn')
-_OPENCV = ('opencv-python', 'opencv-contrib-python')
-_OPENCV += ('opencv-python-headless', 'opencv-contrib-python-headless')
-_SAME_FOLDER = (('mmengine', 'onedl-mmengine'), ('decord', 'decord2'))
+}
+REPAIRS = [Repair(n, _TABLE['repairs'][n], *steps) for n, steps in _STEPS.items()]
 
 
 def versions() -> dict[str, str]:
     """Versions of the distributions that are needed or used; ``absent`` ones too."""
     found = {}
-    for name in (*REQUIRED, *OPTIONAL):
+    for name in (*REQUIRED, *_TABLE['optional']):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -332,7 +281,7 @@ def shared_folders() -> Iterator[str]:
     """Warn of distributions that write into one and the same folder."""
     everything = importlib.metadata.distributions()
     installed = {d.metadata['Name']: d.version for d in everything}
-    opencv = {name: installed[name] for name in _OPENCV if name in installed}
+    opencv = {name: installed[name] for name in _TABLE['opencv'] if name in installed}
     headless = [name.endswith('headless') for name in opencv]
     if len(set(opencv.values())) > 1 or (any(headless) and not all(headless)):
         listed = ', '.join(f'{k} {v}' for k, v in opencv.items())
@@ -340,7 +289,7 @@ def shared_folders() -> Iterator[str]:
             f'{listed} share the folder cv2, and the last one installed wins: install '
             'the same version of each'
         )
-    for pair in _SAME_FOLDER:
+    for pair in _TABLE['same_folder']:
         if all(name in installed for name in pair):
             yield f'{pair[0]} and {pair[1]} share a folder: keep one'
 

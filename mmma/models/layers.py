@@ -63,9 +63,7 @@ class MaskedGroupNorm(nn.GroupNorm):
 
 
 class MaskedConv(nn.Module):
-    """A convolution over positions, with layer norm and ReLU if asked.
-
-    It has no bias; ``kernel_size`` is odd.
+    """A convolution over three positions, with layer norm and ReLU if asked.
 
     Source: OpenTAD ``ConvModule``, whose names of weights these are.
     """
@@ -74,14 +72,13 @@ class MaskedConv(nn.Module):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int = 3,
         stride: int = 1,
         groups: int = 1,
         norm: bool = True,
     ) -> None:
         super().__init__()
         self.stride = stride
-        sizes = in_channels, out_channels, kernel_size, stride, kernel_size // 2
+        sizes = in_channels, out_channels, 3, stride, 1
         self.conv = nn.Conv1d(*sizes, groups=groups, bias=False)
         self.norm = ChannelNorm(out_channels, eps=1e-6) if norm else None
 
@@ -154,7 +151,7 @@ class MaskedAttention(nn.Module):
             )
         self.num_heads, self.stride, self.window = num_heads, stride, window
         for name in ('query', 'key', 'value'):
-            conv = MaskedConv(channels, channels, 3, stride, channels, norm=False)
+            conv = MaskedConv(channels, channels, stride, channels, norm=False)
             self.add_module(f'{name}_conv', conv)
             self.add_module(f'{name}_norm', ChannelNorm(channels))
             self.add_module(name, _pointwise(channels, channels))

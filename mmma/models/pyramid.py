@@ -1,6 +1,5 @@
 """Pyramid of levels over a window: projections, necks, and the points of levels."""
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,8 +32,8 @@ class PyramidProjection(BaseModule):
         block: Makes a block of C channels and a stride, 1 or 2.
         in_channels: D, channels of the features; 0 convolutions need D equal to C.
         out_channels: C.
-        arch: Convolutions with layer norm and ReLU, blocks at full rate, blocks that
-            halve the positions; the last number plus 1 is the number of levels.
+        arch: Convolutions, blocks at full rate, blocks that halve the positions; the
+            last number plus 1 is the number of levels.
 
     Source: OpenTAD ``Conv1DTransformerProj``, whose names of weights these are.
     """
@@ -210,9 +209,8 @@ class Points:
     Attributes:
         times: In positions of the window.
         strides: Positions between points of the level.
-        low: Least distance in positions to the further end of a truth that the level
-            is for.
-        high: Largest such distance.
+        low, high: Least and largest distance in positions to the further end of a
+            truth that the level is for.
         levels: int64; the others are float32.
     """
 
@@ -233,15 +231,6 @@ class Points:
         return apart * apart.new_tensor([-1.0, 1.0]) / self.strides[index, None]
 
 
-def default_ranges(num_levels: int) -> list[tuple[float, float]]:
-    """Distances that levels are for: 0 to 4, 4 to 8, 8 to 16, ...; the last is open.
-
-    Source: ActionFormer, configuration of THUMOS14.
-    """
-    edges = [0.0, *(2.0 ** (level + 2) for level in range(num_levels - 1)), _ENDLESS]
-    return list(itertools.pairwise(edges))
-
-
 def pyramid_points(
     lengths: Sequence[int],
     strides: Sequence[int],
@@ -249,21 +238,23 @@ def pyramid_points(
 ) -> Points:
     """Points of levels: point i of level l lies at i * stride, without half a step.
 
+    Levels are for distances of 0 to 4, 4 to 8, 8 to 16, ...; the last is open.
+
     Raises:
         ValueError: Different numbers of levels.
+
+    Source: ActionFormer, configuration of THUMOS14.
     """
-    ranges = default_ranges(len(strides))
     if len(lengths) != len(strides):
         raise ValueError(
-            f'{len(lengths)} levels of features, {len(strides)} strides and '
-            f'{len(ranges)} ranges of the head: let the arch of the projection, '
-            'num_levels of the neck and num_levels of the head agree.'
+            f'{len(lengths)} levels of features, {len(strides)} strides of the head: '
+            'let the arch of the projection, num_levels of the neck and num_levels of '
+            'the head agree.'
         )
-    rows = []
-    for length, stride, (low, high) in zip(lengths, strides, ranges, strict=True):
-        times = torch.arange(length, dtype=torch.float32) * stride
-        row = [times.new_full((length,), v) for v in (stride, low, high)]
-        rows.append(torch.stack([times, *row]))
-    times, steps, low, high = torch.cat(rows, dim=1).to(device)
-    levels = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
-    return Points(times, steps, low, high, levels.to(device))
+    numbers = torch.arange(len(lengths))
+    levels = numbers.repeat_interleave(torch.tensor(lengths)).to(device)
+    steps = torch.tensor(strides, dtype=torch.float32, device=device)[levels]
+    places = torch.cat([torch.arange(length) for length in lengths]).to(device)
+    low = (2 * steps).masked_fill(levels == 0, 0.0)
+    high = (4 * steps).masked_fill(levels == len(lengths) - 1, _ENDLESS)
+    return Points(places * steps, steps, low, high, levels)

@@ -20,7 +20,7 @@ from mmma.registry import MODELS
 from mmma.taxonomy import check_choice, suggest
 
 # Where the encoder lies in what AutoModel builds: V-JEPA 2 has a predictor beside it.
-_CORES = {'vjepa2': 'encoder'}
+_CORES = {'vjepa2': 'encoder.'}
 # Axes along which the tokens of a clip run, slowest first; told for known models alone.
 _TOKEN_ORDERS = dict(vjepa2='thw', videomae='thw', vivit='thw', timesformer='hwt')
 # Published files predate the names that transformers 5 gives to the same weights.
@@ -33,14 +33,13 @@ class HubVideoEncoder(BaseModule):
     """A video encoder of the transformers library: one feature per clip, or a map.
 
     It is built from its config and never needs the network. Weights come as for every
-    backbone, from the recipe's ``pretrained`` or from ``--load-from``, as safetensors
-    or torch file with the names they are published under; what lies beside the encoder
+    backbone, with the names they are published under; what lies beside the encoder
     there, as a predictor or a classifier, is left out. Where transformers has renamed
     weights since (ViViT), write them anew:
     ``torch.save(AutoModel.from_pretrained(folder).state_dict(), 'weights.pth')``.
 
-    Frozen parts get no gradient and stay in evaluation mode. Attention runs through
-    PyTorch's fused kernels where the model has them (TimeSformer does not).
+    Frozen parts stay in evaluation mode. Attention runs through PyTorch's fused
+    kernels where the model has them (TimeSformer does not).
 
     Args:
         config: The fields of its transformers config, ``model_type`` among them, or a
@@ -73,11 +72,6 @@ class HubVideoEncoder(BaseModule):
                 f"output 'map': the order of {kind}'s tokens is unknown (known: "
                 f"{', '.join(_TOKEN_ORDERS)}). Use output='mean'."
             )
-        self._build(kind, with_cp)
-        self._blocks = self._find_blocks()
-        self._freeze(freeze)
-
-    def _build(self, kind: str, with_cp: bool) -> None:
         from transformers import AutoModel
 
         model = AutoModel.from_config(self.config, dtype=torch.float32)
@@ -87,11 +81,12 @@ class HubVideoEncoder(BaseModule):
             (enable or getattr(model, old))(dict(use_reentrant=False))
         self._input = model.main_input_name
         self._base = f'{model.base_model_prefix}.'
-        core = _CORES.get(kind, '')
-        self._core = f'{core}.' if core else ''
+        self._core = _CORES.get(kind, '')
         if getattr(model, 'pooler', None) is not None:
             model.pooler = None  # of the class token, unused here
-        self.model = model.get_submodule(core)
+        self.model = model.get_submodule(self._core.rstrip('.'))
+        self._blocks = self._find_blocks()
+        self._freeze(freeze)
 
     def _find_blocks(self) -> str:
         """Name of the list of blocks."""
@@ -106,10 +101,9 @@ class HubVideoEncoder(BaseModule):
 
     def _freeze(self, freeze: str | int) -> None:
         depth = self.num_layers
-        if isinstance(freeze, int) and not isinstance(freeze, bool):
-            last = freeze if 0 <= freeze <= depth else None
-        else:
-            last = {'all': depth + 1, 'none': -1}.get(freeze)
+        last = {'all': depth + 1, 'none': -1}.get(freeze)
+        if type(freeze) is int and 0 <= freeze <= depth:
+            last = freeze
         if last is None:
             raise ValueError(
                 f"freeze={freeze!r}: use 'all', 'none' or a number of blocks from 0 to "
@@ -138,7 +132,7 @@ class HubVideoEncoder(BaseModule):
         return 0 if 'embeddings.' in name else self.num_layers + 1
 
     def train(self, mode: bool = True) -> 'HubVideoEncoder':
-        """Switch the mode of what is trained; frozen parts stay in evaluation mode."""
+        """Switch the mode of what is trained."""
         super().train(mode)
         for name in self._frozen:
             self.model.get_submodule(name).eval()

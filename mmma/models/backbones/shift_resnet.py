@@ -18,6 +18,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmma.registry import MODELS
+from mmma.taxonomy import own_table
 
 GATES = ('l', 't', 's', 'g')
 
@@ -160,17 +161,7 @@ class GroupContext(nn.Module):
         return torch.cat(groups, dim=2).flatten(0, 1)  # (N*T, C, h, w)
 
 
-_BLOCK = r'(layer\d+\.\d+)'
-_RENAMES = (
-    (r'conv1\.weight', 'conv1.conv.weight'),
-    (r'bn1\.(\w+)', r'conv1.bn.\1'),
-    (rf'{_BLOCK}\.conv1\.(?:net\.|conv\.)?weight', r'\1.conv1.conv.net.weight'),
-    (rf'{_BLOCK}\.conv([23])\.weight', r'\1.conv\2.conv.weight'),
-    (rf'{_BLOCK}\.bn([123])\.(\w+)', r'\1.conv\2.bn.\3'),
-    (rf'{_BLOCK}\.downsample\.0\.(\w+)', r'\1.downsample.conv.\2'),
-    (rf'{_BLOCK}\.downsample\.1\.(\w+)', r'\1.downsample.bn.\2'),
-)
-_CONTEXT = re.compile(rf'{_BLOCK}\.eft([1-4])\.(conv|bn)1?\.(\w+)')
+_RENAMES = own_table('weights')['shift_resnet']
 _UNUSED = 'action_p2_'  # MANet builds three convolutions that it never runs
 _HEAD = 'new_fc.'  # of TSM and Group-Contextualization
 
@@ -190,9 +181,6 @@ def adapted_names(names: Iterable[str], prefix: str) -> dict[str, str | None]:
         own = name.removeprefix(prefix)
         short = own.removeprefix('base_model.')
         new = short
-        if context := _CONTEXT.fullmatch(short):
-            block, number, part, kind = context.groups()
-            new = f'{block}.gc.{GATES[int(number) - 1]}.{part}.{kind}'
         for pattern, target in _RENAMES:
             if match := re.fullmatch(pattern, short):
                 new = match.expand(target)

@@ -17,34 +17,16 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
-from mmcv.cnn.bricks.transformer import FFN
+from mmcv.cnn.bricks.transformer import FFN, PatchEmbed
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmma.models.layers import sinusoid_table
 from mmma.registry import MODELS
-from mmma.taxonomy import check_choice
+from mmma.taxonomy import check_choice, own_table
 
-_HUB_LAYER = r'encoder\.layer\.(\d+)\.'
-# Names in original files, and in those of the transformers library, to ours.
-_RENAMES = (
-    (r'patch_embed\.proj\.(.+)', r'patch_embed.projection.\1'),
-    (r'(blocks\.\d+\.mlp)\.fc1\.(.+)', r'\1.layers.0.0.\2'),
-    (r'(blocks\.\d+\.mlp)\.fc2\.(.+)', r'\1.layers.1.\2'),
-    (r'(blocks\.\d+\.(?:norm1|norm2|attn)\..+|fc_norm\..+|pos_embed)', r'\1'),
-    (r'embeddings\.patch_embeddings\.(projection\..+)', r'patch_embed.\1'),
-    # q_bias in published files, query.bias in those of transformers 5.
-    (
-        rf'{_HUB_LAYER}attention\.attention\.(q|v)(?:uery\.|alue\.|_)bias',
-        r'blocks.\1.attn.\2_bias',
-    ),
-    (rf'{_HUB_LAYER}layernorm_before\.(.+)', r'blocks.\1.norm1.\2'),
-    (rf'{_HUB_LAYER}layernorm_after\.(.+)', r'blocks.\1.norm2.\2'),
-    (rf'{_HUB_LAYER}attention\.output\.dense\.(.+)', r'blocks.\1.attn.proj.\2'),
-    (rf'{_HUB_LAYER}intermediate\.dense\.(.+)', r'blocks.\1.mlp.layers.0.0.\2'),
-    (rf'{_HUB_LAYER}output\.dense\.(.+)', r'blocks.\1.mlp.layers.1.\2'),
-)
+_RENAMES = own_table('weights')['videomae']
 # Pre-training only. Fine-tuning starts with a fresh fc_norm, not with encoder.norm.
 _DROPPED = re.compile(r'norm\..+|decoder\..+|encoder_to_decoder\..+|mask_token')
 _HUB_NAME = re.compile(
@@ -52,7 +34,7 @@ _HUB_NAME = re.compile(
     r'encoder_to_decoder\.|mask_token'
 )
 _HUB_QUERY = re.compile(
-    rf'((?:videomae\.)?{_HUB_LAYER}attention\.attention)\.query\.weight'
+    r'((?:videomae\.)?encoder\.layer\.(\d+)\.attention\.attention)\.query\.weight'
 )
 
 
@@ -153,16 +135,13 @@ class ViTArch:
     mlp_ratio: int = 4
 
     def __post_init__(self) -> None:
-        for whole, part in (
-            ('embed_dims', 'num_heads'),
-            ('img_size', 'patch_size'),
-            ('num_frames', 'tubelet_size'),
-        ):
-            if getattr(self, whole) % getattr(self, part):
-                raise ValueError(
-                    f'arch: {whole}={getattr(self, whole)} is not a multiple of '
-                    f'{part}={getattr(self, part)}.'
-                )
+        parts = dict(embed_dims='num_heads', img_size='patch_size')
+        parts['num_frames'] = 'tubelet_size'
+        for whole, part in parts.items():
+            size, unit = getattr(self, whole), getattr(self, part)
+            if size % unit:
+                what = f'arch: {whole}={size} is not a multiple of {part}={unit}.'
+                raise ValueError(what)
 
     @property
     def grid(self) -> tuple[int, int, int]:
@@ -197,19 +176,6 @@ def find_arch(arch: str | Mapping[str, int]) -> ViTArch:
     return ViTArch(**arch)
 
 
-class TubeletEmbed(nn.Module):
-    """Linear projection of non-overlapping tubelets to tokens."""
-
-    def __init__(self, arch: ViTArch) -> None:
-        super().__init__()
-        size = (arch.tubelet_size, arch.patch_size, arch.patch_size)
-        self.projection = nn.Conv3d(3, arch.embed_dims, size, stride=size)
-
-    def forward(self, imgs: Tensor) -> Tensor:
-        """Tokens (N, L, D) of clips (N, 3, T, H, W), in order of time, row, column."""
-        return self.projection(imgs).flatten(2).transpose(1, 2)
-
-
 class FusedAttention(nn.Module):
     """Multi-head self-attention with learnable biases of queries and values only."""
 
@@ -223,8 +189,7 @@ class FusedAttention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Attend over the tokens (N, L, D) of each clip; same shape."""
-        k_bias = torch.zeros_like(self.v_bias)
-        bias = torch.cat([self.q_bias, k_bias, self.v_bias])
+        bias = torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
         qkv = F.linear(tokens, self.qkv.weight, bias)
         # (N, L, 3D) -> (N, L, 3, heads, d) -> three of (N, heads, L, d)
         qkv = qkv.unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
@@ -256,16 +221,13 @@ class Block(nn.Module):
 class VideoMAEViT(BaseModule):
     """VideoMAE's encoder: one feature per clip, or a map of token features.
 
-    The position table is fixed and made for ``arch.img_size``. Clips of another size
-    get it resized bicubically within each temporal slice, so keep ``img_size`` at the
-    size that the weights were trained on. Clips of another length than ``num_frames``
-    are refused: set ``num_frames``, and the sinusoid is rebuilt for that length.
-    A loaded table of another grid is fitted in the same way; weights without a table
-    (the original files) keep the model's own.
+    The position table is made for ``arch.img_size``, the size that the weights were
+    trained on; clips of another size get it by :func:`resize_table`, of another length
+    only a model whose ``num_frames`` says so, as a new sinusoid. A loaded table is
+    fitted in the same way; weights without one (original files) keep the model's own.
 
     Args:
-        arch: ``tiny``, ``small``, ``base``, ``large``, ``huge`` or the fields of
-            :class:`ViTArch`.
+        arch: As of :func:`find_arch`.
         num_frames: Frames of a clip, if other than the architecture's.
         drop_path_rate: Stochastic depth of the last block; grows linearly from 0.
         with_cp: Recompute each block in the backward pass to save memory.
@@ -296,7 +258,9 @@ class VideoMAEViT(BaseModule):
             arch = replace(arch, num_frames=num_frames)
         self.arch, self.with_cp = arch, with_cp
         self.return_feat_map = return_feat_map
-        self.patch_embed = TubeletEmbed(arch)
+        size = (arch.tubelet_size, arch.patch_size, arch.patch_size)
+        sizes = 3, arch.embed_dims, 'Conv3d', size, size, (0, 0, 0), (1, 1, 1)
+        self.patch_embed = PatchEmbed(*sizes)
         table = sinusoid_table(math.prod(arch.grid), arch.embed_dims)
         self.register_buffer('pos_embed', table)
         rates = torch.linspace(0, drop_path_rate, arch.depth, device='cpu').tolist()
@@ -341,9 +305,9 @@ class VideoMAEViT(BaseModule):
         return self.fc_norm(tokens.mean(dim=1))
 
     def _embed(self, imgs: Tensor, grid: tuple[int, int, int]) -> Tensor:
-        """Tokens (N, L, D) that know their place."""
+        """Tokens (N, L, D) that know their place, by time, row, column."""
         places = resize_table(self.pos_embed, self.arch.grid, grid[1:])
-        return self.patch_embed(imgs) + places
+        return self.patch_embed(imgs)[0] + places
 
     def _grid_of(self, imgs: Tensor) -> tuple[int, int, int]:
         frames, height, width = imgs.shape[2:]
@@ -369,9 +333,8 @@ class VideoMAEViT(BaseModule):
             state_dict.update({f'{prefix}{name}': value for name, value in hub.items()})
             unexpected = args[3]
             unexpected[:] = [name for name in unexpected if name not in old]
-        fitted = dict(state_dict)  # the caller's stays as it is
-        key = f'{prefix}pos_embed'
-        fitted[key] = self._fit_table(state_dict.get(key))
+        key = f'{prefix}pos_embed'  # the caller's stays as it is
+        fitted = {**state_dict, key: self._fit_table(state_dict.get(key))}
         super()._load_from_state_dict(fitted, prefix, *args)
 
     def _fit_table(self, stored: Tensor | None) -> Tensor:

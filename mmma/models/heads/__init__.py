@@ -1,6 +1,5 @@
 """Heads: features to scores and losses."""
 
-from mmma.models.heads.action_head import ActionHead, MANetHead
-from mmma.models.heads.segment_heads import ActionFormerHead, TriDetHead
+from mmma.models.heads import action_head, segment_heads
 
-__all__ = ['ActionFormerHead', 'ActionHead', 'MANetHead', 'TriDetHead']
+__all__ = ['action_head', 'segment_heads']

@@ -46,11 +46,22 @@ class ClassesOfData:
 
     num_bodies = 0
 
-    def _know_bodies(self, label_space: str | Mapping[str, Any]) -> None:
+    def _know_bodies(
+        self,
+        label_space: str | Mapping[str, Any],
+        where: str,
+        body: Any,
+        **defaults: float,
+    ) -> bool:
+        """Take the options of a head that scores body groups; False for none."""
         space = load_label_space(label_space)
+        if body is None or not space.bodies:
+            return False
+        self.body = fill_options(f'body of {where}', defaults, body)
         self._check_size('num_classes', self.num_classes, space.num_actions)
         self.num_bodies = space.num_bodies
         self.register_buffer('body_of', torch.tensor(space.body_of), persistent=False)
+        return True
 
     def set_classes(self, dataset_meta: Mapping[str, Any]) -> None:
         """Learn from a data set which action has which body.
@@ -146,12 +157,9 @@ class ActionHead(ClassesOfData, BaseHead):
         self.dropout = nn.Dropout(dropout_ratio)
         self.fc_cls = nn.Linear(in_channels, num_classes)
         self.fc_body: nn.Linear | None = None
-        if body is not None and load_label_space(label_space).bodies:
-            defaults = dict(loss_weight=1.0, fusion_weight=1.0)
-            chosen = fill_options('body of ActionHead', defaults, body)
-            self.body_loss_weight = chosen['loss_weight']
-            self.fusion_weight = chosen['fusion_weight']
-            self._know_bodies(label_space)
+        weights = dict(loss_weight=1.0, fusion_weight=1.0)
+        if self._know_bodies(label_space, 'ActionHead', body, **weights):
+            self.fusion_weight = self.body['fusion_weight']
             self.fc_body = nn.Linear(in_channels, self.num_bodies)
 
     def init_weights(self) -> None:
@@ -219,7 +227,7 @@ class ActionHead(ClassesOfData, BaseHead):
                 losses['body_top1_acc'] = hits.float().mean()
             smoothing = self.label_smooth_eps
             loss = F.cross_entropy(logits, target, label_smoothing=smoothing)
-            losses['loss_body'] = self.body_loss_weight * loss
+            losses['loss_body'] = self.body['loss_weight'] * loss
         return losses
 
     def predict(self, feats: Tensor, data_samples: list, **kwargs: Any) -> list:

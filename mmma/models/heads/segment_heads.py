@@ -20,7 +20,7 @@ from mmma.models.pyramid import Points, pyramid_points
 from mmma.registry import MODELS
 from mmma.structures.samples import SegmentSample, segment_iou_pairs
 from mmma.structures.segments import Segments
-from mmma.taxonomy import check_choice, load_label_space
+from mmma.taxonomy import check_choice
 
 TARGETS = ('shortest', 'union')
 RADIUS = 1.5
@@ -154,10 +154,7 @@ class SegmentHead(ClassesOfData, BaseModule):
         self.cls_head = self._layer(num_classes, PRIOR)
         self.scale = nn.ModuleList(Scale() for _ in self.strides)
         self.body_head: nn.Conv1d | None = None
-        if body is not None and load_label_space(label_space).bodies:
-            body = fill_options('body of the head', dict(loss_weight=1.0), body)
-            self.body_weight = body['loss_weight']
-            self._know_bodies(label_space)
+        if self._know_bodies(label_space, 'the head', body, loss_weight=1.0):
             self.body_head = self._layer(self.num_bodies, PRIOR)
 
     def _tower(self) -> nn.ModuleList:
@@ -228,7 +225,7 @@ class SegmentHead(ClassesOfData, BaseModule):
                 groups = F.one_hot(self.body_of, self.num_bodies)
                 bodies = hits.float() @ groups.float() > 0
                 loss = self.loss_cls(values['body'][valid], bodies[valid])
-                losses['loss_body'] = self.body_weight * loss.sum()
+                losses['loss_body'] = self.body['loss_weight'] * loss.sum()
             sides = found.new_tensor([-1.0, 1.0])
             losses['loss_reg'] = self.loss_reg(found * sides, wanted * sides).sum()
             total = self._normalizer((owners >= 0).sum())
