@@ -49,11 +49,8 @@ def estimate_steps(flow: Workflow, left: Sequence[Step]) -> dict[str, Estimate]:
     except (ValueError, AttributeError, TypeError):  # damaged: all is measured again
         known = {}
     requests = _requests(flow, left)
-    todo = {
-        name
-        for name, request in requests.items()
-        if known.get(name, {}).get('request') != request or 'failure' in known[name]
-    }
+    kept = ((name, known.get(name, {})) for name in requests)
+    todo = {n for n, k in kept if k.get('request') != requests[n] or 'failure' in k}
     for name, request in requests.items():
         if name in todo or (todo and name == 'data'):  # the others need its sample
             print(f'measuring on a few clips: {name}', file=sys.stderr)
@@ -74,26 +71,19 @@ def _requests(flow: Workflow, left: Sequence[Step]) -> dict[str, dict[str, Any]]
     source, packed = str(folder / 'source'), str(folder / 'packed')
     pack = flow.root == flow.out / 'packed'
     root = packed if pack else source
-    requests: dict[str, dict[str, Any]] = {
-        'data': dict(
-            part='data', data=str(args.data), sample=source, packed=pack and packed
-        )
-    }
+    own: dict[str, Any] = dict(data=str(args.data), sample=source)
+    requests = {'data': dict(part='data', packed=pack and packed, **own)}
     models = str(args.models) if args.models else None
     for step in left:
         trained = step.command[0] == 'train'
         if step.name == 'pose':
-            requests['pose'] = dict(
-                part='pose', root=root, backend=args.backend, models=models
-            )
+            own = dict(part='pose', backend=args.backend, models=models)
+            requests['pose'] = dict(root=root, **own)
         elif step.recipe and (trained or step.recipe not in requests):
-            requests[step.recipe] = dict(
-                part='recipe',
-                config=str(find_config(f'recog/{step.recipe}_mma82_indomain', False)),
-                root=root,
-                options=' '.join(step.command).partition(' --cfg-options ')[2].split(),
-                train=trained,
-            )
+            config = str(find_config(f'recog/{step.recipe}_mma82_indomain', False))
+            options = ' '.join(step.command).partition(' --cfg-options ')[2].split()
+            own = dict(config=config, options=options, train=trained)
+            requests[step.recipe] = dict(part='recipe', root=root, **own)
     return requests
 
 
@@ -167,11 +157,8 @@ def _model_estimate(
     """Estimate a training, a test or a probe."""
 
     def number(subset: str | None, source: bool | None = None) -> int:
-        return sum(
-            count
-            for (own, of_source), count in counts.items()
-            if subset in (None, own) and source in (None, of_source)
-        )
+        fits = (k for k in counts if subset in (None, k[0]) and source in (None, k[1]))
+        return sum(counts[key] for key in fits)
 
     gpus = max(step.gpus, 1)
     loaders = max(min(part['loaders'] * gpus, cores), 1)
@@ -299,16 +286,13 @@ def measure_recipe(
     with DefaultScope.overwrite_default_scope('mmma'):
         model = MODELS.build(cfg.model).to(device)
         tested, test_load = _load_batch(cfg.test_dataloader)
-        found = {
-            'device': torch.cuda.get_device_name() if device == 'cuda' else 'CPU',
-            'epochs': cfg.train_cfg.get('max_epochs', 1),
-            'val_interval': cfg.train_cfg.get('val_interval', 1),
-            'loaders': loader.num_workers,
-            'batch_size': loader.batch_size,
-            'params': sum(p.numel() for p in model.parameters()),
-            'features': cfg.model.cls_head.get('in_channels', 0),
-            'test_load': test_load,
-        }
+        found = dict(batch_size=loader.batch_size, loaders=loader.num_workers)
+        found['device'] = torch.cuda.get_device_name() if device == 'cuda' else 'CPU'
+        found['epochs'] = cfg.train_cfg.get('max_epochs', 1)
+        found['val_interval'] = cfg.train_cfg.get('val_interval', 1)
+        found['params'] = sum(p.numel() for p in model.parameters())
+        found['features'] = cfg.model.cls_head.get('in_channels', 0)
+        found['test_load'] = test_load
         model.eval()
         with torch.no_grad():
             taken = _seconds(lambda: model.test_step(tested), _STEPS)

@@ -18,11 +18,8 @@ from mmma.taxonomy import check_choice
 __all__ = ['CONVERTERS', 'Conversion', 'Options', 'convert', 'export']
 
 CONVERTERS: dict[str, Callable[[Path, Path, Options], Conversion]] = {
-    'ma52': convert_ma52,
-    'mma52': convert_mma52,
-    'mma82': convert_mma82,
-    'opentad': partial(convert_detection, 'opentad'),
-    'pointtad': partial(convert_detection, 'pointtad'),
+    **{'ma52': convert_ma52, 'mma52': convert_mma52, 'mma82': convert_mma82},
+    **{kind: partial(convert_detection, kind) for kind in ('opentad', 'pointtad')},
     'pyskl': convert_pyskl,
     **{kind: partial(convert_events, kind) for kind in FORMATS},
 }

@@ -202,11 +202,8 @@ def _resolve(
     if empty:
         conversion.note(f'{empty} events without a label are left out')
 
-    def renamed(event: Event) -> Event | None:
-        label = ours.get(event.label)
-        return replace(event, label=label) if label else None
-
-    return space, change_events(clean, renamed)
+    kept = change_events(clean, lambda e: ours.get(e.label) and e)
+    return space, change_events(kept, lambda e: replace(e, label=ours[e.label]))
 
 
 def _one_spelling(event: Event) -> Event:
@@ -273,11 +270,9 @@ def _facts(
     ends = [e.end_sec + (e.start_sec == e.end_sec) / fps for e in recording.events]
     length = recording.duration_sec if recording.duration_sec > 0 else 0.0  # no NaN
     duration = max([length, *ends]) or 1 / fps
-    path = ''
-    if tree.videos:  # else there are none to expect
-        name = media_name(recording.path) or recording.name
-        path = 'videos/{}{}'.format(*split_name(name))
-        path = conversion.add_video(None, path)
+    name = media_name(recording.path) or recording.name
+    path = f'videos/{"".join(split_name(name))}' if tree.videos else ''
+    path = path and conversion.add_video(None, path)  # else there are none to expect
     frames = max(1, round(duration * fps))
     return {'path': path, 'fps': fps, 'frames': frames, 'duration': duration}
 
@@ -292,8 +287,8 @@ def _video_of(
         return None
     file = tree.path_of(found)
     with naming(file), open_video(file) as video:
-        fps, length = video.fps, video.duration_sec
-        return found, {'fps': fps, 'frames': video.num_frames, 'duration': length}
+        facts = {'fps': video.fps, 'frames': video.num_frames}
+        return found, {**facts, 'duration': video.duration_sec}
 
 
 def _annotations(
@@ -324,9 +319,8 @@ def _clips(video: Video, space: LabelSpace) -> list[Clip]:
         if end_sec - one.start_sec < width:
             end_sec = min(one.start_sec + width, video.duration)
         start_sec = max(0.0, min(one.start_sec, end_sec - width))
-        name, body = f'{video.video}_{i:04d}', None
-        if space.bodies:
-            body = space.body_of[one.label]
+        name = f'{video.video}_{i:04d}'
+        body = space.body_of[one.label] if space.bodies else None
         place = video.path, video.subset, video.domain, one.subject or video.subject
         source, times = video.video if video.path else '', (start_sec, end_sec)
         clips.append(Clip(name, *place, one.label, body, video.emotion, source, *times))

@@ -42,7 +42,7 @@ CLASS_LISTS = ('category_idx.txt', 'label_name.txt', 'classes.txt')
 """Names that lists of classes go by: one class per line, in the order of indices."""
 PUBLISHED_ORDER = 'ma52'
 """The label space whose indices are published: they mean something without a list."""
-_SUBSETS = {'training': 'train', 'validation': 'val', 'testing': 'test'}
+SUBSET_NAMES = {'training': 'train', 'validation': 'val', 'testing': 'test'}
 _ITEMS = {'opentad': 'annotations', 'pointtad': 'actions'}
 
 
@@ -183,9 +183,9 @@ def subset_of(name: str, mapping: UserMapping) -> str:
     Raises:
         ValueError: It is unknown.
     """
-    ours = mapping.subsets.get(name, _SUBSETS.get(name, name))
-    if ours not in _SUBSETS.values() and name not in mapping.subsets:
-        known = ', '.join((*_SUBSETS.values(), *_SUBSETS))
+    ours = mapping.subsets.get(name, SUBSET_NAMES.get(name, name))
+    if ours not in SUBSET_NAMES.values() and name not in mapping.subsets:
+        known = ', '.join((*SUBSET_NAMES.values(), *SUBSET_NAMES))
         raise ValueError(
             f'unknown subset {name!r}: known are {known}. Say what it is by '
             '--mapping FILE with {"subsets": {"theirs": "test"}}'
@@ -343,7 +343,7 @@ def export_detection(kind: str, root: DataRoot, out: Path) -> list[str]:
     0, in the order of the list. Lines for the user are returned.
     """
     videos, actions = root.read_det(), root.label_space().actions
-    theirs = {ours: name for name, ours in _SUBSETS.items()}
+    theirs = {ours: name for name, ours in SUBSET_NAMES.items()}
     entries = []
     for video in videos:
         columns = ('subset', 'duration', 'fps', 'frames', 'domain', 'subject')

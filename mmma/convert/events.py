@@ -13,6 +13,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import chain
@@ -100,13 +101,11 @@ def format_function(action: str, kind: str) -> Callable[..., Any]:
 
 
 def change_events(
-    recordings: Iterable[Recording], change: Callable[[Event], Event | None]
+    recordings: Iterable[Recording], change: Callable[[Event], Event | bool | None]
 ) -> list[Recording]:
-    """Recordings whose events are changed; what becomes None goes."""
-    return [
-        replace(own, events=tuple(filter(None, map(change, own.events))))
-        for own in recordings
-    ]
+    """Recordings whose events are changed; what becomes None or False goes."""
+    changed = ((own, filter(None, map(change, own.events))) for own in recordings)
+    return [replace(own, events=tuple(events)) for own, events in changed]
 
 
 def tell_apart(recordings: Iterable[Recording]) -> list[Recording]:
@@ -199,10 +198,8 @@ def read_recordings(
         kind = 'boris'
     with naming(path):
         read = format_function('read', kind) if kind else _read_json
-        given = read(path) if kind else read(path, files, space)
-        found = change_events(
-            given, lambda e: e if e.tier.casefold() != 'subset' else None
-        )
+        found = read(path) if kind else read(path, files, space)
+        found = change_events(found, lambda e: e.tier.casefold() != 'subset' and e)
         labels = {event.label for own in found for event in own.events}
         names = {x: space.actions[space.action_id(x)] if space else x for x in labels}
     found = change_events(found, lambda e: replace(e, label=names[e.label]))
@@ -211,13 +208,9 @@ def read_recordings(
 
 def _is_answer(file: Path) -> bool:
     """True for a JSON of ``infer.py``."""
-    try:
-        content = (
-            read_json(file, 'request', 'video') if file.suffix == '.json' else None
-        )
-    except ValueError:
-        return False
-    return content is not None
+    with suppress(ValueError):
+        return file.suffix == '.json' and bool(read_json(file, 'request', 'video'))
+    return False
 
 
 def _read_json(

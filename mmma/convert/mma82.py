@@ -133,13 +133,10 @@ def find_tables(
             options = '|'.join(map(re.escape, sorted(known, key=len, reverse=True)))
             text = text.replace(rf'\{{{kind}\}}', f'(?P<{kind}>{options})', 1)
         regex = re.compile(f'(?:.*/)?{text}', re.IGNORECASE)
-        found = [
-            (file, {k: words[k][v.lower()] for k, v in match.groupdict().items()})
-            for file in files
-            if (match := regex.fullmatch(file.as_posix()))
-        ]
-        if found:
-            return found
+        matches = ((file, regex.fullmatch(file.as_posix())) for file in files)
+        fits = [(file, match.groupdict().items()) for file, match in matches if match]
+        if fits:
+            return [(f, {k: words[k][v.lower()] for k, v in own}) for f, own in fits]
     return []
 
 
@@ -215,14 +212,12 @@ def convert_mma82(source: Path, out: Path, options: Options) -> Conversion:
         release.add_clips(path, told)
     for path, told in found['det']:
         release.add_videos(path, told)
-    names = {(c.clip, f'{c.domain}_{c.subset}_{c.clip}') for c in conversion.clips}
-    if len({name for name, _ in names}) < len(names):
-        conversion.note(
-            'clip names repeat, so all of them got domain and subset in front'
-        )
-        conversion.clips = [
-            replace(c, clip=f'{c.domain}_{c.subset}_{c.clip}') for c in conversion.clips
-        ]
+    clips = conversion.clips
+    whole = [replace(c, clip=f'{c.domain}_{c.subset}_{c.clip}') for c in clips]
+    if len({c.clip for c in clips}) < len({c.clip for c in whole}):
+        told = 'clip names repeat, so all of them got domain and subset in front'
+        conversion.note(told)
+        conversion.clips = whole
     conversion.notices += _skipped(tree, mapping)
     info = DatasetInfo('mma82', 'mma82', False, 'lpynow/MMA-82, Hugging Face hub')
     conversion.write(info, release.space)
@@ -267,9 +262,8 @@ class Release:
         name = renamed.get(text, text)
         if kind == 'action' and name.isdecimal():
             if int(name) not in self._by_index:
-                source = self._file or 'no ' + ', '.join(
-                    self.mapping['label_names'].get('files', ())
-                )
+                files = self.mapping['label_names'].get('files', ())
+                source = self._file or f'no {", ".join(files)}'
                 raise ValueError(
                     f'action {text!r} is an index that nothing explains ({source}): '
                     'the order of the release is not assumed; add its list of names, '
@@ -298,9 +292,8 @@ class Release:
         odd = OddEntries(file, 'rows left out')
         rows = read_rows(odd, self.mapping, 'rec')
         if told.get('subset') == 'test' and all(r['action'] == '0' for _, r in rows):
-            self.conversion.note(
-                f'{path}: every label is 0, so the truth is taken as withheld'
-            )
+            text = 'every label is 0, so the truth is taken as withheld'
+            self.conversion.note(f'{path}: {text}')
             rows = [(line, {**row, 'action': ''}) for line, row in rows]
         clips = []
         odd.total += len(rows)
@@ -311,10 +304,8 @@ class Release:
                 odd.add(line, row.get('path', ''), str(error))
         self.conversion.notices += odd.notes(self.conversion.options.strict)
         if repeated := clips.count(None):
-            self.conversion.note(
-                f'{path}: {repeated} rows with the span and the action of another are '
-                'left out'
-            )
+            text = 'rows with the span and the action of another are left out'
+            self.conversion.note(f'{path}: {repeated} {text}')
         self.conversion.clips += self._without_times_of_sources(path, clips)
 
     def _without_times_of_sources(
@@ -400,17 +391,16 @@ class Release:
                 f'truth of its {len(rows)} videos is withheld'
             )
         fps = self.conversion.options.fps or self.mapping['fps']
-        add_videos(
-            self.conversion, file, rows, fps, lambda row: places[row.video], made_up
-        )
+        table = self.conversion, file, rows, fps
+        add_videos(*table, lambda row: places[row.video], made_up)
 
     def _frames(self, row: Mapping[str, str]) -> dict[str, str]:
         """A row under the names that frame tables use, its label as our index."""
         label = self._action(row['action'])
         if label is None:
             raise ValueError('an instance without an action')
-        ours = ('video', 'start_frame', 'end_frame', 'action', 'frames')
-        values = {theirs: row[name] for name, theirs in zip(ours, COLUMNS, strict=True)}
+        pairs = zip(NEEDED['det'], COLUMNS, strict=True)
+        values = {theirs: row[name] for name, theirs in pairs}
         rate = {'fps': row['fps']} if 'fps' in row else {}
         return {**values, 'class': str(label), **rate}
 
@@ -482,19 +472,16 @@ def _skipped(tree: SourceTree, mapping: Mapping[str, Any]) -> list[str]:
 
 
 def _nothing_found(tree: SourceTree, mapping: Mapping[str, Any]) -> str:
-    wanted = '; '.join(
-        f'{name}: {", ".join(mapping[task]["files"])}'
-        for task, name in TASK_NAMES.items()
-    )
+    files = {name: mapping[task]['files'] for task, name in TASK_NAMES.items()}
+    wanted = '; '.join(f'{name}: {", ".join(own)}' for name, own in files.items())
     tables = [str(f) for f in tree.files if f.suffix.lower() in _TABLE_SUFFIXES]
     has = f'It has {", ".join(tables[:10])}' if tables else 'It has no text tables'
-    return '\n'.join(
-        [
-            f'{tree.path}: no table of the release is there as expected ({wanted}). '
-            f'{has} and {sum(map(len, tree.videos.values()))} videos.',
-            *_skipped(tree, mapping),
-            f'To describe another layout, copy {mapping["file"]}, edit the copy (its '
-            '"about" lines explain each key: files, delimiter, columns, domains, '
-            'label_names) and pass --mapping COPY.',
-        ]
+    lines = (
+        f'{tree.path}: no table of the release is there as expected ({wanted}). '
+        f'{has} and {sum(map(len, tree.videos.values()))} videos.',
+        *_skipped(tree, mapping),
+        f'To describe another layout, copy {mapping["file"]}, edit the copy (its '
+        '"about" lines explain each key: files, delimiter, columns, domains, '
+        'label_names) and pass --mapping COPY.',
     )
+    return '\n'.join(lines)

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from mmma.convert.detection import SUBSET_NAMES
 from mmma.convert.target import Conversion, Options, UserMapping, list_sources
 from mmma.data.arrays import SkeletonWriter
 from mmma.data.clips import Clip
@@ -29,19 +30,11 @@ from mmma.foreign import control_faults, first_line, naming, shown
 from mmma.taxonomy import SUBSETS, LabelSpace, index_notes, load_label_space, suggest
 
 SUFFIXES = ('.pkl', '.pickle')
-FIELDS = (
-    *('frame_dir', 'label', 'img_shape', 'total_frames'),
-    *('keypoint', 'keypoint_score'),
-)
 NEEDED = ('frame_dir', 'keypoint', 'img_shape')
 FPS = 30.0
 _BY_COUNT = {len(v.names): v for k, v in LAYOUTS.items() if k != 'openpose25'}
 """Layouts by number of joints; the mapping names others. Kinect has 25 as well."""
-_WORDS = {
-    **dict.fromkeys(('train', 'training'), 'train'),
-    **dict.fromkeys(('val', 'valid', 'validation'), 'val'),
-    **dict.fromkeys(('test', 'testing'), 'test'),
-}
+_WORDS = {subset: subset for subset in SUBSETS} | SUBSET_NAMES | {'valid': 'val'}
 _NUMBERS = 'biuf'  # kinds of dtype: bool, int, unsigned, float
 _PUTS = ('PUT', 'BINPUT', 'LONG_BINPUT')
 _DEPTH = 6  # of containers in each other
@@ -201,12 +194,12 @@ def read_pyskl(
         subset: Of clips without ``split``; by default the one in the file's name.
 
     Returns:
-        Names of clips by name of split; the annotations with their ``FIELDS``, pictures
-        no larger than ``MAX_SIDE``: keypoint (M, T, V, 2) in pixels and keypoint_score
-        (M, T, V) in [0, 1], float32, 0 where missing, ``repaired``, the number of those
-        made missing for NaN or a place far outside, or whose score was cut to [0, 1],
-        ``scaled`` and ``unscored``; V is 0 where nobody was found and the file does not
-        tell it; and a line on what was left out, if anything was.
+        Names of clips by name of split; the annotations: frame_dir, label, img_shape of
+        ``MAX_SIDE`` at most, keypoint (M, T, V, 2) in pixels and keypoint_score (M, T,
+        V) in [0, 1], float32, 0 where missing, ``repaired``, the number of those made
+        missing for NaN or a place far outside, or whose score was cut, ``scaled`` and
+        ``unscored``; V is 0 where nobody was found and the file does not tell it; and
+        lines on what was left out.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -408,8 +401,8 @@ def _repairs(rows: list[dict[str, Any]]) -> list[str]:
         f'down to {MAX_SIDE} pixels',
         'unscored': 'clips have no scores: a joint is found where it is not at 0, 0',
     }
-    counts = {key: sum(row[key] for row in rows) for key in told}
-    notices = [f'{counts[key]} {text}' for key, text in told.items() if counts[key]]
+    counts = ((sum(row[key] for row in rows), text) for key, text in told.items())
+    notices = [f'{count} {text}' for count, text in counts if count]
     empty = [row['frame_dir'] for row in rows if not row['keypoint_score'].any()]
     if empty:
         shown = ', '.join(empty[:SHOWN]) + (', ...' if len(empty) > SHOWN else '')
@@ -454,9 +447,8 @@ def _subsets(
         odd.total = len(split[name])
         for clip in split[name]:
             if clip in found or clip not in have:
-                text = 'has no annotation'
-                text = 'is in another subset too' if clip in found else text
-                odd.add(0, f'split {name!r}, {clip}', text)
+                told = 'is in another subset too', 'has no annotation'
+                odd.add(0, f'split {name!r}, {clip}', told[clip not in found])
         notices += odd.notes(strict)
         new = (clip for clip in split[name] if clip in have and clip not in found)
         found.update(dict.fromkeys(list(new), taken[name]))
@@ -504,6 +496,6 @@ def _fitting(
         if found in (0, joints):
             fitting.append(row)
         else:
-            text = f'{found} joints, the layout has {joints}'
-            odd.add(0, row['frame_dir'], text)
+            told = f'{found} joints, the layout has {joints}'
+            odd.add(0, row['frame_dir'], told)
     return fitting, odd.notes(strict)

@@ -145,12 +145,8 @@ def _places(header: Sequence[str]) -> dict[str, list[int]]:
     """Columns of each meaning; a time may have two, for people and for programs."""
     spaced = [re.sub('(?<=[a-z])(?=[A-Z])', ' ', name).lower() for name in header]
     words = [re.sub(r'[\W_]', '', _SECONDS.sub('', name)) for name in spaced]
-    found = {key: [w for w in own if w in words] for key, own in WORDS.items()}
-    return {
-        key: [at for at, word in enumerate(words) if word == own[0]]
-        for key, own in found.items()
-        if own
-    }
+    found = ((key, [w for w in own if w in words][:1]) for key, own in WORDS.items())
+    return {k: [i for i, w in enumerate(words) if w in own] for k, own in found if own}
 
 
 def _text(cells: Cells, key: str) -> str:

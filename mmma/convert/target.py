@@ -185,14 +185,10 @@ def list_sources(
     if source.is_file():
         return SourceTree(source, alone=True), [source]
     tree = SourceTree(source)
+    found = [file for file in tree.files if file.suffix.lower() in suffixes]
     # PointTAD keeps numbers of extracted frames in a second file.
-    second = {file.with_stem(f'{file.stem}_frames') for file in tree.files}
-    found = [
-        file
-        for file in tree.files
-        if file.suffix.lower() in suffixes
-        and not (file.name.endswith('_frames.json') and file in second)
-    ]
+    second = {f.with_stem(f'{f.stem}_frames') for f in found if f.suffix == '.json'}
+    found = [file for file in found if file not in second]
     if not found:
         raise FileNotFoundError(
             f'{tree.path}: no {" or ".join(suffixes)} file is in it; give the {what}'

@@ -186,12 +186,8 @@ def run_model(
     outputs, hooks = [], []
     if linear:
         layer, head = find_classifier(model), getattr(model, 'module', model).cls_head
-        hooks = [
-            layer.register_forward_pre_hook(
-                lambda _, inputs: seen.append(inputs[0].detach().float())
-            ),
-            head.register_forward_hook(lambda _, __, output: outputs.append(output)),
-        ]
+        hooks.append(layer.register_forward_pre_hook(lambda *x: seen.append(x[1][0])))
+        hooks.append(head.register_forward_hook(lambda *x: outputs.append(x[2])))
     try:
         for batch in batches:
             seen.clear()
@@ -201,7 +197,7 @@ def run_model(
             if not linear:
                 yield samples, np.zeros((len(samples), 1, 0), np.float32)
                 continue
-            features = torch.cat(seen)
+            features = torch.cat(seen).float()
             if outputs:
                 features = _per_view(head, layer, features, outputs)
             yield samples, features.unflatten(0, (len(samples), -1)).cpu().numpy()
@@ -286,10 +282,8 @@ class FeatureSource:
         dist.broadcast_object_list(held)  # else they could differ in what they miss
         missing = wanted - held[0].keys()
         if folder:
-            told = f'{len(wanted - missing)} from {folder}'
-            print_log(
-                f'features of {len(wanted)} {folder.name} clips: {told}', 'current'
-            )
+            told = f'{len(wanted)} {folder.name} clips: {len(wanted - missing)}'
+            print_log(f'features of {told} from {folder}', 'current')
         yield from ((name, row) for name, row in held[0].items() if name in wanted)
         broken = []
         for found in self._rounds(dataset, missing):
@@ -344,20 +338,13 @@ class FeatureSource:
     def _folder(self, subset: str, domain: str) -> Path:
         """Folder by all that features depend on, but the files of the clips."""
         cfg, gpu = self.runner.cfg, torch.cuda.is_available()
-        loader = cfg.test_dataloader
+        loader, device = cfg.test_dataloader, gpu and torch.cuda.get_device_name()
         dataset = loader.dataset.to_dict()
-        origin = {
-            'mmma': __version__,
-            'torch': torch.__version__,
-            'device': torch.cuda.get_device_name() if gpu else 'cpu',
-            'checkpoint': self.checkpoint,
-            'model': cfg.model.to_dict(),
-            'dataset': {k: v for k, v in dataset.items() if k not in _NOT_SEEN},
-            'batch_size': loader.batch_size,
-            'linear': self.linear,
-            'fp16': self._fp16,
-            'format': _FORMAT,
-        }
+        dataset = {k: v for k, v in dataset.items() if k not in _NOT_SEEN}
+        origin = dict(mmma=__version__, torch=torch.__version__, device=device or 'cpu')
+        origin |= dict(checkpoint=self.checkpoint, linear=self.linear, fp16=self._fp16)
+        origin |= dict(model=cfg.model.to_dict(), dataset=dataset, format=_FORMAT)
+        origin['batch_size'] = loader.batch_size
         text = json.dumps(origin, sort_keys=True, default=str)
         fingerprint = hashlib.sha256(text.encode()).hexdigest()[:32]
         return cache_home() / 'features' / fingerprint / f'{domain}_{subset}'
@@ -412,13 +399,9 @@ def extract(
         names = {video.video for video in root.read_det()}
         datasets, times = _windows(source, root, rate, stride_sec)
         stream = partial(_videos, source, datasets)
-    info = FeaturesInfo(
-        dtype=dtype,
-        backbone=run.name + (', random weights' if record['random_backbone'] else ''),
-        weights_sha256=record['sha256'],
-        data_fingerprint=root.fingerprint(),
-        **times,
-    )
+    backbone = run.name + (', random weights' if record['random_backbone'] else '')
+    facts = dict(weights_sha256=record['sha256'], data_fingerprint=root.fingerprint())
+    info = FeaturesInfo(dtype=dtype, backbone=backbone, **facts, **times)
     with contextlib.suppress(FileNotFoundError, ValueError):
         store = FeatureStore(root.path, name, task)
         if store.info == info and set(store.names) == names:

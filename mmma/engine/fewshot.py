@@ -330,14 +330,11 @@ def _zero_shot(
     if prior is not None:
         oracle = class_prior(own, len(prior))
         variants['oracle-prior'] = reweight_by_prior(table.scores, prior, oracle)
-    return [
-        Group(
-            {'target': target, 'shots': 0} | ({'control': name} if name else {}),
-            replace(table, scores=scores),
-            tested.broken,
-        )
-        for name, scores in variants.items()
-    ]
+    found = []
+    for name, scores in variants.items():
+        labels = {'target': target, 'shots': 0} | ({'control': name} if name else {})
+        found.append(Group(labels, replace(table, scores=scores), tested.broken))
+    return found
 
 
 def _trained(clips: Sequence[Clip], domain: str) -> dict[str, int]:

@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ COLUMNS = (
     *('score', 'abstained', 'simulated', 'model'),
 )
 _FEET = WHOLEBODY65.names.index('left_big_toe')  # what lies before is the body
-
+_time = attrgetter('start_sec', 'end_sec')
 
 SEGMENT_THRESHOLD = 0.2
 """Lowest score of a segment, unless the user says. On the simulated test videos of the
@@ -315,10 +316,9 @@ def _describe(answers: Sequence[Answer], facts: Mapping[str, Any]) -> dict[str, 
     content['simulated'] = any(result.simulated for result in answers)
     for result in answers:
         if result.skeletons is not None:
-            content['skeletons'] = {
-                'extractor': result.model.extractor,
-                'body_found': body_found(result.skeletons),
-            }
+            seen = body_found(result.skeletons)
+            extractor = result.model.extractor
+            content['skeletons'] = {'extractor': extractor, 'body_found': seen}
     for result in answers:
         own: dict[str, Any] = {'model': asdict(result.model)}
         own |= {k: getattr(result, k) for k in ('simulated', 'abstained', 'threshold')}
@@ -336,10 +336,6 @@ def _describe(answers: Sequence[Answer], facts: Mapping[str, Any]) -> dict[str, 
             own['bodies'] = [_named(found) for found in result.bodies]
     content['request'] = facts['request']
     return content
-
-
-def _time(found: Finding) -> tuple[float, float]:
-    return found.start_sec, found.end_sec
 
 
 def _named(found: Finding, *times: str) -> dict[str, Any]:

@@ -84,19 +84,12 @@ class VideoModel:
             )
         resolved = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
         self.options = options
-        self.card = ModelCard(
-            name=name,
-            task=cfg.task,
-            modality=modality,
-            sha256=file_sha256(weights.path),
-            config=Path(cfg.filename).stem,
-            config_sha256=hashlib.sha256(resolved.encode()).hexdigest(),
-            label_space=load_label_space(cfg.label_space).name,
-            trained_on=data.get('name'),
-            simulated=bool(data.get('simulated')),
-            extractor=extractor,
-            calibration=read_calibration(weights.meta, cfg.task),
-        )
+        config = Path(cfg.filename).stem, hashlib.sha256(resolved.encode()).hexdigest()
+        space = load_label_space(cfg.label_space).name
+        trained = data.get('name'), bool(data.get('simulated')), extractor
+        told = read_calibration(weights.meta, cfg.task)
+        facts = name, cfg.task, modality, file_sha256(weights.path), *config, space
+        self.card = ModelCard(*facts, *trained, told)
         self.notes = tuple(_model_notes(self.card, data.get('extractor'), options))
         self.space = own_label_space(weights.meta, cfg.label_space)
         self._cfg, self._weights = cfg, weights
@@ -266,25 +259,15 @@ def own_label_space(meta: Mapping[str, Any], own: Any) -> LabelSpace:
 
 def _sample(path: Path, modality: str, skeletons: Partial | None) -> dict[str, Any]:
     """Sample of a video whose truth is unknown, before the pipeline."""
-    sample = {
-        'filename': str(path),
-        'modality': modality,
-        'start_index': 0,
-        'video': 'video',
-        'gt_segments': np.zeros((0, 2), np.float32),
-        'gt_labels': np.zeros(0, np.int64),
-    }
-    if skeletons is None:
-        return sample
-    keypoints, scores = decode_joints(skeletons.joints, WHOLEBODY65.score_scale)
-    return {
-        **sample,
-        'keypoint': keypoints,
-        'keypoint_score': scores,
-        'layout': WHOLEBODY65,
-        'fps': skeletons.fps,
-        'img_shape': (skeletons.height, skeletons.width),
-    }
+    sample = dict(filename=str(path), modality=modality, start_index=0, video='video')
+    sample['gt_segments'] = np.zeros((0, 2), np.float32)
+    sample['gt_labels'] = np.zeros(0, np.int64)
+    if skeletons is not None:
+        keypoints, scores = decode_joints(skeletons.joints, WHOLEBODY65.score_scale)
+        sample |= dict(keypoint=keypoints, keypoint_score=scores, layout=WHOLEBODY65)
+        size = skeletons.height, skeletons.width
+        sample |= dict(fps=skeletons.fps, img_shape=size)
+    return sample
 
 
 def _model_notes(
@@ -355,50 +338,35 @@ def open_model(model: str, *, config: str | None = None, **options: Any) -> Vide
     return VideoModel(name, weights, cfg, chosen)
 
 
-def recognize(
-    video: str | Path,
-    model: str | VideoModel,
-    *,
-    config: str | None = None,
-    **options: Any,
-) -> Answer:
+def recognize(video: str | Path, model: str | VideoModel, **options: Any) -> Answer:
     """Name the action that a clip shows, by the same path as testing.
-
     Args:
         video: The file: one action, a few seconds.
         model: Model-zoo name, path or URL of a recognizer; or from :func:`open_model`,
             which saves loading it for each clip.
-        config: Its config; by default what the zoo or the checkpoint names.
-        **options: Fields of ``mmma.engine.findings.InferenceOptions``.
+        **options: ``config``, its config, by default what the zoo or the checkpoint
+            names; fields of ``mmma.engine.findings.InferenceOptions``.
 
     Raises:
         FileNotFoundError: There is no such video, model or config.
         ValueError: The video cannot be read, or the model is none, or as of
             :class:`VideoModel`.
     """
-    return _look(video, model, 'rec', config, options)
+    return _look(video, model, 'rec', options)
 
 
-def detect(
-    video: str | Path,
-    model: str | VideoModel,
-    *,
-    config: str | None = None,
-    **options: Any,
-) -> Answer:
+def detect(video: str | Path, model: str | VideoModel, **options: Any) -> Answer:
     """Find the actions in a video of any length, by the same path as testing.
 
     Arguments and errors are those of :func:`recognize`; the model is a detector.
     """
-    return _look(video, model, 'det', config, options)
+    return _look(video, model, 'det', options)
 
 
-def _look(
-    video: str | Path, model: Any, task: str, config: str | None, options: Any
-) -> Answer:
+def _look(video: str | Path, model: Any, task: str, options: Any) -> Answer:
     if not isinstance(model, VideoModel):
-        model = open_model(model, config=config, **options)
-    elif config is not None or options:
+        model = open_model(model, **options)
+    elif options:
         raise ValueError('this model is open: give config and options to open_model.')
     require_task(model, task)
     return look_at(video, [model])[0]
@@ -441,9 +409,9 @@ def look_at(
         with _called(label, path):
             index = index_video(path)
             frames, duration_sec = len(index.pts), index.duration_sec
-            known = {'frames': frames, 'fps': frames / duration_sec}
-            known['duration_sec'] = duration_sec
-            known['first_frame_sec'] = float(index.pts[0] * index.time_base)
+            known = dict(frames=frames, fps=frames / duration_sec)
+            first_sec = float(index.pts[0] * index.time_base)
+            known |= dict(duration_sec=duration_sec, first_frame_sec=first_sec)
             shown = label if bar and duration_sec > LONG_SEC else ''
             chosen = pose_options(options)
             found = extract_video(path, chosen, label=shown) if pose else None
@@ -478,10 +446,7 @@ def describe_request(
     chosen = asdict(models[0].options)
     for key in ('device', 'private', 'pose_models'):  # where, and not what
         del chosen[key]
-    request = {
-        'mmma_version': __version__,
-        'video': source_identity(video),
-        'models': [asdict(model.card) for model in models],
-        'options': {**chosen, **more},
-    }
+    request = dict(mmma_version=__version__, video=source_identity(video))
+    request['models'] = [asdict(model.card) for model in models]
+    request['options'] = {**chosen, **more}
     return json.loads(json.dumps(request))  # as it reads back

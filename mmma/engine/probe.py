@@ -142,16 +142,12 @@ def fit_linear(
     variance, axes = torch.linalg.eigh(x.T @ x / len(x))
     x, variance = x @ axes, variance.clamp_min(0)
     weight, bias = x.new_zeros(num_classes, x.shape[1]), x.new_zeros(num_classes)
+    limits: dict[str, Any] = dict(steps=3 * _MAX_STEPS if exact else _MAX_STEPS)
+    limits['tolerances'] = 1e-5, 1e-9 if exact else 1e-7
     for l2 in grid:
-        weight, bias = fit_softmax(
-            (x, y),
-            (weight, bias),
-            l2,
-            # A class of probability p bends the loss by p (1 - p) times the variance.
-            scale=(variance / num_classes + l2).rsqrt(),
-            steps=3 * _MAX_STEPS if exact else _MAX_STEPS,
-            tolerances=(1e-5, 1e-9 if exact else 1e-7),
-        )
+        # A class of probability p bends the loss by p (1 - p) times the variance.
+        scale, start = (variance / num_classes + l2).rsqrt(), (weight, bias)
+        weight, bias = fit_softmax((x, y), start, l2, scale=scale, **limits)
         raw = (weight @ axes.T).double() / spread.double()
         shift = bias.double() - raw @ mean.double()
         layer = Classifier(raw.float().cpu(), shift.float().cpu(), average)
@@ -412,12 +408,9 @@ class Prober:
         record, info = self.origin['checkpoint'], run.root.info
         both = f'{record["backbone_sha256"]} {weights_sha256(probe.state())}'
         selected = {'subset': 'val', 'domains': domains, 'metric': 'action/top1'}
-        tested = {
-            **record,
-            'sha256': hashlib.sha256(both.encode()).hexdigest(),
-            'trained_on': info.name,
-            'simulated': record['simulated'] or info.simulated,
-        }
+        tested = record | {'sha256': hashlib.sha256(both.encode()).hexdigest()}
+        simulated = record['simulated'] or info.simulated
+        tested |= {'trained_on': info.name, 'simulated': simulated}
         seen = None if seen is None else sorted({*seen, *domains})
         told = {'checkpoint': tested, 'seen_domains': seen, 'selected_on': selected}
         return probe, groups, told
