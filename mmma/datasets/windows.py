@@ -10,9 +10,9 @@ import numpy as np
 from mmma.data.videos import END_TOLERANCE_SEC, Video
 from mmma.datasets.clips import RootDataset
 from mmma.registry import DATASETS
-from mmma.structures.segments import grid_length, window_starts
 from mmma.taxonomy import check_choice
 
+_TOLERANCE = 1e-6  # of a position: a duration is a rounded number
 TRIALS = 200
 """How often a start is drawn until an instance lies inside. Source: OpenTAD,
 random_trunc, 3dd7b032."""
@@ -77,11 +77,14 @@ class WindowOptions:
     Attributes:
         positions: P, positions of a window.
         rate: Positions per second.
-        overlap: In testing, share that a window has in common with the next.
+        overlap: In testing, share that a window has in common with the next, at least:
+            steps are whole positions, and the last window ends with the video.
         min_visible: Share of an instance that must lie in a window to be its truth; of
             an instance that is longer, share of the window.
         crop: In training, smallest and largest share of a video no longer than a
             window that is taken; None takes all.
+        stride: Constant step in testing instead, in positions; the last windows then
+            reach beyond the video's end.
 
     Raises:
         ValueError: A number outside its range.
@@ -92,6 +95,7 @@ class WindowOptions:
     overlap: float = 0.5
     min_visible: float = 0.75
     crop: Sequence[float] | None = (0.9, 1.0)
+    stride: int | None = None
 
     def __post_init__(self) -> None:
         if self.positions < 1 or not 0 < self.rate < math.inf:
@@ -112,13 +116,25 @@ class WindowOptions:
 
     def tile(self, video_sec: float) -> list[Window]:
         """The windows of a video in testing; together they cover it."""
-        length = grid_length(video_sec, self.rate)
-        starts = [(i, min(length - i, self.positions)) for i in self._starts(length)]
-        return [self._window(i / self.rate, valid, video_sec) for i, valid in starts]
+        length, shown = self._length(video_sec), self.positions
+        if self.stride is None:
+            step = max(1, math.floor(shown * (1 - self.overlap) + _TOLERANCE))
+            last = max(0, length - shown)
+            starts = [*range(0, last, step), last]
+        else:
+            count = 1 + max(0, math.ceil((length - shown) / self.stride))
+            # A long stride can step over the end.
+            starts = [*range(0, min(count * self.stride, length), self.stride)]
+        return [
+            self._window(start / self.rate, min(length - start, shown), video_sec)
+            for start in starts
+        ]
 
-    def _starts(self, length: int) -> Sequence[int]:
-        """First positions of the windows of a video in testing."""
-        return window_starts(length, self.positions, self.overlap)
+    def _length(self, video_sec: float) -> int:
+        """Positions of a video: moments ``i / rate`` before its end, at least one."""
+        if not 0 < video_sec < math.inf:
+            raise ValueError(f'duration_sec {video_sec}: use a number above 0.')
+        return max(1, math.ceil(video_sec * self.rate - _TOLERANCE))
 
     def draw(self, video_sec: float, segments: np.ndarray) -> Window:
         """A random window for training, from numpy's global generator.
@@ -129,7 +145,7 @@ class WindowOptions:
 
         Source: OpenTAD, random_trunc, 3dd7b032.
         """
-        length = grid_length(video_sec, self.rate)
+        length = self._length(video_sec)
         taken = min(length, self.positions)
         if self.crop is not None and length <= self.positions:
             share = np.random.uniform(self.crop[0], self.crop[-1])
@@ -145,23 +161,6 @@ class WindowOptions:
 
     def _window(self, start_sec: float, valid: int, video_sec: float) -> Window:
         return Window(start_sec, self.positions, valid, self.rate, video_sec)
-
-
-@dataclass(frozen=True)
-class DenseWindows(WindowOptions):
-    """Windows at constant steps, the last ones reaching beyond the video's end.
-
-    Attributes:
-        stride: Positions from one window to the next.
-    """
-
-    stride: int = 1
-
-    def _starts(self, length: int) -> Sequence[int]:
-        """From 0 on, until a window reaches the end of the video."""
-        count = 1 + max(0, math.ceil((length - self.positions) / self.stride))
-        # A long stride can step over the end.
-        return range(0, min(count * self.stride, length), self.stride)
 
 
 @DATASETS.register_module()

@@ -42,7 +42,7 @@ from mmma.data.arrays import FeaturesInfo, FeatureStore, FeatureWriter
 from mmma.data.root import DataRoot
 from mmma.datasets.clips import read_names
 from mmma.datasets.samplers import SampleKey
-from mmma.datasets.windows import DenseWindows
+from mmma.datasets.windows import WindowOptions
 from mmma.engine.run import BackboneOptions, Run
 from mmma.engine.weights import load_backbone
 from mmma.evaluation.scores import ScoreTable
@@ -467,7 +467,7 @@ def _windows(
     keys = ('data_root', 'label_space', 'on_broken')
     options = {key: loader.dataset[key] for key in keys if key in loader.dataset}
     options |= dict(type='UntrimmedDataset', test_mode=True, serialize_data=False)
-    options |= dict(window=DenseWindows(frames, rate, stride=stride), pipeline=steps)
+    options |= dict(window=WindowOptions(frames, rate, stride=stride), pipeline=steps)
     held = {video.subset for video in root.read_det()}
     datasets = [DATASETS.build({**options, 'subset': s}) for s in SUBSETS if s in held]
     # How many features a window gives is known only by asking.

@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 from mmaction.models.losses import BaseWeightedLoss, CrossEntropyLoss
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from mmma.registry import MODELS
-from mmma.structures.samples import segment_diou_pairs
 
 
 class ClassCountLoss(BaseWeightedLoss):
@@ -127,42 +126,20 @@ def class_power(loss: Mapping[str, Any]) -> float | None:
     return 0.0 if plain else None
 
 
-@MODELS.register_module()
-class SegmentDIoULoss(nn.Module):
-    """1 - IoU + (distance of centres / enclosing length)^2, pair by pair.
+def sigmoid_focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross entropy of every element, in which easy decisions hardly count.
 
-    Source: Zheng et al., 'Distance-IoU Loss', AAAI 2020, in one dimension as in
-        ActionFormer.
-    """
-
-    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Loss (n,) of segments (n, 2) and (n, 2), in float32."""
-        with torch.autocast(pred.device.type, enabled=False):
-            return 1 - segment_diou_pairs(pred.float(), target.float())
-
-
-@MODELS.register_module()
-class SigmoidFocalLoss(nn.Module):
-    """Binary cross entropy that easy decisions hardly count in.
-
-    What is true weighs alpha, what is not 1 - alpha, both times the probability of
-    being wrong to the power of gamma.
+    What is true weighs 0.25, what is not 0.75, both times the squared probability of
+    being wrong. Targets are in [0, 1].
 
     Source: Lin et al., 'Focal Loss for Dense Object Detection', ICCV 2017, equation 5;
         alpha and gamma as in ActionFormer.
     """
-
-    alpha, gamma = 0.25, 2.0
-
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Loss of every element, in float32, of logits and targets in [0, 1]."""
-        with torch.autocast(logits.device.type, enabled=False):
-            logits, targets = logits.float(), targets.float()
-            loss = F.binary_cross_entropy_with_logits(logits, targets, reduction='none')
-            chance = logits.sigmoid()
-            wrong = chance * (1 - targets) + (1 - chance) * targets
-            loss = loss * wrong**self.gamma
-            return loss * (self.alpha * targets + (1 - self.alpha) * (1 - targets))
+    targets = targets.to(logits)
+    loss = F.binary_cross_entropy_with_logits(logits, targets, reduction='none')
+    chance = logits.sigmoid()
+    wrong = chance * (1 - targets) + (1 - chance) * targets
+    return loss * wrong**2.0 * (0.25 * targets + 0.75 * (1 - targets))
 
 
 @MODELS.register_module()

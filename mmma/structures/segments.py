@@ -1,8 +1,7 @@
-"""Segments of videos as columns, their suppression, and windows over videos."""
+"""Segments of videos as columns, and their suppression."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -343,38 +342,3 @@ def _tiou(a: FloatArray, b: FloatArray, margin: float) -> FloatArray:
     shared = np.maximum(np.minimum(a[1], b[1]) - np.maximum(a[0], b[0]), 0)
     union = (a[1] - a[0] + margin) + (b[1] - b[0] + margin) - shared
     return np.asarray(shared / np.maximum(union, _MIN_UNION_SEC))
-
-
-_TOLERANCE = 1e-6  # of a position: a duration is a rounded number
-
-
-def window_starts(length: int, window: int, overlap: float = 0.5) -> list[int]:
-    """Starts of windows that cover all positions of a video, none twice the same.
-
-    They are a stride apart, but the last one, which ends with the video. A video no
-    longer than a window gets one, which starts at 0 and reaches beyond its end. Two
-    neighbours share ``overlap`` of a window, at least: strides are whole positions.
-
-    Raises:
-        ValueError: A number outside its range.
-    """
-    for name, value in (('length', length), ('window', window)):
-        if value < 1:
-            raise ValueError(f'{name} {value}: use at least 1 position.')
-    if not 0 <= overlap < 1:
-        raise ValueError(f'overlap {overlap}: use a share from 0, below 1.')
-    stride = max(1, math.floor(window * (1 - overlap) + _TOLERANCE))
-    last = max(0, length - window)
-    return [*range(0, last, stride), last]
-
-
-def grid_length(duration_sec: float, rate: float) -> int:
-    """Positions of a video: moments ``i / rate`` before its end, at least one.
-
-    Raises:
-        ValueError: A number that is not finite or above 0.
-    """
-    for name, value in (('duration_sec', duration_sec), ('rate', rate)):
-        if not 0 < value < math.inf:
-            raise ValueError(f'{name} {value}: use a number above 0.')
-    return max(1, math.ceil(duration_sec * rate - _TOLERANCE))

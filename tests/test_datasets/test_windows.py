@@ -1,5 +1,6 @@
 """Windows of untrimmed videos: cutting, truth, samples."""
 
+import itertools
 import pickle
 import random
 import shutil
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from mmma.data.arrays import FeaturesInfo, FeatureWriter
 from mmma.datasets.samplers import EpochSampler, SampleKey
-from mmma.datasets.windows import TRIALS, DenseWindows, Window, WindowOptions
+from mmma.datasets.windows import TRIALS, Window, WindowOptions
 from mmma.registry import DATASETS
 
 NONE = np.zeros((0, 2))
@@ -33,6 +34,50 @@ def test_tiles_cover_every_position_and_differ(overlap):
         assert set(np.concatenate(places)) == set(range(length))
         assert len({w.start_sec for w in windows}) == len(windows)
         assert all(w.valid == min(40, length) for w in windows)
+
+
+@pytest.mark.parametrize('window', [1, 4, 7])
+@pytest.mark.parametrize('overlap', [0.75, 0.5, 0.25, 0.0])
+def test_windows_cover_everything_once(window, overlap):
+    stride = max(1, int(window * (1 - overlap)))
+    for length in range(1, 3 * window + 1):
+        starts = starts_of(length, window, overlap)
+        assert starts == sorted(set(starts))
+        assert starts[0] == 0
+        assert starts[-1] == max(0, length - window)
+        steps = [b - a for a, b in itertools.pairwise(starts)]
+        assert all(0 < step <= stride for step in steps)
+        covered = {p for start in starts for p in range(start, start + window)}
+        assert covered >= set(range(length))
+
+
+def starts_of(length, window, overlap=0.5):
+    found = WindowOptions(window, 1.0, overlap).tile(length)
+    return [round(w.start_sec) for w in found]
+
+
+def test_worked_windows():
+    assert starts_of(256, 256) == [0]
+    assert starts_of(257, 256) == [0, 1]
+    assert starts_of(512, 256) == [0, 128, 256]  # the last one only once
+    assert starts_of(500, 256) == [0, 128, 244]
+    assert starts_of(450, 256, overlap=0) == [0, 194]
+    assert starts_of(30, 10, overlap=0.9)[:2] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ('duration_sec', 'rate', 'length'),
+    [(10, 15, 150), (10.01, 15, 151), (1.1, 10, 11), (0.01, 15, 1), (0.3, 30, 9)],
+)
+def test_positions_start_before_the_end(duration_sec, rate, length):
+    (window,) = options(positions=200, rate=rate).tile(duration_sec)
+    assert window.valid == length
+
+
+@pytest.mark.parametrize('duration_sec', [0, float('nan'), float('inf')])
+def test_videos_without_an_end_are_refused(duration_sec):
+    with pytest.raises(ValueError, match=f'duration_sec {duration_sec}: use a number'):
+        options().tile(duration_sec)
 
 
 def test_times():
@@ -373,9 +418,9 @@ def test_base_configs_give_what_their_names_say(feature_root, name, shape):
 
 
 def test_windows_cover_a_video_at_constant_steps():
-    windows = DenseWindows(positions=4, rate=2.0, stride=4).tile(4.6)
+    windows = options(positions=4, rate=2.0, stride=4).tile(4.6)
     assert [(w.start_sec, w.valid) for w in windows] == [(0, 4), (2, 4), (4, 2)]
-    windows = DenseWindows(positions=4, rate=2.0, stride=1).tile(2.6)
+    windows = options(positions=4, rate=2.0, stride=1).tile(2.6)
     assert [(w.start_sec, w.valid) for w in windows] == [(0, 4), (0.5, 4), (1, 4)]
-    windows = DenseWindows(positions=4, rate=2.0, stride=6).tile(3.0)
+    windows = options(positions=4, rate=2.0, stride=6).tile(3.0)
     assert [(w.start_sec, w.valid) for w in windows] == [(0, 4)]

@@ -1,4 +1,3 @@
-import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -7,9 +6,7 @@ import pytest
 from mmma.structures.segments import (
     NmsOptions,
     Segments,
-    grid_length,
     tiou_pairs,
-    window_starts,
 )
 
 
@@ -238,61 +235,3 @@ def test_relabelling_before_nms_leaves_no_doubles():
     same = Segments([[0, 1], [0, 1]], [0.9, 0.8], [0, 1])
     assert len(same.nms()) == 2
     assert same.to_bodies([3, 3]).nms().scores.tolist() == [0.9]
-
-
-@pytest.mark.parametrize('window', [1, 4, 7])
-@pytest.mark.parametrize('overlap', [0.75, 0.5, 0.25, 0.0])
-def test_windows_cover_everything_once(window, overlap):
-    stride = max(1, int(window * (1 - overlap)))
-    for length in range(1, 3 * window + 1):
-        starts = window_starts(length, window, overlap)
-        assert starts == sorted(set(starts))
-        assert starts[0] == 0
-        assert starts[-1] == max(0, length - window)
-        steps = [b - a for a, b in itertools.pairwise(starts)]
-        assert all(0 < step <= stride for step in steps)
-        covered = {p for start in starts for p in range(start, start + window)}
-        assert covered >= set(range(length))
-
-
-def test_worked_windows():
-    assert window_starts(256, 256) == [0]
-    assert window_starts(257, 256) == [0, 1]
-    assert window_starts(512, 256) == [0, 128, 256]  # the last one only once
-    assert window_starts(500, 256) == [0, 128, 244]
-    assert window_starts(450, 256, overlap=0) == [0, 194]
-    assert window_starts(30, 10, overlap=0.9)[:2] == [0, 1]
-
-
-@pytest.mark.parametrize(
-    ('numbers', 'message'),
-    [
-        ((0, 4), 'length 0: use at least 1 position'),
-        ((9, 0), 'window 0: use at least 1 position'),
-        ((9, 4, 1), 'overlap 1: use a share from 0, below 1'),
-    ],
-)
-def test_bad_windows_are_refused(numbers, message):
-    with pytest.raises(ValueError, match=message):
-        window_starts(*numbers)
-
-
-@pytest.mark.parametrize(
-    ('duration_sec', 'rate', 'length'),
-    [(10, 15, 150), (10.01, 15, 151), (1.1, 10, 11), (0.01, 15, 1), (0.3, 30, 9)],
-)
-def test_positions_start_before_the_end(duration_sec, rate, length):
-    assert grid_length(duration_sec, rate) == length
-
-
-@pytest.mark.parametrize(
-    ('numbers', 'message'),
-    [
-        ((0, 15), 'duration_sec 0: use a number above 0'),
-        ((float('nan'), 15), 'duration_sec nan: use'),
-        ((3, float('inf')), 'rate inf: use a number above 0'),
-    ],
-)
-def test_bad_grids_are_refused(numbers, message):
-    with pytest.raises(ValueError, match=message):
-        grid_length(*numbers)

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 
 from mmma.models.heads.action_head import ClassesOfData, fill_options
 from mmma.models.layers import MaskedConv, blank, through
-from mmma.models.losses import SegmentDIoULoss, SigmoidFocalLoss
+from mmma.models.losses import sigmoid_focal_loss
 from mmma.models.pyramid import Points, pyramid_points
 from mmma.registry import MODELS
-from mmma.structures.samples import SegmentSample, segment_iou_pairs
+from mmma.structures.samples import SegmentSample, segment_diou_pairs, segment_iou_pairs
 from mmma.structures.segments import Segments
 from mmma.taxonomy import check_choice
 
@@ -147,7 +147,6 @@ class SegmentHead(ClassesOfData, BaseModule):
         self.targets = check_choice('targets', targets, TARGETS)
         defaults = dict(score_thr=1e-3, top_k=2000)
         self.test_cfg = fill_options('test_cfg of the head', defaults, test_cfg or {})
-        self.loss_cls, self.loss_reg = SigmoidFocalLoss(), SegmentDIoULoss()
         self.register_buffer('loss_normalizer', torch.tensor(100.0))
         self._widths = [in_channels] + [feat_channels] * num_convs
         self.cls_convs, self.reg_convs = self._tower(), self._tower()
@@ -224,10 +223,11 @@ class SegmentHead(ClassesOfData, BaseModule):
             if self.body_head is not None:
                 groups = F.one_hot(self.body_of, self.num_bodies)
                 bodies = hits.float() @ groups.float() > 0
-                loss = self.loss_cls(values['body'][valid], bodies[valid])
+                loss = sigmoid_focal_loss(values['body'][valid], bodies[valid])
                 losses['loss_body'] = self.body['loss_weight'] * loss.sum()
             sides = found.new_tensor([-1.0, 1.0])
-            losses['loss_reg'] = self.loss_reg(found * sides, wanted * sides).sum()
+            diou = segment_diou_pairs(found * sides, wanted * sides)
+            losses['loss_reg'] = (1 - diou).sum()
             total = self._normalizer((owners >= 0).sum())
             return {name: loss / total for name, loss in losses.items()}
 
@@ -246,7 +246,7 @@ class SegmentHead(ClassesOfData, BaseModule):
         self, logits: Tensor, hits: Tensor, pairs: Pairs, ends: tuple[Tensor, Tensor]
     ) -> Tensor:
         """Loss (N, P, K) of scores; ``ends`` are offsets of pairs, found and wanted."""
-        return self.loss_cls(logits, hits)
+        return sigmoid_focal_loss(logits, hits)
 
     def _assign(
         self, points: Points, samples: Samples
@@ -423,4 +423,4 @@ class TriDetHead(SegmentHead):
         iou = segment_iou_pairs(ends[0].detach() * sides, ends[1] * sides)
         weights = torch.ones_like(logits)
         weights[pairs] = iou**self.iou_power
-        return self.loss_cls(logits, hits) * weights
+        return sigmoid_focal_loss(logits, hits) * weights
