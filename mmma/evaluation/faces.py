@@ -1,0 +1,285 @@
+"""Emotions from the face, by score files of anybody, alone and with micro-actions.
+
+A CSV file has scores of frames or of videos, of all videos or of one; forms, words and
+rules stand in ``tables/faces.json``. Scores of a frame are scaled to add up to 1; those
+of a video are their mean over its frames with a face. Only then classes that the data
+lack, such as neutral, are dropped and the rest scaled anew: neutral frames say little.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmma.data.clips import name_parts
+from mmma.data.emotions import groups_of
+from mmma.data.root import DataRoot
+from mmma.data.videos import Video
+from mmma.evaluation.bootstrap import LEVEL, holm, mcnemar_exact
+from mmma.evaluation.emotion import emotion_row
+from mmma.evaluation.recognition import class_prior
+from mmma.evaluation.rows import name_of
+from mmma.evaluation.scores import (
+    FLOOR,
+    ScoreTable,
+    first_of,
+    fuse_tables,
+    join_tables,
+    learn_weights,
+    read_scores,
+)
+from mmma.files import read_json, read_table
+from mmma.foreign import finite
+from mmma.structures.segments import FloatArray
+from mmma.taxonomy import load_label_space, own_table
+
+FORMATS = tuple(own_table('faces')['formats'])
+INPUTS = 'micro-action', 'micro-expression', 'both'
+MIN_VAL = 20  # fewer videos teach no weights
+_MOST = 5.0  # intensity of an action unit
+Scores = Mapping[str, FloatArray]  # of emotions, (E,), by video
+
+
+def unit_names(root: DataRoot, videos: Sequence[Video]) -> dict[str, str]:
+    """Names of videos, clips and their files, to the video of the study they are of.
+
+    It is empty where they are of none; names that could be of two are left out.
+    """
+    found, own = defaultdict(set), {video.video for video in videos}
+    rows: list[Any] = [*root.read_det()] if root.has_det else []
+    for row in [*rows, *(root.read_rec() if root.has_rec else ())]:
+        unit = getattr(row, 'source_video', '') or name_of(row)
+        for name in (name_of(row), unit, row.path, name_parts(row.path)[-1]):
+            found[name].add(unit if unit in own else '')
+    found.update({name: {name} for name in own})
+    return {name: units.pop() for name, units in found.items() if len(units) == 1}
+
+
+def read_faces(
+    path: Path,
+    units: Mapping[str, str],
+    emotions: Sequence[str],
+    form: str | None = None,
+    mapping: Path | None = None,
+) -> tuple[Scores, dict[str, Any]]:
+    """Scores of each video with a face, from a file or a folder, and what was read.
+
+    Of several faces in a frame the largest counts, of equals the surest; an emotion
+    without a class of the face gets ``FLOOR``. ``units`` are of :func:`unit_names`,
+    ``form`` is for headers that do not tell, ``mapping`` goes before the shipped table.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It cannot be read, or is of other videos or emotions.
+    """
+    table, strange, best = own_table('faces'), set(), defaultdict(list)
+    for key, entries in (read_json(mapping) if mapping else {}).items():
+        if key not in ('columns', 'emotions', 'units') or not isinstance(entries, dict):
+            told = 'use objects columns, emotions and units (docs/emotion.md)'
+            raise ValueError(f'{mapping}: {key!r}: {told}')
+        table[key] |= entries
+    classes = sorted({*table['columns'].values()})
+    frames: dict[tuple[str, ...], list[Any]] = defaultdict(list)
+    for file in sorted(path.glob('*.csv')) if path.is_dir() else [path]:
+        for name, frame, faces in _read_rows(file, table, classes, form):
+            unit = units.get(name, units.get(name_parts(name)[-1]))
+            strange |= {name} if unit is None else set()
+            if unit:
+                frames[unit, name, frame] += faces
+    if len(strange) > len(known := {unit for unit, *_ in frames}) or not known:
+        raise ValueError(
+            f'{path}: scores of {len(known)} videos with an emotion, {len(strange)} '
+            f'are not in the data: {first_of(sorted(strange))}; use the names there'
+        )
+    for (unit, *_), faces in frames.items():
+        best[unit] += [max(faces, key=lambda face: face[0])[1]] if faces else []
+    means = {unit: np.mean(own, axis=0) for unit, own in best.items() if own}
+    there = {c for i, c in enumerate(classes) if any(m[i] for m in means.values())}
+    named = [table['emotions'].get(e, table['columns'].get(e)) for e in emotions]
+    if not {*named} & there:
+        told = f'none of {sorted(there)} is one of {first_of(emotions)}'
+        raise ValueError(f'{path}: {told}: say which is with --face-mapping')
+    whole = np.array([[c == own for own in named] for c in classes], np.float64)
+    whole /= np.maximum(whole.sum(axis=1, keepdims=True), 1)
+    scores = {unit: mean @ whole for unit, mean in means.items()}
+    lacks = [e for e, own in zip(emotions, named, strict=True) if own not in there]
+    return {u: np.maximum(m / m.sum(), FLOOR) for u, m in scores.items() if m.any()}, {
+        'file': path.as_posix(),
+        'frames': len(frames),
+        'frames_without_face': sum(not faces for faces in frames.values()),
+        'frames_of_several_faces': sum(len(faces) > 1 for faces in frames.values()),
+        'emotions_without_class': lacks,
+        'classes_dropped': sorted(there - {*named}),
+        'unknown_videos': sorted(strange),
+    }
+
+
+def _read_rows(
+    file: Path, table: Mapping[str, Any], classes: Sequence[str], form: str | None
+) -> Iterator[tuple[str, str, list[Any]]]:
+    """Video, frame and faces (rank, scores of classes) of each row."""
+    header, lines = read_table(file)
+    names = [name.lower() for name in header]
+    for own, entry in table['formats'].items():
+        if not form and any(re.fullmatch(entry['header'], name) for name in names):
+            form = own
+    weights = defaultdict(lambda: np.zeros((len(names), len(classes))))  # by face
+    for i, name in enumerate(names if form != 'openface' else ()):
+        word, face = re.fullmatch(r'(?:emotion[._])?(.*?)(\d*)', name).groups()
+        own = table['columns'].get(name, table['columns'].get(word))
+        if own and (form == 'fer' or not face):
+            weights[face][i, classes.index(own)] = 1
+    for own, numbers in table['units'].items() if form == 'openface' else ():
+        at = [names.index(n) for n in map('au{:02}_r'.format, numbers) if n in names]
+        weights[''][at, classes.index(own)] = 1 / (_MOST * max(len(at), 1))
+    if not form or not weights:
+        raise ValueError(
+            f'{file}:1: no column has scores of a face ({first_of(header)}): it needs '
+            f'{", ".join(table["columns"])}, or AU01_r, ... of OpenFace; name others '
+            'with --face-mapping (docs/emotion.md)'
+        )
+    words = {**table['places'], 'found': [table['formats'][form].get('found')]}
+    last: set[str] = set()
+    for line, cells in lines:
+        texts, faces = cells, []
+        try:
+            row = dict(zip(names, cells, strict=True))
+            cell = {k: [row[w] for w in own if row.get(w)] for k, own in words.items()}
+            name, frame = ((*cell.pop(key), '')[0] for key in ('video', 'frame'))
+            value = {key: finite(found[0]) for key, found in cell.items() if found}
+            for face, matrix in weights.items():
+                texts = [cells[i] for i in np.flatnonzero(matrix.any(axis=1))]
+                if 0 in (value.get('found'), value.get('sure')) or not any(texts):
+                    continue
+                scores = np.array([*map(finite, texts)]) @ matrix[matrix.any(axis=1)]
+                if form == 'openface':
+                    scores[classes.index('neutral')] = max(0.0, 1 - scores.max())
+                if scores.min() < 0 or not scores.any():
+                    raise ValueError
+                sides = re.findall(r'[\d.]+', row.get(f'box{face}', ''))[2:]
+                sides = sides or [value.get('width', 0), value.get('height', 0)]
+                rank = np.prod([*map(float, sides)]), value.get('sure', 0)
+                faces.append((rank, scores / scores.sum()))
+        except ValueError:
+            told = f'{file}:{line}: {", ".join(texts[:20])}: need {len(header)} cells, '
+            told += 'finite scores, none below 0, not all 0; without a face all empty'
+            raise ValueError(told) from None
+        name, frame = name or file.stem, frame or (str(line) if form == 'fer' else '')
+        if not frame and name in last:
+            told = f'{file}:{line}: a second row of {name!r}, and no frame or time_sec'
+            raise ValueError(f'{told}: add one, to tell frames from faces')
+        last.add(name)
+        if form == 'mmma' and faces:  # the file has one of them
+            faces += [((-1, 0), None)] * int(value.get('found', 1) - 1)
+        yield name, frame, faces
+
+
+def recognizer_scores(
+    paths: Sequence[Path], units: Mapping[str, str], emotions: Sequence[str]
+) -> Scores:
+    """Scores of each video, the mean of its clips, from files of a recognizer."""
+    actions = [{'name': emotion} for emotion in emotions]
+    space = load_label_space({'name': 'emotions', 'actions': actions})
+    table, rows = join_tables([read_scores(path, space) for path in paths]), {}
+    if strange := [name for name in table.names if name not in units]:
+        told = f'{len(strange)} scores are of no clip or video of the data'
+        raise ValueError(f'{paths[0]}: {told}: {first_of(strange)}')
+    for name, scores in zip(table.names, table.scores, strict=True):
+        rows.setdefault(units[name], []).append(scores)
+    return {unit: np.mean(own, axis=0) for unit, own in rows.items() if unit}
+
+
+def action_scores(
+    x: FloatArray, videos: Sequence[Video], emotions: Sequence[str], model: Any
+) -> Scores:
+    """Scores of each video by a model that is fitted to the ``train`` videos alone."""
+    rows = [i for i, video in enumerate(videos) if video.subset == 'train']
+    labels = [emotions.index(videos[i].emotion) for i in rows]
+    if len({*labels}) < 2:
+        told = f'{len(rows)} train videos have {len({*labels})} emotions: two must be'
+        raise ValueError(f'{told} there to fit a classifier; or give --scores')
+    fitted = model.fit(x[rows], labels)
+    scores = np.zeros((len(videos), len(emotions)))
+    scores[:, fitted.classes_] = fitted.predict_proba(x)
+    return {v.video: own for v, own in zip(videos, scores, strict=True)}
+
+
+def fuse_inputs(
+    videos: Sequence[Video],
+    sides: Sequence[Scores],
+    emotions: Sequence[str],
+    space: str = 'mean',
+    *drawn: int,
+) -> dict[str, Any]:
+    """Fuse scores of micro-actions and of faces, with weights learnt on ``val`` alone.
+
+    Where its videos are too few, weights are equal. A video without a face gets the
+    shares of emotions in ``train``. ``drawn`` are resamples and seed of intervals.
+
+    Returns:
+        ``runs`` on ``test``, ``tests`` of both against each, ``visible`` (what could
+        be seen at all) and ``fusion`` (weights, and how they came about).
+
+    Raises:
+        ValueError: Test videos have one emotion, or lack scores of micro-actions.
+    """
+    of = {video.video: emotions.index(video.emotion) for video in videos}
+    test = [video for video in videos if video.subset == 'test']
+    names, n, seen = [v.video for v in test], len(test), {v.emotion for v in test}
+    val = [v.video for v in videos if v.subset == 'val' and v.video in sides[0]]
+    if missing := [name for name in names if name not in sides[0]]:
+        told = f'{len(missing)} of {n} test videos have no scores of micro-actions'
+        raise ValueError(f'{told}: {first_of(missing)}')
+    if len(seen) < 2:
+        raise ValueError(f'{n} test videos have {len(seen)} emotions: give two or more')
+    train = [of[video.video] for video in videos if video.subset == 'train']
+    prior, labels = class_prior(train, len(emotions)), [of[name] for name in val]
+    scores = ([side.get(name, prior) for name in [*val, *names]] for side in sides)
+    tables = [ScoreTable((*val, *names), np.stack(own)) for own in scores]
+    lacks = ', '.join(e for i, e in enumerate(emotions) if i not in labels)
+    weights, fusion = [0.5, 0.5], {'weights_from': 'equal'}
+    if lacks or len(val) < MIN_VAL:
+        why = f'{len(val)} val videos, of {lacks or "no emotion"} none'
+        fusion['why'] = f'{why}: weights need {MIN_VAL}, and some of each emotion'
+    else:
+        weights, fusion = learn_weights([t.select(val) for t in tables], labels, space)
+        fusion['weights_from'] = 'val'
+    fusion |= {
+        'space': space,
+        'weights': [*map(float, weights)],
+        'val_videos': len(val),
+    }
+    fusion['test_videos_without_face'] = sum(name not in sides[1] for name in names)
+    tables = [t.select(names) for t in [*tables, fuse_tables(tables, weights, space)]]
+    truth, rest = np.array([of[name] for name in names]), (groups_of(test), emotions)
+    rows = (emotion_row(truth, table.scores, *rest, *drawn) for table in tables)
+    runs = [
+        {'input': i, 'subset': 'test', **row}
+        for i, row in zip(INPUTS, rows, strict=True)
+    ]
+    *alone, both = (table.scores.argmax(axis=1) == truth for table in tables)
+    ps, tests = [mcnemar_exact(both, hits) for hits in alone], []
+    for name, hits, p, p_holm in zip(INPUTS, alone, ps, holm(ps), strict=False):
+        gained, lost = int((both & ~hits).sum()), int((hits & ~both).sum())
+        verdict = f'both {"gains over" if gained > lost else "loses against"} {name}'
+        own = {'a': 'both', 'b': name, 'videos': n, 'gained': gained, 'lost': lost}
+        own |= {'difference': 100 * (gained - lost) / n, 'p': p, 'p_holm': p_holm}
+        least = least_difference(gained + lost)
+        own['least'] = least and 100 * least / n
+        own['verdict'] = verdict if p_holm < 1 - LEVEL else 'no gain shown'
+        tests.append(own)
+    least = next(filter(None, map(least_difference, range(n + 1))), None)
+    visible = {'videos': n, 'step': 100 / n, 'least': least and 100 * least / n}
+    return {'runs': runs, 'tests': tests, 'visible': visible, 'fusion': fusion}
+
+
+def least_difference(disagreeing: int) -> int | None:
+    """Lead of one over another that McNemar's test sees if so many videos differ."""
+    for lost in range(disagreeing // 2, -1, -1):
+        hits = np.arange(disagreeing) < disagreeing - lost
+        if mcnemar_exact(hits, ~hits) < 1 - LEVEL:
+            return disagreeing - 2 * lost
+    return None  # were all of them gained
