@@ -1,9 +1,9 @@
 """Emotions from the face, by score files of anybody, alone and with micro-actions.
 
-A CSV file has scores of frames or of videos, of all videos or of one; forms, words and
-rules stand in ``tables/faces.json``. Scores of a frame are scaled to add up to 1; those
-of a video are their mean over its frames with a face. Only then classes that the data
-lack, such as neutral, are dropped and the rest scaled anew: neutral frames say little.
+A CSV file has scores of frames or of videos, of all videos or of one; its forms stand
+in ``tables/face_scores.json``. Scores of a frame are scaled to add up to 1; those of a
+video are their mean over its frames with a face. Only then classes that the data lack,
+such as neutral, are dropped and the rest scaled anew: neutral frames say little.
 """
 
 import re
@@ -18,29 +18,23 @@ from mmma.data.clips import name_parts
 from mmma.data.emotions import groups_of
 from mmma.data.root import DataRoot
 from mmma.data.videos import Video
+from mmma.evaluation import scores as files
 from mmma.evaluation.bootstrap import LEVEL, holm, mcnemar_exact
 from mmma.evaluation.emotion import emotion_row
 from mmma.evaluation.recognition import class_prior
 from mmma.evaluation.rows import name_of
-from mmma.evaluation.scores import (
-    FLOOR,
-    ScoreTable,
-    first_of,
-    fuse_tables,
-    join_tables,
-    learn_weights,
-    read_scores,
-)
+from mmma.evaluation.scores import ScoreTable, first_of
 from mmma.files import read_json, read_table
 from mmma.foreign import finite
 from mmma.structures.segments import FloatArray
-from mmma.taxonomy import load_label_space, own_table
+from mmma.taxonomy import SUBSETS, load_label_space, own_table
 
-FORMATS = tuple(own_table('faces')['formats'])
+FORMATS = tuple(own_table('face_scores')['formats'])
 INPUTS = 'micro-action', 'micro-expression', 'both'
-MIN_VAL = 20  # fewer videos teach no weights
-_MOST = 5.0  # intensity of an action unit
-Scores = Mapping[str, FloatArray]  # of emotions, (E,), by video
+MIN_VAL, _MOST = 20, 5.0
+"""Fewer videos teach no weights; intensity of an action unit."""
+Scores = Mapping[str, FloatArray]
+"""Of the (E,) emotions, by video."""
 
 
 def unit_names(root: DataRoot, videos: Sequence[Video]) -> dict[str, str]:
@@ -68,14 +62,14 @@ def read_faces(
     """Scores of each video with a face, from a file or a folder, and what was read.
 
     Of several faces in a frame the largest counts, of equals the surest; an emotion
-    without a class of the face gets ``FLOOR``. ``units`` are of :func:`unit_names`,
+    without a class of the face gets a floor. ``units`` are of :func:`unit_names`,
     ``form`` is for headers that do not tell, ``mapping`` goes before the shipped table.
 
     Raises:
         FileNotFoundError: No such file.
         ValueError: It cannot be read, or is of other videos or emotions.
     """
-    table, strange, best = own_table('faces'), set(), defaultdict(list)
+    table, strange, best = own_table('face_scores'), set(), defaultdict(list)
     for key, entries in (read_json(mapping) if mapping else {}).items():
         if key not in ('columns', 'emotions', 'units') or not isinstance(entries, dict):
             told = 'use objects columns, emotions and units (docs/emotion.md)'
@@ -106,7 +100,9 @@ def read_faces(
     whole /= np.maximum(whole.sum(axis=1, keepdims=True), 1)
     scores = {unit: mean @ whole for unit, mean in means.items()}
     lacks = [e for e, own in zip(emotions, named, strict=True) if own not in there]
-    return {u: np.maximum(m / m.sum(), FLOOR) for u, m in scores.items() if m.any()}, {
+    return {
+        u: np.maximum(m / m.sum(), files.FLOOR) for u, m in scores.items() if m.any()
+    }, {
         'file': path.as_posix(),
         'frames': len(frames),
         'frames_without_face': sum(not faces for faces in frames.values()),
@@ -183,7 +179,10 @@ def recognizer_scores(
     """Scores of each video, the mean of its clips, from files of a recognizer."""
     actions = [{'name': emotion} for emotion in emotions]
     space = load_label_space({'name': 'emotions', 'actions': actions})
-    table, rows = join_tables([read_scores(path, space) for path in paths]), {}
+    table, rows = (
+        files.join_tables([files.read_scores(path, space) for path in paths]),
+        {},
+    )
     if strange := [name for name in table.names if name not in units]:
         told = f'{len(strange)} scores are of no clip or video of the data'
         raise ValueError(f'{paths[0]}: {told}: {first_of(strange)}')
@@ -216,63 +215,62 @@ def fuse_inputs(
 ) -> dict[str, Any]:
     """Fuse scores of micro-actions and of faces, with weights learnt on ``val`` alone.
 
-    Where its videos are too few, weights are equal. A video without a face gets the
+    Weights are equal where its videos are too few. A video without a face gets the
     shares of emotions in ``train``. ``drawn`` are resamples and seed of intervals.
 
     Returns:
-        ``runs`` on ``test``, ``tests`` of both against each, ``visible`` (what could
-        be seen at all) and ``fusion`` (weights, and how they came about).
+        ``runs`` on ``test``; ``tests`` of both against each; ``visible``, what could be
+        seen at all; ``fusion``, weights and where they are from.
 
     Raises:
         ValueError: Test videos have one emotion, or lack scores of micro-actions.
     """
     of = {video.video: emotions.index(video.emotion) for video in videos}
-    test = [video for video in videos if video.subset == 'test']
-    names, n, seen = [v.video for v in test], len(test), {v.emotion for v in test}
-    val = [v.video for v in videos if v.subset == 'val' and v.video in sides[0]]
+    train, val, test = ([v for v in videos if v.subset == s] for s in SUBSETS)
+    names, n = [video.video for video in test], len(test)
     if missing := [name for name in names if name not in sides[0]]:
         told = f'{len(missing)} of {n} test videos have no scores of micro-actions'
         raise ValueError(f'{told}: {first_of(missing)}')
-    if len(seen) < 2:
-        raise ValueError(f'{n} test videos have {len(seen)} emotions: give two or more')
-    train = [of[video.video] for video in videos if video.subset == 'train']
-    prior, labels = class_prior(train, len(emotions)), [of[name] for name in val]
-    scores = ([side.get(name, prior) for name in [*val, *names]] for side in sides)
-    tables = [ScoreTable((*val, *names), np.stack(own)) for own in scores]
+    if (there := len({video.emotion for video in test})) < 2:
+        raise ValueError(f'{n} test videos have {there} emotions: give two or more')
+    own = [video.video for video in val if video.video in sides[0]]
+    prior = class_prior([of[video.video] for video in train], len(emotions))
+    stacks = ([side.get(name, prior) for name in own + names] for side in sides)
+    tables = [ScoreTable((*own, *names), np.stack(stack)) for stack in stacks]
+    labels, weights = [of[name] for name in own], [0.5, 0.5]
     lacks = ', '.join(e for i, e in enumerate(emotions) if i not in labels)
-    weights, fusion = [0.5, 0.5], {'weights_from': 'equal'}
-    if lacks or len(val) < MIN_VAL:
-        why = f'{len(val)} val videos, of {lacks or "no emotion"} none'
-        fusion['why'] = f'{why}: weights need {MIN_VAL}, and some of each emotion'
+    if lacks or len(own) < MIN_VAL:
+        told = f'{len(own)} val videos, of {lacks or "no emotion"} none: learning needs'
+        fusion = {'weights_from': 'equal', 'why': f'{told} {MIN_VAL}, and each emotion'}
     else:
-        weights, fusion = learn_weights([t.select(val) for t in tables], labels, space)
+        known = [table.select(own) for table in tables]
+        weights, fusion = files.learn_weights(known, labels, space)
         fusion['weights_from'] = 'val'
     fusion |= {
         'space': space,
         'weights': [*map(float, weights)],
-        'val_videos': len(val),
+        'val_videos': len(own),
     }
     fusion['test_videos_without_face'] = sum(name not in sides[1] for name in names)
-    tables = [t.select(names) for t in [*tables, fuse_tables(tables, weights, space)]]
-    truth, rest = np.array([of[name] for name in names]), (groups_of(test), emotions)
-    rows = (emotion_row(truth, table.scores, *rest, *drawn) for table in tables)
-    runs = [
-        {'input': i, 'subset': 'test', **row}
-        for i, row in zip(INPUTS, rows, strict=True)
-    ]
-    *alone, both = (table.scores.argmax(axis=1) == truth for table in tables)
+    tables.append(files.fuse_tables(tables, weights, space))
+    truth, found = np.array([of[name] for name in names]), []
+    runs, rest = [], (groups_of(test), emotions, *drawn)
+    for name, table in zip(INPUTS, tables, strict=True):
+        found.append(table.select(names).scores)
+        row = emotion_row(truth, found[-1], *rest)
+        runs.append({'input': name, 'subset': 'test', **row})
+    *alone, both = (scores.argmax(axis=1) == truth for scores in found)
     ps, tests = [mcnemar_exact(both, hits) for hits in alone], []
     for name, hits, p, p_holm in zip(INPUTS, alone, ps, holm(ps), strict=False):
         gained, lost = int((both & ~hits).sum()), int((hits & ~both).sum())
         verdict = f'both {"gains over" if gained > lost else "loses against"} {name}'
-        own = {'a': 'both', 'b': name, 'videos': n, 'gained': gained, 'lost': lost}
-        own |= {'difference': 100 * (gained - lost) / n, 'p': p, 'p_holm': p_holm}
-        least = least_difference(gained + lost)
-        own['least'] = least and 100 * least / n
-        own['verdict'] = verdict if p_holm < 1 - LEVEL else 'no gain shown'
-        tests.append(own)
-    least = next(filter(None, map(least_difference, range(n + 1))), None)
-    visible = {'videos': n, 'step': 100 / n, 'least': least and 100 * least / n}
+        verdict = verdict if p_holm < 1 - LEVEL else 'no gain shown'
+        seen = least_difference(gained + lost)
+        test = {'a': 'both', 'b': name, 'videos': n, 'gained': gained, 'lost': lost}
+        test |= {'difference': 100 * (gained - lost) / n, 'p': p, 'p_holm': p_holm}
+        tests.append({**test, 'least': seen and 100 * seen / n, 'verdict': verdict})
+    seen = next(filter(None, map(least_difference, range(n + 1))), None)
+    visible = {'videos': n, 'step': 100 / n, 'least': seen and 100 * seen / n}
     return {'runs': runs, 'tests': tests, 'visible': visible, 'fusion': fusion}
 
 
