@@ -211,10 +211,8 @@ def measure_data(data: str, sample: str, packed: str | bool) -> dict[str, Any]:
     """Seconds per clip of looking for leakage and of packing, on one core.
 
     ``sample`` is a folder for a few of the clips, spread over the table, as a data
-    root; ``packed`` one for them when packed, or False, which packs nothing.
-
-    Raises:
-        ValueError: No clip has a video that is there.
+    root; ``packed`` one for them when packed, or False, which packs nothing. Without
+    videos ValueError is raised.
     """
     from mmma.data.leakage import find_leakage
     from mmma.media.encode import PackOptions

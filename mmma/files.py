@@ -93,10 +93,7 @@ def _remove_drafts(folder: Path, _: int) -> None:
 
 @contextmanager
 def atomic_write(path: Path, mode: str = 'w') -> Iterator[IO[Any]]:
-    """Open a file that appears under its name only when it is complete.
-
-    ``path`` is as in :func:`draft`; ``mode`` is ``w`` for UTF-8 text, ``wb`` for bytes.
-    """
+    """Open a file as of :func:`draft`, with mode ``w`` for UTF-8 text, or ``wb``."""
     text = {} if 'b' in mode else {'encoding': 'utf-8', 'newline': ''}
     with draft(path) as part, part.open(mode, **text) as file:
         yield file
@@ -148,12 +145,10 @@ def link_or_copy(origin: Path, target: Path, mode: str = 'link') -> None:
 
 
 def try_out(path: str | Path, folder: bool = False) -> Path:
-    """Find out before the work whether a file can be written, or files of a folder.
+    """Find out before the work if a file, or those of a folder, can be written.
 
     It is the type of an argument: what it gives is the path. Nothing is left behind.
-
-    Raises:
-        OSError: It cannot.
+    OSError says that it cannot.
     """
     path = Path(path)
     try:
@@ -217,10 +212,8 @@ def placed(place: Path, part: Path | str = '') -> Iterator[None]:
 def only_writer(place: Path, file: bool = False) -> Iterator[None]:
     """Hold a folder, which is made if needed, or the name of a file.
 
-    The lock goes with this process alone. Devices are held by nobody.
-
-    Raises:
-        ValueError: Another process is at work there.
+    The lock goes with this process alone; another one at work there is a ValueError.
+    Devices are held by nobody.
     """
     import fcntl
 

@@ -246,9 +246,7 @@ def _decoded_stamps(
 def open_container(path: str | os.PathLike[str]) -> Any:
     """Open a file with PyAV, to be decoded by one thread.
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        BrokenVideoError: It is empty, or FFmpeg does not know what it is.
+    Raises FileNotFoundError, or BrokenVideoError where it is empty or of no known kind.
     """
     import av
 
@@ -278,10 +276,8 @@ def open_container(path: str | os.PathLike[str]) -> Any:
 def video_stream(container: Any) -> Any:
     """The stream of moving pictures that players show: marked as default, or first.
 
-    Cover art of a sound file is none.
-
-    Raises:
-        BrokenVideoError: There is no such stream, or nothing decodes it.
+    Cover art of a sound file is none. Without a stream that can be decoded,
+    BrokenVideoError is raised.
     """
     every = container.streams.video
     moving = [s for s in every if not int(s.disposition) & _ATTACHED_PICTURE]

@@ -182,15 +182,9 @@ def write_protocol(
     """Write a protocol into a config, in place; writing it twice changes nothing.
 
     Sets ``protocol``, the subset and domains of every dataset, the seed, the data
-    root, the label space of datasets and head and the number of classes. The head is
-    ``model.cls_head``, in detection ``model.head``.
-
-    Args:
-        cfg: A recipe's config (a ``mmengine.Config`` or a plain dict).
-        data_root: Folder of the data; None keeps the config's.
-
-    Raises:
-        ValueError: Few-shot is asked of a detection config.
+    root (None keeps it), the label space of datasets and head and the number of
+    classes. The head is ``model.cls_head``, in detection ``model.head``; few-shot
+    detection raises ValueError.
     """
     task = cfg.get('task', 'rec')
     if task == 'det' and protocol.name == 'fewshot':
@@ -222,10 +216,8 @@ def write_protocol(
 def selected_by(told: Mapping[str, Any], targets: Sequence[str]) -> str:
     """Name of what chose a checkpoint, by ``selected_on`` of it or of results.
 
-    ``targets`` are tested on, and are not to train it.
-
-    Returns:
-        ``source-val``, ``target-val``, ``last`` (no validation chose), or ``unknown``.
+    ``targets`` are tested on, and are not to train it. It is ``source-val``,
+    ``target-val``, ``last`` (no validation chose), or ``unknown``.
     """
     on_target = set(targets) & set(told.get('domains') or ())
     named = 'target-val' if on_target else 'source-val'
@@ -238,7 +230,8 @@ def draw_supports(
     """Draw the support clips of one few-shot run, for every number of shots.
 
     Supports are nested: those of fewer shots are part of those of more. A class with
-    fewer than K clips gives all it has; every K has the same classes.
+    fewer than K clips gives all it has, or raises ValueError under ``strict_shots``, as
+    no clips at all do; every K has the same classes.
 
     Args:
         labels: Action index of each labelled clip of the target's train subset.
@@ -246,10 +239,6 @@ def draw_supports(
 
     Returns:
         Clip names for each number of shots, sorted.
-
-    Raises:
-        ValueError: The target has no clips, or a class is short under
-            ``strict_shots``.
     """
     import numpy as np
 

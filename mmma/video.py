@@ -130,8 +130,7 @@ class PyAVReader(VideoReader):
     def walk(self, first: int = 0, stop: int | None = None) -> Iterator[Any]:
         """Frames from ``first`` on, below ``stop``, as FFmpeg gives them.
 
-        Raises:
-            BrokenVideoError: One of them cannot be decoded.
+        One that does not decode raises BrokenVideoError.
         """
         stop = self.num_frames if stop is None else stop
         return self._find(np.arange(first, stop))
@@ -226,10 +225,8 @@ class PyAVReader(VideoReader):
 class DecordReader(VideoReader):
     """Reads the files of ``VideoIndex.common``; decodes with one thread.
 
-    PyAV reads what it cannot read on the way.
-
-    Raises:
-        BrokenVideoError: decord cannot open the file.
+    PyAV reads what it cannot read on the way; a file that decord cannot open raises
+    BrokenVideoError.
     """
 
     def __init__(self, path: str | os.PathLike[str], index: VideoIndex) -> None:
@@ -268,12 +265,9 @@ def available_backends() -> tuple[str, ...]:
 
 
 def check_backend(backend: str) -> str:
-    """Return the backend to use for ``auto`` or one of ``BACKENDS``.
+    """Backend for ``auto`` or one of ``BACKENDS``; ValueError of others or without it.
 
     ``opencv`` of older configs is PyAV, which gives the same frames.
-
-    Raises:
-        ValueError: An unknown backend, or one that is not installed.
     """
     backend = 'pyav' if backend == 'opencv' else backend
     check_choice('video backend', backend, ('auto', *BACKENDS))
@@ -300,10 +294,7 @@ def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoRead
     of pixels that are not square, frames that an edit list hides, containers other than
     MP4 and Matroska), and where decord fails.
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: An unknown backend, or one that is not installed.
-        BrokenVideoError: The file cannot be read as video.
+    Raises as :func:`check_backend` and :func:`index_video`.
     """
     backend = check_backend(backend)
     index = index_video(path)
@@ -335,9 +326,7 @@ class VideoFacts:
 def decode_video(path: Path) -> VideoFacts:
     """Decode all frames that data sets can ask for, as they do.
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It cannot be read as video, or a frame does not decode.
+    Raises FileNotFoundError, or ValueError where it, or a frame of it, does not decode.
     """
     try:
         with PyAVReader(path, index_video(path)) as video:
@@ -350,9 +339,7 @@ def decode_video(path: Path) -> VideoFacts:
 def probe_video(path: Path) -> VideoFacts:
     """Read a video's header.
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: Zero bytes, no video in it, or not readable.
+    Raises FileNotFoundError, or ValueError where it is not readable or has no video.
     """
     try:
         with open_container(path) as container, broken_by_damage(path):

@@ -387,11 +387,8 @@ class Workflow:
     def check_machine(self, left: Sequence[Step], needed: float) -> None:
         """Refuse now what would fail hours later, of the steps that are left.
 
-        They take the ``needed`` bytes; 0 where these were not estimated.
-
-        Raises:
-            ValueError: Too few GPUs, no pose extractor, or too small a disk.
-            FileNotFoundError: The extractor's model files are missing.
+        They take the ``needed`` bytes; 0 where these were not estimated. Too few GPUs,
+        no pose extractor and too small a disk raise ValueError.
         """
         args = self.args
         if any(step.name == 'pose' for step in left):
@@ -427,10 +424,8 @@ class Workflow:
 def only_run(out: Path) -> Iterator[IO[str]]:
     """Hold the folder of a run, which is made if it does not exist, by a lock.
 
-    A step that inherits it holds it for as long as it runs.
-
-    Raises:
-        ValueError: Another run, or a step of one that was killed, is at work there.
+    A step that inherits it holds it for as long as it runs. Where another run, or a
+    step of one that was killed, is at work, ValueError is raised.
     """
     out.mkdir(parents=True, exist_ok=True)
     path = out / '.real.lock'

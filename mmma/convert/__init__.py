@@ -32,8 +32,7 @@ def convert(
 
     Raises:
         FileNotFoundError: No such folder, or it lacks the tables.
-        ValueError: An unknown kind, something in the tables, the mapping or the options
-            is wrong, a rate that nothing tells, or a bad place to write.
+        ValueError: What is in tables, mapping or options, or where it is written to.
     """
     check_choice('format', kind, tuple(CONVERTERS))
     if options and options.sources and kind != 'mma82':
@@ -50,8 +49,7 @@ def export(kind: str, root: Path, out: Path, force: bool = False) -> list[str]:
 
     Raises:
         FileNotFoundError: No such root, or it has no detection table.
-        ValueError: A kind that nothing is written in, a bad table, or a folder that is
-            not empty.
+        ValueError: Another kind, a bad table, or a folder that is not empty.
     """
     check_choice('format to export', kind, ('opentad', 'pointtad'))
     out = Path(out)

@@ -178,11 +178,7 @@ def _annotation(kind: str, one: Any) -> dict[str, Any]:
 
 
 def subset_of(name: str, mapping: UserMapping) -> str:
-    """Our subset of one of theirs, which the mapping or custom names; '' leaves it out.
-
-    Raises:
-        ValueError: It is unknown.
-    """
+    """Our subset of theirs, by mapping or custom; '' leaves it out. Or ValueError."""
     ours = mapping.subsets.get(name, SUBSET_NAMES.get(name, name))
     if ours not in SUBSET_NAMES.values() and name not in mapping.subsets:
         known = ', '.join((*SUBSET_NAMES.values(), *SUBSET_NAMES))

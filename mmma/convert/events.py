@@ -90,11 +90,7 @@ Found = Sequence[Recording]
 
 
 def format_function(action: str, kind: str) -> Callable[..., Any]:
-    """The function that does an action, ``read`` or ``write``, in one of ``FORMATS``.
-
-    Raises:
-        ValueError: An unknown format.
-    """
+    """The function ``read`` or ``write`` of one of ``FORMATS``, else ValueError."""
     check_choice('format', kind, tuple(FORMATS))
     module = import_module(f'mmma.convert.{FORMATS[kind]}')
     return getattr(module, f'{action}_{kind}')

@@ -80,11 +80,7 @@ def convert_mma52(source: Path, out: Path, options: Options) -> Conversion:
 
 
 def _check_names(tree: SourceTree, space: LabelSpace) -> None:
-    """Compare a released name file, if there is one, with the label space.
-
-    Raises:
-        ValueError: An index has another name.
-    """
+    """Raise ValueError where a released name file is not of the label space."""
     path = tree.find(NAMES)
     if path is None:
         return
@@ -189,8 +185,7 @@ class FrameRow:
 def read_frames(odd: OddEntries, space: LabelSpace) -> list[FrameRow]:
     """Read the released CSV of ``odd``, of either generation; that gets its odd rows.
 
-    Raises:
-        ValueError: Another header.
+    Another header raises ValueError.
     """
     path = odd.path
     columns, cells = read_table(path, numbers=(*COLUMNS, 'fps'))

@@ -145,10 +145,7 @@ def read_rows(
 ) -> list[tuple[int, dict[str, str]]]:
     """Line and texts, by our column names, of each row of the table of ``odd``.
 
-    That gets rows of another width.
-
-    Raises:
-        ValueError: Another header, or no rows.
+    That gets rows of another width. Another header raises ValueError.
     """
     path = odd.path
     table = mapping[task]
@@ -227,10 +224,8 @@ def convert_mma82(source: Path, out: Path, options: Options) -> Conversion:
 class Release:
     """Reader of the tables of a release into a conversion.
 
-    An index of an action counts only with the release's own list of names.
-
-    Raises:
-        ValueError: A label file has a bad line or a name that is not ours.
+    An index of an action counts only with the release's own list of names; a bad line
+    of that, or a name that is not ours, raises ValueError.
     """
 
     def __init__(self, conversion: Conversion, mapping: Mapping[str, Any]) -> None:
@@ -253,8 +248,7 @@ class Release:
     def label(self, kind: str, text: str) -> int | None:
         """Index of an action or body group as released; of '' and -1 None, withheld.
 
-        Raises:
-            ValueError: An unknown name, or an index that nothing explains.
+        An unknown name, and an index that nothing explains, raise ValueError.
         """
         if text in _WITHHELD:
             return None

@@ -45,12 +45,7 @@ _BROKEN = (
 
 
 def load_restricted(path: Path) -> Any:
-    """Unpickle plain values and arrays of numbers.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is damaged, or names anything else.
-    """
+    """Unpickle plain values and arrays of numbers; anything else raises ValueError."""
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no such file')
     refused = ''

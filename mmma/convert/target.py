@@ -88,9 +88,8 @@ class SourceTree:
     def path_of(self, file: PurePosixPath) -> Path:
         """Path of a file of this tree.
 
-        Raises:
-            ValueError: A link leads out of the tree, where anything may lie; but the
-                blobs of the download cache that the tree belongs to.
+        A link out of it, where anything may lie, raises ValueError; but not one to the
+        blobs of the download cache that the tree belongs to.
         """
         path = self.path / file
         if path.exists() and not path.is_file():
@@ -179,8 +178,7 @@ def list_sources(
 ) -> tuple[SourceTree, list[Path]]:
     """Open a table, or a folder with tables of these suffixes, and list them.
 
-    Raises:
-        FileNotFoundError: No such file or folder, or no such table in it.
+    Where there is none, FileNotFoundError is raised.
     """
     if source.is_file():
         return SourceTree(source, alone=True), [source]
@@ -210,8 +208,7 @@ def plain_name(name: str) -> str:
 def label_names(path: Path) -> dict[int, str]:
     """Names by index of a list of lines; where none starts with one, the order counts.
 
-    Raises:
-        ValueError: A line without an index among others, or an index twice.
+    A line without an index among others, and one twice, raise ValueError.
     """
     lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     matches = [re.fullmatch(r'(\d{1,9})[\s,]+(.+)', line) for line in lines]

@@ -32,7 +32,7 @@ from unicodedata import normalize
 import numpy as np
 
 from mmma.convert.events import Event, Found, Recording, groups_of, known, media_name
-from mmma.convert.target import SourceTree
+from mmma.convert.target import list_sources
 from mmma.files import draft, leaves_root, tell, write_file
 from mmma.foreign import finite, first_line, has_controls, is_number, parse_json
 from mmma.taxonomy import LabelSpace
@@ -74,16 +74,11 @@ def write_textgrid(out: Path, recordings: Found, space: LabelSpace) -> list[Path
 
 def _files(path: Path, suffix: str) -> Iterator[tuple[str, Path]]:
     """Files and their names: the path in the folder, without the suffix."""
-    if path.is_file():
-        yield normalize('NFC', path.stem), path
-        return
-    tree = SourceTree(path)
-    found = [f for f in tree.files if f.suffix.lower() == suffix.lower()]
-    found = [f for f in found if not f.name.startswith('.')]  # ._a.eaf of macOS
-    if not found:
-        raise FileNotFoundError(f'{path}: no {suffix} file is in it')
-    for file in found:
-        yield normalize('NFC', file.with_suffix('').as_posix()), tree.path_of(file)
+    folder = path if path.is_dir() else path.parent
+    for file in list_sources(path, (suffix.lower(),))[1]:
+        name = file.relative_to(folder).with_suffix('').as_posix()
+        if not file.name.startswith('.'):  # ._a.eaf of macOS
+            yield normalize('NFC', name), file
 
 
 def _place(out: Path, name: str, suffix: str) -> Path:
@@ -104,8 +99,7 @@ def _lay_out(
 ) -> tuple[dict[Key, list[Item]], set[str]]:
     """Events of a video in tiers without overlaps; and tiers that no event names.
 
-    Raises:
-        ValueError: An event that tiers cannot hold.
+    An event that tiers cannot hold raises ValueError.
     """
     wanted: dict[Key, list[Item]] = defaultdict(list)
     groups = groups_of(space)

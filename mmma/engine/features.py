@@ -77,8 +77,7 @@ class Features:
     def join(cls, rows: Mapping[str, Row | None]) -> 'Features':
         """Rows by clip as arrays, sorted by name; None where a clip could not be read.
 
-        Raises:
-            ValueError: There is no other.
+        Where none could, ValueError is raised.
         """
         names = sorted(name for name, row in rows.items() if row is not None)
         broken = sorted(rows.keys() - set(names))
@@ -147,11 +146,7 @@ def write_cache(
 
 
 def find_classifier(model: nn.Module) -> nn.Linear:
-    """The linear layer that gives a recognizer its class scores.
-
-    Raises:
-        ValueError: The model's head has no such layer called ``fc_cls`` or ``fc``.
-    """
+    """The linear layer of a head that gives class scores; ValueError without one."""
     head = getattr(model, 'module', model).cls_head
     for layer in (getattr(head, name, None) for name in ('fc_cls', 'fc')):
         if isinstance(layer, nn.Linear):
@@ -169,7 +164,8 @@ def run_model(
     """Run a recognizer over batches of a dataloader in test mode, in this process.
 
     Heads such as MMAction2's ``TSMHead`` classify frames and average their logits. As
-    the classifier is linear, that is the logit of the mean feature, which is noted.
+    the classifier is linear, that is the logit of the mean feature, which is noted; of
+    logits that are not, ValueError is raised.
 
     Args:
         linear: Note features, of one linear classifier; without, any head will do, and
@@ -177,9 +173,6 @@ def run_model(
 
     Yields:
         For each batch its N samples and their features (N, views, D).
-
-    Raises:
-        ValueError: The logits are not those of averaged features.
     """
     model.eval()
     seen: list[Tensor] = []
@@ -260,10 +253,7 @@ class FeatureSource:
 
         Without ``names`` they are of all clips that the config's test set has. Those on
         disk come first, then those that the model gives, kept some hundred at a time.
-
-        Raises:
-            ValueError: In the end: a wanted clip cannot be read, unless the config's
-                test set skips such clips.
+        At the end one that cannot be read raises ValueError, unless they are skipped.
         """
         options = self.runner.cfg.test_dataloader.dataset
         own = dict(subset=subset, domains=[domain], clips=None, on_broken='skip')
@@ -375,8 +365,7 @@ def extract(
         on_progress: Called with how many are done, and how many there are.
 
     Returns:
-        The store, how many clips or videos this run added, and the names of those that
-        cannot be read and were left out.
+        The store, how many this run added, and names of those that cannot be read.
 
     Raises:
         FileNotFoundError: The root has no such table, or weights are missing.

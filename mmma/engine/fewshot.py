@@ -70,9 +70,7 @@ ADAPTATIONS = {
 def fewshot_settings(configured: Mapping[str, Any]) -> dict[str, Any]:
     """The adaptation of ``cfg.fewshot``, and those of the settings that it uses.
 
-    Raises:
-        ValueError: An unknown adaptation or setting, one that is missing, or a value
-            that is not allowed.
+    Unknown or missing ones, and values that are not allowed, raise ValueError.
     """
     adapt = check_choice('fewshot.adapt', configured.get('adapt'), tuple(ADAPTATIONS))
     known = ('adapt', *(key for keys in ADAPTATIONS.values() for key in keys))
@@ -380,10 +378,8 @@ def finetuned(
 def trained_parameters(model: nn.Module, part: str) -> set[str]:
     """Names of the parameters of a recognizer's part: ``all``, ``head`` or ``last``.
 
-    ``last`` is the last numbered block of the backbone and all that comes after it.
-
-    Raises:
-        ValueError: The backbone has no numbered blocks.
+    ``last`` is the last numbered block of the backbone and all that comes after it; a
+    backbone without any raises ValueError.
     """
     names = [name for name, _ in model.named_parameters()]
     if part == 'all':

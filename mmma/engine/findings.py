@@ -214,11 +214,8 @@ def find_videos(
         if path.is_dir():
             inside = sorted(f for f in path.rglob('*') if f.is_file() or f.is_symlink())
             found = [f for f in inside if f.suffix.lower() in VIDEO_SUFFIXES]
-            found = [  # hidden files too are left out: macOS adds ._a.mp4
-                file
-                for file in filter(Path.is_file, found)
-                if not any(p.startswith('.') for p in file.relative_to(path).parts)
-            ]
+            shown = (f for f in found if f.is_file())  # macOS adds hidden ._a.mp4
+            found = [f for f in shown if '/.' not in f'/{f.relative_to(path)}']
             if left := [str(f.relative_to(path)) for f in inside if f not in found]:
                 names = '' if private else f': {", ".join(left[:SHOWN])}'
                 names += ', ...' if names and len(left) > SHOWN else ''
@@ -253,9 +250,8 @@ def made_before(
 ) -> bool:
     """True if both files of a video are there and were made as a request describes it.
 
-    Raises:
-        ValueError: A file of that name is of another program, or, where names are
-            numbers, of another video.
+    One of another program, or of another video where names are numbers, raises
+    ValueError.
     """
 
     def check(ours: bool, kind: str) -> None:

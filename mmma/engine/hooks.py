@@ -291,10 +291,8 @@ def tell_classes(
     """Call ``set_classes`` of every part of a model that has it, with the ``metainfo``.
 
     ``training`` passes on ``labels``, from which losses count the clips of a class. In
-    testing they, and ``truth`` of untrimmed videos, stay away from the model.
-
-    Raises:
-        ValueError: The model is built for other classes.
+    testing they, and ``truth`` of untrimmed videos, stay away from the model. A model
+    that is built for other classes raises ValueError.
     """
     meta = {k: v for k, v in dataset_meta.items() if training or k not in _TRUTH}
     for module in model.modules():

@@ -98,9 +98,8 @@ class VideoModel:
     def build(self) -> nn.Module:
         """The model in evaluation mode, built once, as testing builds it.
 
-        Raises:
-            ValueError: The weights are of another model than the config's, or its
-                pipeline decodes key frames only.
+        Weights of another model than the config's, and a pipeline of key frames alone,
+        raise ValueError.
         """
         if self._model is None:
             init_default_scope('mmma')
@@ -125,10 +124,8 @@ class VideoModel:
     ) -> Answer:
         """Ask the model what a video shows, and its skeletons if it sees those.
 
-        With a label, how far it is in the windows of a video is shown under it.
-
-        Raises:
-            BrokenVideoError: A frame cannot be read.
+        With a label, how far it is in the windows of a video is shown under it. A frame
+        that cannot be read raises BrokenVideoError.
         """
         task, duration_sec = self.card.task, video['duration_sec']
         found, dropped = {}, 0
@@ -227,10 +224,8 @@ class VideoModel:
 def config_of(weights: Weights, name: str) -> str:
     """The config that a checkpoint was trained with, among those that come with mmma.
 
-    Its file name alone is used: no text or path of a checkpoint is ever run.
-
-    Raises:
-        ValueError: It names none, or one that does not come with mmma.
+    Its file name alone is used: no text or path of a checkpoint is ever run. One that
+    does not come with mmma raises ValueError.
     """
     wanted = Path(weights.meta.get('config_name') or '').name
     tasks = [folder / task for folder in config_folders() for task in ('recog', 'det')]
@@ -395,9 +390,7 @@ def look_at(
             nothing that tells it.
         bar: Show on standard error how far it is in a long video.
 
-    Raises:
-        FileNotFoundError: There is no such video.
-        ValueError: It cannot be read; or weights do not fit their config.
+    Raises as :func:`recognize`, but for what :func:`open_model` finds.
     """
     for model in models:
         model.build()  # what is wrong with it is no fault of the video

@@ -291,9 +291,7 @@ class Prober:
 
         In-domain is all domains, then each. Domains that lack a subset are left out.
         ``subset`` is what is scored; zero-shot and few-shot train on the ``source``.
-
-        Raises:
-            ValueError: None can be filled.
+        If none can be filled, ValueError is raised.
         """
         has = self._with_clips
         flags: list[dict[str, Any]] = []
@@ -323,13 +321,12 @@ class Prober:
     ) -> None:
         """Run the clips of some runs through the backbone, unless they are on disk.
 
+        Few-shot settings that a probe cannot follow raise ValueError; so does a clip
+        that cannot be read, unless those are skipped.
+
         Args:
             subset: To score.
             on_progress: Called with the clips done, and all, after each part.
-
-        Raises:
-            ValueError: Few-shot settings that a probe cannot follow; or a clip that
-                cannot be read, unless those are skipped.
         """
         wanted: dict[tuple[str, str], None] = {}
         for run in runs:
@@ -435,11 +432,8 @@ def save_probe(
 ) -> None:
     """Write backbone and classifier of a linear probe as ``test.py`` takes them.
 
-    ``model`` has the backbone; ``origin`` is what :meth:`Prober.score` tells of it.
-
-    Raises:
-        ValueError: The probe is not linear, or the recipe's classifier is not
-            ``cls_head.fc_cls``.
+    ``model`` has the backbone; ``origin`` is what :meth:`Prober.score` tells of it. One
+    that is not linear, or of a recipe without ``cls_head.fc_cls``, raises ValueError.
     """
     state, own = dict(model.state_dict()), probe.state()
     if probe.kind != 'linear' or not state.keys() >= own.keys():

@@ -185,8 +185,8 @@ def load_backbone(run: Run, options: BackboneOptions) -> tuple[Runner, dict[str,
 
     Raises:
         FileNotFoundError: Weights are missing.
-        ValueError: There are no weights and random ones were not asked for; they do not
-            fit, or are not allowed on these data.
+        ValueError: There are none and random ones were not asked for; they do not fit,
+            or are not allowed on these data.
     """
     cfg, given = run.cfg, (options.checkpoint, options.pretrained, options.trust)
     weights = starting_weights(cfg, *given)
@@ -214,13 +214,10 @@ def load_backbone(run: Run, options: BackboneOptions) -> tuple[Runner, dict[str,
 
 
 def check_source(weights: Weights, protocol: Protocol) -> None:
-    """Keep weights away from results that name another source than they learnt from.
+    """Refuse (ValueError) weights for results that name another source than theirs.
 
     Weights of other domains than those of the data are let through, and so are those
     trained in-domain, unless all domains but one are the source.
-
-    Raises:
-        ValueError: They were trained on other domains than the protocol says.
     """
     told = weights.meta.get('protocol') or {}
     trained, wanted = told.get('train_domains') or [], protocol.train_domains
@@ -244,13 +241,10 @@ def check_source(weights: Weights, protocol: Protocol) -> None:
 
 
 def check_extractor(meta: Mapping[str, Any], run: Run, options: TestOptions) -> None:
-    """Keep weights away from skeletons of another extractor than they learnt from.
+    """Refuse (ValueError) weights that learnt from skeletons of another extractor.
 
     Weights that do not say are let through, and so are those trained on simulated data
     where the user allows them on real data.
-
-    Raises:
-        ValueError: They would meet.
     """
     data = meta.get('data') or {}
     trained, now = data.get('extractor'), run.layout and run.layout.extractor

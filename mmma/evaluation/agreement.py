@@ -70,7 +70,7 @@ def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
 
 
 def unit_counts(durations_sec: ArrayLike, unit_sec: float) -> IntArray:
-    """(V,) whole units of (V,) videos, at least one each."""
+    """(V,) whole units of (V,) videos, at least one each; ValueError of too many."""
     length = np.round(np.asarray(durations_sec, dtype=np.float64) / unit_sec, 6)
     if length.sum() > _MOST_UNITS:
         raise ValueError(f'{length.sum():.3g} units of {unit_sec:g} s: use longer ones')

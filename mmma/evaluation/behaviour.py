@@ -164,10 +164,8 @@ def read_annotation(
     """Recordings of any form and their space, as of ``read_recordings``.
 
     ``threshold`` is the lowest score of scored events, else all are taken, and told;
-    ``table`` a CSV with video, and subject, condition or both, which then count.
-
-    Raises:
-        ValueError: The table lacks columns, or has a video twice.
+    ``table`` a CSV with video, and subject, condition or both, which then count; one
+    without them, or with a video twice, raises ValueError.
     """
     given = read_label_space(label_space) if label_space else None
     recordings, space = read_recordings(path, given)

@@ -178,9 +178,8 @@ def fit(found: Any, truth: Any, space: LabelSpace, place: str) -> dict[str, Any]
                 curves[name] = fit_curve(scores[own], hits[own])
         told[level] = {'curves': curves}
     after = outcomes(told, found, truth, space)
-    for (level, raw, *_), (_, scores, hits, truths, _) in zip(
-        before, after, strict=True
-    ):
+    both = zip(before, after, strict=True)
+    for (level, raw, *_), (_, scores, hits, truths, _) in both:
         tables = reliability(raw, hits), reliability(scores, hits)
         told[level]['ece'] = list(map(calibration_error, tables))
         if not clips:
@@ -190,11 +189,7 @@ def fit(found: Any, truth: Any, space: LabelSpace, place: str) -> dict[str, Any]
 
 
 def read_calibration(meta: Mapping[str, Any], task: str) -> dict[str, Any]:
-    """Calibration that a checkpoint tells of; empty where it tells none.
-
-    Raises:
-        ValueError: It is of another form.
-    """
+    """Calibration that a checkpoint tells of, or empty; ValueError of another form."""
     told = meta.get('calibration') or {}
     try:
         for own in (told[level] for level in LEVELS if level in told):

@@ -146,15 +146,18 @@ def rank_predictions(found: Segments, legacy: bool = False) -> IntArray:
         rounded = np.round(found.scores, LEGACY_DECIMALS)
         return np.argsort(rounded, kind='stable')[::-1].astype(np.int64)
     order = np.argsort(-found.scores)
-    ranked = found.scores[order]
-    again = ranked[1:] == ranked[:-1]
-    tied = np.flatnonzero(np.r_[False, again] | np.r_[again, False])
-    if len(tied):  # only these are sorted by all keys: unrounded scores have few
-        rows = order[tied]
-        run = np.cumsum(np.r_[True, ~again])[tied]
-        starts, ends = found.segments_sec[rows].T
-        order[tied] = rows[np.lexsort((ends, starts, found.videos[rows], run))]
+    tied, run = _ties(found.scores[order])  # only these are sorted by all keys
+    rows = order[tied]
+    starts, ends = found.segments_sec[rows].T
+    order[tied] = rows[np.lexsort((ends, starts, found.videos[rows], run))]
     return order.astype(np.int64, copy=False)
+
+
+def _ties(values: NDArray[Any]) -> tuple[IntArray, IntArray]:
+    """Places of values that equal a neighbour, and the number of the run of each."""
+    again = values[1:] == values[:-1]
+    tied = np.flatnonzero(np.r_[False, again] | np.r_[again, False])
+    return tied, np.cumsum(np.r_[True, ~again])[tied]
 
 
 def match_detections(
@@ -165,11 +168,9 @@ def match_detections(
 ) -> Matches:
     """Match predictions with truths, for every threshold independently.
 
-    Duplicate truths are merged, predictions of other labels than the truths ignored.
-
-    Raises:
-        ValueError: No truth, one that does not end after it starts, or thresholds that
-            do not rise.
+    Duplicate truths are merged, predictions of other labels than the truths ignored. No
+    truth, one that does not end after it starts, and thresholds that do not rise raise
+    ValueError.
     """
     if not thresholds or (np.diff((0.0, *thresholds, 1.0 + 1e-9)) <= 0).any():
         raise ValueError(f'thresholds {thresholds}: use rising numbers above 0 up to 1')
@@ -237,21 +238,12 @@ def _overlapping_pairs(
         tiou = tiou_pairs(found.segments_sec[order[own]], truth.segments_sec[members])
         near = tiou >= lowest
         pair = own[near].astype(np.int32), members[near].astype(np.int32), tiou[near]
-        pieces.append(_best_first(*pair))
+        tied, run = _ties(pair[0])  # few predictions have more than one
+        sort = tied[np.lexsort((pair[1][tied], -pair[2][tied], run))]
+        for column in pair[1:]:
+            column[tied] = column[sort]
+        pieces.append(pair)
     return tuple(np.concatenate(column) for column in zip(*pieces, strict=True))  # type: ignore[return-value]
-
-
-def _best_first(
-    positions: NDArray[np.int32], members: NDArray[np.int32], tiou: FloatArray
-) -> Pairs:
-    """Sort the pairs of each prediction by falling tIoU; few have more than one."""
-    again = positions[1:] == positions[:-1]
-    several = np.flatnonzero(np.r_[False, again] | np.r_[again, False])
-    if len(several):
-        run = np.cumsum(np.r_[True, ~again])[several]
-        sort = several[np.lexsort((members[several], -tiou[several], run))]
-        members[several], tiou[several] = members[sort], tiou[sort]
-    return positions, members, tiou
 
 
 def _groups(truth: Segments) -> tuple[IntArray, IntArray, IntArray]:
@@ -355,11 +347,7 @@ def detection_metrics(
 
 
 def preset_columns(preset: str) -> list[int]:
-    """Positions in ``THRESHOLDS`` of those a preset averages.
-
-    Raises:
-        ValueError: Another preset.
-    """
+    """Positions in ``THRESHOLDS`` of those a preset averages; ValueError of others."""
     check_choice('preset', preset, PRESETS)
     return [THRESHOLDS.index(t) for t in PRESETS[preset]]
 
@@ -367,13 +355,10 @@ def preset_columns(preset: str) -> list[int]:
 def recall_at(
     matches: Matches, numbers: Sequence[int] = RECALL_AT
 ) -> dict[int, FloatArray]:
-    """Share of all truths found by the N best predictions of each video.
+    """(T,) share of all truths found by the N best predictions of each video, by N.
 
     A match depends on better-ranked predictions alone, so keeping the first N of each
     video before matching would find the same truths.
-
-    Returns:
-        N to (T,) recall.
     """
     ranking = matches.ranking
     videos = matches.found.videos[ranking]
@@ -390,13 +375,10 @@ def recall_at(
 def segment_average_precisions(
     truth: Segments, found: Segments, durations: ArrayLike
 ) -> tuple[IntArray, FloatArray]:
-    """AP over time steps of each class, in videos of (V,) seconds.
+    """AP over time steps of each class, in videos of (V,) seconds, all above 0.
 
     Returns:
         (C,) labels with a true step, ascending, and their (C,) fractions.
-
-    Raises:
-        ValueError: A duration that is not a number above 0.
     """
     seconds = np.asarray(durations, dtype=np.float64)
     if len(bad := np.flatnonzero(~(np.isfinite(seconds) & (seconds > 0)))):

@@ -282,18 +282,15 @@ def pack_video(
 def read_times(path: Path, span: Span | None = None) -> tuple[Times, range]:
     """Read when the frames of a file or of a span of it are shown, and their numbers.
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It cannot be read as video, or has no frame in the span.
+    Raises as :func:`index_video`, and ValueError where no frame is in the span.
     """
     index = index_video(path)
     first, stop, end_sec = span_frames(index.times_sec, index.duration_sec, span)
     stamps = (index.pts[first:] - index.pts[first]).tolist()
     length = float((end_sec - index.times_sec[first]) / index.time_base)
-    end = min(
-        [max(stamps[stop - first - 1] + 1, round(length)), *stamps[stop - first :]]
-    )
-    return ([*stamps[: stop - first], end], index.time_base), range(first, stop)
+    shown, later = stamps[: stop - first], stamps[stop - first :]
+    end = min([max(shown[-1] + 1, round(length)), *later])
+    return ([*shown, end], index.time_base), range(first, stop)
 
 
 def even_size(width: int, height: int, short_side: int) -> tuple[int, int]:
@@ -399,6 +396,5 @@ def _verify(part: Path, times: Times, size: tuple[int, int]) -> None:
     except BrokenVideoError as error:
         raise ValueError(f'packed file: {error.reason}') from None
     if sizes != {size}:
-        raise ValueError(
-            f'{len(numbers)} packed frames of {sorted(sizes)}, expected {size}'
-        )
+        told = f'{len(numbers)} packed frames of {sorted(sizes)}, expected {size}'
+        raise ValueError(told)

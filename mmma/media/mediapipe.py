@@ -86,8 +86,7 @@ def pair_with_wrists(keypoints: np.ndarray, hands: Sequence[Hand]) -> list[int |
 def describe(options: PoseOptions) -> str:
     """Name, version and options of the extractor.
 
-    Raises:
-        ValueError: MediaPipe or its models are not installed; an option for others.
+    MediaPipe or models that are not there, and options of others, raise ValueError.
     """
     if options.persons > 1:
         raise ValueError(

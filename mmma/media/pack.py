@@ -88,9 +88,8 @@ class Journal:
         if self.path.is_file():
             self._read(force)
         elif out.is_dir() and is_filled(out):
-            raise ValueError(
-                f'{out} is not empty and was not packed: give another folder'
-            )
+            told = f'{out} is not empty and was not packed: give another folder'
+            raise ValueError(told)
         self._write()
 
     def _read(self, force: bool) -> None:
@@ -119,13 +118,11 @@ class Journal:
             self.records = known
         elif not force:
             old, new = header, self.header
-            changes = ', '.join(
-                f'{key} was {old.get(key)!r}, now {new.get(key)!r}'
-                for key in changed
-                if old.get(key) != new.get(key)
-            )
+            pairs = ((key, old.get(key), new.get(key)) for key in changed)
+            changes = (f'{k} was {a!r}, now {b!r}' for k, a, b in pairs if a != b)
+            told = ', '.join(changes)
             raise ValueError(
-                f'{self.path.parent} was packed differently: {changes}; give another '
+                f'{self.path.parent} was packed differently: {told}; give another '
                 'folder, or --force to pack everything anew'
             )
 
@@ -276,12 +273,8 @@ def _finish(
     for task in tasks:
         copy_table(root, drafts, task)
         if root.has_skeletons(task):
-            places = {
-                name: records[path]
-                for path, _, users, *_ in jobs
-                for own, name, _ in users
-                if own == task and path in records
-            }
+            known = [(records[p], users) for p, _, users, *_ in jobs if p in records]
+            places = {n: r for r, users in known for own, n, _ in users if own == task}
             copy_skeletons(root, out, task, places)
     if (root.path / MISSING_FILE).is_file():
         write_file(drafts / MISSING_FILE, (root.path / MISSING_FILE).read_bytes())
@@ -301,8 +294,7 @@ def _finish(
 def chosen_tasks(root: DataRoot, asked: Sequence[str] | None) -> tuple[str, ...]:
     """Tasks whose tables are worked on; None asks for those that the root has.
 
-    Raises:
-        FileNotFoundError: The root lacks a table.
+    A table that it lacks raises FileNotFoundError.
     """
     has = {'rec': root.has_rec, 'det': root.has_det}
     for task in asked or ():
@@ -345,12 +337,9 @@ def _jobs(root: DataRoot, options: PackOptions, tasks: Sequence[str]) -> list[_J
             users.setdefault((path, span), []).append((task, name, rule))
     known = {name for rows in users.values() for _, name, _ in rows}
     if unknown := sorted(options.by_name.keys() - known):
-        more = ', ...' if len(unknown) > SHOWN else ''
-        warnings.warn(
-            f'{len(unknown)} names of --person are of no clip or video with a file: '
-            f'{", ".join(unknown[:SHOWN])}{more}',
-            stacklevel=2,
-        )
+        told = f'{len(unknown)} names of --person are of no clip or video with a file: '
+        told += ', '.join(unknown[:SHOWN]) + ', ...' * (len(unknown) > SHOWN)
+        warnings.warn(told, stacklevel=2)
     taken: dict[str, str] = {}
     jobs: list[_Job] = []
     for (path, span), rows in users.items():

@@ -92,9 +92,7 @@ def _area(boxes: np.ndarray) -> np.ndarray:
 def describe(options: PoseOptions) -> str:
     """Name, version, model files and options of the extractor.
 
-    Raises:
-        ValueError: rtmlib is not installed, or an option for others.
-        FileNotFoundError: There are no such model files.
+    Without rtmlib, and with options of others, ValueError is raised.
     """
     if options.smooth:
         raise ValueError('--smooth is an option of mediapipe; rtmlib does not smooth')
