@@ -11,7 +11,6 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
-import tempfile
 import types
 import warnings
 from collections.abc import Callable, Iterator
@@ -292,34 +291,3 @@ def shared_folders() -> Iterator[str]:
     for pair in _TABLE['same_folder']:
         if all(name in installed for name in pair):
             yield f'{pair[0]} and {pair[1]} share a folder: keep one'
-
-
-def decoder_states() -> dict[str, str]:
-    """Let each backend decode a video that is made here, and say how it fared."""
-    import av
-    import numpy as np
-
-    from mmma.video import BACKENDS, available_backends, open_video
-
-    states = {}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, 'a.mp4')
-        with av.open(str(path), 'w') as container:
-            stream = container.add_stream('mpeg4', rate=25)
-            stream.width = stream.height = 32
-            stream.pix_fmt = 'yuv420p'
-            for level in range(4):
-                image = np.full((32, 32, 3), 40 * level, np.uint8)
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
-            container.mux(stream.encode())
-        for backend in BACKENDS:
-            if backend not in available_backends():
-                states[backend] = 'absent'
-                continue
-            try:
-                with open_video(path, backend) as video:
-                    shape = video.get_frames([3]).shape
-                states[backend] = 'works' if shape == (1, 32, 32, 3) else 'fails'
-            except (ImportError, OSError, RuntimeError, ValueError) as error:
-                states[backend] = f'fails ({error})'
-    return states

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def examine() -> dict[str, Any]:
         problems.append(f'Python {versions["python"]}: use {wanted}')
     repairs = _guarded('repairs', _repairs, problems) or []
     devices = _guarded('devices', _devices, problems) or []
-    decoders = _guarded('decoders', compat.decoder_states, problems) or {}
+    decoders = _guarded('decoders', decoder_states, problems) or {}
     if decoders and 'works' not in decoders.values():
         problems.append('no video decoder works: pip install av')
     memory = Path('/dev/shm')
@@ -105,6 +106,27 @@ def _repairs() -> list[dict[str, Any]]:
     importlib.import_module('mmaction.models')
     told = ('name', 'active', 'reason')
     return [{key: getattr(r, key) for key in told} for r in compat.REPAIRS]
+
+
+def decoder_states() -> dict[str, str]:
+    """Let each backend decode a video that is made here, and say how it fared."""
+    import numpy as np
+
+    from mmma.simulation.render import write_video
+    from mmma.video import BACKENDS, available_backends, open_video
+
+    states = dict.fromkeys(BACKENDS, 'absent')
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'a.mp4')
+        write_video(path, np.zeros((4, 32, 32, 3), np.uint8), 25)
+        for backend in available_backends():
+            try:
+                with open_video(path, backend) as video:
+                    shape = video.get_frames([3]).shape
+                states[backend] = 'works' if shape == (1, 32, 32, 3) else 'fails'
+            except (ImportError, OSError, RuntimeError, ValueError) as error:
+                states[backend] = f'fails ({error})'
+    return states
 
 
 def _devices() -> list[str]:

@@ -22,12 +22,8 @@ from mmma.taxonomy import suggest
 class SampleKey(NamedTuple):
     """One sample of one epoch; everything random about it is a function of this.
 
-    Attributes:
-        seed: Of the run.
-        epoch: Number of the epoch, from 0.
-        index: Place in the data set.
-        repeat: How often the index has come before in the same epoch, for samplers
-            that draw with replacement or give draws several times.
+    ``repeat`` is how often the index has come before in the same epoch, for samplers
+    that draw with replacement or give draws several times.
     """
 
     seed: int
@@ -51,12 +47,9 @@ class GroupedDraws:
     epochs: none is drawn again before each of the others has been drawn, in every
     stretch of epochs. All depends on seed and epoch alone.
 
-    Args:
-        groups: (n,) what samples have in common, as (domain, class); groups that begin
-            alike stay together and their total is as exact as each.
-        weights: (n,) weight of each sample, equal inside a group, not negative, at
-            least one above 0.
-        length: Draws per epoch.
+    Groups (n,) are what samples have in common, as (domain, class); those that begin
+    alike stay together and their total is as exact as each. Weights (n,) are equal
+    inside a group, not negative, at least one above 0; an epoch has ``length`` draws.
 
     Source: systematic sampling (Madow, 'On the Theory of Systematic Sampling, II',
     Annals of Mathematical Statistics 1949), over groups.
@@ -199,10 +192,9 @@ def domain_shares(
     Args:
         domains: (n,) domain of each sample.
         power: A domain of n samples gets a share in proportion to n**(1 - power): 0 is
-            as they are, 1 the same for all.
+            as they are, 1 the same for all. It is called ``name`` in messages, and is
+            ``default`` where neither is given.
         shares: The shares themselves, in any unit, instead; 0 leaves a domain out.
-        default: Power where neither is given.
-        name: Of the power, for messages.
 
     Raises:
         ValueError: Both, or a bad power; a share of a domain that no sample has, a
@@ -212,9 +204,9 @@ def domain_shares(
         raise ValueError(f'{name} {power!r} and shares: give one of them, not both')
     power = _check_power(name, default if power is None else power)
     sizes = Counter(domains)
+    present = ', '.join(sorted(sizes))
     if shares is None:
         shares = {d: n ** (1 - power) for d, n in sizes.items()}
-    present = ', '.join(sorted(sizes))
     if not isinstance(shares, Mapping):
         raise ValueError(f'shares {shares!r}: write dict(lab=0.4, street=0.6)')
     for domain, share in shares.items():
@@ -248,19 +240,16 @@ class EpochSampler(Sampler[SampleKey]):
     in evaluation the metric drops the copies.
 
     Args:
-        shuffle: Shuffle anew in each epoch; else the order is that of the data set.
+        shuffle: Shuffle anew in each epoch.
         seed: Same in all processes; None lets them agree on a random one.
         repeats: Give each draw so often in a row, every time with other random numbers
             (repeated augmentation): in the same step if its samples are a multiple.
 
     Raises:
         ValueError: ``repeats`` below 1.
-
-    Attributes:
-        draws: How often an epoch has each sample; None for once.
     """
 
-    draws: GroupedDraws | None = None
+    draws: GroupedDraws | None = None  # every sample once
 
     def __init__(
         self,
@@ -314,12 +303,7 @@ class EpochSampler(Sampler[SampleKey]):
 
 @DATA_SAMPLERS.register_module()
 class DomainBalancedSampler(EpochSampler):
-    """Each domain has the same share of an epoch, or a given one.
-
-    Args:
-        dataset: Lists ``domains`` in its ``metainfo``.
-        power, shares: As of :func:`domain_shares`; by default the same for all.
-        **kwargs: As in :class:`EpochSampler`.
+    """Each domain has the same share of an epoch, or one by :func:`domain_shares`.
 
     Raises:
         ValueError: As :func:`read_column` and :func:`domain_shares`.
@@ -344,12 +328,8 @@ class DomainBalancedSampler(EpochSampler):
 class ClassBalancedSampler(EpochSampler):
     """Samples weigh as :func:`class_weights` says.
 
-    So a class of n clips has a share in proportion to n**(1 - power).
-
-    Args:
-        dataset: Lists ``labels`` in its ``metainfo``.
-        power: 0 is plain, 0.5 the square root, 1 (default) all classes equally often.
-        **kwargs: As in :class:`EpochSampler`.
+    So a class of n clips has a share in proportion to n**(1 - power): 0 is plain, 0.5
+    the square root, 1 all classes equally often.
 
     Raises:
         ValueError: As :func:`read_labels`, or ``power`` does not fit.
@@ -366,12 +346,8 @@ class ClassBalancedSampler(EpochSampler):
 class ClassBalancedWithinDomainSampler(EpochSampler):
     """:class:`ClassBalancedSampler` inside each domain; domains keep their share.
 
-    Args:
-        dataset: Lists ``domains`` and ``labels`` in its ``metainfo``.
-        power: Of classes; n counts the samples of the domain.
-        domain_power, shares: ``power`` and ``shares`` of :func:`domain_shares`; by
-            default domains keep theirs.
-        **kwargs: As in :class:`EpochSampler`.
+    They do unless ``domain_power`` or ``shares``, as of :func:`domain_shares`, say
+    otherwise; n counts the samples of the domain.
 
     Raises:
         ValueError: As of the other two.

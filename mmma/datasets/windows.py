@@ -46,7 +46,7 @@ class Window:
         asks for a share of the instance, so that no window ever learns from it.
 
         From (G, 2) seconds of the video and labels (G,) to (g, 2) float32, seconds from
-        the window's start, and (g,); ``min_visible`` is the share that must lie inside.
+        the window's start, and (g,).
         """
         inside = segments.clip(self.start_sec, self.end_sec)
         whole = np.diff(segments)[:, 0].clip(max=self.positions / self.rate)
@@ -178,16 +178,13 @@ class UntrimmedDataset(RootDataset):
 
     ``metainfo`` is as of ``ClipDataset``, but for ``videos``, and ``labels`` (sorted
     classes of the video; [-1] where withheld). It has by video ``durations`` (seconds)
-    and ``truth``: segments (G, 2) in seconds and labels (G,), without the videos whose
-    truth is withheld.
+    and, unless withheld, ``truth``: segments (G, 2) in seconds and labels (G,).
 
     Args:
-        data_root, subset, pipeline: As of ``ClipDataset``; the table is ``det.json``.
         window: Fields of :class:`WindowOptions`, or such options.
-        videos: Names to restrict to, or a file with one per line.
-        **options: As in ``ClipDataset``. ``modality`` may be ``Feature`` as well.
-            Videos whose truth is withheld are left out in training; those in which
-            nothing happens are not.
+        **options: As in ``ClipDataset``, with ``videos`` for its clips; the table is
+            ``det.json``. ``modality`` may be ``Feature`` as well. Videos whose truth
+            is withheld are left out in training; those in which nothing happens not.
 
     Raises:
         FileNotFoundError, ValueError: As ``RootDataset``, or a bad window.
@@ -201,12 +198,11 @@ class UntrimmedDataset(RootDataset):
     def __init__(
         self, *args: Any, window: Mapping | WindowOptions | None = None, **options: Any
     ) -> None:
-        if not isinstance(window, WindowOptions):
-            known = tuple(WindowOptions.__dataclass_fields__)
-            for key in window or {}:
-                check_choice('window option', key, known)
-            window = WindowOptions(**(window or {}))
         self.window = window
+        if not isinstance(window, WindowOptions):
+            for key in window or {}:
+                check_choice('window option', key, WindowOptions.__dataclass_fields__)
+            self.window = WindowOptions(**(window or {}))
         super().__init__(*args, **options)
 
     def load_data_list(self) -> list[dict]:
@@ -253,8 +249,6 @@ class UntrimmedDataset(RootDataset):
 
     def _describe(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         known = [row for row in rows if not row['withheld']]
-        truth = {
-            row['video']: (row['segments'], row['segment_labels']) for row in known
-        }
+        truth = {r['video']: (r['segments'], r['segment_labels']) for r in known}
         durations = {row['video']: row['duration_sec'] for row in rows}
         return super()._describe(rows) | {'durations': durations, 'truth': truth}

@@ -93,4 +93,4 @@ def test_packages_that_share_a_folder(monkeypatch, installed, warned):
 
 def test_an_absent_decoder_is_said_to_be_absent(monkeypatch):
     monkeypatch.setattr(video, 'available_backends', lambda: ('pyav',))
-    assert compat.decoder_states()['decord'] == 'absent'
+    assert doctor.decoder_states()['decord'] == 'absent'

@@ -272,10 +272,10 @@ def _like(clip: np.ndarray, imgs: Sequence[np.ndarray] | np.ndarray) -> Any:
 
 @TRANSFORMS.register_module()
 class SkeletonFlip(BaseTransform):
-    """Mirror the picture: x becomes width - x, left and right joints change places.
+    """Mirror half of the clips: x becomes width - x, left and right change places.
 
     A joint whose mirror image was not chosen keeps its place; a missing one stays 0.
-    Half of the clips are. Comes before ``NormalizeSkeleton``. Adds ``flip``.
+    Comes before ``NormalizeSkeleton``. Adds ``flip``.
     """
 
     prob = 0.5
@@ -297,9 +297,8 @@ class SkeletonFlip(BaseTransform):
 class SkeletonCrop(BaseTransform):
     """Hide what a closer framing would not show.
 
-    Cuts the picture below a random height between the hips' and the lowest joint's,
-    so that a model learns to do without legs; joints below it become missing.
-    ``prob`` is how often.
+    Joints below a random height between the hips' and the lowest joint's become
+    missing, so that a model learns to do without legs. ``prob`` is how often.
     """
 
     def __init__(self, prob: float = 0.2) -> None:
@@ -357,10 +356,9 @@ class SkeletonBend(BaseTransform):
     """Give a normalised skeleton another posture and build, in training.
 
     Turns and stretches every bone by one draw per clip, and all joints that hang on
-    it go along. Motion keeps its rhythm and its size; how a person sits or stands, the
-    camera and the build change, which a model trained on one domain would otherwise
-    take for part of the action. Arms turn little, so that a hand still touches what it
-    touches.
+    it go along. Motion keeps its rhythm and its size; posture, camera and build change,
+    which a model trained on one domain would otherwise take for part of the action.
+    Arms turn little, so that a hand still touches what it touches.
 
     Args:
         degrees: Standard deviation of a bone's turn.

@@ -33,10 +33,9 @@ class OpenVideo(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Open the video of ``results``."""
         video = open_video(results['filename'], self.backend)
-        span = results.get('span')
+        known = video.times_sec, video.duration_sec
         try:
-            known = video.times_sec, video.duration_sec
-            first, stop, end_sec = span_frames(*known, span)
+            first, stop, end_sec = span_frames(*known, results.get('span'))
         except ValueError as error:
             video.close()
             row = f'{results.get("data_root")}/rec.csv: {results.get("clip")}'
@@ -52,17 +51,12 @@ class OpenVideo(BaseTransform):
 class UniformFrames(BaseTransform):
     """One frame from each of ``clip_len`` equal parts of the clip's duration.
 
-    Chosen are times by :func:`places_in_parts`, and of each time the frame that is
-    shown then, so that variable frame rates are right; a clip with fewer frames shows
-    some of them again.
+    Chosen are times by :func:`places_in_parts`, of each of the ``views``, and the frame
+    that is shown then, so that variable frame rates are right; a clip with fewer frames
+    shows some of them again.
 
     Adds ``frame_inds`` (views * clip_len,), ``clip_len``, ``num_clips`` (the views)
     and ``frame_interval`` (None: it is not constant), as MMAction2 names them.
-
-    Args:
-        clip_len: Frames per view.
-        views: Views of the clip.
-        test_mode: Middles instead of random times.
 
     Raises:
         ValueError: ``clip_len`` or ``views`` below 1.
@@ -158,10 +152,9 @@ def with_views(
 ) -> list[dict[str, Any]]:
     """A test pipeline that gives views * crops inputs per clip.
 
-    Heads average the probabilities of all of them. Crops are the middle one, or three
-    side by side that cover the picture: its short side is then resized to the crop's,
-    so that what was cut off at the borders is seen. Views are evenly spread sets of
-    times. What is None stays; the pipeline is a new one.
+    Crops are the middle one, or three side by side that cover the picture: its short
+    side is then resized to the crop's, so that what was cut off at the borders is seen.
+    What is None stays; the pipeline is a new one.
 
     Raises:
         ValueError: A number that is not allowed, or a pipeline that lacks what would
@@ -222,8 +215,8 @@ def _fit_short_side(pipeline: list[dict[str, Any]], place: int) -> None:
 
 def _last(pipeline: Sequence[Mapping[str, Any]], *types: str) -> int | None:
     """Place of the last transform of some types."""
-    places = [i for i, step in enumerate(pipeline) if _type(step) in types]
-    return places[-1] if places else None
+    places = (i for i, step in enumerate(pipeline) if _type(step) in types)
+    return max(places, default=None)
 
 
 def _type(step: Mapping[str, Any]) -> str:

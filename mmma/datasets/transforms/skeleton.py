@@ -30,11 +30,10 @@ class LoadSkeleton(BaseTransform):
     """Read a clip's joints, chosen by name, from the data root's skeleton store.
 
     Takes ``data_root`` and ``clip``; for detection ``video`` and its ``window``, whose
-    frames alone are read. Joints that are there already are chosen from instead:
-    ``keypoint`` (M, T, W, 2) and ``keypoint_score`` (M, T, W) of a whole video, the
-    ``layout`` of their W joints, ``fps`` and ``img_shape``. Adds ``keypoint``
-    (M, T, V, 2), ``keypoint_score`` (M, T, V), ``joint_tree``, ``total_frames`` of the
-    clip, ``first_frame`` that was read, ``fps``, ``img_shape`` (height, width).
+    frames alone are read. Joints that are there already are chosen from instead: those
+    of a whole video, with the ``layout`` of their W joints, ``fps`` and ``img_shape``.
+    Adds ``keypoint``, ``keypoint_score``, ``joint_tree``, ``total_frames`` of the clip,
+    ``first_frame`` that was read, ``fps``, ``img_shape`` (height, width).
 
     Args:
         joints: ``all``, a named set (``body17``, ``upper``, ``ends31``), or names.
@@ -83,10 +82,8 @@ class LoadSkeleton(BaseTransform):
         tree = joint_tree(self.layout or layout, self.joints)
         places = _places(layout.names, tree.names)
         keypoint, score = (part[:, :, places] for part in found)  # copies
-        lacking = places < 0
-        if lacking.any():
-            keypoint[:, :, lacking] = 0
-            score[:, :, lacking] = 0
+        for part in (keypoint, score):
+            part[:, :, places < 0] = 0
         persons = len(keypoint)
         if persons > self.num_person:
             best = np.argsort(-score.mean(axis=(1, 2)), kind='stable')
@@ -327,8 +324,7 @@ class SkeletonCompact(BaseTransform):
     Args:
         padding: How much longer than the figure the box is, as a share.
         threshold: In pixels.
-        hw_ratio: Height / width of the box, reached by making it larger; None keeps
-            that of the figure.
+        hw_ratio: Least height / width of the box; None keeps that of the figure.
 
     Raises:
         ValueError: A negative padding, or a ratio that is not above 0.
@@ -344,8 +340,7 @@ class SkeletonCompact(BaseTransform):
                 f'padding {padding}, hw_ratio {hw_ratio}: use a padding from 0 and a '
                 'ratio above 0.'
             )
-        self.padding, self.threshold = padding, threshold
-        self.hw_ratio = hw_ratio
+        self.padding, self.threshold, self.hw_ratio = padding, threshold, hw_ratio
 
     def transform(self, results: dict) -> dict:
         """Move the joints into the box."""

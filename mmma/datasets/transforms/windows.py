@@ -21,12 +21,9 @@ from mmma.taxonomy import check_choice
 class WindowFrames(BaseTransform):
     """Choose the frames that are shown at the positions of ``window``.
 
-    Chosen are times on a constant grid, so variable frame rates are right. Positions
-    past the video's end are not decoded; ``PackWindow`` fills them.
-
-    Takes the window, and what ``OpenVideo`` adds. Adds ``frame_inds`` (T,),
-    ``clip_len`` T, ``num_clips`` (1) and ``frame_interval`` (None), as MMAction2 names
-    them.
+    Variable frame rates are right. Positions past the video's end are not decoded;
+    ``PackWindow`` fills them. Takes the window, and what ``OpenVideo`` adds; adds what
+    ``UniformFrames`` does.
 
     Raises:
         ValueError: A file much longer or shorter than the table says.
@@ -107,8 +104,7 @@ class LoadFeatures(BaseTransform):
 
     Args:
         name: Of the features.
-        stride_sec: Seconds between features that the config was made for.
-        dim: D that it was made for.
+        stride_sec, dim: Seconds between features and D that the config was made for.
         weights_sha256: Of the checkpoint, in full or its start.
         fps: Frames per second that the backbone must have seen.
 
@@ -133,8 +129,8 @@ class LoadFeatures(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Add the features of ``results['video']``."""
         root, video, window = (results[k] for k in ('data_root', 'video', 'window'))
-        array = Path(root, 'features', self.name, 'det.npy')
-        store = _open_store(str(root), self.name, file_stamp(array))
+        stamp = file_stamp(Path(root, 'features', self.name, 'det.npy'))
+        store = _open_store(str(root), self.name, stamp)
         info = store.require(**self.wanted).info
         steps, stride_sec = store.steps(video), info.stride_sec
         seen_sec = (steps - 1) * stride_sec + 2 * info.offset_sec
