@@ -170,25 +170,15 @@ def _steps(args: argparse.Namespace, root: Path) -> Iterator[Step]:
     """All steps but the tables: data, probes, two trainings of each model, tests."""
     preset, out = PRESETS[args.preset], args.out
     packed, skeletons, report = out / 'packed', root / 'skeletons', out / 'check.json'
-    chosen = {
-        name: getattr(args, name) or preset.get(name)
-        for name in ('probe', 'runs', 'epochs', 'batch_size')
-    }
+    names = 'probe', 'runs', 'epochs', 'batch_size'
+    chosen = {name: getattr(args, name) or preset.get(name) for name in names}
     probe, gpu = chosen['probe'], args.backend == 'rtmlib' and preset['gpus']
-    changed = {
-        'train_dataloader.batch_size': chosen['batch_size'],
-        'train_cfg.max_epochs': chosen['epochs'],
-        'train_dataloader.num_workers': args.workers,
-    }
-    values: dict[str, Any] = {
-        **vars(args),
-        **chosen,
-        'root': root,
-        'device': 'cuda' if gpu else None,
-        # A tiny one has no published weights.
-        'random': not args.probe and probe.endswith('-tiny'),
-        'options': [f'{key}={value}' for key, value in changed.items() if value],
-    }
+    values: dict[str, Any] = {**vars(args), **chosen, 'root': root}
+    values['device'] = 'cuda' if gpu else None
+    # A tiny one has no published weights.
+    values['random'] = not args.probe and probe.endswith('-tiny')
+    changed = ((key, values[name]) for key, name in _TABLE['options'].items())
+    values['options'] = [f'{key}={value}' for key, value in changed if value]
 
     def words(name: str, **more: Any) -> tuple[str, ...]:
         return _words(_TABLE['commands'][name], {**values, **more})
@@ -204,29 +194,15 @@ def _steps(args: argparse.Namespace, root: Path) -> Iterator[Step]:
         folder = out / 'probes' / f'{probe}_mma82' / 'linear'
         marks = tuple(folder / tag / 'results.json' for tag in tags)
         yield Step(name, words(name), marks[0], marks, ('pack',), probe)
-    for model, inputs in (('gctsm', ('pack',)), ('posec3d', ('pack', 'pose'))):
-        recipe = model + preset['suffix']
-        for trained, protocol, tags in (
-            ('train', 'indomain', ('val', 'test')),
-            ('lab', 'zeroshot', ('zeroshot', 'fewshot')),
-        ):
-            folder, name = out / model / trained, f'{model}-{trained}'
-            last, of_recipe = folder / 'last_checkpoint', f'{shown}/recog/{recipe}'
-            config = f'{of_recipe}_mma82_{protocol}.py'
-            train = words('train', config=config, place=folder)
-            yield Step(name, train, folder, (last,), inputs, recipe, preset['gpus'])
-            for tag in tags:
-                place, few = out / model / tag, tag == 'fewshot'
-                test = words(
-                    'test',
-                    config=f'{of_recipe}_mma82_{tag if few else protocol}.py',
-                    trained=folder,  # its best
-                    subset='val' if tag == 'val' else None,
-                    draws=chosen['runs'] if few else None,
-                    place=place,
-                )
-                marks = (place / 'results.json',)
-                yield Step(f'{model}-{tag}', test, place, marks, (name,), recipe)
+    for model, inputs in _TABLE['models'].items():
+        recipe, folder = model + preset['suffix'], out / model
+        for tag, (protocol, trained) in _TABLE['runs'].items():
+            config, place = f'{shown}/recog/{recipe}_mma82_{protocol}.py', folder / tag
+            command = words(tag, config=config, place=place, trained=folder / trained)
+            mark = place / ('results.json' if trained else 'last_checkpoint')
+            needs = (f'{model}-{trained}',) if trained else tuple(inputs)
+            gpus = 0 if trained else preset['gpus']
+            yield Step(f'{model}-{tag}', command, place, (mark,), needs, recipe, gpus)
 
 
 class Workflow:
