@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import mmma
-from mmma.data.root import INFO_FILE, read_root
+from mmma.data.emotions import LABELS, MARK, labelled_root
+from mmma.data.root import INFO_FILE
 from mmma.files import leaves_root, read_json, read_text
 from mmma.foreign import naming
 from mmma.protocols import PROTOCOLS, make_protocol, write_protocol
@@ -203,6 +204,13 @@ def check_groups(cfg: Any, source: str, needed: bool = False) -> Any:
                 )
         if value is None and needed and key in _NEEDED:
             raise ValueError(f'{source}: its config has no {key}')
+    if (label := cfg.get('label')) is not None:
+        check_choice(f'label of {source}', label, LABELS)
+        if cfg.get('task') == 'det':
+            raise ValueError(
+                f'{source}: label = {label!r} is for recognition, and this is a '
+                'detector: leave it out, and give its detections to tools/emotion.py'
+            )
     for key, choices in (('label_space', LABEL_SPACES), ('task', ('rec', 'det'))):
         if key == 'label_space' and isinstance(cfg.get(key), Mapping):
             with naming(source):
@@ -218,16 +226,18 @@ def model_name(file: str | None, label_space: Any, data: str) -> str:
     """Name of a config file without its protocol: ``videomae_mma82``.
 
     With the name of the ``data`` where they have another label space:
-    ``videomae_ma52`` of MA-52.
+    ``videomae_ma52`` of MA-52; and ``-emotion`` where it has the emotions of the data.
     """
     stem = Path(file or 'config').stem
     for protocol in PROTOCOLS:
         stem = stem.removesuffix(f'_{protocol}')
-    if label_space == 'mma82' or not stem.endswith('_mma82'):
-        return stem
+    own = label_space if isinstance(label_space, str) else label_space['name']
+    end = MARK * own.endswith(MARK)
+    if own == f'mma82{end}' or not stem.endswith('_mma82'):
+        return stem + end
     name = re.sub(r'(?<=[^\W\d])-(?=\d)', '', data.lower())
     name = re.sub(r'[^\w.]+', '-', name).strip('-.') or 'own'
-    return f'{stem.removesuffix("mma82")}{name}'
+    return f'{stem.removesuffix("mma82")}{name}{end}'
 
 
 def load_config(
@@ -262,9 +272,10 @@ def load_config(
     root = Path(data_root or cfg.get('data_root') or '')
     domains: tuple[Any, ...] = ()  # MMA-82's
     if (root / INFO_FILE).is_file():
-        domains = read_root(root).domains
+        opened = labelled_root(root, cfg.get('label') if label_space is None else None)
+        domains = opened.domains
         if label_space is None and 'label_space' not in applied:
-            label_space = load_label_space(read_root(root).info.label_space).plain()
+            label_space = load_label_space(opened.info.label_space).plain()
     if label_space is not None and 'label_space' in cfg:
         cfg.label_space = label_space
     resolved = make_protocol(cfg.get('protocol', {}), protocol, *domains)

@@ -199,7 +199,7 @@ def write_protocol(
             tested = subset == 'test'
             domains = protocol.test_domains if tested else protocol.train_domains
             loader['dataset'].update(subset=subset, domains=list(domains))
-            for key in (k for k in ('data_root', 'label_space') if k in cfg):
+            for key in (k for k in ('data_root', 'label_space', 'label') if k in cfg):
                 loader['dataset'][key] = cfg[key]  # update would mix label spaces
     cfg['randomness'] = dict(cfg.get('randomness') or {}, seed=protocol.seed)
     if 'label_space' in cfg:

@@ -115,7 +115,7 @@ def test_configs_are_found_by_path_and_by_name(name):
 def test_a_misspelt_config_gets_a_suggestion():
     with pytest.raises(FileNotFoundError, match=r'Did you mean .recog/videomae_mma82'):
         find_config('recog/videomea_mma82_indomain.py')
-    with pytest.raises(FileNotFoundError, match="mean 'stgcnpp_mma82_") as error:
+    with pytest.raises(FileNotFoundError, match=r"mean .*'stgcnpp_mma82_") as error:
         find_config('stgcn_mma82')
     assert len(str(error.value)) < 400
 

@@ -121,6 +121,26 @@ def test_every_detector_resolves_indomain_and_zeroshot():
     assert {key: found for key, found in broken.items() if found} == {}
 
 
+def test_leaves_of_emotions_are_recipes_with_another_label():
+    found = sorted(path.stem for path in CONFIGS.glob('emotion/*.py'))
+    models = 'skeletontcn-tiny', 'tsm'
+    assert found == [f'{m}{end}_mma82' for m in models for end in ('-face', '')]
+    for model in models:
+        leaf = load_config(f'{model}_mma82', data_root='somewhere').to_dict()
+        faces = load_config(f'emotion/{model}-face_mma82', data_root='somewhere')
+        assert faces.to_dict() == leaf | {'face': {'scores': 'faces.csv'}}
+        assert load_label_space(leaf['label_space']).name == 'mma82-emotion'
+        assert leaf['model']['cls_head']['num_classes'] == 7
+        sets = [leaf[f'{s}_dataloader']['dataset'] for s in ('train', 'val', 'test')]
+        assert [own['label'] for own in sets] == ['emotion'] * 3
+        action = load_config(f'{model}_mma82_indomain', data_root='somewhere').to_dict()
+        assert {key for key in leaf if leaf[key] != action.get(key)} == {
+            *('label', 'label_space', 'model'),
+            *(f'{s}_dataloader' for s in ('train', 'val', 'test')),
+        }
+        assert 'label' not in action['test_dataloader']['dataset']
+
+
 def test_a_resolved_config_reruns_without_flags(tmp_path):
     path = str(LEAVES[0])
     cfg = load_config(path, {'protocol': 'zeroshot', 'target': ['street'], 'seed': 4})

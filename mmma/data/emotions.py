@@ -1,13 +1,18 @@
 """Videos with an emotion: the units of the emotion study, from either table."""
 
+import functools
 import math
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
 from mmma.data.clips import Clip
-from mmma.data.root import DET_FILE, REC_FILE, TASKS, DataRoot
+from mmma.data.root import DET_FILE, REC_FILE, TASKS, DataRoot, read_root, say
 from mmma.data.videos import Instance, Video
-from mmma.taxonomy import check_choice
+from mmma.foreign import naming
+from mmma.taxonomy import check_choice, load_label_space
 
 
 def emotions_of(root: DataRoot) -> tuple[str, ...]:
@@ -89,3 +94,83 @@ def _video(name: str, clips: Sequence[Clip]) -> Video:
     withheld = len(instances) < len(clips)
     rest = clips[0].emotion, clips[0].line
     return Video(name, *place, tuple(instances), withheld, *rest)
+
+
+LABELS, MARK = ('emotion',), '-emotion'
+"""What a recipe may learn in the place of the action (``label`` of its config), and the
+end of the name of the label space then, behind that of the root's."""
+
+
+class EmotionRoot(DataRoot):
+    """A root whose clips have their emotion for an action, and no body group.
+
+    They are the clips of ``rec.csv`` that have one; where none has, the videos of
+    ``det.json``. Its domains are those with any of them; what is left out is said.
+
+    Raises:
+        ValueError: There are fewer than two emotions.
+    """
+
+    def __init__(self, root: DataRoot, *known: str) -> None:
+        super().__init__(root.path)
+        self._whole, info = root, root.info
+        rows: list[Any] = root._table('rec') if root.has_rec else []
+        if root.has_det and not any(row.emotion for row in rows):
+            self.clips_of, rows = 'det', root._table('det')
+        own = [row for row in rows if row.emotion]
+        found, there = {row.emotion for row in own}, {row.domain for row in own}
+        if len(found) < 2:
+            raise ValueError(
+                f"{root.path}: label = 'emotion' takes two emotions or more, and "
+                f'{" and ".join(found) or "none"} is there: write them into the column '
+                f'emotion of {REC_FILE}, or as "emotion" of videos into {DET_FILE}'
+            )
+        domains = tuple(d for d in info.domains if d in there)
+        source = info.source_domain if info.source_domain in there else domains[0]
+        self._emotions = emotions_of(root)
+        actions = [{'name': emotion} for emotion in self._emotions]
+        name = load_label_space(info.label_space).name + MARK
+        with naming(root.path):
+            space = load_label_space({'name': name, 'actions': actions}).plain()
+        own_info = dict(label_space=space, domains=domains, source_domain=source)
+        self.info = replace(info, **own_info)
+        others = ', '.join(d for d in info.domains if d not in there)
+        say(
+            f'note: {root.path}: the label is the emotion; {len(own)} of {len(rows)} '
+            f'rows have one{others and f", none of {others}"}: the rest is left out'
+        )
+
+    @property
+    def has_rec(self) -> bool:
+        """True: clips may be videos."""
+        return True
+
+    def _table(self, task: str, body_groups: str = 'taxonomy') -> Any:
+        if task != 'rec':
+            return self._whole._table(task)
+        rows = [row for row in self._whole._table(self.clips_of) if row.emotion]
+        return [_labelled(row, self._emotions.index(row.emotion)) for row in rows]
+
+
+def _labelled(row: Clip | Video, action: int) -> Clip:
+    if isinstance(row, Clip):
+        return replace(row, action=action, body=None)
+    place = row.video, row.path, row.subset, row.domain, row.subject
+    return Clip(*place, action, None, row.emotion, row.video, line=row.line)
+
+
+_emotion_root = functools.lru_cache(maxsize=8)(EmotionRoot)
+
+
+def labelled_root(path: str | os.PathLike[str], label: str | None = None) -> DataRoot:
+    """Open a root as ``read_root`` does; with the label ``emotion`` an ``EmotionRoot``.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: Another label, or as of :class:`EmotionRoot`.
+    """
+    root = read_root(path)
+    if label is None:
+        return root
+    check_choice('label', label, LABELS)
+    return _emotion_root(root, root.fingerprint())

@@ -83,10 +83,15 @@ class DatasetInfo:
 class DataRoot:
     """A folder with ``dataset.json`` and ``rec.csv``, ``det.json`` or both.
 
+    Attributes:
+        clips_of: Task in whose table its clips stand, and in whose skeletons.
+
     Raises:
         FileNotFoundError: There is no such folder, or no ``dataset.json`` in it.
         ValueError: ``dataset.json`` is bad.
     """
+
+    clips_of = 'rec'
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -158,12 +163,12 @@ class DataRoot:
         kept = [row for row in rows if row.path not in absent]
         if absent:
             told = '; '.join(shares(kept, rows))
-            _tell(f'note: {self.path}: {told} ({MISSING_FILE} lists what is missing)')
+            say(f'note: {self.path}: {told} ({MISSING_FILE} lists what is missing)')
         return kept
 
     def incomplete(self, task: str) -> list[str]:
         """Shares of the clips or videos that are :meth:`there`, where some are not."""
-        if not (self.path / _TABLES[task][0]).is_file():
+        if not {'rec': self.has_rec, 'det': self.has_det}[task]:
             return []
         table = self._table(task)
         return shares(self.there(table), table)
@@ -248,7 +253,7 @@ class DataRoot:
         target = file.resolve()
         leaves = not target.is_relative_to(self._real_path)
         if leaves and self.info.follow_links:  # as whoever made the root wished
-            _tell(f'note: {self.path}: links out of it are read, as {INFO_FILE} says')
+            say(f'note: {self.path}: links out of it are read, as {INFO_FILE} says')
         elif leaves and not os.environ.get(FOLLOW_LINKS):
             raise ValueError(
                 f'path {relative!r} leaves the data root {self.path} through a link '
@@ -296,7 +301,8 @@ def _file_print(file: Path, stamp: tuple[int, ...]) -> str:
 
 
 @functools.cache
-def _tell(text: str) -> None:
+def say(text: str) -> None:
+    """Print a note on standard error, once in a process."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -19,7 +19,8 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mmma.data.clips import Clip
-from mmma.data.root import file_stamp, read_root
+from mmma.data.emotions import labelled_root
+from mmma.data.root import file_stamp
 from mmma.data.videos import Video
 from mmma.datasets.samplers import SampleKey
 from mmma.files import read_text
@@ -100,6 +101,7 @@ class RootDataset(BaseDataset, ABC):
         pipeline: Sequence[dict | Callable],
         domains: Sequence[str] | None = None,
         label_space: str | Mapping[str, Any] | None = None,
+        label: str | None = None,
         body_groups: str = 'taxonomy',
         test_mode: bool = False,
         modality: str = 'RGB',
@@ -112,7 +114,7 @@ class RootDataset(BaseDataset, ABC):
         default = 'raise' if test_mode else 'replace'
         self.on_broken = check_choice('on_broken', on_broken or default, _ON_BROKEN)
         self.body_groups = body_groups
-        self.root = read_root(data_root)
+        self.root = labelled_root(data_root, label)
         info = self.root.info
         theirs = load_label_space(info.label_space, body_groups)
         space = load_label_space(label_space or info.label_space, body_groups)
@@ -327,8 +329,9 @@ class ClipDataset(RootDataset):
         pipeline: Transforms.
         clips: Names to restrict to, or a file with one per line.
         **options: ``domains`` to take, None takes all; ``label_space`` that the root
-            must have; ``body_groups``: whose body groups count where the root gives
-            none; ``test_mode``: clips without a label are kept, and broken ones are an
+            must have; ``label``: ``emotion`` where clips have that for an action;
+            ``body_groups``: whose body groups count where the root gives none;
+            ``test_mode``: clips without a label are kept, and broken ones are an
             error; ``modality``: ``RGB`` reads videos, ``Pose`` the skeleton store;
             ``on_broken``: what to do with a video that cannot be read: ``replace`` it
             by the next readable clip (default in training), ``raise`` (default in
@@ -352,6 +355,7 @@ class ClipDataset(RootDataset):
                 'label': -1 if clip.action is None else clip.action,
                 'body': -1 if clip.body is None else clip.body,
                 **({'span': clip.span} if clip.span else {}),
+                **({'store': own} if (own := self.root.clips_of) != 'rec' else {}),
             }
             for clip in self._select(self.root.read_rec(self.body_groups))
         ]

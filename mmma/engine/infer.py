@@ -228,10 +228,10 @@ def config_of(weights: Weights, name: str) -> str:
     does not come with mmma raises ValueError.
     """
     wanted = Path(weights.meta.get('config_name') or '').name
-    tasks = [folder / task for folder in config_folders() for task in ('recog', 'det')]
-    for task in tasks if wanted else ():
-        if (task / wanted).is_file():
-            return str(task / wanted)
+    places = [p for folder in config_folders() for p in sorted(folder.glob('[!_]*'))]
+    for place in places if wanted else ():
+        if (place / wanted).is_file():
+            return str(place / wanted)
     why = f'names {wanted!r}, which does not come with mmma' if wanted else 'names none'
     raise ValueError(
         f'{name}: the config that it was trained with is not known (it {why}): give '

@@ -13,8 +13,9 @@ from typing import Any, Literal
 from mmma import compat
 from mmma.config import load_config, model_name
 from mmma.data.clips import Clip
+from mmma.data.emotions import labelled_root
 from mmma.data.joints import JointLayout, read_layout
-from mmma.data.root import INFO_FILE, DataRoot, missing_root, read_root
+from mmma.data.root import INFO_FILE, DataRoot, missing_root
 from mmma.evaluation.recognition import as_mac
 from mmma.files import only_writer
 from mmma.protocols import Protocol, make_protocol
@@ -296,7 +297,7 @@ def open_run(
     if not Path(cfg.data_root, INFO_FILE).is_file():
         seen = dataset.get('modality', 'RGB')
         raise FileNotFoundError(missing_root(Path(cfg.data_root), seen))
-    root = read_root(cfg.data_root)
+    root = labelled_root(cfg.data_root, cfg.get('label'))
     protocol = make_protocol(cfg.protocol, None, *root.domains)
     if views is not None or crops is not None:
         from mmma.datasets.transforms.rgb import with_views

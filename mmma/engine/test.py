@@ -183,6 +183,7 @@ def summarize(
         'options': {
             'subset': options.subset,
             **record,
+            **({'label': label} if (label := cfg.get('label')) else {}),
             'body_groups': run.body_groups,
             'fast_dev_run': bool(cfg.get('fast_dev_run')),
             'skip_broken': options.skip_broken,

@@ -11,7 +11,12 @@ from mmma.cli import main
 from mmma.convert import export
 from mmma.data.check import check_root
 from mmma.data.clips import Clip, write_rec
-from mmma.data.emotions import emotion_videos, emotions_of, groups_of
+from mmma.data.emotions import (
+    emotion_videos,
+    emotions_of,
+    groups_of,
+    labelled_root,
+)
 from mmma.data.root import DataRoot, DatasetInfo, write_info
 from mmma.data.videos import Instance, Video, write_det
 from mmma.taxonomy import load_label_space
@@ -151,3 +156,40 @@ def test_nothing_is_lost_in_files_of_others_and_back(make, tmp_path_factory):
         assert found == {'v': 'happy', 'w': ''}, kind
         clips = DataRoot(back).read_rec() if DataRoot(back).has_rec else []
         assert {clip.emotion for clip in clips} in (set(), {'happy', ''}), kind
+
+
+def test_with_emotions_for_labels_rows_without_are_left_out(make, capsys):
+    away = replace(ALONE, clip='e', domain='lab', emotion='')
+    plain = make([LATE, EARLY, ALONE, OTHER, away], [VIDEO], emotions=('sad', 'fear'))
+    root = labelled_root(plain.path, 'emotion')
+    assert labelled_root(plain.path, 'emotion') is root
+    assert [(c.clip, c.action, c.body) for c in root.read_rec()] == [
+        *(('b', 0, None), ('a', 0, None), ('c', 1, None))
+    ]
+    space = root.label_space()
+    assert (space.name, space.actions) == ('mma82-emotion', ('sad', 'fear'))
+    assert (root.domains, root.clips_of) == ((('emotion',), 'emotion'), 'rec')
+    assert '3 of 5 rows have one, none of lab, ' in capsys.readouterr().err
+    assert labelled_root(plain.path).read_rec()[0].action == 5
+
+
+def test_videos_are_the_clips_of_a_root_without_others(make):
+    sad = replace(VIDEO, video='u', emotion='sad')
+    root = labelled_root(make([OTHER], [VIDEO, PLAIN, sad]).path, 'emotion')
+    assert root.clips_of == 'det'
+    assert [(c.clip, c.action, c.source_video) for c in root.read_rec()] == [
+        *(('v', 0, 'v'), ('u', 1, 'u'))
+    ]
+    alone = labelled_root(make(videos=[VIDEO, sad]).path, 'emotion')
+    assert alone.incomplete('rec') == []
+
+
+def test_labels_that_cannot_be_learnt_are_refused(make):
+    with pytest.raises(ValueError, match='two emotions or more, and none is there'):
+        labelled_root(make([OTHER], [PLAIN]).path, 'emotion')
+    with pytest.raises(ValueError, match='two emotions or more, and sad is there'):
+        labelled_root(make([LATE, EARLY]).path, 'emotion')
+    with pytest.raises(ValueError, match="unknown label 'mood': use one of emotion"):
+        labelled_root(make([LATE, ALONE]).path, 'mood')
+    with pytest.raises(ValueError, match="name '3' reads as an index: add a letter"):
+        labelled_root(make([LATE, replace(ALONE, emotion='3')]).path, 'emotion')

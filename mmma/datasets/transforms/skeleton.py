@@ -30,10 +30,11 @@ class LoadSkeleton(BaseTransform):
     """Read a clip's joints, chosen by name, from the data root's skeleton store.
 
     Takes ``data_root`` and ``clip``; for detection ``video`` and its ``window``, whose
-    frames alone are read. Joints that are there already are chosen from instead: those
-    of a whole video, with the ``layout`` of their W joints, ``fps`` and ``img_shape``.
-    Adds ``keypoint``, ``keypoint_score``, ``joint_tree``, ``total_frames`` of the clip,
-    ``first_frame`` that was read, ``fps``, ``img_shape`` (height, width).
+    frames alone are read; ``store`` is the task whose skeletons a clip has, if another.
+    Joints that are there already are chosen from instead: those of a whole video, with
+    the ``layout`` of their W joints, ``fps`` and ``img_shape``. Adds ``keypoint``,
+    ``keypoint_score``, ``joint_tree``, ``total_frames`` of the clip, ``first_frame``
+    that was read, ``fps``, ``img_shape`` (height, width).
 
     Args:
         joints: ``all``, a named set (``body17``, ``upper``, ``ends31``), or names.
@@ -73,7 +74,8 @@ class LoadSkeleton(BaseTransform):
             frames = _frames_of(window, total, fps)
             found = (results[key][:, frames] for key in ('keypoint', 'keypoint_score'))
         else:
-            store = _open_store(str(results['data_root']), self.task)
+            own = results.get('store', self.task)  # videos may be clips
+            store = _open_store(str(results['data_root']), own)
             clip = results['clip' if self.task == 'rec' else 'video']
             total, fps = store.frames(clip), store.fps(clip)
             layout, img_shape = store.layout, store.size(clip)[::-1]
