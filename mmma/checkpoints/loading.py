@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmma.foreign import has_controls, shown
+from mmma.taxonomy import own_table
 
+RULES = own_table('weights')
+"""Names of weights of other programs and what they are here, for :func:`new_name`."""
 MIN_MATCHED = 0.95
 _HEAD = 'cls_head'  # of MMAction2's recognizers, and its classifiers
 _CLASSIFIERS = ('fc_cls', 'fc')
@@ -73,6 +76,25 @@ def _tensors_in(
     inner = [_tensors_in(v, names, depth - 1, False) for v in content.values()]
     *_, second, most = [{}, {}, *sorted(inner, key=len)]
     return most if len(most) > len(second) else {}
+
+
+def new_name(name: str, program: str) -> str | None:
+    """Our name of a weight of another program, empty to leave it out, None for none."""
+    rules = ((re.fullmatch(pattern, name), new) for pattern, new in RULES[program])
+    return next((match.expand(new) for match, new in rules if match), None)
+
+
+def renamed(weights: Mapping[str, Any], program: str, what: str) -> dict[str, Any]:
+    """Weights of another program under our names, in the same order.
+
+    Raises:
+        ValueError: A name that no rule is of: the weights are not ``what``.
+    """
+    names = {name: new_name(name, program) for name in weights}
+    if unknown := [name for name, new in names.items() if new is None]:
+        told = f'{len(unknown)} unknown names, first {", ".join(unknown[:5])}'
+        raise ValueError(f'not {what}: {told}.')
+    return {new: weights[name] for name, new in names.items() if new}
 
 
 @dataclass(frozen=True)

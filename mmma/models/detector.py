@@ -8,57 +8,36 @@ from mmengine.model import BaseModel
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmma.checkpoints.loading import renamed
 from mmma.registry import MODELS
 from mmma.structures.samples import SegmentSample
 from mmma.taxonomy import check_choice
-
-_BACKBONE = 'backbone.model.backbone.'
-_SAME = ('projection.', 'neck.', 'rpn_head.')
-# A recognizer's parts that a detector does not run, and a norm that AdaTAD skips.
-_DROPPED = (
-    f'{_BACKBONE}fc_norm.',
-    f'{_BACKBONE}norm.',
-    'backbone.model.cls_head.',
-    'backbone.model.data_preprocessor.',
-)
 
 
 def from_opentad(weights: Mapping[str, Any], adapters: bool = True) -> dict[str, Any]:
     """Rename the weights of OpenTAD's ActionFormer, TriDet or AdaTAD.
 
-    To those of a ``SegmentDetector``, in the same order: the norm and the classifier
-    behind the backbone are left out, the normalizer of losses is a float. ``adapters``
-    takes AdaTAD alone, which has some in its backbone.
+    To those of a ``SegmentDetector``: the norm and the classifier behind the backbone
+    are left out, the normalizer of losses is a float. ``adapters`` takes AdaTAD alone,
+    which has some in its backbone.
 
     Raises:
         ValueError: A name that these detectors do not have, or a part missing.
 
     Source: sming256/OpenTAD, cd0ca96f; vit_adapter.py, 01c58b9f.
     """
-    renamed, unknown = {}, []
-    for name, value in weights.items():
-        if name.startswith(_DROPPED):
-            continue
-        if name.startswith(_BACKBONE):
-            renamed[f'backbone.{name.removeprefix(_BACKBONE)}'] = value
-        elif name.startswith(_SAME):
-            whole = name == 'rpn_head.loss_normalizer' and hasattr(value, 'float')
-            renamed[name] = value.float() if whole else value
-        else:
-            unknown.append(name)
-    if unknown:
-        raise ValueError(
-            f'not a one-stage detector of OpenTAD: {len(unknown)} unknown names, first '
-            f'{", ".join(unknown[:5])}.'
-        )
+    what, normalizer = 'a one-stage detector of OpenTAD', 'rpn_head.loss_normalizer'
+    found = renamed(weights, 'opentad', what)
+    if isinstance(found.get(normalizer), Tensor):
+        found[normalizer] = found[normalizer].float()
     for part, mark in (('projection', 'projection.'), ('head', 'rpn_head.cls_head.')):
-        if not any(name.startswith(mark) for name in renamed):
-            raise ValueError(f'not a one-stage detector of OpenTAD: it has no {part}.')
-    if adapters and not any('.adapter.' in name for name in renamed):
+        if not any(name.startswith(mark) for name in found):
+            raise ValueError(f'not {what}: it has no {part}.')
+    if adapters and not any('.adapter.' in name for name in found):
         raise ValueError(
             'not an AdaTAD of OpenTAD: no block of its backbone has an adapter.'
         )
-    return renamed
+    return found
 
 
 POOLINGS = {'clip': (3, 4), 'graph': (1, 4), 'none': ()}

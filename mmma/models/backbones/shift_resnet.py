@@ -6,7 +6,6 @@ for Efficient Video Understanding', ICCV 2019; open-mmlab/mmaction2, resnet_tsm.
 4d6c9347.
 """
 
-import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -17,8 +16,8 @@ from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmma.checkpoints.loading import new_name
 from mmma.registry import MODELS
-from mmma.taxonomy import own_table
 
 GATES = ('l', 't', 's', 'g')
 
@@ -161,7 +160,6 @@ class GroupContext(nn.Module):
         return torch.cat(groups, dim=2).flatten(0, 1)  # (N*T, C, h, w)
 
 
-_RENAMES = own_table('weights')['shift_resnet']
 _UNUSED = 'action_p2_'  # MANet builds three convolutions that it never runs
 _HEAD = 'new_fc.'  # of TSM and Group-Contextualization
 
@@ -180,10 +178,7 @@ def adapted_names(names: Iterable[str], prefix: str) -> dict[str, str | None]:
     for name in names:
         own = name.removeprefix(prefix)
         short = own.removeprefix('base_model.')
-        new = short
-        for pattern, target in _RENAMES:
-            if match := re.fullmatch(pattern, short):
-                new = match.expand(target)
+        new = new_name(short, 'shift_resnet') or short
         if _UNUSED in name:
             found[name] = None
         elif name.startswith(_HEAD):

@@ -22,13 +22,11 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmma.checkpoints.loading import new_name, renamed
 from mmma.models.layers import sinusoid_table
 from mmma.registry import MODELS
-from mmma.taxonomy import check_choice, own_table
+from mmma.taxonomy import check_choice
 
-_RENAMES = own_table('weights')['videomae']
-# Pre-training only. Fine-tuning starts with a fresh fc_norm, not with encoder.norm.
-_DROPPED = re.compile(r'norm\..+|decoder\..+|encoder_to_decoder\..+|mask_token')
 _HUB_NAME = re.compile(
     r'videomae\.|embeddings\.|encoder\.|layernorm\.|fc_norm\.|classifier\.|decoder\.|'
     r'encoder_to_decoder\.|mask_token'
@@ -38,18 +36,13 @@ _HUB_QUERY = re.compile(
 )
 
 
-def _rename(name: str) -> str | None:
-    matches = ((re.fullmatch(pattern, name), target) for pattern, target in _RENAMES)
-    return next((match.expand(target) for match, target in matches if match), None)
-
-
 def from_original(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Rename the weights of an original VideoMAE file.
 
     From a fine-tuned file (weights under ``module``), a pre-training file (under
     ``model``, names with ``encoder.``) or the weights themselves to those of a
-    recognizer with ``VideoMAEViT`` and ``ActionHead``, in the same order; the decoder,
-    the mask token and ``encoder.norm`` are left out.
+    recognizer with ``VideoMAEViT`` and ``ActionHead``; the decoder, the mask token and
+    ``encoder.norm`` are left out.
 
     Raises:
         ValueError: A name that VideoMAE does not have, or no weights of an encoder.
@@ -58,25 +51,11 @@ def from_original(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """
     inner = (checkpoint.get(name) for name in ('module', 'model'))
     weights = next((part for part in inner if isinstance(part, Mapping)), checkpoint)
-    renamed, unknown = {}, []
-    for name, value in weights.items():
-        short = name.removeprefix('encoder.').removeprefix('backbone.')
-        if _DROPPED.fullmatch(short):
-            continue
-        new = _rename(short)
-        if short.startswith('head.'):
-            renamed[f'cls_head.fc_cls.{short.removeprefix("head.")}'] = value
-        elif new is None:
-            unknown.append(name)
-        else:
-            renamed[f'backbone.{new}'] = value
-    if unknown or not any(name.startswith('backbone.blocks.') for name in renamed):
-        what = f'{len(unknown)} unknown names, first {", ".join(unknown[:5])}'
-        raise ValueError(
-            'not an original VideoMAE file: '
-            f'{what if unknown else "it has no weights of transformer blocks"}.'
-        )
-    return renamed
+    what = 'an original VideoMAE file'
+    found = renamed(weights, 'videomae', what)
+    if not any(name.startswith('backbone.blocks.') for name in found):
+        raise ValueError(f'not {what}: it has no weights of transformer blocks.')
+    return found
 
 
 def from_hub(weights: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,19 +66,17 @@ def from_hub(weights: Mapping[str, Any]) -> dict[str, Any]:
     values are joined. Classifier, decoder, mask token and a last norm of tokens are
     left out. Empty where no block of such a model is found.
     """
-    renamed: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for name, value in weights.items():
         match = _HUB_QUERY.fullmatch(name)
         if match:
             parts = [f'{match[1]}.{part}.weight' for part in ('key', 'value')]
             if all(part in weights for part in parts):
                 joined = torch.cat([value, *(weights[part] for part in parts)])
-                renamed[f'blocks.{match[2]}.attn.qkv.weight'] = joined
-        elif _HUB_NAME.match(name):
-            new = _rename(name.removeprefix('videomae.'))
-            if new is not None:
-                renamed[new] = value
-    return renamed if any(name.startswith('blocks.') for name in renamed) else {}
+                found[f'blocks.{match[2]}.attn.qkv.weight'] = joined
+        elif new := new_name(name.removeprefix('videomae.'), 'videomae_hub'):
+            found[new] = value
+    return found if any(name.startswith('blocks.') for name in found) else {}
 
 
 # Slices, rows and columns of tokens of a 16x224x224 clip: the grid that every
