@@ -31,10 +31,8 @@ from mmma.taxonomy import SUBSETS, load_label_space, own_table
 
 FORMATS = tuple(own_table('face_scores')['formats'])
 INPUTS = 'micro-action', 'micro-expression', 'both'
-MIN_VAL, _MOST = 20, 5.0
-"""Fewer videos teach no weights; intensity of an action unit."""
-Scores = Mapping[str, FloatArray]
-"""Of the (E,) emotions, by video."""
+MIN_VAL, _MOST = 20, 5.0  # videos that teach weights; intensity of an action unit
+Scores = Mapping[str, FloatArray]  # of the (E,) emotions, by video
 
 
 def unit_names(root: DataRoot, videos: Sequence[Video]) -> dict[str, str]:
@@ -83,11 +81,10 @@ def read_faces(
             strange |= {name} if unit is None else set()
             if unit:
                 frames[unit, name, frame] += faces
-    if len(strange) > len(known := {unit for unit, *_ in frames}) or not known:
-        raise ValueError(
-            f'{path}: scores of {len(known)} videos with an emotion, {len(strange)} '
-            f'are not in the data: {first_of(sorted(strange))}; use the names there'
-        )
+    if len(strange) >= len(known := {unit for unit, *_ in frames}):
+        told = f'{path}: scores of {len(known)} videos with an emotion, {len(strange)}'
+        names = f'{first_of(sorted(strange))}; use the names there'
+        raise ValueError(f'{told} are not in the data: {names}')
     for (unit, *_), faces in frames.items():
         best[unit] += [max(faces, key=lambda face: face[0])[1]] if faces else []
     means = {unit: np.mean(own, axis=0) for unit, own in best.items() if own}
@@ -98,11 +95,9 @@ def read_faces(
         raise ValueError(f'{path}: {told}: say which is with --face-mapping')
     whole = np.array([[c == own for own in named] for c in classes], np.float64)
     whole /= np.maximum(whole.sum(axis=1, keepdims=True), 1)
-    scores = {unit: mean @ whole for unit, mean in means.items()}
+    scores = {u: own for u, mean in means.items() if any(own := mean @ whole)}
     lacks = [e for e, own in zip(emotions, named, strict=True) if own not in there]
-    return {
-        u: np.maximum(m / m.sum(), files.FLOOR) for u, m in scores.items() if m.any()
-    }, {
+    return {u: np.maximum(m / m.sum(), files.FLOOR) for u, m in scores.items()}, {
         'file': path.as_posix(),
         'frames': len(frames),
         'frames_without_face': sum(not faces for faces in frames.values()),
@@ -132,11 +127,12 @@ def _read_rows(
         at = [names.index(n) for n in map('au{:02}_r'.format, numbers) if n in names]
         weights[''][at, classes.index(own)] = 1 / (_MOST * max(len(at), 1))
     if not form or not weights:
-        raise ValueError(
-            f'{file}:1: no column has scores of a face ({first_of(header)}): it needs '
-            f'{", ".join(table["columns"])}, or AU01_r, ... of OpenFace; name others '
-            'with --face-mapping (docs/emotion.md)'
+        told = f'no column has scores of a face ({first_of(header)}): it needs '
+        told += (
+            f'{", ".join(table["columns"])}, or AU01_r, ... of OpenFace; name others'
         )
+        raise ValueError(f'{file}:1: {told} with --face-mapping (docs/emotion.md)')
+    places = {face: np.flatnonzero(own.any(axis=1)) for face, own in weights.items()}
     words = {**table['places'], 'found': [table['formats'][form].get('found')]}
     last: set[str] = set()
     for line, cells in lines:
@@ -146,11 +142,11 @@ def _read_rows(
             cell = {k: [row[w] for w in own if row.get(w)] for k, own in words.items()}
             name, frame = ((*cell.pop(key), '')[0] for key in ('video', 'frame'))
             value = {key: finite(found[0]) for key, found in cell.items() if found}
-            for face, matrix in weights.items():
-                texts = [cells[i] for i in np.flatnonzero(matrix.any(axis=1))]
+            for face, at in places.items():
+                texts = [cells[i] for i in at]
                 if 0 in (value.get('found'), value.get('sure')) or not any(texts):
                     continue
-                scores = np.array([*map(finite, texts)]) @ matrix[matrix.any(axis=1)]
+                scores = np.array([*map(finite, texts)]) @ weights[face][at]
                 if form == 'openface':
                     scores[classes.index('neutral')] = max(0.0, 1 - scores.max())
                 if scores.min() < 0 or not scores.any():
@@ -179,16 +175,12 @@ def recognizer_scores(
     """Scores of each video, the mean of its clips, from files of a recognizer."""
     actions = [{'name': emotion} for emotion in emotions]
     space = load_label_space({'name': 'emotions', 'actions': actions})
-    table, rows = (
-        files.join_tables([files.read_scores(path, space) for path in paths]),
-        {},
-    )
+    table = files.join_tables([files.read_scores(path, space) for path in paths])
     if strange := [name for name in table.names if name not in units]:
         told = f'{len(strange)} scores are of no clip or video of the data'
         raise ValueError(f'{paths[0]}: {told}: {first_of(strange)}')
-    for name, scores in zip(table.names, table.scores, strict=True):
-        rows.setdefault(units[name], []).append(scores)
-    return {unit: np.mean(own, axis=0) for unit, own in rows.items() if unit}
+    of = np.array([units[name] for name in table.names])
+    return {unit: table.scores[of == unit].mean(axis=0) for unit in {*of} - {''}}
 
 
 def action_scores(
@@ -200,9 +192,8 @@ def action_scores(
     if len({*labels}) < 2:
         told = f'{len(rows)} train videos have {len({*labels})} emotions: two must be'
         raise ValueError(f'{told} there to fit a classifier; or give --scores')
-    fitted = model.fit(x[rows], labels)
     scores = np.zeros((len(videos), len(emotions)))
-    scores[:, fitted.classes_] = fitted.predict_proba(x)
+    scores[:, np.unique(labels)] = model.fit(x[rows], labels).predict_proba(x)
     return {v.video: own for v, own in zip(videos, scores, strict=True)}
 
 
