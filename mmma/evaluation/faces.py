@@ -31,7 +31,8 @@ from mmma.taxonomy import SUBSETS, load_label_space, own_table
 
 FORMATS = tuple(own_table('face_scores')['formats'])
 INPUTS = 'micro-action', 'micro-expression', 'both'
-MIN_VAL, _MOST = 20, 5.0  # videos that teach weights; intensity of an action unit
+MIN_VAL = 20  # videos that teach weights
+_MOST, _NOTHING = 5.0, 1e-9  # intensity of an action unit; a score
 Scores = Mapping[str, FloatArray]  # of the (E,) emotions, by video
 
 
@@ -201,13 +202,13 @@ def fuse_inputs(
     videos: Sequence[Video],
     sides: Sequence[Scores],
     emotions: Sequence[str],
-    space: str = 'mean',
+    space: str | None = None,
     *drawn: int,
 ) -> dict[str, Any]:
     """Fuse scores of micro-actions and of faces, with weights learnt on ``val`` alone.
 
-    Weights are equal where its videos are too few. A video without a face gets the
-    shares of emotions in ``train``. ``drawn`` are resamples and seed of intervals.
+    A video without a face, and in fusion an emotion that no class of the face is like,
+    gets its share of ``train``. ``drawn`` are resamples and seed of intervals.
 
     Returns:
         ``runs`` on ``test``; ``tests`` of both against each; ``visible``, what could be
@@ -224,32 +225,27 @@ def fuse_inputs(
         raise ValueError(f'{told}: {first_of(missing)}')
     if (there := len({video.emotion for video in test})) < 2:
         raise ValueError(f'{n} test videos have {there} emotions: give two or more')
-    own = [video.video for video in val if video.video in sides[0]]
+    known = [video.video for video in val if video.video in sides[0]]
     prior = class_prior([of[video.video] for video in train], len(emotions))
-    stacks = ([side.get(name, prior) for name in own + names] for side in sides)
-    tables = [ScoreTable((*own, *names), np.stack(stack)) for stack in stacks]
-    labels, weights = [of[name] for name in own], [0.5, 0.5]
-    lacks = ', '.join(e for i, e in enumerate(emotions) if i not in labels)
-    if lacks or len(own) < MIN_VAL:
-        told = f'{len(own)} val videos, of {lacks or "no emotion"} none: learning needs'
-        fusion = {'weights_from': 'equal', 'why': f'{told} {MIN_VAL}, and each emotion'}
-    else:
-        known = [table.select(own) for table in tables]
-        weights, fusion = files.learn_weights(known, labels, space)
-        fusion['weights_from'] = 'val'
-    fusion |= {
-        'space': space,
-        'weights': [*map(float, weights)],
-        'val_videos': len(own),
-    }
+    silent = prior * (np.stack([*sides[1].values()]).max(axis=0) < _NOTHING)
+    actions, faces = (
+        np.stack([side.get(name, prior) for name in known + names]) for side in sides
+    )
+    rest = faces * (silent == 0)
+    rest *= (1 - silent.sum()) / rest.sum(axis=1, keepdims=True)
+    tables = [ScoreTable((*known, *names), t) for t in (actions, rest + silent, faces)]
+    learnt = [table.select(known) for table in tables[:2]]
+    labels = [of[name] for name in known]
+    weights, fusion = _learn_weights(learnt, labels, emotions, space)
     fusion['test_videos_without_face'] = sum(name not in sides[1] for name in names)
-    tables.append(files.fuse_tables(tables, weights, space))
-    truth, found = np.array([of[name] for name in names]), []
-    runs, rest = [], (groups_of(test), emotions, *drawn)
-    for name, table in zip(INPUTS, tables, strict=True):
-        found.append(table.select(names).scores)
-        row = emotion_row(truth, found[-1], *rest)
-        runs.append({'input': name, 'subset': 'test', **row})
+    tables[1:] = tables[2], files.fuse_tables(tables[:2], weights, fusion['space'])
+    found = [table.select(names).scores for table in tables]
+    truth, rest = np.array([of[name] for name in names]), (groups_of(test), emotions)
+    rows = (emotion_row(truth, scores, *rest, *drawn) for scores in found)
+    runs = [
+        {'input': name, 'subset': 'test', **row}
+        for name, row in zip(INPUTS, rows, strict=True)
+    ]
     *alone, both = (scores.argmax(axis=1) == truth for scores in found)
     ps, tests = [mcnemar_exact(both, hits) for hits in alone], []
     for name, hits, p, p_holm in zip(INPUTS, alone, ps, holm(ps), strict=False):
@@ -257,12 +253,32 @@ def fuse_inputs(
         verdict = f'both {"gains over" if gained > lost else "loses against"} {name}'
         verdict = verdict if p_holm < 1 - LEVEL else 'no gain shown'
         seen = least_difference(gained + lost)
-        test = {'a': 'both', 'b': name, 'videos': n, 'gained': gained, 'lost': lost}
-        test |= {'difference': 100 * (gained - lost) / n, 'p': p, 'p_holm': p_holm}
-        tests.append({**test, 'least': seen and 100 * seen / n, 'verdict': verdict})
+        own = {'a': 'both', 'b': name, 'videos': n, 'gained': gained, 'lost': lost}
+        own |= {'difference': 100 * (gained - lost) / n, 'p': p, 'p_holm': p_holm}
+        tests.append({**own, 'least': seen and 100 * seen / n, 'verdict': verdict})
     seen = next(filter(None, map(least_difference, range(n + 1))), None)
     visible = {'videos': n, 'step': 100 / n, 'least': seen and 100 * seen / n}
     return {'runs': runs, 'tests': tests, 'visible': visible, 'fusion': fusion}
+
+
+def _learn_weights(
+    tables: Sequence[ScoreTable],
+    labels: Sequence[int],
+    emotions: Sequence[str],
+    space: str | None,
+) -> tuple[Sequence[float], dict[str, Any]]:
+    """Weights of val videos; equal where these are few, as the record then says."""
+    lacks = ', '.join(e for i, e in enumerate(emotions) if i not in labels)
+    weights, fusion = [0.5, 0.5], {'space': space or 'mean', 'weights_from': 'equal'}
+    if lacks or len(labels) < MIN_VAL:
+        told = f'{len(labels)} val videos, of {lacks or "no emotion"} none'
+        fusion['why'] = f'{told}: learning needs {MIN_VAL}, and each emotion'
+    for own in () if 'why' in fusion else (space,) if space else files.SPACES:
+        found, told = files.learn_weights(tables, labels, own)
+        if told['nll'] < fusion.get('nll', np.inf):
+            weights, fusion = found, {**told, 'space': own, 'weights_from': 'val'}
+    fusion |= {'weights': [*map(float, weights)], 'val_videos': len(labels)}
+    return weights, fusion
 
 
 def least_difference(disagreeing: int) -> int | None:

@@ -423,3 +423,31 @@ def _fusion_metrics(record: dict[str, Any]) -> list[str]:
             span = ' [{:.2f}, {:.2f}]'.format(*bounds[key]) if bounds else ''
             cells.append(f'{row["metrics"][key]:.2f}{span}')
     return [*lines, Table(['scores', 'weight', *keys], rows).text()]
+
+
+def emotion_text(found: Mapping[str, Any], paper: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of micro-actions, faces and both, published ones, and what they tell."""
+    words, rows = own_table('face_scores')['words'], []
+    for run in found['runs']:
+        bounds, cells = run.get('intervals', {}).get('bounds', {}), []
+        for key, value in run['metrics'].items():
+            span = ' [{:.1f}, {:.1f}]'.format(*bounds[key]) if key in bounds else ''
+            cells.append(f'{value:.2f}{span}')
+        rows.append([run['input'], run['counts']['videos'], *cells])
+    for own in paper:
+        name = f'{own["input"]}, {own["method"]} [paper]'
+        rows.append([name, '–', f'{own["top1"]:.2f}', '–', f'{own["f1"]:.2f}'])
+    told, fusion, seen = run['confusion'], found['fusion'], found['visible']
+    lines = [Table(('input', 'videos', 'WAR', 'UAR', 'macro F1'), rows).text()]
+    rows = [[n, *own] for n, own in zip(told['labels'], told['counts'], strict=True)]
+    lines.append(Table(('both: true', *told['labels']), rows).text())
+    for kind, own in [*(('test', t) for t in found['tests']), ('visible', seen)]:
+        least = own['least'] and f'{own["least"]:.2f} points'
+        lines.append(words[kind].format(**{**own, 'least': least or 'nothing'}))
+    faces = {
+        k: ', '.join(v) or 'none' if type(v) is list else v
+        for k, v in found['faces'].items()
+    }
+    without = fusion['test_videos_without_face']
+    lines.append(words[fusion['weights_from']].format(**fusion))
+    return '\n'.join([*lines, words['faces'].format(**faces, without=without)])
