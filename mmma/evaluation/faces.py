@@ -171,15 +171,16 @@ def _read_rows(
 
 
 def recognizer_scores(
-    paths: Sequence[Path], units: Mapping[str, str], emotions: Sequence[str]
+    sources: Sequence[Any], units: Mapping[str, str], emotions: Sequence[str]
 ) -> Scores:
-    """Scores of each video, the mean of its clips, from files of a recognizer."""
+    """Scores of each video, the mean of its clips, of tables or files of them."""
     actions = [{'name': emotion} for emotion in emotions]
     space = load_label_space({'name': 'emotions', 'actions': actions})
-    table = files.join_tables([files.read_scores(path, space) for path in paths])
+    read = (files.read_scores(s, space) if isinstance(s, Path) else s for s in sources)
+    table = files.join_tables([*read])
     if strange := [name for name in table.names if name not in units]:
         told = f'{len(strange)} scores are of no clip or video of the data'
-        raise ValueError(f'{paths[0]}: {told}: {first_of(strange)}')
+        raise ValueError(f'{sources[0]}: {told}: {first_of(strange)}')
     of = np.array([units[name] for name in table.names])
     return {unit: table.scores[of == unit].mean(axis=0) for unit in {*of} - {''}}
 
@@ -222,63 +223,66 @@ def fuse_inputs(
     names, n = [video.video for video in test], len(test)
     if missing := [name for name in names if name not in sides[0]]:
         told = f'{len(missing)} of {n} test videos have no scores of micro-actions'
-        raise ValueError(f'{told}: {first_of(missing)}')
+        raise ValueError(f'{told} ({first_of(missing)}): other --task, or all of them')
     if (there := len({video.emotion for video in test})) < 2:
         raise ValueError(f'{n} test videos have {there} emotions: give two or more')
     known = [video.video for video in val if video.video in sides[0]]
-    prior = class_prior([of[video.video] for video in train], len(emotions))
+    common, labels = [of[v.video] for v in train], [of[name] for name in known]
+    prior, every = class_prior(common, len(emotions)), [*known, *names]
+    actions, faces = (np.stack([s.get(name, prior) for name in every]) for s in sides)
     silent = prior * (np.stack([*sides[1].values()]).max(axis=0) < _NOTHING)
-    actions, faces = (
-        np.stack([side.get(name, prior) for name in known + names]) for side in sides
-    )
-    rest = faces * (silent == 0)
-    rest *= (1 - silent.sum()) / rest.sum(axis=1, keepdims=True)
-    tables = [ScoreTable((*known, *names), t) for t in (actions, rest + silent, faces)]
+    own = faces * (silent == 0)
+    own = silent + own * (1 - silent.sum()) / own.sum(axis=1, keepdims=True)
+    tables = [ScoreTable((*every,), table) for table in (actions, own, faces)]
+    lacks = ', '.join(emotions[i] for i in sorted({*common} - {*labels}))
     learnt = [table.select(known) for table in tables[:2]]
-    labels = [of[name] for name in known]
-    weights, fusion = _learn_weights(learnt, labels, emotions, space)
+    fusion = _learn_weights(learnt, labels, lacks, space)
     fusion['test_videos_without_face'] = sum(name not in sides[1] for name in names)
-    tables[1:] = tables[2], files.fuse_tables(tables[:2], weights, fusion['space'])
-    found = [table.select(names).scores for table in tables]
+    both = files.fuse_tables(tables[:2], fusion['weights'], fusion['space'])
+    found = [table.select(names).scores for table in (tables[0], tables[2], both)]
     truth, rest = np.array([of[name] for name in names]), (groups_of(test), emotions)
-    rows = (emotion_row(truth, scores, *rest, *drawn) for scores in found)
-    runs = [
-        {'input': name, 'subset': 'test', **row}
-        for name, row in zip(INPUTS, rows, strict=True)
+    rows = [emotion_row(truth, scores, *rest, *drawn) for scores in found]
+    rows = [
+        {'input': i, 'subset': 'test', **r} for i, r in zip(INPUTS, rows, strict=True)
     ]
-    *alone, both = (scores.argmax(axis=1) == truth for scores in found)
-    ps, tests = [mcnemar_exact(both, hits) for hits in alone], []
-    for name, hits, p, p_holm in zip(INPUTS, alone, ps, holm(ps), strict=False):
-        gained, lost = int((both & ~hits).sum()), int((hits & ~both).sum())
-        verdict = f'both {"gains over" if gained > lost else "loses against"} {name}'
-        verdict = verdict if p_holm < 1 - LEVEL else 'no gain shown'
-        seen = least_difference(gained + lost)
-        own = {'a': 'both', 'b': name, 'videos': n, 'gained': gained, 'lost': lost}
-        own |= {'difference': 100 * (gained - lost) / n, 'p': p, 'p_holm': p_holm}
-        tests.append({**own, 'least': seen and 100 * seen / n, 'verdict': verdict})
     seen = next(filter(None, map(least_difference, range(n + 1))), None)
-    visible = {'videos': n, 'step': 100 / n, 'least': seen and 100 * seen / n}
-    return {'runs': runs, 'tests': tests, 'visible': visible, 'fusion': fusion}
+    return {
+        'runs': rows,
+        'tests': _compare(*(scores.argmax(axis=1) == truth for scores in found)),
+        'visible': {'videos': n, 'step': 100 / n, 'least': seen and 100 * seen / n},
+        'fusion': fusion,
+    }
 
 
 def _learn_weights(
-    tables: Sequence[ScoreTable],
-    labels: Sequence[int],
-    emotions: Sequence[str],
-    space: str | None,
-) -> tuple[Sequence[float], dict[str, Any]]:
+    tables: Sequence[ScoreTable], labels: Sequence[int], lacks: str, space: str | None
+) -> dict[str, Any]:
     """Weights of val videos; equal where these are few, as the record then says."""
-    lacks = ', '.join(e for i, e in enumerate(emotions) if i not in labels)
-    weights, fusion = [0.5, 0.5], {'space': space or 'mean', 'weights_from': 'equal'}
+    fusion = {'space': space or 'mean', 'weights_from': 'equal', 'weights': [0.5, 0.5]}
     if lacks or len(labels) < MIN_VAL:
-        told = f'{len(labels)} val videos, of {lacks or "no emotion"} none'
+        told = f'{len(labels)} val videos' + f', none of {lacks}' * bool(lacks)
         fusion['why'] = f'{told}: learning needs {MIN_VAL}, and each emotion'
     for own in () if 'why' in fusion else (space,) if space else files.SPACES:
-        found, told = files.learn_weights(tables, labels, own)
+        weights, told = files.learn_weights(tables, labels, own)
         if told['nll'] < fusion.get('nll', np.inf):
-            weights, fusion = found, {**told, 'space': own, 'weights_from': 'val'}
-    fusion |= {'weights': [*map(float, weights)], 'val_videos': len(labels)}
-    return weights, fusion
+            fusion = {'space': own, 'weights_from': 'val', 'weights': weights.tolist()}
+            fusion |= told
+    return {**fusion, 'val_videos': len(labels)}
+
+
+def _compare(*found: Any) -> list[dict[str, Any]]:
+    """Tests of the last column of hits against each of the others."""
+    *alone, both = found
+    ps, tests, n = [mcnemar_exact(both, hits) for hits in alone], [], len(both)
+    for name, hits, p, p_holm in zip(INPUTS, alone, ps, holm(ps), strict=False):
+        gained, lost = int((both & ~hits).sum()), int((hits & ~both).sum())
+        verdict = f'both {"gains over" if gained > lost else "loses against"} {name}'
+        seen = least_difference(gained + lost)
+        own = {'a': 'both', 'b': name, 'videos': n, 'gained': gained, 'lost': lost}
+        own |= {'difference': 100 * (gained - lost) / n, 'p': p, 'p_holm': p_holm}
+        own['verdict'] = verdict if p_holm < 1 - LEVEL else 'no gain shown'
+        tests.append({**own, 'least': seen and 100 * seen / n})
+    return tests
 
 
 def least_difference(disagreeing: int) -> int | None:
