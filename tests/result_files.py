@@ -6,6 +6,7 @@ import numpy as np
 
 from mmma.data.clips import Clip, write_rec
 from mmma.data.root import DataRoot, DatasetInfo, write_info
+from mmma.evaluation.emotion import emotion_row
 from mmma.evaluation.reports import write_results
 from mmma.evaluation.rows import SCHEMA, EvaluationOptions, domain_rows, recognition_row
 from mmma.evaluation.scores import ScoreTable, write_scores
@@ -134,3 +135,49 @@ def merge(content, changes):
         section, _, key = name.partition('__')
         content[section] = {**content[section], key: value} if key else value
     return content
+
+
+EMOTIONS = ('anger', 'disgust', 'fear', 'happy', 'melancholy', 'sad', 'surprise')
+ABLATION = ('all micro-actions', 'without the top-5 micro-actions')
+ABLATION += ('top-5 micro-actions only',)
+INPUTS = ('micro-expression', 'micro-action', 'both')
+
+
+def write_emotions(path, study, labels, *, videos=210, emotions=EMOTIONS, **changes):
+    """Write results of ``emotion.py``: a row per dict of labels, of made-up scores."""
+    runs = []
+    for i, label in enumerate(labels):
+        rng = np.random.default_rng(i)
+        truth = np.arange(videos) % len(emotions)
+        scores = rng.random((videos, len(emotions))) + np.eye(len(emotions))[truth] / 2
+        groups = [f's{k % 30}' for k in range(videos)]
+        row = emotion_row(truth, scores, groups, emotions, resamples=20)
+        runs.append({'subset': 'folds', **label, **row})
+    content = {
+        'schema': SCHEMA,
+        'task': 'emotion',
+        'name': 'study',
+        'protocol': {'name': study},
+        'classes': list(emotions),
+        'checkpoint': {'simulated': False},
+        'data': {'name': 'tiny_set', 'fingerprint': 'f' * 64, 'simulated': True},
+        'options': {'features': 'presence', 'folds': 5, 'seed': 0},
+        'runs': runs,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_results(merge(content, changes), path)
+    return path
+
+
+def write_ablation(path, **changes):
+    """Write results of ``emotion.py ablate``: three experiments, chosen in two ways."""
+    chosen = [{'experiment': ABLATION[0]}]
+    for selection in ('nested', 'all videos'):
+        chosen += [{'experiment': e, 'selection': selection} for e in ABLATION[1:]]
+    return write_emotions(path, 'ablate', chosen, **changes)
+
+
+def write_fusion(path, **changes):
+    """Write results of ``emotion.py fuse``: three inputs."""
+    inputs = [{'input': name, 'subset': 'test'} for name in INPUTS]
+    return write_emotions(path, 'fuse', inputs, **changes)

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from mmma.hub import zoo
     from mmma.hub.metafiles import measure, refresh
     from mmma.reporting.zoo_pages import PAGES, zoo_pages
-    from mmma.reporting.zoo_results import read_zoo
+    from mmma.reporting.zoo_results import read_studies, read_zoo
 
     roots = [folder.parent for folder in config_folders()]
     if not roots or roots[0].name == _WHEEL:
@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
             texts = {m: zoo.metafile_text(data) for m, data in new.items()}
             files = {zoo.metafile_path(root, m): text for m, text in texts.items()}
             files[root / zoo.INDEX] = zoo.index_text(new)
-            files |= {root / page: text for page, text in zoo_pages(methods).items()}
+            pages = zoo_pages(methods, read_studies(root))
+            files |= {root / page: text for page, text in pages.items()}
             if args.check:
                 problems += _outdated(root, files, old, new)
             else:

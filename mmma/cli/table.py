@@ -12,8 +12,8 @@ from mmma.reporting.table import results_table
 HELP = """Print results files as one table; results measured differently are refused.
 
 --paper, --latex, --md and --csv take the layout of the paper: val and test columns,
-its published cells beside ours, one row for the seeds of a recipe. NAME=RESULTS gives
-the rows of a file another name.
+its published cells beside ours, one row for the seeds of a recipe. Results of
+tools/emotion.py always have it. NAME=RESULTS gives the rows of a file another name.
 
 --baseline tests every row against the rows of that name, on the same clips, and prints
 what is significantly better in bold. It needs the truth (--gt) and the scores that
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     if args.pool:
         results = pool_results(results)
     form = next((name for name in _FORMS if getattr(args, name)), None)
-    if form or args.baseline:
+    if form or args.baseline or results[0]['task'] == 'emotion':
         published = not args.no_published
         tables = paper_tables(results, published=published, level=args.level)
         if args.baseline:

@@ -35,8 +35,10 @@ _KINDS = {
     'plain': ('without control characters', lambda v: not has_controls(str(v))),
 }
 _CHOICES = {'protocol': PROTOCOLS, 'class set': CLASS_SETS, 'preset': tuple(PRESETS)}
+PLACES = ('target', 'domain', 'experiment', 'input')  # one of them names a row
 FIELDS = ('support', 'predicted', 'hits', 'top5_hits')
 _SIZES = {'rec': ('clips',), 'det': ('videos', 'instances')}
+_SIZES['emotion'] = ('videos', 'subjects', 'emotions')
 
 
 def check_form(results: Any, repeated: Sequence[str], path: Path) -> None:
@@ -65,23 +67,25 @@ def check_form(results: Any, repeated: Sequence[str], path: Path) -> None:
 
 
 def _check_results(results: Any) -> None:
-    check_value(results, _FORMS['results'], '')
-    task = results['task']
+    task = results.get('task')
+    own = _FORMS['emotion'] if task == 'emotion' else {}
+    check_value(results, {**_FORMS['results'], **own}, '')
     if task == 'det':
         check_value(results['options'], _FORMS['detection'], 'options')
     run_form = {**_FORMS['run'], 'counts': dict.fromkeys(_SIZES[task], 'int')}
+    run_form |= {'subset': 'test|val|folds'} if own else {}
     check_value(results.get('runs'), [run_form], 'runs')
     sizes: dict[str, int] = {}
     for i, run in enumerate(results['runs']):
-        if not (run.get('target') or run.get('domain')):
-            raise ValueError(f'runs[{i}] has neither domain nor target')
+        if not any(map(run.get, places := PLACES[2:] if own else PLACES[:2])):
+            raise ValueError(f'runs[{i}] has neither {" nor ".join(sorted(places))}')
         bounds = (run.get('intervals') or {}).get('bounds') or {}
         if odd := [key for key, (low, high) in bounds.items() if low > high]:
             raise ValueError(f'runs[{i}].intervals: {odd[0]} is no interval')
         for level, table in (run.get('per_class') or {}).items():
             for key, values in table.items():
                 size = len(table['name'])
-                size = sizes.setdefault(level, size) if task == 'rec' else size
+                size = sizes.setdefault(level, size) if task != 'det' else size
                 count = len(values) if isinstance(values, list) else 'no'
                 if count != size:
                     what = f'runs[{i}].per_class.{level}.{key} has {count} items'
@@ -142,7 +146,7 @@ def audit_results(results: Mapping[str, Any], where: str, whole: bool = True) ->
     """
     checks = _detection_checks if results['task'] == 'det' else _recognition_checks
     for run in results['runs']:
-        place = run.get('target') or run.get('domain') or '?'
+        place = next(filter(None, map(run.get, PLACES)), '?')
         labels = [f'{k} {run[k]}' for k in ('shots', 'control', 'run') if k in run]
         label = ', '.join([place, *labels])
         try:
@@ -168,18 +172,21 @@ def audit_results(results: Mapping[str, Any], where: str, whole: bool = True) ->
 def _recognition_checks(
     results: Mapping[str, Any], run: Mapping[str, Any]
 ) -> Iterator[_Check]:
-    levels = [level for level in LEVELS if level in run['per_class']]
+    counted = _SIZES[results['task']][0]
+    levels = [lv for lv in (*LEVELS, 'emotion') if lv in run['per_class']]
     counts = {level: class_counts([run], level) for level in levels}
     for level, own in counts.items():
-        yield f'{level} clips', run['counts']['clips'], int(own.support.sum()), 0
+        yield f'{level} {counted}', run['counts'][counted], int(own.support.sum()), 0
         yield f'{level} predictions', int(own.predicted.sum()), own.support.sum(), 0
         highest = np.minimum(np.minimum(own.predicted, own.top5_hits), own.hits)
         yield f'{level} hits', int(own.hits.sum()), int(highest.sum()), 0
         over = int((own.top5_hits > own.support).sum())
-        yield f'{level} classes with more hits than clips', over, 0, 0
+        yield f'{level} classes with more hits than {counted}', over, 0, 0
     for key, number in present_classes(counts).items():
         yield key.replace('_', ' '), run['counts'].get(key), number, 0
-    metrics = recognition_metrics(counts, results['options']['class_set'])
+    metrics = recognition_metrics(
+        counts, results['options'].get('class_set', 'present')
+    )
     known = {key for row in results['runs'] for key in row['metrics']}
     for key in [k for k in metrics if k in known]:  # a file may be older than a metric
         yield key, run['metrics'].get(key), 100.0 * float(metrics[key]), _EXACT

@@ -316,10 +316,10 @@ def clip_outcomes(
 
 
 def present_classes(counts: Mapping[str, ClassCounts]) -> dict[str, int]:
-    """``classes_present`` and ``bodies_present``, those with truth."""
-    nouns = {'action': 'classes', 'body': 'bodies'}
+    """``classes_present``, ``bodies_present`` or ``emotions``, those with truth."""
+    keys = {'action': 'classes_present', 'body': 'bodies_present'}
     sizes = {level: int((own.support > 0).sum()) for level, own in counts.items()}
-    return {f'{nouns[level]}_present': size for level, size in sizes.items()}
+    return {keys.get(level, 'emotions'): size for level, size in sizes.items()}
 
 
 def count_metrics(counts: Mapping[str, ClassCounts], class_set: str) -> dict[str, Any]:

@@ -139,8 +139,8 @@ def add_tests(
     Raises:
         ValueError: No such row, several of them, or detection.
     """
-    if any(table.name.endswith('-detection') for table in tables):
-        told = '--baseline is for recognition: AP is no mean over clips'
+    if not all(table.name.endswith(('-action', '-body')) for table in tables):
+        told = '--baseline is for recognition of actions: AP is no mean over clips'
         raise ValueError(f'{told}, so its rows are compared by their intervals.')
     own = [row for table in tables for row in table.rows if not row.paper]
     names = sorted({name for row in own for name in (row.name, row.model)})
@@ -189,7 +189,7 @@ def compare_with(
         ValueError: As :func:`add_tests`; or other data, or scores of no results.
     """
     clips, space = [], load_label_space('mma82')
-    if results[0]['task'] != 'det':  # which add_tests refuses
+    if results[0]['task'] == 'rec':  # add_tests refuses the others
         clips, space = _read_truth(gt, results[0])
     known = {path.resolve() for own in results for path in own['files']}
     given = {}

@@ -42,6 +42,8 @@ _PUBLISHED = {
     ('rec', 'crossdomain'): 'cross_domain',
     ('det', 'indomain'): 'detection',
 }
+_KINDS = {'indomain': 'indomain', 'fuse': 'emotion'}
+_KINDS |= dict.fromkeys(('associate', 'ablate'), 'emotion_top5_ablation')
 PAPER = '[paper]'
 LEVEL = 0.05
 """Below it a corrected p value is significant."""
@@ -49,7 +51,7 @@ LEVEL = 0.05
 
 @functools.cache
 def load_published() -> dict[str, Any]:
-    """Every published result table of MMA-82, in percent.
+    """Every published result table of MMA-82, in percent but for its ablation.
 
     Returns:
         ``source``, ``notes``, ``methods`` (names) and the tables ``indomain``,
@@ -96,7 +98,7 @@ class Row:
     """One row of a table.
 
     Attributes:
-        place: Domain, target, or ``all``.
+        place: Domain, target, or ``all``; input or experiment of emotions.
         setting: ``5-shot``, ``zero-shot``, ...; empty in-domain.
         name: Name of the results; empty for a row of the paper.
         seeds: Number of seeds (and support draws) that it is the mean of.
@@ -150,26 +152,29 @@ def paper_tables(
 
     Returns:
         In-domain and cross-domain tables, as far as there are rows; of recognition one
-        per level.
+        per level; of emotions those of inputs and of experiments.
 
     Raises:
         ValueError: Results that were not measured alike, or seeds that are none.
     """
-    check_comparable(results, besides=('subset',))
+    task, every = results[0]['task'], {key for r in results for key in r['options']}
+    check_comparable(results, besides=[*every] if task == 'emotion' else ('subset',))
     check_recipes(results)
     tables = []
-    for kind in ('indomain', 'crossdomain'):
-        inside = kind == 'indomain'
-        own = [r for r in results if (r['protocol']['name'] == 'indomain') is inside]
+    for kind in ('indomain', 'crossdomain', *_EMOTION):
+        names = [_KINDS.get(r['protocol']['name'], 'crossdomain') for r in results]
+        own = [r for r, name in zip(results, names, strict=True) if name == kind]
         if not own:
             continue
+        check_comparable(own, besides=('subset', 'seed'))
         rows, reason = _own_rows(own), other_than_paper(own[0]) if published else ''
+        of_paper = published_rows(task, kind)
         if published and not reason:
             places = {row.place for row in rows}
-            of_paper = published_rows(results[0]['task'], kind)
             rows += [row for row in of_paper if row.place in places]
         notes = [*result_notes(own), *([reason] if reason else [])]
         order = own[0]['protocol'].get('domains', DOMAINS)
+        order = [row.place for row in of_paper] if task == 'emotion' else order
         rows.sort(key=lambda row, o=order: (*row_order(row, o), not row.paper))
         tables += _split(kind, level, rows, own[0], notes)
     return tables
@@ -177,6 +182,9 @@ def paper_tables(
 
 def other_than_paper(results: Results) -> str:
     """Reason why results do not stand beside published rows; empty if they do."""
+    if results['task'] == 'emotion':
+        other = {*results['classes']} != {*_WORDS['emotions']}
+        return "These are not the paper's emotions: no row of it is shown." * other
     if tuple(results.get('classes') or ()) != load_label_space('mma82').actions:
         return 'These are not the 82 actions of the paper: no row of it is shown.'
     preset = results['options'].get('preset', 'mma82')
@@ -215,6 +223,10 @@ def _own_rows(results: Sequence[Results]) -> list[Row]:
 
 def _setting_and_model(results: Results, run: Mapping[str, Any]) -> tuple[str, str]:
     protocol, model, shots = results['protocol'], results['name'], run.get('shots')
+    if results['task'] == 'emotion':
+        model = ', '.join([model, *([run['model']] if 'model' in run else [])])
+        told = [run[k] for k in ('selection', 'subset') if k in run]
+        return f'{", ".join(told)}, {run["counts"]["videos"]} videos', model
     domain = protocol.get('domain', 'all')
     if protocol.get('pooled'):
         model += ', one model per domain'
@@ -232,7 +244,7 @@ def _own_row(place: str, setting: str, model: str, samples: Sequence[Sample]) ->
     simulated = bool(results['data']['simulated'])
     row = Row(place, setting, model, name=results['name'], simulated=simulated)
     counts = []
-    for subset in SUBSETS:
+    for subset in (*SUBSETS, 'folds'):
         own = [s for s in samples if s.subset == subset]
         if not own:
             continue
@@ -241,8 +253,9 @@ def _own_row(place: str, setting: str, model: str, samples: Sequence[Sample]) ->
         row.samples[subset] = [s for kept in by_seed.values() for s in kept]
         draws = max(map(len, by_seed.values()))
         counts.append(f'{len(by_seed)} x {draws}' if draws > 1 else f'{len(by_seed)}')
+        column = '' if results['task'] == 'emotion' else subset
         for metric in own[0].run['metrics']:
-            row.cells[metric, subset] = _cell(metric, list(by_seed.values()))
+            row.cells[metric, column] = _cell(metric, list(by_seed.values()))
     check_weights([s for kept in row.samples.values() for s in kept], model)
     row.seeds = '/'.join(dict.fromkeys(counts))
     return row
@@ -261,9 +274,15 @@ def _cell(metric: str, by_seed: Sequence[Sequence[Sample]]) -> Cell:
 
 
 def published_rows(task: str, kind: str) -> list[Row]:
-    """Rows of the paper for a task and ``indomain`` or ``crossdomain``."""
-    content = load_published()
-    rows = []
+    """Rows of the paper for a task and a kind of protocol, or a table of emotions."""
+    content, rows = load_published(), []
+    for told in content[kind] if task == 'emotion' else ():
+        row = Row(
+            told[_EMOTION[kind]['place']], '', told.get('method', '–'), paper=True
+        )
+        for key, (metric, unit) in _EMOTION[kind]['published'].items():
+            row.cells[metric, ''] = Cell(unit * told[key])
+        rows.append(row)
     for told in content.get(_PUBLISHED.get((task, kind)), ()):
         model, recipe = content['methods'][told['method']], told['method']
         if 'backbone' in told:
@@ -291,6 +310,9 @@ def _split(
     subsets = tuple(s for s in SUBSETS if any(s in k for r in rows for k in r.cells))
     data = {k: results['data'].get(k) for k in ('name', 'fingerprint', 'simulated')}
     data['incomplete'] = '; '.join(results['data'].get('incomplete', ()))
+    if results['task'] == 'emotion':
+        title, columns, note = (_EMOTION[kind][k] for k in ('title', 'columns', 'note'))
+        return [PaperTable(kind, title, columns, ('',), rows, data, [*notes, note])]
     if results['task'] == 'det':
         title = f'Detection, {protocol}'
         name, columns = f'{kind}-detection', COLUMNS['det']
@@ -326,6 +348,7 @@ def row_order(row: Row, domains: Sequence[str] = DOMAINS) -> tuple[int, str, int
 
 
 _WORDS = own_table('pages')['paper']
+_EMOTION = _WORDS['emotion']
 
 
 def render(tables: Sequence[PaperTable], form: str) -> str:
@@ -348,7 +371,8 @@ def render(tables: Sequence[PaperTable], form: str) -> str:
     for table in tables:
         fingerprint = str(table.data['fingerprint'] or 'unknown')[:12]
         kind = ', SIMULATED' if table.data['simulated'] else ''
-        alone = f', {table.subsets[0]} subset' if len(table.subsets) == 1 else ''
+        only, *more = table.subsets or ('',)  # empty: the rows' settings say it
+        alone = f', {only} subset' if only and not more else ''
         data = f'data {table.data["name"]} ({fingerprint}{kind}){alone}'
         legend, grid = _legend(table), _grid(table)
         notes = [*legend, *table.notes]
@@ -399,6 +423,7 @@ def number(cell: Cell | None, simulated: bool) -> str:
 
 def _grid(table: PaperTable) -> Table:
     place = 'domain' if table.name.startswith('indomain') else 'target'
+    place = _EMOTION.get(table.name, {'place': place})['place']
     settings = any(row.setting for row in table.rows)
     left = [place, *(['setting'] if settings else []), 'model', 'seeds']
     titles = product(table.columns, table.subsets)
@@ -410,6 +435,8 @@ def _grid(table: PaperTable) -> Table:
         numbers = []
         for cell in map(row.cells.get, keys):
             text = number(cell, row.simulated)
+            if table.name in _EMOTION and cell is not None and cell.interval == 'clips':
+                text += f' [{cell.low:.1f}, {cell.high:.1f}]'
             numbers.append(Bold(text) if cell is not None and cell.is_bold() else text)
         rows.append([*labels, row.seeds or '–', *numbers])
         if i and row.place != table.rows[i - 1].place:

@@ -137,6 +137,7 @@ def draw_sankey(association: _Association, path: Path, title: str) -> None:
     few ribbons cross. ``title`` says if the data are simulated.
     """
     from matplotlib import colormaps
+    from matplotlib.figure import Figure
 
     names, values, backed, top = _cells(association, 'importance')
     wide = np.where(top, np.fmax(values, 0), 0)  # (E, A)
@@ -149,8 +150,11 @@ def draw_sankey(association: _Association, path: Path, title: str) -> None:
     height = max((np.maximum(size, _LINE) + 0.05).sum() for size in sizes)
     labels = [[*association][i] for i in left], [names[i] for i in right]
     letters = sum(max(map(len, texts)) for texts in labels)
-    figure, axes = _titled(title, 5 + 0.08 * letters, height + 1)
-    axes.set(xlabel='wide: important; pale: q not below 0.05', xticks=[])
+    figure = Figure(figsize=(5 + 0.08 * letters, height + 1), layout='constrained')
+    figure.suptitle(textwrap.fill(_plain(title), 60))
+    axes = figure.add_subplot(
+        xticks=[], xlabel='wide: important; pale: q not below 0.05'
+    )
     fills, tops = (colormaps['tab10'](left % 10), '#555555'), []
     for i, size in enumerate(sizes):
         # Each bar stands in the middle of a place that is high enough for its label.
@@ -180,13 +184,16 @@ def draw_associations(association: _Association, path: Path, title: str) -> None
     The top actions of an emotion are framed, a star is at what has a q below 0.05.
     Otherwise as :func:`draw_sankey`.
     """
+    from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
     first = next(iter(association.values()))['actions'][0]
     key = 'effect' if 'effect' in first else 'importance'
     names, values, backed, top = _cells(association, key)
-    figure, axes = _titled(title, 5 + 0.6 * len(values), 2 + 0.22 * len(names))
-    axes.set(xlabel='framed: top actions of the emotion; *: q < 0.05')
+    size = 5 + 0.6 * len(values), 2 + 0.22 * len(names)
+    figure = Figure(figsize=size, layout='constrained')
+    figure.suptitle(textwrap.fill(_plain(title), 60))
+    axes = figure.add_subplot(xlabel='framed: top actions of the emotion; *: q < 0.05')
     most = np.nanmax(np.abs(values)) or 1
     image = axes.imshow(values.T, 'RdBu_r', vmin=-most, vmax=most, aspect='auto')
     axes.set_xticks(range(len(values)), map(_plain, association), rotation=30)
@@ -200,9 +207,7 @@ def draw_associations(association: _Association, path: Path, title: str) -> None
     _save(figure, path)
 
 
-def _cells(
-    association: _Association, key: str
-) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+def _cells(association: _Association, key: str) -> Any:
     """Top actions of any emotion, and (E, A): values, q < 0.05, a top of this one."""
     names = list(dict.fromkeys(a for told in association.values() for a in told['top']))
     rows = [{a['action']: a for a in told['actions']} for told in association.values()]
@@ -214,15 +219,6 @@ def _cells(
     return names, values, q < 0.05, top
 
 
-def _titled(title: str, width: float, height: float) -> tuple[Any, Any]:
-    """A figure of that size in inches, under a title of any length, and its axes."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout='constrained')
-    figure.suptitle(textwrap.fill(_plain(title), int(width / 0.1)), fontsize=11)
-    return figure, figure.add_subplot(facecolor='#dddddd')
-
-
 def _plain(text: str) -> str:
     """Text that Matplotlib shows letter by letter."""
     return shown(text).replace('$', r'\$')
@@ -232,10 +228,9 @@ def _save(figure: Any, path: Path) -> None:
     """Write a picture; the same picture, the same bytes."""
     from matplotlib import rc_context
 
-    form = path.suffix[1:].lower() or 'png'
-    told = {'Date': None} if form == 'svg' else None
+    told = {'Date': None} if path.suffix == '.svg' else None
     with rc_context({'svg.hashsalt': 'mmma'}), draft(path) as part:
-        figure.savefig(part, dpi=110, format=form, metadata=told)
+        figure.savefig(part, dpi=110, format=path.suffix[1:] or None, metadata=told)
 
 
 def _draw_slices(axes: Any, found: Mapping[str, Any], level: str) -> None:

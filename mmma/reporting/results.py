@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmma.evaluation.form import FIELDS, class_counts
+from mmma.evaluation.form import FIELDS, PLACES, class_counts
 from mmma.evaluation.reports import read_results
 from mmma.evaluation.rows import across_domains, count_metrics, present_classes
 from mmma.protocols import selected_by
@@ -133,12 +133,13 @@ class Sample:
     @property
     def seed(self) -> int:
         """Seed of the training, or of the support draws."""
-        return int(self.results['protocol'].get('seed', 0))
+        told = self.results['options'].get('seed', 0)  # of emotions
+        return int(self.results['protocol'].get('seed', told))
 
     @property
     def place(self) -> str:
-        """Target or domain; ``all``."""
-        return str(self.run.get('target') or self.run['domain'])
+        """Target or domain, ``all``; experiment or input of emotions."""
+        return str(next(filter(None, map(self.run.get, PLACES))))
 
     @property
     def subset(self) -> str:
@@ -259,7 +260,7 @@ def pool_results(results: Sequence[Results]) -> list[Results]:
     if any(r['task'] != 'rec' for r in results):
         raise ValueError(
             'rows of detection cannot be pooled, for AP ranks the predictions of all '
-            'videos: join the detections and evaluate them.'
+            'videos: join the detections and evaluate them. Emotions have no domains.'
         )
     groups: dict[Any, list[Results]] = {}
     for i, own in enumerate(results):

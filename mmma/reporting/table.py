@@ -98,7 +98,7 @@ class Table:
         return [*lines, r'\bottomrule', r'\end{tabular}']
 
     def _flat_titles(self) -> list[str]:
-        return [t if isinstance(t, str) else ' '.join(t) for t in self.titles]
+        return [t if isinstance(t, str) else ' '.join(t).strip() for t in self.titles]
 
     def _texts(
         self, row: Sequence[Any], bold: str, escaped: Callable[[str], str]
@@ -182,7 +182,7 @@ def results_table(results: Sequence[Results]) -> str:
 def result_notes(results: Sequence[Results]) -> list[str]:
     """Sentences that a reader of a table over results of one task needs."""
     task = results[0]['task']
-    counted = next(iter(_SIZES[task]))
+    counted = next(iter(_SIZES.get(task, {'videos'})))
     notes = [SIMULATED] if results[0]['data']['simulated'] else []
     notes += [
         f'{r["name"]} was trained on simulated data.'
@@ -195,6 +195,8 @@ def result_notes(results: Sequence[Results]) -> list[str]:
         elif told := result['checkpoint'].get('incomplete'):
             text = f'{result["name"]} was trained without all source videos'
             notes.append(f'{text}: {"; ".join(told)}.')
+    if task == 'emotion':
+        return list(dict.fromkeys(notes))
     if task == 'det':
         options = results[0]['options']
         grouped = 'body/mAP' in results[0]['runs'][0]['metrics']

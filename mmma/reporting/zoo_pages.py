@@ -16,10 +16,12 @@ from mmma.reporting.paper import (
     load_published,
     number,
     other_than_paper,
+    paper_tables,
     published_rows,
+    render,
     row_order,
 )
-from mmma.reporting.results import check_comparable
+from mmma.reporting.results import Results, check_comparable
 from mmma.reporting.table import COLUMNS, Table
 from mmma.reporting.zoo_results import Checkpoint, Method, task_of
 from mmma.taxonomy import SUBSETS, own_table
@@ -40,7 +42,9 @@ _TASKS = {'rec': 'recognition', 'det': 'detection'}
 _WORDS = own_table('pages')['zoo']
 
 
-def zoo_pages(methods: Sequence[Method]) -> dict[str, str]:
+def zoo_pages(
+    methods: Sequence[Method], studies: Sequence[Results] = ()
+) -> dict[str, str]:
     """Every page of the model zoo: files, relative to the root, to their text.
 
     Raises:
@@ -52,6 +56,8 @@ def zoo_pages(methods: Sequence[Method]) -> dict[str, str]:
     lines += ['## Methods', '', _WORDS['costs'], '', *_overview(methods)]
     lines += ['## Paper and ours, on real data', '', *_compared(methods)]
     lines += ['## Ours, on simulated data: no benchmark', '', *_simulated(methods)]
+    if studies:
+        lines += [*_WORDS['emotion'], render(paper_tables(studies), 'md'), '']
     lines += ['## Upstream weights that recipes start from', '']
     lines += ['The name downloads the file; the link is where it is published.', '']
     lines += _upstream(methods) or ['None.']

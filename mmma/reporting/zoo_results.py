@@ -15,7 +15,7 @@ from mmma.hub.publish import SIMULATED
 from mmma.hub.published import ZooFolder
 from mmma.hub.zoo import is_checkpoint, with_entry
 from mmma.reporting.paper import Row, paper_tables
-from mmma.reporting.results import Results
+from mmma.reporting.results import Results, read_named
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,14 @@ def read_zoo(
         own.sort(key=lambda c: c.name)
         methods.append(Method(method, data['Collections'][0], recipes, tuple(own)))
     return found, methods, problems
+
+
+def read_studies(root: Path) -> list[Results]:
+    """Results of emotions in ``zoo/emotion_*/``, which have no weights, audited."""
+    found = read_named([*map(str, sorted(root.glob('zoo/emotion_*/results*.json')))])
+    for results in found:
+        audit_results(results, str(results['files'][0]))
+    return found
 
 
 def read_zoo_checkpoint(model: ZooFolder, entry: Mapping[str, Any]) -> Checkpoint:

@@ -23,7 +23,7 @@ from mutations import (
     with_words,
 )
 from real_runs import make_table_root, real_args
-from result_files import make_rec_root, write_model
+from result_files import make_rec_root, write_ablation, write_model
 from zoo_folders import det_results
 from zoo_metafiles import URL, ours, recipe, write_metafiles
 
@@ -346,9 +346,13 @@ def det_results_file(folder: Path) -> Path:
     return write(folder, 'results.json', content)
 
 
+def emotion_results_file(folder: Path) -> Path:
+    return write_ablation(folder / 'results.json', videos=14)
+
+
 def show_results(path: Path) -> None:
     results = read_named([str(path)])
-    assert results_table(results)
+    assert results[0]['task'] == 'emotion' or results_table(results)
     tables = paper_tables(results, published=False, level='both')
     forms = 'paper', 'latex', 'md', 'csv'
     assert render(tables, forms[path.stat().st_size % 4])
@@ -720,6 +724,7 @@ READERS: list[Reader] = [
     Reader('detections of any labels', named_detections, any_recordings, JSON),
     Reader('results.json', results_file, show_results, JSON, share=0.5),
     Reader('results.json of detection', det_results_file, show_results, JSON),
+    Reader('results.json of emotions', emotion_results_file, show_results, JSON),
     Reader('metafile', metafile, list_zoo, YAML, share=0.5),
     Reader('config.json', config_json, read_config, JSON),
     Reader('config of a checkpoint', config_text, plain_config, CODE),

@@ -3,7 +3,7 @@ import io
 import shutil
 
 import pytest
-from result_files import make_rec_root, write_fewshot, write_model
+from result_files import make_rec_root, write_ablation, write_fewshot, write_model
 
 from mmma.cli import main
 from mmma.taxonomy import DOMAINS
@@ -125,3 +125,19 @@ def test_classes_of_no_label_space_have_no_scores(root, tmp_path, capsys):
     command = [str(file), '--baseline', 'a', '--gt', str(root.path)]
     assert main('table', command) == 2
     assert 'its 1 classes are of no label space' in capsys.readouterr().err
+
+
+def test_results_of_emotions_have_the_layout_of_the_paper(models, tmp_path, capsys):
+    study = str(write_ablation(tmp_path / 'results.json', videos=70))
+    assert main('table', [study]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith('Emotions without and from the five micro-actions')
+    assert printed.count('| – [paper] ') == 3
+    assert main('table', [study, '--paper', '--no-published']) == 0
+    assert '[paper]' not in capsys.readouterr().out
+    assert main('table', [study, models[1]]) == 2
+    assert 'task differs' in capsys.readouterr().err
+    (tmp_path / 'rec.csv').touch()
+    baseline = ['--baseline', 'study', '--gt', str(tmp_path / 'rec.csv')]
+    assert main('table', [study, *baseline]) == 2
+    assert '--baseline is for recognition' in capsys.readouterr().err

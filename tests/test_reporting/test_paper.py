@@ -8,7 +8,13 @@ import shutil
 import subprocess
 
 import pytest
-from result_files import make_rec_root, write_fewshot, write_model
+from result_files import (
+    make_rec_root,
+    write_ablation,
+    write_fewshot,
+    write_fusion,
+    write_model,
+)
 
 from mmma.evaluation.bootstrap import spread
 from mmma.reporting.paper import (
@@ -420,3 +426,103 @@ def test_it_compiles(latex_tables, tmp_path):
     (tmp_path / 'a.tex').write_text(text)
     command = ['pdflatex', '-interaction=nonstopmode', '-halt-on-error', 'a.tex']
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+
+@pytest.fixture(scope='module')
+def study(tmp_path_factory):
+    """Results of an ablation and of a fusion of emotions, on the same data."""
+    folder = tmp_path_factory.mktemp('study')
+    fused = write_fusion(folder / 'fuse.json', videos=70, options__weights='learnt')
+    return [write_ablation(folder / 'ablate.json', videos=70), fused]
+
+
+def test_emotions_stand_beside_the_two_tables_of_the_paper(study):
+    inputs, ablation = paper_tables(read(*study))
+    assert [table.name for table in (inputs, ablation)] == [
+        'emotion', 'emotion_top5_ablation',
+    ]  # fmt: skip
+    assert [(row.place, row.paper, row.setting) for row in inputs.rows] == [
+        (place, paper, '' if paper else 'test, 70 videos')
+        for place in ('micro-expression', 'micro-action', 'both')
+        for paper in (True, False)
+    ]
+    tsm = rows(inputs, paper=True, place='micro-action')[0]
+    assert tsm.model == 'TSM'
+    assert tsm.cells == {
+        ('emotion/top1', ''): Cell(32.38), ('emotion/macro_f1', ''): Cell(31.86),
+    }  # fmt: skip
+    first, *_ = ablation.rows
+    assert first.cells['emotion/top1', ''].value == pytest.approx(27.1)
+    chosen = rows(ablation, paper=False, place='top-5 micro-actions only')
+    assert [row.setting for row in chosen] == [
+        'nested, folds, 70 videos', 'all videos, folds, 70 videos',
+    ]  # fmt: skip
+    run = read(study[0])[0]['runs'][2]
+    cell = chosen[0].cells['emotion/top1', '']
+    assert cell.value == run['metrics']['emotion/top1']
+    assert [cell.low, cell.high] == run['intervals']['bounds']['emotion/top1']
+
+
+def test_emotions_in_every_form(study):
+    tables = paper_tables(read(*study))
+    for form in ('paper', 'md', 'latex'):
+        text = render(tables, form)
+        mark = r'$^{\mathrm{s}}$' if form == 'latex' else 'ˢ'
+        for title in ('Top-1', 'acc', 'F1'):
+            assert len(re.findall(rf'[|&] +{title} ', text)) == (
+                2 if title == 'F1' else 1
+            )
+        for word in ('TSM [paper]', f'{mark} [', 'nested, folds, 70 videos', 'input'):
+            assert word in text, (form, word)
+        assert 'the tested videos had no part in choosing the actions' in text
+        assert 'SIMULATED DATA' in text
+        assert ' subset' not in text
+    cells = list(csv.DictReader(io.StringIO(render(tables, 'csv'))))
+    assert len(cells) == 2 * (6 + 8)
+    (cell,) = [
+        c
+        for c in cells
+        if (c['model'], c['metric']) == ('DeepFace', 'emotion/macro_f1')
+    ]
+    assert (cell['value'], cell['source'], cell['place']) == (
+        '17.540000', 'paper', 'micro-expression',
+    )  # fmt: skip
+    assert {c['simulated'] for c in cells if c['source'] == 'ours'} == {'true'}
+
+
+def test_seeds_of_a_study_are_a_mean(study, tmp_path):
+    other = write_ablation(tmp_path / 'r.json', videos=70, options__seed=1)
+    (table,) = paper_tables(read(study[0], other), published=False)
+    assert {row.seeds for row in table.rows} == {'2'}
+    assert {cell.n for row in table.rows for cell in row.cells.values()} == {2}
+    with pytest.raises(ValueError, match='seed 0 is in'):
+        paper_tables(
+            read(study[0], write_ablation(tmp_path / '2.json', videos=70, x=1))
+        )
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'data__fingerprint': 'e'}, 'data.fingerprint differs'),
+        ({'data__simulated': False}, 'data.simulated differs'),
+        ({'options__features': 'rate'}, 'options.features differs'),
+        ({'videos': 77, 'name': 'other'}, '70 clips in study, 77 in other'),
+    ],
+)
+def test_emotions_that_were_measured_differently_are_refused(
+    study, tmp_path, changes, message
+):
+    other = write_ablation(tmp_path / 'r.json', **{'videos': 70, **changes})
+    with pytest.raises(ValueError, match=message):
+        paper_tables(read(study[0], other))
+    if 'options' not in message and 'clips' not in message:  # of another table, too
+        with pytest.raises(ValueError, match=message):
+            paper_tables(read(other, study[1]))
+
+
+def test_other_emotions_have_no_row_of_the_paper(tmp_path):
+    path = write_fusion(tmp_path / 'r.json', videos=40, emotions=('calm', 'happy'))
+    (table,) = paper_tables(read(path))
+    assert rows(table, paper=True) == []
+    assert "These are not the paper's emotions: no row of it is shown." in table.notes

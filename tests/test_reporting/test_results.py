@@ -2,7 +2,7 @@ import copy
 from pathlib import Path
 
 import pytest
-from result_files import write_fewshot, write_model
+from result_files import write_ablation, write_fewshot, write_model
 from zoo_folders import det_results, rec_results
 
 from mmma.evaluation.form import audit_results
@@ -398,3 +398,48 @@ def test_classes_of_detection_have_their_form(measured, tmp_path, change, messag
     write_results(edited, tmp_path / 'r.json')
     with pytest.raises(ValueError, match=rf'r.json: runs\[0\].per_class.*{message}'):
         read_results(tmp_path / 'r.json')
+
+
+@pytest.fixture(scope='module')
+def emotions(tmp_path_factory):
+    """Contents of results of task ``emotion``."""
+    folder = tmp_path_factory.mktemp('study')
+    return read_results(write_ablation(folder / 'results.json', videos=70))
+
+
+def test_results_of_emotions_agree_with_themselves(emotions):
+    audit_results(emotions, 'r.json')
+
+
+@pytest.mark.parametrize(
+    ('where', 'value', 'message'),
+    [
+        ('protocol name', 'guess', 'protocol.name is .guess.: need associate'),
+        ('classes', None, 'classes is missing'),
+        ('association', {'sad': {'actions': []}}, 'association.sad.top is missing'),
+        ('runs 0 subset', 'x', "runs.*subset is 'x': need test, val, folds"),
+        ('runs 0 subset', None, r'runs\[0\].subset is missing'),
+        ('runs 1 experiment', None, r'runs\[1\] has neither experiment nor input'),
+        ('runs 0 counts videos', None, 'runs.*counts.videos is missing'),
+        ('runs 0 counts videos', 71, 'all .*: emotion videos is 71, but .* 70'),
+        ('runs 0 counts emotions', 6, 'all .*: emotions is 6, but .* give 7'),
+        ('runs 1 metrics emotion/top1', 90, 'without the .*: emotion/top1 is 90, but'),
+        ('runs 0 per_class emotion hits 0', 70, 'all .*: emotion hits is'),
+    ],
+)
+def test_results_of_emotions_have_their_form(emotions, tmp_path, where, value, message):
+    place = edited = copy.deepcopy(emotions)
+    *path, last = [int(k) if k.isdecimal() else k for k in where.split()]
+    for key in path:
+        place = place[key]
+    place[last] = value
+    if value is None:
+        del place[last]
+    write_results(edited, tmp_path / 'r.json')
+    with pytest.raises(ValueError, match=rf'{tmp_path}/r.json: {message}'):
+        read_results(tmp_path / 'r.json')
+
+
+def test_emotions_are_not_pooled(emotions):
+    with pytest.raises(ValueError, match='Emotions have no domains'):
+        pool_results([{**emotions, 'files': []}])

@@ -1,9 +1,11 @@
 """Pages of the zoo: their tables and numbers, and where two texts differ."""
 
+import json
 import posixpath
 import re
 
 import pytest
+from result_files import write_ablation, write_fusion
 from zoo_folders import add_weights, make_checkout
 
 from mmma.hub.zoo import read_metafiles
@@ -17,7 +19,7 @@ from mmma.reporting.zoo_pages import (
     text_differences,
     zoo_pages,
 )
-from mmma.reporting.zoo_results import Method, read_zoo
+from mmma.reporting.zoo_results import Method, read_studies, read_zoo
 
 
 def test_sizes_of_networks():
@@ -314,3 +316,22 @@ def test_every_link_leads_somewhere(root, pages):
         for target in re.findall(r'\]\((?!https:)([^)#]+)', text):
             path = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
             assert path in pages or (root / path).is_file(), (name, target)
+
+
+def test_studies_of_emotions_stand_beside_the_paper(tmp_path):
+    assert '## Emotion' not in zoo_pages(PAPER)[PAGE]
+    folder = tmp_path / 'zoo/emotion_tiny-simulated'
+    write_fusion(folder / 'results_fuse.json', videos=70)
+    path = write_ablation(folder / 'results.json', videos=70)
+    studies = read_studies(tmp_path)
+    assert [s['protocol']['name'] for s in studies] == ['ablate', 'fuse']
+    text = zoo_pages(PAPER, studies)[PAGE].partition('\n## Emotion\n')[2]
+    assert text.count('[paper] |') == 6
+    assert text.count('(simulated) |') == 3 + 5
+    assert 'SIMULATED DATA' in text
+    del studies[0]['files'], studies[0]['runs'][1]['metrics']['emotion/mca']
+    path.write_text(json.dumps(studies[0]))
+    with pytest.raises(
+        ValueError, match=r'results.json: without .*emotion/mca.* is missing'
+    ):
+        read_studies(tmp_path)
