@@ -258,10 +258,7 @@ def read_text(path: Path, content: bytes | None = None) -> str:
     """Text of a UTF-8 table, or of UTF-16 with its mark, as spreadsheets write.
 
     A byte order mark is dropped. ``content`` are its bytes, where they were read.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is not UTF-8 text, or has null bytes.
+    Raises FileNotFoundError, or ValueError where it is no text or has null bytes.
     """
     if content is None and not path.is_file():
         raise FileNotFoundError(f'{path}: no such file')
@@ -294,17 +291,13 @@ def read_table(
 
     The separator is what parts the header into the most columns, or stands in a line
     ``sep=;`` above it. Spaces around cells, empty rows and empty cells after the last
-    column are left out.
+    column are left out. Raises as :func:`read_text`, and ValueError of rows of no CSV.
 
     Args:
         content: Its bytes, where they were read.
         separators: Characters that may part its cells; of equals the first.
         numbers: Columns whose decimal commas become points, but for a quoted ``1,234``
             between commas, which may be a thousand.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: Not UTF-8 text, or, while rows are read, not CSV.
     """
     lines = iter(io.StringIO(read_text(path, content), newline=''))
     first, skipped = '', 0

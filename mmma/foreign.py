@@ -24,10 +24,8 @@ def parse_json(text: str, path: Path) -> tuple[Any, list[str]]:
     """Content of the text of a JSON file, and keys that an object has twice.
 
     Of these, plain reading keeps one in silence. Keys have composed letters (NFC), as
-    names everywhere; macOS writes others. The path is for messages.
-
-    Raises:
-        ValueError: It is not JSON, nests too deeply, or has a number beyond a float.
+    names everywhere; macOS writes others. The path is for messages: ValueError of what
+    is no JSON, nests too deeply, or has a number beyond a float.
     """
 
     def bounded(digits: str) -> int:
@@ -82,11 +80,9 @@ def has_controls(text: Any) -> bool:
 
 def control_faults(texts: Mapping[str, Any]) -> list[str]:
     """Sentences on texts with such letters, by what the texts are."""
-    return [
-        f'{what} {text!r} has control characters: write it without them'
-        for what, text in texts.items()
-        if isinstance(text, str) and has_controls(text)
-    ]
+    odd = (x for x in texts.items() if isinstance(x[1], str) and has_controls(x[1]))
+    told = 'has control characters: write it without them'
+    return [f'{what} {text!r} {told}' for what, text in odd]
 
 
 def shown(text: Any, lines: bool = False) -> str:
@@ -173,9 +169,8 @@ def finite(text: str) -> float:
 def read_npz(path: Path, names: Collection[str] = ()) -> dict[str, np.ndarray]:
     """Arrays of these names of a ``.npz`` of others, or all; headers are read first.
 
-    Raises:
-        ValueError: It is damaged, has text that is none, or, of some names, arrays of
-            other lengths than the first.
+    A damaged one, text that is none, and arrays of some names that are of other lengths
+    than the first raise ValueError.
     """
     from numpy.lib import format as npy
 
@@ -194,11 +189,8 @@ def read_npz(path: Path, names: Collection[str] = ()) -> dict[str, np.ndarray]:
                     size = math.prod(shape) * dtype.itemsize
                     shapes += [shape] if 'scores' in name or not shapes else []
                     lies = size + file.tell() != info.file_size and not dtype.hasobject
-                if (
-                    lies
-                    or not dtype.itemsize
-                    or (size > 2**28 and size > 200 * info.compress_size)
-                ):
+                many = size > max(2**28, 200 * info.compress_size)
+                if lies or many or not dtype.itemsize:
                     raise ValueError(f'{name} say they are {shape} of {dtype}')
             fit = math.prod(shapes[0]) if names and shapes else None
             if odd := [own for own in shapes[1:] if names and own[:1] != (fit,)]:

@@ -98,10 +98,7 @@ def index_video(path: str | os.PathLike[str]) -> VideoIndex:
     """Read which frames a file has, once per process while the file stays the same.
 
     Where its packets do not prove when each frame is shown, all of it is decoded.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        BrokenVideoError: It cannot be read as video.
+    Raises FileNotFoundError, or BrokenVideoError where it cannot be read as video.
     """
     file = Path(path).absolute()
     state = file.stat() if file.is_file() else None
@@ -184,10 +181,8 @@ def decode_all(container: Any, stream: Any, trusted: float = np.inf) -> Iterator
     """Frames of a container that stands at its start.
 
     Damage before the second one is passed over, in packets of stamps below ``trusted``:
-    behind a cut lie packets of frames that nobody shows.
-
-    Raises:
-        FFmpegError, IndexError: Damage, or no frame decodes.
+    behind a cut lie packets of frames that nobody shows. Other damage raises
+    FFmpegError, and no frame at all IndexError.
     """
     import av
 

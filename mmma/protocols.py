@@ -117,6 +117,8 @@ def make_protocol(
 ) -> Protocol:
     """Join what a config says with what the command line says.
 
+    An unknown name or value, and an option of another protocol, raise ValueError.
+
     Args:
         configured: The config's ``protocol``; its options count only while the
             flags do not choose another protocol.
@@ -125,9 +127,6 @@ def make_protocol(
         domains: Of the data root; None takes the config's, else those of MMA-82.
         source: Source domain of the root, where neither flags nor config name one; a
             config's counts if it is of these domains.
-
-    Raises:
-        ValueError: An unknown name or value, or an option of another protocol.
     """
     given = {k: v for k, v in (flags or {}).items() if v is not None}
     configured = dict(configured)

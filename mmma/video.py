@@ -60,9 +60,7 @@ class VideoReader(ABC):
     def get_frames(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Decode (n,) frames, in any order and again, to (n, H, W, 3) uint8 RGB.
 
-        Raises:
-            ValueError: There is no frame of that number.
-            BrokenVideoError: A frame cannot be decoded.
+        Raises ValueError where there is none of a number, BrokenVideoError of damage.
         """
         wanted = np.asarray(indices, np.int64).reshape(-1)
         bad = wanted[(wanted < 0) | (wanted >= self.num_frames)]

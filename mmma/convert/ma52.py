@@ -293,16 +293,13 @@ def add_videos(
     """Add the videos of a table, in seconds.
 
     A video's rate comes from the table, else from the user, else from the file, which
-    is noted.
+    is noted; if that does not tell it, ValueError is raised.
 
     Args:
         fps: Frames per second as the user says, if known.
         place: Gives ``path``, ``subset``, ``domain`` and ``subject`` of a video, by its
             first row.
         withheld: The instances are made up: the videos have no truth.
-
-    Raises:
-        ValueError: Only the file could tell the rate, and does not.
     """
     notices = conversion.notices
     if rows[0].fps is None:

@@ -42,15 +42,12 @@ _KINDS |= {'columns': (list, dict)}  # the others are of the kind of those shipp
 def load_mapping(path: Path) -> dict[str, Any]:
     """Read and validate a mapping like ``mma82_release.json``, which explains its keys.
 
+    ValueError says what is wrong in it.
+
     Returns:
         Its content and ``file``, its path. Words of domains and subsets are in lower
         case. ``columns`` of a table is our name -> name in the header, or place where
         ``width`` says how many there are without a header.
-
-    Raises:
-        FileNotFoundError: There is none.
-        ValueError: Not JSON, a key that is missing, unknown or of the wrong kind, a
-            column, domain or subset that does not exist.
     """
     content, shipped = read_json(path), read_json(RELEASE)
     try:

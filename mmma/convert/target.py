@@ -118,7 +118,7 @@ class SourceTree:
         A file in a folder named after another subset, or in one of ``others`` and none
         of ``folders``, is not taken. Among several, those win that share most folders
         with the name, then those in one of ``folders``, then in one of the subset, then
-        those with the letters, then with the suffix written.
+        those with the letters, then with the suffix written. Equals raise ValueError.
 
         Args:
             name: As the table has it: a name or a path, with or without suffix.
@@ -126,9 +126,6 @@ class SourceTree:
                 count.
             folders, others: Names of folders that speak for a file, and against it, in
                 lower case.
-
-        Raises:
-            ValueError: Several files fit equally well.
         """
         *parents, stem = name_parts(name)
         own_name = normalize('NFC', name).replace('\\', '/').rpartition('/')[2]
@@ -266,11 +263,8 @@ class UserMapping:
     ) -> UserMapping:
         """Read a mapping, or none, over whose label space that of the user goes.
 
-        It may have ``keys`` beside the first three fields.
-
-        Raises:
-            FileNotFoundError: There is none.
-            ValueError: Not a JSON object, or a key or value that is not allowed.
+        It may have ``keys`` beside the first three fields. Others, and values that are
+        not allowed, raise ValueError.
         """
         content = read_json(path) if path else {}
         with naming(str(path)):
@@ -415,14 +409,12 @@ class Conversion:
         """Write the root: videos, then tables and ``dataset.json`` as one.
 
         An old root stays until all is there but what takes the place of its videos and
-        store; then the folder is refused until this, or the next call, is done.
+        store; then the folder is refused until this, or the next call, is done. Where
+        most entries of a table are odd (a clip or video twice, a name that leaves the
+        root), ValueError is raised.
 
         ``write_store`` writes skeletons; it calls :meth:`end_old` before they are
         placed.
-
-        Raises:
-            ValueError: Most entries of a table are odd: a clip or video twice, a name
-                that leaves the root.
         """
         out, tree, drafts = self.out, self.tree.path, self.out / UNFINISHED
         shutil.rmtree(drafts, ignore_errors=True)

@@ -366,7 +366,7 @@ def finetuned(
         chosen = trained_parameters(model, settings['train'])
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(trainable[name] and name in chosen)
-        _train(runner, model, _loader(runner, target, supports, seeds), settings, seeds)
+        _train(runner, _loader(runner, target, supports, seeds), settings, seeds)
         yield
     finally:
         model.load_state_dict(source)
@@ -398,12 +398,9 @@ def trained_parameters(model: nn.Module, part: str) -> set[str]:
 
 
 def _train(
-    runner: Runner,
-    model: nn.Module,
-    loader: Any,
-    settings: Mapping[str, Any],
-    seeds: Sequence[int],
+    runner: Runner, loader: Any, settings: Mapping[str, Any], seeds: Sequence[int]
 ) -> None:
+    model = getattr(runner.model, 'module', runner.model)
     cfg, iters, rate = runner.cfg, settings['iters'], settings['lr']
     tell_classes(model, loader.dataset.metainfo, training=True)
     optimizer = runner.build_optim_wrapper(copy.deepcopy(cfg.optim_wrapper))

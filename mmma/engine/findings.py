@@ -33,11 +33,6 @@ COLUMNS = (
 _FEET = WHOLEBODY65.names.index('left_big_toe')  # what lies before is the body
 _time = attrgetter('start_sec', 'end_sec')
 
-SEGMENT_THRESHOLD = 0.2
-"""Lowest score of a segment, unless the user says. On the simulated test videos of the
-laboratory, ``skeletondet-tiny`` then shows 3.7 segments per video, as many as are
-true. Checkpoints that their training calibrated have a threshold of their own."""
-
 
 @dataclass(frozen=True)
 class InferenceOptions:
@@ -187,7 +182,7 @@ def summary(answers: Sequence[Answer]) -> str:
     return '; '.join(parts)
 
 
-def body_found(skeletons: Partial) -> float:
+def body_seen(skeletons: Partial) -> float:
     """Share of the frames in which a body was found, in [0, 1]."""
     scores = skeletons.joints[:, :, :_FEET, 2]  # (T, M, 17)
     return float((scores > 0).any(axis=(1, 2)).mean())
@@ -312,7 +307,7 @@ def _describe(answers: Sequence[Answer], facts: Mapping[str, Any]) -> dict[str, 
     content['simulated'] = any(result.simulated for result in answers)
     for result in answers:
         if result.skeletons is not None:
-            seen = body_found(result.skeletons)
+            seen = body_seen(result.skeletons)
             extractor = result.model.extractor
             content['skeletons'] = {'extractor': extractor, 'body_found': seen}
     for result in answers:

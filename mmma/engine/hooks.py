@@ -213,12 +213,9 @@ class PlainCheckpointHook(CheckpointHook):
 
     def _origin(self, runner: Any) -> dict[str, Any]:
         cfg = runner.cfg
-        origin = {
-            'mmma_version': __version__,
-            'config_name': Path(cfg.filename).name if cfg.filename else None,
-            'pretrain_data': cfg.get('pretrain_data'),
-            'selected_on': None,
-        }
+        name = Path(cfg.filename).name if cfg.filename else None
+        origin = {'mmma_version': __version__, 'config_name': name}
+        origin |= {'pretrain_data': cfg.get('pretrain_data'), 'selected_on': None}
         if cfg.get('changed_config'):
             origin['changed_config'] = list(cfg.changed_config)
         if self.run:
@@ -373,10 +370,8 @@ class TrainedEMAHook(Hook):
         if not runner._resume:
             return
         if 'ema_state_dict' not in checkpoint:
-            told = (
-                'the checkpoint to resume has no averages: they start from its weights'
-            )
-            print_log(told, 'current', logging.WARNING)
+            told = 'has no averages: they start from its weights'
+            print_log(f'the checkpoint to resume {told}', 'current', logging.WARNING)
         state = checkpoint['state_dict']
         for key, value in checkpoint.get('ema_state_dict', {}).items():
             if key.startswith(_PREFIX):

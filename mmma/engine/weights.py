@@ -67,10 +67,7 @@ def read_checkpoint(name: str, trust: bool = False) -> Weights:
     """Read a checkpoint by path or URL; ``trust`` allows a pickle that can run code.
 
     Eight hex digits at the end of the file name of a URL are checked with the SHA-256.
-
-    Raises:
-        FileNotFoundError: It is not there or cannot be downloaded.
-        ValueError: It is no checkpoint, is damaged, or can run code.
+    Raises FileNotFoundError, or ValueError where it is damaged or can run code.
     """
     path = fetch_url(name) if '://' in name else Path(name)
     content = load_weights_file(path, trust)
@@ -112,15 +109,13 @@ def with_frozen(
 ) -> Weights:
     """A checkpoint with the frozen weights that it leaves out, if it leaves out any.
 
+    Where they are not those that it was trained on, or the recipe has none, ValueError
+    is raised.
+
     Args:
         model: To load it into; not wrapped. Where the checkpoint leaves something out,
             the recipe's pretrained weights are in it afterwards.
         cfg: Whose ``pretrained`` names where frozen weights come from.
-
-    Raises:
-        ValueError: The recipe has no pretrained weights, or others than those that the
-            checkpoint was trained on.
-        FileNotFoundError: They cannot be downloaded.
     """
     frozen = weights.meta.get('frozen')
     if not frozen:

@@ -295,7 +295,8 @@ def compare(sides: Mapping[str, Sequence[Recording]], *given: Any) -> dict[str, 
     """Measures of all pairs of annotations, on the videos that all of them have.
 
     Videos go by name, or if none is in all, by that without folder and suffix. Where
-    every event names its subject, subjects of a video are observed one by one.
+    every event names its subject, subjects of a video are observed one by one. Fewer
+    than two annotations, and no video in all of them, raise ValueError.
 
     Args:
         sides: Name of an annotation -> its recordings; the first is the reference.
@@ -304,9 +305,6 @@ def compare(sides: Mapping[str, Sequence[Recording]], *given: Any) -> dict[str, 
     Returns:
         What :func:`agreement` says of the first pair; ``n`` videos that all have, those
         of each ``alone`` that not all have, ``simulated``, and all ``pairs``.
-
-    Raises:
-        ValueError: Fewer than two annotations, or no video is in all of them.
     """
     if len(sides) < 2:
         raise ValueError('one annotation: give two or more, of the same videos')

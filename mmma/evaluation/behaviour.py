@@ -171,8 +171,8 @@ def read_annotation(
     recordings, space = read_recordings(path, given)
     scores = [e.score for own in recordings for e in own.events if e.score is not None]
     lowest = min(scores, default=0.0) if threshold is None else threshold
-    kept = sum(score >= lowest for score in scores)
-    told = f'{path}: {kept} of {len(scores)} scored events, from {lowest:.3g} on'
+    count = sum(score >= lowest for score in scores)
+    told = f'{path}: {count} of {len(scores)} scored events, from {lowest:.3g} on'
     told += ' (--threshold takes fewer)' * (threshold is None)
     tell([told][: len(scores)])
     header, lines = read_table(table) if table else ([], [])
@@ -187,11 +187,8 @@ def read_annotation(
     if table and (left := [own.name for own in recordings if own.name not in rows]):
         tell([f'{table}: not in it are {len(left)} videos: {first_of(left)}'])
     for i, own in enumerate(recordings):
-        row, events = rows.get(own.name, {}), own.events
-        recordings[i] = replace(
-            own,
-            events=tuple(e for e in events if e.score is None or e.score >= lowest),
-            subject=row.get('subject', own.subject),
-            domain=row.get('condition', own.domain),
-        )
+        row = rows.get(own.name, {})
+        kept = tuple(e for e in own.events if e.score is None or e.score >= lowest)
+        who, where = row.get('subject', own.subject), row.get('condition', own.domain)
+        recordings[i] = replace(own, events=kept, subject=who, domain=where)
     return recordings, space

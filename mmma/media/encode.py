@@ -92,11 +92,8 @@ def read_person(text: str) -> dict[str, Any]:
 
     It is ``largest`` (mean score times area), ``left`` or ``right`` in the picture, the
     place of a person in the skeleton store, from 0, or a CSV file with columns
-    ``name,person``; clips that it does not name follow ``largest``.
-
-    Raises:
-        ValueError: None of these, or a bad row.
-        FileNotFoundError: There is no such file.
+    ``name,person``; clips that it does not name follow ``largest``. Others raise
+    ValueError.
     """
     if not text.lower().endswith('.csv'):
         return {'person': _rule(text)}
@@ -349,7 +346,7 @@ def _graph(frame: Any, upright: Upright, made: Mapping[str, Any]) -> Any:
 
 def _encode(
     part: Path,
-    frames: Iterator[Any],
+    frames: Iterator,
     size: tuple[int, int],
     times: Times,
     options: PackOptions,

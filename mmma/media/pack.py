@@ -71,13 +71,12 @@ _PLACE = ('picture', 'crop', 'size')  # of a packed video, for its skeletons
 class Journal:
     """Records of packed videos; one that was written counts after a crash as well.
 
+    If ``out`` was packed from other data or with other options, or holds something
+    else, ValueError is raised.
+
     Args:
         header: What all of them have in common.
         force: Start anew where the header is another one.
-
-    Raises:
-        ValueError: ``out`` was packed from other data or with other options, or holds
-            something else.
     """
 
     def __init__(self, out: Path, header: Mapping[str, Any], force: bool) -> None:

@@ -11,7 +11,7 @@ from mmma.engine.findings import (
     Answer,
     Finding,
     ModelCard,
-    body_found,
+    body_seen,
     find_videos,
     made_before,
     summary,
@@ -133,7 +133,7 @@ def test_share_of_the_frames_with_a_body():
     joints = np.zeros((9, 2, 65, 3), np.int16)
     joints[:3, 1, 4, 2] = 5
     joints[:, :, 30] = 5  # of a hand
-    assert body_found(Partial(joints, 30.0, 64, 48)) == pytest.approx(1 / 3)
+    assert body_seen(Partial(joints, 30.0, 64, 48)) == pytest.approx(1 / 3)
 
 
 def test_videos_that_are_meant(tmp_path):
