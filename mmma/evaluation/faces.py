@@ -115,9 +115,8 @@ def _read_rows(
     """Video, frame and faces (rank, scores of classes) of each row."""
     header, lines = read_table(file)
     names = [name.lower() for name in header]
-    for own, entry in table['formats'].items():
-        if not form and any(re.fullmatch(entry['header'], name) for name in names):
-            form = own
+    for own, mark in table['formats'].items():
+        form = form or (own if any(re.fullmatch(mark, n) for n in names) else None)
     weights = defaultdict(lambda: np.zeros((len(names), len(classes))))  # by face
     for i, name in enumerate(names if form != 'openface' else ()):
         word, face = re.fullmatch(r'(?:emotion[._])?(.*?)(\d*)', name).groups()
@@ -134,18 +133,16 @@ def _read_rows(
         )
         raise ValueError(f'{file}:1: {told} with --face-mapping (docs/emotion.md)')
     places = {face: np.flatnonzero(own.any(axis=1)) for face, own in weights.items()}
-    words = {**table['places'], 'found': [table['formats'][form].get('found')]}
+    keys = [table['places'].get(name, name) for name in names]
     last: set[str] = set()
     for line, cells in lines:
         texts, faces = cells, []
         try:
-            row = dict(zip(names, cells, strict=True))
-            cell = {k: [row[w] for w in own if row.get(w)] for k, own in words.items()}
-            name, frame = ((*cell.pop(key), '')[0] for key in ('video', 'frame'))
-            value = {key: finite(found[0]) for key, found in cell.items() if found}
+            row = {k: text for k, text in zip(keys, cells, strict=True) if text}
+            seen, sure = finite(row.get('seen', '1')), finite(row.get('sure', '1'))
             for face, at in places.items():
                 texts = [cells[i] for i in at]
-                if 0 in (value.get('found'), value.get('sure')) or not any(texts):
+                if not (seen and sure and any(texts)):
                     continue
                 scores = np.array([*map(finite, texts)]) @ weights[face][at]
                 if form == 'openface':
@@ -153,21 +150,20 @@ def _read_rows(
                 if scores.min() < 0 or not scores.any():
                     raise ValueError
                 sides = re.findall(r'[\d.]+', row.get(f'box{face}', ''))[2:]
-                sides = sides or [value.get('width', 0), value.get('height', 0)]
-                rank = np.prod([*map(float, sides)]), value.get('sure', 0)
+                sides = sides or [row.get('width', '0'), row.get('height', '0')]
+                rank = np.prod([*map(finite, sides)]), sure
                 faces.append((rank, scores / scores.sum()))
         except ValueError:
             told = f'{file}:{line}: {", ".join(texts[:20])}: need {len(header)} cells, '
             told += 'finite scores, none below 0, not all 0; without a face all empty'
             raise ValueError(told) from None
-        name, frame = name or file.stem, frame or (str(line) if form == 'fer' else '')
+        name = row.get('video', file.stem)
+        frame = row.get('frame', str(line) if form == 'fer' else '')
         if not frame and name in last:
             told = f'{file}:{line}: a second row of {name!r}, and no frame or time_sec'
             raise ValueError(f'{told}: add one, to tell frames from faces')
         last.add(name)
-        if form == 'mmma' and faces:  # the file has one of them
-            faces += [((-1, 0), None)] * int(value.get('found', 1) - 1)
-        yield name, frame, faces
+        yield name, frame, faces + [((-1, 0), None)] * int(bool(faces) and seen - 1)
 
 
 def recognizer_scores(
