@@ -21,6 +21,7 @@ from mmma.data.videos import Video
 from mmma.evaluation import scores as files
 from mmma.evaluation.bootstrap import LEVEL, holm, mcnemar_exact
 from mmma.evaluation.emotion import emotion_row
+from mmma.evaluation.form import check_value
 from mmma.evaluation.recognition import class_prior
 from mmma.evaluation.rows import name_of
 from mmma.evaluation.scores import ScoreTable, first_of
@@ -31,6 +32,11 @@ from mmma.taxonomy import SUBSETS, load_label_space, own_table
 
 FORMATS = tuple(own_table('face_scores')['formats'])
 INPUTS = 'micro-action', 'micro-expression', 'both'
+_MAPPING = {
+    'columns': {'*': 'text'},
+    'emotions': {'*': 'plain'},
+    'units': {'*': ['int']},
+}
 MIN_VAL = 20  # videos that teach weights
 _MOST, _NOTHING = 5.0, 1e-9  # intensity of an action unit; a score
 Scores = Mapping[str, FloatArray]  # of the (E,) emotions, by video
@@ -69,14 +75,15 @@ def read_faces(
         ValueError: It cannot be read, or is of other videos or emotions.
     """
     table, strange, best = own_table('face_scores'), set(), defaultdict(list)
-    for key, entries in (read_json(mapping) if mapping else {}).items():
-        if key not in ('columns', 'emotions', 'units') or not isinstance(entries, dict):
-            told = 'use objects columns, emotions and units (docs/emotion.md)'
-            raise ValueError(f'{mapping}: {key!r}: {told}')
+    check_value(given := read_json(mapping) if mapping else {}, {}, f'{mapping}')
+    for key, entries in given.items():
+        if key not in _MAPPING:
+            raise ValueError(f'{mapping}: {key!r}: use {", ".join(_MAPPING)}')
+        check_value(entries, _MAPPING[key], f'{mapping}: {key}')
         table[key] |= entries
     classes = sorted({*table['columns'].values()})
     frames: dict[tuple[str, ...], list[Any]] = defaultdict(list)
-    for file in sorted(path.glob('*.csv')) if path.is_dir() else [path]:
+    for file in sorted(path.glob('*.csv')) or [path]:
         for name, frame, faces in _read_rows(file, table, classes, form):
             unit = units.get(name, units.get(name_parts(name)[-1]))
             strange |= {name} if unit is None else set()
@@ -90,7 +97,8 @@ def read_faces(
         best[unit] += [max(faces, key=lambda face: face[0])[1]] if faces else []
     means = {unit: np.mean(own, axis=0) for unit, own in best.items() if own}
     there = {c for i, c in enumerate(classes) if any(m[i] for m in means.values())}
-    named = [table['emotions'].get(e, table['columns'].get(e)) for e in emotions]
+    low = [emotion.lower() for emotion in emotions]
+    named = [table['emotions'].get(e, table['columns'].get(e)) for e in low]
     if not {*named} & there:
         told = f'none of {sorted(there)} is one of {first_of(emotions)}'
         raise ValueError(f'{path}: {told}: say which is with --face-mapping')
@@ -127,11 +135,9 @@ def _read_rows(
         at = [names.index(n) for n in map('au{:02}_r'.format, numbers) if n in names]
         weights[''][at, classes.index(own)] = 1 / (_MOST * max(len(at), 1))
     if not form or not weights:
-        told = f'no column has scores of a face ({first_of(header)}): it needs '
-        told += (
-            f'{", ".join(table["columns"])}, or AU01_r, ... of OpenFace; name others'
-        )
-        raise ValueError(f'{file}:1: {told} with --face-mapping (docs/emotion.md)')
+        told = f'no column has scores of a face ({first_of(header)}): it needs AU01_r, '
+        told += f'... or {", ".join(table["columns"])}; name others with --face-mapping'
+        raise ValueError(f'{file}:1: {told} (docs/emotion.md)')
     places = {face: np.flatnonzero(own.any(axis=1)) for face, own in weights.items()}
     keys = [table['places'].get(name, name) for name in names]
     last: set[str] = set()

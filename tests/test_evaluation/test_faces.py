@@ -220,12 +220,26 @@ def test_bad_files_are_refused_with_their_place(tmp_path, header, rows, told):
         read_faces(path, UNITS, EMOTIONS)
 
 
-def test_bad_mappings_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ('content', 'told'),
+    [
+        ('{"happy": "joy"}', r"map\.json: 'happy': use columns, emotions, units"),
+        ('{"columns": {"x": null}}', r'map\.json: columns\.x is None: it must be text'),
+        ('{"units": {"anger": 4}}', r'map\.json: units\.anger is 4: it must be a list'),
+        ('[]', r'map\.json is \[\]: need an object'),
+    ],
+)
+def test_bad_mappings_are_refused(tmp_path, content, told):
     path = write(tmp_path / 'f.csv', ['video', 'happy'], ['a', 1])
     own = tmp_path / 'map.json'
-    own.write_text('{"happy": "joy"}')
-    with pytest.raises(ValueError, match=r"map\.json: 'happy': use objects columns"):
+    own.write_text(content)
+    with pytest.raises(ValueError, match=told):
         read_faces(path, UNITS, EMOTIONS, mapping=own)
+
+
+def test_a_folder_without_files_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=str(tmp_path)):
+        read_faces(tmp_path, UNITS, EMOTIONS)
 
 
 # Fusion
