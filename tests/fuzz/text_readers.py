@@ -56,6 +56,7 @@ from mmma.data.videos import (
 )
 from mmma.datasets.clips import read_names
 from mmma.engine.findings import SCHEMA, made_before
+from mmma.evaluation.faces import read_faces
 from mmma.evaluation.form import audit_results
 from mmma.evaluation.reports import detection_report, recognition_report
 from mmma.evaluation.rows import DetectionOptions, EvaluationOptions
@@ -266,6 +267,36 @@ def read_score_table(path: Path):
     assert np.isfinite(table.scores).all()
     write_scores(path, table, SPACE)
     np.testing.assert_array_equal(read_scores(path, SPACE).scores, table.scores)
+
+
+FEELINGS = ('anger', 'happy', 'sad')
+FACE_FILES = {
+    'ours': 'video,frame,time_sec,face,x,y,width,height,angry,happy,sad,neutral',
+    'DeepFace': 'video,frame,dominant_emotion,face_confidence,emotion.fear,emotion.sad',
+    'py-feat': 'FaceRectX,FaceScore,anger,happiness,sadness,neutral,input,frame',
+    'OpenFace': 'frame,timestamp,confidence,success,AU04_r,AU05_r,AU06_r,AU12_r',
+    'FER': 'box0,angry0,happy0,box1,angry1,happy1',
+}
+
+
+def face_rows(header: str):
+    """Two frames; the last has no face."""
+    texts = {'video': 'a', 'input': 'a.mp4', 'dominant_emotion': 'sad'}
+    texts |= {'box0': '(1 2 3 4)', 'box1': '(1 2 9 9)'}
+    names = header.split(',')
+    row = [texts.get(name, str(i / 16)) for i, name in enumerate(names)]
+    none = [
+        cell if name in texts else '' for name, cell in zip(names, row, strict=True)
+    ]
+    return [header, ','.join(row), ','.join(none).replace('(1 2 3 4)', '')]
+
+
+def read_face_scores(path: Path):
+    scores, told = read_faces(path, {'a': 'a', 'b': ''}, FEELINGS)
+    assert {*scores} <= {'a'}
+    for own in scores.values():
+        np.testing.assert_allclose(own.sum(), 1)
+    assert told['frames'] >= told['frames_without_face']
 
 
 def truth_and_scores(folder: Path) -> Path:
@@ -760,6 +791,15 @@ READERS: list[Reader] = [
         writes('mapping.json', MAPPING),
         lambda path: UserMapping.read(path, *_KEYS),
         JSON,
+    ),
+    *(
+        Reader(
+            f'face scores of {name}',
+            writes('a.csv', face_rows(own)),
+            read_face_scores,
+            TABLES,
+        )
+        for name, own in FACE_FILES.items()
     ),
     Reader(
         'persons of clips',
