@@ -183,7 +183,7 @@ def paper_tables(
 def other_than_paper(results: Results) -> str:
     """Reason why results do not stand beside published rows; empty if they do."""
     if results['task'] == 'emotion':
-        other = {*results['classes']} != {*_WORDS['emotions']}
+        other = {c.lower() for c in results['classes']} != {*_WORDS['emotions']}
         return "These are not the paper's emotions: no row of it is shown." * other
     if tuple(results.get('classes') or ()) != load_label_space('mma82').actions:
         return 'These are not the 82 actions of the paper: no row of it is shown.'
@@ -277,9 +277,8 @@ def published_rows(task: str, kind: str) -> list[Row]:
     """Rows of the paper for a task and a kind of protocol, or a table of emotions."""
     content, rows = load_published(), []
     for told in content[kind] if task == 'emotion' else ():
-        row = Row(
-            told[_EMOTION[kind]['place']], '', told.get('method', '–'), paper=True
-        )
+        place = told[_EMOTION[kind]['place']]
+        row = Row(place, '', told.get('method', '–'), paper=True)
         for key, (metric, unit) in _EMOTION[kind]['published'].items():
             row.cells[metric, ''] = Cell(unit * told[key])
         rows.append(row)

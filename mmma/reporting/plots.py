@@ -203,7 +203,7 @@ def draw_associations(association: _Association, path: Path, title: str) -> None
     for i, k in zip(*np.nonzero(backed), strict=True):
         color = 'white' if abs(values[i, k]) > most / 2 else 'black'
         axes.text(i, k, '*', ha='center', va='center_baseline', color=color)
-    figure.colorbar(image, label=key)
+    figure.colorbar(image, label=f'{key} (points)')
     _save(figure, path)
 
 

@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 from result_files import (
+    EMOTIONS,
     make_rec_root,
     write_ablation,
     write_fewshot,
@@ -526,3 +527,7 @@ def test_other_emotions_have_no_row_of_the_paper(tmp_path):
     (table,) = paper_tables(read(path))
     assert rows(table, paper=True) == []
     assert "These are not the paper's emotions: no row of it is shown." in table.notes
+    names = [name.title() for name in EMOTIONS]
+    path = write_fusion(tmp_path / 'r.json', videos=70, emotions=names)
+    (table,) = paper_tables(read(path))
+    assert len(rows(table, paper=True)) == 3
