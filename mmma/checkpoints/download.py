@@ -64,9 +64,8 @@ class RemoteFile:
 
     Attributes:
         name: What it is called here and at a mirror.
-        url: Where it comes from; empty where no such place is known.
-        sha256: Its SHA-256 or how that starts; empty where it is not known.
-        size: Its bytes; None where that is not known.
+        url: Where it comes from; empty or None, here and below, is unknown.
+        sha256: Its SHA-256 or how that starts.
         folder: Where a mirror may have it as well, below its root.
 
     Raises:

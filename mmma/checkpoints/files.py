@@ -296,14 +296,10 @@ class _ShortError(pickle.UnpicklingError):
 
 
 def load_weights_file(path: str | Path, trust: bool = False) -> Any:
-    """Read a checkpoint onto the CPU.
+    """Read a checkpoint, a file of ``torch.save`` or safetensors, onto the CPU.
 
-    Args:
-        path: A file of ``torch.save``, or safetensors.
-        trust: Allow a pickle that can run code; only for files of a trusted author.
-
-    Returns:
-        What the file holds, usually a dict: ``state_dict`` and ``meta``, or weights.
+    It is usually a dict: ``state_dict`` and ``meta``, or weights. ``trust`` allows a
+    pickle that can run code; it is only for files of a trusted author.
 
     Raises:
         FileNotFoundError: There is no such file.

@@ -31,9 +31,8 @@ def weights_of(checkpoint: Any, source: str = 'the checkpoint') -> dict[str, Any
     """The weights in a checkpoint, by name, without what torch's wrappers add to names.
 
     Averaged (EMA) weights are preferred: MMEngine's EMA hook keeps them in
-    ``state_dict``, others in ``state_dict_ema``, ``model_ema`` and the like.
-
-    A container of weights may have any key if no other holds as many.
+    ``state_dict``, others in ``state_dict_ema``, ``model_ema`` and the like. A
+    container of weights may have any key if no other holds as many.
 
     Raises:
         ValueError: It holds no weights, or odd names: twice without the wrappers.
@@ -103,8 +102,7 @@ class LoadReport:
 
     Attributes:
         matched: Names in the model that were filled.
-        missing: Names in the model that the file lacks.
-        unexpected: Names in the file that the model lacks.
+        missing, unexpected: Names in the model, and in the file, that the other lacks.
         mismatched: Names in both, of different shapes.
         ratio: Share of the model's parameters outside its head that were filled,
             counted by name.
@@ -232,8 +230,7 @@ def load_trained(
     Args:
         model: Built from the config to test.
         checkpoint: From :func:`load_weights_file`, of the file ``source``.
-        label_space: Of the data to test on.
-        classes: (K,) action names, in the order of the data's labels.
+        label_space, classes: Of the data to test on; (K,) names, in their order.
         bodies: (B,) names of body groups, likewise; empty leaves them as stored.
 
     Raises:

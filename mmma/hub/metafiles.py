@@ -38,12 +38,9 @@ PUBLISHED = {
 def measure(
     root: Path, recipes: Mapping[str, Sequence[str]], metafiles: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Compute the facts of each recipe of a metafile.
+    """Keys of entries by method and recipe, and sentences on what does not build.
 
     A recipe that needs a package which is not installed keeps its recorded costs.
-
-    Returns:
-        Keys of entries by method and name, and a sentence for each that does not build.
     """
     facts: dict[str, dict[str, Any]] = {}
     problems = []
@@ -158,12 +155,10 @@ def model_cost(cfg: Any, shape: str) -> dict[str, Any]:
 def count_flops(model: nn.Module, inputs: Tensor, samples: Any = None) -> int:
     """Multiply-adds of one forward pass, from input to class scores.
 
-    Args:
-        model: A recognizer of MMAction2's kind, a ``SegmentDetector``, or any module
-            that takes ``inputs``; on the meta device, as elsewhere PyTorch runs
-            attention in kernels that it does not count.
-        inputs: A batch, likewise.
-        samples: Windows of a detector, of which the network alone is counted, no NMS.
+    The model is a recognizer of MMAction2's kind, a ``SegmentDetector`` with the
+    ``samples`` of its windows (no NMS is counted), or any module that takes ``inputs``,
+    a batch; both lie on the meta device, as elsewhere PyTorch runs attention in kernels
+    that it does not count.
 
     Source: PyTorch's flop_counter, which counts a multiply-add as two.
     """
@@ -254,12 +249,9 @@ def measured_places(
 ) -> Iterator[tuple[str, dict[str, Any], str, dict[str, float]]]:
     """Published metrics of a model, in percent with two digits.
 
-    Runs of a few-shot protocol that differ in their supports alone are averaged;
-    controls are left out.
-
-    Yields:
-        Results file, its contents, place (``all``, ``street``, ``street 5-shot``), and
-        metrics.
+    Each with its results file, its contents and the place (``all``, ``street``,
+    ``street 5-shot``). Runs of a few-shot protocol that differ in their supports alone
+    are averaged; controls are left out.
     """
     for file, results in model.results().items():
         found: dict[str, list[dict[str, float]]] = {}

@@ -111,14 +111,11 @@ def publish(
         'precision': precision,
     }
     folder = zoo.resolve() / name
-    scrubber = Scrubber(
-        {
-            **{str(f.parent): '' for f in config_folders()},
-            str(run.cfg.get('data_root', DATA_ROOT)): DATA_ROOT,
-            str(run.cfg.get('work_dir') or run.work_dir): 'WORK_DIR',
-            str(run.work_dir): 'WORK_DIR',
-        }
-    )
+    known = {str(f.parent): '' for f in config_folders()}
+    known[str(run.cfg.get('data_root', DATA_ROOT))] = DATA_ROOT
+    for place in (run.cfg.get('work_dir') or run.work_dir, run.work_dir):
+        known[str(place)] = 'WORK_DIR'
+    scrubber = Scrubber(known)
     text = json.dumps(json_config(portable(run.cfg, reference, scrubber)), indent=2)
     with only_writer(folder):
         model, stale = _place(folder, weights, meta, force)
@@ -167,10 +164,7 @@ def to_precision(weights: Mapping[str, Any], precision: str) -> dict[str, Any]:
 
 
 def add_results(model: ZooFolder, files: Iterable[Path]) -> list[Path]:
-    """Put ``results.json`` of ``tools/test.py`` beside the weights that they are of.
-
-    Returns:
-        Files that were written.
+    """Put ``results.json`` of ``tools/test.py`` beside their weights; files as written.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -411,9 +405,8 @@ def metric_name(key: str) -> tuple[str, str]:
     if what in METRICS and METRICS[what].hub:
         kind, name = METRICS[what].hub
         return kind, f'{level} {name}'
-    means = {'F1_mean': ('f1', 'mean of four F1'), 'AVG': ('mean_average_precision',)}
-    kind, *name = means.get(key, (key.lower(),))
-    return kind, name[0] if name else key
+    own = {'F1_mean': ('f1', 'mean of four F1'), 'AVG': ('mean_average_precision', key)}
+    return own.get(key, (key.lower(), key))
 
 
 def _text(model: ZooFolder, config: str) -> Iterator[str]:

@@ -167,9 +167,7 @@ class TrainingRun:
     """A trained checkpoint, and how it came about.
 
     Attributes:
-        work_dir: Of the run.
-        checkpoint: The file that was read.
-        content: What it holds.
+        content: What the checkpoint holds.
         cfg: The resolved config that was trained.
         log: Logs of the run and of its continuations, one behind the other.
     """
@@ -311,12 +309,7 @@ _TOLD = (
 
 @dataclass(frozen=True)
 class ZooFolder:
-    """A published model on disk.
-
-    Attributes:
-        path: ``zoo/NAME``.
-        weights: ``NAME-<sha8>.safetensors`` in it.
-    """
+    """A published model on disk: ``zoo/NAME`` and ``NAME-<sha8>.safetensors`` in it."""
 
     path: Path
     weights: Path

@@ -226,13 +226,11 @@ class ZooModel:
     Attributes:
         kind: ``ours``, or ``upstream`` for what recipes start from.
         task: ``rec`` or ``det``, of the recipe.
-        modality: ``RGB`` or ``Pose``.
         sha256: Its SHA-256 in hex, or how that starts; None, as others, is unknown.
         size: In bytes.
         config: The config that it is tested with, or the first that starts from it.
-        simulated: It was trained on simulated data.
+        simulated, data: What it was trained on.
         configs: All configs that it belongs to, one per recipe.
-        data: What it was trained on.
         local: Where the checkout has it, or would have it; None for upstream.
     """
 
@@ -441,10 +439,7 @@ def fetch_model(
 def verify_folder(
     folder: Path, models: Sequence[ZooModel]
 ) -> Iterator[tuple[Path, str, str]]:
-    """Compare every file of a folder, and of those in it, with the index.
-
-    Yields:
-        The file; ``ok``, ``damaged`` or ``unknown``; and why.
+    """Every file below a folder; ``ok``, ``damaged`` or ``unknown`` to the index; why.
 
     Raises:
         FileNotFoundError: There is no such folder.

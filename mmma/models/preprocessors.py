@@ -231,12 +231,10 @@ class HeatmapPreprocessor(BaseDataPreprocessor):
     """Draw the heatmap volumes of a batch from its joints, on the model's device.
 
     Samples come from ``FormatKeypoints`` and carry ``img_shape``, H and W of the volume
-    in pixels. The numbers are those of MMAction2's ``GeneratePoseTarget`` and
-    ``FormatShape``; a clip comes to the device in a thousandth of their bytes.
+    in pixels; a clip comes to the device in a thousandth of the volume's bytes.
 
     Args:
-        layout: A joint layout: its name or its fields.
-        joints: The joints, as given to ``LoadSkeleton``.
+        layout, joints: As given to ``LoadSkeleton``.
         limbs: None draws joints; else the limbs: ``body17``, ``tree``, or pairs of
             joints.
 
@@ -256,8 +254,7 @@ class HeatmapPreprocessor(BaseDataPreprocessor):
     def forward(self, data: dict, training: bool = False) -> dict:
         """Move a batch to the device and draw it.
 
-        From N arrays (S, M, T, V, 3) of x, y, score to (N, S, C, T, H, W). Training is
-        as testing: all that is random happens to the joints before.
+        From N arrays (S, M, T, V, 3) of x, y, score to (N, S, C, T, H, W).
 
         Raises:
             ValueError: Samples of different sizes, or of another number of joints.

@@ -32,9 +32,8 @@ def segment_diou_pairs(pred: Tensor, gt: Tensor) -> Tensor:
     """Distance IoU of (n, 2) segments with the same index, with gradients.
 
     IoU minus the square of the distance of the centres over the length that encloses
-    both. One value per pair: memory grows with n, not with its square. (n,), in
-    (-1, 1], at least float32: 1 for equal segments, below 0 for distant ones, 0 for two
-    equal moments.
+    both. (n,), in (-1, 1], at least float32: 1 for equal segments, below 0 for distant
+    ones, 0 for two equal moments.
 
     Raises:
         ValueError: Other shapes.
@@ -43,9 +42,8 @@ def segment_diou_pairs(pred: Tensor, gt: Tensor) -> Tensor:
     """
     first, second = _pairs(pred, gt)
     distance = (first.sum(-1) - second.sum(-1)) / 2
-    around = torch.maximum(first[:, 1], second[:, 1]) - torch.minimum(
-        first[:, 0], second[:, 0]
-    )
+    ends = torch.maximum(first[:, 1], second[:, 1])
+    around = ends - torch.minimum(first[:, 0], second[:, 0])
     return segment_iou_pairs(first, second) - _ratio(distance, around).square()
 
 
@@ -111,8 +109,6 @@ class SegmentSample(BaseDataElement):  # type: ignore[misc]
 
 MERGE_RULES = ('relabel', 'head')
 """Sources of bodies: actions relabelled before NMS, or the body head."""
-
-
 PIECE_SHARE = 0.75
 """Share of a window that a piece of a longer segment fills, as in training."""
 _PIECE_SCORE = 0.1  # a piece is found, and not among all that may be
@@ -147,15 +143,14 @@ def join_pieces(found: Segments, window_sec: float) -> Segments:
 class WindowMerger:
     """Takes the windows of one video, in any order, and merges them.
 
-    What it holds is bounded by ``max_candidates`` and one window, however long the
-    video is. As the best of all are the best of the best, the result does not depend
-    on how windows are handed over.
+    As the best of all are the best of the best, the result does not depend on how
+    windows are handed over.
 
     Args:
         body_of: (K,) body group of each action; empty where there are none, so that
             there are no segments of groups.
         nms: Of each level by itself.
-        bodies: ``relabel`` or ``head``.
+        bodies: One of ``MERGE_RULES``.
         max_candidates: Of a video and level before NMS, the best; so that memory does
             not grow with the video.
         join_sec: Length of a window, whose pieces of longer segments are joined; None
@@ -201,16 +196,14 @@ class WindowMerger:
         for level, own in found.items():
             if level in self._kept:
                 own = Segments.concat([self._kept[level], own])
-            if len(own) > self.max_candidates:
-                own = own.top(self.max_candidates)
-            self._kept[level] = own
+            full = len(own) > self.max_candidates
+            self._kept[level] = own.top(self.max_candidates) if full else own
 
     def finish(self) -> dict[str, Segments]:
         """Segments by level, best first; the next video may be added then."""
         none = Segments([], [], [])  # type: ignore[arg-type]
         wanted = ('action', 'body') if self.body_of else ('action',)
-        levels = {level: self._kept.get(level, none) for level in wanted}
-        self._kept = {}
+        levels = {level: self._kept.pop(level, none) for level in wanted}
         if self.join_sec:
             levels = {k: join_pieces(own, self.join_sec) for k, own in levels.items()}
         if self.bodies == 'relabel' and self.body_of:

@@ -33,7 +33,6 @@ class NmsOptions:
         max_per_video: The best of all classes together.
         method: ``soft``, ``hard`` (removes what overlaps by ``tiou`` or more) or
             ``none`` (sorts and cuts only).
-        tiou: Used by ``hard``.
 
     Raises:
         ValueError: An unknown method or a number outside its range.
@@ -71,16 +70,14 @@ def check_segments(segments: ArrayLike, name: str = 'segments') -> FloatArray:
         raise ValueError(
             f'{name} of shape {table.shape}: give (n, 2), columns start and end.'
         )
-    if not np.isfinite(table).all():
-        row = int(np.flatnonzero(~np.isfinite(table).all(axis=1))[0])
-        raise ValueError(f'{name}[{row}] = {table[row].tolist()}: not finite.')
-    reversed_rows = table[:, 1] < table[:, 0]
-    if reversed_rows.any():
-        row = int(np.flatnonzero(reversed_rows)[0])
-        raise ValueError(
-            f'{name}[{row}] = {table[row].tolist()} ends before it starts: swap start '
-            'and end, or drop it.'
-        )
+    faults = {
+        ': not finite.': ~np.isfinite(table).all(axis=1),
+        ' ends before it starts: swap them, or drop it.': table[:, 1] < table[:, 0],
+    }
+    for fault, rows in faults.items():
+        if rows.any():
+            row = int(np.flatnonzero(rows)[0])
+            raise ValueError(f'{name}[{row}] = {table[row].tolist()}{fault}')
     return table
 
 
@@ -147,11 +144,9 @@ class Segments:
                     f'{name} of type {column.dtype}, lowest {column.min()}: use '
                     'indices, whole numbers from 0.'
                 )
-            column = column if size else column.astype(np.int64)
-            object.__setattr__(self, name, column)
-        object.__setattr__(self, 'segments_sec', segments)
-        object.__setattr__(self, 'scores', scores)
-        object.__setattr__(self, 'names', tuple(self.names))
+            columns[name] = column if size else column.astype(np.int64)
+        others = {'segments_sec': segments, 'scores': scores, 'names': (*self.names,)}
+        self.__dict__.update(columns | others)  # it is frozen
 
     def __len__(self) -> int:
         return len(self.scores)

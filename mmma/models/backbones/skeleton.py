@@ -103,8 +103,8 @@ class SkeletonTCN(BaseModule):
             raise ValueError(
                 f'channels {list(channels)}: use a stem and at least one block.'
             )
-        inputs = len(joint_tree(layout, joints).names) * in_channels
         stem, *blocks = channels
+        inputs = len(joint_tree(layout, joints).names) * in_channels
         strides = [2] * len(blocks) if strides is None else list(strides)
         if len(strides) != len(blocks):
             raise ValueError(

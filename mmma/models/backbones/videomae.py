@@ -91,9 +91,7 @@ class ViTArch:
     Attributes:
         embed_dims: Channels D of a token.
         depth: Number of blocks.
-        num_heads: Attention heads per block.
         img_size: Height and width, in pixels, that the position table is made for.
-        num_frames: Frames of a clip.
         patch_size: Height and width of a token, in pixels.
         tubelet_size: Frames of a token.
         mlp_ratio: Hidden channels of a block's MLP, in multiples of D.
@@ -233,8 +231,7 @@ class VideoMAEViT(BaseModule):
         arch = find_arch(arch)
         if num_frames is not None:
             arch = replace(arch, num_frames=num_frames)
-        self.arch, self.with_cp = arch, with_cp
-        self.return_feat_map = return_feat_map
+        self.arch, self.with_cp, self.return_feat_map = arch, with_cp, return_feat_map
         size = (arch.tubelet_size, arch.patch_size, arch.patch_size)
         sizes = 3, arch.embed_dims, 'Conv3d', size, size, (0, 0, 0), (1, 1, 1)
         self.patch_embed = PatchEmbed(*sizes)

@@ -106,15 +106,13 @@ class ActionHead(ClassesOfData, BaseHead):
     ``pred_body_score`` (B,), the softmax of ``fc_body`` averaged over views.
 
     Args:
-        num_classes: K.
-        in_channels: D, channels of the features.
+        num_classes, in_channels: K, and D of the features.
         pooling: ``clip`` for (N, D, T, H, W), ``graph`` for (N, M, D, T, V),
             ``segments`` for (N*S, D, H, W), ``none`` for (N, D).
         num_segments: S, frames of one view; of ``segments`` only.
         dropout_ratio: Share of features dropped in training, with ``segments`` frame
             by frame.
         init_std: Standard deviation of the classifiers' first weights.
-        loss_cls: Loss of the actions.
         label_smooth_eps: Share of a target that is spread evenly, on both levels.
         average_clips: Average probabilities (``prob``) or logits (``score``) over
             views; either way the scores are probabilities.
@@ -317,11 +315,9 @@ def fuse_bodies(
 
 def count_labels(labels: Sequence[Any], num_classes: int) -> Tensor:
     """Clips of each class, (K,); a label is an index or several, below 0 withheld."""
-    flat: list[int] = []
-    for label in labels:
-        flat.extend(label if isinstance(label, (list, tuple)) else [label])
-    known = torch.tensor([i for i in flat if i >= 0], dtype=torch.long)
-    return torch.bincount(known, minlength=num_classes)
+    many = (x if isinstance(x, (list, tuple)) else [x] for x in labels)
+    known = [i for classes in many for i in classes if i >= 0]
+    return torch.tensor(known, dtype=torch.long).bincount(minlength=num_classes)
 
 
 LABEL_DIMS = 300
@@ -339,10 +335,8 @@ def label_vectors(names: Sequence[str]) -> np.ndarray:
     then scaled as a whole. So it is the same on every machine, needs no download, and
     knows nothing of meaning: 'nodding' and 'bowing head' are unrelated.
 
-    MANet's published table (52 x 300, std 0.28, norms 2.8 to 5.8) is of word vectors of
-    unknown source, and covers MA-52 only: this one takes over its size and scale, for
-    which the weight of MANet's loss was chosen, not its content. The table is (K, 300),
-    float32, for K names.
+    (K, 300), float32: size and scale are those of MANet's published table (52 word
+    vectors of unknown source, std 0.28), for which the weight of its loss was chosen.
 
     Raises:
         ValueError: A name has no letter or digit.
