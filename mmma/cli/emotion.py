@@ -1,65 +1,146 @@
 """``emotion.py associate|ablate|fuse ROOT``: micro-actions and emotions."""
 
 import argparse
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import product
 from typing import Any
 
-from mmma.cli.arguments import declared
+from mmma.cli.arguments import declared, options_of
+from mmma.data.root import DataRoot
+from mmma.evaluation import emotion
+from mmma.evaluation.reports import write_results
+from mmma.evaluation.rows import SCHEMA
+from mmma.files import tell, write_file
+from mmma.reporting.table import SIMULATED, Table
+from mmma.taxonomy import own_table
 
-HELP = 'Relate micro-actions to the emotions of videos; needs no torch.'
-
+_WORDS = own_table('emotion')
+HELP = '\n'.join(_WORDS['help']['emotion'])
+_TITLES = 'Top-1', 'UAR', 'macro F1'
 _ROOT = """
 root ROOT (path): data root whose videos have an emotion
---task {det,rec}: videos of det.json, or sources of the clips of rec.csv (default: those
-  that have an emotion)
---pred FILE (path): predictions (default: the truth)
+--task {det,rec}: videos of det.json, or sources of the clips of rec.csv (default: the
+  first that has an emotion)
+--pred FILE (path): predictions of micro-actions (default: the truth)
 --out DIR (folder): for results.json, tables and pictures
 --json: print one JSON object, percent unrounded"""
-_ASSOCIATE = """Find the five micro-actions that tell most of each emotion."""
-_ABLATE = (
-    """Tell emotions from all micro-actions, without the five of each, from these."""
-)
-_FUSE = """Tell emotions from micro-actions, from faces, and from both."""
-Study = tuple[str, str, Callable[[argparse.Namespace], dict[str, Any]]]
+_STUDY = """
+--threshold T (finite) = 0.3: lowest score of detections (default: %(default)s)
+.features .model .folds .shuffles .resamples .seed"""
 
 
-def associate(args: argparse.Namespace) -> dict[str, Any]:
-    """Associate micro-actions with emotions."""
-    raise ValueError('associate is not there yet')
+def study(args: argparse.Namespace) -> tuple[DataRoot, dict[str, Any], list[str]]:
+    """Associate micro-actions with emotions, or leave some out."""
+    root, options = DataRoot(args.root), options_of(emotion.StudyOptions, args)
+    how = args.task, args.pred, args.threshold, options.features
+    given, names, notes = emotion.read_study(root, *how)
+    tell(notes)
+    found = getattr(emotion, args.study)(given, names, options)
+    runs, lines, facts = [], [], {**found, **found.get('controls', {})}
+    if args.study == 'associate':
+        lines = _associated(root, found['association'], args)
+    for run in found['runs']:
+        bounds, own = run.get('intervals', {}).get('bounds', {}), run['shuffled']
+        cells = [run['experiment'], run.get('model') or run['selection']]
+        for key, value in run['metrics'].items():
+            span = ' [{:.1f}, {:.1f}]'.format(*bounds[key]) if key in bounds else ''
+            cells.append(f'{value:.2f}{span}')
+        cells.append('{emotion/mca:.1f}, {highest:.1f}'.format(**own))
+        runs.append([*cells, run.get('p_against_all')])
+    for row in emotion.PAPER if args.study == 'ablate' else ():
+        values = f'{100 * row["acc"]:.1f}', None, f'{100 * row["f1"]:.1f}'
+        runs.append([row['experiment'], '[paper]', *values, None, None])
+    lines.append(_text(['experiment', 'by', *_TITLES, 'shuffled', 'p'], runs))
+    facts |= {**found['runs'][0]['counts'], **emotion.chance(given[2])}
+    lines += (line.format(**facts) for line in _WORDS[args.study] + _WORDS['size'])
+    chosen = {'threshold': args.threshold, **asdict(options)}
+    return root, {'classes': [*names[0]], 'options': chosen, **found}, lines
 
 
-def ablate(args: argparse.Namespace) -> dict[str, Any]:
-    """Leave micro-actions out."""
-    raise ValueError('ablate is not there yet')
+def _associated(
+    root: DataRoot, association: Mapping[str, Any], args: argparse.Namespace
+) -> list[str]:
+    """Tables of the top actions and of emotions; all goes into a CSV and pictures."""
+    planted, rows, told = (root.info.planted or {}).get('emotion_actions', {}), [], []
+    for name, own in association.items():
+        links = planted.get(name, {})
+        five = sorted(links, key=lambda a: -links[a])[: emotion.TOP]
+        own |= {'planted_found': len({*five} & {*own['top']})} if planted else {}
+        told.append({'emotion': name, **own, 'top': '', 'actions': ''})
+        for rank, cells in enumerate(own['actions'], 1):
+            row = {'emotion': name, 'rank': rank, **cells}
+            row |= {'planted': cells['action'] in five} if planted else {}
+            rows.append({**row, 'simulated': root.info.simulated})
+    if args.out:
+        from mmma.reporting import plots
+
+        table = Table([*rows[0]], [[*map(_cell, row.values())] for row in rows])
+        write_file(args.out / 'association.csv', f'{table.csv()}\n')
+        title = f'{root.info.name}{" (simulated data)" * root.info.simulated}'
+        for suffix, name in product(('png', 'svg'), ('sankey', 'associations')):
+            path = args.out / f'{name}.{suffix}'
+            getattr(plots, f'draw_{name}')(association, path, title)
+    tops = [[*row.values()][:-1] for row in rows if row['rank'] <= emotion.TOP]
+    lines = [_text([*rows[0]][:-1], tops)]
+    facts = [key for key in told[0] if key not in ('top', 'actions')]
+    lines.append(_text(facts, ([own[key] for key in facts] for own in told)))
+    if planted:
+        hits = sum(own['planted_found'] for own in told)
+        lines.append(f'planted and found: {hits} of {emotion.TOP * len(told)}')
+    return lines
 
 
-def fuse(args: argparse.Namespace) -> dict[str, Any]:
-    """Fuse micro-actions with faces."""
-    raise ValueError('fuse is not there yet')
+def _cell(value: Any, form: str = '.6g') -> str:
+    """A value in a table; ``–`` where there is none."""
+    if value is None or isinstance(value, bool):
+        return '–' if value is None else str(value).lower()
+    return format(value, form) if isinstance(value, float) else str(value)
 
 
-_STUDIES: Mapping[str, Study] = {
-    'associate': (_ASSOCIATE, '', associate),
-    'ablate': (_ABLATE, '', ablate),
-    'fuse': (_FUSE, '', fuse),
-}
-"""Sub-command -> its help, its arguments beside those of all, what runs it."""
+def _text(titles: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    return Table(titles, [[_cell(c, '.3g') for c in row] for row in rows], 2).text()
+
+
+_STUDIES = {'associate': (_STUDY, study), 'ablate': (_STUDY, study)}
+"""Arguments beside those of all, and what gives results and lines."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add one sub-command per study."""
     studies = parser.add_subparsers(dest='study', metavar='STUDY', required=True)
-    for name, (told, arguments, _) in _STUDIES.items():
-        study = studies.add_parser(
-            name,
-            help=told.splitlines()[0],
-            description=told,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+    for name, (arguments, _) in _STUDIES.items():
+        told = _WORDS['help'][name]
+        keywords = {'help': told[0], 'description': '\n'.join(told)}
+        own = studies.add_parser(
+            name, **keywords, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        declared(_ROOT + arguments)(study)
+        declared(_ROOT + arguments, emotion.StudyOptions)(own)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run a study."""
-    _STUDIES[args.study][2](args)
+    """Print and write the results of a study."""
+    root, found, lines = _STUDIES[args.study][1](args)
+    info = {key: getattr(root.info, key) for key in ('name', 'simulated', 'packed')}
+    results = {
+        'schema': SCHEMA,
+        'task': 'emotion',
+        'name': args.pred.stem if args.pred else 'micro-actions',
+        'protocol': {'name': args.study},
+        'checkpoint': {'simulated': root.info.simulated},
+        'data': {**info, 'fingerprint': root.fingerprint()},
+        **found,
+    }
+    if args.out:
+        write_results(results, args.out / 'results.json')
+        lines.append(f'written to {args.out}')
+    if args.json:
+        told = {'n': found['runs'][0]['counts']['videos'], 'study': args.study}
+        if 'association' in found:
+            told['emotions'] = found.pop('association')
+        told |= {**found, 'simulated': root.info.simulated}
+        print(json.dumps(told, ensure_ascii=False, allow_nan=False))
+    else:
+        print(*lines, *[SIMULATED] * root.info.simulated, sep='\n')
     return 0

@@ -12,14 +12,18 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmma.data.videos import Video
+from mmma.data.emotions import emotion_videos, emotions_of, groups_of
+from mmma.data.root import DataRoot
+from mmma.data.videos import Instance, Video, read_detections
 from mmma.evaluation import bootstrap, recognition
 from mmma.evaluation.rows import class_columns, to_percent
+from mmma.evaluation.scores import SUFFIXES, first_of, read_scores
 from mmma.structures.segments import FloatArray, IntArray
 from mmma.taxonomy import LabelSpace, check_choice, own_table
 
@@ -92,6 +96,66 @@ def video_features(videos: Sequence[Video], space: LabelSpace, kind: str) -> Flo
         if kind in ('share', 'rate'):
             row *= (60 if kind == 'rate' else 1) / video.duration
     return np.minimum(table, 1) if kind == 'presence' else table
+
+
+def read_study(
+    root: DataRoot, task: str | None, pred: Path | None, threshold: float, kind: str
+) -> tuple[Study, Names, list[str]]:
+    """What is studied, of the truth or of predictions, and what is left out.
+
+    Features of scores of clips are their means, and their actions the highest ones.
+
+    Raises:
+        ValueError: No video has an emotion, predictions are of other videos, and as for
+            :func:`video_features`.
+    """
+    videos, space, notes, table = (
+        emotion_videos(root, task),
+        root.label_space(),
+        [],
+        None,
+    )
+    if pred:
+        if pred.suffix.lower() in SUFFIXES:
+            table = read_scores(pred, space)
+            labels = table.scores.argmax(axis=1)
+            of, events = table.names, [[Instance(0, 0, int(k))] for k in labels]
+        else:
+            found = read_detections(pred, space)
+            of, events = found.names, [list[Instance]() for _ in found.names]
+            for i in np.flatnonzero(found.scores >= threshold):
+                one = Instance(*found.segments_sec[i].tolist(), int(found.labels[i]))
+                events[found.videos[i]].append(one)
+        clips = root.read_rec() if root.has_rec else []
+        units = {clip.clip: clip.source_video or clip.clip for clip in clips}
+        known = [*videos, *(root.read_det() if root.has_det else ())]
+        units |= {video.video: video.video for video in known}
+        if unknown := [name for name in of if name not in units]:
+            told = f'{len(unknown)} of {len(of)} names are not in {root.path}'
+            raise ValueError(f'{pred}: {told}: {first_of(unknown)}')
+        rows = defaultdict(list)
+        for row, name in enumerate(of):
+            rows[units[name]].append(row)
+        kept = [video for video in videos if video.video in rows]
+        told = f'of the {len(videos)} videos that have an emotion'
+        if not kept:
+            raise ValueError(f'{pred}: no prediction is {told}')
+        if left := len(videos) - len(kept):
+            notes.append(f'{left} {told} have no predictions: they are left out')
+        own = ([e for row in rows[v.video] for e in events[row]] for v in kept)
+        pairs = zip(kept, own, strict=True)
+        videos = [replace(v, instances=(*e,), withheld=False) for v, e in pairs]
+    present = x = video_features(videos, space, 'presence')
+    if table is not None:
+        x = np.array([table.scores[rows[v.video]].mean(axis=0) for v in videos])
+    elif kind != 'presence':
+        x = video_features(videos, space, kind)
+    emotions = emotions_of(root)
+    used = [e for e in emotions if e in {video.emotion for video in videos}]
+    y = np.array([used.index(video.emotion) for video in videos])
+    if none := [e for e in emotions if e not in used]:
+        notes.append(f'no video has {", ".join(none)}')
+    return (x, present, y, groups_of(videos)), (used, space.actions), notes
 
 
 def make_model(kind: str, seed: int = 0) -> Any:
@@ -210,30 +274,26 @@ def emotion_row(
     }
     if resamples:
         named, how = groups if units < size else [''] * size, (resamples, seed)
-        told = bootstrap.recognition_intervals({'emotion': found}, named, 'all', *how)
+        told = bootstrap.recognition_intervals(
+            {'emotion': found}, named, 'present', *how
+        )
         told['unit'] = told['unit'].replace('clip', 'video')
         told['bounds'] = {key: told['bounds'][key] for key in _KEYS}
         row['intervals'] = told
     return row
 
 
-def rank_actions(
-    study: Study, options: StudyOptions, partings: int = 1
-) -> tuple[FloatArray, FloatArray, IntArray]:
-    """(N, E, K) losses, (E, K) importances, and (E, K) actions, best first.
+def _losses(study: Study, options: StudyOptions, partings: int = 1) -> FloatArray:
+    """(N, E, K) by how much probabilities fall when a feature is another video's.
 
-    A loss is by how much the probability of an emotion falls when a feature is any
-    other video's (or one of ten quantiles of them), by models that have not seen the
-    group; the mean over partings into folds. Actions that happen more often with the
-    emotion than without come before the others.
+    It is any other's (or one of ten quantiles of them), the model has not seen the
+    group, and the loss is the mean over partings into folds.
     """
-    x, present, y, groups = study
+    x, _, y, groups = study
     losses = np.zeros((len(y), int(y.max()) + 1, x.shape[1]))
     model = make_model(options.model, options.seed)
-    for parting in range(partings):
-        for train, test in split_folds(
-            y, groups, options.folds, options.seed + parting
-        ):
+    for seed in range(options.seed, options.seed + partings):
+        for train, test in split_folds(y, groups, options.folds, seed):
             fitted, cells = _fit(model, x, y, train, test)
             whole = fitted.predict_proba(x[test])
             for column in np.flatnonzero(np.ptp(x[test], axis=0)):
@@ -244,75 +304,73 @@ def rank_actions(
                 copies = np.repeat(x[test][None], len(values), axis=0)
                 copies[:, :, column] = values[:, None]
                 found = fitted.predict_proba(copies.reshape(-1, x.shape[1]))
-                found = found.reshape(-1, *whole.shape)
-                change = whole - np.average(found, axis=0, weights=sizes)
-                losses[(*cells, column)] += change / partings
-    importances = contrasts(losses, y, np.ones((1, len(y))))[0]
-    order = np.lexsort((-importances, _effects(present, y) <= 0))
-    return losses, importances, order
+                means = np.average(found.reshape(-1, *whole.shape), 0, sizes)
+                losses[(*cells, column)] += (whole - means) / partings
+    return losses
 
 
-def _effects(present: FloatArray, y: IntArray) -> FloatArray:
-    """(E, K) share of videos of an emotion with an action, less that of others."""
-    values = np.repeat(present[:, None], int(y.max()) + 1, axis=1)
-    return contrasts(values, y, np.ones((1, len(y))))[0]
-
-
-def contrasts(values: FloatArray, y: IntArray, weights: ArrayLike) -> FloatArray:
+def _contrasts(values: FloatArray, y: IntArray, weights: ArrayLike = 1) -> FloatArray:
     """(R, E, K) mean of (N, E, K) values with an emotion less that with all others.
-
-    Videos have (R, N) weights.
 
     Source: of probabilities, Tjur's coefficient (The American Statistician 63, 2009).
     """
-    each = []
+    drawn, each = np.atleast_2d(weights * np.ones(len(y))), []  # (R, N)
     for e in range(values.shape[1]):
-        own, rest = weights * (y == e), weights * (y != e)
-        means = [w @ values[:, e] / w.sum(axis=1, keepdims=True) for w in (own, rest)]
+        parts = (drawn * (y == e), drawn * (y != e))
+        means = [
+            part @ values[:, e] / part.sum(axis=1, keepdims=True) for part in parts
+        ]
         each.append(means[0] - means[1])
     return np.stack(each, axis=1)
 
 
-def exact_design(
-    present: FloatArray, y: IntArray, groups: Sequence[str], shuffles: int, seed: int
-) -> tuple[str, FloatArray, IntArray, IntArray, IntArray]:
-    """The test in words; what it counts and exchanges.
+def _ranked(
+    losses: FloatArray, study: Study
+) -> tuple[FloatArray, FloatArray, IntArray]:
+    """(E, K) importances, effects (differences of shares), and actions, best first.
 
-    Returns:
-        Behind the words (U, K) actions of units, (1 + R, U) emotions of these, true and
-        shuffled, the (U,) strata within which they are, and the (N,) units of videos.
+    Those that happen more often with the emotion than without come before the others.
     """
+    _, present, y, _ = study
+    values = np.repeat(present[:, None], losses.shape[1], axis=1)
+    importances, effects = _contrasts(losses, y)[0], _contrasts(values, y)[0]
+    return importances, effects, np.lexsort((-importances, effects <= 0))
+
+
+def _design(study: Study) -> tuple[str, FloatArray, IntArray, IntArray, IntArray]:
+    """The test; (U, K) actions and (U,) emotions of its units, and (U,) strata in which
+    these are exchanged; the (N,) units of videos."""
+    _, present, y, groups = study
     _, first, of = np.unique(groups, return_index=True, return_inverse=True)
-    alone, own, units = np.bincount(of)[of] == 1, y, present
-    told, strata = 'exact test of videos, emotions exchanged within subjects', of
+    alone, videos = np.bincount(of)[of] == 1, np.arange(len(y))
     if alone.all():
-        told = "Fisher's exact test of videos"
-    elif (y == y[first][of]).all():
+        return "Fisher's exact test of videos", present, y, 0 * y, videos
+    if (y == y[first][of]).all():
         told = "Fisher's exact test of subjects, each of whom has one emotion"
-        own, units = y[first], np.zeros((len(first), present.shape[1]))
+        units = np.zeros((len(first), present.shape[1]))
         np.maximum.at(units, of, present)
-    strata = 0 * own if told.startswith('F') else np.where(alone, -1, of)
-    of = of if len(own) < len(y) else np.arange(len(y))
-    rng, labels = np.random.default_rng(seed), np.tile(own, (1 + shuffles, 1))
+        return told, units, y[first], 0 * first, of
+    told = 'exact test of videos, emotions exchanged within subjects'
+    return told, present, y, np.where(alone, -1, of), videos
+
+
+def _shuffled(y: IntArray, strata: IntArray, shuffles: int, seed: int) -> IntArray:
+    """(1 + R, U) emotions: true ones, then exchanged at random within strata."""
+    rng, labels = np.random.default_rng(seed), np.tile(y, (1 + shuffles, 1))
     for row in labels[1:]:
-        order = np.lexsort((rng.random(len(own)), strata))
-        row[np.argsort(strata, kind='stable')] = own[order]
-    return told, units, labels, strata, of
+        order = np.lexsort((rng.random(len(y)), strata))
+        row[np.argsort(strata, kind='stable')] = y[order]
+    return labels
 
 
-def exact_tests(
+def _exact(
     present: FloatArray, labels: IntArray, strata: IntArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Two-sided p of units of an emotion that have an action.
+    """(R, E, K) p and q of (R, U) emotions; (E, K, M) p by number of units of an emotion
+    with an action, NaN where it cannot be.
 
-    Of all numbers that are as likely or less; NaN are those that cannot be.
-
-    Returns:
-        (R, E, K) p and q of (R, U) labels, which are exchanges of the first within
-        strata; (E, K, M) p of each number of units.
-
-    Source: Fisher's exact test, summed over strata; Benjamini and Hochberg, Journal of
-        the Royal Statistical Society B 57, 1995.
+    Source: Fisher's exact test, its tables summed over strata; Benjamini and Hochberg,
+        Journal of the Royal Statistical Society B 57, 1995.
     """
     from scipy.stats import false_discovery_control, hypergeom
 
@@ -340,97 +398,89 @@ def associate(study: Study, names: Names, options: StudyOptions) -> dict[str, An
     """Actions that go with each emotion, and what shuffled labels would give.
 
     Returns:
-        ``association`` of each emotion, ``controls``, ``test``, and ``runs``.
+        ``association`` of each emotion, ``controls``, facts of the test, and ``runs``.
     """
-    x, present, y, groups = study
-    losses, importances, order = rank_actions(study, options, _PARTINGS)
-    columns = {'importance': importances, 'effect': _effects(present, y)}
+    _, _, y, groups = study
+    losses = _losses(study, options, _PARTINGS)
+    importances, effects, order = _ranked(losses, study)
+    columns = {'importance': importances, 'effect': effects}
     if options.resamples:
         unit, of = bootstrap.choose_units(groups, 'video')
         columns['low'], columns['high'] = bootstrap.weighted_intervals(
-            lambda drawn: {'': contrasts(losses, y, drawn[:, of])},
+            lambda drawn: {'': _contrasts(losses, y, drawn[:, of])},
             *(unit, options.resamples, options.seed),
         )[1]['']
     columns = {key: 100 * cells for key, cells in columns.items()}
-    chances = options.shuffles, options.seed
-    test, units, labels, strata, of = exact_design(present, y, groups, *chances)
+    test, units, own, strata, of = _design(study)
     tested = np.flatnonzero(units.any(axis=0))
-    p, q, table = exact_tests(units[:, tested], labels, strata)
+    drawn = _shuffled(own, strata, options.shuffles, options.seed)
+    p, q, table = _exact(units[:, tested], drawn, strata)
     columns['p'], columns['q'] = np.ones((2, *importances.shape))
     columns['p'][:, tested], columns['q'][:, tested] = p[0], q[0]
     # What could be found at all: the first discovery needs the level over all tests.
-    found, sizes = np.arange(table.shape[2]), np.bincount(labels[0])[:, None, None]
+    found, sizes = np.arange(table.shape[2]), np.bincount(own)[:, None, None]
     rest = units[:, tested].sum(axis=0)[:, None] - found
-    effects = 100 * (found / sizes - rest / (len(strata) - sizes))
-    effects[(table > LEVEL / p[0].size) | np.isnan(table) | (effects < 0)] = np.inf
-    least = np.median(effects.min(axis=2), axis=1)
-    association = {
-        emotion: {
-            'top': [names[1][k] for k in order[e, :TOP]],
+    least = 100 * (found / sizes - rest / (len(strata) - sizes))  # (E, K, M)
+    least[~(table <= LEVEL / p[0].size) | (least < 0)] = np.inf
+    association = {}
+    for e, emotion in enumerate(names[0]):
+        each = least[e].min(axis=1)
+        findable = each[np.isfinite(each)].tolist()
+        rows = (
+            {key: float(cells[e, k]) for key, cells in columns.items()}
+            for k in order[e]
+        )
+        actions = [names[1][k] for k in order[e]]
+        association[emotion] = {
             'videos': int((y == e).sum()),
             'smallest_p': float(np.nanmin(table[e])),
-            'smallest_effect': float(least[e]) if np.isfinite(least[e]) else None,
-            'actions': [
-                {'action': names[1][k]}
-                | {key: float(cells[e, k]) for key, cells in columns.items()}
-                for k in order[e]
-            ],
+            'findable': len(findable),
+            'smallest_effect': float(np.median(findable)) if findable else None,
+            'top': actions[:TOP],
+            'actions': [{'action': a, **r} for a, r in zip(actions, rows, strict=True)],
         }
-        for e, emotion in enumerate(names[0])
-    }
-    runs = []
-    for kind in MODELS:
-        how = groups, make_model(kind, options.seed), options.folds, options.seed
-        told = {'experiment': PAPER[0]['experiment'], 'model': kind}
-        each = [cross_scores(x, own[of], *how) for own in labels[: 1 + _FITTED]]
-        runs.append({**told, **_controlled(each, labels[:, of], study, names, options)})
     controls = {
         'shuffles': options.shuffles,
         'nominal': LEVEL,
         'any_discovery': float((q[1:] <= LEVEL).any(axis=(1, 2)).mean()),
         'p_within_nominal': float((p[1:] <= LEVEL).mean()),
-        'models': {run['model']: run['shuffled'] for run in runs},
     }
-    facts = {
+    return {
+        'association': association,
+        'controls': controls,
         'test': test,
         'tests': p[0].size,
+        'first': LEVEL / p[0].size,
         'discoveries': int((q[0] <= LEVEL).sum()),
+        'runs': _runs(study, names, options, 'model'),
     }
-    return {'association': association, 'controls': controls, **facts, 'runs': runs}
 
 
-def _controlled(
-    scores: Sequence[FloatArray],
-    labels: IntArray,
-    study: Study,
-    names: Names,
-    options: StudyOptions,
-) -> dict[str, Any]:
-    """A row of the first scores and labels; means of the others, which are shuffled."""
-    how = study[3], names[0]
-    row = emotion_row(labels[0], scores[0], *how, options.resamples, options.seed)
-    rows = [
-        emotion_row(own, each, *how, 0)['metrics']
-        for own, each in zip(labels[1:], scores[1:], strict=False)
-    ]
-    row['shuffled'] = {key: float(np.mean([r[key] for r in rows])) for key in _KEYS}
-    most = np.quantile([r[_KEYS[1]] for r in rows], 0.95)
-    row['shuffled'] |= {'shuffles': len(rows), 'highest': float(most)}
-    return row
+def _by_model(study: Study, options: StudyOptions) -> dict[tuple[str, str], FloatArray]:
+    """(N, E) scores of all actions, by model."""
+    x, _, y, groups = study
+    models = {kind: make_model(kind, options.seed) for kind in MODELS}
+    how = options.folds, options.seed
+    return {
+        (PAPER[0]['experiment'], kind): cross_scores(x, y, groups, model, *how)
+        for kind, model in models.items()
+    }
 
 
-def leave_out(study: Study, options: StudyOptions) -> dict[tuple[str, str], FloatArray]:
-    """(N, E) scores by selection, ``nested`` or ``all videos``, and experiment.
+def _by_selection(
+    study: Study, options: StudyOptions
+) -> dict[tuple[str, str], FloatArray]:
+    """(N, E) scores by experiment, and how the actions are chosen.
 
-    Nested, the actions are chosen by the videos that train, in folds among these.
+    ``nested`` by the videos that train, in folds among these, or by ``all videos``.
     """
     x, present, y, groups = study
 
     def chosen(rows: IntArray) -> IntArray:
         named = [groups[i] for i in rows]
         own = replace(options, folds=min(options.folds, len(set(named))))
-        found = rank_actions((x[rows], present[rows], y[rows], named), own)
-        return np.unique(found[2][:, :TOP])
+        part = x[rows], present[rows], y[rows], named
+        return np.unique(_ranked(_losses(part, own), part)[2][:, :TOP])
 
     whole, scores = chosen(np.arange(len(y))), {}
     model = make_model(options.model, options.seed)
@@ -442,29 +492,50 @@ def leave_out(study: Study, options: StudyOptions) -> dict[tuple[str, str], Floa
                 raise ValueError(f'{told}: nothing is left without them')
             for row, kept in zip(PAPER, (slice(None), rest, best), strict=True):
                 fitted, cells = _fit(model, x[:, kept], y, train, test)
-                key = selection, row['experiment']
+                key = row['experiment'], selection
                 own = scores.setdefault(key, np.zeros((len(y), int(y.max()) + 1)))
                 own[cells] = fitted.predict_proba(x[test][:, kept])
     return scores
 
 
-def ablate(study: Study, names: Names, options: StudyOptions) -> dict[str, Any]:
-    """Emotions from all actions, without the top five of each, and from these alone.
+def chance(y: IntArray) -> dict[str, float]:
+    """Percent: one video, right by chance, and the least that is better than chance."""
+    from scipy.stats import binom
 
-    Returns:
-        ``runs`` by selection and experiment, and ``tests`` of each against all actions.
-    """
+    share, n = 1 / len(set(y.tolist())), len(y)
+    better = int(binom.isf(LEVEL, n, share)) + 1
+    return {'one': 100 / n, 'chance': 100 * share, 'better': 100 * better / n}
+
+
+def ablate(study: Study, names: Names, options: StudyOptions) -> dict[str, Any]:
+    """``runs`` of all actions, without the top five of each emotion, and of these."""
+    return {'runs': _runs(study, names, options, 'selection')}
+
+
+def _runs(
+    study: Study, names: Names, options: StudyOptions, by: str
+) -> list[dict[str, Any]]:
+    """Rows by ``model`` or ``selection``, each with means of shuffled labels, and
+    McNemar's p against all actions."""
     x, present, y, groups = study
-    chances = min(options.shuffles, _FITTED), options.seed
-    _, _, labels, _, of = exact_design(present, y, groups, *chances)
-    found = [leave_out((x, present, own[of], groups), options) for own in labels]
-    runs, tests = [], []
-    for selection, experiment in found[0]:
-        told = {'experiment': experiment, 'selection': selection}
-        each = [scores[selection, experiment] for scores in found]
-        runs.append({**told, **_controlled(each, labels[:, of], study, names, options)})
-        whole = found[0][selection, PAPER[0]['experiment']]
-        if each[0] is not whole:
-            hits = [own.argmax(axis=1) == y for own in (each[0], whole)]
-            tests.append({**told, 'p': bootstrap.mcnemar_exact(*hits)})
-    return {'runs': runs, 'tests': tests}
+    measure = _by_model if by == 'model' else _by_selection
+    _, _, own, _, of = _design(study)
+    few = min(options.shuffles, _FITTED)
+    labels = _shuffled(own, 0 * own, few, options.seed)[:, of]
+    found = [measure((x, present, row, groups), options) for row in labels]
+    runs = []
+    for key, scores in found[0].items():
+        how = groups, names[0]
+        row = emotion_row(y, scores, *how, options.resamples, options.seed)
+        chances = zip(labels[1:], found[1:], strict=True)
+        rows = [
+            emotion_row(own, each[key], *how, 0)['metrics'] for own, each in chances
+        ]
+        told = {k: float(np.mean([r[k] for r in rows])) for k in _KEYS}
+        told['highest'] = float(np.quantile([r[_KEYS[1]] for r in rows], 0.95))
+        whole = found[0][PAPER[0]['experiment'], key[1]]
+        hits = (each.argmax(axis=1) == y for each in (scores, whole))
+        p = {} if scores is whole else {'p_against_all': bootstrap.mcnemar_exact(*hits)}
+        place = {'experiment': key[0], 'input': 'micro-action', by: key[1]}
+        runs.append({**place, 'subset': 'folds', **p, 'shuffled': told, **row})
+    return runs
