@@ -316,10 +316,9 @@ def _contrasts(values: FloatArray, y: IntArray, weights: ArrayLike = 1) -> Float
     """
     drawn, each = np.atleast_2d(weights * np.ones(len(y))), []  # (R, N)
     for e in range(values.shape[1]):
-        parts = (drawn * (y == e), drawn * (y != e))
-        means = [
-            part @ values[:, e] / part.sum(axis=1, keepdims=True) for part in parts
-        ]
+        parts = drawn * (y == e), drawn * (y != e)
+        with np.errstate(invalid='ignore'):  # of resamples without the emotion
+            means = [w @ values[:, e] / w.sum(axis=1, keepdims=True) for w in parts]
         each.append(means[0] - means[1])
     return np.stack(each, axis=1)
 
@@ -366,8 +365,9 @@ def _shuffled(y: IntArray, strata: IntArray, shuffles: int, seed: int) -> IntArr
 def _exact(
     present: FloatArray, labels: IntArray, strata: IntArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """(R, E, K) p and q of (R, U) emotions; (E, K, M) p by number of units of an emotion
-    with an action, NaN where it cannot be.
+    """(R, E, K) p and q of (R, U) emotions; (E, K, M) p of each number of units.
+
+    NaN are numbers that no exchange gives.
 
     Source: Fisher's exact test, its tables summed over strata; Benjamini and Hochberg,
         Journal of the Royal Statistical Society B 57, 1995.
