@@ -22,6 +22,12 @@ from typing import IO, Any, TypeVar
 from mmma.foreign import parse_json, read_npz, short, shown, shown_streams
 
 Item = TypeVar('Item')
+SHOWN, WARNING = 5, 'warning: '
+LISTS_ALL = 'tools/data/check.py --strict lists all'
+SEPARATORS = ',;\t|'
+HELD: set[Path] = set()  # drafts and locks of this process
+# Whose process ids they are: a disk may be shared.
+_MACHINE = f'{zlib.crc32(platform.node().encode()):08x}'
 
 
 def cache_home() -> Path:
@@ -41,9 +47,6 @@ def leaves_root(relative: str) -> bool:
     if relative[0] in '/\\' or relative[1:2] == ':':
         return True
     return '..' in relative and '..' in relative.replace('\\', '/').split('/')
-
-
-HELD: set[Path] = set()  # drafts and locks of this process
 
 
 @contextmanager
@@ -71,10 +74,6 @@ def draft(path: Path) -> Iterator[Path]:
     finally:
         part.unlink(missing_ok=True)
         HELD.discard(part)
-
-
-# Whose process ids they are: a disk may be shared.
-_MACHINE = f'{zlib.crc32(platform.node().encode()):08x}'
 
 
 @functools.cache  # once per folder and process
@@ -278,9 +277,6 @@ def read_text(path: Path, content: bytes | None = None) -> str:
     return text
 
 
-SEPARATORS = ',;\t|'
-
-
 def read_table(
     path: Path,
     content: bytes | None = None,
@@ -350,10 +346,6 @@ def read_json(path: Path, *keys: str, text: bytes | None = None) -> Any:
     if keys and not (isinstance(content, dict) and {*keys} <= {*content}):
         raise ValueError(f'{path}: must be an object with {", ".join(keys)}')
     return content
-
-
-SHOWN, WARNING = 5, 'warning: '
-LISTS_ALL = 'tools/data/check.py --strict lists all'
 
 
 @dataclass(frozen=True)

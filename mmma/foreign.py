@@ -19,6 +19,10 @@ from unicodedata import normalize
 if TYPE_CHECKING:
     import numpy as np
 
+_CONTROLS = '[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]'
+_CONTROL = re.compile(_CONTROLS)
+_STEERS = re.compile(rf'(?!^\r|[\n\t]){_CONTROLS}')  # progress starts lines anew
+
 
 def parse_json(text: str, path: Path) -> tuple[Any, list[str]]:
     """Content of the text of a JSON file, and keys that an object has twice.
@@ -66,11 +70,6 @@ def parse_json(text: str, path: Path) -> tuple[Any, list[str]]:
     finally:
         if collects:
             gc.enable()
-
-
-_CONTROLS = '[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]'
-_CONTROL = re.compile(_CONTROLS)
-_STEERS = re.compile(rf'(?!^\r|[\n\t]){_CONTROLS}')  # progress starts lines anew
 
 
 def has_controls(text: Any) -> bool:

@@ -59,9 +59,8 @@ def may_change_size(packet: Any, codec: str, header: bytes) -> bool:
     """
     content, units = bytes(packet), []
     if codec == 'mpeg4':
-        units = re.findall(
-            rb'(?s)\x00\x00\x01[\x20-\x2f].*?(?=\x00\x00\x01|$)', content
-        )
+        unit = rb'(?s)\x00\x00\x01[\x20-\x2f].*?(?=\x00\x00\x01|$)'
+        units = re.findall(unit, content)
     elif codec in _PREFIXED and len(header) > (place := _PREFIXED[codec][0]):
         size, start = (header[place] & 3) + 1, 0
         while start + size < len(content):
@@ -69,11 +68,10 @@ def may_change_size(packet: Any, codec: str, header: bytes) -> bool:
             units.append(content[start + size : end])
             start = end
         _, mask, kind = _PREFIXED[codec]
-        if codec == 'h264' and not any(
-            unit[:1] and unit[0] & mask == 5 for unit in units
-        ):
+        kinds = [unit[0] & mask if unit else None for unit in units]
+        if codec == 'h264' and 5 not in kinds:
             return True
-        units = [unit for unit in units if unit[:1] and unit[0] & mask == kind]
+        units = [unit for unit, own in zip(units, kinds, strict=True) if own == kind]
     else:
         return True
     return packet.has_sidedata('new_extradata') or any(u not in header for u in units)

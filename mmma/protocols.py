@@ -187,9 +187,8 @@ def write_protocol(
     """
     task = cfg.get('task', 'rec')
     if task == 'det' and protocol.name == 'fewshot':
-        raise ValueError(
-            'few-shot is for recognition; detection takes indomain and zeroshot.'
-        )
+        told = 'detection takes indomain and zeroshot.'
+        raise ValueError(f'few-shot is for recognition; {told}')
     cfg['protocol'] = protocol.as_dict()
     if data_root is not None:
         cfg['data_root'] = str(data_root)

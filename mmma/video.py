@@ -27,6 +27,15 @@ from mmma.packets import (
 from mmma.pictures import Upright
 from mmma.taxonomy import check_choice
 
+_MODULES = {'pyav': 'av', 'decord': 'decord'}
+BACKENDS = tuple(_MODULES)
+VIDEO_SUFFIXES = (
+    '.mp4', '.avi', '.mkv', '.mov', '.webm', '.m4v', '.mts', '.m2ts', '.ts', '.mpg',
+    '.mpeg', '.m2v', '.vob', '.mod', '.tod', '.wmv', '.asf', '.3gp', '.3g2', '.flv',
+    '.f4v', '.ogv', '.mxf', '.dv', '.insv', '.lrv',
+)  # fmt: skip
+"""What files of phones, camcorders and laboratories are called, in small letters."""
+
 
 class VideoReader(ABC):
     """Frames of one video file, in the order in which a player shows them.
@@ -252,10 +261,6 @@ class DecordReader(VideoReader):
                 return other.get_frames(wanted)
 
 
-_MODULES = {'pyav': 'av', 'decord': 'decord'}
-BACKENDS = tuple(_MODULES)
-
-
 @functools.cache
 def available_backends() -> tuple[str, ...]:
     """Backends whose library is installed; ``auto`` takes the first."""
@@ -302,14 +307,6 @@ def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoRead
         except BrokenVideoError:
             pass  # PyAV has read its packets
     return PyAVReader(path, index)
-
-
-VIDEO_SUFFIXES = (
-    '.mp4', '.avi', '.mkv', '.mov', '.webm', '.m4v', '.mts', '.m2ts', '.ts', '.mpg',
-    '.mpeg', '.m2v', '.vob', '.mod', '.tod', '.wmv', '.asf', '.3gp', '.3g2', '.flv',
-    '.f4v', '.ogv', '.mxf', '.dv', '.insv', '.lrv',
-)  # fmt: skip
-"""What files of phones, camcorders and laboratories are called, in small letters."""
 
 
 @dataclass(frozen=True)

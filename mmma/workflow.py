@@ -373,9 +373,8 @@ class Workflow:
             try:
                 describe_extractor(PoseOptions(args.backend, models=args.models))
             except ValueError as error:
-                raise ValueError(
-                    f'pose: {error}; or --skip pose, and PoseC3D with it'
-                ) from None
+                told = 'or --skip pose, and PoseC3D with it'
+                raise ValueError(f'pose: {error}; {told}') from None
         gpus = max((step.gpus for step in left), default=0)
         if gpus:
             import torch

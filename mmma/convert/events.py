@@ -36,6 +36,8 @@ FORMATS = {
     'csv': 'spreadsheets',
 }
 """Name of a format -> the module beside this one that reads and writes it."""
+_SUFFIXES = {'.eaf': 'elan', '.textgrid': 'textgrid', '.boris': 'boris', '.json': ''}
+_SUFFIXES |= dict.fromkeys(('.csv', '.tsv', '.txt'), 'csv')
 
 
 @dataclass(frozen=True)
@@ -151,10 +153,6 @@ def root_at(path: Path) -> DataRoot | None:
     root = path if path.is_dir() else path.parent
     is_root = (root / INFO_FILE).is_file() and path in (root, root / DET_FILE)
     return DataRoot(root) if is_root else None
-
-
-_SUFFIXES = {'.eaf': 'elan', '.textgrid': 'textgrid', '.boris': 'boris', '.json': ''}
-_SUFFIXES |= dict.fromkeys(('.csv', '.tsv', '.txt'), 'csv')
 
 
 def read_recordings(

@@ -58,14 +58,7 @@ def convert_mma52(source: Path, out: Path, options: Options) -> Conversion:
         odd = OddEntries(path, 'instances cut or left out')
         rows = read_frames(odd, space)
         conversion.notices += odd.notes(options.strict)
-        made_up = is_made_up(rows, [str(row.label) for row in rows])
-        conversion.labels |= set() if made_up else {row.label for row in rows}
-        if made_up:
-            conversion.note(
-                f'{path.name}: made-up instances, frames {rows[0].start_frame} to '
-                f'{rows[0].end_frame} in each video and classes counting up, so the '
-                f'truth of its {len(rows)} videos is withheld'
-            )
+        classes = [str(row.label) for row in rows]
 
         def place(row: FrameRow, subset: str = subset) -> dict[str, str]:
             found = conversion.tree.find_video(row.video, subset)
@@ -73,7 +66,8 @@ def convert_mma52(source: Path, out: Path, options: Options) -> Conversion:
             subject = subject_of(row.video)
             return dict(path=target, subset=subset, domain='lab', subject=subject)
 
-        add_videos(conversion, path, rows, options.fps, place, made_up)
+        if not add_videos(conversion, path, rows, options.fps, place, classes):
+            conversion.labels |= {row.label for row in rows}
     info = DatasetInfo('MMA-52', 'ma52', False, 'MMA-52, arXiv 2407.05311')
     conversion.write(info, space)
     return conversion
@@ -288,9 +282,9 @@ def add_videos(
     rows: Sequence[FrameRow],
     fps: float | None,
     place: Callable[[FrameRow], dict[str, str]],
-    withheld: bool = False,
-) -> None:
-    """Add the videos of a table, in seconds.
+    classes: Sequence[str],
+) -> bool:
+    """Add the videos of a table, in seconds; True if their instances are made up.
 
     A video's rate comes from the table, else from the user, else from the file, which
     is noted; if that does not tell it, ValueError is raised.
@@ -299,9 +293,15 @@ def add_videos(
         fps: Frames per second as the user says, if known.
         place: Gives ``path``, ``subset``, ``domain`` and ``subject`` of a video, by its
             first row.
-        withheld: The instances are made up: the videos have no truth.
+        classes: As :func:`is_made_up` takes them.
     """
     notices = conversion.notices
+    if withheld := is_made_up(rows, classes):
+        notices.append(
+            f'{path.relative_to(conversion.tree.path)}: made-up instances, frames '
+            f'{rows[0].start_frame} to {rows[0].end_frame} in each video and classes '
+            f'counting up, so the truth of its {len(rows)} videos is withheld'
+        )
     if rows[0].fps is None:
         told = f'{fps:g} taken for all, as asked' if fps else ''
         notices.append(f'{path.name} has no fps: {told or "read from the video files"}')
@@ -319,6 +319,7 @@ def add_videos(
         if withheld:
             video = replace(video, instances=(), withheld=True)
         conversion.videos.append(video)
+    return withheld
 
 
 def _fps_of_file(where: str, file: Path | None) -> float:
@@ -338,7 +339,5 @@ def to_video(rows: Sequence[FrameRow], fps: float, place: Mapping[str, str]) -> 
     """One video, of its instances, in seconds; ``place`` is as in `add_videos`."""
     frames = rows[0].total_frames
     facts = dict(video=rows[0].video, fps=fps, frames=frames, duration=frames / fps)
-    instances = (
-        Instance(row.start_frame / fps, row.end_frame / fps, row.label) for row in rows
-    )
-    return Video(**facts, **place, instances=tuple(instances))
+    spans = ((row.start_frame / fps, row.end_frame / fps, row.label) for row in rows)
+    return Video(**facts, **place, instances=tuple(Instance(*span) for span in spans))

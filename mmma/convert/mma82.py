@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mmma.convert.ma52 import COLUMNS, add_videos, is_made_up, parse_frames, split_line
+from mmma.convert.ma52 import COLUMNS, add_videos, parse_frames, split_line
 from mmma.convert.target import Conversion, Options, SourceTree, label_names, plain_name
 from mmma.data.clips import Clip, is_named, name_parts, split_name, times
 from mmma.data.root import DatasetInfo
@@ -375,15 +375,10 @@ class Release:
         named = ((line, text['video'], text) for line, text in texts.items())
         rows = parse_frames(odd, named, self.space, frames)
         self.conversion.notices += odd.notes(self.conversion.options.strict)
-        made_up = is_made_up(rows, [text['action'] for text in texts.values()])
-        if made_up:
-            self.conversion.note(
-                f'{path}: made-up instances, the same frames in each video, so the '
-                f'truth of its {len(rows)} videos is withheld'
-            )
         fps = self.conversion.options.fps or self.mapping['fps']
         table = self.conversion, file, rows, fps
-        add_videos(*table, lambda row: places[row.video], made_up)
+        classes = [text['action'] for text in texts.values()]
+        add_videos(*table, lambda row: places[row.video], classes)
 
     def _frames(self, row: Mapping[str, str]) -> dict[str, str]:
         """A row under the names that frame tables use, its label as our index."""

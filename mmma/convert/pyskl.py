@@ -292,15 +292,13 @@ def _checked(row: Any) -> dict[str, Any]:
             '(M, T, V, 2) and (M, T, V), in pixels of the picture'
         )
     if keypoint.shape[1] != frames or frames < 1:
-        raise ValueError(
-            f'keypoint {keypoint.shape} has not the total_frames {frames}, 1 or more'
-        )
+        told = f'has not the total_frames {frames}, 1 or more'
+        raise ValueError(f'keypoint {keypoint.shape} {told}')
     label = -1 if row.get('label') is None else row['label']
     shape = np.asarray(row['img_shape']).tolist()
     if not isinstance(label, int) or isinstance(label, bool) or label < -1:
-        raise ValueError(
-            f'label {label!r}: must be a whole number from 0; -1 or none withholds it'
-        )
+        told = 'must be a whole number from 0; -1 or none withholds it'
+        raise ValueError(f'label {label!r}: {told}')
     name = str(row['frame_dir'])
     for fault in control_faults({'frame_dir': name}):
         raise ValueError(fault)

@@ -194,7 +194,6 @@ def _time(cells: Cells, key: str) -> float | None:
         if text.count(':') == 1:
             off = min(off % 3600, -off % 3600)
         if off > 0.501 * 0.1 ** digits(text)[0] + 1e-6:
-            raise ValueError(
-                f'{key} is {text!r} and {first!r}: correct one, or delete its column'
-            )
+            told = 'correct one, or delete its column'
+            raise ValueError(f'{key} is {text!r} and {first!r}: {told}')
     return time_sec

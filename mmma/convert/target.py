@@ -214,9 +214,8 @@ def label_names(path: Path) -> dict[int, str]:
     names: dict[int, str] = {}
     for number, (line, match) in enumerate(zip(lines, matches, strict=True), start=1):
         if match is None or int(match[1]) in names:
-            raise ValueError(
-                f'{path}:{number}: {line!r}: expected "index name", each index once'
-            )
+            told = 'expected "index name", each index once'
+            raise ValueError(f'{path}:{number}: {line!r}: {told}')
         names[int(match[1])] = match[2]
     return names
 
@@ -356,15 +355,13 @@ class Conversion:
         for path in (each.path for each in self.trees):
             here, there = path.resolve(), out.resolve()
             if here.is_relative_to(there) or there.is_relative_to(here):
-                raise ValueError(
-                    f'{out} and {path} overlap: convert into another folder'
-                )
+                told = 'overlap: convert into another folder'
+                raise ValueError(f'{out} and {path} {told}')
         used = out.exists() and (not out.is_dir() or is_filled(out))
         stopped = (out / UNFINISHED).exists() and not (out / INFO_FILE).exists()
         if used and not (options.force or stopped):
-            raise ValueError(
-                f'{out} is not empty: give --force to replace the tables in it'
-            )
+            told = 'is not empty: give --force to replace the tables in it'
+            raise ValueError(f'{out} {told}')
         self.tree, self.out, self.options = tree, out, options
         self.clips: list[Clip] = []
         self.videos: list[Video] = []

@@ -53,6 +53,12 @@ from mmma.taxonomy import SUBSETS
 Row = tuple[np.ndarray, ...]
 """Of one clip: features (views, D), scores (K,) and, if the model has them, body scores
 (B,)."""
+_FORMAT = 1  # of the files; a change makes all of them unknown
+_COLUMNS = ('features', 'scores', 'body_scores')  # the last may be absent
+CLIPS_PER_ROUND = 256
+"""How many clips are extracted between two writes."""
+_NOT_SEEN = ('subset', 'domains', 'clips', 'data_root', 'on_broken', 'body_groups')
+"""Options of a data set that change which clips there are, not how they look."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +104,6 @@ class Features:
     def table(self) -> ScoreTable:
         """The scores."""
         return ScoreTable(tuple(self.names), self.scores, self.body_scores)
-
-
-_FORMAT = 1  # of the files; a change makes all of them unknown
-_COLUMNS = ('features', 'scores', 'body_scores')  # the last may be absent
 
 
 def read_cache(folder: Path, stamps: Mapping[str, int]) -> dict[str, Row]:
@@ -222,12 +224,6 @@ def _per_view(
     )
 
 
-CLIPS_PER_ROUND = 256
-"""How many clips are extracted between two writes."""
-_NOT_SEEN = ('subset', 'domains', 'clips', 'data_root', 'on_broken', 'body_groups')
-"""Options of a data set that change which clips there are, not how they look."""
-
-
 class FeatureSource:
     """Features of clips, by the model that a runner holds.
 
@@ -239,6 +235,7 @@ class FeatureSource:
         self, runner: Runner, checkpoint: str | None = None, linear: bool = True
     ) -> None:
         self.runner, self.checkpoint, self.linear = runner, checkpoint, linear
+        self._fp16 = (runner.cfg.get('test_cfg') or {}).get('fp16', False)
 
     def features(
         self, subset: str, domain: str, names: Iterable[str] | None = None
@@ -320,10 +317,6 @@ class FeatureSource:
         loader.update(dataset=dataset, sampler=None, batch_sampler=keys, **loading)
         built = Runner.build_dataloader(loader, seed=0)
         return run_model(self.runner.model, built, self.linear, self._fp16)
-
-    @property
-    def _fp16(self) -> bool:
-        return (self.runner.cfg.get('test_cfg') or {}).get('fp16', False)
 
     def _folder(self, subset: str, domain: str) -> Path:
         """Folder by all that features depend on, but the files of the clips."""

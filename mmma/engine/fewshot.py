@@ -65,6 +65,7 @@ ADAPTATIONS = {
     'finetune': ('train', 'iters', 'lr'),
 }
 """The settings of ``cfg.fewshot`` that each adaptation has."""
+_BLOCK = re.compile(r'backbone\.(?:.+?\.)?\d+\.')
 
 
 def fewshot_settings(configured: Mapping[str, Any]) -> dict[str, Any]:
@@ -339,9 +340,6 @@ def _trained(clips: Sequence[Clip], domain: str) -> dict[str, int]:
     """Actions of the train clips of a domain, where they are known."""
     own = [c for c in clips if (c.subset, c.domain) == ('train', domain)]
     return {c.clip: c.action for c in own if c.action is not None}
-
-
-_BLOCK = re.compile(r'backbone\.(?:.+?\.)?\d+\.')
 
 
 @contextmanager

@@ -70,6 +70,8 @@ class BrokenClipHook(Hook):
 
 
 _CLASS_KEYS = ('label_space', 'classes', 'bodies', 'body_of')
+_TRUTH = ('labels', 'truth')
+_PREFIX = 'module.'  # as MMEngine's averaged models have it
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -279,9 +281,6 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all([s.cpu() for s in state['cuda']])
 
 
-_TRUTH = ('labels', 'truth')
-
-
 def tell_classes(
     model: nn.Module, dataset_meta: Mapping[str, Any], training: bool = False
 ) -> None:
@@ -312,9 +311,6 @@ class ClassInfoHook(Hook):
         """Pass on the metainfo of the training set."""
         dataset = runner.train_dataloader.dataset
         tell_classes(runner.model, getattr(dataset, 'metainfo', {}), training=True)
-
-
-_PREFIX = 'module.'  # as MMEngine's averaged models have it
 
 
 @HOOKS.register_module()

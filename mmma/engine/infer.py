@@ -181,15 +181,12 @@ class VideoModel:
         model = self.build()
         windows = WindowOptions(**(loader.dataset.get('window') or {})).tile(video_sec)
         total = len(windows)
-        packed = (
-            self._pack({**sample, 'window': w, 'window_index': i, 'num_windows': total})
-            for i, w in enumerate(windows)
-        )
+        places = (dict(window=w, window_index=i) for i, w in enumerate(windows))
+        packed = (self._pack({**sample, **at, 'num_windows': total}) for at in places)
         shown = progress(packed, total, f'{label}: windows') if label else packed
         merger = METRICS.build(dict(self._cfg.test_evaluator)).merger
-        ((_, levels),) = detect_videos(
-            model, shown, merger(self.space.body_of), loader.batch_size
-        )
+        how = merger(self.space.body_of), loader.batch_size
+        ((_, levels),) = detect_videos(model, shown, *how)
         return levels
 
     def _findings(

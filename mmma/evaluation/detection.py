@@ -46,6 +46,18 @@ STEPS_PER_SEC = 10.0
 LEGACY_DECIMALS = 4
 """Decimals of scores that OpenTAD writes."""
 _CHUNK = 2_000_000  # pairs that are looked at together
+PRESETS: dict[str, tuple[float, ...]] = {'mma82': THRESHOLDS, 'mac': (0.2, 0.5, 0.7)}
+"""Thresholds whose mean is ``mAP``: of MMA-82, and of the Micro-Action Challenge."""
+MIN_TRUTHS = 10
+"""A class of so many truths is frequent: with fewer, one hit moves its AP by more than
+ten points."""
+RECALL_AT = (1, 5, 10, 50, 100)
+SHOWN = (0.2, 0.5, 0.7)
+"""Thresholds that tables show."""
+_AT = {**{f'{t:g}'[1:]: f'mAP@{t:.2f}' for t in SHOWN}, 'mAP': 'mAP'}
+COLUMNS = {f'{lv} {at}': f'{lv}/{name}' for lv in LEVELS for at, name in _AT.items()}
+COLUMNS['AVG'] = 'AVG'
+"""Titles and keys of tables: a metric that tables show is added here."""
 
 
 def merge_duplicates(truth: Segments) -> Segments:
@@ -279,20 +291,6 @@ def _greedy(
     found, owner = np.concatenate(pieces, axis=1)
     sort = np.argsort(found)
     return found[sort], owner[sort]
-
-
-PRESETS: dict[str, tuple[float, ...]] = {'mma82': THRESHOLDS, 'mac': (0.2, 0.5, 0.7)}
-"""Thresholds whose mean is ``mAP``: of MMA-82, and of the Micro-Action Challenge."""
-MIN_TRUTHS = 10
-"""A class of so many truths is frequent: with fewer, one hit moves its AP by more than
-ten points."""
-RECALL_AT = (1, 5, 10, 50, 100)
-SHOWN = (0.2, 0.5, 0.7)
-"""Thresholds that tables show."""
-_AT = {**{f'{t:g}'[1:]: f'mAP@{t:.2f}' for t in SHOWN}, 'mAP': 'mAP'}
-COLUMNS = {f'{lv} {at}': f'{lv}/{name}' for lv in LEVELS for at, name in _AT.items()}
-COLUMNS['AVG'] = 'AVG'
-"""Titles and keys of tables: a metric that tables show is added here."""
 
 
 def average_precisions(matches: Matches) -> FloatArray:

@@ -57,15 +57,14 @@ MEASURED = 4
 """Videos that are packed before disk and time are estimated."""
 _RESERVE = 1.1  # the few that were measured may be smaller than most
 _LIMIT_PX = 2047  # what 1/16 pixel in 16 bits can hold
+JOURNAL_FILE = 'packing.jsonl'
+_PLACE = ('picture', 'crop', 'size')  # of a packed video, for its skeletons
+_store = functools.cache(SkeletonStore)
 _User = tuple[str, str, str | int]
 """Task, clip or video, and rule of whom to follow, of a row that uses a video."""
 _Job = tuple[str, Path, list[_User], str, Span | None]
 """Path of a video as in the tables, and its span; the file, its users, the packed path,
 the span."""
-
-
-JOURNAL_FILE = 'packing.jsonl'
-_PLACE = ('picture', 'crop', 'size')  # of a packed video, for its skeletons
 
 
 class Journal:
@@ -449,9 +448,6 @@ def _followed_box(
             box = part_box(*joints, store.layout.names, crop)
             parts += [] if box is None else [(box / [*size, *size]).clip(0, 1)]
     return enclose(parts or persons) if persons else None, not parts
-
-
-_store = functools.cache(SkeletonStore)
 
 
 def copy_table(root: DataRoot, out: Path, task: str) -> None:
