@@ -24,7 +24,7 @@ from mmma.data.videos import true_segments, write_detections
 from mmma.engine.features import FeatureSource
 from mmma.engine.fewshot import fewshot_settings, score_fewshot, source_classifier
 from mmma.engine.hooks import class_power, tell_classes
-from mmma.engine.run import Run, TestOptions, describe_data
+from mmma.engine.run import Run, TestOptions, describe_data, open_run
 from mmma.engine.weights import (
     Weights,
     check_extractor,
@@ -41,7 +41,7 @@ from mmma.evaluation.rows import (
     Group,
     group_rows,
 )
-from mmma.evaluation.scores import join_tables, write_scores
+from mmma.evaluation.scores import ScoreTable, join_tables, write_scores
 from mmma.protocols import selected_by
 from mmma.registry import METRICS
 from mmma.structures.samples import WindowMerger
@@ -71,6 +71,26 @@ def score_checkpoint(
         'selected_on': weights.meta.get('selected_on', {}),
         'calibration': read_calibration(weights.meta, run.task),
     }
+
+
+def score_emotions(
+    config: str, checkpoint: str, root: str
+) -> tuple[list[ScoreTable], Any]:
+    """Scores of val and of test by a recognizer of emotions, and its config.
+
+    Raises:
+        ValueError: It learns actions; and as for :func:`score_checkpoint`.
+    """
+    tables: list[Any] = []
+    for subset in ('val', 'test'):
+        options = TestOptions(subset=subset)
+        run = open_run(config, None, root, options=options)
+        if run.cfg.get('label') != 'emotion':
+            told = f"{config} learns actions: use one with label = 'emotion'"
+            raise ValueError(f'{told}, as those of configs/emotion')
+        groups = score_checkpoint(run, checkpoint, options)[0]
+        tables += [group.table for group in groups]
+    return tables, run.cfg
 
 
 def load_runner(
