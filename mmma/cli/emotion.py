@@ -2,18 +2,23 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from itertools import product
 from typing import Any
 
 from mmma.cli.arguments import declared, options_of
+from mmma.data.emotions import emotion_videos, emotions_of, unit_names
 from mmma.data.root import DataRoot
-from mmma.evaluation import emotion
+from mmma.evaluation import emotion, faces
 from mmma.evaluation.reports import write_results
 from mmma.evaluation.rows import SCHEMA
 from mmma.files import tell, write_file
-from mmma.reporting.table import SIMULATED, Table
+from mmma.reporting.paired import compare_inputs
+from mmma.reporting.paper import load_published
+from mmma.reporting.table import SIMULATED, Table, emotion_text
 from mmma.taxonomy import own_table
 
 _WORDS = own_table('emotion')
@@ -103,7 +108,47 @@ def _text(titles: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
     return Table(titles, [[_cell(c, '.3g') for c in row] for row in rows], 2).text()
 
 
+def fuse(args: argparse.Namespace) -> tuple[DataRoot, dict[str, Any], list[str]]:
+    """Fuse micro-actions with faces."""
+    root, options = DataRoot(args.root), options_of(emotion.StudyOptions, args)
+    sources, cfg = (args.pred, args.scores, args.config), dict[str, Any]()
+    if sum(map(bool, sources)) > 1 or bool(args.config) != bool(args.checkpoint):
+        told = 'micro-actions are of --pred, of --scores, or of --config'
+        raise ValueError(f'{told} with --checkpoint: give one of them')
+    videos, emotions = emotion_videos(root, args.task), emotions_of(root)
+    if args.config:
+        from mmma.engine.test import score_emotions
+
+        told = args.config, args.checkpoint, str(args.root)
+        with redirect_stdout(sys.stderr):
+            args.scores, cfg = score_emotions(*told)
+    file = args.face or args.root / cfg.get('face', {}).get('scores', 'faces.csv')
+    if not file.exists():
+        told = f'{file}: no scores of faces: make them with tools/data/face.py'
+        raise FileNotFoundError(f'{told} {args.root}, or name others with --face')
+    units = unit_names(root, videos)
+    if args.scores:
+        actions = faces.recognizer_scores(args.scores, units, emotions)
+    else:
+        how = args.task, args.pred, args.threshold, options.features
+        (x, *_), _, notes = emotion.read_study(root, *how)
+        if len(x) < len(videos):
+            raise ValueError(f'{args.pred}: {notes[0]}: fuse needs them of all')
+        model = emotion.make_model(options.model, options.seed)
+        actions = faces.action_scores(x, videos, emotions, model)
+    told = args.face_format, args.face_mapping
+    scores, read = faces.read_faces(file, units, emotions, *told)
+    how = args.space, options.resamples, options.seed
+    found, hits = faces.fuse_inputs(videos, (actions, scores), emotions, *how)
+    found |= compare_inputs(hits, faces.INPUTS) | {'faces': read}
+    chosen = {'space': args.space, 'threshold': args.threshold, **asdict(options)}
+    name = f'{"recognizer" if args.scores else options.model} + {file.stem}'
+    told = {'name': name, 'classes': [*emotions], 'options': chosen}
+    return root, told | found, [emotion_text(found, load_published()['emotion'])]
+
+
 _STUDIES = {'associate': (_STUDY, study), 'ablate': (_STUDY, study)}
+_STUDIES['fuse'] = '\n'.join(_WORDS['fuse_arguments']), fuse
 """Arguments beside those of all, and what gives results and lines."""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mmma.data.clips import Clip
+from mmma.data.clips import Clip, name_parts
 from mmma.data.root import DET_FILE, REC_FILE, TASKS, DataRoot, read_root, say
 from mmma.data.videos import Instance, Video
 from mmma.foreign import naming
@@ -25,6 +25,22 @@ def emotions_of(root: DataRoot) -> tuple[str, ...]:
 def groups_of(videos: Iterable[Video]) -> list[str]:
     """Person of each video, else its name: no group is to be in two folds."""
     return [video.subject or video.video for video in videos]
+
+
+def unit_names(root: DataRoot, videos: Sequence[Video]) -> dict[str, str]:
+    """Names of videos, clips and their files, to the video of the study they are of.
+
+    It is empty where they are of none; names that could be of two are left out.
+    """
+    found, own = defaultdict(set), {video.video for video in videos}
+    rows: list[Any] = [*root.read_det()] if root.has_det else []
+    for row in [*rows, *(root.read_rec() if root.has_rec else ())]:
+        name = row.clip if isinstance(row, Clip) else row.video
+        unit = getattr(row, 'source_video', '') or name
+        for known in (name, unit, row.path, name_parts(row.path)[-1]):
+            found[known].add(unit if unit in own else '')
+    found.update({name: {name} for name in own})
+    return {name: units.pop() for name, units in found.items() if len(units) == 1}
 
 
 def emotion_videos(root: DataRoot, task: str | None = None) -> list[Video]:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmma.data.emotions import emotion_videos, emotions_of, groups_of
+from mmma.data.emotions import emotion_videos, emotions_of, groups_of, unit_names
 from mmma.data.root import DataRoot
 from mmma.data.videos import Instance, Video, read_detections
 from mmma.evaluation import bootstrap, recognition
@@ -126,10 +126,7 @@ def read_study(
             for i in np.flatnonzero(found.scores >= threshold):
                 one = Instance(*found.segments_sec[i].tolist(), int(found.labels[i]))
                 events[found.videos[i]].append(one)
-        clips = root.read_rec() if root.has_rec else []
-        units = {clip.clip: clip.source_video or clip.clip for clip in clips}
-        known = [*videos, *(root.read_det() if root.has_det else ())]
-        units |= {video.video: video.video for video in known}
+        units = unit_names(root, videos)
         if unknown := [name for name in of if name not in units]:
             told = f'{len(unknown)} of {len(of)} names are not in {root.path}'
             raise ValueError(f'{pred}: {told}: {first_of(unknown)}')

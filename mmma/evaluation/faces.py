@@ -16,21 +16,18 @@ import numpy as np
 
 from mmma.data.clips import name_parts
 from mmma.data.emotions import groups_of
-from mmma.data.root import DataRoot
 from mmma.data.videos import Video
 from mmma.evaluation import scores as files
-from mmma.evaluation.bootstrap import LEVEL, holm, mcnemar_exact
 from mmma.evaluation.emotion import emotion_row
 from mmma.evaluation.form import check_value
 from mmma.evaluation.recognition import class_prior
-from mmma.evaluation.rows import name_of
 from mmma.evaluation.scores import ScoreTable, first_of
 from mmma.files import read_json, read_table
 from mmma.foreign import finite
 from mmma.structures.segments import FloatArray
 from mmma.taxonomy import SUBSETS, load_label_space, own_table
 
-FORMATS = tuple(own_table('face_scores')['formats'])
+FILE = 'faces.csv'
 INPUTS = 'micro-action', 'micro-expression', 'both'
 _MAPPING = {
     'columns': {'*': 'text'},
@@ -40,21 +37,6 @@ _MAPPING = {
 MIN_VAL = 20  # videos that teach weights
 _MOST, _NOTHING = 5.0, 1e-9  # intensity of an action unit; a score
 Scores = Mapping[str, FloatArray]  # of the (E,) emotions, by video
-
-
-def unit_names(root: DataRoot, videos: Sequence[Video]) -> dict[str, str]:
-    """Names of videos, clips and their files, to the video of the study they are of.
-
-    It is empty where they are of none; names that could be of two are left out.
-    """
-    found, own = defaultdict(set), {video.video for video in videos}
-    rows: list[Any] = [*root.read_det()] if root.has_det else []
-    for row in [*rows, *(root.read_rec() if root.has_rec else ())]:
-        unit = getattr(row, 'source_video', '') or name_of(row)
-        for name in (name_of(row), unit, row.path, name_parts(row.path)[-1]):
-            found[name].add(unit if unit in own else '')
-    found.update({name: {name} for name in own})
-    return {name: units.pop() for name, units in found.items() if len(units) == 1}
 
 
 def read_faces(
@@ -67,7 +49,7 @@ def read_faces(
     """Scores of each video with a face, from a file or a folder, and what was read.
 
     Of several faces in a frame the largest counts, of equals the surest; an emotion
-    without a class of the face gets a floor. ``units`` are of :func:`unit_names`,
+    without a class of the face gets a floor. ``units`` are of ``unit_names``,
     ``form`` is for headers that do not tell, ``mapping`` goes before the shipped table.
 
     Raises:
@@ -207,15 +189,15 @@ def fuse_inputs(
     emotions: Sequence[str],
     space: str | None = None,
     *drawn: int,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[Any]]:
     """Fuse scores of micro-actions and of faces, with weights learnt on ``val`` alone.
 
     A video without a face, and in fusion an emotion that no class of the face is like,
     gets its share of ``train``. ``drawn`` are resamples and seed of intervals.
 
     Returns:
-        ``runs`` on ``test``; ``tests`` of both against each; ``visible``, what could be
-        seen at all; ``fusion``, weights and where they are from.
+        ``runs`` on ``test``, and ``fusion``: weights and where they are from; (N,) hits
+        of each of ``INPUTS``.
 
     Raises:
         ValueError: Test videos have one emotion, or lack scores of micro-actions.
@@ -247,13 +229,8 @@ def fuse_inputs(
     rows = [
         {'input': i, 'subset': 'test', **r} for i, r in zip(INPUTS, rows, strict=True)
     ]
-    seen = next(filter(None, map(least_difference, range(n + 1))), None)
-    return {
-        'runs': rows,
-        'tests': _compare(*(scores.argmax(axis=1) == truth for scores in found)),
-        'visible': {'videos': n, 'step': 100 / n, 'least': seen and 100 * seen / n},
-        'fusion': fusion,
-    }
+    hits = [scores.argmax(axis=1) == truth for scores in found]
+    return {'runs': rows, 'fusion': fusion}, hits
 
 
 def _learn_weights(
@@ -270,27 +247,3 @@ def _learn_weights(
             fusion = {'space': own, 'weights_from': 'val', 'weights': weights.tolist()}
             fusion |= told
     return {**fusion, 'val_videos': len(labels)}
-
-
-def _compare(*found: Any) -> list[dict[str, Any]]:
-    """Tests of the last column of hits against each of the others."""
-    *alone, both = found
-    ps, tests, n = [mcnemar_exact(both, hits) for hits in alone], [], len(both)
-    for name, hits, p, p_holm in zip(INPUTS, alone, ps, holm(ps), strict=False):
-        gained, lost = int((both & ~hits).sum()), int((hits & ~both).sum())
-        verdict = f'both {"gains over" if gained > lost else "loses against"} {name}'
-        seen = least_difference(gained + lost)
-        own = {'a': 'both', 'b': name, 'videos': n, 'gained': gained, 'lost': lost}
-        own |= {'difference': 100 * (gained - lost) / n, 'p': p, 'p_holm': p_holm}
-        own['verdict'] = verdict if p_holm < 1 - LEVEL else 'no gain shown'
-        tests.append({**own, 'least': seen and 100 * seen / n})
-    return tests
-
-
-def least_difference(disagreeing: int) -> int | None:
-    """Lead of one over another that McNemar's test sees if so many videos differ."""
-    for lost in range(disagreeing // 2, -1, -1):
-        hits = np.arange(disagreeing) < disagreeing - lost
-        if mcnemar_exact(hits, ~hits) < 1 - LEVEL:
-            return disagreeing - 2 * lost
-    return None  # were all of them gained

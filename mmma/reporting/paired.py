@@ -9,6 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from mmma.data.clips import Clip, body_map, read_rec
 from mmma.data.root import DataRoot
@@ -324,3 +328,34 @@ def _notes(
             'so no cell of the bootstrap can be bold: use more (--resamples).'
         )
     return notes
+
+
+def compare_inputs(hits: Sequence[ArrayLike], names: Sequence[str]) -> dict[str, Any]:
+    """Tests of the last of some columns of hits against each other one.
+
+    Returns:
+        ``tests``, with p after Holm and the lead in points that each would see; and
+        ``visible``: the step of a video, the least that any such test would see.
+    """
+    *others, both = map(np.asarray, hits)
+    ps, tests, n = [mcnemar_exact(both, own) for own in others], [], len(both)
+    for name, own, p, p_holm in zip(names, others, ps, holm(ps), strict=False):
+        gained, lost = int((both & ~own).sum()), int((own & ~both).sum())
+        verdict = f'{names[-1]} {"gains over" if gained > lost else "loses against"}'
+        seen = least_difference(gained + lost)
+        test = {'a': names[-1], 'b': name, 'videos': n, 'gained': gained, 'lost': lost}
+        test |= {'difference': 100 * (gained - lost) / n, 'p': p, 'p_holm': p_holm}
+        test['verdict'] = f'{verdict} {name}' if p_holm < LEVEL else 'no gain shown'
+        tests.append({**test, 'least': seen and 100 * seen / n})
+    seen = next(filter(None, map(least_difference, range(n + 1))), None)
+    visible = {'videos': n, 'step': 100 / n, 'least': seen and 100 * seen / n}
+    return {'tests': tests, 'visible': visible}
+
+
+def least_difference(disagreeing: int) -> int | None:
+    """Lead of one over another that McNemar's test sees if so many videos differ."""
+    for lost in range(disagreeing // 2, -1, -1):
+        hits = np.arange(disagreeing) < disagreeing - lost
+        if mcnemar_exact(hits, ~hits) < LEVEL:
+            return disagreeing - 2 * lost
+    return None  # were all of them gained

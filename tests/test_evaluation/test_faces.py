@@ -8,12 +8,13 @@ import pytest
 
 from mmma.data.videos import Video
 from mmma.evaluation.faces import (
+    INPUTS,
     action_scores,
     fuse_inputs,
-    least_difference,
     read_faces,
     recognizer_scores,
 )
+from mmma.reporting.paired import compare_inputs
 
 EMOTIONS = ('anger', 'disgust', 'fear', 'happy', 'melancholy', 'sad', 'surprise')
 UNITS = {'a': 'a', 'b': 'b', 'other': ''}
@@ -271,7 +272,8 @@ def planted(videos, known, seed, strength=4.0):
 
 
 def run(videos, actions, faces, space='mean'):
-    report = fuse_inputs(videos, (actions, faces), EMOTIONS, space, 0)
+    report, hits = fuse_inputs(videos, (actions, faces), EMOTIONS, space, 0)
+    report |= compare_inputs(hits, INPUTS)
     return report, {row['input']: row['metrics'] for row in report['runs']}
 
 
@@ -328,17 +330,6 @@ def test_few_val_videos_give_equal_weights_and_say_so(val):
     assert (fusion['weights'], fusion['weights_from']) == ([0.5, 0.5], 'equal')
     assert fusion['why'].startswith(f'{val} val videos')
     assert ('anger' in fusion['why']) == (val < 7)
-
-
-def test_what_could_be_seen_at_all():
-    # Of 6 that disagree all must be gained: 2 * 0.5 ** 6 = 0.031; of 5: 0.063.
-    assert [least_difference(n) for n in (0, 5, 6, 7, 8)] == [None, None, 6, 7, 8]
-    assert least_difference(20) == 10  # 15 of 20: p 0.041; 14: 0.115
-    videos = study()
-    scores = planted(videos, EMOTIONS, 1)
-    visible = run(videos, scores, scores)[0]['visible']
-    assert visible['step'] == pytest.approx(100 / 210)
-    assert visible['least'] == pytest.approx(600 / 210)
 
 
 def test_what_cannot_be_fused_is_refused():

@@ -6,7 +6,12 @@ from result_files import write_fewshot, write_model
 
 from mmma.evaluation.bootstrap import holm, mcnemar_exact
 from mmma.evaluation.scores import read_scores
-from mmma.reporting.paired import ScoreFiles, add_tests
+from mmma.reporting.paired import (
+    ScoreFiles,
+    add_tests,
+    compare_inputs,
+    least_difference,
+)
 from mmma.reporting.paper import paper_tables
 from mmma.reporting.results import pool_results, read_named
 from mmma.taxonomy import DOMAINS
@@ -190,3 +195,27 @@ def test_detection_has_no_paired_test(rec_root, models):
     scores = ScoreFiles(rec_root.read_rec(), rec_root.label_space())
     with pytest.raises(ValueError, match='AP is no mean over clips'):
         add_tests([table], 'base', scores, FEW)
+
+
+def test_what_leads_could_be_seen():
+    # Of 6 that differ all must be gained: 2 * 0.5 ** 6 = 0.031; of 5: 0.063.
+    assert [least_difference(n) for n in (0, 5, 6, 7, 8)] == [None, None, 6, 7, 8]
+    assert least_difference(20) == 10  # 15 of 20: p 0.041; 14: 0.115
+    hits = np.zeros((3, 210), dtype=bool)
+    hits[2, :7] = hits[1, 7:9] = True
+    told = compare_inputs(hits, ('a', 'b', 'both'))
+    assert told['visible']['step'] == pytest.approx(100 / 210)
+    assert told['visible']['least'] == pytest.approx(600 / 210)
+    first, second = told['tests']
+    assert (first['gained'], first['lost'], first['verdict']) == (
+        7,
+        0,
+        'both gains over a',
+    )
+    assert first['p'] == pytest.approx(2 * 0.5**7)
+    assert first['p_holm'] == pytest.approx(4 * 0.5**7)
+    assert (second['gained'], second['lost']) == (7, 2)
+    assert second['verdict'] == 'no gain shown'
+    assert second['least'] == pytest.approx(700 / 210)  # 8 of 9
+    none = compare_inputs(hits[:, :4], ('a', 'b', 'both'))
+    assert none['visible']['least'] is None
