@@ -84,12 +84,8 @@ def as_data(
 ) -> dict[str, Any]:
     """What may be built of a config that comes with a checkpoint, zoo or results file.
 
-    It loads nothing, and runs nothing but what registered names stand for.
-
-    Args:
-        config: Plain values.
-        source: Its owner, for errors.
-        left_out: Takes the keys that would load or write something.
+    It loads nothing, and runs nothing but what registered names stand for; ``left_out``
+    takes the keys that would load or write something, ``source`` is for errors.
 
     Raises:
         ValueError: It names something that is not registered, such as an import path;

@@ -131,15 +131,11 @@ def load_state(
     The head does not count: one of another shape stays as it was. What most names begin
     with is left out, and weights of a bare backbone are taken as the model's
     ``backbone.``, where that matches more names. A part of the model with
-    ``starts_fresh`` may be absent as a whole, and does not count then.
-
-    Args:
-        model: A recognizer or detector, not wrapped.
-        weights: From :func:`weights_of`, of the file ``source``.
-        min_matched: Smallest accepted share of the parameters that count.
+    ``starts_fresh`` may be absent as a whole, and does not count then. The model is not
+    wrapped, the weights are those of :func:`weights_of`.
 
     Raises:
-        ValueError: Fewer matched.
+        ValueError: Fewer than ``min_matched`` of the parameters that count matched.
     """
     report = _fill(model, _unpacked(model, weights, source, ('', 'backbone.')))
     print(f'{source}: {report}', file=sys.stderr)

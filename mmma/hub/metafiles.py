@@ -110,11 +110,10 @@ def model_cost(cfg: Any, shape: str) -> dict[str, Any]:
     graph products included: what action recognition papers print as FLOPs. Norms,
     activations, biases and pooling are left out, as there.
 
-    Args:
-        cfg: A config with its protocol written.
-        shape: ``Input`` of the metafile, one view of one clip or one window of a
-            detector: ``1xCxTxHxW`` for clips and heatmaps, ``SxCxHxW`` for S frames of
-            a 2D network, ``1xMxTxVxC`` for skeletons, ``1xDxP`` for features.
+    The config has its protocol written; ``shape`` is ``Input`` of the metafile, one
+    view of one clip or one window of a detector: ``1xCxTxHxW`` for clips and heatmaps,
+    ``SxCxHxW`` for S frames of a 2D network, ``1xMxTxVxC`` for skeletons, ``1xDxP`` for
+    features.
 
     Raises:
         ValueError: ``shape`` is none, or none that the network takes.

@@ -77,12 +77,9 @@ def publish(
 ) -> ZooFolder:
     """Write the weights, config and log of a training run into the zoo.
 
-    The same checkpoint gives the same bytes. Results of other weights are removed.
-
-    Args:
-        name: In the zoo, which is made if needed; None makes one of the config's.
-        precision: ``float16`` or ``float32``, of weights with a fractional part.
-        force: Replace a published model of that name by other weights.
+    The same checkpoint gives the same bytes. Results of other weights are removed. By
+    default the name is made of the config's. ``precision`` is of weights with a
+    fractional part; ``force`` replaces a model of that name with other weights.
 
     Raises:
         ValueError: The run cannot be published, or the name is taken.

@@ -47,9 +47,8 @@ _FILE = re.compile(r'[\w+=-][\w.+=-]*\.[A-Za-z]\w{0,11}')
 class Scrubber:
     """Replaces folders that are known by what they stand for, and others by a mark.
 
-    Args:
-        known: Folder to what is written in its place; ``''`` leaves what is below it.
-            Relative folders are replaced where they have several parts.
+    ``''`` for a folder leaves what is below it; relative folders are replaced where
+    they have several parts.
     """
 
     def __init__(self, known: Mapping[str, str] | None = None) -> None:

@@ -366,12 +366,10 @@ def _merged(known: ZooModel, other: ZooModel) -> ZooModel:
 
 
 def checkpoint_path(ckpt: str, offline: bool = False) -> Path:
-    """The file that a CKPT argument means.
+    """The file that a CKPT argument means: a path, a URL, or a name in the zoo.
 
-    Args:
-        ckpt: A path, a URL, or the name of a model in the zoo. A file of that name
-            comes first. A work dir means the checkpoint of :func:`trained_in`.
-        offline: Never use the network, as ``MMMA_OFFLINE=1`` does everywhere.
+    A file of that name comes first. A work dir means the checkpoint of
+    :func:`trained_in`. ``offline`` is as of :func:`mmma.checkpoints.fetch_file`.
 
     Raises:
         FileNotFoundError: There is no such file, or it cannot be fetched.

@@ -61,7 +61,6 @@ class SegmentDetector(BaseModel):
             (N, D, T, H, W), ``graph`` for (N, M, D, T, V). Whatever T is, features are
             interpolated to the positions of the window.
         data_preprocessor: Default: to the device, and no more.
-        init_cfg: Of ``BaseModel``.
 
     Source: OpenTAD ``ActionFormer`` and Liu et al., AdaTAD, CVPR 2024.
     """
@@ -74,9 +73,8 @@ class SegmentDetector(BaseModel):
         backbone: Mapping[str, Any] | None = None,
         pooling: str = 'none',
         data_preprocessor: Mapping[str, Any] | None = None,
-        init_cfg: Any = None,
     ) -> None:
-        super().__init__(data_preprocessor, init_cfg)
+        super().__init__(data_preprocessor)
         self.backbone = None if backbone is None else MODELS.build(backbone)
         self.pooling = check_choice('pooling', pooling, tuple(POOLINGS))
         self.projection = MODELS.build(projection)
@@ -85,11 +83,6 @@ class SegmentDetector(BaseModel):
         for part in (self.projection, self.neck, self.rpn_head):
             if part is not None:  # recognizers lack them
                 part.starts_fresh = True
-
-    @property
-    def head(self) -> torch.nn.Module:
-        """The head, by the name it has in configs."""
-        return self.rpn_head
 
     def extract_feat(
         self,

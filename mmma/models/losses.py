@@ -67,12 +67,9 @@ class ClassBalancedFocalLoss(ClassCountLoss):
 
     ``sum_k target_k * weight_k * (1 - p_k)**gamma * -log p_k``, averaged over clips.
     The weights are scaled to a mean of 1 over the classes that have training clips;
-    only smoothed and mixed labels ever ask for that of another class.
-
-    Args:
-        beta: 0 weighs all classes alike; near 1 by the inverse of their counts.
-        gamma: How much less a clip counts that is already recognised; 0 is cross
-            entropy.
+    only smoothed and mixed labels ever ask for that of another class. ``beta`` 0 weighs
+    all classes alike, near 1 by the inverse of their counts; ``gamma`` 0 is cross
+    entropy, more lets a clip count less that is already recognised.
 
     Raises:
         ValueError: ``beta`` is outside [0, 1), or ``gamma`` is negative.
@@ -148,10 +145,7 @@ class LogitAdjustedCrossEntropy(ClassCountLoss):
 
     Only the loss sees the adjusted logits; the model's own, used in testing, then rank
     classes as if all were equally frequent. The paper's prior of a class without clips
-    would be 0.
-
-    Args:
-        tau: Strength; 1 is consistent for balanced accuracy, 0 is cross entropy.
+    would be 0. ``tau`` 1 is consistent for balanced accuracy, 0 is cross entropy.
 
     Raises:
         ValueError: ``tau`` is negative.

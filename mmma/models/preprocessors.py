@@ -183,11 +183,8 @@ class FrameDifferencePreprocessor(ActionDataPreprocessor):
     pretrained weights learns first. The last difference of a view stands twice, so
     that the number of frames stays. ``mean`` cancels as well: ``std`` sets the scale.
 
-    Args:
-        num_frames: Frames of one view; differences do not cross views.
-        format_shape: ``NCHW`` (samples (S, C, H, W) of S frames, all views in a row)
-            or ``NCTHW`` (samples (views, C, T, H, W)).
-        kwargs: As for MMAction2's ``ActionDataPreprocessor``.
+    A view has ``num_frames``, and samples are, by ``format_shape``, ``NCHW``
+    (S, C, H, W) of S frames, all views in a row, or ``NCTHW`` (views, C, T, H, W).
 
     Raises:
         ValueError: Another format, fewer than two frames, or a sample that is not a
@@ -233,10 +230,8 @@ class HeatmapPreprocessor(BaseDataPreprocessor):
     Samples come from ``FormatKeypoints`` and carry ``img_shape``, H and W of the volume
     in pixels; a clip comes to the device in a thousandth of the volume's bytes.
 
-    Args:
-        layout, joints: As given to ``LoadSkeleton``.
-        limbs: None draws joints; else the limbs: ``body17``, ``tree``, or pairs of
-            joints.
+    ``layout`` and ``joints`` are as given to ``LoadSkeleton``; ``limbs`` None draws
+    joints, else the limbs ``body17``, ``tree``, or pairs of joints.
 
     Raises:
         ValueError: An unknown layout, set, joint or limb.

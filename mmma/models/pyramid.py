@@ -30,8 +30,8 @@ class PyramidProjection(BaseModule):
 
     Args:
         block: Makes a block of C channels and a stride, 1 or 2.
-        in_channels: D, channels of the features; 0 convolutions need D equal to C.
-        out_channels: C.
+        in_channels, out_channels: D of the features, and C; the same without
+            convolutions.
         arch: Convolutions, blocks at full rate, blocks that halve the positions; the
             last number plus 1 is the number of levels.
 
@@ -160,11 +160,8 @@ class SGPBlock(nn.Module):
 class TriDetProj(PyramidProjection):
     """Convolutions, then a pyramid of SGP blocks.
 
-    Args:
-        hidden: Channels inside the perceptrons.
-        k: How much wider the wide convolution is.
-        path_drop: Of the blocks that halve.
-        **sizes: Of :class:`PyramidProjection`; C is a multiple of 16, or at most 16.
+    ``hidden`` and ``k`` are of the blocks, ``path_drop`` of those that halve, sizes of
+    :class:`PyramidProjection`; C is a multiple of 16, or at most 16.
 
     Source: Shi et al., 'TriDet', CVPR 2023; OpenTAD ``TriDetProj`` and its
         configuration (hidden 768, k 5, kernels 1).

@@ -140,7 +140,7 @@ def outputs_of(model, x, sample):
     loss = sum(model(x, [sample], mode='loss').values())
     levels, masks = model.extract_feat(x, [sample])
     parts = [
-        model.head.forward_level(level, x, mask)[name][..., mask[0]]
+        model.rpn_head.forward_level(level, x, mask)[name][..., mask[0]]
         for level, (x, mask) in enumerate(zip(levels, masks, strict=True))
         for name in ('cls', 'reg')
     ]

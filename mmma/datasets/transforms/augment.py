@@ -326,12 +326,8 @@ class SkeletonJitter(BaseTransform):
     """Turn, stretch and disturb a normalised skeleton a little, in training.
 
     Comes after ``NormalizeSkeleton``, whose origin it turns and stretches about; one
-    draw per clip, so that motion stays smooth.
-
-    Args:
-        degrees: Largest turn in the picture, either way.
-        scale: Largest change of each axis, 0.1 for 0.9 to 1.1.
-        shear: Largest slant, tangent of the angle.
+    draw per clip, so that motion stays smooth: a turn of up to ``degrees`` either way,
+    a slant (tangent of the angle) of up to ``shear``, each axis by 1 +- ``scale``.
     """
 
     def __init__(
@@ -358,13 +354,9 @@ class SkeletonBend(BaseTransform):
     Turns and stretches every bone by one draw per clip, and all joints that hang on
     it go along. Motion keeps its rhythm and its size; posture, camera and build change,
     which a model trained on one domain would otherwise take for part of the action.
-    Arms turn little, so that a hand still touches what it touches.
-
-    Args:
-        degrees: Standard deviation of a bone's turn.
-        leg_degrees: The same below the hips: people sit in one domain and stand in
-            another.
-        scale: Standard deviation of the logarithm of a bone's stretch.
+    ``degrees`` is the standard deviation of a bone's turn, little, so that a hand still
+    touches what it touches; ``leg_degrees`` is for those below the hips, as people sit
+    in one domain and stand in another; ``scale`` is of the logarithm of a stretch.
     """
 
     def __init__(

@@ -319,14 +319,11 @@ class SkeletonCompact(BaseTransform):
 
     As MMAction2's ``PoseCompact``, which takes a coordinate of 0 for a missing joint;
     here a joint is missing where its score is 0, and one at the picture's edge counts.
-    The box may leave the picture. A figure smaller than ``threshold`` is left as it is.
+    The box is longer than the figure by the share ``padding``, is made larger to have
+    ``hw_ratio``, height / width, unless that is None, and may leave the picture. A
+    figure smaller than ``threshold`` pixels is left as it is.
 
     Takes and changes ``keypoint`` and ``img_shape``.
-
-    Args:
-        padding: How much longer than the figure the box is, as a share.
-        threshold: In pixels.
-        hw_ratio: Least height / width of the box; None keeps that of the figure.
 
     Raises:
         ValueError: A negative padding, or a ratio that is not above 0.

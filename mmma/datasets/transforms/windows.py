@@ -100,13 +100,9 @@ class LoadFeatures(BaseTransform):
     """Read the features that a window needs from the data root's store.
 
     Takes ``video``, ``window`` and ``data_root``. Adds ``feature`` (T, D) float32 and
-    ``feature_times_sec`` (T,), the time of each.
-
-    Args:
-        name: Of the features.
-        stride_sec, dim: Seconds between features and D that the config was made for.
-        weights_sha256: Of the checkpoint, in full or its start.
-        fps: Frames per second that the backbone must have seen.
+    ``feature_times_sec`` (T,), the time of each. The config may have been made for D
+    (``dim``), seconds between features, frames per second that the backbone saw, and a
+    checkpoint, by its hash or the start of it.
 
     Raises:
         FileNotFoundError: The root has no such features.

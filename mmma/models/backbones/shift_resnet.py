@@ -111,14 +111,8 @@ class GroupContext(nn.Module):
 
     Weights that a run starts from may lack all of this (an ImageNet or TSM file): the
     gates then keep their start, near 0.5 everywhere, which halves the features. Warm
-    up the learning rate.
-
-    Args:
-        channels: C of the features.
-        num_segments: T, frames of a clip.
-        cdiv: Number of groups, from 4.
-        s_use_bn: Use the BN of the spatial gate. The released code defines it, and by
-            a second ``forward`` leaves it out: False for the released weights.
+    up the learning rate. The released code defines a BN of the spatial gate, and by a
+    second ``forward`` leaves it out: ``s_use_bn`` is False for the released weights.
 
     Raises:
         ValueError: ``cdiv`` is below 4, or does not divide ``channels``.

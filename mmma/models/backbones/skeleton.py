@@ -77,12 +77,8 @@ class SkeletonTCN(BaseModule):
     Takes and gives what MMAction2's graph networks do, with one joint left, so that
     ``RecognizerGCN`` and ``ActionHead`` go with it. All work is dense matrix products,
     which is why it is several times faster on a CPU than a graph network of its
-    accuracy.
-
-    Args:
-        in_channels: C of the input.
-        channels: Width of the stem and of each block.
-        strides: Of each block, what it divides T by; None halves it each time.
+    accuracy. ``channels`` are the widths of the stem and of each block, ``strides``
+    what each block divides T by; None halves it each time.
 
     Raises:
         ValueError: No block, or strides for another number of blocks.

@@ -380,12 +380,8 @@ class MANetHead(ActionHead):
     ``CE(fc_cls(x), y) + 50 * MSE(fc_emb_t(tanh(fc_emb(x))), E[y])``, both branches
     averaged over the frames of a clip; soft labels mix the rows of E. Testing uses the
     classifier only. E is made from the class names by :func:`label_vectors`, anew in
-    every run, and is not in checkpoints. Each branch draws its own dropout.
-
-    Args:
-        label_space: Whose names E is made of until :meth:`set_classes` is called.
-        embedding_weight: Of the mean squared error.
-        **kwargs: As in ``ActionHead``; ``pooling`` is ``segments``.
+    every run, and is not in checkpoints. Each branch draws its own dropout. 50 is the
+    default of ``embedding_weight``; other options are those of ``ActionHead``.
 
     Raises:
         ValueError: A label space of another size, or another pooling.

@@ -108,11 +108,8 @@ class SegmentHead(ClassesOfData, BaseModule):
     window has no exact place in a shorter type.
 
     Args:
-        num_classes: K.
-        in_channels: Channels of the levels.
-        feat_channels: Channels of the towers.
+        in_channels, feat_channels: Of the levels, and of the towers.
         num_convs: Convolutions with layer norm and ReLU of a tower.
-        num_levels: Levels.
         targets: ``shortest`` or ``union``; see :func:`assign_truths`.
         label_space: Whose body groups count until :meth:`set_classes` is called.
         body: None, or ``loss_weight`` of the body scores.
@@ -363,11 +360,6 @@ class TriDetHead(SegmentHead):
     overlaps there is learned with its own ends (upstream gives them those of the
     shortest). What is true counts in the loss of scores by its IoU to the power of
     ``iou_power``, without a gradient through that weight.
-
-    Args:
-        num_bins: Strides that an end may be away.
-        iou_power: 0 leaves the loss of scores as it is.
-        **kwargs: Of ``SegmentHead``.
 
     Source: Shi et al., 'TriDet', CVPR 2023, section 3.3; OpenTAD ``TriDetHead``, whose
         names of weights these are.
