@@ -15,6 +15,7 @@ from mmma.data.root import DataRoot
 from mmma.evaluation import emotion, faces
 from mmma.evaluation.reports import write_results
 from mmma.evaluation.rows import SCHEMA
+from mmma.evaluation.scores import SUFFIXES
 from mmma.files import tell, write_file
 from mmma.reporting.paired import compare_inputs
 from mmma.reporting.paper import load_published
@@ -61,6 +62,8 @@ def study(args: argparse.Namespace) -> tuple[DataRoot, dict[str, Any], list[str]
     facts |= {**found['runs'][0]['counts'], **emotion.chance(given[2])}
     lines += (line.format(**facts) for line in _WORDS[args.study] + _WORDS['size'])
     chosen = {'threshold': args.threshold, **asdict(options)}
+    if args.pred and args.pred.suffix.lower() in SUFFIXES:
+        chosen['features'] = 'scores'
     return root, {'classes': [*names[0]], 'options': chosen, **found}, lines
 
 

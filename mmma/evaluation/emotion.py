@@ -143,6 +143,9 @@ def read_study(
         pairs = zip(kept, own, strict=True)
         videos = [replace(v, instances=(*e,), withheld=False) for v, e in pairs]
     present = x = video_features(videos, space, 'presence')
+    if not present.any():
+        told = f'no micro-action is in any of {len(videos)} videos with an emotion'
+        raise ValueError(f'{told}{": lower --threshold" if pred else ""}')
     if table is not None:
         x = np.array([table.scores[rows[v.video]].mean(axis=0) for v in videos])
     elif kind != 'presence':
@@ -475,7 +478,10 @@ def _by_selection(
 
     def chosen(rows: IntArray) -> IntArray:
         named = [groups[i] for i in rows]
-        own = replace(options, folds=min(options.folds, len(set(named))))
+        if (folds := min(options.folds, len(set(named)))) < 2:
+            told = 'a fold trains on one subject, in whose videos nothing can be chosen'
+            raise ValueError(f'{told}: videos of three are needed, or more --folds')
+        own = replace(options, folds=folds)
         part = x[rows], present[rows], y[rows], named
         return np.unique(_ranked(_losses(part, own), part)[2][:, :TOP])
 
@@ -518,6 +524,7 @@ def _runs(
     measure = _by_model if by == 'model' else _by_selection
     _, _, own, _, of = _design(study)
     few = min(options.shuffles, _FITTED)
+    # Among all: no model has seen a tested person, so who it is tells nothing.
     labels = _shuffled(own, 0 * own, few, options.seed)[:, of]
     found = [measure((x, present, row, groups), options) for row in labels]
     runs = []

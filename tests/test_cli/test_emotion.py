@@ -4,6 +4,7 @@ import re
 
 import pytest
 from emotion_roots import ACTIONS, EMOTIONS, make_emotion_root
+from pages import commands
 
 from mmma.cli import main
 from mmma.evaluation.reports import read_results
@@ -102,6 +103,18 @@ def test_what_is_wrong_is_one_line(root, tmp_path, capsys):
         changed = {name: {**entry, **change} for name, entry in database.items()}
         (tmp_path / 'det.json').write_text(json.dumps({'database': changed}))
         assert text in told('associate', str(tmp_path)), text
+
+
+def test_the_commands_of_the_page(root, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    ran = []
+    for name, (study, *argv) in commands('emotion.md'):
+        if study in ('associate', 'ablate'):
+            argv = [str(root) if a == 'data/moods' else a for a in argv]
+            ran.append((study, main(name, [study, *argv, *FAST])))
+    assert ran == [('associate', 0), ('ablate', 0)]
+    assert main('table', ['moods/results.json', 'ablation/results.json']) == 0
+    assert 'nested' in capsys.readouterr().out
 
 
 def test_a_missing_library_is_named(root, monkeypatch, capsys):

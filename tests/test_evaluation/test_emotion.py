@@ -225,11 +225,14 @@ def test_the_order_of_what_is_left_out_where_it_is_planted(tmp_path):
         assert runs[1]['p_against_all'] < 0.05
 
 
-def test_nothing_is_left_of_few_actions(tmp_path):
+def test_too_few_actions_or_people_to_choose(tmp_path):
     (x, present, y, groups), names = drawn(tmp_path)
     study = x[:, :5], present[:, :5], y, groups
     with pytest.raises(ValueError, match='all 5 micro-actions are among the five'):
         ablate(study, (names[0], names[1][:5]), FAST)
+    study = x, present, y, [str(i % 2) for i in range(90)]
+    with pytest.raises(ValueError, match=r'fold trains on one subject, .* of three'):
+        ablate(study, names, StudyOptions(folds=2))
 
 
 def test_features_with_many_values(tmp_path):
