@@ -27,13 +27,7 @@ from mmma.foreign import finite
 from mmma.structures.segments import FloatArray
 from mmma.taxonomy import SUBSETS, load_label_space, own_table
 
-FILE = 'faces.csv'
 INPUTS = 'micro-action', 'micro-expression', 'both'
-_MAPPING = {
-    'columns': {'*': 'text'},
-    'emotions': {'*': 'plain'},
-    'units': {'*': ['int']},
-}
 MIN_VAL = 20  # videos that teach weights
 _MOST, _NOTHING = 5.0, 1e-9  # intensity of an action unit; a score
 Scores = Mapping[str, FloatArray]  # of the (E,) emotions, by video
@@ -57,11 +51,12 @@ def read_faces(
         ValueError: It cannot be read, or is of other videos or emotions.
     """
     table, strange, best = own_table('face_scores'), set(), defaultdict(list)
+    own = table['mapping']
     check_value(given := read_json(mapping) if mapping else {}, {}, f'{mapping}')
     for key, entries in given.items():
-        if key not in _MAPPING:
-            raise ValueError(f'{mapping}: {key!r}: use {", ".join(_MAPPING)}')
-        check_value(entries, _MAPPING[key], f'{mapping}: {key}')
+        if key not in own:
+            raise ValueError(f'{mapping}: {key!r}: use {", ".join(own)}')
+        check_value(entries, own[key], f'{mapping}: {key}')
         table[key] |= entries
     classes = sorted({*table['columns'].values()})
     frames: dict[tuple[str, ...], list[Any]] = defaultdict(list)
@@ -82,7 +77,7 @@ def read_faces(
     low = [emotion.lower() for emotion in emotions]
     named = [table['emotions'].get(e, table['columns'].get(e)) for e in low]
     if not {*named} & there:
-        told = f'none of {sorted(there)} is one of {first_of(emotions)}'
+        told = f'none of {sorted(there) or "0 faces"} is one of {first_of(emotions)}'
         raise ValueError(f'{path}: {told}: say which is with --face-mapping')
     whole = np.array([[c == own for own in named] for c in classes], np.float64)
     whole /= np.maximum(whole.sum(axis=1, keepdims=True), 1)
@@ -193,11 +188,8 @@ def fuse_inputs(
     """Fuse scores of micro-actions and of faces, with weights learnt on ``val`` alone.
 
     A video without a face, and in fusion an emotion that no class of the face is like,
-    gets its share of ``train``. ``drawn`` are resamples and seed of intervals.
-
-    Returns:
-        ``runs`` on ``test``, and ``fusion``: weights and where they are from; (N,) hits
-        of each of ``INPUTS``.
+    gets its share of ``train``. ``drawn`` are resamples and seed of intervals. Gives
+    rows of ``test`` and what was learnt, and the (N,) hits of each of ``INPUTS``.
 
     Raises:
         ValueError: Test videos have one emotion, or lack scores of micro-actions.
@@ -226,9 +218,8 @@ def fuse_inputs(
     found = [table.select(names).scores for table in (tables[0], tables[2], both)]
     truth, rest = np.array([of[name] for name in names]), (groups_of(test), emotions)
     rows = [emotion_row(truth, scores, *rest, *drawn) for scores in found]
-    rows = [
-        {'input': i, 'subset': 'test', **r} for i, r in zip(INPUTS, rows, strict=True)
-    ]
+    for name, row in zip(INPUTS, rows, strict=True):
+        row |= {'input': name, 'subset': 'test'}
     hits = [scores.argmax(axis=1) == truth for scores in found]
     return {'runs': rows, 'fusion': fusion}, hits
 
@@ -243,7 +234,6 @@ def _learn_weights(
         fusion['why'] = f'{told}: learning needs {MIN_VAL}, and each emotion'
     for own in () if 'why' in fusion else (space,) if space else files.SPACES:
         weights, told = files.learn_weights(tables, labels, own)
-        if told['nll'] < fusion.get('nll', np.inf):
-            fusion = {'space': own, 'weights_from': 'val', 'weights': weights.tolist()}
-            fusion |= told
+        told |= {'space': own, 'weights_from': 'val', 'weights': weights.tolist()}
+        fusion = min(fusion, told, key=lambda known: known.get('nll', np.inf))
     return {**fusion, 'val_videos': len(labels)}

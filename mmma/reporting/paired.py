@@ -331,11 +331,10 @@ def _notes(
 
 
 def compare_inputs(hits: Sequence[ArrayLike], names: Sequence[str]) -> dict[str, Any]:
-    """Tests of the last of some columns of hits against each other one.
+    """Tests of the last columns of hits against the others, and what they would see.
 
-    Returns:
-        ``tests``, with p after Holm and the lead in points that each would see; and
-        ``visible``: the step of a video, the least that any such test would see.
+    ``least`` is the smallest lead in points that is seen where so many videos differ,
+    or at all; ``step`` is that of one video.
     """
     *others, both = map(np.asarray, hits)
     ps, tests, n = [mcnemar_exact(both, own) for own in others], [], len(both)
