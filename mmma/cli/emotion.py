@@ -19,22 +19,11 @@ from mmma.evaluation.scores import SUFFIXES
 from mmma.files import tell, write_file
 from mmma.reporting.paired import compare_inputs
 from mmma.reporting.paper import load_published
-from mmma.reporting.table import SIMULATED, Table, emotion_text
+from mmma.reporting.table import SIMULATED, Table, emotion_text, metric_cells
 from mmma.taxonomy import own_table
 
 _WORDS = own_table('emotion')
 HELP = '\n'.join(_WORDS['help']['emotion'])
-_TITLES = 'Top-1', 'UAR', 'macro F1'
-_ROOT = """
-root ROOT (path): data root whose videos have an emotion
---task {det,rec}: videos of det.json, or sources of the clips of rec.csv (default: the
-  first that has an emotion)
---pred FILE (path): predictions of micro-actions (default: the truth)
---out DIR (folder): for results.json, tables and pictures
---json: print one JSON object, percent unrounded"""
-_STUDY = """
---threshold T (finite) = 0.3: lowest score of detections (default: %(default)s)
-.features .model .folds .shuffles .resamples .seed"""
 
 
 def study(args: argparse.Namespace) -> tuple[DataRoot, dict[str, Any], list[str]]:
@@ -44,21 +33,22 @@ def study(args: argparse.Namespace) -> tuple[DataRoot, dict[str, Any], list[str]
     given, names, notes = emotion.read_study(root, *how)
     tell(notes)
     found = getattr(emotion, args.study)(given, names, options)
-    runs, lines, facts = [], [], {**found, **found.get('controls', {})}
-    if args.study == 'associate':
-        lines = _associated(root, found['association'], args)
-    for run in found['runs']:
-        bounds, own = run.get('intervals', {}).get('bounds', {}), run['shuffled']
-        cells = [run['experiment'], run.get('model') or run['selection']]
-        for key, value in run['metrics'].items():
-            span = ' [{:.1f}, {:.1f}]'.format(*bounds[key]) if key in bounds else ''
-            cells.append(f'{value:.2f}{span}')
-        cells.append('{emotion/mca:.1f}, {highest:.1f}'.format(**own))
-        runs.append([*cells, run.get('p_against_all')])
+    rows = [
+        [
+            *(run['experiment'], run.get('model') or run['selection']),
+            *metric_cells(run),
+            '{emotion/mca:.1f}, {highest:.1f}'.format(**run['shuffled']),
+            run.get('p_against_all'),
+        ]
+        for run in found['runs']
+    ]
     for row in emotion.PAPER if args.study == 'ablate' else ():
         values = f'{100 * row["acc"]:.1f}', None, f'{100 * row["f1"]:.1f}'
-        runs.append([row['experiment'], '[paper]', *values, None, None])
-    lines.append(_text(['experiment', 'by', *_TITLES, 'shuffled', 'p'], runs))
+        rows.append([row['experiment'], '[paper]', *values, None, None])
+    told = args.study == 'associate'
+    lines = _associated(root, found['association'], args) if told else []
+    lines.append(_text(_WORDS['titles'], rows))
+    facts = {**found, **found.get('controls', {})}
     facts |= {**found['runs'][0]['counts'], **emotion.chance(given[2])}
     lines += (line.format(**facts) for line in _WORDS[args.study] + _WORDS['size'])
     chosen = {'threshold': args.threshold, **asdict(options)}
@@ -150,26 +140,27 @@ def fuse(args: argparse.Namespace) -> tuple[DataRoot, dict[str, Any], list[str]]
     return root, told | found, [emotion_text(found, load_published()['emotion'])]
 
 
-_STUDIES = {'associate': (_STUDY, study), 'ablate': (_STUDY, study)}
-_STUDIES['fuse'] = '\n'.join(_WORDS['fuse_arguments']), fuse
-"""Arguments beside those of all, and what gives results and lines."""
+_STUDIES = {'associate': study, 'ablate': study, 'fuse': fuse}
+"""What gives results and lines."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add one sub-command per study."""
     studies = parser.add_subparsers(dest='study', metavar='STUDY', required=True)
-    for name, (arguments, _) in _STUDIES.items():
+    for name in _STUDIES:
         told = _WORDS['help'][name]
         keywords = {'help': told[0], 'description': '\n'.join(told)}
         own = studies.add_parser(
             name, **keywords, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        declared(_ROOT + arguments, emotion.StudyOptions)(own)
+        arguments = _WORDS['arguments']
+        lines = arguments['root'] + arguments['fuse' if name == 'fuse' else 'study']
+        declared('\n'.join(lines), emotion.StudyOptions)(own)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print and write the results of a study."""
-    root, found, lines = _STUDIES[args.study][1](args)
+    root, found, lines = _STUDIES[args.study](args)
     info = {key: getattr(root.info, key) for key in ('name', 'simulated', 'packed')}
     results = {
         'schema': SCHEMA,

@@ -427,15 +427,20 @@ def _fusion_metrics(record: dict[str, Any]) -> list[str]:
     return [*lines, Table(['scores', 'weight', *keys], rows).text()]
 
 
+def metric_cells(run: Mapping[str, Any]) -> list[str]:
+    """Metrics of a row of emotions, with their intervals."""
+    bounds, cells = run.get('intervals', {}).get('bounds', {}), []
+    for key, value in run['metrics'].items():
+        span = ' [{:.1f}, {:.1f}]'.format(*bounds[key]) if key in bounds else ''
+        cells.append(f'{value:.2f}{span}')
+    return cells
+
+
 def emotion_text(found: Mapping[str, Any], paper: Sequence[Mapping[str, Any]]) -> str:
     """Rows of micro-actions, faces and both, published ones, and what they tell."""
     words, rows = own_table('face_scores')['words'], []
     for run in found['runs']:
-        bounds, cells = run.get('intervals', {}).get('bounds', {}), []
-        for key, value in run['metrics'].items():
-            span = ' [{:.1f}, {:.1f}]'.format(*bounds[key]) if key in bounds else ''
-            cells.append(f'{value:.2f}{span}')
-        rows.append([run['input'], run['counts']['videos'], *cells])
+        rows.append([run['input'], run['counts']['videos'], *metric_cells(run)])
     for own in paper:
         name = f'{own["input"]}, {own["method"]} [paper]'
         rows.append([name, '–', f'{own["top1"]:.2f}', '–', f'{own["f1"]:.2f}'])
