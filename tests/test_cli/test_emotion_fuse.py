@@ -6,6 +6,7 @@ from itertools import cycle
 
 import numpy as np
 import pytest
+from pages import commands
 
 from mmma.cli import main
 
@@ -115,3 +116,16 @@ def test_scores_of_a_recognizer_take_the_place_of_the_classifier(
 def test_what_is_missing_is_named(root, capsys, argv, told):
     assert main('emotion', ['fuse', str(root), *argv]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_the_commands_of_the_page(root, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    told = []
+    for name, argv in commands('emotion.md', 'Micro-actions and the face'):
+        argv = [str(root) if text == 'data/mma82' else text for text in argv]
+        told.append(main(name, argv))
+    assert told == [0, 2, 2, 2]
+    errors = [e for e in capsys.readouterr().err.splitlines() if e[:6] == 'error:']
+    missing = ('openface: no scores of faces', 'no score file val.npz', 'work_dirs/tsm')
+    for text, error in zip(missing, errors, strict=True):
+        assert text in error
