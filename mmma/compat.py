@@ -64,13 +64,16 @@ def _put(module: str, name: str, value: Any) -> None:
     setattr(importlib.import_module(module), name, value)
 
 
+def _folder(module: str) -> Path | None:
+    spec = importlib.util.find_spec(module)
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
 def _lacks_drn() -> bool:
     # find_spec of a submodule would import mmaction.models, which is what fails.
-    spec = importlib.util.find_spec('mmaction')
-    if _DRN in sys.modules or spec is None or spec.origin is None:
-        return False
-    folder = Path(spec.origin).parent.joinpath(*_DRN.split('.')[1:])
-    return not (folder / 'drn.py').is_file()
+    folder = None if _DRN in sys.modules else _folder('mmaction')
+    inner = _DRN.partition('.')[2].replace('.', '/')
+    return folder is not None and not (folder / inner / 'drn.py').is_file()
 
 
 def _stub_drn() -> None:
@@ -121,11 +124,9 @@ def _replace_package_lookup() -> None:
 def is_installed(package: str) -> bool:
     """True if a distribution or an importable module of this name exists."""
     try:
-        importlib.metadata.distribution(package)
+        return bool(importlib.metadata.distribution(package))
     except importlib.metadata.PackageNotFoundError:
-        spec = importlib.util.find_spec(package)
-        return spec is not None and spec.origin is not None
-    return True
+        return _folder(package) is not None
 
 
 def get_installed_path(package: str) -> str:
@@ -134,11 +135,10 @@ def get_installed_path(package: str) -> str:
     Raises:
         ValueError: There is no such package, or it has no folder of its own.
     """
-    for name in (package, package2module(package) if is_installed(package) else ''):
-        spec = importlib.util.find_spec(name) if name else None
-        if spec is not None and spec.origin is not None:
-            return str(Path(spec.origin).parent)
-    raise ValueError(f'package {package!r} is not installed: pip install {package}')
+    folder = _folder(package) or _folder(package2module(package))
+    if folder is None:
+        raise ValueError(f'package {package!r} is not installed: pip install {package}')
+    return str(folder)
 
 
 def package2module(package: str) -> str:
@@ -147,8 +147,7 @@ def package2module(package: str) -> str:
         found = importlib.metadata.distribution(package)
     except importlib.metadata.PackageNotFoundError:
         return package
-    modules = (found.read_text('top_level.txt') or package).split()
-    return modules[0]
+    return (found.read_text('top_level.txt') or package).split()[0]
 
 
 def _loads_code() -> bool:

@@ -8,7 +8,6 @@ Importing this package loads neither torch nor MMEngine.
 from mmma.checkpoints.download import RemoteFile, cache_folder, fetch_file, fetch_url
 from mmma.checkpoints.files import file_sha256, load_weights_file, to_plain
 from mmma.checkpoints.loading import (
-    LoadReport,
     check_simulated,
     load_state,
     load_trained,
@@ -17,7 +16,7 @@ from mmma.checkpoints.loading import (
 )
 
 __all__ = [
-    'LoadReport', 'RemoteFile', 'cache_folder', 'check_simulated', 'fetch_file',
-    'fetch_url', 'file_sha256', 'load_state', 'load_trained', 'load_weights_file',
-    'meta_of', 'to_plain', 'weights_of',
+    'RemoteFile', 'cache_folder', 'check_simulated', 'fetch_file', 'fetch_url',
+    'file_sha256', 'load_state', 'load_trained', 'load_weights_file', 'meta_of',
+    'to_plain', 'weights_of',
 ]  # fmt: skip

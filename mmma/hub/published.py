@@ -399,11 +399,9 @@ def check_results(
 ) -> None:
     """Refuse results that are not of the published file, measured as it says.
 
-    ``reference`` is the config to measure with, resolved for their protocol.
-
     Raises:
         ValueError: They are of other weights, of another task, of a part of the data,
-            or measured with other options.
+            or measured with another config than ``reference``, of their protocol.
     """
     found = results['checkpoint'].get('sha256')
     if found != model.sha256:

@@ -53,9 +53,8 @@ def method_of(recipe: str) -> str:
 def find_recipes(root: Path) -> dict[str, tuple[str, ...]]:
     """Recipes of recognition and detection of a checkout, sorted, with their leaves.
 
-    Returns:
-        Name without the protocol, ``videomae-s_mma82``, to config files relative to
-        the root, in the order of the protocols; of a detector the one file.
+    From names without the protocol, ``videomae-s_mma82``, to config files relative to
+    the root, in the order of the protocols; of a detector the one file.
     """
     recipes: dict[str, tuple[str, ...]] = {}
     for protocol in PROTOCOLS:
@@ -165,11 +164,9 @@ def index_text(methods: Iterable[str]) -> str:
 
 
 def differences(old: Any, new: Any, where: str = '') -> Iterator[str]:
-    """Say where two contents differ below a key.
+    """Say where contents differ: ``Models.videomae_mma82.Config is 1, should be 2``.
 
-    Yields:
-        ``Models.videomae_mma82.Metadata.FLOPs is 1, should be 2``; models go by name,
-        results by data set.
+    Models go by name, results by data set.
     """
     old, new = _by_name(old), _by_name(new)
     if isinstance(old, Mapping) and isinstance(new, Mapping):

@@ -95,8 +95,8 @@ class SegmentDetector(BaseModel):
         they are, and all as existing.
 
         Raises:
-            ValueError: Features of another shape than ``pooling`` says, or windows of
-                different lengths.
+            ValueError: Features that ``pooling`` does not fit, or windows of different
+                lengths.
         """
         x = inputs if isinstance(inputs, Tensor) else torch.stack(list(inputs))
         if self.backbone is not None:

@@ -17,10 +17,8 @@ class ClassCountLoss(BaseWeightedLoss):
 
     ``ClassInfoHook`` tells it before training. The counts are those of the data set,
     whatever a sampler makes of them: with a class-balanced sampler the model sees
-    other frequencies, and correcting for imbalance twice is seldom wanted.
-
-    A class without a training clip counts as one with a single clip, so that all is
-    finite. ``loss_weight`` is a factor.
+    other frequencies, and correcting for imbalance twice is seldom wanted. A class
+    without a training clip counts as one with a single clip, so that all is finite.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
@@ -28,7 +26,7 @@ class ClassCountLoss(BaseWeightedLoss):
         self.register_buffer('class_counts', torch.zeros(0), persistent=False)
 
     def set_class_counts(self, counts: Any) -> None:
-        """Tell the training clips of each class, (K,) numbers from 0.
+        """Tell the training clips of each class, (K,) numbers.
 
         Raises:
             ValueError: A negative number, or not a single clip.

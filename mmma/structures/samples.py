@@ -147,8 +147,7 @@ class WindowMerger:
     windows are handed over.
 
     Args:
-        body_of: (K,) body group of each action; empty where there are none, so that
-            there are no segments of groups.
+        body_of: (K,) body group of each action; without any, groups get no segments.
         nms: Of each level by itself.
         bodies: One of ``MERGE_RULES``.
         max_candidates: Of a video and level before NMS, the best; so that memory does

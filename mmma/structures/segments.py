@@ -267,10 +267,8 @@ def _blocks(
 ) -> Iterator[tuple[IntArray, BoolArray]]:
     """Groups of one class that touch each other, padded to blocks of like sizes.
 
-    Groups do not influence each other, so those of a block are treated at once.
-
-    Yields:
-        (B, m) indices of candidates and which of them exist; small groups first.
+    (B, m) indices of candidates and which of them exist; small groups first. Groups do
+    not influence each other, so those of a block are treated at once.
     """
     begins = np.flatnonzero(_starts_group(table, classes))
     sizes = np.diff(begins, append=len(table))

@@ -25,7 +25,7 @@ from torch.utils.checkpoint import checkpoint
 from mmma.checkpoints.loading import new_name, renamed
 from mmma.models.layers import sinusoid_table
 from mmma.registry import MODELS
-from mmma.taxonomy import check_choice
+from mmma.taxonomy import check_choice, own_table
 
 _HUB_NAME = re.compile(
     r'videomae\.|embeddings\.|encoder\.|layernorm\.|fc_norm\.|classifier\.|decoder\.|'
@@ -125,13 +125,7 @@ class ViTArch:
         return self.num_frames // self.tubelet_size, side, side
 
 
-ARCHS = {
-    'tiny': ViTArch(embed_dims=128, depth=4, num_heads=4, img_size=112),
-    'small': ViTArch(embed_dims=384, depth=12, num_heads=6),
-    'base': ViTArch(embed_dims=768, depth=12, num_heads=12),
-    'large': ViTArch(embed_dims=1024, depth=24, num_heads=16),
-    'huge': ViTArch(embed_dims=1280, depth=32, num_heads=16),
-}
+ARCHS = {k: ViTArch(**own) for k, own in own_table('weights')['archs'].items()}
 
 
 def find_arch(arch: str | Mapping[str, int]) -> ViTArch:

@@ -91,8 +91,7 @@ class VideoMAETIA(VideoMAEViT):
             the memory, and the backbone runs under autocast.
 
     Raises:
-        ValueError: An unknown architecture or type, or ``bfloat16`` without
-            ``frozen``.
+        ValueError: An unknown architecture or type, or ``bfloat16`` not ``frozen``.
     """
 
     def __init__(
@@ -149,8 +148,7 @@ class VideoMAETIA(VideoMAEViT):
         Each is the mean over the places of a slice of two frames.
 
         Raises:
-            ValueError: T is no multiple of the chunk's frames, or H or W none of the
-                patch.
+            ValueError: T, H or W are no multiples of the chunk's frames and the patch.
         """
         windows, frames = len(imgs), self.arch.num_frames
         if imgs.shape[2] % frames or not imgs.shape[2]:

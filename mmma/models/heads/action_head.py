@@ -181,8 +181,6 @@ class ActionHead(ClassesOfData, BaseHead):
     def pool(self, x: Tensor) -> Tensor:
         """Features (N * views, D) that the classifiers see, after dropout.
 
-        ``num_segments`` says how many frames make one view, not ``Recognizer2D``.
-
         Raises:
             ValueError: ``x`` has another shape than ``pooling`` takes.
         """
@@ -229,10 +227,7 @@ class ActionHead(ClassesOfData, BaseHead):
         return losses
 
     def predict(self, feats: Tensor, data_samples: list, **kwargs: Any) -> list:
-        """Set ``pred_score``, ``pred_label`` and ``pred_body_score`` of samples.
-
-        Views are what there are more features than samples.
-        """
+        """Score samples; views are what there are more features than samples."""
         features = self.pool(feats)
         views = len(features) // len(data_samples)
         scores = self._probabilities(self.fc_cls(features), views)
