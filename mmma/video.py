@@ -140,16 +140,16 @@ class PyAVReader(VideoReader):
         One that does not decode raises BrokenVideoError.
         """
         stop = self.num_frames if stop is None else stop
-        return self._find(np.arange(first, stop))
+        return self.walk_over(np.arange(first, stop))
 
     def _decode(self, wanted: np.ndarray) -> np.ndarray:
         images = np.empty((len(wanted), *self.upright.size[::-1], 3), np.uint8)
-        for place, frame in enumerate(self._find(wanted)):
+        for place, frame in enumerate(self.walk_over(wanted)):
             images[place] = self.upright(frame)
         return images
 
-    def _find(self, wanted: np.ndarray) -> Iterator[Any]:
-        """Frames of ascending numbers."""
+    def walk_over(self, wanted: np.ndarray) -> Iterator[Any]:
+        """Frames of ascending numbers, as :meth:`walk` gives them."""
         find = self._find_by_stamp if self._index.stamped else self._find_by_place
         done, reason = 0, ''
         try:

@@ -28,7 +28,7 @@ def _leave(number: int, _: object = None, command: str = '') -> None:
 
 
 _SAME = 'what is done is kept: the same command goes on'
-_STAGES = 'simulate', 'pack', 'pose', 'convert', 'features'
+_STAGES = 'simulate', 'pack', 'pose', 'face', 'convert', 'features'
 _GOES_ON = {f'data/{name}': _SAME for name in _STAGES}
 _GOES_ON.update(dict.fromkeys(('download', 'infer', 'probe', 'real'), _SAME))
 _GOES_ON['train'] = 'checkpoints are kept: the same command with --resume goes on'

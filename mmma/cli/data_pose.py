@@ -48,28 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Extract, and say what came of it."""
-    from mmma.data.root import DataRoot
     from mmma.media.pose import PoseOptions, extract_root, write_sheet
 
-    check_workers(args.workers)
-    if args.sheet is not None:
-        check_choice('suffix of --sheet', args.sheet.suffix.lower(), ('.png', '.jpg'))
-        if not args.sheet.parent.is_dir():
-            raise FileNotFoundError(f'--sheet: there is no folder {args.sheet.parent}')
-    root = DataRoot(args.root)
-    options = options_of(PoseOptions, args)
     hold = only_writer(Path(args.root) / 'skeletons')
-    with hold, progress_bar('find joints, MB') as show:
-        report = extract_root(
-            root,
-            options,
-            tasks=args.tasks,
-            workers=args.workers,
-            skip_broken=args.skip_broken,
-            force=args.force,
-            on_progress=lambda *sizes: show(*(n // 10**6 for n in sizes)),
-        )
-    _show_report(args.root, report)
+    root, report = search(args, extract_root, PoseOptions, 'joints', 'store', hold)
+    for task, (frames, shares, without_body) in report.rates.items():
+        text = ', '.join(f'{part} {share:.1%}' for part, share in shares.items())
+        print(f'{task}: found in {frames:,} frames: {text}')
+        if without_body:
+            print(f'{task}: no body at all in {without_body:,} clips')
     if args.sheet is not None and report.complete:
         for number, task in enumerate(report.rates):
             name = f'{args.sheet.stem}_{task}{args.sheet.suffix}'
@@ -81,23 +68,38 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report.complete else 1
 
 
-def _show_report(root: Path, report: Any) -> None:
-    """Print what came of it; failures last, on standard error."""
+def search(
+    args: argparse.Namespace, find: Any, kind: type, what: str, file: str, hold: Any
+) -> tuple[Any, Any]:
+    """Search the videos of a root; the root and the report, whose failures are told."""
+    from mmma.data.root import DataRoot
+
+    check_workers(args.workers)
+    if args.sheet is not None:
+        check_choice('suffix of --sheet', args.sheet.suffix.lower(), ('.png', '.jpg'))
+        if not args.sheet.parent.is_dir():
+            raise FileNotFoundError(f'--sheet: there is no folder {args.sheet.parent}')
+    root, options = DataRoot(args.root), options_of(kind, args)
+    with hold, progress_bar(f'find {what}, MB') as show:
+        report = find(
+            root,
+            options,
+            tasks=args.tasks,
+            workers=args.workers,
+            skip_broken=args.skip_broken,
+            force=args.force,
+            on_progress=lambda *sizes: show(*(n // 10**6 for n in sizes)),
+        )
     speed = report.frames / max(report.seconds, 1e-9)
-    print(
-        f'{root}: {report.extractor}: {report.clips:,} clips, {report.extracted:,} '
-        f'looked at now: {report.frames:,} frames, {speed:.1f} per second'
-    )
-    for task, (frames, shares, without_body) in report.rates.items():
-        text = ', '.join(f'{part} {share:.1%}' for part, share in shares.items())
-        print(f'{task}: found in {frames:,} frames: {text}')
-        if without_body:
-            print(f'{task}: no body at all in {without_body:,} clips')
+    told = f'{report.extracted:,} looked at now: {report.frames:,} frames'
+    clips = f'{args.root}: {report.extractor}: {report.clips:,} clips'
+    print(f'{clips}, {told}, {speed:.1f} per second')
     for task, name, reason in report.failures:
         print(f'FAILED {task} {name}: {reason}', file=sys.stderr)
     if report.failures:
-        what, end = 'so no store was written', '; or --skip-broken.'
+        done, end = f'so no {file} was written', '; or --skip-broken.'
         if report.complete:
-            what, end = 'left out of the store', '.'
-        told = f'{len(report.failures):,} of {report.clips:,} clips failed, {what}'
+            done, end = f'left out of the {file}', '.'
+        told = f'{len(report.failures):,} of {report.clips:,} clips failed, {done}'
         print(f'{told}. Repair the files and run it again{end}', file=sys.stderr)
+    return root, report

@@ -114,7 +114,7 @@ def _version() -> str:
 
 def build(options: PoseOptions) -> 'MediapipeExtractor':
     """Load the models."""
-    with _silent():
+    with silent():
         from mediapipe.python.solutions import hands, pose
 
         body = pose.Pose(model_complexity=1, smooth_landmarks=options.smooth)
@@ -137,7 +137,7 @@ class MediapipeExtractor(Extractor):
 
         Any ``fps`` will do: MediaPipe takes every video for one of 30 per second.
         """
-        with _silent():
+        with silent():
             self._body.reset()
             self._hands.reset()
             found = [self._frame(frame) for frame in frames]
@@ -159,8 +159,8 @@ class MediapipeExtractor(Extractor):
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Nothing from MediaPipe's C++ on standard error: it warns on every clip.
+def silent() -> Iterator[None]:
+    """Nothing from C++ on standard error: MediaPipe warns on every clip.
 
     Only of this process, a worker, and Python's errors are raised as ever.
     """

@@ -60,6 +60,8 @@ _LIMIT_PX = 2047  # what 1/16 pixel in 16 bits can hold
 JOURNAL_FILE = 'packing.jsonl'
 _PLACE = ('picture', 'crop', 'size')  # of a packed video, for its skeletons
 _store = functools.cache(SkeletonStore)
+Row = tuple[str, str, str, Span | None]
+"""Task, clip or video, path and span of a row of a table."""
 _User = tuple[str, str, str | int]
 """Task, clip or video, and rule of whom to follow, of a row that uses a video."""
 _Job = tuple[str, Path, list[_User], str, Span | None]
@@ -301,15 +303,16 @@ def chosen_tasks(root: DataRoot, asked: Sequence[str] | None) -> tuple[str, ...]
     return tuple(task for task in TASKS if (task in asked if asked else has[task]))
 
 
-def table_rows(
-    root: DataRoot, tasks: Sequence[str]
-) -> list[tuple[str, str, str, Span | None]]:
-    """Task, clip or video, path and span of every row of these tasks."""
-    rows: list[tuple[str, str, str, Span | None]] = []
-    if 'rec' in tasks:
-        rows += [('rec', clip.clip, clip.path, clip.span) for clip in root.read_rec()]
-    if 'det' in tasks:
-        rows += [('det', video.video, video.path, None) for video in root.read_det()]
+def table_rows(root: DataRoot, tasks: Sequence[str], felt: bool = False) -> list[Row]:
+    """Rows of these tasks; ``felt`` leaves out those without an emotion."""
+    rows: list[Row] = []
+    for task, read in (('rec', root.read_rec), ('det', root.read_det)):
+        for row in read() if task in tasks else ():
+            if row.emotion or not felt:
+                name, span = (
+                    (row.clip, row.span) if task == 'rec' else (row.video, None)
+                )
+                rows.append((task, name, row.path, span))
     return rows
 
 

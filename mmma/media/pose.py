@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from mmma.files import (
     write_file,
 )
 from mmma.foreign import is_number, naming
-from mmma.media.pack import chosen_tasks, file_bytes, table_rows
+from mmma.media.pack import Row, chosen_tasks, file_bytes, table_rows
 from mmma.packets import index_video
 from mmma.processes import CRASHED, map_in_processes
 from mmma.taxonomy import check_choice
@@ -40,6 +41,7 @@ BACKENDS = {'mediapipe': 'mmma.media.mediapipe', 'rtmlib': 'mmma.media.rtmlib'}
 (and says what is missing), ``build(options)`` loads it."""
 
 FOLDER = '.pose'
+_FORMS = (np.int16, 4), (np.float64, 2)  # of skeletons, of faces
 JOINTS = {name: place for place, name in enumerate(WHOLEBODY65.names)}
 NUM_JOINTS = len(JOINTS)
 _PARTS = {
@@ -119,6 +121,7 @@ class VideoFrames:
     Attributes:
         fps: Mean frames per second.
         size: Width and height in pixels; (0, 0) before the first frame.
+        times_sec: (T,) when each is shown, from the first.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -135,14 +138,19 @@ class VideoFrames:
             first, stop, self._end_sec = span_frames(*known)
         self._chosen = range(first, stop)
         self.fps = len(self) / (self._end_sec - index.times_sec[first])
+        self.times_sec = index.times_sec[first:stop] - index.times_sec[first]
 
     def __len__(self) -> int:
         return len(self._chosen)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 RGB each."""
+        return self.at(np.arange(len(self)))
+
+    def at(self, numbers: np.ndarray) -> Iterator[np.ndarray]:
+        """Frames of ascending numbers, as if these were all."""
         with PyAVReader(self.path, self._index) as video:
-            for frame in video.walk(self._chosen.start, self._chosen.stop):
+            for frame in video.walk_over(self._chosen.start + numbers):
                 self.size = video.upright.size
                 yield np.ascontiguousarray(video.upright(frame))
 
@@ -157,10 +165,10 @@ class VideoFrames:
 
 @dataclass(frozen=True)
 class Partial:
-    """Skeletons of one clip.
+    """Skeletons of one clip, or its faces.
 
     Attributes:
-        joints: (T, M, V, 3) int16, as a store holds them.
+        joints: (T, M, V, 3) int16, as a store holds them; or (T, ...) float64.
         fps: Frames per second.
         width: Of the picture that coordinates refer to.
         height: Its height.
@@ -203,7 +211,9 @@ def extract_clip(extractor: Extractor, video: VideoFrames, label: str = '') -> P
     return Partial(joints, video.fps, width, height)
 
 
-def open_partials(skeletons: Path, extractor: str, force: bool) -> Path:
+def open_partials(
+    skeletons: Path, extractor: str, force: bool, name: str = FOLDER
+) -> Path:
     """Open the folder of clips that are done before the store is written.
 
     ``force`` throws away what another extractor has begun.
@@ -211,7 +221,7 @@ def open_partials(skeletons: Path, extractor: str, force: bool) -> Path:
     Raises:
         ValueError: Another extractor has begun here.
     """
-    folder = skeletons / FOLDER
+    folder = skeletons / name
     header = folder / 'run.json'
     try:
         begun = read_json(header)['extractor'] if header.exists() else ''
@@ -221,7 +231,7 @@ def open_partials(skeletons: Path, extractor: str, force: bool) -> Path:
         told = f'{header}: not of this program, or damaged: delete {folder}, or give'
         if begun:
             told = (
-                f'{folder}: a run with {begun!r} was not finished, now it is '
+                f'{folder} holds a run with {begun!r}, now it is '
                 f'{extractor!r}: give the options of that run to go on, or'
             )
         raise ValueError(f'{told} --force to start anew')
@@ -262,7 +272,7 @@ def read_partial(
             return None
         joints = content['joints']
         found = Partial(joints, **facts)
-        if joints.dtype != np.int16 or joints.ndim != 4 or not joints.size:
+        if (joints.dtype, joints.ndim) not in _FORMS or not joints.size:
             raise ValueError(f'joints are {joints.dtype} {joints.shape}')
         if not all(is_number(n) and n > 0 for n in astuple(found)[1:]):
             raise ValueError(f'facts are {facts}')
@@ -282,7 +292,7 @@ class PoseReport:
         frames: Their frames.
         seconds: How long that took.
         failures: (task, name, reason) of those without skeletons.
-        rates: From :func:`detection_rates`, by task.
+        rates: From :func:`detection_rates`, by task; of faces, by video.
         complete: The stores are written.
     """
 
@@ -292,7 +302,7 @@ class PoseReport:
     frames: int = 0
     seconds: float = 0.0
     failures: list[tuple[str, str, str]] = field(default_factory=list)
-    rates: dict[str, tuple[int, dict[str, float], int]] = field(default_factory=dict)
+    rates: dict[str, Any] = field(default_factory=dict)
     complete: bool = False
 
 
@@ -333,16 +343,42 @@ def extract_root(
         raise ValueError(f'{root.path}: no row has a video file to look at')
     report.clips = len(rows)
     files = {row[:2]: partial_path(folder, *row[:2]) for row in rows}
+    todo = [row for row in rows if row[1] not in kept.get(row[0], ())]
+    look = functools.partial(extract_video, options=options)
+    look_at_rows(report, todo, look, root, folder, workers, on_progress)
+    if not report.failures or skip_broken:
+        failed = {failure[:2] for failure in report.failures}
+        for task in tasks:
+            own = {k: f for k, f in files.items() if k[0] == task and k not in failed}
+            clips = {name: file for (_, name), file in own.items()}
+            _write_store(root, layout, task, clips, kept.get(task), options.persons)
+            _write_missing(root, task, report.failures)
+            report.rates[task] = detection_rates(SkeletonStore(root, task))
+        report.complete = True
+        shutil.rmtree(folder, ignore_errors=True)
+    return report
+
+
+def look_at_rows(
+    report: PoseReport,
+    rows: Sequence[Row],
+    look: Callable[..., Partial],
+    root: DataRoot,
+    folder: Path,
+    workers: int | None,
+    on_progress: Callable[[int, int], None],
+) -> None:
+    """Look at videos that are not done yet, in processes, and keep what is found.
+
+    ``look`` gives it for a file and the keyword ``span``; the report takes the rest.
+    """
     todo = [
         (task, name, path, span)
         for task, name, path, span in rows
-        if name not in kept.get(task, ())
-        and not (
-            files[task, name].exists()
-            and read_partial(files[task, name], root.video_path(path), span)
-        )
+        if not (file := partial_path(folder, task, name)).exists()
+        or not read_partial(file, root.video_path(path), span)
     ]
-    work = functools.partial(_extract_one, root=root, options=options, folder=folder)
+    work = functools.partial(_look_at_one, root=root, look=look, folder=folder)
     sizes = {row: file_bytes(root.path / row[2]) for row in todo}
     started, done = time.perf_counter(), 0
     for row, outcome in map_in_processes(work, todo, workers):
@@ -357,38 +393,24 @@ def extract_root(
     report.seconds = time.perf_counter() - started
     order = {row[:2]: number for number, row in enumerate(todo)}
     report.failures.sort(key=lambda failure: order[failure[:2]])
-    if not report.failures or skip_broken:
-        failed = {failure[:2] for failure in report.failures}
-        for task in tasks:
-            own = {k: f for k, f in files.items() if k[0] == task and k not in failed}
-            clips = {name: file for (_, name), file in own.items()}
-            _write_store(root, layout, task, clips, kept.get(task), options.persons)
-            _write_missing(root, task, report.failures)
-            report.rates[task] = detection_rates(SkeletonStore(root, task))
-        report.complete = True
-        shutil.rmtree(folder, ignore_errors=True)
-    return report
 
 
-def _extract_one(
-    row: tuple[str, str, str, Span | None],
-    root: DataRoot,
-    options: PoseOptions,
-    folder: Path,
+def _look_at_one(
+    row: Row, root: DataRoot, look: Callable[..., Partial], folder: Path
 ) -> int | str:
-    """Look at one video and keep its skeletons; its frames, or why there are none."""
+    """The frames of one video, or why it could not be looked at."""
     task, name, path, span = row
     try:
         source = root.video_path(path)
-        partial = extract_video(source, options, span)
+        partial = look(source, span=span)
         write_partial(partial_path(folder, task, name), partial, source, span)
+        return len(partial.joints)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         return error.strerror or str(error)
     except (ValueError, RuntimeError) as error:
         return str(error)
-    return len(partial.joints)
 
 
 def _kept_stores(
@@ -523,15 +545,12 @@ def _drawn(video: VideoFrames, name: str, store: SkeletonStore) -> list[np.ndarr
     from mmma.simulation.preview import pick_frames
 
     keypoints, scores = store.get(name)
-    wanted = set(pick_frames(store.frames(name), 5).tolist())
+    wanted = np.unique(pick_frames(store.frames(name), 5))
     frames = []
-    for number, frame in enumerate(video):
-        if number in wanted:
-            scale = frame.shape[1] / store.size(name)[0]
-            for points, sure in zip(keypoints, scores, strict=True):
-                joints = points[number] * scale, sure[number]
-                frame = draw_over(frame, *joints, store.layout)
-            frames.append(frame)
-        if len(frames) == len(wanted):
-            break
+    for number, frame in zip(wanted, video.at(wanted), strict=True):
+        scale = frame.shape[1] / store.size(name)[0]
+        for points, sure in zip(keypoints, scores, strict=True):
+            joints = points[number] * scale, sure[number]
+            frame = draw_over(frame, *joints, store.layout)
+        frames.append(frame)
     return frames

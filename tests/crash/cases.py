@@ -148,6 +148,13 @@ def make_detection_root() -> None:
     make_det_root(Path('work'), few)
 
 
+def fake_faces() -> None:
+    """Let faces follow the brightness."""
+    from face_networks import use_fake
+
+    use_fake()
+
+
 def make_training() -> None:
     """Skeletons of a dozen clips."""
     make_corpus(count=12, tasks=('rec',))
@@ -286,6 +293,7 @@ CASES = (
         make_detection_root,
         sample=6,
     ),
+    Case('data/face', ('work', '--workers', '0'), make_detection_root, fake_faces),
     Case(
         'train',
         (*TCN, '--work-dir', 'work', *SMALL, *EPOCHS, 'train_dataloader.batch_size=4'),

@@ -22,6 +22,7 @@ PATH = os.pathsep.join(map(str, (REPOSITORY, HERE.parent)))
 HEAVY = (
     *('mmma.engine.train', 'mmma.engine.test', 'mmma.engine.features'),
     *('mmma.engine.infer', 'mmma.hub.publish', 'mmma.media.pack', 'mmma.media.pose'),
+    *('mmma.media.face', 'face_networks'),
     *('mmma.simulation.corpus', 'mmma.simulation.planner', 'mmma.convert'),
     *('mmma.data.leakage', 'mmma.evaluation.reports', 'mmma.reporting.submission'),
     *('mmma.reporting.paper', 'mmma.datasets.windows', 'mmma.models.detector'),
@@ -71,6 +72,7 @@ COMMANDS = {
     ),
     'pack': _command('data/pack {given}/videos {out}/new --workers 2', SAME),
     'pose': _command('data/pose {out} --backend mediapipe --workers 2', SAME, 'videos'),
+    'face': _command('data/face {out} --workers 0', SAME, 'videos'),
     'convert': _command('data/convert ma52 {given}/ma52 {out}/new --videos copy', SAME),
     'annotations': _command('data/convert csv {given}/events.csv {out}/new', SAME),
     'export': _command('export textgrid {given}/events.csv {out}/new'),

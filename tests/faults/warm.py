@@ -73,6 +73,7 @@ def run(command: dict) -> None:
             from mmma.media import pose
 
             pose.BACKENDS[name] = module
+            importlib.import_module('face_networks').use_fake()
         if command.get('at'):
             watch(
                 command.get('under', '/'), command['at'], command['signal'],

@@ -89,7 +89,7 @@ def test_a_changed_video_is_not_done(tmp_path, source):
 def test_runs_of_two_extractors_do_not_mix(tmp_path, source):
     path = partial_path(open_partials(tmp_path, 'x 1', False), 'rec', 'a')
     write_partial(path, EMPTY, source)
-    with pytest.raises(ValueError, match="run with 'x 1' was not finished"):
+    with pytest.raises(ValueError, match="holds a run with 'x 1', now it is 'x 2'"):
         open_partials(tmp_path, 'x 2', False)
     open_partials(tmp_path, 'x 1', True)
     assert path.is_file()
