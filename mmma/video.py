@@ -291,11 +291,7 @@ def open_video(path: str | os.PathLike[str], backend: str = 'auto') -> VideoRead
     ``auto`` is PyAV: it took 0.25 to 0.9 of decord's time for 8 or 16 frames of a clip,
     0.1 to 0.25 for a window of an hour of video, which decord reads in full to open it.
     PyAV also reads the packets, and decodes, whatever was asked for, where they do not
-    prove that decord gives the same frames (open groups of pictures, fragments, several
-    video streams, no duration, odd sizes with halved chroma, a few small widths, a size
-    that may change, more than 8 bits, AV1, VP9, pictures that are turned, mirrored or
-    of pixels that are not square, frames that an edit list hides, containers other than
-    MP4 and Matroska), and where decord fails.
+    prove that decord gives the same frames (``VideoIndex.common``), and where it fails.
 
     Raises as :func:`check_backend` and :func:`index_video`.
     """

@@ -1,7 +1,5 @@
 """Annotations of a tool as a data root: labels, persons and subsets of its videos."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -258,7 +258,11 @@ def resolve_labels(
         videos[_key(label)].append(video)
     renamed = mapping.action_names
     spelt = {str(k) for k in videos if not _is_index(k)} | set(listed.values())
-    best = mapping.label_space or _best_space(spelt, renamed, bool(videos))
+    best = mapping.label_space or (PUBLISHED_ORDER if videos else LABEL_SPACES[0])
+    if spelt and not mapping.label_space:  # that with most of the names, or the first
+        plain = {plain_name(renamed.get(name, name)) for name in spelt}
+        known = {s: map(plain_name, load_label_space(s).actions) for s in LABEL_SPACES}
+        best = max(LABEL_SPACES, key=lambda own: len(plain.intersection(known[own])))
     space = load_label_space(best)
     known = {plain_name(name): name for name in space.actions}
     published = space.actions if space.name == PUBLISHED_ORDER else ()
@@ -300,15 +304,6 @@ def resolve_labels(
     count = sum(len(videos[label]) for label in unknown)
     head = f'{len(unknown)} unknown labels of {space.name} in {count} annotations'
     raise ValueError('\n'.join([f'{path}: {head}', *lines, hint]))
-
-
-def _best_space(names: set[str], renamed: Mapping[str, str], labels: bool) -> str:
-    """The label space with most of the names; without names, the published one."""
-    if not names:
-        return PUBLISHED_ORDER if labels else LABEL_SPACES[0]
-    plain = {plain_name(renamed.get(name, name)) for name in names}
-    spaces = {s: {*map(plain_name, load_label_space(s).actions)} for s in LABEL_SPACES}
-    return max(spaces, key=lambda space: len(plain & spaces[space]))  # or the first
 
 
 def _from_0(

@@ -7,8 +7,6 @@ returns the paths of its files. What the one writes the other reads back as it w
 times to the millisecond.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter, defaultdict
@@ -27,14 +25,8 @@ from mmma.files import read_json, read_text, tell
 from mmma.foreign import has_controls, is_number, naming, parse_json
 from mmma.taxonomy import LabelSpace, check_choice
 
-FORMATS = {
-    'elan': 'tiers',
-    'boris': 'boris',
-    'labelstudio': 'timelines',
-    'textgrid': 'tiers',
-    'fiftyone': 'timelines',
-    'csv': 'spreadsheets',
-}
+FORMATS = dict(elan='tiers', boris='boris', labelstudio='timelines', textgrid='tiers')
+FORMATS |= dict(fiftyone='timelines', csv='spreadsheets')
 """Name of a format -> the module beside this one that reads and writes it."""
 _SUFFIXES = {'.eaf': 'elan', '.textgrid': 'textgrid', '.boris': 'boris', '.json': ''}
 _SUFFIXES |= dict.fromkeys(('.csv', '.tsv', '.txt'), 'csv')

@@ -5,8 +5,6 @@
 which people name their columns.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import math

@@ -1,7 +1,5 @@
 """Sources and targets of converters, and the tables that several of them read."""
 
-from __future__ import annotations
-
 import csv
 import os
 import re
@@ -259,7 +257,7 @@ class UserMapping:
     @classmethod
     def read(
         cls, path: Path | None, *keys: str, label_space: str | None = None
-    ) -> UserMapping:
+    ) -> 'UserMapping':
         """Read a mapping, or none, over whose label space that of the user goes.
 
         It may have ``keys`` beside the first three fields. Others, and values that are

@@ -13,8 +13,6 @@ the tier ``mmma`` of a TextGrid.
 Source: ELAN Annotation Format, EAF schema 2.8; Praat manual, TextGrid file formats.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import mimetypes
@@ -229,7 +227,13 @@ def _write_eaf(file: Path, recording: Recording, space: LabelSpace) -> Path:
         ('lastUsedAnnotationId', str(eaf.maxaid)),
         (_OWN, _own_facts(recording, grouped)),
     ]
-    _sort_slots(eaf)
+    # Time slots are numbered by time, as ELAN does.
+    order = sorted(eaf.timeslots.items(), key=lambda slot: slot[1])
+    new = {old: f'ts{i}' for i, (old, _) in enumerate(order, start=1)}
+    eaf.timeslots = {new[old]: value for old, value in order}
+    for tier, *_ in eaf.tiers.values():
+        for key, (start, end, *rest) in tier.items():
+            tier[key] = new[start], new[end], *rest
     text = elan.to_string(eaf)
     write_file(file, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n')
     return file
@@ -263,16 +267,6 @@ def _add_vocabularies(eaf: Any, space: LabelSpace) -> None:
     for kind in _NOTES:
         eaf.add_linguistic_type(kind, 'Symbolic_Association', timealignable=False)
     del eaf.linguistic_types['default-lt']
-
-
-def _sort_slots(eaf: Any) -> None:
-    """Number time slots by time, as ELAN does."""
-    order = sorted(eaf.timeslots.items(), key=lambda slot: slot[1])
-    new = {old: f'ts{i}' for i, (old, _) in enumerate(order, start=1)}
-    eaf.timeslots = {new[old]: value for old, value in order}
-    for own, *_ in eaf.tiers.values():
-        for key, (start, end, *rest) in own.items():
-            own[key] = new[start], new[end], *rest
 
 
 def _read_eaf(file: Path, name: str, groups: bool) -> Recording:

@@ -8,8 +8,6 @@ and regions/TimelineRegion.js 0911; HumanSignal/label-studio-ml-backend, example
 utils/converter.py; voxel51/fiftyone, fiftyone/utils/data/importers.py and its docs.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -1,7 +1,5 @@
 """Predictions for one video by the pipeline that tests a model."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import warnings
@@ -9,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,14 +31,11 @@ from mmma.evaluation.calibration import calibrated, described, read_calibration
 from mmma.evaluation.recognition import summed_body_scores
 from mmma.files import progress, source_identity
 from mmma.hub.zoo import checkpoint_path, list_models
-from mmma.media.pose import PoseOptions, describe_extractor, extract_video
+from mmma.media.pose import Partial, PoseOptions, describe_extractor, extract_video
 from mmma.packets import BrokenVideoError, index_video
 from mmma.registry import METRICS, MODELS
 from mmma.structures.segments import Segments
 from mmma.taxonomy import LabelSpace, check_choice, load_label_space, space_of_meta
-
-if TYPE_CHECKING:
-    from mmma.media.pose import Partial
 
 LONG_SEC = 30  # more is noted in recognition, and a bar tells how far it is
 SEGMENT_THRESHOLD = 0.2
