@@ -18,9 +18,8 @@ from mmma.foreign import has_controls, naming, parse_json
 
 DOMAINS = ('lab', 'psychiatric', 'street', 'emotion')
 """Domains of MMA-82, the first of them the source: of a root that names no others."""
-WRITE_DOMAINS, WRITE_EMOTIONS = (
-    f'or name it under "{key}" of dataset.json' for key in ('domains', 'emotions')
-)
+WRITE_DOMAINS = 'or name it under "domains" of dataset.json'
+WRITE_EMOTIONS = WRITE_DOMAINS.replace('domains', 'emotions')
 SUBSETS = ('train', 'val', 'test')
 LABEL_SPACES = ('mma82', 'ma52')
 BODY_GROUPS = ('taxonomy', 'statistics')

@@ -187,13 +187,8 @@ def body_map(clips: Iterable[Clip], space: LabelSpace) -> LabelSpace:
 class _Scan:
     """State of one pass over a table; every lookup is remembered, for speed."""
 
-    def __init__(
-        self,
-        path: Path,
-        space: LabelSpace,
-        domains: Sequence[str],
-        emotions: Sequence[str],
-    ) -> None:
+    def __init__(self, path: Path, space: LabelSpace, *choices: Sequence[str]) -> None:
+        domains, emotions = choices
         self.space = space
         self.odd = OddEntries(path, 'rows repaired or left out')
         self._rows: list[dict[str, Any]] = []  # good ones, as arguments of Clip
@@ -205,12 +200,12 @@ class _Scan:
         lookups = {
             'subset': lambda s: check_choice('subset', s, SUBSETS),
             'domain': lambda s: check_choice('domain', s, domains, other=WRITE_DOMAINS),
+            'emotion': lambda s: (
+                s and check_choice('emotion', s, emotions or (s,), other=WRITE_EMOTIONS)
+            ),
             'action': lambda s: space.action_id(s) if s else None,
             'body': lambda s: space.body_id(s) if s else None,
         }
-        if emotions:
-            own = emotions, '', WRITE_EMOTIONS
-            lookups['emotion'] = lambda s: s and check_choice('emotion', s, *own)
         self._lookups = {key: functools.cache(f) for key, f in lookups.items()}
 
     def header(self, columns: list[str]) -> bool:
@@ -236,8 +231,8 @@ class _Scan:
         """Take one row: a clip, or what is wrong with it."""
         self.odd.total += 1
         row = dict(zip(self._columns, values, strict=False))
-        composed = 'clip', 'domain', 'emotion'
-        row.update({k: normalize('NFC', row.get(k, '')) for k in composed})
+        for k in ('clip', 'domain', 'emotion'):
+            row[k] = normalize('NFC', row.get(k, ''))
         name, errors = row['clip'], []
         if len(values) != len(self._columns):
             counts = f'{len(values)} fields, the header has {len(self._columns)}'

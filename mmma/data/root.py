@@ -46,8 +46,7 @@ class DatasetInfo:
             the label space.
         source_domain: The one that zero-shot and few-shot train on; by default the
             first.
-        emotions: Of its videos and clips, in the order of tables; without any, all
-            that the tables have, sorted (``emotions_of``).
+        emotions: As ``domains``; without any, those of the tables (``emotions_of``).
         planted: What a simulation put into the data, for a study to find.
         follow_links: True where videos may lie behind links out of the root, as for
             the command that was given ``--follow-links``.
@@ -381,19 +380,14 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
             'that zero-shot and few-shot train on'
         )
     domains = parsed.get('domains', [*space.domains] or found or ['lab'])
-    named = isinstance(domains, list) and not any(map(has_controls, domains))
-    if not named or not domains or {'', 'all', 'rest'} & set(domains):
-        raise ValueError(
-            f"{file}: 'domains' is {domains!r}; it must be a list of names, none of "
-            "them 'all' or 'rest'"
-        )
-    emotions = parsed.get('emotions', [])
-    words = isinstance(emotions, list) and all(isinstance(e, str) for e in emotions)
-    if not words or '' in emotions or any(map(has_controls, emotions)):
-        raise ValueError(
-            f"{file}: 'emotions' is {emotions!r}; it must be a list of names"
-        )
-    for key, own in (('domain', domains), ('emotion', emotions)):
+    emotions = parsed.get('emotions', ['none named'])
+    for key, own in {'domain': domains, 'emotion': emotions}.items():
+        named = isinstance(own, list) and not any(map(has_controls, own))
+        if not named or not own or {'', 'all', 'rest'} & set(own):
+            raise ValueError(
+                f"{file}: '{key}s' is {own!r}; it must be a list of names, none of "
+                "them 'all' or 'rest'"
+            )
         if len(set(own)) < len(own):
             raise ValueError(f"{file}: '{key}s' is {own!r}; name each {key} once")
     source = parsed.get('source_domain', domains[0])
@@ -403,7 +397,7 @@ def read_info(root: Path, content: bytes | None = None) -> DatasetInfo:
     values = {key: parsed[key] for key in known if key in parsed}
     own = space.plain()  # without keys of the user, which may hold anything
     values.update(domains=tuple(domains), source_domain=source, label_space=own)
-    values['emotions'] = tuple(emotions)
+    values['emotions'] = tuple(parsed.get('emotions', ()))
     if space.name in LABEL_SPACES:
         values['label_space'] = space.name
     return DatasetInfo(**values)

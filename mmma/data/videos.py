@@ -2,8 +2,7 @@
 
 ``{"database": {video: {"subset", "annotations": [{"segment": [start_sec, end_sec],
 "label"}]}}}``, labels as name or index; a data root has ``path``, ``domain``,
-``subject``, ``fps``, ``frames`` and ``duration`` of each video as well, perhaps its
-``emotion``. Annotations may
+``subject``, ``emotion``, ``fps``, ``frames`` and ``duration`` as well. Annotations may
 have ``subject``, ``score``, ``text``, ``tier`` and ``point``, as tools give them.
 
 Detections are ``{"results": {video: [{"segment", "label", "score"}]}}``. Their files
@@ -148,13 +147,11 @@ def scan_det(
         form = 'need {"database": {video: {"subset", "annotations"}}}'
         odd[0].add(0, '', f'{what}: {form}')
         return [], *odd
-    lines = entry_lines(text, database)
+    lines, how = entry_lines(text, database), (domains, emotions, of_root, cut)
     for name in repeated:
         odd[0].add(lines.get(name, 0), name, 'is there twice: the last one counts')
     found = (
-        parse_video(
-            name, entry, space, odd, lines[name], domains, emotions, of_root, cut
-        )
+        parse_video(name, entry, space, odd, lines[name], *how)
         for name, entry in database.items()
     )
     videos = [video for video in found if video is not None]

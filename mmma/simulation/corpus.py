@@ -1,5 +1,6 @@
 """A planned corpus on disk, written as a data root; resumable."""
 
+import csv
 import filecmp
 import functools
 import hashlib
@@ -24,12 +25,15 @@ from mmma.data.videos import write_det
 from mmma.files import atomic_write, is_filled, only_writer, read_json, write_file
 from mmma.processes import CRASHED, map_in_processes
 from mmma.simulation.domains import DOMAIN_STYLES, Array, make_subject
+from mmma.simulation.margins import PLANTED
 from mmma.simulation.motion import observe_skeleton, simulate_motion
 from mmma.simulation.plan import NAME, TASKS, VERSION, Item, Plan
 from mmma.simulation.render import render_frames, write_video
 from mmma.taxonomy import load_label_space
 
-PARTIAL = '.partial'
+PARTIAL, FACES_FILE = '.partial', 'faces.csv'
+_FACES, _PLAIN = 5, 1.5  # stream of the seed; how plainly a face shows an emotion
+_SHOWN = PLANTED['emotion_faces']
 # Items per chunk, about a second of work: trimmed clips, untrimmed videos.
 _SKELETONS = {'rec': 128, 'det': 24}
 _DRAWINGS = {'rec': 6, 'det': 1}
@@ -121,7 +125,7 @@ class Scene:
 _subject = functools.lru_cache(maxsize=512)(make_subject)
 
 _PLAN_FILE = 'plan.json'
-_OURS = (INFO_FILE, REC_FILE, DET_FILE, 'skeletons', 'videos', PARTIAL)
+_OURS = (INFO_FILE, REC_FILE, DET_FILE, FACES_FILE, 'skeletons', 'videos', PARTIAL)
 _BYTES_PER_FRAME = 2 * 3 * 65  # of skeletons: int16; x, y, score; joints
 # Above what the drawings of every domain took when they were measured.
 _BYTES_PER_PIXEL = 0.014
@@ -158,14 +162,36 @@ def write_tables(root: Path, plan: Plan) -> None:
         write_det(root / DET_FILE, plan.videos(space), space)
 
 
+def write_faces(root: Path, plan: Plan) -> None:
+    """Write ``faces.csv``: a made-up reading of faces each half second."""
+    columns = 'video', 'frame', 'time_sec', 'face', 'x', 'y', 'width', 'height'
+    names = 'angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral'
+    with atomic_write(root / FACES_FILE) as file:
+        writer = csv.writer(file, lineterminator='\n')
+        writer.writerow((*columns, *names))
+        for item in filter(lambda item: item.emotion, plan.items):
+            entropy = plan.options.seed, _FACES, TASKS.index(item.task), item.index
+            rng, shown = np.random.default_rng(entropy), _SHOWN[item.emotion]
+            frames = np.arange(0, item.frames, item.fps / 2).astype(int)
+            means = rng.normal(
+                [_PLAIN * shown.get(name, 0) for name in names]
+            )  # logits
+            scores = np.exp(rng.normal(means, size=(len(frames), len(names))))
+            scores = (scores / scores.sum(axis=1, keepdims=True)).round(4)
+            x, y = (size // 3 for size in DOMAIN_STYLES[item.domain].size)
+            for frame, own in zip(frames.tolist(), scores.tolist(), strict=True):
+                place = item.name, frame, round(frame / item.fps, 3), 1, x, y, x, x
+                writer.writerow((*place, *own))
+
+
 def data_files(root: Path, plan: Plan) -> list[Path]:
-    """The skeletons and videos that a complete corpus has."""
+    """The skeletons, videos and faces that a complete corpus has."""
     files = [root / item.path for item in plan.items if item.path]
     if plan.options.observes:
         tasks = [t for t, items in (('rec', plan.rec), ('det', plan.det)) if items]
         names = [f'{t}{end}' for t in tasks for end in ('.npy', '_index.csv')]
         files += [root / 'skeletons' / name for name in [*names, 'layout.json']]
-    return files
+    return files + [root / FACES_FILE] * any(item.emotion for item in plan.items)
 
 
 def needed_bytes(plan: Plan) -> int:
@@ -278,6 +304,8 @@ def write_corpus(
         if plan.options.observes or plan.options.draws:
             _write_chunks(make_chunks(plan), root, workers, report or (lambda *_: None))
         write_tables(root, plan)
+        if root / FACES_FILE in data_files(root, plan):
+            write_faces(root, plan)
         write_info(root, plan.info())
         shutil.rmtree(root / PARTIAL, ignore_errors=True)
         return True

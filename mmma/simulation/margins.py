@@ -6,25 +6,34 @@ measured; the margins then fix all totals. A table is fitted to the margins by i
 proportional fitting, then rounded cell by cell so that every margin stays exact.
 """
 
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 from mmma.simulation.domains import Array, Rng, load_table
 from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice, load_statistics
 
 _WEIGHTS = load_table('weights')
-# CAER's seven emotions with the clips of each. The emotions of MMA-82 itself are not
-# published (its page also names melancholy).
-# Source: Lee et al., Context-Aware Emotion Recognition Networks, ICCV 2019.
-EMOTION_CLIPS: dict[str, int] = _WEIGHTS['emotion_clips']
 # Weight of a class in a domain against its share in the whole corpus: by body group,
 # overridden by action. A zero is an action the setting rules out. Psychiatric is an
 # armchair, framed to the knees: restless hands, rubbing, few feet. Street is standing
 # talk to a microphone: gestures, nothing that needs a seat. Emotion is close shots of
 # television drama: head and face.
 DOMAIN_WEIGHTS: dict[str, dict[str, float]] = _WEIGHTS['domains']
-# How much likelier than usual an action is under an emotion. Bowing and turning the
-# head go with sadness on the MMA-82 page; the rest is plausible invention.
-EMOTION_WEIGHTS: dict[str, dict[str, float]] = _WEIGHTS['emotions']
+# By how much an emotion makes an action likelier, per pixel of the width of their link.
+# Source: figure of emotions and actions, 487 pixels high, project page of MMA-82.
+_PER_PIXEL = 6.0
+# What tells an emotion: how many times likelier actions are; what a face shows, in
+# classes of FER2013, illustrative and not measured: there is none of melancholy.
+PLANTED: dict[str, dict[str, dict[str, float]]] = {
+    'emotion_actions': {
+        emotion: {action: 1 + _PER_PIXEL * width for action, width in links.items()}
+        for emotion, links in _WEIGHTS['emotions'].items()
+    },
+    'emotion_faces': _WEIGHTS['faces'],
+}
 
 
 def domain_prior(space: LabelSpace) -> Array:
@@ -33,18 +42,6 @@ def domain_prior(space: LabelSpace) -> Array:
     pairs = list(zip(space.actions, groups, strict=True))
     tables = [DOMAIN_WEIGHTS[domain] for domain in DOMAINS]
     return np.array([[t.get(a, t.get(g, 1.0)) for a, g in pairs] for t in tables])
-
-
-def emotion_given_action(space: LabelSpace) -> Array:
-    """(K, 7) probability of every emotion, as in ``EMOTION_CLIPS``, given an action.
-
-    Drawing the emotion of a clip from its action, rather than the reverse, leaves the
-    number of clips per action as it is, while emotions differ in their actions.
-    """
-    tables = [EMOTION_WEIGHTS[name] for name in EMOTION_CLIPS]
-    factors = [[table.get(action, 1.0) for table in tables] for action in space.actions]
-    weights = np.array(list(EMOTION_CLIPS.values())) * factors
-    return weights / weights.sum(axis=1, keepdims=True)
 
 
 # Rounding sees cells within this distance of an integer as done; fitting is closer.
@@ -198,6 +195,25 @@ def integer_table(
             f'columns {np.flatnonzero(columns < 0).tolist()}'
         )
     return least + round_margins(fit_margins(prior, rows, columns), rng)
+
+
+def choose_emotions(videos: Sequence[Iterable[str]], rng: Rng) -> list[str]:
+    """An emotion for each of the videos with these actions, all equally often.
+
+    Actions stay as they are. Of no videos there are none.
+    """
+    if not videos:
+        return []
+    keys, tables = [tuple(sorted({*own})) for own in videos], PLANTED['emotion_actions']
+    kinds, own = Counter(keys), tables.values()
+    prior = np.array([[math.prod(t.get(a, 1) for a in k) for t in own] for k in kinds])
+    # What is far rarer would be whole to the rounding, and its row then not.
+    prior = np.maximum(prior, 1e-3 * prior.max(axis=1, keepdims=True))
+    columns = apportion(len(keys), np.ones(len(tables)))
+    table = round_margins(fit_margins(prior, [*kinds.values()], columns), rng)
+    shares = (rng.permutation(np.repeat([*tables], row)).tolist() for row in table)
+    left = dict(zip(kinds, shares, strict=True))
+    return [left[key].pop() for key in keys]
 
 
 # Rows of every table: domains, and within each its subsets.

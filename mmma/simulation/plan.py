@@ -13,7 +13,7 @@ from mmma.data.clips import Clip
 from mmma.data.root import DatasetInfo
 from mmma.data.videos import Instance, Video
 from mmma.simulation.domains import Array, Rng
-from mmma.simulation.margins import ROWS, SCALES, apportion, published_clips
+from mmma.simulation.margins import PLANTED, ROWS, SCALES, apportion, published_clips
 from mmma.simulation.motion import Event
 from mmma.taxonomy import DOMAINS, SUBSETS, LabelSpace, check_choice, load_statistics
 
@@ -149,7 +149,7 @@ class Item:
     fps: float  # frames per second
     frames: int  # number of frames
     events: tuple[Event, ...]  # a single one, from start to end, in a clip
-    emotion: str = ''  # emotion of the scene; only in clips of the emotion domain
+    emotion: str = ''  # emotion of the scene; only in the emotion domain
 
     @property
     def seconds(self) -> float:
@@ -208,6 +208,7 @@ class Plan:
                     Instance(e.start_sec, e.end_sec, space.action_id(e.action))
                     for e in item.events
                 ),
+                emotion=item.emotion,
             )
             for item in self.det
         ]
@@ -220,6 +221,8 @@ class Plan:
             simulated=True,
             source=f'mmma.simulation: {self.options.describe()}',
             version=VERSION,
+            emotions=tuple(PLANTED['emotion_actions']),
+            planted=PLANTED,
         )
 
     def fingerprint(self) -> str:

@@ -1,18 +1,13 @@
 """Making a plan: durations, timelines, clips, videos."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
 
 from mmma.simulation.domains import DOMAIN_STYLES, Array, Rng
-from mmma.simulation.margins import (
-    EMOTION_CLIPS,
-    ROWS,
-    corpus_size,
-    emotion_given_action,
-)
+from mmma.simulation.margins import ROWS, choose_emotions, corpus_size
 from mmma.simulation.motion import Event
 from mmma.simulation.plan import Item, Plan, Pools, SimulationOptions, cast, make_pools
 from mmma.simulation.programs import action_effectors
@@ -190,18 +185,26 @@ def make_plan(options: SimulationOptions) -> Plan:
     people = make_pools(rec[0], det[0], options.seed)
     clips, videos = (), ()
     if 'rec' in options.tasks:
-        clips = tuple(_plan_clips(*rec, people[0], space, rec_rng))
+        clips = _with_emotions(_plan_clips(*rec, people[0], space, rec_rng), rec_rng)
     if 'det' in options.tasks:
-        videos = tuple(_plan_videos(*det, people[1], space, det_rng))
+        videos = _with_emotions(_plan_videos(*det, people[1], space, det_rng), det_rng)
     return _with_paths(Plan(options, clips, videos))
+
+
+def _with_emotions(items: Iterable[Item], rng: Rng) -> tuple[Item, ...]:
+    """Items, those of the emotion domain with one; in a subset all are equally many."""
+    items, chosen = tuple(items), {}  # all else is drawn
+    for row in (row for row in ROWS if row[0] == 'emotion'):
+        own = [item for item in items if (item.domain, item.subset) == row]
+        told = choose_emotions([[e.action for e in item.events] for item in own], rng)
+        chosen |= {item.index: emotion for item, emotion in zip(own, told, strict=True)}
+    return tuple(replace(i, emotion=chosen.get(i.index, '')) for i in items)
 
 
 def _plan_clips(
     clips: Array, counts: Array, pools: Pools, space: LabelSpace, rng: Rng
 ) -> Iterator[Item]:
     """Clips row by row; the actions of a row in random order."""
-    emotions = tuple(EMOTION_CLIPS)
-    steps = np.cumsum(emotion_given_action(space), axis=1)
     per_domain = clips.reshape(len(DOMAINS), -1).sum(axis=1).tolist()
     lengths = {
         domain: iter(_clip_frames(domain, count, rng))
@@ -213,14 +216,12 @@ def _plan_clips(
         people = cast(pools[row], len(actions), rng)
         for number, (action, person) in enumerate(zip(actions, people, strict=True)):
             fps, frames = next(lengths[domain])
-            emotion = ''
-            if domain == 'emotion':  # drawn from the action
-                place = int(np.searchsorted(steps[action], rng.random()))
-                emotion = emotions[min(place, len(emotions) - 1)]
+            if domain == 'emotion':
+                rng.random()  # keeps the events of corpora that exist
             name = f'{domain}_{subset}_{number + 1:06d}'
             who = ('rec', index, name, '', subset, domain, *person)
             event = Event(space.actions[action], 0.0, frames / fps)
-            yield Item(*who, fps, frames, events=(event,), emotion=emotion)
+            yield Item(*who, fps, frames, events=(event,))
             index += 1
 
 

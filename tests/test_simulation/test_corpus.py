@@ -1,5 +1,6 @@
 """A corpus on disk: pieces that survive an interruption, folders that are spared."""
 
+import csv
 import hashlib
 import os
 import shutil
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from mmma.data.arrays import SkeletonStore
+from mmma.data.emotions import emotion_videos
 from mmma.data.root import DataRoot
 from mmma.files import only_writer
 from mmma.simulation import corpus
@@ -63,6 +65,37 @@ def finished(tmp_path):
     return tmp_path / 'corpus'
 
 
+def test_faces_tell_part_of_the_emotion(tmp_path):
+    root = tmp_path / 'corpus'
+    plan = make_plan(SimulationOptions('small', tables_only=True))
+    write_corpus(plan, root)
+    file = root / 'faces.csv'
+    rows = list(csv.DictReader(file.open()))
+    videos = {v.video: v for v in emotion_videos(DataRoot(root))}
+    clips = {c.clip: c for c in DataRoot(root).read_rec() if c.emotion}
+    assert {row['video'] for row in rows} == {*videos, *clips}
+    planted = DataRoot(root).info.planted['emotion_faces']
+    right, whole = 0, 0
+    for name in videos:
+        own = [row for row in rows if row['video'] == name]
+        assert [float(row['time_sec']) for row in own[:2]] == pytest.approx(
+            [0, 0.5], abs=0.04
+        )
+        assert int(own[-1]['frame']) < videos[name].frames
+    for row in rows:
+        scores = {name: float(row[name]) for name in [*row][8:]}
+        assert sum(scores.values()) == pytest.approx(1, abs=1e-3)
+        emotion = (videos | clips)[row['video']].emotion
+        right += max(scores, key=scores.get) in planted[emotion]
+        whole += 1
+    assert 0.3 < right / whole < 0.6  # chance: 0.16
+    before = file.read_bytes()
+    file.unlink()
+    assert write_corpus(plan, root)  # only what is missing
+    assert file.read_bytes() == before
+    assert not write_corpus(plan, root)
+
+
 def test_what_is_no_earlier_stage_is_refused(tmp_path, finished):
     (tmp_path / 'thesis.tex').write_text('years of work')
     for root, force, message in (
@@ -83,7 +116,7 @@ def test_force_replaces_and_spares_the_rest(finished):
     (finished / 'notes.txt').write_text('mine')
     assert write_corpus(tables(seed=1, tasks=('rec',)), finished, force=True)
     names = {file.name for file in finished.iterdir()}
-    assert names == {'dataset.json', 'rec.csv', 'notes.txt'}
+    assert names == {'dataset.json', 'faces.csv', 'rec.csv', 'notes.txt'}
 
 
 def test_unfinished_of_other_code_is_refused(tmp_path):
@@ -118,11 +151,12 @@ def test_what_a_kill_in_the_first_moment_leaves_is_no_content(tmp_path):
         'dataset.json',
         'rec.csv',
         'det.json',
+        'faces.csv',
     }
 
 
 def test_a_replacement_that_was_killed_goes_on(finished):
-    expected = {'dataset.json', 'rec.csv', 'det.json'}
+    expected = {'dataset.json', 'rec.csv', 'det.json', 'faces.csv'}
     for last in range(8):
         if not (child := os.fork()):
             left = [last]
@@ -254,6 +288,7 @@ def test_only_data_files_remain(plan, written):
         'dataset.json',
         'rec.csv',
         'det.json',
+        'faces.csv',
         'skeletons/rec.npy',
         'skeletons/rec_index.csv',
         'skeletons/det.npy',
@@ -302,7 +337,7 @@ def test_interrupted_while_joining(plan, written, tmp_path, monkeypatch):
 def test_lost_file_is_made_again(plan, written, tmp_path):
     shutil.copytree(written, tmp_path / 'a')
     drawn = next(item.path for item in plan.rec if item.path)
-    for path in ('skeletons/rec.npy', drawn):
+    for path in ('skeletons/rec.npy', 'faces.csv', drawn):
         (tmp_path / 'a' / path).unlink()
         assert write_corpus(plan, tmp_path / 'a')
         assert digests(tmp_path / 'a') == digests(written)
@@ -312,9 +347,9 @@ def test_files_of_the_other_modalities(tmp_path):
     clip = drawn_micro(modality='video', tasks=('rec',)).head(1)
     for number, (plan, names) in enumerate(
         (
-            (tables(), {'rec.csv', 'det.json'}),
-            (tables(tasks=('det',)), {'det.json'}),
-            (clip, {'rec.csv', clip.rec[0].path}),
+            (tables(), {'rec.csv', 'det.json', 'faces.csv'}),
+            (tables(tasks=('det',)), {'det.json', 'faces.csv'}),
+            (clip, {'rec.csv', 'faces.csv', clip.rec[0].path}),
         )
     ):
         root = tmp_path / str(number)

@@ -2,19 +2,19 @@
 
 import itertools
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from mmma.simulation.margins import (
     DOMAIN_WEIGHTS,
-    EMOTION_CLIPS,
-    EMOTION_WEIGHTS,
+    PLANTED,
     ROWS,
     apportion,
+    choose_emotions,
     corpus_size,
     domain_prior,
-    emotion_given_action,
     fit_margins,
     integer_table,
     round_margins,
@@ -22,12 +22,15 @@ from mmma.simulation.margins import (
 from mmma.taxonomy import DOMAINS, load_label_space
 
 SPACE = load_label_space('mma82')
+ACTIONS = PLANTED['emotion_actions']
 
 
 def test_weights_name_what_exists():
     assert set().union(*DOMAIN_WEIGHTS.values()) <= {*SPACE.actions, *SPACE.bodies}
-    assert set().union(*EMOTION_WEIGHTS.values()) <= set(SPACE.actions)
-    assert set(EMOTION_WEIGHTS) == set(EMOTION_CLIPS)
+    assert set().union(*ACTIONS.values()) <= set(SPACE.actions)
+    assert [*ACTIONS] == [*PLANTED['emotion_faces']]
+    assert [len(own) for own in ACTIONS.values()] == [5] * 7
+    assert ACTIONS['sad']['bowing head'] == 1 + 6 * 15  # pixels of the link
 
 
 def test_action_overrides_body():
@@ -37,13 +40,15 @@ def test_action_overrides_body():
     assert street[SPACE.action_id('nodding')] == 1.0
 
 
-def test_emotions_by_hand():
-    table = emotion_given_action(SPACE)
-    assert table.sum(axis=1) == pytest.approx(np.ones(82))
-    shares = np.array(list(EMOTION_CLIPS.values()), float)
-    shares[list(EMOTION_CLIPS).index('sad')] *= 8
-    bowing = table[SPACE.action_id('bowing head')]
-    assert bowing == pytest.approx(shares / shares.sum())
+def test_emotions_follow_actions_and_are_alike(rng):
+    videos = [('nodding',), ('bowing head', 'waving'), ('arms akimbo', 'bowing head')]
+    emotions = choose_emotions(videos * 70, rng)
+    assert sorted(emotions) == sorted([*ACTIONS] * 30)
+    found = [Counter(emotions[i::3]) for i in range(3)]
+    assert {e for e, _ in found[0].most_common(2)} == {'fear', 'happy'}
+    assert {e for e, _ in found[1].most_common(2)} == {'melancholy', 'sad'}
+    assert found[2]['happy'] > found[1]['happy']
+    assert choose_emotions([('waving',)], rng)[0] in ACTIONS
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mmma.simulation.margins import PLANTED
 from mmma.simulation.plan import (
     NEVER_A_BENCHMARK,
     Plan,
@@ -90,12 +91,19 @@ def test_videos_are_entries_of_the_table(tiny):
         event.action for event in item.events
     ]
     assert video.instances[0].start_sec == item.events[0].start_sec
+    emotions = {v.domain: v.emotion for v in tiny.videos(SPACE)}
+    assert [d for d in emotions if emotions[d]] == ['emotion']
+
+
+MORE = 'melancholy', 'sad', 'surprise'
 
 
 def test_info_says_simulated(tiny):
     info = tiny.info()
     assert info.simulated is True
     assert info.name == 'mma82-simulated'
+    assert info.emotions == ('anger', 'disgust', 'fear', 'happy', *MORE)
+    assert info.planted == PLANTED
     assert info.source == 'mmma.simulation: ' + tiny.options.describe()
 
 

@@ -1,10 +1,13 @@
 """Plans that meet the published numbers; lengths, timelines."""
 
+import hashlib
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from mmma.simulation.margins import PLANTED
 from mmma.simulation.plan import SimulationOptions
 from mmma.simulation.planner import (
     SHORTEST_FRAMES,
@@ -102,14 +105,47 @@ def test_instances_of_videos(full):
     assert 0.85 < np.mean(overlapping) < 0.89  # MMA-52: 0.86 to 0.88
 
 
-def test_emotions_only_in_their_domain_and_shifting_actions(full):
-    by_emotion = {}
-    for item in full.rec:
-        assert bool(item.emotion) == (item.domain == 'emotion')
-        by_emotion.setdefault(item.emotion, []).append(item.events[0].action)
-    share = {e: a.count('bowing head') / len(a) for e, a in by_emotion.items() if e}
-    assert len(share) == 7
-    assert max(share, key=share.get) == 'sad'
+def test_emotions_only_in_their_domain_and_as_many_of_each(full):
+    for items in (full.rec, full.det):
+        counts = Counter((item.subset, item.emotion) for item in items if item.emotion)
+        assert len(counts) == 21
+        for item in items:
+            assert bool(item.emotion) == (item.domain == 'emotion')
+        for subset in SUBSETS:
+            assert np.ptp([n for (own, _), n in counts.items() if own == subset]) <= 1
+
+
+def test_planted_actions_are_more_frequent_with_their_emotion(full):
+    there = {i.name: {e.action for e in i.events} for i in full.det if i.emotion}
+    emotions = {i.name: i.emotion for i in full.det}
+    more = 0
+    for emotion, actions in PLANTED['emotion_actions'].items():
+        for action in actions:
+            own, other = (
+                np.mean(
+                    [
+                        action in a
+                        for n, a in there.items()
+                        if (emotions[n] == emotion) is is_own
+                    ]
+                )
+                for is_own in (True, False)
+            )
+            more += own > other
+    assert more >= 30  # of 35
+
+
+EVENTS = '0a286eab049564e91e66a6d7fe4bf4eed2277f8d6d000fe59ed2b185e9061fd0'
+"""SHA-256 of the small corpus without emotions."""
+
+
+def test_emotions_change_no_event():
+    text = ''.join(
+        repr(replace(item, emotion=''))
+        for item in make_plan(SimulationOptions('small', tables_only=True)).items
+    )
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    assert digest == EVENTS, 'zoo models were measured on these events'
 
 
 def test_names_are_unique_and_clips_long_enough(full):
