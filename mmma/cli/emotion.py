@@ -17,7 +17,7 @@ from mmma.evaluation.reports import write_results
 from mmma.evaluation.rows import SCHEMA
 from mmma.evaluation.scores import SUFFIXES
 from mmma.files import tell, write_file
-from mmma.reporting.paired import compare_inputs
+from mmma.reporting.paired import fuse_inputs
 from mmma.reporting.paper import load_published
 from mmma.reporting.table import SIMULATED, Table, emotion_text, metric_cells
 from mmma.taxonomy import own_table
@@ -132,8 +132,7 @@ def fuse(args: argparse.Namespace) -> tuple[DataRoot, dict[str, Any], list[str]]
     told = args.face_format, args.face_mapping
     scores, read = faces.read_faces(file, units, emotions, *told)
     how = args.space, options.resamples, options.seed
-    found, hits = faces.fuse_inputs(videos, (actions, scores), emotions, *how)
-    found |= compare_inputs(hits, faces.INPUTS) | {'faces': read}
+    found = fuse_inputs(videos, (actions, scores), emotions, *how) | {'faces': read}
     chosen = {'space': args.space, 'threshold': args.threshold, **asdict(options)}
     name = f'{"recognizer" if args.scores else options.model} + {file.stem}'
     told = {'name': name, 'classes': [*emotions], 'options': chosen}

@@ -15,21 +15,16 @@ from typing import Any
 import numpy as np
 
 from mmma.data.clips import name_parts
-from mmma.data.emotions import groups_of
 from mmma.data.videos import Video
 from mmma.evaluation import scores as files
-from mmma.evaluation.emotion import emotion_row
 from mmma.evaluation.form import check_value
-from mmma.evaluation.recognition import class_prior
-from mmma.evaluation.scores import ScoreTable, first_of
+from mmma.evaluation.scores import first_of
 from mmma.files import read_json, read_table
 from mmma.foreign import finite
 from mmma.structures.segments import FloatArray
-from mmma.taxonomy import SUBSETS, load_label_space, own_table
+from mmma.taxonomy import load_label_space, own_table
 
-INPUTS = 'micro-action', 'micro-expression', 'both'
-MIN_VAL = 20  # videos that teach weights
-_MOST, _NOTHING = 5.0, 1e-9  # intensity of an action unit; a score
+_MOST = 5.0  # intensity of an action unit
 Scores = Mapping[str, FloatArray]  # of the (E,) emotions, by video
 
 
@@ -176,64 +171,3 @@ def action_scores(
     scores = np.zeros((len(videos), len(emotions)))
     scores[:, np.unique(labels)] = model.fit(x[rows], labels).predict_proba(x)
     return {v.video: own for v, own in zip(videos, scores, strict=True)}
-
-
-def fuse_inputs(
-    videos: Sequence[Video],
-    sides: Sequence[Scores],
-    emotions: Sequence[str],
-    space: str | None = None,
-    *drawn: int,
-) -> tuple[dict[str, Any], list[Any]]:
-    """Fuse scores of micro-actions and of faces, with weights learnt on ``val`` alone.
-
-    A video without a face, and in fusion an emotion that no class of the face is like,
-    gets its share of ``train``. ``drawn`` are resamples and seed of intervals. Gives
-    rows of ``test`` and what was learnt, and the (N,) hits of each of ``INPUTS``.
-
-    Raises:
-        ValueError: Test videos have one emotion, or lack scores of micro-actions.
-    """
-    of = {video.video: emotions.index(video.emotion) for video in videos}
-    train, val, test = ([v for v in videos if v.subset == s] for s in SUBSETS)
-    names, n = [video.video for video in test], len(test)
-    if missing := [name for name in names if name not in sides[0]]:
-        told = f'{len(missing)} of {n} test videos have no scores of micro-actions'
-        raise ValueError(f'{told} ({first_of(missing)}): other --task, or all of them')
-    if (there := len({video.emotion for video in test})) < 2:
-        raise ValueError(f'{n} test videos have {there} emotions: give two or more')
-    known = [video.video for video in val if video.video in sides[0]]
-    common, labels = [of[v.video] for v in train], [of[name] for name in known]
-    prior, every = class_prior(common, len(emotions)), [*known, *names]
-    actions, faces = (np.stack([s.get(name, prior) for name in every]) for s in sides)
-    silent = prior * (np.stack([*sides[1].values()]).max(axis=0) < _NOTHING)
-    own = faces * (silent == 0)
-    own = silent + own * (1 - silent.sum()) / own.sum(axis=1, keepdims=True)
-    tables = [ScoreTable((*every,), table) for table in (actions, own, faces)]
-    lacks = ', '.join(emotions[i] for i in sorted({*common} - {*labels}))
-    learnt = [table.select(known) for table in tables[:2]]
-    fusion = _learn_weights(learnt, labels, lacks, space)
-    fusion['test_videos_without_face'] = sum(name not in sides[1] for name in names)
-    both = files.fuse_tables(tables[:2], fusion['weights'], fusion['space'])
-    found = [table.select(names).scores for table in (tables[0], tables[2], both)]
-    truth, rest = np.array([of[name] for name in names]), (groups_of(test), emotions)
-    rows = [emotion_row(truth, scores, *rest, *drawn) for scores in found]
-    for name, row in zip(INPUTS, rows, strict=True):
-        row |= {'input': name, 'subset': 'test'}
-    hits = [scores.argmax(axis=1) == truth for scores in found]
-    return {'runs': rows, 'fusion': fusion}, hits
-
-
-def _learn_weights(
-    tables: Sequence[ScoreTable], labels: Sequence[int], lacks: str, space: str | None
-) -> dict[str, Any]:
-    """Weights of val videos; equal where these are few, as the record then says."""
-    fusion = {'space': space or 'mean', 'weights_from': 'equal', 'weights': [0.5, 0.5]}
-    if lacks or len(labels) < MIN_VAL:
-        told = f'{len(labels)} val videos' + f', none of {lacks}' * bool(lacks)
-        fusion['why'] = f'{told}: learning needs {MIN_VAL}, and each emotion'
-    for own in () if 'why' in fusion else (space,) if space else files.SPACES:
-        weights, told = files.learn_weights(tables, labels, own)
-        told |= {'space': own, 'weights_from': 'val', 'weights': weights.tolist()}
-        fusion = min(fusion, told, key=lambda known: known.get('nll', np.inf))
-    return {**fusion, 'val_videos': len(labels)}

@@ -2,7 +2,7 @@
 
 Results files hold no scores, so the score files that ``test.py --dump`` writes are
 needed. Each is checked first: scored against the truth, it must give the very metrics
-of its row.
+of its row. Of emotions, micro-actions and faces are fused and compared so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,20 +15,47 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mmma.data.clips import Clip, body_map, read_rec
+from mmma.data.emotions import groups_of
 from mmma.data.root import DataRoot
+from mmma.data.videos import Video
 from mmma.evaluation.bootstrap import holm, mcnemar_exact, paired_bootstrap
-from mmma.evaluation.recognition import Outcomes, count_classes, recognition_metrics
+from mmma.evaluation.emotion import emotion_row
+from mmma.evaluation.recognition import (
+    Outcomes,
+    class_prior,
+    count_classes,
+    recognition_metrics,
+)
 from mmma.evaluation.rows import clip_outcomes, people, to_percent
-from mmma.evaluation.scores import ScoreTable, join_tables, read_scores
+from mmma.evaluation.scores import (
+    SPACES,
+    ScoreTable,
+    first_of,
+    fuse_tables,
+    join_tables,
+    learn_weights,
+    read_scores,
+)
 from mmma.foreign import naming
 from mmma.reporting.paper import LEVEL, Cell, PaperTable, Row
 from mmma.reporting.results import Results, Sample
-from mmma.taxonomy import DOMAINS, LABEL_SPACES, LabelSpace, load_label_space, suggest
+from mmma.structures.segments import FloatArray
+from mmma.taxonomy import (
+    DOMAINS,
+    LABEL_SPACES,
+    SUBSETS,
+    LabelSpace,
+    load_label_space,
+    suggest,
+)
 
 _HITS = ('top1', 'micro_f1', 'top5')
 """Metrics that are a share of hits."""
 _Test = tuple[float, float, str]
 """Difference in percent, p, and the test's name."""
+INPUTS = 'micro-action', 'micro-expression', 'both'
+MIN_VAL, _NOTHING = 20, 1e-9
+"""Val videos that teach weights; a score that says nothing."""
 Scored = tuple[list[Clip], dict[str, Outcomes]]
 """Clips of a row, sorted by name, and their outcomes at both levels, in that order."""
 
@@ -328,6 +355,69 @@ def _notes(
             'so no cell of the bootstrap can be bold: use more (--resamples).'
         )
     return notes
+
+
+def fuse_inputs(
+    videos: Sequence[Video],
+    sides: Sequence[Mapping[str, FloatArray]],
+    emotions: Sequence[str],
+    space: str | None = None,
+    *drawn: int,
+) -> dict[str, Any]:
+    """Fuse scores of micro-actions and of faces, with weights learnt on ``val`` alone.
+
+    A video without a face, and in fusion an emotion that no class of the face is like,
+    gets its share of ``train``. ``drawn`` are resamples and seed of intervals.
+
+    Returns:
+        ``runs`` of ``test``, ``fusion`` (what was learnt), and :func:`compare_inputs`.
+
+    Raises:
+        ValueError: Test videos have one emotion, or lack scores of micro-actions.
+    """
+    of = {video.video: emotions.index(video.emotion) for video in videos}
+    train, val, test = ([v for v in videos if v.subset == s] for s in SUBSETS)
+    names, n = [video.video for video in test], len(test)
+    if missing := [name for name in names if name not in sides[0]]:
+        told = f'{len(missing)} of {n} test videos have no scores of micro-actions'
+        raise ValueError(f'{told} ({first_of(missing)}): other --task, or all of them')
+    if (there := len({video.emotion for video in test})) < 2:
+        raise ValueError(f'{n} test videos have {there} emotions: give two or more')
+    known = [video.video for video in val if video.video in sides[0]]
+    common, labels = [of[v.video] for v in train], [of[name] for name in known]
+    prior, every = class_prior(common, len(emotions)), [*known, *names]
+    actions, faces = (np.stack([s.get(name, prior) for name in every]) for s in sides)
+    silent = prior * (np.stack([*sides[1].values()]).max(axis=0) < _NOTHING)
+    own = faces * (silent == 0)
+    own = silent + own * (1 - silent.sum()) / own.sum(axis=1, keepdims=True)
+    tables = [ScoreTable((*every,), table) for table in (actions, own, faces)]
+    lacks = ', '.join(emotions[i] for i in sorted({*common} - {*labels}))
+    learnt = [table.select(known) for table in tables[:2]]
+    fusion = _learn_weights(learnt, labels, lacks, space)
+    fusion['test_videos_without_face'] = sum(name not in sides[1] for name in names)
+    both = fuse_tables(tables[:2], fusion['weights'], fusion['space'])
+    found = [table.select(names).scores for table in (tables[0], tables[2], both)]
+    truth, rest = np.array([of[name] for name in names]), (groups_of(test), emotions)
+    rows = [emotion_row(truth, scores, *rest, *drawn) for scores in found]
+    for name, row in zip(INPUTS, rows, strict=True):
+        row |= {'input': name, 'subset': 'test'}
+    tests = compare_inputs([scores.argmax(axis=1) == truth for scores in found], INPUTS)
+    return {'runs': rows, 'fusion': fusion, **tests}
+
+
+def _learn_weights(
+    tables: Sequence[ScoreTable], labels: Sequence[int], lacks: str, space: str | None
+) -> dict[str, Any]:
+    """Weights of val videos; equal where these are few, as the record then says."""
+    fusion = {'space': space or 'mean', 'weights_from': 'equal', 'weights': [0.5, 0.5]}
+    if lacks or len(labels) < MIN_VAL:
+        told = f'{len(labels)} val videos' + f', none of {lacks}' * bool(lacks)
+        fusion['why'] = f'{told}: learning needs {MIN_VAL}, and each emotion'
+    for own in () if 'why' in fusion else (space,) if space else SPACES:
+        weights, told = learn_weights(tables, labels, own)
+        told |= {'space': own, 'weights_from': 'val', 'weights': weights.tolist()}
+        fusion = min(fusion, told, key=lambda known: known.get('nll', np.inf))
+    return {**fusion, 'val_videos': len(labels)}
 
 
 def compare_inputs(hits: Sequence[ArrayLike], names: Sequence[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Emotions from face scores of every tool, and from faces and micro-actions."""
+"""Emotions from face scores of every tool, and from recognizers."""
 
 import csv
 import json
@@ -8,13 +8,10 @@ import pytest
 
 from mmma.data.videos import Video
 from mmma.evaluation.faces import (
-    INPUTS,
     action_scores,
-    fuse_inputs,
     read_faces,
     recognizer_scores,
 )
-from mmma.reporting.paired import compare_inputs
 
 EMOTIONS = ('anger', 'disgust', 'fear', 'happy', 'melancholy', 'sad', 'surprise')
 UNITS = {'a': 'a', 'b': 'b', 'other': ''}
@@ -243,111 +240,6 @@ def test_a_folder_without_files_is_refused(tmp_path):
         read_faces(tmp_path, UNITS, EMOTIONS)
 
 
-# Fusion
-
-
-def study(subsets=(('train', 105), ('val', 105), ('test', 210)), names=EMOTIONS):
-    """Videos of all emotions in turn."""
-    count = [0]
-
-    def video(subset):
-        count[0] += 1
-        i = count[0]
-        emotion = names[i % len(names)]
-        place = f'v{i:03}', '', subset, 'lab', '', 25.0, 50, 2.0
-        return Video(*place, emotion=emotion)
-
-    return [video(subset) for subset, n in subsets for _ in range(n)]
-
-
-def planted(videos, known, seed, strength=4.0):
-    """Scores that tell the emotions of ``known``, and are noise on others."""
-    rng, scores = np.random.default_rng(seed), {}
-    for video in videos:
-        own = rng.normal(size=len(EMOTIONS))
-        if video.emotion in known:
-            own[EMOTIONS.index(video.emotion)] += strength
-        scores[video.video] = np.exp(own) / np.exp(own).sum()
-    return scores
-
-
-def run(videos, actions, faces, space='mean'):
-    report, hits = fuse_inputs(videos, (actions, faces), EMOTIONS, space, 0)
-    report |= compare_inputs(hits, INPUTS)
-    return report, {row['input']: row['metrics'] for row in report['runs']}
-
-
-@pytest.mark.parametrize('space', ['mean', 'logit'])
-def test_complementary_faces_gain_and_redundant_ones_do_not(space):
-    videos = study()
-    actions = planted(videos, EMOTIONS[:4], 1)
-    report, metrics = run(
-        videos, actions, planted(videos, EMOTIONS[4:], 2), space=space
-    )
-    assert (
-        metrics['both']['emotion/top1'] > metrics['micro-action']['emotion/top1'] + 10
-    )
-    assert [t['verdict'] for t in report['tests']] == [
-        'both gains over micro-action',
-        'both gains over micro-expression',
-    ]
-    report, metrics = run(videos, actions, actions, space=space)
-    assert metrics['both'] == metrics['micro-action'] == metrics['micro-expression']
-    assert [t['verdict'] for t in report['tests']] == ['no gain shown'] * 2
-    assert [t['p'] for t in report['tests']] == [1.0, 1.0]
-
-
-def test_weights_are_learnt_on_val_alone():
-    videos = study()
-    actions, faces = planted(videos, EMOTIONS[:4], 1), planted(videos, EMOTIONS[2:], 2)
-    report = run(videos, actions, faces)[0]
-    wrong = [
-        Video(**{**vars(v), 'emotion': EMOTIONS[(i * 5) % 7]})
-        if v.subset == 'test'
-        else v
-        for i, v in enumerate(videos)
-    ]
-    other = run(wrong, actions, faces)[0]
-    assert report['fusion'] == other['fusion']
-    assert report['fusion']['weights_from'] == 'val'
-    assert report['runs'] != other['runs']
-
-
-def test_videos_without_a_face_get_the_shares_of_train_and_are_counted():
-    videos = study()
-    faces = planted(videos, EMOTIONS, 2)
-    for video in [v for v in videos if v.subset == 'test'][:30]:
-        del faces[video.video]
-    report = run(videos, planted(videos, EMOTIONS, 1), faces)[0]
-    assert report['fusion']['test_videos_without_face'] == 30
-
-
-@pytest.mark.parametrize('val', [0, 6, 19])
-def test_few_val_videos_give_equal_weights_and_say_so(val):
-    videos = study([('train', 70), ('val', val), ('test', 70)])
-    scores = planted(videos, EMOTIONS, 1)
-    fusion = run(videos, scores, scores)[0]['fusion']
-    assert (fusion['weights'], fusion['weights_from']) == ([0.5, 0.5], 'equal')
-    assert fusion['why'].startswith(f'{val} val videos')
-    assert ('anger' in fusion['why']) == (val < 7)
-
-
-def test_what_cannot_be_fused_is_refused():
-    videos = study([('train', 70), ('test', 70)])
-    scores = planted(videos, EMOTIONS, 1)
-    with pytest.raises(ValueError, match=r"1 of 70 test videos have no .*'v071'"):
-        run(videos, {k: v for k, v in scores.items() if k != 'v071'}, scores)
-    one = study([('train', 9), ('test', 9)], names=['anger'])
-    with pytest.raises(ValueError, match=r'9 test videos have 1 emotions: give two'):
-        run(one, scores, scores)
-    with pytest.raises(ValueError, match=r'9 train videos have 1 emotions.*--scores'):
-        action_scores(np.zeros((18, 2)), one, EMOTIONS, None)
-    videos = study()
-    logits = {video.video: np.arange(-3.0, 4.0) for video in videos}
-    with pytest.raises(ValueError, match='weights can be learnt from probabilities'):
-        run(videos, logits, logits)
-
-
 def test_a_recognizers_clips_are_averaged_to_their_video(tmp_path):
     path = tmp_path / 's.npz'
     scores = np.eye(7)[[0, 1, 3]]
@@ -360,3 +252,10 @@ def test_a_recognizers_clips_are_averaged_to_their_video(tmp_path):
     }
     with pytest.raises(ValueError, match=r"1 scores are of no clip .*: 'elsewhere'"):
         recognizer_scores([path], dict.fromkeys(['a/1', 'a/2'], 'a'), EMOTIONS)
+
+
+def test_a_classifier_needs_two_emotions_to_train():
+    place = '', 'train', 'lab', '', 25.0, 50, 2.0
+    videos = [Video(f'v{i}', *place, emotion='anger') for i in range(9)]
+    with pytest.raises(ValueError, match=r'9 train videos have 1 emotions.*--scores'):
+        action_scores(np.zeros((9, 2)), videos, EMOTIONS, None)
