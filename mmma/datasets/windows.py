@@ -113,6 +113,8 @@ class WindowOptions:
                 f'window: crop {self.crop}: use two shares above 0, up to 1, the '
                 'smaller first, or None'
             )
+        if self.stride is not None and self.stride < 1:
+            raise ValueError(f'window: stride {self.stride}: use at least 1 position')
 
     def tile(self, video_sec: float) -> list[Window]:
         """The windows of a video in testing; together they cover it."""
@@ -126,8 +128,8 @@ class WindowOptions:
             # A long stride can step over the end.
             starts = [*range(0, min(count * self.stride, length), self.stride)]
         return [
-            self._window(start / self.rate, min(length - start, shown), video_sec)
-            for start in starts
+            Window(i / self.rate, shown, min(length - i, shown), self.rate, video_sec)
+            for i in starts
         ]
 
     def _length(self, video_sec: float) -> int:
@@ -153,14 +155,11 @@ class WindowOptions:
         numbers = np.zeros(len(segments), int)
         for _ in range(TRIALS):
             start = np.random.randint(length - taken + 1) / self.rate
-            window = self._window(start, taken, video_sec)
+            window = Window(start, self.positions, taken, self.rate, video_sec)
             seen, _ = window.truth(segments, numbers, self.min_visible)
             if len(seen) or not len(segments):
                 break
         return window
-
-    def _window(self, start_sec: float, valid: int, video_sec: float) -> Window:
-        return Window(start_sec, self.positions, valid, self.rate, video_sec)
 
 
 @DATASETS.register_module()

@@ -188,9 +188,9 @@ class MaskedAttention(nn.Module):
 class TransformerBlock(nn.Module):
     """Attention and a two-layer perceptron, each with layer norm and a shortcut.
 
-    With stride 2, which halves the positions, the shortcut is a maximum. ``path_drop``
-    is the share of samples that lose a branch in training; above 0 branches are also
-    scaled per channel.
+    With stride 2, which halves the positions, the shortcut is a maximum. ``window`` is
+    as of :class:`MaskedAttention`; ``path_drop`` is the share of samples that lose a
+    branch in training, and above 0 branches are also scaled per channel.
 
     Source: ActionFormer ``TransformerBlock``; names of weights as in OpenTAD.
     """

@@ -74,12 +74,7 @@ class PyramidProjection(BaseModule):
 class Conv1DTransformerProj(PyramidProjection):
     """Convolutions, then a pyramid of transformer blocks.
 
-    Args:
-        num_heads: Heads of attention.
-        window: Positions of its own level that one sees; odd, -1 for all.
-        path_drop: Share of branches dropped in training; above 0 they are also scaled
-            per channel, from 1e-4.
-        **sizes: Of :class:`PyramidProjection`.
+    Options are those of ``TransformerBlock`` and :class:`PyramidProjection`.
 
     Source: Zhang et al., 'ActionFormer', ECCV 2022; Liu et al., 'End-to-End Temporal
         Action Detection with 1B Parameters Across 1000 Frames' (AdaTAD), CVPR 2024,

@@ -176,6 +176,7 @@ def test_short_videos_are_cropped():
         ({'min_visible': 0}, 'min_visible 0 above 0'),
         ({'crop': (0.9, 1.1)}, r'crop \(0.9, 1.1\): use two shares'),
         ({'crop': (1.0, 0.5)}, 'the smaller first'),
+        ({'stride': 0}, 'stride 0: use at least 1 position'),
     ],
 )
 def test_bad_options(kwargs, message):

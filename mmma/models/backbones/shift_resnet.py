@@ -82,24 +82,19 @@ class GlobalGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Gate (N, 1, c, 1, 1) of features (N, T, c, h, w)."""
-        gate = self.conv(x.mean(dim=(1, 3, 4)))  # (N, c)
-        if self.training and len(gate) == 1 and isinstance(self.bn, nn.BatchNorm1d):
-            gate = self._norm_one(gate)
+        gate, bn = self.conv(x.mean(dim=(1, 3, 4))), self.bn  # (N, c)
+        if self.training and len(gate) == 1 and isinstance(bn, nn.BatchNorm1d):
+            warnings.warn(  # it has no spread
+                'a training step with one clip: the global gates use their running '
+                'statistics and do not update them. Use train_dataloader.batch_size of '
+                "8 or more, or sync_bn='torch' over several GPUs.",
+                stacklevel=2,
+            )
+            known = bn.running_mean, bn.running_var, bn.weight, bn.bias
+            gate = F.batch_norm(gate, *known, eps=bn.eps)
         else:
-            gate = self.bn(gate)
+            gate = bn(gate)
         return gate.sigmoid()[:, None, :, None, None]
-
-    def _norm_one(self, gate: Tensor) -> Tensor:
-        """Norm a single clip, which has no spread, by the running statistics."""
-        warnings.warn(
-            'a training step with one clip: the global gates use their running '
-            'statistics and do not update them. Use train_dataloader.batch_size of 8 '
-            "or more, or sync_bn='torch' over several GPUs.",
-            stacklevel=2,
-        )
-        bn = self.bn
-        known = bn.running_mean, bn.running_var, bn.weight, bn.bias
-        return F.batch_norm(gate, *known, eps=bn.eps)
 
 
 class GroupContext(nn.Module):

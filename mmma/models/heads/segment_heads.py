@@ -111,8 +111,7 @@ class SegmentHead(ClassesOfData, BaseModule):
         in_channels, feat_channels: Of the levels, and of the towers.
         num_convs: Convolutions with layer norm and ReLU of a tower.
         targets: ``shortest`` or ``union``; see :func:`assign_truths`.
-        label_space: Whose body groups count until :meth:`set_classes` is called.
-        body: None, or ``loss_weight`` of the body scores.
+        label_space, body: As of ``ActionHead``, without ``fusion_weight``.
         test_cfg: ``score_thr``, that scores must be above, and ``top_k`` pairs of
             point and class of a window, at most.
 
