@@ -19,6 +19,9 @@ NO_WORKERS = [
 ]
 
 
+FOLDS = '--folds', '2', '--resamples', '0'
+
+
 @dataclass(frozen=True)
 class Case:
     """A command with its input, run in a folder of its own, the current one.
@@ -139,6 +142,12 @@ def make_events() -> None:
     rows = (f'{v},{i},{i + 2},nod,P{i}\n' for v in 'ab' for i in range(3))
     text = 'video,start,end,label,subject\n' + ''.join(rows)
     Path('inputs/events.csv').write_text(text)
+
+
+def make_moods() -> None:
+    from emotion_roots import make_emotion_root
+
+    make_emotion_root(Path('inputs/moods'), videos=30)
 
 
 def make_detection_root() -> None:
@@ -278,6 +287,12 @@ CASES = (
         make_events,
         complete=FILLED,
         sample=4,
+    ),
+    Case(
+        'emotion',
+        (*('associate', 'inputs/moods', '--out', 'work', '--shuffles', '1'), *FOLDS),
+        make_moods,
+        sample=2,
     ),
     Case('summarize', ('inputs/events.csv', '--out', 'work'), make_events, sample=4),
     Case(
