@@ -132,7 +132,7 @@ def read_face(image: np.ndarray, nets: Sequence[Any]) -> tuple[int, list, list]:
     far, near, reader = nets
     boxes, doubtful = [], []
     for x, y, side, _, score in find_faces(image, far, _FOUND):
-        half = round(side * _NEARER / 2)
+        half = max(8, round(side * _NEARER / 2))
         left, top = (max(0, int(place + side / 2)) for place in (x, y))
         padded = cv2.copyMakeBorder(image, *[half] * 4, cv2.BORDER_CONSTANT)
         square = padded[top : top + 2 * half, left : left + 2 * half]

@@ -13,7 +13,7 @@ FULL = tuple(COMMANDS) if ALL else ('pack', 'table')
 READ_ONLY = tuple(COMMANDS) if ALL else ('pack', 'fuse', 'publish', 'submit')
 TWICE = ['pack', 'fuse', 'publish']
 if ALL:
-    TWICE += ['simulate', 'pose', 'convert', 'train', 'test', 'infer', 'real']
+    TWICE += ['simulate', 'pose', 'face', 'convert', 'train', 'test', 'infer', 'real']
 
 
 @pytest.fixture
