@@ -415,9 +415,8 @@ class OddEntries:
     def notes(self, strict: bool = False, hint: str = '') -> list[str]:
         """Lines for the user, or none; ``hint`` is as in :func:`refuse`.
 
-        Raises:
-            ValueError: More than half of the entries are odd, or any if strict or
-                doubtful, or the file as a whole: such a problem is of no item.
+        If more than half of the entries are odd, or any if strict or doubtful, or the
+        file as a whole (such a problem is of no item), ValueError is raised.
         """
         found, count = self.problems, len(self.problems)
         whole = any(not own.item and own.line < 2 for own in found)

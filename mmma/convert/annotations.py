@@ -37,7 +37,7 @@ from mmma.data.videos import END_TOLERANCE_SEC, Video, odd_videos, parse_video
 from mmma.files import SHOWN, tell
 from mmma.foreign import naming
 from mmma.taxonomy import SUBSETS, LabelSpace, check_choice, load_label_space
-from mmma.video import VIDEO_SUFFIXES, open_video
+from mmma.video import open_video
 
 DEFAULT_FPS = 30.0
 HELD_OUT = 0.15
@@ -55,7 +55,7 @@ def convert_events(kind: str, source: Path, out: Path, options: Options) -> Conv
     """
     if options.videos not in VIDEO_MODES:
         options = replace(options, videos='link', sources=Path(options.videos))
-    tree = SourceTree(source, alone=source.is_file())
+    tree = SourceTree(source, () if source.is_file() else None)
     conversion = Conversion(tree, out, options)
     tree = _video_tree(conversion)
     kept = source / MAPPING_NAME
@@ -114,11 +114,9 @@ def _video_tree(conversion: Conversion) -> SourceTree:
     if conversion.sources and not tree.videos:
         raise ValueError(f'{tree.path}: no video is in this folder')
     if tree is conversion.tree and source.is_file():
-        tree = SourceTree(source.parent, alone=True)
-        for file in sorted(source.parent.iterdir()):
-            if file.suffix.lower() in VIDEO_SUFFIXES:
-                stem = normalize('NFC', file.stem).casefold()
-                tree.videos[stem].append(PurePosixPath(file.name))
+        return SourceTree(
+            source.parent, sorted(f.name for f in source.parent.iterdir())
+        )
     return tree
 
 
@@ -218,10 +216,8 @@ def space_of(pairs: Iterable[tuple[str, str]], source: Path) -> LabelSpace:
     """Label space of the labels found: sorted names, in their commonest spelling.
 
     Of the pairs of a label and its tier, tiers are groups where there are two or more
-    and every label lies in one of them.
-
-    Raises:
-        ValueError: No label, or one that is a number.
+    and every label lies in one of them. No label, and one that is a number, raise
+    ValueError.
     """
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
     tiers: dict[str, set[str]] = defaultdict(set)

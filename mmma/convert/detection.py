@@ -243,14 +243,11 @@ def resolve_labels(
     """Find the label space of a file, and our names of its labels.
 
     Labels are (video, label) of every annotation; without a label space in the mapping
-    it is the one that knows most names. ``path`` is for messages.
+    it is the one that knows most names. ``path`` is for messages. A bad class list,
+    unknown labels, and indices that nothing explains raise ValueError.
 
     Returns:
         The space; and our name of each label, empty where the mapping leaves it out.
-
-    Raises:
-        ValueError: A bad class list; unknown labels, each with its count; or indices
-            that nothing explains.
     """
     listed = label_names(class_list) if class_list else {}
     videos: dict[Any, list[str]] = defaultdict(list)

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -57,21 +57,19 @@ VIDEO_MODES = ('link', 'copy', 'none')
 
 
 class SourceTree:
-    """Files under a folder, listed once; of a single file (``alone``), no others.
+    """Files under a folder, listed once, or ``files`` alone, relative to it.
 
     Attributes:
         links: To folders, which are searched only by ``--follow-links``.
-
-    Raises:
-        FileNotFoundError: There is no such folder.
     """
 
-    def __init__(self, path: Path, alone: bool = False) -> None:
+    def __init__(self, path: Path, files: Iterable[str] | None = None) -> None:
         self.path = Path(path)
-        if not alone and not self.path.is_dir():
+        if files is None and not self.path.is_dir():
             raise FileNotFoundError(f'{self.path}: no such folder to convert from')
         self.links: list[str] = []
-        self.files = [] if alone else self._list_files()
+        listed = self._list_files() if files is None else map(PurePosixPath, files)
+        self.files = list(listed)
         self.videos: dict[str, list[PurePosixPath]] = defaultdict(list)
         for file in self.files:
             if file.suffix.lower() in VIDEO_SUFFIXES:
@@ -176,7 +174,7 @@ def list_sources(
     Where there is none, FileNotFoundError is raised.
     """
     if source.is_file():
-        return SourceTree(source, alone=True), [source]
+        return SourceTree(source, ()), [source]
     tree = SourceTree(source)
     found = [file for file in tree.files if file.suffix.lower() in suffixes]
     # PointTAD keeps numbers of extracted frames in a second file.
@@ -340,8 +338,7 @@ class Conversion:
         labels: Of actions as the tables give them, where an index counts from 0.
         notices: What was skipped or assumed, and why.
 
-    Raises:
-        ValueError: The two folders overlap, the new one is not empty, or a bad option.
+    A bad option, folders that overlap, and a new one that is not empty: ValueError.
     """
 
     def __init__(self, tree: SourceTree, out: Path, options: Options) -> None:

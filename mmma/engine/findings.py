@@ -195,11 +195,8 @@ def find_videos(
 
     A video has what messages call it (``private``: its number), and the name of its
     outputs: its stem, below a folder that was given with the subfolders, and with the
-    suffix where two are equal.
-
-    Raises:
-        FileNotFoundError: Nothing there, or no video in a folder.
-        ValueError: Two files whose outputs would be one.
+    suffix where two are equal. Files whose outputs would be one raise ValueError,
+    nothing there, or no video in a folder, FileNotFoundError.
     """
     files: dict[Path, tuple[Path, Path]] = {}
     notes: list[str] = []

@@ -51,16 +51,14 @@ class Weights:
 
     def record(self) -> dict[str, Any]:
         """Facts about the weights for ``results.json``."""
-        data, changed = self.meta.get('data') or {}, self.meta.get('changed_config')
-        return {
-            'path': str(self.path),
-            'sha256': file_sha256(self.path),
-            'pretrain_data': self.pretrain_data,
-            'trained_on': data.get('name', 'unknown'),
-            'simulated': bool(data.get('simulated')),
-            **({'incomplete': told} if (told := data.get('incomplete')) else {}),
-            **({'changed_config': list(changed)} if changed else {}),
-        }
+        data = self.meta.get('data') or {}
+        changed = list(self.meta.get('changed_config') or ())
+        found = {'path': str(self.path), 'sha256': file_sha256(self.path)}
+        found['pretrain_data'] = self.pretrain_data
+        found['trained_on'] = data.get('name', 'unknown')
+        found['simulated'] = bool(data.get('simulated'))
+        more = {'incomplete': data.get('incomplete'), 'changed_config': changed}
+        return found | {key: value for key, value in more.items() if value}
 
 
 def read_checkpoint(name: str, trust: bool = False) -> Weights:
