@@ -93,6 +93,20 @@ def test_videos_are_the_clips_where_no_clip_has_an_emotion(place, capsys):
     assert results['classes'] == ['calm', 'glad']
     assert [row['domain'] for row in results['runs']] == ['all', 'clinic', 'home']
     assert [row['counts']['clips'] for row in results['runs']] == [2, 1, 1]
+    fused = ['--config', 'emotion/skeletontcn-tiny-face_mma82', '--checkpoint']
+    fused += [str(folder / 'fast-dev-run/iter_2.pth'), '--face-mapping', 'map.json']
+    Path('map.json').write_text('{"emotions": {"calm": "neutral", "glad": "happy"}}')
+    videos = json.loads(Path('det/det.json').read_text())['database']
+    scores = [f'{name},{i % 2},0.5' for i, name in enumerate(videos)]
+    Path('det/faces.csv').write_text('\n'.join(['video,happy,neutral', *scores, '']))
+    capsys.readouterr()
+    assert main('emotion', ['fuse', 'det', '--json', *fused]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report['name'] == 'recognizer + faces'
+    assert [run['counts']['videos'] for run in report['runs']] == [2, 2, 2]
+    fused[1] = 'recog/skeletontcn-tiny_mma82_indomain'
+    assert main('emotion', ['fuse', 'det', *fused]) == 2
+    assert "learns actions: use one with label = 'emotion'" in capsys.readouterr().err
 
 
 def test_what_cannot_be_learnt_is_refused_in_a_line(place, capsys):
