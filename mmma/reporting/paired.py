@@ -18,24 +18,12 @@ from mmma.data.clips import Clip, body_map, read_rec
 from mmma.data.emotions import groups_of
 from mmma.data.root import DataRoot
 from mmma.data.videos import Video
+from mmma.evaluation import recognition, scores
 from mmma.evaluation.bootstrap import holm, mcnemar_exact, paired_bootstrap
 from mmma.evaluation.emotion import emotion_row
-from mmma.evaluation.recognition import (
-    Outcomes,
-    class_prior,
-    count_classes,
-    recognition_metrics,
-)
+from mmma.evaluation.recognition import Outcomes, count_classes, recognition_metrics
 from mmma.evaluation.rows import clip_outcomes, people, to_percent
-from mmma.evaluation.scores import (
-    SPACES,
-    ScoreTable,
-    first_of,
-    fuse_tables,
-    join_tables,
-    learn_weights,
-    read_scores,
-)
+from mmma.evaluation.scores import ScoreTable, first_of, join_tables, read_scores
 from mmma.foreign import naming
 from mmma.reporting.paper import LEVEL, Cell, PaperTable, Row
 from mmma.reporting.results import Results, Sample
@@ -385,7 +373,7 @@ def fuse_inputs(
         raise ValueError(f'{n} test videos have {there} emotions: give two or more')
     known = [video.video for video in val if video.video in sides[0]]
     common, labels = [of[v.video] for v in train], [of[name] for name in known]
-    prior, every = class_prior(common, len(emotions)), [*known, *names]
+    prior, every = recognition.class_prior(common, len(emotions)), [*known, *names]
     actions, faces = (np.stack([s.get(name, prior) for name in every]) for s in sides)
     silent = prior * (np.stack([*sides[1].values()]).max(axis=0) < _NOTHING)
     own = faces * (silent == 0)
@@ -395,13 +383,13 @@ def fuse_inputs(
     learnt = [table.select(known) for table in tables[:2]]
     fusion = _learn_weights(learnt, labels, lacks, space)
     fusion['test_videos_without_face'] = sum(name not in sides[1] for name in names)
-    both = fuse_tables(tables[:2], fusion['weights'], fusion['space'])
+    both = scores.fuse_tables(tables[:2], fusion['weights'], fusion['space'])
     found = [table.select(names).scores for table in (tables[0], tables[2], both)]
     truth, rest = np.array([of[name] for name in names]), (groups_of(test), emotions)
-    rows = [emotion_row(truth, scores, *rest, *drawn) for scores in found]
+    rows = [emotion_row(truth, own, *rest, *drawn) for own in found]
     for name, row in zip(INPUTS, rows, strict=True):
         row |= {'input': name, 'subset': 'test'}
-    tests = compare_inputs([scores.argmax(axis=1) == truth for scores in found], INPUTS)
+    tests = compare_inputs([own.argmax(axis=1) == truth for own in found], INPUTS)
     return {'runs': rows, 'fusion': fusion, **tests}
 
 
@@ -413,8 +401,8 @@ def _learn_weights(
     if lacks or len(labels) < MIN_VAL:
         told = f'{len(labels)} val videos' + f', none of {lacks}' * bool(lacks)
         fusion['why'] = f'{told}: learning needs {MIN_VAL}, and each emotion'
-    for own in () if 'why' in fusion else (space,) if space else SPACES:
-        weights, told = learn_weights(tables, labels, own)
+    for own in () if 'why' in fusion else (space,) if space else scores.SPACES:
+        weights, told = scores.learn_weights(tables, labels, own)
         told |= {'space': own, 'weights_from': 'val', 'weights': weights.tolist()}
         fusion = min(fusion, told, key=lambda known: known.get('nll', np.inf))
     return {**fusion, 'val_videos': len(labels)}
