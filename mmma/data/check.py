@@ -396,8 +396,10 @@ def _summary(
     counts.update(videos_unlabelled=sum(video.withheld for video in videos))
     counts.update(instances=sum(len(video.instances) for video in videos))
     for rows, own in (('clips', clips), ('videos', videos)):
-        cells = Counter(f'{row.emotion} {row.subset}' for row in own if row.emotion)
-        counts |= {f'{rows}_by_emotion': dict(sorted(cells.items()))} if cells else {}
+        for subset in dict.fromkeys(row.subset for row in own if row.emotion):
+            cells = Counter(r.emotion for r in own if r.subset == subset and r.emotion)
+            told = [f'{emotion} {count}' for emotion, count in sorted(cells.items())]
+            counts[f'emotions_{rows}_{subset}'] = told
     counts |= {f'skeletons_{task}': len(store) for task, store in stores.items()}
     space, info = load_label_space(root.info.label_space), root.info
     facts = dict(name=info.name, label_space=space.name, simulated=info.simulated)

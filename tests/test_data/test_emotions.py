@@ -111,8 +111,8 @@ def test_emotions_of_a_root_are_those_it_names_in_their_order(make, capsys):
     summary = check_root(root.path).summary
     assert told in summary['notes']
     assert 'or name it under "emotions" of dataset.json' in summary['notes']
-    assert summary['counts']['clips_by_emotion'] == {'sad test': 1}
-    assert summary['counts']['videos_by_emotion'] == {'happy test': 1}
+    assert summary['counts']['emotions_clips_test'] == ['sad 1']
+    assert summary['counts']['emotions_videos_test'] == ['happy 1']
     root = make(
         [LATE], [VIDEO, VIDEO, replace(PLAIN, emotion='glee')], emotions=['sad']
     )
