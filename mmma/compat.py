@@ -197,10 +197,11 @@ def _writes_in_place() -> bool:
 
 
 def _write_whole() -> None:
-    from mmengine.config import Config
+    from mmengine.config import Config, config
     from mmengine.hooks import checkpoint_hook
 
     checkpoint_hook.open, text = _open_whole, Config.dump
+    config.FormatCode = _remembering(config.FormatCode)
 
     def dump(self: Any, file: str | Path | None = None) -> str | None:
         if file is None:
@@ -209,6 +210,19 @@ def _write_whole() -> None:
         return write_file(Path(file), self.pretty_text if python else text(self))
 
     Config.dump = dump
+
+
+def _remembering(format_code: Callable[..., Any]) -> Callable[..., Any]:
+    """yapf takes half a second for the same config of each checkpoint and log."""
+    known: dict[str, Any] = {}
+
+    def formatted(text: str, **style: Any) -> Any:
+        if text not in known:
+            known.clear()
+            known[text] = format_code(text, **style)
+        return known[text]
+
+    return formatted
 
 
 def _open_whole(file: str, mode: str) -> Any:
