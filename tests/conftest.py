@@ -12,11 +12,7 @@ REPO = Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_finish():
-    """Take what is loaded out of the sight of the collector.
-
-    MMEngine's datasets collect all garbage when they are built, 0.4 s in a process that
-    has torch, MMAction2 and all tests.
-    """
+    """Take torch and all tests out of the sight of the collector: it looks often."""
     gc.collect()
     gc.freeze()
 
