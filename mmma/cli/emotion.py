@@ -84,6 +84,8 @@ def _associated(
     lines = [_text([*rows[0]][:-1], tops)]
     facts = [key for key in told[0] if key not in ('top', 'actions')]
     lines.append(_text(facts, ([own[key] for key in facts] for own in told)))
+    if not any(own['findable'] for own in told):
+        lines.append('too few videos: no pair can be found, whatever is true')
     if planted:
         hits = sum(own['planted_found'] for own in told)
         lines.append(f'planted and found: {hits} of {emotion.TOP * len(told)}')

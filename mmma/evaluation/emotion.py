@@ -40,6 +40,8 @@ Study = tuple[FloatArray, FloatArray, IntArray, Sequence[str]]
 """(N, K) features, and 1 where the action is there; (N,) emotions and groups."""
 Names = tuple[Sequence[str], Sequence[str]]
 """Of emotions, and of actions."""
+Scores = dict[tuple[str, str], FloatArray]
+"""(N, E) of the emotions, by experiment, and by model or how actions are chosen."""
 
 
 @dataclass(frozen=True)
@@ -109,12 +111,8 @@ def read_study(
         ValueError: No video has an emotion, predictions are of other videos, and as for
             :func:`video_features`.
     """
-    videos, space, notes, table = (
-        emotion_videos(root, task),
-        root.label_space(),
-        [],
-        None,
-    )
+    videos, space = emotion_videos(root, task), root.label_space()
+    notes, table = list[str](), None
     if pred:
         if pred.suffix.lower() in SUFFIXES:
             table = read_scores(pred, space)
@@ -349,7 +347,7 @@ def _design(study: Study) -> tuple[str, FloatArray, IntArray, IntArray, IntArray
         units = np.zeros((len(first), present.shape[1]))
         np.maximum.at(units, of, present)
         return told, units, y[first], 0 * first, of
-    told = 'exact test of videos, emotions exchanged within subjects'
+    told = 'exact test, emotions exchanged within subjects (videos of one depend)'
     return told, present, y, np.where(alone, -1, of), videos
 
 
@@ -418,9 +416,9 @@ def associate(study: Study, names: Names, options: StudyOptions) -> dict[str, An
     columns['p'], columns['q'] = np.ones((2, *importances.shape))
     columns['p'][:, tested], columns['q'][:, tested] = p[0], q[0]
     # What could be found at all: the first discovery needs the level over all tests.
-    found, sizes = np.arange(table.shape[2]), np.bincount(own)[:, None, None]
-    rest = units[:, tested].sum(axis=0)[:, None] - found
-    least = 100 * (found / sizes - rest / (len(strata) - sizes))  # (E, K, M)
+    count, sizes = np.arange(table.shape[2]), np.bincount(own)[:, None, None]
+    rest = units[:, tested].sum(axis=0)[:, None] - count
+    least = 100 * (count / sizes - rest / (len(strata) - sizes))  # (E, K, M)
     least[~(table <= LEVEL / p[0].size) | (least < 0)] = np.inf
     association = {}
     for e, emotion in enumerate(names[0]):
@@ -439,25 +437,22 @@ def associate(study: Study, names: Names, options: StudyOptions) -> dict[str, An
             'top': actions[:TOP],
             'actions': [{'action': a, **r} for a, r in zip(actions, rows, strict=True)],
         }
+    runs = _runs(study, names, options, 'model')
     controls = {
         'shuffles': options.shuffles,
         'nominal': LEVEL,
         'any_discovery': float((q[1:] <= LEVEL).any(axis=(1, 2)).mean()),
         'p_within_nominal': float((p[1:] <= LEVEL).mean()),
+        'models': {run['model']: run['shuffled'] for run in runs},
     }
-    return {
-        'association': association,
-        'controls': controls,
-        'test': test,
-        'tests': p[0].size,
-        'first': LEVEL / p[0].size,
-        'discoveries': int((q[0] <= LEVEL).sum()),
-        'runs': _runs(study, names, options, 'model'),
-    }
+    found = {'association': association, 'controls': controls, 'runs': runs}
+    count, hits = p[0].size, int((q[0] <= LEVEL).sum())
+    facts = {'test': test, 'tests': count, 'first': LEVEL / count, 'discoveries': hits}
+    return {**facts, **found}
 
 
-def _by_model(study: Study, options: StudyOptions) -> dict[tuple[str, str], FloatArray]:
-    """(N, E) scores of all actions, by model."""
+def _by_model(study: Study, options: StudyOptions) -> Scores:
+    """Scores by all actions."""
     x, _, y, groups = study
     models = {kind: make_model(kind, options.seed) for kind in MODELS}
     how = options.folds, options.seed
@@ -467,13 +462,8 @@ def _by_model(study: Study, options: StudyOptions) -> dict[tuple[str, str], Floa
     }
 
 
-def _by_selection(
-    study: Study, options: StudyOptions
-) -> dict[tuple[str, str], FloatArray]:
-    """(N, E) scores by experiment, and how the actions are chosen.
-
-    ``nested`` by the videos that train, in folds among these, or by ``all videos``.
-    """
+def _by_selection(study: Study, options: StudyOptions) -> Scores:
+    """Scores by actions that the videos that train choose, or ``all videos``."""
     x, present, y, groups = study
 
     def chosen(rows: IntArray) -> IntArray:
@@ -485,7 +475,7 @@ def _by_selection(
         part = x[rows], present[rows], y[rows], named
         return np.unique(_ranked(_losses(part, own), part)[2][:, :TOP])
 
-    whole, scores = chosen(np.arange(len(y))), {}
+    whole, scores = chosen(np.arange(len(y))), Scores()
     model = make_model(options.model, options.seed)
     for train, test in split_folds(y, groups, options.folds, options.seed):
         for selection, best in (('nested', chosen(train)), ('all videos', whole)):
@@ -512,7 +502,8 @@ def chance(y: IntArray) -> dict[str, float]:
 
 def ablate(study: Study, names: Names, options: StudyOptions) -> dict[str, Any]:
     """``runs`` of all actions, without the top five of each emotion, and of these."""
-    return {'runs': _runs(study, names, options, 'selection')}
+    controls = {'shuffles': min(options.shuffles, _FITTED)}
+    return {'controls': controls, 'runs': _runs(study, names, options, 'selection')}
 
 
 def _runs(

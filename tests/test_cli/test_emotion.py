@@ -77,6 +77,7 @@ def test_small_data_say_what_they_cannot_show(tmp_path, capsys):
     assert main('emotion', ['associate', str(root), *FAST]) == 0
     told = capsys.readouterr().out
     assert 'one video is 8.33 points' in told
+    assert 'too few videos: no pair can be found, whatever is true' in told
     assert re.search(r': 0 of \d\d pairs found', told)
     (calm,) = re.findall(r'\| calm .*', told)[5:]
     assert calm.split()[3:8] == ['4', '|', '0.00202', '|', '0']  # one in 495
