@@ -83,6 +83,16 @@ def new_name(name: str, program: str) -> str | None:
     return next((match.expand(new) for match, new in rules if match), None)
 
 
+def rename(state: dict[str, Any], names: Mapping[str, str], odd: list[str]) -> None:
+    """Rename weights that a module is about to load, or drop them for an empty name."""
+    for old, new in names.items():
+        value = state.pop(old)
+        if new:
+            state[new] = value
+    # The root, visited before, does not know the old names, and found them odd.
+    odd[:] = [name for name in odd if name not in names]
+
+
 def renamed(weights: Mapping[str, Any], program: str, what: str) -> dict[str, Any]:
     """Weights of another program under our names, in the same order.
 

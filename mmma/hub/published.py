@@ -77,12 +77,11 @@ class Scrubber:
     def log(self, value: str) -> str:
         """Text as of :meth:`text`, without names and addresses of hosts and users."""
         value = _USER_AT_HOST.sub(HOST, self.text(value))
-        names = {platform.node(), platform.node().partition('.')[0]}
-        names.add(os.environ.get('HOSTNAME', ''))
-        # Shorter ones can be taken for a word.
-        names = {n for n in names - {'localhost'} if len(n) > 3}
-        for name in sorted(names, key=len, reverse=True):
-            value = re.sub(rf'(?<![\w-]){re.escape(name)}(?![\w-])', HOST, value)
+        node = platform.node()
+        names = {node, node.partition('.')[0], os.environ.get('HOSTNAME', '')}
+        for name in sorted(names - {'localhost'}, key=len, reverse=True):
+            if len(name) > 3:  # a shorter one can be taken for a word
+                value = re.sub(rf'(?<![\w-]){re.escape(name)}(?![\w-])', HOST, value)
         return _PRIVATE_ADDRESS.sub(HOST, value)
 
     def value(self, value: Any) -> Any:

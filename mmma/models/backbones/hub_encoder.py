@@ -16,6 +16,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmma.checkpoints.loading import rename
 from mmma.registry import MODELS
 from mmma.taxonomy import check_choice, suggest
 
@@ -192,7 +193,7 @@ class HubVideoEncoder(BaseModule):
 
     def _load_from_state_dict(self, state_dict, prefix, *args: Any) -> None:
         """Take published names, and leave out what is beside the encoder."""
-        own, gone = set(self.state_dict()), set()
+        own, names = set(self.state_dict()), {}
         ours = any(f'{prefix}{name}' in state_dict for name in own)
         for name in [] if ours else list(state_dict):
             short = name.removeprefix(prefix).removeprefix(self._base)
@@ -201,14 +202,10 @@ class HubVideoEncoder(BaseModule):
                 if target not in own and target.endswith(old):
                     target = target.removesuffix(old) + new
             if short.startswith(self._core) and target in own:
-                state_dict[f'{prefix}{target}'] = state_dict.pop(name)
+                names[name] = f'{prefix}{target}'
             elif short.startswith(_LEFT_OUT):
-                state_dict.pop(name)
-            else:
-                continue
-            gone.add(name)
-        unexpected = args[3]
-        unexpected[:] = [name for name in unexpected if name not in gone]
+                names[name] = ''
+        rename(state_dict, names, args[3])
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

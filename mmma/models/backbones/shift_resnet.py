@@ -16,7 +16,7 @@ from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmma.checkpoints.loading import new_name
+from mmma.checkpoints.loading import new_name, rename
 from mmma.registry import MODELS
 
 GATES = ('l', 't', 's', 'g')
@@ -153,23 +153,23 @@ _UNUSED = 'action_p2_'  # MANet builds three convolutions that it never runs
 _HEAD = 'new_fc.'  # of TSM and Group-Contextualization
 
 
-def adapted_names(names: Iterable[str], prefix: str) -> dict[str, str | None]:
+def adapted_names(names: Iterable[str], prefix: str) -> dict[str, str]:
     """New names by old ones of weights that other programs name otherwise.
 
     Of torchvision, MMAction2 (``ResNet``, ``ResNetTSM``), TSM, Group-Contextualization
     (both under ``base_model.``) and MANet, without ``module.``; under the prefix of the
-    backbone in the model or bare. None for weights to drop.
+    backbone in the model or bare. Empty for weights to drop.
 
     Source: mit-han-lab/temporal-shift-module; haoyanbin918/Group-Contextualization,
     b99be50a; VUT-HFUT/Micro-Action, e38d2417.
     """
-    found: dict[str, str | None] = {}
+    found = {}
     for name in names:
         own = name.removeprefix(prefix)
         short = own.removeprefix('base_model.')
         new = new_name(short, 'shift_resnet') or short
         if _UNUSED in name:
-            found[name] = None
+            found[name] = ''
         elif name.startswith(_HEAD):
             found[name] = f'cls_head.fc_cls.{name.removeprefix(_HEAD)}'
         elif new != own:
@@ -335,14 +335,7 @@ class ShiftResNet(BaseModule):
         return x
 
     def _load_from_state_dict(self, state_dict, prefix, *args: Any) -> None:
-        renamed = adapted_names(state_dict, prefix)
-        for old, new in renamed.items():
-            value = state_dict.pop(old)
-            if new is not None:
-                state_dict[new] = value
-        # The root, visited before, does not know the other names.
-        unexpected = args[3]
-        unexpected[:] = [name for name in unexpected if name not in renamed]
+        rename(state_dict, adapted_names(state_dict, prefix), args[3])
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

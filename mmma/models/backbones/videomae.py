@@ -22,7 +22,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmma.checkpoints.loading import new_name, renamed
+from mmma.checkpoints.loading import new_name, rename, renamed
 from mmma.models.layers import sinusoid_table
 from mmma.registry import MODELS
 from mmma.taxonomy import check_choice, own_table
@@ -296,11 +296,8 @@ class VideoMAEViT(BaseModule):
         hub = from_hub({n.removeprefix(prefix): v for n, v in state_dict.items()})
         if hub:
             old = [n for n in state_dict if _HUB_NAME.match(n.removeprefix(prefix))]
-            for name in old:
-                del state_dict[name]
+            rename(state_dict, dict.fromkeys(old, ''), args[3])
             state_dict.update({f'{prefix}{name}': value for name, value in hub.items()})
-            unexpected = args[3]
-            unexpected[:] = [name for name in unexpected if name not in old]
         key = f'{prefix}pos_embed'  # the caller's stays as it is
         fitted = {**state_dict, key: self._fit_table(state_dict.get(key))}
         super()._load_from_state_dict(fitted, prefix, *args)

@@ -124,6 +124,7 @@ class SegmentHead(ClassesOfData, BaseModule):
 
     class_layers: tuple[str, ...] = ('cls_head',)
     body_layers = ('body_head',)
+    iou_power = 0.0  # of what is true in the loss of scores
 
     def __init__(
         self,
@@ -242,7 +243,12 @@ class SegmentHead(ClassesOfData, BaseModule):
         self, logits: Tensor, hits: Tensor, pairs: Pairs, ends: tuple[Tensor, Tensor]
     ) -> Tensor:
         """Loss (N, P, K) of scores; ``ends`` are offsets of pairs, found and wanted."""
-        return sigmoid_focal_loss(logits, hits)
+        loss, weights = sigmoid_focal_loss(logits, hits), torch.ones_like(logits)
+        if self.iou_power:
+            sides = logits.new_tensor([-1.0, 1.0])
+            iou = segment_iou_pairs(ends[0].detach() * sides, ends[1] * sides)
+            weights[pairs] = iou**self.iou_power
+        return loss * weights
 
     def _assign(
         self, points: Points, samples: Samples
@@ -406,12 +412,3 @@ class TriDetHead(SegmentHead):
         """See the base class; one pair per point and class that is true there."""
         pairs = (class_owners >= 0).nonzero(as_tuple=True)
         return pairs, class_owners[pairs]
-
-    def _score_loss(
-        self, logits: Tensor, hits: Tensor, pairs: Pairs, ends: tuple[Tensor, Tensor]
-    ) -> Tensor:
-        sides = logits.new_tensor([-1.0, 1.0])
-        iou = segment_iou_pairs(ends[0].detach() * sides, ends[1] * sides)
-        weights = torch.ones_like(logits)
-        weights[pairs] = iou**self.iou_power
-        return sigmoid_focal_loss(logits, hits) * weights
