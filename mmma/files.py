@@ -228,15 +228,13 @@ def only_writer(place: Path, file: bool = False) -> Iterator[None]:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Whoever held it may have removed it after it was opened here.
-            free = path.exists() and os.path.samestat(
-                os.fstat(lock.fileno()), path.stat()
-            )
+            own = os.fstat(lock.fileno())
+            free = path.exists() and os.path.samestat(own, path.stat())
         except OSError as error:  # other errors: a file system that has no locks
             free = error.errno not in (errno.EAGAIN, errno.EACCES)
         if not free:
-            raise ValueError(
-                f'{place}: another process is at work here: wait for it or end it'
-            )
+            told = 'another process is at work here: wait for it or end it'
+            raise ValueError(f'{place}: {told}')
         HELD.add(path)
         try:
             with placed(place):

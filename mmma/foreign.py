@@ -60,13 +60,11 @@ def parse_json(text: str, path: Path) -> tuple[Any, list[str]]:
         content = json.loads(text, object_pairs_hook=keep, parse_int=long)
         return content, repeated
     except json.JSONDecodeError as error:
-        raise ValueError(
-            f'{path}:{error.lineno}: not readable as JSON: {error.msg}'
-        ) from None
+        told = f'{path}:{error.lineno}: not readable as JSON: {error.msg}'
+        raise ValueError(told) from None
     except RecursionError:
-        raise ValueError(
-            f'{path}: not readable as JSON: objects and lists nest too deeply'
-        ) from None
+        told = f'{path}: not readable as JSON: objects and lists nest too deeply'
+        raise ValueError(told) from None
     finally:
         if collects:
             gc.enable()

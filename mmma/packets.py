@@ -346,9 +346,8 @@ def _check_complete(
     lost = announced - end_sec
     tells = any(name in container.format.name for name in _TELL_END)
     if tells and lost > max(0.5, 0.05 * announced):
-        raise BrokenVideoError(
-            container.name, f'truncated: ends {lost:.2f} s before its announced end'
-        )
+        reason = f'truncated: ends {lost:.2f} s before its announced end'
+        raise BrokenVideoError(container.name, reason)
 
 
 def _is_common(container: Any, stream: Any, packets: int) -> bool:

@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import threading
-import types
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -75,9 +74,8 @@ def _in_pool(
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with _fresh_processes() if method == 'spawn' else nullcontext():
-                futures = {
-                    pool.submit(_at_work, work, item): n for n, item in items.items()
-                }
+                every = ((pool.submit(_at_work, work, x), n) for n, x in items.items())
+                futures = dict(every)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for future in as_completed(futures):
@@ -112,7 +110,7 @@ def _fresh_processes() -> Iterator[None]:
     it has no guard; what is called here lies in modules.
     """
     main, old = sys.modules['__main__'], os.environ.copy()
-    sys.modules['__main__'] = types.ModuleType('__main__')
+    sys.modules['__main__'] = type(sys)('__main__')
     os.environ['OMP_NUM_THREADS'] = '1'
     try:
         yield

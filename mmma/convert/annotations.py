@@ -6,7 +6,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 from unicodedata import normalize
@@ -335,7 +334,7 @@ def _split(
     two, one is for test. Which ones follows from their names alone; the family with
     most events trains. A single family is split by video.
     """
-    for key in sorted(asked.keys() - {*people, *chain(*people.values())}):
+    for key in sorted(asked.keys() - {*people}.union(*people.values())):
         notices.append(f'subsets: {key!r} is neither a video nor a person there')
     files, shared = {}, {}
     for name, path in ((r.name, facts[r.name]['path'] or r.path) for r in recordings):
@@ -423,9 +422,8 @@ def link_videos(
 ) -> list[Recording]:
     """Recordings whose paths are those of files, and whose events name a person.
 
-    Args:
-        recordings: Those of ``source``, to whose folder their paths are relative.
-        videos: Where to search the videos by name, which then tell rate and length.
+    They are of ``source``, to whose folder their paths are relative; in ``videos`` they
+    are searched by name, which then tell rate and length.
     """
     folder, linked = source if source.is_dir() else source.parent, []
     tree = SourceTree(videos) if videos else None

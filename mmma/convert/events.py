@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
-from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -217,7 +216,7 @@ def _read_json(
         entries = content['database' if true else 'results']
         entries = [*entries.values()] if isinstance(entries, dict) else []
         lists = [v.get('annotations') if isinstance(v, dict) else v for v in entries]
-        given = chain.from_iterable(own for own in lists if isinstance(own, list))
+        given = [one for own in lists if isinstance(own, list) for one in own]
         labels = {str(one.get('label')) for one in given if isinstance(one, dict)}
         names = sorted(label for label in labels if not label.isdecimal())
         if len(names) < len(labels):

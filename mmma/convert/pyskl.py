@@ -6,7 +6,6 @@ numpy's own unpickling is never called. Any other name in the file is an error.
 Source: MMAction2, docs of ``PoseDataset``; PYSKL, tools/data/README.md, 3f6795f2.
 """
 
-import itertools
 import mmap
 import pickle
 import pickletools
@@ -249,7 +248,7 @@ def _parts_of(content: Any) -> tuple[Any, Any]:
     if values and all(isinstance(v, (list, tuple)) for v in values):
         rows = {k: [r for r in v if isinstance(r, dict)] for k, v in content.items()}
         split = {k: [r.get('frame_dir') for r in own] for k, own in rows.items()}
-        return split, list(itertools.chain(*values))
+        return split, [row for own in values for row in own]
     return None, None
 
 

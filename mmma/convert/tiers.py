@@ -14,7 +14,6 @@ Source: ELAN Annotation Format, EAF schema 2.8; Praat manual, TextGrid file form
 """
 
 import json
-import math
 import mimetypes
 import os
 import re
@@ -458,5 +457,5 @@ def _read_grid(file: Path, name: str, groups: bool) -> Recording:
     recording = Recording(name, duration_sec=float(grid.maxTimestamp))
     recording = _with_facts(recording, told, tiers, file, groups)
     if '"duration_sec": null' in told:
-        recording = replace(recording, duration_sec=math.nan)
+        recording = replace(recording, duration_sec=float('nan'))
     return recording

@@ -29,7 +29,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine import dist
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import print_log
@@ -210,7 +209,7 @@ def _per_view(
     if features.ndim == 2 and views and len(features) % views == 0:
         features = features.unflatten(0, (views, -1)).mean(dim=1)
         bias = None if layer.bias is None else layer.bias.float()
-        expected = F.linear(features, layer.weight.float(), bias)
+        expected = nn.functional.linear(features, layer.weight.float(), bias)
         logits = torch.cat(tensors)
         if expected.shape == logits.shape:
             # Room for half precision; another way of averaging is far off.
@@ -227,15 +226,13 @@ def _per_view(
 class FeatureSource:
     """Features of clips, by the model that a runner holds.
 
-    Args:
-        checkpoint: SHA-256 of the model's weights; None keeps nothing on disk.
+    ``checkpoint`` is the SHA-256 of the model's weights; None keeps nothing on disk.
     """
 
     def __init__(
         self, runner: Runner, checkpoint: str | None = None, linear: bool = True
     ) -> None:
         self.runner, self.checkpoint, self.linear = runner, checkpoint, linear
-        self._fp16 = (runner.cfg.get('test_cfg') or {}).get('fp16', False)
 
     def features(
         self, subset: str, domain: str, names: Iterable[str] | None = None
@@ -317,6 +314,10 @@ class FeatureSource:
         loader.update(dataset=dataset, sampler=None, batch_sampler=keys, **loading)
         built = Runner.build_dataloader(loader, seed=0)
         return run_model(self.runner.model, built, self.linear, self._fp16)
+
+    @property
+    def _fp16(self) -> bool:
+        return (self.runner.cfg.get('test_cfg') or {}).get('fp16', False)
 
     def _folder(self, subset: str, domain: str) -> Path:
         """Folder by all that features depend on, but the files of the clips."""

@@ -42,7 +42,6 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmma.data.clips import Clip
 from mmma.engine.features import Features, FeatureSource, find_classifier
@@ -121,10 +120,8 @@ def adapt_linear(
 ) -> Classifier:
     """Refit the source's classifier to support clips, held near what it is.
 
-    Args:
-        features: (N, views, D) of the supports.
-        labels: (N,) action indices.
-        proximity: Weight of the distance to the source, above 0; larger adapts less.
+    Features are (N, views, D) of the supports, labels (N,) their actions; ``proximity``
+    is the weight of the distance to the source, above 0: larger adapts less.
     """
     x = torch.from_numpy(features).flatten(0, 1).double()  # (N, V, D) -> (N*V, D)
     y = torch.from_numpy(labels).long().repeat_interleave(features.shape[1])
@@ -201,12 +198,9 @@ def prototype_scores(
 ) -> np.ndarray:
     """Probabilities (M, K) of classes by the cosine with their prototypes, over views.
 
-    Args:
-        supports: (N, views, D) features.
-        labels: (N,) action indices.
-        tested: (M, views, D) features of other clips.
-        num_classes: K; those without supports get probability 0.
-        temperature: Divides the cosine before the softmax; above 0.
+    Supports are (N, views, D) features with labels (N,), ``tested`` (M, views, D) those
+    of other clips. Of K classes those without supports get probability 0. The
+    temperature, above 0, divides the cosine before the softmax.
     """
     x = F.normalize(torch.from_numpy(supports), dim=-1).mean(dim=1)
     classes, place = torch.from_numpy(labels).long().unique(return_inverse=True)
@@ -426,7 +420,7 @@ def _freeze(model: nn.Module) -> None:
     for module in model.modules():
         own = list(module.parameters())
         frozen = own and not any(parameter.requires_grad for parameter in own)
-        if frozen or isinstance(module, _BatchNorm):
+        if frozen or isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
 
 

@@ -13,7 +13,6 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import EpochBasedTrainLoop
-from torch import nn
 
 from mmma import __version__
 from mmma.checkpoints import to_plain
@@ -59,14 +58,11 @@ class BrokenClipHook(Hook):
     def _report(self, runner: Any, when: str) -> None:
         names = sorted(set().union(*all_gather_object(self._names)))
         self._names.clear()
-        if not names:
-            return
-        more = ', ...' if len(names) > 5 else ''
-        runner.logger.warning(
-            f'{len(names)} broken clips were replaced in {when}: '
-            f'{", ".join(names[:5])}{more}; `tools/data/check.py ROOT --decode` says '
-            'what is wrong with them'
-        )
+        if names:
+            told = f'{len(names)} broken clips were replaced in {when}: '
+            told += ', '.join(names[:5]) + ', ...' * (len(names) > 5)
+            hint = '`tools/data/check.py ROOT --decode` says what is wrong with them'
+            runner.logger.warning(f'{told}; {hint}')
 
 
 _CLASS_KEYS = ('label_space', 'classes', 'bodies', 'body_of')
@@ -282,7 +278,7 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 def tell_classes(
-    model: nn.Module, dataset_meta: Mapping[str, Any], training: bool = False
+    model: torch.nn.Module, dataset_meta: Mapping[str, Any], training: bool = False
 ) -> None:
     """Call ``set_classes`` of every part of a model that has it, with the ``metainfo``.
 
@@ -320,10 +316,8 @@ class TrainedEMAHook(Hook):
     Validation and tests within a run have the averages. Checkpoints are as MMEngine's
     ``EMAHook`` writes them: averages in ``state_dict``, the last weights in
     ``ema_state_dict``. Unlike there, frozen parameters are neither copied nor saved
-    twice. Buffers are not averaged.
-
-    Args:
-        decay: Share of the average that an iteration keeps, between 0 and 1.
+    twice. Buffers are not averaged. ``decay``, between 0 and 1, is the share of the
+    average that an iteration keeps.
     """
 
     priority = 'NORMAL'

@@ -40,7 +40,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -86,9 +85,8 @@ class AttentivePooler(nn.Module):
         self.norm1 = nn.LayerNorm(dims)
         self.attention = nn.MultiheadAttention(dims, heads, batch_first=True)
         self.norm2 = nn.LayerNorm(dims)
-        self.mlp = nn.Sequential(
-            nn.Linear(dims, 4 * dims), nn.GELU(), nn.Linear(4 * dims, dims)
-        )
+        layers = nn.Linear(dims, 4 * dims), nn.GELU(), nn.Linear(4 * dims, dims)
+        self.mlp = nn.Sequential(*layers)
         nn.init.trunc_normal_(self.query, std=0.02)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -119,12 +117,10 @@ def fit_linear(
     average: str = 'prob',
     grid: Sequence[float] = L2_GRID,
 ) -> Iterator[Candidate]:
-    """Fit a linear probe with each strength of a grid.
+    """Fit a linear probe with each strength of a grid, all above 0.
 
-    Args:
-        features: (N, views, D) float32; views count as clips of their own.
-        labels: (N,) action indices, of K classes.
-        grid: Strengths above 0; quickest where each is below the one before.
+    Features are (N, views, D) float32, whose views count as clips of their own; labels
+    (N,) are of K classes. It is quickest where each strength is below the one before.
     """
     exact = features.size <= _EXACT
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -163,10 +159,8 @@ def fit_attentive(
 ) -> Iterator[Candidate]:
     """Train an attentive probe with each setting of a grid.
 
-    Args:
-        tokens: (N, L, D) float32.
-        labels: (N,) action indices, of K classes.
-        seed: Of the first weights and of the order of clips, the same for all settings.
+    Tokens are (N, L, D) float32, labels (N,) of K classes. The seed is that of the
+    first weights and of the order of clips, the same for all settings.
     """
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     x, y = torch.from_numpy(tokens), torch.from_numpy(labels).long()
@@ -186,7 +180,7 @@ def fit_attentive(
             for _ in range(EPOCHS):
                 for rows in torch.randperm(len(x)).split(BATCH_SIZE):
                     logits = layer(pooler(x[rows].to(device)))
-                    loss = F.cross_entropy(logits, y[rows].to(device))
+                    loss = nn.functional.cross_entropy(logits, y[rows].to(device))
                     optimizer.zero_grad()
                     loss.backward()
                     optimizer.step()

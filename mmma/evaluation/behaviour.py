@@ -108,11 +108,10 @@ def behaviour_tables(
 ) -> dict[str, list[Row]]:
     """Rows of all ``TABLES``: their ``KEYS``, and what the functions above give.
 
-    Args:
-        recordings: Events without subject are of that of their recording, which also
-            has the condition, as ``domain``. Unknown lengths end with the last event.
-        space: Its labels have rows, and its groups, where it has any.
-        per: ``subject``, ``video`` or ``condition``, the latter of all persons in it.
+    Events without subject are of that of their recording, which also has the condition,
+    as ``domain``. Unknown lengths end with the last event. Labels of the space have
+    rows, and its groups, where it has any. ``per`` is ``subject``, ``video`` or
+    ``condition``, the latter of all persons in it.
     """
     groups: dict[Row, list[Recording]] = defaultdict(list)
     for one in recordings:

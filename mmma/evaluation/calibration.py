@@ -44,13 +44,12 @@ def scaled(probabilities: FloatArray, temperature: float) -> FloatArray:
 
 def fit_temperature(probabilities: FloatArray, labels: NDArray[Any]) -> float:
     """Temperature, 0.05 to 20, of least negative log-likelihood of (N,) labels."""
-    rows = np.arange(len(labels))
-    found = minimize_scalar(
-        lambda log: -scaled(probabilities, np.exp(log))[rows, labels].mean(),
-        bounds=np.log([0.05, 20]),
-        method='bounded',
-    )
-    return float(np.exp(found.x))
+    rows, among = np.arange(len(labels)), np.log([0.05, 20])
+
+    def loss(log: float) -> Any:
+        return -scaled(probabilities, np.exp(log))[rows, labels].mean()
+
+    return float(np.exp(minimize_scalar(loss, bounds=among, method='bounded').x))
 
 
 def fit_curve(scores: FloatArray, hits: BoolArray) -> list[float]:

@@ -324,7 +324,6 @@ def detection_metrics(
         precisions: Level to (..., T, C) average precision at ``THRESHOLDS``.
         members: Level to (..., C) weights 0 or 1 of the classes; by default all count.
             Where none counts the metric is 0.
-        preset: As of :func:`preset_columns`.
 
     Returns:
         Metric key to (...,) fractions; ``AVG`` needs both levels.

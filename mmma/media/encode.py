@@ -130,9 +130,7 @@ def choose_person(
 ) -> int | None:
     """Place of whom a crop follows; None if nobody is seen, or not the one asked for.
 
-    Args:
-        keypoints: (M, T, V, 2) in pixels.
-        scores: (M, T, V) in [0, 1].
+    Keypoints are (M, T, V, 2) in pixels, scores (M, T, V) in [0, 1].
     """
     seen = [m for m in range(len(scores)) if (scores[m] >= MIN_SCORE).any()]
     if isinstance(rule, int):
@@ -153,12 +151,8 @@ def part_box(
     """(4,) left, top, right and bottom of a part of one person in all frames, pixels.
 
     None where less than a tenth of the frames show it, or its size is not known.
-
-    Args:
-        keypoints: (T, V, 2) in pixels.
-        scores: (T, V) in [0, 1].
-        names: (V,) joints.
-        part: One of ``PARTS``.
+    Keypoints are (T, V, 2) in pixels, scores (T, V) in [0, 1] and names (V,) of
+    joints; the part is one of ``PARTS``.
     """
     seen = scores >= MIN_SCORE
     place = {name: v for v, name in enumerate(names) if seen[:, v].any()}
@@ -205,10 +199,8 @@ def square_pixels(
 ) -> tuple[int, int, int, int]:
     """A square with margin around a box, as far as the picture has room.
 
-    Args:
-        box: (4,) in shares of the picture's width and height.
-        size: Width and height of the picture.
-        margin: Share of the longer side that is added on each side.
+    The box is (4,) in shares of width and height of the picture, its ``size``; the
+    margin a share of the longer side, added on each side.
 
     Returns:
         Left, top, width and height in pixels; even, but for a whole odd side.

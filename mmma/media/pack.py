@@ -495,9 +495,8 @@ def copy_skeletons(
 ) -> None:
     """Copy a skeleton store, its coordinates in the packed pictures.
 
-    Args:
-        places: Clip or video -> ``picture``, ``crop`` and ``size`` of its packed video;
-            skeletons of those without stay as they are.
+    ``places`` has ``picture``, ``crop`` and ``size`` of a packed video by clip or
+    video; skeletons of those without stay as they are.
     """
     store = SkeletonStore(root, task)
     persons = max(row.persons for row in store.index.values())
