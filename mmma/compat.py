@@ -169,21 +169,14 @@ def _load_weights_only() -> None:
 
 
 def load_local_weights(filename: str, map_location: Any = None) -> Any:
-    """Load a local checkpoint for MMEngine as :func:`load_weights_file` does.
-
-    Tensors come on the CPU, whatever ``map_location`` says, and go where the model is.
-    """
+    """Load a local checkpoint for MMEngine onto the CPU, whatever it asks for."""
     from mmma.checkpoints import load_weights_file
 
     return load_weights_file(filename)
 
 
 def refuse_remote_weights(filename: str, map_location: Any = None) -> Any:
-    """In place of MMEngine's loaders of object stores, which run what they load.
-
-    Raises:
-        ValueError: Always.
-    """
+    """Refuse, where MMEngine's loaders of object stores would run what they load."""
     raise ValueError(
         f'{filename}: weights of an object store are not read from there, as that '
         'would run code from them. Copy the file here and name its path.'

@@ -1,8 +1,8 @@
 """Preprocessors: a batch of samples to the input of a network, on its device.
 
-Heatmap volumes have every joint or limb as a channel, drawn frame by frame. Only pixels
-near a joint or limb are computed, for all frames and clips at once, on the device of
-the keypoints. The numbers are those of MMAction2's ``GeneratePoseTarget``.
+Heatmap volumes have every joint or limb as a channel. Only pixels near one are
+computed, for all frames and clips at once, on the device of the keypoints. The numbers
+are those of MMAction2's ``GeneratePoseTarget``.
 """
 
 from collections.abc import Mapping, Sequence

@@ -27,11 +27,9 @@ PUBLISHED |= dict(temporal_strides=(1, 1, 2))
 class SkeletonSlowOnly(ResNet3dSlowOnly):
     """MMAction2's ``ResNet3dSlowOnly`` as PoseC3D uses it.
 
-    It has a channel for each joint or limb, by name. Names of weights are upstream's;
-    published weights of other joints fit all but ``conv1``.
-
-    ``limbs`` are None where joints are drawn. Further arguments are upstream's; what is
-    not given is as published.
+    It has a channel for each joint or, if given, limb, by name. Names of weights and
+    further arguments are upstream's; what is not given is as published, whose weights
+    fit all but ``conv1`` where joints differ.
 
     Source: PoseC3D, arXiv 2104.13586.
     """
