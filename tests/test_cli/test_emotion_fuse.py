@@ -123,9 +123,10 @@ def test_the_commands_of_the_page(root, monkeypatch, tmp_path, capsys):
     told = []
     for name, argv in commands('emotion.md', 'Micro-actions and the face'):
         argv = [str(root) if text == 'data/mma82' else text for text in argv]
-        told.append(main(name, argv))
-    assert told == [0, 2, 2, 2]
+        if '--config' not in argv:  # which tests/test_emotion_label.py runs
+            told.append(main(name, argv))
+    assert told == [0, 2, 2]
     errors = [e for e in capsys.readouterr().err.splitlines() if e[:6] == 'error:']
-    missing = ('openface: no scores of faces', 'no score file val.npz', 'work_dirs/tsm')
+    missing = 'openface: no scores of faces', 'no score file val.npz'
     for text, error in zip(missing, errors, strict=True):
         assert text in error
