@@ -113,6 +113,8 @@ def test_the_commands_of_the_page(root, tmp_path, monkeypatch, capsys):
         if study in ('associate', 'ablate'):
             argv = [str(root) if a == 'data/moods' else a for a in argv]
             ran.append((study, main(name, [study, *argv, *FAST])))
+        elif name == 'table':
+            assert main(name, [study, *argv]) == 0
     assert ran == [('associate', 0), ('ablate', 0)]
     assert main('table', ['moods/results.json', 'ablation/results.json']) == 0
     assert 'nested' in capsys.readouterr().out
