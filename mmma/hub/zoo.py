@@ -41,6 +41,8 @@ _SUFFIXES = ('.pth', '.pt', '.ckpt', '.bin', '.safetensors')
 _FOLDER = 'configs/metafiles'
 _LEAVES = 'configs/recog'
 _DETECTORS = 'configs/det'
+_EMOTIONS = 'configs/emotion'
+_TASKS = {_DETECTORS: 'det', _EMOTIONS: 'emotion'}
 _WORDS = own_table('pages')['metafile']
 _ENTRY = own_table('forms')['metafile']
 
@@ -54,7 +56,7 @@ def find_recipes(root: Path) -> dict[str, tuple[str, ...]]:
     """Recipes of recognition and detection of a checkout, sorted, with their leaves.
 
     From names without the protocol, ``videomae-s_mma82``, to config files relative to
-    the root, in the order of the protocols; of a detector the one file.
+    the root, by protocol, that of emotions last; of a detector the one file.
     """
     recipes: dict[str, tuple[str, ...]] = {}
     for protocol in PROTOCOLS:
@@ -63,6 +65,9 @@ def find_recipes(root: Path) -> dict[str, tuple[str, ...]]:
             recipes[name] = (*recipes.get(name, ()), leaf)
     for path in (root / _DETECTORS).glob('*.py'):
         recipes[path.stem] = (f'{_DETECTORS}/{path.name}',)
+    for path in (root / _EMOTIONS).glob('*.py'):
+        if path.stem in recipes:
+            recipes[path.stem] += (f'{_EMOTIONS}/{path.name}',)
     return dict(sorted(recipes.items()))
 
 
@@ -222,7 +227,7 @@ class ZooModel:
 
     Attributes:
         kind: ``ours``, or ``upstream`` for what recipes start from.
-        task: ``rec`` or ``det``, of the recipe.
+        task: ``rec``, ``det`` or ``emotion``, of the recipe.
         sha256: Its SHA-256 in hex, or how that starts; None, as others, is unknown.
         size: In bytes.
         config: The config that it is tested with, or the first that starts from it.
@@ -324,13 +329,13 @@ def _model_of(
     if ours:  # as of this release; none where the package names no repository
         url = (site := repository_url()) and f'{site}/raw/v{__version__}/{url}'
     tasks = [item.get('Task') for item in entry.get('Results') or []]
-    of_leaf = str(config).startswith(_DETECTORS)
+    of_leaf = _TASKS.get(str(PurePosixPath(str(config)).parent), 'rec')
     terms = entry.get('License') or collection.get('License') or {}
     terms = terms.get(what) if isinstance(terms, Mapping) else terms
     return ZooModel(
         name=str(entry['Name']) if ours else file.rpartition('.')[0] or file,
         kind='ours' if ours else 'upstream',
-        task='det' if of_leaf or 'Temporal Action Detection' in tasks else 'rec',
+        task='det' if 'Temporal Action Detection' in tasks else of_leaf,
         modality=entry.get('Modality') or 'RGB',
         url=url,
         sha256=str(told.get(f'{what} SHA256') or hash_in_name(file)) or None,

@@ -370,10 +370,11 @@ def _recipes(method: Method, up: str) -> list[str]:
     rows = []
     for recipe in method.recipes:
         known, detects = recipe['Metadata'], task_of(recipe) == 'det'
-        stems = {leaf: PurePosixPath(leaf).stem for leaf in recipe['Configs']}
+        kinds = {n: PurePosixPath(n).stem.rpartition('_')[2] for n in recipe['Configs']}
+        kinds |= {leaf: 'emotion' for leaf in kinds if '/emotion/' in leaf}
         leaves = [
-            _link('config' if detects else stem.rpartition('_')[2], up + leaf)
-            for leaf, stem in stems.items()
+            _link('config' if detects else kind, up + leaf)
+            for leaf, kind in kinds.items()
         ]
         names = [f'`{c.name}`' for c in method.weights_of(recipe)]
         params, seconds = known.get('Parameters'), known.get('Window Seconds')
