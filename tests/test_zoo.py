@@ -20,6 +20,7 @@ MEGABYTE = 1_000_000
 def test_the_zoo_has_each_kind_of_demonstration():
     kinds = {(model.task, model.modality) for model in OURS}
     assert {('rec', 'Pose'), ('rec', 'RGB'), ('det', 'Pose')} <= kinds
+    assert ('emotion', 'Pose') in kinds
     studies = {'emotion_mma82-simulated'}
     assert {p.name for p in (REPO / 'zoo').iterdir()} == {m.name for m in OURS} | studies
 

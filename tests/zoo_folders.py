@@ -31,6 +31,7 @@ def make_checkout(folder):
     shutil.copytree(REPO / 'configs/_base_', folder / 'configs/_base_')
     files = [
         *REPO.glob('configs/recog/skeletontcn-tiny_mma82_*.py'),
+        REPO / 'configs/emotion/skeletontcn-tiny_mma82.py',
         *(metafile_path(REPO, method) for method in METHODS.values()),
         REPO / LEAVES['det'],
     ]
