@@ -22,7 +22,9 @@ def test_the_zoo_has_each_kind_of_demonstration():
     assert {('rec', 'Pose'), ('rec', 'RGB'), ('det', 'Pose')} <= kinds
     assert ('emotion', 'Pose') in kinds
     studies = {'emotion_mma82-simulated'}
-    assert {p.name for p in (REPO / 'zoo').iterdir()} == {m.name for m in OURS} | studies
+    assert {p.name for p in (REPO / 'zoo').iterdir()} == {
+        m.name for m in OURS
+    } | studies
 
 
 def test_the_zoo_is_small_enough_for_a_repository():

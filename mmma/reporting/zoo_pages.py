@@ -372,10 +372,7 @@ def _recipes(method: Method, up: str) -> list[str]:
         known, detects = recipe['Metadata'], task_of(recipe) == 'det'
         kinds = {n: PurePosixPath(n).stem.rpartition('_')[2] for n in recipe['Configs']}
         kinds |= {leaf: 'emotion' for leaf in kinds if '/emotion/' in leaf}
-        leaves = [
-            _link('config' if detects else kind, up + leaf)
-            for leaf, kind in kinds.items()
-        ]
+        leaves = [_link('config' if detects else k, up + n) for n, k in kinds.items()]
         names = [f'`{c.name}`' for c in method.weights_of(recipe)]
         params, seconds = known.get('Parameters'), known.get('Window Seconds')
         row = {
