@@ -241,6 +241,8 @@ def _root_faults(
             f'path {path!r} leaves the data root; write it relative to the root, '
             'without ..'
         )
+    if not isinstance(emotion := entry.get('emotion') or '', str):
+        yield f'emotion {emotion!r}: must be a name'
     if not name:
         yield 'video has no name'
     for key in ('fps', 'frames', 'duration'):

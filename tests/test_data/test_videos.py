@@ -94,6 +94,7 @@ def read_strictly(path, space):
         ({**ENTRY, 'subset': 'training'}, "unknown subset 'training'"),
         ({**ENTRY, 'domain': 'labs'}, "unknown domain 'labs'.*Did you mean 'lab'"),
         ({**ENTRY, 'path': '../v.mp4'}, "'../v.mp4' leaves the data root"),
+        ({**ENTRY, 'emotion': ['sad']}, r"emotion \['sad'\]: must be a name"),
         ({**ENTRY, 'fps': 0}, 'fps 0: must be a number above 0'),
         ({**ENTRY, 'frames': None}, 'frames None: must be a number'),
         ({**ENTRY, 'duration': float('nan')}, 'duration nan: must be a number'),
