@@ -167,6 +167,7 @@ def test_these_need_no_torch():
         'reporting.results', 'cli.evaluate', 'cli.train', 'cli.test', 'cli.fuse',
         'cli.submit', 'cli.download', 'cli.infer', 'cli.publish_model',
         'evaluation.agreement', 'evaluation.behaviour', 'cli.agree', 'cli.summarize',
+        'evaluation.emotion', 'cli.emotion',
     ]  # fmt: skip
     heavy = {}
     for name in names:

@@ -35,6 +35,7 @@ LEVEL, TOP = 0.05, 5
 _KEYS = ('emotion/top1', 'emotion/mca', 'emotion/macro_f1')
 _VALUES, _PARTINGS, _FITTED = 10, 5, 20
 """Of a feature that is exchanged; partings into folds; shuffles that models see."""
+_ALIKE = np.ones(_VALUES, np.int64)
 
 Study = tuple[FloatArray, FloatArray, IntArray, Sequence[str]]
 """(N, K) features, and 1 where the action is there; (N,) emotions and groups."""
@@ -122,7 +123,8 @@ def read_study(
             found = read_detections(pred, space)
             of, events = found.names, [list[Instance]() for _ in found.names]
             for i in np.flatnonzero(found.scores >= threshold):
-                one = Instance(*found.segments_sec[i].tolist(), int(found.labels[i]))
+                start_sec, end_sec = found.segments_sec[i].tolist()
+                one = Instance(start_sec, end_sec, int(found.labels[i]))
                 events[found.videos[i]].append(one)
         units = unit_names(root, videos)
         if unknown := [name for name in of if name not in units]:
@@ -297,7 +299,7 @@ def _losses(study: Study, options: StudyOptions, partings: int = 1) -> FloatArra
             for column in np.flatnonzero(np.ptp(x[test], axis=0)):
                 values, sizes = np.unique(x[test, column], return_counts=True)
                 if len(values) > _VALUES:
-                    steps, sizes = (np.arange(_VALUES) + 0.5) / _VALUES, None
+                    steps, sizes = (np.arange(_VALUES) + 0.5) / _VALUES, _ALIKE
                     values = np.quantile(x[test, column], steps)
                 copies = np.repeat(x[test][None], len(values), axis=0)
                 copies[:, :, column] = values[:, None]
@@ -307,7 +309,7 @@ def _losses(study: Study, options: StudyOptions, partings: int = 1) -> FloatArra
     return losses
 
 
-def _contrasts(values: FloatArray, y: IntArray, weights: ArrayLike = 1) -> FloatArray:
+def _contrasts(values: FloatArray, y: IntArray, weights: Any = 1) -> FloatArray:
     """(R, E, K) mean of (N, E, K) values with an emotion less that with all others.
 
     Source: of probabilities, Tjur's coefficient (The American Statistician 63, 2009).
@@ -479,11 +481,12 @@ def _by_selection(study: Study, options: StudyOptions) -> Scores:
     model = make_model(options.model, options.seed)
     for train, test in split_folds(y, groups, options.folds, options.seed):
         for selection, best in (('nested', chosen(train)), ('all videos', whole)):
-            rest = np.setdiff1d(np.arange(x.shape[1]), best)
+            every = np.arange(x.shape[1])
+            rest = np.setdiff1d(every, best)
             if not len(rest):
                 told = f'all {len(best)} micro-actions are among the five of an emotion'
                 raise ValueError(f'{told}: nothing is left without them')
-            for row, kept in zip(PAPER, (slice(None), rest, best), strict=True):
+            for row, kept in zip(PAPER, (every, rest, best), strict=True):
                 fitted, cells = _fit(model, x[:, kept], y, train, test)
                 key = row['experiment'], selection
                 own = scores.setdefault(key, np.zeros((len(y), int(y.max()) + 1)))
