@@ -53,10 +53,11 @@ def wheel(tmp_path_factory):
 def python(wheel, tmp_path_factory):
     """The interpreter of a clean environment that has the wheel alone."""
     folder = tmp_path_factory.mktemp('env')
-    venv.create(folder, with_pip=True)
+    venv.create(folder)
     python = folder / ('Scripts' if os.name == 'nt' else 'bin') / 'python'
     options = ('--quiet', '--no-compile', '-c', REPO / 'constraints.txt')
-    call(python, '-m', 'pip', 'install', *options, wheel, cwd=folder)
+    install = ('-m', 'pip', '--python', python, 'install')
+    call(sys.executable, *install, *options, wheel, cwd=folder)
     return python
 
 
