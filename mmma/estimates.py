@@ -315,14 +315,12 @@ def _add_random_joints(root: DataRoot) -> None:
 
     if root.has_skeletons('rec'):
         return
-    rng = np.random.default_rng(0)
-    joints, frames = len(WHOLEBODY65.names), 64
+    rng, shape = np.random.default_rng(0), (1, 64, len(WHOLEBODY65.names))
     with SkeletonWriter(root.path, 'rec', WHOLEBODY65) as writer:
         for clip in root.read_rec():
-            keypoint = rng.uniform(40, 200, (1, 1, joints, 2))
-            keypoint = keypoint + rng.normal(0, 2, (1, frames, joints, 2))
-            score = np.ones((1, frames, joints))
-            writer.append(clip.clip, keypoint, score, 30.0, 256, 256)
+            start = rng.uniform(40, 200, (shape[2], 2))
+            keypoint = start + rng.normal(0, 2, (*shape, 2))
+            writer.append(clip.clip, keypoint, np.ones(shape), 30.0, 256, 256)
 
 
 def _load_batch(loader: Any) -> tuple[Any, float]:

@@ -29,7 +29,6 @@ PROTOCOLS = ('indomain', 'zeroshot', 'fewshot')
 REST = 'rest'
 """Source of a model that all domains but its one target train."""
 
-_HEADS = {'rec': 'cls_head', 'det': 'head'}
 _OPTIONS = {
     'indomain': ('domain',),
     'zeroshot': ('target',),
@@ -202,7 +201,7 @@ def write_protocol(
     cfg['randomness'] = dict(cfg.get('randomness') or {}, seed=protocol.seed)
     if 'label_space' in cfg:
         model = cfg.get('model') or {}
-        head = model.get(_HEADS[task]) or {}
+        head = model.get('head' if task == 'det' else 'cls_head') or {}
         blending = (model.get('data_preprocessor') or {}).get('blending') or {}
         num_classes = load_label_space(cfg['label_space']).num_actions
         for part in (head, *blending.get('augments', [])):  # these blend labels

@@ -287,9 +287,7 @@ def _video_notes(
             f'one action was asked of {duration_sec:.0f} s: models learn from '
             'clips of a few seconds; a detector finds actions in long videos'
         )
-    if skeletons is None:
-        return
-    found = body_seen(skeletons)
+    found = 1.0 if skeletons is None else body_seen(skeletons)
     if not found:
         yield 'no body was found in any frame: nothing can be said'
     elif found < 0.5:
