@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 from mmengine.model import BaseModule
+from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
 from mmma.checkpoints.loading import rename
@@ -172,7 +173,7 @@ class HubVideoEncoder(BaseModule):
         """Tokens along each axis; a clip that the model would misread is refused."""
         sizes = dict(zip('thw', imgs.shape[2:], strict=True))
         config = self.config
-        side = _pair(getattr(config, 'crop_size', None) or config.image_size)
+        side = (*to_2tuple(getattr(config, 'crop_size', None) or config.image_size),)
         if (sizes['h'], sizes['w']) != side:
             raise ValueError(
                 f'frames of {sizes["h"]}x{sizes["w"]} pixels: this encoder takes '
@@ -180,7 +181,7 @@ class HubVideoEncoder(BaseModule):
             )
         tubelet = getattr(config, 'tubelet_size', 1)  # a number, or three
         if isinstance(tubelet, int):
-            tubelet = (tubelet, *_pair(config.patch_size))
+            tubelet = (tubelet, *to_2tuple(config.patch_size))
         token = dict(zip('thw', tubelet, strict=True))
         frames = getattr(config, 'num_frames', None)  # V-JEPA 2 takes any number
         if sizes['t'] % token['t'] or (frames and sizes['t'] != frames):
@@ -255,7 +256,3 @@ def read_config(config: Mapping[str, Any] | str) -> Any:
             f'of frames. Known to fit: {", ".join(_TOKEN_ORDERS)}.'
         )
     return found
-
-
-def _pair(size: Any) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else tuple(size)
