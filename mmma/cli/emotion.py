@@ -113,8 +113,9 @@ def fuse(args: argparse.Namespace) -> tuple[DataRoot, dict[str, Any], list[str]]
     videos, emotions = emotion_videos(root, args.task), emotions_of(root)
     if args.config:
         from mmma.engine.test import score_emotions
+        from mmma.hub.zoo import checkpoint_path
 
-        told = args.config, args.checkpoint, str(args.root)
+        told = args.config, str(checkpoint_path(args.checkpoint)), str(args.root)
         with redirect_stdout(sys.stderr):
             args.scores, cfg = score_emotions(*told)
     file = args.face or args.root / cfg.get('face', {}).get('scores', 'faces.csv')

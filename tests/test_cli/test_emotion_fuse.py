@@ -111,6 +111,7 @@ def test_scores_of_a_recognizer_take_the_place_of_the_classifier(
         (['--scores', 'nowhere.npz'], 'no score file nowhere.npz'),
         (['--config', 'x.py'], '--config with --checkpoint: give one of them'),
         (['--pred', 'a.npz', '--scores', 'b.npz'], 'are of --pred, of --scores, or'),
+        (['--config', 'x.py', '--checkpoint', 'y'], "no model 'y' in the zoo"),
     ],
 )
 def test_what_is_missing_is_named(root, capsys, argv, told):
