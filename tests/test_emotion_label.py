@@ -5,8 +5,10 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from own_roots import make_own_root
+from pages import commands
 
 from mmma.cli import main
 from mmma.evaluation.scores import read_scores
@@ -121,3 +123,19 @@ def test_what_cannot_be_learnt_is_refused_in_a_line(place, capsys):
             argv = ['recog/tsm_mma82_indomain', *argv[1:]]
         assert run('train', *argv, label=label) == 2
         assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_commands_of_the_page(place, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    few = {'data/simulate': [], 'test': ALONE[2:], 'train': ALONE}
+    for name, argv in commands('emotion.md', 'A recognizer that learns emotions'):
+        small = ['tiny' if a == 'small' else a for a in argv]
+        epochs = ['train_cfg.max_epochs=1'] * (name == 'train')
+        options = [*few[name], *epochs]
+        small += ['--cfg-options', *options] if options else []
+        assert main(name, small) == 0, capsys.readouterr().err[-2000:]
+    table = np.load('scores.npz')
+    assert [*table['classes']] == [
+        *('anger', 'disgust', 'fear', 'happy', 'melancholy', 'sad', 'surprise')
+    ]
+    assert len(table['clips']) == len(table['scores']) > 0
