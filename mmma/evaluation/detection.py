@@ -252,8 +252,8 @@ def _overlapping_pairs(
         pair = own[near].astype(np.int32), members[near].astype(np.int32), tiou[near]
         tied, run = _ties(pair[0])  # few predictions have more than one
         sort = tied[np.lexsort((pair[1][tied], -pair[2][tied], run))]
-        for column in pair[1:]:
-            column[tied] = column[sort]
+        for part in pair[1:]:
+            part[tied] = part[sort]
         pieces.append(pair)
     return tuple(np.concatenate(column) for column in zip(*pieces, strict=True))  # type: ignore[return-value]
 
