@@ -90,7 +90,7 @@ def _from_shift(weights: Mapping[str, Any]) -> dict[str, Any]:
 
     renamed = adapted_names(weights, 'backbone.')
     names = {name: renamed.get(name, name) for name in weights}
-    kept = {new: weights[old] for old, new in names.items() if new is not None}
+    kept = {new: weights[old] for old, new in names.items() if new}
     return _checked(kept, 'ResNet with shifts', 'backbone.layer1.')
 
 
