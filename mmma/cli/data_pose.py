@@ -33,9 +33,9 @@ root ROOT (path): data root
 *tasks
 *workers
 .persons .smooth .models .device
---skip-broken: write the store without clips that failed, and name them in a file
---force: replace the skeletons that are there
---sheet FILE (out): PNG or JPG: skeletons over frames"""
+--skip-broken: write what was found without clips that failed
+--force: look at all videos again, and replace what is there
+--sheet FILE (out): PNG or JPG: what was found, over frames"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,16 +80,10 @@ def search(
         if not args.sheet.parent.is_dir():
             raise FileNotFoundError(f'--sheet: there is no folder {args.sheet.parent}')
     root, options = DataRoot(args.root), options_of(kind, args)
+    how = {k: getattr(args, k) for k in ('tasks', 'workers', 'skip_broken', 'force')}
     with hold, progress_bar(f'find {what}, MB') as show:
-        report = find(
-            root,
-            options,
-            tasks=args.tasks,
-            workers=args.workers,
-            skip_broken=args.skip_broken,
-            force=args.force,
-            on_progress=lambda *sizes: show(*(n // 10**6 for n in sizes)),
-        )
+        how['on_progress'] = lambda *sizes: show(*(n // 10**6 for n in sizes))
+        report = find(root, options, **how)
     speed = report.frames / max(report.seconds, 1e-9)
     told = f'{report.extracted:,} looked at now: {report.frames:,} frames'
     clips = f'{args.root}: {report.extractor}: {report.clips:,} clips'

@@ -86,9 +86,12 @@ def choose_clips(
 
 def clip_reader(root: DataRoot, frames: int) -> Callable[[Clip], list[np.ndarray]]:
     """Reader of some frames of a clip: video, or drawn skeletons where it has none."""
+    import numpy as np
+
     from mmma.data.arrays import SkeletonStore
     from mmma.data.clips import span_frames
-    from mmma.simulation.preview import draw_skeleton, pick_frames
+    from mmma.media.pose import draw_over
+    from mmma.simulation.preview import pick_frames
     from mmma.video import open_video
 
     store = SkeletonStore(root.path, 'rec') if root.has_skeletons('rec') else None
@@ -103,9 +106,9 @@ def clip_reader(root: DataRoot, frames: int) -> Callable[[Clip], list[np.ndarray
         if store is None or clip.clip not in store.index:
             raise ValueError(f'clip {clip.clip!r} has neither video nor skeleton')
         keypoints, scores = store.get(clip.clip)
-        size = store.size(clip.clip)
+        blank = np.full((*store.size(clip.clip)[::-1], 3), 255, np.uint8)
         return [
-            draw_skeleton(keypoints[0, i], scores[0, i], store.layout, size)
+            draw_over(blank, keypoints[0, i], scores[0, i], store.layout)
             for i in pick_frames(scores.shape[1], frames)
         ]
 

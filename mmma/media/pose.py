@@ -49,7 +49,7 @@ _PARTS = {
     'left hand': slice(JOINTS['left_hand_root'], JOINTS['right_hand_root']),
     'right hand': slice(JOINTS['right_hand_root'], len(JOINTS)),
 }
-_COLOURS = {'left': (255, 140, 40), 'right': (60, 150, 255), '': (90, 255, 120)}
+_COLOURS = {'left': (255, 140, 40), 'right': (60, 150, 255), '': (60, 200, 90)}
 
 
 @dataclass(frozen=True)
@@ -230,10 +230,8 @@ def open_partials(
     if begun not in ('', extractor) and not force:
         told = f'{header}: not of this program, or damaged: delete {folder}, or give'
         if begun:
-            told = (
-                f'{folder} holds a run with {begun!r}, now it is '
-                f'{extractor!r}: give the options of that run to go on, or'
-            )
+            told = f'{folder} holds a run with {begun!r}, now it is {extractor!r}: give'
+            told += ' the options of that run to go on, or'
         raise ValueError(f'{told} --force to start anew')
     if begun != extractor:
         shutil.rmtree(folder, ignore_errors=True)
@@ -311,10 +309,9 @@ def extract_root(
     options: PoseOptions,
     *,
     tasks: Sequence[str] | None = None,
-    workers: int | None = None,
     skip_broken: bool = False,
     force: bool = False,
-    on_progress: Callable[[int, int], None] = lambda *_: None,
+    **how: Any,
 ) -> PoseReport:
     """Find the skeletons of a root's videos and write its skeleton store.
 
@@ -323,10 +320,9 @@ def extract_root(
 
     Args:
         tasks: Tables whose videos are looked at; by default those that exist.
-        workers: Processes; 0 works in this one, None takes one per CPU.
         skip_broken: Write the store without the clips that failed.
         force: Replace skeletons of another extractor.
-        on_progress: Called with the bytes of videos done and in all.
+        **how: ``workers`` and ``on_progress`` of :func:`look_at_rows`.
 
     Raises:
         FileNotFoundError: The root lacks a table, or the extractor its model files.
@@ -339,20 +335,20 @@ def extract_root(
     kept = _kept_stores(root, layout, tasks, force)
     folder = open_partials(root.path / 'skeletons', report.extractor, force)
     rows = table_rows(root, tasks)
-    if not any(path for _, _, path, _ in rows):
-        raise ValueError(f'{root.path}: no row has a video file to look at')
-    report.clips = len(rows)
-    files = {row[:2]: partial_path(folder, *row[:2]) for row in rows}
-    todo = [row for row in rows if row[1] not in kept.get(row[0], ())]
     look = functools.partial(extract_video, options=options)
-    look_at_rows(report, todo, look, root, folder, workers, on_progress)
-    if not report.failures or skip_broken:
-        failed = {failure[:2] for failure in report.failures}
+    failed = look_at_rows(report, rows, look, root, folder, kept, **how)
+    if not failed or skip_broken:
         for task in tasks:
-            own = {k: f for k, f in files.items() if k[0] == task and k not in failed}
-            clips = {name: file for (_, name), file in own.items()}
+            names = [row[1] for row in rows if row[0] == task and row[:2] not in failed]
+            clips = {name: partial_path(folder, task, name) for name in names}
             _write_store(root, layout, task, clips, kept.get(task), options.persons)
-            _write_missing(root, task, report.failures)
+            lost = [failure[1:] for failure in report.failures if failure[0] == task]
+            file = root.path / 'skeletons' / f'{task}_missing.csv'
+            file.unlink(missing_ok=True)
+            if lost:
+                with atomic_write(file) as out:
+                    writer = csv.writer(out, lineterminator='\n')
+                    writer.writerows([('name', 'reason'), *lost])
             report.rates[task] = detection_rates(SkeletonStore(root, task))
         report.complete = True
         shutil.rmtree(folder, ignore_errors=True)
@@ -365,18 +361,27 @@ def look_at_rows(
     look: Callable[..., Partial],
     root: DataRoot,
     folder: Path,
-    workers: int | None,
-    on_progress: Callable[[int, int], None],
-) -> None:
-    """Look at videos that are not done yet, in processes, and keep what is found.
+    kept: Mapping[str, SkeletonStore],
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
+) -> set[tuple[str, str]]:
+    """Look at videos that are not done yet, in processes; gives those that failed.
 
-    ``look`` gives it for a file and the keyword ``span``; the report takes the rest.
+    ``look`` gives what is kept of a file and the keyword ``span``, the report takes the
+    rest; ``workers`` is None for one per CPU, 0 for this process, and ``on_progress``
+    takes the bytes of videos done and in all.
     """
+    if not any(row[2] for row in rows):
+        raise ValueError(f'{root.path}: no row has a video file to look at')
+    report.clips = len(rows)
     todo = [
         (task, name, path, span)
         for task, name, path, span in rows
-        if not (file := partial_path(folder, task, name)).exists()
-        or not read_partial(file, root.video_path(path), span)
+        if name not in kept.get(task, ())
+        and not (
+            (file := partial_path(folder, task, name)).exists()
+            and read_partial(file, root.video_path(path), span)
+        )
     ]
     work = functools.partial(_look_at_one, root=root, look=look, folder=folder)
     sizes = {row: file_bytes(root.path / row[2]) for row in todo}
@@ -393,6 +398,7 @@ def look_at_rows(
     report.seconds = time.perf_counter() - started
     order = {row[:2]: number for number, row in enumerate(todo)}
     report.failures.sort(key=lambda failure: order[failure[:2]])
+    return {failure[:2] for failure in report.failures}
 
 
 def _look_at_one(
@@ -418,9 +424,7 @@ def _kept_stores(
 ) -> dict[str, SkeletonStore]:
     """Stores of the same extractor, whose clips need not be looked at again."""
     existing = [task for task in TASKS if root.has_skeletons(task)]
-    if not existing:
-        return {}
-    old = read_layout(root.path / 'skeletons')
+    old = read_layout(root.path / 'skeletons') if existing else layout
     if old == layout:
         kept = {}
         for task in () if force else existing:
@@ -460,18 +464,6 @@ def _write_store(
                 joints = encode_joints(*kept.get(name), kept.layout.score_scale)
                 clip = Partial(joints, kept.fps(name), *kept.size(name))
             writer.append_encoded(name, clip.joints, clip.fps, clip.width, clip.height)
-
-
-def _write_missing(
-    root: DataRoot, task: str, failures: list[tuple[str, str, str]]
-) -> None:
-    rows = [failure[1:] for failure in failures if failure[0] == task]
-    path = root.path / 'skeletons' / f'{task}_missing.csv'
-    path.unlink(missing_ok=True)
-    if rows:
-        with atomic_write(path) as file:
-            writer = csv.writer(file, lineterminator='\n')
-            writer.writerows([('name', 'reason'), *rows])
 
 
 def detection_rates(store: SkeletonStore) -> tuple[int, dict[str, float], int]:
@@ -529,28 +521,18 @@ def write_sheet(
     from mmma.simulation import preview
 
     store = SkeletonStore(root, task)
-    paths = {row[1]: row[2:] for row in table_rows(root, (task,))}
-    names = [n for n in store.names if paths.get(n, ('',))[0]]
-    names = [names[i] for i in np.unique(preview.pick_frames(len(names), clips))]
-    strips = [
-        (n, _drawn(VideoFrames(root.video_path(paths[n][0]), paths[n][1]), n, store))
-        for n in names
-    ]
+    rows = {row[1]: row[2:] for row in table_rows(root, (task,)) if row[2]}
+    names, strips = [n for n in store.names if n in rows], []
+    for name in (names[i] for i in np.unique(preview.pick_frames(len(names), clips))):
+        (path, span), (keypoints, scores) = rows[name], store.get(name)
+        wanted, frames = np.unique(preview.pick_frames(store.frames(name), 5)), []
+        images = VideoFrames(root.video_path(path), span).at(wanted)
+        for number, frame in zip(wanted, images, strict=True):
+            scale = frame.shape[1] / store.size(name)[0]
+            for points, sure in zip(keypoints, scores, strict=True):
+                joints = points[number] * scale, sure[number]
+                frame = draw_over(frame, *joints, store.layout)
+            frames.append(frame)
+        strips.append((name, frames))
     preview.write_sheet(out, 'clips', strips, 1, height, store.layout.extractor)
-    return names
-
-
-def _drawn(video: VideoFrames, name: str, store: SkeletonStore) -> list[np.ndarray]:
-    """Five frames of a clip with its skeletons."""
-    from mmma.simulation.preview import pick_frames
-
-    keypoints, scores = store.get(name)
-    wanted = np.unique(pick_frames(store.frames(name), 5))
-    frames = []
-    for number, frame in zip(wanted, video.at(wanted), strict=True):
-        scale = frame.shape[1] / store.size(name)[0]
-        for points, sure in zip(keypoints, scores, strict=True):
-            joints = points[number] * scale, sure[number]
-            frame = draw_over(frame, *joints, store.layout)
-        frames.append(frame)
-    return frames
+    return [name for name, _ in strips]

@@ -7,7 +7,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmma.data.joints import JointLayout
 from mmma.files import write_file
 
 _PAPER = 250
@@ -15,7 +14,6 @@ _EMPTY = 232
 _LABEL_PX = 14
 _GAP_PX = 4
 _INK = (40, 40, 40)
-_SIDES, _MIDDLE = {'left': (214, 90, 40), 'right': (40, 96, 196)}, (70, 70, 70)
 
 
 # A line of text, and the frames of a clip below it: (H, W, 3) uint8 RGB, in time order.
@@ -78,30 +76,3 @@ def _write(canvas: np.ndarray, text: str) -> None:
     where = (2, _LABEL_PX - 4)
     font = cv2.FONT_HERSHEY_SIMPLEX
     cv2.putText(canvas, text, where, font, 0.36, _INK, 1, cv2.LINE_AA)
-
-
-def draw_skeleton(
-    keypoints: np.ndarray,
-    scores: np.ndarray,
-    layout: JointLayout,
-    size: tuple[int, int],
-) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: left limbs orange, right ones blue, doubtful ones pale.
-
-    Keypoints are (V, 2) pixels, scores (V,) in [0, 1], of which 0 leaves a joint out;
-    ``size`` is width and height of the picture.
-    """
-    width, height = size
-    canvas = np.full((height, width, 3), 255, np.uint8)
-    points = np.round(keypoints * 16).astype(int)
-    thickness = max(1, height // 160)
-    for a, b in layout.limb_indices():
-        sure = float(min(scores[a], scores[b]))
-        if sure <= 0:
-            continue
-        sides = {layout.names[joint].partition('_')[0] for joint in (a, b)}
-        ink = np.array(_SIDES.get(sides.pop() if len(sides) == 1 else '', _MIDDLE))
-        colour = (255 - sure * (255 - ink)).tolist()
-        line = points[a].tolist(), points[b].tolist()
-        cv2.line(canvas, *line, colour, thickness, cv2.LINE_AA, 4)
-    return canvas

