@@ -27,6 +27,12 @@ def place(tmp_path_factory):
     os.chdir(before)
 
 
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    """MMEngine waits two seconds where an epoch of a trial has one batch."""
+    monkeypatch.setattr('mmengine.runner.loops.time.sleep', lambda _: None)
+
+
 def train(recipe, root, *more):
     config = next(CONFIGS.rglob(f'{recipe}.py'))
     alone = [
