@@ -357,18 +357,15 @@ def write_sheet(
     """
     from mmma.simulation import preview
 
-    strips, rows = [], _rows(root, tasks)
-    files = [partial_path(root.path / FOLDER, *row[:2]) for row in rows]
-    there = [number for number, file in enumerate(files) if file.exists()]
-    for place in np.unique(preview.pick_frames(len(there), 6)):
-        _, name, path, span = rows[there[place]]
-        found = read_partial(files[there[place]]).joints
+    draw = functools.partial(_drawn, names=EXPRESSIONS[backend], height=height)
+    strips, folder = [], root.path / FOLDER
+    rows = [r for r in _rows(root, tasks) if partial_path(folder, *r[:2]).exists()]
+    for place in np.unique(preview.pick_frames(len(rows), 6)):
+        task, name, path, span = rows[place]
+        found = read_partial(partial_path(folder, task, name)).joints
         picked = found[np.unique(preview.pick_frames(len(found), 5))]
         images = VideoFrames(root.video_path(path), span).at(picked[:, 0].astype(int))
-        pairs = zip(images, picked, strict=True)
-        strips.append(
-            (name, [_drawn(*pair, EXPRESSIONS[backend], height) for pair in pairs])
-        )
+        strips.append((name, [*map(draw, images, picked)]))
     preview.write_sheet(out, 'videos', strips, 1, height, FILE)
 
 

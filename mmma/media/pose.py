@@ -223,10 +223,9 @@ def open_partials(
     """
     folder = skeletons / name
     header = folder / 'run.json'
-    try:
+    begun = None
+    with contextlib.suppress(ValueError, LookupError, TypeError, OSError):
         begun = read_json(header)['extractor'] if header.exists() else ''
-    except (ValueError, LookupError, TypeError, OSError):
-        begun = None
     if begun not in ('', extractor) and not force:
         told = f'{header}: not of this program, or damaged: delete {folder}, or give'
         if begun:
@@ -316,13 +315,9 @@ def extract_root(
     """Find the skeletons of a root's videos and write its skeleton store.
 
     Killed at any time, it goes on when it is called again, and writes the same bytes as
-    if it had not been. Clips that a store of the same extractor has are kept.
-
-    Args:
-        tasks: Tables whose videos are looked at; by default those that exist.
-        skip_broken: Write the store without the clips that failed.
-        force: Replace skeletons of another extractor.
-        **how: ``workers`` and ``on_progress`` of :func:`look_at_rows`.
+    if it had not been. Clips that a store of the same extractor has are kept; ``force``
+    replaces skeletons of another one, ``skip_broken`` leaves out clips that failed, and
+    ``how`` is ``workers`` and ``on_progress`` of :func:`look_at_rows`.
 
     Raises:
         FileNotFoundError: The root lacks a table, or the extractor its model files.
@@ -433,10 +428,10 @@ def _kept_stores(
         return kept
     origin = f'{root.path} has skeletons of {old.extractor!r}, not {layout.extractor!r}'
     if any(task not in tasks for task in existing):
-        raise ValueError(
-            f'{origin}, and both tasks of a root share one extractor: '
-            f'give --tasks {" ".join(TASKS)}'
+        told = (
+            f'both tasks of a root share one extractor: give --tasks {" ".join(TASKS)}'
         )
+        raise ValueError(f'{origin}, and {told}')
     if not force:
         raise ValueError(f'{origin}: --force replaces them')
     return {}
