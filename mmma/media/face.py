@@ -348,16 +348,14 @@ def _rows(root: DataRoot, tasks: Sequence[str] | None) -> list[Row]:
     return table_rows(root, tasks, felt=True) or table_rows(root, tasks)
 
 
-def write_sheet(
-    root: DataRoot, tasks: Any, out: Path, backend: str = 'fer', height: int = 320
-) -> None:
+def write_sheet(root: DataRoot, tasks: Any, out: Path, backend: str) -> None:
     """Write a PNG or JPG picture of six videos that were looked at, five frames each.
 
     Boxes of faces are green, of those without scores orange; bars are scores.
     """
     from mmma.simulation import preview
 
-    draw = functools.partial(_drawn, names=EXPRESSIONS[backend], height=height)
+    draw = functools.partial(_drawn, names=EXPRESSIONS[backend])
     strips, folder = [], root.path / FOLDER
     rows = [r for r in _rows(root, tasks) if partial_path(folder, *r[:2]).exists()]
     for place in np.unique(preview.pick_frames(len(rows), 6)):
@@ -366,16 +364,14 @@ def write_sheet(
         picked = found[np.unique(preview.pick_frames(len(found), 5))]
         images = VideoFrames(root.video_path(path), span).at(picked[:, 0].astype(int))
         strips.append((name, [*map(draw, images, picked)]))
-    preview.write_sheet(out, 'videos', strips, 1, height, FILE)
+    preview.write_sheet(out, 'videos', strips, 1, 320, FILE)
 
 
-def _drawn(
-    image: np.ndarray, row: np.ndarray, names: Sequence[str], height: int
-) -> np.ndarray:
+def _drawn(image: np.ndarray, row: np.ndarray, names: Sequence[str]) -> np.ndarray:
     import cv2
 
-    scale = height / image.shape[0]
-    drawn = cv2.resize(image, (round(image.shape[1] * scale), height))
+    scale = 320 / image.shape[0]
+    drawn = cv2.resize(image, (round(image.shape[1] * scale), 320))
     box, scores = np.nan_to_num(row[3:7]) * scale, row[7:]
     corners = [(round(x), round(y)) for x, y in (box[:2], box[:2] + box[2:])]
     colour = (60, 220, 60) if row[2] else (255, 140, 40)

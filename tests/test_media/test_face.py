@@ -328,7 +328,7 @@ def test_a_broken_video_is_named_or_left_out(root):
 
 def test_a_sheet_has_boxes_and_bars(root, tmp_path):
     find_in_root(root, FaceOptions(), **HERE)
-    write_sheet(root, None, tmp_path / 'a.png', height=64)
+    write_sheet(root, None, tmp_path / 'a.png', 'fer')
     picture = cv2.imread(str(tmp_path / 'a.png'))[..., ::-1].astype(int)
     for colour in ((60, 220, 60), (255, 140, 40), (60, 150, 255)):
         assert (np.abs(picture - colour).sum(axis=2) < 9).any()
