@@ -52,7 +52,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmma', 'mmma.*']),
-    package_data={'mmma': ['**/*.json', '**/*.csv']},
+    package_data={'mmma': ['**/*.json', '**/*.csv', 'pages/*']},
     cmdclass={'build_py': BuildWithConfigs},
     python_requires='>=3.10,<3.14',
     install_requires=[

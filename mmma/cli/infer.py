@@ -34,7 +34,12 @@ trained on simulated data need --allow-simulated, and every row then says so.
 Given again, the command goes on: what was made from the same file with the same models
 and options is kept. --private uses no network, calls videos and their files by their
 number (video-1.csv, in the order given) and leaves paths out of the JSON. Beside
-these two files nothing is written of a video.
+these two files nothing is written of a video without --page and --export.
+
+--page: DIR/<stem>.html, to look at, correct and export in any browser, without a
+network, and DIR/index.html of all of them. It shows the video where it lies, and
+DIR/<stem>.page.mp4, a copy without sound, where browsers do not play it (and always
+with --private). docs/video_pages.md says what can be done there.
 
 Exit status: 0 done, 2 bad usage, or some videos could not be read: they are listed, the
 others are done."""
@@ -48,6 +53,7 @@ videos VIDEO ... (path): file, or folder of files and subfolders
 --out DIR (path), required
 --export TOOL ... = []: also DIR/TOOL/ with files of annotation tools, as export.py
   writes them
+--page: also a page per video, and index.html
 --top-k K (int) = 5: actions in the JSON, of clips
 .threshold .device .private .allow_simulated .allow_extractor
 # skeleton models
@@ -95,6 +101,11 @@ def _run(args: argparse.Namespace, videos: dict[Path, tuple[str, str]]) -> int:
         if name:
             models.append(infer.open_model(name, config=config, **options))
             infer.require_task(models[-1], task)
+    if args.page:
+        from mmma.reporting.pages import page_path, write_index
+
+        for _, stem in videos.values():
+            page_path(args.out, stem)  # refuses one of another program
     for note in dict.fromkeys(note for model in models for note in model.notes):
         print(f'note: {note}', file=sys.stderr)
     failures: list[str] = []
@@ -105,6 +116,7 @@ def _run(args: argparse.Namespace, videos: dict[Path, tuple[str, str]]) -> int:
             request = infer.describe_request(video, models, top_k=args.top_k, **facts)
             if made_before(args.out, stem, request, label):
                 print(f'{label}: done before', file=sys.stderr)
+                _make_page(args, video, label, stem, models)
             else:
                 todo[video] = {**facts, 'top_k': args.top_k, 'request': request}
     for model in models if todo else ():
@@ -118,6 +130,9 @@ def _run(args: argparse.Namespace, videos: dict[Path, tuple[str, str]]) -> int:
             write_findings(args.out, stem, answers, facts)
             spent_sec = time.perf_counter() - started
             print(f'{label}: {summary(answers)} ({spent_sec:.1f} s)')
+            _make_page(args, video, label, stem, models)
+    if args.page:
+        print(f'{write_index(args.out)}: open it in a browser')
     if args.export:
         from mmma.cli.export import export_answers
 
@@ -126,6 +141,19 @@ def _run(args: argparse.Namespace, videos: dict[Path, tuple[str, str]]) -> int:
     for failure in failures if len(videos) > 1 else ():
         print(f'not done: {failure}', file=sys.stderr)
     return 2 if failures else 0
+
+
+def _make_page(
+    args: argparse.Namespace, video: Path, label: str, stem: str, models: Any
+) -> None:
+    """Make the page of a video, if pages were asked for."""
+    if args.page:
+        from mmma.reporting.pages import write_page
+
+        try:
+            write_page(args.out, stem, video, models[-1].space, args.private)
+        except ValueError as error:
+            raise ValueError(f'{label}: no page: {error}') from None
 
 
 @contextmanager

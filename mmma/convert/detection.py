@@ -43,6 +43,7 @@ CLASS_LISTS = ('category_idx.txt', 'label_name.txt', 'classes.txt')
 PUBLISHED_ORDER = 'ma52'
 """The label space whose indices are published: they mean something without a list."""
 SUBSET_NAMES = {'training': 'train', 'validation': 'val', 'testing': 'test'}
+_MORE = ('subject', 'score', 'text', 'tier', 'point')  # of a det.json of ours
 _ITEMS = {'opentad': 'annotations', 'pointtad': 'actions'}
 
 
@@ -166,7 +167,8 @@ def _read(
 def _annotation(kind: str, one: Any) -> dict[str, Any]:
     try:
         if kind == 'opentad':
-            return {'segment': one['segment'], 'label': one['label']}
+            more = {key: one[key] for key in _MORE if key in one}
+            return {'segment': one['segment'], 'label': one['label'], **more}
         if isinstance(one, list):
             label, start_sec, end_sec = one
             return {'segment': [start_sec, end_sec], 'label': label}

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from mmma.media.pose import Partial
 
 SCHEMA = 'mmma-infer 1'
+PAGE_VIDEO = '.page.mp4'
+"""How the copy of a video ends that a page shows where browsers need one."""
+MOST_BELOW = 500
 COLUMNS = (
     *('task', 'start_sec', 'end_sec', 'action', 'body'),
     *('score', 'abstained', 'simulated', 'model'),
@@ -140,6 +143,8 @@ class Answer:
         notes: What to bear in mind.
         skeletons: Of the video, if the model sees those.
         chosen_on: Who chose the threshold: ``the user``, ``default``, or a validation.
+        below: Segments below the threshold and from a quarter of it on, at most
+            ``MOST_BELOW``, best first: what a page shows when its threshold moves.
     """
 
     model: ModelCard
@@ -152,6 +157,7 @@ class Answer:
     notes: tuple[str, ...] = ()
     skeletons: Partial | None = field(default=None, repr=False, compare=False)
     chosen_on: str = 'the user'
+    below: tuple[Finding, ...] = ()
 
     @property
     def simulated(self) -> bool:
@@ -206,6 +212,7 @@ def find_videos(
         if path.is_dir():
             inside = sorted(f for f in path.rglob('*') if f.is_file() or f.is_symlink())
             found = [f for f in inside if f.suffix.lower() in VIDEO_SUFFIXES]
+            found = [f for f in found if not f.name.endswith(PAGE_VIDEO)]
             shown = (f for f in found if f.is_file())  # macOS adds hidden ._a.mp4
             found = [f for f in shown if '/.' not in f'/{f.relative_to(path)}']
             if left := [str(f.relative_to(path)) for f in inside if f not in found]:
@@ -315,7 +322,8 @@ def _describe(answers: Sequence[Answer], facts: Mapping[str, Any]) -> dict[str, 
             content['detection'] = own
             times = ('start_sec', 'end_sec')
             own['below_threshold'] = result.dropped
-            for key, told in (('segments', result.actions), ('bodies', result.bodies)):
+            lists = dict(segments=result.actions, below=result.below)
+            for key, told in {**lists, 'bodies': result.bodies}.items():
                 own[key] = [_named(found, *times) for found in sorted(told, key=_time)]
         else:
             content['recognition'] = own

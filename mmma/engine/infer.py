@@ -23,7 +23,14 @@ from mmma.data.joints import WHOLEBODY65, decode_joints
 from mmma.data.root import DatasetInfo
 from mmma.datasets.clips import refuse_key_frames_only, space_meta
 from mmma.datasets.windows import WindowOptions
-from mmma.engine.findings import Answer, Finding, InferenceOptions, ModelCard, body_seen
+from mmma.engine.findings import (
+    MOST_BELOW,
+    Answer,
+    Finding,
+    InferenceOptions,
+    ModelCard,
+    body_seen,
+)
 from mmma.engine.hooks import tell_classes
 from mmma.engine.test import detect_videos
 from mmma.engine.weights import Weights, read_checkpoint, with_frozen
@@ -120,7 +127,7 @@ class VideoModel:
         that cannot be read raises BrokenVideoError.
         """
         task, duration_sec = self.card.task, video['duration_sec']
-        found, dropped = {}, 0
+        found, dropped, below = {}, 0, ()
         notes = (*self.notes, *_video_notes(task, duration_sec, skeletons))
         seen = skeletons is None or body_seen(skeletons) > 0
         sample = _sample(path, self.card.modality, skeletons)
@@ -147,9 +154,12 @@ class VideoModel:
                 found[level] = tuple(f for f in whole if f.score >= lowest[level])
                 if level == 'action':
                     dropped = len(whole) - len(found[level])
+                    rest = whole[len(found[level]) :]  # best first
+                    least = lowest[level] / 4
+                    below = tuple(f for f in rest if f.score >= least)[:MOST_BELOW]
         return Answer(
             *(self.card, video, found['action'], found.get('body', ()), abstained),
-            *(lowest['action'], dropped, notes, skeletons, chosen),
+            *(lowest['action'], dropped, notes, skeletons, chosen, below),
         )
 
     @torch.no_grad()

@@ -292,3 +292,29 @@ def test_answers_as_files_of_annotation_tools(checkpoints, videos, tmp_path, cap
     assert (grids / f'{stem}.TextGrid').is_file()
     assert infer(checkpoints, [videos], out, '--export', 'elam') == 2
     assert "unknown --export 'elam'" in capsys.readouterr().err
+
+
+def test_pages(checkpoints, videos, tmp_path, capsys):
+    out = tmp_path / 'out'
+    assert infer(checkpoints, [videos], out) == 0
+    assert not list(out.glob('*.html'))
+    assert infer(checkpoints, [videos], out, '--page') == 0
+    caught = capsys.readouterr()
+    assert caught.err.count('looking') == 2  # not again
+    assert f'{out / "index.html"}: open it in a browser' in caught.out
+    names = {'index.html', f'one {SECRET}.html', f'two {SECRET}.html'}
+    assert {page.name for page in out.glob('*.html')} == names
+    (out / f'one {SECRET}.html').write_text('mine')
+    assert infer(checkpoints, [videos], out, '--page') == 2
+    assert 'another program wrote' in capsys.readouterr().err
+
+
+def test_private_pages(checkpoints, videos, tmp_path, capsys):
+    out = tmp_path / 'out'
+    assert infer(checkpoints, [videos], out, '--page', '--private') == 0
+    names = {path.name for path in out.iterdir()}
+    assert {'index.html', 'video-2.html', 'video-2.page.mp4'} <= names
+    secret = SECRET.encode()
+    assert not [p for p in out.iterdir() if secret in p.read_bytes()]
+    caught = capsys.readouterr()
+    assert SECRET not in caught.out + caught.err

@@ -1,0 +1,230 @@
+"""Pages for videos: what ``infer.py`` found, to look at in a browser.
+
+A page is one file that loads nothing but the video. It is made of the JSON file of the
+video; everything in it that others wrote is data in one block of JSON, which the page's
+script puts into the page as text.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from mmma import __version__
+from mmma.engine.findings import PAGE_VIDEO, SCHEMA
+from mmma.files import read_json, write_file
+from mmma.foreign import shown
+from mmma.media.encode import PackOptions, pack_video
+from mmma.packets import broken_by_damage, open_container, video_stream
+from mmma.taxonomy import LabelSpace
+
+PARTS = Path(__file__).parents[1] / 'pages'
+MARK = '<!DOCTYPE html><!-- mmma page '
+"""How a page of ours begins; only such a file is ever replaced."""
+COPY = PackOptions(short_side=720, gop=30, crf=23)
+"""Of the copy of a video that browsers do not show: for people, not for models."""
+_CONTAINERS = {'.mp4': 'mp4', '.m4v': 'mp4', '.webm': 'webm'}
+_CODECS = ('h264', 'vp8', 'vp9', 'av1')
+_PIXELS = ('yuv420p', 'yuvj420p')
+
+
+def page_path(folder: Path, stem: str) -> Path:
+    """File of a video's page; ``index.html`` is that of the folder.
+
+    Raises:
+        ValueError: Another program's file has this name.
+    """
+    own = f'{stem} (video)' if stem.lower() == 'index' else stem
+    path = folder / f'{own}.html'
+    _require_ours(path)
+    return path
+
+
+def _require_ours(path: Path) -> None:
+    if path.exists() and not read_head(path).startswith(MARK):
+        raise ValueError(
+            f'{path.name}: the output folder has a page of this name that another '
+            'program wrote: choose another --out.'
+        )
+
+
+def read_head(path: Path) -> str:
+    """The first line of a page, which tells whose it is and of which file."""
+    with path.open(encoding='utf-8', errors='replace') as file:
+        return file.readline(200).strip()
+
+
+def write_page(
+    folder: Path, stem: str, video: Path, space: LabelSpace, private: bool = False
+) -> Path:
+    """Make the page of a video that was looked at, and a copy where browsers need one.
+
+    Args:
+        folder: With ``<stem>.json``, as ``write_findings`` made it.
+        video: The file itself.
+        space: Label space of the model, whose groups are the lanes.
+        private: Show a copy without name and sound: the file's name may tell who it is.
+
+    Raises:
+        ValueError: The JSON is none of ours, the page would replace a file of another
+            program, or the video cannot be copied.
+    """
+    content = read_json(folder / f'{stem}.json', 'schema', 'video', 'request')
+    page, request = page_path(folder, stem), content['request']['video']
+    told = json.dumps([request, __version__, private], sort_keys=True)
+    head = f'{MARK}{hashlib.sha256(told.encode()).hexdigest()[:16]} -->'
+    source, copied = video.absolute(), page.with_name(page.stem + PAGE_VIDEO)
+    why = why_copied(video, content['video']) if not private else 'its name is private'
+    if why:
+        known = page.exists() and read_head(page) == head and copied.is_file()
+        if not known:
+            page.unlink(missing_ok=True)  # it would vouch for the copy
+            pack_video(video, copied, COPY)
+        source = copied.absolute()
+    try:
+        place = os.path.relpath(source.parent.resolve(), page.parent.resolve())
+        link = quote(Path(place, source.name).as_posix(), errors='surrogateescape')
+    except ValueError:  # on another drive
+        link = source.as_uri()
+    facts = {'link': link, 'copied': why, 'stem': Path(stem).name, 'video': stem}
+    facts |= {'file': '' if private else video.name, 'private': private}
+    known = json.dumps(request, sort_keys=True).encode()
+    facts['identity'] = hashlib.sha256(known).hexdigest()[:16]  # edits are kept by it
+    write_file(page, _filled(head, facts['stem'], _data(content, facts, space)))
+    return page
+
+
+def why_copied(video: Path, facts: Mapping[str, Any]) -> str:
+    """Why browsers do not show a file as it is; empty where they do.
+
+    They play few formats, and do not agree on where a file begins whose first frame is
+    not shown at 0.
+    """
+    with open_container(video) as container, broken_by_damage(video):
+        context = video_stream(container).codec_context
+        kind = _CONTAINERS.get(video.suffix.lower(), '-')
+        if kind not in container.format.name or context.name not in _CODECS:
+            return f'browsers do not play {context.name} in {container.format.name}'
+        if context.pix_fmt not in _PIXELS:
+            return f'browsers do not play {context.name} of {context.pix_fmt}'
+    if abs(facts['first_frame_sec']) > 0.5 / facts['fps']:
+        return f'its first frame is shown at {facts["first_frame_sec"]:.3f} s'
+    return ''
+
+
+def _data(
+    content: Mapping[str, Any], facts: Mapping[str, Any], space: LabelSpace
+) -> dict[str, Any]:
+    """What the script of a page reads."""
+    groups = [space.bodies[own] for own in space.body_of] or ['actions'] * len(
+        space.actions
+    )
+    found = content.get('detection')
+    data = {**facts, 'simulated': bool(content['simulated']), 'version': __version__}
+    data['times'] = {k: content['video'][k] for k in ('duration_sec', 'fps', 'frames')}
+    data['bodies'] = [*space.bodies] or ['actions']
+    data['actions'] = [*zip(space.actions, groups, strict=True)]
+    whole = {'start_sec': 0.0, 'end_sec': content['video']['duration_sec']}
+    models, rows, threshold = [], [], 0.0
+    for task in ('recognition', 'detection'):
+        if own := content.get(task):
+            model = {key: own['model'][key] for key in ('name', 'trained_on')}
+            model |= {'task': task, 'simulated': bool(own['simulated'])}
+            chosen = {'threshold': own['threshold'], 'on': own['threshold_chosen_on']}
+            models.append({**model, **chosen, 'notes': own['notes']})
+    if found:
+        rows = [*found['segments'], *found.get('below', [])]
+        threshold = found['threshold']
+        data['left_out'] = found['below_threshold'] - len(found.get('below', []))
+    elif (own := content['recognition'])['action']:
+        rows = [{**own, **whole}]
+    if own := content.get('recognition'):
+        data['whole'] = [[one['action'], one['score']] for one in own['actions']]
+        data['abstained'] = own['abstained']
+    keys = 'start_sec', 'end_sec', 'action', 'body', 'score'
+    items = [[one.get(key) for key in keys] for one in rows if one['action']]
+    data |= {
+        'models': models,
+        'threshold': threshold,
+        'items': sorted(items, key=lambda item: item[:2]),
+    }
+    told = json.dumps(data, sort_keys=True, default=str)
+    return {**data, 'key': hashlib.sha256(told.encode()).hexdigest()[:16]}
+
+
+def embedded(data: Any) -> str:
+    """JSON that stands in a page: no letter of it can end the block it stands in."""
+    text = json.dumps(data)  # ASCII alone: no turned or broken lines either
+    for letter in '<>&':
+        text = text.replace(letter, f'\\u{ord(letter):04x}')
+    return text
+
+
+def _filled(head: str, title: str, data: Any = None, rows: str = '') -> str:
+    """A page of its parts; what stands in a place is not searched for places."""
+    style, script = (
+        (PARTS / f'video.{kind}').read_text('utf-8').strip() for kind in ('css', 'js')
+    )
+    page = (PARTS / ('index.html' if data is None else 'video.html')).read_text('utf-8')
+    places = {'title': html.escape(shown(title)), 'style': style, 'script': script}
+    places |= {'data': embedded(data), 'rows': rows, 'style-hash': _hash(style)}
+    places |= {'script-hash': _hash(script), 'version': __version__}
+    body = re.sub(r'\{\{([a-z-]+)\}\}', lambda m: places[m[1]], page)
+    return f'{head}\n{body}'
+
+
+def _hash(text: str) -> str:
+    """What a content security policy calls a block of a page."""
+    own = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(own).decode()}'"
+
+
+def write_index(folder: Path) -> Path:
+    """Make ``index.html``: all answers below a folder that have a page.
+
+    Another program's ``index.html`` raises ValueError.
+    """
+    _require_ours(folder / 'index.html')
+    rows, files = [], sorted(f for f in folder.rglob('*.json') if f.is_file())
+    for file in files:
+        stem = file.relative_to(folder).with_suffix('').as_posix()
+        try:
+            page, content = page_path(folder, stem), read_json(file)
+            if content.get('schema') == SCHEMA and page.is_file():
+                rows.append(_row(stem, page.relative_to(folder).as_posix(), content))
+        except (AttributeError, ValueError):
+            continue  # no answer of ours
+    text = _filled(f'{MARK}of a folder -->', '', rows='\n'.join(rows))
+    write_file(folder / 'index.html', text)
+    return folder / 'index.html'
+
+
+def _row(stem: str, page: str, content: Mapping[str, Any]) -> str:
+    """A row of the table of ``index.html``: a video, what was found, how often."""
+    length = content['video']['duration_sec']
+    found, whole = (content.get(key) for key in ('detection', 'recognition'))
+    counts: dict[str, int] = {}
+    for one in found['segments'] if found else ():
+        counts[one['action']] = counts.get(one['action'], 0) + 1
+    most = sorted(counts, key=lambda name: (-counts[name], name))[:3]
+    told = [f'{name} ({counts[name]})' for name in most]
+    if whole and not found:
+        told = [whole['action'] or 'abstained']
+    total = sum(counts.values())
+    numbers = (str(total), f'{60 * total / length:.1f}') if found else ('–', '–')
+    minutes, seconds = divmod(length, 60)
+    mark = '<strong class="mark">simulated</strong>' if content['simulated'] else ''
+    link = html.escape(quote(page, errors='surrogateescape'))
+    cells = f'{minutes:.0f}:{seconds:04.1f}', *numbers, ', '.join(told)
+    row = ''.join(
+        f'<td class="{kind}"><bdi>{html.escape(shown(cell))}</bdi></td>'
+        for kind, cell in zip(('wide', 'wide', '', ''), cells, strict=True)
+    )
+    name = html.escape(shown(stem))
+    return f'<tr><th><a href="{link}"><bdi>{name}</bdi></a> {mark}</th>{row}</tr>'
