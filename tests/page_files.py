@@ -29,7 +29,9 @@ def answer(video, space, notes=()):
     for i, action in enumerate(space.actions[:15]):
         body = space.bodies[space.body_of[i]] if space.bodies else None
         start = (i % 5) * length / 8
-        rows.append(Finding(start, start + length / 3, action, body, 0.95 - 0.05 * i))
+        rows.append(
+            Finding(start, start + length / 3, action, body, round(0.95 - i / 20, 2))
+        )
     facts = {'frames': len(index.pts), 'fps': len(index.pts) / length}
     facts |= {'duration_sec': length, 'first_frame_sec': 0.0}
     lists = tuple(rows[:10]), (), False, 0.5, len(rows[10:]) + 3, tuple(notes)
