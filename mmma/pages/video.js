@@ -22,6 +22,7 @@
   let done = []; // changes that undo takes back, each a list of [before, after]
   let undone = [];
   let unsaved = false;
+  let others = false; // are there instances of no group that is known
   let now = 0; // where we are while there is no video
 
   // ---- small helpers -----------------------------------------------------
@@ -52,10 +53,8 @@
   const counts = (one) => shown(one) && one.state !== 'rejected';
   const STATES = { predicted: 'to review', accepted: 'accepted', own: 'own', rejected: 'rejected' };
 
-  function groups() {
-    const others = items.some((one) => !data.bodies.includes(laneOf(one)));
-    return others ? [...data.bodies, 'other'] : data.bodies;
-  }
+  // The lanes; drawLanes sees whether there are instances of other groups.
+  const groups = () => (others ? [...data.bodies, 'other'] : data.bodies);
 
   const laneOf = (one) => one.group || (data.bodies.length === 1 ? data.bodies[0] : 'other');
   const colour = (group) => `g${Math.max(0, groups().indexOf(group)) % 8}`;
@@ -143,7 +142,7 @@
 
   function drawAxis() {
     const span = view.end - view.start;
-    const most = Math.max(2, Math.floor($('timeline').clientWidth / 90));
+    const most = Math.max(2, Math.floor(pixels * span / 90));
     const steps = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
     const step = steps.find((one) => span / one <= most) || 14400;
     const ticks = [];
@@ -187,11 +186,26 @@
     return picture;
   }
 
+  let pixels = 1; // of a second
+
+  /** What can be told apart: in a row, bars that end in the same two pixels are one. */
+  function apart(rows) {
+    const last = [];
+    return rows.filter(([one, row]) => {
+      if (one.end < view.start || one.start > view.end) return false;
+      const place = one.end * pixels;
+      if (place - last[row] < 2 && one.id !== chosen) return false;
+      last[row] = place;
+      return true;
+    });
+  }
+
   function bar(one, row) {
     const span = view.end - view.start;
     const score = one.score === null ? '' : ` ${one.score.toFixed(2)}`;
-    const node = make('div', { className: `bar ${one.state} ${colour(laneOf(one))}` }, bdi(one.label), score);
+    const node = make('div', { className: `bar ${one.state} ${colour(laneOf(one))}` });
     node.dataset.id = one.id;
+    if ((one.end - one.start) * pixels > 9) node.append(bdi(one.label), score);
     node.title = `${one.label}${score}, ${clock(one.start)} to ${clock(one.end)}${one.text ? `\n${one.text}` : ''}`;
     // What goes out of the view is cut, so that its label is seen.
     const [start, end] = [Math.max(one.start, view.start), Math.min(one.end, view.end)];
@@ -202,15 +216,21 @@
     return node;
   }
 
-  function drawLanes() {
-    const lanes = groups().map((group) => {
-      const list = items.filter((one) => laneOf(one) === group);
-      const rows = stacked(list.filter(shown));
-      const number = list.filter(counts).length;
+  let layout = []; // of each group its instances, and the rows of those that are shown
+
+  function drawLanes(anew = false) {
+    pixels = $('timeline').clientWidth / (view.end - view.start);
+    if (anew) {
+      others = items.some((one) => !data.bodies.includes(laneOf(one)));
+      layout = groups().map((group) => {
+        const list = items.filter((one) => laneOf(one) === group);
+        return [group, list, stacked(list.filter(shown)), list.filter(counts).length];
+      });
+    }
+    const lanes = layout.map(([group, list, rows, number]) => {
       const bars = make('div', { className: 'bars' });
       bars.style.height = `${22 * (1 + Math.max(0, ...rows.map(([, row]) => row)))}px`;
-      const inView = rows.filter(([one]) => one.end >= view.start && one.start <= view.end);
-      bars.append(...inView.map(([one, row]) => bar(one, row)));
+      bars.append(...apart(rows).map(([one, row]) => bar(one, row)));
       const name = make('h3', {}, bdi(group), make('span', { textContent: ` ${number}` }));
       return make('div', { className: 'lane' }, name, curve(list), bars);
     });
@@ -254,7 +274,7 @@
         after.end = before.end + shift;
       }
       items = items.map((one) => (one.id === after.id ? after : one));
-      drawLanes();
+      drawLanes(true);
     };
     const up = (event2) => {
       document.removeEventListener('pointermove', move);
@@ -285,7 +305,7 @@
     const lowest = Math.min(threshold, ...items.map((one) => (one.score === null ? 1 : one.score)));
     $('threshold').min = Math.floor(lowest * 100) / 100;
     $('threshold').addEventListener('input', () => setThreshold(Number($('threshold').value)));
-    new ResizeObserver(drawAxis).observe($('timeline'));
+    new ResizeObserver(() => drawLanes()).observe($('timeline'));
   }
 
   function setThreshold(value) {
@@ -429,7 +449,8 @@
     }
     $('level').addEventListener('input', drawBudget);
     $('more').addEventListener('click', () => { allRows = true; drawTable(); });
-    $('only-group').append(...groups().map((group) => make('option', { textContent: group })));
+    const lanes = data.bodies.length > 1 ? [...data.bodies, 'other'] : data.bodies;
+    $('only-group').append(...lanes.map((group) => make('option', { textContent: group })));
     $('labels').append(...data.actions.map(([name]) => make('option', { value: name })));
     $('rows').addEventListener('click', (event) => {
       const button = event.target.closest('[data-sort]');
@@ -445,7 +466,7 @@
   function drawAll() {
     $('threshold').value = threshold;
     $('threshold-shown').textContent = threshold.toFixed(2);
-    drawLanes();
+    drawLanes(true);
     drawTable();
     drawBudget();
     drawChosen();
@@ -781,6 +802,5 @@
     const node = event.target.closest('button, input[type=range]');
     if (node && event.detail) node.blur();
   });
-  moveView(0, duration);
   drawAll();
 })();
