@@ -13,7 +13,8 @@ from mmma.evaluation.rows import true_labels
 from mmma.evaluation.scores import ScoreTable
 from mmma.files import draft
 from mmma.foreign import shown
-from mmma.taxonomy import LabelSpace
+from mmma.reporting.table import Table
+from mmma.taxonomy import SUBSETS, LabelSpace
 
 _SHOWN = 12
 _LINE, _BARS = 0.2, 5.5  # inches: of a label, of all bars
@@ -231,6 +232,51 @@ def _save(figure: Any, path: Path) -> None:
     told = {'Date': None} if path.suffix == '.svg' else None
     with rc_context({'svg.hashsalt': 'mmma'}), draft(path) as part:
         figure.savefig(part, dpi=110, format=path.suffix[1:] or None, metadata=told)
+
+
+def draw_statistics(table: Table, path: Path, title: str) -> None:
+    """Draw a table of ``statistics``; ``title`` says if the data are simulated."""
+    from matplotlib.figure import Figure
+
+    rows, pairs = table.rows, 'ratio' in table.titles
+    wide = 9 if pairs else max(9, min(14, 0.18 * len(rows)))
+    figure = Figure(figsize=(wide, 9), layout='constrained')
+    figure.suptitle(textwrap.fill(_plain(title), int(9 * wide)))
+    if pairs:  # of groups, where there are any
+        rows = [row for row in rows if row[-1] == rows[0][-1]]
+        names = sorted({label for row in rows for label in row[:2]})
+        times, below = np.full((len(names), len(names)), np.nan), figure.add_subplot()
+        for a, b, seconds, _, ratio, _ in rows:
+            i, j = sorted((names.index(a), names.index(b)))
+            times[j, i] = seconds
+            text = f'{seconds:.1f}\n×{ratio or 0:.2f}' if len(names) <= _SHOWN else ''
+            below.text(i, j, text, ha='center', va='center')
+        below.imshow(times, 'Blues', vmin=0, vmax=2 * np.nanmax([0.1, *times.flat]))
+        below.set_xlabel('seconds at once, times what chance would give')
+        below.set_yticks(range(len(names)), map(_plain, names))
+    else:
+        columns = dict(zip(table.titles, zip(*rows, strict=True), strict=True))
+        above, below = figure.subplots(2, 1, sharex=True)
+        at, names = np.arange(len(rows)), columns[table.titles[0]]
+        shades = {'head': '#777777', 'medium': '#aaaaaa'}
+        colors = [shades.get(kind, '#dddddd') for kind in columns.get('frequency', at)]
+        above.bar(
+            at, columns['all'], color=colors, label='all (dark: head, light: tail)'
+        )
+        for key, color in zip((*SUBSETS, 'published'), _COLORS, strict=False):
+            numbers = [number or np.nan for number in columns[key]]
+            above.plot(at, numbers, '_' if key == 'published' else '.', color=color)
+            above.lines[-1].set_label(key)
+        keys = {'q1_sec': 'q1', 'median_sec': 'med', 'q3_sec': 'q3', 'mean_sec': 'mean'}
+        keys |= {'min_sec': 'whislo', 'max_sec': 'whishi'}
+        boxes = ({keys[k]: columns[k][i] or np.nan for k in keys} for i in at)
+        below.bxp([{**box, 'fliers': []} for box in boxes], at, showmeans=True)
+        above.set(yscale='log', ylabel='number')
+        below.set(yscale='log', ylabel='seconds (triangle: mean)')
+        above.legend()
+    size = min(9, 900 / max(len(names), 1))
+    below.set_xticks(range(len(names)), map(_plain, names), rotation=90, fontsize=size)
+    _save(figure, path)
 
 
 def _draw_slices(axes: Any, found: Mapping[str, Any], level: str) -> None:
