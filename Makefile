@@ -14,10 +14,6 @@ endif
 # trained on lab and tested under every protocol of theirs.
 DATA ?= data/mma82
 RUN ?= work_dirs/quickstart
-MODEL := configs/recog/skeletontcn-tiny_mma82
-TEST := tools/test.py $(MODEL)_indomain.py $(RUN) --data-root $(DATA)
-DET := configs/det/skeletondet-tiny_mma82.py
-TESTDET := tools/test.py $(DET) $(RUN)/det --data-root $(DATA)
 
 # The first evening: from a converted data root to the table (docs/first_evening.md).
 PRESET ?= 1gpu
@@ -35,20 +31,7 @@ $(VENV)/.installed: setup.py constraints.txt
 	touch $@
 
 quickstart: $(INSTALLED)
-	$(PY) tools/data/simulate.py $(DATA) --scale small
-	$(PY) tools/data/simulate.py $(DATA)-video --scale tiny --modality video --tasks rec \
-		--videos 24
-	$(PY) tools/train.py $(MODEL)_zeroshot.py --data-root $(DATA) --work-dir $(RUN)
-	$(PY) $(TEST) --protocol indomain --domain lab --work-dir $(RUN)/indomain
-	$(PY) $(TEST) --protocol zeroshot --work-dir $(RUN)/zeroshot
-	$(PY) $(TEST) --protocol fewshot --shots 5 --work-dir $(RUN)/fewshot
-	$(PY) tools/train.py $(DET) --protocol zeroshot --data-root $(DATA) --work-dir $(RUN)/det
-	$(PY) $(TESTDET) --protocol indomain --domain lab --work-dir $(RUN)/det/indomain
-	$(PY) $(TESTDET) --protocol zeroshot --work-dir $(RUN)/det/zeroshot
-	$(PY) tools/table.py $(RUN)/indomain/results.json $(RUN)/zeroshot/results.json \
-		$(RUN)/fewshot/results.json --out $(RUN)/table.txt
-	$(PY) tools/table.py $(RUN)/det/indomain/results.json $(RUN)/det/zeroshot/results.json \
-		--out $(RUN)/det/table.txt
+	@$(PY) tools/quickstart.py --data $(DATA) --out $(RUN)
 
 real: $(INSTALLED)
 	$(PY) tools/real.py $(DATA) --out $(OUT) --preset $(PRESET) \

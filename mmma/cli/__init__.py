@@ -50,8 +50,7 @@ from typing import Any  # noqa: E402
 
 from mmma.foreign import short, shown, shown_streams  # noqa: E402
 
-_PARTS = ('arguments', 'evaluate_det', 'evaluate_rec')
-_NAMES = (m.name for m in pkgutil.iter_modules(__path__) if m.name not in _PARTS)
+_NAMES = (m.name for m in pkgutil.iter_modules(__path__) if m.name != 'arguments')
 COMMANDS = tuple(
     sorted(
         (re.sub('^data_', 'data/', name) for name in _NAMES),

@@ -26,6 +26,7 @@ from mmma.engine.fewshot import fewshot_settings, score_fewshot, source_classifi
 from mmma.engine.hooks import class_power, tell_classes
 from mmma.engine.run import Run, TestOptions, describe_data, open_run
 from mmma.engine.weights import (
+    ConsoleRunner,
     Weights,
     check_extractor,
     check_source,
@@ -108,7 +109,7 @@ def load_runner(
     check_simulated(weights.meta, run.root.info, options.allow_simulated)
     check_extractor(weights.meta, run, options)
     check_source(weights, run.protocol)
-    runner = Runner.from_cfg(run.cfg)
+    runner = ConsoleRunner.from_cfg(run.cfg)
     model = unwrapped(runner.model)
     space = run.space
     names = (space.name, space.actions, str(weights.path), space.bodies)

@@ -17,6 +17,7 @@ from mmma.engine.hooks import PlainCheckpointHook
 from mmma.engine.run import OF_WORKERS, Run, TrainOptions, check_data
 from mmma.engine.weights import (
     FROM_SCRATCH,
+    ConsoleRunner,
     StartFrom,
     Weights,
     read_checkpoint,
@@ -100,7 +101,7 @@ def _changes(start: Weights, cfg: Any, options: TrainOptions) -> list[str]:
 
 def build_trainer(run: Run) -> Runner:
     """Build the runner of a run; its checkpoints tell of the run."""
-    runner = Runner.from_cfg(run.cfg)
+    runner = ConsoleRunner.from_cfg(run.cfg)
     for hook in runner.hooks:
         if isinstance(hook, PlainCheckpointHook):
             hook.run = run

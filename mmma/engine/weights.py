@@ -1,5 +1,9 @@
-"""Weights that a run starts from, and the guard between them and its data."""
+"""Weights that a run starts from, the guard between them and its data, its runner."""
 
+import logging
+import re
+import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -8,6 +12,7 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
@@ -26,8 +31,59 @@ from mmma.checkpoints.download import file_name
 from mmma.checkpoints.files import frozen_names, weights_sha256
 from mmma.engine.run import BackboneOptions, Run, TestOptions
 from mmma.protocols import REST, Protocol
+from mmma.taxonomy import own_table
 
 FROM_SCRATCH = 'none'
+_CONSOLE = {
+    key: re.compile(text) for key, text in own_table('compat')['console'].items()
+}
+_PROGRESS_SEC, _PROGRESS_SHARE = 20, 0.05
+
+
+class ConsoleLines(logging.Formatter):
+    """What of a log a console shows, as short lines; a filter as well.
+
+    The environment, the config and the hooks stay in the log file. So does progress
+    that comes sooner after the last than 20 seconds or a twentieth of the time so far.
+    """
+
+    def __init__(self) -> None:
+        super().__init__('%(asctime)s %(message)s', '%H:%M:%S')
+        self._began, self._last = time.monotonic(), -float('inf')
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let pass what is worth a line."""
+        text, now = record.getMessage(), time.monotonic()
+        if record.levelno > logging.INFO or not _CONSOLE['progress'].match(text):
+            return record.levelno > logging.INFO or not _CONSOLE['log_only'].match(text)
+        pause = max(_PROGRESS_SEC, _PROGRESS_SHARE * (now - self._began))
+        due = now - self._last >= pause
+        self._last = now if due else self._last
+        return due
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line; of progress and metrics what fits the terminal."""
+        if record.levelno > logging.INFO:
+            return f'{record.levelname.lower()}: {record.getMessage()}'
+        line = super().format(record)
+        if ' Epoch(' not in line:
+            return line
+        width, shown = shutil.get_terminal_size((100, 24)).columns, ''
+        for part in re.split(r'\s{2,}', line.strip()):
+            if not _CONSOLE['left_out'].match(part) and len(shown + part) + 2 < width:
+                shown += '  ' * bool(shown) + part
+        return shown
+
+
+class ConsoleRunner(Runner):
+    """MMEngine's runner, whose console has ``ConsoleLines``; its log file has all."""
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger of MMEngine."""
+        logger, lines = super().build_logger(*args, **kwargs), ConsoleLines()
+        logger.handlers[0].setFormatter(lines)
+        logger.handlers[0].addFilter(lines)
+        return logger
 
 
 @dataclass(frozen=True)
@@ -190,7 +246,7 @@ def load_backbone(run: Run, options: BackboneOptions) -> tuple[Runner, dict[str,
         )
     if weights:
         check_simulated(weights.meta, run.root.info, options.allow_simulated)
-    runner = Runner.from_cfg(cfg)
+    runner = ConsoleRunner.from_cfg(cfg)
     torch.manual_seed(0)  # of random weights, and of parts that a file leaves out
     runner.model.init_weights()
     seen: list[str] | None = []

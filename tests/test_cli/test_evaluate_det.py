@@ -7,7 +7,7 @@ from typing import get_args, get_type_hints
 import pytest
 from detection_problems import metric_keys
 
-from mmma.cli import evaluate_det, main
+from mmma.cli import evaluate, main
 from mmma.data.root import DatasetInfo, write_info
 from mmma.evaluation.detection import PRESETS
 from mmma.evaluation.rows import LEVEL_CHOICES, DetectionOptions
@@ -82,7 +82,7 @@ def test_json_is_one_object_with_flat_metrics(files, capsys):
     assert report['counts']['ignored'] == 1
     assert report['counts']['without_truth'] == {'action': 1, 'body': 1}
     assert [r['domain'] for r in report['rows']] == ['all', 'lab', 'street']
-    assert 'without another NMS' in evaluate_det.HELP
+    assert 'without another NMS' in evaluate.DET_HELP
     assert 'without NMS' in report['options']['body_detections']
     assert report['simulated'] is None
     assert "1 predictions for videos outside 'test' left out" in err
