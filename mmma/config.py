@@ -335,7 +335,8 @@ def apply_options(cfg: Any, options: Iterable[str]) -> dict[str, Any]:
     """Apply ``--cfg-options K=V ...`` to a ``mmengine.Config``, in place.
 
     ``a.b.c=value`` changes a key that exists (list items by number), ``+a.b=value``
-    adds one. Values read like Python, ``[1,2]`` is a list.
+    adds one, ``+a.4.b=value`` a fifth item to a list of four, and ``+a=[1,2]`` two of
+    them to a list. Values read like Python, ``[1,2]`` is a list.
 
     Returns:
         The new value of each dotted key.
@@ -358,7 +359,7 @@ def apply_options(cfg: Any, options: Iterable[str]) -> dict[str, Any]:
             raise ValueError(f'--cfg-options {option}: brackets do not match') from None
         tree = getattr(cfg, '_cfg_dict', cfg)
         _set(tree, key.lstrip('+').split('.'), value, add=key.startswith('+'))
-        applied[key.lstrip('+')] = value
+        applied[key.lstrip('+')] = get_key(tree, key.lstrip('+'))
     return applied
 
 
@@ -445,11 +446,17 @@ def _set(cfg: Any, parts: list[str], value: Any, add: bool) -> None:
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1
         path = '.'.join(parts[: depth + 1])
+        fresh = False
         if isinstance(where, (list, tuple)):
+            if add and part == str(len(where)) and isinstance(where, list):
+                fresh = True
+                where.append(value if last else type(cfg)())
             if not part.isdigit() or int(part) >= len(where):
+                more = '.'.join([*parts[:depth], str(len(where)), *parts[depth + 1 :]])
                 raise ValueError(
                     f'--cfg-options {path}: a list of {len(where)} items; '
-                    f'use a number from 0 to {len(where) - 1}.'
+                    f'use a number from 0 to {len(where) - 1}, or +{more}=VALUE for '
+                    'one more.'
                 )
             key: Any = int(part)
         elif not isinstance(where, Mapping):
@@ -458,13 +465,15 @@ def _set(cfg: Any, parts: list[str], value: Any, add: bool) -> None:
                 f'{where!r} and has no keys.'
             )
         else:
-            key = part
-            if key not in where:
-                if not add:
-                    raise ValueError(_unknown_key(cfg, parts, path, where))
+            key, fresh = part, part not in where
+            if fresh and not add:
+                raise ValueError(_unknown_key(cfg, parts, path, where))
+            if fresh:
                 where[key] = value if last else {}
         if last:
-            where[key] = value
+            lists = isinstance(value, list) and isinstance(where[key], list)
+            grows = add and lists and not fresh
+            where[key] = [*where[key], *value] if grows else value
         else:
             where = where[key]
 

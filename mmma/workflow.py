@@ -48,13 +48,6 @@ def duration(seconds: float) -> str:
     return f'{minutes} min' if minutes < 90 else f'{minutes // 60} h {minutes % 60} min'
 
 
-def tools() -> dict[str, str]:
-    """How a command is typed here: ``run``, its name and ``py``."""
-    if (config_folders()[0].parent / 'tools').is_dir():
-        return {'run': 'python tools/', 'py': '.py'}
-    return {'run': 'mmma ', 'py': ''}
-
-
 @dataclass(frozen=True)
 class Step:
     """One command.

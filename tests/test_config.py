@@ -29,6 +29,8 @@ def config():
         ('+model.neck.depth=2', 'model.neck.depth', 2),
         ('model.head.classes=[1,2]', 'model.head.classes', [1, 2]),
         ('+a.b=None', 'a.b', None),
+        ('+hooks.2.type=C', 'hooks.2.type', 'C'),
+        ('+a=[1,2]', 'a', [1, 2]),
     ],
 )
 def test_options_change_and_add(option, key, value):
@@ -40,12 +42,20 @@ def test_options_change_and_add(option, key, value):
     assert where == value
 
 
+def test_options_append_to_a_list():
+    cfg = config()
+    options = ['+hooks.2.type=C', '+hooks.2.patience=3', '+a=[1]', '+a=[2,3]', 'a.0=7']
+    apply_options(cfg, options)
+    assert cfg['hooks'][2:] == [{'type': 'C', 'patience': 3}]
+    assert cfg['a'] == [7, 2, 3]
+
+
 @pytest.mark.parametrize(
     ('option', 'message'),
     [
         ('model.haed.classes=3', "no key 'model.haed'. Did you mean 'head'"),
         ('classes=3', r'no key .classes.*To add a new key write \+classes'),
-        ('hooks.2.type=C', 'a list of 2 items; use a number from 0 to 1'),
+        ('hooks.2.type=C', r'from 0 to 1, or \+hooks.2.type=VALUE'),
         ('model.head.classes.x=1', 'model.head.classes is 82 and has no keys'),
         ('model', 'write KEY=VALUE'),
         ('model.head.classes=(1,', r'=\(1,: brackets do not match'),

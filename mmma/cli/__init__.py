@@ -42,6 +42,8 @@ import importlib  # noqa: E402
 import logging  # noqa: E402
 import pkgutil  # noqa: E402
 import re  # noqa: E402
+import shutil  # noqa: E402
+import textwrap  # noqa: E402
 import time  # noqa: E402
 import types  # noqa: E402
 import warnings  # noqa: E402
@@ -163,10 +165,20 @@ def _parsed(
 
 
 def _note(message: Any, category: Any, filename: str, lineno: int, *_: Any) -> str:
-    """A warning of ours without the line of code; of others with it."""
+    """A warning of ours without the line of code; others go to the log of a run.
+
+    Without one their text has the line.
+    """
     if category is UserWarning and filename.startswith(os.path.dirname(__path__[0])):
         return f'note: {shown(message)}\n'
-    return f'{filename}:{lineno}: {category.__name__}: {message}\n'
+    text = f'{filename}:{lineno}: {category.__name__}: {message}'
+    known = getattr(sys.modules.get('mmengine.logging'), 'MMLogger', None)
+    logger = known and known._instance_dict and known.get_current_instance()
+    for handler in logger.handlers[1:] if logger else ():
+        place = filename, lineno, text, None, None
+        handler.handle(logging.LogRecord('py.warnings', logging.WARNING, *place))
+        return ''
+    return f'{text}\n'
 
 
 def plain_message(error: Exception) -> str:
@@ -180,16 +192,34 @@ def plain_message(error: Exception) -> str:
     return short(re.sub(r'^(class `\w+` in [\w./]+: )+', '', text).strip())
 
 
+def _overview() -> str:
+    from mmma.taxonomy import own_table
+
+    lines, left = ['usage: mmma COMMAND ... (mmma COMMAND --help: more)'], [*COMMANDS]
+    width = shutil.get_terminal_size((100, 24)).columns - 20
+    for title, names in (*own_table('commands').items(), ('more', COMMANDS)):
+        own = [left.pop(left.index(name)) for name in names if name in left]
+        lines += ['', f'{title}:'] if own else []
+        for name in own:
+            module = importlib.import_module(f'mmma.cli.{name.replace("/", "_")}')
+            told = re.split(r'[.;:]\s|\.$', module.HELP)[0]
+            lines.append(f'  {name:16} {textwrap.shorten(told, width)}')
+    return '\n'.join(lines)
+
+
 def entry(argv: Sequence[str] | None = None) -> int:
     """``python -m mmma NAME ...``: find the command, then run it."""
     own = argv is None
     argv = sys.argv[1:] if own else list(argv)
-    known = '\n'.join(f'  {name}' for name in COMMANDS)
     if not argv or argv[0] in ('-h', '--help'):
-        print(f'usage: python -m mmma COMMAND ...\n\ncommands:\n{known}')
+        print(_overview())
         return 0 if argv else 2
     if argv[0] not in COMMANDS:
-        print(f'error: no command {argv[0]!r}; commands:\n{known}', file=sys.stderr)
+        from mmma.taxonomy import suggest
+
+        hint = suggest('/'.join(argv[:2]), COMMANDS) or suggest(argv[0], COMMANDS)
+        told = f'no command {shown(argv[0])!r}.{hint} `mmma --help` lists all'
+        print(f'error: {told}', file=sys.stderr)
         return 2
     sys.argv = argv if own else sys.argv
     return main(argv[0], None if own else argv[1:])

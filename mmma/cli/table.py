@@ -58,9 +58,10 @@ def run(args: argparse.Namespace) -> int:
             given = (args.gt, args.scores, args.resamples)
             compare_with(tables, args.baseline, results, *given)
         text = render(tables, form or 'paper')
+        print(text)
     else:
-        text = results_table(results)
-    print(text)
+        print(results_table(results))
+        text = results_table(results, fit=False)
     if args.out:
         write_file(args.out, text + '\n')
     return 0

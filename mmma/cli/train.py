@@ -15,7 +15,7 @@ indomain trains on --domain (default all); zeroshot and fewshot train on --sourc
 ARGUMENTS = """
 *config
 .work_dir .launcher .load_from .resume .amp .pretrained .trust .allow_simulated
-.allow_changed_config .fast_dev_run .preset"""
+.allow_changed_config .fast_dev_run .log .preset"""
 add_arguments = declared(ARGUMENTS, TrainOptions)
 
 
@@ -37,7 +37,13 @@ def run(args: argparse.Namespace) -> int:
         dump = str(trained.work_dir / dump)  # all there is where truth is withheld
         report(open_run(trained.cfg, options=tested), checkpoint, tested, dump=dump)
     elif is_main_process():
+        from mmengine.logging import MMLogger
+
+        from mmma.hub.zoo import trained_in
+
         config = trained.work_dir / Path(trained.cfg.filename).name  # needs no flag
-        test = map(str, ('python', 'tools/test.py', config, trained.work_dir))
+        log = MMLogger.get_current_instance().log_file
+        print(f'checkpoint: {trained_in(trained.work_dir)}\nlog: {log}')
+        test = map(str, ('python', '-m', 'mmma', 'test', config, trained.work_dir))
         print(f'next: {shlex.join(test)}')
     return 0

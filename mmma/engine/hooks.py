@@ -125,9 +125,6 @@ class PlainCheckpointHook(CheckpointHook):
 
     def before_train(self, runner: Any) -> None:
         """Restore random states, and validate what the stopped run could not."""
-        # MMEngine's own use of its own old functions makes it say this.
-        old = ('"FileClient" will be', '"HardDiskBackend" is')
-        runner.logger.addFilter(lambda record: not str(record.msg).startswith(old))
         super().before_train(runner)
         if self._random_state is not None and is_main_process():
             set_random_state(self._random_state)

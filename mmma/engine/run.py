@@ -1,6 +1,7 @@
 """A resolved run: config, protocol, data root, label space and folder."""
 
 import copy
+import importlib.util
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -115,6 +116,7 @@ class TrainOptions:
             from the config so far
         fast_dev_run: two iterations each of train, validate and test, to a results.json
             in the folder fast-dev-run of the work dir
+        log: also log there, beside the files: losses, rates and validation
         preset: keep what the MAC challenge ranks first on val: best F1_mean, or mAP at
             tIoU 0.2, 0.5 and 0.7
     """
@@ -129,6 +131,7 @@ class TrainOptions:
     allow_simulated: bool = False
     allow_changed_config: bool = False
     fast_dev_run: bool = False
+    log: Literal['tensorboard', 'wandb', 'mlflow'] | None = None
     preset: Literal['mac'] | None = None
 
     def write(self, cfg: Any, root: DataRoot, folder: Path) -> None:
@@ -143,6 +146,8 @@ class TrainOptions:
             place /= 'fast-dev-run'
         cfg.work_dir = str(place)
         cfg.resume = self.resume
+        if self.log:
+            _log_to(cfg, self.log)
         set_environment(cfg, self.launcher)
         if self.amp:
             import torch
@@ -250,6 +255,14 @@ class BackboneOptions:
             cfg.model.cls_head.body = None
         if self.tokens:
             show_tokens(cfg.model)
+
+
+def _log_to(cfg: Any, name: str) -> None:
+    if importlib.util.find_spec(name) is None:
+        told = f'--log {name}: there is no package {name}: pip install {name}'
+        raise ValueError(f'{told}, or leave it out')
+    kind = {'wandb': 'Wandb', 'mlflow': 'MLflow'}.get(name, 'Tensorboard')
+    cfg.visualizer.vis_backends.append({'type': f'{kind}VisBackend'})
 
 
 def _test_only(cfg: Any, place: str | Path, options: Any) -> None:

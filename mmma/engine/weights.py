@@ -1,6 +1,7 @@
 """Weights that a run starts from, the guard between them and its data, its runner."""
 
 import logging
+import math
 import re
 import shutil
 import time
@@ -37,50 +38,43 @@ FROM_SCRATCH = 'none'
 _CONSOLE = {
     key: re.compile(text) for key, text in own_table('compat')['console'].items()
 }
-_PROGRESS_SEC, _PROGRESS_SHARE = 20, 0.05
 
 
-class ConsoleLines(logging.Formatter):
-    """What of a log a console shows, as short lines; a filter as well.
+class _ConsoleLines(logging.Formatter):
+    """What of a log a console shows: a formatter that filters as well.
 
-    The environment, the config and the hooks stay in the log file. So does progress
-    that comes sooner after the last than 20 seconds or a twentieth of the time so far.
+    Progress within 20 seconds, or a twentieth of the time so far, is left out.
     """
 
-    def __init__(self) -> None:
-        super().__init__('%(asctime)s %(message)s', '%H:%M:%S')
-        self._began, self._last = time.monotonic(), -float('inf')
+    _began, _last = time.monotonic(), -math.inf
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let pass what is worth a line."""
         text, now = record.getMessage(), time.monotonic()
-        if record.levelno > logging.INFO or not _CONSOLE['progress'].match(text):
-            return record.levelno > logging.INFO or not _CONSOLE['log_only'].match(text)
-        pause = max(_PROGRESS_SEC, _PROGRESS_SHARE * (now - self._began))
-        due = now - self._last >= pause
-        self._last = now if due else self._last
+        if not _CONSOLE['progress'].match(text):
+            return not _CONSOLE['log_only'].match(text)
+        if due := now - self._last >= max(20, (now - self._began) / 20):
+            self._last = now
         return due
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line; of progress and metrics what fits the terminal."""
         if record.levelno > logging.INFO:
             return f'{record.levelname.lower()}: {record.getMessage()}'
         line = super().format(record)
-        if ' Epoch(' not in line:
-            return line
-        width, shown = shutil.get_terminal_size((100, 24)).columns, ''
-        for part in re.split(r'\s{2,}', line.strip()):
-            if not _CONSOLE['left_out'].match(part) and len(shown + part) + 2 < width:
-                shown += '  ' * bool(shown) + part
-        return shown
+        if 'Epoch(' in line:
+            parts = re.split(r'\s{2,}', f'{line}  ')
+            line = '  '.join(p for p in parts if not _CONSOLE['left_out'].match(p))
+            width = shutil.get_terminal_size((100, 24)).columns
+            line = line[:width].rpartition('  ')[0]
+        return line
 
 
 class ConsoleRunner(Runner):
-    """MMEngine's runner, whose console has ``ConsoleLines``; its log file has all."""
+    """MMEngine's runner; its environment, config and hooks stay in the log file."""
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build the logger of MMEngine."""
-        logger, lines = super().build_logger(*args, **kwargs), ConsoleLines()
+        logger = super().build_logger(*args, **kwargs)
+        lines = _ConsoleLines('%(asctime)s %(message)s', '%H:%M:%S')
         logger.handlers[0].setFormatter(lines)
         logger.handlers[0].addFilter(lines)
         return logger

@@ -4,6 +4,8 @@ import csv
 import functools
 import io
 import re
+import shutil
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -60,16 +62,37 @@ class Table:
     breaks: Collection[int] = ()
     digits: int = 2
 
-    def text(self) -> str:
-        """Lines for a terminal, bold cells as ``*12.34*``."""
-        titles = self._flat_titles()
-        printed = PrettyTable(titles)
+    def text(self, fit: bool = True) -> str:
+        """Lines for a terminal, bold cells as ``*12.34*``.
+
+        ``fit`` a narrow terminal: a name that all rows share goes above, others wrap,
+        and columns go on below.
+        """
+        titles, above = self._flat_titles(), []
+        printed, keys = PrettyTable(titles), titles[: self.left]
         printed.align = 'r'
-        for title in titles[: self.left]:
-            printed.align[title] = 'l'
-        for i, row in enumerate(self.rows):
-            printed.add_row(self._texts(row, '*{}*', shown), divider=i in self.breaks)
-        return str(printed.get_string())
+        printed.align.update(dict.fromkeys(keys, 'l'))
+        rows = [self._texts(row, '*{}*', shown) for row in self.rows]
+        for i, row in enumerate(rows):
+            printed.add_row(row, divider=i in self.breaks)
+
+        def wide(fields: list[str]) -> bool:
+            most = shutil.get_terminal_size().columns
+            return len(printed.get_string(fields=fields).partition('\n')[0]) > most
+
+        if not (fit and sys.stdout.isatty() and wide(titles)):
+            return str(printed.get_string())
+        for title, *cells in list(zip(titles, *rows, strict=True))[: self.left]:
+            if len({*cells}) == 1 < min(len(cells), len(keys)):
+                keys.remove(title)
+                above.append(f'{title}: {cells[0]}')
+        printed.max_width.update(dict.fromkeys(keys, 60 // (len(keys) + 1)))
+        blocks = [[*keys]]
+        for title in titles[self.left :]:
+            if blocks[-1] != keys and wide([*blocks[-1], title]):
+                blocks.append([*keys])
+            blocks[-1].append(title)
+        return '\n'.join([*above, *(printed.get_string(fields=b) for b in blocks)])
 
     def markdown(self, foreign: bool = True) -> list[str]:
         """Lines, bold cells as ``**12.34**``; not ``foreign`` ones are Markdown."""
@@ -131,7 +154,7 @@ def _latex_line(cells: Sequence[str]) -> str:
     return '{}' * line.startswith(('[', '*')) + line + r' \\'  # no option of the last
 
 
-def results_table(results: Sequence[Results]) -> str:
+def results_table(results: Sequence[Results], fit: bool = True) -> str:
     """One table over several results of one task, in percent.
 
     Few-shot rows are means over runs, Top-1 with half its 95 % t-interval.
@@ -176,7 +199,8 @@ def results_table(results: Sequence[Results]) -> str:
                 cells[0] += f' ± {half_width:.2f}'
             rows.append([name, label, place, str(runs[0]['counts'][counted]), *cells])
     headings = ['model', 'protocol', 'domain', counted, *columns]
-    return '\n'.join([*result_notes(results), Table(headings, rows, left=3).text()])
+    table = Table(headings, rows, left=3).text(fit)
+    return '\n'.join([*result_notes(results), table])
 
 
 def result_notes(results: Sequence[Results]) -> list[str]:

@@ -74,7 +74,7 @@ def test_the_preset_of_the_challenge_chooses_and_averages(det_root, tmp_path, ca
     few = ['train_cfg.max_epochs=1', *ALONE]
     work = ['--work-dir', str(tmp_path), '--cfg-options', *few]
     assert main('train', [*argv, '--preset', 'mac', *work]) == 0
-    assert f'next: python tools/test.py {tmp_path}/skeletondet' in (
+    assert f'next: python -m mmma test {tmp_path}/skeletondet' in (
         capsys.readouterr().out
     )
     out = tmp_path / 'out.json'
