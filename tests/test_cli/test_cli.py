@@ -8,6 +8,7 @@ from typing import Literal
 
 import pytest
 
+from mmma import cli
 from mmma.cli import COMMANDS, entry, main, plain_message
 from mmma.cli.arguments import add_options, options_of
 
@@ -34,11 +35,34 @@ def test_every_tool_is_a_command():
 
 def test_the_package_runs_commands_by_name(capsys):
     assert entry(['--help']) == 0
-    assert 'data/check' in capsys.readouterr().out
-    assert entry(['trian']) == 2
-    assert "no command 'trian'" in capsys.readouterr().err
+    lines = capsys.readouterr().out.splitlines()
+    told = dict(line.split(maxsplit=1) for line in lines[1:] if line[:2] == '  ')
+    assert told.keys() == set(COMMANDS)
+    assert max(map(len, lines)) <= 100
+    assert len(lines) <= len(COMMANDS) + 15
+    assert 'more:' not in lines
+    for wrong, near in (['trian'], 'train'), (['data', 'chek'], 'data/check'):
+        assert entry(wrong) == 2
+        text = capsys.readouterr().err
+        assert f"no command '{wrong[0]}'. Did you mean '{near}'" in text
+        assert text.count('\n') == 1
     with pytest.raises(SystemExit, match='0'):
         entry(['train', '--help'])
+
+
+def test_warnings_of_others_go_to_the_log_of_a_run(monkeypatch):
+    note, logging = cli._note, pytest.importorskip('mmengine.logging')
+    monkeypatch.setattr(logging.MMLogger, '_instance_dict', {})
+    told = ('odd', DeprecationWarning, '/lib/torch/x.py', 3)
+    assert note(*told) == '/lib/torch/x.py:3: DeprecationWarning: odd\n'
+    records = []
+    file = cli.logging.Handler()
+    file.emit = records.append
+    logger = logging.MMLogger.get_instance('one')
+    logger.handlers.append(file)
+    assert note(*told) == ''
+    assert 'DeprecationWarning: odd' in records[0].getMessage()
+    assert note('ours', UserWarning, cli.__file__, 3) == 'note: ours\n'
 
 
 def test_a_users_error_has_no_traceback_unless_asked_for(capsys, monkeypatch):

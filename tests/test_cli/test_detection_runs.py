@@ -74,9 +74,13 @@ def test_the_preset_of_the_challenge_chooses_and_averages(det_root, tmp_path, ca
     few = ['train_cfg.max_epochs=1', *ALONE]
     work = ['--work-dir', str(tmp_path), '--cfg-options', *few]
     assert main('train', [*argv, '--preset', 'mac', *work]) == 0
-    assert f'next: python -m mmma test {tmp_path}/skeletondet' in (
-        capsys.readouterr().out
-    )
+    *lines, checkpoint, log, following = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 6
+    assert max(map(len, lines)) <= 110
+    assert checkpoint.startswith(f'checkpoint: {tmp_path}/best_')
+    assert log.startswith(f'log: {tmp_path}/')
+    assert log.endswith('.log')
+    assert following.startswith(f'next: python -m mmma test {tmp_path}/skeletondet')
     out = tmp_path / 'out.json'
     for more, preset in ([], 'mma82'), (['--preset', 'mac'], 'mac'):
         flags = ['--work-dir', str(tmp_path / 'test'), '--out', str(out), *more]

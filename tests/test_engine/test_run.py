@@ -4,12 +4,14 @@ import json
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from mmma.config import load_config
 from mmma.data.root import DataRoot, read_root
-from mmma.engine.run import Run, TestOptions, open_run
+from mmma.engine import run
+from mmma.engine.run import Run, TestOptions, TrainOptions, open_run
 
 TINY = 'configs/recog/videomae-tiny_mma82_indomain.py'
 _COUNTING = """
@@ -51,6 +53,20 @@ def test_training_and_testing_read_each_table_once(video_root, tmp_path):
     checkpoint = str(tmp_path / 'fast-dev-run' / 'iter_2.pth')
     more = [*place, '--cfg-options', *options]
     assert opened(video_root, 'test', checkpoint, *more) == once
+
+
+def test_what_is_logged_to_beside_the_files(video_root, monkeypatch):
+    names = {'tensorboard': 'Tensorboard', 'wandb': 'Wandb', 'mlflow': 'MLflow'}
+    for name, kind in names.items():
+        options = TrainOptions(log=name)
+        there = SimpleNamespace(find_spec=lambda _: None)
+        monkeypatch.setattr(run, 'importlib', SimpleNamespace(util=there))
+        with pytest.raises(ValueError, match=f'no package {name}: pip install {name}'):
+            open_run(TINY, data_root=str(video_root), options=options)
+        there.find_spec = lambda _: True
+        cfg = open_run(TINY, data_root=str(video_root), options=options).cfg
+        kinds = [backend['type'] for backend in cfg.visualizer.vis_backends]
+        assert kinds == ['LocalVisBackend', f'{kind}VisBackend']
 
 
 def test_loaders_without_workers_keep_nothing_of_workers(video_root):

@@ -1,12 +1,14 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmma.data.joints import JointLayout, layout_text
 from mmma.data.root import DataRoot, DatasetInfo, write_info
 from mmma.engine.run import Run, TestOptions, describe_data
-from mmma.engine.weights import check_extractor
+from mmma.engine.weights import ConsoleRunner, check_extractor
 
 
 @pytest.fixture
@@ -19,6 +21,34 @@ def run(tmp_path):
     loader = {'dataset': {'modality': 'Pose'}}
     cfg = Config({'data_root': str(tmp_path), 'test_dataloader': loader})
     return Run(cfg, None, DataRoot(tmp_path))
+
+
+def test_the_console_has_a_few_short_lines_and_the_log_file_all(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv('COLUMNS', '90')
+    cfg = Config({'a': {f'key{i}': i for i in range(300)}})
+    model, place = torch.nn.Linear(1, 1), str(tmp_path)
+    runner = ConsoleRunner(model, place, cfg=cfg, experiment_name='console')
+    told = 'lr: 1.0e-03  eta: 0:10:00  time: 0.1  data_time: 0.1  memory: 9  loss: 2.5'
+    for i in range(100):
+        runner.logger.info(f'Epoch(train)  [{i}][20/31]  {told}')
+        runner.logger.info(f'Saving checkpoint at {i} epochs')
+    many = '  '.join(f'action/mAP@0.{i}0: 1.0  body/m{i}: 3.0' for i in range(9))
+    runner.logger.info(f'Epoch(val) [9][6/6]    {many}')
+    runner.logger.warning('rates are odd')
+    runner.logger.warning('"FileClient" will be deprecated in future.')
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[9:] for line in lines[:1]] == [
+        'Epoch(train)  [0][20/31]  lr: 1.0e-03  eta: 0:10:00  loss: 2.5'
+    ]
+    assert lines[1].endswith('body/m3: 3.0')
+    assert '@' not in lines[1]
+    assert lines[2:] == ['warning: rates are odd']
+    text = Path(runner.logger.log_file).read_text()
+    assert 'System environment' in text
+    assert 'key299=299' in text
+    assert text.count('data_time: 0.1') == 100
 
 
 def meta(extractor, simulated=False):

@@ -52,6 +52,24 @@ def test_cells_that_a_spreadsheet_or_a_page_would_run():
     assert '| p < 1 | -0.00 |' in table.markdown()
 
 
+def test_a_table_folds_into_a_narrow_terminal(monkeypatch):
+    titles = ['model', 'protocol', *(f'metric {i}' for i in range(9))]
+    rows = [['one', f'zero-shot, a long name of {i}', *range(9)] for i in range(2)]
+    table = Table(titles, rows, left=2)
+    whole = table.text()
+    monkeypatch.setenv('COLUMNS', '70')
+    assert table.text() == whole  # no terminal
+    monkeypatch.setattr('sys.stdout.isatty', lambda: True, raising=False)
+    assert table.text(fit=False) == whole
+    lines = table.text().splitlines()
+    assert max(map(len, lines)) <= 70
+    assert lines[0] == 'model: one'
+    shown = ' '.join(lines)
+    assert all(shown.count(title) == 1 for title in titles[2:])
+    monkeypatch.setenv('COLUMNS', '300')
+    assert table.text() == whole
+
+
 AT = ('@0.20', '@0.50', '@0.70', '')
 
 
