@@ -452,11 +452,9 @@ def _set(cfg: Any, parts: list[str], value: Any, add: bool) -> None:
                 fresh = True
                 where.append(value if last else type(cfg)())
             if not part.isdigit() or int(part) >= len(where):
-                more = '.'.join([*parts[:depth], str(len(where)), *parts[depth + 1 :]])
                 raise ValueError(
-                    f'--cfg-options {path}: a list of {len(where)} items; '
-                    f'use a number from 0 to {len(where) - 1}, or +{more}=VALUE for '
-                    'one more.'
+                    f'--cfg-options {path}: a list of {len(where)} items; use a '
+                    f'number from 0 to {len(where) - 1}, or +...{len(where)} to append.'
                 )
             key: Any = int(part)
         elif not isinstance(where, Mapping):
@@ -470,12 +468,11 @@ def _set(cfg: Any, parts: list[str], value: Any, add: bool) -> None:
                 raise ValueError(_unknown_key(cfg, parts, path, where))
             if fresh:
                 where[key] = value if last else {}
+        if last and add and not fresh and type(value) is type(where[key]) is list:
+            value = [*where[key], *value]
         if last:
-            lists = isinstance(value, list) and isinstance(where[key], list)
-            grows = add and lists and not fresh
-            where[key] = [*where[key], *value] if grows else value
-        else:
-            where = where[key]
+            where[key] = value
+        where = where[key]
 
 
 def _unknown_key(cfg: Any, parts: list[str], path: str, where: Mapping) -> str:

@@ -55,7 +55,7 @@ def test_options_append_to_a_list():
     [
         ('model.haed.classes=3', "no key 'model.haed'. Did you mean 'head'"),
         ('classes=3', r'no key .classes.*To add a new key write \+classes'),
-        ('hooks.2.type=C', r'from 0 to 1, or \+hooks.2.type=VALUE'),
+        ('hooks.2.type=C', r'from 0 to 1, or \+...2 to append'),
         ('model.head.classes.x=1', 'model.head.classes is 82 and has no keys'),
         ('model', 'write KEY=VALUE'),
         ('model.head.classes=(1,', r'=\(1,: brackets do not match'),

@@ -3,14 +3,13 @@
 import argparse
 import json
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 from mmma.cli.arguments import UNSET, apply_preset, declared, options_of
 from mmma.evaluation.reports import detection_report, recognition_report
 from mmma.evaluation.rows import DetectionOptions, EvaluationOptions
 from mmma.reporting.table import report_text
-from mmma.taxonomy import BODY_GROUPS, SUBSETS, read_label_space
+from mmma.taxonomy import BODY_GROUPS, SUBSETS, own_table, read_label_space
 
 HELP = 'Evaluate scores or detections of any model; needs no data root and no torch.'
 
@@ -109,7 +108,11 @@ def _det_report(args: argparse.Namespace) -> dict[str, Any]:
         strict=args.strict,
     )
     place = ' of '.join(repr(p) for p in (report['subset'], args.domain) if p)
-    _warn(report['counts'], place)
+    for key, text in own_table('pages')['left_out'].items():
+        if number := report['counts'][key]:
+            print(f'{number} {text.format(place)}', file=sys.stderr)
+    if not report['counts']['predictions']:
+        print(f'warning: no prediction for {place}: every AP is 0', file=sys.stderr)
     if args.plot:
         from mmma.reporting.plots import draw_profile  # by scipy
 
@@ -119,27 +122,9 @@ def _det_report(args: argparse.Namespace) -> dict[str, Any]:
     return report
 
 
-def _warn(counts: Mapping[str, Any], place: str) -> None:
-    messages = {
-        'ignored': f'predictions for videos outside {place} left out',
-        'outside': 'predictions leave their video by more than half a second; scored '
-        'as they are',
-        'without_prediction': 'videos without any prediction; their truths count as '
-        'missed',
-    }
-    for key, text in messages.items():
-        if counts[key]:
-            print(f'{counts[key]} {text}', file=sys.stderr)
-    if not counts['predictions']:
-        print(f'warning: no prediction for {place}: every AP is 0', file=sys.stderr)
-
-
 _TASKS = {
     'rec': (_rec_report, _add_rec, REC_HELP, 'recognition: scores of clips'),
-    'det': (
-        *(_det_report, _add_det, DET_HELP),
-        'detection: scored segments of untrimmed videos',
-    ),
+    'det': (_det_report, _add_det, DET_HELP, 'detection: segments of untrimmed videos'),
 }
 
 
