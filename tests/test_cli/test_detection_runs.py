@@ -76,7 +76,7 @@ def test_the_preset_of_the_challenge_chooses_and_averages(det_root, tmp_path, ca
     assert main('train', [*argv, '--preset', 'mac', *work]) == 0
     *lines, checkpoint, log, following = capsys.readouterr().out.splitlines()
     assert len(lines) <= 6
-    assert max(map(len, lines)) <= 110
+    assert max(map(len, lines)) <= 160
     assert checkpoint.startswith(f'checkpoint: {tmp_path}/best_')
     assert log.startswith(f'log: {tmp_path}/')
     assert log.endswith('.log')
