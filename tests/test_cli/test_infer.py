@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from inference_models import RECIPES, make_checkpoint
+from pages import commands
 from pose_backends import use_fake
 from video_files import make_video, moving_frames, spoil_packet
 
@@ -318,3 +319,21 @@ def test_private_pages(checkpoints, videos, tmp_path, capsys):
     assert not [p for p in out.iterdir() if secret in p.read_bytes()]
     caught = capsys.readouterr()
     assert SECRET not in caught.out + caught.err
+
+
+def test_commands_of_the_page_on_pages(checkpoints, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'new').mkdir()
+    make_video(tmp_path / 'new' / 'one.mp4', moving_frames(9), 30)
+    done = []
+    for name, argv in commands('video_pages.md'):
+        if name == 'infer':
+            argv[argv.index('work_dirs/own')] = checkpoints['det']
+            argv += ['--allow-simulated', '--threshold', '0']
+        assert main(name, argv) == 0, capsys.readouterr().err
+        done.append(name)
+        if name == 'infer':  # a page saves what this writes
+            assert main('export', ['csv', 'answers/one.json', 'table']) == 0
+            Path('table/events.csv').rename('one.annotations.csv')
+    assert done == ['infer', 'data/convert', 'agree', 'export']
+    assert (tmp_path / 'data' / 'corrected' / 'det.json').is_file()
