@@ -33,14 +33,17 @@ def answer(video, space, notes=()):
             Finding(start, start + length / 3, action, body, round(0.95 - i / 20, 2))
         )
     facts = {'frames': len(index.pts), 'fps': len(index.pts) / length}
-    facts |= {'duration_sec': length, 'first_frame_sec': 0.0}
+    facts |= {
+        'duration_sec': length,
+        'first_frame_sec': float(index.pts[0] * index.time_base),
+    }
     lists = tuple(rows[:10]), (), False, 0.5, len(rows[10:]) + 3, tuple(notes)
     return Answer(card, facts, *lists, below=tuple(rows[10:]))
 
 
 def look_at_nothing(
     folder, name='one', space=None, notes=(), suffix='.mp4', codec='libx264', stem='',
-    private=False, make=True, frames=9,
+    private=False, make=True, frames=9, pictures=None, **how,
 ):  # fmt: skip
     """Make a video and the page that a model's answer would have.
 
@@ -51,7 +54,8 @@ def look_at_nothing(
     space, stem = space or load_label_space('mma82'), stem or name
     if make:
         video.parent.mkdir(exist_ok=True)
-        make_video(video, moving_frames(frames), 30, codec=codec)
+        pictures = moving_frames(frames) if pictures is None else pictures
+        make_video(video, pictures, 30, codec=codec, **how)
     state = video.stat()
     request = {'video': {'bytes': state.st_size, 'mtime_ns': state.st_mtime_ns}}
     facts = {'request': request, 'top_k': 5}

@@ -62,7 +62,12 @@
   // ---- the video ---------------------------------------------------------
 
   const playable = () => video.readyState > 0 && !video.error;
-  const time = () => (playable() ? video.currentTime : now);
+
+  /** Where we are: exactly where seek was asked to go, or where the video went. */
+  function time() {
+    const there = !playable() || (video.paused && Math.abs(video.currentTime - now) < 0.002);
+    return there ? now : video.currentTime;
+  }
 
   function seek(sec) {
     now = clamp(sec, 0, Math.max(0, duration - frameSec / 2));
@@ -70,6 +75,15 @@
     if (playable()) video.currentTime = now + Math.min(0.0005, frameSec / 4);
     if (now < view.start || now > view.end) moveView(now - (view.end - view.start) / 4);
     drawHead();
+  }
+
+  /** Go by frames: of even rate, or as their times are told. */
+  function stepFrame(by) {
+    const at = data.frame_times;
+    if (!at) return seek((Math.floor(time() / frameSec + 0.02) + by) * frameSec);
+    const later = at.findIndex((sec) => sec > time() + 0.0002);
+    const shownNow = (later < 0 ? at.length : later) - 1;
+    seek(at[clamp(shownNow + by, 0, at.length - 1)]);
   }
 
   function toggle() {
@@ -108,8 +122,8 @@
       if ($('choose').files[0]) video.src = URL.createObjectURL($('choose').files[0]);
     });
     $('play').addEventListener('click', toggle);
-    $('back').addEventListener('click', () => seek(time() - frameSec));
-    $('ahead').addEventListener('click', () => seek(time() + frameSec));
+    $('back').addEventListener('click', () => stepFrame(-1));
+    $('ahead').addEventListener('click', () => stepFrame(1));
     $('speed').addEventListener('change', () => { video.playbackRate = Number($('speed').value); });
     video.src = data.link;
   }
@@ -725,7 +739,7 @@
     ' ': toggle,
     ArrowLeft: (event) => seek(time() - (event.shiftKey ? 5 : 1)),
     ArrowRight: (event) => seek(time() + (event.shiftKey ? 5 : 1)),
-    ',': () => seek(time() - frameSec), '.': () => seek(time() + frameSec),
+    ',': () => stepFrame(-1), '.': () => stepFrame(1),
     Home: () => seek(0), End: () => seek(duration),
     n: () => step(1), p: () => step(-1),
     '+': () => zoom(0.5), '=': () => zoom(0.5), '-': () => zoom(2), 0: () => moveView(0, duration),

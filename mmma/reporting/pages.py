@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+
 from mmma import __version__
 from mmma.engine.findings import PAGE_VIDEO, SCHEMA
 from mmma.files import read_json, write_file
 from mmma.foreign import shown
 from mmma.media.encode import PackOptions, pack_video
-from mmma.packets import broken_by_damage, open_container, video_stream
+from mmma.packets import broken_by_damage, index_video, open_container, video_stream
 from mmma.taxonomy import LabelSpace
 
 PARTS = Path(__file__).parents[1] / 'pages'
@@ -94,6 +96,9 @@ def write_page(
         link = source.as_uri()
     facts = {'link': link, 'copied': why, 'stem': Path(stem).name, 'video': stem}
     facts |= {'file': '' if private else video.name, 'private': private}
+    times = index_video(video).times_sec
+    if len(times) > 2 and np.ptp(np.diff(times)) > 0.1 / content['video']['fps']:
+        facts['frame_times'] = times.round(4).tolist()  # for steps of a frame
     known = json.dumps(request, sort_keys=True).encode()
     facts['identity'] = hashlib.sha256(known).hexdigest()[:16]  # edits are kept by it
     write_file(page, _filled(head, facts['stem'], _data(content, facts, space)))

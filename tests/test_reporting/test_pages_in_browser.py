@@ -6,12 +6,15 @@ They need playwright (``pip install playwright``) and a Chromium: Debian's, or i
 import json
 import shutil
 
+import cv2
+import numpy as np
 import pytest
 from page_files import HOSTILE, look_at_nothing
 
 from mmma.cli import main
 from mmma.convert.events import read_recordings
 from mmma.data.root import read_root
+from mmma.packets import index_video
 from mmma.reporting.pages import write_index
 from mmma.taxonomy import load_label_space
 
@@ -106,13 +109,36 @@ def test_hostile_texts_fit_and_do_nothing(visit, tmp_path):
     assert {event.label for event in own.events} == {*shown}
 
 
+@pytest.mark.parametrize('suffix', ['.mp4', '.mts'])
+def test_the_frame_shown_is_that_of_the_time(visit, tmp_path, suffix):
+    grey = np.arange(4, 244, 8, dtype=np.uint8)[:, None, None, None]
+    times = [0, *np.cumsum([30 + 10 * (k % 5) for k in range(29)]).tolist()]
+    path, video, _ = look_at_nothing(
+        tmp_path, suffix=suffix, pictures=grey.repeat(64, 1).repeat(64, 2).repeat(3, 3),
+        times_ms=times,
+    )  # fmt: skip
+    page = ready(visit(path))
+    times_sec = index_video(video).times_sec
+    for place in range(4):
+        wait(page, f'Math.abs(video.currentTime - {times_sec[place]}) < 0.002')
+        page.wait_for_timeout(100)
+        shown = cv2.imdecode(
+            np.frombuffer(page.locator('#video').screenshot(), np.uint8), 1
+        )
+        assert shown[len(shown) // 3, shown.shape[1] // 2].mean() == pytest.approx(
+            grey[place].item(), abs=3
+        )
+        page.keyboard.press('.')
+
+
 def test_the_keyboard_suffices(visit, tmp_path):
     path, *_ = look_at_nothing(tmp_path, frames=120)
     page = ready(visit(path))
     page.keyboard.press('ArrowRight')
     assert now(page) == pytest.approx(1, abs=0.01)
-    page.keyboard.press('.')
-    assert now(page) == pytest.approx(1 + 1 / 30, abs=0.01)
+    for _ in range(40):  # no step is lost
+        page.keyboard.press('.')
+    assert now(page) == pytest.approx(1 + 40 / 30, abs=0.01)
     page.keyboard.press('Home')
     page.keyboard.press('n')
     page.keyboard.press('n')
