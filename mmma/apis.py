@@ -1,32 +1,158 @@
 """Names for tools and notebooks; those that need torch load when asked for."""
 
+from pathlib import Path
 from typing import Any
 
 from mmma.config import load_config as load_config
 from mmma.data.root import read_root as read_root
-from mmma.taxonomy import SUBSETS, check_choice
+from mmma.taxonomy import SUBSETS, check_choice, read_label_space
 
-_INFERENCE = ('detect', 'look_at', 'open_model', 'recognize')
+_INFERENCE = ('detect', 'from_pretrained', 'look_at', 'open_model', 'recognize')
 
 
 def build_dataset(cfg: Any, subset: str = 'train') -> Any:
     """The data set of a config, with the samples that training or testing sees.
 
-    Args:
-        cfg: From :func:`load_config`.
-        subset: Whose loader of the config: ``train``, ``val`` or ``test``.
-
-    Raises:
-        FileNotFoundError: There are no such data.
-        ValueError: The data do not fit the config.
+    ``cfg`` is from :func:`load_config`, or what that takes. Data that are not there
+    raise FileNotFoundError, those that do not fit the config ValueError.
     """
     from mmengine.registry import DefaultScope
 
     from mmma.registry import DATASETS
 
+    cfg = load_config(str(cfg)) if isinstance(cfg, (str, Path)) else cfg
     loader = cfg[f'{check_choice("subset", subset, SUBSETS)}_dataloader']
     with DefaultScope.overwrite_default_scope('mmma'):
         return DATASETS.build(loader.dataset)
+
+
+def train(config: Any, **options: Any) -> Path:
+    """Train; the work dir, which is a CKPT. As :func:`test`, with ``TrainOptions``."""
+    from mmma.engine import run, train
+
+    return train.train(*_opened(run.TrainOptions, config, **options)).work_dir
+
+
+def test(config: Any, checkpoint: Any, **options: Any) -> Any:
+    """Test a CKPT as ``test.py`` does; the contents of ``results.json``.
+
+    Options: of :func:`load_config`, if it gave no config; ``TestOptions``; ``dump``.
+    """
+    from mmma.engine.run import TestOptions
+
+    dump = options.pop('dump', None)
+    run, chosen = _opened(TestOptions, config, **options)
+    return report(run, str(checkpoint), chosen, dump=dump)
+
+
+def _opened(kind: Any, config: Any, **options: Any) -> Any:
+    from mmma.engine.run import open_run
+
+    names = 'protocol', 'data_root', 'cfg_options'
+    flags, root, changes = (options.pop(name, None) for name in names)
+    chosen = kind(**options)
+    return open_run(config, flags, root, changes or (), options=chosen), chosen
+
+
+def evaluate(task: str, gt: Any, pred: Any, **options: Any) -> dict[str, Any]:
+    """Metrics of anybody's scores (``rec``) or detections (``det``), without torch.
+
+    Options are those of ``evaluate.py``: ``label_space``, ``body_groups``, ``subset``,
+    ``domain``, ``strict``, and fields of ``EvaluationOptions`` or ``DetectionOptions``.
+    """
+    from mmma.evaluation import reports, rows
+
+    det = check_choice('task', task, ('rec', 'det')) == 'det'
+    kept = {k: options.pop(k) for k in ('subset', 'domain', 'strict') if k in options}
+    space, groups = (options.pop(k, None) for k in ('label_space', 'body_groups'))
+    space = space and read_label_space(space).plain()
+    chosen = (rows.DetectionOptions if det else rows.EvaluationOptions)(**options)
+    given = Path(gt), Path(pred), space, groups or 'taxonomy', chosen
+    if det:
+        return reports.detection_report(*given, **kept)
+    return reports.recognition_report(*given, **kept)[0]
+
+
+def _next(run: Any, dump: str) -> str:
+    """What to do with predictions of what has no truth."""
+    if run.space.name != 'ma52':
+        return 'who holds the truth can: evaluate.py takes this file'
+    listed = 'test.csv' if run.task == 'det' else 'test_list_videos.txt'
+    command = f'python tools/submit.py mac2026 {dump} submission.zip'
+    return f'next: {command} --expect {listed} (docs/challenge.md)'
+
+
+def report(
+    run: Any,
+    checkpoint: str,
+    options: Any,
+    out: str | None = None,
+    dump: str | None = None,
+    drawn: Path | None = None,
+) -> Any:
+    """Test a checkpoint; the first rank writes, prints and returns the results.
+
+    Args:
+        options: ``mmma.engine.run.TestOptions``, those of the run.
+        out: Results file; None writes ``results.json`` in the work dir.
+        dump: Scores or detections; all that is written where truth is withheld, and
+            needed where only some is. Few-shot: ``scores_street_5shot_run0.npz``, ...
+        drawn: Picture of how often scores are right; not of few-shot.
+    """
+    from mmengine.dist import is_main_process
+
+    from mmma.engine.run import check_data
+    from mmma.engine.test import score_checkpoint, scored_truth, summarize, write_dump
+    from mmma.evaluation.reports import write_results
+    from mmma.evaluation.scores import score_file
+    from mmma.hub.zoo import checkpoint_path
+    from mmma.reporting.plots import draw_reliability
+    from mmma.reporting.table import results_table
+
+    (tested,) = check_data(run, 'test')
+    meta, noun = tested.metainfo, tested.noun
+    truth = dict(zip(meta[f'{noun}s'], meta['labels'], strict=True))
+    hidden = [name for name, label in truth.items() if label in (-1, [-1])]
+    if hidden and not dump and len(hidden) < len(truth):
+        raise ValueError(
+            f'{run.root.path}: the truth of {len(hidden)} of {len(truth)} {noun}s is '
+            f'withheld (the first: {hidden[0]!r}), so they cannot be scored here: give '
+            '--dump FILE to predict all of them.'
+        )
+    if hidden and not dump:
+        named = 'detections.json' if run.task == 'det' else 'scores.npz'
+        dump = str(run.work_dir / named)
+    if dump and run.task == 'rec':
+        score_file(dump)  # known before the work
+    if drawn and (hidden or run.protocol.name == 'fewshot'):
+        raise ValueError(
+            '--reliability takes scores of the checkpoint itself, which few-shot '
+            'adapts, and truth that is known: leave it out.'
+        )
+    path, lines = Path(out or run.work_dir / 'results.json'), []
+    with run.held(out, dump, drawn):
+        weights = str(checkpoint_path(checkpoint))
+        groups, origin = score_checkpoint(run, weights, options)
+        if not is_main_process():
+            return None
+        if dump:
+            write_dump(run, groups, Path(dump))
+        if not hidden:
+            results = summarize(run, groups, origin, options)
+            write_results(results, path)
+        if drawn:
+            mark = ' (simulated data)' if run.root.info.simulated else ''
+            about = origin['calibration'], drawn, f'{run.name}, {options.subset}{mark}'
+            lines = draw_reliability(scored_truth(run, groups), *about)
+    if hidden:
+        print(
+            f'written to {dump}\n{len(hidden)} of {len(truth)} {noun}s have no truth '
+            f'(the first: {hidden[0]!r}): nothing is scored here; {_next(run, dump)}'
+        )
+        return None
+    print(results_table([results]))
+    print(*lines, f'written to {path}', sep='\n')
+    return results
 
 
 def __getattr__(name: str) -> object:

@@ -75,11 +75,7 @@ def find_config(name: str, typed: bool = True) -> Path:
 
 
 def zoo_config(name: str) -> Path:
-    """Find the config that an entry of the zoo names: beside the zoo, nowhere else.
-
-    Raises:
-        FileNotFoundError: It is not there.
-    """
+    """The config that an entry of the zoo names, beside it; FileNotFoundError: none."""
     folder = config_folders()[0]
     path = folder.parent / name
     own = path.parent.parent == folder or _is_published(path)
@@ -242,17 +238,17 @@ def model_name(file: str | None, label_space: Any, data: str) -> str:
 
 def load_config(
     config: str,
-    protocol: Mapping[str, Any] | None = None,
-    *,
+    protocol: Mapping[str, Any] | str | None = None,
     data_root: str | None = None,
     cfg_options: Iterable[str] = (),
+    *,
     label_space: Any = None,
 ) -> Any:
     """Read a config and write a protocol into it, with the label space of its data.
 
     Args:
         config: As of :func:`find_config`.
-        protocol: Flags of :func:`mmma.protocols.make_protocol`.
+        protocol: Its name, or flags of :func:`mmma.protocols.make_protocol`.
         data_root: Folder of the data; None keeps the config's.
         cfg_options: As of :func:`apply_options`.
         label_space: Name or object; None takes that of the data, if they are there.
@@ -265,6 +261,7 @@ def load_config(
         ValueError: A flag, option or value that is not allowed, or an option that
             the protocol overwrites.
     """
+    protocol = {'protocol': protocol} if isinstance(protocol, str) else protocol
     path = find_config(config)
     cfg = read_config(path)
     applied = apply_options(cfg, cfg_options)
@@ -291,11 +288,7 @@ def load_config(
 
 
 def parse_config(text: str, source: str) -> dict[str, Any]:
-    """Read a resolved config, as ``Config.pretty_text``, without running it.
-
-    Raises:
-        ValueError: It has more than assignments of literals and of ``dict(...)``.
-    """
+    """A resolved config, as ``Config.pretty_text``: literals; nothing is run."""
     found = {}
     try:
         if len(text) > _MOST_LETTERS:

@@ -222,102 +222,10 @@ def check_workers(workers: int | None) -> None:
 
 
 def find_recipe(name: str) -> str:
-    """Find a config by its name, or by that of its recipe, as ``videomae-s``.
-
-    Raises:
-        FileNotFoundError: There is no such config.
-    """
+    """Find a config by its name, or by that of its recipe, as ``videomae-s``."""
     from mmma.config import find_config
 
     try:
         return str(find_config(f'recog/{name}_mma82_indomain', typed=False))
     except FileNotFoundError:
         return str(find_config(name))
-
-
-def _next(run: Any, dump: str) -> str:
-    """What to do with predictions of what has no truth."""
-    if run.space.name != 'ma52':
-        return 'who holds the truth can: evaluate.py takes this file'
-    listed = 'test.csv' if run.task == 'det' else 'test_list_videos.txt'
-    command = f'python tools/submit.py mac2026 {dump} submission.zip'
-    return f'next: {command} --expect {listed} (docs/challenge.md)'
-
-
-def report(
-    run: Any,
-    checkpoint: str,
-    options: Any,
-    out: str | None = None,
-    dump: str | None = None,
-    drawn: Path | None = None,
-) -> None:
-    """Test a checkpoint; the first rank writes the results and prints their table.
-
-    Where truth is withheld nothing can be scored, and only ``dump`` is written; where
-    all of it is, by default into the work dir.
-
-    Args:
-        options: ``mmma.engine.run.TestOptions``, those of the run.
-        out: Results file; None writes ``results.json`` in the work dir.
-        dump: Score file or detections to write as well; few-shot writes several score
-            files, as ``scores_street_5shot_run0.npz``.
-        drawn: Picture of how often scores are right to write as well.
-
-    Raises:
-        ValueError: Some truth is withheld, and there is no ``dump``; ``drawn`` then, or
-            of few-shot, which adapts the checkpoint.
-    """
-    from mmengine.dist import is_main_process
-
-    from mmma.engine.run import check_data
-    from mmma.engine.test import score_checkpoint, scored_truth, summarize, write_dump
-    from mmma.evaluation.reports import write_results
-    from mmma.evaluation.scores import score_file
-    from mmma.hub.zoo import checkpoint_path
-    from mmma.reporting.plots import draw_reliability
-    from mmma.reporting.table import results_table
-
-    (tested,) = check_data(run, 'test')
-    meta, noun = tested.metainfo, tested.noun
-    truth = dict(zip(meta[f'{noun}s'], meta['labels'], strict=True))
-    hidden = [name for name, label in truth.items() if label in (-1, [-1])]
-    if hidden and not dump and len(hidden) < len(truth):
-        raise ValueError(
-            f'{run.root.path}: the truth of {len(hidden)} of {len(truth)} {noun}s is '
-            f'withheld (the first: {hidden[0]!r}), so they cannot be scored here: give '
-            '--dump FILE to predict all of them.'
-        )
-    if hidden and not dump:
-        named = 'detections.json' if run.task == 'det' else 'scores.npz'
-        dump = str(run.work_dir / named)
-    if dump and run.task == 'rec':
-        score_file(dump)  # known before the work
-    if drawn and (hidden or run.protocol.name == 'fewshot'):
-        raise ValueError(
-            '--reliability takes scores of the checkpoint itself, which few-shot '
-            'adapts, and truth that is known: leave it out.'
-        )
-    path, lines = Path(out or run.work_dir / 'results.json'), []
-    with run.held(out, dump, drawn):
-        weights = str(checkpoint_path(checkpoint))
-        groups, origin = score_checkpoint(run, weights, options)
-        if not is_main_process():
-            return
-        if dump:
-            write_dump(run, groups, Path(dump))
-        if not hidden:
-            results = summarize(run, groups, origin, options)
-            write_results(results, path)
-        if drawn:
-            mark = ' (simulated data)' if run.root.info.simulated else ''
-            about = origin['calibration'], drawn, f'{run.name}, {options.subset}{mark}'
-            lines = draw_reliability(scored_truth(run, groups), *about)
-    if hidden:
-        print(
-            f'written to {dump}\n{len(hidden)} of {len(truth)} {noun}s have no truth '
-            f'(the first: {hidden[0]!r}): nothing is scored here; {_next(run, dump)}'
-        )
-        return
-    print(results_table([results]))
-    print(*lines, f'written to {path}', sep='\n')

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,11 @@ MMMA_OFFLINE=1 never use the network
 
 Exit status: 0 done, 1 --verify found damage, 2 bad usage, or a file was not fetched."""
 
-_ROW = '{:<9} {:<5} {:<9} {:>10}  {:<9} {:<10} {}'
-_COLUMNS = ('kind', 'task', 'modality', 'size', 'sha256', 'simulated', 'name')
+_USES = {
+    'rec': 'names the action of a clip (infer.py --recog)',
+    'det': 'finds actions in videos (infer.py --det)',
+    'emotion': 'names the emotion of a clip (infer.py --recog)',
+}
 
 ARGUMENTS = """
 names [NAME ...]: as --list shows them
@@ -62,13 +66,16 @@ def _show(models: Sequence[ZooModel], as_json: bool) -> None:
     if as_json:
         print(json.dumps([model.listed() for model in models], indent=2))
         return
-    print(_ROW.format(*_COLUMNS))
     for model in models:
-        size = f'{model.size / 1e6:,.1f} MB' if model.size else '–'
-        sha8 = (model.sha256 or '–')[:8]
-        simulated = 'simulated' if model.simulated else '–'
-        cells = (model.kind, model.task, model.modality, size, sha8, simulated)
-        print(_ROW.format(*cells, model.name))
+        size = model.size or 4 * (model.parameters or 0)  # float32
+        shown = f'{"" if model.size else "about "}{size / 1e6:,.1f} MB'
+        told = f'{model.kind}, {shown if size else "size unknown"}, {model.modality}: '
+        starts = f'the start of {" and ".join(Path(c).stem for c in model.configs)}'
+        told += _USES[model.task] if model.kind == 'ours' else starts
+        told += '; trained on simulated data, a demonstration' * model.simulated
+        told += f'; SHA-256 {(model.sha256 or "unknown")[:8]}'
+        lines = textwrap.wrap(told, 94, break_on_hyphens=False)
+        print(model.name, *lines, sep='\n    ')
 
 
 def _verify(folder: str, models: Sequence[ZooModel]) -> int:

@@ -2,7 +2,8 @@
 
 import argparse
 
-from mmma.cli.arguments import CKPT_HELP, declared, options_of, report, run_arguments
+from mmma.apis import report
+from mmma.cli.arguments import CKPT_HELP, declared, options_of, run_arguments
 from mmma.engine.run import TestOptions
 
 HELP = """Score a checkpoint under a protocol and write results.json.

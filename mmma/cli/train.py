@@ -4,7 +4,8 @@ import argparse
 import shlex
 from pathlib import Path
 
-from mmma.cli.arguments import declared, options_of, report, run_arguments
+from mmma.apis import report
+from mmma.cli.arguments import declared, options_of, run_arguments
 from mmma.engine.run import TestOptions, TrainOptions
 
 HELP = """Train a model under a protocol.

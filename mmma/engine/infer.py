@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmaction.structures import ActionDataSample
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
@@ -70,7 +71,7 @@ class VideoModel:
         self, name: str, weights: Weights, cfg: Any, options: InferenceOptions
     ) -> None:
         modality = cfg.test_dataloader.dataset.get('modality', 'RGB')
-        pose = modality == 'Pose'
+        pose = modality == 'Pose' and options.pose_backend
         extractor = describe_extractor(pose_options(options)) if pose else None
         data = weights.meta.get('data') or {}
         real = DatasetInfo('videos', cfg.label_space, simulated=False)
@@ -95,15 +96,11 @@ class VideoModel:
         self._model: nn.Module | None = None
 
     def build(self) -> nn.Module:
-        """The model in evaluation mode, built once, as testing builds it.
-
-        Weights of another model than the config's, and a pipeline of key frames alone,
-        raise ValueError.
-        """
+        """The model in evaluation mode, built once; ValueError: it does not fit."""
         if self._model is None:
             init_default_scope('mmma')
-            self._pipeline = Compose(self._cfg.test_dataloader.dataset.pipeline)
-            refuse_key_frames_only(self._pipeline)
+            self.pipeline = Compose(self._cfg.test_dataloader.dataset.pipeline)
+            refuse_key_frames_only(self.pipeline)
             space = load_label_space(self._cfg.label_space)
             model = MODELS.build(self._cfg.model)
             whole = with_frozen(model, self._weights, self._cfg, self.options.private)
@@ -166,7 +163,7 @@ class VideoModel:
     def _scores(self, sample: Mapping[str, Any]) -> dict[str, list[np.ndarray]]:
         """Scores of actions (K,), of body groups (B,) if any; each also calibrated."""
         model = self.build()
-        found = model.test_step(pseudo_collate([self._pack(sample)]))[0]
+        found = model.test_step(pseudo_collate([self.pack(sample)]))[0]
         raw = found.pred_score.float().cpu().numpy()
         own = found.get('pred_body_score')
         pair = [raw, calibrated(self.card.calibration, 'action', raw, self.space)]
@@ -184,15 +181,20 @@ class VideoModel:
         """Detections by level in a video, in memory that does not grow."""
         loader = self._cfg.test_dataloader
         model = self.build()
-        windows = WindowOptions(**(loader.dataset.get('window') or {})).tile(video_sec)
-        total = len(windows)
-        places = (dict(window=w, window_index=i) for i, w in enumerate(windows))
-        packed = (self._pack({**sample, **at, 'num_windows': total}) for at in places)
+        samples = self.windows(sample, video_sec)
+        packed, total = map(self.pack, samples), len(samples)
         shown = progress(packed, total, f'{label}: windows') if label else packed
         merger = METRICS.build(dict(self._cfg.test_evaluator)).merger
         how = merger(self.space.body_of), loader.batch_size
         ((_, levels),) = detect_videos(model, shown, *how)
         return levels
+
+    def windows(self, sample: Mapping[str, Any], video_sec: float) -> list[Any]:
+        """Samples of the windows of a video, before they are packed."""
+        options = self._cfg.test_dataloader.dataset.get('window') or {}
+        windows = WindowOptions(**options).tile(video_sec)
+        more = {**sample, 'num_windows': len(windows)}
+        return [more | dict(window=w, window_index=i) for i, w in enumerate(windows)]
 
     def _findings(
         self, level: str, rows: Sequence[Any], raw: np.ndarray, scores: np.ndarray
@@ -205,9 +207,10 @@ class VideoModel:
         ]
         return tuple(whole[i] for i in np.argsort(-scores, kind='stable').tolist())
 
-    def _pack(self, sample: Mapping[str, Any]) -> Any:
+    def pack(self, sample: Mapping[str, Any]) -> Any:
+        """The sample of a clip or window that goes into the model."""
         try:
-            return self._pipeline(dict(sample))
+            return self.pipeline(dict(sample))
         except BrokenVideoError as error:
             reason = f'cannot be read: {error.reason}'
             raise BrokenVideoError(error.path, reason) from None
@@ -220,11 +223,60 @@ class VideoModel:
         return space.actions[label], body
 
 
-def config_of(weights: Weights, name: str) -> str:
-    """The config that a checkpoint was trained with, among those that come with mmma.
+class PlainModel(nn.Module):
+    """A trained model as a plain module, tensors in and out (README, In Python)."""
 
-    Its file name alone is used: no text or path of a checkpoint is ever run. One that
-    does not come with mmma raises ValueError.
+    def __init__(self, opened: VideoModel) -> None:
+        super().__init__()
+        self.model, self.opened = opened.build(), opened
+        self.card, self.classes = opened.card, opened.space.actions
+
+    def transform(self, video: str | Path | Partial) -> torch.Tensor:
+        """Inputs of a clip, or (windows, ...) of a video: a file, or its skeletons."""
+        found = video if isinstance(video, Partial) else None
+        path, seen = Path('skeletons' if found else str(video)), self.card.modality
+        if found and seen != 'Pose':
+            raise ValueError(
+                f'{self.card.name} sees {seen}: give a file, not skeletons.'
+            )
+        sec = len(found.joints) / found.fps if found else index_video(path).duration_sec
+        if seen == 'Pose' and not found:
+            found = extract_video(path, PoseOptions())
+        sample, pack = _sample(path, seen, found), self.opened.pack
+        if self.card.task == 'rec':
+            return pack(sample)['inputs']
+        return torch.stack(
+            [pack(w)['inputs'] for w in self.opened.windows(sample, sec)]
+        )
+
+    def forward(self, inputs: torch.Tensor) -> Any:
+        """Probabilities (N, K) of clips; of windows what the head gives, by name."""
+        prepare = self.model.data_preprocessor.to(next(self.parameters()).device)
+        scales = [
+            getattr(step, 'scale', None) for step in self.opened.pipeline.transforms
+        ]
+        shape = [(), *filter(None, scales)][-1][::-1]  # of heatmaps
+        meta = dict(positions=inputs.shape[2], valid=inputs.shape[2], img_shape=shape)
+        samples = [ActionDataSample(metainfo=meta) for _ in inputs]
+        batch = prepare({'inputs': list(inputs), 'data_samples': samples})
+        if self.card.task == 'det':
+            return self.model(**batch, mode='tensor')
+        return torch.stack([s.pred_score for s in self.model(**batch, mode='predict')])
+
+
+def from_pretrained(model: str, config: str | None = None) -> PlainModel:
+    """A trained model as a plain module, on the CPU; arguments of :func:`recognize`."""
+    chosen = dict(device='cpu', allow_simulated=True, pose_backend='')  # none is needed
+    opened = open_model(model, config=config, **chosen)
+    for note in opened.notes[1:]:  # the first is on calibration
+        warnings.warn(note, stacklevel=2)
+    return PlainModel(opened)
+
+
+def config_of(weights: Weights, name: str) -> str:
+    """The config that a checkpoint was trained with; one not of mmma: ValueError.
+
+    Its file name alone is used: no text or path of a checkpoint is ever run.
     """
     wanted = Path(weights.meta.get('config_name') or '').name
     places = [p for folder in config_folders() for p in sorted(folder.glob('[!_]*'))]
@@ -305,10 +357,7 @@ def _video_notes(
 
 
 def open_model(model: str, *, config: str | None = None, **options: Any) -> VideoModel:
-    """Open a trained model for many videos.
-
-    Arguments and errors are those of :func:`recognize`, but for the video.
-    """
+    """Open a trained model for many videos; otherwise as :func:`recognize`."""
     for key in options:
         check_choice('option', key, tuple(InferenceOptions.__dataclass_fields__))
     chosen = InferenceOptions(**options)
@@ -331,27 +380,21 @@ def open_model(model: str, *, config: str | None = None, **options: Any) -> Vide
 
 
 def recognize(video: str | Path, model: str | VideoModel, **options: Any) -> Answer:
-    """Name the action that a clip shows, by the same path as testing.
-    Args:
-        video: The file: one action, a few seconds.
-        model: Model-zoo name, path or URL of a recognizer; or from :func:`open_model`,
-            which saves loading it for each clip.
-        **options: ``config``, its config, by default what the zoo or the checkpoint
-            names; fields of ``mmma.engine.findings.InferenceOptions``.
+    """Name the action that a clip of a few seconds shows, as testing does.
 
-    Raises:
-        FileNotFoundError: There is no such video, model or config.
-        ValueError: The video cannot be read, or the model is none, or as of
-            :class:`VideoModel`.
+    Args:
+        model: Model-zoo name, path or URL of a recognizer; or from :func:`open_model`.
+        **options: ``config``, by default what the zoo or the checkpoint names; fields
+            of ``mmma.engine.findings.InferenceOptions``.
+
+    No such video, model or config raises FileNotFoundError; a video that cannot be
+    read, no model, and as of :class:`VideoModel`, ValueError.
     """
     return _look(video, model, 'rec', options)
 
 
 def detect(video: str | Path, model: str | VideoModel, **options: Any) -> Answer:
-    """Find the actions in a video of any length, by the same path as testing.
-
-    Arguments and errors are those of :func:`recognize`; the model is a detector.
-    """
+    """Find the actions in a video of any length; as :func:`recognize`."""
     return _look(video, model, 'det', options)
 
 
@@ -429,10 +472,7 @@ def _called(label: str, path: Path) -> Iterator[None]:
 def describe_request(
     video: Path, models: Sequence[VideoModel], **more: Any
 ) -> dict[str, Any]:
-    """Describe what findings depend on: file, models, options (and ``more``), version.
-
-    Size and time of change stand for what is in the file.
-    """
+    """What findings depend on: file (size, time), models, options, version, more."""
     chosen = asdict(models[0].options)
     for key in ('device', 'private', 'pose_models'):  # where, and not what
         del chosen[key]

@@ -87,11 +87,7 @@ class Run:
 
     @cached_property
     def layout(self) -> JointLayout | None:
-        """Joints that the model sees; None for video.
-
-        Raises:
-            FileNotFoundError: The data have no skeletons.
-        """
+        """Joints that the model sees, which must be there; None for video."""
         dataset = (self.cfg.get('test_dataloader') or {}).get('dataset') or {}
         if dataset.get('modality') != 'Pose':
             return None
@@ -299,6 +295,8 @@ def open_run(
     if isinstance(config, (str, Path)):
         given = dict(data_root=data_root, cfg_options=cfg_options)
         cfg = load_config(str(config), flags, **given)
+    elif flags or data_root or cfg_options:
+        raise ValueError('this config is loaded: give its options to load_config.')
     else:
         cfg = copy.deepcopy(config)
     own = {'views': views, 'crops': crops, **(vars(options) if options else {})}
@@ -375,12 +373,7 @@ def set_environment(cfg: Any, launcher: str) -> None:
 
 
 def show_tokens(model: Any) -> None:
-    """Change ``cfg.model`` of a recipe so that its classifier sees tokens.
-
-    Raises:
-        ValueError: Its head is no ``ActionHead``, or its backbone pools its tokens and
-            is not known to give them.
-    """
+    """Have the classifier of a ``cfg.model`` see tokens; ValueError: it cannot."""
     from mmengine.config import ConfigDict
 
     from mmma.registry import MODELS

@@ -76,12 +76,7 @@ def metafile_path(root: Path, method: str) -> Path:
 
 
 def read_metafiles(root: Path) -> dict[str, dict[str, Any]]:
-    """Contents of every metafile of a checkout by method, sorted.
-
-    Raises:
-        ValueError: A file is no YAML, has not exactly one collection, or has a model
-            without a name or twice.
-    """
+    """Contents of every metafile by method; ValueError where one is malformed."""
     found = {p.stem: read_yaml(p) for p in sorted((root / _FOLDER).glob('*.yml'))}
     for method, data in found.items():
         _check(metafile_path(root, method), data)
@@ -102,11 +97,7 @@ def is_checkpoint(entry: Mapping[str, Any]) -> bool:
 
 
 def with_entry(data: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Contents of a metafile with an entry added, or in place of the one of its name.
-
-    Raises:
-        ValueError: The name is a recipe's and the entry is weights, or vice versa.
-    """
+    """A metafile with an entry added or replaced, of one kind, else ValueError."""
     models = {known['Name']: known for known in data.get('Models') or []}
     name = entry['Name']
     if name in models and is_checkpoint(models[name]) != is_checkpoint(entry):
@@ -232,6 +223,7 @@ class ZooModel:
         config: The config that it is tested with, or the first that starts from it.
         simulated, data: What it was trained on.
         configs: All configs that it belongs to, one per recipe.
+        parameters: Of the recipe.
         local: Where the checkout has it, or would have it; None for upstream.
     """
 
@@ -245,6 +237,7 @@ class ZooModel:
     config: str | None = None
     simulated: bool = False
     configs: tuple[str, ...] = ()
+    parameters: int | None = None
     data: str | None = None
     license: str | None = None
     local: Path | None = field(default=None, repr=False)
@@ -342,6 +335,7 @@ def _model_of(
         config=config,
         simulated=ours and bool(known.get('Simulated')),
         configs=(config,) if config else (),
+        parameters=known.get('Parameters'),
         data=known.get('Training Data' if ours else 'Pretrained'),
         license=str(terms) if terms and terms != '–' else None,
         local=local,
@@ -394,11 +388,7 @@ def checkpoint_path(ckpt: str, offline: bool = False) -> Path:
 
 
 def trained_in(work_dir: Path) -> Path:
-    """The best checkpoint of a work dir, of several the newest; else the last.
-
-    Raises:
-        FileNotFoundError: There is none.
-    """
+    """The best checkpoint of a work dir, else its last; FileNotFoundError: none."""
     best = sorted(work_dir.glob('best_*.pth'), key=lambda p: p.stat().st_mtime)
     if len(best) == 1:
         return best[0]
@@ -438,11 +428,7 @@ def fetch_model(
 def verify_folder(
     folder: Path, models: Sequence[ZooModel]
 ) -> Iterator[tuple[Path, str, str]]:
-    """Every file below a folder; ``ok``, ``damaged`` or ``unknown`` to the index; why.
-
-    Raises:
-        FileNotFoundError: There is no such folder.
-    """
+    """Files below a folder that is there: ``ok``, ``damaged`` or ``unknown``; why."""
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder}: no such folder to verify.')
     known = {file.name: file for file in (model.remote() for model in models)}

@@ -12,9 +12,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from mmma.apis import load_config
+from mmma.apis import load_config, report
 from mmma.checkpoints.files import last_checkpoint
-from mmma.cli.arguments import report
 from mmma.engine.run import TestOptions, TrainOptions, open_run
 from mmma.engine.train import latest_checkpoint
 from mmma.engine.train import train as train_run
