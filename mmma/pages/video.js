@@ -262,14 +262,21 @@
     return view.start + (event.clientX - box.left) / box.width * (view.end - view.start);
   };
 
-  /** A press on a bar selects it; with editing, it moves it or one of its ends. */
-  function press(event) {
-    if (event.button) return;
+  let dragged = false; // what ends a drag is no click
+
+  function click(event) {
+    if (dragged) return;
     const node = event.target.closest('.bar');
-    if (!node) return seek(secAt(event));
+    if (node) choose(Number(node.dataset.id), true);
+    else seek(secAt(event));
+  }
+
+  /** With editing, a bar is moved where its middle is dragged, else one of its ends. */
+  function press(event) {
+    const node = event.target.closest('.bar');
+    if (!editing || !node || event.button) return;
     const before = find(Number(node.dataset.id));
-    choose(before.id, true);
-    if (!editing) return;
+    choose(before.id);
     const box = node.getBoundingClientRect();
     const edge = Math.min(8, box.width / 4);
     const part = event.clientX < box.left + edge ? 'start' : event.clientX > box.right - edge ? 'end' : 'both';
@@ -295,6 +302,8 @@
       document.removeEventListener('pointerup', up);
       document.removeEventListener('pointercancel', up);
       if (!after) return;
+      dragged = true;
+      setTimeout(() => { dragged = false; });
       items = items.map((one) => (one.id === before.id ? before : one));
       if (event2.type === 'pointerup') edit({ start: after.start, end: after.end });
       else drawAll();
@@ -307,6 +316,7 @@
 
   function setUpTimeline() {
     $('timeline').addEventListener('pointerdown', press);
+    $('timeline').addEventListener('click', click);
     $('timeline').addEventListener('wheel', (event) => {
       if (!event.ctrlKey && !event.metaKey) return;
       event.preventDefault();
