@@ -85,7 +85,7 @@ def _rec_report(args: argparse.Namespace) -> dict[str, Any]:
     if ignored := report['counts']['ignored']:
         print(f'scores of {ignored} clips outside {place} left out', file=sys.stderr)
     if args.confusions:
-        from mmma.reporting.plots import draw_confusions  # by scipy
+        from mmma.reporting.report import draw_confusions  # by scipy
 
         mark = ' (simulated data)' if report['simulated'] else ''
         count = f'{report["counts"]["clips"]} {report["subset"]} clips'

@@ -26,7 +26,7 @@ from mmma.evaluation.rows import clip_outcomes, people, to_percent
 from mmma.evaluation.scores import ScoreTable, first_of, join_tables, read_scores
 from mmma.foreign import naming
 from mmma.reporting.paper import LEVEL, Cell, PaperTable, Row
-from mmma.reporting.results import Results, Sample
+from mmma.reporting.results import Results, Sample, space_of
 from mmma.structures.segments import FloatArray
 from mmma.taxonomy import (
     DOMAINS,
@@ -209,7 +209,7 @@ def compare_with(
     """
     clips, space = [], load_label_space('mma82')
     if results[0]['task'] == 'rec':  # add_tests refuses the others
-        clips, space = _read_truth(gt, results[0])
+        clips, space = read_truth(gt, results[0])
     known = {path.resolve() for own in results for path in own['files']}
     given = {}
     for argument in scores:
@@ -221,17 +221,11 @@ def compare_with(
     add_tests(tables, baseline, ScoreFiles(clips, space, given), resamples)
 
 
-def _read_truth(gt: Path, results: Results) -> tuple[list[Clip], LabelSpace]:
-    groups = results['options']['body_groups']
-    classes = tuple(results['classes'])
-    told = results.get('config', {}).get('label_space')
-    known = [*LABEL_SPACES, *([told] if isinstance(told, dict) else [])]
-    spaces = [load_label_space(space, groups) for space in known]
-    found = [space for space in spaces if space.actions == classes]
-    if not found:
+def read_truth(gt: Path, results: Results) -> tuple[list[Clip], LabelSpace]:
+    if not (space := space_of(results)):
         raise ValueError(
-            f'{results["name"]}: its {len(classes)} classes are of no label space '
-            f'({", ".join(LABEL_SPACES)}), so its scores cannot be read.'
+            f'{results["name"]}: its {len(results["classes"])} classes are of no label '
+            f'space ({", ".join(LABEL_SPACES)}), so its scores cannot be read.'
         )
     if gt.is_dir():
         own, told = DataRoot(gt).fingerprint(), results['data'].get('fingerprint')
@@ -242,8 +236,8 @@ def _read_truth(gt: Path, results: Results) -> tuple[list[Clip], LabelSpace]:
             )
         gt = gt / 'rec.csv'
     domains = results['protocol'].get('domains', DOMAINS)
-    clips = read_rec(gt, found[0], None, domains)
-    return clips, body_map(clips, found[0])
+    clips = read_rec(gt, space, None, domains)
+    return clips, body_map(clips, space)
 
 
 def _baseline_row(table: PaperTable, row: Row, baseline: str) -> Row | None:

@@ -373,27 +373,27 @@ def render(tables: Sequence[PaperTable], form: str) -> str:
         only, *more = table.subsets or ('',)  # empty: the rows' settings say it
         alone = f', {only} subset' if only and not more else ''
         data = f'data {table.data["name"]} ({fingerprint}{kind}){alone}'
-        legend, grid = _legend(table), _grid(table)
-        notes = [*legend, *table.notes]
+        marks, cells = legend(table), grid(table)
+        notes = [*marks, *table.notes]
         if form == 'md':
             title, told = map(markdown, (table.title, f'{data}. {" ".join(notes)}'))
             head = f'**{title}**, {told}'
-            lines = [head, '', *grid.markdown()]
+            lines = [head, '', *cells.markdown()]
         elif form == 'latex':
-            caption = escape(f'{table.title}, {data}. {" ".join(legend)}')
-            lines = ['\n'.join(_WORDS['latex']) % (caption, table.name), *grid.latex()]
+            caption = escape(f'{table.title}, {data}. {" ".join(marks)}')
+            lines = ['\n'.join(_WORDS['latex']) % (caption, table.name), *cells.latex()]
             if table.notes:
                 told = escape(' '.join(table.notes))
                 lines.append(rf'\par\smallskip{{\raggedright {told}\par}}')
             lines.append(r'\end{table*}')
         else:
             notes = [note.replace('Bold:', '*...*:') for note in notes]
-            lines = [*map(shown, (f'{table.title}, {data}', *notes)), grid.text()]
+            lines = [*map(shown, (f'{table.title}, {data}', *notes)), cells.text()]
         texts.append('\n'.join(lines))
     return '\n\n'.join(texts)
 
 
-def _legend(table: PaperTable) -> list[str]:
+def legend(table: PaperTable) -> list[str]:
     """Sentences on the marks of a table."""
     cells = [cell for row in table.rows for cell in row.cells.values()]
     papers, notes = any(row.paper for row in table.rows), ['Percent.']
@@ -420,7 +420,7 @@ def number(cell: Cell | None, simulated: bool) -> str:
     return text + MARK * simulated
 
 
-def _grid(table: PaperTable) -> Table:
+def grid(table: PaperTable) -> Table:
     place = 'domain' if table.name.startswith('indomain') else 'target'
     place = _EMOTION.get(table.name, {'place': place})['place']
     settings = any(row.setting for row in table.rows)

@@ -7,14 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mmma.data.clips import Clip
-from mmma.evaluation.recognition import confusion_matrix
-from mmma.evaluation.rows import true_labels
-from mmma.evaluation.scores import ScoreTable
 from mmma.files import draft
 from mmma.foreign import shown
 from mmma.reporting.table import Table
-from mmma.taxonomy import SUBSETS, LabelSpace
+from mmma.taxonomy import SUBSETS
 
 _SHOWN = 12
 _LINE, _BARS = 0.2, 5.5  # inches: of a label, of all bars
@@ -22,52 +18,29 @@ _Association = Mapping[str, Mapping[str, Any]]
 _COLORS = ('#4daf4a', '#984ea3', '#e41a1c', '#377eb8', '#ff7f00', '#999999')
 
 
-def draw_confusions(
-    table: ScoreTable, clips: Sequence[Clip], space: LabelSpace, path: Path, title: str
-) -> list[str]:
-    """Draw the row-normalised confusion matrix of actions, body groups framed.
+def draw_matrix(axes: Any, values: Any, rows: Any, columns: Any, blocks: Any) -> None:
+    """Draw a matrix: of up to 12 rows with its numbers; blocks framed, by their start.
 
-    ``table`` has scores of at least these clips; ``title`` says if they are simulated.
-
-    Returns:
-        Lines on the share of mistakes within the true body group, and on the most
-        frequent mistakes; of equal ones the lower indices come first.
+    What is 0 or NaN shows the page below it.
     """
-    from matplotlib.figure import Figure
+    from matplotlib import rcParams
+    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import Rectangle
 
-    predicted = table.select([clip.clip for clip in clips]).scores.argmax(axis=1)
-    counts = confusion_matrix(true_labels(clips)[0], predicted, space.num_actions)
-    body_of = np.array(space.body_of or [0] * space.num_actions)
-    order = np.argsort(body_of, kind='stable')
-    sums = np.maximum(counts[order].sum(axis=1, keepdims=True), 1)
-    shares = counts[np.ix_(order, order)] / sums
-    figure = Figure(figsize=(11, 11), layout='constrained')
-    axes = figure.add_subplot()
-    axes.imshow(shares, cmap='magma_r', vmin=0, vmax=1)
-    names = [space.actions[i] for i in order]
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=5)
-    axes.set_yticks(range(len(names)), names, fontsize=5)
-    for body in range(space.num_bodies):
-        places = np.flatnonzero(body_of[order] == body)
-        size = len(places)
-        corner = (places[0] - 0.5, places[0] - 0.5)
-        axes.add_patch(Rectangle(corner, size, size, fill=False, color='tab:blue'))
-        axes.text(places[-1] + 1, places[0] + 0.5, space.bodies[body], fontsize=8)
-    axes.set_xlabel('predicted')
-    axes.set_ylabel('true')
-    axes.set_title(_plain(title))
-    _save(figure, path)
-    wrong = counts - np.diag(np.diag(counts))
-    inside = wrong[body_of[:, None] == body_of[None]].sum() / max(wrong.sum(), 1)
-    lines = [f'{inside:.0%} of the mistakes stay in the true body group']
-    lines = lines if space.bodies else []
-    for cell in np.argsort(-wrong, axis=None, kind='stable')[:_SHOWN]:
-        true, taken = divmod(int(cell), len(counts))
-        if number := int(wrong[true, taken]):
-            actions = f'{space.actions[true]} taken for {space.actions[taken]}'
-            lines.append(f'{number:5d}  {actions}')
-    return lines
+    small = len(rows) <= _SHOWN
+    ramp = LinearSegmentedColormap.from_list('', ['#377eb800', '#377eb8'])
+    axes.imshow(values, ramp, vmin=0, aspect='auto' if small else 'equal')
+    for axis, names in ((axes.xaxis, columns), (axes.yaxis, rows)):
+        size = {} if small else {'fontsize': 7}
+        axis.set_ticks(range(len(names)), map(plain, names), **size)
+    axes.tick_params(axis='x', rotation=30 if small else 90)
+    for row, column in np.argwhere(~np.isnan(values)) if small else ():
+        text = f'{values[row, column]:.1f}'
+        axes.text(column, row, text, ha='center', va='center')
+    for start, end in zip(blocks, [*blocks, len(rows)][1:], strict=True):
+        corner, side, ink = (start - 0.5,) * 2, end - start, rcParams['text.color']
+        axes.add_patch(Rectangle(corner, side, side, fill=False, color=ink))
+        axes.text(end, start + 0.5, plain(blocks[start]))
 
 
 def draw_profile(profile: Mapping[str, Any], path: Path, title: str) -> None:
@@ -79,7 +52,7 @@ def draw_profile(profile: Mapping[str, Any], path: Path, title: str) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 4 * len(profile)), layout='constrained')
-    figure.suptitle(_plain(title))
+    figure.suptitle(plain(title))
     axes = figure.subplots(len(profile), 3, squeeze=False)
     for row, (level, found) in zip(axes, profile.items(), strict=True):
         _draw_slices(row[0], found, level)
@@ -92,7 +65,7 @@ def draw_profile(profile: Mapping[str, Any], path: Path, title: str) -> None:
         row[2].set_xlabel('length of the instance (s)')
         row[2].set_ylabel('missed (%)')
         row[2].set_ylim(0, 100)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_reliability(
@@ -109,7 +82,7 @@ def draw_reliability(
 
     levels = list(zip(outcomes(None, *scored), outcomes(told, *scored), strict=True))
     figure = Figure(figsize=(6 * len(levels), 7), layout='constrained')
-    figure.suptitle(_plain(title))
+    figure.suptitle(plain(title))
     axes = figure.subplots(2, len(levels), squeeze=False, height_ratios=[3, 1])
     lines = []
     for (above, below), found in zip(axes.T, levels, strict=True):
@@ -126,7 +99,7 @@ def draw_reliability(
         above.legend(loc='upper left')
         below.set(yscale='log', xlabel=f'{level} score', ylabel='count')
         lines.append(f'{level}: expected calibration error {", ".join(errors)}')
-    _save(figure, path)
+    save(figure, path)
     return lines
 
 
@@ -152,7 +125,7 @@ def draw_sankey(association: _Association, path: Path, title: str) -> None:
     labels = [[*association][i] for i in left], [names[i] for i in right]
     letters = sum(max(map(len, texts)) for texts in labels)
     figure = Figure(figsize=(5 + 0.08 * letters, height + 1), layout='constrained')
-    figure.suptitle(textwrap.fill(_plain(title), 60))
+    figure.suptitle(textwrap.fill(plain(title), 60))
     axes = figure.add_subplot(
         xticks=[], xlabel='wide: important; pale: q not below 0.05'
     )
@@ -165,7 +138,7 @@ def draw_sankey(association: _Association, path: Path, title: str) -> None:
         side = axes.twinx() if i else axes
         side.bar([i] * len(size), size, 0.05, tops[i], color=fills[i], ec=fills[i])
         side.set(xlim=(-0.025, 1.025), ylim=(height, 0), frame_on=False)
-        side.set_yticks(tops[i] + size / 2, map(_plain, labels[i]))
+        side.set_yticks(tops[i] + size / 2, map(plain, labels[i]))
         side.tick_params(length=0)
     starts = np.cumsum(wide, axis=1) - wide + tops[0][:, None]
     falls = np.cumsum(wide, axis=0) - wide + tops[1] - starts
@@ -176,7 +149,7 @@ def draw_sankey(association: _Association, path: Path, title: str) -> None:
         axes.fill_between(
             0.025 + 0.95 * along, upper, upper + wide[cell], lw=0.4, **style
         )
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_associations(association: _Association, path: Path, title: str) -> None:
@@ -193,19 +166,19 @@ def draw_associations(association: _Association, path: Path, title: str) -> None
     names, values, backed, top = _cells(association, key)
     size = 5 + 0.6 * len(values), 2 + 0.22 * len(names)
     figure = Figure(figsize=size, layout='constrained')
-    figure.suptitle(textwrap.fill(_plain(title), 60))
+    figure.suptitle(textwrap.fill(plain(title), 60))
     axes = figure.add_subplot(xlabel='framed: top actions of the emotion; *: q < 0.05')
     most = np.nanmax(np.abs(values)) or 1
     image = axes.imshow(values.T, 'RdBu_r', vmin=-most, vmax=most, aspect='auto')
-    axes.set_xticks(range(len(values)), map(_plain, association), rotation=30)
-    axes.set_yticks(range(len(names)), map(_plain, names))
+    axes.set_xticks(range(len(values)), map(plain, association), rotation=30)
+    axes.set_yticks(range(len(names)), map(plain, names))
     for i, k in zip(*np.nonzero(top), strict=True):
         axes.add_patch(Rectangle((i - 0.5, k - 0.5), 1, 1, fill=False))
     for i, k in zip(*np.nonzero(backed), strict=True):
         color = 'white' if abs(values[i, k]) > most / 2 else 'black'
         axes.text(i, k, '*', ha='center', va='center_baseline', color=color)
     figure.colorbar(image, label=f'{key} (points)')
-    _save(figure, path)
+    save(figure, path)
 
 
 def _cells(association: _Association, key: str) -> Any:
@@ -220,12 +193,12 @@ def _cells(association: _Association, key: str) -> Any:
     return names, values, q < 0.05, top
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that Matplotlib shows letter by letter."""
     return shown(text).replace('$', r'\$')
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
     """Write a picture; the same picture, the same bytes."""
     from matplotlib import rc_context
 
@@ -241,7 +214,7 @@ def draw_statistics(table: Table, path: Path, title: str) -> None:
     rows, pairs = table.rows, 'ratio' in table.titles
     wide = 9 if pairs else max(9, min(14, 0.18 * len(rows)))
     figure = Figure(figsize=(wide, 9), layout='constrained')
-    figure.suptitle(textwrap.fill(_plain(title), int(9 * wide)))
+    figure.suptitle(textwrap.fill(plain(title), int(9 * wide)))
     if pairs:  # of groups, where there are any
         rows = [row for row in rows if row[-1] == rows[0][-1]]
         names = sorted({label for row in rows for label in row[:2]})
@@ -253,7 +226,7 @@ def draw_statistics(table: Table, path: Path, title: str) -> None:
             below.text(i, j, text, ha='center', va='center')
         below.imshow(times, 'Blues', vmin=0, vmax=2 * np.nanmax([0.1, *times.flat]))
         below.set_xlabel('seconds at once, times what chance would give')
-        below.set_yticks(range(len(names)), map(_plain, names))
+        below.set_yticks(range(len(names)), map(plain, names))
     else:
         columns = dict(zip(table.titles, zip(*rows, strict=True), strict=True))
         above, below = figure.subplots(2, 1, sharex=True)
@@ -275,8 +248,8 @@ def draw_statistics(table: Table, path: Path, title: str) -> None:
         below.set(yscale='log', ylabel='seconds (triangle: mean)')
         above.legend()
     size = min(9, 900 / max(len(names), 1))
-    below.set_xticks(range(len(names)), map(_plain, names), rotation=90, fontsize=size)
-    _save(figure, path)
+    below.set_xticks(range(len(names)), map(plain, names), rotation=90, fontsize=size)
+    save(figure, path)
 
 
 def _draw_slices(axes: Any, found: Mapping[str, Any], level: str) -> None:

@@ -15,7 +15,7 @@ from mmma.evaluation.form import FIELDS, PLACES, class_counts
 from mmma.evaluation.reports import read_results
 from mmma.evaluation.rows import across_domains, count_metrics, present_classes
 from mmma.protocols import selected_by
-from mmma.taxonomy import DOMAINS
+from mmma.taxonomy import DOMAINS, LABEL_SPACES, LabelSpace, load_label_space
 
 Results = dict[str, Any]
 
@@ -105,6 +105,16 @@ def source_of(results: Results) -> str | None:
     """Source of zero-shot and few-shot results; None of in-domain ones."""
     told = results['protocol']
     return None if told['name'] == 'indomain' else told.get('source', DOMAINS[0])
+
+
+def space_of(results: Results) -> LabelSpace | None:
+    """Label space of the classes of results, with their body groups; None of others."""
+    groups = results['options'].get('body_groups', 'taxonomy')
+    told = results.get('config', {}).get('label_space')
+    known = [*LABEL_SPACES, *([told] if isinstance(told, dict) else [])]
+    spaces = (load_label_space(space, groups) for space in known)
+    classes = tuple(results.get('classes') or ())
+    return next((space for space in spaces if space.actions == classes), None)
 
 
 def selection_of(results: Results) -> str:

@@ -2,13 +2,14 @@
 
 import csv
 import functools
+import html
 import io
 import re
 import shutil
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import Any
 
 from prettytable import PrettyTable
@@ -120,6 +121,18 @@ class Table:
             lines += [r'\midrule'] if i in self.breaks else []
         return [*lines, r'\bottomrule', r'\end{tabular}']
 
+    def html(self, kinds: Sequence[str] = ()) -> str:
+        """A ``table``; ``kinds`` are classes of its rows."""
+        lines = ['<table><thead>']
+        rows = [self._flat_titles(), *(self._texts(r, '{}', str) for r in self.rows)]
+        for i, (row, kind) in enumerate(zip_longest(rows, ['', *kinds], fillvalue='')):
+            cell, texts = 'td' if i else 'th', [html_text(text) for text in row]
+            cells = [f'<th class="name">{text}</th>' for text in texts[: self.left]]
+            cells += [f'<{cell}>{text}</{cell}>' for text in texts[self.left :]]
+            lines.append(f'<tr class="{kind}">{"".join(cells)}</tr>')
+            lines += [] if i else ['</thead><tbody>']
+        return '\n'.join([*lines, '</tbody></table>'])
+
     def _flat_titles(self) -> list[str]:
         return [t if isinstance(t, str) else ' '.join(t).strip() for t in self.titles]
 
@@ -147,6 +160,11 @@ class Table:
             at += wide
         second = [escape(part or title) for title, part in pairs]
         return [_latex_line(spans), rules, _latex_line(second)]
+
+
+def html_text(text: str) -> str:
+    """Text as a page shows it, letter by letter."""
+    return html.escape(shown(text))
 
 
 def _latex_line(cells: Sequence[str]) -> str:

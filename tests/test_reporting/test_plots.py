@@ -12,11 +12,11 @@ from mmma.evaluation.errors import profile_levels
 from mmma.evaluation.scores import ScoreTable
 from mmma.reporting.plots import (
     draw_associations,
-    draw_confusions,
     draw_profile,
     draw_reliability,
     draw_sankey,
 )
+from mmma.reporting.report import draw_confusions
 from mmma.taxonomy import LabelSpace, load_label_space
 
 SPACE = load_label_space()
