@@ -68,12 +68,12 @@ class Plot:
 
     def numbers(self) -> Table:
         """What is drawn."""
-        rows = []
+        rows, simulated = [], str(self.title.endswith('(simulated data)')).lower()
         for key, c in self.series.items():
             values = ('' if v is None else f'{v:.6f}' for v in (c.value, c.low, c.high))
-            rows.append([*map(str, key), *values, c.n])
+            rows.append([*map(str, key), *values, c.n, simulated])
         x, value, label = self.axes
-        return Table((label, x, value, 'low', 'high', 'n'), rows, 2)
+        return Table((label, x, value, 'low', 'high', 'n', 'simulated'), rows, 2)
 
     def draw(self, path: Path) -> None:
         """Draw it into a PNG or SVG file."""
@@ -238,9 +238,8 @@ def _classes(label: str, samples: Sequence[known.Sample], level: str) -> Iterato
     colors = [_WORDS['groups'].get(groups[i], _COLORS[0]) for i in kept]
     if kept:
         text = np.median(values[kept]), int((values[kept] == 0).sum()), len(kept)
-        more = _WORDS['classes'].format(*text), blocks, colors
-        told = label, key, level, _WORDS['key'] * any(groups)
-        yield _plot('classes', told, cells, *more)
+        told = _WORDS['classes'].format(*text) + _WORDS['key'] * any(groups)
+        yield _plot('classes', (label, key, level), cells, told, blocks, colors)
 
 
 def _confusion(
@@ -338,7 +337,8 @@ def _of_results(results: Sequence[known.Results]) -> Iterator[Plot]:
             curves = {} if folder.resolve() in seen else _curves(folder)
             seen.add(folder.resolve())
             for key, curve in curves.items():
-                yield _plot('training', (own['name'], key), curve)
+                told = own['name'], key, ' (%)' * (key != 'loss')
+                yield _plot('training', told, curve)
 
 
 def _curves(folder: Path) -> dict[str, dict[tuple[str, float], Cell]]:
@@ -375,7 +375,10 @@ def write_report(
             cells = grid(table).html([row.paper * 'paper' for row in table.rows])
             shown += fill['table'](title=title, mark=mark, cells=cells, notes=notes)
         for plot in drawn:
-            name = re.sub('[^a-z0-9]+', '-', f'{task} {plot.title}'.lower())[:80]
+            name = f'{task}{" simulated" * bool(mark)} {plot.title}'.lower()
+            name = re.sub('[^a-z0-9]+', '-', name.removesuffix(' (simulated data)'))[
+                :80
+            ]
             names.append(name + f'-{len(names)}' * (name in names))
             with rc_context(_WORDS['look']), TemporaryDirectory() as scratch:
                 for suffix in ('png', 'svg') if folder else ():
