@@ -421,6 +421,7 @@ def number(cell: Cell | None, simulated: bool) -> str:
 
 
 def grid(table: PaperTable) -> Table:
+    """Cells of a table as text, under its titles."""
     place = 'domain' if table.name.startswith('indomain') else 'target'
     place = _EMOTION.get(table.name, {'place': place})['place']
     settings = any(row.setting for row in table.rows)

@@ -3,8 +3,10 @@
 import json
 import re
 import shutil
+from glob import glob
 
 import pytest
+from pages import commands
 from result_files import make_rec_root, write_emotions, write_fewshot, write_model
 
 from mmma.cli import main
@@ -16,9 +18,11 @@ HOSTILE = '<img src=x onerror=alert(1)>$\\alpha$ "שלום" 😀 ' + 'long ' * 3
 def made(tmp_path_factory):
     """Folder of a page with its figures, of results of two tasks and a hostile name."""
     folder = tmp_path_factory.mktemp('report')
-    root = make_rec_root(folder / 'root', clips=12)
-    few = write_fewshot(folder / 'few', root, 'few', 0.5, shots=(1,), runs=2)
-    one = write_model(folder / 'one', root, HOSTILE, 0.7, domain='lab')
+    root = make_rec_root(folder / 'data' / 'mma82', clips=12)
+    few = write_fewshot(
+        folder / 'work_dirs/few/fewshot', root, 'few', 0.5, shots=(1,), runs=2
+    )
+    one = write_model(folder / 'work_dirs/one/lab', root, HOSTILE, 0.7, domain='lab')
     told = [{'input': 'both', 'subset': 'test'}]
     emotion = write_emotions(folder / 'emotion' / 'results.json', 'fuse', told)
     out = ['--out', folder / 'r.html', '--figures', folder / 'figures']
@@ -41,6 +45,14 @@ def test_one_page_without_network_and_all_its_figures(made):
     assert len(ids) == len(set(ids))
     assert {'rec', 'emotion', 'runs'} <= {*ids}
     assert len(page) < 5e6
+
+
+def test_commands_of_the_page(made, monkeypatch):
+    monkeypatch.chdir(made)
+    monkeypatch.setattr('mmma.reporting.report.write_report', lambda sections, *_: 1)
+    for name, argv in commands('reports.md'):
+        argv = [path for word in argv for path in glob(word) or [word]]
+        assert main(name, argv) == 0
 
 
 def test_simulated_numbers_are_marked_everywhere(made):
@@ -77,7 +89,7 @@ def test_what_was_measured_otherwise_is_refused(made, tmp_path, capsys):
 
 def test_damaged_parts_are_refused(made, tmp_path, capsys):
     for key, value in (('groups', {'head': 3}), ('confusion', [])):
-        content = json.loads((made / 'one' / 'results.json').read_text())
+        content = json.loads((made / 'work_dirs/one/lab/results.json').read_text())
         content['runs'][0][key] = value
         (tmp_path / 'r.json').write_text(json.dumps(content))
         argv = [f'{tmp_path}/r.json', '--out', f'{tmp_path}/r.html']
