@@ -547,7 +547,8 @@
 
   function split() {
     const [one, at] = [find(chosen), time()];
-    if (!one || at <= one.start || at >= one.end) return say('Not split: go to a time within it.');
+    const room = frameSec / 2;
+    if (!one || at < one.start + room || at > one.end - room) return say('Not split: go to a time within it.');
     const state = reviewed(one) ? one.state : 'accepted';
     perform([[one, { ...one, end: at, state }], [null, { ...one, start: at, state, id: nextId() }]]);
     say('Split in two.');
