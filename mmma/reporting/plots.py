@@ -10,7 +10,6 @@ import numpy as np
 from mmma.files import draft
 from mmma.foreign import shown
 from mmma.reporting.table import Table
-from mmma.taxonomy import SUBSETS
 
 _SHOWN = 12
 _LINE, _BARS = 0.2, 5.5  # inches: of a label, of all bars
@@ -233,19 +232,20 @@ def draw_statistics(table: Table, path: Path, title: str) -> None:
         at, names = np.arange(len(rows)), columns[table.titles[0]]
         shades = {'head': '#777777', 'medium': '#aaaaaa'}
         colors = [shades.get(kind, '#dddddd') for kind in columns.get('frequency', at)]
-        above.bar(
-            at, columns['all'], color=colors, label='all (dark: head, light: tail)'
-        )
-        for key, color in zip((*SUBSETS, 'published'), _COLORS, strict=False):
+        label = 'all' + ' (dark: head, light: tail)' * ('frequency' in columns)
+        above.bar(at, columns['all'], color=colors, label=label)
+        marks = ('.', -0.2, 'train'), ('.', 0, 'val'), ('.', 0.2, 'test')
+        for mark, aside, key in (*marks, ('_', 0, 'published')):
             numbers = [number or np.nan for number in columns[key]]
-            above.plot(at, numbers, '_' if key == 'published' else '.', color=color)
-            above.lines[-1].set_label(key)
+            if any(columns[key]):
+                above.plot(at + aside, numbers, mark, label=key)
         keys = {'q1_sec': 'q1', 'median_sec': 'med', 'q3_sec': 'q3', 'mean_sec': 'mean'}
         keys |= {'min_sec': 'whislo', 'max_sec': 'whishi'}
         boxes = ({keys[k]: columns[k][i] or np.nan for k in keys} for i in at)
         below.bxp([{**box, 'fliers': []} for box in boxes], at, showmeans=True)
-        above.set(yscale='log', ylabel='number')
-        below.set(yscale='log', ylabel='seconds (triangle: mean)')
+        told = (above, 'all', 'number'), (below, 'max_sec', 'seconds (triangle: mean)')
+        for axes, key, label in told:
+            axes.set(yscale='log' if any(columns[key]) else 'linear', ylabel=label)
         above.legend()
     size = min(9, 900 / max(len(names), 1))
     below.set_xticks(range(len(names)), map(plain, names), rotation=90, fontsize=size)

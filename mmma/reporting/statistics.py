@@ -1,7 +1,8 @@
 """What a root holds: its long tail, lengths, what happens together, who, and where."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -71,9 +72,7 @@ def statistics(
             yield f'{key}s', table, told + root.incomplete(task) * (key == 'domain')
 
 
-def clip_seconds(
-    root: DataRoot, clips: Sequence[Clip], workers: int | None = None
-) -> list[float]:
+def clip_seconds(root: DataRoot, clips: Sequence[Clip], workers: Any) -> list[float]:
     """Length of each clip by its span, skeleton, or file; NaN, and told, by none."""
     store = SkeletonStore(root, 'rec') if root.has_skeletons('rec') else None
     found = {n: store.frames(n) / store.fps(n) for n in store.names} if store else {}
@@ -83,17 +82,11 @@ def clip_seconds(
     read = dict(try_all(index_video, files.values(), workers, 'read times'))
     found |= {n: getattr(read[f], 'duration_sec', np.nan) for n, f in files.items()}
     lost = [c.clip for c in rest if not found.get(c.clip, np.nan) > 0]
-    note = _WORDS['unknown'].format(root.path, len(lost), first_of(lost))
-    tell([note] * bool(lost))
+    tell([_WORDS['unknown'].format(root.path, len(lost), first_of(lost))] * bool(lost))
     return [found.get(clip.clip, np.nan) for clip in clips]
 
 
-def _table(
-    title: str,
-    found: Iterable[tuple[str, Any, float]],
-    names: Iterable[str],
-    published: Mapping[str, int] | None = None,
-) -> Told:
+def _table(title: str, found: Any, names: Iterable[str], published: Any = ()) -> Told:
     """Numbers by name and subset, and lengths, of clips, videos or instances."""
     of: dict[str, list[Any]] = {name: [] for name in names}
     for name, row, seconds in found:
@@ -106,7 +99,7 @@ def _table(
         secs = [one[0] for one in known] or [np.nan]
         low, q1, middle, q3, high = np.percentile(secs, (0, 25, 50, 75, 100)).tolist()
         people = len({one[3] for one in own} - {''})
-        told = len(own), (published or {}).get(name, ''), people
+        told = len(own), dict(published).get(name, ''), people
         times = float(np.nansum(secs)) / 3600, middle, low, high, float(np.mean(secs))
         ends = (known[0][1], known[-1][1]) if known else ('', '')
         cells = name, *counts, *told, *times, q1, q3, *ends
@@ -114,23 +107,21 @@ def _table(
     rows.sort(key=lambda row: (-row[4], row[0]))
     cells = [dict(zip(['name', *_WORDS['columns']], r, strict=True)) for r in rows]
     sizes = np.array([row[4] for row in rows], int)
-    facts = {'title': title, 'names': len(rows), 'total': sizes.sum()}
-    facts |= {'half': int(np.searchsorted(np.cumsum(sizes), sizes.sum() / 2)) + 1}
-    if not sizes.sum():
-        return Table((title, *_WORDS['columns']), rows), [f'there is no {title}']
-    facts |= {'first': cells[0], 'share': sizes[0] / sizes.sum()}
-    told = [_WORDS['half'].format(empty=(sizes == 0).sum(), **facts)]
+    table, total = Table((title, *_WORDS['columns']), rows), sizes.sum()
+    if not total:
+        return table, [f'there is no {title}']
+    facts = dict(title=title, names=len(rows), total=total, first=cells[0])
+    facts |= {'half': int(np.searchsorted(np.cumsum(sizes), total / 2)) + 1}
+    facts |= {'share': sizes[0] / total, 'empty': (sizes == 0).sum()}
+    told = [_WORDS['half'].format(**facts)]
     if some := [cell for cell in cells if cell['shortest']]:
-        ends = (
-            (min, 'min_sec'),
-            (max, 'max_sec'),
-            (min, 'median_sec'),
-            (max, 'median_sec'),
+        low = min(some, key=itemgetter('min_sec'))
+        high = max(some, key=itemgetter('max_sec'))
+        brief, long = (f(some, key=itemgetter('median_sec')) for f in (min, max))
+        told.append(
+            _WORDS['lengths'].format(low=low, high=high, brief=brief, long=long)
         )
-        found = [f(some, key=lambda cell: cell[k]) for f, k in ends]
-        roles = dict(zip(('low', 'high', 'brief', 'long'), found, strict=True))
-        told.append(_WORDS['lengths'].format(**roles))
-    return Table((title, *_WORDS['columns']), rows), told
+    return table, told
 
 
 def _together(root: DataRoot) -> Told:
@@ -138,15 +129,11 @@ def _together(root: DataRoot) -> Told:
     recordings, space = read_recordings(root.path)
     pooled = [replace(one, domain='all') for one in recordings]
     found = behaviour_tables(pooled, space, 'condition')['cooccurrence']
-    rows = [
-        (*r[4:7], r[9], r[10] if r[9] else '', r[3].replace('body', 'group'))
-        for r in found
-    ]
+    rows = [(*r[4:7], r[9], r[10] if r[9] else '', r[3]) for r in found]
     rows.sort(key=lambda row: (row[-1] == 'action', -row[2], row[:2]))
     told = []
-    for level in ('group', 'action'):
+    for level, what in (('body', 'groups'), ('action', 'actions')):
         both = [row for row in rows if row[-1] == level and row[2] > 0]
-        for a, b, seconds, *_, ratio, _ in both[:1]:
-            words = level, a, b, seconds, ratio or 0
-            told.append(_WORDS['pairs'].format(len(both), *words))
+        for a, b, seconds, _, ratio, _ in both[:1]:
+            told.append(_WORDS['pairs'].format(len(both), what, a, b, seconds, ratio))
     return Table(_WORDS['together'], rows), told or ['nothing goes on at once']

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from own_roots import PLAIN, make_own_root
 
-from mmma.data.root import DataRoot
+from mmma.data.clips import Clip, write_rec
+from mmma.data.root import DataRoot, DatasetInfo, write_info
 from mmma.reporting.plots import draw_statistics
 from mmma.reporting.statistics import clip_seconds, statistics
+from mmma.taxonomy import load_label_space
 
 
 def told(root, task):
@@ -35,7 +37,7 @@ def test_instances_of_videos(det_root):
     assert '0 actions are head, 0 medium, 82 tail' in lines[2]
     # One overlap of 1 s and another of 0.5 s, of two groups.
     table, lines = found['together']
-    assert [row[2] for row in table.rows if row[-1] == 'group'] == [1.5]
+    assert [row[2] for row in table.rows if row[-1] == 'body'] == [1.5]
     assert lines[0].startswith('1 pairs of groups go on at once, the longest ')
     _, lines = found['domains']
     assert 'of 8 videos 0 have no domain, 2 no truth' in lines[2]
@@ -66,3 +68,15 @@ def test_clips_are_as_long_as_their_files(video_root, tmp_path, capsys):
     assert lengths[1] == pytest.approx(12 / 30)
     note = f"their length is unknown: '{clips[0].clip}'"
     assert note in capsys.readouterr().err
+
+
+def test_a_root_without_truth_is_drawn(tmp_path, capsys):
+    write_info(tmp_path, DatasetInfo('hidden', 'ma52', simulated=False))
+    hidden = Clip('a', '', 'test', 'lab', '', None, None)
+    write_rec(tmp_path / 'rec.csv', [hidden], load_label_space('ma52'))
+    found = told(DataRoot(tmp_path), 'rec')
+    assert found['actions'][1][0] == 'there is no action'
+    assert 'of 1 clips 0 have no domain, 1 no truth' in found['domains'][1][1]
+    draw_statistics(found['domains'][0], tmp_path / 'd.png', '')
+    draw_statistics(found['groups'][0], tmp_path / 'g.png', '')
+    assert 'their length is unknown' in capsys.readouterr().err
