@@ -5,9 +5,27 @@ from typing import Any
 
 from mmma.config import load_config as load_config
 from mmma.data.root import read_root as read_root
+from mmma.foreign import Shown
 from mmma.taxonomy import SUBSETS, check_choice, read_label_space
 
 _INFERENCE = ('detect', 'from_pretrained', 'look_at', 'open_model', 'recognize')
+
+
+class Results(Shown, dict[str, Any]):
+    """What ``results.json`` or an evaluation tells, as a dict; percent, unrounded."""
+
+    def _rows(self) -> Any:
+        rows = self.get('runs') or self['rows']
+        return [{**row, **row['counts'], **row['metrics']} for row in rows]
+
+    def _bars(self) -> Any:
+        key = 'action/mAP' if self['task'] == 'det' else 'action/top1'
+        simulated = self.get('simulated') or self.get('data', {}).get('simulated')
+        yield key + ' (%)' + ', simulated data' * bool(simulated)
+        for row in self._rows():
+            told = [row.get(k) for k in ('domain', 'target', 'shots', 'control', 'run')]
+            lane = ' '.join(str(v) for v in told if v is not None)
+            yield lane, 0, row[key], f'{row[key]:.1f}'
 
 
 def build_dataset(cfg: Any, subset: str = 'train') -> Any:
@@ -34,7 +52,7 @@ def train(config: Any, **options: Any) -> Path:
 
 
 def test(config: Any, checkpoint: Any, **options: Any) -> Any:
-    """Test a CKPT as ``test.py`` does; the contents of ``results.json``.
+    """Test a CKPT as ``test.py`` does; :class:`Results`.
 
     Options: of :func:`load_config`, if it gave no config; ``TestOptions``; ``dump``.
     """
@@ -54,7 +72,7 @@ def _opened(kind: Any, config: Any, **options: Any) -> Any:
     return open_run(config, flags, root, changes or (), options=chosen), chosen
 
 
-def evaluate(task: str, gt: Any, pred: Any, **options: Any) -> dict[str, Any]:
+def evaluate(task: str, gt: Any, pred: Any, **options: Any) -> Results:
     """Metrics of anybody's scores (``rec``) or detections (``det``), without torch.
 
     Options are those of ``evaluate.py``: ``label_space``, ``body_groups``, ``subset``,
@@ -69,8 +87,8 @@ def evaluate(task: str, gt: Any, pred: Any, **options: Any) -> dict[str, Any]:
     chosen = (rows.DetectionOptions if det else rows.EvaluationOptions)(**options)
     given = Path(gt), Path(pred), space, groups or 'taxonomy', chosen
     if det:
-        return reports.detection_report(*given, **kept)
-    return reports.recognition_report(*given, **kept)[0]
+        return Results(reports.detection_report(*given, **kept))
+    return Results(reports.recognition_report(*given, **kept)[0])
 
 
 def _next(run: Any, dump: str) -> str:
@@ -90,14 +108,10 @@ def report(
     dump: str | None = None,
     drawn: Path | None = None,
 ) -> Any:
-    """Test a checkpoint; the first rank writes, prints and returns the results.
+    """Test a checkpoint; the first rank writes, prints and returns :class:`Results`.
 
-    Args:
-        options: ``mmma.engine.run.TestOptions``, those of the run.
-        out: Results file; None writes ``results.json`` in the work dir.
-        dump: Scores or detections; all that is written where truth is withheld, and
-            needed where only some is. Few-shot: ``scores_street_5shot_run0.npz``, ...
-        drawn: Picture of how often scores are right; not of few-shot.
+    ``options`` are those of the run. ``dump``, scores or detections, is all that there
+    is where truth is withheld. ``drawn`` shows how often scores are right.
     """
     from mmengine.dist import is_main_process
 
@@ -152,7 +166,7 @@ def report(
         return None
     print(results_table([results]))
     print(*lines, f'written to {path}', sep='\n')
-    return results
+    return Results(results)
 
 
 def __getattr__(name: str) -> object:

@@ -50,10 +50,7 @@ def find_config(name: str, typed: bool = True) -> Path:
     """Find a config file by its path, or by its name in ``configs/``.
 
     Folders and ``.py`` may be left out: ``videomae_mma82_indomain``. The current folder
-    counts only for what the user typed.
-
-    Raises:
-        FileNotFoundError: There is no such file.
+    counts only for what the user typed. None there: FileNotFoundError.
     """
     wanted = name if name.endswith(('.py', '.json')) else f'{name}.py'
     if typed and os.path.isfile(wanted):
@@ -94,12 +91,7 @@ def _is_published(path: Path) -> bool:
 
 
 def read_config(path: Path) -> Any:
-    """Read a config file as a ``mmengine.Config``.
-
-    Raises:
-        ValueError: Its code fails, a base is missing, or it is data that
-            :func:`mmma.registry.as_data` refuses.
-    """
+    """Read a config file as a ``mmengine.Config``; ValueError where it is none."""
     from mmengine.config import Config
 
     if not _is_published(path):
@@ -128,12 +120,7 @@ def read_config(path: Path) -> Any:
 
 
 def plain_config(path: Path) -> dict[str, Any]:
-    """The config of a published model as it is written, which is neither run nor built.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is no config, or not one of plain values.
-    """
+    """The config of a published model as written, neither run nor built."""
     if path.suffix == '.json':
         content = read_json(path)
         if isinstance(content, dict):  # in a folder for the Hub it is beside the labels
@@ -172,10 +159,7 @@ def _restore_tuples(config: dict[str, Any], path: Path) -> None:
 def check_data(config: Any, source: str) -> dict[str, Any]:
     """Refuse a config of others that names more than it may, or lacks what it needs.
 
-    It stays as it is: its keys that load something are in it.
-
-    Raises:
-        ValueError: As :func:`mmma.registry.as_data`; or it cannot be measured with.
+    It stays as it is. ValueError: as of ``registry.as_data``, or not to measure with.
     """
     from mmma.registry import as_data
 
@@ -253,13 +237,8 @@ def load_config(
         cfg_options: As of :func:`apply_options`.
         label_space: Name or object; None takes that of the data, if they are there.
 
-    Returns:
-        A ``mmengine.Config`` that runs as it is, with no flag.
-
-    Raises:
-        FileNotFoundError: No such config.
-        ValueError: A flag, option or value that is not allowed, or an option that
-            the protocol overwrites.
+    Returns a ``mmengine.Config`` that runs with no flag. An option that is not allowed,
+    or that the protocol overwrites, raises ValueError.
     """
     protocol = {'protocol': protocol} if isinstance(protocol, str) else protocol
     path = find_config(config)
@@ -331,11 +310,7 @@ def apply_options(cfg: Any, options: Iterable[str]) -> dict[str, Any]:
     adds one, ``+a.4.b=value`` a fifth item to a list of four, and ``+a=[1,2]`` two of
     them to a list. Values read like Python, ``[1,2]`` is a list.
 
-    Returns:
-        The new value of each dotted key.
-
-    Raises:
-        ValueError: Not of that form, or the config lacks the key.
+    Returns the new value of each dotted key; what is not of that form: ValueError.
     """
     from mmengine.config import DictAction
 
@@ -375,10 +350,7 @@ def flatten(cfg: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
 def origins(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Path]:
     """File of a config's chain of bases that sets each dotted key, as written there.
 
-    The leaf wins over its bases, as it does when the config is loaded.
-
-    Raises:
-        ValueError: A file is no Python, or a base is missing or comes again.
+    The leaf wins over its bases. No Python, or a base that is missing: ValueError.
     """
     try:
         tree = ast.parse(read_text(path), str(path))

@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 import torch
 from inference_models import make_checkpoint
+from matplotlib import pyplot
 
 import mmma
+from mmma.apis import Results
+from mmma.config import config_folders
 from mmma.data.joints import WHOLEBODY65
+from mmma.engine.findings import Answer, Finding, ModelCard
+from mmma.evaluation.reports import read_results
 from mmma.media.pose import Partial
 
 
@@ -113,3 +118,50 @@ def test_train_test_and_evaluate(video_root, tmp_path, capsys):
     with pytest.raises(ValueError, match="unknown task 'emotion'"):
         mmma.evaluate('emotion', video_root, dump)
     assert len(mmma.build_dataset(cfg, 'test')) == results['runs'][0]['counts']['clips']
+
+
+def bars_of(shown):
+    """Lanes and texts of what is drawn, and the label of its axis."""
+    ax = shown.plot()
+    lanes = [label.get_text() for label in ax.get_yticklabels()]
+    texts = [text.get_text().strip() for text in ax.texts]
+    pyplot.close('all')
+    return lanes, texts, ax.get_xlabel()
+
+
+def test_results_as_tables_and_pictures(monkeypatch):
+    file = config_folders()[0].parent / 'zoo' / DETECTOR / 'results.json'
+    results = Results(read_results(file))
+    lanes, texts, label = bars_of(results)
+    assert lanes == ['all', 'lab', 'psychiatric', 'street', 'emotion']
+    values = [row['metrics']['action/mAP'] for row in results['runs']]
+    assert texts == [f'{value:.1f}' for value in values]
+    assert label == 'action/mAP (%), simulated data'
+    pytest.importorskip('pandas')
+    table = results.to_frame()
+    assert table['domain'].tolist() == lanes
+    assert table['action/mAP'].tolist() == values
+    assert {'videos', 'instances', 'body/mAP@0.50'} <= set(table)
+    monkeypatch.setitem(sys.modules, 'pandas', None)
+    with pytest.raises(ValueError, match='needs pandas: pip install pandas'):
+        results.to_frame()
+
+
+@pytest.mark.parametrize('task', ['rec', 'det'])
+def test_answers_as_tables_and_pictures(task):
+    card = ModelCard('m', task, 'RGB', '', '', '', 'mma82', 'toy', True, None)
+    found = [
+        Finding(1.0, 2.5, 'a $x$', 'head', 0.75),
+        Finding(2.0, 3.0, 'b', 'head', 0.5),
+    ]
+    answer = Answer(card, {}, tuple(found), (), False, 0.1)
+    lanes, texts, label = bars_of(answer)
+    if task == 'det':
+        assert (lanes, texts) == (['head'], ['a $x$', 'b'])
+    else:
+        assert (lanes, texts) == ([r'a \$x\$', 'b'], ['0.75', '0.50'])
+    assert 'by simulated weights' in label
+    pytest.importorskip('pandas')
+    table = answer.to_frame()
+    assert table['score'].tolist() == [0.75, 0.5]
+    assert table['simulated'].all()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmma.data.joints import WHOLEBODY65
 from mmma.files import SHOWN, atomic_write, read_json, write_file
-from mmma.foreign import spreadsheet
+from mmma.foreign import Shown, spreadsheet
 from mmma.taxonomy import check_choice
 from mmma.video import VIDEO_SUFFIXES
 
@@ -125,7 +125,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(Shown):
     """Answer of a model about a video.
 
     Attributes:
@@ -174,6 +174,19 @@ class Answer:
     def segments(self) -> tuple[Finding, ...]:
         """Rows of the table: actions of a detector, or the answer of a recognizer."""
         return self.actions if self.model.task == 'det' else (self.answer,)
+
+    def _rows(self) -> Any:
+        told = {'model': self.model.name, 'simulated': self.simulated}
+        return [
+            {**asdict(f), 'abstained': self.abstained, **told} for f in self.actions
+        ]
+
+    def _bars(self) -> Any:
+        det, mark = self.model.task == 'det', ', by simulated weights' * self.simulated
+        yield ('seconds' if det else 'score') + mark
+        for f in self.actions if det else self.actions[:5]:
+            own = (f.body or f.action, f.start_sec, f.end_sec, f.action)
+            yield own if det else (f.action, 0, f.score, f'{f.score:.2f}')
 
 
 def summary(answers: Sequence[Answer]) -> str:
@@ -247,11 +260,7 @@ def find_videos(
 def made_before(
     folder: Path, stem: str, request: Mapping[str, Any], label: str
 ) -> bool:
-    """True if both files of a video are there and were made as a request describes it.
-
-    One of another program, or of another video where names are numbers, raises
-    ValueError.
-    """
+    """True if both files of a video were made as requested; others': ValueError."""
 
     def check(ours: bool, kind: str) -> None:
         if not ours:
@@ -284,10 +293,7 @@ def made_before(
 def write_findings(
     folder: Path, stem: str, answers: Sequence[Answer], facts: Mapping[str, Any]
 ) -> None:
-    """Write both files of a video, one answer per model; each appears whole, JSON last.
-
-    ``facts`` are ``request``, ``top_k``, and ``path`` unless it is private.
-    """
+    """Write both files of a video; facts: ``request``, ``top_k``, perhaps ``path``."""
     whole = folder / f'{stem}.json'
     with atomic_write(folder / f'{stem}.csv') as file:
         writer = csv.writer(file, lineterminator='\n')

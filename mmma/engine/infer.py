@@ -60,11 +60,10 @@ def pose_options(options: InferenceOptions) -> PoseOptions:
 
 
 class VideoModel:
-    """A trained model for video files; it is built when the first one comes.
+    """A trained model for video files, built when the first one comes.
 
-    Raises:
-        ValueError: The model sees neither pictures nor joints, was trained on simulated
-            data, or on skeletons of another extractor, and that was not allowed.
+    ValueError: it sees neither pictures nor joints, or is of simulated data or another
+    extractor, and that was not allowed.
     """
 
     def __init__(
@@ -425,12 +424,8 @@ def look_at(
 ) -> tuple[Answer, ...]:
     """Ask models, opened with equal options, what a video shows; joints are found once.
 
-    Args:
-        label: What messages call the video; by default its path, or with ``private``
-            nothing that tells it.
-        bar: Show on standard error how far it is in a long video.
-
-    Raises as :func:`recognize`, but for what :func:`open_model` finds.
+    Messages call the video by its ``label``, by default its path unless it is private;
+    ``bar`` shows on standard error how far it is in a long one.
     """
     for model in models:
         model.build()  # what is wrong with it is no fault of the video

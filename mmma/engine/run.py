@@ -287,9 +287,7 @@ def open_run(
         views: Sets of times per tested clip; None keeps the recipe's.
         crops: Crops per tested picture; None keeps the recipe's.
 
-    Raises:
-        FileNotFoundError: No such config, or no data.
-        ValueError: A flag, option or value that is not allowed.
+    Raises FileNotFoundError (no config, no data), ValueError (what is not allowed).
     """
     compat.install()  # a config may inherit from one of MMAction2
     if isinstance(config, (str, Path)):
@@ -332,12 +330,7 @@ def open_run(
 
 
 def check_data(run: Run, *subsets: str) -> list[Any]:
-    """Data sets of a run; that they can be built is known before weights are fetched.
-
-    Raises:
-        FileNotFoundError: The root lacks a table or a store.
-        ValueError: It does not fit the config, or has no clip or video of the protocol.
-    """
+    """Data sets of a run: what they lack is told before weights are fetched."""
     from mmengine.registry import init_default_scope
 
     from mmma.registry import DATASETS

@@ -54,8 +54,7 @@ def method_of(recipe: str) -> str:
 def find_recipes(root: Path) -> dict[str, tuple[str, ...]]:
     """Recipes of recognition and detection of a checkout, sorted, with their leaves.
 
-    From names without the protocol, ``videomae-s_mma82``, to config files relative to
-    the root, by protocol, that of emotions last; of a detector the one file.
+    ``videomae-s_mma82`` to files relative to the root, by protocol, emotions last.
     """
     recipes: dict[str, tuple[str, ...]] = {}
     for protocol in PROTOCOLS:
@@ -259,10 +258,7 @@ def list_models(root: Path | None = None) -> list[ZooModel]:
 
     ``root`` is the folder of ``configs/``; by default the checkout's or the package's.
 
-    Raises:
-        FileNotFoundError: There are no configs.
-        ValueError: A metafile cannot be read, or names no file that could be fetched;
-            two files have one name.
+    A metafile that is malformed, or two files of one name, raise ValueError.
     """
     if root is None:
         if not config_folders():
@@ -366,9 +362,7 @@ def checkpoint_path(ckpt: str, offline: bool = False) -> Path:
     A file of that name comes first. A work dir means the checkpoint of
     :func:`trained_in`. ``offline`` is as of :func:`mmma.checkpoints.fetch_file`.
 
-    Raises:
-        FileNotFoundError: There is no such file, or it cannot be fetched.
-        ValueError: The zoo has no such name; what was fetched has another hash.
+    No such file: FileNotFoundError. No such name, or another hash: ValueError.
     """
     path = Path(ckpt).expanduser()
     if path.is_file():
@@ -409,8 +403,7 @@ def fetch_model(
 ) -> Path:
     """The file of a model, checked.
 
-    Without a destination what the checkout or the cache has is used as it lies. Raises
-    as :func:`mmma.checkpoints.fetch_file`.
+    Without a destination what the checkout or the cache has is used as it lies.
     """
     file = model.remote()
     near = [model.local] if model.local and model.local.is_file() else []
