@@ -1,6 +1,7 @@
 """What a first user sees; the commands themselves are stubs here."""
 
 import json
+import os
 
 import pytest
 
@@ -36,9 +37,11 @@ def rows(kind):
 def calls(monkeypatch):
     """Commands that were called; they write results and talk a lot."""
     found = []
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
 
     def stub(command, argv):
         found.append((command, *argv))
+        assert 'OMP_NUM_THREADS' not in os.environ
         print('many lines\n' * 400)
         if command == 'test':
             out = argv[argv.index('--work-dir') + 1]
@@ -48,7 +51,12 @@ def calls(monkeypatch):
             (folder / 'results.json').write_text(json.dumps({'runs': [*rows(kind)]}))
         return 2 * (command == 'train' and 'broken' in argv[2])
 
+    def process(words, **_):
+        # The threads of data/simulate would be those of the trainings, and move numbers.
+        return stub(words[3], words[4:])
+
     monkeypatch.setattr(quickstart, 'main', stub)
+    monkeypatch.setattr(quickstart.subprocess, 'call', process)
     return found
 
 
