@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import redirect_stdout
 
 import pytest
 
@@ -51,9 +52,9 @@ def calls(monkeypatch):
             (folder / 'results.json').write_text(json.dumps({'runs': [*rows(kind)]}))
         return 2 * (command == 'train' and 'broken' in argv[2])
 
-    def process(words, **_):
-        # The threads of data/simulate would be those of the trainings, and move numbers.
-        return stub(words[3], words[4:])
+    def process(words, stdout, stderr):  # of its own: it limits its threads
+        with redirect_stdout(stdout):
+            return stub(words[3], words[4:])
 
     monkeypatch.setattr(quickstart, 'main', stub)
     monkeypatch.setattr(quickstart.subprocess, 'call', process)
