@@ -26,18 +26,20 @@ ARGUMENTS = """
 --data DIR (path) = data/mma82: where the simulated data are, or will be
 --out DIR (path) = work_dirs/quickstart"""
 add_arguments = declared(ARGUMENTS)
-_SHOW_EVERY_SEC = 40
 
 
 class _Log(TextIOWrapper):
     """File of which a line now and then goes to the console too."""
 
     console: Any = None
-    last = 0.0
+    last, pause = (
+        0.0,
+        30.0,
+    )  # seconds; pauses grow, so that a slow machine tells no more
 
     def write(self, text: str) -> int:
-        if time.monotonic() - self.last > _SHOW_EVERY_SEC and text.strip():
-            self.last = time.monotonic()
+        if time.monotonic() - self.last > self.pause and text.strip():
+            self.last, self.pause = time.monotonic(), 1.3 * self.pause
             print(f'{"":15}{text.strip()[:64]}', file=self.console, flush=True)
         return super().write(text)
 

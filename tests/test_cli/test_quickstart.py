@@ -76,7 +76,7 @@ def test_it_ends_with_one_narrow_table_and_what_to_try_next(tmp_path, calls, cap
         assert 'SIMULATED' in text
         assert '80 % of the clips' in text
         assert '40 to 50 % in the other' in text
-        assert 'by +5 to\n+5 points' in text
+        assert 'by +5.0 to\n+5.0 points' in text
         assert 'python -m mmma infer' in text
     assert len(calls) == 2 * len(own_table('workflow')['quickstart'])
     assert all(str(tmp_path / 'a b') in call for call in (calls[0], calls[2]))
@@ -95,3 +95,14 @@ def test_every_config_of_it_is_found_by_name():
     named = [words[1] for words in lines if words[0] in ('train', 'test')]
     assert len(named) == 7
     assert all(find_config(name, typed=False) for name in named)
+
+
+def test_progress_is_rarer_the_longer_it_takes(tmp_path, monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(quickstart.time, 'monotonic', lambda: now[0])
+    with quickstart._Log((tmp_path / 'a.log').open('wb'), 'utf-8') as file:
+        for second in range(1800):  # of half an hour
+            now[0] = float(second)
+            file.write(f'epoch {second}\n')
+    assert 6 <= len(capsys.readouterr().out.splitlines()) <= 12
+    assert len((tmp_path / 'a.log').read_text().splitlines()) == 1800
