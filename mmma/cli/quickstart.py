@@ -32,10 +32,7 @@ class _Log(TextIOWrapper):
     """File of which a line now and then goes to the console too."""
 
     console: Any = None
-    last, pause = (
-        0.0,
-        30.0,
-    )  # seconds; pauses grow, so that a slow machine tells no more
+    last, pause = 0.0, 30.0  # seconds; pauses grow
 
     def write(self, text: str) -> int:
         if time.monotonic() - self.last > self.pause and text.strip():
