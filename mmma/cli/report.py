@@ -6,11 +6,8 @@ from mmma.cli.arguments import declared
 
 HELP = """Make a page of results files: tables beside the published ones, and figures.
 
-The page is one file that needs no network: per-class and head, medium and tail bars,
-from domain to domain, few-shot curves with both controls, mAP over tIoU, emotions,
-learning curves of logs beside results or their weights, what was run. Each figure has a
-sentence, computed from its numbers. Results of one task that were measured differently
-are refused, as by table.py; several tasks are sections.
+The page is one file that needs no network (docs/reports.md). Results of one task that
+were measured differently are refused, as by table.py; several tasks are sections.
 
 --gt adds confusions and error profiles, of what test.py --dump wrote beside results:
 scores.npz, detections.json."""

@@ -88,7 +88,7 @@ class Plot:
         numbers = np.full((many, len(names), 3), np.nan)
         for (label, x), c in self.series.items():
             numbers[labels.index(label), names.index(x)] = c.value, c.low, c.high
-        high = {'lines': 2.6, 'heat': 1.5 + 0.15 * many}.get(kind, 0.9) + 0.2 * many
+        high = {'lines': 2.6, 'heat': 1.5 + 0.15 * many}.get(kind, 0.9) + 0.3 * many
         high += max(0.17, 0.12 * many) * len(names) * (kind == 'bars')
         wide, high = (12, 12) if kind == 'heat' and many > 12 else (wide, high)
         figure = Figure(figsize=(wide, high), layout='constrained')
@@ -142,11 +142,10 @@ def build_report(
         own = [r for r in results if r['task'] == task]
         if task != 'emotion':
             known.check_comparable(own, besides=('subset', 'protocol.source'))
-        parts: Any = defaultdict(list)
-        for r in own:
-            parts[known.source_of(r)].append(r)
-        told = [paper_tables(p, published=published) for p in parts.values()]
-        tables = [table for part in told for table in part]
+        tables = []
+        for source in dict.fromkeys(map(known.source_of, own)):
+            part = [r for r in own if known.source_of(r) == source]
+            tables += paper_tables(part, published=published)
         every = {id(row): row for t in tables for row in t.rows if not row.paper}
         rows = [*every.values()]  # tables of both levels have the same
         found = [*_by_rows(task, rows), *_by_class(rows), *_of_results(own)]
@@ -209,11 +208,10 @@ def _by_class(rows: Sequence[Row]) -> Iterator[Plot]:
         runs = [sample.run for sample in samples]
         for level in runs[0].get('per_class', ()):
             yield from _classes(label, samples, level)
-        for name in GROUPS if 'groups' in runs[0] else ():
-            told = [run['groups'][name] for run in runs]
-            if 'action/mca' in told[0]:
-                mean = float(np.mean([own['action/mca'] for own in told]))
-                groups[label, name] = Cell(mean, told[0]['classes_present'])
+        for name, own in product(GROUPS, [run.get('groups', {}) for run in runs[:1]]):
+            if 'action/mca' in own.get(name, ()):
+                mean = np.mean([run['groups'][name]['action/mca'] for run in runs])
+                groups[label, name] = Cell(float(mean), own[name]['classes_present'])
         if told := runs[0].get('confusion'):
             yield _confusion(label, np.array(told['counts']), told['labels'])
     if groups:
@@ -329,7 +327,7 @@ def _of_results(results: Sequence[known.Results]) -> Iterator[Plot]:
         series = {(e, a['action']): Cell(a['importance']) for e, a in rows}
         q = [a['q'] for _, a in rows if a.get('q') is not None]
         text = _WORDS['association'].format(sum(v < 0.05 for v in q), len(q))
-        for draw in (plots.draw_sankey, plots.draw_associations) if told else ():
+        for draw in (plots.draw_sankey, plots.draw_associations) if rows else ():
             plot = _plot('association', (own['name'],), series, text)
             yield replace(plot, kind=partial(draw, told))
         weights = own['checkpoint'].get('path') or own['files'][0]
@@ -376,9 +374,8 @@ def write_report(
             shown += fill['table'](title=title, mark=mark, cells=cells, notes=notes)
         for plot in drawn:
             name = f'{task}{" simulated" * bool(mark)} {plot.title}'.lower()
-            name = re.sub('[^a-z0-9]+', '-', name.removesuffix(' (simulated data)'))[
-                :80
-            ]
+            name = name.removesuffix(' (simulated data)')
+            name = re.sub('[^a-z0-9]+', '-', name)[:80]
             names.append(name + f'-{len(names)}' * (name in names))
             with rc_context(_WORDS['look']), TemporaryDirectory() as scratch:
                 for suffix in ('png', 'svg') if folder else ():
@@ -390,8 +387,8 @@ def write_report(
                 write_file(folder / f'{names[-1]}.csv', f'{plot.numbers().csv()}\n')
             title, text = map(html_text, (plot.title, plot.sentence()))
             wide = 'large' * ('min-width:3' not in svg)
-            told_of = {'title': title, 'svg': svg, 'size': wide, 'sentence': text}
-            figures += fill['figure'](told_of, mark=mark)
+            told |= {'title': title, 'svg': svg, 'size': wide, 'sentence': text}
+            figures += fill['figure'](told, mark=mark)
         about = {'task': task, 'title': _WORDS['tasks'][task]}
         told['links'] += fill['link'](about)
         told['body'] += fill['section'](about, tables=shown, figures=figures)
