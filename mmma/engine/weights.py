@@ -1,5 +1,6 @@
 """Weights that a run starts from, the guard between them and its data, its runner."""
 
+import itertools
 import logging
 import math
 import re
@@ -35,6 +36,7 @@ from mmma.protocols import REST, Protocol
 from mmma.taxonomy import own_table
 
 FROM_SCRATCH = 'none'
+_RUNS = itertools.count(1)
 _CONSOLE = {
     key: re.compile(text) for key, text in own_table('compat')['console'].items()
 }
@@ -69,7 +71,17 @@ class _ConsoleLines(logging.Formatter):
 
 
 class ConsoleRunner(Runner):
-    """MMEngine's runner; its environment, config and hooks stay in the log file."""
+    """MMEngine's runner; its environment, config and hooks stay in the log file.
+
+    Runs that begin in one second would share a log and the best score: MMEngine knows
+    them by their names, which have a number here.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        file = getattr(kwargs.get('cfg'), 'filename', None) or 'run'
+        name = kwargs.get('experiment_name') or Path(file).stem
+        kwargs['experiment_name'] = f'{name}_{next(_RUNS)}'
+        super().__init__(*args, **kwargs)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build the logger of MMEngine."""
