@@ -133,9 +133,8 @@ def report(
             f'withheld (the first: {hidden[0]!r}), so they cannot be scored here: give '
             '--dump FILE to predict all of them.'
         )
-    if hidden and not dump:
-        named = 'detections.json' if run.task == 'det' else 'scores.npz'
-        dump = str(run.work_dir / named)
+    named = 'detections.json' if run.task == 'det' else 'scores.npz'
+    dump = dump or (str(run.work_dir / named) if hidden else None)
     if dump and run.task == 'rec':
         score_file(dump)  # known before the work
     if drawn and (hidden or run.protocol.name == 'fewshot'):
