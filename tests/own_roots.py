@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from video_files import make_video, moving_frames
 
 GROUPS = ('hands', 'head', 'legs', 'trunk')
@@ -26,6 +27,12 @@ SPACE = {'name': 'gestures', 'bodies': list(GROUPS), 'actions': ACTIONS}
 PLAIN = {'name': 'plain', 'actions': [{'name': a['name']} for a in ACTIONS]}
 CLIP_SEC, FPS = 0.4, 10
 SUBSETS = {'train': 2, 'val': 1, 'test': 1}
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    """MMEngine waits two seconds where an epoch of a trial has one batch."""
+    monkeypatch.setattr('mmengine.runner.loops.time.sleep', lambda _: None)
 
 
 def make_own_root(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from own_roots import make_own_root
+from own_roots import make_own_root, no_pause  # noqa: F401
 from pages import commands
 
 from mmma.cli import main
@@ -46,12 +46,6 @@ def place(tmp_path_factory):
     os.chdir(folder)
     yield folder
     os.chdir(before)
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch):
-    """MMEngine waits two seconds where an epoch of a trial has one batch."""
-    monkeypatch.setattr('mmengine.runner.loops.time.sleep', lambda _: None)
 
 
 def run(tool, config, root, *more, label=None):

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from own_roots import PLAIN, make_own_root
+from own_roots import PLAIN, make_own_root, no_pause  # noqa: F401
 
 from mmma.cli import main
 
@@ -25,12 +25,6 @@ def place(tmp_path_factory):
     os.chdir(folder)
     yield folder
     os.chdir(before)
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch):
-    """MMEngine waits two seconds where an epoch of a trial has one batch."""
-    monkeypatch.setattr('mmengine.runner.loops.time.sleep', lambda _: None)
 
 
 def train(recipe, root, *more):
