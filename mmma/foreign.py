@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _CONTROLS = '[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]'
 _CONTROL = re.compile(_CONTROLS)
 _STEERS = re.compile(rf'(?!^\r|[\n\t]){_CONTROLS}')  # progress starts lines anew
+CHECKOUT = Path(__file__).parents[1].joinpath('tools/train.py').is_file()
+"""False in a wheel, which has ``mmma train`` instead of ``tools/train.py``."""
+_TOOL = re.compile(r'(?:python )?\btools/((?:data/)?[a-z_]+)\.py\b')
 
 
 def parse_json(text: str, path: Path) -> tuple[Any, list[str]]:
@@ -118,13 +121,14 @@ def spreadsheet(text: Any) -> str:
 
 
 class _Shown:
-    """A stream of text that is :func:`shown`."""
+    """A stream of text that is :func:`shown`; tools are called as they are here."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
 
     def write(self, text: str) -> Any:
-        return self.stream.write(shown(text, lines=True))
+        own = text if CHECKOUT else _TOOL.sub(r'mmma \1', text)
+        return self.stream.write(shown(own, lines=True))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)

@@ -123,3 +123,16 @@ def test_messages_show_what_they_quote(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert not has_controls((out + err).replace('\n', ''))
     assert err.count('error: ') == 4  # of the third, the name has one
+
+
+@pytest.mark.parametrize('checkout', [True, False])
+def test_tools_are_called_as_they_are_here(checkout, monkeypatch, capsys):
+    monkeypatch.setattr('mmma.foreign.CHECKOUT', checkout)
+    with shown_streams():
+        print(
+            'next: python tools/data/check.py ROOT, or my_tools/train.py (tools/a.md)'
+        )
+    first = 'python tools/data/check.py' if checkout else 'mmma data/check'
+    assert capsys.readouterr().out == (
+        f'next: {first} ROOT, or my_tools/train.py (tools/a.md)\n'
+    )

@@ -142,8 +142,9 @@ def _parsed(
     from mmma.cli.arguments import keep_inputs
 
     module = importlib.import_module(f'mmma.cli.{command.replace("/", "_")}')
+    typed = sys.argv[0].endswith(f'{command}.py')
     parser = argparse.ArgumentParser(
-        prog=command,
+        prog=f'tools/{command}.py' if typed else f'mmma {command}',
         description=module.HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
