@@ -194,7 +194,13 @@ def _write_whole() -> None:
     from mmengine.hooks import checkpoint_hook
 
     checkpoint_hook.open, text = _open_whole, Config.dump
-    config.FormatCode = _remembering(config.FormatCode)
+    format_code, known = config.FormatCode, dict[str, Any]()
+
+    def formatted(text: str, **style: Any) -> Any:
+        if text not in known:  # yapf takes half a second for it, at each checkpoint
+            known.clear()
+            known[text] = format_code(text, **style)
+        return known[text]
 
     def dump(self: Any, file: str | Path | None = None) -> str | None:
         if file is None:
@@ -202,20 +208,7 @@ def _write_whole() -> None:
         python = str(file).endswith('.py')
         return write_file(Path(file), self.pretty_text if python else text(self))
 
-    Config.dump = dump
-
-
-def _remembering(format_code: Callable[..., Any]) -> Callable[..., Any]:
-    """yapf takes half a second for the same config of each checkpoint and log."""
-    known: dict[str, Any] = {}
-
-    def formatted(text: str, **style: Any) -> Any:
-        if text not in known:
-            known.clear()
-            known[text] = format_code(text, **style)
-        return known[text]
-
-    return formatted
+    Config.dump, config.FormatCode = dump, formatted
 
 
 def _open_whole(file: str, mode: str) -> Any:

@@ -125,7 +125,15 @@ def plain_config(path: Path) -> dict[str, Any]:
         content = read_json(path)
         if isinstance(content, dict):  # in a folder for the Hub it is beside the labels
             content = content.get('mmma_config', content)
-            _restore_tuples(content, path)
+            try:
+                for key in content.pop(_TUPLES, []):
+                    above, _, last = key.rpartition('.')
+                    place = get_key(content, above) if above else content
+                    name = int(last) if isinstance(place, list) else last
+                    place[name] = tuple(place[name])
+            except (LookupError, TypeError, ValueError, AttributeError):
+                told = f'{_TUPLES} names keys that are no lists'
+                raise ValueError(f'{path}: {told}') from None
     else:
         content = parse_config(read_text(path), str(path))
     return check_data(content, str(path))
@@ -143,17 +151,6 @@ def _tuple_keys(value: Any, where: str) -> Iterator[str]:
         yield from _tuple_keys(item, f'{where}.{key}'.lstrip('.'))
     if isinstance(value, tuple):
         yield where
-
-
-def _restore_tuples(config: dict[str, Any], path: Path) -> None:
-    try:
-        for key in config.pop(_TUPLES, []):
-            above, _, last = key.rpartition('.')
-            place = get_key(config, above) if above else config
-            name = int(last) if isinstance(place, list) else last
-            place[name] = tuple(place[name])
-    except (LookupError, TypeError, ValueError, AttributeError):
-        raise ValueError(f'{path}: {_TUPLES} names keys that are no lists') from None
 
 
 def check_data(config: Any, source: str) -> dict[str, Any]:
@@ -366,7 +363,12 @@ def origins(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Path]:
         for target in node.targets:
             name = getattr(target, 'id', '')
             if name == '_base_':
-                for base in _bases_of(node.value):
+                bases: Any = []
+                with suppress(ValueError):
+                    bases = ast.literal_eval(node.value)
+                bases = bases if isinstance(bases, (list, tuple)) else [bases]
+                # Those of other packages are left out.
+                for base in (str(base) for base in bases if '::' not in str(base)):
                     file = Path(os.path.abspath(path.parent / base))
                     chain = (*above, Path(os.path.abspath(path)))
                     if not os.path.isfile(file) or file in chain:
@@ -376,15 +378,6 @@ def origins(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Path]:
             elif name:
                 own.update(dict.fromkeys(_written_keys(node.value, name), path))
     return {**found, **own}
-
-
-def _bases_of(node: ast.expr) -> list[str]:
-    """Files that a config names as its bases; those of other packages are left out."""
-    bases: Any = []
-    with suppress(ValueError):
-        bases = ast.literal_eval(node)
-    bases = bases if isinstance(bases, (list, tuple)) else [bases]
-    return [str(base) for base in bases if '::' not in str(base)]
 
 
 def origin_of(key: str, known: Mapping[str, Path]) -> Path | None:

@@ -275,8 +275,15 @@ def _obtain(place: str, file: RemoteFile, target: Path) -> None:
     if found and (wrong := mismatch(local, file.sha256, file.size)):
         raise WrongBytes(f'{wrong}; not used')
     _tell(f'{"copying" if local else "downloading"} {shown_url(place)} to {target}')
-    if local is None:
-        _download(place, part, file.size)
+    if local is None:  # what came stays there, also when the server gives no more
+        furthest, failures = _held(part), 0
+        with _session() as session, progress_bar(part.stem, sizes=True) as show:
+            while cut := _receive(session, place, part, file.size, show):
+                failures = 1 if _held(part) > furthest else failures + 1
+                furthest = max(furthest, _held(part))
+                if failures > _RETRIES:
+                    raise Unavailable(f'{cut}, again and again')
+                time.sleep(_BACKOFF_SEC * 2 ** (failures - 1))
     elif not found:
         raise Unavailable('there is no such file')
     else:
@@ -293,18 +300,6 @@ def _obtain(place: str, file: RemoteFile, target: Path) -> None:
     if not file.sha256:
         _tell(f'{file.name}: its hash is not known, so it was not checked')
     part.replace(target)
-
-
-def _download(url: str, part: Path, size: int | None) -> None:
-    """Fill a file; what came stays there, also when the server gives no more."""
-    furthest, failures = _held(part), 0
-    with _session() as session, progress_bar(part.stem, sizes=True) as show:
-        while cut := _receive(session, url, part, size, show):
-            failures = 1 if _held(part) > furthest else failures + 1
-            furthest = max(furthest, _held(part))
-            if failures > _RETRIES:
-                raise Unavailable(f'{cut}, again and again')
-            time.sleep(_BACKOFF_SEC * 2 ** (failures - 1))
 
 
 def _receive(

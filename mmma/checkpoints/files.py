@@ -181,16 +181,6 @@ def _checked_meta(path: Path, meta: Any) -> dict[str, Any]:
     return meta
 
 
-def _is_safetensors(path: Path) -> bool:
-    """True if a file is named so, or begins so: the Hub's cache names no types."""
-    with path.open('rb') as file:
-        start = file.read(10)
-    size = int.from_bytes(start[:8], 'little')
-    return path.suffix == SUFFIX or (
-        start[8:] in (b'{"', b'{}') and size + 8 <= path.stat().st_size
-    )
-
-
 def _read_safetensors(
     path: Path, tensors: bool = True
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
@@ -308,7 +298,11 @@ def load_weights_file(path: str | Path, trust: bool = False) -> Any:
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path}: no such file.')
-    if _is_safetensors(path):
+    with path.open('rb') as file:
+        start = file.read(10)
+    size = 8 + int.from_bytes(start[:8], 'little')
+    begun = start[8:] in (b'{"', b'{}') and size <= path.stat().st_size
+    if path.suffix == SUFFIX or begun:  # the Hub's cache names no types
         meta, state = _read_safetensors(path)
         return state if meta is None else {'state_dict': state, 'meta': meta}
     _check_format(path)

@@ -54,19 +54,10 @@ def run(args: argparse.Namespace) -> int:
     from mmma.hub.zoo import list_models
 
     models = list_models()
-    if args.list:
-        _show(models, args.json)
-        return 0
-    if args.verify is not None:
-        return _verify(args.verify, models)
-    return _fetch(args.names, args.config, args.dest, models)
-
-
-def _show(models: Sequence[ZooModel], as_json: bool) -> None:
-    if as_json:
+    if args.json:
         print(json.dumps([model.listed() for model in models], indent=2))
-        return
-    for model in models:
+        return 0
+    for model in models if args.list else ():
         size = model.size or 4 * (model.parameters or 0)  # float32
         shown = f'{"" if model.size else "about "}{size / 1e6:,.1f} MB'
         told = f'{model.kind}, {shown if size else "size unknown"}, {model.modality}: '
@@ -76,6 +67,11 @@ def _show(models: Sequence[ZooModel], as_json: bool) -> None:
         told += f'; SHA-256 {(model.sha256 or "unknown")[:8]}'
         lines = textwrap.wrap(told, 94, break_on_hyphens=False)
         print(model.name, *lines, sep='\n    ')
+    if args.list:
+        return 0
+    if args.verify is not None:
+        return _verify(args.verify, models)
+    return _fetch(args.names, args.config, args.dest, models)
 
 
 def _verify(folder: str, models: Sequence[ZooModel]) -> int:

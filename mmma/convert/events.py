@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from mmma.data.root import DET_FILE, INFO_FILE, DataRoot
-from mmma.data.videos import Video, read_detections, scan_det
+from mmma.data.videos import Event, Video, read_detections, scan_det
 from mmma.files import read_json, read_text, tell
 from mmma.foreign import has_controls, is_number, naming, parse_json
 from mmma.taxonomy import LabelSpace, check_choice
@@ -29,27 +29,6 @@ FORMATS |= dict(fiftyone='timelines', csv='spreadsheets')
 """Name of a format -> the module beside this one that reads and writes it."""
 _SUFFIXES = {'.eaf': 'elan', '.textgrid': 'textgrid', '.boris': 'boris', '.json': ''}
 _SUFFIXES |= dict.fromkeys(('.csv', '.tsv', '.txt'), 'csv')
-
-
-@dataclass(frozen=True)
-class Event:
-    """A label at a time of a video.
-
-    Attributes:
-        start_sec: Start, seconds from the first frame that is shown.
-        end_sec: End, exclusive; of a point event its start.
-        label: As the annotator calls it.
-        subject, text, tier: As of an :class:`mmma.data.videos.Instance`.
-        score: Confidence of a prediction, in [0, 1]; None of a person's annotation.
-    """
-
-    start_sec: float
-    end_sec: float
-    label: str
-    subject: str = ''
-    score: float | None = None
-    text: str = ''
-    tier: str = ''
 
 
 @dataclass(frozen=True)

@@ -196,8 +196,21 @@ def convert_mma82(source: Path, out: Path, options: Options) -> Conversion:
     mapping = load_mapping(options.mapping or RELEASE)
     release = Release(conversion, mapping)
     found = {task: find_tables(mapping, task, tree.files) for task in TASK_NAMES}
+    skipped = _skipped(tree, mapping)
     if not any(found.values()):
-        raise FileNotFoundError(_nothing_found(tree, mapping))
+        files = {name: mapping[task]['files'] for task, name in TASK_NAMES.items()}
+        wanted = '; '.join(f'{name}: {", ".join(own)}' for name, own in files.items())
+        tables = [str(f) for f in tree.files if f.suffix.lower() in _TABLE_SUFFIXES]
+        has = f'It has {", ".join(tables[:10])}' if tables else 'It has no text tables'
+        lines = (
+            f'{tree.path}: no table of the release is there as expected ({wanted}). '
+            f'{has} and {sum(map(len, tree.videos.values()))} videos.',
+            *skipped,
+            f'To describe another layout, copy {mapping["file"]}, edit the copy (its '
+            '"about" lines explain each key: files, delimiter, columns, domains, '
+            'label_names) and pass --mapping COPY.',
+        )
+        raise FileNotFoundError('\n'.join(lines))
     for task, tables in found.items():
         if not tables:
             wanted = ', '.join(mapping[task]['files'])
@@ -212,7 +225,7 @@ def convert_mma82(source: Path, out: Path, options: Options) -> Conversion:
         told = 'clip names repeat, so all of them got domain and subset in front'
         conversion.note(told)
         conversion.clips = whole
-    conversion.notices += _skipped(tree, mapping)
+    conversion.notices += skipped
     info = DatasetInfo('mma82', 'mma82', False, 'lpynow/MMA-82, Hugging Face hub')
     conversion.write(info, release.space)
     return conversion
@@ -455,19 +468,3 @@ def _skipped(tree: SourceTree, mapping: Mapping[str, Any]) -> list[str]:
             more = f' and {len(names) - 3} more' if len(names) > 3 else ''
             notices.append(f'{", ".join(names[:3])}{more} skipped: {reason}')
     return notices
-
-
-def _nothing_found(tree: SourceTree, mapping: Mapping[str, Any]) -> str:
-    files = {name: mapping[task]['files'] for task, name in TASK_NAMES.items()}
-    wanted = '; '.join(f'{name}: {", ".join(own)}' for name, own in files.items())
-    tables = [str(f) for f in tree.files if f.suffix.lower() in _TABLE_SUFFIXES]
-    has = f'It has {", ".join(tables[:10])}' if tables else 'It has no text tables'
-    lines = (
-        f'{tree.path}: no table of the release is there as expected ({wanted}). '
-        f'{has} and {sum(map(len, tree.videos.values()))} videos.',
-        *_skipped(tree, mapping),
-        f'To describe another layout, copy {mapping["file"]}, edit the copy (its '
-        '"about" lines explain each key: files, delimiter, columns, domains, '
-        'label_names) and pass --mapping COPY.',
-    )
-    return '\n'.join(lines)

@@ -50,27 +50,36 @@ _SPREAD, _SPREAD_SEC = 0.05, 1.0
 
 
 @dataclass(frozen=True)
-class Instance:
-    """A segment with its label.
+class Event:
+    """A label at a time of a video, as the tools of annotation hold it.
 
     Attributes:
-        start_sec: Start, seconds from the first frame.
-        end_sec: End, exclusive.
-        label: Index of the action in the label space.
+        start_sec: Start, seconds from the first frame that is shown.
+        end_sec: End, exclusive; of a point event its start.
+        label: As the annotator calls it.
         subject: Who does it, where that is told of each.
-        score: How sure an annotator or a model is, if told.
+        score: How sure an annotator or a model is, in [0, 1], if told.
         text: What else an annotator says of it.
         tier: Track or tier of an annotation tool in which it stands.
-        point: True for an event without length, which is one frame wide here.
     """
 
     start_sec: float
     end_sec: float
-    label: int
+    label: Any
     subject: str = ''
     score: float | None = None
     text: str = ''
     tier: str = ''
+
+
+@dataclass(frozen=True)
+class Instance(Event):
+    """An event in a data root: ``label`` is the index of its action there.
+
+    Attributes:
+        point: True for an event without length, which is one frame wide here.
+    """
+
     point: bool = False
 
 

@@ -107,7 +107,14 @@ def error_profile(matches: Matches, legacy: bool = False) -> dict[str, Any]:
 
 def _classify(matches: Matches, top: IntArray, legacy: bool) -> IntArray:
     """(T, n) index into KINDS of the predictions at ``top``."""
-    same, other = _nearest(matches.truth, matches.found.select(matches.order[top]))
+    truth, best = matches.truth, matches.found.select(matches.order[top])
+    # Largest tIoU with truths of the own label, and of others, in the same video.
+    same, other = np.zeros((2, len(best)))
+    for rows, members in same_video(best, truth):
+        tiou = tiou_pairs(best.segments_sec[rows], truth.segments_sec[members])
+        own = best.labels[rows] == truth.labels[members]
+        np.maximum.at(same, rows[own], tiou[own])
+        np.maximum.at(other, rows[~own], tiou[~own])
     if legacy:
         own = same >= other
         same, other = np.where(own, same, 0.0), np.where(own, 0.0, other)
@@ -117,20 +124,6 @@ def _classify(matches: Matches, top: IntArray, legacy: bool) -> IntArray:
         found = [tiou >= low for low in (threshold, NEAR) for tiou in (same, other)]
         kinds[row] = np.select([taken, *found], range(5), default=5)
     return kinds
-
-
-def _nearest(truth: Segments, found: Segments) -> tuple[FloatArray, FloatArray]:
-    """Largest tIoU of each prediction in its video, with its own and other labels.
-
-    0 where the video has no such truth.
-    """
-    same, other = np.zeros(len(found)), np.zeros(len(found))
-    for rows, members in same_video(found, truth):
-        tiou = tiou_pairs(found.segments_sec[rows], truth.segments_sec[members])
-        own = found.labels[rows] == truth.labels[members]
-        np.maximum.at(same, rows[own], tiou[own])
-        np.maximum.at(other, rows[~own], tiou[~own])
-    return same, other
 
 
 def _mean_normalised_ap(

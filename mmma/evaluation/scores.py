@@ -160,7 +160,16 @@ def score_file(path: str | Path) -> Path:
 
 
 def _read_npz(path: Path, space: LabelSpace) -> ScoreTable:
-    arrays = _load_arrays(path)
+    names = 'clips', 'scores', 'classes', 'body_scores', 'bodies'
+    try:
+        arrays = read_npz(path, names)
+    except ValueError as error:
+        advice = (
+            'names must be an array of strings, np.array(names, dtype=str)'
+            if 'Object arrays' in str(error)
+            else 'write it with np.savez(path, clips=names, scores=scores)'
+        )
+        raise ValueError(f'not a readable score file ({error}); {advice}') from None
     for key in ('clips', 'scores'):
         if key not in arrays:
             told = f'no array {key!r} (there are {sorted(arrays)})'
@@ -170,18 +179,6 @@ def _read_npz(path: Path, space: LabelSpace) -> ScoreTable:
         bodies = _in_order(arrays, 'body_scores', 'bodies', space.bodies, space)
     scores = _in_order(arrays, 'scores', 'classes', space.actions, space)
     return ScoreTable(_names(arrays['clips']), scores, bodies)
-
-
-def _load_arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        return read_npz(path, ('clips', 'scores', 'classes', 'body_scores', 'bodies'))
-    except ValueError as error:
-        advice = (
-            'names must be an array of strings, np.array(names, dtype=str)'
-            if 'Object arrays' in str(error)
-            else 'write it with np.savez(path, clips=names, scores=scores)'
-        )
-        raise ValueError(f'not a readable score file ({error}); {advice}') from None
 
 
 def _names(array: np.ndarray) -> tuple[str, ...]:
