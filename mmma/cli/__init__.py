@@ -48,7 +48,7 @@ import time  # noqa: E402
 import types  # noqa: E402
 import warnings  # noqa: E402
 from collections.abc import Callable, Iterator, Sequence  # noqa: E402
-from typing import Any  # noqa: E402
+from typing import Any, NoReturn  # noqa: E402
 
 from mmma.foreign import short, shown, shown_streams  # noqa: E402
 
@@ -135,6 +135,18 @@ def _interruptible(command: str, for_good: bool) -> Iterator[list[int]]:
             signal.signal(way, signal.SIG_IGN if came and for_good else handler)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that tells what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with status 2."""
+        from mmma.taxonomy import suggest
+
+        flag = re.match('unrecognized arguments: (--[^ =]+)', message)
+        hint = suggest(flag[1], self._option_string_actions) if flag else ''
+        self.exit(2, f'error: {message}.{hint} `{self.prog} --help` tells all\n')
+
+
 def _parsed(
     command: str, argv: Sequence[str] | None
 ) -> tuple[argparse.Namespace, Callable[[argparse.Namespace], int]]:
@@ -143,7 +155,7 @@ def _parsed(
 
     module = importlib.import_module(f'mmma.cli.{command.replace("/", "_")}')
     typed = sys.argv[0].endswith(f'{command}.py')
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f'tools/{command}.py' if typed else f'mmma {command}',
         description=module.HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,5 +1,6 @@
 import argparse
 import importlib
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -211,3 +212,20 @@ def test_some_options_in_another_order():
     add_options(parser, Choices, 'fast', 'level')
     assert parser.format_usage() == 'usage: p [-h] [--fast] [--level {low,high}]\n'
     assert options_of(Choices, parser.parse_args(['--fast']), name='b').fast
+
+
+@pytest.mark.parametrize(
+    ('argv', 'told'),
+    [
+        (['train', 'x', '--protocl', 'y'], "--protocl y. Did you mean '--protocol'? "),
+        (['evaluate', 'det', '--pred', 'x'], 'required: --gt. '),
+    ],
+)
+def test_wrong_arguments_are_one_line(argv, told, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        entry(argv)
+    err = capsys.readouterr().err
+    assert err.startswith('error: ')
+    assert told in err
+    assert re.search(r'`mmma (train|evaluate det) --help` tells all\n$', err)
+    assert err.count('\n') == 1
