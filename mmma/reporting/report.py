@@ -107,7 +107,8 @@ class Plot:
                 axes.fill_between(names, low, top, color=color, alpha=0.15, lw=0)
                 continue
             at = np.arange(len(names)) + 0.84 * ((i + 0.5) / many - 0.5)
-            told |= {'xerr': (value - low, top - value), 'ecolor': ink}
+            ends = np.maximum((value - low, top - value), 0)  # rounded numbers
+            told |= {'xerr': ends, 'ecolor': ink}
             axes.barh(at, value, 0.75 / many, color=self.colors or color, **told)
         if kind == 'bars':
             axes.set_yticks(range(len(names)), map(plots.plain, names))

@@ -19,7 +19,7 @@ def plots(*files, **options):
     return {plot.title.removesuffix(' (simulated data)'): plot for plot in drawn}
 
 
-def test_sentences_are_of_the_numbers():
+def test_sentences_are_of_the_numbers(tmp_path):
     cells = {('a', 1): Cell(10.0), ('a', 5): Cell(30.04, 3, 1.0, 28.0, 32.0)}
     cells |= {('b', 1): Cell(20.0), ('b', 5): Cell(20.0)}
     lines = Plot('lines', 't', AXES, cells)
@@ -30,6 +30,9 @@ def test_sentences_are_of_the_numbers():
     assert bars.sentence() == told
     heat = Plot('heat', 't', AXES, {('lab', 'street'): Cell(7.0)})
     assert heat.sentence().startswith('highest: 7.0 % (lab to street); lowest')
+    rounded = {('a', 1): Cell(44.44, 1, None, 44.440000000000005, 44.44)}
+    Plot('bars', 't', AXES, rounded).draw(tmp_path / 'drawn.svg')
+    assert (tmp_path / 'drawn.svg').stat().st_size > 1000
     table = lines.numbers().csv().splitlines()
     assert table[0] == 'series,shots,Top-1 (%),low,high,n,simulated'
     assert table[2] == 'a,5,30.040000,28.000000,32.000000,3,false'
