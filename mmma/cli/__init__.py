@@ -31,6 +31,7 @@ _SAME = 'what is done is kept: the same command goes on'
 _STAGES = 'simulate', 'pack', 'pose', 'face', 'convert', 'features'
 _GOES_ON = {f'data/{name}': _SAME for name in _STAGES}
 _GOES_ON.update(dict.fromkeys(('download', 'infer', 'probe', 'real'), _SAME))
+_ONE_THREAD = 'data/simulate', 'data/pack', 'data/pose'
 _GOES_ON['train'] = 'checkpoints are kept: the same command with --resume goes on'
 _WAYS = signal.SIGINT, signal.SIGTERM
 with suppress(ValueError):  # imported in a thread
@@ -154,6 +155,8 @@ def _parsed(
     from mmma.cli.arguments import keep_inputs
 
     module = importlib.import_module(f'mmma.cli.{command.replace("/", "_")}')
+    if command in _ONE_THREAD:  # each worker uses one core; before numpy is there
+        os.environ.setdefault('OMP_NUM_THREADS', '1')
     typed = sys.argv[0].endswith(f'{command}.py')
     parser = _Parser(
         prog=f'tools/{command}.py' if typed else f'mmma {command}',

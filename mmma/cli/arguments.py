@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -68,7 +69,7 @@ _ENTRY = re.compile(
 
 
 def declared(
-    text: str, kind: type | None = None, **changes: dict[str, Any]
+    text: str, kind: type | str | None = None, **changes: dict[str, Any]
 ) -> Callable[[argparse._ActionsContainer], None]:
     """Function that adds the arguments of a text to a parser, as usage shows them.
 
@@ -79,11 +80,12 @@ def declared(
 
     Args:
         text: An entry a line; lines that go on are indented.
-        kind: The record, as of :func:`add_options`, like ``changes``.
+        kind: The record, as of :func:`add_options`, like ``changes``; or where one is
+            that imports much, ``module:name``.
     """
 
     def add_arguments(parser: argparse._ActionsContainer) -> None:
-        into = parser
+        into, own = parser, resolve_name(kind) if isinstance(kind, str) else kind
         for lines in re.split(r'\n(?! )', inspect.cleandoc(text)):
             mark, entry = lines[0], ' '.join(lines.split())
             if mark == '#':
@@ -93,7 +95,7 @@ def declared(
             elif mark == '*':
                 declared(SHARED[entry[1:]])(into)
             elif mark == '.':
-                add_options(into, kind, *entry.replace('.', '').split(), **changes)
+                add_options(into, own, *entry.replace('.', '').split(), **changes)
             else:
                 _add_argument(into, *entry.partition(': ')[::2])
 

@@ -26,13 +26,7 @@ found is kept in ROOT/.faces: the same command goes on, and looks at what has ch
 Exit status: 0 done, 1 videos failed and were not skipped, 2 bad usage."""
 
 ARGUMENTS = POSE.replace('.persons .smooth .models .device', '.models .stride .fps')
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    from mmma.media.face import FaceOptions
-
-    declared(ARGUMENTS, FaceOptions)(parser)
+add_arguments = declared(ARGUMENTS, 'mmma.media.face:FaceOptions')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,7 +1,6 @@
 """``data/pack``: a root's videos encoded anew, small and quick to decode."""
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -36,15 +35,8 @@ out OUT (path): packed root to write
 *workers
 --allow-failures: finish OUT though videos failed: rows without a file
 --force: pack anew what other options packed"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    os.environ.setdefault('OMP_NUM_THREADS', '1')  # before numpy is there
-    from mmma.media.encode import PackOptions
-
-    size = {'help': 'default: 256'}
-    declared(ARGUMENTS, PackOptions, short_side=size)(parser)
+_SIZE = {'help': 'default: 256'}
+add_arguments = declared(ARGUMENTS, 'mmma.media.encode:PackOptions', short_side=_SIZE)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,7 +1,6 @@
 """``data/pose``: skeletons of a root's videos."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,14 +35,7 @@ root ROOT (path): data root
 --skip-broken: write what was found without clips that failed
 --force: look at all videos again, and replace what is there
 --sheet FILE (out): PNG or JPG: what was found, over frames"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    os.environ.setdefault('OMP_NUM_THREADS', '1')  # before numpy is there
-    from mmma.media.pose import PoseOptions
-
-    declared(ARGUMENTS, PoseOptions)(parser)
+add_arguments = declared(ARGUMENTS, 'mmma.media.pose:PoseOptions')
 
 
 def run(args: argparse.Namespace) -> int:

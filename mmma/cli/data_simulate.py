@@ -1,7 +1,6 @@
 """``data/simulate``: write the simulated stand-in for MMA-82."""
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -24,15 +23,8 @@ out OUT: folder to write, as data/mma82
 .scale .modality .tasks .videos .tables_only .balanced .seed
 *workers
 --force: delete another simulated corpus in OUT"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    # Before numpy is there: each worker uses one core, and results do not depend on it.
-    os.environ.setdefault('OMP_NUM_THREADS', '1')
-    from mmma.simulation.plan import SimulationOptions
-
-    declared(ARGUMENTS, SimulationOptions, seed={'help': None})(parser)
+_OPTIONS, _SEED = 'mmma.simulation.plan:SimulationOptions', {'help': None}
+add_arguments = declared(ARGUMENTS, _OPTIONS, seed=_SEED)
 
 
 def run(args: argparse.Namespace) -> int:
