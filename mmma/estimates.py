@@ -268,17 +268,26 @@ def measure_recipe(
 
     Random joints are added to the sample where it has no skeletons.
     """
+    import numpy as np
     import torch
     from mmengine.optim import OptimWrapper
     from mmengine.registry import DefaultScope
 
     from mmma.config import load_config
+    from mmma.data.arrays import SkeletonWriter
+    from mmma.data.joints import WHOLEBODY65
     from mmma.registry import MODELS
 
     given = dict(data_root=root, cfg_options=options)
     cfg = load_config(config, {'protocol': 'indomain'}, **given)
-    if cfg.test_dataloader.dataset.get('modality') == 'Pose':
-        _add_random_joints(DataRoot(root))
+    posed = cfg.test_dataloader.dataset.get('modality') == 'Pose'
+    if posed and not (data := DataRoot(root)).has_skeletons('rec'):
+        rng, shape = np.random.default_rng(0), (1, 64, len(WHOLEBODY65.names))
+        with SkeletonWriter(data.path, 'rec', WHOLEBODY65) as writer:
+            for clip in data.read_rec():
+                start = rng.uniform(40, 200, (shape[2], 2))
+                joints = start + rng.normal(0, 2, (*shape, 2))
+                writer.append(clip.clip, joints, np.ones(shape), 30.0, 256, 256)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     loader = cfg.train_dataloader
     with DefaultScope.overwrite_default_scope('mmma'):
@@ -304,23 +313,6 @@ def measure_recipe(
             found['train'] = taken / loader.batch_size
     found['mib'] = _peak_mib(device)
     return found
-
-
-def _add_random_joints(root: DataRoot) -> None:
-    """Give a sample without skeletons joints that wander about."""
-    import numpy as np
-
-    from mmma.data.arrays import SkeletonWriter
-    from mmma.data.joints import WHOLEBODY65
-
-    if root.has_skeletons('rec'):
-        return
-    rng, shape = np.random.default_rng(0), (1, 64, len(WHOLEBODY65.names))
-    with SkeletonWriter(root.path, 'rec', WHOLEBODY65) as writer:
-        for clip in root.read_rec():
-            start = rng.uniform(40, 200, (shape[2], 2))
-            keypoint = start + rng.normal(0, 2, (*shape, 2))
-            writer.append(clip.clip, keypoint, np.ones(shape), 30.0, 256, 256)
 
 
 def _load_batch(loader: Any) -> tuple[Any, float]:

@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmma.hub.zoo import ZooModel
@@ -99,8 +99,9 @@ def _fetch(
     models: Sequence[ZooModel],
 ) -> int:
     """Fetch everything that was named, and say where it lies; 2 if any failed."""
+    from mmma.checkpoints.download import file_name
     from mmma.config import find_config, read_config
-    from mmma.hub.zoo import fetch_model, no_model
+    from mmma.hub.zoo import ZooModel, fetch_model, no_model
 
     known = {model.name: model for model in models}
     wanted = {name: known.get(name) for name in names}
@@ -109,8 +110,12 @@ def _fetch(
         if source is None:
             print(f'{config} starts from random weights: nothing to download')
         else:
-            start = _start_of(source, models)
-            wanted[start.name] = start
+            name = file_name(source.url).rpartition('.')[0]
+            start = ZooModel(name, 'upstream', 'rec', 'RGB', source.url)
+            start = next((m for m in models if m.url == source.url), start)
+            facts = {'sha256': max(start.sha256 or '', source.sha8, key=len) or None}
+            facts['size'] = start.size or source.get('size')
+            wanted[start.name] = dataclasses.replace(start, **facts)
     failed = []
     for name, model in wanted.items():
         try:
@@ -123,16 +128,3 @@ def _fetch(
     if failed:
         print(f'not fetched: {", ".join(failed)}', file=sys.stderr)
     return 2 if failed else 0
-
-
-def _start_of(source: Any, models: Sequence[ZooModel]) -> ZooModel:
-    """The model of the index behind a config's ``pretrained``, or one like it."""
-    from mmma.checkpoints.download import file_name
-    from mmma.hub.zoo import ZooModel
-
-    name = file_name(source.url).rpartition('.')[0]
-    model = ZooModel(name, 'upstream', 'rec', 'RGB', source.url)
-    model = next((m for m in models if m.url == source.url), model)
-    sha256 = max(model.sha256 or '', source.sha8, key=len)
-    size = model.size or source.get('size')
-    return dataclasses.replace(model, sha256=sha256 or None, size=size)

@@ -245,19 +245,6 @@ def check_joints(joints: Iterable[str], layout: JointLayout) -> None:
             raise ValueError(f'unknown joint {joint!r}.{suggest(joint, known)}')
 
 
-def _select_joints(joints: str | Sequence[str], layout: JointLayout) -> tuple[str, ...]:
-    if joints == 'all':
-        return layout.names
-    if isinstance(joints, str):
-        known = ('all', *JOINT_SETS)
-        check_choice('joint set', joints, known, other='or a list of joints')
-        return JOINT_SETS[joints]
-    check_joints(joints, layout)
-    if not joints or len(set(joints)) < len(joints):
-        raise ValueError(f'joints {list(joints)}: name at least one, each once.')
-    return tuple(joints)
-
-
 def joint_tree(
     layout: str | JointLayout | Mapping[str, Any], joints: str | Sequence[str] = 'all'
 ) -> JointTree:
@@ -275,7 +262,14 @@ def joint_tree(
         ValueError: An unknown set, layout or joint, a joint twice, or none.
     """
     found = get_layout(layout)
-    return _tree(found, _select_joints(joints, found))
+    sets = {'all': found.names, **JOINT_SETS}
+    if isinstance(joints, str):
+        check_choice('joint set', joints, sets, other='or a list of joints')
+        return _tree(found, sets[joints])
+    check_joints(joints, found)
+    if not joints or len(set(joints)) < len(joints):
+        raise ValueError(f'joints {list(joints)}: name at least one, each once.')
+    return _tree(found, tuple(joints))
 
 
 @functools.lru_cache(maxsize=32)

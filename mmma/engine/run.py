@@ -143,7 +143,11 @@ class TrainOptions:
         cfg.work_dir = str(place)
         cfg.resume = self.resume
         if self.log:
-            _log_to(cfg, self.log)
+            if importlib.util.find_spec(self.log) is None:
+                told = f'there is no package {self.log}: pip install {self.log}'
+                raise ValueError(f'--log {self.log}: {told}, or leave it out')
+            kind = {'wandb': 'Wandb', 'mlflow': 'MLflow'}.get(self.log, 'Tensorboard')
+            cfg.visualizer.vis_backends.append({'type': f'{kind}VisBackend'})
         set_environment(cfg, self.launcher)
         if self.amp:
             import torch
@@ -251,14 +255,6 @@ class BackboneOptions:
             cfg.model.cls_head.body = None
         if self.tokens:
             show_tokens(cfg.model)
-
-
-def _log_to(cfg: Any, name: str) -> None:
-    if importlib.util.find_spec(name) is None:
-        told = f'--log {name}: there is no package {name}: pip install {name}'
-        raise ValueError(f'{told}, or leave it out')
-    kind = {'wandb': 'Wandb', 'mlflow': 'MLflow'}.get(name, 'Tensorboard')
-    cfg.visualizer.vis_backends.append({'type': f'{kind}VisBackend'})
 
 
 def _test_only(cfg: Any, place: str | Path, options: Any) -> None:

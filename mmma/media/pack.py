@@ -275,7 +275,16 @@ def _finish(
         if root.has_skeletons(task):
             known = [(records[p], users) for p, _, users, *_ in jobs if p in records]
             places = {n: r for r, users in known for own, n, _ in users if own == task}
-            copy_skeletons(root, out, task, places)
+            store = SkeletonStore(root, task)
+            persons = max(row.persons for row in store.index.values())
+            with SkeletonWriter(out, task, store.layout, persons) as writer:
+                for name in store.names:
+                    keypoints, scores = store.get(name)
+                    size = store.size(name)
+                    if name in places:  # in the packed picture
+                        keypoints = move_joints(keypoints, size, places[name])
+                        size = places[name]['size']
+                    writer.append(name, keypoints, scores, store.fps(name), *size)
     if (root.path / MISSING_FILE).is_file():
         write_file(drafts / MISSING_FILE, (root.path / MISSING_FILE).read_bytes())
     packed = options.as_dict()
@@ -488,26 +497,6 @@ def copy_table(root: DataRoot, out: Path, task: str) -> None:
         others = json.dumps(content, ensure_ascii=False)[1:-1]
         head = f'{{{others}{", " if others else ""}"database": {{'
         write_entries(out / source.name, database.items(), head, '}}')
-
-
-def copy_skeletons(
-    root: DataRoot, out: Path, task: str, places: Mapping[str, Mapping[str, Any]]
-) -> None:
-    """Copy a skeleton store, its coordinates in the packed pictures.
-
-    ``places`` has ``picture``, ``crop`` and ``size`` of a packed video by clip or
-    video; skeletons of those without stay as they are.
-    """
-    store = SkeletonStore(root, task)
-    persons = max(row.persons for row in store.index.values())
-    with SkeletonWriter(out, task, store.layout, persons) as writer:
-        for name in store.names:
-            keypoints, scores = store.get(name)
-            size = store.size(name)
-            if name in places:
-                keypoints = move_joints(keypoints, size, places[name])
-                size = places[name]['size']
-            writer.append(name, keypoints, scores, store.fps(name), *size)
 
 
 def move_joints(

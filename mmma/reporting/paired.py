@@ -186,7 +186,13 @@ def add_tests(
                         row.cells[metric, subset] = replace(
                             cell, difference=difference, p=p, test=test
                         )
-        most, shown = _correct(table), {*table.columns.values()}
+        most, shown = 0, {*table.columns.values()}
+        for key in product(table.columns.values(), table.subsets):
+            rows = [r for r in table.rows if key in r.cells and r.cells[key].test]
+            corrected = holm([row.cells[key].p for row in rows])
+            for row, p in zip(rows, corrected, strict=True):
+                row.cells[key] = replace(row.cells[key], p_holm=p)
+            most = max(most, len(rows))
         cells = [[c for k, c in row.cells.items() if k[0] in shown] for row in compared]
         table.notes += _notes(cells, baseline, files, most, resamples)
 
@@ -291,18 +297,6 @@ def _compare(
             key = f'{level}/{metric}'
             tests[key] = (tests[key][0], mcnemar_exact(*hits), 'McNemar exact')
     return tests
-
-
-def _correct(table: PaperTable) -> int:
-    """Holm over the rows of each column; the most rows that one of them tests."""
-    most = 0
-    for key in product(table.columns.values(), table.subsets):
-        rows = [r for r in table.rows if key in r.cells and r.cells[key].test]
-        corrected = holm([row.cells[key].p for row in rows])
-        for row, p in zip(rows, corrected, strict=True):
-            row.cells[key] = replace(row.cells[key], p_holm=p)
-        most = max(most, len(rows))
-    return most
 
 
 def _notes(

@@ -54,7 +54,14 @@ def draw_profile(profile: Mapping[str, Any], path: Path, title: str) -> None:
     figure.suptitle(plain(title))
     axes = figure.subplots(len(profile), 3, squeeze=False)
     for row, (level, found) in zip(axes, profile.items(), strict=True):
-        _draw_slices(row[0], found, level)
+        bottom, ranks = [0.0] * len(found['slices']), range(1, len(found['slices']) + 1)
+        parts = zip(*found['slices'], strict=True)
+        for kind, color, shares in zip(found['kinds'], _COLORS, parts, strict=True):
+            row[0].bar(ranks, shares, bottom=bottom, color=color, label=kind)
+            bottom = [b + s for b, s in zip(bottom, shares, strict=True)]
+        row[0].set_xlabel('predictions of a class, in multiples of its truths')
+        row[0].set_ylabel(f'{level} predictions (%)')
+        row[0].legend(fontsize=7, ncols=6, loc='lower center', bbox_to_anchor=(0.5, 1))
         gain = found['gain']
         row[1].bar(list(gain), list(gain.values()), color=_COLORS[1:])
         row[1].tick_params(axis='x', rotation=30)
@@ -250,15 +257,3 @@ def draw_statistics(table: Table, path: Path, title: str) -> None:
     size = min(9, 900 / max(len(names), 1))
     below.set_xticks(range(len(names)), map(plain, names), rotation=90, fontsize=size)
     save(figure, path)
-
-
-def _draw_slices(axes: Any, found: Mapping[str, Any], level: str) -> None:
-    ranks = range(1, len(found['slices']) + 1)
-    bottom = [0.0] * len(found['slices'])
-    parts = zip(*found['slices'], strict=True)
-    for kind, color, shares in zip(found['kinds'], _COLORS, parts, strict=True):
-        axes.bar(ranks, shares, bottom=bottom, color=color, label=kind)
-        bottom = [b + s for b, s in zip(bottom, shares, strict=True)]
-    axes.set_xlabel('predictions of a class, in multiples of its truths')
-    axes.set_ylabel(f'{level} predictions (%)')
-    axes.legend(fontsize=7, ncols=6, loc='lower center', bbox_to_anchor=(0.5, 1))

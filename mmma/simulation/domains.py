@@ -54,17 +54,12 @@ class DomainStyle:
     distraction: float  # unlabelled small motions per second
 
 
-def _load_styles() -> dict[str, DomainStyle]:
-    columns = {k: v for k, v in load_table('styles').items() if k != 'notes'}
-    names = columns.pop('name')
-    rows = zip(*columns.values(), strict=True)
-    return {
-        name: DomainStyle(**dict(zip(columns, row, strict=True)))
-        for name, row in zip(names, rows, strict=True)
-    }
-
-
-DOMAIN_STYLES = _load_styles()
+_COLUMNS = {k: v for k, v in load_table('styles').items() if k != 'notes'}
+_NAMES = _COLUMNS.pop('name')
+DOMAIN_STYLES = {
+    name: DomainStyle(**{key: column[i] for key, column in _COLUMNS.items()})
+    for i, name in enumerate(_NAMES)
+}
 
 
 Colour = tuple[int, int, int]

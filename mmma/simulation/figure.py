@@ -154,7 +154,10 @@ def pose_trunk(
     hands = np.zeros((len(base), 2, 3, 3))
     figure = Figure(build, joints, pelvis_axes, chest_axes, head_axes, hands)
     _place_shoulders(figure, shoulders)
-    _place_face(figure)
+    face = _FIGURES['face']
+    points = np.array(list(face.values())) * build.head
+    offsets = points @ np.swapaxes(head_axes, 1, 2)
+    joints[:, [JOINT[n] for n in face]] = joints[:, None, JOINT['head']] + offsets
     return figure
 
 
@@ -168,13 +171,6 @@ def _place_shoulders(figure: Figure, shoulders: Array) -> None:
     base = figure.joints[:, None, JOINT['neck']]
     offset = figure.build.shoulder * rotate(figure.chest[:, None], local)
     figure.joints[:, joint_pair('shoulder')] = base + offset
-
-
-def _place_face(figure: Figure) -> None:
-    face, joints = _FIGURES['face'], figure.joints
-    points = np.array(list(face.values())) * figure.build.head
-    offsets = points @ np.swapaxes(figure.head, 1, 2)
-    joints[:, [JOINT[n] for n in face]] = joints[:, None, JOINT['head']] + offsets
 
 
 def pose_legs(figure: Figure, ankles: Array, poles: Array, feet: Array) -> None:

@@ -336,7 +336,10 @@ def observe_skeleton(
     doubt[:, HAND_START[0] :] += 0.35 * np.clip(2 - gap / _CLOSE, 0, 1)[:, None]
     score = _SCORE * (1.0 - 0.55 * np.minimum(doubt, 1.0))
     error = _errors(doubt, style, motion.fps, rng)
-    _glitch(error, score, style.glitch, rng)
+    count = rng.binomial(score.size, style.glitch)  # joints that jump for one frame
+    where = rng.integers(score.size, size=count)
+    error.reshape(-1, 2)[where] += rng.normal(0.0, _JUMP, (count, 2))
+    score.reshape(-1)[where] *= 0.5
     for part in _HANDS:
         _lose(error, score, part, style.hand_miss, motion.fps, rng)
     _lose(error, score, _SMALL, style.toe_miss, motion.fps, rng)
@@ -393,14 +396,6 @@ def _errors(doubt: Array, style: DomainStyle, fps: float, rng: Rng) -> Array:
     return size[..., None] * (
         np.float32(style.joint_noise) * white + np.float32(style.joint_drift) * slow
     )
-
-
-def _glitch(error: Array, score: Array, share: float, rng: Rng) -> None:
-    """Single joints jump for one frame."""
-    count = rng.binomial(score.size, share)
-    where = rng.integers(score.size, size=count)
-    error.reshape(-1, 2)[where] += rng.normal(0.0, _JUMP, (count, 2))
-    score.reshape(-1)[where] *= 0.5
 
 
 def _lose(
