@@ -4,7 +4,7 @@ __version__ = '0.1.0'
 _NAMES = (
     *('build_dataset', 'load_config', 'read_root'),
     *('open_model', 'recognize', 'detect', 'from_pretrained'),
-    *('train', 'test', 'evaluate'),
+    *('train', 'test', 'evaluate', 'command'),
 )
 
 

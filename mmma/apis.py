@@ -1,5 +1,7 @@
 """Names for tools and notebooks; those that need torch load when asked for."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,24 +10,43 @@ from mmma.data.root import read_root as read_root
 from mmma.foreign import Shown
 from mmma.taxonomy import SUBSETS, check_choice, read_label_space
 
+_LANE = 'domain', 'target', 'input', 'experiment', 'shots', 'control', 'run'
 _INFERENCE = ('detect', 'from_pretrained', 'look_at', 'open_model', 'recognize')
 
 
 class Results(Shown, dict[str, Any]):
-    """What ``results.json`` or an evaluation tells, as a dict; percent, unrounded."""
+    """What ``results.json`` or an evaluation tells, as a dict; percent, unrounded.
 
-    def _rows(self) -> Any:
-        rows = self.get('runs') or self['rows']
-        return [{**row, **row['counts'], **row['metrics']} for row in rows]
+    ``to_frame('body')`` has a row per class of a level; ``plot`` takes names of
+    metrics. Columns ``... low`` and ``... high``, and thin lines, are intervals.
+    """
 
-    def _bars(self) -> Any:
-        key = 'action/mAP' if self['task'] == 'det' else 'action/top1'
+    def _rows(self, level: str = '') -> Any:
         simulated = self.get('simulated') or self.get('data', {}).get('simulated')
-        yield key + ' (%)' + ', simulated data' * bool(simulated)
-        for row in self._rows():
-            told = [row.get(k) for k in ('domain', 'target', 'shots', 'control', 'run')]
+        for row in self.get('runs') or self['rows']:
+            cells = [{**row['counts'], **row['metrics']}]
+            for key, ends in (row.get('intervals') or {}).get('bounds', {}).items():
+                cells[0] |= zip((f'{key} low', f'{key} high'), ends, strict=True)
+            if level:
+                of = row['per_class'][check_choice('level', level, row['per_class'])]
+                every = zip(*of.values(), strict=True)
+                cells = [dict(zip(of, own, strict=True)) for own in every]
+            for own in cells:
+                yield {**row, **own, 'simulated': bool(simulated)}
+
+    def _bars(self, *metrics: str) -> Any:
+        rows = list(self._rows())
+        known, first = rows[0]['metrics'], 'action/mAP'
+        metrics = metrics or (first if first in known else next(iter(known)),)
+        label = ', '.join(check_choice('metric', name, known) for name in metrics)
+        yield f'{label} (%){", simulated data" * rows[0]["simulated"]}'
+        for row in rows:
+            told = (row.get(k) for k in _LANE)
             lane = ' '.join(str(v) for v in told if v is not None)
-            yield lane, 0, row[key], f'{row[key]:.1f}'
+            for key in metrics:
+                ends = [row[e] for e in (f'{key} low', f'{key} high') if e in row]
+                name = f'{lane}, {key}' if len(metrics) > 1 else lane
+                yield name, 0, row[key], f'{row[key]:.1f}', *ends
 
 
 def build_dataset(cfg: Any, subset: str = 'train') -> Any:
@@ -68,6 +89,8 @@ def _opened(kind: Any, config: Any, **options: Any) -> Any:
 
     names = 'protocol', 'data_root', 'cfg_options'
     flags, root, changes = (options.pop(name, None) for name in names)
+    for name in options:
+        check_choice('option', name, (*names, 'dump', *kind.__dataclass_fields__))
     chosen = kind(**options)
     return open_run(config, flags, root, changes or (), options=chosen), chosen
 
@@ -81,14 +104,29 @@ def evaluate(task: str, gt: Any, pred: Any, **options: Any) -> Results:
     from mmma.evaluation import reports, rows
 
     det = check_choice('task', task, ('rec', 'det')) == 'det'
-    kept = {k: options.pop(k) for k in ('subset', 'domain', 'strict') if k in options}
+    kind = rows.DetectionOptions if det else rows.EvaluationOptions
+    own = 'subset', 'domain', 'strict', 'label_space', 'body_groups'
+    for name in options:
+        check_choice('option', name, (*own, *kind.__dataclass_fields__))
+    kept = {k: options.pop(k) for k in own[:3] if k in options}
     space, groups = (options.pop(k, None) for k in ('label_space', 'body_groups'))
     space = space and read_label_space(space).plain()
-    chosen = (rows.DetectionOptions if det else rows.EvaluationOptions)(**options)
+    chosen = kind(**options)
     given = Path(gt), Path(pred), space, groups or 'taxonomy', chosen
     if det:
         return Results(reports.detection_report(*given, **kept))
     return Results(reports.recognition_report(*given, **kept)[0])
+
+
+def command(*words: Any) -> None:
+    """Run ``mmma WORDS``, as ``('data/stats', root)``; ValueError where it fails."""
+    line = [sys.executable, '-m', 'mmma', *map(str, words)]
+    told = subprocess.PIPE, subprocess.STDOUT
+    with subprocess.Popen(line, -1, None, None, *told, text=True) as process:
+        for text in process.stdout or ():
+            print(text, end='')
+    if process.returncode:
+        raise ValueError(f'mmma {words[0]} failed: it says why above')
 
 
 def _next(run: Any, dump: str) -> str:

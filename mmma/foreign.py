@@ -222,27 +222,32 @@ def check_texts(content: Mapping[str, Any], *keys: str) -> None:
 
 
 class Shown:
-    """What has rows, which are dicts, and bars: a label; (lane, start, end, text)."""
+    """What has rows, which are dicts, and bars: a label; (lane, start, end, text, ...).
 
-    def to_frame(self) -> Any:
+    Some end in their interval: low, high.
+    """
+
+    def to_frame(self, *of: str) -> Any:
         """A pandas table of the rows; ValueError where there is no pandas."""
         try:
             from pandas import DataFrame
         except ModuleNotFoundError:
             raise ValueError('to_frame() needs pandas: pip install pandas') from None
         plain = str, int, float, type(None)
-        rows = [row.items() for row in self._rows()]
+        rows = [row.items() for row in self._rows(*of)]
         return DataFrame([{k: v for k, v in r if isinstance(v, plain)} for r in rows])
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, *of: str, ax: Any = None) -> Any:
         """Draw the bars into Matplotlib's axes, by default new ones; returns them."""
         from matplotlib import pyplot
 
-        label, *bars = self._bars()
-        ax = ax or pyplot.subplots(figsize=(9, 4), layout='constrained')[1]
-        for lane, start, end, text in bars:
+        label, *bars = self._bars(*of)
+        size = 9, max(4, len({bar[0] for bar in bars}) / 4)
+        ax = ax or pyplot.subplots(figsize=size, layout='constrained')[1]
+        for lane, start, end, text, *ends in bars:
             at = str(lane).replace('$', r'\$')
             ax.barh(at, end - start, left=start, alpha=0.5)
+            ax.plot(ends, [at] * len(ends), color='#444444', lw=1)
             ax.text(start, at, f' {text}', size=8, va='center', parse_math=False)
         ax.set_xlabel(label)
         ax.invert_yaxis()

@@ -113,16 +113,29 @@ def test_train_test_and_evaluate(video_root, tmp_path, capsys):
     assert report['action/top1'] == pytest.approx(told['action/top1'])
     with pytest.raises(ValueError, match='this config is loaded: give its options to'):
         mmma.test(cfg, run, protocol='zeroshot')
-    with pytest.raises(TypeError, match='subst'):
+    with pytest.raises(ValueError, match=r"'subst'.* Did you mean 'subset'"):
         mmma.test(cfg, run, subst='val')
+    with pytest.raises(ValueError, match=r"'fast_dev'.* Did you mean 'fast_dev_run'"):
+        mmma.train(cfg, fast_dev=True)
+    with pytest.raises(ValueError, match=r"'resample'.* Did you mean 'resamples'"):
+        mmma.evaluate('rec', video_root, dump, resample=0)
     with pytest.raises(ValueError, match="unknown task 'emotion'"):
         mmma.evaluate('emotion', video_root, dump)
     assert len(mmma.build_dataset(cfg, 'test')) == results['runs'][0]['counts']['clips']
 
 
-def bars_of(shown):
+def test_a_command_is_run_or_raises(video_root, tmp_path, capfd):
+    sheet = tmp_path / 'sheet.png'
+    mmma.command('data/preview', mmma.read_root(video_root), '--out', sheet)
+    assert capfd.readouterr().out.startswith(f'{sheet}: ')
+    with pytest.raises(ValueError, match='mmma report failed: it says why above'):
+        mmma.command('report', tmp_path / 'none.json', '--out', tmp_path / 'a.html')
+    assert 'none.json' in capfd.readouterr().out
+
+
+def bars_of(shown, *metrics):
     """Lanes and texts of what is drawn, and the label of its axis."""
-    ax = shown.plot()
+    ax = shown.plot(*metrics)
     lanes = [label.get_text() for label in ax.get_yticklabels()]
     texts = [text.get_text().strip() for text in ax.texts]
     pyplot.close('all')
@@ -137,9 +150,25 @@ def test_results_as_tables_and_pictures(monkeypatch):
     values = [row['metrics']['action/mAP'] for row in results['runs']]
     assert texts == [f'{value:.1f}' for value in values]
     assert label == 'action/mAP (%), simulated data'
+    two = 'AVG', 'body/mAP'
+    lanes_of_two, texts, label = bars_of(results, *two)
+    assert label == 'AVG, body/mAP (%), simulated data'
+    assert lanes_of_two[:3] == ['all, AVG', 'all, body/mAP', 'lab, AVG']
+    assert texts[1] == f'{results["runs"][0]["metrics"]["body/mAP"]:.1f}'
+    with pytest.raises(ValueError, match=r"unknown metric 'AVH'.* Did you mean 'AVG'"):
+        results.plot('AVH')
     pytest.importorskip('pandas')
     table = results.to_frame()
     assert table['domain'].tolist() == lanes
+    assert table['simulated'].all()
+    low, high = results['runs'][0]['intervals']['bounds']['AVG']
+    assert (table['AVG low'][0], table['AVG high'][0]) == (low, high)
+    groups = results.to_frame('body')
+    assert groups['domain'].unique().tolist() == lanes
+    told = results['runs'][0]['per_class']['body']
+    assert groups[groups.domain == 'all']['AP'].tolist() == told['AP']
+    with pytest.raises(ValueError, match=r"unknown level 'bodi'.* Did you mean 'body'"):
+        results.to_frame('bodi')
     assert table['action/mAP'].tolist() == values
     assert {'videos', 'instances', 'body/mAP@0.50'} <= set(table)
     monkeypatch.setitem(sys.modules, 'pandas', None)
@@ -156,10 +185,7 @@ def test_answers_as_tables_and_pictures(task):
     ]
     answer = Answer(card, {}, tuple(found), (), False, 0.1)
     lanes, texts, label = bars_of(answer)
-    if task == 'det':
-        assert (lanes, texts) == (['head'], ['a $x$', 'b'])
-    else:
-        assert (lanes, texts) == ([r'a \$x\$', 'b'], ['0.75', '0.50'])
+    assert (lanes, texts) == ([r'a \$x\$', 'b'], ['0.75', '0.50'])
     assert 'by simulated weights' in label
     pytest.importorskip('pandas')
     table = answer.to_frame()

@@ -57,7 +57,7 @@ videos VIDEO ... (path): file, or folder of files and subfolders
 --top-k K (int) = 5: actions in the JSON, of clips
 .threshold .device .private .allow_simulated .allow_extractor
 # skeleton models
-.pose_backend .pose_models .persons .smooth"""
+.skeletons .pose_backend .pose_models .persons .smooth"""
 add_arguments = declared(ARGUMENTS, InferenceOptions)
 
 

@@ -107,6 +107,8 @@ class DataRoot:
     def __fspath__(self) -> str:
         return str(self.path)
 
+    __str__ = __fspath__
+
     def __repr__(self) -> str:
         return f'DataRoot({str(self.path)!r})'
 

@@ -53,6 +53,7 @@ class InferenceOptions:
         pose_models (DIR): rtmlib: det.onnx and pose.onnx
         persons: rtmlib: most per video
         smooth: mediapipe: smooth the body over time
+        skeletons (ROOT): those of a data root, whose videos these are
 
     Raises:
         ValueError: A threshold outside [0, 1], or a device that is not there.
@@ -67,6 +68,7 @@ class InferenceOptions:
     pose_models: Path | None = None
     persons: int = 1
     smooth: bool = False
+    skeletons: Path | None = None
 
     def __post_init__(self) -> None:
         import torch
@@ -185,8 +187,8 @@ class Answer(Shown):
         det, mark = self.model.task == 'det', ', by simulated weights' * self.simulated
         yield ('seconds' if det else 'score') + mark
         for f in self.actions if det else self.actions[:5]:
-            own = (f.body or f.action, f.start_sec, f.end_sec, f.action)
-            yield own if det else (f.action, 0, f.score, f'{f.score:.2f}')
+            span = (f.start_sec, f.end_sec) if det else (0, f.score)
+            yield f.action, *span, f'{f.score:.2f}'
 
 
 def summary(answers: Sequence[Answer]) -> str:

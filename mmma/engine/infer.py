@@ -56,7 +56,7 @@ def pose_options(options: InferenceOptions) -> PoseOptions:
     """Options of the extractor of joints."""
     models = options.pose_models and Path(options.pose_models)
     given = options.pose_backend, options.persons, options.smooth
-    return PoseOptions(*given, models, options.device or 'cpu')
+    return PoseOptions(*given, models, options.device or 'cpu', options.skeletons)
 
 
 class VideoModel:
@@ -240,7 +240,7 @@ class PlainModel(nn.Module):
             )
         sec = len(found.joints) / found.fps if found else index_video(path).duration_sec
         if seen == 'Pose' and not found:
-            found = extract_video(path, PoseOptions())
+            found = extract_video(path, PoseOptions('mediapipe'))
         sample, pack = _sample(path, seen, found), self.opened.pack
         if self.card.task == 'rec':
             return pack(sample)['inputs']
@@ -469,7 +469,7 @@ def describe_request(
 ) -> dict[str, Any]:
     """What findings depend on: file (size, time), models, options, version, more."""
     chosen = asdict(models[0].options)
-    for key in ('device', 'private', 'pose_models'):  # where, and not what
+    for key in ('device', 'private', 'pose_models', 'skeletons'):  # where, not what
         del chosen[key]
     request = dict(mmma_version=__version__, video=source_identity(video))
     request['models'] = [asdict(model.card) for model in models]

@@ -62,6 +62,7 @@ class PoseOptions:
         smooth: mediapipe: smooth the body over time; damps small motion
         models (DIR): rtmlib: det.onnx and pose.onnx
         device (D): rtmlib: cpu, cuda, cuda:N
+        skeletons (ROOT): Those of the data root of the videos, instead of finding any.
 
     Raises:
         ValueError: An unknown backend, or no person to keep.
@@ -72,6 +73,7 @@ class PoseOptions:
     smooth: bool = False
     models: Path | None = None
     device: str = 'cpu'
+    skeletons: Path | None = None
 
     def __post_init__(self) -> None:
         check_choice('backend', self.backend, tuple(BACKENDS))
@@ -104,6 +106,8 @@ def describe_extractor(options: PoseOptions) -> str:
         ValueError: Its library is missing, or an option is not for it.
         FileNotFoundError: Its model files are missing.
     """
+    if options.skeletons:
+        return read_layout(Path(options.skeletons, 'skeletons')).extractor or 'unknown'
     return importlib.import_module(BACKENDS[options.backend]).describe(options)
 
 
@@ -190,9 +194,23 @@ def extract_video(
     Rows of a store are evenly spaced: at a variable frame rate each one is what is
     shown in the middle of its time, at a constant rate all frames stay.
     """
+    if options.skeletons:
+        return stored_skeletons(options.skeletons, path)
     video = VideoFrames(path, span)
     clip = extract_clip(build_extractor(options), video, label)
     return replace(clip, joints=clip.joints[video.even_rows()])
+
+
+def stored_skeletons(root: str | Path, video: str | Path) -> Partial:
+    """Skeletons that a data root has of a whole video of it; ValueError: none."""
+    opened, place = DataRoot(root), Path(video).resolve()
+    tasks, home = [t for t in TASKS if opened.has_skeletons(t)], opened.path.resolve()
+    for task, name, path, span in table_rows(opened, tasks):
+        if path and not span and home / path == place:
+            store = SkeletonStore(opened, task)
+            found = *store.get(name, WHOLEBODY65.names), WHOLEBODY65.score_scale
+            return Partial(encode_joints(*found), store.fps(name), *store.size(name))
+    raise ValueError(f'{root} has no skeletons of it: leave out --skeletons')
 
 
 def extract_clip(extractor: Extractor, video: VideoFrames, label: str = '') -> Partial:

@@ -451,3 +451,28 @@ def test_warnings_call_a_video_by_its_label(tmp_path, monkeypatch):
     note = _note('scaled', UserWarning, infer.__file__, 1)
     assert note == 'note: scaled\n'
     assert _note('old', UserWarning, 'a.py', 1) == 'a.py:1: UserWarning: old\n'
+
+
+def test_skeletons_of_a_root_instead_of_finding_them(
+    checkpoints, models, video_root, tmp_path, monkeypatch
+):
+    root = tmp_path / 'root'
+    shutil.copytree(video_root, root)
+    shutil.rmtree(root / 'skeletons', ignore_errors=True)
+    extract_root(DataRoot(root), PoseOptions('mediapipe'), workers=0)
+    file = root / 'videos/street/street_test_0.mp4'
+    expected = infer.recognize(file, models['rec', 'Pose'])
+    plain = infer.from_pretrained(checkpoints['rec', 'Pose'])
+    inputs = plain.transform(file)
+    monkeypatch.delattr(FakeExtractor, 'extract')
+    options = {'threshold': 0.0, 'skeletons': root}
+    model = infer.open_model(checkpoints['rec', 'Pose'], **options)
+    assert model.card.extractor == 'fake 1 persons=1 smooth=False'
+    found = infer.recognize(file, model)
+    assert found == expected
+    assert (plain.transform(found.skeletons) == inputs).all()
+    other = shutil.copy(file, tmp_path)
+    with pytest.raises(ValueError, match=r'street_test_0.mp4: .* has no skeletons of'):
+        infer.recognize(other, model)
+    with pytest.raises(FileNotFoundError, match=r'layout\.json: no such file'):
+        infer.open_model(checkpoints['rec', 'Pose'], skeletons=tmp_path)
