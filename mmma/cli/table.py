@@ -4,7 +4,7 @@ import argparse
 
 from mmma.cli.arguments import declared
 from mmma.files import write_file
-from mmma.reporting.paired import compare_with
+from mmma.reporting import paired
 from mmma.reporting.paper import paper_tables, render
 from mmma.reporting.results import pool_results, read_named
 from mmma.reporting.table import results_table
@@ -55,8 +55,9 @@ def run(args: argparse.Namespace) -> int:
         published = not args.no_published
         tables = paper_tables(results, published=published, level=args.level)
         if args.baseline:
-            given = (args.gt, args.scores, args.resamples)
-            compare_with(tables, args.baseline, results, *given)
+            truth = paired.read_truth(args.gt, results[0])
+            files = paired.ScoreFiles(*truth, paired.given_files(results, args.scores))
+            paired.add_tests(tables, args.baseline, files, args.resamples)
         text = render(tables, form or 'paper')
         print(text)
     else:

@@ -7,6 +7,7 @@ of its row. Of emotions, micro-actions and faces are fused and compared so.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from glob import escape
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,6 @@ from mmma.taxonomy import (
     LABEL_SPACES,
     SUBSETS,
     LabelSpace,
-    load_label_space,
     suggest,
 )
 
@@ -61,8 +61,7 @@ class ScoreFiles:
         space: LabelSpace,
         given: Mapping[Path, Path] | None = None,
     ) -> None:
-        self._clips, self._space = clips, space
-        self._given = {k.resolve(): v for k, v in (given or {}).items()}
+        self._clips, self.space, self._given = clips, space, given or {}
         self._tables: dict[Path, ScoreTable] = {}
         self._found: dict[int, Scored | None] = {}
         self.missing: set[Path] = set()
@@ -102,7 +101,7 @@ class ScoreFiles:
     def _read(self, sample: Sample, paths: Sequence[Path]) -> Scored:
         for path in paths:
             if path not in self._tables:
-                self._tables[path] = read_scores(path, self._space)
+                self._tables[path] = read_scores(path, self.space)
         table = join_tables([self._tables[path] for path in paths])
         clips, options = self._own_clips(sample), sample.results['options']
         if sample.results['data'].get('incomplete'):
@@ -110,7 +109,7 @@ class ScoreFiles:
             clips = [clip for clip in clips if clip.clip in scored]
         with naming(paths[0]):
             body_scores = options['body_scores']
-            outcomes, _ = clip_outcomes(table, clips, self._space, body_scores)
+            outcomes, _ = clip_outcomes(table, clips, self.space, body_scores)
         counts = {level: count_classes(o) for level, o in outcomes.items()}
         found = to_percent(recognition_metrics(counts, options['class_set']))
         metrics = sample.run['metrics']
@@ -156,11 +155,8 @@ def add_tests(
     The baseline is the name of its results, or of its rows.
 
     Raises:
-        ValueError: No such row, several of them, or detection.
+        ValueError: No such row, or several of them.
     """
-    if not all(table.name.endswith(('-action', '-body')) for table in tables):
-        told = '--baseline is for recognition of actions: AP is no mean over clips'
-        raise ValueError(f'{told}, so its rows are compared by their intervals.')
     own = [row for table in tables for row in table.rows if not row.paper]
     names = sorted({name for row in own for name in (row.name, row.model)})
     if baseline not in names:
@@ -197,37 +193,37 @@ def add_tests(
         table.notes += _notes(cells, baseline, files, most, resamples)
 
 
-def compare_with(
-    tables: Sequence[PaperTable],
-    baseline: str,
-    results: Sequence[Results],
-    gt: Path,
-    scores: Sequence[str],
-    resamples: int,
-) -> None:
-    """Read truth and scores, and :func:`add_tests` to the tables of some results.
-
-    ``gt`` is a ``rec.csv``, or the data root that was tested; ``scores`` are
-    ``RESULTS=FILE``, where scores do not lie beside their results.
+def given_files(
+    results: Sequence[Results], arguments: Sequence[str]
+) -> dict[Path, Path]:
+    """Results file to its file of scores or detections, of arguments RESULTS=FILE.
 
     Raises:
-        ValueError: As :func:`add_tests`; or other data, or scores of no results.
+        FileNotFoundError: There is none, not even of few-shot's names.
+        ValueError: No such argument, or of no results that are shown.
     """
-    clips, space = [], load_label_space('mma82')
-    if results[0]['task'] == 'rec':  # add_tests refuses the others
-        clips, space = read_truth(gt, results[0])
     known = {path.resolve() for own in results for path in own['files']}
     given = {}
-    for argument in scores:
-        told, _, file = argument.partition('=')
-        if not file or Path(told).resolve() not in known:
+    for argument in arguments:
+        told, _, name = argument.partition('=')
+        if not name or Path(told).resolve() not in known:
             text = f'--scores {argument}: write RESULTS=FILE'
             raise ValueError(f'{text}, with a results file of this table.')
-        given[Path(told)] = Path(file)
-    add_tests(tables, baseline, ScoreFiles(clips, space, given), resamples)
+        given[Path(told).resolve()] = file = Path(name)
+        if not file.is_file() and not any(file.parent.glob(f'{escape(file.stem)}_*')):
+            raise FileNotFoundError(f'--scores {argument}: no such file {name!r}.')
+    return given
 
 
 def read_truth(gt: Path, results: Results) -> tuple[list[Clip], LabelSpace]:
+    """Clips that results were measured on, by a ``rec.csv`` or a data root.
+
+    Raises:
+        ValueError: Other results than of recognition, or of other data.
+    """
+    if results['task'] != 'rec':
+        told = '--baseline is for recognition of actions: AP is no mean over clips'
+        raise ValueError(f'{told}, so its rows are compared by their intervals.')
     if not (space := space_of(results)):
         raise ValueError(
             f'{results["name"]}: its {len(results["classes"])} classes are of no label '

@@ -10,7 +10,9 @@ import numpy as np
 from mmma.files import draft
 from mmma.foreign import shown
 from mmma.reporting.table import Table
+from mmma.taxonomy import own_table
 
+_WORDS = own_table('pages')['report']
 _SHOWN = 12
 _LINE, _BARS = 0.2, 5.5  # inches: of a label, of all bars
 _Association = Mapping[str, Mapping[str, Any]]
@@ -23,12 +25,10 @@ def draw_matrix(axes: Any, values: Any, rows: Any, columns: Any, blocks: Any) ->
     What is 0 or NaN shows the page below it.
     """
     from matplotlib import rcParams
-    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import Rectangle
 
     small = len(rows) <= _SHOWN
-    ramp = LinearSegmentedColormap.from_list('', ['#377eb800', '#377eb8'])
-    axes.imshow(values, ramp, vmin=0, aspect='auto' if small else 'equal')
+    axes.imshow(values, _ramp(), vmin=0, aspect='auto' if small else 'equal')
     for axis, names in ((axes.xaxis, columns), (axes.yaxis, rows)):
         size = {} if small else {'fontsize': 7}
         axis.set_ticks(range(len(names)), map(plain, names), **size)
@@ -40,6 +40,13 @@ def draw_matrix(axes: Any, values: Any, rows: Any, columns: Any, blocks: Any) ->
         corner, side, ink = (start - 0.5,) * 2, end - start, rcParams['text.color']
         axes.add_patch(Rectangle(corner, side, side, fill=False, color=ink))
         axes.text(end, start + 0.5, plain(blocks[start]))
+
+
+def _ramp() -> Any:
+    """Colours from what lies below to blue."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list('', ['#377eb800', '#377eb8'])
 
 
 def draw_profile(profile: Mapping[str, Any], path: Path, title: str) -> None:
@@ -215,44 +222,50 @@ def save(figure: Any, path: Path) -> None:
 
 def draw_statistics(table: Table, path: Path, title: str) -> None:
     """Draw a table of ``statistics``; ``title`` says if the data are simulated."""
+    from matplotlib import rcParams
     from matplotlib.figure import Figure
 
-    rows, pairs = table.rows, 'ratio' in table.titles
-    wide = 9 if pairs else max(9, min(14, 0.18 * len(rows)))
-    figure = Figure(figsize=(wide, 9), layout='constrained')
-    figure.suptitle(textwrap.fill(plain(title), int(9 * wide)))
+    rows, pairs, ink = table.rows, 'ratio' in table.titles, rcParams['text.color']
+    names = [row[0] for row in rows]
     if pairs:  # of groups, where there are any
         rows = [row for row in rows if row[-1] == rows[0][-1]]
         names = sorted({label for row in rows for label in row[:2]})
+    wide = 5.4 if len(names) <= 2 * _SHOWN else 9 if pairs else 14
+    figure = Figure(figsize=(wide, min(wide, 9)), layout='constrained')
+    figure.suptitle(textwrap.fill(plain(title), int(9 * wide)))
+    if pairs:
         times, below = np.full((len(names), len(names)), np.nan), figure.add_subplot()
         for a, b, seconds, _, ratio, _ in rows:
             i, j = sorted((names.index(a), names.index(b)))
             times[j, i] = seconds
             text = f'{seconds:.1f}\n×{ratio or 0:.2f}' if len(names) <= _SHOWN else ''
             below.text(i, j, text, ha='center', va='center')
-        below.imshow(times, 'Blues', vmin=0, vmax=2 * np.nanmax([0.1, *times.flat]))
+        below.imshow(times, _ramp(), vmin=0, vmax=np.nanmax([0.1, *times.flat]))
         below.set_xlabel('seconds at once, times what chance would give')
         below.set_yticks(range(len(names)), map(plain, names))
     else:
         columns = dict(zip(table.titles, zip(*rows, strict=True), strict=True))
         above, below = figure.subplots(2, 1, sharex=True)
-        at, names = np.arange(len(rows)), columns[table.titles[0]]
-        shades = {'head': '#777777', 'medium': '#aaaaaa'}
-        colors = [shades.get(kind, '#dddddd') for kind in columns.get('frequency', at)]
-        label = 'all' + ' (dark: head, light: tail)' * ('frequency' in columns)
+        at = np.arange(len(rows))
+        shades = _WORDS['groups']
+        colors = [shades.get(kind, '#999999') for kind in columns.get('frequency', at)]
+        label = f'all{_WORDS["key"] * ("frequency" in columns)}'
         above.bar(at, columns['all'], color=colors, label=label)
-        marks = ('.', -0.2, 'train'), ('.', 0, 'val'), ('.', 0.2, 'test')
+        marks = ('^', -0.2, 'train'), ('s', 0, 'val'), ('o', 0.2, 'test')
         for mark, aside, key in (*marks, ('_', 0, 'published')):
             numbers = [number or np.nan for number in columns[key]]
             if any(columns[key]):
-                above.plot(at + aside, numbers, mark, label=key)
+                size = 6 if mark == '_' else 2.5
+                above.plot(at + aside, numbers, mark, ms=size, color=ink, label=key)
         keys = {'q1_sec': 'q1', 'median_sec': 'med', 'q3_sec': 'q3', 'mean_sec': 'mean'}
         keys |= {'min_sec': 'whislo', 'max_sec': 'whishi'}
         boxes = ({keys[k]: columns[k][i] or np.nan for k in keys} for i in at)
         below.bxp([{**box, 'fliers': []} for box in boxes], at, showmeans=True)
         told = (above, 'all', 'number'), (below, 'max_sec', 'seconds (triangle: mean)')
         for axes, key, label in told:
-            axes.set(yscale='log' if any(columns[key]) else 'linear', ylabel=label)
+            some = [n for n in (*columns[key], *columns['published']) if n] or [1]
+            far = max(some) > 20 * min(some)
+            axes.set(yscale='log' if far else 'linear', ylabel=label)
         above.legend()
     size = min(9, 900 / max(len(names), 1))
     below.set_xticks(range(len(names)), map(plain, names), rotation=90, fontsize=size)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
+from operator import itemgetter
 from pathlib import Path
 from string import Template
 from tempfile import TemporaryDirectory
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from mmma.data.root import DataRoot
 from mmma.evaluation.detection import PRESETS
 from mmma.evaluation.recognition import GROUPS, LEVELS, confusion_matrix
 from mmma.evaluation.reports import detection_report
@@ -25,6 +27,7 @@ from mmma.files import tell, write_file
 from mmma.reporting import paired, plots
 from mmma.reporting import results as known
 from mmma.reporting.paper import Cell, Row, grid, legend, paper_tables, row_order
+from mmma.reporting.statistics import statistics
 from mmma.reporting.table import SIMULATED, Table, html_text
 from mmma.taxonomy import DOMAINS, LabelSpace, own_table
 
@@ -33,6 +36,7 @@ _COLORS = _WORDS['colors']
 _EPOCH, _VALUE = map(re.compile, _WORDS['log'])
 _PAGES = Path(__file__).parents[1] / 'pages'
 _SHOWN = 12
+_MARK = ' (simulated data)'
 _PLAIN = '', 'zero-shot'  # settings without supports or knowledge of the target
 
 
@@ -41,34 +45,25 @@ class Plot:
     """One figure: bars, lines or heat, or what draws it, given a path and its title.
 
     ``axes`` say what numbers are of, what they are, and what ``series`` are, numbers by
-    series and what they are of; ``blocks`` are body groups by their first place.
+    series and what they are of, or a table; ``text`` says what it shows; ``blocks`` are
+    body groups by their first place.
     """
 
     kind: Any
     title: str
     axes: Sequence[str]
-    series: Mapping[tuple[str, Any], Cell]
-    text: str = ''
+    series: Any
+    text: str
     blocks: Any = ()
     colors: Sequence[str] = ()
 
-    def sentence(self) -> str:
-        """What it shows: the ends of each line, or the highest and lowest number."""
-        cells, parts = [*self.series.items()], [self.text] if self.text else []
-        kept = [end(cells, key=lambda own: own[1].value) for end in (max, min)]
-        if self.kind == 'lines':  # of a level one the last
-            ends = {*dict([*self.series]).items(), *dict([*self.series][::-1]).items()}
-            kept = {(k[0], c.value): (k, c) for k, c in cells if k in ends}.values()
-        form = _WORDS['sentence'].get(self.kind, _WORDS['sentence']['bars'])
-        for i, (key, c) in enumerate(kept if self.kind != 'heat' or not parts else ()):
-            span = '' if c.low is None else f' [{c.low:.1f}, {c.high:.1f}]'
-            told = f'{c.value:.1f}{" %" * self.axes[1].endswith("(%)")}{span}'
-            parts.append(form.format(*key, told, ('highest', 'lowest')[i % 2]))
-        return f'{"; ".join(parts)}.'
-
     def numbers(self) -> Table:
         """What is drawn."""
-        rows, simulated = [], str(self.title.endswith('(simulated data)')).lower()
+        simulated = str(self.title.endswith(_MARK)).lower()
+        if isinstance(table := self.series, Table):
+            rows = [[*row, simulated] for row in table.rows]
+            return Table((*table.titles, 'simulated'), rows)
+        rows = []
         for key, c in self.series.items():
             values = ('' if v is None else f'{v:.6f}' for v in (c.value, c.low, c.high))
             rows.append([*map(str, key), *values, c.n, simulated])
@@ -102,12 +97,14 @@ class Plot:
             value, low, top = numbers[i].T
             color, told = _COLORS[i % len(_COLORS)], plots.plain(label)
             told = {'label': textwrap.fill(told, 48)}
-            if kind == 'lines':
-                axes.plot(names, value, 'o-', ms=3, color=color, **told)
-                axes.fill_between(names, low, top, color=color, alpha=0.15, lw=0)
-                continue
-            at = np.arange(len(names)) + 0.84 * ((i + 0.5) / many - 0.5)
+            aside = (i + 0.5) / many - 0.5
             ends = np.maximum((value - low, top - value), 0)  # rounded numbers
+            if kind == 'lines':  # intervals stand side by side
+                aside *= 0.012 * many * np.ptp(names) * ~np.isnan(numbers[..., 1]).all()
+                told |= {'yerr': ends, 'elinewidth': 0.8, 'capsize': 1.5}
+                axes.errorbar(names + aside, value, fmt='o-', ms=3, color=color, **told)
+                continue
+            at = np.arange(len(names)) + 0.84 * aside
             told |= {'xerr': ends, 'ecolor': ink}
             axes.barh(at, value, 0.75 / many, color=self.colors or color, **told)
         if kind == 'bars':
@@ -121,24 +118,66 @@ class Plot:
         plots.save(figure, path)
 
 
-def _plot(key: str, names: Sequence[Any], series: Any, *more: Any) -> Plot:
-    """A plot with the title and axes that pages.json has for it."""
-    kind, title, *axes = (text.format(*names) for text in _WORDS['axes'][key])
-    return Plot(kind, title, axes, series, *more)
+def _plot(
+    key: str, names: Sequence[Any], series: Any, text: str = '', *more: Any
+) -> Plot:
+    """A plot with the title, axes and, by default, sentence that pages.json has."""
+    kind, title, *axes = (own.format(*names) for own in _WORDS['axes'][key])
+    text = text or _sentence(key, axes[1], series)
+    return Plot(kind, title, axes, series, text, *more)
+
+
+def _sentence(key: str, value: str, series: Mapping[tuple[str, Any], Cell]) -> str:
+    """What numbers show: the extremes, or the ends of the series with the highest.
+
+    Of few shots what most of them reach, without any, and what the controls do.
+    """
+    cells, several = [], len({label for label, _ in series}) > 1
+    for (label, x), c in series.items():
+        span = '' if c.low is None else f' [{c.low:.1f}, {c.high:.1f}]'
+        told = f'{c.value:.1f} %{span}' if value.endswith('(%)') else f'{c.value:.3g}'
+        own = {'of': label, 'x': x, 'is': told, 'value': c.value}
+        cells.append({**own, 'by': f' ({label})' * several})
+    ranked = sorted(cells, key=itemgetter('value'))
+    low, high = ranked[0], ranked[-1]
+    facts = {'value': value.removesuffix(' (%)'), 'low': low, 'high': high}
+    if key == 'lines':
+        most, parts = max(own['x'] for own in cells), []
+        kinds = 'few-shot', 'zero-shot', ''
+        for form, kind in zip(_WORDS['few'], kinds, strict=True):
+            own = [c for c in ranked if c['x'] == most and c['of'].endswith(kind)]
+            ranked = [c for c in ranked if c not in own]
+            ends = dict.fromkeys(c['is'] for c in (*own[:1], *own[-1:]))
+            text = form.format(most, ' to '.join(ends), **facts)
+            parts += [text] * bool(own)
+        return '; '.join(parts)
+    drawn = [own for own in cells if own['of'] == high['of']]
+    facts |= {'first': drawn[0], 'last': drawn[-1]}
+    return _WORDS['sentence']['one' if len(cells) == 1 else key].format(**facts)
 
 
 def build_report(
-    results: Sequence[known.Results], published: bool = True, gt: Path | None = None
+    results: Sequence[known.Results],
+    published: bool = True,
+    gt: Path | None = None,
+    scores: Sequence[str] = (),
+    baseline: tuple[str, int] | None = None,
 ) -> dict[str, tuple[list[Any], list[Plot]]]:
-    """Tables and figures of each task.
+    """Tables and figures of each task, and of the data.
 
-    Confusions and error profiles are of what ``test.py --dump`` wrote beside results,
-    and of the truth ``gt``.
+    Args:
+        gt: Truth of confusions and error profiles; of a root the data are shown.
+        scores: ``RESULTS=FILE`` of ``test.py --dump``, where it is not beside results.
+        baseline: Rows that the others of recognition are tested against, resamples.
 
     Raises:
-        ValueError: Results of one task that were not measured alike.
+        ValueError: Results of one task that were not measured alike, or files that do
+            not belong to them; a baseline without truth.
     """
-    sections = {}
+    sections: dict[str, tuple[list[Any], list[Plot]]] = {}
+    given = paired.given_files(results, scores)
+    if baseline and not (gt and any(r['task'] == 'rec' for r in results)):
+        raise ValueError(_WORDS['baseline'].format(baseline[0]))
     for task in (t for t in _WORDS['tasks'] if any(r['task'] == t for r in results)):
         own = [r for r in results if r['task'] == task]
         if task != 'emotion':
@@ -150,11 +189,42 @@ def build_report(
         every = {id(row): row for t in tables for row in t.rows if not row.paper}
         rows = [*every.values()]  # tables of both levels have the same
         found = [*_by_rows(task, rows), *_by_class(rows), *_of_results(own)]
-        if gt and task != 'emotion':
-            found += (_confusions if task == 'rec' else _profiles)(rows, gt)
-        mark = ' (simulated data)' * bool(own[0]['data']['simulated'])
+        if gt and task == 'rec':
+            files = paired.ScoreFiles(*paired.read_truth(gt, own[0]), given)
+            if baseline:
+                paired.add_tests(tables, baseline[0], files, baseline[1])
+            found += _confusions(rows, files)
+        elif gt and task == 'det':
+            found += _profiles(rows, gt, given)
+        mark = _MARK * bool(own[0]['data']['simulated'])
         sections[task] = tables, [replace(p, title=p.title + mark) for p in found]
+    if gt and gt.is_dir():
+        sections['data'] = [], [*_statistics(DataRoot(gt))]
     return sections
+
+
+def find_root(results: Sequence[known.Results]) -> Path | None:
+    """The data root that results name, where it is there and still the same."""
+    for own in results:
+        path = Path(str((own.get('config') or {}).get('data_root') or ''))
+        try:
+            if DataRoot(path).fingerprint() == own['data'].get('fingerprint'):
+                return path
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def _statistics(root: DataRoot) -> Iterator[Plot]:
+    """What a root holds: how often, how long, and what goes on at once."""
+    for task in ['rec'] * root.has_rec + ['det'] * root.has_det:
+        for key, table, told in statistics(root, task):
+            if title := _WORDS['data'].get(f'{task} {key}'):
+                text = '; '.join(told[: 1 if key == 'together' else 2])
+                text += _WORDS['key'] * ('frequency' in table.titles)
+                title = f'{root.info.name}: {title}{_MARK * root.info.simulated}'
+                draw = partial(plots.draw_statistics, table)
+                yield Plot(draw, title, (), table, text)
 
 
 def _samples(row: Row) -> list[known.Sample]:
@@ -169,21 +239,25 @@ def _by_rows(task: str, rows: Sequence[Row]) -> Iterator[Plot]:
     if task != 'emotion':
         domains = _samples(rows[0])[0].results['protocol'].get('domains', DOMAINS)
         rows = sorted(rows, key=partial(row_order, domains=domains))
+    only = f'{rows[0].name}, ' if len({row.name for row in rows}) == 1 else ''
     for row in rows:
         result, own = _samples(row)[0].results, _samples(row)[0].run.get('shots')
         label, drawn = ', '.join(filter(None, (row.model, row.setting))), []
+        title, label = only.replace(', ', ': '), label.removeprefix(only)
         if task == 'emotion' or not row.setting:
-            drawn.append(('bars', unit[:-4], label, row.place, key))
+            where = 'input or experiment' if task == 'emotion' else 'domain'
+            told = f'{title}{unit[:-4]} by {where}'
+            drawn.append(('bars', told, label, row.place, key))
         for k in sorted(k for place, k in shots if k and place == row.place):
             few = re.sub(r'\d+-shot', 'few-shot', label)
-            told = ('lines', f'Few-shot, {row.place}', few, k, key)
+            told = ('lines', f'{title}few-shot, {row.place}', few, k, key)
             drawn += [told] * bool(row.setting and own in (k, 0, None))
         if task != 'emotion' and row.place != 'all' and row.setting in _PLAIN:
             source = known.source_of(result) or result['protocol'].get('domain', 'all')
             drawn.append(('heat', f'{row.name}: {unit[:-4]}', source, row.place, key))
         for level, t in product(LEVELS, PRESETS['mma82'] * (task == 'det')):
             where = f'{label}, {row.place}', round(t, 2), f'{level}/mAP@{t:.2f}'
-            drawn.append(('tiou', f'{level} mAP', *where))
+            drawn.append(('tiou', f'{title}{level} mAP', *where))
         for kind, title, series, x, metric in drawn:
             cells = (row.cells.get((metric, subset)) for subset in ('test', 'val', ''))
             if cell := next(filter(None, cells), None):
@@ -236,8 +310,8 @@ def _classes(label: str, samples: Sequence[known.Sample], level: str) -> Iterato
     groups = tables[0].get('group') or [''] * len(names)
     colors = [_WORDS['groups'].get(groups[i], _COLORS[0]) for i in kept]
     if kept:
-        text = np.median(values[kept]), int((values[kept] == 0).sum()), len(kept)
-        told = _WORDS['classes'].format(*text) + _WORDS['key'] * any(groups)
+        text = np.median(values[kept]), int((values[kept] == 0).sum()), len(kept), level
+        told = _WORDS['classes'].format(*text, key) + _WORDS['key'] * any(groups)
         yield _plot('classes', (label, key, level), cells, told, blocks, colors)
 
 
@@ -258,7 +332,8 @@ def _confusion(
     cells = map(Cell, shares.ravel().tolist(), counts.ravel().tolist())
     series = dict(zip(product(names, names), cells, strict=True))
     blocks = {int(np.argmax(body_of == b)): body for b, body in enumerate(bodies)}
-    text = _WORDS['inside' if bodies else 'mistakes'].format(*told)
+    key = 'right' if not wrong.any() else 'inside' if bodies else 'mistakes'
+    text = _WORDS[key].format(*told)
     return _plot('confusion', (label,), series, text, blocks)
 
 
@@ -285,23 +360,23 @@ def draw_confusions(
     return lines
 
 
-def _confusions(rows: Sequence[Row], gt: Path) -> Iterator[Plot]:
+def _confusions(rows: Sequence[Row], files: paired.ScoreFiles) -> Iterator[Plot]:
     """Confusions of the scores of rows; those that are missing are told."""
-    clips, space = paired.read_truth(gt, _samples(rows[0])[0].results)
-    files = paired.ScoreFiles(clips, space)
     for label, samples in _main(rows):
         if found := [own[1]['action'] for s in samples if (own := files.scored(s))]:
+            space = files.space
             pairs = ((o.labels, o.predictions, space.num_actions) for o in found)
             counts = sum(confusion_matrix(*own) for own in pairs)
             yield _confusion(label, counts, space.actions, space)
     tell(_WORDS['missing'].format(path, 'confusion') for path in sorted(files.missing))
 
 
-def _profiles(rows: Sequence[Row], gt: Path) -> Iterator[Plot]:
+def _profiles(rows: Sequence[Row], gt: Path, given: Any) -> Iterator[Plot]:
     """Error profiles of the detections of rows; those that are missing are told."""
     for label, sample in ((k, s) for k, own in _main(rows) for s in own):
         file, told = sample.results['files'][0], sample.results['options']
-        if not (pred := file.with_name('detections.json')).is_file():
+        pred = given.get(file.resolve(), file.with_name('detections.json'))
+        if not pred.is_file():
             tell([_WORDS['missing'].format(pred, 'error profile')])
             continue
         how = DetectionOptions(level='action', preset=told['preset'], resamples=0)
@@ -314,7 +389,8 @@ def _profiles(rows: Sequence[Row], gt: Path) -> Iterator[Plot]:
             raise ValueError(_WORDS['other'].format(pred, report[key], file, value))
         found = report['profile']['action']
         series = {('action', kind): Cell(gain) for kind, gain in found['gain'].items()}
-        text = _WORDS['profile'].format(found['mAP_N'])
+        most = max(found['gain'].items(), key=itemgetter(1))
+        text = _WORDS['profile'].format(*most, found['mAP_N'])
         draw = partial(plots.draw_profile, report['profile'])
         yield replace(_plot('profile', (label,), series, text), kind=draw)
 
@@ -322,6 +398,7 @@ def _profiles(rows: Sequence[Row], gt: Path) -> Iterator[Plot]:
 def _of_results(results: Sequence[known.Results]) -> Iterator[Plot]:
     """Associations of emotions; training, by logs beside results or their weights."""
     seen: set[Path] = set()
+    curves: Any = defaultdict(dict)
     for own in results:
         told: Any = own.get('association') or {}
         rows = [(e, a) for e, one in told.items() for a in one['actions']]
@@ -331,13 +408,16 @@ def _of_results(results: Sequence[known.Results]) -> Iterator[Plot]:
         for draw in (plots.draw_sankey, plots.draw_associations) if rows else ():
             plot = _plot('association', (own['name'],), series, text)
             yield replace(plot, kind=partial(draw, told))
-        weights = own['checkpoint'].get('path') or own['files'][0]
-        for folder in dict.fromkeys(Path(f).parent for f in (*own['files'], weights)):
-            curves = {} if folder.resolve() in seen else _curves(folder)
-            seen.add(folder.resolve())
-            for key, curve in curves.items():
-                told = own['name'], key, ' (%)' * (key != 'loss')
-                yield _plot('training', told, curve)
+        weights = Path(own['checkpoint'].get('path') or own['files'][0])
+        near = [p for file in own['files'] for p in file.absolute().parents[:2]]
+        near = [p for p in near if (p / weights.name).is_file()]  # both were moved
+        near += [weights.parent, *(file.parent for file in own['files'])]
+        for folder in (path for p in near if (path := p.resolve()) not in seen):
+            seen.add(folder)
+            for key, curve in _curves(folder).items():
+                curves[own['name'], key] |= curve
+    for (name, key), curve in curves.items():
+        yield _plot('loss' if key == 'loss' else 'training', (name, key), curve)
 
 
 def _curves(folder: Path) -> dict[str, dict[tuple[str, float], Cell]]:
@@ -374,21 +454,21 @@ def write_report(
             cells = grid(table).html([row.paper * 'paper' for row in table.rows])
             shown += fill['table'](title=title, mark=mark, cells=cells, notes=notes)
         for plot in drawn:
-            name = f'{task}{" simulated" * bool(mark)} {plot.title}'.lower()
-            name = name.removesuffix(' (simulated data)')
-            name = re.sub('[^a-z0-9]+', '-', name)[:80]
+            marked, title = plot.title.endswith(_MARK), plot.title.removesuffix(_MARK)
+            name = f'{task}{" simulated" * marked} {title}'.lower()
+            name = re.sub('[^a-z0-9]+', '-', name)[:120]
             names.append(name + f'-{len(names)}' * (name in names))
             with rc_context(_WORDS['look']), TemporaryDirectory() as scratch:
                 for suffix in ('png', 'svg') if folder else ():
                     plot.draw(folder / f'{names[-1]}.{suffix}')
                 with rc_context(_WORDS['on_page']):
-                    plot.draw(drawing := Path(scratch) / 'drawing.svg')
+                    replace(plot, title='').draw(drawing := Path(scratch) / 'd.svg')
                 svg = _inline(drawing.read_text('utf-8'), names[-1])
             if folder:
                 write_file(folder / f'{names[-1]}.csv', f'{plot.numbers().csv()}\n')
-            title, text = map(html_text, (plot.title, plot.sentence()))
-            wide = 'large' * ('min-width:3' not in svg)
-            told |= {'title': title, 'svg': svg, 'size': wide, 'sentence': text}
+            title, text = map(html_text, (title, plot.text[:1].upper() + plot.text[1:]))
+            wide, mark = 'large' * ('min-width:3' not in svg), parts['mark'] * marked
+            told |= {'title': title, 'svg': svg, 'size': wide, 'sentence': f'{text}.'}
             figures += fill['figure'](told, mark=mark)
         about = {'task': task, 'title': _WORDS['tasks'][task]}
         told['links'] += fill['link'](about)
@@ -411,9 +491,11 @@ def _runs(results: Sequence[known.Results]) -> Table:
     """What was run: files, protocols, data, weights, software."""
     rows = []
     for own in results:
-        software = [f'{k} {v}' for k, v in (own.get('environment') or {}).items()]
-        parts = own['files'], own['protocol'].values(), software
-        texts = [', '.join(map(str, part)) for part in parts]
+        texts = [', '.join(map(str, own['files']))]
+        for part in (own['protocol'], own.get('environment') or {}):
+            lists = (v if type(v) is list else [v] for v in part.values())
+            values = (', '.join(map(str, each)) for each in lists)
+            texts.append('; '.join(map(' '.join, zip(part, values, strict=True))))
         marks = own['data'].get('fingerprint'), own['checkpoint'].get('sha256')
         told = own['name'], own['data'].get('name'), *(str(m)[:12] for m in marks)
         rows.append([*told, known.selection_of(own), *texts])

@@ -118,9 +118,8 @@ def _table(title: str, found: Any, names: Iterable[str], published: Any = ()) ->
         low = min(some, key=itemgetter('min_sec'))
         high = max(some, key=itemgetter('max_sec'))
         brief, long = (f(some, key=itemgetter('median_sec')) for f in (min, max))
-        told.append(
-            _WORDS['lengths'].format(low=low, high=high, brief=brief, long=long)
-        )
+        ends = {'low': low, 'high': high, 'brief': brief, 'long': long}
+        told += [_WORDS[key].format(**ends) for key in ('medians', 'lengths')]
     return table, told
 
 

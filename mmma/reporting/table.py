@@ -124,9 +124,9 @@ class Table:
     def html(self, kinds: Sequence[str] = ()) -> str:
         """A ``table``; ``kinds`` are classes of its rows."""
         lines = ['<table><thead>']
-        rows = [self._flat_titles(), *(self._texts(r, '{}', str) for r in self.rows)]
+        rows = [self._flat_titles(), *self.rows]
         for i, (row, kind) in enumerate(zip_longest(rows, ['', *kinds], fillvalue='')):
-            cell, texts = 'td' if i else 'th', [html_text(text) for text in row]
+            cell, texts = 'td' if i else 'th', self._texts(row, '<b>{}</b>', html_text)
             cells = [f'<th class="name">{text}</th>' for text in texts[: self.left]]
             cells += [f'<{cell}>{text}</{cell}>' for text in texts[self.left :]]
             lines.append(f'<tr class="{kind}">{"".join(cells)}</tr>')

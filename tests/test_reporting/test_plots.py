@@ -33,8 +33,8 @@ def test_mistakes_are_drawn_counted_and_ranked(tmp_path):
     ]
     path = tmp_path / 'confusions.png'
     assert draw_confusions(table, clips, SPACE, path, 'title') == [
-        '3 of 4 are mistakes, 67 % of them in the true body group, the most frequent: '
-        'nodding taken for shaking head (2 times)',
+        '3 of 4 are taken for another class, 67 % of these for one of the same body '
+        'group; most often nodding for shaking head (2 times)',
         '    2  nodding taken for shaking head',
         '    1  waving taken for nodding',
     ]

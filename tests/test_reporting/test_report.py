@@ -76,12 +76,12 @@ def test_classes_and_confusions_are_those_of_the_files(rec_root, tmp_path):
     }
     drawn = found['m, all: recall of action classes']
     assert {x: c.value for (_, x), c in drawn.series.items()} == recall
-    assert f'{len(recall)} classes with truth' in drawn.sentence()
+    assert f'recall of {len(recall)} action classes' in drawn.text
     confusion = found['m, all: confusion']
     wrong = sum(c.n for (true, taken), c in confusion.series.items() if true != taken)
     clips = sum(told['support'])
     assert wrong == clips - sum(told['hits'])
-    assert confusion.sentence().startswith(f'{wrong} of {clips} are mistakes')
+    assert confusion.text.startswith(f'{wrong} of {clips} are taken for another')
     assert 'm: Top-1 from domain to domain' not in found  # all domains were trained on
 
 
