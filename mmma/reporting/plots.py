@@ -263,8 +263,10 @@ def draw_statistics(table: Table, path: Path, title: str) -> None:
         below.bxp([{**box, 'fliers': []} for box in boxes], at, showmeans=True)
         told = (above, 'all', 'number'), (below, 'max_sec', 'seconds (triangle: mean)')
         for axes, key, label in told:
-            some = [n for n in (*columns[key], *columns['published']) if n] or [1]
-            far = max(some) > 20 * min(some)
+            some = [
+                n for n in columns[key] + columns['published'] * (key == 'all') if n
+            ]
+            far = any(columns[key]) and max(some) > 20 * min(some)
             axes.set(yscale='log' if far else 'linear', ylabel=label)
         above.legend()
     size = min(9, 900 / max(len(names), 1))

@@ -53,7 +53,7 @@ class Plot:
     title: str
     axes: Sequence[str]
     series: Any
-    text: str
+    text: str = ''
     blocks: Any = ()
     colors: Sequence[str] = ()
 
@@ -153,7 +153,8 @@ def _sentence(key: str, value: str, series: Mapping[tuple[str, Any], Cell]) -> s
         return '; '.join(parts)
     drawn = [own for own in cells if own['of'] == high['of']]
     facts |= {'first': drawn[0], 'last': drawn[-1]}
-    return _WORDS['sentence']['one' if len(cells) == 1 else key].format(**facts)
+    key = 'one' if len(cells) == 1 and key in ('bars', 'groups', 'heat') else key
+    return _WORDS['sentence'][key].format(**facts)
 
 
 def build_report(

@@ -4,7 +4,10 @@ import json
 import re
 import shutil
 from glob import glob
+from itertools import product
+from xml.etree import ElementTree
 
+import cv2
 import pytest
 from pages import commands
 from result_files import make_rec_root, write_emotions, write_fewshot, write_model
@@ -23,9 +26,11 @@ def made(tmp_path_factory):
         folder / 'work_dirs/few/fewshot', root, 'few', 0.5, shots=(1,), runs=2
     )
     one = write_model(folder / 'work_dirs/one/lab', root, HOSTILE, 0.7, domain='lab')
+    one.with_name('scores.npz').unlink()
     told = [{'input': 'both', 'subset': 'test'}]
     emotion = write_emotions(folder / 'emotion' / 'results.json', 'fuse', told)
     out = ['--out', folder / 'r.html', '--figures', folder / 'figures']
+    out += ['--data-root', root.path]
     argv = map(str, (few, one, emotion, *out))
     assert main('report', [*argv]) == 0
     return folder
@@ -37,13 +42,17 @@ def test_one_page_without_network_and_all_its_figures(made):
     files = sorted(path.name for path in (made / 'figures').iterdir())
     assert len(files) == 3 * len(figures) > 24
     for name in files[::3]:
-        stem = name.removesuffix('.csv')
-        assert {f'{stem}.csv', f'{stem}.png', f'{stem}.svg'} <= {*files}
+        path = made / 'figures' / name
+        assert cv2.imread(str(path.with_suffix('.png'))).std() > 5
+        assert ElementTree.parse(path.with_suffix('.svg')).getroot().tag.endswith('svg')
+        assert len(path.read_text('utf-8').splitlines()) > 1
+    for figure in figures:
+        assert re.search(r'<figcaption>[A-Z\d][^<]{9,}[.)]\.?</figcaption>', figure)
     assert not re.search(r'<script|<link|<iframe|\b(src|href)="(?!#|data:)', page)
     assert "default-src 'none'" in page
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids))
-    assert {'rec', 'emotion', 'runs'} <= {*ids}
+    assert {'rec', 'emotion', 'data', 'runs'} <= {*ids}
     assert len(page) < 5e6
 
 
@@ -104,7 +113,7 @@ def test_the_page_in_a_browser(made):
         pytest.skip('no browser')
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=['--no-sandbox'])
-        for width, scheme in ((1280, 'light'), (390, 'dark')):
+        for width, scheme in product((1280, 390), ('light', 'dark')):
             size = {'width': width, 'height': 900}
             page = browser.new_page(viewport=size, color_scheme=scheme)
             told = []
@@ -118,4 +127,10 @@ def test_the_page_in_a_browser(made):
                 't => t.getBoundingClientRect().height))'
             )
             assert letters >= 7
+            inks = page.evaluate(
+                '[document.body, ...document.querySelectorAll("figure svg text")].map('
+                't => getComputedStyle(t).fill + getComputedStyle(t).color)'
+            )
+            light = [max(map(int, re.findall(r'\d+', ink)[:3])) for ink in inks[1:]]
+            assert all(light) if scheme == 'dark' else min(light) < 60
         browser.close()

@@ -34,14 +34,14 @@ def test_instances_of_videos(det_root):
     assert (second['all'], second['people'], len(rest)) == (2, 2, 80)
     assert lines[0].startswith('1 of 82 actions have half of all 8: ')
     assert '(50%); 78 have none' in lines[0]
-    assert '0 actions are head, 0 medium, 82 tail' in lines[2]
+    assert '0 actions are head, 0 medium, 82 tail' in lines[3]
     # One overlap of 1 s and another of 0.5 s, of two groups.
     table, lines = found['together']
     assert [row[2] for row in table.rows if row[-1] == 'body'] == [1.5]
     assert lines[0].startswith('1 pairs of groups go on at once, the longest ')
     _, lines = found['domains']
-    assert 'of 8 videos 0 have no domain, 2 no truth' in lines[2]
-    assert lines[3].startswith('published of all: videos 11,180, instances 39,758')
+    assert 'of 8 videos 0 have no domain, 2 no truth' in lines[3]
+    assert lines[4].startswith('published of all: videos 11,180, instances 39,758')
 
 
 def test_a_label_space_and_domains_of_ones_own(tmp_path):
