@@ -52,8 +52,8 @@ class Results(Shown, dict[str, Any]):
 def build_dataset(cfg: Any, subset: str = 'train') -> Any:
     """The data set of a config, with the samples that training or testing sees.
 
-    ``cfg`` is from :func:`load_config`, or what that takes. Data that are not there
-    raise FileNotFoundError, those that do not fit the config ValueError.
+    ``cfg`` is from :func:`mmma.load_config`, or what that takes. Data that are not
+    there raise FileNotFoundError, those that do not fit the config ValueError.
     """
     from mmengine.registry import DefaultScope
 
@@ -75,7 +75,8 @@ def train(config: Any, **options: Any) -> Path:
 def test(config: Any, checkpoint: Any, **options: Any) -> Any:
     """Test a CKPT as ``test.py`` does; :class:`Results`.
 
-    Options: of :func:`load_config`, if it gave no config; ``TestOptions``; ``dump``.
+    Options: those of :func:`mmma.load_config`, if ``config`` is no config yet; fields
+    of ``TestOptions``; ``dump``.
     """
     from mmma.engine.run import TestOptions
 

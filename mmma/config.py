@@ -228,10 +228,10 @@ def load_config(
     """Read a config and write a protocol into it, with the label space of its data.
 
     Args:
-        config: As of :func:`find_config`.
+        config: As of :func:`mmma.config.find_config`.
         protocol: Its name, or flags of :func:`mmma.protocols.make_protocol`.
         data_root: Folder of the data; None keeps the config's.
-        cfg_options: As of :func:`apply_options`.
+        cfg_options: As of :func:`mmma.config.apply_options`.
         label_space: Name or object; None takes that of the data, if they are there.
 
     Returns a ``mmengine.Config`` that runs with no flag. An option that is not allowed,

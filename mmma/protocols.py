@@ -1,13 +1,13 @@
 """Protocols: whose clips train, adapt, validate and test a model.
 
-============  =======================  ==================  =====================
-name          trains and validates on  adapts on           tests on
-============  =======================  ==================  =====================
-``indomain``  one domain or all        nothing             the same domains
-``zeroshot``  the source               nothing             each target
-``fewshot``   the source               K clips per class   each target
-              of the target's train subset
-============  =======================  ==================  =====================
+============  =======================  =========================  ================
+name          trains and validates on  adapts on                  tests on
+============  =======================  =========================  ================
+``indomain``  one domain or all        nothing                    the same domains
+``zeroshot``  the source               nothing                    each target
+``fewshot``   the source               K clips per class of the   each target
+                                       target's train subset
+============  =======================  =========================  ================
 
 Zero-shot means that no clip of the target domain is trained on; its classes are not
 unseen. Domains, and which of them is the source, are the data root's; ``--source``

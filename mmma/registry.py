@@ -1,7 +1,7 @@
 """Registries of scope ``mmma``, children of MMAction2's; the only door to it.
 
 Importing this module repairs what MMAction2 1.2 lacks on today's stack
-(:mod:`mmma.compat`), then makes every component of both packages available:
+(``mmma.compat``), then makes every component of both packages available:
 ``dict(type='TSN-like name')`` is looked up here first, then in MMAction2, then in
 MMEngine. :func:`as_data` decides what is built of a config that somebody else wrote.
 """

@@ -98,7 +98,7 @@ def find_leakage(
     Args:
         against: Other roots, or lists of names: a text file of one name per line, or a
             CSV file; the subset is in the name of the file, else it is ``train``.
-        workers: Processes that look at videos, as in :func:`try_all`.
+        workers: Processes that look at videos, as in ``try_all``.
         frames: Look at videos, and not at names only.
 
     Returns:
@@ -232,8 +232,8 @@ def all_marks(
 ) -> tuple[dict[Path, np.ndarray], list[tuple[Path, str]]]:
     """Marks of many videos, side by side; those seen before come from a cache.
 
-    The cache, ``frame_marks`` in :func:`cache_home`, knows a video by path, size and
-    time of change, in a folder per data root. ``workers`` are as in :func:`try_all`.
+    The cache, ``frame_marks`` in ``cache_home``, knows a video by path, size and
+    time of change, in a folder per data root. ``workers`` are as in ``try_all``.
 
     Returns:
         The marks, and (file, reason) of those that could not be read.

@@ -442,7 +442,7 @@ class TrainedOnlyHook(Hook):
         checkpoint['meta']['frozen'] = dict(self._frozen)
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Put them back when a run goes on; raises as :func:`with_frozen`."""
+        """Put them back when a run goes on; raises as ``with_frozen``."""
         if not runner._resume:
             return
         self._resumed = True

@@ -88,9 +88,9 @@ FEW_UNITS = 30  # with fewer, intervals cover visibly less than their level
 def coverage(units: int) -> float:
     """Share of percentile intervals of that many normal units that hold the mean.
 
-    Source: P(|t| < z * sqrt((n - 1) / n)) of Student's t (Hesterberg, The American
-        Statistician 69, 2015), by Abramowitz and Stegun 26.7.3 and 26.7.4: evaluation
-        needs numpy alone.
+    Source: ``P(|t| < z * sqrt((n - 1) / n))`` of Student's t (Hesterberg, The
+        American Statistician 69, 2015), by Abramowitz and Stegun 26.7.3 and 26.7.4:
+        evaluation needs numpy alone.
     """
     if units < 2:
         return 0.0

@@ -332,8 +332,8 @@ def resize_table(
 ) -> Tensor:
     """Resize a position table within each temporal slice, bicubically.
 
-    From (1, t*h*w, D) of grid (t, h, w) to (1, t*h'*w', D) of size (h', w'); the table
-    itself where the size stays.
+    From ``(1, t*h*w, D)`` of grid (t, h, w) to ``(1, t*h'*w', D)`` of size (h', w');
+    the table itself where the size stays.
 
     Source: open-mmlab/mmaction2, vit_mae.py, 4d6c9347.
     """
