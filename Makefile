@@ -21,7 +21,7 @@ OUT ?= work_dirs/real
 SKIP ?=
 REAL_ARGS ?=
 
-.PHONY: venv quickstart real test fuzz crash faults soak lint
+.PHONY: venv quickstart real test fuzz crash faults soak lint docs
 
 venv: $(INSTALLED)
 
@@ -58,6 +58,13 @@ faults: $(INSTALLED)
 # The memory of 10,000 clips.
 soak: $(INSTALLED)
 	SOAK=10000 OMP_NUM_THREADS=1 $(PY) -m pytest -s tests/faults/test_soak.py
+
+# The site, docs/_build/index.html, which needs neither a server nor a network.
+docs: $(INSTALLED)
+	@$(PY) -m sphinx --version 2>/dev/null || \
+		$(PY) -m pip install --quiet --editable '.[docs]' -c constraints.txt
+	$(PY) -m sphinx -W --keep-going -q docs docs/_build
+	@echo written to docs/_build/index.html
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .

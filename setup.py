@@ -19,6 +19,7 @@ HAS_DECORD = (
     "(sys_platform == 'win32' and platform_machine == 'AMD64')"
 )
 ANNOTATION = ['praatio>=6', 'pympi-ling>=1.71']
+DOCS = ['sphinx>=8.1', 'myst-parser>=4', 'furo']
 EMOTION = ['scikit-learn>=1.2']
 KERNEL = ['ipykernel>=6', 'pandas']
 
@@ -79,6 +80,7 @@ setup(
         'annotation': ANNOTATION,
         'dev': [
             *ANNOTATION,
+            *DOCS,
             *EMOTION,
             *KERNEL,
             'build',
@@ -92,6 +94,8 @@ setup(
             'ruff',
             'setuptools>=77',
         ],
+        # The site: make docs.
+        'docs': DOCS,
         # Classifiers of the emotion study.
         'emotion': EMOTION,
         # Runs the networks that data/face.py is given. Not in dev, as hub.
