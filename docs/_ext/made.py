@@ -25,11 +25,6 @@ def fenced(kind, text):
     return f'{marks}{kind}\n{text.rstrip()}\n{marks}\n\n'
 
 
-def toctree(pages):
-    found = '\n'.join(f'/{p.relative_to(REPO)}' for p in sorted(REPO.glob(pages)))
-    return fenced('{toctree}', f':hidden:\n\n{found}')
-
-
 def modules(*names):
     """Docstrings of modules, or of packages and of their modules."""
     text = ''

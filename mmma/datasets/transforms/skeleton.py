@@ -118,7 +118,7 @@ def _places(have: tuple[str, ...], wanted: tuple[str, ...]) -> np.ndarray:
 class UniformSkeletonFrames(UniformFrames):
     """Keep ``clip_len`` frames, one from each of as many equal parts of the clip.
 
-    Places are those of :func:`places_in_parts`, views one after the other along T. A
+    Places are those of ``places_in_parts``, views one after the other along T. A
     clip with fewer frames repeats neighbours, in order: it looks slower, and neither
     jumps back to its start nor stops.
 
