@@ -76,7 +76,7 @@ def write_recordings(
         fitting = (own for own in known if labels <= {*own.actions})
         space = next(fitting, None) or space_of(pairs, out)
     files = format_function('write', tool)(out, recordings, space)
-    marked = any(own.annotator.startswith('simulated') for own in recordings)
+    marked = any(own.simulated for own in recordings)
     told = f'{len(recordings)} videos, {len(pairs)} events' + ' [simulated]' * marked
     return f'{out}: {len(files)} files of {tool}, {told}'
 

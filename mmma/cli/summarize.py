@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     recordings, space = behaviour.read_annotation(args.annotation, *how)
     if not recordings:
         raise ValueError(f'{args.annotation}: no video with annotations')
-    simulated = any(own.annotator.startswith('simulated') for own in recordings)
+    simulated = any(own.simulated for own in recordings)
     if unknown := sum(isnan(own.duration_sec) for own in recordings):
         tell([f'{unknown} videos of unknown length are taken to end with an event'])
     for name, rows in behaviour.behaviour_tables(recordings, space, args.per).items():

@@ -41,8 +41,6 @@ from mmma.video import open_video
 DEFAULT_FPS = 30.0
 HELD_OUT = 0.15
 """Share of persons who validate, and of those who test."""
-SIMULATED = 'simulated'
-"""How an annotator's name begins where nobody real is shown, or was to the model."""
 MAPPING_NAME = 'root.mapping'
 """What no tool has a place for, beside files written of a root: a mapping."""
 
@@ -97,7 +95,7 @@ def convert_events(kind: str, source: Path, out: Path, options: Options) -> Conv
         raise ValueError(f'{source}: no video is left to convert')
     groups = f', {space.num_bodies} groups' if space.bodies else ''
     conversion.note(f'label space {space.name}: {space.num_actions} actions{groups}')
-    marked = any(r.annotator.startswith(SIMULATED) for r in recordings)
+    marked = any(own.simulated for own in recordings)
     order = [*space.domains, *mapping.domains.values()]
     used = dict.fromkeys(video.domain for video in conversion.videos)
     domains = sorted(used, key=lambda own: order.index(own) if own in order else 1e9)

@@ -336,18 +336,18 @@ def export_detection(kind: str, root: DataRoot, out: Path) -> list[str]:
     theirs = {ours: name for name, ours in SUBSET_NAMES.items()}
     entries = []
     for video in videos:
-        columns = ('subset', 'duration', 'fps', 'frames', 'domain', 'subject')
-        entry = {column: getattr(video, column) for column in columns}
+        entry = {'subset': video.subset, 'duration': video.duration}
         if kind == 'opentad':
-            keys = ('subset', 'duration', 'frame', 'fps', 'domain', 'subject')
             entry |= {'subset': theirs[video.subset], 'frame': video.frames}
-            entry = {key: entry[key] for key in keys}
+            entry['fps'] = video.fps
             items = [
                 {'segment': [i.start_sec, i.end_sec], 'label': actions[i.label]}
                 for i in video.instances
             ]
         else:
+            entry |= {'fps': video.fps, 'frames': video.frames}
             items = [[i.label, i.start_sec, i.end_sec] for i in video.instances]
+        entry |= {'domain': video.domain, 'subject': video.subject}
         if not video.withheld:
             entry[_ITEMS[kind]] = items
         if video.emotion:

@@ -57,6 +57,11 @@ class Recording:
     domain: str = ''
     subset: str = ''
 
+    @property
+    def simulated(self) -> bool:
+        """True where nobody real is shown, or was to the model."""
+        return self.annotator.startswith('simulated')
+
 
 Found = Sequence[Recording]
 

@@ -90,23 +90,22 @@ def group_clips(clips: Iterable[Clip]) -> list[Video]:
                     f'line {own[0].line} ({own[0].clip}), from the same source_video '
                     f'{clip.source_video!r}: give all clips of a source one {key}'
                 )
-    return [_video(name, own) for name, own in sources.items()]
-
-
-def _video(name: str, clips: Sequence[Clip]) -> Video:
-    instances = [
-        Instance(*(c.span or [math.nan] * 2), c.action, c.subject, text=c.clip)
-        for c in clips
-        if c.action is not None
-    ]
-    first, duration = clips[0], math.nan
-    if all(clip.span for clip in clips):
-        instances.sort(key=lambda one: (one.start_sec, one.end_sec))
-        duration = max(clip.end_sec or 0.0 for clip in clips)
-    subject = first.subject * ({clip.subject for clip in clips} == {first.subject})
-    facts = '', first.subset, first.domain, subject, math.nan, 0, duration
-    rest = len(instances) < len(clips), first.emotion, first.line
-    return Video(name, *facts, tuple(instances), *rest)
+    videos = []
+    for name, own in sources.items():
+        instances = [
+            Instance(*(c.span or [math.nan] * 2), c.action, c.subject, text=c.clip)
+            for c in own
+            if c.action is not None
+        ]
+        first, duration = own[0], math.nan
+        if all(clip.span for clip in own):
+            instances.sort(key=lambda one: (one.start_sec, one.end_sec))
+            duration = max(clip.end_sec or 0.0 for clip in own)
+        subject = first.subject * ({clip.subject for clip in own} == {first.subject})
+        facts = '', first.subset, first.domain, subject, math.nan, 0, duration
+        rest = len(instances) < len(own), first.emotion, first.line
+        videos.append(Video(name, *facts, tuple(instances), *rest))
+    return videos
 
 
 LABELS, MARK = ('emotion',), '-emotion'

@@ -347,11 +347,11 @@ def compare(sides: Mapping[str, Sequence[Recording]], *given: Any) -> dict[str, 
         ends = [event.end_sec for r in own for event in r.events]
         durations_sec.append((known or [max(ends, default=0.0)])[0])
         subjects.append(who or max(r.subject for r in own))
-    marks = {own.annotator[:9] for side in named.values() for own in side.values()}
+    simulated = any(own.simulated for side in named.values() for own in side.values())
     given = labels, durations_sec, subjects, *given
     pairs = [
         {'a': a, 'b': b, **agreement((one, other), *given)}
         for (a, one), (b, other) in combinations(zip(named, found, strict=True), 2)
     ]
-    more = {'n': len(shared), 'alone': alone, 'simulated': 'simulated' in marks}
+    more = {'n': len(shared), 'alone': alone, 'simulated': simulated}
     return {**pairs[0], **more, 'pairs': pairs}

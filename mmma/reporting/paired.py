@@ -365,7 +365,16 @@ def fuse_inputs(
     tables = [ScoreTable((*every,), table) for table in (actions, own, faces)]
     lacks = ', '.join(emotions[i] for i in sorted({*common} - {*labels}))
     learnt = [table.select(known) for table in tables[:2]]
-    fusion = _learn_weights(learnt, labels, lacks, space)
+    # Weights of val videos; equal where these are few, as the record then says.
+    fusion = {'space': space or 'mean', 'weights_from': 'equal', 'weights': [0.5, 0.5]}
+    if lacks or len(labels) < MIN_VAL:
+        told = f'{len(labels)} val videos' + f', none of {lacks}' * bool(lacks)
+        fusion['why'] = f'{told}: learning needs {MIN_VAL}, and each emotion'
+    for own in () if 'why' in fusion else (space,) if space else scores.SPACES:
+        weights, told = scores.learn_weights(learnt, labels, own)
+        told |= {'space': own, 'weights_from': 'val', 'weights': weights.tolist()}
+        fusion = min(fusion, told, key=lambda known: known.get('nll', np.inf))
+    fusion['val_videos'] = len(labels)
     fusion['test_videos_without_face'] = sum(name not in sides[1] for name in names)
     both = scores.fuse_tables(tables[:2], fusion['weights'], fusion['space'])
     found = [table.select(names).scores for table in (tables[0], tables[2], both)]
@@ -375,21 +384,6 @@ def fuse_inputs(
         row |= {'input': name, 'subset': 'test'}
     tests = compare_inputs([own.argmax(axis=1) == truth for own in found], INPUTS)
     return {'runs': rows, 'fusion': fusion, **tests}
-
-
-def _learn_weights(
-    tables: Sequence[ScoreTable], labels: Sequence[int], lacks: str, space: str | None
-) -> dict[str, Any]:
-    """Weights of val videos; equal where these are few, as the record then says."""
-    fusion = {'space': space or 'mean', 'weights_from': 'equal', 'weights': [0.5, 0.5]}
-    if lacks or len(labels) < MIN_VAL:
-        told = f'{len(labels)} val videos' + f', none of {lacks}' * bool(lacks)
-        fusion['why'] = f'{told}: learning needs {MIN_VAL}, and each emotion'
-    for own in () if 'why' in fusion else (space,) if space else scores.SPACES:
-        weights, told = scores.learn_weights(tables, labels, own)
-        told |= {'space': own, 'weights_from': 'val', 'weights': weights.tolist()}
-        fusion = min(fusion, told, key=lambda known: known.get('nll', np.inf))
-    return {**fusion, 'val_videos': len(labels)}
 
 
 def compare_inputs(hits: Sequence[ArrayLike], names: Sequence[str]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from mmma.simulation.margins import PLANTED
 from mmma.simulation.motion import observe_skeleton, simulate_motion
 from mmma.simulation.plan import NAME, TASKS, VERSION, Item, Plan
 from mmma.simulation.render import render_frames, write_video
-from mmma.taxonomy import load_label_space
+from mmma.taxonomy import load_label_space, own_table
 
 PARTIAL, FACES_FILE = '.partial', 'faces.csv'
 _FACES, _PLAIN = 5, 1.5  # stream of the seed; how plainly a face shows an emotion
@@ -165,7 +165,7 @@ def write_tables(root: Path, plan: Plan) -> None:
 def write_faces(root: Path, plan: Plan) -> None:
     """Write ``faces.csv``: a made-up reading of faces each half second."""
     columns = 'video', 'frame', 'time_sec', 'face', 'x', 'y', 'width', 'height'
-    names = 'angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral'
+    names = own_table('faces')['expressions']['fer']
     with atomic_write(root / FACES_FILE) as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow((*columns, *names))

@@ -153,24 +153,18 @@ def pose_trunk(
     joints[:, joint_pair('hip')] = base[:, None] + across
     hands = np.zeros((len(base), 2, 3, 3))
     figure = Figure(build, joints, pelvis_axes, chest_axes, head_axes, hands)
-    _place_shoulders(figure, shoulders)
+    # Collar bones turn about the base of the neck, so that they keep their length.
+    lift, forward = shoulders[..., 0] - 0.1, shoulders[..., 1]
+    aside = OUTWARD * np.cos(lift) * np.cos(forward)
+    ahead = np.cos(lift) * np.sin(forward)
+    local = np.stack([aside, np.sin(lift), ahead], axis=-1)  # (T, 2, 3)
+    offset = build.shoulder * rotate(chest_axes[:, None], local)
+    joints[:, joint_pair('shoulder')] = neck[:, None] + offset
     face = _FIGURES['face']
     points = np.array(list(face.values())) * build.head
     offsets = points @ np.swapaxes(head_axes, 1, 2)
     joints[:, [JOINT[n] for n in face]] = joints[:, None, JOINT['head']] + offsets
     return figure
-
-
-def _place_shoulders(figure: Figure, shoulders: Array) -> None:
-    """Collar bones turn about the base of the neck, so that they keep their length."""
-    lift = shoulders[..., 0] - 0.1
-    forward = shoulders[..., 1]
-    aside = OUTWARD * np.cos(lift) * np.cos(forward)
-    ahead = np.cos(lift) * np.sin(forward)
-    local = np.stack([aside, np.sin(lift), ahead], axis=-1)  # (T, 2, 3)
-    base = figure.joints[:, None, JOINT['neck']]
-    offset = figure.build.shoulder * rotate(figure.chest[:, None], local)
-    figure.joints[:, joint_pair('shoulder')] = base + offset
 
 
 def pose_legs(figure: Figure, ankles: Array, poles: Array, feet: Array) -> None:
