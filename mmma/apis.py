@@ -41,8 +41,7 @@ class Results(Shown, dict[str, Any]):
         label = ', '.join(check_choice('metric', name, known) for name in metrics)
         yield f'{label} (%){", simulated data" * rows[0]["simulated"]}'
         for row in rows:
-            told = (row.get(k) for k in _LANE)
-            lane = ' '.join(str(v) for v in told if v is not None)
+            lane = ' '.join(str(row[k]) for k in _LANE if row.get(k) is not None)
             for key in metrics:
                 ends = [row[e] for e in (f'{key} low', f'{key} high') if e in row]
                 name = f'{lane}, {key}' if len(metrics) > 1 else lane

@@ -222,10 +222,7 @@ def check_texts(content: Mapping[str, Any], *keys: str) -> None:
 
 
 class Shown:
-    """What has rows, which are dicts, and bars: a label; (lane, start, end, text, ...).
-
-    Some end in their interval: low, high.
-    """
+    """What has rows (dicts) and bars: a label; lane, start, end, text[, low, high]."""
 
     def to_frame(self, *of: str) -> Any:
         """A pandas table of the rows; ValueError where there is no pandas."""

@@ -235,25 +235,22 @@ class PlainModel(nn.Module):
         found = video if isinstance(video, Partial) else None
         path, seen = Path('skeletons' if found else str(video)), self.card.modality
         if found and seen != 'Pose':
-            raise ValueError(
-                f'{self.card.name} sees {seen}: give a file, not skeletons.'
-            )
+            told = f'{self.card.name} sees {seen}'
+            raise ValueError(f'{told}: give a file, not skeletons.')
         sec = len(found.joints) / found.fps if found else index_video(path).duration_sec
         if seen == 'Pose' and not found:
             found = extract_video(path, PoseOptions('mediapipe'))
         sample, pack = _sample(path, seen, found), self.opened.pack
         if self.card.task == 'rec':
             return pack(sample)['inputs']
-        return torch.stack(
-            [pack(w)['inputs'] for w in self.opened.windows(sample, sec)]
-        )
+        windows = self.opened.windows(sample, sec)
+        return torch.stack([pack(window)['inputs'] for window in windows])
 
     def forward(self, inputs: torch.Tensor) -> Any:
         """Probabilities (N, K) of clips; of windows what the head gives, by name."""
         prepare = self.model.data_preprocessor.to(next(self.parameters()).device)
-        scales = [
-            getattr(step, 'scale', None) for step in self.opened.pipeline.transforms
-        ]
+        steps = self.opened.pipeline.transforms
+        scales = [getattr(step, 'scale', None) for step in steps]
         shape = [(), *filter(None, scales)][-1][::-1]  # of heatmaps
         meta = dict(positions=inputs.shape[2], valid=inputs.shape[2], img_shape=shape)
         samples = [ActionDataSample(metainfo=meta) for _ in inputs]

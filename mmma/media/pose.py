@@ -195,22 +195,18 @@ def extract_video(
     shown in the middle of its time, at a constant rate all frames stay.
     """
     if options.skeletons:
-        return stored_skeletons(options.skeletons, path)
+        root = DataRoot(options.skeletons)
+        place, home = path.resolve(), root.path.resolve()
+        tasks = [task for task in TASKS if root.has_skeletons(task)]
+        for task, name, own, part in table_rows(root, tasks):
+            if own and not part and home / own == place:
+                kept = SkeletonStore(root, task)
+                found = *kept.get(name, WHOLEBODY65.names), WHOLEBODY65.score_scale
+                return Partial(encode_joints(*found), kept.fps(name), *kept.size(name))
+        raise ValueError(f'{root} has no skeletons of it: leave out --skeletons')
     video = VideoFrames(path, span)
     clip = extract_clip(build_extractor(options), video, label)
     return replace(clip, joints=clip.joints[video.even_rows()])
-
-
-def stored_skeletons(root: str | Path, video: str | Path) -> Partial:
-    """Skeletons that a data root has of a whole video of it; ValueError: none."""
-    opened, place = DataRoot(root), Path(video).resolve()
-    tasks, home = [t for t in TASKS if opened.has_skeletons(t)], opened.path.resolve()
-    for task, name, path, span in table_rows(opened, tasks):
-        if path and not span and home / path == place:
-            store = SkeletonStore(opened, task)
-            found = *store.get(name, WHOLEBODY65.names), WHOLEBODY65.score_scale
-            return Partial(encode_joints(*found), store.fps(name), *store.size(name))
-    raise ValueError(f'{root} has no skeletons of it: leave out --skeletons')
 
 
 def extract_clip(extractor: Extractor, video: VideoFrames, label: str = '') -> Partial:

@@ -52,6 +52,11 @@ def zoo_pages(
     """
     lines = [_WORDS['head'], '', '# Model zoo', '']
     told = {'source': load_published()['source'].partition(',')[0], 'unknown': UNKNOWN}
+    own = [c.simulated for method in methods for c in method.checkpoints]
+    known = [r['Metadata'] for method in methods for r in method.recipes]
+    starts = [url for facts in known if (url := facts.get('Pretrained Weights'))]
+    told |= {'simulated': sum(own), 'real': len(own) - sum(own) or 'none'}
+    told |= {'recipes': len(known), 'start': len(starts), 'upstream': len({*starts})}
     lines += [line.format(**told) for line in _WORDS['introduction']]
     lines += ['## Methods', '', _WORDS['costs'], '', *_overview(methods)]
     lines += ['## Paper and ours, on real data', '', *_compared(methods)]
@@ -366,7 +371,6 @@ def _upstream(methods: Sequence[Method], up: str = '') -> list[str]:
 
 def _recipes(method: Method, up: str) -> list[str]:
     """Recipes of a method and their costs."""
-    windows = any(r['Metadata'].get('Window Seconds') for r in method.recipes)
     rows = []
     for recipe in method.recipes:
         known, detects = recipe['Metadata'], task_of(recipe) == 'det'
@@ -385,9 +389,8 @@ def _recipes(method: Method, up: str) -> list[str]:
             'params (M)': millions(params),
             'trained (M)': millions(known.get('Trainable Parameters') or params),
             'GFLOPs': billions(known.get('FLOPs')),
+            'window (s)': f'{seconds:.2f}' if seconds else UNKNOWN,
         }
-        if windows:
-            row['window (s)'] = f'{seconds:.2f}' if seconds else UNKNOWN
         rows.append(row)
     return _table(rows, 6)
 
@@ -419,11 +422,13 @@ def _link(text: str, target: str) -> str:
 
 
 def _table(rows: Sequence[Mapping[str, str]], left: int) -> list[str]:
-    """Lines of a table of cells by title; none without rows."""
+    """Lines of a table of cells by title, but numbers nobody knows; none of no rows."""
     if not rows:
         return []
-    cells = [list(row.values()) for row in rows]
-    return [*Table(list(rows[0]), cells, left).markdown(foreign=False), '']
+    titles = list(rows[0])[:left]
+    titles += [t for t in [*rows[0]][left:] if {row[t] for row in rows} != {UNKNOWN}]
+    cells = [[row[title] for title in titles] for row in rows]
+    return [*Table(titles, cells, left).markdown(foreign=False), '']
 
 
 def text_differences(old: str, new: str) -> Iterator[str]:
