@@ -93,6 +93,14 @@ class VideoIndex:
         """From the first frame's appearance to the last one's end."""
         return float(self.times_sec[-1]) + self.last_sec
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """``frames``, ``duration_sec``, mean ``fps``, stamp ``first_frame_sec``."""
+        frames, duration_sec = len(self.pts), self.duration_sec
+        known = dict(frames=frames, fps=frames / duration_sec)
+        first_sec = float(self.pts[0] * self.time_base)
+        return {**known, 'duration_sec': duration_sec, 'first_frame_sec': first_sec}
+
 
 def index_video(path: str | os.PathLike[str]) -> VideoIndex:
     """Read which frames a file has, once per process while the file stays the same.

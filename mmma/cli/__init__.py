@@ -30,7 +30,7 @@ def _leave(number: int, _: object = None, command: str = '') -> None:
 _SAME = 'what is done is kept: the same command goes on'
 _STAGES = 'simulate', 'pack', 'pose', 'face', 'convert', 'features'
 _GOES_ON = {f'data/{name}': _SAME for name in _STAGES}
-_GOES_ON.update(dict.fromkeys(('download', 'infer', 'probe', 'real'), _SAME))
+_GOES_ON |= dict.fromkeys(('annotate', 'download', 'infer', 'probe', 'real'), _SAME)
 _ONE_THREAD = 'data/simulate', 'data/pack', 'data/pose'
 _GOES_ON['train'] = 'checkpoints are kept: the same command with --resume goes on'
 _WAYS = signal.SIGINT, signal.SIGTERM
@@ -167,7 +167,7 @@ def _parsed(
     )
     module.add_arguments(parser)
     reads = {action.dest for action in parser._actions} & {'root', 'data', 'data_root'}
-    if reads or command == 'data/convert':
+    if reads or command in ('annotate', 'data/convert'):
         told = (
             'read videos behind links out of the data root, or out of what is converted'
         )

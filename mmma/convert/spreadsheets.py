@@ -31,7 +31,7 @@ _SECONDS = re.compile(
     r'[\s_([-]{1,4}(s|secs?|seconds|ss\.msec|hh:mm:ss\S{0,4})[)\]]{0,2}$'
 )
 _NUMBERS = ('start', 'end', 'duration', 'score', 'fps', 'length')
-_SUFFIXES = ('.csv', '.tsv', '.txt')
+_SUFFIXES, SAVED = ('.csv', '.tsv', '.txt'), '.annotations.csv'
 _NOTHING = ('', 'na', 'nan', 'n/a', '-')
 _GUARDED = re.compile(r"'+\s*[-=+@\t\r]")
 
@@ -81,7 +81,7 @@ def _bare(text: str) -> str:
 
 
 def read_csv(path: Path) -> list[Recording]:
-    """Read a table of events, or all tables of a folder.
+    """Read a table of events, or all of a folder; of a folder with ``SAVED``, those.
 
     A table without a column for the video is of the video of its own name; one without
     ends and durations has events of a moment. Missing columns and rows that cannot be
@@ -90,7 +90,10 @@ def read_csv(path: Path) -> list[Recording]:
     path, files = Path(path), [Path(path)]
     if path.is_dir():
         files = sorted(f for f in path.iterdir() if f.suffix.lower() in _SUFFIXES)
-        if not files:
+        if own := sorted(path.rglob(f'*{SAVED}')):  # of pages, in subfolders as well
+            left = len({*files} - {*own})
+            tell([f'{path}: of tables *{SAVED} alone, not {left} others'] * bool(left))
+        if not (files := own or files):
             raise FileNotFoundError(f'{path}: no table ({", ".join(_SUFFIXES)}) in it')
     with naming(path):
         return tell_apart(own for file in files for own in _read_table(file))

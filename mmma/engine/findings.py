@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SCHEMA = 'mmma-infer 1'
 PAGE_VIDEO = '.page.mp4'
 """How the copy of a video ends that a page shows where browsers need one."""
+_OURS = PAGE_VIDEO, '.annotations.csv'
 MOST_BELOW = 500
 COLUMNS = (
     *('task', 'start_sec', 'end_sec', 'action', 'body'),
@@ -230,7 +231,8 @@ def find_videos(
             found = [f for f in found if not f.name.endswith(PAGE_VIDEO)]
             shown = (f for f in found if f.is_file())  # macOS adds hidden ._a.mp4
             found = [f for f in shown if '/.' not in f'/{f.relative_to(path)}']
-            if left := [str(f.relative_to(path)) for f in inside if f not in found]:
+            rest = [f for f in inside if not f.name.endswith(_OURS) and f not in found]
+            if left := [str(f.relative_to(path)) for f in rest]:
                 names = '' if private else f': {", ".join(left[:SHOWN])}'
                 names += ', ...' if names and len(left) > SHOWN else ''
                 count = f'{len(left)} other file{"s"[: len(left) > 1]}'

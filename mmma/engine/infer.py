@@ -432,12 +432,8 @@ def look_at(
     try:
         pose = any(model.card.extractor for model in models)
         with _called(label, path):
-            index = index_video(path)
-            frames, duration_sec = len(index.pts), index.duration_sec
-            known = dict(frames=frames, fps=frames / duration_sec)
-            first_sec = float(index.pts[0] * index.time_base)
-            known |= dict(duration_sec=duration_sec, first_frame_sec=first_sec)
-            shown = label if bar and duration_sec > LONG_SEC else ''
+            known = index_video(path).facts
+            shown = label if bar and known['duration_sec'] > LONG_SEC else ''
             chosen = pose_options(options)
             found = extract_video(path, chosen, label=shown) if pose else None
             return tuple(

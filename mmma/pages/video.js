@@ -12,16 +12,24 @@
     id, start, end, label, group: body || groupOf.get(label) || '', score,
     subject: '', text: '', state: 'predicted',
   }));
-  let items = predicted.map((one) => ({ ...one }));
-  let threshold = data.threshold;
+  const served = data.served || null; // by annotate.py, which saves what it is sent
+  const fromRow = ([start, end, label, group, score, subject, text], id) => ({
+    id, start, end, label, group: groupOf.get(label) || group, score, subject, text,
+    state: score === null ? 'own' : 'predicted',
+  });
+  const given = served && served.items && served.items.map(fromRow);
+  let items = given || predicted.map((one) => ({ ...one }));
+  let threshold = Math.min(data.threshold, ...(given || []).map((one) => one.score ?? 1));
   let view = { start: 0, end: duration };
   let chosen = null; // id of the selected instance
-  let editing = false;
+  let editing = Boolean(served);
   let sorting = { key: 'start', up: true };
   let allRows = false;
   let done = []; // changes that undo takes back, each a list of [before, after]
   let undone = [];
   let unsaved = false;
+  let saving = false; // is an answer of annotate.py to come
+  let state = served && served.state; // of the file that the edits are of
   let others = false; // are there instances of no group that is known
   let now = 0; // where we are while there is no video
 
@@ -56,7 +64,7 @@
   // The lanes; drawLanes sees whether there are instances of other groups.
   const groups = () => (others ? [...data.bodies, 'other'] : data.bodies);
 
-  const laneOf = (one) => one.group || (data.bodies.length === 1 ? data.bodies[0] : 'other');
+  const laneOf = (one) => (data.bodies.includes(one.group) ? one.group : data.bodies.length === 1 ? data.bodies[0] : 'other');
   const colour = (group) => `g${Math.max(0, groups().indexOf(group)) % 8}`;
 
   // ---- the video ---------------------------------------------------------
@@ -107,9 +115,19 @@
     if (!video.paused) requestAnimationFrame(follow);
   }
 
-  function noVideo() {
+  let asked = false;
+
+  async function noVideo() {
+    const answer = served && await fetch(data.link, { headers: { Range: 'bytes=0-0' } }).catch(() => null);
+    if (answer && answer.ok && !asked) { // it took too long
+      asked = true;
+      video.src = data.link;
+      return;
+    }
+    $('waiting').hidden = true;
     $('absent').hidden = false;
-    $('expected').textContent = data.link.replace(/%20/g, ' ');
+    const told = answer && !answer.ok ? await answer.text() : data.file;
+    $('expected').textContent = served ? told : data.link.replace(/%20/g, ' ');
   }
 
   function setUpVideo() {
@@ -117,7 +135,8 @@
     video.addEventListener('pause', () => { $('play').textContent = 'Play'; });
     video.addEventListener('seeked', drawHead);
     video.addEventListener('error', noVideo);
-    video.addEventListener('loadedmetadata', () => { $('absent').hidden = true; seek(now); });
+    video.addEventListener('loadedmetadata', () => { $('absent').hidden = $('waiting').hidden = true; seek(now); });
+    $('waiting').hidden = !served || !data.copied;
     $('choose').addEventListener('change', () => {
       if ($('choose').files[0]) video.src = URL.createObjectURL($('choose').files[0]);
     });
@@ -334,6 +353,7 @@
 
   function setThreshold(value) {
     threshold = clamp(Math.round(value * 100) / 100, Number($('threshold').min), 1);
+    if (served) changed(); // what is saved has other rows
     drawAll();
   }
 
@@ -361,6 +381,9 @@
     $('add').disabled = !editing;
     $('undo').disabled = !done.length;
     $('redo').disabled = !undone.length;
+    const told = saving ? 'saving' : unsaved ? 'not saved' : state === 'none' ? 'no file yet' : 'saved';
+    $('state').textContent = served ? told : '';
+    $('state').className = unsaved ? 'mark' : 'quiet';
     const tally = (state) => items.filter((item) => item.state === state && shown(item)).length;
     $('review').textContent = `${tally('accepted')} accepted, ${tally('own')} own, `
       + `${tally('rejected')} rejected, ${tally('predicted')} to review${unsaved ? '; not saved to a file yet' : ''}`;
@@ -498,7 +521,7 @@
 
   // ---- edits ---------------------------------------------------------------
 
-  const STORED = `mmma ${location.pathname} ${data.identity}`;
+  const STORED = `mmma ${served ? '' : location.pathname} ${data.identity}`;
   const nextId = () => items.reduce((most, one) => Math.max(most, one.id), predicted.length) + 1;
   // Letters that steer a terminal or turn a line have no place in a table.
   const clean = (text) => text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]|\p{Surrogate}/gu, '');
@@ -515,8 +538,7 @@
     items = items.filter((one) => !gone.has(one.id));
     items.push(...changes.map(([, after]) => after).filter(Boolean));
     if (!find(chosen)) chosen = null;
-    unsaved = true;
-    keep();
+    changed();
     drawAll();
   }
 
@@ -572,10 +594,15 @@
     say('Deleted; U brings it back.');
   }
 
+  function changed() {
+    unsaved = true;
+    keep();
+  }
+
   /** Keep the edits in this browser, so that they are there after a reload. */
   function keep() {
     try {
-      localStorage.setItem(STORED, JSON.stringify({ key: data.key, items, by: $('by').value }));
+      localStorage.setItem(STORED, JSON.stringify({ key: data.key, items, by: $('by').value, threshold, state, unsaved }));
     } catch {
       say('This browser keeps no edits: save them to a file.');
     }
@@ -584,21 +611,31 @@
   function recall() {
     try {
       const stored = JSON.parse(localStorage.getItem(STORED) || 'null');
-      if (!stored) return;
+      if (!stored || (served && stored.state !== state && !stored.unsaved)) return; // the file is newer
       items = stored.items;
       $('by').value = stored.by || '';
       $('stale').hidden = stored.key === data.key;
-      unsaved = items.some((one) => one.state !== 'predicted');
+      unsaved = served ? stored.unsaved : items.some((one) => one.state !== 'predicted');
+      if (!served) return;
+      if (stored.state !== state) trouble('The file has changed since these edits began.');
+      [threshold, state] = [stored.threshold, stored.state];
     } catch { /* it keeps none, or not ours */ }
   }
 
   function forget() {
     if (!confirm('Forget all edits of this video that are not in a file?')) return;
     try { localStorage.removeItem(STORED); } catch { /* it keeps none */ }
+    if (served) return location.reload();
     items = predicted.map((one) => ({ ...one }));
     [done, undone, chosen, unsaved] = [[], [], null, false];
     $('stale').hidden = true;
     drawAll();
+  }
+
+  /** Put what infer.py found in the place of all that is here; it can be undone. */
+  function renew() {
+    $('stale').hidden = true;
+    perform([...items.map((one) => [one, null]), ...predicted.map((one) => [null, { ...one }])]);
   }
 
   // ---- files ---------------------------------------------------------------
@@ -623,11 +660,12 @@
   // A person's word has no score; what nobody has looked at keeps its own.
   const scoreOf = (one) => (one.state === 'predicted' && one.score !== null ? one.score : null);
 
+  const models = data.models.filter((one) => one.task === 'detection' || data.models.length === 1);
+  const modelName = models.map((one) => `${data.simulated ? 'simulated ' : ''}${one.name}`).join(' ');
+
   /** Who says so: the model too, where something is its word alone. */
   function annotator(list) {
-    const models = data.models.filter((one) => one.task === 'detection' || data.models.length === 1);
-    const told = list.some((one) => scoreOf(one) !== null)
-      ? [`${data.simulated ? 'simulated ' : ''}${models.map((one) => one.name).join(' ')}`] : [];
+    const told = modelName && list.some((one) => scoreOf(one) !== null) ? [modelName] : [];
     if ($('by').value.trim()) told.push($('by').value.trim());
     return told.join(' and ');
   }
@@ -668,7 +706,35 @@
   const savedName = `${data.stem}.annotations.csv`;
   let handle = null; // of the file, once it was chosen
 
+  function trouble(text) {
+    $('why').textContent = text;
+    $('trouble').hidden = false;
+  }
+
+  /** Have annotate.py write the file, unless it has changed since it was read. */
+  async function post() {
+    if (saving) return;
+    const headers = { 'Content-Type': 'text/csv', 'If-Match': state };
+    [saving, unsaved] = [true, false];
+    drawChosen();
+    try {
+      const answer = await fetch('annotations', { method: 'POST', headers, body: csv() });
+      const told = await answer.text();
+      if (!answer.ok) throw new Error(told);
+      state = told;
+      $('trouble').hidden = true;
+      say(`Saved as ${served.path}.`);
+    } catch (error) {
+      unsaved = true;
+      trouble(`Not saved: ${error instanceof TypeError ? 'annotate.py does not answer. Does it still run?' : error.message}`);
+    }
+    saving = false;
+    keep();
+    drawChosen();
+  }
+
   async function save() {
+    if (served) return post();
     const text = csv();
     try {
       if (!window.showSaveFilePicker) throw new TypeError('no File System Access here');
@@ -704,11 +770,8 @@
     if (!file) return;
     const [head, ...rows] = parse((await file.text()).replace(/^\ufeff/, ''));
     const own = rows.map((row) => Object.fromEntries((head || []).map((key, at) => [key, row[at] || ''])));
-    const found = own.filter((row) => row.start_sec !== '').map((row, at) => ({
-      id: nextId() + at, start: Number(row.start_sec), end: Number(row.end_sec), label: row.label,
-      group: groupOf.get(row.label) || row.body, score: row.score === '' ? null : Number(row.score),
-      subject: row.subject, text: row.text, state: row.score === '' ? 'own' : 'predicted',
-    }));
+    const found = own.filter((row) => row.start_sec !== '').map((row, at) => fromRow([Number(row.start_sec), Number(row.end_sec),
+      row.label, row.body, row.score === '' ? null : Number(row.score), row.subject, row.text], nextId() + at));
     const good = (one) => one.label && one.start >= 0 && one.end >= one.start && !Number.isNaN(one.score);
     if (!head || COLUMNS.some((key) => !head.includes(key)) || !found.every(good)) {
       return alert(`${file.name} is no table that this page saved: need the columns ${COLUMNS.join(', ')}, and times in seconds.`);
@@ -716,7 +779,7 @@
     const other = own.find((row) => row.video !== clean(data.video));
     if (other) return alert(`${file.name} is of another video (${other.video}).`);
     perform([...items.map((one) => [one, null]), ...found.map((one) => [null, one])]);
-    unsaved = false;
+    unsaved = Boolean(served);
     drawChosen();
     say(`${found.length} instances of ${file.name}; U brings back what was here.`);
   }
@@ -727,7 +790,8 @@
       from: () => edit({ start: time() }), to: () => edit({ end: time() }), split, remove, add,
       undo: () => undo(done, undone, true), redo: () => undo(undone, done, false),
       edit: () => { editing = !editing; drawChosen(); say(editing ? 'Editing.' : 'Not editing.'); },
-      save, discard: forget, renew: forget,
+      save, discard: forget, reread: forget, renew: served ? renew : forget,
+      aside: () => download(savedName, csv(), 'text/csv'),
       'as-csv': () => download(`${data.stem}.events.csv`, csv(), 'text/csv'),
       'as-json': () => download(`${data.stem}.det.json`, detections(), 'application/json'),
       help: () => $('keys').showModal(),
@@ -740,7 +804,7 @@
       $(key).addEventListener('change', () => edit({ [key]: $(key).value === '' ? NaN : Number($(key).value) }));
     }
     $('form').addEventListener('submit', (event) => event.preventDefault());
-    $('by').addEventListener('change', keep);
+    $('by').addEventListener('change', () => { changed(); drawChosen(); });
     $('open').addEventListener('change', open);
   }
 
@@ -790,6 +854,10 @@
     if (data.copied) parts.push(`shown is a copy without sound (${data.copied}), at the same times`);
     $('facts').textContent = `${parts.join('; ')}.`;
     $('simulated').hidden = !data.simulated;
+    $('all').hidden = !served;
+    $('models').hidden = !data.models.length;
+    $('threshold').parentElement.hidden = !data.models.length && items.every((one) => one.score === null);
+    if (served) $('by').value = served.by === modelName ? '' : served.by.replace(`${modelName} and `, '');
     for (const node of document.querySelectorAll('[data-simulated]')) node.hidden = !data.simulated;
     for (const model of data.models) {
       const on = `threshold ${model.threshold.toFixed(2)} (${model.on})`;
@@ -806,7 +874,7 @@
       $('whole').append(make('li', { textContent: `${told}${data.simulated ? ' [simulated]' : ''}` }));
       $('whole').append(...data.whole.map(([name, score]) => make('li', {}, bdi(name), ` ${score.toFixed(2)}`, make('meter', { max: 1, value: score }))));
     }
-    const quoted = `'${savedName.replaceAll("'", "'\\''")}'`;
+    const quoted = `'${(served ? served.path : savedName).replaceAll("'", "'\\''")}'`;
     const commands = [
       ['ELAN (also boris, labelstudio, textgrid, fiftyone)', `python tools/export.py elan ${quoted} OUT`],
       ['a data root, to train on', `python tools/data/convert.py csv ${quoted} ROOT`],

@@ -11,7 +11,8 @@ import html
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -96,12 +97,10 @@ def write_page(
         link = source.as_uri()
     facts = {'link': link, 'copied': why, 'stem': Path(stem).name, 'video': stem}
     facts |= {'file': '' if private else video.name, 'private': private}
-    times = index_video(video).times_sec
-    if len(times) > 2 and np.ptp(np.diff(times)) > 0.1 / content['video']['fps']:
-        facts['frame_times'] = times.round(4).tolist()  # for steps of a frame
     known = json.dumps(request, sort_keys=True).encode()
     facts['identity'] = hashlib.sha256(known).hexdigest()[:16]  # edits are kept by it
-    write_file(page, _filled(head, facts['stem'], _data(content, facts, space)))
+    data = page_data(content, facts, space, video)
+    write_file(page, fill_page(head, facts['stem'], data))
     return page
 
 
@@ -123,16 +122,19 @@ def why_copied(video: Path, facts: Mapping[str, Any]) -> str:
     return ''
 
 
-def _data(
-    content: Mapping[str, Any], facts: Mapping[str, Any], space: LabelSpace
+def page_data(
+    content: Mapping[str, Any], facts: Mapping[str, Any], space: LabelSpace, video: Path
 ) -> dict[str, Any]:
-    """What the script of a page reads."""
+    """What the script of a page reads; the content is that of a JSON of infer.py."""
     groups = [space.bodies[own] for own in space.body_of] or ['actions'] * len(
         space.actions
     )
     found = content.get('detection')
     data = {**facts, 'simulated': bool(content['simulated']), 'version': __version__}
     data['times'] = {k: content['video'][k] for k in ('duration_sec', 'fps', 'frames')}
+    times_sec = index_video(video).times_sec
+    if len(times_sec) > 2 and np.ptp(np.diff(times_sec)) > 0.1 / data['times']['fps']:
+        data['frame_times'] = times_sec.round(4).tolist()  # for steps of a frame
     data['bodies'] = [*space.bodies] or ['actions']
     data['actions'] = [*zip(space.actions, groups, strict=True)]
     whole = {'start_sec': 0.0, 'end_sec': content['video']['duration_sec']}
@@ -147,9 +149,8 @@ def _data(
         rows = [*found['segments'], *found.get('below', [])]
         threshold = found['threshold']
         data['left_out'] = found['below_threshold'] - len(found.get('below', []))
-    elif (own := content['recognition'])['action']:
-        rows = [{**own, **whole}]
     if own := content.get('recognition'):
+        rows = rows if found or not own['action'] else [{**own, **whole}]
         data['whole'] = [[one['action'], one['score']] for one in own['actions']]
         data['abstained'] = own['abstained']
     keys = 'start_sec', 'end_sec', 'action', 'body', 'score'
@@ -171,15 +172,15 @@ def embedded(data: Any) -> str:
     return text
 
 
-def _filled(head: str, title: str, data: Any = None, rows: str = '') -> str:
+def fill_page(head: str, title: str, data: Any = None, **more: str) -> str:
     """A page of its parts; what stands in a place is not searched for places."""
     style, script = (
         (PARTS / f'video.{kind}').read_text('utf-8').strip() for kind in ('css', 'js')
     )
     page = (PARTS / ('index.html' if data is None else 'video.html')).read_text('utf-8')
     places = {'title': html.escape(shown(title)), 'style': style, 'script': script}
-    places |= {'data': embedded(data), 'rows': rows, 'style-hash': _hash(style)}
-    places |= {'script-hash': _hash(script), 'version': __version__}
+    places |= {'data': embedded(data), 'connect': '', 'style-hash': _hash(style)}
+    places |= {'script-hash': _hash(script), 'version': __version__, **more}
     body = re.sub(r'\{\{([a-z-]+)\}\}', lambda m: places[m[1]], page)
     return f'{head}\n{body}'
 
@@ -205,31 +206,37 @@ def write_index(folder: Path) -> Path:
                 rows.append(_row(stem, page.relative_to(folder).as_posix(), content))
         except (AttributeError, ValueError):
             continue  # no answer of ours
-    text = _filled(f'{MARK}of a folder -->', '', rows='\n'.join(rows))
+    note = 'Segments from the threshold of the run on; each page can be corrected.'
+    own = {'a': 'Length', 'b': 'Segments', 'c': 'Per minute', 'note': note}
+    text = fill_page(f'{MARK}of a folder -->', 'Videos', rows='\n'.join(rows), **own)
     write_file(folder / 'index.html', text)
     return folder / 'index.html'
 
 
 def _row(stem: str, page: str, content: Mapping[str, Any]) -> str:
-    """A row of the table of ``index.html``: a video, what was found, how often."""
+    """The row of a video: what was found, how often."""
     length = content['video']['duration_sec']
     found, whole = (content.get(key) for key in ('detection', 'recognition'))
-    counts: dict[str, int] = {}
-    for one in found['segments'] if found else ():
-        counts[one['action']] = counts.get(one['action'], 0) + 1
-    most = sorted(counts, key=lambda name: (-counts[name], name))[:3]
-    told = [f'{name} ({counts[name]})' for name in most]
+    told = [one['action'] for one in found['segments']] if found else []
+    numbers = (len(told), f'{60 * len(told) / length:.1f}') if found else ('–', '–')
     if whole and not found:
-        told = [whole['action'] or 'abstained']
-    total = sum(counts.values())
-    numbers = (str(total), f'{60 * total / length:.1f}') if found else ('–', '–')
+        told = whole['action'] or 'abstained'
     minutes, seconds = divmod(length, 60)
-    mark = '<strong class="mark">simulated</strong>' if content['simulated'] else ''
-    link = html.escape(quote(page, errors='surrogateescape'))
-    cells = f'{minutes:.0f}:{seconds:04.1f}', *numbers, ', '.join(told)
+    cells = f'{minutes:.0f}:{seconds:04.1f}', *numbers, told
+    return index_row(stem, page, cells, content['simulated'])
+
+
+def index_row(stem: str, page: str, cells: Sequence[Any], simulated: bool) -> str:
+    """A row of the table of ``index.html``: a video, three cells, a text or labels."""
+    *cells, last = cells
+    if isinstance(last, list):
+        most = Counter(sorted(last)).most_common(3)
+        last = ', '.join(f'{name} ({count})' for name, count in most)
     row = ''.join(
         f'<td class="{kind}"><bdi>{html.escape(shown(cell))}</bdi></td>'
-        for kind, cell in zip(('wide', 'wide', '', ''), cells, strict=True)
+        for kind, cell in zip(('wide', 'wide', '', ''), (*cells, last), strict=True)
     )
+    mark = '<strong class="mark">simulated</strong>' if simulated else ''
+    link = html.escape(quote(page, errors='surrogateescape'))
     name = html.escape(shown(stem))
     return f'<tr><th><a href="{link}"><bdi>{name}</bdi></a> {mark}</th>{row}</tr>'

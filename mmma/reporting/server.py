@@ -1,0 +1,255 @@
+"""Pages of videos that save: a server for whoever knows its address, on this computer.
+
+A request names the number of a video that was listed at the start, never a path. The
+token stands in the address, for cookies go to every port of a computer.
+"""
+
+import hashlib
+import hmac
+import io
+import os
+import re
+import secrets
+import sys
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path, PurePath
+from socketserver import ThreadingTCPServer
+from threading import Lock
+from zlib import crc32
+
+from mmma.convert.events import Recording
+from mmma.convert.spreadsheets import SAVED, read_csv
+from mmma.engine.findings import PAGE_VIDEO, SCHEMA
+from mmma.files import draft, read_json
+from mmma.foreign import first_line
+from mmma.media.encode import pack_video
+from mmma.packets import index_video
+from mmma.reporting import pages
+from mmma.taxonomy import LabelSpace
+
+MOST_BYTES = 1 << 24  # of a table that is saved
+_EVENT = 'start_sec', 'end_sec', 'label', 'tier', 'score', 'subject', 'text'
+_STATUS = {FileExistsError: 409, ValueError: 422, OSError: 507, Exception: 500}
+_HEADERS = (
+    *('Cache-Control: no-store', 'Cross-Origin-Resource-Policy: same-origin'),
+    *('Referrer-Policy: no-referrer', 'X-Content-Type-Options: nosniff'),
+    *("Content-Security-Policy: frame-ancestors 'none'", 'Accept-Ranges: bytes'),
+)
+
+
+class PageServer(ThreadingTCPServer):
+    """Pages of videos, of which there are files and stems; ``url`` opens them.
+
+    Args:
+        places: Folders of the videos, of what is written, and of answers of infer.py.
+        port: None takes the folder's own, by which browsers keep edits, or a free one.
+    """
+
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(
+        self, videos: dict[Path, str], places: list[Path], space: LabelSpace,
+        coder: str = '', port: int | None = None,
+    ) -> None:  # fmt: skip
+        folder, self.out, self.answers = (place.resolve() for place in places)
+        self.videos = [(path.resolve(), stem) for path, stem in videos.items()]
+        self.space, self.coder, self.token = space, coder, secrets.token_urlsafe(24)
+        self.saving, self.copying = Lock(), Lock()
+        own = 49152 + crc32(os.fsencode(folder)) % 16384
+        try:
+            super().__init__(('127.0.0.1', port or own), _Handler)
+        except OSError as error:
+            if port:
+                raise OSError(error.errno, error.strerror, f'--port {port}') from None
+            super().__init__(('127.0.0.1', 0), _Handler)
+        own = self.server_address[1]
+        self.hosts = [f'127.0.0.1:{own}'], [f'localhost:{own}']
+        self.url = f'http://127.0.0.1:{own}/{self.token}/'
+
+    def handle_error(self, *_: object) -> None:
+        """Tell nothing: a browser went away; what else fails was answered before."""
+
+    def saved(
+        self, number: int, part: Path | None = None
+    ) -> tuple[Path, str, Recording]:
+        """Where annotations of a video are, in what state, and which, or of a draft.
+
+        ValueError: the file is none of this video, or behind a link.
+        """
+        path = self.out / f'{self.videos[number][1]}{SAVED}'
+        if path.is_symlink() or path.parent.resolve() != path.parent:
+            raise ValueError(f'{path} is behind a link: put the file itself there')
+        file, name = part or path, PurePath(self.videos[number][1]).name
+        if not file.exists():
+            return path, 'none', Recording('')
+        found = read_csv(file)
+        if [PurePath(own.name).name for own in found] != [name]:
+            told = ', '.join(own.name for own in found) or 'nothing'
+            raise ValueError(
+                f'{file}: need rows of {name} by one annotator, not {told}'
+            )
+        return path, hashlib.sha256(file.read_bytes()).hexdigest(), found[0]
+
+    def save(self, number: int, content: bytes, state: str) -> str:
+        """Put a table in the place of one in this state; the state it is in then.
+
+        FileExistsError: another state is there. ValueError: no table of this video.
+        """
+        with self.saving:
+            path, known, _ = self.saved(number)
+            if state != known:
+                raise FileExistsError(
+                    f'{path.name} has changed since this page read it'
+                )
+            with draft(path) as part:
+                part.write_bytes(content)
+                return self.saved(number, part)[1]
+
+    def played(self, number: int) -> Path:
+        """A video, or the copy of it that browsers play, which is made if need be."""
+        video, stem = self.videos[number]
+        stamp, copy = video.stat(), self.out / f'{stem}{PAGE_VIDEO}'
+        if video.is_symlink():
+            raise ValueError(f'{video} is another file than at the start')
+        if not pages.why_copied(video, index_video(video).facts):
+            return video
+        with self.copying:  # it has the time of the video that it was made of
+            made = copy.is_file() and not copy.is_symlink() and copy.stat().st_mtime
+            if abs(made - stamp.st_mtime) > 2:
+                print(f'{stem}: browsers get a copy of it: {copy}', flush=True)
+                pack_video(video, copy, pages.COPY)
+                os.utime(copy, ns=(stamp.st_mtime_ns, stamp.st_mtime_ns))
+        return copy
+
+    def page(self, number: int) -> str:
+        """The page of a video: what was saved, else what a model found, or nothing."""
+        (video, stem), (path, state, own) = self.videos[number], self.saved(number)
+        told, file = index_video(video).facts, self.answers / f'{stem}.json'
+        content = read_json(file) if file.is_file() else {}
+        if content.get('schema') != SCHEMA:
+            content = {'video': told, 'simulated': False}
+        name = stem if stem.endswith(video.suffix) else stem + video.suffix
+        facts = {'stem': PurePath(stem).name, 'video': stem, 'identity': str(path)}
+        facts |= {
+            'copied': pages.why_copied(video, told),
+            'file': name,
+            'link': 'video',
+        }
+        try:
+            if content['video']['frames'] != told['frames']:
+                raise ValueError(f'{file} is of another video: move it away')
+            data = pages.page_data(content, facts, self.space, video)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f'{file}: no JSON of infer.py: {error!r}') from None
+        by, rows = (
+            own.annotator or self.coder,
+            [[getattr(e, k) for k in _EVENT] for e in own.events],
+        )
+        data['simulated'] |= by.startswith('simulated')
+        rows = None if state == 'none' else rows
+        data['served'] = {'state': state, 'by': by, 'path': str(path), 'items': rows}
+        places = {'connect': "connect-src 'self'; "}
+        return pages.fill_page(f'{pages.MARK}that saves -->', name, data, **places)
+
+    def index(self) -> str:
+        """All videos, who annotated them, and how many instances each has."""
+        rows = []
+        for number, (_, stem) in enumerate(self.videos):
+            try:
+                own = self.saved(number)[2]
+                scored = sum(event.score is not None for event in own.events)
+                labels = [event.label for event in own.events]
+                cells = own.annotator, scored, len(labels), labels
+            except ValueError as error:
+                cells = '', '–', '–', first_line(error)
+            rows.append(pages.index_row(stem, f'{number}/', cells, False))
+        places = {'a': 'Annotator', 'b': 'To review', 'c': 'Instances', 'note': ''}
+        places['rows'] = '\n'.join(rows)
+        return pages.fill_page(f'{pages.MARK}of all -->', 'Videos', **places)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one connection; nothing without the token."""
+
+    protocol_version, server_version, sys_version = 'HTTP/1.1', 'mmma', ''
+    error_message_format, error_content_type, timeout = '%(code)d\n', 'text/plain', 60
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing: addresses have the token."""
+
+    def do_GET(self) -> None:
+        """Answer, or say why not."""
+        try:
+            self._send(*self._found())
+        except ConnectionError:
+            raise
+        except Exception as error:
+            status = next(n for kind, n in _STATUS.items() if isinstance(error, kind))
+            if status == 500:
+                print(f'error: {error!r}', file=sys.stderr)
+            self._send(status, first_line(error))
+
+    do_HEAD = do_POST = do_GET
+
+    def _found(self) -> tuple[int, str | Path]:
+        """Status, and a text or file, of what is asked for or saved."""
+        server, host, given = self.server, self.headers.get_all('Host'), self.headers
+        token, _, place = self.path[1:].partition('/')
+        known = hmac.compare_digest(token.encode(), server.token.encode())
+        if not known or host not in server.hosts:
+            return 403, 'open the address that annotate.py printed'
+        found = re.fullmatch(r'(?:(\d{1,6})/(video|annotations)?)?', place)
+        if not found or int(found[1] or 0) >= len(server.videos):
+            return 404, 'there is no such page'
+        number, kind = int(found[1] or 0), found[2]
+        if (self.command == 'POST') != (kind == 'annotations'):
+            return 405, 'annotations are sent, and all else is read'
+        if not kind:
+            return 200, server.page(number) if found[1] else server.index()
+        if kind == 'video':
+            return 200, server.played(number)
+        length = given.get('Content-Length', '')
+        if given.get_all('Origin') != [f'http://{host[0]}']:
+            return 403, 'only pages of this server save'
+        if given.get_content_type() != 'text/csv':
+            return 415, 'annotations are text/csv'
+        if not re.fullmatch(r'\d{1,9}', length) or int(length) > MOST_BYTES:
+            return 413, f'tables have up to {MOST_BYTES} bytes, told as Content-Length'
+        content = self.rfile.read(int(length))
+        return 200, server.save(number, content, given.get('If-Match', ''))
+
+    def _send(self, status: int, content: str | Path) -> None:
+        """Send a text or a file, or the range of it that is asked for."""
+        if isinstance(content, Path):
+            kind = 'video/webm' if content.suffix.lower() == '.webm' else 'video/mp4'
+            file = content.open('rb')
+        else:
+            kind = 'html' if content.startswith(pages.MARK) else 'plain'
+            kind, file = f'text/{kind}; charset=utf-8', io.BytesIO(content.encode())
+        with file:
+            first, size, given = 0, file.seek(0, os.SEEK_END), self.headers
+            end, wanted = size, '' if 'If-Range' in given else given.get('Range', '')
+            span = re.fullmatch(r'bytes=(\d{0,15})-(\d{0,15})', wanted)
+            if span and span[0] != 'bytes=-' and (status, self.command) == (200, 'GET'):
+                first = int(span[1] or max(0, size - int(span[2])))
+                end = min(size, int(span[2]) + 1) if span[1] and span[2] else size
+                status, end = (206, end) if first < end else (416, first)
+            self.send_response(status)
+            part = f'{first}-{end - 1}' if status == 206 else '*'
+            more = [f'Content-Range: bytes {part}/{size}'] * (status in (206, 416))
+            self.close_connection |= status > 206  # what came with it is not read
+            for line in (
+                *_HEADERS,
+                f'Content-Type: {kind}',
+                f'Content-Length: {end - first}',
+                *more,
+                *['Connection: close'] * self.close_connection,
+            ):
+                self.send_header(*line.split(': '))
+            self.end_headers()
+            file.seek(first)
+            left = end - first if self.command != 'HEAD' else 0
+            while left and (chunk := file.read(min(left, 1 << 18))):
+                self.wfile.write(chunk)
+                left -= len(chunk)
+            self.close_connection |= left > 0

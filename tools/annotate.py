@@ -1,0 +1,5 @@
+import sys
+
+from mmma.cli import main
+
+sys.exit(main('annotate'))
