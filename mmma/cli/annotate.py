@@ -65,9 +65,9 @@ def run(args: argparse.Namespace) -> int:
                 Thread(target=webbrowser.open, args=[server.url], daemon=True).start()
             with suppress(KeyboardInterrupt):
                 server.serve_forever()
-        with server.saving:  # which is brought to its end; a copy is not
-            for part in [*HELD]:
-                part.unlink(missing_ok=True)
+        server.saving.acquire()  # what is being saved is; from now on nothing
+        for part in [*HELD]:  # of a copy
+            part.unlink(missing_ok=True)
     where = out / f'<stem>{SAVED}'
     count = sum(file.is_file() for file in files)
     told = f'python tools/data/convert.py csv {out} ROOT --videos {folder}'

@@ -21,7 +21,7 @@ from mmma.convert.events import Recording
 from mmma.convert.spreadsheets import SAVED, read_csv
 from mmma.engine.findings import PAGE_VIDEO, SCHEMA
 from mmma.files import draft, read_json
-from mmma.foreign import first_line
+from mmma.foreign import first_line, short, shown
 from mmma.media.encode import pack_video
 from mmma.packets import index_video
 from mmma.reporting import pages
@@ -103,7 +103,11 @@ class PageServer(ThreadingTCPServer):
                 )
             with draft(path) as part:
                 part.write_bytes(content)
-                return self.saved(number, part)[1]
+                try:
+                    return self.saved(number, part)[1]
+                except ValueError as error:
+                    told = str(error).replace(str(part), 'the table')
+                    raise ValueError(told) from None
 
     def played(self, number: int) -> Path:
         """A video, or the copy of it that browsers play, which is made if need be."""
@@ -163,7 +167,8 @@ class PageServer(ThreadingTCPServer):
             except ValueError as error:
                 cells = '', '–', '–', first_line(error)
             rows.append(pages.index_row(stem, f'{number}/', cells, False))
-        places = {'a': 'Annotator', 'b': 'To review', 'c': 'Instances', 'note': ''}
+        places = {'a': 'Annotator', 'b': 'To review', 'c': 'Instances'}
+        places['note'] = 'What is saved. To review: what nobody has looked at yet.'
         places['rows'] = '\n'.join(rows)
         return pages.fill_page(f'{pages.MARK}of all -->', 'Videos', **places)
 
@@ -187,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
             status = next(n for kind, n in _STATUS.items() if isinstance(error, kind))
             if status == 500:
                 print(f'error: {error!r}', file=sys.stderr)
-            self._send(status, first_line(error))
+            self._send(status, shown(short(str(error)), lines=True))
 
     do_HEAD = do_POST = do_GET
 
