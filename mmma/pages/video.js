@@ -707,7 +707,7 @@
   let handle = null; // of the file, once it was chosen
 
   function trouble(text) {
-    $('why').textContent = text;
+    $('why').textContent = /[.?]$/.test(text) ? text : `${text}.`;
     $('trouble').hidden = false;
   }
 
@@ -856,7 +856,7 @@
     $('simulated').hidden = !data.simulated;
     $('all').hidden = !served;
     $('models').hidden = !data.models.length;
-    $('threshold').parentElement.hidden = !data.models.length && items.every((one) => one.score === null);
+    document.body.classList.toggle('plain', !data.models.length && items.every((one) => one.score === null));
     if (served) $('by').value = served.by === modelName ? '' : served.by.replace(`${modelName} and `, '');
     for (const node of document.querySelectorAll('[data-simulated]')) node.hidden = !data.simulated;
     for (const model of data.models) {
