@@ -17,7 +17,7 @@
     id, start, end, label, group: groupOf.get(label) || group, score, subject, text,
     state: score === null ? 'own' : 'predicted',
   });
-  const given = served && served.items && served.items.map(fromRow);
+  const given = served && served.state !== 'none' && served.items.map(fromRow);
   let items = given || predicted.map((one) => ({ ...one }));
   let threshold = Math.min(data.threshold, ...(given || []).map((one) => one.score ?? 1));
   let view = { start: 0, end: duration };
@@ -855,6 +855,7 @@
     $('facts').textContent = `${parts.join('; ')}.`;
     $('simulated').hidden = !data.simulated;
     $('all').hidden = !served;
+    if (served) $('all').href = '..';
     $('models').hidden = !data.models.length;
     document.body.classList.toggle('plain', !data.models.length && items.every((one) => one.score === null));
     if (served) $('by').value = served.by === modelName ? '' : served.by.replace(`${modelName} and `, '');

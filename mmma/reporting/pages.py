@@ -100,7 +100,7 @@ def write_page(
     known = json.dumps(request, sort_keys=True).encode()
     facts['identity'] = hashlib.sha256(known).hexdigest()[:16]  # edits are kept by it
     data = page_data(content, facts, space, video)
-    write_file(page, fill_page(head, facts['stem'], data))
+    write_file(page, fill_page(facts['stem'], data, head))
     return page
 
 
@@ -172,7 +172,9 @@ def embedded(data: Any) -> str:
     return text
 
 
-def fill_page(head: str, title: str, data: Any = None, **more: str) -> str:
+def fill_page(
+    title: str, data: Any = None, head: str = f'{MARK}of a folder -->', **more: str
+) -> str:
     """A page of its parts; what stands in a place is not searched for places."""
     style, script = (
         (PARTS / f'video.{kind}').read_text('utf-8').strip() for kind in ('css', 'js')
@@ -208,7 +210,7 @@ def write_index(folder: Path) -> Path:
             continue  # no answer of ours
     note = 'Segments from the threshold of the run on; each page can be corrected.'
     own = {'a': 'Length', 'b': 'Segments', 'c': 'Per minute', 'note': note}
-    text = fill_page(f'{MARK}of a folder -->', 'Videos', rows='\n'.join(rows), **own)
+    text = fill_page('Videos', rows='\n'.join(rows), **own)
     write_file(folder / 'index.html', text)
     return folder / 'index.html'
 

@@ -38,11 +38,10 @@ _HEADERS = (
 
 
 class PageServer(ThreadingTCPServer):
-    """Pages of videos, of which there are files and stems; ``url`` opens them.
+    """Pages of videos, given as files and stems; ``url`` opens them.
 
-    Args:
-        places: Folders of the videos, of what is written, and of answers of infer.py.
-        port: None takes the folder's own, by which browsers keep edits, or a free one.
+    Places are the folders of the videos, of what is written, of answers of infer.py.
+    Without a port it is the folder's own, by which browsers keep edits, or a free one.
     """
 
     allow_reuse_address = daemon_threads = True
@@ -55,9 +54,9 @@ class PageServer(ThreadingTCPServer):
         self.videos = [(path.resolve(), stem) for path, stem in videos.items()]
         self.space, self.coder, self.token = space, coder, secrets.token_urlsafe(24)
         self.saving, self.copying = Lock(), Lock()
-        own = 49152 + crc32(os.fsencode(folder)) % 16384
+        own = port or 49152 + crc32(os.fsencode(folder)) % 16384
         try:
-            super().__init__(('127.0.0.1', port or own), _Handler)
+            super().__init__(('127.0.0.1', own), _Handler)
         except OSError as error:
             if port:
                 raise OSError(error.errno, error.strerror, f'--port {port}') from None
@@ -71,24 +70,20 @@ class PageServer(ThreadingTCPServer):
 
     def saved(
         self, number: int, part: Path | None = None
-    ) -> tuple[Path, str, Recording]:
-        """Where annotations of a video are, in what state, and which, or of a draft.
-
-        ValueError: the file is none of this video, or behind a link.
-        """
-        path = self.out / f'{self.videos[number][1]}{SAVED}'
+    ) -> tuple[Recording, Path, str]:
+        """Annotations of a video, their file and its state; or those of a draft."""
+        stem = self.videos[number][1]
+        path, name = self.out / f'{stem}{SAVED}', PurePath(stem).name
         if path.is_symlink() or path.parent.resolve() != path.parent:
             raise ValueError(f'{path} is behind a link: put the file itself there')
-        file, name = part or path, PurePath(self.videos[number][1]).name
+        file = part or path
         if not file.exists():
-            return path, 'none', Recording('')
+            return Recording(''), path, 'none'
         found = read_csv(file)
         if [PurePath(own.name).name for own in found] != [name]:
             told = ', '.join(own.name for own in found) or 'nothing'
-            raise ValueError(
-                f'{file}: need rows of {name} by one annotator, not {told}'
-            )
-        return path, hashlib.sha256(file.read_bytes()).hexdigest(), found[0]
+            raise ValueError(f'{file}: of {told}; need {name} alone, by one annotator')
+        return found[0], path, hashlib.sha256(file.read_bytes()).hexdigest()
 
     def save(self, number: int, content: bytes, state: str) -> str:
         """Put a table in the place of one in this state; the state it is in then.
@@ -96,15 +91,13 @@ class PageServer(ThreadingTCPServer):
         FileExistsError: another state is there. ValueError: no table of this video.
         """
         with self.saving:
-            path, known, _ = self.saved(number)
+            _, path, known = self.saved(number)
             if state != known:
-                raise FileExistsError(
-                    f'{path.name} has changed since this page read it'
-                )
+                raise FileExistsError(f'{path.name} has changed since it was read here')
             with draft(path) as part:
                 part.write_bytes(content)
                 try:
-                    return self.saved(number, part)[1]
+                    return self.saved(number, part)[2]
                 except ValueError as error:
                     told = str(error).replace(str(part), 'the table')
                     raise ValueError(told) from None
@@ -127,7 +120,7 @@ class PageServer(ThreadingTCPServer):
 
     def page(self, number: int) -> str:
         """The page of a video: what was saved, else what a model found, or nothing."""
-        (video, stem), (path, state, own) = self.videos[number], self.saved(number)
+        (video, stem), (own, path, state) = self.videos[number], self.saved(number)
         told, file = index_video(video).facts, self.answers / f'{stem}.json'
         content = read_json(file) if file.is_file() else {}
         if content.get('schema') != SCHEMA:
@@ -145,32 +138,27 @@ class PageServer(ThreadingTCPServer):
             data = pages.page_data(content, facts, self.space, video)
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f'{file}: no JSON of infer.py: {error!r}') from None
-        by, rows = (
-            own.annotator or self.coder,
-            [[getattr(e, k) for k in _EVENT] for e in own.events],
-        )
+        rows = [[getattr(event, key) for key in _EVENT] for event in own.events]
+        by = own.annotator or self.coder
         data['simulated'] |= by.startswith('simulated')
-        rows = None if state == 'none' else rows
         data['served'] = {'state': state, 'by': by, 'path': str(path), 'items': rows}
-        places = {'connect': "connect-src 'self'; "}
-        return pages.fill_page(f'{pages.MARK}that saves -->', name, data, **places)
+        return pages.fill_page(name, data, connect="connect-src 'self'; ")
 
     def index(self) -> str:
         """All videos, who annotated them, and how many instances each has."""
         rows = []
         for number, (_, stem) in enumerate(self.videos):
             try:
-                own = self.saved(number)[2]
+                own = self.saved(number)[0]
                 scored = sum(event.score is not None for event in own.events)
                 labels = [event.label for event in own.events]
                 cells = own.annotator, scored, len(labels), labels
             except ValueError as error:
                 cells = '', '–', '–', first_line(error)
             rows.append(pages.index_row(stem, f'{number}/', cells, False))
-        places = {'a': 'Annotator', 'b': 'To review', 'c': 'Instances'}
-        places['note'] = 'What is saved. To review: what nobody has looked at yet.'
-        places['rows'] = '\n'.join(rows)
-        return pages.fill_page(f'{pages.MARK}of all -->', 'Videos', **places)
+        heads = {'a': 'Annotator', 'b': 'To review', 'c': 'Instances'}
+        note = 'What is saved. To review: what nobody has looked at yet.'
+        return pages.fill_page('Videos', rows='\n'.join(rows), note=note, **heads)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -185,14 +173,19 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer, or say why not."""
         try:
-            self._send(*self._found())
-        except ConnectionError:
-            raise
+            status, content = self._found()
+            file = content.open('rb') if isinstance(content, Path) else None
         except Exception as error:
             status = next(n for kind, n in _STATUS.items() if isinstance(error, kind))
+            content, file = shown(short(str(error)), lines=True), None
             if status == 500:
                 print(f'error: {error!r}', file=sys.stderr)
-            self._send(status, shown(short(str(error)), lines=True))
+        kind = 'video/webm' if file and content.suffix == '.webm' else 'video/mp4'
+        if not file:
+            kind = 'html' if content.startswith(pages.MARK) else 'plain'
+            kind, file = f'text/{kind}; charset=utf-8', io.BytesIO(content.encode())
+        with file:
+            self._send(status, kind, file)
 
     do_HEAD = do_POST = do_GET
 
@@ -213,48 +206,38 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, server.page(number) if found[1] else server.index()
         if kind == 'video':
             return 200, server.played(number)
-        length = given.get('Content-Length', '')
         if given.get_all('Origin') != [f'http://{host[0]}']:
             return 403, 'only pages of this server save'
         if given.get_content_type() != 'text/csv':
             return 415, 'annotations are text/csv'
+        length = given.get('Content-Length', '')
         if not re.fullmatch(r'\d{1,9}', length) or int(length) > MOST_BYTES:
             return 413, f'tables have up to {MOST_BYTES} bytes, told as Content-Length'
         content = self.rfile.read(int(length))
         return 200, server.save(number, content, given.get('If-Match', ''))
 
-    def _send(self, status: int, content: str | Path) -> None:
-        """Send a text or a file, or the range of it that is asked for."""
-        if isinstance(content, Path):
-            kind = 'video/webm' if content.suffix.lower() == '.webm' else 'video/mp4'
-            file = content.open('rb')
-        else:
-            kind = 'html' if content.startswith(pages.MARK) else 'plain'
-            kind, file = f'text/{kind}; charset=utf-8', io.BytesIO(content.encode())
-        with file:
-            first, size, given = 0, file.seek(0, os.SEEK_END), self.headers
-            end, wanted = size, '' if 'If-Range' in given else given.get('Range', '')
-            span = re.fullmatch(r'bytes=(\d{0,15})-(\d{0,15})', wanted)
-            if span and span[0] != 'bytes=-' and (status, self.command) == (200, 'GET'):
-                first = int(span[1] or max(0, size - int(span[2])))
-                end = min(size, int(span[2]) + 1) if span[1] and span[2] else size
-                status, end = (206, end) if first < end else (416, first)
-            self.send_response(status)
-            part = f'{first}-{end - 1}' if status == 206 else '*'
-            more = [f'Content-Range: bytes {part}/{size}'] * (status in (206, 416))
-            self.close_connection |= status > 206  # what came with it is not read
-            for line in (
-                *_HEADERS,
-                f'Content-Type: {kind}',
-                f'Content-Length: {end - first}',
-                *more,
-                *['Connection: close'] * self.close_connection,
-            ):
-                self.send_header(*line.split(': '))
-            self.end_headers()
-            file.seek(first)
-            left = end - first if self.command != 'HEAD' else 0
-            while left and (chunk := file.read(min(left, 1 << 18))):
-                self.wfile.write(chunk)
-                left -= len(chunk)
-            self.close_connection |= left > 0
+    def _send(self, status: int, kind: str, file: io.BufferedIOBase) -> None:
+        """Send a file, or the range of it that is asked for."""
+        first, size, given = 0, file.seek(0, os.SEEK_END), self.headers
+        end, wanted = size, '' if 'If-Range' in given else given.get('Range', '')
+        span = re.fullmatch(r'bytes=(\d{0,15})-(\d{0,15})', wanted)
+        if span and span[0] != 'bytes=-' and (status, self.command) == (200, 'GET'):
+            first = int(span[1] or max(0, size - int(span[2])))
+            end = min(size, int(span[2]) + 1) if span[1] and span[2] else size
+            status, end = (206, end) if first < end else (416, first)
+        part = f'{first}-{end - 1}' if status == 206 else '*'
+        more = [f'Content-Range: bytes {part}/{size}'] * (status in (206, 416))
+        self.close_connection |= status > 206  # what came with it is not read
+        more += ['Connection: close'] * self.close_connection
+        more += [f'Content-Type: {kind}', f'Content-Length: {end - first}']
+        self.send_response(status)
+        for line in (*_HEADERS, *more):
+            self.send_header(*line.split(': '))
+        self.end_headers()
+        self.connection.settimeout(None)  # a player that pauses reads no more
+        file.seek(first)
+        left = end - first if self.command != 'HEAD' else 0
+        while left and (chunk := file.read(min(left, 1 << 18))):
+            self.wfile.write(chunk)
+            left -= len(chunk)
+        self.close_connection |= left > 0

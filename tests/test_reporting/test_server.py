@@ -153,7 +153,7 @@ def test_ranges(folder, clip):
 def test_what_is_saved_and_that_nothing_is_lost(folder):
     file, before = folder / 'one.annotations.csv', files_of(folder)
     with serving(folder) as server:
-        assert data_of(server)['served']['items'] is None
+        assert data_of(server)['served']['state'] == 'none'
         first, second = table('one', 'nodding'), table('one', 'nodding', 'a new label')
         status, _, state = ask(server, 'POST', '0/annotations', first, If_Match='none')
         assert (status, file.read_bytes()) == (200, first)
