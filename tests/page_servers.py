@@ -1,13 +1,21 @@
 """A server of pages in a thread, and what a browser would ask it, for tests."""
 
 import contextlib
+import re
 import socket
+import subprocess
+import sys
 import threading
+import urllib.request
+from pathlib import Path
 
 from mmma.engine.findings import find_videos
 from mmma.reporting.server import PageServer
 from mmma.taxonomy import load_label_space
 
+REPO = Path(__file__).resolve().parents[1]
+ENDS = r'(\d) of \d videos have a <stem>\.annotations\.csv in \S+; next: python (.*)\n'
+"""What the command prints at its end."""
 HEAD = (
     'video,subject,start,end,start_sec,end_sec,label,body,tier,score,text,point,'
     'annotator,video_path,video_fps,video_duration_sec\r\n'
@@ -64,3 +72,24 @@ def ask(server, method='GET', place='', body=b'', path=None, **headers):
     head, _, content = answer.partition(b'\r\n\r\n')
     first, *rest = head.decode('latin-1').split('\r\n')
     return int(first.split()[1]), dict(x.split(': ', 1) for x in rest), content
+
+
+@contextlib.contextmanager
+def annotating(*argv, **how):
+    """The command in a process of its own, and the address that it prints."""
+    words = [sys.executable, 'tools/annotate.py', *map(str, argv)]
+    pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
+    with subprocess.Popen(words, cwd=REPO, **pipes, **how) as process:
+        try:
+            yield process, re.search(r'http:\S+', process.stdout.readline())[0]
+        finally:
+            process.kill()
+
+
+def save(url, number, content, state='none'):
+    """Save as a page does; returns the state of the file."""
+    headers = {'Origin': url[: url.index('/', 8)], 'Content-Type': 'text/csv'}
+    headers['If-Match'] = state
+    asked = urllib.request.Request(f'{url}{number}/annotations', content, headers)
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        return answer.read().decode()

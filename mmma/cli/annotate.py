@@ -38,10 +38,10 @@ def run(args: argparse.Namespace) -> int:
     from mmma.taxonomy import load_label_space, read_label_space
 
     folder, root = args.folder, root_at(args.folder)
-    if not folder.is_dir() or not 1024 <= (args.port or 1024) < 65536:
-        raise ValueError(
-            f'{folder}, --port {args.port}: need a folder, and 1024..65535'
-        )
+    if not folder.is_dir():
+        raise FileNotFoundError(f'{folder}: no such folder of videos')
+    if args.port is not None and not 1024 <= args.port < 65536:
+        raise ValueError(f'--port {args.port}: use one of 1024..65535')
     space = read_label_space(args.labels) if args.labels else None
     space = space or (root.label_space() if root else load_label_space())
     found, notes = find_videos([folder], private=False)

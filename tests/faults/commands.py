@@ -52,12 +52,14 @@ class Command:
         goes_on: What it says about going on when it is interrupted.
         copy: Folder of the inputs that ``{out}`` starts as.
         env: Of its process.
+        serves: It does not end by itself: tests/faults/test_annotate.py ends it.
     """
 
     words: tuple[str, ...]
     goes_on: str = ''
     copy: str = ''
     env: tuple[tuple[str, str], ...] = ()
+    serves: bool = False
 
 
 def _command(line: str, goes_on: str = '', copy: str = '', **env: str) -> Command:
@@ -117,7 +119,9 @@ COMMANDS = {
         'data/check {given}/videos --decode --leakage --json {out}/c.json --workers 2',
         MMMA_HOME='{out}/home',
     ),
+    'annotate': Command(('annotate', '{out}'), copy='videos', serves=True),
 }  # fmt: skip
+ENDING = [name for name, command in COMMANDS.items() if not command.serves]
 
 
 class Warm:

@@ -5,12 +5,14 @@ import re
 import signal
 
 import pytest
-from faults.commands import COMMANDS, request, start_folder
+from faults.commands import COMMANDS, ENDING, request, start_folder
 
 ALL = os.environ.get('FAULTS') == 'all'
 DRAFT = re.compile(r'(^|/)\.[^/]*\.(part|lock|tmp)$')
-FULL = tuple(COMMANDS) if ALL else ('pack', 'table')
-READ_ONLY = tuple(COMMANDS) if ALL else ('pack', 'fuse', 'publish', 'submit')
+FULL = tuple(ENDING) if ALL else ('pack', 'table')
+READ_ONLY = (
+    tuple(COMMANDS) if ALL else ('pack', 'fuse', 'publish', 'submit', 'annotate')
+)
 TWICE = ['pack', 'fuse', 'publish']
 if ALL:
     TWICE += ['simulate', 'pose', 'face', 'convert', 'train', 'test', 'infer', 'real']

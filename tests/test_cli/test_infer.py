@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import tempfile
@@ -327,6 +328,10 @@ def test_commands_of_the_page_on_pages(checkpoints, tmp_path, monkeypatch, capsy
     make_video(tmp_path / 'new' / 'one.mp4', moving_frames(9), 30)
     done = []
     for name, argv in commands('video_pages.md'):
+        if name == 'annotate':  # which serves until somebody ends it
+            (tmp_path / argv[2]).mkdir()
+            shutil.copy('one.annotations.csv', argv[2])
+            monkeypatch.setattr('mmma.reporting.server.PageServer.serve_forever', print)
         if name == 'infer':
             argv[argv.index('work_dirs/own')] = checkpoints['det']
             argv += ['--allow-simulated', '--threshold', '0']
@@ -335,5 +340,8 @@ def test_commands_of_the_page_on_pages(checkpoints, tmp_path, monkeypatch, capsy
         if name == 'infer':  # a page saves what this writes
             assert main('export', ['csv', 'answers/one.json', 'table']) == 0
             Path('table/events.csv').rename('one.annotations.csv')
-    assert done == ['infer', 'data/convert', 'agree', 'export']
+    assert done == [
+        *('infer', 'data/convert', 'agree', 'export'),
+        *('annotate', 'annotate', 'agree', 'data/convert'),
+    ]
     assert (tmp_path / 'data' / 'corrected' / 'det.json').is_file()

@@ -25,6 +25,7 @@ def test_commands_say_that_another_works(tmp_path, monkeypatch):
         ('out', False, test),
         ('r.json', True, lambda: test(None, results)),
         ('out', False, lambda: main('infer', [video, '--recog=x', '--out', out])),
+        ('.', False, lambda: main('annotate', [str(tmp_path)])),
         ('f.json', True, lambda: main('fuse', [video, video, '--out', fused])),
         ('checkout/configs/metafiles', False, lambda: main('build_model_zoo', [])),
     ):
