@@ -168,3 +168,13 @@ def test_folders_and_the_same_video_twice(tmp_path):
         (tmp_path / f'{name}.csv').write_text('file,start,label\nv.mp4,1,nod\n')
     with pytest.raises(ValueError, match="'v' is annotated 2 times"):
         read_csv(tmp_path)
+
+
+def test_of_a_folder_with_tables_of_pages_those_alone(tmp_path, capsys):
+    for name in ('one', 'sub/two'):
+        file = tmp_path / f'{name}.annotations.csv'
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f'video,start,label\n{name}.mp4,1,nod\n')
+    (tmp_path / 'one.csv').write_text('file,start,label\none.mp4,1,nod\n')
+    assert [own.path for own in read_csv(tmp_path)] == ['one.mp4', 'sub/two.mp4']
+    assert '*.annotations.csv alone, not 1 others' in capsys.readouterr().err
