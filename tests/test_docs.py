@@ -1,6 +1,7 @@
-"""The examples of docs/data_format.md are files that are read."""
+"""The examples of docs/data_format.md and docs/extending.md are files that are read."""
 
 import re
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +13,24 @@ from mmma.data.root import DatasetInfo, read_root
 from mmma.data.videos import read_detections
 from mmma.evaluation.scores import read_scores
 
-PAGE = Path(__file__).parents[1] / 'docs' / 'data_format.md'
+REPO = Path(__file__).parents[1]
+PAGE = REPO / 'docs' / 'data_format.md'
+
+
+def write_blocks(page, folder):
+    """Write the files of a page that have a name; their number."""
+    text = page.read_text('utf-8')
+    blocks = re.findall(r'^```\w+ (\S+)\n(.*?)^```$', text, re.M | re.S)
+    for name, text in blocks:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding='utf-8')
+    return len(blocks)
 
 
 @pytest.fixture(scope='module')
 def examples(tmp_path_factory):
     folder = tmp_path_factory.mktemp('examples')
-    blocks = re.findall(
-        r'^```\w+ (\S+)\n(.*?)^```$', PAGE.read_text('utf-8'), re.M | re.S
-    )
-    for name, text in blocks:
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(text, encoding='utf-8')
-    assert len(blocks) == 10
+    assert write_blocks(PAGE, folder) == 10
     return folder
 
 
@@ -64,3 +70,32 @@ def test_the_page_names_every_key_and_column():
     page = PAGE.read_text('utf-8')
     columns = {*REQUIRED, *OPTIONAL, *DatasetInfo.__dataclass_fields__}
     assert not [name for name in columns if f'`{name}`' not in page]
+
+
+def test_parts_of_ones_own_as_the_page_shows(video_root, tmp_path, monkeypatch):
+    import torch
+
+    from mmma import build_dataset, load_config
+    from mmma.registry import DATA_SAMPLERS, MODELS
+
+    assert write_blocks(REPO / 'docs' / 'extending.md', tmp_path) == 3
+    (tmp_path / 'configs').symlink_to(REPO / 'configs')
+    monkeypatch.syspath_prepend(tmp_path / 'mine')
+    cfg = load_config(str(tmp_path / 'mine' / 'means_mma82_indomain.py'))
+    own = cfg.model.backbone.type, cfg.train_dataloader.sampler.type
+    registries = MODELS.module_dict, DATA_SAMPLERS.module_dict
+    try:
+        features = MODELS.build(cfg.model.backbone)(torch.ones(2, 1, 48, 31, 4))
+        assert MODELS.build(cfg.model.cls_head)(features).shape == (2, 82)
+        rgb = load_config('gctsm-tiny_mma82_indomain', data_root=str(video_root))
+        dataset = build_dataset(rgb)
+        sampler = cfg.train_dataloader.sampler
+        sampler = DATA_SAMPLERS.build({**sampler, 'dataset': dataset, 'seed': 0})
+        assert len({dataset.metainfo['subjects'][key.index] for key in sampler}) > 3
+    finally:
+        for name, known in zip(own, registries, strict=True):
+            known.pop(name, None)
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path('mine/gestures.py')
+    root = read_root('data/gestures')
+    assert [(clip.action, clip.body) for clip in root.read_rec()] == [(1, 1), (0, 0)]

@@ -16,8 +16,8 @@ from pathlib import Path
 from myst_parser.parsers.sphinx_ import MystParser
 
 REPO = Path(__file__).resolve().parents[2]
-ARRAY = r'ndarray\[tuple\[Any, \.\.\.\], dtype\[(\w+)\]\]'
-LIKE = r'_Buffer \| _Supports.+? \| complex \| bytes \| str \| _Nested.+?\]'
+ARRAY = r'~numpy\.ndarray\[tuple\[[^]]+\], ~numpy\.dtype\[([~\w.]+)\]\]'
+LIKE = r'~numpy\._typing\S+ \| .+? \| bytes \| str \| ~numpy\S+\[.+?\]'
 
 
 def fenced(kind, text):
@@ -64,9 +64,10 @@ def registries():
             own.import_from_location()
             text += f'\n## {kind}\n\n| type | is |\n|:--|:--|\n'
             for name, part in sorted(own.module_dict.items()):
-                first = (inspect.getdoc(part) or '').partition('\n\n')[0].split()
+                first = (inspect.getdoc(part) or '').partition('\n\n')[0]
                 place = f'{part.__module__}.{part.__name__}'
-                text += f'| {{py:obj}}`{name} <{place}>` | {" ".join(first)} |\n'
+                told = re.sub(r'\s+', ' ', re.sub(r':\w+:`', '`', first))
+                text += f'| {{py:obj}}`{name} <{place}>` | {told} |\n'
     return text
 
 
@@ -75,17 +76,18 @@ class Notebook(MystParser):
 
     def parse(self, inputstring, document):
         """Cells, and what they printed and drew; nothing is run."""
-        text = ''
+        name = Path(document['source']).name
+        text, own = '', f'{{download}}`{name} <{name}>`\n\n'
         for cell in json.loads(inputstring)['cells']:
             code, source = cell['cell_type'] == 'code', ''.join(cell['source'])
             text += fenced('python', source) if code else f'{source}\n\n'
+            text += '' if own in text else own
             for output in cell.get('outputs', ()):
                 data = output.get('data', {'text/plain': output.get('text', '')})
-                drawn = (
-                    f'![what is drawn](data:image/png;base64,{data.get("image/png")})'
-                )
                 told = fenced('text', ''.join(data.get('text/plain', '')))
-                text += f'{drawn}\n\n' if 'image/png' in data else told
+                drawn = ''.join(data.get('image/png', '')).replace('\n', '')
+                drawn = drawn and f'![what is drawn](data:image/png;base64,{drawn})\n\n'
+                text += drawn or told
         super().parse(text, document)
 
 
