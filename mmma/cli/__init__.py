@@ -77,9 +77,8 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
             status = run(args) or 0
             sys.stdout.flush()
             return status
-        except BrokenPipeError:  # as `| head` does, having read enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 141
+        except BrokenPipeError:
+            return _unread()
         except BaseException as error:
             if came or isinstance(error, KeyboardInterrupt):
                 told = _GOES_ON.get(command, 'the same command starts anew')
@@ -93,6 +92,12 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
             more = f'; {_GOES_ON[command]}' if kept else ''
             print(f'error: {plain_message(error)}{more}', file=sys.stderr)
             return 2
+
+
+def _unread() -> int:
+    """Status where nobody reads what is printed any more, as `| head` does not."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + 13  # SIGPIPE
 
 
 _NOT_BUILT = re.compile(r'is not in the \S+ registry|__init__\(\) (got an|missing) ')
@@ -175,6 +180,8 @@ def _parsed(
     warnings.formatwarning = _note
     logging.raiseExceptions = False  # of a full disk, which more than logs is told of
     os.environ.setdefault('NO_COLOR', '1')  # colours of logs are escapes as well
+    # argparse swallows it if nobody reads.
+    parser.print_help = lambda *_: print(parser.format_help(), end='', flush=True)
     args = parser.parse_args(argv)
     keep_inputs(args)
     if getattr(args, 'follow_links', False):
@@ -230,7 +237,10 @@ def entry(argv: Sequence[str] | None = None) -> int:
     own = argv is None
     argv = sys.argv[1:] if own else list(argv)
     if not argv or argv[0] in ('-h', '--help'):
-        print(_overview())
+        try:
+            print(_overview(), flush=True)
+        except BrokenPipeError:
+            return _unread()
         return 0 if argv else 2
     if argv[0] not in COMMANDS:
         from mmma.taxonomy import suggest

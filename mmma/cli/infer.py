@@ -4,6 +4,7 @@ import argparse
 import errno
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,12 +35,18 @@ trained on simulated data need --allow-simulated, and every row then says so.
 Given again, the command goes on: what was made from the same file with the same models
 and options is kept. --private uses no network, calls videos and their files by their
 number (video-1.csv, in the order given) and leaves paths out of the JSON. Beside
-these two files nothing is written of a video without --page and --export.
+these two files nothing is written of a video without --page, --draw and --export.
+
+Without --recog and --det the zoo's smallest detector is taken that was trained on real
+data; where it has none, the message says what to do.
 
 --page: DIR/<stem>.html, to look at, correct and export in any browser, without a
 network, and DIR/index.html of all of them. It shows the video where it lies, and
 DIR/<stem>.page.mp4, a copy without sound, where browsers do not play it (and always
 with --private). docs/video_pages.md says what can be done there.
+
+--draw: DIR/<stem>.draw.mp4, a copy of the same times, without sound, with the skeleton
+(where a model sees joints), the labels that hold and a timeline drawn into it.
 
 Exit status: 0 done, 2 bad usage, or some videos could not be read: they are listed, the
 others are done."""
@@ -54,17 +61,22 @@ videos VIDEO ... (path): file, or folder of files and subfolders
 --export TOOL ... = []: also DIR/TOOL/ with files of annotation tools, as export.py
   writes them
 --page: also a page per video, and index.html
+--draw: also a video per video, with what was found drawn into it
 --top-k K (int) = 5: actions in the JSON, of clips
 .threshold .device .private .allow_simulated .allow_extractor
 # skeleton models
 .skeletons .pose_backend .pose_models .persons .smooth"""
 add_arguments = declared(ARGUMENTS, InferenceOptions)
+_NO_MODEL = """give --recog, --det or both: which model is to look? The zoo has none
+that real people taught, so none is taken by itself. Add `--det CKPT` to this command,
+with a checkpoint that you were given, or train one: `python -m mmma train {}
+--data-root ROOT`, then `--det WORK_DIR` (docs/own_data.md, docs/first_evening.md)."""
 
 
 def run(args: argparse.Namespace) -> int:
     """Look at every video, and say what came of it."""
     if not args.recog and not args.det:
-        raise ValueError('give --recog, --det or both: which model is to look?')
+        _take_default(args)
     if args.top_k < 1:
         raise ValueError(f'--top-k {args.top_k}: use at least 1 action.')
     from mmma.convert.events import FORMATS
@@ -116,7 +128,7 @@ def _run(args: argparse.Namespace, videos: dict[Path, tuple[str, str]]) -> int:
             request = infer.describe_request(video, models, top_k=args.top_k, **facts)
             if made_before(args.out, stem, request, label):
                 print(f'{label}: done before', file=sys.stderr)
-                _make_page(args, video, label, stem, models)
+                _make_more(args, video, videos[video], models, ())
             else:
                 todo[video] = {**facts, 'top_k': args.top_k, 'request': request}
     for model in models if todo else ():
@@ -130,7 +142,7 @@ def _run(args: argparse.Namespace, videos: dict[Path, tuple[str, str]]) -> int:
             write_findings(args.out, stem, answers, facts)
             spent_sec = time.perf_counter() - started
             print(f'{label}: {summary(answers)} ({spent_sec:.1f} s)')
-            _make_page(args, video, label, stem, models)
+            _make_more(args, video, videos[video], models, answers)
     if args.page:
         print(f'{write_index(args.out)}: open it in a browser')
     if args.export:
@@ -143,17 +155,42 @@ def _run(args: argparse.Namespace, videos: dict[Path, tuple[str, str]]) -> int:
     return 2 if failures else 0
 
 
-def _make_page(
-    args: argparse.Namespace, video: Path, label: str, stem: str, models: Any
-) -> None:
-    """Make the page of a video, if pages were asked for."""
-    if args.page:
-        from mmma.reporting.pages import write_page
+def _make_more(args: Any, video: Path, names: Any, models: Any, found: Any) -> None:
+    """Make the page and the drawn video of a video, as far as they were asked for."""
+    from mmma.reporting import drawn, pages
 
-        try:
-            write_page(args.out, stem, video, models[-1].space, args.private)
-        except ValueError as error:
-            raise ValueError(f'{label}: no page: {error}') from None
+    (label, stem), what = names, 'page'
+    try:
+        with warnings.catch_warnings():  # of the file, which were told by its label
+            warnings.simplefilter('ignore')
+            if args.page:
+                space = models[-1].space
+                pages.write_page(args.out, stem, video, space, args.private)
+            what = 'drawn video'
+            if args.draw:
+                drawn.draw_video(args.out, stem, video, models, found, label)
+    except (ValueError, RuntimeError) as error:
+        reason = str(getattr(error, 'reason', error)).replace(str(video), label)
+        raise ValueError(f'{label}: no {what}: {reason}') from None
+
+
+def _take_default(args: argparse.Namespace) -> None:
+    """Take the zoo's smallest detector, or recognizer, that real people taught."""
+    from mmma.hub.zoo import list_models
+
+    flags, config, demo = {'det': 'det', 'rec': 'recog'}, 'CONFIG', ''
+    known = [m for m in list_models() if m.kind == 'ours' and m.modality != 'Feature']
+    known = [m for m in known if m.task in flags]
+    known.sort(key=lambda m: (m.simulated, m.task, m.parameters or 0, m.name))
+    for model in known[:1]:
+        name, config, flag = model.name, model.config, flags[model.task]
+        if not model.simulated:
+            vars(args)[flag] = name
+            told = f'note: --{flag} {name} is taken, trained on {model.data}'
+            return print(f'{told}; others: download.py --list', file=sys.stderr)
+        demo = f' To see how it works, add `--{flag} {name} --allow-simulated`: '
+        demo += 'simulated people alone taught it; of real ones it knows nothing.'
+    raise ValueError(' '.join(_NO_MODEL.format(config).split()) + demo)
 
 
 @contextmanager

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 SCHEMA = 'mmma-infer 1'
 PAGE_VIDEO = '.page.mp4'
 """How the copy of a video ends that a page shows where browsers need one."""
-_OURS = PAGE_VIDEO, '.annotations.csv'
+DRAWN_VIDEO = '.draw.mp4'
+_OURS = PAGE_VIDEO, DRAWN_VIDEO, '.annotations.csv'
 MOST_BELOW = 500
 COLUMNS = (
     *('task', 'start_sec', 'end_sec', 'action', 'body'),
@@ -200,6 +201,9 @@ def summary(answers: Sequence[Answer]) -> str:
             text = f'{found.answer.action or "abstained"} {found.answer.score:.2f}'
         else:
             text = f'{len(found.actions)} segments, {found.dropped} below threshold'
+            best = f'the best {found.below[0].score:.3g}' if found.below else ''
+            least = f' {found.threshold:.3g}, {best or "all below a quarter of it"}'
+            text += least * bool(found.dropped)
         parts.append(text + (' [simulated]' if found.simulated else ''))
     return '; '.join(parts)
 
@@ -228,7 +232,7 @@ def find_videos(
         if path.is_dir():
             inside = sorted(f for f in path.rglob('*') if f.is_file() or f.is_symlink())
             found = [f for f in inside if f.suffix.lower() in VIDEO_SUFFIXES]
-            found = [f for f in found if not f.name.endswith(PAGE_VIDEO)]
+            found = [f for f in found if not f.name.endswith(_OURS)]
             shown = (f for f in found if f.is_file())  # macOS adds hidden ._a.mp4
             found = [f for f in shown if '/.' not in f'/{f.relative_to(path)}']
             rest = [f for f in inside if not f.name.endswith(_OURS) and f not in found]

@@ -260,8 +260,8 @@ def pack_video(
             made: dict[str, Any] = {'picture': upright.size, 'crop': crop, 'size': size}
             if upright.stored != upright.coded:
                 made['pixels'] = upright.pixels
-            _encode(part, _filtered(video, chosen, made), size, times, options)
-            _verify(part, times, size)
+            encode(part, _filtered(video, chosen, made), size, times, options)
+            verify(part, times, size)
             written = part.stat().st_size
     except BrokenVideoError as error:
         raise ValueError(error.reason) from None
@@ -336,12 +336,13 @@ def _graph(frame: Any, upright: Upright, made: Mapping[str, Any]) -> Any:
     return graph
 
 
-def _encode(
+def encode(
     part: Path,
     frames: Iterator,
     size: tuple[int, int],
     times: Times,
     options: PackOptions,
+    comment: str = '',
 ) -> None:
     """Write frames at given times; one thread, so that bytes do not depend on it."""
     import av
@@ -354,6 +355,7 @@ def _encode(
     gop = str(options.gop)
     coder = {**X264, 'crf': str(options.crf), 'g': gop, 'keyint_min': gop}
     with av.open(str(part), 'w', format='mp4', options=settings) as container:
+        container.metadata.update({'comment': comment} if comment else {})
         stream = container.add_stream('libx264', rate=mean, options=coder)
         stream.width, stream.height = size
         stream.pix_fmt = 'yuv420p'
@@ -373,7 +375,7 @@ def _encode(
                 container.mux(packet)
 
 
-def _verify(part: Path, times: Times, size: tuple[int, int]) -> None:
+def verify(part: Path, times: Times, size: tuple[int, int]) -> None:
     """Decode what was written; raises ValueError if it is not what was wanted."""
     try:
         (stamps, unit), numbers = read_times(part)

@@ -490,7 +490,11 @@ def detection_rates(store: SkeletonStore) -> tuple[int, dict[str, float], int]:
 
 
 def draw_over(
-    frame: np.ndarray, keypoints: np.ndarray, scores: np.ndarray, layout: JointLayout
+    frame: np.ndarray,
+    keypoints: np.ndarray,
+    scores: np.ndarray,
+    layout: JointLayout,
+    colours: Sequence[tuple[int, int, int]] = (),
 ) -> np.ndarray:
     """Draw one skeleton: left orange, right blue, doubtful limbs faint.
 
@@ -498,22 +502,24 @@ def draw_over(
         frame: (H, W, 3) uint8 RGB; not changed.
         keypoints: (V, 2) pixels.
         scores: (V,) in [0, 1]; joints with score 0 are left out.
+        colours: (V,) RGB of joints and of limbs that lead to them, which have a rim.
     """
     import cv2
 
-    drawn = frame.copy()
-    points = np.round(keypoints * 16).astype(int)
-    thickness = max(1, min(frame.shape[:2]) // 300)
-    for a, b in layout.limb_indices():
-        sure = float(min(scores[a], scores[b]))
-        if sure > 0:
-            names = layout.names[a], layout.names[b]
-            side = next(s for s in _COLOURS if all(n.startswith(s) for n in names))
-            line = points[a].tolist(), points[b].tolist()
-            layer = drawn.copy() if sure < 0.5 else drawn
-            cv2.line(layer, *line, _COLOURS[side], thickness, cv2.LINE_AA, 4)
-            if layer is not drawn:
-                drawn = cv2.addWeighted(layer, 0.4, drawn, 0.6, 0)
+    drawn, points = frame.copy(), np.round(keypoints * 16).astype(int).tolist()
+    thickness, how = max(1, min(frame.shape[:2]) // 300), (cv2.LINE_AA, 4)
+    limbs = layout.limb_indices() + [(v, v) for v in range(len(colours))]
+    for low, high, share in ((1e-6, 0.5, 0.4), (0.5, 2, 1)):
+        layer = drawn.copy()
+        for a, b in limbs:
+            if low <= min(scores[a], scores[b]) < high:
+                ends, names = (points[a], points[b]), (layout.names[a], layout.names[b])
+                if len(colours) and a != b:
+                    cv2.line(layer, *ends, (20, 20, 20), thickness + 2, *how)
+                side = next(s for s in _COLOURS if all(n.startswith(s) for n in names))
+                ink = colours[b] if len(colours) else _COLOURS[side]
+                cv2.line(layer, *ends, ink, thickness + 2 * (a == b), *how)
+        drawn = cv2.addWeighted(layer, share, drawn, 1 - share, 0)
     return drawn
 
 

@@ -94,7 +94,8 @@ COMMANDS = {
         '--dump {out}/s.npz ' + ' '.join(_CFG),
     ),
     'infer': _command(
-        'infer {given}/seen --det {given}/det.pth --out {out}/new --allow-simulated',
+        'infer {given}/seen --det {given}/det.pth --out {out}/new --allow-simulated '
+        '--page --draw',
         SAME,
     ),
     'fuse': _command(

@@ -157,11 +157,18 @@ def test_what_others_wrap_around_a_message_is_taken_off(wrapped, plain):
     assert plain_message(ValueError(wrapped)) == plain
 
 
-def test_a_reader_that_stops_reading_is_no_error():
-    tool, config = REPO / 'tools/print_config.py', 'recog/tsm_mma82_indomain.py'
-    command = [sys.executable, str(tool), config]
+@pytest.mark.parametrize(
+    'words',
+    [
+        ['tools/print_config.py', 'recog/tsm_mma82_indomain.py'],
+        ['tools/infer.py', '--help'],
+        ['-m', 'mmma', '--help'],
+    ],
+)
+def test_a_reader_that_stops_reading_is_no_error(words):
+    command, pipe = [sys.executable, *words], subprocess.PIPE
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, stdout=pipe, stderr=pipe, text=True, cwd=REPO
     ) as process:
         process.stdout.close()
         told = process.stderr.read()

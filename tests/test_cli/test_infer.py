@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,10 @@ from video_files import make_video, moving_frames, spoil_packet
 from mmma.cli import main
 from mmma.convert.events import read_recordings
 from mmma.engine import infer as inference
+from mmma.hub.zoo import ZooModel
 
 SECRET = 'anna-4711'
+NAMES = 'one', 'two'
 
 
 @pytest.fixture(scope='module')
@@ -56,7 +59,7 @@ def quick(monkeypatch, opened):
 @pytest.fixture
 def videos(tmp_path):
     folder = tmp_path / f'of {SECRET}'
-    for i, name in enumerate(('one', 'two')):
+    for i, name in enumerate(NAMES):
         path = folder / f'{name} {SECRET}.mp4'
         make_video(path, moving_frames(9 + i, 32, 40, i), 30)
     (folder / 'notes.txt').write_text('no video')
@@ -320,6 +323,58 @@ def test_private_pages(checkpoints, videos, tmp_path, capsys):
     assert not [p for p in out.iterdir() if secret in p.read_bytes()]
     caught = capsys.readouterr()
     assert SECRET not in caught.out + caught.err
+
+
+def test_drawn_videos(checkpoints, videos, tmp_path, capsys):
+    for private in ([], ['--private']):
+        out = tmp_path / f'out{len(private)}'
+        assert infer(checkpoints, [videos], out, *private) == 0
+        assert infer(checkpoints, [videos], out, '--draw', *private) == 0
+        assert capsys.readouterr().err.count('looking') == 2  # not again
+        drawn = sorted(out.glob('*.draw.mp4'))
+        names = ['video-1', 'video-2'] if private else [f'{n} {SECRET}' for n in NAMES]
+        assert [file.name for file in drawn] == [f'{name}.draw.mp4' for name in names]
+        made = [file.stat().st_mtime_ns for file in drawn]
+        drawn[0].unlink()
+        drawn[1].rename(drawn[0])
+        drawn[1].write_bytes(b'theirs')
+        assert infer(checkpoints, [videos], out, '--draw', *private) == 2
+        told = capsys.readouterr()
+        assert (SECRET in told.out + told.err) != bool(private)
+        assert '.draw.mp4: use another --out.' in told.err
+        assert drawn[0].stat().st_mtime_ns not in made  # it was of another video
+        assert drawn[1].read_bytes() == b'theirs'
+        assert not [p for p in drawn if private and SECRET.encode() in p.read_bytes()]
+        drawn[1].unlink()
+    assert infer(checkpoints, [tmp_path / 'out1'], tmp_path / 'three') == 2  # no input
+    assert 'no video in this folder' in capsys.readouterr().err
+
+
+def test_a_model_of_the_zoo_where_real_people_taught_it(
+    checkpoints, videos, tmp_path, monkeypatch, capsys
+):
+    real = ZooModel(checkpoints['det'], 'ours', 'det', 'Pose', data='real people')
+    simulated = replace(real, name='demo', simulated=True, config='configs/d.py')
+    others = [replace(real, task='emotion'), replace(real, modality='Feature')]
+    others += [replace(real, kind='upstream'), simulated]
+    monkeypatch.setattr('mmma.hub.zoo.list_models', lambda: others)
+    argv = [str(videos), '--out', str(tmp_path / 'out'), '--allow-simulated']
+    assert main('infer', argv) == 2
+    told = capsys.readouterr().err
+    for part in (
+        'add `--det demo --allow-simulated`',
+        'train configs/d.py --data-root',
+    ):
+        assert part in told
+    larger = replace(real, name='none.pth', parameters=9)
+    monkeypatch.setattr('mmma.hub.zoo.list_models', lambda: [*others, larger, real])
+    monkeypatch.setattr(inference, 'list_models', list)
+    assert main('infer', argv) == 0
+    told = f'note: --det {checkpoints["det"]} is taken, trained on real people'
+    assert told in capsys.readouterr().err
+    monkeypatch.setattr('mmma.hub.zoo.list_models', list)
+    assert main('infer', argv) == 2
+    assert '--allow-simulated' not in capsys.readouterr().err
 
 
 def test_commands_of_the_page_on_pages(checkpoints, tmp_path, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """Files of findings, and the videos that a user means."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,8 +62,11 @@ def test_rows(tmp_path):
     ]
     _, rows = written(tmp_path, facts, abstained=True)
     assert rows[1] == 'rec,0.000,2.500,,,0.7500,true,true,small'
-    text = 'abstained 0.75 [simulated]; 1 segments, 3 below threshold [simulated]'
-    assert summary(answers(abstained=True)) == text
+    found = answers(abstained=True)
+    text = 'abstained 0.75 [simulated]; 1 segments, 3 below threshold 0.2'
+    assert summary(found) == f'{text}, all below a quarter of it [simulated]'
+    found = [replace(own, below=(Finding(0, 1, 'a', 'b', 0.4449),)) for own in found]
+    assert summary(found) == f'{text}, the best 0.445 [simulated]'
 
 
 def test_the_json_keeps_what_an_abstention_hides(tmp_path):

@@ -314,7 +314,7 @@ def test_no_video(tmp_path):
 def test_what_was_written_is_compared(tmp_path, stamps, size, message):
     path = make_video(tmp_path / 'a.mp4', moving_frames(3))
     with pytest.raises(ValueError, match=message):
-        encoding._verify(path, (stamps, Fraction(1, 30)), size)
+        encoding.verify(path, (stamps, Fraction(1, 30)), size)
 
 
 def test_a_lossless_cut_and_the_second_stream(tmp_path):
