@@ -30,31 +30,32 @@ add_arguments = declared(ARGUMENTS)
 
 def run(args: argparse.Namespace) -> int:
     """Serve until it is interrupted."""
-    from mmma.convert.events import root_at
     from mmma.convert.spreadsheets import SAVED
+    from mmma.data.root import INFO_FILE
     from mmma.engine.findings import find_videos
     from mmma.files import HELD, only_writer, tell
     from mmma.reporting.server import PageServer
-    from mmma.taxonomy import load_label_space, read_label_space
+    from mmma.taxonomy import read_label_space
 
-    folder, root = args.folder, root_at(args.folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f'{folder}: no such folder of videos')
+    folder, root = args.folder, args.folder / INFO_FILE
+    places = [folder, args.out or folder, args.predictions or folder]
+    for place in (folder, places[2]):
+        if not place.is_dir():
+            raise FileNotFoundError(f'{place}: no such folder')
     if args.port is not None and not 1024 <= args.port < 65536:
         raise ValueError(f'--port {args.port}: use one of 1024..65535')
-    space = read_label_space(args.labels) if args.labels else None
-    space = space or (root.label_space() if root else load_label_space())
+    own = str(root) if root.is_file() else 'mma82'
+    space = read_label_space(args.labels or own)
     found, notes = find_videos([folder], private=False)
     videos = {video: stem for video, (_, stem) in found.items()}
     for video in () if args.follow_links else found:
         if not video.resolve().is_relative_to(folder.resolve()):
             notes.append(f'{video} leads out of {folder}: left out (--follow-links)')
             del videos[video]
-    out = args.out or folder
+    out = places[1]
     files = [out / f'{stem}{SAVED}' for stem in videos.values()]
     lost = {*out.rglob(f'*{SAVED}')} - {*files}
     tell([*notes, *(f'{file} is of no video here' for file in sorted(lost))])
-    places = [folder, out, args.predictions or folder]
     with only_writer(out):
         with PageServer(videos, places, space, args.coder or '', args.port) as server:
             print(f'{len(videos)} videos; Ctrl-C ends. Open {server.url}', flush=True)

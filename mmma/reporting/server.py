@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path, PurePath
 from socketserver import ThreadingTCPServer
 from threading import Lock
+from typing import Any
 from zlib import crc32
 
 from mmma.convert.events import Recording
@@ -29,12 +30,11 @@ from mmma.taxonomy import LabelSpace
 
 MOST_BYTES = 1 << 24  # of a table that is saved
 _EVENT = 'start_sec', 'end_sec', 'label', 'tier', 'score', 'subject', 'text'
-_STATUS = {FileExistsError: 409, ValueError: 422, OSError: 507, Exception: 500}
-_HEADERS = (
-    *('Cache-Control: no-store', 'Cross-Origin-Resource-Policy: same-origin'),
-    *('Referrer-Policy: no-referrer', 'X-Content-Type-Options: nosniff'),
-    *("Content-Security-Policy: frame-ancestors 'none'", 'Accept-Ranges: bytes'),
-)
+_STATUS = {FileExistsError: 409, FileNotFoundError: 404, OSError: 507}
+_STATUS |= {ValueError: 422, Exception: 500}
+_HEADERS = """Cache-Control: no-store, Cross-Origin-Resource-Policy: same-origin,
+Referrer-Policy: no-referrer, X-Content-Type-Options: nosniff, Accept-Ranges: bytes,
+Content-Security-Policy: frame-ancestors 'none'"""
 
 
 class PageServer(ThreadingTCPServer):
@@ -118,13 +118,18 @@ class PageServer(ThreadingTCPServer):
                 os.utime(copy, ns=(stamp.st_mtime_ns, stamp.st_mtime_ns))
         return copy
 
+    def found(self, number: int) -> dict[str, Any]:
+        """What infer.py wrote of a video, if it did."""
+        file = self.answers / f'{self.videos[number][1]}.json'
+        content = read_json(file) if file.is_file() else {}
+        ours = isinstance(content, dict) and content.get('schema') == SCHEMA
+        return content if ours else {}
+
     def page(self, number: int) -> str:
         """The page of a video: what was saved, else what a model found, or nothing."""
         (video, stem), (own, path, state) = self.videos[number], self.saved(number)
         told, file = index_video(video).facts, self.answers / f'{stem}.json'
-        content = read_json(file) if file.is_file() else {}
-        if content.get('schema') != SCHEMA:
-            content = {'video': told, 'simulated': False}
+        content = self.found(number) or {'video': told, 'simulated': False}
         name = stem if stem.endswith(video.suffix) else stem + video.suffix
         facts = {'stem': PurePath(stem).name, 'video': stem, 'identity': str(path)}
         facts |= {
@@ -152,7 +157,9 @@ class PageServer(ThreadingTCPServer):
                 own = self.saved(number)[0]
                 scored = sum(event.score is not None for event in own.events)
                 labels = [event.label for event in own.events]
-                cells = own.annotator, scored, len(labels), labels
+                if not own.name and self.found(number):
+                    labels = 'what infer.py found is not saved yet'
+                cells = own.annotator, scored, len(own.events), labels
             except ValueError as error:
                 cells = '', '–', '–', first_line(error)
             rows.append(pages.index_row(stem, f'{number}/', cells, False))
@@ -231,7 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
         more += ['Connection: close'] * self.close_connection
         more += [f'Content-Type: {kind}', f'Content-Length: {end - first}']
         self.send_response(status)
-        for line in (*_HEADERS, *more):
+        for line in (*re.split(r',\s', _HEADERS), *more):
             self.send_header(*line.split(': '))
         self.end_headers()
         self.connection.settimeout(None)  # a player that pauses reads no more

@@ -74,7 +74,8 @@ def test_what_is_told_at_the_start(videos, tmp_path, monkeypatch, capsys):
     assert main('annotate', [str(videos), '--follow-links']) == 0
     assert capsys.readouterr().out.startswith('3 videos')
     for argv, text in (
-        ([tmp_path / 'x'], 'no such folder of videos'),
+        ([tmp_path / 'x'], 'no such folder'),
+        ([videos, '--predictions', tmp_path / 'y'], 'y: no such folder'),
         ([videos, '--port', '80'], '--port 80: use one of 1024..65535'),
         ([videos, '--labels', 'mma83'], "Did you mean 'mma82'"),
     ):

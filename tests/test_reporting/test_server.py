@@ -227,6 +227,8 @@ def test_faults_are_told_in_a_line(folder, monkeypatch, capsys):
                 server, 'POST', '0/annotations', body, If_Match='none'
             )
             assert (status, b'No space left' in told) == (507, True)
+        (folder / 'sub' / 'two.mp4').unlink()
+        assert ask(server, place='1/video')[0] == ask(server, place='1/')[0] == 404
         (folder / 'one.mp4').write_bytes(b'no video')
         status, _, told = ask(server, place='0/')
         assert (status, b'Traceback' in told) == (422, False)
@@ -241,13 +243,14 @@ def test_predictions_are_corrected(folder, tmp_path):
     (answers / 'sub').mkdir(parents=True)
     facts = {'request': {'video': {}}, 'top_k': 5, 'path': ''}
     write_findings(answers, 'sub/two', [answer(folder / 'sub/two.mp4', space)], facts)
-    (folder / 'one.json').write_text('{"of": "somebody"}')
+    (answers / 'one.json').write_text('["of somebody"]')
     with serving(folder, answers=answers, coder='Ann') as server:
         data = data_of(server, 1)
         assert (len(data['items']), data['simulated']) == (15, True)
         assert data['served']['by'] == 'Ann'
         assert (data['file'], data['video']) == ('sub/two.mp4', 'sub/two')
         assert data_of(server)['items'] == []  # one.json is none of ours
+        assert ask(server)[2].count(b'what infer.py found is not saved yet') == 1
         file = answers / 'sub' / 'two.json'
         text = file.read_text()
         for key, other, told in (
