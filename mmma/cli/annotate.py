@@ -68,5 +68,6 @@ def run(args: argparse.Namespace) -> int:
             part.unlink(missing_ok=True)
     count = sum(file.is_file() for file in files)
     told = f'python tools/data/convert.py csv {out} ROOT --videos {folder}'
+    told += f' --label-space {args.labels}' if args.labels else ''
     print(f'{count} of {len(files)} videos have a <stem>{SAVED} in {out}; next: {told}')
     return 0
