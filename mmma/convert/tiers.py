@@ -18,8 +18,9 @@ import mimetypes
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from itertools import count
 from pathlib import Path
@@ -46,42 +47,30 @@ _NOTES = {'mmma-score': '-score', 'mmma-text': '-text'}  # types, ends of names
 _LANGUAGE = 'und', 'http://cdb.iso.org/lg/CDB-00130975-001', 'undetermined (und)'
 
 
-def read_elan(path: Path, groups: bool = False) -> list[Recording]:
-    """Read an ``.eaf`` file, or those of a folder; a video is the first one linked.
+def _read(read: Any, suffix: str, path: Path, groups: bool = False) -> list[Recording]:
+    """Read a file, or those of a folder; a video is the first one linked.
 
     With ``groups``, events that named no tier have the group in which they stand.
     """
-    return [_read_eaf(file, name, groups) for name, file in _files(path, '.eaf')]
-
-
-def write_elan(out: Path, recordings: Found, space: LabelSpace) -> list[Path]:
-    """Write an ``.eaf`` file per video."""
-    return [_write_eaf(_place(out, r.name, '.eaf'), r, space) for r in recordings]
-
-
-def read_textgrid(path: Path, groups: bool = False) -> list[Recording]:
-    """Read a ``.TextGrid``, or those of a folder, as :func:`read_elan` does."""
-    return [_read_grid(file, name, groups) for name, file in _files(path, '.TextGrid')]
-
-
-def write_textgrid(out: Path, recordings: Found, space: LabelSpace) -> list[Path]:
-    """Write a long ``.TextGrid`` per video."""
-    return [_write_grid(_place(out, r.name, '.TextGrid'), r, space) for r in recordings]
-
-
-def _files(path: Path, suffix: str) -> Iterator[tuple[str, Path]]:
-    """Files and their names: the path in the folder, without the suffix."""
-    folder = path if path.is_dir() else path.parent
-    for file in list_sources(path, (suffix.lower(),))[1]:
+    folder, found = path if path.is_dir() else path.parent, []
+    for file in list_sources(path, (suffix,))[1]:
         name = file.relative_to(folder).with_suffix('').as_posix()
         if not file.name.startswith('.'):  # ._a.eaf of macOS
-            yield normalize('NFC', name), file
+            found.append(read(file, normalize('NFC', name), groups))
+    return found
 
 
-def _place(out: Path, name: str, suffix: str) -> Path:
-    if leaves_root(name) or has_controls(name) or not name:
-        raise ValueError(f'video {name!r} cannot be the name of a file: rename it')
-    return out / f'{name}{suffix}'
+def _write(
+    write: Any, suffix: str, out: Path, recordings: Found, space: LabelSpace
+) -> list[Path]:
+    """Write a file per video."""
+    files = []
+    for own in recordings:
+        if leaves_root(own.name) or has_controls(own.name) or not own.name:
+            told = 'cannot be the name of a file: rename it'
+            raise ValueError(f'video {own.name!r} {told}')
+        files.append(write(out / f'{own.name}{suffix}', own, space))
+    return files
 
 
 def _package(name: str) -> Any:
@@ -459,3 +448,9 @@ def _read_grid(file: Path, name: str, groups: bool) -> Recording:
     if '"duration_sec": null' in told:
         recording = replace(recording, duration_sec=float('nan'))
     return recording
+
+
+read_elan = partial(_read, _read_eaf, '.eaf')
+write_elan = partial(_write, _write_eaf, '.eaf')
+read_textgrid = partial(_read, _read_grid, '.textgrid')
+write_textgrid = partial(_write, _write_grid, '.TextGrid')

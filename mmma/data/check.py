@@ -130,7 +130,7 @@ def check_root(
         checks[MISSING_FILE] = [Problem(MISSING_FILE, 0, '', str(error))]
     rows = [row for row in there if row.path]
     absent = {*listed}.difference(there)
-    excused = {row.clip if isinstance(row, Clip) else row.video for row in absent}
+    excused = {row.name for row in absent}
     excused = excused.union(*(own.items() for own in odd))
     files, missing = _find_videos(root, rows)
     checks['videos'] = missing if rows else 'no row has a path'
@@ -234,9 +234,8 @@ def _actions(
 
 
 def _problem(root: DataRoot, row: Clip | Video, text: str) -> Problem:
-    rec = isinstance(row, Clip)
-    file = root.path / (REC_FILE if rec else DET_FILE)
-    return Problem(str(file), row.line, row.clip if rec else row.video, text)
+    file = root.path / (REC_FILE if isinstance(row, Clip) else DET_FILE)
+    return Problem(str(file), row.line, row.name, text)
 
 
 def _find_videos(

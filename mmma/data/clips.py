@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -75,6 +76,7 @@ class Clip:
     start_sec: float | None = None
     end_sec: float | None = None
     line: int = field(default=0, compare=False)
+    name = property(attrgetter('clip'))  # what rows of both tables have
 
     @property
     def span(self) -> Span | None:

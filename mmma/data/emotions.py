@@ -35,9 +35,8 @@ def unit_names(root: DataRoot, videos: Sequence[Video]) -> dict[str, str]:
     found, own = defaultdict(set), {video.video for video in videos}
     rows: list[Any] = [*root.read_det()] if root.has_det else []
     for row in [*rows, *(root.read_rec() if root.has_rec else ())]:
-        name = row.clip if isinstance(row, Clip) else row.video
-        unit = getattr(row, 'source_video', '') or name
-        for known in (name, unit, row.path, name_parts(row.path)[-1]):
+        unit = getattr(row, 'source_video', '') or row.name
+        for known in (row.name, unit, row.path, name_parts(row.path)[-1]):
             found[known].add(unit if unit in own else '')
     found.update({name: {name} for name in own})
     return {name: units.pop() for name, units in found.items() if len(units) == 1}

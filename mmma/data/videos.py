@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,7 @@ class Video:
     withheld: bool = False
     emotion: str = ''
     line: int = field(default=0, compare=False)
+    name, span = property(attrgetter('video')), None  # what rows of both tables have
 
 
 def read_det(path: Path, space: LabelSpace, *more: Any) -> list[Video]:

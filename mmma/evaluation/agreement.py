@@ -12,6 +12,7 @@ for precision and recall the two may change places.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import PurePath
 from typing import Any
@@ -256,10 +257,7 @@ def agreement(
     unit, unit_of = choose_units(subjects, 'video')
     groups, size = unit[1], len(labels)
     counts = agreement_counts(sides, durations_sec, unit_of, size, spans_sec)
-
-    def measure(weights: FloatArray) -> dict[str, FloatArray]:
-        return agreement_metrics(counts, weights)
-
+    measure = partial(agreement_metrics, counts)
     found = {key: own[0] for key, own in measure(np.ones((1, groups))).items()}
     facts, bounds = {}, {}
     if resamples and groups >= MIN_SUBJECTS:

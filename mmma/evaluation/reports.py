@@ -39,7 +39,6 @@ from mmma.evaluation.rows import (
     EvaluationOptions,
     domain_rows,
     match_levels,
-    name_of,
     recognition_row,
     true_labels,
 )
@@ -245,7 +244,7 @@ def _without_missing(
     if not info.name:
         return chosen, []
     there, scored = {*DataRoot(gt.parent).there(chosen)}, {*scored}
-    kept = [e for e in chosen if e in there or name_of(e) in scored]
+    kept = [e for e in chosen if e in there or e.name in scored]
     return kept or chosen, shares(kept or chosen, chosen)
 
 

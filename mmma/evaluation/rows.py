@@ -169,11 +169,6 @@ class DetectionOptions:
         }
 
 
-def name_of(entry: Clip | Video) -> str:
-    """Name of a clip or video."""
-    return entry.clip if isinstance(entry, Clip) else entry.video
-
-
 def group_rows(
     groups: Iterable[Group],
     entries: Iterable[Clip] | Iterable[Video],
@@ -189,7 +184,7 @@ def group_rows(
     Raises:
         ValueError: Truth that is withheld, or nothing happens in a group's videos.
     """
-    of_name = {name_of(entry): entry for entry in entries}
+    of_name = {entry.name: entry for entry in entries}
     rows: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for group in groups:
         own: Any = [of_name[name] for name in group.names]

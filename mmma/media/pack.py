@@ -318,10 +318,7 @@ def table_rows(root: DataRoot, tasks: Sequence[str], felt: bool = False) -> list
     for task, read in (('rec', root.read_rec), ('det', root.read_det)):
         for row in read() if task in tasks else ():
             if row.emotion or not felt:
-                name, span = (
-                    (row.clip, row.span) if task == 'rec' else (row.video, None)
-                )
-                rows.append((task, name, row.path, span))
+                rows.append((task, row.name, row.path, row.span))
     return rows
 
 
