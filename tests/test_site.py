@@ -18,10 +18,17 @@ pytest.importorskip('myst_parser', reason="needs the extra: pip install 'mmma[do
 pytest.importorskip('furo', reason="needs the extra: pip install 'mmma[docs]'")
 
 
-@pytest.fixture(scope='module')
-def site(tmp_path_factory):
+@pytest.mark.slow
+def test_the_site(tmp_path):
+    # One test, so that parallel runs build once.
+    site = build(tmp_path)
+    for name, check in globals().items():
+        if name.startswith('check_'):
+            check(site)
+
+
+def build(folder):
     """Pages by their place, as ``sphinx-build -W`` makes them."""
-    folder = tmp_path_factory.mktemp('site')
     command = (sys.executable, '-m', 'sphinx', '-W', '--keep-going', '-q')
     options = ('-d', folder / 'trees', REPO / 'docs', folder / 'html')
     env = os.environ | {'PYTHONPATH': str(REPO)}
@@ -31,17 +38,17 @@ def site(tmp_path_factory):
     return {p.relative_to(folder / 'html'): p.read_text('utf-8') for p in pages}
 
 
-def test_every_page_is_there(site):
+def check_every_page_is_there(site):
     sources = [*REPO.glob('docs/**/*.md'), *REPO.glob('docs/**/*.ipynb')]
     sources += [REPO / f'{n}.md' for n in ('README', 'model_zoo', 'CHANGELOG')]
     places = {p.relative_to(REPO).with_suffix('.html') for p in sources}
-    assert not places - {*site}
+    assert not {p for p in places if '_build' not in p.parts} - {*site}
     start = site[Path('docs/index.html')]
     assert all(word in start for word in ('video_pages', 'README', 'data_format'))
     assert 'url=docs/index.html' in site[Path('index.html')]
 
 
-def test_names_of_the_package_and_what_configs_name(site):
+def check_names_of_the_package_and_what_configs_name(site):
     page = site[Path('docs/api/mmma.html')]
     assert not [name for name in mmma._NAMES if f'id="mmma.{name}"' not in page]
     evaluation = site[Path('docs/api/evaluation.html')]
@@ -57,14 +64,14 @@ def test_names_of_the_package_and_what_configs_name(site):
     assert not [row for row in rows if 'href="api/' not in row]
 
 
-def test_every_command_with_its_options(site):
+def check_every_command_with_its_options(site):
     page = site[Path('docs/commands.html')]
     found = re.findall(r'<h3>(.*?)<a', page)
     assert sorted(found) == sorted(COMMANDS)
     assert page.count('show this help message') == len(COMMANDS)
 
 
-def test_links_of_the_site_lead_somewhere(site):
+def check_links_of_the_site_lead_somewhere(site):
     wrong, seen = [], 0
     for place, page in site.items():
         for link in re.findall(r'<a [^>]*?href="(?!\w+:)([^"]+)"', page):
@@ -78,7 +85,7 @@ def test_links_of_the_site_lead_somewhere(site):
     assert seen > 3000
 
 
-def test_pages_load_nothing_and_tell_nothing_of_the_machine(site):
+def check_pages_load_nothing_and_tell_nothing_of_the_machine(site):
     tags = r'<(?:script|img|source|iframe|link)\b[^>]*?(?:src|href)="'
     loads = rf'(?:{tags}|url\(|@import ")(?:https?:)?//'
     places = (REPO, Path.home(), sys.prefix)
