@@ -4,7 +4,6 @@ Forms stand in ``tables/forms.json``, which says how they are read.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +81,11 @@ def _check_results(results: Any) -> None:
         bounds = (run.get('intervals') or {}).get('bounds') or {}
         if odd := [key for key, (low, high) in bounds.items() if low > high]:
             raise ValueError(f'runs[{i}].intervals: {odd[0]} is no interval')
+        told = run.get('confusion') or {'labels': (), 'counts': ()}
+        size = len(told['labels'])
+        if [*map(len, told['counts'])] != [size] * size:
+            what = f'runs[{i}].confusion.counts is no table'
+            raise ValueError(f'{what} of {size} by {size} labels')
         for level, table in (run.get('per_class') or {}).items():
             for key, values in table.items():
                 size = len(table['name'])
@@ -164,9 +168,12 @@ def audit_results(results: Mapping[str, Any], where: str, whole: bool = True) ->
                 raise ValueError(
                     f'{where}: {label}: {error!r} is missing or malformed: test again.'
                 ) from None
-    with nullcontext() if whole else suppress(KeyError):
+    try:
         for problem in _unlike_their_sum(results):
             raise ValueError(f'{where}: {problem}')
+    except KeyError as error:
+        if whole:
+            raise ValueError(f'{where}: a row has no {error}: test again.') from None
 
 
 def _recognition_checks(

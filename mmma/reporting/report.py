@@ -188,8 +188,9 @@ def build_report(
             part = [r for r in own if known.source_of(r) == source]
             tables += paper_tables(part, published=published)
         every = {id(row): row for t in tables for row in t.rows if not row.paper}
-        rows = [*every.values()]  # tables of both levels have the same
-        found = [*_by_rows(task, rows), *_by_class(rows), *_of_results(own)]
+        rows = [row for row in every.values() if row.samples]  # both levels have them
+        found = [*_by_rows(task, rows), *_by_class(rows)] if rows else []
+        found += _of_results(own)
         if gt and task == 'rec':
             files = paired.ScoreFiles(*paired.read_truth(gt, own[0]), given)
             if baseline:
@@ -303,6 +304,7 @@ def _classes(label: str, samples: Sequence[known.Sample], level: str) -> Iterato
     values, sizes = (np.mean([t[k] for t in tables], axis=0) for k in (key, size))
     space = known.space_of(samples[0].results) if level == 'action' else None
     of = dict(zip(space.actions, space.body_of, strict=False)) if space else {}
+    of = of if {*names} <= of.keys() else {}
     kept = sorted(np.flatnonzero(sizes), key=lambda i: of.get(names[i], 0))
     labels = [(level, f'{names[i]} ({sizes[i]:.0f})') for i in kept]
     cells = dict(zip(labels, map(Cell, values[kept].tolist()), strict=True))

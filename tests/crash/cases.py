@@ -157,6 +157,26 @@ def make_detection_root() -> None:
     make_det_root(Path('work'), few)
 
 
+def make_results() -> None:
+    """Results of a recognizer, with the root that they name."""
+    from result_files import make_rec_root, write_model
+
+    root = make_rec_root(Path('inputs/root'), clips=6)
+    config = {'data_root': 'inputs/root'}
+    write_model(Path('inputs/m'), root, 'm', 0.5, domain='lab', config=config)
+    Path('inputs/m/scores.npz').unlink()
+
+
+def make_seen() -> None:
+    """A video, and a detector of which nobody knows what it learnt."""
+    from inference_models import RECIPES
+    from inference_models import make_checkpoint as make
+    from video_files import make_video, moving_frames
+
+    make(Path('inputs/det.pth'), RECIPES['det', 'RGB'])
+    make_video(Path('inputs/seen/a.mts'), moving_frames(9, 32, 40))
+
+
 def fake_faces() -> None:
     """Let faces follow the brightness."""
     from face_networks import use_fake
@@ -293,6 +313,25 @@ CASES = (
         (*('associate', 'inputs/moods', '--out', 'work', '--shuffles', '1'), *FOLDS),
         make_moods,
         sample=2,
+    ),
+    Case(
+        'report',
+        ('inputs/m/results.json', '--out', 'work/r.html', '--figures', 'work/figures'),
+        make_results,
+        sample=2,
+    ),
+    Case('data/stats', ('work', '--out', 'work/new'), make_detection_root, sample=3),
+    Case(
+        'data/browse',
+        (*TCN, '--out', 'work/sheet.png', '--samples', '2', '--subset', 'test'),
+        make_training,
+        sample=2,
+    ),
+    Case(
+        'infer --page',
+        ('inputs/seen', '--det', 'inputs/det.pth', '--out', 'work', '--page'),
+        make_seen,
+        sample=4,
     ),
     Case('summarize', ('inputs/events.csv', '--out', 'work'), make_events, sample=4),
     Case(

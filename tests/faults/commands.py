@@ -26,6 +26,7 @@ HEAVY = (
     *('mmma.simulation.corpus', 'mmma.simulation.planner', 'mmma.convert'),
     *('mmma.data.leakage', 'mmma.evaluation.reports', 'mmma.reporting.submission'),
     *('mmma.reporting.paper', 'mmma.datasets.windows', 'mmma.models.detector'),
+    *('mmma.reporting.report', 'mmma.reporting.pages', 'matplotlib.figure'),
     *('mmma.cli.train', 'mmma.cli.real', 'pose_backends', 'cv2', 'av', 'scipy.stats'),
 )
 LEAF = 'configs/recog/skeletontcn-tiny_mma82_indomain.py'
@@ -97,6 +98,14 @@ COMMANDS = {
         'infer {given}/seen --det {given}/det.pth --out {out}/new --allow-simulated '
         '--page --draw',
         SAME,
+    ),
+    'report': _command(
+        'report {given}/a/results.json --out {out}/r.html --figures {out}/new '
+        '--data-root {given}/tables'
+    ),
+    'stats': _command('data/stats {given}/videos --out {out}/new --workers 2'),
+    'browse': _command(
+        f'data/browse {LEAF} ' '--data-root {given}/root --out {out}/s.png'
     ),
     'fuse': _command(
         'fuse {given}/a/scores.npz {given}/b/scores.npz --out {out}/fused.npz --gt '

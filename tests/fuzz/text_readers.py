@@ -39,6 +39,7 @@ from mmma.convert.events import (
     read_recordings,
 )
 from mmma.convert.mma82 import RELEASE
+from mmma.convert.spreadsheets import COLUMNS
 from mmma.convert.target import UserMapping, label_names
 from mmma.data import clips
 from mmma.data.arrays import FeaturesInfo, SkeletonStore, SkeletonWriter
@@ -67,6 +68,7 @@ from mmma.media.encode import read_person
 from mmma.media.pack import JOURNAL_FILE, Journal
 from mmma.media.pose import open_partials
 from mmma.reporting.paper import paper_tables, render
+from mmma.reporting.report import _curves, build_report
 from mmma.reporting.results import read_named
 from mmma.reporting.submission import read_expected, read_ma52_scores, read_segments
 from mmma.reporting.table import results_table
@@ -388,6 +390,23 @@ def show_results(path: Path) -> None:
     forms = 'paper', 'latex', 'md', 'csv'
     assert render(tables, forms[path.stat().st_size % 4])
     audit_results(results[0], str(path))
+    for _, drawn in build_report(results, published=False).values():
+        for plot in drawn:
+            assert plot.text
+            assert plot.numbers().csv()
+
+
+LOG = [
+    'mmengine - INFO - Epoch(train)  [1][ 5/10]  lr: 1e-3  loss: 4.0  loss_cls: 3',
+    'mmengine - INFO - Epoch(train)  [1][10/10]  loss: 2.5000',
+    'mmengine - INFO - Epoch(val) [1][6/6]    action/top1: 62.07  time: 1',
+    'mmengine - INFO - Iter(train) [ 20/100]  loss: 2.0e+00',
+]
+
+
+def read_log(path: Path) -> None:
+    for curve in _curves(path.parent).values():
+        assert all(np.isfinite([at, c.value]).all() for (_, at), c in curve.items())
 
 
 # --- the zoo
@@ -576,6 +595,17 @@ def named_detections(folder: Path) -> Path:
     return write(folder, 'found.json', {'results': {'a': found, 'b': []}})
 
 
+def page_table(folder: Path) -> Path:
+    """What a page of a video saves."""
+    rows = [
+        ['a', 'P1', '0:01', '0:02', '1', '2', 'nodding', 'head', 'head', '0.5', "'=1"]
+    ]
+    rows += [['a', '', '0:01', '0:03', '1', '3', '"x, ""y"', '', '', '', 'said so']]
+    more = ',,simulated m and me,a.mp4,25,9'
+    lines = [','.join(COLUMNS), *(','.join(row) + more for row in rows), '']
+    return write(folder, 'a.annotations.csv', '\ufeff' + '\r\n'.join(lines))
+
+
 def any_recordings(path: Path):
     return read_recordings(path)[0]
 
@@ -756,6 +786,8 @@ READERS: list[Reader] = [
     Reader('results.json', results_file, show_results, JSON, share=0.5),
     Reader('results.json of detection', det_results_file, show_results, JSON),
     Reader('results.json of emotions', emotion_results_file, show_results, JSON),
+    Reader('log of a run', writes('1.log', LOG), read_log, LINES, refuses=False),
+    Reader('table of a page', page_table, any_recordings, TABLES, check_recordings),
     Reader('metafile', metafile, list_zoo, YAML, share=0.5),
     Reader('config.json', config_json, read_config, JSON),
     Reader('config of a checkpoint', config_text, plain_config, CODE),
