@@ -14,7 +14,7 @@ from page_servers import ENDS, annotating, save, table
 from video_files import make_video, moving_frames
 
 ALL = os.environ.get('FAULTS') == 'all'
-WAYS = [signal.SIGINT, signal.SIGTERM] * (10 if ALL else 1)
+WAYS = [signal.SIGINT, signal.SIGTERM] * 10 if ALL else [signal.SIGTERM]
 SMALL, LARGE = table('one', 'a'), table('one', *['b'] * 5000)
 
 
