@@ -79,11 +79,12 @@ class PageServer(ThreadingTCPServer):
         file = part or path
         if not file.exists():
             return Recording(''), path, 'none'
+        state = hashlib.sha256(file.read_bytes()).hexdigest()  # before it is read
         found = read_csv(file)
         if [PurePath(own.name).name for own in found] != [name]:
             told = ', '.join(own.name for own in found) or 'nothing'
             raise ValueError(f'{file}: of {told}; need {name} alone, by one annotator')
-        return found[0], path, hashlib.sha256(file.read_bytes()).hexdigest()
+        return found[0], path, state
 
     def save(self, number: int, content: bytes, state: str) -> str:
         """Put a table in the place of one in this state; the state it is in then.
@@ -132,11 +133,8 @@ class PageServer(ThreadingTCPServer):
         content = self.found(number) or {'video': told, 'simulated': False}
         name = stem if stem.endswith(video.suffix) else stem + video.suffix
         facts = {'stem': PurePath(stem).name, 'video': stem, 'identity': str(path)}
-        facts |= {
-            'copied': pages.why_copied(video, told),
-            'file': name,
-            'link': 'video',
-        }
+        facts['copied'] = pages.why_copied(video, told)
+        facts |= {'file': name, 'link': 'video'}
         try:
             if content['video']['frames'] != told['frames']:
                 raise ValueError(f'{file} is of another video: move it away')
@@ -187,7 +185,9 @@ class _Handler(BaseHTTPRequestHandler):
             content, file = shown(short(str(error)), lines=True), None
             if status == 500:
                 print(f'error: {error!r}', file=sys.stderr)
-        kind = 'video/webm' if file and content.suffix == '.webm' else 'video/mp4'
+        kind = (
+            'video/webm' if file and content.suffix.lower() == '.webm' else 'video/mp4'
+        )
         if not file:
             kind = 'html' if content.startswith(pages.MARK) else 'plain'
             kind, file = f'text/{kind}; charset=utf-8', io.BytesIO(content.encode())
@@ -221,6 +221,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not re.fullmatch(r'\d{1,9}', length) or int(length) > MOST_BYTES:
             return 413, f'tables have up to {MOST_BYTES} bytes, told as Content-Length'
         content = self.rfile.read(int(length))
+        if len(content) < int(length):  # the browser went away
+            return 400, 'the table is cut'
         return 200, server.save(number, content, given.get('If-Match', ''))
 
     def _send(self, status: int, kind: str, file: io.BufferedIOBase) -> None:

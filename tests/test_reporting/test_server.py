@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 
 import pytest
 from page_files import HOSTILE, answer
@@ -205,6 +206,14 @@ def test_what_is_no_table_of_the_video(folder, monkeypatch):
         ):  # fmt: skip
             found, head, _ = ask(server, 'POST', '0/annotations', body, **how, **more)
             assert (found, head['Connection']) == (status, 'close'), more
+        with socket.create_connection(server.server_address) as link:  # cut off
+            host = f'127.0.0.1:{server.server_address[1]}'
+            head = f'Host: {host}\r\nOrigin: http://{host}\r\nIf-Match: none\r\n'
+            head += f'Content-Type: text/csv\r\nContent-Length: {len(body) + 9}\r\n\r\n'
+            place = f'/{server.token}/0/annotations'
+            link.sendall(f'POST {place} HTTP/1.1\r\n{head}'.encode() + body)
+            link.shutdown(socket.SHUT_WR)
+            assert link.recv(99).split()[1] == b'400'
         monkeypatch.setattr(module, 'MOST_BYTES', len(body) - 1)
         assert ask(server, 'POST', '0/annotations', body, **how)[0] == 413
     assert files_of(folder) == before
