@@ -4,8 +4,9 @@ import functools
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from contextlib import suppress
-from itertools import cycle
+from itertools import chain, cycle
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -60,85 +61,76 @@ def draw_video(
         chosen = pose_options(models[0].options)
         found = extract_video(video.absolute(), chosen, label=label)
     with PyAVReader(video, index) as reader, draft(path) as part:
-        canvas = _Canvas(reader, content, models[-1].space.bodies, found)
-        frames, total = reader.walk(), reader.num_frames
-        frames = progress(frames, total, f'{label}: drawing') if label else frames
-        drawn = (canvas.draw(n, reader.upright(f)) for n, f in enumerate(frames))
-        encode(part, drawn, canvas.size, times, COPY, mark)
-        verify(part, times, canvas.size)
+        drawn = _frames(reader, content, models[-1].space.bodies, found)
+        if label:
+            drawn = progress(drawn, reader.num_frames, f'{label}: drawing')
+        size = (first := next(drawn)).width, first.height
+        encode(part, chain([first], drawn), size, times, COPY, mark)
+        verify(part, times, size)
     return path
 
 
-class _Canvas:
-    """The picture; below it the time, a timeline, and the labels that hold."""
+def _frames(reader: Any, content: Any, bodies: Any, skeletons: Any) -> Iterator[Any]:
+    """Frames: the picture, below it the time, a timeline and the labels that hold."""
+    import av
+    import cv2
+    from PIL import Image, ImageDraw
 
-    def __init__(self, reader: Any, content: Any, bodies: Any, skeletons: Any) -> None:
-        self._times, self._end = reader.times_sec, reader.duration_sec
-        sides, self._simulated = np.array(reader.upright.size), content['simulated']
-        scale = min(COPY.short_side / sides.min(), max(1, _WIDTH / sides[0]))
-        half = (sides * min(scale, _HIGHEST / sides.max()) / 2).round().clip(1)
-        self._picture = wide, high = (2 * half).astype(int).tolist()
-        self._step = step = 2 * min(max(16, wide // 40), 28)
-        found = [*content.get('detection', {}).get('segments', ())]
-        found += [f for f in [content.get('recognition')] if f and f['action']]
-        found.sort(key=_SPAN)
-        lanes = [*dict.fromkeys([*bodies, *(f.get('body') or '' for f in found)])]
-        colours = dict(zip(lanes, cycle(_COLOURS), strict=False))
-        groups = map(own_table('layouts')['body_groups'].get, WHOLEBODY65.names)
-        self._of = [colours.get(group, _COLOURS[-1]) for group in groups]
-        self._skeletons, self._labels, free = skeletons, [], []
-        spans = np.array([*map(_SPAN, found)]).reshape(-1, 2)
-        first, stop = np.searchsorted(self._times, spans - 1e-6).T
-        # What is over before another frame comes is shown with that one.
-        self._first = first = first.clip(max=len(self._times) - 1)
-        self._stop = stop = np.maximum(stop, first + 1)
-        line = np.full((step, wide, 3), _TRACK, np.uint8)
-        for i, (left, right) in enumerate((spans / self._end * wide).astype(int)):
-            slot = next((n for n, end in enumerate(free) if end <= first[i]), len(free))
-            free[slot : slot + 1], body = [stop[i]], found[i].get('body') or ''
-            text = f'{found[i]["score"]:.2f}  {found[i]["action"]}  {body}'
-            self._labels.append((slot + 2, text, colours[body]))
-            top, part = step * lanes.index(body) // len(lanes), step // len(lanes) + 1
-            line[top : top + part, left : right + 1] = colours[body]
-        rows = step * (2 + min(len(free), _MOST))
-        self._base = np.full((rows, wide, 3), _DARK, np.uint8)
-        self._base[step : 2 * step] = line
-        self.size = wide, high + rows
-
-    def draw(self, number: int, picture: np.ndarray) -> Any:
-        """The frame of a number for the encoder, of its (H, W, 3) uint8 RGB picture."""
-        import av
-        import cv2
-        from PIL import Image, ImageDraw
-
-        (wide, high), step, now = self._picture, self._step, self._times[number]
-        way = cv2.INTER_AREA if wide < picture.shape[1] else cv2.INTER_CUBIC
+    sides, end_sec = np.array(reader.upright.size), reader.duration_sec
+    scale = min(COPY.short_side / sides.min(), max(1, _WIDTH / sides[0]))
+    half = (sides * min(scale, _HIGHEST / sides.max()) / 2).round().clip(1)
+    wide, high = (2 * half).astype(int).tolist()
+    step = 2 * min(max(16, wide // 40), 28)
+    found = [*content.get('detection', {}).get('segments', ())]
+    found += [f for f in [content.get('recognition')] if f and f['action']]
+    found.sort(key=_SPAN)
+    lanes = [*dict.fromkeys([*bodies, *(f.get('body') or '' for f in found)])]
+    colours = dict(zip(lanes, cycle(_COLOURS), strict=False))
+    groups = map(own_table('layouts')['body_groups'].get, WHOLEBODY65.names)
+    inks = [colours.get(group, _COLOURS[-1]) for group in groups]
+    spans = np.array([*map(_SPAN, found)]).reshape(-1, 2)
+    first, stop = np.searchsorted(reader.times_sec, spans - 1e-6).T
+    # What is over before another frame comes is shown with that one.
+    first = first.clip(max=len(reader.times_sec) - 1)
+    stop, labels, free = np.maximum(stop, first + 1), [], []
+    line = np.full((step, wide, 3), _TRACK, np.uint8)
+    for i, (left, right) in enumerate((spans / end_sec * wide).astype(int)):
+        slot = next((n for n, end in enumerate(free) if end <= first[i]), len(free))
+        free[slot : slot + 1], body = [stop[i]], found[i].get('body') or ''
+        text = f'{found[i]["score"]:.2f}  {found[i]["action"]}  {body}'
+        labels.append((slot + 2, text, colours[body]))
+        top, part = step * lanes.index(body) // len(lanes), step // len(lanes) + 1
+        line[top : top + part, left : right + 1] = colours[body]
+    base = np.full((step * (2 + min(len(free), _MOST)), wide, 3), _DARK, np.uint8)
+    base[step : 2 * step] = line
+    for number, picture in enumerate(map(reader.upright, reader.walk())):
+        now, shrinks = reader.times_sec[number], wide < picture.shape[1]
+        way = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
         picture = cv2.resize(picture, (wide, high), None, 0, 0, way)
-        if self._skeletons:  # rows are evenly spaced, of what is shown in their middle
-            rows = self._skeletons.joints
-            row = int(np.ceil(now * self._skeletons.fps - 0.500001))
-            row = rows[min(max(0, row), len(rows) - 1)][None]
-            points, scores = decode_joints(row, WHOLEBODY65.score_scale)
-            points *= wide / self._skeletons.width
+        if skeletons:  # rows are evenly spaced, of what is shown in their middle
+            row = max(0, int(np.ceil(now * skeletons.fps - 0.500001)))
+            joints = skeletons.joints[: row + 1][-1:]
+            points, scores = decode_joints(joints, WHOLEBODY65.score_scale)
+            points *= wide / skeletons.width
             for person, sure in zip(points[:, 0], scores[:, 0], strict=True):
-                picture = draw_over(picture, person, sure, WHOLEBODY65, self._of)
-        image = Image.fromarray(np.concatenate([picture, self._base]))
-        pen, head = ImageDraw.Draw(image), min(now / self._end * wide, wide - 2)
+                picture = draw_over(picture, person, sure, WHOLEBODY65, inks)
+        image = Image.fromarray(np.concatenate([picture, base]))
+        pen, head = ImageDraw.Draw(image), min(now / end_sec * wide, wide - 2)
         pen.line((head, high + step, head, high + 2 * step), 'white', 2)
-        held = np.flatnonzero((self._first <= number) & (number < self._stop))
-        texts = [self._labels[i] for i in held if self._labels[i][0] < _MOST + 2]
+        held = np.flatnonzero((first <= number) & (number < stop))
+        texts = [labels[i] for i in held if labels[i][0] < _MOST + 2]
         more = f'  +{len(held) - len(texts)} more' * (len(texts) < len(held))
-        clock = round(now, 2), round(self._end, 2)
+        clock = round(now, 2), round(end_sec, 2)
         clock = ' / '.join(f'{s // 60:.0f}:{s % 60:05.2f}' for s in clock)
         texts += [(0, clock + more, 'white')]
-        texts += [(-high / step, 'SIMULATED', _WARN)] * self._simulated
+        texts += [(-high / step, 'SIMULATED', _WARN)] * content['simulated']
         for place, text, ink in texts:
             text, font = _font(text, step // 2)
             where = step / 2, high + step * (place + 0.5)
             pen.rectangle((0, where[1] - step // 3, 5, where[1] + step // 3), ink)
             pen.text(where, text, ink, font, 'lm', stroke_width=2, stroke_fill=_DARK)
         space = {'dst_colorspace': 'ITU709', 'dst_color_range': 'MPEG'}
-        return av.VideoFrame.from_image(image).reformat(format='yuv420p', **space)
+        yield av.VideoFrame.from_image(image).reformat(format='yuv420p', **space)
 
 
 @functools.lru_cache(256)

@@ -140,7 +140,7 @@ def test_it_goes_on_and_replaces_no_file_of_others(tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(drawn._Canvas, 'draw', stop)
+    monkeypatch.setattr(drawn, '_font', stop)
     with pytest.raises(KeyboardInterrupt):
         draw(tmp_path, ())
     assert {file.suffix for file in path.parent.iterdir()} == {'.csv', '.json'}
