@@ -76,7 +76,7 @@ class Clip:
     start_sec: float | None = None
     end_sec: float | None = None
     line: int = field(default=0, compare=False)
-    name = property(attrgetter('clip'))  # what rows of both tables have
+    name = property(attrgetter('clip'))  # what videos have, too
 
     @property
     def span(self) -> Span | None:

@@ -35,7 +35,7 @@ def unit_names(root: DataRoot, videos: Sequence[Video]) -> dict[str, str]:
     found, own = defaultdict(set), {video.video for video in videos}
     rows: list[Any] = [*root.read_det()] if root.has_det else []
     for row in [*rows, *(root.read_rec() if root.has_rec else ())]:
-        unit = getattr(row, 'source_video', '') or row.name
+        unit = row.source_video or row.name
         for known in (row.name, unit, row.path, name_parts(row.path)[-1]):
             found[known].add(unit if unit in own else '')
     found.update({name: {name} for name in own})

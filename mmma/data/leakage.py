@@ -18,7 +18,7 @@ from unicodedata import normalize
 import numpy as np
 
 from mmma.data.check import read_tables, try_all
-from mmma.data.clips import Clip, Span, read_names
+from mmma.data.clips import Span, read_names
 from mmma.data.root import TASKS, DataRoot
 from mmma.files import atomic_write, cache_home, read_own
 from mmma.packets import BrokenVideoError, index_video
@@ -147,25 +147,23 @@ def find_leakage(
 def _root_groups(root: DataRoot, origin: str) -> list[Group]:
     """Subsets of both tables of a root; rows that cannot be read are left out."""
     clips, videos, *_ = read_tables(root)
-    rows = [('rec', c, c.clip, c.source_video) for c in clips]
-    rows += [('det', v, v.video, v.video) for v in videos]
     groups = {
         key: Group(origin, ' '.join((origin, *key)).strip(), key[1], defaultdict(set))
         for key in product(TASKS, SUBSETS)
     }
-    for task, row, name, source in rows:
+    for task, row in [*product(['rec'], clips), *product(['det'], videos)]:
         group = groups[task, row.subset]
-        group.has['names'].add(_stem(name))
+        group.has['names'].add(_stem(row.name))
         if row.subject:
             group.has['subjects'].add((row.domain, row.subject))
-        if _stem(source):
-            group.has['sources'].add(_stem(source))
+        if source := _stem(row.source_video):
+            group.has['sources'].add(source)
         file = root.video_path(row.path) if row.path else None
         if file is not None and file.is_file():
             group.has['files'].add(file)
-            group.files[name] = file
-            if isinstance(row, Clip) and row.span:
-                group.spans[name] = row.span
+            group.files[row.name] = file
+            if row.span:
+                group.spans[row.name] = row.span
     return [group for group in groups.values() if group.has['names']]
 
 

@@ -159,7 +159,8 @@ class DataRoot:
         listed = self._missing_sources()
         if not listed:
             return list(rows)
-        suspects = {row.path for row in rows if row.path and _source(row) in listed}
+        parts = ((row, name_parts(row.source_video.casefold())) for row in rows)
+        suspects = {r.path for r, own in parts if r.path and (r.domain, *own) in listed}
         absent = {path for path in suspects if not self.video_path(path).is_file()}
         kept = [row for row in rows if row.path not in absent]
         if absent:
@@ -305,12 +306,6 @@ def _file_print(file: Path, stamp: tuple[int, ...]) -> str:
 def say(text: str) -> None:
     """Print a note on standard error, once in a process."""
     print(text, file=sys.stderr, flush=True)
-
-
-def _source(row: Clip | Video) -> tuple[str, ...]:
-    """Domain of a row, and parts of the name of the video that it is from."""
-    source = row.source_video if isinstance(row, Clip) else row.video
-    return row.domain, *name_parts(source.casefold())
 
 
 def shares(kept: Sequence[Row], rows: Sequence[Row]) -> list[str]:

@@ -111,7 +111,8 @@ class Video:
     withheld: bool = False
     emotion: str = ''
     line: int = field(default=0, compare=False)
-    name, span = property(attrgetter('video')), None  # what rows of both tables have
+    name = source_video = property(attrgetter('video'))  # what clips have, too
+    span = None
 
 
 def read_det(path: Path, space: LabelSpace, *more: Any) -> list[Video]:
