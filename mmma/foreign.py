@@ -120,15 +120,19 @@ def spreadsheet(text: Any) -> str:
     return f"'{shown(text)}" if runs else shown(text)
 
 
+def called(text: str) -> str:
+    """Text with tools called as they are here: ``mmma train`` without a checkout."""
+    return text if CHECKOUT else _TOOL.sub(r'mmma \1', text)
+
+
 class _Shown:
-    """A stream of text that is :func:`shown`; tools are called as they are here."""
+    """A stream of text that is :func:`called` and :func:`shown`."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
 
     def write(self, text: str) -> Any:
-        own = text if CHECKOUT else _TOOL.sub(r'mmma \1', text)
-        return self.stream.write(shown(own, lines=True))
+        return self.stream.write(shown(called(text), lines=True))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)

@@ -22,7 +22,7 @@ import numpy as np
 from mmma import __version__
 from mmma.engine.findings import PAGE_VIDEO, SCHEMA
 from mmma.files import read_json, write_file
-from mmma.foreign import shown
+from mmma.foreign import called, shown
 from mmma.media.encode import PackOptions, pack_video
 from mmma.packets import broken_by_damage, index_video, open_container, video_stream
 from mmma.taxonomy import LabelSpace
@@ -177,7 +177,8 @@ def fill_page(
 ) -> str:
     """A page of its parts; what stands in a place is not searched for places."""
     style, script = (
-        (PARTS / f'video.{kind}').read_text('utf-8').strip() for kind in ('css', 'js')
+        called((PARTS / f'video.{kind}').read_text('utf-8').strip())
+        for kind in ('css', 'js')
     )
     page = (PARTS / ('index.html' if data is None else 'video.html')).read_text('utf-8')
     places = {'title': html.escape(shown(title)), 'style': style, 'script': script}
