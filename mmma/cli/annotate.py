@@ -9,12 +9,10 @@ from mmma.cli.arguments import declared
 
 HELP = """Annotate videos in a browser, or correct what infer.py found.
 
-Prints an address that nobody else knows and no other computer reaches: a list of the
-videos in FOLDER and its subfolders, and a page of each (docs/video_pages.md). Save
-writes <stem>.annotations.csv, with which the page goes on when it is opened again; else
-it begins with <stem>.json of infer.py, or with nothing. Where the file has changed
-meanwhile it stays, and the page says so. What browsers do not play gets a copy of the
-same times when it is opened, <stem>.page.mp4. Ctrl-C ends it."""
+Prints an address that no other computer reaches: the videos of FOLDER and subfolders,
+and a page of each (docs/video_pages.md). It goes on with <stem>.annotations.csv, which
+Save writes, else with <stem>.json of infer.py, or begins with nothing. What browsers do
+not play gets a copy when it is opened, <stem>.page.mp4. Ctrl-C ends it."""
 
 ARGUMENTS = """
 folder FOLDER (path): of videos
@@ -37,27 +35,26 @@ def run(args: argparse.Namespace) -> int:
     from mmma.reporting.server import PageServer
     from mmma.taxonomy import read_label_space
 
-    folder, root = args.folder, args.folder / INFO_FILE
-    places = [folder, args.out or folder, args.predictions or folder]
+    folder, out = args.folder, args.out or args.folder
+    places, root = [folder, out, args.predictions or folder], folder / INFO_FILE
     for place in (folder, places[2]):
         if not place.is_dir():
             raise FileNotFoundError(f'{place}: no such folder')
     if args.port is not None and not 1024 <= args.port < 65536:
         raise ValueError(f'--port {args.port}: use one of 1024..65535')
-    own = str(root) if root.is_file() else 'mma82'
-    space = read_label_space(args.labels or own)
+    labels = args.labels or (str(root) if root.is_file() else 'mma82')
+    how = read_label_space(labels), args.coder or '', args.port
     found, notes = find_videos([folder], private=False)
     videos = {video: stem for video, (_, stem) in found.items()}
     for video in () if args.follow_links else found:
         if not video.resolve().is_relative_to(folder.resolve()):
             notes.append(f'{video} leads out of {folder}: left out (--follow-links)')
             del videos[video]
-    out = places[1]
     files = [out / f'{stem}{SAVED}' for stem in videos.values()]
     lost = {*out.rglob(f'*{SAVED}')} - {*files}
     tell([*notes, *(f'{file} is of no video here' for file in sorted(lost))])
     with only_writer(out):
-        with PageServer(videos, places, space, args.coder or '', args.port) as server:
+        with PageServer(videos, places, *how) as server:
             print(f'{len(videos)} videos; Ctrl-C ends. Open {server.url}', flush=True)
             if args.open:
                 Thread(target=webbrowser.open, args=[server.url], daemon=True).start()

@@ -30,6 +30,7 @@ from mmma.taxonomy import LabelSpace
 PARTS = Path(__file__).parents[1] / 'pages'
 MARK = '<!DOCTYPE html><!-- mmma page '
 """How a page of ours begins; only such a file is ever replaced."""
+OF_ALL = f'{MARK}of a folder -->'
 COPY = PackOptions(short_side=720, gop=30, crf=23)
 """Of the copy of a video that browsers do not show: for people, not for models."""
 _CONTAINERS = {'.mp4': 'mp4', '.m4v': 'mp4', '.webm': 'webm'}
@@ -172,9 +173,7 @@ def embedded(data: Any) -> str:
     return text
 
 
-def fill_page(
-    title: str, data: Any = None, head: str = f'{MARK}of a folder -->', **more: str
-) -> str:
+def fill_page(title: str, data: Any = None, head: str = OF_ALL, **more: str) -> str:
     """A page of its parts; what stands in a place is not searched for places."""
     style, script = (
         called((PARTS / f'video.{kind}').read_text('utf-8').strip())

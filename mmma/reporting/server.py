@@ -35,6 +35,7 @@ _STATUS |= {ValueError: 422, Exception: 500}
 _HEADERS = """Cache-Control: no-store, Cross-Origin-Resource-Policy: same-origin,
 Referrer-Policy: no-referrer, X-Content-Type-Options: nosniff, Accept-Ranges: bytes,
 Content-Security-Policy: frame-ancestors 'none'"""
+Saved = tuple[Recording, Path, str]
 
 
 class PageServer(ThreadingTCPServer):
@@ -68,12 +69,10 @@ class PageServer(ThreadingTCPServer):
     def handle_error(self, *_: object) -> None:
         """Tell nothing: a browser went away; what else fails was answered before."""
 
-    def saved(
-        self, number: int, part: Path | None = None
-    ) -> tuple[Recording, Path, str]:
+    def saved(self, number: int, part: Path | None = None) -> Saved:
         """Annotations of a video, their file and its state; or those of a draft."""
-        stem = self.videos[number][1]
-        path, name = self.out / f'{stem}{SAVED}', PurePath(stem).name
+        path = self.out / f'{self.videos[number][1]}{SAVED}'
+        name = path.name.removesuffix(SAVED)
         if path.is_symlink() or path.parent.resolve() != path.parent:
             raise ValueError(f'{path} is behind a link: put the file itself there')
         file = part or path
@@ -83,14 +82,11 @@ class PageServer(ThreadingTCPServer):
         found = read_csv(file)
         if [PurePath(own.name).name for own in found] != [name]:
             told = ', '.join(own.name for own in found) or 'nothing'
-            raise ValueError(f'{file}: of {told}; need {name} alone, by one annotator')
+            raise ValueError(f'{file}: of {told}: need {name}, by one annotator')
         return found[0], path, state
 
     def save(self, number: int, content: bytes, state: str) -> str:
-        """Put a table in the place of one in this state; the state it is in then.
-
-        FileExistsError: another state is there. ValueError: no table of this video.
-        """
+        """Put a table of a video in the place of one in this state; the state then."""
         with self.saving:
             _, path, known = self.saved(number)
             if state != known:
@@ -179,20 +175,17 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer, or say why not."""
         try:
             status, content = self._found()
-            file = content.open('rb') if isinstance(content, Path) else None
         except Exception as error:
             status = next(n for kind, n in _STATUS.items() if isinstance(error, kind))
-            content, file = shown(short(str(error)), lines=True), None
+            content = shown(short(str(error)), lines=True)
             if status == 500:
                 print(f'error: {error!r}', file=sys.stderr)
-        kind = (
-            'video/webm' if file and content.suffix.lower() == '.webm' else 'video/mp4'
-        )
-        if not file:
-            kind = 'html' if content.startswith(pages.MARK) else 'plain'
-            kind, file = f'text/{kind}; charset=utf-8', io.BytesIO(content.encode())
-        with file:
-            self._send(status, kind, file)
+        if isinstance(content, Path):
+            kind = 'video/webm' if content.suffix.lower() == '.webm' else 'video/mp4'
+            with content.open('rb') as file:
+                return self._send(status, kind, file)
+        kind = 'html' if content.startswith(pages.MARK) else 'plain'
+        self._send(status, f'text/{kind}; charset=utf-8', io.BytesIO(content.encode()))
 
     do_HEAD = do_POST = do_GET
 
