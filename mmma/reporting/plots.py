@@ -230,8 +230,8 @@ def draw_statistics(table: Table, path: Path, title: str) -> None:
     if pairs:  # of groups, where there are any
         rows = [row for row in rows if row[-1] == rows[0][-1]]
         names = sorted({label for row in rows for label in row[:2]})
-    wide = 5.4 if len(names) <= 2 * _SHOWN else 9 if pairs else 14
-    figure = Figure(figsize=(wide, min(wide, 9)), layout='constrained')
+    wide = 4.6 if len(names) <= 2 * _SHOWN else 9 if pairs else 14
+    figure = Figure(figsize=(wide, min(1.1 * wide, 9)), layout='constrained')
     figure.suptitle(textwrap.fill(plain(title), int(9 * wide)))
     if pairs:
         times, below = np.full((len(names), len(names)), np.nan), figure.add_subplot()
@@ -248,7 +248,7 @@ def draw_statistics(table: Table, path: Path, title: str) -> None:
         above, below = figure.subplots(2, 1, sharex=True)
         at = np.arange(len(rows))
         shades = _WORDS['groups']
-        colors = [shades.get(kind, '#999999') for kind in columns.get('frequency', at)]
+        colors = [shades.get(kind, '#777777') for kind in columns.get('frequency', at)]
         label = f'all{_WORDS["key"] * ("frequency" in columns)}'
         above.bar(at, columns['all'], color=colors, label=label)
         marks = ('^', -0.2, 'train'), ('s', 0, 'val'), ('o', 0.2, 'test')

@@ -34,6 +34,7 @@ from mmma.taxonomy import DOMAINS, LabelSpace, own_table
 _WORDS = own_table('pages')['report']
 _COLORS = _WORDS['colors']
 _EPOCH, _VALUE = map(re.compile, _WORDS['log'])
+_DIGITS = re.compile(r'(?<=\d\.\d\d)\d+(?=[ "\n])')
 _PAGES = Path(__file__).parents[1] / 'pages'
 _SHOWN = 12
 _MARK = ' (simulated data)'
@@ -466,7 +467,7 @@ def write_report(
                     plot.draw(folder / f'{names[-1]}.{suffix}')
                 with rc_context(_WORDS['on_page']):
                     replace(plot, title='').draw(drawing := Path(scratch) / 'd.svg')
-                svg = _inline(drawing.read_text('utf-8'), names[-1])
+                svg = _inline(drawing.read_text('utf-8'), f'f{len(names)}')
             if folder:
                 write_file(folder / f'{names[-1]}.csv', f'{plot.numbers().csv()}\n')
             title, text = map(html_text, (title, plot.text[:1].upper() + plot.text[1:]))
@@ -484,6 +485,7 @@ def _inline(svg: str, name: str) -> str:
     """A drawing with ids of its own, in the colour of the page's text."""
     svg = re.sub(r'<metadata>.*?</metadata>', '', svg[svg.index('<svg') :], flags=re.S)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf'\1{name}-', svg)
+    svg = re.sub('<[^>]+>', lambda tag: _DIGITS.sub('', tag[0]), svg)  # not in texts
     wide = float(re.search(r'width="([\d.]+)pt"', svg)[1]) * 4 / 3
     size = f'<svg style="width:{wide:.0f}px;min-width:{0.75 * wide:.0f}px"'
     svg = re.sub(r' (width|height)="[\d.]+pt"', '', svg, count=2)

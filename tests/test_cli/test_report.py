@@ -14,7 +14,7 @@ from result_files import make_rec_root, write_emotions, write_fewshot, write_mod
 
 from mmma.cli import main
 
-HOSTILE = '<img src=x onerror=alert(1)>$\\alpha$ "שלום" 😀 ' + 'long ' * 30
+HOSTILE = '1.23456 <img src=x onerror=alert(1)>$\\alpha$ "שלום" 😀 ' + 'long ' * 30
 
 
 @pytest.fixture(scope='module')
@@ -80,7 +80,8 @@ def test_simulated_numbers_are_marked_everywhere(made):
 def test_names_of_others_are_letters(made):
     page = (made / 'r.html').read_text('utf-8')
     assert '<img' not in page
-    assert '&lt;img src=x onerror=alert(1)&gt;$\\alpha$' in page
+    assert '1.23456 &lt;img src=x onerror=alert(1)&gt;$\\alpha$' in page
+    assert '1.23 &lt;' not in page
 
 
 def test_what_was_measured_otherwise_is_refused(made, tmp_path, capsys):
