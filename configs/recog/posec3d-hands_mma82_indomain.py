@@ -9,7 +9,10 @@
 # Numbers: MMAction2's fine-tuning, as in posec3d_mma82. Ours: the start, NTU60; its
 # first convolution is of 17 joints and starts anew. 2606.13030 gives no schedule.
 # Expected: – (real data not seen). Hardware: –. Hours: –
-_base_ = '../_base_/datasets/mma82_heatmap-hands_u48.py'
+_base_ = [
+    '../_base_/datasets/mma82_heatmap-hands_u48.py',
+    '../_base_/schedules/posec3d_120e.py',
+]
 
 protocol = dict(name='indomain')
 
@@ -36,22 +39,3 @@ pretrained = dict(
     data='ntu60-xsub',
     note='PoseC3D on NTU60 XSub, 17 joints of COCO: all but the first convolution',
 )
-
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=3e-4),
-    clip_grad=dict(max_norm=40, norm_type=2),
-)
-auto_scale_lr = dict(enable=True, base_batch_size=128)
-
-param_scheduler = [
-    dict(
-        type='MultiStepLR',
-        begin=0,
-        end=120,
-        by_epoch=True,
-        milestones=[90, 110],
-        gamma=0.1,
-    )
-]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=120, val_interval=10)
