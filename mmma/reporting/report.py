@@ -61,9 +61,8 @@ class Plot:
     def numbers(self) -> Table:
         """What is drawn."""
         simulated = str(self.title.endswith(_MARK)).lower()
-        if isinstance(table := self.series, Table):
-            rows = [[*row, simulated] for row in table.rows]
-            return Table((*table.titles, 'simulated'), rows)
+        if isinstance(t := self.series, Table):
+            return Table((*t.titles, 'simulated'), [[*r, simulated] for r in t.rows])
         rows = []
         for key, c in self.series.items():
             values = ('' if v is None else f'{v:.6f}' for v in (c.value, c.low, c.high))
@@ -119,9 +118,7 @@ class Plot:
         plots.save(figure, path)
 
 
-def _plot(
-    key: str, names: Sequence[Any], series: Any, text: str = '', *more: Any
-) -> Plot:
+def _plot(key: str, names: Any, series: Any, text: str = '', *more: Any) -> Plot:
     """A plot with the title, axes and, by default, sentence that pages.json has."""
     kind, title, *axes = (own.format(*names) for own in _WORDS['axes'][key])
     text = text or _sentence(key, axes[1], series)
@@ -140,19 +137,16 @@ def _sentence(key: str, value: str, series: Mapping[tuple[str, Any], Cell]) -> s
         own = {'of': label, 'x': x, 'is': told, 'value': c.value}
         cells.append({**own, 'by': f' ({label})' * several})
     ranked = sorted(cells, key=itemgetter('value'))
-    low, high = ranked[0], ranked[-1]
-    facts = {'value': value.removesuffix(' (%)'), 'low': low, 'high': high}
+    facts = {'value': value.removesuffix(' (%)'), 'low': ranked[0], 'high': ranked[-1]}
     if key == 'lines':
         most, parts = max(own['x'] for own in cells), []
-        kinds = 'few-shot', 'zero-shot', ''
-        for form, kind in zip(_WORDS['few'], kinds, strict=True):
+        for kind, form in _WORDS['few'].items():
             own = [c for c in ranked if c['x'] == most and c['of'].endswith(kind)]
             ranked = [c for c in ranked if c not in own]
             ends = dict.fromkeys(c['is'] for c in (*own[:1], *own[-1:]))
-            text = form.format(most, ' to '.join(ends), **facts)
-            parts += [text] * bool(own)
+            parts += [form.format(most, ' to '.join(ends), **facts)] * bool(own)
         return '; '.join(parts)
-    drawn = [own for own in cells if own['of'] == high['of']]
+    drawn = [own for own in cells if own['of'] == ranked[-1]['of']]
     facts |= {'first': drawn[0], 'last': drawn[-1]}
     key = 'one' if len(cells) == 1 and key in ('bars', 'groups', 'heat') else key
     return _WORDS['sentence'][key].format(**facts)
@@ -412,11 +406,12 @@ def _of_results(results: Sequence[known.Results]) -> Iterator[Plot]:
         for draw in (plots.draw_sankey, plots.draw_associations) if rows else ():
             plot = _plot('association', (own['name'],), series, text)
             yield replace(plot, kind=partial(draw, told))
-        weights = Path(own['checkpoint'].get('path') or own['files'][0])
-        near = [p for file in own['files'] for p in file.absolute().parents[:2]]
-        near = [p for p in near if (p / weights.name).is_file()]  # both were moved
-        near += [weights.parent, *(file.parent for file in own['files'])]
-        for folder in (path for p in near if (path := p.resolve()) not in seen):
+        near = [file.parent for file in own['files']]
+        if path := own['checkpoint'].get('path'):
+            moved = [p for file in own['files'] for p in file.absolute().parents[:2]]
+            near += [p for p in moved if (p / Path(path).name).is_file()]
+            near.append(Path(path).parent)
+        for folder in (f for p in near if (f := p.resolve()) not in seen):
             seen.add(folder)
             for key, curve in _curves(folder).items():
                 curves[own['name'], key] |= curve
