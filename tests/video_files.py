@@ -224,6 +224,38 @@ def make_audio(path: Path) -> Path:
     return path
 
 
+def make_click(path: Path, first_ms: int, begin_ms: int, click_ms: int) -> Path:
+    """A video of two seconds with sound that is silent but for a click.
+
+    Args:
+        path: File to write; times are those in the file.
+        first_ms: When its first frame is shown.
+        begin_ms: When the sound begins, to last two seconds.
+        click_ms: When the click is heard.
+    """
+    import av
+
+    with av.open(str(path), 'w') as container:
+        video = container.add_stream('libx264', rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, 'yuv420p'
+        video.codec_context.time_base = Fraction(1, 1000)
+        heard = container.add_stream('pcm_s16le', rate=44100, layout='mono')
+        for i, image in enumerate(moving_frames(50)):
+            frame = av.VideoFrame.from_ndarray(image)
+            frame.pts, frame.time_base = first_ms + 40 * i, Fraction(1, 1000)
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+        wave = np.zeros((1, 88200), np.int16)
+        wave[:, (click_ms - begin_ms) * 44100 // 1000 :][:, :441] = 20000
+        for i in range(0, 88200, 4410):
+            sound = av.AudioFrame.from_ndarray(wave[:, i : i + 4410], 's16', 'mono')
+            sound.sample_rate, sound.pts = 44100, begin_ms * 44100 // 1000 + i
+            sound.time_base = Fraction(1, 44100)
+            container.mux(heard.encode(sound))
+        container.mux(heard.encode())
+    return path
+
+
 def make_video_root(
     root: Path, actions: Sequence[int] = (0, 7, 20, 41, 63), clips: int = 3
 ) -> Path:

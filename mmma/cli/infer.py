@@ -42,7 +42,7 @@ data; where it has none, the message says what to do.
 
 --page: DIR/<stem>.html, to look at, correct and export in any browser, without a
 network, and DIR/index.html of all of them. It shows the video where it lies, and
-DIR/<stem>.page.mp4, a copy without sound, where browsers do not play it (and always
+DIR/<stem>.page.mp4, a copy, where browsers do not play it (and always, without sound,
 with --private). docs/video_pages.md says what can be done there.
 
 --draw: DIR/<stem>.draw.mp4, a copy of the same times, without sound, with the skeleton

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from mmma.data.clips import Span, span_frames
 from mmma.files import draft, read_json, read_table, read_text
-from mmma.packets import BrokenVideoError, index_video
+from mmma.packets import BrokenVideoError, index_video, open_container
 from mmma.pictures import Upright, orientation, turning_filters
 from mmma.taxonomy import check_choice, suggest
 from mmma.video import PyAVReader
@@ -26,7 +27,7 @@ X264 |= dict.fromkeys(('sc_threshold', 'bf', 'mbtree', 'a53cc'), '0')
 size and 0.1 dB, and decodes 1.6 times as fast (three published clips). The macroblock
 tree reads memory that was never written (seen in x264 build 165), so it is off."""
 MIN_SCORE = 0.3
-_LEAST_SIDE = 32
+_LEAST_SIDE, _RATE = 32, 48000  # pixels; samples of sound per second
 _LEAST_SHARE = 0.1  # of the frames, which must show a part
 _TAILS = (1, 99)  # percentiles: a joint that jumps for a frame does not widen the box
 _COLOUR = ('colorspace', 'color_range', 'color_primaries', 'color_trc')
@@ -227,11 +228,12 @@ def pack_video(
     options: PackOptions,
     box: Sequence[float] | None = None,
     span: Span | None = None,
+    sound: bool = False,
 ) -> dict[str, Any]:
     """Write one video; it appears only when it equals its source in count and times.
 
-    Sound is left out, colours keep their matrix; pictures become upright, of square
-    pixels, and all of the size of the first.
+    Sound is left out, or stereo if it is asked for; colours keep their matrix; pictures
+    become upright, of square pixels, and all of the size of the first.
 
     Args:
         source: Any file that FFmpeg reads.
@@ -260,7 +262,8 @@ def pack_video(
             made: dict[str, Any] = {'picture': upright.size, 'crop': crop, 'size': size}
             if upright.stored != upright.coded:
                 made['pixels'] = upright.pixels
-            encode(part, _filtered(video, chosen, made), size, times, options)
+            frames, heard = _filtered(video, chosen, made), _sound(source, times)
+            encode(part, frames, size, times, options, '', heard if sound else None)
             verify(part, times, size)
             written = part.stat().st_size
     except BrokenVideoError as error:
@@ -343,6 +346,7 @@ def encode(
     times: Times,
     options: PackOptions,
     comment: str = '',
+    sound: Iterator | None = None,
 ) -> None:
     """Write frames at given times; one thread, so that bytes do not depend on it."""
     import av
@@ -357,6 +361,8 @@ def encode(
     with av.open(str(part), 'w', format='mp4', options=settings) as container:
         container.metadata.update({'comment': comment} if comment else {})
         stream = container.add_stream('libx264', rate=mean, options=coder)
+        piece = next(sound or iter(()), None)
+        tone = piece and container.add_stream('aac', rate=_RATE, layout='stereo')
         stream.width, stream.height = size
         stream.pix_fmt = 'yuv420p'
         context = stream.codec_context
@@ -373,6 +379,37 @@ def encode(
                 if packet.pts == stamps[-2] * scale:
                     packet.duration = (stamps[-1] - stamps[-2]) * scale
                 container.mux(packet)
+            while piece and piece.pts <= stamp * times[1] * _RATE:
+                container.mux(tone.encode(piece))
+                piece = next(sound, None)
+        container.mux(tone.encode() if tone else [])
+
+
+def _sound(source: Path, times: Times) -> Iterator[Any]:
+    """Sound of a file from its first frame on, as long as its times; else silence."""
+    import av
+
+    index, end_sec = index_video(source), float(times[0][-1] * times[1])
+    filters = [
+        ('asetpts', f'PTS-{float(index.pts[0] * index.time_base):.9f}/TB'),
+        ('aresample', f'{_RATE}:async=1:min_hard_comp=0.02:first_pts=0'),
+        ('aformat', 'sample_fmts=fltp:channel_layouts=stereo'),
+        *(('atrim', f'end={end_sec:.6f}'), ('asetnsamples', '1024:p=0')),
+    ]
+    with open_container(source) as container:
+        for stream in [s for s in container.streams.audio if s.codec_context][:1]:
+            graph = av.filter.Graph()
+            nodes = [graph.add(*pair) for pair in [*filters, ('abuffersink', None)]]
+            graph.link_nodes(graph.add_abuffer(template=stream), *nodes).configure()
+            for packet in container.demux(stream):
+                frames = [] if packet.size else [None]
+                with suppress(av.error.FFmpegError):  # damage is silent
+                    frames = [*packet.decode(), *frames]
+                for frame in frames:
+                    with suppress(av.error.BlockingIOError, av.error.EOFError):
+                        graph.push(frame)
+                        while True:
+                            yield graph.pull()
 
 
 def verify(part: Path, times: Times, size: tuple[int, int]) -> None:

@@ -81,7 +81,7 @@ def write_page(
     """
     content = read_json(folder / f'{stem}.json', 'schema', 'video', 'request')
     page, request = page_path(folder, stem), content['request']['video']
-    told = json.dumps([request, __version__, private], sort_keys=True)
+    told = json.dumps([request, __version__, private, 'sound'], sort_keys=True)
     head = f'{MARK}{hashlib.sha256(told.encode()).hexdigest()[:16]} -->'
     source, copied = video.absolute(), page.with_name(page.stem + PAGE_VIDEO)
     why = why_copied(video, content['video']) if not private else 'its name is private'
@@ -89,7 +89,7 @@ def write_page(
         known = page.exists() and read_head(page) == head and copied.is_file()
         if not known:
             page.unlink(missing_ok=True)  # it would vouch for the copy
-            pack_video(video, copied, COPY)
+            pack_video(video, copied, COPY, sound=not private)
         source = copied.absolute()
     try:
         place = os.path.relpath(source.parent.resolve(), page.parent.resolve())

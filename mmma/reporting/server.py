@@ -111,7 +111,7 @@ class PageServer(ThreadingTCPServer):
             made = copy.is_file() and not copy.is_symlink() and copy.stat().st_mtime
             if abs(made - stamp.st_mtime) > 2:
                 print(f'{stem}: browsers get a copy of it: {copy}', flush=True)
-                pack_video(video, copy, pages.COPY)
+                pack_video(video, copy, pages.COPY, sound=True)
                 os.utime(copy, ns=(stamp.st_mtime_ns, stamp.st_mtime_ns))
         return copy
 

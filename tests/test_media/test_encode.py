@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 from pack_roots import TIMES_MS
-from video_files import make_audio, make_video, moving_frames
+from video_files import make_audio, make_click, make_video, moving_frames
 
 from mmma.data.joints import WHOLEBODY65
 from mmma.media import encode as encoding
@@ -334,3 +334,28 @@ def test_a_lossless_cut_and_the_second_stream(tmp_path):
         assert new.times_sec == pytest.approx(old.times_sec, abs=1e-9)
         given, right = (v.get_frames(numbers).astype(int) for v in (new, old))
     assert np.abs(given - right).mean() < 3
+
+
+@pytest.mark.parametrize('begin_ms', [200, 900])  # before the first frame, and behind
+def test_sound_that_is_asked_for_keeps_its_time(tmp_path, begin_ms):
+    source, copy = (
+        make_click(tmp_path / 'a.mkv', 500, begin_ms, 1200),
+        tmp_path / 'b.mp4',
+    )
+    pack_video(source, copy, SMALL)
+    with av.open(str(copy)) as container:
+        assert not container.streams.audio
+    pack_video(source, copy, SMALL, sound=True)
+    assert seconds(copy) == pytest.approx(seconds(source))
+    with av.open(str(copy)) as container:
+        assert container.streams.audio[0].codec_context.name == 'aac'
+        heard = [
+            float(frame.pts * frame.time_base) + at / frame.sample_rate
+            for frame in container.decode(audio=0)
+            for at in np.flatnonzero(np.abs(frame.to_ndarray()).max(axis=0) > 0.2)
+        ]
+    assert heard[0] == pytest.approx(0.7, abs=0.003)
+    assert heard[-1] == pytest.approx(0.71, abs=0.003)
+    pack_video(make_video(source, moving_frames(3)), copy, SMALL, sound=True)
+    with av.open(str(copy)) as container:
+        assert not container.streams.audio

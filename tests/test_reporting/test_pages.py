@@ -5,9 +5,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import pytest
 from page_files import HOSTILE, answer, look_at_nothing
-from video_files import make_video, moving_frames
+from video_files import make_click, make_video, moving_frames
 
 from mmma.engine.findings import find_videos, write_findings
 from mmma.packets import index_video
@@ -104,6 +105,15 @@ def test_a_private_page_tells_no_name(tmp_path):
         assert b'anna' not in file.read_bytes()
     _, data = read(page)
     assert (data['link'], data['file']) == ('video-1.page.mp4', '')
+
+
+def test_a_copy_has_sound_unless_it_is_private(tmp_path):
+    (tmp_path / 'videos').mkdir()
+    make_click(tmp_path / 'videos' / 'one.mkv', 500, 200, 1200)
+    for private in (False, True):
+        page, *_ = look_at_nothing(tmp_path, suffix='.mkv', make=False, private=private)
+        with av.open(str(page.with_name('one.page.mp4'))) as container:
+            assert len(container.streams.audio) == (not private)
 
 
 def test_pages_of_others_stay(tmp_path):
