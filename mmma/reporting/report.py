@@ -253,8 +253,9 @@ def _by_rows(task: str, rows: Sequence[Row]) -> Iterator[Plot]:
             source = known.source_of(result) or result['protocol'].get('domain', 'all')
             drawn.append(('heat', f'{row.name}: {unit[:-4]}', source, row.place, key))
         for level, t in product(LEVELS, PRESETS['mma82'] * (task == 'det')):
-            where = f'{label}, {row.place}', round(t, 2), f'{level}/mAP@{t:.2f}'
-            drawn.append(('tiou', f'{title}{level} mAP', *where))
+            own, at = f'{label}, {row.place}'.removeprefix(only), round(t, 2)
+            where = f'{title}{level} mAP', own, at, f'{level}/mAP@{t:.2f}'
+            drawn.append(('tiou', *where))
         for kind, title, series, x, metric in drawn:
             cells = (row.cells.get((metric, subset)) for subset in ('test', 'val', ''))
             if cell := next(filter(None, cells), None):

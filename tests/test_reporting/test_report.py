@@ -100,7 +100,8 @@ def test_curves_are_of_the_logs_beside_results(rec_root, tmp_path):
         'the loss goes from 4 to 2.5'
     )
     top1 = found['m: action/top1 on val while training']
-    assert top1.text == 'the highest action/top1 on val, 62.1 %, comes at 1'
+    told = 'the highest action/top1 on val, 62.1 %, comes at epoch or iteration 1'
+    assert top1.text == told
     moved = write_model(tmp_path / 'run' / 'test', rec_root, 'm', 0.7)
     (tmp_path / 'run' / 'best.pth').touch()
     (tmp_path / 'm' / '1').rename(tmp_path / 'run' / '1')
