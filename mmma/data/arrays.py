@@ -178,7 +178,8 @@ class ArrayStore(_Arrays):
         """Rows of one clip or video in the map, of which ``some`` are wanted."""
         row = self._row(name)
         first, stop, _ = some.indices(row.length)
-        return self._open()[row.start + first : row.start + stop]
+        found = self._open()[row.start + first : row.start + stop]
+        return found.view(np.ndarray)  # whose parts are made sooner than those of maps
 
     def _open(self) -> np.ndarray:
         if self._array is None:
@@ -303,14 +304,14 @@ class SkeletonStore(ArrayStore):
     def get(
         self,
         name: str,
-        joints: Sequence[str] | None = None,
+        joints: Sequence[str] | np.ndarray | None = None,
         frames: slice | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Joints of a clip.
 
         Args:
-            joints: V names in the order wanted; by default those of the layout. Joints
-                that this store lacks get score 0.
+            joints: V names in the order wanted, or (V,) places in the layout, -1 for
+                none; by default all. Joints that this store lacks get score 0.
             frames: Frames wanted, in steps of 1; nothing else is read. None is all.
 
         Returns:
@@ -323,10 +324,12 @@ class SkeletonStore(ArrayStore):
         persons = self._row(name).persons
         rows = self._read(name, frames or slice(None))[:, :persons]  # (T, M, V, 3)
         if joints is not None:
-            check_joints(joints, self.layout)
-            have = {joint: i for i, joint in enumerate(self.layout.names)}
-            places = np.array([have.get(joint, -1) for joint in joints])
-            rows = rows[:, :, places]
+            places = joints
+            if not isinstance(joints, np.ndarray):
+                check_joints(joints, self.layout)
+                have = {joint: i for i, joint in enumerate(self.layout.names)}
+                places = np.array([have.get(joint, -1) for joint in joints])
+            rows = rows.take(places, axis=2)
             rows[:, :, places < 0] = 0
         where = f'{self.path}: {name}'
         return decode_joints(rows, self.layout.score_scale, where)

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any, ClassVar
 from unicodedata import normalize
@@ -18,6 +19,8 @@ import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
+from torch.multiprocessing.reductions import reduce_tensor
+from torch.utils.data import get_worker_info
 
 from mmma.data.clips import Clip
 from mmma.data.emotions import labelled_root
@@ -35,9 +38,11 @@ def sample_rng(key: SampleKey) -> Iterator[None]:
     """Seed Python's, numpy's and torch's global CPU generators from a key.
 
     Transforms of any package use these, so that what they do depends on the key alone:
-    not on workers, world size or resuming. The states found are put back.
+    not on workers, world size or resuming. The states found are put back, which takes
+    longer than to seed, save in a loader's process, where nothing else draws.
     """
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    if own := get_worker_info() is None:
+        states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     words = np.random.SeedSequence(list(key)).generate_state(4)
     try:
         random.seed(int(words[0]) << 32 | int(words[1]))
@@ -46,9 +51,25 @@ def sample_rng(key: SampleKey) -> Iterator[None]:
         torch.default_generator.manual_seed(int(words[2]) << 32 | int(words[3]))
         yield
     finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
+        if own:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+            torch.set_rng_state(states[2])
+
+
+def _by_value(tensor: torch.Tensor) -> tuple[Callable, tuple]:
+    """Reduce a tensor that leaves a loader's process; a small one travels by value.
+
+    A file of shared memory, as of large ones, takes a good tenth of a millisecond.
+    """
+    plain = tensor.layout is torch.strided and not tensor.requires_grad
+    plain &= tensor.dtype in (torch.float32, torch.int64)
+    if not plain or tensor.nbytes > _LARGE_BYTES:
+        return reduce_tensor(tensor)
+    return torch.from_numpy, (tensor.numpy(),)
+
+
+_LARGE_BYTES = 2**18
 
 
 def read_names(names: Iterable[str] | str | os.PathLike[str]) -> set[str]:
@@ -197,6 +218,8 @@ class RootDataset(BaseDataset, ABC):
                 of ``max_refetch`` others can be read in its place.
         """
         self.full_init()
+        if get_worker_info() is not None:
+            ForkingPickler.register(torch.Tensor, _by_value)
         if not isinstance(key, SampleKey):
             key = SampleKey(0, 0, int(key))
         wanted = self.get_data_info(key.index)

@@ -284,9 +284,9 @@ class SkeletonFlip(BaseTransform):
         """Mirror, or not."""
         results['flip'] = bool(np.random.random() < self.prob)
         if results['flip']:
-            order = list(results['joint_tree'].flip_order)
-            score = results['keypoint_score'][..., order]
-            keypoint = results['keypoint'][..., order, :]
+            order = results['joint_tree'].flip_order
+            score = results['keypoint_score'].take(order, axis=2)
+            keypoint = results['keypoint'].take(order, axis=2)
             x = results['img_shape'][1] - keypoint[..., 0]
             keypoint[..., 0] = np.where(score > 0, x, keypoint[..., 0])
             results.update(keypoint=keypoint, keypoint_score=score)
@@ -375,7 +375,7 @@ class SkeletonBend(BaseTransform):
         cos = (stretch * np.cos(turn)).astype(np.float32)
         sin = (stretch * np.sin(turn)).astype(np.float32)
         keypoint = results['keypoint']
-        bone = keypoint - keypoint[:, :, list(tree.parents)]
+        bone = keypoint - keypoint.take(tree.parents, axis=2)
         bone[:, :, fixed] = keypoint[:, :, fixed]
         x, y = bone[..., 0], bone[..., 1]
         turned = np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)

@@ -62,30 +62,30 @@ class LoadSkeleton(BaseTransform):
         self.joints = joints
         self.layout = None if layout is None else get_layout(layout)
         self.num_person, self.task = num_person, task
-        if self.layout is not None:
-            joint_tree(self.layout, joints)
+        self.tree = self.layout and joint_tree(self.layout, joints)
 
     def transform(self, results: dict) -> dict:
         """Add the joints of ``results['clip']``."""
-        window = results.get('window')
-        if 'keypoint' in results:
+        window, given = results.get('window'), 'keypoint' in results
+        if given:
             total, fps = results['keypoint'].shape[1], results['fps']
             layout, img_shape = results['layout'], results['img_shape']
-            frames = _frames_of(window, total, fps)
-            found = (results[key][:, frames] for key in ('keypoint', 'keypoint_score'))
         else:
             own = results.get('store', self.task)  # videos may be clips
             store = _open_store(str(results['data_root']), own)
             clip = results['clip' if self.task == 'rec' else 'video']
             total, fps = store.frames(clip), store.fps(clip)
             layout, img_shape = store.layout, store.size(clip)[::-1]
-            frames = _frames_of(window, total, fps)
-            found = store.get(clip, frames=frames)
-        tree = joint_tree(self.layout or layout, self.joints)
+        frames = _frames_of(window, total, fps)
+        tree = self.tree or joint_tree(layout, self.joints)
         places = _places(layout.names, tree.names)
-        keypoint, score = (part[:, :, places] for part in found)  # copies
-        for part in (keypoint, score):
-            part[:, :, places < 0] = 0
+        if given:
+            found = (results[key][:, frames] for key in ('keypoint', 'keypoint_score'))
+            keypoint, score = (part[:, :, places] for part in found)  # copies
+            for part in (keypoint, score):
+                part[:, :, places < 0] = 0
+        else:
+            keypoint, score = store.get(clip, places, frames)
         persons = len(keypoint)
         if persons > self.num_person:
             best = np.argsort(-score.mean(axis=(1, 2)), kind='stable')
@@ -143,7 +143,7 @@ class UniformSkeletonFrames(UniformFrames):
         inds = places * (frames / self.clip_len)
         inds = np.minimum(inds.astype(np.int64), frames - 1)
         for key in ('keypoint', 'keypoint_score'):
-            results[key] = results[key][:, inds]
+            results[key] = results[key].take(inds, axis=1)
         results.update(frame_inds=inds, clip_len=self.clip_len, num_clips=self.views)
         return results
 
@@ -172,7 +172,9 @@ class NormalizeSkeleton(BaseTransform):
         if not middle or not (score[..., middle] > 0).any():
             middle = slice(None)
         origin = keypoint[:, :, middle].mean(axis=2, keepdims=True)
-        origin = np.median(origin, axis=1, keepdims=True)  # (M, 1, 1, 2)
+        origin, frames = np.sort(origin, axis=1), origin.shape[1]
+        origin = (origin[:, (frames - 1) // 2] + origin[:, frames // 2]) / 2
+        origin = origin[:, None]  # median, (M, 1, 1, 2)
         ever = (score > 0).any(axis=1)
         persons = zip(keypoint, ever, strict=True)
         sizes = [body_size(*person, tree) for person in persons]
@@ -192,6 +194,8 @@ def fill_missing(
     What it gives is (M, T, V, 2), finite, new.
     """
     seen = score > 0
+    if seen.all():
+        return keypoint.copy()
     keypoint = np.where(seen[..., None], keypoint, np.float32(0))
     gaps = np.flatnonzero(~seen.all(axis=(0, 1)))  # joints, to spare the others
     if len(gaps):
@@ -199,9 +203,9 @@ def fill_missing(
     lost_of, parents = ~seen.any(axis=1), np.array(tree.parents)  # (M, V), (V,)
     for person in np.flatnonzero(lost_of.any(axis=1)):
         joints, lost = keypoint[person], lost_of[person]
-        anchor = np.arange(len(parents))
-        for _ in parents:
-            anchor = np.where(lost[anchor], parents[anchor], anchor)
+        anchor, above = None, np.arange(len(parents))
+        while not np.array_equal(anchor, above):
+            anchor, above = above, np.where(lost[above], parents[above], above)
         joints[:] = joints[:, anchor]
         adrift = lost[anchor]
         if adrift.any() and not lost.all():
@@ -297,7 +301,7 @@ class SkeletonFeatures(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Replace ``keypoint`` by the streams."""
         joint = results['keypoint']
-        bone = joint - joint[:, :, list(results['joint_tree'].parents)]
+        bone = joint - joint.take(results['joint_tree'].parents, axis=2)
         views = results.get('num_clips', 1)
         found = []
         for stream in self.streams:

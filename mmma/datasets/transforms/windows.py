@@ -69,12 +69,13 @@ class WindowSkeleton(BaseTransform):
         share = (at - before).astype(np.float32)[None, :, None]  # (1, T, 1)
         keypoint, score = results['keypoint'], results['keypoint_score']
         nearer = np.where(share[0, :, 0] < 0.5, before, after)
-        both = (score[:, before] > 0) & (score[:, after] > 0)
-        first, last = keypoint[:, before], keypoint[:, after]
+        first, last = score.take(before, axis=1), score.take(after, axis=1)
+        both = (first > 0) & (last > 0)
+        nearest = score.take(nearer, axis=1)
+        found_score = np.where(both, first + share * (last - first), nearest)
+        first, last = keypoint.take(before, axis=1), keypoint.take(after, axis=1)
         mixed = first + share[..., None] * (last - first)
-        found = np.where(both[..., None], mixed, keypoint[:, nearer])
-        first, last = score[:, before], score[:, after]
-        found_score = np.where(both, first + share * (last - first), score[:, nearer])
+        found = np.where(both[..., None], mixed, keypoint.take(nearer, axis=1))
         results.update(keypoint=found, keypoint_score=found_score)
         results.update(clip_len=window.valid, num_clips=1)
         return results
