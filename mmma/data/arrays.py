@@ -178,8 +178,7 @@ class ArrayStore(_Arrays):
         """Rows of one clip or video in the map, of which ``some`` are wanted."""
         row = self._row(name)
         first, stop, _ = some.indices(row.length)
-        found = self._open()[row.start + first : row.start + stop]
-        return found.view(np.ndarray)  # whose parts are made sooner than those of maps
+        return self._open().view(np.ndarray)[row.start + first : row.start + stop]
 
     def _open(self) -> np.ndarray:
         if self._array is None:
@@ -324,13 +323,12 @@ class SkeletonStore(ArrayStore):
         persons = self._row(name).persons
         rows = self._read(name, frames or slice(None))[:, :persons]  # (T, M, V, 3)
         if joints is not None:
-            places = joints
             if not isinstance(joints, np.ndarray):
                 check_joints(joints, self.layout)
                 have = {joint: i for i, joint in enumerate(self.layout.names)}
-                places = np.array([have.get(joint, -1) for joint in joints])
-            rows = rows.take(places, axis=2)
-            rows[:, :, places < 0] = 0
+                joints = np.array([have.get(joint, -1) for joint in joints])
+            rows = rows.take(joints, axis=2)
+            rows[:, :, joints < 0] = 0
         where = f'{self.path}: {name}'
         return decode_joints(rows, self.layout.score_scale, where)
 

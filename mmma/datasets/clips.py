@@ -38,8 +38,8 @@ def sample_rng(key: SampleKey) -> Iterator[None]:
     """Seed Python's, numpy's and torch's global CPU generators from a key.
 
     Transforms of any package use these, so that what they do depends on the key alone:
-    not on workers, world size or resuming. The states found are put back, which takes
-    longer than to seed, save in a loader's process, where nothing else draws.
+    not on workers, world size or resuming. The states found are put back, save in a
+    loader's process, where nothing else draws and that would take most of the time.
     """
     if own := get_worker_info() is None:
         states = random.getstate(), np.random.get_state(), torch.get_rng_state()
@@ -58,18 +58,12 @@ def sample_rng(key: SampleKey) -> Iterator[None]:
 
 
 def _by_value(tensor: torch.Tensor) -> tuple[Callable, tuple]:
-    """Reduce a tensor that leaves a loader's process; a small one travels by value.
-
-    A file of shared memory, as of large ones, takes a good tenth of a millisecond.
-    """
+    """Send a small tensor as it is: shared memory, for large ones, takes 0.3 ms."""
     plain = tensor.layout is torch.strided and not tensor.requires_grad
     plain &= tensor.dtype in (torch.float32, torch.int64)
-    if not plain or tensor.nbytes > _LARGE_BYTES:
-        return reduce_tensor(tensor)
-    return torch.from_numpy, (tensor.numpy(),)
-
-
-_LARGE_BYTES = 2**18
+    if plain and tensor.nbytes <= 2**18:
+        return torch.from_numpy, (tensor.numpy(),)
+    return reduce_tensor(tensor)
 
 
 def read_names(names: Iterable[str] | str | os.PathLike[str]) -> set[str]:

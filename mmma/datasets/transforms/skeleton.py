@@ -12,7 +12,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmma.data.arrays import SkeletonStore
-from mmma.data.joints import LIMB_LENGTHS, JointTree, get_layout, joint_tree
+from mmma.data.joints import LIMB_LENGTHS, JointTree, joint_tree
 from mmma.datasets.transforms.rgb import UniformFrames, places_in_parts
 from mmma.datasets.windows import Window
 from mmma.registry import TRANSFORMS
@@ -60,9 +60,8 @@ class LoadSkeleton(BaseTransform):
         if num_person < 1:
             raise ValueError(f'num_person {num_person}: use a whole number from 1.')
         self.joints = joints
-        self.layout = None if layout is None else get_layout(layout)
         self.num_person, self.task = num_person, task
-        self.tree = self.layout and joint_tree(self.layout, joints)
+        self.tree = None if layout is None else joint_tree(layout, joints)
 
     def transform(self, results: dict) -> dict:
         """Add the joints of ``results['clip']``."""
@@ -171,15 +170,14 @@ class NormalizeSkeleton(BaseTransform):
         middle = [tree.names.index(n) for n in _SHOULDERS if n in tree.names]
         if not middle or not (score[..., middle] > 0).any():
             middle = slice(None)
-        origin = keypoint[:, :, middle].mean(axis=2, keepdims=True)
-        origin, frames = np.sort(origin, axis=1), origin.shape[1]
-        origin = (origin[:, (frames - 1) // 2] + origin[:, frames // 2]) / 2
-        origin = origin[:, None]  # median, (M, 1, 1, 2)
+        origin = np.sort(keypoint[:, :, middle].mean(axis=2), axis=1)  # (M, T, 2)
+        half = (keypoint.shape[1] - 1) // 2
+        origin = (origin[:, half] + origin[:, -half - 1]) / 2  # the median
         ever = (score > 0).any(axis=1)
         persons = zip(keypoint, ever, strict=True)
         sizes = [body_size(*person, tree) for person in persons]
         size = np.array(sizes, np.float32).reshape(-1, 1, 1, 1)
-        results['keypoint'] = (keypoint - origin) / size
+        results['keypoint'] = (keypoint - origin[:, None, None]) / size
         return results
 
 
@@ -198,8 +196,7 @@ def fill_missing(
         return keypoint.copy()
     keypoint = np.where(seen[..., None], keypoint, np.float32(0))
     gaps = np.flatnonzero(~seen.all(axis=(0, 1)))  # joints, to spare the others
-    if len(gaps):
-        keypoint[:, :, gaps] = _interpolate(keypoint[:, :, gaps], seen[:, :, gaps])
+    keypoint[:, :, gaps] = _interpolate(keypoint[:, :, gaps], seen[:, :, gaps])
     lost_of, parents = ~seen.any(axis=1), np.array(tree.parents)  # (M, V), (V,)
     for person in np.flatnonzero(lost_of.any(axis=1)):
         joints, lost = keypoint[person], lost_of[person]

@@ -243,12 +243,12 @@ class SegmentHead(ClassesOfData, BaseModule):
         self, logits: Tensor, hits: Tensor, pairs: Pairs, ends: tuple[Tensor, Tensor]
     ) -> Tensor:
         """Loss (N, P, K) of scores; ``ends`` are offsets of pairs, found and wanted."""
-        loss, weights = sigmoid_focal_loss(logits, hits), torch.ones_like(logits)
+        loss = sigmoid_focal_loss(logits, hits)
         if self.iou_power:
             sides = logits.new_tensor([-1.0, 1.0])
             iou = segment_iou_pairs(ends[0].detach() * sides, ends[1] * sides)
-            weights[pairs] = iou**self.iou_power
-        return loss * weights
+            loss[pairs] *= iou**self.iou_power
+        return loss
 
     def _assign(
         self, points: Points, samples: Samples
