@@ -77,10 +77,6 @@ def read_names(names: Iterable[str] | str | os.PathLike[str]) -> set[str]:
     return {normalize('NFC', name) for name in names if name}
 
 
-def _is_withheld(entry: Clip | Video) -> bool:
-    return entry.withheld if isinstance(entry, Video) else entry.action is None
-
-
 _ON_BROKEN = ('replace', 'raise', 'skip')
 _SKIP_HINT = (
     'Repair the file; or leave such {}s out and have the results name them: '
@@ -270,7 +266,8 @@ class RootDataset(BaseDataset, ABC):
                     f'{absent[0]!r}.{suggest(absent[0], known)}'
                 )
             inside = [entry for entry in inside if getattr(entry, noun) in self.names]
-        chosen = [e for e in inside if self.test_mode or not _is_withheld(e)]
+        key, lacks = {'clip': ('action', None), 'video': ('withheld', True)}[noun]
+        chosen = [e for e in inside if self.test_mode or getattr(e, key) != lacks]
         if not chosen:
             truth = 'a known action' if noun == 'clip' else 'annotations'
             withheld = f' with {truth} (of {len(inside)})' if inside else ''

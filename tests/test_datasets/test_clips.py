@@ -235,6 +235,29 @@ def test_workers_change_nothing(video_root):
     assert torch.equal(inputs, other_inputs)
 
 
+class Tensors(ClipDataset):
+    """Gives tensors of four kinds; a small one of plain numbers needs no file."""
+
+    kinds = (
+        *(torch.arange(6.0).view(2, 3).T, torch.tensor([3])),
+        *(torch.ones(2**16 + 1), torch.ones(2, dtype=torch.bfloat16)),
+    )
+
+    def _draw(self, info):
+        return {'inputs': self.kinds[info['index']], 'data_samples': info['index']}
+
+
+def test_small_tensors_of_workers_travel_by_value(video_root):
+    dataset = build(video_root, pipeline=[])
+    dataset.__class__ = Tensors
+    loader = DataLoader(dataset, 4, num_workers=1, collate_fn=pseudo_collate)
+    found = next(iter(loader))['inputs']
+    assert [x.is_shared() for x in found] == [False, False, True, True]
+    for own, other in zip(Tensors.kinds, found, strict=True):
+        assert own.dtype == other.dtype
+        assert torch.equal(own, other)
+
+
 def test_a_sample_is_a_function_of_its_key(video_root):
     dataset = build(video_root)
     keys = [(0, 0, 3), (0, 1, 3), (1, 0, 3), (0, 0, 3, 1)]

@@ -14,7 +14,6 @@ from mmcv.transforms import BaseTransform
 from mmma.data.arrays import SkeletonStore
 from mmma.data.joints import LIMB_LENGTHS, JointTree, joint_tree
 from mmma.datasets.transforms.rgb import UniformFrames, places_in_parts
-from mmma.datasets.windows import Window
 from mmma.registry import TRANSFORMS
 from mmma.taxonomy import check_choice
 
@@ -65,8 +64,7 @@ class LoadSkeleton(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Add the joints of ``results['clip']``."""
-        window, given = results.get('window'), 'keypoint' in results
-        if given:
+        if given := 'keypoint' in results:
             total, fps = results['keypoint'].shape[1], results['fps']
             layout, img_shape = results['layout'], results['img_shape']
         else:
@@ -75,7 +73,11 @@ class LoadSkeleton(BaseTransform):
             clip = results['clip' if self.task == 'rec' else 'video']
             total, fps = store.frames(clip), store.fps(clip)
             layout, img_shape = store.layout, store.size(clip)[::-1]
-        frames = _frames_of(window, total, fps)
+        frames = slice(0, total)
+        if window := results.get('window'):  # and one more on both sides
+            first = min(max(int(window.start_sec * fps) - 1, 0), total - 1)
+            stop = max(min(int(window.end_sec * fps) + 2, total), first + 1)
+            frames = slice(first, stop)
         tree = self.tree or joint_tree(layout, self.joints)
         places = _places(layout.names, tree.names)
         if given:
@@ -97,14 +99,6 @@ class LoadSkeleton(BaseTransform):
         results.update(total_frames=total, first_frame=frames.start)
         results.update(fps=fps, img_shape=img_shape)
         return results
-
-
-def _frames_of(window: Window | None, total: int, fps: float) -> slice:
-    """Frames that a window shows, and one more on both sides; without one, all."""
-    if window is None:
-        return slice(0, total)
-    first = min(max(int(window.start_sec * fps) - 1, 0), total - 1)
-    return slice(first, max(min(int(window.end_sec * fps) + 2, total), first + 1))
 
 
 @functools.lru_cache(maxsize=32)

@@ -358,14 +358,11 @@ def _word_vector(word: str) -> np.ndarray:
     pieces = {marked}
     for size in range(_SHORTEST, _LONGEST + 1):
         pieces |= {marked[i : i + size] for i in range(len(marked) - size + 1)}
-    vector = np.sum([_signs(piece) for piece in sorted(pieces)], axis=0)
+    size = -(-LABEL_DIMS // 8)
+    hashes = [hashlib.shake_256(p.encode()).digest(size) for p in sorted(pieces)]
+    bits = np.unpackbits(np.frombuffer(b''.join(hashes), np.uint8).reshape(-1, size), 1)
+    vector = (bits[:, :LABEL_DIMS] * 2.0 - 1.0).sum(axis=0)  # of +1 and -1
     return vector / np.linalg.norm(vector)
-
-
-def _signs(piece: str) -> np.ndarray:
-    """(300,) of +1 and -1."""
-    bits = hashlib.shake_256(piece.encode()).digest(-(-LABEL_DIMS // 8))
-    return np.unpackbits(np.frombuffer(bits, np.uint8))[:LABEL_DIMS] * 2.0 - 1.0
 
 
 @MODELS.register_module()
