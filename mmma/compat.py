@@ -7,6 +7,7 @@ Each repair stands behind a probe, so that it touches nothing where upstream wor
 :mod:`mmma.registry` calls it before MMAction2 is imported; ``import mmma`` does not.
 """
 
+import copy
 import importlib
 import importlib.metadata
 import importlib.util
@@ -215,6 +216,20 @@ def _open_whole(file: str, mode: str) -> Any:
     return atomic_write(Path(file), mode)
 
 
+def _element() -> Any:
+    return importlib.import_module('mmengine.structures').BaseDataElement
+
+
+def _moved(self: Any, *args: Any, **kwargs: Any) -> Any:
+    found = copy.copy(self)
+    for kind in ('_metainfo_fields', '_data_fields'):
+        object.__setattr__(found, kind, set(getattr(self, kind)))
+    for key, value in self.items():
+        if hasattr(value, 'to'):
+            found.set_data({key: value.to(*args, **kwargs)})
+    return found
+
+
 def _needs_cuda_for_gloo() -> bool:
     import torch
     from mmengine.dist import utils
@@ -252,6 +267,10 @@ _STEPS: dict[str, tuple[Callable[[], bool], Callable[[], Any]]] = {
     'pkg_resources': (_uses_pkg_resources, _replace_package_lookup),
     'weights_only': (_loads_code, _load_weights_only),
     'open': (_writes_in_place, _write_whole),
+    'to': (
+        lambda: _element().to is not _moved,
+        lambda: setattr(_element(), 'to', _moved),
+    ),
     **{
         f'numpy.{old}': (partial(_lacks_name, old), partial(_rename, old, new))
         for old, new in (('Inf', 'inf'), ('trapz', 'trapezoid'), ('in1d', 'isin'))

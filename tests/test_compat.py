@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.structures import BaseDataElement
 
 from mmma import compat, registry  # noqa: F401
 
@@ -72,6 +73,7 @@ UNDO = {
     'pkg_resources': undo_package_lookup,
     'weights_only': undo_weights_only,
     'open': undo_open,
+    'to': lambda m: m.setattr(BaseDataElement, 'to', lambda *_: None),
     'numpy.Inf': lambda m: m.delattr(np, 'Inf', raising=False),
     'numpy.trapz': lambda m: m.delattr(np, 'trapz', raising=False),
     'numpy.in1d': lambda m: m.delattr(np, 'in1d', raising=False),
@@ -136,6 +138,18 @@ def writes_whole():
         )  # fmt: skip
 
 
+def moves_tensors_alone():
+    sample = BaseDataElement(metainfo={'names': ['a']}, x=torch.ones(1), n=[1])
+    sample.y = BaseDataElement(z=torch.ones(1))
+    moved = sample.to(torch.float64)
+    moved.set_metainfo({'more': 1})
+    moved.w = 2
+    tensors = moved.x, moved.y.z
+    kept = sample.x.dtype == torch.float32 and not {'more', 'w'} & {*sample.all_keys()}
+    same = moved.names is sample.names and moved.n is sample.n
+    return kept and same and {t.dtype for t in tensors} == {torch.float64}
+
+
 def uses_trapz():
     from mmaction.evaluation.functional import accuracy
 
@@ -163,6 +177,7 @@ USE = {
     'pkg_resources': uses_package_lookup,
     'weights_only': uses_weights_only,
     'open': writes_whole,
+    'to': moves_tensors_alone,
     'numpy.Inf': lambda: np.Inf == float('inf'),
     'numpy.trapz': uses_trapz,
     'numpy.in1d': lambda: np.in1d([1, 2], [2]).tolist() == [False, True],
