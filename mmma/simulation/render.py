@@ -35,9 +35,15 @@ def make_background(kind: str, camera: Camera, rng: Rng) -> Callable[[int], Arra
     firsts = np.flatnonzero(np.diff(camera.shot, prepend=-1))
     pictures = [np.zeros((high, wide, 3), np.uint8) for _ in firsts]
     for picture, first in zip(pictures, firsts.tolist(), strict=True):
-        floor = _floor_line(camera, first) + margin[1]
-        _PAINTERS[kind](picture, int(np.clip(floor, 0, high)), rng)
-    shift = _slide(camera, firsts[camera.shot])
+        point = np.array([0.0, 0.0, _WALL_DEPTH]) - camera.position[first]
+        _, down, ahead = camera.rotation[first] @ point  # where floor and wall meet
+        floor = camera.size[1] / 2 + camera.focal[first] * down / max(ahead, 0.3)
+        floor = int(np.clip(floor + margin[1], 0, high))
+        _PAINTERS[kind](picture, floor, rng)
+    # Far things have moved, since the first frame of a shot, by (T, 2) pixels.
+    ahead = camera.rotation[firsts[camera.shot], 2]
+    seen = np.einsum('tij,tj->ti', camera.rotation, ahead)
+    shift = camera.focal[:, None] * seen[:, :2] / np.maximum(seen[:, 2:], 0.2)
     origins = np.round(margin - shift).astype(int)
     origins = np.clip(origins, 0, 2 * margin).tolist()
     passers = draw_passers(camera, rng) if kind == 'street' else []
@@ -52,20 +58,6 @@ def make_background(kind: str, camera: Camera, rng: Rng) -> Callable[[int], Arra
         return canvas
 
     return background
-
-
-def _slide(camera: Camera, since: Array) -> Array:
-    """(T, 2) pixels by which far things have moved since a frame of the same shot."""
-    ahead = camera.rotation[since, 2]
-    seen = np.einsum('tij,tj->ti', camera.rotation, ahead)
-    return camera.focal[:, None] * seen[:, :2] / np.maximum(seen[:, 2:], 0.2)
-
-
-def _floor_line(camera: Camera, frame: int) -> float:
-    """Height in the picture at which the floor meets the wall, pixels."""
-    point = np.array([0.0, 0.0, _WALL_DEPTH]) - camera.position[frame]
-    _, down, ahead = camera.rotation[frame] @ point
-    return camera.size[1] / 2 + camera.focal[frame] * down / max(ahead, 0.3)
 
 
 def draw_passers(
