@@ -423,7 +423,8 @@ def _of_results(results: Sequence[known.Results]) -> Iterator[Plot]:
 def _curves(folder: Path) -> dict[str, dict[tuple[str, float], Cell]]:
     """Loss of training and metrics of val, by epoch or iteration, of logs."""
     found: Any = defaultdict(dict)
-    for log in sorted([*folder.glob('*.log'), *folder.glob('*/*.log')]):
+    runs = (f for f in folder.glob('*/*.log') if f.stem == f.parent.name)
+    for log in sorted([*folder.glob('*.log'), *runs]):
         for line in _EPOCH.findall(log.read_text('utf-8', 'replace')):
             phase, epoch, step, steps, rest = line
             at = float(epoch) + (float(step) / float(steps) - 1 if step else 0)

@@ -93,6 +93,10 @@ def test_curves_are_of_the_logs_beside_results(rec_root, tmp_path):
         '- mmengine - INFO - Epoch(train)  [1][10/10]  lr: 1e-3  loss: 2.5000\n'
         '- mmengine - INFO - Epoch(val) [1][6/6]    action/top1: 62.07  time: 1\n'
     )
+    (tmp_path / 'm' / 'consoles').mkdir()  # what another training told
+    (tmp_path / 'm' / 'consoles' / '07.log').write_text(
+        '- mmengine - INFO - Epoch(train)  [1][ 2/10]  loss: 9.0  loss_cls: 3\n'
+    )
     found = plots(file)
     loss = found['m: loss while training'].series
     assert {x: c.value for (_, x), c in loss.items()} == {0.5: 4.0, 1.0: 2.5}
