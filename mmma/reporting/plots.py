@@ -268,7 +268,7 @@ def draw_statistics(table: Table, path: Path, title: str) -> None:
             ]
             far = any(columns[key]) and max(some) > 20 * min(some)
             axes.set(yscale='log' if far else 'linear', ylabel=label)
-        above.legend()
+        above.legend(ncols=5, fontsize=7, loc='lower right', bbox_to_anchor=(1, 1))
     size = min(9, 900 / max(len(names), 1))
     below.set_xticks(range(len(names)), map(plain, names), rotation=90, fontsize=size)
     save(figure, path)

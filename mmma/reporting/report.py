@@ -79,6 +79,7 @@ class Plot:
             return kind(path, self.title)
         keys = zip(*self.series, strict=True)
         labels, names = ([*dict.fromkeys(key)] for key in keys)
+        kind = 'bars' if kind == 'lines' and len(names) == 1 else kind
         many, wide, ink = len(labels), 4.2, rcParams['text.color']
         numbers = np.full((many, len(names), 3), np.nan)
         for (label, x), c in self.series.items():
@@ -109,6 +110,7 @@ class Plot:
             axes.barh(at, value, 0.75 / many, color=self.colors or color, **told)
         if kind == 'bars':
             axes.set_yticks(range(len(names)), map(plots.plain, names))
+            axes.set_ylabel(self.axes[0] if self.kind == 'lines' else None)
             axes.set_ylim(len(names) - 0.5, -0.5)
         for place, name in dict(self.blocks).items():
             axes.axhline(place - 0.5, lw=0.5, color=ink)

@@ -71,6 +71,7 @@ def test_what_is_told_at_the_start(videos, tmp_path, monkeypatch, capsys):
     assert f'{videos / "far.mp4"} leads out of {videos}' in told.err
     assert f'{videos / "gone.annotations.csv"} is of no video here' in told.err
     assert told.out.startswith('2 videos; Ctrl-C ends. Open http://127.0.0.1:')
+    monkeypatch.setenv('MMMA_FOLLOW_LINKS', '')  # is set by the command, then undone
     assert main('annotate', [str(videos), '--follow-links']) == 0
     assert capsys.readouterr().out.startswith('3 videos')
     for argv, text in (
