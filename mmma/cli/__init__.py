@@ -162,8 +162,9 @@ def _parsed(
     module = importlib.import_module(f'mmma.cli.{command.replace("/", "_")}')
     if command in _ONE_THREAD:  # each worker uses one core; before numpy is there
         os.environ.setdefault('OMP_NUM_THREADS', '1')
-    # Threads that wait in a loop keep cores from the processes of loaders.
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    # Threads that wait long in a loop keep cores from the processes of loaders.
+    if 'OMP_WAIT_POLICY' not in os.environ:
+        os.environ.setdefault('GOMP_SPINCOUNT', '10000')
     typed = sys.argv[0].endswith(f'{command}.py')
     parser = _Parser(
         prog=f'tools/{command}.py' if typed else f'mmma {command}',
