@@ -201,8 +201,7 @@ def report(
             f'(the first: {hidden[0]!r}): nothing is scored here; {_next(run, dump)}'
         )
         return None
-    print(results_table([results]))
-    print(*lines, f'written to {path}', sep='\n')
+    print(results_table([results]), *lines, f'written to {path}', sep='\n')
     return Results(results)
 
 

@@ -77,17 +77,24 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
+def answering(server):
+    """A server that answers in a thread, and is closed."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextlib.contextmanager
 def file_server(**kwargs):
     """A running :class:`FileServer`."""
     files = FileServer(**kwargs)
     server = ThreadingHTTPServer(('127.0.0.1', 0), _Handler)
     server.files = files
     files.url = f'http://127.0.0.1:{server.server_port}'
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    with answering(server):
         yield files
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -5,9 +5,10 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 import urllib.request
 from pathlib import Path
+
+from http_files import answering
 
 from mmma.engine.findings import find_videos
 from mmma.reporting.server import PageServer
@@ -37,14 +38,8 @@ def serving(folder, out=None, answers=None, space=None, **how):
     videos = {path: stem for path, (_, stem) in find_videos([folder], False)[0].items()}
     places = [folder, out or folder, answers or folder]
     server = PageServer(videos, places, space or load_label_space(), **how)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    with answering(server):
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def ask(server, method='GET', place='', body=b'', path=None, **headers):

@@ -103,11 +103,10 @@ def convert_detection(
     left_out = Counter(str(label) for _, label in found if not names[_key(label)])
     asked = 'annotations left out, as asked'
     notices += [f'{label!r}: {count} {asked}' for label, count in left_out.items()]
-    notices += [
+    conversion.notices += notices + [
         f'{subset}: no video has annotations, so the truth is withheld'
         for subset in sorted({entry['subset'] for entry in videos.values()} - {*counts})
     ]
-    conversion.notices += notices
     simulated = any(entry.get('simulated') is True for entry in videos.values())
     title = f'{"OpenTAD" if kind == "opentad" else "PointTAD"} {path.name}'
     conversion.write(DatasetInfo(path.stem, space.plain(), simulated, title), space)
