@@ -19,7 +19,7 @@ checkpoint CKPT: weights: {CKPT_HELP}
 .work_dir .launcher .subset
 --runs N (int): fewshot: support draws
 --strict-shots = None: fewshot: a class with fewer clips than shots is an error
-.adapt .cache
+.adapt .cache .rerank
 *views
 .class_set .body_scores .skip_broken .trust .allow_simulated .allow_extractor .preset
 --out FILE (out): default: results.json in the work dir

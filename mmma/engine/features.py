@@ -44,8 +44,10 @@ from mmma.datasets.samplers import SampleKey
 from mmma.datasets.windows import WindowOptions
 from mmma.engine.run import BackboneOptions, Run
 from mmma.engine.weights import load_backbone
-from mmma.evaluation.scores import ScoreTable
+from mmma.evaluation.rows import Group
+from mmma.evaluation.scores import ScoreTable, join_tables
 from mmma.files import atomic_write, cache_home, only_writer, placed, read_own
+from mmma.protocols import Protocol
 from mmma.registry import DATASETS, TRANSFORMS
 from mmma.taxonomy import SUBSETS
 
@@ -103,6 +105,18 @@ class Features:
     def table(self) -> ScoreTable:
         """The scores."""
         return ScoreTable(tuple(self.names), self.scores, self.body_scores)
+
+
+def domain_groups(
+    protocol: Protocol, domains: Sequence[str], found: Sequence[Features]
+) -> list[Group]:
+    """Scores of tested domains: of ``indomain`` one group over all, else one each."""
+    if protocol.name == 'indomain':
+        table = join_tables([part.table() for part in found])
+        broken = [name for part in found for name in part.broken]
+        return [Group({'domain': protocol.domain}, table, broken)]
+    pairs = zip(domains, found, strict=True)
+    return [Group({'target': d}, part.table(), part.broken) for d, part in pairs]
 
 
 def read_cache(folder: Path, stamps: Mapping[str, int]) -> dict[str, Row]:

@@ -48,11 +48,10 @@ from mmma.checkpoints import to_plain
 from mmma.checkpoints.files import weights_sha256
 from mmma.data.clips import Clip
 from mmma.datasets.clips import space_meta
-from mmma.engine.features import Features, FeatureSource
+from mmma.engine.features import Features, FeatureSource, domain_groups
 from mmma.engine.fewshot import Classifier, fewshot_settings, fit_softmax, score_fewshot
 from mmma.engine.run import Run, describe_data
 from mmma.evaluation.rows import Group
-from mmma.evaluation.scores import join_tables
 from mmma.files import atomic_write
 from mmma.taxonomy import DOMAINS, SUBSETS
 
@@ -389,12 +388,8 @@ class Prober:
             groups = score_fewshot(run, features, probe.classifier, subset)
         else:
             domains = self._with_clips(protocol.test_domains, subset)
-            found = [(d, features(subset, d)) for d in domains]
-            groups = [Group({'target': d}, p.table(), p.broken) for d, p in found]
-            if protocol.name == 'indomain':
-                table = join_tables([group.table for group in groups])
-                broken = [name for group in groups for name in group.broken]
-                groups = [Group({'domain': protocol.domain}, table, broken)]
+            found = [features(subset, domain) for domain in domains]
+            groups = domain_groups(protocol, domains, found)
         seen, domains = self.origin['seen_domains'], list(probe.domains)
         record, info = self.origin['checkpoint'], run.root.info
         both = f'{record["backbone_sha256"]} {weights_sha256(probe.state())}'

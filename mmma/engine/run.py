@@ -178,7 +178,9 @@ class TestOptions:
         subset: Clips or videos that are tested.
         adapt (linear|prototype|finetune): fewshot: refit the classifier (default),
             compare with class means, or train the model
-        cache: fewshot: neither use nor keep features on disk
+        cache: fewshot, --rerank: neither use nor keep features on disk
+        rerank (K): let a small network look again at the K likeliest actions of a clip,
+            trained on the source's train clips; val chooses its weight
         class_set: classes of MCA and macro F1: with truth (default), with truth or
             prediction, all
         body_scores: body scores: sum of a group's actions (default), group of the top
@@ -200,6 +202,7 @@ class TestOptions:
     subset: Literal['test', 'val'] = 'test'
     adapt: str | None = None
     cache: bool = True
+    rerank: int | None = None
     class_set: Literal['present', 'union', 'all'] | None = None
     body_scores: Literal['sum', 'top1', 'head'] | None = None
     skip_broken: bool = False

@@ -24,6 +24,7 @@ from mmma.data.videos import true_segments, write_detections
 from mmma.engine.features import FeatureSource
 from mmma.engine.fewshot import fewshot_settings, score_fewshot, source_classifier
 from mmma.engine.hooks import class_power, tell_classes
+from mmma.engine.rerank import score_reranked
 from mmma.engine.run import Run, TestOptions, describe_data, open_run
 from mmma.engine.weights import (
     ConsoleRunner,
@@ -63,15 +64,25 @@ def score_checkpoint(
     Raises:
         ValueError: As :func:`load_runner`; or a clip or video that cannot be read.
     """
+    k = options.rerank
+    if k and (run.task != 'rec' or run.protocol.name not in ('indomain', 'zeroshot')):
+        told = f'not in {"detection" if run.task == "det" else run.protocol.name}'
+        raise ValueError(f'--rerank is for recognition, indomain or zeroshot, {told}.')
     runner, weights = load_runner(run, checkpoint, options)
     record = weights.record()
     cached = record['sha256'] if options.cache else None
-    return score_protocol(run, runner, options.subset, cached, weights.meta), {
+    origin = {
         'checkpoint': record,
         'seen_domains': weights.meta.get('seen_domains'),
         'selected_on': weights.meta.get('selected_on', {}),
-        'calibration': read_calibration(weights.meta, run.task),
+        'calibration': None if k else read_calibration(weights.meta, run.task),
     }
+    if not k:
+        subset = options.subset
+        return score_protocol(run, runner, subset, cached, weights.meta), origin
+    source = FeatureSource(runner, cached)
+    groups, origin['rerank'] = score_reranked(run, source, k, options.subset)
+    return groups, origin
 
 
 def score_emotions(
@@ -171,7 +182,7 @@ def summarize(
         groups: In the order of the results' rows.
         origin: Of the weights: ``checkpoint`` (path, SHA-256, ``pretrain_data``),
             ``seen_domains`` (None where they do not say), ``selected_on`` (None for the
-            last of a run, empty where they do not say).
+            last of a run, empty where they do not say), perhaps ``rerank``.
     """
     cfg, protocol = run.cfg, run.protocol
     entries, chosen, record = _options_of_rows(run)
@@ -187,6 +198,7 @@ def summarize(
     if seen is not None:  # the results must own up to it
         seen = sorted(set(seen) & set(protocol.target))
     fewshot, told = protocol.name == 'fewshot', origin['selected_on']
+    reranked = origin.get('rerank')
     chosen_by = {'by': 'last'} if told is None else None
     if told:  # else the weights do not say
         targets = protocol.target if protocol.name != 'indomain' else ()
@@ -194,7 +206,7 @@ def summarize(
     return {
         'schema': SCHEMA,
         'task': run.task,
-        'name': run.name,
+        'name': run.name + (', reranked' if reranked else ''),
         'protocol': protocol.as_dict(),
         'classes': list(run.space.actions),
         'checkpoint': origin['checkpoint'],
@@ -211,6 +223,7 @@ def summarize(
             'allow_extractor': options.allow_extractor,
         },
         'adaptation': fewshot_settings(cfg.fewshot) if fewshot else None,
+        **({'rerank': reranked} if reranked else {}),
         'broken': sorted({name for group in groups for name in group.broken}),
         'environment': _environment(),
         'config': cfg.to_dict(),
