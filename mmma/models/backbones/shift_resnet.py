@@ -323,12 +323,7 @@ class ShiftResNet(BaseModule):
 
     def forward(self, imgs: Tensor) -> Tensor:
         """Features (N*T, D, H/32, W/32), of four stages, of frames (N*T, 3, H, W)."""
-        if len(imgs) % self.num_segments:
-            raise ValueError(
-                f'{len(imgs)} frames are no whole number of clips of '
-                f'{self.num_segments}: sample clip_len={self.num_segments} frames, or '
-                'set num_segments in backbone and head.'
-            )
+        check_clips(imgs, self.num_segments)
         x = self.maxpool(self.conv1(imgs))
         for name in self.stages:
             x = getattr(self, name)(x)
@@ -337,6 +332,16 @@ class ShiftResNet(BaseModule):
     def _load_from_state_dict(self, state_dict, prefix, *args: Any) -> None:
         rename(state_dict, adapted_names(state_dict, prefix), args[3])
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def check_clips(imgs: Tensor, num_segments: int) -> None:
+    """Refuse (ValueError) frames (N*T, ...) that are no whole number of clips."""
+    if len(imgs) % num_segments:
+        raise ValueError(
+            f'{len(imgs)} frames are no whole number of clips of {num_segments}: '
+            f'sample clip_len={num_segments} frames, or set num_segments in backbone '
+            'and head.'
+        )
 
 
 def shift_in_time(x: Tensor, num_segments: int, shift_div: int) -> Tensor:
